@@ -1,0 +1,78 @@
+package pipeline
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Priority is the lane of a job, the second token of its subject.
+type Priority string
+
+// The lanes, from the one that goes first.
+const (
+	Urgent Priority = "urgent"
+	Normal Priority = "normal"
+	Bulk   Priority = "bulk"
+)
+
+// Priorities lists the lanes, the most urgent first.
+func Priorities() []Priority { return []Priority{Urgent, Normal, Bulk} }
+
+// Valid reports whether p is one of the three lanes.
+func (p Priority) Valid() bool { return p == Urgent || p == Normal || p == Bulk }
+
+// Kind says what a job hands in.
+type Kind string
+
+// The kinds of job.
+const (
+	KindFile Kind = "file" // contents travel by reference or in the message
+	KindURL  Kind = "url"  // a link for WildFire to visit
+)
+
+// Job is one file or URL that was handed in.
+//
+// The JSON form is the contract with gateways (results/schema/job.v1.json). ID, Source
+// and Priority are not part of it: the identity is the message's Nats-Msg-Id, the other
+// two are tokens of its subject, so that NATS permissions decide who may speak for whom.
+type Job struct {
+	ID       string   `json:"-"`
+	Source   string   `json:"-"`
+	Priority Priority `json:"-"`
+
+	Version int  `json:"version"` // always 1
+	Kind    Kind `json:"kind"`
+
+	// Filename is the base name under which the file was found, Path its name relative to
+	// the folder that is watched. Names that are not UTF-8 are shown with replacement
+	// characters here, and whole in the _b64 twins.
+	Filename    string `json:"filename,omitempty"`
+	FilenameB64 []byte `json:"filename_b64,omitempty"`
+	Path        string `json:"path,omitempty"`
+	PathB64     []byte `json:"path_b64,omitempty"`
+
+	Size    int64    `json:"size,omitempty"`   // in bytes
+	SHA256  string   `json:"sha256,omitempty"` // 64 lower-case hexadecimal digits
+	Content *Content `json:"content,omitempty"`
+	URL     string   `json:"url,omitempty"`
+
+	Metadata   map[string]string `json:"metadata,omitempty"` // at most 32 pairs and 8 KiB
+	ReceivedAt time.Time         `json:"received_at,omitzero"`
+}
+
+// Content says where a job's bytes are. Exactly one field is set.
+type Content struct {
+	Object  string `json:"object,omitempty"`   // name in the object bucket
+	Path    string `json:"path,omitempty"`     // slash-separated name below the source's root
+	PathB64 []byte `json:"path_b64,omitempty"` // the same where Path is not UTF-8; wins over it
+}
+
+// Name splits a file name of any bytes into the text that JSON can carry and, where
+// that text is not the whole truth, the bytes themselves (nil otherwise).
+func Name(raw string) (text string, b64 []byte) {
+	if utf8.ValidString(raw) {
+		return raw, nil
+	}
+	return strings.ToValidUTF8(raw, "\uFFFD"), []byte(raw)
+}

@@ -1,0 +1,188 @@
+// Package results is the contract with the services that consume what Backburn learnt:
+// the events, their subjects, and how they are published and read.
+//
+// Events are CloudEvents 1.0 in structured JSON mode. Their ids are derived from the job
+// and stay the same however often an event is published, so a consumer that remembers
+// ids sees each event once.
+package results
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+)
+
+// Type is the CloudEvents type of an event.
+type Type string
+
+// The event types. Verdict and Failed are final: every job ends in exactly one of them.
+const (
+	Submitted Type = "backburn.submitted.v1" // WildFire took an upload
+	Verdict   Type = "backburn.verdict.v1"   // final
+	Failed    Type = "backburn.failed.v1"    // final
+	Changed   Type = "backburn.changed.v1"   // WildFire changed its mind later
+)
+
+// Name is the middle of the type, which is also the second token of the subject and
+// the end of the event's id: submitted, verdict, failed or changed.
+func (t Type) Name() string {
+	switch t {
+	case Submitted:
+		return "submitted"
+	case Verdict:
+		return "verdict"
+	case Failed:
+		return "failed"
+	case Changed:
+		return "changed"
+	}
+	return "unknown"
+}
+
+// Final reports whether a job ends with an event of this type.
+func (t Type) Final() bool { return t == Verdict || t == Failed }
+
+// Basis says how a verdict was come by.
+type Basis string
+
+// The bases of a verdict.
+const (
+	BasisUpload Basis = "upload" // this job uploaded the contents
+	BasisShared Basis = "shared" // another job's upload was waited for
+	BasisLookup Basis = "lookup" // WildFire was asked and knew
+	BasisCache  Basis = "cache"  // it was known here
+)
+
+// Reason is why a job failed; a closed list.
+type Reason string
+
+// The reasons of failed events.
+const (
+	UnsupportedType   Reason = "unsupported_type"
+	TooLarge          Reason = "too_large"
+	Empty             Reason = "empty"
+	Unprocessable     Reason = "unprocessable"
+	Rejected          Reason = "rejected"
+	Forbidden         Reason = "forbidden"
+	InvalidJob        Reason = "invalid_job"
+	ContentChanged    Reason = "content_changed"
+	ContentMissing    Reason = "content_missing"
+	VerdictTimeout    Reason = "verdict_timeout"
+	AnalysisError     Reason = "analysis_error"
+	AttemptsExhausted Reason = "attempts_exhausted"
+	Withheld          Reason = "withheld"
+)
+
+// Reasons lists every reason, for metrics that are created at zero and for schemas.
+func Reasons() []Reason {
+	return []Reason{UnsupportedType, TooLarge, Empty, Unprocessable, Rejected, Forbidden, InvalidJob,
+		ContentChanged, ContentMissing, VerdictTimeout, AnalysisError, AttemptsExhausted, Withheld}
+}
+
+// Data is the payload of every event. Fields without a value are left out.
+type Data struct {
+	JobID       string            `json:"job_id"`
+	Source      string            `json:"source"`
+	Filename    string            `json:"filename,omitempty"`
+	FilenameB64 []byte            `json:"filename_b64,omitempty"`
+	Path        string            `json:"path,omitempty"`
+	PathB64     []byte            `json:"path_b64,omitempty"`
+	SHA256      string            `json:"sha256,omitempty"` // 64 lower-case hexadecimal digits
+	MD5         string            `json:"md5,omitempty"`    // 32 lower-case hexadecimal digits
+	Size        int64             `json:"size,omitempty"`   // in bytes
+	Filetype    string            `json:"filetype,omitempty"`
+	URL         string            `json:"url,omitempty"`
+	Verdict     string            `json:"verdict,omitempty"`
+	VerdictCode *int              `json:"verdict_code,omitempty"`
+	Basis       Basis             `json:"basis,omitempty"`
+	ReceivedAt  time.Time         `json:"received_at,omitzero"`
+	SubmittedAt time.Time         `json:"submitted_at,omitzero"`
+	DecidedAt   time.Time         `json:"decided_at,omitzero"`
+	Attempts    int               `json:"attempts,omitempty"`
+	Error       *Error            `json:"error,omitempty"` // on failed events alone
+	Metadata    map[string]string `json:"metadata,omitempty"`
+}
+
+// Error says why a job failed.
+type Error struct {
+	Reason     Reason `json:"reason"`
+	Message    string `json:"message"`
+	HTTPStatus int    `json:"http_status,omitempty"`
+}
+
+// Event is one thing that became known about a job.
+type Event struct {
+	Type Type
+	Time time.Time // when it became known
+	Data Data
+}
+
+// ID is the identity of the event, <job id>.<event>, and its Nats-Msg-Id. A changed event
+// carries the time of the decision besides, since a verdict may change more than once.
+func (e Event) ID() string {
+	if e.Type == Changed {
+		return e.Data.JobID + ".changed." + e.Data.DecidedAt.UTC().Format("20060102T150405Z")
+	}
+	return e.Data.JobID + "." + e.Type.Name()
+}
+
+// Outcome is the third token of the subject: pending, the verdict, or the reason.
+func (e Event) Outcome() string {
+	switch {
+	case e.Type == Submitted:
+		return "pending"
+	case e.Type == Failed && e.Data.Error != nil:
+		return string(e.Data.Error.Reason)
+	case e.Data.Verdict != "":
+		return e.Data.Verdict
+	}
+	return "unknown"
+}
+
+// Subject is where the event is published: <prefix>.results.<event>.<outcome>.<source>.
+func (e Event) Subject(prefix string) string {
+	return prefix + ".results." + e.Type.Name() + "." + e.Outcome() + "." + e.Data.Source
+}
+
+// ContentType is that of a structured CloudEvent.
+const ContentType = "application/cloudevents+json"
+
+// MarshalJSON gives the structured CloudEvent.
+func (e Event) MarshalJSON() ([]byte, error) {
+	ce := cloudevents.New()
+	ce.SetID(e.ID())
+	ce.SetType(string(e.Type))
+	ce.SetSource("backburn/" + e.Data.Source)
+	ce.SetTime(e.Time.UTC())
+	switch {
+	case e.Data.SHA256 != "":
+		ce.SetSubject(e.Data.SHA256)
+	case e.Data.URL != "":
+		ce.SetSubject(e.Data.URL)
+	}
+	if err := ce.SetData("application/json", e.Data); err != nil {
+		return nil, fmt.Errorf("encode event %s: %w", e.ID(), err)
+	}
+	return ce.MarshalJSON()
+}
+
+// UnmarshalJSON reads a structured CloudEvent. An event of a type that is not known here
+// is an error; unknown fields of the data are not.
+func (e *Event) UnmarshalJSON(b []byte) error {
+	var ce cloudevents.Event
+	if err := ce.UnmarshalJSON(b); err != nil {
+		return fmt.Errorf("read event: %w", err)
+	}
+	t := Type(ce.Type())
+	if t.Name() == "unknown" {
+		return fmt.Errorf("read event %s: unknown type %q", ce.ID(), ce.Type())
+	}
+	var d Data
+	if err := json.Unmarshal(ce.Data(), &d); err != nil {
+		return fmt.Errorf("read event %s: data: %w", ce.ID(), err)
+	}
+	*e = Event{Type: t, Time: ce.Time(), Data: d}
+	return nil
+}
