@@ -1,0 +1,313 @@
+package wildfire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Client calls one WildFire host with one credential. It is safe for concurrent use.
+type Client struct {
+	cfg      Config
+	endpoint string // scheme, host and path, without a trailing slash
+	http     *http.Client
+	tokens   TokenSource
+}
+
+// New checks the configuration and builds a client. It opens no connection.
+func New(cfg Config, tokens TokenSource) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if tokens == nil {
+		return nil, errors.New("wildfire: a TokenSource is required")
+	}
+	endpoint, err := cfg.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	transport := cfg.Transport
+	if transport == nil {
+		if transport, err = NewTransport(cfg.Network); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = DefaultUserAgent
+	}
+	return &Client{
+		cfg:      cfg,
+		endpoint: endpoint,
+		tokens:   tokens,
+		http: &http.Client{
+			Transport: transport,
+			// A redirect would take the credentials, and the sample, to another place.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Close closes idle connections. Calls that are under way are not affected.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// field is one form field; a slice of them keeps the order, and the credential in front.
+type field struct{ name, value string }
+
+// body is a request body that can be opened any number of times.
+type body struct {
+	contentType string
+	length      int64
+	open        func() (io.ReadCloser, error)
+	expect      bool // send "Expect: 100-continue"
+
+	// resend says whether an attempt that failed with this error may be made a second time.
+	resend func(error) bool
+
+	// failed returns what the reading side found wrong, which explains a broken request better than the
+	// transport does.
+	failed func() error
+
+	// sent reports whether the whole body was handed to the transport.
+	sent func() bool
+
+	// watch gives every attempt its watchdog.
+	watch func(*watchdog)
+}
+
+// call is one operation, ready to be attempted.
+type call struct {
+	op     Op
+	path   string                      // below the endpoint; "" for the operation's own
+	build  func([]field) (body, error) // the body around the credential's fields
+	stream bool                        // the answer is read piece by piece, with the watchdog kept awake by every piece
+	public bool                        // needs no credential
+	answer func(*http.Response, string) error
+}
+
+// do makes the call: once, again after a 401 with the token that the source then gives, and again where
+// the connection broke in the middle of a large body.
+func (c *Client) do(ctx context.Context, call call) error {
+	var refused, resent bool
+	for {
+		token, err := c.token(ctx, call)
+		if err != nil {
+			return &APIError{Op: call.op, Err: err, kind: ErrToken}
+		}
+		body, err := call.build(c.credential(token, call))
+		if err != nil {
+			return &APIError{Op: call.op, Err: err, kind: ErrSource}
+		}
+		status, err := c.attempt(ctx, call, body, token)
+		switch {
+		case status == http.StatusUnauthorized && !call.public:
+			c.tokens.Rejected(token)
+			if refused {
+				return err
+			}
+			refused = true
+		case err != nil && status == 0 && !resent && ctx.Err() == nil && body.resend != nil && body.resend(err):
+			resent = true
+		default:
+			return err
+		}
+	}
+}
+
+func (c *Client) token(ctx context.Context, call call) (string, error) {
+	if call.public {
+		return "", nil
+	}
+	token, err := c.tokens.Token(ctx)
+	if err == nil && token == "" {
+		err = errors.New("token source gave an empty token")
+	}
+	return token, err
+}
+
+// credential gives the form fields that go in front of all others.
+func (c *Client) credential(token string, call call) []field {
+	var fields []field
+	if c.cfg.APIKey && !call.public {
+		fields = append(fields, field{"apikey", token})
+	}
+	if c.cfg.Agent != "" && !call.public {
+		fields = append(fields, field{"agent", c.cfg.Agent})
+	}
+	return fields
+}
+
+// attempt makes one request and hands a successful answer to call.answer. It returns the status, 0 where
+// there was none. The answer is drained, so that its connection can be used again, and closed.
+func (c *Client) attempt(parent context.Context, call call, body body, token string) (int, error) {
+	dog := newWatchdog(parent, c.cfg.StallTimeout, c.cfg.AnswerTimeout)
+	defer dog.stop()
+	if body.watch != nil {
+		body.watch(dog)
+	} else {
+		dog.waiting()
+	}
+
+	request, err := c.request(dog.ctx, call, body, token)
+	if err != nil {
+		return 0, &APIError{Op: call.op, Err: err, kind: ErrSource}
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return 0, c.transportError(dog.ctx, call, body, err)
+	}
+	defer drain(response.Body)
+	response.Body = dog.reader(response.Body, call.stream && succeeded(response.StatusCode))
+	if !succeeded(response.StatusCode) {
+		return response.StatusCode, c.statusError(call.op, response, token)
+	}
+	return response.StatusCode, call.answer(response, token)
+}
+
+func (c *Client) request(ctx context.Context, call call, body body, token string) (*http.Request, error) {
+	path := call.path
+	if path == "" {
+		path = string(call.op)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+"/"+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("User-Agent", c.cfg.UserAgent)
+	request.Header.Set("Accept", "*/*")
+	if !c.cfg.APIKey && !call.public {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body.open == nil {
+		return request, nil
+	}
+	reader, err := body.open()
+	if err != nil {
+		return nil, err
+	}
+	request.Body, request.GetBody, request.ContentLength = reader, body.open, body.length
+	request.Header.Set("Content-Type", body.contentType)
+	if body.expect {
+		request.Header.Set("Expect", "100-continue")
+	}
+	return request, nil
+}
+
+// transportError explains a request without an answer: by what the reading side found, by the watchdog,
+// or by what the transport says.
+func (c *Client) transportError(ctx context.Context, call call, body body, err error) error {
+	if body.failed != nil {
+		if failure := body.failed(); failure != nil {
+			kind := ErrSource
+			if _, ok := errors.AsType[*ContentError](failure); ok {
+				kind = ErrContentChanged
+			}
+			return &APIError{Op: call.op, Err: failure, kind: kind}
+		}
+	}
+	failure := &APIError{Op: call.op, Err: cause(ctx, err), kind: ErrTransport}
+	failure.MaybeDone = body.sent == nil || body.sent()
+	if errors.Is(failure.Err, ErrStalled) {
+		failure.kind = ErrStalled
+	}
+	return failure
+}
+
+// statusError reads the error document, if it is one, and classifies the status.
+func (c *Client) statusError(op Op, response *http.Response, token string) error {
+	answer, _ := readLimited(response.Body, maxErrorAnswer)
+	var message string
+	if root, err := parseXML(answer, maxTags); err == nil {
+		message = tidy(errorMessage(root), token)
+	}
+	return &APIError{
+		Op:         op,
+		Status:     response.StatusCode,
+		Message:    message,
+		RetryAfter: parseRetryAfter(response.Header.Get("Retry-After"), time.Now()),
+		kind:       classify(op, response.StatusCode, strings.ToLower(message)),
+	}
+}
+
+// answerError is for a success whose document is not the one that belongs to the call.
+func answerError(op Op, response *http.Response, token string, err error) error {
+	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrAnswer}
+	if document, ok := errors.AsType[errorDocument](err); ok {
+		failure.kind, failure.Message = ErrRejected, tidy(document.message, token)
+		return failure
+	}
+	_, broke := errors.AsType[*readError](err)
+	switch {
+	case broke:
+		failure.kind, failure.Err = ErrTransport, err
+		if errors.Is(err, ErrStalled) {
+			failure.kind = ErrStalled
+		}
+	case errors.Is(err, errNoData) && op.fetches():
+		failure.kind = ErrNotReady
+	case errors.Is(err, ErrNoVerdict):
+		failure.kind = ErrNoVerdict
+	default:
+		failure.Err = err
+	}
+	return failure
+}
+
+// drain reads what is left of an answer, within reason, so that its connection can be used again.
+func drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, maxDrain)
+	_ = body.Close()
+}
+
+// form builds a small body: urlencoded, or multipart for the operations that insist on it.
+func form(op Op, fields ...field) func([]field) (body, error) {
+	if op.multipart() {
+		return list(fields, "", "")
+	}
+	return func(credential []field) (body, error) {
+		values := url.Values{}
+		for _, f := range append(credential, fields...) {
+			values.Set(f.name, f.value)
+		}
+		return buffered("application/x-www-form-urlencoded", []byte(values.Encode())), nil
+	}
+}
+
+// list builds a multipart body of fields and, where filename is set, a text in a file part named "file".
+func list(fields []field, filename, text string) func([]field) (body, error) {
+	return func(credential []field) (body, error) {
+		var buffer bytes.Buffer
+		form := multipart.NewWriter(&buffer)
+		for _, f := range append(credential, fields...) {
+			if err := form.WriteField(f.name, f.value); err != nil {
+				return body{}, err
+			}
+		}
+		if filename != "" {
+			part, err := form.CreateFormFile("file", filename)
+			if err != nil {
+				return body{}, err
+			}
+			if _, err := io.WriteString(part, text); err != nil {
+				return body{}, err
+			}
+		}
+		if err := form.Close(); err != nil {
+			return body{}, err
+		}
+		return buffered(form.FormDataContentType(), buffer.Bytes()), nil
+	}
+}
+
+func buffered(contentType string, content []byte) body {
+	return body{
+		contentType: contentType,
+		length:      int64(len(content)),
+		open:        func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
+	}
+}

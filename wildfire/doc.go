@@ -1,0 +1,30 @@
+// Package wildfire talks to the public API of Palo Alto Networks WildFire, and to the
+// WF-500 appliance: it submits files and links, asks for verdicts, and fetches reports,
+// samples and captures.
+//
+//	client, err := wildfire.New(wildfire.DefaultConfig(), tokens)
+//	submission, err := client.SubmitFile(ctx, wildfire.File{Name: "invoice.exe", Size: size, Open: open})
+//	records, err := client.Verdicts(ctx, []string{submission.SHA256})
+//
+// # What it guarantees
+//
+//   - A file is streamed with a known length and hashed on the way; its contents are never held in memory.
+//   - A missing verdict is an error, or a record without HasVerdict, and never 0: 0 means benign.
+//   - A submission that WildFire answered with 200 is never reported as failed because its answer
+//     could not be read: it was counted, so it comes back as [Submission] with Uncertain set.
+//   - Every failure is an [*APIError] that names the operation and matches exactly one of the package's
+//     specific sentinels, so that a 413 for a file differs from a 413 for a list of hashes.
+//   - Credentials go to the configured host alone, in the Authorization header or a form field: never
+//     into a URL, never along a redirect, never into an error.
+//   - Answers are read through limits of size, depth and number of elements; documents with a DTD are refused.
+//   - A [Client] is safe for concurrent use, and starts no goroutine that outlives a call.
+//
+// # What it does not do
+//
+// It keeps no account of quotas, waits for no rate limit and does not retry, with two exceptions. A call
+// answered 401 is repeated once with the token that the [TokenSource] then gives. An upload whose
+// connection broke in the middle of the request body is sent once more, because a service that refuses a
+// large body early may close the connection before its status is read. Everything else is told to the
+// caller, who knows what a repetition costs. It does not fall back to another region: moving samples
+// between regions is a legal decision.
+package wildfire

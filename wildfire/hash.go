@@ -1,0 +1,30 @@
+package wildfire
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	md5Length    = 32
+	sha256Length = 64
+)
+
+// normalHash lowers an MD5 or SHA-256 and refuses everything else, SHA-1 included: nothing that is not
+// hexadecimal reaches a request.
+func normalHash(hash string) (string, error) {
+	if len(hash) != md5Length && len(hash) != sha256Length {
+		return "", fmt.Errorf("hash of %d characters: must be an MD5 (32) or a SHA-256 (64) in hexadecimal", len(hash))
+	}
+	for _, r := range hash {
+		if !(r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F') {
+			return "", fmt.Errorf("hash: not hexadecimal")
+		}
+	}
+	return strings.ToLower(hash), nil
+}
+
+// invalid is the error of a call that was refused locally.
+func invalid(op Op, err error) error {
+	return &APIError{Op: op, Err: err, kind: ErrInvalidArgument}
+}

@@ -1,0 +1,126 @@
+package wildfire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// MaxLinks is how many links one call of submit/links takes.
+const MaxLinks = 1000
+
+// LinkSubmission is WildFire's receipt for a web page.
+type LinkSubmission struct {
+	// URL is the link as the service took it: it puts http:// in front of a link without a scheme.
+	URL string
+
+	// SHA256 and MD5 are the digests of that URL, by which its verdict can be asked for.
+	SHA256, MD5 string
+
+	// Uncertain is set where the service answered with success but without a readable receipt. The link was
+	// counted: ask for its verdict with URLVerdict.
+	Uncertain bool
+}
+
+// SubmitLink submits the URL of a web page.
+func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, error) {
+	if err := checkLink(link); err != nil {
+		return LinkSubmission{}, invalid(OpSubmitLink, err)
+	}
+	records, err := c.links(ctx, OpSubmitLink, form(OpSubmitLink, field{"link", link}))
+	switch {
+	case err != nil:
+		return LinkSubmission{}, err
+	case len(records) == 0:
+		return LinkSubmission{URL: link, Uncertain: true}, nil
+	}
+	return records[0], nil
+}
+
+// SubmitLinks submits any number of links, MaxLinks a call. It returns one receipt per link, in the order
+// of the links; one that the answer does not hold is Uncertain. Where a later call fails, the receipts of
+// those before it are returned along with the error.
+func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmission, error) {
+	for i, link := range links {
+		if err := checkLink(link); err != nil {
+			return nil, invalid(OpSubmitLinks, fmt.Errorf("link %d: %w", i+1, err))
+		}
+		if strings.TrimSpace(link) != link {
+			return nil, invalid(OpSubmitLinks, fmt.Errorf("link %d: spaces around it", i+1))
+		}
+	}
+	var all []LinkSubmission
+	for len(links) > 0 {
+		batch := links[:min(len(links), MaxLinks)]
+		links = links[len(batch):]
+		text := "panlnk\n" + strings.Join(batch, "\n") + "\n"
+		records, err := c.links(ctx, OpSubmitLinks, list(nil, "links.txt", text))
+		if err != nil {
+			return all, err
+		}
+		all = append(all, inOrder(batch, records)...)
+	}
+	return all, nil
+}
+
+func (c *Client) links(ctx context.Context, op Op, build func([]field) (body, error)) ([]LinkSubmission, error) {
+	var records []LinkSubmission
+	err := c.do(ctx, call{
+		op:    op,
+		build: build,
+		answer: func(response *http.Response, token string) error {
+			body, err := readLimited(response.Body, maxAnswer)
+			if err != nil {
+				return nil // counted, but not readable
+			}
+			records, err = parseLinks(body)
+			if _, ok := errors.AsType[errorDocument](err); ok {
+				return answerError(op, response, token, err)
+			}
+			return nil
+		},
+	})
+	return records, err
+}
+
+// parseLinks reads submit-link-info records; those without a SHA-256 are Uncertain.
+func parseLinks(body []byte) ([]LinkSubmission, error) {
+	root, err := wildfireRoot(body, maxTags)
+	if err != nil {
+		return nil, err
+	}
+	var records []LinkSubmission
+	for _, info := range root.SelectElements("submit-link-info") {
+		record := LinkSubmission{
+			URL:    childText(info, "url"),
+			SHA256: childHash(info, "sha256", sha256Length),
+			MD5:    childHash(info, "md5", md5Length),
+		}
+		record.Uncertain = record.SHA256 == ""
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// inOrder matches receipts with the links that they are for: by URL, with or without the http:// that the
+// service adds.
+func inOrder(links []string, records []LinkSubmission) []LinkSubmission {
+	byURL := make(map[string]LinkSubmission, len(records))
+	for _, record := range records {
+		byURL[record.URL] = record
+	}
+	matched := make([]LinkSubmission, len(links))
+	for i, link := range links {
+		record, ok := byURL[link]
+		if !ok {
+			record, ok = byURL["http://"+link]
+		}
+		if !ok {
+			record = LinkSubmission{URL: link, Uncertain: true}
+		}
+		matched[i] = record
+	}
+	return matched
+}

@@ -1,0 +1,230 @@
+package wildfire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/beevik/etree"
+)
+
+// Submission is WildFire's receipt for a file. It holds no verdict, and does not tell whether the file was
+// known: ask for both.
+type Submission struct {
+	// URL is where the file came from, for SubmitURL.
+	URL string
+
+	// Filetype is the service's label, such as "PE32 executable"; a report may name the same file's otherwise.
+	Filetype string
+
+	// Filename is the name as the service echoed it; empty for SubmitURL.
+	Filename string
+
+	// SHA256 and MD5 are lower-case hexadecimal. For SubmitFile they are those of the bytes that were sent; for
+	// SubmitURL those that the service reports.
+	SHA256, MD5 string
+
+	// Size is in bytes.
+	Size int64
+
+	// Uncertain is set where the service answered with success but not with a readable receipt for these
+	// contents. The submission was counted: go on with the verdict, do not submit again.
+	Uncertain bool
+}
+
+// SubmitFile uploads one file.
+//
+// It refuses locally what the service would: an empty file (ErrEmptyFile), and one over Config.MaxFileSize
+// (ErrTooLarge). The answer's digests are compared with those of the bytes sent. See ContentError for what
+// happens when either the file or the answer is not what was expected; in the second case the Submission
+// is returned together with the error. A success that cannot be read, even one whose transmission broke
+// off, is a Submission with Uncertain set and no error.
+func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption) (Submission, error) {
+	var options submitOptions
+	for _, option := range opts {
+		option(&options)
+	}
+	if err := c.acceptable(file); err != nil {
+		return Submission{}, err
+	}
+	u := &upload{
+		file:     file,
+		progress: options.progress,
+		large:    c.cfg.ExpectContinue > 0 && file.Size >= c.cfg.ExpectContinue,
+	}
+	defer u.close()
+
+	var submission Submission
+	err := c.do(ctx, call{
+		op:    OpSubmitFile,
+		build: u.body,
+		answer: func(response *http.Response, token string) error {
+			var err error
+			submission, err = u.receipt(response, token)
+			return err
+		},
+	})
+	return submission, err
+}
+
+// acceptable refuses what need not be sent.
+func (c *Client) acceptable(file File) error {
+	refuse := func(kind error, format string, args ...any) error {
+		return &APIError{Op: OpSubmitFile, kind: kind, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case file.Open == nil:
+		return refuse(ErrInvalidArgument, "File.Open is nil")
+	case file.Size < 0:
+		return refuse(ErrInvalidArgument, "size %d is negative", file.Size)
+	case file.Size == 0:
+		return refuse(ErrEmptyFile, "0 bytes")
+	case c.cfg.MaxFileSize > 0 && file.Size > c.cfg.MaxFileSize:
+		return refuse(ErrTooLarge, "%d bytes, the limit is %d", file.Size, c.cfg.MaxFileSize)
+	}
+	if file.SHA256 != "" {
+		if hash, err := normalHash(file.SHA256); err != nil || len(hash) != sha256Length {
+			return refuse(ErrInvalidArgument, "File.SHA256 is not a SHA-256")
+		}
+	}
+	return nil
+}
+
+// receipt reads the answer to an upload. Whatever it holds, the digests of the bytes sent are known.
+func (u *upload) receipt(response *http.Response, token string) (Submission, error) {
+	stream := u.current.Load()
+	sha, md := stream.sums()
+	if sha == "" {
+		// A success before the contents were out is no receipt for them, nor is it a refusal.
+		return Submission{}, answerError(OpSubmitFile, response, token, errors.New("success before the file was sent"))
+	}
+	submission := Submission{Filename: SafeFilename(u.file.Name), SHA256: sha, MD5: md, Size: u.file.Size, Uncertain: true}
+
+	records, err := receipts(response.Body)
+	if _, ok := errors.AsType[errorDocument](err); ok {
+		return Submission{}, answerError(OpSubmitFile, response, token, err)
+	}
+	if err != nil {
+		return submission, nil
+	}
+	var other string
+	for _, record := range records {
+		switch {
+		case record.SHA256 == sha && (record.MD5 == "" || record.MD5 == md):
+			record.MD5, record.Size = md, u.file.Size
+			return record, nil
+		case record.SHA256 == sha:
+			other = record.MD5
+		case record.SHA256 != "":
+			other = record.SHA256
+		}
+	}
+	if other == "" {
+		return submission, nil
+	}
+	return submission, &APIError{
+		Op: OpSubmitFile, Status: response.StatusCode, kind: ErrAnswerMismatch,
+		Err: &ContentError{Expected: sha, Sent: sha, Answered: other, Detail: "the answer's digest is not that of the bytes sent"},
+	}
+}
+
+// SubmitURL has the service fetch a file from a URL and analyse it; SubmitLink is for web pages. The name,
+// which may be empty, tells the type of scripts and of XML and HTML by its extension. Not available on the
+// WF-500. A success without a readable receipt is a Submission with Uncertain set that knows only the URL.
+func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submission, error) {
+	if err := checkLink(location); err != nil {
+		return Submission{}, invalid(OpSubmitURL, err)
+	}
+	fields := []field{{"url", location}}
+	if name != "" {
+		fields = append(fields, field{"context", SafeFilename(name)})
+	}
+	submission := Submission{URL: location, Uncertain: true}
+	err := c.do(ctx, call{
+		op:    OpSubmitURL,
+		build: form(OpSubmitURL, fields...),
+		answer: func(response *http.Response, token string) error {
+			records, err := receipts(response.Body)
+			if _, ok := errors.AsType[errorDocument](err); ok {
+				return answerError(OpSubmitURL, response, token, err)
+			}
+			if err == nil && len(records) > 0 && records[0].SHA256 != "" {
+				submission = records[0]
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return Submission{}, err
+	}
+	return submission, nil
+}
+
+// receipts parses the upload-file-info elements, in whatever order their children are and however many
+// there are. A digest that is not one is treated as absent.
+func receipts(answer io.Reader) ([]Submission, error) {
+	body, err := readLimited(answer, maxAnswer)
+	if err != nil {
+		return nil, err
+	}
+	root, err := wildfireRoot(body, maxTags)
+	if err != nil {
+		return nil, err
+	}
+	var records []Submission
+	for _, info := range root.SelectElements("upload-file-info") {
+		records = append(records, receipt(info))
+	}
+	return records, nil
+}
+
+func receipt(info *etree.Element) Submission {
+	size, _ := strconv.ParseInt(childText(info, "size"), 10, 64)
+	return Submission{
+		URL:      childText(info, "url"),
+		Filetype: childText(info, "filetype"),
+		Filename: childText(info, "filename"),
+		SHA256:   childHash(info, "sha256", sha256Length),
+		MD5:      childHash(info, "md5", md5Length),
+		Size:     max(size, 0),
+	}
+}
+
+// childHash is a digest of the given length in lower case, "" where there is none.
+func childHash(e *etree.Element, tag string, length int) string {
+	text := childText(e, tag)
+	if len(text) != length {
+		return ""
+	}
+	hash, err := normalHash(text)
+	if err != nil {
+		return ""
+	}
+	return hash
+}
+
+// checkLink refuses what the service answers with 421, and what would break a line of a list.
+func checkLink(link string) error {
+	if strings.TrimSpace(link) == "" {
+		return errors.New("empty link")
+	}
+	if strings.ContainsAny(link, "\r\n\x00") {
+		return errors.New("link with a line break or NUL")
+	}
+	// Without a scheme the service puts http:// in front. "host:8080/x" has none, though it parses as if.
+	scheme, _, found := strings.Cut(link, "://")
+	if !found {
+		return nil
+	}
+	if scheme = strings.ToLower(scheme); scheme != "http" && scheme != "https" {
+		if u, err := url.Parse(link); err == nil && strings.EqualFold(u.Scheme, scheme) {
+			return errors.New("link: scheme must be http or https")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package wildfire
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+)
+
+// TransportConfig describes how to reach the network. The API client and the token client should use one
+// and the same, so that a proxy or a private certificate authority holds for both.
+type TransportConfig struct {
+	// Proxy is the proxy's URL (http, https or socks5). Empty takes HTTPS_PROXY, HTTP_PROXY and NO_PROXY from
+	// the environment; "direct" uses none.
+	Proxy string
+
+	// CAFile names a PEM file whose certificates are trusted besides those of the system: what a WF-500
+	// appliance with a certificate of its own needs. There is no way to switch verification off.
+	CAFile string
+
+	// CertFile and KeyFile name a client certificate for gateways that ask for one; both or neither.
+	CertFile, KeyFile string
+
+	// DialTimeout bounds connecting, TLSTimeout the handshake after it.
+	DialTimeout, TLSTimeout time.Duration
+
+	// ContinueTimeout is how long a request that asked for a go-ahead ("Expect: 100-continue") waits for it
+	// before sending its body all the same.
+	ContinueTimeout time.Duration
+
+	// IdleTimeout closes connections that were not used for so long. It is shorter than the usual server's, so
+	// that the client is the one to close and no request meets a connection that is being closed.
+	IdleTimeout time.Duration
+
+	// MaxIdlePerHost is how many idle connections are kept, so that as many workers never need a new handshake.
+	MaxIdlePerHost int
+
+	// DisableHTTP2 keeps to HTTP/1.1.
+	DisableHTTP2 bool
+}
+
+// DefaultTransportConfig returns the settings that DefaultConfig uses.
+func DefaultTransportConfig() TransportConfig {
+	return TransportConfig{
+		DialTimeout:     10 * time.Second,
+		TLSTimeout:      10 * time.Second,
+		ContinueTimeout: 2 * time.Second,
+		IdleTimeout:     50 * time.Second,
+		MaxIdlePerHost:  64,
+	}
+}
+
+// NewTransport builds a transport: TLS 1.2 or later, HTTP/2 where the server offers it, the system's roots
+// plus CAFile, and no compression, because lengths of downloads are checked. The files are read once, now.
+func NewTransport(cfg TransportConfig) (*http.Transport, error) {
+	proxy, err := proxyFunc(cfg.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	security, err := tlsConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		Proxy:                 proxy,
+		DialContext:           (&net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:       security,
+		TLSHandshakeTimeout:   cfg.TLSTimeout,
+		ExpectContinueTimeout: cfg.ContinueTimeout,
+		IdleConnTimeout:       cfg.IdleTimeout,
+		MaxIdleConns:          4 * cfg.MaxIdlePerHost,
+		MaxIdleConnsPerHost:   cfg.MaxIdlePerHost,
+		DisableCompression:    true,
+		ForceAttemptHTTP2:     !cfg.DisableHTTP2,
+		WriteBufferSize:       32 << 10,
+	}
+	if cfg.DisableHTTP2 {
+		protocols := new(http.Protocols)
+		protocols.SetHTTP1(true)
+		transport.Protocols = protocols
+	}
+	return transport, nil
+}
+
+func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
+	switch proxy {
+	case "":
+		return http.ProxyFromEnvironment, nil
+	case "direct":
+		return nil, nil
+	}
+	u, err := url.Parse(proxy)
+	if err != nil || u.Host == "" {
+		// The parser's error would repeat the URL, password included.
+		return nil, errors.New("proxy: not a URL")
+	}
+	switch u.Scheme {
+	case "http", "https", "socks5", "socks5h":
+		return http.ProxyURL(u), nil
+	}
+	return nil, fmt.Errorf("proxy: scheme %q: must be http, https or socks5", u.Scheme)
+}
+
+func tlsConfig(cfg TransportConfig) (*tls.Config, error) {
+	security := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.CAFile != "" {
+		pem, err := os.ReadFile(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			// Some systems have no store; the given authority is then the only one.
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: %s holds no PEM certificate", cfg.CAFile)
+		}
+		security.RootCAs = roots
+	}
+	if cfg.CertFile != "" || cfg.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate: %w", err)
+		}
+		security.Certificates = []tls.Certificate{pair}
+	}
+	return security, nil
+}

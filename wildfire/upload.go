@@ -1,0 +1,342 @@
+package wildfire
+
+import (
+	"bytes"
+	"crypto/md5" // #nosec G501 -- the service identifies samples by it; nothing relies on it
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"mime/multipart"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// File is something to submit.
+type File struct {
+	// Name is the file's name; it is sent as SafeFilename makes it. Keep the original extension: the service
+	// tells scripts by nothing else.
+	Name string
+
+	// Size is the exact number of bytes that Open's reader gives.
+	Size int64
+
+	// SHA256 is what the contents are expected to be, in hexadecimal; empty where it is not known. Contents
+	// that differ are not submitted: the call ends with ErrContentChanged.
+	SHA256 string
+
+	// Open returns the contents from their beginning. It is called once for every attempt, at most four times,
+	// and what it returns is closed before SubmitFile returns, or, where a reader is stuck, as soon as it gives
+	// way. Close may be called while Read runs, as an os.File allows.
+	Open func() (io.ReadCloser, error)
+}
+
+// SubmitOption changes one submission.
+type SubmitOption func(*submitOptions)
+
+type submitOptions struct {
+	progress func(sent, total int64)
+}
+
+// WithProgress calls f while a file is sent, with the bytes of the file handed to the network so far and
+// in all. It is called from another goroutine, never concurrently with itself, and should return at
+// once. A repeated attempt starts over from 0.
+func WithProgress(f func(sent, total int64)) SubmitOption {
+	return func(o *submitOptions) { o.progress = f }
+}
+
+// upload is one file on its way, over all its attempts.
+type upload struct {
+	file     File
+	progress func(sent, total int64)
+	large    bool
+	current  atomic.Pointer[uploadStream]
+	dog      atomic.Pointer[watchdog]
+}
+
+// body wraps the file in a multipart form of known length.
+func (u *upload) body(fields []field) (body, error) {
+	var frame bytes.Buffer
+	form := multipart.NewWriter(&frame)
+	for _, f := range fields {
+		if err := form.WriteField(f.name, f.value); err != nil {
+			return body{}, err
+		}
+	}
+	if _, err := form.CreateFormFile("file", SafeFilename(u.file.Name)); err != nil {
+		return body{}, err
+	}
+	head := frame.Len()
+	if err := form.Close(); err != nil {
+		return body{}, err
+	}
+	prefix, suffix := frame.Bytes()[:head], frame.Bytes()[head:]
+	return body{
+		contentType: form.FormDataContentType(),
+		length:      int64(frame.Len()) + u.file.Size,
+		expect:      u.large,
+		open:        func() (io.ReadCloser, error) { return u.open(prefix, suffix) },
+		resend:      u.resend,
+		failed:      u.failed,
+		sent:        u.sent,
+		watch:       func(dog *watchdog) { u.dog.Store(dog); dog.progress(&stateSending, 0) },
+	}, nil
+}
+
+func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
+	contents, err := u.file.Open()
+	if err != nil {
+		return nil, err
+	}
+	stream := &uploadStream{
+		upload: u, dog: u.dog.Load(), contents: contents,
+		prefix: prefix, suffix: suffix, left: u.file.Size, hashes: takeHashes(),
+	}
+	if previous := u.current.Swap(stream); previous != nil {
+		_ = previous.Close()
+	}
+	return stream, nil
+}
+
+// failed returns what went wrong on the reading side of the last attempt.
+func (u *upload) failed() error {
+	if stream := u.current.Load(); stream != nil {
+		return stream.failure()
+	}
+	return nil
+}
+
+// sent reports whether the last attempt handed its whole body to the transport.
+func (u *upload) sent() bool {
+	stream := u.current.Load()
+	return stream != nil && stream.finished()
+}
+
+// resend allows a second attempt where the connection broke in the middle of a large body: the service
+// may have refused the file and closed the connection before its status could be read. An upload whose
+// body was complete is not sent again, since it may have been counted.
+func (u *upload) resend(err error) bool {
+	stream := u.current.Load()
+	return u.large && stream != nil && stream.begun() && !stream.finished() &&
+		errors.Is(err, ErrTransport) && !errors.Is(err, ErrStalled) && brokeOff(err)
+}
+
+// brokeOff tells a connection that was cut from one that timed out.
+func brokeOff(err error) bool {
+	network, ok := errors.AsType[net.Error](err)
+	return !ok || !network.Timeout()
+}
+
+// close releases the contents where the transport has not.
+func (u *upload) close() {
+	if stream := u.current.Load(); stream != nil {
+		_ = stream.Close()
+	}
+}
+
+// uploadStream is the body of one attempt: the form's head, the contents, the form's end. The contents
+// are hashed on the way, and the end is withheld unless they are what was promised.
+//
+// Read belongs to the transport's goroutine; the mutex lets the caller's ask what came of it.
+type uploadStream struct {
+	upload   *upload
+	dog      *watchdog
+	contents io.ReadCloser
+
+	mu             sync.Mutex
+	prefix, suffix []byte
+	left           int64
+	hashes         *hashes // given back by Close or after summing
+	checked        bool
+	done           bool
+	err            error
+	sha256, md5    string
+	closed         atomic.Bool
+}
+
+// Read gives the transport the next piece, straight into its buffer.
+func (s *uploadStream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return 0, s.err
+	case len(p) == 0:
+		return 0, nil
+	case len(s.prefix) > 0:
+		n := copy(p, s.prefix)
+		s.prefix = s.prefix[n:]
+		s.alive()
+		return n, nil
+	case s.left > 0:
+		return s.readContents(p)
+	case !s.checked:
+		if s.err = s.check(); s.err != nil {
+			return 0, s.err
+		}
+		s.checked = true
+	}
+	n := copy(p, s.suffix)
+	s.suffix = s.suffix[n:]
+	if len(s.suffix) > 0 {
+		return n, nil
+	}
+	if !s.done {
+		s.done = true
+		if s.dog != nil {
+			s.dog.waiting()
+		}
+	}
+	return n, io.EOF
+}
+
+func (s *uploadStream) readContents(p []byte) (int, error) {
+	p = p[:min(int64(len(p)), s.left)]
+	if s.dog != nil {
+		s.dog.state.Store(&stateSource)
+	}
+	for range maxEmptyReads {
+		n, err := s.contents.Read(p)
+		if n > 0 {
+			s.left -= int64(n)
+			s.hashes.write(p[:n])
+			s.alive()
+			if s.upload.progress != nil {
+				s.upload.progress(s.upload.file.Size-s.left, s.upload.file.Size)
+			}
+			return n, nil
+		}
+		if err == io.EOF {
+			s.err = &ContentError{Detail: fmt.Sprintf("file ended after %d of %d bytes", s.upload.file.Size-s.left, s.upload.file.Size)}
+			return 0, s.err
+		}
+		if err != nil {
+			s.err = err
+			return 0, err
+		}
+	}
+	s.err = io.ErrNoProgress
+	return 0, s.err
+}
+
+// maxEmptyReads is how often a reader may return neither bytes nor an error.
+const maxEmptyReads = 100
+
+// check finds out whether the contents end where they should, and are what they should be.
+func (s *uploadStream) check() error {
+	var extra [1]byte
+	for i := 0; ; i++ {
+		n, err := s.contents.Read(extra[:])
+		if n > 0 {
+			return &ContentError{Detail: fmt.Sprintf("file is longer than %d bytes", s.upload.file.Size)}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if i == maxEmptyReads {
+			return io.ErrNoProgress
+		}
+	}
+	s.sha256, s.md5 = s.hashes.sum()
+	if want := s.upload.file.SHA256; want != "" && !strings.EqualFold(want, s.sha256) {
+		return &ContentError{Expected: strings.ToLower(want), Sent: s.sha256, Detail: "file no longer has the SHA-256 that was expected"}
+	}
+	return nil
+}
+
+// alive tells the watchdog that a piece was taken.
+func (s *uploadStream) alive() {
+	if s.dog != nil {
+		s.dog.progress(&stateSending, s.upload.file.Size-s.left)
+	}
+}
+
+// Close releases the contents. The transport may call it while Read is stuck, and more than once.
+func (s *uploadStream) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	err := s.contents.Close()
+	if s.mu.TryLock() { // a Read that is stuck keeps its hashes; the collector gets them
+		giveHashes(s.hashes)
+		s.hashes = nil
+		if s.err == nil && !s.done {
+			s.err = errBodyClosed
+		}
+		s.mu.Unlock()
+	}
+	return err
+}
+
+var errBodyClosed = errors.New("body closed")
+
+func (s *uploadStream) failure() error {
+	if !s.mu.TryLock() {
+		return nil // Read is stuck in the source: the watchdog or the caller's context ended the attempt
+	}
+	defer s.mu.Unlock()
+	if s.err == errBodyClosed {
+		return nil
+	}
+	return s.err
+}
+
+func (s *uploadStream) finished() bool {
+	if !s.mu.TryLock() {
+		return false
+	}
+	defer s.mu.Unlock()
+	return s.done
+}
+
+func (s *uploadStream) begun() bool {
+	if !s.mu.TryLock() {
+		return true
+	}
+	defer s.mu.Unlock()
+	return len(s.prefix) == 0
+}
+
+// sums returns the digests of the contents, empty before they were all read.
+func (s *uploadStream) sums() (sha256, md5 string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sha256, s.md5
+}
+
+// hashes computes both digests in one pass. They are pooled: their state is a quarter of what an upload
+// of a small file would otherwise allocate.
+type hashes struct{ sha256, md5 hash.Hash }
+
+var hashPool = sync.Pool{New: func() any { return &hashes{sha256: sha256.New(), md5: md5.New()} }} // #nosec G401
+
+func takeHashes() *hashes {
+	h := hashPool.Get().(*hashes)
+	h.sha256.Reset()
+	h.md5.Reset()
+	return h
+}
+
+func giveHashes(h *hashes) {
+	if h != nil {
+		hashPool.Put(h)
+	}
+}
+
+func (h *hashes) write(p []byte) {
+	_, _ = h.sha256.Write(p)
+	_, _ = h.md5.Write(p)
+}
+
+func (h *hashes) sum() (string, string) {
+	var sha [sha256.Size]byte
+	var md [md5.Size]byte
+	return hex.EncodeToString(h.sha256.Sum(sha[:0])), hex.EncodeToString(h.md5.Sum(md[:0]))
+}

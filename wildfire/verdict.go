@@ -1,0 +1,108 @@
+package wildfire
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+)
+
+// Verdict is WildFire's judgement as a code. Codes that this package does not know pass through as
+// themselves: 5 appeared years after the others.
+type Verdict int
+
+// The verdicts (WildFire API Reference, "Get a Verdict").
+const (
+	Benign   Verdict = 0
+	Malware  Verdict = 1
+	Grayware Verdict = 2
+	Phishing Verdict = 4
+	C2       Verdict = 5 // command and control
+
+	Pending       Verdict = -100 // the sample exists, its analysis has not ended
+	AnalysisError Verdict = -101
+	Unknown       Verdict = -102 // no such sample; normal for a moment after a submission
+	InvalidHash   Verdict = -103
+	Flawed        Verdict = -104 // the submission was damaged: submit again; known from clients only
+)
+
+var verdictNames = map[Verdict]string{
+	Benign: "benign", Malware: "malware", Grayware: "grayware", Phishing: "phishing", C2: "c2",
+	Pending: "pending", AnalysisError: "error", Unknown: "unknown", InvalidHash: "invalid_hash", Flawed: "flawed",
+}
+
+// String names the verdict; a code that is not known is "unrecognised".
+func (v Verdict) String() string {
+	if name, ok := verdictNames[v]; ok {
+		return name
+	}
+	return "unrecognised"
+}
+
+// Final reports whether the service has judged: every code that is not negative, those that are not known
+// included. A final verdict may still be changed later.
+func (v Verdict) Final() bool { return v >= 0 }
+
+// Malicious reports whether the verdict is malware, grayware, phishing or command and control. A code
+// that is not known is neither malicious nor benign.
+func (v Verdict) Malicious() bool {
+	switch v {
+	case Malware, Grayware, Phishing, C2:
+		return true
+	}
+	return false
+}
+
+// VerdictRecord is one answer about one sample or URL.
+type VerdictRecord struct {
+	SHA256, MD5 string // lower-case hexadecimal; either may be empty
+	URL         string // for URLVerdict
+
+	// Verdict means something only where HasVerdict is set: its zero value is benign.
+	Verdict    Verdict
+	HasVerdict bool
+
+	// AnalysisTime and Valid come with verdicts about URLs; zero and empty elsewhere.
+	AnalysisTime time.Time
+	Valid        string
+}
+
+// parseVerdicts reads get-verdict-info records.
+func parseVerdicts(body []byte, tags int) ([]VerdictRecord, error) {
+	root, err := wildfireRoot(body, tags)
+	if err != nil {
+		return nil, err
+	}
+	infos := root.SelectElements("get-verdict-info")
+	records := make([]VerdictRecord, 0, len(infos))
+	for _, info := range infos {
+		records = append(records, verdictRecord(info))
+	}
+	return records, nil
+}
+
+func verdictRecord(info *etree.Element) VerdictRecord {
+	record := VerdictRecord{
+		SHA256: childHash(info, "sha256", sha256Length),
+		MD5:    childHash(info, "md5", md5Length),
+		URL:    childText(info, "url"),
+		Valid:  childText(info, "valid"),
+	}
+	if code, err := strconv.ParseInt(childText(info, "verdict"), 10, 32); err == nil {
+		record.Verdict, record.HasVerdict = Verdict(code), true
+	}
+	record.AnalysisTime = parseTime(childText(info, "analysis_time"))
+	return record
+}
+
+// parseTime reads the spellings of time that were seen; the zero time where it cannot. All are UTC.
+func parseTime(text string) time.Time {
+	text = strings.TrimSpace(text)
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}

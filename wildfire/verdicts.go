@@ -1,0 +1,178 @@
+package wildfire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// MaxHashes is how many hashes one call of get/verdicts takes. The call costs one query whatever their
+// number.
+const MaxHashes = 500
+
+// Verdict asks about one sample by MD5 or SHA-256. The record always has a verdict; where the answer's has
+// none the error matches ErrNoVerdict. An MD5 may belong to several samples: the error then matches
+// ErrAmbiguous, and Verdicts returns them all.
+func (c *Client) Verdict(ctx context.Context, hash string) (VerdictRecord, error) {
+	hash, err := normalHash(hash)
+	if err != nil {
+		return VerdictRecord{}, invalid(OpVerdict, err)
+	}
+	return c.verdict(ctx, field{"hash", hash}, func(r VerdictRecord) bool { return answers(r, hash) })
+}
+
+// URLVerdict asks about a URL. Not available on the WF-500, nor in every region.
+func (c *Client) URLVerdict(ctx context.Context, url string) (VerdictRecord, error) {
+	if err := checkLink(url); err != nil {
+		return VerdictRecord{}, invalid(OpVerdict, err)
+	}
+	record, err := c.verdict(ctx, field{"url", url}, func(VerdictRecord) bool { return true })
+	if err == nil && record.URL == "" {
+		record.URL = url
+	}
+	return record, err
+}
+
+func (c *Client) verdict(ctx context.Context, what field, about func(VerdictRecord) bool) (VerdictRecord, error) {
+	var found []VerdictRecord
+	err := c.records(ctx, OpVerdict, form(OpVerdict, what), func(records []VerdictRecord) error {
+		for _, record := range records {
+			if !about(record) {
+				continue
+			}
+			if !record.HasVerdict {
+				return ErrNoVerdict
+			}
+			found = append(found, record)
+		}
+		if len(found) == 0 {
+			return ErrNoVerdict
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return VerdictRecord{}, err
+	case what.name == "hash" && len(found) > 1 && distinct(found) > 1:
+		return VerdictRecord{}, &APIError{Op: OpVerdict, Status: http.StatusOK, kind: ErrAmbiguous}
+	}
+	return found[0], nil
+}
+
+func distinct(records []VerdictRecord) int {
+	seen := make(map[string]struct{}, len(records))
+	for _, record := range records {
+		seen[record.SHA256] = struct{}{}
+	}
+	return len(seen)
+}
+
+// Verdicts asks about any number of samples by MD5 or SHA-256, MaxHashes a call, and matches the answers by
+// hash, whatever their order.
+//
+// The records come in the order of the hashes, each hash once. One that the service left out is absent,
+// and one that it gave no readable verdict for has HasVerdict false. An MD5 gives as many records as
+// samples have it. A hash that is neither an MD5 nor a SHA-256 fails the call before anything is sent.
+// Where a later call fails, the records of those before it are returned along with the error.
+func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord, error) {
+	wanted := make([]string, 0, len(hashes))
+	seen := make(map[string]struct{}, len(hashes))
+	for i, hash := range hashes {
+		hash, err := normalHash(hash)
+		if err != nil {
+			return nil, invalid(OpVerdicts, fmt.Errorf("hash %d: %w", i+1, err))
+		}
+		if _, ok := seen[hash]; !ok {
+			seen[hash] = struct{}{}
+			wanted = append(wanted, hash)
+		}
+	}
+	all := make([]VerdictRecord, 0, len(wanted))
+	for len(wanted) > 0 {
+		batch := wanted[:min(len(wanted), MaxHashes)]
+		wanted = wanted[len(batch):]
+		text := strings.Join(batch, "\n") + "\n"
+		err := c.records(ctx, OpVerdicts, list(nil, "hashes.txt", text), func(records []VerdictRecord) error {
+			all = append(all, matching(batch, records)...)
+			return nil
+		})
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// matching picks the records that answer the hashes, in their order, each record once.
+func matching(hashes []string, records []VerdictRecord) []VerdictRecord {
+	byHash := make(map[string][]int, 2*len(records))
+	for i, record := range records {
+		for _, hash := range []string{record.SHA256, record.MD5} {
+			if hash != "" {
+				byHash[hash] = append(byHash[hash], i)
+			}
+		}
+	}
+	used := make([]bool, len(records))
+	matched := make([]VerdictRecord, 0, len(hashes))
+	for _, hash := range hashes {
+		for _, i := range byHash[hash] {
+			if !used[i] {
+				used[i] = true
+				matched = append(matched, records[i])
+			}
+		}
+	}
+	return matched
+}
+
+// answers reports whether a record is about a hash. One without any hash is taken to be about the only
+// one that was asked for.
+func answers(record VerdictRecord, hash string) bool {
+	return record.SHA256 == hash || record.MD5 == hash || record.SHA256 == "" && record.MD5 == ""
+}
+
+// VerdictsChanged returns the samples whose verdict changed since the given day (UTC), at most 30 days back.
+// Documented for the WF-500; the cloud answers too. A date that is out of range is refused locally with
+// ErrInvalidArgument, and by the service with ErrInvalidDate.
+func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]VerdictRecord, error) {
+	day, today := since.UTC().Truncate(24*time.Hour), time.Now().UTC().Truncate(24*time.Hour)
+	if day.After(today) || day.Before(today.AddDate(0, 0, -30)) {
+		return nil, invalid(OpVerdictsChanged, errors.New("date must lie between 30 days ago and today"))
+	}
+	var changed []VerdictRecord
+	build := form(OpVerdictsChanged, field{"date", day.Format(time.DateOnly)})
+	err := c.records(ctx, OpVerdictsChanged, build, func(records []VerdictRecord) error {
+		changed = records
+		return nil
+	})
+	return changed, err
+}
+
+// records makes a call that is answered by get-verdict-info records.
+func (c *Client) records(ctx context.Context, op Op, build func([]field) (body, error), use func([]VerdictRecord) error) error {
+	limit, tags := int64(maxAnswer), maxTags
+	if op == OpVerdictsChanged {
+		limit, tags = maxReport, maxReportTags // as many records as there were changes
+	}
+	return c.do(ctx, call{
+		op:    op,
+		build: build,
+		answer: func(response *http.Response, token string) error {
+			body, err := readLimited(response.Body, limit)
+			if err == nil {
+				var records []VerdictRecord
+				if records, err = parseVerdicts(body, tags); err == nil {
+					err = use(records)
+				}
+			}
+			if err != nil {
+				return answerError(op, response, token, err)
+			}
+			return nil
+		},
+	})
+}

@@ -1,0 +1,184 @@
+package wildfiretest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	defaultTokenLifetime = 900 * time.Second
+	defaultHeaderTimeout = 10 * time.Second
+	maxTokens            = 10_000 // issued tokens that are remembered
+)
+
+// accounts knows the credentials.
+type accounts struct {
+	strict   bool // an unknown credential is refused
+	lifetime time.Duration
+	clients  map[string]account
+	static   map[string]struct{}
+	keys     map[string]struct{}
+	state    *accountState
+}
+
+type account struct{ secret, tsg string }
+
+type accountState struct {
+	mu      sync.Mutex
+	issued  map[string]issued
+	order   []string
+	revoked map[string]struct{}
+	count   int
+}
+
+type issued struct {
+	client  string
+	expires time.Time
+}
+
+func newAccounts() accounts {
+	return accounts{
+		lifetime: defaultTokenLifetime,
+		clients:  make(map[string]account),
+		static:   make(map[string]struct{}),
+		keys:     make(map[string]struct{}),
+		state:    &accountState{issued: make(map[string]issued), revoked: make(map[string]struct{})},
+	}
+}
+
+// Revoke refuses a token or an API key from now on, though it has not expired.
+func (s *Server) Revoke(token string) {
+	s.auth.state.mu.Lock()
+	defer s.auth.state.mu.Unlock()
+	s.auth.state.revoked[token] = struct{}{}
+}
+
+// RevokeAll refuses all tokens issued so far.
+func (s *Server) RevokeAll() {
+	s.auth.state.mu.Lock()
+	defer s.auth.state.mu.Unlock()
+	for token := range s.auth.state.issued {
+		s.auth.state.revoked[token] = struct{}{}
+	}
+}
+
+// owner returns whose quota a credential spends, false where it is refused.
+func (a *accounts) owner(token string, key bool, now time.Time) (string, bool) {
+	if token == "" {
+		return "", false
+	}
+	a.state.mu.Lock()
+	defer a.state.mu.Unlock()
+	if _, ok := a.state.revoked[token]; ok {
+		return "", false
+	}
+	if key {
+		if _, ok := a.keys[token]; ok || !a.strict {
+			return "key:" + token, true
+		}
+		return "", false
+	}
+	if t, ok := a.state.issued[token]; ok {
+		return "client:" + t.client, now.Before(t.expires)
+	}
+	if _, ok := a.static[token]; ok || !a.strict {
+		return "token:" + token, true
+	}
+	return "", false
+}
+
+// issue makes a token for a client.
+func (a *accounts) issue(client string, now time.Time) string {
+	a.state.mu.Lock()
+	defer a.state.mu.Unlock()
+	a.state.count++
+	// As long as the service's, which is a JWT of about a kilobyte, and as opaque.
+	token := "simulated." + strconv.Itoa(a.state.count) + "." + strings.Repeat("0123456789abcdef", 60)
+	a.state.issued[token] = issued{client: client, expires: now.Add(a.lifetime)}
+	a.state.order = append(a.state.order, token)
+	if len(a.state.order) > maxTokens {
+		oldest := a.state.order[0]
+		a.state.order = a.state.order[1:]
+		delete(a.state.issued, oldest)
+		delete(a.state.revoked, oldest)
+	}
+	return token
+}
+
+// bearer is the token of the Authorization header.
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// token is the token service: the client credentials grant (RFC 6749, section 4.4) with the credentials in
+// a Basic header, raw or form-encoded, or in the form.
+func (x *exchange) token() {
+	x.r.Body = http.MaxBytesReader(x.w, x.r.Body, 64<<10)
+	if !strings.HasPrefix(x.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || x.r.ParseForm() != nil {
+		x.oauthError(http.StatusBadRequest, "invalid_request", "Invalid Request")
+		return
+	}
+	form := x.r.PostForm
+	id, secret := form.Get("client_id"), form.Get("client_secret")
+	if basicID, basicSecret, ok := x.r.BasicAuth(); ok {
+		id, secret = basicID, basicSecret
+	}
+	x.call.Token = id
+	if form.Get("grant_type") != "client_credentials" {
+		x.oauthError(http.StatusBadRequest, "unsupported_grant_type", "Grant type is not supported")
+		return
+	}
+	id, account, ok := x.server.auth.authenticate(id, secret)
+	if !ok {
+		x.oauthError(http.StatusUnauthorized, "invalid_client", "Client authentication failed")
+		return
+	}
+	x.call.Token = id
+	scope := form.Get("scope")
+	if account.tsg != "" && scope != "tsg_id:"+account.tsg {
+		x.oauthError(http.StatusBadRequest, "invalid_scope", "The requested scope is invalid")
+		return
+	}
+	answer, _ := json.Marshal(map[string]any{
+		"access_token": x.server.auth.issue(id, x.server.now()),
+		"scope":        strings.TrimSpace("profile " + scope + " email"), // more than was asked for, as the service does
+		"token_type":   "Bearer",
+		"expires_in":   int(x.server.auth.lifetime / time.Second),
+	})
+	x.w.Header().Set("Cache-Control", "no-store")
+	x.send(http.StatusOK, "application/json;charset=UTF-8", answer)
+}
+
+// authenticate accepts the credentials as they are and in the encoding of RFC 6749, section 2.3.1. Without
+// any client registered it accepts all.
+func (a *accounts) authenticate(id, secret string) (string, account, bool) {
+	if len(a.clients) == 0 {
+		return id, account{}, id != "" && secret != ""
+	}
+	if known, ok := a.clients[id]; ok && known.secret == secret {
+		return id, known, true
+	}
+	id, err := url.QueryUnescape(id)
+	if err != nil {
+		return "", account{}, false
+	}
+	if secret, err = url.QueryUnescape(secret); err != nil {
+		return "", account{}, false
+	}
+	known, ok := a.clients[id]
+	return id, known, ok && known.secret == secret
+}
+
+func (x *exchange) oauthError(status int, code, description string) {
+	body, _ := json.Marshal(map[string]string{"error": code, "error_description": description})
+	x.send(status, "application/json;charset=UTF-8", body)
+}

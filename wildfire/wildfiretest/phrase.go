@@ -1,0 +1,35 @@
+package wildfiretest
+
+import "net/http"
+
+// phrases are the service's own words for its statuses, spelled as it spells them (WildFire API Reference,
+// "Error Codes").
+var phrases = map[int]string{
+	400: "Invalid Syntax",
+	401: "Invalid API key",
+	403: "Permission Denied",
+	404: "Not Found",
+	405: "Unsupported Method",
+	410: "Sample Gone",
+	413: "File Too Large",
+	415: "Unsupported Media Type",
+	417: "Same Verdict",
+	418: "Unsupport File Type",
+	419: "Quota Exceeded",
+	420: "Insufficient Arguments",
+	421: "Invalid Argument",
+	422: "Unprocessable Entities",
+	429: "Too Many Requests",
+	456: "Invalid request",
+	500: "Internal Error",
+	503: "Network Issue",
+	513: "File Uploaded Failed",
+}
+
+// Phrase is the service's reason phrase for a status.
+func Phrase(status int) string {
+	if phrase, ok := phrases[status]; ok {
+		return phrase
+	}
+	return http.StatusText(status)
+}

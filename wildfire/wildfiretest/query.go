@@ -1,0 +1,248 @@
+package wildfiretest
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"backburn/wildfire"
+)
+
+// Messages of the service for arguments that it does not take.
+const (
+	invalidHash = "Invalid hash, has to be 32 or 64 bytes 0-9a-fA-F"
+	tooMany     = "Only 500 entries are allowed for each file"
+)
+
+// verdict answers for one hash or URL.
+func (x *exchange) verdict() {
+	form, owner, ok := x.admittedForm()
+	if !ok {
+		return
+	}
+	hash, link := form.Get("hash"), form.Get("url")
+	switch {
+	case hash == "" && link == "":
+		x.refuse(420, "Missing required field")
+		return
+	case hash != "" && !isHash(hash):
+		x.refuse(421, invalidHash)
+		return
+	}
+	if !x.charged(owner) {
+		return
+	}
+	if hash == "" {
+		x.xml(x.urlRecord(link))
+		return
+	}
+	x.call.Hashes = 1
+	x.xml(x.records(hash)...)
+}
+
+// urlRecord is the record for a URL; its analysis time and validity are there even where its verdict is not.
+func (x *exchange) urlRecord(link string) element {
+	sha, _ := urlDigests(link)
+	s := x.server
+	s.mu.Lock()
+	code, at := wildfire.Unknown, ""
+	for _, sample := range s.find(x.call.Region, sha) {
+		code = sample.at(s.now(), s.unknownFor)
+		if when, ok := sample.changedAt(s.now()); ok {
+			at = when.UTC().Format(time.RFC3339)
+		}
+	}
+	s.mu.Unlock()
+	record := element{name: "get-verdict-info", children: []element{
+		{name: "url", text: link},
+		{name: "verdict", text: strconv.Itoa(int(code))},
+		{name: "analysis_time", text: at},
+		{name: "valid", text: "Yes"},
+	}}
+	return record.without(x.style)
+}
+
+// records are those for a hash; a hash without a sample gets one that says so.
+func (x *exchange) records(hash string) []element {
+	s := x.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hash = strings.ToLower(hash)
+	samples := s.find(x.call.Region, hash)
+	var records []element
+	for _, sample := range samples {
+		code := sample.at(s.now(), s.unknownFor)
+		records = append(records, verdictRecord(sample.sha256, sample.md5, int(code), x.style))
+	}
+	switch {
+	case len(samples) == 0 && len(hash) == 32:
+		records = append(records, verdictRecord("", hash, int(wildfire.Unknown), x.style))
+	case len(samples) == 0:
+		records = append(records, verdictRecord(hash, "", int(wildfire.Unknown), x.style))
+	case len(samples) == 1 && len(hash) == 32 && x.style.has(ManyForMD5):
+		records = append(records, verdictRecord(flipped(samples[0].sha256), hash, int(wildfire.Benign), x.style))
+	}
+	return records
+}
+
+func verdictRecord(sha, md string, code int, style Style) element {
+	record := element{name: "get-verdict-info", children: []element{
+		{name: "sha256", text: sha},
+		{name: "verdict", text: strconv.Itoa(code)},
+		{name: "md5", text: md},
+	}}
+	return record.without(style)
+}
+
+// verdicts answers for a list of hashes: as many records as there are lines.
+func (x *exchange) verdicts() {
+	var text string
+	seen := false
+	form, owner, ok := x.admittedList(func(_, content string) { text, seen = content, true })
+	if !ok {
+		return
+	}
+	if !seen && !form.Has("file") {
+		x.refuse(420, "Missing required field file")
+		return
+	}
+	if !seen {
+		text = form.Get("file")
+	}
+	hashes := strings.Fields(text)
+	x.call.Hashes = len(hashes)
+	switch {
+	case len(hashes) == 0:
+		x.refuse(422, "")
+		return
+	case len(hashes) > wildfire.MaxHashes:
+		x.refuse(http.StatusRequestEntityTooLarge, tooMany)
+		return
+	}
+	if !x.charged(owner) {
+		return
+	}
+	records := make([]element, 0, len(hashes))
+	for i, hash := range hashes {
+		if x.style.has(MissingRecords) && i%2 == 1 {
+			continue
+		}
+		if !isHash(hash) {
+			records = append(records, verdictRecord(hash, "", int(wildfire.InvalidHash), x.style))
+			continue
+		}
+		records = append(records, x.records(hash)[0])
+	}
+	if x.style.has(Shuffled) {
+		random := rand.New(rand.NewPCG(x.server.seed, uint64(len(records)))) // #nosec G404
+		random.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+	}
+	x.xml(records...)
+}
+
+// verdictsChanged answers with the samples of a region that got their verdict since a day.
+func (x *exchange) verdictsChanged() {
+	form, owner, ok := x.admittedForm()
+	if !ok {
+		return
+	}
+	if !form.Has("date") {
+		x.refuse(420, "Missing required field date")
+		return
+	}
+	now := x.server.now().UTC()
+	since, err := time.Parse(time.DateOnly, form.Get("date"))
+	if err != nil {
+		x.refuse(421, "Invalid date")
+		return
+	}
+	if since.After(now) || since.Before(now.Truncate(24*time.Hour).AddDate(0, 0, -30)) {
+		x.refuse(http.StatusForbidden, "Invalid Date")
+		return
+	}
+	if !x.charged(owner) {
+		return
+	}
+	x.xml(x.changedSince(since, now)...)
+}
+
+func (x *exchange) changedSince(since, now time.Time) []element {
+	s := x.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var records []element
+	for key, sample := range s.samples {
+		if key.region != x.call.Region || sample.url != "" {
+			continue
+		}
+		if when, ok := sample.changedAt(now); ok && !when.Before(since) {
+			records = append(records, verdictRecord(sample.sha256, sample.md5, int(sample.at(now, s.unknownFor)), x.style))
+		}
+	}
+	slices.SortFunc(records, func(a, b element) int { return strings.Compare(a.children[0].text, b.children[0].text) })
+	return records
+}
+
+// changeRequest takes a request to review a verdict.
+func (x *exchange) changeRequest() {
+	if _, _, ok := x.change(true); ok {
+		x.xml(element{name: "body", text: "verdict change requested"})
+	}
+}
+
+// localVerdictChange changes a verdict at once, as the appliance does.
+func (x *exchange) localVerdictChange() {
+	sha, verdict, ok := x.change(false)
+	if !ok {
+		return
+	}
+	x.server.SetVerdict(x.call.Region, sha, verdict)
+	x.xml(element{name: "body", text: "verdict changed, new verdict:" + strconv.Itoa(int(verdict))})
+}
+
+// change reads and checks what both kinds of change ask for; mail says that an address is needed.
+func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok bool) {
+	form, owner, ok := x.admittedForm()
+	if !ok {
+		return "", 0, false
+	}
+	sha = strings.ToLower(form.Get("hash"))
+	code, err := strconv.Atoi(form.Get("verdict"))
+	switch {
+	case sha == "" || !form.Has("verdict") || !form.Has("comment") || mail && form.Get("email") == "":
+		x.refuse(420, "Missing required field")
+		return "", 0, false
+	case !isHash(sha) || len(sha) != 64 || err != nil || len(form.Get("comment")) > 2048:
+		x.refuse(421, "")
+		return "", 0, false
+	}
+	s := x.server
+	s.mu.Lock()
+	sample := s.samples[sampleKey{x.call.Region, sha}]
+	same := sample != nil && sample.at(s.now(), s.unknownFor) == wildfire.Verdict(code)
+	s.mu.Unlock()
+	switch {
+	case sample == nil:
+		x.refuse(http.StatusNotFound, "")
+		return "", 0, false
+	case same:
+		x.refuse(http.StatusExpectationFailed, "")
+		return "", 0, false
+	}
+	return sha, wildfire.Verdict(code), x.charged(owner)
+}
+
+func isHash(hash string) bool {
+	if len(hash) != 32 && len(hash) != 64 {
+		return false
+	}
+	for _, r := range hash {
+		if !(r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,116 @@
+package wildfiretest
+
+import (
+	"net/http"
+	"time"
+
+	"backburn/wildfire"
+)
+
+// budget is what a credential has spent of a day's allowances.
+type budget struct {
+	day              string
+	uploads, queries int
+}
+
+// Spent returns the uploads and queries that a credential has used today; the credential is a token, an
+// API key, or a client id of the token service.
+func (s *Server) Spent(credential string) (uploads, queries int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, kind := range []string{"token:", "key:", "client:"} {
+		if b := s.spent[kind+credential]; b != nil && b.day == s.today() {
+			uploads += b.uploads
+			queries += b.queries
+		}
+	}
+	return uploads, queries
+}
+
+// SetQuota changes the daily allowances; what was spent stays spent.
+func (s *Server) SetQuota(uploads, queries int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uploadQuota, s.queryQuota = uploads, queries
+}
+
+// today names the quota's day, which begins at midnight UTC and the lag.
+func (s *Server) today() string { return s.now().Add(-s.resetLag).UTC().Format(time.DateOnly) }
+
+func (s *Server) budgetOf(owner string) *budget {
+	today := s.today()
+	b := s.spent[owner]
+	if b == nil || b.day != today {
+		if len(s.spent) > maxTokens { // yesterday's credentials
+			clear(s.spent)
+		}
+		b = &budget{day: today}
+		s.spent[owner] = b
+	}
+	return b
+}
+
+// left reports whether a credential may make another call.
+func (s *Server) left(owner string, op wildfire.Op) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.budgetOf(owner)
+	if uploads(op) {
+		return s.uploadQuota <= 0 || b.uploads < s.uploadQuota
+	}
+	return s.queryQuota <= 0 || b.queries < s.queryQuota
+}
+
+// charge counts a successful call. It reports false where another call took the last of the allowance
+// since it was looked at.
+func (s *Server) charge(owner string, op wildfire.Op) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.budgetOf(owner)
+	used, limit := &b.queries, s.queryQuota
+	if uploads(op) {
+		used, limit = &b.uploads, s.uploadQuota
+	}
+	if limit > 0 && *used >= limit {
+		return false
+	}
+	*used++
+	return true
+}
+
+func uploads(op wildfire.Op) bool {
+	switch op {
+	case wildfire.OpSubmitFile, wildfire.OpSubmitURL, wildfire.OpSubmitLink, wildfire.OpSubmitLinks:
+		return true
+	}
+	return false
+}
+
+// admit checks the credential and its quota; it answers and reports false where either fails.
+func (x *exchange) admit(key string) (owner string, ok bool) {
+	token := bearer(x.r)
+	isKey := token == ""
+	if isKey {
+		token = key
+	}
+	x.call.Token = token
+	owner, ok = x.server.auth.owner(token, isKey, x.server.now())
+	switch {
+	case !ok:
+		x.refuse(http.StatusUnauthorized, "")
+		return "", false
+	case !x.server.left(owner, x.call.Op):
+		x.refuse(419, "")
+		return "", false
+	}
+	return owner, true
+}
+
+// charged counts the call; it answers and reports false where the quota ran out meanwhile.
+func (x *exchange) charged(owner string) bool {
+	if x.server.charge(owner, x.call.Op) {
+		return true
+	}
+	x.refuse(419, "")
+	return false
+}

@@ -1,0 +1,371 @@
+package wildfiretest
+
+import (
+	"bytes"
+	"crypto/md5" // #nosec G501 -- part of the service's answers
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"backburn/wildfire"
+)
+
+// received is a file that arrived: its digests, and its beginning.
+type received struct {
+	Sample
+	whole bool // Head is all of it
+}
+
+// errTooLarge ends the reading of a file that is larger than the service takes.
+var errTooLarge = errors.New("file too large")
+
+// copier holds what the reading of one upload needs; pooled, so that a benchmark against this server
+// measures the client.
+type copier struct {
+	buffer []byte
+	sha256 hash.Hash
+	md5    hash.Hash
+}
+
+var copiers = sync.Pool{New: func() any {
+	return &copier{buffer: make([]byte, 64<<10), sha256: sha256.New(), md5: md5.New()} // #nosec G401
+}}
+
+// receive hashes a file while it arrives and keeps no more than its head.
+func receive(part io.Reader, limit int64) (received, error) {
+	c := copiers.Get().(*copier)
+	defer copiers.Put(c)
+	c.sha256.Reset()
+	c.md5.Reset()
+
+	var got received
+	for {
+		n, err := fill(part, c.buffer)
+		chunk := c.buffer[:n]
+		_, _ = c.sha256.Write(chunk)
+		_, _ = c.md5.Write(chunk)
+		got.Size += int64(n)
+		if missing := headSize - len(got.Head); missing > 0 {
+			got.Head = append(got.Head, chunk[:min(missing, n)]...)
+		}
+		switch {
+		case limit > 0 && got.Size > limit:
+			return got, errTooLarge
+		case err == io.EOF:
+			got.SHA256 = hex.EncodeToString(c.sha256.Sum(nil))
+			got.MD5 = hex.EncodeToString(c.md5.Sum(nil))
+			got.whole = got.Size <= headSize
+			return got, nil
+		case err != nil:
+			return got, err
+		}
+	}
+}
+
+// fill reads until the buffer is full. Unlike io.ReadFull it keeps the end of a part, io.EOF, apart from
+// the end of a connection, which multipart reports as io.ErrUnexpectedEOF.
+func fill(r io.Reader, buffer []byte) (n int, err error) {
+	for n < len(buffer) && err == nil {
+		var m int
+		m, err = r.Read(buffer[n:])
+		n += m
+	}
+	return n, err
+}
+
+// submitFile takes an upload. Order of the checks: method, credential, quota, content type, file part,
+// size, emptiness, type, contents; only what passes them all is counted.
+func (x *exchange) submitFile() {
+	owner, ok := "", false
+	if bearer(x.r) != "" {
+		if owner, ok = x.admit(""); !ok {
+			return
+		}
+	}
+	var file *received
+	form, ok := x.readForm(func(form url.Values, filename string, part io.Reader) bool {
+		if owner == "" && form.Has("apikey") {
+			if owner, ok = x.admit(form.Get("apikey")); !ok {
+				return false
+			}
+		}
+		got, err := receive(part, x.server.maxFileSize)
+		got.Filename, got.Region = filename, x.call.Region
+		switch {
+		case errors.Is(err, errTooLarge):
+			x.refuse(http.StatusRequestEntityTooLarge, "")
+			return false
+		case err != nil:
+			x.broken(err)
+			return false
+		}
+		file = &got
+		return true
+	})
+	if !ok {
+		return
+	}
+	if owner == "" {
+		if owner, ok = x.admit(form.Get("apikey")); !ok {
+			return
+		}
+	}
+	switch {
+	case file == nil:
+		x.refuse(420, "Missing required field file")
+		return
+	case file.Size == 0:
+		x.refuse(513, "File upload failed")
+		return
+	}
+	x.call.SHA256, x.call.Filename, x.call.Size = file.SHA256, file.Filename, file.Size
+	x.accept(owner, file, "")
+}
+
+// submitURL takes the address of a file. Nothing is fetched: the sample is its address.
+func (x *exchange) submitURL() {
+	form, owner, ok := x.admittedForm()
+	if !ok {
+		return
+	}
+	location := form.Get("url")
+	if !form.Has("url") {
+		x.refuse(420, "Missing required field url")
+		return
+	}
+	if !webLink(location) {
+		x.refuse(421, "Invalid url")
+		return
+	}
+	got, _ := receive(strings.NewReader("contents of "+location), 0)
+	got.URL, got.Region = location, x.call.Region
+	got.Filename = form.Get("context")
+	x.call.SHA256, x.call.Size = got.SHA256, got.Size
+	x.accept(owner, &got, location)
+}
+
+// accept decides over a file that arrived whole, remembers it, counts it, and answers.
+func (x *exchange) accept(owner string, file *received, location string) {
+	if x.apply(x.server.faultFor(x.call.Op, x.call.Token, file.SHA256, file.Filename)) {
+		return
+	}
+	plan := x.server.plan(file.Sample)
+	if x.fault.none() && !plan.Fault.none() && x.server.attempt(x.call.Region, file, plan) && x.apply(plan.Fault) {
+		return
+	}
+	if !x.charged(owner) {
+		return
+	}
+	kind := filetype(file.Filename, file.Head)
+	x.server.remember(x.call, file, plan, kind)
+	record := element{name: "upload-file-info", children: []element{
+		{name: "url", text: location},
+		{name: "filetype", text: kind},
+		{name: "filename", text: echoed(file.Filename, location)},
+		{name: "sha256", text: file.SHA256},
+		{name: "md5", text: file.MD5},
+		{name: "size", text: strconv.FormatInt(file.Size, 10)},
+	}}
+	x.xml(record.without(x.style))
+}
+
+// echoed is the file name of the answer; empty for submit/url.
+func echoed(filename, location string) string {
+	if location != "" {
+		return ""
+	}
+	return filename
+}
+
+// attempt counts the submissions of a sample that has a fault, and reports whether the fault happens to
+// this one.
+func (s *Server) attempt(region string, file *received, plan Plan) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sample := s.samples[sampleKey{region, file.SHA256}]
+	if sample == nil {
+		// Remembered without having been accepted: get/verdict knows it as lost.
+		sample = &known{sha256: file.SHA256, md5: file.MD5, received: s.now(), plan: Plan{Lost: true}}
+		s.store(region, sample)
+	}
+	sample.attempts++
+	return plan.Times == 0 || sample.attempts <= plan.Times
+}
+
+// remember stores an accepted sample; one that is known keeps its age and verdict.
+func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sample := s.samples[sampleKey{call.Region, file.SHA256}]
+	if sample == nil || sample.plan.Lost && !plan.Lost {
+		fresh := &known{
+			sha256: file.SHA256, md5: file.MD5, filename: file.Filename, filetype: kind, url: file.URL,
+			size: file.Size, received: s.now(), plan: plan, delay: plan.Delay,
+		}
+		if sample != nil {
+			fresh.uploads, fresh.attempts, fresh.by = sample.uploads, sample.attempts, sample.by
+		}
+		if plan.Delay < 0 {
+			fresh.delay = s.delayOf(file.SHA256)
+		}
+		if file.whole {
+			fresh.head = bytes.Clone(file.Head)
+		}
+		sample = fresh
+		s.store(call.Region, sample)
+	}
+	sample.uploads++
+	if len(sample.by) < maxUploadsKept {
+		sample.by = append(sample.by, Upload{Time: s.now(), Token: call.Token, Filename: file.Filename})
+	}
+}
+
+func (x *exchange) submitLink() {
+	form, owner, ok := x.admittedForm()
+	if !ok {
+		return
+	}
+	switch link := form.Get("link"); {
+	case !form.Has("link"):
+		x.refuse(420, "Missing required field link")
+	case !acceptableLink(link):
+		x.refuse(421, "Invalid link")
+	default:
+		x.acceptLinks(owner, []string{link})
+	}
+}
+
+// submitLinks takes a text of links in a file part that has a name, headed by "panlnk".
+func (x *exchange) submitLinks() {
+	var text, filename string
+	seen := false
+	form, owner, ok := x.admittedList(func(name, content string) { text, filename, seen = content, name, true })
+	if !ok {
+		return
+	}
+	if form.Has("file") || seen && filename == "" {
+		x.refuse(418, "")
+		return
+	}
+	if !seen {
+		x.refuse(420, "Missing required field file")
+		return
+	}
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(lines) == 0 || lines[0] != "panlnk" {
+		x.refuse(418, "")
+		return
+	}
+	links := lines[1:]
+	x.call.Hashes = len(links)
+	switch {
+	case len(links) == 0:
+		x.refuse(422, "")
+	case len(links) > wildfire.MaxLinks:
+		x.refuse(422, "File contains too many entities, maxium 1000 entities allowed")
+	default:
+		x.acceptLinks(owner, links)
+	}
+}
+
+func (x *exchange) acceptLinks(owner string, links []string) {
+	if !x.charged(owner) {
+		return
+	}
+	records := make([]element, 0, len(links))
+	for _, link := range links {
+		if !strings.Contains(link, "://") {
+			link = "http://" + link
+		}
+		sha, md := urlDigests(link)
+		file := &received{Sample: Sample{Region: x.call.Region, SHA256: sha, MD5: md, URL: link}}
+		x.server.remember(x.call, file, x.server.plan(file.Sample), "")
+		record := element{name: "submit-link-info", children: []element{
+			{name: "url", text: link}, {name: "sha256", text: sha}, {name: "md5", text: md},
+		}}
+		records = append(records, record.without(x.style))
+	}
+	x.xml(records...)
+}
+
+// webLink accepts the addresses of files, acceptableLink those of pages: the service takes a link without
+// a scheme, and nearly anything else, but no other scheme than http and https.
+func webLink(location string) bool {
+	u, err := url.Parse(location)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+func acceptableLink(link string) bool {
+	scheme, _, found := strings.Cut(link, "://")
+	return link != "" && (!found || scheme == "http" || scheme == "https")
+}
+
+// admittedForm reads a small form and checks its credential and the quota.
+func (x *exchange) admittedForm() (form url.Values, owner string, ok bool) {
+	return x.admittedList(nil)
+}
+
+// admittedList does the same for a form with a text in its file part.
+func (x *exchange) admittedList(onText func(filename, text string)) (form url.Values, owner string, ok bool) {
+	if bearer(x.r) != "" {
+		if owner, ok = x.admit(""); !ok {
+			return nil, "", false
+		}
+	}
+	var onFile func(url.Values, string, io.Reader) bool
+	if onText != nil {
+		onFile = func(_ url.Values, filename string, part io.Reader) bool {
+			text, err := io.ReadAll(io.LimitReader(part, maxList))
+			if err != nil {
+				x.broken(err)
+				return false
+			}
+			onText(filename, string(text))
+			return true
+		}
+	}
+	if form, ok = x.readForm(onFile); !ok {
+		return nil, "", false
+	}
+	if owner == "" {
+		if owner, ok = x.admit(form.Get("apikey")); !ok {
+			return nil, "", false
+		}
+	}
+	return form, owner, true
+}
+
+// filetype labels a file by its first bytes, else by its extension, as the service does.
+func filetype(name string, head []byte) string {
+	for _, magic := range []struct{ prefix, label string }{
+		{"MZ", "PE32 executable"},
+		{"\x7fELF", "ELF"},
+		{"%PDF", "Adobe PDF document"},
+		{"{\\rtf", "RTF"},
+		{"PK\x03\x04", "ZIP"},
+		{"\xd0\xcf\x11\xe0", "Microsoft Excel 97 - 2003 Document"},
+	} {
+		if bytes.HasPrefix(head, []byte(magic.prefix)) {
+			return magic.label
+		}
+	}
+	switch strings.ToLower(path.Ext(name)) {
+	case ".exe", ".dll":
+		return "PE32 executable"
+	case ".pdf":
+		return "Adobe PDF document"
+	case ".js":
+		return "Jscript for WSH"
+	case ".apk":
+		return "APK"
+	}
+	return "Unknown file type"
+}
