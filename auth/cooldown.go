@@ -1,0 +1,50 @@
+package auth
+
+import "time"
+
+// cooldown remembers why nobody is to be asked for a token, and until when. It is a
+// negative cache: callers get the error that is in it.
+type cooldown struct {
+	until  time.Time
+	err    *AuthError
+	soft   int // temporary failures in a row
+	hard   int // permanent ones in a row
+	breaks int // fresh tokens refused in a row
+}
+
+// remaining returns what is left, 0 when it is over.
+func (c *cooldown) remaining(now time.Time) time.Duration {
+	if c.err == nil {
+		return 0
+	}
+	return max(c.until.Sub(now), 0)
+}
+
+// note remembers a failure and decides how long it holds. A server's Retry-After wins over
+// the own back-off.
+func (c *cooldown) note(now time.Time, e *AuthError, t timing) {
+	var d time.Duration
+	if e.Permanent {
+		d = doubled(t.permanent, c.hard, t.coolMax)
+		c.hard++
+	} else {
+		d = jittered(doubled(t.backoffMin, c.soft, t.backoffMax))
+		c.soft++
+	}
+	if e.RetryAfter > 0 {
+		d = e.RetryAfter
+	}
+	c.until, c.err = now.Add(d), e
+}
+
+// trip opens the loop breaker: a fresh token was refused.
+func (c *cooldown) trip(now time.Time, e *AuthError, t timing) {
+	d := doubled(t.breakerMin, c.breaks, t.coolMax)
+	c.breaks++
+	e.RetryAfter = d
+	c.until, c.err = now.Add(d), e
+}
+
+// granted forgets failures of the token endpoint. Refusals of fresh tokens stay counted:
+// a new token proves nothing about whether the service takes it.
+func (c *cooldown) granted() { c.until, c.err, c.soft, c.hard = time.Time{}, nil, 0, 0 }

@@ -1,0 +1,102 @@
+package auth
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// result is how a renewal ended; its values label a metric.
+type result string
+
+const (
+	resultOK          result = "ok"          // a token request gave a new one
+	resultAdopted     result = "adopted"     // another process had one
+	resultTemporary   result = "temporary"   // ErrTemporary
+	resultRejected    result = "rejected"    // ErrCredentialRejected
+	resultReauthorize result = "reauthorize" // ErrReauthorize
+)
+
+var results = []result{resultOK, resultAdopted, resultTemporary, resultRejected, resultReauthorize}
+
+// metrics are one Source's. Everything that changes with time is asked for when somebody
+// scrapes, so that Token counts nothing.
+type metrics struct {
+	registry  prometheus.Registerer
+	all       []prometheus.Collector
+	refreshes *prometheus.CounterVec
+	requests  prometheus.Counter
+	breaker   prometheus.Counter
+	conflicts prometheus.Counter
+	bucket    prometheus.Counter
+	rolls     prometheus.Counter
+	saves     prometheus.Counter
+}
+
+// newMetrics makes the metrics and registers them with r, which may be nil.
+func newMetrics(s *Source, r prometheus.Registerer) (*metrics, error) {
+	labels := prometheus.Labels{"profile": s.profile.Name}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_auth_" + name, Help: help, ConstLabels: labels})
+	}
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "backburn_auth_" + name, Help: help, ConstLabels: labels}, f)
+	}
+	m := &metrics{
+		registry: r,
+		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "backburn_auth_refreshes_total", Help: "Renewals of the token by reason and result.", ConstLabels: labels,
+		}, []string{"reason", "result"}),
+		requests:  counter("token_requests_total", "Requests to the token endpoint."),
+		breaker:   counter("fresh_rejections_total", "Times that a service refused a fresh token."),
+		conflicts: counter("bucket_conflicts_total", "Writes to the bucket that another process was ahead of."),
+		bucket:    counter("bucket_errors_total", "Calls of the bucket that failed."),
+		rolls:     counter("grant_rolls_total", "Refresh tokens that the server replaced."),
+		saves:     counter("grant_save_errors_total", "Attempts to persist a refresh token that failed."),
+	}
+	for _, why := range reasons {
+		for _, end := range results {
+			m.refreshes.WithLabelValues(string(why), string(end))
+		}
+	}
+	m.all = []prometheus.Collector{
+		m.refreshes, m.requests, m.breaker, m.conflicts, m.bucket, m.rolls, m.saves,
+		gauge("waiters", "Callers that wait for a token.", func() float64 { return float64(s.waiters.Load()) }),
+		gauge("token_remaining_seconds", "Seconds until the token ends; 0 without one, +Inf where it has no end.", s.remainingSeconds),
+		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", s.cooldownSeconds),
+		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", func() float64 { return s.clockSkew().Seconds() }),
+		gauge("ready", "1 while there is a token to give out.", func() float64 {
+			if s.Status().Ready {
+				return 1
+			}
+			return 0
+		}),
+		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", func() float64 { return s.grantAge(time.Now()).Seconds() }),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for i, c := range m.all {
+		if err := r.Register(c); err != nil {
+			for _, done := range m.all[:i] {
+				r.Unregister(done)
+			}
+			return nil, errors.New("auth " + s.profile.Name + ": metrics: another source with this name is registered")
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) unregister() {
+	if m.registry == nil {
+		return
+	}
+	for _, c := range m.all {
+		m.registry.Unregister(c)
+	}
+}
+
+func (m *metrics) refreshed(why reason, end result) {
+	m.refreshes.WithLabelValues(string(why), string(end)).Inc()
+}

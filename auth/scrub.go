@@ -1,0 +1,62 @@
+package auth
+
+import (
+	"encoding/base64"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+const maxDesc = 200 // bytes of a server's words that an error may carry
+
+var jwtLike = regexp.MustCompile(`eyJ[A-Za-z0-9_\-.]*`)
+
+// scrubber removes known secrets from a server's words, which may echo the request. It
+// knows each secret as it is, as it looks in a form, and as it looks in Basic credentials.
+type scrubber struct{ replacer *strings.Replacer }
+
+// newScrubber takes the client id, which is no secret but is half of the Basic value, and
+// every secret that travels with a request.
+func newScrubber(clientID string, secrets ...string) scrubber {
+	var pairs []string
+	for _, s := range secrets {
+		if s == "" {
+			continue
+		}
+		forms := []string{
+			s, url.QueryEscape(s), url.PathEscape(s),
+			clientID + ":" + s, url.QueryEscape(clientID) + ":" + url.QueryEscape(s),
+		}
+		for _, f := range forms {
+			for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+				pairs = append(pairs, enc.EncodeToString([]byte(f)), redacted)
+			}
+		}
+		for _, f := range forms[:3] {
+			pairs = append(pairs, f, redacted)
+		}
+	}
+	return scrubber{strings.NewReplacer(pairs...)}
+}
+
+// clean returns text without secrets and anything like a JWT, in the characters that RFC
+// 6749 allows in a description, cut to maxDesc bytes.
+func (s scrubber) clean(text string) string {
+	text = s.replacer.Replace(text)
+	text = jwtLike.ReplaceAllString(text, redacted)
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '"' || r == '\\':
+			return '\''
+		case r >= 0x20 && r <= 0x7e:
+			return r
+		default:
+			return ' '
+		}
+	}, text)
+	text = strings.Join(strings.Fields(s.replacer.Replace(text)), " ")
+	if len(text) > maxDesc {
+		text = text[:maxDesc]
+	}
+	return text
+}

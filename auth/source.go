@@ -1,0 +1,186 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+)
+
+// Source gives out the tokens of one Profile. It is safe for concurrent use. Close it.
+type Source struct {
+	profile Profile
+	preset  preset
+	timing  timing
+	log     zerolog.Logger
+	metrics *metrics
+	grants  grants
+	secret  *secretFile // client secret, or the key of KindAPIKey
+	apiKey  *secretFile // WatchGuard-API-Key; nil for other kinds
+	fleet   *fleet      // nil: no bucket, or sharing is off
+	store   *grantStore // KindCortex only
+	hosts   hostSet
+
+	current atomic.Pointer[held]
+	waiters atomic.Int64
+	doubt   atomic.Bool // a token was refused, and none has been accepted since
+
+	// life ends with Close. Renewals hang on it and not on any caller: who gives up waiting
+	// must not take the token away from those who still wait.
+	life context.Context
+	end  context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu          sync.Mutex // never held across a wait
+	closed      bool
+	flight      *flight
+	cool        cooldown
+	lastReject  time.Time // when a token was last refused
+	lastRefused string    // its fingerprint
+	lastErr     *AuthError
+	lastErrAt   time.Time
+	skew        time.Duration
+}
+
+// flight is one renewal under way. Its results may be read once done is closed.
+type flight struct {
+	done  chan struct{}
+	token *held
+	err   error
+}
+
+// Option sets what New does not need.
+type Option func(*options)
+
+type options struct {
+	transport http.RoundTripper
+	bucket    Bucket
+	grants    Bucket
+	log       zerolog.Logger
+	registry  prometheus.Registerer
+	userAgent string
+	hosts     []string
+	timing    timing
+}
+
+// WithTransport sends token requests through t, in place of a transport of the package's
+// own with TLS 1.2 or newer, the proxy of the environment, and no connections kept.
+func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
+
+// WithHTTPClient sends token requests through c's transport. Its other settings are not
+// used: requests have their own deadline, and redirects are never followed.
+func WithHTTPClient(c *http.Client) Option {
+	return func(o *options) {
+		if o.transport = c.Transport; c.Transport == nil {
+			o.transport = http.DefaultTransport
+		}
+	}
+}
+
+// WithBucket shares access tokens through b with every Source that has the same profile
+// and secret, in whatever process.
+func WithBucket(b Bucket) Option { return func(o *options) { o.bucket = b } }
+
+// WithGrantsBucket keeps the refresh token of KindCortex in b too, sealed.
+func WithGrantsBucket(b Bucket) Option { return func(o *options) { o.grants = b } }
+
+// WithLogger logs through l. The default logs nothing.
+func WithLogger(l zerolog.Logger) Option { return func(o *options) { o.log = l } }
+
+// WithMetrics registers metrics with r, labelled with the profile's name, until Close.
+func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.registry = r } }
+
+// WithUserAgent sends ua with token requests.
+func WithUserAgent(ua string) Option { return func(o *options) { o.userAgent = ua } }
+
+// WithHosts adds hosts ("name" or "name:port") to those that may see the token; the host
+// of Profile.URL and the kind's own are always among them.
+func WithHosts(hosts ...string) Option {
+	return func(o *options) { o.hosts = append(o.hosts, hosts...) }
+}
+
+// New makes a Source. It reads the secret files, so that what is wrong with them shows at
+// once, and asks no server: the first Token does.
+func New(p Profile, opts ...Option) (*Source, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	o := options{log: zerolog.Nop(), timing: defaultTiming()}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.transport == nil {
+		o.transport = newTokenTransport()
+	}
+	s := &Source{
+		profile: p, preset: presets[p.Kind], timing: o.timing,
+		log:    o.log.With().Str("component", "auth").Str("profile", p.Name).Logger(),
+		grants: grants{profile: p, transport: o.transport, userAgent: o.userAgent},
+		hosts:  newHostSet(p, o.hosts),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	if err := s.assemble(o); err != nil {
+		s.end()
+		return nil, err
+	}
+	for _, w := range p.warnings() {
+		s.log.Warn().Msg(w)
+	}
+	s.start()
+	return s, nil
+}
+
+// assemble makes the parts that can fail.
+func (s *Source) assemble(o options) (err error) {
+	if s.secret, s.apiKey, err = openSecrets(s.profile); err != nil {
+		return err
+	}
+	if err := s.share(o); err != nil {
+		return err
+	}
+	s.metrics, err = newMetrics(s, o.registry)
+	return err
+}
+
+// Close ends what runs in the background, waits for it, and forgets the token. Callers
+// that wait for one get ErrClosed.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end()
+	s.wg.Wait()
+	s.current.Store(nil)
+	s.metrics.unregister()
+	return nil
+}
+
+// Kind returns the profile's kind, by which a caller knows whether what Token returns is a
+// bearer token or, for KindAPIKey, the value of a form field.
+func (s *Source) Kind() Kind { return s.profile.Kind }
+
+// Name returns the profile's name.
+func (s *Source) Name() string { return s.profile.Name }
+
+// asAuthError returns err as this package's error type.
+func (s *Source) asAuthError(op string, err error) *AuthError {
+	var e *AuthError
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &AuthError{Profile: s.profile.Name, Op: op, class: ErrTemporary}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		e.cause = context.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		e.cause = context.Canceled
+	default:
+		e.Desc = newScrubber(s.profile.ClientID, s.knownSecrets()...).clean(err.Error())
+	}
+	return e
+}

@@ -1,0 +1,83 @@
+package auth
+
+import (
+	"math"
+	"time"
+)
+
+// Status is what an operator may know about a Source. There are no secrets and no tokens
+// in it.
+type Status struct {
+	Name        string    `json:"name"`
+	Kind        Kind      `json:"kind"`
+	State       string    `json:"state"`                 // none, fresh, stale, expired, rejected
+	Ready       bool      `json:"ready"`                 // there is a token to give out
+	Shared      bool      `json:"shared"`                // with the fleet, through the bucket
+	Obtained    time.Time `json:"obtained,omitzero"`     // UTC, by this machine's clock
+	Expires     time.Time `json:"expires,omitzero"`      // UTC; zero: without end, or no token
+	Generation  uint64    `json:"generation,omitempty"`  // counts the tokens of the profile, in the fleet where it shares
+	Fingerprint string    `json:"fingerprint,omitempty"` // of the token, see Fingerprint
+
+	Refreshing    bool      `json:"refreshing"`
+	Waiters       int64     `json:"waiters"`
+	LastError     string    `json:"last_error,omitempty"` // of the last renewal; empty once one succeeded
+	LastErrorAt   time.Time `json:"last_error_at,omitzero"`
+	CooldownUntil time.Time `json:"cooldown_until,omitzero"` // nobody is asked before
+
+	ClockSkew time.Duration `json:"clock_skew,omitempty"` // nanoseconds; this machine minus the issuer
+
+	GrantObtained   time.Time `json:"grant_obtained,omitzero"`    // KindCortex: since when the refresh token is held
+	GrantGeneration uint64    `json:"grant_generation,omitempty"` // counts how often it rolled
+	GrantUnsaved    bool      `json:"grant_unsaved,omitempty"`    // it could not be persisted yet
+}
+
+// Status reports the state of s. It never asks a server.
+func (s *Source) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	st := Status{
+		Name: s.profile.Name, Kind: s.profile.Kind, State: "none", Shared: s.fleet != nil,
+		Refreshing: s.flight != nil, Waiters: s.waiters.Load(), ClockSkew: s.skew,
+	}
+	if h := s.current.Load(); h != nil {
+		st.State, st.Ready = h.phase(now).String(), h.servable(now)
+		st.Obtained = time.Unix(0, h.sentWall).UTC()
+		st.Generation, st.Fingerprint = h.generation, h.id
+		if h.life > 0 {
+			st.Expires = st.Obtained.Add(h.life)
+		}
+	}
+	if s.lastErr != nil {
+		st.LastError, st.LastErrorAt = s.lastErr.Error(), s.lastErrAt.UTC()
+	}
+	if left := s.cool.remaining(now); left > 0 {
+		st.CooldownUntil = now.Add(left).UTC()
+	}
+	s.grantStatus(&st)
+	return st
+}
+
+func (s *Source) remainingSeconds() float64 {
+	h, now := s.current.Load(), time.Now()
+	switch {
+	case h == nil || !h.servable(now):
+		return 0
+	case h.life == 0:
+		return math.Inf(1)
+	default:
+		return (h.life - h.age(now)).Seconds()
+	}
+}
+
+func (s *Source) cooldownSeconds() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cool.remaining(time.Now()).Seconds()
+}
+
+func (s *Source) clockSkew() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.skew
+}

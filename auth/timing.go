@@ -1,0 +1,51 @@
+package auth
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// timing holds every duration that governs a Source. They are values, so that tests of
+// other things than time can shrink them.
+type timing struct {
+	flight      time.Duration // one renewal, waiting for another process included
+	freshFor    time.Duration // a token refused this early was never any good
+	inARow      time.Duration // two refusals within this, with no success between, count as one early one
+	breakerMin  time.Duration // first cool-down after a fresh token was refused; doubles
+	permanent   time.Duration // first cool-down after a permanent error; doubles
+	coolMax     time.Duration // cap of both
+	backoffMin  time.Duration // first pause after a temporary error; doubles
+	backoffMax  time.Duration
+	claimTTL    time.Duration // a claim on the record that has not moved for so long belongs to nobody
+	bucketOp    time.Duration // one call of the bucket
+	poll        time.Duration // between looks at a record that another process has claimed
+	awayPause   time.Duration // between own token requests while the bucket is away
+	awayJitter  time.Duration // spread of processes that find the bucket away at the same time
+	foreignTrim time.Duration // taken off the life of a token whose birth was judged by the wall clock
+	watchRetry  time.Duration // between attempts to watch the bucket
+	saveRetry   time.Duration // between attempts to persist a rolled refresh token
+}
+
+func defaultTiming() timing {
+	return timing{
+		flight: 2 * time.Minute, freshFor: time.Minute, inARow: 5 * time.Minute,
+		breakerMin: 30 * time.Second, permanent: time.Minute, coolMax: 10 * time.Minute,
+		backoffMin: 500 * time.Millisecond, backoffMax: 30 * time.Second,
+		claimTTL: 45 * time.Second, bucketOp: 5 * time.Second, poll: time.Second,
+		awayPause: 30 * time.Second, awayJitter: 5 * time.Second, foreignTrim: time.Minute,
+		watchRetry: 5 * time.Second, saveRetry: 5 * time.Second,
+	}
+}
+
+// doubled returns first·2ⁿ, at most limit.
+func doubled(first time.Duration, n int, limit time.Duration) time.Duration {
+	for ; n > 0 && first < limit; n-- {
+		first *= 2
+	}
+	return min(first, limit)
+}
+
+// jittered returns a random duration in the upper half of d.
+func jittered(d time.Duration) time.Duration {
+	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1))
+}

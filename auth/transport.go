@@ -1,0 +1,99 @@
+package auth
+
+import (
+	"io"
+	"net/http"
+)
+
+const maxDrain = 64 << 10 // bytes of a 401's body read so that its connection can be used again
+
+// RoundTripper returns a transport over base (http.DefaultTransport where nil) that adds to
+// requests what the service wants: the bearer token and, for KindWatchGuard, the API key.
+// For KindAPIKey it adds nothing: the key is a form field.
+//
+// Only requests to the profile's own hosts get it, over https or to this machine; others,
+// such as redirects to elsewhere, pass as they are. An answer of 401 is reported to the
+// Source, and the request sent once more with the next token where it has no body or can
+// get it again (GetBody). 403 and 419 are the caller's matter: no token cures them.
+//
+// The request is never changed, and its body is closed on every path.
+func (s *Source) RoundTripper(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return &roundTripper{source: s, base: base}
+}
+
+type roundTripper struct {
+	source *Source
+	base   http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.source.Kind() == KindAPIKey || !t.source.hosts.has(req.URL) {
+		return t.base.RoundTrip(req)
+	}
+	token, err := t.source.Token(req.Context())
+	if err != nil {
+		closeBody(req.Body)
+		return nil, err
+	}
+	resp, err := t.base.RoundTrip(t.signed(req, req.Body, token))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusUnauthorized {
+		if resp.StatusCode < 400 {
+			t.source.accepted(token)
+		}
+		return resp, nil
+	}
+	t.source.Rejected(token)
+	return t.again(req, resp, token)
+}
+
+// again repeats a request that was answered with 401, or returns that answer where it
+// cannot be repeated.
+func (t *roundTripper) again(req *http.Request, refused *http.Response, token string) (*http.Response, error) {
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return refused, nil
+	}
+	next, err := t.source.Token(req.Context())
+	if err != nil || next == token {
+		return refused, nil
+	}
+	body := req.Body
+	if req.GetBody != nil {
+		if body, err = req.GetBody(); err != nil {
+			return refused, nil
+		}
+	}
+	_, _ = io.CopyN(io.Discard, refused.Body, maxDrain)
+	_ = refused.Body.Close()
+	resp, err := t.base.RoundTrip(t.signed(req, body, next))
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		t.source.Rejected(next)
+	}
+	return resp, err
+}
+
+func (t *roundTripper) signed(req *http.Request, body io.ReadCloser, token string) *http.Request {
+	out := req.Clone(req.Context())
+	out.Body = body
+	t.source.header(out.Header, token)
+	return out
+}
+
+// accepted is Accepted without a lock where there is no doubt to end.
+func (s *Source) accepted(token string) {
+	if s.doubt.Load() {
+		s.Accepted(token)
+	}
+}
+
+func closeBody(body io.Closer) {
+	if body != nil {
+		_ = body.Close()
+	}
+}

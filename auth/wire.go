@@ -1,0 +1,217 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	maxTokenBody  = 1 << 20 // bytes of an answer of a token endpoint
+	maxRetryAfter = 5 * time.Minute
+	tokenTimeout  = 20 * time.Second // one request to a token endpoint, from dialling to the last byte
+)
+
+// newTokenTransport returns the transport for token endpoints. Connections are not kept:
+// tokens are fetched minutes apart, and a connection that a firewall forgot meanwhile
+// would fail the next renewal.
+func newTokenTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: tokenTimeout,
+		DisableKeepAlives:     true,
+		ForceAttemptHTTP2:     true,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+}
+
+// clientIdentity is who asks, and how it says so.
+type clientIdentity struct {
+	id     string
+	secret Secret
+	style  string // ClientAuth…
+}
+
+// basic returns the value of an Authorization header.
+func (c clientIdentity) basic() string {
+	id, secret := c.id, c.secret.Reveal()
+	if c.style == ClientAuthBasicForm {
+		id, secret = url.QueryEscape(id), url.QueryEscape(secret)
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
+}
+
+// wire carries one request to a token endpoint. It stands between golang.org/x/oauth2,
+// which knows the grants, and the network, where these servers differ: it authenticates
+// the client on a copy of the request, so that no error of the caller's can hold the
+// credentials; it bounds the answer; it takes expires_in out, which x/oauth2 reads too
+// narrowly; and it notes what an error has to say. A wire is for one request.
+type wire struct {
+	base      http.RoundTripper
+	client    clientIdentity
+	json      bool // encode the body as JSON
+	userAgent string
+
+	seen answer // what came back
+}
+
+// answer is what a token endpoint said, apart from the tokens.
+type answer struct {
+	sent       time.Time // when the request left; lives are counted from here
+	came       bool
+	status     int
+	mediaType  string
+	size       int
+	retryAfter time.Duration
+	code, desc string
+	expires    json.RawMessage
+	tooLarge   bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	out, err := w.outgoing(req)
+	if err != nil {
+		return nil, err
+	}
+	w.seen = answer{sent: time.Now()}
+	resp, err := w.base.RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	w.seen.came, w.seen.status = true, resp.StatusCode
+	w.seen.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
+	w.seen.mediaType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody+1))
+	w.seen.size = len(body)
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	if len(body) > maxTokenBody {
+		w.seen.tooLarge = true
+		return nil, errors.New("the answer is larger than 1 MiB")
+	}
+	return w.incoming(req, resp, body), nil
+}
+
+// outgoing copies the request of x/oauth2 and adds what identifies the client.
+func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
+	raw, err := io.ReadAll(req.Body)
+	_ = req.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil {
+		return nil, errors.New("the request's form cannot be read")
+	}
+	out := req.Clone(req.Context())
+	out.Header.Set("Accept", "application/json")
+	if w.userAgent != "" {
+		out.Header.Set("User-Agent", w.userAgent)
+	}
+	if w.client.style == ClientAuthBody {
+		form.Set("client_id", w.client.id)
+		form.Set("client_secret", w.client.secret.Reveal())
+	} else {
+		out.Header.Set("Authorization", w.client.basic())
+	}
+	body, mediaType := []byte(form.Encode()), "application/x-www-form-urlencoded"
+	if w.json {
+		body, mediaType = jsonForm(form), "application/json"
+	}
+	out.Header.Set("Content-Type", mediaType)
+	out.ContentLength = int64(len(body))
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	out.Body, _ = out.GetBody()
+	return out, nil
+}
+
+func jsonForm(form url.Values) []byte {
+	flat := make(map[string]string, len(form))
+	for k := range form {
+		flat[k] = form.Get(k)
+	}
+	body, _ := json.Marshal(flat) // a map of strings always encodes
+	return body
+}
+
+// incoming notes what the answer says and returns it in the form that x/oauth2 reads.
+// JSON is recognised by its first byte, because some servers call it text/plain.
+func (w *wire) incoming(req *http.Request, resp *http.Response, body []byte) *http.Response {
+	header := http.Header{}
+	var fields map[string]json.RawMessage
+	if trimmed := bytes.TrimSpace(body); bytes.HasPrefix(trimmed, []byte("{")) && json.Unmarshal(trimmed, &fields) == nil {
+		w.seen.expires = fields["expires_in"]
+		w.seen.code, w.seen.desc = serverError(fields)
+		delete(fields, "expires_in")
+		body, _ = json.Marshal(fields) // raw messages that were just decoded
+		header.Set("Content-Type", "application/json")
+	} else {
+		// Not JSON: whatever it is, it is no token. An empty body keeps a page that echoes
+		// the request out of every error that is made from here.
+		body = nil
+		header.Set("Content-Type", "application/json")
+	}
+	return &http.Response{
+		Status: resp.Status, StatusCode: resp.StatusCode, Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
+		Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
+	}
+}
+
+// serverError finds the error in an answer: RFC 6749's fields, or those that WatchGuard
+// Cloud uses in their place.
+func serverError(fields map[string]json.RawMessage) (code, desc string) {
+	text := func(name string) string {
+		var s string
+		_ = json.Unmarshal(fields[name], &s)
+		return s
+	}
+	code, desc = text("error"), text("error_description")
+	for _, name := range []string{"Message", "message", "detail", "title"} {
+		if desc == "" {
+			desc = text(name)
+		}
+	}
+	if code == "" && len(fields["error"]) > 0 && string(fields["error"]) != "null" && string(fields["error"]) != `""` {
+		code = "other" // an object in place of a code
+	}
+	return code, desc
+}
+
+// parseRetryAfter reads both forms of Retry-After (RFC 9110 section 10.2.3), clamped to
+// maxRetryAfter; 0 where there is none or it cannot be read.
+func parseRetryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(value, 10, 63); err == nil {
+		if n > uint64(maxRetryAfter/time.Second) {
+			return maxRetryAfter
+		}
+		return time.Duration(n) * time.Second
+	}
+	if strings.Trim(value, "0123456789") == "" {
+		return maxRetryAfter // digits that no integer holds
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), maxRetryAfter)
+}
