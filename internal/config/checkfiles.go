@@ -201,3 +201,23 @@ func plain(err error) string {
 	}
 	return err.Error()
 }
+
+// CheckSecretFile says what keeps a file from being used as a secret: that it cannot be
+// read, is no regular file, or is open to others. The check is repeated where the file
+// is read, since it may have changed.
+func CheckSecretFile(file string) error {
+	k := fileChecker{}
+	k.secret("", file)
+	if len(k.problems) > 0 {
+		return errors.New(k.problems[0].Message)
+	}
+	return nil
+}
+
+// Problem makes an error of something that only showed when the configuration was put to
+// use, with the place of its key in the file.
+func (c Config) Problem(key, format string, args ...any) error {
+	k := checker{origin: c.origin}
+	k.add(key, format, args...)
+	return k.problems
+}
