@@ -60,18 +60,17 @@ func (c Config) CheckProfile(profile string) error {
 	has := map[string]bool{
 		"client_id":     a.ClientID != "",
 		"client_secret": a.ClientSecret.IsSet() || a.ClientSecretFile != "",
-		"api_key":       a.APIKey.IsSet() || a.APIKeyFile != "",
+		"api_key_file":  a.APIKeyFile != "",
 		"tsg_id":        a.TSGID != "",
-		"token_url":     a.TokenURL != "",
-		"url":           a.URL != "",
+		"scope":         a.Scope != "",
 		"redirect_url":  a.RedirectURL != "",
 		"grant_file":    a.GrantFile != "",
 	}
 	for _, key := range profileKinds[a.Kind].needs {
 		switch {
 		case has[key]:
-		case key == "client_secret" || key == "api_key":
-			k.add(join(join("auth", profile), key), "not set; name a file in %s_file, or a variable as \"${%s}\"", key, strings.ToUpper(key))
+		case key == "client_secret":
+			k.add(join(join("auth", profile), key), `not set; name a file in client_secret_file, or a variable as client_secret = "${NAME}"`)
 		default:
 			k.add(join(join("auth", profile), key), "not set; a profile of kind %q needs it", a.Kind)
 		}
@@ -159,7 +158,7 @@ func (k *fileChecker) watches(watches []Watch) {
 		want := write
 		if w.Claim == ClaimKeep {
 			want = read
-			k.creatable(join(at, "ledger_file"), filepath.Dir(w.Ledger()))
+			k.creatable(join(at, "state_dir"), w.State())
 		}
 		before := len(k.problems)
 		k.folder(join(at, "path"), w.Path, want)
@@ -167,7 +166,7 @@ func (k *fileChecker) watches(watches []Watch) {
 			{"benign", w.After.Benign}, {"malicious", w.After.Malicious}, {"failed", w.After.Failed},
 		} {
 			if strings.ContainsAny(after.what, `/`+string(filepath.Separator)) {
-				k.folder(join(join(at, "after"), after.outcome), after.what, write)
+				k.creatable(join(join(at, "after"), after.outcome), after.what)
 			}
 		}
 		if len(k.problems) > before {
@@ -189,6 +188,7 @@ func (k *fileChecker) watches(watches []Watch) {
 func (k *fileChecker) profile(at string, a Auth) {
 	k.secret(join(at, "client_secret_file"), a.ClientSecretFile)
 	k.secret(join(at, "api_key_file"), a.APIKeyFile)
+	k.secret(join(at, "cache_key_file"), a.CacheKeyFile)
 	if a.GrantFile != "" {
 		k.creatable(join(at, "grant_file"), filepath.Dir(a.GrantFile))
 	}

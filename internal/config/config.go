@@ -77,7 +77,7 @@ type Watch struct {
 	Source      string            `toml:"source"` // name in subjects and events, [a-z0-9_-]{1,32}
 	Recursive   bool              `toml:"recursive"`
 	Claim       string            `toml:"claim" oneof:"move keep"`
-	LedgerFile  string            `toml:"ledger_file"` // with claim "keep"; see Ledger
+	StateDir    string            `toml:"state_dir"` // of the ledger; see State
 	Watch       string            `toml:"watch" oneof:"auto events poll"`
 	Settle      Duration          `toml:"settle"`
 	Scan        Duration          `toml:"scan"`
@@ -85,10 +85,10 @@ type Watch struct {
 	Defer       []string          `toml:"defer"`   // globs, taken only after StaleAfter
 	StaleAfter  Duration          `toml:"stale_after"`
 	DoneFile    string            `toml:"done_file"` // "{name}.done": taken only once that file is there; "" for none
-	Sidecar     bool              `toml:"sidecar"`   // NAME.json beside NAME is metadata of it, not a sample of its own
+	Sidecar     bool              `toml:"sidecar"`   // write the final event as JSON beside the file
 	Hardlinks   string            `toml:"hardlinks" oneof:"copy take reject"`
 	MaxFileSize Size              `toml:"max_file_size"`
-	MinFree     Size              `toml:"min_free"` // nothing is claimed or copied while the disk has less room
+	MinFree     Size              `toml:"min_free"` // nothing is claimed while the disk has less room; 0 disables
 	Priority    pipeline.Priority `toml:"priority" oneof:"urgent normal bulk"`
 	Transfer    string            `toml:"transfer" oneof:"path object"`
 	MaxInFlight int               `toml:"max_in_flight"` // claimed and not yet finished
@@ -107,14 +107,15 @@ const (
 	TransferObject = "object" // contents travel through JetStream
 )
 
-// Ledger is the file in which a folder with claim "keep" is remembered: LedgerFile or,
-// where that is empty, ledger.db in the folder's own .backburn. Name another place for a
-// folder that Backburn may not write to.
-func (w Watch) Ledger() string {
-	if w.LedgerFile != "" {
-		return w.LedgerFile
+// State is the folder of the ledger, in which files that stay where they are (claim
+// "keep") or come back (after "restore") are remembered: StateDir or, where that is
+// empty, .backburn below the folder. Name another place for a folder that Backburn may
+// not write to.
+func (w Watch) State() string {
+	if w.StateDir != "" {
+		return w.StateDir
 	}
-	return filepath.Join(w.Path, ".backburn", "ledger.db")
+	return filepath.Join(w.Path, ".backburn")
 }
 
 // After says what becomes of a claimed file at its final event: "keep" (in .backburn/done),
@@ -185,24 +186,28 @@ type Log struct {
 }
 
 // Auth is one profile of credentials. Which keys a profile may have depends on its kind;
-// an empty TokenURL, ClientAuth, Scope or AuthorizeURL means the kind's own.
+// an empty TokenURL, ClientAuth, Body, Scope, AuthorizeURL or RevokeURL means the kind's
+// own. Secret files are read, again and again, by package auth.
 type Auth struct {
 	Kind             string      `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key"`
 	ClientID         string      `toml:"client_id"`
-	ClientSecret     auth.Secret `toml:"client_secret"`
+	ClientSecret     auth.Secret `toml:"client_secret"` // or
 	ClientSecretFile string      `toml:"client_secret_file"`
-	TSGID            string      `toml:"tsg_id"`
+	TSGID            string      `toml:"tsg_id"` // tenant service group
 	TokenURL         string      `toml:"token_url"`
 	ClientAuth       string      `toml:"client_auth" oneof:" basic-raw basic-form body"`
+	Body             string      `toml:"body" oneof:" form json"` // of token requests
 	Scope            string      `toml:"scope"`
 	Audience         string      `toml:"audience"`
-	APIKey           auth.Secret `toml:"api_key"`
 	APIKeyFile       string      `toml:"api_key_file"`
-	URL              string      `toml:"url"`
+	URL              string      `toml:"url"`    // base of the API that the token is for
+	Region           string      `toml:"region"` // picks the hosts
 	RedirectURL      string      `toml:"redirect_url"`
 	AuthorizeURL     string      `toml:"authorize_url"`
+	RevokeURL        string      `toml:"revoke_url"`
 	InstanceID       string      `toml:"instance_id"`
-	Region           string      `toml:"region"`
-	GrantFile        string      `toml:"grant_file"` // sealed, mode 0600
+	PKCE             bool        `toml:"pkce"`           // RFC 7636
+	GrantFile        string      `toml:"grant_file"`     // the refresh token, sealed, mode 0600
+	CacheKeyFile     string      `toml:"cache_key_file"` // the key that seals tokens; "" derives it from the client secret
 	Share            string      `toml:"share" oneof:"prefer required off"`
 }

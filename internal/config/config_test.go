@@ -87,8 +87,7 @@ func TestExampleWithEverythingUncommentedIsValid(t *testing.T) {
 	text := commented.ReplaceAllString(example(t), "$1")
 	// A profile has a secret in one place only, so the second one is moved away.
 	text = strings.Replace(text, `client_secret = "${`, `#client_secret = "${`, 1)
-	text = strings.Replace(text, `api_key_file = "/run/secrets/wildfire"`, "", 1)
-	cfg := parse(t, text, "WILDFIRE_API_KEY", "key")
+	cfg := parse(t, text)
 	for _, profile := range []string{"legacy", "saas", "watchguard", "cortex"} {
 		if err := cfg.CheckProfile(profile); err != nil {
 			t.Errorf("profile of the example: %v", err)

@@ -342,7 +342,7 @@ func (d *decoder) profiles(path string, value any, target map[string]Auth) {
 			d.add(at, "expected a table, got %s", d.got(at, table[name]))
 			continue
 		}
-		profile := Auth{Kind: target[name].Kind, Share: "prefer"}
+		profile := Auth{Kind: target[name].Kind}
 		if keys["kind"] == nil && profile.Kind == "" {
 			d.add(at, "expected a kind (wildfire, data-security, watchguard, cortex or api-key)")
 		}
@@ -350,8 +350,8 @@ func (d *decoder) profiles(path string, value any, target map[string]Auth) {
 		if !d.failed(join(at, "kind")) {
 			d.fits(at, keys, profile.Kind)
 		}
-		if profile.Kind == KindAPIKey {
-			profile.Share = ""
+		if keys["share"] == nil {
+			profile.Share = defaultShare(profile.Kind)
 		}
 		target[name] = profile
 	}

@@ -110,14 +110,18 @@ func (d *decoder) watch(at string, w Watch) {
 	d.expect(w.MaxInFlight > 0, key("max_in_flight"), w.MaxInFlight, "more than 0")
 	d.globs(key("exclude"), w.Exclude)
 	d.globs(key("defer"), w.Defer)
-	d.expect(w.DoneFile == "" || strings.Count(w.DoneFile, "{name}") == 1 && w.DoneFile != "{name}" &&
-		!strings.ContainsAny(w.DoneFile, `/\`), key("done_file"), w.DoneFile,
-		`a name with {name} in it once, such as "{name}.done"`)
-	d.clash(w.LedgerFile != "" && w.Claim != ClaimKeep, key("ledger_file"), key("claim"),
-		`only claim = "keep" has a ledger`)
+	d.doneFile(key("done_file"), w.DoneFile)
 	d.after(key("after"), "benign", w.After.Benign, w)
 	d.after(key("after"), "malicious", w.After.Malicious, w)
 	d.after(key("after"), "failed", w.After.Failed, w)
+}
+
+// doneFile allows a fixed name, or one placeholder.
+func (d *decoder) doneFile(key, s string) {
+	rest := strings.Replace(strings.Replace(s, "{name.noext}", "", 1), "{name}", "", 1)
+	placeholders := strings.Count(s, "{name.noext}") + strings.Count(s, "{name}")
+	d.expect(placeholders <= 1 && s != "{name}" && !strings.ContainsAny(rest, `{}/\`), key, s,
+		`a name with {name} or {name.noext} in it at most once, such as "{name}.done"`)
 }
 
 func (d *decoder) after(table, outcome, what string, w Watch) {
@@ -222,10 +226,9 @@ func (d *decoder) profile(at string, a Auth) {
 	key := func(k string) string { return join(at, k) }
 	d.clash(a.ClientSecret.IsSet() && a.ClientSecretFile != "", key("client_secret_file"), key("client_secret"),
 		"expected either this or client_secret, got both")
-	d.clash(a.APIKey.IsSet() && a.APIKeyFile != "", key("api_key_file"), key("api_key"),
-		"expected either this or api_key, got both")
 	for _, u := range []struct{ key, url string }{
 		{"token_url", a.TokenURL}, {"url", a.URL}, {"redirect_url", a.RedirectURL}, {"authorize_url", a.AuthorizeURL},
+		{"revoke_url", a.RevokeURL},
 	} {
 		if u.url != "" {
 			d.httpURL(key(u.key), u.url)
