@@ -1,0 +1,265 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// name is what a source and a prefix look like: one token of a subject.
+var name = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+
+// minLease is the shortest lease: it is renewed at a third, and JetStream keeps such
+// times in whole seconds.
+const minLease = 3 * time.Second
+
+const nameRule = "1 to 32 of a-z, 0-9, _ and -"
+
+// validate adds every combination and value that cannot work.
+func (c Config) validate(d *decoder) {
+	d.nats(c.NATS)
+	for i, w := range c.Watch {
+		d.watch(element("watch", i), w)
+	}
+	d.apart(c.Watch)
+	d.wildfire(c)
+	d.worker(c.Worker)
+	d.verdicts(c.Verdicts, c.Results)
+	for _, profile := range c.profileNames() {
+		d.profile(join("auth", profile), c.Auth[profile])
+	}
+	if c.HTTP.Listen != "" {
+		d.listen("http.listen", c.HTTP.Listen)
+	}
+}
+
+// expect adds a problem with the value of a key unless it holds, or the key has one.
+func (d *decoder) expect(holds bool, key string, value any, want string) {
+	if !holds && !d.failed(key) {
+		d.add(key, "expected %s, got %s", want, d.got(key, value))
+	}
+}
+
+// clash adds a problem with a combination of two keys unless either has one already. It
+// is shown where the file sets the key or else, since one of them was set, the other.
+func (d *decoder) clash(clashes bool, key, other, format string, args ...any) {
+	if !clashes || d.failed(key) || d.failed(other) {
+		return
+	}
+	at, set := d.origin.places[key]
+	if !set {
+		at = d.origin.places.at(other)
+	}
+	d.addAt(at, key, format, args...)
+}
+
+func (d *decoder) nats(n NATS) {
+	if !d.failed("nats.url") {
+		for _, u := range n.URLs() {
+			d.natsURL("nats.url", u)
+		}
+	}
+	d.expect(name.MatchString(n.Prefix), "nats.prefix", n.Prefix, nameRule)
+	d.expect(slices.Contains([]int{1, 3, 5}, n.Replicas), "nats.replicas", n.Replicas, "1, 3 or 5")
+	d.clash(n.Replicas > 1 && n.Embedded.Enabled, "nats.replicas", "nats.embedded.enabled",
+		"%d replicas need a cluster, and the embedded server is alone: set nats.embedded.enabled = false", n.Replicas)
+	d.clash(n.CredentialsFile != "" && n.TokenFile != "", "nats.token_file", "nats.credentials_file",
+		"expected either this or nats.credentials_file, got both")
+	d.clash(n.TLS.CertFile != "" && n.TLS.KeyFile == "", "nats.tls.cert_file", "nats.tls.key_file",
+		"expected nats.tls.key_file as well")
+	d.clash(n.TLS.KeyFile != "" && n.TLS.CertFile == "", "nats.tls.key_file", "nats.tls.cert_file",
+		"expected nats.tls.cert_file as well")
+	d.expect(!n.Embedded.Enabled || n.Embedded.StoreDir != "", "nats.embedded.store_dir", n.Embedded.StoreDir, "a folder")
+}
+
+func (d *decoder) natsURL(key, s string) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) || u.Hostname() == "":
+		d.add(key, `expected servers such as "nats://127.0.0.1:4222", separated by commas`)
+	case u.User != nil:
+		d.add(key, "expected no user or password in the address; use nats.credentials_file or nats.token_file")
+	}
+}
+
+func (d *decoder) watch(at string, w Watch) {
+	key := func(k string) string { return join(at, k) }
+	if d.failed(at) {
+		return
+	}
+	if w.Path == "" && !d.failed(key("path")) {
+		d.add(key("path"), "expected the folder to watch")
+	}
+	if w.Path != "" && !name.MatchString(w.Source) && !d.failed(key("source")) {
+		if _, given := d.written[key("source")]; given {
+			d.expect(false, key("source"), w.Source, nameRule)
+		} else {
+			d.add(key("source"), "the folder's name gives none: expected %s", nameRule)
+		}
+	}
+	d.expect(w.Scan > 0, key("scan"), w.Scan, "more than 0")
+	d.clash(w.StaleAfter < w.Settle, key("stale_after"), key("settle"),
+		"expected at least settle (%s), got %s", w.Settle, w.StaleAfter)
+	d.expect(w.MaxFileSize > 0, key("max_file_size"), w.MaxFileSize, "more than 0")
+	d.expect(w.MaxInFlight > 0, key("max_in_flight"), w.MaxInFlight, "more than 0")
+	d.globs(key("exclude"), w.Exclude)
+	d.globs(key("defer"), w.Defer)
+	d.doneFile(key("done_file"), w.DoneFile)
+	d.after(key("after"), "benign", w.After.Benign, w)
+	d.after(key("after"), "malicious", w.After.Malicious, w)
+	d.after(key("after"), "failed", w.After.Failed, w)
+}
+
+// doneFile allows a fixed name, or one placeholder.
+func (d *decoder) doneFile(key, s string) {
+	rest := strings.Replace(strings.Replace(s, "{name.noext}", "", 1), "{name}", "", 1)
+	placeholders := strings.Count(s, "{name.noext}") + strings.Count(s, "{name}")
+	d.expect(placeholders <= 1 && s != "{name}" && !strings.ContainsAny(rest, `{}/\`), key, s,
+		`a name with {name} or {name.noext} in it at most once, such as "{name}.done"`)
+}
+
+func (d *decoder) after(table, outcome, what string, w Watch) {
+	key := join(table, outcome)
+	words := []string{AfterKeep, AfterDelete, AfterRestore}
+	switch {
+	case d.failed(key):
+	case what != AfterKeep && w.Claim == ClaimKeep:
+		d.add(key, `expected "keep": with claim = "keep" files stay where they are, got %s`, d.got(key, what))
+	case slices.Contains(words, what):
+	case !strings.ContainsAny(what, `/`+string(filepath.Separator)):
+		d.add(key, `expected "keep", "delete", "restore", or a folder with a slash such as "./%s", got %s%s`,
+			outcome, d.got(key, what), suggest(what, words))
+	case w.Path != "" && within(what, w.Path):
+		d.add(key, "expected a folder outside %s, which would be scanned again", quote(w.Path))
+	}
+}
+
+func (d *decoder) globs(key string, patterns []string) {
+	for i, p := range patterns {
+		_, err := path.Match(p, "")
+		d.expect(err == nil && p != "", element(key, i), p, `a glob such as "*.tmp"`)
+	}
+}
+
+// apart checks that no two entries share a source, and that no folder is in another.
+func (d *decoder) apart(watches []Watch) {
+	for i, w := range watches {
+		at := element("watch", i)
+		for j, other := range watches[:i] {
+			if w.Source == other.Source && w.Source != "" {
+				d.add(join(at, "source"), "%q is the source of watch[%d] as well; give one of them another", w.Source, j)
+			}
+			if w.Path == "" || other.Path == "" {
+				continue
+			}
+			switch in, around := within(w.Path, other.Path), within(other.Path, w.Path); {
+			case in && around:
+				d.add(join(at, "path"), "is the folder of watch[%d] as well", j)
+			case in:
+				d.add(join(at, "path"), "is inside the folder of watch[%d], %s", j, quote(other.Path))
+			case around:
+				d.add(join(at, "path"), "contains the folder of watch[%d], %s", j, quote(other.Path))
+			}
+		}
+	}
+}
+
+// within reports whether path is dir or below it, going by the names alone.
+func within(path, dir string) bool {
+	path, err1 := filepath.Abs(path)
+	dir, err2 := filepath.Abs(dir)
+	rel, err3 := filepath.Rel(dir, path)
+	return err1 == nil && err2 == nil && err3 == nil && filepath.IsLocal(rel)
+}
+
+func (d *decoder) wildfire(c Config) {
+	w := c.WildFire
+	d.httpURL("wildfire.url", w.URL)
+	if _, ok := c.Auth[w.Auth]; !ok && !d.failed("wildfire.auth") {
+		names := c.profileNames()
+		d.add("wildfire.auth", "expected the name of an [auth.*] profile (%s), got %s%s",
+			strings.Join(names, ", "), d.got("wildfire.auth", w.Auth), suggest(w.Auth, names))
+	}
+	d.expect(w.UploadsPerDay >= 0, "wildfire.uploads_per_day", w.UploadsPerDay, "0 (no limit) or more")
+	d.expect(w.QueriesPerDay >= 0, "wildfire.queries_per_day", w.QueriesPerDay, "0 (no limit) or more")
+	d.expect(w.ReservePercent >= 0 && w.ReservePercent < 100, "wildfire.reserve_percent", w.ReservePercent, "0 to 99")
+	d.expect(w.StallTimeout > 0, "wildfire.stall_timeout", w.StallTimeout, "more than 0")
+}
+
+func (d *decoder) worker(w Worker) {
+	d.expect(w.Concurrency > 0, "worker.concurrency", w.Concurrency, "more than 0")
+	d.expect(w.Rate > 0 && w.Rate <= 1e6, "worker.rate", w.Rate, "a number above 0") // neither NaN nor infinite
+	d.expect(w.Burst > 0, "worker.burst", w.Burst, "more than 0")
+	d.expect(w.MaxAttempts > 0, "worker.max_attempts", w.MaxAttempts, "more than 0")
+	d.expect(w.RetryMin > 0, "worker.retry_min", w.RetryMin, "more than 0")
+	d.clash(w.RetryMax < w.RetryMin, "worker.retry_max", "worker.retry_min",
+		"expected at least worker.retry_min (%s), got %s", w.RetryMin, w.RetryMax)
+	d.expect(w.Lease.Std() >= minLease, "worker.lease", w.Lease, "at least "+Duration(minLease).String())
+	for source := range w.Roots {
+		key := join("worker.roots", source)
+		if !name.MatchString(source) {
+			d.add(key, "expected a source (%s)", nameRule)
+		}
+		d.expect(w.Roots[source] != "", key, "", "a folder")
+	}
+}
+
+func (d *decoder) verdicts(v Verdicts, r Results) {
+	d.expect(v.FirstPoll > 0, "verdicts.first_poll", v.FirstPoll, "more than 0")
+	d.clash(v.MaxPoll < v.FirstPoll, "verdicts.max_poll", "verdicts.first_poll",
+		"expected at least verdicts.first_poll (%s), got %s", v.FirstPoll, v.MaxPoll)
+	d.clash(v.Deadline <= v.FirstPoll, "verdicts.deadline", "verdicts.first_poll",
+		"expected more than verdicts.first_poll (%s), got %s", v.FirstPoll, v.Deadline)
+	d.expect(r.MaxBytes > 0, "results.max_bytes", r.MaxBytes, "more than 0")
+	// What has been done is remembered as long as results are kept.
+	d.clash(r.MaxAge < v.Deadline, "results.max_age", "verdicts.deadline",
+		"expected at least verdicts.deadline (%s), got %s", v.Deadline, r.MaxAge)
+}
+
+func (d *decoder) profile(at string, a Auth) {
+	key := func(k string) string { return join(at, k) }
+	d.clash(a.ClientSecret.IsSet() && a.ClientSecretFile != "", key("client_secret_file"), key("client_secret"),
+		"expected either this or client_secret, got both")
+	for _, u := range []struct{ key, url string }{
+		{"token_url", a.TokenURL}, {"url", a.URL}, {"redirect_url", a.RedirectURL}, {"authorize_url", a.AuthorizeURL},
+		{"revoke_url", a.RevokeURL},
+	} {
+		if u.url != "" {
+			d.httpURL(key(u.key), u.url)
+		}
+	}
+}
+
+// httpURL wants https, except towards this machine, where tests and simulations live.
+func (d *decoder) httpURL(key, s string) {
+	if d.failed(key) {
+		return
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+		d.add(key, `expected an address such as "https://host/path"`)
+	case u.User != nil:
+		d.add(key, "expected no user or password in the address")
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
+		d.add(key, "expected https: credentials would travel in the clear to %s", quote(u.Hostname()))
+	}
+}
+
+// Loopback reports whether host is this machine, by name or by address.
+func Loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (d *decoder) listen(key, s string) {
+	_, port, err := net.SplitHostPort(s)
+	n, bad := strconv.Atoi(port)
+	d.expect(err == nil && bad == nil && n >= 0 && n <= 65535, key, s, `an address such as "127.0.0.1:9464", or "" for none`)
+}

@@ -1,0 +1,224 @@
+// Package natsconn connects a process to the NATS server, or cluster, of its
+// configuration, and keeps it connected.
+//
+// A connection that is lost is looked for again for ever, with jitter, and nothing is
+// buffered meanwhile: a publish that the server did not acknowledge did not happen.
+// What the server refuses later (a permission that is missing, a reader that is too
+// slow) reaches no caller, so it is logged here, and Ready tells /readyz about the rest.
+package natsconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/config"
+)
+
+// The conditions under which Connect gives up. Both come with a text that says what to
+// do about it.
+var (
+	ErrUnreachable = errors.New("no NATS server answers")
+	ErrRefused     = errors.New("the NATS server refuses the credentials")
+)
+
+const (
+	dialTimeout   = 5 * time.Second  // for each server of the list
+	reconnectWait = time.Second      // between two rounds through the list
+	reconnectRand = time.Second      // added at random, so that a fleet does not come back at once
+	pingInterval  = 20 * time.Second // two pings without an answer mean that the connection is gone
+)
+
+// Option changes how Connect behaves.
+type Option func(*settings)
+
+type settings struct{ options []nats.Option }
+
+// Patient makes Connect return at once with a connection that is still looking for its
+// server, instead of ErrUnreachable. Credentials that are refused are still an error
+// where the server is there to refuse them.
+func Patient() Option {
+	return func(s *settings) { s.options = append(s.options, nats.RetryOnFailedConnect(true)) }
+}
+
+// Inbox gives this process a reply prefix of its own, "_INBOX_<prefix>_<role>", so that
+// permissions can keep one role from reading the answers to another. Without it the
+// prefix is the common _INBOX.
+func Inbox(prefix, role string) Option {
+	return func(s *settings) { s.options = append(s.options, nats.CustomInboxPrefix(InboxPrefix(prefix, role))) }
+}
+
+// InboxPrefix is the prefix that Inbox sets, for the permissions that go with it.
+func InboxPrefix(prefix, role string) string { return "_INBOX_" + prefix + "_" + role }
+
+// Connect connects under a name that the server shows to its operators. It tries each
+// server of cfg.URL once and then returns ErrUnreachable or ErrRefused (for errors.Is);
+// unreadable or exposed credential files are errors of their own. The caller closes or
+// drains the connection.
+func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (*nats.Conn, error) {
+	credentials, err := credentials(cfg)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := transport(cfg.TLS)
+	if err != nil {
+		return nil, err
+	}
+	s := settings{}
+	for _, o := range opts {
+		o(&s)
+	}
+	options := append([]nats.Option{
+		nats.Name(name),
+		nats.Timeout(dialTimeout),
+		nats.PingInterval(pingInterval),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectRand, reconnectRand),
+		nats.ReconnectBufSize(-1), // a publish while disconnected fails, and is known to
+		nats.IgnoreAuthErrorAbort(),
+		nats.PermissionErrOnSubscribe(true),
+	}, watch(log)...)
+	options = append(options, credentials...)
+	options = append(options, transport...)
+	options = append(options, s.options...)
+
+	nc, err := nats.Connect(strings.Join(cfg.URLs(), ","), options...)
+	switch {
+	case err == nil:
+		return nc, nil
+	case refused(err):
+		return nil, fmt.Errorf("connect to %s: %w: %w; %s", cfg.URL, ErrRefused, err, remedy(cfg))
+	default:
+		return nil, fmt.Errorf("connect to %s: %w: %w; start one with `backburn run`, or set nats.url to one that runs",
+			cfg.URL, ErrUnreachable, err)
+	}
+}
+
+func refused(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked)
+}
+
+func remedy(cfg config.NATS) string {
+	switch {
+	case cfg.CredentialsFile != "":
+		return "check nats.credentials_file"
+	case cfg.TokenFile != "":
+		return "check nats.token_file"
+	case cfg.Embedded.Enabled:
+		return fmt.Sprintf("expected its token in %s: run in the same working directory as `backburn run`, or set nats.token_file",
+			cfg.Embedded.TokenFile())
+	}
+	return "set nats.credentials_file or nats.token_file"
+}
+
+// credentials reads the files once, so that what is wrong with them is said at start;
+// both are read again at every reconnection, so that they can be renewed in place.
+func credentials(cfg config.NATS) ([]nats.Option, error) {
+	if file := cfg.CredentialsFile; file != "" {
+		if err := config.CheckSecretFile(file); err != nil {
+			return nil, fmt.Errorf("nats.credentials_file: %w", err)
+		}
+		return []nats.Option{nats.UserCredentials(file)}, nil
+	}
+	file := cfg.TokenFile
+	if file == "" && cfg.Embedded.Enabled {
+		file = cfg.Embedded.TokenFile()
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			return nil, nil // no embedded server has run here; the one at nats.url may want no token
+		}
+	}
+	if file == "" {
+		return nil, nil
+	}
+	if _, err := readToken(file); err != nil {
+		return nil, fmt.Errorf("nats.token_file: %w", err)
+	}
+	return []nats.Option{nats.TokenHandler(func() string {
+		token, _ := readToken(file) // an empty one is refused, and that is logged
+		return token
+	})}, nil
+}
+
+// readToken reads a token file: one line, whose end is not part of the token.
+func readToken(file string) (string, error) {
+	if err := config.CheckSecretFile(file); err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if token == "" || strings.ContainsAny(token, "\n\x00") {
+		return "", fmt.Errorf("%s: expected one line with a token", file)
+	}
+	return token, nil
+}
+
+func transport(t config.TLS) ([]nats.Option, error) {
+	var options []nats.Option
+	if t.CAFile != "" {
+		options = append(options, nats.RootCAs(t.CAFile))
+	}
+	if t.CertFile != "" {
+		if err := config.CheckSecretFile(t.KeyFile); err != nil {
+			return nil, fmt.Errorf("nats.tls.key_file: %w", err)
+		}
+		options = append(options, nats.ClientCert(t.CertFile, t.KeyFile))
+	}
+	return options, nil
+}
+
+// watch logs what happens to a connection after it was made.
+func watch(log zerolog.Logger) []nats.Option {
+	return []nats.Option{
+		nats.ConnectHandler(func(nc *nats.Conn) {
+			log.Debug().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to nats")
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn().Err(err).Msg("lost the connection to nats, looking for it again")
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to nats again")
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			log.Debug().Err(err).Msg("nats is still away")
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			event := log.Error().Err(err)
+			if sub != nil {
+				event = event.Str("subject", sub.Subject)
+			}
+			switch {
+			case errors.Is(err, nats.ErrPermissionViolation):
+				event.Msg("nats forbids a subject to this process; compare its permissions with `backburn acl`")
+			case errors.Is(err, nats.ErrSlowConsumer):
+				event.Msg("this process reads too slowly, nats dropped messages")
+			default:
+				event.Msg("nats reports an error")
+			}
+		}),
+	}
+}
+
+// Ready is a check for /readyz: it fails while there is no connection.
+func Ready(nc *nats.Conn) func(context.Context) error {
+	return func(context.Context) error {
+		if status := nc.Status(); status != nats.CONNECTED {
+			if err := nc.LastError(); err != nil {
+				return fmt.Errorf("%s: %w", strings.ToLower(status.String()), err)
+			}
+			return errors.New(strings.ToLower(status.String()))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,215 @@
+package natsconn_test
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+	"backburn/internal/natsd"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func embedded(t *testing.T) (config.Config, *natsd.Server) {
+	t.Helper()
+	cfg := config.Default()
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir = filepath.Join(t.TempDir(), "nats")
+	s, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	return cfg, s
+}
+
+// unused is an address where nothing listens.
+func unused(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return "nats://" + l.Addr().String()
+}
+
+func file(t *testing.T, text string, mode os.FileMode) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(name, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestConnect(t *testing.T) {
+	t.Parallel()
+	_, s := embedded(t)
+	own := s.NATS()
+	token := own
+	token.Embedded.Enabled = false
+	token.TokenFile = own.Embedded.TokenFile()
+	crlf := token
+	crlf.TokenFile = file(t, s.Token().Reveal()+"\r\n", 0o600)
+	list := own
+	list.URL = unused(t) + ", " + own.URL
+	for name, cfg := range map[string]config.NATS{
+		"embedded": own, "token file": token, "token file with CRLF": crlf, "second of the list": list,
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc, err := natsconn.Connect(cfg, "test", zerolog.Nop(), natsconn.Inbox("backburn", "tester"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if err := natsconn.Ready(nc)(t.Context()); err != nil {
+				t.Errorf("Ready: %v", err)
+			}
+			if inbox := nc.NewInbox(); !strings.HasPrefix(inbox, "_INBOX_backburn_tester.") {
+				t.Errorf("inbox %q", inbox)
+			}
+			nc.Close()
+			if err := natsconn.Ready(nc)(t.Context()); err == nil {
+				t.Error("a closed connection is ready")
+			}
+		})
+	}
+}
+
+func TestConnectRefusals(t *testing.T) {
+	t.Parallel()
+	_, s := embedded(t)
+	with := func(change func(*config.NATS)) config.NATS {
+		cfg := s.NATS()
+		change(&cfg)
+		return cfg
+	}
+	tests := map[string]struct {
+		cfg  config.NATS
+		is   error
+		says string
+	}{
+		"nobody there":   {with(func(c *config.NATS) { c.URL = unused(t) }), natsconn.ErrUnreachable, "backburn run"},
+		"no credentials": {with(func(c *config.NATS) { c.Embedded.Enabled = false }), natsconn.ErrRefused, "set nats.credentials_file or nats.token_file"},
+		"wrong token":    {with(func(c *config.NATS) { c.TokenFile = file(t, "wrong\n", 0o600) }), natsconn.ErrRefused, "check nats.token_file"},
+		"other folder":   {with(func(c *config.NATS) { c.Embedded.StoreDir = t.TempDir() + "/x" }), natsconn.ErrRefused, "same working directory"},
+		"missing token":  {with(func(c *config.NATS) { c.TokenFile = "/nonexistent" }), nil, "nats.token_file"},
+		"empty token":    {with(func(c *config.NATS) { c.TokenFile = file(t, "\n", 0o600) }), nil, "one line with a token"},
+		"missing creds":  {with(func(c *config.NATS) { c.CredentialsFile = "/nonexistent" }), nil, "nats.credentials_file"},
+		"missing ca":     {with(func(c *config.NATS) { c.TLS.CAFile = "/nonexistent" }), nil, "/nonexistent"},
+	}
+	if runtime.GOOS != "windows" {
+		tests["open token"] = struct {
+			cfg  config.NATS
+			is   error
+			says string
+		}{with(func(c *config.NATS) { c.TokenFile = file(t, "x\n", 0o644) }), nil, "chmod 600"}
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
+			if err == nil {
+				nc.Close()
+				t.Fatal("it connected")
+			}
+			if tc.is != nil && !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%v: want %v, and a text with %q", err, tc.is, tc.says)
+			}
+		})
+	}
+}
+
+func TestPatientConnectsLater(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default()
+	cfg.NATS.URL = unused(t)
+	cfg.NATS.Embedded.StoreDir = filepath.Join(t.TempDir(), "nats")
+	// The token is there before the server is, as after a restart of the machine.
+	first := cfg
+	first.NATS.URL = "nats://127.0.0.1:0"
+	s, err := natsd.Start(t.Context(), first, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Shutdown()
+
+	var log lines
+	nc, err := natsconn.Connect(cfg.NATS, "test", zerolog.New(&log).Level(zerolog.DebugLevel), natsconn.Patient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := natsconn.Ready(nc)(t.Context()); err == nil {
+		t.Error("ready without a server")
+	}
+	if err := nc.Publish("s", nil); err == nil {
+		t.Error("a publish without a server was buffered")
+	}
+	connected := nc.StatusChanged(nats.CONNECTED)
+	s, err = natsd.Start(t.Context(), cfg, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Shutdown()
+	<-connected
+	if err := natsconn.Ready(nc)(t.Context()); err != nil {
+		t.Errorf("Ready: %v", err)
+	}
+}
+
+func TestForbiddenSubjectIsLogged(t *testing.T) {
+	t.Parallel()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		Users: []*server.User{{Username: "u", Password: "p",
+			Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"ok"}}}}}, NoAuthUser: "u"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer func() { s.Shutdown(); s.WaitForShutdown() }()
+
+	log := lines{seen: make(chan string, 16)}
+	nc, err := natsconn.Connect(config.NATS{URL: s.ClientURL()}, "test", zerolog.New(&log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.Publish("forbidden", nil); err != nil {
+		t.Fatal(err)
+	}
+	for line := range log.seen {
+		if strings.Contains(line, "forbids") && strings.Contains(line, `forbidden`) {
+			return
+		}
+	}
+}
+
+// lines is a log that hands on what is written to it.
+type lines struct {
+	mu   sync.Mutex
+	all  bytes.Buffer
+	seen chan string // may be nil
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen != nil {
+		l.seen <- string(p)
+	}
+	return l.all.Write(p)
+}

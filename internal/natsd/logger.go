@@ -1,0 +1,39 @@
+package natsd
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+)
+
+// logger is the server's way to our log. What the server notices is worth a line when
+// somebody debugs; its fatal errors end Start or, once it is up, are logged; they never end the process.
+type logger struct {
+	log   zerolog.Logger
+	fatal chan error // holds the first fatal error of the start
+	up    atomic.Bool
+}
+
+func newLogger(log zerolog.Logger) *logger { return &logger{log: log, fatal: make(chan error, 1)} }
+
+func (l *logger) say(level zerolog.Level, format string, args []any) {
+	l.log.WithLevel(level).Str("text", fmt.Sprintf(format, args...)).Msg("nats server")
+}
+
+func (l *logger) Noticef(format string, v ...any) { l.say(zerolog.DebugLevel, format, v) }
+func (l *logger) Warnf(format string, v ...any)   { l.say(zerolog.WarnLevel, format, v) }
+func (l *logger) Errorf(format string, v ...any)  { l.say(zerolog.ErrorLevel, format, v) }
+func (l *logger) Debugf(format string, v ...any)  { l.say(zerolog.DebugLevel, format, v) }
+func (l *logger) Tracef(format string, v ...any)  { l.say(zerolog.TraceLevel, format, v) }
+
+func (l *logger) Fatalf(format string, v ...any) {
+	if !l.up.Load() {
+		select {
+		case l.fatal <- fmt.Errorf(format, v...):
+			return
+		default:
+		}
+	}
+	l.say(zerolog.ErrorLevel, format, v)
+}

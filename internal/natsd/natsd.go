@@ -1,0 +1,229 @@
+// Package natsd runs the NATS server that `backburn run` starts in its own process.
+//
+// It listens on a loopback address alone, demands a token that it makes once and keeps
+// beside its store, and keeps JetStream in files. With sync_always an acknowledged
+// message is on the disk. Two servers on one store would silently destroy it, so the
+// store is locked; a full disk would stop JetStream until a restart, so the store may
+// never take all of it, and Check warns before.
+package natsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rs/zerolog"
+
+	"backburn/auth"
+	"backburn/internal/config"
+)
+
+// The conditions under which a server does not start. Each comes with a text that says
+// what to do about it. An address that is not this machine's is config.Problems.
+var (
+	ErrLocked    = errors.New("another server uses this store")
+	ErrPortInUse = errors.New("the port is in use")
+	ErrNoSpace   = errors.New("the disk is full")
+)
+
+const (
+	startTimeout  = time.Minute // recovery of a large store takes its time
+	maxPayload    = 1 << 20     // bytes in one message
+	maxMemory     = 64 << 20    // bytes of memory streams, of which there are none
+	storePercent  = 80          // of what the store has and could have, is how much it may use
+	readyInterval = 50 * time.Millisecond
+)
+
+// Server is a running server.
+type Server struct {
+	server *server.Server
+	lock   *flock.Flock
+	cfg    config.NATS
+	token  auth.Secret
+}
+
+// Start starts the server of the configuration and waits until it accepts connections
+// and has recovered its streams, or until ctx ends. Port 0 in nats.url means any free
+// port. What it had begun it undoes when it fails.
+func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Server, err error) {
+	host, port, err := loopback(cfg)
+	if err != nil {
+		return nil, err
+	}
+	dir := cfg.NATS.Embedded.StoreDir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("nats.embedded.store_dir: %w", err)
+	}
+	lock, err := lockStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = lock.Unlock()
+		}
+	}()
+	room, err := capacity(dir)
+	if err != nil {
+		return nil, err
+	}
+	token, err := keepToken(cfg.NATS.Embedded.TokenFile())
+	if err != nil {
+		return nil, err
+	}
+	ns, err := server.NewServer(&server.Options{
+		ServerName:             "backburn",
+		Host:                   host,
+		Port:                   port,
+		Authorization:          token.Reveal(),
+		MaxPayload:             maxPayload,
+		JetStream:              true,
+		StoreDir:               dir,
+		SyncAlways:             cfg.NATS.Embedded.SyncAlways,
+		JetStreamMaxStore:      room,
+		JetStreamMaxMemory:     maxMemory,
+		DisableJetStreamBanner: true,
+		NoSigs:                 true, // signals are for the process to handle
+	})
+	if err != nil {
+		return nil, fmt.Errorf("embedded nats server: %w", err)
+	}
+	logger := newLogger(log)
+	ns.SetLoggerV2(logger, false, false, false)
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		ns.Start() // returns once everything is recovered and listens
+	}()
+	err = ready(ctx, ns, logger)
+	if err != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	}
+	<-started
+	if err != nil {
+		return nil, explain(err, cfg.NATS)
+	}
+	s := &Server{server: ns, lock: lock, token: token, cfg: cfg.NATS}
+	s.cfg.URL, s.cfg.TokenFile, s.cfg.CredentialsFile, s.cfg.TLS = ns.ClientURL(), "", "", config.TLS{}
+	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", config.Size(room)).Msg("nats server is up")
+	return s, nil
+}
+
+// loopback takes nats.url apart, and refuses what others could reach: the server speaks
+// no TLS and trusts whoever has its token.
+func loopback(cfg config.Config) (host string, port int, err error) {
+	urls := cfg.NATS.URLs()
+	u, err := url.Parse(urls[0])
+	if err != nil || len(urls) != 1 || u.Scheme != "nats" || !config.Loopback(u.Hostname()) {
+		return "", 0, cfg.Problem("nats.url", "the embedded server listens on this machine alone, expected one address "+
+			`such as "nats://127.0.0.1:4222"; to use another server set nats.embedded.enabled = false`)
+	}
+	port = server.DEFAULT_PORT
+	if p := u.Port(); p != "" {
+		port, err = strconv.Atoi(p)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	if err != nil || port > 65535 {
+		return "", 0, cfg.Problem("nats.url", "expected a port of 0 to 65535")
+	}
+	return u.Hostname(), port, nil
+}
+
+// lockStore takes the lock that keeps a second server off the store; the kernel gives it
+// back when the process ends, however it ends.
+func lockStore(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, "backburn.lock"), flock.SetPermissions(0o600))
+	switch ok, err := lock.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("lock the store %s: %w", dir, err)
+	case !ok:
+		return nil, fmt.Errorf("%s: %w: stop the other `backburn run`, or give this one a nats.embedded.store_dir and nats.url of its own",
+			dir, ErrLocked)
+	}
+	return lock, nil
+}
+
+// ready waits for the server, or for it to give up.
+func ready(ctx context.Context, ns *server.Server, logger *logger) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready within %s", startTimeout))
+	defer cancel()
+	for !ns.ReadyForConnections(readyInterval) {
+		select {
+		case err := <-logger.fatal:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+	}
+	select {
+	case err := <-logger.fatal:
+		return err
+	default:
+		logger.up.Store(true)
+		return nil
+	}
+}
+
+// explain turns the text of the server's last words into a condition.
+func explain(err error, cfg config.NATS) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, "address already in use"), strings.Contains(text, "Only one usage of each socket address"):
+		return fmt.Errorf("embedded nats server: %s: %w: stop what listens there, or set another port in nats.url", cfg.URL, ErrPortInUse)
+	case strings.Contains(text, "no space left"), strings.Contains(text, "not enough space"):
+		return fullDisk(cfg.Embedded.StoreDir, 0)
+	}
+	return fmt.Errorf("embedded nats server: %w", err)
+}
+
+// ClientURL is where it listens, with the port that it really has.
+func (s *Server) ClientURL() string { return s.cfg.URL }
+
+// Token is what clients must show.
+func (s *Server) Token() auth.Secret { return s.token }
+
+// NATS is the configuration of a client of this server.
+func (s *Server) NATS() config.NATS { return s.cfg }
+
+// Addr is the address that it listens on.
+func (s *Server) Addr() net.Addr { return s.server.Addr() }
+
+// Check is a check for /readyz: it fails when the server is down, JetStream is off, or the
+// disk has so little room left that it should be freed now. After the disk was full
+// JetStream takes nothing more until the server is started again, and does not say so.
+func (s *Server) Check(context.Context) error {
+	if !s.server.Running() || !s.server.JetStreamEnabled() {
+		return errors.New("the embedded nats server is down")
+	}
+	free, err := freeSpace(s.cfg.Embedded.StoreDir)
+	if err != nil {
+		return err
+	}
+	if free < minFree {
+		return fullDisk(s.cfg.Embedded.StoreDir, free)
+	}
+	return nil
+}
+
+// Free is the room that the disk of the store has left for this user, in bytes.
+func (s *Server) Free() (config.Size, error) { return freeSpace(s.cfg.Embedded.StoreDir) }
+
+// Shutdown stops the server, waits until everything is written, and unlocks the store.
+// It may be called more than once.
+func (s *Server) Shutdown() {
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+	_ = s.lock.Unlock()
+}

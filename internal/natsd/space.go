@@ -1,0 +1,60 @@
+package natsd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"backburn/internal/config"
+)
+
+// minFree is the room below which the store is in danger: a server that meets the end
+// of the disk has to be restarted.
+const minFree = config.Size(256 << 20)
+
+// capacity is how many bytes the store may hold: a part of what it holds already and
+// what the disk has free, so that it stays the same when a full store is opened again.
+func capacity(dir string) (int64, error) {
+	free, err := freeSpace(dir)
+	if err != nil {
+		return 0, err
+	}
+	if free < minFree {
+		return 0, fullDisk(dir, free)
+	}
+	used, err := usedSpace(dir)
+	if err != nil {
+		return 0, err
+	}
+	return (int64(free) + used) / 100 * storePercent, nil
+}
+
+func fullDisk(dir string, free config.Size) error {
+	return fmt.Errorf("%s: %w (%s free, at least %s needed): free some, or set nats.embedded.store_dir to another disk, and start again",
+		dir, ErrNoSpace, human(free), human(minFree))
+}
+
+// human rounds a size to whole mebibytes.
+func human(s config.Size) config.Size { return s &^ (1<<20 - 1) }
+
+// usedSpace adds up the files below dir.
+func usedSpace(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			total += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("nats.embedded.store_dir: %w", err)
+	}
+	return total, nil
+}

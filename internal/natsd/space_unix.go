@@ -1,0 +1,20 @@
+//go:build unix
+
+package natsd
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/internal/config"
+)
+
+// freeSpace is what the file system of dir has left for users without privileges.
+func freeSpace(dir string) (config.Size, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return config.Size(uint64(st.Bavail) * uint64(st.Bsize)), nil
+}

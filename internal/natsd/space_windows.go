@@ -1,0 +1,22 @@
+package natsd
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/windows"
+
+	"backburn/internal/config"
+)
+
+// freeSpace is what the file system of dir has left for this user.
+func freeSpace(dir string) (config.Size, error) {
+	path, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(path, &free, nil, nil); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return config.Size(free), nil
+}
