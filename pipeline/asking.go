@@ -1,0 +1,339 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"backburn/wildfire"
+)
+
+// askLoop asks WildFire whenever there is something to ask and budget to ask it with.
+func (b *batcher) askLoop(ctx context.Context) error {
+	pace := pacer{limit: b.cfg.QueriesPerDay}
+	for attempt := 0; ; {
+		if !b.anything() {
+			if err := b.waitForAsk(ctx, time.Hour); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.pauses.wait(ctx, Queries); err != nil {
+			return err
+		}
+		now := b.now()
+		if d := pace.delay(now, b.queries.limit-b.queries.used(), resetAfter(now)); d > 0 {
+			if err := sleep(ctx, min(d, time.Minute)); err != nil {
+				return err
+			}
+			continue
+		}
+		err := b.askOnce(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			attempt = 0
+			continue
+		}
+		if errors.Is(err, errSpent) {
+			// What is left is reserved for urgent jobs: one of those may come any time.
+			if err := b.waitForAsk(ctx, time.Minute); err != nil {
+				return err
+			}
+			continue
+		}
+		b.afterQueryError(ctx, err)
+		if err := sleep(ctx, backOff(attempt, b.cfg.RetryMin, b.cfg.RetryMax)); err != nil {
+			return err
+		}
+		attempt++
+	}
+}
+
+// waitForAsk waits for news of something to ask, at most for d.
+func (b *batcher) waitForAsk(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-b.wakeAsk:
+	case <-t.C:
+	}
+	return nil
+}
+
+func (b *batcher) anything() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.asked)+len(b.toAsk) > 0
+}
+
+// call is what goes into one request.
+type call struct {
+	hashes []string            // for get/verdicts
+	link   *question           // or one link, for get/verdict
+	polled map[string]*waiting // by key
+	urgent bool
+}
+
+// take collects the next call: workers' questions first, since somebody holds a job for
+// them, then what is due, and then, since they cost nothing more, hashes that will be.
+func (b *batcher) take() call {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := call{polled: map[string]*waiting{}}
+	for _, a := range b.asked {
+		switch {
+		case a.URL != "" && c.link == nil && len(c.hashes) == 0:
+			qn := a.question
+			c.link, c.urgent, a.taken = &qn, a.Urgent, true
+			return c
+		case a.URL == "" && len(c.hashes) < maxAsk:
+			c.hashes, c.urgent, a.taken = append(c.hashes, a.Key), c.urgent || a.Urgent, true
+		}
+	}
+	poll := func(e *waiting) {
+		delete(b.toAsk, e.key)
+		b.list.unschedule(e)
+		e.busy = true
+		c.polled[e.key] = e
+		for _, j := range e.jobs {
+			c.urgent = c.urgent || j.lane == Urgent
+		}
+		if a := b.asked[e.key]; a == nil || !a.taken {
+			c.hashes = append(c.hashes, e.key)
+		}
+	}
+	for _, e := range b.toAsk {
+		if isLink(e.key) {
+			if len(c.hashes) == 0 {
+				poll(e)
+				c.hashes = nil
+				c.link = &question{Key: e.key} // its text is read from the job
+				return c
+			}
+			continue
+		}
+		if len(c.hashes) >= maxAsk {
+			return c
+		}
+		poll(e)
+	}
+	soon := b.now().Add(b.cfg.FirstPoll)
+	for _, e := range b.list.due {
+		if len(c.hashes) >= maxAsk {
+			break
+		}
+		if e.pending && !isLink(e.key) && e.due.Before(soon) && b.now().Sub(e.submitted) >= b.cfg.FirstPoll {
+			c.polled[e.key] = e
+		}
+	}
+	for _, e := range c.polled {
+		if e.pos >= 0 {
+			poll(e)
+		}
+	}
+	return c
+}
+
+// isLink tells the key of a link from that of a file.
+func isLink(key string) bool { return len(key) > 2 && key[:2] == "u-" }
+
+// askOnce makes one call and deals with its answers. After an error everything is asked
+// again.
+func (b *batcher) askOnce(ctx context.Context) error {
+	c := b.take()
+	records, err := b.query(ctx, &c)
+	if err != nil {
+		b.putBack(c)
+		return err
+	}
+	b.pauses.healed(ctx, Queries)
+	b.m.queries.Inc()
+	b.m.asked.Observe(float64(len(c.hashes)))
+	b.reply(records)
+	for key, e := range c.polled {
+		r, ok := records[key]
+		b.settleAsync(ctx, func() { b.done(e, b.polled(ctx, e, r, ok)) })
+	}
+	return nil
+}
+
+// settleAsync runs f among a bounded number of others; serve waits for them all.
+func (b *batcher) settleAsync(ctx context.Context, f func()) {
+	select {
+	case b.settling <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	b.settlers.Go(func() {
+		defer func() { <-b.settling }()
+		f()
+	})
+}
+
+// query spends one call of the budget. Records come back by sample key.
+func (b *batcher) query(ctx context.Context, c *call) (map[string]wildfire.VerdictRecord, error) {
+	lane := Normal
+	if c.urgent {
+		lane = Urgent
+	}
+	if c.link != nil {
+		if err := b.linkText(ctx, c); err != nil {
+			return nil, err
+		}
+		if c.link.URL == "" {
+			return nil, nil // its jobs are gone
+		}
+	}
+	if err := b.queries.take(ctx, lane); err != nil {
+		return nil, err
+	}
+	if c.link != nil {
+		r, err := b.oracle.URLVerdict(ctx, c.link.URL)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]wildfire.VerdictRecord{c.link.Key: r}, nil
+	}
+	list, err := b.oracle.Verdicts(ctx, c.hashes)
+	if err != nil {
+		return nil, err
+	}
+	records := make(map[string]wildfire.VerdictRecord, len(list))
+	for _, r := range list {
+		records[r.SHA256] = r
+	}
+	return records, nil
+}
+
+// linkText finds the URL of a link that is polled, in one of its jobs.
+func (b *batcher) linkText(ctx context.Context, c *call) error {
+	e := c.polled[c.link.Key]
+	if c.link.URL != "" || e == nil {
+		return nil
+	}
+	b.mu.Lock()
+	var subject string
+	var job waitingJob
+	for subject, job = range e.jobs {
+		break
+	}
+	b.mu.Unlock()
+	w, err := b.fetch(ctx, subject, job)
+	if err != nil || w == nil {
+		return err
+	}
+	c.link.URL = w.envelope.Job.URL
+	return nil
+}
+
+// putBack returns what an unsuccessful call had taken.
+func (b *batcher) putBack(c call) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.asked {
+		a.taken = false
+	}
+	for key, e := range c.polled {
+		e.busy = false
+		if len(e.jobs) == 0 {
+			delete(b.list.entries, key)
+			continue
+		}
+		b.toAsk[key] = e
+	}
+}
+
+// reply answers the workers' questions. A hash that has no readable record counts as
+// pending if a record came, and as unknown if none did.
+func (b *batcher) reply(records map[string]wildfire.VerdictRecord) {
+	byInbox := map[string][]answer{}
+	b.mu.Lock()
+	for key, a := range b.asked {
+		if !a.taken {
+			continue
+		}
+		delete(b.asked, key)
+		r, ok := records[key]
+		ans := answer{Key: key, Verdict: wildfire.Unknown, MD5: r.MD5}
+		switch {
+		case ok && r.HasVerdict:
+			ans.Verdict = r.Verdict
+		case ok:
+			ans.Verdict = wildfire.Pending
+		}
+		for inbox := range a.inboxes {
+			byInbox[inbox] = append(byInbox[inbox], ans)
+		}
+	}
+	b.mu.Unlock()
+	for inbox, answers := range byInbox {
+		if body, err := json.Marshal(answers); err == nil {
+			_ = b.q.nc.Publish(inbox, body) // the worker asks again
+		}
+	}
+}
+
+// polled deals with what WildFire said about a sample that jobs wait for.
+func (b *batcher) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) outlook {
+	now := b.now()
+	s, err := b.q.changeSample(ctx, e.key, func(s *sample) bool {
+		if s.State != statePending {
+			return false // somebody was faster
+		}
+		return s.heard(r, ok, now)
+	})
+	if err != nil {
+		b.log.Warn().Err(err).Str("sha256", e.key).Msg("verdict can't be recorded yet")
+		return outlook{due: now.Add(b.cfg.Lease / 3), pending: true}
+	}
+	if s.State == statePending && now.Before(s.SubmittedAt.Add(b.cfg.Deadline)) {
+		due := schedule{b.cfg.FirstPoll, b.cfg.MaxPoll}.next(s.SubmittedAt, now)
+		return outlook{due: b.soonest(due, s.SubmittedAt), pending: true}
+	}
+	return b.look(ctx, e)
+}
+
+// heard works what WildFire said into a pending sample, and reports whether it changed.
+func (s *sample) heard(r wildfire.VerdictRecord, ok bool, now time.Time) bool {
+	if !ok || !r.HasVerdict {
+		return false
+	}
+	switch v := r.Verdict; {
+	case v.Final():
+		s.decide(v, r.MD5, now)
+	case v == wildfire.Unknown && now.Sub(s.SubmittedAt) < unknownGrace:
+		return false
+	case v == wildfire.Unknown, v == wildfire.AnalysisError, v == wildfire.Flawed:
+		s.lost(v, now)
+	case v == wildfire.InvalidHash:
+		s.refuse("", rejection("WildFire calls the hash invalid (-103)"), now)
+	default:
+		return false
+	}
+	return true
+}
+
+// afterQueryError draws the consequence of a call that failed for the query budget.
+func (b *batcher) afterQueryError(ctx context.Context, err error) {
+	d := Classify(OpQuery, err)
+	switch {
+	case d.Action == ParkBudget:
+		p, perr := b.pauses.park(ctx, Queries)
+		if perr != nil {
+			b.log.Warn().Err(perr).Msg("the pause can't be recorded")
+		}
+		b.log.Warn().Time("until", p.Until).Msg("query budget is used up; verdicts wait for the reset")
+	case d.Action == PauseFleet:
+		b.log.Error().Err(err).Msg("WildFire refuses our queries; they are paused, nothing is lost")
+		if perr := b.pauses.grow(ctx, Queries, d.Message); perr != nil {
+			b.log.Warn().Err(perr).Msg("the pause can't be recorded")
+		}
+	default:
+		b.log.Warn().Err(err).Msg("verdicts can't be asked for; will try again")
+	}
+}

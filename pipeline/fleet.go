@@ -1,0 +1,248 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// Member is a live worker, as the others see it.
+type Member struct {
+	ID      string    `json:"id"`
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	Slots   int       `json:"slots"` // uploads at a time
+	Batcher bool      `json:"batcher,omitempty"`
+}
+
+// fleet is a worker's membership: it keeps one key alive under a time-to-live that the
+// server judges, and knows who else does. Everything that must end with its worker (a
+// claimed sample, the batcher's seat, a share of the rate) hangs on that key, so no
+// two clocks are ever compared, and an upload costs no renewals of its own.
+type fleet struct {
+	q    *Queue
+	self Member
+	ttl  time.Duration
+
+	mu        sync.Mutex
+	live      map[string]Member
+	absent    map[string]time.Time // members that were looked up in vain, and since when
+	renewedAt time.Time
+	changed   chan struct{} // closed and replaced when live changes
+}
+
+const memberPrefix = "worker."
+
+func newFleet(q *Queue, lease time.Duration, slots int) *fleet {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	ttl := max(lease.Truncate(time.Second), time.Second) // the server counts whole seconds
+	return &fleet{
+		q: q, ttl: ttl,
+		self:    Member{ID: nuid.Next(), Host: host, PID: os.Getpid(), Started: time.Now().UTC(), Slots: slots},
+		live:    map[string]Member{},
+		absent:  map[string]time.Time{},
+		changed: make(chan struct{}),
+	}
+}
+
+// run keeps the membership until ctx ends, and then gives it up at once.
+func (f *fleet) run(ctx context.Context) error {
+	renew := time.NewTicker(f.ttl / 3)
+	defer renew.Stop()
+	defer f.leave()
+	for {
+		if err := f.follow(ctx, renew.C); ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			if sleep(ctx, time.Second) != nil {
+				return nil
+			}
+		}
+	}
+}
+
+// follow watches the members and renews our own key, until the watch breaks.
+func (f *fleet) follow(ctx context.Context, renew <-chan time.Time) error {
+	f.renew(ctx)
+	w, err := f.q.control.Watch(ctx, memberPrefix+">")
+	if err != nil {
+		return fmt.Errorf("watch the fleet: %w", err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-renew:
+			f.renew(ctx)
+		case e, ok := <-w.Updates():
+			if !ok {
+				return errors.New("the watch on the fleet ended")
+			}
+			if e != nil {
+				f.saw(e)
+			}
+		}
+	}
+}
+
+func (f *fleet) saw(e jetstream.KeyValueEntry) {
+	id := e.Key()[len(memberPrefix):]
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, known := f.live[id]
+	if e.Operation() != jetstream.KeyValuePut {
+		if !known {
+			return
+		}
+		delete(f.live, id)
+	} else {
+		var m Member
+		if json.Unmarshal(e.Value(), &m) != nil {
+			return
+		}
+		delete(f.absent, id)
+		if f.live[id] == m {
+			return
+		}
+		f.live[id] = m
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// renew writes our key with its time-to-live. A plain Put or Update would drop it.
+func (f *fleet) renew(ctx context.Context) {
+	f.mu.Lock()
+	self := f.self
+	f.mu.Unlock()
+	body, err := json.Marshal(self)
+	if err != nil {
+		return
+	}
+	m := nats.NewMsg("$KV." + f.q.ControlBucket() + "." + memberPrefix + self.ID)
+	m.Data = body
+	actx, cancel := context.WithTimeout(ctx, f.ttl/3)
+	defer cancel()
+	asked := time.Now()
+	if _, err := f.q.js.PublishMsg(actx, m, jetstream.WithMsgTTL(f.ttl)); err != nil {
+		return // the next tick tries again; until then we are members for what is left
+	}
+	f.mu.Lock()
+	f.renewedAt = asked
+	f.mu.Unlock()
+}
+
+// leave gives the membership up, so that nobody has to wait for its end.
+func (f *fleet) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = f.q.control.Purge(ctx, memberPrefix+f.self.ID, jetstream.PurgeTTL(time.Minute))
+}
+
+// sure reports whether our membership is certainly still standing.
+func (f *fleet) sure() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.renewedAt.IsZero() && time.Since(f.renewedAt) < f.ttl*2/3
+}
+
+// gone reports whether a member is away for good: its key has expired, and has been seen
+// to be absent for half a lease besides, since after an outage of the server every
+// member is absent for a moment.
+func (f *fleet) gone(ctx context.Context, id string) (bool, error) {
+	if id == f.self.ID {
+		return false, nil
+	}
+	if id == "" {
+		return true, nil
+	}
+	var m Member
+	rev, err := f.q.load(ctx, f.q.control, memberPrefix+id, &m)
+	if err != nil {
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if rev != 0 {
+		delete(f.absent, id)
+		return false, nil
+	}
+	since, seen := f.absent[id]
+	if !seen {
+		f.absent[id] = time.Now()
+		return false, nil
+	}
+	return time.Since(since) >= f.ttl/2, nil
+}
+
+// members returns the live workers, ourselves included.
+func (f *fleet) members() ([]Member, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]Member, 0, len(f.live)+1)
+	out = append(out, f.self)
+	for id, m := range f.live {
+		if id != f.self.ID {
+			out = append(out, m)
+		}
+	}
+	return out, f.changed
+}
+
+// setBatcher shows on our key whether we hold the batcher's seat.
+func (f *fleet) setBatcher(v bool) {
+	f.mu.Lock()
+	f.self.Batcher = v
+	f.mu.Unlock()
+}
+
+// seat is the batcher's: one worker of the fleet holds it.
+type seat struct {
+	Owner string `json:"owner"`
+}
+
+const seatKey = "batcher"
+
+// takeSeat tries to become the batcher: the seat is free, ours already, or its owner is gone.
+func (f *fleet) takeSeat(ctx context.Context) (bool, error) {
+	var s seat
+	rev, err := f.q.load(ctx, f.q.control, seatKey, &s)
+	if err != nil {
+		return false, err
+	}
+	if s.Owner == f.self.ID {
+		return true, nil
+	}
+	if rev != 0 {
+		if gone, err := f.gone(ctx, s.Owner); err != nil || !gone {
+			return false, err
+		}
+	}
+	_, err = f.q.save(ctx, f.q.control, seatKey, seat{Owner: f.self.ID}, rev)
+	if errors.Is(err, errConflict) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// leaveSeat frees the seat if it is ours.
+func (f *fleet) leaveSeat(ctx context.Context) {
+	var s seat
+	rev, err := f.q.load(ctx, f.q.control, seatKey, &s)
+	if err == nil && rev != 0 && s.Owner == f.self.ID {
+		_, _ = f.q.save(ctx, f.q.control, seatKey, seat{}, rev)
+	}
+}

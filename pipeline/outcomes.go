@@ -1,0 +1,86 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/results"
+)
+
+// Outcomes delivers final events to whoever handed the files in. What was delivered is
+// remembered by the server under the reader's name.
+type Outcomes struct {
+	q      *Queue
+	reader string
+}
+
+// Outcomes returns a reader of final events. Readers of one name share the events of a source
+// between them; readers of different names each see all. The name must stay the same
+// over restarts, and is forgotten when it was not used for as long as results are kept.
+func (q *Queue) Outcomes(reader string) *Outcomes {
+	return &Outcomes{q: q, reader: jobKey(reader)}
+}
+
+const outcomesInHand = 256
+
+// Follow hands the final events of a source to handle, each at least once, from where the
+// reader left off, until ctx ends. An event is done with when handle returns nil; after
+// an error it comes again. handle is called by one goroutine at a time.
+func (o *Outcomes) Follow(ctx context.Context, source string, handle func(context.Context, results.Event) error) error {
+	for fault := 0; ; fault++ {
+		err := o.follow(ctx, source, handle, func() { fault = 0 })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if serr := sleep(ctx, backOff(fault, 200*time.Millisecond, 5*time.Second)); serr != nil {
+			return fmt.Errorf("follow events of %s: %w (%w)", source, serr, err)
+		}
+	}
+}
+
+func (o *Outcomes) follow(ctx context.Context, source string, handle func(context.Context, results.Event) error, works func()) error {
+	c, err := o.q.results.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable: "outcomes-" + source + "-" + o.reader,
+		FilterSubjects: []string{
+			o.q.ResultsSubject("verdict", "*", source),
+			o.q.ResultsSubject("failed", "*", source),
+		},
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1,
+		MaxAckPending: 4 * outcomesInHand, InactiveThreshold: o.q.topology.ResultsMaxAge,
+	})
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		batch, err := c.Fetch(outcomesInHand, jetstream.FetchMaxWait(fetchWait))
+		if err != nil {
+			return err
+		}
+		for m := range batch.Messages() {
+			o.hand(ctx, m, handle)
+			works()
+		}
+		if err := batch.Error(); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// hand delivers one event. The acknowledgement need not be waited for: an event that
+// comes again is harmless.
+func (o *Outcomes) hand(ctx context.Context, m jetstream.Msg, handle func(context.Context, results.Event) error) {
+	var ev results.Event
+	if err := ev.UnmarshalJSON(m.Data()); err != nil {
+		_ = m.TermWithReason("not an event of this version")
+		return
+	}
+	if handle(ctx, ev) != nil {
+		_ = m.NakWithDelay(5 * time.Second)
+		return
+	}
+	_ = m.Ack()
+}

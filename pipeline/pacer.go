@@ -1,0 +1,37 @@
+package pipeline
+
+import "time"
+
+// pacer spreads what is left of a day's queries over what is left of the day, with some
+// to spend at once after a quiet while. When budget is plentiful a question is asked
+// as soon as it comes; when it is scarce the batches grow by themselves.
+type pacer struct {
+	limit  int // a day; 0: no pacing
+	tokens float64
+	last   time.Time
+}
+
+// burst is how many calls may follow each other: an hour's worth of a full day.
+func (p *pacer) burst() float64 { return max(float64(p.limit)/24, 1) }
+
+// delay is how long the next call has to wait at a time, with so many left until reset.
+// Zero means now, and counts the call as made.
+func (p *pacer) delay(now time.Time, left int, reset time.Time) time.Duration {
+	if p.limit == 0 {
+		return 0
+	}
+	if p.last.IsZero() {
+		p.last, p.tokens = now, p.burst()
+	}
+	perSecond := float64(left) / max(reset.Sub(now).Seconds(), 1)
+	p.tokens = min(p.tokens+now.Sub(p.last).Seconds()*perSecond, p.burst())
+	p.last = now
+	if p.tokens >= 1 {
+		p.tokens--
+		return 0
+	}
+	if perSecond <= 0 {
+		return reset.Sub(now)
+	}
+	return time.Duration((1 - p.tokens) / perSecond * float64(time.Second))
+}

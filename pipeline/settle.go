@@ -1,0 +1,158 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/results"
+)
+
+// record is the memory of a job: its one final event. It is written before the event is
+// published, and once: whoever comes second, be it a second delivery or a worker that
+// slept through its lease, adopts what is written instead of deciding anew. So a job
+// can't end in two ways.
+type record struct {
+	Event json.RawMessage `json:"event"`
+	At    time.Time       `json:"at"`
+}
+
+// settle ends a job with its final event: the record, the dead letter if it failed, the
+// event; in this order, each acknowledged before the next. It may be repeated at
+// will. Only after it returned nil may the job's message be given up.
+func (q *Queue) settle(ctx context.Context, e *envelope, ev results.Event) (results.Event, error) {
+	body, err := ev.MarshalJSON()
+	if err != nil {
+		return ev, err
+	}
+	key := jobKey(e.Job.ID)
+	_, err = q.save(ctx, q.records, key, record{Event: body, At: ev.Time}, 0)
+	first := err == nil
+	if errors.Is(err, errConflict) {
+		ev, err = q.decided(ctx, key)
+	}
+	if err != nil {
+		return ev, fmt.Errorf("settle job %s: %w", e.Job.ID, err)
+	}
+	// The server's own memory of ids covers a repeat within its window. An older decision
+	// was published then, unless its worker died in between: look.
+	if !first && time.Since(ev.Time) > dedupeWindow/2 {
+		there, err := q.published(ctx, ev)
+		if err != nil {
+			return ev, fmt.Errorf("settle job %s: %w", e.Job.ID, err)
+		}
+		if there {
+			return ev, nil
+		}
+	}
+	if ev.Type == results.Failed {
+		if err := q.bury(ctx, e, ev); err != nil {
+			return ev, err
+		}
+	}
+	if err := q.publishEvent(ctx, ev); err != nil {
+		return ev, fmt.Errorf("settle job %s: %w", e.Job.ID, err)
+	}
+	if c := e.Job.Content; c != nil && c.Object != "" && ev.Type != results.Failed {
+		q.dropObject(ctx, c.Object)
+	}
+	return ev, nil
+}
+
+// decided returns the final event that is recorded for a job; a zero event if none is.
+func (q *Queue) decided(ctx context.Context, key string) (results.Event, error) {
+	var (
+		r  record
+		ev results.Event
+	)
+	rev, err := q.load(ctx, q.records, key, &r)
+	if err != nil || rev == 0 {
+		return ev, err
+	}
+	if err := ev.UnmarshalJSON(r.Event); err != nil {
+		return ev, err
+	}
+	return ev, nil
+}
+
+// published looks for an event in RESULTS, from shortly before the time it was decided
+// at. It reads one outcome of one source: enough for a question that is hardly ever asked.
+func (q *Queue) published(ctx context.Context, ev results.Event) (bool, error) {
+	from := ev.Time.Add(-time.Minute)
+	c, err := q.results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{ev.Subject(q.prefix)},
+		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
+		OptStartTime:   &from,
+		HeadersOnly:    true,
+	})
+	if err != nil {
+		return false, err
+	}
+	id := ev.ID()
+	for {
+		batch, err := c.FetchNoWait(500)
+		if err != nil {
+			return false, err
+		}
+		n := 0
+		for m := range batch.Messages() {
+			n++
+			if m.Headers().Get(nats.MsgIdHdr) == id {
+				return true, nil
+			}
+		}
+		if batch.Error() != nil {
+			return false, batch.Error()
+		}
+		if n == 0 {
+			return false, nil
+		}
+	}
+}
+
+// bury copies a failed job to DEAD, whole, with its reason.
+func (q *Queue) bury(ctx context.Context, e *envelope, ev results.Event) error {
+	reason := ev.Data.Error
+	if reason == nil {
+		return fmt.Errorf("bury job %s: its event has no reason", e.Job.ID)
+	}
+	m := e.onward(q.DeadSubject(string(reason.Reason), e.Job.Source))
+	m.Header.Set(HeaderReason, string(reason.Reason))
+	m.Header.Set(HeaderError, oneLine(reason.Message))
+	m.Header.Set(HeaderAttempts, strconv.Itoa(ev.Data.Attempts))
+	m.Header.Set(nats.MsgIdHdr, "dead."+ev.ID())
+	if _, err := q.publish(ctx, m); err != nil {
+		return fmt.Errorf("bury job %s: %w", e.Job.ID, err)
+	}
+	return nil
+}
+
+// oneLine makes text fit for a header.
+func oneLine(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' {
+			b[i] = ' '
+		}
+	}
+	if len(b) > 1000 {
+		b = b[:1000]
+	}
+	return string(b)
+}
+
+// eventFor starts an event about a job.
+func eventFor(t results.Type, j Job, at time.Time) results.Event {
+	return results.Event{Type: t, Time: at.UTC(), Data: results.Data{
+		JobID: j.ID, Source: j.Source,
+		Filename: j.Filename, FilenameB64: j.FilenameB64, Path: j.Path, PathB64: j.PathB64,
+		SHA256: j.SHA256, Size: j.Size, URL: j.URL,
+		ReceivedAt: j.ReceivedAt, Metadata: j.Metadata,
+	}}
+}

@@ -1,0 +1,192 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Topology is what the streams and buckets are made with.
+type Topology struct {
+	Prefix          string        // first subject token
+	Replicas        int           // 1, or 3 on a cluster
+	Lease           time.Duration // AckWait of the lanes
+	ResultsMaxAge   time.Duration // how long events, and the memory of jobs and samples, are kept
+	ResultsMaxBytes int64         // of the RESULTS stream
+}
+
+const (
+	jobsMaxMsgs  = 1_000_000
+	jobsMaxBytes = 2 << 30
+
+	// The server remembers message ids for so long. It is the first filter alone: what
+	// was done is known from the records.
+	dedupeWindow = 10 * time.Minute
+
+	// Contents that nobody came for are dropped after so long, whatever happened.
+	filesMaxAge = 14 * 24 * time.Hour
+
+	// Jobs in the hands of all workers together, and in back-off, per lane.
+	laneMaxAckPending = 10_000
+)
+
+// Queue is the pipeline's handle on JetStream: the streams and buckets of DESIGN, opened
+// and made fit. It is safe for concurrent use.
+type Queue struct {
+	Names
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	topology Topology
+
+	jobs    jetstream.Stream
+	waiting jetstream.Stream
+	results jetstream.Stream
+	dead    jetstream.Stream
+	samples jetstream.KeyValue
+	records jetstream.KeyValue
+	control jetstream.KeyValue
+	files   jetstream.ObjectStore
+
+	dropFailures atomic.Int64 // objects that could not be removed, and wait for the bucket's age
+}
+
+// Open creates the streams and buckets, or updates them to the topology, and returns a
+// handle on them. It retries until ctx ends while the server is not ready for JetStream.
+func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
+	js, err := jetstream.New(nc,
+		jetstream.WithPublishAsyncMaxPending(4096),
+		jetstream.WithPublishAsyncTimeout(publishAttempt))
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	q := &Queue{Names: NamesFor(t.Prefix), nc: nc, js: js, topology: t}
+	for {
+		err := q.provision(ctx)
+		if err == nil {
+			return q, nil
+		}
+		// A cluster that is electing a leader, or a server that is still restoring, answers so.
+		if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !isUnavailable(err) {
+			return nil, err
+		}
+		if sleep(ctx, 200*time.Millisecond) != nil {
+			return nil, fmt.Errorf("JetStream is not available: %w", err)
+		}
+	}
+}
+
+// isUnavailable reports the server's own "try again": 503 with a cluster that has no
+// leader or not enough peers yet, or a request that timed out.
+func isUnavailable(err error) bool {
+	if errors.Is(err, nats.ErrTimeout) {
+		return true
+	}
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code == 503 && api.ErrorCode != jetstream.JSErrCodeMessageNotFound
+}
+
+func (q *Queue) provision(ctx context.Context) error {
+	t := q.topology
+	var err error
+	stream := func(dst *jetstream.Stream, c jetstream.StreamConfig) {
+		if err != nil {
+			return
+		}
+		c.Storage, c.Replicas, c.Duplicates, c.AllowDirect = jetstream.FileStorage, t.Replicas, dedupeWindow, true
+		if *dst, err = q.js.CreateOrUpdateStream(ctx, c); err != nil {
+			err = fmt.Errorf("stream %s: %w", c.Name, err)
+		}
+	}
+	bucket := func(dst *jetstream.KeyValue, c jetstream.KeyValueConfig) {
+		if err != nil {
+			return
+		}
+		c.Storage, c.Replicas = jetstream.FileStorage, t.Replicas
+		if *dst, err = q.js.CreateOrUpdateKeyValue(ctx, c); err != nil {
+			err = fmt.Errorf("bucket %s: %w", c.Bucket, err)
+		}
+	}
+
+	stream(&q.jobs, jetstream.StreamConfig{
+		Name: q.JobsStream(), Description: "what was handed in",
+		Subjects:  []string{q.prefix + ".jobs.*.*"},
+		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+		MaxMsgs: jobsMaxMsgs, MaxBytes: jobsMaxBytes,
+	})
+	// Read by the batcher with a consumer of its own whenever it changes hands, which a
+	// work queue does not allow: jobs leave it by deletion, when they have their event.
+	stream(&q.waiting, jetstream.StreamConfig{
+		Name: q.WaitingStream(), Description: "jobs whose sample has no final verdict yet",
+		Subjects:  []string{q.prefix + ".waiting.*.*"},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+		MaxMsgsPerSubject: 1, // a job that comes to wait again replaces its own message
+	})
+	stream(&q.results, jetstream.StreamConfig{
+		Name: q.ResultsStream(), Description: "events for other services",
+		Subjects:  []string{q.prefix + ".results.*.*.*"},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxAge: t.ResultsMaxAge, MaxBytes: t.ResultsMaxBytes,
+	})
+	stream(&q.dead, jetstream.StreamConfig{
+		Name: q.DeadStream(), Description: "jobs that failed, whole, with the reason",
+		Subjects:  []string{q.prefix + ".dead.*.*"},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+	})
+	bucket(&q.samples, jetstream.KeyValueConfig{
+		Bucket: q.SamplesBucket(), Description: "per SHA-256: what is known", TTL: t.ResultsMaxAge,
+	})
+	bucket(&q.records, jetstream.KeyValueConfig{
+		Bucket: q.RecordsBucket(), Description: "per job: the one final event", TTL: t.ResultsMaxAge,
+	})
+	bucket(&q.control, jetstream.KeyValueConfig{
+		Bucket: q.ControlBucket(), Description: "quota ledger, pauses, live workers", LimitMarkerTTL: time.Minute,
+	})
+	if err != nil {
+		return err
+	}
+	if q.files, err = q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: q.FilesBucket(), Description: "contents that travel",
+		TTL: filesMaxAge, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+	}); err != nil {
+		return fmt.Errorf("object bucket %s: %w", q.FilesBucket(), err)
+	}
+	for _, p := range Priorities() {
+		if _, err := q.jobs.CreateOrUpdateConsumer(ctx, q.laneConfig(p)); err != nil {
+			return fmt.Errorf("consumer of lane %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// laneConfig is the durable pull consumer of a lane, shared by all workers. It has no
+// delivery limit and no back-off list: attempts are counted in the sample's record.
+func (q *Queue) laneConfig(p Priority) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       "workers-" + string(p),
+		FilterSubject: q.prefix + ".jobs." + string(p) + ".*",
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       q.topology.Lease,
+		MaxDeliver:    -1,
+		MaxAckPending: laneMaxAckPending,
+	}
+}
+
+// JetStream is the connection's JetStream context, for those who build beside the queue.
+func (q *Queue) JetStream() jetstream.JetStream { return q.js }
+
+// sleep waits for d or until ctx ends, whose error it then returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,124 @@
+package pipeline
+
+import (
+	"container/heap"
+	"time"
+)
+
+// waitlist is the batcher's index of WAITING: which jobs wait for which sample, and when
+// each sample is due. It holds sequence numbers, not messages. It is not safe for
+// concurrent use.
+type waitlist struct {
+	entries map[string]*waiting // by sample key
+	due     dueHeap
+	jobs    int // all of them
+}
+
+// waiting is one sample that jobs wait for.
+type waiting struct {
+	key       string
+	jobs      map[string]waitingJob // by subject
+	submitted time.Time             // what the schedule counts from
+	due       time.Time             // next time to look, or to ask
+	pending   bool                  // WildFire has it, as far as we know: when due, ask
+	busy      bool                  // being looked at, asked about or settled
+	again     bool                  // something changed while busy
+	pos       int                   // in the heap; -1: not in it
+}
+
+// waitingJob is one message of WAITING.
+type waitingJob struct {
+	seq  uint64
+	at   time.Time
+	lane Priority
+}
+
+func newWaitlist() *waitlist { return &waitlist{entries: map[string]*waiting{}} }
+
+// add notes a message of WAITING; the newest of a subject counts.
+func (l *waitlist) add(key, subject string, j waitingJob) *waiting {
+	e := l.entries[key]
+	if e == nil {
+		e = &waiting{key: key, jobs: map[string]waitingJob{}, submitted: j.at, pos: -1}
+		l.entries[key] = e
+	}
+	old, known := e.jobs[subject]
+	if !known {
+		l.jobs++
+	}
+	if j.seq >= old.seq {
+		e.jobs[subject] = j
+	}
+	return e
+}
+
+// remove forgets a message that has left WAITING, and the sample with its last one.
+func (l *waitlist) remove(e *waiting, subject string, seq uint64) {
+	if j, known := e.jobs[subject]; known && j.seq == seq {
+		delete(e.jobs, subject)
+		l.jobs--
+	}
+	if len(e.jobs) == 0 && !e.busy {
+		l.unschedule(e)
+		delete(l.entries, e.key)
+	}
+}
+
+// schedule sets when the sample is due. A busy one is scheduled when it is done.
+func (l *waitlist) schedule(e *waiting, at time.Time) {
+	e.due = at
+	switch {
+	case e.busy:
+	case e.pos >= 0:
+		heap.Fix(&l.due, e.pos)
+	default:
+		heap.Push(&l.due, e)
+	}
+}
+
+func (l *waitlist) unschedule(e *waiting) {
+	if e.pos >= 0 {
+		heap.Remove(&l.due, e.pos)
+	}
+}
+
+// next is when the first sample is due; the zero time for never.
+func (l *waitlist) next() time.Time {
+	if len(l.due) == 0 {
+		return time.Time{}
+	}
+	return l.due[0].due
+}
+
+// pop takes the first sample that is due by now out of the schedule; nil where none is.
+func (l *waitlist) pop(now time.Time) *waiting {
+	if len(l.due) == 0 || l.due[0].due.After(now) {
+		return nil
+	}
+	return heap.Pop(&l.due).(*waiting)
+}
+
+// dueHeap orders samples by the time they are due.
+type dueHeap []*waiting
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].pos, h[j].pos = i, j
+}
+
+func (h *dueHeap) Push(x any) {
+	e := x.(*waiting)
+	e.pos = len(*h)
+	*h = append(*h, e)
+}
+
+func (h *dueHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	e.pos = -1
+	return e
+}
