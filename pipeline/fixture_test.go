@@ -1,0 +1,254 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// natsServer is a real server with file storage in a temporary folder.
+func natsServer(t testing.TB) *server.Server {
+	t.Helper()
+	return natsServerIn(t, t.TempDir(), -1)
+}
+
+func natsServerIn(t testing.TB, dir string, port int) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		ServerName: "test", Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server did not start")
+	}
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s
+}
+
+func connect(t testing.TB, s *server.Server) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(s.ClientURL(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// fixture is a queue on a real server, a simulated WildFire, and workers between them.
+type fixture struct {
+	t        testing.TB
+	server   *server.Server
+	nc       *nats.Conn
+	q        *pipeline.Queue
+	wildfire *wildfiretest.Server
+	web      *httptest.Server
+	client   *wildfire.Client
+	cfg      pipeline.Config
+}
+
+// newFixture gives fast schedules; change cfg before starting a worker.
+func newFixture(t testing.TB, opts ...wildfiretest.Option) *fixture {
+	t.Helper()
+	ns := natsServer(t)
+	f := &fixture{t: t, server: ns, nc: connect(t, ns)}
+	f.q = openQueue(t, f.nc)
+	f.wildfire = wildfiretest.New(append([]wildfiretest.Option{wildfiretest.WithDelay(50 * time.Millisecond), wildfiretest.WithUnknownFor(0)}, opts...)...)
+	f.web = f.wildfire.Start()
+	t.Cleanup(f.web.Close)
+	f.client = f.newClient("token")
+	f.cfg = pipeline.DefaultConfig()
+	f.cfg.Rate, f.cfg.UploadsPerDay, f.cfg.QueriesPerDay = 0, 0, 0
+	f.cfg.Lease, f.cfg.RetryMin, f.cfg.RetryMax = 3*time.Second, 10*time.Millisecond, 50*time.Millisecond
+	f.cfg.FirstPoll, f.cfg.MaxPoll = 60*time.Millisecond, 200*time.Millisecond
+	f.cfg.Roots = map[string]string{}
+	return f
+}
+
+func (f *fixture) newClient(token string) *wildfire.Client {
+	f.t.Helper()
+	cfg := wildfire.DefaultConfig()
+	cfg.BaseURL = f.web.URL
+	c, err := wildfire.New(cfg, wildfire.StaticToken(token))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(c.Close)
+	return c
+}
+
+func openQueue(t testing.TB, nc *nats.Conn) *pipeline.Queue {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	q, err := pipeline.Open(ctx, nc, pipeline.Topology{
+		Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// work starts a worker, and returns what stops it and waits for it.
+func (f *fixture) work(opts ...pipeline.Option) (stop func()) {
+	f.t.Helper()
+	return f.workOn(f.q, opts...)
+}
+
+func (f *fixture) workOn(q *pipeline.Queue, opts ...pipeline.Option) (stop func()) {
+	f.t.Helper()
+	if os.Getenv("BACKBURN_TEST_LOG") != "" {
+		opts = append([]pipeline.Option{pipeline.WithLogger(zerolog.New(zerolog.NewTestWriter(f.t)).Level(zerolog.DebugLevel))}, opts...)
+	}
+	w, err := pipeline.NewWorker(q, f.cfg, f.client, f.client, opts...)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := w.Run(ctx); err != nil {
+			f.t.Errorf("worker: %v", err)
+		}
+	}()
+	var once sync.Once
+	stop = func() { once.Do(func() { cancel(); <-done }) }
+	f.t.Cleanup(stop)
+	return stop
+}
+
+// raw publishes contents as a gateway does with a raw message.
+func (f *fixture) raw(id, source, filename, body string) {
+	f.t.Helper()
+	f.publish("backburn.jobs.normal."+source, nats.Header{
+		nats.MsgIdHdr: {id}, pipeline.HeaderFilename: {filename},
+	}, body)
+}
+
+func (f *fixture) publish(subject string, h nats.Header, body string) {
+	f.t.Helper()
+	m := &nats.Msg{Subject: subject, Header: h, Data: []byte(body)}
+	if _, err := f.q.JetStream().PublishMsg(f.t.Context(), m); err != nil {
+		f.t.Fatalf("publish to %s: %v", subject, err)
+	}
+}
+
+// events collects everything in RESULTS until want final events have come.
+func (f *fixture) events(want int) events {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 60*time.Second)
+	defer cancel()
+	c, err := f.q.JetStream().OrderedConsumer(ctx, "BACKBURN_RESULTS", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var all events
+	for {
+		batch, err := c.Fetch(100, jetstream.FetchMaxWait(200*time.Millisecond))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		for m := range batch.Messages() {
+			var ev results.Event
+			if err := ev.UnmarshalJSON(m.Data()); err != nil {
+				f.t.Fatalf("%s: %v", m.Subject(), err)
+			}
+			if ev.Subject("backburn") != m.Subject() {
+				f.t.Errorf("event %s lies under %s", ev.ID(), m.Subject())
+			}
+			all = append(all, ev)
+		}
+		if len(all.final()) >= want {
+			return all
+		}
+		if ctx.Err() != nil {
+			f.t.Fatalf("%d of %d final events came:\n%s", len(all.final()), want, all)
+		}
+	}
+}
+
+// idle waits until no job is queued, in hand or waiting.
+func (f *fixture) idle() {
+	f.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		st, err := f.q.Status(f.t.Context(), f.cfg)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		n := st.Waiting
+		for _, l := range st.Lanes {
+			n += l.Waiting
+		}
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("still busy: %+v", st)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+type events []results.Event
+
+func (es events) final() events {
+	var out events
+	for _, e := range es {
+		if e.Type.Final() {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (es events) of(job string) events {
+	var out events
+	for _, e := range es {
+		if e.Data.JobID == job {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// one returns the only final event of a job.
+func (es events) one(t testing.TB, job string) results.Event {
+	t.Helper()
+	f := es.of(job).final()
+	if len(f) != 1 {
+		t.Fatalf("job %s has %d final events:\n%s", job, len(f), es)
+	}
+	return f[0]
+}
+
+func (es events) String() string {
+	var b strings.Builder
+	for _, e := range es {
+		fmt.Fprintf(&b, "%s %s %s %s %v\n", e.ID(), e.Outcome(), e.Data.Basis, e.Data.Filename, e.Data.Error)
+	}
+	return b.String()
+}

@@ -1,0 +1,226 @@
+package pipeline_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestEveryJobGetsItsVerdict(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.work()
+	f.raw("a", "mail", "letter.doc", "harmless")
+	f.raw("b", "mail", "malware.exe", "MZ bad")
+	f.raw("c", "proxy", "page.html", "wildfire-test:phishing")
+	f.raw("d", "proxy", "odd.exe", "MZ odd")
+
+	all := f.events(4)
+	for job, want := range map[string]string{"a": "benign", "b": "malware", "c": "phishing", "d": "unrecognised"} {
+		ev := all.one(t, job)
+		if ev.Type != results.Verdict || ev.Data.Verdict != want || ev.Data.Basis != results.BasisUpload {
+			t.Errorf("job %s: %s %s by %s, want %s by upload", job, ev.Type, ev.Data.Verdict, ev.Data.Basis, want)
+		}
+		if n := len(all.of(job)); n != 2 {
+			t.Errorf("job %s has %d events, want submitted and verdict", job, n)
+		}
+		if n := f.wildfire.UploadCount(ev.Data.SHA256); n != 1 {
+			t.Errorf("job %s: %d uploads", job, n)
+		}
+	}
+}
+
+func TestEqualContentsAreUploadedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.work()
+	f.work()
+	const n = 40
+	for i := range n {
+		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("invoice-%d.exe", i), "MZ the same")
+	}
+	all := f.events(n)
+	uploads := 0
+	for i := range n {
+		ev := all.one(t, fmt.Sprint("job-", i))
+		if ev.Data.Basis == results.BasisUpload {
+			uploads++
+		}
+		if got := f.wildfire.UploadCount(ev.Data.SHA256); got != 1 {
+			t.Fatalf("%d uploads of the same contents", got)
+		}
+	}
+	if uploads != 1 {
+		t.Errorf("%d jobs say that they uploaded", uploads)
+	}
+}
+
+func TestHashesThatWildFireKnowsAreNotUploaded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	sum := sha256.Sum256([]byte("MZ known"))
+	f.wildfire.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Malware})
+	f.work()
+	f.raw("a", "mail", "x.exe", "MZ known")
+	if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisLookup {
+		t.Errorf("%s by %s, want malware by lookup", ev.Data.Verdict, ev.Data.Basis)
+	}
+	f.raw("b", "mail", "y.exe", "MZ known")
+	if ev := f.events(2).one(t, "b"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
+		t.Errorf("%s by %s, want malware by cache", ev.Data.Verdict, ev.Data.Basis)
+	}
+	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 0 {
+		t.Errorf("%d uploads", n)
+	}
+}
+
+// A job that is over stays over: the server forgets the ids of consumed jobs when it
+// restarts, the records do not.
+func TestARepeatedJobDoesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.work()
+	f.raw("a", "mail", "x.exe", "MZ a")
+	f.raw("bad", "mail", "unsupported.xyz", "what is it")
+	f.events(2)
+	for _, again := range []string{"1", "2"} {
+		for _, job := range [][3]string{{"a", "x.exe", "MZ a"}, {"bad", "unsupported.xyz", "what is it"}} {
+			f.publish("backburn.jobs.normal.mail", nats.Header{
+				nats.MsgIdHdr: {job[0] + again}, pipeline.HeaderJob: {job[0]}, pipeline.HeaderFilename: {job[1]},
+			}, job[2])
+		}
+	}
+	f.raw("end", "mail", "z.exe", "MZ z")
+	all := f.events(3)
+	f.idle()
+	all = f.events(3)
+	all.one(t, "a")
+	all.one(t, "bad")
+	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 3 {
+		t.Errorf("%d uploads, want 3", n)
+	}
+}
+
+func TestWhatWildFireWontTakeFails(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.MaxFileSize = 1000
+	f.work()
+	cases := map[string]struct {
+		body   string
+		reason results.Reason
+		status int
+	}{
+		"unsupported.xyz":   {"MZ 1", results.UnsupportedType, 418},
+		"unprocessable.exe": {"MZ 2", results.Unprocessable, 422},
+		"unstorable.exe":    {"MZ 3", results.Unprocessable, 513},
+		"empty.exe":         {"", results.Empty, 0},
+		"big.exe":           {strings.Repeat("x", 1001), results.TooLarge, 0},
+		"altered.exe":       {"MZ 4", results.ContentChanged, 200},
+	}
+	for name, c := range cases {
+		f.raw(name, "mail", name, c.body)
+	}
+	f.raw("exact", "mail", "exact.exe", "MZ"+strings.Repeat("x", 998))
+	all := f.events(len(cases) + 1)
+	for name, c := range cases {
+		ev := all.one(t, name)
+		if ev.Type != results.Failed || ev.Data.Error.Reason != c.reason || ev.Data.Error.HTTPStatus != c.status {
+			t.Errorf("%s: %s %+v, want failed with %s and status %d", name, ev.Type, ev.Data.Error, c.reason, c.status)
+		}
+	}
+	if ev := all.one(t, "exact"); ev.Type != results.Verdict {
+		t.Errorf("a file of exactly the limit: %s %+v", ev.Type, ev.Data.Error)
+	}
+	st, err := f.q.Status(t.Context(), f.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]uint64{"unsupported_type": 1, "unprocessable": 2, "empty": 1, "too_large": 1, "content_changed": 1}
+	if diff := cmp.Diff(want, st.Dead); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+}
+
+func TestFaultsAreRetried(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "sick", Fault: wildfiretest.Fault{Status: 500}})
+	f.work()
+	for _, name := range []string{"busy.exe", "flaky.exe", "unanswered.exe", "garbled.exe", "sick.exe"} {
+		f.raw(name, "mail", name, "MZ "+name)
+	}
+	all := f.events(5)
+	for _, name := range []string{"busy.exe", "flaky.exe", "unanswered.exe", "garbled.exe"} {
+		if ev := all.one(t, name); ev.Data.Verdict != "benign" {
+			t.Errorf("%s: %s %+v", name, ev.Type, ev.Data.Error)
+		}
+	}
+	for _, name := range []string{"unanswered.exe", "garbled.exe"} {
+		ev := all.one(t, name)
+		if n := f.wildfire.UploadCount(ev.Data.SHA256); n != 1 {
+			t.Errorf("%s: uploaded %d times, though WildFire had it", name, n)
+		}
+	}
+	ev := all.one(t, "sick.exe")
+	if ev.Type != results.Failed || ev.Data.Error.Reason != results.AttemptsExhausted || ev.Data.Attempts != f.cfg.MaxAttempts {
+		t.Errorf("sick.exe: %s, %d attempts, %+v", ev.Type, ev.Data.Attempts, ev.Data.Error)
+	}
+}
+
+func TestSamplesThatWildFireLosesAreResubmittedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Deadline = 3 * time.Second
+	f.work()
+	f.raw("error", "mail", "error.exe", "MZ e")
+	f.raw("never", "mail", "never.exe", "MZ n")
+	all := f.events(2)
+	ev := all.one(t, "error")
+	if ev.Type != results.Failed || ev.Data.Error.Reason != results.AnalysisError {
+		t.Errorf("%s %+v, want failed with analysis_error", ev.Type, ev.Data.Error)
+	}
+	if n := f.wildfire.UploadCount(ev.Data.SHA256); n != 2 {
+		t.Errorf("%d uploads, want 2", n)
+	}
+	if ev := all.one(t, "never"); ev.Type != results.Failed || ev.Data.Error.Reason != results.VerdictTimeout {
+		t.Errorf("%s %+v, want failed with verdict_timeout", ev.Type, ev.Data.Error)
+	}
+}
+
+func TestASpentBudgetParksWork(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithQuota(3, 0))
+	sum := sha256.Sum256([]byte("MZ known"))
+	f.wildfire.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Malware})
+	f.work()
+	for i := range 10 {
+		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+	}
+	f.events(3)
+	// What needs no upload goes on meanwhile.
+	f.raw("known", "mail", "known.exe", "MZ known")
+	all := f.events(4)
+	all.one(t, "known")
+	st, err := f.q.Status(t.Context(), f.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := st.Paused[pipeline.Uploads]; !ok || p.Until.Before(time.Now().Add(time.Minute)) {
+		t.Errorf("paused: %+v, want uploads until the reset", st.Paused)
+	}
+	if len(st.Dead) != 0 {
+		t.Errorf("dead letters: %v", st.Dead)
+	}
+}
