@@ -23,10 +23,10 @@ func (q *Queue) Objects() *Objects { return &Objects{q: q} }
 // durable writes.
 const objectChunk = 512 << 10
 
-// StoredObject is an object in the bucket.
-type StoredObject struct {
-	Name string
-	At   time.Time // when it was stored
+// ObjectInfo is an object in the bucket.
+type ObjectInfo struct {
+	Name    string
+	ModTime time.Time // when it was stored
 }
 
 // Put stores size bytes under a name, replacing what was there, and returns once they
@@ -72,7 +72,7 @@ func (o *Objects) Delete(ctx context.Context, name string) error {
 }
 
 // List returns the objects whose names begin with a prefix.
-func (o *Objects) List(ctx context.Context, prefix string) ([]StoredObject, error) {
+func (o *Objects) List(ctx context.Context, prefix string) ([]ObjectInfo, error) {
 	all, err := o.q.files.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, nil
@@ -80,10 +80,10 @@ func (o *Objects) List(ctx context.Context, prefix string) ([]StoredObject, erro
 	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
-	var out []StoredObject
+	var out []ObjectInfo
 	for _, i := range all {
 		if strings.HasPrefix(i.Name, prefix) {
-			out = append(out, StoredObject{i.Name, i.ModTime})
+			out = append(out, ObjectInfo{i.Name, i.ModTime})
 		}
 	}
 	return out, nil

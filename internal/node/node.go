@@ -1,0 +1,245 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/auth"
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+	"backburn/internal/natsd"
+	"backburn/internal/status"
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+	"backburn/wildfire"
+)
+
+// Roles are what a process does.
+type Roles struct {
+	Server bool // an embedded NATS server, where the configuration enables it
+	Watch  bool // the folders
+	Work   bool // uploads and verdicts
+}
+
+// Node is a process of the system. Start makes it, Run lets it work, and Close undoes
+// Start where Run was never called.
+type Node struct {
+	cfg config.Config
+	log zerolog.Logger
+	reg *prometheus.Registry
+
+	server   *natsd.Server
+	nc       *nats.Conn
+	queue    *pipeline.Queue
+	tokens   *auth.Source
+	client   *wildfire.Client
+	worker   *pipeline.Worker
+	watchers []*watch.Watcher
+	http     *status.Server
+
+	undo []func() // in the order of starting
+}
+
+// How long JetStream may take to be there at a start, and requests to end at a stop.
+const (
+	openTimeout = time.Minute
+	httpGrace   = 2 * time.Second
+)
+
+// Start brings the parts up to the point where they can work: the server accepts
+// connections, the streams are there, addresses are bound, credentials can be read. What
+// it has begun it undoes when it fails. ctx bounds the start alone.
+func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logger) (*Node, error) {
+	n := &Node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
+	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := n.start(ctx, roles); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// start is the order in which the parts need each other.
+func (n *Node) start(ctx context.Context, roles Roles) error {
+	if err := n.startNATS(ctx, roles); err != nil {
+		return err
+	}
+	if roles.Work {
+		if err := n.startWorker(); err != nil {
+			return err
+		}
+	}
+	if roles.Watch {
+		if err := n.startWatchers(); err != nil {
+			return err
+		}
+	}
+	return n.startHTTP()
+}
+
+func (n *Node) startNATS(ctx context.Context, roles Roles) error {
+	target := n.cfg.NATS
+	if roles.Server && target.Embedded.Enabled {
+		server, err := natsd.Start(ctx, n.cfg, n.log.With().Str("component", "nats").Logger())
+		if err != nil {
+			return err
+		}
+		n.server, target = server, server.NATS()
+		n.undo = append(n.undo, server.Shutdown)
+	}
+	nc, err := natsconn.Connect(target, "backburn", n.log.With().Str("component", "nats").Logger())
+	if err != nil {
+		return err
+	}
+	n.nc = nc
+	n.undo = append(n.undo, nc.Close)
+	octx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	n.queue, err = pipeline.Open(octx, nc, Topology(n.cfg))
+	return err
+}
+
+// startWorker makes the token, the client, and the worker that uses them.
+func (n *Node) startWorker() error {
+	wcfg, err := WorkerConfig(n.cfg)
+	if err != nil {
+		return err
+	}
+	network := wildfireConfig(n.cfg).Network
+	transport, err := wildfire.NewTransport(network)
+	if err != nil {
+		return fmt.Errorf("wildfire: %w", err)
+	}
+	if n.tokens, err = Tokens(n.cfg, n.cfg.WildFire.Auth, n.queue, transport, n.log, n.reg); err != nil {
+		return err
+	}
+	n.undo = append(n.undo, func() { _ = n.tokens.Close() })
+	ccfg := wildfireConfig(n.cfg)
+	ccfg.Transport = transport
+	if n.client, err = wildfire.New(ccfg, n.tokens); err != nil {
+		return fmt.Errorf("wildfire.%w", err)
+	}
+	n.undo = append(n.undo, n.client.Close)
+	n.worker, err = pipeline.NewWorker(n.queue, wcfg, n.client, n.client,
+		pipeline.WithLogger(n.log.With().Str("component", "worker").Logger()), pipeline.WithMetrics(n.reg))
+	return err
+}
+
+// Tokens makes the source of a profile's tokens, shared with the fleet through the queue
+// where there is one.
+func Tokens(cfg config.Config, profile string, q *pipeline.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
+	if err := cfg.CheckProfile(profile); err != nil {
+		return nil, err
+	}
+	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(log.With().Str("component", "auth").Logger())}
+	if reg != nil {
+		opts = append(opts, auth.WithMetrics(reg))
+	}
+	return auth.New(Profile(profile, cfg.Auth[profile]), opts...)
+}
+
+func (n *Node) startWatchers() error {
+	for _, c := range n.cfg.Watch {
+		w, err := watch.New(WatchConfig(c), n.queue.Publisher(), n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
+			watch.WithLogger(n.log), watch.WithMetrics(n.reg))
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", c.Path, err)
+		}
+		n.watchers = append(n.watchers, w)
+	}
+	return nil
+}
+
+// readerOf names the reader of a folder's events: the same for every watcher of this folder
+// on this machine, and for nobody else.
+func readerOf(path string) string {
+	host, _ := os.Hostname()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(host + "\x00" + abs))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (n *Node) startHTTP() error {
+	if n.cfg.HTTP.Listen == "" {
+		return nil
+	}
+	h, err := status.New(n.cfg.HTTP.Listen, status.Config{
+		Checks: n.checks(), Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log,
+		Status: func(ctx context.Context) (any, error) { return n.Status(ctx) },
+	})
+	if err != nil {
+		return err
+	}
+	n.http = h
+	n.undo = append(n.undo, h.Close)
+	n.log.Info().Str("addr", h.Addr().String()).Msg("health, metrics and status are served")
+	return nil
+}
+
+// Queue is the node's queue.
+func (n *Node) Queue() *pipeline.Queue { return n.queue }
+
+// HTTPAddr is where the HTTP side listens; "" for nowhere.
+func (n *Node) HTTPAddr() string {
+	if n.http == nil {
+		return ""
+	}
+	return n.http.Addr().String()
+}
+
+// NATS is the configuration with which others connect to the node's server.
+func (n *Node) NATS() config.NATS {
+	if n.server != nil {
+		return n.server.NATS()
+	}
+	return n.cfg.NATS
+}
+
+// Run works until ctx ends or a part fails for good, then stops in good order.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.Close()
+	g, gctx := errgroup.WithContext(ctx)
+	for _, w := range n.watchers {
+		g.Go(func() error { return w.Run(gctx) })
+	}
+	if n.worker != nil {
+		g.Go(func() error { return n.worker.Run(gctx) })
+	}
+	last, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var side errgroup.Group
+	if n.http != nil {
+		side.Go(func() error { return n.http.Run(last, httpGrace) })
+	}
+	g.Go(func() error { <-gctx.Done(); return nil })
+	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
+	err := g.Wait()
+	stop()
+	return errors.Join(err, side.Wait())
+}
+
+// Close stops what Start began, in reverse order. It may be called more than once.
+func (n *Node) Close() {
+	for len(n.undo) > 0 {
+		last := len(n.undo) - 1
+		n.undo[last]()
+		n.undo = n.undo[:last]
+	}
+}

@@ -1,0 +1,88 @@
+package node
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"backburn/auth"
+	"backburn/internal/config"
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+	"backburn/wildfire"
+)
+
+// userAgent is what WildFire and the token services see.
+const userAgent = "backburn/1"
+
+// Topology is what the queue of a configuration is made with.
+func Topology(c config.Config) pipeline.Topology {
+	return pipeline.Topology{
+		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas, Lease: c.Worker.Lease.Std(),
+		ResultsMaxAge: c.Results.MaxAge.Std(), ResultsMaxBytes: c.Results.MaxBytes.Bytes(),
+	}
+}
+
+// WorkerConfig is what the worker of a configuration is made with. Folders that are watched
+// here are roots for their sources, unless worker.roots says otherwise.
+func WorkerConfig(c config.Config) (pipeline.Config, error) {
+	p := pipeline.Config{
+		Concurrency: c.Worker.Concurrency, Rate: c.Worker.Rate, Burst: c.Worker.Burst,
+		MaxAttempts: c.Worker.MaxAttempts, RetryMin: c.Worker.RetryMin.Std(), RetryMax: c.Worker.RetryMax.Std(),
+		Lease: c.Worker.Lease.Std(), ShutdownTimeout: c.Worker.ShutdownTimeout.Std(),
+		Roots: map[string]string{}, MaxFileSizes: map[string]int64{}, MaxFileSize: pipeline.DefaultConfig().MaxFileSize,
+		AskFirst: c.WildFire.AskFirst, UploadsPerDay: c.WildFire.UploadsPerDay, QueriesPerDay: c.WildFire.QueriesPerDay,
+		ReservePercent: c.WildFire.ReservePercent,
+		FirstPoll:      c.Verdicts.FirstPoll.Std(), MaxPoll: c.Verdicts.MaxPoll.Std(), Deadline: c.Verdicts.Deadline.Std(),
+	}
+	for _, w := range c.Watch {
+		p.Roots[w.Source] = w.Path
+		p.MaxFileSizes[w.Source] = w.MaxFileSize.Bytes()
+	}
+	for source, root := range c.Worker.Roots {
+		p.Roots[source] = root
+	}
+	for source, root := range p.Roots {
+		abs, err := filepath.Abs(root)
+		if err != nil {
+			return p, fmt.Errorf("folder of source %s: %w", source, err)
+		}
+		p.Roots[source] = abs
+	}
+	return p, p.Validate()
+}
+
+// WatchConfig is what the watcher of a folder is made with.
+func WatchConfig(w config.Watch) watch.Config {
+	return watch.Config{
+		Path: w.Path, Source: w.Source, Recursive: w.Recursive,
+		Claim: w.Claim, Watch: w.Watch, Settle: w.Settle.Std(), Scan: w.Scan.Std(), StaleAfter: w.StaleAfter.Std(),
+		Exclude: w.Exclude, Defer: w.Defer, DoneFile: w.DoneFile, Hardlinks: w.Hardlinks,
+		MaxFileSize: w.MaxFileSize.Bytes(), Priority: w.Priority, Transfer: w.Transfer,
+		MaxInFlight: w.MaxInFlight, MinFree: w.MinFree.Bytes(), StateDir: w.State(),
+		After:   watch.After{Benign: w.After.Benign, Malicious: w.After.Malicious, Failed: w.After.Failed},
+		Sidecar: w.Sidecar,
+	}
+}
+
+// Profile is a credential of a configuration.
+func Profile(name string, a config.Auth) auth.Profile {
+	return auth.Profile{
+		Name: name, Kind: auth.Kind(a.Kind),
+		ClientID: a.ClientID, ClientSecret: a.ClientSecret, ClientSecretFile: a.ClientSecretFile, TSGID: a.TSGID,
+		TokenURL: a.TokenURL, ClientAuth: a.ClientAuth, Body: a.Body, Scope: a.Scope, Audience: a.Audience,
+		APIKeyFile: a.APIKeyFile, URL: a.URL,
+		RedirectURL: a.RedirectURL, AuthorizeURL: a.AuthorizeURL, RevokeURL: a.RevokeURL,
+		InstanceID: a.InstanceID, Region: a.Region, PKCE: a.PKCE, GrantFile: a.GrantFile,
+		CacheKeyFile: a.CacheKeyFile, Share: auth.Share(a.Share),
+	}
+}
+
+// wildfireConfig is what the client is made with.
+func wildfireConfig(c config.Config) wildfire.Config {
+	w := wildfire.DefaultConfig()
+	w.BaseURL, w.Agent, w.UserAgent = c.WildFire.URL, c.WildFire.Agent, userAgent
+	w.StallTimeout, w.Network.CAFile = c.WildFire.StallTimeout.Std(), c.WildFire.CAFile
+	w.APIKey = c.Auth[c.WildFire.Auth].Kind == string(auth.KindAPIKey)
+	w.MaxFileSize = 0 // the worker knows the limit of each source
+	return w
+}
