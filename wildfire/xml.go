@@ -162,5 +162,8 @@ func childText(e *etree.Element, tag string) string {
 	if child == nil {
 		return ""
 	}
-	return strings.TrimSpace(child.Text())
+	return trimmed(child)
 }
+
+// trimmed is the text of an element without the white space around it.
+func trimmed(e *etree.Element) string { return strings.TrimSpace(e.Text()) }

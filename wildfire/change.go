@@ -1,0 +1,86 @@
+package wildfire
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// maxComment is the documented length of a comment, in bytes.
+const maxComment = 2048
+
+// RequestVerdictChange asks the vendor to review the verdict of a sample; the answer goes to the e-mail
+// address. A verdict that the sample has already gives ErrSameVerdict. Cloud only.
+func (c *Client) RequestVerdictChange(ctx context.Context, sha256 string, verdict Verdict, email, comment string) error {
+	if email == "" {
+		return invalid(OpChangeRequest, errors.New("e-mail address is empty"))
+	}
+	_, err := c.change(ctx, OpChangeRequest, sha256, verdict, comment, field{"email", email})
+	return err
+}
+
+// ChangeLocalVerdict sets the verdict of a sample on a WF-500 and returns the one that the appliance says it
+// has now; false where its answer does not say.
+func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict Verdict, comment string) (Verdict, bool, error) {
+	text, err := c.change(ctx, OpLocalVerdictChange, sha256, verdict, comment)
+	if err != nil {
+		return 0, false, err
+	}
+	now, ok := newVerdict(text)
+	return now, ok, nil
+}
+
+// change returns the text of the answer's body element, if it has one: the answer of the cloud is not
+// documented, so that a success is taken for one whatever it holds, except an error.
+func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdict, comment string, more ...field) (string, error) {
+	hash, err := normalHash(sha256)
+	switch {
+	case err != nil:
+		return "", invalid(op, err)
+	case len(hash) != sha256Length:
+		return "", invalid(op, errors.New("an MD5 does not name one sample: give the SHA-256"))
+	case len(comment) > maxComment:
+		return "", invalid(op, errors.New("comment is longer than 2048 bytes"))
+	}
+	fields := []field{{"hash", hash}, {"verdict", strconv.Itoa(int(verdict))}, {"comment", comment}}
+	var text string
+	err = c.do(ctx, call{
+		op:    op,
+		build: form(op, append(fields, more...)...),
+		answer: func(response *http.Response, token string) error {
+			answer, err := readLimited(response.Body, maxAnswer)
+			if err != nil {
+				return nil
+			}
+			root, err := wildfireRoot(answer, maxTags)
+			if _, ok := errors.AsType[errorDocument](err); ok {
+				return answerError(op, response, token, err)
+			}
+			if err == nil {
+				text = childText(root, "body")
+			}
+			return nil
+		},
+	})
+	return text, err
+}
+
+// newVerdict finds "new verdict:<n>".
+func newVerdict(text string) (Verdict, bool) {
+	_, rest, ok := strings.Cut(text, "new verdict:")
+	if !ok {
+		return 0, false
+	}
+	rest = strings.TrimSpace(rest)
+	end := len(rest)
+	for i, r := range rest {
+		if !(r >= '0' && r <= '9' || i == 0 && r == '-') {
+			end = i
+			break
+		}
+	}
+	code, err := strconv.ParseInt(rest[:end], 10, 32)
+	return Verdict(code), err == nil
+}

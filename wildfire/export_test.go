@@ -1,0 +1,23 @@
+package wildfire
+
+// What fuzzing and benchmarks reach for directly.
+var (
+	ParseVerdicts   = func(b []byte) ([]VerdictRecord, error) { return parseVerdicts(b, maxTags) }
+	ParseReceipts   = receipts
+	ParseLinks      = parseLinks
+	ParseReport     = parseReport
+	ParseURLReport  = parseURLReport
+	ParseMAEC       = parseMAEC
+	ParseRetryAfter = parseRetryAfter
+	Tidy            = tidy
+	Printable       = printable
+)
+
+// ErrorMessage is what an error body adds to an APIError.
+func ErrorMessage(body []byte, credential string) string {
+	root, err := parseXML(body, maxTags)
+	if err != nil {
+		return ""
+	}
+	return tidy(errorMessage(root), credential)
+}
