@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"path"
@@ -34,9 +35,7 @@ func (c Config) validate(d *decoder) {
 	for _, profile := range c.profileNames() {
 		d.profile(join("auth", profile), c.Auth[profile])
 	}
-	if c.HTTP.Listen != "" {
-		d.listen("http.listen", c.HTTP.Listen)
-	}
+	d.expect(CheckListen(c.HTTP.Listen) == nil, "http.listen", c.HTTP.Listen, listenRule)
 }
 
 // expect adds a problem with the value of a key unless it holds, or the key has one.
@@ -258,8 +257,14 @@ func Loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func (d *decoder) listen(key, s string) {
+// CheckListen says what is wrong with an address to listen on; "" means none, and is fine.
+func CheckListen(s string) error {
 	_, port, err := net.SplitHostPort(s)
 	n, bad := strconv.Atoi(port)
-	d.expect(err == nil && bad == nil && n >= 0 && n <= 65535, key, s, `an address such as "127.0.0.1:9464", or "" for none`)
+	if s != "" && (err != nil || bad != nil || n < 0 || n > 65535) {
+		return fmt.Errorf("expected %s, got %s", listenRule, quote(s))
+	}
+	return nil
 }
+
+const listenRule = `an address such as "127.0.0.1:9464", or "" for none`

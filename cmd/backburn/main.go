@@ -1,0 +1,49 @@
+// Command backburn is everything in one binary: it runs the whole system on one machine,
+// hands files in, shows what became of them, and helps with what goes wrong.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, env config.Env, stdin io.Reader, stdout, stderr io.Writer) int {
+	std := cli.Std{Args: args, Env: env, In: stdin, Out: stdout, Err: stderr}
+	return cli.Run(ctx, rootCommand(std), std)
+}
+
+// commands makes every command; each has a file of its own, and a line here.
+var commands = []func(*cli.App) *cobra.Command{
+	configCommand,
+	versionCommand,
+}
+
+func rootCommand(std cli.Std) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "backburn",
+		Short: "Have WildFire judge suspicious files, and publish what it learnt",
+		Long: `backburn takes suspicious files out of quarantine folders, has Palo Alto Networks
+WildFire judge them, and publishes the verdicts as events through NATS.
+
+Exit codes: 0 fine, 1 something is malicious, 2 usage or configuration, 3 a part of the
+work failed, 4 cannot reach what it needs, 130 or 143 by signal.`,
+		Example: `  backburn config check          # is backburn.toml fine, is everything there?
+  backburn config show           # every setting as it holds, secrets hidden
+  backburn help config check     # about one command`,
+	}
+	app := cli.NewApp(root, std)
+	for _, command := range commands {
+		root.AddCommand(command(app))
+	}
+	return cli.Group(root)
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+)
+
+func versionCommand(app *cli.App) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, and what the binary was built from",
+		Example: `  backburn version
+  backburn version --json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			build := cli.ThisBuild()
+			if asJSON {
+				return json.NewEncoder(app.Out).Encode(build)
+			}
+			_, err := fmt.Fprintln(app.Out, "backburn", build)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
+	return cmd
+}

@@ -1,0 +1,110 @@
+// Package cli is the frame of the three binaries: what main calls, how flags lie over
+// the configuration, where logs go, what signals do, and what an exit code says.
+//
+// Data goes to standard output, talk to standard error. A first SIGINT or SIGTERM
+// cancels the context of the command, with the signal as its cause; the second one ends
+// the process at once.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/config"
+)
+
+// Std is what a process gets from its surroundings.
+type Std struct {
+	Args []string // without the name of the program
+	Env  config.Env
+	In   io.Reader
+	Out  io.Writer
+	Err  io.Writer
+}
+
+// Run executes the command tree, and returns the exit code of the process. It is to be
+// called once, by main, since it owns the signals of the process meanwhile.
+func Run(ctx context.Context, root *cobra.Command, std Std) int {
+	ctx, release := onSignals(ctx)
+	defer release()
+
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetArgs(std.Args)
+	root.SetIn(std.In)
+	root.SetOut(std.Out)
+	root.SetErr(std.Err)
+	mark(root)
+
+	cmd, err := root.ExecuteContextC(ctx)
+	if sig, ok := errors.AsType[signalled](context.Cause(ctx)); ok {
+		if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &sig) {
+			tell(std.Err, cmd, err)
+		}
+		return sig.code()
+	}
+	if err == nil {
+		return OK
+	}
+	tell(std.Err, cmd, err)
+	return Code(err)
+}
+
+// tell writes an error for a person: the problems of a configuration line by line, so
+// that editors and people can jump to them, anything else after the name of the program.
+func tell(w io.Writer, cmd *cobra.Command, err error) {
+	var silent *exitError
+	if errors.As(err, &silent) && silent.err == nil {
+		return
+	}
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		for _, p := range problems {
+			if p.File == "" {
+				fmt.Fprintf(w, "%s: ", cmd.Root().Name())
+			}
+			fmt.Fprintln(w, p)
+		}
+		return
+	}
+	fmt.Fprintf(w, "%s: %s\n", cmd.Root().Name(), strings.TrimSpace(err.Error()))
+	if Code(err) == Usage {
+		fmt.Fprintf(w, "See `%s --help`.\n", cmd.CommandPath())
+	}
+}
+
+// mark tells errors that commands return from those that cobra finds in their usage.
+func mark(cmd *cobra.Command) {
+	if inner := cmd.RunE; inner != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := inner(cmd, args); err != nil {
+				return &commandError{err}
+			}
+			return nil
+		}
+	}
+	for _, child := range cmd.Commands() {
+		mark(child)
+	}
+}
+
+// Group makes a command that only holds others: alone it shows its help, and a word that
+// is none of its commands is a usage error.
+func Group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+		cmd.SuggestionsMinimumDistance = 2
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += fmt.Sprintf("; did you mean %q?", near[0])
+		}
+		return Exit(Usage, errors.New(text))
+	}
+	return cmd
+}

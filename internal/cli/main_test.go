@@ -1,0 +1,176 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+)
+
+// The test binary is also a program that waits for signals, as daemons do.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"waiter": func() {
+		std := cli.Std{Args: os.Args[1:], Env: os.LookupEnv, Out: os.Stdout, Err: os.Stderr}
+		os.Exit(cli.Run(context.Background(), waiter(std.Out), std))
+	}})
+}
+
+// waiter says "ready", waits for a signal, and says "ending". Its first argument says how
+// it goes on then: "well", with an error of its own ("badly"), or not at all ("never").
+func waiter(out io.Writer) *cobra.Command {
+	return &cobra.Command{Use: "waiter", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		fmt.Fprintln(out, "ready")
+		<-cmd.Context().Done()
+		fmt.Fprintln(out, "ending", context.Cause(cmd.Context()))
+		switch args[0] {
+		case "well":
+			return context.Cause(cmd.Context())
+		case "badly":
+			return errors.New("could not hand the work back")
+		}
+		select {}
+	}}
+}
+
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot send signals here")
+	}
+	for name, tc := range map[string]struct {
+		way    string
+		send   []os.Signal
+		code   int
+		stderr string
+	}{
+		"interrupted":          {"well", []os.Signal{os.Interrupt}, 130, ""},
+		"terminated":           {"well", []os.Signal{syscall.SIGTERM}, 143, ""},
+		"interrupted, trouble": {"badly", []os.Signal{os.Interrupt}, 130, "waiter: could not hand the work back\n"},
+		"told twice":           {"never", []os.Signal{syscall.SIGTERM, os.Interrupt}, 130, ""},
+		"told twice to end":    {"never", []os.Signal{os.Interrupt, syscall.SIGTERM}, 143, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), "waiter", tc.way)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(stdout)
+			for _, s := range tc.send {
+				if !lines.Scan() { // "ready", then "ending"
+					t.Fatalf("it ended before the signal: %s", stderr.String())
+				}
+				if err := cmd.Process.Signal(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for lines.Scan() {
+			}
+			_ = cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != tc.code || stderr.String() != tc.stderr {
+				t.Errorf("exit code %d, want %d; stderr %q, want %q", code, tc.code, stderr.String(), tc.stderr)
+			}
+		})
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err  error
+		code int
+		says string
+	}{
+		"fine":              {nil, 0, ""},
+		"silent":            {cli.Exit(cli.Malicious, nil), 1, ""},
+		"usage":             {cli.Usagef("expected %s", "a hash"), 2, "tool: expected a hash\nSee `tool --help`.\n"},
+		"configuration":     {fmt.Errorf("start: %w", config.Problems{{File: "b.toml", Line: 2, Column: 1, Key: "k", Message: "m"}}), 2, "b.toml:2:1: k: m\n"},
+		"defaults":          {config.Problems{{Key: "k", Message: "m"}, {Key: "l", Message: "n"}}, 2, "tool: k: m\ntool: l: n\n"},
+		"a part failed":     {errors.New("3 of 5 files could not be read"), 3, "tool: 3 of 5 files could not be read\n"},
+		"nobody answers":    {fmt.Errorf("connect: %w", natsconn.ErrUnreachable), 4, "tool: connect: no NATS server answers\n"},
+		"refused":           {natsconn.ErrRefused, 4, "tool: the NATS server refuses the credentials\n"},
+		"said by the error": {fmt.Errorf("start: %w", cli.Exit(cli.Unreachable, errors.New("port in use"))), 4, "tool: start: port in use\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Not parallel: Run owns the signals of the process.
+			var out, err bytes.Buffer
+			root := &cobra.Command{Use: "tool", RunE: func(*cobra.Command, []string) error { return tc.err }}
+			code := cli.Run(t.Context(), root, cli.Std{Args: []string{}, Out: &out, Err: &err})
+			if code != tc.code || err.String() != tc.says {
+				t.Errorf("code %d, want %d; stderr %q, want %q", code, tc.code, err.String(), tc.says)
+			}
+		})
+	}
+}
+
+func TestFoundByCobraIsUsage(t *testing.T) {
+	for _, args := range [][]string{{"--nope"}, {"extra"}} {
+		var err bytes.Buffer
+		root := &cobra.Command{Use: "tool", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return nil }}
+		if code := cli.Run(t.Context(), root, cli.Std{Args: args, Out: io.Discard, Err: &err}); code != cli.Usage ||
+			!strings.Contains(err.String(), "See `tool --help`") {
+			t.Errorf("%q: code %d, stderr %q", args, code, err.String())
+		}
+	}
+}
+
+func TestLogger(t *testing.T) {
+	t.Parallel()
+	write := func(args ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		root := &cobra.Command{Use: "tool"}
+		app := cli.NewApp(root, cli.Std{Env: func(string) (string, bool) { return "", false }, Err: &out})
+		if err := root.ParseFlags(args); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := app.Config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := app.Logger(cfg)
+		log.Debug().Msg("a step")
+		log.Warn().Err(errors.New("away")).Str("job", "j").Msg("will retry")
+		return out.String()
+	}
+	var line map[string]string
+	if err := json.Unmarshal([]byte(write()), &line); err != nil {
+		t.Fatalf("not one JSON object: %v", err)
+	}
+	at, err := time.Parse(time.RFC3339, line["time"])
+	if err != nil || !strings.HasSuffix(line["time"], "Z") || time.Since(at).Abs() > time.Hour {
+		t.Errorf("time %q: %v", line["time"], err)
+	}
+	if line["level"] != "warn" || line["err"] != "away" || line["job"] != "j" || line["message"] != "will retry" {
+		t.Errorf("line %v", line)
+	}
+	if got := write("--log-level", "debug"); strings.Count(got, "\n") != 2 {
+		t.Errorf("debug gave %q", got)
+	}
+	if got := write("--log-format", "console"); !strings.Contains(got, "WRN will retry") || strings.Contains(got, "\x1b[") {
+		t.Errorf("console without a terminal gave %q", got)
+	}
+}
