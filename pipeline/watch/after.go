@@ -1,0 +1,414 @@
+package watch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"backburn/results"
+)
+
+// followAgain is how long to wait before following outcomes again after a fault.
+const followAgain = time.Second
+
+// finishAll deals with files whose jobs have ended, until ctx ends.
+func (s *session) finishAll(ctx context.Context) error {
+	for {
+		err := s.w.outcomes.Follow(ctx, s.w.cfg.Source, s.handle)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("the events ended")
+		}
+		s.part("outcomes", "final events can't be read, finished files stay in "+claimedDir+": "+err.Error())
+		if sleep(ctx, followAgain) != nil {
+			return nil
+		}
+	}
+}
+
+// handle does what is configured with the file of a final event. It returns nil when that is
+// durable, or there is nothing to do: the file is another watcher's, or was dealt with
+// before. It is safe to repeat at any point.
+func (s *session) handle(ctx context.Context, e results.Event) error {
+	s.part("outcomes", "")
+	if !e.Type.Final() {
+		return nil
+	}
+	id := e.Data.JobID
+	err := s.conclude(ctx, id, e)
+	if err != nil && ctx.Err() == nil {
+		s.fault("after", err)
+	} else if err == nil {
+		s.part("after", "")
+	}
+	return err
+}
+
+func (s *session) conclude(ctx context.Context, id string, e results.Event) error {
+	if s.w.cfg.Claim == ClaimKeep {
+		return s.concludeInPlace(ctx, id, e)
+	}
+	if !validID(id) {
+		return nil // another publisher's job
+	}
+	name, err := s.claimedAs(id, e.Data)
+	if err != nil {
+		return err
+	}
+	if name != "" {
+		action, err := s.dispose(ctx, id, name, e)
+		if isGone(err) {
+			if _, lerr := s.root.lstat(claimedDir + "/" + name); isGone(lerr) {
+				action, err = "", nil // another watcher was first
+			}
+		}
+		if err != nil {
+			return err
+		}
+		s.w.at("moved")
+		if action != "" {
+			s.w.finishes.Add(1)
+			s.w.m.finished[action].Inc()
+			s.w.log.Debug().Str("job", id).Str("outcome", e.Outcome()).Str("action", action).Msg("file finished")
+		}
+		if err := s.root.syncDir(claimedDir); err != nil {
+			return err
+		}
+	}
+	if s.w.cfg.Transfer == TransferObject {
+		if err := s.w.objects.Delete(ctx, s.objectName(id)); err != nil {
+			return fmt.Errorf("remove stored contents: %w", err)
+		}
+	}
+	if err := s.paths.forget(id); err != nil {
+		return err
+	}
+	s.w.flight.finished(id)
+	return nil
+}
+
+// claimedAs returns the name in claimedDir of a file with the given id, or "" if there is
+// none.
+func (s *session) claimedAs(id string, d results.Data) (string, error) {
+	base := d.Filename
+	if d.FilenameB64 != nil {
+		base = string(d.FilenameB64)
+	}
+	guesses := []string{s.w.flight.name(id)}
+	if base != "" && !strings.ContainsAny(base, "/\x00") {
+		guess, _ := claimedName(id, base)
+		guesses = append(guesses, guess)
+	}
+	for _, name := range guesses {
+		if name == "" {
+			continue
+		}
+		_, err := s.root.lstat(claimedDir + "/" + name)
+		if err == nil || !isGone(err) {
+			return name, err
+		}
+	}
+	f, err := s.root.openDir(claimedDir)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(scanBatch)
+		for _, d := range entries {
+			if strings.HasPrefix(d.Name(), id+"-") {
+				return d.Name(), nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+}
+
+var plainWord = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+
+// class returns what is configured for an event, and the name of its folder in doneDir.
+func (a After) class(e results.Event) (action, verdict string) {
+	if e.Type == results.Failed {
+		return a.Failed, "failed"
+	}
+	switch v := e.Data.Verdict; v {
+	case "benign":
+		return a.Benign, v
+	case "malware", "grayware", "phishing", "c2":
+		return a.Malicious, v
+	default:
+		if !plainWord.MatchString(v) || v == "failed" {
+			v = "unrecognised"
+		}
+		return AfterKeep, v
+	}
+}
+
+// dispose moves a claimed file to where its event sends it, and returns what was done.
+func (s *session) dispose(ctx context.Context, id, name string, e results.Event) (action string, err error) {
+	action, verdict := s.w.cfg.After.class(e)
+	done := doneDir + "/" + verdict
+	if action == AfterKeep || s.w.cfg.Sidecar {
+		if err := s.root.mkdirAll(done, true); err != nil {
+			return "", err
+		}
+	}
+	from := claimedDir + "/" + name
+	var sidecar []byte
+	if s.w.cfg.Sidecar {
+		if sidecar, err = json.Marshal(e); err != nil {
+			return "", err
+		}
+		if action == AfterKeep || action == AfterDelete || action == AfterRestore {
+			// Before the file itself goes: a crash in between repeats both.
+			if err := writeFile(s.root, done+"/"+name+".json", append(sidecar, '\n'), true); err != nil {
+				return "", err
+			}
+		}
+	}
+	switch action {
+	case AfterKeep:
+		if err := s.root.rename(from, done+"/"+name, false); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		} else if err != nil {
+			return "", fmt.Errorf("two files have the id %s: %w", id, err)
+		}
+		return action, s.root.syncDir(done)
+	case AfterDelete:
+		return action, s.root.remove(from)
+	case AfterRestore:
+		return action, s.restore(ctx, id, name)
+	}
+	return "move", s.moveOut(from, id, name, action, sidecar)
+}
+
+// numbered returns name with a number before its extension; the zeroth is name itself.
+func numbered(name string, n int) string {
+	if n == 0 {
+		return name
+	}
+	ext := filepath.Ext(name)
+	if ext == name { // ".profile"
+		ext = ""
+	}
+	stem, suffix := strings.TrimSuffix(name, ext), "."+strconv.Itoa(n)+ext
+	if over := len(stem) + len(suffix) - nameMax; over > 0 && over < len(stem) {
+		stem = stem[:len(stem)-over]
+	}
+	return stem + suffix
+}
+
+// restore puts a claimed file back where it was found, under a name with a number if its
+// own is taken. The ledger knows it before it is there, so that it isn't taken again.
+func (s *session) restore(ctx context.Context, id, name string) error {
+	_, base, whole, _ := splitClaimed(name)
+	rel, err := s.paths.found(id, base, whole)
+	if err != nil {
+		return fmt.Errorf("where the file was found is not on record: %w", err)
+	}
+	from := claimedDir + "/" + name
+	st, err := s.root.lstat(from)
+	if err != nil {
+		return err
+	}
+	if dir := path.Dir(rel); dir != "." {
+		if err := s.root.mkdirAll(dir, false); err != nil {
+			return err
+		}
+	}
+	r, err := s.restored(ctx, id, from, st)
+	if err != nil {
+		return err
+	}
+	s.w.at("restoring")
+	for n := 0; ; n++ {
+		to := path.Join(path.Dir(rel), numbered(path.Base(rel), n))
+		err := s.root.rename(from, to, false)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.root.syncDir(path.Dir(to)); err != nil {
+			return err
+		}
+		// The renaming was a change, too. Without this the record would do for a file of
+		// the same size and mtime.
+		if now, err := s.root.lstat(to); err == nil && now.identity == st.identity {
+			r.pending, r.stamp, r.rel = false, now.stamp, to
+			return s.ledger.touched(s.own(st.identity), r)
+		}
+		return nil
+	}
+}
+
+// restored notes in the ledger that a claimed file is about to be put back.
+func (s *session) restored(ctx context.Context, id, from string, st fileState) (r record, err error) {
+	r = record{stamp: st.stamp, pending: true, id: id, rel: from}
+	if st.size <= s.w.cfg.MaxFileSize {
+		f, err := s.root.open(from)
+		if err != nil {
+			return r, err
+		}
+		defer f.Close()
+		if r.sha256, err = s.hashers.sum(ctx, f, st.size); err != nil {
+			return r, err
+		}
+	}
+	return r, s.ledger.touched(s.own(st.identity), r)
+}
+
+// moveOut moves a claimed file to a folder of the operator's, by copying where that is on
+// another file system.
+func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	_, base, whole, _ := splitClaimed(name)
+	rel, err := s.paths.found(id, base, whole)
+	if err == nil {
+		base = path.Base(rel)
+	}
+	for n := 0; ; n++ {
+		to := filepath.Join(dir, numbered(base, n))
+		if sidecar != nil {
+			// The sidecar comes first, and reserves the name.
+			if ok, err := reserve(to+".json", id, sidecar); err != nil {
+				return err
+			} else if !ok {
+				continue
+			}
+		}
+		err := s.root.renameOut(from, to)
+		if isCrossDevice(err) {
+			err = s.copyOut(from, to)
+		}
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			if sidecar != nil {
+				os.Remove(to + ".json")
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		return syncPath(dir)
+	}
+}
+
+// reserve writes a sidecar unless there is one that belongs to another job.
+func reserve(name, id string, sidecar []byte) (ok bool, err error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return false, err
+		}
+		var e results.Event
+		if json.Unmarshal(b, &e) != nil || e.Data.JobID != id {
+			return false, nil
+		}
+		f, err = os.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0o600)
+		if err != nil {
+			return false, err
+		}
+		return true, finishWrite(f, sidecar)
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, finishWrite(f, sidecar)
+}
+
+func finishWrite(f *os.File, b []byte) error {
+	_, err := f.Write(append(b, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// copyOut is renameOut to another file system. The copy gets its name when it is whole and
+// durable, and only then is the original removed. If a crash comes between the two, the
+// repeat finds a copy of equal contents and is content with it.
+func (s *session) copyOut(from, to string) error {
+	in, err := s.root.open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	tmp := filepath.Join(filepath.Dir(to), ".backburn-"+newID(time.Now(), rootTag)+".tmp")
+	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp) // fails when it got its name
+	if _, err = io.Copy(out, in); err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	if err := renamePath(tmp, to); err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		same, serr := sameContents(tmp, to)
+		if serr != nil || !same {
+			return errors.Join(err, serr)
+		}
+	}
+	if err := syncPath(filepath.Dir(to)); err != nil {
+		return err
+	}
+	s.w.at("copied")
+	return s.root.remove(from)
+}
+
+// sameContents reports whether two regular files hold the same bytes.
+func sameContents(a, b string) (bool, error) {
+	sa, err := os.Lstat(a)
+	if err != nil {
+		return false, err
+	}
+	sb, err := os.Lstat(b)
+	if err != nil || !sb.Mode().IsRegular() || sa.Size() != sb.Size() {
+		return false, err
+	}
+	ha, err := hashPath(a)
+	if err != nil {
+		return false, err
+	}
+	hb, err := hashPath(b)
+	return ha == hb, err
+}
+
+func hashPath(name string) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return [sha256.Size]byte(h.Sum(nil)), err
+}

@@ -1,0 +1,38 @@
+// Package watch takes files out of a folder, each once, whole, and in effect exactly once.
+//
+// # What it does
+//
+// A [Watcher] looks after one folder. A file that has not changed for a while and that
+// nobody has open for writing is claimed by an atomic rename into .backburn/claimed below
+// the folder, made durable, hashed, and published as a [pipeline.Job] through [Intake].
+// When [Outcomes] delivers the job's final event the file goes where [After] says.
+//
+// # How it decides
+//
+// Events are hints, scans are the truth, and the file is the judge. File system events,
+// scans and restarts only put names into one bounded set, and one path decides about a
+// name, whoever reported it:
+//
+//	events, scans ─► pending ─► look (stat, settle) ─► take (open, lease, rename) ─► sync ─► hash ─► publish
+//
+// # Guarantees
+//
+//   - Nothing is lost. Before the claim the folder is the queue: names that don't fit into
+//     memory, events that the kernel dropped and folders that vanished for a while are
+//     found by the next scan. After the claim .backburn/claimed is the queue: whatever is
+//     found there at a start is published again.
+//   - Nothing is taken half-written by a writer on this machine (Linux: read leases), nor
+//     by one that pauses for less than Config.Settle.
+//   - Nothing is doubled: the job's id is made once, at the claim, and is part of the
+//     claimed file's name, so every repeat carries the same id.
+//
+// # What it does not do
+//
+// It can't see that an uploader died and will come back in an hour; Config.DoneFile is for
+// that. It can't see writers on other machines (network file systems); it waits longer
+// there. It doesn't judge contents: an empty file and one over the size limit become jobs
+// like any other, and whoever works on them ends them with a reason.
+//
+// With Claim = "keep" nothing in the folder is moved, and a ledger remembers what was
+// handed over. Config.Claim says what that costs.
+package watch

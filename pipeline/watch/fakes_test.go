@@ -1,0 +1,373 @@
+package watch_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+	"backburn/results"
+)
+
+// patience is how long tests wait for what must happen; nothing is measured by it.
+const patience = 60 * time.Second
+
+// fakeIntake remembers jobs by id, as the real queue does.
+type fakeIntake struct {
+	mu      sync.Mutex
+	jobs    map[string]pipeline.Job
+	order   []string
+	repeats int
+	refuse  func(pipeline.Job) error // before anything is accepted
+	news    chan struct{}            // closed and replaced at every new job
+}
+
+func newIntake() *fakeIntake {
+	return &fakeIntake{jobs: map[string]pipeline.Job{}, news: make(chan struct{})}
+}
+
+func (i *fakeIntake) Publish(ctx context.Context, job pipeline.Job) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.refuse != nil {
+		if err := i.refuse(job); err != nil {
+			return err
+		}
+	}
+	if _, ok := i.jobs[job.ID]; ok {
+		i.repeats++
+		return nil
+	}
+	i.jobs[job.ID] = job
+	i.order = append(i.order, job.ID)
+	close(i.news)
+	i.news = make(chan struct{})
+	return nil
+}
+
+func (i *fakeIntake) setRefuse(f func(pipeline.Job) error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.refuse = f
+}
+
+// all returns the jobs in the order of their publication.
+func (i *fakeIntake) all() []pipeline.Job {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var l []pipeline.Job
+	for _, id := range i.order {
+		l = append(l, i.jobs[id])
+	}
+	return l
+}
+
+// wait returns when n jobs are there.
+func (i *fakeIntake) wait(t testing.TB, n int) []pipeline.Job {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		i.mu.Lock()
+		have, news := len(i.order), i.news
+		i.mu.Unlock()
+		if have >= n {
+			return i.all()
+		}
+		select {
+		case <-news:
+		case <-deadline:
+			t.Fatalf("%d jobs were published, want %d", have, n)
+		}
+	}
+}
+
+// fakeOutcomes delivers what tests send, at least once.
+type fakeOutcomes struct {
+	mu     sync.Mutex
+	events []results.Event
+	next   int
+	news   chan struct{}
+	done   chan struct{} // closed and replaced when an event is done with
+	fail   error         // returned by Follow at once
+}
+
+func newOutcomes() *fakeOutcomes {
+	return &fakeOutcomes{news: make(chan struct{}), done: make(chan struct{})}
+}
+
+func (o *fakeOutcomes) send(events ...results.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.events = append(o.events, events...)
+	close(o.news)
+	o.news = make(chan struct{})
+}
+
+func (o *fakeOutcomes) Follow(ctx context.Context, _ string, handle func(context.Context, results.Event) error) error {
+	for {
+		o.mu.Lock()
+		if o.fail != nil {
+			defer o.mu.Unlock()
+			return o.fail
+		}
+		var e *results.Event
+		if o.next < len(o.events) {
+			e = &o.events[o.next]
+		}
+		news := o.news
+		o.mu.Unlock()
+		if e == nil {
+			select {
+			case <-news:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		if err := handle(ctx, *e); err != nil {
+			select {
+			case <-time.After(10 * time.Millisecond):
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		o.mu.Lock()
+		o.next++
+		close(o.done)
+		o.done = make(chan struct{})
+		o.mu.Unlock()
+	}
+}
+
+// settle returns when every event that was sent is done with.
+func (o *fakeOutcomes) settle(t testing.TB) {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		o.mu.Lock()
+		left, done := len(o.events)-o.next, o.done
+		o.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-done:
+		case <-deadline:
+			t.Fatalf("%d final events were not dealt with", left)
+		}
+	}
+}
+
+// verdict is the final event of a job.
+func verdict(job pipeline.Job, v string) results.Event {
+	return results.Event{Type: results.Verdict, Time: time.Now().UTC(), Data: results.Data{
+		JobID: job.ID, Source: job.Source, Filename: job.Filename, FilenameB64: job.FilenameB64,
+		Path: job.Path, PathB64: job.PathB64, SHA256: job.SHA256, Size: job.Size, Verdict: v,
+	}}
+}
+
+// failure is the final event of a job that failed.
+func failure(job pipeline.Job, reason results.Reason) results.Event {
+	e := verdict(job, "")
+	e.Type = results.Failed
+	e.Data.Error = &results.Error{Reason: reason, Message: "for a test"}
+	return e
+}
+
+// fakeObjects is an object store in memory.
+type fakeObjects struct {
+	mu      sync.Mutex
+	objects map[string][]byte
+	times   map[string]time.Time
+	fail    error
+}
+
+func newObjects() *fakeObjects {
+	return &fakeObjects{objects: map[string][]byte{}, times: map[string]time.Time{}}
+}
+
+func (o *fakeObjects) Put(_ context.Context, name string, size int64, open func() (io.ReadCloser, error)) error {
+	r, err := open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if int64(len(b)) != size {
+		return errors.New("size differs")
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.fail != nil {
+		return o.fail
+	}
+	o.objects[name], o.times[name] = b, time.Now()
+	return nil
+}
+
+func (o *fakeObjects) Delete(_ context.Context, name string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.fail != nil {
+		return o.fail
+	}
+	delete(o.objects, name)
+	return nil
+}
+
+func (o *fakeObjects) List(_ context.Context, prefix string) ([]watch.ObjectInfo, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var l []watch.ObjectInfo
+	for name := range o.objects {
+		if strings.HasPrefix(name, prefix) {
+			l = append(l, watch.ObjectInfo{Name: name, ModTime: o.times[name]})
+		}
+	}
+	return l, nil
+}
+
+func (o *fakeObjects) get(name string) ([]byte, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b, ok := o.objects[name]
+	return b, ok
+}
+
+// rig is a folder, what it is connected to, and a watcher that can be started again.
+type rig struct {
+	t        testing.TB
+	cfg      watch.Config
+	dir      string
+	intake   *fakeIntake
+	outcomes *fakeOutcomes
+	objects  *fakeObjects
+	w        *watch.Watcher
+	stop     func()
+}
+
+// newRig prepares a folder; change may adapt the configuration, which is quick otherwise.
+func newRig(t testing.TB, change func(*watch.Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), intake: newIntake(), outcomes: newOutcomes(), objects: newObjects()}
+	r.cfg = watch.DefaultConfig()
+	r.cfg.Path, r.cfg.Source = r.dir, "test"
+	r.cfg.Settle, r.cfg.Scan = 20*time.Millisecond, 50*time.Millisecond
+	if change != nil {
+		change(&r.cfg)
+	}
+	return r
+}
+
+// start runs a watcher until the test ends or stop is called.
+func (r *rig) start(prepare ...func(*watch.Watcher)) {
+	r.t.Helper()
+	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, p := range prepare {
+		p(w)
+	}
+	r.w = w
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	var once sync.Once
+	r.stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				r.t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	r.t.Cleanup(r.stop)
+}
+
+// until waits for a condition that nothing signals.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// path is the name of a file in the folder.
+func (r *rig) path(rel string) string { return filepath.Join(r.dir, filepath.FromSlash(rel)) }
+
+// write makes a file in the folder, with folders on the way.
+func (r *rig) write(rel, content string) {
+	r.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(r.path(rel)), 0o777); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(r.path(rel), []byte(content), 0o666); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// content is what a job's content reference leads to.
+func (r *rig) content(job pipeline.Job) string {
+	r.t.Helper()
+	if job.Content.Object != "" {
+		b, ok := r.objects.get(job.Content.Object)
+		if !ok {
+			r.t.Fatalf("object %q is not there", job.Content.Object)
+		}
+		return string(b)
+	}
+	rel := job.Content.Path
+	if job.Content.PathB64 != nil {
+		rel = string(job.Content.PathB64)
+	}
+	b, err := os.ReadFile(r.path(rel))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// tree lists the files below a folder of the rig, spool included where it is asked for.
+func (r *rig) tree(rel string) []string {
+	r.t.Helper()
+	var l []string
+	err := filepath.WalkDir(r.path(rel), func(p string, d os.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir():
+			if d.Name() == ".backburn" && rel == "" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		name, err := filepath.Rel(r.path(rel), p)
+		l = append(l, filepath.ToSlash(name))
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return l
+}

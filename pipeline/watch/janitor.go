@@ -1,0 +1,103 @@
+package watch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// leftOver is how old something has to be before it is taken for left behind by a crash.
+const leftOver = time.Hour
+
+// janitorEvery is the time between two rounds of the janitor.
+const janitorEvery = 10 * time.Minute
+
+// objectName is the name of a job's contents in the object store. It tells the folder, so
+// that the janitors of two folders keep out of each other's way.
+func (s *session) objectName(id string) string { return s.objectPrefix() + id }
+
+func (s *session) objectPrefix() string { return s.w.cfg.Source + "/" + s.folder + "/" }
+
+// janitor removes what crashes left behind: half-written files, and contents in the object
+// store whose file is not claimed any more. Owned by tend.
+type janitor struct {
+	s    *session
+	next time.Time
+}
+
+func newJanitor(s *session) *janitor { return &janitor{s: s} }
+
+// run does a round if one is due.
+func (j *janitor) run(ctx context.Context) {
+	if j.s.ledger != nil {
+		err := j.s.ledger.tend(func(key []byte, r record) bool {
+			st, err := j.s.root.lstat(r.rel)
+			return (err == nil && bytes.Equal(j.s.own(st.identity).key(), key)) || (err != nil && !isGone(err))
+		})
+		if err != nil {
+			j.s.fault("ledger", err)
+		}
+	}
+	if time.Now().Before(j.next) {
+		return
+	}
+	j.next = time.Now().Add(janitorEvery)
+	err := j.sweepTmp(ctx)
+	if j.s.w.cfg.Transfer == TransferObject {
+		err = errors.Join(err, j.sweepObjects(ctx))
+	}
+	if err != nil {
+		j.s.fault("janitor", err)
+	} else {
+		j.s.part("janitor", "")
+	}
+}
+
+// sweepTmp removes files that were never finished writing.
+func (j *janitor) sweepTmp(ctx context.Context) error {
+	f, err := j.s.spool.openDir(tmpDir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for ctx.Err() == nil {
+		entries, err := f.ReadDir(scanBatch)
+		for _, d := range entries {
+			if validID(d.Name()) && time.Since(idTime(d.Name())) > leftOver {
+				if err := j.s.spool.remove(tmpDir + "/" + d.Name()); err != nil && !isGone(err) {
+					return err
+				}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// sweepObjects removes contents whose file is finished: a crash came between the two.
+func (j *janitor) sweepObjects(ctx context.Context) error {
+	prefix := j.s.objectPrefix()
+	objects, err := j.s.w.objects.List(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if len(o.Name) != len(prefix)+idLen || time.Since(o.ModTime) < leftOver {
+			continue
+		}
+		if j.s.w.flight.has(o.Name[len(prefix):]) {
+			continue
+		}
+		if err := j.s.w.objects.Delete(ctx, o.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

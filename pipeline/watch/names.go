@@ -1,0 +1,171 @@
+package watch
+
+import (
+	"errors"
+	"path"
+	"strings"
+)
+
+// glob is a compiled pattern. The shapes that nearly all patterns have are matched
+// without path.Match, since every name of every scan passes through here.
+type glob struct {
+	pattern string
+	kind    globKind
+	text    string // what is compared, unless kind is globMatch
+}
+
+type globKind uint8
+
+const (
+	globMatch  globKind = iota // path.Match
+	globExact                  // no wildcard
+	globPrefix                 // "text*"
+	globSuffix                 // "*text"
+)
+
+func compileGlob(pattern string) glob {
+	const special = `*?[\`
+	switch {
+	case !strings.ContainsAny(pattern, special):
+		return glob{pattern, globExact, pattern}
+	case strings.HasPrefix(pattern, "*") && !strings.ContainsAny(pattern[1:], special):
+		return glob{pattern, globSuffix, pattern[1:]}
+	case strings.HasSuffix(pattern, "*") && !strings.ContainsAny(pattern[:len(pattern)-1], special):
+		return glob{pattern, globPrefix, pattern[:len(pattern)-1]}
+	}
+	return glob{pattern, globMatch, ""}
+}
+
+// match reports whether the glob matches a name without slashes, or a whole path where
+// the pattern has slashes itself.
+func (g glob) match(name string) bool {
+	switch g.kind {
+	case globExact:
+		return name == g.text
+	case globPrefix:
+		return strings.HasPrefix(name, g.text)
+	case globSuffix:
+		return strings.HasSuffix(name, g.text)
+	}
+	ok, _ := path.Match(g.pattern, name) // the pattern was checked by Config.Validate
+	return ok
+}
+
+// globs is a list of patterns for relative paths.
+type globs struct {
+	names []glob // for one component
+	paths []glob // with a slash, for the whole path
+	fold  bool   // upper and lower case are the same
+}
+
+func compileGlobs(patterns []string, fold bool) globs {
+	l := globs{fold: fold}
+	for _, p := range patterns {
+		if fold {
+			p = strings.ToLower(p)
+		}
+		if strings.Contains(p, "/") {
+			l.paths = append(l.paths, compileGlob(strings.TrimPrefix(p, "/")))
+		} else {
+			l.names = append(l.names, compileGlob(p))
+		}
+	}
+	return l
+}
+
+// match reports whether a component of rel, or the whole of it, matches a pattern. rel is
+// relative and slash-separated.
+func (l globs) match(rel string) bool {
+	if len(l.names) == 0 && len(l.paths) == 0 {
+		return false
+	}
+	if l.fold {
+		rel = strings.ToLower(rel)
+	}
+	for _, g := range l.paths {
+		if g.match(rel) {
+			return true
+		}
+	}
+	for rest := rel; rest != ""; {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		for _, g := range l.names {
+			if g.match(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// doneFile knows the name of the file that says that another is complete.
+type doneFile struct {
+	before, after string // around the name
+	noExt         bool   // the name without its last extension
+	fixed         string // one name for all files of a folder; then nothing else is set
+}
+
+// donePlaceholders are the ways to write the name of the file, ours and Camel's. The value
+// says whether the extension is left out.
+var donePlaceholders = []struct {
+	text  string
+	noExt bool
+}{
+	{"${file:name.noext}", true}, {"${file:name}", false}, {"{name.noext}", true}, {"{name}", false},
+}
+
+// checkDoneFile judges a setting of Config.DoneFile.
+func checkDoneFile(setting string) error {
+	if setting == "" {
+		return nil
+	}
+	d := compileDoneFile(setting)
+	switch {
+	case strings.ContainsAny(setting, "/\x00"):
+		return errors.New("a done file lies beside its file; no slash is possible")
+	case strings.ContainsAny(d.before+d.after+d.fixed, "{}"):
+		return errors.New("the only placeholders are {name} and {name.noext}, once")
+	case d.fixed == "" && d.before == "" && d.after == "" && !d.noExt:
+		return errors.New("a file can't be its own done file")
+	}
+	return nil
+}
+
+func compileDoneFile(setting string) doneFile {
+	for _, p := range donePlaceholders {
+		if before, after, ok := strings.Cut(setting, p.text); ok {
+			return doneFile{before: before, after: after, noExt: p.noExt}
+		}
+	}
+	return doneFile{fixed: setting}
+}
+
+// of returns the name of the done file of rel.
+func (d doneFile) of(rel string) string {
+	dir, base := path.Split(rel)
+	if d.fixed != "" {
+		return dir + d.fixed
+	}
+	if d.noExt {
+		base = strings.TrimSuffix(base, path.Ext(base))
+	}
+	return dir + d.before + base + d.after
+}
+
+// is reports whether rel is named like a done file, and if it can be told, of which file.
+func (d doneFile) is(rel string) (ok bool, of string) {
+	dir, base := path.Split(rel)
+	if d.fixed != "" {
+		return base == d.fixed, ""
+	}
+	name, hasPrefix := strings.CutPrefix(base, d.before)
+	name, hasSuffix := strings.CutSuffix(name, d.after)
+	if !hasPrefix || !hasSuffix || name == "" || (d.before == "" && d.after == "") {
+		return false, ""
+	}
+	if d.noExt {
+		return true, ""
+	}
+	return true, dir + name
+}

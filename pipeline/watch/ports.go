@@ -1,0 +1,51 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// ErrFull is what Intake.Publish wraps when the queue has no room: try again later. The
+// folder is the buffer until then.
+var ErrFull = errors.New("intake is full")
+
+// Intake takes jobs.
+type Intake interface {
+	// Publish returns nil once the job is durable. It is called by many goroutines at
+	// once, and again with the same job.ID until it has returned nil, also after
+	// restarts; a repeat must be harmless. errors.Is(err, ErrFull) means: try again later.
+	Publish(ctx context.Context, job pipeline.Job) error
+}
+
+// Outcomes delivers what became of jobs.
+type Outcomes interface {
+	// Follow hands the final events of a source to handle, each at least once, from
+	// where this watcher left off, until ctx ends. An event is done with when handle
+	// returns nil; after an error it is delivered again later. Follow may call handle
+	// from several goroutines.
+	Follow(ctx context.Context, source string, handle func(ctx context.Context, e results.Event) error) error
+}
+
+// Objects is where contents travel with Transfer = "object".
+type Objects interface {
+	// Put stores size bytes under name, replacing what was there, and returns nil once
+	// they are durable. It calls open at least once and closes what it gets; a retry
+	// opens again. Bytes are checked by digest on the way.
+	Put(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) error
+	// Delete removes an object. It returns nil where there is none.
+	Delete(ctx context.Context, name string) error
+	// List returns the objects whose names begin with prefix, for the janitor that
+	// removes what a crash left behind.
+	List(ctx context.Context, prefix string) ([]ObjectInfo, error)
+}
+
+// ObjectInfo describes a stored object.
+type ObjectInfo struct {
+	Name    string
+	ModTime time.Time // when it was stored
+}

@@ -1,0 +1,359 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"time"
+
+	"backburn/pipeline"
+)
+
+// claimed is a file in claimedDir that is not yet published.
+type claimed struct {
+	id      string
+	name    string // in claimedDir
+	rel     string // where it was found
+	f       *file  // open, or nil
+	settled bool   // it had been left alone for long enough when it was claimed
+}
+
+// errUnsettled says that a claimed file can't be published yet: somebody is still writing
+// to it, or did so while it was read.
+var errUnsettled = errors.New("still being written")
+
+// take claims a file that was found complete and sees it through to its publication. It
+// runs with a place in flight, and gives it back. tracked says that the decider waits to
+// hear what became of it.
+func (s *session) take(ctx context.Context, rel string, want fileState, unchanged time.Duration, tracked bool) {
+	defer s.w.flight.leave()
+	report := func(o outcome) {
+		if tracked {
+			s.hints.done(result{rel, o})
+		}
+	}
+	f, st, o := s.inspect(rel, want, unchanged)
+	if o != take {
+		s.w.flight.cancel()
+		report(o)
+		return
+	}
+	if s.w.cfg.Claim == ClaimKeep {
+		report(s.takeInPlace(ctx, rel, f, st))
+		return
+	}
+	if s.ledger != nil {
+		same, err := s.sameContents(ctx, rel, f, st)
+		if same || err != nil {
+			f.Close()
+			s.w.flight.cancel()
+			report(s.again(err))
+			return
+		}
+		f.rewind()
+	}
+	c, o := s.claim(rel, f, st)
+	report(o)
+	if c == nil {
+		s.w.flight.cancel()
+		return
+	}
+	s.finish(ctx, c)
+}
+
+// again is the outcome of a comparison with the ledger.
+func (s *session) again(err error) outcome {
+	switch {
+	case err == nil:
+		return forget
+	case errors.Is(err, errUnsettled):
+		return changed
+	}
+	s.fault("ledger", err)
+	return failed
+}
+
+// inspect opens a file and judges it by what was opened. Unless the outcome is take, f is
+// closed.
+func (s *session) inspect(rel string, want fileState, unchanged time.Duration) (f *file, st fileState, o outcome) {
+	f, err := s.root.open(rel)
+	if err != nil {
+		return nil, st, s.cantOpen(rel, err)
+	}
+	st, err = f.stat()
+	switch {
+	case err != nil:
+		o = s.cantOpen(rel, err)
+	case !st.same(want):
+		o = changed
+	default:
+		o = s.askWriter(rel, f, st, unchanged)
+	}
+	if o != take {
+		f.Close()
+	}
+	return f, st, o
+}
+
+// cantOpen classifies why a file could not be opened.
+func (s *session) cantOpen(rel string, err error) outcome {
+	switch {
+	case isGone(err):
+		return forget
+	case errors.Is(err, errNotRegular):
+		s.w.m.skipped["special"].Inc()
+		return forget
+	case isCrossDevice(err):
+		s.w.m.skipped["mount"].Inc()
+		s.part("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
+		return forget
+	case errors.Is(err, fs.ErrPermission):
+		s.w.m.deferred["unreadable"].Inc()
+	default:
+		s.w.m.deferred["fault"].Inc()
+	}
+	s.w.log.Debug().Str("path", rel).Err(err).Msg("file can't be opened, will look again")
+	return failed
+}
+
+// askWriter decides by whether somebody has the file open for writing.
+func (s *session) askWriter(rel string, f *file, st fileState, unchanged time.Duration) outcome {
+	switch state, err := f.writer(); state {
+	case writerNone:
+		return take
+	case writerBusy:
+		return busy
+	default:
+		if patience, _ := s.patience(rel, st, true); unchanged < patience {
+			return blind
+		}
+		s.w.m.writerBlind.Inc()
+		s.w.blindOnce.Do(func() {
+			s.w.log.Warn().Err(err).Msg("can't tell whether files are open for writing, relying on a longer settle time; " +
+				"run as the owner of the files or with CAP_LEASE")
+		})
+		return take
+	}
+}
+
+// claim renames a file into the spool, under a new id. It returns nil if the file was not
+// claimed.
+func (s *session) claim(rel string, f *file, st fileState) (*claimed, outcome) {
+	dir, base := path.Split(rel)
+	tag, err := s.paths.tag(path.Clean("/" + dir)[1:])
+	if err != nil {
+		f.Close()
+		s.fault("claim", err)
+		return nil, failed
+	}
+	c := &claimed{id: newID(time.Now(), tag), rel: rel, f: f, settled: true}
+	err = s.moveIn(c, base)
+	if err != nil {
+		if c.f != nil {
+			c.f.Close()
+		}
+		if isGone(err) { // deleted, or another watcher was first
+			return nil, forget
+		}
+		s.fault("claim", err)
+		return nil, failed
+	}
+	s.w.flight.claimed(c.id, c.name, idTime(c.id))
+	s.w.claims.Add(1)
+	s.w.m.claimed.Inc()
+	s.part("claim", "")
+	s.w.at("claimed")
+	s.dropDoneFile(rel)
+	// A producer may have put another file under the name since it was opened; then that
+	// one is claimed, and has to be judged afresh.
+	if now, err := s.root.lstat(claimedDir + "/" + c.name); err != nil || now.identity != st.identity {
+		if c.f != nil {
+			c.f.Close()
+		}
+		c.f, c.settled = nil, false
+	}
+	return c, forget
+}
+
+// moveIn does the rename.
+func (s *session) moveIn(c *claimed, base string) error {
+	if closesBeforeRename {
+		c.f.Close()
+		c.f = nil
+	}
+	var whole bool
+	if c.name, whole = claimedName(c.id, base); whole {
+		err := s.root.rename(c.rel, claimedDir+"/"+c.name, false)
+		if !isTooLong(err) {
+			return err
+		}
+		c.name, _ = claimedName(c.id, base+longerThanAny)
+	}
+	// The true name does not fit: it is recorded, durably, before the file has lost it.
+	if err := s.paths.record(c.id, c.rel); err != nil {
+		return err
+	}
+	err := s.root.rename(c.rel, claimedDir+"/"+c.name, false)
+	if err != nil {
+		s.paths.forget(c.id)
+	}
+	return err
+}
+
+// dropDoneFile removes the done file of a file that was claimed.
+func (s *session) dropDoneFile(rel string) {
+	if s.w.done == nil || s.w.done.fixed != "" {
+		return
+	}
+	if err := s.root.remove(s.w.done.of(rel)); err != nil && !isGone(err) {
+		s.fault("done file", err)
+	}
+}
+
+// finish publishes a claimed file, however long that takes. It gives the place among those
+// who work back while it waits.
+func (s *session) finish(ctx context.Context, c *claimed) {
+	for try := 0; ; try++ {
+		job, err := s.prepare(ctx, c)
+		if c.f != nil {
+			c.f.Close()
+			c.f = nil
+		}
+		if err == nil {
+			if err = s.publish(ctx, job); err == nil {
+				s.w.m.latency.Observe(time.Since(idTime(c.id)).Seconds())
+				s.w.at("published")
+			}
+			return // published, or ctx has ended
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if isGone(err) {
+			if s.ctx.Err() == nil {
+				// Finished by another watcher, or taken away by hand.
+				s.w.log.Debug().Str("job", c.id).Msg("claimed file is gone")
+				s.w.flight.finished(c.id)
+			}
+			return
+		}
+		wait := max(s.w.cfg.Settle, 50*time.Millisecond)
+		if !errors.Is(err, errUnsettled) {
+			s.fault("prepare", err)
+			wait = min(retryMin<<min(try, 16), retryMax)
+		} else {
+			s.w.m.deferred["writer"].Inc()
+		}
+		s.w.flight.leave()
+		werr := sleep(ctx, wait)
+		if err := s.w.flight.enter(context.WithoutCancel(ctx)); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// prepare makes a claimed file durable, hashes it, and returns its job.
+func (s *session) prepare(ctx context.Context, c *claimed) (pipeline.Job, error) {
+	if err := s.reopen(c); err != nil {
+		return pipeline.Job{}, err
+	}
+	before, err := c.f.stat()
+	if err != nil {
+		return pipeline.Job{}, err
+	}
+	if !c.settled {
+		if age := time.Duration(time.Now().UnixNano() - before.ctime); age >= 0 && age < s.w.cfg.Settle {
+			return pipeline.Job{}, errUnsettled
+		}
+	}
+	if state, _ := c.f.writer(); state == writerBusy {
+		return pipeline.Job{}, errUnsettled
+	}
+	c.settled = true
+	if before.nlink > 1 && s.w.cfg.Hardlinks != HardlinksTake {
+		if before, err = s.makeOwn(ctx, c); err != nil {
+			return pipeline.Job{}, err
+		}
+	}
+	if err := s.sync.sync(ctx, c.f, path.Dir(c.rel)); err != nil {
+		return pipeline.Job{}, err
+	}
+	s.w.at("synced")
+	job := s.job(c, before)
+	if err := s.hash(ctx, c.f, before, &job); err != nil {
+		return pipeline.Job{}, err
+	}
+	return job, s.store(ctx, before, &job, func() (*file, error) { return s.root.open(claimedDir + "/" + c.name) })
+}
+
+// reopen opens a claimed file unless it is.
+func (s *session) reopen(c *claimed) (err error) {
+	if c.f == nil {
+		c.f, err = s.root.open(claimedDir + "/" + c.name)
+	}
+	return err
+}
+
+// makeOwn gives a claimed file that has other names contents of its own, so that nobody can
+// change them through another name.
+func (s *session) makeOwn(ctx context.Context, c *claimed) (fileState, error) {
+	tmp := tmpDir + "/" + newID(time.Now(), rootTag)
+	out, err := s.root.create(tmp)
+	if err != nil {
+		return fileState{}, err
+	}
+	defer s.root.remove(tmp) // fails when all went well: it has its name by then
+	_, err = io.Copy(out, &contextReader{ctx, c.f})
+	if err == nil {
+		err = out.Sync()
+	}
+	if cerr := out.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fileState{}, fmt.Errorf("copy a hard-linked file: %w", err)
+	}
+	c.f.Close()
+	c.f = nil
+	if err := s.root.rename(tmp, claimedDir+"/"+c.name, true); err != nil {
+		return fileState{}, err
+	}
+	if err := s.reopen(c); err != nil {
+		return fileState{}, err
+	}
+	return c.f.stat()
+}
+
+// job describes a claimed file.
+func (s *session) job(c *claimed, st fileState) pipeline.Job {
+	job := s.describe(c.id, c.rel, st)
+	job.ReceivedAt = idTime(c.id)
+	job.Content.Path, job.Content.PathB64 = pipeline.Name(claimedDir + "/" + c.name)
+	return job
+}
+
+// describe is the part of a job that does not depend on how the file was claimed.
+func (s *session) describe(id, rel string, st fileState) pipeline.Job {
+	job := pipeline.Job{
+		ID: id, Source: s.w.cfg.Source, Priority: s.w.cfg.Priority,
+		Version: 1, Kind: pipeline.KindFile, Size: st.size, Content: &pipeline.Content{},
+	}
+	job.Filename, job.FilenameB64 = pipeline.Name(path.Base(rel))
+	job.Path, job.PathB64 = pipeline.Name(rel)
+	return job
+}
+
+// sleep waits, or returns ctx's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,134 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+)
+
+// Watcher looks after one folder. Make it with New.
+type Watcher struct {
+	cfg      Config
+	path     string // Config.Path, absolute
+	intake   Intake
+	outcomes Outcomes
+	objects  Objects
+	log      zerolog.Logger
+	m        *metrics
+
+	exclude, deferred globs
+	done              *doneFile // nil without Config.DoneFile
+
+	start     time.Time // origin of the clock that decisions are made by
+	flight    *flight
+	health    health
+	blindOnce sync.Once
+
+	pendingCount, scanned, claims, finishes, lastScan atomic.Int64
+
+	// Set by tests alone.
+	step    func(name string) // called when a step towards publication is done
+	onEvent func()            // called for every file system event
+	onScan  func()            // called after every full scan
+}
+
+// Option changes what a Watcher uses.
+type Option func(*settings)
+
+type settings struct {
+	log zerolog.Logger
+	reg prometheus.Registerer
+}
+
+// WithLogger sets the logger. Without it nothing is logged.
+func WithLogger(log zerolog.Logger) Option { return func(s *settings) { s.log = log } }
+
+// WithMetrics registers the watcher's metrics, backburn_watch_*, with the label source.
+// Several watchers may share a registry.
+func WithMetrics(reg prometheus.Registerer) Option { return func(s *settings) { s.reg = reg } }
+
+// New makes a watcher of one folder. It touches nothing yet. objects may be nil unless
+// cfg.Transfer is "object".
+func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...Option) (*Watcher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if intake == nil || outcomes == nil {
+		return nil, errors.New("watch: an intake and outcomes are needed")
+	}
+	if cfg.Transfer == TransferObject && objects == nil {
+		return nil, errors.New(`watch: transfer = "object" needs an object store`)
+	}
+	abs, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("path: %w", err)
+	}
+	set := settings{log: zerolog.Nop()}
+	for _, o := range opts {
+		o(&set)
+	}
+	w := &Watcher{
+		cfg: cfg, path: abs, intake: intake, outcomes: outcomes, objects: objects,
+		log:      set.log.With().Str("component", "watch").Str("source", cfg.Source).Logger(),
+		m:        newMetrics(set.reg, cfg.Source),
+		exclude:  compileGlobs(cfg.Exclude, false),
+		deferred: compileGlobs(cfg.Defer, true),
+		start:    time.Now(),
+		flight:   newFlight(cfg.MaxInFlight),
+	}
+	if cfg.DoneFile != "" {
+		d := compileDoneFile(cfg.DoneFile)
+		w.done = &d
+	}
+	w.health.set(StateDegraded, "not started")
+	return w, nil
+}
+
+// errUnusable wraps faults of a folder that waiting does not heal.
+var errUnusable = errors.New("this can't work")
+
+// Run watches the folder until ctx ends, and returns nil when all that it started is gone.
+// A folder that is missing or broken is degraded, shown so by Status, and healed; the only
+// errors are those of a configuration that can never work, and say what to do. Run must be
+// called once.
+func (w *Watcher) Run(ctx context.Context) error {
+	var wait time.Duration
+	for first := true; ; first = false {
+		began := time.Now()
+		err := w.watch(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, errUnusable) && first {
+			return fmt.Errorf("watch %s: %w", w.cfg.Path, err)
+		}
+		w.m.degraded.Set(1)
+		if w.health.set(StateDegraded, err.Error()) {
+			w.log.Warn().Err(err).Str("path", w.path).Msg("folder can't be watched, will try again")
+		}
+		if time.Since(began) > time.Minute {
+			wait = 0
+		}
+		wait = min(max(2*wait, 50*time.Millisecond), w.cfg.Scan, 10*time.Second)
+		if sleep(ctx, wait) != nil {
+			return nil
+		}
+	}
+}
+
+// clock is the time since the watcher was made, which no change of the wall clock affects.
+func (w *Watcher) clock() time.Duration { return time.Since(w.start) }
+
+// at tells a test how far a file has come.
+func (w *Watcher) at(step string) {
+	if w.step != nil {
+		w.step(step)
+	}
+}

@@ -1,0 +1,119 @@
+package watch_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"strings"
+	"testing"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+	"backburn/results"
+)
+
+func sum(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+func TestFileBecomesJob(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.write("before.exe", "there before the start")
+	r.start()
+	r.intake.wait(t, 1)
+	r.write("mail/2026/invoice.exe", "MZ contents")
+	jobs := r.intake.wait(t, 2)
+
+	job := jobs[1]
+	if got := r.content(job); got != "MZ contents" {
+		t.Errorf("content is %q", got)
+	}
+	if job.Content.Path != ".backburn/claimed/"+job.ID+"-invoice.exe" {
+		t.Errorf("content path is %q", job.Content.Path)
+	}
+	if age := time.Since(job.ReceivedAt); age < -time.Second || age > patience {
+		t.Errorf("received_at is %v", job.ReceivedAt)
+	}
+	job.Content, job.ReceivedAt = nil, time.Time{}
+	want := pipeline.Job{ID: job.ID, Source: "test", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindFile,
+		Filename: "invoice.exe", Path: "mail/2026/invoice.exe", Size: 11, SHA256: sum("MZ contents")}
+	if fmt.Sprintf("%+v", job) != fmt.Sprintf("%+v", want) {
+		t.Errorf("job is  %+v\nwant    %+v", job, want)
+	}
+	if left := r.tree(""); len(left) != 0 {
+		t.Errorf("left in the folder: %v", left)
+	}
+}
+
+func TestAfterFinalEvent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.start()
+	want := map[string]bool{}
+	for _, v := range []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised", "who-knows", "../up"} {
+		r.write(path.Base(v)+".bin", v)
+	}
+	r.write("failed.bin", "failed")
+	for _, job := range r.intake.wait(t, 9) {
+		v := r.content(job)
+		e := verdict(job, v)
+		dir := v
+		if v == "failed" {
+			e = failure(job, results.UnsupportedType)
+		}
+		if strings.Contains(v, "/") {
+			dir = "unrecognised"
+		}
+		want[dir+"/"+job.ID+"-"+job.Filename] = true
+		r.outcomes.send(e, e)
+	}
+	r.outcomes.settle(t)
+	got := r.tree(".backburn/done")
+	if len(got) != len(want) {
+		t.Errorf("done has %v", got)
+	}
+	for _, name := range got {
+		if !want[name] {
+			t.Errorf("done has %s", name)
+		}
+	}
+	if left := r.tree(".backburn/claimed"); len(left) != 0 {
+		t.Errorf("left in claimed: %v", left)
+	}
+	if n := r.w.Status().InFlight; n != 0 {
+		t.Errorf("in flight: %d", n)
+	}
+}
+
+func TestClaimedFilesArePublishedAgainAtRestart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	refused := make(chan struct{}, 100)
+	r.intake.setRefuse(func(pipeline.Job) error { refused <- struct{}{}; return watch.ErrFull })
+	r.write("a/b/c.exe", "one")
+	r.start()
+	<-refused
+	r.stop()
+	r.intake.setRefuse(nil)
+	r.start()
+	job := r.intake.wait(t, 1)[0]
+	if job.Path != "a/b/c.exe" || r.content(job) != "one" {
+		t.Errorf("job is %+v", job)
+	}
+	r.stop()
+	r.start()
+	until(t, "the repeat", func() bool {
+		r.intake.mu.Lock()
+		defer r.intake.mu.Unlock()
+		return r.intake.repeats == 1
+	})
+	r.outcomes.send(verdict(job, "benign"))
+	r.outcomes.settle(t)
+	if got := r.tree(".backburn/done/benign"); len(got) != 1 {
+		t.Errorf("done has %v", got)
+	}
+}
