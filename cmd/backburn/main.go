@@ -24,6 +24,9 @@ func run(ctx context.Context, args []string, env config.Env, stdin io.Reader, st
 
 // commands makes every command; each has a file of its own, and a line here.
 var commands = []func(*cli.App) *cobra.Command{
+	runCommand,
+	demoCommand,
+	simulateCommand,
 	configCommand,
 	versionCommand,
 }

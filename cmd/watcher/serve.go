@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/rs/zerolog"
 
 	"backburn/internal/config"
+	"backburn/internal/node"
 )
 
 // serve watches the folders of the configuration until ctx ends.
-func serve(context.Context, config.Config, zerolog.Logger) error {
-	return errors.New("this build cannot watch folders")
+func serve(ctx context.Context, cfg config.Config, log zerolog.Logger) error {
+	n, err := node.Start(ctx, cfg, node.Roles{Watch: true}, log)
+	if err != nil {
+		return err
+	}
+	return n.Run(ctx)
 }

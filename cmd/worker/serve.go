@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/rs/zerolog"
 
 	"backburn/internal/config"
+	"backburn/internal/node"
 )
 
 // serve works on jobs until ctx ends.
-func serve(context.Context, config.Config, zerolog.Logger) error {
-	return errors.New("this build cannot work on jobs")
+func serve(ctx context.Context, cfg config.Config, log zerolog.Logger) error {
+	n, err := node.Start(ctx, cfg, node.Roles{Work: true}, log)
+	if err != nil {
+		return err
+	}
+	return n.Run(ctx)
 }

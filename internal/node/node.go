@@ -144,7 +144,7 @@ func Tokens(cfg config.Config, profile string, q *pipeline.Queue, t http.RoundTr
 	if err := cfg.CheckProfile(profile); err != nil {
 		return nil, err
 	}
-	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(log.With().Str("component", "auth").Logger())}
+	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(log)}
 	if reg != nil {
 		opts = append(opts, auth.WithMetrics(reg))
 	}

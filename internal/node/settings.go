@@ -58,7 +58,7 @@ func WatchConfig(w config.Watch) watch.Config {
 		Claim: w.Claim, Watch: w.Watch, Settle: w.Settle.Std(), Scan: w.Scan.Std(), StaleAfter: w.StaleAfter.Std(),
 		Exclude: w.Exclude, Defer: w.Defer, DoneFile: w.DoneFile, Hardlinks: w.Hardlinks,
 		MaxFileSize: w.MaxFileSize.Bytes(), Priority: w.Priority, Transfer: w.Transfer,
-		MaxInFlight: w.MaxInFlight, MinFree: w.MinFree.Bytes(), StateDir: w.State(),
+		MaxInFlight: w.MaxInFlight, MinFree: w.MinFree.Bytes(), StateDir: w.StateDir,
 		After:   watch.After{Benign: w.After.Benign, Malicious: w.After.Malicious, Failed: w.After.Failed},
 		Sidecar: w.Sidecar,
 	}

@@ -229,13 +229,13 @@ func (o *fakeObjects) Delete(_ context.Context, name string) error {
 	return nil
 }
 
-func (o *fakeObjects) List(_ context.Context, prefix string) ([]watch.ObjectInfo, error) {
+func (o *fakeObjects) List(_ context.Context, prefix string) ([]pipeline.ObjectInfo, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var l []watch.ObjectInfo
+	var l []pipeline.ObjectInfo
 	for name := range o.objects {
 		if strings.HasPrefix(name, prefix) {
-			l = append(l, watch.ObjectInfo{Name: name, ModTime: o.times[name]})
+			l = append(l, pipeline.ObjectInfo{Name: name, ModTime: o.times[name]})
 		}
 	}
 	return l, nil

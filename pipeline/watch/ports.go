@@ -2,23 +2,17 @@ package watch
 
 import (
 	"context"
-	"errors"
 	"io"
-	"time"
 
 	"backburn/pipeline"
 	"backburn/results"
 )
 
-// ErrFull is what Intake.Publish wraps when the queue has no room: try again later. The
-// folder is the buffer until then.
-var ErrFull = errors.New("intake is full")
-
 // Intake takes jobs.
 type Intake interface {
 	// Publish returns nil once the job is durable. It is called by many goroutines at
 	// once, and again with the same job.ID until it has returned nil, also after
-	// restarts; a repeat must be harmless. errors.Is(err, ErrFull) means: try again later.
+	// restarts; a repeat must be harmless. errors.Is(err, pipeline.ErrFull) means: try again later.
 	Publish(ctx context.Context, job pipeline.Job) error
 }
 
@@ -41,11 +35,5 @@ type Objects interface {
 	Delete(ctx context.Context, name string) error
 	// List returns the objects whose names begin with prefix, for the janitor that
 	// removes what a crash left behind.
-	List(ctx context.Context, prefix string) ([]ObjectInfo, error)
-}
-
-// ObjectInfo describes a stored object.
-type ObjectInfo struct {
-	Name    string
-	ModTime time.Time // when it was stored
+	List(ctx context.Context, prefix string) ([]pipeline.ObjectInfo, error)
 }

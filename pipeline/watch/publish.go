@@ -28,7 +28,7 @@ func (s *session) publish(ctx context.Context, job pipeline.Job) error {
 			return ctx.Err()
 		}
 		s.w.m.retries.Inc()
-		if errors.Is(err, ErrFull) {
+		if errors.Is(err, pipeline.ErrFull) {
 			s.part("intake", "the queue is full; files wait in the folder until it has room")
 		} else {
 			s.part("intake", "jobs can't be published, files wait in the folder: "+err.Error())

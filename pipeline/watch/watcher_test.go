@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"backburn/pipeline"
-	"backburn/pipeline/watch"
 	"backburn/results"
 )
 
@@ -93,7 +92,7 @@ func TestClaimedFilesArePublishedAgainAtRestart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	refused := make(chan struct{}, 100)
-	r.intake.setRefuse(func(pipeline.Job) error { refused <- struct{}{}; return watch.ErrFull })
+	r.intake.setRefuse(func(pipeline.Job) error { refused <- struct{}{}; return pipeline.ErrFull })
 	r.write("a/b/c.exe", "one")
 	r.start()
 	<-refused

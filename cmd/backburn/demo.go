@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/node"
+	"backburn/results"
+)
+
+func demoCommand(app *cli.App) *cobra.Command {
+	var (
+		keep, asJSON bool
+		delay        time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show the whole way of a file, in half a minute",
+		Long: `Starts everything in a temporary folder: the NATS server, the watcher, the worker, and a
+simulated WildFire. Then it drops files of many kinds into the quarantine, among them
+duplicates, an empty one, and one that is too large, waits for the final event of each, and
+prints a table. No account is needed, and nothing leaves this machine.`,
+		Example: `  backburn demo
+  backburn demo --keep      # leave the folder, to look around in it
+  backburn demo --json      # one event a line, for a program`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := &demo{out: app.Out, talk: app.Err, asJSON: asJSON, delay: delay}
+			return d.run(cmd.Context(), keep)
+		},
+	}
+	cmd.Flags().BoolVar(&keep, "keep", false, "do not remove the temporary folder")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the final events as JSON lines instead of a table")
+	cmd.Flags().DurationVar(&delay, "delay", 3*time.Second, "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+	return cmd
+}
+
+// demoPatience is how long the demo waits for the verdicts.
+const demoPatience = 2 * time.Minute
+
+// demo is one run of the demonstration.
+type demo struct {
+	out, talk io.Writer
+	asJSON    bool
+	delay     time.Duration
+
+	dir     string
+	samples []sampleFile
+	dropped map[string]time.Time // by path below the quarantine
+}
+
+func (d *demo) run(ctx context.Context, keep bool) (err error) {
+	if d.dir, err = os.MkdirTemp("", "backburn-demo-"); err != nil {
+		return cli.Exit(cli.Unreachable, fmt.Errorf("demo: %w", err))
+	}
+	if keep {
+		defer fmt.Fprintf(d.talk, "Everything is left in %s\n", d.dir)
+	} else {
+		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+	}
+	sim, err := startSimulation("127.0.0.1:0", simulationOptions(d.delay, d.delay)...)
+	if err != nil {
+		return err
+	}
+	defer sim.stop()
+	cfg, err := d.config()
+	if err != nil {
+		return err
+	}
+	sim.use(&cfg)
+	log := zerolog.New(d.talk).Level(zerolog.ErrorLevel)
+	n, err := node.Start(ctx, cfg, node.Roles{Server: true, Watch: true, Work: true}, log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, demoPatience, errors.New("the verdicts took too long"))
+	defer stop()
+	var g errgroup.Group
+	g.Go(func() error { return n.Run(ctx) })
+	watched := func() error {
+		defer stop()
+		fmt.Fprintf(d.talk, "NATS, watcher, worker and a simulated WildFire run in %s\n", d.dir)
+		if err := d.drop(filepath.Join(d.dir, "quarantine")); err != nil {
+			return err
+		}
+		return d.follow(ctx, n)
+	}
+	return errors.Join(watched(), g.Wait())
+}
+
+// config is that of a new installation, in the temporary folder and at a pace that can be
+// watched.
+func (d *demo) config() (config.Config, error) {
+	cfg := config.Default()
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir = filepath.Join(d.dir, "nats")
+	cfg.HTTP.Listen = ""
+	cfg.Worker.Rate = 20
+	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(time.Second), config.Duration(2*time.Second)
+	w := &cfg.Watch[0]
+	w.Path = filepath.Join(d.dir, "quarantine")
+	w.Settle, w.Scan = config.Duration(time.Second), config.Duration(2*time.Second)
+	w.MaxFileSize = demoMaxFileSize
+	w.MinFree = 0
+	return cfg, os.MkdirAll(w.Path, 0o700)
+}
+
+// drop writes the samples into the quarantine.
+func (d *demo) drop(quarantine string) error {
+	var err error
+	if d.samples, err = sampleFiles(); err != nil {
+		return fmt.Errorf("demo: make samples: %w", err)
+	}
+	d.dropped = map[string]time.Time{}
+	for _, s := range d.samples {
+		path := filepath.Join(quarantine, filepath.FromSlash(s.name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		d.dropped[s.name] = time.Now()
+		if err := s.write(path); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	fmt.Fprintf(d.talk, "%d files dropped into %s\n\n", len(d.samples), quarantine)
+	return nil
+}
+
+// follow shows how the files come along until each has its final event.
+func (d *demo) follow(ctx context.Context, n *node.Node) error {
+	show := newProgress(d.talk, len(d.samples))
+	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Prefix: n.Queue().Prefix()})
+	final := map[string]results.Event{}
+	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		show.event(e)
+		if e.Type.Final() {
+			final[e.Data.Path] = e
+		}
+		if len(final) == len(d.samples) {
+			return results.ErrStop
+		}
+		return nil
+	})
+	show.end()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if d.asJSON {
+		for _, s := range d.samples {
+			if err := json.NewEncoder(d.out).Encode(final[s.name]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	d.table(final)
+	d.next()
+	return nil
+}
+
+func (d *demo) next() {
+	fmt.Fprint(d.out, `
+Every line above is an event that other services can consume; duplicates were uploaded once.
+
+Where to go from here
+  backburn run --simulate       the same, to stay: drop files into ./quarantine, results still simulated
+  backburn simulate --help      which markers in a file make the simulated WildFire say what
+  backburn config show          every setting, with the defaults
+  README.md                     a real account in five lines of TOML
+`)
+}

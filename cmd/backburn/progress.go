@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"backburn/results"
+)
+
+// progress shows how files come along: bars on a terminal, a line an event elsewhere.
+type progress struct {
+	w                    io.Writer
+	bars                 *mpb.Progress
+	submitted, decided   *mpb.Bar
+	submittedN, decidedN int
+}
+
+func newProgress(w io.Writer, total int) *progress {
+	p := &progress{w: w}
+	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return p
+	}
+	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
+	bar := func(name string) *mpb.Bar {
+		return p.bars.AddBar(int64(total),
+			mpb.PrependDecorators(decor.Name(name, decor.WC{W: 12, C: decor.DindentRight})),
+			mpb.AppendDecorators(decor.CountersNoUnit("%d of %d"), decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6})))
+	}
+	p.submitted, p.decided = bar("submitted"), bar("decided")
+	return p
+}
+
+// event takes note of an event.
+func (p *progress) event(e results.Event) {
+	if p.bars == nil {
+		fmt.Fprintf(p.w, "%-10s %-12s %s\n", e.Type.Name(), e.Outcome(), e.Data.Path)
+		return
+	}
+	if e.Type.Final() {
+		p.decidedN++
+		p.decided.SetCurrent(int64(p.decidedN))
+		return
+	}
+	p.submittedN++
+	p.submitted.SetCurrent(int64(p.submittedN))
+}
+
+// end leaves the bars as they are: not everything has to be submitted.
+func (p *progress) end() {
+	if p.bars == nil {
+		fmt.Fprintln(p.w)
+		return
+	}
+	p.submitted.Abort(false)
+	p.decided.Abort(false)
+	p.bars.Wait()
+	fmt.Fprintln(p.w)
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/node"
+)
+
+func runCommand(app *cli.App) *cobra.Command {
+	var (
+		simulate bool
+		listen   string
+		delay    time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run everything in one process",
+		Long: `Starts a NATS server of its own (nats.embedded, on the disk), watches the folders of the
+[[watch]] entries, has WildFire judge what is dropped there, and publishes the verdicts as
+events. Health, metrics and status are served on http.listen.
+
+Killed at any moment, it goes on where it was when it is started again: nothing is lost,
+and nothing is uploaded a second time that WildFire has.
+
+With --simulate no credentials are needed, and nothing leaves this machine: a simulated
+WildFire judges by markers in names and contents (see "backburn simulate --help").`,
+		Example: `  backburn run --simulate                 # drop files into ./quarantine and watch
+  backburn run --config backburn.toml
+  curl -s http://127.0.0.1:9464/readyz    # is it fine?`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("http-listen") {
+				if err := config.CheckListen(listen); err != nil {
+					return cli.Usagef("--http-listen: %w", err)
+				}
+				cfg.HTTP.Listen = listen
+			}
+			log := app.Logger(cfg)
+			parts := config.Everything
+			if simulate {
+				sim, err := startSimulation("127.0.0.1:0", simulationOptions(delay, delay)...)
+				if err != nil {
+					return err
+				}
+				defer sim.stop()
+				sim.use(&cfg)
+				log.Info().Str("url", sim.url).Msg("WildFire is simulated: nothing leaves this machine")
+			}
+			if app.File() == "" {
+				// Without a configuration there is one folder, ours to make.
+				for _, w := range cfg.Watch {
+					if err := os.MkdirAll(w.Path, 0o750); err != nil {
+						return cli.Exit(cli.Usage, fmt.Errorf("the folder to watch: %w", err))
+					}
+				}
+			}
+			if err := cfg.CheckFiles(parts); err != nil {
+				return cli.Exit(cli.Usage, err)
+			}
+			if err := cfg.CheckProfile(cfg.WildFire.Auth); err != nil {
+				return cli.Exit(cli.Usage, fmt.Errorf("%w\nno account at hand? `backburn run --simulate` needs none", err))
+			}
+			n, err := node.Start(ctx, cfg, node.Roles{Server: true, Watch: true, Work: true}, log)
+			if err != nil {
+				return err
+			}
+			for _, w := range cfg.Watch {
+				log.Info().Str("path", w.Path).Str("source", w.Source).Msg("files dropped here are judged")
+			}
+			return n.Run(ctx)
+		},
+	}
+	cmd.Flags().BoolVar(&simulate, "simulate", false, "have a simulated WildFire judge; needs no account")
+	cmd.Flags().DurationVar(&delay, "simulate-delay", 5*time.Second, "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+	cmd.Flags().StringVar(&listen, "http-listen", "", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
+	return cmd
+}

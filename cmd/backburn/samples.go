@@ -1,0 +1,151 @@
+package main
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// demoMaxFileSize is the largest file that the demo uploads.
+const demoMaxFileSize = 8_000_000
+
+// sampleFile is a file of the demo: what it is called, and its contents; or its size alone,
+// for a file that is too large to be worth writing.
+type sampleFile struct {
+	name   string // below the quarantine, with slashes
+	body   []byte
+	sparse int64
+}
+
+func (s sampleFile) write(path string) error {
+	if s.sparse == 0 {
+		return os.WriteFile(path, s.body, 0o600)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(s.sparse); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// sampleFiles makes files of many kinds. What the simulated WildFire says of them is decided
+// by markers: nothing in them is harmful.
+func sampleFiles() ([]sampleFile, error) {
+	archive, err := zipOf("readme.txt", "A harmless archive.")
+	if err != nil {
+		return nil, err
+	}
+	docx, err := zipOf("word/document.xml", `<?xml version="1.0"?><w:document xmlns:w="urn:demo"/>`)
+	if err != nil {
+		return nil, err
+	}
+	tgz, err := tarOf("payload.sh", "#!/bin/sh\necho hello\n")
+	if err != nil {
+		return nil, err
+	}
+	program := executable()
+	dropper := append(peFile(), "wildfire-test:malware"...)
+	invoice := []byte("%PDF-1.7\n% an invoice like any other\n%%EOF\n")
+	return []sampleFile{
+		{name: "documents/invoice.pdf", body: invoice},
+		{name: "documents/invoice (copy).pdf", body: invoice},
+		{name: "documents/Rechnung_Müller.pdf", body: invoice},
+		{name: "documents/letter.docx", body: docx},
+		{name: "documents/offer.rtf", body: []byte(`{\rtf1\ansi An offer that can be refused.}`)},
+		{name: "documents/macro-malware.xls", body: append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 4096)...)},
+		{name: "mail/login-page.html", body: []byte("<html><!-- wildfire-test:phishing --><form action=/collect></form></html>\n")},
+		{name: "mail/update.js", body: []byte("// wildfire-test:c2\nvar beacon = 1;\n")},
+		{name: "scripts/cleanup.ps1", body: []byte("Remove-Item $env:TEMP\\old -Recurse\n")},
+		{name: "scripts/backup.sh", body: []byte("#!/bin/sh\ntar cf backup.tar .\n")},
+		{name: "archives/photos.zip", body: archive},
+		{name: "archives/toolbar-grayware.tgz", body: tgz},
+		{name: "programs/" + program.name, body: program.body},
+		{name: "programs/setup.exe", body: dropper},
+		{name: "programs/setup (1).exe", body: dropper},
+		{name: "programs/eicar-style.com", body: []byte("A stand-in for the EICAR test file: its name is the marker.\n")},
+		{name: "odd/notes.unsupported", body: []byte("WildFire does not take this type.\n")},
+		{name: "odd/empty.dat", body: nil},
+		{name: "odd/disk-image.bin", sparse: demoMaxFileSize + 1},
+	}, nil
+}
+
+func zipOf(name, text string) ([]byte, error) {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write([]byte(text)); err != nil {
+		return nil, err
+	}
+	err = z.Close()
+	return b.Bytes(), err
+}
+
+func tarOf(name, text string) ([]byte, error) {
+	var b bytes.Buffer
+	g := gzip.NewWriter(&b)
+	t := tar.NewWriter(g)
+	if err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(text))}); err != nil {
+		return nil, err
+	}
+	if _, err := t.Write([]byte(text)); err != nil {
+		return nil, err
+	}
+	if err := t.Close(); err != nil {
+		return nil, err
+	}
+	err := g.Close()
+	return b.Bytes(), err
+}
+
+// executable is a program of this machine, or, where none of a handy size is found, a small
+// one made here.
+func executable() sampleFile {
+	candidates := []string{"/bin/true", "/usr/bin/true", "/bin/echo"}
+	if runtime.GOOS == "windows" {
+		candidates = []string{os.Getenv("SystemRoot") + `\System32\where.exe`}
+	}
+	for _, name := range candidates {
+		if b, err := os.ReadFile(name); err == nil && len(b) > 0 && len(b) < demoMaxFileSize {
+			return sampleFile{name: "true" + exeSuffix(), body: b}
+		}
+	}
+	return sampleFile{name: "tiny.elf", body: elfFile()}
+}
+
+func exeSuffix() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}
+
+// peFile is the head of a Windows program without any code.
+func peFile() []byte {
+	b := make([]byte, 512)
+	copy(b, "MZ")
+	binary.LittleEndian.PutUint32(b[0x3c:], 0x80)
+	copy(b[0x80:], "PE\x00\x00\x64\x86")
+	return b
+}
+
+// elfFile is the head of a Linux program without any code.
+func elfFile() []byte {
+	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT), Ehsize: 64}
+	copy(h.Ident[:], fmt.Sprintf("%s\x02\x01\x01", elf.ELFMAG))
+	var b bytes.Buffer
+	_ = binary.Write(&b, binary.LittleEndian, h) // a buffer takes everything
+	return b.Bytes()
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/wildfire/wildfiretest"
+)
+
+func simulateCommand(app *cli.App) *cobra.Command {
+	var (
+		listen           string
+		delay, jitter    time.Duration
+		lifetime         time.Duration
+		uploads, queries int
+		seed             uint64
+	)
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Serve a simulated WildFire, with its token service",
+		Long: `Serves the WildFire API under /publicapi and the token service under
+/am/oauth2/access_token, for trying things out and for tests. It analyses nothing; what
+it answers has the shapes, statuses and reason phrases of the real one.
+
+` + wildfiretest.MarkerHelp,
+		Example: `  backburn simulate
+  backburn simulate --delay 0s --quota-uploads 150 --quota-queries 1050
+  curl -F file=@malware.exe -H "Authorization: Bearer any" http://127.0.0.1:8463/publicapi/submit/file`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			sim, err := startOpenSimulation(listen, wildfiretest.WithDelay(delay), wildfiretest.WithJitter(jitter),
+				wildfiretest.WithTokenLifetime(lifetime), wildfiretest.WithQuota(uploads, queries), wildfiretest.WithSeed(seed))
+			if err != nil {
+				return err
+			}
+			defer sim.stop()
+			fmt.Fprintf(app.Out, `A simulated WildFire listens on %s. Any credential is accepted.
+
+[wildfire]
+url = "%[1]s"
+
+[auth.wildfire]
+client_id = "%s"
+client_secret = "${WILDFIRE_CLIENT_SECRET}"   # any value
+tsg_id = "%s"
+token_url = "%[1]s/am/oauth2/access_token"
+`, sim.url, simulatedClient, simulatedTSG)
+			fmt.Fprintln(app.Err, "Ctrl-C ends it.")
+			<-cmd.Context().Done()
+			return cmd.Context().Err()
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&listen, "listen", "127.0.0.1:8463", "`host:port` to listen on")
+	f.DurationVar(&delay, "delay", 30*time.Second, "`time` from a submission to its verdict")
+	f.DurationVar(&jitter, "jitter", 30*time.Second, "up to so much `time` more, by sample")
+	f.DurationVar(&lifetime, "token-lifetime", 15*time.Minute, "`time` that an access token is good for")
+	f.IntVar(&uploads, "quota-uploads", 0, "uploads a day for each credential, 0 for no limit")
+	f.IntVar(&queries, "quota-queries", 0, "queries a day for each credential, 0 for no limit")
+	f.Uint64Var(&seed, "seed", 1, "makes everything random repeatable")
+	return cmd
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"backburn/auth"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/wildfire/wildfiretest"
+)
+
+// simulation is a simulated WildFire on a loopback address, with its token service.
+type simulation struct {
+	url      string
+	secret   string
+	server   *wildfiretest.Server
+	http     *http.Server
+	finished chan struct{}
+}
+
+// The service account that the simulation knows. Its secret is made anew each time.
+const (
+	simulatedClient = "demo@1234567890.iam.panserviceaccount.com"
+	simulatedTSG    = "1234567890"
+)
+
+// simulationOptions are those of a simulation for people: delays that can be watched.
+func simulationOptions(delay, jitter time.Duration) []wildfiretest.Option {
+	return []wildfiretest.Option{wildfiretest.WithDelay(delay), wildfiretest.WithJitter(jitter), wildfiretest.WithUnknownFor(min(time.Second, delay))}
+}
+
+// startSimulation serves a simulated WildFire that knows one service account, with a secret
+// that is made for it; the caller stops it.
+func startSimulation(listen string, opts ...wildfiretest.Option) (*simulation, error) {
+	secret := rand.Text()
+	s, err := startOpenSimulation(listen, append(opts, wildfiretest.WithClient(simulatedClient, secret, simulatedTSG))...)
+	if err == nil {
+		s.secret = secret
+	}
+	return s, err
+}
+
+// startOpenSimulation serves a simulated WildFire that accepts any credential.
+func startOpenSimulation(listen string, opts ...wildfiretest.Option) (*simulation, error) {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return nil, cli.Exit(cli.Unreachable, fmt.Errorf("simulated WildFire: %w", err))
+	}
+	s := &simulation{url: "http://" + l.Addr().String(), finished: make(chan struct{})}
+	s.server = wildfiretest.New(opts...)
+	s.http = s.server.NewHTTPServer()
+	go func() {
+		defer close(s.finished)
+		_ = s.http.Serve(s.server.Listener(l)) // ends with stop
+	}()
+	return s, nil
+}
+
+// stop ends the service and waits for it.
+func (s *simulation) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		_ = s.http.Close()
+	}
+	<-s.finished
+}
+
+// use points a configuration to the simulation, and shortens the schedule to what it takes.
+func (s *simulation) use(cfg *config.Config) {
+	const profile = "simulated"
+	cfg.WildFire.URL, cfg.WildFire.Auth, cfg.WildFire.CAFile, cfg.WildFire.Agent = s.url, profile, "", ""
+	profiles := map[string]config.Auth{profile: {
+		Kind: string(auth.KindWildFire), ClientID: simulatedClient, ClientSecret: auth.NewSecret(s.secret),
+		TSGID: simulatedTSG, TokenURL: s.url + "/am/oauth2/access_token", Share: string(auth.ShareOff),
+	}}
+	for name, p := range cfg.Auth {
+		profiles[name] = p
+	}
+	cfg.Auth = profiles
+	defaults := config.Default()
+	if cfg.Verdicts == defaults.Verdicts {
+		cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(2*time.Second), config.Duration(3*time.Second)
+	}
+	if cfg.WildFire.UploadsPerDay == defaults.WildFire.UploadsPerDay && cfg.WildFire.QueriesPerDay == defaults.WildFire.QueriesPerDay {
+		cfg.WildFire.UploadsPerDay, cfg.WildFire.QueriesPerDay = 0, 0
+	}
+}

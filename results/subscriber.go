@@ -1,0 +1,218 @@
+package results
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Filter says which events a Subscriber wants. The zero value wants all.
+type Filter struct {
+	Types    []Type   // none: every type
+	Outcomes []string // verdicts and reasons, such as "malware"; none: every one
+	Sources  []string // none: every source
+}
+
+// subjects are the filter's, for the server to judge.
+func (f Filter) subjects(prefix string) []string {
+	any := func(s []string) []string {
+		if len(s) == 0 {
+			return []string{"*"}
+		}
+		return s
+	}
+	var types []string
+	for _, t := range f.Types {
+		types = append(types, t.Name())
+	}
+	var out []string
+	for _, t := range any(types) {
+		for _, o := range any(f.Outcomes) {
+			for _, s := range any(f.Sources) {
+				out = append(out, prefix+".results."+t+"."+o+"."+s)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// SubscriberConfig says what a Subscriber reads, and from where on.
+type SubscriberConfig struct {
+	Prefix string // nats.prefix; defaults to "backburn"
+	Filter Filter
+
+	// Durable names a place in the stream that the server remembers: a Subscriber of that name goes
+	// on where the last one stopped, and several of one name share the events between them.
+	// Without it a Subscriber keeps its place itself, from Since on.
+	Durable string
+
+	// Since is the time of the first event wanted, when a Durable is made or there is none. The
+	// zero time wants everything that is kept.
+	Since time.Time
+
+	// AckWait is how long a durable's handler may take before the event comes again. Defaults to 30s.
+	AckWait time.Duration
+}
+
+// Subscriber reads events from the RESULTS stream. Every event comes at least once; its ID
+// is the same each time.
+type Subscriber struct {
+	js  jetstream.JetStream
+	cfg SubscriberConfig
+}
+
+// NewSubscriber makes a Subscriber; it does nothing before Run or Drain.
+func NewSubscriber(js jetstream.JetStream, cfg SubscriberConfig) *Subscriber {
+	if cfg.Prefix == "" {
+		cfg.Prefix = "backburn"
+	}
+	if cfg.AckWait == 0 {
+		cfg.AckWait = 30 * time.Second
+	}
+	return &Subscriber{js: js, cfg: cfg}
+}
+
+// Handler gets one event. An error brings the event of a durable again later; without a durable
+// it ends Run.
+type Handler func(ctx context.Context, e Event) error
+
+// ErrStop ends Run without an error when a handler returns it. The event counts as handled.
+var ErrStop = errors.New("no more events wanted")
+
+// Run hands events to handle, one at a time, until ctx ends or handle returns ErrStop. It
+// survives servers that go away and come back.
+func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
+	err := s.run(ctx, handle, true)
+	if errors.Is(err, ErrStop) {
+		return nil
+	}
+	return err
+}
+
+// Drain hands every event that is there to handle, and returns.
+func (s *Subscriber) Drain(ctx context.Context, handle Handler) error {
+	err := s.run(ctx, handle, false)
+	if errors.Is(err, ErrStop) {
+		return nil
+	}
+	return err
+}
+
+const (
+	fetchSize = 256
+	fetchWait = time.Second
+	retryWait = time.Second
+)
+
+func (s *Subscriber) run(ctx context.Context, handle Handler, follow bool) error {
+	c, err := s.consumer(ctx)
+	if err != nil {
+		return fmt.Errorf("read results: %w", err)
+	}
+	var handled *handlerError
+	for ctx.Err() == nil {
+		n, err := s.batch(ctx, c, handle, follow)
+		switch {
+		case errors.As(err, &handled):
+			return handled.err
+		case err != nil && !follow:
+			return fmt.Errorf("read results: %w", err)
+		case err != nil:
+			if !wait(ctx, retryWait) {
+				return ctx.Err()
+			}
+		case n == 0 && !follow:
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// consumer makes the durable, or an ordered one that is its own.
+func (s *Subscriber) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	policy, since := jetstream.DeliverAllPolicy, (*time.Time)(nil)
+	if !s.cfg.Since.IsZero() {
+		policy, since = jetstream.DeliverByStartTimePolicy, &s.cfg.Since
+	}
+	stream, subjects := strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.Filter.subjects(s.cfg.Prefix)
+	if s.cfg.Durable == "" {
+		return s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+			FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since,
+		})
+	}
+	c, err := s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		Durable: s.cfg.Durable, FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.cfg.AckWait, MaxDeliver: -1,
+	})
+	if errors.Is(err, jetstream.ErrConsumerExists) {
+		return s.js.Consumer(ctx, stream, s.cfg.Durable) // where it starts was decided when it was made
+	}
+	return c, err
+}
+
+// handlerError is what a handler returned, as opposed to the server.
+type handlerError struct{ err error }
+
+func (e *handlerError) Error() string { return e.err.Error() }
+func (e *handlerError) Unwrap() error { return e.err }
+
+func (s *Subscriber) batch(ctx context.Context, c jetstream.Consumer, handle Handler, follow bool) (n int, err error) {
+	var batch jetstream.MessageBatch
+	if follow {
+		batch, err = c.Fetch(fetchSize, jetstream.FetchMaxWait(fetchWait))
+	} else {
+		batch, err = c.FetchNoWait(fetchSize)
+	}
+	if err != nil {
+		return 0, err
+	}
+	for m := range batch.Messages() {
+		n++
+		if err := s.one(ctx, m, handle); err != nil {
+			return n, err
+		}
+	}
+	return n, batch.Error()
+}
+
+func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle Handler) error {
+	durable := s.cfg.Durable != ""
+	var e Event
+	err := e.UnmarshalJSON(m.Data())
+	if err != nil {
+		if durable {
+			return m.TermWithReason("not an event that this version knows")
+		}
+		return nil // of a later version
+	}
+	err = handle(ctx, e)
+	switch {
+	case !durable && err != nil:
+		return &handlerError{err}
+	case errors.Is(err, ErrStop):
+		_ = m.Ack()
+		return &handlerError{err}
+	case err != nil:
+		return m.NakWithDelay(retryWait)
+	case durable:
+		return m.Ack()
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
