@@ -24,9 +24,8 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 	if err := w.admit(ctx, d.Job.Priority); err != nil {
 		return w.notAdmitted(work, d, key, s, rev, err)
 	}
-	defer w.slots.release()
-
 	sub, err := w.submit(work, d, c)
+	w.slots.release()
 	disp := Classify(OpUpload, err)
 	w.metrics.uploads.WithLabelValues(disp.Action.label()).Inc()
 	switch disp.Action {

@@ -1,0 +1,346 @@
+//go:build unix
+
+// Command files measures how many files a second come from a drop in a folder to their
+// "submitted" event, in one process, against a simulated WildFire that answers at once.
+//
+// Beside it stands what this machine can do in the same run: the same files, read,
+// hashed with MD5 and SHA-256, and posted over as many keep-alive connections by a bare
+// loop. The figure to look at is the ratio, since machines differ and are noisy.
+//
+//	go run ./bench/files -n 5000
+//	go run ./bench/files -n 5000 -sync
+package main
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // WildFire's other digest
+	"crypto/rand"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"sync"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backburn/auth"
+	"backburn/internal/config"
+	"backburn/internal/node"
+	"backburn/results"
+	"backburn/wildfire/wildfiretest"
+)
+
+type settings struct {
+	n, size, conns int
+	sync, ask      bool
+	final          bool
+	profile        string
+	rounds         int
+}
+
+func main() {
+	var s settings
+	flag.IntVar(&s.n, "n", 4000, "files")
+	flag.IntVar(&s.size, "size", 10<<10, "bytes in each")
+	flag.IntVar(&s.conns, "conns", 8, "uploads at a time, and connections of the bare loop")
+	flag.BoolVar(&s.sync, "sync", false, "sync_always: every acknowledged message is on the disk")
+	flag.BoolVar(&s.ask, "ask", true, "ask_first: look each hash up before uploading it")
+	flag.BoolVar(&s.final, "final", false, "measure to the final event instead of the submitted one")
+	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of our part to this file")
+	flag.IntVar(&s.rounds, "rounds", 3, "rounds, the limit measured anew in each")
+	flag.Parse()
+	if err := run(s); err != nil {
+		fmt.Fprintln(os.Stderr, "files:", err)
+		os.Exit(1)
+	}
+}
+
+func run(s settings) error {
+	for r := range s.rounds {
+		before := cpuTime()
+		limit, err := bareLoop(s)
+		if err != nil {
+			return err
+		}
+		between := cpuTime()
+		ours, writes, err := backburn(s)
+		if err != nil {
+			return err
+		}
+		after := cpuTime()
+		if r == 0 {
+			fmt.Printf("%d files of %d bytes, %d connections, sync_always=%v, ask_first=%v, %d CPUs\n", s.n, s.size, s.conns, s.sync, s.ask, runtime.NumCPU())
+		}
+		fmt.Printf("bare loop %6.0f files/s (%4.0f µs of CPU each)   backburn %6.0f files/s (%4.0f µs, to the final event)   ratio %.2f\n",
+			limit, perFile(between-before, s.n), ours, perFile(after-between, s.n), ours/limit)
+		if r == s.rounds-1 {
+			printWrites(writes, s.n)
+		}
+	}
+	return nil
+}
+
+// cpuTime is what the process has used so far, simulated WildFire included.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func perFile(d time.Duration, n int) float64 { return float64(d.Microseconds()) / float64(n) }
+
+// serve runs a simulated WildFire that judges at once.
+func serve() (url string, stop func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	sim := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithCapacity(1_000_000, 1000),
+		wildfiretest.WithClient("bench@1.iam.panserviceaccount.com", "secret", "1"), wildfiretest.WithToken("bare"))
+	h := sim.NewHTTPServer()
+	go func() { _ = h.Serve(sim.Listener(l)) }()
+	return "http://" + l.Addr().String(), func() { _ = h.Close() }, nil
+}
+
+// makeFiles writes n files of random contents.
+func makeFiles(dir string, n, size int) ([]string, error) {
+	names := make([]string, n)
+	body := make([]byte, size)
+	for i := range names {
+		_, _ = rand.Read(body)
+		names[i] = filepath.Join(dir, fmt.Sprintf("sample-%06d.exe", i))
+		if err := os.WriteFile(names[i], body, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// bareLoop is the limit: read, hash, post.
+func bareLoop(s settings) (perSecond float64, err error) {
+	dir, err := os.MkdirTemp("", "backburn-bench-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	names, err := makeFiles(dir, s.n, s.size)
+	if err != nil {
+		return 0, err
+	}
+	url, stop, err := serve()
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: s.conns, DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	work := make(chan string)
+	errs := make(chan error, s.conns)
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range s.conns {
+		wg.Go(func() {
+			for name := range work {
+				if err := post(client, url, name); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+feed:
+	for _, name := range names {
+		select {
+		case work <- name:
+		case err = <-errs:
+			break feed
+		}
+	}
+	close(work)
+	wg.Wait()
+	return float64(s.n) / time.Since(began).Seconds(), err
+}
+
+func post(client *http.Client, url, name string) error {
+	pr, pw := io.Pipe()
+	form := multipart.NewWriter(pw)
+	go func() {
+		pw.CloseWithError(func() error {
+			part, err := form.CreateFormFile("file", filepath.Base(name))
+			if err != nil {
+				return err
+			}
+			f, err := os.Open(name)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			if _, err := io.Copy(io.MultiWriter(part, sha256.New(), md5.New()), f); err != nil { //nolint:gosec // as above
+				return err
+			}
+			return form.Close()
+		}())
+	}()
+	req, err := http.NewRequest(http.MethodPost, url+"/publicapi/submit/file", pr)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", form.FormDataContentType())
+	req.Header.Set("Authorization", "Bearer bare")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return err
+}
+
+// backburn is what is measured: files are renamed into a watched folder, and the clock stops
+// at the last event.
+func backburn(s settings) (perSecond float64, writes map[string]uint64, err error) {
+	dir, err := os.MkdirTemp("", "backburn-bench-")
+	if err != nil {
+		return 0, nil, err
+	}
+	defer os.RemoveAll(dir)
+	staging, quarantine := filepath.Join(dir, "staging"), filepath.Join(dir, "quarantine")
+	for _, d := range []string{staging, quarantine} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			return 0, nil, err
+		}
+	}
+	names, err := makeFiles(staging, s.n, s.size)
+	if err != nil {
+		return 0, nil, err
+	}
+	url, stop, err := serve()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer stop()
+	n, err := node.Start(context.Background(), configure(s, dir, quarantine, url), node.Roles{Server: true, Watch: true, Work: true},
+		zerolog.New(os.Stderr).Level(zerolog.WarnLevel))
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+
+	if s.profile != "" {
+		f, err := os.Create(s.profile)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return 0, nil, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	began := time.Now()
+	for _, name := range names {
+		if err := os.Rename(name, filepath.Join(quarantine, filepath.Base(name))); err != nil {
+			return 0, nil, err
+		}
+	}
+	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{})
+	seen := 0
+	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		if e.Type.Final() == s.final {
+			seen++
+		}
+		if seen == s.n {
+			return results.ErrStop
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	took := time.Since(began)
+	if err := settle(ctx, n, s.n); err != nil {
+		return 0, nil, err
+	}
+	writes, err = n.Queue().DurableWrites(ctx)
+	cancel()
+	if rerr := <-done; err == nil {
+		err = rerr
+	}
+	return float64(s.n) / took.Seconds(), writes, err
+}
+
+// settle waits until every file has its final event, so that all writes are counted.
+func settle(ctx context.Context, n *node.Node, files int) error {
+	seen := 0
+	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed}}})
+	if err := sub.Run(ctx, func(context.Context, results.Event) error {
+		if seen++; seen == files {
+			return results.ErrStop
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for {
+		st, err := n.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if st.Waiting == 0 {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func configure(s settings, dir, quarantine, url string) config.Config {
+	cfg := config.Default()
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir = filepath.Join(dir, "nats")
+	cfg.NATS.Embedded.SyncAlways = s.sync
+	cfg.HTTP.Listen = ""
+	cfg.Watch[0].Path = quarantine
+	cfg.Watch[0].Settle = 0
+	cfg.Watch[0].Scan = config.Duration(time.Second)
+	cfg.Watch[0].MaxInFlight = 2 * s.n
+	cfg.Watch[0].MinFree = 0
+	cfg.Worker.Concurrency, cfg.Worker.Rate, cfg.Worker.Burst = s.conns, 1e6, 1e6
+	cfg.WildFire.URL, cfg.WildFire.AskFirst = url, s.ask
+	cfg.WildFire.UploadsPerDay, cfg.WildFire.QueriesPerDay = 0, 0
+	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(time.Second), config.Duration(time.Second)
+	cfg.Auth["wildfire"] = config.Auth{
+		Kind: string(auth.KindWildFire), ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
+		TSGID: "1", TokenURL: url + "/am/oauth2/access_token", Share: string(auth.ShareOff),
+	}
+	return cfg
+}
+
+func printWrites(writes map[string]uint64, n int) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	total := uint64(0)
+	fmt.Fprintf(w, "durable writes\ttotal\tper file\t\n")
+	for _, name := range []string{"jobs", "jobs acknowledged", "samples", "events", "waiting", "waiting removed", "records", "control", "dead", "outcomes acknowledged"} {
+		total += writes[name]
+		fmt.Fprintf(w, "%s\t%d\t%.2f\t\n", name, writes[name], float64(writes[name])/float64(n))
+	}
+	fmt.Fprintf(w, "all\t%d\t%.2f\t\n", total, float64(total)/float64(n))
+	_ = w.Flush()
+}
