@@ -22,7 +22,7 @@ check: ## everything that must hold before a change is taken in
 
 .PHONY: fuzz
 fuzz: ## fuzz the configuration for a minute
-	go test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/config
+	go test -run '^$$' -fuzz FuzzParse -fuzztime 60s -fuzzminimizetime 1x ./internal/config
 
 .PHONY: fmt
 fmt: ## format the code
