@@ -38,14 +38,14 @@ const (
 // Option changes how Connect behaves.
 type Option func(*settings)
 
-type settings struct{ options []nats.Option }
-
-// Patient makes Connect return at once with a connection that is still looking for its
-// server, instead of ErrUnreachable. Credentials that are refused are still an error
-// where the server is there to refuse them.
-func Patient() Option {
-	return func(s *settings) { s.options = append(s.options, nats.RetryOnFailedConnect(true)) }
+type settings struct {
+	patient bool
+	options []nats.Option
 }
+
+// Patient makes Connect return a connection that is still looking for its server instead
+// of ErrUnreachable. Credentials that are refused are an error all the same.
+func Patient() Option { return func(s *settings) { s.patient = true } }
 
 // Inbox gives this process a reply prefix of its own, "_INBOX_<prefix>_<role>", so that
 // permissions can keep one role from reading the answers to another. Without it the
@@ -89,7 +89,13 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 	options = append(options, transport...)
 	options = append(options, s.options...)
 
-	nc, err := nats.Connect(strings.Join(cfg.URLs(), ","), options...)
+	servers := strings.Join(cfg.URLs(), ",")
+	nc, err := nats.Connect(servers, options...)
+	if err != nil && !refused(err) && s.patient {
+		// Not at first, because the library would look for a server for ever that is
+		// there and refuses.
+		nc, err = nats.Connect(servers, append(options, nats.RetryOnFailedConnect(true))...)
+	}
 	switch {
 	case err == nil:
 		return nc, nil

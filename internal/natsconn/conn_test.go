@@ -121,13 +121,18 @@ func TestConnectRefusals(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
-			if err == nil {
-				nc.Close()
-				t.Fatal("it connected")
-			}
-			if tc.is != nil && !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
-				t.Errorf("%v: want %v, and a text with %q", err, tc.is, tc.says)
+			for _, options := range [][]natsconn.Option{nil, {natsconn.Patient()}} {
+				if options != nil && errors.Is(tc.is, natsconn.ErrUnreachable) {
+					continue // that is what patience is for
+				}
+				nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop(), options...)
+				if err == nil {
+					nc.Close()
+					t.Fatal("it connected")
+				}
+				if tc.is != nil && !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("%v: want %v, and a text with %q", err, tc.is, tc.says)
+				}
 			}
 		})
 	}

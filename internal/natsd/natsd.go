@@ -49,6 +49,7 @@ type Server struct {
 	lock   *flock.Flock
 	cfg    config.NATS
 	token  auth.Secret
+	room   config.Size
 }
 
 // Start starts the server of the configuration and waits until it accepts connections
@@ -89,7 +90,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		JetStream:              true,
 		StoreDir:               dir,
 		SyncAlways:             cfg.NATS.Embedded.SyncAlways,
-		JetStreamMaxStore:      room,
+		JetStreamMaxStore:      room.Bytes(),
 		JetStreamMaxMemory:     maxMemory,
 		DisableJetStreamBanner: true,
 		NoSigs:                 true, // signals are for the process to handle
@@ -113,9 +114,9 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	if err != nil {
 		return nil, explain(err, cfg.NATS)
 	}
-	s := &Server{server: ns, lock: lock, token: token, cfg: cfg.NATS}
+	s := &Server{server: ns, lock: lock, token: token, room: room, cfg: cfg.NATS}
 	s.cfg.URL, s.cfg.TokenFile, s.cfg.CredentialsFile, s.cfg.TLS = ns.ClientURL(), "", "", config.TLS{}
-	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", config.Size(room)).Msg("nats server is up")
+	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", room).Msg("nats server is up")
 	return s, nil
 }
 
@@ -219,6 +220,10 @@ func (s *Server) Check(context.Context) error {
 
 // Free is the room that the disk of the store has left for this user, in bytes.
 func (s *Server) Free() (config.Size, error) { return freeSpace(s.cfg.Embedded.StoreDir) }
+
+// MaxStore is how much all streams together may hold, in bytes. A stream reserves its
+// MaxBytes when it is created, so those must fit in here.
+func (s *Server) MaxStore() config.Size { return s.room }
 
 // Shutdown stops the server, waits until everything is written, and unlocks the store.
 // It may be called more than once.

@@ -206,7 +206,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestRoom(t *testing.T) {
+func TestStoreIsBounded(t *testing.T) {
 	t.Parallel()
 	s := start(t, on(filepath.Join(t.TempDir(), "nats"), anyPort))
 	js, err := jetstream.New(dial(t, s))
@@ -217,9 +217,15 @@ func TestRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// More than the disk has cannot be reserved: the limit of the store is below it.
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", MaxBytes: free.Bytes()})
+	if s.MaxStore() <= 0 || s.MaxStore() >= free {
+		t.Errorf("the store may hold %s of %s that are free", s.MaxStore(), free)
+	}
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", MaxBytes: s.MaxStore().Bytes() + 1})
 	if err == nil {
-		t.Error("a stream may have the whole disk")
+		t.Error("a stream may reserve more than the store may hold")
+	}
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", MaxBytes: s.MaxStore().Bytes()})
+	if err != nil {
+		t.Errorf("a stream of the whole store: %v", err)
 	}
 }

@@ -15,7 +15,7 @@ const minFree = config.Size(256 << 20)
 
 // capacity is how many bytes the store may hold: a part of what it holds already and
 // what the disk has free, so that it stays the same when a full store is opened again.
-func capacity(dir string) (int64, error) {
+func capacity(dir string) (config.Size, error) {
 	free, err := freeSpace(dir)
 	if err != nil {
 		return 0, err
@@ -27,7 +27,7 @@ func capacity(dir string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return (int64(free) + used) / 100 * storePercent, nil
+	return human((free + config.Size(used)) / 100 * storePercent), nil
 }
 
 func fullDisk(dir string, free config.Size) error {

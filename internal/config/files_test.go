@@ -1,0 +1,189 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"backburn/internal/config"
+)
+
+// tree makes files and folders (names that end in a slash) below a temporary folder, and
+// returns that. A mode follows the name after a space.
+func tree(t *testing.T, entries ...string) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, e := range entries {
+		path, rest, _ := strings.Cut(e, " ")
+		mode := map[string]os.FileMode{"": 0o600, "0644": 0o644, "0666": 0o666, "0000": 0, "0555": 0o555}[rest]
+		full := filepath.Join(root, path)
+		dir := full
+		if !strings.HasSuffix(path, "/") {
+			dir = filepath.Dir(full)
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(path, "/") {
+			if err := os.WriteFile(full, []byte("x\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(full, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return root
+}
+
+func TestCheckFiles(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "q/", "p/", "plain", "open 0644", "wide 0666", "store/nats/", "roots/a/")
+	if err := os.Symlink(filepath.Join(root, "q"), filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		text  string
+		parts config.Part
+		want  []string // what each problem begins with, and holds after a "…"
+		modes bool     // needs permissions as Unix has them
+	}{
+		"everything there": {"[[watch]]\npath='@/q'\nafter.failed='@/new/folder'\n[nats]\ntoken_file='@/plain'\nembedded.store_dir='@/store/nats'\n[worker.roots]\na='@/roots/a'\n",
+			config.Everything, nil, false},
+		"no folder":        {"[[watch]]\npath='@/none'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: there is no folder "@/none"; create it`}, false},
+		"folder is a file": {"[[watch]]\npath='@/plain'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: expected a folder, "@/plain" is none`}, false},
+		"one folder under two names": {"[[watch]]\npath='@/q'\n[[watch]]\npath='@/link'\n", config.WatcherPart,
+			[]string{"f.toml:4:1: watch[1].path: is the folder of watch[0] under another name"}, false},
+		"after is a file": {"[[watch]]\npath='@/q'\nafter.benign='@/plain'\n", config.WatcherPart,
+			[]string{`f.toml:3:7: watch[0].after.benign: expected a folder, "@/plain" is none`}, false},
+		"state below a file": {"[[watch]]\npath='@/q'\nclaim='keep'\nstate_dir='@/plain'\n", config.WatcherPart,
+			[]string{`f.toml:4:1: watch[0].state_dir: expected a folder, "@/plain" is none`}, false},
+		"not the worker's": {"[[watch]]\npath='@/none'\n", config.WorkerPart, nil, false},
+		"not the watcher's": {"[worker.roots]\na='@/none'\n[auth.wildfire]\nclient_secret_file='@/none'\n[wildfire]\nca_file='@/none'\n[[watch]]\npath='@/q'\n",
+			config.WatcherPart, nil, false},
+		"the worker's": {"[worker.roots]\na='@/none'\n[auth.wildfire]\nclient_secret_file='@/none'\n[wildfire]\nca_file='@/none'\n",
+			config.WorkerPart, []string{
+				`f.toml:2:1: worker.roots.a: there is no folder "@/none"`,
+				`f.toml:4:1: auth.wildfire.client_secret_file: "@/none": `,
+				`f.toml:6:1: wildfire.ca_file: "@/none": `}, false},
+		"only the profile in use": {"[auth.other]\nkind='api-key'\napi_key_file='@/none'\n", config.WorkerPart, nil, false},
+		"store is a file":         {"[nats.embedded]\nstore_dir='@/plain'\n", config.ServerPart, []string{`f.toml:2:1: nats.embedded.store_dir: expected a folder`}, false},
+		"store is to be made":     {"[nats.embedded]\nstore_dir='@/a/b/c'\n", config.ServerPart, nil, false},
+		"secret is a folder":      {"[nats]\ntoken_file='@/q'\n", config.ServerPart, []string{`f.toml:2:1: nats.token_file: expected a file, "@/q" is none`}, false},
+		"secret others read":      {"[nats]\ncredentials_file='@/open'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: others may read "@/open" (mode 0644)`}, true},
+		"secret others write":     {"[nats]\ncredentials_file='@/wide'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: everybody may write to "@/wide"`}, true},
+		"certificate is open":     {"[nats.tls]\ncert_file='@/open'\nkey_file='@/plain'\n", config.ServerPart, nil, false},
+		"key is open": {"[nats.tls]\ncert_file='@/open'\nkey_file='@/open'\n", config.ServerPart,
+			[]string{`f.toml:3:1: nats.tls.key_file: others may read "@/open"`}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tc.modes && runtime.GOOS == "windows" {
+				t.Skip("permissions are access control lists here, which are not read")
+			}
+			at := filepath.ToSlash(root)
+			cfg, err := config.Parse([]byte(strings.ReplaceAll(tc.text, "@", at)), "f.toml", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = cfg.CheckFiles(tc.parts)
+			problems, _ := errors.AsType[config.Problems](err)
+			if len(problems) != len(tc.want) {
+				t.Fatalf("got %d problems, want %d:\n%v", len(problems), len(tc.want), err)
+			}
+			for i, p := range problems {
+				if want := strings.ReplaceAll(tc.want[i], "@", at); !strings.HasPrefix(p.String(), want) {
+					t.Errorf("got  %s\nwant %s", p, want)
+				}
+			}
+		})
+	}
+}
+
+func TestFoldersWithoutPermission(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("permissions are access control lists here, which are not read")
+	}
+	if os.Geteuid() == 0 {
+		t.Skip("root may do everything, so nothing is missing")
+	}
+	root := tree(t, "q/")
+	q := filepath.Join(root, "q")
+	if err := os.Chmod(q, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	cfg.Watch[0].Path = q
+	if err := cfg.CheckFiles(config.WatcherPart); err == nil || !strings.Contains(err.Error(), "cannot be read and written") {
+		t.Errorf("a folder that cannot be written to: %v", err)
+	}
+	cfg.Watch[0].Claim, cfg.Watch[0].StateDir = config.ClaimKeep, root
+	if err := cfg.CheckFiles(config.WatcherPart); err != nil {
+		t.Errorf("files that stay need no more than reading: %v", err)
+	}
+}
+
+// TestMountedSecrets holds that what Kubernetes mounts is not refused for its mode.
+func TestMountedSecrets(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "..2026/token 0644")
+	if err := os.Symlink("..2026", filepath.Join(root, "..data")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("..data/token", filepath.Join(root, "token")); err != nil {
+		t.Fatal(err)
+	}
+	if err := config.CheckSecretFile(filepath.Join(root, "token")); err != nil {
+		t.Error(err)
+	}
+	if err := config.CheckSecretFile(filepath.Join(root, "..2026", "token")); err == nil && runtime.GOOS != "windows" {
+		t.Error("the same file by another way is not Kubernetes'")
+	}
+}
+
+func TestCheckProfile(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		text string
+		want []string
+	}{
+		"wildfire":                 {"[auth.x]\nkind='wildfire'\n", []string{"client_id", "client_secret", "tsg_id"}},
+		"wildfire with a variable": {"[auth.x]\nkind='wildfire'\nclient_id='i'\nclient_secret='${S}'\ntsg_id='1'\n", nil},
+		"wildfire with a file":     {"[auth.x]\nkind='wildfire'\nclient_id='i'\nclient_secret_file='f'\ntsg_id='1'\n", nil},
+		"data-security":            {"[auth.x]\nkind='data-security'\n", []string{"client_id", "client_secret"}},
+		"watchguard":               {"[auth.x]\nkind='watchguard'\nclient_id='i'\n", []string{"client_secret", "api_key_file"}},
+		"cortex":                   {"[auth.x]\nkind='cortex'\nclient_id='i'\nclient_secret_file='f'\n", []string{"scope", "redirect_url", "grant_file"}},
+		"api-key":                  {"[auth.x]\nkind='api-key'\n", []string{"api_key_file"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := parse(t, tc.text, "S", "s").CheckProfile("x")
+			problems, _ := errors.AsType[config.Problems](err)
+			if len(problems) != len(tc.want) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			for i, p := range problems {
+				if p.Key != "auth.x."+tc.want[i] {
+					t.Errorf("got %s, want %s", p.Key, tc.want[i])
+				}
+			}
+		})
+	}
+	if err := config.Default().CheckProfile("none"); err == nil {
+		t.Error("a profile that is not there is complete")
+	}
+}
+
+func TestDefaultShare(t *testing.T) {
+	t.Parallel()
+	cfg := parse(t, "[auth.a]\nkind='cortex'\n[auth.b]\nkind='cortex'\nshare='off'\n[auth.c]\nkind='api-key'\n[auth.d]\nkind='watchguard'\n")
+	for profile, want := range map[string]string{"a": "required", "b": "off", "c": "", "d": "prefer"} {
+		if got := cfg.Auth[profile].Share; got != want {
+			t.Errorf("%s: share %q, want %q", profile, got, want)
+		}
+	}
+}

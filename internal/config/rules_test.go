@@ -1,0 +1,155 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRules gives for every rule a text that breaks it, and what is said about that. Each
+// text has exactly one problem.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ text, want string }{
+		"no TOML":                {"[nats\n", "1:6: "},
+		"key twice":              {"[nats]\nurl = 'nats://a'\nurl = 'nats://b'\n", "3:1: "},
+		"table twice":            {"[nats]\n[nats]\n", "2:"},
+		"unknown table":          {"[wildfier]\n", `1:2: wildfier: unknown key; did you mean "wildfire"?`},
+		"unknown, nothing near":  {"zzzzzzzz = 1\n", `1:1: zzzzzzzz: unknown key`},
+		"swapped letters":        {"[worker]\nrtae = 1\n", `2:1: worker.rtae: unknown key; did you mean "rate"?`},
+		"unknown in a dotted":    {"nats.tls.ca = 'x'\n", `1:10: nats.tls.ca: unknown key`},
+		"unknown in an inline":   {"nats = { tls = { cafile = 'x' } }\n", `1:18: nats.tls.cafile: unknown key; did you mean "ca_file"?`},
+		"unknown with a dot":     {"[nats]\n'a.b' = 1\n", `2:1: nats."a.b": unknown key`},
+		"table is a value":       {"nats = 3\n", "1:1: nats: expected a table, got 3"},
+		"value is a table":       {"[nats.url]\n", "1:7: nats.url: expected a string, got a table"},
+		"value is an array":      {"[log]\nlevel = ['info']\n", "2:1: log.level: expected a string, got an array"},
+		"value is a date":        {"[verdicts]\ndeadline = 2026-01-01\n", "2:1: verdicts.deadline: expected a duration"},
+		"watch is one table":     {"[watch]\n", "1:2: watch: expected an array of tables ([[watch]]), got a table"},
+		"watch is a list":        {"watch = ['quarantine']\n", `1:10: watch[0]: expected a table, got "quarantine"`},
+		"truth":                  {"[nats.embedded]\nenabled = 'yes'\n", `2:1: nats.embedded.enabled: expected true or false, got "yes"`},
+		"fraction":               {"[worker]\nburst = 1.5\n", "2:1: worker.burst: expected a whole number, got 1.5"},
+		"infinite":               {"[worker]\nrate = inf\n", "2:1: worker.rate: expected a number above 0, got +Inf"},
+		"not a number":           {"[worker]\nrate = nan\n", "2:1: worker.rate: expected a number above 0, got NaN"},
+		"negative duration":      {"[worker]\nretry_min = '-1s'\n", `2:1: worker.retry_min: expected a duration such as "1m30s" (units h, m, s, ms), got "-1s"`},
+		"string list":            {"[[watch]]\npath = 'q'\nexclude = '*.txt'\n", `3:1: watch[0].exclude: expected an array of strings, got "*.txt"`},
+		"map of strings":         {"[worker]\nroots = ['a']\n", "2:1: worker.roots: expected a table, got an array"},
+		"value in a map":         {"[worker.roots]\na = 1\n", "2:1: worker.roots.a: expected a string, got 1"},
+		"profile is no table":    {"[auth]\nwildfire = 1\n", "2:1: auth.wildfire: expected a table, got 1"},
+		"profiles are no tables": {"auth = 1\n", "1:1: auth: expected tables ([auth.NAME]), got 1"},
+
+		"variable unset":          {"[nats]\nprefix = '${NONE}'\n", "2:1: nats.prefix: the environment variable NONE is not set"},
+		"variable without a name": {"[nats]\nprefix = '${}'\n", "2:1: nats.prefix: expected a variable such as ${NAME}"},
+		"variable left open":      {"[nats]\nprefix = '${SET'\n", "2:1: nats.prefix: expected a variable such as ${NAME}"},
+		"Camel's done file":       {"[[watch]]\npath = 'q'\ndone_file = '${file:name}.done'\n", "3:1: watch[0].done_file: expected a variable such as ${NAME}"},
+
+		"servers":                 {"[nats]\nurl = 'nats://a, http://b'\n", "2:1: nats.url: expected servers such as"},
+		"no server":               {"[nats]\nurl = ''\n", "2:1: nats.url: expected servers such as"},
+		"password in the address": {"[nats]\nurl = 'nats://u:secret-value@a'\n", "2:1: nats.url: expected no user or password"},
+		"prefix with a dot":       {"[nats]\nprefix = 'a.b'\n", "2:1: nats.prefix: expected 1 to 32 of a-z"},
+		"replicas":                {"[nats]\nreplicas = 2\n", "2:1: nats.replicas: expected 1, 3 or 5, got 2"},
+		"replicas of one":         {"[nats]\nreplicas = 3\n", "2:1: nats.replicas: 3 replicas need a cluster"},
+		"token and credentials":   {"[nats]\ntoken_file = 'a'\ncredentials_file = 'b'\n", "2:1: nats.token_file: expected either this or nats.credentials_file"},
+		"certificate alone":       {"[nats.tls]\ncert_file = 'a'\n", "2:1: nats.tls.cert_file: expected nats.tls.key_file as well"},
+		"key alone":               {"[nats.tls]\nkey_file = 'a'\n", "2:1: nats.tls.key_file: expected nats.tls.cert_file as well"},
+		"no store":                {"[nats.embedded]\nstore_dir = ''\n", "2:1: nats.embedded.store_dir: expected a folder"},
+
+		"watch without a path":     {"[[watch]]\n", "1:3: watch[0].path: expected the folder to watch"},
+		"source":                   {"[[watch]]\npath = 'q'\nsource = 'Mail Gate'\n", `3:1: watch[0].source: expected 1 to 32 of a-z, 0-9, _ and -, got "Mail Gate"`},
+		"source of a strange name": {"[[watch]]\npath = '/srv/…'\n", "1:3: watch[0].source: the folder's name gives none"},
+		"one source twice":         {"[[watch]]\npath = 'a/q'\n[[watch]]\npath = 'b/q'\n", `3:3: watch[1].source: "q" is the source of watch[0] as well`},
+		"one folder twice":         {"[[watch]]\npath = 'q'\n[[watch]]\npath = './q/../q'\nsource = 'p'\n", "4:1: watch[1].path: is the folder of watch[0] as well"},
+		"folder in a folder":       {"[[watch]]\npath = 'q'\n[[watch]]\npath = 'q/in'\n", "4:1: watch[1].path: is inside the folder of watch[0]"},
+		"folder around a folder":   {"[[watch]]\npath = 'q/in'\n[[watch]]\npath = 'q'\n", "4:1: watch[1].path: contains the folder of watch[0]"},
+		"claim":                    {"[[watch]]\npath = 'q'\nclaim = 'copy'\n", `3:1: watch[0].claim: expected one of "move", "keep", got "copy"`},
+		"scan":                     {"[[watch]]\npath = 'q'\nscan = '0s'\n", `3:1: watch[0].scan: expected more than 0, got "0s"`},
+		"stale before settled":     {"[[watch]]\npath = 'q'\nstale_after = '1s'\n", "3:1: watch[0].stale_after: expected at least settle (2s), got 1s"},
+		"settled after stale":      {"[[watch]]\npath = 'q'\nsettle = '1h'\n", "3:1: watch[0].stale_after: expected at least settle (1h), got 10m"},
+		"no size":                  {"[[watch]]\npath = 'q'\nmax_file_size = '0'\n", "3:1: watch[0].max_file_size: expected more than 0"},
+		"size as a number":         {"[[watch]]\npath = 'q'\nmax_file_size = 100\n", "3:1: watch[0].max_file_size: expected a size such as"},
+		"none in flight":           {"[[watch]]\npath = 'q'\nmax_in_flight = 0\n", "3:1: watch[0].max_in_flight: expected more than 0, got 0"},
+		"glob":                     {"[[watch]]\npath = 'q'\ndefer = [\n'[a-']\n", "4:1: watch[0].defer[0]: expected a glob"},
+		"done file in a folder":    {"[[watch]]\npath = 'q'\ndone_file = 'done/{name}'\n", "3:1: watch[0].done_file: expected a name with {name}"},
+		"done file is the file":    {"[[watch]]\npath = 'q'\ndone_file = '{name}'\n", "3:1: watch[0].done_file: expected a name with {name}"},
+		"done file placeholder":    {"[[watch]]\npath = 'q'\ndone_file = '{nmae}.done'\n", "3:1: watch[0].done_file: expected a name with {name}"},
+		"priority":                 {"[[watch]]\npath = 'q'\npriority = 'high'\n", `3:1: watch[0].priority: expected one of "urgent", "normal", "bulk"`},
+		"after":                    {"[[watch]]\npath = 'q'\nafter.failed = 'delte'\n", `3:7: watch[0].after.failed: expected "keep", "delete", "restore", or a folder with a slash such as "./failed", got "delte"; did you mean "delete"?`},
+		"after in the folder":      {"[[watch]]\npath = 'q'\n[watch.after]\nbenign = './q/done'\n", `4:1: watch[0].after.benign: expected a folder outside "q"`},
+		"after what was kept":      {"[[watch]]\npath = 'q'\nclaim = 'keep'\nafter.benign = 'delete'\n", `4:7: watch[0].after.benign: expected "keep"`},
+		"after of the second":      {"[[watch]]\npath = 'p'\n[[watch]]\npath = 'q'\n[watch.after]\nbenign = 'x'\n", `6:1: watch[1].after.benign: expected "keep"`},
+
+		"address":               {"[wildfire]\nurl = 'wildfire.example'\n", "2:1: wildfire.url: expected an address such as"},
+		"address in the clear":  {"[wildfire]\nurl = 'http://wildfire.example'\n", `2:1: wildfire.url: expected https: credentials would travel in the clear to "wildfire.example"`},
+		"user in the address":   {"[wildfire]\nurl = 'https://u:secret-value@wildfire.example'\n", "2:1: wildfire.url: expected no user or password"},
+		"no such profile":       {"[wildfire]\nauth = 'wildfier'\n", `2:1: wildfire.auth: expected the name of an [auth.*] profile (wildfire), got "wildfier"; did you mean "wildfire"?`},
+		"negative quota":        {"[wildfire]\nuploads_per_day = -1\n", "2:1: wildfire.uploads_per_day: expected 0 (no limit) or more, got -1"},
+		"negative queries":      {"[wildfire]\nqueries_per_day = -1\n", "2:1: wildfire.queries_per_day: expected 0 (no limit) or more, got -1"},
+		"everything reserved":   {"[wildfire]\nreserve_percent = 100\n", "2:1: wildfire.reserve_percent: expected 0 to 99, got 100"},
+		"no stall":              {"[wildfire]\nstall_timeout = '0s'\n", "2:1: wildfire.stall_timeout: expected more than 0"},
+		"no concurrency":        {"[worker]\nconcurrency = 0\n", "2:1: worker.concurrency: expected more than 0, got 0"},
+		"no rate":               {"[worker]\nrate = 0\n", "2:1: worker.rate: expected a number above 0, got 0"},
+		"no burst":              {"[worker]\nburst = 0\n", "2:1: worker.burst: expected more than 0"},
+		"no attempts":           {"[worker]\nmax_attempts = 0\n", "2:1: worker.max_attempts: expected more than 0"},
+		"retry at once":         {"[worker]\nretry_min = '0s'\n", "2:1: worker.retry_min: expected more than 0"},
+		"retry backwards":       {"[worker]\nretry_max = '10ms'\n", "2:1: worker.retry_max: expected at least worker.retry_min (1s), got 10ms"},
+		"short lease":           {"[worker]\nlease = '2s'\n", `2:1: worker.lease: expected at least 3s, got "2s"`},
+		"root of no source":     {"[worker.roots]\n'A B' = '/mnt'\n", `2:1: worker.roots."A B": expected a source`},
+		"root is empty":         {"[worker.roots]\na = ''\n", "2:1: worker.roots.a: expected a folder"},
+		"first poll":            {"[verdicts]\nfirst_poll = '0s'\n", "2:1: verdicts.first_poll: expected more than 0"},
+		"polls backwards":       {"[verdicts]\nmax_poll = '1s'\n", "2:1: verdicts.max_poll: expected at least verdicts.first_poll (30s), got 1s"},
+		"deadline before polls": {"[verdicts]\ndeadline = '30s'\n", "2:1: verdicts.deadline: expected more than verdicts.first_poll (30s), got 30s"},
+		"results too short":     {"[results]\nmax_age = '1h'\n", "2:1: results.max_age: expected at least verdicts.deadline (24h), got 1h"},
+		"no results":            {"[results]\nmax_bytes = '0'\n", "2:1: results.max_bytes: expected more than 0"},
+		"listen":                {"[http]\nlisten = '9464'\n", `2:1: http.listen: expected an address such as "127.0.0.1:9464", or "" for none, got "9464"`},
+		"listen port":           {"[http]\nlisten = ':99999'\n", "2:1: http.listen: expected an address"},
+
+		"secret in the file":       {"[auth.wildfire]\nclient_secret = 'secret-value'\n", `2:1: auth.wildfire.client_secret: expected a reference such as "${CLIENT_SECRET}"`},
+		"secret beside a variable": {"[auth.wildfire]\nclient_secret = 'secret-value${SET}'\n", "2:1: auth.wildfire.client_secret: expected a reference"},
+		"secret is a number":       {"[auth.wildfire]\nclient_secret = 4711\n", "2:1: auth.wildfire.client_secret: expected a reference"},
+		"secret is unset":          {"[auth.wildfire]\nclient_secret = '${NONE}'\n", "2:1: auth.wildfire.client_secret: the environment variable NONE is not set"},
+		"secret is empty":          {"[auth.wildfire]\nclient_secret = '${EMPTY}'\n", "2:1: auth.wildfire.client_secret: the environment variable EMPTY is empty"},
+		"secret twice":             {"[auth.wildfire]\nclient_secret = '${SET}'\nclient_secret_file = 'f'\n", "3:1: auth.wildfire.client_secret_file: expected either this or client_secret, got both"},
+		"no kind":                  {"[auth.x]\nclient_id = 'i'\n", "1:7: auth.x: expected a kind"},
+		"unknown kind":             {"[auth.x]\nkind = 'wildfir'\n", `2:1: auth.x.kind: expected one of "wildfire", "data-security"`},
+		"key of another kind":      {"[auth.x]\nkind = 'api-key'\nclient_id = 'i'\n", `3:1: auth.x.client_id: does not belong to a profile of kind "api-key", only to cortex, data-security, watchguard, wildfire`},
+		"unknown key of a profile": {"[auth.wildfire]\nclientid = 'i'\n", `2:1: auth.wildfire.clientid: unknown key; did you mean "client_id"?`},
+		"client auth":              {"[auth.wildfire]\nclient_auth = 'basic'\n", `2:1: auth.wildfire.client_auth: expected one of "", "basic-raw", "basic-form", "body", got "basic"`},
+		"token in the clear":       {"[auth.wildfire]\ntoken_url = 'http://sso.example/token'\n", "2:1: auth.wildfire.token_url: expected https"},
+		"name of a profile":        {"[auth.'a b']\nkind = 'api-key'\n", `1:7: auth."a b": expected a name of letters`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := problems(t, tc.text, "SET", "value-of-a-variable", "EMPTY", "")
+			if !strings.HasPrefix(got, "backburn.toml:"+tc.want) || strings.Contains(got, "\n") {
+				t.Errorf("got\n%s\nwant one problem that begins with\nbackburn.toml:%s", got, tc.want)
+			}
+			if strings.Contains(got, "secret-value") || strings.Contains(got, "value-of-a-variable") {
+				t.Errorf("a secret shows: %s", got)
+			}
+		})
+	}
+}
+
+// TestAllowed holds what looks odd and is fine.
+func TestAllowed(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"byte order mark free, CRLF":  "[nats]\r\nprefix = 'a'\r\n",
+		"cluster":                     "[nats]\nurl = 'nats://a:4222, tls://b:4222'\nreplicas = 3\nembedded.enabled = false\n",
+		"http to this machine":        "[wildfire]\nurl = 'http://127.0.0.1:8080'\n",
+		"http to this machine, IPv6":  "[wildfire]\nurl = 'http://[::1]:8080'\n",
+		"no limits":                   "[wildfire]\nuploads_per_day = 0\nqueries_per_day = 0\n",
+		"neighbours":                  "[[watch]]\npath = 'q'\n[[watch]]\npath = 'q2'\n",
+		"after restore":               "[[watch]]\npath = 'q'\nafter = { benign = 'restore', malicious = '/srv/malware' }\n",
+		"done file without extension": "[[watch]]\npath = 'q'\ndone_file = '{name.noext}.ready'\n",
+		"done file of a fixed name":   "[[watch]]\npath = 'q'\ndone_file = 'DONE'\n",
+		"read-only folder":            "[[watch]]\npath = 'q'\nclaim = 'keep'\nstate_dir = '/var/lib/backburn'\n",
+		"any port":                    "[http]\nlisten = '127.0.0.1:0'\n",
+		"no listener":                 "[http]\nlisten = ''\n",
+		"empty secret":                "[auth.wildfire]\nclient_secret = ''\n",
+		"keys in any order":           "[auth.x]\napi_key_file = 'f'\nkind = 'api-key'\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			parse(t, text)
+		})
+	}
+}
