@@ -1,0 +1,51 @@
+package watch
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Limits of inotify(7) that are worth having.
+const (
+	goodQueue     = 65536
+	goodInstances = 128
+)
+
+// eventLimits compares the limits of inotify with what watching so many folders needs.
+func eventLimits(folders int) limits {
+	read := func(name string) int {
+		b, err := os.ReadFile("/proc/sys/fs/inotify/" + name)
+		if err != nil {
+			return -1
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	watches, instances, queue := read("max_user_watches"), read("max_user_instances"), read("max_queued_events")
+	l := limits{detail: fmt.Sprintf("inotify, %d folders; max_user_watches %d, max_user_instances %d, max_queued_events %d",
+		folders, watches, instances, queue)}
+	var fixes []string
+	raise := func(name string, have, want int) {
+		if have >= 0 && have < want {
+			fixes = append(fixes, fmt.Sprintf("sysctl fs.inotify.%s=%d", name, want))
+		}
+	}
+	raise("max_user_watches", watches, max(2*folders, 8192))
+	raise("max_user_instances", instances, goodInstances)
+	if queue >= 0 && queue < 16384 { // the kernel's default; bursts beyond it cost a scan, nothing else
+		raise("max_queued_events", queue, goodQueue)
+	}
+	l.fix = strings.Join(fixes, "; ")
+	if folders == 0 && l.fix == "" {
+		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_instances=%d", max(2*instances, goodInstances))
+	}
+	if folders == 1 && l.fix == "" && watches >= 0 && folders > watches/2 {
+		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_watches=%d", 1<<20)
+	}
+	return l
+}
