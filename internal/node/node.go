@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"backburn/auth"
+	"backburn/auth/natsbucket"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
@@ -78,7 +79,7 @@ func (n *Node) start(ctx context.Context, roles Roles) error {
 		return err
 	}
 	if roles.Work {
-		if err := n.startWorker(); err != nil {
+		if err := n.startWorker(ctx); err != nil {
 			return err
 		}
 	}
@@ -113,7 +114,7 @@ func (n *Node) startNATS(ctx context.Context, roles Roles) error {
 }
 
 // startWorker makes the token, the client, and the worker that uses them.
-func (n *Node) startWorker() error {
+func (n *Node) startWorker(ctx context.Context) error {
 	wcfg, err := WorkerConfig(n.cfg)
 	if err != nil {
 		return err
@@ -123,7 +124,7 @@ func (n *Node) startWorker() error {
 	if err != nil {
 		return fmt.Errorf("wildfire: %w", err)
 	}
-	if n.tokens, err = Tokens(n.cfg, n.cfg.WildFire.Auth, n.queue, transport, n.log, n.reg); err != nil {
+	if n.tokens, err = Tokens(ctx, n.cfg, n.cfg.WildFire.Auth, n.queue, transport, n.log, n.reg); err != nil {
 		return err
 	}
 	n.undo = append(n.undo, func() { _ = n.tokens.Close() })
@@ -139,16 +140,31 @@ func (n *Node) startWorker() error {
 }
 
 // Tokens makes the source of a profile's tokens, shared with the fleet through the queue
-// where there is one.
-func Tokens(cfg config.Config, profile string, q *pipeline.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
+// where there is one. The caller closes it.
+func Tokens(ctx context.Context, cfg config.Config, profile string, q *pipeline.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
 	if err := cfg.CheckProfile(profile); err != nil {
 		return nil, err
 	}
+	p := Profile(profile, cfg.Auth[profile])
 	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(log)}
 	if reg != nil {
 		opts = append(opts, auth.WithMetrics(reg))
 	}
-	return auth.New(Profile(profile, cfg.Auth[profile]), opts...)
+	if q != nil && p.Share != auth.ShareOff && p.Kind != auth.KindAPIKey {
+		tokens, err := natsbucket.Tokens(ctx, q.JetStream(), q.TokensBucket(), cfg.NATS.Replicas, 0)
+		if err != nil {
+			return nil, fmt.Errorf("auth.%s: bucket for shared tokens: %w", profile, err)
+		}
+		opts = append(opts, auth.WithBucket(tokens))
+		if p.Kind == auth.KindCortex {
+			grants, err := natsbucket.Grants(ctx, q.JetStream(), q.GrantsBucket(), cfg.NATS.Replicas)
+			if err != nil {
+				return nil, fmt.Errorf("auth.%s: bucket for refresh tokens: %w", profile, err)
+			}
+			opts = append(opts, auth.WithGrantsBucket(grants))
+		}
+	}
+	return auth.New(p, opts...)
 }
 
 func (n *Node) startWatchers() error {
