@@ -35,6 +35,7 @@ import (
 
 	"backburn/auth"
 	"backburn/internal/config"
+	"backburn/internal/natsd"
 	"backburn/internal/node"
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
@@ -234,8 +235,14 @@ func backburn(s settings) (perSecond float64, writes map[string]uint64, err erro
 		return 0, nil, err
 	}
 	defer stop()
-	n, err := node.Start(context.Background(), configure(s, dir, quarantine, url), node.Roles{Server: true, Watch: true, Work: true},
-		zerolog.New(os.Stderr).Level(zerolog.WarnLevel))
+	cfg, log := configure(s, dir, quarantine, url), zerolog.New(os.Stderr).Level(zerolog.WarnLevel)
+	server, err := natsd.Start(context.Background(), cfg, log)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer server.Shutdown()
+	cfg.NATS = server.NATS()
+	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true}, log)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/natsd"
 	"backburn/internal/node"
 	"backburn/results"
 )
@@ -81,7 +82,13 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	}
 	sim.use(&cfg)
 	log := zerolog.New(d.talk).Level(zerolog.ErrorLevel)
-	n, err := node.Start(ctx, cfg, node.Roles{Server: true, Watch: true, Work: true}, log)
+	server, err := natsd.Start(ctx, cfg, log)
+	if err != nil {
+		return unreachable(err)
+	}
+	defer server.Shutdown()
+	cfg.NATS = server.NATS()
+	n, err := node.Start(ctx, cfg, node.Roles{Watch: true, Work: true}, log)
 	if err != nil {
 		return err
 	}

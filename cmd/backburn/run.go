@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -9,7 +10,9 @@ import (
 
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/natsd"
 	"backburn/internal/node"
+	"backburn/internal/status"
 )
 
 func runCommand(app *cli.App) *cobra.Command {
@@ -71,7 +74,17 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 			if err := cfg.CheckProfile(cfg.WildFire.Auth); err != nil {
 				return cli.Exit(cli.Usage, fmt.Errorf("%w\nno account at hand? `backburn run --simulate` needs none", err))
 			}
-			n, err := node.Start(ctx, cfg, node.Roles{Server: true, Watch: true, Work: true}, log)
+			roles := node.Roles{Watch: true, Work: true}
+			if cfg.NATS.Embedded.Enabled {
+				server, err := natsd.Start(ctx, cfg, log.With().Str("component", "nats").Logger())
+				if err != nil {
+					return unreachable(err)
+				}
+				defer server.Shutdown()
+				cfg.NATS = server.NATS()
+				roles.Checks = []status.Check{{Name: "store", Ask: server.Check}}
+			}
+			n, err := node.Start(ctx, cfg, roles, log)
 			if err != nil {
 				return err
 			}
@@ -85,4 +98,13 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 	cmd.Flags().DurationVar(&delay, "simulate-delay", 5*time.Second, "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 	cmd.Flags().StringVar(&listen, "http-listen", "", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 	return cmd
+}
+
+// unreachable gives the exit code to a server that can't start where it should, unless it is
+// the configuration that is wrong.
+func unreachable(err error) error {
+	if errors.Is(err, natsd.ErrLocked) || errors.Is(err, natsd.ErrPortInUse) || errors.Is(err, natsd.ErrNoSpace) {
+		return cli.Exit(cli.Unreachable, err)
+	}
+	return err
 }

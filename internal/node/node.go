@@ -21,7 +21,6 @@ import (
 	"backburn/auth/natsbucket"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
-	"backburn/internal/natsd"
 	"backburn/internal/status"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
@@ -30,19 +29,21 @@ import (
 
 // Roles are what a process does.
 type Roles struct {
-	Server bool // an embedded NATS server, where the configuration enables it
-	Watch  bool // the folders
-	Work   bool // uploads and verdicts
+	Watch bool // the folders
+	Work  bool // uploads and verdicts
+
+	// Checks are more things that it needs to be ready.
+	Checks []status.Check
 }
 
 // Node is a process of the system. Start makes it, Run lets it work, and Close undoes
 // Start where Run was never called.
 type Node struct {
-	cfg config.Config
-	log zerolog.Logger
-	reg *prometheus.Registry
+	cfg   config.Config
+	roles Roles
+	log   zerolog.Logger
+	reg   *prometheus.Registry
 
-	server   *natsd.Server
 	nc       *nats.Conn
 	queue    *pipeline.Queue
 	tokens   *auth.Source
@@ -60,13 +61,12 @@ const (
 	httpGrace   = 2 * time.Second
 )
 
-// Start brings the parts up to the point where they can work: the server accepts
-// connections, the streams are there, addresses are bound, credentials can be read. What
+// Start brings the parts up to the point where they can work: the streams are there, addresses are bound, credentials can be read. What
 // it has begun it undoes when it fails. ctx bounds the start alone.
 func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logger) (*Node, error) {
-	n := &Node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
+	n := &Node{cfg: cfg, roles: roles, log: log, reg: prometheus.NewRegistry()}
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := n.start(ctx, roles); err != nil {
+	if err := n.start(ctx); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -74,16 +74,16 @@ func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logg
 }
 
 // start is the order in which the parts need each other.
-func (n *Node) start(ctx context.Context, roles Roles) error {
-	if err := n.startNATS(ctx, roles); err != nil {
+func (n *Node) start(ctx context.Context) error {
+	if err := n.connect(ctx); err != nil {
 		return err
 	}
-	if roles.Work {
+	if n.roles.Work {
 		if err := n.startWorker(ctx); err != nil {
 			return err
 		}
 	}
-	if roles.Watch {
+	if n.roles.Watch {
 		if err := n.startWatchers(); err != nil {
 			return err
 		}
@@ -91,17 +91,8 @@ func (n *Node) start(ctx context.Context, roles Roles) error {
 	return n.startHTTP()
 }
 
-func (n *Node) startNATS(ctx context.Context, roles Roles) error {
-	target := n.cfg.NATS
-	if roles.Server && target.Embedded.Enabled {
-		server, err := natsd.Start(ctx, n.cfg, n.log.With().Str("component", "nats").Logger())
-		if err != nil {
-			return err
-		}
-		n.server, target = server, server.NATS()
-		n.undo = append(n.undo, server.Shutdown)
-	}
-	nc, err := natsconn.Connect(target, "backburn", n.log.With().Str("component", "nats").Logger())
+func (n *Node) connect(ctx context.Context) error {
+	nc, err := natsconn.Connect(n.cfg.NATS, "backburn", n.log.With().Str("component", "nats").Logger())
 	if err != nil {
 		return err
 	}
@@ -218,14 +209,6 @@ func (n *Node) HTTPAddr() string {
 		return ""
 	}
 	return n.http.Addr().String()
-}
-
-// NATS is the configuration with which others connect to the node's server.
-func (n *Node) NATS() config.NATS {
-	if n.server != nil {
-		return n.server.NATS()
-	}
-	return n.cfg.NATS
 }
 
 // Run works until ctx ends or a part fails for good, then stops in good order.

@@ -46,10 +46,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 
 // checks are what readiness means for this process.
 func (n *Node) checks() []status.Check {
-	checks := []status.Check{{Name: "nats", Ask: natsconn.Ready(n.nc)}}
-	if n.server != nil {
-		checks = append(checks, status.Check{Name: "store", Ask: n.server.Check})
-	}
+	checks := append([]status.Check{{Name: "nats", Ask: natsconn.Ready(n.nc)}}, n.roles.Checks...)
 	if n.worker != nil {
 		checks = append(checks,
 			status.Check{Name: "worker", Ask: n.worker.Ready},
