@@ -162,16 +162,17 @@ func (b *batcher) askOnce(ctx context.Context) error {
 	return nil
 }
 
-// settleAsync runs f among a bounded number of others; serve waits for them all.
+// settleAsync runs f when it is its turn among a bounded number of others, and does not keep
+// the caller; serve waits for them all. The samples of those that wait for their turn are busy,
+// so there are never more of them than samples.
 func (b *batcher) settleAsync(ctx context.Context, f func()) {
-	select {
-	case b.settling <- struct{}{}:
-	case <-ctx.Done():
-		return
-	}
 	b.settlers.Go(func() {
-		defer func() { <-b.settling }()
-		f()
+		select {
+		case b.settling <- struct{}{}:
+			defer func() { <-b.settling }()
+			f()
+		case <-ctx.Done():
+		}
 	})
 }
 

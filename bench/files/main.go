@@ -262,6 +262,16 @@ func backburn(s settings) (perSecond float64, writes map[string]uint64, err erro
 		}
 		defer pprof.StopCPUProfile()
 	}
+	if os.Getenv("TRACE") != "" {
+		go func() {
+			for ctx.Err() == nil {
+				st, _ := n.Status(ctx)
+				w := st.Watch[0]
+				fmt.Fprintf(os.Stderr, "claimed %d inflight %d pending %d finished %d jobs %d hand %d waiting %d flights %d\n", w.Claimed, w.InFlight, w.Pending, w.Finished, st.Lanes["normal"].Waiting, st.Lanes["normal"].InHand, st.Waiting, len(st.Flights))
+				time.Sleep(500 * time.Millisecond)
+			}
+		}()
+	}
 	began := time.Now()
 	for _, name := range names {
 		if err := os.Rename(name, filepath.Join(quarantine, filepath.Base(name))); err != nil {

@@ -1,0 +1,229 @@
+//go:build linux
+
+// Command memory measures the resident memory of everything in one process (the embedded NATS
+// server, watcher, worker) while large files are uploaded at a time, and prints its peak.
+//
+// The process that is measured is this program again, as a child; the simulated WildFire runs
+// in the parent, and so does not count.
+//
+//	go run ./bench/memory
+//	go run ./bench/memory -files 16 -size 50000000
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backburn/auth"
+	"backburn/internal/config"
+	"backburn/internal/natsd"
+	"backburn/internal/node"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// order is what the parent tells the child, on its standard input.
+type order struct {
+	Dir, URL string
+	Files    int
+}
+
+const childFlag = "-child"
+
+func main() {
+	files := flag.Int("files", 8, "files, all uploaded at the same time")
+	size := flag.Int64("size", 100_000_000, "bytes in each")
+	child := flag.Bool(childFlag[1:], false, "be the process that is measured")
+	flag.Parse()
+	run := func() error { return parent(*files, *size) }
+	if *child {
+		run = measured
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "memory:", err)
+		os.Exit(1)
+	}
+}
+
+func parent(files int, size int64) error {
+	dir, err := os.MkdirTemp("", "backburn-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := makeFiles(filepath.Join(dir, "quarantine"), files, size); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	sim := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0))
+	h := sim.NewHTTPServer()
+	gate := &gate{next: sim, want: files, open: make(chan struct{})}
+	h.Handler = gate
+	go func() { _ = h.Serve(sim.Listener(l)) }()
+	defer h.Close()
+
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, childFlag)
+	told, err := json.Marshal(order{Dir: dir, URL: "http://" + l.Addr().String(), Files: files})
+	if err != nil {
+		return err
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(string(told)), os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	idle, busy, began := int64(0), int64(0), time.Now()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				return err
+			}
+			fmt.Printf("%d files of %d MB uploaded in %s\n", files, size/1e6, time.Since(began).Round(100*time.Millisecond))
+			fmt.Printf("resident memory: %d MB before the first upload, %d MB at its peak\n", idle>>20, busy>>20)
+			fmt.Printf("uploads accepted: %d, at a time: %d\n", sim.Count(wildfire.OpSubmitFile), gate.most.Load())
+			return nil
+		case <-time.After(10 * time.Millisecond):
+		}
+		rss := resident(cmd.Process.Pid)
+		busy = max(busy, rss)
+		if sim.TokenRequests() == 0 {
+			idle = rss
+		}
+	}
+}
+
+// gate holds uploads back until as many as wanted have begun, so that they are under way together.
+type gate struct {
+	next      http.Handler
+	want      int
+	now, most atomic.Int64
+	open      chan struct{}
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasSuffix(r.URL.Path, "/submit/file") {
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	n := g.now.Add(1)
+	defer g.now.Add(-1)
+	if n > g.most.Load() {
+		g.most.Store(n)
+	}
+	if int(n) == g.want {
+		close(g.open)
+	}
+	select {
+	case <-g.open:
+	case <-time.After(20 * time.Second):
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// makeFiles writes sparse files that differ in their first bytes.
+func makeFiles(dir string, n int, size int64) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	for i := range n {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("large-%d.exe", i)))
+		if err != nil {
+			return err
+		}
+		_, werr := io.CopyN(f, rand.Reader, 64)
+		if err := errors.Join(werr, f.Truncate(size), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resident is the resident memory of a process, in bytes.
+func resident(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// measured is everything in one process, until each file has its final event.
+func measured() error {
+	var o order
+	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {
+		return err
+	}
+	cfg := config.Default()
+	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir = "nats://127.0.0.1:0", filepath.Join(o.Dir, "nats")
+	cfg.HTTP.Listen = ""
+	cfg.Watch[0].Path, cfg.Watch[0].Settle = filepath.Join(o.Dir, "quarantine"), 0
+	cfg.Watch[0].MinFree = 0
+	cfg.Worker.Concurrency, cfg.Worker.Rate, cfg.Worker.Burst = o.Files, 1000, 1000
+	cfg.WildFire.URL = o.URL
+	cfg.Verdicts.FirstPoll = config.Duration(time.Second)
+	cfg.Auth["wildfire"] = config.Auth{
+		Kind: string(auth.KindWildFire), ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
+		TSGID: "1", TokenURL: o.URL + "/am/oauth2/access_token", Share: string(auth.ShareOff),
+	}
+	log := zerolog.New(os.Stderr).Level(zerolog.WarnLevel)
+	server, err := natsd.Start(context.Background(), cfg, log)
+	if err != nil {
+		return err
+	}
+	defer server.Shutdown()
+	cfg.NATS = server.NATS()
+	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true}, log)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	seen := 0
+	err = results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{}).Run(ctx, func(_ context.Context, e results.Event) error {
+		if e.Type == results.Failed {
+			return fmt.Errorf("%s failed: %s", e.Data.Filename, e.Data.Error.Message)
+		}
+		if e.Type.Final() {
+			seen++
+		}
+		if seen == o.Files {
+			return results.ErrStop
+		}
+		return nil
+	})
+	cancel()
+	return errors.Join(err, <-done)
+}
