@@ -25,6 +25,10 @@ type Pause struct {
 	Until  time.Time `json:"until"`
 	Reason string    `json:"reason"`
 	Streak int       `json:"streak,omitempty"` // pauses for the same cause without a success between them
+
+	// Probing is set when the pause is over and one worker finds out, with one call, whether it
+	// really is. The others wait for what comes of that.
+	Probing bool `json:"probing,omitempty"`
 }
 
 // pauses is the fleet's view of what is paused, kept in the control bucket and watched.
@@ -98,12 +102,20 @@ func (p *pauses) active(b Budget) (Pause, bool, <-chan struct{}) {
 	return c, p.now().Before(c.Until), p.changed
 }
 
-// wait blocks while the budget is paused.
+// wait blocks while the budget is paused. When a pause has run out, one caller of the whole
+// fleet gets through, as the probe: its success (healed) lets the others go on at once.
 func (p *pauses) wait(ctx context.Context, b Budget) error {
 	for {
 		c, on, changed := p.active(b)
-		if !on {
+		if c.Reason == "" {
 			return nil
+		}
+		if !on {
+			won, err := p.probe(ctx, b, c)
+			if err != nil || won {
+				return err
+			}
+			continue
 		}
 		t := time.NewTimer(c.Until.Sub(p.now()))
 		select {
@@ -117,6 +129,30 @@ func (p *pauses) wait(ctx context.Context, b Budget) error {
 	}
 }
 
+// probe makes the caller the one that tries, if nobody else was faster. Should it never tell
+// what came of it, another one tries after a while.
+func (p *pauses) probe(ctx context.Context, b Budget, over Pause) (bool, error) {
+	var stored Pause
+	rev, err := p.q.load(ctx, p.q.control, pausePrefix+string(b), &stored)
+	if err != nil {
+		return false, err
+	}
+	if stored != over {
+		p.set(b, stored)
+		return false, nil
+	}
+	next := over
+	next.Probing, next.Until = true, p.now().Add(firstPause).UTC().Round(0)
+	_, err = p.q.save(ctx, p.q.control, pausePrefix+string(b), next, rev)
+	if errors.Is(err, errConflict) {
+		return false, nil
+	}
+	if err == nil {
+		p.set(b, next)
+	}
+	return err == nil, err
+}
+
 // pause stops a budget for the whole fleet until a time. Of two pauses the later end counts.
 func (p *pauses) pause(ctx context.Context, b Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
@@ -126,7 +162,7 @@ func (p *pauses) pause(ctx context.Context, b Budget, next Pause) error {
 		if err != nil {
 			return err
 		}
-		if rev != 0 && !cur.Until.Before(next.Until) {
+		if rev != 0 && !cur.Probing && !cur.Until.Before(next.Until) {
 			p.set(b, cur)
 			return nil
 		}
@@ -153,26 +189,25 @@ func (p *pauses) park(ctx context.Context, b Budget) (Pause, error) {
 }
 
 // grow pauses a budget after a fault that no other call would get around: 30 seconds at
-// first, doubling to ten minutes while the cause stays the same. Whoever calls when the
-// pause has ended is the probe. Workers that met the fault together pause once.
+// first, doubling to ten minutes until a call succeeds. Workers that met the fault together
+// pause once.
 func (p *pauses) grow(ctx context.Context, b Budget, reason string) error {
 	cur, on, _ := p.active(b)
-	if on {
+	if on && !cur.Probing {
 		return nil
 	}
 	next := Pause{Reason: reason}
-	if cur.Reason == reason {
+	if cur.Reason != "" {
 		next.Streak = min(cur.Streak+1, 10)
 	}
-	d := min(firstPause<<next.Streak, longestPause)
-	next.Until = p.now().Add(d)
+	next.Until = p.now().Add(min(firstPause<<next.Streak, longestPause))
 	return p.pause(ctx, b, next)
 }
 
-// healed forgets a streak after a success, so that the next fault starts with a short pause.
+// healed ends a pause that is over, or being probed, after a success.
 func (p *pauses) healed(ctx context.Context, b Budget) {
 	cur, on, _ := p.active(b)
-	if on || cur.Reason == "" {
+	if cur.Reason == "" || (on && !cur.Probing) {
 		return
 	}
 	var stored Pause

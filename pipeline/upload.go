@@ -30,11 +30,18 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 	w.metrics.uploads.WithLabelValues(disp.Action.label()).Inc()
 	switch disp.Action {
 	case Complete:
+		w.breaker.success()
 		w.pauses.healed(work, Uploads)
 		return w.submitted(work, d, key, s, rev, sub)
 	case Terminate:
 		return w.terminate(work, d, key, s, rev, disp)
 	case Retry:
+		if w.breaker.fault(key) {
+			w.log.Error().Err(err).Msg("WildFire fails one file after the other; uploads are paused, nothing is lost")
+			if err := w.pauses.grow(work, Uploads, "WildFire fails: "+disp.Message); err != nil {
+				return nil, err
+			}
+		}
 		return w.retry(work, d, key, s, rev, disp)
 	case ParkBudget:
 		if p, err := w.pauses.park(work, Uploads); err == nil {

@@ -42,6 +42,7 @@ type Worker struct {
 	limiter *rate.Limiter
 	slots   *slots
 	hand    *hand
+	breaker breaker
 	flights *flights
 
 	jobs sync.WaitGroup // deliveries in hand
