@@ -13,8 +13,8 @@ import (
 func (b *batcher) askLoop(ctx context.Context) error {
 	pace := pacer{limit: b.cfg.QueriesPerDay}
 	for attempt := 0; ; {
-		if !b.anything() {
-			if err := b.waitForAsk(ctx, time.Hour); err != nil {
+		if !b.anything(pace.plenty()) {
+			if err := b.waitForAsk(ctx, b.nextRecheck()); err != nil {
 				return err
 			}
 			continue
@@ -54,7 +54,7 @@ func (b *batcher) askLoop(ctx context.Context) error {
 
 // waitForAsk waits for news of something to ask, at most for d.
 func (b *batcher) waitForAsk(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
+	t := time.NewTimer(max(d, time.Millisecond))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -65,10 +65,23 @@ func (b *batcher) waitForAsk(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-func (b *batcher) anything() bool {
+// nextRecheck is how long until a verdict may be asked about again. Without budget to spare
+// that is looked at again after a minute.
+func (b *batcher) nextRecheck() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.asked)+len(b.toAsk) > 0
+	if d := b.rechecks.next(b.now()); d > 0 {
+		return d
+	}
+	return time.Minute
+}
+
+// anything reports whether there is something to ask; with budget to spare, that may be
+// verdicts which were given before.
+func (b *batcher) anything(plenty bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.asked)+len(b.toAsk) > 0 || plenty && b.rechecks.overdue(b.now())
 }
 
 // call is what goes into one request.
@@ -76,6 +89,7 @@ type call struct {
 	hashes []string            // for get/verdicts
 	link   *question           // or one link, for get/verdict
 	polled map[string]*waiting // by key
+	again  []string            // verdicts that were given before
 	urgent bool
 }
 
@@ -136,6 +150,8 @@ func (b *batcher) take() call {
 			poll(e)
 		}
 	}
+	c.again = b.rechecks.take(b.now(), maxAsk-len(c.hashes))
+	c.hashes = append(c.hashes, c.again...)
 	return c
 }
 
@@ -158,6 +174,15 @@ func (b *batcher) askOnce(ctx context.Context) error {
 	for key, e := range c.polled {
 		r, ok := records[key]
 		b.settleAsync(ctx, func() { b.done(e, b.polled(ctx, e, r, ok)) })
+	}
+	for _, key := range c.again {
+		if r, ok := records[key]; ok {
+			b.settleAsync(ctx, func() {
+				if err := b.rechecked(ctx, key, r); err != nil && ctx.Err() == nil {
+					b.log.Warn().Err(err).Str("sha256", key).Msg("changed verdict can't be told")
+				}
+			})
+		}
 	}
 	return nil
 }

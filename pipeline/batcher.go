@@ -53,6 +53,8 @@ type batcher struct {
 	asked map[string]*askedFor // by key
 	list  *waitlist
 	toAsk map[string]*waiting // due, and known to be pending at WildFire
+
+	rechecks rechecks
 }
 
 // askedFor is a question of a worker, and the inboxes that want the answer.
@@ -115,13 +117,14 @@ func (b *batcher) serve(ctx context.Context) error {
 
 	b.mu.Lock()
 	b.asked, b.list, b.toAsk = map[string]*askedFor{}, newWaitlist(), map[string]*waiting{}
+	b.rechecks = rechecks{after: b.cfg.Recheck}
 	b.mu.Unlock()
 
-	changes, err := b.q.samples.WatchAll(ctx, jetstream.UpdatesOnly())
+	changes, err := b.follow(ctx)
 	if err != nil {
-		return fmt.Errorf("watch samples: %w", err)
+		return err
 	}
-	defer func() { _ = changes.Stop() }()
+	defer changes.Stop()
 	oc, err := b.q.waiting.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{HeadersOnly: true})
 	if err != nil {
 		return fmt.Errorf("read waiting jobs: %w", err)
@@ -140,7 +143,6 @@ func (b *batcher) serve(ctx context.Context) error {
 
 	defer b.settlers.Wait()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return b.watchSamples(ctx, changes) })
 	g.Go(func() error { return b.lookLoop(ctx) })
 	g.Go(func() error { return b.askLoop(ctx) })
 	g.Go(func() error { return b.keepSeat(ctx) })
@@ -207,35 +209,4 @@ func (b *batcher) arrived(m jetstream.Msg) {
 	}
 	b.mu.Unlock()
 	signal(b.wakeLook)
-}
-
-// watchSamples makes samples due whose state somebody changed.
-func (b *batcher) watchSamples(ctx context.Context, w jetstream.KeyWatcher) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case entry, ok := <-w.Updates():
-			if !ok {
-				return errors.New("the watch on samples ended")
-			}
-			if entry == nil {
-				continue
-			}
-			b.mu.Lock()
-			e := b.list.entries[entry.Key()]
-			if e != nil {
-				e.again = e.busy
-				if !e.busy {
-					e.pending = false
-					delete(b.toAsk, e.key)
-					b.list.schedule(e, b.now())
-				}
-			}
-			b.mu.Unlock()
-			if e != nil {
-				signal(b.wakeLook)
-			}
-		}
-	}
 }

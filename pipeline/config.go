@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"backburn/wildfire"
 )
 
 // Config is what a worker is made with. The comments name the TOML keys.
@@ -34,6 +36,10 @@ type Config struct {
 	FirstPoll time.Duration // verdicts.first_poll
 	MaxPoll   time.Duration // verdicts.max_poll
 	Deadline  time.Duration // verdicts.deadline, from the submission
+
+	MaliciousAge time.Duration // verdicts.malicious_age: so long a verdict answers from memory
+	BenignAge    time.Duration // verdicts.benign_age: likewise, for what was found harmless
+	Recheck      time.Duration // verdicts.recheck: harmless ones are asked about again after so long; 0: never
 }
 
 // DefaultConfig returns the defaults of the configuration file.
@@ -45,6 +51,7 @@ func DefaultConfig() Config {
 		MaxFileSize: 100_000_000,
 		AskFirst:    true, UploadsPerDay: 150, QueriesPerDay: 1050, ReservePercent: 10,
 		FirstPoll: 30 * time.Second, MaxPoll: 15 * time.Minute, Deadline: 24 * time.Hour,
+		MaliciousAge: 720 * time.Hour, BenignAge: 168 * time.Hour, Recheck: 24 * time.Hour,
 	}
 }
 
@@ -69,7 +76,18 @@ func (c Config) Validate() error {
 	want(c.ReservePercent >= 0 && c.ReservePercent < 100, "wildfire.reserve_percent: from 0 to 99, not %d", c.ReservePercent)
 	want(c.FirstPoll > 0 && c.FirstPoll <= c.MaxPoll, "verdicts.first_poll: above 0 and at most verdicts.max_poll, not %s", c.FirstPoll)
 	want(c.Deadline >= c.FirstPoll, "verdicts.deadline: at least verdicts.first_poll, not %s", c.Deadline)
+	want(c.MaliciousAge >= 0, "verdicts.malicious_age: not negative, not %s", c.MaliciousAge)
+	want(c.BenignAge >= 0, "verdicts.benign_age: not negative, not %s", c.BenignAge)
+	want(c.Recheck >= 0, "verdicts.recheck: not negative, not %s", c.Recheck)
 	return errors.Join(errs...)
+}
+
+// memory is how long a verdict answers for the same contents without asking again.
+func (c Config) memory(v wildfire.Verdict) time.Duration {
+	if v.Malicious() {
+		return c.MaliciousAge
+	}
+	return c.BenignAge
 }
 
 // maxFileSize is the limit of a source.

@@ -159,6 +159,12 @@ func (f *fixture) publish(subject string, h nats.Header, body string) {
 // events collects everything in RESULTS until want final events have come.
 func (f *fixture) events(want int) events {
 	f.t.Helper()
+	return f.until(func(es events) bool { return len(es.final()) >= want })
+}
+
+// until collects everything in RESULTS until enough has come.
+func (f *fixture) until(enough func(events) bool) events {
+	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 60*time.Second)
 	defer cancel()
 	c, err := f.q.JetStream().OrderedConsumer(ctx, "BACKBURN_RESULTS", jetstream.OrderedConsumerConfig{})
@@ -181,11 +187,11 @@ func (f *fixture) events(want int) events {
 			}
 			all = append(all, ev)
 		}
-		if len(all.final()) >= want {
+		if enough(all) {
 			return all
 		}
 		if ctx.Err() != nil {
-			f.t.Fatalf("%d of %d final events came:\n%s", len(all.final()), want, all)
+			f.t.Fatalf("not enough events came:\n%s", all)
 		}
 	}
 }
@@ -219,6 +225,16 @@ func (es events) final() events {
 	var out events
 	for _, e := range es {
 		if e.Type.Final() {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (es events) ofType(t results.Type) events {
+	var out events
+	for _, e := range es {
+		if e.Type == t {
 			out = append(out, e)
 		}
 	}

@@ -96,12 +96,8 @@ func (w *Worker) failed(work context.Context, d *delivery, err error) (fate, err
 	return fate{}, err
 }
 
-// How long answers are remembered. What was malware stays so; what was found harmless is
-// asked about again after a while.
-const (
-	harmlessMemory = 7 * 24 * time.Hour
-	refusalMemory  = 24 * time.Hour
-)
+// refusalMemory is how long a refusal answers for the same contents.
+const refusalMemory = 24 * time.Hour
 
 // known deals with a sample about which something is known. A nil fate means that there is
 // nothing, or nothing that still counts.
@@ -109,7 +105,7 @@ func (w *Worker) known(ctx, work context.Context, d *delivery, key string, s *sa
 	j := d.Job
 	switch s.State {
 	case stateVerdict:
-		if !wildfire.Verdict(s.Verdict).Malicious() && w.now().Sub(s.CheckedAt) > harmlessMemory {
+		if w.now().Sub(s.CheckedAt) > w.cfg.memory(wildfire.Verdict(s.Verdict)) {
 			return nil, nil
 		}
 		return w.end(work, d, verdictEvent(j, *s, results.BasisCache))

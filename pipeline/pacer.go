@@ -35,3 +35,7 @@ func (p *pacer) delay(now time.Time, left int, reset time.Time) time.Duration {
 	}
 	return time.Duration((1 - p.tokens) / perSecond * float64(time.Second))
 }
+
+// plenty reports whether so little was asked lately that a call may be spent on what is not
+// urgent at all.
+func (p *pacer) plenty() bool { return p.limit == 0 || p.last.IsZero() || p.tokens > p.burst()/2 }

@@ -224,3 +224,25 @@ func TestASpentBudgetParksWork(t *testing.T) {
 		t.Errorf("dead letters: %v", st.Dead)
 	}
 }
+
+func TestChangedVerdictsAreTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Recheck = time.Second
+	f.work()
+	f.raw("first", "mail", "flip.exe", "MZ flip")
+	f.raw("second", "proxy", "flip.exe", "MZ flip")
+	f.events(2)
+	changed := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 2 }).ofType(results.Changed)
+	for _, ev := range changed {
+		if ev.Data.Verdict != "malware" || *ev.Data.VerdictCode != 1 {
+			t.Errorf("job %s: %s (%d)", ev.Data.JobID, ev.Data.Verdict, *ev.Data.VerdictCode)
+		}
+	}
+	f.raw("third", "mail", "flip.exe", "MZ flip")
+	all := f.events(3)
+	if ev := all.one(t, "third"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
+		t.Errorf("afterwards: %s by %s, want malware by cache", ev.Data.Verdict, ev.Data.Basis)
+	}
+	all.one(t, "first")
+}
