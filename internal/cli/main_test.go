@@ -68,7 +68,9 @@ func TestSignals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), "waiter", tc.way)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills what would hang for ever
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "waiter", tc.way)
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
 			stdout, err := cmd.StdoutPipe()

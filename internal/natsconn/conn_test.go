@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -180,7 +181,8 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 	t.Parallel()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
 		Users: []*server.User{{Username: "u", Password: "p",
-			Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"ok"}}}}}, NoAuthUser: "u"})
+			Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"ok"}},
+				Subscribe: &server.SubjectPermission{Allow: []string{"ok"}}}}}, NoAuthUser: "u"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,11 +195,18 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+	sub, err := nc.SubscribeSync("forbidden.too")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sub.NextMsg(time.Minute); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("a forbidden subscription: %v", err)
+	}
 	if err := nc.Publish("forbidden", nil); err != nil {
 		t.Fatal(err)
 	}
 	for line := range log.seen {
-		if strings.Contains(line, "forbids") && strings.Contains(line, `forbidden`) {
+		if strings.Contains(line, "forbids") && strings.Contains(line, `\"forbidden\"`) {
 			return
 		}
 	}

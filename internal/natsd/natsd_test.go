@@ -229,3 +229,14 @@ func TestStoreIsBounded(t *testing.T) {
 		t.Errorf("a stream of the whole store: %v", err)
 	}
 }
+
+func TestSyncAlways(t *testing.T) {
+	t.Parallel()
+	for _, want := range []bool{true, false} {
+		cfg := on(filepath.Join(t.TempDir(), "nats"), anyPort)
+		cfg.NATS.Embedded.SyncAlways = want
+		if got := start(t, cfg).SyncAlways(); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}

@@ -51,7 +51,6 @@ type Config struct {
 type Server struct {
 	listener net.Listener
 	http     *http.Server
-	cancel   context.CancelFunc
 }
 
 // New listens on addr (host:port; port 0 takes any free port, Addr tells which). It serves
@@ -61,13 +60,10 @@ func New(addr string, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http.listen: %w; free the address, choose another, or set \"\" for none", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background()) // of requests: ended by Run and Close
 	return &Server{
 		listener: listener,
-		cancel:   cancel,
 		http: &http.Server{
 			Handler:           Handler(cfg),
-			BaseContext:       func(net.Listener) context.Context { return ctx },
 			ReadHeaderTimeout: readHeaderTimeout,
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
@@ -105,7 +101,6 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 
 // Close closes the listener and every connection at once. It may be called more than once.
 func (s *Server) Close() {
-	s.cancel()
 	_ = s.http.Close()
 	_ = s.listener.Close() // http.Server knows it only once it serves
 }
