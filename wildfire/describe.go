@@ -17,27 +17,26 @@ const (
 	MaxRetryAfter = 24 * time.Hour
 )
 
-// describe gives the text of a cause without the URL that net/http puts in front and without the piece of
-// the answer that it quotes when the answer is not HTTP.
+// describe gives the text of a cause without the pieces of the answer that net/http quotes when the answer
+// is not HTTP.
 func describe(err error) string {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
 	if network, ok := errors.AsType[*net.OpError](err); ok {
 		return printable(network.Error())
 	}
-	text := err.Error()
-	if strings.Contains(text, "malformed") {
-		text, _, _ = strings.Cut(text, "\"")
+	text, _, _ := strings.Cut(err.Error(), "\"")
+	if before, _, found := strings.Cut(text, "malformed"); found {
+		text = before + "malformed answer"
 	}
 	return printable(text)
 }
 
-// cause strips the *url.Error, whose text holds the URL, from what http.Client returned.
+// cause is why an attempt failed: the watchdog, where that ended it, and not the cancellation that it did so
+// by.
 func cause(ctx context.Context, err error) error {
 	if reason := context.Cause(ctx); reason != nil && errors.Is(reason, ErrStalled) {
 		return reason
 	}
+	// A transport of the caller's own may be a client, whose errors show the URL.
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
