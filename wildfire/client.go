@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,8 +17,11 @@ import (
 type Client struct {
 	cfg      Config
 	endpoint string // scheme, host and path, without a trailing slash
-	http     *http.Client
 	tokens   TokenSource
+
+	// transport is used without an http.Client around it: a redirect would take the credentials, and the
+	// sample, to another place, so that it is an answer like any other.
+	transport http.RoundTripper
 }
 
 // New checks the configuration and builds a client. It opens no connection.
@@ -41,20 +45,16 @@ func New(cfg Config, tokens TokenSource) (*Client, error) {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = DefaultUserAgent
 	}
-	return &Client{
-		cfg:      cfg,
-		endpoint: endpoint,
-		tokens:   tokens,
-		http: &http.Client{
-			Transport: transport,
-			// A redirect would take the credentials, and the sample, to another place.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}, nil
+	return &Client{cfg: cfg, endpoint: endpoint, tokens: tokens, transport: transport}, nil
 }
 
-// Close closes idle connections. Calls that are under way are not affected.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close closes idle connections, those of a transport that is shared included. Calls that are under way are
+// not affected.
+func (c *Client) Close() {
+	if idle, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		idle.CloseIdleConnections()
+	}
+}
 
 // field is one form field; a slice of them keeps the order, and the credential in front.
 type field struct{ name, value string }
@@ -157,7 +157,7 @@ func (c *Client) attempt(parent context.Context, call call, body body, token str
 	if err != nil {
 		return 0, &APIError{Op: call.op, Err: err, kind: ErrSource}
 	}
-	response, err := c.http.Do(request)
+	response, err := c.transport.RoundTrip(request)
 	if err != nil {
 		return 0, c.transportError(dog.ctx, call, body, err)
 	}
@@ -211,7 +211,7 @@ func (c *Client) transportError(ctx context.Context, call call, body body, err e
 		}
 	}
 	failure := &APIError{Op: call.op, Err: cause(ctx, err), kind: ErrTransport}
-	failure.MaybeDone = body.sent == nil || body.sent()
+	failure.MaybeDone = body.sent != nil && body.sent()
 	if errors.Is(failure.Err, ErrStalled) {
 		failure.kind = ErrStalled
 	}
@@ -305,9 +305,32 @@ func list(fields []field, filename, text string) func([]field) (body, error) {
 }
 
 func buffered(contentType string, content []byte) body {
+	var taken atomic.Bool
 	return body{
 		contentType: contentType,
 		length:      int64(len(content)),
-		open:        func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
+		open: func() (io.ReadCloser, error) {
+			taken.Store(false)
+			return &bufferedBody{content: content, taken: &taken}, nil
+		},
+		sent: taken.Load,
 	}
 }
+
+// bufferedBody says when it was taken whole.
+type bufferedBody struct {
+	content []byte
+	taken   *atomic.Bool
+}
+
+func (b *bufferedBody) Read(p []byte) (int, error) {
+	n := copy(p, b.content)
+	b.content = b.content[n:]
+	if len(b.content) > 0 {
+		return n, nil
+	}
+	b.taken.Store(true)
+	return n, io.EOF
+}
+
+func (*bufferedBody) Close() error { return nil }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -119,6 +121,7 @@ func TestTransportConfig(t *testing.T) {
 func secure(t *testing.T, server *wildfiretest.Server) (web *httptest.Server, caFile string) {
 	t.Helper()
 	web = server.StartTLS()
+	web.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are meant to fail
 	t.Cleanup(web.Close)
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})

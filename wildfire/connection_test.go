@@ -34,20 +34,33 @@ func counted(t *testing.T, server *wildfiretest.Server) (string, *atomic.Int64) 
 // TestOneConnection carries a thousand calls of every kind.
 func TestOneConnection(t *testing.T) {
 	t.Parallel()
-	server := wildfiretest.New(wildfiretest.WithDelay(0))
-	url, connections := counted(t, server)
-	c := client(t, url, wildfire.StaticToken("t"))
-	for i := 0; i < 1000; {
-		for op, call := range invoke {
-			if err := call(t.Context(), c); errors.Is(err, wildfire.ErrTransport) {
-				t.Fatalf("%s: %v", op, err)
+	oneConnection(t, func(server *wildfiretest.Server, c *wildfire.Client) {
+		for i := 0; i < 1000; {
+			for op, call := range invoke {
+				if err := call(t.Context(), c); errors.Is(err, wildfire.ErrTransport) {
+					t.Fatalf("%s: %v", op, err)
+				}
+				i++
 			}
-			i++
+		}
+	})
+}
+
+// oneConnection makes the calls up to three times, and fails unless one round did with a single connection.
+// On a machine that is overloaded net/http gives a connection up whose writer did not come to rest within
+// 50 ms of the answer; an answer that is not drained costs connections in every round.
+func oneConnection(t *testing.T, calls func(*wildfiretest.Server, *wildfire.Client)) {
+	t.Helper()
+	var counts []int64
+	for range 3 {
+		server := wildfiretest.New(wildfiretest.WithDelay(0))
+		url, connections := counted(t, server)
+		calls(server, client(t, url, wildfire.StaticToken("t")))
+		if counts = append(counts, connections.Load()); connections.Load() == 1 {
+			return
 		}
 	}
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections for a thousand calls, want 1", n)
-	}
+	t.Errorf("%v connections, want 1", counts)
 }
 
 // TestOneConnectionOverErrors: an answer is drained whatever it is.
@@ -58,28 +71,24 @@ func TestOneConnectionOverErrors(t *testing.T) {
 		wildfiretest.HTML200, wildfiretest.Error200, wildfiretest.Empty200, wildfiretest.Truncated,
 		wildfiretest.MissingVerdict, wildfiretest.WithDTD, wildfiretest.TrailingGarbage | wildfiretest.Chunked,
 	}
-	server := wildfiretest.New(wildfiretest.WithDelay(0))
-	url, connections := counted(t, server)
-	c := client(t, url, wildfire.StaticToken("t"))
-	for op, call := range invoke {
-		for _, status := range []int{302, 400, 401, 403, 404, 405, 413, 418, 419, 420, 421, 422, 429, 456, 500, 502, 503, 504, 513} {
-			for _, body := range bodies {
-				remove := server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{Status: status, Body: body}})
-				if err := call(t.Context(), c); err == nil || errors.Is(err, wildfire.ErrTransport) {
-					t.Errorf("%s, %d: got %v", op, status, err)
+	oneConnection(t, func(server *wildfiretest.Server, c *wildfire.Client) {
+		for op, call := range invoke {
+			for _, status := range []int{302, 400, 401, 403, 404, 405, 413, 418, 419, 420, 421, 422, 429, 456, 500, 502, 503, 504, 513} {
+				for _, body := range bodies {
+					remove := server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{Status: status, Body: body}})
+					if err := call(t.Context(), c); err == nil || errors.Is(err, wildfire.ErrTransport) {
+						t.Errorf("%s, %d: got %v", op, status, err)
+					}
+					remove()
 				}
-				remove()
 			}
+			for _, style := range styles {
+				server.SetStyle(style)
+				_ = call(t.Context(), c)
+			}
+			server.SetStyle(0)
 		}
-		for _, style := range styles {
-			server.SetStyle(style)
-			_ = call(t.Context(), c)
-		}
-		server.SetStyle(0)
-	}
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections, want 1", n)
-	}
+	})
 }
 
 // TestLongErrorPagesAreDrained up to a limit beyond which a new connection is cheaper.

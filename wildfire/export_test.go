@@ -3,6 +3,8 @@ package wildfire
 // What fuzzing and benchmarks reach for directly.
 var (
 	ParseVerdicts   = func(b []byte) ([]VerdictRecord, error) { return parseVerdicts(b, maxTags) }
+	ScanVerdicts    = func(b []byte) ([]VerdictRecord, bool) { return scanVerdicts(b, maxTags) }
+	TreeVerdicts    = func(b []byte) ([]VerdictRecord, error) { return treeVerdicts(b, maxTags) }
 	ParseReceipts   = receipts
 	ParseLinks      = parseLinks
 	ParseReport     = parseReport

@@ -197,7 +197,14 @@ func receipt(info *etree.Element) Submission {
 
 // childHash is a digest of the given length in lower case, "" where there is none.
 func childHash(e *etree.Element, tag string, length int) string {
-	text := childText(e, tag)
+	child := e.SelectElement(tag)
+	if child == nil {
+		return ""
+	}
+	return hashOf(trimmed(child), length)
+}
+
+func hashOf(text string, length int) string {
 	if len(text) != length {
 		return ""
 	}

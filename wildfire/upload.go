@@ -43,8 +43,8 @@ type submitOptions struct {
 }
 
 // WithProgress calls f while a file is sent, with the bytes of the file handed to the network so far and
-// in all. It is called from another goroutine, never concurrently with itself, and should return at
-// once. A repeated attempt starts over from 0.
+// in all. It is called from another goroutine, never concurrently with itself and never after SubmitFile
+// has returned, and must return at once. A repeated attempt starts over from 0.
 func WithProgress(f func(sent, total int64)) SubmitOption {
 	return func(o *submitOptions) { o.progress = f }
 }
@@ -56,6 +56,22 @@ type upload struct {
 	large    bool
 	current  atomic.Pointer[uploadStream]
 	dog      atomic.Pointer[watchdog]
+
+	reporting sync.Mutex // held while progress runs
+	over      bool       // no more progress: SubmitFile returns
+}
+
+// report calls the caller's progress function, unless the call is over: the transport may still be sending
+// when an early answer has ended it.
+func (u *upload) report(sent int64) {
+	if u.progress == nil {
+		return
+	}
+	u.reporting.Lock()
+	defer u.reporting.Unlock()
+	if !u.over {
+		u.progress(sent, u.file.Size)
+	}
 }
 
 // body wraps the file in a multipart form of known length.
@@ -131,8 +147,11 @@ func brokeOff(err error) bool {
 	return !ok || !network.Timeout()
 }
 
-// close releases the contents where the transport has not.
+// close ends the progress reports, and releases the contents where the transport has not.
 func (u *upload) close() {
+	u.reporting.Lock()
+	u.over = true
+	u.reporting.Unlock()
 	if stream := u.current.Load(); stream != nil {
 		_ = stream.Close()
 	}
@@ -205,9 +224,7 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 			s.left -= int64(n)
 			_, _ = s.hashes.Write(p[:n])
 			s.alive()
-			if s.upload.progress != nil {
-				s.upload.progress(s.upload.file.Size-s.left, s.upload.file.Size)
-			}
+			s.upload.report(s.upload.file.Size - s.left)
 			return n, nil
 		}
 		if err == io.EOF {

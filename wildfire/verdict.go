@@ -1,11 +1,8 @@
 package wildfire
 
 import (
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/beevik/etree"
 )
 
 // Verdict is WildFire's judgement as a code. Codes that this package does not know pass through as
@@ -66,34 +63,6 @@ type VerdictRecord struct {
 	// AnalysisTime and Valid come with verdicts about URLs; zero and empty elsewhere.
 	AnalysisTime time.Time
 	Valid        string
-}
-
-// parseVerdicts reads get-verdict-info records.
-func parseVerdicts(body []byte, tags int) ([]VerdictRecord, error) {
-	root, err := wildfireRoot(body, tags)
-	if err != nil {
-		return nil, err
-	}
-	infos := root.SelectElements("get-verdict-info")
-	records := make([]VerdictRecord, 0, len(infos))
-	for _, info := range infos {
-		records = append(records, verdictRecord(info))
-	}
-	return records, nil
-}
-
-func verdictRecord(info *etree.Element) VerdictRecord {
-	record := VerdictRecord{
-		SHA256: childHash(info, "sha256", sha256Length),
-		MD5:    childHash(info, "md5", md5Length),
-		URL:    childText(info, "url"),
-		Valid:  childText(info, "valid"),
-	}
-	if code, err := strconv.ParseInt(childText(info, "verdict"), 10, 32); err == nil {
-		record.Verdict, record.HasVerdict = Verdict(code), true
-	}
-	record.AnalysisTime = parseTime(childText(info, "analysis_time"))
-	return record
 }
 
 // parseTime reads the spellings of time that were seen; the zero time where it cannot. All are UTC.

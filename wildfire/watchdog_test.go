@@ -63,7 +63,7 @@ func TestStalls(t *testing.T) {
 		"asking": {func(ctx context.Context, c *wildfire.Client) error {
 			_, err := c.Verdict(ctx, anyHash)
 			return err
-		}, wait, 2 * time.Minute, "2m0s while waiting for the answer", true},
+		}, wait, 2 * time.Minute, "2m0s while waiting for the answer", false},
 		"an answer that trickles": {func(ctx context.Context, c *wildfire.Client) error {
 			_, err := c.Verdict(ctx, anyHash)
 			return err
