@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -228,16 +227,6 @@ func TestTokenRequestOfEachKind(t *testing.T) {
 type roundTripFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// decodeJSON reads a flat JSON object.
-func decodeJSON(t *testing.T, body string) map[string]string {
-	t.Helper()
-	var m map[string]string
-	if err := json.Unmarshal([]byte(body), &m); err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
 
 // overwrite replaces a secret as an operator would.
 func overwrite(t *testing.T, path, value string) {
