@@ -55,8 +55,13 @@ type Queue struct {
 	dropFailures atomic.Int64 // objects that could not be removed, and wait for the bucket's age
 }
 
+// ErrUnavailable is matched by the error of Open where JetStream is not there, or does not
+// become ready in time.
+var ErrUnavailable = errors.New("JetStream is not available")
+
 // Open creates the streams and buckets, or updates them to the topology, and returns a
-// handle on them. It retries until ctx ends while the server is not ready for JetStream.
+// handle on them. It retries until ctx ends while the server is not ready for JetStream,
+// and then returns ErrUnavailable.
 func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	js, err := jetstream.New(nc,
 		jetstream.WithPublishAsyncMaxPending(4096),
@@ -75,7 +80,7 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 			return nil, err
 		}
 		if sleep(ctx, 200*time.Millisecond) != nil {
-			return nil, fmt.Errorf("JetStream is not available: %w", err)
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
 }

@@ -3,9 +3,14 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
+	"backburn/internal/natsd"
+	"backburn/internal/status"
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
 )
 
 // The exit codes of every binary. A process that a signal ended exits with 128 and the
@@ -46,6 +51,20 @@ type commandError struct{ err error }
 func (e *commandError) Error() string { return e.err.Error() }
 func (e *commandError) Unwrap() error { return e.err }
 
+// What the parts of a process say when they can't do their work: misconfigured is what only
+// another configuration heals, unreachable what may be there the next time.
+var (
+	misconfigured = []error{watch.ErrUnusable}
+	unreachable   = []error{
+		natsconn.ErrUnreachable, natsconn.ErrRefused, natsd.ErrLocked, natsd.ErrPortInUse, natsd.ErrNoSpace,
+		pipeline.ErrUnavailable, status.ErrListen,
+	}
+)
+
+func isAny(err error, targets []error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
+}
+
 // Code gives the exit code of an error: that of Exit, else by its kind, else Partial. An
 // error that no command returned comes from reading the command line.
 func Code(err error) int {
@@ -58,7 +77,10 @@ func Code(err error) int {
 	if _, ok := errors.AsType[config.Problems](err); ok {
 		return Usage
 	}
-	if errors.Is(err, natsconn.ErrUnreachable) || errors.Is(err, natsconn.ErrRefused) {
+	if isAny(err, misconfigured) {
+		return Usage
+	}
+	if isAny(err, unreachable) {
 		return Unreachable
 	}
 	if _, ok := errors.AsType[*commandError](err); !ok {

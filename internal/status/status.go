@@ -53,12 +53,15 @@ type Server struct {
 	http     *http.Server
 }
 
+// ErrListen is matched by the error of New where the address can't be had.
+var ErrListen = errors.New("the address can't be had")
+
 // New listens on addr (host:port; port 0 takes any free port, Addr tells which). It serves
 // nothing before Run; whoever does not call Run calls Close.
 func New(addr string, cfg Config) (*Server, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("http.listen: %w; free the address, choose another, or set \"\" for none", err)
+		return nil, fmt.Errorf("http.listen: %w: %w; free the address, choose another, or set \"\" for none", ErrListen, err)
 	}
 	return &Server{
 		listener: listener,

@@ -78,7 +78,7 @@ func (s *session) absorb(p *pending, names map[string]struct{}, results []result
 		s.settle(p, e, r.outcome, now)
 	}
 	for rel := range names {
-		p.report(rel, now)
+		p.report(rel, now, s.w.cfg.Settle)
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *session) settle(p *pending, e *entry, o outcome, now time.Duration) {
 	case forget:
 		p.forget(e)
 		if again {
-			p.report(e.rel, now)
+			p.report(e.rel, now, s.w.cfg.Settle)
 		}
 	case busy:
 		s.w.m.deferred["writer"].Inc()

@@ -111,8 +111,10 @@ type pending struct {
 
 func newPending() *pending { return &pending{entries: map[string]*entry{}} }
 
-// report adds a name, to be looked at now, or notes that there is news of it.
-func (p *pending) report(rel string, now time.Duration) {
+// report adds a name, to be looked at now, or notes that there is news of it. A file that waits
+// for longer than settle, since it was empty, say, is looked at after settle: what it had to
+// wait for may have changed. Nearer looks stay as they are, so a busy writer causes no more.
+func (p *pending) report(rel string, now, settle time.Duration) {
 	e := p.entries[rel]
 	switch {
 	case e == nil:
@@ -121,9 +123,15 @@ func (p *pending) report(rel string, now time.Duration) {
 		p.wait(e, now)
 	case e.phase == taking:
 		e.again = true
-	case e.phase == waiting && e.tries > 0: // it may be readable now
-		e.due = now
-		heap.Fix(&p.waiting, e.index)
+	case e.phase == waiting:
+		soon := now + settle
+		if e.tries > 0 { // it may be readable now
+			soon = now
+		}
+		if e.due > soon {
+			e.due = soon
+			heap.Fix(&p.waiting, e.index)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ func openFolder(name string, cfg Config) (folder, spool *root, err error) {
 // isFolder returns an error if there is something by this name that will never be a folder.
 func isFolder(name string) error {
 	if st, err := os.Stat(name); err == nil && !st.IsDir() {
-		return fmt.Errorf("%w: it is not a folder; name the folder that files arrive in", errUnusable)
+		return fmt.Errorf("%w: it is not a folder; name the folder that files arrive in", ErrUnusable)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func prepareSpool(r *root) error {
 		return err
 	}
 	if !st.dir {
-		return fmt.Errorf("%w: %s is not a folder; remove it", errUnusable, spoolDir)
+		return fmt.Errorf("%w: %s is not a folder; remove it", ErrUnusable, spoolDir)
 	}
 	if err := guardSpool(r); err != nil {
 		return err
@@ -108,7 +108,7 @@ func guardSpool(r *root) error {
 		return err
 	}
 	if !ours {
-		return fmt.Errorf("%w: %s belongs to another user, who could exchange what was claimed; remove it", errUnusable, spoolDir)
+		return fmt.Errorf("%w: %s belongs to another user, who could exchange what was claimed; remove it", ErrUnusable, spoolDir)
 	}
 	if perm&0o022 != 0 {
 		if err := r.chmod(spoolDir, perm&^0o022); err != nil {
@@ -122,7 +122,7 @@ func guardSpool(r *root) error {
 func mountHint(err error) error {
 	if isCrossDevice(err) {
 		return fmt.Errorf("%w: %s is on another mount than the folder, and files can't be claimed by renaming them; "+
-			"unmount it, so that it is a plain folder (%w)", errUnusable, spoolDir, err)
+			"unmount it, so that it is a plain folder (%w)", ErrUnusable, spoolDir, err)
 	}
 	return err
 }
@@ -166,7 +166,7 @@ func folderID(r *root) (string, error) {
 			b, err := io.ReadAll(io.LimitReader(f, idLen+1))
 			f.Close()
 			if err == nil && !validID(string(b)) {
-				err = fmt.Errorf("%w: %s does not hold an id; remove it", errUnusable, folderFile)
+				err = fmt.Errorf("%w: %s does not hold an id; remove it", ErrUnusable, folderFile)
 			}
 			return string(b), err
 		}

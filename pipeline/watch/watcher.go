@@ -91,8 +91,9 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 	return w, nil
 }
 
-// errUnusable wraps faults of a folder that waiting does not heal.
-var errUnusable = errors.New("this can't work")
+// ErrUnusable is matched by the errors of Run: faults of a folder, or of what the
+// configuration makes of it, that waiting does not heal.
+var ErrUnusable = errors.New("this can't work")
 
 // Run watches the folder until ctx ends, and returns nil when all that it started is gone.
 // A folder that is missing or broken is degraded, shown so by Status, and healed; the only
@@ -106,7 +107,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, errUnusable) && first {
+		if errors.Is(err, ErrUnusable) && first {
 			return fmt.Errorf("watch %s: %w", w.cfg.Path, err)
 		}
 		w.m.degraded.Set(1)

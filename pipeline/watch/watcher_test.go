@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"backburn/pipeline"
+	"backburn/pipeline/watch"
 	"backburn/results"
 )
 
@@ -114,5 +115,21 @@ func TestClaimedFilesArePublishedAgainAtRestart(t *testing.T) {
 	r.outcomes.settle(t)
 	if got := r.tree(".backburn/done/benign"); len(got) != 1 {
 		t.Errorf("done has %v", got)
+	}
+}
+
+// A file is often seen in the moment between its creation and the first write. Empty files
+// are left alone for longer, and that must not hold for what is not empty any more.
+func TestFileThatWasSeenEmptyWaitsNoLongerThanOthers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.Settle = time.Second })
+	r.start()
+	r.write("empty.bin", "")
+	until(t, "the empty file to be seen", func() bool { return r.w.Status().Pending == 1 })
+	r.write("late.bin", "")
+	until(t, "the other file to be seen", func() bool { return r.w.Status().Pending == 2 })
+	r.write("late.bin", "contents")
+	if first := r.intake.wait(t, 1)[0]; first.Path != "late.bin" {
+		t.Errorf("%s was taken first", first.Path)
 	}
 }
