@@ -27,22 +27,11 @@ var errSecretFile = errors.New("secret file")
 // their own, a file that the group or others may read. Windows has no such modes; there
 // they are not checked.
 func ReadSecretFile(name string) (Secret, error) {
-	path, err := secretPath(name)
+	f, path, err := openSecretFile(name)
 	if err != nil {
 		return Secret{}, err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return Secret{}, fmt.Errorf("%w: %w", errSecretFile, err)
-	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return Secret{}, fmt.Errorf("%w %s: %w", errSecretFile, path, err)
-	}
-	if err := checkSecretMode(path, info); err != nil {
-		return Secret{}, fmt.Errorf("%w %s: %w", errSecretFile, path, err)
-	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
 	if err != nil {
 		return Secret{}, fmt.Errorf("%w %s: %w", errSecretFile, path, err)
@@ -52,6 +41,37 @@ func ReadSecretFile(name string) (Secret, error) {
 		return Secret{}, fmt.Errorf("%w %s: %w", errSecretFile, path, err)
 	}
 	return NewSecret(value), nil
+}
+
+// CheckSecretFile judges a file as ReadSecretFile does, whatever it contains: for keys and
+// credentials in formats of others.
+func CheckSecretFile(name string) error {
+	f, _, err := openSecretFile(name)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// openSecretFile opens the file and judges what was opened.
+func openSecretFile(name string) (*os.File, string, error) {
+	path, err := secretPath(name)
+	if err != nil {
+		return nil, "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, path, fmt.Errorf("%w: %w", errSecretFile, err)
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = checkSecretMode(path, info)
+	}
+	if err != nil {
+		f.Close()
+		return nil, path, fmt.Errorf("%w %s: %w", errSecretFile, path, err)
+	}
+	return f, path, nil
 }
 
 func secretPath(name string) (string, error) {

@@ -3,12 +3,8 @@
 package config
 
 import (
-	"io/fs"
 	"os"
 )
-
-// exposed finds nothing: permissions are access control lists here, which are not read.
-func exposed(string, fs.FileInfo) string { return "" }
 
 // accessible tries to list the folder; whether it can be written to shows at the first
 // claim.

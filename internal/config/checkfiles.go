@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"backburn/auth"
 )
 
 // Part is a part of the system that a process runs; they combine with |.
@@ -100,18 +102,11 @@ func (k *fileChecker) readable(key, file string) {
 
 // secret wants, besides, that others cannot read the file.
 func (k *fileChecker) secret(key, file string) {
-	before := len(k.problems)
-	k.readable(key, file)
-	if file == "" || len(k.problems) > before {
+	if file == "" {
 		return
 	}
-	info, err := os.Stat(file)
-	if err != nil {
-		k.add(key, "%s", plain(err))
-		return
-	}
-	if complaint := exposed(file, info); complaint != "" {
-		k.add(key, "%s", complaint)
+	if err := auth.CheckSecretFile(file); err != nil {
+		k.add(key, "%s", err)
 	}
 }
 
@@ -200,18 +195,6 @@ func plain(err error) string {
 		return fmt.Sprintf("%s: %s", quote(pe.Path), pe.Err)
 	}
 	return err.Error()
-}
-
-// CheckSecretFile says what keeps a file from being used as a secret: that it cannot be
-// read, is no regular file, or is open to others. The check is repeated where the file
-// is read, since it may have changed.
-func CheckSecretFile(file string) error {
-	k := fileChecker{}
-	k.secret("", file)
-	if len(k.problems) > 0 {
-		return errors.New(k.problems[0].Message)
-	}
-	return nil
 }
 
 // Problem makes an error of something that only showed when the configuration was put to

@@ -165,6 +165,10 @@ type Verdicts struct {
 	FirstPoll Duration `toml:"first_poll"`
 	MaxPoll   Duration `toml:"max_poll"`
 	Deadline  Duration `toml:"deadline"` // from the submission; then the job fails with verdict_timeout
+
+	MaliciousAge Duration `toml:"malicious_age"` // so long a verdict answers for the same contents without asking again
+	BenignAge    Duration `toml:"benign_age"`    // likewise, for what was found harmless
+	Recheck      Duration `toml:"recheck"`       // harmless ones are asked about again after so long; 0: never
 }
 
 // Results limits the stream of events. The oldest go first.

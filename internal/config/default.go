@@ -48,6 +48,10 @@ func Default() Config {
 			FirstPoll: Duration(30 * time.Second),
 			MaxPoll:   Duration(15 * time.Minute),
 			Deadline:  Duration(24 * time.Hour),
+
+			MaliciousAge: Duration(720 * time.Hour),
+			BenignAge:    Duration(168 * time.Hour),
+			Recheck:      Duration(24 * time.Hour),
 		},
 		Results: Results{MaxAge: Duration(720 * time.Hour), MaxBytes: 10 << 30},
 		Auth: map[string]Auth{

@@ -215,6 +215,9 @@ func (d *decoder) verdicts(v Verdicts, r Results) {
 		"expected at least verdicts.first_poll (%s), got %s", v.FirstPoll, v.MaxPoll)
 	d.clash(v.Deadline <= v.FirstPoll, "verdicts.deadline", "verdicts.first_poll",
 		"expected more than verdicts.first_poll (%s), got %s", v.FirstPoll, v.Deadline)
+	d.expect(v.MaliciousAge >= 0, "verdicts.malicious_age", v.MaliciousAge, "0 or more")
+	d.expect(v.BenignAge >= 0, "verdicts.benign_age", v.BenignAge, "0 or more")
+	d.expect(v.Recheck >= 0, "verdicts.recheck", v.Recheck, "0 or more")
 	d.expect(r.MaxBytes > 0, "results.max_bytes", r.MaxBytes, "more than 0")
 	// What has been done is remembered as long as results are kept.
 	d.clash(r.MaxAge < v.Deadline, "results.max_age", "verdicts.deadline",

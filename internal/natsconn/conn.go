@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"backburn/auth"
 	"backburn/internal/config"
 )
 
@@ -128,7 +129,7 @@ func remedy(cfg config.NATS) string {
 // both are read again at every reconnection, so that they can be renewed in place.
 func credentials(cfg config.NATS) ([]nats.Option, error) {
 	if file := cfg.CredentialsFile; file != "" {
-		if err := config.CheckSecretFile(file); err != nil {
+		if err := auth.CheckSecretFile(file); err != nil {
 			return nil, fmt.Errorf("nats.credentials_file: %w", err)
 		}
 		return []nats.Option{nats.UserCredentials(file)}, nil
@@ -143,29 +144,13 @@ func credentials(cfg config.NATS) ([]nats.Option, error) {
 	if file == "" {
 		return nil, nil
 	}
-	if _, err := readToken(file); err != nil {
+	if _, err := auth.ReadSecretFile(file); err != nil {
 		return nil, fmt.Errorf("nats.token_file: %w", err)
 	}
 	return []nats.Option{nats.TokenHandler(func() string {
-		token, _ := readToken(file) // an empty one is refused, and that is logged
-		return token
+		token, _ := auth.ReadSecretFile(file) // an empty one is refused, and that is logged
+		return token.Reveal()
 	})}, nil
-}
-
-// readToken reads a token file: one line, whose end is not part of the token.
-func readToken(file string) (string, error) {
-	if err := config.CheckSecretFile(file); err != nil {
-		return "", err
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	token := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if token == "" || strings.ContainsAny(token, "\n\x00") {
-		return "", fmt.Errorf("%s: expected one line with a token", file)
-	}
-	return token, nil
 }
 
 func transport(t config.TLS) ([]nats.Option, error) {
@@ -174,7 +159,7 @@ func transport(t config.TLS) ([]nats.Option, error) {
 		options = append(options, nats.RootCAs(t.CAFile))
 	}
 	if t.CertFile != "" {
-		if err := config.CheckSecretFile(t.KeyFile); err != nil {
+		if err := auth.CheckSecretFile(t.KeyFile); err != nil {
 			return nil, fmt.Errorf("nats.tls.key_file: %w", err)
 		}
 		options = append(options, nats.ClientCert(t.CertFile, t.KeyFile))

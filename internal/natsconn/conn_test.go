@@ -109,7 +109,7 @@ func TestConnectRefusals(t *testing.T) {
 		"wrong token":    {with(func(c *config.NATS) { c.TokenFile = file(t, "wrong\n", 0o600) }), natsconn.ErrRefused, "check nats.token_file"},
 		"other folder":   {with(func(c *config.NATS) { c.Embedded.StoreDir = t.TempDir() + "/x" }), natsconn.ErrRefused, "same working directory"},
 		"missing token":  {with(func(c *config.NATS) { c.TokenFile = "/nonexistent" }), nil, "nats.token_file"},
-		"empty token":    {with(func(c *config.NATS) { c.TokenFile = file(t, "\n", 0o600) }), nil, "one line with a token"},
+		"empty token":    {with(func(c *config.NATS) { c.TokenFile = file(t, "\n", 0o600) }), nil, "is empty"},
 		"missing creds":  {with(func(c *config.NATS) { c.CredentialsFile = "/nonexistent" }), nil, "nats.credentials_file"},
 		"missing ca":     {with(func(c *config.NATS) { c.TLS.CAFile = "/nonexistent" }), nil, "/nonexistent"},
 	}

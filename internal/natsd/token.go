@@ -6,33 +6,25 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"backburn/auth"
-	"backburn/internal/config"
 )
 
 // keepToken reads the token, or makes one that nobody can guess and writes it, mode
 // 0600, whole or not at all. Only the holder of the store's lock calls it.
 func keepToken(file string) (auth.Secret, error) {
-	switch b, err := os.ReadFile(file); {
-	case err == nil:
-		if err := config.CheckSecretFile(file); err != nil {
-			return auth.Secret{}, fmt.Errorf("token of the embedded nats server: %w", err)
+	token, err := auth.ReadSecretFile(file)
+	if !errors.Is(err, os.ErrNotExist) {
+		if err != nil {
+			err = fmt.Errorf("token of the embedded nats server: %w; delete the file, and a new one is made", err)
 		}
-		token := auth.NewSecret(strings.TrimRight(string(b), "\r\n"))
-		if !token.IsSet() {
-			return auth.Secret{}, fmt.Errorf("token of the embedded nats server: %s is empty; delete it, and a new one is made", file)
-		}
-		return token, nil
-	case !errors.Is(err, os.ErrNotExist):
+		return token, err
+	}
+	made := rand.Text() + rand.Text() // 256 bits
+	if err := writePrivate(file, made+"\n"); err != nil {
 		return auth.Secret{}, fmt.Errorf("token of the embedded nats server: %w", err)
 	}
-	token := rand.Text() + rand.Text() // 256 bits
-	if err := writePrivate(file, token+"\n"); err != nil {
-		return auth.Secret{}, fmt.Errorf("token of the embedded nats server: %w", err)
-	}
-	return auth.NewSecret(token), nil
+	return auth.NewSecret(made), nil
 }
 
 // writePrivate writes a file that only this user can read, and makes it durable.

@@ -33,6 +33,7 @@ func WorkerConfig(c config.Config) (pipeline.Config, error) {
 		AskFirst: c.WildFire.AskFirst, UploadsPerDay: c.WildFire.UploadsPerDay, QueriesPerDay: c.WildFire.QueriesPerDay,
 		ReservePercent: c.WildFire.ReservePercent,
 		FirstPoll:      c.Verdicts.FirstPoll.Std(), MaxPoll: c.Verdicts.MaxPoll.Std(), Deadline: c.Verdicts.Deadline.Std(),
+		MaliciousAge: c.Verdicts.MaliciousAge.Std(), BenignAge: c.Verdicts.BenignAge.Std(), Recheck: c.Verdicts.Recheck.Std(),
 	}
 	for _, w := range c.Watch {
 		p.Roots[w.Source] = w.Path
