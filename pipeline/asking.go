@@ -24,7 +24,7 @@ func (b *batcher) askLoop(ctx context.Context) error {
 		}
 		now := b.now()
 		if d := pace.delay(now, b.queries.limit-b.queries.used(), resetAfter(now)); d > 0 {
-			if err := sleep(ctx, min(d, time.Minute)); err != nil {
+			if err := sleep(ctx, min(d, clockTick)); err != nil {
 				return err
 			}
 			continue

@@ -268,3 +268,22 @@ func (es events) String() string {
 	}
 	return b.String()
 }
+
+// status asks for the state of the fleet until it is as wanted.
+func (f *fixture) status(wanted func(pipeline.Status) bool) pipeline.Status {
+	f.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		st, err := f.q.Status(f.t.Context(), f.cfg)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if wanted(st) {
+			return st
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("it never came to that: %+v", st)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

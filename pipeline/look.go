@@ -46,7 +46,7 @@ func (b *batcher) lookLoop(ctx context.Context) error {
 	}
 }
 
-// takeDue takes what is due out of the schedule, and says how long until something is.
+// takeDue takes what is due out of the schedule, and says when to look again.
 func (b *batcher) takeDue() (looks []*waiting, next time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -66,9 +66,9 @@ func (b *batcher) takeDue() (looks []*waiting, next time.Duration) {
 	}
 	b.m.waiting.Set(float64(b.list.jobs))
 	if at := b.list.next(); !at.IsZero() {
-		return looks, max(at.Sub(now), 0)
+		return looks, min(max(at.Sub(now), 0), clockTick)
 	}
-	return looks, time.Minute
+	return looks, clockTick
 }
 
 // lookAgain makes everything due that is not pending: uploads were paused, or go on.

@@ -117,7 +117,7 @@ func (p *pauses) wait(ctx context.Context, b Budget) error {
 			}
 			continue
 		}
-		t := time.NewTimer(c.Until.Sub(p.now()))
+		t := time.NewTimer(min(c.Until.Sub(p.now()), clockTick))
 		select {
 		case <-ctx.Done():
 			t.Stop()

@@ -1,0 +1,164 @@
+package pipeline_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// clock is a time of day that a test can set.
+type clock struct {
+	mu     sync.Mutex
+	offset time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.offset)
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset += d
+}
+
+// atNoon is a clock that starts at noon UTC, far from any reset.
+func atNoon() *clock {
+	now := time.Now().UTC()
+	y, m, d := now.Date()
+	return &clock{offset: time.Date(y, m, d, 12, 0, 0, 0, time.UTC).Sub(now)}
+}
+
+// The fleet keeps its own count: the service is never asked for more than the budget, what
+// is reserved serves urgent jobs, and the rest drains by itself after the reset.
+func TestABudgetLastsTheDay(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 20, 10
+	f.work(pipeline.WithClock(c.now))
+	f.work(pipeline.WithClock(c.now))
+	const jobs = 40
+	for i := range jobs {
+		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+	}
+	f.events(18) // 20, less the reserve
+	for i := range 2 {
+		f.publish("backburn.jobs.urgent.mail", nats.Header{nats.MsgIdHdr: {fmt.Sprint("urgent-", i)}, pipeline.HeaderFilename: {"u.exe"}}, fmt.Sprint("MZ urgent ", i))
+	}
+	all := f.events(20)
+	for i := range 2 {
+		all.one(t, fmt.Sprint("urgent-", i))
+	}
+	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 20 {
+		t.Errorf("%d uploads, want exactly the budget of 20", n)
+	}
+	st, err := f.q.Status(t.Context(), f.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(st.Dead) != 0 {
+		t.Errorf("dead letters: %v", st.Dead)
+	}
+	c.advance(13 * time.Hour)
+	f.events(38)
+	if n := f.wildfire.CountStatus(wildfire.OpSubmitFile, 419); n != 0 {
+		t.Errorf("the service had to say 419 %d times", n)
+	}
+}
+
+// 419 for queries does not stop uploads, nor the other way round.
+func TestBudgetsAreParkedApart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.AskFirst = false
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdicts, Fault: wildfiretest.Fault{Status: 419}})
+	f.work()
+	f.raw("a", "mail", "a.exe", "MZ a")
+	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
+	st := f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Queries].Until.IsZero() })
+	if _, on := st.Paused[pipeline.Uploads]; on {
+		t.Error("uploads are paused, too")
+	}
+	f.raw("b", "mail", "b.exe", "MZ b")
+	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 2 })
+}
+
+// A credential that is refused fails no file: uploads pause, and one probe finds out.
+func TestARefusedCredentialPausesTheFleet(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	f := newFixture(t)
+	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 401}})
+	f.work(pipeline.WithClock(c.now))
+	f.work(pipeline.WithClock(c.now))
+	for i := range 20 {
+		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+	}
+	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	remove()
+	before := f.wildfire.Count(wildfire.OpSubmitFile)
+	c.advance(31 * time.Second)
+	all := f.events(20)
+	for i := range 20 {
+		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict || ev.Data.Attempts > 1 {
+			t.Errorf("job %d: %s after %d attempts", i, ev.Type, ev.Data.Attempts)
+		}
+	}
+	if before > 2*20 { // no job tried again, but for the one repetition with a new token
+		t.Errorf("%d uploads were refused before the pause", before)
+	}
+}
+
+// A service that fails everything uses up nobody's attempts.
+func TestASickServicePausesUploads(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	f := newFixture(t)
+	f.cfg.MaxAttempts = 4
+	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 503}})
+	f.work(pipeline.WithClock(c.now))
+	const jobs = 30
+	for i := range jobs {
+		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+	}
+	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	remove()
+	c.advance(31 * time.Second)
+	all := f.events(jobs)
+	for i := range jobs {
+		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
+			t.Errorf("job %d failed: %v", i, ev.Data.Error)
+		}
+	}
+}
+
+// A batch asks about many at once: questions cost far less than one for each file.
+func TestQuestionsAreAskedInBatches(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithLatency(100*time.Millisecond))
+	const jobs = 200
+	for i := range jobs {
+		body := fmt.Sprint("MZ ", i)
+		sum := sha256.Sum256([]byte(body))
+		f.wildfire.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Benign})
+		f.raw(fmt.Sprint("job-", i), "mail", "x.exe", body)
+	}
+	f.work()
+	f.events(jobs)
+	if n := f.wildfire.Count(wildfire.OpVerdicts); n > jobs/10 {
+		t.Errorf("%d calls for %d files", n, jobs)
+	}
+}

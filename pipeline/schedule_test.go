@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"testing"
+	"time"
+)
+
+func TestScheduleGrowsToItsMaximum(t *testing.T) {
+	t.Parallel()
+	s := schedule{first: 30 * time.Second, max: 15 * time.Minute}
+	start := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	want := []time.Duration{30 * time.Second, 90 * time.Second, 210 * time.Second, 450 * time.Second, 930 * time.Second,
+		1830 * time.Second, 2730 * time.Second, 3630 * time.Second}
+	now := start
+	for i, w := range want {
+		now = s.next(start, now)
+		if got := now.Sub(start); got != w {
+			t.Fatalf("question %d comes %s after the submission, want %s", i+1, got, w)
+		}
+	}
+	if got := s.next(start, start.AddDate(3, 0, 0)); !got.After(start.AddDate(3, 0, 0)) || got.Sub(start.AddDate(3, 0, 0)) > 15*time.Minute {
+		t.Errorf("after years it is due at %s", got)
+	}
+}
+
+func TestScheduleIsAlwaysInTheFuture(t *testing.T) {
+	t.Parallel()
+	for _, s := range []schedule{{time.Second, time.Second}, {time.Nanosecond, time.Hour}, {30 * time.Second, 40 * time.Second}} {
+		start := time.Unix(1e9, 0)
+		for _, after := range []time.Duration{-time.Hour, 0, 1, time.Second, 59 * time.Second, time.Hour, 9999 * time.Hour} {
+			if now := start.Add(after); !s.next(start, now).After(now) {
+				t.Errorf("%v: %s after the submission, the next question is not after it", s, after)
+			}
+		}
+	}
+}
+
+func TestPacerSpreadsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	midnight := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	now := midnight.Add(-12 * time.Hour)
+	p := pacer{limit: 1050}
+	calls := 0
+	for now.Before(midnight) {
+		if d := p.delay(now, 1050-calls, midnight); d > 0 {
+			now = now.Add(d)
+			continue
+		}
+		if calls++; calls > 1050 {
+			t.Fatal("more calls than the budget has")
+		}
+	}
+	if calls < 1000 {
+		t.Errorf("%d of 1050 calls were made in the time that was left", calls)
+	}
+}
+
+func TestPacerLetsCallsFollowEachOtherAfterAQuietHour(t *testing.T) {
+	t.Parallel()
+	p := pacer{limit: 1050}
+	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	reset := now.Add(15 * time.Hour)
+	n := 0
+	for p.delay(now, 1000, reset) == 0 {
+		n++
+	}
+	if n < 40 || n > 50 {
+		t.Errorf("%d calls at once, want an hour's worth of a full day", n)
+	}
+	if unlimited := (pacer{}); unlimited.delay(now, 0, reset) != 0 {
+		t.Error("without a limit there is a delay")
+	}
+}
