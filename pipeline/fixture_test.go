@@ -59,8 +59,6 @@ func connect(t testing.TB, s *server.Server) *nats.Conn {
 // fixture is a queue on a real server, a simulated WildFire, and workers between them.
 type fixture struct {
 	t        testing.TB
-	server   *server.Server
-	nc       *nats.Conn
 	q        *pipeline.Queue
 	wildfire *wildfiretest.Server
 	web      *httptest.Server
@@ -71,9 +69,12 @@ type fixture struct {
 // newFixture gives fast schedules; change cfg before starting a worker.
 func newFixture(t testing.TB, opts ...wildfiretest.Option) *fixture {
 	t.Helper()
-	ns := natsServer(t)
-	f := &fixture{t: t, server: ns, nc: connect(t, ns)}
-	f.q = openQueue(t, f.nc)
+	return newFixtureOn(t, openQueue(t, connect(t, natsServer(t))), opts...)
+}
+
+func newFixtureOn(t testing.TB, q *pipeline.Queue, opts ...wildfiretest.Option) *fixture {
+	t.Helper()
+	f := &fixture{t: t, q: q}
 	f.wildfire = wildfiretest.New(append([]wildfiretest.Option{wildfiretest.WithDelay(50 * time.Millisecond), wildfiretest.WithUnknownFor(0)}, opts...)...)
 	f.web = f.wildfire.Start()
 	t.Cleanup(f.web.Close)

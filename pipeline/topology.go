@@ -31,6 +31,9 @@ const (
 	// Contents that nobody came for are dropped after so long, whatever happened.
 	filesMaxAge = 14 * 24 * time.Hour
 
+	// A request that reaches no leader is never answered: it is made again after so long.
+	provisionAttempt = 10 * time.Second
+
 	// Jobs in the hands of all workers together, and in back-off, per lane.
 	laneMaxAckPending = 10_000
 )
@@ -71,7 +74,9 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	}
 	q := &Queue{Names: NamesFor(t.Prefix), nc: nc, js: js, topology: t}
 	for {
-		err := q.provision(ctx)
+		actx, cancel := context.WithTimeout(ctx, provisionAttempt)
+		err := q.provision(actx)
+		cancel()
 		if err == nil {
 			return q, nil
 		}
@@ -88,7 +93,7 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 // isUnavailable reports the server's own "try again": 503 with a cluster that has no
 // leader or not enough peers yet, or a request that timed out.
 func isUnavailable(err error) bool {
-	if errors.Is(err, nats.ErrTimeout) {
+	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
 	var api *jetstream.APIError
