@@ -1,5 +1,11 @@
 package watch
 
+import (
+	"context"
+	"io/fs"
+	"testing"
+)
+
 // SetStep lets a test hear of every step that a file takes.
 func (w *Watcher) SetStep(f func(step string)) { w.step = f }
 
@@ -8,3 +14,23 @@ func (w *Watcher) SetOnEvent(f func()) { w.onEvent = f }
 
 // SetOnScan lets a test hear of every full scan's end.
 func (w *Watcher) SetOnScan(f func()) { w.onScan = f }
+
+// BareScan returns a scan of a folder that visits entries and judges nothing.
+func BareScan(t testing.TB, dir string) func() (entries int) {
+	cfg := DefaultConfig()
+	cfg.Path, cfg.Source = dir, "test"
+	r, err := openRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	w := &Watcher{cfg: cfg, m: newMetrics(nil, "test"), exclude: compileGlobs(cfg.Exclude, false)}
+	s := &session{w: w, ctx: t.Context(), root: r, spool: r, scans: newScans()}
+	return func() (n int) {
+		err := s.scanTree(t.Context(), "", func(context.Context, string, fs.FileMode) error { n++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+}

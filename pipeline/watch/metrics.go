@@ -7,7 +7,7 @@ import (
 )
 
 // Why a name was not taken; the closed list of label values of skipped.
-var skipReasons = []string{"excluded", "special", "hardlink", "mount", "restored"}
+var skipReasons = []string{"excluded", "special", "hardlink", "mount"}
 
 // Why a file waits; the closed list of label values of deferred.
 var waitReasons = []string{"changing", "temporary", "writer", "done_file", "unreadable", "fault"}

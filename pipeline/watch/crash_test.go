@@ -1,0 +1,285 @@
+package watch_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"backburn/pipeline/watch"
+)
+
+// size returns the value of an environment variable, or the size at which a test runs in CI.
+func size(t testing.TB, name string, ci int) int {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return ci
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// crashSpec is the configuration of watchers that are killed.
+func crashSpec(t testing.TB, change func(*watch.Config)) childSpec {
+	cfg := watch.DefaultConfig()
+	cfg.Path, cfg.Source = t.TempDir(), "crash"
+	cfg.Settle, cfg.Scan = 5*time.Millisecond, 200*time.Millisecond
+	cfg.MinFree = 0
+	// Few, or after every start so many would be published again that a watcher which dies
+	// often gets to nothing else.
+	cfg.MaxInFlight = 8
+	if change != nil {
+		change(&cfg)
+	}
+	return childSpec{Config: cfg, State: t.TempDir(), Verdict: "benign"}
+}
+
+// produce writes files 0..n in different styles, spread over a few folders, each with
+// contents that tell its number. It returns when all are complete.
+func produce(t testing.TB, dir string, n int) {
+	t.Helper()
+	staging := t.TempDir()
+	for i := range n {
+		sub := filepath.Join(dir, fmt.Sprintf("d%d", i%7))
+		if i%7 == 0 {
+			sub = dir
+		}
+		name := filepath.Join(sub, fmt.Sprintf("f%06d", i))
+		content := producedContent(i)
+		err := os.MkdirAll(sub, 0o777)
+		if err == nil {
+			switch i % 3 {
+			case 0: // temporary name first
+				tmp := filepath.Join(sub, fmt.Sprintf(".f%06d.tmp", i))
+				if err = os.WriteFile(tmp, content, 0o666); err == nil {
+					err = os.Rename(tmp, name)
+				}
+			case 1: // renamed in
+				tmp := filepath.Join(staging, "x")
+				if err = os.WriteFile(tmp, content, 0o666); err == nil {
+					err = os.Rename(tmp, name)
+				}
+			case 2: // in pieces, open all the while
+				var f *os.File
+				if f, err = os.Create(name); err == nil {
+					_, err = f.Write(content[:len(content)/2])
+					if i%30 == 2 {
+						time.Sleep(10 * time.Millisecond) // longer than the watcher's settle time
+					}
+					if err == nil {
+						_, err = f.Write(content[len(content)/2:])
+					}
+					f.Close()
+				}
+			}
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+func producedContent(i int) []byte {
+	return []byte(strings.Repeat(fmt.Sprintf("%08d", i), 1+i%200))
+}
+
+// verify checks that files 0..n came through once each, whole: 0 lost, 0 doubled by id, 0
+// wrong contents.
+func verify(t testing.TB, spec childSpec, n int) (published int) {
+	t.Helper()
+	byHash := map[string]int{}
+	for i := range n {
+		h := sha256.Sum256(producedContent(i))
+		byHash[hex.EncodeToString(h[:])] = i
+	}
+	lines, err := readLines(filepath.Join(spec.State, "jobs"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, seen := map[string]int{}, map[int]string{}
+	wrong, doubled := 0, 0
+	for _, l := range lines {
+		i, ok := byHash[l.line.Job.SHA256]
+		if !ok {
+			wrong++
+			continue
+		}
+		ids[l.line.ID]++
+		if id, again := seen[i]; again && id != l.line.ID {
+			doubled++
+		}
+		seen[i] = l.line.ID
+		if want := fmt.Sprintf("f%06d", i); filepath.Base(l.line.Job.Path) != want || l.line.Job.Filename != want {
+			t.Errorf("job of %s says %q, %q", want, l.line.Job.Path, l.line.Job.Filename)
+		}
+		if sub := filepath.Dir(l.line.Job.Path); i%7 != 0 && sub != fmt.Sprintf("d%d", i%7) {
+			t.Errorf("job of file %d says that it was found in %q", i, sub)
+		}
+	}
+	if lost := n - len(seen); lost != 0 || doubled != 0 || wrong != 0 {
+		t.Errorf("lost %d, doubled %d, wrong contents %d of %d", lost, doubled, wrong, n)
+	}
+	t.Logf("%d files, %d publications, %d ids", n, len(lines), len(ids))
+	return len(lines)
+}
+
+// verifyDone checks that every file lies in done, with its contents, and nothing is left.
+func verifyDone(t testing.TB, spec childSpec, n int) {
+	t.Helper()
+	done := filepath.Join(spec.Config.Path, ".backburn", "done", "benign")
+	entries, err := os.ReadDir(done)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != n {
+		t.Errorf("%d files are done, want %d", len(entries), n)
+	}
+	for _, e := range entries {
+		_, name, _ := strings.Cut(e.Name(), "-f")
+		i, err := strconv.Atoi(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(done, e.Name()))
+		if err != nil || string(b) != string(producedContent(i)) {
+			t.Errorf("%s does not have its contents: %v", e.Name(), err)
+		}
+	}
+	left, err := os.ReadDir(filepath.Join(spec.Config.Path, ".backburn", "claimed"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("%d files are left in claimed: %v", len(left), err)
+	}
+}
+
+// drained reports whether every job of n files was dealt with.
+func drained(spec childSpec, n int) bool {
+	b, err := os.ReadFile(filepath.Join(spec.State, "cursor"))
+	if err != nil {
+		return false
+	}
+	offset, _ := strconv.ParseInt(string(b), 10, 64)
+	st, err := os.Stat(filepath.Join(spec.State, "jobs"))
+	if err != nil || st.Size() != offset {
+		return false
+	}
+	lines, err := readLines(filepath.Join(spec.State, "jobs"), 0)
+	if err != nil {
+		return false
+	}
+	ids := map[string]bool{}
+	for _, l := range lines {
+		ids[l.line.ID] = true
+	}
+	return len(ids) >= n
+}
+
+// TestCrashAtEveryStep kills the watcher with a chance of 2 % at every step that a file
+// takes, and starts it again, until everything is through. BACKBURN_CRASH_FILES sets the
+// number of files.
+func TestCrashAtEveryStep(t *testing.T) {
+	t.Parallel()
+	n := size(t, "BACKBURN_CRASH_FILES", 2000)
+	spec := crashSpec(t, nil)
+	produce(t, spec.Config.Path, n)
+	spec.Die = 0.02
+	lives := 0
+	for deadline := time.Now().Add(30 * time.Minute); !drained(spec, n); lives++ {
+		if time.Now().After(deadline) {
+			t.Fatal("it takes too long")
+		}
+		if lives > 0 && lives%50 == 0 {
+			spec.Die = max(spec.Die*0.98, 0.005) // so that the last, rare ones come through
+		}
+		c := startChild(t, spec)
+		for alive := true; alive && !drained(spec, n); {
+			select {
+			case <-c.ended:
+				alive = false
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		c.kill()
+	}
+	t.Logf("%d lives", lives)
+	verify(t, spec, n)
+	verifyDone(t, spec, n)
+}
+
+// TestChaos kills the watcher at any moment while producers are at work.
+// BACKBURN_CHAOS_FILES sets the number of files.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	n := size(t, "BACKBURN_CHAOS_FILES", 1000)
+	spec := crashSpec(t, nil)
+	produced := make(chan struct{})
+	go func() {
+		defer close(produced)
+		produce(t, spec.Config.Path, n)
+	}()
+	lives := 0
+	for running := true; running; lives++ {
+		c := startChild(t, spec)
+		select {
+		case <-c.ended:
+			t.Fatalf("the watcher ended by itself: %v %s", c.err, c.stderr.String())
+		case <-time.After(time.Duration(30+rand.IntN(250)) * time.Millisecond):
+		}
+		c.kill()
+		select {
+		case <-produced:
+			running = false
+		default:
+		}
+	}
+	c := startChild(t, spec)
+	until(t, "the rest to come through", func() bool { return drained(spec, n) })
+	c.finish(t)
+	t.Logf("%d lives", lives+1)
+	verify(t, spec, n)
+	verifyDone(t, spec, n)
+}
+
+// TestCrashWithFilesInPlace is TestCrashAtEveryStep for files that are not moved.
+func TestCrashWithFilesInPlace(t *testing.T) {
+	t.Parallel()
+	n := size(t, "BACKBURN_CRASH_FILES", 2000) / 4
+	spec := crashSpec(t, func(c *watch.Config) { c.Claim = watch.ClaimKeep })
+	produce(t, spec.Config.Path, n)
+	spec.Die = 0.02
+	for deadline := time.Now().Add(30 * time.Minute); !drained(spec, n); {
+		if time.Now().After(deadline) {
+			t.Fatal("it takes too long")
+		}
+		c := startChild(t, spec)
+		for alive := true; alive && !drained(spec, n); {
+			select {
+			case <-c.ended:
+				alive = false
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		c.kill()
+	}
+	verify(t, spec, n)
+	for i := range n {
+		sub := fmt.Sprintf("d%d", i%7)
+		if i%7 == 0 {
+			sub = ""
+		}
+		b, err := os.ReadFile(filepath.Join(spec.Config.Path, sub, fmt.Sprintf("f%06d", i)))
+		if err != nil || string(b) != string(producedContent(i)) {
+			t.Errorf("file %d is not what it was: %v", i, err)
+		}
+	}
+}

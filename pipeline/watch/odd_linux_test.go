@@ -1,0 +1,419 @@
+package watch_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+)
+
+// cantRun skips a test that the system does not allow, and fails it where it should.
+func cantRun(t *testing.T, why string, err error) {
+	t.Helper()
+	if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
+		t.Fatalf("%s: %v", why, err)
+	}
+	t.Skipf("SKIPPED, NOTHING IS PROVED: %s: %v", why, err)
+}
+
+// mount mounts a file system for the test.
+func mount(t *testing.T, source, target, kind string, flags uintptr, data string) {
+	t.Helper()
+	if err := unix.Mount(source, target, kind, flags, data); err != nil {
+		cantRun(t, "mounting needs root", err)
+	}
+	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
+}
+
+// TestOddFiles puts everything into a folder that is not an ordinary file, and ordinary
+// files with odd names. All of the latter are taken, none of the former, and nothing hangs.
+func TestOddFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.MaxFileSize = 1 << 20 })
+	outside := filepath.Join(t.TempDir(), "secret")
+	must(t, os.WriteFile(outside, []byte("secret"), 0o600))
+	must(t, unix.Mkfifo(r.path("fifo"), 0o666))
+	l, err := net.Listen("unix", r.path("socket"))
+	must(t, err)
+	defer l.Close()
+	if err := unix.Mknod(r.path("device"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))); err != nil {
+		t.Logf("no device can be made here: %v", err)
+	}
+	must(t, os.Symlink(outside, r.path("link-out")))
+	r.write("target", "of a link inside")
+	must(t, os.Symlink("target", r.path("link-in")))
+	must(t, os.Symlink(filepath.Dir(outside), r.path("dir-link")))
+
+	names := []string{"target", strings.Repeat("n", 255), "new\nline", "raw-\xff\xfe", "-rf", " lead", "...", "~tilde", "a'b\"c\\d", "ünï", "sub/raw-\xff/" + strings.Repeat("m", 250)}
+	for _, name := range names[1:] {
+		r.write(name, "contents of "+name)
+	}
+	r.write("empty", "")
+	must(t, os.WriteFile(r.path("sparse"), nil, 0o666))
+	must(t, os.Truncate(r.path("sparse"), 1<<40))
+	must(t, os.WriteFile(r.path("exact"), make([]byte, 1<<20), 0o666))
+	must(t, os.WriteFile(r.path("over"), make([]byte, 1<<20+1), 0o666))
+	r.cfg.Defer = []string{".tmp"}
+	r.start()
+	jobs := r.intake.wait(t, len(names)+4)
+	byName := map[string]pipeline.Job{}
+	for _, j := range jobs {
+		name := j.Path
+		if j.PathB64 != nil {
+			name = string(j.PathB64)
+		}
+		byName[name] = j
+		base := j.Filename
+		if j.FilenameB64 != nil {
+			base = string(j.FilenameB64)
+		}
+		if base != filepath.Base(name) {
+			t.Errorf("%q has the file name %q", name, base)
+		}
+	}
+	for _, name := range names {
+		j, ok := byName[name]
+		if !ok {
+			t.Errorf("%q was not taken", name)
+			continue
+		}
+		want := "contents of " + name
+		if name == "target" {
+			want = "of a link inside"
+		}
+		if got := r.content(j); got != want || j.SHA256 != sum(want) {
+			t.Errorf("%q holds %q", name, got)
+		}
+	}
+	for name, want := range map[string]struct {
+		size   int64
+		hashed bool
+	}{"empty": {0, true}, "sparse": {1 << 40, false}, "exact": {1 << 20, true}, "over": {1<<20 + 1, false}} {
+		j, ok := byName[name]
+		if !ok || j.Size != want.size || (j.SHA256 != "") != want.hashed {
+			t.Errorf("%s: taken %v, size %d, sha256 %q", name, ok, j.Size, j.SHA256)
+		}
+	}
+	// Finished files go to done under their names, however odd.
+	for _, j := range jobs {
+		r.outcomes.send(verdict(j, "benign"))
+	}
+	r.outcomes.settle(t)
+	if n := len(r.tree(".backburn/done/benign")); n != len(jobs) {
+		t.Errorf("%d files are done, want %d", n, len(jobs))
+	}
+	if left := r.tree(".backburn/paths"); len(left) > 3 { // one for each folder
+		t.Errorf("records of long names are left: %v", left)
+	}
+	for _, name := range []string{"fifo", "socket", "link-out", "link-in", "dir-link"} {
+		if _, err := os.Lstat(r.path(name)); err != nil {
+			t.Errorf("%s was touched: %v", name, err)
+		}
+	}
+	if b, err := os.ReadFile(outside); err != nil || string(b) != "secret" {
+		t.Errorf("the file outside was touched: %v", err)
+	}
+}
+
+func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		cantRun(t, "running as somebody else needs root", os.ErrPermission)
+	}
+	spec := crashSpec(t, func(c *watch.Config) { c.Scan = 24 * time.Hour }) // the event alone leads back
+	c := startAsNobody(t, spec, func() {
+		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "locked"), []byte("x"), 0o000))
+	})
+	jobs := func() []positioned {
+		l, err := readLines(filepath.Join(spec.State, "jobs"), 0)
+		must(t, err)
+		return l
+	}
+	must(t, os.WriteFile(filepath.Join(spec.Config.Path, "open"), []byte("y"), 0o666))
+	until(t, "the readable file", func() bool { return len(jobs()) == 1 })
+	must(t, os.Chmod(filepath.Join(spec.Config.Path, "locked"), 0o644))
+	until(t, "the file that was unreadable", func() bool { return len(jobs()) == 2 })
+	c.finish(t)
+}
+
+// startAsNobody runs a watcher as a user who owns none of the files.
+func startAsNobody(t *testing.T, spec childSpec, prepare func()) *child {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	b, err := os.ReadFile(exe)
+	must(t, err)
+	dir := t.TempDir()
+	copied := filepath.Join(dir, "watch.test")
+	must(t, os.WriteFile(copied, b, 0o755))
+	for _, d := range []string{dir, spec.Config.Path, spec.State} {
+		must(t, os.Chmod(d, 0o777))
+		must(t, os.Chmod(filepath.Dir(d), 0o755))
+	}
+	prepare()
+	return startChild(t, spec, func(cmd *exec.Cmd) {
+		cmd.Path, cmd.Args, cmd.Dir = copied, []string{copied}, "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	})
+}
+
+func TestLeaseRefusedFallsBackToSettle(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		cantRun(t, "running as somebody else needs root", os.ErrPermission)
+	}
+	spec := crashSpec(t, func(c *watch.Config) { c.Settle = 100 * time.Millisecond })
+	spec.Verdict = ""
+	began := time.Now()
+	c := startAsNobody(t, spec, func() {
+		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "roots-file"), []byte("x"), 0o644))
+	})
+	must(t, os.WriteFile(filepath.Join(spec.Config.Path, "another"), []byte("y"), 0o644))
+	until(t, "both files", func() bool {
+		l, err := readLines(filepath.Join(spec.State, "jobs"), 0)
+		must(t, err)
+		return len(l) == 2
+	})
+	if took := time.Since(began); took < 5*spec.Config.Settle {
+		t.Errorf("taken after %v without knowing of writers", took)
+	}
+	if n := c.status(t).Metrics["backburn_watch_writer_check_unavailable_total"]; n < 2 {
+		t.Errorf("the metric says %v", n)
+	}
+	c.finish(t)
+}
+
+func TestHardlinks(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{watch.HardlinksCopy, watch.HardlinksTake, watch.HardlinksReject} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.Hardlinks = policy })
+			other := filepath.Join(t.TempDir(), "other")
+			must(t, os.WriteFile(other, []byte("original"), 0o666))
+			must(t, os.Link(other, r.path("linked")))
+			r.write("plain", "plain")
+			r.start()
+			if policy == watch.HardlinksReject {
+				r.intake.wait(t, 1)
+				until(t, "two more scans", scans(r, 2))
+				if jobs := r.intake.all(); len(jobs) != 1 || jobs[0].Filename != "plain" {
+					t.Errorf("jobs: %+v", jobs)
+				}
+				must(t, os.Remove(other)) // now it is an ordinary file
+				r.intake.wait(t, 2)
+				return
+			}
+			for _, j := range r.intake.wait(t, 2) {
+				if j.Filename != "linked" {
+					continue
+				}
+				must(t, os.WriteFile(other, []byte("modified"), 0o666))
+				want := "original"
+				if policy == watch.HardlinksTake {
+					want = "modified"
+				}
+				if got := r.content(j); got != want {
+					t.Errorf("contents are %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+// scans returns a condition that holds when n more scans have ended.
+func scans(r *rig, n int) func() bool {
+	last, seen := r.w.Status().LastScan, 0
+	return func() bool {
+		if now := r.w.Status().LastScan; now.After(last) {
+			last = now
+			seen++
+		}
+		return seen > n
+	}
+}
+
+func TestSpoolOnAnotherMountIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{".backburn", ".backburn/claimed"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			spool := r.path(where)
+			must(t, os.MkdirAll(spool, 0o700))
+			must(t, os.MkdirAll(r.path("elsewhere"), 0o700))
+			mount(t, r.path("elsewhere"), spool, "", unix.MS_BIND, "") // the same file system, another mount
+			w, err := watch.New(r.cfg, r.intake, r.outcomes, nil)
+			must(t, err)
+			err = w.Run(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "another mount") {
+				t.Errorf("Run says %v", err)
+			}
+			found := false
+			for _, f := range watch.Check(t.Context(), r.cfg) {
+				found = found || f.Name == "rename" && f.Level == watch.Fail
+			}
+			if !found {
+				t.Error("the check finds nothing wrong")
+			}
+		})
+	}
+}
+
+// TestFolderIsLostAndFound takes the folder away in every way that there is, and gives it
+// back. What arrives then is taken.
+func TestFolderIsLostAndFound(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
+		for _, c := range []struct {
+			name string
+			lose func(t *testing.T, dir string)
+			find func(t *testing.T, dir string)
+		}{
+			{"removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
+				func(t *testing.T, dir string) { must(t, os.Mkdir(dir, 0o777)) }},
+			{"renamed", func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".old")) },
+				func(t *testing.T, dir string) { must(t, os.Mkdir(dir, 0o777)) }},
+			{"unmounted", func(t *testing.T, dir string) { must(t, unix.Unmount(dir, unix.MNT_DETACH)) },
+				func(t *testing.T, dir string) { mount(t, "tmpfs", dir, "tmpfs", 0, "") }},
+			{"mounted over", func(t *testing.T, dir string) { mount(t, "tmpfs", dir, "tmpfs", 0, "") },
+				func(t *testing.T, dir string) {}},
+			{"spool removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, ".backburn"))) },
+				func(t *testing.T, dir string) {}},
+		} {
+			t.Run(mode+"/"+c.name, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, func(cfg *watch.Config) { cfg.Watch, cfg.MinFree = mode, 0 })
+				r.dir = filepath.Join(r.dir, "inbox")
+				r.cfg.Path = r.dir
+				must(t, os.Mkdir(r.dir, 0o777))
+				if c.name == "unmounted" {
+					mount(t, "tmpfs", r.dir, "tmpfs", 0, "")
+				}
+				r.write("first", "first")
+				r.start()
+				r.intake.wait(t, 1)
+				c.lose(t, r.dir)
+				if c.name == "removed" || c.name == "renamed" {
+					until(t, "the folder to be degraded", func() bool { return r.w.Status().State == watch.StateDegraded })
+					if r.w.Status().Reason == "" {
+						t.Error("no reason is given")
+					}
+				}
+				c.find(t, r.dir)
+				r.write("sub/second", "second")
+				if job := r.intake.wait(t, 2)[1]; job.Path != "sub/second" {
+					t.Errorf("job is %+v", job)
+				}
+				until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+			})
+		}
+	}
+}
+
+// TestDiskFull fills a small disk: nothing is claimed below the floor, and a copy that does not
+// fit is tried again.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.MinFree = 1 << 20 })
+	mount(t, "tmpfs", r.dir, "tmpfs", 0, "size=4m")
+	must(t, os.WriteFile(r.path(".ballast"), make([]byte, 3500<<10), 0o666))
+	r.write("file", "x")
+	r.start()
+	until(t, "claims to be held back", func() bool { return strings.Contains(r.w.Status().Held, "min_free") })
+	until(t, "scans", scans(r, 2))
+	if n := len(r.intake.all()); n != 0 {
+		t.Errorf("%d files were taken", n)
+	}
+	must(t, os.Remove(r.path(".ballast")))
+	r.intake.wait(t, 1)
+	r.stop()
+
+	r.cfg.MinFree = 0
+	must(t, os.WriteFile(r.path("linked"), make([]byte, 1500<<10), 0o666))
+	must(t, os.Mkdir(r.path(".backburn/links"), 0o777))
+	must(t, os.Link(r.path("linked"), r.path(".backburn/links/linked")))
+	must(t, os.WriteFile(r.path(".backburn/ballast"), make([]byte, 2<<20), 0o666))
+	r.start()
+	until(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, "no space") })
+	must(t, os.Remove(r.path(".backburn/ballast")))
+	r.intake.wait(t, 2)
+}
+
+// TestOverflow stops the event loop until the kernel has dropped events. Only the scan that
+// the overflow asks for can find the files.
+func TestOverflow(t *testing.T) {
+	b, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	must(t, err)
+	queue, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	must(t, err)
+	if queue > 100_000 {
+		cantRun(t, "the queue is too long to fill", fmt.Errorf("max_queued_events is %d", queue))
+	}
+	n := queue + 4000
+	staging := t.TempDir()
+	for i := range n {
+		must(t, os.WriteFile(filepath.Join(staging, fmt.Sprint(i)), fmt.Append(nil, i), 0o666))
+	}
+	r := newRig(t, func(c *watch.Config) { c.Scan, c.MaxInFlight = time.Hour, n })
+	scanned, gate := make(chan struct{}, 100), make(chan struct{})
+	r.start(func(w *watch.Watcher) {
+		w.SetOnScan(func() { scanned <- struct{}{} })
+		w.SetOnEvent(func() { <-gate })
+	})
+	<-scanned
+	for i := range n {
+		must(t, os.Rename(filepath.Join(staging, fmt.Sprint(i)), r.path(fmt.Sprint(i))))
+	}
+	close(gate)
+	seen := map[string]bool{}
+	for _, j := range r.intake.wait(t, n) {
+		seen[j.Filename] = true
+	}
+	if len(seen) != n {
+		t.Errorf("%d files were taken, want %d", len(seen), n)
+	}
+	select {
+	case <-scanned:
+	default:
+		t.Error("no scan followed the overflow")
+	}
+}
+
+// TestFoldersAppearWithFiles makes folders within folders and files in them at once, which
+// no event tells of.
+func TestFoldersAppearWithFiles(t *testing.T) {
+	t.Parallel()
+	n := size(t, "BACKBURN_FOLDERS", 300)
+	r := newRig(t, func(c *watch.Config) { c.Scan, c.MaxInFlight = time.Hour, 10*n })
+	scanned := make(chan struct{}, 100)
+	r.start(func(w *watch.Watcher) { w.SetOnScan(func() { scanned <- struct{}{} }) })
+	<-scanned
+	for i := range n {
+		for _, sub := range []string{"", "/b", "/b/c"} {
+			r.write(fmt.Sprintf("%d%s/f", i, sub), fmt.Sprint(i, sub))
+		}
+	}
+	staging := filepath.Join(t.TempDir(), "moved")
+	must(t, os.MkdirAll(filepath.Join(staging, "in"), 0o777))
+	must(t, os.WriteFile(filepath.Join(staging, "in", "f"), []byte("moved"), 0o666))
+	must(t, os.Rename(staging, r.path("moved")))
+	paths := map[string]bool{}
+	for _, j := range r.intake.wait(t, 3*n+1) {
+		paths[j.Path] = true
+	}
+	if len(paths) != 3*n+1 || !paths["moved/in/f"] {
+		t.Errorf("%d files were taken, want %d", len(paths), 3*n+1)
+	}
+}

@@ -1,0 +1,8 @@
+//go:build unix
+
+package watch_test
+
+import "golang.org/x/sys/unix"
+
+// syncDisk waits until everything that was written is on the disk.
+func syncDisk() { unix.Sync() }

@@ -1,0 +1,189 @@
+package watch_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+)
+
+// fill makes n files and waits until they are on the disk.
+func fill(b testing.TB, dir string, n, size int) {
+	b.Helper()
+	content := make([]byte, size)
+	for i := range n {
+		copy(content, fmt.Sprint(i))
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("sample-%07d.bin", i)), content, 0o666); err != nil {
+			b.Fatal(err)
+		}
+	}
+	syncDisk()
+}
+
+// counted is an Intake that says when n jobs have come.
+type counted struct {
+	watch.Intake
+	left atomic.Int64
+	done chan struct{}
+}
+
+func (c *counted) Publish(ctx context.Context, job pipeline.Job) error {
+	if err := c.Intake.Publish(ctx, job); err != nil {
+		return err
+	}
+	if c.left.Add(-1) == 0 {
+		close(c.done)
+	}
+	return nil
+}
+
+// BenchmarkClaimHashPublish compares the watcher with the same work done by hand, without
+// any of its code: rename, open, read, SHA-256, publish without waiting. The metric ratio
+// is the watcher's speed in terms of that limit. Run with -benchtime=20000x.
+func BenchmarkClaimHashPublish(b *testing.B) {
+	const size = 10 << 10
+	js, stream := startJetStream(b)
+	byHand := func() time.Duration {
+		dir, out := b.TempDir(), b.TempDir()
+		fill(b, dir, b.N, size)
+		began := time.Now()
+		names := make(chan string, 1024)
+		var wg sync.WaitGroup
+		for range runtime.GOMAXPROCS(0) {
+			wg.Go(func() {
+				buf := make([]byte, 256<<10)
+				for name := range names {
+					to := filepath.Join(out, name)
+					if err := os.Rename(filepath.Join(dir, name), to); err != nil {
+						b.Error(err)
+					}
+					f, err := os.Open(to)
+					if err != nil {
+						b.Error(err)
+						continue
+					}
+					h := sha256.New()
+					io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf)
+					f.Close()
+					body, _ := json.Marshal(pipeline.Job{Version: 1, Kind: pipeline.KindFile, Filename: name, Path: name,
+						Size: size, SHA256: hex.EncodeToString(h.Sum(nil)), Content: &pipeline.Content{Path: to}})
+					_, err = js.PublishMsgAsync(&nats.Msg{Subject: "t.jobs.normal.test", Data: body,
+						Header: nats.Header{jetstream.MsgIDHeader: {nats.NewInbox()}}})
+					if err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		d, err := os.Open(dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer d.Close()
+		for {
+			entries, err := d.ReadDir(512)
+			for _, e := range entries {
+				names <- e.Name()
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+		}
+		close(names)
+		wg.Wait()
+		<-js.PublishAsyncComplete()
+		return time.Since(began)
+	}
+	byWatcher := func() time.Duration {
+		r := newRig(b, func(c *watch.Config) { c.MaxInFlight, c.Scan = b.N+1, time.Minute; c.Settle = time.Millisecond })
+		fill(b, r.dir, b.N, size)
+		intake := &counted{Intake: jetIntake{js}, done: make(chan struct{})}
+		intake.left.Store(int64(b.N))
+		w, err := watch.New(r.cfg, intake, r.outcomes, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		began := time.Now()
+		ended := make(chan error, 1)
+		go func() { ended <- w.Run(ctx) }()
+		<-intake.done
+		took := time.Since(began)
+		cancel()
+		<-ended
+		return took
+	}
+	purge := func() {
+		if err := stream.Purge(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	limit := byHand()
+	purge()
+	took := byWatcher()
+	purge()
+	b.ReportMetric(float64(b.N)/limit.Seconds(), "limit/s")
+	b.ReportMetric(float64(b.N)/took.Seconds(), "files/s")
+	b.ReportMetric(limit.Seconds()/took.Seconds(), "ratio")
+}
+
+// BenchmarkBareScan compares a scan of 100,000 entries with reading the folder in batches.
+func BenchmarkBareScan(b *testing.B) {
+	dir := b.TempDir()
+	const n = 100_000
+	for i := range n {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("sample-%07d.bin", i)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		f.Close()
+	}
+	readDir := func() (seen int) {
+		d, err := os.Open(dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer d.Close()
+		for {
+			entries, err := d.ReadDir(1024)
+			seen += len(entries)
+			if errors.Is(err, io.EOF) {
+				return seen
+			}
+		}
+	}
+	scan := watch.BareScan(b, dir)
+	if got := scan(); got != n {
+		b.Fatalf("scan saw %d entries", got)
+	}
+	var limit, took time.Duration
+	for b.Loop() {
+		began := time.Now()
+		readDir()
+		limit += time.Since(began)
+		began = time.Now()
+		scan()
+		took += time.Since(began)
+	}
+	b.ReportMetric(n*float64(b.N)/limit.Seconds(), "limit/s")
+	b.ReportMetric(n*float64(b.N)/took.Seconds(), "entries/s")
+	b.ReportMetric(limit.Seconds()/took.Seconds(), "ratio")
+}

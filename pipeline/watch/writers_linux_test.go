@@ -1,0 +1,225 @@
+package watch_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+)
+
+// The writers in these tests pause for a while. Their pauses are the subject of the tests:
+// a file must be left alone during them.
+const (
+	writerSettle = time.Second
+	shortPause   = 300 * time.Millisecond // within the settle time
+	longPause    = 1500 * time.Millisecond
+)
+
+// must stops a writer's goroutine with a message; it is no place for t.Fatal.
+func must(t *testing.T, err error) {
+	if err != nil {
+		t.Error(err)
+		panic(err)
+	}
+}
+
+// TestWriters lets every kind of writer at the folder that is known to have been taken for
+// finished by one rule or another. Each file must be taken once, whole, and not before its
+// writer is done.
+func TestWriters(t *testing.T) {
+	t.Parallel()
+	whole := bytes.Repeat([]byte("0123456789abcdef"), 64<<10) // 1 MiB
+	part := func(n int) []byte { return whole[n*len(whole)/4 : (n+1)*len(whole)/4] }
+	appendTo := func(t *testing.T, name string, b []byte) {
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+		must(t, err)
+		_, err = f.Write(b)
+		must(t, err)
+		must(t, f.Close())
+	}
+	cases := []struct {
+		name  string
+		write func(t *testing.T, dir, name string)
+	}{
+		{"copy by copy_file_range", func(t *testing.T, dir, name string) {
+			src := filepath.Join(t.TempDir(), "src")
+			must(t, os.WriteFile(src, whole, 0o666))
+			in, err := os.Open(src)
+			must(t, err)
+			defer in.Close()
+			out, err := os.Create(name)
+			must(t, err)
+			for done := 0; done < len(whole); {
+				n, err := unix.CopyFileRange(int(in.Fd()), nil, int(out.Fd()), nil, len(whole)/4, 0)
+				must(t, err)
+				done += n
+				time.Sleep(shortPause)
+			}
+			must(t, out.Close())
+		}},
+		{"open with long pauses", func(t *testing.T, dir, name string) {
+			f, err := os.Create(name)
+			must(t, err)
+			for i := range 4 {
+				_, err := f.Write(part(i))
+				must(t, err)
+				if i%2 == 0 {
+					time.Sleep(longPause)
+				}
+			}
+			must(t, f.Close())
+		}},
+		{"mapped", func(t *testing.T, dir, name string) {
+			f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+			must(t, err)
+			must(t, f.Truncate(int64(len(whole))))
+			m, err := unix.Mmap(int(f.Fd()), 0, len(whole), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+			must(t, err)
+			must(t, f.Close())
+			copy(m, part(0))
+			time.Sleep(longPause)
+			copy(m, whole)
+			must(t, unix.Munmap(m))
+		}},
+		{"preallocated", func(t *testing.T, dir, name string) {
+			f, err := os.Create(name)
+			must(t, err)
+			must(t, unix.Fallocate(int(f.Fd()), 0, 0, int64(len(whole))))
+			for i := range 4 {
+				_, err := f.WriteAt(part(i), int64(i*len(whole)/4))
+				must(t, err)
+				time.Sleep(shortPause)
+			}
+			must(t, f.Close())
+		}},
+		{"several sessions", func(t *testing.T, dir, name string) {
+			for i := range 4 {
+				appendTo(t, name, part(i))
+				if i < 3 {
+					time.Sleep(shortPause)
+				}
+			}
+		}},
+		{"keeps an old mtime", func(t *testing.T, dir, name string) {
+			old := time.Now().Add(-24 * time.Hour)
+			for i := range 4 {
+				appendTo(t, name, part(i))
+				must(t, os.Chtimes(name, old, old))
+				if i < 3 {
+					time.Sleep(shortPause)
+				}
+			}
+		}},
+		{"renamed in", func(t *testing.T, dir, name string) {
+			src := filepath.Join(t.TempDir(), "src")
+			must(t, os.WriteFile(src, whole, 0o666))
+			must(t, os.Rename(src, name))
+		}},
+		{"temporary name first", func(t *testing.T, dir, name string) {
+			tmp := filepath.Join(dir, "."+filepath.Base(name)+".Xa81jZ")
+			for i := range 4 {
+				appendTo(t, tmp, part(i))
+			}
+			time.Sleep(longPause) // longer than settle: the name alone keeps it
+			must(t, os.Rename(tmp, name))
+		}},
+		{"in place over an older version", func(t *testing.T, dir, name string) {
+			f, err := os.Create(name)
+			must(t, err)
+			_, err = f.Write(bytes.Repeat([]byte{'x'}, len(whole)))
+			must(t, err)
+			for i := range 4 {
+				time.Sleep(shortPause)
+				_, err := f.WriteAt(part(i), int64(i*len(whole)/4))
+				must(t, err)
+			}
+			must(t, f.Close())
+		}},
+		{"partial under the final name, then retried", func(t *testing.T, dir, name string) {
+			appendTo(t, name, part(0))
+			time.Sleep(shortPause)
+			tmp := filepath.Join(dir, "."+filepath.Base(name)+".retry1")
+			appendTo(t, tmp, whole)
+			must(t, os.Rename(tmp, name))
+		}},
+		{"killed upload, started over", func(t *testing.T, dir, name string) {
+			kill := exec.Command("sh", "-c", `exec 3>"$1"; head -c 262144 /dev/zero >&3; kill -9 $$`, "sh", name)
+			if err := kill.Run(); err == nil {
+				t.Error("the writer was not killed")
+			}
+			time.Sleep(shortPause)
+			must(t, os.Truncate(name, 0))
+			appendTo(t, name, whole)
+		}},
+		{"empty first, written later", func(t *testing.T, dir, name string) {
+			appendTo(t, name, nil)
+			time.Sleep(shortPause)
+			appendTo(t, name, whole)
+		}},
+		{"through another link", func(t *testing.T, dir, name string) {
+			other := filepath.Join(dir, "..", filepath.Base(dir)+"-other")
+			f, err := os.Create(other)
+			must(t, err)
+			must(t, os.Link(other, name))
+			for i := range 4 {
+				_, err := f.Write(part(i))
+				must(t, err)
+				if i == 1 {
+					time.Sleep(longPause)
+				}
+			}
+			must(t, f.Close())
+			must(t, os.Remove(other))
+		}},
+		{"descriptor inherited by a child", func(t *testing.T, dir, name string) {
+			f, err := os.Create(name)
+			must(t, err)
+			child := exec.Command("sh", "-c", "sleep 1.5; cat")
+			child.Stdin, child.Stdout = bytes.NewReader(whole), f
+			must(t, child.Start())
+			must(t, f.Close())
+			must(t, child.Wait())
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) {
+				c.Settle, c.Scan = writerSettle, 200*time.Millisecond
+			})
+			var over atomic.Bool
+			r.intake.setRefuse(func(job pipeline.Job) error {
+				if !over.Load() {
+					t.Errorf("taken before the writer was done: %+v", job)
+				}
+				return nil
+			})
+			r.start()
+			c.write(t, r.dir, r.path("sample.bin"))
+			over.Store(true)
+			job := r.intake.wait(t, 1)[0]
+			if job.SHA256 != sum(string(whole)) || job.Size != int64(len(whole)) || r.content(job) != string(whole) {
+				t.Errorf("not taken whole: %d bytes", job.Size)
+			}
+			if job.Filename != "sample.bin" {
+				t.Errorf("taken as %q", job.Filename)
+			}
+			r.stop()
+			if n := len(r.intake.all()); n != 1 {
+				t.Errorf("%d jobs", n)
+			}
+			if left := r.tree(""); len(left) != 0 {
+				t.Errorf("left: %s", strings.Join(left, " "))
+			}
+		})
+	}
+}
