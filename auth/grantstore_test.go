@@ -226,3 +226,60 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 		t.Fatal(err)
 	}
 }
+
+// TestRefreshTokenIsDurableBeforeUse looks at each stage of storing a rolled refresh token
+// whether the access token that came with it is out already.
+func TestRefreshTokenIsDurableBeforeUse(t *testing.T) {
+	t.Parallel()
+	srv := cortexServer(t, func(c *authtest.Config) { c.Roll = true })
+	p := cortexProfile(t, srv)
+	login(t, p)
+	var s *auth.Source
+	var stages []string
+	s = open(t, p, auth.WithPersistHook(func(stage string) {
+		stages = append(stages, stage)
+		if st := s.Status(); st.Ready {
+			t.Errorf("the access token is out at stage %q", stage)
+		}
+	}))
+	token(t, s)
+	if got := strings.Join(stages, " "); got != "response written synced renamed durable" {
+		t.Errorf("stages %q", got)
+	}
+}
+
+// TestLoginIsNoticed: a process that runs without a grant finds the one of a later login.
+func TestLoginIsNoticed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		grants, tokens := authtest.NewBucket(), authtest.NewBucket()
+		e := newEndpoint(func(_ int, r tokenRequest) (*http.Response, error) {
+			if r.form.Get("grant_type") == "refresh_token" && r.form.Get("refresh_token") != "good" {
+				return reply(400, `{"error":"invalid_grant"}`), nil
+			}
+			return reply(200, `{"access_token":"a","refresh_token":"good","expires_in":"3600"}`), nil
+		})
+		p := auth.Profile{
+			Name: "hub", Kind: auth.KindCortex, ClientID: "app-1", ClientSecret: auth.NewSecret("canary-secret-0b7e"), Scope: "s",
+			RedirectURL: "http://127.0.0.1:8976/callback", InstanceID: "1", Region: "europe",
+		}
+		opts := []auth.Option{auth.WithGrantsBucket(grants), auth.WithBucket(tokens)}
+		s := source(t, p, e, opts...)
+		for range 30 {
+			if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) {
+				t.Fatalf("got %v, want ErrReauthorize", err)
+			}
+			time.Sleep(30 * time.Second)
+		}
+		l, err := auth.NewLogin(p, auth.HubParams{}, append(opts, auth.WithTransport(e))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := strings.SplitN(strings.SplitN(l.Begin(), "state=", 2)[1], "&", 2)[0]
+		if _, err := l.Complete(t.Context(), p.RedirectURL+"?code=c&state="+state); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		token(t, s)
+	})
+}
