@@ -394,3 +394,29 @@ func TestSecretRotatesUnderAFleet(t *testing.T) {
 		}
 	})
 }
+
+// TestFleetOfWatchGuard shares under a key that is stretched from a password, and under one
+// of its own.
+func TestFleetOfWatchGuard(t *testing.T) {
+	t.Parallel()
+	for name, cacheKey := range map[string]string{"password": "", "cache key": "canary-secret-0b7e"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := profileOf(t, auth.KindWatchGuard)
+			if cacheKey != "" {
+				p.CacheKeyFile = secretFileOf(t, cacheKey)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				e, b := newEndpoint(nil), authtest.NewBucket()
+				if got := everybody(t, fleet(t, 2, p, e, b)); len(got) != 1 || e.count() != 1 {
+					t.Errorf("tokens %v, %d requests; want one of each", got, e.count())
+				}
+				other := p
+				other.Audience = "another"
+				if everybody(t, fleet(t, 1, other, e, b)); e.count() != 2 || len(b.Keys()) != 2 {
+					t.Errorf("%d requests, keys %v: another audience is another token", e.count(), b.Keys())
+				}
+			})
+		})
+	}
+}
