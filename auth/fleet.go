@@ -2,21 +2,501 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"sync"
 	"time"
 )
 
-type Bucket interface{}
-type fleet struct{}
+const tokenPrefix = "tok"
 
-func (f *fleet) obtain(ctx context.Context, w want) (*held, error) { return nil, nil }
-func (f *fleet) tell(ctx context.Context, id string, e AuthError)  {}
-func (s *Source) share(o options) error                            { return nil }
-func (s *Source) start()                                           {}
+// fleet shares one token among all processes with the same credential, through one key of a
+// bucket (see record). A process that needs a new token sets its claim by compare-and-set,
+// asks the token endpoint, and replaces the claim with the token by compare-and-set on its
+// own claim's revision. Whoever finds a claim waits; a claim that nobody has moved for
+// claimTTL, by the clock of the one who waits, is taken over, and an overtaken holder's
+// write fails. No clocks are compared for that.
+type fleet struct {
+	source   *Source
+	bucket   Bucket
+	required bool
+	holder   string
+	cacheKey Secret
+	wall     func() time.Time // stamps records; a seam for clocks that are wrong
 
-type grantStore struct{}
+	// changed wakes who waits for the record to change. Sends never block.
+	changed chan struct{}
 
-func (s *Source) grantAge(now time.Time) time.Duration { return 0 }
-func (s *Source) grantStatus(st *Status)               {}
-func (s *Source) refreshGrant(ctx context.Context, secret Secret) (minted, error) {
-	return minted{}, nil
+	// claimSeen is when the claim at a revision was first seen, and lastAlone when a token was
+	// last asked for without the bucket. Both belong to the renewal that runs: there is one.
+	claimSeen struct {
+		revision uint64
+		at       time.Time
+	}
+	lastAlone time.Time
+
+	mu      sync.Mutex // never held across a wait
+	of      Secret     // what at was derived from
+	at      place
+	unwatch context.CancelFunc
+	lastGen uint64 // highest generation seen; an older record is a replay
+	away    bool   // the bucket did not answer last time
+}
+
+// share sets the fleet up where the profile and the options ask for it.
+func (s *Source) share(o options) error {
+	cacheKey, err := openSecret(Secret{}, s.profile.CacheKeyFile)
+	if err != nil {
+		return fmt.Errorf("auth.%s.cache_key_file: %w", s.profile.Name, err)
+	}
+	var key Secret
+	if cacheKey != nil {
+		key = cacheKey.get()
+	}
+	if err := s.openGrant(o, key); err != nil {
+		return err
+	}
+	mode := s.profile.Share
+	if mode == "" && s.profile.Kind == KindCortex && o.bucket != nil {
+		mode = ShareRequired
+	}
+	switch {
+	case mode == ShareOff || s.profile.Kind == KindAPIKey:
+		return nil
+	case o.bucket == nil && mode == ShareRequired:
+		return fmt.Errorf("auth.%s.share: \"required\" needs a bucket", s.profile.Name)
+	case o.bucket == nil:
+		return nil
+	}
+	host, _ := os.Hostname()
+	s.fleet = &fleet{
+		source: s, bucket: o.bucket, required: mode == ShareRequired, cacheKey: key, wall: o.wall,
+		holder: fmt.Sprintf("%s/%d", host, os.Getpid()), changed: make(chan struct{}, 1),
+	}
+	return nil
+}
+
+// start begins what runs in the background until Close.
+func (s *Source) start() {
+	if s.fleet != nil {
+		s.wg.Go(func() { s.fleet.run(s.life) })
+	}
+}
+
+// place is where the record is, and under which keys: both follow from the secret.
+type place struct {
+	keys keys
+	key  string
+}
+
+// place returns the place for the secret as it is now.
+func (f *fleet) place() (place, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	secret := f.source.secret.get()
+	if f.at.key != "" && f.of.Equal(secret) {
+		return f.at, nil
+	}
+	k, err := newKeys(f.source.profile, secret, f.cacheKey)
+	if err != nil {
+		return place{}, err
+	}
+	name, err := k.name(tokenPrefix)
+	if err != nil {
+		return place{}, err
+	}
+	f.at, f.of, f.lastGen = place{k, name}, secret, 0
+	if f.unwatch != nil {
+		f.unwatch() // the watch is on the old key
+	}
+	return f.at, nil
+}
+
+// view is the record as it was read, and where.
+type view struct {
+	record
+	revision uint64 // 0: there is none
+	at       place
+}
+
+// obtain gets a token for the fleet or from it. It returns when there is one, when nobody is
+// to be asked, or when ctx ends.
+func (f *fleet) obtain(ctx context.Context, w want) (*held, error) {
+	if _, err := f.source.secret.reload(); err != nil {
+		f.source.log.Warn().Err(err).Msg("secret not read again")
+	}
+	nonce := rand.Text()
+	for failures := 0; ; {
+		v, err := f.read(ctx)
+		if err != nil {
+			return f.alone(ctx, w, err)
+		}
+		if h := f.adoptable(v, w); h != nil {
+			return h, nil
+		}
+		if left := v.Cool.remaining(f.wall()); left > 0 {
+			return nil, v.Cool.err(f.source.profile.Name, left)
+		}
+		switch {
+		case v.Claim != nil && v.Claim.Nonce == nonce:
+			return f.fetch(ctx, w, v) // a write whose outcome was unknown had succeeded
+		case v.Claim != nil && !f.abandoned(v):
+			if err := f.pause(ctx, jittered(f.source.timing.poll)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		switch err := f.claim(ctx, &v, w, nonce); {
+		case err == nil:
+			return f.fetch(ctx, w, v)
+		case errors.Is(err, ErrKeyConflict):
+			f.source.metrics.conflicts.Inc()
+			if err := f.pause(ctx, time.Duration(mathrand.Int64N(int64(20*time.Millisecond)))); err != nil {
+				return nil, err
+			}
+		default:
+			if failures++; failures > 1 {
+				return f.alone(ctx, w, err)
+			}
+		}
+	}
+}
+
+// read returns the record. One that cannot be opened, or is older than one seen before,
+// counts as empty; it is replaced at its revision like any other.
+func (f *fleet) read(ctx context.Context) (view, error) {
+	at, err := f.place()
+	if err != nil {
+		return view{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.source.timing.bucketOp)
+	defer cancel()
+	e, err := f.bucket.Get(ctx, at.key)
+	if errors.Is(err, ErrKeyNotFound) {
+		f.reached()
+		return f.seen(view{at: at}), nil
+	}
+	if err != nil {
+		return view{}, err
+	}
+	f.reached()
+	return f.open(at, e), nil
+}
+
+// open unseals an entry.
+func (f *fleet) open(at place, e Entry) view {
+	var r record
+	plain, err := at.keys.open("token", joined(f.bucket.Name(), at.key), e.Value)
+	if err == nil {
+		r, err = decodeRecord(plain)
+	}
+	if err != nil {
+		f.source.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("shared token cannot be read, treating it as none")
+		r = record{}
+	}
+	return f.seen(view{record: r, revision: e.Revision, at: at})
+}
+
+// seen remembers the highest generation, and empties a view that is behind it.
+func (f *fleet) seen(v view) view {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v.Generation < f.lastGen {
+		if v.Token != "" {
+			f.source.log.Warn().Uint64("generation", v.Generation).Uint64("seen", f.lastGen).Msg("shared token is older than one seen before, not using it")
+		}
+		return view{record{Generation: f.lastGen, Claim: v.Claim}, v.revision, v.at}
+	}
+	f.lastGen = v.Generation
+	return v
+}
+
+// adoptable makes a cached token of a record that serves what is wanted, or returns nil.
+func (f *fleet) adoptable(v view, w want) *held {
+	h := f.held(v)
+	now := time.Now()
+	switch {
+	case !h.servable(now) || v.Rejected == h.id:
+		return nil
+	case w.have != nil && w.have.id == h.id && (w.have.rejected.Load() || w.reason == reasonEarly || w.reason == reasonExpired):
+		return nil
+	case w.reason == reasonEarly && h.phase(now) != fresh:
+		return nil
+	}
+	return h
+}
+
+// held makes a cached token of a record. Its age is judged by the wall clock of who got it
+// and our own, so some of its life is taken off.
+func (f *fleet) held(v view) *held {
+	if v.Token == "" {
+		return nil
+	}
+	life := time.Duration(v.Life) * time.Millisecond
+	age := max(f.wall().Sub(time.UnixMilli(v.Obtained)), 0)
+	if life > 0 {
+		life -= min(f.source.timing.foreignTrim, life/10)
+	}
+	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.source.preset.window)
+	h.foreign = true
+	return h
+}
+
+// abandoned reports whether a claim has not moved for claimTTL since it was first seen here.
+func (f *fleet) abandoned(v view) bool {
+	if f.claimSeen.revision != v.revision {
+		f.claimSeen.revision, f.claimSeen.at = v.revision, time.Now()
+	}
+	if time.Since(f.claimSeen.at) < f.source.timing.claimTTL {
+		return false
+	}
+	f.source.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over a claim that has not moved")
+	return true
+}
+
+// claim writes our claim over v and moves v on to it.
+func (f *fleet) claim(ctx context.Context, v *view, w want, nonce string) error {
+	next := v.record
+	next.Claim = &claim{Holder: f.holder, Nonce: nonce}
+	if w.have != nil && w.have.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == w.have.id {
+		next.Rejected = w.have.id
+	}
+	revision, err := f.write(ctx, *v, next)
+	if err != nil {
+		return err
+	}
+	v.record, v.revision = next, revision
+	return nil
+}
+
+// write replaces v by next, if v is still what the bucket holds.
+func (f *fleet) write(ctx context.Context, v view, next record) (uint64, error) {
+	plain, err := next.encode()
+	if err != nil {
+		return 0, err
+	}
+	sealed, err := v.at.keys.seal("token", joined(f.bucket.Name(), v.at.key), plain)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.source.timing.bucketOp)
+	defer cancel()
+	if v.revision == 0 {
+		return f.bucket.Create(ctx, v.at.key, sealed)
+	}
+	return f.bucket.Update(ctx, v.at.key, sealed, v.revision)
+}
+
+// fetch asks the token endpoint as the holder of the claim at v, and writes what came of it.
+// It ends well before the claim counts as abandoned.
+func (f *fleet) fetch(ctx context.Context, w want, v view) (*held, error) {
+	bounded, cancel := context.WithTimeout(ctx, f.source.timing.claimTTL-f.source.timing.bucketOp)
+	defer cancel()
+	m, err := f.source.mint(bounded)
+	if err != nil {
+		return nil, f.release(ctx, v, f.source.asAuthError("renewing the token", err))
+	}
+	if w.have != nil && w.have.rejected.Load() && Fingerprint(m.value) == w.have.id && !w.probe {
+		// The same token again: nobody is to use it.
+		_ = f.release(ctx, v, &AuthError{})
+		return hold(m.value, v.Generation, m.sent, m.life.d, f.source.preset.window), nil
+	}
+	next := record{
+		Generation: v.Generation + 1, Token: m.value, Life: m.life.d.Milliseconds(),
+		Obtained: f.wall().Add(-time.Since(m.sent)).UnixMilli(),
+	}
+	h := hold(m.value, next.Generation, m.sent, m.life.d, f.source.preset.window)
+	if _, err = f.write(context.WithoutCancel(ctx), v, next); err == nil {
+		f.seen(view{record: next, at: v.at})
+		return h, nil
+	}
+	if errors.Is(err, ErrKeyConflict) {
+		f.source.metrics.conflicts.Inc()
+		if winner, err := f.read(ctx); err == nil {
+			if theirs := f.adoptable(winner, w); theirs != nil {
+				return theirs, nil
+			}
+		}
+	}
+	f.source.metrics.bucket.Inc()
+	f.source.log.Warn().Str("reason", bucketReason(err)).Msg("token not shared, this process uses its own")
+	return h, nil
+}
+
+// release gives the claim up after a failure, and notes a cool-down for the fleet where the
+// server gave an answer: that it could not be reached may be this machine's own trouble.
+func (f *fleet) release(ctx context.Context, v view, e *AuthError) *AuthError {
+	next := v.record
+	next.Claim, next.Cool = nil, nil
+	if e.Status != 0 {
+		t, n := f.source.timing, 0
+		if v.Cool != nil && v.Cool.Permanent == e.Permanent {
+			n = v.Cool.InARow
+		}
+		d := e.RetryAfter
+		switch {
+		case d > 0:
+		case e.Permanent:
+			d = doubled(t.permanent, n, t.coolMax)
+		default:
+			d = jittered(doubled(t.backoffMin, n, t.backoffMax))
+		}
+		next.Cool = newCoolNote(e, f.wall(), d, n+1)
+		e = e.after(d)
+	}
+	if _, err := f.write(context.WithoutCancel(ctx), v, next); err != nil {
+		f.source.log.Debug().Str("reason", bucketReason(err)).Msg("claim not released, it will age")
+	}
+	return e
+}
+
+// tell notes for the fleet that the token with the given fingerprint was refused while
+// fresh, and that nobody is to ask for another one before the cool-down ends.
+func (f *fleet) tell(ctx context.Context, id string, e AuthError) {
+	until := time.Now().Add(e.RetryAfter)
+	for range 5 {
+		v, err := f.read(ctx)
+		if err != nil || v.Token == "" || Fingerprint(v.Token) != id || v.Cool.remaining(f.wall()) > 0 {
+			return // gone, or told already
+		}
+		next := v.record
+		next.Rejected = id
+		next.Cool = newCoolNote(&e, f.wall(), time.Until(until), 1)
+		if _, err = f.write(ctx, v, next); !errors.Is(err, ErrKeyConflict) {
+			return
+		}
+	}
+}
+
+// alone is what happens while the bucket cannot be reached.
+func (f *fleet) alone(ctx context.Context, w want, cause error) (*held, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f.lost(cause)
+	t := f.source.timing
+	e := &AuthError{
+		Profile: f.source.profile.Name, Op: "sharing the token", class: ErrTemporary,
+		Desc: bucketReason(cause), Hint: "the key-value bucket cannot be reached: check the NATS server",
+	}
+	if f.required {
+		return nil, e
+	}
+	if left := t.awayPause - time.Since(f.lastAlone); !f.lastAlone.IsZero() && left > 0 {
+		return nil, e.after(left)
+	}
+	// Every process of the fleet is here at the same time: spread out.
+	if err := f.pause(ctx, time.Duration(mathrand.Int64N(int64(t.awayJitter)+1))); err != nil {
+		return nil, err
+	}
+	f.lastAlone = time.Now()
+	return f.source.mintLocal(ctx, w)
+}
+
+// lost and reached note whether the bucket answers, and log only when that changes.
+func (f *fleet) lost(cause error) {
+	f.source.metrics.bucket.Inc()
+	f.mu.Lock()
+	was := f.away
+	f.away = true
+	f.mu.Unlock()
+	if !was {
+		f.source.log.Warn().Str("reason", bucketReason(cause)).Bool("required", f.required).Msg("the token bucket cannot be reached")
+	}
+}
+
+func (f *fleet) reached() {
+	f.mu.Lock()
+	was := f.away
+	f.away = false
+	f.mu.Unlock()
+	if was {
+		f.source.log.Info().Msg("the token bucket answers again")
+	}
+}
+
+// bucketReason says why a bucket failed in words that cannot hold a secret: those of a
+// Bucket's implementation might name servers with credentials in their URLs.
+func bucketReason(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case errors.Is(err, ErrKeyConflict):
+		return "another process was ahead"
+	default:
+		return "failed"
+	}
+}
+
+// pause waits for d, for a change of the record, or for the end of ctx.
+func (f *fleet) pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-f.changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run watches the record until ctx ends, so that a token that another process got is here
+// before anybody asks for it. Everything works without it, by looking.
+func (f *fleet) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		f.watch(ctx)
+		select {
+		case <-time.After(jittered(f.source.timing.watchRetry)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (f *fleet) watch(ctx context.Context) {
+	at, err := f.place()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.mu.Lock()
+	f.unwatch = cancel
+	f.mu.Unlock()
+	entries, err := f.bucket.Watch(ctx, at.key)
+	if err != nil {
+		f.source.metrics.bucket.Inc()
+		return
+	}
+	for e := range entries {
+		v := f.open(at, e)
+		select {
+		case f.changed <- struct{}{}:
+		default:
+		}
+		if h := f.held(v); h != nil && v.Rejected != h.id {
+			f.source.adopt(h)
+		}
+	}
+}
+
+// adopt makes a token of the fleet the current one where that is an improvement.
+func (s *Source) adopt(h *held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.closed || h.phase(now) != fresh || h.id == s.lastRefused {
+		return
+	}
+	if cur := s.current.Load(); cur.servable(now) && (cur.id == h.id || cur.life == 0 || (h.life > 0 && !h.sent.Add(h.life).After(cur.sent.Add(cur.life)))) {
+		return
+	}
+	s.install(h)
+	s.log.Debug().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("token of the fleet taken")
 }

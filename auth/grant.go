@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -133,8 +134,12 @@ func (g grants) form(ctx context.Context, op, endpoint string, secret Secret, va
 	if err != nil {
 		return classify(g.profile, op, w.seen, err, scrub)
 	}
-	_ = resp.Body.Close()
-	if w.seen.status/100 != 2 || w.seen.code != "" {
+	defer resp.Body.Close()
+	var answer struct {
+		Success *string `json:"issuccess"` // a string, as the hub has it
+	}
+	_ = json.NewDecoder(resp.Body).Decode(&answer)
+	if w.seen.status/100 != 2 || w.seen.code != "" || answer.Success != nil && *answer.Success != "true" {
 		return classify(g.profile, op, w.seen, nil, scrub)
 	}
 	return nil

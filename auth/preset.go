@@ -37,6 +37,7 @@ var presets = map[Kind]preset{
 	},
 	KindCortex: {
 		clientAuth: ClientAuthBody, lifetime: time.Hour, window: 5 * time.Minute, vendor: "paloaltonetworks.com",
+		hosts: []string{"api.us.cdl.paloaltonetworks.com", "api.eu.cdl.paloaltonetworks.com"}, // without a region, either
 	},
 	KindAPIKey: {},
 }

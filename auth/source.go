@@ -23,7 +23,7 @@ type Source struct {
 	secret  *secretFile // client secret, or the key of KindAPIKey
 	apiKey  *secretFile // WatchGuard-API-Key; nil for other kinds
 	fleet   *fleet      // nil: no bucket, or sharing is off
-	store   *grantStore // KindCortex only
+	store   *grantStore // nil for other kinds than KindCortex
 	hosts   hostSet
 
 	current atomic.Pointer[held]
@@ -66,6 +66,9 @@ type options struct {
 	userAgent string
 	hosts     []string
 	timing    timing
+	wall      func() time.Time // stamps what other machines read
+
+	persistHook func(stage string) // called at each stage of storing a grant; nil outside tests
 }
 
 // WithTransport sends token requests through t, in place of a transport of the package's
@@ -110,7 +113,7 @@ func New(p Profile, opts ...Option) (*Source, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	o := options{log: zerolog.Nop(), timing: defaultTiming()}
+	o := options{log: zerolog.Nop(), timing: defaultTiming(), wall: time.Now}
 	for _, opt := range opts {
 		opt(&o)
 	}

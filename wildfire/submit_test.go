@@ -1,6 +1,15 @@
 package wildfire_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,6 +18,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
+const contents = "MZ contents of a file"
+
 func TestSubmitFile(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithDelay(0))
@@ -16,30 +27,639 @@ func TestSubmitFile(t *testing.T) {
 
 	var last, total int64
 	progress := wildfire.WithProgress(func(s, n int64) { last, total = s, n })
-	got, err := client.SubmitFile(t.Context(), file("malware.exe", "MZ contents"), progress)
+	got, err := client.SubmitFile(t.Context(), file("malware.exe", contents), progress)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := wildfire.Submission{
-		Filetype: "PE32 executable", Filename: "malware.exe",
-		SHA256: sha256Of("MZ contents"), MD5: md5Of("MZ contents"), Size: 11,
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(receiptFor("malware.exe"), got); diff != "" {
 		t.Errorf("submission (-want +got):\n%s", diff)
 	}
-	if last != 11 || total != 11 {
-		t.Errorf("progress ended at %d of %d, want 11 of 11", last, total)
+	if size := int64(len(contents)); last != size || total != size {
+		t.Errorf("progress ended at %d of %d, want %d of it", last, total, size)
 	}
 	record, err := client.Verdict(t.Context(), got.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantRecord := wildfire.VerdictRecord{SHA256: got.SHA256, MD5: got.MD5, Verdict: wildfire.Malware, HasVerdict: true}
-	if diff := cmp.Diff(wantRecord, record); diff != "" {
+	want := wildfire.VerdictRecord{SHA256: got.SHA256, MD5: got.MD5, Verdict: wildfire.Malware, HasVerdict: true}
+	if diff := cmp.Diff(want, record); diff != "" {
 		t.Errorf("verdict (-want +got):\n%s", diff)
 	}
 	uploads := server.Uploads(got.SHA256)
 	if len(uploads) != 1 || uploads[0].Token != "token" {
 		t.Errorf("uploads %+v, want one with the client's token", uploads)
+	}
+}
+
+func receiptFor(name string) wildfire.Submission {
+	return wildfire.Submission{
+		Filetype: "PE32 executable", Filename: name,
+		SHA256: sha256Of(contents), MD5: md5Of(contents), Size: int64(len(contents)),
+	}
+}
+
+// TestSubmitFileSpellings takes a receipt in every spelling that it may come in.
+func TestSubmitFileSpellings(t *testing.T) {
+	t.Parallel()
+	sure := func(s *wildfire.Submission) {}
+	uncertain := func(s *wildfire.Submission) { s.Uncertain, s.Filetype = true, "" }
+	tests := map[string]struct {
+		style wildfiretest.Style
+		want  func(*wildfire.Submission)
+	}{
+		"usual":                {0, sure},
+		"one line":             {wildfiretest.OneLine, sure},
+		"no declaration":       {wildfiretest.NoDeclaration, sure},
+		"spaced declaration":   {wildfiretest.SpacedDeclaration, sure},
+		"blank lines in front": {wildfiretest.LeadingBlankLines, sure},
+		"reordered":            {wildfiretest.Reordered, sure},
+		"self-closed url":      {wildfiretest.SelfClosedURL, sure},
+		"no url":               {wildfiretest.MissingURL, sure},
+		"no file name":         {wildfiretest.MissingFilename, func(s *wildfire.Submission) { s.Filename = "" }},
+		"no MD5":               {wildfiretest.MissingMD5, sure},
+		"upper case":           {wildfiretest.UpperCaseHashes, sure},
+		"bare ampersand":       {wildfiretest.RawFilename, func(s *wildfire.Submission) { s.Filename = "R&D a.exe" }},
+		"control characters":   {wildfiretest.ControlCharacter, func(s *wildfire.Submission) { s.Filename = "a.exe??" }},
+		"not UTF-8":            {wildfiretest.InvalidUTF8, func(s *wildfire.Submission) { s.Filename = "a.exe?" }},
+		"Latin-1":              {wildfiretest.Latin1Declared, func(s *wildfire.Submission) { s.Filename = "a.exeé" }},
+		"unknown encoding":     {wildfiretest.UnknownEncoding, sure},
+		"no content type":      {wildfiretest.NoContentType, sure},
+		"application/xml":      {wildfiretest.ApplicationXML, sure},
+		"chunked":              {wildfiretest.Chunked, sure},
+		"no SHA-256":           {wildfiretest.MissingSHA256, uncertain},
+		"truncated":            {wildfiretest.Truncated, uncertain},
+		"html":                 {wildfiretest.HTML200, uncertain},
+		"empty":                {wildfiretest.Empty200, uncertain},
+		"document type":        {wildfiretest.WithDTD, uncertain},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, _ := start(t, wildfiretest.New(wildfiretest.WithStyle(tt.style)))
+			got, err := client.SubmitFile(t.Context(), file("a.exe", contents))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := receiptFor("a.exe")
+			tt.want(&want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("submission (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSubmitFileErrorDocumentWith200(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t, wildfiretest.New(wildfiretest.WithStyle(wildfiretest.Error200)))
+	if _, err := client.SubmitFile(t.Context(), file("a.exe", contents)); !errors.Is(err, wildfire.ErrRejected) {
+		t.Errorf("got %v, want ErrRejected", err)
+	}
+}
+
+func TestSubmitFileAnswerAboutOtherContents(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t, wildfiretest.New(wildfiretest.WithStyle(wildfiretest.WrongSHA256)))
+	got, err := client.SubmitFile(t.Context(), file("a.exe", contents))
+	if !errors.Is(err, wildfire.ErrContentChanged) || !errors.Is(err, wildfire.ErrAnswerMismatch) {
+		t.Fatalf("got %v, want ErrAnswerMismatch and ErrContentChanged", err)
+	}
+	var mismatch *wildfire.ContentError
+	if !errors.As(err, &mismatch) || mismatch.Sent != sha256Of(contents) || mismatch.Answered == "" || mismatch.Answered == mismatch.Sent {
+		t.Errorf("got %+v, want both digests", mismatch)
+	}
+	if got.SHA256 != sha256Of(contents) || !got.Uncertain {
+		t.Errorf("got %+v, want our own digest along with the error", got)
+	}
+}
+
+// TestSubmitFileSourceChanged gives contents that are not what File promises; nothing may be submitted.
+func TestSubmitFileSourceChanged(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		change func(*wildfire.File)
+		detail string
+	}{
+		"shorter":       {func(f *wildfire.File) { f.Size++ }, "ended after"},
+		"longer":        {func(f *wildfire.File) { f.Size-- }, "longer than"},
+		"other content": {func(f *wildfire.File) { f.SHA256 = sha256Of("something else") }, "SHA-256"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := wildfiretest.New()
+			client, _ := start(t, server)
+			changed := file("a.exe", contents)
+			tt.change(&changed)
+			_, err := client.SubmitFile(t.Context(), changed)
+			if !errors.Is(err, wildfire.ErrContentChanged) || errors.Is(err, wildfire.ErrAnswerMismatch) {
+				t.Errorf("got %v, want ErrContentChanged of the source", err)
+			}
+			if !strings.Contains(err.Error(), tt.detail) {
+				t.Errorf("got %v, want it to say %q", err, tt.detail)
+			}
+			if n := server.UploadCount(sha256Of(contents)); n != 0 {
+				t.Errorf("%d uploads were counted", n)
+			}
+		})
+	}
+}
+
+func TestSubmitFileExpectedHash(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t, wildfiretest.New())
+	expected := file("a.exe", contents)
+	expected.SHA256 = strings.ToUpper(sha256Of(contents))
+	if _, err := client.SubmitFile(t.Context(), expected); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSubmitFileRefusedLocally sends nothing.
+func TestSubmitFileRefusedLocally(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		file wildfire.File
+		want error
+	}{
+		"empty":     {file("a.exe", ""), wildfire.ErrEmptyFile},
+		"oversize":  {wildfire.File{Name: "a", Size: 101, Open: file("", "").Open}, wildfire.ErrTooLarge},
+		"negative":  {wildfire.File{Name: "a", Size: -1, Open: file("", "").Open}, wildfire.ErrInvalidArgument},
+		"no Open":   {wildfire.File{Name: "a", Size: 1}, wildfire.ErrInvalidArgument},
+		"no SHA256": {wildfire.File{Name: "a", Size: 1, SHA256: md5Of("x"), Open: file("", "x").Open}, wildfire.ErrInvalidArgument},
+		"unopened": {wildfire.File{Name: "a", Size: 1, Open: func() (io.ReadCloser, error) {
+			return nil, errors.New("gone")
+		}}, wildfire.ErrSource},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := wildfiretest.New()
+			client, _ := start(t, server, func(c *wildfire.Config) { c.MaxFileSize = 100 })
+			if _, err := client.SubmitFile(t.Context(), tt.file); !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			if n := server.Count(""); n != 0 {
+				t.Errorf("%d calls were made", n)
+			}
+		})
+	}
+}
+
+func TestSubmitFileOfExactlyTheLimit(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t, wildfiretest.New(), func(c *wildfire.Config) { c.MaxFileSize = int64(len(contents)) })
+	if _, err := client.SubmitFile(t.Context(), file("a.exe", contents)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSubmitFileReadError(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("disk on fire")
+	server := wildfiretest.New()
+	client, _ := start(t, server)
+	f := file("a.exe", contents)
+	f.Open = func() (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader(contents[:5]), &failing{broken})), nil
+	}
+	_, err := client.SubmitFile(t.Context(), f)
+	if !errors.Is(err, wildfire.ErrSource) || !errors.Is(err, broken) {
+		t.Errorf("got %v, want ErrSource around the reader's error", err)
+	}
+	if n := server.UploadCount(sha256Of(contents)); n != 0 {
+		t.Errorf("%d uploads were counted", n)
+	}
+}
+
+type failing struct{ err error }
+
+func (f *failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestSubmitFileReaderThatGivesNothing(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t, wildfiretest.New())
+	f := file("a.exe", contents)
+	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(&failing{nil}), nil }
+	if _, err := client.SubmitFile(t.Context(), f); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("got %v, want io.ErrNoProgress", err)
+	}
+}
+
+// TestContentsAreClosed counts, over a success, a refusal, a repetition and a broken source.
+func TestContentsAreClosed(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New()
+	client, _ := start(t, server)
+	remove := server.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Status: 401}})
+	defer remove()
+	var opened, closed atomic.Int64
+	for _, name := range []string{"a.exe", "unsupported.txt", "unstorable.exe", "garbled.exe"} {
+		f := file(name, contents+name)
+		inner := f.Open
+		f.Open = func() (io.ReadCloser, error) {
+			opened.Add(1)
+			r, err := inner()
+			return &closing{r, &closed}, err
+		}
+		_, _ = client.SubmitFile(t.Context(), f)
+	}
+	if o, c := opened.Load(), closed.Load(); o != 5 || c != o {
+		t.Errorf("opened %d, closed %d; want 5 of both", o, c)
+	}
+}
+
+type closing struct {
+	io.ReadCloser
+	closed *atomic.Int64
+}
+
+func (c *closing) Close() error { c.closed.Add(1); return c.ReadCloser.Close() }
+
+// rotating is a TokenSource that gives the next token once one was rejected.
+type rotating struct {
+	mu       sync.Mutex
+	tokens   []string
+	rejected []string
+	asked    int
+}
+
+func (r *rotating) Token(context.Context) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked++
+	return r.tokens[0], nil
+}
+
+func (r *rotating) Rejected(token string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rejected = append(r.rejected, token)
+	if r.tokens[0] == token && len(r.tokens) > 1 {
+		r.tokens = r.tokens[1:]
+	}
+}
+
+// TestUnauthorizedIsRepeatedOnce for every operation, with the source's next token.
+func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
+	t.Parallel()
+	for _, body := range []wildfiretest.Body{wildfiretest.XMLBody, wildfiretest.EmptyBody, wildfiretest.HTMLBody, wildfiretest.JSONBody} {
+		server := wildfiretest.New(wildfiretest.WithToken("new"), wildfiretest.WithDelay(0))
+		web := server.Start()
+		t.Cleanup(web.Close)
+		server.Inject(wildfiretest.Rule{Token: "old", Fault: wildfiretest.Fault{Status: 401, Body: body}})
+
+		tokens := &rotating{tokens: []string{"old", "new"}}
+		c := client(t, web.URL, tokens)
+		if _, err := c.SubmitFile(t.Context(), file("a.exe", contents)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"old"}, tokens.rejected); diff != "" {
+			t.Errorf("rejected (-want +got):\n%s", diff)
+		}
+		if n := server.UploadCount(sha256Of(contents)); n != 1 {
+			t.Errorf("%d uploads were counted, want 1", n)
+		}
+		if n := server.Count(wildfire.OpSubmitFile); n != 2 {
+			t.Errorf("%d calls, want 2", n)
+		}
+	}
+}
+
+func TestSecondUnauthorizedIsAnError(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New(wildfiretest.WithToken("another"))
+	web := server.Start()
+	t.Cleanup(web.Close)
+	for op, call := range invoke {
+		if op == wildfire.OpTestFile {
+			continue
+		}
+		tokens := &rotating{tokens: []string{"old", "older"}}
+		c := client(t, web.URL, tokens)
+		before := server.Count(op)
+		if err := call(t.Context(), c); !errors.Is(err, wildfire.ErrUnauthorized) {
+			t.Errorf("%s: got %v, want ErrUnauthorized", op, err)
+		}
+		if diff := cmp.Diff([]string{"old", "older"}, tokens.rejected); diff != "" {
+			t.Errorf("%s: rejected (-want +got):\n%s", op, diff)
+		}
+		if n := server.Count(op) - before; n != 2 {
+			t.Errorf("%s: %d calls, want 2", op, n)
+		}
+	}
+}
+
+func TestTokenFailure(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New()
+	web := server.Start()
+	t.Cleanup(web.Close)
+	broken := errors.New("no token today")
+	c := client(t, web.URL, noToken{broken})
+	_, err := c.Verdict(t.Context(), anyHash)
+	if !errors.Is(err, wildfire.ErrToken) || !errors.Is(err, broken) {
+		t.Errorf("got %v, want ErrToken around the source's error", err)
+	}
+	if n := server.Count(""); n != 0 {
+		t.Errorf("%d calls were made without a token", n)
+	}
+	if _, err := client(t, web.URL, wildfire.StaticToken("")).Verdict(t.Context(), anyHash); !errors.Is(err, wildfire.ErrToken) {
+		t.Errorf("empty token: got %v, want ErrToken", err)
+	}
+	if _, err := c.TestFile(t.Context(), wildfire.TestELF, io.Discard); err != nil {
+		t.Errorf("test files need no token, got %v", err)
+	}
+}
+
+type noToken struct{ err error }
+
+func (n noToken) Token(context.Context) (string, error) { return "", n.err }
+func (noToken) Rejected(string)                         {}
+
+// TestAPIKey sends the legacy key in the form, in front of the file, and no header.
+func TestAPIKey(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New(wildfiretest.WithAPIKey("the-key"), wildfiretest.WithDelay(0))
+	web := server.Start()
+	t.Cleanup(web.Close)
+	c := client(t, web.URL, wildfire.StaticToken("the-key"), func(cfg *wildfire.Config) { cfg.APIKey, cfg.Agent = true, "pcc" })
+	for op, call := range invoke {
+		if err := call(t.Context(), c); errors.Is(err, wildfire.ErrUnauthorized) {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	for _, call := range server.Calls() {
+		if call.Op != wildfire.OpTestFile && call.Token != "the-key" {
+			t.Errorf("%s came with %q, want the key", call.Op, call.Token)
+		}
+	}
+
+	transport := &capturing{}
+	c = client(t, "https://wildfire.example.test", wildfire.StaticToken("the-key"), func(cfg *wildfire.Config) {
+		cfg.APIKey, cfg.Agent, cfg.Transport = true, "pcc", transport
+	})
+	_, _ = c.SubmitFile(t.Context(), file("a.exe", contents))
+	key, agent, contentsAt := bytes.Index(transport.body, []byte("the-key")), bytes.Index(transport.body, []byte("pcc")), bytes.Index(transport.body, []byte(contents))
+	if key < 0 || agent < key || contentsAt < agent {
+		t.Errorf("key at %d, agent at %d, contents at %d; want them in this order", key, agent, contentsAt)
+	}
+	if transport.request.Header.Get("Authorization") != "" || strings.Contains(transport.request.URL.String(), "the-key") {
+		t.Error("the key left the form")
+	}
+	if int64(len(transport.body)) != transport.request.ContentLength {
+		t.Errorf("body of %d bytes, announced %d", len(transport.body), transport.request.ContentLength)
+	}
+}
+
+// capturing is a transport that keeps the request.
+type capturing struct {
+	request *http.Request
+	body    []byte
+}
+
+func (c *capturing) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.request = r
+	if r.Body != nil {
+		c.body, _ = io.ReadAll(r.Body)
+	}
+	return nil, errors.New("captured")
+}
+
+func TestBearer(t *testing.T) {
+	t.Parallel()
+	transport := &capturing{}
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("the-token"), func(cfg *wildfire.Config) {
+		cfg.Transport, cfg.Agent, cfg.UserAgent = transport, "", "me/1"
+	})
+	_, err := c.SubmitFile(t.Context(), file("a.exe", contents))
+	if got := transport.request.Header.Get("Authorization"); got != "Bearer the-token" {
+		t.Errorf("Authorization %q", got)
+	}
+	if bytes.Contains(transport.body, []byte("the-token")) || bytes.Contains(transport.body, []byte("apikey")) {
+		t.Error("the token is in the body")
+	}
+	if got := transport.request.UserAgent(); got != "me/1" {
+		t.Errorf("User-Agent %q", got)
+	}
+	if got := transport.request.URL.String(); got != "https://wildfire.example.test/publicapi/submit/file" {
+		t.Errorf("URL %q", got)
+	}
+	if !errors.Is(err, wildfire.ErrTransport) || strings.Contains(err.Error(), "the-token") || strings.Contains(err.Error(), "https:") {
+		t.Errorf("got %v, want ErrTransport without URL or token", err)
+	}
+	var api *wildfire.APIError
+	if !errors.As(err, &api) || !api.MaybeDone {
+		t.Errorf("got %+v, want MaybeDone: the whole body was read", api)
+	}
+}
+
+// TestUnansweredSubmission tells that the file may have arrived, and does not send it again.
+func TestUnansweredSubmission(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New()
+	client, _ := start(t, server)
+	_, err := client.SubmitFile(t.Context(), file("unanswered.exe", contents))
+	var api *wildfire.APIError
+	if !errors.Is(err, wildfire.ErrTransport) || !errors.As(err, &api) || !api.MaybeDone {
+		t.Errorf("got %v, want ErrTransport that may be done", err)
+	}
+	if n := server.UploadCount(sha256Of(contents)); n != 1 {
+		t.Errorf("%d uploads were counted, want 1", n)
+	}
+}
+
+// TestAnswerThatBreaksOff is a submission: the status was read.
+func TestAnswerThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_ = r.Body.Close()
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: io.NopCloser(io.MultiReader(
+				strings.NewReader("<wildfire><upload-file-info>"), &failing{io.ErrUnexpectedEOF}))}, nil
+		})
+	})
+	got, err := c.SubmitFile(t.Context(), file("a.exe", contents))
+	if err != nil || !got.Uncertain || got.SHA256 != sha256Of(contents) {
+		t.Errorf("got %+v, %v; want an uncertain submission", got, err)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestReceiptAmongOthers is found by its SHA-256.
+func TestReceiptAmongOthers(t *testing.T) {
+	t.Parallel()
+	one := func(sha string) string { return "<upload-file-info><sha256>" + sha + "</sha256></upload-file-info>" }
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = &answering{status: 200, body: "<wildfire>" + one(sha256Of("other")) + one(sha256Of(contents)) + "</wildfire>"}
+	})
+	got, err := c.SubmitFile(t.Context(), file("a.exe", contents))
+	if err != nil || got.SHA256 != sha256Of(contents) || got.Uncertain {
+		t.Errorf("got %+v, %v; want our own receipt", got, err)
+	}
+}
+
+// TestLargeUploadIsSentAgainOnce when its connection breaks in the middle of the body.
+func TestLargeUploadIsSentAgainOnce(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("0123456789abcdef", 1<<18) // 4 MiB
+	for _, tt := range []struct {
+		name  string
+		size  int64
+		times int
+		calls int
+		fails bool
+	}{
+		{"once", 1 << 20, 1, 2, false},
+		{"twice", 1 << 20, 2, 2, true},
+		{"small", 1 << 30, 1, 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := wildfiretest.New()
+			client, _ := start(t, server, func(c *wildfire.Config) { c.ExpectContinue = tt.size })
+			server.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: tt.times, Fault: wildfiretest.Fault{Reset: true, ResetAfter: 64 << 10}})
+			_, err := client.SubmitFile(t.Context(), file("a.exe", large))
+			if (err != nil) != tt.fails {
+				t.Errorf("got %v", err)
+			}
+			if tt.fails && !errors.Is(err, wildfire.ErrTransport) {
+				t.Errorf("got %v, want ErrTransport", err)
+			}
+			var api *wildfire.APIError
+			if errors.As(err, &api) && api.MaybeDone {
+				t.Error("MaybeDone, though the body was not out")
+			}
+			if n := server.Count(wildfire.OpSubmitFile); n != tt.calls {
+				t.Errorf("%d calls, want %d", n, tt.calls)
+			}
+		})
+	}
+}
+
+// TestEarlyRefusalOfLargeUpload is understood, and costs no transfer: the go-ahead does not come.
+func TestEarlyRefusalOfLargeUpload(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("0123456789abcdef", 1<<18)
+	for status, want := range map[int]error{401: wildfire.ErrUnauthorized, 413: wildfire.ErrTooLarge, 419: wildfire.ErrUploadQuota} {
+		for _, early := range []bool{true, false} {
+			server := wildfiretest.New()
+			client, _ := start(t, server)
+			server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{Status: status, Early: early}})
+			f := file("a.exe", large)
+			var read atomic.Int64
+			inner := f.Open
+			f.Open = func() (io.ReadCloser, error) {
+				r, err := inner()
+				return &counting{r, &read}, err
+			}
+			if _, err := client.SubmitFile(t.Context(), f); !errors.Is(err, want) {
+				t.Errorf("%d: got %v, want %v", status, err, want)
+			}
+			if n := read.Load(); n != 0 {
+				t.Errorf("%d: %d bytes of the file were read", status, n)
+			}
+		}
+	}
+}
+
+type counting struct {
+	io.ReadCloser
+	read *atomic.Int64
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+func TestSubmitURL(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New(wildfiretest.WithDelay(0))
+	client, _ := start(t, server)
+	got, err := client.SubmitURL(t.Context(), "https://example.test/dir/x", "script.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.URL != "https://example.test/dir/x" || got.Filename != "" || got.Filetype != "Jscript for WSH" || len(got.SHA256) != 64 || got.Uncertain {
+		t.Errorf("got %+v", got)
+	}
+	server.SetStyle(wildfiretest.HTML200)
+	if got, err = client.SubmitURL(t.Context(), "https://example.test/y", ""); err != nil || !got.Uncertain || got.URL == "" {
+		t.Errorf("got %+v, %v; want an uncertain submission", got, err)
+	}
+	for _, bad := range []string{"", "  ", "ftp://example.test/x", "http://a\nb"} {
+		if _, err := client.SubmitURL(t.Context(), bad, ""); !errors.Is(err, wildfire.ErrInvalidArgument) {
+			t.Errorf("%q: got %v, want ErrInvalidArgument", bad, err)
+		}
+	}
+}
+
+func TestSubmitLink(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New(wildfiretest.WithDelay(0))
+	client, _ := start(t, server)
+	got, err := client.SubmitLink(t.Context(), "phishing.example.test/login")
+	want := wildfire.LinkSubmission{
+		URL:    "http://phishing.example.test/login",
+		SHA256: sha256Of("http://phishing.example.test/login"), MD5: md5Of("http://phishing.example.test/login"),
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	record, err := client.URLVerdict(t.Context(), got.URL)
+	if err != nil || record.Verdict != wildfire.Phishing || record.Valid != "Yes" || record.AnalysisTime.IsZero() {
+		t.Errorf("got %+v, %v", record, err)
+	}
+	if _, err := client.SubmitLink(t.Context(), "sftp://example.test"); !errors.Is(err, wildfire.ErrInvalidArgument) {
+		t.Errorf("got %v, want ErrInvalidArgument", err)
+	}
+	server.SetStyle(wildfiretest.Truncated)
+	if got, err := client.SubmitLink(t.Context(), "example.test"); err != nil || !got.Uncertain {
+		t.Errorf("got %+v, %v; want an uncertain submission", got, err)
+	}
+}
+
+// TestSubmitLinks splits above 1,000, and gives a receipt for every link in its place.
+func TestSubmitLinks(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New()
+	client, _ := start(t, server)
+	var links []string
+	for i := range 1001 {
+		links = append(links, "https://example.test/"+strings.Repeat("x", i%7)+string(rune('a'+i%26)))
+	}
+	got, err := client.SubmitLinks(t.Context(), links)
+	if err != nil || len(got) != len(links) {
+		t.Fatalf("%d receipts, %v", len(got), err)
+	}
+	for i, link := range links {
+		if got[i].URL != link || got[i].SHA256 != sha256Of(link) || got[i].Uncertain {
+			t.Fatalf("receipt %d is %+v, want that of %s", i, got[i], link)
+		}
+	}
+	sizes := []int{}
+	for _, call := range server.Calls() {
+		sizes = append(sizes, call.Hashes)
+	}
+	if !slices.Equal(sizes, []int{1000, 1}) {
+		t.Errorf("calls of %v links, want 1000 and 1", sizes)
+	}
+	server.SetStyle(wildfiretest.MissingURL)
+	if got, err := client.SubmitLinks(t.Context(), links[:2]); err != nil || len(got) != 2 || !got[0].Uncertain {
+		t.Errorf("got %+v, %v; want uncertain receipts", got, err)
+	}
+	for _, bad := range []string{"", "a\nb", " x", "ftp://x"} {
+		if _, err := client.SubmitLinks(t.Context(), []string{"https://fine.test", bad}); !errors.Is(err, wildfire.ErrInvalidArgument) {
+			t.Errorf("%q: got %v, want ErrInvalidArgument", bad, err)
+		}
+	}
+	if got, err := client.SubmitLinks(t.Context(), nil); got != nil || err != nil {
+		t.Errorf("no links: got %v, %v", got, err)
 	}
 }

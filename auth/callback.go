@@ -1,0 +1,85 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	loginCookie = "backburn_login"
+	maxCallback = 8 << 10 // bytes of a callback's query
+)
+
+// Handler serves StartPath, which sends the browser on with a state of its own, and the
+// path of redirect_url, which takes it back. It answers only to the host of redirect_url,
+// so that no other name can be made to point here, and repeats nothing of a request.
+func (l *Login) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc(StartPath, l.serveStart)
+	mux.HandleFunc(l.redirect.EscapedPath(), l.serveCallback)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		host := hostPort(&url.URL{Scheme: l.redirect.Scheme, Host: r.Host})
+		switch {
+		case r.Method != http.MethodGet:
+			say(w, http.StatusMethodNotAllowed, "Only GET is answered here.")
+		case host != hostPort(l.redirect):
+			say(w, http.StatusMisdirectedRequest, "This login has another address.")
+		case len(r.URL.RawQuery) > maxCallback:
+			say(w, http.StatusRequestURITooLong, "The request is too long.")
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
+}
+
+// serveStart begins a login and binds it to this browser by a cookie.
+func (l *Login) serveStart(w http.ResponseWriter, r *http.Request) {
+	session := rand.Text()
+	http.SetCookie(w, &http.Cookie{
+		Name: loginCookie, Value: session, Path: "/", MaxAge: int(stateTTL / time.Second),
+		HttpOnly: true, Secure: l.redirect.Scheme == "https", SameSite: http.SameSiteLaxMode, // Lax: the callback comes from another site
+	})
+	http.Redirect(w, r, l.begin(session), http.StatusSeeOther)
+}
+
+// serveCallback finishes a login. The exchange goes on if the browser goes away: the code
+// is good once.
+func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		say(w, http.StatusBadRequest, "The request cannot be read.")
+		return
+	}
+	cookie, err := r.Cookie(loginCookie)
+	if err != nil || cookie.Value == "" {
+		l.log.Warn().Msg("callback without the cookie of a login refused")
+		say(w, http.StatusForbidden, "This browser has not begun this login. Begin again.")
+		return
+	}
+	_, err = l.complete(context.WithoutCancel(r.Context()), query, cookie.Value)
+	switch {
+	case err == nil:
+		say(w, http.StatusOK, "Authorized. You can close this window.")
+	case errors.Is(err, ErrState), errors.Is(err, ErrCallback):
+		l.log.Warn().Err(err).Msg("callback refused")
+		say(w, http.StatusForbidden, "This login is unknown, used or expired. Begin again.")
+	default:
+		say(w, http.StatusBadGateway, "Not authorized. The terminal says why.")
+	}
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n")
+}

@@ -1,0 +1,396 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backburn/auth"
+	"backburn/auth/authtest"
+)
+
+// fleet makes n Sources that share a bucket, as n processes do.
+func fleet(t *testing.T, n int, p auth.Profile, e *endpoint, b *authtest.Bucket, opts ...auth.Option) []*auth.Source {
+	t.Helper()
+	out := make([]*auth.Source, n)
+	for i := range out {
+		out[i] = source(t, p, e, append([]auth.Option{auth.WithBucket(b)}, opts...)...)
+	}
+	return out
+}
+
+// everybody calls Token 25 times on each Source at the same time and returns the tokens,
+// without repeats, in order.
+func everybody(t *testing.T, sources []*auth.Source) []string {
+	t.Helper()
+	got := make([]string, 25*len(sources))
+	callers(len(got), func(i int) { got[i] = token(t, sources[i%len(sources)]) })
+	slices.Sort(got)
+	return slices.Compact(got)
+}
+
+func TestFleetSharesOneToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		sources := fleet(t, 8, wildfireProfile(), e, b)
+		if got := everybody(t, sources); len(got) != 1 || e.count() != 1 {
+			t.Fatalf("cold: tokens %v, %d requests; want one of each", got, e.count())
+		}
+		time.Sleep(5 * time.Minute)
+		callers(8*25, func(i int) {
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+			sources[i%8].Rejected("token-1")
+			if got := token(t, sources[i%8]); got != "token-2" {
+				t.Errorf("after the 401s: %q", got)
+			}
+		})
+		if e.count() != 2 {
+			t.Errorf("%d requests after everybody saw 401, want 2", e.count())
+		}
+		for _, s := range sources { // stragglers
+			s.Rejected("token-1")
+		}
+		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+			t.Errorf("stragglers: tokens %v, %d requests", got, e.count())
+		}
+	})
+}
+
+// TestFleetRunsForADay keeps eight processes busy and counts what the token endpoint sees.
+func TestFleetRunsForADay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		sources := fleet(t, 8, wildfireProfile(), e, b)
+		for began := time.Now(); time.Since(began) < 24*time.Hour; time.Sleep(5 * time.Second) {
+			for _, s := range sources {
+				token(t, s)
+			}
+		}
+		if n, most := e.count(), int(24*time.Hour/(600*time.Second)); n > most {
+			t.Errorf("%d token requests in a day, want at most %d: one per life less the window", n, most)
+		}
+	})
+}
+
+func TestFleetTakesOverFromADeadHolder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := authtest.NewBucket()
+		dead := newEndpoint(nil)
+		dead.delay = time.Hour
+		victim, err := auth.New(wildfireProfile(), auth.WithTransport(dead), auth.WithBucket(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		died := make(chan struct{})
+		go func() {
+			_, _ = victim.Token(context.Background())
+			close(died)
+		}()
+		synctest.Wait() // it has claimed and is at the token endpoint
+		b.SetDown(true) // so that it cannot release the claim
+		_ = victim.Close()
+		<-died
+		b.SetDown(false)
+
+		e := newEndpoint(nil)
+		sources := fleet(t, 3, wildfireProfile(), e, b)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if _, err := sources[0].Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("waiting on the dead holder: %v, want the caller's own deadline", err)
+		}
+		began := time.Now()
+		if got := everybody(t, sources); len(got) != 1 || e.count() != 1 {
+			t.Errorf("tokens %v, %d requests; want one of each", got, e.count())
+		}
+		if took := time.Since(began); took < 30*time.Second || took > 50*time.Second {
+			t.Errorf("taken over after %v, want the age of a claim", took)
+		}
+	})
+}
+
+func TestBucketIsAway(t *testing.T) {
+	t.Parallel()
+	t.Run("preferred, from the start", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e, b := newEndpoint(nil), authtest.NewBucket()
+			b.SetDown(true)
+			sources := fleet(t, 4, wildfireProfile(), e, b)
+			began := time.Now()
+			if got := everybody(t, sources); len(got) != 4 || e.count() != 4 {
+				t.Errorf("tokens %v, %d requests; want one for each process", got, e.count())
+			}
+			if took := time.Since(began); took > 7*time.Second {
+				t.Errorf("took %v", took)
+			}
+			// Its token refused, a process does not ask again within 30 seconds.
+			s, old := sources[0], token(t, sources[0])
+			time.Sleep(90 * time.Second)
+			s.Rejected(old)
+			next := token(t, s)
+			time.Sleep(time.Second)
+			s.Rejected(next)
+			if _, err := s.Token(t.Context()); err == nil || e.count() != 5 {
+				t.Errorf("%v after %d requests, want an error and no sixth", err, e.count())
+			}
+		})
+	})
+	t.Run("preferred, and back", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e, b := newEndpoint(nil), authtest.NewBucket()
+			sources := fleet(t, 4, wildfireProfile(), e, b)
+			everybody(t, sources)
+			b.SetDown(true)
+			time.Sleep(16 * time.Minute)
+			if got := everybody(t, sources); len(got) != 4 {
+				t.Errorf("away: tokens %v, want one for each process", got)
+			}
+			b.SetDown(false)
+			time.Sleep(16 * time.Minute)
+			n := e.count()
+			if got := everybody(t, sources); len(got) != 1 || e.count() != n+1 {
+				t.Errorf("back: tokens %v, %d more requests; want one of each", got, e.count()-n)
+			}
+		})
+	})
+	t.Run("required", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e, b := newEndpoint(nil), authtest.NewBucket()
+			p := wildfireProfile()
+			p.Share = auth.ShareRequired
+			s := fleet(t, 1, p, e, b)[0]
+			token(t, s)
+			b.SetDown(true)
+			time.Sleep(14*time.Minute + 50*time.Second)
+			if got := token(t, s); got != "token-1" {
+				t.Errorf("got %q, want the old token until it ends", got)
+			}
+			time.Sleep(15 * time.Second)
+			if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) || !strings.Contains(err.Error(), "NATS") || e.count() != 1 {
+				t.Errorf("got %v after %d requests, want ErrTemporary that names NATS after 1", err, e.count())
+			}
+			if s.Status().Ready {
+				t.Error("ready without a token")
+			}
+			b.SetDown(false)
+			time.Sleep(time.Minute)
+			if got := token(t, s); got != "token-2" {
+				t.Errorf("back: got %q", got)
+			}
+		})
+	})
+	t.Run("wiped", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			e, b := newEndpoint(nil), authtest.NewBucket()
+			sources := fleet(t, 4, wildfireProfile(), e, b)
+			everybody(t, sources)
+			b.Wipe()
+			time.Sleep(16 * time.Minute)
+			if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+				t.Errorf("tokens %v, %d requests; want one more of each", got, e.count())
+			}
+		})
+	})
+}
+
+func TestFleetWithAnotherSecretIsAnotherFleet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		other := wildfireProfile()
+		other.ClientSecret = auth.NewSecret("canary-refresh")
+		everybody(t, append(fleet(t, 2, wildfireProfile(), e, b), fleet(t, 2, other, e, b)...))
+		if len(b.Keys()) != 2 || e.count() != 2 {
+			t.Errorf("keys %v, %d requests; want two of each", b.Keys(), e.count())
+		}
+	})
+}
+
+func TestDamagedRecordIsReplaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		token(t, fleet(t, 1, wildfireProfile(), e, b)[0])
+		b.Put(b.Keys()[0], []byte("neither sealed nor a record"))
+		late := fleet(t, 2, wildfireProfile(), e, b)
+		if got := everybody(t, late); len(got) != 1 || e.count() != 2 {
+			t.Errorf("tokens %v, %d requests", got, e.count())
+		}
+	})
+}
+
+func TestReplayedRecordIsNotUsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		s := fleet(t, 1, wildfireProfile(), e, b)[0]
+		token(t, s)
+		first := b.History()[len(b.History())-1]
+		time.Sleep(5 * time.Minute)
+		s.Rejected("token-1")
+		token(t, s)
+		time.Sleep(5 * time.Minute)
+		b.Put(b.Keys()[0], first) // token-1 still has life, and the record is ours
+		s.Rejected("token-2")
+		if got := token(t, s); got != "token-3" {
+			t.Errorf("got %q after the replay, want token-3", got)
+		}
+	})
+}
+
+// TestRecordIsBoundToItsPlace moves a sealed record to another credential's key.
+func TestRecordIsBoundToItsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		other := wildfireProfile()
+		other.Scope = "tsg_id:9"
+		token(t, fleet(t, 1, wildfireProfile(), e, b)[0])
+		sealed := b.History()[len(b.History())-1]
+		before := b.Keys()
+		token(t, fleet(t, 1, other, e, b)[0])
+		for _, key := range b.Keys() {
+			if !slices.Contains(before, key) {
+				b.Put(key, sealed)
+			}
+		}
+		if got := token(t, fleet(t, 1, other, e, b)[0]); got != "token-3" {
+			t.Errorf("got %q out of another credential's record", got)
+		}
+	})
+}
+
+func TestFleetWithClocksThatDiffer(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
+		t.Run(off.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var born sync.Map // token → when the service made it
+				e := newEndpoint(func(n int, r tokenRequest) (*http.Response, error) {
+					born.Store(fmt.Sprintf("token-%d", n), r.at)
+					return granted(n, "900"), nil
+				})
+				b := authtest.NewBucket()
+				right := fleet(t, 3, wildfireProfile(), e, b)
+				wrong := fleet(t, 1, wildfireProfile(), e, b, auth.WithWall(func() time.Time { return time.Now().Add(off) }))
+				sources := append(right, wrong...)
+				refusals := 0
+				for began := time.Now(); time.Since(began) < 6*time.Hour; time.Sleep(5 * time.Second) {
+					for _, s := range sources {
+						got, err := s.Token(t.Context())
+						if err != nil {
+							t.Fatalf("no token: %v", err)
+						}
+						at, _ := born.Load(got)
+						if time.Since(at.(time.Time)) > 900*time.Second { // as the service sees it
+							refusals++
+							s.Rejected(got)
+						}
+					}
+				}
+				if n := e.count(); n > 6*3600/300 {
+					t.Errorf("%d token requests in six hours", n)
+				}
+				if refusals > 50 {
+					t.Errorf("%d calls with a token that was over", refusals)
+				}
+			})
+		})
+	}
+}
+
+func TestFleetHonoursRetryAfter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(func(n int, _ tokenRequest) (*http.Response, error) {
+			if n == 1 {
+				return reply(429, "", "Retry-After", "120"), nil
+			}
+			return granted(n, "900"), nil
+		}), authtest.NewBucket()
+		sources := fleet(t, 8, wildfireProfile(), e, b)
+		ask := func() (failures int) {
+			for _, s := range sources {
+				_, err := s.Token(t.Context())
+				var ae *auth.AuthError
+				if errors.As(err, &ae) && ae.Status == 429 && ae.RetryAfter > 0 && ae.RetryAfter <= 2*time.Minute {
+					failures++
+				}
+			}
+			return failures
+		}
+		if n := ask(); n != 8 || e.count() != 1 {
+			t.Fatalf("%d of 8 told to wait after %d requests, want 8 after 1", n, e.count())
+		}
+		time.Sleep(119 * time.Second)
+		if ask(); e.count() != 1 {
+			t.Fatalf("%d requests before Retry-After", e.count())
+		}
+		time.Sleep(3 * time.Second)
+		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+			t.Errorf("afterwards: tokens %v, %d requests", got, e.count())
+		}
+	})
+}
+
+func TestFleetStopsAtARefusedFreshToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		sources := fleet(t, 8, wildfireProfile(), e, b)
+		everybody(t, sources)
+		callers(8, func(i int) { sources[i].Rejected("token-1") })
+		for i, s := range append(sources, fleet(t, 1, wildfireProfile(), e, b)...) { // one that starts just now, too
+			time.Sleep(time.Millisecond)
+			if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrCredentialRejected) {
+				t.Errorf("process %d: %v, want ErrCredentialRejected", i, err)
+			}
+		}
+		if e.count() != 1 {
+			t.Fatalf("%d requests, want no second one", e.count())
+		}
+		time.Sleep(31 * time.Second)
+		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+			t.Errorf("probe: tokens %v, %d requests; want one for the fleet", got, e.count())
+		}
+	})
+}
+
+func TestSecretRotatesUnderAFleet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		good := "canary-secret-0b7e"
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		e.answer = func(n int, r tokenRequest) (*http.Response, error) {
+			if r.form.Get("client_secret") != good {
+				return reply(401, `{"error":"invalid_client"}`), nil
+			}
+			return granted(n, "900"), nil
+		}
+		p := wildfireProfile()
+		p.ClientSecret, p.ClientSecretFile = auth.Secret{}, secretFileOf(t, good)
+		sources := fleet(t, 4, p, e, b)
+		everybody(t, sources)
+		good = "canary-refresh"
+		overwrite(t, p.ClientSecretFile, good)
+		time.Sleep(16 * time.Minute)
+		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
+			t.Errorf("tokens %v, %d requests; want one more of each", got, e.count())
+		}
+	})
+}

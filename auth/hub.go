@@ -1,0 +1,83 @@
+package auth
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const maxHubParams = 16 << 10 // bytes
+
+// HubParams is what the Cortex hub appends to an app's URL when an administrator activates
+// an instance of it. All values are opaque: an instance id has more digits than a float
+// holds.
+type HubParams struct {
+	InstanceID   string
+	InstanceName string
+	Region       string // "americas", "europe"
+	LSN          string
+	Description  string
+	Custom       map[string]string // what the app's manifest adds
+}
+
+// ParseHubParams decodes the value of the hub's "params": a URL query in base64, of either
+// alphabet, with or without padding. Spaces stand for the plus signs that became them on
+// the way through a query string. Instance id and region are required, names must not
+// repeat, and the region must be one whose hosts are known.
+func ParseHubParams(encoded string) (HubParams, error) {
+	if len(encoded) > maxHubParams {
+		return HubParams{}, errors.New("hub params: longer than 16 KiB")
+	}
+	raw, err := decodeAnyBase64(strings.ReplaceAll(strings.TrimSpace(encoded), " ", "+"))
+	if err != nil {
+		return HubParams{}, err
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return HubParams{}, errors.New("hub params: decoded, they are not a URL query")
+	}
+	p := HubParams{Custom: map[string]string{}}
+	fields := map[string]*string{
+		"instance_id": &p.InstanceID, "instance_name": &p.InstanceName, "region": &p.Region, "lsn": &p.LSN, "description": &p.Description,
+	}
+	for name, values := range query {
+		value := values[0]
+		switch {
+		case len(values) > 1:
+			return HubParams{}, fmt.Errorf("hub params: %q is there more than once", name)
+		case !printable(name) || !printable(value):
+			return HubParams{}, errors.New("hub params: decoded, they are not text")
+		case fields[name] != nil:
+			*fields[name] = value
+		default:
+			p.Custom[name] = value
+		}
+	}
+	if p.InstanceID == "" || p.Region == "" {
+		return HubParams{}, errors.New("hub params: instance_id and region are required")
+	}
+	if _, known := cortexHosts[p.Region]; !known {
+		return HubParams{}, fmt.Errorf("hub params: region %q is none of %s", p.Region, regionList(cortexHosts))
+	}
+	return p, nil
+}
+
+func decodeAnyBase64(s string) (string, error) {
+	if strings.ContainsAny(s, "\r\n") { // which the decoders would skip
+		return "", errors.New("hub params: not base64")
+	}
+	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		if raw, err := enc.DecodeString(s); err == nil {
+			return string(raw), nil
+		}
+	}
+	return "", errors.New("hub params: not base64")
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) })
+}

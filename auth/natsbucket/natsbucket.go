@@ -1,0 +1,149 @@
+// Package natsbucket keeps package auth's shared tokens in a JetStream key-value bucket.
+//
+// It guarantees that Create and Update are compare-and-set, and maps the server's errors to
+// those that auth branches on. It does not promise that Get is up to date: on a cluster any
+// replica may answer.
+package natsbucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/auth"
+)
+
+// Bucket is an auth.Bucket over a JetStream key-value bucket. It is safe for concurrent use
+// and closes nothing: the connection is the caller's.
+type Bucket struct{ kv jetstream.KeyValue }
+
+var _ auth.Bucket = (*Bucket)(nil)
+
+// New wraps a bucket that exists. The role needs $KV.<bucket>.> and, to watch, the right to
+// create consumers on the bucket's stream.
+func New(kv jetstream.KeyValue) *Bucket { return &Bucket{kv} }
+
+// Sizes of the two buckets, in bytes. A record is a few kilobytes.
+const (
+	maxTokensBytes = 16 << 20
+	maxGrantsBytes = 16 << 20
+)
+
+// Tokens opens the bucket for access tokens, and creates it where it does not exist: one
+// revision a key, gone after ttl without a write, which must be at least as long as the
+// longest life of a token (24 hours where 0).
+func Tokens(ctx context.Context, js jetstream.JetStream, name string, replicas int, ttl time.Duration) (*Bucket, error) {
+	if ttl == 0 {
+		ttl = 24 * time.Hour
+	}
+	return open(ctx, js, jetstream.KeyValueConfig{
+		Bucket: name, Description: "sealed access tokens", History: 1, TTL: ttl, MaxBytes: maxTokensBytes, Replicas: replicas,
+	})
+}
+
+// Grants opens the bucket for refresh tokens, and creates it where it does not exist: on
+// disk, without an end, with some history, because they cannot be had again.
+func Grants(ctx context.Context, js jetstream.JetStream, name string, replicas int) (*Bucket, error) {
+	return open(ctx, js, jetstream.KeyValueConfig{
+		Bucket: name, Description: "sealed refresh tokens", History: 5, Storage: jetstream.FileStorage, MaxBytes: maxGrantsBytes, Replicas: replicas,
+	})
+}
+
+// open prefers the bucket that is there, whatever its settings: an operator may have chosen
+// others, and a worker's role may not create any.
+func open(ctx context.Context, js jetstream.JetStream, cfg jetstream.KeyValueConfig) (*Bucket, error) {
+	kv, err := js.KeyValue(ctx, cfg.Bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		kv, err = js.CreateKeyValue(ctx, cfg)
+		if errors.Is(err, jetstream.ErrBucketExists) {
+			kv, err = js.KeyValue(ctx, cfg.Bucket) // another process was faster
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening bucket %s: %w", cfg.Bucket, err)
+	}
+	return New(kv), nil
+}
+
+// Name implements auth.Bucket.
+func (b *Bucket) Name() string { return b.kv.Bucket() }
+
+// Get implements auth.Bucket.
+func (b *Bucket) Get(ctx context.Context, key string) (auth.Entry, error) {
+	e, err := b.kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrKeyDeleted) {
+		return auth.Entry{}, fmt.Errorf("get %s: %w", key, auth.ErrKeyNotFound)
+	}
+	if err != nil {
+		return auth.Entry{}, fmt.Errorf("get %s: %w", key, err)
+	}
+	return auth.Entry{Value: e.Value(), Revision: e.Revision()}, nil
+}
+
+// Create implements auth.Bucket.
+func (b *Bucket) Create(ctx context.Context, key string, value []byte) (uint64, error) {
+	revision, err := b.kv.Create(ctx, key, value)
+	return revision, conflict("create", key, err)
+}
+
+// Update implements auth.Bucket.
+func (b *Bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	next, err := b.kv.Update(ctx, key, value, revision)
+	return next, conflict("update", key, err)
+}
+
+// wrongSequenceBusy is the code of a replicated stream that still has another write to the
+// same key in hand; package jetstream names only the other one.
+const wrongSequenceBusy jetstream.ErrorCode = 10164
+
+// conflict maps the ways in which a server says that a key is at another revision. Create
+// over a deleted key is two steps, and reports the second one's loss as Update does.
+func conflict(op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var api *jetstream.APIError
+	if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) ||
+		errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongSequenceBusy) {
+		return fmt.Errorf("%s %s: %w", op, key, auth.ErrKeyConflict)
+	}
+	return fmt.Errorf("%s %s: %w", op, key, err)
+}
+
+// Watch implements auth.Bucket. Only the newest entry waits for a slow reader.
+func (b *Bucket) Watch(ctx context.Context, key string) (<-chan auth.Entry, error) {
+	w, err := b.kv.Watch(ctx, key, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", key, err)
+	}
+	out := make(chan auth.Entry)
+	go forward(ctx, w, out)
+	return out, nil
+}
+
+// forward runs until ctx ends or the watcher closes; the reader of out, who waits for it to
+// be closed, owns it.
+func forward(ctx context.Context, w jetstream.KeyWatcher, out chan<- auth.Entry) {
+	defer close(out)
+	defer func() { _ = w.Stop() }()
+	var next auth.Entry
+	var to chan<- auth.Entry // nil while there is nothing to send
+	for {
+		select {
+		case e, ok := <-w.Updates():
+			if !ok {
+				return
+			}
+			if e != nil { // nil ends the initial values
+				next, to = auth.Entry{Value: e.Value(), Revision: e.Revision()}, out
+			}
+		case to <- next:
+			to = nil
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,53 @@
+//go:build unix
+
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// checkStateMode refuses a state file that somebody else could have made or can read.
+func checkStateMode(info fs.FileInfo) error {
+	switch {
+	case !info.Mode().IsRegular():
+		return errors.New("is not a regular file")
+	case info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("has mode %#o: others may get at it: chmod 600", info.Mode().Perm())
+	}
+	return nil
+}
+
+// checkStateDir refuses a folder in which others could replace the file.
+func checkStateDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s has mode %#o: others may write to it: chmod 700", dir, info.Mode().Perm())
+	}
+	return nil
+}
+
+// tryLock takes an exclusive lock that ends with the file or the process.
+func tryLock(f *os.File) (bool, error) {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// syncDir makes a rename durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,33 @@
+//go:build windows
+
+package auth
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// checkStateMode refuses what is no file; there are no permission bits that mean what they say.
+func checkStateMode(info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return errors.New("is not a regular file")
+	}
+	return nil
+}
+
+func checkStateDir(string) error { return nil }
+
+// tryLock takes an exclusive lock that ends with the file or the process.
+func tryLock(f *os.File) (bool, error) {
+	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// syncDir does nothing: folders cannot be synced here.
+func syncDir(string) error { return nil }

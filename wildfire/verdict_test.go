@@ -1,0 +1,270 @@
+package wildfire_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestVerdictCodes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		code             wildfire.Verdict
+		name             string
+		final, malicious bool
+	}{
+		{0, "benign", true, false}, {1, "malware", true, true}, {2, "grayware", true, true},
+		{3, "unrecognised", true, false}, {4, "phishing", true, true}, {5, "c2", true, true},
+		{99, "unrecognised", true, false}, {-100, "pending", false, false}, {-101, "error", false, false},
+		{-102, "unknown", false, false}, {-103, "invalid_hash", false, false}, {-104, "flawed", false, false},
+		{-1, "unrecognised", false, false},
+	}
+	for _, tt := range tests {
+		if got := tt.code.String(); got != tt.name || tt.code.Final() != tt.final || tt.code.Malicious() != tt.malicious {
+			t.Errorf("%d: %s, final %v, malicious %v; want %+v", tt.code, got, tt.code.Final(), tt.code.Malicious(), tt)
+		}
+	}
+}
+
+// known returns a server that knows n samples, and their hashes. The verdict of number i is i%3.
+func known(n int, opts ...wildfiretest.Option) (*wildfiretest.Server, []string) {
+	server := wildfiretest.New(opts...)
+	hashes := make([]string, n)
+	for i := range hashes {
+		hashes[i] = sha256Of(fmt.Sprint(i))
+		server.Know(wildfiretest.Known{SHA256: hashes[i], MD5: md5Of(fmt.Sprint(i)), Verdict: wildfire.Verdict(i % 3)})
+	}
+	return server, hashes
+}
+
+// TestVerdictSpellings takes a verdict in every spelling: by itself, where one that cannot be read is an
+// error, and in a list, where it is a record that says so.
+func TestVerdictSpellings(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		style wildfiretest.Style
+		want  wildfire.Verdict
+		err   error // of the single call
+		list  error // of the list
+	}{
+		"usual":              {0, 1, nil, nil},
+		"one line":           {wildfiretest.OneLine, 1, nil, nil},
+		"no declaration":     {wildfiretest.NoDeclaration, 1, nil, nil},
+		"spaced declaration": {wildfiretest.SpacedDeclaration, 1, nil, nil},
+		"blank lines":        {wildfiretest.LeadingBlankLines, 1, nil, nil},
+		"reordered":          {wildfiretest.Reordered, 1, nil, nil},
+		"no MD5":             {wildfiretest.MissingMD5, 1, nil, nil},
+		"upper case":         {wildfiretest.UpperCaseHashes, 1, nil, nil},
+		"spaces":             {wildfiretest.SpacedVerdict, 1, nil, nil},
+		"unknown code":       {wildfiretest.UnknownCode, 99, nil, nil},
+		"no content type":    {wildfiretest.NoContentType, 1, nil, nil},
+		"chunked":            {wildfiretest.Chunked, 1, nil, nil},
+		"unknown encoding":   {wildfiretest.UnknownEncoding, 1, nil, nil},
+		"no verdict":         {wildfiretest.MissingVerdict, 0, wildfire.ErrNoVerdict, nil},
+		"empty verdict":      {wildfiretest.EmptyVerdict, 0, wildfire.ErrNoVerdict, nil},
+		"verdict in words":   {wildfiretest.TextVerdict, 0, wildfire.ErrNoVerdict, nil},
+		"html":               {wildfiretest.HTML200, 0, wildfire.ErrAnswer, wildfire.ErrAnswer},
+		"empty":              {wildfiretest.Empty200, 0, wildfire.ErrAnswer, wildfire.ErrAnswer},
+		"truncated":          {wildfiretest.Truncated, 0, wildfire.ErrAnswer, wildfire.ErrAnswer},
+		"document type":      {wildfiretest.WithDTD, 0, wildfire.ErrAnswer, wildfire.ErrAnswer},
+		"error":              {wildfiretest.Error200, 0, wildfire.ErrRejected, wildfire.ErrRejected},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, hashes := known(2, wildfiretest.WithStyle(tt.style))
+			client, _ := start(t, server)
+			hash := hashes[1]
+
+			record, err := client.Verdict(t.Context(), strings.ToUpper(hash))
+			if !errors.Is(err, tt.err) || tt.err == nil && err != nil {
+				t.Fatalf("single: got %v, want %v", err, tt.err)
+			}
+			if err == nil && (record.Verdict != tt.want || !record.HasVerdict || record.SHA256 != hash) {
+				t.Errorf("single: got %+v, want %v", record, tt.want)
+			}
+			records, err := client.Verdicts(t.Context(), []string{hash})
+			if !errors.Is(err, tt.list) || tt.list == nil && err != nil {
+				t.Fatalf("list: got %v, want %v", err, tt.list)
+			}
+			if err == nil && (len(records) != 1 || records[0].Verdict != tt.want || records[0].HasVerdict != (tt.err == nil)) {
+				t.Errorf("list: got %+v, want %v", records, tt.want)
+			}
+		})
+	}
+}
+
+func TestVerdictOfMD5(t *testing.T) {
+	t.Parallel()
+	server, hashes := known(2)
+	client, _ := start(t, server)
+	record, err := client.Verdict(t.Context(), md5Of("1"))
+	if err != nil || record.SHA256 != hashes[1] || record.Verdict != wildfire.Malware {
+		t.Errorf("got %+v, %v", record, err)
+	}
+	server.SetStyle(wildfiretest.ManyForMD5)
+	if _, err := client.Verdict(t.Context(), md5Of("1")); !errors.Is(err, wildfire.ErrAmbiguous) {
+		t.Errorf("got %v, want ErrAmbiguous", err)
+	}
+}
+
+func TestVerdictAboutAnotherSample(t *testing.T) {
+	t.Parallel()
+	server, hashes := known(1, wildfiretest.WithStyle(wildfiretest.WrongSHA256|wildfiretest.MissingMD5))
+	client, _ := start(t, server)
+	if record, err := client.Verdict(t.Context(), hashes[0]); !errors.Is(err, wildfire.ErrNoVerdict) {
+		t.Errorf("got %+v, %v; want ErrNoVerdict", record, err)
+	}
+	if records, err := client.Verdicts(t.Context(), hashes); err != nil || len(records) != 0 {
+		t.Errorf("got %+v, %v; want no records", records, err)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	for _, style := range []wildfiretest.Style{0, wildfiretest.Shuffled, wildfiretest.UpperCaseHashes | wildfiretest.Shuffled} {
+		server, hashes := known(1201, wildfiretest.WithStyle(style))
+		client, _ := start(t, server)
+		asked := append(slices.Clone(hashes), strings.ToUpper(hashes[3]), hashes[4]) // twice: once is enough
+		records, err := client.Verdicts(t.Context(), asked)
+		if err != nil || len(records) != len(hashes) {
+			t.Fatalf("%d records, %v", len(records), err)
+		}
+		for i, record := range records {
+			if record.SHA256 != hashes[i] || record.Verdict != wildfire.Verdict(i%3) || !record.HasVerdict {
+				t.Fatalf("record %d is %+v", i, record)
+			}
+		}
+		var sizes []int
+		for _, call := range server.Calls() {
+			sizes = append(sizes, call.Hashes)
+		}
+		if diff := cmp.Diff([]int{500, 500, 201}, sizes); diff != "" {
+			t.Errorf("hashes per call (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestVerdictsLeaveOutWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	server, hashes := known(5, wildfiretest.WithStyle(wildfiretest.MissingRecords))
+	client, _ := start(t, server)
+	records, err := client.Verdicts(t.Context(), hashes)
+	if err != nil || len(records) != 3 || records[1].SHA256 != hashes[2] {
+		t.Errorf("got %+v, %v; want records 0, 2 and 4", records, err)
+	}
+}
+
+func TestVerdictsOfUnknownAndMixed(t *testing.T) {
+	t.Parallel()
+	server, hashes := known(2)
+	client, _ := start(t, server)
+	records, err := client.Verdicts(t.Context(), []string{anyHash, md5Of("1"), hashes[0]})
+	if err != nil || len(records) != 3 {
+		t.Fatalf("got %+v, %v", records, err)
+	}
+	if records[0].Verdict != wildfire.Unknown || records[1].SHA256 != hashes[1] || records[2].SHA256 != hashes[0] {
+		t.Errorf("got %+v", records)
+	}
+}
+
+func TestVerdictsKeepWhatCameBeforeAnError(t *testing.T) {
+	t.Parallel()
+	server, hashes := known(600)
+	client, _ := start(t, server)
+	server.Inject(wildfiretest.Rule{Op: wildfire.OpVerdicts, From: 2, Fault: wildfiretest.Fault{Status: 503, Body: wildfiretest.HTMLBody}})
+	records, err := client.Verdicts(t.Context(), hashes)
+	if !errors.Is(err, wildfire.ErrUnavailable) || len(records) != 500 {
+		t.Errorf("%d records, %v; want 500 and ErrUnavailable", len(records), err)
+	}
+}
+
+func TestHashesAreCheckedBeforeSending(t *testing.T) {
+	t.Parallel()
+	server, hashes := known(1)
+	client, _ := start(t, server)
+	for _, bad := range []string{"", "abc", strings.Repeat("g", 64), strings.Repeat("a", 40), strings.Repeat("a", 63) + "\n"} {
+		if _, err := client.Verdict(t.Context(), bad); !errors.Is(err, wildfire.ErrInvalidArgument) {
+			t.Errorf("%q: got %v", bad, err)
+		}
+		if _, err := client.Verdicts(t.Context(), []string{hashes[0], bad}); !errors.Is(err, wildfire.ErrInvalidArgument) {
+			t.Errorf("%q in a list: got %v", bad, err)
+		}
+	}
+	if records, err := client.Verdicts(t.Context(), nil); err != nil || len(records) != 0 {
+		t.Errorf("no hashes: got %v, %v", records, err)
+	}
+	if n := server.Count(""); n != 0 {
+		t.Errorf("%d calls were made", n)
+	}
+}
+
+func TestVerdictsChanged(t *testing.T) {
+	t.Parallel()
+	server, hashes := known(3)
+	client, _ := start(t, server)
+	records, err := client.VerdictsChanged(t.Context(), time.Now().AddDate(0, 0, -1))
+	if err != nil || len(records) != len(hashes) {
+		t.Errorf("%d records, %v; want %d", len(records), err, len(hashes))
+	}
+	for _, day := range []time.Time{time.Now().AddDate(0, 0, 2), time.Now().AddDate(0, 0, -32)} {
+		if _, err := client.VerdictsChanged(t.Context(), day); !errors.Is(err, wildfire.ErrInvalidArgument) {
+			t.Errorf("%v: got %v, want ErrInvalidArgument", day, err)
+		}
+	}
+}
+
+// TestVerdictComesInItsTime follows one sample from its submission on.
+func TestVerdictComesInItsTime(t *testing.T) {
+	t.Parallel()
+	clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
+	server := wildfiretest.New(wildfiretest.WithNow(clock.Now), wildfiretest.WithDelay(time.Minute))
+	client, _ := start(t, server)
+	hash := sha256Of(contents)
+	if _, err := client.SubmitFile(t.Context(), file("flip.exe", contents)); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		wait time.Duration
+		want wildfire.Verdict
+	}{
+		{0, wildfire.Unknown},
+		{time.Second, wildfire.Pending},
+		{58 * time.Second, wildfire.Pending},
+		{time.Second, wildfire.Benign},
+		{time.Minute, wildfire.Malware},
+	} {
+		clock.Advance(step.wait)
+		record, err := client.Verdict(t.Context(), hash)
+		if err != nil || record.Verdict != step.want {
+			t.Errorf("at %v: got %v, %v; want %v", clock.Now().Format(time.TimeOnly), record.Verdict, err, step.want)
+		}
+	}
+}
+
+// TestAnswersAreLimited in size, depth and number of elements.
+func TestAnswersAreLimited(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"size":     "<wildfire>" + strings.Repeat(" ", 2<<20) + "</wildfire>",
+		"depth":    "<wildfire>" + strings.Repeat("<a>", 200) + strings.Repeat("</a>", 200) + "</wildfire>",
+		"elements": "<wildfire>" + strings.Repeat("<a/>", 100_000) + "</wildfire>",
+		"entities": `<!DOCTYPE wildfire [<!ENTITY a "aaaa">]><wildfire><get-verdict-info><sha256>` + anyHash + `</sha256><verdict>0</verdict></get-verdict-info></wildfire>`,
+		"root":     "<html><get-verdict-info><sha256>" + anyHash + "</sha256><verdict>0</verdict></get-verdict-info></html>",
+	} {
+		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+			cfg.Transport = &answering{status: 200, body: body}
+		})
+		if record, err := c.Verdict(t.Context(), anyHash); !errors.Is(err, wildfire.ErrAnswer) || errors.Is(err, wildfire.ErrNoVerdict) {
+			t.Errorf("%s: got %+v, %v; want ErrAnswer", name, record, err)
+		}
+	}
+}
