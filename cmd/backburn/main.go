@@ -27,6 +27,9 @@ var commands = []func(*cli.App) *cobra.Command{
 	runCommand,
 	demoCommand,
 	simulateCommand,
+	statusCommand,
+	traceCommand,
+	deadCommand,
 	configCommand,
 	versionCommand,
 }
