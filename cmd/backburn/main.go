@@ -27,6 +27,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	runCommand,
 	demoCommand,
 	simulateCommand,
+	submitCommand,
 	resultsCommand,
 	statusCommand,
 	traceCommand,
