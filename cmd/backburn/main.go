@@ -37,6 +37,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	tokenCommand,
 	loginCommand,
 	logoutCommand,
+	doctorCommand,
 	configCommand,
 	versionCommand,
 }

@@ -223,18 +223,19 @@ func walkArgs(ctx context.Context, args []string, visit func(path string, err er
 
 // one hands in one entry. Only an error that concerns all of them is returned.
 func (s *submission) one(ctx context.Context, e *entry) error {
-	if e.err == nil {
-		e.job = "submit-" + rand.Text()
+	err := e.err
+	if err == nil {
 		s.mu.Lock() // the event may be faster than we are
+		e.job = "submit-" + rand.Text()
 		s.byJob[e.job] = e
 		s.mu.Unlock()
-		e.err = s.publish(ctx, e)
+		err = s.publish(ctx, e)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case e.err != nil:
-		e.state = stateError
+	case err != nil:
+		e.state, e.err = stateError, err
 		delete(s.byJob, e.job)
 		s.bars.handedIn(false)
 		if ctx.Err() != nil {
@@ -299,13 +300,16 @@ func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) 
 	case !info.Mode().IsRegular():
 		return errors.New("not a regular file")
 	}
-	e.size = info.Size()
-	open, end := s.bars.file(printable(filepath.Base(e.path)), e.size, func() (io.ReadCloser, error) {
+	size := info.Size()
+	s.mu.Lock()
+	e.size = size
+	s.mu.Unlock()
+	open, end := s.bars.file(printable(filepath.Base(e.path)), size, func() (io.ReadCloser, error) {
 		_, err := f.Seek(0, io.SeekStart)
 		return io.NopCloser(f), err
 	})
 	defer end()
-	return s.queue.Publisher().PublishFile(ctx, j, e.size, open)
+	return s.queue.Publisher().PublishFile(ctx, j, size, open)
 }
 
 // follow reads final events until everything is decided, or ctx ends.
