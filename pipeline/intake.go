@@ -96,6 +96,9 @@ func (e *envelope) readRaw(at time.Time) error {
 		return invalid("a raw job needs the header %s", HeaderFilename)
 	}
 	j.Filename, j.FilenameB64 = Name(name)
+	if name = headerFold(e.header, HeaderPath); name != "" {
+		j.Path, j.PathB64 = Name(name)
+	}
 	return e.checkText()
 }
 

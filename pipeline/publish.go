@@ -2,10 +2,16 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"math/rand/v2"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,6 +23,7 @@ import (
 // Headers of a job's message, and of what is made of it on its way.
 const (
 	HeaderFilename = "Backburn-Filename" // required on raw jobs
+	HeaderPath     = "Backburn-Path"     // optional on raw jobs: where the file was found
 	HeaderMeta     = "Backburn-Meta-"    // prefix of a raw job's metadata
 	HeaderJob      = "Backburn-Job"      // the job's id, where Nats-Msg-Id is another
 	HeaderSubject  = "Backburn-Subject"  // the subject under which the job was handed in
@@ -106,6 +113,176 @@ func (p *Publisher) Publish(ctx context.Context, j Job) error {
 	m.Data = body
 	_, err = p.q.publish(ctx, m)
 	return err
+}
+
+// rawHeadroom is what a raw job's message needs beside the contents: names, metadata and
+// headers, also those that are added on its way to WAITING and DEAD, in bytes.
+const rawHeadroom = 32 << 10
+
+// PublishFile hands in a file's contents and returns once both they and the job are
+// durable: in the job's message where the server's max_payload allows, else as an object.
+// It fills in j's kind, version, size and content; ID, Source, Priority and Filename are
+// the caller's, the rest is optional. size is in bytes, and exact; open is called once or,
+// where an object has to be stored again, more often. A repeat with the same id is
+// harmless. It returns ErrFull when the queue has no room: nothing was accepted.
+func (p *Publisher) PublishFile(ctx context.Context, j Job, size int64, open func() (io.ReadCloser, error)) error {
+	j.Version, j.Kind, j.Size, j.Content = 1, KindFile, size, nil
+	if j.ID == "" || j.Filename == "" || !ValidSource(j.Source) || !j.Priority.Valid() {
+		return fmt.Errorf("publish file: id %q, file name %q, source %q and priority %q are required", j.ID, j.Filename, j.Source, j.Priority)
+	}
+	if h, ok := rawHeader(j); ok && size <= p.q.nc.MaxPayload()-rawHeadroom {
+		return p.publishRaw(ctx, j, h, open)
+	}
+	return p.publishObject(ctx, j, open)
+}
+
+// rawHeader is the header of a raw job; not ok where it would not arrive as it is, since
+// values lose what surrounds them, and names of metadata their case.
+func rawHeader(j Job) (nats.Header, bool) {
+	h := nats.Header{"Content-Type": {"application/octet-stream"}, nats.MsgIdHdr: {j.ID}}
+	ok := true
+	set := func(key, text string, b64 []byte) {
+		if b64 != nil {
+			text = string(b64)
+		}
+		ok = ok && text == strings.TrimSpace(text) && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
+		if text != "" {
+			h[key] = []string{text}
+		}
+	}
+	set(HeaderFilename, j.Filename, j.FilenameB64)
+	set(HeaderPath, j.Path, j.PathB64)
+	for k, v := range j.Metadata {
+		ok = ok && v != "" && plainKey.MatchString(k)
+		set(HeaderMeta+k, v, nil)
+	}
+	return h, ok
+}
+
+// plainKey matches names of metadata that survive as part of a header's name.
+var plainKey = regexp.MustCompile(`^[a-z0-9._-]+$`)
+
+func (p *Publisher) publishRaw(ctx context.Context, j Job, h nats.Header, open func() (io.ReadCloser, error)) error {
+	r, err := open()
+	if err != nil {
+		return fmt.Errorf("publish file %s: %w", j.ID, err)
+	}
+	defer r.Close()
+	body := make([]byte, j.Size+1) // one byte more than there may be
+	n, err := io.ReadFull(r, body)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("publish file %s: %w", j.ID, err)
+	case int64(n) != j.Size:
+		return fmt.Errorf("publish file %s: %w: not the %d bytes that were promised", j.ID, errContentChanged, j.Size)
+	}
+	body = body[:n]
+	if sum := sha256.Sum256(body); j.SHA256 != "" && j.SHA256 != hex.EncodeToString(sum[:]) {
+		return fmt.Errorf("publish file %s: %w: the SHA-256 is another", j.ID, errContentChanged)
+	}
+	m := &nats.Msg{Subject: p.q.JobSubject(j.Priority, j.Source), Header: h, Data: body}
+	_, err = p.q.publish(ctx, m)
+	return err
+}
+
+// publishObject stores the contents, hashed on the way, and then hands in the job. The
+// object of a job that was not accepted is removed; one whose fate is not known stays, and
+// is dropped by the bucket's age if nobody comes for it.
+func (p *Publisher) publishObject(ctx context.Context, j Job, open func() (io.ReadCloser, error)) error {
+	name := "job." + jobKey(j.ID)
+	h := sha256.New()
+	err := p.q.Objects().Put(ctx, name, j.Size, func() (io.ReadCloser, error) {
+		r, err := open()
+		h.Reset()
+		return hashedReader{r, h}, err
+	})
+	if err != nil {
+		return fmt.Errorf("publish file %s: %w", j.ID, err)
+	}
+	sum := hex.EncodeToString(h.Sum(nil))
+	if j.SHA256 != "" && j.SHA256 != sum {
+		err = fmt.Errorf("publish file %s: %w: the SHA-256 is another", j.ID, errContentChanged)
+	} else {
+		j.SHA256, j.Content = sum, &Content{Object: name}
+		if j.ReceivedAt.IsZero() {
+			j.ReceivedAt = time.Now().UTC()
+		}
+		if err = p.Publish(ctx, j); err == nil || !refused(err) {
+			return err
+		}
+	}
+	_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
+	return err
+}
+
+// refused reports whether a failed publish certainly had no effect.
+func refused(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, ErrFull) || errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && api.Code != 503
+}
+
+// hashedReader hashes what is read.
+type hashedReader struct {
+	io.ReadCloser
+	h hash.Hash
+}
+
+func (r hashedReader) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b)
+	r.h.Write(b[:n]) // never fails (hash.Hash)
+	return n, err
+}
+
+// ErrPending says that a job was accepted, and had no final event yet when the time was up.
+var ErrPending = errors.New("accepted, and without a final event yet")
+
+// PublishAndWait is PublishFile for a caller that has to know: it returns the job's final
+// event. ctx bounds both; once the job is accepted its end is ErrPending, and the event
+// comes on RESULTS when it comes. A repeat of a job that is over returns its event at once.
+// It needs the right to read the bucket of jobs besides.
+func (p *Publisher) PublishAndWait(ctx context.Context, j Job, size int64, open func() (io.ReadCloser, error)) (results.Event, error) {
+	if err := p.PublishFile(ctx, j, size, open); err != nil {
+		return results.Event{}, err
+	}
+	for attempt := 0; ; attempt++ {
+		ev, err := p.q.final(ctx, jobKey(j.ID))
+		if err == nil {
+			return ev, nil
+		}
+		if serr := sleep(ctx, backOff(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
+			return results.Event{}, fmt.Errorf("job %s: %w (%w)", j.ID, ErrPending, err)
+		}
+	}
+}
+
+// final waits until a job's final event is recorded.
+func (q *Queue) final(ctx context.Context, key string) (results.Event, error) {
+	w, err := q.records.Watch(ctx, key)
+	if err != nil {
+		return results.Event{}, fmt.Errorf("watch job: %w", err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return results.Event{}, ctx.Err()
+		case e, ok := <-w.Updates():
+			if !ok {
+				return results.Event{}, errors.New("the watch on the job ended")
+			}
+			if e == nil || e.Operation() != jetstream.KeyValuePut {
+				continue
+			}
+			var (
+				r  record
+				ev results.Event
+			)
+			if err := json.Unmarshal(e.Value(), &r); err != nil {
+				return ev, fmt.Errorf("record of the job: %w", err)
+			}
+			return ev, ev.UnmarshalJSON(r.Event)
+		}
+	}
 }
 
 // ResultPublisher publishes events. Publish returns nil once the event is durable; a

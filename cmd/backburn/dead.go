@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+func deadCommand(app *cli.App) *cobra.Command {
+	group := cli.Group(&cobra.Command{
+		Use:   "dead",
+		Short: "Look at what failed, try it again, or give it up",
+		Long: `Every job that fails ends as a dead letter: whole, with the reason. Letters stay until they
+are replayed or dropped.`,
+		Example: `  backburn dead list
+  backburn dead show 17
+  backburn dead replay --reason attempts_exhausted --since 24h
+  backburn dead drop --reason unsupported_type --dry-run`,
+	})
+	group.AddCommand(deadList(app), deadShow(app), deadReplay(app), deadDrop(app))
+	return group
+}
+
+// deadFlags say which letters are meant.
+type deadFlags struct {
+	reason, source string
+	since          time.Duration
+	limit          int
+	asJSON         bool
+}
+
+func (f *deadFlags) bind(cmd *cobra.Command, limit int, what string) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.reason, "reason", "", "only letters with this `reason`, such as attempts_exhausted")
+	flags.StringVar(&f.source, "source", "", "only letters of this `source`")
+	flags.DurationVar(&f.since, "since", 0, "only letters of so long `ago`, such as 24h")
+	flags.IntVar(&f.limit, "limit", limit, what)
+	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
+}
+
+func (f *deadFlags) filter() (pipeline.DeadFilter, error) {
+	out := pipeline.DeadFilter{Reason: results.Reason(f.reason), Source: f.source}
+	switch {
+	case f.reason != "" && !slices.Contains(results.Reasons(), out.Reason):
+		var all []string
+		for _, r := range results.Reasons() {
+			all = append(all, string(r))
+		}
+		return out, cli.Usagef("--reason: expected one of %s, got %q", strings.Join(all, ", "), f.reason)
+	case f.source != "" && f.source != "unknown" && !pipeline.ValidSource(f.source):
+		return out, cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", f.source)
+	case f.limit < 0:
+		return out, cli.Usagef("--limit: not negative, got %d", f.limit)
+	case f.since < 0:
+		return out, cli.Usagef("--since: not negative, got %s", f.since)
+	case f.since > 0:
+		out.Since = time.Now().Add(-f.since)
+	}
+	return out, nil
+}
+
+// openDead attaches to the queue for a command about letters.
+func openDead(ctx context.Context, app *cli.App) (config.Config, *pipeline.Queue, func(), error) {
+	cfg, err := app.Config()
+	if err != nil {
+		return cfg, nil, nil, err
+	}
+	q, release, err := attach(ctx, app, cfg, "dead")
+	return cfg, q, release, err
+}
+
+func deadList(app *cli.App) *cobra.Command {
+	var f deadFlags
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List dead letters by reason",
+		Long: `Lists the newest letters, grouped by reason, and says how many there are of each. The first
+column is the number by which "show", "replay" and "drop" know a letter.`,
+		Example: `  backburn dead list
+  backburn dead list --reason too_large --since 168h
+  backburn dead list --json --limit 0 | jq -r .job_id`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := f.filter()
+			if err != nil {
+				return err
+			}
+			_, q, release, err := openDead(cmd.Context(), app)
+			if err != nil {
+				return err
+			}
+			defer release()
+			letters, counts, err := newest(cmd.Context(), q, filter, f.limit)
+			if err != nil {
+				return err
+			}
+			if f.asJSON {
+				for _, l := range letters {
+					if err := printJSON(app.Out, l); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			printLetters(app, letters, counts)
+			return nil
+		},
+	}
+	f.bind(cmd, 50, "list at most `n`, the newest; 0: all")
+	return cmd
+}
+
+// newest reads the newest letters of a filter, with what their jobs say, the oldest of
+// them first, and counts all by reason.
+func newest(ctx context.Context, q *pipeline.Queue, filter pipeline.DeadFilter, limit int) ([]pipeline.Letter, map[string]uint64, error) {
+	var letters []pipeline.Letter
+	counts := map[string]uint64{}
+	for l, err := range q.DeadLetters(ctx, filter) {
+		if err != nil {
+			return nil, nil, err
+		}
+		counts[string(l.Reason)]++
+		if letters = append(letters, l); limit > 0 && len(letters) >= 2*limit {
+			letters = append(letters[:0], letters[len(letters)-limit:]...)
+		}
+	}
+	if limit > 0 && len(letters) > limit {
+		letters = letters[len(letters)-limit:]
+	}
+	for i, l := range letters {
+		if l.Raw {
+			continue
+		}
+		whole, err := q.DeadLetter(ctx, l.Seq)
+		if errors.Is(err, pipeline.ErrNoLetter) {
+			continue // gone meanwhile
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		letters[i] = whole
+	}
+	return letters, counts, nil
+}
+
+func printLetters(app *cli.App, letters []pipeline.Letter, counts map[string]uint64) {
+	printDead(app.Out, counts)
+	byReason := map[results.Reason][]pipeline.Letter{}
+	var order []results.Reason
+	for _, l := range letters {
+		if byReason[l.Reason] == nil {
+			order = append(order, l.Reason)
+		}
+		byReason[l.Reason] = append(byReason[l.Reason], l)
+	}
+	slices.Sort(order)
+	for _, reason := range order {
+		fmt.Fprintf(app.Out, "\n%s\n", printable(string(reason)))
+		rows := [][]string{{"LETTER", "TIME", "JOB", "SOURCE", "SIZE", "NAME", "ERROR"}}
+		for _, l := range byReason[reason] {
+			rows = append(rows, []string{
+				strconv.FormatUint(l.Seq, 10), clock(l.Time), printable(l.Job.ID), l.Job.Source, letterSize(l), printable(letterName(l)), printable(clip(l.Error, 80)),
+			})
+		}
+		printTable(app.Out, rows)
+	}
+}
+
+func letterName(l pipeline.Letter) string {
+	for _, name := range []string{l.Job.URL, l.Job.Path, l.Job.Filename} {
+		if name != "" {
+			return name
+		}
+	}
+	return "-"
+}
+
+func letterSize(l pipeline.Letter) string {
+	if l.Job.Kind == pipeline.KindURL || l.Job.Size == 0 {
+		return "-"
+	}
+	return humanSize(l.Job.Size)
+}
+
+// clip is the beginning of a text.
+func clip(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// letterArgs finds the letters that arguments name, by number or by the id of their job.
+func letterArgs(ctx context.Context, q *pipeline.Queue, args []string) ([]uint64, error) {
+	var seqs []uint64
+	wanted := map[string]bool{}
+	for _, a := range args {
+		if n, err := strconv.ParseUint(a, 10, 64); err == nil && n > 0 {
+			seqs = append(seqs, n)
+		} else {
+			wanted[a] = true
+		}
+	}
+	if len(wanted) == 0 {
+		return seqs, nil
+	}
+	for l, err := range q.DeadLetters(ctx, pipeline.DeadFilter{}) {
+		if err != nil {
+			return nil, err
+		}
+		if wanted[l.Job.ID] {
+			seqs = append(seqs, l.Seq)
+			delete(wanted, l.Job.ID)
+		}
+	}
+	for id := range wanted {
+		return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows those that are there", pipeline.ErrNoLetter, id)
+	}
+	return seqs, nil
+}
+
+// chosen are the letters that arguments, or else the filter, name: the oldest first.
+func (f *deadFlags) chosen(ctx context.Context, q *pipeline.Queue, args []string, all bool) ([]uint64, error) {
+	filter, err := f.filter()
+	if err != nil {
+		return nil, err
+	}
+	if len(args) > 0 {
+		return letterArgs(ctx, q, args)
+	}
+	if f.reason == "" && f.source == "" && f.since == 0 && !all {
+		return nil, cli.Usagef("name letters or jobs, or say which with --reason, --source or --since, or --all")
+	}
+	var seqs []uint64
+	for l, err := range q.DeadLetters(ctx, filter) {
+		if err != nil {
+			return nil, err
+		}
+		if seqs = append(seqs, l.Seq); f.limit > 0 && len(seqs) == f.limit {
+			break
+		}
+	}
+	return seqs, nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+)
+
+func deadDrop(app *cli.App) *cobra.Command {
+	var (
+		f                deadFlags
+		all, dryRun, yes bool
+	)
+	cmd := &cobra.Command{
+		Use:   "drop [LETTER|JOB…]",
+		Short: "Remove dead letters for good",
+		Long: `Removes dead letters, and the contents that were kept for them in the object bucket. Their
+failed events stay. It asks first on a terminal, and wants --yes elsewhere.`,
+		Example: `  backburn dead drop 17
+  backburn dead drop --reason unsupported_type --dry-run
+  backburn dead drop --reason unsupported_type --yes`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if len(args) == 0 && !all && f.reason == "" && f.source == "" && f.since == 0 {
+				_, err := f.chosen(ctx, nil, args, all)
+				return err
+			}
+			_, q, release, err := openDead(ctx, app)
+			if err != nil {
+				return err
+			}
+			defer release()
+			seqs, err := f.chosen(ctx, q, args, all)
+			if err != nil {
+				return err
+			}
+			if len(seqs) > 0 && !dryRun && !yes {
+				if err := confirm(app, fmt.Sprintf("Remove %s for good?", plural(len(seqs), "letter"))); err != nil {
+					return err
+				}
+			}
+			return eachLetter(app, seqs, f.asJSON, dryRun, "dropped", func(seq uint64) (string, error) {
+				if dryRun {
+					_, err := q.DeadLetter(ctx, seq)
+					return "", err
+				}
+				return "", q.Drop(ctx, seq)
+			})
+		},
+	}
+	f.bind(cmd, 0, "drop at most `n`, the oldest; 0: all")
+	cmd.Flags().BoolVar(&all, "all", false, "every letter there is")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only tell what would be done")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// confirm asks a person. Where there is none, the answer has to be on the command line.
+func confirm(app *cli.App, question string) error {
+	if !isTerminal(app.In) || !isTerminal(app.Err) {
+		return cli.Usagef("%s Say --yes: there is nobody to ask", question)
+	}
+	fmt.Fprintf(app.Err, "%s [y/N] ", question)
+	line, err := bufio.NewReader(app.In).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); err != nil || answer != "y" && answer != "yes" {
+		return cli.Usagef("nothing was removed")
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/node"
+	"backburn/pipeline"
+)
+
+func deadReplay(app *cli.App) *cobra.Command {
+	var (
+		f           deadFlags
+		all, dryRun bool
+		perSecond   float64
+	)
+	cmd := &cobra.Command{
+		Use:   "replay [LETTER|JOB…]",
+		Short: "Try dead letters again",
+		Long: `Hands the jobs of dead letters in again, the oldest first, and removes the letters. What is
+remembered of a refusal is forgotten, so that WildFire is really asked, and uploads count.
+
+A job that failed has its final event, so it runs on under another id: JOB~1, then JOB~2.
+Interrupted, or given twice, it does nothing twice. Contents that a watcher has put aside
+(.backburn/done/failed, on this machine) are found there. Where contents are no more, the
+letter stays, and the exit code is 3.`,
+		Example: `  backburn dead replay 17 18
+  backburn dead replay --reason attempts_exhausted --since 24h --dry-run
+  backburn dead replay --all --rate 2`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if perSecond <= 0 {
+				return cli.Usagef("--rate: above 0, got %v", perSecond)
+			}
+			ctx := cmd.Context()
+			if len(args) == 0 && !all && f.reason == "" && f.source == "" && f.since == 0 {
+				_, err := f.chosen(ctx, nil, args, all)
+				return err
+			}
+			cfg, q, release, err := openDead(ctx, app)
+			if err != nil {
+				return err
+			}
+			defer release()
+			seqs, err := f.chosen(ctx, q, args, all)
+			if err != nil {
+				return err
+			}
+			wcfg, err := node.WorkerConfig(cfg)
+			if err != nil {
+				return cli.Exit(cli.Usage, err)
+			}
+			how := pipeline.Replay{Roots: wcfg.Roots, Find: putAside(cfg), DryRun: dryRun}
+			pace := rate.NewLimiter(rate.Limit(perSecond), 1)
+			return eachLetter(app, seqs, f.asJSON, dryRun, "replayed", func(seq uint64) (string, error) {
+				if !dryRun {
+					if err := pace.Wait(ctx); err != nil {
+						return "", err
+					}
+				}
+				r, err := q.Replay(ctx, seq, how)
+				return r.Job, err
+			})
+		},
+	}
+	f.bind(cmd, 0, "replay at most `n`, the oldest; 0: all")
+	cmd.Flags().BoolVar(&all, "all", false, "every letter there is")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only tell what would be done")
+	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most so many letters a `second`")
+	return cmd
+}
+
+// outcome is what became of a letter, as a line of JSON.
+type outcome struct {
+	Seq    uint64 `json:"seq"`
+	Done   string `json:"done,omitempty"` // replayed or dropped
+	DryRun bool   `json:"dry_run,omitempty"`
+	Job    string `json:"job_id,omitempty"` // under which it runs now
+	Error  string `json:"error,omitempty"`
+}
+
+// eachLetter does something to letters, one by one, and tells of each. A letter for which it
+// can't be done does not keep the others from it, except when nothing goes any more.
+func eachLetter(app *cli.App, seqs []uint64, asJSON, dryRun bool, verb string, do func(seq uint64) (job string, err error)) error {
+	failed := 0
+	for _, seq := range seqs {
+		job, err := do(seq)
+		o := outcome{Seq: seq, Done: verb, DryRun: dryRun, Job: job}
+		switch {
+		case errors.Is(err, context.Canceled), errors.Is(err, pipeline.ErrFull):
+			return err
+		case err != nil:
+			failed++
+			o.Done, o.Job, o.Error = "", "", err.Error()
+		}
+		if asJSON {
+			if err := printJSON(app.Out, o); err != nil {
+				return err
+			}
+			continue
+		}
+		would := ""
+		if dryRun {
+			would = "would be "
+		}
+		switch {
+		case err != nil:
+			fmt.Fprintf(app.Err, "letter %d: %s\n", seq, printable(err.Error()))
+		case job != "":
+			fmt.Fprintf(app.Out, "letter %d: %s%s as job %s\n", seq, would, verb, printable(job))
+		default:
+			fmt.Fprintf(app.Out, "letter %d: %s%s\n", seq, would, verb)
+		}
+	}
+	if failed > 0 {
+		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s could not be %s", failed, plural(len(seqs), "letter"), verb))
+	}
+	if len(seqs) == 0 {
+		fmt.Fprintln(app.Err, "There are no such letters.")
+	}
+	return nil
+}
+
+// putAside finds the contents of failed files where the watcher of their folder has put
+// them: it is looked for by the job's id, which begins the file's name.
+func putAside(cfg config.Config) func(pipeline.Letter) (func() (io.ReadCloser, error), int64, bool) {
+	return func(l pipeline.Letter) (func() (io.ReadCloser, error), int64, bool) {
+		for _, w := range cfg.Watch {
+			if w.Source != l.Job.Source {
+				continue
+			}
+			name := asideName(filepath.Join(w.Path, spoolDir, "done", "failed"), l)
+			info, err := os.Lstat(name)
+			if name == "" || err != nil || !info.Mode().IsRegular() {
+				continue
+			}
+			return func() (io.ReadCloser, error) { return os.Open(name) }, info.Size(), true
+		}
+		return nil, 0, false
+	}
+}
+
+// asideName is the name of a letter's file in a folder of finished ones; "" where there is none.
+func asideName(dir string, l pipeline.Letter) string {
+	if c := l.Job.Content; c != nil && c.Object == "" {
+		name := c.Path
+		if c.PathB64 != nil {
+			name = string(c.PathB64)
+		}
+		if claimedName.MatchString(path.Base(name)) {
+			return filepath.Join(dir, path.Base(name))
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), pipeline.FirstID(l.Job.ID)+"-") {
+			return filepath.Join(dir, e.Name())
+		}
+	}
+	return ""
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/pipeline"
+)
+
+func deadShow(app *cli.App) *cobra.Command {
+	var (
+		asJSON bool
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "show LETTER|JOB",
+		Short: "Show one dead letter whole",
+		Long: `Shows a letter: the reason, what WildFire or Backburn said, the headers and the beginning of
+the body. The body of a raw job is the file that was handed in, which may be malware: it is
+shown as a hexadecimal dump, and only -o writes it anywhere (mode 0600).`,
+		Example: `  backburn dead show 17
+  backburn dead show 01JD4S9V5K6ZQ8T7R2M0C3000000 --json
+  backburn dead show 17 -o sample.bin`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, q, release, err := openDead(cmd.Context(), app)
+			if err != nil {
+				return err
+			}
+			defer release()
+			seqs, err := letterArgs(cmd.Context(), q, args)
+			if err != nil {
+				return err
+			}
+			l, err := q.DeadLetter(cmd.Context(), seqs[0])
+			if err != nil {
+				return err
+			}
+			if output != "" {
+				if err := writeNew(output, l.Body); err != nil {
+					return err
+				}
+				fmt.Fprintf(app.Err, "%s written to %s\n", humanSize(int64(len(l.Body))), output)
+			}
+			if asJSON {
+				return printJSON(app.Out, wholeLetter(l, output == ""))
+			}
+			printLetter(app.Out, l)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object, the body in base64 unless -o takes it")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write the body to a new `file`")
+	return cmd
+}
+
+// writeNew writes a file that is not there yet, for its owner alone.
+func writeNew(name string, body []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(body); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// wholeLetter is a letter with headers and, if wanted, its body.
+func wholeLetter(l pipeline.Letter, body bool) any {
+	m := map[string]any{}
+	if b, err := json.Marshal(l); err == nil {
+		_ = json.Unmarshal(b, &m) // it is an object
+	}
+	m["headers"] = l.Header
+	if body {
+		m["body"] = base64.StdEncoding.EncodeToString(l.Body)
+	}
+	return m
+}
+
+// dumpBytes is how much of a body is shown.
+const dumpBytes = 512
+
+func printLetter(w io.Writer, l pipeline.Letter) {
+	rows := [][]string{
+		{"letter", fmt.Sprint(l.Seq)},
+		{"time", clock(l.Time)},
+		{"job", printable(l.Job.ID)},
+		{"reason", printable(string(l.Reason))},
+		{"error", printable(l.Error)},
+		{"attempts", fmt.Sprint(l.Attempts)},
+		{"handed in on", printable(l.Subject)},
+		{"name", printable(letterName(l))},
+		{"size", letterSize(l)},
+		{"sha-256", or(l.Job.SHA256)},
+		{"contents", contentsOf(l)},
+	}
+	printTable(w, rows)
+	fmt.Fprintln(w)
+	for _, k := range slices.Sorted(maps.Keys(l.Header)) {
+		for _, v := range l.Header[k] {
+			fmt.Fprintf(w, "%s: %s\n", printable(k), printable(v))
+		}
+	}
+	fmt.Fprintln(w)
+	if !l.Raw && utf8.Valid(l.Body) {
+		var v any
+		if json.Unmarshal(l.Body, &v) == nil {
+			if b, err := json.MarshalIndent(v, "", "  "); err == nil {
+				for line := range strings.SplitSeq(string(b), "\n") {
+					fmt.Fprintln(w, printable(line))
+				}
+				return
+			}
+		}
+	}
+	fmt.Fprint(w, hex.Dump(l.Body[:min(len(l.Body), dumpBytes)]))
+	if len(l.Body) > dumpBytes {
+		fmt.Fprintf(w, "… %d bytes more; -o FILE writes all\n", len(l.Body)-dumpBytes)
+	}
+}
+
+// contentsOf says where a letter's contents are.
+func contentsOf(l pipeline.Letter) string {
+	switch c := l.Job.Content; {
+	case l.Raw:
+		return "in this letter"
+	case l.Job.Kind == pipeline.KindURL:
+		return "at the link"
+	case c == nil:
+		return "nowhere"
+	case c.Object != "":
+		return printable("object " + c.Object)
+	default:
+		return printable("file " + c.Path + " below the folder of the source")
+	}
+}

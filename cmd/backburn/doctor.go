@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"backburn/auth"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+	"backburn/pipeline"
+)
+
+func doctorCommand(app *cli.App) *cobra.Command {
+	d := &doctor{app: app}
+	var online bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Find out what keeps Backburn from working",
+		Long: `Tries out everything that Backburn needs: the configuration and its files, NATS and JetStream,
+the disk of the embedded server's store, the folders, a token of each profile (one attempt
+each), and the workers. Each line says ok, warn or fail and, where it is not ok, what to do.
+
+WildFire itself is asked only with --online, about a hash that nobody knows: that costs one of
+the day's queries. Exit code 3 means that something failed.`,
+		Example: `  backburn doctor
+  backburn doctor --online
+  backburn doctor --json | jq 'select(.level != "ok")'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			return d.examine(cmd.Context(), cfg, online)
+		},
+	}
+	cmd.Flags().BoolVar(&online, "online", false, "ask WildFire too; costs one query")
+	cmd.Flags().BoolVar(&d.asJSON, "json", false, "one JSON object a line")
+	return cmd
+}
+
+// level says how much a finding matters.
+type level string
+
+const (
+	levelOK   level = "ok"
+	levelWarn level = "warn" // it works, but not as it should
+	levelFail level = "fail" // it can't work like this
+)
+
+// finding is what was found out about one thing.
+type finding struct {
+	Check  string `json:"check"`
+	Level  level  `json:"level"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+type doctor struct {
+	app    *cli.App
+	asJSON bool
+	failed int
+	err    error // the output's
+}
+
+// tell prints a finding as soon as it is there.
+func (d *doctor) tell(f finding) {
+	if f.Level == levelFail {
+		d.failed++
+	}
+	if d.err != nil {
+		return
+	}
+	if d.asJSON {
+		d.err = printJSON(d.app.Out, f)
+		return
+	}
+	if _, d.err = fmt.Fprintf(d.app.Out, "%-4s  %-12s  %s\n", f.Level, f.Check, printable(f.Detail)); f.Fix != "" && d.err == nil {
+		_, d.err = fmt.Fprintf(d.app.Out, "%20s%s\n", "", printable(f.Fix))
+	}
+}
+
+func (d *doctor) ok(check, format string, args ...any) {
+	d.tell(finding{check, levelOK, fmt.Sprintf(format, args...), ""})
+}
+
+func (d *doctor) warn(check, fix, format string, args ...any) {
+	d.tell(finding{check, levelWarn, fmt.Sprintf(format, args...), fix})
+}
+
+func (d *doctor) fail(check, fix string, err error) {
+	d.tell(finding{check, levelFail, strings.Join(strings.Fields(err.Error()), " "), fix})
+}
+
+// examine tries everything out, in the order in which it is needed.
+func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) error {
+	d.ok("config", "%s can be read", d.app.Describe())
+	d.files(cfg)
+	d.disk(cfg)
+	nc, q := d.nats(ctx, cfg)
+	if nc != nil {
+		defer nc.Close()
+	}
+	if q != nil {
+		d.fleet(ctx, q)
+	}
+	link := fleetLink{queue: q, close: func() {}, reason: natsconn.ErrUnreachable}
+	for _, profile := range slices.Sorted(maps.Keys(cfg.Auth)) {
+		d.token(ctx, cfg, profile, link)
+	}
+	if online {
+		d.wildfire(ctx, cfg)
+	} else {
+		fmt.Fprintln(d.app.Err, "WildFire itself was not asked: --online does, and costs one query.")
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case d.err != nil:
+		return d.err
+	case d.failed > 0:
+		return cli.Exit(cli.Partial, fmt.Errorf("%s failed", plural(d.failed, "check")))
+	}
+	return nil
+}
+
+// files looks at the files and folders that the configuration names.
+func (d *doctor) files(cfg config.Config) {
+	problems, _ := errors.AsType[config.Problems](cfg.CheckFiles(config.Everything))
+	folders := 0
+	for _, p := range problems {
+		check := "files"
+		if strings.HasPrefix(p.Key, "watch") {
+			check, folders = "folders", folders+1
+		}
+		d.fail(check, "", errors.New(p.String()))
+	}
+	if len(problems) == folders {
+		d.ok("files", "every file that is named is there, and closed to others where it holds a secret")
+	}
+	if folders > 0 {
+		return
+	}
+	for _, w := range cfg.Watch {
+		d.ok("folders", "%s can be watched, as source %s", w.Path, w.Source)
+	}
+}
+
+// Room on the disk of the embedded server's store, in bytes, below which there is trouble.
+const (
+	diskFail = 256 << 20
+	diskWarn = 2 << 30
+)
+
+// disk looks at the room that the store of the embedded server has.
+func (d *doctor) disk(cfg config.Config) {
+	e := cfg.NATS.Embedded
+	if !e.Enabled {
+		return
+	}
+	dir, err := filepath.Abs(e.StoreDir)
+	var free uint64
+	if err == nil {
+		free, err = freeSpace(dir)
+	}
+	const fix = "free some, or set nats.embedded.store_dir to another disk: a store that is full stops everything"
+	switch {
+	case err != nil:
+		d.warn("disk", "", "%s", err)
+	case free < diskFail:
+		d.fail("disk", fix, fmt.Errorf("%s free for %s", humanSize(int64(free)), dir)) //nolint:gosec // small
+	case free < diskWarn:
+		d.warn("disk", fix, "%s free for %s", humanSize(int64(free)), dir) //nolint:gosec // small
+	default:
+		d.ok("disk", "%s free for %s", humanSize(int64(min(free, 1<<62))), dir) //nolint:gosec // bounded
+	}
+}
+
+// freeSpace is the room for a folder that may not have been made yet, in bytes.
+func freeSpace(dir string) (uint64, error) {
+	for {
+		_, err := os.Stat(dir)
+		if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
+			dir = parent
+			continue
+		}
+		return freeOn(dir)
+	}
+}
+
+// nats looks for the server, JetStream, and the queue. Both may be nil.
+func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *pipeline.Queue) {
+	nc, err := natsconn.Connect(cfg.NATS, "backburn doctor", zerolog.Nop())
+	if err != nil {
+		d.fail("nats", "", err)
+		return nil, nil
+	}
+	d.ok("nats", "connected to %s", nc.ConnectedUrlRedacted())
+	actx, cancel := context.WithTimeout(ctx, attachTime)
+	defer cancel()
+	js, err := jetstream.New(nc)
+	var account *jetstream.AccountInfo
+	if err == nil {
+		account, err = js.AccountInfo(actx)
+	}
+	if err != nil {
+		d.fail("jetstream", "start the server with JetStream (-js), or give this account the use of it", err)
+		return nc, nil
+	}
+	limit := "no limit"
+	if account.Limits.MaxStore > 0 {
+		limit = humanSize(account.Limits.MaxStore)
+	}
+	d.ok("jetstream", "%s stored, of %s", humanSize(int64(min(account.Store, 1<<62))), limit) //nolint:gosec // bounded
+	q, err := attachTo(ctx, nc, cfg)
+	switch {
+	case errors.Is(err, pipeline.ErrNoQueue):
+		d.warn("queue", "start `backburn run` or `worker`: the first one makes it", "%s", err)
+		return nc, nil
+	case err != nil:
+		d.fail("queue", "", err)
+		return nc, nil
+	}
+	d.ok("queue", "there, under prefix %q", cfg.NATS.Prefix)
+	return nc, q
+}
+
+// fleet looks whether anybody works, and may.
+func (d *doctor) fleet(ctx context.Context, q *pipeline.Queue) {
+	st, err := q.Status(ctx, pipeline.DefaultConfig())
+	if err != nil {
+		d.fail("workers", "", err)
+		return
+	}
+	if len(st.Workers) == 0 {
+		d.warn("workers", "start `backburn run` or `worker`", "none is running: jobs wait")
+	} else {
+		d.ok("workers", "%s", plural(len(st.Workers), "worker"))
+	}
+	for b, p := range st.Paused {
+		d.warn("pauses", "", "%s are paused until %s: %s", b, clock(p.Until), p.Reason)
+	}
+	dead := uint64(0)
+	for _, n := range st.Dead {
+		dead += n
+	}
+	if dead > 0 {
+		d.warn("dead", "see `backburn dead list`", "%d dead letters", dead)
+	}
+}
+
+// tokenTime bounds one attempt to get a token.
+const tokenTime = 30 * time.Second
+
+// token tries to get a token of a profile, once.
+func (d *doctor) token(ctx context.Context, cfg config.Config, profile string, link fleetLink) {
+	check := "token"
+	if lacks, ok := errors.AsType[config.Problems](cfg.CheckProfile(profile)); ok {
+		for _, p := range lacks {
+			if profile == cfg.WildFire.Auth {
+				d.fail(check, "no account at hand? `backburn run --simulate` needs none", errors.New(p.String()))
+			} else {
+				d.warn(check, "", "%s", p)
+			}
+		}
+		return
+	}
+	source, err := tokenSource(ctx, d.app, cfg, profile, link)
+	if err != nil {
+		d.fail(check, "", err)
+		return
+	}
+	defer source.Close()
+	tctx, cancel := context.WithTimeout(ctx, tokenTime)
+	defer cancel()
+	_, err = source.Token(tctx)
+	switch {
+	case errors.Is(err, auth.ErrReauthorize):
+		d.fail(check, "run `backburn login "+profile+"`", err)
+	case err != nil:
+		d.fail(check, "see `backburn token "+profile+" --status`", err)
+	default:
+		d.ok(check, "%s", tokenLine(source.Status()))
+	}
+}
+
+// wildfire asks about a hash that nobody knows.
+func (d *doctor) wildfire(ctx context.Context, cfg config.Config) {
+	if cfg.CheckProfile(cfg.WildFire.Auth) != nil {
+		return // was told
+	}
+	s, err := connectWildFire(ctx, d.app, cfg, "doctor", nil)
+	if err != nil {
+		d.fail("wildfire", "", err)
+		return
+	}
+	defer s.close()
+	hash := make([]byte, 32)
+	_, _ = rand.Read(hash) // never fails (crypto/rand)
+	_, err = s.Verdicts(ctx, []string{hex.EncodeToString(hash)})
+	s.charge(ctx, 1)
+	if err != nil {
+		fix := "check wildfire.url, the network and the proxy"
+		if disp := pipeline.Classify(pipeline.OpQuery, err); disp.Action == pipeline.PauseFleet || disp.Action == pipeline.ParkBudget {
+			fix = disp.Message
+		}
+		d.fail("wildfire", fix, err)
+		return
+	}
+	d.ok("wildfire", "%s answers", cfg.WildFire.URL)
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/auth"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/node"
+)
+
+func loginCommand(app *cli.App) *cobra.Command {
+	var (
+		params    string
+		noBrowser bool
+	)
+	cmd := &cobra.Command{
+		Use:   "login PROFILE",
+		Short: "Log in to the Cortex hub",
+		Long: `Has an administrator authorise Backburn at the Cortex hub, for a profile of kind "cortex", and
+stores the refresh token, sealed. From then on tokens renew themselves.
+
+Where redirect_url is on this machine (http://localhost:PORT/…), a browser is opened, and
+brings the answer back by itself. Otherwise, or with --no-browser, the address to open is
+printed; paste the address on which the browser ends.
+
+--params takes what the hub appended to the app's address ("params=…") when the instance was
+activated: it says which instance, and in which region.`,
+		Example: `  backburn login cortex --params aW5zdGFuY2VfaWQ9MTIzJnJlZ2lvbj1hbWVyaWNhcw==
+  backburn login cortex --no-browser`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			return login(cmd.Context(), app, cfg, args[0], params, noBrowser)
+		},
+	}
+	cmd.Flags().StringVar(&params, "params", "", "what the hub appended, in `base64`")
+	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the address instead of opening a browser, and read the answer from standard input")
+	return cmd
+}
+
+// loginTime is how long a login waits for the person.
+const loginTime = 10 * time.Minute
+
+func login(ctx context.Context, app *cli.App, cfg config.Config, profile, params string, noBrowser bool) error {
+	opts, done, err := cortexOptions(ctx, app, cfg, profile, "login")
+	if err != nil {
+		return err
+	}
+	defer done()
+	var hub auth.HubParams
+	if params != "" {
+		if hub, err = auth.ParseHubParams(strings.TrimPrefix(params, "params=")); err != nil {
+			return cli.Usagef("--params: %w", err)
+		}
+	}
+	l, err := auth.NewLogin(node.Profile(profile, cfg.Auth[profile]), hub, opts...)
+	if err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errors.New("nobody logged in"))
+	defer cancel()
+	var grant auth.Grant
+	if address, local := localCallback(cfg.Auth[profile].RedirectURL); local && !noBrowser {
+		grant, err = loginHere(ctx, app, l, address)
+	} else {
+		grant, err = loginElsewhere(ctx, app, l)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return unreachable(err)
+	}
+	fmt.Fprintf(app.Err, "Logged in: instance %s, region %s.\n", printable(grant.InstanceID), printable(grant.Region))
+	return nil
+}
+
+// cortexOptions are those of a login and a logout: the same as a token's, so that the grant
+// lies where the fleet looks for it.
+func cortexOptions(ctx context.Context, app *cli.App, cfg config.Config, profile, command string) ([]auth.Option, func(), error) {
+	if err := knownProfile(cfg, profile); err != nil {
+		return nil, nil, err
+	}
+	if cfg.Auth[profile].Kind != string(auth.KindCortex) {
+		return nil, nil, cli.Usagef("profile %q is of kind %q; only %q logs in and out", profile, cfg.Auth[profile].Kind, auth.KindCortex)
+	}
+	t, err := transport(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	fleet := linkFleet(ctx, cfg, command)
+	opts, err := fleet.authOptions(ctx, cfg, profile)
+	if err != nil {
+		fleet.close()
+		return nil, nil, err
+	}
+	return append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(app.Logger(cfg))), fleet.close, nil
+}
+
+// localCallback is where to listen for the browser, if redirect_url is on this machine.
+func localCallback(redirect string) (address string, ok bool) {
+	u, err := url.Parse(redirect)
+	if err != nil || u.Scheme != "http" || u.Port() == "" {
+		return "", false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Host, u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// loginHere serves the login to a browser of this machine.
+func loginHere(ctx context.Context, app *cli.App, l *auth.Login, address string) (auth.Grant, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return auth.Grant{}, cli.Exit(cli.Unreachable, fmt.Errorf("redirect_url: %w; free the port, or use --no-browser", err))
+	}
+	server := http.Server{Handler: l.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(listener) }() // ends with Shutdown
+	defer func() {
+		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if server.Shutdown(sctx) != nil { // the last page first
+			_ = server.Close()
+		}
+		<-served
+	}()
+	start := "http://" + address + auth.StartPath
+	fmt.Fprintf(app.Err, "Opening %s in a browser. If none comes up, open it yourself; Ctrl-C gives up.\n", start)
+	if err := openBrowser(ctx, start); err != nil {
+		fmt.Fprintf(app.Err, "No browser could be opened: %s\n", err)
+	}
+	return l.Wait(ctx)
+}
+
+// openBrowser opens an address as the desktop does. It does not wait for the browser.
+func openBrowser(ctx context.Context, address string) error {
+	name, args := "xdg-open", []string{address}
+	switch runtime.GOOS {
+	case "darwin":
+		name = "open"
+	case "windows":
+		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", address}
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), name, args...)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}
+
+// loginElsewhere has a person carry the addresses back and forth.
+func loginElsewhere(ctx context.Context, app *cli.App, l *auth.Login) (auth.Grant, error) {
+	fmt.Fprintf(app.Err, "Open this address in a browser:\n\n%s\n\nand paste the address on which it ends: ", l.Begin())
+	lines := make(chan string)
+	go func() { // it ends with standard input, or the process
+		defer close(lines)
+		in := bufio.NewScanner(app.In)
+		in.Buffer(nil, 64<<10)
+		for in.Scan() {
+			select {
+			case lines <- strings.TrimSpace(in.Text()):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return auth.Grant{}, ctx.Err()
+		case line, ok := <-lines:
+			if !ok {
+				return auth.Grant{}, cli.Usagef("no address was given")
+			}
+			if line == "" {
+				continue
+			}
+			g, err := l.Complete(ctx, line)
+			if errors.Is(err, auth.ErrCallback) || errors.Is(err, auth.ErrState) {
+				fmt.Fprintf(app.Err, "%s\nTry again: ", err)
+				continue
+			}
+			return g, err
+		}
+	}
+}
+
+func logoutCommand(app *cli.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout PROFILE",
+		Short: "Log out of the Cortex hub",
+		Long: `Revokes the stored refresh token of a profile of kind "cortex" at the hub, and wipes it here
+whether or not that succeeded. Access tokens that are out live on until they end.`,
+		Example: `  backburn logout cortex`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			opts, done, err := cortexOptions(cmd.Context(), app, cfg, args[0], "logout")
+			if err != nil {
+				return err
+			}
+			defer done()
+			if err := auth.Logout(cmd.Context(), node.Profile(args[0], cfg.Auth[args[0]]), opts...); err != nil {
+				return err
+			}
+			fmt.Fprintln(app.Err, "Logged out.")
+			return nil
+		},
+	}
+}

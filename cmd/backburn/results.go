@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// malicious are the verdicts for which "malicious" stands.
+var malicious = []string{"malware", "grayware", "phishing", "c2"}
+
+func resultsCommand(app *cli.App) *cobra.Command {
+	var (
+		follow, asJSON                  bool
+		since                           time.Duration
+		types, verdicts, reasons, wants []string
+	)
+	cmd := &cobra.Command{
+		Use:   "results",
+		Short: "Show what was learnt: verdicts and failures",
+		Long: `Reads the events that other services consume: what is there since some time and, with
+--follow, what comes. It takes nothing from those services. Flags may be repeated, or take
+lists; "--verdict malicious" stands for malware, grayware, phishing and c2.
+
+With --json each line is an event (CloudEvents 1.0), exactly as consumers get it.`,
+		Example: `  backburn results --since 1h
+  backburn results --follow --verdict malicious
+  backburn results --type failed --source mail --json | jq .data.error
+  backburn results --since 720h --json > month.jsonl`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := resultsFilter(types, verdicts, reasons, wants)
+			if err != nil {
+				return err
+			}
+			if since < 0 {
+				return cli.Usagef("--since: not negative, got %s", since)
+			}
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			q, release, err := attach(cmd.Context(), app, cfg, "results")
+			if err != nil {
+				return err
+			}
+			defer release()
+			sub := results.NewSubscriber(q.JetStream(), results.SubscriberConfig{
+				Prefix: q.Prefix(), Filter: filter, Since: sinceTime(cmd, since, follow),
+			})
+			if !asJSON {
+				printResultsHead(app)
+			}
+			show := func(_ context.Context, e results.Event) error {
+				if asJSON {
+					return printJSON(app.Out, e)
+				}
+				return printResult(app, e)
+			}
+			if follow {
+				return sub.Run(cmd.Context(), show)
+			}
+			return sub.Drain(cmd.Context(), show)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&follow, "follow", "f", false, "go on with what comes, until Ctrl-C")
+	f.BoolVar(&asJSON, "json", false, "events as JSON lines")
+	f.DurationVar(&since, "since", 0, "from so long `ago` on (default: everything that is kept; with --follow: from now on)")
+	f.StringSliceVar(&verdicts, "verdict", nil, "only these `verdicts`: benign, malware, grayware, phishing, c2, unrecognised, or malicious")
+	f.StringSliceVar(&reasons, "reason", nil, "only failures with these `reasons`, such as too_large")
+	f.StringSliceVar(&wants, "source", nil, "only these `sources`")
+	f.StringSliceVar(&types, "type", nil, "only these `types`: submitted, verdict, failed, changed (default: all but submitted)")
+	return cmd
+}
+
+// sinceTime is the time of the first event wanted.
+func sinceTime(cmd *cobra.Command, since time.Duration, follow bool) time.Time {
+	switch {
+	case cmd.Flags().Changed("since"):
+		return time.Now().Add(-since)
+	case follow:
+		return time.Now()
+	}
+	return time.Time{}
+}
+
+// resultsFilter checks the words of the flags: a misspelt one would wait for ever.
+func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, error) {
+	var f results.Filter
+	known := map[string]results.Type{}
+	for _, t := range []results.Type{results.Submitted, results.Verdict, results.Failed, results.Changed} {
+		known[t.Name()] = t
+	}
+	for _, t := range types {
+		if known[t] == "" {
+			return f, cli.Usagef("--type: expected submitted, verdict, failed or changed, got %q", t)
+		}
+		f.Types = append(f.Types, known[t])
+	}
+	for _, v := range verdicts {
+		switch {
+		case v == "malicious":
+			f.Outcomes = append(f.Outcomes, malicious...)
+		case v == "benign" || v == "unrecognised" || slices.Contains(malicious, v):
+			f.Outcomes = append(f.Outcomes, v)
+		default:
+			return f, cli.Usagef("--verdict: expected benign, %s, unrecognised or malicious, got %q", strings.Join(malicious, ", "), v)
+		}
+	}
+	for _, r := range reasons {
+		if !slices.Contains(results.Reasons(), results.Reason(r)) {
+			return f, cli.Usagef("--reason: there is no reason %q", r)
+		}
+		f.Outcomes = append(f.Outcomes, r)
+	}
+	for _, s := range sources {
+		if !pipeline.ValidSource(s) {
+			return f, cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", s)
+		}
+	}
+	f.Sources = sources
+	if len(f.Types) == 0 {
+		f.Types = []results.Type{results.Verdict, results.Failed, results.Changed}
+	}
+	slices.Sort(f.Outcomes)
+	f.Outcomes = slices.Compact(f.Outcomes)
+	return f, nil
+}
+
+// The columns of a table that is never done are as wide as they are.
+var resultColumns = []int{19, 11, 18, 12, 12, 9, 6}
+
+func resultLine(app *cli.App, cells ...string) error {
+	var b strings.Builder
+	for i, c := range cells {
+		if i < len(resultColumns) {
+			c = runewidth.FillRight(c, resultColumns[i]) + " "
+		}
+		b.WriteString(c)
+	}
+	_, err := fmt.Fprintln(app.Out, strings.TrimRight(b.String(), " "))
+	return err
+}
+
+func printResultsHead(app *cli.App) {
+	_ = resultLine(app, "TIME", "EVENT", "OUTCOME", "SOURCE", "SHA-256", "SIZE", "BASIS", "NAME")
+}
+
+func printResult(app *cli.App, e results.Event) error {
+	d := e.Data
+	name := d.Path
+	for _, n := range []string{d.Filename, d.URL} {
+		if name == "" {
+			name = n
+		}
+	}
+	size := "-"
+	if d.Size > 0 {
+		size = humanSize(d.Size)
+	}
+	text := printable(name)
+	if d.Error != nil {
+		text += ": " + printable(clip(d.Error.Message, 100))
+	}
+	return resultLine(app, e.Time.Local().Format(time.DateTime), e.Type.Name(), printable(e.Outcome()), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text)
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backburn/auth"
+	"backburn/auth/natsbucket"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+	"backburn/internal/node"
+	"backburn/pipeline"
+	"backburn/wildfire"
+)
+
+// userAgent is what the services see.
+const userAgent = "backburn/1"
+
+// reachTime bounds the attempt to reach the fleet for something that works without it.
+const reachTime = 3 * time.Second
+
+// fleetLink is what a command has of the fleet: nothing, where NATS is not there.
+type fleetLink struct {
+	queue  *pipeline.Queue // nil: not reachable
+	close  func()
+	reason error // why there is no queue
+}
+
+// linkFleet reaches for the fleet, quietly: commands that use it work without.
+func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, zerolog.Nop())
+	if err != nil {
+		return fleetLink{close: func() {}, reason: err}
+	}
+	q, err := attachTo(ctx, nc, cfg)
+	if err != nil {
+		nc.Close()
+		return fleetLink{close: func() {}, reason: err}
+	}
+	return fleetLink{queue: q, close: nc.Close}
+}
+
+// authOptions share tokens through the fleet where there is one, and grants with it.
+func (l fleetLink) authOptions(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
+	var opts []auth.Option
+	p := cfg.Auth[profile]
+	if l.queue == nil || p.Share == string(auth.ShareOff) {
+		if p.Share == string(auth.ShareRequired) {
+			return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\", and the fleet can't be reached: %w", profile, l.reason))
+		}
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	tokens, err := natsbucket.Tokens(ctx, l.queue.JetStream(), l.queue.TokensBucket(), cfg.NATS.Replicas, 0)
+	if err == nil {
+		opts = append(opts, auth.WithBucket(tokens))
+		if p.Kind == string(auth.KindCortex) {
+			var grants *natsbucket.Bucket
+			if grants, err = natsbucket.Grants(ctx, l.queue.JetStream(), l.queue.GrantsBucket(), cfg.NATS.Replicas); err == nil {
+				opts = append(opts, auth.WithGrantsBucket(grants))
+			}
+		}
+	}
+	if err != nil && p.Share == string(auth.ShareRequired) {
+		return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\": %w", profile, err))
+	}
+	return opts, nil
+}
+
+// knownProfile wants a profile of the configuration that has what its kind needs.
+func knownProfile(cfg config.Config, profile string) error {
+	if _, ok := cfg.Auth[profile]; !ok {
+		return cli.Usagef("there is no profile %q; the configuration has %s", profile, strings.Join(slices.Sorted(maps.Keys(cfg.Auth)), ", "))
+	}
+	if err := cfg.CheckProfile(profile); err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	return nil
+}
+
+// transport is the way to the services: through the proxy of the environment, and with
+// wildfire.ca_file trusted besides.
+func transport(cfg config.Config) (http.RoundTripper, error) {
+	network := wildfire.DefaultTransportConfig()
+	network.CAFile = cfg.WildFire.CAFile
+	t, err := wildfire.NewTransport(network)
+	if err != nil {
+		return nil, cli.Exit(cli.Usage, fmt.Errorf("wildfire.ca_file: %w", err))
+	}
+	return t, nil
+}
+
+// tokenSource makes the source of a profile's tokens. The caller closes it.
+func tokenSource(ctx context.Context, app *cli.App, cfg config.Config, profile string, fleet fleetLink) (*auth.Source, error) {
+	if err := knownProfile(cfg, profile); err != nil {
+		return nil, err
+	}
+	t, err := transport(cfg)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := fleet.authOptions(ctx, cfg, profile)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(app.Logger(cfg)))
+	s, err := auth.New(node.Profile(profile, cfg.Auth[profile]), opts...)
+	if err != nil {
+		return nil, cli.Exit(cli.Usage, err)
+	}
+	return s, nil
+}
+
+// service is WildFire, for a command that calls it by itself.
+type service struct {
+	*wildfire.Client
+	Tokens *auth.Source
+	fleet  fleetLink
+}
+
+// connectWildFire makes a client with the credential of the configuration. wrap, which may
+// be nil, is put around the transport of its calls. The caller closes it.
+func connectWildFire(ctx context.Context, app *cli.App, cfg config.Config, command string, wrap func(http.RoundTripper) http.RoundTripper) (*service, error) {
+	s := &service{fleet: linkFleet(ctx, cfg, command)}
+	var err error
+	if s.Tokens, err = tokenSource(ctx, app, cfg, cfg.WildFire.Auth, s.fleet); err != nil {
+		s.fleet.close()
+		return nil, err
+	}
+	w := wildfire.DefaultConfig()
+	w.BaseURL, w.Agent, w.UserAgent = cfg.WildFire.URL, cfg.WildFire.Agent, userAgent
+	w.StallTimeout = cfg.WildFire.StallTimeout.Std()
+	w.APIKey = s.Tokens.Kind() == auth.KindAPIKey
+	if w.Transport, err = transport(cfg); err == nil {
+		if wrap != nil {
+			w.Transport = wrap(w.Transport)
+		}
+		s.Client, err = wildfire.New(w, s.Tokens)
+	}
+	if err != nil {
+		_ = s.Tokens.Close()
+		s.fleet.close()
+		return nil, cli.Exit(cli.Usage, fmt.Errorf("wildfire: %w", err))
+	}
+	return s, nil
+}
+
+// charge tells the fleet's ledger of queries that it did not make itself.
+func (s *service) charge(ctx context.Context, queries int) {
+	if s.fleet.queue == nil || queries == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTime)
+	defer cancel()
+	_ = s.fleet.queue.Charge(ctx, pipeline.Queries, queries) // the service counts for itself
+}
+
+func (s *service) close() {
+	s.Client.Close()
+	_ = s.Tokens.Close()
+	s.fleet.close()
+}
+
+// unreachable gives errors of a service that did not answer, or gives no token, their exit code.
+func unreachable(err error) error {
+	for _, is := range []error{wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,
+		auth.ErrTemporary, auth.ErrCredentialRejected, auth.ErrReauthorize} {
+		if errors.Is(err, is) {
+			return cli.Exit(cli.Unreachable, err)
+		}
+	}
+	return err
+}

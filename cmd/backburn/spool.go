@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"backburn/internal/config"
+)
+
+// spoolDir is where a watcher keeps claimed files, below its folder.
+const spoolDir = ".backburn"
+
+// claimedName matches what a watcher calls a claimed file: the job's id, and its name.
+var claimedName = regexp.MustCompile(`^([0-9A-HJKMNP-TV-Z]{26})-(.+)$`)
+
+// claimedBy tells the job of a file that lies in the spool of a watched folder, and its source.
+func claimedBy(path string, cfg config.Config) (source, id string, ok bool) {
+	m := claimedName.FindStringSubmatch(filepath.Base(path))
+	abs, err := filepath.Abs(path)
+	if m == nil || err != nil {
+		return "", "", false
+	}
+	for _, w := range cfg.Watch {
+		root, err := filepath.Abs(w.Path)
+		if err == nil && strings.HasPrefix(abs, filepath.Join(root, spoolDir)+string(filepath.Separator)) {
+			return w.Source, m[1], true
+		}
+	}
+	return "", "", false
+}
+
+// claimedFor looks for a file that is not there any more among the claimed ones of the
+// watched folders. id is "" where there is none; of several the newest counts.
+func claimedFor(path string, cfg config.Config) (id, source string, err error) {
+	base := filepath.Base(path)
+	for _, w := range cfg.Watch {
+		if filepath.Dir(path) != "." && !below(path, w.Path) {
+			continue
+		}
+		entries, err := os.ReadDir(filepath.Join(w.Path, spoolDir, "claimed"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", "", err
+		}
+		for _, e := range entries {
+			if m := claimedName.FindStringSubmatch(e.Name()); m != nil && m[2] == base && m[1] > id {
+				id, source = m[1], w.Source
+			}
+		}
+	}
+	return id, source, nil
+}
+
+// below reports whether a path is in a folder, by its spelling.
+func below(path, folder string) bool {
+	p, err1 := filepath.Abs(path)
+	f, err2 := filepath.Abs(folder)
+	return err1 == nil && err2 == nil && strings.HasPrefix(p, f+string(filepath.Separator))
+}

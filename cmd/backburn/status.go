@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/auth"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/node"
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+)
+
+func statusCommand(app *cli.App) *cobra.Command {
+	var follow, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the fleet is doing",
+		Long: `Shows the lanes of the queue, what is left of the day's budgets, pauses, workers, jobs that
+wait for a verdict, and dead letters. All of it comes from NATS, so it works from any machine
+that reaches the server, and changes nothing there.
+
+Where a process of Backburn serves http.listen on this machine, its token, its folders and its
+uploads in flight are shown too.
+
+"lasts until" is a forecast: when the budget will be used up at today's pace.`,
+		Example: `  backburn status
+  backburn status --watch                     # again every two seconds
+  backburn status --json | jq .uploads
+  backburn status --json --watch | jq -c .lanes.normal.waiting`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			wcfg, err := node.WorkerConfig(cfg)
+			if err != nil {
+				return cli.Exit(cli.Usage, err)
+			}
+			q, release, err := attach(cmd.Context(), app, cfg, "status")
+			if err != nil {
+				return err
+			}
+			defer release()
+			show := func(ctx context.Context) error {
+				st, err := gatherStatus(ctx, q, wcfg, cfg)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(app.Out, st)
+				}
+				var b bytes.Buffer
+				printStatus(&b, st)
+				return refresh(app.Out, b.Bytes(), follow)
+			}
+			return every(cmd.Context(), app.Err, follow, show)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "show it again every two seconds, until Ctrl-C")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON, one object a line")
+	return cmd
+}
+
+// statusPeriod is the time between two looks of --watch.
+const statusPeriod = 2 * time.Second
+
+// every calls show once or, to follow, until ctx ends; then a server that goes away is no
+// reason to stop.
+func every(ctx context.Context, talk io.Writer, follow bool, show func(context.Context) error) error {
+	if !follow {
+		return show(ctx)
+	}
+	tick := time.NewTicker(statusPeriod)
+	defer tick.Stop()
+	for {
+		sctx, cancel := context.WithTimeout(ctx, attachTime)
+		err := show(sctx)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			fmt.Fprintln(talk, "backburn:", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// refresh writes a page: over the last one on a terminal that is watched.
+func refresh(w io.Writer, page []byte, follow bool) error {
+	switch {
+	case follow && isTerminal(w):
+		// Home; each line is cleared to its end, and everything below the last.
+		page = append([]byte("\x1b[H"), bytes.ReplaceAll(page, []byte("\n"), []byte("\x1b[K\n"))...)
+		page = append(page, "\x1b[J"...)
+	case follow:
+		page = append(page, '\n')
+	}
+	_, err := w.Write(page)
+	return err
+}
+
+// gatherStatus asks NATS for the fleet, and the process on this machine for itself.
+func gatherStatus(ctx context.Context, q *pipeline.Queue, wcfg pipeline.Config, cfg config.Config) (node.Status, error) {
+	st := node.Status{Flights: []pipeline.Flight{}, Watch: []watch.Status{}}
+	local := make(chan *node.Status, 1)
+	go func() { local <- askLocal(ctx, cfg.HTTP.Listen) }()
+	var err error
+	st.Status, err = q.Status(ctx, wcfg)
+	if l := <-local; l != nil {
+		st.Token = l.Token
+		if l.Flights != nil {
+			st.Flights = l.Flights
+		}
+		if l.Watch != nil {
+			st.Watch = l.Watch
+		}
+	}
+	return st, err
+}
+
+// askLocal asks the process that serves on this machine; nil where there is none.
+func askLocal(ctx context.Context, listen string) *node.Status {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" {
+		return nil
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/api/status", nil)
+	if err != nil {
+		return nil
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is this machine
+	res, err := client.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer res.Body.Close()
+	var st node.Status
+	if res.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(res.Body, 8<<20)).Decode(&st) != nil {
+		return nil
+	}
+	return &st
+}
+
+// printStatus prints the state for people.
+func printStatus(w io.Writer, st node.Status) {
+	fmt.Fprintf(w, "%s\n\n", st.Time.Local().Format(time.DateTime))
+	for _, b := range []pipeline.Budget{pipeline.Uploads, pipeline.Queries} {
+		if p, on := st.Paused[b]; on {
+			fmt.Fprintf(w, "PAUSED: %s until %s: %s\n\n", b, clock(p.Until), printable(p.Reason))
+		}
+	}
+	rows := [][]string{{"LANE", "JOBS", "IN HAND", "OLDEST"}}
+	for _, p := range pipeline.Priorities() {
+		l := st.Lanes[p]
+		oldest := "-"
+		if !l.Oldest.IsZero() {
+			oldest = ago(l.Oldest)
+		}
+		rows = append(rows, []string{string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.InHand), oldest})
+	}
+	printTable(w, rows)
+	fmt.Fprintf(w, "\nwaiting for a verdict: %d\n\n", st.Waiting)
+
+	rows = [][]string{{"BUDGET", "USED", "LIMIT", "RESETS", "LASTS UNTIL"}}
+	for _, b := range []struct {
+		name string
+		s    pipeline.BudgetStatus
+	}{{"uploads", st.Uploads}, {"queries", st.Queries}} {
+		limit, lasts := "none", "the reset"
+		if b.s.Limit > 0 {
+			limit = strconv.Itoa(b.s.Limit)
+		}
+		if !b.s.LastsUntil.IsZero() {
+			lasts = clock(b.s.LastsUntil)
+		}
+		rows = append(rows, []string{b.name, strconv.Itoa(b.s.Used), limit, clock(b.s.ResetsAt), lasts})
+	}
+	printTable(w, rows)
+	printWorkers(w, st)
+	printDead(w, st.Dead)
+	printLocal(w, st)
+}
+
+func printWorkers(w io.Writer, st node.Status) {
+	fmt.Fprintln(w)
+	if len(st.Workers) == 0 {
+		fmt.Fprintln(w, "no worker is running: start `backburn run` or `worker`")
+		return
+	}
+	rows := [][]string{{"WORKER", "HOST", "PROCESS", "SLOTS", "UP"}}
+	for _, m := range st.Workers {
+		id := m.ID
+		if m.Batcher {
+			id += " (batcher)"
+		}
+		rows = append(rows, []string{printable(id), printable(m.Host), strconv.Itoa(m.PID), strconv.Itoa(m.Slots), span(time.Since(m.Started))})
+	}
+	printTable(w, rows)
+}
+
+// printDead prints the dead letters by reason.
+func printDead(w io.Writer, dead map[string]uint64) {
+	fmt.Fprintln(w)
+	if len(dead) == 0 {
+		fmt.Fprintln(w, "no dead letters")
+		return
+	}
+	rows := [][]string{{"DEAD", "LETTERS"}}
+	for _, reason := range slices.Sorted(maps.Keys(dead)) {
+		rows = append(rows, []string{printable(reason), strconv.FormatUint(dead[reason], 10)})
+	}
+	printTable(w, rows)
+}
+
+// printLocal prints what only a process on this machine knows.
+func printLocal(w io.Writer, st node.Status) {
+	if st.Token != nil {
+		fmt.Fprintf(w, "\ntoken %s\n", tokenLine(*st.Token))
+	}
+	if len(st.Watch) > 0 {
+		fmt.Fprintln(w)
+		rows := [][]string{{"FOLDER", "SOURCE", "STATE", "PENDING", "IN FLIGHT", "CLAIMED", "FINISHED"}}
+		for _, f := range st.Watch {
+			state := f.State
+			if f.Reason != "" {
+				state += ": " + f.Reason
+			}
+			rows = append(rows, []string{printable(f.Path), f.Source, printable(state), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight),
+				strconv.FormatInt(f.Claimed, 10), strconv.FormatInt(f.Finished, 10)})
+		}
+		printTable(w, rows)
+	}
+	if len(st.Flights) > 0 {
+		fmt.Fprintln(w)
+		rows := [][]string{{"UPLOADING", "SENT", "OF", "SINCE"}}
+		for _, f := range st.Flights {
+			rows = append(rows, []string{printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), ago(f.Since)})
+		}
+		printTable(w, rows)
+	}
+}
+
+// tokenLine is a token's state for people; there is no token in it.
+func tokenLine(s auth.Status) string {
+	line := fmt.Sprintf("%s (%s): %s", s.Name, s.Kind, s.State)
+	if s.Fingerprint != "" {
+		line += ", fingerprint " + s.Fingerprint
+	}
+	if !s.Obtained.IsZero() {
+		line += ", " + span(time.Since(s.Obtained)) + " old"
+	}
+	if !s.Expires.IsZero() {
+		line += ", ends " + clock(s.Expires)
+	}
+	if s.LastError != "" {
+		line += "; " + printable(s.LastError)
+	}
+	return line
+}

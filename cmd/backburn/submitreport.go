@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"backburn/internal/cli"
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// submitLine is what became of a file, as a line of JSON.
+type submitLine struct {
+	Path    string         `json:"path,omitempty"`
+	PathB64 []byte         `json:"path_b64,omitempty"` // where the path is not UTF-8
+	URL     string         `json:"url,omitempty"`
+	Job     string         `json:"job_id,omitempty"`
+	Size    int64          `json:"size,omitempty"`
+	State   string         `json:"state"`
+	Verdict string         `json:"verdict,omitempty"`
+	Error   string         `json:"error,omitempty"`
+	Event   *results.Event `json:"event,omitempty"`
+}
+
+// line prints an entry as JSON, when it has come as far as it will. On a terminal the table
+// comes at the end. The caller holds mu.
+func (s *submission) line(e *entry) error {
+	if !s.asJSON {
+		return nil
+	}
+	l := submitLine{URL: e.url, Job: e.job, Size: e.size, State: e.state, Event: e.event}
+	l.Path, l.PathB64 = pipeline.Name(e.path)
+	if e.err != nil {
+		l.Error, l.Job = e.err.Error(), ""
+	}
+	if e.event != nil {
+		l.Verdict = e.event.Data.Verdict
+		if e.event.Data.Error != nil {
+			l.Error = e.event.Data.Error.Message
+		}
+	}
+	return printJSON(s.app.Out, l)
+}
+
+// report tells what is left to tell, and gives the exit code.
+func (s *submission) report(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count := map[string]int{}
+	bad, failed := false, 0
+	for _, e := range s.entries {
+		if e.state == stateAccepted && s.wait {
+			e.state = statePending
+			if err := s.line(e); err != nil {
+				return err
+			}
+		}
+		count[e.state]++
+		if e.event != nil {
+			bad = bad || slices.Contains(malicious, e.event.Data.Verdict)
+			if e.event.Type == results.Failed {
+				failed++
+			}
+		}
+	}
+	if !s.asJSON && len(s.entries) > 0 {
+		s.table()
+	}
+	if n := count[stateAccepted] + count[statePending]; n > 0 {
+		fmt.Fprintf(s.app.Err, "%s in work; `backburn results --source %s` shows what becomes of it.\n", plural(n, "job"), s.source)
+	}
+	failed += count[stateError]
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case bad:
+		return cli.Exit(cli.Malicious, nil)
+	case failed > 0 && count[statePending] > 0:
+		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s failed, %d without a verdict yet", failed, plural(len(s.entries), "file"), count[statePending]))
+	case failed > 0:
+		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s failed", failed, plural(len(s.entries), "file")))
+	case count[statePending] > 0:
+		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s without a verdict yet", count[statePending], plural(len(s.entries), "file")))
+	case len(s.entries) == 0:
+		fmt.Fprintln(s.app.Err, "There are no files.")
+	}
+	return nil
+}
+
+// table prints every entry for people.
+func (s *submission) table() {
+	rows := [][]string{{"STATE", "SIZE", "JOB", "FILE"}}
+	for _, e := range s.entries {
+		state, name := e.state, e.path
+		if e.url != "" {
+			name = e.url
+		}
+		name = printable(name)
+		switch {
+		case e.err != nil:
+			name += ": " + printable(e.err.Error())
+		case e.event != nil && e.event.Data.Error != nil:
+			state, name = "failed", name+": "+printable(e.event.Data.Error.Message)
+		case e.event != nil:
+			state = e.event.Data.Verdict
+		}
+		rows = append(rows, []string{or(state), humanSize(e.size), or(e.job), name})
+	}
+	printTable(s.app.Out, rows)
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/auth"
+	"backburn/internal/cli"
+)
+
+func tokenCommand(app *cli.App) *cobra.Command {
+	var status, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "token PROFILE",
+		Short: "Print an access token that is good to use now",
+		Long: `Prints a live access token of a profile ([auth.PROFILE]) on standard output, and nothing else.
+Where the fleet can be reached through NATS the token is shared with it: one that is still good
+is taken over, and a new one is put there. Without NATS it works all the same.
+
+--status shows the token's age, end, generation and fingerprint, never the token.`,
+		Example: `  curl -H "Authorization: Bearer $(backburn token watchguard)" https://api.usa.cloud.watchguard.com/…
+  backburn token wildfire --status
+  backburn token wildfire --status --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if asJSON && !status {
+				return cli.Usagef("--json is for --status: a token is printed as it is")
+			}
+			ctx := cmd.Context()
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			if err := knownProfile(cfg, args[0]); err != nil {
+				return err
+			}
+			fleet := linkFleet(ctx, cfg, "token")
+			defer fleet.close()
+			source, err := tokenSource(ctx, app, cfg, args[0], fleet)
+			if err != nil {
+				return err
+			}
+			defer source.Close()
+			token, err := source.Token(ctx)
+			if status {
+				st := source.Status()
+				if asJSON {
+					if perr := printJSON(app.Out, st); perr != nil {
+						return perr
+					}
+				} else {
+					printToken(app.Out, st)
+				}
+			}
+			if err != nil {
+				return unreachable(err)
+			}
+			if !status {
+				_, err = fmt.Fprintln(app.Out, token)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&status, "status", false, "show how the token is, and not the token")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "the status as JSON")
+	return cmd
+}
+
+// printToken prints the state of a token for people.
+func printToken(w io.Writer, s auth.Status) {
+	ends := "no end"
+	if !s.Expires.IsZero() {
+		ends = clock(s.Expires) + ", in " + span(time.Until(s.Expires))
+	}
+	shared := "no"
+	if s.Shared {
+		shared = "with the fleet"
+	}
+	rows := [][]string{
+		{"profile", fmt.Sprintf("%s (%s)", s.Name, s.Kind)},
+		{"state", s.State},
+		{"shared", shared},
+		{"obtained", clock(s.Obtained) + ", " + ago(s.Obtained)},
+		{"ends", ends},
+		{"generation", strconv.FormatUint(s.Generation, 10)},
+		{"fingerprint", or(s.Fingerprint)},
+	}
+	if !s.Ready {
+		rows = rows[:3]
+	}
+	if !s.GrantObtained.IsZero() {
+		rows = append(rows, []string{"logged in", clock(s.GrantObtained)}, []string{"grant rolled", strconv.FormatUint(s.GrantGeneration, 10) + " times"})
+	}
+	if s.LastError != "" {
+		rows = append(rows, []string{"last error", printable(s.LastError) + " (" + ago(s.LastErrorAt) + ")"})
+	}
+	if !s.CooldownUntil.IsZero() {
+		rows = append(rows, []string{"not asked before", clock(s.CooldownUntil)})
+	}
+	printTable(w, rows)
+}

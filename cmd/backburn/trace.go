@@ -1,0 +1,189 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/pipeline"
+)
+
+func traceCommand(app *cli.App) *cobra.Command {
+	var (
+		asJSON bool
+		source string
+		since  time.Duration
+		limit  int
+	)
+	cmd := &cobra.Command{
+		Use:   "trace JOB|SHA256|URL|PATH",
+		Short: "Find out where a file is, and what it waits for",
+		Long: `Looks for a job by its id, or for every job about some contents: by their SHA-256, by a file
+that is at hand (its contents are hashed), by a name that is in a watched folder's
+.backburn/claimed, or by a link. It reads the records, the samples, WAITING, JOBS, DEAD and
+RESULTS, and takes nothing out of them.
+
+What is keyed is found at once. JOBS and RESULTS have to be read through, so that no more than
+--limit messages of each are; where there was more, a note says so. --source narrows both.
+
+Exit code 3 means that nothing is known.`,
+		Example: `  backburn trace 01JD4S9V5K6ZQ8T7R2M0C3000000
+  backburn trace 44d88612fea8a8f36de82e1278abb02f17b98e1a6d58ee8b1e1d1d5ba6a2f7c9
+  backburn trace quarantine/invoice.exe
+  backburn trace https://example.com/login --since 72h --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 {
+				return cli.Usagef("--limit: at least 1, got %d", limit)
+			}
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			query, err := traceQuery(args[0], cfg)
+			if err != nil {
+				return err
+			}
+			query.Limit = limit
+			if source != "" {
+				query.Source = source
+			}
+			if since > 0 {
+				query.Since = time.Now().Add(-since)
+			}
+			q, release, err := attach(cmd.Context(), app, cfg, "trace")
+			if err != nil {
+				return err
+			}
+			defer release()
+			t, err := q.Trace(cmd.Context(), query)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(app.Out, t)
+			} else {
+				printTrace(app.Out, query, t)
+			}
+			if err == nil && t.State == pipeline.TraceUnknown && t.Sample == nil {
+				return cli.Exit(cli.Partial, nil)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
+	cmd.Flags().StringVar(&source, "source", "", "look at jobs of this `source` alone")
+	cmd.Flags().DurationVar(&since, "since", 0, "look at events of so long `ago` (default: as long as the contents are known, or a day)")
+	cmd.Flags().IntVar(&limit, "limit", 10_000, "read at most `n` messages of a stream")
+	return cmd
+}
+
+var sha256Text = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
+// traceQuery finds out what an argument means: a hash, a link, a file that is there, a file
+// that was claimed, or, where it is none of these, a job's id.
+func traceQuery(arg string, cfg config.Config) (pipeline.TraceQuery, error) {
+	switch {
+	case sha256Text.MatchString(arg):
+		return pipeline.TraceQuery{SHA256: strings.ToLower(arg)}, nil
+	case isURL(arg):
+		return pipeline.TraceQuery{URL: arg}, nil
+	}
+	info, err := os.Stat(arg)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		if source, id, ok := claimedBy(arg, cfg); ok {
+			return pipeline.TraceQuery{Job: id, Source: source}, nil
+		}
+		sum, err := hashFile(arg)
+		if err != nil {
+			return pipeline.TraceQuery{}, cli.Exit(cli.Usage, err)
+		}
+		return pipeline.TraceQuery{SHA256: sum}, nil
+	case err == nil:
+		return pipeline.TraceQuery{}, cli.Usagef("%s is not a regular file", arg)
+	case !errors.Is(err, fs.ErrNotExist):
+		return pipeline.TraceQuery{}, cli.Exit(cli.Usage, err)
+	}
+	if id, source, err := claimedFor(arg, cfg); err != nil || id != "" {
+		return pipeline.TraceQuery{Job: id, Source: source}, err
+	}
+	if strings.ContainsRune(arg, filepath.Separator) {
+		return pipeline.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name is in a watched folder's %s", arg, filepath.Join(spoolDir, "claimed"))
+	}
+	return pipeline.TraceQuery{Job: arg}, nil
+}
+
+func isURL(s string) bool {
+	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+}
+
+func hashFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// printTrace prints a timeline.
+func printTrace(w io.Writer, query pipeline.TraceQuery, t pipeline.Trace) {
+	fmt.Fprintf(w, "state      %s", t.State)
+	if !t.Since.IsZero() {
+		fmt.Fprintf(w, ", since %s (%s)", clock(t.Since), ago(t.Since))
+	}
+	fmt.Fprintln(w)
+	if t.WaitsFor != "" {
+		fmt.Fprintf(w, "waits for  %s\n", printable(t.WaitsFor))
+	}
+	if s := t.Sample; s != nil {
+		fmt.Fprintf(w, "contents   %s\n", s.Key)
+		fmt.Fprintf(w, "           %s\n", printable(sampleLine(*s)))
+	}
+	if len(t.Steps) > 0 {
+		fmt.Fprintln(w)
+		rows := [][]string{{"TIME", "WHAT", "JOB", "SOURCE", "NAME", "DETAIL"}}
+		for _, s := range t.Steps {
+			rows = append(rows, []string{clock(s.Time), s.What, printable(or(s.Job)), printable(or(s.Source)), printable(or(s.Name)), printable(s.Detail)})
+		}
+		printTable(w, rows)
+	} else if t.Sample == nil {
+		fmt.Fprintf(w, "\nNothing is known of %s.\n", printable(query.Job+query.SHA256+query.URL))
+	}
+	for _, n := range t.Notes {
+		fmt.Fprintf(w, "\nnote: %s; see --limit, --source and --since\n", n)
+	}
+}
+
+func sampleLine(s pipeline.SampleTrace) string {
+	line := s.State
+	switch {
+	case s.Verdict != "":
+		line = "verdict " + s.Verdict + ", last heard from WildFire " + clock(s.CheckedAt)
+	case s.Refusal != nil:
+		line = "refused: " + string(s.Refusal.Reason) + ": " + s.Refusal.Message
+	case s.State == "pending":
+		line = "pending at WildFire since " + clock(s.SubmittedAt)
+	}
+	if s.Attempts > 0 {
+		line += fmt.Sprintf(", %s that failed", strings.Replace(plural(s.Attempts, "try"), "trys", "tries", 1))
+	}
+	return line
+}

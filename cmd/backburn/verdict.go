@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/wildfire"
+)
+
+func verdictCommand(app *cli.App) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verdict HASH…|URL…",
+		Short: "Ask WildFire what it thinks of hashes or links",
+		Long: `Asks WildFire directly, with the credential of the configuration, about SHA-256 or MD5 hashes
+and links. Nothing is submitted. All hashes together cost one of the day's queries for each 500;
+a link costs one query of its own.
+
+Exit codes: 1 when something is malicious, 3 when there is no verdict on some of them (WildFire
+does not know the hash, or is still at it), 4 when WildFire can't be reached.`,
+		Example: `  backburn verdict 44d88612fea8a8f36de82e1278abb02f
+  backburn verdict $(sha256sum *.exe | cut -d' ' -f1)
+  backburn verdict https://example.com/login --json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			hashes, links, err := sortQuestions(args)
+			if err != nil {
+				return err
+			}
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			s, err := connectWildFire(cmd.Context(), app, cfg, "verdict", nil)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			answers, err := s.ask(cmd.Context(), hashes, links)
+			if perr := printAnswers(app, answers, asJSON); err == nil {
+				err = perr
+			}
+			if err != nil {
+				return unreachable(err)
+			}
+			return judge(answers)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	return cmd
+}
+
+var anyHash = regexp.MustCompile(`^([0-9a-fA-F]{32}|[0-9a-fA-F]{64})$`)
+
+// sortQuestions tells hashes from links.
+func sortQuestions(args []string) (hashes, links []string, err error) {
+	for _, a := range args {
+		switch {
+		case anyHash.MatchString(a):
+			hashes = append(hashes, strings.ToLower(a))
+		case isURL(a):
+			links = append(links, a)
+		default:
+			return nil, nil, cli.Usagef("expected a SHA-256, an MD5 or a link with http:// or https://, got %q", a)
+		}
+	}
+	return hashes, links, nil
+}
+
+// verdictAnswer is what WildFire says of one hash or link.
+type verdictAnswer struct {
+	SHA256       string    `json:"sha256,omitempty"`
+	MD5          string    `json:"md5,omitempty"`
+	URL          string    `json:"url,omitempty"`
+	Verdict      string    `json:"verdict"`                // "none" where WildFire left it out
+	Code         *int      `json:"verdict_code,omitempty"` // WildFire's own
+	Malicious    bool      `json:"malicious"`
+	Final        bool      `json:"final"`
+	AnalysisTime time.Time `json:"analysis_time,omitzero"`
+}
+
+func answerOf(r wildfire.VerdictRecord) verdictAnswer {
+	a := verdictAnswer{SHA256: r.SHA256, MD5: r.MD5, URL: r.URL, Verdict: "none", AnalysisTime: r.AnalysisTime}
+	if r.HasVerdict {
+		code := int(r.Verdict)
+		a.Verdict, a.Code, a.Malicious, a.Final = r.Verdict.String(), &code, r.Verdict.Malicious(), r.Verdict.Final()
+	}
+	return a
+}
+
+// ask asks about everything. What was answered comes back along with an error.
+func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAnswer, error) {
+	var answers []verdictAnswer
+	if len(hashes) > 0 {
+		records, err := s.Verdicts(ctx, hashes)
+		s.charge(ctx, (len(hashes)+wildfire.MaxHashes-1)/wildfire.MaxHashes)
+		answered := map[string]bool{}
+		for _, r := range records {
+			answered[r.SHA256], answered[r.MD5] = true, true
+			answers = append(answers, answerOf(r))
+		}
+		if err != nil {
+			return answers, err
+		}
+		for _, h := range hashes {
+			if answered[h] {
+				continue
+			}
+			answered[h] = true
+			r := wildfire.VerdictRecord{SHA256: h}
+			if len(h) == 32 {
+				r = wildfire.VerdictRecord{MD5: h}
+			}
+			answers = append(answers, answerOf(r))
+		}
+	}
+	for _, link := range links {
+		r, err := s.URLVerdict(ctx, link)
+		s.charge(ctx, 1)
+		if err != nil && !errors.Is(err, wildfire.ErrNoVerdict) && !errors.Is(err, wildfire.ErrNotFound) {
+			return answers, err
+		}
+		if r.URL == "" {
+			r.URL = link
+		}
+		answers = append(answers, answerOf(r))
+	}
+	return answers, nil
+}
+
+func printAnswers(app *cli.App, answers []verdictAnswer, asJSON bool) error {
+	if asJSON {
+		for _, a := range answers {
+			if err := printJSON(app.Out, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(answers) == 0 {
+		return nil
+	}
+	rows := [][]string{{"VERDICT", "OF"}}
+	for _, a := range answers {
+		of := a.SHA256
+		switch {
+		case a.URL != "":
+			of = printable(a.URL)
+		case of == "":
+			of = a.MD5
+		}
+		rows = append(rows, []string{a.Verdict, of})
+	}
+	printTable(app.Out, rows)
+	return nil
+}
+
+// judge is the exit code of answers.
+func judge(answers []verdictAnswer) error {
+	untold := 0
+	for _, a := range answers {
+		if a.Malicious {
+			return cli.Exit(cli.Malicious, nil)
+		}
+		if !a.Final {
+			untold++
+		}
+	}
+	if untold > 0 {
+		return cli.Exit(cli.Partial, fmt.Errorf("WildFire has no verdict on %d of %d", untold, len(answers)))
+	}
+	return nil
+}

@@ -1,0 +1,428 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// TraceQuery says what to look for: a job by its id, or everything about some contents.
+type TraceQuery struct {
+	Job    string // a job's id; or:
+	SHA256 string // 64 lower-case hexadecimal digits; or:
+	URL    string // a link that was handed in
+
+	Source string    // looks at jobs of this source alone; "" for every source
+	Since  time.Time // how far back to look for events; zero: as far as the sample is known, or a day
+	Limit  int       // messages to read of each stream at most; 0: 10,000
+}
+
+const defaultTraceLimit = 10_000
+
+// Where a job or a sample is.
+const (
+	TraceUnknown = "unknown" // nothing is known of it
+	TraceQueued  = "queued"  // in JOBS
+	TraceWaiting = "waiting" // in WAITING
+	TraceDone    = "done"    // it has its verdict
+	TraceFailed  = "failed"  // it has its failed event
+)
+
+// Step is something that happened, or the place where a job is.
+type Step struct {
+	Time   time.Time `json:"time"`
+	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, dead, sample
+	Job    string    `json:"job_id,omitempty"`
+	Source string    `json:"source,omitempty"`
+	Name   string    `json:"name,omitempty"`   // file name or link
+	Detail string    `json:"detail,omitempty"` // for people
+	Seq    uint64    `json:"seq,omitempty"`    // in its stream: JOBS, WAITING or DEAD
+}
+
+// SampleTrace is what is known about contents.
+type SampleTrace struct {
+	Key         string         `json:"key"`   // the SHA-256; of a link, "u-" and the SHA-256 of its text
+	State       string         `json:"state"` // none, uploading, retrying, pending, verdict, refused
+	Since       time.Time      `json:"since,omitzero"`
+	Owner       string         `json:"owner,omitempty"` // worker that uploads it
+	Attempts    int            `json:"attempts"`        // tries at the upload that ended in a fault
+	SubmittedAt time.Time      `json:"submitted_at,omitzero"`
+	Verdict     string         `json:"verdict,omitempty"`
+	CheckedAt   time.Time      `json:"checked_at,omitzero"`
+	Refusal     *results.Error `json:"refusal,omitempty"`
+}
+
+// Trace is what was found out: the state, and the timeline that led to it.
+type Trace struct {
+	State    string       `json:"state"`               // of the job; with several, of the one that is least far
+	Since    time.Time    `json:"since,omitzero"`      // since when it is so
+	WaitsFor string       `json:"waits_for,omitempty"` // for people
+	Sample   *SampleTrace `json:"sample,omitempty"`
+	Steps    []Step       `json:"steps"`           // the oldest first
+	Notes    []string     `json:"notes,omitempty"` // where the search ended before the stream did
+}
+
+// Trace looks for a job, or for everything about some contents, wherever they may be: among
+// the records, in the samples, WAITING, JOBS, DEAD and RESULTS. What is keyed is found at
+// once; of what has to be read through it reads no more than the limit, and says so. It
+// takes nothing from anybody.
+func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
+	t := &tracer{q: q, query: tq, limit: cmp.Or(tq.Limit, defaultTraceLimit), jobs: map[string]results.Event{}}
+	t.out.Steps = []Step{}
+	for _, look := range []func(context.Context) error{t.record, t.sample, t.waiting, t.queued, t.events, t.dead} {
+		if err := look(ctx); err != nil {
+			return Trace{}, fmt.Errorf("trace: %w", err)
+		}
+	}
+	slices.SortStableFunc(t.out.Steps, func(a, b Step) int { return a.Time.Compare(b.Time) })
+	if err := t.conclude(ctx); err != nil {
+		return Trace{}, fmt.Errorf("trace: %w", err)
+	}
+	return t.out, nil
+}
+
+// tracer gathers a Trace.
+type tracer struct {
+	q     *Queue
+	query TraceQuery
+	limit int
+	out   Trace
+
+	key  string                   // of the sample, once it is known
+	s    sample                   // what is known about it
+	jobs map[string]results.Event // final events, by job
+}
+
+func (t *tracer) step(s Step) {
+	s.Time = s.Time.UTC()
+	t.out.Steps = append(t.out.Steps, s)
+}
+
+// bounded notes that a stream was not read to its end.
+func (t *tracer) bounded(stream string) {
+	t.out.Notes = append(t.out.Notes, fmt.Sprintf("only %d messages of %s were read", t.limit, stream))
+}
+
+// wants reports whether a job is one that is looked for.
+func (t *tracer) wants(j Job) bool {
+	if t.query.Job != "" {
+		return j.ID == t.query.Job
+	}
+	return sampleKey(j) == t.key
+}
+
+// record finds how the job ended, if it did, and what it was about.
+func (t *tracer) record(ctx context.Context) error {
+	switch {
+	case t.query.URL != "":
+		t.key = sampleKey(Job{Kind: KindURL, URL: t.query.URL})
+	case t.query.Job == "":
+		t.key = strings.ToLower(t.query.SHA256)
+	default:
+		ev, err := t.q.decided(ctx, jobKey(t.query.Job))
+		if err != nil || ev.Type == "" {
+			return err
+		}
+		t.ended(ev)
+	}
+	return nil
+}
+
+// ended takes note of a final event.
+func (t *tracer) ended(ev results.Event) {
+	if _, known := t.jobs[ev.Data.JobID]; known {
+		return
+	}
+	t.jobs[ev.Data.JobID] = ev
+	t.happened(ev)
+	if t.key == "" {
+		t.key = keyOf(ev.Data)
+	}
+	t.query.Source = cmp.Or(t.query.Source, ev.Data.Source)
+}
+
+func keyOf(d results.Data) string {
+	if d.URL != "" {
+		return sampleKey(Job{Kind: KindURL, URL: d.URL})
+	}
+	return d.SHA256
+}
+
+// happened makes a step of an event.
+func (t *tracer) happened(ev results.Event) {
+	d := ev.Data
+	s := Step{Time: ev.Time, What: ev.Type.Name(), Job: d.JobID, Source: d.Source, Name: cmp.Or(d.URL, d.Path, d.Filename)}
+	switch {
+	case d.Error != nil:
+		s.Detail = string(d.Error.Reason) + ": " + d.Error.Message
+	case ev.Type == results.Submitted:
+		s.Detail = "WildFire took the upload"
+		if d.Filetype != "" {
+			s.Detail += " as " + d.Filetype
+		}
+	default:
+		s.Detail = fmt.Sprintf("%s, by %s", d.Verdict, cmp.Or(d.Basis, "WildFire's own decision"))
+	}
+	t.step(s)
+}
+
+// sample reads what is known about the contents.
+func (t *tracer) sample(ctx context.Context) error {
+	if t.key == "" {
+		return nil
+	}
+	s, rev, err := t.q.loadSample(ctx, t.key)
+	if err != nil || rev == 0 {
+		return err
+	}
+	t.s = s
+	st := &SampleTrace{
+		Key: t.key, State: cmp.Or(string(s.State), "none"), Since: s.ChangedAt, Owner: s.Owner, Attempts: s.Attempts,
+		SubmittedAt: s.SubmittedAt, CheckedAt: s.CheckedAt,
+	}
+	switch s.State {
+	case stateVerdict:
+		st.Verdict = wildfire.Verdict(s.Verdict).String()
+	case stateRefused:
+		st.Refusal = &s.Refusal.Error
+	}
+	t.out.Sample = st
+	return nil
+}
+
+// waiting looks into WAITING, whose subjects carry both keys.
+func (t *tracer) waiting(ctx context.Context) error {
+	filter := t.q.waitingSubject("*", "*")
+	switch {
+	case t.query.Job != "":
+		filter = t.q.waitingSubject("*", jobKey(t.query.Job))
+	case t.key != "":
+		filter = t.q.waitingSubject(t.key, "*")
+	}
+	err := t.walk(ctx, t.q.waiting, t.q.WaitingStream(), filter, func(m *jetstream.RawStreamMsg) bool {
+		e, _ := t.q.open(m.Header.Get(HeaderSubject), m.Header, m.Data, m.Sequence, m.Time)
+		if t.key == "" {
+			t.key = strings.Split(strings.TrimPrefix(m.Subject, t.q.prefix+".waiting."), ".")[0]
+		}
+		t.query.Source = cmp.Or(t.query.Source, e.Job.Source)
+		t.step(jobStep("waiting", e, m.Sequence, m.Time, "until its contents have a verdict"))
+		return t.query.Job == ""
+	})
+	if err != nil || t.out.Sample != nil {
+		return err
+	}
+	return t.sample(ctx) // known by now, if the job waits
+}
+
+// queued reads through JOBS. A work queue has no second reader, so its messages are got one
+// by one.
+func (t *tracer) queued(ctx context.Context) error {
+	if len(t.jobs) > 0 && t.query.Job != "" {
+		return nil // it is over
+	}
+	filter := t.q.prefix + ".jobs.*." + cmp.Or(t.query.Source, "*")
+	return t.walk(ctx, t.q.jobs, t.q.JobsStream(), filter, func(m *jetstream.RawStreamMsg) bool {
+		e, _ := t.q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+		if !t.wants(e.Job) {
+			return true
+		}
+		t.step(jobStep("queued", e, m.Sequence, m.Time, "in lane "+string(e.Job.Priority)))
+		if t.key == "" {
+			t.key = sampleKey(e.Job)
+			_ = t.sample(ctx) // one more thing to tell, if it can be
+		}
+		return t.query.Job == ""
+	})
+}
+
+func jobStep(what string, e envelope, seq uint64, at time.Time, detail string) Step {
+	j := e.Job
+	return Step{Time: at, What: what, Job: j.ID, Source: j.Source, Name: cmp.Or(j.URL, j.Path, j.Filename), Detail: detail, Seq: seq}
+}
+
+// walk visits the messages of a filter, up to the limit, until visit returns false.
+func (t *tracer) walk(ctx context.Context, s jetstream.Stream, name, filter string, visit func(*jetstream.RawStreamMsg) bool) error {
+	for seq, n := uint64(1), 0; ; n++ {
+		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(filter))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if n == t.limit {
+			t.bounded(name)
+			return nil
+		}
+		if !visit(m) {
+			return nil
+		}
+		seq = m.Sequence + 1
+	}
+}
+
+// events reads RESULTS from when the sample was first heard of.
+func (t *tracer) events(ctx context.Context) error {
+	from, n := t.from(), 0
+	cfg := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{t.q.ResultsSubject("*", "*", cmp.Or(t.query.Source, "*"))},
+		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
+	}
+	err := readAll(ctx, t.q.results, cfg, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
+		if n++; n > t.limit {
+			t.bounded(t.q.ResultsStream())
+			return false
+		}
+		id := m.Headers().Get(nats.MsgIdHdr)
+		if t.query.Job != "" && !strings.HasPrefix(id, t.query.Job+".") {
+			return true
+		}
+		var ev results.Event
+		if ev.UnmarshalJSON(m.Data()) != nil {
+			return true // of a later version
+		}
+		switch {
+		case t.query.Job != "" && ev.Data.JobID != t.query.Job, t.query.Job == "" && keyOf(ev.Data) != t.key:
+		case ev.Type.Final():
+			t.ended(ev)
+		default:
+			t.happened(ev)
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.q.ResultsStream(), err)
+	}
+	return nil
+}
+
+// from is when the first event can have come.
+func (t *tracer) from() time.Time {
+	if !t.query.Since.IsZero() {
+		return t.query.Since
+	}
+	from := time.Now().Add(-24 * time.Hour)
+	earlier := func(at time.Time) {
+		if at = at.Add(-time.Minute); !at.Before(time.Time{}.Add(time.Hour)) && at.Before(from) {
+			from = at
+		}
+	}
+	for _, at := range []time.Time{t.s.SubmittedAt, t.s.ChangedAt, t.s.DecidedAt} {
+		earlier(at)
+	}
+	for _, ev := range t.jobs {
+		earlier(ev.Time)
+		earlier(ev.Data.ReceivedAt)
+		earlier(ev.Data.SubmittedAt)
+	}
+	return from
+}
+
+// dead finds the letters of the jobs that failed: by reason and source, which the event tells.
+func (t *tracer) dead(ctx context.Context) error {
+	for id, ev := range t.jobs {
+		if ev.Type != results.Failed || ev.Data.Error == nil {
+			continue
+		}
+		n := 0
+		f := DeadFilter{Reason: ev.Data.Error.Reason, Source: ev.Data.Source, Since: ev.Time.Add(-time.Minute)}
+		for l, err := range t.q.DeadLetters(ctx, f) {
+			if err != nil {
+				return err
+			}
+			if n++; n > t.limit {
+				t.bounded(t.q.DeadStream())
+				break
+			}
+			if l.Job.ID == id {
+				t.step(Step{Time: l.Time, What: "dead", Job: id, Source: ev.Data.Source, Seq: l.Seq,
+					Detail: fmt.Sprintf("kept as dead letter %d", l.Seq)})
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// conclude says where the job is, and what it waits for.
+func (t *tracer) conclude(ctx context.Context) error {
+	o := &t.out
+	o.State = TraceUnknown
+	for _, s := range o.Steps {
+		switch {
+		case s.What == "queued":
+			if o.State != TraceQueued { // the oldest of them
+				o.State, o.Since = TraceQueued, s.Time
+			}
+		case s.What == "waiting" && o.State != TraceQueued && o.State != TraceWaiting:
+			o.State, o.Since = TraceWaiting, s.Time
+		}
+	}
+	if o.State == TraceUnknown {
+		for _, ev := range t.jobs {
+			if ev.Time.After(o.Since) {
+				o.Since, o.State = ev.Time, TraceDone
+				if ev.Type == results.Failed {
+					o.State = TraceFailed
+				}
+			}
+		}
+		return nil
+	}
+	var err error
+	o.WaitsFor, err = t.reason(ctx)
+	return err
+}
+
+// reason says why the job is not done yet.
+func (t *tracer) reason(ctx context.Context) (string, error) {
+	members, err := t.q.Members(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(members) == 0 {
+		return "a worker: none is running", nil
+	}
+	budget := Uploads
+	if t.s.State == statePending {
+		budget = Queries
+	}
+	var p Pause
+	if _, err := t.q.load(ctx, t.q.control, pausePrefix+string(budget), &p); err != nil {
+		return "", err
+	}
+	paused := time.Now().Before(p.Until)
+	switch {
+	case paused:
+		return fmt.Sprintf("the end of a pause: %s stop until %s (%s)", budget, p.Until.Format(time.RFC3339), p.Reason), nil
+	case t.s.State == statePending:
+		return "WildFire's verdict; it has the contents since " + t.s.SubmittedAt.Format(time.RFC3339), nil
+	case t.s.State == stateUploading:
+		return "the upload by worker " + describe(members, t.s.Owner), nil
+	case t.s.State == stateRetrying:
+		return fmt.Sprintf("the next try at the upload, after %d that failed", t.s.Attempts), nil
+	case t.out.State == TraceQueued:
+		return "its turn in the queue", nil
+	}
+	return "its turn to be uploaded, as the day's budget and the rate allow", nil
+}
+
+// describe names a worker for people.
+func describe(members []Member, id string) string {
+	for _, m := range members {
+		if m.ID == id {
+			return fmt.Sprintf("%s on %s, process %d", id, m.Host, m.PID)
+		}
+	}
+	return id + ", which is gone: its lease has to run out"
+}
