@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -98,13 +97,4 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 	cmd.Flags().DurationVar(&delay, "simulate-delay", 5*time.Second, "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 	cmd.Flags().StringVar(&listen, "http-listen", "", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 	return cmd
-}
-
-// unreachable gives the exit code to a server that can't start where it should, unless it is
-// the configuration that is wrong.
-func unreachable(err error) error {
-	if errors.Is(err, natsd.ErrLocked) || errors.Is(err, natsd.ErrPortInUse) || errors.Is(err, natsd.ErrNoSpace) {
-		return cli.Exit(cli.Unreachable, err)
-	}
-	return err
 }

@@ -17,6 +17,7 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
+	"backburn/internal/natsd"
 	"backburn/internal/node"
 	"backburn/pipeline"
 	"backburn/wildfire"
@@ -173,10 +174,12 @@ func (s *service) close() {
 	s.fleet.close()
 }
 
-// unreachable gives errors of a service that did not answer, or gives no token, their exit code.
+// unreachable gives errors their exit code that mean: what is needed is not there. A service did
+// not answer, or gives no token; a server can't start where it should.
 func unreachable(err error) error {
 	for _, is := range []error{wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,
-		auth.ErrTemporary, auth.ErrCredentialRejected, auth.ErrReauthorize} {
+		auth.ErrTemporary, auth.ErrCredentialRejected, auth.ErrReauthorize,
+		natsd.ErrLocked, natsd.ErrPortInUse, natsd.ErrNoSpace} {
 		if errors.Is(err, is) {
 			return cli.Exit(cli.Unreachable, err)
 		}
