@@ -7,7 +7,6 @@ import (
 
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
-	"backburn/internal/natsd"
 	"backburn/internal/status"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
@@ -56,7 +55,7 @@ func (e *commandError) Unwrap() error { return e.err }
 var (
 	misconfigured = []error{watch.ErrUnusable}
 	unreachable   = []error{
-		natsconn.ErrUnreachable, natsconn.ErrRefused, natsd.ErrLocked, natsd.ErrPortInUse, natsd.ErrNoSpace,
+		natsconn.ErrUnreachable, natsconn.ErrRefused,
 		pipeline.ErrUnavailable, status.ErrListen,
 	}
 )

@@ -22,7 +22,6 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
-	"backburn/internal/natsd"
 	"backburn/internal/status"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
@@ -118,9 +117,6 @@ func TestExitCodes(t *testing.T) {
 		"a part failed":     {errors.New("3 of 5 files could not be read"), 3, "tool: 3 of 5 files could not be read\n"},
 		"nobody answers":    {fmt.Errorf("connect: %w", natsconn.ErrUnreachable), 4, "tool: connect: no NATS server answers\n"},
 		"folder unusable":   {fmt.Errorf("watch in: %w", watch.ErrUnusable), 2, "tool: watch in: this can't work\nSee `tool --help`.\n"},
-		"store in use":      {natsd.ErrLocked, 4, "tool: another server uses this store\n"},
-		"port in use":       {natsd.ErrPortInUse, 4, "tool: the port is in use\n"},
-		"no room":           {natsd.ErrNoSpace, 4, "tool: the disk is full\n"},
 		"no JetStream":      {pipeline.ErrUnavailable, 4, "tool: JetStream is not available\n"},
 		"address in use":    {status.ErrListen, 4, "tool: the address can't be had\n"},
 		"refused":           {natsconn.ErrRefused, 4, "tool: the NATS server refuses the credentials\n"},

@@ -129,7 +129,7 @@ type line struct {
 
 func (q *fileQueue) Publish(_ context.Context, job pipeline.Job) error {
 	if q.spec.Refuse {
-		return watch.ErrFull
+		return pipeline.ErrFull
 	}
 	b, err := json.Marshal(line{job.ID, job})
 	if err != nil {
