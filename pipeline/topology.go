@@ -124,7 +124,7 @@ func (q *Queue) provision(ctx context.Context) error {
 
 	stream(&q.jobs, jetstream.StreamConfig{
 		Name: q.JobsStream(), Description: "what was handed in",
-		Subjects:  []string{q.prefix + ".jobs.*.*"},
+		Subjects:  q.laneSubjects(), // what is published elsewhere is not acknowledged
 		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: jobsMaxMsgs, MaxBytes: jobsMaxBytes,
 	})
@@ -173,12 +173,21 @@ func (q *Queue) provision(ctx context.Context) error {
 	return nil
 }
 
+// laneSubjects are those of all lanes.
+func (q *Queue) laneSubjects() []string {
+	var subjects []string
+	for _, p := range Priorities() {
+		subjects = append(subjects, q.JobSubject(p, "*"))
+	}
+	return subjects
+}
+
 // laneConfig is the durable pull consumer of a lane, shared by all workers. It has no
 // delivery limit and no back-off list: attempts are counted in the sample's record.
 func (q *Queue) laneConfig(p Priority) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       "workers-" + string(p),
-		FilterSubject: q.prefix + ".jobs." + string(p) + ".*",
+		FilterSubject: q.JobSubject(p, "*"),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       q.topology.Lease,
 		MaxDeliver:    -1,

@@ -1,0 +1,191 @@
+package pipeline_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// badJobs are JSON bodies that make no job.
+var badJobs = map[string]string{
+	"cut off":           `{"version":1,"kind":"file"`,
+	"two values":        `{"version":1,"kind":"url","url":"http://x/"} {}`,
+	"not an object":     `[]`,
+	"no version":        `{"kind":"url","url":"http://x/"}`,
+	"another version":   `{"version":2,"kind":"url","url":"http://x/"}`,
+	"no kind":           `{"version":1,"url":"http://x/"}`,
+	"unknown kind":      `{"version":1,"kind":"folder","filename":"a","content":{"path":"a"}}`,
+	"no filename":       `{"version":1,"kind":"file","content":{"path":"a"}}`,
+	"no content":        `{"version":1,"kind":"file","filename":"a"}`,
+	"empty content":     `{"version":1,"kind":"file","filename":"a","content":{}}`,
+	"two contents":      `{"version":1,"kind":"file","filename":"a","content":{"path":"a","object":"b"}}`,
+	"absolute path":     `{"version":1,"kind":"file","filename":"a","content":{"path":"/etc/shadow"}}`,
+	"windows path":      `{"version":1,"kind":"file","filename":"a","content":{"path":"C:\\secret"}}`,
+	"share":             `{"version":1,"kind":"file","filename":"a","content":{"path":"\\\\host\\share"}}`,
+	"parent":            `{"version":1,"kind":"file","filename":"a","content":{"path":"../../etc/shadow"}}`,
+	"parent inside":     `{"version":1,"kind":"file","filename":"a","content":{"path":"a/../../b"}}`,
+	"parent in base64":  `{"version":1,"kind":"file","filename":"a","content":{"path_b64":"Li4vYQ=="}}`,
+	"dot":               `{"version":1,"kind":"file","filename":"a","content":{"path":"."}}`,
+	"NUL":               `{"version":1,"kind":"file","filename":"a","content":{"path":"a\u0000b"}}`,
+	"negative size":     `{"version":1,"kind":"file","filename":"a","size":-1,"content":{"path":"a"}}`,
+	"short hash":        `{"version":1,"kind":"file","filename":"a","sha256":"abc","content":{"path":"a"}}`,
+	"url for a file":    `{"version":1,"kind":"file","filename":"a","url":"http://x/","content":{"path":"a"}}`,
+	"content for a url": `{"version":1,"kind":"url","url":"http://x/","content":{"path":"a"}}`,
+	"no url":            `{"version":1,"kind":"url"}`,
+	"ftp":               `{"version":1,"kind":"url","url":"ftp://x/"}`,
+	"a script":          `{"version":1,"kind":"url","url":"javascript:alert(1)"}`,
+	"no host":           `{"version":1,"kind":"url","url":"http:///x"}`,
+	"much metadata":     `{"version":1,"kind":"url","url":"http://x/","metadata":{"a":"` + strings.Repeat("x", 9000) + `"}}`,
+	"wrong type":        `{"version":"1","kind":"url","url":"http://x/"}`,
+}
+
+// beyondSchema are those that no schema can tell.
+var beyondSchema = map[string]bool{
+	"windows path": true, "parent": true, "parent inside": true, "parent in base64": true, "dot": true, "NUL": true, "no host": true,
+	"much metadata": true,
+}
+
+// A message that makes no job is kept whole, with its reason, and told.
+func TestBadJobsAreRefusedAndKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Roots["mail"] = t.TempDir()
+	f.work()
+	for name, body := range badJobs {
+		f.publish("backburn.jobs.normal.mail", nats.Header{"Content-Type": {"application/json; charset=utf-8"}, nats.MsgIdHdr: {name}}, body)
+	}
+	many := nats.Header{nats.MsgIdHdr: {"raw with much metadata"}, pipeline.HeaderFilename: {"a"}}
+	for i := range 33 {
+		many[fmt.Sprintf("%sk%d", pipeline.HeaderMeta, i)] = []string{"v"}
+	}
+	f.publish("backburn.jobs.normal.mail", many, "MZ")
+	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"raw without a name"}}, "MZ")
+	m := &nats.Msg{Subject: "backburn.jobs.soon.mail", Header: nats.Header{pipeline.HeaderFilename: {"a"}}, Data: []byte("MZ")}
+	if _, err := f.q.JetStream().PublishMsg(t.Context(), m); err == nil {
+		t.Error("a lane that does not exist acknowledged a job")
+	}
+	f.publish("backburn.jobs.normal.Mail", nats.Header{nats.MsgIdHdr: {"source in capitals"}, pipeline.HeaderFilename: {"a"}}, "MZ")
+
+	want := len(badJobs) + 3
+	all := f.events(want)
+	for _, ev := range all {
+		if ev.Type != results.Failed || ev.Data.Error.Reason != results.InvalidJob {
+			t.Errorf("%s: %s %+v", ev.Data.JobID, ev.Type, ev.Data.Error)
+		}
+	}
+	st, err := f.q.Status(t.Context(), f.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Dead["invalid_job"] != uint64(want) {
+		t.Errorf("%d dead letters, want %d", st.Dead["invalid_job"], want)
+	}
+	if n := len(f.wildfire.Calls()); n != 0 {
+		t.Errorf("WildFire was called %d times", n)
+	}
+}
+
+// No spelling of a path, and no link, makes a worker upload what lies outside the root.
+func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	outside, root := t.TempDir(), t.TempDir()
+	write := func(path string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("MZ "+path), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(target, path string) {
+		t.Helper()
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(outside, "secret"))
+	write(filepath.Join(root, "plain.exe"))
+	if err := os.Mkdir(filepath.Join(root, "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(root, "sub", "deep.exe"))
+	link(filepath.Join(outside, "secret"), filepath.Join(root, "out"))
+	link(outside, filepath.Join(root, "away"))
+	link("plain.exe", filepath.Join(root, "inside"))
+	link("sub", filepath.Join(root, "alias"))
+	f.cfg.Roots["mail"] = root
+	f.work()
+	want := map[string]results.Reason{
+		"plain.exe": "", "sub/deep.exe": "",
+		"out": results.Forbidden, "away/secret": results.Forbidden, "inside": results.Forbidden, "alias/deep.exe": results.Forbidden,
+		"sub": results.Forbidden, "gone.exe": results.ContentMissing, "plain.exe/x": results.Forbidden,
+	}
+	for path := range want {
+		f.job("mail", pipeline.Job{ID: "job " + path, Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Path: path}})
+	}
+	f.job("proxy", pipeline.Job{ID: "no root", Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Path: "plain.exe"}})
+	all := f.events(len(want) + 1)
+	for path, reason := range want {
+		ev := all.one(t, "job "+path)
+		if reason == "" && ev.Type != results.Verdict || reason != "" && (ev.Data.Error == nil || ev.Data.Error.Reason != reason) {
+			t.Errorf("%s: %s %+v, want %q", path, ev.Type, ev.Data.Error, reason)
+		}
+	}
+	if ev := all.one(t, "no root"); ev.Data.Error == nil || ev.Data.Error.Reason != results.Forbidden {
+		t.Errorf("a source without a root: %s %+v", ev.Type, ev.Data.Error)
+	}
+}
+
+// A file that is not what was handed in any more is not judged in its stead.
+func TestChangedContentsAreNotJudged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	root := t.TempDir()
+	f.cfg.Roots["mail"] = root
+	for _, name := range []string{"longer.exe", "other.exe"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte("MZ now"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.work()
+	f.job("mail", pipeline.Job{ID: "longer", Version: 1, Kind: pipeline.KindFile, Filename: "l.exe", Size: 4, Content: &pipeline.Content{Path: "longer.exe"}})
+	f.job("mail", pipeline.Job{ID: "other", Version: 1, Kind: pipeline.KindFile, Filename: "o.exe", Size: 6,
+		SHA256: strings.Repeat("ab", 32), Content: &pipeline.Content{Path: "other.exe"}})
+	all := f.events(2)
+	for _, id := range []string{"longer", "other"} {
+		if ev := all.one(t, id); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
+			t.Errorf("%s: %s %+v, want content_changed", id, ev.Type, ev.Data.Error)
+		}
+	}
+}
+
+// A gateway can't speak for another source, whatever its headers say.
+func TestASourceIsItsSubject(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.work()
+	f.publish("backburn.jobs.bulk.gw1", nats.Header{
+		nats.MsgIdHdr: {"a"}, pipeline.HeaderFilename: {"a.exe"}, pipeline.HeaderSubject: {"backburn.jobs.urgent.gw2"},
+		"backburn-meta-Client": {"10.0.0.7"},
+	}, "MZ a")
+	ev := f.events(1).one(t, "a")
+	if ev.Data.Source != "gw1" || ev.Data.Metadata["client"] != "10.0.0.7" {
+		t.Errorf("source %q, metadata %v", ev.Data.Source, ev.Data.Metadata)
+	}
+}
+
+func (f *fixture) job(source string, j pipeline.Job) {
+	f.t.Helper()
+	body, err := json.Marshal(j)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.publish("backburn.jobs.normal."+source, nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {j.ID}}, string(body))
+}

@@ -1,0 +1,116 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"backburn/pipeline"
+	"backburn/results/schema"
+)
+
+func compile(t *testing.T, text []byte) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func validate(t *testing.T, s *jsonschema.Schema, body []byte) error {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Validate(doc)
+}
+
+// What is really published is what the schema says, whatever became of the job.
+func TestEventsAreAsTheSchemaSays(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Recheck = time.Second
+	f.work()
+	f.raw("good", "mail", "good.exe", "MZ good")
+	f.raw("flip", "mail", "flip.exe", "MZ flip")
+	f.raw("bad", "mail", "malware.exe", "MZ bad")
+	f.raw("again", "mail", "malware.exe", "MZ bad")
+	f.raw("odd", "mail", "odd.exe", "MZ odd")
+	f.raw("type", "mail", "unsupported.xyz", "?")
+	f.raw("empty", "mail", "empty.exe", "")
+	f.raw("latin", "mail", "caf\xe9.exe", "MZ latin")
+	f.publish("backburn.jobs.normal.mail", nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {"url"}},
+		`{"version":1,"kind":"url","url":"https://example.com/phishing","metadata":{"client":"10.0.0.7"}}`)
+	f.publish("backburn.jobs.normal.mail", nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {"nonsense"}}, `{"version":`)
+	f.until(func(es events) bool { return len(es.final()) == 10 && len(es.ofType("backburn.changed.v1")) == 1 })
+
+	s := compile(t, schema.Event)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c, err := f.q.JetStream().OrderedConsumer(ctx, f.q.ResultsStream(), jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := c.FetchNoWait(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for m := range batch.Messages() {
+		n++
+		if err := validate(t, s, m.Data()); err != nil {
+			t.Errorf("%s: %v\n%s", m.Subject(), err, m.Data())
+		}
+		if ct := m.Headers().Get("Content-Type"); ct != "application/cloudevents+json" {
+			t.Errorf("%s: Content-Type %q", m.Subject(), ct)
+		}
+	}
+	if n < 17 {
+		t.Errorf("only %d events were looked at", n)
+	}
+}
+
+// Our own jobs are what the schema says; and what it refuses, we refuse.
+func TestJobsAreAsTheSchemaSays(t *testing.T) {
+	t.Parallel()
+	s := compile(t, schema.Job)
+	for name, j := range map[string]pipeline.Job{
+		"path": {Version: 1, Kind: pipeline.KindFile, Filename: "a.exe", Size: 3, SHA256: "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5",
+			Content: &pipeline.Content{Path: "mail/a.exe"}, ReceivedAt: time.Now().UTC()},
+		"object": {Version: 1, Kind: pipeline.KindFile, Filename: "a", Content: &pipeline.Content{Object: "x"}, Metadata: map[string]string{"k": "v"}},
+		"url":    {Version: 1, Kind: pipeline.KindURL, URL: "http://example.com"},
+	} {
+		body, err := json.Marshal(j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, s, body); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, body := range badJobs {
+		if !json.Valid([]byte(body)) {
+			continue
+		}
+		if err := validate(t, s, []byte(body)); err == nil && !beyondSchema[name] {
+			t.Errorf("%s: the schema lets it pass", name)
+		}
+	}
+}
