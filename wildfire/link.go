@@ -65,9 +65,9 @@ func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmiss
 	return all, nil
 }
 
-func (c *Client) links(ctx context.Context, op Op, build func([]field) (body, error)) ([]LinkSubmission, error) {
+func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload, error)) ([]LinkSubmission, error) {
 	var records []LinkSubmission
-	err := c.do(ctx, call{
+	err := c.do(ctx, exchange{
 		op:    op,
 		build: build,
 		answer: func(response *http.Response, token string) error {

@@ -60,7 +60,7 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	defer u.close()
 
 	var submission Submission
-	err := c.do(ctx, call{
+	err := c.do(ctx, exchange{
 		op:    OpSubmitFile,
 		build: u.body,
 		answer: func(response *http.Response, token string) error {
@@ -145,7 +145,7 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 		fields = append(fields, field{"context", SafeFilename(name)})
 	}
 	submission := Submission{URL: location, Uncertain: true}
-	err := c.do(ctx, call{
+	err := c.do(ctx, exchange{
 		op:    OpSubmitURL,
 		build: form(OpSubmitURL, fields...),
 		answer: func(response *http.Response, token string) error {
