@@ -3,9 +3,7 @@ package wildfire
 // What fuzzing and benchmarks reach for directly.
 var (
 	ParseVerdicts   = func(b []byte) ([]VerdictRecord, error) { return parseVerdicts(b, maxTags) }
-	ScanVerdicts    = func(b []byte) ([]VerdictRecord, bool) { return scanVerdicts(b, maxTags) }
-	TreeVerdicts    = func(b []byte) ([]VerdictRecord, error) { return treeVerdicts(b, maxTags) }
-	ParseReceipts   = receipts
+	ParseReceipts   = parseReceipts
 	ParseLinks      = parseLinks
 	ParseReport     = parseReport
 	ParseURLReport  = parseURLReport
@@ -22,4 +20,23 @@ func ErrorMessage(body []byte, credential string) string {
 		return ""
 	}
 	return tidy(errorMessage(root), credential)
+}
+
+// ScannedVerdicts and its like read records in the two ways that there are, for comparison.
+func ScannedVerdicts(b []byte) ([]VerdictRecord, bool) {
+	found, ok := scanRecords(b, maxTags, verdictElement, (*verdictReader).set)
+	return verdictRecords(found), ok
+}
+
+func TreeVerdicts(b []byte) ([]VerdictRecord, error) {
+	found, err := treeRecords(b, maxTags, verdictElement, (*verdictReader).set)
+	return verdictRecords(found), err
+}
+
+func ScannedReceipts(b []byte) ([]Submission, bool) {
+	return scanRecords(b, maxTags, receiptElement, (*Submission).set)
+}
+
+func TreeReceipts(b []byte) ([]Submission, error) {
+	return treeRecords(b, maxTags, receiptElement, (*Submission).set)
 }

@@ -61,7 +61,7 @@ func FuzzVerdicts(f *testing.F) {
 		if err != nil && records != nil {
 			t.Fatal("records and an error")
 		}
-		if scanned, ok := wildfire.ScanVerdicts(body); ok {
+		if scanned, ok := wildfire.ScannedVerdicts(body); ok {
 			if tree, err := wildfire.TreeVerdicts(body); err != nil || !slices.Equal(scanned, tree) {
 				t.Fatalf("scanned %+v, but the tree holds %+v, %v", scanned, tree, err)
 			}
@@ -82,9 +82,14 @@ func FuzzVerdicts(f *testing.F) {
 func FuzzReceipts(f *testing.F) {
 	addShapes(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		records, err := wildfire.ParseReceipts(bytes.NewReader(body))
+		records, err := wildfire.ParseReceipts(body)
 		if err != nil && records != nil {
 			t.Fatal("records and an error")
+		}
+		if scanned, ok := wildfire.ScannedReceipts(body); ok {
+			if tree, err := wildfire.TreeReceipts(body); err != nil || !slices.Equal(scanned, tree) {
+				t.Fatalf("scanned %+v, but the tree holds %+v, %v", scanned, tree, err)
+			}
 		}
 		for _, record := range records {
 			checkHash(t, record.SHA256, 64)

@@ -467,6 +467,46 @@ func TestUnansweredSubmission(t *testing.T) {
 	if n := server.UploadCount(sha256Of(contents)); n != 1 {
 		t.Errorf("%d uploads were counted, want 1", n)
 	}
+	large := strings.Repeat("0123456789abcdef", 1<<17)
+	if _, err := client.SubmitFile(t.Context(), file("unanswered.exe", large)); !errors.As(err, &api) || !api.MaybeDone {
+		t.Errorf("large: got %v, want one that may be done", err)
+	}
+	if n := server.Count(wildfire.OpSubmitFile); n != 2 {
+		t.Errorf("%d calls, want one for each file", n)
+	}
+}
+
+// TestEarlyAnswer comes while the file is still being sent: once SubmitFile returns, the file is closed and
+// no progress is reported.
+func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	var body io.Reader
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			body = r.Body
+			return &http.Response{StatusCode: 413, Header: http.Header{}, Request: r, Body: http.NoBody}, nil
+		})
+	})
+	var closed atomic.Int64
+	f := file("a.exe", contents)
+	inner := f.Open
+	f.Open = func() (io.ReadCloser, error) {
+		r, err := inner()
+		return &closing{r, &closed}, err
+	}
+	over := false
+	_, err := c.SubmitFile(t.Context(), f, wildfire.WithProgress(func(int64, int64) {
+		if over {
+			t.Error("progress after the end")
+		}
+	}))
+	over = true
+	if !errors.Is(err, wildfire.ErrTooLarge) || closed.Load() != 1 {
+		t.Errorf("got %v, closed %d times", err, closed.Load())
+	}
+	if n, err := io.Copy(io.Discard, body); err == nil {
+		t.Errorf("%d more bytes were given to the transport", n)
+	}
 }
 
 // TestAnswerThatBreaksOff is a submission: the status was read.

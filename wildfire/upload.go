@@ -75,23 +75,23 @@ func (u *upload) report(sent int64) {
 }
 
 // body wraps the file in a multipart form of known length.
-func (u *upload) body(fields []field) (body, error) {
+func (u *upload) body(fields []field) (payload, error) {
 	var frame bytes.Buffer
 	form := multipart.NewWriter(&frame)
 	for _, f := range fields {
 		if err := form.WriteField(f.name, f.value); err != nil {
-			return body{}, err
+			return payload{}, err
 		}
 	}
 	if _, err := form.CreateFormFile("file", SafeFilename(u.file.Name)); err != nil {
-		return body{}, err
+		return payload{}, err
 	}
 	head := frame.Len()
 	if err := form.Close(); err != nil {
-		return body{}, err
+		return payload{}, err
 	}
 	prefix, suffix := frame.Bytes()[:head], frame.Bytes()[head:]
-	return body{
+	return payload{
 		contentType: form.FormDataContentType(),
 		length:      int64(frame.Len()) + u.file.Size,
 		expect:      u.large,
@@ -100,6 +100,7 @@ func (u *upload) body(fields []field) (body, error) {
 		failed:      u.failed,
 		sent:        u.sent,
 		watch:       func(dog *watchdog) { u.dog.Store(dog); dog.progress(&stateSending, 0) },
+		abort:       u.abort,
 	}, nil
 }
 
@@ -152,6 +153,11 @@ func (u *upload) close() {
 	u.reporting.Lock()
 	u.over = true
 	u.reporting.Unlock()
+	u.abort()
+}
+
+// abort closes the contents of the last attempt.
+func (u *upload) abort() {
 	if stream := u.current.Load(); stream != nil {
 		_ = stream.Close()
 	}
@@ -202,6 +208,7 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 	n := copy(p, s.suffix)
 	s.suffix = s.suffix[n:]
 	if len(s.suffix) > 0 {
+		s.alive()
 		return n, nil
 	}
 	if !s.done {

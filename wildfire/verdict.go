@@ -1,6 +1,7 @@
 package wildfire
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -63,6 +64,53 @@ type VerdictRecord struct {
 	// AnalysisTime and Valid come with verdicts about URLs; zero and empty elsewhere.
 	AnalysisTime time.Time
 	Valid        string
+}
+
+// parseVerdicts reads get-verdict-info records.
+func parseVerdicts(body []byte, tags int) ([]VerdictRecord, error) {
+	found, err := parseRecords(body, tags, verdictElement, (*verdictReader).set)
+	return verdictRecords(found), err
+}
+
+const verdictElement = "get-verdict-info"
+
+// verdictReader gathers the fields of a record.
+type verdictReader struct {
+	VerdictRecord
+	seen bool // a verdict, be it readable or not
+}
+
+func (r *verdictReader) set(field, text string) {
+	switch field {
+	case "sha256":
+		setFirst(&r.SHA256, hashOf(text, sha256Length))
+	case "md5":
+		setFirst(&r.MD5, hashOf(text, md5Length))
+	case "url":
+		setFirst(&r.URL, text)
+	case "valid":
+		setFirst(&r.Valid, text)
+	case "analysis_time":
+		r.AnalysisTime = parseTime(text)
+	case "verdict":
+		code, err := strconv.ParseInt(text, 10, 32)
+		// Two verdicts that differ are none that could be believed.
+		r.HasVerdict = err == nil && (!r.seen || r.HasVerdict && r.Verdict == Verdict(code))
+		r.Verdict, r.seen = Verdict(code), true
+	}
+}
+
+func verdictRecords(found []verdictReader) []VerdictRecord {
+	if found == nil {
+		return nil
+	}
+	records := make([]VerdictRecord, len(found))
+	for i := range found {
+		if records[i] = found[i].VerdictRecord; !records[i].HasVerdict {
+			records[i].Verdict = 0
+		}
+	}
+	return records
 }
 
 // parseTime reads the spellings of time that were seen; the zero time where it cannot. All are UTC.

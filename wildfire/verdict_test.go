@@ -254,7 +254,7 @@ func TestVerdictComesInItsTime(t *testing.T) {
 func TestScanning(t *testing.T) {
 	t.Parallel()
 	body := []byte(verdictList(500))
-	scanned, ok := wildfire.ScanVerdicts(body)
+	scanned, ok := wildfire.ScannedVerdicts(body)
 	tree, err := wildfire.TreeVerdicts(body)
 	if !ok || err != nil || len(scanned) != 500 || !slices.Equal(scanned, tree) {
 		t.Fatalf("scanned %v: %d records, the tree %d, %v", ok, len(scanned), len(tree), err)
@@ -271,7 +271,7 @@ func TestScanning(t *testing.T) {
 		"<wildfire><get-verdict-info><url>\xe9</url></get-verdict-info></wildfire>",
 		"<!DOCTYPE wildfire><wildfire>" + one + "</wildfire>", "<?xml version='1.0'",
 	} {
-		if got, ok := wildfire.ScanVerdicts([]byte(odd)); ok {
+		if got, ok := wildfire.ScannedVerdicts([]byte(odd)); ok {
 			t.Errorf("%q: scanned as %+v", odd, got)
 		}
 	}

@@ -147,6 +147,64 @@ func TestStuckSource(t *testing.T) {
 	})
 }
 
+// TestStuckSourceOverTheNetwork does the same with net/http between, which waits for the reader; it is freed
+// by closing the file.
+func TestStuckSourceOverTheNetwork(t *testing.T) {
+	t.Parallel()
+	for _, expect := range []int64{0, 1} {
+		server := wildfiretest.New()
+		c, _ := start(t, server, func(cfg *wildfire.Config) {
+			cfg.StallTimeout, cfg.ExpectContinue = 50*time.Millisecond, expect
+		})
+		f := file("a.exe", contents)
+		f.Open = func() (io.ReadCloser, error) {
+			reader, _ := io.Pipe()
+			return reader, nil
+		}
+		_, err := c.SubmitFile(t.Context(), f)
+		if !errors.Is(err, wildfire.ErrStalled) || !strings.Contains(err.Error(), "reading the file") {
+			t.Errorf("got %v, want a stall while reading the file", err)
+		}
+		if n := server.UploadCount(sha256Of(contents)); n != 0 {
+			t.Errorf("%d uploads were counted", n)
+		}
+	}
+}
+
+// TestHungSource is not even freed by closing the file: the call returns all the same, for the watchdog and
+// for the caller's cancellation.
+func TestHungSource(t *testing.T) {
+	t.Parallel()
+	for _, cancelled := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		server := wildfiretest.New()
+		c, _ := start(t, server, func(cfg *wildfire.Config) {
+			if cfg.StallTimeout = 50 * time.Millisecond; cancelled {
+				cfg.StallTimeout = 0
+			}
+		})
+		back := make(chan struct{})
+		f := file("a.exe", contents)
+		f.Open = func() (io.ReadCloser, error) {
+			if cancelled {
+				cancel()
+			}
+			return io.NopCloser(hung{back}), nil
+		}
+		_, err := c.SubmitFile(ctx, f)
+		if errors.Is(err, wildfire.ErrStalled) == cancelled || errors.Is(err, context.Canceled) != cancelled {
+			t.Errorf("cancelled %v: got %v", cancelled, err)
+		}
+		close(back)
+		cancel()
+	}
+}
+
+// hung is a reader on a file system that is gone, until it is back.
+type hung struct{ back chan struct{} }
+
+func (h hung) Read([]byte) (int, error) { <-h.back; return 0, io.ErrUnexpectedEOF }
+
 // TestSlowUploadIsNoStall takes an hour, byte by byte.
 func TestSlowUploadIsNoStall(t *testing.T) {
 	t.Parallel()
@@ -191,7 +249,10 @@ func TestCancelledUploadIsNotRepeated(t *testing.T) {
 	c, _ := start(t, server, func(cfg *wildfire.Config) { cfg.ExpectContinue = 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	large := strings.Repeat("x", 8<<20)
-	_, err := c.SubmitFile(ctx, file("a.exe", large), wildfire.WithProgress(func(sent, _ int64) {
+	f, opened := file("a.exe", large), 0
+	inner := f.Open
+	f.Open = func() (io.ReadCloser, error) { opened++; return inner() }
+	_, err := c.SubmitFile(ctx, f, wildfire.WithProgress(func(sent, _ int64) {
 		if sent > 1<<20 {
 			cancel()
 		}
@@ -199,7 +260,7 @@ func TestCancelledUploadIsNotRepeated(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, wildfire.ErrTransport) {
 		t.Errorf("got %v, want the cancellation", err)
 	}
-	if n := server.UploadCount(sha256Of(large)); n != 0 {
-		t.Errorf("%d uploads were counted", n)
+	if n := server.UploadCount(sha256Of(large)); n != 0 || opened != 1 {
+		t.Errorf("%d uploads were counted, the file was opened %d times", n, opened)
 	}
 }

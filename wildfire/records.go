@@ -2,85 +2,51 @@ package wildfire
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 
 	"github.com/beevik/etree"
 )
 
-// parseVerdicts reads get-verdict-info records, by scanning where the answer is as plain as the service
-// writes it, and by building a tree where it is anything else.
-func parseVerdicts(body []byte, tags int) ([]VerdictRecord, error) {
-	if records, ok := scanVerdicts(body, tags); ok {
+// parseRecords reads the records of an answer, the children of its root with the given name: by scanning
+// where the answer is as plain as the service writes it, and by building a tree where it is anything else.
+// The function is given the fields of a record in their order, their text without the space around it.
+func parseRecords[T any](body []byte, tags int, name string, set func(record *T, field, text string)) ([]T, error) {
+	if records, ok := scanRecords(body, tags, name, set); ok {
 		return records, nil
 	}
-	return treeVerdicts(body, tags)
+	return treeRecords(body, tags, name, set)
 }
 
-// treeVerdicts is the authority on what an answer means.
-func treeVerdicts(body []byte, tags int) ([]VerdictRecord, error) {
+// treeRecords is the authority on what an answer means.
+func treeRecords[T any](body []byte, tags int, name string, set func(record *T, field, text string)) ([]T, error) {
 	root, err := wildfireRoot(body, tags)
 	if err != nil {
 		return nil, err
 	}
-	var records []VerdictRecord
-	for _, info := range root.SelectElements("get-verdict-info") {
-		var r recordReader
-		for _, token := range info.Child {
+	var records []T
+	for _, element := range root.SelectElements(name) {
+		var record T
+		for _, token := range element.Child {
 			if child, ok := token.(*etree.Element); ok {
-				r.field(child.Tag, trimmed(child))
+				set(&record, child.Tag, trimmed(child))
 			}
 		}
-		records = append(records, r.done())
+		records = append(records, record)
 	}
 	return records, nil
 }
 
-// recordReader gathers the fields of a record; of a hash that comes twice, the first counts.
-type recordReader struct {
-	record         VerdictRecord
-	seen, readable bool // a verdict
-}
-
-func (r *recordReader) field(name, text string) {
-	switch name {
-	case "sha256":
-		setFirst(&r.record.SHA256, hashOf(text, sha256Length))
-	case "md5":
-		setFirst(&r.record.MD5, hashOf(text, md5Length))
-	case "url":
-		setFirst(&r.record.URL, text)
-	case "valid":
-		setFirst(&r.record.Valid, text)
-	case "analysis_time":
-		r.record.AnalysisTime = parseTime(text)
-	case "verdict":
-		code, err := strconv.ParseInt(text, 10, 32)
-		// Two verdicts that differ are none that could be believed.
-		r.readable = err == nil && (!r.seen || r.readable && r.record.Verdict == Verdict(code))
-		r.record.Verdict, r.seen = Verdict(code), true
-	}
-}
-
+// setFirst sets a field that is not set yet: of an element that comes twice, the first counts.
 func setFirst(field *string, value string) {
 	if *field == "" {
 		*field = value
 	}
 }
 
-func (r *recordReader) done() VerdictRecord {
-	r.record.HasVerdict = r.readable
-	if !r.readable {
-		r.record.Verdict = 0
-	}
-	return r.record
-}
-
-// scanVerdicts reads a list without building a tree of it, which for 500 records takes twenty times as
-// long and a megabyte of small objects. It takes nothing but plain elements around plain ASCII text:
-// anything else, an attribute or an entity or a comment, makes it return false. FuzzVerdicts compares it
-// with the tree.
-func scanVerdicts(body []byte, tags int) ([]VerdictRecord, bool) {
+// scanRecords reads records without building a tree of them, which for 500 verdicts takes ten times as long
+// and a megabyte of small objects. It takes nothing but plain elements around plain ASCII text: anything
+// else, an attribute or an entity or a comment, makes it return false. Fuzzing compares it with the tree.
+func scanRecords[T any](body []byte, tags int, name string, set func(record *T, field, text string)) ([]T, bool) {
 	if bytes.Count(body, []byte{'<'}) > tags {
 		return nil, false
 	}
@@ -89,23 +55,23 @@ func scanVerdicts(body []byte, tags int) ([]VerdictRecord, bool) {
 	if !s.open("wildfire") {
 		return nil, false
 	}
-	var records []VerdictRecord
-	for s.open("get-verdict-info") {
-		var r recordReader
+	var records []T
+	for s.open(name) {
+		var record T
 		for {
-			name, text, ok := s.element()
+			field, text, ok := s.element()
 			if !ok {
 				break
 			}
-			r.field(name, text)
+			set(&record, field, text)
 		}
-		if !s.close("get-verdict-info") {
+		if !s.close(name) {
 			return nil, false
 		}
 		if records == nil {
-			records = make([]VerdictRecord, 0, 1+len(body)/minRecord)
+			records = make([]T, 0, 1+len(body)/minRecord)
 		}
-		records = append(records, r.done())
+		records = append(records, record)
 	}
 	if !s.close("wildfire") {
 		return nil, false
