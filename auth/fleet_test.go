@@ -420,3 +420,24 @@ func TestFleetOfWatchGuard(t *testing.T) {
 		})
 	}
 }
+
+func TestProcessAloneAsksSlowly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint(func(n int, _ tokenRequest) (*http.Response, error) { return granted(n, "10"), nil })
+		b := authtest.NewBucket()
+		b.SetDown(true)
+		s := fleet(t, 1, wildfireProfile(), e, b)[0]
+		served := 0
+		for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(time.Second) {
+			if _, err := s.Token(t.Context()); err == nil {
+				served++
+			} else if !errors.Is(err, auth.ErrTemporary) {
+				t.Fatal(err)
+			}
+		}
+		if n := e.count(); n > 20 || n < 15 || served < 100 {
+			t.Errorf("%d token requests in ten minutes, %d calls served; want one request every 30 seconds", n, served)
+		}
+	})
+}

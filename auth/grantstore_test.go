@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -282,4 +283,63 @@ func TestLoginIsNoticed(t *testing.T) {
 		time.Sleep(time.Minute)
 		token(t, s)
 	})
+}
+
+// TestRefreshesOfOneMachineDoNotOverlap has many Sources on one grant file, against a server
+// that takes a refresh token once.
+func TestRefreshesOfOneMachineDoNotOverlap(t *testing.T) {
+	t.Parallel()
+	srv := cortexServer(t, func(c *authtest.Config) { c.Roll, c.Strict = true, true })
+	p := cortexProfile(t, srv)
+	login(t, p)
+	sources := make([]*auth.Source, 12)
+	for i := range sources {
+		sources[i] = open(t, p)
+	}
+	callers(len(sources), func(i int) { token(t, sources[i]) })
+	for i, r := range srv.Requests() {
+		if r.Status != http.StatusOK {
+			t.Errorf("request %d was answered %d", i, r.Status)
+		}
+	}
+}
+
+// TestNewerGrantIsNotOverwritten has a machine that could not see the bucket refresh with an
+// old grant, while another one has moved on.
+func TestNewerGrantIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	e := newImmediate()
+	e.answer = func(n int, _ tokenRequest) (*http.Response, error) {
+		return reply(200, fmt.Sprintf(`{"access_token":"token-%d","refresh_token":"refresh-%d","expires_in":"3600"}`, n, n)), nil
+	}
+	grants := authtest.NewBucket()
+	p := profileOf(t, auth.KindCortex)
+	p.InstanceID, p.RedirectURL = "1", "http://127.0.0.1:8976/callback"
+	l, err := auth.NewLogin(p, auth.HubParams{}, auth.WithTransport(e), auth.WithGrantsBucket(grants))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := strings.SplitN(strings.SplitN(l.Begin(), "state=", 2)[1], "&", 2)[0]
+	if _, err := l.Complete(t.Context(), p.RedirectURL+"?code=c&state="+state); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := p
+	elsewhere.GrantFile = ""
+	bucketOnly := func() { token(t, open(t, elsewhere, auth.WithTransport(e), auth.WithGrantsBucket(grants))) }
+	bucketOnly() // uses 1, stores 2
+	bucketOnly() // uses 2, stores 3
+	grants.SetDown(true)
+	token(t, open(t, p, auth.WithTransport(e), auth.WithGrantsBucket(grants), auth.WithPersistHook(func(stage string) {
+		if stage == "response" { // used 1 from the file, has 4
+			grants.SetDown(false)
+		}
+	})))
+	bucketOnly()
+	var used []string
+	for _, r := range e.all() {
+		used = append(used, r.form.Get("refresh_token"))
+	}
+	if got := strings.Join(used, " "); got != " refresh-1 refresh-2 refresh-1 refresh-3" {
+		t.Errorf("used %q", got)
+	}
 }

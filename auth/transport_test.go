@@ -214,3 +214,20 @@ func TestTokenFor(t *testing.T) {
 		}
 	})
 }
+
+// TestTokenStaysOffTheOpenNetwork: a host that was added by name still gets no token in the
+// clear.
+func TestTokenStaysOffTheOpenNetwork(t *testing.T) {
+	t.Parallel()
+	s := open(t, wildfireProfile(), auth.WithTransport(newImmediate()), auth.WithHosts("appliance.example:80", "appliance.example"))
+	for address, want := range map[string]string{"http://appliance.example/": "", "https://appliance.example/": "Bearer token-1"} {
+		a := &api{}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.RoundTripper(a).RoundTrip(req); err != nil || a.seen[0] != want {
+			t.Errorf("%s: %q, %v; want %q", address, a.seen, err, want)
+		}
+	}
+}
