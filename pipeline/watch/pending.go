@@ -14,22 +14,23 @@ const maxPending = 1 << 15
 // costs a map insert, so that the event loop never falls behind. Safe for concurrent use.
 type hints struct {
 	mu      sync.Mutex
-	names   map[string]struct{}
+	names   map[string]bool // true if an event reported it
 	results []result
 	tracked int // names that the decider has
 	wake    chan struct{}
 }
 
 func newHints() *hints {
-	return &hints{names: map[string]struct{}{}, wake: make(chan struct{}, 1)}
+	return &hints{names: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
-// put reports a name and returns false if there is no room for it.
-func (h *hints) put(rel string) bool {
+// put reports a name and returns false if there is no room for it. An event, other than a
+// scan, says that something has just happened to the file.
+func (h *hints) put(rel string, event bool) bool {
 	h.mu.Lock()
 	ok := len(h.names)+h.tracked < maxPending
 	if ok {
-		h.names[rel] = struct{}{}
+		h.names[rel] = event || h.names[rel]
 	}
 	h.mu.Unlock()
 	if ok {
@@ -54,7 +55,7 @@ func (h *hints) signal() {
 }
 
 // swap returns what was reported since, and takes emptied containers for what comes next.
-func (h *hints) swap(names map[string]struct{}, results []result, tracked int) (map[string]struct{}, []result) {
+func (h *hints) swap(names map[string]bool, results []result, tracked int) (map[string]bool, []result) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	names, h.names = h.names, names
@@ -112,7 +113,7 @@ type pending struct {
 func newPending() *pending { return &pending{entries: map[string]*entry{}} }
 
 // report adds a name, to be looked at now, or notes that there is news of it.
-func (p *pending) report(rel string, now time.Duration) {
+func (p *pending) report(rel string, event bool, now time.Duration) {
 	e := p.entries[rel]
 	switch {
 	case e == nil:
@@ -121,7 +122,7 @@ func (p *pending) report(rel string, now time.Duration) {
 		p.wait(e, now)
 	case e.phase == taking:
 		e.again = true
-	case e.phase == waiting && e.tries > 0: // it may be readable now
+	case event && e.phase == waiting && e.tries > 0: // it may be readable now
 		e.due = now
 		heap.Fix(&p.waiting, e.index)
 	}
