@@ -230,8 +230,15 @@ func (s *session) restore(ctx context.Context, id, name string) error {
 		return err
 	}
 	if dir := path.Dir(rel); dir != "." {
-		if err := s.root.mkdirAll(dir, false); err != nil {
-			return err
+		err := s.root.mkdirAll(dir, false)
+		if err == nil {
+			err = s.root.checkDir(dir)
+		}
+		if err != nil {
+			if !isBlocked(err) {
+				return err
+			}
+			rel = path.Base(rel) // something that is no folder is in the way now
 		}
 	}
 	r, err := s.restored(ctx, id, from, st)
@@ -347,6 +354,12 @@ func finishWrite(f *os.File, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
+// Copies that are being made are called copyPrefix, an id, copySuffix.
+const (
+	copyPrefix = ".backburn-"
+	copySuffix = ".tmp"
+)
+
 // copyOut is renameOut to another file system. The copy gets its name when it is whole and
 // durable, and only then is the original removed. If a crash comes between the two, the
 // repeat finds a copy of equal contents and is content with it.
@@ -356,7 +369,11 @@ func (s *session) copyOut(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	tmp := filepath.Join(filepath.Dir(to), ".backburn-"+newID(time.Now(), rootTag)+".tmp")
+	st, err := in.stat()
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(filepath.Dir(to), copyPrefix+newID(time.Now(), rootTag)+copySuffix)
 	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -366,6 +383,10 @@ func (s *session) copyOut(from, to string) error {
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	written := time.Unix(0, st.mtime)
+	if err := os.Chtimes(tmp, written, written); err != nil {
 		return err
 	}
 	if err := renamePath(tmp, to); err != nil {

@@ -65,7 +65,7 @@ func (s *session) store(ctx context.Context, st fileState, job *pipeline.Job, op
 		if err != nil {
 			return nil, err
 		}
-		return &verified{f: f, ctx: ctx, sum: sha256.New(), want: job.SHA256}, nil
+		return &verified{f: f, ctx: ctx, sum: sha256.New(), left: st.size, want: job.SHA256}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("store contents: %w", err)
@@ -124,11 +124,13 @@ func (h *hashers) sum(ctx context.Context, f *file, size int64) (sum [sha256.Siz
 	return sum, nil
 }
 
-// verified reads a file and fails at its end unless it hashes as it did before.
+// verified reads a file and fails at its end, before it hands out the last bytes, unless it is
+// as long as it was and hashes as it did before.
 type verified struct {
 	f    *file
 	ctx  context.Context
 	sum  hash.Hash
+	left int64
 	want string
 }
 
@@ -138,8 +140,11 @@ func (v *verified) Read(p []byte) (int, error) {
 	}
 	n, err := v.f.Read(p)
 	v.sum.Write(p[:n])
-	if errors.Is(err, io.EOF) && hex.EncodeToString(v.sum.Sum(nil)) != v.want {
-		return n, errUnsettled
+	if v.left -= int64(n); v.left < 0 || errors.Is(err, io.EOF) && v.left > 0 {
+		return 0, errUnsettled
+	}
+	if v.left == 0 && hex.EncodeToString(v.sum.Sum(nil)) != v.want {
+		return 0, errUnsettled
 	}
 	return n, err
 }

@@ -193,24 +193,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	spec := crashSpec(t, nil)
 	produce(t, spec.Config.Path, n)
 	spec.Die = 0.02
-	lives := 0
-	for deadline := time.Now().Add(30 * time.Minute); !drained(spec, n); lives++ {
-		if time.Now().After(deadline) {
-			t.Fatal("it takes too long")
-		}
-		if lives > 0 && lives%50 == 0 {
-			spec.Die = max(spec.Die*0.98, 0.005) // so that the last, rare ones come through
-		}
-		c := startChild(t, spec)
-		for alive := true; alive && !drained(spec, n); {
-			select {
-			case <-c.ended:
-				alive = false
-			case <-time.After(50 * time.Millisecond):
-			}
-		}
-		c.kill()
-	}
+	lives := killUntilDone(t, spec, n)
 	t.Logf("%d lives", lives)
 	verify(t, spec, n)
 	verifyDone(t, spec, n)
@@ -250,14 +233,11 @@ func TestChaos(t *testing.T) {
 	verifyDone(t, spec, n)
 }
 
-// TestCrashWithFilesInPlace is TestCrashAtEveryStep for files that are not moved.
-func TestCrashWithFilesInPlace(t *testing.T) {
-	t.Parallel()
-	n := size(t, "BACKBURN_CRASH_FILES", 2000) / 4
-	spec := crashSpec(t, func(c *watch.Config) { c.Claim = watch.ClaimKeep })
-	produce(t, spec.Config.Path, n)
-	spec.Die = 0.02
-	for deadline := time.Now().Add(30 * time.Minute); !drained(spec, n); {
+// killUntilDone starts watchers that are killed at a step with the chance spec.Die until
+// all n files are through, and returns how many lives that took.
+func killUntilDone(t testing.TB, spec childSpec, n int) (lives int) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Minute); !drained(spec, n); lives++ {
 		if time.Now().After(deadline) {
 			t.Fatal("it takes too long")
 		}
@@ -271,15 +251,58 @@ func TestCrashWithFilesInPlace(t *testing.T) {
 		}
 		c.kill()
 	}
-	verify(t, spec, n)
-	for i := range n {
-		sub := fmt.Sprintf("d%d", i%7)
-		if i%7 == 0 {
-			sub = ""
-		}
-		b, err := os.ReadFile(filepath.Join(spec.Config.Path, sub, fmt.Sprintf("f%06d", i)))
-		if err != nil || string(b) != string(producedContent(i)) {
-			t.Errorf("file %d is not what it was: %v", i, err)
-		}
+	return lives
+}
+
+// TestCrashInOtherModes is TestCrashAtEveryStep for files that stay, come back, or are moved
+// away, to the same file system or another.
+func TestCrashInOtherModes(t *testing.T) {
+	t.Parallel()
+	n := size(t, "BACKBURN_CRASH_FILES", 2000) / 10
+	for name, change := range map[string]func(*watch.Config){
+		"stay":      func(c *watch.Config) { c.Claim = watch.ClaimKeep },
+		"come back": func(c *watch.Config) { c.After.Benign = watch.AfterRestore },
+		"move":      func(c *watch.Config) { c.After.Benign = t.TempDir() + "/archive" },
+		"move with sidecar": func(c *watch.Config) {
+			c.After.Benign, c.Sidecar = t.TempDir()+"/archive", true
+		},
+		"move to another file system": func(c *watch.Config) {
+			dir, err := os.MkdirTemp("/dev/shm", "backburn-test-")
+			if err != nil {
+				dir = t.TempDir() // not Linux: the same file system must do
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			c.After.Benign = dir + "/archive"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec := crashSpec(t, change)
+			produce(t, spec.Config.Path, n)
+			spec.Die = 0.02
+			t.Logf("%d lives", killUntilDone(t, spec, n))
+			verify(t, spec, n)
+			for i := range n {
+				where := filepath.Join(spec.Config.Path, fmt.Sprintf("d%d", i%7))
+				if i%7 == 0 {
+					where = spec.Config.Path
+				}
+				if spec.Config.After.Benign != watch.AfterKeep && spec.Config.After.Benign != watch.AfterRestore {
+					where = spec.Config.After.Benign
+				}
+				b, err := os.ReadFile(filepath.Join(where, fmt.Sprintf("f%06d", i)))
+				if err != nil || string(b) != string(producedContent(i)) {
+					t.Errorf("file %d is not where it should be, as it was: %v", i, err)
+				}
+			}
+			entries, err := os.ReadDir(spec.Config.After.Benign)
+			want := n
+			if spec.Config.Sidecar {
+				want = 2 * n
+			}
+			if err == nil && len(entries) != want {
+				t.Errorf("%d files were moved, want %d", len(entries), want)
+			}
+		})
 	}
 }

@@ -19,7 +19,7 @@ const remoteSkew = time.Minute
 // be read.
 const (
 	retryMin = time.Second
-	retryMax = 5 * time.Minute
+	retryMax = time.Minute
 )
 
 // outcome is what a look at a file, or the try to take it, led to.
@@ -45,7 +45,7 @@ type result struct {
 // returns when ctx ends.
 func (s *session) decide(ctx context.Context) {
 	p := newPending()
-	names, results := map[string]struct{}{}, []result(nil)
+	names, results := map[string]bool{}, []result(nil)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -68,7 +68,7 @@ func (s *session) decide(ctx context.Context) {
 }
 
 // absorb takes over what was reported.
-func (s *session) absorb(p *pending, names map[string]struct{}, results []result) {
+func (s *session) absorb(p *pending, names map[string]bool, results []result) {
 	now := s.w.clock()
 	for _, r := range results {
 		e := p.entries[r.rel]
@@ -77,8 +77,8 @@ func (s *session) absorb(p *pending, names map[string]struct{}, results []result
 		}
 		s.settle(p, e, r.outcome, now)
 	}
-	for rel := range names {
-		p.report(rel, now, s.w.cfg.Settle)
+	for rel, event := range names {
+		p.report(rel, event, now, s.w.cfg.Settle)
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *session) settle(p *pending, e *entry, o outcome, now time.Duration) {
 	case forget:
 		p.forget(e)
 		if again {
-			p.report(e.rel, now, s.w.cfg.Settle)
+			p.report(e.rel, true, now, s.w.cfg.Settle)
 		}
 	case busy:
 		s.w.m.deferred["writer"].Inc()
@@ -243,10 +243,7 @@ func (s *session) patience(rel string, st fileState, blind bool) (d time.Duratio
 // time of its last change says so where kernel and file system share a clock, within the
 // bounds of what was seen. A remote file system's clock is trusted to a minute.
 func (s *session) unchangedSince(st fileState, e *entry, now time.Duration) time.Duration {
-	// The smaller of two clocks, the second immune to steps: a step in either direction
-	// must not make a file look older than it is.
-	wall := min(time.Now().UnixNano(), s.w.start.UnixNano()+int64(now))
-	age := time.Duration(max(wall-st.ctime, 0))
+	age := time.Duration(max(s.w.cautious.now(now)-st.ctime, 0))
 	if s.remote {
 		age = max(age-remoteSkew, 0)
 		if e.seen {

@@ -58,7 +58,7 @@ func (s *session) hint(ev fsnotify.Event) {
 		return
 	}
 	rel = filepath.ToSlash(rel)
-	if !s.hints.put(rel) {
+	if !s.hints.put(rel, true) {
 		s.w.m.overflows.Inc()
 		s.scans.full()
 	}
@@ -66,7 +66,7 @@ func (s *session) hint(ev fsnotify.Event) {
 		return
 	}
 	if isDone, of := s.w.done.is(rel); isDone {
-		if of == "" || !s.hints.put(of) {
+		if of == "" || !s.hints.put(of, true) {
 			s.scans.full()
 		}
 	}

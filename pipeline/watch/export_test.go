@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"testing"
+	"time"
 )
 
 // SetStep lets a test hear of every step that a file takes.
@@ -34,3 +35,19 @@ func BareScan(t testing.TB, dir string) func() (entries int) {
 		return n
 	}
 }
+
+// Globs compiles patterns and returns how they match.
+func Globs(patterns []string, fold bool) func(rel string) bool {
+	return compileGlobs(patterns, fold).match
+}
+
+// What is tested of ids and names.
+var (
+	ClaimedName  = claimedName
+	SplitClaimed = splitClaimed
+	IDTime       = idTime
+	Numbered     = numbered
+)
+
+// NewID makes an id for a file in the watched folder itself.
+func NewID(now time.Time) string { return newID(now, rootTag) }

@@ -371,3 +371,23 @@ func (r *rig) tree(rel string) []string {
 	}
 	return l
 }
+
+// scans returns a condition that holds when n more scans have ended.
+func scans(r *rig, n int) func() bool {
+	last, seen := r.w.Status().LastScan, 0
+	return func() bool {
+		if now := r.w.Status().LastScan; now.After(last) {
+			last = now
+			seen++
+		}
+		return seen > n
+	}
+}
+
+// must stops a writer's goroutine with a message; it is no place for t.Fatal.
+func must(t *testing.T, err error) {
+	if err != nil {
+		t.Error(err)
+		panic(err)
+	}
+}

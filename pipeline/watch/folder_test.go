@@ -422,6 +422,34 @@ func TestRestoredFilesAreNotTakenAgain(t *testing.T) {
 	}
 }
 
+// TestRestoreWhereTheFolderIsNoMore puts something else where the file's folder was.
+func TestRestoreWhereTheFolderIsNoMore(t *testing.T) {
+	t.Parallel()
+	outside := t.TempDir()
+	for name, block := range map[string]func(name string) error{
+		"a file": func(name string) error { return os.WriteFile(name, []byte("x"), 0o666) },
+		"a link": func(name string) error { return os.Symlink(outside, name) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.After.Benign = watch.AfterRestore })
+			r.start()
+			r.write("sub/a.txt", "contents")
+			job := r.intake.wait(t, 1)[0]
+			must(t, os.RemoveAll(r.path("sub")))
+			must(t, block(r.path("sub")))
+			r.outcomes.send(verdict(job, "benign"))
+			r.outcomes.settle(t)
+			if b, err := os.ReadFile(r.path("a.txt")); err != nil || string(b) != "contents" {
+				t.Errorf("a.txt: %q, %v", b, err)
+			}
+			if entries, err := os.ReadDir(outside); err != nil || len(entries) != 0 {
+				t.Errorf("the folder outside has %v, %v", entries, err)
+			}
+		})
+	}
+}
+
 func TestFilesStayInPlace(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()

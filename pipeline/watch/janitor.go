@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -44,7 +47,7 @@ func (j *janitor) run(ctx context.Context) {
 		return
 	}
 	j.next = time.Now().Add(janitorEvery)
-	err := j.sweepTmp(ctx)
+	err := errors.Join(j.sweepTmp(ctx), j.sweepCopies())
 	if j.s.w.cfg.Transfer == TransferObject {
 		err = errors.Join(err, j.sweepObjects(ctx))
 	}
@@ -79,6 +82,30 @@ func (j *janitor) sweepTmp(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// sweepCopies removes copies that were never finished, from the folders that finished files
+// are moved to.
+func (j *janitor) sweepCopies() error {
+	var errs []error
+	after := j.s.w.cfg.After
+	for _, dir := range []string{after.Benign, after.Malicious, after.Failed} {
+		if !strings.ContainsAny(dir, `/\`) {
+			continue
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil && !isGone(err) {
+			errs = append(errs, err)
+		}
+		for _, e := range entries {
+			name, isCopy := strings.CutPrefix(e.Name(), copyPrefix)
+			id, _ := strings.CutSuffix(name, copySuffix)
+			if isCopy && validID(id) && time.Since(idTime(id)) > leftOver {
+				errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // sweepObjects removes contents whose file is finished: a crash came between the two.

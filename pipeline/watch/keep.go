@@ -160,7 +160,6 @@ func (s *session) publishInPlace(ctx context.Context, rel string, f *file, st fi
 	if err := s.ledger.published(i, r, now); err != nil {
 		return err
 	}
-	s.part("claim", "")
 	s.w.at("recorded")
 	return nil
 }

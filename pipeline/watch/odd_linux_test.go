@@ -232,18 +232,6 @@ func TestHardlinks(t *testing.T) {
 	}
 }
 
-// scans returns a condition that holds when n more scans have ended.
-func scans(r *rig, n int) func() bool {
-	last, seen := r.w.Status().LastScan, 0
-	return func() bool {
-		if now := r.w.Status().LastScan; now.After(last) {
-			last = now
-			seen++
-		}
-		return seen > n
-	}
-}
-
 func TestSpoolOnAnotherMountIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{".backburn", ".backburn/claimed"} {

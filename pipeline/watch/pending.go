@@ -14,22 +14,23 @@ const maxPending = 1 << 15
 // costs a map insert, so that the event loop never falls behind. Safe for concurrent use.
 type hints struct {
 	mu      sync.Mutex
-	names   map[string]struct{}
+	names   map[string]bool // true if an event reported it
 	results []result
 	tracked int // names that the decider has
 	wake    chan struct{}
 }
 
 func newHints() *hints {
-	return &hints{names: map[string]struct{}{}, wake: make(chan struct{}, 1)}
+	return &hints{names: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
-// put reports a name and returns false if there is no room for it.
-func (h *hints) put(rel string) bool {
+// put reports a name and returns false if there is no room for it. An event, other than a
+// scan, says that something has just happened to the file.
+func (h *hints) put(rel string, event bool) bool {
 	h.mu.Lock()
 	ok := len(h.names)+h.tracked < maxPending
 	if ok {
-		h.names[rel] = struct{}{}
+		h.names[rel] = event || h.names[rel]
 	}
 	h.mu.Unlock()
 	if ok {
@@ -54,7 +55,7 @@ func (h *hints) signal() {
 }
 
 // swap returns what was reported since, and takes emptied containers for what comes next.
-func (h *hints) swap(names map[string]struct{}, results []result, tracked int) (map[string]struct{}, []result) {
+func (h *hints) swap(names map[string]bool, results []result, tracked int) (map[string]bool, []result) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	names, h.names = h.names, names
@@ -112,9 +113,10 @@ type pending struct {
 func newPending() *pending { return &pending{entries: map[string]*entry{}} }
 
 // report adds a name, to be looked at now, or notes that there is news of it. A file that waits
-// for longer than settle, since it was empty, say, is looked at after settle: what it had to
-// wait for may have changed. Nearer looks stay as they are, so a busy writer causes no more.
-func (p *pending) report(rel string, now, settle time.Duration) {
+// for longer than settle, since it was empty, say, is looked at after settle when an event
+// speaks of it: what it had to wait for may have changed. Nearer looks stay as they are, so
+// a busy writer causes no more.
+func (p *pending) report(rel string, event bool, now, settle time.Duration) {
 	e := p.entries[rel]
 	switch {
 	case e == nil:
@@ -123,7 +125,7 @@ func (p *pending) report(rel string, now, settle time.Duration) {
 		p.wait(e, now)
 	case e.phase == taking:
 		e.again = true
-	case e.phase == waiting:
+	case event && e.phase == waiting:
 		soon := now + settle
 		if e.tries > 0 { // it may be readable now
 			soon = now

@@ -157,7 +157,7 @@ func (s *session) visit(ctx context.Context, rel string, t fs.FileMode) error {
 	if s.ledger != nil && s.knownName(rel) {
 		return nil
 	}
-	if s.hints.put(rel) {
+	if s.hints.put(rel, false) {
 		return nil
 	}
 	// No room to remember it. Judge it as it is: what has not changed for long enough is

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -34,6 +35,7 @@ type session struct {
 	paths   *paths
 	ledger  *ledger // nil unless needed
 
+	stuck   atomic.Int64   // claimed files that can't be prepared for now
 	workers sync.WaitGroup // those who take and publish files
 	check   chan struct{}  // asks for a check of the folder
 }
@@ -156,6 +158,10 @@ func (s *session) fault(part string, err error) {
 	}
 }
 
+// partKept is how long a fault is shown after it last occurred, where nothing says that it
+// is over.
+const partKept = 2 * retryMax
+
 // part notes a fault in one part of the work, which leaves the rest going, or its end.
 func (s *session) part(name, reason string) {
 	if !s.w.health.part(name, reason) {
@@ -184,8 +190,15 @@ var errReplaced = errors.New("the folder was removed, renamed, unmounted or moun
 func (s *session) tend(ctx context.Context) error {
 	tick := time.NewTicker(s.w.cfg.Scan)
 	defer tick.Stop()
-	janitor := newJanitor(s)
+	janitor, anchored := newJanitor(s), s.w.clock()
 	for {
+		if now := s.w.clock(); now-anchored > max(s.w.cfg.Scan, 2*patient*s.w.cfg.Settle) {
+			s.w.cautious.anchor(now)
+			anchored = now
+		}
+		for _, name := range s.w.health.expire(max(partKept, 3*s.w.cfg.Scan)) {
+			s.w.log.Info().Str("part", name).Msg("fault is over")
+		}
 		if err := s.stillThere(); err != nil {
 			s.w.m.rebuilds.Inc()
 			return err

@@ -210,6 +210,9 @@ func writeFile(r *root, rel string, content []byte, replace bool) error {
 // and nobody has touched for minAge. At a start that is everything (minAge is 0).
 func (s *session) recover(ctx context.Context, minAge time.Duration) error {
 	if s.w.cfg.Claim == ClaimKeep {
+		if minAge > 0 {
+			return nil // from the start on the ledger says nothing that is not known here
+		}
 		return s.recount()
 	}
 	before := s.w.flight.ids()
@@ -273,6 +276,9 @@ func (s *session) adopt(id, name, base string, whole bool, minAge time.Duration)
 // resume publishes files that were found claimed.
 func (s *session) resume(ctx context.Context, found []*claimed) {
 	for _, c := range found {
+		if _, err := s.root.lstat(c.rel); isGone(err) {
+			s.dropDoneFile(c.rel) // unless it belongs to a new file of the name
+		}
 		if s.w.flight.enter(ctx) != nil {
 			return
 		}

@@ -39,9 +39,18 @@ type health struct {
 	state   string
 	reason  string
 	since   time.Time
-	partial map[string]string // faults that leave the rest of the folder working, by part
+	partial map[string]fault // what leaves the rest of the folder working, by part
 	mode    string
 }
+
+// fault is something that went wrong in a part of the work.
+type fault struct {
+	reason     string
+	at, logged time.Time // when it last occurred, and was last logged
+}
+
+// logAgain is the time between two log lines about the same part.
+const logAgain = time.Minute
 
 // set changes the state of the folder as a whole and reports whether that is news.
 func (h *health) set(state, reason string) bool {
@@ -59,23 +68,55 @@ func (h *health) set(state, reason string) bool {
 }
 
 // part notes a fault in a part of the folder, or with reason "" its end, and reports whether
-// that is news.
+// that is worth a line in the log.
 func (h *health) part(name, reason string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	before := h.partial[name]
+	now := time.Now()
+	before, faulty := h.partial[name]
 	if reason == "" {
-		delete(h.partial, name)
-	} else {
-		if h.partial == nil {
-			h.partial = map[string]string{}
-		}
-		if len(h.partial) == 0 && h.state == StateOK {
-			h.since = time.Now().UTC()
-		}
-		h.partial[name] = reason
+		h.endLocked(name, now)
+		return faulty
 	}
-	return before != reason
+	if h.partial == nil {
+		h.partial = map[string]fault{}
+	}
+	if len(h.partial) == 0 && h.state == StateOK {
+		h.since = now.UTC()
+	}
+	f := fault{reason: reason, at: now, logged: before.logged}
+	news := now.Sub(before.logged) >= logAgain
+	if news {
+		f.logged = now
+	}
+	h.partial[name] = f
+	return news
+}
+
+// expire ends the faults that have not occurred for a while, and returns their parts.
+func (h *health) expire(kept time.Duration) (over []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	for name, f := range h.partial {
+		if !lasting[name] && now.Sub(f.at) > kept {
+			over = append(over, name)
+			h.endLocked(name, now)
+		}
+	}
+	return over
+}
+
+// lasting are the parts whose faults end only when that is said.
+var lasting = map[string]bool{"watches": true, "events": true, "intake": true, "outcomes": true, "prepare": true}
+
+func (h *health) endLocked(name string, now time.Time) {
+	if _, faulty := h.partial[name]; !faulty {
+		return
+	}
+	if delete(h.partial, name); len(h.partial) == 0 && h.state == StateOK {
+		h.since = now.UTC()
+	}
 }
 
 // Status returns where the watcher stands. Safe for concurrent use.
@@ -83,10 +124,10 @@ func (w *Watcher) Status() Status {
 	s := Status{Path: w.cfg.Path, Source: w.cfg.Source}
 	w.health.mu.Lock()
 	s.State, s.Reason, s.Since, s.Mode = w.health.state, w.health.reason, w.health.since, w.health.mode
-	for _, reason := range w.health.partial {
+	for _, f := range w.health.partial {
 		s.State = StateDegraded
-		if s.Reason == "" || reason < s.Reason {
-			s.Reason = reason
+		if s.Reason == "" || f.reason < s.Reason {
+			s.Reason = f.reason
 		}
 	}
 	w.health.mu.Unlock()

@@ -151,6 +151,15 @@ func (r *root) open(rel string) (*file, error) {
 	return f, nil
 }
 
+// checkDir returns an error unless rel is a folder that is reached without links.
+func (r *root) checkDir(rel string) error {
+	fd, err := r.openat(rel, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
 // create makes a new file for reading and writing, for its owner alone.
 func (r *root) create(rel string) (*os.File, error) {
 	var f *os.File
@@ -427,3 +436,6 @@ func syncPath(dir string) error {
 func renamePath(from, to string) error {
 	return renameat(unix.AT_FDCWD, from, unix.AT_FDCWD, to, false)
 }
+
+// isBlocked reports whether something that is no folder is where a folder should be.
+func isBlocked(err error) bool { return isNotDir(err) || errors.Is(err, unix.ELOOP) }

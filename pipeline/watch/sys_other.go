@@ -3,9 +3,11 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 )
@@ -70,6 +72,21 @@ func (r *root) open(rel string) (*file, error) {
 	return &file{File: f, path: r.name(rel)}, nil
 }
 
+// checkDir returns an error unless rel is a folder that is reached without links.
+func (r *root) checkDir(rel string) error {
+	for i := 0; i <= len(rel); i++ {
+		if i < len(rel) && rel[i] != '/' {
+			continue
+		}
+		if info, err := r.r.Lstat(filepath.FromSlash(rel[:i])); err != nil {
+			return err
+		} else if !info.IsDir() {
+			return &fs.PathError{Op: "open", Path: rel[:i], Err: errNotRegular}
+		}
+	}
+	return nil
+}
+
 // create makes a new file for reading and writing, for its owner alone.
 func (r *root) create(rel string) (*os.File, error) {
 	return r.r.OpenFile(filepath.FromSlash(rel), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -95,14 +112,9 @@ func (r *root) rename(from, to string, replace bool) error {
 	}
 	// The system call that refuses to overwrite knows no folders that are held open: make
 	// sure that no link leads elsewhere.
-	for i := range to {
-		if to[i] != '/' {
-			continue
-		}
-		if info, err := r.r.Lstat(filepath.FromSlash(to[:i])); err != nil {
+	if dir := path.Dir(to); dir != "." {
+		if err := r.checkDir(dir); err != nil {
 			return err
-		} else if !info.IsDir() {
-			return &os.LinkError{Op: "rename", Old: from, New: to, Err: errNotRegular}
 		}
 	}
 	return renamePath(r.name(from), r.name(to))
@@ -139,3 +151,6 @@ type file struct {
 func (f *file) rewind() { f.Seek(0, 0) } // a regular file can always
 
 func (f *file) stat() (fileState, error) { return stateOfFile(f.File) }
+
+// isBlocked reports whether something that is no folder is where a folder should be.
+func isBlocked(err error) bool { return isNotDir(err) || errors.Is(err, errNotRegular) }

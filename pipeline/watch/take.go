@@ -164,7 +164,6 @@ func (s *session) claim(rel string, f *file, st fileState) (*claimed, outcome) {
 	s.w.flight.claimed(c.id, c.name, idTime(c.id))
 	s.w.claims.Add(1)
 	s.w.m.claimed.Inc()
-	s.part("claim", "")
 	s.w.at("claimed")
 	s.dropDoneFile(rel)
 	// A producer may have put another file under the name since it was opened; then that
@@ -216,6 +215,12 @@ func (s *session) dropDoneFile(rel string) {
 // finish publishes a claimed file, however long that takes. It gives the place among those
 // who work back while it waits.
 func (s *session) finish(ctx context.Context, c *claimed) {
+	stuck := false
+	defer func() {
+		if stuck && s.stuck.Add(-1) == 0 {
+			s.part("prepare", "")
+		}
+	}()
 	for try := 0; ; try++ {
 		job, err := s.prepare(ctx, c)
 		if c.f != nil {
@@ -232,16 +237,18 @@ func (s *session) finish(ctx context.Context, c *claimed) {
 		if ctx.Err() != nil {
 			return
 		}
-		if isGone(err) {
-			if s.ctx.Err() == nil {
-				// Finished by another watcher, or taken away by hand.
-				s.w.log.Debug().Str("job", c.id).Msg("claimed file is gone")
-				s.w.flight.finished(c.id)
-			}
+		if _, lerr := s.root.lstat(claimedDir + "/" + c.name); isGone(err) && isGone(lerr) {
+			// Finished by another watcher, or taken away by hand.
+			s.w.log.Debug().Str("job", c.id).Msg("claimed file is gone")
+			s.w.flight.finished(c.id)
 			return
 		}
 		wait := max(s.w.cfg.Settle, 50*time.Millisecond)
 		if !errors.Is(err, errUnsettled) {
+			if !stuck {
+				stuck = true
+				s.stuck.Add(1)
+			}
 			s.fault("prepare", err)
 			wait = min(retryMin<<min(try, 16), retryMax)
 		} else {

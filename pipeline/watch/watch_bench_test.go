@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -187,3 +188,66 @@ func BenchmarkBareScan(b *testing.B) {
 	b.ReportMetric(n*float64(b.N)/took.Seconds(), "entries/s")
 	b.ReportMetric(limit.Seconds()/took.Seconds(), "ratio")
 }
+
+// BenchmarkDetection renames 1,000 files per second into the folder and measures how long
+// after the settle time each was claimed, and published. Run with -benchtime=5000x.
+func BenchmarkDetection(b *testing.B) {
+	const settle = 200 * time.Millisecond
+	r := newRig(b, func(c *watch.Config) { c.Settle, c.Scan, c.MaxInFlight = settle, 10*time.Second, b.N+1 })
+	staging := b.TempDir()
+	fill(b, staging, b.N, 10<<10)
+	var mu sync.Mutex
+	published := make(map[string]time.Time, b.N)
+	claimed := make(map[string]time.Time, b.N)
+	intake := &counted{done: make(chan struct{}), Intake: intakeFunc(func(_ context.Context, job pipeline.Job) error {
+		now := time.Now()
+		mu.Lock()
+		defer mu.Unlock()
+		published[job.Filename], claimed[job.Filename] = now, job.ReceivedAt
+		return nil
+	})}
+	intake.left.Store(int64(b.N))
+	w, err := watch.New(r.cfg, intake, r.outcomes, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	scanned := make(chan struct{}, 1000)
+	w.SetOnScan(func() { scanned <- struct{}{} })
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	<-scanned
+	b.ResetTimer()
+	moved := make([]time.Time, b.N)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for i := range b.N {
+		<-tick.C
+		name := fmt.Sprintf("sample-%07d.bin", i)
+		if err := os.Rename(filepath.Join(staging, name), r.path(name)); err != nil {
+			b.Fatal(err)
+		}
+		moved[i] = time.Now()
+	}
+	<-intake.done
+	b.StopTimer()
+	cancel()
+	<-ended
+	report := func(what string, at map[string]time.Time) {
+		late := make([]float64, b.N)
+		for i := range late {
+			late[i] = float64(at[fmt.Sprintf("sample-%07d.bin", i)].Sub(moved[i])-settle) / 1e6
+		}
+		slices.Sort(late)
+		b.ReportMetric(late[len(late)/2], what+"-p50-ms")
+		b.ReportMetric(late[len(late)*99/100], what+"-p99-ms")
+	}
+	report("claim", claimed)
+	report("publish", published)
+}
+
+// intakeFunc is an Intake that is one function.
+type intakeFunc func(context.Context, pipeline.Job) error
+
+func (f intakeFunc) Publish(ctx context.Context, job pipeline.Job) error { return f(ctx, job) }

@@ -27,6 +27,7 @@ type Watcher struct {
 	done              *doneFile // nil without Config.DoneFile
 
 	start     time.Time // origin of the clock that decisions are made by
+	cautious  cautiousClock
 	flight    *flight
 	health    health
 	blindOnce sync.Once
@@ -87,6 +88,8 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 		d := compileDoneFile(cfg.DoneFile)
 		w.done = &d
 	}
+	w.cautious.anchor(0)
+	w.cautious.anchor(w.clock())
 	w.health.set(StateDegraded, "not started")
 	return w, nil
 }

@@ -24,14 +24,6 @@ const (
 	longPause    = 1500 * time.Millisecond
 )
 
-// must stops a writer's goroutine with a message; it is no place for t.Fatal.
-func must(t *testing.T, err error) {
-	if err != nil {
-		t.Error(err)
-		panic(err)
-	}
-}
-
 // TestWriters lets every kind of writer at the folder that is known to have been taken for
 // finished by one rule or another. Each file must be taken once, whole, and not before its
 // writer is done.

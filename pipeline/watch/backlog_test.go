@@ -1,0 +1,60 @@
+package watch_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"backburn/pipeline/watch"
+)
+
+// TestBacklog lets a great many files wait and looks at the memory that this takes.
+// BACKBURN_BACKLOG_FILES sets their number.
+func TestBacklog(t *testing.T) {
+	n := size(t, "BACKBURN_BACKLOG_FILES", 100_000)
+	const limit = 64 << 20
+	spec := crashSpec(t, func(c *watch.Config) { c.MaxInFlight, c.Settle = 1000, 0 })
+	spec.Refuse, spec.Verdict = true, ""
+	for i := range n {
+		f, err := os.Create(fmt.Sprintf("%s/quarantined-sample-%07d.bin", spec.Config.Path, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	for name, c := range map[string]struct {
+		settle time.Duration
+		enough func(childStatus) bool
+	}{
+		"the queue is away": {0, func(st childStatus) bool { return st.Held != "" || st.InFlight >= 256 }},
+		"all are too young": {time.Hour, func(st childStatus) bool { return st.Scanned >= int64(n)-1000 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := spec
+			spec.Config.Settle = c.settle
+			child := startChild(t, spec)
+			var st childStatus
+			began := time.Now()
+			until(t, "the folder to be full", func() bool {
+				time.Sleep(100 * time.Millisecond)
+				st = child.status(t)
+				return c.enough(st)
+			})
+			took := time.Since(began)
+			// Some scans later it is still so.
+			for range 10 {
+				time.Sleep(200 * time.Millisecond)
+				st = child.status(t)
+			}
+			child.finish(t)
+			t.Logf("%d files waiting: %.1f MiB at most, %d names in memory, %d claimed, %d seen by a scan, after %v",
+				n, float64(st.RSS)/(1<<20), st.Pending, st.InFlight, st.Scanned, took.Round(time.Millisecond))
+			if underRace {
+				t.Log("THE LIMIT IS NOT JUDGED: the race detector multiplies memory")
+			} else if st.RSS > limit || st.RSS == 0 {
+				t.Errorf("%d bytes of memory, at most %d are allowed", st.RSS, limit)
+			}
+		})
+	}
+}
