@@ -49,6 +49,7 @@ type Server struct {
 	lock   *flock.Flock
 	cfg    config.NATS
 	token  auth.Secret
+	room   int64
 }
 
 // Start starts the server of the configuration and waits until it accepts connections
@@ -113,7 +114,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	if err != nil {
 		return nil, explain(err, cfg.NATS)
 	}
-	s := &Server{server: ns, lock: lock, token: token, cfg: cfg.NATS}
+	s := &Server{server: ns, lock: lock, token: token, cfg: cfg.NATS, room: room}
 	s.cfg.URL, s.cfg.TokenFile, s.cfg.CredentialsFile, s.cfg.TLS = ns.ClientURL(), "", "", config.TLS{}
 	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", config.Size(room)).Msg("nats server is up")
 	return s, nil
@@ -216,6 +217,10 @@ func (s *Server) Check(context.Context) error {
 	}
 	return nil
 }
+
+// MaxStore is how much all streams together may take, and reserve, in bytes. It depends on the
+// disk.
+func (s *Server) MaxStore() int64 { return s.room }
 
 // Free is the room that the disk of the store has left for this user, in bytes.
 func (s *Server) Free() (config.Size, error) { return freeSpace(s.cfg.Embedded.StoreDir) }

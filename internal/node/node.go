@@ -108,7 +108,11 @@ func (n *Node) startNATS(ctx context.Context, roles Roles) error {
 	n.undo = append(n.undo, nc.Close)
 	octx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	n.queue, err = pipeline.Open(octx, nc, Topology(n.cfg))
+	topology := Topology(n.cfg)
+	if n.server != nil {
+		topology = fit(topology, n.server.MaxStore(), n.log)
+	}
+	n.queue, err = pipeline.Open(octx, nc, topology)
 	return err
 }
 
