@@ -28,7 +28,7 @@ func (s *Site) Queue(p *Process) jetstream.JetStream {
 func (s *Site) Connect(url string) jetstream.JetStream {
 	s.t.Helper()
 	var opts []nats.Option
-	if token, err := os.ReadFile(s.Path("nats.token")); err == nil {
+	if token, err := os.ReadFile(s.store + ".token"); err == nil {
 		opts = append(opts, nats.Token(strings.TrimSpace(string(token))))
 	}
 	nc, err := nats.Connect(url, opts...)

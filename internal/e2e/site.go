@@ -19,6 +19,7 @@ type Site struct {
 	Dir      string
 	WildFire *wildfiretest.Server
 	folder   string // the quarantine
+	store    string // of the embedded server
 	base     Settings
 	env      []string
 }
@@ -38,7 +39,8 @@ const (
 // match it.
 func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 	t.Helper()
-	s := &Site{t: t, Dir: t.TempDir(), env: []string{"WILDFIRE_SECRET=" + secret}}
+	s := &Site{t: t, Dir: t.TempDir()}
+	s.env = []string{"WILDFIRE_SECRET=" + secret, "TMPDIR=" + s.Path("tmp")}
 	s.WildFire = wildfiretest.New(append([]wildfiretest.Option{
 		wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithCapacity(10_000, 100_000),
 		wildfiretest.WithClient(clientID, secret, tsgID),
@@ -46,8 +48,10 @@ func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 	web := s.WildFire.Start()
 	t.Cleanup(web.Close)
 	s.folder = s.Path("quarantine")
-	if err := os.Mkdir(s.folder, 0o755); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{s.folder, s.Path("tmp")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.base = Settings{
 		"nats.url": "nats://127.0.0.1:0", "nats.embedded.store_dir": s.Path("nats"),
@@ -78,6 +82,7 @@ func (s *Site) Configure(changes Settings) {
 	s.t.Helper()
 	all := maps.Clone(s.base)
 	maps.Copy(all, changes)
+	s.store, _ = all["nats.embedded.store_dir"].(string)
 	var top, watch strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		value := all[key]
