@@ -24,7 +24,7 @@ func TestEveryFileBecomesOneFinalEvent(t *testing.T) {
 
 	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
-	s.NothingLeft(p, len(files))
+	s.NothingLeft(len(files))
 	p.Stop()
 }
 
@@ -64,7 +64,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 
 	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
-	s.NothingLeft(p, len(files))
+	s.NothingLeft(len(files))
 	p.Stop()
 	t.Logf("%d uploads were broken off", s.WildFire.CountStatus(wildfire.OpSubmitFile, 0)+s.WildFire.CountStatus(wildfire.OpSubmitFile, 400))
 }
@@ -77,18 +77,8 @@ func slowUploads(s *e2e.Site, d time.Duration) (end func()) {
 // inUpload waits until WildFire has the contents of all files, and answers none.
 func inUpload(t *testing.T, s *e2e.Site, files []e2e.File) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for _, f := range files {
-		for s.WildFire.UploadCount(f.SHA256()) == 0 { // the recorder speaks up after the answer alone
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				t.Fatalf("%q is not uploaded", f.Name)
-			}
-		}
+	for _, f := range files { // the server's own Wait hears of a call only when it was answered
+		s.Until("the upload of "+f.Name, func() bool { return s.WildFire.UploadCount(f.SHA256()) > 0 })
 	}
 }
 

@@ -178,7 +178,7 @@ func TestWildFireInTrouble(t *testing.T) {
 			}
 			e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
 			s.OnceUploaded(files)
-			s.NothingLeft(p, len(files))
+			s.NothingLeft(len(files))
 			p.Stop()
 		})
 	}

@@ -52,30 +52,48 @@ func TestNATSVanishes(t *testing.T) {
 	}
 	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
 	s.OnceUploaded(files)
-	s.NothingLeft(watcher, len(files))
+	s.NothingLeft(len(files))
 	worker.Stop()
 	watcher.Stop()
 }
 
-// Without a server at the end the processes are no less willing to end.
+// Without a server at the end the processes are no less willing to end, even in the middle of
+// uploads that they can't record any more. What they did counts when they are back.
 func TestStopWithoutNATS(t *testing.T) {
 	t.Parallel()
-	ns := e2e.StartNATS(t, &server.Options{})
+	store := t.TempDir()
+	ns := e2e.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
 	s := e2e.NewSite(t)
-	s.Configure(e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "worker.shutdown_timeout": "2s"})
+	end := s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 3 * time.Second}})
+	settings := e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "worker.shutdown_timeout": "1s", "wildfire.ask_first": false}
+	s.Configure(settings)
 	watcher, worker := s.Start("watcher"), s.Start("worker")
-	watcher.Logged("ready")
-	worker.Logged("ready")
+	files := e2e.Mixed(20, rand.New(rand.NewPCG(2, 2)))
+	s.Drop(files[:10]...)
+	s.Until("uploads", func() bool { return s.WildFire.UploadCount(files[0].SHA256()) > 0 })
 	e2e.StopNATS(ns)
-	s.Drop(e2e.Mixed(5, rand.New(rand.NewPCG(2, 2)))...)
+	s.Drop(files[10:]...)
 	for _, p := range []*e2e.Process{watcher, worker} {
 		p.Until("/readyz", func(status int, _ string) bool { return status == 503 })
 	}
 	worker.Stop()
 	watcher.Stop()
-	if left := s.Left(); len(left) != 5 {
-		t.Errorf("left: %q, want 5 files", left)
+	if left := s.Left(); len(left) != len(files) {
+		t.Errorf("left: %q, want %d files", left, len(files))
 	}
+	end()
+
+	ns = e2e.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
+	settings["nats.url"] = ns.ClientURL()
+	s.Configure(settings)
+	watcher, worker = s.Start("watcher"), s.Start("worker")
+	watcher.Logged("ready")
+	worker.Logged("ready")
+	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
+	s.OnceUploaded(files)
+	s.NothingLeft(len(files))
+	worker.Stop()
+	watcher.Stop()
 }
 
 func TestNobodyAnswers(t *testing.T) {

@@ -16,8 +16,9 @@ import (
 )
 
 // Three workers share what a watcher hands in, through a server that belongs to none of them.
-// One is killed while it uploads: the others take its work over.
-func TestFleetWithOneKilled(t *testing.T) {
+// One is killed while it uploads: the others take its work over. So is the watcher, which is
+// started again.
+func TestFleetWithSomeKilled(t *testing.T) {
 	t.Parallel()
 	ns := e2e.StartNATS(t, &server.Options{})
 	s := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
@@ -29,7 +30,7 @@ func TestFleetWithOneKilled(t *testing.T) {
 		p.Logged("ready")
 	}
 	files := e2e.Mixed(150, rand.New(rand.NewPCG(1, 1)))
-	s.Drop(files...)
+	s.Drop(files[:100]...)
 	ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
 	defer cancel()
 	if err := s.WildFire.Wait(ctx, func() bool { return s.WildFire.Count(wildfire.OpSubmitFile) >= 40 }); err != nil {
@@ -37,10 +38,13 @@ func TestFleetWithOneKilled(t *testing.T) {
 	}
 	first.Kill()
 	end()
+	s.Drop(files[100:]...)
+	watcher.Kill()
+	watcher = s.Start("watcher")
 
 	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
 	s.OnceUploaded(files)
-	s.NothingLeft(watcher, len(files))
+	s.NothingLeft(len(files))
 	second.Stop()
 	third.Stop()
 	watcher.Stop()
@@ -61,7 +65,7 @@ func TestContentsTravel(t *testing.T) {
 	s.Drop(files...)
 	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
 	s.OnceUploaded(files)
-	s.NothingLeft(watcher, len(files))
+	s.NothingLeft(len(files))
 	worker.Stop()
 	watcher.Stop()
 }

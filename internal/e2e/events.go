@@ -126,9 +126,9 @@ func (s *Site) OnceUploaded(files []File) {
 
 // NothingLeft demands that no file is left in the quarantine, and that all are kept as done.
 // Files are put away after their event, so it waits for that.
-func (s *Site) NothingLeft(p *Process, files int) {
+func (s *Site) NothingLeft(files int) {
 	s.t.Helper()
-	p.Until("/readyz", func(int, string) bool { return len(s.tree("")) == 0 && len(s.tree(".backburn/claimed")) == 0 })
+	s.Until("files to be put away", func() bool { return len(s.Left()) == 0 })
 	if done := s.tree(".backburn/done"); len(done) != files {
 		s.t.Errorf("%d files are kept as done, want %d", len(done), files)
 	}

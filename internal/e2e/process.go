@@ -160,17 +160,31 @@ func (p *Process) Ask(path string) (status int, body string) {
 // Until asks for a page, again and again, until its answer pleases.
 func (p *Process) Until(path string, pleases func(status int, body string) bool) {
 	p.t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
+	var status int
+	var body string
+	if !poll(func() bool { status, body = p.Ask(path); return pleases(status, body) }) {
+		p.t.Fatalf("%s: %s still answers %d: %s", p.name, path, status, body)
+	}
+}
+
+// Until waits for what nothing signals.
+func (s *Site) Until(what string, ok func() bool) {
+	s.t.Helper()
+	if !poll(ok) {
+		s.t.Fatalf("waited in vain for: %s", what)
+	}
+}
+
+// poll asks again and again, and reports whether the answer was yes at last.
+func poll(ok func() bool) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(Patience); ; <-tick.C {
-		status, body := p.Ask(path)
-		if pleases(status, body) {
-			return
-		}
+	for deadline := time.Now().Add(Patience); !ok(); <-tick.C {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("%s: %s still answers %d: %s", p.name, path, status, body)
+			return false
 		}
 	}
+	return true
 }
 
 // Signal sends a signal.
