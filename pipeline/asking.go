@@ -137,18 +137,17 @@ func (b *batcher) take() call {
 		poll(e)
 	}
 	soon := b.now().Add(b.cfg.FirstPoll)
+	var more []*waiting
 	for _, e := range b.list.due {
-		if len(c.hashes) >= maxAsk {
+		if len(c.hashes)+len(more) >= maxAsk {
 			break
 		}
 		if e.pending && !isLink(e.key) && e.due.Before(soon) && b.now().Sub(e.submitted) >= b.cfg.FirstPoll {
-			c.polled[e.key] = e
+			more = append(more, e)
 		}
 	}
-	for _, e := range c.polled {
-		if e.pos >= 0 {
-			poll(e)
-		}
+	for _, e := range more {
+		poll(e)
 	}
 	c.again = b.rechecks.take(b.now(), maxAsk-len(c.hashes))
 	c.hashes = append(c.hashes, c.again...)

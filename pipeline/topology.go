@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,11 +19,14 @@ type Topology struct {
 	Lease           time.Duration // AckWait of the lanes
 	ResultsMaxAge   time.Duration // how long events, and the memory of jobs and samples, are kept
 	ResultsMaxBytes int64         // of the RESULTS stream
+	JobsMaxBytes    int64         // of the JOBS stream, beyond which it pushes back; defaults to 2 GiB
 }
 
+// DefaultJobsMaxBytes is the default of Topology.JobsMaxBytes.
+const DefaultJobsMaxBytes int64 = 2 << 30
+
 const (
-	jobsMaxMsgs  = 1_000_000
-	jobsMaxBytes = 2 << 30
+	jobsMaxMsgs = 1_000_000
 
 	// The server remembers message ids for so long. It is the first filter alone: what
 	// was done is known from the records.
@@ -80,6 +84,9 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 		if err == nil {
 			return q, nil
 		}
+		if isNoStorage(err) {
+			return nil, fmt.Errorf("%w: %w; lower results.max_bytes, or let the NATS server store more", ErrUnavailable, err)
+		}
 		// A cluster that is electing a leader, or a server that is still restoring, answers so.
 		if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !isUnavailable(err) {
 			return nil, err
@@ -98,6 +105,14 @@ func isUnavailable(err error) bool {
 	}
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.Code == 503 && api.ErrorCode != jetstream.JSErrCodeMessageNotFound
+}
+
+// errCodeNoStorage is the server's code for streams that together ask for more than it may store.
+const errCodeNoStorage jetstream.ErrorCode = 10047
+
+func isNoStorage(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errCodeNoStorage
 }
 
 func (q *Queue) provision(ctx context.Context) error {
@@ -126,7 +141,7 @@ func (q *Queue) provision(ctx context.Context) error {
 		Name: q.JobsStream(), Description: "what was handed in",
 		Subjects:  q.laneSubjects(), // what is published elsewhere is not acknowledged
 		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
-		MaxMsgs: jobsMaxMsgs, MaxBytes: jobsMaxBytes,
+		MaxMsgs: jobsMaxMsgs, MaxBytes: cmp.Or(t.JobsMaxBytes, DefaultJobsMaxBytes),
 	})
 	// Read by the batcher with a consumer of its own whenever it changes hands, which a
 	// work queue does not allow: jobs leave it by deletion, when they have their event.

@@ -242,7 +242,7 @@ func backburn(s settings) (perSecond float64, writes map[string]uint64, err erro
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true}, log)
+	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
 	if err != nil {
 		return 0, nil, err
 	}

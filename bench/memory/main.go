@@ -203,7 +203,7 @@ func measured() error {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true}, log)
+	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := node.Start(ctx, cfg, node.Roles{Watch: true, Work: true}, log)
+	n, err := node.Start(ctx, cfg, node.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
 	if err != nil {
 		return err
 	}

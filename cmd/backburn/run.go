@@ -81,7 +81,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 				}
 				defer server.Shutdown()
 				cfg.NATS = server.NATS()
-				roles.Checks = []status.Check{{Name: "store", Ask: server.Check}}
+				roles.MaxStore, roles.Checks = server.MaxStore(), []status.Check{{Name: "store", Ask: server.Check}}
 			}
 			n, err := node.Start(ctx, cfg, roles, log)
 			if err != nil {

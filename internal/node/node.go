@@ -32,6 +32,9 @@ type Roles struct {
 	Watch bool // the folders
 	Work  bool // uploads and verdicts
 
+	// MaxStore is how much the server may store, in bytes, where that is known; 0 where it isn't.
+	MaxStore config.Size
+
 	// Checks are more things that it needs to be ready.
 	Checks []status.Check
 }
@@ -100,7 +103,11 @@ func (n *Node) connect(ctx context.Context) error {
 	n.undo = append(n.undo, nc.Close)
 	octx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	n.queue, err = pipeline.Open(octx, nc, Topology(n.cfg))
+	topology := Topology(n.cfg)
+	if n.roles.MaxStore > 0 {
+		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
+	}
+	n.queue, err = pipeline.Open(octx, nc, topology)
 	return err
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/rs/zerolog"
+
 	"backburn/auth"
 	"backburn/internal/config"
 	"backburn/pipeline"
@@ -20,6 +22,24 @@ func Topology(c config.Config) pipeline.Topology {
 		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas, Lease: c.Worker.Lease.Std(),
 		ResultsMaxAge: c.Results.MaxAge.Std(), ResultsMaxBytes: c.Results.MaxBytes.Bytes(),
 	}
+}
+
+// Streams with a limit reserve it, and the server refuses more than there is room for. So on a
+// small disk RESULTS gets half of what the embedded server may store at most, JOBS an eighth.
+const (
+	resultsShare = 2
+	jobsShare    = 8
+)
+
+// fit reduces what a topology reserves to what an embedded server may store.
+func fit(t pipeline.Topology, room int64, log zerolog.Logger) pipeline.Topology {
+	if most := room / resultsShare; t.ResultsMaxBytes > most {
+		log.Warn().Stringer("kept", config.Size(most)).Stringer("results.max_bytes", config.Size(t.ResultsMaxBytes)).
+			Msg("the disk has no room for results.max_bytes; the oldest events go sooner")
+		t.ResultsMaxBytes = most
+	}
+	t.JobsMaxBytes = min(pipeline.DefaultJobsMaxBytes, room/jobsShare)
+	return t
 }
 
 // WorkerConfig is what the worker of a configuration is made with. Folders that are watched

@@ -148,15 +148,12 @@ func (f *flight) ids() []string {
 	return ids
 }
 
-// block stops admission for a reason, and allows it again with "". It reports whether that
-// is news.
-func (f *flight) block(reason string) bool {
+// block stops admission for a reason, and allows it again with "".
+func (f *flight) block(reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	news := (f.blocked == "") != (reason == "")
 	f.blocked = reason
 	f.freeLocked()
-	return news
 }
 
 // reset forgets everything, for a folder that is opened anew.

@@ -257,11 +257,11 @@ func (s *session) checkSpace() {
 	s.w.m.free.Set(float64(info.free))
 	reason := ""
 	if info.free < s.w.cfg.MinFree {
-		reason = fmt.Sprintf("min_free: %d bytes are free, %d are to be left", info.free, s.w.cfg.MinFree)
+		// Without the number that is free, which changes all the time: it is in the metrics.
+		reason = fmt.Sprintf("nothing is claimed: less than min_free (%d bytes) is free on the disk; free some", s.w.cfg.MinFree)
 	}
-	if s.w.flight.block(reason) {
-		s.w.log.Warn().Str("reason", reason).Int64("free", info.free).Msg("free space decides whether files are claimed")
-	}
+	s.w.flight.block(reason)
+	s.part("space", reason)
 }
 
 // gauges brings the metrics up to date that nobody else keeps so.

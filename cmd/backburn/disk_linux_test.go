@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/internal/e2e"
+)
+
+// tmpfs mounts a file system of a size, in bytes, until the test ends. That needs privileges: the
+// test is skipped without them.
+func tmpfs(t *testing.T, dir, size string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size="+size)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		t.Skip("SKIPPED: mounting a file system needs CAP_SYS_ADMIN")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+}
+
+func TestSpoolOnAnotherMount(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	tmpfs(t, s.Path("quarantine", ".backburn"), "1m")
+	file := e2e.File{Name: "sample.bin", Body: []byte("must not be lost")}
+	s.Drop(file)
+	p := s.Start("backburn", "run")
+	e2e.Fails(t, p, 2, "is on another mount than the folder, and files can't be claimed by renaming them; unmount it")
+	if len(s.Left()) != 1 {
+		t.Errorf("left: %q, want the file", s.Left())
+	}
+}
+
+func TestStoreWithoutRoom(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	tmpfs(t, s.Path("small"), "64m")
+	s.Configure(e2e.Settings{"nats.embedded.store_dir": s.Path("small", "nats")})
+	p := s.Start("backburn", "run")
+	e2e.Fails(t, p, 4, "the disk is full")
+	if !strings.Contains(p.Stderr(), "free some, or set nats.embedded.store_dir to another disk") {
+		t.Errorf("it says %q, and not what to do", p.Stderr())
+	}
+}
+
+// The defaults reserve more than a small disk has; it works there all the same.
+func TestStoreOnSmallDisk(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	tmpfs(t, s.Path("small"), "1g")
+	s.Configure(e2e.Settings{"nats.embedded.store_dir": s.Path("small", "nats"), "results.max_bytes": nil})
+	files := e2e.Mixed(3, rand.New(rand.NewPCG(8, 8)))
+	p := s.Start("backburn", "run")
+	s.Drop(files...)
+	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	p.Stop()
+}
+
+// A folder on a disk that is nearly full: nothing is claimed there, and everything once there
+// is room.
+func TestFolderWithoutRoom(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	tmpfs(t, s.Path("small"), "8m")
+	quarantine := s.Path("small", "quarantine")
+	if err := os.Mkdir(quarantine, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.Watch(quarantine)
+	s.Configure(e2e.Settings{"watch.min_free": "2MiB"})
+	files := e2e.Mixed(5, rand.New(rand.NewPCG(9, 9)))
+	ballast := filepath.Join(s.Path("small"), "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 7<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := s.Start("backburn", "run")
+	p.Logged("folder is degraded")
+	s.Drop(files...)
+	p.Until("/readyz", func(status int, body string) bool { return status == 503 && strings.Contains(body, "min_free") })
+	if left := s.Left(); len(left) != len(files) {
+		t.Errorf("%d files are left, want all %d", len(left), len(files))
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	s.OnceUploaded(files)
+	s.NothingLeft(len(files))
+	p.Stop()
+}

@@ -1,0 +1,140 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"backburn/internal/e2e"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestEveryFileBecomesOneFinalEvent(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
+	files := e2e.Mixed(200, rand.New(rand.NewPCG(1, 1)))
+	p := s.Start("backburn", "run")
+	s.Drop(files...)
+
+	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	s.OnceUploaded(files)
+	s.NothingLeft(len(files))
+	p.Stop()
+}
+
+// Wherever the process dies, it goes on from there. The moments are counted in calls at
+// WildFire, and in milliseconds after them, so that they fall everywhere: at the start,
+// between claims, in uploads, between verdicts.
+func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	for name, askFirst := range map[string]bool{"asks first": true, "asks only where it is not sure": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := e2e.NewSite(t, wildfiretest.WithDelay(300*time.Millisecond), wildfiretest.WithLatency(10*time.Millisecond))
+			s.Configure(e2e.Settings{"wildfire.ask_first": askFirst})
+			slowUploads(s, 150*time.Millisecond) // most of the time some are on their way
+			seed := uint64(time.Now().UnixNano())
+			t.Logf("seed %d", seed)
+			killAgainAndAgain(t, s, rand.New(rand.NewPCG(seed, 0)))
+		})
+	}
+}
+
+func killAgainAndAgain(t *testing.T, s *e2e.Site, rnd *rand.Rand) {
+	const lives, perLife = 7, 24
+	files := e2e.Mixed(lives*perLife, rnd)
+	var dropping sync.WaitGroup
+	defer dropping.Wait()
+	p := s.Start("backburn", "run")
+	p.Logged("ready")
+	for life := range lives {
+		dropping.Go(func() { s.Drop(files[life*perLife : (life+1)*perLife]...) })
+		calls := s.WildFire.Count("") + rnd.IntN(2*perLife)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // there may be nothing left to call for
+		_ = s.WildFire.Wait(ctx, func() bool { return s.WildFire.Count("") >= calls })
+		cancel()
+		time.Sleep(time.Duration(rnd.IntN(30)) * time.Millisecond) // this is the moment, not a wait
+		p.Kill()
+		p = s.Start("backburn", "run")
+	}
+	dropping.Wait()
+	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	s.OnceUploaded(files)
+	s.NothingLeft(len(files))
+	p.Stop()
+	if s.WildFire.CountStatus(wildfire.OpSubmitFile, 0) == 0 {
+		t.Log("no kill hit an upload this time")
+	}
+}
+
+// slowUploads makes the service think about every upload, once it has it.
+func slowUploads(s *e2e.Site, d time.Duration) (end func()) {
+	return s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: d}})
+}
+
+// inUpload waits until WildFire has the contents of all files, and answers none.
+func inUpload(t *testing.T, s *e2e.Site, files []e2e.File) {
+	t.Helper()
+	for _, f := range files { // the server's own Wait hears of a call only when it was answered
+		s.Until("the upload of "+f.Name, func() bool { return s.WildFire.UploadCount(f.SHA256()) > 0 })
+	}
+}
+
+func TestStopInTheMiddleOfUploads(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		takes, timeout time.Duration
+		handsBack      bool
+	}{
+		"finished in time": {2 * time.Second, 30 * time.Second, false},
+		"time is up":       {time.Minute, time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := e2e.NewSite(t)
+			// Without asking first nothing but the memory of what was begun prevents a second upload.
+			s.Configure(e2e.Settings{"worker.shutdown_timeout": tc.timeout.String(), "wildfire.ask_first": false})
+			files := e2e.Mixed(8, rand.New(rand.NewPCG(2, 2)))
+			end := slowUploads(s, tc.takes)
+			p := s.Start("backburn", "run")
+			s.Drop(files...)
+			inUpload(t, s, files)
+			p.Stop()
+			if _, err := p.LoggedBefore("time is up; handing the rest back"); (err == nil) != tc.handsBack {
+				t.Errorf("handing back: %v, want %v", err == nil, tc.handsBack)
+			}
+			end()
+
+			p = s.Start("backburn", "run")
+			e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+			s.OnceUploaded(files)
+			p.Stop()
+		})
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	s.Configure(e2e.Settings{"worker.shutdown_timeout": "1h"})
+	files := e2e.Mixed(2, rand.New(rand.NewPCG(3, 3)))
+	end := slowUploads(s, time.Hour)
+	p := s.Start("backburn", "run")
+	s.Drop(files...)
+	inUpload(t, s, files)
+	p.Signal(syscall.SIGTERM)
+	p.Logged("finishing work in hand")
+	p.Stop()
+	end()
+
+	p = s.Start("backburn", "run")
+	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	s.OnceUploaded(files)
+	p.Stop()
+}

@@ -1,0 +1,249 @@
+//go:build unix
+
+package main
+
+import (
+	"math/rand/v2"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"backburn/internal/e2e"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// taken is an address that somebody listens on until the test ends.
+func taken(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+// unused is an address that nobody listens on.
+func unused(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestRunSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		prepare func(t *testing.T, s *e2e.Site) e2e.Settings
+		code    int
+		says    string // a regular expression
+	}{
+		"broken TOML": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+			s.WriteFile("backburn.toml", "[nats]\nurl = nats://\n")
+			return nil
+		}, 2, `^backburn\.toml:2:`},
+		"unknown key": {func(*testing.T, *e2e.Site) e2e.Settings {
+			return e2e.Settings{"worker.concurency": 3}
+		}, 2, `^backburn\.toml:\d+:\d+: worker\.concurency: unknown key; did you mean "concurrency"\?`},
+		"no secret file": {func(*testing.T, *e2e.Site) e2e.Settings {
+			return e2e.Settings{"auth.wildfire.client_secret": nil, "auth.wildfire.client_secret_file": "missing.secret"}
+		}, 2, `auth\.wildfire\.client_secret_file: "missing\.secret": no such file`},
+		"no credentials": {func(*testing.T, *e2e.Site) e2e.Settings {
+			return e2e.Settings{"auth.wildfire.client_id": nil, "auth.wildfire.client_secret": nil}
+		}, 2, `auth\.wildfire\.client_id: not set`},
+		"no folder": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+			return e2e.Settings{"watch.path": s.Path("nowhere")}
+		}, 2, `watch\[0\]\.path: there is no folder ".*nowhere"; create it`},
+		"a file for a folder": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+			s.WriteFile("file", "")
+			return e2e.Settings{"watch.path": s.Path("file")}
+		}, 2, `watch\[0\]\.path: expected a folder, ".*file" is none`},
+		"a file for the spool": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+			s.WriteFile("quarantine/.backburn", "")
+			return nil
+		}, 2, `\.backburn is not a folder; remove it`},
+		"a folder for two": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+			s.Configure(nil)
+			b, err := os.ReadFile(s.Path("backburn.toml"))
+			if err != nil {
+				panic(err)
+			}
+			s.WriteFile("backburn.toml", string(b)+"[[watch]]\npath = \"quarantine/sub\"\n")
+			return nil
+		}, 2, `watch\[1\]\.path: is inside the folder of watch\[0\]`},
+		"port of NATS in use": {func(t *testing.T, _ *e2e.Site) e2e.Settings {
+			return e2e.Settings{"nats.url": "nats://" + taken(t)}
+		}, 4, `the port is in use: stop what listens there, or set another port in nats\.url`},
+		"port of HTTP in use": {func(t *testing.T, _ *e2e.Site) e2e.Settings {
+			return e2e.Settings{"http.listen": taken(t)}
+		}, 4, `http\.listen: .*address already in use; free the address, choose another, or set "" for none`},
+		"nobody answers": {func(t *testing.T, _ *e2e.Site) e2e.Settings {
+			return e2e.Settings{"nats.url": "nats://" + unused(t), "nats.embedded.enabled": false}
+		}, 4, `no NATS server answers.*start one with .backburn run., or set nats\.url`},
+		"credentials refused": {func(t *testing.T, _ *e2e.Site) e2e.Settings {
+			ns := e2e.StartNATS(t, &server.Options{Authorization: "another"})
+			return e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false}
+		}, 4, `the NATS server refuses the credentials.*set nats\.credentials_file or nats\.token_file`},
+		"two on one store": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+			s.Start("backburn", "run").Logged("ready")
+			return nil
+		}, 4, `another server uses this store: stop the other .backburn run.`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := e2e.NewSite(t)
+			file := e2e.File{Name: "sub/sample.bin", Body: []byte("must not be lost"), Verdict: "benign"}
+			if changes := tc.prepare(t, s); changes != nil {
+				s.Configure(changes)
+			}
+			p := s.Start("backburn", "run")
+			if code := p.Wait(); code != tc.code {
+				t.Errorf("exit code %d, want %d", code, tc.code)
+			}
+			if !regexp.MustCompile(`(?m)` + tc.says).MatchString(p.Stderr()) {
+				t.Errorf("it says %q, want %s", p.Stderr(), tc.says)
+			}
+			if strings.Contains(p.Stderr(), "goroutine ") {
+				t.Errorf("it panicked: %s", p.Stderr())
+			}
+			s.Drop(file)
+			if left := s.Left(); tc.code == 2 && len(left) == 0 {
+				t.Error("the file is gone")
+			}
+		})
+	}
+}
+
+// What the service answers that is no answer costs no file: each comes to its end as soon as
+// the service does its work again.
+func TestWildFireInTrouble(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		rules []wildfiretest.Rule
+		heals func(s *e2e.Site) bool // when the trouble ends
+	}{
+		"HTML with 502": {
+			[]wildfiretest.Rule{{Fault: wildfiretest.Fault{Status: 502, Body: wildfiretest.HTMLBody}}},
+			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 502) >= 4 },
+		},
+		"HTML with 502 for uploads": {
+			[]wildfiretest.Rule{{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 502, Body: wildfiretest.HTMLBody}}},
+			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 502) >= 20 },
+		},
+		"HTML with 200": {
+			[]wildfiretest.Rule{{Fault: wildfiretest.Fault{Style: wildfiretest.HTML200}}},
+			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 200) >= 4 },
+		},
+		"HTML with 200 for uploads": { // which it has counted all the same
+			[]wildfiretest.Rule{{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Style: wildfiretest.HTML200}}},
+			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 200) >= 10 },
+		},
+		"connections break": {
+			[]wildfiretest.Rule{{Fault: wildfiretest.Fault{LoseAnswer: true}}},
+			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 0) >= 4 },
+		},
+		"answers to uploads are lost": {
+			[]wildfiretest.Rule{{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{LoseAnswer: true}}},
+			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 0) >= 10 },
+		},
+		"no token": {
+			[]wildfiretest.Rule{{Op: wildfiretest.OpToken, Fault: wildfiretest.Fault{Status: 503}}},
+			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfiretest.OpToken, 503) >= 2 },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := e2e.NewSite(t)
+			s.Configure(e2e.Settings{"worker.max_attempts": 1000})
+			var heal []func()
+			for _, r := range tc.rules {
+				heal = append(heal, s.WildFire.Inject(r))
+			}
+			files := e2e.Mixed(10, rand.New(rand.NewPCG(4, 4)))
+			p := s.Start("backburn", "run")
+			s.Drop(files...)
+			if err := s.WildFire.Wait(t.Context(), func() bool { return tc.heals(s) }); err != nil {
+				t.Fatal(err)
+			}
+			for _, end := range heal {
+				end()
+			}
+			e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+			s.OnceUploaded(files)
+			s.NothingLeft(len(files))
+			p.Stop()
+		})
+	}
+}
+
+// A credential that is refused fails nothing: the process says so, is not ready, and goes on
+// when the credential is accepted again.
+func TestCredentialRefused(t *testing.T) {
+	t.Parallel()
+	const key = "a key that must not show"
+	for name, tc := range map[string]struct {
+		settings e2e.Settings
+		rule     wildfiretest.Rule
+		says     string // in /readyz
+	}{
+		"token": {nil, wildfiretest.Rule{Fault: wildfiretest.Fault{Status: 401}}, "status 401"},
+		"key": {
+			e2e.Settings{
+				"auth.wildfire.kind": "api-key", "auth.wildfire.api_key_file": "key", "auth.wildfire.client_id": nil,
+				"auth.wildfire.client_secret": nil, "auth.wildfire.tsg_id": nil, "auth.wildfire.token_url": nil,
+			},
+			wildfiretest.Rule{Fault: wildfiretest.Fault{Status: 401}}, "401",
+		},
+		"forbidden uploads": {nil, wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 403}}, "uploads are paused until"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := e2e.NewSite(t, wildfiretest.WithAPIKey(key))
+			s.WriteFile("key", key+"\n")
+			s.Configure(tc.settings)
+			heal := s.WildFire.Inject(tc.rule)
+			files := e2e.Mixed(5, rand.New(rand.NewPCG(5, 5)))
+			p := s.Start("backburn", "run")
+			s.Drop(files...)
+			p.Until("/readyz", func(status int, body string) bool { return status == 503 && strings.Contains(body, tc.says) })
+			heal()
+			e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+			s.OnceUploaded(files)
+			p.Until("/readyz", func(status int, _ string) bool { return status == 200 })
+			p.Stop()
+			if strings.Contains(p.Stderr(), key) {
+				t.Error("the key is in the log")
+			}
+		})
+	}
+}
+
+func TestServiceIsAwayAtStart(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	s.Configure(e2e.Settings{"auth.wildfire.token_url": "http://" + unused(t) + "/token"})
+	files := e2e.Mixed(3, rand.New(rand.NewPCG(7, 7)))
+	p := s.Start("backburn", "run")
+	s.Drop(files...)
+	p.Until("/readyz", func(status int, body string) bool {
+		return status == 503 && strings.Contains(body, `"token":{"status":"failed"`)
+	})
+	p.Stop()
+	if n := s.WildFire.Count(""); n != 0 {
+		t.Errorf("WildFire was called %d times without a token", n)
+	}
+
+	s.Configure(nil)
+	p = s.Start("backburn", "run")
+	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	s.OnceUploaded(files)
+	p.Stop()
+}

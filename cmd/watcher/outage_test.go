@@ -1,0 +1,106 @@
+//go:build unix
+
+package main
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"backburn/internal/e2e"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// The server goes away in the middle of everything, and comes back. The processes stay, say
+// so, and go on by themselves.
+func TestNATSVanishes(t *testing.T) {
+	t.Parallel()
+	store := t.TempDir()
+	ns := e2e.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
+	s := e2e.NewSite(t)
+	s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 100 * time.Millisecond}})
+	s.Configure(e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false})
+	watcher, worker := s.Start("watcher"), s.Start("worker")
+	watcher.Logged("ready")
+	worker.Logged("ready")
+
+	files := e2e.Mixed(150, rand.New(rand.NewPCG(1, 1)))
+	port := ns.Addr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Port()
+	for i := range 3 {
+		s.Drop(files[i*50 : (i+1)*50]...)
+		if err := s.WildFire.Wait(t.Context(), func() bool { return s.WildFire.Count(wildfire.OpSubmitFile) >= 10*(i+1) }); err != nil {
+			t.Fatal(err)
+		}
+		e2e.StopNATS(ns)
+		for _, p := range []*e2e.Process{watcher, worker} {
+			p.Until("/readyz", func(status int, body string) bool {
+				return status == 503 && strings.Contains(body, `"nats":{"status":"failed"`)
+			})
+			if status, body := p.Ask("/healthz"); status != 200 {
+				t.Errorf("it should stay up, but /healthz answers %d: %s", status, body)
+			}
+		}
+		ns = e2e.StartNATS(t, &server.Options{StoreDir: store, Port: int(port), SyncAlways: true})
+	}
+	for _, p := range []*e2e.Process{watcher, worker} {
+		p.Until("/readyz", func(status int, _ string) bool { return status == 200 })
+	}
+	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
+	s.OnceUploaded(files)
+	s.NothingLeft(len(files))
+	worker.Stop()
+	watcher.Stop()
+}
+
+// Without a server at the end the processes are no less willing to end, even in the middle of
+// uploads that they can't record any more. What they did counts when they are back.
+func TestStopWithoutNATS(t *testing.T) {
+	t.Parallel()
+	store := t.TempDir()
+	ns := e2e.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
+	s := e2e.NewSite(t)
+	end := s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 3 * time.Second}})
+	settings := e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "worker.shutdown_timeout": "1s", "wildfire.ask_first": false}
+	s.Configure(settings)
+	watcher, worker := s.Start("watcher"), s.Start("worker")
+	files := e2e.Mixed(20, rand.New(rand.NewPCG(2, 2)))
+	s.Drop(files[:10]...)
+	s.Until("uploads", func() bool { return s.WildFire.UploadCount(files[0].SHA256()) > 0 })
+	e2e.StopNATS(ns)
+	s.Drop(files[10:]...)
+	for _, p := range []*e2e.Process{watcher, worker} {
+		p.Until("/readyz", func(status int, _ string) bool { return status == 503 })
+	}
+	worker.Stop()
+	watcher.Stop()
+	if left := s.Left(); len(left) != len(files) {
+		t.Errorf("left: %q, want %d files", left, len(files))
+	}
+	end()
+
+	ns = e2e.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
+	settings["nats.url"] = ns.ClientURL()
+	s.Configure(settings)
+	watcher, worker = s.Start("watcher"), s.Start("worker")
+	watcher.Logged("ready")
+	worker.Logged("ready")
+	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
+	s.OnceUploaded(files)
+	s.NothingLeft(len(files))
+	worker.Stop()
+	watcher.Stop()
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	s.Configure(e2e.Settings{"nats.url": "nats://127.0.0.1:1"})
+	e2e.Fails(t, s.Start("watcher"), 4, "no NATS server answers")
+	s.Configure(e2e.Settings{"nats.url": e2e.StartNATS(t, &server.Options{Authorization: "another"}).ClientURL()})
+	e2e.Fails(t, s.Start("watcher"), 4, "the NATS server refuses the credentials")
+}
