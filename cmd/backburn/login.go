@@ -110,7 +110,7 @@ func cortexOptions(ctx context.Context, app *cli.App, cfg config.Config, profile
 		fleet.close()
 		return nil, nil, err
 	}
-	return append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(app.Logger(cfg))), fleet.close, nil
+	return append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(commandLog(app, cfg))), fleet.close, nil
 }
 
 // localCallback is where to listen for the browser, if redirect_url is on this machine.
