@@ -204,7 +204,9 @@ func TestReplayOfContentsThatAreNotThere(t *testing.T) {
 	}
 	f.letter() // still there
 
-	how.Find = func(l pipeline.Letter) (func() (io.ReadCloser, error), int64, bool) { return reader(body), int64(len(body)), true }
+	how.Find = func(l pipeline.Letter) (func() (io.ReadCloser, error), int64, bool) {
+		return reader(body), int64(len(body)), true
+	}
 	how.DryRun = true
 	if r, err := f.q.Replay(t.Context(), l.Seq, how); err != nil || !r.Found || r.Job != "a~1" {
 		t.Fatalf("dry run: %+v, %v", r, err)
