@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"backburn/internal/cli"
 	"backburn/internal/config"
@@ -14,13 +15,23 @@ import (
 	"backburn/pipeline"
 )
 
+// commandLog is for commands that print what they find out: of the log they show what is
+// wrong, unless more is asked for than the default.
+func commandLog(app *cli.App, cfg config.Config) zerolog.Logger {
+	log := app.Logger(cfg)
+	if log.GetLevel() == zerolog.InfoLevel {
+		log = log.Level(zerolog.WarnLevel)
+	}
+	return log
+}
+
 // attachTime bounds the looking up of a queue.
 const attachTime = 10 * time.Second
 
 // attach connects to the NATS server of the configuration and takes hold of the queue that
 // is there. It creates nothing. The caller calls release.
 func attach(ctx context.Context, app *cli.App, cfg config.Config, command string) (q *pipeline.Queue, release func(), err error) {
-	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, app.Logger(cfg))
+	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, commandLog(app, cfg))
 	if err != nil {
 		return nil, nil, err
 	}

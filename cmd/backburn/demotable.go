@@ -56,6 +56,8 @@ func columns(rows [][]string, line func(string)) {
 // humanSize is a size for people.
 func humanSize(n int64) string {
 	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 	case n >= 1e6:
 		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 	case n >= 1e3:

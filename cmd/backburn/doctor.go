@@ -122,6 +122,9 @@ func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) er
 	}
 	link := fleetLink{queue: q, close: func() {}, reason: natsconn.ErrUnreachable}
 	for _, profile := range slices.Sorted(maps.Keys(cfg.Auth)) {
+		if profile != cfg.WildFire.Auth && cfg.Auth[profile] == config.Default().Auth[profile] {
+			continue // the default's, which nobody has filled in, nor uses
+		}
 		d.token(ctx, cfg, profile, link)
 	}
 	if online {

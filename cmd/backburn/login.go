@@ -46,7 +46,11 @@ activated: it says which instance, and in which region.`,
 			if err != nil {
 				return err
 			}
-			return login(cmd.Context(), app, cfg, args[0], params, noBrowser)
+			browser := openBrowser
+			if noBrowser {
+				browser = nil
+			}
+			return login(cmd.Context(), app, cfg, args[0], params, browser)
 		},
 	}
 	cmd.Flags().StringVar(&params, "params", "", "what the hub appended, in `base64`")
@@ -57,18 +61,21 @@ activated: it says which instance, and in which region.`,
 // loginTime is how long a login waits for the person.
 const loginTime = 10 * time.Minute
 
-func login(ctx context.Context, app *cli.App, cfg config.Config, profile, params string, noBrowser bool) error {
+// login logs in with a browser of this machine, which browser opens, or, where that is nil
+// or would not come back to here, with one elsewhere.
+func login(ctx context.Context, app *cli.App, cfg config.Config, profile, params string, browser func(context.Context, string) error) error {
+	var hub auth.HubParams
+	if params != "" {
+		var err error
+		if hub, err = auth.ParseHubParams(strings.TrimPrefix(params, "params=")); err != nil {
+			return cli.Usagef("--params: %w", err)
+		}
+	}
 	opts, done, err := cortexOptions(ctx, app, cfg, profile, "login")
 	if err != nil {
 		return err
 	}
 	defer done()
-	var hub auth.HubParams
-	if params != "" {
-		if hub, err = auth.ParseHubParams(strings.TrimPrefix(params, "params=")); err != nil {
-			return cli.Usagef("--params: %w", err)
-		}
-	}
 	l, err := auth.NewLogin(node.Profile(profile, cfg.Auth[profile]), hub, opts...)
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
@@ -76,8 +83,8 @@ func login(ctx context.Context, app *cli.App, cfg config.Config, profile, params
 	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errors.New("nobody logged in"))
 	defer cancel()
 	var grant auth.Grant
-	if address, local := localCallback(cfg.Auth[profile].RedirectURL); local && !noBrowser {
-		grant, err = loginHere(ctx, app, l, address)
+	if address, local := localCallback(cfg.Auth[profile].RedirectURL); local && browser != nil {
+		grant, err = loginHere(ctx, app, l, address, browser)
 	} else {
 		grant, err = loginElsewhere(ctx, app, l)
 	}
@@ -110,7 +117,7 @@ func cortexOptions(ctx context.Context, app *cli.App, cfg config.Config, profile
 		fleet.close()
 		return nil, nil, err
 	}
-	return append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(app.Logger(cfg))), fleet.close, nil
+	return append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(commandLog(app, cfg))), fleet.close, nil
 }
 
 // localCallback is where to listen for the browser, if redirect_url is on this machine.
@@ -124,7 +131,7 @@ func localCallback(redirect string) (address string, ok bool) {
 }
 
 // loginHere serves the login to a browser of this machine.
-func loginHere(ctx context.Context, app *cli.App, l *auth.Login, address string) (auth.Grant, error) {
+func loginHere(ctx context.Context, app *cli.App, l *auth.Login, address string, browser func(context.Context, string) error) (auth.Grant, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return auth.Grant{}, cli.Exit(cli.Unreachable, fmt.Errorf("redirect_url: %w; free the port, or use --no-browser", err))
@@ -142,7 +149,7 @@ func loginHere(ctx context.Context, app *cli.App, l *auth.Login, address string)
 	}()
 	start := "http://" + address + auth.StartPath
 	fmt.Fprintf(app.Err, "Opening %s in a browser. If none comes up, open it yourself; Ctrl-C gives up.\n", start)
-	if err := openBrowser(ctx, start); err != nil {
+	if err := browser(ctx, start); err != nil {
 		fmt.Fprintf(app.Err, "No browser could be opened: %s\n", err)
 	}
 	return l.Wait(ctx)
@@ -214,16 +221,20 @@ whether or not that succeeded. Access tokens that are out live on until they end
 			if err != nil {
 				return err
 			}
-			opts, done, err := cortexOptions(cmd.Context(), app, cfg, args[0], "logout")
-			if err != nil {
-				return err
-			}
-			defer done()
-			if err := auth.Logout(cmd.Context(), node.Profile(args[0], cfg.Auth[args[0]]), opts...); err != nil {
-				return err
-			}
-			fmt.Fprintln(app.Err, "Logged out.")
-			return nil
+			return logout(cmd.Context(), app, cfg, args[0])
 		},
 	}
+}
+
+func logout(ctx context.Context, app *cli.App, cfg config.Config, profile string) error {
+	opts, done, err := cortexOptions(ctx, app, cfg, profile, "logout")
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := auth.Logout(ctx, node.Profile(profile, cfg.Auth[profile]), opts...); err != nil {
+		return unreachable(err)
+	}
+	fmt.Fprintln(app.Err, "Logged out.")
+	return nil
 }

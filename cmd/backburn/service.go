@@ -116,7 +116,7 @@ func tokenSource(ctx context.Context, app *cli.App, cfg config.Config, profile s
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(app.Logger(cfg)))
+	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(commandLog(app, cfg)))
 	s, err := auth.New(node.Profile(profile, cfg.Auth[profile]), opts...)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)

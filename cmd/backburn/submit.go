@@ -333,7 +333,9 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 		if err := s.line(e); err != nil {
 			return err
 		}
-		s.settled()
+		if s.settled() {
+			return results.ErrStop
+		}
 		return nil
 	})
 	if ctx.Err() != nil {
@@ -342,13 +344,15 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 	return err
 }
 
-// settled notices that nothing is left to wait for. The caller holds mu.
-func (s *submission) settled() {
-	if s.walked && s.open == 0 {
-		select {
-		case <-s.all:
-		default:
-			close(s.all)
-		}
+// settled notices, and reports, that nothing is left to wait for. The caller holds mu.
+func (s *submission) settled() bool {
+	if !s.walked || s.open > 0 {
+		return false
 	}
+	select {
+	case <-s.all:
+	default:
+		close(s.all)
+	}
+	return true
 }

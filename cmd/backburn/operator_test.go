@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/config"
+	"backburn/internal/node"
+	"backburn/wildfire/wildfiretest"
+)
+
+// TestOperatorScripts runs the commands of operators against a node and a simulated
+// WildFire, which every script has to itself: NATS server, worker, and backburn.toml.
+func TestOperatorScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/operator",
+		RequireExplicitExec: true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "large": large, "until": until},
+		Setup:               startOperated,
+	})
+}
+
+// startOperated starts what a script operates, and ends it with the script.
+func startOperated(env *testscript.Env) error {
+	const delay = 100 * time.Millisecond
+	sim, err := startSimulation("127.0.0.1:0", wildfiretest.WithDelay(delay), wildfiretest.WithUnknownFor(0))
+	if err != nil {
+		return err
+	}
+	env.Defer(sim.stop)
+	cfg := config.Default()
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir = filepath.Join(env.WorkDir, ".nats")
+	cfg.NATS.Embedded.SyncAlways = false
+	cfg.HTTP.Listen = "127.0.0.1:0"
+	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(delay), config.Duration(2*delay)
+	cfg.Worker.Rate = 100
+	sim.use(&cfg)
+	n, err := node.Start(context.Background(), cfg, node.Roles{Server: true, Work: true}, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	env.Defer(func() {
+		cancel()
+		if err := <-done; err != nil {
+			env.T().Log("node:", err)
+		}
+	})
+	env.Setenv("SIMULATED_SECRET", sim.secret)
+	nats := n.NATS()
+	for name, c := range map[string]config.NATS{
+		"backburn.toml": nats,
+		"other.toml":    {URL: nats.URL, TokenFile: nats.TokenFile, Prefix: "other"}, // has no queue
+		"alone.toml":    {URL: "nats://127.0.0.1:1", Prefix: "backburn"},             // nobody is there
+	} {
+		text := fmt.Appendf(nil, operatedConfig, c.URL, c.TokenFile, c.Prefix, cfg.NATS.Embedded.StoreDir, sim.url,
+			simulatedClient, simulatedTSG, sim.url+wildfiretest.TokenPath, n.HTTPAddr())
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// operatedConfig is the configuration of an operator.
+const operatedConfig = `
+[nats]
+url = %q
+token_file = %q
+prefix = %q
+[nats.embedded]
+store_dir = %q
+[[watch]]
+path = "quarantine"
+source = "quarantine"
+[wildfire]
+url = %q
+auth = "simulated"
+[auth.simulated]
+kind = "wildfire"
+client_id = %q
+client_secret = "${SIMULATED_SECRET}"
+tsg_id = %q
+token_url = %q
+[http]
+listen = %q
+`
+
+// large writes a file of a size, in bytes, that begins with a text: large FILE SIZE TEXT.
+func large(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: large FILE SIZE TEXT")
+	}
+	var size int64
+	if _, err := fmt.Sscan(args[1], &size); err != nil {
+		ts.Fatalf("%v", err)
+	}
+	name := ts.MkAbs(args[0])
+	ts.Check(os.WriteFile(name, []byte(args[2]), 0o600))
+	ts.Check(os.Truncate(name, size))
+}
+
+// until runs a program again and again until what it prints matches: until PATTERN PROGRAM [ARG...].
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN PROGRAM [ARG...]")
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_ = ts.Exec(args[1], args[2:]...) // its code is not what is waited for
+		switch out := ts.ReadFile("stdout"); {
+		case want.MatchString(out):
+			return
+		case time.Now().After(deadline):
+			ts.Fatalf("no match for %s in the end:\n%s", args[0], out)
+		}
+	}
+}

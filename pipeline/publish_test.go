@@ -1,0 +1,163 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// reader opens contents that are in memory.
+func reader(body string) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+}
+
+func TestPublishFile(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	large := strings.Repeat("0123456789abcdef", 128<<10) // 2 MiB: more than a message holds
+	notUTF8, notUTF8B64 := pipeline.Name("r\xe9sum\xe9.doc")
+	cases := map[string]struct {
+		job    pipeline.Job
+		body   string
+		object bool
+	}{
+		"small":         {pipeline.Job{Filename: "letter.doc", Path: "in/letter.doc", Metadata: map[string]string{"client": "10.0.0.7"}}, "harmless", false},
+		"large":         {pipeline.Job{Filename: "disk.img", Path: "in/disk.img", Metadata: map[string]string{"client": "10.0.0.7"}}, large, true},
+		"odd-name":      {pipeline.Job{Filename: notUTF8, FilenameB64: notUTF8B64}, "harmless too", false},
+		"line-break":    {pipeline.Job{Filename: "a\nb.doc"}, "a name that a header would bend", true},
+		"blank":         {pipeline.Job{Filename: " a.doc "}, "a name that a header would trim", true},
+		"metadata-case": {pipeline.Job{Filename: "a.doc", Metadata: map[string]string{"Client": "x"}}, "a key that a header would bend", true},
+	}
+	f.work()
+	for name, tc := range cases {
+		tc.job.ID, tc.job.Source, tc.job.Priority = name, "mail", pipeline.Normal
+		for range 2 { // a repeat is harmless
+			if err := f.q.Publisher().PublishFile(t.Context(), tc.job, int64(len(tc.body)), reader(tc.body)); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	all := f.events(len(cases))
+	f.idle()
+	all = f.events(len(cases))
+	for name, tc := range cases {
+		ev := all.one(t, name)
+		got := results.Data{Filename: ev.Data.Filename, FilenameB64: ev.Data.FilenameB64, Path: ev.Data.Path,
+			Metadata: ev.Data.Metadata, Size: ev.Data.Size, Verdict: ev.Data.Verdict}
+		want := results.Data{Filename: tc.job.Filename, FilenameB64: tc.job.FilenameB64, Path: tc.job.Path,
+			Metadata: tc.job.Metadata, Size: int64(len(tc.body)), Verdict: "benign"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", name, diff)
+		}
+	}
+	if left, err := f.q.Objects().List(t.Context(), ""); err != nil || len(left) != 0 {
+		t.Errorf("objects %v are left (%v)", left, err)
+	}
+}
+
+func TestPublishFileChoosesHowContentsTravel(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t) // and no worker, so that the messages stay
+	publish := func(id, body string) *pipeline.Letter {
+		t.Helper()
+		j := pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Urgent, Filename: "a.bin"}
+		if err := f.q.Publisher().PublishFile(t.Context(), j, int64(len(body)), reader(body)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := f.q.JetStream().Stream(t.Context(), f.q.JobsStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.GetLastMsgForSubject(t.Context(), "backburn.jobs.urgent.mail")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &pipeline.Letter{Header: m.Header, Body: m.Data}
+	}
+	if m := publish("small", "small"); string(m.Body) != "small" || m.Header.Get(pipeline.HeaderFilename) != "a.bin" || m.Header.Get(nats.MsgIdHdr) != "small" {
+		t.Errorf("a small file is not a raw job: %v %q", m.Header, m.Body)
+	}
+	body := strings.Repeat("x", 1<<20)
+	m := publish("large", body)
+	if !bytes.Contains(m.Body, []byte(`"content":{"object":"job.large"}`)) || !bytes.Contains(m.Body, []byte(`"sha256":"`+sha(body)+`"`)) {
+		t.Errorf("a large file is not an object: %s", m.Body)
+	}
+}
+
+func TestPublishFileRefusesWhatIsNotWhatWasPromised(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	gone := errors.New("gone")
+	large := strings.Repeat("x", 1<<20)
+	cases := map[string]struct {
+		job  pipeline.Job
+		size int64
+		open func() (io.ReadCloser, error)
+		want string
+	}{
+		"shorter":        {size: 6, open: reader("short"), want: "not the 6 bytes"},
+		"longer":         {size: 3, open: reader("long"), want: "not the 3 bytes"},
+		"shorter object": {size: 1<<20 + 1, open: reader(large), want: "not the 1048577 bytes"},
+		"longer object":  {size: 1<<20 - 1, open: reader(large), want: "not the 1048575 bytes"},
+		"other":          {job: pipeline.Job{SHA256: sha("else")}, size: 4, open: reader("this"), want: "the SHA-256 is another"},
+		"other object":   {job: pipeline.Job{SHA256: sha("else")}, size: 1 << 20, open: reader(large), want: "the SHA-256 is another"},
+		"not to be read": {size: 4, open: func() (io.ReadCloser, error) { return nil, gone }, want: "gone"},
+		"no source":      {job: pipeline.Job{Source: "A B"}, size: 4, open: reader("this"), want: "source"},
+	}
+	for name, tc := range cases {
+		tc.job.ID, tc.job.Priority, tc.job.Filename = name, pipeline.Normal, "a"
+		if tc.job.Source == "" {
+			tc.job.Source = "mail"
+		}
+		err := f.q.Publisher().PublishFile(t.Context(), tc.job, tc.size, tc.open)
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want one with %q", name, err, tc.want)
+		}
+	}
+	st, err := f.q.Status(t.Context(), f.cfg)
+	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
+		t.Errorf("%d jobs were accepted (%v)", st.Lanes[pipeline.Normal].Waiting, err)
+	}
+	if left, err := f.q.Objects().List(t.Context(), ""); err != nil || len(left) != 0 {
+		t.Errorf("objects %v are left (%v)", left, err)
+	}
+}
+
+func TestPublishAndWait(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	j := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "malware.exe"}
+
+	// Nobody works: it is accepted, and that is all.
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := f.q.Publisher().PublishAndWait(ctx, j, 2, reader("MZ"))
+	if !errors.Is(err, pipeline.ErrPending) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want %v", err, pipeline.ErrPending)
+	}
+	f.work()
+	for range 2 { // while it is in work, and when it is over
+		ev, err := f.q.Publisher().PublishAndWait(t.Context(), j, 2, reader("MZ"))
+		if err != nil || ev.Data.JobID != "a" || ev.Data.Verdict != "malware" {
+			t.Errorf("%+v, %v; want malware", ev.Data, err)
+		}
+	}
+	f.events(1).one(t, "a")
+
+	// What was not accepted is not pending.
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.q.Publisher().PublishAndWait(gone, pipeline.Job{ID: "b", Source: "mail", Priority: pipeline.Normal, Filename: "x"}, 2, reader("MZ")); err == nil || errors.Is(err, pipeline.ErrPending) {
+		t.Errorf("%v, want an error that is not %v", err, pipeline.ErrPending)
+	}
+}
