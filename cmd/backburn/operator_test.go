@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/config"
+	"backburn/internal/natsd"
 	"backburn/internal/node"
 	"backburn/wildfire/wildfiretest"
 )
@@ -45,7 +46,13 @@ func startOperated(env *testscript.Env) error {
 	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(delay), config.Duration(2*delay)
 	cfg.Worker.Rate = 100
 	sim.use(&cfg)
-	n, err := node.Start(context.Background(), cfg, node.Roles{Server: true, Work: true}, zerolog.Nop())
+	server, err := natsd.Start(context.Background(), cfg, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	env.Defer(server.Shutdown)
+	cfg.NATS = server.NATS()
+	n, err := node.Start(context.Background(), cfg, node.Roles{Work: true}, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -59,7 +66,7 @@ func startOperated(env *testscript.Env) error {
 		}
 	})
 	env.Setenv("SIMULATED_SECRET", sim.secret)
-	nats := n.NATS()
+	nats := cfg.NATS
 	for name, c := range map[string]config.NATS{
 		"backburn.toml": nats,
 		"other.toml":    {URL: nats.URL, TokenFile: nats.TokenFile, Prefix: "other"}, // has no queue
