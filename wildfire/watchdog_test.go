@@ -128,7 +128,8 @@ func (b *trickle) Read(p []byte) (int, error) {
 
 func (*trickle) Close() error { return nil }
 
-// TestStuckSource ends an upload whose file cannot be read, and says that it was the file.
+// TestStuckSource ends an upload whose file cannot be read, says that it was the file, and frees the reader
+// by closing it: the transport, like net/http, waits for that.
 func TestStuckSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -137,12 +138,16 @@ func TestStuckSource(t *testing.T) {
 		defer writer.Close()
 		f.Open = func() (io.ReadCloser, error) { return reader, nil }
 		c := stall(t, func(r *http.Request) (*http.Response, error) {
-			go func() { _, _ = io.Copy(io.Discard, r.Body) }()
-			return wait(r)
+			_, err := io.Copy(io.Discard, r.Body)
+			return nil, err
 		})
+		began := time.Now()
 		_, err := c.SubmitFile(t.Context(), f)
 		if !errors.Is(err, wildfire.ErrStalled) || !strings.Contains(err.Error(), "reading the file") {
 			t.Errorf("got %v, want a stall while reading the file", err)
+		}
+		if took := time.Since(began); took != 30*time.Second {
+			t.Errorf("took %v, want the limit and no more", took)
 		}
 	})
 }
