@@ -509,6 +509,42 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+// TestBodyClosedWhileItIsRead is not a fault of the file: HTTP/2 closes a body so when its stream ends.
+func TestBodyClosedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	reset := errors.New("stream reset")
+	reading := make(chan struct{})
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			ended := make(chan struct{})
+			go func() { _, _ = io.Copy(io.Discard, r.Body); close(ended) }()
+			<-reading
+			_ = r.Body.Close()
+			<-ended
+			return nil, reset
+		})
+	})
+	f := file("a.exe", contents)
+	reader, _ := io.Pipe()
+	f.Open = func() (io.ReadCloser, error) { return &signalling{PipeReader: reader, reading: reading}, nil }
+	_, err := c.SubmitFile(t.Context(), f)
+	if !errors.Is(err, wildfire.ErrTransport) || !errors.Is(err, reset) || errors.Is(err, wildfire.ErrSource) {
+		t.Errorf("got %v, want ErrTransport", err)
+	}
+}
+
+// signalling says when it is first read.
+type signalling struct {
+	*io.PipeReader
+	reading chan struct{}
+	once    sync.Once
+}
+
+func (s *signalling) Read(p []byte) (int, error) {
+	s.once.Do(func() { close(s.reading) })
+	return s.PipeReader.Read(p)
+}
+
 // TestAnswerThatBreaksOff is a submission: the status was read.
 func TestAnswerThatBreaksOff(t *testing.T) {
 	t.Parallel()
