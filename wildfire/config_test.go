@@ -3,6 +3,7 @@ package wildfire_test
 import (
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -163,6 +164,40 @@ func TestTLS(t *testing.T) {
 	c := client(t, web.URL, wildfire.StaticToken("t"))
 	if _, err := c.Verdict(t.Context(), anyHash); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v, want a certificate that is not trusted", err)
+	}
+}
+
+// TestFaultsOverHTTP2: a stream that is reset in the middle of a large upload is repeated once, and an answer
+// that does not come is told.
+func TestFaultsOverHTTP2(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New(wildfiretest.WithDelay(0))
+	web, caFile := secure(t, server)
+	c := client(t, web.URL, wildfire.StaticToken("t"), func(cfg *wildfire.Config) { cfg.Network.CAFile = caFile })
+	large := strings.Repeat("0123456789abcdef", 1<<18)
+
+	remove := server.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Reset: true, ResetAfter: 64 << 10}})
+	if _, err := c.SubmitFile(t.Context(), file("a.exe", large)); err != nil {
+		t.Errorf("after a reset: %v", err)
+	}
+	if n := server.Count(wildfire.OpSubmitFile); n != 2 {
+		t.Errorf("%d calls, want 2", n)
+	}
+	remove()
+	_, err := c.SubmitFile(t.Context(), file("unanswered.exe", large+"x"))
+	var api *wildfire.APIError
+	if !errors.Is(err, wildfire.ErrTransport) || !errors.As(err, &api) || !api.MaybeDone {
+		t.Errorf("unanswered: got %v, want ErrTransport that may be done", err)
+	}
+	if n := server.UploadCount(sha256Of(large + "x")); n != 1 {
+		t.Errorf("%d uploads were counted, want 1", n)
+	}
+	for status, want := range map[int]error{413: wildfire.ErrTooLarge, 419: wildfire.ErrUploadQuota, 503: wildfire.ErrUnavailable} {
+		remove := server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{Status: status, Early: true}})
+		if _, err := c.SubmitFile(t.Context(), file("a.exe", large)); !errors.Is(err, want) {
+			t.Errorf("%d: got %v, want %v", status, err, want)
+		}
+		remove()
 	}
 }
 

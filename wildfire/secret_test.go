@@ -115,10 +115,14 @@ func TestMaybeDone(t *testing.T) {
 	}
 	nobody := "http://" + listener.Addr().String()
 	_ = listener.Close()
+	server := wildfiretest.New()
+	server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{LoseAnswer: true}})
+	silent := server.Start()
+	t.Cleanup(silent.Close)
 	for name, tt := range map[string]struct {
 		url  string
 		want bool
-	}{"refused": {nobody, false}, "unanswered": {rawServer(t, ""), true}} {
+	}{"refused": {nobody, false}, "unanswered": {silent.URL, true}} {
 		c := client(t, tt.url, wildfire.StaticToken("t"))
 		for op, call := range map[string]func(context.Context, *wildfire.Client) error{
 			"file": invoke[wildfire.OpSubmitFile], "link": invoke[wildfire.OpSubmitLink],

@@ -29,9 +29,9 @@ type File struct {
 	// that differ are not submitted: the call ends with ErrContentChanged.
 	SHA256 string
 
-	// Open returns the contents from their beginning. It is called once for every attempt, at most four times,
-	// and what it returns is closed before SubmitFile returns, or, where a reader is stuck, as soon as it gives
-	// way. Close may be called while Read runs, as an os.File allows.
+	// Open returns the contents from their beginning, once for every attempt. What it returns is closed before
+	// SubmitFile returns. Close may be called while Read runs, as an os.File allows: that is how a reader that
+	// hangs is freed.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -175,7 +175,7 @@ type uploadStream struct {
 	mu             sync.Mutex
 	prefix, suffix []byte
 	left           int64
-	hashes         *hashes // given back by Close or after summing
+	hashes         *hashes // given back by Close
 	checked        bool
 	done           bool
 	err            error
@@ -239,12 +239,21 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 			return 0, s.err
 		}
 		if err != nil {
-			s.err = err
-			return 0, err
+			s.err = s.unlessClosed(err)
+			return 0, s.err
 		}
 	}
 	s.err = io.ErrNoProgress
 	return 0, s.err
+}
+
+// unlessClosed keeps an error of the contents, unless it comes of their having been closed meanwhile: HTTP/2
+// closes a body whose stream ended while it is being read.
+func (s *uploadStream) unlessClosed(err error) error {
+	if s.closed.Load() {
+		return errBodyClosed
+	}
+	return err
 }
 
 // maxEmptyReads is how often a reader may return neither bytes nor an error.
@@ -262,7 +271,7 @@ func (s *uploadStream) check() error {
 			break
 		}
 		if err != nil {
-			return err
+			return s.unlessClosed(err)
 		}
 		if i == maxEmptyReads {
 			return io.ErrNoProgress

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -225,6 +226,30 @@ func TestQuotas(t *testing.T) {
 		if err := submit(10 + i); err != nil {
 			t.Errorf("without a quota: %v", err)
 		}
+	}
+}
+
+// TestLastOfTheQuota goes to one of two uploads that both saw it.
+func TestLastOfTheQuota(t *testing.T) {
+	t.Parallel()
+	var both sync.WaitGroup
+	both.Add(2)
+	_, web := start(t, wildfiretest.WithQuota(1, 0), wildfiretest.WithPlan(func(wildfiretest.Sample) (wildfiretest.Plan, bool) {
+		both.Done()
+		both.Wait()
+		return wildfiretest.Plan{}, true
+	}))
+	c := client(t, web.URL, "t")
+	failures := make(chan error, 2)
+	for _, contents := range []string{"one", "two"} {
+		go func() {
+			_, err := c.SubmitFile(context.Background(), file("a.exe", contents))
+			failures <- err
+		}()
+	}
+	one, two := <-failures, <-failures
+	if (one == nil) == (two == nil) || !errors.Is(errors.Join(one, two), wildfire.ErrUploadQuota) {
+		t.Errorf("got %v and %v, want one success and one ErrUploadQuota", one, two)
 	}
 }
 
