@@ -19,6 +19,8 @@ import (
 // crashEnv makes the test binary a child that refreshes once and dies at a stage.
 const crashEnv = "BACKBURN_TEST_CRASH"
 
+func init() { children[crashEnv] = crash }
+
 type crashOrder struct {
 	Stage   string
 	Profile auth.Profile

@@ -216,6 +216,9 @@ func TestTokenRequestOfEachKind(t *testing.T) {
 				if ua := got.header.Get("User-Agent"); ua != "backburn/test" {
 					t.Errorf("User-Agent %q", ua)
 				}
+				if accept := got.header.Get("Accept"); accept != "application/json" {
+					t.Errorf("Accept %q", accept)
+				}
 				if got.header.Get("WatchGuard-API-Key") != "" {
 					t.Error("the API key went to the token endpoint")
 				}
