@@ -208,7 +208,9 @@ func (s *session) tend(ctx context.Context) error {
 			return err
 		}
 		s.gauges()
-		janitor.run(ctx)
+		if err := janitor.run(ctx); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return nil
