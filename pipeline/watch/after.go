@@ -58,15 +58,22 @@ func (s *session) handle(ctx context.Context, e results.Event) error {
 }
 
 func (s *session) conclude(ctx context.Context, id string, e results.Event) error {
-	if s.w.cfg.Claim == ClaimKeep {
-		return s.concludeInPlace(ctx, id, e)
-	}
 	if !validID(id) {
 		return nil // another publisher's job
 	}
-	name, err := s.claimedAs(id, e.Data)
-	if err != nil {
-		return err
+	if s.ledger != nil {
+		if err := s.concludeInPlace(id, e); err != nil {
+			return err
+		}
+	}
+	// Even with claim = "keep" there may be files that were claimed by renaming, before the
+	// configuration was changed.
+	name := ""
+	if s.spool == s.root {
+		var err error
+		if name, err = s.claimedAs(id, e.Data); err != nil {
+			return err
+		}
 	}
 	if name != "" {
 		action, err := s.dispose(ctx, id, name, e)
@@ -93,8 +100,10 @@ func (s *session) conclude(ctx context.Context, id string, e results.Event) erro
 			return fmt.Errorf("remove stored contents: %w", err)
 		}
 	}
-	if err := s.paths.forget(id); err != nil {
-		return err
+	if s.spool == s.root {
+		if err := s.paths.forget(id); err != nil {
+			return err
+		}
 	}
 	s.w.flight.finished(id)
 	return nil

@@ -527,6 +527,45 @@ func TestFilesStayInPlace(t *testing.T) {
 	}
 }
 
+// TestClaimIsChanged changes the configuration while files are on their way.
+func TestClaimIsChanged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.write("a", "moved")
+	r.start()
+	moved := r.intake.wait(t, 1)[0]
+	r.stop()
+	r.cfg.Claim = watch.ClaimKeep
+	r.write("b", "kept")
+	r.start()
+	kept := r.intake.wait(t, 2)[1]
+	until(t, "both to count", func() bool { return r.w.Status().InFlight == 2 })
+	r.stop()
+	r.start()
+	until(t, "both to count", func() bool { return r.w.Status().InFlight == 2 })
+	r.outcomes.send(verdict(moved, "benign"))
+	r.outcomes.settle(t)
+	if done := r.tree(".backburn/done"); len(done) != 1 {
+		t.Errorf("done has %v", done)
+	}
+	r.stop()
+	r.cfg.Claim = watch.ClaimMove
+	r.start()
+	r.outcomes.send(verdict(kept, "benign"))
+	r.outcomes.settle(t)
+	until(t, "scans", scans(r, 3))
+	if left := r.tree(""); !slices.Equal(left, []string{"b"}) || len(r.intake.all()) != 2 {
+		t.Errorf("left: %v, %d jobs", left, len(r.intake.all()))
+	}
+	r.stop()
+	r.cfg.Claim = watch.ClaimKeep
+	r.start()
+	until(t, "scans", scans(r, 3))
+	if n := r.w.Status().InFlight; n != 0 {
+		t.Errorf("%d in flight", n)
+	}
+}
+
 func TestOneWatcherHoldsTheLedger(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Claim = watch.ClaimKeep })

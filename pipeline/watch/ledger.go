@@ -199,6 +199,17 @@ func (l *ledger) finished(id string, now time.Time) (wasOpen bool, err error) {
 	return wasOpen, err
 }
 
+// isOpen reports whether a job was published and has no final event.
+func (l *ledger) isOpen(id string) (open bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	l.db.View(func(tx *bolt.Tx) error { // fails only when closed
+		open = tx.Bucket(openBucket).Get([]byte(id)) != nil
+		return nil
+	})
+	return open
+}
+
 // openJobs returns the jobs without a final event, and when they were published.
 func (l *ledger) openJobs() (map[string]time.Time, error) {
 	l.mu.RLock()
