@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -151,6 +152,9 @@ func (s *session) claimedAs(id string, d results.Data) (string, error) {
 	}
 }
 
+// sidecarSuffix ends the name of a sidecar; what is before is the name of its file.
+const sidecarSuffix = ".json"
+
 var plainWord = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 
 // class returns what is configured for an event, and the name of its folder in doneDir.
@@ -188,7 +192,7 @@ func (s *session) dispose(ctx context.Context, id, name string, e results.Event)
 		}
 		if action == AfterKeep || action == AfterDelete || action == AfterRestore {
 			// Before the file itself goes: a crash in between repeats both.
-			if err := writeFile(s.root, done+"/"+name+".json", append(sidecar, '\n'), true); err != nil {
+			if err := writeFile(s.root, done+"/"+name+sidecarSuffix, slices.Concat(sidecar, []byte("\n")), true); err != nil {
 				return "", err
 			}
 		}
@@ -209,6 +213,16 @@ func (s *session) dispose(ctx context.Context, id, name string, e results.Event)
 	return "move", s.moveOut(from, id, name, action, sidecar)
 }
 
+// shorten cuts a name to so many bytes, from the end of what is before its extension.
+func shorten(name string, size int) string {
+	over := len(name) - size
+	ext := filepath.Ext(name)
+	if stem := len(name) - len(ext); over > 0 && over < stem {
+		return name[:stem-over] + ext
+	}
+	return name[:min(len(name), size)]
+}
+
 // numbered returns name with a number before its extension; the zeroth is name itself.
 func numbered(name string, n int) string {
 	if n == 0 {
@@ -218,11 +232,9 @@ func numbered(name string, n int) string {
 	if ext == name { // ".profile"
 		ext = ""
 	}
-	stem, suffix := strings.TrimSuffix(name, ext), "."+strconv.Itoa(n)+ext
-	if over := len(stem) + len(suffix) - nameMax; over > 0 && over < len(stem) {
-		stem = stem[:len(stem)-over]
-	}
-	return stem + suffix
+	suffix := "." + strconv.Itoa(n) + ext
+	stem := strings.TrimSuffix(name, ext)
+	return stem[:min(len(stem), max(nameMax-len(sidecarSuffix)-len(suffix), 1))] + suffix
 }
 
 // restore puts a claimed file back where it was found, under a name with a number if its
@@ -304,11 +316,14 @@ func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
 	if err == nil {
 		base = path.Base(rel)
 	}
+	if sidecar != nil {
+		base = shorten(base, nameMax-len(sidecarSuffix))
+	}
 	for n := 0; ; n++ {
 		to := filepath.Join(dir, numbered(base, n))
 		if sidecar != nil {
 			// The sidecar comes first, and reserves the name.
-			if ok, err := reserve(to+".json", id, sidecar); err != nil {
+			if ok, err := reserve(to+sidecarSuffix, id, sidecar); err != nil {
 				return err
 			} else if !ok {
 				continue
@@ -321,7 +336,7 @@ func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			if sidecar != nil {
-				os.Remove(to + ".json")
+				os.Remove(to + sidecarSuffix)
 			}
 			continue
 		case err != nil:
@@ -331,36 +346,32 @@ func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
 	}
 }
 
-// reserve writes a sidecar unless there is one that belongs to another job.
+// reserve writes a sidecar, whole and durably, unless there is one that belongs to another
+// job. One that belongs to this job is from a try that was cut short, and stays.
 func reserve(name, id string, sidecar []byte) (ok bool, err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return false, err
-		}
-		var e results.Event
-		if json.Unmarshal(b, &e) != nil || e.Data.JobID != id {
-			return false, nil
-		}
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0o600)
-		if err != nil {
-			return false, err
-		}
-		return true, finishWrite(f, sidecar)
-	}
+	tmp := filepath.Join(filepath.Dir(name), copyPrefix+newID(time.Now(), rootTag)+copySuffix)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return false, err
 	}
-	return true, finishWrite(f, sidecar)
-}
-
-func finishWrite(f *os.File, b []byte) error {
-	_, err := f.Write(append(b, '\n'))
+	defer os.Remove(tmp) // fails when it got its name
+	_, err = f.Write(slices.Concat(sidecar, []byte("\n")))
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return false, err
+	}
+	err = renamePath(tmp, name)
+	if !errors.Is(err, fs.ErrExist) {
+		return err == nil, err
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return false, err
+	}
+	var e results.Event
+	return json.Unmarshal(b, &e) == nil && e.Data.JobID == id, nil
 }
 
 // Copies that are being made are called copyPrefix, an id, copySuffix.

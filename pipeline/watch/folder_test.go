@@ -635,6 +635,45 @@ func TestContentsTravelAsObjects(t *testing.T) {
 	}
 }
 
+// TestJanitor leaves behind what crashes leave behind.
+func TestJanitor(t *testing.T) {
+	t.Parallel()
+	archive := t.TempDir()
+	r := newRig(t, func(c *watch.Config) { c.After.Malicious = archive })
+	old, young := watch.NewID(time.Now().Add(-2*time.Hour)), watch.NewID(time.Now())
+	for _, name := range []string{"/.backburn-" + old + ".tmp", "/.backburn-" + young + ".tmp", "/.backburn-x.tmp", "/" + old} {
+		must(t, os.WriteFile(archive+name, nil, 0o600))
+	}
+	r.write(".backburn/tmp/"+old, "")
+	r.write(".backburn/tmp/"+young, "")
+	r.start()
+	until(t, "scans", scans(r, 2))
+	until(t, "the old ones to go", func() bool { return len(r.tree(".backburn/tmp")) == 1 })
+	entries, err := os.ReadDir(archive)
+	if err != nil || len(entries) != 3 {
+		t.Errorf("%v %v", entries, err)
+	}
+}
+
+// TestLongNamesAreMovedWithSidecars has names that leave no room for a suffix.
+func TestLongNamesAreMovedWithSidecars(t *testing.T) {
+	t.Parallel()
+	archive := t.TempDir()
+	r := newRig(t, func(c *watch.Config) { c.After.Malicious, c.Sidecar = archive, true })
+	r.start()
+	for i := range 3 {
+		r.write(fmt.Sprintf("%d/%s.exe", i, strings.Repeat("n", 251)), "x")
+	}
+	for _, j := range r.intake.wait(t, 3) {
+		r.outcomes.send(verdict(j, "c2"))
+	}
+	r.outcomes.settle(t)
+	entries, err := os.ReadDir(archive)
+	if err != nil || len(entries) != 6 {
+		t.Errorf("%v %v", entries, err)
+	}
+}
+
 func TestFolderThatComesLater(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

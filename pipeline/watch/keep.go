@@ -201,7 +201,7 @@ func (s *session) sidecarInPlace(id string, e results.Event) error {
 		base = string(e.Data.FilenameB64)
 	}
 	name, _ := claimedName(id, path.Base(base))
-	return writeFile(s.spool, done+"/"+name+".json", append(b, '\n'), true)
+	return writeFile(s.spool, done+"/"+name+sidecarSuffix, append(b, '\n'), true)
 }
 
 // recount counts what was published and is not finished, as the ledger has it.

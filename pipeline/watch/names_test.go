@@ -99,7 +99,7 @@ func TestNumberedNames(t *testing.T) {
 		want string
 	}{
 		{"a.exe", 0, "a.exe"}, {"a.exe", 1, "a.1.exe"}, {"a", 2, "a.2"}, {".profile", 1, ".profile.1"},
-		{"a.tar.gz", 1, "a.tar.1.gz"}, {strings.Repeat("n", 251) + ".exe", 1, strings.Repeat("n", 249) + ".1.exe"},
+		{"a.tar.gz", 1, "a.tar.1.gz"}, {strings.Repeat("n", 251) + ".exe", 1, strings.Repeat("n", 244) + ".1.exe"},
 	} {
 		if got := watch.Numbered(c.name, c.n); got != c.want {
 			t.Errorf("%q, %d: %q, want %q", c.name, c.n, got, c.want)
