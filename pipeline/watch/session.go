@@ -56,7 +56,7 @@ func (w *Watcher) watch(ctx context.Context) (err error) {
 	}()
 	s := &session{
 		w: w, ctx: ctx, root: r, spool: spool, prefix: withSeparator(w.path),
-		hints: newHints(), scans: newScans(), sync: newSyncer(r), hashers: newHashers(), paths: newPaths(r),
+		hints: newHints(), scans: newScans(), sync: newSyncer(r, func() { w.at("flushed") }), hashers: newHashers(), paths: newPaths(r),
 		check: make(chan struct{}, 1),
 	}
 	if err := s.open(); err != nil {
