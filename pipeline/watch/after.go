@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,8 +154,6 @@ func (s *session) claimedAs(id string, d results.Data) (string, error) {
 // sidecarSuffix ends the name of a sidecar; what is before is the name of its file.
 const sidecarSuffix = ".json"
 
-var plainWord = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
-
 // class returns what is configured for an event, and the name of its folder in doneDir.
 func (a After) class(e results.Event) (action, verdict string) {
 	if e.Type == results.Failed {
@@ -168,10 +165,7 @@ func (a After) class(e results.Event) (action, verdict string) {
 	case "malware", "grayware", "phishing", "c2":
 		return a.Malicious, v
 	default:
-		if !plainWord.MatchString(v) || v == "failed" {
-			v = "unrecognised"
-		}
-		return AfterKeep, v
+		return AfterKeep, "unrecognised"
 	}
 }
 
@@ -199,10 +193,8 @@ func (s *session) dispose(ctx context.Context, id, name string, e results.Event)
 	}
 	switch action {
 	case AfterKeep:
-		if err := s.root.rename(from, done+"/"+name, false); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, err := s.renameNumbered(from, done, name); err != nil {
 			return "", err
-		} else if err != nil {
-			return "", fmt.Errorf("two files have the id %s: %w", id, err)
 		}
 		return action, s.root.syncDir(done)
 	case AfterDelete:
@@ -223,13 +215,27 @@ func shorten(name string, size int) string {
 	return name[:min(len(name), size)]
 }
 
+// maxExt is how long an extension is at most; what is longer is part of the name.
+const maxExt = 32
+
+// renameNumbered moves a file to a name in dir, with a number if the name is taken, and
+// returns where it is.
+func (s *session) renameNumbered(from, dir, name string) (to string, err error) {
+	for n := 0; ; n++ {
+		to = path.Join(dir, numbered(name, n))
+		if err = s.root.rename(from, to, false); !errors.Is(err, fs.ErrExist) {
+			return to, err
+		}
+	}
+}
+
 // numbered returns name with a number before its extension; the zeroth is name itself.
 func numbered(name string, n int) string {
 	if n == 0 {
 		return name
 	}
 	ext := filepath.Ext(name)
-	if ext == name { // ".profile"
+	if ext == name || len(ext) > maxExt { // ".profile"
 		ext = ""
 	}
 	suffix := "." + strconv.Itoa(n) + ext
@@ -243,7 +249,8 @@ func (s *session) restore(ctx context.Context, id, name string) error {
 	_, base, whole, _ := splitClaimed(name)
 	rel, err := s.paths.found(id, base, whole)
 	if err != nil {
-		return fmt.Errorf("where the file was found is not on record: %w", err)
+		s.w.log.Error().Str("job", id).Err(err).Msg("where a file was found is not on record, it is restored to the folder itself")
+		rel = base
 	}
 	from := claimedDir + "/" + name
 	st, err := s.root.lstat(from)
@@ -267,26 +274,20 @@ func (s *session) restore(ctx context.Context, id, name string) error {
 		return err
 	}
 	s.w.at("restoring")
-	for n := 0; ; n++ {
-		to := path.Join(path.Dir(rel), numbered(path.Base(rel), n))
-		err := s.root.rename(from, to, false)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.root.syncDir(path.Dir(to)); err != nil {
-			return err
-		}
-		// The renaming was a change, too. Without this the record would do for a file of
-		// the same size and mtime.
-		if now, err := s.root.lstat(to); err == nil && now.identity == st.identity {
-			r.pending, r.stamp, r.rel = false, now.stamp, to
-			return s.ledger.touched(s.own(st.identity), r)
-		}
-		return nil
+	to, err := s.renameNumbered(from, path.Dir(rel), path.Base(rel))
+	if err != nil {
+		return err
 	}
+	if err := s.root.syncDir(path.Dir(to)); err != nil {
+		return err
+	}
+	// The renaming was a change, too. Without this the record would do for a file of the same
+	// size and mtime.
+	if now, err := s.root.lstat(to); err == nil && now.identity == st.identity {
+		r.pending, r.stamp, r.rel = false, now.stamp, to
+		return s.ledger.touched(s.own(st.identity), r)
+	}
+	return nil
 }
 
 // restored notes in the ledger that a claimed file is about to be put back.
