@@ -11,7 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,15 +58,22 @@ func (s *session) handle(ctx context.Context, e results.Event) error {
 }
 
 func (s *session) conclude(ctx context.Context, id string, e results.Event) error {
-	if s.w.cfg.Claim == ClaimKeep {
-		return s.concludeInPlace(ctx, id, e)
-	}
 	if !validID(id) {
 		return nil // another publisher's job
 	}
-	name, err := s.claimedAs(id, e.Data)
-	if err != nil {
-		return err
+	if s.ledger != nil {
+		if err := s.concludeInPlace(id, e); err != nil {
+			return err
+		}
+	}
+	// Even with claim = "keep" there may be files that were claimed by renaming, before the
+	// configuration was changed.
+	name := ""
+	if s.spool == s.root {
+		var err error
+		if name, err = s.claimedAs(id, e.Data); err != nil {
+			return err
+		}
 	}
 	if name != "" {
 		action, err := s.dispose(ctx, id, name, e)
@@ -93,8 +100,10 @@ func (s *session) conclude(ctx context.Context, id string, e results.Event) erro
 			return fmt.Errorf("remove stored contents: %w", err)
 		}
 	}
-	if err := s.paths.forget(id); err != nil {
-		return err
+	if s.spool == s.root {
+		if err := s.paths.forget(id); err != nil {
+			return err
+		}
 	}
 	s.w.flight.finished(id)
 	return nil
@@ -142,7 +151,8 @@ func (s *session) claimedAs(id string, d results.Data) (string, error) {
 	}
 }
 
-var plainWord = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+// sidecarSuffix ends the name of a sidecar; what is before is the name of its file.
+const sidecarSuffix = ".json"
 
 // class returns what is configured for an event, and the name of its folder in doneDir.
 func (a After) class(e results.Event) (action, verdict string) {
@@ -155,10 +165,7 @@ func (a After) class(e results.Event) (action, verdict string) {
 	case "malware", "grayware", "phishing", "c2":
 		return a.Malicious, v
 	default:
-		if !plainWord.MatchString(v) || v == "failed" {
-			v = "unrecognised"
-		}
-		return AfterKeep, v
+		return AfterKeep, "unrecognised"
 	}
 }
 
@@ -179,17 +186,15 @@ func (s *session) dispose(ctx context.Context, id, name string, e results.Event)
 		}
 		if action == AfterKeep || action == AfterDelete || action == AfterRestore {
 			// Before the file itself goes: a crash in between repeats both.
-			if err := writeFile(s.root, done+"/"+name+".json", append(sidecar, '\n'), true); err != nil {
+			if err := writeFile(s.root, done+"/"+name+sidecarSuffix, slices.Concat(sidecar, []byte("\n")), true); err != nil {
 				return "", err
 			}
 		}
 	}
 	switch action {
 	case AfterKeep:
-		if err := s.root.rename(from, done+"/"+name, false); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, err := s.renameNumbered(from, done, name); err != nil {
 			return "", err
-		} else if err != nil {
-			return "", fmt.Errorf("two files have the id %s: %w", id, err)
 		}
 		return action, s.root.syncDir(done)
 	case AfterDelete:
@@ -200,20 +205,42 @@ func (s *session) dispose(ctx context.Context, id, name string, e results.Event)
 	return "move", s.moveOut(from, id, name, action, sidecar)
 }
 
+// shorten cuts a name to so many bytes, from the end of what is before its extension.
+func shorten(name string, size int) string {
+	over := len(name) - size
+	ext := filepath.Ext(name)
+	if stem := len(name) - len(ext); over > 0 && over < stem {
+		return name[:stem-over] + ext
+	}
+	return name[:min(len(name), size)]
+}
+
+// maxExt is how long an extension is at most; what is longer is part of the name.
+const maxExt = 32
+
+// renameNumbered moves a file to a name in dir, with a number if the name is taken, and
+// returns where it is.
+func (s *session) renameNumbered(from, dir, name string) (to string, err error) {
+	for n := 0; ; n++ {
+		to = path.Join(dir, numbered(name, n))
+		if err = s.root.rename(from, to, false); !errors.Is(err, fs.ErrExist) {
+			return to, err
+		}
+	}
+}
+
 // numbered returns name with a number before its extension; the zeroth is name itself.
 func numbered(name string, n int) string {
 	if n == 0 {
 		return name
 	}
 	ext := filepath.Ext(name)
-	if ext == name { // ".profile"
+	if ext == name || len(ext) > maxExt { // ".profile"
 		ext = ""
 	}
-	stem, suffix := strings.TrimSuffix(name, ext), "."+strconv.Itoa(n)+ext
-	if over := len(stem) + len(suffix) - nameMax; over > 0 && over < len(stem) {
-		stem = stem[:len(stem)-over]
-	}
-	return stem + suffix
+	suffix := "." + strconv.Itoa(n) + ext
+	stem := strings.TrimSuffix(name, ext)
+	return stem[:min(len(stem), max(nameMax-len(sidecarSuffix)-len(suffix), 1))] + suffix
 }
 
 // restore puts a claimed file back where it was found, under a name with a number if its
@@ -222,7 +249,8 @@ func (s *session) restore(ctx context.Context, id, name string) error {
 	_, base, whole, _ := splitClaimed(name)
 	rel, err := s.paths.found(id, base, whole)
 	if err != nil {
-		return fmt.Errorf("where the file was found is not on record: %w", err)
+		s.w.log.Error().Str("job", id).Err(err).Msg("where a file was found is not on record, it is restored to the folder itself")
+		rel = base
 	}
 	from := claimedDir + "/" + name
 	st, err := s.root.lstat(from)
@@ -246,26 +274,20 @@ func (s *session) restore(ctx context.Context, id, name string) error {
 		return err
 	}
 	s.w.at("restoring")
-	for n := 0; ; n++ {
-		to := path.Join(path.Dir(rel), numbered(path.Base(rel), n))
-		err := s.root.rename(from, to, false)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.root.syncDir(path.Dir(to)); err != nil {
-			return err
-		}
-		// The renaming was a change, too. Without this the record would do for a file of
-		// the same size and mtime.
-		if now, err := s.root.lstat(to); err == nil && now.identity == st.identity {
-			r.pending, r.stamp, r.rel = false, now.stamp, to
-			return s.ledger.touched(s.own(st.identity), r)
-		}
-		return nil
+	to, err := s.renameNumbered(from, path.Dir(rel), path.Base(rel))
+	if err != nil {
+		return err
 	}
+	if err := s.root.syncDir(path.Dir(to)); err != nil {
+		return err
+	}
+	// The renaming was a change, too. Without this the record would do for a file of the same
+	// size and mtime.
+	if now, err := s.root.lstat(to); err == nil && now.identity == st.identity {
+		r.pending, r.stamp, r.rel = false, now.stamp, to
+		return s.ledger.touched(s.own(st.identity), r)
+	}
+	return nil
 }
 
 // restored notes in the ledger that a claimed file is about to be put back.
@@ -295,11 +317,14 @@ func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
 	if err == nil {
 		base = path.Base(rel)
 	}
+	if sidecar != nil {
+		base = shorten(base, nameMax-len(sidecarSuffix))
+	}
 	for n := 0; ; n++ {
 		to := filepath.Join(dir, numbered(base, n))
 		if sidecar != nil {
 			// The sidecar comes first, and reserves the name.
-			if ok, err := reserve(to+".json", id, sidecar); err != nil {
+			if ok, err := reserve(to+sidecarSuffix, id, sidecar); err != nil {
 				return err
 			} else if !ok {
 				continue
@@ -312,7 +337,7 @@ func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			if sidecar != nil {
-				os.Remove(to + ".json")
+				os.Remove(to + sidecarSuffix)
 			}
 			continue
 		case err != nil:
@@ -322,36 +347,32 @@ func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
 	}
 }
 
-// reserve writes a sidecar unless there is one that belongs to another job.
+// reserve writes a sidecar, whole and durably, unless there is one that belongs to another
+// job. One that belongs to this job is from a try that was cut short, and stays.
 func reserve(name, id string, sidecar []byte) (ok bool, err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return false, err
-		}
-		var e results.Event
-		if json.Unmarshal(b, &e) != nil || e.Data.JobID != id {
-			return false, nil
-		}
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0o600)
-		if err != nil {
-			return false, err
-		}
-		return true, finishWrite(f, sidecar)
-	}
+	tmp := filepath.Join(filepath.Dir(name), copyPrefix+newID(time.Now(), rootTag)+copySuffix)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return false, err
 	}
-	return true, finishWrite(f, sidecar)
-}
-
-func finishWrite(f *os.File, b []byte) error {
-	_, err := f.Write(append(b, '\n'))
+	defer os.Remove(tmp) // fails when it got its name
+	_, err = f.Write(slices.Concat(sidecar, []byte("\n")))
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return false, err
+	}
+	err = renamePath(tmp, name)
+	if !errors.Is(err, fs.ErrExist) {
+		return err == nil, err
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return false, err
+	}
+	var e results.Event
+	return json.Unmarshal(b, &e) == nil && e.Data.JobID == id, nil
 }
 
 // Copies that are being made are called copyPrefix, an id, copySuffix.

@@ -183,7 +183,7 @@ func (c *checker) events(ctx context.Context, r *root) {
 	}
 	defer n.Close()
 	if err := n.Add(c.path); err != nil {
-		c.add("events", Warn, "can't be had: "+err.Error(), eventLimits(1).fix)
+		c.add("events", Warn, "can't be had: "+err.Error(), "sysctl fs.inotify.max_user_watches=1048576")
 		return
 	}
 	folders := 1

@@ -48,6 +48,7 @@ func (s *session) decide(ctx context.Context) {
 	names, results := map[string]bool{}, []result(nil)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	var counted time.Duration
 	for ctx.Err() == nil {
 		names, results = s.hints.swap(names, results, len(p.entries))
 		s.absorb(p, names, results)
@@ -57,6 +58,10 @@ func (s *session) decide(ctx context.Context) {
 		freed := s.dispatch(ctx, p)
 		s.w.pendingCount.Store(int64(len(p.entries)))
 		s.w.m.pending.Set(float64(len(p.entries)))
+		if now := s.w.clock(); now-counted > oldestEvery || len(p.entries) == 0 {
+			s.noteOldest(p)
+			counted = now
+		}
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
@@ -65,6 +70,22 @@ func (s *session) decide(ctx context.Context) {
 		case <-freed: // nil, and never ready, unless somebody waits for a place
 		}
 	}
+}
+
+// oldestEvery is the time between two looks for the name that has waited longest.
+const oldestEvery = 5 * time.Second
+
+// noteOldest publishes since when the oldest name waits.
+func (s *session) noteOldest(p *pending) {
+	first, any := p.oldest()
+	if !any {
+		s.w.oldestPending.Store(0)
+		s.w.m.oldestPending.Set(0)
+		return
+	}
+	at := s.w.start.Add(first)
+	s.w.oldestPending.Store(at.UnixNano())
+	s.w.m.oldestPending.Set(float64(at.UnixMilli()) / 1e3)
 }
 
 // absorb takes over what was reported.

@@ -26,6 +26,21 @@
 //   - Nothing is doubled: the job's id is made once, at the claim, and is part of the
 //     claimed file's name, so every repeat carries the same id.
 //
+// # What it leaves on the disk
+//
+// Everything is in .backburn below the folder, open to the watcher's user alone:
+//
+//	claimed/<id>-<name>         claimed and not yet finished; what jobs refer to
+//	done/<verdict>/<id>-<name>  finished, with After = "keep"; done/failed for failures
+//	paths/<tag>                 the folders that claimed files were found in
+//	tmp/                        what is being written
+//	folder                      the folder's own id
+//	ledger.db                   with Claim = "keep" or After = "restore"
+//
+// Several watchers may share a folder: whoever renames a file has it, and whoever hears of
+// a final event first deals with the file. Where there is a ledger one of them works and
+// the others stand by.
+//
 // # What it does not do
 //
 // It can't see that an uploader died and will come back in an hour; Config.DoneFile is for

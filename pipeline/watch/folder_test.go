@@ -527,6 +527,45 @@ func TestFilesStayInPlace(t *testing.T) {
 	}
 }
 
+// TestClaimIsChanged changes the configuration while files are on their way.
+func TestClaimIsChanged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.write("a", "moved")
+	r.start()
+	moved := r.intake.wait(t, 1)[0]
+	r.stop()
+	r.cfg.Claim = watch.ClaimKeep
+	r.write("b", "kept")
+	r.start()
+	kept := r.intake.wait(t, 2)[1]
+	until(t, "both to count", func() bool { return r.w.Status().InFlight == 2 })
+	r.stop()
+	r.start()
+	until(t, "both to count", func() bool { return r.w.Status().InFlight == 2 })
+	r.outcomes.send(verdict(moved, "benign"))
+	r.outcomes.settle(t)
+	if done := r.tree(".backburn/done"); len(done) != 1 {
+		t.Errorf("done has %v", done)
+	}
+	r.stop()
+	r.cfg.Claim = watch.ClaimMove
+	r.start()
+	r.outcomes.send(verdict(kept, "benign"))
+	r.outcomes.settle(t)
+	until(t, "scans", scans(r, 3))
+	if left := r.tree(""); !slices.Equal(left, []string{"b"}) || len(r.intake.all()) != 2 {
+		t.Errorf("left: %v, %d jobs", left, len(r.intake.all()))
+	}
+	r.stop()
+	r.cfg.Claim = watch.ClaimKeep
+	r.start()
+	until(t, "scans", scans(r, 3))
+	if n := r.w.Status().InFlight; n != 0 {
+		t.Errorf("%d in flight", n)
+	}
+}
+
 func TestOneWatcherHoldsTheLedger(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Claim = watch.ClaimKeep })
@@ -593,6 +632,45 @@ func TestContentsTravelAsObjects(t *testing.T) {
 				t.Errorf("%d objects are left, want those of others and the young one", n)
 			}
 		})
+	}
+}
+
+// TestJanitor leaves behind what crashes leave behind.
+func TestJanitor(t *testing.T) {
+	t.Parallel()
+	archive := t.TempDir()
+	r := newRig(t, func(c *watch.Config) { c.After.Malicious = archive })
+	old, young := watch.NewID(time.Now().Add(-2*time.Hour)), watch.NewID(time.Now())
+	for _, name := range []string{"/.backburn-" + old + ".tmp", "/.backburn-" + young + ".tmp", "/.backburn-x.tmp", "/" + old} {
+		must(t, os.WriteFile(archive+name, nil, 0o600))
+	}
+	r.write(".backburn/tmp/"+old, "")
+	r.write(".backburn/tmp/"+young, "")
+	r.start()
+	until(t, "scans", scans(r, 2))
+	until(t, "the old ones to go", func() bool { return len(r.tree(".backburn/tmp")) == 1 })
+	entries, err := os.ReadDir(archive)
+	if err != nil || len(entries) != 3 {
+		t.Errorf("%v %v", entries, err)
+	}
+}
+
+// TestLongNamesAreMovedWithSidecars has names that leave no room for a suffix.
+func TestLongNamesAreMovedWithSidecars(t *testing.T) {
+	t.Parallel()
+	archive := t.TempDir()
+	r := newRig(t, func(c *watch.Config) { c.After.Malicious, c.Sidecar = archive, true })
+	r.start()
+	for i := range 3 {
+		r.write(fmt.Sprintf("%d/%s.exe", i, strings.Repeat("n", 251)), "x")
+	}
+	for _, j := range r.intake.wait(t, 3) {
+		r.outcomes.send(verdict(j, "c2"))
+	}
+	r.outcomes.settle(t)
+	entries, err := os.ReadDir(archive)
+	if err != nil || len(entries) != 6 {
+		t.Errorf("%v %v", entries, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -32,19 +33,20 @@ type janitor struct {
 
 func newJanitor(s *session) *janitor { return &janitor{s: s} }
 
-// run does a round if one is due.
-func (j *janitor) run(ctx context.Context) {
+// run does a round if one is due. It returns the fault of a ledger, which nothing goes on
+// without.
+func (j *janitor) run(ctx context.Context) error {
 	if j.s.ledger != nil {
 		err := j.s.ledger.tend(func(key []byte, r record) bool {
 			st, err := j.s.root.lstat(r.rel)
 			return (err == nil && bytes.Equal(j.s.own(st.identity).key(), key)) || (err != nil && !isGone(err))
 		})
 		if err != nil {
-			j.s.fault("ledger", err)
+			return fmt.Errorf("ledger: %w", err)
 		}
 	}
 	if time.Now().Before(j.next) {
-		return
+		return nil
 	}
 	j.next = time.Now().Add(janitorEvery)
 	err := errors.Join(j.sweepTmp(ctx), j.sweepCopies())
@@ -56,6 +58,7 @@ func (j *janitor) run(ctx context.Context) {
 	} else {
 		j.s.part("janitor", "")
 	}
+	return nil
 }
 
 // sweepTmp removes files that were never finished writing.

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"path"
 	"time"
 
@@ -164,45 +163,45 @@ func (s *session) publishInPlace(ctx context.Context, rel string, f *file, st fi
 	return nil
 }
 
-// concludeInPlace deals with the final event of a file that stays where it is.
-func (s *session) concludeInPlace(ctx context.Context, id string, e results.Event) error {
-	if !validID(id) {
+// concludeInPlace deals with the final event of a file that stays where it is, if it is one.
+func (s *session) concludeInPlace(id string, e results.Event) error {
+	keep := s.w.cfg.Claim == ClaimKeep
+	if !keep && !s.ledger.isOpen(id) {
 		return nil
 	}
-	if s.w.cfg.Sidecar && s.w.flight.has(id) {
-		_, verdict := s.w.cfg.After.class(e)
-		done := doneDir + "/" + verdict
-		if err := s.spool.mkdirAll(done, true); err != nil {
+	if s.w.cfg.Sidecar && s.w.flight.has(id) && s.w.flight.name(id) == "" {
+		if err := s.sidecarInPlace(id, e); err != nil {
 			return err
-		}
-		b, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		base := e.Data.Filename
-		if e.Data.FilenameB64 != nil {
-			base = string(e.Data.FilenameB64)
-		}
-		name, _ := claimedName(id, path.Base(base))
-		if err := writeFile(s.spool, done+"/"+name+".json", append(b, '\n'), true); err != nil {
-			return err
-		}
-	}
-	if s.w.cfg.Transfer == TransferObject {
-		if err := s.w.objects.Delete(ctx, s.objectName(id)); err != nil {
-			return fmt.Errorf("remove stored contents: %w", err)
 		}
 	}
 	wasOpen, err := s.ledger.finished(id, time.Now())
 	if err != nil {
 		return err
 	}
-	if wasOpen || s.w.flight.has(id) {
+	if wasOpen {
 		s.w.finishes.Add(1)
 		s.w.m.finished[AfterKeep].Inc()
 	}
-	s.w.flight.finished(id)
 	return nil
+}
+
+// sidecarInPlace writes the final event of a file that stays where it is.
+func (s *session) sidecarInPlace(id string, e results.Event) error {
+	_, verdict := s.w.cfg.After.class(e)
+	done := doneDir + "/" + verdict
+	if err := s.spool.mkdirAll(done, true); err != nil {
+		return err
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	base := e.Data.Filename
+	if e.Data.FilenameB64 != nil {
+		base = string(e.Data.FilenameB64)
+	}
+	name, _ := claimedName(id, path.Base(base))
+	return writeFile(s.spool, done+"/"+name+sidecarSuffix, append(b, '\n'), true)
 }
 
 // recount counts what was published and is not finished, as the ledger has it.

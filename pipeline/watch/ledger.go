@@ -21,6 +21,10 @@ import (
 // never loses or doubles one. Safe for concurrent use.
 type ledger struct {
 	path string
+	// lock is an empty store that stands for the ledger: whoever has it open has the ledger.
+	// The ledger itself is exchanged when it shrinks, and a lock on it would be one on a
+	// file that is gone.
+	lock *bolt.DB
 
 	mu sync.RWMutex // held for writing while db is exchanged
 	db *bolt.DB
@@ -95,8 +99,16 @@ func openLedger(cfg Config, spool *root) (*ledger, error) {
 	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) && !cfg.usesLedger() {
 		return nil, nil
 	}
-	l := &ledger{path: name, missing: map[string]uint64{}}
+	lock, err := bolt.Open(name+".lock", 0o600, &bolt.Options{Timeout: ledgerWait})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, errors.New("the ledger is held by another watcher of this folder; standing by to take over")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the ledger: %w", err)
+	}
+	l := &ledger{path: name, lock: lock, missing: map[string]uint64{}}
 	if err := l.open(); err != nil {
+		lock.Close()
 		return nil, err
 	}
 	if err := l.shrink(); err != nil {
@@ -108,9 +120,6 @@ func openLedger(cfg Config, spool *root) (*ledger, error) {
 
 func (l *ledger) open() error {
 	db, err := bolt.Open(l.path, 0o600, &bolt.Options{Timeout: ledgerWait, FreelistType: bolt.FreelistMapType})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return errors.New("the ledger is held by another watcher of this folder; standing by to take over")
-	}
 	if err != nil {
 		return fmt.Errorf("open the ledger %s: %w", l.path, err)
 	}
@@ -134,6 +143,7 @@ func (l *ledger) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.db.Close()
+	l.lock.Close()
 }
 
 // get returns what is known of a file.
@@ -189,7 +199,18 @@ func (l *ledger) finished(id string, now time.Time) (wasOpen bool, err error) {
 	return wasOpen, err
 }
 
-// open returns the jobs without a final event, and when they were published.
+// isOpen reports whether a job was published and has no final event.
+func (l *ledger) isOpen(id string) (open bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	l.db.View(func(tx *bolt.Tx) error { // fails only when closed
+		open = tx.Bucket(openBucket).Get([]byte(id)) != nil
+		return nil
+	})
+	return open
+}
+
+// openJobs returns the jobs without a final event, and when they were published.
 func (l *ledger) openJobs() (map[string]time.Time, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -292,13 +313,13 @@ func (l *ledger) drop(gone [][]byte) error {
 func (l *ledger) shrink() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st, err := os.Stat(l.path)
-	if err != nil {
+	var used int64 // of the file; it grows ahead of what is used
+	if err := l.db.View(func(tx *bolt.Tx) error { used = tx.Size(); return nil }); err != nil {
 		return err
 	}
 	stats := l.db.Stats()
 	free := int64(stats.FreePageN+stats.PendingPageN) * int64(l.db.Info().PageSize)
-	if st.Size() < shrinkAt || free*2 < st.Size() {
+	if used < shrinkAt || free*2 < used {
 		return nil
 	}
 	tmp := l.path + ".new"
@@ -313,12 +334,11 @@ func (l *ledger) shrink() error {
 	if err = errors.Join(err, dst.Close()); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	// Between the two the lock is nobody's: another watcher may get hold of the old file.
-	// It is then unlinked under it, but it finds the folder's ledger replaced when it next
-	// opens it; so the lock is kept until the new one is in place.
 	if err := os.Rename(tmp, l.path); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	l.db.Close()
+	if err := l.db.Close(); err != nil {
+		return err
+	}
 	return l.open()
 }

@@ -9,11 +9,13 @@ import (
 
 // Limits of inotify(7) that are worth having.
 const (
+	goodWatches   = 8192
 	goodQueue     = 65536
 	goodInstances = 128
 )
 
-// eventLimits compares the limits of inotify with what watching so many folders needs.
+// eventLimits compares the limits of inotify with what watching so many folders needs; 0
+// means that events can't be had at all.
 func eventLimits(folders int) limits {
 	read := func(name string) int {
 		b, err := os.ReadFile("/proc/sys/fs/inotify/" + name)
@@ -35,17 +37,14 @@ func eventLimits(folders int) limits {
 			fixes = append(fixes, fmt.Sprintf("sysctl fs.inotify.%s=%d", name, want))
 		}
 	}
-	raise("max_user_watches", watches, max(2*folders, 8192))
+	raise("max_user_watches", watches, max(2*folders, goodWatches))
 	raise("max_user_instances", instances, goodInstances)
 	if queue >= 0 && queue < 16384 { // the kernel's default; bursts beyond it cost a scan, nothing else
 		raise("max_queued_events", queue, goodQueue)
 	}
 	l.fix = strings.Join(fixes, "; ")
-	if folders == 0 && l.fix == "" {
+	if folders == 0 && l.fix == "" { // none could be had, so others have used them up
 		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_instances=%d", max(2*instances, goodInstances))
-	}
-	if folders == 1 && l.fix == "" && watches >= 0 && folders > watches/2 {
-		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_watches=%d", 1<<20)
 	}
 	return l
 }

@@ -15,7 +15,8 @@ var waitReasons = []string{"changing", "temporary", "writer", "done_file", "unre
 // metrics of one watcher. The collectors are shared by all watchers of a registry and told
 // apart by the label source.
 type metrics struct {
-	pending, inFlight, free, oldest          prometheus.Gauge
+	pending, inFlight, free                  prometheus.Gauge
+	oldest, oldestPending                    prometheus.Gauge
 	claimed, published, retries              prometheus.Counter
 	events, overflows, rebuilds, writerBlind prometheus.Counter
 	scanEntries                              prometheus.Gauge
@@ -55,25 +56,26 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help, Buckets: buckets}, []string{"source"})).WithLabelValues(source)
 	}
 	return &metrics{
-		pending:     gauge("pending_files", "Names that wait to be judged or taken, in memory; the folder may hold more."),
-		inFlight:    gauge("in_flight_files", "Files claimed and not yet finished."),
-		oldest:      gauge("oldest_in_flight_timestamp_seconds", "When the oldest unfinished file was claimed; 0 if there is none."),
-		free:        gauge("free_bytes", "Free space on the folder's file system."),
-		degraded:    gauge("degraded", "1 while the folder can't be watched as configured."),
-		held:        gauge("held_back", "1 while files wait because max_in_flight, free space or the queue allow no more claims."),
-		claimed:     counter("claimed_total", "Files claimed."),
-		published:   counter("published_total", "Jobs published, repeats after restarts included."),
-		retries:     counter("publish_retries_total", "Publishes that failed and were tried again."),
-		events:      counter("events_total", "File system events received."),
-		overflows:   counter("overflows_total", "Times that events or names were dropped and a scan made up for it."),
-		rebuilds:    counter("watch_rebuilds_total", "Times that the folder was opened anew because it had been replaced or lost."),
-		writerBlind: counter("writer_check_unavailable_total", "Files taken without knowing whether a writer was left, after a longer wait."),
-		scanEntries: gauge("scan_entries", "Entries seen by the last full scan."),
-		scanSeconds: histogram("scan_seconds", "Duration of full scans.", []float64{.001, .01, .1, 1, 10, 60, 600}),
-		latency:     histogram("publish_seconds", "Time from the claim of a file to its publication.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300}),
-		deferred:    counters("deferred_total", "Looks at files that had to wait, by reason.", "reason", waitReasons),
-		skipped:     counters("skipped_total", "Names that are not to be taken, each time they are met, by reason.", "reason", skipReasons),
-		finished:    counters("finished_total", "Claimed files that were dealt with after their final event, by action.", "action", finishActions),
+		pending:       gauge("pending_files", "Names that wait to be judged or taken, in memory; the folder may hold more."),
+		inFlight:      gauge("in_flight_files", "Files claimed and not yet finished."),
+		oldest:        gauge("oldest_in_flight_timestamp_seconds", "When the oldest unfinished file was claimed; 0 if there is none."),
+		oldestPending: gauge("oldest_pending_timestamp_seconds", "When the name was first met that has waited longest to be claimed; 0 if there is none."),
+		free:          gauge("free_bytes", "Free space on the folder's file system."),
+		degraded:      gauge("degraded", "1 while the folder can't be watched as configured."),
+		held:          gauge("held_back", "1 while files wait because max_in_flight, free space or the queue allow no more claims."),
+		claimed:       counter("claimed_total", "Files claimed."),
+		published:     counter("published_total", "Jobs published, repeats after restarts included."),
+		retries:       counter("publish_retries_total", "Publishes that failed and were tried again."),
+		events:        counter("events_total", "File system events received."),
+		overflows:     counter("overflows_total", "Times that events or names were dropped and a scan made up for it."),
+		rebuilds:      counter("watch_rebuilds_total", "Times that the folder was opened anew because it had been replaced or lost."),
+		writerBlind:   counter("writer_check_unavailable_total", "Files taken without knowing whether a writer was left, after a longer wait."),
+		scanEntries:   gauge("scan_entries", "Entries seen by the last full scan."),
+		scanSeconds:   histogram("scan_seconds", "Duration of full scans.", []float64{.001, .01, .1, 1, 10, 60, 600}),
+		latency:       histogram("publish_seconds", "Time from the claim of a file to its publication.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300}),
+		deferred:      counters("deferred_total", "Looks at files that had to wait, by reason.", "reason", waitReasons),
+		skipped:       counters("skipped_total", "Names that are not to be taken, each time they are met, by reason.", "reason", skipReasons),
+		finished:      counters("finished_total", "Claimed files that were dealt with after their final event, by action.", "action", finishActions),
 	}
 }
 

@@ -126,6 +126,60 @@ func TestOddFiles(t *testing.T) {
 	}
 }
 
+// TestNameIsReplacedWhileItIsClaimed puts ever new files under one name, by renaming over
+// what is there. What was overwritten is gone; all else is taken once, and as what it is.
+func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
+	t.Parallel()
+	const n = 3000
+	r := newRig(t, func(c *watch.Config) { c.Settle, c.MaxInFlight = 0, n })
+	r.start()
+	staging := t.TempDir()
+	index := map[string]int{}
+	for i := range n {
+		content := fmt.Sprintf("version %d", i)
+		index[sum(content)] = i
+		must(t, os.WriteFile(filepath.Join(staging, "x"), []byte(content), 0o666))
+		must(t, os.Rename(filepath.Join(staging, "x"), r.path("same")))
+	}
+	seen := map[int]bool{}
+	until(t, "the last version", func() bool {
+		clear(seen)
+		for _, j := range r.intake.all() {
+			if i, ok := index[j.SHA256]; ok {
+				seen[i] = true
+			}
+		}
+		return seen[n-1]
+	})
+	jobs := r.intake.all()
+	if len(jobs) != len(seen) {
+		t.Errorf("%d jobs of %d versions", len(jobs), len(seen))
+	}
+	for _, j := range jobs {
+		if got := r.content(j); sum(got) != j.SHA256 {
+			t.Errorf("job %s is of other contents than %q", j.ID, got)
+		}
+	}
+}
+
+// TestClaimedThingIsNoFile has something else among the claimed files, as when a file is exchanged
+// in the moment of its claim.
+func TestClaimedThingIsNoFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	must(t, os.MkdirAll(r.path(".backburn/claimed"), 0o700))
+	id := watch.NewID(time.Now())
+	must(t, unix.Mkfifo(r.path(".backburn/claimed/"+id+"-pipe"), 0o600))
+	r.start()
+	until(t, "it to be set aside", func() bool {
+		_, err := os.Lstat(r.path(".backburn/done/special/" + id + "-pipe"))
+		return err == nil
+	})
+	r.write("a", "a")
+	r.intake.wait(t, 1)
+	until(t, "the counts to be right", func() bool { return r.w.Status().InFlight == 1 })
+}
+
 func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

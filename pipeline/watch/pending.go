@@ -77,6 +77,7 @@ const (
 type entry struct {
 	rel   string
 	state fileState     // as it was at the last look
+	first time.Duration // when it was first reported
 	since time.Duration // since when state is as it is, on the watcher's clock
 	look  time.Duration // time of the last look
 	due   time.Duration // time of the next
@@ -120,7 +121,7 @@ func (p *pending) report(rel string, event bool, now, settle time.Duration) {
 	e := p.entries[rel]
 	switch {
 	case e == nil:
-		e = &entry{rel: rel}
+		e = &entry{rel: rel, first: now}
 		p.entries[rel] = e
 		p.wait(e, now)
 	case e.phase == taking:
@@ -172,6 +173,16 @@ func (p *pending) dequeue() *entry {
 	}
 	e.phase = taking
 	return e
+}
+
+// oldest is when the name that has waited longest was first reported.
+func (p *pending) oldest() (first time.Duration, any bool) {
+	for _, e := range p.entries {
+		if !any || e.first < first {
+			first, any = e.first, true
+		}
+	}
+	return first, any
 }
 
 // forget drops an entry that is in none of the queues.

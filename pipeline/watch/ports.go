@@ -21,7 +21,7 @@ type Outcomes interface {
 	// Follow hands the final events of a source to handle, each at least once, from
 	// where this watcher left off, until ctx ends. An event is done with when handle
 	// returns nil; after an error it is delivered again later. Follow may call handle
-	// from several goroutines.
+	// from several goroutines, and returns only when all these calls have.
 	Follow(ctx context.Context, source string, handle func(ctx context.Context, e results.Event) error) error
 }
 

@@ -56,7 +56,7 @@ func (w *Watcher) watch(ctx context.Context) (err error) {
 	}()
 	s := &session{
 		w: w, ctx: ctx, root: r, spool: spool, prefix: withSeparator(w.path),
-		hints: newHints(), scans: newScans(), sync: newSyncer(r), hashers: newHashers(), paths: newPaths(r),
+		hints: newHints(), scans: newScans(), sync: newSyncer(r, func() { w.at("flushed") }), hashers: newHashers(), paths: newPaths(r),
 		check: make(chan struct{}, 1),
 	}
 	if err := s.open(); err != nil {
@@ -208,7 +208,9 @@ func (s *session) tend(ctx context.Context) error {
 			return err
 		}
 		s.gauges()
-		janitor.run(ctx)
+		if err := janitor.run(ctx); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return nil

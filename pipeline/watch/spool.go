@@ -209,11 +209,13 @@ func writeFile(r *root, rel string, content []byte, replace bool) error {
 // are new, forgets those that are gone, and publishes again what this watcher does not know
 // and nobody has touched for minAge. At a start that is everything (minAge is 0).
 func (s *session) recover(ctx context.Context, minAge time.Duration) error {
-	if s.w.cfg.Claim == ClaimKeep {
-		if minAge > 0 {
-			return nil // from the start on the ledger says nothing that is not known here
+	if s.w.cfg.Claim == ClaimKeep && minAge == 0 { // later the ledger says nothing that is not known here
+		if err := s.recount(); err != nil {
+			return err
 		}
-		return s.recount()
+	}
+	if s.spool != s.root {
+		return nil // nothing was ever claimed there
 	}
 	before := s.w.flight.ids()
 	f, err := s.root.openDir(claimedDir)
@@ -227,7 +229,7 @@ func (s *session) recover(ctx context.Context, minAge time.Duration) error {
 		entries, err := f.ReadDir(scanBatch)
 		for _, d := range entries {
 			id, base, whole, ok := splitClaimed(d.Name())
-			if !ok || !d.Type().IsRegular() {
+			if !ok {
 				continue
 			}
 			there[id] = struct{}{}
@@ -245,7 +247,7 @@ func (s *session) recover(ctx context.Context, minAge time.Duration) error {
 	// What was claimed while the folder was read may not have been seen: only what was
 	// known before, and is not there, is gone.
 	for _, id := range before {
-		if _, ok := there[id]; !ok {
+		if _, ok := there[id]; !ok && s.w.flight.name(id) != "" {
 			if _, err := s.root.lstat(claimedDir + "/" + s.w.flight.name(id)); isGone(err) {
 				s.w.flight.finished(id)
 			}

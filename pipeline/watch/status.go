@@ -30,6 +30,7 @@ type Status struct {
 	Finished int64 `json:"finished"`  // likewise
 
 	Oldest   time.Time `json:"oldest,omitzero"`    // when the oldest unfinished file was claimed
+	Waiting  time.Time `json:"waiting,omitzero"`   // when the name was first met that has waited longest to be claimed
 	LastScan time.Time `json:"last_scan,omitzero"` // end of the last full scan
 }
 
@@ -134,6 +135,9 @@ func (w *Watcher) Status() Status {
 	s.Pending = int(w.pendingCount.Load())
 	s.InFlight, s.Oldest, s.Held = w.flight.summary()
 	s.Scanned, s.Claimed, s.Finished = w.scanned.Load(), w.claims.Load(), w.finishes.Load()
+	if t := w.oldestPending.Load(); t != 0 {
+		s.Waiting = time.Unix(0, t).UTC()
+	}
 	if t := w.lastScan.Load(); t != 0 {
 		s.LastScan = time.Unix(0, t).UTC()
 	}

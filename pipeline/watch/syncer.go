@@ -15,6 +15,7 @@ const fewFiles = 4
 type syncer struct {
 	root     *root
 	requests chan syncRequest
+	flushed  func() // called when a group is durable
 }
 
 type syncRequest struct {
@@ -23,7 +24,9 @@ type syncRequest struct {
 	done chan error
 }
 
-func newSyncer(r *root) *syncer { return &syncer{root: r, requests: make(chan syncRequest, slots)} }
+func newSyncer(r *root, flushed func()) *syncer {
+	return &syncer{root: r, requests: make(chan syncRequest, slots), flushed: flushed}
+}
 
 // sync returns when the contents of f and its renaming out of dir are durable. The
 // goroutine of run does the work; f must stay open until sync returns.
@@ -59,6 +62,8 @@ func (y *syncer) run(stop <-chan struct{}) {
 		err := y.flush(group)
 		if err != nil {
 			err = fmt.Errorf("sync: %w", err)
+		} else {
+			y.flushed()
 		}
 		for _, req := range group {
 			req.done <- err

@@ -243,6 +243,9 @@ func (s *session) finish(ctx context.Context, c *claimed) {
 			s.w.flight.finished(c.id)
 			return
 		}
+		if errors.Is(err, errNotRegular) && s.setAside(c) {
+			return
+		}
 		wait := max(s.w.cfg.Settle, 50*time.Millisecond)
 		if !errors.Is(err, errUnsettled) {
 			if !stuck {
@@ -260,6 +263,24 @@ func (s *session) finish(ctx context.Context, c *claimed) {
 			return
 		}
 	}
+}
+
+// setAside gets rid of something that is no file and was exchanged for one in the moment of
+// its claim. It is kept, for whoever wants to know, and reported as a thing that is not taken.
+func (s *session) setAside(c *claimed) bool {
+	const dir = doneDir + "/special"
+	err := s.root.mkdirAll(dir, true)
+	if err == nil {
+		err = s.root.rename(claimedDir+"/"+c.name, dir+"/"+c.name, false)
+	}
+	if err != nil {
+		s.fault("prepare", err)
+		return false
+	}
+	s.w.m.skipped["special"].Inc()
+	s.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was exchanged for something else while it was claimed, set aside")
+	s.w.flight.finished(c.id)
+	return true
 }
 
 // prepare makes a claimed file durable, hashes it, and returns its job.

@@ -32,7 +32,7 @@ type Watcher struct {
 	health    health
 	blindOnce sync.Once
 
-	pendingCount, scanned, claims, finishes, lastScan atomic.Int64
+	pendingCount, oldestPending, scanned, claims, finishes, lastScan atomic.Int64
 
 	// Set by tests alone.
 	step    func(name string) // called when a step towards publication is done
