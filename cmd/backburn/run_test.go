@@ -119,6 +119,20 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 	}
 }
 
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	files := e2e.Mixed(2, rand.New(rand.NewPCG(10, 10)))
+	s.Drop(files...)
+	p := s.Start("backburn", "run")
+	p.NATS()
+	p.Stop()
+	p = s.Start("backburn", "run")
+	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	s.OnceUploaded(files)
+	p.Stop()
+}
+
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := e2e.NewSite(t)
