@@ -106,7 +106,7 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			s.Drop(files...)
 			inUpload(t, s, files)
 			p.Stop()
-			if _, err := p.LoggedBefore("time is up; handing the rest back"); (err == nil) != tc.handsBack {
+			if _, err := p.WasLogged("time is up; handing the rest back"); (err == nil) != tc.handsBack {
 				t.Errorf("handing back: %v, want %v", err == nil, tc.handsBack)
 			}
 			end()

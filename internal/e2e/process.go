@@ -104,17 +104,15 @@ func (l Line) Text(field string) string { s, _ := l[field].(string); return s }
 // without it.
 func (p *Process) Logged(message string) Line {
 	p.t.Helper()
-	l, err := p.logged(message)
+	l, err := p.WasLogged(message)
 	if err != nil {
 		p.t.Fatalf("%s: %v", p.name, err)
 	}
 	return l
 }
 
-// LoggedBefore is Logged for a line that need not come before the process ends.
-func (p *Process) LoggedBefore(message string) (Line, error) { return p.logged(message) }
-
-func (p *Process) logged(message string) (Line, error) {
+// WasLogged is Logged with an error where the process ends without the line.
+func (p *Process) WasLogged(message string) (Line, error) {
 	deadline := time.After(Patience)
 	for at := 0; ; {
 		p.mu.Lock()
