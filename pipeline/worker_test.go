@@ -102,9 +102,9 @@ func TestARepeatedJobDoesNothing(t *testing.T) {
 		}
 	}
 	f.raw("end", "mail", "z.exe", "MZ z")
-	all := f.events(3)
+	f.events(3)
 	f.idle()
-	all = f.events(3)
+	all := f.events(3)
 	all.one(t, "a")
 	all.one(t, "bad")
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 3 {

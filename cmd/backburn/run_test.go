@@ -106,7 +106,7 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			s.Drop(files...)
 			inUpload(t, s, files)
 			p.Stop()
-			if _, err := p.LoggedBefore("time is up; handing the rest back"); (err == nil) != tc.handsBack {
+			if _, err := p.WasLogged("time is up; handing the rest back"); (err == nil) != tc.handsBack {
 				t.Errorf("handing back: %v, want %v", err == nil, tc.handsBack)
 			}
 			end()
@@ -117,6 +117,20 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			p.Stop()
 		})
 	}
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	files := e2e.Mixed(2, rand.New(rand.NewPCG(10, 10)))
+	s.Drop(files...)
+	p := s.Start("backburn", "run")
+	p.NATS()
+	p.Stop()
+	p = s.Start("backburn", "run")
+	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	s.OnceUploaded(files)
+	p.Stop()
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {

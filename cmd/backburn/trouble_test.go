@@ -185,44 +185,47 @@ func TestWildFireInTrouble(t *testing.T) {
 }
 
 // A credential that is refused fails nothing: the process says so, is not ready, and goes on
-// when the credential is accepted again.
+// when the credential is accepted again. The service is left alone for half a minute meanwhile,
+// so the cases run side by side whatever -parallel says.
 func TestCredentialRefused(t *testing.T) {
 	t.Parallel()
 	const key = "a key that must not show"
-	for name, tc := range map[string]struct {
+	keyProfile := e2e.Settings{
+		"auth.wildfire.kind": "api-key", "auth.wildfire.api_key_file": "key", "auth.wildfire.client_id": nil,
+		"auth.wildfire.client_secret": nil, "auth.wildfire.tsg_id": nil, "auth.wildfire.token_url": nil,
+	}
+	files := e2e.Mixed(5, rand.New(rand.NewPCG(5, 5)))
+	var sites []*e2e.Site
+	var processes []*e2e.Process
+	for _, tc := range []struct {
 		settings e2e.Settings
-		rule     wildfiretest.Rule
+		op       wildfire.Op
+		status   int
 		says     string // in /readyz
 	}{
-		"token": {nil, wildfiretest.Rule{Fault: wildfiretest.Fault{Status: 401}}, "status 401"},
-		"key": {
-			e2e.Settings{
-				"auth.wildfire.kind": "api-key", "auth.wildfire.api_key_file": "key", "auth.wildfire.client_id": nil,
-				"auth.wildfire.client_secret": nil, "auth.wildfire.tsg_id": nil, "auth.wildfire.token_url": nil,
-			},
-			wildfiretest.Rule{Fault: wildfiretest.Fault{Status: 401}}, "401",
-		},
-		"forbidden uploads": {nil, wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 403}}, "uploads are paused until"},
+		{nil, "", 401, "status 401"},
+		{keyProfile, "", 401, "401"},
+		{nil, wildfire.OpSubmitFile, 403, "uploads are paused until"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := e2e.NewSite(t, wildfiretest.WithAPIKey(key))
-			s.WriteFile("key", key+"\n")
-			s.Configure(tc.settings)
-			heal := s.WildFire.Inject(tc.rule)
-			files := e2e.Mixed(5, rand.New(rand.NewPCG(5, 5)))
-			p := s.Start("backburn", "run")
-			s.Drop(files...)
-			p.Until("/readyz", func(status int, body string) bool { return status == 503 && strings.Contains(body, tc.says) })
-			heal()
-			e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
-			s.OnceUploaded(files)
-			p.Until("/readyz", func(status int, _ string) bool { return status == 200 })
-			p.Stop()
-			if strings.Contains(p.Stderr(), key) {
-				t.Error("the key is in the log")
-			}
-		})
+		s := e2e.NewSite(t, wildfiretest.WithAPIKey(key))
+		s.WriteFile("key", key+"\n")
+		s.Configure(tc.settings)
+		heal := s.WildFire.Inject(wildfiretest.Rule{Op: tc.op, Fault: wildfiretest.Fault{Status: tc.status}})
+		p := s.Start("backburn", "run")
+		s.Drop(files...)
+		p.Until("/readyz", func(status int, body string) bool { return status == 503 && strings.Contains(body, tc.says) })
+		heal()
+		sites, processes = append(sites, s), append(processes, p)
+	}
+	for i, s := range sites {
+		p := processes[i]
+		e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+		s.OnceUploaded(files)
+		p.Until("/readyz", func(status int, _ string) bool { return status == 200 })
+		p.Stop()
+		if strings.Contains(p.Stderr(), key) {
+			t.Error("the key is in the log")
+		}
 	}
 }
 

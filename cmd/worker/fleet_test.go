@@ -78,3 +78,11 @@ func TestNobodyAnswers(t *testing.T) {
 	s.Configure(e2e.Settings{"nats.url": e2e.StartNATS(t, &server.Options{Authorization: "another"}).ClientURL()})
 	e2e.Fails(t, s.Start("worker"), 4, "the NATS server refuses the credentials")
 }
+
+func TestServerWithoutRoom(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t)
+	ns := e2e.StartNATS(t, &server.Options{JetStreamMaxStore: 3 << 30})
+	s.Configure(e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "results.max_bytes": "10GiB"})
+	e2e.Fails(t, s.Start("worker"), 4, "lower results.max_bytes, or let the NATS server store more")
+}

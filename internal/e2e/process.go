@@ -30,7 +30,8 @@ type Process struct {
 }
 
 // Start starts a program from the PATH in the site's folder. When the test ends it is killed if
-// it still runs; what it wrote is shown if the test failed, and a data race in it fails the test.
+// it still runs; what it wrote is shown if the test failed. A data race or a panic in it fails
+// the test, and so does the client secret in what it wrote.
 func (s *Site) Start(name string, args ...string) *Process {
 	s.t.Helper()
 	p := &Process{t: s.t, name: name, cmd: exec.Command(name, args...), news: make(chan struct{})}
@@ -48,10 +49,14 @@ func (s *Site) Start(name string, args ...string) *Process {
 		_ = p.cmd.Process.Kill()
 		<-read
 		_ = p.cmd.Wait() // its error is the exit code
-		if log := p.Stderr(); s.t.Failed() {
+		log := p.Stderr()
+		switch {
+		case strings.Contains(log+p.out.String(), secret):
+			s.t.Errorf("%s shows the client secret", name)
+		case strings.Contains(log, "DATA RACE"), strings.Contains(log, "panic:"):
+			s.t.Errorf("%s has a data race, or panicked:\n%s", name, log)
+		case s.t.Failed():
 			s.t.Logf("%s wrote:\n%s", name, tail(log, 8000))
-		} else if strings.Contains(log, "DATA RACE") {
-			s.t.Errorf("%s has a data race:\n%s", name, log)
 		}
 	})
 	return p
@@ -99,17 +104,15 @@ func (l Line) Text(field string) string { s, _ := l[field].(string); return s }
 // without it.
 func (p *Process) Logged(message string) Line {
 	p.t.Helper()
-	l, err := p.logged(message)
+	l, err := p.WasLogged(message)
 	if err != nil {
 		p.t.Fatalf("%s: %v", p.name, err)
 	}
 	return l
 }
 
-// LoggedBefore is Logged for a line that need not come before the process ends.
-func (p *Process) LoggedBefore(message string) (Line, error) { return p.logged(message) }
-
-func (p *Process) logged(message string) (Line, error) {
+// WasLogged is Logged with an error where the process ends without the line.
+func (p *Process) WasLogged(message string) (Line, error) {
 	deadline := time.After(Patience)
 	for at := 0; ; {
 		p.mu.Lock()
