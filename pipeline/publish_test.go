@@ -47,9 +47,9 @@ func TestPublishFile(t *testing.T) {
 			}
 		}
 	}
-	all := f.events(len(cases))
+	f.events(len(cases))
 	f.idle()
-	all = f.events(len(cases))
+	all := f.events(len(cases))
 	for name, tc := range cases {
 		ev := all.one(t, name)
 		got := results.Data{Filename: ev.Data.Filename, FilenameB64: ev.Data.FilenameB64, Path: ev.Data.Path,

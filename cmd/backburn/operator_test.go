@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 )
 
 // TestOperatorScripts runs the commands of operators against a node and a simulated
-// WildFire, which every script has to itself: NATS server, worker, and backburn.toml.
+// WildFire, which every script has to itself: NATS server, watcher, worker, and backburn.toml.
 func TestOperatorScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -45,6 +46,12 @@ func startOperated(env *testscript.Env) error {
 	cfg.HTTP.Listen = "127.0.0.1:0"
 	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(delay), config.Duration(2*delay)
 	cfg.Worker.Rate = 100
+	w := &cfg.Watch[0]
+	w.Path, w.Source, w.MinFree = filepath.Join(env.WorkDir, "quarantine"), "quarantine", 0
+	w.Settle, w.Scan = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
+	if err := os.MkdirAll(w.Path, 0o700); err != nil {
+		return err
+	}
 	sim.use(&cfg)
 	server, err := natsd.Start(context.Background(), cfg, zerolog.Nop())
 	if err != nil {
@@ -52,7 +59,7 @@ func startOperated(env *testscript.Env) error {
 	}
 	env.Defer(server.Shutdown)
 	cfg.NATS = server.NATS()
-	n, err := node.Start(context.Background(), cfg, node.Roles{Work: true}, zerolog.Nop())
+	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true}, zerolog.Nop())
 	if err != nil {
 		return err
 	}
@@ -105,7 +112,8 @@ token_url = %q
 listen = %q
 `
 
-// large writes a file of a size, in bytes, that begins with a text: large FILE SIZE TEXT.
+// large writes a file of a size, in bytes, that begins with a text: large FILE SIZE TEXT. The
+// name may have the escapes of a Go string.
 func large(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: large FILE SIZE TEXT")
@@ -114,7 +122,9 @@ func large(ts *testscript.TestScript, neg bool, args []string) {
 	if _, err := fmt.Sscan(args[1], &size); err != nil {
 		ts.Fatalf("%v", err)
 	}
-	name := ts.MkAbs(args[0])
+	name, err := strconv.Unquote(`"` + args[0] + `"`)
+	ts.Check(err)
+	name = ts.MkAbs(name)
 	ts.Check(os.WriteFile(name, []byte(args[2]), 0o600))
 	ts.Check(os.Truncate(name, size))
 }

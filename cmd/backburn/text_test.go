@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"backburn/internal/cli"
@@ -101,4 +102,28 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d", name, got, tc.code)
 		}
 	}
+}
+
+// What is watched goes on through faults, and ends with its context.
+func TestEvery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var talk strings.Builder
+		shown := 0
+		err := every(ctx, &talk, true, func(context.Context) error {
+			if shown++; shown == 2 {
+				return errors.New("away")
+			}
+			return nil
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || shown != 3 || talk.String() != "backburn: away\n" {
+			t.Errorf("shown %d times, %v, and said %q", shown, err, talk.String())
+		}
+		fault := errors.New("fault")
+		if err := every(ctx, &talk, false, func(context.Context) error { return fault }); !errors.Is(err, fault) {
+			t.Errorf("once: %v, want %v", err, fault)
+		}
+	})
 }
