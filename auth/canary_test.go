@@ -1,11 +1,24 @@
 package auth_test
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"backburn/auth"
+	"backburn/auth/authtest"
 )
 
 // canaries are the secrets that tests use; none may show anywhere.
@@ -38,4 +51,174 @@ func noSecret(t *testing.T, where, text string, secrets ...string) {
 			}
 		}
 	}
+}
+
+// sink collects everything that a Source writes for people.
+type sink struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(p)
+}
+
+func (s *sink) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
+}
+
+// show writes err under every verb, and through both kinds of logger.
+func (s *sink) show(err error) {
+	if err == nil {
+		return
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		for _, verb := range []string{"%v\n", "%+v\n", "%#v\n", "%q\n"} {
+			fmt.Fprintf(s, verb, e)
+		}
+	}
+	var ae *auth.AuthError
+	if errors.As(err, &ae) {
+		fmt.Fprintf(s, "%+v %#v\n", *ae, *ae)
+	}
+	slog.New(slog.NewTextHandler(s, nil)).Error("x", "err", err)
+	slog.New(slog.NewJSONHandler(s, nil)).Error("x", "err", err)
+	log := zerolog.New(s)
+	log.Error().Err(err).Interface("err2", err).Msg("x")
+}
+
+// TestNothingShows runs every flow, and every way in which it fails, with the log at debug,
+// and looks for the secrets and for every token that was given out in all that was written.
+func TestNothingShows(t *testing.T) {
+	t.Parallel()
+	const secret, apiKey, cacheKey = "canary p@ss:w+rd!/=", "canary-api-key-51ce", "canary-secret-0b7e"
+	out := &sink{}
+	registry := prometheus.NewRegistry()
+	tokens, grants := authtest.NewBucket(), authtest.NewBucket()
+	state := t.TempDir()
+	cache := secretFileOf(t, cacheKey)
+	var issued []string
+
+	options := func() []auth.Option {
+		return []auth.Option{
+			auth.WithLogger(zerolog.New(out).Level(zerolog.DebugLevel)), auth.WithMetrics(registry), auth.WithBucket(tokens),
+			auth.WithGrantsBucket(grants), auth.WithFreshFor(0),
+		}
+	}
+	// use makes a Source, gets tokens through it under the faults, and shows all that it says.
+	use := func(p auth.Profile, srv *authtest.Server, faults ...authtest.Fault) {
+		t.Helper()
+		fmt.Fprintf(out, "%v %+v %#v\n", p, p, p)
+		for i := -1; i < len(faults); i++ {
+			s, err := auth.New(p, options()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i >= 0 {
+				srv.Fail(faults[i], faults[i], faults[i])
+				if old, err := s.Token(t.Context()); err == nil {
+					s.Rejected(old)
+				}
+			}
+			got, err := s.Token(t.Context())
+			out.show(err)
+			fmt.Fprintf(out, "%v %+v\n", s.Status(), s.Status())
+			if raw, err := json.Marshal(s.Status()); err == nil {
+				_, _ = out.Write(raw)
+			}
+			s.Rejected(got)
+			s.Rejected(got)
+			_, err = s.Token(t.Context())
+			out.show(err)
+			families, err := registry.Gather()
+			if err != nil {
+				t.Error(err)
+			}
+			for _, f := range families {
+				fmt.Fprintln(out, f.String())
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			tokens.Wipe()
+		}
+		issued = append(issued, srv.Issued()...)
+	}
+	id := wildfireProfile().ClientID
+	basic := base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
+	echo := "client_secret=" + url.QueryEscape(secret) + " " + secret + " Authorization: Basic " + basic + " eyJhbGciOiJub25lIn0.e30.sig"
+	quoted, _ := json.Marshal(echo)
+	faults := []authtest.Fault{
+		{Status: 500, Body: "<pre>" + echo + "</pre>", Header: map[string]string{"Content-Type": "text/html"}},
+		{Status: 400, Body: `{"error":"invalid_client","error_description":` + string(quoted) + `}`},
+		{Status: 200, Body: `{"error":` + string(quoted) + `}`},
+		{Status: 403, Body: `{"Message":` + string(quoted) + `}`},
+		{Status: 200, Body: `{"access_token":` + string(quoted) + `}`},
+		{Status: 200, Body: `{"token":` + string(quoted)},
+		{Status: 307, Header: map[string]string{"Location": "/x?" + url.QueryEscape(echo)}},
+		{Status: 429, Header: map[string]string{"Retry-After": "0", "Content-Type": echo}},
+		{Cut: true},
+	}
+	for _, style := range []string{auth.ClientAuthBasicRaw, auth.ClientAuthBasicForm, auth.ClientAuthBody} {
+		srv := serve(t, authtest.Config{ClientID: id, ClientSecret: secret, ClientAuth: style})
+		p := wildfireProfile()
+		p.ClientSecret, p.ClientAuth, p.TokenURL = auth.NewSecret(secret), style, srv.TokenURL()
+		use(p, srv, faults...)
+		srv.SetSecret("other")
+		use(p, srv)
+	}
+
+	wg := serve(t, authtest.Config{ClientID: "0123abcd_rw_id", ClientSecret: secret, APIKey: apiKey})
+	p := auth.Profile{
+		Name: "watchguard", Kind: auth.KindWatchGuard, ClientID: "0123abcd_rw_id", ClientSecretFile: secretFileOf(t, secret),
+		APIKeyFile: secretFileOf(t, apiKey), CacheKeyFile: cache, TokenURL: wg.TokenURL(), URL: wg.URL,
+	}
+	use(p, wg, faults...)
+	_, err := auth.LookupAudience(t.Context(), p, "WGC-1", auth.WithLogger(zerolog.New(out)))
+	out.show(err)
+
+	hub := cortexServer(t, func(c *authtest.Config) { c.ClientSecret, c.Roll = secret, true })
+	p = cortexProfile(t, hub)
+	p.ClientSecret, p.GrantFile = auth.NewSecret(secret), filepath.Join(state, "grant")
+	login(t, p, options()...)
+	use(p, hub, faults...)
+	l, err := auth.NewLogin(p, auth.HubParams{}, options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{"?code=canary-refresh&state=canary-refresh", "?error=access_denied&error_description=" + url.QueryEscape(echo)} {
+		_, err = l.Complete(t.Context(), p.RedirectURL+query)
+		out.show(err)
+	}
+	out.show(auth.Logout(t.Context(), p, options()...))
+	hub.SetSecret("other")
+	out.show(auth.Logout(t.Context(), p, options()...))
+
+	p = auth.Profile{Name: "legacy", Kind: auth.KindAPIKey, APIKeyFile: secretFileOf(t, apiKey)}
+	use(p, hub)
+
+	for _, b := range []*authtest.Bucket{tokens, grants} {
+		if len(b.History()) == 0 {
+			t.Error("a bucket was never written")
+		}
+		for _, value := range b.History() {
+			_, _ = out.Write(value)
+		}
+		fmt.Fprintln(out, b.Keys())
+	}
+	for _, f := range []string{"grant", "grant.lock"} {
+		raw, err := os.ReadFile(filepath.Join(state, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = out.Write(raw)
+	}
+	if len(issued) < 20 || len(out.String()) < 100_000 {
+		t.Errorf("only %d tokens and %d bytes: the flows did not run", len(issued), len(out.String()))
+	}
+	noSecret(t, "output", out.String(), append([]string{secret, apiKey, cacheKey, basic}, issued...)...)
 }

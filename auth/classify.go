@@ -62,10 +62,9 @@ func classify(p Profile, op string, seen answer, err error, scrub scrubber) *Aut
 func (e *AuthError) unusable(seen answer, err error, scrub scrubber) *AuthError {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		e.cause = context.DeadlineExceeded
-		e.Hint = fmt.Sprintf("the token endpoint did not answer within %v", tokenTimeout)
+		e.Desc, e.Hint = "no answer in time", "check the network, the proxy settings and token_url"
 	case errors.Is(err, context.Canceled):
-		e.cause = context.Canceled
+		e.Desc = "canceled"
 	case seen.tooLarge:
 		e.Desc, e.Hint = "the answer is larger than 1 MiB", "check token_url"
 	case seen.came:

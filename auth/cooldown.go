@@ -1,6 +1,9 @@
 package auth
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // cooldown remembers why nobody is to be asked for a token, and until when. It is a
 // negative cache: callers get the error that is in it.
@@ -20,21 +23,29 @@ func (c *cooldown) remaining(now time.Time) time.Duration {
 	return max(c.until.Sub(now), 0)
 }
 
-// note remembers a failure and decides how long it holds. A server's Retry-After wins over
-// the own back-off.
+// note remembers a failure and for how long it holds.
 func (c *cooldown) note(now time.Time, e *AuthError, t timing) {
-	var d time.Duration
+	n := &c.soft
 	if e.Permanent {
-		d = doubled(t.permanent, c.hard, t.coolMax)
-		c.hard++
-	} else {
-		d = jittered(doubled(t.backoffMin, c.soft, t.backoffMax))
-		c.soft++
+		n = &c.hard
 	}
-	if e.RetryAfter > 0 {
-		d = e.RetryAfter
+	c.until, c.err = now.Add(t.pause(e, *n)), e
+	*n++
+}
+
+// pause returns how long a failure holds, the one after n like it. A server's Retry-After
+// wins. A missing grant is looked for every minute: somebody may have logged in.
+func (t timing) pause(e *AuthError, n int) time.Duration {
+	switch {
+	case e.RetryAfter > 0:
+		return e.RetryAfter
+	case errors.Is(e, ErrReauthorize):
+		return t.permanent
+	case e.Permanent:
+		return doubled(t.permanent, n, t.coolMax)
+	default:
+		return jittered(doubled(t.backoffMin, n, t.backoffMax))
 	}
-	c.until, c.err = now.Add(d), e
 }
 
 // trip opens the loop breaker: a fresh token was refused.

@@ -38,7 +38,6 @@ type AuthError struct {
 	Permanent  bool          // the same request will fail the same way
 
 	class error // one of the sentinels
-	cause error // a context error, or nil
 }
 
 // Error says what failed, with the server's status and code, and what to do.
@@ -54,9 +53,6 @@ func (e *AuthError) Error() string {
 	if e.Desc != "" {
 		fmt.Fprintf(&b, " (%s)", e.Desc)
 	}
-	if e.cause != nil {
-		fmt.Fprintf(&b, ": %v", e.cause)
-	}
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&b, "; again in %v", e.RetryAfter.Round(time.Millisecond))
 	}
@@ -66,17 +62,10 @@ func (e *AuthError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the class (ErrTemporary, ErrCredentialRejected, ErrReauthorize) and,
-// where a deadline or a cancellation was the reason, that.
-func (e *AuthError) Unwrap() []error {
-	out := make([]error, 0, 2)
-	for _, err := range []error{e.class, e.cause} {
-		if err != nil {
-			out = append(out, err)
-		}
-	}
-	return out
-}
+// Unwrap returns the class: ErrTemporary, ErrCredentialRejected or ErrReauthorize. What lies
+// below is not wrapped: it may hold a request, and a deadline of a token request must not be
+// taken for the caller's own.
+func (e *AuthError) Unwrap() error { return e.class }
 
 // Temporary reports whether waiting may cure it.
 func (e *AuthError) Temporary() bool { return errors.Is(e.class, ErrTemporary) }

@@ -332,18 +332,11 @@ func (f *fleet) release(ctx context.Context, v view, e *AuthError) *AuthError {
 	next := v.record
 	next.Claim, next.Cool = nil, nil
 	if e.Status != 0 {
-		t, n := f.source.timing, 0
+		n := 0
 		if v.Cool != nil && v.Cool.Permanent == e.Permanent {
 			n = v.Cool.InARow
 		}
-		d := e.RetryAfter
-		switch {
-		case d > 0:
-		case e.Permanent:
-			d = doubled(t.permanent, n, t.coolMax)
-		default:
-			d = jittered(doubled(t.backoffMin, n, t.backoffMax))
-		}
+		d := f.source.timing.pause(e, n)
 		next.Cool = newCoolNote(e, f.wall(), d, n+1)
 		e = e.after(d)
 	}

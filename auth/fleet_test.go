@@ -394,3 +394,120 @@ func TestSecretRotatesUnderAFleet(t *testing.T) {
 		}
 	})
 }
+
+// TestFleetOfWatchGuard shares under a key that is stretched from a password, and under one
+// of its own.
+func TestFleetOfWatchGuard(t *testing.T) {
+	t.Parallel()
+	for name, cacheKey := range map[string]string{"password": "", "cache key": "canary-secret-0b7e"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := profileOf(t, auth.KindWatchGuard)
+			if cacheKey != "" {
+				p.CacheKeyFile = secretFileOf(t, cacheKey)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				e, b := newEndpoint(nil), authtest.NewBucket()
+				if got := everybody(t, fleet(t, 2, p, e, b)); len(got) != 1 || e.count() != 1 {
+					t.Errorf("tokens %v, %d requests; want one of each", got, e.count())
+				}
+				other := p
+				other.Audience = "another"
+				if everybody(t, fleet(t, 1, other, e, b)); e.count() != 2 || len(b.Keys()) != 2 {
+					t.Errorf("%d requests, keys %v: another audience is another token", e.count(), b.Keys())
+				}
+			})
+		})
+	}
+}
+
+func TestProcessAloneAsksSlowly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint(func(n int, _ tokenRequest) (*http.Response, error) { return granted(n, "10"), nil })
+		b := authtest.NewBucket()
+		b.SetDown(true)
+		s := fleet(t, 1, wildfireProfile(), e, b)[0]
+		served := 0
+		for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(time.Second) {
+			if _, err := s.Token(t.Context()); err == nil {
+				served++
+			} else if !errors.Is(err, auth.ErrTemporary) {
+				t.Fatal(err)
+			}
+		}
+		if n := e.count(); n > 20 || n < 15 || served < 100 {
+			t.Errorf("%d token requests in ten minutes, %d calls served; want one request every 30 seconds", n, served)
+		}
+	})
+}
+
+// TestNewTokenIsPushed: a process has the fleet's next token before it asks for one, and
+// takes it to end a little early, because another clock judged its birth.
+func TestNewTokenIsPushed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(nil), authtest.NewBucket()
+		sources := fleet(t, 2, wildfireProfile(), e, b)
+		everybody(t, sources)
+		time.Sleep(5 * time.Minute)
+		sources[0].Rejected("token-1")
+		token(t, sources[0])
+		synctest.Wait()
+		own, pushed := sources[0].Status(), sources[1].Status()
+		if pushed.Fingerprint != auth.Fingerprint("token-2") || pushed.Generation != 2 {
+			t.Errorf("the other process has %+v, want token-2", pushed)
+		}
+		if early := own.Expires.Sub(pushed.Expires); early < 59*time.Second || early > 62*time.Second {
+			t.Errorf("ends %v earlier there, want a minute", early)
+		}
+	})
+}
+
+// TestOvertakenHolderTakesTheWinnersToken replaces the record while a holder is at the token
+// endpoint, as a process that took the claim over does.
+func TestOvertakenHolderTakesTheWinnersToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow, b := newEndpoint(nil), authtest.NewBucket()
+		slow.delay = 10 * time.Second
+		quick := newEndpoint(func(int, tokenRequest) (*http.Response, error) { return granted(99, "900"), nil })
+		elsewhere := authtest.NewBucket()
+		token(t, fleet(t, 1, wildfireProfile(), quick, elsewhere)[0])
+		winner := elsewhere.History()[len(elsewhere.History())-1]
+		s := fleet(t, 1, wildfireProfile(), slow, b)[0]
+		go func() {
+			time.Sleep(5 * time.Second)
+			b.Put(b.Keys()[0], winner)
+		}()
+		if got := token(t, s); got != "token-99" {
+			t.Errorf("got %q, want the winner's", got)
+		}
+		time.Sleep(10 * time.Second)
+		if got := token(t, s); got != "token-99" {
+			t.Errorf("later: %q, want the winner's", got)
+		}
+	})
+}
+
+// TestCooldownByAClockThatIsAhead: what a wrong clock noted holds no longer than it said.
+func TestCooldownByAClockThatIsAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, b := newEndpoint(func(n int, _ tokenRequest) (*http.Response, error) {
+			if n == 1 {
+				return reply(429, "", "Retry-After", "60"), nil
+			}
+			return granted(n, "900"), nil
+		}), authtest.NewBucket()
+		ahead := fleet(t, 1, wildfireProfile(), e, b, auth.WithWall(func() time.Time { return time.Now().Add(time.Hour) }))[0]
+		if _, err := ahead.Token(t.Context()); err == nil {
+			t.Fatal("no cool-down")
+		}
+		_, err := fleet(t, 1, wildfireProfile(), e, b)[0].Token(t.Context())
+		var ae *auth.AuthError
+		if !errors.As(err, &ae) || ae.RetryAfter > time.Minute || ae.RetryAfter < 50*time.Second {
+			t.Errorf("got %v, want at most the minute that the server asked for", err)
+		}
+	})
+}

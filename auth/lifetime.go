@@ -16,6 +16,8 @@ const (
 	floorLifetime = 5 * time.Second
 	// capLifetime bounds absurd lifetimes, such as nanoseconds in place of seconds.
 	capLifetime = 30 * 24 * time.Hour
+	// maxUnix bounds the times that a token states, in Unix seconds: the year 5138.
+	maxUnix = 1e11
 	// unreadableLifetime stands in for an expires_in that is no number.
 	unreadableLifetime = 5 * time.Minute
 )
@@ -73,13 +75,13 @@ func parseClaims(token string) (c claims, ok bool) {
 	if err != nil || json.Unmarshal(payload, &c) != nil {
 		return claims{}, false
 	}
-	return c, c.IssuedAt > 0
+	return c, c.IssuedAt > 0 && c.IssuedAt < maxUnix
 }
 
 // shorten applies the token's own life where it is the shorter one.
 func (l lifetime) shorten(c claims) lifetime {
 	own := c.Expires - c.IssuedAt
-	if own <= 0 || own > capLifetime.Seconds() {
+	if !(own > 0 && own <= capLifetime.Seconds()) {
 		return l
 	}
 	if d := time.Duration(own * float64(time.Second)); l.d == 0 || d < l.d {
@@ -88,8 +90,7 @@ func (l lifetime) shorten(c claims) lifetime {
 	return l
 }
 
-// skew returns how far this machine's clock is ahead of the issuer's, judged by iat, and
-// whether that can be told.
+// skew returns how far this machine's clock is ahead of the issuer's, judged by iat.
 func (c claims) skew(local time.Time) time.Duration {
-	return local.Sub(time.Unix(0, int64(c.IssuedAt*float64(time.Second)))).Round(time.Second)
+	return local.Sub(time.Unix(int64(c.IssuedAt), 0)).Round(time.Second)
 }

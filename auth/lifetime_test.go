@@ -4,9 +4,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"backburn/auth"
 )
@@ -121,9 +124,13 @@ func TestTokensOwnTimes(t *testing.T) {
 					}
 					return reply(200, `{"access_token":"`+jwt(iat, iat.Add(tt.own))+`"`+rest+`}`), nil
 				})
-				s := source(t, wildfireProfile(), e)
+				log := &sink{}
+				s := source(t, wildfireProfile(), e, auth.WithLogger(zerolog.New(log)))
 				token(t, s)
 				st := s.Status()
+				if warned := strings.Contains(log.String(), "NTP"); warned != (tt.ahead != 0) {
+					t.Errorf("warned of the clock: %v", warned)
+				}
 				if got := st.Expires.Sub(st.Obtained); got != tt.life {
 					t.Errorf("lives for %v, want %v", got, tt.life)
 				}

@@ -9,7 +9,9 @@ import (
 
 const maxDesc = 200 // bytes of a server's words that an error may carry
 
-var jwtLike = regexp.MustCompile(`eyJ[A-Za-z0-9_\-.]*`)
+// credentialLike is what nobody's words may hold: JWTs, and what follows the name of an
+// authentication scheme.
+var credentialLike = regexp.MustCompile(`eyJ[A-Za-z0-9_\-.]*|(?i:\b(?:basic|bearer)\s+[A-Za-z0-9+/_=.~\-]+)`)
 
 // scrubber removes known secrets from a server's words, which may echo the request. It
 // knows each secret as it is, as it looks in a form, and as it looks in Basic credentials.
@@ -39,11 +41,11 @@ func newScrubber(clientID string, secrets ...string) scrubber {
 	return scrubber{strings.NewReplacer(pairs...)}
 }
 
-// clean returns text without secrets and anything like a JWT, in the characters that RFC
+// clean returns text without secrets and anything like credentials, in the characters that RFC
 // 6749 allows in a description, cut to maxDesc bytes.
 func (s scrubber) clean(text string) string {
 	text = s.replacer.Replace(text)
-	text = jwtLike.ReplaceAllString(text, redacted)
+	text = credentialLike.ReplaceAllString(text, redacted)
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case r == '"' || r == '\\':

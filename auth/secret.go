@@ -2,6 +2,7 @@ package auth
 
 import (
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -62,3 +63,17 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalJSON encodes what String says.
 func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
+
+// UnmarshalText takes a secret out of a configuration. What MarshalText writes does not
+// come back: the word for an unset secret is one, the word for a set one is an error.
+func (s *Secret) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case unset:
+		*s = Secret{}
+	case redacted:
+		return errors.New("auth: the secret was redacted when this was written")
+	default:
+		*s = NewSecret(string(text))
+	}
+	return nil
+}

@@ -79,8 +79,8 @@ func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.tra
 // used: requests have their own deadline, and redirects are never followed.
 func WithHTTPClient(c *http.Client) Option {
 	return func(o *options) {
-		if o.transport = c.Transport; c.Transport == nil {
-			o.transport = http.DefaultTransport
+		if o.transport = http.DefaultTransport; c != nil && c.Transport != nil {
+			o.transport = c.Transport
 		}
 	}
 }
@@ -179,9 +179,9 @@ func (s *Source) asAuthError(op string, err error) *AuthError {
 	e = &AuthError{Profile: s.profile.Name, Op: op, class: ErrTemporary}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		e.cause = context.DeadlineExceeded
+		e.Desc = "not done in time"
 	case errors.Is(err, context.Canceled):
-		e.cause = context.Canceled
+		e.Desc = "canceled"
 	default:
 		e.Desc = newScrubber(s.profile.ClientID, s.knownSecrets()...).clean(err.Error())
 	}

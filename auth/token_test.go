@@ -233,8 +233,15 @@ func TestFreshTokenRefused(t *testing.T) {
 		// The key became valid: the token works, and the next refusal is an ordinary one.
 		time.Sleep(2 * time.Minute)
 		s.Rejected(got)
-		if token(t, s) == got || !s.Status().Ready {
+		next := token(t, s)
+		if next == got || !s.Status().Ready {
 			t.Error("no renewal after recovery")
+		}
+		// What was counted before the recovery is forgotten.
+		s.Rejected(next)
+		var ae *auth.AuthError
+		if _, err := s.Token(t.Context()); !errors.As(err, &ae) || ae.RetryAfter != 30*time.Second {
+			t.Errorf("first refusal of a fresh token after recovery: %v, want 30s", err)
 		}
 	})
 }
@@ -254,6 +261,25 @@ func TestCloseEndsWaiting(t *testing.T) {
 		}
 		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrClosed) {
 			t.Errorf("got %v, want ErrClosed", err)
+		}
+	})
+}
+
+// TestTokensRefusedInARow: no single one was refused early, but the second came soon after
+// the first.
+func TestTokensRefusedInARow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint(nil)
+		s := source(t, wildfireProfile(), e)
+		first := token(t, s)
+		time.Sleep(5 * time.Minute)
+		s.Rejected(first)
+		second := token(t, s)
+		time.Sleep(2 * time.Minute)
+		s.Rejected(second)
+		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrCredentialRejected) || e.count() != 2 {
+			t.Errorf("%v after %d requests, want ErrCredentialRejected after 2", err, e.count())
 		}
 	})
 }

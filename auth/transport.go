@@ -43,14 +43,21 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.report(resp, token)
 	if resp.StatusCode != http.StatusUnauthorized {
-		if resp.StatusCode < 400 {
-			t.source.accepted(token)
-		}
 		return resp, nil
 	}
-	t.source.Rejected(token)
 	return t.again(req, resp, token)
+}
+
+// report tells the source what the service thinks of token.
+func (t *roundTripper) report(resp *http.Response, token string) {
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized:
+		t.source.Rejected(token)
+	case resp.StatusCode < 400:
+		t.source.accepted(token)
+	}
 }
 
 // again repeats a request that was answered with 401, or returns that answer where it
@@ -72,10 +79,11 @@ func (t *roundTripper) again(req *http.Request, refused *http.Response, token st
 	_, _ = io.CopyN(io.Discard, refused.Body, maxDrain)
 	_ = refused.Body.Close()
 	resp, err := t.base.RoundTrip(t.signed(req, body, next))
-	if err == nil && resp.StatusCode == http.StatusUnauthorized {
-		t.source.Rejected(next)
+	if err != nil {
+		return nil, err
 	}
-	return resp, err
+	t.report(resp, next)
+	return resp, nil
 }
 
 func (t *roundTripper) signed(req *http.Request, body io.ReadCloser, token string) *http.Request {

@@ -216,6 +216,9 @@ func TestTokenRequestOfEachKind(t *testing.T) {
 				if ua := got.header.Get("User-Agent"); ua != "backburn/test" {
 					t.Errorf("User-Agent %q", ua)
 				}
+				if accept := got.header.Get("Accept"); accept != "application/json" {
+					t.Errorf("Accept %q", accept)
+				}
 				if got.header.Get("WatchGuard-API-Key") != "" {
 					t.Error("the API key went to the token endpoint")
 				}
@@ -229,20 +232,46 @@ type roundTripFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// decodeJSON reads a flat JSON object.
-func decodeJSON(t *testing.T, body string) map[string]string {
-	t.Helper()
-	var m map[string]string
-	if err := json.Unmarshal([]byte(body), &m); err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
 // overwrite replaces a secret as an operator would.
 func overwrite(t *testing.T, path, value string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(value+"\n"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestEchoedSecretIsScrubbed has a server repeat secrets that need escaping in its words.
+func TestEchoedSecretIsScrubbed(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{`can"ary\one`, "canary-schlüssel", "canary two words", strings.Repeat("canary", 60)} {
+		t.Run(secret[:8], func(t *testing.T) {
+			t.Parallel()
+			e := newImmediate()
+			e.answer = func(int, tokenRequest) (*http.Response, error) {
+				quoted, err := json.Marshal("you sent " + secret + " and that is wrong")
+				if err != nil {
+					return nil, err
+				}
+				return reply(401, `{"error":"invalid_client","error_description":`+string(quoted)+`}`), nil
+			}
+			p := wildfireProfile()
+			p.ClientSecret = auth.NewSecret(secret)
+			_, err := open(t, p, auth.WithTransport(e)).Token(t.Context())
+			var ae *auth.AuthError
+			if !errors.As(err, &ae) || ae.Desc != "you sent <secret> and that is wrong" {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAnswerThatIsTooLargeSaysSo(t *testing.T) {
+	t.Parallel()
+	e := newImmediate()
+	e.answer = func(int, tokenRequest) (*http.Response, error) {
+		return reply(200, `{"access_token":"token-1"}`+strings.Repeat(" ", 2<<20)), nil // its first MiB would do
+	}
+	if _, err := open(t, wildfireProfile(), auth.WithTransport(e)).Token(t.Context()); err == nil || !strings.Contains(err.Error(), "1 MiB") {
+		t.Errorf("got %v", err)
 	}
 }

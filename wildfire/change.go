@@ -46,7 +46,7 @@ func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdi
 	}
 	fields := []field{{"hash", hash}, {"verdict", strconv.Itoa(int(verdict))}, {"comment", comment}}
 	var text string
-	err = c.do(ctx, call{
+	err = c.do(ctx, exchange{
 		op:    op,
 		build: form(op, append(fields, more...)...),
 		answer: func(response *http.Response, token string) error {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,8 +17,11 @@ import (
 type Client struct {
 	cfg      Config
 	endpoint string // scheme, host and path, without a trailing slash
-	http     *http.Client
 	tokens   TokenSource
+
+	// transport is used without an http.Client around it: a redirect would take the credentials, and the
+	// sample, to another place, so that it is an answer like any other.
+	transport http.RoundTripper
 }
 
 // New checks the configuration and builds a client. It opens no connection.
@@ -41,26 +45,22 @@ func New(cfg Config, tokens TokenSource) (*Client, error) {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = DefaultUserAgent
 	}
-	return &Client{
-		cfg:      cfg,
-		endpoint: endpoint,
-		tokens:   tokens,
-		http: &http.Client{
-			Transport: transport,
-			// A redirect would take the credentials, and the sample, to another place.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}, nil
+	return &Client{cfg: cfg, endpoint: endpoint, tokens: tokens, transport: transport}, nil
 }
 
-// Close closes idle connections. Calls that are under way are not affected.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close closes idle connections, those of a transport that is shared included. Calls that are under way are
+// not affected.
+func (c *Client) Close() {
+	if idle, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		idle.CloseIdleConnections()
+	}
+}
 
 // field is one form field; a slice of them keeps the order, and the credential in front.
 type field struct{ name, value string }
 
-// body is a request body that can be opened any number of times.
-type body struct {
+// payload is a request body that can be opened any number of times.
+type payload struct {
 	contentType string
 	length      int64
 	open        func() (io.ReadCloser, error)
@@ -78,34 +78,38 @@ type body struct {
 
 	// watch gives every attempt its watchdog.
 	watch func(*watchdog)
+
+	// abort closes what is being read, which frees most readers that are stuck. Where it is set, reading may
+	// block for ever.
+	abort func()
 }
 
-// call is one operation, ready to be attempted.
-type call struct {
+// exchange is one operation, ready to be attempted.
+type exchange struct {
 	op     Op
-	path   string                      // below the endpoint; "" for the operation's own
-	build  func([]field) (body, error) // the body around the credential's fields
-	stream bool                        // the answer is read piece by piece, with the watchdog kept awake by every piece
-	public bool                        // needs no credential
+	path   string                         // below the endpoint; "" for the operation's own
+	build  func([]field) (payload, error) // the body around the credential's fields
+	stream bool                           // the answer is read piece by piece, with the watchdog kept awake by every piece
+	public bool                           // needs no credential
 	answer func(*http.Response, string) error
 }
 
 // do makes the call: once, again after a 401 with the token that the source then gives, and again where
 // the connection broke in the middle of a large body.
-func (c *Client) do(ctx context.Context, call call) error {
+func (c *Client) do(ctx context.Context, x exchange) error {
 	var refused, resent bool
 	for {
-		token, err := c.token(ctx, call)
+		token, err := c.token(ctx, x)
 		if err != nil {
-			return &APIError{Op: call.op, Err: err, kind: ErrToken}
+			return &APIError{Op: x.op, Err: err, kind: ErrToken}
 		}
-		body, err := call.build(c.credential(token, call))
+		body, err := x.build(c.credential(token, x))
 		if err != nil {
-			return &APIError{Op: call.op, Err: err, kind: ErrSource}
+			return &APIError{Op: x.op, Err: err, kind: ErrSource}
 		}
-		status, err := c.attempt(ctx, call, body, token)
+		status, err := c.attempt(ctx, x, body, token)
 		switch {
-		case status == http.StatusUnauthorized && !call.public:
+		case status == http.StatusUnauthorized && !x.public:
 			c.tokens.Rejected(token)
 			if refused {
 				return err
@@ -119,8 +123,8 @@ func (c *Client) do(ctx context.Context, call call) error {
 	}
 }
 
-func (c *Client) token(ctx context.Context, call call) (string, error) {
-	if call.public {
+func (c *Client) token(ctx context.Context, x exchange) (string, error) {
+	if x.public {
 		return "", nil
 	}
 	token, err := c.tokens.Token(ctx)
@@ -131,20 +135,20 @@ func (c *Client) token(ctx context.Context, call call) (string, error) {
 }
 
 // credential gives the form fields that go in front of all others.
-func (c *Client) credential(token string, call call) []field {
+func (c *Client) credential(token string, x exchange) []field {
 	var fields []field
-	if c.cfg.APIKey && !call.public {
+	if c.cfg.APIKey && !x.public {
 		fields = append(fields, field{"apikey", token})
 	}
-	if c.cfg.Agent != "" && !call.public {
+	if c.cfg.Agent != "" && !x.public {
 		fields = append(fields, field{"agent", c.cfg.Agent})
 	}
 	return fields
 }
 
-// attempt makes one request and hands a successful answer to call.answer. It returns the status, 0 where
+// attempt makes one request and hands a successful answer to x.answer. It returns the status, 0 where
 // there was none. The answer is drained, so that its connection can be used again, and closed.
-func (c *Client) attempt(parent context.Context, call call, body body, token string) (int, error) {
+func (c *Client) attempt(parent context.Context, x exchange, body payload, token string) (int, error) {
 	dog := newWatchdog(parent, c.cfg.StallTimeout, c.cfg.AnswerTimeout)
 	defer dog.stop()
 	if body.watch != nil {
@@ -153,26 +157,66 @@ func (c *Client) attempt(parent context.Context, call call, body body, token str
 		dog.waiting()
 	}
 
-	request, err := c.request(dog.ctx, call, body, token)
+	request, err := c.request(dog.ctx, x, body, token)
 	if err != nil {
-		return 0, &APIError{Op: call.op, Err: err, kind: ErrSource}
+		return 0, &APIError{Op: x.op, Err: err, kind: ErrSource}
 	}
-	response, err := c.http.Do(request)
+	response, err := c.roundTrip(dog, request, body)
 	if err != nil {
-		return 0, c.transportError(dog.ctx, call, body, err)
+		return 0, c.transportError(dog.ctx, x, body, err)
 	}
 	defer drain(response.Body)
-	response.Body = dog.reader(response.Body, call.stream && succeeded(response.StatusCode))
+	response.Body = dog.reader(response.Body, x.stream && succeeded(response.StatusCode))
 	if !succeeded(response.StatusCode) {
-		return response.StatusCode, c.statusError(call.op, response, token)
+		return response.StatusCode, c.statusError(x.op, response, token)
 	}
-	return response.StatusCode, call.answer(response, token)
+	return response.StatusCode, x.answer(response, token)
 }
 
-func (c *Client) request(ctx context.Context, call call, body body, token string) (*http.Request, error) {
-	path := call.path
+// abandonAfter is how long a cancelled upload may take to come to its end.
+const abandonAfter = time.Second
+
+// roundTrip sends a request. net/http does not return from a cancelled one before its body's reader has;
+// one that hangs, on a network file system that is gone, is freed by closing it, or else left behind with
+// its goroutine until the file system answers.
+func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (*http.Response, error) {
+	if body.abort == nil {
+		return c.transport.RoundTrip(request)
+	}
+	type outcome struct {
+		response *http.Response
+		err      error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		response, err := c.transport.RoundTrip(request)
+		done <- outcome{response, err}
+	}()
+	select {
+	case o := <-done:
+		return o.response, o.err
+	case <-dog.ctx.Done():
+	}
+	body.abort()
+	patience := time.NewTimer(abandonAfter)
+	defer patience.Stop()
+	select {
+	case o := <-done:
+		return o.response, o.err
+	case <-patience.C:
+	}
+	go func() {
+		if o := <-done; o.response != nil {
+			_ = o.response.Body.Close()
+		}
+	}()
+	return nil, dog.ctx.Err()
+}
+
+func (c *Client) request(ctx context.Context, x exchange, body payload, token string) (*http.Request, error) {
+	path := x.path
 	if path == "" {
-		path = string(call.op)
+		path = string(x.op)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+"/"+path, http.NoBody)
 	if err != nil {
@@ -180,7 +224,7 @@ func (c *Client) request(ctx context.Context, call call, body body, token string
 	}
 	request.Header.Set("User-Agent", c.cfg.UserAgent)
 	request.Header.Set("Accept", "*/*")
-	if !c.cfg.APIKey && !call.public {
+	if !c.cfg.APIKey && !x.public {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	if body.open == nil {
@@ -200,18 +244,19 @@ func (c *Client) request(ctx context.Context, call call, body body, token string
 
 // transportError explains a request without an answer: by what the reading side found, by the watchdog,
 // or by what the transport says.
-func (c *Client) transportError(ctx context.Context, call call, body body, err error) error {
-	if body.failed != nil {
+func (c *Client) transportError(ctx context.Context, x exchange, body payload, err error) error {
+	// A reader that was closed because the attempt ended is not what ended it.
+	if body.failed != nil && ctx.Err() == nil {
 		if failure := body.failed(); failure != nil {
 			kind := ErrSource
 			if _, ok := errors.AsType[*ContentError](failure); ok {
 				kind = ErrContentChanged
 			}
-			return &APIError{Op: call.op, Err: failure, kind: kind}
+			return &APIError{Op: x.op, Err: failure, kind: kind}
 		}
 	}
-	failure := &APIError{Op: call.op, Err: cause(ctx, err), kind: ErrTransport}
-	failure.MaybeDone = body.sent == nil || body.sent()
+	failure := &APIError{Op: x.op, Err: cause(ctx, err), kind: ErrTransport}
+	failure.MaybeDone = body.sent != nil && body.sent()
 	if errors.Is(failure.Err, ErrStalled) {
 		failure.kind = ErrStalled
 	}
@@ -265,11 +310,11 @@ func drain(body io.ReadCloser) {
 }
 
 // form builds a small body: urlencoded, or multipart for the operations that insist on it.
-func form(op Op, fields ...field) func([]field) (body, error) {
+func form(op Op, fields ...field) func([]field) (payload, error) {
 	if op.multipart() {
 		return list(fields, "", "")
 	}
-	return func(credential []field) (body, error) {
+	return func(credential []field) (payload, error) {
 		values := url.Values{}
 		for _, f := range append(credential, fields...) {
 			values.Set(f.name, f.value)
@@ -279,35 +324,58 @@ func form(op Op, fields ...field) func([]field) (body, error) {
 }
 
 // list builds a multipart body of fields and, where filename is set, a text in a file part named "file".
-func list(fields []field, filename, text string) func([]field) (body, error) {
-	return func(credential []field) (body, error) {
+func list(fields []field, filename, text string) func([]field) (payload, error) {
+	return func(credential []field) (payload, error) {
 		var buffer bytes.Buffer
 		form := multipart.NewWriter(&buffer)
 		for _, f := range append(credential, fields...) {
 			if err := form.WriteField(f.name, f.value); err != nil {
-				return body{}, err
+				return payload{}, err
 			}
 		}
 		if filename != "" {
 			part, err := form.CreateFormFile("file", filename)
 			if err != nil {
-				return body{}, err
+				return payload{}, err
 			}
 			if _, err := io.WriteString(part, text); err != nil {
-				return body{}, err
+				return payload{}, err
 			}
 		}
 		if err := form.Close(); err != nil {
-			return body{}, err
+			return payload{}, err
 		}
 		return buffered(form.FormDataContentType(), buffer.Bytes()), nil
 	}
 }
 
-func buffered(contentType string, content []byte) body {
-	return body{
+func buffered(contentType string, content []byte) payload {
+	var taken atomic.Bool
+	return payload{
 		contentType: contentType,
 		length:      int64(len(content)),
-		open:        func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
+		open: func() (io.ReadCloser, error) {
+			taken.Store(false)
+			return &bufferedBody{content: content, taken: &taken}, nil
+		},
+		sent: taken.Load,
 	}
 }
+
+// bufferedBody says when it was taken whole.
+type bufferedBody struct {
+	content []byte
+	taken   *atomic.Bool
+}
+
+func (b *bufferedBody) Read(p []byte) (int, error) {
+	n := copy(p, b.content)
+	b.content = b.content[n:]
+	if len(b.content) > 0 {
+		return n, nil
+	}
+	b.taken.Store(true)
+	return n, io.EOF
+}
+
+func (*bufferedBody) Close() error { return nil }

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 )
 
 const (
@@ -18,27 +17,26 @@ const (
 	MaxRetryAfter = 24 * time.Hour
 )
 
-// describe gives the text of a cause without the URL that net/http puts in front and without the piece of
-// the answer that it quotes when the answer is not HTTP.
+// describe gives the text of a cause without the pieces of the answer that net/http quotes when the answer
+// is not HTTP.
 func describe(err error) string {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
 	if network, ok := errors.AsType[*net.OpError](err); ok {
 		return printable(network.Error())
 	}
-	text := err.Error()
-	if strings.Contains(text, "malformed") {
-		text, _, _ = strings.Cut(text, "\"")
+	text, _, _ := strings.Cut(err.Error(), "\"")
+	if before, _, found := strings.Cut(text, "malformed"); found {
+		text = before + "malformed answer"
 	}
 	return printable(text)
 }
 
-// cause strips the *url.Error, whose text holds the URL, from what http.Client returned.
+// cause is why an attempt failed: the watchdog, where that ended it, and not the cancellation that it did so
+// by.
 func cause(ctx context.Context, err error) error {
 	if reason := context.Cause(ctx); reason != nil && errors.Is(reason, ErrStalled) {
 		return reason
 	}
+	// A transport of the caller's own may be a client, whose errors show the URL.
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
@@ -50,34 +48,25 @@ var urls = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>]+`)
 // tidy makes a message of the service fit for an error: one line of printable ASCII, without the literal
 // quotes around it, without URLs, which may carry credentials of their own, and without the credential.
 func tidy(message, credential string) string {
+	message = line(message)
 	if credential != "" {
-		message = strings.ReplaceAll(message, credential, "[credential]")
+		message = strings.ReplaceAll(message, line(credential), "[credential]")
 	}
 	message = urls.ReplaceAllString(message, "[url]")
-	message = strings.Trim(printable(message), " '\"")
-	return message
+	return cut(strings.Trim(message, " '\""))
 }
 
-// printable reduces text to printable ASCII, collapses white space, and cuts it at maxMessage bytes.
-func printable(text string) string {
-	var out strings.Builder
-	gap := false
-	for _, r := range text {
-		if out.Len() >= maxMessage {
-			break
+// printable reduces text to at most maxMessage bytes of printable ASCII on one line.
+func printable(text string) string { return cut(line(text)) }
+
+func cut(text string) string { return strings.TrimRight(text[:min(len(text), maxMessage)], " ") }
+
+// line reduces text to printable ASCII, with single spaces for its white space.
+func line(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
 		}
-		switch {
-		case unicode.IsSpace(r):
-			gap = out.Len() > 0
-			continue
-		case r < ' ' || r > '~':
-			r = '?'
-		}
-		if gap {
-			out.WriteByte(' ')
-			gap = false
-		}
-		out.WriteRune(r)
-	}
-	return out.String()[:min(out.Len(), maxMessage)]
+		return r
+	}, strings.Join(strings.Fields(text), " "))
 }

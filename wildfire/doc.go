@@ -17,7 +17,8 @@
 //   - Credentials go to the configured host alone, in the Authorization header or a form field: never
 //     into a URL, never along a redirect, never into an error.
 //   - Answers are read through limits of size, depth and number of elements; documents with a DTD are refused.
-//   - A [Client] is safe for concurrent use, and starts no goroutine that outlives a call.
+//   - A [Client] is safe for concurrent use, and no goroutine outlives a call, except where a file's reader
+//     hangs and not even closing it ends that.
 //
 // # What it does not do
 //

@@ -126,9 +126,9 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 	var got Download
 	build := form(what.op, fields...)
 	if what.public {
-		build = func([]field) (body, error) { return body{}, nil }
+		build = func([]field) (payload, error) { return payload{}, nil }
 	}
-	err := c.do(ctx, call{
+	err := c.do(ctx, exchange{
 		op:     what.op,
 		path:   what.path,
 		build:  build,

@@ -104,9 +104,18 @@ func (e *APIError) Error() string {
 	}
 	if e.Err != nil {
 		text.WriteString(": ")
-		text.WriteString(describe(e.Err))
+		text.WriteString(e.cause())
 	}
 	return text.String()
+}
+
+// cause is the text of Err, reduced where it came from the network: what the other side sent may be in it.
+func (e *APIError) cause() string {
+	switch e.kind {
+	case ErrTransport, ErrStalled, ErrAnswer:
+		return describe(e.Err)
+	}
+	return e.Err.Error()
 }
 
 // Unwrap gives the sentinels and the cause to errors.Is and errors.As.

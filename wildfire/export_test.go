@@ -3,7 +3,7 @@ package wildfire
 // What fuzzing and benchmarks reach for directly.
 var (
 	ParseVerdicts   = func(b []byte) ([]VerdictRecord, error) { return parseVerdicts(b, maxTags) }
-	ParseReceipts   = receipts
+	ParseReceipts   = parseReceipts
 	ParseLinks      = parseLinks
 	ParseReport     = parseReport
 	ParseURLReport  = parseURLReport
@@ -20,4 +20,23 @@ func ErrorMessage(body []byte, credential string) string {
 		return ""
 	}
 	return tidy(errorMessage(root), credential)
+}
+
+// ScannedVerdicts and its like read records in the two ways that there are, for comparison.
+func ScannedVerdicts(b []byte) ([]VerdictRecord, bool) {
+	found, ok := scanRecords(b, maxTags, verdictElement, (*verdictReader).set)
+	return verdictRecords(found), ok
+}
+
+func TreeVerdicts(b []byte) ([]VerdictRecord, error) {
+	found, err := treeRecords(b, maxTags, verdictElement, (*verdictReader).set)
+	return verdictRecords(found), err
+}
+
+func ScannedReceipts(b []byte) ([]Submission, bool) {
+	return scanRecords(b, maxTags, receiptElement, (*Submission).set)
+}
+
+func TreeReceipts(b []byte) ([]Submission, error) {
+	return treeRecords(b, maxTags, receiptElement, (*Submission).set)
 }

@@ -1,6 +1,7 @@
 package wildfire
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -16,10 +17,18 @@ func normalHash(hash string) (string, error) {
 	if len(hash) != md5Length && len(hash) != sha256Length {
 		return "", fmt.Errorf("hash of %d characters: must be an MD5 (32) or a SHA-256 (64) in hexadecimal", len(hash))
 	}
-	for _, r := range hash {
-		if !(r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F') {
-			return "", fmt.Errorf("hash: not hexadecimal")
+	lower := true
+	for i := range len(hash) {
+		switch b := hash[i]; {
+		case b >= '0' && b <= '9', b >= 'a' && b <= 'f':
+		case b >= 'A' && b <= 'F':
+			lower = false
+		default:
+			return "", errors.New("hash: not hexadecimal")
 		}
+	}
+	if lower {
+		return hash, nil
 	}
 	return strings.ToLower(hash), nil
 }

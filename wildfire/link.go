@@ -65,9 +65,9 @@ func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmiss
 	return all, nil
 }
 
-func (c *Client) links(ctx context.Context, op Op, build func([]field) (body, error)) ([]LinkSubmission, error) {
+func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload, error)) ([]LinkSubmission, error) {
 	var records []LinkSubmission
-	err := c.do(ctx, call{
+	err := c.do(ctx, exchange{
 		op:    op,
 		build: build,
 		answer: func(response *http.Response, token string) error {
@@ -87,21 +87,24 @@ func (c *Client) links(ctx context.Context, op Op, build func([]field) (body, er
 
 // parseLinks reads submit-link-info records; those without a SHA-256 are Uncertain.
 func parseLinks(body []byte) ([]LinkSubmission, error) {
-	root, err := wildfireRoot(body, maxTags)
-	if err != nil {
-		return nil, err
+	records, err := parseRecords(body, maxTags, linkElement, (*LinkSubmission).set)
+	for i := range records {
+		records[i].Uncertain = records[i].SHA256 == ""
 	}
-	var records []LinkSubmission
-	for _, info := range root.SelectElements("submit-link-info") {
-		record := LinkSubmission{
-			URL:    childText(info, "url"),
-			SHA256: childHash(info, "sha256", sha256Length),
-			MD5:    childHash(info, "md5", md5Length),
-		}
-		record.Uncertain = record.SHA256 == ""
-		records = append(records, record)
+	return records, err
+}
+
+const linkElement = "submit-link-info"
+
+func (l *LinkSubmission) set(field, text string) {
+	switch field {
+	case "url":
+		setFirst(&l.URL, text)
+	case "sha256":
+		setFirst(&l.SHA256, hashOf(text, sha256Length))
+	case "md5":
+		setFirst(&l.MD5, hashOf(text, md5Length))
 	}
-	return records, nil
 }
 
 // inOrder matches receipts with the links that they are for: by URL, with or without the http:// that the

@@ -107,7 +107,7 @@ func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 
 // document fetches a report that is parsed as a whole.
 func (c *Client) document(ctx context.Context, fields []field, use func([]byte) error) error {
-	return c.do(ctx, call{
+	return c.do(ctx, exchange{
 		op:     OpReport,
 		build:  form(OpReport, fields...),
 		stream: true,

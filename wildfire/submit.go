@@ -60,7 +60,7 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	defer u.close()
 
 	var submission Submission
-	err := c.do(ctx, call{
+	err := c.do(ctx, exchange{
 		op:    OpSubmitFile,
 		build: u.body,
 		answer: func(response *http.Response, token string) error {
@@ -145,7 +145,7 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 		fields = append(fields, field{"context", SafeFilename(name)})
 	}
 	submission := Submission{URL: location, Uncertain: true}
-	err := c.do(ctx, call{
+	err := c.do(ctx, exchange{
 		op:    OpSubmitURL,
 		build: form(OpSubmitURL, fields...),
 		answer: func(response *http.Response, token string) error {
@@ -165,39 +165,51 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	return submission, nil
 }
 
-// receipts parses the upload-file-info elements, in whatever order their children are and however many
-// there are. A digest that is not one is treated as absent.
+// receipts reads the upload-file-info elements, in whatever order their children are and however many there
+// are. A digest that is not one is treated as absent.
 func receipts(answer io.Reader) ([]Submission, error) {
 	body, err := readLimited(answer, maxAnswer)
 	if err != nil {
 		return nil, err
 	}
-	root, err := wildfireRoot(body, maxTags)
-	if err != nil {
-		return nil, err
-	}
-	var records []Submission
-	for _, info := range root.SelectElements("upload-file-info") {
-		records = append(records, receipt(info))
-	}
-	return records, nil
+	return parseReceipts(body)
 }
 
-func receipt(info *etree.Element) Submission {
-	size, _ := strconv.ParseInt(childText(info, "size"), 10, 64)
-	return Submission{
-		URL:      childText(info, "url"),
-		Filetype: childText(info, "filetype"),
-		Filename: childText(info, "filename"),
-		SHA256:   childHash(info, "sha256", sha256Length),
-		MD5:      childHash(info, "md5", md5Length),
-		Size:     max(size, 0),
+func parseReceipts(body []byte) ([]Submission, error) {
+	return parseRecords(body, maxTags, receiptElement, (*Submission).set)
+}
+
+const receiptElement = "upload-file-info"
+
+func (s *Submission) set(field, text string) {
+	switch field {
+	case "url":
+		setFirst(&s.URL, text)
+	case "filetype":
+		setFirst(&s.Filetype, text)
+	case "filename":
+		setFirst(&s.Filename, text)
+	case "sha256":
+		setFirst(&s.SHA256, hashOf(text, sha256Length))
+	case "md5":
+		setFirst(&s.MD5, hashOf(text, md5Length))
+	case "size":
+		if size, err := strconv.ParseInt(text, 10, 64); err == nil && size > 0 {
+			s.Size = size
+		}
 	}
 }
 
 // childHash is a digest of the given length in lower case, "" where there is none.
 func childHash(e *etree.Element, tag string, length int) string {
-	text := childText(e, tag)
+	child := e.SelectElement(tag)
+	if child == nil {
+		return ""
+	}
+	return hashOf(trimmed(child), length)
+}
+
+func hashOf(text string, length int) string {
 	if len(text) != length {
 		return ""
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -467,6 +468,82 @@ func TestUnansweredSubmission(t *testing.T) {
 	if n := server.UploadCount(sha256Of(contents)); n != 1 {
 		t.Errorf("%d uploads were counted, want 1", n)
 	}
+	large := strings.Repeat("0123456789abcdef", 1<<17)
+	if _, err := client.SubmitFile(t.Context(), file("unanswered.exe", large)); !errors.As(err, &api) || !api.MaybeDone {
+		t.Errorf("large: got %v, want one that may be done", err)
+	}
+	if n := server.Count(wildfire.OpSubmitFile); n != 2 {
+		t.Errorf("%d calls, want one for each file", n)
+	}
+}
+
+// TestEarlyAnswer comes while the file is still being sent: once SubmitFile returns, the file is closed and
+// no progress is reported.
+func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	var body io.Reader
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			body = r.Body
+			return &http.Response{StatusCode: 413, Header: http.Header{}, Request: r, Body: http.NoBody}, nil
+		})
+	})
+	var closed atomic.Int64
+	f := file("a.exe", contents)
+	inner := f.Open
+	f.Open = func() (io.ReadCloser, error) {
+		r, err := inner()
+		return &closing{r, &closed}, err
+	}
+	over := false
+	_, err := c.SubmitFile(t.Context(), f, wildfire.WithProgress(func(int64, int64) {
+		if over {
+			t.Error("progress after the end")
+		}
+	}))
+	over = true
+	if !errors.Is(err, wildfire.ErrTooLarge) || closed.Load() != 1 {
+		t.Errorf("got %v, closed %d times", err, closed.Load())
+	}
+	if n, err := io.Copy(io.Discard, body); err == nil {
+		t.Errorf("%d more bytes were given to the transport", n)
+	}
+}
+
+// TestBodyClosedWhileItIsRead is not a fault of the file: HTTP/2 closes a body so when its stream ends.
+func TestBodyClosedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	reset := errors.New("stream reset")
+	reading := make(chan struct{})
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			ended := make(chan struct{})
+			go func() { _, _ = io.Copy(io.Discard, r.Body); close(ended) }()
+			<-reading
+			_ = r.Body.Close()
+			<-ended
+			return nil, reset
+		})
+	})
+	f := file("a.exe", contents)
+	reader, _ := io.Pipe()
+	f.Open = func() (io.ReadCloser, error) { return &signalling{PipeReader: reader, reading: reading}, nil }
+	_, err := c.SubmitFile(t.Context(), f)
+	if !errors.Is(err, wildfire.ErrTransport) || !errors.Is(err, reset) || errors.Is(err, wildfire.ErrSource) {
+		t.Errorf("got %v, want ErrTransport", err)
+	}
+}
+
+// signalling says when it is first read.
+type signalling struct {
+	*io.PipeReader
+	reading chan struct{}
+	once    sync.Once
+}
+
+func (s *signalling) Read(p []byte) (int, error) {
+	s.once.Do(func() { close(s.reading) })
+	return s.PipeReader.Read(p)
 }
 
 // TestAnswerThatBreaksOff is a submission: the status was read.
@@ -506,7 +583,7 @@ func TestReceiptAmongOthers(t *testing.T) {
 // TestLargeUploadIsSentAgainOnce when its connection breaks in the middle of the body.
 func TestLargeUploadIsSentAgainOnce(t *testing.T) {
 	t.Parallel()
-	large := strings.Repeat("0123456789abcdef", 1<<18) // 4 MiB
+	const large = 64 << 20 // more than the sockets' buffers hold: the body cannot be out when the reset comes
 	for _, tt := range []struct {
 		name  string
 		size  int64
@@ -523,7 +600,7 @@ func TestLargeUploadIsSentAgainOnce(t *testing.T) {
 			server := wildfiretest.New()
 			client, _ := start(t, server, func(c *wildfire.Config) { c.ExpectContinue = tt.size })
 			server.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: tt.times, Fault: wildfiretest.Fault{Reset: true, ResetAfter: 64 << 10}})
-			_, err := client.SubmitFile(t.Context(), file("a.exe", large))
+			_, err := client.SubmitFile(t.Context(), zeroFile(large))
 			if (err != nil) != tt.fails {
 				t.Errorf("got %v", err)
 			}
@@ -548,7 +625,7 @@ func TestEarlyRefusalOfLargeUpload(t *testing.T) {
 	for status, want := range map[int]error{401: wildfire.ErrUnauthorized, 413: wildfire.ErrTooLarge, 419: wildfire.ErrUploadQuota} {
 		for _, early := range []bool{true, false} {
 			server := wildfiretest.New()
-			client, _ := start(t, server)
+			client, _ := start(t, server, func(c *wildfire.Config) { c.Network.ContinueTimeout = time.Hour })
 			server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{Status: status, Early: early}})
 			f := file("a.exe", large)
 			var read atomic.Int64

@@ -78,6 +78,8 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 		DisableCompression:    true,
 		ForceAttemptHTTP2:     !cfg.DisableHTTP2,
 		WriteBufferSize:       32 << 10,
+
+		MaxResponseHeaderBytes: 64 << 10,
 	}
 	if cfg.DisableHTTP2 {
 		protocols := new(http.Protocols)

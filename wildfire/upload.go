@@ -29,9 +29,9 @@ type File struct {
 	// that differ are not submitted: the call ends with ErrContentChanged.
 	SHA256 string
 
-	// Open returns the contents from their beginning. It is called once for every attempt, at most four times,
-	// and what it returns is closed before SubmitFile returns, or, where a reader is stuck, as soon as it gives
-	// way. Close may be called while Read runs, as an os.File allows.
+	// Open returns the contents from their beginning, once for every attempt. What it returns is closed before
+	// SubmitFile returns. Close may be called while Read runs, as an os.File allows: that is how a reader that
+	// hangs is freed.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -43,8 +43,8 @@ type submitOptions struct {
 }
 
 // WithProgress calls f while a file is sent, with the bytes of the file handed to the network so far and
-// in all. It is called from another goroutine, never concurrently with itself, and should return at
-// once. A repeated attempt starts over from 0.
+// in all. It is called from another goroutine, never concurrently with itself and never after SubmitFile
+// has returned, and must return at once. A repeated attempt starts over from 0.
 func WithProgress(f func(sent, total int64)) SubmitOption {
 	return func(o *submitOptions) { o.progress = f }
 }
@@ -56,26 +56,42 @@ type upload struct {
 	large    bool
 	current  atomic.Pointer[uploadStream]
 	dog      atomic.Pointer[watchdog]
+
+	reporting sync.Mutex // held while progress runs
+	over      bool       // no more progress: SubmitFile returns
+}
+
+// report calls the caller's progress function, unless the call is over: the transport may still be sending
+// when an early answer has ended it.
+func (u *upload) report(sent int64) {
+	if u.progress == nil {
+		return
+	}
+	u.reporting.Lock()
+	defer u.reporting.Unlock()
+	if !u.over {
+		u.progress(sent, u.file.Size)
+	}
 }
 
 // body wraps the file in a multipart form of known length.
-func (u *upload) body(fields []field) (body, error) {
+func (u *upload) body(fields []field) (payload, error) {
 	var frame bytes.Buffer
 	form := multipart.NewWriter(&frame)
 	for _, f := range fields {
 		if err := form.WriteField(f.name, f.value); err != nil {
-			return body{}, err
+			return payload{}, err
 		}
 	}
 	if _, err := form.CreateFormFile("file", SafeFilename(u.file.Name)); err != nil {
-		return body{}, err
+		return payload{}, err
 	}
 	head := frame.Len()
 	if err := form.Close(); err != nil {
-		return body{}, err
+		return payload{}, err
 	}
 	prefix, suffix := frame.Bytes()[:head], frame.Bytes()[head:]
-	return body{
+	return payload{
 		contentType: form.FormDataContentType(),
 		length:      int64(frame.Len()) + u.file.Size,
 		expect:      u.large,
@@ -84,6 +100,7 @@ func (u *upload) body(fields []field) (body, error) {
 		failed:      u.failed,
 		sent:        u.sent,
 		watch:       func(dog *watchdog) { u.dog.Store(dog); dog.progress(&stateSending, 0) },
+		abort:       u.abort,
 	}, nil
 }
 
@@ -131,8 +148,16 @@ func brokeOff(err error) bool {
 	return !ok || !network.Timeout()
 }
 
-// close releases the contents where the transport has not.
+// close ends the progress reports, and releases the contents where the transport has not.
 func (u *upload) close() {
+	u.reporting.Lock()
+	u.over = true
+	u.reporting.Unlock()
+	u.abort()
+}
+
+// abort closes the contents of the last attempt.
+func (u *upload) abort() {
 	if stream := u.current.Load(); stream != nil {
 		_ = stream.Close()
 	}
@@ -150,7 +175,7 @@ type uploadStream struct {
 	mu             sync.Mutex
 	prefix, suffix []byte
 	left           int64
-	hashes         *hashes // given back by Close or after summing
+	hashes         *hashes // given back by Close
 	checked        bool
 	done           bool
 	err            error
@@ -183,6 +208,7 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 	n := copy(p, s.suffix)
 	s.suffix = s.suffix[n:]
 	if len(s.suffix) > 0 {
+		s.alive()
 		return n, nil
 	}
 	if !s.done {
@@ -205,9 +231,7 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 			s.left -= int64(n)
 			_, _ = s.hashes.Write(p[:n])
 			s.alive()
-			if s.upload.progress != nil {
-				s.upload.progress(s.upload.file.Size-s.left, s.upload.file.Size)
-			}
+			s.upload.report(s.upload.file.Size - s.left)
 			return n, nil
 		}
 		if err == io.EOF {
@@ -215,12 +239,21 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 			return 0, s.err
 		}
 		if err != nil {
-			s.err = err
-			return 0, err
+			s.err = s.unlessClosed(err)
+			return 0, s.err
 		}
 	}
 	s.err = io.ErrNoProgress
 	return 0, s.err
+}
+
+// unlessClosed keeps an error of the contents, unless it comes of their having been closed meanwhile: HTTP/2
+// closes a body whose stream ended while it is being read.
+func (s *uploadStream) unlessClosed(err error) error {
+	if s.closed.Load() {
+		return errBodyClosed
+	}
+	return err
 }
 
 // maxEmptyReads is how often a reader may return neither bytes nor an error.
@@ -238,7 +271,7 @@ func (s *uploadStream) check() error {
 			break
 		}
 		if err != nil {
-			return err
+			return s.unlessClosed(err)
 		}
 		if i == maxEmptyReads {
 			return io.ErrNoProgress

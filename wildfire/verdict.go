@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/beevik/etree"
 )
 
 // Verdict is WildFire's judgement as a code. Codes that this package does not know pass through as
@@ -70,30 +68,49 @@ type VerdictRecord struct {
 
 // parseVerdicts reads get-verdict-info records.
 func parseVerdicts(body []byte, tags int) ([]VerdictRecord, error) {
-	root, err := wildfireRoot(body, tags)
-	if err != nil {
-		return nil, err
-	}
-	infos := root.SelectElements("get-verdict-info")
-	records := make([]VerdictRecord, 0, len(infos))
-	for _, info := range infos {
-		records = append(records, verdictRecord(info))
-	}
-	return records, nil
+	found, err := parseRecords(body, tags, verdictElement, (*verdictReader).set)
+	return verdictRecords(found), err
 }
 
-func verdictRecord(info *etree.Element) VerdictRecord {
-	record := VerdictRecord{
-		SHA256: childHash(info, "sha256", sha256Length),
-		MD5:    childHash(info, "md5", md5Length),
-		URL:    childText(info, "url"),
-		Valid:  childText(info, "valid"),
+const verdictElement = "get-verdict-info"
+
+// verdictReader gathers the fields of a record.
+type verdictReader struct {
+	VerdictRecord
+	seen bool // a verdict, be it readable or not
+}
+
+func (r *verdictReader) set(field, text string) {
+	switch field {
+	case "sha256":
+		setFirst(&r.SHA256, hashOf(text, sha256Length))
+	case "md5":
+		setFirst(&r.MD5, hashOf(text, md5Length))
+	case "url":
+		setFirst(&r.URL, text)
+	case "valid":
+		setFirst(&r.Valid, text)
+	case "analysis_time":
+		r.AnalysisTime = parseTime(text)
+	case "verdict":
+		code, err := strconv.ParseInt(text, 10, 32)
+		// Two verdicts that differ are none that could be believed.
+		r.HasVerdict = err == nil && (!r.seen || r.HasVerdict && r.Verdict == Verdict(code))
+		r.Verdict, r.seen = Verdict(code), true
 	}
-	if code, err := strconv.ParseInt(childText(info, "verdict"), 10, 32); err == nil {
-		record.Verdict, record.HasVerdict = Verdict(code), true
+}
+
+func verdictRecords(found []verdictReader) []VerdictRecord {
+	if found == nil {
+		return nil
 	}
-	record.AnalysisTime = parseTime(childText(info, "analysis_time"))
-	return record
+	records := make([]VerdictRecord, len(found))
+	for i := range found {
+		if records[i] = found[i].VerdictRecord; !records[i].HasVerdict {
+			records[i].Verdict = 0
+		}
+	}
+	return records
 }
 
 // parseTime reads the spellings of time that were seen; the zero time where it cannot. All are UTC.

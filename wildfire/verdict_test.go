@@ -250,6 +250,47 @@ func TestVerdictComesInItsTime(t *testing.T) {
 	}
 }
 
+// TestScanning reads the service's usual list without a tree, and leaves everything else to it.
+func TestScanning(t *testing.T) {
+	t.Parallel()
+	body := []byte(verdictList(500))
+	scanned, ok := wildfire.ScannedVerdicts(body)
+	tree, err := wildfire.TreeVerdicts(body)
+	if !ok || err != nil || len(scanned) != 500 || !slices.Equal(scanned, tree) {
+		t.Fatalf("scanned %v: %d records, the tree %d, %v", ok, len(scanned), len(tree), err)
+	}
+	one := "<get-verdict-info><verdict>0</verdict></get-verdict-info>"
+	for _, odd := range []string{
+		"", "<wildfire/>", "<wildfire>", "<html>" + one + "</html>", "<error></error>",
+		"<wildfire><!-- c -->" + one + "</wildfire>", "<wildfire a='b'>" + one + "</wildfire>",
+		"<wildfire>" + one + "</wildfire>x", "<wildfire>" + one + "</wildfire><wildfire></wildfire>",
+		"<wildfire><get-verdict-info><verdict>&#48;</verdict></get-verdict-info></wildfire>",
+		"<wildfire><get-verdict-info><verdict/></get-verdict-info></wildfire>",
+		"<wildfire><get-verdict-info><verdict>0</md5></get-verdict-info></wildfire>",
+		"<wildfire><get-verdict-info><a:verdict>0</a:verdict></get-verdict-info></wildfire>",
+		"<wildfire><get-verdict-info><url>\xe9</url></get-verdict-info></wildfire>",
+		"<!DOCTYPE wildfire><wildfire>" + one + "</wildfire>", "<?xml version='1.0'",
+	} {
+		if got, ok := wildfire.ScannedVerdicts([]byte(odd)); ok {
+			t.Errorf("%q: scanned as %+v", odd, got)
+		}
+	}
+}
+
+func TestTwoVerdictsInOneRecord(t *testing.T) {
+	t.Parallel()
+	for verdicts, want := range map[string]bool{
+		"<verdict>1</verdict>": true, "<verdict>1</verdict><verdict>1</verdict>": true,
+		"<verdict>0</verdict><verdict>1</verdict>": false, "<verdict>x</verdict><verdict>0</verdict>": false,
+		"<verdict>1</verdict><verdict/>": false,
+	} {
+		records, err := wildfire.ParseVerdicts([]byte("<wildfire><get-verdict-info>" + verdicts + "</get-verdict-info></wildfire>"))
+		if err != nil || len(records) != 1 || records[0].HasVerdict != want {
+			t.Errorf("%s: got %+v, %v; want a verdict: %v", verdicts, records, err, want)
+		}
+	}
+}
+
 // TestAnswersAreLimited in size, depth and number of elements.
 func TestAnswersAreLimited(t *testing.T) {
 	t.Parallel()

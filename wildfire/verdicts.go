@@ -153,12 +153,12 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 }
 
 // records makes a call that is answered by get-verdict-info records.
-func (c *Client) records(ctx context.Context, op Op, build func([]field) (body, error), use func([]VerdictRecord) error) error {
+func (c *Client) records(ctx context.Context, op Op, build func([]field) (payload, error), use func([]VerdictRecord) error) error {
 	limit, tags := int64(maxAnswer), maxTags
 	if op == OpVerdictsChanged {
 		limit, tags = maxReport, maxReportTags // as many records as there were changes
 	}
-	return c.do(ctx, call{
+	return c.do(ctx, exchange{
 		op:    op,
 		build: build,
 		answer: func(response *http.Response, token string) error {

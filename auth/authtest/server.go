@@ -216,7 +216,11 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) {
 	issued := len(s.issued)
 	_ = s.oauth.HandleTokenRequest(w, r)
 	used := r.Form.Get("refresh_token")
-	if n := len(s.issued); used != "" && n > issued+1 && !s.config.Strict {
+	n := len(s.issued)
+	if used == "" || n == issued {
+		return
+	}
+	if n > issued+1 && !s.config.Strict {
 		s.replaced[s.issued[n-1]] = used
 	}
 	if old := s.replaced[used]; old != "" {

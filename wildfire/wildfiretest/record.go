@@ -103,9 +103,9 @@ func (s *Server) UploadCount(sha256 string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	total := 0
-	for region := range s.regions {
-		if known := s.samples[sampleKey{region, sha256}]; known != nil {
-			total += known.uploads
+	for key, sample := range s.samples {
+		if key.hash == sha256 {
+			total += sample.uploads
 		}
 	}
 	return total
@@ -116,11 +116,12 @@ func (s *Server) Uploads(sha256 string) []Upload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []Upload
-	for region := range s.regions {
-		if known := s.samples[sampleKey{region, sha256}]; known != nil {
-			all = append(all, known.by...)
+	for key, sample := range s.samples {
+		if key.hash == sha256 {
+			all = append(all, sample.by...)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b Upload) int { return a.Time.Compare(b.Time) })
 	return all
 }
 

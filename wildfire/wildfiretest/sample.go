@@ -63,7 +63,6 @@ func (s *Server) store(region string, sample *known) {
 		s.order = append(s.order, key)
 	}
 	s.samples[key] = sample
-	s.regions[region] = struct{}{}
 	if sample.md5 != "" {
 		index := sampleKey{region, sample.md5}
 		s.byMD5[index] = append(s.byMD5[index], sample)

@@ -38,7 +38,6 @@ type Server struct {
 	byMD5    map[sampleKey][]*known
 	order    []sampleKey // oldest first; from head on
 	head     int
-	regions  map[string]struct{}
 	spent    map[string]*budget
 	rules    []*rule
 	ruleID   int
@@ -65,7 +64,6 @@ func New(opts ...Option) *Server {
 		auth:        newAccounts(),
 		samples:     make(map[sampleKey]*known),
 		byMD5:       make(map[sampleKey][]*known),
-		regions:     map[string]struct{}{"": {}},
 		spent:       make(map[string]*budget),
 		counts:      make(map[wildfire.Op]int),
 		statuses:    make(map[statusKey]int),
@@ -113,12 +111,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.run(func() { x.testFile(kind) })
 		return
 	}
-	x.call.Op = wildfire.Op(strings.TrimSuffix(path, "/"))
-	handle, ok := operations[x.call.Op]
+	op := wildfire.Op(strings.TrimSuffix(path, "/"))
+	handle, ok := operations[op]
 	if !ok {
 		x.refuse(http.StatusNotFound, "")
 		return
 	}
+	x.call.Op = op
 	x.run(func() { handle(x) })
 }
 

@@ -122,7 +122,7 @@ func (e element) write(out *bytes.Buffer, style Style, depth int) {
 	out.WriteString("</" + e.name + ">")
 }
 
-var xmlEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\"", "&quot;", "'", "&#39;")
+var xmlEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 func (e element) escaped(style Style) string {
 	text := xmlEscaper.Replace(e.text)

@@ -1,0 +1,78 @@
+package wildfire_test
+
+import (
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"backburn/wildfire"
+)
+
+// swallow reads a request through a fixed buffer and answers with nothing that can be read, so that what is
+// allocated is the client's doing.
+type swallow struct{ buffer []byte }
+
+func (s *swallow) RoundTrip(r *http.Request) (*http.Response, error) {
+	for {
+		if _, err := r.Body.Read(s.buffer); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	_ = r.Body.Close()
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: http.NoBody}, nil
+}
+
+// TestUploadsAllocateTheSame whatever their size: the number of allocations and their bytes.
+func TestUploadsAllocateTheSame(t *testing.T) { // not parallel: others' allocations would be counted
+	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Transport = &swallow{buffer: make([]byte, 32<<10)}
+	})
+	measure := func(size int64) (allocations, bytes uint64) {
+		const rounds = 20
+		var before, after runtime.MemStats
+		for i := range rounds + 1 {
+			if i == 1 { // the first fills the pools
+				runtime.ReadMemStats(&before)
+			}
+			if _, err := c.SubmitFile(t.Context(), zeroFile(size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		return (after.Mallocs - before.Mallocs) / rounds, (after.TotalAlloc - before.TotalAlloc) / rounds
+	}
+	smallCount, smallBytes := measure(1 << 10)
+	largeCount, largeBytes := measure(16 << 20)
+	if largeCount > smallCount+10 {
+		t.Errorf("%d allocations for 1 KiB, %d for 16 MiB", smallCount, largeCount)
+	}
+	if largeBytes > smallBytes+8<<10 || largeBytes > 32<<10 {
+		t.Errorf("%d bytes for 1 KiB, %d for 16 MiB", smallBytes, largeBytes)
+	}
+}
+
+// TestListsAreParsedWithinBounds: 500 records cost a bounded number of allocations, also where the answer is
+// not plain and a tree is built.
+func TestListsAreParsedWithinBounds(t *testing.T) {
+	body := verdictList(500)
+	for name, tt := range map[string]struct {
+		body   string
+		allocs float64
+	}{
+		"plain": {body, 1600},
+		"tree":  {strings.Replace(body, "<wildfire>", "<wildfire><!-- c -->", 1), 30_000},
+	} {
+		got := testing.AllocsPerRun(5, func() {
+			if records, err := wildfire.ParseVerdicts([]byte(tt.body)); err != nil || len(records) != 500 {
+				t.Fatal(len(records), err)
+			}
+		})
+		if got > tt.allocs {
+			t.Errorf("%s: %.0f allocations, want at most %.0f", name, got, tt.allocs)
+		}
+	}
+}
