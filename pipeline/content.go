@@ -28,6 +28,17 @@ var (
 // cuts it off after five seconds.
 const objectRead = 10 * time.Minute
 
+// objectStall ends a read that gets nothing: the chunks of an object that is removed or
+// replaced meanwhile never come. It is below the upload's own limit (wildfire.stall_timeout),
+// since the client can't be interrupted while it waits for a chunk.
+const objectStall = 10 * time.Second
+
+// stallContext has a deadline that is always the same while away. The client takes the
+// deadline of its context anew for every read.
+type stallContext struct{ context.Context }
+
+func (stallContext) Deadline() (time.Time, bool) { return time.Now().Add(objectStall), true }
+
 // contents is a job's bytes: their size, and a way to read them from the start as often
 // as it takes.
 type contents struct {
@@ -89,7 +100,7 @@ func (q *Queue) object(ctx context.Context, name string) (contents, error) {
 	}
 	return contents{int64(info.Size), func() (io.ReadCloser, error) { //nolint:gosec // sizes are far below 2^63
 		rctx, cancel := context.WithTimeout(ctx, objectRead)
-		r, err := q.files.Get(rctx, name)
+		r, err := q.files.Get(stallContext{rctx}, name)
 		if err != nil {
 			cancel()
 			if errors.Is(err, jetstream.ErrObjectNotFound) {

@@ -299,11 +299,11 @@ func (q *Queue) stillThere(ctx context.Context, l Letter, r Replay) error {
 // restore stores contents that were found again as an object, and points the job to it.
 func (q *Queue) restore(ctx context.Context, m *nats.Msg, j Job, id string, size int64, open func() (io.ReadCloser, error)) error {
 	name := "job." + jobKey(id)
-	if err := q.Objects().Put(ctx, name, size, open); err != nil {
-		return err
+	_, _, err := q.Publisher().store(ctx, name, size, open)
+	if err != nil {
+		return fmt.Errorf("replay job %s: %w", id, err)
 	}
 	j.Content = &Content{Object: name}
-	var err error
 	m.Data, err = json.Marshal(j)
 	return err
 }

@@ -103,16 +103,20 @@ func (p *Publisher) Publish(ctx context.Context, j Job) error {
 	if j.ID == "" || !ValidSource(j.Source) || !j.Priority.Valid() {
 		return fmt.Errorf("publish job: id %q, source %q and priority %q are required", j.ID, j.Source, j.Priority)
 	}
+	_, err := p.publishJob(ctx, j)
+	return err
+}
+
+func (p *Publisher) publishJob(ctx context.Context, j Job) (*jetstream.PubAck, error) {
 	body, err := json.Marshal(j)
 	if err != nil {
-		return fmt.Errorf("publish job %s: %w", j.ID, err)
+		return nil, fmt.Errorf("publish job %s: %w", j.ID, err)
 	}
 	m := nats.NewMsg(p.q.JobSubject(j.Priority, j.Source))
 	m.Header.Set("Content-Type", "application/json")
 	m.Header.Set(nats.MsgIdHdr, j.ID)
 	m.Data = body
-	_, err = p.q.publish(ctx, m)
-	return err
+	return p.q.publish(ctx, m)
 }
 
 // rawHeadroom is what a raw job's message needs beside the contents: names, metadata and
@@ -122,9 +126,8 @@ const rawHeadroom = 32 << 10
 // PublishFile hands in a file's contents and returns once both they and the job are
 // durable: in the job's message where the server's max_payload allows, else as an object.
 // It fills in j's kind, version, size and content; ID, Source, Priority and Filename are
-// the caller's, the rest is optional. size is in bytes, and exact; open is called once or,
-// where an object has to be stored again, more often. A repeat with the same id is
-// harmless. It returns ErrFull when the queue has no room: nothing was accepted.
+// the caller's, the rest is optional. size is in bytes, and exact; open is called once. A
+// repeat with the same id is harmless, though not at the same time. It returns ErrFull when the queue has no room: nothing was accepted.
 func (p *Publisher) PublishFile(ctx context.Context, j Job, size int64, open func() (io.ReadCloser, error)) error {
 	j.Version, j.Kind, j.Size, j.Content = 1, KindFile, size, nil
 	if j.ID == "" || j.Filename == "" || !ValidSource(j.Source) || !j.Priority.Valid() {
@@ -185,34 +188,57 @@ func (p *Publisher) publishRaw(ctx context.Context, j Job, h nats.Header, open f
 	return err
 }
 
-// publishObject stores the contents, hashed on the way, and then hands in the job. The
-// object of a job that was not accepted is removed; one whose fate is not known stays, and
-// is dropped by the bucket's age if nobody comes for it.
+// publishObject stores the contents, hashed on the way, and then hands in the job. Contents
+// that are there already are left alone: a worker may be reading them. The object of a job
+// that was not accepted is removed, and so is that of one that was over; one whose fate
+// is not known stays, and is dropped by the bucket's age if nobody comes for it.
 func (p *Publisher) publishObject(ctx context.Context, j Job, open func() (io.ReadCloser, error)) error {
 	name := "job." + jobKey(j.ID)
+	sum, stored, err := p.store(ctx, name, j.Size, open)
+	if err == nil && j.SHA256 != "" && j.SHA256 != sum {
+		err = fmt.Errorf("%w: the SHA-256 is another", errContentChanged)
+		if stored {
+			_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("publish file %s: %w", j.ID, err)
+	}
+	j.SHA256, j.Content = sum, &Content{Object: name}
+	if j.ReceivedAt.IsZero() {
+		j.ReceivedAt = time.Now().UTC()
+	}
+	ack, err := p.publishJob(ctx, j)
+	if stored && (err == nil && ack.Duplicate || refused(err)) {
+		_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
+	}
+	return err
+}
+
+// store makes sure that an object holds the contents, and returns their SHA-256. stored says
+// that it was not there before.
+func (p *Publisher) store(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) (sum string, stored bool, err error) {
+	info, err := p.q.files.GetInfo(ctx, name)
+	if err == nil {
+		sum, n, err := contents{size, open}.digest(ctx)
+		switch digest, derr := jetstream.DecodeObjectDigest(info.Digest); {
+		case err != nil:
+			return "", false, err
+		case n != size || derr != nil || hex.EncodeToString(digest) != sum:
+			return "", false, fmt.Errorf("%w since they were handed in under this id", errContentChanged)
+		}
+		return sum, false, nil
+	}
+	if !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return "", false, fmt.Errorf("object %q: %w", name, err)
+	}
 	h := sha256.New()
-	err := p.q.Objects().Put(ctx, name, j.Size, func() (io.ReadCloser, error) {
+	err = p.q.Objects().Put(ctx, name, size, func() (io.ReadCloser, error) {
 		r, err := open()
 		h.Reset()
 		return hashedReader{r, h}, err
 	})
-	if err != nil {
-		return fmt.Errorf("publish file %s: %w", j.ID, err)
-	}
-	sum := hex.EncodeToString(h.Sum(nil))
-	if j.SHA256 != "" && j.SHA256 != sum {
-		err = fmt.Errorf("publish file %s: %w: the SHA-256 is another", j.ID, errContentChanged)
-	} else {
-		j.SHA256, j.Content = sum, &Content{Object: name}
-		if j.ReceivedAt.IsZero() {
-			j.ReceivedAt = time.Now().UTC()
-		}
-		if err = p.Publish(ctx, j); err == nil || !refused(err) {
-			return err
-		}
-	}
-	_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
-	return err
+	return hex.EncodeToString(h.Sum(nil)), err == nil, err
 }
 
 // refused reports whether a failed publish certainly had no effect.

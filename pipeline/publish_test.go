@@ -27,16 +27,15 @@ func TestPublishFile(t *testing.T) {
 	large := strings.Repeat("0123456789abcdef", 128<<10) // 2 MiB: more than a message holds
 	notUTF8, notUTF8B64 := pipeline.Name("r\xe9sum\xe9.doc")
 	cases := map[string]struct {
-		job    pipeline.Job
-		body   string
-		object bool
+		job  pipeline.Job
+		body string
 	}{
-		"small":         {pipeline.Job{Filename: "letter.doc", Path: "in/letter.doc", Metadata: map[string]string{"client": "10.0.0.7"}}, "harmless", false},
-		"large":         {pipeline.Job{Filename: "disk.img", Path: "in/disk.img", Metadata: map[string]string{"client": "10.0.0.7"}}, large, true},
-		"odd-name":      {pipeline.Job{Filename: notUTF8, FilenameB64: notUTF8B64}, "harmless too", false},
-		"line-break":    {pipeline.Job{Filename: "a\nb.doc"}, "a name that a header would bend", true},
-		"blank":         {pipeline.Job{Filename: " a.doc "}, "a name that a header would trim", true},
-		"metadata-case": {pipeline.Job{Filename: "a.doc", Metadata: map[string]string{"Client": "x"}}, "a key that a header would bend", true},
+		"small":         {pipeline.Job{Filename: "letter.doc", Path: "in/letter.doc", Metadata: map[string]string{"client": "10.0.0.7"}}, "harmless"},
+		"large":         {pipeline.Job{Filename: "disk.img", Path: "in/disk.img", Metadata: map[string]string{"client": "10.0.0.7"}}, large},
+		"odd-name":      {pipeline.Job{Filename: notUTF8, FilenameB64: notUTF8B64}, "harmless too"},
+		"line-break":    {pipeline.Job{Filename: "a\nb.doc"}, "a name that a header would bend"},
+		"blank":         {pipeline.Job{Filename: " a.doc "}, "a name that a header would trim"},
+		"metadata-case": {pipeline.Job{Filename: "a.doc", Metadata: map[string]string{"Client": "x"}}, "a key that a header would bend"},
 	}
 	f.work()
 	for name, tc := range cases {
@@ -59,6 +58,12 @@ func TestPublishFile(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
+	}
+	// What is over stays over, and leaves nothing behind.
+	j := cases["large"].job
+	j.ID, j.Source, j.Priority = "large", "mail", pipeline.Normal
+	if err := f.q.Publisher().PublishFile(t.Context(), j, int64(len(large)), reader(large)); err != nil {
+		t.Fatal(err)
 	}
 	if left, err := f.q.Objects().List(t.Context(), ""); err != nil || len(left) != 0 {
 		t.Errorf("objects %v are left (%v)", left, err)
@@ -89,6 +94,11 @@ func TestPublishFileChoosesHowContentsTravel(t *testing.T) {
 	}
 	body := strings.Repeat("x", 1<<20)
 	m := publish("large", body)
+	other := strings.Repeat("y", 1<<20)
+	j := pipeline.Job{ID: "large", Source: "mail", Priority: pipeline.Urgent, Filename: "a.bin"}
+	if err := f.q.Publisher().PublishFile(t.Context(), j, 1<<20, reader(other)); err == nil || !strings.Contains(err.Error(), "changed") {
+		t.Errorf("other contents under the same id: %v", err)
+	}
 	if !bytes.Contains(m.Body, []byte(`"content":{"object":"job.large"}`)) || !bytes.Contains(m.Body, []byte(`"sha256":"`+sha(body)+`"`)) {
 		t.Errorf("a large file is not an object: %s", m.Body)
 	}
