@@ -136,11 +136,19 @@ func BenchmarkClaimHashPublish(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	// In turns, and by the median: other work on the disk disturbs both.
+	const rounds = 3
+	var limits, tooks []time.Duration
 	b.ResetTimer()
-	limit := byHand()
-	purge()
-	took := byWatcher()
-	purge()
+	for range rounds {
+		limits = append(limits, byHand())
+		purge()
+		tooks = append(tooks, byWatcher())
+		purge()
+	}
+	slices.Sort(limits)
+	slices.Sort(tooks)
+	limit, took := limits[rounds/2], tooks[rounds/2]
 	b.ReportMetric(float64(b.N)/limit.Seconds(), "limit/s")
 	b.ReportMetric(float64(b.N)/took.Seconds(), "files/s")
 	b.ReportMetric(limit.Seconds()/took.Seconds(), "ratio")
