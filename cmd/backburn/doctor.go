@@ -23,7 +23,10 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
+	"backburn/internal/natsd"
+	"backburn/internal/node"
 	"backburn/pipeline"
+	"backburn/pipeline/watch"
 )
 
 func doctorCommand(app *cli.App) *cobra.Command {
@@ -111,7 +114,7 @@ func (d *doctor) fail(check, fix string, err error) {
 // examine tries everything out, in the order in which it is needed.
 func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) error {
 	d.ok("config", "%s can be read", d.app.Describe())
-	d.files(cfg)
+	d.files(ctx, cfg)
 	d.disk(cfg)
 	nc, q := d.nats(ctx, cfg)
 	if nc != nil {
@@ -144,7 +147,7 @@ func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) er
 }
 
 // files looks at the files and folders that the configuration names.
-func (d *doctor) files(cfg config.Config) {
+func (d *doctor) files(ctx context.Context, cfg config.Config) {
 	problems, _ := errors.AsType[config.Problems](cfg.CheckFiles(config.Everything))
 	folders := 0
 	for _, p := range problems {
@@ -161,7 +164,9 @@ func (d *doctor) files(cfg config.Config) {
 		return
 	}
 	for _, w := range cfg.Watch {
-		d.ok("folders", "%s can be watched, as source %s", w.Path, w.Source)
+		for _, f := range watch.Check(ctx, node.WatchConfig(w)) {
+			d.tell(finding{"folders", level(f.Level), w.Source + ": " + f.Name + ": " + f.Detail, f.Fix})
+		}
 	}
 }
 
@@ -178,7 +183,7 @@ func (d *doctor) disk(cfg config.Config) {
 		return
 	}
 	dir, err := filepath.Abs(e.StoreDir)
-	var free uint64
+	var free config.Size
 	if err == nil {
 		free, err = freeSpace(dir)
 	}
@@ -187,23 +192,23 @@ func (d *doctor) disk(cfg config.Config) {
 	case err != nil:
 		d.warn("disk", "", "%s", err)
 	case free < diskFail:
-		d.fail("disk", fix, fmt.Errorf("%s free for %s", humanSize(int64(free)), dir)) //nolint:gosec // small
+		d.fail("disk", fix, fmt.Errorf("%s free for %s", humanSize(free.Bytes()), dir))
 	case free < diskWarn:
-		d.warn("disk", fix, "%s free for %s", humanSize(int64(free)), dir) //nolint:gosec // small
+		d.warn("disk", fix, "%s free for %s", humanSize(free.Bytes()), dir)
 	default:
-		d.ok("disk", "%s free for %s", humanSize(int64(min(free, 1<<62))), dir) //nolint:gosec // bounded
+		d.ok("disk", "%s free for %s", humanSize(free.Bytes()), dir)
 	}
 }
 
-// freeSpace is the room for a folder that may not have been made yet, in bytes.
-func freeSpace(dir string) (uint64, error) {
+// freeSpace is the room for a folder that may not have been made yet.
+func freeSpace(dir string) (config.Size, error) {
 	for {
 		_, err := os.Stat(dir)
 		if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
 			dir = parent
 			continue
 		}
-		return freeOn(dir)
+		return natsd.FreeSpace(dir)
 	}
 }
 

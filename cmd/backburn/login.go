@@ -112,12 +112,12 @@ func cortexOptions(ctx context.Context, app *cli.App, cfg config.Config, profile
 		return nil, nil, err
 	}
 	fleet := linkFleet(ctx, cfg, command)
-	opts, err := fleet.authOptions(ctx, cfg, profile)
+	opts, err := fleet.sharing(ctx, cfg, profile)
 	if err != nil {
 		fleet.close()
 		return nil, nil, err
 	}
-	return append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(commandLog(app, cfg))), fleet.close, nil
+	return append(opts, auth.WithTransport(t), auth.WithUserAgent(node.UserAgent), auth.WithLogger(commandLog(app, cfg))), fleet.close, nil
 }
 
 // localCallback is where to listen for the browser, if redirect_url is on this machine.

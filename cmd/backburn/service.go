@@ -13,7 +13,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
-	"backburn/auth/natsbucket"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
@@ -22,9 +21,6 @@ import (
 	"backburn/pipeline"
 	"backburn/wildfire"
 )
-
-// userAgent is what the services see.
-const userAgent = "backburn/1"
 
 // reachTime bounds the attempt to reach the fleet for something that works without it.
 const reachTime = 3 * time.Second
@@ -52,30 +48,20 @@ func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink
 	return fleetLink{queue: q, close: nc.Close}
 }
 
-// authOptions share tokens through the fleet where there is one, and grants with it.
-func (l fleetLink) authOptions(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
-	var opts []auth.Option
-	p := cfg.Auth[profile]
-	if l.queue == nil || p.Share == string(auth.ShareOff) {
-		if p.Share == string(auth.ShareRequired) {
+// sharing shares tokens through the fleet where there is one, and grants with it.
+func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
+	required := cfg.Auth[profile].Share == string(auth.ShareRequired)
+	if l.queue == nil {
+		if required {
 			return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\", and the fleet can't be reached: %w", profile, l.reason))
 		}
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
-	tokens, err := natsbucket.Tokens(ctx, l.queue.JetStream(), l.queue.TokensBucket(), cfg.NATS.Replicas, 0)
-	if err == nil {
-		opts = append(opts, auth.WithBucket(tokens))
-		if p.Kind == string(auth.KindCortex) {
-			var grants *natsbucket.Bucket
-			if grants, err = natsbucket.Grants(ctx, l.queue.JetStream(), l.queue.GrantsBucket(), cfg.NATS.Replicas); err == nil {
-				opts = append(opts, auth.WithGrantsBucket(grants))
-			}
-		}
-	}
-	if err != nil && p.Share == string(auth.ShareRequired) {
-		return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\": %w", profile, err))
+	opts, err := node.Sharing(ctx, cfg, profile, l.queue)
+	if err != nil && required {
+		return nil, cli.Exit(cli.Unreachable, err)
 	}
 	return opts, nil
 }
@@ -94,9 +80,7 @@ func knownProfile(cfg config.Config, profile string) error {
 // transport is the way to the services: through the proxy of the environment, and with
 // wildfire.ca_file trusted besides.
 func transport(cfg config.Config) (http.RoundTripper, error) {
-	network := wildfire.DefaultTransportConfig()
-	network.CAFile = cfg.WildFire.CAFile
-	t, err := wildfire.NewTransport(network)
+	t, err := wildfire.NewTransport(node.WildFireConfig(cfg).Network)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, fmt.Errorf("wildfire.ca_file: %w", err))
 	}
@@ -112,11 +96,11 @@ func tokenSource(ctx context.Context, app *cli.App, cfg config.Config, profile s
 	if err != nil {
 		return nil, err
 	}
-	opts, err := fleet.authOptions(ctx, cfg, profile)
+	opts, err := fleet.sharing(ctx, cfg, profile)
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(commandLog(app, cfg)))
+	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(node.UserAgent), auth.WithLogger(commandLog(app, cfg)))
 	s, err := auth.New(node.Profile(profile, cfg.Auth[profile]), opts...)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)
@@ -140,10 +124,7 @@ func connectWildFire(ctx context.Context, app *cli.App, cfg config.Config, comma
 		s.fleet.close()
 		return nil, err
 	}
-	w := wildfire.DefaultConfig()
-	w.BaseURL, w.Agent, w.UserAgent = cfg.WildFire.URL, cfg.WildFire.Agent, userAgent
-	w.StallTimeout = cfg.WildFire.StallTimeout.Std()
-	w.APIKey = s.Tokens.Kind() == auth.KindAPIKey
+	w := node.WildFireConfig(cfg)
 	if w.Transport, err = transport(cfg); err == nil {
 		if wrap != nil {
 			w.Transport = wrap(w.Transport)

@@ -208,7 +208,7 @@ func (s *Server) Check(context.Context) error {
 	if !s.server.Running() || !s.server.JetStreamEnabled() {
 		return errors.New("the embedded nats server is down")
 	}
-	free, err := freeSpace(s.cfg.Embedded.StoreDir)
+	free, err := FreeSpace(s.cfg.Embedded.StoreDir)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (s *Server) Check(context.Context) error {
 }
 
 // Free is the room that the disk of the store has left for this user, in bytes.
-func (s *Server) Free() (config.Size, error) { return freeSpace(s.cfg.Embedded.StoreDir) }
+func (s *Server) Free() (config.Size, error) { return FreeSpace(s.cfg.Embedded.StoreDir) }
 
 // MaxStore is how much all streams together may hold, in bytes. A stream reserves its
 // MaxBytes when it is created, so those must fit in here.

@@ -16,7 +16,7 @@ const minFree = config.Size(256 << 20)
 // capacity is how many bytes the store may hold: a part of what it holds already and
 // what the disk has free, so that it stays the same when a full store is opened again.
 func capacity(dir string) (config.Size, error) {
-	free, err := freeSpace(dir)
+	free, err := FreeSpace(dir)
 	if err != nil {
 		return 0, err
 	}

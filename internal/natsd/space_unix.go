@@ -10,8 +10,8 @@ import (
 	"backburn/internal/config"
 )
 
-// freeSpace is what the file system of dir has left for users without privileges.
-func freeSpace(dir string) (config.Size, error) {
+// FreeSpace is what the file system of dir has left for users without privileges.
+func FreeSpace(dir string) (config.Size, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)

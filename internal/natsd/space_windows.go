@@ -8,8 +8,8 @@ import (
 	"backburn/internal/config"
 )
 
-// freeSpace is what the file system of dir has left for this user.
-func freeSpace(dir string) (config.Size, error) {
+// FreeSpace is what the file system of dir has left for this user.
+func FreeSpace(dir string) (config.Size, error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)

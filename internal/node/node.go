@@ -117,7 +117,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	network := wildfireConfig(n.cfg).Network
+	network := WildFireConfig(n.cfg).Network
 	transport, err := wildfire.NewTransport(network)
 	if err != nil {
 		return fmt.Errorf("wildfire: %w", err)
@@ -126,7 +126,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 		return err
 	}
 	n.undo = append(n.undo, func() { _ = n.tokens.Close() })
-	ccfg := wildfireConfig(n.cfg)
+	ccfg := WildFireConfig(n.cfg)
 	ccfg.Transport = transport
 	if n.client, err = wildfire.New(ccfg, n.tokens); err != nil {
 		return fmt.Errorf("wildfire.%w", err)
@@ -144,25 +144,37 @@ func Tokens(ctx context.Context, cfg config.Config, profile string, q *pipeline.
 		return nil, err
 	}
 	p := Profile(profile, cfg.Auth[profile])
-	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(userAgent), auth.WithLogger(log)}
+	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(UserAgent), auth.WithLogger(log)}
 	if reg != nil {
 		opts = append(opts, auth.WithMetrics(reg))
 	}
-	if q != nil && p.Share != auth.ShareOff && p.Kind != auth.KindAPIKey {
-		tokens, err := natsbucket.Tokens(ctx, q.JetStream(), q.TokensBucket(), cfg.NATS.Replicas, 0)
-		if err != nil {
-			return nil, fmt.Errorf("auth.%s: bucket for shared tokens: %w", profile, err)
-		}
-		opts = append(opts, auth.WithBucket(tokens))
-		if p.Kind == auth.KindCortex {
-			grants, err := natsbucket.Grants(ctx, q.JetStream(), q.GrantsBucket(), cfg.NATS.Replicas)
-			if err != nil {
-				return nil, fmt.Errorf("auth.%s: bucket for refresh tokens: %w", profile, err)
-			}
-			opts = append(opts, auth.WithGrantsBucket(grants))
-		}
+	shared, err := Sharing(ctx, cfg, profile, q)
+	if err != nil {
+		return nil, err
 	}
-	return auth.New(p, opts...)
+	return auth.New(p, append(opts, shared...)...)
+}
+
+// Sharing is what lets a profile's tokens be one for the fleet: the buckets of the queue, unless
+// the profile keeps its tokens to itself, or has none.
+func Sharing(ctx context.Context, cfg config.Config, profile string, q *pipeline.Queue) ([]auth.Option, error) {
+	p := Profile(profile, cfg.Auth[profile])
+	if q == nil || p.Share == auth.ShareOff || p.Kind == auth.KindAPIKey {
+		return nil, nil
+	}
+	tokens, err := natsbucket.Tokens(ctx, q.JetStream(), q.TokensBucket(), cfg.NATS.Replicas, 0)
+	if err != nil {
+		return nil, fmt.Errorf("auth.%s: bucket for shared tokens: %w", profile, err)
+	}
+	opts := []auth.Option{auth.WithBucket(tokens)}
+	if p.Kind != auth.KindCortex {
+		return opts, nil
+	}
+	grants, err := natsbucket.Grants(ctx, q.JetStream(), q.GrantsBucket(), cfg.NATS.Replicas)
+	if err != nil {
+		return nil, fmt.Errorf("auth.%s: bucket for refresh tokens: %w", profile, err)
+	}
+	return append(opts, auth.WithGrantsBucket(grants)), nil
 }
 
 func (n *Node) startWatchers() error {

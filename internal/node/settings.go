@@ -13,8 +13,8 @@ import (
 	"backburn/wildfire"
 )
 
-// userAgent is what WildFire and the token services see.
-const userAgent = "backburn/1"
+// UserAgent is what WildFire and the token services see.
+const UserAgent = "backburn/1"
 
 // Topology is what the queue of a configuration is made with.
 func Topology(c config.Config) pipeline.Topology {
@@ -98,10 +98,10 @@ func Profile(name string, a config.Auth) auth.Profile {
 	}
 }
 
-// wildfireConfig is what the client is made with.
-func wildfireConfig(c config.Config) wildfire.Config {
+// WildFireConfig is what the client of a configuration is made with, but for its transport.
+func WildFireConfig(c config.Config) wildfire.Config {
 	w := wildfire.DefaultConfig()
-	w.BaseURL, w.Agent, w.UserAgent = c.WildFire.URL, c.WildFire.Agent, userAgent
+	w.BaseURL, w.Agent, w.UserAgent = c.WildFire.URL, c.WildFire.Agent, UserAgent
 	w.StallTimeout, w.Network.CAFile = c.WildFire.StallTimeout.Std(), c.WildFire.CAFile
 	w.APIKey = c.Auth[c.WildFire.Auth].Kind == string(auth.KindAPIKey)
 	w.MaxFileSize = 0 // the worker knows the limit of each source
