@@ -51,9 +51,11 @@ WildFire judge them, and publishes the verdicts as events through NATS.
 
 Exit codes: 0 fine, 1 something is malicious, 2 usage or configuration, 3 a part of the
 work failed, 4 cannot reach what it needs, 130 or 143 by signal.`,
-		Example: `  backburn config check          # is backburn.toml fine, is everything there?
-  backburn config show           # every setting as it holds, secrets hidden
-  backburn help config check     # about one command`,
+		Example: `  backburn demo                  # see the whole way of a file, in half a minute
+  backburn run --simulate        # everything in one process; drop files into ./quarantine
+  backburn submit --wait FILE    # hand a file in, and wait for the verdict
+  backburn status                # how is the fleet doing?
+  backburn doctor                # what keeps it from working?`,
 	}
 	app := cli.NewApp(root, std)
 	for _, command := range commands {
