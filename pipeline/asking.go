@@ -306,12 +306,7 @@ func (b *batcher) reply(records map[string]wildfire.VerdictRecord) {
 // polled deals with what WildFire said about a sample that jobs wait for.
 func (b *batcher) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) outlook {
 	now := b.now()
-	s, err := b.q.changeSample(ctx, e.key, func(s *sample) bool {
-		if s.State != statePending {
-			return false // somebody was faster
-		}
-		return s.heard(r, ok, now)
-	})
+	s, err := b.record(ctx, e.key, r, ok, now)
 	if err != nil {
 		b.log.Warn().Err(err).Str("sha256", e.key).Msg("verdict can't be recorded yet")
 		return outlook{due: now.Add(b.cfg.Lease / 3), pending: true}
@@ -320,7 +315,21 @@ func (b *batcher) polled(ctx context.Context, e *waiting, r wildfire.VerdictReco
 		due := schedule{b.cfg.FirstPoll, b.cfg.MaxPoll}.next(s.SubmittedAt, now)
 		return outlook{due: b.soonest(due, s.SubmittedAt), pending: true}
 	}
-	return b.look(ctx, e)
+	return b.act(ctx, e, s)
+}
+
+// record writes what WildFire said into a pending sample, and returns the sample as it is then.
+func (b *batcher) record(ctx context.Context, key string, r wildfire.VerdictRecord, ok bool, now time.Time) (sample, error) {
+	s, rev, err := b.sampleOf(ctx, key)
+	for {
+		if err != nil || s.State != statePending || !s.heard(r, ok, now) {
+			return s, err
+		}
+		if _, err = b.q.saveSample(ctx, key, s, rev); !errors.Is(err, errConflict) {
+			return s, err
+		}
+		s, rev, err = b.q.loadSample(ctx, key) // somebody was faster
+	}
 }
 
 // heard works what WildFire said into a pending sample, and reports whether it changed.

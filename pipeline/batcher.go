@@ -55,6 +55,7 @@ type batcher struct {
 	toAsk map[string]*waiting // due, and known to be pending at WildFire
 
 	rechecks rechecks
+	recent   recent
 }
 
 // askedFor is a question of a worker, and the inboxes that want the answer.
@@ -117,7 +118,7 @@ func (b *batcher) serve(ctx context.Context) error {
 
 	b.mu.Lock()
 	b.asked, b.list, b.toAsk = map[string]*askedFor{}, newWaitlist(), map[string]*waiting{}
-	b.rechecks = rechecks{after: b.cfg.Recheck}
+	b.rechecks, b.recent = rechecks{after: b.cfg.Recheck}, recent{}
 	b.mu.Unlock()
 
 	changes, err := b.follow(ctx)

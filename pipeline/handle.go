@@ -153,10 +153,12 @@ func basisOf(s sample, j Job) results.Basis {
 // unknown deals with a sample that nobody works on: WildFire is asked if so configured, or
 // if an upload may have got through unheard, and the rest is uploaded.
 func (w *Worker) unknown(ctx, work context.Context, d *delivery, key string, s sample, rev uint64, c contents) (*fate, error) {
-	if ev, err := w.q.decided(ctx, jobKey(d.Job.ID)); err != nil {
-		return nil, err
-	} else if ev.Type != "" {
-		return w.end(work, d, ev) // it was done before
+	if rev != 0 { // of contents that were never seen no job can be over
+		if ev, err := w.q.decided(ctx, jobKey(d.Job.ID)); err != nil {
+			return nil, err
+		} else if ev.Type != "" {
+			return w.end(work, d, ev) // it was done before
+		}
 	}
 	if w.cfg.AskFirst || s.Unsure {
 		ans, err := w.asker.ask(ctx, question{Key: key, URL: d.Job.URL, Urgent: d.Job.Priority == Urgent})

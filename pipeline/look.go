@@ -99,14 +99,19 @@ func (b *batcher) done(e *waiting, o outlook) {
 	signal(b.wakeLook)
 }
 
-// look reads what is known about a sample and does what follows for the jobs that wait
-// for it. It is the one place where jobs leave WAITING.
+// look finds out what is known about a sample, and acts on it.
 func (b *batcher) look(ctx context.Context, e *waiting) outlook {
-	s, _, err := b.q.loadSample(ctx, e.key)
+	s, _, err := b.sampleOf(ctx, e.key)
 	if err != nil {
 		b.log.Warn().Err(err).Str("sha256", e.key).Msg("sample can't be read")
 		return outlook{due: b.now().Add(b.cfg.Lease)}
 	}
+	return b.act(ctx, e, s)
+}
+
+// act does what follows from the state of a sample for the jobs that wait for it. It is the one
+// place where jobs leave WAITING.
+func (b *batcher) act(ctx context.Context, e *waiting, s sample) outlook {
 	switch s.State {
 	case stateVerdict:
 		return b.each(ctx, e, func(w *waitingMessage) (results.Event, bool) { return verdictEvent(w.envelope.Job, s, w.basis), true })

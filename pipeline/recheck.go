@@ -80,31 +80,44 @@ func (b *batcher) follow(ctx context.Context) (jetstream.ConsumeContext, error) 
 	return c.Consume(b.sampleWritten)
 }
 
-// sampleWritten makes the jobs due that wait for a sample which somebody changed.
+// sampleWritten takes note of a sample that somebody changed, and makes the jobs due that wait
+// for it.
 func (b *batcher) sampleWritten(m jetstream.Msg) {
 	key := m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:]
+	meta, err := m.Metadata()
+	var s sample
+	if err != nil || json.Unmarshal(m.Data(), &s) != nil {
+		return
+	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.recent.put(key, recentSample{s, meta.Sequence.Stream, b.now()})
+	if b.rechecks.noted(key, s); len(b.rechecks.queue) == 1 {
+		signal(b.wakeAsk) // it may be the next thing to do
+	}
 	e := b.list.entries[key]
-	if e != nil {
-		e.again = e.busy
-		if !e.busy {
-			e.pending = false
-			delete(b.toAsk, key)
-			b.list.schedule(e, b.now())
-		}
+	if e == nil {
+		return
 	}
-	if b.rechecks.after > 0 {
-		var s sample
-		if json.Unmarshal(m.Data(), &s) == nil {
-			if b.rechecks.noted(key, s); len(b.rechecks.queue) == 1 {
-				signal(b.wakeAsk) // it may be the next thing to do
-			}
-		}
-	}
-	b.mu.Unlock()
-	if e != nil {
+	e.again = e.busy
+	if !e.busy {
+		e.pending = false
+		delete(b.toAsk, key)
+		b.list.schedule(e, b.now())
 		signal(b.wakeLook)
 	}
+}
+
+// sampleOf returns what is known about a sample, and its revision, as it was heard of or else
+// read.
+func (b *batcher) sampleOf(ctx context.Context, key string) (sample, uint64, error) {
+	b.mu.Lock()
+	r, ok := b.recent.get(key, b.now())
+	b.mu.Unlock()
+	if ok {
+		return r.sample, r.rev, nil
+	}
+	return b.q.loadSample(ctx, key)
 }
 
 // rechecked deals with a second answer about a verdict. A change is told before it is
