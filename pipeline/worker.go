@@ -43,6 +43,7 @@ type Worker struct {
 	slots   *slots
 	hand    *hand
 	flights *flights
+	claims  *claims
 
 	jobs sync.WaitGroup // deliveries in hand
 }
@@ -85,6 +86,7 @@ func NewWorker(q *Queue, cfg Config, submitter Submitter, oracle Oracle, opts ..
 		slots:   newSlots(cfg.Concurrency),
 		hand:    newHand(),
 		flights: newFlights(),
+		claims:  newClaims(),
 	}
 	w.metrics = newWorkerMetrics(o.reg, w)
 	w.pauses.now, w.uploads.now, w.queries.now = o.now, o.now, o.now
