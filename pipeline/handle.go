@@ -123,12 +123,12 @@ func (w *Worker) known(ctx, work context.Context, d *delivery, key string, s *sa
 		}
 		return nil, nil
 	case stateUploading:
-		gone, err := w.fleet.gone(ctx, s.Owner)
+		gone, err := w.abandoned(ctx, key, s.Owner)
 		switch {
 		case err != nil:
 			return nil, err
 		case gone:
-			s.Unsure = true // its worker died: WildFire may have it or not
+			s.Unsure = true // WildFire may have it or not
 			return nil, nil
 		case s.Job == j.ID:
 			f := again(w.cfg.Lease / 3) // another delivery of this job is under way
@@ -137,6 +137,15 @@ func (w *Worker) known(ctx, work context.Context, d *delivery, key string, s *sa
 		return w.wait(work, d, key, results.BasisShared)
 	}
 	return nil, nil
+}
+
+// abandoned reports whether nobody is at an upload any more: its worker died, or it is this
+// one, which gave up without being able to say so.
+func (w *Worker) abandoned(ctx context.Context, key, owner string) (bool, error) {
+	if owner == w.fleet.self.ID {
+		return !w.claims.has(key), nil
+	}
+	return w.fleet.gone(ctx, owner)
 }
 
 // basisOf tells how a job that waits for a pending sample will have come by its verdict.

@@ -15,6 +15,7 @@ import (
 // upload claims the sample and sends it. It returns errConflict if somebody else was
 // faster: what is known has to be read again.
 func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sample, rev uint64, c contents) (*fate, error) {
+	defer w.claims.hold(key)()
 	s.claim(w.fleet.self.ID, d.Job.ID, w.now())
 	s.Size = d.Job.Size
 	rev, err := w.q.saveSample(ctx, key, s, rev)

@@ -44,6 +44,7 @@ type Worker struct {
 	hand    *hand
 	breaker breaker
 	flights *flights
+	claims  *claims
 
 	jobs sync.WaitGroup // deliveries in hand
 }
@@ -86,6 +87,7 @@ func NewWorker(q *Queue, cfg Config, submitter Submitter, oracle Oracle, opts ..
 		slots:   newSlots(cfg.Concurrency),
 		hand:    newHand(),
 		flights: newFlights(),
+		claims:  newClaims(),
 	}
 	w.metrics = newWorkerMetrics(o.reg, w)
 	w.pauses.now, w.uploads.now, w.queries.now = o.now, o.now, o.now

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -271,5 +272,50 @@ func TestEveryQueryIsCounted(t *testing.T) {
 		if c.Hashes > wildfire.MaxHashes {
 			t.Errorf("a call of %d hashes", c.Hashes)
 		}
+	}
+}
+
+// A claim whose acknowledgement was lost names a worker that is alive and knows nothing of
+// it. So does one whose outcome could not be written.
+func TestOwnClaimThatNobodyIsAt(t *testing.T) {
+	t.Parallel()
+	for name, uploaded := range map[string]bool{"before the upload": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.cfg.AskFirst = false
+			f.work()
+			var members []pipeline.Member
+			for len(members) == 0 {
+				var err error
+				if members, err = f.q.Members(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			body := "MZ claimed"
+			sum := sha256.Sum256([]byte(body))
+			key := hex.EncodeToString(sum[:])
+			samples, err := f.q.JetStream().KeyValue(t.Context(), f.q.SamplesBucket())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if uploaded {
+				if _, err := f.client.SubmitFile(t.Context(), wildfire.File{Name: "x.exe", Size: int64(len(body)), Open: func() (io.ReadCloser, error) {
+					return io.NopCloser(strings.NewReader(body)), nil
+				}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := samples.Create(t.Context(), key, fmt.Appendf(nil, `{"state":"uploading","owner":%q,"job":"a","verdict":0}`, members[0].ID)); err != nil {
+				t.Fatal(err)
+			}
+			f.raw("a", "mail", "x.exe", body)
+			if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
+				t.Errorf("%s by %s, want benign by upload", ev.Data.Verdict, ev.Data.Basis)
+			}
+			if n := f.wildfire.UploadCount(key); n != 1 {
+				t.Errorf("%d uploads, want 1", n)
+			}
+		})
 	}
 }
