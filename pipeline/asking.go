@@ -136,20 +136,21 @@ func (b *batcher) take() call {
 		}
 		poll(e)
 	}
-	soon := b.now().Add(b.cfg.FirstPoll)
+	// The front of the heap is near enough to the soonest, and all of it may be very long.
+	now := b.now()
 	var more []*waiting
-	for _, e := range b.list.due {
+	for _, e := range b.list.due[:min(len(b.list.due), 2*maxAsk)] {
 		if len(c.hashes)+len(more) >= maxAsk {
 			break
 		}
-		if e.pending && !isLink(e.key) && e.due.Before(soon) && b.now().Sub(e.submitted) >= b.cfg.FirstPoll {
+		if e.pending && !isLink(e.key) && e.due.Sub(now) < b.cfg.FirstPoll && now.Sub(e.submitted) >= b.cfg.FirstPoll {
 			more = append(more, e)
 		}
 	}
 	for _, e := range more {
 		poll(e)
 	}
-	c.again = b.rechecks.take(b.now(), maxAsk-len(c.hashes))
+	c.again = b.rechecks.take(now, maxAsk-len(c.hashes))
 	c.hashes = append(c.hashes, c.again...)
 	return c
 }

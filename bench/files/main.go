@@ -26,17 +26,20 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
 	"backburn/internal/node"
+	"backburn/pipeline"
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
 )
@@ -67,6 +70,7 @@ func main() {
 }
 
 func run(s settings) error {
+	var ratios []float64
 	for r := range s.rounds {
 		before := cpuTime()
 		limit, err := bareLoop(s)
@@ -74,7 +78,7 @@ func run(s settings) error {
 			return err
 		}
 		between := cpuTime()
-		ours, writes, err := backburn(s)
+		ours, busy, writes, err := backburn(s)
 		if err != nil {
 			return err
 		}
@@ -82,9 +86,12 @@ func run(s settings) error {
 		if r == 0 {
 			fmt.Printf("%d files of %d bytes, %d connections, sync_always=%v, ask_first=%v, %d CPUs\n", s.n, s.size, s.conns, s.sync, s.ask, runtime.NumCPU())
 		}
-		fmt.Printf("bare loop %6.0f files/s (%4.0f µs of CPU each)   backburn %6.0f files/s (%4.0f µs, to the final event)   ratio %.2f\n",
-			limit, perFile(between-before, s.n), ours, perFile(after-between, s.n), ours/limit)
+		fmt.Printf("bare loop %6.0f files/s (%4.0f µs of CPU each)   backburn %6.0f files/s (%4.0f µs to the final event, %.1f CPUs busy)   ratio %.2f\n",
+			limit, perFile(between-before, s.n), ours, perFile(after-between, s.n), busy, ours/limit)
+		ratios = append(ratios, ours/limit)
 		if r == s.rounds-1 {
+			slices.Sort(ratios)
+			fmt.Printf("median ratio %.2f\n", ratios[len(ratios)/2])
 			printWrites(writes, s.n)
 		}
 	}
@@ -214,37 +221,37 @@ func post(client *http.Client, url, name string) error {
 
 // backburn is what is measured: files are renamed into a watched folder, and the clock stops
 // at the last event.
-func backburn(s settings) (perSecond float64, writes map[string]uint64, err error) {
+func backburn(s settings) (perSecond, busy float64, writes map[string]uint64, err error) {
 	dir, err := os.MkdirTemp("", "backburn-bench-")
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	defer os.RemoveAll(dir)
 	staging, quarantine := filepath.Join(dir, "staging"), filepath.Join(dir, "quarantine")
 	for _, d := range []string{staging, quarantine} {
 		if err := os.Mkdir(d, 0o700); err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 	}
 	names, err := makeFiles(staging, s.n, s.size)
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	url, stop, err := serve()
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	defer stop()
 	cfg, log := configure(s, dir, quarantine, url), zerolog.New(os.Stderr).Level(zerolog.WarnLevel)
 	server, err := natsd.Start(context.Background(), cfg, log)
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
 	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -254,54 +261,61 @@ func backburn(s settings) (perSecond float64, writes map[string]uint64, err erro
 	if s.profile != "" {
 		f, err := os.Create(s.profile)
 		if err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 		defer f.Close()
 		if err := pprof.StartCPUProfile(f); err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 		defer pprof.StopCPUProfile()
 	}
-	if os.Getenv("TRACE") != "" {
-		go func() {
-			for ctx.Err() == nil {
-				st, _ := n.Status(ctx)
-				w := st.Watch[0]
-				fmt.Fprintf(os.Stderr, "claimed %d inflight %d pending %d finished %d jobs %d hand %d waiting %d flights %d\n", w.Claimed, w.InFlight, w.Pending, w.Finished, st.Lanes["normal"].Waiting, st.Lanes["normal"].InHand, st.Waiting, len(st.Flights))
-				time.Sleep(500 * time.Millisecond)
-			}
-		}()
-	}
-	began := time.Now()
+	began, cpu := time.Now(), cpuTime()
 	for _, name := range names {
 		if err := os.Rename(name, filepath.Join(quarantine, filepath.Base(name))); err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 	}
-	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{})
-	seen := 0
-	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
-		if e.Type.Final() == s.final {
-			seen++
-		}
-		if seen == s.n {
-			return results.ErrStop
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, nil, err
+	if err := s.count(ctx, n.Queue()); err != nil {
+		return 0, 0, nil, err
 	}
 	took := time.Since(began)
+	busy = (cpuTime() - cpu).Seconds() / took.Seconds()
 	if err := settle(ctx, n, s.n); err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	writes, err = n.Queue().DurableWrites(ctx)
 	cancel()
 	if rerr := <-done; err == nil {
 		err = rerr
 	}
-	return float64(s.n) / took.Seconds(), writes, err
+	return float64(s.n) / took.Seconds(), busy, writes, err
+}
+
+// count waits for the events that end the measurement, without reading them: consumers are not
+// part of it.
+func (s settings) count(ctx context.Context, q *pipeline.Queue) error {
+	event := "submitted"
+	if s.final {
+		event = "verdict"
+	}
+	c, err := q.JetStream().OrderedConsumer(ctx, q.ResultsStream(), jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{q.ResultsSubject(event, "*", "*")}, HeadersOnly: true,
+	})
+	if err != nil {
+		return err
+	}
+	all, seen := make(chan struct{}), 0
+	cc, err := c.Consume(func(jetstream.Msg) {
+		if seen++; seen == s.n {
+			close(all)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer cc.Stop()
+	<-all
+	return nil
 }
 
 // settle waits until every file has its final event, so that all writes are counted.
@@ -342,7 +356,11 @@ func configure(s settings, dir, quarantine, url string) config.Config {
 	cfg.Worker.Concurrency, cfg.Worker.Rate, cfg.Worker.Burst = s.conns, 1e6, 1e6
 	cfg.WildFire.URL, cfg.WildFire.AskFirst = url, s.ask
 	cfg.WildFire.UploadsPerDay, cfg.WildFire.QueriesPerDay = 0, 0
-	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(time.Second), config.Duration(time.Second)
+	// Verdicts are asked for later than the last submission, as they are in a real installation.
+	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(4*time.Second), config.Duration(4*time.Second)
+	if s.final {
+		cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(100*time.Millisecond), config.Duration(100*time.Millisecond)
+	}
 	cfg.Auth["wildfire"] = config.Auth{
 		Kind: string(auth.KindWildFire), ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
 		TSGID: "1", TokenURL: url + "/am/oauth2/access_token", Share: string(auth.ShareOff),
