@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/config"
+	"backburn/internal/e2e"
 	"backburn/internal/natsd"
 	"backburn/internal/node"
 	"backburn/wildfire/wildfiretest"
@@ -26,7 +27,7 @@ func TestOperatorScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/operator",
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "large": large, "until": until},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": e2e.Exits, "large": large, "until": until},
 		Setup:               startOperated,
 	})
 }
