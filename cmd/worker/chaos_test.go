@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"backburn/internal/e2e"
+	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -17,11 +18,12 @@ import (
 func TestFleetInAStormOfKills(t *testing.T) {
 	t.Parallel()
 	s := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
+	s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 200 * time.Millisecond}})
 	args, url := e2e.NATSArgs(t, 1, s.Path("server"))
 	s.Configure(e2e.Settings{"nats.url": url, "nats.embedded.enabled": false})
 	c := e2e.Chaos{
 		Site: s, Files: e2e.Mixed(300, rand.New(rand.NewPCG(3, 3))), NATS: url,
-		Every: 400 * time.Millisecond, Storm: 20 * time.Second, Seed: 1,
+		Every: 500 * time.Millisecond, Storm: 20 * time.Second, Seed: 1,
 		Members: []e2e.Member{
 			{Role: "nats", Program: "nats", Args: args[0]},
 			{Role: "watcher", Program: "watcher"}, {Role: "watcher", Program: "watcher"},
