@@ -12,8 +12,8 @@
 //	                                                     WildFire won't ─► DEAD and RESULTS (failed)
 //
 // A job comes in as a message (Publisher; intake.go judges what gateways send) and is fetched
-// by a Worker (worker.go), never more than it has room for in hand (delivery.go). handle.go
-// is its way from there: what its contents are (content.go), what is known about them
+// by a Worker (worker.go) from the queue of its lane and source (lanes.go), never more than it
+// has room for in hand (room.go, delivery.go). handle.go is its way from there: what its contents are (content.go), what is known about them
 // (sample.go), and, where that is nothing, the question to WildFire (ask.go) and the upload
 // (upload.go). A job whose verdict is not there yet moves to WAITING. One worker of the
 // fleet is the batcher: it knows what waits (waitlist.go), when to ask again (schedule.go), asks about
@@ -30,7 +30,9 @@
 // killed when: every step writes its effect, waits for the acknowledgement, and only then
 // gives up the message that caused it, and every step may be repeated. The same contents
 // are uploaded once, unless a worker dies while it uploads and WildFire does not know of
-// it afterwards. Waiting, for budget, rate, a token, or the end of a pause, is never an attempt.
+// it afterwards. A source that floods a lane delays the others in it by their fair share: it
+// has a queue of its own, may not fill a worker's hand, and takes turns at the upload slots
+// (slots.go). Waiting, for budget, rate, a token, or the end of a pause, is never an attempt.
 //
 // # What it does not
 //

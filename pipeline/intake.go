@@ -81,6 +81,9 @@ func firstOf(s ...string) string {
 func (e *envelope) readRaw(at time.Time) error {
 	j := &e.Job
 	j.Version, j.Kind, j.ReceivedAt = 1, KindFile, at.UTC()
+	if t, err := time.Parse(time.RFC3339Nano, headerFold(e.header, HeaderReceived)); err == nil {
+		j.ReceivedAt = t.UTC()
+	}
 	sum := sha256.Sum256(e.body)
 	j.Size, j.SHA256 = int64(len(e.body)), hex.EncodeToString(sum[:])
 	for k, v := range e.header {
@@ -246,6 +249,9 @@ func (e *envelope) onward(subject string) *nats.Msg {
 	}
 	m.Header.Set(HeaderJob, e.Job.ID)
 	m.Header.Set(HeaderSubject, e.subject)
+	if e.raw { // the time of the next message will be another
+		m.Header.Set(HeaderReceived, e.Job.ReceivedAt.Format(time.RFC3339Nano))
+	}
 	m.Data = e.body
 	return m
 }

@@ -25,6 +25,7 @@ const (
 	HeaderFilename = "Backburn-Filename" // required on raw jobs
 	HeaderPath     = "Backburn-Path"     // optional on raw jobs: where the file was found
 	HeaderMeta     = "Backburn-Meta-"    // prefix of a raw job's metadata
+	HeaderReceived = "Backburn-Received" // optional on raw jobs: when the file came in (RFC 3339)
 	HeaderJob      = "Backburn-Job"      // the job's id, where Nats-Msg-Id is another
 	HeaderSubject  = "Backburn-Subject"  // the subject under which the job was handed in
 	HeaderReason   = "Backburn-Reason"   // dead letters: why
@@ -155,6 +156,9 @@ func rawHeader(j Job) (nats.Header, bool) {
 	}
 	set(HeaderFilename, j.Filename, j.FilenameB64)
 	set(HeaderPath, j.Path, j.PathB64)
+	if !j.ReceivedAt.IsZero() {
+		h[HeaderReceived] = []string{j.ReceivedAt.UTC().Format(time.RFC3339Nano)}
+	}
 	for k, v := range j.Metadata {
 		ok = ok && v != "" && plainKey.MatchString(k)
 		set(HeaderMeta+k, v, nil)

@@ -42,27 +42,34 @@ func (q *Queue) settle(ctx context.Context, e *envelope, ev results.Event) (resu
 	}
 	// The server's own memory of ids covers a repeat within its window. An older decision
 	// was published then, unless its worker died in between: look.
+	there := false
 	if !first && time.Since(ev.Time) > dedupeWindow/2 {
-		there, err := q.published(ctx, ev)
-		if err != nil {
+		if there, err = q.published(ctx, ev); err != nil {
 			return ev, fmt.Errorf("settle job %s: %w", e.Job.ID, err)
 		}
-		if there {
-			return ev, nil
-		}
 	}
-	if ev.Type == results.Failed {
-		if err := q.bury(ctx, e, ev); err != nil {
+	if !there {
+		if err := q.tell(ctx, e, ev); err != nil {
 			return ev, err
 		}
-	}
-	if err := q.publishEvent(ctx, ev); err != nil {
-		return ev, fmt.Errorf("settle job %s: %w", e.Job.ID, err)
 	}
 	if c := e.Job.Content; c != nil && c.Object != "" && ev.Type != results.Failed {
 		q.dropObject(ctx, c.Object)
 	}
 	return ev, nil
+}
+
+// tell buries a job that failed, and publishes its final event.
+func (q *Queue) tell(ctx context.Context, e *envelope, ev results.Event) error {
+	if ev.Type == results.Failed {
+		if err := q.bury(ctx, e, ev); err != nil {
+			return err
+		}
+	}
+	if err := q.publishEvent(ctx, ev); err != nil {
+		return fmt.Errorf("settle job %s: %w", e.Job.ID, err)
+	}
+	return nil
 }
 
 // decided returns the final event that is recorded for a job; a zero event if none is.

@@ -11,14 +11,14 @@ func TestSlotsGoByWeight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(1)
-		if err := s.acquire(t.Context(), Normal); err != nil {
+		if err := s.acquire(t.Context(), Normal, "mail"); err != nil {
 			t.Fatal(err)
 		}
 		got := make(chan Priority, 300)
 		for _, p := range Priorities() {
 			for range 100 {
 				go func() {
-					if s.acquire(context.Background(), p) == nil {
+					if s.acquire(context.Background(), p, "mail") == nil {
 						got <- p
 						s.release()
 					}
@@ -49,13 +49,13 @@ func TestSlotsSurviveThoseWhoGiveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(1)
-		if err := s.acquire(t.Context(), Normal); err != nil {
+		if err := s.acquire(t.Context(), Normal, "mail"); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 20 {
 			go func() {
-				if s.acquire(ctx, Bulk) == nil {
+				if s.acquire(ctx, Bulk, "mail") == nil {
 					s.release()
 				}
 			}()
@@ -64,8 +64,46 @@ func TestSlotsSurviveThoseWhoGiveUp(t *testing.T) {
 		go cancel()
 		go s.release()
 		synctest.Wait()
-		if s.free != 1 || len(s.waiting[Bulk]) != 0 {
-			t.Errorf("%d free, %d waiting; want 1 and 0", s.free, len(s.waiting[Bulk]))
+		if s.free != 1 || len(s.lines[Bulk].turns) != 0 {
+			t.Errorf("%d free, %d waiting; want 1 and 0", s.free, len(s.lines[Bulk].turns))
+		}
+	})
+}
+
+// Within a lane sources take turns, however many one of them has waiting.
+func TestSlotsGoRoundTheSources(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(1)
+		if err := s.acquire(t.Context(), Normal, "first"); err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan string, 120)
+		line := func(source string, n int) {
+			for range n {
+				go func() {
+					if s.acquire(context.Background(), Normal, source) == nil {
+						got <- source
+						s.release()
+					}
+				}()
+			}
+			synctest.Wait()
+		}
+		line("flood", 100)
+		line("mail", 10)
+		line("proxy", 10)
+		s.release()
+		synctest.Wait()
+		count := map[string]int{}
+		for range 30 {
+			count[<-got]++
+		}
+		if count["flood"] != 10 || count["mail"] != 10 || count["proxy"] != 10 {
+			t.Errorf("the first 30 slots went to %v, want 10 each", count)
+		}
+		if s.free != 1 || len(s.lines[Normal].turns) != 0 || len(s.lines[Normal].waiting) != 0 {
+			t.Errorf("at the end %d free, line %+v", s.free, s.lines[Normal])
 		}
 	})
 }

@@ -35,8 +35,12 @@ type Status struct {
 func (q *Queue) Status(ctx context.Context, cfg Config) (Status, error) {
 	now := time.Now().UTC()
 	st := Status{Time: now, Paused: map[Budget]Pause{}, Lanes: map[Priority]LaneStatus{}, Dead: map[string]uint64{}}
+	inHand, err := q.inHand(ctx)
+	if err != nil {
+		return st, err
+	}
 	for _, p := range Priorities() {
-		lane, err := q.laneStatus(ctx, p)
+		lane, err := q.laneStatus(ctx, p, inHand[p])
 		if err != nil {
 			return st, err
 		}
@@ -51,7 +55,6 @@ func (q *Queue) Status(ctx context.Context, cfg Config) (Status, error) {
 			st.Paused[b] = p
 		}
 	}
-	var err error
 	if st.Uploads, err = q.budgetStatus(ctx, Uploads, cfg.UploadsPerDay, now); err != nil {
 		return st, err
 	}
@@ -70,7 +73,24 @@ func (q *Queue) Status(ctx context.Context, cfg Config) (Status, error) {
 	return st, err
 }
 
-func (q *Queue) laneStatus(ctx context.Context, p Priority) (LaneStatus, error) {
+// inHand counts the jobs of every lane that workers hold, or that come again after a while.
+func (q *Queue) inHand(ctx context.Context) (map[Priority]int, error) {
+	out := map[Priority]int{}
+	consumers := q.jobs.ListConsumers(ctx)
+	for c := range consumers.Info() {
+		for _, p := range Priorities() {
+			if strings.HasPrefix(c.Name, lanePrefix(p)) {
+				out[p] += c.NumAckPending
+			}
+		}
+	}
+	if err := consumers.Err(); err != nil {
+		return nil, fmt.Errorf("consumers of %s: %w", q.JobsStream(), err)
+	}
+	return out, nil
+}
+
+func (q *Queue) laneStatus(ctx context.Context, p Priority, inHand int) (LaneStatus, error) {
 	var st LaneStatus
 	filter := q.prefix + ".jobs." + string(p) + ".*"
 	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(filter))
@@ -83,11 +103,7 @@ func (q *Queue) laneStatus(ctx context.Context, p Priority) (LaneStatus, error) 
 	if st.Waiting == 0 {
 		return st, nil
 	}
-	c, err := q.jobs.Consumer(ctx, "workers-"+string(p))
-	if err != nil {
-		return st, fmt.Errorf("consumer of lane %s: %w", p, err)
-	}
-	st.InHand = c.CachedInfo().NumAckPending
+	st.InHand = inHand
 	m, err := q.jobs.GetMsg(ctx, info.State.FirstSeq, jetstream.WithGetMsgSubject(filter))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return st, nil

@@ -37,9 +37,6 @@ const (
 
 	// A request that reaches no leader is never answered: it is made again after so long.
 	provisionAttempt = 10 * time.Second
-
-	// Jobs in the hands of all workers together, and in back-off, per lane.
-	laneMaxAckPending = 10_000
 )
 
 // Queue is the pipeline's handle on JetStream: the streams and buckets of DESIGN, opened
@@ -180,11 +177,6 @@ func (q *Queue) provision(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("object bucket %s: %w", q.FilesBucket(), err)
 	}
-	for _, p := range Priorities() {
-		if _, err := q.jobs.CreateOrUpdateConsumer(ctx, q.laneConfig(p)); err != nil {
-			return fmt.Errorf("consumer of lane %s: %w", p, err)
-		}
-	}
 	return nil
 }
 
@@ -195,19 +187,6 @@ func (q *Queue) laneSubjects() []string {
 		subjects = append(subjects, q.JobSubject(p, "*"))
 	}
 	return subjects
-}
-
-// laneConfig is the durable pull consumer of a lane, shared by all workers. It has no
-// delivery limit and no back-off list: attempts are counted in the sample's record.
-func (q *Queue) laneConfig(p Priority) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Durable:       "workers-" + string(p),
-		FilterSubject: q.JobSubject(p, "*"),
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       q.topology.Lease,
-		MaxDeliver:    -1,
-		MaxAckPending: laneMaxAckPending,
-	}
 }
 
 // JetStream is the connection's JetStream context, for those who build beside the queue.

@@ -22,7 +22,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 	if err != nil {
 		return nil, err
 	}
-	if err := w.admit(ctx, d.Job.Priority); err != nil {
+	if err := w.admit(ctx, d.Job.Priority, d.Job.Source); err != nil {
 		return w.notAdmitted(work, d, key, s, rev, err)
 	}
 	sub, err := w.submit(work, d, c)
@@ -65,8 +65,8 @@ var errPaused = errors.New("uploads are paused")
 
 // admit waits for everything that an upload needs: no pause, a slot, a part of the day's
 // budget, a turn of the rate. None of it counts as an attempt.
-func (w *Worker) admit(ctx context.Context, p Priority) error {
-	if err := w.slots.acquire(ctx, p); err != nil {
+func (w *Worker) admit(ctx context.Context, p Priority, source string) error {
+	if err := w.slots.acquire(ctx, p, source); err != nil {
 		return err
 	}
 	err := w.pass(ctx, p)

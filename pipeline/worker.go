@@ -2,8 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -119,11 +117,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		g.Go(func() error { return run(services) })
 	}
 
-	intake, lanes := errgroup.WithContext(ctx)
-	for _, p := range Priorities() {
-		intake.Go(func() error { return w.takeLane(lanes, work, p) })
-	}
-	err := intake.Wait()
+	w.intake(ctx, work)
 
 	handedBack := make(chan struct{})
 	go func() { w.jobs.Wait(); close(handedBack) }()
@@ -142,104 +136,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.uploads.giveBack(bctx)
 	w.queries.giveBack(bctx)
 	stopServices()
-	return errors.Join(err, g.Wait())
-}
-
-// Jobs of a lane that one worker may have in hand. Those that wait for an answer of
-// WildFire need no slot, and the more of them there are, the better a call is used.
-const handPerLane = 256
-
-// takeLane fetches jobs of a lane, never more than there is room for in hand.
-func (w *Worker) takeLane(ctx, work context.Context, p Priority) error {
-	log := w.log.With().Str("lane", string(p)).Logger()
-	room := make(chan struct{}, handPerLane)
-	var consumer jetstream.Consumer
-	for fault := 0; ctx.Err() == nil; {
-		if consumer == nil {
-			c, err := w.q.jobs.CreateOrUpdateConsumer(ctx, w.q.laneConfig(p))
-			if err != nil {
-				fault = w.laneFault(ctx, log, err, fault)
-				continue
-			}
-			consumer = c
-		}
-		n, ok := reserve(ctx, room)
-		if !ok {
-			return nil
-		}
-		taken, err := w.fetch(ctx, work, consumer, p, n, room)
-		for range n - taken {
-			<-room
-		}
-		if err != nil && ctx.Err() == nil {
-			consumer = nil // it may have been lost with its server
-			fault = w.laneFault(ctx, log, err, fault)
-			continue
-		}
-		if fault > 0 {
-			log.Info().Msg("jobs can be fetched again")
-			fault = 0
-		}
-	}
-	return nil
-}
-
-// laneFault waits after a fetch that failed, and tells the first one of a row.
-func (w *Worker) laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) int {
-	if fault == 0 && ctx.Err() == nil {
-		log.Warn().Err(err).Msg("jobs can't be fetched; will try again")
-	}
-	_ = sleep(ctx, backOff(fault, 100*time.Millisecond, 5*time.Second))
-	return fault + 1
-}
-
-// reserve takes all the room there is, and waits until there is some. In a hand that was full,
-// room comes back job by job: it gathers for a moment, so that one request fetches several.
-func reserve(ctx context.Context, room chan struct{}) (n int, ok bool) {
-	full := len(room) == cap(room)
-	select {
-	case room <- struct{}{}:
-		n = 1
-	case <-ctx.Done():
-		return 0, false
-	}
-	if full && sleep(ctx, gatherRoom) != nil {
-		<-room
-		return 0, false
-	}
-	for {
-		select {
-		case room <- struct{}{}:
-			n++
-		default:
-			return n, true
-		}
-	}
-}
-
-const gatherRoom = 5 * time.Millisecond
-
-// fetchWait is how long one request for jobs stays open, and so the longest that a stop
-// waits for the intake.
-const fetchWait = time.Second
-
-// fetch asks for up to n jobs and starts on each as it arrives. It returns how many came.
-func (w *Worker) fetch(ctx, work context.Context, c jetstream.Consumer, p Priority, n int, room chan struct{}) (int, error) {
-	batch, err := c.Fetch(n, jetstream.FetchMaxWait(fetchWait))
-	if err != nil {
-		return 0, fmt.Errorf("fetch jobs: %w", err)
-	}
-	taken := 0
-	for msg := range batch.Messages() {
-		taken++
-		d := w.accept(msg)
-		w.jobs.Add(1)
-		go func() {
-			defer func() { w.jobs.Done(); <-room }()
-			w.bring(ctx, work, d)
-		}()
-	}
-	return taken, batch.Error()
+	return g.Wait()
 }
 
 // accept takes a message in hand.

@@ -14,6 +14,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"worker":  main,
 		"watcher": e2e.StandIn("watcher", config.WatcherPart, node.Roles{Watch: true}),
+		"nats":    e2e.NATS,
 	})
 }
 

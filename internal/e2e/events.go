@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,7 +28,7 @@ func (s *Site) Queue(p *Process) jetstream.JetStream {
 // one without credentials.
 func (s *Site) Connect(url string) jetstream.JetStream {
 	s.t.Helper()
-	var opts []nats.Option
+	opts := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond)}
 	if token, err := os.ReadFile(s.store + ".token"); err == nil {
 		opts = append(opts, nats.Token(strings.TrimSpace(string(token))))
 	}

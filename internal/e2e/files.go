@@ -76,6 +76,21 @@ func Mixed(n int, rnd *rand.Rand) []File {
 	return files
 }
 
+// Many makes n files, small but for the first few hundred. Every fifth of the small ones has the
+// contents of another one.
+func Many(n int, rnd *rand.Rand) []File {
+	files := Mixed(min(n, 300), rnd)
+	for i := len(files); i < n; i++ {
+		f := File{Name: fmt.Sprintf("many/%05d.bin", i), Verdict: "benign", Body: fmt.Appendf(nil, "%d/%d", i, rnd.Uint64())}
+		if i%5 == 0 {
+			twin := files[rnd.IntN(len(files))]
+			f.Body, f.Verdict = twin.Body, twin.Verdict
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
 // Drop writes a file into the quarantine; every other by a temporary name and a rename.
 func (s *Site) Drop(files ...File) {
 	for i, f := range files {

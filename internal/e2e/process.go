@@ -94,6 +94,13 @@ func (p *Process) Stderr() string {
 	return strings.Join(p.lines, "")
 }
 
+// Ended reports whether the process has ended.
+func (p *Process) Ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone
+}
+
 // Line is a line of the log.
 type Line map[string]any
 

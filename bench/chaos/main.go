@@ -1,0 +1,149 @@
+//go:build unix
+
+// Command chaos drops files into a folder while the processes that serve it are killed with
+// SIGKILL, at random, and started again. It demands that every file comes to exactly one final
+// event, and prints the figures: what was lost, told twice, uploaded twice.
+//
+//	go run ./bench/chaos
+//	go run ./bench/chaos -topology run -n 2000
+//	go run ./bench/chaos -topology cluster -every 3s
+//
+// The topologies: "split" is three workers, two watchers of the folder and a NATS server; "run" is
+// `backburn run`, everything in one process that is killed as a whole; "cluster" is three
+// workers and two watchers on three NATS servers, of which the leader of the job stream is
+// killed. The processes are the real binaries, built for it, and the server flushes every
+// acknowledged message to the disk.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/e2e"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+type settings struct {
+	n        int
+	every    time.Duration
+	storm    time.Duration
+	topology string
+	race     bool
+	seed     uint64
+}
+
+func main() {
+	if filepath.Base(os.Args[0]) == "nats" {
+		e2e.NATS()
+	}
+	var s settings
+	flag.IntVar(&s.n, "n", 10_000, "files")
+	flag.DurationVar(&s.every, "every", 2*time.Second, "mean time between two kills")
+	flag.DurationVar(&s.storm, "storm", 10*time.Minute, "kill for so long at most")
+	flag.StringVar(&s.topology, "topology", "split", "split, run or cluster")
+	flag.BoolVar(&s.race, "race", false, "build the processes with the race detector")
+	flag.Uint64Var(&s.seed, "seed", 1, "of the files and the kills")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if !e2e.Alone(ctx, os.Stdout, func(t testing.TB) { run(t, s) }) {
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(t testing.TB, s settings) {
+	build(t, s)
+	site := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond), wildfiretest.WithCapacity(2*s.n, 100*s.n))
+	site.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 50 * time.Millisecond}})
+	c := e2e.Chaos{Site: site, Files: e2e.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))), Every: s.every, Storm: s.storm, Seed: s.seed}
+	keys := e2e.Settings{"log.level": "info", "watch.max_in_flight": 2000}
+	switch s.topology {
+	case "split":
+		servers(t, site, &c, keys, 1)
+	case "cluster":
+		servers(t, site, &c, keys, 3)
+	case "run":
+		_, c.NATS = e2e.NATSArgs(t, 1, "")
+		keys["nats.url"] = c.NATS
+		c.Members = []e2e.Member{{Role: "backburn run", Program: "backburn", Args: []string{"run"}}}
+	default:
+		t.Fatalf("topology %q; split, run or cluster", s.topology)
+	}
+	site.Configure(keys)
+	t.Logf("topology %s, a kill every %s", s.topology, s.every)
+	t.Log(c.Run())
+}
+
+// build puts the programs into the PATH.
+func build(t testing.TB, s settings) {
+	dir := t.TempDir()
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	if s.race {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", append(args, "backburn/cmd/backburn", "backburn/cmd/watcher", "backburn/cmd/worker")...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("build the programs: %v", err)
+	}
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, filepath.Join(dir, "nats"))
+	}
+	if err == nil {
+		err = os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// servers makes a fleet of workers and watchers on n NATS servers.
+func servers(t testing.TB, site *e2e.Site, c *e2e.Chaos, keys e2e.Settings, n int) {
+	args, urls := e2e.NATSArgs(t, n, site.Path("server"))
+	c.NATS = urls
+	keys["nats.url"], keys["nats.embedded.enabled"], keys["nats.replicas"] = urls, false, n
+	for i := range n {
+		m := e2e.Member{Role: "nats", Program: "nats", Args: args[i]}
+		if n > 1 {
+			m.Role, m.Leads = "nats leader", func(js jetstream.JetStream) bool { return c.Up("nats leader") && leads(js, fmt.Sprint("n", i)) }
+		}
+		c.Members = append(c.Members, m)
+	}
+	for range 2 {
+		c.Members = append(c.Members, e2e.Member{Role: "watcher", Program: "watcher"})
+	}
+	for range 3 {
+		c.Members = append(c.Members, e2e.Member{Role: "worker", Program: "worker"})
+	}
+}
+
+// leads reports whether a server leads the stream of jobs, and the others keep up with it.
+func leads(js jetstream.JetStream, name string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	stream, err := js.Stream(ctx, "BACKBURN_JOBS")
+	if err != nil || stream.CachedInfo().Cluster == nil {
+		return false
+	}
+	info := stream.CachedInfo().Cluster
+	for _, r := range info.Replicas {
+		if !r.Current {
+			return false
+		}
+	}
+	return info.Leader == name && len(info.Replicas) == 2
+}

@@ -1,0 +1,43 @@
+//go:build unix
+
+package main
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"backburn/internal/e2e"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// Three workers, two watchers of one folder and the NATS server between them are killed again and
+// again while files come in. No file is lost, none is told twice, and none is uploaded twice:
+// a worker that died while it uploaded is followed by one that asks WildFire first.
+func TestFleetInAStormOfKills(t *testing.T) {
+	t.Parallel()
+	s := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
+	s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 200 * time.Millisecond}})
+	args, url := e2e.NATSArgs(t, 1, s.Path("server"))
+	s.Configure(e2e.Settings{"nats.url": url, "nats.embedded.enabled": false})
+	c := e2e.Chaos{
+		Site: s, Files: e2e.Mixed(300, rand.New(rand.NewPCG(3, 3))), NATS: url,
+		Every: 500 * time.Millisecond, Storm: 20 * time.Second, Seed: 1,
+		Members: []e2e.Member{
+			{Role: "nats", Program: "nats", Args: args[0]},
+			{Role: "watcher", Program: "watcher"}, {Role: "watcher", Program: "watcher"},
+			{Role: "worker", Program: "worker"}, {Role: "worker", Program: "worker"}, {Role: "worker", Program: "worker"},
+		},
+	}
+	f := c.Run()
+	t.Log(f)
+	for _, role := range []string{"nats", "watcher", "worker"} {
+		if f.Kills[role] == 0 {
+			t.Errorf("no %s was killed", role)
+		}
+	}
+	if f.Excess != 0 {
+		t.Errorf("%d uploads of what WildFire had already", f.Excess)
+	}
+}

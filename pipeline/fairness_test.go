@@ -1,0 +1,81 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+)
+
+// A source that floods a lane does not starve another one: of two that want uploads each gets
+// its half, and so the small one is done long before the large one.
+func TestAFloodStarvesNobody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Rate, f.cfg.Burst, f.cfg.Concurrency = 40, 1, 2
+	const flood, few = 2000, 20
+	js := f.q.JetStream()
+	for i := range flood {
+		m := &nats.Msg{Subject: "backburn.jobs.normal.flood", Data: fmt.Append(nil, "MZ flood ", i), Header: nats.Header{
+			nats.MsgIdHdr: {fmt.Sprint("flood-", i)}, pipeline.HeaderFilename: {"flood.exe"},
+		}}
+		if _, err := js.PublishMsgAsync(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	f.work()
+	f.events(10) // the hand is full of them
+	for i := range few {
+		f.raw(fmt.Sprint("few-", i), "mail", "few.exe", fmt.Sprint("MZ few ", i))
+	}
+	var floods, fews int
+	f.until(func(es events) bool {
+		floods, fews = 0, 0
+		for _, e := range es.final() {
+			if e.Data.Source == "mail" {
+				fews++
+			} else {
+				floods++
+			}
+		}
+		return fews == few
+	})
+	if floods > flood/4 {
+		t.Errorf("%d of %d jobs of the flood were done before the %d others, which came after the first ten", floods, flood, few)
+	}
+}
+
+// A queue that was served by one consumer for a whole lane goes on with one for each source.
+func TestConsumersOfWholeLanesAreReplaced(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	jobs, err := f.q.JetStream().Stream(t.Context(), f.q.JobsStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pipeline.Priorities() {
+		if _, err := jobs.CreateOrUpdateConsumer(t.Context(), jetstream.ConsumerConfig{
+			Durable: "workers-" + string(p), FilterSubject: f.q.JobSubject(p, "*"), AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.raw("held", "mail", "held.exe", "MZ held")
+	f.raw("queued", "proxy", "queued.exe", "MZ queued")
+	former, err := jobs.Consumer(t.Context(), "workers-normal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := former.Next(); err != nil { // in the hand of a worker that is no more
+		t.Fatal(err)
+	}
+	f.work()
+	all := f.events(2)
+	all.one(t, "held")
+	all.one(t, "queued")
+}

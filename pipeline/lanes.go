@@ -1,0 +1,228 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// queueOf names one queue of a lane: that of one source. Each has a durable consumer of its
+// own, so that a source which floods a lane has only itself to wait for.
+type queueOf struct {
+	lane   Priority
+	source string // as in the subject, even where it can't be a source
+}
+
+// consumerName is the durable consumer of a queue.
+func (l queueOf) consumerName() string {
+	source := l.source
+	if !ValidSource(source) { // any token of a subject: what is in it will end in DEAD
+		sum := sha256.Sum256([]byte(source))
+		source = "=" + hex.EncodeToString(sum[:16]) // no valid source has one
+	}
+	return lanePrefix(l.lane) + source
+}
+
+func lanePrefix(p Priority) string { return "lane-" + string(p) + "-" }
+
+// consumerConfig is the durable pull consumer of a queue, shared by all workers. It has no
+// delivery limit and no back-off list: attempts are counted in the sample's record. The
+// server forgets it when nobody has asked for long; jobs don't go with it.
+func (q *Queue) consumerConfig(l queueOf) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:           l.consumerName(),
+		FilterSubject:     q.JobSubject(l.lane, l.source),
+		AckPolicy:         jetstream.AckExplicitPolicy,
+		AckWait:           q.topology.Lease,
+		MaxDeliver:        -1,
+		MaxAckPending:     laneMaxAckPending,
+		InactiveThreshold: consumerMemory,
+	}
+}
+
+const (
+	// Jobs of one queue in the hands of all workers together, and in back-off.
+	laneMaxAckPending = 10_000
+
+	// How often workers look for queues that are new.
+	lookForQueues = 500 * time.Millisecond
+
+	// A queue is asked for jobs for so long after there was one in it.
+	queueMemory    = 10 * time.Minute
+	consumerMemory = 6 * queueMemory
+)
+
+// errCodeNotUnique is the server's code for a consumer whose filter overlaps another's on a
+// work queue.
+const errCodeNotUnique jetstream.ErrorCode = 10100
+
+// consumer makes or finds the consumer of a queue.
+func (q *Queue) consumer(ctx context.Context, l queueOf) (jetstream.Consumer, error) {
+	c, err := q.jobs.CreateOrUpdateConsumer(ctx, q.consumerConfig(l))
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == errCodeNotUnique {
+		if err := q.dropLaneConsumers(ctx); err != nil {
+			return nil, err
+		}
+		c, err = q.jobs.CreateOrUpdateConsumer(ctx, q.consumerConfig(l))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("consumer of %s jobs of %s: %w", l.lane, l.source, err)
+	}
+	return c, nil
+}
+
+// dropLaneConsumers removes the consumers that served a whole lane, before every source had
+// its own: a work queue bears no two for one subject. What they had in hand is delivered anew.
+func (q *Queue) dropLaneConsumers(ctx context.Context) error {
+	for _, p := range Priorities() {
+		err := q.jobs.DeleteConsumer(ctx, "workers-"+string(p))
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return fmt.Errorf("former consumer of lane %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// queues lists the queues that hold jobs now.
+func (q *Queue) queues(ctx context.Context) ([]queueOf, error) {
+	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.prefix+".jobs.>"))
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", q.JobsStream(), err)
+	}
+	out := make([]queueOf, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		lane, source, _ := strings.Cut(strings.TrimPrefix(subject, q.prefix+".jobs."), ".")
+		if Priority(lane).Valid() {
+			out = append(out, queueOf{Priority(lane), source})
+		}
+	}
+	return out, nil
+}
+
+// intake takes jobs from every queue until ctx ends. A queue is found by its first job, at the
+// latest after lookForQueues.
+func (w *Worker) intake(ctx, work context.Context) {
+	rooms := map[Priority]*room{}
+	for _, p := range Priorities() {
+		rooms[p] = newRoom(handPerLane)
+	}
+	var takers sync.WaitGroup
+	defer takers.Wait()
+	var mu sync.Mutex
+	served := map[queueOf]*taker{}
+	for fault := 0; ctx.Err() == nil; {
+		queues, err := w.q.queues(ctx)
+		if err != nil {
+			fault = laneFault(ctx, w.log, err, fault)
+			continue
+		}
+		fault = 0
+		mu.Lock()
+		for _, l := range queues {
+			if t := served[l]; t != nil {
+				t.seen = time.Now()
+				continue
+			}
+			t := &taker{w: w, queue: l, room: rooms[l.lane], seen: time.Now()}
+			served[l] = t
+			takers.Go(func() {
+				t.run(ctx, work, func() bool {
+					mu.Lock()
+					defer mu.Unlock()
+					over := time.Since(t.seen) > queueMemory
+					if over {
+						delete(served, l)
+					}
+					return over
+				})
+			})
+		}
+		mu.Unlock()
+		_ = sleep(ctx, lookForQueues)
+	}
+}
+
+// taker takes the jobs of one queue.
+type taker struct {
+	w     *Worker
+	queue queueOf
+	room  *room
+	seen  time.Time // when there was last something in it; guarded by the intake's lock
+}
+
+// A queue without jobs keeps little room; one that has more than was asked for is asked for more.
+const firstFetch = 8
+
+// run fetches until ctx ends, or over says that the queue has been empty for long.
+func (t *taker) run(ctx, work context.Context, over func() bool) {
+	log := t.w.log.With().Str("lane", string(t.queue.lane)).Str("source", t.queue.source).Logger()
+	var consumer jetstream.Consumer
+	most := firstFetch
+	for fault := 0; ctx.Err() == nil && !over(); {
+		if consumer == nil {
+			c, err := t.w.q.consumer(ctx, t.queue)
+			if err != nil {
+				fault = laneFault(ctx, log, err, fault)
+				continue
+			}
+			consumer = c
+		}
+		n := t.room.reserve(ctx, t.queue.source, most)
+		if n == 0 {
+			return
+		}
+		taken, err := t.fetch(ctx, work, consumer, n)
+		t.room.release(t.queue.source, n-taken)
+		if err != nil && ctx.Err() == nil {
+			consumer = nil // it may have been lost with its server
+			fault = laneFault(ctx, log, err, fault)
+			continue
+		}
+		most = min(max(2*taken, firstFetch), handPerLane)
+		if fault > 0 {
+			log.Info().Msg("jobs can be fetched again")
+			fault = 0
+		}
+	}
+}
+
+// laneFault waits after a fetch that failed, and tells the first one of a row.
+func laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) int {
+	if fault == 0 && ctx.Err() == nil {
+		log.Warn().Err(err).Msg("jobs can't be fetched; will try again")
+	}
+	_ = sleep(ctx, backOff(fault, 100*time.Millisecond, 5*time.Second))
+	return fault + 1
+}
+
+// fetchWait is how long one request for jobs stays open, and so the longest that a stop
+// waits for the intake.
+const fetchWait = time.Second
+
+// fetch asks for up to n jobs and starts on each as it arrives. It returns how many came.
+func (t *taker) fetch(ctx, work context.Context, c jetstream.Consumer, n int) (int, error) {
+	batch, err := c.Fetch(n, jetstream.FetchMaxWait(fetchWait))
+	if err != nil {
+		return 0, fmt.Errorf("fetch jobs: %w", err)
+	}
+	taken := 0
+	for msg := range batch.Messages() {
+		taken++
+		d := t.w.accept(msg)
+		t.w.jobs.Add(1)
+		go func() {
+			defer func() { t.w.jobs.Done(); t.room.release(t.queue.source, 1) }()
+			t.w.bring(ctx, work, d)
+		}()
+	}
+	return taken, batch.Error()
+}

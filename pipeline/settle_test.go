@@ -1,0 +1,93 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// A raw job came in when it came in, though it is read back from another stream each time.
+func TestARawJobKeepsTheTimeOfItsArrival(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.raw("good", "mail", "good.exe", "MZ good")
+	f.raw("bad", "mail", "unsupported.xyz", "what is it")
+	jobs, err := f.q.JetStream().Stream(t.Context(), f.q.JobsStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	came := map[string]time.Time{}
+	for seq := range uint64(2) {
+		m, err := jobs.GetMsg(t.Context(), seq+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		came[m.Header.Get(nats.MsgIdHdr)] = m.Time
+	}
+	told := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+	if err := f.q.Publisher().PublishFile(t.Context(), pipeline.Job{
+		ID: "told", Source: "mail", Priority: pipeline.Normal, Filename: "told.exe", ReceivedAt: told,
+	}, 7, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader([]byte("MZ told"))), nil }); err != nil {
+		t.Fatal(err)
+	}
+	came["told"] = told
+	f.work()
+	all := f.events(3)
+	for id, want := range came {
+		if got := all.one(t, id).Data.ReceivedAt; !got.Equal(want) {
+			t.Errorf("job %s was received at %s, its event says %s", id, want, got)
+		}
+	}
+	for l, err := range f.q.DeadLetters(t.Context(), pipeline.DeadFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !l.Job.ReceivedAt.Equal(came["bad"]) {
+			t.Errorf("the dead letter says %s, want %s", l.Job.ReceivedAt, came["bad"])
+		}
+	}
+}
+
+// A job that comes again after its event was told long ago leaves no object behind.
+func TestAnOldDecisionDropsTheObject(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	past := func() time.Time { return time.Now().Add(-20 * time.Minute) }
+	f.work(pipeline.WithClock(past))
+	body := []byte("MZ object")
+	put := func() {
+		if err := f.q.Objects().Put(t.Context(), "contents", int64(len(body)), func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(body)), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deliver := func(msgID string) {
+		f.publish("backburn.jobs.normal.mail", nats.Header{
+			nats.MsgIdHdr: {msgID}, pipeline.HeaderJob: {"one"}, "Content-Type": {"application/json"},
+		}, `{"version":1,"kind":"file","filename":"a.exe","content":{"object":"contents"}}`)
+	}
+	put()
+	deliver("first")
+	if ev := f.events(1).one(t, "one"); ev.Type != results.Verdict {
+		t.Fatalf("%s %+v", ev.Type, ev.Data.Error)
+	}
+	f.idle()
+	put()
+	deliver("second")
+	f.idle()
+	left, err := f.q.Objects().List(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	f.events(1).one(t, "one")
+}
