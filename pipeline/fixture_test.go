@@ -168,10 +168,7 @@ func (f *fixture) until(enough func(events) bool) events {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 60*time.Second)
 	defer cancel()
-	c, err := f.q.JetStream().OrderedConsumer(ctx, "BACKBURN_RESULTS", jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	c := f.results(ctx)
 	var all events
 	for {
 		batch, err := c.Fetch(100, jetstream.FetchMaxWait(200*time.Millisecond))
@@ -193,6 +190,23 @@ func (f *fixture) until(enough func(events) bool) events {
 		}
 		if ctx.Err() != nil {
 			f.t.Fatalf("not enough events came:\n%s", all)
+		}
+	}
+}
+
+// results reads RESULTS from its beginning. A request that meets no leader is never answered, so
+// it is made again.
+func (f *fixture) results(ctx context.Context) jetstream.Consumer {
+	f.t.Helper()
+	for {
+		actx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		c, err := f.q.JetStream().OrderedConsumer(actx, f.q.ResultsStream(), jetstream.OrderedConsumerConfig{})
+		cancel()
+		if err == nil {
+			return c
+		}
+		if ctx.Err() != nil {
+			f.t.Fatal(err)
 		}
 	}
 }

@@ -84,6 +84,20 @@ func (l *ledger) spendBlock(p Priority) bool {
 	return true
 }
 
+// refund gives back what take took for a call that the service did not count.
+func (l *ledger) refund(p Priority) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn(dayOf(l.now()))
+	switch {
+	case l.limit == 0:
+	case p == Urgent:
+		l.urgent++
+	default:
+		l.common++
+	}
+}
+
 // turn forgets what was reserved on another day. The caller holds mu.
 func (l *ledger) turn(day string) {
 	if l.day != day {

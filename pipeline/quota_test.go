@@ -162,3 +162,26 @@ func TestQuestionsAreAskedInBatches(t *testing.T) {
 		t.Errorf("%d calls for %d files", n, jobs)
 	}
 }
+
+// WildFire counts what it takes. What it refuses, and what never gets as far, costs no budget.
+func TestOnlyWhatWildFireTakesIsSpent(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 3, 0
+	f.work(pipeline.WithClock(c.now))
+	for i := range 6 {
+		f.raw(fmt.Sprint("bad-", i), "mail", "unsupported.xyz", fmt.Sprint("? ", i))
+	}
+	f.raw("flaky", "mail", "flaky.exe", "MZ flaky")
+	f.events(7)
+	for i := range 2 {
+		f.raw(fmt.Sprint("good-", i), "mail", "good.exe", fmt.Sprint("MZ good ", i))
+	}
+	all := f.events(9)
+	for _, id := range []string{"flaky", "good-0", "good-1"} {
+		if ev := all.one(t, id); ev.Type != results.Verdict {
+			t.Errorf("%s: %s %+v", id, ev.Type, ev.Data.Error)
+		}
+	}
+}

@@ -22,13 +22,10 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 	if err != nil {
 		return nil, err
 	}
-	if err := w.admit(ctx, d.Job.Priority, d.Job.Source); err != nil {
+	sub, disp, err := w.send(ctx, work, d, c)
+	if err != nil {
 		return w.notAdmitted(work, d, key, s, rev, err)
 	}
-	sub, err := w.submit(work, d, c)
-	w.slots.release()
-	disp := Classify(OpUpload, err)
-	w.metrics.uploads.WithLabelValues(disp.Action.label()).Inc()
 	switch disp.Action {
 	case Complete:
 		w.breaker.success()
@@ -38,7 +35,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 		return w.terminate(work, d, key, s, rev, disp)
 	case Retry:
 		if w.breaker.fault(key) {
-			w.log.Error().Err(err).Msg("WildFire fails one file after the other; uploads are paused, nothing is lost")
+			w.log.Error().Str("err", disp.Message).Msg("WildFire fails one file after the other; uploads are paused, nothing is lost")
 			if err := w.pauses.grow(work, Uploads, "WildFire fails: "+disp.Message); err != nil {
 				return nil, err
 			}
@@ -50,14 +47,40 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 		}
 		return w.park(work, d, key, s, rev)
 	case PauseFleet:
-		w.log.Error().Err(err).Str("job", d.Job.ID).Msg(disp.Message + "; uploads are paused, nothing is lost")
+		w.log.Error().Str("job", d.Job.ID).Str("err", disp.Message).Msg("uploads are paused; nothing is lost")
 		if err := w.pauses.grow(work, Uploads, disp.Message); err != nil {
 			return nil, err
 		}
-	case Defer:
-		w.log.Warn().Err(err).Str("job", d.Job.ID).Msg("upload put off")
 	}
 	return w.putOff(work, key, s, rev, disp)
+}
+
+// send waits for admission and sends, and does so again after outcomes that are no fault of
+// the file's or the service's (no token, a folder that is away): with the claim in hand,
+// since giving it back and taking it again would be two durable writes each time. Its error is
+// that of the admission. A part of the budget is spent only where WildFire may have counted it.
+func (w *Worker) send(ctx, work context.Context, d *delivery, c contents) (wildfire.Submission, Disposition, error) {
+	for again := false; ; again = true {
+		if err := w.admit(ctx, d.Job.Priority, d.Job.Source); err != nil {
+			return wildfire.Submission{}, Disposition{}, err
+		}
+		sub, err := w.submit(work, d, c)
+		w.slots.release()
+		disp := Classify(OpUpload, err)
+		w.metrics.uploads.WithLabelValues(disp.Action.label()).Inc()
+		if disp.Action != Complete && !disp.Unsure {
+			w.uploads.refund(d.Job.Priority)
+		}
+		if disp.Action != Defer || work.Err() != nil {
+			return sub, disp, nil
+		}
+		if !again {
+			w.log.Warn().Err(err).Str("job", d.Job.ID).Msg("upload put off; will try again")
+		}
+		if err := sleep(ctx, max(disp.Delay, w.cfg.RetryMin)); err != nil {
+			return sub, disp, err
+		}
+	}
 }
 
 // errPaused says that uploads are paused for so long that a job is not kept in hand.
