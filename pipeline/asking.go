@@ -24,7 +24,7 @@ func (b *batcher) askLoop(ctx context.Context) error {
 		}
 		now := b.now()
 		if d := pace.delay(now, b.queries.limit-b.queries.used(), resetAfter(now)); d > 0 {
-			if err := sleep(ctx, min(d, clockTick)); err != nil {
+			if err := sleep(ctx, min(d, b.tick)); err != nil {
 				return err
 			}
 			continue
@@ -39,7 +39,7 @@ func (b *batcher) askLoop(ctx context.Context) error {
 		}
 		if errors.Is(err, errSpent) {
 			// What is left is reserved for urgent jobs: one of those may come any time.
-			if err := b.waitForAsk(ctx, time.Minute); err != nil {
+			if err := b.waitForAsk(ctx, idleTicks*b.tick); err != nil {
 				return err
 			}
 			continue
@@ -52,9 +52,12 @@ func (b *batcher) askLoop(ctx context.Context) error {
 	}
 }
 
-// waitForAsk waits for news of something to ask, at most for d.
+// idleTicks is how many ticks may pass without a look at what could be asked: a minute.
+const idleTicks = 60
+
+// waitForAsk waits for news of something to ask, at most for d and for idleTicks.
 func (b *batcher) waitForAsk(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(max(d, time.Millisecond))
+	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*b.tick))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

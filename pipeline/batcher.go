@@ -41,6 +41,7 @@ type batcher struct {
 	log     zerolog.Logger
 	m       *workerMetrics
 	now     func() time.Time
+	tick    time.Duration // see WithTick
 
 	settling chan struct{} // bounds the samples that are settled at a time
 	settlers sync.WaitGroup
@@ -67,7 +68,11 @@ type askedFor struct {
 
 const (
 	settleAtOnce = 16
-	requeuePace  = 64 // per second
+	requeuePace  = 64 // per second, at most
+
+	// How soon a sample that waits for budget is looked at again on the same day: what is
+	// given back by a worker that stops, and does not serve new jobs, is little.
+	spentPatience = 15 * time.Minute
 
 	// How long "unknown" just after our own submission means no more than "not yet".
 	unknownGrace = 5 * time.Minute
@@ -76,12 +81,21 @@ const (
 func newBatcher(w *Worker) *batcher {
 	return &batcher{
 		q: w.q, fleet: w.fleet, pauses: w.pauses, oracle: w.oracle, queries: w.queries, uploads: w.uploads,
-		cfg: w.cfg, log: w.log.With().Str("part", "batcher").Logger(), m: w.metrics, now: w.now,
+		cfg: w.cfg, log: w.log.With().Str("part", "batcher").Logger(), m: w.metrics, now: w.now, tick: w.tick,
 		settling: make(chan struct{}, settleAtOnce),
-		requeues: rate.NewLimiter(requeuePace, requeuePace),
+		requeues: rate.NewLimiter(requeues(w.cfg.Rate), requeuePace),
 		wakeLook: make(chan struct{}, 1),
 		wakeAsk:  make(chan struct{}, 1),
 	}
+}
+
+// requeues is how many jobs a second go back to JOBS: enough to keep the fleet busy at its rate,
+// and not so many that most of them find the budget spent and come back.
+func requeues(perSecond float64) rate.Limit {
+	if perSecond == 0 {
+		return requeuePace
+	}
+	return rate.Limit(min(2*perSecond, requeuePace))
 }
 
 // run competes for the seat until ctx ends, and serves while it holds it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path"
 	"strings"
 	"time"
@@ -66,9 +67,9 @@ func (b *batcher) takeDue() (looks []*waiting, next time.Duration) {
 	}
 	b.m.waiting.Set(float64(b.list.jobs))
 	if at := b.list.next(); !at.IsZero() {
-		return looks, min(max(at.Sub(now), 0), clockTick)
+		return looks, min(max(at.Sub(now), 0), b.tick)
 	}
-	return looks, clockTick
+	return looks, b.tick
 }
 
 // lookAgain makes everything due that is not pending: uploads were paused, or go on.
@@ -184,20 +185,31 @@ func (b *batcher) hurry(ctx context.Context, e *waiting) outlook {
 	if subject == "" {
 		return outlook{due: b.now()}
 	}
-	if p, on, _ := b.pauses.active(Uploads); on && p.Until.Sub(b.now()) > shortPause {
+	now := b.now()
+	if p, on, _ := b.pauses.active(Uploads); on && p.Until.Sub(now) > shortPause {
 		return outlook{due: p.Until}
 	}
 	if ok, err := b.uploads.available(ctx, job.lane); err != nil || !ok {
-		return outlook{due: b.now().Add(min(time.Minute, resetAfter(b.now()).Sub(b.now())))}
+		return outlook{due: now.Add(min(spentPatience, resetAfter(now).Sub(now)))}
 	}
 	if !b.requeues.Allow() {
-		return outlook{due: b.now().Add(time.Second)}
+		return outlook{due: now.Add(b.turn())}
 	}
 	if err := b.requeue(ctx, e, subject, job); err != nil {
 		b.log.Warn().Err(err).Str("sha256", e.key).Msg("waiting job can't be sent back to work")
 		return outlook{due: b.now().Add(b.cfg.Lease)}
 	}
 	return outlook{due: b.now().Add(4 * b.cfg.Lease)}
+}
+
+// turn is when to try again to send a job back to work: some time within the one that all
+// samples would need at the pace of requeues, so that however many wait, few are looked at in vain.
+func (b *batcher) turn() time.Duration {
+	b.mu.Lock()
+	n := len(b.list.entries)
+	b.mu.Unlock()
+	all := time.Duration(float64(n) / float64(b.requeues.Limit()) * float64(time.Second))
+	return rand.N(min(max(all, time.Second), spentPatience))
 }
 
 // requeue hands a waiting job to the workers again, under its own id.

@@ -33,8 +33,9 @@ type Pause struct {
 
 // pauses is the fleet's view of what is paused, kept in the control bucket and watched.
 type pauses struct {
-	q   *Queue
-	now func() time.Time
+	q    *Queue
+	now  func() time.Time
+	tick time.Duration // see WithTick
 
 	mu      sync.Mutex
 	current map[Budget]Pause
@@ -44,7 +45,7 @@ type pauses struct {
 const pausePrefix = "pause."
 
 func newPauses(q *Queue) *pauses {
-	return &pauses{q: q, now: time.Now, current: map[Budget]Pause{}, changed: make(chan struct{})}
+	return &pauses{q: q, now: time.Now, tick: defaultTick, current: map[Budget]Pause{}, changed: make(chan struct{})}
 }
 
 // run follows the pauses of the fleet until ctx ends.
@@ -117,7 +118,7 @@ func (p *pauses) wait(ctx context.Context, b Budget) error {
 			}
 			continue
 		}
-		t := time.NewTimer(min(c.Until.Sub(p.now()), clockTick))
+		t := time.NewTimer(min(c.Until.Sub(p.now()), p.tick))
 		select {
 		case <-ctx.Done():
 			t.Stop()

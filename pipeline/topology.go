@@ -192,10 +192,6 @@ func (q *Queue) laneSubjects() []string {
 // JetStream is the connection's JetStream context, for those who build beside the queue.
 func (q *Queue) JetStream() jetstream.JetStream { return q.js }
 
-// clockTick is how often those who wait for a time of day look at the clock: clocks are set,
-// and machines are suspended, without a timer noticing.
-const clockTick = time.Second
-
 // sleep waits for d or until ctx ends, whose error it then returns.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

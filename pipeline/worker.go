@@ -30,6 +30,7 @@ type Worker struct {
 	log       zerolog.Logger
 	metrics   *workerMetrics
 	now       func() time.Time
+	tick      time.Duration
 
 	fleet   *fleet
 	pauses  *pauses
@@ -51,9 +52,10 @@ type Worker struct {
 type Option func(*options)
 
 type options struct {
-	log zerolog.Logger
-	reg prometheus.Registerer
-	now func() time.Time
+	log  zerolog.Logger
+	reg  prometheus.Registerer
+	now  func() time.Time
+	tick time.Duration
 }
 
 // WithLogger sets the logger; without it the worker is silent.
@@ -65,17 +67,24 @@ func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.r
 // WithClock sets what tells the time of day, on which quotas, verdicts' ages and schedules depend.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
+// WithTick sets how often those who wait for a time of day look at the clock: a second, since
+// clocks are set, and machines are suspended, without a timer noticing. A clock that runs
+// faster than time needs less.
+func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
+
+const defaultTick = time.Second
+
 // NewWorker makes a worker on an open queue. It does nothing until Run.
 func NewWorker(q *Queue, cfg Config, submitter Submitter, oracle Oracle, opts ...Option) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	o := options{log: zerolog.Nop(), now: time.Now}
+	o := options{log: zerolog.Nop(), now: time.Now, tick: defaultTick}
 	for _, f := range opts {
 		f(&o)
 	}
 	w := &Worker{
-		q: q, cfg: cfg, submitter: submitter, oracle: oracle, log: o.log, now: o.now,
+		q: q, cfg: cfg, submitter: submitter, oracle: oracle, log: o.log, now: o.now, tick: o.tick,
 		fleet:   newFleet(q, cfg.Lease, cfg.Concurrency),
 		pauses:  newPauses(q),
 		asker:   newAsker(q, cfg.Lease),
@@ -89,6 +98,7 @@ func NewWorker(q *Queue, cfg Config, submitter Submitter, oracle Oracle, opts ..
 	}
 	w.metrics = newWorkerMetrics(o.reg, w)
 	w.pauses.now, w.uploads.now, w.queries.now = o.now, o.now, o.now
+	w.pauses.tick = o.tick
 	w.batcher = newBatcher(w)
 	return w, nil
 }

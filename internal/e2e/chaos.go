@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,7 @@ type Member struct {
 	Role    string // kills are counted by it
 	Program string
 	Args    []string
-	Leads   func(jetstream.JetStream) bool // it may be killed only while this says so; nil: always
+	Leads   func(jetstream.JetStream) bool // of its role only the one is killed that this says so of; nil: any
 
 	process *Process
 	back    time.Time // when to start it again after a kill
@@ -163,7 +164,14 @@ func (c *Chaos) drop(ctx context.Context) {
 // kill kills one process, if the one whose turn it is may be.
 func (c *Chaos) kill(rnd *rand.Rand, js jetstream.JetStream, f *Figures) {
 	m := &c.Members[rnd.IntN(len(c.Members))]
-	if m.process == nil || m.Leads != nil && !m.Leads(js) {
+	if m.Leads != nil { // it stands for its role
+		at := slices.IndexFunc(c.Members, func(o Member) bool { return o.Role == m.Role && o.Leads(js) })
+		if at < 0 {
+			return
+		}
+		m = &c.Members[at]
+	}
+	if m.process == nil {
 		return
 	}
 	m.process.Kill()

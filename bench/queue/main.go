@@ -1,0 +1,318 @@
+// Command queue measures what the queue itself costs: files a second from the job to the final
+// event, against a simulated WildFire that answers and judges at once, by one worker and by three,
+// with sync_always on and off. Beside it stands what the server can do in the same run: as many
+// durable writes as a file needs, written by a bare loop. The figure to look at is the ratio,
+// since machines differ and are noisy.
+//
+// With -depth it measures the cost of a job while many others are queued, which must not grow
+// with them.
+//
+//	go run ./bench/queue
+//	go run ./bench/queue -depth
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func main() {
+	n := flag.Int("n", 3000, "files")
+	depth := flag.Bool("depth", false, "measure with 1,000, 30,000 and 300,000 jobs in the queue instead")
+	flag.Parse()
+	measure := func() error { return files(*n) }
+	if *depth {
+		measure = func() error { return depths(*n) }
+	}
+	if err := measure(); err != nil {
+		fmt.Fprintln(os.Stderr, "queue:", err)
+		os.Exit(1)
+	}
+}
+
+// files measures throughput.
+func files(n int) error {
+	fmt.Printf("%d files from job to final event, contents new to WildFire\n", n)
+	for _, sync := range []bool{false, true} {
+		for _, workers := range []int{1, 3} {
+			if err := throughput(n, workers, sync); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func throughput(n, workers int, sync bool) error {
+	s, err := start(sync)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	if err := s.publish(n, func(i int) []byte { return fmt.Append(nil, "MZ new ", i) }); err != nil {
+		return err
+	}
+	stopWorkers, err := s.work(workers)
+	if err != nil {
+		return err
+	}
+	took, err := s.finals(n, n)
+	if err != nil {
+		stopWorkers()
+		return err
+	}
+	stopWorkers()
+	writes, err := s.q.DurableWrites(context.Background())
+	if err != nil {
+		return err
+	}
+	total := uint64(0)
+	for name, w := range writes {
+		if name != "jobs" { // written before the clock started
+			total += w
+		}
+	}
+	perFile := float64(total) / float64(n)
+	limit, err := s.limit(int(total))
+	if err != nil {
+		return err
+	}
+	ours, bare := float64(n)/took.Seconds(), limit/perFile
+	fmt.Printf("sync_always=%-5v workers=%d: %6.0f files/s, %.2f durable writes a file; the server's limit, %6.0f writes/s, is %6.0f files/s; ratio %.2f\n",
+		sync, workers, ours, perFile, limit, bare, ours/bare)
+	return nil
+}
+
+// depths measures the cost of a job with others behind it. All have contents that are known here,
+// so that it is the queue's cost alone.
+func depths(n int) error {
+	fmt.Printf("%d jobs whose verdict is known here, with others queued behind them\n", n)
+	for _, depth := range []int{1_000, 30_000, 300_000} {
+		s, err := start(false)
+		if err != nil {
+			return err
+		}
+		err = s.atDepth(min(n, depth), depth)
+		s.stop()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *site) atDepth(n, depth int) error {
+	known := []byte("MZ known")
+	sum := sha256.Sum256(known)
+	s.sim.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Malware})
+	if err := s.publish(1, func(int) []byte { return known }); err != nil {
+		return err
+	}
+	stop, err := s.work(1)
+	if err != nil {
+		return err
+	}
+	_, err = s.finals(1, 1)
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := s.publish(depth, func(int) []byte { return known }); err != nil {
+		return err
+	}
+	if stop, err = s.work(1); err != nil {
+		return err
+	}
+	defer stop()
+	took, err := s.finals(n/5, n)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%7d queued: %6.1f µs a job\n", depth, float64(took.Microseconds())/float64(n-n/5))
+	return nil
+}
+
+// site is a server, a queue on it, and a simulated WildFire.
+type site struct {
+	ns       *server.Server
+	q        *pipeline.Queue
+	nc       *nats.Conn
+	sim      *wildfiretest.Server
+	url      string
+	undo     []func()
+	jobs     int // handed in so far
+	reported atomic.Int64
+}
+
+func (s *site) stop() {
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		s.undo[i]()
+	}
+}
+
+func start(sync bool) (_ *site, err error) {
+	s := &site{}
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	dir, err := os.MkdirTemp("", "backburn-bench-")
+	if err != nil {
+		return nil, err
+	}
+	s.undo = append(s.undo, func() { _ = os.RemoveAll(dir) })
+	s.ns, err = server.NewServer(&server.Options{
+		ServerName: "bench", Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, SyncAlways: sync, NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.ns.Start()
+	s.undo = append(s.undo, func() { s.ns.Shutdown(); s.ns.WaitForShutdown() })
+	if !s.ns.ReadyForConnections(30 * time.Second) {
+		return nil, fmt.Errorf("the NATS server did not start")
+	}
+	s.sim = wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithCapacity(1_000_000, 1000))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	h := s.sim.NewHTTPServer()
+	go func() { _ = h.Serve(s.sim.Listener(l)) }()
+	s.undo = append(s.undo, func() { _ = h.Close() })
+	s.url = "http://" + l.Addr().String()
+	s.nc, s.q, err = s.open()
+	return s, err
+}
+
+const lease = 15 * time.Second
+
+func (s *site) open() (*nats.Conn, *pipeline.Queue, error) {
+	nc, err := nats.Connect(s.ns.ClientURL())
+	if err != nil {
+		return nil, nil, err
+	}
+	s.undo = append(s.undo, nc.Close)
+	q, err := pipeline.Open(context.Background(), nc, pipeline.Topology{
+		Prefix: "backburn", Replicas: 1, Lease: lease, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 8 << 30,
+	})
+	return nc, q, err
+}
+
+// publish hands in n raw jobs.
+func (s *site) publish(n int, body func(i int) []byte) error {
+	js := s.q.JetStream()
+	for range n {
+		m := &nats.Msg{Subject: s.q.JobSubject(pipeline.Normal, "bench"), Data: body(s.jobs), Header: nats.Header{
+			nats.MsgIdHdr: {fmt.Sprint("job-", s.jobs)}, pipeline.HeaderFilename: {"sample.exe"},
+		}}
+		s.jobs++
+		if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(10*time.Second)); err != nil {
+			return err
+		}
+	}
+	<-js.PublishAsyncComplete()
+	st, err := js.Stream(context.Background(), s.q.JobsStream())
+	if err == nil && int(st.CachedInfo().State.LastSeq) != s.jobs {
+		err = fmt.Errorf("%d of %d jobs were accepted", st.CachedInfo().State.LastSeq, s.jobs)
+	}
+	return err
+}
+
+// work starts workers, each with connections of its own.
+func (s *site) work(workers int) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	stop = func() { cancel(); running.Wait() }
+	for range workers {
+		_, q, err := s.open()
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		wcfg := wildfire.DefaultConfig()
+		wcfg.BaseURL = s.url
+		client, err := wildfire.New(wcfg, wildfire.StaticToken("token"))
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		cfg := pipeline.DefaultConfig()
+		cfg.Rate, cfg.UploadsPerDay, cfg.QueriesPerDay, cfg.Lease = 0, 0, 0, lease
+		cfg.FirstPoll, cfg.MaxPoll = 500*time.Millisecond, time.Second
+		w, err := pipeline.NewWorker(q, cfg, client, client)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		running.Go(func() { defer client.Close(); _ = w.Run(ctx) })
+	}
+	return stop, nil
+}
+
+// finals waits for the last of so many final events, and says how long after the from-th it came;
+// with from equal to to, how long after now.
+func (s *site) finals(from, to int) (time.Duration, error) {
+	base := int(s.reported.Load())
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	began, seen := time.Now(), 0
+	err := results.NewSubscriber(s.q.JetStream(), results.SubscriberConfig{}).Run(ctx, func(_ context.Context, e results.Event) error {
+		if !e.Type.Final() {
+			return nil
+		}
+		if e.Type == results.Failed {
+			return fmt.Errorf("%s failed: %s", e.Data.JobID, e.Data.Error.Message)
+		}
+		seen++
+		if seen-base == from && from != to {
+			began = time.Now()
+		}
+		if seen-base >= to {
+			return results.ErrStop
+		}
+		return nil
+	})
+	s.reported.Store(int64(seen))
+	return time.Since(began), err
+}
+
+// limit is how many durable writes a second the server takes from a bare loop that waits for no
+// acknowledgement before it sends the next, up to 256.
+func (s *site) limit(n int) (perSecond float64, err error) {
+	js, err := jetstream.New(s.nc, jetstream.WithPublishAsyncMaxPending(256))
+	if err != nil {
+		return 0, err
+	}
+	if _, err := js.CreateStream(context.Background(), jetstream.StreamConfig{Name: "LIMIT", Subjects: []string{"limit"}}); err != nil {
+		return 0, err
+	}
+	body := make([]byte, 300)
+	began := time.Now()
+	for i := range n {
+		m := &nats.Msg{Subject: "limit", Data: body, Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint(i)}}}
+		if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(10*time.Second)); err != nil {
+			return 0, err
+		}
+	}
+	<-js.PublishAsyncComplete()
+	return float64(n) / time.Since(began).Seconds(), nil
+}

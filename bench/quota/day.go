@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"backburn/internal/e2e"
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// day is what is lived through. Of the files that arrive a third and a bit repeat an earlier
+// one, as many are known to WildFire, and three in ten are new to everybody. WildFire takes
+// analysis for a verdict.
+type day struct {
+	Arrivals, Uploads, Queries, Urgent int
+
+	Length time.Duration // of a day
+	Until  float64       // days
+	Seed   uint64
+}
+
+const (
+	reservePercent = 10
+	analysis       = 5 * time.Minute
+	evening        = 20 * time.Hour
+	dusk           = 23*time.Hour + 40*time.Minute // when a day is looked at
+)
+
+// clock runs Length for a day, from a midnight on.
+type clock struct {
+	speed float64
+	began time.Time
+}
+
+var midnight = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+
+func (c clock) now() time.Time {
+	return midnight.Add(time.Duration(float64(time.Since(c.began)) * c.speed))
+}
+
+// real is the time that something takes which takes d of the clock's.
+func (c clock) real(d time.Duration) time.Duration { return time.Duration(float64(d) / c.speed) }
+
+// arrival is a file that comes in.
+type arrival struct {
+	at       time.Duration // of the day
+	id, body string
+	priority pipeline.Priority
+}
+
+// report is what came of it.
+type report struct {
+	day
+	Fresh, Known, Repeats int            // arrivals by what they are
+	Resolved              int            // with a verdict at dusk of the first day
+	Bases                 map[string]int // how
+	UrgentResolved        int
+	Spent                 [2]spent // WildFire's count of both days
+	Refused               int      // calls that it answered with 419
+	Pending               int      // files without a verdict at dusk of the first day
+	AfterReset            int      // of those, with one at the end of it all
+	Failed                int
+	Polls                 int // queries of one a minute and file, and one when it came in
+}
+
+type spent struct{ Uploads, Queries int }
+
+func (r report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d arrivals (%d new to everybody, %d known to WildFire, %d repeats; %d urgent), allowed %d uploads and %d queries a day\n",
+		r.Arrivals+r.Urgent, r.Fresh, r.Known, r.Repeats, r.day.Urgent, r.Uploads, r.Queries)
+	fmt.Fprintf(&b, "first day: %d resolved (%v), with %d uploads and %d queries; %d calls refused with 419; %d failed\n",
+		r.Resolved, r.Bases, r.Spent[0].Uploads, r.Spent[0].Queries, r.Refused, r.Failed)
+	fmt.Fprintf(&b, "files resolved per upload %.1f, per query %.1f\n",
+		float64(r.Resolved)/float64(max(r.Spent[0].Uploads, 1)), float64(r.Resolved)/float64(max(r.Spent[0].Queries, 1)))
+	fmt.Fprintf(&b, "a question for each file, and one a minute until its verdict, would be %d queries: %.1f times as many\n",
+		r.Polls, float64(r.Polls)/float64(max(r.Spent[0].Queries, 1)))
+	fmt.Fprintf(&b, "urgent files in the evening: %d of %d resolved the same day\n", r.UrgentResolved, r.day.Urgent)
+	fmt.Fprintf(&b, "left for the next days: %d; resolved by day %.1f, with nobody's help: %d, with %d uploads of the second day",
+		r.Pending, r.Until, r.AfterReset, r.Spent[1].Uploads)
+	return b.String()
+}
+
+// live lives through it, with two workers.
+func (d day) live(t testing.TB) report {
+	t.Helper()
+	r := report{day: d, Bases: map[string]int{}}
+	rnd := rand.New(rand.NewPCG(d.Seed, 7))
+	c := &clock{speed: float64(24*time.Hour) / float64(d.Length), began: time.Now()}
+	var mu sync.Mutex
+	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return c.now() }
+	sim := wildfiretest.New(wildfiretest.WithNow(now), wildfiretest.WithDelay(analysis), wildfiretest.WithUnknownFor(0),
+		wildfiretest.WithQuota(d.Uploads, d.Queries), wildfiretest.WithCapacity(20_000, 100_000))
+	web := sim.Start()
+	t.Cleanup(web.Close)
+	arrivals := d.plan(rnd, sim, &r)
+
+	ns := e2e.StartNATS(t, &server.Options{})
+	q := open(t, ns.ClientURL())
+	mu.Lock()
+	c.began = time.Now() // everything is there
+	mu.Unlock()
+	for range 2 {
+		d.work(t, open(t, ns.ClientURL()), web.URL, now, c)
+	}
+	var events sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	came := map[string]final{}
+	events.Go(func() {
+		_ = results.NewSubscriber(q.JetStream(), results.SubscriberConfig{}).Run(ctx, func(_ context.Context, e results.Event) error {
+			if e.Type.Final() {
+				mu.Lock()
+				came[e.Data.JobID] = final{at: c.now(), Event: e}
+				mu.Unlock()
+			}
+			return nil
+		})
+	})
+	for _, a := range arrivals {
+		wait(t, c, a.at)
+		body := []byte(a.body)
+		if err := q.Publisher().PublishFile(t.Context(), pipeline.Job{
+			ID: a.id, Source: "mail", Priority: a.priority, Filename: "sample.exe",
+		}, int64(len(body)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(t, c, dusk)
+	r.Spent[0].Uploads, r.Spent[0].Queries = sim.Spent("token")
+	mu.Lock()
+	d.first(arrivals, came, &r)
+	mu.Unlock()
+	end := time.Duration(d.Until * float64(24*time.Hour))
+	wait(t, c, min(24*time.Hour+dusk, end))
+	r.Spent[1].Uploads, r.Spent[1].Queries = sim.Spent("token")
+	wait(t, c, end)
+	mu.Lock()
+	r.AfterReset = len(came) - (d.Arrivals + d.Urgent - r.Pending)
+	mu.Unlock()
+	r.Refused = sim.CountStatus(wildfire.OpSubmitFile, 419) + sim.CountStatus(wildfire.OpVerdicts, 419)
+	cancel()
+	events.Wait()
+	return r
+}
+
+// final is a final event, and when it came.
+type final struct {
+	at time.Time
+	results.Event
+}
+
+// first fills in what came of the first day.
+func (d day) first(arrivals []arrival, came map[string]final, r *report) {
+	for _, a := range arrivals {
+		e, ok := came[a.id]
+		r.Polls++ // when it comes in
+		if !ok {
+			r.Pending++
+			continue
+		}
+		if e.Type != results.Verdict {
+			r.Failed++
+			continue
+		}
+		r.Resolved++
+		r.Bases[string(e.Data.Basis)]++
+		if e.Data.Basis == results.BasisUpload {
+			r.Polls += int(analysis / time.Minute)
+		}
+		if a.priority == pipeline.Urgent {
+			r.UrgentResolved++
+		}
+	}
+}
+
+// plan makes the arrivals of the day, and tells WildFire what it knows.
+func (d day) plan(rnd *rand.Rand, sim *wildfiretest.Server, r *report) []arrival {
+	all := make([]arrival, 0, d.Arrivals+d.Urgent)
+	for i := range d.Arrivals {
+		a := arrival{at: time.Duration(rnd.Int64N(int64(23 * time.Hour))), priority: pipeline.Normal, body: fmt.Sprint("MZ new ", i)}
+		switch x := rnd.IntN(100); {
+		case x < 35 && len(all) > 0:
+			a.body = all[rnd.IntN(len(all))].body
+			r.Repeats++
+		case x < 70:
+			a.body = fmt.Sprint("MZ known ", i)
+			sum := sha256.Sum256([]byte(a.body))
+			sim.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Malware})
+			r.Known++
+		default:
+			r.Fresh++
+		}
+		all = append(all, a)
+	}
+	for i := range d.Urgent {
+		all = append(all, arrival{at: evening + time.Duration(i)*time.Minute, priority: pipeline.Urgent, body: fmt.Sprint("MZ urgent ", i)})
+		r.Fresh++
+	}
+	slices.SortFunc(all, func(a, b arrival) int { return int(a.at - b.at) })
+	for i := range all {
+		all[i].id = fmt.Sprintf("%s-%d", all[i].priority, i)
+	}
+	return all
+}
+
+// wait waits for an instant, from the first midnight.
+func wait(t testing.TB, c *clock, at time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(time.Until(c.began.Add(c.real(at)))):
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
+	}
+}
+
+// work runs a worker. What it waits for by the clock is as it would be; what it waits for in real time
+// (leases, and how soon a job that was given back comes again) is short.
+func (d day) work(t testing.TB, q *pipeline.Queue, url string, now func() time.Time, c *clock) {
+	t.Helper()
+	wcfg := wildfire.DefaultConfig()
+	wcfg.BaseURL = url
+	client, err := wildfire.New(wcfg, wildfire.StaticToken("token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	cfg := pipeline.DefaultConfig()
+	cfg.UploadsPerDay, cfg.QueriesPerDay, cfg.ReservePercent = d.Uploads, d.Queries, reservePercent
+	cfg.Rate, cfg.Lease = 0, lease
+	cfg.RetryMin, cfg.RetryMax = 10*time.Millisecond, time.Hour // the batcher counts the latter by the clock
+	w, err := pipeline.NewWorker(q, cfg, client, client, pipeline.WithClock(now), pipeline.WithTick(c.real(10*time.Second)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("worker: %v", err)
+		}
+	})
+}
+
+const lease = 3 * time.Second
+
+func open(t testing.TB, url string) *pipeline.Queue {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	q, err := pipeline.Open(t.Context(), nc, pipeline.Topology{
+		Prefix: "backburn", Replicas: 1, Lease: lease, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
