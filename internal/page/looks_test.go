@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -13,23 +14,24 @@ import (
 
 // watchConsole returns what gives the complaints of the page so far: exceptions, and what the
 // Content-Security-Policy refused.
-func watchConsole(ctx context.Context) func() []string {
+func watchConsole(t *testing.T, ctx context.Context) func() []string {
 	var (
 		mu   sync.Mutex
 		said []string
 	)
-	chromedp.ListenTarget(ctx, func(ev any) {
+	t.Helper()
+	check(t, chromedp.Listen(ctx, func(ev any) {
 		mu.Lock()
 		defer mu.Unlock()
 		switch ev := ev.(type) {
 		case *runtime.EventExceptionThrown:
-			said = append(said, ev.ExceptionDetails.Error())
+			said = append(said, ev.ExceptionDetails.Text)
 		case *log.EventEntryAdded:
-			if ev.Entry.Level == log.LevelError {
+			if ev.Entry.Level == log.EntryLevelError {
 				said = append(said, ev.Entry.Text+" "+ev.Entry.URL)
 			}
 		}
-	})
+	}))
 	return func() []string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -42,12 +44,12 @@ var widths = map[string]int64{"390": 390, "800": 800, "1280": 1280}
 
 // shots looks at the page in light and dark at every width: nothing may be wider than the
 // window, and text must stand out from what is behind it (WCAG 2.2, 1.4.3: 4.5 to 1).
-func shots(t *testing.T, ctx context.Context) {
+func shots(t *testing.T, ctx context.Context, what string) {
 	t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
 		for name, width := range widths {
 			do(t, ctx,
-				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+				prefer(scheme),
 				chromedp.EmulateViewport(width, 844))
 			if wide := value[int64](t, ctx, "document.documentElement.scrollWidth"); wide > width {
 				t.Errorf("%s: the page is %d wide in a window of %d", scheme, wide, width)
@@ -55,9 +57,18 @@ func shots(t *testing.T, ctx context.Context) {
 			for _, faint := range value[[]string](t, ctx, contrast) {
 				t.Errorf("%s, %s: %s", scheme, name, faint)
 			}
-			shot(t, ctx, scheme+"-"+name)
+			shot(t, ctx, what+"-"+scheme+"-"+name)
 		}
 	}
+}
+
+// prefer makes the browser one of a person who wants it light, or dark.
+func prefer(scheme string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		return err
+	})
 }
 
 // contrast lists the texts on the page that are hard to read.

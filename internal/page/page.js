@@ -44,8 +44,6 @@
     return e;
   }
 
-  const plural = (n, one, many) => n + " " + (n === 1 ? one : many);
-
   function size(bytes) {
     const units = ["B", "kB", "MB", "GB", "TB"];
     let i = 0;
@@ -86,11 +84,13 @@
     while (body.rows.length > data.length) body.deleteRow(-1);
     data.forEach((datum, i) => {
       const row = body.rows[i] ?? body.insertRow();
+      row.role = "row";
       cells(datum).forEach((cell, j) => {
         let td = row.cells[j];
         if (!td) {
           td = make(j === 0 ? "th" : "td", heads[j].className);
-          if (j === 0) td.scope = "row";
+          td.role = j === 0 ? "rowheader" : "cell";
+          if (j === 0) td.scope = "row"; else td.dataset.label = heads[j].textContent;
           row.append(td);
         }
         if (typeof cell === "function") cell(td); else put(td, cell);
@@ -125,6 +125,8 @@
     for (const b of ["uploads", "queries"]) showBudget(b, st[b], st.paused[b]);
     fill($("#uploading"), st.uploading ?? [], f => [f.filename, td => showProgress(td, f), age(f.since)]);
     fill($("#dead"), Object.entries(st.dead).sort((a, b) => b[1] - a[1]), ([reason, n]) => [reason, n]);
+    const dead = Object.values(st.dead).reduce((sum, n) => sum + n, 0);
+    put($("#dead-count"), dead ? ": " + dead : "");
     $("#dead").parentElement.querySelector(".hint").hidden = Object.keys(st.dead).length === 0;
     fill($("#watch"), st.watch ?? [], f => [
       lines(f.path, "source " + f.source + (f.mode ? ", " + f.mode : "")),
@@ -277,8 +279,11 @@
     li.dataset.level = failed ? "warn" : LEVELS[e.outcome] ?? "";
     const time = make("time", "", seconds(e.time));
     time.dateTime = e.time;
-    const verdict = badge((failed ? "failed: " : e.event === "changed" ? "now " : "") + e.outcome.replaceAll("_", " "), li.dataset.level);
-    summary.append(verdict, put(make("span", "file"), name), time);
+    const verdict = badge(failed ? "failed" : (e.event === "changed" ? "now " : "") + e.outcome, li.dataset.level);
+    const file = make("span", "file");
+    file.append(put(make("span", "name"), name));
+    if (failed) file.append(put(make("span", "small"), e.outcome.replaceAll("_", " ")));
+    summary.append(verdict, file, time);
     const rows = make("dl");
     for (const [term, value] of [
       ["Why", e.message], ["Path", e.path], ["Source", e.source], ["SHA-256", e.sha256], ["Type", e.filetype],
@@ -288,10 +293,10 @@
     li.append(details);
     list.prepend(li);
     shown.set(e.id, li);
-    while (shown.size > KEEP) {
-      const [id, oldest] = shown.entries().next().value;
-      if (oldest.contains(document.activeElement)) break; // nothing is taken from under a reader's hands
-      oldest.remove();
+    for (const [id, old] of shown) {
+      if (shown.size <= KEEP) break;
+      if (old.contains(document.activeElement)) continue; // nothing is taken out of a reader's hands
+      old.remove();
       shown.delete(id);
     }
     $("#no-events").hidden = true;
