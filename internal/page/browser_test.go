@@ -118,7 +118,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 	for selector, want := range map[string]string{
 		"#lanes":          "urgent\t0\t0\t–",
 		"#budget-uploads": "0 of 150 used",
-		"#budget-queries": "of 1050 used",
+		"#budget-queries": "of 1,050 used",
 		"#watch":          "quarantine",
 	} {
 		if got := text(t, ctx, selector); !strings.Contains(got, want) {

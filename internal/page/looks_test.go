@@ -87,7 +87,7 @@ const contrast = `(() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let n = walk.nextNode(); n; n = walk.nextNode()) {
     const e = n.parentElement;
-    if (!n.textContent.trim() || !e.checkVisibility() || ["SCRIPT", "STYLE", "NOSCRIPT", "METER"].includes(e.tagName)) continue;
+    if (!n.textContent.trim() || !e.checkVisibility() || ["SCRIPT", "STYLE", "NOSCRIPT"].includes(e.tagName)) continue;
     const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground(e))];
     const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
     if (ratio < 4.5) faint.push(n.textContent.trim() + ": " + ratio.toFixed(2) + " to 1");

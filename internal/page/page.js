@@ -44,6 +44,8 @@
     return e;
   }
 
+  const count = n => n.toLocaleString("en");
+
   function size(bytes) {
     const units = ["B", "kB", "MB", "GB", "TB"];
     let i = 0;
@@ -118,15 +120,15 @@
   function showStatus(st) {
     fill($("#lanes"), LANES, lane => {
       const l = st.lanes[lane] ?? { waiting: 0, in_hand: 0 };
-      return [lane, l.waiting, l.in_hand, age(l.oldest)];
+      return [lane, count(l.waiting), count(l.in_hand), age(l.oldest)];
     });
-    put($("#waiting"), st.waiting);
+    put($("#waiting"), count(st.waiting));
     put($("#waiting-label"), st.waiting === 1 ? "job waits" : "jobs wait");
     for (const b of ["uploads", "queries"]) showBudget(b, st[b], st.paused[b]);
     fill($("#uploading"), st.uploading ?? [], f => [f.filename, td => showProgress(td, f), age(f.since)]);
-    fill($("#dead"), Object.entries(st.dead).sort((a, b) => b[1] - a[1]), ([reason, n]) => [reason, n]);
+    fill($("#dead"), Object.entries(st.dead).sort((a, b) => b[1] - a[1]), ([reason, n]) => [reason, count(n)]);
     const dead = Object.values(st.dead).reduce((sum, n) => sum + n, 0);
-    put($("#dead-count"), dead ? ": " + dead : "");
+    put($("#dead-count"), dead ? ": " + count(dead) : "");
     $("#dead").parentElement.querySelector(".hint").hidden = Object.keys(st.dead).length === 0;
     fill($("#watch"), st.watch ?? [], f => [
       lines(f.path, "source " + f.source + (f.mode ? ", " + f.mode : "")),
@@ -136,20 +138,20 @@
         td.replaceChildren(badge(f.state, f.state === "ok" ? "good" : "bad"));
         for (const s of [f.reason, f.held]) if (s) td.append(put(make("span", "small"), s));
       },
-      f.pending, f.in_flight, f.finished]);
+      count(f.pending), count(f.in_flight), count(f.finished)]);
     fill($("#workers"), st.workers, w => [lines(w.id, w.batcher ? "is the batcher" : ""), lines(w.host, "process " + w.pid), w.slots, age(w.started)]);
     showToken(st.token);
     showProblems(st);
   }
 
   function showBudget(name, b, paused) {
-    const box = $("#budget-" + name), meter = $("meter", box), unlimited = b.limit === 0;
-    put($(".used", box), unlimited ? b.used + " used, no limit" : b.used + " of " + b.limit + " used");
+    const box = $("#budget-" + name), meter = $(".meter", box), unlimited = b.limit === 0;
+    put($(".used", box), unlimited ? count(b.used) + " used, no limit" : count(b.used) + " of " + count(b.limit) + " used");
     meter.hidden = unlimited;
     if (!unlimited) {
-      meter.max = b.limit; meter.optimum = 0; meter.low = b.limit * .8; meter.high = b.limit * .95;
-      meter.value = b.used;
-      put(meter, b.used + " of " + b.limit);
+      meter.ariaValueMax = b.limit;
+      meter.ariaValueNow = Math.min(b.used, b.limit);
+      $("div", meter).style.width = 100 * Math.min(1, b.used / b.limit) + "%";
     }
     const reset = "starts anew at " + clock(b.resets_at) + ", in " + until(b.resets_at);
     let forecast = reset, level = "good";
@@ -158,7 +160,7 @@
     } else if (b.lasts_until) {
       [forecast, level] = ["at this pace used up at " + clock(b.lasts_until) + "; " + reset, "warn"];
     }
-    if (paused) [forecast, level] = ["paused until " + seconds(paused.until) + ": " + paused.reason, "bad"];
+    if (paused) [forecast, level] = ["paused until " + seconds(paused.until) + ": " + paused.reason + "; " + reset, "bad"];
     box.dataset.level = level;
     put($(".forecast", box), forecast);
   }

@@ -43,6 +43,7 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	s.cfg.NATS.Embedded.SyncAlways = false
 	s.cfg.HTTP.Listen = "127.0.0.1:0"
 	s.cfg.Worker.Rate, s.cfg.Worker.Lease = 100, config.Duration(3*time.Second)
+	s.cfg.Worker.ShutdownTimeout = config.Duration(time.Second)
 	s.cfg.Verdicts.FirstPoll, s.cfg.Verdicts.MaxPoll = config.Duration(100*time.Millisecond), config.Duration(200*time.Millisecond)
 	s.cfg.WildFire.URL = web.URL
 	s.cfg.Auth["wildfire"] = config.Auth{Kind: string(auth.KindWildFire), ClientID: client, ClientSecret: auth.NewSecret(secret),

@@ -86,10 +86,10 @@ func TestPageInTrouble(t *testing.T) {
 		t.Errorf("the title is %q", title)
 	}
 	for selector, want := range map[string]string{
-		"#lanes":                     "normal\t48211\t0\t2 d 2 h",
+		"#lanes":                     "normal\t48,211\t0\t2 d 2 h",
 		"#budget-uploads":            "paused until",
 		"#budget-queries":            "at this pace used up at",
-		"#dead-h":                    "Dead letters: 2318",
+		"#dead-h":                    "Dead letters: 2,318",
 		"#uploading":                 "34.5 MB of 98.0 MB",
 		"#token":                     "has expired",
 		"#watch":                     "max_in_flight is reached",
@@ -121,7 +121,7 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 	do(t, ctx, chromedp.KeyEvent("\r"))
 	until(t, ctx, `document.querySelector("#events li:last-child details").open`)
-	unnamed := value[[]string](t, ctx, `[...document.querySelectorAll("section, table, meter, progress, ol, input")].filter(e =>
+	unnamed := value[[]string](t, ctx, `[...document.querySelectorAll("section, table, [role=meter], progress, ol, input")].filter(e =>
 		!(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.caption || e.labels?.length)).map(e => e.outerHTML)`)
 	if len(unnamed) > 0 {
 		t.Errorf("without a name: %q", unnamed)
