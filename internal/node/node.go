@@ -21,6 +21,7 @@ import (
 	"backburn/auth/natsbucket"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
+	"backburn/internal/page"
 	"backburn/internal/status"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
@@ -49,6 +50,7 @@ type Node struct {
 
 	nc       *nats.Conn
 	queue    *pipeline.Queue
+	fleet    *fleet
 	tokens   *auth.Source
 	client   *wildfire.Client
 	worker   *pipeline.Worker
@@ -107,8 +109,17 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.roles.MaxStore > 0 {
 		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
 	}
-	n.queue, err = pipeline.Open(octx, nc, topology)
-	return err
+	if n.queue, err = pipeline.Open(octx, nc, topology); err != nil {
+		return err
+	}
+	n.fleet = newFleet(func(ctx context.Context) (pipeline.Status, error) {
+		wcfg, err := WorkerConfig(n.cfg)
+		if err != nil {
+			return pipeline.Status{}, err
+		}
+		return n.queue.Status(ctx, wcfg)
+	})
+	return nil
 }
 
 // startWorker makes the token, the client, and the worker that uses them.
@@ -134,7 +145,10 @@ func (n *Node) startWorker(ctx context.Context) error {
 	n.undo = append(n.undo, n.client.Close)
 	n.worker, err = pipeline.NewWorker(n.queue, wcfg, n.client, n.client,
 		pipeline.WithLogger(n.log.With().Str("component", "worker").Logger()), pipeline.WithMetrics(n.reg))
-	return err
+	if err != nil {
+		return err
+	}
+	return n.reg.Register(newFleetMetrics(n.fleet, n.log))
 }
 
 // Tokens makes the source of a profile's tokens, shared with the fleet through the queue
@@ -209,6 +223,7 @@ func (n *Node) startHTTP() error {
 	h, err := status.New(n.cfg.HTTP.Listen, status.Config{
 		Checks: n.checks(), Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log,
 		Status: func(ctx context.Context) (any, error) { return n.Status(ctx) },
+		Events: page.NewEvents(n.queue, 0, n.log), Page: page.Handler(),
 	})
 	if err != nil {
 		return err

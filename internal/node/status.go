@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"backburn/auth"
 	"backburn/internal/natsconn"
@@ -21,14 +22,14 @@ type Status struct {
 	Watch   []watch.Status    `json:"watch"`           // folders that are watched here
 }
 
+// statusAge is how old the fleet's part of a Status may be. Pages ask every two seconds.
+const statusAge = time.Second
+
 // Status asks for the state of everything.
 func (n *Node) Status(ctx context.Context) (Status, error) {
-	wcfg, err := WorkerConfig(n.cfg)
-	if err != nil {
-		return Status{}, err
-	}
 	st := Status{Flights: []pipeline.Flight{}, Watch: []watch.Status{}}
-	if st.Status, err = n.queue.Status(ctx, wcfg); err != nil {
+	var err error
+	if st.Status, err = n.fleet.status(ctx, statusAge); err != nil {
 		return st, err
 	}
 	if n.worker != nil {

@@ -4,10 +4,14 @@
 //	/readyz       every registered check is asked; 503 when one fails
 //	/metrics      the given Prometheus registry
 //	/api/status   the value of the given function, as JSON
+//	/api/events   the given stream
+//	/             the given page
 //
 // It answers GET and HEAD alone, changes nothing, and holds no credentials; there is no
-// login, so it belongs on an address that only operators reach. Profiles of the process
-// (/debug/pprof/) are served only when asked for.
+// login, so it belongs on an address that only operators reach. On a loopback address it
+// answers to names of this machine alone, so that no page in a browser can read it by
+// way of a name that resolves to us. Profiles of the process (/debug/pprof/) are served
+// only when asked for.
 package status
 
 import (
@@ -42,6 +46,7 @@ type Config struct {
 	Checks   []Check
 	Registry prometheus.Gatherer                    // nil: no /metrics
 	Status   func(ctx context.Context) (any, error) // nil: no /api/status; safe for concurrent use, and quick
+	Events   http.Handler                           // /api/events: may write without end, until the request's context ends; nil: 404
 	Page     http.Handler                           // serves every other path; nil: 404
 	Pprof    bool                                   // serve /debug/pprof/
 	Log      zerolog.Logger
@@ -51,6 +56,7 @@ type Config struct {
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	stop     context.CancelFunc // ends streams
 }
 
 // ErrListen is matched by the error of New where the address can't be had.
@@ -63,17 +69,21 @@ func New(addr string, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http.listen: %w: %w; free the address, choose another, or set \"\" for none", ErrListen, err)
 	}
-	return &Server{
+	streams, stop := context.WithCancel(context.Background())
+	s := &Server{
 		listener: listener,
+		stop:     stop,
 		http: &http.Server{
-			Handler:           Handler(cfg),
+			Handler:           guard(addr, listener.Addr(), handler(streams, cfg)),
 			ReadHeaderTimeout: readHeaderTimeout,
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 		},
-	}, nil
+	}
+	s.http.RegisterOnShutdown(stop)
+	return s, nil
 }
 
 // Addr is the address that it listens on.
@@ -104,12 +114,17 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 
 // Close closes the listener and every connection at once. It may be called more than once.
 func (s *Server) Close() {
+	s.stop()
 	_ = s.http.Close()
 	_ = s.listener.Close() // http.Server knows it only once it serves
 }
 
-// Handler is what a Server serves, for tests and for servers of others.
-func Handler(cfg Config) http.Handler {
+// Handler is what a Server serves, for tests and for servers of others. It does not judge
+// the names that it is asked by.
+func Handler(cfg Config) http.Handler { return handler(context.Background(), cfg) }
+
+// handler makes the handler; streams end with the context.
+func handler(streams context.Context, cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": stateOK})
@@ -120,6 +135,9 @@ func Handler(cfg Config) http.Handler {
 	}
 	if cfg.Status != nil {
 		mux.Handle("GET /api/status", current(cfg))
+	}
+	if cfg.Events != nil {
+		mux.Handle("GET /api/events", streaming(streams, cfg.Events))
 	}
 	if cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -157,6 +175,8 @@ func headers(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		next.ServeHTTP(w, r)
 	})
 }
