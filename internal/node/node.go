@@ -39,6 +39,18 @@ type Roles struct {
 	Checks []status.Check
 }
 
+// name is the role for which the process has its NATS permissions; a worker's include those of
+// a watcher.
+func (r Roles) name() string {
+	switch {
+	case r.Work:
+		return "worker"
+	case r.Watch:
+		return "watcher"
+	}
+	return "door"
+}
+
 // Node is a process of the system. Start makes it, Run lets it work, and Close undoes
 // Start where Run was never called.
 type Node struct {
@@ -95,7 +107,9 @@ func (n *Node) start(ctx context.Context) error {
 }
 
 func (n *Node) connect(ctx context.Context) error {
-	nc, err := natsconn.Connect(n.cfg.NATS, "backburn", n.log.With().Str("component", "nats").Logger())
+	role := n.roles.name()
+	nc, err := natsconn.Connect(n.cfg.NATS, "backburn "+role, n.log.With().Str("component", "nats").Logger(),
+		natsconn.Inbox(n.cfg.NATS.Prefix, role))
 	if err != nil {
 		return err
 	}
@@ -107,7 +121,12 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.roles.MaxStore > 0 {
 		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
 	}
-	n.queue, err = pipeline.Open(octx, nc, topology)
+	// The worker is the one that makes the queue and brings it up to date with the configuration.
+	open := pipeline.AttachOrOpen
+	if n.roles.Work {
+		open = pipeline.Open
+	}
+	n.queue, err = open(octx, nc, topology)
 	return err
 }
 
