@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,6 +48,52 @@ func Attach(ctx context.Context, nc *nats.Conn, prefix string) (*Queue, error) {
 	jobs, events := q.jobs.CachedInfo().Config, q.results.CachedInfo().Config
 	q.topology = Topology{Prefix: prefix, Replicas: jobs.Replicas, ResultsMaxAge: events.MaxAge, ResultsMaxBytes: events.MaxBytes}
 	return q, nil
+}
+
+// AttachPublisher returns the intake of a queue that exists, for gateways: it looks up the
+// object bucket and nothing else, so that it needs no right to anything else. It returns
+// ErrNoQueue where there is none. A gateway with an account of its own makes js with
+// jetstream.NewWithAPIPrefix, as `backburn acl` tells it.
+func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string) (*Publisher, error) {
+	var err error
+	q := &Queue{Names: NamesFor(prefix), nc: js.Conn(), js: js}
+	if q.files, err = js.ObjectStore(ctx, q.FilesBucket()); err != nil {
+		return nil, q.lacks("object bucket "+q.FilesBucket(), err)
+	}
+	return q.Publisher(), nil
+}
+
+// AttachOrOpen is for those who need a queue but leave it to others how it is made, such as
+// watchers: it attaches to the one that is there, and only where there is none makes it. Who
+// may not do that waits until ctx ends for somebody who may, a worker.
+func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
+	for {
+		actx, cancel := context.WithTimeout(ctx, provisionAttempt)
+		q, err := Attach(actx, nc, t.Prefix)
+		if errors.Is(err, ErrNoQueue) {
+			made, merr := Open(actx, nc, t)
+			if merr == nil {
+				cancel()
+				return made, nil
+			}
+			err = fmt.Errorf("%w: %w; where this process may not make the queue, start a worker first", err, merr)
+			if !isUnavailable(merr) && !errors.Is(merr, ErrUnavailable) {
+				cancel()
+				return nil, err
+			}
+		}
+		cancel()
+		switch {
+		case err == nil:
+			q.topology = t
+			return q, nil
+		case !errors.Is(err, ErrNoQueue) && !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !isUnavailable(err):
+			return nil, err
+		}
+		if sleep(ctx, 200*time.Millisecond) != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
 }
 
 // lacks says why a part of the queue could not be looked up.

@@ -58,6 +58,10 @@ type SubscriberConfig struct {
 
 	// AckWait is how long a durable's handler may take before the event comes again. Defaults to 30s.
 	AckWait time.Duration
+
+	// Ahead is how many events are fetched before the handler gets to them. With a durable, AckWait
+	// runs for those as well. Defaults to 256.
+	Ahead int
 }
 
 // Subscriber reads events from the RESULTS stream. Every event comes at least once; its ID
@@ -74,6 +78,9 @@ func NewSubscriber(js jetstream.JetStream, cfg SubscriberConfig) *Subscriber {
 	}
 	if cfg.AckWait == 0 {
 		cfg.AckWait = 30 * time.Second
+	}
+	if cfg.Ahead <= 0 {
+		cfg.Ahead = 256
 	}
 	return &Subscriber{js: js, cfg: cfg}
 }
@@ -105,45 +112,106 @@ func (s *Subscriber) Drain(ctx context.Context, handle Handler) error {
 }
 
 const (
-	fetchSize = 256
-	fetchWait = time.Second
+	drainSize = 1024
 	retryWait = time.Second
 )
 
 func (s *Subscriber) run(ctx context.Context, handle Handler, follow bool) error {
-	c, err := s.consumer(ctx)
-	if err != nil {
-		return fmt.Errorf("read results: %w", err)
-	}
-	var handled *handlerError
+	p := place{since: s.cfg.Since}
 	for ctx.Err() == nil {
-		n, err := s.batch(ctx, c, handle, follow)
+		c, err := s.consumer(ctx, p)
+		if err != nil && (!follow || p.began.IsZero()) {
+			return fmt.Errorf("read results: %w", err) // at first it is the configuration, later it is the server
+		}
+		if p.began.IsZero() {
+			p.began = time.Now()
+		}
+		if err == nil && follow {
+			err = s.follow(ctx, c, handle, &p)
+		} else if err == nil {
+			err = s.drain(ctx, c, handle, &p)
+		}
+		var handled *handlerError
 		switch {
 		case errors.As(err, &handled):
 			return handled.err
+		case err == nil && !follow:
+			return nil
 		case err != nil && !follow:
 			return fmt.Errorf("read results: %w", err)
+		}
+		if !wait(ctx, retryWait) {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
+// place is how far a Subscriber without a durable has come.
+type place struct {
+	since time.Time
+	began time.Time // when the first consumer was there
+	seq   uint64    // of the last message that was seen, in the stream; 0: none yet
+}
+
+// follow reads from a consumer until ctx ends, or the consumer does. Messages are asked for
+// ahead of time, so that a handler does not wait for the network between two of them.
+func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle Handler, p *place) error {
+	it, err := c.Messages(jetstream.PullMaxMessages(s.cfg.Ahead))
+	if err != nil {
+		return err
+	}
+	defer it.Stop() // what was asked for and not handled comes again
+	for {
+		m, err := it.Next(jetstream.NextContext(ctx))
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, jetstream.ErrNoHeartbeat):
+			continue // the server is away, or busy; the iterator asks again
 		case err != nil:
-			if !wait(ctx, retryWait) {
-				return ctx.Err()
+			return err
+		}
+		if err := s.one(ctx, m, handle, p); err != nil {
+			return err
+		}
+	}
+}
+
+// drain reads what is there.
+func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Handler, p *place) error {
+	for ctx.Err() == nil {
+		batch, err := c.FetchNoWait(drainSize)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for m := range batch.Messages() {
+			n++
+			if err := s.one(ctx, m, handle, p); err != nil {
+				return err
 			}
-		case n == 0 && !follow:
-			return nil
+		}
+		if err := batch.Error(); err != nil || n == 0 {
+			return err
 		}
 	}
 	return ctx.Err()
 }
 
 // consumer makes the durable, or an ordered one that is its own.
-func (s *Subscriber) consumer(ctx context.Context) (jetstream.Consumer, error) {
-	policy, since := jetstream.DeliverAllPolicy, (*time.Time)(nil)
-	if !s.cfg.Since.IsZero() {
-		policy, since = jetstream.DeliverByStartTimePolicy, &s.cfg.Since
+func (s *Subscriber) consumer(ctx context.Context, p place) (jetstream.Consumer, error) {
+	policy, since, seq := jetstream.DeliverAllPolicy, (*time.Time)(nil), uint64(0)
+	switch {
+	case s.cfg.Durable == "" && p.seq > 0:
+		policy, seq = jetstream.DeliverByStartSequencePolicy, p.seq+1
+	case !p.since.IsZero():
+		policy, since = jetstream.DeliverByStartTimePolicy, &p.since
 	}
 	stream, subjects := strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.Filter.subjects(s.cfg.Prefix)
 	if s.cfg.Durable == "" {
 		return s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-			FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since,
+			FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since, OptStartSeq: seq,
 		})
 	}
 	c, err := s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
@@ -162,27 +230,15 @@ type handlerError struct{ err error }
 func (e *handlerError) Error() string { return e.err.Error() }
 func (e *handlerError) Unwrap() error { return e.err }
 
-func (s *Subscriber) batch(ctx context.Context, c jetstream.Consumer, handle Handler, follow bool) (n int, err error) {
-	var batch jetstream.MessageBatch
-	if follow {
-		batch, err = c.Fetch(fetchSize, jetstream.FetchMaxWait(fetchWait))
-	} else {
-		batch, err = c.FetchNoWait(fetchSize)
-	}
-	if err != nil {
-		return 0, err
-	}
-	for m := range batch.Messages() {
-		n++
-		if err := s.one(ctx, m, handle); err != nil {
-			return n, err
-		}
-	}
-	return n, batch.Error()
-}
-
-func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle Handler) error {
+func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle Handler, p *place) error {
 	durable := s.cfg.Durable != ""
+	if !durable {
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		p.seq = meta.Sequence.Stream
+	}
 	var e Event
 	err := e.UnmarshalJSON(m.Data())
 	if err != nil {

@@ -31,7 +31,7 @@ const attachTime = 10 * time.Second
 // attach connects to the NATS server of the configuration and takes hold of the queue that
 // is there. It creates nothing. The caller calls release.
 func attach(ctx context.Context, app *cli.App, cfg config.Config, command string) (q *pipeline.Queue, release func(), err error) {
-	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, commandLog(app, cfg))
+	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, commandLog(app, cfg), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -214,7 +214,7 @@ func freeSpace(dir string) (config.Size, error) {
 
 // nats looks for the server, JetStream, and the queue. Both may be nil.
 func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *pipeline.Queue) {
-	nc, err := natsconn.Connect(cfg.NATS, "backburn doctor", zerolog.Nop())
+	nc, err := natsconn.Connect(cfg.NATS, "backburn doctor", zerolog.Nop(), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
 		d.fail("nats", "", err)
 		return nil, nil

@@ -36,7 +36,7 @@ type fleetLink struct {
 func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
-	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, zerolog.Nop())
+	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, zerolog.Nop(), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
 		return fleetLink{close: func() {}, reason: err}
 	}

@@ -40,6 +40,18 @@ type Roles struct {
 	Checks []status.Check
 }
 
+// name is the role for which the process has its NATS permissions; a worker's include those of
+// a watcher.
+func (r Roles) name() string {
+	switch {
+	case r.Work:
+		return "worker"
+	case r.Watch:
+		return "watcher"
+	}
+	return "door"
+}
+
 // Node is a process of the system. Start makes it, Run lets it work, and Close undoes
 // Start where Run was never called.
 type Node struct {
@@ -97,7 +109,9 @@ func (n *Node) start(ctx context.Context) error {
 }
 
 func (n *Node) connect(ctx context.Context) error {
-	nc, err := natsconn.Connect(n.cfg.NATS, "backburn", n.log.With().Str("component", "nats").Logger())
+	role := n.roles.name()
+	nc, err := natsconn.Connect(n.cfg.NATS, "backburn "+role, n.log.With().Str("component", "nats").Logger(),
+		natsconn.Inbox(n.cfg.NATS.Prefix, role))
 	if err != nil {
 		return err
 	}
@@ -109,7 +123,12 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.roles.MaxStore > 0 {
 		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
 	}
-	if n.queue, err = pipeline.Open(octx, nc, topology); err != nil {
+	// The worker is the one that makes the queue and brings it up to date with the configuration.
+	open := pipeline.AttachOrOpen
+	if n.roles.Work {
+		open = pipeline.Open
+	}
+	if n.queue, err = open(octx, nc, topology); err != nil {
 		return err
 	}
 	n.fleet = newFleet(func(ctx context.Context) (pipeline.Status, error) {

@@ -1,0 +1,509 @@
+package acl_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"backburn/internal/acl"
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const prefix = "backburn"
+
+// site is a server with exactly the permissions that `backburn acl` prints, and an owner
+// of the account who may see what the others can't.
+type site struct {
+	t     *testing.T
+	s     *server.Server
+	perms map[string]acl.Permissions // by name of the user without the prefix
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	st := &site{t: t, perms: map[string]acl.Permissions{}}
+	var all []acl.Permissions
+	for _, r := range []struct {
+		role acl.Role
+		o    acl.Options
+	}{
+		{acl.Gateway, acl.Options{Sources: []string{"mail"}}},
+		{acl.Gateway, acl.Options{Sources: []string{"web"}, RawOnly: true}},
+		{acl.Consumer, acl.Options{}},
+		{acl.Consumer, acl.Options{Durable: "siem"}},
+		{acl.Watcher, acl.Options{Sources: []string{"quarantine"}}},
+		{acl.Worker, acl.Options{}},
+		{acl.Operator, acl.Options{}},
+		{acl.Door, acl.Options{Sources: []string{"proxy"}}},
+	} {
+		r.o.Prefix = prefix
+		p, err := acl.For(r.role, r.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.perms[strings.TrimPrefix(p.User, prefix+"-")] = p
+		all = append(all, p)
+		t.Setenv(acl.Variable(p.User), "pw-"+p.User)
+	}
+	var conf bytes.Buffer
+	if err := acl.WriteConf(&conf, prefix, all...); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, conf.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatalf("the server does not read it: %v\n%s", err, conf.String())
+	}
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog, opts.JetStream, opts.StoreDir = "127.0.0.1", -1, true, true, true, t.TempDir()
+	st.s, err = server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.s.Start()
+	t.Cleanup(func() { st.s.Shutdown(); st.s.WaitForShutdown() })
+	if !st.s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server did not start")
+	}
+	return st
+}
+
+// client is a connection of a role, and what the server forbade it.
+type client struct {
+	t    *testing.T
+	user string
+	nc   *nats.Conn
+	js   jetstream.JetStream
+
+	mu       sync.Mutex
+	refusals []string
+}
+
+func (st *site) as(user string) *client {
+	st.t.Helper()
+	p, ok := st.perms[user]
+	if !ok {
+		st.t.Fatalf("no user %s", user)
+	}
+	c := &client{t: st.t, user: user}
+	nc, err := nats.Connect(st.s.ClientURL(), nats.UserInfo(p.User, "pw-"+p.User), nats.CustomInboxPrefix(p.Inbox),
+		nats.PermissionErrOnSubscribe(true), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				c.mu.Lock()
+				c.refusals = append(c.refusals, err.Error())
+				c.mu.Unlock()
+			}
+		}))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	st.t.Cleanup(nc.Close)
+	c.nc = nc
+	if c.js, err = jetstream.New(nc); err == nil && p.API != "" {
+		c.js, err = jetstream.NewWithAPIPrefix(nc, p.API)
+	}
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return c
+}
+
+// unhindered fails where the server forbade anything so far.
+func (c *client) unhindered() {
+	c.t.Helper()
+	if err := c.nc.FlushTimeout(10 * time.Second); err != nil {
+		c.t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.refusals {
+		c.t.Errorf("%s is hindered: %s", c.user, r)
+	}
+}
+
+// refused publishes, and reports whether the server forbade it: errors come before the
+// answer to a ping that was sent later.
+func (c *client) refused(subject string) bool {
+	c.t.Helper()
+	if err := c.nc.Publish(subject, nil); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.nc.FlushTimeout(10 * time.Second); err != nil {
+		c.t.Fatal(err)
+	}
+	err := c.nc.LastError() // of all, the last
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`)
+}
+
+func (c *client) attach() *pipeline.Queue {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
+	defer cancel()
+	q, err := pipeline.Attach(ctx, c.nc, prefix)
+	if err != nil {
+		c.unhindered()
+		c.t.Fatalf("%s: %v", c.user, err)
+	}
+	return q
+}
+
+func topology() pipeline.Topology {
+	return pipeline.Topology{Prefix: prefix, Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20}
+}
+
+// work runs a worker with the rights of one against a simulated WildFire.
+func (st *site) work() *client {
+	st.t.Helper()
+	sim := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0))
+	web := sim.Start()
+	st.t.Cleanup(web.Close)
+	cfg := wildfire.DefaultConfig()
+	cfg.BaseURL = web.URL
+	wf, err := wildfire.New(cfg, wildfire.StaticToken("token"))
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	st.t.Cleanup(wf.Close)
+	c := st.as("worker")
+	ctx, cancel := context.WithTimeout(st.t.Context(), 30*time.Second)
+	defer cancel()
+	q, err := pipeline.Open(ctx, c.nc, topology())
+	if err != nil {
+		c.unhindered()
+		st.t.Fatal(err)
+	}
+	pcfg := pipeline.DefaultConfig()
+	pcfg.Rate, pcfg.UploadsPerDay, pcfg.QueriesPerDay = 0, 0, 0
+	pcfg.Lease, pcfg.RetryMin, pcfg.RetryMax = 3*time.Second, 10*time.Millisecond, 50*time.Millisecond
+	pcfg.FirstPoll, pcfg.MaxPoll, pcfg.Recheck = 50*time.Millisecond, 200*time.Millisecond, time.Second
+	w, err := pipeline.NewWorker(q, pcfg, wf, wf)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	wctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(wctx) }()
+	st.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			st.t.Errorf("worker: %v", err)
+		}
+	})
+	return c
+}
+
+func job(id, source, name string) pipeline.Job {
+	return pipeline.Job{ID: id, Source: source, Priority: pipeline.Normal, Filename: name}
+}
+
+func contents(s string) (int64, func() (io.ReadCloser, error)) {
+	return int64(len(s)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
+}
+
+// Each role does its whole work with what it may do, and is not hindered once.
+func TestEveryRoleCanWork(t *testing.T) {
+	st := newSite(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	worker := st.work()
+
+	mail := st.as("gateway-mail")
+	in, err := pipeline.AttachPublisher(ctx, mail.js, prefix)
+	if err != nil {
+		mail.unhindered()
+		t.Fatal(err)
+	}
+	size, open := contents("MZ small malware")
+	if err := in.PublishFile(ctx, job("small", "mail", "malware.exe"), size, open); err != nil {
+		t.Fatal(err)
+	}
+	size, open = contents("MZ" + strings.Repeat("large", 1<<19)) // 2.5 MB: more than one message takes
+	for range 2 {                                                // the second time is a repeat, whose contents go again
+		if err := in.PublishFile(ctx, job("large", "mail", "large.exe"), size, open); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size, open = contents("not a type that it takes")
+	if err := in.PublishFile(ctx, job("dead", "mail", "unsupported.xyz"), size, open); err != nil {
+		t.Fatal(err)
+	}
+
+	web := st.as("gateway-web")
+	if _, err := web.js.PublishMsg(ctx, &nats.Msg{Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
+		Header: nats.Header{nats.MsgIdHdr: {"raw"}, pipeline.HeaderFilename: {"raw.exe"}}}); err != nil {
+		t.Fatal(err)
+	}
+
+	watcher := st.as("watcher")
+	wq, err := pipeline.AttachOrOpen(ctx, watcher.nc, topology())
+	if err != nil {
+		watcher.unhindered()
+		t.Fatal(err)
+	}
+	size, open = contents("MZ" + strings.Repeat("watch", 1<<19))
+	if err := wq.Publisher().PublishFile(ctx, job("watched", "quarantine", "q.exe"), size, open); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wq.Objects().List(ctx, ""); err != nil {
+		t.Error(err)
+	}
+	fctx, fstop := context.WithCancel(ctx)
+	_ = wq.Outcomes("me").Follow(fctx, "quarantine", func(_ context.Context, e results.Event) error {
+		if e.Data.JobID == "watched" {
+			fstop()
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		t.Error("the watcher never saw its event")
+	}
+	fstop()
+
+	for name, durable := range map[string]string{"consumer": "", "consumer-siem": "siem"} {
+		c := st.as(name)
+		seen := map[string]bool{}
+		sub := results.NewSubscriber(c.js, results.SubscriberConfig{Prefix: prefix, Durable: durable,
+			Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed}}})
+		err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
+			if seen[e.Data.JobID] = true; len(seen) == 5 {
+				return results.ErrStop
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if durable == "" { // a filter with one subject has another form on the wire
+			one := results.NewSubscriber(c.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
+			if err := one.Drain(ctx, func(context.Context, results.Event) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		c.unhindered()
+	}
+
+	operator := st.as("operator")
+	q := operator.attach()
+	if _, err := q.Status(ctx, pipeline.DefaultConfig()); err != nil {
+		t.Errorf("status: %v", err)
+	}
+	for _, id := range []string{"large", "dead", "nobody-knows"} {
+		if _, err := q.Trace(ctx, pipeline.TraceQuery{Job: id}); err != nil {
+			t.Errorf("trace: %v", err)
+		}
+	}
+	n := 0
+	for l, err := range q.DeadLetters(ctx, pipeline.DeadFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if _, err := q.Replay(ctx, l.Seq, pipeline.Replay{}); err != nil {
+			t.Errorf("replay: %v", err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d dead letters, want 1", n)
+	}
+	sub := results.NewSubscriber(operator.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
+	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		if e.Data.JobID == "dead~1" {
+			return results.ErrStop
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("the replay had no end: %v", err)
+	}
+
+	door := st.as("door")
+	dq := door.attach()
+	size, open = contents("MZ through the door")
+	if _, err := dq.Publisher().PublishAndWait(ctx, job("door", "proxy", "d.exe"), size, open); err != nil {
+		t.Errorf("door: %v", err)
+	}
+	for _, id := range []string{"door", "nobody-knows"} {
+		if _, err := dq.Trace(ctx, pipeline.TraceQuery{Job: id, Source: "proxy"}); err != nil {
+			t.Errorf("door: %v", err)
+		}
+	}
+	for _, c := range []*client{mail, web, watcher, operator, door, worker} {
+		c.unhindered()
+	}
+}
+
+// What a role has no business with is forbidden to it.
+func TestRolesCanDoNothingElse(t *testing.T) {
+	st := newSite(t)
+	st.work()
+	api := "$JS.API."
+	shared := []string{ // nobody but the worker
+		api + "STREAM.CREATE.BACKBURN_X", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_DEAD",
+		api + "STREAM.UPDATE.BACKBURN_JOBS", api + "CONSUMER.MSG.NEXT.BACKBURN_JOBS.workers-normal", api + "CONSUMER.DELETE.BACKBURN_JOBS.workers-normal",
+		"$KV.backburn_control.pause.uploads", "$KV.backburn_tokens.x", "$KV.backburn_grants.x", "$KV.backburn_jobs.x", "backburn.ask",
+		"backburn.results.verdict.benign.mail", "backburn.dead.rejected.mail", "backburn.waiting.a.b",
+		api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x", api + "STREAM.LIST", api + "STREAM.NAMES", "_INBOX.x", "_INBOX_backburn_worker.x",
+	}
+	reading := []string{
+		api + "CONSUMER.CREATE.BACKBURN_RESULTS.x", api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.x", api + "STREAM.MSG.GET.BACKBURN_RESULTS",
+		api + "DIRECT.GET.BACKBURN_RESULTS", api + "CONSUMER.CREATE.BACKBURN_DEAD.x", api + "STREAM.MSG.GET.BACKBURN_DEAD",
+		api + "CONSUMER.CREATE.OBJ_backburn_files.x.$O.backburn_files.C.y", api + "DIRECT.GET.OBJ_backburn_files", api + "STREAM.MSG.GET.OBJ_backburn_files",
+		api + "CONSUMER.CREATE.KV_backburn_samples.x.$KV.backburn_samples.>", "$KV.backburn_samples.x",
+	}
+	for user, forbidden := range map[string][]string{
+		"gateway-mail":  append([]string{"backburn.jobs.normal.web", "backburn.jobs.normal.mail.x", "$JS.ACK.BACKBURN_JOBS.workers-normal.1.1.1.1.1"}, reading...),
+		"gateway-web":   append([]string{"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "$O.backburn_files.C.x", api + "STREAM.PURGE.OBJ_backburn_files"}, reading...),
+		"consumer":      {"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "$KV.backburn_samples.x", api + "STREAM.MSG.GET.BACKBURN_DEAD"},
+		"consumer-siem": {"backburn.jobs.normal.mail", api + "CONSUMER.CREATE.BACKBURN_RESULTS.other", api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.other", api + "CONSUMER.DELETE.BACKBURN_RESULTS.other", "$JS.ACK.BACKBURN_RESULTS.other.1.1.1.1.1"},
+		"watcher":       {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
+		"operator":      {},
+		"door":          {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
+	} {
+		c := st.as(user)
+		for _, subject := range append(forbidden, shared...) {
+			if !c.refused(subject) {
+				t.Errorf("%s may publish to %s", user, subject)
+			}
+			if rest, ok := strings.CutPrefix(subject, api); ok && st.perms[user].API != "" {
+				if other := st.perms[user].API + "." + rest; !c.refused(other) && !(user == "consumer" && strings.Contains(rest, ".BACKBURN_RESULTS.x")) {
+					t.Errorf("%s may publish to %s", user, other)
+				}
+			}
+		}
+		for _, subject := range []string{">", "_INBOX.>", "backburn.>", "backburn.results.>", "$JS.API.>", "_INBOX_backburn_worker.>", "$KV.>"} {
+			sub, err := c.nc.SubscribeSync(subject)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := sub.NextMsg(10 * time.Second); !errors.Is(err, nats.ErrPermissionViolation) {
+				t.Errorf("%s may subscribe to %s: %v", user, subject, err)
+			}
+		}
+	}
+	w := st.as("worker")
+	for _, subject := range []string{"other.jobs.normal.mail", api + "STREAM.CREATE.OTHER", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.DELETE.BACKBURN_DEAD", api + "STREAM.PURGE.BACKBURN_DEAD", "$SYS.REQ.SERVER.PING"} {
+		if !w.refused(subject) {
+			t.Errorf("the worker may publish to %s", subject)
+		}
+	}
+}
+
+// The server delivers to whatever subject a pull request names as its reply, whoever asks. This
+// pins down what a consumer can do by that, as docs/security.md has it: an event in JOBS lies
+// under its own subject, which no lane reads, so it becomes no job; and the server's own
+// requests are not made that way.
+func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
+	st := newSite(t)
+	worker := st.work()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	gw := st.as("gateway-web")
+	handIn := func(id string) {
+		t.Helper()
+		if _, err := gw.js.PublishMsg(ctx, &nats.Msg{Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
+			Header: nats.Header{nats.MsgIdHdr: {id}, pipeline.HeaderFilename: {"raw.exe"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := st.as("consumer-siem")
+	final := func(id string) {
+		t.Helper()
+		sub := results.NewSubscriber(st.as("operator").js, results.SubscriberConfig{Prefix: prefix})
+		err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
+			if e.Data.Error != nil {
+				return fmt.Errorf("an event became a job: %+v", e.Data)
+			}
+			if e.Data.JobID == id && e.Type.Final() {
+				return results.ErrStop
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	handIn("first")
+	final("first")
+	cons, err := c.js.CreateConsumer(ctx, "BACKBURN_RESULTS", jetstream.ConsumerConfig{Durable: "siem", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := streams(t, ctx, worker)
+	// An event (two are there), and then the status without a body that tells of none.
+	for _, reply := range []string{"$JS.API.STREAM.PURGE.BACKBURN_RESULTS", "$JS.API.STREAM.DELETE.BACKBURN_RESULTS", "$JS.API.STREAM.DELETE.BACKBURN_JOBS", "$JS.API.STREAM.DELETE.BACKBURN_JOBS"} {
+		if err := c.nc.PublishRequest("backburn.api.CONSUMER.MSG.NEXT.BACKBURN_RESULTS.siem", reply, []byte(`{"batch":1,"no_wait":true}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := cons.Info(ctx); err != nil { // an answer that comes after those
+		t.Fatal(err)
+	}
+	if after := streams(t, ctx, worker); after != before {
+		t.Errorf("the server obeyed a delivery:\nbefore %s\nafter  %s", before, after)
+	}
+	handIn("second")
+	final("second")
+	if err := c.nc.PublishRequest("backburn.api.CONSUMER.MSG.NEXT.BACKBURN_RESULTS.siem", "backburn.jobs.normal.mail", []byte(`{"batch":1,"expires":10000000000}`)); err != nil {
+		t.Fatal(err)
+	}
+	handIn("third")
+	final("third") // neither refused nor taken for a job
+}
+
+// streams says what the streams hold that nobody may harm.
+func streams(t *testing.T, ctx context.Context, c *client) string {
+	t.Helper()
+	out := ""
+	for _, name := range []string{"BACKBURN_JOBS", "BACKBURN_RESULTS", "BACKBURN_DEAD"} {
+		s, err := c.js.Stream(ctx, name)
+		if err != nil {
+			t.Fatalf("stream %s: %v", name, err)
+		}
+		out += fmt.Sprintf("%s %d ", name, s.CachedInfo().State.Msgs)
+	}
+	return out
+}
+
+func TestFor(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		role acl.Role
+		o    acl.Options
+		want string
+	}{
+		"no source":     {acl.Gateway, acl.Options{}, "--source"},
+		"two sources":   {acl.Gateway, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
+		"wildcard":      {acl.Gateway, acl.Options{Sources: []string{"*"}}, "expected 1 to 32"},
+		"no folders":    {acl.Watcher, acl.Options{}, "--source"},
+		"odd durable":   {acl.Consumer, acl.Options{Durable: "a.>"}, "expected 1 to 32"},
+		"no such role":  {"admin", acl.Options{}, "expected one of"},
+		"door of many":  {acl.Door, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
+		"empty source":  {acl.Door, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
+		"watcher's dot": {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
+	} {
+		tc.o.Prefix = prefix
+		if _, err := acl.For(tc.role, tc.o); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want a text with %q", name, err, tc.want)
+		}
+	}
+}
