@@ -3,10 +3,8 @@ package pipeline_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
 )
@@ -48,34 +46,4 @@ func TestAFloodStarvesNobody(t *testing.T) {
 	if floods > flood/4 {
 		t.Errorf("%d of %d jobs of the flood were done before the %d others, which came after the first ten", floods, flood, few)
 	}
-}
-
-// A queue that was served by one consumer for a whole lane goes on with one for each source.
-func TestConsumersOfWholeLanesAreReplaced(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	jobs, err := f.q.JetStream().Stream(t.Context(), f.q.JobsStream())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range pipeline.Priorities() {
-		if _, err := jobs.CreateOrUpdateConsumer(t.Context(), jetstream.ConsumerConfig{
-			Durable: "workers-" + string(p), FilterSubject: f.q.JobSubject(p, "*"), AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour,
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.raw("held", "mail", "held.exe", "MZ held")
-	f.raw("queued", "proxy", "queued.exe", "MZ queued")
-	former, err := jobs.Consumer(t.Context(), "workers-normal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := former.Next(); err != nil { // in the hand of a worker that is no more
-		t.Fatal(err)
-	}
-	f.work()
-	all := f.events(2)
-	all.one(t, "held")
-	all.one(t, "queued")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -60,36 +59,13 @@ const (
 	consumerMemory = 6 * queueMemory
 )
 
-// errCodeNotUnique is the server's code for a consumer whose filter overlaps another's on a
-// work queue.
-const errCodeNotUnique jetstream.ErrorCode = 10100
-
 // consumer makes or finds the consumer of a queue.
 func (q *Queue) consumer(ctx context.Context, l queueOf) (jetstream.Consumer, error) {
 	c, err := q.jobs.CreateOrUpdateConsumer(ctx, q.consumerConfig(l))
-	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == errCodeNotUnique {
-		if err := q.dropLaneConsumers(ctx); err != nil {
-			return nil, err
-		}
-		c, err = q.jobs.CreateOrUpdateConsumer(ctx, q.consumerConfig(l))
-	}
 	if err != nil {
 		return nil, fmt.Errorf("consumer of %s jobs of %s: %w", l.lane, l.source, err)
 	}
 	return c, nil
-}
-
-// dropLaneConsumers removes the consumers that served a whole lane, before every source had
-// its own: a work queue bears no two for one subject. What they had in hand is delivered anew.
-func (q *Queue) dropLaneConsumers(ctx context.Context) error {
-	for _, p := range Priorities() {
-		err := q.jobs.DeleteConsumer(ctx, "workers-"+string(p))
-		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return fmt.Errorf("former consumer of lane %s: %w", p, err)
-		}
-	}
-	return nil
 }
 
 // queues lists the queues that hold jobs now.

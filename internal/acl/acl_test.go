@@ -359,7 +359,7 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 	api := "$JS.API."
 	shared := []string{ // nobody but the worker
 		api + "STREAM.CREATE.BACKBURN_X", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_DEAD",
-		api + "STREAM.UPDATE.BACKBURN_JOBS", api + "CONSUMER.MSG.NEXT.BACKBURN_JOBS.workers-normal", api + "CONSUMER.DELETE.BACKBURN_JOBS.workers-normal",
+		api + "STREAM.UPDATE.BACKBURN_JOBS", api + "CONSUMER.MSG.NEXT.BACKBURN_JOBS.lane-normal-mail", api + "CONSUMER.DELETE.BACKBURN_JOBS.lane-normal-mail",
 		"$KV.backburn_control.pause.uploads", "$KV.backburn_tokens.x", "$KV.backburn_grants.x", "$KV.backburn_jobs.x", "backburn.ask",
 		"backburn.results.verdict.benign.mail", "backburn.dead.rejected.mail", "backburn.waiting.a.b",
 		api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x", api + "STREAM.LIST", api + "STREAM.NAMES", "_INBOX.x", "_INBOX_backburn_worker.x",
@@ -371,7 +371,7 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 		api + "CONSUMER.CREATE.KV_backburn_samples.x.$KV.backburn_samples.>", "$KV.backburn_samples.x",
 	}
 	for user, forbidden := range map[string][]string{
-		"gateway-mail":  append([]string{"backburn.jobs.normal.web", "backburn.jobs.normal.mail.x", "$JS.ACK.BACKBURN_JOBS.workers-normal.1.1.1.1.1"}, reading...),
+		"gateway-mail":  append([]string{"backburn.jobs.normal.web", "backburn.jobs.normal.mail.x", "$JS.ACK.BACKBURN_JOBS.lane-normal-mail.1.1.1.1.1"}, reading...),
 		"gateway-web":   append([]string{"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "$O.backburn_files.C.x", api + "STREAM.PURGE.OBJ_backburn_files"}, reading...),
 		"consumer":      {"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "$KV.backburn_samples.x", api + "STREAM.MSG.GET.BACKBURN_DEAD"},
 		"consumer-siem": {"backburn.jobs.normal.mail", api + "CONSUMER.CREATE.BACKBURN_RESULTS.other", api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.other", api + "CONSUMER.DELETE.BACKBURN_RESULTS.other", "$JS.ACK.BACKBURN_RESULTS.other.1.1.1.1.1"},

@@ -108,7 +108,7 @@ func (b *builder) worker(inbox string) {
 		b.read(s, "*")
 		b.watch(s)
 	}
-	b.publish("$JS.API.INFO")
+	b.publish("$JS.API.INFO", "$JS.API.CONSUMER.LIST."+b.n.JobsStream())
 	b.publish("$JS.API.STREAM.MSG.DELETE." + b.n.WaitingStream())
 	b.files()
 	for _, kind := range []string{".jobs.*.*", ".waiting.*.*", ".results.*.*.*", ".dead.*.*"} {
@@ -125,8 +125,8 @@ func (b *builder) operator() {
 	b.get(b.all()...)
 	b.read(b.n.ResultsStream(), "*")
 	b.read(b.n.DeadStream(), "*")
-	b.publish("$JS.API.CONSUMER.INFO." + b.n.JobsStream() + ".*")
-	b.watch(kv(b.n.ControlBucket())) // the live workers
+	b.publish("$JS.API.CONSUMER.LIST." + b.n.JobsStream()) // how much is in hand
+	b.watch(kv(b.n.ControlBucket()))                       // the live workers
 	b.watch(kv(b.n.RecordsBucket()))
 	// Replay: the refusal of the contents is forgotten, the job handed in again, the letter removed.
 	b.publish("$KV."+b.n.SamplesBucket()+".>", "$JS.API.STREAM.MSG.DELETE."+b.n.DeadStream(), b.n.JobSubject("*", "*"))
