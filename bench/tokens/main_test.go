@@ -1,0 +1,23 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/goleak"
+
+	"backburn/internal/e2e"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// 64 slots of four nodes go through several tokens: each is asked for once, and no upload fails.
+func TestOneTokenRequestForEachLifetime(t *testing.T) {
+	t.Parallel()
+	c := churn{Processes: 4, Slots: 16, Lifetime: 10 * time.Second, For: 32 * time.Second}
+	r := c.run(t, e2e.StartNATS(t, &server.Options{}).ClientURL(), func(ctx context.Context, o order) (outcome, error) { return o.carryOut(ctx) })
+	t.Log(r)
+	r.judge(t)
+}
