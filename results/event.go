@@ -171,18 +171,24 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads a structured CloudEvent. An event of a type that is not known here
 // is an error; unknown fields of the data are not.
 func (e *Event) UnmarshalJSON(b []byte) error {
-	var ce cloudevents.Event
-	if err := ce.UnmarshalJSON(b); err != nil {
+	// In one pass: the CloudEvents type would parse the data first as JSON, then as what it is.
+	var ce struct {
+		SpecVersion string    `json:"specversion"`
+		ID          string    `json:"id"`
+		Type        Type      `json:"type"`
+		Source      string    `json:"source"`
+		Time        time.Time `json:"time"`
+		Data        Data      `json:"data"`
+	}
+	if err := json.Unmarshal(b, &ce); err != nil {
 		return fmt.Errorf("read event: %w", err)
 	}
-	t := Type(ce.Type())
-	if t.Name() == "unknown" {
-		return fmt.Errorf("read event %s: unknown type %q", ce.ID(), ce.Type())
+	switch {
+	case ce.SpecVersion != cloudevents.CloudEventsVersionV1 || ce.ID == "" || ce.Source == "":
+		return fmt.Errorf("read event %q: not a CloudEvent %s with an id and a source", ce.ID, cloudevents.CloudEventsVersionV1)
+	case ce.Type.Name() == "unknown":
+		return fmt.Errorf("read event %s: unknown type %q", ce.ID, ce.Type)
 	}
-	var d Data
-	if err := json.Unmarshal(ce.Data(), &d); err != nil {
-		return fmt.Errorf("read event %s: data: %w", ce.ID(), err)
-	}
-	*e = Event{Type: t, Time: ce.Time(), Data: d}
+	*e = Event{Type: ce.Type, Time: ce.Time, Data: ce.Data}
 	return nil
 }

@@ -2,6 +2,8 @@ package results_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -60,40 +62,29 @@ func event(i int) results.Event {
 	}}
 }
 
-// Both read the same events by turns, acknowledging each; the ratio is what the
-// Subscriber keeps of the bare consumer's speed.
+// All read the same events by turns, acknowledging each: a pull consumer that does not look at
+// them, one that decodes them, as whoever uses them must, and the Subscriber. The ratios are what
+// the Subscriber keeps of their speed.
 func BenchmarkSubscriber(b *testing.B) {
 	const n = 20_000
 	js := stream(b, n)
-	var bare, ours time.Duration
+	var bare, decoding, ours time.Duration
 	round := 0
 	for b.Loop() {
 		round++
-		started := time.Now()
-		c, err := js.CreateConsumer(b.Context(), "BACKBURN_RESULTS", jetstream.ConsumerConfig{Durable: fmt.Sprintf("bare-%d", round), AckPolicy: jetstream.AckExplicitPolicy})
-		if err != nil {
-			b.Fatal(err)
-		}
-		it, err := c.Messages(jetstream.PullMaxMessages(256))
-		if err != nil {
-			b.Fatal(err)
-		}
-		for range n {
-			m, err := it.Next()
-			if err != nil {
-				b.Fatal(err)
+		bare += pull(b, js, fmt.Sprintf("bare-%d", round), n, func([]byte) error { return nil })
+		decoding += pull(b, js, fmt.Sprintf("decoding-%d", round), n, func(body []byte) error {
+			var e struct {
+				ID, Type string
+				Data     results.Data
 			}
-			if err := m.Ack(); err != nil {
-				b.Fatal(err)
-			}
-		}
-		it.Stop()
-		bare += time.Since(started)
+			return json.Unmarshal(body, &e)
+		})
 
-		started = time.Now()
+		started := time.Now()
 		seen := 0
 		sub := results.NewSubscriber(js, results.SubscriberConfig{Durable: fmt.Sprintf("ours-%d", round)})
-		err = sub.Run(b.Context(), func(context.Context, results.Event) error {
+		err := sub.Run(b.Context(), func(context.Context, results.Event) error {
 			if seen++; seen == n {
 				return results.ErrStop
 			}
@@ -103,12 +94,37 @@ func BenchmarkSubscriber(b *testing.B) {
 			b.Fatal(err)
 		}
 		ours += time.Since(started)
-		for _, name := range []string{"bare", "ours"} {
+		for _, name := range []string{"bare", "decoding", "ours"} {
 			if err := js.DeleteConsumer(b.Context(), "BACKBURN_RESULTS", fmt.Sprintf("%s-%d", name, round)); err != nil {
 				b.Fatal(err)
 			}
 		}
 	}
 	b.ReportMetric(float64(n*round)/ours.Seconds(), "events/s")
-	b.ReportMetric(bare.Seconds()/ours.Seconds(), "ratio")
+	b.ReportMetric(bare.Seconds()/ours.Seconds(), "of-bare")
+	b.ReportMetric(decoding.Seconds()/ours.Seconds(), "of-decoding")
+}
+
+func pull(b *testing.B, js jetstream.JetStream, name string, n int, each func([]byte) error) time.Duration {
+	b.Helper()
+	started := time.Now()
+	c, err := js.CreateConsumer(b.Context(), "BACKBURN_RESULTS", jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		b.Fatal(err)
+	}
+	it, err := c.Messages(jetstream.PullMaxMessages(256))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer it.Stop()
+	for range n {
+		m, err := it.Next()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := errors.Join(each(m.Data()), m.Ack()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(started)
 }

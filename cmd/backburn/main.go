@@ -38,6 +38,8 @@ var commands = []func(*cli.App) *cobra.Command{
 	loginCommand,
 	logoutCommand,
 	doctorCommand,
+	aclCommand,
+	doorCommand,
 	configCommand,
 	versionCommand,
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"backburn/internal/config"
+	"backburn/internal/door"
 	"backburn/internal/natsconn"
 	"backburn/internal/status"
 	"backburn/pipeline"
@@ -56,7 +57,7 @@ var (
 	misconfigured = []error{watch.ErrUnusable}
 	unreachable   = []error{
 		natsconn.ErrUnreachable, natsconn.ErrRefused,
-		pipeline.ErrUnavailable, status.ErrListen,
+		pipeline.ErrUnavailable, status.ErrListen, door.ErrListen,
 	}
 )
 

@@ -21,7 +21,8 @@ const (
 	ServerPart  Part = 1 << iota // the embedded NATS server
 	WatcherPart                  // the folders
 	WorkerPart                   // WildFire, the roots of sources, and the profile for WildFire
-	Everything  = ServerPart | WatcherPart | WorkerPart
+	DoorPart                     // the HTTP door, where one is configured
+	Everything  = ServerPart | WatcherPart | WorkerPart | DoorPart
 )
 
 // CheckFiles looks at the files and folders that the parts need: that they are there, of
@@ -47,6 +48,11 @@ func (c Config) CheckFiles(parts Part) error {
 			k.folder(join("worker.roots", source), c.Worker.Roots[source], read)
 		}
 		k.profile(join("auth", c.WildFire.Auth), c.Auth[c.WildFire.Auth])
+	}
+	if parts&DoorPart != 0 && c.Door.Listen != "" {
+		k.secret("door.token_file", c.Door.TokenFile)
+		k.readable("door.cert_file", c.Door.CertFile)
+		k.secret("door.key_file", c.Door.KeyFile)
 	}
 	return k.problems.err()
 }

@@ -19,6 +19,7 @@ type Config struct {
 	Results  Results         `toml:"results"`
 	Auth     map[string]Auth `toml:"auth"` // by the name of the profile
 	HTTP     HTTP            `toml:"http"`
+	Door     Door            `toml:"door"`
 	Log      Log             `toml:"log"`
 
 	origin origin
@@ -181,6 +182,17 @@ type Results struct {
 type HTTP struct {
 	Listen string `toml:"listen"` // host:port; "" for none
 	Pprof  bool   `toml:"pprof"`  // serve /debug/pprof/ there too
+}
+
+// Door is the HTTP door for gateways that do not speak NATS.
+type Door struct {
+	Listen      string            `toml:"listen"`     // host:port; "" for none
+	TokenFile   string            `toml:"token_file"` // with the bearer token that clients show
+	CertFile    string            `toml:"cert_file"`  // PEM; with KeyFile it speaks TLS
+	KeyFile     string            `toml:"key_file"`
+	Source      string            `toml:"source"` // for which it speaks
+	Priority    pipeline.Priority `toml:"priority" oneof:"urgent normal bulk"`
+	MaxFileSize Size              `toml:"max_file_size"`
 }
 
 // Log says what is logged, and in which shape. Logs go to standard error.

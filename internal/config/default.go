@@ -58,6 +58,7 @@ func Default() Config {
 			"wildfire": {Kind: KindWildFire, Share: "prefer"},
 		},
 		HTTP: HTTP{Listen: "127.0.0.1:9464"},
+		Door: Door{Source: "door", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
 		Log:  Log{Level: "info", Format: "auto"},
 	}
 }

@@ -41,6 +41,13 @@ func TestRules(t *testing.T) {
 		"variable left open":      {"[nats]\nprefix = '${SET'\n", "2:1: nats.prefix: expected a variable such as ${NAME}"},
 		"Camel's done file":       {"[[watch]]\npath = 'q'\ndone_file = '${file:name}.done'\n", "3:1: watch[0].done_file: expected a variable such as ${NAME}"},
 
+		"door without a token":   {"[door]\nlisten = '127.0.0.1:0'\n", "2:1: door.token_file: expected a file with the token"},
+		"door in the clear":      {"[door]\nlisten = '0.0.0.0:80'\ntoken_file = 't'\n", "2:1: door.listen: expected door.cert_file and door.key_file as well"},
+		"door with half a pair":  {"[door]\nlisten = '127.0.0.1:80'\ntoken_file = 't'\ncert_file = 'c'\n", "4:1: door.cert_file: expected door.cert_file and door.key_file, or neither"},
+		"door nowhere":           {"[door]\nlisten = '80'\ntoken_file = 't'\n", "2:1: door.listen: expected an address"},
+		"door of a strange name": {"[door]\nsource = 'A'\n", "2:1: door.source: expected 1 to 32"},
+		"door for nothing":       {"[door]\nmax_file_size = '0'\n", "2:1: door.max_file_size: expected more than 0"},
+
 		"servers":                 {"[nats]\nurl = 'nats://a, http://b'\n", "2:1: nats.url: expected servers such as"},
 		"no server":               {"[nats]\nurl = ''\n", "2:1: nats.url: expected servers such as"},
 		"password in the address": {"[nats]\nurl = 'nats://u:secret-value@a'\n", "2:1: nats.url: expected no user or password"},

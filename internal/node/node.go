@@ -20,6 +20,7 @@ import (
 	"backburn/auth"
 	"backburn/auth/natsbucket"
 	"backburn/internal/config"
+	"backburn/internal/door"
 	"backburn/internal/natsconn"
 	"backburn/internal/page"
 	"backburn/internal/status"
@@ -32,6 +33,7 @@ import (
 type Roles struct {
 	Watch bool // the folders
 	Work  bool // uploads and verdicts
+	Door  bool // the HTTP door, where one is configured
 
 	// MaxStore is how much the server may store, in bytes, where that is known; 0 where it isn't.
 	MaxStore config.Size
@@ -68,6 +70,7 @@ type Node struct {
 	worker   *pipeline.Worker
 	watchers []*watch.Watcher
 	http     *status.Server
+	door     *door.Door
 
 	undo []func() // in the order of starting
 }
@@ -102,6 +105,11 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	if n.roles.Watch {
 		if err := n.startWatchers(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Door && n.cfg.Door.Listen != "" {
+		if err := n.startDoor(); err != nil {
 			return err
 		}
 	}
@@ -279,6 +287,9 @@ func (n *Node) Run(ctx context.Context) error {
 	var side errgroup.Group
 	if n.http != nil {
 		side.Go(func() error { return n.http.Run(last, httpGrace) })
+	}
+	if n.door != nil {
+		g.Go(func() error { return n.door.Run(gctx, doorGrace) })
 	}
 	g.Go(func() error { <-gctx.Done(); return nil })
 	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")

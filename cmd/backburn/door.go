@@ -1,0 +1,41 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/node"
+)
+
+func doorCommand(app *cli.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "door",
+		Short: "Serve the HTTP door alone, beside gateways that do not speak NATS",
+		Long: `Serves the HTTP door of [door] in a process of its own, which neither watches folders nor works
+on jobs. "backburn run" serves it, too. What it is asked and answers is in docs/openapi.yaml.
+
+The queue has to be there: a worker makes it.`,
+		Example: `  backburn door --config door.toml
+  curl -H "Authorization: Bearer $(cat door.token)" --data-binary @invoice.exe \
+       "http://127.0.0.1:9465/v1/submit?filename=invoice.exe&wait=60s"`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			if cfg.Door.Listen == "" {
+				return cli.Exit(cli.Usage, cfg.Problem("door.listen", `expected an address such as "127.0.0.1:9465": without one there is no door`))
+			}
+			if err := cfg.CheckFiles(config.DoorPart); err != nil {
+				return cli.Exit(cli.Usage, err)
+			}
+			n, err := node.Start(cmd.Context(), cfg, node.Roles{Door: true}, app.Logger(cfg))
+			if err != nil {
+				return err
+			}
+			return n.Run(cmd.Context())
+		},
+	}
+}

@@ -1,0 +1,186 @@
+package door
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"backburn/pipeline"
+)
+
+// Accepted is the answer to a submission that has no final event yet.
+type Accepted struct {
+	JobID  string `json:"job_id"`
+	State  string `json:"state"` // "accepted"
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"` // in bytes
+}
+
+// request is what a submission asks for.
+type request struct {
+	job  pipeline.Job
+	wait time.Duration
+}
+
+// fault is an error that is the client's, with the problem that it becomes.
+type fault struct {
+	status       int
+	kind, detail string
+}
+
+func (f *fault) Error() string { return f.detail }
+
+func bad(format string, a ...any) error {
+	return &fault{http.StatusBadRequest, "invalid-request", fmt.Sprintf(format, a...)}
+}
+
+func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
+	if d.inHand.Add(1) > submissions {
+		d.inHand.Add(-1)
+		w.Header().Set("Retry-After", "1")
+		problem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are in hand already", submissions))
+		return
+	}
+	req, stored, err := d.take(w, r)
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it would end the wait for the event, too
+	d.inHand.Add(-1)
+	if err != nil {
+		d.refuse(w, r, req, err)
+		return
+	}
+	id := req.job.ID
+	d.cfg.Log.Debug().Str("job", id).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("taken at the door")
+	if req.wait > 0 {
+		ctx, cancel := context.WithTimeout(r.Context(), req.wait)
+		defer cancel()
+		defer context.AfterFunc(d.ending, cancel)()
+		ev, err := d.cfg.Queue.Await(ctx, id)
+		if err == nil {
+			answerEvent(w, ev)
+			return
+		}
+		if !errors.Is(err, pipeline.ErrPending) { // it is accepted all the same
+			d.cfg.Log.Warn().Err(err).Str("job", id).Msg("cannot wait for a job")
+		}
+	}
+	w.Header().Set("Location", "/v1/jobs/"+url.PathEscape(id))
+	answer(w, http.StatusAccepted, Accepted{JobID: id, State: "accepted", SHA256: stored.SHA256, Size: stored.Size})
+}
+
+// take reads a submission and hands it in.
+func (d *Door) take(w http.ResponseWriter, r *http.Request) (request, pipeline.Stored, error) {
+	req, err := d.parse(r)
+	if err != nil {
+		return req, pipeline.Stored{}, err
+	}
+	if r.ContentLength > d.cfg.MaxFileSize+maxEnvelope {
+		return req, pipeline.Stored{}, pipeline.ErrTooLarge // before any of it is sent
+	}
+	body := io.Reader(&steady{r: http.MaxBytesReader(w, r.Body, d.cfg.MaxFileSize+maxEnvelope), c: http.NewResponseController(w)})
+	if mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && mt == "multipart/form-data" {
+		if body, err = filePart(body, params["boundary"], &req.job); err != nil {
+			return req, pipeline.Stored{}, err
+		}
+	}
+	if req.job.Filename == "" {
+		return req, pipeline.Stored{}, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data")
+	}
+	stored, err := d.cfg.Intake.PublishStream(r.Context(), req.job, d.cfg.MaxFileSize, body)
+	return req, stored, err
+}
+
+// maxEnvelope is what a body may hold beside the file: the borders and headers of multipart.
+const maxEnvelope = 64 << 10
+
+// plain matches keys that can be ids as they are, and are safe wherever ids appear.
+var plain = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+
+// parse reads everything of a request but its body.
+func (d *Door) parse(r *http.Request) (request, error) {
+	req := request{job: pipeline.Job{Source: d.cfg.Source, Priority: d.cfg.Priority, ReceivedAt: time.Now().UTC()}}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return req, bad("the query can't be read")
+	}
+	for name := range q {
+		if name != "filename" && name != "wait" && name != "path" {
+			return req, bad("unknown parameter %q: there are filename, path and wait", name)
+		}
+	}
+	if req.job.ID = strings.Trim(r.Header.Get("Idempotency-Key"), `"`); req.job.ID == "" {
+		req.job.ID = "door-" + rand.Text()
+	} else if !plain.MatchString(req.job.ID) {
+		return req, bad("Idempotency-Key: 1 to 128 of A-Z a-z 0-9 . _ ~ -")
+	}
+	if p := r.Header.Get("Backburn-Priority"); p != "" {
+		if req.job.Priority = pipeline.Priority(p); !req.job.Priority.Valid() {
+			return req, bad("Backburn-Priority: urgent, normal or bulk")
+		}
+	}
+	if s := q.Get("wait"); s != "" {
+		if req.wait, err = time.ParseDuration(s); err != nil || req.wait < 0 || req.wait > maxWait {
+			return req, bad("wait: a duration such as 10s, at most %s", maxWait)
+		}
+	}
+	req.job.Filename, req.job.FilenameB64 = pipeline.Name(baseName(q.Get("filename")))
+	req.job.Path, req.job.PathB64 = pipeline.Name(q.Get("path"))
+	return req, d.metadata(r, &req.job)
+}
+
+func (d *Door) metadata(r *http.Request, j *pipeline.Job) error {
+	size := len(j.Filename) + len(j.Path)
+	for key, values := range r.Header {
+		name, ok := strings.CutPrefix(key, pipeline.HeaderMeta)
+		if !ok || name == "" {
+			continue
+		}
+		if j.Metadata == nil {
+			j.Metadata = map[string]string{}
+		}
+		text := strings.ToValidUTF8(values[0], "\uFFFD")
+		j.Metadata[strings.ToLower(name)] = text
+		size += len(name) + len(text)
+	}
+	if len(j.Metadata) > 32 || size > 8<<10 {
+		return bad("at most 32 headers %s*, and 8 KiB of names and metadata", pipeline.HeaderMeta)
+	}
+	return nil
+}
+
+// baseName is the last element of a name from either kind of system.
+func baseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
+
+// refuse answers a submission that was not accepted.
+func (d *Door) refuse(w http.ResponseWriter, r *http.Request, req request, err error) {
+	var (
+		f     *fault
+		large *http.MaxBytesError
+		read  *readError
+	)
+	switch {
+	case errors.As(err, &f):
+		problem(w, f.status, f.kind, f.detail)
+	case errors.Is(err, pipeline.ErrTooLarge), errors.As(err, &large):
+		problem(w, http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("at most %d bytes", d.cfg.MaxFileSize))
+	case errors.Is(err, pipeline.ErrOtherContents):
+		problem(w, http.StatusConflict, "other-contents", "other contents were handed in under this Idempotency-Key")
+	case errors.As(err, &read):
+		problem(w, http.StatusBadRequest, "incomplete", "the body ended before it was complete")
+	case errors.Is(err, pipeline.ErrFull):
+		w.Header().Set("Retry-After", "10")
+		problem(w, http.StatusServiceUnavailable, "full", "the queue is full; nothing was accepted")
+	case r.Context().Err() != nil: // nobody is there to be answered
+	default:
+		d.cfg.Log.Error().Err(err).Str("job", req.job.ID).Msg("a submission could not be handed in")
+		w.Header().Set("Retry-After", "10")
+		problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer; whether it was accepted is not known: repeat it with the same Idempotency-Key")
+	}
+}
