@@ -145,24 +145,31 @@
   }
 
   function showBudget(name, b, paused) {
-    const box = $("#budget-" + name), meter = $(".meter", box), unlimited = b.limit === 0;
-    put($(".used", box), unlimited ? count(b.used) + " used, no limit" : count(b.used) + " of " + count(b.limit) + " used");
-    meter.hidden = unlimited;
-    if (!unlimited) {
+    const box = $("#budget-" + name), meter = $(".meter", box), limited = b.limit > 0;
+    // Without a limit nothing is counted.
+    put($(".used", box), limited ? count(b.used) + " of " + count(b.limit) + " used" : "no limit");
+    meter.hidden = !limited;
+    if (limited) {
       meter.ariaValueMax = b.limit;
       meter.ariaValueNow = Math.min(b.used, b.limit);
       $("div", meter).style.width = 100 * Math.min(1, b.used / b.limit) + "%";
     }
-    const reset = "starts anew at " + clock(b.resets_at) + ", in " + until(b.resets_at);
-    let forecast = reset, level = "good";
-    if (!unlimited && b.used >= b.limit) {
-      [forecast, level] = ["used up; " + reset, "bad"];
-    } else if (b.lasts_until) {
-      [forecast, level] = ["at this pace used up at " + clock(b.lasts_until) + "; " + reset, "warn"];
+    const parts = [];
+    let level = "good";
+    if (limited && b.used >= b.limit) {
+      parts.push("used up");
+      level = "bad";
+    } else if (limited && b.lasts_until) {
+      parts.push("at this pace used up at " + clock(b.lasts_until));
+      level = "warn";
     }
-    if (paused) [forecast, level] = ["paused until " + seconds(paused.until) + ": " + paused.reason + "; " + reset, "bad"];
+    if (paused) {
+      parts.push("paused until " + seconds(paused.until));
+      level = "bad";
+    }
+    if (limited) parts.push("starts anew at " + clock(b.resets_at) + ", in " + until(b.resets_at));
     box.dataset.level = level;
-    put($(".forecast", box), forecast);
+    put($(".forecast", box), parts.join("; "));
   }
 
   function showProgress(td, f) {

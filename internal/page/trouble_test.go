@@ -121,6 +121,8 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 	do(t, ctx, chromedp.KeyEvent("\r"))
 	until(t, ctx, `document.querySelector("#events li:last-child details").open`)
+	do(t, ctx, chromedp.EmulateViewport(390, 844))
+	shot(t, ctx, "open")
 	unnamed := value[[]string](t, ctx, `[...document.querySelectorAll("section, table, [role=meter], progress, ol, input")].filter(e =>
 		!(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.caption || e.labels?.length)).map(e => e.outerHTML)`)
 	if len(unnamed) > 0 {
