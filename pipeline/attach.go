@@ -63,6 +63,10 @@ func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string)
 	return q.Publisher(), nil
 }
 
+// openAttempt bounds one try at making a queue: what is forbidden is not answered, and meanwhile
+// somebody else may have made it.
+const openAttempt = 5 * time.Second
+
 // AttachOrOpen is for those who need a queue but leave it to others how it is made, such as
 // watchers: it attaches to the one that is there, and only where there is none makes it. Who
 // may not do that waits until ctx ends for somebody who may, a worker.
@@ -71,7 +75,9 @@ func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 		actx, cancel := context.WithTimeout(ctx, provisionAttempt)
 		q, err := Attach(actx, nc, t.Prefix)
 		if errors.Is(err, ErrNoQueue) {
-			made, merr := Open(actx, nc, t)
+			octx, ocancel := context.WithTimeout(actx, openAttempt)
+			made, merr := Open(octx, nc, t)
+			ocancel()
 			if merr == nil {
 				cancel()
 				return made, nil

@@ -114,6 +114,7 @@ func (s *Subscriber) Drain(ctx context.Context, handle Handler) error {
 const (
 	drainSize = 1024
 	retryWait = time.Second
+	heartbeat = 5 * time.Second // two that do not come mean that the server, or the consumer, is gone
 )
 
 func (s *Subscriber) run(ctx context.Context, handle Handler, follow bool) error {
@@ -157,7 +158,7 @@ type place struct {
 // follow reads from a consumer until ctx ends, or the consumer does. Messages are asked for
 // ahead of time, so that a handler does not wait for the network between two of them.
 func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle Handler, p *place) error {
-	it, err := c.Messages(jetstream.PullMaxMessages(s.cfg.Ahead))
+	it, err := c.Messages(jetstream.PullMaxMessages(s.cfg.Ahead), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return err
 	}

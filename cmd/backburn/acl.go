@@ -18,7 +18,7 @@ func aclCommand(app *cli.App) *cobra.Command {
 		Long: `Prints what a gateway, consumer, watcher, worker, operator or door must be allowed to do on
 the NATS server, and no more: as accounts for the server's configuration (--conf, the default)
 or as JSON, one object a line, for tools that make users. Without a role it prints all of
-them for one server; --source then names the gateway's, watcher's and door's source.
+them for one server; --source then names the gateway's and the door's, and a watcher has those of the [[watch]] entries.
 
 Gateways and consumers get an account of their own each, and reach JetStream under the API prefix
 "<prefix>.api": see docs/security.md for the reason. Passwords are variables that the server
@@ -45,7 +45,8 @@ takes from its environment. Clients set the inbox prefix that is printed with ea
 			var all []acl.Permissions
 			for _, role := range roles {
 				ro := o
-				if len(o.Sources) == 0 && role == acl.Watcher {
+				if role == acl.Watcher && (len(o.Sources) == 0 || len(args) == 0) {
+					ro.Sources = nil
 					for _, w := range cfg.Watch {
 						ro.Sources = append(ro.Sources, w.Source)
 					}

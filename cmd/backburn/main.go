@@ -40,6 +40,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	doctorCommand,
 	aclCommand,
 	doorCommand,
+	sinkCommand,
 	configCommand,
 	versionCommand,
 }

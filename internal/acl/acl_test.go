@@ -352,6 +352,33 @@ func TestEveryRoleCanWork(t *testing.T) {
 	}
 }
 
+// A watcher that is there first waits for a worker to make the queue, which it may not do itself.
+func TestWatcherWaitsForTheQueue(t *testing.T) {
+	st := newSite(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	watcher := st.as("watcher")
+	attached := make(chan error, 1)
+	go func() {
+		_, err := pipeline.AttachOrOpen(ctx, watcher.nc, topology())
+		attached <- err
+	}()
+	for { // it has tried to make it
+		if err := watcher.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+			break
+		}
+		select {
+		case err := <-attached:
+			t.Fatalf("without a queue: %v", err)
+		case <-time.After(5 * time.Millisecond): // LastError gives no signal
+		}
+	}
+	st.work()
+	if err := <-attached; err != nil {
+		t.Error(err)
+	}
+}
+
 // What a role has no business with is forbidden to it.
 func TestRolesCanDoNothingElse(t *testing.T) {
 	st := newSite(t)

@@ -22,7 +22,8 @@ const (
 	WatcherPart                  // the folders
 	WorkerPart                   // WildFire, the roots of sources, and the profile for WildFire
 	DoorPart                     // the HTTP door, where one is configured
-	Everything  = ServerPart | WatcherPart | WorkerPart | DoorPart
+	SinkPart                     // the sinks of events
+	Everything  = ServerPart | WatcherPart | WorkerPart | DoorPart | SinkPart
 )
 
 // CheckFiles looks at the files and folders that the parts need: that they are there, of
@@ -48,6 +49,11 @@ func (c Config) CheckFiles(parts Part) error {
 			k.folder(join("worker.roots", source), c.Worker.Roots[source], read)
 		}
 		k.profile(join("auth", c.WildFire.Auth), c.Auth[c.WildFire.Auth])
+	}
+	if parts&SinkPart != 0 {
+		for i, s := range c.Sink {
+			k.sink(element("sink", i), s)
+		}
 	}
 	if parts&DoorPart != 0 && c.Door.Listen != "" {
 		k.secret("door.token_file", c.Door.TokenFile)
@@ -114,6 +120,15 @@ func (k *fileChecker) secret(key, file string) {
 	if err := auth.CheckSecretFile(file); err != nil {
 		k.add(key, "%s", err)
 	}
+}
+
+func (k *fileChecker) sink(at string, s Sink) {
+	if s.Kind == SinkWebhook {
+		k.secret(join(at, "secret_file"), s.SecretFile)
+		k.creatable(join(at, "dead_file"), filepath.Dir(s.DeadFile))
+		return
+	}
+	k.creatable(join(at, "path"), filepath.Dir(s.Path))
 }
 
 // access is what a process must be able to do with a folder.

@@ -20,6 +20,7 @@ type Config struct {
 	Auth     map[string]Auth `toml:"auth"` // by the name of the profile
 	HTTP     HTTP            `toml:"http"`
 	Door     Door            `toml:"door"`
+	Sink     []Sink          `toml:"sink"`
 	Log      Log             `toml:"log"`
 
 	origin origin
@@ -194,6 +195,29 @@ type Door struct {
 	Priority    pipeline.Priority `toml:"priority" oneof:"urgent normal bulk"`
 	MaxFileSize Size              `toml:"max_file_size"`
 }
+
+// Sink hands events on to what does not read NATS.
+type Sink struct {
+	Name        string   `toml:"name"` // part of its durable consumer, [a-z0-9_-]{1,32}
+	Kind        string   `toml:"kind" oneof:"webhook file"`
+	Types       []string `toml:"types"`        // submitted, verdict, failed, changed; none: all
+	Outcomes    []string `toml:"outcomes"`     // verdicts and reasons; none: all
+	Sources     []string `toml:"sources"`      // none: all
+	URL         string   `toml:"url"`          // webhook: where events are posted
+	SecretFile  string   `toml:"secret_file"`  // webhook: the key of its signature
+	DeadFile    string   `toml:"dead_file"`    // webhook: what was not taken, as JSON lines
+	Timeout     Duration `toml:"timeout"`      // webhook: of one try
+	MaxAttempts int      `toml:"max_attempts"` // webhook: of one event
+	Path        string   `toml:"path"`         // file
+	MaxSize     Size     `toml:"max_size"`     // file: then it is put aside under its time
+	MaxBackups  int      `toml:"max_backups"`  // file: kept beside the current one; 0: all
+}
+
+// The values of Sink.Kind.
+const (
+	SinkWebhook = "webhook"
+	SinkFile    = "file"
+)
 
 // Log says what is logged, and in which shape. Logs go to standard error.
 type Log struct {

@@ -149,6 +149,9 @@ func (d *decoder) value(path string, value any, target reflect.Value, tag reflec
 	case *[]Watch:
 		d.watches(path, value, t)
 		return
+	case *[]Sink:
+		d.sinks(path, value, t)
+		return
 	case *map[string]Auth:
 		d.profiles(path, value, *t)
 		return
@@ -319,6 +322,21 @@ func (d *decoder) watches(path string, value any, target *[]Watch) {
 			w.Source = sourceOf(w.Path)
 		}
 		list = append(list, w)
+	}
+	*target = list
+}
+
+func (d *decoder) sinks(path string, value any, target *[]Sink) {
+	array, ok := value.([]any)
+	if !ok {
+		d.add(path, "expected an array of tables ([[sink]]), got %s", d.got(path, value))
+		return
+	}
+	list := make([]Sink, 0, len(array))
+	for i, v := range array {
+		s := DefaultSink()
+		d.value(element(path, i), v, reflect.ValueOf(&s).Elem(), "")
+		list = append(list, s)
 	}
 	*target = list
 }

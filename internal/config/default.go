@@ -58,6 +58,7 @@ func Default() Config {
 			"wildfire": {Kind: KindWildFire, Share: "prefer"},
 		},
 		HTTP: HTTP{Listen: "127.0.0.1:9464"},
+		Sink: []Sink{},
 		Door: Door{Source: "door", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
 		Log:  Log{Level: "info", Format: "auto"},
 	}
@@ -82,6 +83,14 @@ func DefaultWatch() Watch {
 		Transfer:    TransferPath,
 		MaxInFlight: 1000,
 		After:       After{Benign: AfterKeep, Malicious: AfterKeep, Failed: AfterKeep},
+	}
+}
+
+// DefaultSink gives what a [[sink]] entry means that names nothing.
+func DefaultSink() Sink {
+	return Sink{
+		Types: []string{}, Outcomes: []string{}, Sources: []string{},
+		Timeout: Duration(10 * time.Second), MaxAttempts: 10, MaxSize: 100_000_000, MaxBackups: 10,
 	}
 }
 

@@ -53,6 +53,13 @@ func (s shower) table(path string, v reflect.Value, only []string) {
 					s.table(at, reflect.ValueOf(w), nil)
 				})
 			}
+		case []Sink:
+			for _, one := range value {
+				tables = append(tables, func() {
+					s.printf("\n[[%s]]\n", at)
+					s.table(at, reflect.ValueOf(one), nil)
+				})
+			}
 		case map[string]Auth:
 			for _, name := range slices.Sorted(maps.Keys(value)) {
 				tables = append(tables, func() {

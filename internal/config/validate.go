@@ -37,6 +37,43 @@ func (c Config) validate(d *decoder) {
 	}
 	d.expect(CheckListen(c.HTTP.Listen) == nil, "http.listen", c.HTTP.Listen, listenRule)
 	d.door(c.Door)
+	for i, s := range c.Sink {
+		d.sink(element("sink", i), s, c.Sink[:i])
+	}
+}
+
+func (d *decoder) sink(at string, s Sink, before []Sink) {
+	if d.failed(at) {
+		return
+	}
+	key := func(k string) string { return join(at, k) }
+	d.expect(name.MatchString(s.Name), key("name"), s.Name, nameRule)
+	for j, other := range before {
+		d.expect(s.Name != other.Name, key("name"), s.Name, fmt.Sprintf("another name than that of sink[%d]", j))
+	}
+	d.expect(s.Kind != "", key("kind"), s.Kind, `"webhook" or "file"`)
+	words := []string{"submitted", "verdict", "failed", "changed"}
+	for i, t := range s.Types {
+		d.expect(slices.Contains(words, t), element(key("types"), i), t, strings.Join(words, ", "))
+	}
+	for i, v := range s.Outcomes {
+		d.expect(name.MatchString(v), element(key("outcomes"), i), v, "a verdict or a reason")
+	}
+	for i, v := range s.Sources {
+		d.expect(name.MatchString(v), element(key("sources"), i), v, nameRule)
+	}
+	switch s.Kind {
+	case SinkWebhook:
+		d.httpURL(key("url"), s.URL)
+		d.expect(s.SecretFile != "", key("secret_file"), s.SecretFile, "a file with the key of the signature, mode 0600")
+		d.expect(s.DeadFile != "", key("dead_file"), s.DeadFile, "a file for events that are not taken")
+		d.expect(s.Timeout > 0, key("timeout"), s.Timeout, "more than 0")
+		d.expect(s.MaxAttempts > 0, key("max_attempts"), s.MaxAttempts, "more than 0")
+	case SinkFile:
+		d.expect(s.Path != "", key("path"), s.Path, "a file")
+		d.expect(s.MaxSize >= 1_000_000, key("max_size"), s.MaxSize, "at least 1MB")
+		d.expect(s.MaxBackups >= 0, key("max_backups"), s.MaxBackups, "0 or more")
+	}
 }
 
 func (d *decoder) door(o Door) {

@@ -23,6 +23,7 @@ import (
 	"backburn/internal/door"
 	"backburn/internal/natsconn"
 	"backburn/internal/page"
+	"backburn/internal/sink"
 	"backburn/internal/status"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
@@ -34,6 +35,7 @@ type Roles struct {
 	Watch bool // the folders
 	Work  bool // uploads and verdicts
 	Door  bool // the HTTP door, where one is configured
+	Sinks bool // hands events on, where sinks are configured
 
 	// MaxStore is how much the server may store, in bytes, where that is known; 0 where it isn't.
 	MaxStore config.Size
@@ -71,6 +73,7 @@ type Node struct {
 	watchers []*watch.Watcher
 	http     *status.Server
 	door     *door.Door
+	sinks    []*sink.Sink
 
 	undo []func() // in the order of starting
 }
@@ -110,6 +113,11 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	if n.roles.Door && n.cfg.Door.Listen != "" {
 		if err := n.startDoor(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Sinks {
+		if err := n.startSinks(); err != nil {
 			return err
 		}
 	}
@@ -290,6 +298,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.door != nil {
 		g.Go(func() error { return n.door.Run(gctx, doorGrace) })
+	}
+	for _, s := range n.sinks {
+		g.Go(func() error { return s.Run(gctx) })
 	}
 	g.Go(func() error { <-gctx.Done(); return nil })
 	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")

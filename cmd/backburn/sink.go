@@ -1,0 +1,38 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/node"
+)
+
+func sinkCommand(app *cli.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "sink",
+		Short: "Hand events on to the [[sink]] entries, alone",
+		Long: `Hands events on to the webhooks and files of the [[sink]] entries in a process of its own.
+"backburn run" does it, too. It goes on where it stopped; a sink that is new begins with what
+comes. Its NATS permissions are those of the role "door".`,
+		Example: `  backburn sink --config sinks.toml`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := app.Config()
+			if err != nil {
+				return err
+			}
+			if len(cfg.Sink) == 0 {
+				return cli.Exit(cli.Usage, cfg.Problem("sink", "there is none: name one in [[sink]]"))
+			}
+			if err := cfg.CheckFiles(config.SinkPart); err != nil {
+				return cli.Exit(cli.Usage, err)
+			}
+			n, err := node.Start(cmd.Context(), cfg, node.Roles{Sinks: true}, app.Logger(cfg))
+			if err != nil {
+				return err
+			}
+			return n.Run(cmd.Context())
+		},
+	}
+}

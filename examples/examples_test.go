@@ -1,0 +1,197 @@
+package examples_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"backburn/internal/acl"
+	"backburn/pipeline"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// site is a server with the permissions of `backburn acl`, and a worker on it.
+type site struct {
+	url   string
+	users map[string]acl.Permissions
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{users: map[string]acl.Permissions{}}
+	var all []acl.Permissions
+	for name, o := range map[acl.Role]acl.Options{
+		acl.Worker: {}, acl.Gateway: {Sources: []string{"mail"}}, acl.Consumer: {Durable: "siem"},
+	} {
+		o.Prefix = "backburn"
+		p, err := acl.For(name, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.users[string(name)] = p
+		all = append(all, p)
+		t.Setenv(acl.Variable(p.User), "pw")
+	}
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := acl.WriteConf(f, "backburn", all...); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	opts, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog, opts.JetStream, opts.StoreDir = "127.0.0.1", -1, true, true, true, t.TempDir()
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Start()
+	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
+	if !ns.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server did not start")
+	}
+	s.url = strings.TrimPrefix(ns.ClientURL(), "nats://")
+	s.work(t)
+	return s
+}
+
+func (s *site) work(t *testing.T) {
+	t.Helper()
+	web := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0)).Start()
+	t.Cleanup(web.Close)
+	cfg := wildfire.DefaultConfig()
+	cfg.BaseURL = web.URL
+	wf, err := wildfire.New(cfg, wildfire.StaticToken("token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(wf.Close)
+	p := s.users["worker"]
+	nc, err := nats.Connect(s.url, nats.UserInfo(p.User, "pw"), nats.CustomInboxPrefix(p.Inbox))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	q, err := pipeline.Open(ctx, nc, pipeline.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pcfg := pipeline.DefaultConfig()
+	pcfg.Rate, pcfg.UploadsPerDay, pcfg.QueriesPerDay, pcfg.Lease = 0, 0, 0, 3*time.Second
+	pcfg.FirstPoll, pcfg.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
+	w, err := pipeline.NewWorker(q, pcfg, wf, wf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(wctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("worker: %v", err)
+		}
+	})
+}
+
+// run runs a command in a folder as a user, and returns what it wrote to standard output.
+func (s *site) run(t *testing.T, user, dir string, command ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir, cmd.Env = dir, os.Environ()
+	if p, ok := s.users[user]; ok {
+		cmd.Env = append(cmd.Env, "NATS_USER="+p.User, "NATS_PASSWORD=pw", "NATS_INBOX_PREFIX="+p.Inbox, "NATS_API_PREFIX="+p.API)
+		if command[0] == "node" {
+			cmd.Env = append(cmd.Env, "NATS_URL="+s.url)
+		} else {
+			cmd.Env = append(cmd.Env, "NATS_URL=nats://"+p.User+":pw@"+s.url)
+		}
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s%s", strings.Join(command, " "), err, out, stderr.String())
+	}
+	return string(out)
+}
+
+// needs skips a test, loudly, where a program is missing; not where everything has to be there.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("%s is not here", p)
+			}
+			t.Skipf("SKIPPED: %s is not here, so this example was not run", p)
+		}
+	}
+}
+
+// install brings the packages of the Node.js examples, as the lock file has them.
+func install(t *testing.T) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	cmd.Dir = "nodejs"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("npm ci: %v\n%s", err, out)
+		}
+		t.Skipf("SKIPPED: npm can't fetch the packages, so the examples were not run: %v\n%s", err, out)
+	}
+}
+
+func sample(t *testing.T, name, body string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestExamples(t *testing.T) {
+	needs(t, "go", "node", "npm")
+	s := newSite(t)
+	install(t)
+
+	small, large := sample(t, "malware.exe", "MZ malware"), sample(t, "large.exe", "MZ"+strings.Repeat("large", 1<<19))
+	s.run(t, "gateway", ".", "go", "run", "./go/gateway", "mail", small, large)
+	first := s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", small, "from-node")
+	again := s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", small, "from-node")
+	if !strings.Contains(first, `"duplicate":false`) || !strings.Contains(again, `"duplicate":true`) {
+		t.Errorf("the same id twice: %s%s", first, again)
+	}
+	odd := sample(t, "unsupported.xyz", "?")
+	s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", odd, "odd")
+
+	events := s.run(t, "consumer", "nodejs", "node", "consume.mjs", "siem", "4")
+	for _, want := range []string{`"id":"from-node.verdict"`, `"verdict":"malware"`, `"id":"odd.`} {
+		if !strings.Contains(events, want) {
+			t.Errorf("no %s among the events:\n%s", want, events)
+		}
+	}
+}

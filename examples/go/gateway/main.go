@@ -1,0 +1,39 @@
+// Command gateway hands files in: gateway SOURCE FILE...
+//
+// With permissions of `backburn acl gateway`, NATS_API_PREFIX is "backburn.api".
+package main
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+)
+
+func main() {
+	source := os.Args[1]
+	nc := must(nats.Connect(cmp.Or(os.Getenv("NATS_URL"), nats.DefaultURL), nats.CustomInboxPrefix("_INBOX_backburn_gateway-"+source)))
+	defer nc.Close()
+	js := must(jetstream.NewWithAPIPrefix(nc, cmp.Or(os.Getenv("NATS_API_PREFIX"), "$JS.API")))
+	in := must(pipeline.AttachPublisher(context.Background(), js, "backburn"))
+	for _, name := range os.Args[2:] {
+		info := must(os.Stat(name))
+		j := pipeline.Job{ID: source + "-" + nats.NewInbox()[7:], Source: source, Priority: pipeline.Normal, Filename: filepath.Base(name)}
+		must(0, in.PublishFile(context.Background(), j, info.Size(), func() (io.ReadCloser, error) { return os.Open(name) }))
+		log.Printf("%s is job %s", name, j.ID)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return v
+}

@@ -1,0 +1,50 @@
+// Reads events through a durable consumer, strictly: node consume.mjs DURABLE [HOW-MANY-FINAL]
+// Every event must be a CloudEvent 1.0 by the SDK's own rules, and be as our JSON Schema says. One
+// that is not is told of and passed over; nothing is acted upon that was not understood.
+import { readFile } from "node:fs/promises";
+import { CloudEvent } from "cloudevents";
+import Ajv from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+import { AckPolicy } from "@nats-io/jetstream";
+import { client } from "./client.mjs";
+
+const [durable, wanted = "0"] = process.argv.slice(2);
+const ajv = new Ajv({ strict: false, allErrors: true });
+addFormats(ajv);
+const schema = new URL("../../results/schema/event.v1.json", import.meta.url);
+const valid = ajv.compile(JSON.parse(await readFile(schema, "utf8")));
+
+// understand returns an event, or throws and says why it is none.
+function understand(message) {
+  if (message.headers?.get("Content-Type") !== "application/cloudevents+json") throw new Error("not a structured CloudEvent");
+  const body = message.json();
+  const event = new CloudEvent(body, true); // strict: it validates
+  if (!valid(body)) throw new Error(ajv.errorsText(valid.errors));
+  return event;
+}
+
+const { nc, js } = await client();
+const stream = "BACKBURN_RESULTS";
+const manager = await js.jetstreamManager(false); // false: it need not ask about the account
+await manager.consumers.add(stream, { durable_name: durable, ack_policy: AckPolicy.Explicit });
+const consumer = await js.consumers.get(stream, durable);
+const seen = new Set(); // a real one keeps the ids as long as it matters
+let final = 0, refused = 0;
+const messages = await consumer.consume({ max_messages: 100 });
+for await (const m of messages) {
+  try {
+    const e = understand(m);
+    if (!seen.has(e.id)) {
+      seen.add(e.id);
+      console.log(JSON.stringify({ id: e.id, type: e.type, job: e.data.job_id, verdict: e.data.verdict, reason: e.data.error?.reason }));
+      if (e.type === "backburn.verdict.v1" || e.type === "backburn.failed.v1") final++;
+    }
+  } catch (err) {
+    refused++;
+    console.error(`event ${m.seq} on ${m.subject}: ${err.message}`);
+  }
+  m.ack();
+  if (Number(wanted) > 0 && final >= Number(wanted)) break;
+}
+await nc.drain();
+process.exitCode = refused > 0 ? 3 : 0;

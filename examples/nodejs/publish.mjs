@@ -1,0 +1,17 @@
+// Hands a small file in as a raw job: node publish.mjs SOURCE FILE [JOB-ID]
+// The body is the file. Without the acknowledgement nothing was accepted.
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { randomUUID } from "node:crypto";
+import { headers } from "@nats-io/transport-node";
+import { client } from "./client.mjs";
+
+const [source, file, id = randomUUID()] = process.argv.slice(2);
+const { nc, js } = await client();
+const h = headers();
+h.set("Content-Type", "application/octet-stream");
+h.set("Backburn-Filename", basename(file));
+h.set("Backburn-Meta-client", "nodejs");
+const ack = await js.publish(`backburn.jobs.normal.${source}`, await readFile(file), { msgID: id, headers: h });
+console.log(JSON.stringify({ job_id: id, duplicate: ack.duplicate }));
+await nc.drain();

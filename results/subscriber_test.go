@@ -1,0 +1,142 @@
+package results_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/results"
+)
+
+func TestSubscriber(t *testing.T) {
+	t.Parallel()
+	js := stream(t, 700) // more than is fetched ahead
+	for name, cfg := range map[string]results.SubscriberConfig{
+		"ordered": {}, "durable": {Durable: "all"}, "durable, one ahead": {Durable: "one", Ahead: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			err := results.NewSubscriber(js, cfg).Run(t.Context(), func(_ context.Context, e results.Event) error {
+				if got = append(got, e.Data.JobID); len(got) == 700 {
+					return results.ErrStop
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, id := range got {
+				if id != fmt.Sprintf("job-%d", i) {
+					t.Fatalf("event %d is of %s", i, id)
+				}
+			}
+		})
+	}
+	n := 0
+	if err := results.NewSubscriber(js, results.SubscriberConfig{}).Drain(t.Context(), func(context.Context, results.Event) error { n++; return nil }); err != nil || n != 700 {
+		t.Errorf("Drain gave %d events: %v", n, err)
+	}
+}
+
+func TestHandlerErrors(t *testing.T) {
+	t.Parallel()
+	js := stream(t, 3)
+	fault := errors.New("a fault of the handler")
+	// Without a durable it ends Run.
+	err := results.NewSubscriber(js, results.SubscriberConfig{}).Run(t.Context(), func(context.Context, results.Event) error { return fault })
+	if !errors.Is(err, fault) {
+		t.Errorf("got %v", err)
+	}
+	// With one the event comes again, and the others are not held up.
+	var got []string
+	err = results.NewSubscriber(js, results.SubscriberConfig{Durable: "d"}).Run(t.Context(), func(_ context.Context, e results.Event) error {
+		got = append(got, e.Data.JobID)
+		switch {
+		case len(got) == 1:
+			return fault
+		case len(got) == 4:
+			return results.ErrStop
+		}
+		return nil
+	})
+	if want := []string{"job-0", "job-1", "job-2", "job-0"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v: %v", got, want, err)
+	}
+}
+
+// A consumer that vanishes is made again, and goes on after the last event that was seen.
+func TestConsumerVanishes(t *testing.T) {
+	t.Parallel()
+	js := stream(t, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var got []string
+	err := results.NewSubscriber(js, results.SubscriberConfig{}).Run(ctx, func(ctx context.Context, e results.Event) error {
+		if got = append(got, e.Data.JobID); len(got) == 3 {
+			s, err := js.Stream(ctx, "BACKBURN_RESULTS")
+			if err != nil {
+				return err
+			}
+			for name := range s.ConsumerNames(ctx).Name() {
+				if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+					return err
+				}
+			}
+			e := event(3)
+			b, err := e.MarshalJSON()
+			if err != nil {
+				return err
+			}
+			if _, err := js.Publish(ctx, e.Subject("backburn"), b); err != nil {
+				return err
+			}
+		}
+		if len(got) == 4 {
+			return results.ErrStop
+		}
+		return nil
+	})
+	if want := []string{"job-0", "job-1", "job-2", "job-3"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v: %v", got, want, err)
+	}
+}
+
+func TestNoStreamIsAnErrorAtOnce(t *testing.T) {
+	t.Parallel()
+	js := stream(t, 0)
+	err := results.NewSubscriber(js, results.SubscriberConfig{Prefix: "other"}).Run(t.Context(), func(context.Context, results.Event) error { return nil })
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnmarshalEvent(t *testing.T) {
+	t.Parallel()
+	want := event(1)
+	b, err := want.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got results.Event
+	if err := got.UnmarshalJSON(b); err != nil || got.ID() != want.ID() || !got.Time.Equal(want.Time) || got.Data.SHA256 != want.Data.SHA256 {
+		t.Errorf("got %+v: %v", got, err)
+	}
+	for name, text := range map[string]string{
+		"no JSON":      `{`,
+		"version 0.3":  `{"specversion":"0.3","id":"a","source":"b","type":"backburn.verdict.v1","data":{}}`,
+		"no id":        `{"specversion":"1.0","source":"b","type":"backburn.verdict.v1","data":{}}`,
+		"no source":    `{"specversion":"1.0","id":"a","type":"backburn.verdict.v1","data":{}}`,
+		"unknown type": `{"specversion":"1.0","id":"a","source":"b","type":"backburn.verdict.v2","data":{}}`,
+		"odd data":     `{"specversion":"1.0","id":"a","source":"b","type":"backburn.verdict.v1","data":[]}`,
+	} {
+		if err := got.UnmarshalJSON([]byte(text)); err == nil {
+			t.Errorf("%s is taken for an event", name)
+		}
+	}
+}
