@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"backburn/internal/config"
 	"backburn/internal/natsd"
@@ -19,8 +18,6 @@ import (
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What comes in by the door goes out by the sinks, as the configuration has it.
 func TestFromTheDoorToASink(t *testing.T) {
