@@ -66,6 +66,10 @@ func NewEvents(q Queue, clients int, log zerolog.Logger) *Events {
 
 // ServeHTTP streams until the request's context ends, or the client takes nothing more.
 func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/event-stream")
+		return // to which there is nothing to add, ever
+	}
 	select {
 	case e.places <- struct{}{}:
 		defer func() { <-e.places }()

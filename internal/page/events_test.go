@@ -141,6 +141,9 @@ func TestEventsOfNothingYet(t *testing.T) {
 	if event, _ := c.next(); event != "live" {
 		t.Fatalf("the first was %q", event)
 	}
+	res, err := http.Head(web.URL) // is answered, and takes no place
+	check(t, err)
+	res.Body.Close()
 	q.publish("first")
 	if _, data := c.next(); data["job"] != "first" {
 		t.Errorf("got %v", data)
