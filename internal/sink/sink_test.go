@@ -273,7 +273,7 @@ func TestNewWebhookRefuses(t *testing.T) {
 	h := newHook(t, nil)
 	for name, change := range map[string]func(*sink.WebhookConfig){
 		"secret_file": func(c *sink.WebhookConfig) { c.SecretFile = "/nonexistent" },
-		"dead_file":   func(c *sink.WebhookConfig) { c.DeadFile = "/nonexistent/dead" },
+		"dead_file":   func(c *sink.WebhookConfig) { c.DeadFile = filepath.Join(c.SecretFile, "no-folder", "dead") },
 	} {
 		cfg := h.config(t)
 		change(&cfg)

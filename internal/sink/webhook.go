@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -55,6 +56,9 @@ type Webhook struct {
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if _, err := auth.ReadSecretFile(cfg.SecretFile); err != nil {
 		return nil, fmt.Errorf("secret_file: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.DeadFile), 0o700); err != nil {
+		return nil, fmt.Errorf("dead_file: %w", err)
 	}
 	f, err := os.OpenFile(cfg.DeadFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
