@@ -29,9 +29,10 @@ type Member struct {
 // claimed sample, the batcher's seat, a share of the rate) hangs on that key, so no
 // two clocks are ever compared, and an upload costs no renewals of its own.
 type fleet struct {
-	q    *Queue
-	self Member
-	ttl  time.Duration
+	q     *Queue
+	self  Member
+	ttl   time.Duration // of the key, renewed at a third
+	grace time.Duration // how long a key has to be gone before its worker is
 
 	mu        sync.Mutex
 	live      map[string]Member
@@ -47,9 +48,10 @@ func newFleet(q *Queue, lease time.Duration, slots int) *fleet {
 	if err != nil {
 		host = "unknown"
 	}
-	ttl := max(lease.Truncate(time.Second), time.Second) // the server counts whole seconds
+	// Both together are the lease. The server counts whole seconds.
+	ttl := max((lease * 2 / 3).Truncate(time.Second), time.Second)
 	return &fleet{
-		q: q, ttl: ttl,
+		q: q, ttl: ttl, grace: lease - ttl,
 		self:    Member{ID: nuid.Next(), Host: host, PID: os.Getpid(), Started: time.Now().UTC(), Slots: slots},
 		live:    map[string]Member{},
 		absent:  map[string]time.Time{},
@@ -108,6 +110,7 @@ func (f *fleet) saw(e jetstream.KeyValueEntry) {
 			return
 		}
 		delete(f.live, id)
+		f.absent[id] = time.Now()
 	} else {
 		var m Member
 		if json.Unmarshal(e.Value(), &m) != nil {
@@ -160,8 +163,8 @@ func (f *fleet) sure() bool {
 }
 
 // gone reports whether a member is away for good: its key has expired, and has been seen
-// to be absent for half a lease besides, since after an outage of the server every
-// member is absent for a moment.
+// to be absent for a while besides, since after an outage of the server every member is
+// absent for a moment.
 func (f *fleet) gone(ctx context.Context, id string) (bool, error) {
 	if id == f.self.ID {
 		return false, nil
@@ -185,7 +188,7 @@ func (f *fleet) gone(ctx context.Context, id string) (bool, error) {
 		f.absent[id] = time.Now()
 		return false, nil
 	}
-	return time.Since(since) >= f.ttl/2, nil
+	return time.Since(since) >= f.grace, nil
 }
 
 // members returns the live workers, ourselves included.
