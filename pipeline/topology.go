@@ -35,8 +35,11 @@ const (
 	// Contents that nobody came for are dropped after so long, whatever happened.
 	filesMaxAge = 14 * 24 * time.Hour
 
-	// A request that reaches no leader is never answered: it is made again after so long.
-	provisionAttempt = 10 * time.Second
+	// A cluster leaves some requests without an answer: those that reach no leader, and those for
+	// what another process creates at the same moment. They are made again after so long at
+	// first, and after longer each time, apart from those of others.
+	provisionAttempt        = 2 * time.Second
+	longestProvisionAttempt = 10 * time.Second
 )
 
 // Queue is the pipeline's handle on JetStream: the streams and buckets of DESIGN, opened
@@ -74,22 +77,31 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	q := &Queue{Names: NamesFor(t.Prefix), nc: nc, js: js, topology: t}
-	for {
-		actx, cancel := context.WithTimeout(ctx, provisionAttempt)
-		err := q.provision(actx)
+	if err := q.provision(ctx); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// insist makes a request until it is answered or ctx ends.
+func insist(ctx context.Context, what string, request func(context.Context) error) error {
+	for attempt := 0; ; attempt++ {
+		actx, cancel := context.WithTimeout(ctx, min(provisionAttempt<<min(attempt, 4), longestProvisionAttempt))
+		err := request(actx)
 		cancel()
 		if err == nil {
-			return q, nil
+			return nil
 		}
+		err = fmt.Errorf("%s: %w", what, err)
 		if isNoStorage(err) {
-			return nil, fmt.Errorf("%w: %w; lower results.max_bytes, or let the NATS server store more", ErrUnavailable, err)
+			return fmt.Errorf("%w: %w; lower results.max_bytes, or let the NATS server store more", ErrUnavailable, err)
 		}
 		// A cluster that is electing a leader, or a server that is still restoring, answers so.
 		if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !isUnavailable(err) {
-			return nil, err
+			return err
 		}
-		if sleep(ctx, 200*time.Millisecond) != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		if sleep(ctx, backOff(attempt, 200*time.Millisecond, 2*time.Second)) != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
 }
@@ -120,18 +132,20 @@ func (q *Queue) provision(ctx context.Context) error {
 			return
 		}
 		c.Storage, c.Replicas, c.Duplicates, c.AllowDirect = jetstream.FileStorage, t.Replicas, dedupeWindow, true
-		if *dst, err = q.js.CreateOrUpdateStream(ctx, c); err != nil {
-			err = fmt.Errorf("stream %s: %w", c.Name, err)
-		}
+		err = insist(ctx, "stream "+c.Name, func(ctx context.Context) (err error) {
+			*dst, err = q.js.CreateOrUpdateStream(ctx, c)
+			return err
+		})
 	}
 	bucket := func(dst *jetstream.KeyValue, c jetstream.KeyValueConfig) {
 		if err != nil {
 			return
 		}
 		c.Storage, c.Replicas = jetstream.FileStorage, t.Replicas
-		if *dst, err = q.js.CreateOrUpdateKeyValue(ctx, c); err != nil {
-			err = fmt.Errorf("bucket %s: %w", c.Bucket, err)
-		}
+		err = insist(ctx, "bucket "+c.Bucket, func(ctx context.Context) (err error) {
+			*dst, err = q.js.CreateOrUpdateKeyValue(ctx, c)
+			return err
+		})
 	}
 
 	stream(&q.jobs, jetstream.StreamConfig{
@@ -171,13 +185,13 @@ func (q *Queue) provision(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if q.files, err = q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: q.FilesBucket(), Description: "contents that travel",
-		TTL: filesMaxAge, Storage: jetstream.FileStorage, Replicas: t.Replicas,
-	}); err != nil {
-		return fmt.Errorf("object bucket %s: %w", q.FilesBucket(), err)
-	}
-	return nil
+	return insist(ctx, "object bucket "+q.FilesBucket(), func(ctx context.Context) (err error) {
+		q.files, err = q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: q.FilesBucket(), Description: "contents that travel",
+			TTL: filesMaxAge, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		})
+		return err
+	})
 }
 
 // laneSubjects are those of all lanes.
