@@ -78,6 +78,12 @@ const (
 	unknownGrace = 5 * time.Minute
 )
 
+// News that stops coming is noticed soon: the client's own defaults are ten times as long.
+const (
+	newsExpiry    = jetstream.PullExpiry(5 * time.Second)
+	newsHeartbeat = jetstream.PullHeartbeat(time.Second)
+)
+
 func newBatcher(w *Worker) *batcher {
 	return &batcher{
 		q: w.q, fleet: w.fleet, pauses: w.pauses, oracle: w.oracle, queries: w.queries, uploads: w.uploads,
@@ -144,7 +150,7 @@ func (b *batcher) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read waiting jobs: %w", err)
 	}
-	arrivals, err := oc.Consume(b.arrived)
+	arrivals, err := oc.Consume(b.arrived, newsExpiry, newsHeartbeat)
 	if err != nil {
 		return fmt.Errorf("read waiting jobs: %w", err)
 	}

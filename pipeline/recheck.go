@@ -77,7 +77,7 @@ func (b *batcher) follow(ctx context.Context) (jetstream.ConsumeContext, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read samples: %w", err)
 	}
-	return c.Consume(b.sampleWritten)
+	return c.Consume(b.sampleWritten, newsExpiry, newsHeartbeat)
 }
 
 // sampleWritten takes note of a sample that somebody changed, and makes the jobs due that wait
