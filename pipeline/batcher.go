@@ -40,6 +40,7 @@ type batcher struct {
 	cfg     Config
 	log     zerolog.Logger
 	m       *workerMetrics
+	tracing tracing
 	now     func() time.Time
 	tick    time.Duration // see WithTick
 
@@ -87,7 +88,7 @@ const (
 func newBatcher(w *Worker) *batcher {
 	return &batcher{
 		q: w.q, fleet: w.fleet, pauses: w.pauses, oracle: w.oracle, queries: w.queries, uploads: w.uploads,
-		cfg: w.cfg, log: w.log.With().Str("part", "batcher").Logger(), m: w.metrics, now: w.now, tick: w.tick,
+		cfg: w.cfg, log: w.log.With().Str("part", "batcher").Logger(), m: w.metrics, tracing: w.tracing, now: w.now, tick: w.tick,
 		settling: make(chan struct{}, settleAtOnce),
 		requeues: rate.NewLimiter(requeues(w.cfg.Rate), requeuePace),
 		wakeLook: make(chan struct{}, 1),

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"backburn/results"
@@ -128,4 +129,13 @@ func Classify(op Op, err error) Disposition {
 // rejection is the failure of what WildFire calls wrong.
 func rejection(message string) results.Error {
 	return results.Error{Reason: results.Rejected, Message: message}
+}
+
+// httpStatus is the status of the call's answer, 0 where there was none. Of a success the client
+// tells no more than that; the API has one status for it (WildFire API Reference, error codes).
+func (d Disposition) httpStatus() int {
+	if d.Action == Complete {
+		return http.StatusOK
+	}
+	return d.Status
 }

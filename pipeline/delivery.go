@@ -13,6 +13,8 @@ type delivery struct {
 	envelope
 	msg jetstream.Msg
 	bad error // why it is no job; nil for a good one
+
+	outcome string // of its final event, once it has one
 }
 
 // hand is what a worker holds. One ticker keeps every delivery in it from being given to

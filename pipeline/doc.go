@@ -18,7 +18,8 @@
 // (upload.go). A job whose verdict is not there yet moves to WAITING. One worker of the
 // fleet is the batcher: it knows what waits (waitlist.go), when to ask again (schedule.go), asks about
 // up to 500 hashes in one call (asking.go) as the budget allows (pacer.go), and ends what is
-// decided (look.go). settle.go writes the one final event of a job.
+// decided (look.go). settle.go writes the one final event of a job. tracing.go
+// makes the spans of all that, where somebody wants them.
 //
 // Everything a fleet must agree on is a key under compare-and-set: who uploads a sample
 // (sample.go), who is alive (fleet.go), what is left of the day's budgets (quota.go), what is

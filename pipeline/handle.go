@@ -170,7 +170,9 @@ func (w *Worker) unknown(ctx, work context.Context, d *delivery, key string, s s
 		}
 	}
 	if w.cfg.AskFirst || s.Unsure {
-		ans, err := w.asker.ask(ctx, question{Key: key, URL: d.Job.URL, Urgent: d.Job.Priority == Urgent})
+		actx, span := w.tracing.ask(ctx)
+		ans, err := w.asker.ask(actx, question{Key: key, URL: d.Job.URL, Urgent: d.Job.Priority == Urgent})
+		endAsk(span, ans, err)
 		if err != nil {
 			return nil, err
 		}
@@ -228,6 +230,7 @@ func (w *Worker) wait(ctx context.Context, d *delivery, key string, basis result
 func (q *Queue) await(ctx context.Context, e *envelope, key string, basis results.Basis) error {
 	m := e.onward(q.waitingSubject(key, jobKey(e.Job.ID)))
 	m.Header.Set(headerBasis, string(basis))
+	inject(ctx, m.Header)
 	_, err := q.publish(ctx, m)
 	return err
 }
@@ -238,6 +241,7 @@ func (w *Worker) end(ctx context.Context, d *delivery, ev results.Event) (*fate,
 	if err != nil {
 		return nil, err
 	}
+	d.outcome = ev.Outcome()
 	w.metrics.finished(ev)
 	logOutcome(w.log, ev)
 	return &over, nil

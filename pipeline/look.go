@@ -305,7 +305,10 @@ func (b *batcher) end(ctx context.Context, e *waiting, subject string, job waiti
 	if !ok {
 		return b.requeue(ctx, e, subject, job)
 	}
-	if ev, err = b.q.settle(ctx, &w.envelope, ev); err != nil {
+	sctx, span := b.tracing.verdict(ctx, &w.envelope)
+	ev, err = b.q.settle(sctx, &w.envelope, ev)
+	endVerdict(span, ev, err)
+	if err != nil {
 		return err
 	}
 	b.m.finished(ev)

@@ -92,7 +92,8 @@ func backOff(attempt int, low, high time.Duration) time.Duration {
 }
 
 // Publisher hands in jobs. It needs the right to publish on its own job subjects alone,
-// and is safe for concurrent use.
+// and is safe for concurrent use. Where the context of a call holds a span, the job carries it as
+// traceparent (W3C Trace Context), and what workers do about it continues that trace.
 type Publisher struct{ q *Queue }
 
 // Publisher returns the queue's intake.
@@ -116,6 +117,7 @@ func (p *Publisher) publishJob(ctx context.Context, j Job) (*jetstream.PubAck, e
 	m := nats.NewMsg(p.q.JobSubject(j.Priority, j.Source))
 	m.Header.Set("Content-Type", "application/json")
 	m.Header.Set(nats.MsgIdHdr, j.ID)
+	inject(ctx, m.Header)
 	m.Data = body
 	return p.q.publish(ctx, m)
 }
@@ -187,6 +189,7 @@ func (p *Publisher) publishRaw(ctx context.Context, j Job, h nats.Header, open f
 	if sum := sha256.Sum256(body); j.SHA256 != "" && j.SHA256 != hex.EncodeToString(sum[:]) {
 		return fmt.Errorf("publish file %s: %w: the SHA-256 is another", j.ID, errContentChanged)
 	}
+	inject(ctx, h)
 	m := &nats.Msg{Subject: p.q.JobSubject(j.Priority, j.Source), Header: h, Data: body}
 	_, err = p.q.publish(ctx, m)
 	return err
@@ -321,7 +324,7 @@ type ResultPublisher interface {
 	Publish(ctx context.Context, e results.Event) error
 }
 
-// publishEvent publishes on the RESULTS stream, under the event's own id.
+// publishEvent publishes on the RESULTS stream, under the event's own id, with ctx's trace.
 func (q *Queue) publishEvent(ctx context.Context, e results.Event) error {
 	body, err := e.MarshalJSON()
 	if err != nil {
@@ -330,6 +333,7 @@ func (q *Queue) publishEvent(ctx context.Context, e results.Event) error {
 	m := nats.NewMsg(e.Subject(q.prefix))
 	m.Header.Set("Content-Type", results.ContentType)
 	m.Header.Set(nats.MsgIdHdr, e.ID())
+	inject(ctx, m.Header)
 	m.Data = body
 	_, err = q.publish(ctx, m)
 	return err

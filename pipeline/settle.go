@@ -134,6 +134,7 @@ func (q *Queue) bury(ctx context.Context, e *envelope, ev results.Event) error {
 	m.Header.Set(HeaderError, oneLine(reason.Message))
 	m.Header.Set(HeaderAttempts, strconv.Itoa(ev.Data.Attempts))
 	m.Header.Set(nats.MsgIdHdr, "dead."+ev.ID())
+	inject(ctx, m.Header)
 	if _, err := q.publish(ctx, m); err != nil {
 		return fmt.Errorf("bury job %s: %w", e.Job.ID, err)
 	}

@@ -22,7 +22,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 	if err != nil {
 		return nil, err
 	}
-	sub, disp, err := w.send(ctx, work, d, c)
+	sub, disp, err := w.send(ctx, work, d, c, s.Attempts+1)
 	if err != nil {
 		return w.notAdmitted(work, d, key, s, rev, err)
 	}
@@ -59,14 +59,17 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 // the file's or the service's (no token, a folder that is away): with the claim in hand,
 // since giving it back and taking it again would be two durable writes each time. Its error is
 // that of the admission. A part of the budget is spent only where WildFire may have counted it.
-func (w *Worker) send(ctx, work context.Context, d *delivery, c contents) (wildfire.Submission, Disposition, error) {
+// attempt is 1 for the first.
+func (w *Worker) send(ctx, work context.Context, d *delivery, c contents, attempt int) (wildfire.Submission, Disposition, error) {
 	for again := false; ; again = true {
 		if err := w.admit(ctx, d.Job.Priority, d.Job.Source); err != nil {
 			return wildfire.Submission{}, Disposition{}, err
 		}
-		sub, err := w.submit(work, d, c)
+		uctx, span := w.tracing.upload(work, c.size, attempt)
+		sub, err := w.submit(uctx, d, c)
 		w.slots.release()
 		disp := Classify(OpUpload, err)
+		endUpload(span, disp)
 		w.metrics.uploads.WithLabelValues(disp.Action.label()).Inc()
 		if disp.Action != Complete && !disp.Unsure {
 			w.uploads.refund(d.Job.Priority)

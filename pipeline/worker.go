@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -29,6 +30,7 @@ type Worker struct {
 	oracle    Oracle
 	log       zerolog.Logger
 	metrics   *workerMetrics
+	tracing   tracing
 	now       func() time.Time
 	tick      time.Duration
 
@@ -52,10 +54,11 @@ type Worker struct {
 type Option func(*options)
 
 type options struct {
-	log  zerolog.Logger
-	reg  prometheus.Registerer
-	now  func() time.Time
-	tick time.Duration
+	log    zerolog.Logger
+	reg    prometheus.Registerer
+	traces trace.TracerProvider
+	now    func() time.Time
+	tick   time.Duration
 }
 
 // WithLogger sets the logger; without it the worker is silent.
@@ -63,6 +66,10 @@ func WithLogger(l zerolog.Logger) Option { return func(o *options) { o.log = l }
 
 // WithMetrics sets where metrics are registered; without it they are not.
 func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.reg = r } }
+
+// WithTracing sets where spans go; without it, or with nil, there are none, and events carry no
+// traceparent.
+func WithTracing(p trace.TracerProvider) Option { return func(o *options) { o.traces = p } }
 
 // WithClock sets what tells the time of day, on which quotas, verdicts' ages and schedules depend.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
@@ -84,7 +91,7 @@ func NewWorker(q *Queue, cfg Config, submitter Submitter, oracle Oracle, opts ..
 		f(&o)
 	}
 	w := &Worker{
-		q: q, cfg: cfg, submitter: submitter, oracle: oracle, log: o.log, now: o.now, tick: o.tick,
+		q: q, cfg: cfg, submitter: submitter, oracle: oracle, log: o.log, tracing: newTracing(o.traces), now: o.now, tick: o.tick,
 		fleet:   newFleet(q, cfg.Lease, cfg.Concurrency),
 		pauses:  newPauses(q),
 		asker:   newAsker(q, cfg.Lease),
@@ -114,6 +121,7 @@ func limitOf(perSecond float64) rate.Limit {
 // begun, lets uploads in flight go on for the shutdown timeout, and returns when
 // every goroutine is gone.
 func (w *Worker) Run(ctx context.Context) error {
+	ctx = untraced(ctx)
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServices()
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -163,7 +171,9 @@ func (w *Worker) accept(msg jetstream.Msg) *delivery {
 
 // bring brings a delivery as far as it goes today, and settles its message.
 func (w *Worker) bring(ctx, work context.Context, d *delivery) {
+	ctx, work, span := w.tracing.job(ctx, work, d)
 	fate, err := w.handle(ctx, work, d)
+	endJob(span, d, fate, err)
 	log := w.log.With().Str("job", d.Job.ID).Str("source", d.Job.Source).Logger()
 	switch {
 	case err != nil && ctx.Err() == nil:

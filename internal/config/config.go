@@ -21,6 +21,7 @@ type Config struct {
 	HTTP     HTTP            `toml:"http"`
 	Door     Door            `toml:"door"`
 	Sink     []Sink          `toml:"sink"`
+	Tracing  Tracing         `toml:"tracing"`
 	Log      Log             `toml:"log"`
 
 	origin origin
@@ -218,6 +219,12 @@ const (
 	SinkWebhook = "webhook"
 	SinkFile    = "file"
 )
+
+// Tracing says where spans go.
+type Tracing struct {
+	Endpoint string  `toml:"endpoint"` // of an OpenTelemetry collector that speaks OTLP/HTTP; "" for none
+	Sample   float64 `toml:"sample"`   // part of the traces that begin here, 0 to 1
+}
 
 // Log says what is logged, and in which shape. Logs go to standard error.
 type Log struct {

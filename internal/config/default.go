@@ -57,10 +57,11 @@ func Default() Config {
 		Auth: map[string]Auth{
 			"wildfire": {Kind: KindWildFire, Share: "prefer"},
 		},
-		HTTP: HTTP{Listen: "127.0.0.1:9464"},
-		Sink: []Sink{},
-		Door: Door{Source: "door", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
-		Log:  Log{Level: "info", Format: "auto"},
+		HTTP:    HTTP{Listen: "127.0.0.1:9464"},
+		Sink:    []Sink{},
+		Door:    Door{Source: "door", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
+		Tracing: Tracing{Sample: 1},
+		Log:     Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -58,6 +58,12 @@ func TestRules(t *testing.T) {
 		"door of a strange name": {"[door]\nsource = 'A'\n", "2:1: door.source: expected 1 to 32"},
 		"door for nothing":       {"[door]\nmax_file_size = '0'\n", "2:1: door.max_file_size: expected more than 0"},
 
+		"collector elsewhere":    {"[tracing]\nendpoint = 'collector:4318'\n", `2:1: tracing.endpoint: expected an address such as "http://127.0.0.1:4318"`},
+		"collector's password":   {"[tracing]\nendpoint = 'https://u:secret-value@a'\n", "2:1: tracing.endpoint: expected no user, password or query"},
+		"collector with a query": {"[tracing]\nendpoint = 'https://a?key=secret-value'\n", "2:1: tracing.endpoint: expected no user, password or query"},
+		"more than all traces":   {"[tracing]\nsample = 1.5\n", "2:1: tracing.sample: expected a number from 0 to 1, got 1.5"},
+		"a sample that is none":  {"[tracing]\nsample = nan\n", "2:1: tracing.sample: expected a number from 0 to 1, got NaN"},
+
 		"servers":                 {"[nats]\nurl = 'nats://a, http://b'\n", "2:1: nats.url: expected servers such as"},
 		"no server":               {"[nats]\nurl = ''\n", "2:1: nats.url: expected servers such as"},
 		"password in the address": {"[nats]\nurl = 'nats://u:secret-value@a'\n", "2:1: nats.url: expected no user or password"},

@@ -40,6 +40,22 @@ func (c Config) validate(d *decoder) {
 	for i, s := range c.Sink {
 		d.sink(element("sink", i), s, c.Sink[:i])
 	}
+	d.tracing(c.Tracing)
+}
+
+// tracing allows http towards other machines too: spans hold no credentials, and collectors that
+// stand beside the process rarely speak TLS.
+func (d *decoder) tracing(t Tracing) {
+	if key := "tracing.endpoint"; t.Endpoint != "" && !d.failed(key) {
+		u, err := url.Parse(t.Endpoint)
+		switch {
+		case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+			d.add(key, `expected an address such as "http://127.0.0.1:4318", or "" for none`)
+		case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+			d.add(key, "expected no user, password or query in the address; OTEL_EXPORTER_OTLP_HEADERS is for credentials")
+		}
+	}
+	d.expect(t.Sample >= 0 && t.Sample <= 1, "tracing.sample", t.Sample, "a number from 0 to 1") // not NaN
 }
 
 func (d *decoder) sink(at string, s Sink, before []Sink) {

@@ -25,6 +25,7 @@ var (
 	servers = []string{"backburn/wildfire/wildfiretest/...", "backburn/auth/authtest/..."}
 	helpers = []string{"testing", "github.com/google/go-cmp/...", "go.uber.org/goleak/...", "github.com/rogpeppe/go-internal/testscript/..."}
 	nats    = []string{"github.com/nats-io/nats-server/..."}
+	spans   = []string{"go.opentelemetry.io/otel/sdk/...", "go.opentelemetry.io/otel/exporters/..."}
 )
 
 var rules = []rule{
@@ -36,6 +37,11 @@ var rules = []rule{
 		deep: true, reason: "consumers of events import this alone"},
 	{from: "backburn/pipeline/...", not: []string{"backburn/internal/...", "backburn/cmd/..."},
 		deep: true, reason: "the pipeline is wired from above, and is given what it needs"},
+	{from: "backburn/wildfire/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
+	{from: "backburn/auth/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
+	{from: "backburn/results/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
+	{from: "backburn/pipeline/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
+	{from: "backburn/...", not: spans, except: []string{"backburn/internal/node"}, reason: "spans are sent from one place"},
 	{from: "backburn/internal/...", not: []string{"backburn/cmd/..."},
 		deep: true, reason: "commands are the top"},
 	{from: "backburn/internal/config", not: []string{"backburn/internal/..."},
@@ -141,6 +147,9 @@ func TestRulesForbid(t *testing.T) {
 		"backburn imports a test server":      {pkg{"backburn/cmd/backburn", []string{"backburn/wildfire/wildfiretest"}, nil}, false},
 		"testing by way of another":           {pkg{"backburn/cmd/backburn", nil, []string{"testing"}}, true},
 		"worker with a server":                {pkg{"backburn/cmd/worker", nil, []string{"github.com/nats-io/nats-server/v2/server"}}, true},
+		"library brings an exporter":          {pkg{"backburn/pipeline", nil, []string{"go.opentelemetry.io/otel/exporters/otlp/otlptrace"}}, true},
+		"library uses the API of spans":       {pkg{"backburn/pipeline", []string{"go.opentelemetry.io/otel/trace"}, []string{"go.opentelemetry.io/otel/trace"}}, false},
+		"node sends spans":                    {pkg{"backburn/internal/node", []string{"go.opentelemetry.io/otel/sdk/trace"}, nil}, false},
 		"a name that only begins like a rule": {pkg{"backburn/wildfirex", nil, []string{"backburn/auth"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"backburn/auth"
@@ -74,6 +75,7 @@ type Node struct {
 	http     *status.Server
 	door     *door.Door
 	sinks    []*sink.Sink
+	traces   trace.TracerProvider // nil for none
 
 	undo []func() // in the order of starting
 }
@@ -98,6 +100,9 @@ func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logg
 
 // start is the order in which the parts need each other.
 func (n *Node) start(ctx context.Context) error {
+	if err := n.startTracing(ctx); err != nil {
+		return err
+	}
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
@@ -179,7 +184,8 @@ func (n *Node) startWorker(ctx context.Context) error {
 	}
 	n.undo = append(n.undo, n.client.Close)
 	n.worker, err = pipeline.NewWorker(n.queue, wcfg, n.client, n.client,
-		pipeline.WithLogger(n.log.With().Str("component", "worker").Logger()), pipeline.WithMetrics(n.reg))
+		pipeline.WithLogger(n.log.With().Str("component", "worker").Logger()), pipeline.WithMetrics(n.reg),
+		pipeline.WithTracing(n.traces))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,230 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire/wildfiretest"
+)
+
+// spans keeps what every process of a test traced.
+type spans struct {
+	t   *testing.T
+	out *tracetest.InMemoryExporter
+}
+
+func newSpans(t *testing.T) spans { return spans{t, tracetest.NewInMemoryExporter()} }
+
+// process is the provider of one process.
+func (s spans) process(name string) *sdktrace.TracerProvider {
+	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.out), sdktrace.WithResource(resource.NewSchemaless(attribute.String("process", name))))
+}
+
+// of gives the spans of a name, in the order in which they ended.
+func (s spans) of(name string) tracetest.SpanStubs {
+	var found tracetest.SpanStubs
+	for _, sp := range s.out.GetSpans() {
+		if sp.Name == name {
+			found = append(found, sp)
+		}
+	}
+	return found
+}
+
+func (s spans) one(name string) tracetest.SpanStub {
+	s.t.Helper()
+	found := s.of(name)
+	if len(found) != 1 {
+		s.t.Fatalf("%d spans %s", len(found), name)
+	}
+	return found[0]
+}
+
+// child checks what a span belongs to.
+func (s spans) child(sp tracetest.SpanStub, parent trace.SpanContext) {
+	s.t.Helper()
+	if sp.SpanContext.TraceID() != parent.TraceID() || sp.Parent.SpanID() != parent.SpanID() {
+		s.t.Errorf("%s is a child of %s in trace %s, want %s in %s", sp.Name, sp.Parent.SpanID(), sp.SpanContext.TraceID(), parent.SpanID(), parent.TraceID())
+	}
+}
+
+// attr is the text of an attribute; "" where there is none.
+func attr(sp tracetest.SpanStub, key string) string {
+	for _, a := range append(sp.Attributes, sp.Resource.Attributes()...) {
+		if string(a.Key) == key {
+			return fmt.Sprint(a.Value.AsInterface())
+		}
+	}
+	return ""
+}
+
+// headers reads the headers of the first want messages of a stream.
+func (f *fixture) headers(stream string, want int) []nats.Header {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
+	defer cancel()
+	c, err := f.q.JetStream().OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{HeadersOnly: true})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var all []nats.Header
+	for len(all) < want {
+		m, err := c.Next(jetstream.FetchContext(ctx))
+		if err != nil {
+			f.t.Fatalf("%d of %d messages: %v", len(all), want, err)
+		}
+		all = append(all, m.Headers())
+	}
+	return all
+}
+
+// spanOf reads the traceparent of a header.
+func spanOf(h nats.Header) trace.SpanContext {
+	one := propagation.MapCarrier{"traceparent": h.Get("traceparent"), "tracestate": h.Get("tracestate")}
+	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), one))
+}
+
+// From the gateway's publish to the verdict it is one trace, though one worker uploads, the job
+// waits, and another worker ends it.
+func TestOneTraceFromPublishToVerdict(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64 // of WildFire's clock
+	f := newFixture(t, wildfiretest.WithDelay(time.Hour), wildfiretest.WithNow(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }))
+	s := newSpans(t)
+	const body, filename = "wildfire-test:phishing", "payroll-of-jane.html"
+	ctx, gateway := s.process("gateway").Tracer("gateway").Start(t.Context(), "gateway")
+	err := f.q.Publisher().PublishFile(ctx, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Urgent, Filename: filename},
+		int64(len(body)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway.End()
+
+	stop := f.work(pipeline.WithTracing(s.process("first")))
+	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
+	stop()
+	if len(s.of("backburn.verdict")) != 0 {
+		t.Fatal("it ended before WildFire had a verdict")
+	}
+	ahead.Store(int64(2 * time.Hour))
+	stop = f.work(pipeline.WithTracing(s.process("second")))
+	ev := f.events(1).one(t, "a")
+	stop()
+
+	job, ask, upload, verdict := s.one("backburn.job"), s.one("backburn.ask"), s.one("backburn.upload"), s.one("backburn.verdict")
+	s.child(job, gateway.SpanContext())
+	s.child(ask, job.SpanContext)
+	s.child(upload, job.SpanContext)
+	s.child(verdict, job.SpanContext)
+	for _, want := range []struct {
+		span       tracetest.SpanStub
+		key, value string
+	}{
+		{job, "process", "first"}, {job, "backburn.job.id", "a"}, {job, "backburn.source", "mail"}, {job, "backburn.lane", "urgent"},
+		{job, "backburn.sha256", ev.Data.SHA256}, {job, "backburn.outcome", "waiting"},
+		{ask, "backburn.answer", "unknown"},
+		{upload, "backburn.size", fmt.Sprint(len(body))}, {upload, "backburn.attempts", "1"}, {upload, "http.response.status_code", "200"}, {upload, "backburn.outcome", "taken"},
+		{verdict, "process", "second"}, {verdict, "backburn.job.id", "a"}, {verdict, "backburn.verdict", "phishing"}, {verdict, "backburn.basis", "upload"},
+		{verdict, "backburn.sha256", ev.Data.SHA256},
+	} {
+		if got := attr(want.span, want.key); got != want.value {
+			t.Errorf("%s: %s is %q, want %q", want.span.Name, want.key, got, want.value)
+		}
+	}
+	told := f.headers(f.q.ResultsStream(), 2)
+	for i, want := range []trace.SpanContext{job.SpanContext, verdict.SpanContext} {
+		if got := spanOf(told[i]); got.TraceID() != want.TraceID() || got.SpanID() != want.SpanID() {
+			t.Errorf("event %d has the traceparent %q, want %s of %s", i, told[i].Get("traceparent"), want.SpanID(), want.TraceID())
+		}
+	}
+	if all := fmt.Sprint(s.out.GetSpans()); strings.Contains(all, "payroll") || strings.Contains(all, body) {
+		t.Errorf("spans tell the file's name or contents: %s", all)
+	}
+}
+
+// A gateway in any language continues its trace by a header in any case, and so does what fails.
+// One that knows nothing of traces begins one here.
+func TestTraceOfRawJobs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := newSpans(t)
+	const id = "0af7651916cd43dd8448eb211c80319c"
+	parent := "00-" + id + "-b7ad6b7169203331-01"
+	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"bad"}, "Traceparent": {parent}, "Tracestate": {"vendor=1"}}, "no name")
+	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"odd"}, "traceparent": {"00-nonsense"}, pipeline.HeaderFilename: {"a.exe"}}, "MZ odd")
+	stop := f.work(pipeline.WithTracing(s.process("worker")))
+	f.events(2)
+	stop()
+
+	for _, sp := range s.of("backburn.job") {
+		switch attr(sp, "backburn.job.id") {
+		case "bad":
+			if sp.SpanContext.TraceID().String() != id || sp.SpanContext.TraceState().Get("vendor") != "1" || attr(sp, "backburn.outcome") != "invalid_job" {
+				t.Errorf("the job that is none: %+v", sp)
+			}
+			dead := f.headers(f.q.DeadStream(), 1)[0]
+			if got := spanOf(dead); got.SpanID() != sp.SpanContext.SpanID() || len(dead["Traceparent"]) != 0 {
+				t.Errorf("the dead letter has %v", dead)
+			}
+		case "odd":
+			if sp.Parent.IsValid() || sp.SpanContext.TraceID().String() == id {
+				t.Errorf("nonsense has become a parent: %+v", sp)
+			}
+			s.child(s.one("backburn.verdict"), sp.SpanContext)
+		}
+	}
+	if n := len(s.of("backburn.job")); n != 2 {
+		t.Errorf("%d spans of jobs", n)
+	}
+}
+
+// Without a provider there is neither a span nor a header, even if who starts the worker has a span.
+func TestWithoutTracing(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]pipeline.Option{"by default": nil, "nil": {pipeline.WithTracing(nil)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.raw("a", "mail", "a.exe", "MZ bad")
+			s := newSpans(t)
+			ctx, span := s.process("starter").Tracer("starter").Start(t.Context(), "starter")
+			w, err := pipeline.NewWorker(f.q, f.cfg, f.client, f.client, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(ctx)
+			done := make(chan error, 1)
+			go func() { done <- w.Run(ctx) }()
+			f.events(1)
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			span.End()
+			for _, h := range f.headers(f.q.ResultsStream(), 2) {
+				if h.Get("traceparent") != "" {
+					t.Errorf("an event has %v", h)
+				}
+			}
+			if n := len(s.out.GetSpans()); n != 1 {
+				t.Errorf("%d spans, want the starter's alone", n)
+			}
+		})
+	}
+}
