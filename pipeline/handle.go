@@ -108,7 +108,7 @@ func (w *Worker) known(ctx, work context.Context, d *delivery, key string, s *sa
 		if w.now().Sub(s.CheckedAt) > w.cfg.memory(wildfire.Verdict(s.Verdict)) {
 			return nil, nil
 		}
-		return w.end(work, d, verdictEvent(j, *s, results.BasisCache))
+		return w.end(work, d, verdictEvent(j, *s, results.BasisCache, w.now()))
 	case stateRefused:
 		if !s.Refusal.covers(j) || w.now().Sub(s.Refusal.At) > refusalMemory {
 			return nil, nil
@@ -213,7 +213,7 @@ func (w *Worker) lookedUp(ctx, work context.Context, d *delivery, key string, s 
 		return nil, err
 	}
 	if ans.Verdict.Final() {
-		return w.end(work, d, verdictEvent(d.Job, s, basis))
+		return w.end(work, d, verdictEvent(d.Job, s, basis, now))
 	}
 	return w.wait(work, d, key, basis)
 }

@@ -115,7 +115,7 @@ func (b *batcher) look(ctx context.Context, e *waiting) outlook {
 func (b *batcher) act(ctx context.Context, e *waiting, s sample) outlook {
 	switch s.State {
 	case stateVerdict:
-		return b.each(ctx, e, func(w *waitingMessage) (results.Event, bool) { return verdictEvent(w.envelope.Job, s, w.basis), true })
+		return b.each(ctx, e, func(w *waitingMessage) (results.Event, bool) { return verdictEvent(w.envelope.Job, s, w.basis, b.now()), true })
 	case stateRefused:
 		return b.each(ctx, e, func(w *waitingMessage) (results.Event, bool) {
 			if !s.Refusal.covers(w.envelope.Job) {
@@ -335,9 +335,9 @@ func (r *refusal) covers(j Job) bool {
 func extension(j Job) string { return cmp.Or(strings.ToLower(path.Ext(j.Filename)), ".") }
 
 // verdictEvent is the final event of a job whose sample has its verdict.
-func verdictEvent(j Job, s sample, basis results.Basis) results.Event {
+func verdictEvent(j Job, s sample, basis results.Basis, at time.Time) results.Event {
 	v := wildfire.Verdict(s.Verdict)
-	ev := eventFor(results.Verdict, j, s.CheckedAt)
+	ev := eventFor(results.Verdict, j, at)
 	code := s.Verdict
 	ev.Data.Verdict, ev.Data.VerdictCode, ev.Data.Basis = v.String(), &code, basis
 	ev.Data.MD5, ev.Data.Filetype = s.MD5, s.Filetype
