@@ -9,6 +9,10 @@ import (
 	"backburn/wildfire"
 )
 
+// gatherQuestions is how long a question waits for others to share its call with: nothing
+// beside what WildFire takes to answer, and every call costs one of the day's queries.
+const gatherQuestions = 20 * time.Millisecond
+
 // askLoop asks WildFire whenever there is something to ask and budget to ask it with.
 func (b *batcher) askLoop(ctx context.Context) error {
 	pace := pacer{limit: b.cfg.QueriesPerDay}
@@ -18,6 +22,9 @@ func (b *batcher) askLoop(ctx context.Context) error {
 				return err
 			}
 			continue
+		}
+		if err := sleep(ctx, gatherQuestions); err != nil {
+			return err
 		}
 		if err := b.pauses.wait(ctx, Queries); err != nil {
 			return err
