@@ -42,7 +42,7 @@ const (
 	longestProvisionAttempt = 10 * time.Second
 )
 
-// Queue is the pipeline's handle on JetStream: the streams and buckets of DESIGN, opened
+// Queue is the pipeline's handle on JetStream: the streams and buckets of the system, opened
 // and made fit. It is safe for concurrent use.
 type Queue struct {
 	Names
