@@ -115,7 +115,9 @@ func (b *batcher) look(ctx context.Context, e *waiting) outlook {
 func (b *batcher) act(ctx context.Context, e *waiting, s sample) outlook {
 	switch s.State {
 	case stateVerdict:
-		return b.each(ctx, e, func(w *waitingMessage) (results.Event, bool) { return verdictEvent(w.envelope.Job, s, w.basis, b.now()), true })
+		return b.each(ctx, e, func(w *waitingMessage) (results.Event, bool) {
+			return verdictEvent(w.envelope.Job, s, w.basis, b.now()), true
+		})
 	case stateRefused:
 		return b.each(ctx, e, func(w *waitingMessage) (results.Event, bool) {
 			if !s.Refusal.covers(w.envelope.Job) {
