@@ -330,11 +330,16 @@ func (q *Queue) publishEvent(ctx context.Context, e results.Event) error {
 	if err != nil {
 		return err
 	}
+	return q.publishEncoded(ctx, e, body)
+}
+
+// publishEncoded publishes an event whose JSON is at hand.
+func (q *Queue) publishEncoded(ctx context.Context, e results.Event, body []byte) error {
 	m := nats.NewMsg(e.Subject(q.prefix))
 	m.Header.Set("Content-Type", results.ContentType)
 	m.Header.Set(nats.MsgIdHdr, e.ID())
 	inject(ctx, m.Header)
 	m.Data = body
-	_, err = q.publish(ctx, m)
+	_, err := q.publish(ctx, m)
 	return err
 }

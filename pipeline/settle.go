@@ -35,7 +35,9 @@ func (q *Queue) settle(ctx context.Context, e *envelope, ev results.Event) (resu
 	_, err = q.save(ctx, q.records, key, record{Event: body, At: ev.Time}, 0)
 	first := err == nil
 	if errors.Is(err, errConflict) {
-		ev, err = q.decided(ctx, key)
+		if ev, err = q.decided(ctx, key); err == nil {
+			body, err = ev.MarshalJSON()
+		}
 	}
 	if err != nil {
 		return ev, fmt.Errorf("settle job %s: %w", e.Job.ID, err)
@@ -49,7 +51,7 @@ func (q *Queue) settle(ctx context.Context, e *envelope, ev results.Event) (resu
 		}
 	}
 	if !there {
-		if err := q.tell(ctx, e, ev); err != nil {
+		if err := q.tell(ctx, e, ev, body); err != nil {
 			return ev, err
 		}
 	}
@@ -59,14 +61,14 @@ func (q *Queue) settle(ctx context.Context, e *envelope, ev results.Event) (resu
 	return ev, nil
 }
 
-// tell buries a job that failed, and publishes its final event.
-func (q *Queue) tell(ctx context.Context, e *envelope, ev results.Event) error {
+// tell buries a job that failed, and publishes its final event, whose JSON is body.
+func (q *Queue) tell(ctx context.Context, e *envelope, ev results.Event, body []byte) error {
 	if ev.Type == results.Failed {
 		if err := q.bury(ctx, e, ev); err != nil {
 			return err
 		}
 	}
-	if err := q.publishEvent(ctx, ev); err != nil {
+	if err := q.publishEncoded(ctx, ev, body); err != nil {
 		return fmt.Errorf("settle job %s: %w", e.Job.ID, err)
 	}
 	return nil

@@ -168,8 +168,8 @@ func (n *Node) startWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	network := WildFireConfig(n.cfg).Network
-	transport, err := wildfire.NewTransport(network)
+	ccfg := WildFireConfig(n.cfg)
+	transport, err := wildfire.NewTransport(ccfg.Network)
 	if err != nil {
 		return fmt.Errorf("wildfire: %w", err)
 	}
@@ -177,7 +177,6 @@ func (n *Node) startWorker(ctx context.Context) error {
 		return err
 	}
 	n.undo = append(n.undo, func() { _ = n.tokens.Close() })
-	ccfg := WildFireConfig(n.cfg)
 	ccfg.Transport = transport
 	if n.client, err = wildfire.New(ccfg, n.tokens); err != nil {
 		return fmt.Errorf("wildfire.%w", err)
