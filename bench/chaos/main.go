@@ -50,8 +50,8 @@ func main() {
 	}
 	var s settings
 	flag.IntVar(&s.n, "n", 10_000, "files")
-	flag.DurationVar(&s.every, "every", 2*time.Second, "mean time between two kills")
-	flag.DurationVar(&s.storm, "storm", 10*time.Minute, "kill for so long at most")
+	flag.DurationVar(&s.every, "every", 400*time.Millisecond, "mean time between two kills")
+	flag.DurationVar(&s.storm, "storm", 5*time.Minute, "kill for so long at most; the files are spread over the first four fifths of it")
 	flag.StringVar(&s.topology, "topology", "split", "split, run or cluster")
 	flag.BoolVar(&s.race, "race", false, "build the processes with the race detector")
 	flag.Uint64Var(&s.seed, "seed", 1, "of the files and the kills")
@@ -68,7 +68,7 @@ func run(t testing.TB, s settings) {
 	build(t, s)
 	site := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond), wildfiretest.WithCapacity(2*s.n, 100*s.n))
 	site.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 50 * time.Millisecond}})
-	c := e2e.Chaos{Site: site, Files: e2e.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))), Every: s.every, Storm: s.storm, Seed: s.seed}
+	c := e2e.Chaos{Site: site, Files: e2e.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))), Every: s.every, Storm: s.storm, Seed: s.seed, Tell: 10 * time.Second}
 	keys := e2e.Settings{"log.level": "info", "watch.max_in_flight": 2000}
 	switch s.topology {
 	case "split":

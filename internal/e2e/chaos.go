@@ -25,6 +25,7 @@ type Chaos struct {
 	Every   time.Duration // mean time between two kills
 	Storm   time.Duration // files are dropped, and processes killed, for so long at most
 	Seed    uint64
+	Tell    time.Duration // log how far it has come, each time so long has passed; 0: never
 }
 
 // Member is a process that is kept running.
@@ -83,6 +84,11 @@ func (c *Chaos) Run() Figures {
 		defer close(dropped)
 		c.drop(ctx)
 	}()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		c.tell(ctx, began, &decided)
+	}()
 	storm := time.After(c.Storm)
 	for raging := true; raging && int(decided.Load()) < len(c.Files); {
 		pause := time.NewTimer(c.Every/2 + time.Duration(rnd.Int64N(int64(c.Every))))
@@ -110,6 +116,7 @@ func (c *Chaos) Run() Figures {
 	}
 	cancel()
 	<-counted
+	<-told
 	f.Took = time.Since(began)
 	c.judge(js, &f)
 	return f
@@ -142,6 +149,23 @@ func (c *Chaos) count(ctx context.Context, js jetstream.JetStream, decided *atom
 		select {
 		case <-ctx.Done():
 		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// tell logs, now and then, how many files have their final event.
+func (c *Chaos) tell(ctx context.Context, began time.Time, decided *atomic.Int64) {
+	if c.Tell <= 0 {
+		return
+	}
+	tick := time.NewTicker(c.Tell)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.Site.t.Logf("%s: %d of %d files have a final event", time.Since(began).Round(time.Second), decided.Load(), len(c.Files))
 		}
 	}
 }
