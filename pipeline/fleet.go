@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 )
 
 // Member is a live worker, as the others see it.
@@ -52,7 +51,7 @@ func newFleet(q *Queue, lease time.Duration, slots int) *fleet {
 	ttl := max((lease * 2 / 3).Truncate(time.Second), time.Second)
 	return &fleet{
 		q: q, ttl: ttl, grace: lease - ttl,
-		self:    Member{ID: nuid.Next(), Host: host, PID: os.Getpid(), Started: time.Now().UTC(), Slots: slots},
+		self:    Member{ID: newWorkerID(), Host: host, PID: os.Getpid(), Started: time.Now().UTC(), Slots: slots},
 		live:    map[string]Member{},
 		absent:  map[string]time.Time{},
 		changed: make(chan struct{}),
@@ -162,9 +161,9 @@ func (f *fleet) sure() bool {
 	return !f.renewedAt.IsZero() && time.Since(f.renewedAt) < f.ttl*2/3
 }
 
-// gone reports whether a member is away for good: its key has expired, and has been seen
-// to be absent for a while besides, since after an outage of the server every member is
-// absent for a moment.
+// gone reports whether a member is away for good: its key has expired, and its process is known
+// to be dead or the key has been seen to be absent for a while, since after an outage of the
+// server every member is absent for a moment.
 func (f *fleet) gone(ctx context.Context, id string) (bool, error) {
 	if id == f.self.ID {
 		return false, nil
@@ -182,6 +181,9 @@ func (f *fleet) gone(ctx context.Context, id string) (bool, error) {
 	if rev != 0 {
 		delete(f.absent, id)
 		return false, nil
+	}
+	if dead(id) {
+		return true, nil
 	}
 	since, seen := f.absent[id]
 	if !seen {
@@ -219,7 +221,8 @@ type seat struct {
 
 const seatKey = "batcher"
 
-// takeSeat tries to become the batcher: the seat is free, ours already, or its owner is gone.
+// takeSeat tries to become the batcher: the seat is free, ours already, or its owner is gone. Of a
+// dead process the key need not have expired: unlike an upload, its questions leave nothing behind.
 func (f *fleet) takeSeat(ctx context.Context) (bool, error) {
 	var s seat
 	rev, err := f.q.load(ctx, f.q.control, seatKey, &s)
@@ -229,7 +232,7 @@ func (f *fleet) takeSeat(ctx context.Context) (bool, error) {
 	if s.Owner == f.self.ID {
 		return true, nil
 	}
-	if rev != 0 {
+	if rev != 0 && !dead(s.Owner) {
 		if gone, err := f.gone(ctx, s.Owner); err != nil || !gone {
 			return false, err
 		}

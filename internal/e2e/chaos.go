@@ -89,30 +89,26 @@ func (c *Chaos) Run() Figures {
 		defer close(told)
 		c.tell(ctx, began, &decided)
 	}()
-	storm := time.After(c.Storm)
-	for raging := true; raging && int(decided.Load()) < len(c.Files); {
-		pause := time.NewTimer(c.Every/2 + time.Duration(rnd.Int64N(int64(c.Every))))
-		select {
-		case <-storm:
-			raging = false
-		case <-pause.C:
-			c.revive(&f)
-			c.kill(rnd, js, &f)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	undecided := func() bool { return int(decided.Load()) < len(c.Files) }
+	for next := began; undecided() && time.Since(began) < c.Storm; c.await(look) {
+		c.revive(&f)
+		if now := time.Now(); now.After(next) {
+			if next != began {
+				c.kill(rnd, js, &f)
+			}
+			next = now.Add(c.Every/2 + time.Duration(rnd.Int64N(int64(c.Every))))
 		}
-		pause.Stop()
 	}
 	f.InStorm = int(decided.Load())
 	<-dropped
-	for {
-		c.revive(&f)
-		if int(decided.Load()) >= len(c.Files) {
-			break
-		}
+	for c.revive(&f); undecided(); c.revive(&f) {
 		if time.Since(began) > c.Storm+3*Patience {
 			t.Errorf("%d of %d files have a final event", decided.Load(), len(c.Files))
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
+		c.await(look)
 	}
 	cancel()
 	<-counted
@@ -120,6 +116,15 @@ func (c *Chaos) Run() Figures {
 	f.Took = time.Since(began)
 	c.judge(js, &f)
 	return f
+}
+
+// await waits for the next look at the processes.
+func (c *Chaos) await(look *time.Ticker) {
+	select {
+	case <-look.C:
+	case <-c.Site.t.Context().Done():
+		c.Site.t.Fatal("interrupted")
+	}
 }
 
 // begin starts some of the members together, and waits until each has logged that it is there.
@@ -209,6 +214,7 @@ func (c *Chaos) revive(f *Figures) {
 		m := &c.Members[i]
 		switch {
 		case m.process != nil && m.process.Ended():
+			m.process.Wait()
 			f.EndedThemselves++
 			c.start(m)
 		case m.process == nil && time.Now().After(m.back):
