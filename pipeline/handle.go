@@ -23,6 +23,9 @@ import (
 //
 // ctx ends with the worker's intake: what has not begun by then goes back. work is for what has.
 func (w *Worker) handle(ctx, work context.Context, d *delivery) (fate, error) {
+	if err := w.q.unload(ctx, &d.envelope); err != nil {
+		return fate{}, err
+	}
 	if d.bad != nil {
 		return w.fail(work, d, results.Error{Reason: results.InvalidJob, Message: d.bad.Error()}, 0)
 	}
