@@ -90,6 +90,10 @@ func (c Config) memory(v wildfire.Verdict) time.Duration {
 	return c.BenignAge
 }
 
+// patience is how long the others of a sample wait for the job that is at its upload. That job
+// comes back by itself, also if its worker dies, unless it was removed by hand.
+func (c Config) patience() time.Duration { return 2*c.RetryMax + 4*c.Lease }
+
 // maxFileSize is the limit of a source.
 func (c Config) maxFileSize(source string) int64 {
 	if n, ok := c.MaxFileSizes[source]; ok {

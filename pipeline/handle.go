@@ -23,6 +23,9 @@ import (
 //
 // ctx ends with the worker's intake: what has not begun by then goes back. work is for what has.
 func (w *Worker) handle(ctx, work context.Context, d *delivery) (fate, error) {
+	if err := w.q.unload(ctx, &d.envelope); err != nil {
+		return fate{}, err
+	}
 	if d.bad != nil {
 		return w.fail(work, d, results.Error{Reason: results.InvalidJob, Message: d.bad.Error()}, 0)
 	}
@@ -118,7 +121,7 @@ func (w *Worker) known(ctx, work context.Context, d *delivery, key string, s *sa
 	case statePending:
 		return w.wait(work, d, key, basisOf(*s, j))
 	case stateRetrying:
-		if s.Job != j.ID {
+		if s.Job != j.ID && w.now().Sub(s.ChangedAt) < w.cfg.patience() {
 			return w.wait(work, d, key, results.BasisShared)
 		}
 		return nil, nil
@@ -162,12 +165,10 @@ func basisOf(s sample, j Job) results.Basis {
 // unknown deals with a sample that nobody works on: WildFire is asked if so configured, or
 // if an upload may have got through unheard, and the rest is uploaded.
 func (w *Worker) unknown(ctx, work context.Context, d *delivery, key string, s sample, rev uint64, c contents) (*fate, error) {
-	if rev != 0 { // of contents that were never seen no job can be over
-		if ev, err := w.q.decided(ctx, jobKey(d.Job.ID)); err != nil {
-			return nil, err
-		} else if ev.Type != "" {
-			return w.end(work, d, ev) // it was done before
-		}
+	if ev, err := w.q.decided(ctx, jobKey(d.Job.ID)); err != nil {
+		return nil, err
+	} else if ev.Type != "" {
+		return w.end(work, d, ev) // it was done before, with these contents or others
 	}
 	if w.cfg.AskFirst || s.Unsure {
 		actx, span := w.tracing.ask(ctx)

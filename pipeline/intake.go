@@ -2,15 +2,18 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
+	"maps"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,6 +28,8 @@ const (
 	maxJobJSON       = 128 << 10 // of a JSON job, in bytes
 	maxNameBytes     = 4096
 	maxURLBytes      = 8 << 10
+	maxObjectBytes   = 1 << 10 // of an object's name: it becomes part of a subject, and a server bounds those
+	maxIDBytes       = 1 << 10
 )
 
 // ErrInvalidJob is matched by everything that makes a message no job.
@@ -53,16 +58,15 @@ func (n Names) open(subject string, h nats.Header, body []byte, seq uint64, at t
 	lane, source, ok := n.parseJobSubject(subject)
 	e.Job.Priority, e.Job.Source = lane, source
 	e.Job.ID = firstOf(h.Get(HeaderJob), h.Get(nats.MsgIdHdr), fmt.Sprintf("m%d-%x", seq, at.UnixNano()))
+	if len(e.Job.ID) > maxIDBytes || !utf8.ValidString(e.Job.ID) { // it would not survive in an event
+		e.Job.ID = jobKey(e.Job.ID)
+	}
 	if !ok {
 		e.Job.Priority, e.Job.Source = Normal, "unknown"
 		return e, invalid("subject %q is not <prefix>.jobs.<urgent|normal|bulk>.<source> with a source of [a-z0-9_-]{1,32}", subject)
 	}
-	ct := h.Get("Content-Type")
-	mediaType, _, err := mime.ParseMediaType(ct)
-	if ct != "" && err != nil {
-		mediaType = strings.ToLower(strings.TrimSpace(ct))
-	}
-	if mediaType == "application/json" {
+	mediaType, _, _ := strings.Cut(headerFold(h, "Content-Type"), ";")
+	if strings.EqualFold(strings.TrimSpace(mediaType), "application/json") {
 		return e, e.readJSON()
 	}
 	e.raw = true
@@ -81,7 +85,7 @@ func firstOf(s ...string) string {
 func (e *envelope) readRaw(at time.Time) error {
 	j := &e.Job
 	j.Version, j.Kind, j.ReceivedAt = 1, KindFile, at.UTC()
-	if t, err := time.Parse(time.RFC3339Nano, headerFold(e.header, HeaderReceived)); err == nil {
+	if t, err := time.Parse(time.RFC3339Nano, headerFold(e.header, HeaderReceived)); err == nil && writable(t.UTC()) {
 		j.ReceivedAt = t.UTC()
 	}
 	sum := sha256.Sum256(e.body)
@@ -104,6 +108,9 @@ func (e *envelope) readRaw(at time.Time) error {
 	}
 	return e.checkText()
 }
+
+// writable reports whether a time can be told in an event (RFC 3339 has four digits for the year).
+func writable(t time.Time) bool { return t.Year() >= 0 && t.Year() <= 9999 }
 
 func cutPrefixFold(s, prefix string) (string, bool) {
 	if len(s) > len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
@@ -159,7 +166,7 @@ func (e *envelope) readJSON() error {
 
 func (e *envelope) checkText() error {
 	j := &e.Job
-	if len(j.Filename) > maxNameBytes || len(j.Path) > maxNameBytes {
+	if max(len(j.Filename), len(j.FilenameB64), len(j.Path), len(j.PathB64)) > maxNameBytes {
 		return invalid("a name of more than %d bytes", maxNameBytes)
 	}
 	total := 0
@@ -209,6 +216,9 @@ func (e *envelope) checkFile() error {
 		return invalid("content is required")
 	case c.Object != "" && (c.Path != "" || c.PathB64 != nil), c.Object == "" && c.Path == "" && c.PathB64 == nil:
 		return invalid("content must be either an object or a path")
+	case len(c.Object) > maxObjectBytes:
+		j.Content = nil // nobody is to look for it
+		return invalid("content.object of more than %d bytes", maxObjectBytes)
 	case c.Object != "":
 		return nil
 	}
@@ -239,12 +249,25 @@ func checkRelative(name string) error {
 
 // onward makes the message that carries the job on to another subject: the original
 // bytes and headers, with where it came from. JetStream's own headers stay behind, since
-// an id or an expectation of the first publish would be obeyed again.
+// an id or an expectation of the first publish would be obeyed again, and so do headers for which
+// there is no room, our own the last.
 func (e *envelope) onward(subject string) *nats.Msg {
 	m := nats.NewMsg(subject)
-	for k, v := range e.header {
-		if !strings.HasPrefix(k, "Nats-") {
-			m.Header[k] = v
+	foreign := func(k string) int {
+		if _, ours := cutPrefixFold(k, "Backburn-"); ours || strings.EqualFold(k, "Content-Type") {
+			return 0
+		}
+		return 1
+	}
+	keys := slices.SortedFunc(maps.Keys(e.header), func(a, b string) int {
+		return cmp.Or(foreign(a)-foreign(b), strings.Compare(a, b))
+	})
+	room := maxHeaderBytes - onwardRoom
+	for _, k := range keys {
+		n := headerBytes(k, e.header[k])
+		if n <= room && !strings.HasPrefix(k, "Nats-") {
+			m.Header[k] = e.header[k]
+			room -= n
 		}
 	}
 	m.Header.Set(HeaderJob, e.Job.ID)
@@ -254,4 +277,54 @@ func (e *envelope) onward(subject string) *nats.Msg {
 	}
 	m.Data = e.body
 	return m
+}
+
+const (
+	maxHeaderBytes = 64<<10 - 1 // of all headers of a message: JetStream takes no more
+
+	// What is added to a job's headers on its way at most: its id three times, its subject, an error.
+	onwardRoom = 12 << 10
+)
+
+// headerBytes is what a header takes in a message.
+func headerBytes(key string, values []string) int {
+	n := 0
+	for _, v := range values {
+		n += len(key) + len(": ") + len(v) + len("\r\n")
+	}
+	return n
+}
+
+// unload moves a body that leaves no room in a message for what is added on the job's way into an
+// object, and makes the job point there.
+func (q *Queue) unload(ctx context.Context, e *envelope) error {
+	size := len(e.body)
+	for k, v := range e.header {
+		size += headerBytes(k, v)
+	}
+	if int64(size) <= q.nc.MaxPayload()-onwardRoom {
+		return nil
+	}
+	sum := sha256.Sum256(e.body)
+	name := "job." + jobKey(e.Job.ID) + "." + hex.EncodeToString(sum[:])
+	_, _, err := q.Publisher().store(ctx, name, int64(len(e.body)), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(e.body)), nil
+	})
+	if err != nil {
+		return err
+	}
+	e.Job.Content = &Content{Object: name}
+	body, err := json.Marshal(e.Job)
+	if err != nil {
+		return err
+	}
+	header := nats.Header{}
+	for k, v := range e.header {
+		if !strings.EqualFold(k, "Content-Type") {
+			header[k] = v
+		}
+	}
+	header.Set("Content-Type", "application/json")
+	e.header, e.body, e.raw = header, body, false
+	return nil
 }

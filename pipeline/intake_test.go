@@ -35,6 +35,10 @@ var badJobs = map[string]string{
 	"parent in base64":  `{"version":1,"kind":"file","filename":"a","content":{"path_b64":"Li4vYQ=="}}`,
 	"dot":               `{"version":1,"kind":"file","filename":"a","content":{"path":"."}}`,
 	"NUL":               `{"version":1,"kind":"file","filename":"a","content":{"path":"a\u0000b"}}`,
+	"long object name":  `{"version":1,"kind":"file","filename":"a","content":{"object":"` + strings.Repeat("x", 1025) + `"}}`,
+	"long raw name":     `{"version":1,"kind":"file","filename":"a","filename_b64":"` + strings.Repeat("YWFh", 1400) + `","content":{"path":"a"}}`,
+	"deep":              `{"version":1,"kind":"url","url":"http://x/","x":` + strings.Repeat("[", 60_000) + strings.Repeat("]", 60_000) + `}`,
+	"null":              `null`,
 	"negative size":     `{"version":1,"kind":"file","filename":"a","size":-1,"content":{"path":"a"}}`,
 	"short hash":        `{"version":1,"kind":"file","filename":"a","sha256":"abc","content":{"path":"a"}}`,
 	"url for a file":    `{"version":1,"kind":"file","filename":"a","url":"http://x/","content":{"path":"a"}}`,
@@ -90,6 +94,73 @@ func TestBadJobsAreRefusedAndKept(t *testing.T) {
 	}
 	if n := len(f.wildfire.Calls()); n != 0 {
 		t.Errorf("WildFire was called %d times", n)
+	}
+}
+
+// Whatever fits into a message on JOBS ends, also where what is added on its way does not fit in
+// with it: contents become an object, and foreign headers stay behind.
+func TestWhatFillsAMessageGoesItsWay(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.work()
+	const subject = "backburn.jobs.normal.mail"
+	full := func(h nats.Header) string {
+		m := &nats.Msg{Subject: subject, Header: h}
+		return strings.Repeat("x", 1<<20-m.Size()+len(subject))
+	}
+	header := func(id string, more ...string) nats.Header {
+		h := nats.Header{nats.MsgIdHdr: {id}}
+		for i := 0; i < len(more); i += 2 {
+			h[more[i]] = []string{more[i+1]}
+		}
+		return h
+	}
+	taken, refused := header("taken", pipeline.HeaderFilename, "a.exe"), header("refused", pipeline.HeaderFilename, "a.unsupported")
+	f.publish(subject, taken, full(taken))
+	f.publish(subject, refused, full(refused))
+	nameless, text := header("nameless"), header("text", "Content-Type", "application/json")
+	f.publish(subject, nameless, full(nameless))
+	f.publish(subject, text, full(text))
+	f.publish(subject, header("headers", pipeline.HeaderFilename, "b.exe", "X-Long", strings.Repeat("y", 65_300)), "MZ headers")
+	f.publish(subject, header("long name", pipeline.HeaderFilename, strings.Repeat("y", 65_300)), "MZ long name")
+	f.publish(subject, header("never", pipeline.HeaderFilename, "c.exe", pipeline.HeaderReceived, "9999-12-31T23:59:59-23:00"), "MZ never")
+	f.publish(subject, header(strings.Repeat("i", 40_000), pipeline.HeaderFilename, "d.exe"), "MZ long id")
+	f.publish(subject, header("id \xff", pipeline.HeaderFilename, "e.exe"), "MZ odd id")
+
+	all := f.events(9)
+	for id, want := range map[string]string{
+		"taken": "benign", "refused": "unsupported_type", "nameless": "invalid_job", "text": "invalid_job",
+		"headers": "benign", "long name": "invalid_job", "never": "benign",
+		"h-" + sha(strings.Repeat("i", 40_000)): "benign", "h-" + sha("id \xff"): "benign",
+	} {
+		if ev := all.one(t, id); ev.Outcome() != want {
+			t.Errorf("job %s ended %s, want %s: %+v", id, ev.Outcome(), want, ev.Data.Error)
+		}
+	}
+	for _, l := range f.letters(pipeline.DeadFilter{Source: "mail"}) {
+		if l.Job.ID == "refused" {
+			if r, err := f.q.Replay(t.Context(), l.Seq, pipeline.Replay{DryRun: true}); err != nil {
+				t.Errorf("the letter can't be replayed: %+v, %v", r, err)
+			}
+		}
+	}
+}
+
+// Names of headers come in any case: NATS keeps them as they were sent.
+func TestAJobIsJSONInAnySpelling(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.work()
+	for i, h := range []nats.Header{
+		{"content-type": {"application/json"}}, {"Content-Type": {"Application/JSON; charset"}}, {"CONTENT-TYPE": {" application/json ;charset=utf-8"}},
+	} {
+		h[nats.MsgIdHdr] = []string{fmt.Sprint(i)}
+		f.publish("backburn.jobs.normal.mail", h, fmt.Sprintf(`{"version":1,"kind":"url","url":"https://example.com/%d"}`, i))
+	}
+	for i, all := 0, f.events(3); i < 3; i++ {
+		if ev := all.one(t, fmt.Sprint(i)); ev.Type != results.Verdict {
+			t.Errorf("%d ended %s", i, ev.Outcome())
+		}
 	}
 }
 

@@ -137,8 +137,7 @@ func (b *batcher) act(ctx context.Context, e *waiting, s sample) outlook {
 	case stateUploading, stateRetrying:
 		// Its own job is in JOBS, and comes back if its worker dies. Should that job have been
 		// removed by hand, one of ours goes on in its stead.
-		patience := 2*b.cfg.RetryMax + 4*b.cfg.Lease
-		if at := s.ChangedAt.Add(patience); b.now().Before(at) {
+		if at := s.ChangedAt.Add(b.cfg.patience()); b.now().Before(at) {
 			return outlook{due: at}
 		}
 	}
@@ -159,6 +158,9 @@ func (b *batcher) timeOut(ctx context.Context, e *waiting) outlook {
 	o := b.each(ctx, e, func(w *waitingMessage) (results.Event, bool) {
 		return failedEvent(w.envelope.Job, cause, 0, b.now()), true
 	})
+	if b.awaited(e) {
+		return o // some could not be settled: freed now, the sample would be uploaded for them again
+	}
 	_, err := b.q.changeSample(ctx, e.key, func(s *sample) bool {
 		if s.State != statePending {
 			return false
@@ -170,6 +172,13 @@ func (b *batcher) timeOut(ctx context.Context, e *waiting) outlook {
 		b.log.Warn().Err(err).Str("sha256", e.key).Msg("sample can't be freed")
 	}
 	return o
+}
+
+// awaited reports whether jobs wait for a sample.
+func (b *batcher) awaited(e *waiting) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(e.jobs) > 0
 }
 
 // hurry sends one job of a sample that nobody is working on back to JOBS. The others go on
@@ -217,9 +226,12 @@ func (b *batcher) turn() time.Duration {
 // requeue hands a waiting job to the workers again, under its own id.
 func (b *batcher) requeue(ctx context.Context, e *waiting, subject string, job waitingJob) error {
 	w, err := b.fetch(ctx, subject, job)
-	if err != nil || w == nil {
-		b.forget(e, subject, job.seq)
+	if err != nil {
 		return err
+	}
+	if w == nil {
+		b.forget(e, subject, job.seq)
+		return nil
 	}
 	m := w.envelope.onward(w.envelope.subject)
 	m.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s.again.%d", w.envelope.Job.ID, job.seq))
@@ -244,8 +256,9 @@ func (b *batcher) fetch(ctx context.Context, subject string, job waitingJob) (*w
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", subject, err)
 	}
-	// A message that got in here was a job once: an error now would be one of ours, and the
-	// envelope serves all the same.
+	if m.Subject != subject {
+		return nil, nil // the stream was made anew: ours is gone
+	}
 	env, err := b.q.open(m.Header.Get(HeaderSubject), m.Header, m.Data, m.Sequence, m.Time)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", subject, err)

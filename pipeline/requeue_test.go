@@ -1,10 +1,14 @@
 package pipeline
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/time/rate"
 )
 
@@ -31,5 +35,26 @@ func TestParkedJobsComeBackAtTheFleetsPace(t *testing.T) {
 		if most >= longest || sum/times < longest/4 {
 			t.Errorf("%d wait: the next turn is %s away at most and %s on average, want spread over %s", waiting, most, sum/times, longest)
 		}
+	}
+}
+
+// unreadable is WAITING on a server that does not answer.
+type unreadable struct{ jetstream.Stream }
+
+func (unreadable) GetMsg(context.Context, uint64, ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+	return nil, nats.ErrTimeout
+}
+
+// A job that can't be read just now goes on waiting: nobody else would ever ask for it.
+func TestAWaitingJobThatCantBeReadIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	b := &batcher{q: &Queue{waiting: unreadable{}}, list: newWaitlist()}
+	job := waitingJob{seq: 7, lane: Normal}
+	e := b.list.add("sample", "subject", job)
+	if err := b.requeue(t.Context(), e, "subject", job); !errors.Is(err, nats.ErrTimeout) {
+		t.Errorf("%v, want %v", err, nats.ErrTimeout)
+	}
+	if b.list.jobs != 1 || len(e.jobs) != 1 {
+		t.Errorf("%d jobs wait, want 1", b.list.jobs)
 	}
 }

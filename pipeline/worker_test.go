@@ -113,6 +113,27 @@ func TestARepeatedJobDoesNothing(t *testing.T) {
 	}
 }
 
+// The memory of a sample may be shorter than that of a job, and a publisher may use an id twice.
+func TestARepeatedIDWithOtherContentsDoesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.work()
+	f.raw("a", "mail", "x.exe", "MZ a")
+	f.events(1)
+	f.publish("backburn.jobs.normal.mail", nats.Header{
+		nats.MsgIdHdr: {"a, again"}, pipeline.HeaderJob: {"a"}, pipeline.HeaderFilename: {"y.exe"},
+	}, "MZ of another")
+	f.raw("end", "mail", "z.exe", "MZ z")
+	f.events(2)
+	f.idle()
+	if all := f.events(2); len(all.of("a")) != 2 {
+		t.Errorf("job a has these events, want submitted and verdict:\n%s", all.of("a"))
+	}
+	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 2 {
+		t.Errorf("%d uploads, want 2", n)
+	}
+}
+
 func TestWhatWildFireWontTakeFails(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -315,5 +336,30 @@ func TestOwnClaimThatNobodyIsAt(t *testing.T) {
 				t.Errorf("%d uploads, want 1", n)
 			}
 		})
+	}
+}
+
+// The job that was to make the next try may never come back: somebody removed it.
+func TestAJobThatWasRemovedHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	samples, err := f.q.JetStream().KeyValue(t.Context(), f.q.SamplesBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := samples.Create(t.Context(), sha("MZ x"), []byte(`{"state":"retrying","job":"gone","attempts":1,"changed_at":"2026-01-01T00:00:00Z","verdict":0}`)); err != nil {
+		t.Fatal(err)
+	}
+	f.work()
+	f.raw("a", "mail", "x.exe", "MZ x")
+	f.raw("b", "mail", "x.exe", "MZ x")
+	all := f.events(2)
+	for _, job := range []string{"a", "b"} {
+		if ev := all.one(t, job); ev.Data.Verdict != "benign" {
+			t.Errorf("job %s: %s %+v", job, ev.Type, ev.Data.Error)
+		}
+	}
+	if n := f.wildfire.UploadCount(sha("MZ x")); n != 1 {
+		t.Errorf("%d uploads, want 1", n)
 	}
 }
