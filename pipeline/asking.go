@@ -277,7 +277,7 @@ func (b *batcher) putBack(c call) {
 	for key, e := range c.polled {
 		e.busy = false
 		if len(e.jobs) == 0 {
-			delete(b.list.entries, key)
+			b.list.drop(e)
 			continue
 		}
 		b.toAsk[key] = e

@@ -21,6 +21,7 @@ import (
 type outlook struct {
 	due     time.Time
 	pending bool // to be asked about; otherwise to be looked at
+	queued  bool // it waits for its turn to go back to work
 }
 
 // lookLoop takes up samples as they become due: those that are pending at WildFire are put
@@ -91,9 +92,10 @@ func (b *batcher) done(e *waiting, o outlook) {
 		e.again, o = false, outlook{due: b.now()}
 	}
 	if len(e.jobs) == 0 {
-		delete(b.list.entries, e.key)
+		b.list.drop(e)
 	} else {
 		e.pending = o.pending
+		b.list.queue(e, o.queued)
 		b.list.schedule(e, o.due)
 	}
 	b.mu.Unlock()
@@ -204,7 +206,7 @@ func (b *batcher) hurry(ctx context.Context, e *waiting) outlook {
 		return outlook{due: now.Add(min(spentPatience, resetAfter(now).Sub(now)))}
 	}
 	if !b.requeues.Allow() {
-		return outlook{due: now.Add(b.turn())}
+		return outlook{due: now.Add(b.turn()), queued: true}
 	}
 	if err := b.requeue(ctx, e, subject, job); err != nil {
 		b.log.Warn().Err(err).Str("sha256", e.key).Msg("waiting job can't be sent back to work")
@@ -213,11 +215,12 @@ func (b *batcher) hurry(ctx context.Context, e *waiting) outlook {
 	return outlook{due: b.now().Add(4 * b.cfg.Lease)}
 }
 
-// turn is when to try again to send a job back to work: some time within the one that all
-// samples would need at the pace of requeues, so that however many wait, few are looked at in vain.
+// turn is when to try again to send a job back to work: some time within the one that all which
+// wait for that would need at the pace of requeues, so that however many they are, few are
+// looked at in vain.
 func (b *batcher) turn() time.Duration {
 	b.mu.Lock()
-	n := len(b.list.entries)
+	n := b.list.queued + 1
 	b.mu.Unlock()
 	all := time.Duration(float64(n) / float64(b.requeues.Limit()) * float64(time.Second))
 	return rand.N(min(max(all, time.Second), spentPatience))

@@ -12,6 +12,7 @@ type waitlist struct {
 	entries map[string]*waiting // by sample key
 	due     dueHeap
 	jobs    int // all of them
+	queued  int // samples that wait for their turn to go back to work
 }
 
 // waiting is one sample that jobs wait for.
@@ -23,6 +24,7 @@ type waiting struct {
 	pending   bool                  // WildFire has it, as far as we know: when due, ask
 	busy      bool                  // being looked at, asked about or settled
 	again     bool                  // something changed while busy
+	queued    bool                  // it waits for its turn to go back to work
 	pos       int                   // in the heap; -1: not in it
 }
 
@@ -59,9 +61,26 @@ func (l *waitlist) remove(e *waiting, subject string, seq uint64) {
 		l.jobs--
 	}
 	if len(e.jobs) == 0 && !e.busy {
-		l.unschedule(e)
-		delete(l.entries, e.key)
+		l.drop(e)
 	}
+}
+
+// drop forgets a sample.
+func (l *waitlist) drop(e *waiting) {
+	l.unschedule(e)
+	l.queue(e, false)
+	delete(l.entries, e.key)
+}
+
+// queue notes whether the sample waits for its turn to go back to work.
+func (l *waitlist) queue(e *waiting, queued bool) {
+	switch {
+	case queued && !e.queued:
+		l.queued++
+	case !queued && e.queued:
+		l.queued--
+	}
+	e.queued = queued
 }
 
 // schedule sets when the sample is due. A busy one is scheduled when it is done.
