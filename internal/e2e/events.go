@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,14 +49,29 @@ func (s *Site) Connect(url string) jetstream.JetStream {
 }
 
 // Finals reads events from the first on until n files have a final one, and then whatever
-// else is there. It returns the final events in order, every message of them.
+// else is there. It returns the final events in order, every message of them. A server that has
+// just been started again, or has no leader yet, is asked again.
 func Finals(t testing.TB, js jetstream.JetStream, n int) []results.Event {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), Patience, errors.New("patience"))
 	defer cancel()
+	for {
+		all, err := finals(ctx, js, n)
+		if err == nil {
+			return all
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal(err)
+		}
+	}
+}
+
+func finals(ctx context.Context, js jetstream.JetStream, n int) (all []results.Event, err error) {
 	sub := results.NewSubscriber(js, results.SubscriberConfig{})
 	paths := map[string]bool{}
-	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
+	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
 		if e.Type.Final() {
 			paths[pathOf(e)] = true
 		}
@@ -65,18 +81,15 @@ func Finals(t testing.TB, js jetstream.JetStream, n int) []results.Event {
 		return nil
 	})
 	if err != nil {
-		t.Fatalf("%d of %d files have a final event: %v", len(paths), n, err)
+		return nil, fmt.Errorf("%d of %d files have a final event: %w", len(paths), n, err)
 	}
-	var all []results.Event
-	if err := sub.Drain(ctx, func(_ context.Context, e results.Event) error {
+	err = sub.Drain(ctx, func(_ context.Context, e results.Event) error {
 		if e.Type.Final() {
 			all = append(all, e)
 		}
 		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return all
+	})
+	return all, err
 }
 
 // pathOf is the name of a file as it was dropped.
