@@ -94,10 +94,11 @@ type exchange struct {
 	answer func(*http.Response, string) error
 }
 
-// do makes the call: once, again after a 401 with the token that the source then gives, and again where
-// the connection broke in the middle of a large body.
+// do makes the call: once, again after a 401 with the token that the source then gives, again where the
+// connection broke in the middle of a large body, and again, unasked, where something on the way knows no
+// go-ahead.
 func (c *Client) do(ctx context.Context, x exchange) error {
-	var refused, resent bool
+	var refused, resent, unasked bool
 	for {
 		token, err := c.token(ctx, x)
 		if err != nil {
@@ -107,6 +108,7 @@ func (c *Client) do(ctx context.Context, x exchange) error {
 		if err != nil {
 			return &APIError{Op: x.op, Err: err, kind: ErrSource}
 		}
+		body.expect = body.expect && !unasked
 		status, err := c.attempt(ctx, x, body, token)
 		switch {
 		case status == http.StatusUnauthorized && !x.public:
@@ -115,6 +117,8 @@ func (c *Client) do(ctx context.Context, x exchange) error {
 				return err
 			}
 			refused = true
+		case status == http.StatusExpectationFailed && body.expect:
+			unasked = true // RFC 9110, section 10.1.1
 		case err != nil && status == 0 && !resent && ctx.Err() == nil && body.resend != nil && body.resend(err):
 			resent = true
 		default:

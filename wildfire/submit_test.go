@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -641,6 +642,27 @@ func TestEarlyRefusalOfLargeUpload(t *testing.T) {
 				t.Errorf("%d: %d bytes of the file were read", status, n)
 			}
 		}
+	}
+}
+
+// TestProxyWithoutGoAhead: what is answered 417 for asking is sent without asking, once and for free.
+func TestProxyWithoutGoAhead(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Expect") != "" {
+			w.WriteHeader(http.StatusExpectationFailed)
+			return
+		}
+		server.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	large := strings.Repeat("0123456789abcdef", 1<<17)
+	if _, err := client(t, proxy.URL, wildfire.StaticToken("t")).SubmitFile(t.Context(), file("a.exe", large)); err != nil {
+		t.Error(err)
+	}
+	if n := server.UploadCount(sha256Of(large)); n != 1 {
+		t.Errorf("%d uploads were counted, want 1", n)
 	}
 }
 
