@@ -206,15 +206,17 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 	defer patience.Stop()
 	select {
 	case o := <-done:
-		return o.response, o.err
-	case <-patience.C:
-	}
-	go func() {
-		if o := <-done; o.response != nil {
-			_ = o.response.Body.Close()
+		if o.err == nil {
+			return o.response, nil
 		}
-	}()
-	return nil, dog.ctx.Err()
+	case <-patience.C:
+		go func() {
+			if o := <-done; o.response != nil {
+				_ = o.response.Body.Close()
+			}
+		}()
+	}
+	return nil, context.Cause(dog.ctx) // what the transport says may be that its body was closed
 }
 
 func (c *Client) request(ctx context.Context, x exchange, body payload, token string) (*http.Request, error) {
