@@ -122,9 +122,13 @@ func refusedHint(p Profile) string {
 	}
 }
 
-// Accepted says that a service took token, which ends any doubt about fresh ones. Calling
-// it is optional: a token that is not refused within a minute counts as accepted.
+// Accepted says that a service took token, which ends any doubt about fresh ones; without
+// doubt it takes no lock. Where nobody calls it, a token that is not refused within a minute
+// counts as accepted.
 func (s *Source) Accepted(token string) {
+	if !s.doubt.Load() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h := s.current.Load(); h != nil && h.is(token) && !h.rejected.Load() {

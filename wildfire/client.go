@@ -89,6 +89,7 @@ type exchange struct {
 	op     Op
 	path   string                         // below the endpoint; "" for the operation's own
 	build  func([]field) (payload, error) // the body around the credential's fields
+	takes  time.Duration                  // how long the request may be on its way over a slow line
 	stream bool                           // the answer is read piece by piece, with the watchdog kept awake by every piece
 	public bool                           // needs no credential
 	answer func(*http.Response, string) error
@@ -117,6 +118,9 @@ func (c *Client) do(ctx context.Context, x exchange) error {
 				return err
 			}
 			refused = true
+		case succeeded(status) && !x.public:
+			c.tokens.Accepted(token)
+			return err
 		case status == http.StatusExpectationFailed && body.expect:
 			unasked = true // RFC 9110, section 10.1.1
 		case err != nil && status == 0 && !resent && ctx.Err() == nil && body.resend != nil && body.resend(err):
@@ -131,7 +135,7 @@ func (c *Client) token(ctx context.Context, x exchange) (string, error) {
 	if x.public {
 		return "", nil
 	}
-	token, err := c.tokens.Token(ctx)
+	token, err := c.tokens.TokenFor(ctx, x.takes)
 	if err == nil && token == "" {
 		err = errors.New("token source gave an empty token")
 	}
