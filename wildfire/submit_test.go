@@ -781,6 +781,13 @@ func TestSubmitLinks(t *testing.T) {
 	if !slices.Equal(sizes, []int{1000, 1}) {
 		t.Errorf("calls of %v links, want 1000 and 1", sizes)
 	}
+	for i := range links[:1000] {
+		links[i] += strings.Repeat("y", 850) // the receipts are more than any other answer
+	}
+	got, err = client.SubmitLinks(t.Context(), links[:1000])
+	if err != nil || len(got) != 1000 || got[999].Uncertain {
+		t.Errorf("%d receipts for long links, %v", len(got), err)
+	}
 	server.SetStyle(wildfiretest.MissingURL)
 	if got, err := client.SubmitLinks(t.Context(), links[:2]); err != nil || len(got) != 2 || !got[0].Uncertain {
 		t.Errorf("got %+v, %v; want uncertain receipts", got, err)
