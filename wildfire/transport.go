@@ -42,7 +42,8 @@ type TransportConfig struct {
 
 	// PingTimeout is for HTTP/2, where calls share a connection and one that times out does not end it: a
 	// connection on which nothing came for so long is asked for a sign of life, and closed where none comes
-	// within as long again. 0 never asks.
+	// within as long again. It has to be longer than what waits to be sent takes on a slow line: the question is
+	// behind it. 0 never asks.
 	PingTimeout time.Duration
 
 	// DisableHTTP2 keeps to HTTP/1.1.
@@ -56,7 +57,7 @@ func DefaultTransportConfig() TransportConfig {
 		TLSTimeout:      10 * time.Second,
 		ContinueTimeout: 2 * time.Second,
 		IdleTimeout:     50 * time.Second,
-		PingTimeout:     10 * time.Second,
+		PingTimeout:     30 * time.Second,
 		MaxIdlePerHost:  64,
 	}
 }
