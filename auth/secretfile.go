@@ -199,16 +199,18 @@ func (s *secretFile) reload() (changed bool, err error) {
 	return changed, nil
 }
 
-// reloadSecrets reads all secret files again. The current token stays.
-func (s *Source) reloadSecrets() error {
+// reloadSecrets reads all secret files again and reports whether any holds another one. The
+// current token stays.
+func (s *Source) reloadSecrets() (changed bool, err error) {
 	var errs []error
 	for _, f := range []*secretFile{s.secret, s.apiKey} {
 		if f != nil {
-			_, err := f.reload()
+			another, err := f.reload()
+			changed = changed || another
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return changed, errors.Join(errs...)
 }
 
 // knownSecrets lists what must never show, for scrubbing.
