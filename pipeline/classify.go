@@ -97,6 +97,7 @@ var (
 		{wildfire.ErrRedirect, Disposition{Action: PauseFleet, Message: "the answer was a redirect: check wildfire.url and the proxy"}},
 		{wildfire.ErrQuota, Disposition{Action: ParkBudget}},
 		{wildfire.ErrInvalidRequest, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrNotFound, Disposition{Action: Terminate, Reason: results.Rejected}},
 		{wildfire.ErrMethod, Disposition{Action: Terminate, Reason: results.Rejected}},
 		{wildfire.ErrGone, Disposition{Action: Terminate, Reason: results.Rejected}},
 		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.Rejected}},

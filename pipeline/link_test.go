@@ -21,6 +21,7 @@ func TestLinkWithoutAnAnswer(t *testing.T) {
 		"no verdict":     {wildfiretest.Fault{Style: wildfiretest.MissingVerdict}, 0},
 		"421":            {wildfiretest.Fault{Status: 421}, 1},
 		"420":            {wildfiretest.Fault{Status: 420}, 1},
+		"404":            {wildfiretest.Fault{Status: 404}, 1},
 		"error with 200": {wildfiretest.Fault{Style: wildfiretest.Error200}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

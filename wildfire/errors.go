@@ -180,7 +180,7 @@ func classify(op Op, status int, message string) error {
 		switch {
 		case op == OpReport || op == OpPCAP || op == OpWebArtifacts:
 			return ErrNotReady
-		case op.fetches():
+		case op.fetches(), op == OpVerdict: // an appliance knows no URLs
 			return ErrNotFound
 		}
 		return ErrNoSuchOperation

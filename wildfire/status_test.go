@@ -50,6 +50,7 @@ var special = map[wildfire.Op]map[int]error{
 	wildfire.OpSubmitURL:       {419: wildfire.ErrUploadQuota},
 	wildfire.OpSubmitLink:      {419: wildfire.ErrUploadQuota},
 	wildfire.OpSubmitLinks:     {419: wildfire.ErrUploadQuota, 418: wildfire.ErrMalformedList},
+	wildfire.OpVerdict:         {404: wildfire.ErrNotFound},
 	wildfire.OpVerdicts:        {413: wildfire.ErrTooManyEntries},
 	wildfire.OpVerdictsChanged: {403: wildfire.ErrInvalidDate},
 	wildfire.OpReport:          {403: wildfire.ErrSampleForbidden, 404: wildfire.ErrNotReady},
