@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"backburn/auth"
@@ -101,6 +102,36 @@ func TestSecretIsReadAgainWhenRefused(t *testing.T) {
 		t.Errorf("%d token requests, want 2: the old secret and the new one", n)
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// TestReplacedSecretEndsTheCooldown: whoever mends the file does not wait for what the old secret brought about.
+func TestReplacedSecretEndsTheCooldown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint(nil)
+		e.answer = func(n int, r tokenRequest) (*http.Response, error) {
+			if r.form.Get("client_secret") != "canary-refresh" {
+				return reply(401, `{"error":"invalid_client"}`), nil
+			}
+			return granted(n, "900"), nil
+		}
+		p := wildfireProfile()
+		p.ClientSecret, p.ClientSecretFile = auth.Secret{}, secretFileOf(t, "canary-secret-0b7e")
+		s := source(t, p, e)
+		for range 3 {
+			if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrCredentialRejected) {
+				t.Fatalf("got %v, want ErrCredentialRejected", err)
+			}
+		}
+		overwrite(t, p.ClientSecretFile, "canary-other-mistake")
+		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrCredentialRejected) || e.count() != 2 {
+			t.Errorf("%v after %d requests, want ErrCredentialRejected and one for each secret", err, e.count())
+		}
+		overwrite(t, p.ClientSecretFile, "canary-refresh")
+		if token(t, s); e.count() != 3 {
+			t.Errorf("%d token requests, want one for each secret", e.count())
+		}
+	})
 }
 
 // cortexProfile is a profile that has not logged in yet.

@@ -36,7 +36,7 @@ func (s *Source) mintLocal(ctx context.Context, w want) (*held, error) {
 // mint performs the grant of the kind: one token request, two where the first shows that
 // the secret on disk is a newer one.
 func (s *Source) mint(ctx context.Context) (minted, error) {
-	if err := s.Reload(); err != nil {
+	if _, err := s.reloadSecrets(); err != nil {
 		// A secret that is being replaced may be missing for a moment: the old one is tried.
 		s.log.Warn().Err(err).Msg("secret not read again")
 	}

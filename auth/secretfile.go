@@ -59,7 +59,7 @@ func openSecretFile(name string) (*os.File, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblocking, 0)
 	if err != nil {
 		return nil, path, fmt.Errorf("%w: %w", errSecretFile, err)
 	}
@@ -199,16 +199,18 @@ func (s *secretFile) reload() (changed bool, err error) {
 	return changed, nil
 }
 
-// Reload reads all secret files again, as after SIGHUP. The current token stays.
-func (s *Source) Reload() error {
+// reloadSecrets reads all secret files again and reports whether any holds another one. The
+// current token stays.
+func (s *Source) reloadSecrets() (changed bool, err error) {
 	var errs []error
 	for _, f := range []*secretFile{s.secret, s.apiKey} {
 		if f != nil {
-			_, err := f.reload()
+			another, err := f.reload()
+			changed = changed || another
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return changed, errors.Join(errs...)
 }
 
 // knownSecrets lists what must never show, for scrubbing.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 )
 
+const openNonblocking = 0
+
 // checkSecretMode checks what can be told here: there are no permission bits that mean
 // what they say.
 func checkSecretMode(_ string, info fs.FileInfo) error {

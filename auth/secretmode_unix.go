@@ -8,7 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
+
+// openNonblocking opens a pipe that nobody writes to without waiting for who would, so that it
+// can be refused.
+const openNonblocking = syscall.O_NONBLOCK
 
 // checkSecretMode judges the file that was opened, not the name, and the folder that it was
 // found in: who can write to that can put another file there.

@@ -25,7 +25,8 @@ var reasons = []reason{reasonInitial, reasonEarly, reasonExpired, reasonRejected
 //
 // Errors are ctx's own, ErrClosed, or an *AuthError: of class ErrTemporary,
 // ErrCredentialRejected or ErrReauthorize. During a cool-down the error comes at once,
-// without a request, and its RetryAfter says how long the cool-down still lasts.
+// without a request, and its RetryAfter says how long the cool-down still lasts. That of a
+// refused credential ends early where a secret's file holds another one.
 func (s *Source) Token(ctx context.Context) (string, error) {
 	if h := s.current.Load(); h != nil {
 		switch h.phase(time.Now()) {
@@ -122,9 +123,13 @@ func refusedHint(p Profile) string {
 	}
 }
 
-// Accepted says that a service took token, which ends any doubt about fresh ones. Calling
-// it is optional: a token that is not refused within a minute counts as accepted.
+// Accepted says that a service took token, which ends any doubt about fresh ones; without
+// doubt it takes no lock. Where nobody calls it, a token that is not refused within a minute
+// counts as accepted.
 func (s *Source) Accepted(token string) {
+	if !s.doubt.Load() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h := s.current.Load(); h != nil && h.is(token) && !h.rejected.Load() {
@@ -156,6 +161,9 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 		}
 		h, f, err := s.join()
 		if err != nil {
+			if s.mended(err) {
+				continue
+			}
 			return "", err
 		}
 		if h != nil {
@@ -198,6 +206,22 @@ func (s *Source) join() (*held, *flight, error) {
 	}
 	s.launch(s.why(h, now))
 	return nil, s.flight, nil
+}
+
+// mended reports whether somebody replaced the secret since it was refused, and ends the
+// cool-down if so: it was the old one's.
+func (s *Source) mended(err error) bool {
+	if !errors.Is(err, ErrCredentialRejected) {
+		return false
+	}
+	if changed, _ := s.reloadSecrets(); !changed {
+		return false
+	}
+	s.log.Info().Msg("the secret was replaced, asking again")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cool = cooldown{}
+	return true
 }
 
 func (s *Source) why(h *held, now time.Time) reason {

@@ -56,7 +56,7 @@ func (t *roundTripper) report(resp *http.Response, token string) {
 	case resp.StatusCode == http.StatusUnauthorized:
 		t.source.Rejected(token)
 	case resp.StatusCode < 400:
-		t.source.accepted(token)
+		t.source.Accepted(token)
 	}
 }
 
@@ -91,13 +91,6 @@ func (t *roundTripper) signed(req *http.Request, body io.ReadCloser, token strin
 	out.Body = body
 	t.source.header(out.Header, token)
 	return out
-}
-
-// accepted is Accepted without a lock where there is no doubt to end.
-func (s *Source) accepted(token string) {
-	if s.doubt.Load() {
-		s.Accepted(token)
-	}
 }
 
 func closeBody(body io.Closer) {

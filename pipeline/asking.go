@@ -230,7 +230,13 @@ func (b *batcher) query(ctx context.Context, c *call) (map[string]wildfire.Verdi
 	}
 	if c.link != nil {
 		r, err := b.oracle.URLVerdict(ctx, c.link.URL)
-		if err != nil {
+		switch {
+		case errors.Is(err, wildfire.ErrNoVerdict):
+			r = wildfire.VerdictRecord{} // a record came
+		case err != nil && Classify(OpQuery, err).Action == Terminate:
+			b.log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire does not answer for a link")
+			return nil, nil
+		case err != nil:
 			return nil, err
 		}
 		return map[string]wildfire.VerdictRecord{c.link.Key: r}, nil

@@ -88,12 +88,26 @@ var (
 		{wildfire.ErrUnexpectedStatus, Disposition{Action: Terminate, Reason: results.Rejected}},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
+	// Terminate means that what was asked about is wrong, and the call is good for nothing else: a link
+	// goes on without an answer, so that it holds up no others, to its refusal or its deadline.
 	onQuery = []rule{
 		{wildfire.ErrUnauthorized, Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}},
 		{wildfire.ErrForbidden, Disposition{Action: PauseFleet, Message: "WildFire forbids queries with this credential (403): check its permissions and licence"}},
 		{wildfire.ErrNoSuchOperation, Disposition{Action: PauseFleet, Message: "there is no WildFire API at this address (404): check wildfire.url"}},
 		{wildfire.ErrRedirect, Disposition{Action: PauseFleet, Message: "the answer was a redirect: check wildfire.url and the proxy"}},
 		{wildfire.ErrQuota, Disposition{Action: ParkBudget}},
+		{wildfire.ErrInvalidRequest, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrNotFound, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrMethod, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrGone, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrMediaType, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrMissingArgument, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrInvalidArgument, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrUnprocessable, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrRejected, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrUnexpectedStatus, Disposition{Action: Terminate, Reason: results.Rejected}},
 	}
 )
 

@@ -89,15 +89,17 @@ type exchange struct {
 	op     Op
 	path   string                         // below the endpoint; "" for the operation's own
 	build  func([]field) (payload, error) // the body around the credential's fields
+	takes  time.Duration                  // how long the request may be on its way over a slow line
 	stream bool                           // the answer is read piece by piece, with the watchdog kept awake by every piece
 	public bool                           // needs no credential
 	answer func(*http.Response, string) error
 }
 
-// do makes the call: once, again after a 401 with the token that the source then gives, and again where
-// the connection broke in the middle of a large body.
+// do makes the call: once, again after a 401 with the token that the source then gives, again where the
+// connection broke in the middle of a large body, and again, unasked, where something on the way knows no
+// go-ahead.
 func (c *Client) do(ctx context.Context, x exchange) error {
-	var refused, resent bool
+	var refused, resent, unasked bool
 	for {
 		token, err := c.token(ctx, x)
 		if err != nil {
@@ -107,6 +109,7 @@ func (c *Client) do(ctx context.Context, x exchange) error {
 		if err != nil {
 			return &APIError{Op: x.op, Err: err, kind: ErrSource}
 		}
+		body.expect = body.expect && !unasked
 		status, err := c.attempt(ctx, x, body, token)
 		switch {
 		case status == http.StatusUnauthorized && !x.public:
@@ -115,6 +118,11 @@ func (c *Client) do(ctx context.Context, x exchange) error {
 				return err
 			}
 			refused = true
+		case succeeded(status) && !x.public:
+			c.tokens.Accepted(token)
+			return err
+		case status == http.StatusExpectationFailed && body.expect:
+			unasked = true // RFC 9110, section 10.1.1
 		case err != nil && status == 0 && !resent && ctx.Err() == nil && body.resend != nil && body.resend(err):
 			resent = true
 		default:
@@ -127,7 +135,7 @@ func (c *Client) token(ctx context.Context, x exchange) (string, error) {
 	if x.public {
 		return "", nil
 	}
-	token, err := c.tokens.Token(ctx)
+	token, err := c.tokens.TokenFor(ctx, x.takes)
 	if err == nil && token == "" {
 		err = errors.New("token source gave an empty token")
 	}
@@ -202,15 +210,17 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 	defer patience.Stop()
 	select {
 	case o := <-done:
-		return o.response, o.err
-	case <-patience.C:
-	}
-	go func() {
-		if o := <-done; o.response != nil {
-			_ = o.response.Body.Close()
+		if o.err == nil {
+			return o.response, nil
 		}
-	}()
-	return nil, dog.ctx.Err()
+	case <-patience.C:
+		go func() {
+			if o := <-done; o.response != nil {
+				_ = o.response.Body.Close()
+			}
+		}()
+	}
+	return nil, context.Cause(dog.ctx) // what the transport says may be that its body was closed
 }
 
 func (c *Client) request(ctx context.Context, x exchange, body payload, token string) (*http.Request, error) {

@@ -124,12 +124,18 @@ func secure(t *testing.T, server *wildfiretest.Server) (web *httptest.Server, ca
 	web = server.StartTLS()
 	web.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are meant to fail
 	t.Cleanup(web.Close)
+	return web, authority(t, web)
+}
+
+// authority writes the file to trust a server by.
+func authority(t *testing.T, web *httptest.Server) (caFile string) {
+	t.Helper()
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})
 	if err := os.WriteFile(caFile, block, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return web, caFile
+	return caFile
 }
 
 // TestTLS trusts the given authority and none else, over both versions of HTTP.

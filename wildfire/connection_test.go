@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -118,5 +119,55 @@ func TestLongErrorPagesAreDrained(t *testing.T) {
 		}
 		c.Close()
 		web.Close()
+	}
+}
+
+// falling is a listener whose connections can fall silent, as behind a firewall that has forgotten them: what is
+// written to them from then on goes nowhere.
+type falling struct {
+	net.Listener
+	made   atomic.Int64
+	silent atomic.Int64 // the connections up to this one are
+}
+
+func (l *falling) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return &fallingConn{conn, l, l.made.Add(1)}, err
+}
+
+type fallingConn struct {
+	net.Conn
+	listener *falling
+	number   int64
+}
+
+func (c *fallingConn) Write(p []byte) (int, error) {
+	if c.number <= c.listener.silent.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+// TestSilentConnectionIsLeft: over HTTP/2 a call that is given up leaves its connection for the next one, which must
+// not meet the same fate until TCP notices.
+func TestSilentConnectionIsLeft(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewUnstartedServer(wildfiretest.New(wildfiretest.WithDelay(0)))
+	listener := &falling{Listener: web.Listener}
+	web.Listener, web.EnableHTTP2 = listener, true
+	web.StartTLS()
+	t.Cleanup(web.Close)
+	c := client(t, web.URL, wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+		cfg.Network.CAFile, cfg.Network.PingTimeout = authority(t, web), 200*time.Millisecond
+	})
+	if _, err := c.Verdicts(t.Context(), []string{anyHash}); err != nil {
+		t.Fatal(err)
+	}
+	listener.silent.Store(listener.made.Load())
+	if _, err := c.Verdicts(t.Context(), []string{anyHash}); !errors.Is(err, wildfire.ErrTransport) || errors.Is(err, wildfire.ErrStalled) {
+		t.Errorf("got %v, want a lost connection", err)
+	}
+	if _, err := c.Verdicts(t.Context(), []string{anyHash}); err != nil {
+		t.Errorf("after it: %v", err)
 	}
 }

@@ -36,7 +36,7 @@ var (
 	ErrUnprocessable    = errors.New("unprocessable")                 // 422
 	ErrTooManyRequests  = errors.New("too many requests")             // 429: slow down; the day's quota is 419
 	ErrServer           = errors.New("internal error of the service") // 500 and the 5xx without a row of their own
-	ErrGateway          = errors.New("bad gateway")                   // 502, 504
+	ErrGateway          = errors.New("bad gateway")                   // 502, 504, and 408, which the service's proxy alone gives
 	ErrUnavailable      = errors.New("service unavailable")           // 503
 	ErrUploadFailed     = errors.New("service could not store file")  // 513
 	ErrUnexpectedStatus = errors.New("unexpected status")             // everything without a row
@@ -180,7 +180,7 @@ func classify(op Op, status int, message string) error {
 		switch {
 		case op == OpReport || op == OpPCAP || op == OpWebArtifacts:
 			return ErrNotReady
-		case op.fetches():
+		case op.fetches(), op == OpVerdict: // an appliance knows no URLs
 			return ErrNotFound
 		}
 		return ErrNoSuchOperation
@@ -217,7 +217,7 @@ func classify(op Op, status int, message string) error {
 		return ErrUnprocessable
 	case 429:
 		return ErrTooManyRequests
-	case 502, 504:
+	case 408, 502, 504:
 		return ErrGateway
 	case 503:
 		return ErrUnavailable

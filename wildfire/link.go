@@ -71,7 +71,7 @@ func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload,
 		op:    op,
 		build: build,
 		answer: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, maxAnswer)
+			body, err := readLimited(response.Body, maxReport) // URLs are as long as those that were sent
 			if err != nil {
 				return nil // counted, but not readable
 			}

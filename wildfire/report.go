@@ -87,22 +87,32 @@ type Node struct {
 // Report fetches and parses the report about a sample. It comes later than the verdict: until it is there
 // the error matches ErrNotReady, which also stands for a sample that the service does not know.
 func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
-	hash, err := normalHash(hash)
-	if err != nil {
-		return Report{}, invalid(OpReport, err)
+	report, _, err := c.report(ctx, hash)
+	return report, err
+}
+
+// ReportXML fetches the report about a sample as the service wrote it, once Report could make sense of it.
+func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
+	_, document, err := c.report(ctx, hash)
+	return document, err
+}
+
+func (c *Client) report(ctx context.Context, hash string) (report Report, document []byte, err error) {
+	if hash, err = normalHash(hash); err != nil {
+		return Report{}, nil, invalid(OpReport, err)
 	}
-	var report Report
 	err = c.document(ctx, []field{{"hash", hash}, {"format", "xml"}}, func(body []byte) error {
 		report, err = parseReport(body)
 		if err == nil && len(hash) == sha256Length && report.File.SHA256 != "" && report.File.SHA256 != hash {
 			return errors.New("report about another sample")
 		}
+		document = body
 		return err
 	})
 	if err != nil {
-		return Report{}, err
+		return Report{}, nil, err
 	}
-	return report, nil
+	return report, document, nil
 }
 
 // document fetches a report that is parsed as a whole.

@@ -59,6 +59,10 @@ func TestReport(t *testing.T) {
 		if diff := cmp.Diff(want, report); diff != "" {
 			t.Errorf("report (-want +got):\n%s", diff)
 		}
+		document, err := client.ReportXML(t.Context(), hash)
+		if again, parseErr := wildfire.ParseReport(document); err != nil || parseErr != nil || !cmp.Equal(want, again) {
+			t.Errorf("as XML: %s, %v, %v", document, err, parseErr)
+		}
 		if verdict, ok := report.File.Verdict(); !ok || verdict != wildfire.Malware {
 			t.Errorf("verdict %v, %v", verdict, ok)
 		}
@@ -98,6 +102,9 @@ func TestReportNotReady(t *testing.T) {
 		hash := judged(t, client, "a.exe")
 		if _, err := client.Report(t.Context(), hash); !errors.Is(err, wildfire.ErrNotReady) || !errors.Is(err, wildfire.ErrNotFound) {
 			t.Errorf("xml: got %v, want ErrNotReady", err)
+		}
+		if document, err := client.ReportXML(t.Context(), hash); !errors.Is(err, wildfire.ErrNotReady) || document != nil {
+			t.Errorf("as XML: got %q, %v; want ErrNotReady", document, err)
 		}
 		if _, err := client.ReportMAEC(t.Context(), hash); !errors.Is(err, wildfire.ErrNotReady) {
 			t.Errorf("maec: got %v, want ErrNotReady", err)

@@ -36,7 +36,7 @@ var specific = map[string]error{
 // everywhere is what a status means to every operation that is not listed in special.
 var everywhere = map[int]error{
 	400: wildfire.ErrInvalidRequest, 401: wildfire.ErrUnauthorized, 403: wildfire.ErrForbidden,
-	404: wildfire.ErrNoSuchOperation, 405: wildfire.ErrMethod, 409: wildfire.ErrConflict,
+	404: wildfire.ErrNoSuchOperation, 405: wildfire.ErrMethod, 408: wildfire.ErrGateway, 409: wildfire.ErrConflict,
 	410: wildfire.ErrGone, 413: wildfire.ErrTooLarge, 415: wildfire.ErrMediaType,
 	417: wildfire.ErrSameVerdict, 418: wildfire.ErrUnsupportedType, 419: wildfire.ErrQueryQuota,
 	420: wildfire.ErrMissingArgument, 421: wildfire.ErrInvalidArgument, 422: wildfire.ErrUnprocessable,
@@ -50,6 +50,7 @@ var special = map[wildfire.Op]map[int]error{
 	wildfire.OpSubmitURL:       {419: wildfire.ErrUploadQuota},
 	wildfire.OpSubmitLink:      {419: wildfire.ErrUploadQuota},
 	wildfire.OpSubmitLinks:     {419: wildfire.ErrUploadQuota, 418: wildfire.ErrMalformedList},
+	wildfire.OpVerdict:         {404: wildfire.ErrNotFound},
 	wildfire.OpVerdicts:        {413: wildfire.ErrTooManyEntries},
 	wildfire.OpVerdictsChanged: {403: wildfire.ErrInvalidDate},
 	wildfire.OpReport:          {403: wildfire.ErrSampleForbidden, 404: wildfire.ErrNotReady},

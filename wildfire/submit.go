@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/beevik/etree"
 )
@@ -63,6 +64,7 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	err := c.do(ctx, exchange{
 		op:    OpSubmitFile,
 		build: u.body,
+		takes: time.Duration(file.Size/slowLine) * time.Second,
 		answer: func(response *http.Response, token string) error {
 			var err error
 			submission, err = u.receipt(response, token)
@@ -71,6 +73,10 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	})
 	return submission, err
 }
+
+// slowLine is what the upload of a file is expected to move at least, in bytes per second: its token has to last
+// until the end.
+const slowLine = 256 << 10
 
 // acceptable refuses what need not be sent.
 func (c *Client) acceptable(file File) error {

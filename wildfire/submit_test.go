@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -281,15 +282,22 @@ func (c *closing) Close() error { c.closed.Add(1); return c.ReadCloser.Close() }
 type rotating struct {
 	mu       sync.Mutex
 	tokens   []string
+	accepted []string
 	rejected []string
-	asked    int
+	needed   []time.Duration
 }
 
-func (r *rotating) Token(context.Context) (string, error) {
+func (r *rotating) TokenFor(_ context.Context, d time.Duration) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asked++
+	r.needed = append(r.needed, d)
 	return r.tokens[0], nil
+}
+
+func (r *rotating) Accepted(token string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.accepted = append(r.accepted, token)
 }
 
 func (r *rotating) Rejected(token string) {
@@ -318,6 +326,9 @@ func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{"old"}, tokens.rejected); diff != "" {
 			t.Errorf("rejected (-want +got):\n%s", diff)
 		}
+		if diff := cmp.Diff([]string{"new"}, tokens.accepted); diff != "" {
+			t.Errorf("accepted (-want +got):\n%s", diff)
+		}
 		if n := server.UploadCount(sha256Of(contents)); n != 1 {
 			t.Errorf("%d uploads were counted, want 1", n)
 		}
@@ -344,6 +355,9 @@ func TestSecondUnauthorizedIsAnError(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{"old", "older"}, tokens.rejected); diff != "" {
 			t.Errorf("%s: rejected (-want +got):\n%s", op, diff)
+		}
+		if len(tokens.accepted) != 0 {
+			t.Errorf("%s: accepted %q", op, tokens.accepted)
 		}
 		if n := server.Count(op) - before; n != 2 {
 			t.Errorf("%s: %d calls, want 2", op, n)
@@ -375,8 +389,27 @@ func TestTokenFailure(t *testing.T) {
 
 type noToken struct{ err error }
 
-func (n noToken) Token(context.Context) (string, error) { return "", n.err }
-func (noToken) Rejected(string)                         {}
+func (n noToken) TokenFor(context.Context, time.Duration) (string, error) { return "", n.err }
+func (noToken) Accepted(string)                                           {}
+func (noToken) Rejected(string)                                           {}
+
+// TestTokenLastsForTheUpload: a large one on a slow line must not outlive its token.
+func TestTokenLastsForTheUpload(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New()
+	web := server.Start()
+	t.Cleanup(web.Close)
+	tokens := &rotating{tokens: []string{"t"}}
+	c := client(t, web.URL, tokens)
+	for _, f := range []wildfire.File{file("small.exe", contents), zeroFile(16 << 20)} {
+		if _, err := c.SubmitFile(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(tokens.needed) != 2 || tokens.needed[0] != 0 || tokens.needed[1] < time.Minute {
+		t.Errorf("tokens for %v, want one for no time and one for a minute or more", tokens.needed)
+	}
+}
 
 // TestAPIKey sends the legacy key in the form, in front of the file, and no header.
 func TestAPIKey(t *testing.T) {
@@ -644,6 +677,27 @@ func TestEarlyRefusalOfLargeUpload(t *testing.T) {
 	}
 }
 
+// TestProxyWithoutGoAhead: what is answered 417 for asking is sent without asking, once and for free.
+func TestProxyWithoutGoAhead(t *testing.T) {
+	t.Parallel()
+	server := wildfiretest.New()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Expect") != "" {
+			w.WriteHeader(http.StatusExpectationFailed)
+			return
+		}
+		server.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	large := strings.Repeat("0123456789abcdef", 1<<17)
+	if _, err := client(t, proxy.URL, wildfire.StaticToken("t")).SubmitFile(t.Context(), file("a.exe", large)); err != nil {
+		t.Error(err)
+	}
+	if n := server.UploadCount(sha256Of(large)); n != 1 {
+		t.Errorf("%d uploads were counted, want 1", n)
+	}
+}
+
 type counting struct {
 	io.ReadCloser
 	read *atomic.Int64
@@ -726,6 +780,13 @@ func TestSubmitLinks(t *testing.T) {
 	}
 	if !slices.Equal(sizes, []int{1000, 1}) {
 		t.Errorf("calls of %v links, want 1000 and 1", sizes)
+	}
+	for i := range links[:1000] {
+		links[i] += strings.Repeat("y", 850) // the receipts are more than any other answer
+	}
+	got, err = client.SubmitLinks(t.Context(), links[:1000])
+	if err != nil || len(got) != 1000 || got[999].Uncertain {
+		t.Errorf("%d receipts for long links, %v", len(got), err)
 	}
 	server.SetStyle(wildfiretest.MissingURL)
 	if got, err := client.SubmitLinks(t.Context(), links[:2]); err != nil || len(got) != 2 || !got[0].Uncertain {

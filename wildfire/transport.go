@@ -40,6 +40,12 @@ type TransportConfig struct {
 	// MaxIdlePerHost is how many idle connections are kept, so that as many workers never need a new handshake.
 	MaxIdlePerHost int
 
+	// PingTimeout is for HTTP/2, where calls share a connection and one that times out does not end it: a
+	// connection on which nothing came for so long is asked for a sign of life, and closed where none comes
+	// within as long again. It has to be longer than what waits to be sent takes on a slow line: the question is
+	// behind it. 0 never asks.
+	PingTimeout time.Duration
+
 	// DisableHTTP2 keeps to HTTP/1.1.
 	DisableHTTP2 bool
 }
@@ -51,6 +57,7 @@ func DefaultTransportConfig() TransportConfig {
 		TLSTimeout:      10 * time.Second,
 		ContinueTimeout: 2 * time.Second,
 		IdleTimeout:     50 * time.Second,
+		PingTimeout:     30 * time.Second,
 		MaxIdlePerHost:  64,
 	}
 }
@@ -77,6 +84,7 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 		MaxIdleConnsPerHost:   cfg.MaxIdlePerHost,
 		DisableCompression:    true,
 		ForceAttemptHTTP2:     !cfg.DisableHTTP2,
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: cfg.PingTimeout, PingTimeout: cfg.PingTimeout},
 		WriteBufferSize:       32 << 10,
 
 		MaxResponseHeaderBytes: 64 << 10,

@@ -291,6 +291,28 @@ func TestTwoVerdictsInOneRecord(t *testing.T) {
 	}
 }
 
+// TestTwoRecordsAboutOneSample count as one; where they differ neither is believed.
+func TestTwoRecordsAboutOneSample(t *testing.T) {
+	t.Parallel()
+	record := func(verdict string) string {
+		return "<get-verdict-info><sha256>" + anyHash + "</sha256><verdict>" + verdict + "</verdict></get-verdict-info>"
+	}
+	for records, want := range map[string]bool{
+		record("1"): true, record("1") + record("1"): true, record("1") + record("0"): false, record("0") + record("1"): false,
+		record("0") + record(""): false, record("0") + record("1") + record("1"): false, record("0") + record("1") + record("0"): false,
+	} {
+		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
+			cfg.Transport = &answering{status: 200, body: "<wildfire>" + records + "</wildfire>"}
+		})
+		if got, err := c.Verdicts(t.Context(), []string{anyHash}); err != nil || len(got) != 1 || got[0].HasVerdict != want {
+			t.Errorf("%s: got %+v, %v; want one record, with a verdict: %v", records, got, err, want)
+		}
+		if got, err := c.Verdict(t.Context(), anyHash); want != (err == nil) || !want && !errors.Is(err, wildfire.ErrNoVerdict) {
+			t.Errorf("%s: got %+v, %v; want a verdict: %v", records, got, err, want)
+		}
+	}
+}
+
 // TestAnswersAreLimited in size, depth and number of elements.
 func TestAnswersAreLimited(t *testing.T) {
 	t.Parallel()

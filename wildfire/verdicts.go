@@ -1,6 +1,7 @@
 package wildfire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,8 +75,8 @@ func distinct(records []VerdictRecord) int {
 // hash, whatever their order.
 //
 // The records come in the order of the hashes, each hash once. One that the service left out is absent,
-// and one that it gave no readable verdict for has HasVerdict false. An MD5 gives as many records as
-// samples have it. A hash that is neither an MD5 nor a SHA-256 fails the call before anything is sent.
+// and one that it gave no readable verdict for, or two that differ, has HasVerdict false. An MD5 gives as
+// many records as samples have it. A hash that is neither an MD5 nor a SHA-256 fails the call before anything is sent.
 // Where a later call fails, the records of those before it are returned along with the error.
 func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord, error) {
 	wanted := make([]string, 0, len(hashes))
@@ -104,6 +105,24 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 		}
 	}
 	return all, nil
+}
+
+// agreed makes one record of those about the same sample. Of two verdicts that differ neither can be believed.
+func agreed(records []VerdictRecord) []VerdictRecord {
+	first := make(map[string]int, len(records))
+	kept := records[:0]
+	for _, record := range records {
+		about := cmp.Or(record.SHA256, record.MD5, record.URL)
+		i, again := first[about]
+		switch {
+		case !again:
+			first[about] = len(kept)
+			kept = append(kept, record)
+		case record.HasVerdict != kept[i].HasVerdict || record.Verdict != kept[i].Verdict:
+			kept[i].Verdict, kept[i].HasVerdict = 0, false
+		}
+	}
+	return kept
 }
 
 // matching picks the records that answer the hashes, in their order, each record once.
@@ -156,7 +175,7 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 func (c *Client) records(ctx context.Context, op Op, build func([]field) (payload, error), use func([]VerdictRecord) error) error {
 	limit, tags := int64(maxAnswer), maxTags
 	if op == OpVerdictsChanged {
-		limit, tags = maxReport, maxReportTags // as many records as there were changes
+		limit, tags = maxReport, maxReportTags // as many records as there were changes, of one sample too
 	}
 	return c.do(ctx, exchange{
 		op:    op,
@@ -166,6 +185,9 @@ func (c *Client) records(ctx context.Context, op Op, build func([]field) (payloa
 			if err == nil {
 				var records []VerdictRecord
 				if records, err = parseVerdicts(body, tags); err == nil {
+					if op != OpVerdictsChanged {
+						records = agreed(records)
+					}
 					err = use(records)
 				}
 			}

@@ -313,7 +313,7 @@ func (d *doctor) wildfire(ctx context.Context, cfg config.Config) {
 	if cfg.CheckProfile(cfg.WildFire.Auth) != nil {
 		return // was told
 	}
-	s, err := connectWildFire(ctx, d.app, cfg, "doctor", nil)
+	s, err := connectWildFire(ctx, d.app, cfg, "doctor")
 	if err != nil {
 		d.fail("wildfire", "", err)
 		return

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -53,15 +52,14 @@ into a pipe, never onto a terminal.`,
 			if err != nil {
 				return err
 			}
-			rec := &recorder{}
-			s, err := connectWildFire(cmd.Context(), app, cfg, "report", rec.around)
+			s, err := connectWildFire(cmd.Context(), app, cfg, "report")
 			if err != nil {
 				return err
 			}
 			defer s.close()
 			defer s.charge(cmd.Context(), 1)
 			return toOutput(app, output, func(w io.Writer) error {
-				return s.writeReport(cmd.Context(), w, hash, format, asJSON, rec)
+				return s.writeReport(cmd.Context(), w, hash, format, asJSON)
 			})
 		},
 	}
@@ -101,11 +99,16 @@ func dirOf(name string) string {
 }
 
 // writeReport fetches a report in a format and writes it.
-func (s *service) writeReport(ctx context.Context, w io.Writer, hash, format string, asJSON bool, rec *recorder) error {
+func (s *service) writeReport(ctx context.Context, w io.Writer, hash, format string, asJSON bool) error {
 	var err error
 	switch format {
 	case "pdf":
 		_, err = s.ReportPDF(ctx, hash, w)
+	case "xml":
+		var doc []byte
+		if doc, err = s.ReportXML(ctx, hash); err == nil {
+			_, err = w.Write(doc)
+		}
 	case "maec":
 		var doc json.RawMessage
 		if doc, err = s.ReportMAEC(ctx, hash); err == nil {
@@ -113,12 +116,8 @@ func (s *service) writeReport(ctx context.Context, w io.Writer, hash, format str
 		}
 	default:
 		var r wildfire.Report
-		if r, err = s.Report(ctx, hash); err != nil {
-			break
-		}
-		switch {
-		case format == "xml":
-			_, err = w.Write(rec.last.Bytes())
+		switch r, err = s.Report(ctx, hash); {
+		case err != nil:
 		case asJSON:
 			err = printJSON(w, r)
 		default:
@@ -129,35 +128,6 @@ func (s *service) writeReport(ctx context.Context, w io.Writer, hash, format str
 		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is not done with it yet (see `backburn verdict`)", hash))
 	}
 	return unreachable(err)
-}
-
-// recorder keeps the last answer of a client that only tells what is in it. What it keeps
-// is bounded by what the client reads.
-type recorder struct {
-	next http.RoundTripper
-	last bytes.Buffer
-}
-
-func (r *recorder) around(next http.RoundTripper) http.RoundTripper {
-	r.next = next
-	return r
-}
-
-// RoundTrip implements http.RoundTripper. One call at a time.
-func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := r.next.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	if strings.HasPrefix(res.Header.Get("Content-Type"), "application/pdf") {
-		return res, nil
-	}
-	r.last.Reset()
-	res.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.TeeReader(res.Body, &r.last), res.Body}
-	return res, nil
 }
 
 func printReport(w io.Writer, r wildfire.Report) {

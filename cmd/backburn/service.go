@@ -115,9 +115,8 @@ type service struct {
 	fleet  fleetLink
 }
 
-// connectWildFire makes a client with the credential of the configuration. wrap, which may
-// be nil, is put around the transport of its calls. The caller closes it.
-func connectWildFire(ctx context.Context, app *cli.App, cfg config.Config, command string, wrap func(http.RoundTripper) http.RoundTripper) (*service, error) {
+// connectWildFire makes a client with the credential of the configuration. The caller closes it.
+func connectWildFire(ctx context.Context, app *cli.App, cfg config.Config, command string) (*service, error) {
 	s := &service{fleet: linkFleet(ctx, cfg, command)}
 	var err error
 	if s.Tokens, err = tokenSource(ctx, app, cfg, cfg.WildFire.Auth, s.fleet); err != nil {
@@ -126,9 +125,6 @@ func connectWildFire(ctx context.Context, app *cli.App, cfg config.Config, comma
 	}
 	w := node.WildFireConfig(cfg)
 	if w.Transport, err = transport(cfg); err == nil {
-		if wrap != nil {
-			w.Transport = wrap(w.Transport)
-		}
 		s.Client, err = wildfire.New(w, s.Tokens)
 	}
 	if err != nil {

@@ -38,7 +38,7 @@ does not know the hash, or is still at it), 4 when WildFire can't be reached.`,
 			if err != nil {
 				return err
 			}
-			s, err := connectWildFire(cmd.Context(), app, cfg, "verdict", nil)
+			s, err := connectWildFire(cmd.Context(), app, cfg, "verdict")
 			if err != nil {
 				return err
 			}

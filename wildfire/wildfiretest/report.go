@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -26,24 +27,34 @@ func (x *exchange) judged(hash string) (known, wildfire.Verdict, bool) {
 	return known{}, 0, false
 }
 
+// hash is what a form asks about. It answers and reports false where that is no hash.
+func (x *exchange) hash(form url.Values) (string, bool) {
+	hash := form.Get("hash")
+	switch {
+	case hash == "":
+		x.refuse(420, "Missing required field")
+	case !isHash(hash):
+		x.refuse(421, invalidHash)
+	default:
+		return hash, true
+	}
+	return "", false
+}
+
 // report answers with a report in one of its formats.
 func (x *exchange) report() {
 	form, owner, ok := x.admittedForm()
 	if !ok {
 		return
 	}
-	hash, link := form.Get("hash"), form.Get("url")
-	switch {
-	case link != "":
+	if link := form.Get("url"); link != "" {
 		if x.charged(owner) {
 			x.urlReport(link)
 		}
 		return
-	case hash == "":
-		x.refuse(420, "Missing required field")
-		return
-	case !isHash(hash):
-		x.refuse(421, invalidHash)
+	}
+	hash, ok := x.hash(form)
+	if !ok {
 		return
 	}
 	sample, verdict, ok := x.judged(hash)
@@ -153,13 +164,8 @@ func (x *exchange) sample() {
 	if !ok {
 		return
 	}
-	hash := form.Get("hash")
-	switch {
-	case hash == "":
-		x.refuse(420, "Missing required field")
-		return
-	case !isHash(hash):
-		x.refuse(421, invalidHash)
+	hash, ok := x.hash(form)
+	if !ok {
 		return
 	}
 	s := x.server
@@ -188,13 +194,8 @@ func (x *exchange) pcap() {
 	if !ok {
 		return
 	}
-	hash := form.Get("hash")
-	switch {
-	case hash == "":
-		x.refuse(420, "Missing required field")
-		return
-	case !isHash(hash):
-		x.refuse(421, invalidHash)
+	hash, ok := x.hash(form)
+	if !ok {
 		return
 	}
 	sample, _, ok := x.judged(hash)
