@@ -66,6 +66,7 @@ var (
 		{errContentMissing, Disposition{Action: Terminate, Reason: results.ContentMissing}},
 		{errContentForbidden, Disposition{Action: Terminate, Reason: results.Forbidden}},
 		{errRootAway, Disposition{Action: Defer, Delay: 10 * time.Second}},
+		{errUnreadable, Disposition{Action: Retry, Reason: results.ContentMissing}},
 		{wildfire.ErrEmptyFile, Disposition{Action: Terminate, Reason: results.Empty, Content: true}},
 		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.TooLarge, Content: true}},
 		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.UnsupportedType, Content: true}},
