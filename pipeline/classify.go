@@ -127,6 +127,12 @@ func Classify(op Op, err error) Disposition {
 	return d
 }
 
+// answered reports whether the service judged what it was sent, for good or ill: it works, and
+// knows us.
+func (d Disposition) answered() bool {
+	return d.Action == Complete || d.Action == Terminate && d.Status != 0
+}
+
 // rejection is the failure of what WildFire calls wrong.
 func rejection(message string) results.Error {
 	return results.Error{Reason: results.Rejected, Message: message}

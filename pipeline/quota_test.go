@@ -122,6 +122,28 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 	}
 }
 
+// A file that WildFire refuses shows as well as another one that the credential is fine again.
+func TestARefusedFileEndsAPause(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	f := newFixture(t)
+	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 401}})
+	f.work(pipeline.WithClock(c.now))
+	const jobs = 20
+	for i := range jobs {
+		f.raw(fmt.Sprint("job-", i), "mail", "x.unsupported", fmt.Sprint("what is it ", i))
+	}
+	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	remove()
+	c.advance(31 * time.Second)
+	all := f.events(jobs)
+	for i := range jobs {
+		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Outcome() != "unsupported_type" {
+			t.Errorf("job %d ended %s", i, ev.Outcome())
+		}
+	}
+}
+
 // A service that fails everything uses up nobody's attempts.
 func TestASickServicePausesUploads(t *testing.T) {
 	t.Parallel()

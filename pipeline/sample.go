@@ -51,8 +51,12 @@ type sample struct {
 	Refusal *refusal `json:"refusal,omitempty"` // where State is refused
 }
 
-// claim marks the sample as being uploaded.
+// claim marks the sample as being uploaded. What ended before, and is too old to count, counts no
+// tries any more either.
 func (s *sample) claim(owner, job string, now time.Time) {
+	if s.State == stateVerdict || s.State == stateRefused {
+		*s = sample{}
+	}
 	s.State, s.Owner, s.Job, s.ChangedAt, s.Refusal = stateUploading, owner, job, now, nil
 }
 
@@ -107,6 +111,9 @@ type refusal struct {
 
 // errConflict says that somebody else changed the key in between: read again.
 var errConflict = errors.New("changed by somebody else")
+
+// conflictWait is how long a replica gets to learn what its leader knows.
+const conflictWait = 20 * time.Millisecond
 
 // loadSample returns what is known, the zero sample where nothing is, and the revision
 // that a change must name (0 for none).

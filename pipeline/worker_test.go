@@ -363,3 +363,30 @@ func TestAJobThatWasRemovedHoldsNobodyUp(t *testing.T) {
 		t.Errorf("%d uploads, want 1", n)
 	}
 }
+
+// What an upload came to is written down also where the time was up: nobody has to wait until the
+// worker counts as dead.
+func TestAnUploadThatIsCutShortIsGivenBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.ShutdownTimeout = 10 * time.Millisecond
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Latency: time.Minute}})
+	stop := f.work()
+	f.raw("a", "mail", "x.exe", "MZ x")
+	state := func() string {
+		s, _, err := f.q.Known(t.Context(), sha("MZ x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.State
+	}
+	for state() != "uploading" {
+		time.Sleep(5 * time.Millisecond)
+	}
+	stop()
+	if s := state(); s != "none" {
+		t.Errorf("the sample is %s, want it given back", s)
+	}
+	f.work()
+	f.events(1).one(t, "a")
+}
