@@ -56,6 +56,8 @@ type batcher struct {
 	list  *waitlist
 	toAsk map[string]*waiting // due, and known to be pending at WildFire
 
+	linksTurn bool // the last call was, or could have been, a link's
+
 	rechecks rechecks
 	recent   recent
 }

@@ -95,6 +95,11 @@ var (
 		{wildfire.ErrNoSuchOperation, Disposition{Action: PauseFleet, Message: "there is no WildFire API at this address (404): check wildfire.url"}},
 		{wildfire.ErrRedirect, Disposition{Action: PauseFleet, Message: "the answer was a redirect: check wildfire.url and the proxy"}},
 		{wildfire.ErrQuota, Disposition{Action: ParkBudget}},
+		{wildfire.ErrInvalidArgument, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrInvalidRequest, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrMissingArgument, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrUnprocessable, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrRejected, Disposition{Action: Terminate, Reason: results.Rejected}},
 	}
 )
 

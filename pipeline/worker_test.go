@@ -390,3 +390,28 @@ func TestAnUploadThatIsCutShortIsGivenBack(t *testing.T) {
 	f.work()
 	f.events(1).one(t, "a")
 }
+
+// What WildFire says about one link keeps nobody else from being answered.
+func TestALinkThatCantBeAskedAbout(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Deadline = time.Second
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdict, Fault: wildfiretest.Fault{Status: 421}})
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitLink, Times: 1, Fault: wildfiretest.Fault{Status: 421}})
+	f.work()
+	link := func(id string) {
+		f.job("mail", pipeline.Job{ID: id, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/" + id})
+	}
+	link("refused")
+	if ev := f.events(1).one(t, "refused"); ev.Outcome() != "rejected" {
+		t.Errorf("it ended %s, want rejected", ev.Outcome())
+	}
+	link("taken")
+	f.raw("file", "mail", "x.exe", "MZ x")
+	all := f.events(3)
+	for id, want := range map[string]string{"taken": "verdict_timeout", "file": "benign"} {
+		if ev := all.one(t, id); ev.Outcome() != want {
+			t.Errorf("%s ended %s, want %s", id, ev.Outcome(), want)
+		}
+	}
+}
