@@ -27,10 +27,19 @@ type outlook struct {
 // on the list to ask, the others are looked at.
 func (b *batcher) lookLoop(ctx context.Context) error {
 	_, _, pauseChanged := b.pauses.active(Uploads)
+	looking := make(chan struct{}, 4*settleAtOnce) // a new batcher looks at all that wait
 	for {
 		looks, next := b.takeDue()
 		for _, e := range looks {
-			b.settleAsync(ctx, func() { b.done(e, b.look(ctx, e)) })
+			select {
+			case looking <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			b.settleAsync(ctx, func() {
+				defer func() { <-looking }()
+				b.done(e, b.look(ctx, e))
+			})
 		}
 		timer := time.NewTimer(next)
 		select {
