@@ -200,6 +200,12 @@ func (w *Worker) unknown(ctx, work context.Context, d *delivery, key string, s s
 		if ans.Verdict.Final() || ans.Verdict == wildfire.Pending {
 			return w.lookedUp(ctx, work, d, key, s, rev, ans)
 		}
+		if s.Unsure && s.State != stateUploading { // so soon after it was sent, "unknown" may be "not yet"
+			if wait := s.ChangedAt.Add(w.cfg.FirstPoll).Sub(w.now()); wait > 0 {
+				f := again(min(wait, w.cfg.FirstPoll))
+				return &f, nil
+			}
+		}
 	}
 	return w.upload(ctx, work, d, key, s, rev, c)
 }

@@ -201,6 +201,21 @@ func TestFaultsAreRetried(t *testing.T) {
 	}
 }
 
+// An upload whose answer got lost is not repeated because WildFire takes a moment to know of it.
+func TestAnUnansweredUploadIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithUnknownFor(time.Second), wildfiretest.WithDelay(1200*time.Millisecond))
+	f.cfg.FirstPoll, f.cfg.MaxPoll = 1100*time.Millisecond, 2*time.Second
+	f.work()
+	f.raw("a", "mail", "unanswered.exe", "MZ x")
+	if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
+		t.Errorf("%s by %s, want benign by upload", ev.Outcome(), ev.Data.Basis)
+	}
+	if n := f.wildfire.UploadCount(sha("MZ x")); n != 1 {
+		t.Errorf("%d uploads, want 1", n)
+	}
+}
+
 func TestSamplesThatWildFireLosesAreResubmittedOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
