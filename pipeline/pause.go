@@ -133,8 +133,7 @@ func (p *pauses) wait(ctx context.Context, b Budget) error {
 // probe makes the caller the one that tries, if nobody else was faster. Should it never tell
 // what came of it, another one tries after a while.
 func (p *pauses) probe(ctx context.Context, b Budget, over Pause) (bool, error) {
-	var stored Pause
-	rev, err := p.q.load(ctx, p.q.control, pausePrefix+string(b), &stored)
+	stored, rev, err := control[Pause](ctx, p.q, pausePrefix+string(b))
 	if err != nil {
 		return false, err
 	}
@@ -158,8 +157,7 @@ func (p *pauses) probe(ctx context.Context, b Budget, over Pause) (bool, error) 
 func (p *pauses) pause(ctx context.Context, b Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	for {
-		var cur Pause
-		rev, err := p.q.load(ctx, p.q.control, pausePrefix+string(b), &cur)
+		cur, rev, err := control[Pause](ctx, p.q, pausePrefix+string(b))
 		if err != nil {
 			return err
 		}
@@ -211,8 +209,7 @@ func (p *pauses) healed(ctx context.Context, b Budget) {
 	if cur.Reason == "" || (on && !cur.Probing) {
 		return
 	}
-	var stored Pause
-	rev, err := p.q.load(ctx, p.q.control, pausePrefix+string(b), &stored)
+	stored, rev, err := control[Pause](ctx, p.q, pausePrefix+string(b))
 	if err != nil || rev == 0 || stored != cur {
 		return
 	}

@@ -122,6 +122,33 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 	}
 }
 
+// What somebody else wrote among the fleet's notes is written over.
+func TestGarbageInTheControlBucketStopsNobody(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.UploadsPerDay, f.cfg.QueriesPerDay = 100, 100
+	control, err := f.q.JetStream().KeyValue(t.Context(), f.q.ControlBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	today := c.now().Format("2006-01-02")
+	for _, key := range []string{"batcher", "pause.uploads", "pause.queries", "quota.uploads." + today, "quota.queries." + today, "worker.x"} {
+		if _, err := control.PutString(t.Context(), key, "what is it"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.work(pipeline.WithClock(c.now))
+	f.raw("a", "mail", "x.exe", "MZ x")
+	f.events(1).one(t, "a")
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 419}})
+	f.raw("b", "mail", "y.exe", "MZ y")
+	st := f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	if len(st.Workers) != 1 || st.Uploads.Used == 0 {
+		t.Errorf("the fleet is not as it is: %+v", st)
+	}
+}
+
 // A file that WildFire refuses shows as well as another one that the credential is fine again.
 func TestARefusedFileEndsAPause(t *testing.T) {
 	t.Parallel()

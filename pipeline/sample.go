@@ -169,6 +169,17 @@ func (q *Queue) load(ctx context.Context, kv jetstream.KeyValue, key string, v a
 	}
 }
 
+// control reads a key of the control bucket. What can't be read there counts as nothing, and is
+// written over: it must not keep the fleet from its work.
+func control[T any](ctx context.Context, q *Queue, key string) (T, uint64, error) {
+	var v, none T
+	rev, err := q.load(ctx, q.control, key, &v)
+	if err != nil && rev != 0 {
+		return none, rev, nil
+	}
+	return v, rev, err
+}
+
 // save writes a JSON value by compare-and-set; revision 0 creates the key. Whoever lost
 // the race gets errConflict. So does a writer whose first try succeeded unheard: callers
 // read again, and find their own value.
