@@ -150,6 +150,10 @@ func (b *batcher) act(ctx context.Context, e *waiting, s sample) outlook {
 			return outlook{due: at}
 		}
 	}
+	if p, on, _ := b.pauses.active(Queries); on && p.Until.Sub(b.now()) > shortPause &&
+		(b.cfg.AskFirst || s.Unsure || s.State == stateUploading) {
+		return outlook{due: p.Until} // it would have to be asked about first
+	}
 	return b.hurry(ctx, e)
 }
 
