@@ -194,6 +194,9 @@ func (w *Worker) unknown(ctx, work context.Context, d *delivery, key string, s s
 		actx, span := w.tracing.ask(ctx)
 		ans, err := w.asker.ask(actx, question{Key: key, URL: d.Job.URL, Urgent: d.Job.Priority == Urgent})
 		endAsk(span, ans, err)
+		if errors.Is(err, errNoAnswers) { // it holds nothing up that needs none
+			return w.wait(work, d, key, results.BasisShared)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -96,6 +96,33 @@ func TestBudgetsAreParkedApart(t *testing.T) {
 	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 2 })
 }
 
+// While nobody may ask, what needs no answer goes on, however much waits for one.
+func TestSpentQueriesHoldUpNothingThatNeedsNone(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.work(pipeline.WithClock(c.now))
+	f.raw("first", "mail", "x.exe", "MZ known here")
+	f.events(1)
+	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdicts, Fault: wildfiretest.Fault{Status: 419}})
+	const jobs = 300 // more than a hand holds of one source
+	for i := range jobs {
+		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+	}
+	f.raw("known", "mail", "y.exe", "MZ known here")
+	f.events(2).one(t, "known")
+	f.status(func(st pipeline.Status) bool { return st.Waiting == jobs })
+	if n := f.wildfire.Count(wildfire.OpVerdicts); n > 10 {
+		t.Errorf("%d calls for verdicts", n)
+	}
+	remove()
+	c.advance(13 * time.Hour)
+	all := f.events(jobs + 2)
+	for i := range jobs {
+		all.one(t, fmt.Sprint("job-", i))
+	}
+}
+
 // A credential that is refused fails no file: uploads pause, and one probe finds out.
 func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 	t.Parallel()
