@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -33,8 +34,9 @@ const maxAsk = 500
 // question is repeated until it is answered, so it survives a batcher that dies and a
 // message that gets lost; nothing of this is stored anywhere.
 type asker struct {
-	q     *Queue
-	lease time.Duration
+	q      *Queue
+	pauses *pauses
+	lease  time.Duration
 
 	mu   sync.Mutex
 	open map[string]*pending // by key
@@ -49,11 +51,14 @@ type pending struct {
 	waiters []chan answer // each with room for one
 }
 
-func newAsker(q *Queue, lease time.Duration) *asker {
-	return &asker{q: q, lease: lease, open: map[string]*pending{}, news: make(chan struct{}, 1)}
+func newAsker(q *Queue, p *pauses, lease time.Duration) *asker {
+	return &asker{q: q, pauses: p, lease: lease, open: map[string]*pending{}, news: make(chan struct{}, 1)}
 }
 
-// ask waits for the answer to a question.
+// errNoAnswers says that queries are paused for so long that a job is not kept in hand.
+var errNoAnswers = errors.New("queries are paused")
+
+// ask waits for the answer to a question. It returns errNoAnswers when that would take too long.
 func (a *asker) ask(ctx context.Context, qn question) (answer, error) {
 	ch := make(chan answer, 1)
 	a.mu.Lock()
@@ -65,12 +70,20 @@ func (a *asker) ask(ctx context.Context, qn question) (answer, error) {
 	p.waiters = append(p.waiters, ch)
 	a.mu.Unlock()
 	signal(a.news)
-	select {
-	case ans := <-ch:
-		return ans, nil
-	case <-ctx.Done():
-		a.forget(qn.Key, ch)
-		return answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ctx.Err())
+	for {
+		paused, changed := a.pauses.long(Queries)
+		if paused {
+			a.forget(qn.Key, ch)
+			return answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, errNoAnswers)
+		}
+		select {
+		case ans := <-ch:
+			return ans, nil
+		case <-changed:
+		case <-ctx.Done():
+			a.forget(qn.Key, ch)
+			return answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ctx.Err())
+		}
 	}
 }
 

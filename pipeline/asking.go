@@ -104,47 +104,40 @@ type call struct {
 }
 
 // take collects the next call: workers' questions first, since somebody holds a job for
-// them, then what is due, and then, since they cost nothing more, hashes that will be.
+// them, then what is due, and then, since they cost nothing more, hashes that will be. Links need a
+// call each; while there are both, every other call is a link's.
 func (b *batcher) take() call {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.linksTurn = !b.linksTurn; b.linksTurn {
+		if c, ok := b.takeLink(); ok {
+			return c
+		}
+	}
 	c := call{polled: map[string]*waiting{}}
 	for _, a := range b.asked {
-		switch {
-		case a.URL != "" && c.link == nil && len(c.hashes) == 0:
-			qn := a.question
-			c.link, c.urgent, a.taken = &qn, a.Urgent, true
-			return c
-		case a.URL == "" && len(c.hashes) < maxAsk:
+		if a.URL == "" && len(c.hashes) < maxAsk {
 			c.hashes, c.urgent, a.taken = append(c.hashes, a.Key), c.urgent || a.Urgent, true
 		}
 	}
 	poll := func(e *waiting) {
-		delete(b.toAsk, e.key)
-		b.list.unschedule(e)
-		e.busy = true
-		c.polled[e.key] = e
-		for _, j := range e.jobs {
-			c.urgent = c.urgent || j.lane == Urgent
-		}
+		b.poll(&c, e)
 		if a := b.asked[e.key]; a == nil || !a.taken {
 			c.hashes = append(c.hashes, e.key)
 		}
 	}
 	for _, e := range b.toAsk {
-		if isLink(e.key) {
-			if len(c.hashes) == 0 {
-				poll(e)
-				c.hashes = nil
-				c.link = &question{Key: e.key} // its text is read from the job
-				return c
-			}
-			continue
-		}
 		if len(c.hashes) >= maxAsk {
 			return c
 		}
-		poll(e)
+		if !isLink(e.key) {
+			poll(e)
+		}
+	}
+	if len(c.hashes) == 0 {
+		if c, ok := b.takeLink(); ok {
+			return c
+		}
 	}
 	// The front of the heap is near enough to the soonest, and all of it may be very long.
 	now := b.now()
@@ -163,6 +156,36 @@ func (b *batcher) take() call {
 	c.again = b.rechecks.take(now, maxAsk-len(c.hashes))
 	c.hashes = append(c.hashes, c.again...)
 	return c
+}
+
+// takeLink collects a call for one link, if there is one to ask about. The caller holds mu.
+func (b *batcher) takeLink() (call, bool) {
+	for _, a := range b.asked {
+		if a.URL != "" {
+			qn := a.question
+			a.taken = true
+			return call{link: &qn, urgent: a.Urgent}, true
+		}
+	}
+	for _, e := range b.toAsk {
+		if isLink(e.key) {
+			c := call{link: &question{Key: e.key}, polled: map[string]*waiting{}} // its text is read from the job
+			b.poll(&c, e)
+			return c, true
+		}
+	}
+	return call{}, false
+}
+
+// poll takes a sample that jobs wait for into a call. The caller holds mu.
+func (b *batcher) poll(c *call, e *waiting) {
+	delete(b.toAsk, e.key)
+	b.list.unschedule(e)
+	e.busy = true
+	c.polled[e.key] = e
+	for _, j := range e.jobs {
+		c.urgent = c.urgent || j.lane == Urgent
+	}
 }
 
 // isLink tells the key of a link from that of a file.
@@ -232,9 +255,9 @@ func (b *batcher) query(ctx context.Context, c *call) (map[string]wildfire.Verdi
 		r, err := b.oracle.URLVerdict(ctx, c.link.URL)
 		switch {
 		case errors.Is(err, wildfire.ErrNoVerdict):
-			r = wildfire.VerdictRecord{} // a record came
+			r = wildfire.VerdictRecord{} // of it, but none that can be read
 		case err != nil && Classify(OpQuery, err).Action == Terminate:
-			b.log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire does not answer for a link")
+			b.log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire does not answer for a link; who submits it will hear why")
 			return nil, nil
 		case err != nil:
 			return nil, err

@@ -56,6 +56,8 @@ type batcher struct {
 	list  *waitlist
 	toAsk map[string]*waiting // due, and known to be pending at WildFire
 
+	linksTurn bool // the last call was, or could have been, a link's
+
 	rechecks rechecks
 	recent   recent
 }
@@ -177,8 +179,8 @@ func (b *batcher) keepSeat(ctx context.Context) error {
 		if err := sleep(ctx, b.cfg.Lease/3); err != nil {
 			return err
 		}
-		var s seat
-		if _, err := b.q.load(ctx, b.q.control, seatKey, &s); err != nil {
+		s, _, err := control[seat](ctx, b.q, seatKey)
+		if err != nil {
 			return err
 		}
 		if s.Owner != b.fleet.self.ID {

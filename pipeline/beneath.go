@@ -16,7 +16,7 @@ import (
 func openStepwise(root, name string) (*os.File, error) {
 	r, err := os.OpenRoot(root)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errRootAway, err)
 	}
 	defer r.Close()
 	steps := strings.Split(filepath.ToSlash(name), "/")
@@ -45,10 +45,13 @@ func openStepwise(root, name string) (*os.File, error) {
 }
 
 // outOfReach names what leads out of the root, or is not allowed; what does not exist
-// stays as it is.
+// stays as it is, and so does what can't.
 func outOfReach(err error) error {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.EINVAL) {
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENOTDIR) ||
 		strings.Contains(err.Error(), "path escapes") {

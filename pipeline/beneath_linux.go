@@ -14,7 +14,7 @@ import (
 func openBeneath(root, name string) (*os.File, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: root, Err: err}
+		return nil, fmt.Errorf("%w: %w", errRootAway, &os.PathError{Op: "open", Path: root, Err: err})
 	}
 	defer unix.Close(dir)
 	fd, err := unix.Openat2(dir, name, &unix.OpenHow{

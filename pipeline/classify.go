@@ -66,6 +66,7 @@ var (
 		{errContentMissing, Disposition{Action: Terminate, Reason: results.ContentMissing}},
 		{errContentForbidden, Disposition{Action: Terminate, Reason: results.Forbidden}},
 		{errRootAway, Disposition{Action: Defer, Delay: 10 * time.Second}},
+		{errUnreadable, Disposition{Action: Retry, Reason: results.ContentMissing}},
 		{wildfire.ErrEmptyFile, Disposition{Action: Terminate, Reason: results.Empty, Content: true}},
 		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.TooLarge, Content: true}},
 		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.UnsupportedType, Content: true}},
@@ -138,6 +139,12 @@ func Classify(op Op, err error) Disposition {
 		}
 	}
 	return d
+}
+
+// answered reports whether the service judged what it was sent, for good or ill: it works, and
+// knows us.
+func (d Disposition) answered() bool {
+	return d.Action == Complete || d.Action == Terminate && d.Status != 0
 }
 
 // rejection is the failure of what WildFire calls wrong.

@@ -22,6 +22,7 @@ var (
 	errContentForbidden = errors.New("the contents are out of reach")
 	errContentChanged   = errors.New("the contents changed after they were handed in")
 	errRootAway         = errors.New("the source's folder is not there")
+	errUnreadable       = errors.New("the contents can't be read")
 )
 
 // objectRead bounds the reading of one object: without a deadline of its own the client
@@ -66,11 +67,8 @@ func (w *Worker) file(source, name string) (contents, error) {
 	}
 	open := func() (*os.File, error) {
 		f, err := openBeneath(root, filepath.FromSlash(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			if _, rerr := os.Stat(root); rerr != nil {
-				return nil, fmt.Errorf("%w: %w", errRootAway, rerr)
-			}
-			return nil, fmt.Errorf("%w: %s", errContentMissing, name)
+		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errRootAway) {
+			err = fmt.Errorf("%w: %s", errContentMissing, name)
 		}
 		return f, err
 	}
@@ -95,8 +93,14 @@ func (q *Queue) object(ctx context.Context, name string) (contents, error) {
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return contents{}, fmt.Errorf("%w: object %q", errContentMissing, name)
 	}
+	if errors.Is(err, jetstream.ErrBadObjectMeta) {
+		return contents{}, fmt.Errorf("%w: object %q: %w", errUnreadable, name, err)
+	}
 	if err != nil {
 		return contents{}, fmt.Errorf("object %q: %w", name, err)
+	}
+	if info.Opts != nil && info.Opts.Link != nil { // to another bucket, perhaps, that its publisher can't read
+		return contents{}, fmt.Errorf("%w: object %q is a link", errContentForbidden, name)
 	}
 	return contents{int64(info.Size), func() (io.ReadCloser, error) { //nolint:gosec // sizes are far below 2^63
 		rctx, cancel := context.WithTimeout(ctx, objectRead)
@@ -140,7 +144,7 @@ func (c contents) digest(ctx context.Context) (string, int64, error) {
 	h := sha256.New()
 	n, err := io.Copy(h, readerWithContext{ctx, r})
 	if err != nil {
-		return "", 0, fmt.Errorf("hash contents: %w", err)
+		return "", 0, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), n, nil
 }

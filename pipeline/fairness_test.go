@@ -47,3 +47,26 @@ func TestAFloodStarvesNobody(t *testing.T) {
 		t.Errorf("%d of %d jobs of the flood were done before the %d others, which came after the first ten", floods, flood, few)
 	}
 }
+
+// Many sources with little each are served as fast as one with much: none of them keeps room for
+// jobs that it has not got.
+func TestManySources(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const sources = 500
+	js := f.q.JetStream()
+	for i := range sources {
+		m := &nats.Msg{Subject: fmt.Sprint("backburn.jobs.normal.source-", i), Data: []byte("MZ"), Header: nats.Header{
+			nats.MsgIdHdr: {fmt.Sprint("job-", i)}, pipeline.HeaderFilename: {"x.exe"},
+		}}
+		if _, err := js.PublishMsgAsync(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	f.work()
+	all := f.events(sources)
+	for i := range sources {
+		all.one(t, fmt.Sprint("job-", i))
+	}
+}

@@ -171,8 +171,7 @@ func (f *fleet) gone(ctx context.Context, id string) (bool, error) {
 	if id == "" {
 		return true, nil
 	}
-	var m Member
-	rev, err := f.q.load(ctx, f.q.control, memberPrefix+id, &m)
+	_, rev, err := control[Member](ctx, f.q, memberPrefix+id)
 	if err != nil {
 		return false, err
 	}
@@ -224,8 +223,7 @@ const seatKey = "batcher"
 // takeSeat tries to become the batcher: the seat is free, ours already, or its owner is gone. Of a
 // dead process the key need not have expired: unlike an upload, its questions leave nothing behind.
 func (f *fleet) takeSeat(ctx context.Context) (bool, error) {
-	var s seat
-	rev, err := f.q.load(ctx, f.q.control, seatKey, &s)
+	s, rev, err := control[seat](ctx, f.q, seatKey)
 	if err != nil {
 		return false, err
 	}
@@ -246,8 +244,7 @@ func (f *fleet) takeSeat(ctx context.Context) (bool, error) {
 
 // leaveSeat frees the seat if it is ours.
 func (f *fleet) leaveSeat(ctx context.Context) {
-	var s seat
-	rev, err := f.q.load(ctx, f.q.control, seatKey, &s)
+	s, rev, err := control[seat](ctx, f.q, seatKey)
 	if err == nil && rev != 0 && s.Owner == f.self.ID {
 		_, _ = f.q.save(ctx, f.q.control, seatKey, seat{}, rev)
 	}

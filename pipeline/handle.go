@@ -90,13 +90,33 @@ func (w *Worker) examine(ctx context.Context, d *delivery) (contents, error) {
 
 // failed ends a job, or sends it back, for an error in getting at its contents.
 func (w *Worker) failed(work context.Context, d *delivery, err error) (fate, error) {
-	switch disp := Classify(OpUpload, err); disp.Action {
-	case Terminate:
+	disp := Classify(OpUpload, err)
+	switch {
+	case disp.Action == Terminate:
 		return w.fail(work, d, results.Error{Reason: disp.Reason, Message: disp.Message}, 0)
-	case Defer:
+	case disp.Action == Defer:
 		return again(max(disp.Delay, w.cfg.RetryMin)), nil
+	case errors.Is(err, errUnreadable):
+		return w.unreadable(work, d, disp)
 	}
 	return fate{}, err
+}
+
+// unreadable sends a job back whose contents are there and can't be read, or ends it when its
+// attempts are used up. Nothing was written about it yet, so the server's count serves.
+func (w *Worker) unreadable(work context.Context, d *delivery, disp Disposition) (fate, error) {
+	meta, err := d.msg.Metadata()
+	if err != nil {
+		return fate{}, err
+	}
+	tries := int(min(meta.NumDelivered, 1<<20)) //nolint:gosec // small
+	if tries < w.cfg.MaxAttempts {
+		w.log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("contents can't be read; will try again")
+		return again(backOff(tries-1, w.cfg.RetryMin, w.cfg.RetryMax)), nil
+	}
+	return w.fail(work, d, results.Error{
+		Reason: disp.Reason, Message: fmt.Sprintf("given up after %d attempts: %s", tries, disp.Message),
+	}, 0)
 }
 
 // refusalMemory is how long a refusal answers for the same contents.
@@ -174,11 +194,20 @@ func (w *Worker) unknown(ctx, work context.Context, d *delivery, key string, s s
 		actx, span := w.tracing.ask(ctx)
 		ans, err := w.asker.ask(actx, question{Key: key, URL: d.Job.URL, Urgent: d.Job.Priority == Urgent})
 		endAsk(span, ans, err)
+		if errors.Is(err, errNoAnswers) { // it holds nothing up that needs none
+			return w.wait(work, d, key, results.BasisShared)
+		}
 		if err != nil {
 			return nil, err
 		}
 		if ans.Verdict.Final() || ans.Verdict == wildfire.Pending {
 			return w.lookedUp(ctx, work, d, key, s, rev, ans)
+		}
+		if s.Unsure && s.State != stateUploading { // so soon after it was sent, "unknown" may be "not yet"
+			if wait := s.ChangedAt.Add(w.cfg.FirstPoll).Sub(w.now()); wait > 0 {
+				f := again(min(wait, w.cfg.FirstPoll))
+				return &f, nil
+			}
 		}
 	}
 	return w.upload(ctx, work, d, key, s, rev, c)

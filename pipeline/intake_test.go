@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,9 +10,11 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
 	"backburn/results"
+	"backburn/wildfire"
 )
 
 // badJobs are JSON bodies that make no job.
@@ -197,6 +200,7 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 		"plain.exe": "", "sub/deep.exe": "",
 		"out": results.Forbidden, "away/secret": results.Forbidden, "inside": results.Forbidden, "alias/deep.exe": results.Forbidden,
 		"sub": results.Forbidden, "gone.exe": results.ContentMissing, "plain.exe/x": results.Forbidden,
+		strings.Repeat("x", 300): results.ContentMissing, // no file can be called that
 	}
 	for path := range want {
 		f.job("mail", pipeline.Job{ID: "job " + path, Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Path: path}})
@@ -234,6 +238,70 @@ func TestChangedContentsAreNotJudged(t *testing.T) {
 		if ev := all.one(t, id); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
 			t.Errorf("%s: %s %+v, want content_changed", id, ev.Type, ev.Data.Error)
 		}
+	}
+}
+
+// Objects can be incomplete, or links to what lies in another bucket.
+func TestObjectsThatAreNoContents(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.MaxAttempts = 3
+	ctx := t.Context()
+	files, err := f.q.JetStream().ObjectStore(ctx, f.q.FilesBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(o jetstream.ObjectStore, name, body string) *jetstream.ObjectInfo {
+		t.Helper()
+		info, err := o.PutString(ctx, name, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	// The digest is another's.
+	info := put(files, "corrupt", "MZ corrupt")
+	info.Digest = put(files, "other", "MZ another").Digest
+	meta := func(info *jetstream.ObjectInfo) {
+		t.Helper()
+		body, err := json.Marshal(info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := nats.NewMsg("$O." + f.q.FilesBucket() + ".M." + base64.URLEncoding.EncodeToString([]byte(info.Name)))
+		m.Data = body
+		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+		if _, err := f.q.JetStream().PublishMsg(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	meta(info)
+	// A secret that the worker can read and the publisher can't.
+	secrets, err := f.q.JetStream().CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: "secrets"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := put(secrets, "secret", "MZ secret")
+	link := *secret
+	link.Name, link.Bucket = "link", f.q.FilesBucket()
+	link.Opts = &jetstream.ObjectMetaOptions{Link: &jetstream.ObjectLink{Bucket: "secrets", Name: "secret"}}
+	meta(&link)
+
+	f.work()
+	want := map[string]results.Reason{
+		"corrupt": results.ContentMissing, "link": results.Forbidden, "nowhere": results.ContentMissing,
+	}
+	for name := range want {
+		f.job("mail", pipeline.Job{ID: name, Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Object: name}})
+	}
+	all := f.events(len(want))
+	for name, reason := range want {
+		if ev := all.one(t, name); ev.Data.Error == nil || ev.Data.Error.Reason != reason {
+			t.Errorf("%s: %s %+v, want %s", name, ev.Type, ev.Data.Error, reason)
+		}
+	}
+	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 0 {
+		t.Errorf("%d uploads", n)
 	}
 }
 

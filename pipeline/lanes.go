@@ -61,6 +61,9 @@ const (
 
 // consumer makes or finds the consumer of a queue.
 func (q *Queue) consumer(ctx context.Context, l queueOf) (jetstream.Consumer, error) {
+	if l.source == "*" || l.source == ">" { // it would be the consumer of all sources
+		return nil, fmt.Errorf("jobs were published on %s, which is a pattern and no subject: purge it", q.JobSubject(l.lane, l.source))
+	}
 	c, err := q.jobs.CreateOrUpdateConsumer(ctx, q.consumerConfig(l))
 	if err != nil {
 		return nil, fmt.Errorf("consumer of %s jobs of %s: %w", l.lane, l.source, err)
@@ -135,14 +138,16 @@ type taker struct {
 	seen  time.Time // when there was last something in it; guarded by the intake's lock
 }
 
-// A queue without jobs keeps little room; one that has more than was asked for is asked for more.
+// A queue that has more than was asked for is asked for more.
 const firstFetch = 8
 
-// run fetches until ctx ends, or over says that the queue has been empty for long.
+// run fetches until ctx ends, or over says that the queue has been empty for long. While there is
+// nothing in it, it keeps no room: one job is asked for beyond what the hand holds, and for others
+// there has to be room first.
 func (t *taker) run(ctx, work context.Context, over func() bool) {
 	log := t.w.log.With().Str("lane", string(t.queue.lane)).Str("source", t.queue.source).Logger()
 	var consumer jetstream.Consumer
-	most := firstFetch
+	most := 0
 	for fault := 0; ctx.Err() == nil && !over(); {
 		if consumer == nil {
 			c, err := t.w.q.consumer(ctx, t.queue)
@@ -152,18 +157,22 @@ func (t *taker) run(ctx, work context.Context, over func() bool) {
 			}
 			consumer = c
 		}
-		n := t.room.reserve(ctx, t.queue.source, most)
-		if n == 0 {
-			return
+		n := 0
+		if most > 0 {
+			if n = t.room.reserve(ctx, t.queue.source, most); n == 0 {
+				return
+			}
 		}
 		taken, err := t.fetch(ctx, work, consumer, n)
-		t.room.release(t.queue.source, n-taken)
+		t.room.release(t.queue.source, max(n-taken, 0))
 		if err != nil && ctx.Err() == nil {
 			consumer = nil // it may have been lost with its server
 			fault = laneFault(ctx, log, err, fault)
 			continue
 		}
-		most = min(max(2*taken, firstFetch), handPerLane)
+		if most = 0; taken > 0 {
+			most = min(max(2*taken, firstFetch), handPerLane)
+		}
 		if fault > 0 {
 			log.Info().Msg("jobs can be fetched again")
 			fault = 0
@@ -184,15 +193,24 @@ func laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) in
 // waits for the intake.
 const fetchWait = time.Second
 
-// fetch asks for up to n jobs and starts on each as it arrives. It returns how many came.
+// fetch takes the jobs that are there, up to n, or where n is 0 waits for one. It starts on each
+// as it arrives, and returns how many came.
 func (t *taker) fetch(ctx, work context.Context, c jetstream.Consumer, n int) (int, error) {
-	batch, err := c.Fetch(n, jetstream.FetchMaxWait(fetchWait))
+	var batch jetstream.MessageBatch
+	var err error
+	if n > 0 {
+		batch, err = c.FetchNoWait(n)
+	} else {
+		batch, err = c.Fetch(1, jetstream.FetchMaxWait(fetchWait))
+	}
 	if err != nil {
 		return 0, fmt.Errorf("fetch jobs: %w", err)
 	}
 	taken := 0
 	for msg := range batch.Messages() {
-		taken++
+		if taken++; taken > n {
+			t.room.exceed(t.queue.source)
+		}
 		d := t.w.accept(msg)
 		t.w.jobs.Add(1)
 		go func() {

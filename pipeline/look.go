@@ -28,10 +28,19 @@ type outlook struct {
 // on the list to ask, the others are looked at.
 func (b *batcher) lookLoop(ctx context.Context) error {
 	_, _, pauseChanged := b.pauses.active(Uploads)
+	looking := make(chan struct{}, 4*settleAtOnce) // a new batcher looks at all that wait
 	for {
 		looks, next := b.takeDue()
 		for _, e := range looks {
-			b.settleAsync(ctx, func() { b.done(e, b.look(ctx, e)) })
+			select {
+			case looking <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			b.settleAsync(ctx, func() {
+				defer func() { <-looking }()
+				b.done(e, b.look(ctx, e))
+			})
 		}
 		timer := time.NewTimer(next)
 		select {
@@ -142,6 +151,10 @@ func (b *batcher) act(ctx context.Context, e *waiting, s sample) outlook {
 		if at := s.ChangedAt.Add(b.cfg.patience()); b.now().Before(at) {
 			return outlook{due: at}
 		}
+	}
+	if p, on, _ := b.pauses.active(Queries); on && p.Until.Sub(b.now()) > shortPause &&
+		(b.cfg.AskFirst || s.Unsure || s.State == stateUploading) {
+		return outlook{due: p.Until} // it would have to be asked about first
 	}
 	return b.hurry(ctx, e)
 }

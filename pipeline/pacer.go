@@ -24,7 +24,7 @@ func (p *pacer) delay(now time.Time, left int, reset time.Time) time.Duration {
 		p.last, p.tokens = now, p.burst()
 	}
 	perSecond := float64(left) / max(reset.Sub(now).Seconds(), 1)
-	p.tokens = min(p.tokens+now.Sub(p.last).Seconds()*perSecond, p.burst())
+	p.tokens = min(p.tokens+max(now.Sub(p.last).Seconds(), 0)*perSecond, p.burst()) // clocks are set back
 	p.last = now
 	if p.tokens >= 1 {
 		p.tokens--

@@ -103,6 +103,13 @@ func (p *pauses) active(b Budget) (Pause, bool, <-chan struct{}) {
 	return c, p.now().Before(c.Until), p.changed
 }
 
+// long reports whether a budget is paused for longer than jobs are kept in hand, and what to wait
+// on for news.
+func (p *pauses) long(b Budget) (bool, <-chan struct{}) {
+	c, on, changed := p.active(b)
+	return on && c.Until.Sub(p.now()) > shortPause, changed
+}
+
 // wait blocks while the budget is paused. When a pause has run out, one caller of the whole
 // fleet gets through, as the probe: its success (healed) lets the others go on at once.
 func (p *pauses) wait(ctx context.Context, b Budget) error {
@@ -133,8 +140,7 @@ func (p *pauses) wait(ctx context.Context, b Budget) error {
 // probe makes the caller the one that tries, if nobody else was faster. Should it never tell
 // what came of it, another one tries after a while.
 func (p *pauses) probe(ctx context.Context, b Budget, over Pause) (bool, error) {
-	var stored Pause
-	rev, err := p.q.load(ctx, p.q.control, pausePrefix+string(b), &stored)
+	stored, rev, err := control[Pause](ctx, p.q, pausePrefix+string(b))
 	if err != nil {
 		return false, err
 	}
@@ -158,8 +164,7 @@ func (p *pauses) probe(ctx context.Context, b Budget, over Pause) (bool, error) 
 func (p *pauses) pause(ctx context.Context, b Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	for {
-		var cur Pause
-		rev, err := p.q.load(ctx, p.q.control, pausePrefix+string(b), &cur)
+		cur, rev, err := control[Pause](ctx, p.q, pausePrefix+string(b))
 		if err != nil {
 			return err
 		}
@@ -211,8 +216,7 @@ func (p *pauses) healed(ctx context.Context, b Budget) {
 	if cur.Reason == "" || (on && !cur.Probing) {
 		return
 	}
-	var stored Pause
-	rev, err := p.q.load(ctx, p.q.control, pausePrefix+string(b), &stored)
+	stored, rev, err := control[Pause](ctx, p.q, pausePrefix+string(b))
 	if err != nil || rev == 0 || stored != cur {
 		return
 	}

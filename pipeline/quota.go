@@ -116,8 +116,7 @@ func (l *ledger) left(used int, p Priority) int {
 
 func (l *ledger) reserveBlock(ctx context.Context, p Priority) error {
 	day := dayOf(l.now())
-	var s spent
-	rev, err := l.q.load(ctx, l.q.control, l.key(day), &s)
+	s, rev, err := control[spent](ctx, l.q, l.key(day))
 	if err != nil {
 		return err
 	}
@@ -158,8 +157,8 @@ func (l *ledger) available(ctx context.Context, p Priority) (bool, error) {
 	if inHand {
 		return true, nil
 	}
-	var s spent
-	if _, err := l.q.load(ctx, l.q.control, l.key(day), &s); err != nil {
+	s, _, err := control[spent](ctx, l.q, l.key(day))
+	if err != nil {
 		return false, err
 	}
 	return l.left(s.Used, p) > 0, nil
@@ -172,8 +171,7 @@ func (l *ledger) giveBack(ctx context.Context) {
 	l.common, l.urgent = 0, 0
 	l.mu.Unlock()
 	for n > 0 {
-		var s spent
-		rev, err := l.q.load(ctx, l.q.control, l.key(day), &s)
+		s, rev, err := control[spent](ctx, l.q, l.key(day))
 		if err != nil || rev == 0 {
 			return
 		}
@@ -207,8 +205,8 @@ func (q *Queue) budgetStatus(ctx context.Context, b Budget, limit int, now time.
 	y, m, d := now.Date()
 	start := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 	st := BudgetStatus{Limit: limit, ResetsAt: start.AddDate(0, 0, 1)}
-	var s spent
-	if _, err := q.load(ctx, q.control, "quota."+string(b)+"."+dayOf(now), &s); err != nil {
+	s, _, err := control[spent](ctx, q, "quota."+string(b)+"."+dayOf(now))
+	if err != nil {
 		return st, err
 	}
 	st.Used = s.Used
@@ -231,8 +229,7 @@ func (q *Queue) budgetStatus(ctx context.Context, b Budget, limit int, now time.
 func (q *Queue) Charge(ctx context.Context, b Budget, calls int) error {
 	key := "quota." + string(b) + "." + dayOf(time.Now())
 	for {
-		var s spent
-		rev, err := q.load(ctx, q.control, key, &s)
+		s, rev, err := control[spent](ctx, q, key)
 		if err != nil {
 			return err
 		}

@@ -96,6 +96,33 @@ func TestBudgetsAreParkedApart(t *testing.T) {
 	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 2 })
 }
 
+// While nobody may ask, what needs no answer goes on, however much waits for one.
+func TestSpentQueriesHoldUpNothingThatNeedsNone(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.work(pipeline.WithClock(c.now))
+	f.raw("first", "mail", "x.exe", "MZ known here")
+	f.events(1)
+	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdicts, Fault: wildfiretest.Fault{Status: 419}})
+	const jobs = 300 // more than a hand holds of one source
+	for i := range jobs {
+		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+	}
+	f.raw("known", "mail", "y.exe", "MZ known here")
+	f.events(2).one(t, "known")
+	f.status(func(st pipeline.Status) bool { return st.Waiting == jobs })
+	if n := f.wildfire.Count(wildfire.OpVerdicts); n > 10 {
+		t.Errorf("%d calls for verdicts", n)
+	}
+	remove()
+	c.advance(13 * time.Hour)
+	all := f.events(jobs + 2)
+	for i := range jobs {
+		all.one(t, fmt.Sprint("job-", i))
+	}
+}
+
 // A credential that is refused fails no file: uploads pause, and one probe finds out.
 func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 	t.Parallel()
@@ -119,6 +146,55 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 	}
 	if before > 2*20 { // no job tried again, but for the one repetition with a new token
 		t.Errorf("%d uploads were refused before the pause", before)
+	}
+}
+
+// What somebody else wrote among the fleet's notes is written over.
+func TestGarbageInTheControlBucketStopsNobody(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.UploadsPerDay, f.cfg.QueriesPerDay = 100, 100
+	control, err := f.q.JetStream().KeyValue(t.Context(), f.q.ControlBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	today := c.now().Format("2006-01-02")
+	for _, key := range []string{"batcher", "pause.uploads", "pause.queries", "quota.uploads." + today, "quota.queries." + today, "worker.x"} {
+		if _, err := control.PutString(t.Context(), key, "what is it"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.work(pipeline.WithClock(c.now))
+	f.raw("a", "mail", "x.exe", "MZ x")
+	f.events(1).one(t, "a")
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 419}})
+	f.raw("b", "mail", "y.exe", "MZ y")
+	st := f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	if len(st.Workers) != 1 || st.Uploads.Used == 0 {
+		t.Errorf("the fleet is not as it is: %+v", st)
+	}
+}
+
+// A file that WildFire refuses shows as well as another one that the credential is fine again.
+func TestARefusedFileEndsAPause(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	f := newFixture(t)
+	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 401}})
+	f.work(pipeline.WithClock(c.now))
+	const jobs = 20
+	for i := range jobs {
+		f.raw(fmt.Sprint("job-", i), "mail", "x.unsupported", fmt.Sprint("what is it ", i))
+	}
+	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	remove()
+	c.advance(31 * time.Second)
+	all := f.events(jobs)
+	for i := range jobs {
+		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Outcome() != "unsupported_type" {
+			t.Errorf("job %d ended %s", i, ev.Outcome())
+		}
 	}
 }
 

@@ -66,6 +66,15 @@ func (r *room) try(source string, most int) (int, <-chan struct{}) {
 	return n, nil
 }
 
+// exceed makes room for one job where there may be none: an empty queue waits for its next job
+// without keeping room for it.
+func (r *room) exceed(source string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free--
+	r.held[source]++
+}
+
 // release gives room back.
 func (r *room) release(source string, n int) {
 	if n == 0 {

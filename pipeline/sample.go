@@ -51,8 +51,12 @@ type sample struct {
 	Refusal *refusal `json:"refusal,omitempty"` // where State is refused
 }
 
-// claim marks the sample as being uploaded.
+// claim marks the sample as being uploaded. What ended before, and is too old to count, counts no
+// tries any more either.
 func (s *sample) claim(owner, job string, now time.Time) {
+	if s.State == stateVerdict || s.State == stateRefused {
+		*s = sample{}
+	}
 	s.State, s.Owner, s.Job, s.ChangedAt, s.Refusal = stateUploading, owner, job, now, nil
 }
 
@@ -108,6 +112,9 @@ type refusal struct {
 // errConflict says that somebody else changed the key in between: read again.
 var errConflict = errors.New("changed by somebody else")
 
+// conflictWait is how long a replica gets to learn what its leader knows.
+const conflictWait = 20 * time.Millisecond
+
 // loadSample returns what is known, the zero sample where nothing is, and the revision
 // that a change must name (0 for none).
 func (q *Queue) loadSample(ctx context.Context, key string) (sample, uint64, error) {
@@ -160,6 +167,17 @@ func (q *Queue) load(ctx context.Context, kv jetstream.KeyValue, key string, v a
 			return 0, fmt.Errorf("%s: key %s: %w (%w)", kv.Bucket(), key, serr, err)
 		}
 	}
+}
+
+// control reads a key of the control bucket. What can't be read there counts as nothing, and is
+// written over: it must not keep the fleet from its work.
+func control[T any](ctx context.Context, q *Queue, key string) (T, uint64, error) {
+	var v, none T
+	rev, err := q.load(ctx, q.control, key, &v)
+	if err != nil && rev != 0 {
+		return none, rev, nil
+	}
+	return v, rev, err
 }
 
 // save writes a JSON value by compare-and-set; revision 0 creates the key. Whoever lost

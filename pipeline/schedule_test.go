@@ -67,6 +67,9 @@ func TestPacerLetsCallsFollowEachOtherAfterAQuietHour(t *testing.T) {
 	if n < 40 || n > 50 {
 		t.Errorf("%d calls at once, want an hour's worth of a full day", n)
 	}
+	if d := p.delay(now.Add(-time.Hour), 1000, reset); d > 2*time.Minute {
+		t.Errorf("after the clock was set back by an hour the next call waits %s", d)
+	}
 	if unlimited := (pacer{}); unlimited.delay(now, 0, reset) != 0 {
 		t.Error("without a limit there is a delay")
 	}

@@ -32,12 +32,11 @@ func (q *Queue) settle(ctx context.Context, e *envelope, ev results.Event) (resu
 		return ev, err
 	}
 	key := jobKey(e.Job.ID)
-	_, err = q.save(ctx, q.records, key, record{Event: body, At: ev.Time}, 0)
-	first := err == nil
-	if errors.Is(err, errConflict) {
-		if ev, err = q.decided(ctx, key); err == nil {
-			body, err = ev.MarshalJSON()
-		}
+	was, err := q.recordFirst(ctx, key, record{Event: body, At: ev.Time})
+	first := was.Type == ""
+	if err == nil && !first {
+		ev = was
+		body, err = ev.MarshalJSON()
 	}
 	if err != nil {
 		return ev, fmt.Errorf("settle job %s: %w", e.Job.ID, err)
@@ -59,6 +58,23 @@ func (q *Queue) settle(ctx context.Context, e *envelope, ev results.Event) (resu
 		q.dropObject(ctx, c.Object)
 	}
 	return ev, nil
+}
+
+// recordFirst records how a job ended, unless it is recorded already: then it returns that event.
+func (q *Queue) recordFirst(ctx context.Context, key string, r record) (results.Event, error) {
+	for {
+		_, err := q.save(ctx, q.records, key, r, 0)
+		if !errors.Is(err, errConflict) {
+			return results.Event{}, err
+		}
+		was, err := q.decided(ctx, key)
+		if err != nil || was.Type != "" {
+			return was, err
+		}
+		if err := sleep(ctx, conflictWait); err != nil { // the replica that was asked lags behind
+			return was, err
+		}
+	}
 }
 
 // tell buries a job that failed, and publishes its final event, whose JSON is body.

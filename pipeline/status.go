@@ -47,8 +47,8 @@ func (q *Queue) Status(ctx context.Context, cfg Config) (Status, error) {
 		st.Lanes[p] = lane
 	}
 	for _, b := range []Budget{Uploads, Queries} {
-		var p Pause
-		if _, err := q.load(ctx, q.control, pausePrefix+string(b), &p); err != nil {
+		p, _, err := control[Pause](ctx, q, pausePrefix+string(b))
+		if err != nil {
 			return st, err
 		}
 		if now.Before(p.Until) {

@@ -397,8 +397,8 @@ func (t *tracer) reason(ctx context.Context) (string, error) {
 	if t.s.State == statePending {
 		budget = Queries
 	}
-	var p Pause
-	if _, err := t.q.load(ctx, t.q.control, pausePrefix+string(budget), &p); err != nil {
+	p, _, err := control[Pause](ctx, t.q, pausePrefix+string(budget))
+	if err != nil {
 		return "", err
 	}
 	paused := time.Now().Before(p.Until)

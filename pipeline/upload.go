@@ -23,13 +23,17 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 		return nil, err
 	}
 	sub, disp, err := w.send(ctx, work, d, c, s.Attempts+1)
+	work, settled := outlive(work)
+	defer settled()
 	if err != nil {
 		return w.notAdmitted(work, d, key, s, rev, err)
 	}
-	switch disp.Action {
-	case Complete:
+	if disp.answered() {
 		w.breaker.success()
 		w.pauses.healed(work, Uploads)
+	}
+	switch disp.Action {
+	case Complete:
 		return w.submitted(work, d, key, s, rev, sub)
 	case Terminate:
 		return w.terminate(work, d, key, s, rev, disp)
@@ -54,6 +58,20 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 	}
 	return w.putOff(work, key, s, rev, disp)
 }
+
+// outlive returns a context that lasts a moment longer than work: what came of an upload is
+// written down even where the upload was the last thing there was time for.
+func outlive(work context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
+	stop := context.AfterFunc(work, func() {
+		_ = sleep(ctx, lastWords)
+		cancel()
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// lastWords is how long the writing may take after the time is up.
+const lastWords = 2 * time.Second
 
 // send waits for admission and sends, and does so again after outcomes that are no fault of
 // the file's or the service's (no token, a folder that is away): with the claim in hand,
@@ -112,7 +130,11 @@ func (w *Worker) pass(ctx context.Context, p Priority) error {
 	if err := w.uploads.take(ctx, p); err != nil {
 		return err
 	}
-	return w.limiter.Wait(ctx)
+	err := w.limiter.Wait(ctx)
+	if err != nil {
+		w.uploads.refund(p)
+	}
+	return err
 }
 
 // notAdmitted gives the claim of an upload back that did not begin.
@@ -132,7 +154,7 @@ func (w *Worker) park(work context.Context, d *delivery, key string, s sample, r
 	if _, err := w.putOff(work, key, s, rev, Disposition{}); err != nil {
 		return nil, err
 	}
-	return w.wait(work, d, key, results.BasisUpload)
+	return w.wait(work, d, key, results.BasisShared) // whoever ends it there, it was not this upload
 }
 
 // putOff frees the sample without counting an attempt.
@@ -147,13 +169,21 @@ func (w *Worker) putOff(work context.Context, key string, s sample, rev uint64, 
 }
 
 // saveOurs writes a sample that we had claimed. If the claim was taken over meanwhile, what the
-// other one writes counts.
+// other one writes counts. A cluster refuses a write now and then though nothing has changed.
 func (w *Worker) saveOurs(ctx context.Context, key string, s sample, rev uint64) error {
-	_, err := w.q.saveSample(ctx, key, s, rev)
-	if errors.Is(err, errConflict) {
-		return nil
+	for {
+		_, err := w.q.saveSample(ctx, key, s, rev)
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+		_, now, err := w.q.loadSample(ctx, key)
+		if err != nil || now != rev {
+			return err
+		}
+		if err := sleep(ctx, conflictWait); err != nil {
+			return err
+		}
 	}
-	return err
 }
 
 // submit sends a file or a link.

@@ -94,7 +94,6 @@ func NewWorker(q *Queue, cfg Config, submitter Submitter, oracle Oracle, opts ..
 		q: q, cfg: cfg, submitter: submitter, oracle: oracle, log: o.log, tracing: newTracing(o.traces), now: o.now, tick: o.tick,
 		fleet:   newFleet(q, cfg.Lease, cfg.Concurrency),
 		pauses:  newPauses(q),
-		asker:   newAsker(q, cfg.Lease),
 		uploads: newLedger(q, Uploads, cfg.UploadsPerDay, cfg.ReservePercent),
 		queries: newLedger(q, Queries, cfg.QueriesPerDay, cfg.ReservePercent),
 		limiter: rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
@@ -106,6 +105,7 @@ func NewWorker(q *Queue, cfg Config, submitter Submitter, oracle Oracle, opts ..
 	w.metrics = newWorkerMetrics(o.reg, w)
 	w.pauses.now, w.uploads.now, w.queries.now = o.now, o.now, o.now
 	w.pauses.tick = o.tick
+	w.asker = newAsker(q, w.pauses, cfg.Lease)
 	w.batcher = newBatcher(w)
 	return w, nil
 }

@@ -201,6 +201,21 @@ func TestFaultsAreRetried(t *testing.T) {
 	}
 }
 
+// An upload whose answer got lost is not repeated because WildFire takes a moment to know of it.
+func TestAnUnansweredUploadIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithUnknownFor(time.Second), wildfiretest.WithDelay(1200*time.Millisecond))
+	f.cfg.FirstPoll, f.cfg.MaxPoll = 1100*time.Millisecond, 2*time.Second
+	f.work()
+	f.raw("a", "mail", "unanswered.exe", "MZ x")
+	if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
+		t.Errorf("%s by %s, want benign by upload", ev.Outcome(), ev.Data.Basis)
+	}
+	if n := f.wildfire.UploadCount(sha("MZ x")); n != 1 {
+		t.Errorf("%d uploads, want 1", n)
+	}
+}
+
 func TestSamplesThatWildFireLosesAreResubmittedOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -361,5 +376,57 @@ func TestAJobThatWasRemovedHoldsNobodyUp(t *testing.T) {
 	}
 	if n := f.wildfire.UploadCount(sha("MZ x")); n != 1 {
 		t.Errorf("%d uploads, want 1", n)
+	}
+}
+
+// What an upload came to is written down also where the time was up: nobody has to wait until the
+// worker counts as dead.
+func TestAnUploadThatIsCutShortIsGivenBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.ShutdownTimeout = 10 * time.Millisecond
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Latency: time.Minute}})
+	stop := f.work()
+	f.raw("a", "mail", "x.exe", "MZ x")
+	state := func() string {
+		s, _, err := f.q.Known(t.Context(), sha("MZ x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.State
+	}
+	for state() != "uploading" {
+		time.Sleep(5 * time.Millisecond)
+	}
+	stop()
+	if s := state(); s != "none" {
+		t.Errorf("the sample is %s, want it given back", s)
+	}
+	f.work()
+	f.events(1).one(t, "a")
+}
+
+// What WildFire says about one link keeps nobody else from being answered.
+func TestALinkThatCantBeAskedAbout(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Deadline = time.Second
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdict, Fault: wildfiretest.Fault{Status: 421}})
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitLink, Times: 1, Fault: wildfiretest.Fault{Status: 421}})
+	f.work()
+	link := func(id string) {
+		f.job("mail", pipeline.Job{ID: id, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/" + id})
+	}
+	link("refused")
+	if ev := f.events(1).one(t, "refused"); ev.Outcome() != "rejected" {
+		t.Errorf("it ended %s, want rejected", ev.Outcome())
+	}
+	link("taken")
+	f.raw("file", "mail", "x.exe", "MZ x")
+	all := f.events(3)
+	for id, want := range map[string]string{"taken": "verdict_timeout", "file": "benign"} {
+		if ev := all.one(t, id); ev.Outcome() != want {
+			t.Errorf("%s ended %s, want %s", id, ev.Outcome(), want)
+		}
 	}
 }

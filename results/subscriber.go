@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -200,8 +201,34 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Han
 	return ctx.Err()
 }
 
-// consumer makes the durable, or an ordered one that is its own.
-func (s *Subscriber) consumer(ctx context.Context, p place) (jetstream.Consumer, error) {
+// consumer makes a consumer. A cluster leaves requests without an answer that reach no leader:
+// they are made again, a few times.
+func (s *Subscriber) consumer(ctx context.Context, p place) (c jetstream.Consumer, err error) {
+	for attempt := range attempts {
+		actx, cancel := context.WithTimeout(ctx, attemptTime<<attempt)
+		c, err = s.create(actx, p)
+		cancel()
+		if err == nil || !unanswered(err) || !wait(ctx, retryWait/5) {
+			break
+		}
+	}
+	return c, err
+}
+
+const (
+	attempts    = 3
+	attemptTime = 2 * time.Second // for the first request, and twice as long for each further one
+)
+
+// unanswered reports whether the server may well answer the same request later.
+func unanswered(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
+		errors.As(err, &api) && api.Code == 503
+}
+
+// create makes the durable, or an ordered one that is its own.
+func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, error) {
 	policy, since, seq := jetstream.DeliverAllPolicy, (*time.Time)(nil), uint64(0)
 	switch {
 	case s.cfg.Durable == "" && p.seq > 0:

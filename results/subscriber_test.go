@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,6 +105,31 @@ func TestConsumerVanishes(t *testing.T) {
 	})
 	if want := []string{"job-0", "job-1", "job-2", "job-3"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v: %v", got, want, err)
+	}
+}
+
+// deaf is a cluster that leaves the first request for a consumer without an answer.
+type deaf struct {
+	jetstream.JetStream
+	asked atomic.Int32
+}
+
+func (d *deaf) OrderedConsumer(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig) (jetstream.Consumer, error) {
+	if d.asked.Add(1) == 1 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return d.JetStream.OrderedConsumer(ctx, stream, cfg)
+}
+
+func TestARequestWithoutAnAnswerIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n := 0
+	sub := results.NewSubscriber(&deaf{JetStream: stream(t, 3)}, results.SubscriberConfig{})
+	if err := sub.Drain(ctx, func(context.Context, results.Event) error { n++; return nil }); err != nil || n != 3 {
+		t.Errorf("%d events, %v; want 3", n, err)
 	}
 }
 

@@ -1,0 +1,41 @@
+package pipeline
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// However many files come, links are asked about, too, and the other way round.
+func TestFilesAndLinksTakeTurns(t *testing.T) {
+	t.Parallel()
+	b := &batcher{
+		asked: map[string]*askedFor{}, toAsk: map[string]*waiting{}, list: newWaitlist(), now: time.Now,
+		cfg: DefaultConfig(),
+	}
+	links, files := 0, 0
+	for i := range 100 {
+		for range 600 { // more than a call takes
+			key := fmt.Sprint(i, len(b.asked))
+			b.asked[key] = &askedFor{question: question{Key: key}}
+		}
+		e := b.list.add(fmt.Sprint("u-", i), fmt.Sprint("subject ", i), waitingJob{seq: uint64(i), lane: Urgent})
+		b.toAsk[e.key] = e
+		c := b.take()
+		if c.link != nil {
+			if links++; len(c.polled) != 1 || len(c.hashes) != 0 || !c.urgent {
+				t.Fatalf("a link's call is %+v", c)
+			}
+		} else if files++; len(c.hashes) != maxAsk || len(c.polled) != 0 {
+			t.Fatalf("a call of %d hashes and %d that are due", len(c.hashes), len(c.polled))
+		}
+		for key, a := range b.asked {
+			if a.taken {
+				delete(b.asked, key)
+			}
+		}
+	}
+	if links != 50 || files != 50 {
+		t.Errorf("%d calls for links and %d for files", links, files)
+	}
+}
