@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -457,5 +458,41 @@ func TestFoldersAppearWithFiles(t *testing.T) {
 	}
 	if len(paths) != 3*n+1 || !paths["moved/in/f"] {
 		t.Errorf("%d files were taken, want %d", len(paths), 3*n+1)
+	}
+}
+
+// TestFolderIsExchangedAfterTheClaim puts something else in the place of the folder that a file
+// was found in, between its claim and its publication.
+func TestFolderIsExchangedAfterTheClaim(t *testing.T) {
+	t.Parallel()
+	for name, exchange := range map[string]func(t *testing.T, name string){
+		"nothing": func(*testing.T, string) {},
+		"a link":  func(t *testing.T, name string) { must(t, os.Symlink(t.TempDir(), name)) },
+		"a file":  func(t *testing.T, name string) { must(t, os.WriteFile(name, nil, 0o666)) },
+		"a mount": func(t *testing.T, name string) {
+			must(t, os.Mkdir(name, 0o777))
+			mount(t, "tmpfs", name, "tmpfs", 0, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			r.write("sub/below/evil.exe", "evil")
+			away := filepath.Join(t.TempDir(), "sub")
+			var once sync.Once
+			r.start(func(w *watch.Watcher) {
+				w.SetStep(func(step string) {
+					if step == "claimed" {
+						once.Do(func() {
+							must(t, os.Rename(r.path("sub"), away))
+							exchange(t, r.path("sub"))
+						})
+					}
+				})
+			})
+			if j := r.intake.wait(t, 1)[0]; j.Path != "sub/below/evil.exe" || r.content(j) != "evil" {
+				t.Errorf("job is %+v", j)
+			}
+		})
 	}
 }
