@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/results"
@@ -257,6 +259,7 @@ type rig struct {
 	outcomes *fakeOutcomes
 	objects  *fakeObjects
 	w        *watch.Watcher
+	metrics  *prometheus.Registry // of w
 	stop     func()
 }
 
@@ -276,7 +279,8 @@ func newRig(t testing.TB, change func(*watch.Config)) *rig {
 // start runs a watcher until the test ends or stop is called.
 func (r *rig) start(prepare ...func(*watch.Watcher)) {
 	r.t.Helper()
-	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects)
+	r.metrics = prometheus.NewRegistry()
+	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects, watch.WithMetrics(r.metrics))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -297,6 +301,23 @@ func (r *rig) start(prepare ...func(*watch.Watcher)) {
 		})
 	}
 	r.t.Cleanup(r.stop)
+}
+
+// metric is the value of a counter of the watcher, of the one of its series with the given label.
+func (r *rig) metric(name, label string) float64 {
+	families, err := r.metrics.Gather()
+	must(r.t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == "backburn_watch_"+name && l.GetValue() == label {
+					return m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	r.t.Errorf("there is no metric %s of %s", name, label)
+	return 0
 }
 
 // until waits for a condition that nothing signals.
@@ -385,7 +406,7 @@ func scans(r *rig, n int) func() bool {
 }
 
 // must stops a writer's goroutine with a message; it is no place for t.Fatal.
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	if err != nil {
 		t.Error(err)
 		panic(err)

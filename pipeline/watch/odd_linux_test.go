@@ -17,6 +17,7 @@ import (
 
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
+	"backburn/results"
 )
 
 // cantRun skips a test that the system does not allow, and fails it where it should.
@@ -284,6 +285,79 @@ func TestHardlinks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestHardlinkChangesWhileItIsCopied writes through the other name while the contents are copied.
+func TestHardlinkChangesWhileItIsCopied(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	other := filepath.Join(t.TempDir(), "other")
+	must(t, os.WriteFile(other, []byte("original"), 0o666))
+	must(t, os.Link(other, r.path("linked")))
+	var once sync.Once
+	r.start(func(w *watch.Watcher) {
+		w.SetStep(func(step string) {
+			if step == "copied" {
+				once.Do(func() { must(t, os.WriteFile(other, []byte("modified"), 0o666)) })
+			}
+		})
+	})
+	if j := r.intake.wait(t, 1)[0]; j.SHA256 != sum("modified") || r.content(j) != "modified" {
+		t.Errorf("taken as %q", r.content(j))
+	}
+}
+
+// TestHardlinkThatIsTooLarge has more in it than will ever be read: it is handed over by its size
+// alone, and not copied.
+func TestHardlinkThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.MaxFileSize = 100 })
+	other := filepath.Join(t.TempDir(), "other")
+	must(t, os.WriteFile(other, make([]byte, 101), 0o666))
+	must(t, os.Link(other, r.path("linked")))
+	r.start()
+	j := r.intake.wait(t, 1)[0]
+	before, err := os.Stat(other)
+	must(t, err)
+	if st, err := os.Stat(r.path(j.Content.Path)); err != nil || !os.SameFile(st, before) || j.Size != 101 {
+		t.Errorf("it was copied: %v; %+v", err, j)
+	}
+}
+
+// TestHolesAreMovedAsHoles moves a file that is larger than any disk to another file system.
+func TestHolesAreMovedAsHoles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	archive := filepath.Join(t.TempDir(), "archive")
+	must(t, os.Mkdir(archive, 0o700))
+	mount(t, "tmpfs", archive, "tmpfs", 0, "size=4m")
+	r.cfg.After.Failed = archive
+	must(t, os.WriteFile(r.path("sparse"), nil, 0o666))
+	must(t, os.Truncate(r.path("sparse"), 1<<40))
+	f, err := os.OpenFile(r.path("sparse"), os.O_RDWR, 0)
+	must(t, err)
+	for _, at := range []int64{0, 1 << 39, 1<<40 - 3} {
+		_, err = f.WriteAt([]byte("end"), at)
+		must(t, err)
+	}
+	must(t, f.Close())
+	r.start()
+	r.outcomes.send(failure(r.intake.wait(t, 1)[0], results.TooLarge))
+	r.outcomes.settle(t)
+	f, err = os.Open(filepath.Join(archive, "sparse"))
+	must(t, err)
+	defer f.Close()
+	st, err := f.Stat()
+	must(t, err)
+	if st.Size() != 1<<40 || st.Sys().(*syscall.Stat_t).Blocks*512 > 1<<20 {
+		t.Errorf("%d bytes, %d blocks", st.Size(), st.Sys().(*syscall.Stat_t).Blocks)
+	}
+	for _, at := range []int64{0, 1 << 39, 1<<40 - 3} {
+		b := make([]byte, 3)
+		if _, err := f.ReadAt(b, at); err != nil || string(b) != "end" {
+			t.Errorf("at %d there is %q, %v", at, b, err)
+		}
 	}
 }
 

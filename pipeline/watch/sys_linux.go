@@ -374,6 +374,25 @@ func (f *file) Read(p []byte) (int, error) {
 // rewind goes back to the start.
 func (f *file) rewind() { unix.Seek(f.fd, 0, io.SeekStart) } // a regular file can always
 
+// data returns where the next bytes from at on are that are not a hole, of a file of the given
+// size, and goes there; from and to are size where there are none.
+func (f *file) data(at, size int64) (from, to int64, err error) {
+	from, err = unix.Seek(f.fd, at, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size, size, nil
+	case err != nil: // a file system that knows of no holes
+		from, to = at, size
+	default:
+		if to, err = unix.Seek(f.fd, from, unix.SEEK_HOLE); err != nil {
+			to = size
+		}
+	}
+	from, to = min(from, size), min(to, size)
+	_, err = unix.Seek(f.fd, from, io.SeekStart)
+	return from, to, err
+}
+
 func (f *file) Close() error { return unix.Close(f.fd) }
 
 func (f *file) stat() (fileState, error) {
