@@ -408,6 +408,10 @@ func TestFolderIsLostAndFound(t *testing.T) {
 				func(t *testing.T, dir string) {}},
 			{"spool removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, ".backburn"))) },
 				func(t *testing.T, dir string) {}},
+			{"spool exchanged", func(t *testing.T, dir string) {
+				must(t, os.Rename(filepath.Join(dir, ".backburn"), filepath.Join(t.TempDir(), "away")))
+				must(t, os.MkdirAll(filepath.Join(dir, ".backburn", "claimed"), 0o700))
+			}, func(t *testing.T, dir string) {}},
 		} {
 			t.Run(mode+"/"+c.name, func(t *testing.T) {
 				t.Parallel()

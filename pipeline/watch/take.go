@@ -21,6 +21,13 @@ type claimed struct {
 	seen    entry  // the last look, until it is settled
 }
 
+func (c *claimed) close() {
+	if c.f != nil {
+		c.f.Close()
+		c.f = nil
+	}
+}
+
 // errUnsettled says that a claimed file can't be published yet: somebody is still writing
 // to it, or did so while it was read.
 var errUnsettled = errors.New("still being written")
@@ -152,26 +159,29 @@ func (s *session) claim(rel string, f *file, st fileState) (*claimed, outcome) {
 	c := &claimed{id: newID(time.Now(), tag), rel: rel, f: f}
 	err = s.moveIn(c, base)
 	if err != nil {
-		if c.f != nil {
-			c.f.Close()
-		}
+		c.close()
 		if isGone(err) { // deleted, or another watcher was first
 			return nil, forget
 		}
 		s.fault("claim", err)
 		return nil, failed
 	}
+	s.w.at("claimed")
+	now, err := s.root.lstat(claimedDir + "/" + c.name)
+	if isGone(err) && s.root.rename(claimedDir+"/"+c.name, rel, false) == nil {
+		// It was moved into a spool that was moved away itself, and is back.
+		c.close()
+		s.checkNow()
+		return nil, failed
+	}
 	s.w.flight.claimed(c.id, c.name, idTime(c.id))
 	s.w.claims.Add(1)
 	s.w.m.claimed.Inc()
-	s.w.at("claimed")
 	s.dropDoneFile(rel)
 	// A producer may have put another file under the name since it was opened, or written to
 	// it; then that is what was claimed, and has to be judged afresh.
-	now, err := s.root.lstat(claimedDir + "/" + c.name)
-	if c.f != nil && (err != nil || now.identity != st.identity) {
-		c.f.Close()
-		c.f = nil
+	if err != nil || now.identity != st.identity {
+		c.close()
 	}
 	c.settled = err == nil && now.identity == st.identity && now.size == st.size && now.mtime == st.mtime
 	return c, forget
@@ -180,8 +190,7 @@ func (s *session) claim(rel string, f *file, st fileState) (*claimed, outcome) {
 // moveIn does the rename.
 func (s *session) moveIn(c *claimed, base string) error {
 	if closesBeforeRename {
-		c.f.Close()
-		c.f = nil
+		c.close()
 	}
 	var whole bool
 	if c.name, whole = claimedName(c.id, base); whole {
@@ -223,10 +232,7 @@ func (s *session) finish(ctx context.Context, c *claimed) {
 	}()
 	for try := 0; ; try++ {
 		job, err := s.prepare(ctx, c)
-		if c.f != nil {
-			c.f.Close()
-			c.f = nil
-		}
+		c.close()
 		if err == nil {
 			if err = s.publish(ctx, job); err == nil {
 				s.w.m.latency.Observe(time.Since(idTime(c.id)).Seconds())
@@ -338,7 +344,7 @@ func (s *session) reopen(c *claimed) (err error) {
 // makeOwn gives a claimed file that has other names contents of its own, so that nobody can
 // change them through another name from then on.
 func (s *session) makeOwn(ctx context.Context, c *claimed, before fileState) (fileState, error) {
-	if info, err := s.root.statFS(); err == nil && info.free-before.size < s.w.cfg.MinFree {
+	if info, err := s.root.statFS(); err == nil && info.full(s.w.cfg.MinFree+before.size) {
 		return fileState{}, fmt.Errorf("copy a hard-linked file of %d bytes: no space left above min_free", before.size)
 	}
 	tmp := tmpDir + "/" + newID(time.Now(), rootTag)
@@ -361,8 +367,7 @@ func (s *session) makeOwn(ctx context.Context, c *claimed, before fileState) (fi
 	if err := unchanged(c.f, before); err != nil {
 		return fileState{}, err
 	}
-	c.f.Close()
-	c.f = nil
+	c.close()
 	if err := s.root.rename(tmp, claimedDir+"/"+c.name, true); err != nil {
 		return fileState{}, err
 	}
