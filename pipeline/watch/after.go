@@ -263,10 +263,10 @@ func (s *session) restore(ctx context.Context, id, name string) error {
 			err = s.root.checkDir(dir)
 		}
 		if err != nil {
-			if !isBlocked(err) {
+			if !isBlocked(err) && !isCrossDevice(err) {
 				return err
 			}
-			rel = path.Base(rel) // something that is no folder is in the way now
+			rel = path.Base(rel) // something that is no folder, or on another mount, is in the way now
 		}
 	}
 	r, err := s.restored(ctx, id, from, st)

@@ -443,6 +443,57 @@ func TestFolderIsLostAndFound(t *testing.T) {
 	}
 }
 
+// TestMountInsideTheFolder mounts a disk inside the folder. Its files can't be claimed; that is
+// said, and all others are taken.
+func TestMountInsideTheFolder(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.Watch = mode })
+			must(t, os.Mkdir(r.path("disk"), 0o777))
+			mount(t, "tmpfs", r.path("disk"), "tmpfs", 0, "")
+			r.write("disk/below/a", "a")
+			r.start()
+			r.write("disk/b", "b")
+			r.write("c", "c")
+			if j := r.intake.wait(t, 1)[0]; j.Path != "c" {
+				t.Errorf("taken: %q", j.Path)
+			}
+			until(t, "the mount to be told of", func() bool {
+				return strings.Contains(r.w.Status().Reason, `another file system is mounted inside the folder, at or above "disk`)
+			})
+			if r.metric("skipped_total", "mount") == 0 {
+				t.Error("the metric does not tell")
+			}
+		})
+	}
+}
+
+// TestRestoreWhereThereIsAMountNow restores a file to the folder itself where its own can't be
+// had.
+func TestRestoreWhereThereIsAMountNow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.After.Benign = watch.AfterRestore })
+	r.write("sub/a", "a")
+	r.start()
+	job := r.intake.wait(t, 1)[0]
+	mount(t, "tmpfs", r.path("sub"), "tmpfs", 0, "")
+	r.outcomes.send(verdict(job, "benign"))
+	r.outcomes.settle(t)
+	if b, err := os.ReadFile(r.path("a")); err != nil || string(b) != "a" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestNothingToSync has a folder on a file system that can't make its entries durable.
+func TestNothingToSync(t *testing.T) {
+	t.Parallel()
+	if err := watch.SyncDir("/proc"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDiskFull fills a small disk: nothing is claimed below the floor, and a copy that does not
 // fit is tried again.
 func TestDiskFull(t *testing.T) {

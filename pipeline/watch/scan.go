@@ -103,8 +103,7 @@ func (s *session) scanLoop(ctx context.Context) error {
 			due.Stop()
 		}
 		for _, rel := range subtrees {
-			if err := s.scanTree(ctx, rel, s.visit); err != nil && !isGone(err) && ctx.Err() == nil {
-				s.fault("scan", err)
+			if err := s.scanTree(ctx, rel, s.visit); err != nil && s.cantScan(rel, err) {
 				s.scans.full()
 			}
 		}
@@ -179,14 +178,25 @@ func (s *session) scanTree(ctx context.Context, rel string, visit func(ctx conte
 			if dir == rel {
 				return err
 			}
-			if !isGone(err) {
-				s.w.m.deferred["fault"].Inc()
-				s.fault("scan", err)
-			}
+			s.cantScan(dir, err)
 		}
 		stack = append(stack, below...)
 	}
 	return ctx.Err()
+}
+
+// cantScan notes why a folder can't be scanned, and reports whether that may pass.
+func (s *session) cantScan(dir string, err error) (again bool) {
+	switch {
+	case isGone(err), s.ctx.Err() != nil:
+		return false
+	case isCrossDevice(err):
+		s.mountedAt(dir)
+		return false
+	}
+	s.w.m.deferred["fault"].Inc()
+	s.fault("scan", err)
+	return true
 }
 
 // scanDir visits what is in one folder and returns the folders in it.

@@ -114,8 +114,7 @@ func (s *session) cantOpen(rel string, err error) outcome {
 		s.w.m.skipped["special"].Inc()
 		return forget
 	case isCrossDevice(err):
-		s.w.m.skipped["mount"].Inc()
-		s.part("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
+		s.mountedAt(rel)
 		return forget
 	case errors.Is(err, fs.ErrPermission):
 		s.w.m.deferred["unreadable"].Inc()
@@ -124,6 +123,12 @@ func (s *session) cantOpen(rel string, err error) outcome {
 	}
 	s.w.log.Debug().Str("path", rel).Err(err).Msg("file can't be opened, will look again")
 	return failed
+}
+
+// mountedAt notes what can't be taken since it is on another mount.
+func (s *session) mountedAt(rel string) {
+	s.w.m.skipped["mount"].Inc()
+	s.part("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
 }
 
 // askWriter decides by whether somebody has the file open for writing.
