@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -67,7 +68,7 @@ func (w *Worker) file(source, name string) (contents, error) {
 	open := func() (*os.File, error) {
 		f, err := openBeneath(root, filepath.FromSlash(name))
 		if errors.Is(err, fs.ErrNotExist) {
-			if _, rerr := os.Stat(root); rerr != nil {
+			if rerr := away(root, name); rerr != nil {
 				return nil, fmt.Errorf("%w: %w", errRootAway, rerr)
 			}
 			return nil, fmt.Errorf("%w: %s", errContentMissing, name)
@@ -87,6 +88,17 @@ func (w *Worker) file(source, name string) (contents, error) {
 		return contents{}, fmt.Errorf("%w: %s is not a regular file", errContentForbidden, name)
 	}
 	return contents{st.Size(), func() (io.ReadCloser, error) { return open() }}, nil
+}
+
+// away returns an error where a source's folder is not there, or is the empty place where it is
+// mounted at other times: a watcher's own folder in it is always there.
+func away(root, name string) error {
+	const spool = ".backburn"
+	if strings.HasPrefix(name, spool+"/") {
+		root = filepath.Join(root, spool)
+	}
+	_, err := os.Stat(root)
+	return err
 }
 
 // object finds an object in the files bucket.
