@@ -165,21 +165,72 @@ func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
 }
 
 // TestClaimedThingIsNoFile has something else among the claimed files, as when a file is exchanged
-// in the moment of its claim.
+// in the moment of its claim and the watcher dies. What is not named as a claim is nobody's.
 func TestClaimedThingIsNoFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	must(t, os.MkdirAll(r.path(".backburn/claimed"), 0o700))
-	id := watch.NewID(time.Now())
-	must(t, unix.Mkfifo(r.path(".backburn/claimed/"+id+"-pipe"), 0o600))
+	claimed := r.path(".backburn/claimed/")
+	must(t, os.MkdirAll(claimed, 0o700))
+	things := map[string]func(name string) error{
+		"pipe":   func(name string) error { return unix.Mkfifo(name, 0o600) },
+		"link":   func(name string) error { return os.Symlink("/etc/passwd", name) },
+		"folder": func(name string) error { return os.MkdirAll(name+"/below", 0o700) },
+		"socket": func(name string) error {
+			return unix.Mknod(name, unix.S_IFSOCK|0o600, 0)
+		},
+	}
+	ids := map[string]string{}
+	for thing, put := range things {
+		ids[thing] = watch.NewID(time.Now())
+		must(t, put(claimed+"/"+ids[thing]+"-"+thing))
+	}
+	garbage := []string{"garbage", ids["pipe"], ids["pipe"] + "-", strings.Repeat("!", 26) + "-x", "core.1"}
+	for _, name := range garbage {
+		must(t, os.WriteFile(claimed+"/"+name, []byte("?"), 0o600))
+	}
 	r.start()
-	until(t, "it to be set aside", func() bool {
-		_, err := os.Lstat(r.path(".backburn/done/special/" + id + "-pipe"))
-		return err == nil
-	})
+	for thing := range things {
+		until(t, thing+" to be set aside", func() bool {
+			_, err := os.Lstat(r.path(".backburn/done/special/" + ids[thing] + "-" + thing))
+			return err == nil
+		})
+	}
 	r.write("a", "a")
-	r.intake.wait(t, 1)
+	if j := r.intake.wait(t, 1)[0]; j.Path != "a" {
+		t.Errorf("taken: %q", j.Path)
+	}
 	until(t, "the counts to be right", func() bool { return r.w.Status().InFlight == 1 })
+	if left := r.tree(".backburn/claimed"); len(left) != len(garbage)+1 {
+		t.Errorf("claimed has %q", left)
+	}
+}
+
+// TestFolderInTheMomentOfTheClaim has a folder come into the place of a file in the moment of its
+// claim. What is in the folder is taken as any other.
+func TestFolderInTheMomentOfTheClaim(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.Watch = mode })
+			r.write("a", "a file at first")
+			var once sync.Once
+			r.start(func(w *watch.Watcher) {
+				w.SetStep(func(step string) {
+					if step == "claimed" {
+						once.Do(func() {
+							claimed := ".backburn/claimed/" + r.tree(".backburn/claimed")[0]
+							must(t, os.Remove(r.path(claimed)))
+							r.write(claimed+"/evil.exe", "evil")
+						})
+					}
+				})
+			})
+			if j := r.intake.wait(t, 1)[0]; j.Path != "a/evil.exe" || r.content(j) != "evil" {
+				t.Errorf("job is %+v", j)
+			}
+		})
+	}
 }
 
 func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {

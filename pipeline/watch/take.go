@@ -173,9 +173,11 @@ func (s *session) claim(rel string, f *file, st fileState) (*claimed, outcome) {
 	}
 	s.w.at("claimed")
 	now, err := s.root.lstat(claimedDir + "/" + c.name)
-	if isGone(err) && s.root.rename(claimedDir+"/"+c.name, rel, false) == nil {
-		// It was moved into a spool that was moved away itself, and is back.
+	if (isGone(err) || err == nil && !now.regular) && s.root.rename(claimedDir+"/"+c.name, rel, false) == nil {
+		// The spool was moved away, or a folder, say, came into the file's place in that moment.
+		// Now it is back where it was, to be judged as what it is.
 		c.close()
+		s.paths.forget(c.id)
 		s.checkNow()
 		return nil, failed
 	}
