@@ -25,7 +25,7 @@ const followAgain = time.Second
 // finishAll deals with files whose jobs have ended, until ctx ends.
 func (s *session) finishAll(ctx context.Context) error {
 	for {
-		err := s.w.outcomes.Follow(ctx, s.w.cfg.Source, s.handle)
+		err := s.w.outcomes.Follow(ctx, s.w.cfg.Source, s.folder, s.handle)
 		if ctx.Err() != nil {
 			return nil
 		}

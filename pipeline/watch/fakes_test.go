@@ -97,14 +97,15 @@ func (i *fakeIntake) wait(t testing.TB, n int) []pipeline.Job {
 type fakeOutcomes struct {
 	mu     sync.Mutex
 	events []results.Event
-	next   int
+	next   map[string]int // by folder
+	folder string         // that is followed now
 	news   chan struct{}
 	done   chan struct{} // closed and replaced when an event is done with
 	fail   error         // returned by Follow at once
 }
 
 func newOutcomes() *fakeOutcomes {
-	return &fakeOutcomes{news: make(chan struct{}), done: make(chan struct{})}
+	return &fakeOutcomes{next: map[string]int{}, news: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (o *fakeOutcomes) send(events ...results.Event) {
@@ -115,16 +116,17 @@ func (o *fakeOutcomes) send(events ...results.Event) {
 	o.news = make(chan struct{})
 }
 
-func (o *fakeOutcomes) Follow(ctx context.Context, _ string, handle func(context.Context, results.Event) error) error {
+func (o *fakeOutcomes) Follow(ctx context.Context, _, folder string, handle func(context.Context, results.Event) error) error {
 	for {
 		o.mu.Lock()
+		o.folder = folder
 		if o.fail != nil {
 			defer o.mu.Unlock()
 			return o.fail
 		}
 		var e *results.Event
-		if o.next < len(o.events) {
-			e = &o.events[o.next]
+		if next := o.next[folder]; next < len(o.events) {
+			e = &o.events[next]
 		}
 		news := o.news
 		o.mu.Unlock()
@@ -145,7 +147,7 @@ func (o *fakeOutcomes) Follow(ctx context.Context, _ string, handle func(context
 			}
 		}
 		o.mu.Lock()
-		o.next++
+		o.next[folder]++
 		close(o.done)
 		o.done = make(chan struct{})
 		o.mu.Unlock()
@@ -158,7 +160,7 @@ func (o *fakeOutcomes) settle(t testing.TB) {
 	deadline := time.After(patience)
 	for {
 		o.mu.Lock()
-		left, done := len(o.events)-o.next, o.done
+		left, done := len(o.events)-o.next[o.folder], o.done
 		o.mu.Unlock()
 		if left == 0 {
 			return

@@ -494,6 +494,23 @@ func TestFolderIsLostAndFound(t *testing.T) {
 	}
 }
 
+// TestFolderIsAwayWhenTheVerdictComes has the folder hidden, and the empty place watched, when the
+// final event comes. It counts when the folder is back.
+func TestFolderIsAwayWhenTheVerdictComes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.MinFree = 0 })
+	r.start()
+	r.write("a", "a")
+	job := r.intake.wait(t, 1)[0]
+	mount(t, "tmpfs", r.dir, "tmpfs", 0, "")
+	r.write("b", "b")
+	r.outcomes.send(verdict(job, "malware"), verdict(r.intake.wait(t, 2)[1], "benign"))
+	until(t, "the other file to be done", func() bool { return len(r.tree(".backburn/done/benign")) == 1 })
+	must(t, unix.Unmount(r.dir, unix.MNT_DETACH))
+	until(t, "the file to be done", func() bool { return len(r.tree(".backburn/done/malware")) == 1 })
+	until(t, "nothing to be in flight", func() bool { return r.w.Status().InFlight == 0 })
+}
+
 // TestMountInsideTheFolder mounts a disk inside the folder. Its files can't be claimed; that is
 // said, and all others are taken.
 func TestMountInsideTheFolder(t *testing.T) {
