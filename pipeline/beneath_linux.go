@@ -17,16 +17,20 @@ func openBeneath(root, name string) (*os.File, error) {
 		return nil, fmt.Errorf("%w: %w", errRootAway, &os.PathError{Op: "open", Path: root, Err: err})
 	}
 	defer unix.Close(dir)
-	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
+	how := unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	}
+	fd, err := unix.Openat2(dir, name, &how)
+	for errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) { // a signal, or a rename elsewhere
+		fd, err = unix.Openat2(dir, name, &how)
+	}
 	switch {
 	case err == nil:
 		return os.NewFile(uintptr(fd), name), nil
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM):
 		return openStepwise(root, name)
-	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENXIO):
+	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
 		return nil, fmt.Errorf("%w: %s: %w", errContentForbidden, name, err)
 	}
 	return nil, outOfReach(&os.PathError{Op: "open", Path: name, Err: err})

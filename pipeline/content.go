@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -68,7 +69,10 @@ func (w *Worker) file(source, name string) (contents, error) {
 	open := func() (*os.File, error) {
 		f, err := openBeneath(root, filepath.FromSlash(name))
 		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errRootAway) {
-			err = fmt.Errorf("%w: %s", errContentMissing, name)
+			if _, err := os.Stat(rootOf(root, name)); err != nil {
+				return nil, fmt.Errorf("%w: %w", errRootAway, err)
+			}
+			return nil, fmt.Errorf("%w: %s", errContentMissing, name)
 		}
 		return f, err
 	}
@@ -85,6 +89,16 @@ func (w *Worker) file(source, name string) (contents, error) {
 		return contents{}, fmt.Errorf("%w: %s is not a regular file", errContentForbidden, name)
 	}
 	return contents{st.Size(), func() (io.ReadCloser, error) { return open() }}, nil
+}
+
+// rootOf is what has to be there for a source's folder to be there, and not the empty place where
+// it is mounted at other times: a watcher's own folder in it always is.
+func rootOf(root, name string) string {
+	const spool = ".backburn"
+	if strings.HasPrefix(name, spool+"/") {
+		return filepath.Join(root, spool)
+	}
+	return root
 }
 
 // object finds an object in the files bucket.

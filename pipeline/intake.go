@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -233,13 +234,16 @@ func (c *Content) name() string {
 	return c.Path
 }
 
+// drive is how absolute names begin on Windows. Elsewhere a colon is a character like any other.
+var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
+
 // checkRelative refuses what could lead out of a root by its spelling: links are judged
 // when the file is opened.
 func checkRelative(name string) error {
 	switch {
 	case strings.ContainsRune(name, 0), len(name) > maxNameBytes:
 		return invalid("content.path with a NUL, or longer than %d bytes", maxNameBytes)
-	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, `\`), len(name) > 1 && name[1] == ':':
+	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, `\`), drive.MatchString(name):
 		return invalid("content.path must be relative to the source's root")
 	case name == ".", path.Clean(name) != name, name == "..", strings.HasPrefix(name, "../"):
 		return invalid("content.path must be a plain relative name, without . or ..")

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -186,6 +188,7 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 	}
 	write(filepath.Join(outside, "secret"))
 	write(filepath.Join(root, "plain.exe"))
+	write(filepath.Join(root, "a:b.exe"))
 	if err := os.Mkdir(filepath.Join(root, "sub"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +200,7 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 	f.cfg.Roots["mail"] = root
 	f.work()
 	want := map[string]results.Reason{
-		"plain.exe": "", "sub/deep.exe": "",
+		"plain.exe": "", "sub/deep.exe": "", "a:b.exe": "",
 		"out": results.Forbidden, "away/secret": results.Forbidden, "inside": results.Forbidden, "alias/deep.exe": results.Forbidden,
 		"sub": results.Forbidden, "gone.exe": results.ContentMissing, "plain.exe/x": results.Forbidden,
 		strings.Repeat("x", 300): results.ContentMissing, // no file can be called that
@@ -215,6 +218,53 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 	}
 	if ev := all.one(t, "no root"); ev.Data.Error == nil || ev.Data.Error.Reason != results.Forbidden {
 		t.Errorf("a source without a root: %s %+v", ev.Type, ev.Data.Error)
+	}
+}
+
+// A folder that is not mounted for a while is waited for: what lies in it has not vanished.
+func TestAFolderThatIsAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, natsServer(t))
+	f := newFixtureOn(t, openQueue(t, nc))
+	settled, err := nc.SubscribeSync("$JS.ACK.BACKBURN_JOBS.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	contents := map[string]string{"gone": "a.exe", "empty": ".backburn/claimed/b.exe"}
+	for source := range contents {
+		f.cfg.Roots[source] = filepath.Join(dir, source)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f.work()
+	for source, name := range contents {
+		f.job(source, pipeline.Job{ID: source, Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Path: name}})
+	}
+	for back := 0; back < 2; {
+		m, err := settled.NextMsg(30 * time.Second)
+		if err != nil {
+			t.Fatalf("%d jobs were given back: %v", back, err)
+		}
+		if bytes.HasPrefix(m.Data, []byte("-NAK")) {
+			back++
+		}
+	}
+	for source, name := range contents {
+		name = filepath.Join(dir, source, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("MZ "+source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := f.events(2)
+	for source := range contents {
+		if ev := all.one(t, source); ev.Type != results.Verdict {
+			t.Errorf("%s: %s %+v", source, ev.Type, ev.Data.Error)
+		}
 	}
 }
 

@@ -27,11 +27,11 @@ func (q *Queue) Outcomes(reader string) *Outcomes {
 const outcomesInHand = 256
 
 // Follow hands the final events of a source to handle, each at least once, from where the
-// reader left off, until ctx ends. An event is done with when handle returns nil; after
+// reader left off with the folder of this id, until ctx ends. An event is done with when handle returns nil; after
 // an error it comes again. handle is called by one goroutine at a time.
-func (o *Outcomes) Follow(ctx context.Context, source string, handle func(context.Context, results.Event) error) error {
+func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error) error {
 	for fault := 0; ; fault++ {
-		err := o.follow(ctx, source, handle, func() { fault = 0 })
+		err := o.follow(ctx, source, folder, handle, func() { fault = 0 })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -41,9 +41,9 @@ func (o *Outcomes) Follow(ctx context.Context, source string, handle func(contex
 	}
 }
 
-func (o *Outcomes) follow(ctx context.Context, source string, handle func(context.Context, results.Event) error, works func()) error {
+func (o *Outcomes) follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error, works func()) error {
 	c, err := o.q.results.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: "outcomes-" + source + "-" + o.reader,
+		Durable: "outcomes-" + source + "-" + o.reader + "-" + jobKey(folder),
 		FilterSubjects: []string{
 			o.q.ResultsSubject("verdict", "*", source),
 			o.q.ResultsSubject("failed", "*", source),

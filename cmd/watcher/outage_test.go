@@ -33,9 +33,7 @@ func TestNATSVanishes(t *testing.T) {
 	port := ns.Addr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Port()
 	for i := range 3 {
 		s.Drop(files[i*50 : (i+1)*50]...)
-		if err := s.WildFire.Wait(t.Context(), func() bool { return s.WildFire.Count(wildfire.OpSubmitFile) >= 10*(i+1) }); err != nil {
-			t.Fatal(err)
-		}
+		s.Called(func() bool { return s.WildFire.Count(wildfire.OpSubmitFile) >= 10*(i+1) })
 		e2e.StopNATS(ns)
 		for _, p := range []*e2e.Process{watcher, worker} {
 			p.Until("/readyz", func(status int, body string) bool {
@@ -70,7 +68,7 @@ func TestStopWithoutNATS(t *testing.T) {
 	watcher, worker := s.Start("watcher"), s.Start("worker")
 	files := e2e.Mixed(20, rand.New(rand.NewPCG(2, 2)))
 	s.Drop(files[:10]...)
-	s.Until("uploads", func() bool { return s.WildFire.UploadCount(files[0].SHA256()) > 0 })
+	s.Called(func() bool { return s.WildFire.UploadCount(files[0].SHA256()) > 0 })
 	e2e.StopNATS(ns)
 	s.Drop(files[10:]...)
 	for _, p := range []*e2e.Process{watcher, worker} {

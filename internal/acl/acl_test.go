@@ -268,7 +268,7 @@ func TestEveryRoleCanWork(t *testing.T) {
 		t.Error(err)
 	}
 	fctx, fstop := context.WithCancel(ctx)
-	_ = wq.Outcomes("me").Follow(fctx, "quarantine", func(_ context.Context, e results.Event) error {
+	_ = wq.Outcomes("me").Follow(fctx, "quarantine", "folder", func(_ context.Context, e results.Event) error {
 		if e.Data.JobID == "watched" {
 			fstop()
 		}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -72,6 +73,16 @@ func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 
 // Path is a name in the site's folder.
 func (s *Site) Path(elem ...string) string { return filepath.Join(append([]string{s.Dir}, elem...)...) }
+
+// Called waits until WildFire has been called as often, or in such a way, as it takes.
+func (s *Site) Called(enough func() bool) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
+	defer cancel()
+	if err := s.WildFire.Wait(ctx, enough); err != nil {
+		s.t.Fatalf("WildFire was not called enough: %v", err)
+	}
+}
 
 // Watch makes another folder the quarantine.
 func (s *Site) Watch(folder string) { s.folder, s.base["watch.path"] = folder, folder }

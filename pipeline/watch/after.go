@@ -25,7 +25,7 @@ const followAgain = time.Second
 // finishAll deals with files whose jobs have ended, until ctx ends.
 func (s *session) finishAll(ctx context.Context) error {
 	for {
-		err := s.w.outcomes.Follow(ctx, s.w.cfg.Source, s.handle)
+		err := s.w.outcomes.Follow(ctx, s.w.cfg.Source, s.folder, s.handle)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -202,7 +202,7 @@ func (s *session) dispose(ctx context.Context, id, name string, e results.Event)
 	case AfterRestore:
 		return action, s.restore(ctx, id, name)
 	}
-	return "move", s.moveOut(from, id, name, action, sidecar)
+	return "move", s.moveOut(ctx, from, id, name, action, sidecar)
 }
 
 // shorten cuts a name to so many bytes, from the end of what is before its extension.
@@ -263,10 +263,10 @@ func (s *session) restore(ctx context.Context, id, name string) error {
 			err = s.root.checkDir(dir)
 		}
 		if err != nil {
-			if !isBlocked(err) {
+			if !isBlocked(err) && !isCrossDevice(err) {
 				return err
 			}
-			rel = path.Base(rel) // something that is no folder is in the way now
+			rel = path.Base(rel) // something that is no folder, or on another mount, is in the way now
 		}
 	}
 	r, err := s.restored(ctx, id, from, st)
@@ -308,7 +308,7 @@ func (s *session) restored(ctx context.Context, id, from string, st fileState) (
 
 // moveOut moves a claimed file to a folder of the operator's, by copying where that is on
 // another file system.
-func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
+func (s *session) moveOut(ctx context.Context, from, id, name, dir string, sidecar []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -332,7 +332,7 @@ func (s *session) moveOut(from, id, name, dir string, sidecar []byte) error {
 		}
 		err := s.root.renameOut(from, to)
 		if isCrossDevice(err) {
-			err = s.copyOut(from, to)
+			err = s.copyOut(ctx, from, to)
 		}
 		switch {
 		case errors.Is(err, fs.ErrExist):
@@ -384,7 +384,7 @@ const (
 // copyOut is renameOut to another file system. The copy gets its name when it is whole and
 // durable, and only then is the original removed. If a crash comes between the two, the
 // repeat finds a copy of equal contents and is content with it.
-func (s *session) copyOut(from, to string) error {
+func (s *session) copyOut(ctx context.Context, from, to string) error {
 	in, err := s.root.open(from)
 	if err != nil {
 		return err
@@ -400,7 +400,7 @@ func (s *session) copyOut(from, to string) error {
 		return err
 	}
 	defer os.Remove(tmp) // fails when it got its name
-	if _, err = io.Copy(out, in); err == nil {
+	if err = copyFile(ctx, out, in, st.size); err == nil {
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err != nil {

@@ -107,7 +107,7 @@ func (c *checker) fileSystem(r *root) {
 		c.add("file_system", OK, info.kind, "")
 	}
 	detail := fmt.Sprintf("%d MiB of %d MiB", info.free>>20, info.total>>20)
-	if info.free < c.cfg.MinFree {
+	if info.full(c.cfg.MinFree) {
 		c.add("free_space", Fail, detail, fmt.Sprintf("nothing is claimed below min_free (%d MiB)", c.cfg.MinFree>>20))
 		return
 	}

@@ -147,7 +147,7 @@ func (q *fileQueue) Publish(_ context.Context, job pipeline.Job) error {
 	return err
 }
 
-func (q *fileQueue) Follow(ctx context.Context, _ string, handle func(context.Context, results.Event) error) error {
+func (q *fileQueue) Follow(ctx context.Context, _, _ string, handle func(context.Context, results.Event) error) error {
 	cursor := filepath.Join(q.spec.State, "cursor")
 	offset := int64(0)
 	if b, err := os.ReadFile(cursor); err == nil {

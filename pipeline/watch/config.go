@@ -40,7 +40,7 @@ const (
 
 // Values of the fields of After, besides the name of a folder.
 const (
-	AfterKeep    = "keep"    // .backburn/done/<verdict>/, failures in .backburn/done/failed/
+	AfterKeep    = "keep"    // .backburn/done/<verdict>/, failures in .backburn/done/failed/; nothing prunes them
 	AfterDelete  = "delete"  // removed
 	AfterRestore = "restore" // back where it was found; not taken again unless it changes
 )

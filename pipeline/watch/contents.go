@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"runtime"
 	"sync"
 
@@ -41,11 +42,11 @@ func (s *session) hash(ctx context.Context, f *file, before fileState, job *pipe
 	if err != nil {
 		return err
 	}
+	s.w.at("hashed")
 	if err := unchanged(f, before); err != nil {
 		return err
 	}
 	job.SHA256 = hex.EncodeToString(sum[:])
-	s.w.at("hashed")
 	return nil
 }
 
@@ -150,6 +151,29 @@ func (v *verified) Read(p []byte) (int, error) {
 }
 
 func (v *verified) Close() error { return v.f.Close() }
+
+// copyFile copies a file of the given size, holes as holes: what is nothing on one disk must
+// not fill another.
+func copyFile(ctx context.Context, dst *os.File, src *file, size int64) error {
+	for at := int64(0); at < size; {
+		from, to, err := src.data(at, size)
+		if err != nil {
+			return err
+		}
+		if _, err := dst.Seek(from, io.SeekStart); err != nil {
+			return err
+		}
+		_, err = io.CopyN(dst, &contextReader{ctx, src}, to-from)
+		if errors.Is(err, io.EOF) {
+			return errUnsettled
+		}
+		if err != nil {
+			return err
+		}
+		at = to
+	}
+	return dst.Truncate(size)
+}
 
 // contextReader stops reading when ctx ends.
 type contextReader struct {

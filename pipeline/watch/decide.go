@@ -186,14 +186,9 @@ func (s *session) look(e *entry) (o outcome, wait time.Duration) {
 	if !s.eligible(e.rel, st) || s.known(e.rel, st) {
 		return forget, 0
 	}
-	now := s.w.clock()
-	if !e.seen || !e.state.same(st) {
-		e.since = s.unchangedSince(st, e, now)
-		e.state, e.seen = st, true
-	}
-	e.look = now
+	age := s.unchangedFor(e, st)
 	patience, why := s.patience(e.rel, st, e.blind)
-	if wait := e.since + patience - now; wait > 0 {
+	if wait := patience - age; wait > 0 {
 		s.w.m.deferred[why].Inc()
 		return later, wait
 	}
@@ -258,6 +253,17 @@ func (s *session) patience(rel string, st fileState, blind bool) (d time.Duratio
 		return max(d, s.w.cfg.StaleAfter), "temporary"
 	}
 	return d, "changing"
+}
+
+// unchangedFor notes how a file was found now, and returns how long it has been so.
+func (s *session) unchangedFor(e *entry, st fileState) time.Duration {
+	now := s.w.clock()
+	if !e.seen || !e.state.same(st) {
+		e.since = s.unchangedSince(st, e, now)
+		e.state, e.seen = st, true
+	}
+	e.look = now
+	return now - e.since
 }
 
 // unchangedSince is since when a file, found in a state that is new, has been in it. The

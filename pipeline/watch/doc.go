@@ -31,8 +31,9 @@
 // Everything is in .backburn below the folder, open to the watcher's user alone:
 //
 //	claimed/<id>-<name>         claimed and not yet finished; what jobs refer to
-//	done/<verdict>/<id>-<name>  finished, with After = "keep"; done/failed for failures
-//	paths/<tag>                 the folders that claimed files were found in
+//	done/<verdict>/<id>-<name>  finished, with After = "keep"; done/failed for failures;
+//	                            stays until somebody removes it, which is safe at any time
+//	paths/<tag>                 the folders that claimed files were found in, while they are there
 //	tmp/                        what is being written
 //	folder                      the folder's own id
 //	ledger.db                   with Claim = "keep" or After = "restore"

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -42,6 +43,16 @@ func BareScan(t testing.TB, dir string) func() (entries int) {
 // Globs compiles patterns and returns how they match.
 func Globs(patterns []string, fold bool) func(rel string) bool {
 	return compileGlobs(patterns, fold).match
+}
+
+// SyncDir makes the entries of a folder durable.
+func SyncDir(dir string) error {
+	r, err := openRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	return errors.Join(r.syncDir(""), syncPath(dir))
 }
 
 // What is tested of ids and names.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/results"
@@ -95,14 +97,15 @@ func (i *fakeIntake) wait(t testing.TB, n int) []pipeline.Job {
 type fakeOutcomes struct {
 	mu     sync.Mutex
 	events []results.Event
-	next   int
+	next   map[string]int // by folder
+	folder string         // that is followed now
 	news   chan struct{}
 	done   chan struct{} // closed and replaced when an event is done with
 	fail   error         // returned by Follow at once
 }
 
 func newOutcomes() *fakeOutcomes {
-	return &fakeOutcomes{news: make(chan struct{}), done: make(chan struct{})}
+	return &fakeOutcomes{next: map[string]int{}, news: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (o *fakeOutcomes) send(events ...results.Event) {
@@ -113,16 +116,17 @@ func (o *fakeOutcomes) send(events ...results.Event) {
 	o.news = make(chan struct{})
 }
 
-func (o *fakeOutcomes) Follow(ctx context.Context, _ string, handle func(context.Context, results.Event) error) error {
+func (o *fakeOutcomes) Follow(ctx context.Context, _, folder string, handle func(context.Context, results.Event) error) error {
 	for {
 		o.mu.Lock()
+		o.folder = folder
 		if o.fail != nil {
 			defer o.mu.Unlock()
 			return o.fail
 		}
 		var e *results.Event
-		if o.next < len(o.events) {
-			e = &o.events[o.next]
+		if next := o.next[folder]; next < len(o.events) {
+			e = &o.events[next]
 		}
 		news := o.news
 		o.mu.Unlock()
@@ -143,7 +147,7 @@ func (o *fakeOutcomes) Follow(ctx context.Context, _ string, handle func(context
 			}
 		}
 		o.mu.Lock()
-		o.next++
+		o.next[folder]++
 		close(o.done)
 		o.done = make(chan struct{})
 		o.mu.Unlock()
@@ -156,7 +160,7 @@ func (o *fakeOutcomes) settle(t testing.TB) {
 	deadline := time.After(patience)
 	for {
 		o.mu.Lock()
-		left, done := len(o.events)-o.next, o.done
+		left, done := len(o.events)-o.next[o.folder], o.done
 		o.mu.Unlock()
 		if left == 0 {
 			return
@@ -257,6 +261,7 @@ type rig struct {
 	outcomes *fakeOutcomes
 	objects  *fakeObjects
 	w        *watch.Watcher
+	metrics  *prometheus.Registry // of w
 	stop     func()
 }
 
@@ -276,7 +281,8 @@ func newRig(t testing.TB, change func(*watch.Config)) *rig {
 // start runs a watcher until the test ends or stop is called.
 func (r *rig) start(prepare ...func(*watch.Watcher)) {
 	r.t.Helper()
-	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects)
+	r.metrics = prometheus.NewRegistry()
+	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects, watch.WithMetrics(r.metrics))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -297,6 +303,23 @@ func (r *rig) start(prepare ...func(*watch.Watcher)) {
 		})
 	}
 	r.t.Cleanup(r.stop)
+}
+
+// metric is the value of a counter of the watcher, of the one of its series with the given label.
+func (r *rig) metric(name, label string) float64 {
+	families, err := r.metrics.Gather()
+	must(r.t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == "backburn_watch_"+name && l.GetValue() == label {
+					return m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	r.t.Errorf("there is no metric %s of %s", name, label)
+	return 0
 }
 
 // until waits for a condition that nothing signals.
@@ -385,7 +408,7 @@ func scans(r *rig, n int) func() bool {
 }
 
 // must stops a writer's goroutine with a message; it is no place for t.Fatal.
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	if err != nil {
 		t.Error(err)
 		panic(err)

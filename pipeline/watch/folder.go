@@ -63,6 +63,10 @@ type fsInfo struct {
 	total  int64
 }
 
+// full reports whether less than so many bytes are free. Some file systems don't say how large
+// they are.
+func (i fsInfo) full(floor int64) bool { return i.free < floor && i.total > 0 }
+
 // errNotRegular is returned for whatever is not a regular file: links, devices, pipes.
 var errNotRegular = errors.New("not a regular file")
 

@@ -655,6 +655,54 @@ func TestJanitor(t *testing.T) {
 	}
 }
 
+// TestRecordsOfFoldersThatAreGone keeps as many records of folders as there are folders, though
+// files come in ever new ones.
+func TestRecordsOfFoldersThatAreGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.start()
+	for i, name := range []string{"gone/a", "there/a", "claimed/a", "young/a", "again/a"} {
+		r.write(name, name)
+		job := r.intake.wait(t, i+1)[i]
+		if name != "claimed/a" {
+			r.outcomes.send(verdict(job, "benign"))
+			r.outcomes.settle(t)
+		}
+		if name != "there/a" {
+			must(t, os.Remove(r.path(filepath.Dir(name))))
+		}
+	}
+	for _, record := range r.tree(".backburn/paths") {
+		record = r.path(".backburn/paths/" + record)
+		b, err := os.ReadFile(record)
+		must(t, err)
+		if string(b) != "young" {
+			must(t, os.Chtimes(record, time.Time{}, time.Now().Add(-2*time.Hour)))
+		}
+	}
+	other := *r // whose janitor begins with a round, of which this one hears nothing
+	other.outcomes = newOutcomes()
+	other.start()
+	until(t, "two records to go", func() bool { return len(r.tree(".backburn/paths")) == 3 })
+	other.stop()
+	r.write("again/b", "b")
+	r.intake.wait(t, 6)
+	if n := len(r.tree(".backburn/paths")); n != 4 {
+		t.Errorf("%d records", n)
+	}
+	r.stop()
+	r.intake = newIntake() // it has forgotten all
+	r.start()
+	var paths []string
+	for _, j := range r.intake.wait(t, 2) {
+		paths = append(paths, j.Path)
+	}
+	slices.Sort(paths)
+	if !slices.Equal(paths, []string{"again/b", "claimed/a"}) {
+		t.Errorf("after a restart the claimed files are %q", paths)
+	}
+}
+
 // TestLongNamesAreMovedWithSidecars has names that leave no room for a suffix.
 func TestLongNamesAreMovedWithSidecars(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ func (s *session) objectName(id string) string { return s.objectPrefix() + id }
 func (s *session) objectPrefix() string { return s.w.cfg.Source + "/" + s.folder + "/" }
 
 // janitor removes what crashes left behind: half-written files, and contents in the object
-// store whose file is not claimed any more. Owned by tend.
+// store whose file is not claimed any more; and what is of no use any more. Owned by tend.
 type janitor struct {
 	s    *session
 	next time.Time
@@ -49,7 +49,7 @@ func (j *janitor) run(ctx context.Context) error {
 		return nil
 	}
 	j.next = time.Now().Add(janitorEvery)
-	err := errors.Join(j.sweepTmp(ctx), j.sweepCopies())
+	err := errors.Join(j.sweepTmp(ctx), j.sweepPaths(ctx), j.sweepCopies())
 	if j.s.w.cfg.Transfer == TransferObject {
 		err = errors.Join(err, j.sweepObjects(ctx))
 	}
@@ -61,9 +61,9 @@ func (j *janitor) run(ctx context.Context) error {
 	return nil
 }
 
-// sweepTmp removes files that were never finished writing.
-func (j *janitor) sweepTmp(ctx context.Context) error {
-	f, err := j.s.spool.openDir(tmpDir)
+// each calls visit with the names in a folder of the spool.
+func (j *janitor) each(ctx context.Context, dir string, visit func(name string) error) error {
+	f, err := j.s.spool.openDir(dir)
 	if err != nil {
 		return err
 	}
@@ -71,10 +71,8 @@ func (j *janitor) sweepTmp(ctx context.Context) error {
 	for ctx.Err() == nil {
 		entries, err := f.ReadDir(scanBatch)
 		for _, d := range entries {
-			if validID(d.Name()) && time.Since(idTime(d.Name())) > leftOver {
-				if err := j.s.spool.remove(tmpDir + "/" + d.Name()); err != nil && !isGone(err) {
-					return err
-				}
+			if err := visit(d.Name()); err != nil {
+				return err
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -85,6 +83,55 @@ func (j *janitor) sweepTmp(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// sweepTmp removes files that were never finished writing.
+func (j *janitor) sweepTmp(ctx context.Context) error {
+	return j.each(ctx, tmpDir, func(name string) error {
+		if !validID(name) || time.Since(idTime(name)) <= leftOver {
+			return nil
+		}
+		if err := j.s.spool.remove(tmpDir + "/" + name); !isGone(err) {
+			return err
+		}
+		return nil
+	})
+}
+
+// sweepPaths removes the records of folders that are gone: some producers make one for every
+// file. That a folder is gone is found out before what is claimed, so that nothing is claimed
+// from it in between.
+func (j *janitor) sweepPaths(ctx context.Context) error {
+	gone := map[string]string{} // tag to folder
+	err := j.each(ctx, pathsDir, func(tag string) error {
+		st, err := j.s.spool.lstat(pathsDir + "/" + tag)
+		if err != nil || len(tag) != tagLen || time.Since(time.Unix(0, st.mtime)) <= leftOver {
+			return nil //nolint:nilerr // another watcher's janitor was first
+		}
+		dir, err := j.s.paths.read(tag)
+		if err != nil {
+			return nil //nolint:nilerr // likewise, or it is nobody's
+		}
+		if _, err := j.s.root.lstat(dir); isGone(err) {
+			gone[tag] = dir
+		}
+		return nil
+	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	err = j.each(ctx, claimedDir, func(name string) error {
+		if id, _, _, ok := splitClaimed(name); ok {
+			delete(gone, idTag(id))
+		}
+		return nil
+	})
+	for tag, dir := range gone {
+		if err == nil {
+			err = j.s.paths.drop(tag, dir)
+		}
+	}
+	return err
 }
 
 // sweepCopies removes copies that were never finished, from the folders that finished files

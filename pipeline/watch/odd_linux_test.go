@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
+	"backburn/results"
 )
 
 // cantRun skips a test that the system does not allow, and fails it where it should.
@@ -163,21 +165,72 @@ func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
 }
 
 // TestClaimedThingIsNoFile has something else among the claimed files, as when a file is exchanged
-// in the moment of its claim.
+// in the moment of its claim and the watcher dies. What is not named as a claim is nobody's.
 func TestClaimedThingIsNoFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	must(t, os.MkdirAll(r.path(".backburn/claimed"), 0o700))
-	id := watch.NewID(time.Now())
-	must(t, unix.Mkfifo(r.path(".backburn/claimed/"+id+"-pipe"), 0o600))
+	claimed := r.path(".backburn/claimed/")
+	must(t, os.MkdirAll(claimed, 0o700))
+	things := map[string]func(name string) error{
+		"pipe":   func(name string) error { return unix.Mkfifo(name, 0o600) },
+		"link":   func(name string) error { return os.Symlink("/etc/passwd", name) },
+		"folder": func(name string) error { return os.MkdirAll(name+"/below", 0o700) },
+		"socket": func(name string) error {
+			return unix.Mknod(name, unix.S_IFSOCK|0o600, 0)
+		},
+	}
+	ids := map[string]string{}
+	for thing, put := range things {
+		ids[thing] = watch.NewID(time.Now())
+		must(t, put(claimed+"/"+ids[thing]+"-"+thing))
+	}
+	garbage := []string{"garbage", ids["pipe"], ids["pipe"] + "-", strings.Repeat("!", 26) + "-x", "core.1"}
+	for _, name := range garbage {
+		must(t, os.WriteFile(claimed+"/"+name, []byte("?"), 0o600))
+	}
 	r.start()
-	until(t, "it to be set aside", func() bool {
-		_, err := os.Lstat(r.path(".backburn/done/special/" + id + "-pipe"))
-		return err == nil
-	})
+	for thing := range things {
+		until(t, thing+" to be set aside", func() bool {
+			_, err := os.Lstat(r.path(".backburn/done/special/" + ids[thing] + "-" + thing))
+			return err == nil
+		})
+	}
 	r.write("a", "a")
-	r.intake.wait(t, 1)
+	if j := r.intake.wait(t, 1)[0]; j.Path != "a" {
+		t.Errorf("taken: %q", j.Path)
+	}
 	until(t, "the counts to be right", func() bool { return r.w.Status().InFlight == 1 })
+	if left := r.tree(".backburn/claimed"); len(left) != len(garbage)+1 {
+		t.Errorf("claimed has %q", left)
+	}
+}
+
+// TestFolderInTheMomentOfTheClaim has a folder come into the place of a file in the moment of its
+// claim. What is in the folder is taken as any other.
+func TestFolderInTheMomentOfTheClaim(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.Watch = mode })
+			r.write("a", "a file at first")
+			var once sync.Once
+			r.start(func(w *watch.Watcher) {
+				w.SetStep(func(step string) {
+					if step == "claimed" {
+						once.Do(func() {
+							claimed := ".backburn/claimed/" + r.tree(".backburn/claimed")[0]
+							must(t, os.Remove(r.path(claimed)))
+							r.write(claimed+"/evil.exe", "evil")
+						})
+					}
+				})
+			})
+			if j := r.intake.wait(t, 1)[0]; j.Path != "a/evil.exe" || r.content(j) != "evil" {
+				t.Errorf("job is %+v", j)
+			}
+		})
+	}
 }
 
 func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
@@ -286,6 +339,79 @@ func TestHardlinks(t *testing.T) {
 	}
 }
 
+// TestHardlinkChangesWhileItIsCopied writes through the other name while the contents are copied.
+func TestHardlinkChangesWhileItIsCopied(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	other := filepath.Join(t.TempDir(), "other")
+	must(t, os.WriteFile(other, []byte("original"), 0o666))
+	must(t, os.Link(other, r.path("linked")))
+	var once sync.Once
+	r.start(func(w *watch.Watcher) {
+		w.SetStep(func(step string) {
+			if step == "copied" {
+				once.Do(func() { must(t, os.WriteFile(other, []byte("modified"), 0o666)) })
+			}
+		})
+	})
+	if j := r.intake.wait(t, 1)[0]; j.SHA256 != sum("modified") || r.content(j) != "modified" {
+		t.Errorf("taken as %q", r.content(j))
+	}
+}
+
+// TestHardlinkThatIsTooLarge has more in it than will ever be read: it is handed over by its size
+// alone, and not copied.
+func TestHardlinkThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.MaxFileSize = 100 })
+	other := filepath.Join(t.TempDir(), "other")
+	must(t, os.WriteFile(other, make([]byte, 101), 0o666))
+	must(t, os.Link(other, r.path("linked")))
+	r.start()
+	j := r.intake.wait(t, 1)[0]
+	before, err := os.Stat(other)
+	must(t, err)
+	if st, err := os.Stat(r.path(j.Content.Path)); err != nil || !os.SameFile(st, before) || j.Size != 101 {
+		t.Errorf("it was copied: %v; %+v", err, j)
+	}
+}
+
+// TestHolesAreMovedAsHoles moves a file that is larger than any disk to another file system.
+func TestHolesAreMovedAsHoles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	archive := filepath.Join(t.TempDir(), "archive")
+	must(t, os.Mkdir(archive, 0o700))
+	mount(t, "tmpfs", archive, "tmpfs", 0, "size=4m")
+	r.cfg.After.Failed = archive
+	must(t, os.WriteFile(r.path("sparse"), nil, 0o666))
+	must(t, os.Truncate(r.path("sparse"), 1<<40))
+	f, err := os.OpenFile(r.path("sparse"), os.O_RDWR, 0)
+	must(t, err)
+	for _, at := range []int64{0, 1 << 39, 1<<40 - 3} {
+		_, err = f.WriteAt([]byte("end"), at)
+		must(t, err)
+	}
+	must(t, f.Close())
+	r.start()
+	r.outcomes.send(failure(r.intake.wait(t, 1)[0], results.TooLarge))
+	r.outcomes.settle(t)
+	f, err = os.Open(filepath.Join(archive, "sparse"))
+	must(t, err)
+	defer f.Close()
+	st, err := f.Stat()
+	must(t, err)
+	if st.Size() != 1<<40 || st.Sys().(*syscall.Stat_t).Blocks*512 > 1<<20 {
+		t.Errorf("%d bytes, %d blocks", st.Size(), st.Sys().(*syscall.Stat_t).Blocks)
+	}
+	for _, at := range []int64{0, 1 << 39, 1<<40 - 3} {
+		b := make([]byte, 3)
+		if _, err := f.ReadAt(b, at); err != nil || string(b) != "end" {
+			t.Errorf("at %d there is %q, %v", at, b, err)
+		}
+	}
+}
+
 func TestSpoolOnAnotherMountIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{".backburn", ".backburn/claimed"} {
@@ -333,6 +459,10 @@ func TestFolderIsLostAndFound(t *testing.T) {
 				func(t *testing.T, dir string) {}},
 			{"spool removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, ".backburn"))) },
 				func(t *testing.T, dir string) {}},
+			{"spool exchanged", func(t *testing.T, dir string) {
+				must(t, os.Rename(filepath.Join(dir, ".backburn"), filepath.Join(t.TempDir(), "away")))
+				must(t, os.MkdirAll(filepath.Join(dir, ".backburn", "claimed"), 0o700))
+			}, func(t *testing.T, dir string) {}},
 		} {
 			t.Run(mode+"/"+c.name, func(t *testing.T) {
 				t.Parallel()
@@ -361,6 +491,74 @@ func TestFolderIsLostAndFound(t *testing.T) {
 				until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 			})
 		}
+	}
+}
+
+// TestFolderIsAwayWhenTheVerdictComes has the folder hidden, and the empty place watched, when the
+// final event comes. It counts when the folder is back.
+func TestFolderIsAwayWhenTheVerdictComes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.MinFree = 0 })
+	r.start()
+	r.write("a", "a")
+	job := r.intake.wait(t, 1)[0]
+	mount(t, "tmpfs", r.dir, "tmpfs", 0, "")
+	r.write("b", "b")
+	r.outcomes.send(verdict(job, "malware"), verdict(r.intake.wait(t, 2)[1], "benign"))
+	until(t, "the other file to be done", func() bool { return len(r.tree(".backburn/done/benign")) == 1 })
+	must(t, unix.Unmount(r.dir, unix.MNT_DETACH))
+	until(t, "the file to be done", func() bool { return len(r.tree(".backburn/done/malware")) == 1 })
+	until(t, "nothing to be in flight", func() bool { return r.w.Status().InFlight == 0 })
+}
+
+// TestMountInsideTheFolder mounts a disk inside the folder. Its files can't be claimed; that is
+// said, and all others are taken.
+func TestMountInsideTheFolder(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.Watch = mode })
+			must(t, os.Mkdir(r.path("disk"), 0o777))
+			mount(t, "tmpfs", r.path("disk"), "tmpfs", 0, "")
+			r.write("disk/below/a", "a")
+			r.start()
+			r.write("disk/b", "b")
+			r.write("c", "c")
+			if j := r.intake.wait(t, 1)[0]; j.Path != "c" {
+				t.Errorf("taken: %q", j.Path)
+			}
+			until(t, "the mount to be told of", func() bool {
+				return strings.Contains(r.w.Status().Reason, `another file system is mounted inside the folder, at or above "disk`)
+			})
+			if r.metric("skipped_total", "mount") == 0 {
+				t.Error("the metric does not tell")
+			}
+		})
+	}
+}
+
+// TestRestoreWhereThereIsAMountNow restores a file to the folder itself where its own can't be
+// had.
+func TestRestoreWhereThereIsAMountNow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.After.Benign = watch.AfterRestore })
+	r.write("sub/a", "a")
+	r.start()
+	job := r.intake.wait(t, 1)[0]
+	mount(t, "tmpfs", r.path("sub"), "tmpfs", 0, "")
+	r.outcomes.send(verdict(job, "benign"))
+	r.outcomes.settle(t)
+	if b, err := os.ReadFile(r.path("a")); err != nil || string(b) != "a" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestNothingToSync has a folder on a file system that can't make its entries durable.
+func TestNothingToSync(t *testing.T) {
+	t.Parallel()
+	if err := watch.SyncDir("/proc"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -457,5 +655,41 @@ func TestFoldersAppearWithFiles(t *testing.T) {
 	}
 	if len(paths) != 3*n+1 || !paths["moved/in/f"] {
 		t.Errorf("%d files were taken, want %d", len(paths), 3*n+1)
+	}
+}
+
+// TestFolderIsExchangedAfterTheClaim puts something else in the place of the folder that a file
+// was found in, between its claim and its publication.
+func TestFolderIsExchangedAfterTheClaim(t *testing.T) {
+	t.Parallel()
+	for name, exchange := range map[string]func(t *testing.T, name string){
+		"nothing": func(*testing.T, string) {},
+		"a link":  func(t *testing.T, name string) { must(t, os.Symlink(t.TempDir(), name)) },
+		"a file":  func(t *testing.T, name string) { must(t, os.WriteFile(name, nil, 0o666)) },
+		"a mount": func(t *testing.T, name string) {
+			must(t, os.Mkdir(name, 0o777))
+			mount(t, "tmpfs", name, "tmpfs", 0, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			r.write("sub/below/evil.exe", "evil")
+			away := filepath.Join(t.TempDir(), "sub")
+			var once sync.Once
+			r.start(func(w *watch.Watcher) {
+				w.SetStep(func(step string) {
+					if step == "claimed" {
+						once.Do(func() {
+							must(t, os.Rename(r.path("sub"), away))
+							exchange(t, r.path("sub"))
+						})
+					}
+				})
+			})
+			if j := r.intake.wait(t, 1)[0]; j.Path != "sub/below/evil.exe" || r.content(j) != "evil" {
+				t.Errorf("job is %+v", j)
+			}
+		})
 	}
 }

@@ -38,7 +38,9 @@ func (p *paths) tag(dir string) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if tag, ok := p.tags[dir]; ok {
-		return tag, nil
+		if _, err := p.root.lstat(pathsDir + "/" + tag); err == nil { // no janitor was there
+			return tag, nil
+		}
 	}
 	for probe := 0; ; probe++ {
 		tag := dirTag(dir, probe)
@@ -92,6 +94,14 @@ func (p *paths) found(id, base string, whole bool) (string, error) {
 		return "", err
 	}
 	return path.Join(dir, base), nil
+}
+
+// drop removes the record of a folder that is gone, and of which nothing is claimed.
+func (p *paths) drop(tag, dir string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.tags, dir)
+	return p.forget(tag)
 }
 
 // read returns what a record holds.

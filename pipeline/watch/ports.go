@@ -19,10 +19,12 @@ type Intake interface {
 // Outcomes delivers what became of jobs.
 type Outcomes interface {
 	// Follow hands the final events of a source to handle, each at least once, from
-	// where this watcher left off, until ctx ends. An event is done with when handle
+	// where this watcher left off with the folder of this id, until ctx ends. What was
+	// delivered for one folder was not for another: an empty place must not use up the events
+	// of the folder that is mounted there at other times. An event is done with when handle
 	// returns nil; after an error it is delivered again later. Follow may call handle
 	// from several goroutines, and returns only when all these calls have.
-	Follow(ctx context.Context, source string, handle func(ctx context.Context, e results.Event) error) error
+	Follow(ctx context.Context, source, folder string, handle func(ctx context.Context, e results.Event) error) error
 }
 
 // Objects is where contents travel with Transfer = "object".

@@ -82,41 +82,33 @@ func (c *scans) begin() {
 // scanLoop scans everything at once, then every Config.Scan and whenever it is asked for.
 func (s *session) scanLoop(ctx context.Context) error {
 	last, took, err := s.scanAll(ctx)
-	for {
-		if err != nil {
-			return err
-		}
+	for err == nil && ctx.Err() == nil {
+		subtrees, full := s.scans.next()
 		pause := max(s.w.cfg.Scan, scanSpacing*took)
 		pause += time.Duration(rand.Int64N(int64(pause)/5+1)) - pause/10 // jitter: many folders, one disk
-		due := time.NewTimer(time.Until(last.Add(pause)))
-		subtrees, full := s.scans.next()
-		if len(subtrees) == 0 {
-			var soon <-chan time.Time
-			if full {
-				soon = time.After(time.Until(last.Add(max(min(minScanPause, s.w.cfg.Scan), 2*took))))
-			}
+		if full {
+			pause = min(pause, max(min(minScanPause, s.w.cfg.Scan), 2*took))
+		}
+		// What is due comes first: folders may appear without end.
+		if wait := time.Until(last.Add(pause)); wait <= 0 {
+			last, took, err = s.scanAll(ctx) // and the subtrees with it
+			continue
+		} else if len(subtrees) == 0 {
+			due := time.NewTimer(wait)
 			select {
 			case <-ctx.Done():
 			case <-s.scans.wake:
-				due.Stop()
-				continue
-			case <-soon:
-				last, took, err = s.scanAll(ctx)
 			case <-due.C:
-				last, took, err = s.scanAll(ctx)
 			}
-		}
-		due.Stop()
-		if ctx.Err() != nil {
-			return nil
+			due.Stop()
 		}
 		for _, rel := range subtrees {
-			if err := s.scanTree(ctx, rel, s.visit); err != nil && !isGone(err) {
-				s.fault("scan", err)
+			if err := s.scanTree(ctx, rel, s.visit); err != nil && s.cantScan(rel, err) {
 				s.scans.full()
 			}
 		}
 	}
+	return err
 }
 
 // scanAll scans the whole folder.
@@ -186,14 +178,25 @@ func (s *session) scanTree(ctx context.Context, rel string, visit func(ctx conte
 			if dir == rel {
 				return err
 			}
-			if !isGone(err) {
-				s.w.m.deferred["fault"].Inc()
-				s.fault("scan", err)
-			}
+			s.cantScan(dir, err)
 		}
 		stack = append(stack, below...)
 	}
 	return ctx.Err()
+}
+
+// cantScan notes why a folder can't be scanned, and reports whether that may pass.
+func (s *session) cantScan(dir string, err error) (again bool) {
+	switch {
+	case isGone(err), s.ctx.Err() != nil:
+		return false
+	case isCrossDevice(err):
+		s.mountedAt(dir)
+		return false
+	}
+	s.w.m.deferred["fault"].Inc()
+	s.fault("scan", err)
+	return true
 }
 
 // scanDir visits what is in one folder and returns the folders in it.

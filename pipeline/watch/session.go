@@ -23,6 +23,7 @@ type session struct {
 	root   *root           // the watched folder
 	spool  *root           // where the spool is: root, unless Config.StateDir says otherwise
 	dev    uint64          // the folder's device
+	claims identity        // of claimedDir
 	prefix string          // root.path with a separator, which event names begin with
 	remote bool            // the file system is; see fsInfo
 	folder string          // the folder's own id
@@ -78,6 +79,10 @@ func (s *session) open() (err error) {
 		return err
 	}
 	s.dev = st.dev
+	if st, err = s.spool.lstat(claimedDir); err != nil {
+		return err
+	}
+	s.claims = st.identity
 	if s.folder, err = folderID(s.spool); err != nil {
 		return err
 	}
@@ -235,8 +240,8 @@ func (s *session) stillThere() error {
 	if held.dev != now.dev || held.ino != now.ino {
 		return errReplaced
 	}
-	if spool, err := s.spool.lstat(claimedDir); err != nil || !spool.dir {
-		return fmt.Errorf("%s was removed: %w", claimedDir, errReplaced)
+	if spool, err := s.spool.lstat(claimedDir); err != nil || spool.dev != s.claims.dev || spool.ino != s.claims.ino {
+		return fmt.Errorf("%s was removed or exchanged: %w", claimedDir, errReplaced)
 	}
 	if s.events != nil && !slices.Contains(s.events.WatchList(), s.root.path) && !s.scans.unwatched.Load() {
 		return errReplaced
@@ -258,7 +263,7 @@ func (s *session) checkSpace() {
 	}
 	s.w.m.free.Set(float64(info.free))
 	reason := ""
-	if info.free < s.w.cfg.MinFree {
+	if info.full(s.w.cfg.MinFree) {
 		// Without the number that is free, which changes all the time: it is in the metrics.
 		reason = fmt.Sprintf("nothing is claimed: less than min_free (%d bytes) is free on the disk; free some", s.w.cfg.MinFree)
 	}

@@ -260,7 +260,8 @@ func (s *session) recover(ctx context.Context, minAge time.Duration) error {
 // adopt counts a claimed file, and returns it if it is to be published: unless it is known,
 // or so young that another watcher may be about to.
 func (s *session) adopt(id, name, base string, whole bool, minAge time.Duration) *claimed {
-	if time.Since(idTime(id)) < minAge || s.w.flight.has(id) {
+	// An id of a time to come was made before the clock was set back.
+	if time.Since(idTime(id)).Abs() < minAge || s.w.flight.has(id) {
 		return nil
 	}
 	rel, err := s.paths.found(id, base, whole)

@@ -88,7 +88,16 @@ func (y *syncer) flush(group []syncRequest) error {
 		}
 	}
 	for dir := range dirs {
-		if err := y.root.syncDir(dir); err != nil && !isGone(err) {
+		err := y.root.syncDir(dir)
+		if err == nil {
+			continue
+		}
+		// It may have been removed, renamed or exchanged for something else meanwhile: whoever
+		// does that must not be able to hold up files that are claimed.
+		if ok, aerr := y.root.syncAll(); ok {
+			return aerr
+		}
+		if !isGone(err) && !isBlocked(err) {
 			return err
 		}
 	}

@@ -289,17 +289,32 @@ func (r *root) chmod(rel string, perm fs.FileMode) error {
 // syncDir makes the entries of a folder durable. "" and "." are the watched folder.
 func (r *root) syncDir(rel string) error {
 	if rel == "" || rel == "." {
-		return unix.Fsync(r.fd)
+		return fsync(r.fd)
 	}
 	if fd, ok := r.kept[rel]; ok {
-		return unix.Fsync(fd)
+		return fsync(fd)
 	}
 	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	return unix.Fsync(fd)
+	return fsync(fd)
+}
+
+// fsync makes a file or the entries of a folder durable, where the file system knows what that
+// is: vboxsf and 9p don't for folders, those that are read-only don't for anything.
+func fsync(fd int) error {
+	for {
+		err := unix.Fsync(fd)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSUP):
+			return nil
+		}
+		return err
+	}
 }
 
 // syncAll makes everything on the folder's file system durable; ok is false where that
@@ -374,6 +389,25 @@ func (f *file) Read(p []byte) (int, error) {
 // rewind goes back to the start.
 func (f *file) rewind() { unix.Seek(f.fd, 0, io.SeekStart) } // a regular file can always
 
+// data returns where the next bytes from at on are that are not a hole, of a file of the given
+// size, and goes there; from and to are size where there are none.
+func (f *file) data(at, size int64) (from, to int64, err error) {
+	from, err = unix.Seek(f.fd, at, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size, size, nil
+	case err != nil: // a file system that knows of no holes
+		from, to = at, size
+	default:
+		if to, err = unix.Seek(f.fd, from, unix.SEEK_HOLE); err != nil {
+			to = size
+		}
+	}
+	from, to = min(from, size), min(to, size)
+	_, err = unix.Seek(f.fd, from, io.SeekStart)
+	return from, to, err
+}
+
 func (f *file) Close() error { return unix.Close(f.fd) }
 
 func (f *file) stat() (fileState, error) {
@@ -384,7 +418,7 @@ func (f *file) stat() (fileState, error) {
 	return stateOf(&st), nil
 }
 
-func (f *file) sync() error { return unix.Fsync(f.fd) }
+func (f *file) sync() error { return fsync(f.fd) }
 
 // writer asks whether anybody on this machine has the file open for writing, or mapped so:
 // the kernel grants a read lease only if nobody has. The lease is given back at once, since
@@ -425,11 +459,12 @@ func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
 
 // syncPath makes the entries of a folder outside durable.
 func syncPath(dir string) error {
-	f, err := os.Open(dir)
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	defer unix.Close(fd)
+	return fsync(fd)
 }
 
 // renamePath renames a file outside; it never overwrites and fails with fs.ErrExist.

@@ -150,6 +150,9 @@ type file struct {
 // rewind goes back to the start.
 func (f *file) rewind() { f.Seek(0, 0) } // a regular file can always
 
+// data says that a file has no holes; see its twin for Linux.
+func (f *file) data(at, size int64) (from, to int64, err error) { return at, size, nil }
+
 func (f *file) stat() (fileState, error) { return stateOfFile(f.File) }
 
 // isBlocked reports whether something that is no folder is where a folder should be.

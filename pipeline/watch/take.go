@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"time"
@@ -18,7 +17,15 @@ type claimed struct {
 	name    string // in claimedDir
 	rel     string // where it was found
 	f       *file  // open, or nil
-	settled bool   // it had been left alone for long enough when it was claimed
+	settled bool   // it was left alone for long enough
+	seen    entry  // the last look, until it is settled
+}
+
+func (c *claimed) close() {
+	if c.f != nil {
+		c.f.Close()
+		c.f = nil
+	}
 }
 
 // errUnsettled says that a claimed file can't be published yet: somebody is still writing
@@ -107,8 +114,7 @@ func (s *session) cantOpen(rel string, err error) outcome {
 		s.w.m.skipped["special"].Inc()
 		return forget
 	case isCrossDevice(err):
-		s.w.m.skipped["mount"].Inc()
-		s.part("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
+		s.mountedAt(rel)
 		return forget
 	case errors.Is(err, fs.ErrPermission):
 		s.w.m.deferred["unreadable"].Inc()
@@ -117,6 +123,12 @@ func (s *session) cantOpen(rel string, err error) outcome {
 	}
 	s.w.log.Debug().Str("path", rel).Err(err).Msg("file can't be opened, will look again")
 	return failed
+}
+
+// mountedAt notes what can't be taken since it is on another mount.
+func (s *session) mountedAt(rel string) {
+	s.w.m.skipped["mount"].Inc()
+	s.part("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
 }
 
 // askWriter decides by whether somebody has the file open for writing.
@@ -149,39 +161,43 @@ func (s *session) claim(rel string, f *file, st fileState) (*claimed, outcome) {
 		s.fault("claim", err)
 		return nil, failed
 	}
-	c := &claimed{id: newID(time.Now(), tag), rel: rel, f: f, settled: true}
+	c := &claimed{id: newID(time.Now(), tag), rel: rel, f: f}
 	err = s.moveIn(c, base)
 	if err != nil {
-		if c.f != nil {
-			c.f.Close()
-		}
+		c.close()
 		if isGone(err) { // deleted, or another watcher was first
 			return nil, forget
 		}
 		s.fault("claim", err)
 		return nil, failed
 	}
+	s.w.at("claimed")
+	now, err := s.root.lstat(claimedDir + "/" + c.name)
+	if (isGone(err) || err == nil && !now.regular) && s.root.rename(claimedDir+"/"+c.name, rel, false) == nil {
+		// The spool was moved away, or a folder, say, came into the file's place in that moment.
+		// Now it is back where it was, to be judged as what it is.
+		c.close()
+		s.paths.forget(c.id)
+		s.checkNow()
+		return nil, failed
+	}
 	s.w.flight.claimed(c.id, c.name, idTime(c.id))
 	s.w.claims.Add(1)
 	s.w.m.claimed.Inc()
-	s.w.at("claimed")
 	s.dropDoneFile(rel)
-	// A producer may have put another file under the name since it was opened; then that
-	// one is claimed, and has to be judged afresh.
-	if now, err := s.root.lstat(claimedDir + "/" + c.name); err != nil || now.identity != st.identity {
-		if c.f != nil {
-			c.f.Close()
-		}
-		c.f, c.settled = nil, false
+	// A producer may have put another file under the name since it was opened, or written to
+	// it; then that is what was claimed, and has to be judged afresh.
+	if err != nil || now.identity != st.identity {
+		c.close()
 	}
+	c.settled = err == nil && now.identity == st.identity && now.size == st.size && now.mtime == st.mtime
 	return c, forget
 }
 
 // moveIn does the rename.
 func (s *session) moveIn(c *claimed, base string) error {
 	if closesBeforeRename {
-		c.f.Close()
-		c.f = nil
+		c.close()
 	}
 	var whole bool
 	if c.name, whole = claimedName(c.id, base); whole {
@@ -223,10 +239,7 @@ func (s *session) finish(ctx context.Context, c *claimed) {
 	}()
 	for try := 0; ; try++ {
 		job, err := s.prepare(ctx, c)
-		if c.f != nil {
-			c.f.Close()
-			c.f = nil
-		}
+		c.close()
 		if err == nil {
 			if err = s.publish(ctx, job); err == nil {
 				s.w.m.latency.Observe(time.Since(idTime(c.id)).Seconds())
@@ -292,17 +305,12 @@ func (s *session) prepare(ctx context.Context, c *claimed) (pipeline.Job, error)
 	if err != nil {
 		return pipeline.Job{}, err
 	}
-	if !c.settled {
-		if age := time.Duration(time.Now().UnixNano() - before.ctime); age >= 0 && age < s.w.cfg.Settle {
-			return pipeline.Job{}, errUnsettled
-		}
-	}
-	if state, _ := c.f.writer(); state == writerBusy {
+	if !s.leftAlone(c, before) {
 		return pipeline.Job{}, errUnsettled
 	}
-	c.settled = true
-	if before.nlink > 1 && s.w.cfg.Hardlinks != HardlinksTake {
-		if before, err = s.makeOwn(ctx, c); err != nil {
+	// Contents that are too large are never read, and not worth a copy.
+	if before.nlink > 1 && s.w.cfg.Hardlinks != HardlinksTake && before.size <= s.w.cfg.MaxFileSize {
+		if before, err = s.makeOwn(ctx, c, before); err != nil {
 			return pipeline.Job{}, err
 		}
 	}
@@ -317,6 +325,21 @@ func (s *session) prepare(ctx context.Context, c *claimed) (pipeline.Job, error)
 	return job, s.store(ctx, before, &job, func() (*file, error) { return s.root.open(claimedDir + "/" + c.name) })
 }
 
+// leftAlone reports whether a claimed file, found in the given state, has no writer and did not
+// change for long enough.
+func (s *session) leftAlone(c *claimed, st fileState) bool {
+	writer, _ := c.f.writer()
+	if !c.settled {
+		// By its name it has waited already; the name is what it was claimed by.
+		patience := s.w.cfg.Settle
+		if st.size == 0 || s.remote || writer == writerUnknown {
+			patience *= patient
+		}
+		c.settled = s.unchangedFor(&c.seen, st) >= patience
+	}
+	return c.settled && writer != writerBusy
+}
+
 // reopen opens a claimed file unless it is.
 func (s *session) reopen(c *claimed) (err error) {
 	if c.f == nil {
@@ -326,15 +349,18 @@ func (s *session) reopen(c *claimed) (err error) {
 }
 
 // makeOwn gives a claimed file that has other names contents of its own, so that nobody can
-// change them through another name.
-func (s *session) makeOwn(ctx context.Context, c *claimed) (fileState, error) {
+// change them through another name from then on.
+func (s *session) makeOwn(ctx context.Context, c *claimed, before fileState) (fileState, error) {
+	if info, err := s.root.statFS(); err == nil && info.full(s.w.cfg.MinFree+before.size) {
+		return fileState{}, fmt.Errorf("copy a hard-linked file of %d bytes: no space left above min_free", before.size)
+	}
 	tmp := tmpDir + "/" + newID(time.Now(), rootTag)
 	out, err := s.root.create(tmp)
 	if err != nil {
 		return fileState{}, err
 	}
 	defer s.root.remove(tmp) // fails when all went well: it has its name by then
-	_, err = io.Copy(out, &contextReader{ctx, c.f})
+	err = copyFile(ctx, out, c.f, before.size)
 	if err == nil {
 		err = out.Sync()
 	}
@@ -344,8 +370,11 @@ func (s *session) makeOwn(ctx context.Context, c *claimed) (fileState, error) {
 	if err != nil {
 		return fileState{}, fmt.Errorf("copy a hard-linked file: %w", err)
 	}
-	c.f.Close()
-	c.f = nil
+	s.w.at("copied")
+	if err := unchanged(c.f, before); err != nil {
+		return fileState{}, err
+	}
+	c.close()
 	if err := s.root.rename(tmp, claimedDir+"/"+c.name, true); err != nil {
 		return fileState{}, err
 	}

@@ -169,3 +169,16 @@ func TestFileThatWasSeenEmptyWaitsNoLongerThanOthers(t *testing.T) {
 		t.Errorf("%s was taken first", first.Path)
 	}
 }
+
+// The clock was set back after a file was claimed, as when a machine comes up with the time of
+// its last shutdown. The claim counts, and is published.
+func TestClaimOfATimeToCome(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.Scan = time.Hour })
+	id := watch.NewID(time.Now().Add(24 * time.Hour))
+	r.write(".backburn/claimed/"+id+"-a.exe", "a")
+	r.start()
+	if j := r.intake.wait(t, 1)[0]; j.ID != id || j.Path != "a.exe" {
+		t.Errorf("job is %+v", j)
+	}
+}

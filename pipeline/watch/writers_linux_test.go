@@ -2,10 +2,12 @@ package watch_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -213,5 +215,123 @@ func TestWriters(t *testing.T) {
 				t.Errorf("left: %s", strings.Join(left, " "))
 			}
 		})
+	}
+}
+
+// TestContentsChangeWhileTheyAreHashed changes a file between the last byte that was hashed and
+// the publication. What is published is what is there then, never what was there before.
+func TestContentsChangeWhileTheyAreHashed(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(f *os.File) error{
+		"written": func(f *os.File) error {
+			_, err := f.WriteAt([]byte("MODIFIED"), 0)
+			return errors.Join(err, f.Close())
+		},
+		"written, with its time put back": func(f *os.File) error {
+			st, err := f.Stat()
+			must(t, err)
+			_, err = f.WriteAt([]byte("MODIFIED"), 0)
+			return errors.Join(err, f.Close(), os.Chtimes(f.Name(), time.Time{}, st.ModTime()))
+		},
+		"grown": func(f *os.File) error {
+			_, err := f.WriteAt([]byte("MODIFIED"), 8)
+			return errors.Join(err, f.Close())
+		},
+		"truncated": func(f *os.File) error { return errors.Join(f.Truncate(3), f.Close()) },
+	} {
+		for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
+			t.Run(claim+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, func(c *watch.Config) { c.Claim = claim })
+				r.write("a", "original")
+				hashed := 0
+				r.start(func(w *watch.Watcher) {
+					w.SetStep(func(step string) {
+						if step != "hashed" {
+							return
+						}
+						if hashed++; hashed > 1 {
+							return
+						}
+						must(t, write(r.openTaken("a")))
+					})
+				})
+				job := r.intake.wait(t, 1)[0]
+				if got := r.content(job); got == "original" || sum(got) != job.SHA256 || int64(len(got)) != job.Size {
+					t.Errorf("published as %d bytes with the hash of other contents than %q", job.Size, got)
+				}
+				if hashed < 2 {
+					t.Error("it was not hashed again")
+				}
+			})
+		}
+	}
+}
+
+// openTaken opens the one file in the folder for writing, wherever it is by now.
+func (r *rig) openTaken(name string) *os.File {
+	if claimed := r.tree(".backburn/claimed"); len(claimed) > 0 {
+		name = ".backburn/claimed/" + claimed[0]
+	}
+	f, err := os.OpenFile(r.path(name), os.O_RDWR, 0)
+	must(r.t, err)
+	return f
+}
+
+// TestWriterComesWhileItIsHashed opens a file for writing after its last byte was hashed, and
+// writes nothing yet: nothing but the open file tells.
+func TestWriterComesWhileItIsHashed(t *testing.T) {
+	t.Parallel()
+	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
+		t.Run(claim, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.Claim = claim })
+			r.write("a", "original")
+			writer := make(chan *os.File, 1)
+			var once sync.Once
+			r.start(func(w *watch.Watcher) {
+				w.SetStep(func(step string) {
+					if step == "hashed" {
+						once.Do(func() { writer <- r.openTaken("a") })
+					}
+				})
+			})
+			f := <-writer
+			until(t, "the writer to be noticed", func() bool { return r.metric("deferred_total", "writer") > 0 })
+			_, err := f.WriteString("MODIFIED")
+			must(t, errors.Join(err, f.Close()))
+			if j := r.intake.wait(t, 1)[0]; j.SHA256 != sum("MODIFIED") {
+				t.Errorf("published as %q", r.content(j))
+			}
+		})
+	}
+}
+
+// TestFileIsWrittenToWhileItIsClaimed writes to a file in the moment of its claim. It is left
+// alone for as long as any other file that has just been written to.
+func TestFileIsWrittenToWhileItIsClaimed(t *testing.T) {
+	t.Parallel()
+	const settle = 300 * time.Millisecond
+	r := newRig(t, func(c *watch.Config) { c.Settle = settle })
+	r.write("a", "original")
+	var written, hashed time.Time
+	r.start(func(w *watch.Watcher) {
+		w.SetStep(func(step string) {
+			switch step {
+			case "claimed":
+				f := r.openTaken("a")
+				_, err := f.WriteString("original and more")
+				must(t, errors.Join(err, f.Close()))
+				written = time.Now()
+			case "hashed":
+				hashed = time.Now()
+			}
+		})
+	})
+	if j := r.intake.wait(t, 1)[0]; j.SHA256 != sum("original and more") {
+		t.Errorf("job is %+v", j)
+	}
+	if waited := hashed.Sub(written); waited < settle-20*time.Millisecond { // the kernel's clock ticks
+		t.Errorf("taken %v after it was written to", waited)
 	}
 }
