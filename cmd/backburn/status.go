@@ -198,6 +198,7 @@ func printStatus(w io.Writer, st node.Status) {
 	}
 	printTable(w, rows)
 	printWorkers(w, st)
+	fmt.Fprintln(w)
 	printDead(w, st.Dead)
 	printLocal(w, st)
 }
@@ -221,7 +222,6 @@ func printWorkers(w io.Writer, st node.Status) {
 
 // printDead prints the dead letters by reason.
 func printDead(w io.Writer, dead map[string]uint64) {
-	fmt.Fprintln(w)
 	if len(dead) == 0 {
 		fmt.Fprintln(w, "no dead letters")
 		return

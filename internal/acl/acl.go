@@ -96,7 +96,7 @@ func For(role Role, o Options) (Permissions, error) {
 	case Door:
 		b.door(o.Sources[0])
 	default:
-		return Permissions{}, fmt.Errorf("role %q: expected one of %v", role, Roles())
+		return Permissions{}, fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or door", role)
 	}
 	api := ""
 	if role.Outside() {
