@@ -1,8 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/results"
 )
@@ -24,6 +28,28 @@ func (q *Queue) Await(ctx context.Context, id string) (results.Event, error) {
 		return ev, fmt.Errorf("job %s: %w (%w)", id, ErrPending, err)
 	}
 	return ev, err
+}
+
+// SameJob reports whether the job of an id is about what was stored under it, for the same source:
+// an id that was used before stands for what was handed in then. A job that has left JOBS and has no
+// final event is looked for where the server said that the id was known to it, and otherwise
+// counts as the same.
+func (q *Queue) SameJob(ctx context.Context, id, source string, s Stored) (bool, error) {
+	if s.before > 0 {
+		m, err := q.jobs.GetMsg(ctx, s.before)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			m, err = q.waiting.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(q.waitingSubject("*", jobKey(id))))
+		}
+		switch {
+		case err == nil:
+			e, _ := q.open(cmp.Or(m.Header.Get(HeaderSubject), m.Subject), m.Header, m.Data, m.Sequence, m.Time)
+			return e.Job.Source == source && sampleKey(e.Job) == s.SHA256, nil
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return false, fmt.Errorf("job %s: %w", id, err)
+		}
+	}
+	ev, ended, err := q.Final(ctx, id)
+	return !ended || ev.Data.Source == source && (ev.Data.SHA256 == "" || ev.Data.SHA256 == s.SHA256), err
 }
 
 // Known says what is known of contents by their SHA-256 (64 lower-case hexadecimal digits);

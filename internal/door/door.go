@@ -25,6 +25,7 @@ import (
 type Queue interface {
 	Await(ctx context.Context, id string) (results.Event, error)
 	Final(ctx context.Context, id string) (results.Event, bool, error)
+	SameJob(ctx context.Context, id, source string, s pipeline.Stored) (bool, error)
 	Known(ctx context.Context, sha256 string) (pipeline.SampleTrace, bool, error)
 	Trace(ctx context.Context, q pipeline.TraceQuery) (pipeline.Trace, error)
 }

@@ -95,6 +95,48 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 	}
 }
 
+// A key that stands for something else is no acceptance: nothing of what came under it is looked at.
+func TestAKeyStandsForWhatCameFirst(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	submit := func(key, body, query string) reply {
+		t.Helper()
+		return s.do("POST", "/v1/submit?filename=a.exe"+query, strings.NewReader(body), "Idempotency-Key", key)
+	}
+	refused := func(what string, r reply) {
+		t.Helper()
+		if r.status != http.StatusConflict || r.field(t, "type") != "urn:backburn:problem:other-contents" {
+			t.Errorf("%s: %d %s, want 409 other-contents", what, r.status, r.body)
+		}
+	}
+	accepted := func(what string, r reply) {
+		t.Helper()
+		if r.status/100 != 2 {
+			t.Errorf("%s: %d %s, want 2xx", what, r.status, r.body)
+		}
+	}
+	accepted("a new key", submit("mine", "one", ""))
+	accepted("the same again, in the queue", submit("mine", "one", ""))
+	refused("other contents, in the queue", submit("mine", "two", ""))
+
+	// What another gateway handed in under a key is not for this door to show.
+	err := s.q.Publisher().PublishFile(t.Context(), pipeline.Job{ID: "theirs", Source: "mail", Priority: pipeline.Normal, Filename: "secret.doc"}, 3,
+		func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("one")), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("another source's, in the queue", submit("theirs", "one", ""))
+
+	s.work()
+	accepted("its end", submit("mine", "one", "&wait=30s"))
+	refused("other contents, at its end", submit("mine", "two", ""))
+	refused("other contents, at its end, waited for", submit("mine", "two", "&wait=30s"))
+	if _, err := s.q.Await(t.Context(), "theirs"); err != nil {
+		t.Fatal(err)
+	}
+	refused("another source's, at its end", submit("theirs", "one", "&wait=30s"))
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

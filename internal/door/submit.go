@@ -26,8 +26,9 @@ type Accepted struct {
 
 // request is what a submission asks for.
 type request struct {
-	job  pipeline.Job
-	wait time.Duration
+	job   pipeline.Job
+	keyed bool // the client named the job's id
+	wait  time.Duration
 }
 
 // fault is an error that is the client's, with the problem that it becomes.
@@ -57,13 +58,21 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := req.job.ID
+	if req.keyed && !d.ownJob(r.Context(), id, stored) {
+		d.refuse(w, r, req, pipeline.ErrOtherContents)
+		return
+	}
 	d.cfg.Log.Debug().Str("job", id).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("taken at the door")
 	if req.wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), req.wait)
 		defer cancel()
 		defer context.AfterFunc(d.ending, cancel)()
 		ev, err := d.cfg.Queue.Await(ctx, id)
-		if err == nil {
+		switch {
+		case err == nil && req.keyed && (ev.Data.Source != d.cfg.Source || ev.Data.SHA256 != "" && ev.Data.SHA256 != stored.SHA256):
+			d.refuse(w, r, req, pipeline.ErrOtherContents) // another job's after all: it was on its way when we looked
+			return
+		case err == nil:
 			answerEvent(w, ev)
 			return
 		}
@@ -73,6 +82,19 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Location", "/v1/jobs/"+url.PathEscape(id))
 	answer(w, http.StatusAccepted, Accepted{JobID: id, State: "accepted", SHA256: stored.SHA256, Size: stored.Size})
+}
+
+// ownJob reports whether the job of an id that a client named is the one that it handed in. Job
+// ids are one space for all sources, and what another one hands in is not this door's to show.
+func (d *Door) ownJob(ctx context.Context, id string, stored pipeline.Stored) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	same, err := d.cfg.Queue.SameJob(ctx, id, d.cfg.Source, stored)
+	if err != nil { // it is accepted all the same
+		d.cfg.Log.Warn().Err(err).Str("job", id).Msg("cannot see whether a key was used before")
+		return true
+	}
+	return same
 }
 
 // take reads a submission and hands it in.
@@ -115,7 +137,8 @@ func (d *Door) parse(r *http.Request) (request, error) {
 			return req, bad("unknown parameter %q: there are filename, path and wait", name)
 		}
 	}
-	if req.job.ID = strings.Trim(r.Header.Get("Idempotency-Key"), `"`); req.job.ID == "" {
+	req.job.ID = strings.Trim(r.Header.Get("Idempotency-Key"), `"`)
+	if req.keyed = req.job.ID != ""; !req.keyed {
 		req.job.ID = "door-" + rand.Text()
 	} else if !plain.MatchString(req.job.ID) {
 		return req, bad("Idempotency-Key: 1 to 128 of A-Z a-z 0-9 . _ ~ -")
@@ -171,7 +194,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, req request, err e
 	case errors.Is(err, pipeline.ErrTooLarge), errors.As(err, &large):
 		problem(w, http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("at most %d bytes", d.cfg.MaxFileSize))
 	case errors.Is(err, pipeline.ErrOtherContents):
-		problem(w, http.StatusConflict, "other-contents", "other contents were handed in under this Idempotency-Key")
+		problem(w, http.StatusConflict, "other-contents", "something else was handed in under this Idempotency-Key, and this was not accepted: use another key")
 	case errors.As(err, &read):
 		problem(w, http.StatusBadRequest, "incomplete", "the body ended before it was complete")
 	case errors.Is(err, pipeline.ErrFull):
