@@ -29,7 +29,7 @@ const (
 	Consumer Role = "consumer" // reads events
 	Watcher  Role = "watcher"  // hands in from folders, and reads their events
 	Worker   Role = "worker"   // makes the streams, works on jobs, publishes events; also `backburn run`
-	Operator Role = "operator" // looks at everything, replays and drops dead letters
+	Operator Role = "operator" // looks at everything, replays and drops dead letters, asks WildFire with the fleet's token
 	Door     Role = "door"     // the HTTP door: a gateway that can be asked what became of it
 )
 
