@@ -114,12 +114,7 @@ func (s *site) run(t *testing.T, user, dir string, command ...string) string {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir, cmd.Env = dir, os.Environ()
 	if p, ok := s.users[user]; ok {
-		cmd.Env = append(cmd.Env, "NATS_USER="+p.User, "NATS_PASSWORD=pw", "NATS_INBOX_PREFIX="+p.Inbox, "NATS_API_PREFIX="+p.API)
-		if command[0] == "node" {
-			cmd.Env = append(cmd.Env, "NATS_URL="+s.url)
-		} else {
-			cmd.Env = append(cmd.Env, "NATS_URL=nats://"+p.User+":pw@"+s.url)
-		}
+		cmd.Env = append(cmd.Env, "NATS_URL="+s.url, "NATS_USER="+p.User, "NATS_PASSWORD=pw", "NATS_INBOX_PREFIX="+p.Inbox, "NATS_API_PREFIX="+p.API)
 	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
