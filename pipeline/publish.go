@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"backburn/results"
 )
@@ -94,10 +95,18 @@ func backOff(attempt int, low, high time.Duration) time.Duration {
 // Publisher hands in jobs. It needs the right to publish on its own job subjects alone,
 // and is safe for concurrent use. Where the context of a call holds a span, the job carries it as
 // traceparent (W3C Trace Context), and what workers do about it continues that trace.
-type Publisher struct{ q *Queue }
+type Publisher struct {
+	q       *Queue
+	tracing tracing
+}
 
 // Publisher returns the queue's intake.
 func (q *Queue) Publisher() *Publisher { return &Publisher{q: q} }
+
+// Traced returns a publisher whose jobs carry a span of its own, which t makes; nil makes none.
+func (p *Publisher) Traced(t trace.TracerProvider) *Publisher {
+	return &Publisher{p.q, newTracing(t)}
+}
 
 // Publish hands in a job by reference and returns once it is durable. A repeat with the
 // same id is harmless. It returns ErrFull when the queue has no room.
@@ -117,9 +126,19 @@ func (p *Publisher) publishJob(ctx context.Context, j Job) (*jetstream.PubAck, e
 	m := nats.NewMsg(p.q.JobSubject(j.Priority, j.Source))
 	m.Header.Set("Content-Type", "application/json")
 	m.Header.Set(nats.MsgIdHdr, j.ID)
-	inject(ctx, m.Header)
 	m.Data = body
-	return p.q.publish(ctx, m)
+	return p.send(ctx, j, m)
+}
+
+// send publishes a job's message, with the trace to which it belongs.
+func (p *Publisher) send(ctx context.Context, j Job, m *nats.Msg) (*jetstream.PubAck, error) {
+	ctx, span := p.tracing.publish(ctx, j)
+	inject(ctx, m.Header)
+	ack, err := p.q.publish(ctx, m)
+	if span != nil {
+		end(span, err != nil)
+	}
+	return ack, err
 }
 
 // rawHeadroom is what a raw job's message needs beside the contents: names, metadata and
@@ -195,9 +214,7 @@ func (p *Publisher) publishRaw(ctx context.Context, j Job, h nats.Header, open f
 	if sum := sha256.Sum256(body); j.SHA256 != "" && j.SHA256 != hex.EncodeToString(sum[:]) {
 		return nil, fmt.Errorf("publish file %s: %w: the SHA-256 is another", j.ID, errContentChanged)
 	}
-	inject(ctx, h)
-	m := &nats.Msg{Subject: p.q.JobSubject(j.Priority, j.Source), Header: h, Data: body}
-	return p.q.publish(ctx, m)
+	return p.send(ctx, j, &nats.Msg{Subject: p.q.JobSubject(j.Priority, j.Source), Header: h, Data: body})
 }
 
 // publishObject stores the contents, hashed on the way, and then hands in the job. Contents

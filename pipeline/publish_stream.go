@@ -60,6 +60,19 @@ func (p *Publisher) PublishStream(ctx context.Context, j Job, limit int64, r io.
 	return p.publishStream(ctx, j, limit, io.MultiReader(head, r))
 }
 
+// PublishLink hands in a link, and returns once the job is durable. ID, Source, Priority and URL are
+// the caller's; what was stored says nothing of contents.
+func (p *Publisher) PublishLink(ctx context.Context, j Job) (Stored, error) {
+	j.Version, j.Kind = 1, KindURL
+	if j.ID == "" || !ValidURL(j.URL) || !ValidSource(j.Source) || !j.Priority.Valid() {
+		return Stored{}, fmt.Errorf("publish link: id %q, link, source %q and priority %q are required", j.ID, j.Source, j.Priority)
+	}
+	var s Stored
+	ack, err := p.publishJob(ctx, j)
+	s.was(ack)
+	return s, err
+}
+
 // publishStream is publishObject for a stream.
 func (p *Publisher) publishStream(ctx context.Context, j Job, limit int64, r io.Reader) (Stored, error) {
 	if j.ID == "" || j.Filename == "" || !ValidSource(j.Source) || !j.Priority.Valid() {

@@ -374,7 +374,7 @@ func TestEveryRoleCanWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if same, err := dq.SameJob(ctx, "keyed", "proxy", stored); err != nil || !same {
+		if same, err := dq.SameJob(ctx, job("keyed", "proxy", "k.exe"), stored); err != nil || !same {
 			t.Errorf("door: the same job: %t, %v", same, err)
 		}
 	}

@@ -10,8 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/propagation"
 
 	"backburn/pipeline"
 )
@@ -19,9 +22,9 @@ import (
 // Accepted is the answer to a submission that has no final event yet.
 type Accepted struct {
 	JobID  string `json:"job_id"`
-	State  string `json:"state"` // "accepted"
-	SHA256 string `json:"sha256"`
-	Size   int64  `json:"size"` // in bytes
+	State  string `json:"state"`            // "accepted"
+	SHA256 string `json:"sha256,omitempty"` // of a file
+	Size   *int64 `json:"size,omitempty"`   // likewise, in bytes
 }
 
 // request is what a submission asks for.
@@ -58,7 +61,7 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := req.job.ID
-	if req.keyed && !d.ownJob(r.Context(), id, stored) {
+	if req.keyed && !d.ownJob(r.Context(), req.job, stored) {
 		d.refuse(w, r, req, pipeline.ErrOtherContents)
 		return
 	}
@@ -69,7 +72,7 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 		defer context.AfterFunc(d.ending, cancel)()
 		ev, err := d.cfg.Queue.Await(ctx, id)
 		switch {
-		case err == nil && req.keyed && (ev.Data.Source != d.cfg.Source || ev.Data.SHA256 != "" && ev.Data.SHA256 != stored.SHA256):
+		case err == nil && req.keyed && (ev.Data.Source != d.cfg.Source || !d.ownJob(r.Context(), req.job, stored)):
 			d.refuse(w, r, req, pipeline.ErrOtherContents) // another job's after all: it was on its way when we looked
 			return
 		case err == nil:
@@ -81,27 +84,39 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Location", "/v1/jobs/"+url.PathEscape(id))
-	answer(w, http.StatusAccepted, Accepted{JobID: id, State: "accepted", SHA256: stored.SHA256, Size: stored.Size})
+	accepted := Accepted{JobID: id, State: "accepted", SHA256: stored.SHA256}
+	if req.job.URL == "" {
+		accepted.Size = &stored.Size
+	}
+	answer(w, http.StatusAccepted, accepted)
 }
 
 // ownJob reports whether the job of an id that a client named is the one that it handed in. Job
 // ids are one space for all sources, and what another one hands in is not this door's to show.
-func (d *Door) ownJob(ctx context.Context, id string, stored pipeline.Stored) bool {
+func (d *Door) ownJob(ctx context.Context, j pipeline.Job, stored pipeline.Stored) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	same, err := d.cfg.Queue.SameJob(ctx, id, d.cfg.Source, stored)
+	same, err := d.cfg.Queue.SameJob(ctx, j, stored)
 	if err != nil { // it is accepted all the same
-		d.cfg.Log.Warn().Err(err).Str("job", id).Msg("cannot see whether a key was used before")
+		d.cfg.Log.Warn().Err(err).Str("job", j.ID).Msg("cannot see whether a key was used before")
 		return true
 	}
 	return same
 }
 
-// take reads a submission and hands it in.
+// take reads a submission and hands it in, into the trace of the client, if it names one.
 func (d *Door) take(w http.ResponseWriter, r *http.Request) (request, pipeline.Stored, error) {
 	req, err := d.parse(r)
 	if err != nil {
 		return req, pipeline.Stored{}, err
+	}
+	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	if req.job.URL != "" {
+		if r.ContentLength != 0 {
+			return req, pipeline.Stored{}, bad("a link, or a file: ?url=… comes without a body")
+		}
+		stored, err := d.cfg.Intake.PublishLink(ctx, req.job)
+		return req, stored, err
 	}
 	if r.ContentLength > d.cfg.MaxFileSize+maxEnvelope {
 		return req, pipeline.Stored{}, pipeline.ErrTooLarge // before any of it is sent
@@ -113,9 +128,9 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request) (request, pipeline.S
 		}
 	}
 	if req.job.Filename == "" {
-		return req, pipeline.Stored{}, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data")
+		return req, pipeline.Stored{}, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data; or name a link: ?url=…")
 	}
-	stored, err := d.cfg.Intake.PublishStream(r.Context(), req.job, d.cfg.MaxFileSize, body)
+	stored, err := d.cfg.Intake.PublishStream(ctx, req.job, d.cfg.MaxFileSize, body)
 	return req, stored, err
 }
 
@@ -133,8 +148,8 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		return req, bad("the query can't be read")
 	}
 	for name := range q {
-		if name != "filename" && name != "wait" && name != "path" {
-			return req, bad("unknown parameter %q: there are filename, path and wait", name)
+		if !slices.Contains([]string{"filename", "path", "url", "wait"}, name) {
+			return req, bad("unknown parameter %q: there are filename, path, url and wait", name)
 		}
 	}
 	req.job.ID = strings.Trim(r.Header.Get("Idempotency-Key"), `"`)
@@ -152,6 +167,9 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		if req.wait, err = time.ParseDuration(s); err != nil || req.wait < 0 || req.wait > maxWait {
 			return req, bad("wait: a duration such as 10s, at most %s", maxWait)
 		}
+	}
+	if req.job.URL = q.Get("url"); q.Has("url") && (!pipeline.ValidURL(req.job.URL) || q.Has("filename") || q.Has("path")) {
+		return req, bad("url: an http or https URL of at most 8 KiB, and then neither filename nor path")
 	}
 	req.job.Filename, req.job.FilenameB64 = pipeline.Name(baseName(q.Get("filename")))
 	req.job.Path, req.job.PathB64 = pipeline.Name(q.Get("path"))
