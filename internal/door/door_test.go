@@ -181,12 +181,27 @@ func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 
 	s.work()
 	accepted("its end", submit("mine", "one", "&wait=30s"))
+	handed := s.jobs()
+	accepted("the same again, at its end", submit("mine", "one", ""))
 	refused("other contents, at its end", submit("mine", "two", ""))
 	refused("other contents, at its end, waited for", submit("mine", "two", "&wait=30s"))
 	if _, err := s.q.Await(t.Context(), "theirs"); err != nil {
 		t.Fatal(err)
 	}
 	refused("another source's, at its end", submit("theirs", "one", "&wait=30s"))
+	if n := s.jobs(); n != handed {
+		t.Errorf("%d messages were handed in under keys of jobs that are over", n-handed)
+	}
+}
+
+// jobs counts what was ever handed in.
+func (s *site) jobs() uint64 {
+	s.t.Helper()
+	stream, err := s.q.JetStream().Stream(s.t.Context(), s.q.JobsStream())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return stream.CachedInfo().State.LastSeq
 }
 
 func TestRefusals(t *testing.T) {

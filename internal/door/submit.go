@@ -3,6 +3,8 @@ package door
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"backburn/pipeline"
+	"backburn/results"
 )
 
 // Accepted is the answer to a submission that has no final event yet.
@@ -104,34 +107,79 @@ func (d *Door) ownJob(ctx context.Context, j pipeline.Job, stored pipeline.Store
 	return same
 }
 
-// take reads a submission and hands it in, into the trace of the client, if it names one.
+// take reads a submission and hands it in, into the trace of the client, if it names one. What
+// comes under the key of a job that is over is looked at, and not handed in again.
 func (d *Door) take(w http.ResponseWriter, r *http.Request) (request, pipeline.Stored, error) {
 	req, err := d.parse(r)
 	if err != nil {
 		return req, pipeline.Stored{}, err
 	}
+	body, err := d.body(w, r, &req.job)
+	if err != nil {
+		return req, pipeline.Stored{}, err
+	}
+	if req.keyed {
+		if ev, over, err := d.cfg.Queue.Final(r.Context(), req.job.ID); over || err != nil {
+			if err != nil {
+				return req, pipeline.Stored{}, err
+			}
+			stored, err := d.repeat(ev, req.job, body)
+			return req, stored, err
+		}
+	}
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	if req.job.URL != "" {
-		if r.ContentLength != 0 {
-			return req, pipeline.Stored{}, bad("a link, or a file: ?url=… comes without a body")
-		}
 		stored, err := d.cfg.Intake.PublishLink(ctx, req.job)
 		return req, stored, err
 	}
-	if r.ContentLength > d.cfg.MaxFileSize+maxEnvelope {
-		return req, pipeline.Stored{}, pipeline.ErrTooLarge // before any of it is sent
+	stored, err := d.cfg.Intake.PublishStream(ctx, req.job, d.cfg.MaxFileSize, body)
+	return req, stored, err
+}
+
+// body is where the contents of a submission are read from, and completes the file's name; a link has
+// no contents.
+func (d *Door) body(w http.ResponseWriter, r *http.Request, j *pipeline.Job) (io.Reader, error) {
+	switch {
+	case j.URL != "" && r.ContentLength != 0:
+		return nil, bad("a link, or a file: ?url=… comes without a body")
+	case j.URL != "":
+		return nil, nil
+	case r.ContentLength > d.cfg.MaxFileSize+maxEnvelope:
+		return nil, pipeline.ErrTooLarge // before any of it is sent
 	}
 	body := io.Reader(&steady{r: http.MaxBytesReader(w, r.Body, d.cfg.MaxFileSize+maxEnvelope), c: http.NewResponseController(w)})
 	if mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && mt == "multipart/form-data" {
-		if body, err = filePart(body, params["boundary"], &req.job); err != nil {
-			return req, pipeline.Stored{}, err
+		if body, err = filePart(body, params["boundary"], j); err != nil {
+			return nil, err
 		}
 	}
-	if req.job.Filename == "" {
-		return req, pipeline.Stored{}, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data; or name a link: ?url=…")
+	if j.Filename == "" {
+		return nil, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data; or name a link: ?url=…")
 	}
-	stored, err := d.cfg.Intake.PublishStream(ctx, req.job, d.cfg.MaxFileSize, body)
-	return req, stored, err
+	return body, nil
+}
+
+// repeat judges what comes under the id of a job that is over: the same again does nothing, and
+// anything else is ErrOtherContents.
+func (d *Door) repeat(ev results.Event, j pipeline.Job, body io.Reader) (pipeline.Stored, error) {
+	switch {
+	case ev.Data.Source != d.cfg.Source, ev.Data.URL != j.URL:
+		return pipeline.Stored{}, pipeline.ErrOtherContents
+	case j.URL != "":
+		return pipeline.Stored{}, nil
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(body, d.cfg.MaxFileSize+1))
+	sum := hex.EncodeToString(h.Sum(nil))
+	switch {
+	case err != nil:
+		return pipeline.Stored{}, err
+	case n > d.cfg.MaxFileSize:
+		return pipeline.Stored{}, pipeline.ErrTooLarge
+	case ev.Data.SHA256 != "" && ev.Data.SHA256 != sum:
+		return pipeline.Stored{}, pipeline.ErrOtherContents
+	}
+	return pipeline.Stored{Size: n, SHA256: sum}, nil
 }
 
 // maxEnvelope is what a body may hold beside the file: the borders and headers of multipart.
