@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,24 @@ type site struct {
 	q    *pipeline.Queue
 	web  *httptest.Server
 	file string // with the token
+
+	intake *intake
+}
+
+// intake counts what is handed in: what the server drops as a repeat, it knows for two minutes.
+type intake struct {
+	*pipeline.Publisher
+	taken atomic.Int64
+}
+
+func (i *intake) PublishStream(ctx context.Context, j pipeline.Job, limit int64, r io.Reader) (pipeline.Stored, error) {
+	i.taken.Add(1)
+	return i.Publisher.PublishStream(ctx, j, limit, r)
+}
+
+func (i *intake) PublishLink(ctx context.Context, j pipeline.Job) (pipeline.Stored, error) {
+	i.taken.Add(1)
+	return i.Publisher.PublishLink(ctx, j)
 }
 
 func newSite(t testing.TB) *site {
@@ -61,6 +80,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.intake = &intake{Publisher: s.q.Publisher()}
 	if err := os.WriteFile(s.file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +98,7 @@ func newSite(t testing.TB) *site {
 func (s *site) config() door.Config {
 	return door.Config{
 		Listen: "127.0.0.1:0", TokenFile: s.file, Source: "proxy", Priority: pipeline.Normal, MaxFileSize: limit,
-		Intake: s.q.Publisher(), Queue: s.q, Log: zerolog.Nop(),
+		Intake: s.intake, Queue: s.q, Log: zerolog.Nop(),
 		Follow: func(ctx context.Context, since time.Time, handle results.Handler) error {
 			return results.NewSubscriber(s.q.JetStream(), results.SubscriberConfig{Since: since, Filter: results.Filter{Sources: []string{"proxy"}}}).Run(ctx, handle)
 		},
