@@ -50,7 +50,7 @@ type site struct {
 	intake *intake
 }
 
-// intake counts what is handed in: what the server drops as a repeat, it knows for two minutes.
+// intake counts what is handed in: the server itself drops repeats only for a while.
 type intake struct {
 	*pipeline.Publisher
 	taken atomic.Int64
