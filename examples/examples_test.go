@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"backburn/internal/acl"
+	"backburn/internal/e2e"
 	"backburn/pipeline"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -58,17 +59,8 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Host, opts.Port, opts.NoSigs, opts.NoLog, opts.JetStream, opts.StoreDir = "127.0.0.1", -1, true, true, true, t.TempDir()
-	ns, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns.Start()
-	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
-	if !ns.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server did not start")
-	}
-	s.url = strings.TrimPrefix(ns.ClientURL(), "nats://")
+	opts.Port = server.RANDOM_PORT
+	s.url = strings.TrimPrefix(e2e.StartNATS(t, opts).ClientURL(), "nats://")
 	s.work(t)
 	return s
 }
@@ -122,12 +114,7 @@ func (s *site) run(t *testing.T, user, dir string, command ...string) string {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir, cmd.Env = dir, os.Environ()
 	if p, ok := s.users[user]; ok {
-		cmd.Env = append(cmd.Env, "NATS_USER="+p.User, "NATS_PASSWORD=pw", "NATS_INBOX_PREFIX="+p.Inbox, "NATS_API_PREFIX="+p.API)
-		if command[0] == "node" {
-			cmd.Env = append(cmd.Env, "NATS_URL="+s.url)
-		} else {
-			cmd.Env = append(cmd.Env, "NATS_URL=nats://"+p.User+":pw@"+s.url)
-		}
+		cmd.Env = append(cmd.Env, "NATS_URL="+s.url, "NATS_USER="+p.User, "NATS_PASSWORD=pw", "NATS_INBOX_PREFIX="+p.Inbox, "NATS_API_PREFIX="+p.API)
 	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

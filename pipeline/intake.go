@@ -187,11 +187,16 @@ func checkURL(j Job) error {
 	if j.Content != nil {
 		return invalid("a url job has no content")
 	}
-	u, err := url.Parse(j.URL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || len(j.URL) > maxURLBytes {
+	if !ValidURL(j.URL) {
 		return invalid("url must be an http or https URL of at most %d bytes", maxURLBytes)
 	}
 	return nil
+}
+
+// ValidURL reports whether s can be the link of a job: http or https, with a host, at most 8 KiB.
+func ValidURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && len(s) <= maxURLBytes
 }
 
 func (e *envelope) checkFile() error {

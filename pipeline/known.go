@@ -1,8 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/results"
 )
@@ -24,6 +28,29 @@ func (q *Queue) Await(ctx context.Context, id string) (results.Event, error) {
 		return ev, fmt.Errorf("job %s: %w (%w)", id, ErrPending, err)
 	}
 	return ev, err
+}
+
+// SameJob reports whether the job of j's id is about what j hands in (its link, or what was stored), for
+// the same source: an id that was used before stands for what was handed in then. A job that has left
+// JOBS and has no final event is looked for where the server said that the id was known to it,
+// and otherwise counts as the same.
+func (q *Queue) SameJob(ctx context.Context, j Job, s Stored) (bool, error) {
+	key := cmp.Or(s.SHA256, sampleKey(Job{Kind: KindURL, URL: j.URL}))
+	if s.before > 0 {
+		m, err := q.jobs.GetMsg(ctx, s.before)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			m, err = q.waiting.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(q.waitingSubject("*", jobKey(j.ID))))
+		}
+		switch {
+		case err == nil:
+			e, _ := q.open(cmp.Or(m.Header.Get(HeaderSubject), m.Subject), m.Header, m.Data, m.Sequence, m.Time)
+			return e.Job.Source == j.Source && sampleKey(e.Job) == key, nil
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return false, fmt.Errorf("job %s: %w", j.ID, err)
+		}
+	}
+	ev, ended, err := q.Final(ctx, j.ID)
+	return !ended || ev.Data.Source == j.Source && (keyOf(ev.Data) == "" || keyOf(ev.Data) == key), err
 }
 
 // Known says what is known of contents by their SHA-256 (64 lower-case hexadecimal digits);

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"backburn/results"
 )
@@ -94,10 +95,18 @@ func backOff(attempt int, low, high time.Duration) time.Duration {
 // Publisher hands in jobs. It needs the right to publish on its own job subjects alone,
 // and is safe for concurrent use. Where the context of a call holds a span, the job carries it as
 // traceparent (W3C Trace Context), and what workers do about it continues that trace.
-type Publisher struct{ q *Queue }
+type Publisher struct {
+	q       *Queue
+	tracing tracing
+}
 
 // Publisher returns the queue's intake.
 func (q *Queue) Publisher() *Publisher { return &Publisher{q: q} }
+
+// Traced returns a publisher whose jobs carry a span of its own, which t makes; nil makes none.
+func (p *Publisher) Traced(t trace.TracerProvider) *Publisher {
+	return &Publisher{p.q, newTracing(t)}
+}
 
 // Publish hands in a job by reference and returns once it is durable. A repeat with the
 // same id is harmless. It returns ErrFull when the queue has no room.
@@ -117,9 +126,19 @@ func (p *Publisher) publishJob(ctx context.Context, j Job) (*jetstream.PubAck, e
 	m := nats.NewMsg(p.q.JobSubject(j.Priority, j.Source))
 	m.Header.Set("Content-Type", "application/json")
 	m.Header.Set(nats.MsgIdHdr, j.ID)
-	inject(ctx, m.Header)
 	m.Data = body
-	return p.q.publish(ctx, m)
+	return p.send(ctx, j, m)
+}
+
+// send publishes a job's message, with the trace to which it belongs.
+func (p *Publisher) send(ctx context.Context, j Job, m *nats.Msg) (*jetstream.PubAck, error) {
+	ctx, span := p.tracing.publish(ctx, j)
+	inject(ctx, m.Header)
+	ack, err := p.q.publish(ctx, m)
+	if span != nil {
+		end(span, err != nil)
+	}
+	return ack, err
 }
 
 // rawHeadroom is what a raw job's message needs beside the contents: names, metadata and
@@ -132,9 +151,15 @@ const rawHeadroom = 32 << 10
 // the caller's, the rest is optional. size is in bytes, and exact; open is called once. A
 // repeat with the same id is harmless, though not at the same time. It returns ErrFull when the queue has no room: nothing was accepted.
 func (p *Publisher) PublishFile(ctx context.Context, j Job, size int64, open func() (io.ReadCloser, error)) error {
+	_, err := p.publishFile(ctx, j, size, open)
+	return err
+}
+
+// publishFile is PublishFile, and returns the acknowledgement.
+func (p *Publisher) publishFile(ctx context.Context, j Job, size int64, open func() (io.ReadCloser, error)) (*jetstream.PubAck, error) {
 	j.Version, j.Kind, j.Size, j.Content = 1, KindFile, size, nil
 	if j.ID == "" || j.Filename == "" || !ValidSource(j.Source) || !j.Priority.Valid() {
-		return fmt.Errorf("publish file: id %q, file name %q, source %q and priority %q are required", j.ID, j.Filename, j.Source, j.Priority)
+		return nil, fmt.Errorf("publish file: id %q, file name %q, source %q and priority %q are required", j.ID, j.Filename, j.Source, j.Priority)
 	}
 	if h, ok := rawHeader(j); ok && size <= p.q.nc.MaxPayload()-rawHeadroom {
 		return p.publishRaw(ctx, j, h, open)
@@ -171,35 +196,32 @@ func rawHeader(j Job) (nats.Header, bool) {
 // plainKey matches names of metadata that survive as part of a header's name.
 var plainKey = regexp.MustCompile(`^[a-z0-9._-]+$`)
 
-func (p *Publisher) publishRaw(ctx context.Context, j Job, h nats.Header, open func() (io.ReadCloser, error)) error {
+func (p *Publisher) publishRaw(ctx context.Context, j Job, h nats.Header, open func() (io.ReadCloser, error)) (*jetstream.PubAck, error) {
 	r, err := open()
 	if err != nil {
-		return fmt.Errorf("publish file %s: %w", j.ID, err)
+		return nil, fmt.Errorf("publish file %s: %w", j.ID, err)
 	}
 	defer r.Close()
 	body := make([]byte, j.Size+1) // one byte more than there may be
 	n, err := io.ReadFull(r, body)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("publish file %s: %w", j.ID, err)
+		return nil, fmt.Errorf("publish file %s: %w", j.ID, err)
 	case int64(n) != j.Size:
-		return fmt.Errorf("publish file %s: %w: not the %d bytes that were promised", j.ID, errContentChanged, j.Size)
+		return nil, fmt.Errorf("publish file %s: %w: not the %d bytes that were promised", j.ID, errContentChanged, j.Size)
 	}
 	body = body[:n]
 	if sum := sha256.Sum256(body); j.SHA256 != "" && j.SHA256 != hex.EncodeToString(sum[:]) {
-		return fmt.Errorf("publish file %s: %w: the SHA-256 is another", j.ID, errContentChanged)
+		return nil, fmt.Errorf("publish file %s: %w: the SHA-256 is another", j.ID, errContentChanged)
 	}
-	inject(ctx, h)
-	m := &nats.Msg{Subject: p.q.JobSubject(j.Priority, j.Source), Header: h, Data: body}
-	_, err = p.q.publish(ctx, m)
-	return err
+	return p.send(ctx, j, &nats.Msg{Subject: p.q.JobSubject(j.Priority, j.Source), Header: h, Data: body})
 }
 
 // publishObject stores the contents, hashed on the way, and then hands in the job. Contents
 // that are there already are left alone: a worker may be reading them. The object of a job
 // that was not accepted is removed, and so is that of one that was over; one whose fate
 // is not known stays, and is dropped by the bucket's age if nobody comes for it.
-func (p *Publisher) publishObject(ctx context.Context, j Job, open func() (io.ReadCloser, error)) error {
+func (p *Publisher) publishObject(ctx context.Context, j Job, open func() (io.ReadCloser, error)) (*jetstream.PubAck, error) {
 	name := "job." + jobKey(j.ID)
 	sum, stored, err := p.store(ctx, name, j.Size, open)
 	if err == nil && j.SHA256 != "" && j.SHA256 != sum {
@@ -209,7 +231,7 @@ func (p *Publisher) publishObject(ctx context.Context, j Job, open func() (io.Re
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("publish file %s: %w", j.ID, err)
+		return nil, fmt.Errorf("publish file %s: %w", j.ID, err)
 	}
 	j.SHA256, j.Content = sum, &Content{Object: name}
 	if j.ReceivedAt.IsZero() {
@@ -219,7 +241,7 @@ func (p *Publisher) publishObject(ctx context.Context, j Job, open func() (io.Re
 	if stored && (err == nil && ack.Duplicate || refused(err)) {
 		_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
 	}
-	return err
+	return ack, err
 }
 
 // store makes sure that an object holds the contents, and returns their SHA-256. stored says

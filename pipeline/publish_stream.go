@@ -17,6 +17,15 @@ import (
 type Stored struct {
 	Size   int64  // in bytes
 	SHA256 string // 64 lower-case hexadecimal digits
+
+	before uint64 // where in JOBS a job of this id was put before; 0: as far as the server knows this is the first
+}
+
+// was notes what the server says of a job that it took.
+func (s *Stored) was(ack *jetstream.PubAck) {
+	if ack != nil && ack.Duplicate {
+		s.before = ack.Sequence
+	}
 }
 
 // ErrTooLarge says that a stream is longer than it may be.
@@ -44,9 +53,24 @@ func (p *Publisher) PublishStream(ctx context.Context, j Job, limit int64, r io.
 	if n <= room {
 		sum := sha256.Sum256(head.Bytes())
 		done := Stored{Size: n, SHA256: hex.EncodeToString(sum[:])}
-		return done, p.PublishFile(ctx, j, n, func() (io.ReadCloser, error) { return io.NopCloser(head), nil })
+		ack, err := p.publishFile(ctx, j, n, func() (io.ReadCloser, error) { return io.NopCloser(head), nil })
+		done.was(ack)
+		return done, err
 	}
 	return p.publishStream(ctx, j, limit, io.MultiReader(head, r))
+}
+
+// PublishLink hands in a link, and returns once the job is durable. ID, Source, Priority and URL are
+// the caller's; what was stored says nothing of contents.
+func (p *Publisher) PublishLink(ctx context.Context, j Job) (Stored, error) {
+	j.Version, j.Kind = 1, KindURL
+	if j.ID == "" || !ValidURL(j.URL) || !ValidSource(j.Source) || !j.Priority.Valid() {
+		return Stored{}, fmt.Errorf("publish link: id %q, link, source %q and priority %q are required", j.ID, j.Source, j.Priority)
+	}
+	var s Stored
+	ack, err := p.publishJob(ctx, j)
+	s.was(ack)
+	return s, err
 }
 
 // publishStream is publishObject for a stream.
@@ -82,6 +106,7 @@ func (p *Publisher) publishStream(ctx context.Context, j Job, limit int64, r io.
 		}
 		var ack *jetstream.PubAck
 		ack, err = p.publishJob(ctx, j)
+		done.was(ack)
 		if fresh && (err == nil && ack.Duplicate || refused(err)) {
 			_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
 		}

@@ -192,8 +192,8 @@ func (l *ledger) used() int {
 
 // BudgetStatus is one budget as an operator sees it.
 type BudgetStatus struct {
-	Used       int       `json:"used"`
-	Limit      int       `json:"limit"` // 0: unlimited
+	Used       int       `json:"used"`  // what workers have set aside included
+	Limit      int       `json:"limit"` // 0: unlimited, and not counted
 	ResetsAt   time.Time `json:"resets_at"`
 	LastsUntil time.Time `json:"lasts_until,omitzero"` // at today's pace; absent where it outlasts the day
 }

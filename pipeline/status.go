@@ -92,7 +92,7 @@ func (q *Queue) inHand(ctx context.Context) (map[Priority]int, error) {
 
 func (q *Queue) laneStatus(ctx context.Context, p Priority, inHand int) (LaneStatus, error) {
 	var st LaneStatus
-	filter := q.prefix + ".jobs." + string(p) + ".*"
+	filter := q.JobSubject(p, "*")
 	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err != nil {
 		return st, fmt.Errorf("stream %s: %w", q.JobsStream(), err)

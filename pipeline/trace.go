@@ -230,7 +230,7 @@ func (t *tracer) queued(ctx context.Context) error {
 	if len(t.jobs) > 0 && t.query.Job != "" {
 		return nil // it is over
 	}
-	filter := t.q.prefix + ".jobs.*." + cmp.Or(t.query.Source, "*")
+	filter := t.q.JobSubject("*", cmp.Or(t.query.Source, "*"))
 	return t.walk(ctx, t.q.jobs, t.q.JobsStream(), filter, func(m *jetstream.RawStreamMsg) bool {
 		e, _ := t.q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
 		if !t.wants(e.Job) {

@@ -19,6 +19,7 @@ const scope = "backburn/pipeline"
 
 // The names of the spans.
 const (
+	spanPublish = "backburn.publish" // a job is handed in
 	spanJob     = "backburn.job"     // one delivery of a job
 	spanAsk     = "backburn.ask"     // what WildFire knows about its contents
 	spanUpload  = "backburn.upload"  // one try
@@ -92,11 +93,24 @@ func inject(ctx context.Context, h nats.Header) {
 // that can't be read begins a new trace.
 func (t tracing) start(ctx context.Context, name string, e *envelope) (context.Context, trace.Span) {
 	ctx = propagation.TraceContext{}.Extract(ctx, carrier(e.header))
-	return t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
-		attrJob.String(strings.ToValidUTF8(e.Job.ID, "\uFFFD")),
-		attrSource.String(e.Job.Source),
-		attrLane.String(string(e.Job.Priority)),
-	))
+	return t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindConsumer), about(e.Job))
+}
+
+// about are the attributes of a span that is a job's.
+func about(j Job) trace.SpanStartOption {
+	return trace.WithAttributes(
+		attrJob.String(strings.ToValidUTF8(j.ID, "\uFFFD")),
+		attrSource.String(j.Source),
+		attrLane.String(string(j.Priority)),
+	)
+}
+
+// publish begins the span of handing a job in, until it is acknowledged.
+func (t tracing) publish(ctx context.Context, j Job) (context.Context, trace.Span) {
+	if t.tracer == nil {
+		return ctx, nil
+	}
+	return t.tracer.Start(ctx, spanPublish, trace.WithSpanKind(trace.SpanKindProducer), about(j))
 }
 
 // job begins the span of a delivery, in both contexts of its way.

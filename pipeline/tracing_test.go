@@ -100,6 +100,61 @@ func spanOf(h nats.Header) trace.SpanContext {
 	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), one))
 }
 
+// A publisher that traces begins the trace that a worker continues, or continues that of its caller.
+func TestPublisherTraces(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := newSpans(t)
+	door := s.process("door")
+	in := f.q.Publisher().Traced(door)
+	ctx, caller := door.Tracer("test").Start(t.Context(), "request")
+	publish := func(ctx context.Context, id, body string) {
+		t.Helper()
+		err := in.PublishFile(ctx, pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Urgent, Filename: "secret.doc"}, int64(len(body)),
+			func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(ctx, "small", "a")
+	publish(t.Context(), "large", strings.Repeat("x", 2_000_000))
+	if _, err := in.PublishLink(t.Context(), pipeline.Job{ID: "link", Source: "mail", Priority: pipeline.Normal, URL: "https://example.com/"}); err != nil {
+		t.Fatal(err)
+	}
+	published := s.of("backburn.publish")
+	if len(published) != 3 {
+		t.Fatalf("%d spans backburn.publish, want 3", len(published))
+	}
+	s.child(published[0], caller.SpanContext())
+	for i, h := range f.headersOfJobs(3) {
+		sp := published[i]
+		if carried := spanOf(h); carried.SpanID() != sp.SpanContext.SpanID() || carried.TraceID() != sp.SpanContext.TraceID() {
+			t.Errorf("job %s carries %s", h.Get(nats.MsgIdHdr), h.Get("traceparent"))
+		}
+		if attr(sp, "backburn.job.id") != h.Get(nats.MsgIdHdr) || attr(sp, "backburn.source") != "mail" || attr(sp, "backburn.lane") == "" {
+			t.Errorf("attributes %v", sp.Attributes)
+		}
+	}
+}
+
+// headersOfJobs reads the headers of the first n messages of JOBS, which has no second reader.
+func (f *fixture) headersOfJobs(n uint64) []nats.Header {
+	f.t.Helper()
+	jobs, err := f.q.JetStream().Stream(f.t.Context(), f.q.JobsStream())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var all []nats.Header
+	for seq := range n {
+		m, err := jobs.GetMsg(f.t.Context(), seq+1)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		all = append(all, m.Header)
+	}
+	return all
+}
+
 // From the gateway's publish to the verdict it is one trace, though one worker uploads, the job
 // waits, and another worker ends it.
 func TestOneTraceFromPublishToVerdict(t *testing.T) {

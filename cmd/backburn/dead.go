@@ -32,11 +32,12 @@ are replayed or dropped.`,
 	return group
 }
 
-// deadFlags say which letters are meant.
+// deadFlags say which letters are meant, and what of it is shown.
 type deadFlags struct {
 	reason, source string
 	since          time.Duration
 	limit          int
+	all, dryRun    bool // of the commands that do something to letters
 	asJSON         bool
 }
 
@@ -47,6 +48,13 @@ func (f *deadFlags) bind(cmd *cobra.Command, limit int, what string) {
 	flags.DurationVar(&f.since, "since", 0, "only letters of so long `ago`, such as 24h")
 	flags.IntVar(&f.limit, "limit", limit, what)
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
+}
+
+// bindChoice is bind for a command that does something to the letters: verb is what.
+func (f *deadFlags) bindChoice(cmd *cobra.Command, verb string) {
+	f.bind(cmd, 0, verb+" at most `n`, the oldest; 0: all")
+	cmd.Flags().BoolVar(&f.all, "all", false, "every letter there is")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only tell what would be done")
 }
 
 func (f *deadFlags) filter() (pipeline.DeadFilter, error) {
@@ -201,6 +209,57 @@ func clip(s string, n int) string {
 	return s
 }
 
+// choice is what a command does something to: letters, the oldest first, of a queue. The caller
+// calls release.
+type choice struct {
+	cfg     config.Config
+	queue   *pipeline.Queue
+	release func()
+	letters []uint64
+}
+
+// choose attaches to the queue and finds the letters that arguments, or else the flags, name. A
+// command line that names none, or names them twice, is refused before.
+func (f *deadFlags) choose(ctx context.Context, app *cli.App, args []string) (choice, error) {
+	filter, err := f.filter()
+	narrowed := f.reason != "" || f.source != "" || f.since > 0
+	switch {
+	case err != nil:
+		return choice{}, err
+	case len(args) == 0 && !narrowed && !f.all:
+		return choice{}, cli.Usagef("name letters or jobs, or say which with --reason, --source or --since, or --all")
+	case len(args) > 0 && (narrowed || f.all || f.limit > 0):
+		return choice{}, cli.Usagef("either name letters or jobs, or say which with --all, --reason, --source, --since and --limit")
+	}
+	var c choice
+	if c.cfg, c.queue, c.release, err = openDead(ctx, app); err != nil {
+		return c, err
+	}
+	if len(args) > 0 {
+		c.letters, err = letterArgs(ctx, c.queue, args)
+	} else {
+		c.letters, err = lettersOf(ctx, c.queue, filter, f.limit)
+	}
+	if err != nil {
+		c.release()
+	}
+	return c, err
+}
+
+// lettersOf finds the letters of a filter, at most limit of them; 0 means all.
+func lettersOf(ctx context.Context, q *pipeline.Queue, filter pipeline.DeadFilter, limit int) ([]uint64, error) {
+	var seqs []uint64
+	for l, err := range q.DeadLetters(ctx, filter) {
+		if err != nil {
+			return nil, err
+		}
+		if seqs = append(seqs, l.Seq); limit > 0 && len(seqs) == limit {
+			break
+		}
+	}
+	return seqs, nil
+}
+
 // letterArgs finds the letters that arguments name, by number or by the id of their job.
 func letterArgs(ctx context.Context, q *pipeline.Queue, args []string) ([]uint64, error) {
 	var seqs []uint64
@@ -212,44 +271,20 @@ func letterArgs(ctx context.Context, q *pipeline.Queue, args []string) ([]uint64
 			wanted[a] = true
 		}
 	}
-	if len(wanted) == 0 {
-		return seqs, nil
-	}
-	for l, err := range q.DeadLetters(ctx, pipeline.DeadFilter{}) {
-		if err != nil {
-			return nil, err
+	if len(wanted) > 0 {
+		for l, err := range q.DeadLetters(ctx, pipeline.DeadFilter{}) {
+			if err != nil {
+				return nil, err
+			}
+			if wanted[l.Job.ID] {
+				seqs = append(seqs, l.Seq)
+				delete(wanted, l.Job.ID)
+			}
 		}
-		if wanted[l.Job.ID] {
-			seqs = append(seqs, l.Seq)
-			delete(wanted, l.Job.ID)
-		}
-	}
-	for id := range wanted {
-		return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows those that are there", pipeline.ErrNoLetter, id)
-	}
-	return seqs, nil
-}
-
-// chosen are the letters that arguments, or else the filter, name: the oldest first.
-func (f *deadFlags) chosen(ctx context.Context, q *pipeline.Queue, args []string, all bool) ([]uint64, error) {
-	filter, err := f.filter()
-	if err != nil {
-		return nil, err
-	}
-	if len(args) > 0 {
-		return letterArgs(ctx, q, args)
-	}
-	if f.reason == "" && f.source == "" && f.since == 0 && !all {
-		return nil, cli.Usagef("name letters or jobs, or say which with --reason, --source or --since, or --all")
-	}
-	var seqs []uint64
-	for l, err := range q.DeadLetters(ctx, filter) {
-		if err != nil {
-			return nil, err
-		}
-		if seqs = append(seqs, l.Seq); f.limit > 0 && len(seqs) == f.limit {
-			break
+		for id := range wanted {
+			return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows those that are there", pipeline.ErrNoLetter, id)
 		}
 	}
-	return seqs, nil
+	slices.Sort(seqs)
+	return slices.Compact(seqs), nil
 }

@@ -12,8 +12,8 @@ import (
 
 func deadDrop(app *cli.App) *cobra.Command {
 	var (
-		f                deadFlags
-		all, dryRun, yes bool
+		f   deadFlags
+		yes bool
 	)
 	cmd := &cobra.Command{
 		Use:   "drop [LETTER|JOB…]",
@@ -25,36 +25,26 @@ failed events stay. It asks first on a terminal, and wants --yes elsewhere.`,
   backburn dead drop --reason unsupported_type --yes`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if len(args) == 0 && !all && f.reason == "" && f.source == "" && f.since == 0 {
-				_, err := f.chosen(ctx, nil, args, all)
-				return err
-			}
-			_, q, release, err := openDead(ctx, app)
+			c, err := f.choose(ctx, app, args)
 			if err != nil {
 				return err
 			}
-			defer release()
-			seqs, err := f.chosen(ctx, q, args, all)
-			if err != nil {
-				return err
-			}
-			if len(seqs) > 0 && !dryRun && !yes {
-				if err := confirm(app, fmt.Sprintf("Remove %s for good?", plural(len(seqs), "letter"))); err != nil {
+			defer c.release()
+			if len(c.letters) > 0 && !f.dryRun && !yes {
+				if err := confirm(app, fmt.Sprintf("Remove %s for good?", plural(len(c.letters), "letter"))); err != nil {
 					return err
 				}
 			}
-			return eachLetter(app, seqs, f.asJSON, dryRun, "dropped", func(seq uint64) (string, error) {
-				if dryRun {
-					_, err := q.DeadLetter(ctx, seq)
+			return f.each(app, c.letters, "dropped", func(seq uint64) (string, error) {
+				if f.dryRun {
+					_, err := c.queue.DeadLetter(ctx, seq)
 					return "", err
 				}
-				return "", q.Drop(ctx, seq)
+				return "", c.queue.Drop(ctx, seq)
 			})
 		},
 	}
-	f.bind(cmd, 0, "drop at most `n`, the oldest; 0: all")
-	cmd.Flags().BoolVar(&all, "all", false, "every letter there is")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only tell what would be done")
+	f.bindChoice(cmd, "drop")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

@@ -21,9 +21,8 @@ import (
 
 func deadReplay(app *cli.App) *cobra.Command {
 	var (
-		f           deadFlags
-		all, dryRun bool
-		perSecond   float64
+		f         deadFlags
+		perSecond float64
 	)
 	cmd := &cobra.Command{
 		Use:   "replay [LETTER|JOB…]",
@@ -43,39 +42,29 @@ letter stays, and the exit code is 3.`,
 				return cli.Usagef("--rate: above 0, got %v", perSecond)
 			}
 			ctx := cmd.Context()
-			if len(args) == 0 && !all && f.reason == "" && f.source == "" && f.since == 0 {
-				_, err := f.chosen(ctx, nil, args, all)
-				return err
-			}
-			cfg, q, release, err := openDead(ctx, app)
+			c, err := f.choose(ctx, app, args)
 			if err != nil {
 				return err
 			}
-			defer release()
-			seqs, err := f.chosen(ctx, q, args, all)
-			if err != nil {
-				return err
-			}
-			wcfg, err := node.WorkerConfig(cfg)
+			defer c.release()
+			wcfg, err := node.WorkerConfig(c.cfg)
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
-			how := pipeline.Replay{Roots: wcfg.Roots, Find: putAside(cfg), DryRun: dryRun}
+			how := pipeline.Replay{Roots: wcfg.Roots, Find: putAside(c.cfg), DryRun: f.dryRun}
 			pace := rate.NewLimiter(rate.Limit(perSecond), 1)
-			return eachLetter(app, seqs, f.asJSON, dryRun, "replayed", func(seq uint64) (string, error) {
-				if !dryRun {
+			return f.each(app, c.letters, "replayed", func(seq uint64) (string, error) {
+				if !f.dryRun {
 					if err := pace.Wait(ctx); err != nil {
 						return "", err
 					}
 				}
-				r, err := q.Replay(ctx, seq, how)
+				r, err := c.queue.Replay(ctx, seq, how)
 				return r.Job, err
 			})
 		},
 	}
-	f.bind(cmd, 0, "replay at most `n`, the oldest; 0: all")
-	cmd.Flags().BoolVar(&all, "all", false, "every letter there is")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only tell what would be done")
+	f.bindChoice(cmd, "replay")
 	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most so many letters a `second`")
 	return cmd
 }
@@ -89,13 +78,13 @@ type outcome struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// eachLetter does something to letters, one by one, and tells of each. A letter for which it
-// can't be done does not keep the others from it, except when nothing goes any more.
-func eachLetter(app *cli.App, seqs []uint64, asJSON, dryRun bool, verb string, do func(seq uint64) (job string, err error)) error {
+// each does something to letters, one by one, and tells of each. A letter for which it can't be
+// done does not keep the others from it, except when nothing goes any more.
+func (f *deadFlags) each(app *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
 	failed := 0
 	for _, seq := range seqs {
 		job, err := do(seq)
-		o := outcome{Seq: seq, Done: verb, DryRun: dryRun, Job: job}
+		o := outcome{Seq: seq, Done: verb, DryRun: f.dryRun, Job: job}
 		switch {
 		case errors.Is(err, context.Canceled), errors.Is(err, pipeline.ErrFull):
 			return err
@@ -103,14 +92,14 @@ func eachLetter(app *cli.App, seqs []uint64, asJSON, dryRun bool, verb string, d
 			failed++
 			o.Done, o.Job, o.Error = "", "", err.Error()
 		}
-		if asJSON {
+		if f.asJSON {
 			if err := printJSON(app.Out, o); err != nil {
 				return err
 			}
 			continue
 		}
 		would := ""
-		if dryRun {
+		if f.dryRun {
 			would = "would be "
 		}
 		switch {

@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -30,10 +32,13 @@ func deadShow(app *cli.App) *cobra.Command {
 the body. The body of a raw job is the file that was handed in, which may be malware: it is
 shown as a hexadecimal dump, and only -o writes it anywhere (mode 0600).`,
 		Example: `  backburn dead show 17
-  backburn dead show 01JD4S9V5K6ZQ8T7R2M0C3000000 --json
+  backburn dead show 01JD4S9V5K6ZQ8T7R2M0C30000 --json
   backburn dead show 17 -o sample.bin`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if output == "-" {
+				return cli.Usagef("--output: expected a new file: what is in the letter may be malware, and standard output has the rest")
+			}
 			_, q, release, err := openDead(cmd.Context(), app)
 			if err != nil {
 				return err
@@ -68,6 +73,9 @@ shown as a hexadecimal dump, and only -o writes it anywhere (mode 0600).`,
 // writeNew writes a file that is not there yet, for its owner alone.
 func writeNew(name string, body []byte) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w; name a new one", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ prints a table. No account is needed, and nothing leaves this machine.`,
   backburn demo --json      # one event a line, for a program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if delay < 0 {
+				return cli.Usagef("--delay: not negative, got %s", delay)
+			}
 			d := &demo{out: app.Out, talk: app.Err, asJSON: asJSON, delay: delay}
 			return d.run(cmd.Context(), keep)
 		},

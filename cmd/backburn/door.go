@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"backburn/internal/cli"
@@ -28,14 +30,19 @@ The queue has to be there: a worker makes it.`,
 			if cfg.Door.Listen == "" {
 				return cli.Exit(cli.Usage, cfg.Problem("door.listen", `expected an address such as "127.0.0.1:9465": without one there is no door`))
 			}
-			if err := cfg.CheckFiles(config.DoorPart); err != nil {
-				return cli.Exit(cli.Usage, err)
-			}
-			n, err := node.Start(cmd.Context(), cfg, node.Roles{Door: true}, app.Logger(cfg))
-			if err != nil {
-				return err
-			}
-			return n.Run(cmd.Context())
+			return serveAlone(cmd.Context(), app, cfg, config.DoorPart, node.Roles{Door: true})
 		},
 	}
+}
+
+// serveAlone runs one part of the system in a process of its own.
+func serveAlone(ctx context.Context, app *cli.App, cfg config.Config, part config.Part, roles node.Roles) error {
+	if err := cfg.CheckFiles(part); err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	n, err := node.Start(ctx, cfg, roles, app.Logger(cfg))
+	if err != nil {
+		return err
+	}
+	return n.Run(ctx)
 }

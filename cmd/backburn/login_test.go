@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -43,20 +42,10 @@ func appWith(in io.Reader, out, err io.Writer) *cli.App {
 	return cli.NewApp(&cobra.Command{Use: "backburn"}, cli.Std{Env: os.LookupEnv, In: in, Out: out, Err: err})
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // A browser of this machine: it follows where it is sent, with its cookies.
 func TestLoginInABrowser(t *testing.T) {
 	t.Parallel()
-	cfg, _ := cortex(t, "http://"+freePort(t)+"/callback")
+	cfg, _ := cortex(t, "http://"+unused(t)+"/callback")
 	var talk bytes.Buffer
 	app := appWith(strings.NewReader(""), io.Discard, &talk)
 	page := make(chan string, 1)

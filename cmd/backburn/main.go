@@ -47,8 +47,9 @@ var commands = []func(*cli.App) *cobra.Command{
 
 func rootCommand(std cli.Std) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "backburn",
-		Short: "Have WildFire judge suspicious files, and publish what it learnt",
+		Use:     "backburn",
+		Version: cli.ThisBuild().String(),
+		Short:   "Have WildFire judge suspicious files, and publish what it learnt",
 		Long: `backburn takes suspicious files out of quarantine folders, has Palo Alto Networks
 WildFire judge them, and publishes the verdicts as events through NATS.
 
@@ -60,6 +61,7 @@ work failed, 4 cannot reach what it needs, 130 or 143 by signal.`,
   backburn status                # how is the fleet doing?
   backburn doctor                # what keeps it from working?`,
 	}
+	root.SetVersionTemplate("backburn {{.Version}}\n")
 	app := cli.NewApp(root, std)
 	for _, command := range commands {
 		root.AddCommand(command(app))

@@ -75,13 +75,17 @@ func startOperated(env *testscript.Env) error {
 	})
 	env.Setenv("SIMULATED_SECRET", sim.secret)
 	nats := cfg.NATS
-	for name, c := range map[string]config.NATS{
-		"backburn.toml": nats,
-		"other.toml":    {URL: nats.URL, TokenFile: nats.TokenFile, Prefix: "other"}, // has no queue
-		"alone.toml":    {URL: "nats://127.0.0.1:1", Prefix: "backburn"},             // nobody is there
+	for name, c := range map[string]struct {
+		config.NATS
+		http string
+	}{
+		"backburn.toml": {nats, n.HTTPAddr()},
+		"far.toml":      {nats, ""},                                                                             // on another machine
+		"other.toml":    {config.NATS{URL: nats.URL, TokenFile: nats.TokenFile, Prefix: "other"}, n.HTTPAddr()}, // has no queue
+		"alone.toml":    {config.NATS{URL: "nats://127.0.0.1:1", Prefix: "backburn"}, n.HTTPAddr()},             // nobody is there
 	} {
 		text := fmt.Appendf(nil, operatedConfig, c.URL, c.TokenFile, c.Prefix, cfg.NATS.Embedded.StoreDir, sim.url,
-			simulatedClient, simulatedTSG, sim.url+wildfiretest.TokenPath, n.HTTPAddr())
+			simulatedClient, simulatedTSG, sim.url+wildfiretest.TokenPath, c.http)
 		if err := os.WriteFile(filepath.Join(env.WorkDir, name), text, 0o600); err != nil {
 			return err
 		}
@@ -103,6 +107,7 @@ source = "quarantine"
 [wildfire]
 url = %q
 auth = "simulated"
+uploads_per_day = 7
 [auth.simulated]
 kind = "wildfire"
 client_id = %q

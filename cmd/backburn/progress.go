@@ -38,7 +38,7 @@ func newProgress(w io.Writer, total int) *progress {
 // event takes note of an event.
 func (p *progress) event(e results.Event) {
 	if p.bars == nil {
-		fmt.Fprintf(p.w, "%-10s %-12s %s\n", e.Type.Name(), e.Outcome(), e.Data.Path)
+		fmt.Fprintf(p.w, "%-10s %-16s %s\n", e.Type.Name(), e.Outcome(), e.Data.Path)
 		return
 	}
 	if e.Type.Final() {

@@ -45,7 +45,7 @@ into a pipe, never onto a terminal.`,
 				return cli.Usagef("--format: expected pdf, xml or maec, got %q", format)
 			case format != "" && asJSON:
 				return cli.Usagef("either --format or --json")
-			case format == "pdf" && output == "" && isTerminal(app.Out):
+			case format == "pdf" && (output == "" || output == "-") && isTerminal(app.Out):
 				return cli.Usagef("a PDF is nothing for a terminal: -o FILE, or a pipe")
 			}
 			cfg, err := app.Config()
@@ -64,14 +64,14 @@ into a pipe, never onto a terminal.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "", "WildFire's own document: pdf, xml or maec")
-	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `file`")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `file`; - is standard output")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "what is in the report, as JSON")
 	return cmd
 }
 
 // toOutput writes to standard output, or to a file that is there only if it is whole.
 func toOutput(app *cli.App, name string, write func(io.Writer) error) error {
-	if name == "" {
+	if name == "" || name == "-" {
 		return write(app.Out)
 	}
 	f, err := os.CreateTemp(dirOf(name), ".backburn-*")

@@ -48,8 +48,10 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 				}
 				cfg.HTTP.Listen = listen
 			}
+			if delay < 0 {
+				return cli.Usagef("--simulate-delay: not negative, got %s", delay)
+			}
 			log := app.Logger(cfg)
-			parts := config.Everything
 			if simulate {
 				sim, err := startSimulation("127.0.0.1:0", simulationOptions(delay, delay)...)
 				if err != nil {
@@ -67,7 +69,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 					}
 				}
 			}
-			if err := cfg.CheckFiles(parts); err != nil {
+			if err := cfg.CheckFiles(config.Everything); err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
 			if err := cfg.CheckProfile(cfg.WildFire.Auth); err != nil {

@@ -106,6 +106,10 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			s.Drop(files...)
 			inUpload(t, s, files)
 			p.Stop()
+			if cause := p.Logged("stopping: nothing new is taken on, and work in hand is finished or handed back").Text("cause"); cause != "ended by signal: terminated" {
+				t.Errorf("it stops because of %q", cause)
+			}
+			p.Logged("stopped")
 			if _, err := p.WasLogged("time is up; handing the rest back"); (err == nil) != tc.handsBack {
 				t.Errorf("handing back: %v, want %v", err == nil, tc.handsBack)
 			}

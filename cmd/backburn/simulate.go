@@ -31,6 +31,12 @@ it answers has the shapes, statuses and reason phrases of the real one.
   curl -F file=@malware.exe -H "Authorization: Bearer any" http://127.0.0.1:8463/publicapi/submit/file`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case delay < 0, jitter < 0, uploads < 0, queries < 0:
+				return cli.Usagef("--delay, --jitter and the quotas: not negative")
+			case lifetime <= 0:
+				return cli.Usagef("--token-lifetime: above 0, got %s", lifetime)
+			}
 			sim, err := startOpenSimulation(listen, wildfiretest.WithDelay(delay), wildfiretest.WithJitter(jitter),
 				wildfiretest.WithTokenLifetime(lifetime), wildfiretest.WithQuota(uploads, queries), wildfiretest.WithSeed(seed))
 			if err != nil {

@@ -25,14 +25,7 @@ comes. Its NATS permissions are those of the role "door".`,
 			if len(cfg.Sink) == 0 {
 				return cli.Exit(cli.Usage, cfg.Problem("sink", "there is none: name one in [[sink]]"))
 			}
-			if err := cfg.CheckFiles(config.SinkPart); err != nil {
-				return cli.Exit(cli.Usage, err)
-			}
-			n, err := node.Start(cmd.Context(), cfg, node.Roles{Sinks: true}, app.Logger(cfg))
-			if err != nil {
-				return err
-			}
-			return n.Run(cmd.Context())
+			return serveAlone(cmd.Context(), app, cfg, config.SinkPart, node.Roles{Sinks: true})
 		},
 	}
 }

@@ -33,25 +33,47 @@ func claimedBy(path string, cfg config.Config) (source, id string, ok bool) {
 	return "", "", false
 }
 
-// claimedFor looks for a file that is not there any more among the claimed ones of the
-// watched folders. id is "" where there is none; of several the newest counts.
+// claimedFor looks for a file that is not there any more among those that watchers of the folders
+// hold, or have put aside. id is "" where there is none; of several the newest counts.
 func claimedFor(path string, cfg config.Config) (id, source string, err error) {
 	base := filepath.Base(path)
 	for _, w := range cfg.Watch {
 		if filepath.Dir(path) != "." && !below(path, w.Path) {
 			continue
 		}
-		entries, err := os.ReadDir(filepath.Join(w.Path, spoolDir, "claimed"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		spool := filepath.Join(w.Path, spoolDir)
+		outcomes, err := readDir(filepath.Join(spool, "done"))
+		if err != nil {
 			return "", "", err
 		}
-		for _, e := range entries {
-			if m := claimedName.FindStringSubmatch(e.Name()); m != nil && m[2] == base && m[1] > id {
-				id, source = m[1], w.Source
+		dirs := []string{filepath.Join(spool, "claimed")}
+		for _, o := range outcomes {
+			if o.IsDir() {
+				dirs = append(dirs, filepath.Join(spool, "done", o.Name()))
+			}
+		}
+		for _, dir := range dirs {
+			entries, err := readDir(dir)
+			if err != nil {
+				return "", "", err
+			}
+			for _, e := range entries {
+				if m := claimedName.FindStringSubmatch(e.Name()); m != nil && m[2] == base && m[1] > id {
+					id, source = m[1], w.Source
+				}
 			}
 		}
 	}
 	return id, source, nil
+}
+
+// readDir lists a folder; one that is not there is empty.
+func readDir(name string) ([]os.DirEntry, error) {
+	entries, err := os.ReadDir(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return entries, err
 }
 
 // below reports whether a path is in a folder, by its spelling.

@@ -33,9 +33,11 @@ wait for a verdict, and dead letters. All of it comes from NATS, so it works fro
 that reaches the server, and changes nothing there.
 
 Where a process of Backburn serves http.listen on this machine, its token, its folders and its
-uploads in flight are shown too.
+uploads in flight are shown too, and the budgets are those that it works with.
 
-"lasts until" is a forecast: when the budget will be used up at today's pace.`,
+What workers have set aside counts as used: up to a fiftieth of what is left, and 20 calls, each.
+"lasts until" is a forecast: when the budget will be used up at today's pace. A budget without a
+limit (0) is not counted.`,
 		Example: `  backburn status
   backburn status --watch                     # again every two seconds
   backburn status --json | jq .uploads
@@ -123,7 +125,9 @@ func gatherStatus(ctx context.Context, q *pipeline.Queue, wcfg pipeline.Config, 
 	var err error
 	st.Status, err = q.Status(ctx, wcfg)
 	if l := <-local; l != nil {
-		st.Token = l.Token
+		if st.Token = l.Token; l.Token != nil { // a worker: its limits hold, whatever our configuration says
+			st.Uploads, st.Queries = l.Uploads, l.Queries
+		}
 		if l.Flights != nil {
 			st.Flights = l.Flights
 		}
@@ -187,17 +191,19 @@ func printStatus(w io.Writer, st node.Status) {
 		name string
 		s    pipeline.BudgetStatus
 	}{{"uploads", st.Uploads}, {"queries", st.Queries}} {
-		limit, lasts := "none", "the reset"
-		if b.s.Limit > 0 {
-			limit = strconv.Itoa(b.s.Limit)
+		if b.s.Limit == 0 {
+			rows = append(rows, []string{b.name, "not counted", "none", "-", "-"})
+			continue
 		}
+		lasts := "the reset"
 		if !b.s.LastsUntil.IsZero() {
 			lasts = clock(b.s.LastsUntil)
 		}
-		rows = append(rows, []string{b.name, strconv.Itoa(b.s.Used), limit, clock(b.s.ResetsAt), lasts})
+		rows = append(rows, []string{b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), clock(b.s.ResetsAt), lasts})
 	}
 	printTable(w, rows)
 	printWorkers(w, st)
+	fmt.Fprintln(w)
 	printDead(w, st.Dead)
 	printLocal(w, st)
 }
@@ -221,7 +227,6 @@ func printWorkers(w io.Writer, st node.Status) {
 
 // printDead prints the dead letters by reason.
 func printDead(w io.Writer, dead map[string]uint64) {
-	fmt.Fprintln(w)
 	if len(dead) == 0 {
 		fmt.Fprintln(w, "no dead letters")
 		return

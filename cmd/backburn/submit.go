@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,6 +52,10 @@ file could not be handed in, or has no verdict.`,
 				return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", s.source)
 			case s.timeout < 0:
 				return cli.Usagef("--timeout: not negative, got %s", s.timeout)
+			case slices.Contains(args, "-"):
+				return cli.Usagef("standard input is not read: write it to a file, whose name goes into the events (./- is a file)")
+			case s.timeout > 0 && !s.wait:
+				return cli.Usagef("--timeout is for --wait: without it nothing is waited for")
 			}
 			cfg, err := app.Config()
 			if err != nil {

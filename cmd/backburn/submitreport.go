@@ -92,9 +92,12 @@ func (s *submission) report(ctx context.Context) error {
 func (s *submission) table() {
 	rows := [][]string{{"STATE", "SIZE", "JOB", "FILE"}}
 	for _, e := range s.entries {
-		state, name := e.state, e.path
+		state, name, size := e.state, e.path, humanSize(e.size)
 		if e.url != "" {
 			name = e.url
+		}
+		if e.url != "" || e.err != nil {
+			size = "-"
 		}
 		name = printable(name)
 		switch {
@@ -105,7 +108,7 @@ func (s *submission) table() {
 		case e.event != nil:
 			state = e.event.Data.Verdict
 		}
-		rows = append(rows, []string{or(state), humanSize(e.size), or(e.job), name})
+		rows = append(rows, []string{or(state), size, or(e.job), name})
 	}
 	printTable(s.app.Out, rows)
 }

@@ -31,16 +31,16 @@ func traceCommand(app *cli.App) *cobra.Command {
 		Use:   "trace JOB|SHA256|URL|PATH",
 		Short: "Find out where a file is, and what it waits for",
 		Long: `Looks for a job by its id, or for every job about some contents: by their SHA-256, by a file
-that is at hand (its contents are hashed), by a name that is in a watched folder's
-.backburn/claimed, or by a link. It reads the records, the samples, WAITING, JOBS, DEAD and
-RESULTS, and takes nothing out of them.
+that is at hand (its contents are hashed), by the name under which a file was dropped into a
+folder that is watched here, as long as it lies in its .backburn, or by a link. It reads the
+records, the samples, WAITING, JOBS, DEAD and RESULTS, and takes nothing out of them.
 
 What is keyed is found at once. JOBS and RESULTS have to be read through, so that no more than
 --limit messages of each are; where there was more, a note says so. --source narrows both.
 
 Exit code 3 means that nothing is known.`,
-		Example: `  backburn trace 01JD4S9V5K6ZQ8T7R2M0C3000000
-  backburn trace 44d88612fea8a8f36de82e1278abb02f17b98e1a6d58ee8b1e1d1d5ba6a2f7c9
+		Example: `  backburn trace 01JD4S9V5K6ZQ8T7R2M0C30000
+  backburn trace 275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f
   backburn trace quarantine/invoice.exe
   backburn trace https://example.com/login --since 72h --json`,
 		Args: cobra.ExactArgs(1),
@@ -90,7 +90,10 @@ Exit code 3 means that nothing is known.`,
 	return cmd
 }
 
-var sha256Text = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+var (
+	sha256Text = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+	partOfHash = regexp.MustCompile(`^[0-9a-fA-F]{6,63}$`)
+)
 
 // traceQuery finds out what an argument means: a hash, a link, a file that is there, a file
 // that was claimed, or, where it is none of these, a job's id.
@@ -121,7 +124,7 @@ func traceQuery(arg string, cfg config.Config) (pipeline.TraceQuery, error) {
 		return pipeline.TraceQuery{Job: id, Source: source}, err
 	}
 	if strings.ContainsRune(arg, filepath.Separator) {
-		return pipeline.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name is in a watched folder's %s", arg, filepath.Join(spoolDir, "claimed"))
+		return pipeline.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched here; `backburn results --json` shows jobs and hashes", arg, spoolDir)
 	}
 	return pipeline.TraceQuery{Job: arg}, nil
 }
@@ -166,6 +169,9 @@ func printTrace(w io.Writer, query pipeline.TraceQuery, t pipeline.Trace) {
 		printTable(w, rows)
 	} else if t.Sample == nil {
 		fmt.Fprintf(w, "\nNothing is known of %s.\n", printable(query.Job+query.SHA256+query.URL))
+		if partOfHash.MatchString(query.Job) {
+			fmt.Fprintln(w, "If it is the beginning of a SHA-256: it has to be whole, as `backburn results --json` shows it.")
+		}
 	}
 	for _, n := range t.Notes {
 		fmt.Fprintf(w, "\nnote: %s; see --limit, --source and --since\n", n)

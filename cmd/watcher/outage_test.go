@@ -96,9 +96,5 @@ func TestStopWithoutNATS(t *testing.T) {
 
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
-	s.Configure(e2e.Settings{"nats.url": "nats://127.0.0.1:1"})
-	e2e.Fails(t, s.Start("watcher"), 4, "no NATS server answers")
-	s.Configure(e2e.Settings{"nats.url": e2e.StartNATS(t, &server.Options{Authorization: "another"}).ClientURL()})
-	e2e.Fails(t, s.Start("watcher"), 4, "the NATS server refuses the credentials")
+	e2e.NobodyAnswers(t, "watcher")
 }

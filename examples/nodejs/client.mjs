@@ -1,5 +1,5 @@
-// How both examples reach the server: NATS_URL, and with permissions of `backburn acl` NATS_USER,
-// NATS_PASSWORD, NATS_INBOX_PREFIX and NATS_API_PREFIX as well.
+// How both examples reach the server: NATS_URL, and NATS_TOKEN where that is the embedded one. With
+// permissions of `backburn acl` NATS_USER, NATS_PASSWORD, NATS_INBOX_PREFIX and NATS_API_PREFIX instead.
 import { connect } from "@nats-io/transport-node";
 import { jetstream } from "@nats-io/jetstream";
 

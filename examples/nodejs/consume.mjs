@@ -9,6 +9,10 @@ import { AckPolicy } from "@nats-io/jetstream";
 import { client } from "./client.mjs";
 
 const [durable, wanted = "0"] = process.argv.slice(2);
+if (!durable) {
+  console.error("usage: node consume.mjs DURABLE [HOW-MANY-FINAL]");
+  process.exit(2);
+}
 const ajv = new Ajv({ strict: false, allErrors: true });
 addFormats(ajv);
 const schema = new URL("../../results/schema/event.v1.json", import.meta.url);

@@ -7,6 +7,10 @@ import { headers } from "@nats-io/transport-node";
 import { client } from "./client.mjs";
 
 const [source, file, id = randomUUID()] = process.argv.slice(2);
+if (!file) {
+  console.error("usage: node publish.mjs SOURCE FILE [JOB-ID]");
+  process.exit(2);
+}
 const { nc, js } = await client();
 const h = headers();
 h.set("Content-Type", "application/octet-stream");

@@ -1,7 +1,7 @@
 """Hands files in, as raw jobs: python gateway.py SOURCE FILE...
 
-Needs nats-py. With permissions of `backburn acl gateway --raw` set NATS_USER, NATS_PASSWORD and
-NATS_API_PREFIX. Files have to fit a message (the server's max_payload, 1 MiB unless it says otherwise).
+Needs nats-py. It reaches the server by NATS_URL, and NATS_TOKEN where that is the embedded one. With
+permissions of `backburn acl gateway --raw` set NATS_USER, NATS_PASSWORD and NATS_API_PREFIX. Files have to fit a message (the server's max_payload, 1 MiB unless it says otherwise).
 """
 
 import asyncio
@@ -18,6 +18,7 @@ async def main(source: str, files: list[str]) -> None:
         os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
         user=os.environ.get("NATS_USER"),
         password=os.environ.get("NATS_PASSWORD"),
+        token=os.environ.get("NATS_TOKEN"),
         inbox_prefix=f"_INBOX_backburn_gateway-{source}".encode(),
     )
     js = nc.jetstream(prefix=os.environ.get("NATS_API_PREFIX", "$JS.API"))
@@ -39,4 +40,6 @@ async def main(source: str, files: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: python gateway.py SOURCE FILE...")
     asyncio.run(main(sys.argv[1], sys.argv[2:]))

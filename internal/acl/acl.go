@@ -29,7 +29,7 @@ const (
 	Consumer Role = "consumer" // reads events
 	Watcher  Role = "watcher"  // hands in from folders, and reads their events
 	Worker   Role = "worker"   // makes the streams, works on jobs, publishes events; also `backburn run`
-	Operator Role = "operator" // looks at everything, replays and drops dead letters
+	Operator Role = "operator" // looks at everything, replays and drops dead letters, asks WildFire with the fleet's token
 	Door     Role = "door"     // the HTTP door: a gateway that can be asked what became of it
 )
 
@@ -96,7 +96,7 @@ func For(role Role, o Options) (Permissions, error) {
 	case Door:
 		b.door(o.Sources[0])
 	default:
-		return Permissions{}, fmt.Errorf("role %q: expected one of %v", role, Roles())
+		return Permissions{}, fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or door", role)
 	}
 	api := ""
 	if role.Outside() {

@@ -18,7 +18,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"backburn/auth/natsbucket"
 	"backburn/internal/acl"
+	"backburn/internal/e2e"
 	"backburn/pipeline"
 	"backburn/results"
 	"backburn/wildfire"
@@ -75,16 +77,8 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatalf("the server does not read it: %v\n%s", err, conf.String())
 	}
-	opts.Host, opts.Port, opts.NoSigs, opts.NoLog, opts.JetStream, opts.StoreDir = "127.0.0.1", -1, true, true, true, t.TempDir()
-	st.s, err = server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st.s.Start()
-	t.Cleanup(func() { st.s.Shutdown(); st.s.WaitForShutdown() })
-	if !st.s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server did not start")
-	}
+	opts.Port = server.RANDOM_PORT
+	st.s = e2e.StartNATS(t, opts)
 	return st
 }
 
@@ -325,6 +319,39 @@ func TestEveryRoleCanWork(t *testing.T) {
 	if n != 1 {
 		t.Errorf("%d dead letters, want 1", n)
 	}
+	if err := q.Charge(ctx, pipeline.Queries, 1); err != nil {
+		t.Errorf("the queries of a verdict: %v", err)
+	}
+	if _, err := operator.js.AccountInfo(ctx); err != nil {
+		t.Errorf("doctor: %v", err)
+	}
+	for name, open := range map[string]func(js jetstream.JetStream) (*natsbucket.Bucket, error){
+		"tokens": func(js jetstream.JetStream) (*natsbucket.Bucket, error) {
+			return natsbucket.Tokens(ctx, js, q.TokensBucket(), 1, 0)
+		},
+		"grants": func(js jetstream.JetStream) (*natsbucket.Bucket, error) {
+			return natsbucket.Grants(ctx, js, q.GrantsBucket(), 1)
+		},
+	} {
+		if _, err := open(worker.js); err != nil { // makes it
+			t.Fatal(err)
+		}
+		b, err := open(operator.js)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		rev, err := b.Create(ctx, "profile", []byte("sealed"))
+		if err == nil {
+			rev, err = b.Update(ctx, "profile", []byte("sealed again"), rev)
+		}
+		if e, gerr := b.Get(ctx, "profile"); err != nil || gerr != nil || e.Revision != rev {
+			t.Errorf("%s: %v, %v", name, err, gerr)
+		}
+		if updates, err := b.Watch(ctx, "profile"); err != nil || (<-updates).Revision != rev {
+			t.Errorf("watch %s: %v", name, err)
+		}
+	}
 	sub := results.NewSubscriber(operator.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
 	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
 		if e.Data.JobID == "dead~1" {
@@ -341,6 +368,15 @@ func TestEveryRoleCanWork(t *testing.T) {
 	size, open = contents("MZ through the door")
 	if _, err := dq.Publisher().PublishAndWait(ctx, job("door", "proxy", "d.exe"), size, open); err != nil {
 		t.Errorf("door: %v", err)
+	}
+	for range 2 { // the second time it is looked up what the id stands for
+		stored, err := dq.Publisher().PublishStream(ctx, job("keyed", "proxy", "k.exe"), 100, strings.NewReader("MZ keyed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := dq.SameJob(ctx, job("keyed", "proxy", "k.exe"), stored); err != nil || !same {
+			t.Errorf("door: the same job: %t, %v", same, err)
+		}
 	}
 	for _, id := range []string{"door", "nobody-knows"} {
 		if _, err := dq.Trace(ctx, pipeline.TraceQuery{Job: id, Source: "proxy"}); err != nil {
@@ -384,12 +420,13 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 	st := newSite(t)
 	st.work()
 	api := "$JS.API."
-	shared := []string{ // nobody but the worker
+	sealed := []string{"$KV.backburn_tokens.x", "$KV.backburn_grants.x", api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x"} // nobody but the worker and the operator
+	shared := []string{                                                                                                               // nobody but the worker
 		api + "STREAM.CREATE.BACKBURN_X", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_DEAD",
 		api + "STREAM.UPDATE.BACKBURN_JOBS", api + "CONSUMER.MSG.NEXT.BACKBURN_JOBS.lane-normal-mail", api + "CONSUMER.DELETE.BACKBURN_JOBS.lane-normal-mail",
-		"$KV.backburn_control.pause.uploads", "$KV.backburn_tokens.x", "$KV.backburn_grants.x", "$KV.backburn_jobs.x", "backburn.ask",
+		"$KV.backburn_control.pause.uploads", "$KV.backburn_jobs.x", "backburn.ask",
 		"backburn.results.verdict.benign.mail", "backburn.dead.rejected.mail", "backburn.waiting.a.b",
-		api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x", api + "STREAM.LIST", api + "STREAM.NAMES", "_INBOX.x", "_INBOX_backburn_worker.x",
+		api + "STREAM.LIST", api + "STREAM.NAMES", "_INBOX.x", "_INBOX_backburn_worker.x",
 	}
 	reading := []string{
 		api + "CONSUMER.CREATE.BACKBURN_RESULTS.x", api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.x", api + "STREAM.MSG.GET.BACKBURN_RESULTS",
@@ -403,10 +440,13 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 		"consumer":      {"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "$KV.backburn_samples.x", api + "STREAM.MSG.GET.BACKBURN_DEAD"},
 		"consumer-siem": {"backburn.jobs.normal.mail", api + "CONSUMER.CREATE.BACKBURN_RESULTS.other", api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.other", api + "CONSUMER.DELETE.BACKBURN_RESULTS.other", "$JS.ACK.BACKBURN_RESULTS.other.1.1.1.1.1"},
 		"watcher":       {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
-		"operator":      {},
+		"operator":      {"$KV.backburn_control.worker.x", "$KV.backburn_samples_x.y", api + "STREAM.PURGE.KV_backburn_grants", api + "STREAM.DELETE.KV_backburn_tokens"},
 		"door":          {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
 	} {
 		c := st.as(user)
+		if user != "operator" {
+			forbidden = append(forbidden, sealed...)
+		}
 		for _, subject := range append(forbidden, shared...) {
 			if !c.refused(subject) {
 				t.Errorf("%s may publish to %s", user, subject)

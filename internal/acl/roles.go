@@ -131,6 +131,16 @@ func (b *builder) operator() {
 	// Replay: the refusal of the contents is forgotten, the job handed in again, the letter removed.
 	b.publish("$KV."+b.n.SamplesBucket()+".>", "$JS.API.STREAM.MSG.DELETE."+b.n.DeadStream(), b.n.JobSubject("*", "*"))
 	b.files()
+	// What asks WildFire by itself shares the fleet's token, which is sealed with the profile's secret,
+	// renews it and the login, and counts its queries.
+	for _, bucket := range []string{b.n.TokensBucket(), b.n.GrantsBucket()} {
+		b.info(kv(bucket))
+		b.get(kv(bucket))
+		b.watch(kv(bucket))
+		b.publish("$KV." + bucket + ".>")
+	}
+	b.publish("$KV." + b.n.ControlBucket() + ".quota.>")
+	b.publish("$JS.API.INFO") // doctor: has the account JetStream?
 }
 
 func (b *builder) door(source string) {

@@ -38,6 +38,7 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	root.SetIn(std.In)
 	root.SetOut(std.Out)
 	root.SetErr(std.Err)
+	root.InitDefaultCompletionCmd(std.Args...) // before mark, which is to see it
 	mark(root)
 
 	cmd, err := root.ExecuteContextC(ctx)
@@ -76,8 +77,25 @@ func tell(w io.Writer, cmd *cobra.Command, err error) {
 	}
 }
 
-// mark tells errors that commands return from those that cobra finds in their usage.
+// mark tells errors that commands return from those that cobra finds in their usage, and has
+// arguments that are too few or too many name what is wanted.
 func mark(cmd *cobra.Command) {
+	if !cmd.Runnable() && cmd.HasSubCommands() {
+		Group(cmd) // cobra's own, which would show their help whatever they are asked for
+	}
+	if _, operands, ok := strings.Cut(cmd.Use, " "); ok && cmd.Args != nil {
+		inner := cmd.Args
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			switch err := inner(cmd, args); {
+			case err == nil:
+				return nil
+			case len(args) == 0:
+				return Usagef("expected %s", operands)
+			default:
+				return Usagef("expected %s, got %d arguments", operands, len(args))
+			}
+		}
+	}
 	if inner := cmd.RunE; inner != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if err := inner(cmd, args); err != nil {

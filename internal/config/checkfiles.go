@@ -32,11 +32,11 @@ const (
 // type Problems, with the same places in the file as those of Parse.
 func (c Config) CheckFiles(parts Part) error {
 	k := fileChecker{checker{origin: c.origin}}
-	k.secret("nats.credentials_file", c.NATS.CredentialsFile)
+	k.private("nats.credentials_file", c.NATS.CredentialsFile)
 	k.secret("nats.token_file", c.NATS.TokenFile)
 	k.readable("nats.tls.ca_file", c.NATS.TLS.CAFile)
 	k.readable("nats.tls.cert_file", c.NATS.TLS.CertFile)
-	k.secret("nats.tls.key_file", c.NATS.TLS.KeyFile)
+	k.private("nats.tls.key_file", c.NATS.TLS.KeyFile)
 	if parts&ServerPart != 0 && c.NATS.Embedded.Enabled {
 		k.creatable("nats.embedded.store_dir", c.NATS.Embedded.StoreDir)
 	}
@@ -58,7 +58,7 @@ func (c Config) CheckFiles(parts Part) error {
 	if parts&DoorPart != 0 && c.Door.Listen != "" {
 		k.secret("door.token_file", c.Door.TokenFile)
 		k.readable("door.cert_file", c.Door.CertFile)
-		k.secret("door.key_file", c.Door.KeyFile)
+		k.private("door.key_file", c.Door.KeyFile)
 	}
 	return k.problems.err()
 }
@@ -112,12 +112,24 @@ func (k *fileChecker) readable(key, file string) {
 	}
 }
 
-// secret wants, besides, that others cannot read the file.
+// private wants, besides, that others cannot read the file.
+func (k *fileChecker) private(key, file string) {
+	k.judge(key, file, auth.CheckSecretFile)
+}
+
+// secret wants, besides, that there is a secret in it: one line.
 func (k *fileChecker) secret(key, file string) {
+	k.judge(key, file, func(name string) error {
+		_, err := auth.ReadSecretFile(name)
+		return err
+	})
+}
+
+func (k *fileChecker) judge(key, file string, judge func(string) error) {
 	if file == "" {
 		return
 	}
-	if err := auth.CheckSecretFile(file); err != nil {
+	if err := judge(file); err != nil {
 		k.add(key, "%s", err)
 	}
 }

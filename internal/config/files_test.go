@@ -42,6 +42,9 @@ func tree(t *testing.T, entries ...string) string {
 func TestCheckFiles(t *testing.T) {
 	t.Parallel()
 	root := tree(t, "q/", "p/", "plain", "open 0644", "wide 0666", "store/nats/", "roots/a/")
+	if err := os.WriteFile(filepath.Join(root, "blank"), []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink(filepath.Join(root, "q"), filepath.Join(root, "link")); err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +79,8 @@ func TestCheckFiles(t *testing.T) {
 		"sink without its key":    {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/none'\ndead_file='@/a/b/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].secret_file: `}, false},
 		"sink below a file":       {"[[sink]]\nname='a'\nkind='file'\npath='@/open/events'\n", config.SinkPart, []string{`f.toml:4:1: sink[0].path: expected a folder`}, false},
 		"store is to be made":     {"[nats.embedded]\nstore_dir='@/a/b/c'\n", config.ServerPart, nil, false},
+		"secret is empty":         {"[door]\nlisten='127.0.0.1:0'\ntoken_file='@/blank'\n", config.DoorPart, []string{`f.toml:3:1: door.token_file: secret file @/blank: is empty`}, false},
+		"key is not our format":   {"[nats]\ncredentials_file='@/blank'\n", config.ServerPart, nil, false},
 		"secret is a folder":      {"[nats]\ntoken_file='@/q'\n", config.ServerPart, []string{`f.toml:2:1: nats.token_file: secret file @/q: is not a regular file`}, false},
 		"secret others read":      {"[nats]\ncredentials_file='@/open'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/open: has mode 0644: others may read it: chmod 600`}, true},
 		"secret others write":     {"[nats]\ncredentials_file='@/wide'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/wide: has mode 0666: everybody may write to it`}, true},

@@ -19,18 +19,32 @@ import (
 // that applies. A secret is a comment that says it is set.
 func (c Config) Show(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	s := shower{out}
+	s := &shower{w: out}
 	s.table("", reflect.ValueOf(c), nil)
 	return out.Flush()
 }
 
-type shower struct{ w *bufio.Writer }
+type shower struct {
+	w     *bufio.Writer
+	began bool
+}
 
-func (s shower) printf(format string, args ...any) { fmt.Fprintf(s.w, format, args...) }
+func (s *shower) printf(format string, args ...any) {
+	s.began = true
+	fmt.Fprintf(s.w, format, args...)
+}
+
+// head begins a table, apart from what is before it.
+func (s *shower) head(format, name string) {
+	if s.began {
+		s.printf("\n")
+	}
+	s.printf(format+"\n", name)
+}
 
 // table writes the plain keys of a struct and then its tables, as TOML demands. Where
 // only is not nil, other keys are left out.
-func (s shower) table(path string, v reflect.Value, only []string) {
+func (s *shower) table(path string, v reflect.Value, only []string) {
 	var tables []func()
 	for i := range v.NumField() {
 		key, field := v.Type().Field(i).Tag.Get("toml"), v.Field(i)
@@ -49,28 +63,28 @@ func (s shower) table(path string, v reflect.Value, only []string) {
 			}
 			for _, w := range value {
 				tables = append(tables, func() {
-					s.printf("\n[[%s]]\n", at)
+					s.head("[[%s]]", at)
 					s.table(at, reflect.ValueOf(w), nil)
 				})
 			}
 		case []Sink:
 			for _, one := range value {
 				tables = append(tables, func() {
-					s.printf("\n[[%s]]\n", at)
+					s.head("[[%s]]", at)
 					s.table(at, reflect.ValueOf(one), nil)
 				})
 			}
 		case map[string]Auth:
 			for _, name := range slices.Sorted(maps.Keys(value)) {
 				tables = append(tables, func() {
-					s.printf("\n[%s]\n", join(at, name))
+					s.head("[%s]", join(at, name))
 					s.table(join(at, name), reflect.ValueOf(value[name]), append([]string{"kind"}, profileKinds[value[name].Kind].keys...))
 				})
 			}
 		default:
 			if field.Kind() == reflect.Struct {
 				tables = append(tables, func() {
-					s.printf("\n[%s]\n", at)
+					s.head("[%s]", at)
 					s.table(at, field, nil)
 				})
 				continue

@@ -1,6 +1,6 @@
 // Package door is the HTTP door for gateways that do not speak NATS:
 //
-//	POST /v1/submit             hands a file in; ?wait=10s waits for what becomes of it
+//	POST /v1/submit             hands a file or a link in; ?wait=10s waits for what becomes of it
 //	GET  /v1/jobs/{id}          where a job is, and its final event
 //	GET  /v1/verdicts/{sha256}  what is known of contents
 //	GET  /v1/events             events as they come (server-sent events)

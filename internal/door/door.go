@@ -25,6 +25,7 @@ import (
 type Queue interface {
 	Await(ctx context.Context, id string) (results.Event, error)
 	Final(ctx context.Context, id string) (results.Event, bool, error)
+	SameJob(ctx context.Context, j pipeline.Job, s pipeline.Stored) (bool, error)
 	Known(ctx context.Context, sha256 string) (pipeline.SampleTrace, bool, error)
 	Trace(ctx context.Context, q pipeline.TraceQuery) (pipeline.Trace, error)
 }
@@ -32,6 +33,7 @@ type Queue interface {
 // Intake takes submissions.
 type Intake interface {
 	PublishStream(ctx context.Context, j pipeline.Job, limit int64, r io.Reader) (pipeline.Stored, error)
+	PublishLink(ctx context.Context, j pipeline.Job) (pipeline.Stored, error)
 }
 
 // Follower hands on events of a source, from a time on, until ctx ends.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -95,6 +96,104 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 	}
 }
 
+// A link has no contents to send, and goes the way of a file otherwise.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const link = "https://example.com/phishing?a=b"
+	submit := "/v1/submit?url=" + url.QueryEscape(link)
+	r := s.do("POST", submit, nil, "Idempotency-Key", "link", "Backburn-Meta-Client", "10.0.0.7")
+	if r.status != http.StatusAccepted || r.field(t, "job_id") != "link" || strings.Contains(string(r.body), "sha256") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if r := s.do("POST", "/v1/submit?url=https://example.com/other", nil, "Idempotency-Key", "link"); r.status != http.StatusConflict {
+		t.Errorf("another link under the same key: %d %s", r.status, r.body)
+	}
+	s.work()
+	r = s.do("POST", submit+"&wait=60s", nil, "Idempotency-Key", "link")
+	var e results.Event
+	if err := json.Unmarshal(r.body, &e); err != nil || r.status != http.StatusOK {
+		t.Fatalf("%d %s: %v", r.status, r.body, err)
+	}
+	if e.Data.URL != link || e.Data.Verdict != "phishing" || e.Data.Metadata["client"] != "10.0.0.7" {
+		t.Errorf("%+v", e.Data)
+	}
+	if r := s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader("MZ"), "Idempotency-Key", "link"); r.status != http.StatusConflict {
+		t.Errorf("a file under the key of a link: %d %s", r.status, r.body)
+	}
+}
+
+// A client's trace goes on with the job.
+func TestTraceparent(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" // W3C Trace Context, 3.2
+	s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader("MZ"), "Traceparent", parent, "Tracestate", "congo=t61")
+	s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader(strings.Repeat("x", 2_000_000)), "Traceparent", parent)
+	s.do("POST", "/v1/submit?url=https://example.com/", nil, "Traceparent", parent)
+	s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader("MZ"), "Traceparent", "nonsense")
+	jobs, err := s.q.JetStream().Stream(t.Context(), s.q.JobsStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq, want := range map[uint64]string{1: parent, 2: parent, 3: parent, 4: ""} {
+		m, err := jobs.GetMsg(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Header.Get("traceparent"); got != want {
+			t.Errorf("job %d: traceparent %q, want %q", seq, got, want)
+		}
+	}
+}
+
+// A key that stands for something else is no acceptance: nothing of what came under it is looked at.
+func TestAKeyStandsForWhatCameFirst(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	submit := func(key, body, query string) reply {
+		t.Helper()
+		return s.do("POST", "/v1/submit?filename=a.exe"+query, strings.NewReader(body), "Idempotency-Key", key)
+	}
+	refused := func(what string, r reply) {
+		t.Helper()
+		if r.status != http.StatusConflict || r.field(t, "type") != "urn:backburn:problem:other-contents" {
+			t.Errorf("%s: %d %s, want 409 other-contents", what, r.status, r.body)
+		}
+	}
+	accepted := func(what string, r reply) {
+		t.Helper()
+		if r.status/100 != 2 {
+			t.Errorf("%s: %d %s, want 2xx", what, r.status, r.body)
+		}
+	}
+	accepted("a new key", submit("mine", "one", ""))
+	accepted("the same again, in the queue", submit("mine", "one", ""))
+	refused("other contents, in the queue", submit("mine", "two", ""))
+
+	// What another gateway handed in under a key is not for this door to show.
+	err := s.q.Publisher().PublishFile(t.Context(), pipeline.Job{ID: "theirs", Source: "mail", Priority: pipeline.Normal, Filename: "secret.doc"}, 3,
+		func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("one")), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("another source's, in the queue", submit("theirs", "one", ""))
+
+	s.work()
+	accepted("its end", submit("mine", "one", "&wait=30s"))
+	handed := s.intake.taken.Load()
+	accepted("the same again, at its end", submit("mine", "one", ""))
+	refused("other contents, at its end", submit("mine", "two", ""))
+	refused("other contents, at its end, waited for", submit("mine", "two", "&wait=30s"))
+	if _, err := s.q.Await(t.Context(), "theirs"); err != nil {
+		t.Fatal(err)
+	}
+	refused("another source's, at its end", submit("theirs", "one", "&wait=30s"))
+	if n := s.intake.taken.Load() - handed; n != 0 {
+		t.Errorf("%d submissions were handed in under keys of jobs that are over", n)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -112,6 +211,10 @@ func TestRefusals(t *testing.T) {
 		"no token":       {"POST", "/v1/submit?filename=a", nil, []string{"Authorization", ""}, 401, "unauthorized"},
 		"wrong token":    {"GET", "/v1/events", nil, []string{"Authorization", "Bearer wrong"}, 401, "unauthorized"},
 		"other scheme":   {"GET", "/v1/jobs/x", nil, []string{"Authorization", "Basic " + token}, 401, "unauthorized"},
+		"no link":        {"POST", "/v1/submit?url=ftp://example.com/", nil, nil, 400, "invalid-request"},
+		"empty link":     {"POST", "/v1/submit?url=", nil, nil, 400, "invalid-request"},
+		"link and file":  {"POST", "/v1/submit?url=https://example.com/&filename=a", nil, nil, 400, "invalid-request"},
+		"link and body":  {"POST", "/v1/submit?url=https://example.com/", strings.NewReader("x"), nil, 400, "invalid-request"},
 		"no name":        {"POST", "/v1/submit", strings.NewReader("x"), nil, 400, "invalid-request"},
 		"misspelt":       {"POST", "/v1/submit?file=a", strings.NewReader("x"), nil, 400, "invalid-request"},
 		"odd wait":       {"POST", "/v1/submit?filename=a&wait=1h", strings.NewReader("x"), nil, 400, "invalid-request"},

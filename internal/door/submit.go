@@ -3,6 +3,8 @@ package door
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,24 +12,29 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"backburn/pipeline"
+	"backburn/results"
 )
 
 // Accepted is the answer to a submission that has no final event yet.
 type Accepted struct {
 	JobID  string `json:"job_id"`
-	State  string `json:"state"` // "accepted"
-	SHA256 string `json:"sha256"`
-	Size   int64  `json:"size"` // in bytes
+	State  string `json:"state"`            // "accepted"
+	SHA256 string `json:"sha256,omitempty"` // of a file
+	Size   *int64 `json:"size,omitempty"`   // likewise, in bytes
 }
 
 // request is what a submission asks for.
 type request struct {
-	job  pipeline.Job
-	wait time.Duration
+	job   pipeline.Job
+	keyed bool // the client named the job's id
+	wait  time.Duration
 }
 
 // fault is an error that is the client's, with the problem that it becomes.
@@ -57,13 +64,21 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := req.job.ID
+	if req.keyed && !d.ownJob(r.Context(), req.job, stored) {
+		d.refuse(w, r, req, pipeline.ErrOtherContents)
+		return
+	}
 	d.cfg.Log.Debug().Str("job", id).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("taken at the door")
 	if req.wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), req.wait)
 		defer cancel()
 		defer context.AfterFunc(d.ending, cancel)()
 		ev, err := d.cfg.Queue.Await(ctx, id)
-		if err == nil {
+		switch {
+		case err == nil && req.keyed && (ev.Data.Source != d.cfg.Source || !d.ownJob(r.Context(), req.job, stored)):
+			d.refuse(w, r, req, pipeline.ErrOtherContents) // another job's after all: it was on its way when we looked
+			return
+		case err == nil:
 			answerEvent(w, ev)
 			return
 		}
@@ -72,29 +87,99 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Location", "/v1/jobs/"+url.PathEscape(id))
-	answer(w, http.StatusAccepted, Accepted{JobID: id, State: "accepted", SHA256: stored.SHA256, Size: stored.Size})
+	accepted := Accepted{JobID: id, State: "accepted", SHA256: stored.SHA256}
+	if req.job.URL == "" {
+		accepted.Size = &stored.Size
+	}
+	answer(w, http.StatusAccepted, accepted)
 }
 
-// take reads a submission and hands it in.
+// ownJob reports whether the job of an id that a client named is the one that it handed in. Job
+// ids are one space for all sources, and what another one hands in is not this door's to show.
+func (d *Door) ownJob(ctx context.Context, j pipeline.Job, stored pipeline.Stored) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	same, err := d.cfg.Queue.SameJob(ctx, j, stored)
+	if err != nil { // it is accepted all the same
+		d.cfg.Log.Warn().Err(err).Str("job", j.ID).Msg("cannot see whether a key was used before")
+		return true
+	}
+	return same
+}
+
+// take reads a submission and hands it in, into the trace of the client, if it names one. What
+// comes under the key of a job that is over is looked at, and not handed in again.
 func (d *Door) take(w http.ResponseWriter, r *http.Request) (request, pipeline.Stored, error) {
 	req, err := d.parse(r)
 	if err != nil {
 		return req, pipeline.Stored{}, err
 	}
-	if r.ContentLength > d.cfg.MaxFileSize+maxEnvelope {
-		return req, pipeline.Stored{}, pipeline.ErrTooLarge // before any of it is sent
+	body, err := d.body(w, r, &req.job)
+	if err != nil {
+		return req, pipeline.Stored{}, err
+	}
+	if req.keyed {
+		if ev, over, err := d.cfg.Queue.Final(r.Context(), req.job.ID); over || err != nil {
+			if err != nil {
+				return req, pipeline.Stored{}, err
+			}
+			stored, err := d.repeat(ev, req.job, body)
+			return req, stored, err
+		}
+	}
+	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	if req.job.URL != "" {
+		stored, err := d.cfg.Intake.PublishLink(ctx, req.job)
+		return req, stored, err
+	}
+	stored, err := d.cfg.Intake.PublishStream(ctx, req.job, d.cfg.MaxFileSize, body)
+	return req, stored, err
+}
+
+// body is where the contents of a submission are read from, and completes the file's name; a link has
+// no contents.
+func (d *Door) body(w http.ResponseWriter, r *http.Request, j *pipeline.Job) (io.Reader, error) {
+	switch {
+	case j.URL != "" && r.ContentLength != 0:
+		return nil, bad("a link, or a file: ?url=… comes without a body")
+	case j.URL != "":
+		return nil, nil
+	case r.ContentLength > d.cfg.MaxFileSize+maxEnvelope:
+		return nil, pipeline.ErrTooLarge // before any of it is sent
 	}
 	body := io.Reader(&steady{r: http.MaxBytesReader(w, r.Body, d.cfg.MaxFileSize+maxEnvelope), c: http.NewResponseController(w)})
 	if mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && mt == "multipart/form-data" {
-		if body, err = filePart(body, params["boundary"], &req.job); err != nil {
-			return req, pipeline.Stored{}, err
+		if body, err = filePart(body, params["boundary"], j); err != nil {
+			return nil, err
 		}
 	}
-	if req.job.Filename == "" {
-		return req, pipeline.Stored{}, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data")
+	if j.Filename == "" {
+		return nil, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data; or name a link: ?url=…")
 	}
-	stored, err := d.cfg.Intake.PublishStream(r.Context(), req.job, d.cfg.MaxFileSize, body)
-	return req, stored, err
+	return body, nil
+}
+
+// repeat judges what comes under the id of a job that is over: the same again does nothing, and
+// anything else is ErrOtherContents.
+func (d *Door) repeat(ev results.Event, j pipeline.Job, body io.Reader) (pipeline.Stored, error) {
+	switch {
+	case ev.Data.Source != d.cfg.Source, ev.Data.URL != j.URL:
+		return pipeline.Stored{}, pipeline.ErrOtherContents
+	case j.URL != "":
+		return pipeline.Stored{}, nil
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(body, d.cfg.MaxFileSize+1))
+	sum := hex.EncodeToString(h.Sum(nil))
+	switch {
+	case err != nil:
+		return pipeline.Stored{}, err
+	case n > d.cfg.MaxFileSize:
+		return pipeline.Stored{}, pipeline.ErrTooLarge
+	case ev.Data.SHA256 != "" && ev.Data.SHA256 != sum:
+		return pipeline.Stored{}, pipeline.ErrOtherContents
+	}
+	return pipeline.Stored{Size: n, SHA256: sum}, nil
 }
 
 // maxEnvelope is what a body may hold beside the file: the borders and headers of multipart.
@@ -111,11 +196,12 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		return req, bad("the query can't be read")
 	}
 	for name := range q {
-		if name != "filename" && name != "wait" && name != "path" {
-			return req, bad("unknown parameter %q: there are filename, path and wait", name)
+		if !slices.Contains([]string{"filename", "path", "url", "wait"}, name) {
+			return req, bad("unknown parameter %q: there are filename, path, url and wait", name)
 		}
 	}
-	if req.job.ID = strings.Trim(r.Header.Get("Idempotency-Key"), `"`); req.job.ID == "" {
+	req.job.ID = strings.Trim(r.Header.Get("Idempotency-Key"), `"`)
+	if req.keyed = req.job.ID != ""; !req.keyed {
 		req.job.ID = "door-" + rand.Text()
 	} else if !plain.MatchString(req.job.ID) {
 		return req, bad("Idempotency-Key: 1 to 128 of A-Z a-z 0-9 . _ ~ -")
@@ -129,6 +215,9 @@ func (d *Door) parse(r *http.Request) (request, error) {
 		if req.wait, err = time.ParseDuration(s); err != nil || req.wait < 0 || req.wait > maxWait {
 			return req, bad("wait: a duration such as 10s, at most %s", maxWait)
 		}
+	}
+	if req.job.URL = q.Get("url"); q.Has("url") && (!pipeline.ValidURL(req.job.URL) || q.Has("filename") || q.Has("path")) {
+		return req, bad("url: an http or https URL of at most 8 KiB, and then neither filename nor path")
 	}
 	req.job.Filename, req.job.FilenameB64 = pipeline.Name(baseName(q.Get("filename")))
 	req.job.Path, req.job.PathB64 = pipeline.Name(q.Get("path"))
@@ -171,7 +260,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, req request, err e
 	case errors.Is(err, pipeline.ErrTooLarge), errors.As(err, &large):
 		problem(w, http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("at most %d bytes", d.cfg.MaxFileSize))
 	case errors.Is(err, pipeline.ErrOtherContents):
-		problem(w, http.StatusConflict, "other-contents", "other contents were handed in under this Idempotency-Key")
+		problem(w, http.StatusConflict, "other-contents", "something else was handed in under this Idempotency-Key, and this was not accepted: use another key")
 	case errors.As(err, &read):
 		problem(w, http.StatusBadRequest, "incomplete", "the body ended before it was complete")
 	case errors.Is(err, pipeline.ErrFull):

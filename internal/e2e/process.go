@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // Process is a program that was started. Its standard error is read as log lines.
@@ -257,4 +259,15 @@ func Fails(t testing.TB, p *Process, code int, says string) {
 	if !strings.Contains(p.Stderr(), says) {
 		t.Errorf("%s says %q, want %q", p.name, p.Stderr(), says)
 	}
+}
+
+// NobodyAnswers demands that a program without a NATS server, or with one that does not know it, ends
+// with the code for what can't be reached, and says so.
+func NobodyAnswers(t *testing.T, program string) {
+	t.Helper()
+	s := NewSite(t)
+	s.Configure(Settings{"nats.url": "nats://127.0.0.1:1"})
+	Fails(t, s.Start(program), 4, "no NATS server answers")
+	s.Configure(Settings{"nats.url": StartNATS(t, &server.Options{Authorization: "another"}).ClientURL()})
+	Fails(t, s.Start(program), 4, "the NATS server refuses the credentials")
 }

@@ -233,7 +233,7 @@ func Sharing(ctx context.Context, cfg config.Config, profile string, q *pipeline
 
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
-		w, err := watch.New(WatchConfig(c), n.queue.Publisher(), n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
+		w, err := watch.New(WatchConfig(c), n.queue.Publisher().Traced(n.traces), n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
 			watch.WithLogger(n.log), watch.WithMetrics(n.reg))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)
@@ -307,11 +307,19 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, s := range n.sinks {
 		g.Go(func() error { return s.Run(gctx) })
 	}
-	g.Go(func() error { <-gctx.Done(); return nil })
+	var began time.Time // to stop
+	g.Go(func() error {
+		<-gctx.Done()
+		began = time.Now()
+		n.log.Info().AnErr("cause", context.Cause(gctx)).Msg("stopping: nothing new is taken on, and work in hand is finished or handed back")
+		return nil
+	})
 	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
 	err := g.Wait()
 	stop()
-	return errors.Join(err, side.Wait())
+	err = errors.Join(err, side.Wait())
+	n.log.Info().Dur("took", time.Since(began)).Msg("stopped")
+	return err
 }
 
 // Close stops what Start began, in reverse order. It may be called more than once.

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/e2e"
 	"backburn/internal/page"
 	"backburn/results"
 )
@@ -33,14 +34,7 @@ func (q queue) ResultsStream() string          { return "BACKBURN_RESULTS" }
 
 func newQueue(t *testing.T) queue {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	check(t, err)
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the NATS server did not start")
-	}
-	nc, err := nats.Connect(s.ClientURL())
+	nc, err := nats.Connect(e2e.StartNATS(t, &server.Options{}).ClientURL())
 	check(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

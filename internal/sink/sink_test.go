@@ -23,6 +23,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"backburn/internal/e2e"
 	"backburn/internal/sink"
 	"backburn/results"
 )
@@ -31,16 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func stream(t *testing.T) jetstream.JetStream {
 	t.Helper()
-	ns, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns.Start()
-	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
-	if !ns.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server did not start")
-	}
-	nc, err := nats.Connect(ns.ClientURL())
+	nc, err := nats.Connect(e2e.StartNATS(t, &server.Options{}).ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 // Command gateway hands files in: gateway SOURCE FILE...
 //
-// With permissions of `backburn acl gateway`, NATS_API_PREFIX is "backburn.api".
+// It reaches the server by NATS_URL, and NATS_USER with NATS_PASSWORD, or NATS_TOKEN. With permissions
+// of `backburn acl gateway`, NATS_API_PREFIX is "backburn.api".
 package main
 
 import (
@@ -18,8 +19,12 @@ import (
 )
 
 func main() {
+	if len(os.Args) < 3 {
+		log.Fatal("usage: gateway SOURCE FILE...")
+	}
 	source := os.Args[1]
-	nc := must(nats.Connect(cmp.Or(os.Getenv("NATS_URL"), nats.DefaultURL), nats.CustomInboxPrefix("_INBOX_backburn_gateway-"+source)))
+	nc := must(nats.Connect(cmp.Or(os.Getenv("NATS_URL"), nats.DefaultURL), nats.CustomInboxPrefix("_INBOX_backburn_gateway-"+source),
+		nats.UserInfo(os.Getenv("NATS_USER"), os.Getenv("NATS_PASSWORD")), nats.Token(os.Getenv("NATS_TOKEN"))))
 	defer nc.Close()
 	js := must(jetstream.NewWithAPIPrefix(nc, cmp.Or(os.Getenv("NATS_API_PREFIX"), "$JS.API")))
 	in := must(pipeline.AttachPublisher(context.Background(), js, "backburn"))
