@@ -150,7 +150,7 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 }
 
 // What somebody else wrote among the fleet's notes is written over.
-func TestGarbageInTheControlBucketStopsNobody(t *testing.T) {
+func TestGarbageAmongTheNotesStopsNobody(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
@@ -164,6 +164,13 @@ func TestGarbageInTheControlBucketStopsNobody(t *testing.T) {
 		if _, err := control.PutString(t.Context(), key, "what is it"); err != nil {
 			t.Fatal(err)
 		}
+	}
+	samples, err := f.q.JetStream().KeyValue(t.Context(), f.q.SamplesBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := samples.PutString(t.Context(), sha("MZ x"), `{"state":7}`); err != nil {
+		t.Fatal(err)
 	}
 	f.work(pipeline.WithClock(c.now))
 	f.raw("a", "mail", "x.exe", "MZ x")
