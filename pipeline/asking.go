@@ -380,7 +380,7 @@ func (s *sample) heard(r wildfire.VerdictRecord, ok bool, now time.Time) bool {
 	switch v := r.Verdict; {
 	case v.Final():
 		s.decide(v, r.MD5, now)
-	case v == wildfire.Unknown && now.Sub(s.SubmittedAt) < unknownGrace:
+	case v == wildfire.Unknown && (s.Resubmitted || now.Sub(s.SubmittedAt) < unknownGrace):
 		return false
 	case v == wildfire.Unknown, v == wildfire.AnalysisError, v == wildfire.Flawed:
 		s.lost(v, now)

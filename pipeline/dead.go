@@ -87,8 +87,12 @@ func (q *Queue) deadFilter(f DeadFilter) string {
 // readBatch is how many messages of a stream are asked for at a time.
 const readBatch = 256
 
+// errCutOff says that a server stopped to answer: what was read is not all there is.
+var errCutOff = errors.New("the server stopped in the middle of its answer")
+
 // readAll visits what a stream holds now, until visit returns false.
 func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
+	cfg.MaxResetAttempts = 2 // otherwise it would try for ever, whatever becomes of ctx
 	c, err := s.OrderedConsumer(ctx, cfg)
 	if err != nil {
 		return err
@@ -112,6 +116,9 @@ func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsu
 		}
 		if err := batch.Error(); err != nil {
 			return err
+		}
+		if n == 0 && c.CachedInfo().NumPending > 0 {
+			return errCutOff
 		}
 		if n == 0 || last {
 			return nil

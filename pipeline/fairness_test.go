@@ -70,3 +70,22 @@ func TestManySources(t *testing.T) {
 		all.one(t, fmt.Sprint("job-", i))
 	}
 }
+
+// The server takes messages on subjects that are patterns. A consumer of such a one would have the
+// jobs of all sources.
+func TestAPatternIsNoSource(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for i, source := range []string{"*", ">"} {
+		f.publish("backburn.jobs.normal."+source, nats.Header{nats.MsgIdHdr: {fmt.Sprint(i)}, pipeline.HeaderFilename: {"x.exe"}}, "MZ")
+	}
+	f.work()
+	f.raw("a", "mail", "x.exe", "MZ")
+	f.raw("b", "a*b", "x.exe", "MZ")
+	all := f.events(2)
+	for id, want := range map[string]string{"a": "benign", "b": "invalid_job"} {
+		if ev := all.one(t, id); ev.Outcome() != want {
+			t.Errorf("job %s ended %s, want %s", id, ev.Outcome(), want)
+		}
+	}
+}

@@ -128,14 +128,14 @@ func TestWhatFillsAMessageGoesItsWay(t *testing.T) {
 	f.publish(subject, text, full(text))
 	f.publish(subject, header("headers", pipeline.HeaderFilename, "b.exe", "X-Long", strings.Repeat("y", 65_300)), "MZ headers")
 	f.publish(subject, header("long name", pipeline.HeaderFilename, strings.Repeat("y", 65_300)), "MZ long name")
-	f.publish(subject, header("never", pipeline.HeaderFilename, "c.exe", pipeline.HeaderReceived, "9999-12-31T23:59:59-23:00"), "MZ never")
+	f.publish(subject, header("never", pipeline.HeaderFilename, "c.exe", pipeline.HeaderReceived, "9999-12-31T23:59:59-23:00"), "")
 	f.publish(subject, header(strings.Repeat("i", 40_000), pipeline.HeaderFilename, "d.exe"), "MZ long id")
 	f.publish(subject, header("id \xff", pipeline.HeaderFilename, "e.exe"), "MZ odd id")
 
 	all := f.events(9)
 	for id, want := range map[string]string{
 		"taken": "benign", "refused": "unsupported_type", "nameless": "invalid_job", "text": "invalid_job",
-		"headers": "benign", "long name": "invalid_job", "never": "benign",
+		"headers": "benign", "long name": "invalid_job", "never": "empty",
 		"h-" + sha(strings.Repeat("i", 40_000)): "benign", "h-" + sha("id \xff"): "benign",
 	} {
 		if ev := all.one(t, id); ev.Outcome() != want {

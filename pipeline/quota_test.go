@@ -79,6 +79,32 @@ func TestABudgetLastsTheDay(t *testing.T) {
 	}
 }
 
+// The service's day may end later than ours: who is refused just after the reset tries again soon,
+// and not a day later.
+func TestTheServiceResetsLate(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now), wildfiretest.WithQuota(3, 0), wildfiretest.WithResetLag(5*time.Minute))
+	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 3, 0
+	f.work(pipeline.WithClock(c.now))
+	f.work(pipeline.WithClock(c.now))
+	const jobs = 6
+	for i := range jobs {
+		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
+	}
+	f.events(3)
+	f.status(func(st pipeline.Status) bool { return st.Waiting == 3 })
+	c.advance(12*time.Hour + 100*time.Second)
+	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	c.advance(11 * time.Minute)
+	all := f.events(jobs)
+	for i := range jobs {
+		if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict || ev.Data.Attempts > 1 {
+			t.Errorf("job %d ended %s after %d attempts", i, ev.Outcome(), ev.Data.Attempts)
+		}
+	}
+}
+
 // 419 for queries does not stop uploads, nor the other way round.
 func TestBudgetsAreParkedApart(t *testing.T) {
 	t.Parallel()
@@ -150,7 +176,7 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 }
 
 // What somebody else wrote among the fleet's notes is written over.
-func TestGarbageInTheControlBucketStopsNobody(t *testing.T) {
+func TestGarbageAmongTheNotesStopsNobody(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
@@ -164,6 +190,13 @@ func TestGarbageInTheControlBucketStopsNobody(t *testing.T) {
 		if _, err := control.PutString(t.Context(), key, "what is it"); err != nil {
 			t.Fatal(err)
 		}
+	}
+	samples, err := f.q.JetStream().KeyValue(t.Context(), f.q.SamplesBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := samples.PutString(t.Context(), sha("MZ x"), `{"state":7}`); err != nil {
+		t.Fatal(err)
 	}
 	f.work(pipeline.WithClock(c.now))
 	f.raw("a", "mail", "x.exe", "MZ x")

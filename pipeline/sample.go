@@ -118,9 +118,7 @@ const conflictWait = 20 * time.Millisecond
 // loadSample returns what is known, the zero sample where nothing is, and the revision
 // that a change must name (0 for none).
 func (q *Queue) loadSample(ctx context.Context, key string) (sample, uint64, error) {
-	var s sample
-	rev, err := q.load(ctx, q.samples, key, &s)
-	return s, rev, err
+	return readable[sample](ctx, q, q.samples, key)
 }
 
 // saveSample writes the sample if the key is still at the revision.
@@ -169,15 +167,20 @@ func (q *Queue) load(ctx context.Context, kv jetstream.KeyValue, key string, v a
 	}
 }
 
-// control reads a key of the control bucket. What can't be read there counts as nothing, and is
-// written over: it must not keep the fleet from its work.
-func control[T any](ctx context.Context, q *Queue, key string) (T, uint64, error) {
+// readable is load for what must not keep the fleet from its work: a value that can't be read
+// counts as none, and is written over.
+func readable[T any](ctx context.Context, q *Queue, kv jetstream.KeyValue, key string) (T, uint64, error) {
 	var v, none T
-	rev, err := q.load(ctx, q.control, key, &v)
+	rev, err := q.load(ctx, kv, key, &v)
 	if err != nil && rev != 0 {
 		return none, rev, nil
 	}
 	return v, rev, err
+}
+
+// control reads a key of the control bucket.
+func control[T any](ctx context.Context, q *Queue, key string) (T, uint64, error) {
+	return readable[T](ctx, q, q.control, key)
 }
 
 // save writes a JSON value by compare-and-set; revision 0 creates the key. Whoever lost

@@ -109,36 +109,17 @@ func (q *Queue) decided(ctx context.Context, key string) (results.Event, error) 
 // published looks for an event in RESULTS, from shortly before the time it was decided
 // at. It reads one outcome of one source: enough for a question that is hardly ever asked.
 func (q *Queue) published(ctx context.Context, ev results.Event) (bool, error) {
-	from := ev.Time.Add(-time.Minute)
-	c, err := q.results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+	from, id, found := ev.Time.Add(-time.Minute), ev.ID(), false
+	err := readAll(ctx, q.results, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{ev.Subject(q.prefix)},
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
 		OptStartTime:   &from,
 		HeadersOnly:    true,
+	}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
+		found = m.Headers().Get(nats.MsgIdHdr) == id
+		return !found
 	})
-	if err != nil {
-		return false, err
-	}
-	id := ev.ID()
-	for {
-		batch, err := c.FetchNoWait(500)
-		if err != nil {
-			return false, err
-		}
-		n := 0
-		for m := range batch.Messages() {
-			n++
-			if m.Headers().Get(nats.MsgIdHdr) == id {
-				return true, nil
-			}
-		}
-		if batch.Error() != nil {
-			return false, batch.Error()
-		}
-		if n == 0 {
-			return false, nil
-		}
-	}
+	return found, err
 }
 
 // bury copies a failed job to DEAD, whole, with its reason.

@@ -328,27 +328,42 @@ func (t *tracer) from() time.Time {
 	return from
 }
 
-// dead finds the letters of the jobs that failed: by reason and source, which the event tells.
+// dead finds the letters of the jobs that failed: by reason and source, which the event tells. A
+// letter may be older than any event: then it is all there is, and looked for by its job.
 func (t *tracer) dead(ctx context.Context) error {
+	if t.query.Job != "" && len(t.out.Steps) == 0 {
+		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
+	}
 	for id, ev := range t.jobs {
 		if ev.Type != results.Failed || ev.Data.Error == nil {
 			continue
 		}
-		n := 0
 		f := DeadFilter{Reason: ev.Data.Error.Reason, Source: ev.Data.Source, Since: ev.Time.Add(-time.Minute)}
-		for l, err := range t.q.DeadLetters(ctx, f) {
-			if err != nil {
-				return err
+		if err := t.letter(ctx, id, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// letter finds the letter of a job among those of a filter.
+func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
+	n := 0
+	for l, err := range t.q.DeadLetters(ctx, f) {
+		if err != nil {
+			return err
+		}
+		if n++; n > t.limit {
+			t.bounded(t.q.DeadStream())
+			break
+		}
+		if l.Job.ID == job {
+			s := Step{Time: l.Time, What: "dead", Job: job, Source: l.Job.Source, Seq: l.Seq, Detail: fmt.Sprintf("kept as dead letter %d", l.Seq)}
+			if len(t.jobs) == 0 { // no event says why
+				s.Detail += ", " + string(l.Reason) + ": " + l.Error
 			}
-			if n++; n > t.limit {
-				t.bounded(t.q.DeadStream())
-				break
-			}
-			if l.Job.ID == id {
-				t.step(Step{Time: l.Time, What: "dead", Job: id, Source: ev.Data.Source, Seq: l.Seq,
-					Detail: fmt.Sprintf("kept as dead letter %d", l.Seq)})
-				break
-			}
+			t.step(s)
+			break
 		}
 	}
 	return nil
@@ -377,6 +392,9 @@ func (t *tracer) conclude(ctx context.Context) error {
 				}
 			}
 		}
+		if len(t.jobs) == 0 && len(o.Steps) > 0 && o.Steps[0].What == "dead" {
+			o.State, o.Since = TraceFailed, o.Steps[0].Time
+		}
 		return nil
 	}
 	var err error
@@ -393,18 +411,20 @@ func (t *tracer) reason(ctx context.Context) (string, error) {
 	if len(members) == 0 {
 		return "a worker: none is running", nil
 	}
-	budget := Uploads
-	if t.s.State == statePending {
-		budget = Queries
+	budgets := []Budget{Queries}
+	if t.s.State != statePending {
+		budgets = []Budget{Uploads, Queries} // it is asked about first, and then uploaded
 	}
-	p, _, err := control[Pause](ctx, t.q, pausePrefix+string(budget))
-	if err != nil {
-		return "", err
+	for _, b := range budgets {
+		p, _, err := control[Pause](ctx, t.q, pausePrefix+string(b))
+		if err != nil {
+			return "", err
+		}
+		if time.Now().Before(p.Until) {
+			return fmt.Sprintf("the end of a pause: %s stop until %s (%s)", b, p.Until.Format(time.RFC3339), p.Reason), nil
+		}
 	}
-	paused := time.Now().Before(p.Until)
 	switch {
-	case paused:
-		return fmt.Sprintf("the end of a pause: %s stop until %s (%s)", budget, p.Until.Format(time.RFC3339), p.Reason), nil
 	case t.s.State == statePending:
 		return "WildFire's verdict; it has the contents since " + t.s.SubmittedAt.Format(time.RFC3339), nil
 	case t.s.State == stateUploading:

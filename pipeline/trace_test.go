@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"backburn/pipeline"
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
@@ -134,6 +136,24 @@ func TestAttach(t *testing.T) {
 	st, err := q.Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Lanes[pipeline.Bulk].Waiting != 1 {
 		t.Errorf("%+v, %v", st.Lanes, err)
+	}
+}
+
+// A dead letter is kept longer than the memory of its job.
+func TestTraceOfAnOldLetter(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.publish("backburn.dead.unprocessable.mail", nats.Header{
+		pipeline.HeaderJob: {"old"}, pipeline.HeaderSubject: {"backburn.jobs.normal.mail"}, pipeline.HeaderFilename: {"x.exe"},
+		pipeline.HeaderReason: {"unprocessable"}, pipeline.HeaderError: {"what is it"},
+	}, "MZ")
+	got := f.trace(pipeline.TraceQuery{Job: "old"})
+	if got.State != pipeline.TraceFailed || whats(got) != "dead old" || got.Since.IsZero() ||
+		got.Steps[0].Detail != "kept as dead letter 1, unprocessable: what is it" {
+		t.Errorf("%+v", got)
+	}
+	if got := f.trace(pipeline.TraceQuery{Job: "never"}); got.State != pipeline.TraceUnknown {
+		t.Errorf("of a job that never was: %+v", got)
 	}
 }
 

@@ -38,7 +38,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery, key string, s sa
 	case Terminate:
 		return w.terminate(work, d, key, s, rev, disp)
 	case Retry:
-		if w.breaker.fault(key) {
+		if disp.Reason != results.ContentMissing && w.breaker.fault(key) {
 			w.log.Error().Str("err", disp.Message).Msg("WildFire fails one file after the other; uploads are paused, nothing is lost")
 			if err := w.pauses.grow(work, Uploads, "WildFire fails: "+disp.Message); err != nil {
 				return nil, err

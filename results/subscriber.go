@@ -194,8 +194,13 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Han
 				return err
 			}
 		}
-		if err := batch.Error(); err != nil || n == 0 {
+		switch err := batch.Error(); {
+		case err != nil:
 			return err
+		case n == 0 && s.cfg.Durable == "" && c.CachedInfo().NumPending > 0: // made anew for every batch
+			return errors.New("the server stopped in the middle of its answer")
+		case n == 0:
+			return nil
 		}
 	}
 	return ctx.Err()
@@ -216,6 +221,7 @@ func (s *Subscriber) consumer(ctx context.Context, p place) (c jetstream.Consume
 }
 
 const (
+	resets      = 3 // of an ordered consumer by itself, which does not heed ctx; then it is made anew
 	attempts    = 3
 	attemptTime = 2 * time.Second // for the first request, and twice as long for each further one
 )
@@ -240,6 +246,7 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 	if s.cfg.Durable == "" {
 		return s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 			FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since, OptStartSeq: seq,
+			MaxResetAttempts: resets,
 		})
 	}
 	c, err := s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
