@@ -183,7 +183,7 @@ func (b *batcher) poll(c *call, e *waiting) {
 	b.list.unschedule(e)
 	e.busy = true
 	c.polled[e.key] = e
-	for _, j := range e.jobs {
+	for j := range e.jobs.all() {
 		c.urgent = c.urgent || j.lane == Urgent
 	}
 }
@@ -282,13 +282,12 @@ func (b *batcher) linkText(ctx context.Context, c *call) error {
 		return nil
 	}
 	b.mu.Lock()
-	var subject string
 	var job waitingJob
-	for subject, job = range e.jobs {
+	for job = range e.jobs.all() {
 		break
 	}
 	b.mu.Unlock()
-	w, err := b.fetch(ctx, subject, job)
+	w, err := b.fetch(ctx, job)
 	if err != nil || w == nil {
 		return err
 	}
@@ -305,7 +304,7 @@ func (b *batcher) putBack(c call) {
 	}
 	for key, e := range c.polled {
 		e.busy = false
-		if len(e.jobs) == 0 {
+		if e.jobs.len() == 0 {
 			b.list.drop(e)
 			continue
 		}

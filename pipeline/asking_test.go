@@ -19,7 +19,7 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 			key := fmt.Sprint(i, len(b.asked))
 			b.asked[key] = &askedFor{question: question{Key: key}}
 		}
-		e := b.list.add(fmt.Sprint("u-", i), fmt.Sprint("subject ", i), waitingJob{seq: uint64(i), lane: Urgent})
+		e := b.list.add(fmt.Sprint("u-", i), waitingJob{subject: fmt.Sprint("subject ", i), seq: uint64(i), lane: Urgent}, time.Now())
 		b.toAsk[e.key] = e
 		c := b.take()
 		if c.link != nil {

@@ -226,7 +226,7 @@ func (b *batcher) arrived(m jetstream.Msg) {
 	}
 	key := tokens[len(tokens)-2]
 	b.mu.Lock()
-	e := b.list.add(key, m.Subject(), waitingJob{seq: meta.Sequence.Stream, at: meta.Timestamp, lane: lane})
+	e := b.list.add(key, waitingJob{subject: m.Subject(), seq: meta.Sequence.Stream, lane: lane}, meta.Timestamp)
 	e.again = e.busy
 	if !e.pending {
 		b.list.schedule(e, b.now())

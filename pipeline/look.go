@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ func (b *batcher) done(e *waiting, o outlook) {
 	if e.again {
 		e.again, o = false, outlook{due: b.now()}
 	}
-	if len(e.jobs) == 0 {
+	if e.jobs.len() == 0 {
 		b.list.drop(e)
 	} else {
 		e.pending = o.pending
@@ -193,22 +194,21 @@ func (b *batcher) timeOut(ctx context.Context, e *waiting) outlook {
 func (b *batcher) awaited(e *waiting) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(e.jobs) > 0
+	return e.jobs.len() > 0
 }
 
 // hurry sends one job of a sample that nobody is working on back to JOBS. The others go on
 // waiting: it is as if the one had come first.
 func (b *batcher) hurry(ctx context.Context, e *waiting) outlook {
 	b.mu.Lock()
-	var subject string
 	var job waitingJob
-	for s, j := range e.jobs {
-		if subject == "" || laneRank(j.lane) < laneRank(job.lane) || (j.lane == job.lane && j.seq < job.seq) {
-			subject, job = s, j
+	for j := range e.jobs.all() {
+		if job.subject == "" || laneRank(j.lane) < laneRank(job.lane) || (j.lane == job.lane && j.seq < job.seq) {
+			job = j
 		}
 	}
 	b.mu.Unlock()
-	if subject == "" {
+	if job.subject == "" {
 		return outlook{due: b.now()}
 	}
 	now := b.now()
@@ -221,7 +221,7 @@ func (b *batcher) hurry(ctx context.Context, e *waiting) outlook {
 	if !b.requeues.Allow() {
 		return outlook{due: now.Add(b.turn()), queued: true}
 	}
-	if err := b.requeue(ctx, e, subject, job); err != nil {
+	if err := b.requeue(ctx, e, job); err != nil {
 		b.log.Warn().Err(err).Str("sha256", e.key).Msg("waiting job can't be sent back to work")
 		return outlook{due: b.now().Add(b.cfg.Lease)}
 	}
@@ -240,13 +240,13 @@ func (b *batcher) turn() time.Duration {
 }
 
 // requeue hands a waiting job to the workers again, under its own id.
-func (b *batcher) requeue(ctx context.Context, e *waiting, subject string, job waitingJob) error {
-	w, err := b.fetch(ctx, subject, job)
+func (b *batcher) requeue(ctx context.Context, e *waiting, job waitingJob) error {
+	w, err := b.fetch(ctx, job)
 	if err != nil {
 		return err
 	}
 	if w == nil {
-		b.forget(e, subject, job.seq)
+		b.forget(e, job)
 		return nil
 	}
 	m := w.envelope.onward(w.envelope.subject)
@@ -254,7 +254,7 @@ func (b *batcher) requeue(ctx context.Context, e *waiting, subject string, job w
 	if _, err := b.q.publish(ctx, m); err != nil {
 		return err
 	}
-	return b.leave(ctx, e, subject, job.seq)
+	return b.leave(ctx, e, job)
 }
 
 // waitingMessage is a job read back from WAITING.
@@ -264,40 +264,40 @@ type waitingMessage struct {
 }
 
 // fetch reads a message of WAITING; nil if it isn't there any more.
-func (b *batcher) fetch(ctx context.Context, subject string, job waitingJob) (*waitingMessage, error) {
+func (b *batcher) fetch(ctx context.Context, job waitingJob) (*waitingMessage, error) {
 	m, err := b.q.waiting.GetMsg(ctx, job.seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", subject, err)
+		return nil, fmt.Errorf("read %s: %w", job.subject, err)
 	}
-	if m.Subject != subject {
+	if m.Subject != job.subject {
 		return nil, nil // the stream was made anew: ours is gone
 	}
 	env, err := b.q.open(m.Header.Get(HeaderSubject), m.Header, m.Data, m.Sequence, m.Time)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", subject, err)
+		return nil, fmt.Errorf("read %s: %w", job.subject, err)
 	}
 	return &waitingMessage{env, results.Basis(m.Header.Get(headerBasis))}, nil
 }
 
 // leave takes a message out of WAITING.
-func (b *batcher) leave(ctx context.Context, e *waiting, subject string, seq uint64) error {
-	if err := b.q.waiting.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+func (b *batcher) leave(ctx context.Context, e *waiting, job waitingJob) error {
+	if err := b.q.waiting.DeleteMsg(ctx, job.seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		var api *jetstream.APIError
 		if !errors.As(err, &api) || api.ErrorCode != errCodeNoSuchMessage {
-			return fmt.Errorf("remove %s from waiting: %w", subject, err)
+			return fmt.Errorf("remove %s from waiting: %w", job.subject, err)
 		}
 	}
-	b.forget(e, subject, seq)
+	b.forget(e, job)
 	return nil
 }
 
-func (b *batcher) forget(e *waiting, subject string, seq uint64) {
+func (b *batcher) forget(e *waiting, job waitingJob) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.list.remove(e, subject, seq)
+	b.list.remove(e, job)
 }
 
 // The server's code for a delete of what isn't there.
@@ -307,13 +307,10 @@ const errCodeNoSuchMessage jetstream.ErrorCode = 10043
 // those for which it makes none go back to JOBS.
 func (b *batcher) each(ctx context.Context, e *waiting, decide func(*waitingMessage) (results.Event, bool)) outlook {
 	b.mu.Lock()
-	jobs := make(map[string]waitingJob, len(e.jobs))
-	for s, j := range e.jobs {
-		jobs[s] = j
-	}
+	jobs := slices.Collect(e.jobs.all())
 	b.mu.Unlock()
-	for subject, job := range jobs {
-		if err := b.end(ctx, e, subject, job, decide); err != nil {
+	for _, job := range jobs {
+		if err := b.end(ctx, e, job, decide); err != nil {
 			if ctx.Err() == nil {
 				b.log.Warn().Err(err).Str("sha256", e.key).Msg("waiting job can't be settled yet")
 			}
@@ -323,18 +320,18 @@ func (b *batcher) each(ctx context.Context, e *waiting, decide func(*waitingMess
 	return outlook{due: b.now().Add(b.cfg.Lease)} // for what arrived meanwhile
 }
 
-func (b *batcher) end(ctx context.Context, e *waiting, subject string, job waitingJob, decide func(*waitingMessage) (results.Event, bool)) error {
-	w, err := b.fetch(ctx, subject, job)
+func (b *batcher) end(ctx context.Context, e *waiting, job waitingJob, decide func(*waitingMessage) (results.Event, bool)) error {
+	w, err := b.fetch(ctx, job)
 	if err != nil {
 		return err
 	}
 	if w == nil {
-		b.forget(e, subject, job.seq)
+		b.forget(e, job)
 		return nil
 	}
 	ev, ok := decide(w)
 	if !ok {
-		return b.requeue(ctx, e, subject, job)
+		return b.requeue(ctx, e, job)
 	}
 	sctx, span := b.tracing.verdict(ctx, &w.envelope)
 	ev, err = b.q.settle(sctx, &w.envelope, ev)
@@ -344,7 +341,7 @@ func (b *batcher) end(ctx context.Context, e *waiting, subject string, job waiti
 	}
 	b.m.finished(ev)
 	logOutcome(b.log, ev)
-	return b.leave(ctx, e, subject, job.seq)
+	return b.leave(ctx, e, job)
 }
 
 // laneRank orders lanes, the most urgent first.

@@ -25,10 +25,10 @@ func TestParkedJobsComeBackAtTheFleetsPace(t *testing.T) {
 	for waiting, longest := range map[int]time.Duration{0: time.Second, 399: 100 * time.Second, 100_000: spentPatience} {
 		b := &batcher{list: newWaitlist(), requeues: rate.NewLimiter(4, requeuePace)}
 		for i := range waiting {
-			b.list.queue(b.list.add(fmt.Sprint(i), "s", waitingJob{}), true)
+			b.list.queue(b.list.add(fmt.Sprint(i), waitingJob{subject: "s"}, time.Time{}), true)
 		}
 		for i := range 10_000 {
-			b.list.add(fmt.Sprint("pending", i), "s", waitingJob{})
+			b.list.add(fmt.Sprint("pending", i), waitingJob{subject: "s"}, time.Time{})
 		}
 		var sum, most time.Duration
 		const times = 1000
@@ -53,12 +53,12 @@ func (unreadable) GetMsg(context.Context, uint64, ...jetstream.GetMsgOpt) (*jets
 func TestAWaitingJobThatCantBeReadIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	b := &batcher{q: &Queue{waiting: unreadable{}}, list: newWaitlist()}
-	job := waitingJob{seq: 7, lane: Normal}
-	e := b.list.add("sample", "subject", job)
-	if err := b.requeue(t.Context(), e, "subject", job); !errors.Is(err, nats.ErrTimeout) {
+	job := waitingJob{subject: "subject", seq: 7, lane: Normal}
+	e := b.list.add("sample", job, time.Time{})
+	if err := b.requeue(t.Context(), e, job); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("%v, want %v", err, nats.ErrTimeout)
 	}
-	if b.list.jobs != 1 || len(e.jobs) != 1 {
+	if b.list.jobs != 1 || e.jobs.len() != 1 {
 		t.Errorf("%d jobs wait, want 1", b.list.jobs)
 	}
 }

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"container/heap"
+	"iter"
+	"maps"
 	"time"
 )
 
@@ -18,49 +20,104 @@ type waitlist struct {
 // waiting is one sample that jobs wait for.
 type waiting struct {
 	key       string
-	jobs      map[string]waitingJob // by subject
-	submitted time.Time             // what the schedule counts from
-	due       time.Time             // next time to look, or to ask
-	pending   bool                  // WildFire has it, as far as we know: when due, ask
-	busy      bool                  // being looked at, asked about or settled
-	again     bool                  // something changed while busy
-	queued    bool                  // it waits for its turn to go back to work
-	pos       int                   // in the heap; -1: not in it
+	jobs      waitingJobs
+	submitted time.Time // what the schedule counts from
+	due       time.Time // next time to look, or to ask
+	pending   bool      // WildFire has it, as far as we know: when due, ask
+	busy      bool      // being looked at, asked about or settled
+	again     bool      // something changed while busy
+	queued    bool      // it waits for its turn to go back to work
+	pos       int       // in the heap; -1: not in it
 }
 
 // waitingJob is one message of WAITING.
 type waitingJob struct {
-	seq  uint64
-	at   time.Time
-	lane Priority
+	subject string
+	seq     uint64
+	lane    Priority
+}
+
+// waitingJobs are those that wait for one sample. Hardly ever is it more than one, and there may
+// be a million samples: one job takes no map.
+type waitingJobs struct {
+	one  waitingJob            // where there is just one
+	more map[string]waitingJob // by subject, where there are or were several
+}
+
+func (w *waitingJobs) len() int {
+	switch {
+	case w.more != nil:
+		return len(w.more)
+	case w.one.subject != "":
+		return 1
+	}
+	return 0
+}
+
+func (w *waitingJobs) get(subject string) (j waitingJob, ok bool) {
+	if w.more != nil {
+		j, ok = w.more[subject]
+		return j, ok
+	}
+	return w.one, w.one.subject == subject
+}
+
+func (w *waitingJobs) put(j waitingJob) {
+	switch {
+	case w.more != nil:
+		w.more[j.subject] = j
+	case w.one.subject == "" || w.one.subject == j.subject:
+		w.one = j
+	default:
+		w.more, w.one = map[string]waitingJob{w.one.subject: w.one, j.subject: j}, waitingJob{}
+	}
+}
+
+func (w *waitingJobs) remove(subject string) {
+	delete(w.more, subject)
+	if w.one.subject == subject {
+		w.one = waitingJob{}
+	}
+}
+
+// all goes over the jobs in no order.
+func (w *waitingJobs) all() iter.Seq[waitingJob] {
+	if w.more != nil {
+		return maps.Values(w.more)
+	}
+	return func(yield func(waitingJob) bool) {
+		if w.one.subject != "" {
+			yield(w.one)
+		}
+	}
 }
 
 func newWaitlist() *waitlist { return &waitlist{entries: map[string]*waiting{}} }
 
-// add notes a message of WAITING; the newest of a subject counts.
-func (l *waitlist) add(key, subject string, j waitingJob) *waiting {
+// add notes a message of WAITING that came in at a time; the newest of a subject counts.
+func (l *waitlist) add(key string, j waitingJob, at time.Time) *waiting {
 	e := l.entries[key]
 	if e == nil {
-		e = &waiting{key: key, jobs: map[string]waitingJob{}, submitted: j.at, pos: -1}
+		e = &waiting{key: key, submitted: at, pos: -1}
 		l.entries[key] = e
 	}
-	old, known := e.jobs[subject]
+	old, known := e.jobs.get(j.subject)
 	if !known {
 		l.jobs++
 	}
-	if j.seq >= old.seq {
-		e.jobs[subject] = j
+	if j.seq >= old.seq || !known {
+		e.jobs.put(j)
 	}
 	return e
 }
 
 // remove forgets a message that has left WAITING, and the sample with its last one.
-func (l *waitlist) remove(e *waiting, subject string, seq uint64) {
-	if j, known := e.jobs[subject]; known && j.seq == seq {
-		delete(e.jobs, subject)
+func (l *waitlist) remove(e *waiting, j waitingJob) {
+	if now, known := e.jobs.get(j.subject); known && now.seq == j.seq {
+		e.jobs.remove(j.subject)
 		l.jobs--
 	}
-	if len(e.jobs) == 0 && !e.busy {
+	if e.jobs.len() == 0 && !e.busy {
 		l.drop(e)
 	}
 }
