@@ -2,11 +2,15 @@ package pipeline_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
 )
 
 // A source that floods a lane does not starve another one: of two that want uploads each gets
@@ -69,6 +73,30 @@ func TestManySources(t *testing.T) {
 	for i := range sources {
 		all.one(t, fmt.Sprint("job-", i))
 	}
+}
+
+// Large jobs fill a worker's hand sooner than small ones: a flood of them takes no more memory.
+func TestLargeJobsAreFewInHand(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Concurrency, f.cfg.ShutdownTimeout = 1, 100*time.Millisecond
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: time.Minute}})
+	const size, jobs, most = 900 << 10, 120, 256 / 4 // a source's share, of which each takes four
+	for i := range jobs {
+		f.raw(fmt.Sprint("large-", i), "mail", "large.exe", strings.Repeat(fmt.Sprintf("%-10d", i), size/10))
+	}
+	f.work()
+	full := 0
+	f.status(func(st pipeline.Status) bool {
+		n := st.Lanes[pipeline.Normal].InHand
+		if n > most+1 { // the first is fetched before it is known
+			t.Fatalf("%d jobs of %d KiB are in hand, want at most %d", n, size>>10, most)
+		}
+		if n > most/2 {
+			full++
+		}
+		return full == 20
+	})
 }
 
 // The server takes messages on subjects that are patterns. A consumer of such a one would have the

@@ -135,6 +135,7 @@ type taker struct {
 	w     *Worker
 	queue queueOf
 	room  *room
+	large int       // places that the largest job of the last fetch took; 0 before the first
 	seen  time.Time // when there was last something in it; guarded by the intake's lock
 }
 
@@ -159,12 +160,11 @@ func (t *taker) run(ctx, work context.Context, over func() bool) {
 		}
 		n := 0
 		if most > 0 {
-			if n = t.room.reserve(ctx, t.queue.source, most); n == 0 {
+			if n = t.room.reserve(ctx, t.queue.source, most*t.large); n == 0 {
 				return
 			}
 		}
 		taken, err := t.fetch(ctx, work, consumer, n)
-		t.room.release(t.queue.source, max(n-taken, 0))
 		if err != nil && ctx.Err() == nil {
 			consumer = nil // it may have been lost with its server
 			fault = laneFault(ctx, log, err, fault)
@@ -193,30 +193,39 @@ func laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) in
 // waits for the intake.
 const fetchWait = time.Second
 
-// fetch takes the jobs that are there, up to n, or where n is 0 waits for one. It starts on each
-// as it arrives, and returns how many came.
+// fetch takes the jobs that are there and fit into n places, or where n is 0 waits for one. It
+// starts on each as it arrives, and returns how many came.
 func (t *taker) fetch(ctx, work context.Context, c jetstream.Consumer, n int) (int, error) {
 	var batch jetstream.MessageBatch
 	var err error
 	if n > 0 {
-		batch, err = c.FetchNoWait(n)
+		batch, err = c.FetchNoWait(max(n/t.large, 1))
 	} else {
 		batch, err = c.Fetch(1, jetstream.FetchMaxWait(fetchWait))
 	}
 	if err != nil {
+		t.room.release(t.queue.source, n)
 		return 0, fmt.Errorf("fetch jobs: %w", err)
 	}
-	taken := 0
+	taken, largest, left := 0, 1, n
 	for msg := range batch.Messages() {
-		if taken++; taken > n {
-			t.room.exceed(t.queue.source)
+		taken++
+		places := placesOf(msg)
+		largest, left = max(largest, places), left-places
+		if left < 0 {
+			t.room.exceed(t.queue.source, -left)
+			left = 0
 		}
 		d := t.w.accept(msg)
 		t.w.jobs.Add(1)
 		go func() {
-			defer func() { t.w.jobs.Done(); t.room.release(t.queue.source, 1) }()
+			defer func() { t.w.jobs.Done(); t.room.release(t.queue.source, places) }()
 			t.w.bring(ctx, work, d)
 		}()
+	}
+	t.room.release(t.queue.source, left)
+	if taken > 0 {
+		t.large = largest
 	}
 	return taken, batch.Error()
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
-// room is how many jobs of a lane a worker may have in hand, shared by the sources. A source
-// may hold at most roomShare times what is left free (the dynamic threshold of shared packet
+// room is the places for jobs of a lane in a worker's hand, shared by the sources. A job whose
+// message holds much takes several, so that a flood of large ones takes no more memory. A source may hold at most roomShare times what is left free (the dynamic threshold of shared packet
 // buffers: Choudhury and Hahne, 1998). So one source alone uses four fifths, many share
 // alike, and a newcomer always finds some without anybody having to count sources.
 type room struct {
@@ -18,9 +20,12 @@ type room struct {
 }
 
 const (
-	// Jobs of a lane in one worker's hand. Those that wait for an answer of WildFire need no
+	// Places of a lane in one worker's hand. Jobs that wait for an answer of WildFire need no
 	// slot, and the more of them there are, the better a call is used: 256 of one source.
 	handPerLane = 320
+
+	// A job takes a place, and another for each so many bytes of its message.
+	bytesPerPlace = 256 << 10
 
 	roomShare = 4
 
@@ -66,14 +71,17 @@ func (r *room) try(source string, most int) (int, <-chan struct{}) {
 	return n, nil
 }
 
-// exceed makes room for one job where there may be none: an empty queue waits for its next job
-// without keeping room for it.
-func (r *room) exceed(source string) {
+// exceed takes places that may not be there: an empty queue waits for its next job without
+// keeping room for it, and jobs may turn out larger than those before.
+func (r *room) exceed(source string, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.free--
-	r.held[source]++
+	r.free -= n
+	r.held[source] += n
 }
+
+// placesOf is how many places a job takes.
+func placesOf(m jetstream.Msg) int { return 1 + len(m.Data())/bytesPerPlace }
 
 // release gives room back.
 func (r *room) release(source string, n int) {
