@@ -82,6 +82,7 @@ func (f *fleet) follow(ctx context.Context, renew <-chan time.Time) error {
 		return fmt.Errorf("watch the fleet: %w", err)
 	}
 	defer func() { _ = w.Stop() }()
+	there := map[string]bool{} // until all that is there was read
 	for {
 		select {
 		case <-ctx.Done():
@@ -89,18 +90,39 @@ func (f *fleet) follow(ctx context.Context, renew <-chan time.Time) error {
 		case <-renew:
 			f.renew(ctx)
 		case e, ok := <-w.Updates():
-			if !ok {
+			switch {
+			case !ok:
 				return errors.New("the watch on the fleet ended")
-			}
-			if e != nil {
-				f.saw(e)
+			case e == nil:
+				f.keep(there)
+				there = nil
+			default:
+				id := e.Key()[len(memberPrefix):]
+				if there != nil {
+					there[id] = true
+				}
+				f.saw(id, e)
 			}
 		}
 	}
 }
 
-func (f *fleet) saw(e jetstream.KeyValueEntry) {
-	id := e.Key()[len(memberPrefix):]
+// keep drops the members that are not there any more: that they left was told while we were
+// cut off.
+func (f *fleet) keep(there map[string]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id := range f.live {
+		if !there[id] {
+			delete(f.live, id)
+			f.absent[id] = time.Now()
+		}
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *fleet) saw(id string, e jetstream.KeyValueEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, known := f.live[id]
