@@ -50,6 +50,11 @@ type rule struct {
 	then Disposition
 }
 
+var (
+	rejected = Disposition{Action: Terminate, Reason: results.Rejected}
+	mayPass  = Disposition{Action: Retry, Reason: results.AttemptsExhausted}
+)
+
 // onUpload and onQuery are what the outcomes mean, after the service's error codes
 // (WildFire API Reference, "Error Codes"). Nothing else in the pipeline judges an error.
 var (
@@ -72,21 +77,21 @@ var (
 		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.UnsupportedType, Content: true}},
 		{wildfire.ErrUnprocessable, Disposition{Action: Terminate, Reason: results.Unprocessable, Content: true}},
 		{wildfire.ErrUploadFailed, Disposition{Action: Retry, Reason: results.Unprocessable, Tries: 3, Content: true}},
-		{wildfire.ErrTooManyRequests, Disposition{Action: Retry, Reason: results.AttemptsExhausted}},
+		{wildfire.ErrTooManyRequests, mayPass},
 		{wildfire.ErrConflict, Disposition{Action: Retry, Reason: results.Rejected, Tries: 3}},
-		{wildfire.ErrInvalidRequest, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrMethod, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrGone, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrMediaType, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrMissingArgument, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrInvalidArgument, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrRejected, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrServer, Disposition{Action: Retry, Reason: results.AttemptsExhausted}},
-		{wildfire.ErrGateway, Disposition{Action: Retry, Reason: results.AttemptsExhausted}},
-		{wildfire.ErrUnavailable, Disposition{Action: Retry, Reason: results.AttemptsExhausted}},
-		{wildfire.ErrTransport, Disposition{Action: Retry, Reason: results.AttemptsExhausted}},
-		{wildfire.ErrAnswer, Disposition{Action: Retry, Reason: results.AttemptsExhausted}},
-		{wildfire.ErrUnexpectedStatus, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrInvalidRequest, rejected},
+		{wildfire.ErrMethod, rejected},
+		{wildfire.ErrGone, rejected},
+		{wildfire.ErrMediaType, rejected},
+		{wildfire.ErrMissingArgument, rejected},
+		{wildfire.ErrInvalidArgument, rejected},
+		{wildfire.ErrRejected, rejected},
+		{wildfire.ErrServer, mayPass},
+		{wildfire.ErrGateway, mayPass},
+		{wildfire.ErrUnavailable, mayPass},
+		{wildfire.ErrTransport, mayPass},
+		{wildfire.ErrAnswer, mayPass},
+		{wildfire.ErrUnexpectedStatus, rejected},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
 	// Terminate means that what was asked about is wrong, and the call is good for nothing else: a link
@@ -97,18 +102,18 @@ var (
 		{wildfire.ErrNoSuchOperation, Disposition{Action: PauseFleet, Message: "there is no WildFire API at this address (404): check wildfire.url"}},
 		{wildfire.ErrRedirect, Disposition{Action: PauseFleet, Message: "the answer was a redirect: check wildfire.url and the proxy"}},
 		{wildfire.ErrQuota, Disposition{Action: ParkBudget}},
-		{wildfire.ErrInvalidRequest, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrNotFound, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrMethod, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrGone, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrMediaType, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrMissingArgument, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrInvalidArgument, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrUnprocessable, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrRejected, Disposition{Action: Terminate, Reason: results.Rejected}},
-		{wildfire.ErrUnexpectedStatus, Disposition{Action: Terminate, Reason: results.Rejected}},
+		{wildfire.ErrInvalidRequest, rejected},
+		{wildfire.ErrNotFound, rejected},
+		{wildfire.ErrMethod, rejected},
+		{wildfire.ErrGone, rejected},
+		{wildfire.ErrTooLarge, rejected},
+		{wildfire.ErrMediaType, rejected},
+		{wildfire.ErrUnsupportedType, rejected},
+		{wildfire.ErrMissingArgument, rejected},
+		{wildfire.ErrInvalidArgument, rejected},
+		{wildfire.ErrUnprocessable, rejected},
+		{wildfire.ErrRejected, rejected},
+		{wildfire.ErrUnexpectedStatus, rejected},
 	}
 )
 
@@ -118,7 +123,7 @@ func Classify(op Op, err error) Disposition {
 	if err == nil {
 		return Disposition{Action: Complete}
 	}
-	rules, d := onUpload, Disposition{Action: Retry, Reason: results.AttemptsExhausted}
+	rules, d := onUpload, mayPass
 	if op == OpQuery {
 		rules = onQuery
 	}
