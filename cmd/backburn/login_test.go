@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -133,4 +134,15 @@ func TestLoginElsewhereAndLogout(t *testing.T) {
 	if n := len(hub.Revoked()); n != 1 {
 		t.Errorf("%d refresh tokens were revoked, want 1", n)
 	}
+}
+
+// unused is an address that nobody listens on.
+func unused(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
