@@ -71,7 +71,7 @@ func (a *asker) ask(ctx context.Context, qn question) (answer, error) {
 	a.mu.Unlock()
 	signal(a.news)
 	for {
-		paused, changed := a.pauses.long(Queries)
+		_, paused, changed := a.pauses.long(Queries)
 		if paused {
 			a.forget(qn.Key, ch)
 			return answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, errNoAnswers)

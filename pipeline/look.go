@@ -153,8 +153,7 @@ func (b *batcher) act(ctx context.Context, e *waiting, s sample) outlook {
 			return outlook{due: at}
 		}
 	}
-	if p, on, _ := b.pauses.active(Queries); on && p.Until.Sub(b.now()) > shortPause &&
-		(b.cfg.AskFirst || s.Unsure || s.State == stateUploading) {
+	if p, paused, _ := b.pauses.long(Queries); paused && (b.cfg.AskFirst || s.Unsure || s.State == stateUploading) {
 		return outlook{due: p.Until} // it would have to be asked about first
 	}
 	return b.hurry(ctx, e)
@@ -212,7 +211,7 @@ func (b *batcher) hurry(ctx context.Context, e *waiting) outlook {
 		return outlook{due: b.now()}
 	}
 	now := b.now()
-	if p, on, _ := b.pauses.active(Uploads); on && p.Until.Sub(now) > shortPause {
+	if p, paused, _ := b.pauses.long(Uploads); paused {
 		return outlook{due: p.Until}
 	}
 	if ok, err := b.uploads.available(ctx, job.lane); err != nil || !ok {

@@ -103,11 +103,10 @@ func (p *pauses) active(b Budget) (Pause, bool, <-chan struct{}) {
 	return c, p.now().Before(c.Until), p.changed
 }
 
-// long reports whether a budget is paused for longer than jobs are kept in hand, and what to wait
-// on for news.
-func (p *pauses) long(b Budget) (bool, <-chan struct{}) {
+// long is active for a pause that lasts longer than jobs are kept in hand.
+func (p *pauses) long(b Budget) (Pause, bool, <-chan struct{}) {
 	c, on, changed := p.active(b)
-	return on && c.Until.Sub(p.now()) > shortPause, changed
+	return c, on && c.Until.Sub(p.now()) > shortPause, changed
 }
 
 // wait blocks while the budget is paused. When a pause has run out, one caller of the whole

@@ -121,7 +121,7 @@ func (w *Worker) admit(ctx context.Context, p Priority, source string) error {
 }
 
 func (w *Worker) pass(ctx context.Context, p Priority) error {
-	if pause, on, _ := w.pauses.active(Uploads); on && pause.Until.Sub(w.now()) > shortPause {
+	if _, paused, _ := w.pauses.long(Uploads); paused {
 		return errPaused
 	}
 	if err := w.pauses.wait(ctx, Uploads); err != nil {
