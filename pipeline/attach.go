@@ -63,43 +63,42 @@ func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string)
 	return q.Publisher(), nil
 }
 
-// openAttempt bounds one try at making a queue: what is forbidden is not answered, and meanwhile
-// somebody else may have made it.
-const openAttempt = 5 * time.Second
-
 // AttachOrOpen is for those who need a queue but leave it to others how it is made, such as
 // watchers: it attaches to the one that is there, and only where there is none makes it. Who
 // may not do that waits until ctx ends for somebody who may, a worker.
 func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	for {
-		actx, cancel := context.WithTimeout(ctx, provisionAttempt)
-		q, err := Attach(actx, nc, t.Prefix)
-		if errors.Is(err, ErrNoQueue) {
-			octx, ocancel := context.WithTimeout(actx, openAttempt)
-			made, merr := Open(octx, nc, t)
-			ocancel()
-			if merr == nil {
-				cancel()
-				return made, nil
-			}
-			err = fmt.Errorf("%w: %w; where this process may not make the queue, start a worker first", err, merr)
-			if !isUnavailable(merr) && !errors.Is(merr, ErrUnavailable) {
-				cancel()
-				return nil, err
-			}
-		}
-		cancel()
-		switch {
-		case err == nil:
-			q.topology = t
+		q, err := attachOrOpen(ctx, nc, t)
+		if err == nil {
 			return q, nil
-		case !errors.Is(err, ErrNoQueue) && !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !isUnavailable(err):
+		}
+		if !errors.Is(err, ErrUnavailable) && !isUnavailable(err) {
 			return nil, err
 		}
 		if sleep(ctx, 200*time.Millisecond) != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
+}
+
+// attachOrOpen tries it once. The try is bounded: what is forbidden is not answered, and meanwhile
+// somebody else may have made the queue.
+func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
+	ctx, cancel := context.WithTimeout(ctx, provisionAttempt)
+	defer cancel()
+	q, err := Attach(ctx, nc, t.Prefix)
+	if errors.Is(err, ErrNoQueue) {
+		made, merr := Open(ctx, nc, t)
+		if merr != nil {
+			return nil, fmt.Errorf("%w: %w; where this process may not make the queue, start a worker first", err, merr)
+		}
+		return made, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.topology = t
+	return q, nil
 }
 
 // lacks says why a part of the queue could not be looked up.

@@ -96,8 +96,7 @@ func insist(ctx context.Context, what string, request func(context.Context) erro
 		if isNoStorage(err) {
 			return fmt.Errorf("%w: %w; lower results.max_bytes, or let the NATS server store more", ErrUnavailable, err)
 		}
-		// A cluster that is electing a leader, or a server that is still restoring, answers so.
-		if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !isUnavailable(err) {
+		if !isUnavailable(err) {
 			return err
 		}
 		if sleep(ctx, backOff(attempt, 200*time.Millisecond, 2*time.Second)) != nil {
@@ -107,9 +106,11 @@ func insist(ctx context.Context, what string, request func(context.Context) erro
 }
 
 // isUnavailable reports the server's own "try again": 503 with a cluster that has no
-// leader or not enough peers yet, or a request that timed out.
+// leader or not enough peers yet, or a request that timed out, or that a server which is
+// still restoring does not take.
 func isUnavailable(err error) bool {
-	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
 		return true
 	}
 	var api *jetstream.APIError
