@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -37,9 +38,7 @@ func (o *Objects) Put(ctx context.Context, name string, size int64, open func() 
 		return fmt.Errorf("object %q: %w", name, err)
 	}
 	defer r.Close()
-	info, err := o.q.files.Put(ctx, jetstream.ObjectMeta{
-		Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: objectChunk},
-	}, wholeChunks{io.LimitReader(r, size+1)})
+	info, err := o.put(ctx, name, io.LimitReader(r, size+1))
 	if err == nil && int64(info.Size) != size { //nolint:gosec // limited to size+1
 		err = fmt.Errorf("%w: not the %d bytes that were promised", errContentChanged, size)
 		_ = o.Delete(context.WithoutCancel(ctx), name)
@@ -48,6 +47,19 @@ func (o *Objects) Put(ctx context.Context, name string, size int64, open func() 
 		return fmt.Errorf("object %q: %w", name, err)
 	}
 	return nil
+}
+
+// put stores what r gives under a name.
+func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream.ObjectInfo, error) {
+	return o.q.files.Put(ctx, jetstream.ObjectMeta{
+		Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: objectChunk},
+	}, wholeChunks{r})
+}
+
+// holds reports whether an object's contents have a SHA-256.
+func holds(info *jetstream.ObjectInfo, sha256 string) bool {
+	digest, err := jetstream.DecodeObjectDigest(info.Digest)
+	return err == nil && hex.EncodeToString(digest) == sha256
 }
 
 // wholeChunks fills every Read, since the client makes one chunk, and so one durable

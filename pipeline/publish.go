@@ -158,13 +158,21 @@ func (p *Publisher) PublishFile(ctx context.Context, j Job, size int64, open fun
 // publishFile is PublishFile, and returns the acknowledgement.
 func (p *Publisher) publishFile(ctx context.Context, j Job, size int64, open func() (io.ReadCloser, error)) (*jetstream.PubAck, error) {
 	j.Version, j.Kind, j.Size, j.Content = 1, KindFile, size, nil
-	if j.ID == "" || j.Filename == "" || !ValidSource(j.Source) || !j.Priority.Valid() {
-		return nil, fmt.Errorf("publish file: id %q, file name %q, source %q and priority %q are required", j.ID, j.Filename, j.Source, j.Priority)
+	if err := addressed(j); err != nil {
+		return nil, fmt.Errorf("publish file: %w", err)
 	}
 	if h, ok := rawHeader(j); ok && size <= p.q.nc.MaxPayload()-rawHeadroom {
 		return p.publishRaw(ctx, j, h, open)
 	}
 	return p.publishObject(ctx, j, open)
+}
+
+// addressed returns an error where a file's job lacks what its publisher has to say.
+func addressed(j Job) error {
+	if j.ID == "" || j.Filename == "" || !ValidSource(j.Source) || !j.Priority.Valid() {
+		return fmt.Errorf("id %q, file name %q, source %q and priority %q are required", j.ID, j.Filename, j.Source, j.Priority)
+	}
+	return nil
 }
 
 // rawHeader is the header of a raw job; not ok where it would not arrive as it is, since
@@ -233,13 +241,23 @@ func (p *Publisher) publishObject(ctx context.Context, j Job, open func() (io.Re
 	if err != nil {
 		return nil, fmt.Errorf("publish file %s: %w", j.ID, err)
 	}
-	j.SHA256, j.Content = sum, &Content{Object: name}
+	j.SHA256 = sum
+	return p.publishStored(ctx, j, name, stored)
+}
+
+// errChangedSince says that an id stands for other contents.
+var errChangedSince = fmt.Errorf("%w since they were handed in under this id", errContentChanged)
+
+// publishStored hands in a job whose contents are in an object; fresh says that they were not
+// there before.
+func (p *Publisher) publishStored(ctx context.Context, j Job, object string, fresh bool) (*jetstream.PubAck, error) {
+	j.Content = &Content{Object: object}
 	if j.ReceivedAt.IsZero() {
 		j.ReceivedAt = time.Now().UTC()
 	}
 	ack, err := p.publishJob(ctx, j)
-	if stored && (err == nil && ack.Duplicate || refused(err)) {
-		_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
+	if fresh && (err == nil && ack.Duplicate || refused(err)) {
+		_ = p.q.Objects().Delete(context.WithoutCancel(ctx), object)
 	}
 	return ack, err
 }
@@ -250,11 +268,11 @@ func (p *Publisher) store(ctx context.Context, name string, size int64, open fun
 	info, err := p.q.files.GetInfo(ctx, name)
 	if err == nil {
 		sum, n, err := contents{size, open}.digest(ctx)
-		switch digest, derr := jetstream.DecodeObjectDigest(info.Digest); {
+		switch {
 		case err != nil:
 			return "", false, err
-		case n != size || derr != nil || hex.EncodeToString(digest) != sum:
-			return "", false, fmt.Errorf("%w since they were handed in under this id", errContentChanged)
+		case n != size || !holds(info, sum):
+			return "", false, errChangedSince
 		}
 		return sum, false, nil
 	}

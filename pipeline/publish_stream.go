@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -75,8 +74,8 @@ func (p *Publisher) PublishLink(ctx context.Context, j Job) (Stored, error) {
 
 // publishStream is publishObject for a stream.
 func (p *Publisher) publishStream(ctx context.Context, j Job, limit int64, r io.Reader) (Stored, error) {
-	if j.ID == "" || j.Filename == "" || !ValidSource(j.Source) || !j.Priority.Valid() {
-		return Stored{}, fmt.Errorf("publish stream: id %q, file name %q, source %q and priority %q are required", j.ID, j.Filename, j.Source, j.Priority)
+	if err := addressed(j); err != nil {
+		return Stored{}, fmt.Errorf("publish stream: %w", err)
 	}
 	name := "job." + jobKey(j.ID)
 	h := sha256.New()
@@ -85,33 +84,27 @@ func (p *Publisher) publishStream(ctx context.Context, j Job, limit int64, r io.
 	fresh := errors.Is(err, jetstream.ErrObjectNotFound)
 	switch {
 	case fresh:
-		_, err = p.q.files.Put(ctx, jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: objectChunk}}, wholeChunks{counted})
+		_, err = p.q.Objects().put(ctx, name, counted)
 	case err == nil:
 		_, err = io.Copy(io.Discard, counted) // a worker may be reading what is there
 	}
 	done := Stored{Size: counted.n, SHA256: hex.EncodeToString(h.Sum(nil))}
-	if err == nil && counted.n > limit {
-		err = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
-	}
-	if err == nil && !fresh {
-		digest, derr := jetstream.DecodeObjectDigest(info.Digest)
-		if derr != nil || hex.EncodeToString(digest) != done.SHA256 {
-			err = fmt.Errorf("%w since they were handed in under this id", ErrOtherContents)
-		}
-	}
-	if err == nil {
-		j.Version, j.Kind, j.Size, j.SHA256, j.Content = 1, KindFile, done.Size, done.SHA256, &Content{Object: name}
-		if j.ReceivedAt.IsZero() {
-			j.ReceivedAt = time.Now().UTC()
-		}
-		var ack *jetstream.PubAck
-		ack, err = p.publishJob(ctx, j)
-		done.was(ack)
-		if fresh && (err == nil && ack.Duplicate || refused(err)) {
+	if counted.n > limit {
+		if fresh {
 			_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
 		}
-	} else if fresh && counted.n > limit {
-		_ = p.q.Objects().Delete(context.WithoutCancel(ctx), name)
+		if err == nil {
+			err = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+		}
+	}
+	if err == nil && !fresh && !holds(info, done.SHA256) {
+		err = errChangedSince
+	}
+	if err == nil {
+		j.Version, j.Kind, j.Size, j.SHA256 = 1, KindFile, done.Size, done.SHA256
+		var ack *jetstream.PubAck
+		ack, err = p.publishStored(ctx, j, name, fresh)
+		done.was(ack)
 	}
 	if err != nil {
 		return Stored{}, fmt.Errorf("publish stream %s: %w", j.ID, err)
