@@ -91,12 +91,14 @@ func (w *Worker) file(source, name string) (contents, error) {
 	return contents{st.Size(), func() (io.ReadCloser, error) { return open() }}, nil
 }
 
+// SpoolDir is a watcher's own folder, below the one that it watches.
+const SpoolDir = ".backburn"
+
 // rootOf is what has to be there for a source's folder to be there, and not the empty place where
 // it is mounted at other times: a watcher's own folder in it always is.
 func rootOf(root, name string) string {
-	const spool = ".backburn"
-	if strings.HasPrefix(name, spool+"/") {
-		return filepath.Join(root, spool)
+	if strings.HasPrefix(name, SpoolDir+"/") {
+		return filepath.Join(root, SpoolDir)
 	}
 	return root
 }

@@ -13,8 +13,8 @@
 //
 // A job comes in as a message (Publisher; intake.go judges what gateways send) and is fetched
 // by a Worker (worker.go) from the queue of its lane and source (lanes.go), never more than it
-// has room for in hand (room.go, delivery.go). handle.go is its way from there: what its contents are (content.go), what is known about them
-// (sample.go), and, where that is nothing, the question to WildFire (ask.go) and the upload
+// has room for in hand (room.go, delivery.go). handle.go is its way from there: what its contents
+// are (content.go), what is known about them (sample.go), and, where that is nothing, the question to WildFire (ask.go) and the upload
 // (upload.go). A job whose verdict is not there yet moves to WAITING. One worker of the
 // fleet is the batcher: it knows what waits (waitlist.go), when to ask again (schedule.go), asks about
 // up to 500 hashes in one call (asking.go) as the budget allows (pacer.go), and ends what is

@@ -58,7 +58,7 @@ func (n Names) open(subject string, h nats.Header, body []byte, seq uint64, at t
 	e := envelope{subject: subject, header: h, body: body}
 	lane, source, ok := n.parseJobSubject(subject)
 	e.Job.Priority, e.Job.Source = lane, source
-	e.Job.ID = firstOf(h.Get(HeaderJob), h.Get(nats.MsgIdHdr), fmt.Sprintf("m%d-%x", seq, at.UnixNano()))
+	e.Job.ID = cmp.Or(h.Get(HeaderJob), h.Get(nats.MsgIdHdr), fmt.Sprintf("m%d-%x", seq, at.UnixNano()))
 	if len(e.Job.ID) > maxIDBytes || !utf8.ValidString(e.Job.ID) { // it would not survive in an event
 		e.Job.ID = jobKey(e.Job.ID)
 	}
@@ -72,15 +72,6 @@ func (n Names) open(subject string, h nats.Header, body []byte, seq uint64, at t
 	}
 	e.raw = true
 	return e, e.readRaw(at)
-}
-
-func firstOf(s ...string) string {
-	for _, v := range s {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func (e *envelope) readRaw(at time.Time) error {

@@ -27,8 +27,8 @@ func (q *Queue) Outcomes(reader string) *Outcomes {
 const outcomesInHand = 256
 
 // Follow hands the final events of a source to handle, each at least once, from where the
-// reader left off with the folder of this id, until ctx ends. An event is done with when handle returns nil; after
-// an error it comes again. handle is called by one goroutine at a time.
+// reader left off with the folder of this id, until ctx ends. An event is done with when
+// handle returns nil; after an error it comes again. handle is called by one goroutine at a time.
 func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error) error {
 	for fault := 0; ; fault++ {
 		err := o.follow(ctx, source, folder, handle, func() { fault = 0 })

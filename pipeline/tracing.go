@@ -3,6 +3,8 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -74,13 +76,7 @@ func (c carrier) Set(key, value string) {
 	c[key] = []string{value}
 }
 
-func (c carrier) Keys() []string {
-	keys := make([]string, 0, len(c))
-	for k := range c {
-		keys = append(keys, k)
-	}
-	return keys
-}
+func (c carrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
 
 // inject writes the span of ctx, if it has one, into a message's header.
 func inject(ctx context.Context, h nats.Header) {

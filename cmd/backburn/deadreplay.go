@@ -128,7 +128,7 @@ func putAside(cfg config.Config) func(pipeline.Letter) (func() (io.ReadCloser, e
 			if w.Source != l.Job.Source {
 				continue
 			}
-			name := asideName(filepath.Join(w.Path, spoolDir, "done", "failed"), l)
+			name := asideName(filepath.Join(w.Path, pipeline.SpoolDir, "done", "failed"), l)
 			info, err := os.Lstat(name)
 			if name == "" || err != nil || !info.Mode().IsRegular() {
 				continue

@@ -9,10 +9,8 @@ import (
 	"strings"
 
 	"backburn/internal/config"
+	"backburn/pipeline"
 )
-
-// spoolDir is where a watcher keeps claimed files, below its folder.
-const spoolDir = ".backburn"
 
 // claimedName matches what a watcher calls a claimed file: the job's id, and its name.
 var claimedName = regexp.MustCompile(`^([0-9A-HJKMNP-TV-Z]{26})-(.+)$`)
@@ -26,7 +24,7 @@ func claimedBy(path string, cfg config.Config) (source, id string, ok bool) {
 	}
 	for _, w := range cfg.Watch {
 		root, err := filepath.Abs(w.Path)
-		if err == nil && strings.HasPrefix(abs, filepath.Join(root, spoolDir)+string(filepath.Separator)) {
+		if err == nil && strings.HasPrefix(abs, filepath.Join(root, pipeline.SpoolDir)+string(filepath.Separator)) {
 			return w.Source, m[1], true
 		}
 	}
@@ -41,7 +39,7 @@ func claimedFor(path string, cfg config.Config) (id, source string, err error) {
 		if filepath.Dir(path) != "." && !below(path, w.Path) {
 			continue
 		}
-		spool := filepath.Join(w.Path, spoolDir)
+		spool := filepath.Join(w.Path, pipeline.SpoolDir)
 		outcomes, err := readDir(filepath.Join(spool, "done"))
 		if err != nil {
 			return "", "", err

@@ -209,7 +209,7 @@ func walkArgs(ctx context.Context, args []string, visit func(path string, err er
 					return ctx.Err()
 				case err != nil:
 					return visit(path, err)
-				case d.IsDir() && d.Name() == spoolDir:
+				case d.IsDir() && d.Name() == pipeline.SpoolDir:
 					return filepath.SkipDir
 				case !d.Type().IsRegular():
 					return nil

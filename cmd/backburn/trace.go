@@ -124,7 +124,7 @@ func traceQuery(arg string, cfg config.Config) (pipeline.TraceQuery, error) {
 		return pipeline.TraceQuery{Job: id, Source: source}, err
 	}
 	if strings.ContainsRune(arg, filepath.Separator) {
-		return pipeline.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched here; `backburn results --json` shows jobs and hashes", arg, spoolDir)
+		return pipeline.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched here; `backburn results --json` shows jobs and hashes", arg, pipeline.SpoolDir)
 	}
 	return pipeline.TraceQuery{Job: arg}, nil
 }

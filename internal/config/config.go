@@ -118,7 +118,7 @@ func (w Watch) State() string {
 	if w.StateDir != "" {
 		return w.StateDir
 	}
-	return filepath.Join(w.Path, ".backburn")
+	return filepath.Join(w.Path, pipeline.SpoolDir)
 }
 
 // After says what becomes of a claimed file at its final event: "keep" (in .backburn/done),

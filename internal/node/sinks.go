@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"backburn/internal/config"
@@ -51,10 +52,8 @@ func (n *Node) target(c config.Sink, cfg *sink.Config) (sink.Target, error) {
 func eventTypes(names []string) []results.Type {
 	var types []results.Type
 	for _, t := range []results.Type{results.Submitted, results.Verdict, results.Failed, results.Changed} {
-		for _, name := range names {
-			if t.Name() == name {
-				types = append(types, t)
-			}
+		if slices.Contains(names, t.Name()) {
+			types = append(types, t)
 		}
 	}
 	return types

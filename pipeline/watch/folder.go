@@ -5,12 +5,14 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"backburn/pipeline"
 )
 
 // The layout below the watched folder. Names are relative to it and slash-separated, as all
 // names in this package are.
 const (
-	spoolDir   = ".backburn"
+	spoolDir   = pipeline.SpoolDir
 	claimedDir = spoolDir + "/claimed" // <id>-<name>: claimed and not yet finished
 	doneDir    = spoolDir + "/done"    // <verdict>/<id>-<name>
 	tmpDir     = spoolDir + "/tmp"     // what is being written
