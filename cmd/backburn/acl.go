@@ -7,7 +7,7 @@ import (
 	"backburn/internal/cli"
 )
 
-func aclCommand(app *cli.App) *cobra.Command {
+func aclCommand(tool *cli.App) *cobra.Command {
 	var (
 		o            acl.Options
 		conf, asJSON bool
@@ -33,7 +33,7 @@ takes from its environment. Clients set the inbox prefix that is printed with ea
 			if conf && asJSON {
 				return cli.Usagef("--conf and --json: one of them")
 			}
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
@@ -59,13 +59,13 @@ takes from its environment. Clients set the inbox prefix that is printed with ea
 			}
 			if asJSON {
 				for _, p := range all {
-					if err := printJSON(app.Out, p); err != nil {
+					if err := printJSON(tool.Out, p); err != nil {
 						return err
 					}
 				}
 				return nil
 			}
-			return acl.WriteConf(app.Out, o.Prefix, all...)
+			return acl.WriteConf(tool.Out, o.Prefix, all...)
 		},
 	}
 	f := cmd.Flags()

@@ -10,16 +10,16 @@ import (
 	"backburn/internal/config"
 )
 
-func configCommand(app *cli.App) *cobra.Command {
+func configCommand(tool *cli.App) *cobra.Command {
 	group := cli.Group(&cobra.Command{
 		Use:   "config",
 		Short: "Check or show the configuration",
 	})
-	group.AddCommand(configCheck(app), configShow(app))
+	group.AddCommand(configCheck(tool), configShow(tool))
 	return group
 }
 
-func configCheck(app *cli.App) *cobra.Command {
+func configCheck(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Find everything that is wrong with the configuration and its files",
@@ -34,7 +34,7 @@ and "worker --check".`,
   backburn config check --config /etc/backburn.toml`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
@@ -43,16 +43,16 @@ and "worker --check".`,
 			}
 			if lacks, ok := errors.AsType[config.Problems](cfg.CheckProfile(cfg.WildFire.Auth)); ok {
 				for _, p := range lacks {
-					fmt.Fprintln(app.Err, "note:", p)
+					fmt.Fprintln(tool.Err, "note:", p)
 				}
 			}
-			_, err = fmt.Fprintln(app.Out, app.Describe()+": fine")
+			_, err = fmt.Fprintln(tool.Out, tool.Describe()+": fine")
 			return err
 		},
 	}
 }
 
-func configShow(app *cli.App) *cobra.Command {
+func configShow(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
 		Short: "Print every setting as it holds, secrets hidden",
@@ -62,11 +62,11 @@ that Backburn reads back. A secret is a comment that says it is set.`,
   backburn config show --log-level debug > effective.toml`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
-			return cfg.Show(app.Out)
+			return cfg.Show(tool.Out)
 		},
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 // commandLog is for commands that print what they find out: of the log they show what is
 // wrong, unless more is asked for than the default.
-func commandLog(app *cli.App, cfg config.Config) zerolog.Logger {
-	log := app.Logger(cfg)
+func commandLog(tool *cli.App, cfg config.Config) zerolog.Logger {
+	log := tool.Logger(cfg)
 	if log.GetLevel() == zerolog.InfoLevel {
 		log = log.Level(zerolog.WarnLevel)
 	}
@@ -30,8 +30,8 @@ const attachTime = 10 * time.Second
 
 // attach connects to the NATS server of the configuration and takes hold of the queue that
 // is there. It creates nothing. The caller calls release.
-func attach(ctx context.Context, app *cli.App, cfg config.Config, command string) (q *pipeline.Queue, release func(), err error) {
-	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, commandLog(app, cfg), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
+func attach(ctx context.Context, tool *cli.App, cfg config.Config, command string) (q *pipeline.Queue, release func(), err error) {
+	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, commandLog(tool, cfg), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
 		return nil, nil, err
 	}

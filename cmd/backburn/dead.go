@@ -17,7 +17,7 @@ import (
 	"backburn/results"
 )
 
-func deadCommand(app *cli.App) *cobra.Command {
+func deadCommand(tool *cli.App) *cobra.Command {
 	group := cli.Group(&cobra.Command{
 		Use:   "dead",
 		Short: "Look at what failed, try it again, or give it up",
@@ -28,7 +28,7 @@ are replayed or dropped.`,
   backburn dead replay --reason attempts_exhausted --since 24h
   backburn dead drop --reason unsupported_type --dry-run`,
 	})
-	group.AddCommand(deadList(app), deadShow(app), deadReplay(app), deadDrop(app))
+	group.AddCommand(deadList(tool), deadShow(tool), deadReplay(tool), deadDrop(tool))
 	return group
 }
 
@@ -79,16 +79,16 @@ func (f *deadFlags) filter() (pipeline.DeadFilter, error) {
 }
 
 // openDead attaches to the queue for a command about letters.
-func openDead(ctx context.Context, app *cli.App) (config.Config, *pipeline.Queue, func(), error) {
-	cfg, err := app.Config()
+func openDead(ctx context.Context, tool *cli.App) (config.Config, *pipeline.Queue, func(), error) {
+	cfg, err := tool.Config()
 	if err != nil {
 		return cfg, nil, nil, err
 	}
-	q, release, err := attach(ctx, app, cfg, "dead")
+	q, release, err := attach(ctx, tool, cfg, "dead")
 	return cfg, q, release, err
 }
 
-func deadList(app *cli.App) *cobra.Command {
+func deadList(tool *cli.App) *cobra.Command {
 	var f deadFlags
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -104,7 +104,7 @@ column is the number by which "show", "replay" and "drop" know a letter.`,
 			if err != nil {
 				return err
 			}
-			_, q, release, err := openDead(cmd.Context(), app)
+			_, q, release, err := openDead(cmd.Context(), tool)
 			if err != nil {
 				return err
 			}
@@ -115,13 +115,13 @@ column is the number by which "show", "replay" and "drop" know a letter.`,
 			}
 			if f.asJSON {
 				for _, l := range letters {
-					if err := printJSON(app.Out, l); err != nil {
+					if err := printJSON(tool.Out, l); err != nil {
 						return err
 					}
 				}
 				return nil
 			}
-			printLetters(app, letters, counts)
+			printLetters(tool, letters, counts)
 			return nil
 		},
 	}
@@ -162,8 +162,8 @@ func newest(ctx context.Context, q *pipeline.Queue, filter pipeline.DeadFilter, 
 	return letters, counts, nil
 }
 
-func printLetters(app *cli.App, letters []pipeline.Letter, counts map[string]uint64) {
-	printDead(app.Out, counts)
+func printLetters(tool *cli.App, letters []pipeline.Letter, counts map[string]uint64) {
+	printDead(tool.Out, counts)
 	byReason := map[results.Reason][]pipeline.Letter{}
 	var order []results.Reason
 	for _, l := range letters {
@@ -174,14 +174,14 @@ func printLetters(app *cli.App, letters []pipeline.Letter, counts map[string]uin
 	}
 	slices.Sort(order)
 	for _, reason := range order {
-		fmt.Fprintf(app.Out, "\n%s\n", printable(string(reason)))
+		fmt.Fprintf(tool.Out, "\n%s\n", printable(string(reason)))
 		rows := [][]string{{"LETTER", "TIME", "JOB", "SOURCE", "SIZE", "NAME", "ERROR"}}
 		for _, l := range byReason[reason] {
 			rows = append(rows, []string{
 				strconv.FormatUint(l.Seq, 10), clock(l.Time), printable(l.Job.ID), l.Job.Source, letterSize(l), printable(letterName(l)), printable(clip(l.Error, 80)),
 			})
 		}
-		printTable(app.Out, rows)
+		printTable(tool.Out, rows)
 	}
 }
 
@@ -220,7 +220,7 @@ type choice struct {
 
 // choose attaches to the queue and finds the letters that arguments, or else the flags, name. A
 // command line that names none, or names them twice, is refused before.
-func (f *deadFlags) choose(ctx context.Context, app *cli.App, args []string) (choice, error) {
+func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (choice, error) {
 	filter, err := f.filter()
 	narrowed := f.reason != "" || f.source != "" || f.since > 0
 	switch {
@@ -232,7 +232,7 @@ func (f *deadFlags) choose(ctx context.Context, app *cli.App, args []string) (ch
 		return choice{}, cli.Usagef("either name letters or jobs, or say which with --all, --reason, --source, --since and --limit")
 	}
 	var c choice
-	if c.cfg, c.queue, c.release, err = openDead(ctx, app); err != nil {
+	if c.cfg, c.queue, c.release, err = openDead(ctx, tool); err != nil {
 		return c, err
 	}
 	if len(args) > 0 {

@@ -10,7 +10,7 @@ import (
 	"backburn/internal/cli"
 )
 
-func deadDrop(app *cli.App) *cobra.Command {
+func deadDrop(tool *cli.App) *cobra.Command {
 	var (
 		f   deadFlags
 		yes bool
@@ -25,17 +25,17 @@ failed events stay. It asks first on a terminal, and wants --yes elsewhere.`,
   backburn dead drop --reason unsupported_type --yes`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			c, err := f.choose(ctx, app, args)
+			c, err := f.choose(ctx, tool, args)
 			if err != nil {
 				return err
 			}
 			defer c.release()
 			if len(c.letters) > 0 && !f.dryRun && !yes {
-				if err := confirm(app, fmt.Sprintf("Remove %s for good?", plural(len(c.letters), "letter"))); err != nil {
+				if err := confirm(tool, fmt.Sprintf("Remove %s for good?", plural(len(c.letters), "letter"))); err != nil {
 					return err
 				}
 			}
-			return f.each(app, c.letters, "dropped", func(seq uint64) (string, error) {
+			return f.each(tool, c.letters, "dropped", func(seq uint64) (string, error) {
 				if f.dryRun {
 					_, err := c.queue.DeadLetter(ctx, seq)
 					return "", err
@@ -50,12 +50,12 @@ failed events stay. It asks first on a terminal, and wants --yes elsewhere.`,
 }
 
 // confirm asks a person. Where there is none, the answer has to be on the command line.
-func confirm(app *cli.App, question string) error {
-	if !isTerminal(app.In) || !isTerminal(app.Err) {
+func confirm(tool *cli.App, question string) error {
+	if !isTerminal(tool.In) || !isTerminal(tool.Err) {
 		return cli.Usagef("%s Say --yes: there is nobody to ask", question)
 	}
-	fmt.Fprintf(app.Err, "%s [y/N] ", question)
-	line, err := bufio.NewReader(app.In).ReadString('\n')
+	fmt.Fprintf(tool.Err, "%s [y/N] ", question)
+	line, err := bufio.NewReader(tool.In).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(line)); err != nil || answer != "y" && answer != "yes" {
 		return cli.Usagef("nothing was removed")
 	}

@@ -19,7 +19,7 @@ import (
 	"backburn/pipeline"
 )
 
-func deadReplay(app *cli.App) *cobra.Command {
+func deadReplay(tool *cli.App) *cobra.Command {
 	var (
 		f         deadFlags
 		perSecond float64
@@ -42,7 +42,7 @@ letter stays, and the exit code is 3.`,
 				return cli.Usagef("--rate: above 0, got %v", perSecond)
 			}
 			ctx := cmd.Context()
-			c, err := f.choose(ctx, app, args)
+			c, err := f.choose(ctx, tool, args)
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ letter stays, and the exit code is 3.`,
 			}
 			how := pipeline.Replay{Roots: wcfg.Roots, Find: putAside(c.cfg), DryRun: f.dryRun}
 			pace := rate.NewLimiter(rate.Limit(perSecond), 1)
-			return f.each(app, c.letters, "replayed", func(seq uint64) (string, error) {
+			return f.each(tool, c.letters, "replayed", func(seq uint64) (string, error) {
 				if !f.dryRun {
 					if err := pace.Wait(ctx); err != nil {
 						return "", err
@@ -80,7 +80,7 @@ type outcome struct {
 
 // each does something to letters, one by one, and tells of each. A letter for which it can't be
 // done does not keep the others from it, except when nothing goes any more.
-func (f *deadFlags) each(app *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
+func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
 	failed := 0
 	for _, seq := range seqs {
 		job, err := do(seq)
@@ -93,7 +93,7 @@ func (f *deadFlags) each(app *cli.App, seqs []uint64, verb string, do func(seq u
 			o.Done, o.Job, o.Error = "", "", err.Error()
 		}
 		if f.asJSON {
-			if err := printJSON(app.Out, o); err != nil {
+			if err := printJSON(tool.Out, o); err != nil {
 				return err
 			}
 			continue
@@ -104,18 +104,18 @@ func (f *deadFlags) each(app *cli.App, seqs []uint64, verb string, do func(seq u
 		}
 		switch {
 		case err != nil:
-			fmt.Fprintf(app.Err, "letter %d: %s\n", seq, printable(err.Error()))
+			fmt.Fprintf(tool.Err, "letter %d: %s\n", seq, printable(err.Error()))
 		case job != "":
-			fmt.Fprintf(app.Out, "letter %d: %s%s as job %s\n", seq, would, verb, printable(job))
+			fmt.Fprintf(tool.Out, "letter %d: %s%s as job %s\n", seq, would, verb, printable(job))
 		default:
-			fmt.Fprintf(app.Out, "letter %d: %s%s\n", seq, would, verb)
+			fmt.Fprintf(tool.Out, "letter %d: %s%s\n", seq, would, verb)
 		}
 	}
 	if failed > 0 {
 		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s could not be %s", failed, plural(len(seqs), "letter"), verb))
 	}
 	if len(seqs) == 0 {
-		fmt.Fprintln(app.Err, "There are no such letters.")
+		fmt.Fprintln(tool.Err, "There are no such letters.")
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 	"backburn/pipeline"
 )
 
-func deadShow(app *cli.App) *cobra.Command {
+func deadShow(tool *cli.App) *cobra.Command {
 	var (
 		asJSON bool
 		output string
@@ -39,7 +39,7 @@ shown as a hexadecimal dump, and only -o writes it anywhere (mode 0600).`,
 			if output == "-" {
 				return cli.Usagef("--output: expected a new file: what is in the letter may be malware, and standard output has the rest")
 			}
-			_, q, release, err := openDead(cmd.Context(), app)
+			_, q, release, err := openDead(cmd.Context(), tool)
 			if err != nil {
 				return err
 			}
@@ -56,12 +56,12 @@ shown as a hexadecimal dump, and only -o writes it anywhere (mode 0600).`,
 				if err := writeNew(output, l.Body); err != nil {
 					return err
 				}
-				fmt.Fprintf(app.Err, "%s written to %s\n", humanSize(int64(len(l.Body))), output)
+				fmt.Fprintf(tool.Err, "%s written to %s\n", humanSize(int64(len(l.Body))), output)
 			}
 			if asJSON {
-				return printJSON(app.Out, wholeLetter(l, output == ""))
+				return printJSON(tool.Out, wholeLetter(l, output == ""))
 			}
-			printLetter(app.Out, l)
+			printLetter(tool.Out, l)
 			return nil
 		},
 	}

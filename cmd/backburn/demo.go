@@ -21,7 +21,7 @@ import (
 	"backburn/results"
 )
 
-func demoCommand(app *cli.App) *cobra.Command {
+func demoCommand(tool *cli.App) *cobra.Command {
 	var (
 		keep, asJSON bool
 		delay        time.Duration
@@ -41,7 +41,7 @@ prints a table. No account is needed, and nothing leaves this machine.`,
 			if delay < 0 {
 				return cli.Usagef("--delay: not negative, got %s", delay)
 			}
-			d := &demo{out: app.Out, talk: app.Err, asJSON: asJSON, delay: delay}
+			d := &demo{out: tool.Out, talk: tool.Err, asJSON: asJSON, delay: delay}
 			return d.run(cmd.Context(), keep)
 		},
 	}

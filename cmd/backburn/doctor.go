@@ -29,8 +29,8 @@ import (
 	"backburn/pipeline/watch"
 )
 
-func doctorCommand(app *cli.App) *cobra.Command {
-	d := &doctor{app: app}
+func doctorCommand(tool *cli.App) *cobra.Command {
+	d := &doctor{tool: tool}
 	var online bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -46,7 +46,7 @@ the day's queries. Exit code 3 means that something failed.`,
   backburn doctor --json | jq 'select(.level != "ok")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
@@ -76,7 +76,7 @@ type finding struct {
 }
 
 type doctor struct {
-	app    *cli.App
+	tool    *cli.App
 	asJSON bool
 	failed int
 	err    error // the output's
@@ -91,11 +91,11 @@ func (d *doctor) tell(f finding) {
 		return
 	}
 	if d.asJSON {
-		d.err = printJSON(d.app.Out, f)
+		d.err = printJSON(d.tool.Out, f)
 		return
 	}
-	if _, d.err = fmt.Fprintf(d.app.Out, "%-4s  %-12s  %s\n", f.Level, f.Check, printable(f.Detail)); f.Fix != "" && d.err == nil {
-		_, d.err = fmt.Fprintf(d.app.Out, "%20s%s\n", "", printable(f.Fix))
+	if _, d.err = fmt.Fprintf(d.tool.Out, "%-4s  %-12s  %s\n", f.Level, f.Check, printable(f.Detail)); f.Fix != "" && d.err == nil {
+		_, d.err = fmt.Fprintf(d.tool.Out, "%20s%s\n", "", printable(f.Fix))
 	}
 }
 
@@ -113,7 +113,7 @@ func (d *doctor) fail(check, fix string, err error) {
 
 // examine tries everything out, in the order in which it is needed.
 func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) error {
-	d.ok("config", "%s can be read", d.app.Describe())
+	d.ok("config", "%s can be read", d.tool.Describe())
 	d.files(ctx, cfg)
 	d.disk(cfg)
 	nc, q := d.nats(ctx, cfg)
@@ -133,7 +133,7 @@ func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) er
 	if online {
 		d.wildfire(ctx, cfg)
 	} else {
-		fmt.Fprintln(d.app.Err, "WildFire itself was not asked: --online does, and costs one query.")
+		fmt.Fprintln(d.tool.Err, "WildFire itself was not asked: --online does, and costs one query.")
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -289,7 +289,7 @@ func (d *doctor) token(ctx context.Context, cfg config.Config, profile string, l
 		}
 		return
 	}
-	source, err := tokenSource(ctx, d.app, cfg, profile, link)
+	source, err := tokenSource(ctx, d.tool, cfg, profile, link)
 	if err != nil {
 		d.fail(check, "", err)
 		return
@@ -313,7 +313,7 @@ func (d *doctor) wildfire(ctx context.Context, cfg config.Config) {
 	if cfg.CheckProfile(cfg.WildFire.Auth) != nil {
 		return // was told
 	}
-	s, err := connectWildFire(ctx, d.app, cfg, "doctor")
+	s, err := connectWildFire(ctx, d.tool, cfg, "doctor")
 	if err != nil {
 		d.fail("wildfire", "", err)
 		return

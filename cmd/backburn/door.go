@@ -10,7 +10,7 @@ import (
 	"backburn/internal/node"
 )
 
-func doorCommand(app *cli.App) *cobra.Command {
+func doorCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "door",
 		Short: "Serve the HTTP door alone, beside gateways that do not speak NATS",
@@ -23,24 +23,24 @@ The queue has to be there: a worker makes it.`,
        "http://127.0.0.1:9465/v1/submit?filename=invoice.exe&wait=60s"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
 			if cfg.Door.Listen == "" {
 				return cli.Exit(cli.Usage, cfg.Problem("door.listen", `expected an address such as "127.0.0.1:9465": without one there is no door`))
 			}
-			return serveAlone(cmd.Context(), app, cfg, config.DoorPart, node.Roles{Door: true})
+			return serveAlone(cmd.Context(), tool, cfg, config.DoorPart, node.Roles{Door: true})
 		},
 	}
 }
 
 // serveAlone runs one part of the system in a process of its own.
-func serveAlone(ctx context.Context, app *cli.App, cfg config.Config, part config.Part, roles node.Roles) error {
+func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, part config.Part, roles node.Roles) error {
 	if err := cfg.CheckFiles(part); err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
-	n, err := node.Start(ctx, cfg, roles, app.Logger(cfg))
+	n, err := node.Start(ctx, cfg, roles, tool.Logger(cfg))
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 	"backburn/internal/node"
 )
 
-func loginCommand(app *cli.App) *cobra.Command {
+func loginCommand(tool *cli.App) *cobra.Command {
 	var (
 		params    string
 		noBrowser bool
@@ -36,13 +36,13 @@ Where redirect_url is on this machine (http://localhost:PORT/…), a browser is 
 brings the answer back by itself. Otherwise, or with --no-browser, the address to open is
 printed; paste the address on which the browser ends.
 
---params takes what the hub appended to the app's address ("params=…") when the instance was
+--params takes what the hub appended to the tool's address ("params=…") when the instance was
 activated: it says which instance, and in which region.`,
 		Example: `  backburn login cortex --params aW5zdGFuY2VfaWQ9MTIzJnJlZ2lvbj1hbWVyaWNhcw==
   backburn login cortex --no-browser`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ activated: it says which instance, and in which region.`,
 			if noBrowser {
 				browser = nil
 			}
-			return login(cmd.Context(), app, cfg, args[0], params, browser)
+			return login(cmd.Context(), tool, cfg, args[0], params, browser)
 		},
 	}
 	cmd.Flags().StringVar(&params, "params", "", "what the hub appended, in `base64`")
@@ -63,7 +63,7 @@ const loginTime = 10 * time.Minute
 
 // login logs in with a browser of this machine, which browser opens, or, where that is nil
 // or would not come back to here, with one elsewhere.
-func login(ctx context.Context, app *cli.App, cfg config.Config, profile, params string, browser func(context.Context, string) error) error {
+func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, params string, browser func(context.Context, string) error) error {
 	var hub auth.HubParams
 	if params != "" {
 		var err error
@@ -71,7 +71,7 @@ func login(ctx context.Context, app *cli.App, cfg config.Config, profile, params
 			return cli.Usagef("--params: %w", err)
 		}
 	}
-	opts, done, err := cortexOptions(ctx, app, cfg, profile, "login")
+	opts, done, err := cortexOptions(ctx, tool, cfg, profile, "login")
 	if err != nil {
 		return err
 	}
@@ -84,9 +84,9 @@ func login(ctx context.Context, app *cli.App, cfg config.Config, profile, params
 	defer cancel()
 	var grant auth.Grant
 	if address, local := localCallback(cfg.Auth[profile].RedirectURL); local && browser != nil {
-		grant, err = loginHere(ctx, app, l, address, browser)
+		grant, err = loginHere(ctx, tool, l, address, browser)
 	} else {
-		grant, err = loginElsewhere(ctx, app, l)
+		grant, err = loginElsewhere(ctx, tool, l)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -94,13 +94,13 @@ func login(ctx context.Context, app *cli.App, cfg config.Config, profile, params
 		}
 		return unreachable(err)
 	}
-	fmt.Fprintf(app.Err, "Logged in: instance %s, region %s.\n", printable(grant.InstanceID), printable(grant.Region))
+	fmt.Fprintf(tool.Err, "Logged in: instance %s, region %s.\n", printable(grant.InstanceID), printable(grant.Region))
 	return nil
 }
 
 // cortexOptions are those of a login and a logout: the same as a token's, so that the grant
 // lies where the fleet looks for it.
-func cortexOptions(ctx context.Context, app *cli.App, cfg config.Config, profile, command string) ([]auth.Option, func(), error) {
+func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profile, command string) ([]auth.Option, func(), error) {
 	if err := knownProfile(cfg, profile); err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +117,7 @@ func cortexOptions(ctx context.Context, app *cli.App, cfg config.Config, profile
 		fleet.close()
 		return nil, nil, err
 	}
-	return append(opts, auth.WithTransport(t), auth.WithUserAgent(node.UserAgent), auth.WithLogger(commandLog(app, cfg))), fleet.close, nil
+	return append(opts, auth.WithTransport(t), auth.WithUserAgent(node.UserAgent), auth.WithLogger(commandLog(tool, cfg))), fleet.close, nil
 }
 
 // localCallback is where to listen for the browser, if redirect_url is on this machine.
@@ -131,7 +131,7 @@ func localCallback(redirect string) (address string, ok bool) {
 }
 
 // loginHere serves the login to a browser of this machine.
-func loginHere(ctx context.Context, app *cli.App, l *auth.Login, address string, browser func(context.Context, string) error) (auth.Grant, error) {
+func loginHere(ctx context.Context, tool *cli.App, l *auth.Login, address string, browser func(context.Context, string) error) (auth.Grant, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return auth.Grant{}, cli.Exit(cli.Unreachable, fmt.Errorf("redirect_url: %w; free the port, or use --no-browser", err))
@@ -148,9 +148,9 @@ func loginHere(ctx context.Context, app *cli.App, l *auth.Login, address string,
 		<-served
 	}()
 	start := "http://" + address + auth.StartPath
-	fmt.Fprintf(app.Err, "Opening %s in a browser. If none comes up, open it yourself; Ctrl-C gives up.\n", start)
+	fmt.Fprintf(tool.Err, "Opening %s in a browser. If none comes up, open it yourself; Ctrl-C gives up.\n", start)
 	if err := browser(ctx, start); err != nil {
-		fmt.Fprintf(app.Err, "No browser could be opened: %s\n", err)
+		fmt.Fprintf(tool.Err, "No browser could be opened: %s\n", err)
 	}
 	return l.Wait(ctx)
 }
@@ -172,12 +172,12 @@ func openBrowser(ctx context.Context, address string) error {
 }
 
 // loginElsewhere has a person carry the addresses back and forth.
-func loginElsewhere(ctx context.Context, app *cli.App, l *auth.Login) (auth.Grant, error) {
-	fmt.Fprintf(app.Err, "Open this address in a browser:\n\n%s\n\nand paste the address on which it ends: ", l.Begin())
+func loginElsewhere(ctx context.Context, tool *cli.App, l *auth.Login) (auth.Grant, error) {
+	fmt.Fprintf(tool.Err, "Open this address in a browser:\n\n%s\n\nand paste the address on which it ends: ", l.Begin())
 	lines := make(chan string)
 	go func() { // it ends with standard input, or the process
 		defer close(lines)
-		in := bufio.NewScanner(app.In)
+		in := bufio.NewScanner(tool.In)
 		in.Buffer(nil, 64<<10)
 		for in.Scan() {
 			select {
@@ -200,7 +200,7 @@ func loginElsewhere(ctx context.Context, app *cli.App, l *auth.Login) (auth.Gran
 			}
 			g, err := l.Complete(ctx, line)
 			if errors.Is(err, auth.ErrCallback) || errors.Is(err, auth.ErrState) {
-				fmt.Fprintf(app.Err, "%s\nTry again: ", err)
+				fmt.Fprintf(tool.Err, "%s\nTry again: ", err)
 				continue
 			}
 			return g, err
@@ -208,7 +208,7 @@ func loginElsewhere(ctx context.Context, app *cli.App, l *auth.Login) (auth.Gran
 	}
 }
 
-func logoutCommand(app *cli.App) *cobra.Command {
+func logoutCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "logout PROFILE",
 		Short: "Log out of the Cortex hub",
@@ -217,17 +217,17 @@ whether or not that succeeded. Access tokens that are out live on until they end
 		Example: `  backburn logout cortex`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
-			return logout(cmd.Context(), app, cfg, args[0])
+			return logout(cmd.Context(), tool, cfg, args[0])
 		},
 	}
 }
 
-func logout(ctx context.Context, app *cli.App, cfg config.Config, profile string) error {
-	opts, done, err := cortexOptions(ctx, app, cfg, profile, "logout")
+func logout(ctx context.Context, tool *cli.App, cfg config.Config, profile string) error {
+	opts, done, err := cortexOptions(ctx, tool, cfg, profile, "logout")
 	if err != nil {
 		return err
 	}
@@ -235,6 +235,6 @@ func logout(ctx context.Context, app *cli.App, cfg config.Config, profile string
 	if err := auth.Logout(ctx, node.Profile(profile, cfg.Auth[profile]), opts...); err != nil {
 		return unreachable(err)
 	}
-	fmt.Fprintln(app.Err, "Logged out.")
+	fmt.Fprintln(tool.Err, "Logged out.")
 	return nil
 }

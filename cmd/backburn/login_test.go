@@ -24,12 +24,12 @@ import (
 // cortex is a configuration with a profile at a hub of the test's own, and no fleet.
 func cortex(t *testing.T, redirect string) (config.Config, *authtest.Server) {
 	t.Helper()
-	hub := authtest.NewServer(authtest.Config{ClientID: "app", ClientSecret: "hush", RedirectURL: redirect, Roll: true})
+	hub := authtest.NewServer(authtest.Config{ClientID: "tool", ClientSecret: "hush", RedirectURL: redirect, Roll: true})
 	t.Cleanup(hub.Close)
 	cfg := config.Default()
 	cfg.NATS.URL = "nats://127.0.0.1:1"
 	cfg.Auth = map[string]config.Auth{"cortex": {
-		Kind: string(auth.KindCortex), ClientID: "app", ClientSecret: auth.NewSecret("hush"), Scope: "logging-service:read",
+		Kind: string(auth.KindCortex), ClientID: "tool", ClientSecret: auth.NewSecret("hush"), Scope: "logging-service:read",
 		TokenURL: hub.TokenURL(), AuthorizeURL: hub.AuthorizeURL(), RevokeURL: hub.RevokeURL(), RedirectURL: redirect,
 		GrantFile: filepath.Join(t.TempDir(), "grant"), Share: string(auth.ShareOff),
 	}}
@@ -48,7 +48,7 @@ func TestLoginInABrowser(t *testing.T) {
 	t.Parallel()
 	cfg, _ := cortex(t, "http://"+unused(t)+"/callback")
 	var talk bytes.Buffer
-	app := appWith(strings.NewReader(""), io.Discard, &talk)
+	tool := appWith(strings.NewReader(""), io.Discard, &talk)
 	page := make(chan string, 1)
 	browser := func(ctx context.Context, address string) error {
 		jar, err := cookiejar.New(nil)
@@ -68,7 +68,7 @@ func TestLoginInABrowser(t *testing.T) {
 		}()
 		return nil
 	}
-	if err := login(t.Context(), app, cfg, "cortex", hubParams, browser); err != nil {
+	if err := login(t.Context(), tool, cfg, "cortex", hubParams, browser); err != nil {
 		t.Fatalf("%v\n%s", err, talk.String())
 	}
 	if got := <-page; !strings.HasPrefix(got, "Authorized.") {
@@ -88,10 +88,10 @@ func TestLoginElsewhereAndLogout(t *testing.T) {
 	cfg, hub := cortex(t, "https://backburn.example.com/callback")
 	in, typed := io.Pipe()
 	said, talk := io.Pipe()
-	app := appWith(in, io.Discard, talk)
+	tool := appWith(in, io.Discard, talk)
 	done := make(chan error, 1)
 	go func() {
-		done <- login(t.Context(), app, cfg, "cortex", hubParams, nil)
+		done <- login(t.Context(), tool, cfg, "cortex", hubParams, nil)
 		talk.Close()
 	}()
 	lines := bufio.NewScanner(said)

@@ -62,9 +62,9 @@ work failed, 4 cannot reach what it needs, 130 or 143 by signal.`,
   backburn doctor                # what keeps it from working?`,
 	}
 	root.SetVersionTemplate("backburn {{.Version}}\n")
-	app := cli.NewApp(root, std)
+	tool := cli.NewApp(root, std)
 	for _, command := range commands {
-		root.AddCommand(command(app))
+		root.AddCommand(command(tool))
 	}
 	return cli.Group(root)
 }

@@ -18,7 +18,7 @@ import (
 	"backburn/wildfire"
 )
 
-func reportCommand(app *cli.App) *cobra.Command {
+func reportCommand(tool *cli.App) *cobra.Command {
 	var (
 		format, output string
 		asJSON         bool
@@ -45,20 +45,20 @@ into a pipe, never onto a terminal.`,
 				return cli.Usagef("--format: expected pdf, xml or maec, got %q", format)
 			case format != "" && asJSON:
 				return cli.Usagef("either --format or --json")
-			case format == "pdf" && (output == "" || output == "-") && isTerminal(app.Out):
+			case format == "pdf" && (output == "" || output == "-") && isTerminal(tool.Out):
 				return cli.Usagef("a PDF is nothing for a terminal: -o FILE, or a pipe")
 			}
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
-			s, err := connectWildFire(cmd.Context(), app, cfg, "report")
+			s, err := connectWildFire(cmd.Context(), tool, cfg, "report")
 			if err != nil {
 				return err
 			}
 			defer s.close()
 			defer s.charge(cmd.Context(), 1)
-			return toOutput(app, output, func(w io.Writer) error {
+			return toOutput(tool, output, func(w io.Writer) error {
 				return s.writeReport(cmd.Context(), w, hash, format, asJSON)
 			})
 		},
@@ -70,9 +70,9 @@ into a pipe, never onto a terminal.`,
 }
 
 // toOutput writes to standard output, or to a file that is there only if it is whole.
-func toOutput(app *cli.App, name string, write func(io.Writer) error) error {
+func toOutput(tool *cli.App, name string, write func(io.Writer) error) error {
 	if name == "" || name == "-" {
-		return write(app.Out)
+		return write(tool.Out)
 	}
 	f, err := os.CreateTemp(dirOf(name), ".backburn-*")
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // malicious are the verdicts for which "malicious" stands.
 var malicious = []string{"malware", "grayware", "phishing", "c2"}
 
-func resultsCommand(app *cli.App) *cobra.Command {
+func resultsCommand(tool *cli.App) *cobra.Command {
 	var (
 		follow, asJSON                  bool
 		since                           time.Duration
@@ -45,11 +45,11 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 			if since < 0 {
 				return cli.Usagef("--since: not negative, got %s", since)
 			}
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
-			q, release, err := attach(cmd.Context(), app, cfg, "results")
+			q, release, err := attach(cmd.Context(), tool, cfg, "results")
 			if err != nil {
 				return err
 			}
@@ -58,13 +58,13 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 				Prefix: q.Prefix(), Filter: filter, Since: sinceTime(cmd, since, follow),
 			})
 			if !asJSON {
-				printResultsHead(app)
+				printResultsHead(tool)
 			}
 			show := func(_ context.Context, e results.Event) error {
 				if asJSON {
-					return printJSON(app.Out, e)
+					return printJSON(tool.Out, e)
 				}
-				return printResult(app, e)
+				return printResult(tool, e)
 			}
 			if follow {
 				return sub.Run(cmd.Context(), show)
@@ -140,7 +140,7 @@ func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, 
 // The columns of a table that is never done are as wide as they are.
 var resultColumns = []int{19, 11, 18, 12, 12, 9, 6}
 
-func resultLine(app *cli.App, cells ...string) error {
+func resultLine(tool *cli.App, cells ...string) error {
 	var b strings.Builder
 	for i, c := range cells {
 		if i < len(resultColumns) {
@@ -148,15 +148,15 @@ func resultLine(app *cli.App, cells ...string) error {
 		}
 		b.WriteString(c)
 	}
-	_, err := fmt.Fprintln(app.Out, strings.TrimRight(b.String(), " "))
+	_, err := fmt.Fprintln(tool.Out, strings.TrimRight(b.String(), " "))
 	return err
 }
 
-func printResultsHead(app *cli.App) {
-	_ = resultLine(app, "TIME", "EVENT", "OUTCOME", "SOURCE", "SHA-256", "SIZE", "BASIS", "NAME")
+func printResultsHead(tool *cli.App) {
+	_ = resultLine(tool, "TIME", "EVENT", "OUTCOME", "SOURCE", "SHA-256", "SIZE", "BASIS", "NAME")
 }
 
-func printResult(app *cli.App, e results.Event) error {
+func printResult(tool *cli.App, e results.Event) error {
 	d := e.Data
 	name := d.Path
 	for _, n := range []string{d.Filename, d.URL} {
@@ -172,5 +172,5 @@ func printResult(app *cli.App, e results.Event) error {
 	if d.Error != nil {
 		text += ": " + printable(clip(d.Error.Message, 100))
 	}
-	return resultLine(app, e.Time.Local().Format(time.DateTime), e.Type.Name(), printable(e.Outcome()), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text)
+	return resultLine(tool, e.Time.Local().Format(time.DateTime), e.Type.Name(), printable(e.Outcome()), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text)
 }

@@ -14,7 +14,7 @@ import (
 	"backburn/internal/status"
 )
 
-func runCommand(app *cli.App) *cobra.Command {
+func runCommand(tool *cli.App) *cobra.Command {
 	var (
 		simulate bool
 		listen   string
@@ -38,7 +38,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
@@ -51,7 +51,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 			if delay < 0 {
 				return cli.Usagef("--simulate-delay: not negative, got %s", delay)
 			}
-			log := app.Logger(cfg)
+			log := tool.Logger(cfg)
 			if simulate {
 				sim, err := startSimulation("127.0.0.1:0", simulationOptions(delay, delay)...)
 				if err != nil {
@@ -61,7 +61,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 				sim.use(&cfg)
 				log.Info().Str("url", sim.url).Msg("WildFire is simulated: nothing leaves this machine")
 			}
-			if app.File() == "" {
+			if tool.File() == "" {
 				// Without a configuration there is one folder, ours to make.
 				for _, w := range cfg.Watch {
 					if err := os.MkdirAll(w.Path, 0o750); err != nil {

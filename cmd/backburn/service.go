@@ -88,7 +88,7 @@ func transport(cfg config.Config) (http.RoundTripper, error) {
 }
 
 // tokenSource makes the source of a profile's tokens. The caller closes it.
-func tokenSource(ctx context.Context, app *cli.App, cfg config.Config, profile string, fleet fleetLink) (*auth.Source, error) {
+func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile string, fleet fleetLink) (*auth.Source, error) {
 	if err := knownProfile(cfg, profile); err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func tokenSource(ctx context.Context, app *cli.App, cfg config.Config, profile s
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(node.UserAgent), auth.WithLogger(commandLog(app, cfg)))
+	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(node.UserAgent), auth.WithLogger(commandLog(tool, cfg)))
 	s, err := auth.New(node.Profile(profile, cfg.Auth[profile]), opts...)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)
@@ -116,10 +116,10 @@ type service struct {
 }
 
 // connectWildFire makes a client with the credential of the configuration. The caller closes it.
-func connectWildFire(ctx context.Context, app *cli.App, cfg config.Config, command string) (*service, error) {
+func connectWildFire(ctx context.Context, tool *cli.App, cfg config.Config, command string) (*service, error) {
 	s := &service{fleet: linkFleet(ctx, cfg, command)}
 	var err error
-	if s.Tokens, err = tokenSource(ctx, app, cfg, cfg.WildFire.Auth, s.fleet); err != nil {
+	if s.Tokens, err = tokenSource(ctx, tool, cfg, cfg.WildFire.Auth, s.fleet); err != nil {
 		s.fleet.close()
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func simulateCommand(app *cli.App) *cobra.Command {
+func simulateCommand(tool *cli.App) *cobra.Command {
 	var (
 		listen           string
 		delay, jitter    time.Duration
@@ -43,7 +43,7 @@ it answers has the shapes, statuses and reason phrases of the real one.
 				return err
 			}
 			defer sim.stop()
-			fmt.Fprintf(app.Out, `A simulated WildFire listens on %s. Any credential is accepted.
+			fmt.Fprintf(tool.Out, `A simulated WildFire listens on %s. Any credential is accepted.
 
 [wildfire]
 url = "%[1]s"
@@ -54,7 +54,7 @@ client_secret = "${WILDFIRE_CLIENT_SECRET}"   # any value
 tsg_id = "%s"
 token_url = "%[1]s/am/oauth2/access_token"
 `, sim.url, simulatedClient, simulatedTSG)
-			fmt.Fprintln(app.Err, "Ctrl-C ends it.")
+			fmt.Fprintln(tool.Err, "Ctrl-C ends it.")
 			<-cmd.Context().Done()
 			return cmd.Context().Err()
 		},

@@ -8,7 +8,7 @@ import (
 	"backburn/internal/node"
 )
 
-func sinkCommand(app *cli.App) *cobra.Command {
+func sinkCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "sink",
 		Short: "Hand events on to the [[sink]] entries, alone",
@@ -18,14 +18,14 @@ comes. Its NATS permissions are those of the role "door".`,
 		Example: `  backburn sink --config sinks.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
 			if len(cfg.Sink) == 0 {
 				return cli.Exit(cli.Usage, cfg.Problem("sink", "there is none: name one in [[sink]]"))
 			}
-			return serveAlone(cmd.Context(), app, cfg, config.SinkPart, node.Roles{Sinks: true})
+			return serveAlone(cmd.Context(), tool, cfg, config.SinkPart, node.Roles{Sinks: true})
 		},
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"backburn/pipeline/watch"
 )
 
-func statusCommand(app *cli.App) *cobra.Command {
+func statusCommand(tool *cli.App) *cobra.Command {
 	var follow, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -44,7 +44,7 @@ limit (0) is not counted.`,
   backburn status --json --watch | jq -c .lanes.normal.waiting`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ limit (0) is not counted.`,
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
-			q, release, err := attach(cmd.Context(), app, cfg, "status")
+			q, release, err := attach(cmd.Context(), tool, cfg, "status")
 			if err != nil {
 				return err
 			}
@@ -63,13 +63,13 @@ limit (0) is not counted.`,
 					return err
 				}
 				if asJSON {
-					return printJSON(app.Out, st)
+					return printJSON(tool.Out, st)
 				}
 				var b bytes.Buffer
 				printStatus(&b, st)
-				return refresh(app.Out, b.Bytes(), follow)
+				return refresh(tool.Out, b.Bytes(), follow)
 			}
-			return every(cmd.Context(), app.Err, follow, show)
+			return every(cmd.Context(), tool.Err, follow, show)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "show it again every two seconds, until Ctrl-C")

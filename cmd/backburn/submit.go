@@ -20,8 +20,8 @@ import (
 	"backburn/results"
 )
 
-func submitCommand(app *cli.App) *cobra.Command {
-	s := &submission{app: app}
+func submitCommand(tool *cli.App) *cobra.Command {
+	s := &submission{tool: tool}
 	var priority string
 	cmd := &cobra.Command{
 		Use:   "submit PATH…|URL…",
@@ -57,17 +57,17 @@ file could not be handed in, or has no verdict.`,
 			case s.timeout > 0 && !s.wait:
 				return cli.Usagef("--timeout is for --wait: without it nothing is waited for")
 			}
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
-			q, release, err := attach(cmd.Context(), app, cfg, "submit")
+			q, release, err := attach(cmd.Context(), tool, cfg, "submit")
 			if err != nil {
 				return err
 			}
 			defer release()
 			s.queue = q
-			s.asJSON = s.asJSON || !isTerminal(app.Out)
+			s.asJSON = s.asJSON || !isTerminal(tool.Out)
 			return s.run(cmd.Context(), args)
 		},
 	}
@@ -85,7 +85,7 @@ const handIns = 4
 
 // submission is one run of the command.
 type submission struct {
-	app      *cli.App
+	tool      *cli.App
 	queue    *pipeline.Queue
 	priority pipeline.Priority
 	source   string
@@ -122,7 +122,7 @@ const (
 
 func (s *submission) run(ctx context.Context, args []string) error {
 	s.byJob, s.all = map[string]*entry{}, make(chan struct{})
-	s.bars = newSubmitBars(s.app.Err, s.wait)
+	s.bars = newSubmitBars(s.tool.Err, s.wait)
 	defer s.bars.end()
 
 	wctx, stop := context.WithCancel(ctx)

@@ -40,7 +40,7 @@ func (s *submission) line(e *entry) error {
 			l.Error = e.event.Data.Error.Message
 		}
 	}
-	return printJSON(s.app.Out, l)
+	return printJSON(s.tool.Out, l)
 }
 
 // report tells what is left to tell, and gives the exit code.
@@ -68,7 +68,7 @@ func (s *submission) report(ctx context.Context) error {
 		s.table()
 	}
 	if n := count[stateAccepted] + count[statePending]; n > 0 {
-		fmt.Fprintf(s.app.Err, "%s in work; `backburn results --source %s` shows what becomes of it.\n", plural(n, "job"), s.source)
+		fmt.Fprintf(s.tool.Err, "%s in work; `backburn results --source %s` shows what becomes of it.\n", plural(n, "job"), s.source)
 	}
 	failed += count[stateError]
 	switch {
@@ -83,7 +83,7 @@ func (s *submission) report(ctx context.Context) error {
 	case count[statePending] > 0:
 		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s without a verdict yet", count[statePending], plural(len(s.entries), "file")))
 	case len(s.entries) == 0:
-		fmt.Fprintln(s.app.Err, "There are no files.")
+		fmt.Fprintln(s.tool.Err, "There are no files.")
 	}
 	return nil
 }
@@ -110,5 +110,5 @@ func (s *submission) table() {
 		}
 		rows = append(rows, []string{or(state), size, or(e.job), name})
 	}
-	printTable(s.app.Out, rows)
+	printTable(s.tool.Out, rows)
 }

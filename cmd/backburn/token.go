@@ -12,7 +12,7 @@ import (
 	"backburn/internal/cli"
 )
 
-func tokenCommand(app *cli.App) *cobra.Command {
+func tokenCommand(tool *cli.App) *cobra.Command {
 	var status, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "token PROFILE",
@@ -31,7 +31,7 @@ is taken over, and a new one is put there. Without NATS it works all the same.
 				return cli.Usagef("--json is for --status: a token is printed as it is")
 			}
 			ctx := cmd.Context()
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
@@ -40,7 +40,7 @@ is taken over, and a new one is put there. Without NATS it works all the same.
 			}
 			fleet := linkFleet(ctx, cfg, "token")
 			defer fleet.close()
-			source, err := tokenSource(ctx, app, cfg, args[0], fleet)
+			source, err := tokenSource(ctx, tool, cfg, args[0], fleet)
 			if err != nil {
 				return err
 			}
@@ -49,18 +49,18 @@ is taken over, and a new one is put there. Without NATS it works all the same.
 			if status {
 				st := source.Status()
 				if asJSON {
-					if perr := printJSON(app.Out, st); perr != nil {
+					if perr := printJSON(tool.Out, st); perr != nil {
 						return perr
 					}
 				} else {
-					printToken(app.Out, st)
+					printToken(tool.Out, st)
 				}
 			}
 			if err != nil {
 				return unreachable(err)
 			}
 			if !status {
-				_, err = fmt.Fprintln(app.Out, token)
+				_, err = fmt.Fprintln(tool.Out, token)
 			}
 			return err
 		},

@@ -20,7 +20,7 @@ import (
 	"backburn/pipeline"
 )
 
-func traceCommand(app *cli.App) *cobra.Command {
+func traceCommand(tool *cli.App) *cobra.Command {
 	var (
 		asJSON bool
 		source string
@@ -48,7 +48,7 @@ Exit code 3 means that nothing is known.`,
 			if limit < 1 {
 				return cli.Usagef("--limit: at least 1, got %d", limit)
 			}
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ Exit code 3 means that nothing is known.`,
 			if since > 0 {
 				query.Since = time.Now().Add(-since)
 			}
-			q, release, err := attach(cmd.Context(), app, cfg, "trace")
+			q, release, err := attach(cmd.Context(), tool, cfg, "trace")
 			if err != nil {
 				return err
 			}
@@ -73,9 +73,9 @@ Exit code 3 means that nothing is known.`,
 				return err
 			}
 			if asJSON {
-				err = printJSON(app.Out, t)
+				err = printJSON(tool.Out, t)
 			} else {
-				printTrace(app.Out, query, t)
+				printTrace(tool.Out, query, t)
 			}
 			if err == nil && t.State == pipeline.TraceUnknown && t.Sample == nil {
 				return cli.Exit(cli.Partial, nil)

@@ -14,7 +14,7 @@ import (
 	"backburn/wildfire"
 )
 
-func verdictCommand(app *cli.App) *cobra.Command {
+func verdictCommand(tool *cli.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verdict HASH…|URL…",
@@ -34,17 +34,17 @@ does not know the hash, or is still at it), 4 when WildFire can't be reached.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := app.Config()
+			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
-			s, err := connectWildFire(cmd.Context(), app, cfg, "verdict")
+			s, err := connectWildFire(cmd.Context(), tool, cfg, "verdict")
 			if err != nil {
 				return err
 			}
 			defer s.close()
 			answers, err := s.ask(cmd.Context(), hashes, links)
-			if perr := printAnswers(app, answers, asJSON); err == nil {
+			if perr := printAnswers(tool, answers, asJSON); err == nil {
 				err = perr
 			}
 			if err != nil {
@@ -135,10 +135,10 @@ func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAns
 	return answers, nil
 }
 
-func printAnswers(app *cli.App, answers []verdictAnswer, asJSON bool) error {
+func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 	if asJSON {
 		for _, a := range answers {
-			if err := printJSON(app.Out, a); err != nil {
+			if err := printJSON(tool.Out, a); err != nil {
 				return err
 			}
 		}
@@ -158,7 +158,7 @@ func printAnswers(app *cli.App, answers []verdictAnswer, asJSON bool) error {
 		}
 		rows = append(rows, []string{a.Verdict, of})
 	}
-	printTable(app.Out, rows)
+	printTable(tool.Out, rows)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"backburn/internal/cli"
 )
 
-func versionCommand(app *cli.App) *cobra.Command {
+func versionCommand(tool *cli.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
@@ -20,9 +20,9 @@ func versionCommand(app *cli.App) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			build := cli.ThisBuild()
 			if asJSON {
-				return json.NewEncoder(app.Out).Encode(build)
+				return json.NewEncoder(tool.Out).Encode(build)
 			}
-			_, err := fmt.Fprintln(app.Out, "backburn", build)
+			_, err := fmt.Fprintln(tool.Out, "backburn", build)
 			return err
 		},
 	}

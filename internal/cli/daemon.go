@@ -40,7 +40,7 @@ func (d Daemon) Command(std Std) *cobra.Command {
 		Args:              cobra.NoArgs,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	app := NewApp(root, std)
+	tool := NewApp(root, std)
 	root.Flags().BoolVar(&check, "check", false, "check the configuration and its files, then exit")
 	root.Flags().BoolVar(&version, "version", false, "print the version, then exit")
 	root.Flags().StringVar(&listen, "http-listen", "", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
@@ -49,7 +49,7 @@ func (d Daemon) Command(std Std) *cobra.Command {
 			_, err := fmt.Fprintln(std.Out, d.Name, ThisBuild())
 			return err
 		}
-		cfg, err := app.Config()
+		cfg, err := tool.Config()
 		if err != nil {
 			return err
 		}
@@ -63,10 +63,10 @@ func (d Daemon) Command(std Std) *cobra.Command {
 			return Exit(Usage, err)
 		}
 		if check {
-			_, err := fmt.Fprintln(std.Out, app.Describe()+": fine")
+			_, err := fmt.Fprintln(std.Out, tool.Describe()+": fine")
 			return err
 		}
-		return d.Serve(cmd.Context(), cfg, app.Logger(cfg))
+		return d.Serve(cmd.Context(), cfg, tool.Logger(cfg))
 	}
 	return root
 }

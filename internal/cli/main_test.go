@@ -151,15 +151,15 @@ func TestLogger(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		root := &cobra.Command{Use: "tool"}
-		app := cli.NewApp(root, cli.Std{Env: func(string) (string, bool) { return "", false }, Err: &out})
+		tool := cli.NewApp(root, cli.Std{Env: func(string) (string, bool) { return "", false }, Err: &out})
 		if err := root.ParseFlags(args); err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := app.Config()
+		cfg, err := tool.Config()
 		if err != nil {
 			t.Fatal(err)
 		}
-		log := app.Logger(cfg)
+		log := tool.Logger(cfg)
 		log.Debug().Msg("a step")
 		log.Warn().Err(errors.New("away")).Str("job", "j").Msg("will retry")
 		return out.String()
