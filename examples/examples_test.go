@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"backburn/internal/acl"
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -60,7 +60,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	opts.Port = server.RANDOM_PORT
-	s.url = strings.TrimPrefix(e2e.StartNATS(t, opts).ClientURL(), "nats://")
+	s.url = strings.TrimPrefix(testkit.StartNATS(t, opts).ClientURL(), "nats://")
 	s.work(t)
 	return s
 }

@@ -30,7 +30,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -46,7 +46,7 @@ type settings struct {
 
 func main() {
 	if filepath.Base(os.Args[0]) == "nats" {
-		e2e.NATS()
+		testkit.NATS()
 	}
 	var s settings
 	flag.IntVar(&s.n, "n", 10_000, "files")
@@ -58,7 +58,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if !e2e.Alone(ctx, os.Stdout, func(t testing.TB) { run(t, s) }) {
+	if !testkit.Alone(ctx, os.Stdout, func(t testing.TB) { run(t, s) }) {
 		stop()
 		os.Exit(1)
 	}
@@ -66,19 +66,19 @@ func main() {
 
 func run(t testing.TB, s settings) {
 	build(t, s)
-	site := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond), wildfiretest.WithCapacity(2*s.n, 100*s.n))
+	site := testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond), wildfiretest.WithCapacity(2*s.n, 100*s.n))
 	site.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 50 * time.Millisecond}})
-	c := e2e.Chaos{Site: site, Files: e2e.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))), Every: s.every, Storm: s.storm, Seed: s.seed, Tell: 10 * time.Second}
-	keys := e2e.Settings{"log.level": "info", "watch.max_in_flight": 2000}
+	c := testkit.Chaos{Site: site, Files: testkit.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))), Every: s.every, Storm: s.storm, Seed: s.seed, Tell: 10 * time.Second}
+	keys := testkit.Settings{"log.level": "info", "watch.max_in_flight": 2000}
 	switch s.topology {
 	case "split":
 		servers(t, site, &c, keys, 1)
 	case "cluster":
 		servers(t, site, &c, keys, 3)
 	case "run":
-		_, c.NATS = e2e.NATSArgs(t, 1, "")
+		_, c.NATS = testkit.NATSArgs(t, 1, "")
 		keys["nats.url"] = c.NATS
-		c.Members = []e2e.Member{{Role: "backburn run", Program: "backburn", Args: []string{"run"}}}
+		c.Members = []testkit.Member{{Role: "backburn run", Program: "backburn", Args: []string{"run"}}}
 	default:
 		t.Fatalf("topology %q; split, run or cluster", s.topology)
 	}
@@ -112,22 +112,22 @@ func build(t testing.TB, s settings) {
 }
 
 // servers makes a fleet of workers and watchers on n NATS servers.
-func servers(t testing.TB, site *e2e.Site, c *e2e.Chaos, keys e2e.Settings, n int) {
-	args, urls := e2e.NATSArgs(t, n, site.Path("server"))
+func servers(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Settings, n int) {
+	args, urls := testkit.NATSArgs(t, n, site.Path("server"))
 	c.NATS = urls
 	keys["nats.url"], keys["nats.embedded.enabled"], keys["nats.replicas"] = urls, false, n
 	for i := range n {
-		m := e2e.Member{Role: "nats", Program: "nats", Args: args[i]}
+		m := testkit.Member{Role: "nats", Program: "nats", Args: args[i]}
 		if n > 1 {
 			m.Role, m.Leads = "nats leader", func(js jetstream.JetStream) bool { return c.Up("nats leader") && leads(js, fmt.Sprint("n", i)) }
 		}
 		c.Members = append(c.Members, m)
 	}
 	for range 2 {
-		c.Members = append(c.Members, e2e.Member{Role: "watcher", Program: "watcher"})
+		c.Members = append(c.Members, testkit.Member{Role: "watcher", Program: "watcher"})
 	}
 	for range 3 {
-		c.Members = append(c.Members, e2e.Member{Role: "worker", Program: "worker"})
+		c.Members = append(c.Members, testkit.Member{Role: "worker", Program: "worker"})
 	}
 }
 

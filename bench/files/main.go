@@ -36,9 +36,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
+	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
-	"backburn/internal/node"
 	"backburn/pipeline"
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
@@ -249,7 +249,7 @@ func backburn(s settings) (perSecond, busy float64, writes map[string]uint64, er
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
+	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
 	if err != nil {
 		return 0, 0, nil, err
 	}
@@ -319,7 +319,7 @@ func (s settings) count(ctx context.Context, q *pipeline.Queue) error {
 }
 
 // settle waits until every file has its final event, so that all writes are counted.
-func settle(ctx context.Context, n *node.Node, files int) error {
+func settle(ctx context.Context, n *app.Node, files int) error {
 	seen := 0
 	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed}}})
 	if err := sub.Run(ctx, func(context.Context, results.Event) error {

@@ -31,9 +31,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
+	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
-	"backburn/internal/node"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -203,7 +203,7 @@ func measured() error {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
+	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
 	if err != nil {
 		return err
 	}

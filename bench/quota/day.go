@@ -17,7 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/results"
 	"backburn/wildfire"
@@ -111,7 +111,7 @@ func (d day) live(t testing.TB) report {
 	t.Cleanup(web.Close)
 	arrivals := d.plan(rnd, sim, &r)
 
-	ns := e2e.StartNATS(t, &server.Options{})
+	ns := testkit.StartNATS(t, &server.Options{})
 	q := open(t, ns.ClientURL())
 	mu.Lock()
 	c.began = time.Now() // everything is there

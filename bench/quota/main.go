@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 )
 
 func main() {
@@ -31,7 +31,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if !e2e.Alone(ctx, os.Stdout, func(t testing.TB) { fmt.Println(d.live(t)) }) {
+	if !testkit.Alone(ctx, os.Stdout, func(t testing.TB) { fmt.Println(d.live(t)) }) {
 		stop()
 		os.Exit(1)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
+	"backburn/internal/app"
 	"backburn/internal/config"
-	"backburn/internal/node"
 	"backburn/pipeline"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -149,7 +149,7 @@ func (o order) carryOut(ctx context.Context) (outcome, error) {
 		return out, err
 	}
 	defer transport.CloseIdleConnections()
-	tokens, err := node.Tokens(ctx, cfg, "wildfire", q, transport, zerolog.Nop(), nil)
+	tokens, err := app.Tokens(ctx, cfg, "wildfire", q, transport, zerolog.Nop(), nil)
 	if err != nil {
 		return out, err
 	}

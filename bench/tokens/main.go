@@ -24,7 +24,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 )
 
 const childFlag = "-child"
@@ -46,8 +46,8 @@ func main() {
 		}
 		return
 	}
-	ok := e2e.Alone(ctx, os.Stdout, func(t testing.TB) {
-		r := c.run(t, e2e.StartNATS(t, &server.Options{}).ClientURL(), process)
+	ok := testkit.Alone(ctx, os.Stdout, func(t testing.TB) {
+		r := c.run(t, testkit.StartNATS(t, &server.Options{}).ClientURL(), process)
 		fmt.Println(r)
 		r.judge(t)
 	})

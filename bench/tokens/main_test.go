@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestOneTokenRequestForEachLifetime(t *testing.T) {
 	t.Parallel()
 	c := churn{Processes: 4, Slots: 16, Lifetime: 10 * time.Second, For: 32 * time.Second}
-	r := c.run(t, e2e.StartNATS(t, &server.Options{}).ClientURL(), func(ctx context.Context, o order) (outcome, error) { return o.carryOut(ctx) })
+	r := c.run(t, testkit.StartNATS(t, &server.Options{}).ClientURL(), func(ctx context.Context, o order) (outcome, error) { return o.carryOut(ctx) })
 	t.Log(r)
 	r.judge(t)
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
-	"backburn/internal/node"
 	"backburn/pipeline"
 )
 
@@ -47,7 +47,7 @@ letter stays, and the exit code is 3.`,
 				return err
 			}
 			defer c.release()
-			wcfg, err := node.WorkerConfig(c.cfg)
+			wcfg, err := app.WorkerConfig(c.cfg)
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}

@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
-	"backburn/internal/node"
 	"backburn/results"
 )
 
@@ -91,7 +91,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := node.Start(ctx, cfg, node.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
+	n, err := app.Start(ctx, cfg, app.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (d *demo) drop(quarantine string) error {
 }
 
 // follow shows how the files come along until each has its final event.
-func (d *demo) follow(ctx context.Context, n *node.Node) error {
+func (d *demo) follow(ctx context.Context, n *app.Node) error {
 	show := newProgress(d.talk, len(d.samples))
 	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Prefix: n.Queue().Prefix()})
 	final := map[string]results.Event{}

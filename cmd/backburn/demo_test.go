@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/results"
 )
 
@@ -25,7 +25,7 @@ var demoOutcomes = map[string]string{
 
 func TestDemoJSON(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
+	s := testkit.NewSite(t)
 	p := s.Start("backburn", "demo", "--json", "--delay", "300ms")
 	if code := p.Wait(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
@@ -62,7 +62,7 @@ func TestDemoJSON(t *testing.T) {
 
 func TestDemoTable(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
+	s := testkit.NewSite(t)
 	p := s.Start("backburn", "demo", "--delay", "300ms", "--keep")
 	if code := p.Wait(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)

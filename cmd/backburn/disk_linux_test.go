@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 )
 
 // tmpfs mounts a file system of a size, in bytes, until the test ends. That needs privileges: the
@@ -36,12 +36,12 @@ func tmpfs(t *testing.T, dir, size string) {
 
 func TestSpoolOnAnotherMount(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
+	s := testkit.NewSite(t)
 	tmpfs(t, s.Path("quarantine", ".backburn"), "1m")
-	file := e2e.File{Name: "sample.bin", Body: []byte("must not be lost")}
+	file := testkit.File{Name: "sample.bin", Body: []byte("must not be lost")}
 	s.Drop(file)
 	p := s.Start("backburn", "run")
-	e2e.Fails(t, p, 2, "is on another mount than the folder, and files can't be claimed by renaming them; unmount it")
+	testkit.Fails(t, p, 2, "is on another mount than the folder, and files can't be claimed by renaming them; unmount it")
 	if len(s.Left()) != 1 {
 		t.Errorf("left: %q, want the file", s.Left())
 	}
@@ -49,11 +49,11 @@ func TestSpoolOnAnotherMount(t *testing.T) {
 
 func TestStoreWithoutRoom(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
+	s := testkit.NewSite(t)
 	tmpfs(t, s.Path("small"), "64m")
-	s.Configure(e2e.Settings{"nats.embedded.store_dir": s.Path("small", "nats")})
+	s.Configure(testkit.Settings{"nats.embedded.store_dir": s.Path("small", "nats")})
 	p := s.Start("backburn", "run")
-	e2e.Fails(t, p, 4, "the disk is full")
+	testkit.Fails(t, p, 4, "the disk is full")
 	if !strings.Contains(p.Stderr(), "free some, or set nats.embedded.store_dir to another disk") {
 		t.Errorf("it says %q, and not what to do", p.Stderr())
 	}
@@ -62,13 +62,13 @@ func TestStoreWithoutRoom(t *testing.T) {
 // The defaults reserve more than a small disk has; it works there all the same.
 func TestStoreOnSmallDisk(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
+	s := testkit.NewSite(t)
 	tmpfs(t, s.Path("small"), "1g")
-	s.Configure(e2e.Settings{"nats.embedded.store_dir": s.Path("small", "nats"), "results.max_bytes": nil})
-	files := e2e.Mixed(3, rand.New(rand.NewPCG(8, 8)))
+	s.Configure(testkit.Settings{"nats.embedded.store_dir": s.Path("small", "nats"), "results.max_bytes": nil})
+	files := testkit.Mixed(3, rand.New(rand.NewPCG(8, 8)))
 	p := s.Start("backburn", "run")
 	s.Drop(files...)
-	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	p.Stop()
 }
 
@@ -76,15 +76,15 @@ func TestStoreOnSmallDisk(t *testing.T) {
 // is room.
 func TestFolderWithoutRoom(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
+	s := testkit.NewSite(t)
 	tmpfs(t, s.Path("small"), "8m")
 	quarantine := s.Path("small", "quarantine")
 	if err := os.Mkdir(quarantine, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s.Watch(quarantine)
-	s.Configure(e2e.Settings{"watch.min_free": "2MiB"})
-	files := e2e.Mixed(5, rand.New(rand.NewPCG(9, 9)))
+	s.Configure(testkit.Settings{"watch.min_free": "2MiB"})
+	files := testkit.Mixed(5, rand.New(rand.NewPCG(9, 9)))
 	ballast := filepath.Join(s.Path("small"), "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 7<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func TestFolderWithoutRoom(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))
 	p.Stop()

@@ -20,11 +20,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"backburn/auth"
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
-	"backburn/internal/node"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -76,7 +76,7 @@ type finding struct {
 }
 
 type doctor struct {
-	tool    *cli.App
+	tool   *cli.App
 	asJSON bool
 	failed int
 	err    error // the output's
@@ -164,7 +164,7 @@ func (d *doctor) files(ctx context.Context, cfg config.Config) {
 		return
 	}
 	for _, w := range cfg.Watch {
-		for _, f := range watch.Check(ctx, node.WatchConfig(w)) {
+		for _, f := range watch.Check(ctx, app.WatchConfig(w)) {
 			d.tell(finding{"folders", level(f.Level), w.Source + ": " + f.Name + ": " + f.Detail, f.Fix})
 		}
 	}

@@ -5,9 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
-	"backburn/internal/node"
 )
 
 func doorCommand(tool *cli.App) *cobra.Command {
@@ -30,17 +30,17 @@ The queue has to be there: a worker makes it.`,
 			if cfg.Door.Listen == "" {
 				return cli.Exit(cli.Usage, cfg.Problem("door.listen", `expected an address such as "127.0.0.1:9465": without one there is no door`))
 			}
-			return serveAlone(cmd.Context(), tool, cfg, config.DoorPart, node.Roles{Door: true})
+			return serveAlone(cmd.Context(), tool, cfg, config.DoorPart, app.Roles{Door: true})
 		},
 	}
 }
 
 // serveAlone runs one part of the system in a process of its own.
-func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, part config.Part, roles node.Roles) error {
+func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, part config.Part, roles app.Roles) error {
 	if err := cfg.CheckFiles(part); err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
-	n, err := node.Start(ctx, cfg, roles, tool.Logger(cfg))
+	n, err := app.Start(ctx, cfg, roles, tool.Logger(cfg))
 	if err != nil {
 		return err
 	}

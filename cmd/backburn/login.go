@@ -16,9 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"backburn/auth"
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
-	"backburn/internal/node"
 )
 
 func loginCommand(tool *cli.App) *cobra.Command {
@@ -76,7 +76,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 		return err
 	}
 	defer done()
-	l, err := auth.NewLogin(node.Profile(profile, cfg.Auth[profile]), hub, opts...)
+	l, err := auth.NewLogin(app.Profile(profile, cfg.Auth[profile]), hub, opts...)
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
@@ -117,7 +117,7 @@ func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profil
 		fleet.close()
 		return nil, nil, err
 	}
-	return append(opts, auth.WithTransport(t), auth.WithUserAgent(node.UserAgent), auth.WithLogger(commandLog(tool, cfg))), fleet.close, nil
+	return append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg))), fleet.close, nil
 }
 
 // localCallback is where to listen for the browser, if redirect_url is on this machine.
@@ -232,7 +232,7 @@ func logout(ctx context.Context, tool *cli.App, cfg config.Config, profile strin
 		return err
 	}
 	defer done()
-	if err := auth.Logout(ctx, node.Profile(profile, cfg.Auth[profile]), opts...); err != nil {
+	if err := auth.Logout(ctx, app.Profile(profile, cfg.Auth[profile]), opts...); err != nil {
 		return unreachable(err)
 	}
 	fmt.Fprintln(tool.Err, "Logged out.")

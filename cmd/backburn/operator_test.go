@@ -13,10 +13,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/app"
 	"backburn/internal/config"
-	"backburn/internal/e2e"
 	"backburn/internal/natsd"
-	"backburn/internal/node"
+	"backburn/internal/testkit"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -27,7 +27,7 @@ func TestOperatorScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/operator",
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": e2e.Exits, "large": large, "until": until},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": testkit.Exits, "large": large, "until": until},
 		Setup:               startOperated,
 	})
 }
@@ -60,7 +60,7 @@ func startOperated(env *testscript.Env) error {
 	}
 	env.Defer(server.Shutdown)
 	cfg.NATS = server.NATS()
-	n, err := node.Start(context.Background(), cfg, node.Roles{Watch: true, Work: true}, zerolog.Nop())
+	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true}, zerolog.Nop())
 	if err != nil {
 		return err
 	}

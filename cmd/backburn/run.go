@@ -7,11 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backburn/internal/admin"
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
-	"backburn/internal/node"
-	"backburn/internal/status"
 )
 
 func runCommand(tool *cli.App) *cobra.Command {
@@ -75,7 +75,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 			if err := cfg.CheckProfile(cfg.WildFire.Auth); err != nil {
 				return cli.Exit(cli.Usage, fmt.Errorf("%w\nno account at hand? `backburn run --simulate` needs none", err))
 			}
-			roles := node.Roles{Watch: true, Work: true, Door: true, Sinks: true}
+			roles := app.Roles{Watch: true, Work: true, Door: true, Sinks: true}
 			if cfg.NATS.Embedded.Enabled {
 				server, err := natsd.Start(ctx, cfg, log.With().Str("component", "nats").Logger())
 				if err != nil {
@@ -83,9 +83,9 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 				}
 				defer server.Shutdown()
 				cfg.NATS = server.NATS()
-				roles.MaxStore, roles.Checks = server.MaxStore(), []status.Check{{Name: "store", Ask: server.Check}}
+				roles.MaxStore, roles.Checks = server.MaxStore(), []admin.Check{{Name: "store", Ask: server.Check}}
 			}
-			n, err := node.Start(ctx, cfg, roles, log)
+			n, err := app.Start(ctx, cfg, roles, log)
 			if err != nil {
 				return err
 			}

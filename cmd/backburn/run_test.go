@@ -10,19 +10,19 @@ import (
 	"testing"
 	"time"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
 
 func TestEveryFileBecomesOneFinalEvent(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
-	files := e2e.Mixed(200, rand.New(rand.NewPCG(1, 1)))
+	s := testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
+	files := testkit.Mixed(200, rand.New(rand.NewPCG(1, 1)))
 	p := s.Start("backburn", "run")
 	s.Drop(files...)
 
-	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))
 	p.Stop()
@@ -36,8 +36,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	for name, askFirst := range map[string]bool{"asks first": true, "asks only where it is not sure": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := e2e.NewSite(t, wildfiretest.WithDelay(300*time.Millisecond), wildfiretest.WithLatency(10*time.Millisecond))
-			s.Configure(e2e.Settings{"wildfire.ask_first": askFirst})
+			s := testkit.NewSite(t, wildfiretest.WithDelay(300*time.Millisecond), wildfiretest.WithLatency(10*time.Millisecond))
+			s.Configure(testkit.Settings{"wildfire.ask_first": askFirst})
 			slowUploads(s, 150*time.Millisecond) // most of the time some are on their way
 			seed := uint64(time.Now().UnixNano())
 			t.Logf("seed %d", seed)
@@ -46,9 +46,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-func killAgainAndAgain(t *testing.T, s *e2e.Site, rnd *rand.Rand) {
+func killAgainAndAgain(t *testing.T, s *testkit.Site, rnd *rand.Rand) {
 	const lives, perLife = 7, 24
-	files := e2e.Mixed(lives*perLife, rnd)
+	files := testkit.Mixed(lives*perLife, rnd)
 	var dropping sync.WaitGroup
 	defer dropping.Wait()
 	p := s.Start("backburn", "run")
@@ -64,7 +64,7 @@ func killAgainAndAgain(t *testing.T, s *e2e.Site, rnd *rand.Rand) {
 		p = s.Start("backburn", "run")
 	}
 	dropping.Wait()
-	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))
 	p.Stop()
@@ -74,12 +74,12 @@ func killAgainAndAgain(t *testing.T, s *e2e.Site, rnd *rand.Rand) {
 }
 
 // slowUploads makes the service think about every upload, once it has it.
-func slowUploads(s *e2e.Site, d time.Duration) (end func()) {
+func slowUploads(s *testkit.Site, d time.Duration) (end func()) {
 	return s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: d}})
 }
 
 // inUpload waits until WildFire has the contents of all files, and answers none.
-func inUpload(t *testing.T, s *e2e.Site, files []e2e.File) {
+func inUpload(t *testing.T, s *testkit.Site, files []testkit.File) {
 	t.Helper()
 	for _, f := range files { // the server's own Wait hears of a call only when it was answered
 		s.Until("the upload of "+f.Name, func() bool { return s.WildFire.UploadCount(f.SHA256()) > 0 })
@@ -97,10 +97,10 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := e2e.NewSite(t)
+			s := testkit.NewSite(t)
 			// Without asking first nothing but the memory of what was begun prevents a second upload.
-			s.Configure(e2e.Settings{"worker.shutdown_timeout": tc.timeout.String(), "wildfire.ask_first": false})
-			files := e2e.Mixed(8, rand.New(rand.NewPCG(2, 2)))
+			s.Configure(testkit.Settings{"worker.shutdown_timeout": tc.timeout.String(), "wildfire.ask_first": false})
+			files := testkit.Mixed(8, rand.New(rand.NewPCG(2, 2)))
 			end := slowUploads(s, tc.takes)
 			p := s.Start("backburn", "run")
 			s.Drop(files...)
@@ -116,7 +116,7 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			end()
 
 			p = s.Start("backburn", "run")
-			e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+			testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 			s.OnceUploaded(files)
 			p.Stop()
 		})
@@ -125,23 +125,23 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 
 func TestStopWhileStarting(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
-	files := e2e.Mixed(2, rand.New(rand.NewPCG(10, 10)))
+	s := testkit.NewSite(t)
+	files := testkit.Mixed(2, rand.New(rand.NewPCG(10, 10)))
 	s.Drop(files...)
 	p := s.Start("backburn", "run")
 	p.NATS()
 	p.Stop()
 	p = s.Start("backburn", "run")
-	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
 	p.Stop()
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
-	s.Configure(e2e.Settings{"worker.shutdown_timeout": "1h"})
-	files := e2e.Mixed(2, rand.New(rand.NewPCG(3, 3)))
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"worker.shutdown_timeout": "1h"})
+	files := testkit.Mixed(2, rand.New(rand.NewPCG(3, 3)))
 	end := slowUploads(s, time.Hour)
 	p := s.Start("backburn", "run")
 	s.Drop(files...)
@@ -152,7 +152,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	end()
 
 	p = s.Start("backburn", "run")
-	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
 	p.Stop()
 }

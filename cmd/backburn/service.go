@@ -13,11 +13,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
-	"backburn/internal/node"
 	"backburn/pipeline"
 	"backburn/wildfire"
 )
@@ -59,7 +59,7 @@ func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
-	opts, err := node.Sharing(ctx, cfg, profile, l.queue)
+	opts, err := app.Sharing(ctx, cfg, profile, l.queue)
 	if err != nil && required {
 		return nil, cli.Exit(cli.Unreachable, err)
 	}
@@ -80,7 +80,7 @@ func knownProfile(cfg config.Config, profile string) error {
 // transport is the way to the services: through the proxy of the environment, and with
 // wildfire.ca_file trusted besides.
 func transport(cfg config.Config) (http.RoundTripper, error) {
-	t, err := wildfire.NewTransport(node.WildFireConfig(cfg).Network)
+	t, err := wildfire.NewTransport(app.WildFireConfig(cfg).Network)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, fmt.Errorf("wildfire.ca_file: %w", err))
 	}
@@ -100,8 +100,8 @@ func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile 
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(node.UserAgent), auth.WithLogger(commandLog(tool, cfg)))
-	s, err := auth.New(node.Profile(profile, cfg.Auth[profile]), opts...)
+	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg)))
+	s, err := auth.New(app.Profile(profile, cfg.Auth[profile]), opts...)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)
 	}
@@ -123,7 +123,7 @@ func connectWildFire(ctx context.Context, tool *cli.App, cfg config.Config, comm
 		s.fleet.close()
 		return nil, err
 	}
-	w := node.WildFireConfig(cfg)
+	w := app.WildFireConfig(cfg)
 	if w.Transport, err = transport(cfg); err == nil {
 		s.Client, err = wildfire.New(w, s.Tokens)
 	}

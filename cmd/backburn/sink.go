@@ -3,9 +3,9 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
-	"backburn/internal/node"
 )
 
 func sinkCommand(tool *cli.App) *cobra.Command {
@@ -25,7 +25,7 @@ comes. Its NATS permissions are those of the role "door".`,
 			if len(cfg.Sink) == 0 {
 				return cli.Exit(cli.Usage, cfg.Problem("sink", "there is none: name one in [[sink]]"))
 			}
-			return serveAlone(cmd.Context(), tool, cfg, config.SinkPart, node.Roles{Sinks: true})
+			return serveAlone(cmd.Context(), tool, cfg, config.SinkPart, app.Roles{Sinks: true})
 		},
 	}
 }

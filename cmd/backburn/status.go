@@ -16,9 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"backburn/auth"
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
-	"backburn/internal/node"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -48,7 +48,7 @@ limit (0) is not counted.`,
 			if err != nil {
 				return err
 			}
-			wcfg, err := node.WorkerConfig(cfg)
+			wcfg, err := app.WorkerConfig(cfg)
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
@@ -118,9 +118,9 @@ func refresh(w io.Writer, page []byte, follow bool) error {
 }
 
 // gatherStatus asks NATS for the fleet, and the process on this machine for itself.
-func gatherStatus(ctx context.Context, q *pipeline.Queue, wcfg pipeline.Config, cfg config.Config) (node.Status, error) {
-	st := node.Status{Flights: []pipeline.Flight{}, Watch: []watch.Status{}}
-	local := make(chan *node.Status, 1)
+func gatherStatus(ctx context.Context, q *pipeline.Queue, wcfg pipeline.Config, cfg config.Config) (app.Status, error) {
+	st := app.Status{Flights: []pipeline.Flight{}, Watch: []watch.Status{}}
+	local := make(chan *app.Status, 1)
 	go func() { local <- askLocal(ctx, cfg.HTTP.Listen) }()
 	var err error
 	st.Status, err = q.Status(ctx, wcfg)
@@ -139,7 +139,7 @@ func gatherStatus(ctx context.Context, q *pipeline.Queue, wcfg pipeline.Config, 
 }
 
 // askLocal asks the process that serves on this machine; nil where there is none.
-func askLocal(ctx context.Context, listen string) *node.Status {
+func askLocal(ctx context.Context, listen string) *app.Status {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {
 		return nil
@@ -159,7 +159,7 @@ func askLocal(ctx context.Context, listen string) *node.Status {
 		return nil
 	}
 	defer res.Body.Close()
-	var st node.Status
+	var st app.Status
 	if res.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(res.Body, 8<<20)).Decode(&st) != nil {
 		return nil
 	}
@@ -167,7 +167,7 @@ func askLocal(ctx context.Context, listen string) *node.Status {
 }
 
 // printStatus prints the state for people.
-func printStatus(w io.Writer, st node.Status) {
+func printStatus(w io.Writer, st app.Status) {
 	fmt.Fprintf(w, "%s\n\n", st.Time.Local().Format(time.DateTime))
 	for _, b := range []pipeline.Budget{pipeline.Uploads, pipeline.Queries} {
 		if p, on := st.Paused[b]; on {
@@ -208,7 +208,7 @@ func printStatus(w io.Writer, st node.Status) {
 	printLocal(w, st)
 }
 
-func printWorkers(w io.Writer, st node.Status) {
+func printWorkers(w io.Writer, st app.Status) {
 	fmt.Fprintln(w)
 	if len(st.Workers) == 0 {
 		fmt.Fprintln(w, "no worker is running: start `backburn run` or `worker`")
@@ -239,7 +239,7 @@ func printDead(w io.Writer, dead map[string]uint64) {
 }
 
 // printLocal prints what only a process on this machine knows.
-func printLocal(w io.Writer, st node.Status) {
+func printLocal(w io.Writer, st app.Status) {
 	if st.Token != nil {
 		fmt.Fprintf(w, "\ntoken %s\n", tokenLine(*st.Token))
 	}

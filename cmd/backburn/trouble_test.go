@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -31,35 +31,35 @@ func taken(t *testing.T) string {
 func TestRunSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		prepare func(t *testing.T, s *e2e.Site) e2e.Settings
+		prepare func(t *testing.T, s *testkit.Site) testkit.Settings
 		code    int
 		says    string // a regular expression
 	}{
-		"broken TOML": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+		"broken TOML": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			s.WriteFile("backburn.toml", "[nats]\nurl = nats://\n")
 			return nil
 		}, 2, `^backburn\.toml:2:`},
-		"unknown key": {func(*testing.T, *e2e.Site) e2e.Settings {
-			return e2e.Settings{"worker.concurency": 3}
+		"unknown key": {func(*testing.T, *testkit.Site) testkit.Settings {
+			return testkit.Settings{"worker.concurency": 3}
 		}, 2, `^backburn\.toml:\d+:\d+: worker\.concurency: unknown key; did you mean "concurrency"\?`},
-		"no secret file": {func(*testing.T, *e2e.Site) e2e.Settings {
-			return e2e.Settings{"auth.wildfire.client_secret": nil, "auth.wildfire.client_secret_file": "missing.secret"}
+		"no secret file": {func(*testing.T, *testkit.Site) testkit.Settings {
+			return testkit.Settings{"auth.wildfire.client_secret": nil, "auth.wildfire.client_secret_file": "missing.secret"}
 		}, 2, `auth\.wildfire\.client_secret_file: secret file: open missing\.secret: no such file`},
-		"no credentials": {func(*testing.T, *e2e.Site) e2e.Settings {
-			return e2e.Settings{"auth.wildfire.client_id": nil, "auth.wildfire.client_secret": nil}
+		"no credentials": {func(*testing.T, *testkit.Site) testkit.Settings {
+			return testkit.Settings{"auth.wildfire.client_id": nil, "auth.wildfire.client_secret": nil}
 		}, 2, `auth\.wildfire\.client_id: not set`},
-		"no folder": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
-			return e2e.Settings{"watch.path": s.Path("nowhere")}
+		"no folder": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
+			return testkit.Settings{"watch.path": s.Path("nowhere")}
 		}, 2, `watch\[0\]\.path: there is no folder ".*nowhere"; create it`},
-		"a file for a folder": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+		"a file for a folder": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			s.WriteFile("file", "")
-			return e2e.Settings{"watch.path": s.Path("file")}
+			return testkit.Settings{"watch.path": s.Path("file")}
 		}, 2, `watch\[0\]\.path: expected a folder, ".*file" is none`},
-		"a file for the spool": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+		"a file for the spool": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			s.WriteFile("quarantine/.backburn", "")
 			return nil
 		}, 2, `\.backburn is not a folder; remove it`},
-		"a folder for two": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+		"a folder for two": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			s.Configure(nil)
 			b, err := os.ReadFile(s.Path("backburn.toml"))
 			if err != nil {
@@ -68,28 +68,28 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			s.WriteFile("backburn.toml", string(b)+"[[watch]]\npath = \"quarantine/sub\"\n")
 			return nil
 		}, 2, `watch\[1\]\.path: is inside the folder of watch\[0\]`},
-		"port of NATS in use": {func(t *testing.T, _ *e2e.Site) e2e.Settings {
-			return e2e.Settings{"nats.url": "nats://" + taken(t)}
+		"port of NATS in use": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
+			return testkit.Settings{"nats.url": "nats://" + taken(t)}
 		}, 4, `the port is in use: stop what listens there, or set another port in nats\.url`},
-		"port of HTTP in use": {func(t *testing.T, _ *e2e.Site) e2e.Settings {
-			return e2e.Settings{"http.listen": taken(t)}
+		"port of HTTP in use": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
+			return testkit.Settings{"http.listen": taken(t)}
 		}, 4, `http\.listen: .*address already in use; free the address, choose another, or set "" for none`},
-		"nobody answers": {func(t *testing.T, _ *e2e.Site) e2e.Settings {
-			return e2e.Settings{"nats.url": "nats://" + unused(t), "nats.embedded.enabled": false}
+		"nobody answers": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
+			return testkit.Settings{"nats.url": "nats://" + unused(t), "nats.embedded.enabled": false}
 		}, 4, `no NATS server answers.*start one with .backburn run., or set nats\.url`},
-		"credentials refused": {func(t *testing.T, _ *e2e.Site) e2e.Settings {
-			ns := e2e.StartNATS(t, &server.Options{Authorization: "another"})
-			return e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false}
+		"credentials refused": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
+			ns := testkit.StartNATS(t, &server.Options{Authorization: "another"})
+			return testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false}
 		}, 4, `the NATS server refuses the credentials.*set nats\.credentials_file or nats\.token_file`},
-		"two on one store": {func(_ *testing.T, s *e2e.Site) e2e.Settings {
+		"two on one store": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			s.Start("backburn", "run").Logged("ready")
 			return nil
 		}, 4, `another server uses this store: stop the other .backburn run.`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := e2e.NewSite(t)
-			file := e2e.File{Name: "sub/sample.bin", Body: []byte("must not be lost"), Verdict: "benign"}
+			s := testkit.NewSite(t)
+			file := testkit.File{Name: "sub/sample.bin", Body: []byte("must not be lost"), Verdict: "benign"}
 			if changes := tc.prepare(t, s); changes != nil {
 				s.Configure(changes)
 			}
@@ -117,53 +117,53 @@ func TestWildFireInTrouble(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		rules []wildfiretest.Rule
-		heals func(s *e2e.Site) bool // when the trouble ends
+		heals func(s *testkit.Site) bool // when the trouble ends
 	}{
 		"HTML with 502": {
 			[]wildfiretest.Rule{{Fault: wildfiretest.Fault{Status: 502, Body: wildfiretest.HTMLBody}}},
-			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 502) >= 4 },
+			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 502) >= 4 },
 		},
 		"HTML with 502 for uploads": {
 			[]wildfiretest.Rule{{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 502, Body: wildfiretest.HTMLBody}}},
-			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 502) >= 5 }, // then uploads are paused
+			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 502) >= 5 }, // then uploads are paused
 		},
 		"HTML with 200": {
 			[]wildfiretest.Rule{{Fault: wildfiretest.Fault{Style: wildfiretest.HTML200}}},
-			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 200) >= 4 },
+			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 200) >= 4 },
 		},
 		"HTML with 200 for uploads": { // which it has counted all the same
 			[]wildfiretest.Rule{{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Style: wildfiretest.HTML200}}},
-			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 200) >= 10 },
+			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 200) >= 10 },
 		},
 		"connections break": {
 			[]wildfiretest.Rule{{Fault: wildfiretest.Fault{LoseAnswer: true}}},
-			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 0) >= 4 },
+			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 0) >= 4 },
 		},
 		"answers to uploads are lost": {
 			[]wildfiretest.Rule{{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{LoseAnswer: true}}},
-			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 0) >= 10 },
+			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 0) >= 10 },
 		},
 		"no token": {
 			[]wildfiretest.Rule{{Op: wildfiretest.OpToken, Fault: wildfiretest.Fault{Status: 503}}},
-			func(s *e2e.Site) bool { return s.WildFire.CountStatus(wildfiretest.OpToken, 503) >= 2 },
+			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfiretest.OpToken, 503) >= 2 },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := e2e.NewSite(t)
-			s.Configure(e2e.Settings{"worker.max_attempts": 1000})
+			s := testkit.NewSite(t)
+			s.Configure(testkit.Settings{"worker.max_attempts": 1000})
 			var heal []func()
 			for _, r := range tc.rules {
 				heal = append(heal, s.WildFire.Inject(r))
 			}
-			files := e2e.Mixed(10, rand.New(rand.NewPCG(4, 4)))
+			files := testkit.Mixed(10, rand.New(rand.NewPCG(4, 4)))
 			p := s.Start("backburn", "run")
 			s.Drop(files...)
 			s.Called(func() bool { return tc.heals(s) })
 			for _, end := range heal {
 				end()
 			}
-			e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+			testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 			s.OnceUploaded(files)
 			s.NothingLeft(len(files))
 			p.Stop()
@@ -177,15 +177,15 @@ func TestWildFireInTrouble(t *testing.T) {
 func TestCredentialRefused(t *testing.T) {
 	t.Parallel()
 	const key = "a key that must not show"
-	keyProfile := e2e.Settings{
+	keyProfile := testkit.Settings{
 		"auth.wildfire.kind": "api-key", "auth.wildfire.api_key_file": "key", "auth.wildfire.client_id": nil,
 		"auth.wildfire.client_secret": nil, "auth.wildfire.tsg_id": nil, "auth.wildfire.token_url": nil,
 	}
-	files := e2e.Mixed(5, rand.New(rand.NewPCG(5, 5)))
-	var sites []*e2e.Site
-	var processes []*e2e.Process
+	files := testkit.Mixed(5, rand.New(rand.NewPCG(5, 5)))
+	var sites []*testkit.Site
+	var processes []*testkit.Process
 	for _, tc := range []struct {
-		settings e2e.Settings
+		settings testkit.Settings
 		op       wildfire.Op
 		status   int
 		says     string // in /readyz
@@ -194,7 +194,7 @@ func TestCredentialRefused(t *testing.T) {
 		{keyProfile, "", 401, "401"},
 		{nil, wildfire.OpSubmitFile, 403, "uploads are paused until"},
 	} {
-		s := e2e.NewSite(t, wildfiretest.WithAPIKey(key))
+		s := testkit.NewSite(t, wildfiretest.WithAPIKey(key))
 		s.WriteFile("key", key+"\n")
 		s.Configure(tc.settings)
 		heal := s.WildFire.Inject(wildfiretest.Rule{Op: tc.op, Fault: wildfiretest.Fault{Status: tc.status}})
@@ -206,7 +206,7 @@ func TestCredentialRefused(t *testing.T) {
 	}
 	for i, s := range sites {
 		p := processes[i]
-		e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+		testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 		s.OnceUploaded(files)
 		p.Until("/readyz", func(status int, _ string) bool { return status == 200 })
 		p.Stop()
@@ -218,9 +218,9 @@ func TestCredentialRefused(t *testing.T) {
 
 func TestServiceIsAwayAtStart(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
-	s.Configure(e2e.Settings{"auth.wildfire.token_url": "http://" + unused(t) + "/token"})
-	files := e2e.Mixed(3, rand.New(rand.NewPCG(7, 7)))
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"auth.wildfire.token_url": "http://" + unused(t) + "/token"})
+	files := testkit.Mixed(3, rand.New(rand.NewPCG(7, 7)))
 	p := s.Start("backburn", "run")
 	s.Drop(files...)
 	p.Until("/readyz", func(status int, body string) bool {
@@ -233,7 +233,7 @@ func TestServiceIsAwayAtStart(t *testing.T) {
 
 	s.Configure(nil)
 	p = s.Start("backburn", "run")
-	e2e.OneEach(t, files, e2e.Finals(t, s.Queue(p), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
 	p.Stop()
 }

@@ -5,19 +5,19 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"backburn/internal/app"
 	"backburn/internal/config"
-	"backburn/internal/e2e"
-	"backburn/internal/node"
+	"backburn/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"watcher": main,
-		"worker":  e2e.StandIn("worker", config.WorkerPart, node.Roles{Work: true}),
+		"worker":  testkit.StandIn("worker", config.WorkerPart, app.Roles{Work: true}),
 	})
 }
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	e2e.Scripts(t)
+	testkit.Scripts(t)
 }

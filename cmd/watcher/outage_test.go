@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -21,21 +21,21 @@ import (
 func TestNATSVanishes(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
-	ns := e2e.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
-	s := e2e.NewSite(t)
+	ns := testkit.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
+	s := testkit.NewSite(t)
 	s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 100 * time.Millisecond}})
-	s.Configure(e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false})
+	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false})
 	watcher, worker := s.Start("watcher"), s.Start("worker")
 	watcher.Logged("ready")
 	worker.Logged("ready")
 
-	files := e2e.Mixed(150, rand.New(rand.NewPCG(1, 1)))
+	files := testkit.Mixed(150, rand.New(rand.NewPCG(1, 1)))
 	port := ns.Addr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Port()
 	for i := range 3 {
 		s.Drop(files[i*50 : (i+1)*50]...)
 		s.Called(func() bool { return s.WildFire.Count(wildfire.OpSubmitFile) >= 10*(i+1) })
-		e2e.StopNATS(ns)
-		for _, p := range []*e2e.Process{watcher, worker} {
+		testkit.StopNATS(ns)
+		for _, p := range []*testkit.Process{watcher, worker} {
 			p.Until("/readyz", func(status int, body string) bool {
 				return status == 503 && strings.Contains(body, `"nats":{"status":"failed"`)
 			})
@@ -43,12 +43,12 @@ func TestNATSVanishes(t *testing.T) {
 				t.Errorf("it should stay up, but /healthz answers %d: %s", status, body)
 			}
 		}
-		ns = e2e.StartNATS(t, &server.Options{StoreDir: store, Port: int(port), SyncAlways: true})
+		ns = testkit.StartNATS(t, &server.Options{StoreDir: store, Port: int(port), SyncAlways: true})
 	}
-	for _, p := range []*e2e.Process{watcher, worker} {
+	for _, p := range []*testkit.Process{watcher, worker} {
 		p.Until("/readyz", func(status int, _ string) bool { return status == 200 })
 	}
-	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Connect(ns.ClientURL()), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))
 	worker.Stop()
@@ -60,18 +60,18 @@ func TestNATSVanishes(t *testing.T) {
 func TestStopWithoutNATS(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
-	ns := e2e.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
-	s := e2e.NewSite(t)
+	ns := testkit.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
+	s := testkit.NewSite(t)
 	end := s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 3 * time.Second}})
-	settings := e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "worker.shutdown_timeout": "1s", "wildfire.ask_first": false}
+	settings := testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "worker.shutdown_timeout": "1s", "wildfire.ask_first": false}
 	s.Configure(settings)
 	watcher, worker := s.Start("watcher"), s.Start("worker")
-	files := e2e.Mixed(20, rand.New(rand.NewPCG(2, 2)))
+	files := testkit.Mixed(20, rand.New(rand.NewPCG(2, 2)))
 	s.Drop(files[:10]...)
 	s.Called(func() bool { return s.WildFire.UploadCount(files[0].SHA256()) > 0 })
-	e2e.StopNATS(ns)
+	testkit.StopNATS(ns)
 	s.Drop(files[10:]...)
-	for _, p := range []*e2e.Process{watcher, worker} {
+	for _, p := range []*testkit.Process{watcher, worker} {
 		p.Until("/readyz", func(status int, _ string) bool { return status == 503 })
 	}
 	worker.Stop()
@@ -81,13 +81,13 @@ func TestStopWithoutNATS(t *testing.T) {
 	}
 	end()
 
-	ns = e2e.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
+	ns = testkit.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})
 	settings["nats.url"] = ns.ClientURL()
 	s.Configure(settings)
 	watcher, worker = s.Start("watcher"), s.Start("worker")
 	watcher.Logged("ready")
 	worker.Logged("ready")
-	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Connect(ns.ClientURL()), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))
 	worker.Stop()
@@ -96,5 +96,5 @@ func TestStopWithoutNATS(t *testing.T) {
 
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	e2e.NobodyAnswers(t, "watcher")
+	testkit.NobodyAnswers(t, "watcher")
 }

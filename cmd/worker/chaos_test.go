@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -17,14 +17,14 @@ import (
 // a worker that died while it uploaded is followed by one that asks WildFire first.
 func TestFleetInAStormOfKills(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
+	s := testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
 	s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 200 * time.Millisecond}})
-	args, url := e2e.NATSArgs(t, 1, s.Path("server"))
-	s.Configure(e2e.Settings{"nats.url": url, "nats.embedded.enabled": false})
-	c := e2e.Chaos{
-		Site: s, Files: e2e.Mixed(300, rand.New(rand.NewPCG(3, 3))), NATS: url,
+	args, url := testkit.NATSArgs(t, 1, s.Path("server"))
+	s.Configure(testkit.Settings{"nats.url": url, "nats.embedded.enabled": false})
+	c := testkit.Chaos{
+		Site: s, Files: testkit.Mixed(300, rand.New(rand.NewPCG(3, 3))), NATS: url,
 		Every: 500 * time.Millisecond, Storm: 20 * time.Second, Seed: 1,
-		Members: []e2e.Member{
+		Members: []testkit.Member{
 			{Role: "nats", Program: "nats", Args: args[0]},
 			{Role: "watcher", Program: "watcher"}, {Role: "watcher", Program: "watcher"},
 			{Role: "worker", Program: "worker"}, {Role: "worker", Program: "worker"}, {Role: "worker", Program: "worker"},

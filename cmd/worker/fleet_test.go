@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -19,16 +19,16 @@ import (
 // started again.
 func TestFleetWithSomeKilled(t *testing.T) {
 	t.Parallel()
-	ns := e2e.StartNATS(t, &server.Options{})
-	s := e2e.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
+	ns := testkit.StartNATS(t, &server.Options{})
+	s := testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))
 	end := s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 300 * time.Millisecond}})
-	s.Configure(e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false})
+	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false})
 	watcher, first := s.Start("watcher"), s.Start("worker")
 	second, third := s.Start("worker"), s.Start("worker")
-	for _, p := range []*e2e.Process{watcher, first, second, third} {
+	for _, p := range []*testkit.Process{watcher, first, second, third} {
 		p.Logged("ready")
 	}
-	files := e2e.Mixed(150, rand.New(rand.NewPCG(1, 1)))
+	files := testkit.Mixed(150, rand.New(rand.NewPCG(1, 1)))
 	s.Drop(files[:100]...)
 	s.Called(func() bool { return s.WildFire.Count(wildfire.OpSubmitFile) >= 40 })
 	first.Kill()
@@ -37,7 +37,7 @@ func TestFleetWithSomeKilled(t *testing.T) {
 	watcher.Kill()
 	watcher = s.Start("watcher")
 
-	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Connect(ns.ClientURL()), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))
 	second.Stop()
@@ -48,17 +48,17 @@ func TestFleetWithSomeKilled(t *testing.T) {
 // Contents travel through JetStream where workers do not share the watcher's file system.
 func TestContentsTravel(t *testing.T) {
 	t.Parallel()
-	ns := e2e.StartNATS(t, &server.Options{})
-	s := e2e.NewSite(t)
-	s.Configure(e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "watch.transfer": "object"})
+	ns := testkit.StartNATS(t, &server.Options{})
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "watch.transfer": "object"})
 	watcher := s.Start("watcher")
 	watcher.Logged("ready")
 	// The worker knows of no folder at all.
-	s.Configure(e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "watch.path": s.Path("elsewhere")})
+	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "watch.path": s.Path("elsewhere")})
 	worker := s.Start("worker")
-	files := e2e.Mixed(60, rand.New(rand.NewPCG(2, 2)))
+	files := testkit.Mixed(60, rand.New(rand.NewPCG(2, 2)))
 	s.Drop(files...)
-	e2e.OneEach(t, files, e2e.Finals(t, s.Connect(ns.ClientURL()), len(files)))
+	testkit.OneEach(t, files, testkit.Finals(t, s.Connect(ns.ClientURL()), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))
 	worker.Stop()
@@ -67,13 +67,13 @@ func TestContentsTravel(t *testing.T) {
 
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	e2e.NobodyAnswers(t, "worker")
+	testkit.NobodyAnswers(t, "worker")
 }
 
 func TestServerWithoutRoom(t *testing.T) {
 	t.Parallel()
-	s := e2e.NewSite(t)
-	ns := e2e.StartNATS(t, &server.Options{JetStreamMaxStore: 3 << 30})
-	s.Configure(e2e.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "results.max_bytes": "10GiB"})
-	e2e.Fails(t, s.Start("worker"), 4, "lower results.max_bytes, or let the NATS server store more")
+	s := testkit.NewSite(t)
+	ns := testkit.StartNATS(t, &server.Options{JetStreamMaxStore: 3 << 30})
+	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "results.max_bytes": "10GiB"})
+	testkit.Fails(t, s.Start("worker"), 4, "lower results.max_bytes, or let the NATS server store more")
 }

@@ -5,20 +5,20 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"backburn/internal/app"
 	"backburn/internal/config"
-	"backburn/internal/e2e"
-	"backburn/internal/node"
+	"backburn/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"worker":  main,
-		"watcher": e2e.StandIn("watcher", config.WatcherPart, node.Roles{Watch: true}),
-		"nats":    e2e.NATS,
+		"watcher": testkit.StandIn("watcher", config.WatcherPart, app.Roles{Watch: true}),
+		"nats":    testkit.NATS,
 	})
 }
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	e2e.Scripts(t)
+	testkit.Scripts(t)
 }

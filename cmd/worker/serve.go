@@ -5,13 +5,13 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"backburn/internal/app"
 	"backburn/internal/config"
-	"backburn/internal/node"
 )
 
 // serve works on jobs until ctx ends.
 func serve(ctx context.Context, cfg config.Config, log zerolog.Logger) error {
-	n, err := node.Start(ctx, cfg, node.Roles{Work: true}, log)
+	n, err := app.Start(ctx, cfg, app.Roles{Work: true}, log)
 	if err != nil {
 		return err
 	}

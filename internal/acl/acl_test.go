@@ -20,7 +20,7 @@ import (
 
 	"backburn/auth/natsbucket"
 	"backburn/internal/acl"
-	"backburn/internal/e2e"
+	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/results"
 	"backburn/wildfire"
@@ -78,7 +78,7 @@ func newSite(t *testing.T) *site {
 		t.Fatalf("the server does not read it: %v\n%s", err, conf.String())
 	}
 	opts.Port = server.RANDOM_PORT
-	st.s = e2e.StartNATS(t, opts)
+	st.s = testkit.StartNATS(t, opts)
 	return st
 }
 

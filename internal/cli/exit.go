@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"slices"
 
+	"backburn/internal/admin"
+	"backburn/internal/api"
 	"backburn/internal/config"
-	"backburn/internal/door"
 	"backburn/internal/natsconn"
-	"backburn/internal/status"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -57,7 +57,7 @@ var (
 	misconfigured = []error{watch.ErrUnusable}
 	unreachable   = []error{
 		natsconn.ErrUnreachable, natsconn.ErrRefused,
-		pipeline.ErrUnavailable, status.ErrListen, door.ErrListen,
+		pipeline.ErrUnavailable, admin.ErrListen, api.ErrListen,
 	}
 )
 

@@ -23,8 +23,8 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"backburn/internal/e2e"
 	"backburn/internal/sink"
+	"backburn/internal/testkit"
 	"backburn/results"
 )
 
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func stream(t *testing.T) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(e2e.StartNATS(t, &server.Options{}).ClientURL())
+	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}

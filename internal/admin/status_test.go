@@ -1,0 +1,225 @@
+package admin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/internal/admin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func get(t *testing.T, h http.Handler, method, path string) (int, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	return w.Code, w.Body.String()
+}
+
+func fine(context.Context) error { return nil }
+
+func full() admin.Config {
+	registry := prometheus.NewRegistry()
+	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_test_total", Help: "h"})
+	registry.MustRegister(counter)
+	counter.Add(7)
+	return admin.Config{
+		Checks:   []admin.Check{{Name: "nats", Ask: fine}},
+		Registry: registry,
+		Status:   func(context.Context) (any, error) { return map[string]int{"waiting": 3}, nil },
+		Page:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }),
+		Log:      zerolog.Nop(),
+	}
+}
+
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	with := full()
+	with.Pprof = true
+	bad := full()
+	bad.Status = func(context.Context) (any, error) { return nil, errors.New("nats is away") }
+	odd := full()
+	odd.Status = func(context.Context) (any, error) { return make(chan int), nil }
+	noPage := full()
+	noPage.Page = nil
+	for name, tc := range map[string]struct {
+		cfg    admin.Config
+		method string
+		path   string
+		code   int
+		body   string
+	}{
+		"health":             {full(), "GET", "/healthz", 200, `{"status":"ok"}`},
+		"health, HEAD":       {full(), "HEAD", "/healthz", 200, ""},
+		"health, POST":       {full(), "POST", "/healthz", 405, ""},
+		"ready":              {full(), "GET", "/readyz", 200, `"nats":{"status":"ok"`},
+		"ready of nothing":   {admin.Config{}, "GET", "/readyz", 200, `{"status":"ok","checks":{}}`},
+		"metrics":            {full(), "GET", "/metrics", 200, "backburn_test_total 7"},
+		"no metrics":         {admin.Config{}, "GET", "/metrics", 404, ""},
+		"status":             {full(), "GET", "/api/status", 200, `{"waiting":3}`},
+		"status fails":       {bad, "GET", "/api/status", 503, `{"error":"nats is away"}`},
+		"status is no JSON":  {odd, "GET", "/api/status", 500, `cannot be encoded`},
+		"no status":          {admin.Config{}, "GET", "/api/status", 404, ""},
+		"page":               {full(), "GET", "/", 200, "page"},
+		"no page":            {noPage, "GET", "/", 404, ""},
+		"no pprof":           {noPage, "GET", "/debug/pprof/", 404, ""},
+		"pprof when asked":   {with, "GET", "/debug/pprof/", 200, "goroutine"},
+		"pprof when asked 2": {with, "GET", "/debug/pprof/heap", 200, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, body := get(t, admin.Handler(tc.cfg), tc.method, tc.path)
+			if code != tc.code || !strings.Contains(body, tc.body) {
+				t.Errorf("got %d %s\nwant %d with %s", code, body, tc.code, tc.body)
+			}
+		})
+	}
+}
+
+func TestReadyAsksEveryCheck(t *testing.T) {
+	t.Parallel()
+	cfg := admin.Config{Checks: []admin.Check{
+		{Name: "good", Ask: fine},
+		{Name: "bad", Ask: func(context.Context) error { return errors.New("disk is full") }},
+		{Name: "wild", Ask: func(context.Context) error { panic("secret") }},
+	}}
+	code, body := get(t, admin.Handler(cfg), "GET", "/readyz")
+	var got admin.Readiness
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err)
+	}
+	if code != 503 || got.Status != "failed" || got.Checks["good"].Status != "ok" ||
+		got.Checks["bad"].Status != "failed" || got.Checks["bad"].Error != "disk is full" ||
+		got.Checks["wild"].Error != "the check panicked" {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestCheckThatHangsIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		release := make(chan struct{})
+		cfg := admin.Config{Checks: []admin.Check{{Name: "slow", Timeout: 3 * time.Second, Ask: func(context.Context) error {
+			asked.Add(1)
+			<-release // deaf to its context
+			return nil
+		}}}}
+		h := admin.Handler(cfg)
+		for range 3 {
+			start := time.Now()
+			code, body := get(t, h, "GET", "/readyz")
+			if code != 503 || !strings.Contains(body, "no answer within 3s") || time.Since(start) != 3*time.Second {
+				t.Errorf("after %s: %d %s", time.Since(start), code, body)
+			}
+		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("a check that hangs was asked %d times", n)
+		}
+		close(release)
+		synctest.Wait()
+		if code, body := get(t, h, "GET", "/readyz"); code != 200 {
+			t.Errorf("after it came back: %d %s", code, body)
+		}
+	})
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}), make(chan struct{})
+	cfg := full()
+	cfg.Page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, "whole")
+	})
+	s, err := admin.New("127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.New(s.Addr().String(), cfg); err == nil || !strings.Contains(err.Error(), "http.listen") {
+		t.Errorf("a second listener: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, time.Minute) }()
+
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer := make(chan string, 1)
+	go func() {
+		res, err := client.Get("http://" + s.Addr().String() + "/")
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		answer <- string(b)
+	}()
+	<-entered
+	cancel() // with a request in hand
+	close(release)
+	if got := <-answer; got != "whole" {
+		t.Errorf("the request in hand got %q", got)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunGivesUpOnSlowRequests(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{})
+	s, err := admin.New("127.0.0.1:0", admin.Config{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, time.Millisecond) }()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		if res, err := client.Get("http://" + s.Addr().String() + "/"); err == nil {
+			res.Body.Close()
+		}
+	}()
+	<-entered
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	<-gone
+}
+
+func TestCloseWithoutRun(t *testing.T) {
+	t.Parallel()
+	s, err := admin.New("127.0.0.1:0", admin.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := s.Addr().String()
+	s.Close()
+	again, err := admin.New(addr, admin.Config{})
+	if err != nil {
+		t.Fatalf("the address is still taken: %v", err)
+	}
+	again.Close()
+}

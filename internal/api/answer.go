@@ -1,0 +1,40 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"backburn/results"
+)
+
+// problemBase begins the type of every problem; what follows is a closed list, in docs/openapi.yaml.
+const problemBase = "urn:backburn:problem:"
+
+// problem answers with a problem document (RFC 9457).
+func problem(w http.ResponseWriter, status int, kind, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	write(w, status, map[string]any{"type": problemBase + kind, "title": http.StatusText(status), "status": status, "detail": detail})
+}
+
+// answer answers with JSON.
+func answer(w http.ResponseWriter, status int, v any) {
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	write(w, status, v)
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil { // not reached: all of it are our own types
+		status, b = http.StatusInternalServerError, []byte(`{"type":"`+problemBase+`internal","status":500}`)
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n'))
+}
+
+// answerEvent answers with a final event, as consumers get it.
+func answerEvent(w http.ResponseWriter, e results.Event) {
+	w.Header().Set("Content-Type", results.ContentType)
+	answer(w, http.StatusOK, e)
+}

@@ -1,0 +1,399 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"backburn/internal/api"
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+func sum(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+func TestSubmitToTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.work()
+	large := "MZ" + strings.Repeat("malware ", 300_000) // 2.4 MB: through the object bucket
+	for name, body := range map[string]string{"small.exe": "MZ small malware", "large.exe": large} {
+		r := s.do("POST", "/v1/submit?filename=C%3A%5Cin%5C"+name+"&wait=60s", strings.NewReader(body),
+			"Idempotency-Key", `"`+name+`"`, "Backburn-Meta-Client", "10.0.0.7", "Backburn-Priority", "urgent")
+		var e results.Event
+		if err := json.Unmarshal(r.body, &e); err != nil || r.status != http.StatusOK {
+			t.Fatalf("%d %s: %v", r.status, r.body, err)
+		}
+		d := e.Data
+		if d.JobID != name || d.Source != "proxy" || d.Filename != name || d.SHA256 != sum(body) || d.Size != int64(len(body)) ||
+			d.Verdict == "" || d.Metadata["client"] != "10.0.0.7" {
+			t.Errorf("%+v", d)
+		}
+		if r := s.do("GET", "/v1/jobs/"+name, nil); r.status != http.StatusOK || r.field(t, "state") != "done" {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		if r := s.do("GET", "/v1/verdicts/"+sum(body), nil); r.field(t, "verdict") != d.Verdict {
+			t.Errorf("%s, want %s", r.body, d.Verdict)
+		}
+	}
+	if r := s.do("POST", "/v1/submit?filename=a.xyz&wait=60s", strings.NewReader("unsupported"), "Idempotency-Key", "odd"); r.status == http.StatusOK {
+		if r := s.do("GET", "/v1/jobs/odd", nil); r.field(t, "state") == "" {
+			t.Errorf("%s", r.body)
+		}
+	}
+}
+
+func TestSubmitWithoutAWorker(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	r := s.do("POST", "/v1/submit?filename=a.exe&wait=10ms", strings.NewReader("MZ"))
+	id := r.field(t, "job_id")
+	if r.status != http.StatusAccepted || r.header.Get("Location") != "/v1/jobs/"+id || r.field(t, "sha256") != sum("MZ") {
+		t.Errorf("%d %v %s", r.status, r.header, r.body)
+	}
+	if r := s.do("GET", "/v1/jobs/"+id, nil); r.field(t, "state") != "queued" {
+		t.Errorf("%s", r.body)
+	}
+
+	var form bytes.Buffer
+	m := multipart.NewWriter(&form)
+	_ = m.WriteField("comment", "not the file")
+	p, _ := m.CreateFormFile("file", "b.exe")
+	_, _ = io.WriteString(p, "MZ in a form")
+	_ = m.Close()
+	if r := s.do("POST", "/v1/submit", &form, "Content-Type", m.FormDataContentType()); r.field(t, "sha256") != sum("MZ in a form") {
+		t.Errorf("%s", r.body)
+	}
+
+	// The same key: the same contents do nothing more, others are refused as long as the first are there.
+	large := strings.Repeat("x", 2_000_000)
+	for _, tc := range []struct {
+		body string
+		want int
+	}{{large, 202}, {large, 202}, {large + "y", 409}} {
+		if r := s.do("POST", "/v1/submit?filename=l.exe", strings.NewReader(tc.body), "Idempotency-Key", "twice"); r.status != tc.want {
+			t.Errorf("%d %s, want %d", r.status, r.body, tc.want)
+		}
+	}
+	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
+	if err != nil || st.Lanes[pipeline.Normal].Waiting != 3 {
+		t.Errorf("%d jobs, want 3: %v", st.Lanes[pipeline.Normal].Waiting, err)
+	}
+}
+
+// A link has no contents to send, and goes the way of a file otherwise.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const link = "https://example.com/phishing?a=b"
+	submit := "/v1/submit?url=" + url.QueryEscape(link)
+	r := s.do("POST", submit, nil, "Idempotency-Key", "link", "Backburn-Meta-Client", "10.0.0.7")
+	if r.status != http.StatusAccepted || r.field(t, "job_id") != "link" || strings.Contains(string(r.body), "sha256") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if r := s.do("POST", "/v1/submit?url=https://example.com/other", nil, "Idempotency-Key", "link"); r.status != http.StatusConflict {
+		t.Errorf("another link under the same key: %d %s", r.status, r.body)
+	}
+	s.work()
+	r = s.do("POST", submit+"&wait=60s", nil, "Idempotency-Key", "link")
+	var e results.Event
+	if err := json.Unmarshal(r.body, &e); err != nil || r.status != http.StatusOK {
+		t.Fatalf("%d %s: %v", r.status, r.body, err)
+	}
+	if e.Data.URL != link || e.Data.Verdict != "phishing" || e.Data.Metadata["client"] != "10.0.0.7" {
+		t.Errorf("%+v", e.Data)
+	}
+	if r := s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader("MZ"), "Idempotency-Key", "link"); r.status != http.StatusConflict {
+		t.Errorf("a file under the key of a link: %d %s", r.status, r.body)
+	}
+}
+
+// A client's trace goes on with the job.
+func TestTraceparent(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" // W3C Trace Context, 3.2
+	s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader("MZ"), "Traceparent", parent, "Tracestate", "congo=t61")
+	s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader(strings.Repeat("x", 2_000_000)), "Traceparent", parent)
+	s.do("POST", "/v1/submit?url=https://example.com/", nil, "Traceparent", parent)
+	s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader("MZ"), "Traceparent", "nonsense")
+	jobs, err := s.q.JetStream().Stream(t.Context(), s.q.JobsStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq, want := range map[uint64]string{1: parent, 2: parent, 3: parent, 4: ""} {
+		m, err := jobs.GetMsg(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Header.Get("traceparent"); got != want {
+			t.Errorf("job %d: traceparent %q, want %q", seq, got, want)
+		}
+	}
+}
+
+// A key that stands for something else is no acceptance: nothing of what came under it is looked at.
+func TestAKeyStandsForWhatCameFirst(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	submit := func(key, body, query string) reply {
+		t.Helper()
+		return s.do("POST", "/v1/submit?filename=a.exe"+query, strings.NewReader(body), "Idempotency-Key", key)
+	}
+	refused := func(what string, r reply) {
+		t.Helper()
+		if r.status != http.StatusConflict || r.field(t, "type") != "urn:backburn:problem:other-contents" {
+			t.Errorf("%s: %d %s, want 409 other-contents", what, r.status, r.body)
+		}
+	}
+	accepted := func(what string, r reply) {
+		t.Helper()
+		if r.status/100 != 2 {
+			t.Errorf("%s: %d %s, want 2xx", what, r.status, r.body)
+		}
+	}
+	accepted("a new key", submit("mine", "one", ""))
+	accepted("the same again, in the queue", submit("mine", "one", ""))
+	refused("other contents, in the queue", submit("mine", "two", ""))
+
+	// What another gateway handed in under a key is not for this door to show.
+	err := s.q.Publisher().PublishFile(t.Context(), pipeline.Job{ID: "theirs", Source: "mail", Priority: pipeline.Normal, Filename: "secret.doc"}, 3,
+		func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("one")), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("another source's, in the queue", submit("theirs", "one", ""))
+
+	s.work()
+	accepted("its end", submit("mine", "one", "&wait=30s"))
+	handed := s.intake.taken.Load()
+	accepted("the same again, at its end", submit("mine", "one", ""))
+	refused("other contents, at its end", submit("mine", "two", ""))
+	refused("other contents, at its end, waited for", submit("mine", "two", "&wait=30s"))
+	if _, err := s.q.Await(t.Context(), "theirs"); err != nil {
+		t.Fatal(err)
+	}
+	refused("another source's, at its end", submit("theirs", "one", "&wait=30s"))
+	if n := s.intake.taken.Load() - handed; n != 0 {
+		t.Errorf("%d submissions were handed in under keys of jobs that are over", n)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	exact := strings.Repeat("x", limit)
+	if r := s.do("POST", "/v1/submit?filename=exact", strings.NewReader(exact)); r.status != http.StatusAccepted {
+		t.Errorf("exactly the limit: %d %s", r.status, r.body)
+	}
+	for name, tc := range map[string]struct {
+		method, path string
+		body         io.Reader
+		header       []string
+		status       int
+		kind         string
+	}{
+		"no token":       {"POST", "/v1/submit?filename=a", nil, []string{"Authorization", ""}, 401, "unauthorized"},
+		"wrong token":    {"GET", "/v1/events", nil, []string{"Authorization", "Bearer wrong"}, 401, "unauthorized"},
+		"other scheme":   {"GET", "/v1/jobs/x", nil, []string{"Authorization", "Basic " + token}, 401, "unauthorized"},
+		"no link":        {"POST", "/v1/submit?url=ftp://example.com/", nil, nil, 400, "invalid-request"},
+		"empty link":     {"POST", "/v1/submit?url=", nil, nil, 400, "invalid-request"},
+		"link and file":  {"POST", "/v1/submit?url=https://example.com/&filename=a", nil, nil, 400, "invalid-request"},
+		"link and body":  {"POST", "/v1/submit?url=https://example.com/", strings.NewReader("x"), nil, 400, "invalid-request"},
+		"no name":        {"POST", "/v1/submit", strings.NewReader("x"), nil, 400, "invalid-request"},
+		"misspelt":       {"POST", "/v1/submit?file=a", strings.NewReader("x"), nil, 400, "invalid-request"},
+		"odd wait":       {"POST", "/v1/submit?filename=a&wait=1h", strings.NewReader("x"), nil, 400, "invalid-request"},
+		"odd key":        {"POST", "/v1/submit?filename=a", strings.NewReader("x"), []string{"Idempotency-Key", "a b"}, 400, "invalid-request"},
+		"odd priority":   {"POST", "/v1/submit?filename=a", strings.NewReader("x"), []string{"Backburn-Priority", "high"}, 400, "invalid-request"},
+		"much metadata":  {"POST", "/v1/submit?filename=a", strings.NewReader("x"), []string{"Backburn-Meta-A", strings.Repeat("m", 9000)}, 400, "invalid-request"},
+		"no form":        {"POST", "/v1/submit", strings.NewReader("x"), []string{"Content-Type", "multipart/form-data"}, 400, "invalid-request"},
+		"empty form":     {"POST", "/v1/submit", strings.NewReader("--b--\r\n"), []string{"Content-Type", "multipart/form-data; boundary=b"}, 400, "invalid-request"},
+		"one too many":   {"POST", "/v1/submit?filename=a", strings.NewReader(exact + "x"), nil, 413, "too-large"},
+		"far too many":   {"POST", "/v1/submit?filename=a", strings.NewReader(exact + exact), nil, 413, "too-large"},
+		"chunked":        {"POST", "/v1/submit?filename=a", io.MultiReader(strings.NewReader(exact), strings.NewReader("x")), nil, 413, "too-large"},
+		"no hash":        {"GET", "/v1/verdicts/XYZ", nil, nil, 400, "invalid-request"},
+		"unknown hash":   {"GET", "/v1/verdicts/" + sum("unknown"), nil, nil, 404, "unknown-contents"},
+		"unknown job":    {"GET", "/v1/jobs/unknown", nil, nil, 404, "unknown-job"},
+		"wrong method":   {"GET", "/v1/submit", nil, nil, 405, "method-not-allowed"},
+		"nowhere":        {"GET", "/", nil, nil, 404, "not-found"},
+		"odd last event": {"GET", "/v1/events", nil, []string{"Last-Event-ID", "x"}, 400, "invalid-request"},
+	} {
+		r := s.do(tc.method, tc.path, tc.body, tc.header...)
+		if r.status != tc.status || r.field(t, "type") != "urn:backburn:problem:"+tc.kind {
+			t.Errorf("%s: %d %s, want %d %s", name, r.status, r.body, tc.status, tc.kind)
+		}
+		if strings.Contains(string(r.body), token) {
+			t.Errorf("%s: the answer shows the token", name)
+		}
+	}
+	objects, err := s.q.Objects().List(t.Context(), "")
+	if err != nil || len(objects) != 1 {
+		t.Errorf("%d objects, want that of the one accepted: %v", len(objects), err)
+	}
+}
+
+// A body that breaks off is nothing that was handed in.
+func TestABodyThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	pr, pw := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.web.URL+"/v1/submit?filename=a", pr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	go func() {
+		_, _ = io.WriteString(pw, strings.Repeat("x", 1_500_000))
+		pw.CloseWithError(errors.New("the client dies"))
+	}()
+	if res, err := s.web.Client().Do(req); err == nil {
+		res.Body.Close()
+		t.Errorf("it was answered: %s", res.Status)
+	}
+	s.web.Close() // waits for the handler
+	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
+	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
+		t.Errorf("half a file was handed in: %v", err)
+	}
+}
+
+func TestTokenIsRenewedInPlace(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if err := os.WriteFile(s.file, []byte("another\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.do("GET", "/v1/jobs/x", nil); r.status != 401 {
+		t.Errorf("the old token: %d", r.status)
+	}
+	if r := s.do("GET", "/v1/jobs/x", nil, "Authorization", "bearer another"); r.status != 404 {
+		t.Errorf("the new token: %d", r.status)
+	}
+	if err := os.Remove(s.file); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.do("GET", "/v1/jobs/x", nil, "Authorization", "Bearer "); r.status != 503 {
+		t.Errorf("no token at all: %d", r.status)
+	}
+}
+
+// Jobs of other sources are nobody's business here.
+func TestOtherSourcesAreNotShown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.work()
+	for _, source := range []string{"mail"} {
+		j := pipeline.Job{ID: "theirs", Source: source, Priority: pipeline.Normal, Filename: "a.exe"}
+		_, err := s.q.Publisher().PublishAndWait(t.Context(), j, 2, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("MZ")), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := s.do("GET", "/v1/jobs/theirs", nil); r.status != 404 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+func TestEventsAreStreamed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.work()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	open := func(last string) *http.Response {
+		req, err := http.NewRequestWithContext(ctx, "GET", s.web.URL+"/v1/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		if last != "" {
+			req.Header.Set("Last-Event-ID", last)
+		}
+		res, err := s.web.Client().Do(req)
+		if err != nil || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatalf("%v %v", res, err)
+		}
+		return res
+	}
+	// next reads the next event of a job.
+	next := func(lines *bufio.Scanner, job string) (id string) {
+		for lines.Scan() {
+			if v, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
+				id = v
+			}
+			if v, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				var e results.Event
+				if err := json.Unmarshal([]byte(v), &e); err != nil {
+					t.Fatal(err)
+				}
+				if e.Data.Source != "proxy" {
+					t.Errorf("an event of %s", e.Data.Source)
+				}
+				if e.Data.JobID == job && e.Type.Final() {
+					return id
+				}
+			}
+		}
+		t.Fatalf("the stream ended: %v", lines.Err())
+		return ""
+	}
+	first := open("")
+	lines := bufio.NewScanner(first.Body)
+	s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader("MZ one"), "Idempotency-Key", "one")
+	id := next(lines, "one")
+	first.Body.Close()
+	s.do("POST", "/v1/submit?filename=a.exe&wait=60s", strings.NewReader("MZ two"), "Idempotency-Key", "two")
+	second := open(id) // what came while nobody listened
+	defer second.Body.Close()
+	next(bufio.NewScanner(second.Body), "two")
+}
+
+func TestRunEndsInGoodOrder(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	d, err := api.New(s.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := s.config()
+	taken.Listen = d.Addr().String()
+	if other, err := api.New(taken); !errors.Is(err, api.ErrListen) {
+		other.Close()
+		t.Errorf("a second door at one address: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx, 10*time.Second) }()
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+d.Addr().String()+"/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel() // a stream that is open does not keep it
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+}

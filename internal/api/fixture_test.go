@@ -1,0 +1,278 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.uber.org/goleak"
+	"go.yaml.in/yaml/v3"
+
+	"backburn/internal/api"
+	"backburn/internal/testkit"
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// A Put into an object bucket that fails at once may leave this goroutine of nats.go behind: it
+// begins after the Put has cleaned up, and listens to nothing.
+const putWatcher = "github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(putWatcher)) }
+
+const (
+	token = "correct-horse"
+	limit = 3_000_000
+)
+
+// site is a door before a real queue.
+type site struct {
+	t    testing.TB
+	q    *pipeline.Queue
+	web  *httptest.Server
+	file string // with the token
+
+	intake *intake
+}
+
+// intake counts what is handed in: the server itself drops repeats only for a while.
+type intake struct {
+	*pipeline.Publisher
+	taken atomic.Int64
+}
+
+func (i *intake) PublishStream(ctx context.Context, j pipeline.Job, limit int64, r io.Reader) (pipeline.Stored, error) {
+	i.taken.Add(1)
+	return i.Publisher.PublishStream(ctx, j, limit, r)
+}
+
+func (i *intake) PublishLink(ctx context.Context, j pipeline.Job) (pipeline.Stored, error) {
+	i.taken.Add(1)
+	return i.Publisher.PublishLink(ctx, j)
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s := &site{t: t, file: filepath.Join(t.TempDir(), "token")}
+	s.q, err = pipeline.Open(ctx, nc, pipeline.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.intake = &intake{Publisher: s.q.Publisher()}
+	if err := os.WriteFile(s.file, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := api.New(s.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	s.web = httptest.NewServer(d.Handler())
+	t.Cleanup(s.web.Close)
+	t.Cleanup(d.Close) // ends those who wait
+	return s
+}
+
+func (s *site) config() api.Config {
+	return api.Config{
+		Listen: "127.0.0.1:0", TokenFile: s.file, Source: "proxy", Priority: pipeline.Normal, MaxFileSize: limit,
+		Intake: s.intake, Queue: s.q, Log: zerolog.Nop(),
+		Follow: func(ctx context.Context, since time.Time, handle results.Handler) error {
+			return results.NewSubscriber(s.q.JetStream(), results.SubscriberConfig{Since: since, Filter: results.Filter{Sources: []string{"proxy"}}}).Run(ctx, handle)
+		},
+	}
+}
+
+// work runs a worker against a simulated WildFire.
+func (s *site) work() {
+	s.t.Helper()
+	sim := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0))
+	web := sim.Start()
+	s.t.Cleanup(web.Close)
+	cfg := wildfire.DefaultConfig()
+	cfg.BaseURL = web.URL
+	wf, err := wildfire.New(cfg, wildfire.StaticToken("token"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(wf.Close)
+	p := pipeline.DefaultConfig()
+	p.Rate, p.UploadsPerDay, p.QueriesPerDay, p.Lease = 0, 0, 0, 3*time.Second
+	p.FirstPoll, p.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
+	w, err := pipeline.NewWorker(s.q, p, wf, wf)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	s.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			s.t.Errorf("worker: %v", err)
+		}
+	})
+}
+
+// reply is an answer that was read.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (r reply) field(t testing.TB, name string) string {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(r.body, &m); err != nil {
+		t.Fatalf("%s: %v", r.body, err)
+	}
+	s, _ := m[name].(string)
+	return s
+}
+
+func (s *site) do(method, path string, body io.Reader, header ...string) reply {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.web.URL+path, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := s.web.Client().Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := reply{res.StatusCode, res.Header, b}
+	s.conforms(path, method, r)
+	return r
+}
+
+var answers = document()
+
+// document is docs/openapi.yaml.
+func document() map[string]any {
+	text, err := os.ReadFile("../../docs/openapi.yaml")
+	if err != nil {
+		panic(err)
+	}
+	var doc map[string]any
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		panic(err)
+	}
+	return doc
+}
+
+// at goes down into a document, through references in it.
+func at(doc any, path ...string) any {
+	for _, p := range path {
+		m, _ := doc.(map[string]any)
+		doc = m[p]
+		if m, ok := doc.(map[string]any); ok {
+			if ref, ok := m["$ref"].(string); ok && strings.HasPrefix(ref, "#/") && len(m) == 1 {
+				doc = at(any(answers), strings.Split(ref[2:], "/")...)
+			}
+		}
+	}
+	return doc
+}
+
+// conforms checks an answer against the document: the operation has that status, with that type,
+// and the body is as its schema says.
+func (s *site) conforms(path, method string, r reply) {
+	s.t.Helper()
+	path, _, _ = strings.Cut(path, "?")
+	for prefix, template := range map[string]string{"/v1/jobs/": "/v1/jobs/{id}", "/v1/verdicts/": "/v1/verdicts/{sha256}"} {
+		if strings.HasPrefix(path, prefix) {
+			path = template
+		}
+	}
+	name := "Problem" // addresses that the document does not have
+	mediaType := "application/problem+json"
+	if at(any(answers), "paths", path, strings.ToLower(method)) != nil {
+		content, _ := at(any(answers), "paths", path, strings.ToLower(method), "responses", itoa(r.status), "content").(map[string]any)
+		if len(content) != 1 {
+			s.t.Errorf("%s %s answers %d, which the document does not have: %s", method, path, r.status, r.body)
+			return
+		}
+		for mt, v := range content {
+			ref, _ := v.(map[string]any)["schema"].(map[string]any)["$ref"].(string)
+			mediaType, name = mt, strings.TrimPrefix(ref, "#/components/schemas/")
+		}
+	}
+	if ct := r.header.Get("Content-Type"); ct != mediaType {
+		s.t.Errorf("%s %s: Content-Type %q, want %q", method, path, ct, mediaType)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(r.body))
+	if err != nil {
+		s.t.Fatalf("%s %s: %v\n%s", method, path, err, r.body)
+	}
+	if err := schema(s.t, name).Validate(doc); err != nil {
+		s.t.Errorf("%s %s: %v\n%s", method, path, err, r.body)
+	}
+}
+
+func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
+
+// schema compiles a schema of the document, with the JSON Schemas of the contracts that it refers to.
+func schema(t testing.TB, name string) *jsonschema.Schema {
+	t.Helper()
+	text, err := json.Marshal(answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := os.Open("../../results/schema/event.v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer event.Close()
+	eventDoc, err := jsonschema.UnmarshalJSON(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	for url, d := range map[string]any{"file:///docs/openapi.yaml": doc, "file:///results/schema/event.v1.json": eventDoc} {
+		if err := c.AddResource(url, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := c.Compile("file:///docs/openapi.yaml#/components/schemas/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

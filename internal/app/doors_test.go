@@ -1,0 +1,104 @@
+package app_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backburn/internal/app"
+	"backburn/internal/config"
+	"backburn/internal/natsd"
+	"backburn/results"
+	"backburn/wildfire/wildfiretest"
+)
+
+// What comes in by the door goes out by the sinks, as the configuration has it.
+func TestFromTheDoorToASink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	web := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0), wildfiretest.WithAPIKey("key")).Start()
+	defer web.Close()
+	archive := filepath.Join(dir, "events.jsonl")
+	cfg := config.Default()
+	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(dir, "nats"), false
+	cfg.HTTP.Listen, cfg.Watch = "", nil
+	cfg.WildFire.URL, cfg.WildFire.Auth = web.URL, "key"
+	cfg.Auth = map[string]config.Auth{"key": {Kind: config.KindAPIKey, APIKeyFile: secret("key", "key")}}
+	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
+	cfg.Door.Listen, cfg.Door.TokenFile, cfg.Door.Source = "127.0.0.1:0", secret("token", "let-me-in"), "proxy"
+	archived := config.DefaultSink()
+	archived.Name, archived.Kind, archived.Path, archived.Types = "archive", config.SinkFile, archive, []string{"verdict"}
+	cfg.Sink = []config.Sink{archived}
+
+	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	cfg.NATS = server.NATS()
+	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, Door: true, Sinks: true, MaxStore: server.MaxStore()}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+
+	// The sink begins with what comes after it is there.
+	for {
+		if _, err := n.Queue().JetStream().Consumer(ctx, n.Queue().ResultsStream(), "sink-archive"); err == nil {
+			break
+		} else if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.DoorAddr()+"/v1/submit?filename=malware.exe&wait=60s", strings.NewReader("MZ malware"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer let-me-in")
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	res.Body.Close()
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %v", res.Status, body, err)
+	}
+	for line := ""; ; {
+		b, _ := os.ReadFile(archive) // not there before the first event
+		if line, _, _ = strings.Cut(string(b), "\n"); strings.HasSuffix(string(b), "\n") {
+			var e results.Event
+			if err := e.UnmarshalJSON([]byte(line)); err != nil || e.Data.Source != "proxy" || e.Data.Verdict != "malware" {
+				t.Errorf("%s: %v", line, err)
+			}
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("the sink wrote nothing")
+		}
+		time.Sleep(5 * time.Millisecond) // a file gives no signal
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// How old the state of the fleet may be that a scrape sees, and how long a scrape may take to ask
+// for a new one. A scraper gives up after ten seconds by default, and then loses everything.
+const (
+	scrapeAge     = 5 * time.Second
+	scrapeTimeout = 3 * time.Second
+)
+
+// fleetMetrics show what is true of the whole fleet, as every process with a worker sees it; so
+// on a fleet, take the max of them and not the sum. They are computed when somebody scrapes.
+// While NATS does not tell, backburn_fleet_up is 0 and the others are absent: an old
+// number would look like a calm one.
+type fleetMetrics struct {
+	fleet *fleet
+	log   zerolog.Logger
+
+	up                          *prometheus.Desc
+	laneJobs, laneHand, laneAge *prometheus.Desc // by lane
+	waiting                     *prometheus.Desc
+	dead                        *prometheus.Desc // by reason
+	used, limit, resets, lasts  *prometheus.Desc // by budget
+	workers, batchers           *prometheus.Desc
+}
+
+// otherReason stands for reasons of dead letters that a later version wrote.
+const otherReason = "other"
+
+func newFleetMetrics(f *fleet, log zerolog.Logger) *fleetMetrics {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("backburn_fleet_"+name, help, labels, nil)
+	}
+	return &fleetMetrics{
+		fleet: f, log: log,
+		up:       desc("up", "1 where NATS told the state of the fleet; the other backburn_fleet_ metrics are absent otherwise."),
+		laneJobs: desc("lane_jobs", "Jobs in a lane of the queue, those in hand included.", "lane"),
+		laneHand: desc("lane_jobs_in_hand", "Jobs of a lane that workers hold.", "lane"),
+		laneAge:  desc("lane_oldest_seconds", "Age of the oldest job in a lane; 0 where there is none.", "lane"),
+		waiting:  desc("waiting_jobs", "Jobs that wait for a verdict."),
+		dead:     desc("dead_letters", "Dead letters that are kept, by reason.", "reason"),
+		used:     desc("quota_used", "Calls of the day, by the fleet's ledger.", "budget"),
+		limit:    desc("quota_limit", "Calls that a day allows; 0 for no limit.", "budget"),
+		resets:   desc("quota_reset_timestamp_seconds", "When the budget starts anew.", "budget"),
+		lasts:    desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at the pace of the day; 0 where it outlasts the day.", "budget"),
+		workers:  desc("workers", "Live workers."),
+		batchers: desc("batchers", "Workers that hold the batcher's seat: 1, and 0 while it is vacant."),
+	}
+}
+
+func (m *fleetMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.up, m.laneJobs, m.laneHand, m.laneAge, m.waiting, m.dead,
+		m.used, m.limit, m.resets, m.lasts, m.workers, m.batchers} {
+		ch <- d
+	}
+}
+
+func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	st, err := m.fleet.status(ctx, scrapeAge)
+	if err != nil {
+		m.log.Debug().Err(err).Msg("no state of the fleet for a scrape")
+		gauge(m.up, 0)
+		return
+	}
+	gauge(m.up, 1)
+	for _, p := range pipeline.Priorities() {
+		lane := st.Lanes[p]
+		gauge(m.laneJobs, float64(lane.Waiting), string(p))
+		gauge(m.laneHand, float64(lane.InHand), string(p))
+		gauge(m.laneAge, since(lane.Oldest), string(p))
+	}
+	gauge(m.waiting, float64(st.Waiting))
+	for reason, n := range deadByReason(st.Dead) {
+		gauge(m.dead, float64(n), reason)
+	}
+	for b, s := range map[pipeline.Budget]pipeline.BudgetStatus{pipeline.Uploads: st.Uploads, pipeline.Queries: st.Queries} {
+		gauge(m.used, float64(s.Used), string(b))
+		gauge(m.limit, float64(s.Limit), string(b))
+		gauge(m.resets, unix(s.ResetsAt), string(b))
+		gauge(m.lasts, unix(s.LastsUntil), string(b))
+	}
+	gauge(m.workers, float64(len(st.Workers)))
+	batchers := slices.DeleteFunc(slices.Clone(st.Workers), func(w pipeline.Member) bool { return !w.Batcher })
+	gauge(m.batchers, float64(len(batchers)))
+}
+
+// deadByReason has every reason of the closed list, and otherReason for the rest.
+func deadByReason(dead map[string]uint64) map[string]uint64 {
+	all := map[string]uint64{otherReason: 0}
+	for _, r := range results.Reasons() {
+		all[string(r)] = 0
+	}
+	for reason, n := range dead {
+		if _, known := all[reason]; !known {
+			reason = otherReason
+		}
+		all[reason] += n
+	}
+	return all
+}
+
+// since is an age in seconds; 0 for the zero time, and where the clocks disagree.
+func since(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(t).Seconds())
+}
+
+// unix is seconds since 1970; 0 for the zero time.
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}

@@ -1,0 +1,233 @@
+package app_test
+
+import (
+	"bufio"
+	"context"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/auth"
+	"backburn/internal/app"
+	"backburn/internal/config"
+	"backburn/internal/natsd"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startFull starts a node that does everything; stopNATS takes its server away.
+func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
+	t.Helper()
+	const client, secret, tsg = "id@1234567890.iam.panserviceaccount.com", "a secret that must not show", "1234567890"
+	web := wildfiretest.New(wildfiretest.WithClient(client, secret, tsg)).Start()
+	t.Cleanup(web.Close)
+	cfg := config.Default()
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = filepath.Join(t.TempDir(), "nats"), false
+	cfg.HTTP.Listen = "127.0.0.1:0"
+	cfg.WildFire.URL, cfg.Worker.ShutdownTimeout = web.URL, config.Duration(time.Second)
+	cfg.Auth["wildfire"] = config.Auth{Kind: string(auth.KindWildFire), ClientID: client, ClientSecret: auth.NewSecret(secret),
+		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: string(auth.ShareOff)}
+	cfg.Watch[0].Path, cfg.Watch[0].MinFree = t.TempDir(), 0
+	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
+	check(t, err)
+	t.Cleanup(server.Shutdown)
+	cfg.NATS = server.NATS()
+	n, err = app.Start(t.Context(), cfg, app.Roles{Watch: true, Work: true}, zerolog.Nop())
+	check(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Log("node:", err)
+		}
+	})
+	return n, server.Shutdown
+}
+
+// series is a metric as it is told apart: its name, its type, and the names of its labels.
+type series struct{ kind, labels string }
+
+// scrape reads /metrics: what Backburn exports, and every line of it.
+func scrape(t *testing.T, n *app.Node) (found map[string]series, lines []string) {
+	t.Helper()
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + n.HTTPAddr() + "/metrics")
+	check(t, err)
+	defer res.Body.Close()
+	kinds, labels := map[string]string{}, map[string]map[string]bool{}
+	in := bufio.NewScanner(res.Body)
+	for in.Scan() {
+		if f := strings.Fields(in.Text()); len(f) == 4 && f[1] == "TYPE" {
+			kinds[f[2]] = f[3]
+			continue
+		}
+		m := regexp.MustCompile(`^(backburn_\w+?)(_bucket|_sum|_count)?(\{.*\})? `).FindStringSubmatch(in.Text())
+		if m == nil {
+			continue
+		}
+		lines = append(lines, in.Text())
+		name := m[1]
+		if kinds[name] != "histogram" {
+			name += m[2]
+		}
+		if labels[name] == nil {
+			labels[name] = map[string]bool{}
+		}
+		for _, l := range regexp.MustCompile(`[{,](\w+)="`).FindAllStringSubmatch(m[3], -1) {
+			if l[1] != "le" {
+				labels[name][l[1]] = true
+			}
+		}
+	}
+	found = map[string]series{}
+	for name, names := range labels {
+		found[name] = series{kinds[name], strings.Join(slices.Sorted(maps.Keys(names)), ", ")}
+	}
+	return found, lines
+}
+
+// documented reads the table of docs/metrics.md.
+func documented(t *testing.T) map[string]series {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "..", "docs", "metrics.md"))
+	check(t, err)
+	defer f.Close()
+	found := map[string]series{}
+	row := regexp.MustCompile("^\\| `(backburn_\\w+)` \\| (\\w+) \\| ([^|]*?) \\| ([^|]+?) \\| ([^|]+?) \\|$")
+	in := bufio.NewScanner(f)
+	for in.Scan() {
+		if !strings.HasPrefix(in.Text(), "| `") {
+			continue
+		}
+		m := row.FindStringSubmatch(in.Text())
+		if m == nil {
+			t.Errorf("not a row of five cells: %s", in.Text())
+			continue
+		}
+		labels := strings.Split(strings.ReplaceAll(m[3], "`", ""), ", ")
+		slices.Sort(labels)
+		if _, twice := found[m[1]]; twice {
+			t.Errorf("%s is there twice", m[1])
+		}
+		found[m[1]] = series{m[2], strings.Join(labels, ", ")}
+	}
+	check(t, in.Err())
+	return found
+}
+
+// docs/metrics.md and a node that does everything name the same metrics.
+func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
+	n, _ := startFull(t)
+	exported, _ := scrape(t, n)
+	told := documented(t)
+	for _, name := range slices.Sorted(maps.Keys(exported)) {
+		if got, ok := told[name]; !ok {
+			t.Errorf("not in docs/metrics.md: | `%s` | %s | %s |", name, exported[name].kind, exported[name].labels)
+		} else if got != exported[name] {
+			t.Errorf("%s is %+v, and docs/metrics.md says %+v", name, exported[name], got)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(told)) {
+		if _, ok := exported[name]; !ok {
+			t.Errorf("docs/metrics.md has %s, and no node exports it", name)
+		}
+	}
+}
+
+// What a dashboard or an alert names exists.
+func TestDashboardAndAlertsNameWhatThereIs(t *testing.T) {
+	t.Parallel()
+	told := documented(t)
+	for _, file := range []string{"grafana-dashboard.json", "alerts.yml"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", file))
+		check(t, err)
+		names := regexp.MustCompile(`\bbackburn_\w+`).FindAllString(string(text), -1)
+		if len(names) < 10 {
+			t.Errorf("%s names %d metrics only", file, len(names))
+		}
+		for _, name := range names {
+			base := name
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				if b, ok := strings.CutSuffix(name, suffix); ok && told[b].kind == "histogram" {
+					base = b
+				}
+			}
+			if _, ok := told[base]; !ok {
+				t.Errorf("%s names %s, which docs/metrics.md has not", file, name)
+			}
+		}
+	}
+}
+
+// The page and the rules name the same alerts.
+func TestAlertsAreDocumented(t *testing.T) {
+	t.Parallel()
+	names := func(file, pattern string) []string {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", file))
+		check(t, err)
+		var found []string
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			found = append(found, m[1])
+		}
+		slices.Sort(found)
+		return found
+	}
+	rules, told := names("alerts.yml", `(?m)alert: (\w+)$`), names("metrics.md", "`(Backburn\\w+)`")
+	if len(rules) < 6 || !slices.Equal(rules, told) {
+		t.Errorf("docs/alerts.yml has %q\ndocs/metrics.md has %q", rules, told)
+	}
+}
+
+// The fleet's numbers are there from the start, one for each value of a closed list, and go
+// away with the server that tells them.
+func TestFleetMetrics(t *testing.T) {
+	t.Parallel()
+	n, stopNATS := startFull(t)
+	_, lines := scrape(t, n)
+	for _, want := range []string{
+		`backburn_fleet_up 1`,
+		`backburn_fleet_lane_jobs{lane="urgent"} 0`,
+		`backburn_fleet_lane_oldest_seconds{lane="bulk"} 0`,
+		`backburn_fleet_dead_letters{reason="unsupported_type"} 0`,
+		`backburn_fleet_dead_letters{reason="other"} 0`,
+		`backburn_fleet_quota_limit{budget="uploads"} 150`,
+		`backburn_fleet_quota_used{budget="queries"} 0`,
+		`backburn_fleet_quota_exhausted_timestamp_seconds{budget="uploads"} 0`,
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	stopNATS()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !slices.Contains(lines, `backburn_fleet_up 0`) { // what is remembered grows old first
+		<-tick.C
+		_, lines = scrape(t, n)
+	}
+	for _, l := range lines {
+		if strings.HasPrefix(l, "backburn_fleet_") && l != "backburn_fleet_up 0" {
+			t.Errorf("without a server there is %s", l)
+		}
+	}
+}

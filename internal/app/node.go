@@ -1,0 +1,332 @@
+package app
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/auth"
+	"backburn/auth/natsbucket"
+	"backburn/internal/admin"
+	"backburn/internal/api"
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+	"backburn/internal/sink"
+	"backburn/internal/ui"
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+	"backburn/wildfire"
+)
+
+// Roles are what a process does.
+type Roles struct {
+	Watch bool // the folders
+	Work  bool // uploads and verdicts
+	Door  bool // the HTTP door, where one is configured
+	Sinks bool // hands events on, where sinks are configured
+
+	// MaxStore is how much the server may store, in bytes, where that is known; 0 where it isn't.
+	MaxStore config.Size
+
+	// Checks are more things that it needs to be ready.
+	Checks []admin.Check
+}
+
+// name is the role for which the process has its NATS permissions; a worker's include those of
+// a watcher.
+func (r Roles) name() string {
+	switch {
+	case r.Work:
+		return "worker"
+	case r.Watch:
+		return "watcher"
+	}
+	return "door"
+}
+
+// Node is a process of the system. Start makes it, Run lets it work, and Close undoes
+// Start where Run was never called.
+type Node struct {
+	cfg   config.Config
+	roles Roles
+	log   zerolog.Logger
+	reg   *prometheus.Registry
+
+	nc       *nats.Conn
+	queue    *pipeline.Queue
+	fleet    *fleet
+	tokens   *auth.Source
+	client   *wildfire.Client
+	worker   *pipeline.Worker
+	watchers []*watch.Watcher
+	http     *admin.Server
+	door     *api.Door
+	sinks    []*sink.Sink
+	traces   trace.TracerProvider // nil for none
+
+	undo []func() // in the order of starting
+}
+
+// How long JetStream may take to be there at a start, and requests to end at a stop.
+const (
+	openTimeout = time.Minute
+	httpGrace   = 2 * time.Second
+)
+
+// Start brings the parts up to the point where they can work: the streams are there, addresses are bound, credentials can be read. What
+// it has begun it undoes when it fails. ctx bounds the start alone.
+func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logger) (*Node, error) {
+	n := &Node{cfg: cfg, roles: roles, log: log, reg: prometheus.NewRegistry()}
+	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := n.start(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// start is the order in which the parts need each other.
+func (n *Node) start(ctx context.Context) error {
+	if err := n.startTracing(ctx); err != nil {
+		return err
+	}
+	if err := n.connect(ctx); err != nil {
+		return err
+	}
+	if n.roles.Work {
+		if err := n.startWorker(ctx); err != nil {
+			return err
+		}
+	}
+	if n.roles.Watch {
+		if err := n.startWatchers(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Door && n.cfg.Door.Listen != "" {
+		if err := n.startDoor(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Sinks {
+		if err := n.startSinks(); err != nil {
+			return err
+		}
+	}
+	return n.startHTTP()
+}
+
+func (n *Node) connect(ctx context.Context) error {
+	role := n.roles.name()
+	nc, err := natsconn.Connect(n.cfg.NATS, "backburn "+role, n.log.With().Str("component", "nats").Logger(),
+		natsconn.Inbox(n.cfg.NATS.Prefix, role))
+	if err != nil {
+		return err
+	}
+	n.nc = nc
+	n.undo = append(n.undo, nc.Close)
+	octx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	topology := Topology(n.cfg)
+	if n.roles.MaxStore > 0 {
+		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
+	}
+	// The worker is the one that makes the queue and brings it up to date with the configuration.
+	open := pipeline.AttachOrOpen
+	if n.roles.Work {
+		open = pipeline.Open
+	}
+	if n.queue, err = open(octx, nc, topology); err != nil {
+		return err
+	}
+	n.fleet = newFleet(func(ctx context.Context) (pipeline.Status, error) {
+		wcfg, err := WorkerConfig(n.cfg)
+		if err != nil {
+			return pipeline.Status{}, err
+		}
+		return n.queue.Status(ctx, wcfg)
+	})
+	return nil
+}
+
+// startWorker makes the token, the client, and the worker that uses them.
+func (n *Node) startWorker(ctx context.Context) error {
+	wcfg, err := WorkerConfig(n.cfg)
+	if err != nil {
+		return err
+	}
+	ccfg := WildFireConfig(n.cfg)
+	transport, err := wildfire.NewTransport(ccfg.Network)
+	if err != nil {
+		return fmt.Errorf("wildfire: %w", err)
+	}
+	if n.tokens, err = Tokens(ctx, n.cfg, n.cfg.WildFire.Auth, n.queue, transport, n.log, n.reg); err != nil {
+		return err
+	}
+	n.undo = append(n.undo, func() { _ = n.tokens.Close() })
+	ccfg.Transport = transport
+	if n.client, err = wildfire.New(ccfg, n.tokens); err != nil {
+		return fmt.Errorf("wildfire.%w", err)
+	}
+	n.undo = append(n.undo, n.client.Close)
+	n.worker, err = pipeline.NewWorker(n.queue, wcfg, n.client, n.client,
+		pipeline.WithLogger(n.log.With().Str("component", "worker").Logger()), pipeline.WithMetrics(n.reg),
+		pipeline.WithTracing(n.traces))
+	if err != nil {
+		return err
+	}
+	return n.reg.Register(newFleetMetrics(n.fleet, n.log))
+}
+
+// Tokens makes the source of a profile's tokens, shared with the fleet through the queue
+// where there is one. The caller closes it.
+func Tokens(ctx context.Context, cfg config.Config, profile string, q *pipeline.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
+	if err := cfg.CheckProfile(profile); err != nil {
+		return nil, err
+	}
+	p := Profile(profile, cfg.Auth[profile])
+	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(UserAgent), auth.WithLogger(log)}
+	if reg != nil {
+		opts = append(opts, auth.WithMetrics(reg))
+	}
+	shared, err := Sharing(ctx, cfg, profile, q)
+	if err != nil {
+		return nil, err
+	}
+	return auth.New(p, append(opts, shared...)...)
+}
+
+// Sharing is what lets a profile's tokens be one for the fleet: the buckets of the queue, unless
+// the profile keeps its tokens to itself, or has none.
+func Sharing(ctx context.Context, cfg config.Config, profile string, q *pipeline.Queue) ([]auth.Option, error) {
+	p := Profile(profile, cfg.Auth[profile])
+	if q == nil || p.Share == auth.ShareOff || p.Kind == auth.KindAPIKey {
+		return nil, nil
+	}
+	tokens, err := natsbucket.Tokens(ctx, q.JetStream(), q.TokensBucket(), cfg.NATS.Replicas, 0)
+	if err != nil {
+		return nil, fmt.Errorf("auth.%s: bucket for shared tokens: %w", profile, err)
+	}
+	opts := []auth.Option{auth.WithBucket(tokens)}
+	if p.Kind != auth.KindCortex {
+		return opts, nil
+	}
+	grants, err := natsbucket.Grants(ctx, q.JetStream(), q.GrantsBucket(), cfg.NATS.Replicas)
+	if err != nil {
+		return nil, fmt.Errorf("auth.%s: bucket for refresh tokens: %w", profile, err)
+	}
+	return append(opts, auth.WithGrantsBucket(grants)), nil
+}
+
+func (n *Node) startWatchers() error {
+	for _, c := range n.cfg.Watch {
+		w, err := watch.New(WatchConfig(c), n.queue.Publisher().Traced(n.traces), n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
+			watch.WithLogger(n.log), watch.WithMetrics(n.reg))
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", c.Path, err)
+		}
+		n.watchers = append(n.watchers, w)
+	}
+	return nil
+}
+
+// readerOf names the reader of a folder's events: the same for every watcher of this folder
+// on this machine, and for nobody else.
+func readerOf(path string) string {
+	host, _ := os.Hostname()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(host + "\x00" + abs))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (n *Node) startHTTP() error {
+	if n.cfg.HTTP.Listen == "" {
+		return nil
+	}
+	h, err := admin.New(n.cfg.HTTP.Listen, admin.Config{
+		Checks: n.checks(), Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log,
+		Status: func(ctx context.Context) (any, error) { return n.Status(ctx) },
+		Events: ui.NewEvents(n.queue, 0, n.log), Page: ui.Handler(),
+	})
+	if err != nil {
+		return err
+	}
+	n.http = h
+	n.undo = append(n.undo, h.Close)
+	n.log.Info().Str("addr", h.Addr().String()).Msg("health, metrics and status are served")
+	return nil
+}
+
+// Queue is the node's queue.
+func (n *Node) Queue() *pipeline.Queue { return n.queue }
+
+// HTTPAddr is where the HTTP side listens; "" for nowhere.
+func (n *Node) HTTPAddr() string {
+	if n.http == nil {
+		return ""
+	}
+	return n.http.Addr().String()
+}
+
+// Run works until ctx ends or a part fails for good, then stops in good order.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.Close()
+	g, gctx := errgroup.WithContext(ctx)
+	for _, w := range n.watchers {
+		g.Go(func() error { return w.Run(gctx) })
+	}
+	if n.worker != nil {
+		g.Go(func() error { return n.worker.Run(gctx) })
+	}
+	last, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var side errgroup.Group
+	if n.http != nil {
+		side.Go(func() error { return n.http.Run(last, httpGrace) })
+	}
+	if n.door != nil {
+		g.Go(func() error { return n.door.Run(gctx, doorGrace) })
+	}
+	for _, s := range n.sinks {
+		g.Go(func() error { return s.Run(gctx) })
+	}
+	var began time.Time // to stop
+	g.Go(func() error {
+		<-gctx.Done()
+		began = time.Now()
+		n.log.Info().AnErr("cause", context.Cause(gctx)).Msg("stopping: nothing new is taken on, and work in hand is finished or handed back")
+		return nil
+	})
+	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
+	err := g.Wait()
+	stop()
+	err = errors.Join(err, side.Wait())
+	n.log.Info().Dur("took", time.Since(began)).Msg("stopped")
+	return err
+}
+
+// Close stops what Start began, in reverse order. It may be called more than once.
+func (n *Node) Close() {
+	for len(n.undo) > 0 {
+		last := len(n.undo) - 1
+		n.undo[last]()
+		n.undo = n.undo[:last]
+	}
+}

@@ -1,0 +1,152 @@
+package app_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"backburn/internal/app"
+	"backburn/internal/config"
+	"backburn/internal/natsd"
+	"backburn/pipeline"
+	"backburn/wildfire/wildfiretest"
+)
+
+// traceOne lets a node that traces to endpoint bring one job to its verdict, and stops it.
+func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
+	t.Helper()
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	check(t, os.WriteFile(key, []byte("key\n"), 0o600))
+	web := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0), wildfiretest.WithAPIKey("key")).Start()
+	defer web.Close()
+	cfg := config.Default()
+	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(dir, "nats"), false
+	cfg.HTTP.Listen, cfg.Watch = "", nil
+	cfg.WildFire.URL, cfg.WildFire.Auth = web.URL, "key"
+	cfg.Auth = map[string]config.Auth{"key": {Kind: config.KindAPIKey, APIKeyFile: key}}
+	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
+	cfg.Tracing.Endpoint = endpoint
+	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
+	check(t, err)
+	defer server.Shutdown()
+	cfg.NATS = server.NATS()
+	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, MaxStore: server.MaxStore()}, log)
+	check(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	const body = "wildfire-test:phishing"
+	ev, err := n.Queue().Publisher().PublishAndWait(ctx, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "a.html"},
+		int64(len(body)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil })
+	if err != nil || ev.Data.Verdict != "phishing" {
+		t.Errorf("%+v: %v", ev, err)
+	}
+	cancel()
+	check(t, <-done)
+}
+
+// A node sends its spans to a collector, the last of them when it stops.
+func TestSpansReachTheCollector(t *testing.T) {
+	t.Parallel()
+	var (
+		mu   sync.Mutex
+		seen = map[string]int{}
+		from = map[string]bool{}
+	)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || r.URL.Path != "/base/v1/traces" || r.Header.Get("Content-Encoding") != "gzip" {
+			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
+		}
+		var got collector.ExportTraceServiceRequest
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		b, err := io.ReadAll(z)
+		if err != nil || proto.Unmarshal(b, &got) != nil {
+			t.Errorf("%q: %v", b, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, rs := range got.GetResourceSpans() {
+			for _, a := range rs.GetResource().GetAttributes() {
+				from[a.GetKey()+"="+a.GetValue().GetStringValue()] = true
+			}
+			for _, ss := range rs.GetScopeSpans() {
+				for _, s := range ss.GetSpans() {
+					seen[s.GetName()]++
+				}
+			}
+		}
+	}))
+	defer web.Close()
+	traceOne(t, web.URL+"/base", zerolog.Nop())
+	mu.Lock()
+	defer mu.Unlock()
+	for _, name := range []string{"backburn.job", "backburn.ask", "backburn.upload", "backburn.verdict"} {
+		if seen[name] != 1 {
+			t.Errorf("%d spans %s came", seen[name], name)
+		}
+	}
+	if !from["service.name=backburn"] || !from["backburn.role=worker"] {
+		t.Errorf("spans come from %v", from)
+	}
+}
+
+// A collector that fails costs spans, one warning, and nothing else.
+func TestACollectorMayBeAway(t *testing.T) {
+	t.Parallel()
+	refuses := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(refuses.Close)
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // without it, nobody would notice that the client is gone
+		<-r.Context().Done()
+	}))
+	t.Cleanup(hangs.Close)
+	for name, url := range map[string]string{"refuses": refuses.URL, "is gone": gone.URL, "hangs": hangs.URL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log lockedBuffer
+			traceOne(t, url, zerolog.New(&log).Level(zerolog.WarnLevel))
+			if n := strings.Count(log.String(), "the collector does not take our spans"); n != 1 {
+				t.Errorf("%d warnings:\n%s", n, log.String())
+			}
+		})
+	}
+}
+
+// lockedBuffer is a log that may be written from anywhere.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

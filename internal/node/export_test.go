@@ -1,8 +1,0 @@
-package node
-
-// Fleet is the remembered state of the fleet, for tests.
-type Fleet = fleet
-
-var NewFleet = newFleet
-
-var FleetStatus = (*fleet).status

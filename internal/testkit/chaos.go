@@ -1,0 +1,267 @@
+package testkit
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// Chaos drops files into a site while the processes that serve it are killed, one after the
+// other, at random, and started again.
+type Chaos struct {
+	Site    *Site
+	Files   []File
+	Members []Member
+	NATS    string        // address to read the events from
+	Every   time.Duration // mean time between two kills
+	Storm   time.Duration // files are dropped, and processes killed, for so long at most
+	Seed    uint64
+	Tell    time.Duration // log how far it has come, each time so long has passed; 0: never
+}
+
+// Member is a process that is kept running.
+type Member struct {
+	Role    string // kills are counted by it
+	Program string
+	Args    []string
+	Leads   func(jetstream.JetStream) bool // of its role only the one is killed that this says so of; nil: any
+
+	process *Process
+	back    time.Time // when to start it again after a kill
+}
+
+// Figures are what came of a Chaos.
+type Figures struct {
+	Files, Distinct  int
+	Kills            map[string]int // by role
+	EndedThemselves  int            // processes that found no server, and were started again
+	InStorm          int            // files that had their final event when the last kill was over
+	Took             time.Duration
+	Uploads, Excess  int // accepted by WildFire, and more than one of a contents
+	Tries            int // calls of submit/file, broken ones included
+	Finals           int // messages
+	DistinctFinalIDs int
+}
+
+func (f Figures) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d files, %d distinct contents, in %s\n", f.Files, f.Distinct, f.Took.Round(time.Second/10))
+	fmt.Fprintf(&b, "kills: %v, ended by themselves and were started again: %d\n", f.Kills, f.EndedThemselves)
+	fmt.Fprintf(&b, "final events: %d messages, %d ids, of which %d while processes were killed\n", f.Finals, f.DistinctFinalIDs, f.InStorm)
+	fmt.Fprintf(&b, "uploads: %d accepted, %.4f for each contents (%d more than once); %d tries", f.Uploads, float64(f.Uploads)/float64(f.Distinct), f.Excess, f.Tries)
+	return b.String()
+}
+
+// Run runs it, demands exactly one final event of every file, with one id, and that nothing is
+// left in the folder, and returns the figures. Uploads are for the caller to judge.
+func (c *Chaos) Run() Figures {
+	t := c.Site.t
+	t.Helper()
+	began := time.Now()
+	rnd := rand.New(rand.NewPCG(c.Seed, 1))
+	f := Figures{Files: len(c.Files), Kills: map[string]int{}}
+	c.begin("nats server is up", func(m *Member) bool { return m.Program == "nats" })
+	c.begin("ready", func(m *Member) bool { return m.Program != "nats" })
+	js := c.Site.Connect(c.NATS)
+	var decided atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		c.count(ctx, js, &decided)
+	}()
+	dropped := make(chan struct{})
+	go func() {
+		defer close(dropped)
+		c.drop(ctx)
+	}()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		c.tell(ctx, began, &decided)
+	}()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	undecided := func() bool { return int(decided.Load()) < len(c.Files) }
+	for next := began; undecided() && time.Since(began) < c.Storm; c.await(look) {
+		c.revive(&f)
+		if now := time.Now(); now.After(next) {
+			if next != began {
+				c.kill(rnd, js, &f)
+			}
+			next = now.Add(c.Every/2 + time.Duration(rnd.Int64N(int64(c.Every))))
+		}
+	}
+	f.InStorm = int(decided.Load())
+	<-dropped
+	for c.revive(&f); undecided(); c.revive(&f) {
+		if time.Since(began) > c.Storm+3*Patience {
+			t.Errorf("%d of %d files have a final event", decided.Load(), len(c.Files))
+			break
+		}
+		c.await(look)
+	}
+	cancel()
+	<-counted
+	<-told
+	f.Took = time.Since(began)
+	c.judge(js, &f)
+	return f
+}
+
+// await waits for the next look at the processes.
+func (c *Chaos) await(look *time.Ticker) {
+	select {
+	case <-look.C:
+	case <-c.Site.t.Context().Done():
+		c.Site.t.Fatal("interrupted")
+	}
+}
+
+// begin starts some of the members together, and waits until each has logged that it is there.
+func (c *Chaos) begin(logged string, which func(*Member) bool) {
+	for _, then := range []func(*Member){c.start, func(m *Member) { m.process.Logged(logged) }} {
+		for i := range c.Members {
+			if m := &c.Members[i]; which(m) {
+				then(m)
+			}
+		}
+	}
+}
+
+func (c *Chaos) start(m *Member) { m.process = c.Site.Start(m.Program, m.Args...) }
+
+// count counts files with a final event, over the deaths of the server.
+func (c *Chaos) count(ctx context.Context, js jetstream.JetStream, decided *atomic.Int64) {
+	paths := map[string]bool{}
+	for ctx.Err() == nil {
+		_ = results.NewSubscriber(js, results.SubscriberConfig{}).Run(ctx, func(_ context.Context, e results.Event) error {
+			if e.Type.Final() {
+				paths[pathOf(e)] = true
+				decided.Store(int64(len(paths)))
+			}
+			return nil
+		})
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// tell logs, now and then, how many files have their final event.
+func (c *Chaos) tell(ctx context.Context, began time.Time, decided *atomic.Int64) {
+	if c.Tell <= 0 {
+		return
+	}
+	tick := time.NewTicker(c.Tell)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.Site.t.Logf("%s: %d of %d files have a final event", time.Since(began).Round(time.Second), decided.Load(), len(c.Files))
+		}
+	}
+}
+
+// drop spreads the files over the first four fifths of the storm.
+func (c *Chaos) drop(ctx context.Context) {
+	const batches = 40
+	tick := time.NewTicker(c.Storm * 4 / 5 / batches)
+	defer tick.Stop()
+	for i := range batches {
+		c.Site.Drop(c.Files[i*len(c.Files)/batches : (i+1)*len(c.Files)/batches]...)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// kill kills one process, if the one whose turn it is may be.
+func (c *Chaos) kill(rnd *rand.Rand, js jetstream.JetStream, f *Figures) {
+	m := &c.Members[rnd.IntN(len(c.Members))]
+	if m.Leads != nil { // it stands for its role
+		at := slices.IndexFunc(c.Members, func(o Member) bool { return o.Role == m.Role && o.Leads(js) })
+		if at < 0 {
+			return
+		}
+		m = &c.Members[at]
+	}
+	if m.process == nil {
+		return
+	}
+	m.process.Kill()
+	m.process, m.back = nil, time.Now().Add(time.Duration(rnd.Int64N(int64(c.Every))))
+	f.Kills[m.Role]++
+}
+
+// revive starts what was killed a while ago, and what has ended because there was no server.
+func (c *Chaos) revive(f *Figures) {
+	for i := range c.Members {
+		m := &c.Members[i]
+		switch {
+		case m.process != nil && m.process.Ended():
+			m.process.Wait()
+			f.EndedThemselves++
+			c.start(m)
+		case m.process == nil && time.Now().After(m.back):
+			c.start(m)
+		}
+	}
+}
+
+// Up reports whether all processes of a role run.
+func (c *Chaos) Up(role string) bool {
+	for i := range c.Members {
+		if m := &c.Members[i]; m.Role == role && (m.process == nil || m.process.Ended()) {
+			return false
+		}
+	}
+	return true
+}
+
+// judge looks at what came of it.
+func (c *Chaos) judge(js jetstream.JetStream, f *Figures) {
+	t := c.Site.t
+	t.Helper()
+	finals := Finals(t, js, len(c.Files))
+	f.Finals = len(finals)
+	ids := map[string]bool{}
+	var once []results.Event
+	for _, e := range finals {
+		if !ids[e.ID()] {
+			ids[e.ID()] = true
+			once = append(once, e)
+		}
+	}
+	f.DistinctFinalIDs = len(ids)
+	OneEach(t, c.Files, once)
+	seen := map[string]bool{}
+	for _, file := range c.Files {
+		if sum := file.SHA256(); !seen[sum] {
+			seen[sum] = true
+			n := c.Site.WildFire.UploadCount(sum)
+			f.Uploads += n
+			f.Excess += max(n-1, 0)
+			if n == 0 {
+				t.Errorf("%q has an event, and was never uploaded", file.Name)
+			}
+		}
+	}
+	f.Distinct = len(seen)
+	f.Tries = c.Site.WildFire.Count(wildfire.OpSubmitFile)
+	c.Site.NothingLeft(len(c.Files))
+}

@@ -1,0 +1,181 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/results"
+)
+
+// Queue connects the test to the server that a process has started, once that is ready.
+func (s *Site) Queue(p *Process) jetstream.JetStream {
+	s.t.Helper()
+	p.Logged("ready")
+	return s.Connect(p.NATS())
+}
+
+// Connect connects the test to a NATS server: the embedded one of a process of this site, or
+// one without credentials.
+func (s *Site) Connect(url string) jetstream.JetStream {
+	s.t.Helper()
+	opts := []nats.Option{
+		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // servers are killed here
+	}
+	if token, err := os.ReadFile(s.store + ".token"); err == nil {
+		opts = append(opts, nats.Token(strings.TrimSpace(string(token))))
+	}
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return js
+}
+
+// Finals reads events from the first on until n files have a final one, and then whatever
+// else is there. It returns the final events in order, every message of them. A server that has
+// just been started again, or has no leader yet, is asked again.
+func Finals(t testing.TB, js jetstream.JetStream, n int) []results.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), Patience, errors.New("patience"))
+	defer cancel()
+	for {
+		all, err := finals(ctx, js, n)
+		if err == nil {
+			return all
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal(err)
+		}
+	}
+}
+
+func finals(ctx context.Context, js jetstream.JetStream, n int) (all []results.Event, err error) {
+	sub := results.NewSubscriber(js, results.SubscriberConfig{})
+	paths := map[string]bool{}
+	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		if e.Type.Final() {
+			paths[pathOf(e)] = true
+		}
+		if len(paths) >= n {
+			return results.ErrStop
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%d of %d files have a final event: %w", len(paths), n, err)
+	}
+	err = sub.Drain(ctx, func(_ context.Context, e results.Event) error {
+		if e.Type.Final() {
+			all = append(all, e)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// pathOf is the name of a file as it was dropped.
+func pathOf(e results.Event) string {
+	if e.Data.PathB64 != nil {
+		return string(e.Data.PathB64)
+	}
+	return e.Data.Path
+}
+
+// OneEach demands exactly one final event for every file, with the right contents and
+// verdict, and none for anything else.
+func OneEach(t testing.TB, files []File, finals []results.Event) {
+	t.Helper()
+	ids := map[string][]string{}
+	byPath := map[string]results.Event{}
+	for _, e := range finals {
+		ids[pathOf(e)] = append(ids[pathOf(e)], e.ID())
+		byPath[pathOf(e)] = e
+	}
+	for _, f := range files {
+		e := byPath[f.Name]
+		switch {
+		case len(ids[f.Name]) != 1:
+			t.Errorf("%q has %d final events, want 1: %v", f.Name, len(ids[f.Name]), ids[f.Name])
+		case e.Data.SHA256 != f.SHA256() || e.Data.Size != int64(len(f.Body)):
+			t.Errorf("%q: event has %d bytes, %s; want %d, %s", f.Name, e.Data.Size, e.Data.SHA256, len(f.Body), f.SHA256())
+		case e.Outcome() != f.Verdict:
+			t.Errorf("%q: %s, want %s: %+v", f.Name, e.Outcome(), f.Verdict, e.Data.Error)
+		}
+		delete(ids, f.Name)
+	}
+	for name := range ids {
+		t.Errorf("an event for %q, which nobody dropped", name)
+	}
+}
+
+// OnceUploaded demands that WildFire got every distinct contents exactly once.
+func (s *Site) OnceUploaded(files []File) {
+	s.t.Helper()
+	seen := map[string]bool{}
+	for _, f := range files {
+		if sum := f.SHA256(); !seen[sum] {
+			seen[sum] = true
+			if n := s.WildFire.UploadCount(sum); n != 1 {
+				s.t.Errorf("%q was uploaded %d times, want once", f.Name, n)
+			}
+		}
+	}
+}
+
+// NothingLeft demands that no file is left in the quarantine, and that all are kept as done.
+// Files are put away after their event, so it waits for that.
+func (s *Site) NothingLeft(files int) {
+	s.t.Helper()
+	s.Until("files to be put away", func() bool { return len(s.Left()) == 0 })
+	if done := s.tree(".backburn/done"); len(done) != files {
+		s.t.Errorf("%d files are kept as done, want %d", len(done), files)
+	}
+}
+
+// Left is what is in the quarantine, claimed or not: the files that are not done.
+func (s *Site) Left() []string {
+	s.t.Helper()
+	return slices.Concat(s.tree(""), s.tree(".backburn/claimed"))
+}
+
+// tree lists the files below a folder of the quarantine, without the spool where it is not
+// what was asked for.
+func (s *Site) tree(dir string) (names []string) {
+	s.t.Helper()
+	err := filepath.WalkDir(filepath.Join(s.folder, dir), func(name string, d os.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == ".backburn" && dir == "":
+			return filepath.SkipDir
+		case !d.IsDir():
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return names
+}

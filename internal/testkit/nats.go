@@ -1,0 +1,37 @@
+package testkit
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// StartNATS runs a NATS server in the test, with JetStream in a temporary folder unless opts
+// name another, until the test ends. It listens on any free port unless opts say otherwise.
+func StartNATS(t testing.TB, opts *server.Options) *server.Server {
+	t.Helper()
+	opts.ServerName, opts.Host, opts.JetStream, opts.NoSigs, opts.NoLog = "test", "127.0.0.1", true, true, true
+	if opts.Port == 0 {
+		opts.Port = server.RANDOM_PORT
+	}
+	if opts.StoreDir == "" {
+		opts.StoreDir = t.TempDir()
+	}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Start()
+	t.Cleanup(func() { StopNATS(ns) })
+	if !ns.ReadyForConnections(30 * time.Second) {
+		t.Fatal("the NATS server did not start")
+	}
+	return ns
+}
+
+// StopNATS stops a server and waits until it is gone. It may be called more than once.
+func StopNATS(ns *server.Server) {
+	ns.Shutdown()
+	ns.WaitForShutdown()
+}

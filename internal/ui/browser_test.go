@@ -1,0 +1,228 @@
+package ui_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// patience is how long a page may take to show what it should.
+const patience = 30 * time.Second
+
+// chromium is where the browser is. Without one the tests of the page prove nothing, so in
+// CI that is a failure.
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	const missing = "no Chromium in PATH: the page was not looked at (Debian: apt-get install chromium)"
+	if os.Getenv("CI") == "true" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+	return ""
+}
+
+// browser opens a window of a browser of its own, which ends with the test.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()),
+		chromedp.DisableGPU, chromedp.WindowSize(1280, 1000),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
+	if os.Geteuid() == 0 {
+		opts = append(opts, chromedp.NoSandbox) // Chromium has none for root
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits for the browser to end
+		cancel()
+	})
+	check(t, chromedp.Do(ctx)) // it lives as long as the context of the first call
+	return ctx
+}
+
+// do has the browser do something.
+func do(t *testing.T, ctx context.Context, what ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	check(t, chromedp.Do(ctx, what...))
+}
+
+// result has the browser do something that gives a value.
+func result[T any](t *testing.T, ctx context.Context, what chromedp.Action[T]) T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, what)
+	check(t, err)
+	return v
+}
+
+// until waits until an expression of JavaScript is true on the page. It is looked at by a
+// promise in the page: what makes functions of texts is forbidden there.
+func until(t *testing.T, ctx context.Context, expression string) {
+	t.Helper()
+	ask := `new Promise(done => { const look = () => (` + expression + `) ? done(true) : setTimeout(look, 50); look(); })`
+	tctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Run(tctx, chromedp.Evaluate[bool](ask, chromedp.EvalAwaitPromise)); err != nil {
+		t.Fatalf("%s never came true: %v\n%s", expression, err, value[string](t, ctx, "document.body.innerText"))
+	}
+}
+
+// value is that of an expression on the page.
+func value[T any](t *testing.T, ctx context.Context, expression string) T {
+	t.Helper()
+	return result(t, ctx, chromedp.Evaluate[T](expression))
+}
+
+// text is what a person reads in an element.
+func text(t *testing.T, ctx context.Context, selector string) string {
+	t.Helper()
+	return value[string](t, ctx, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+}
+
+// hostile is a file name that would run a script on a page that wrote it as markup, and that
+// pretends to be a PDF to whoever reads it.
+const hostile = "<img src=x onerror=\"window.pwned=1\"><b>invoice\u202Efdp.exe"
+
+func TestPageShowsWhatHappens(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	slow := s.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "slow", Fault: wildfiretest.Fault{Latency: time.Minute}})
+	defer slow()
+	_, url, _ := s.start()
+	ctx := browser(t)
+	violations := watchConsole(t, ctx)
+	do(t, ctx, chromedp.Navigate(url))
+
+	until(t, ctx, `document.querySelector("#connection").dataset.state === "live" && document.querySelector("#stream").dataset.state === "live"`)
+	until(t, ctx, `document.querySelector("#workers").innerText.includes("is the batcher")`)
+	for selector, want := range map[string]string{
+		"#lanes":          "urgent\t0\t0\t–",
+		"#budget-uploads": "0 of 150 used",
+		"#budget-queries": "of 1,050 used",
+		"#watch":          "quarantine",
+	} {
+		if got := text(t, ctx, selector); !strings.Contains(got, want) {
+			t.Errorf("%s shows %q, not %q", selector, got, want)
+		}
+	}
+	if !value[bool](t, ctx, `document.querySelector("#attention").hidden`) {
+		t.Errorf("something needs attention: %s", text(t, ctx, "#attention"))
+	}
+
+	s.drop("malware.exe", "one")
+	s.drop(hostile, "two")
+	s.drop("notes.unsupported", "three")
+	s.drop("slow.bin", strings.Repeat("four", 1000))
+	until(t, ctx, `document.querySelectorAll("#events li").length === 3`)
+	until(t, ctx, `document.querySelector("#uploading").innerText.includes("slow.bin")`)
+	until(t, ctx, `document.querySelector("#dead").innerText.includes("unsupported_type\t1")`)
+	until(t, ctx, `document.querySelector("#token").innerText.includes("fresh")`)
+	until(t, ctx, `/^[1-9]/.test(document.querySelector("#budget-uploads .used").innerText)`)
+	events := text(t, ctx, "#events")
+	for _, want := range []string{"malware\nmalware.exe", "failed\nnotes.unsupported\nunsupported type", "benign\n" + strings.ReplaceAll(hostile, "\u202E", "⟨U+202E⟩")} {
+		if !strings.Contains(events, want) {
+			t.Errorf("the verdicts show\n%s\nwithout %q", events, want)
+		}
+	}
+	if page := value[string](t, ctx, "document.documentElement.outerHTML"); strings.Contains(page, "that must not show") {
+		t.Error("the secret is on the page")
+	}
+	if value[bool](t, ctx, `"pwned" in window || document.querySelector("#events img, #events b") !== null`) {
+		t.Error("the name of a file became markup")
+	}
+	do(t, ctx, chromedp.Click(chromedp.CSS("#only")))
+	if got := text(t, ctx, "#events"); strings.Contains(got, "benign") || !strings.Contains(got, "malware.exe") {
+		t.Errorf("without the benign ones there are\n%s", got)
+	}
+	for _, v := range violations() {
+		t.Errorf("the console says: %s", v)
+	}
+	shots(t, ctx, "normal")
+}
+
+func TestPageStaysRightInAStream(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.cfg.WildFire.UploadsPerDay, s.cfg.WildFire.QueriesPerDay = 0, 0
+	_, url, _ := s.start()
+	ctx := browser(t)
+	s.drop("before.bin", "before")
+	do(t, ctx, chromedp.Navigate(url))
+	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 1`)
+	// What a reader has open stays, and stays open.
+	do(t, ctx, chromedp.Focus(chromedp.CSS("#events li summary")), chromedp.KeyEvent("\r"))
+	const files = 80
+	for i := range files {
+		s.drop(fmt.Sprintf("file-%02d-malware.bin", i), fmt.Sprint("body ", i))
+	}
+	until(t, ctx, fmt.Sprintf(`document.querySelector("#watch tbody").innerText.trim().endsWith("\t0\t%d")`, files+1))
+	until(t, ctx, `document.querySelectorAll("#events li").length >= 50`)
+	names := value[[]string](t, ctx, `[...document.querySelectorAll("#events .name")].map(e => e.innerText)`)
+	if len(names) > 51 { // one of them is being read
+		t.Errorf("the list holds %d", len(names))
+	}
+	seen := map[string]bool{}
+	for _, n := range names {
+		if seen[n] {
+			t.Errorf("%s is there twice", n)
+		}
+		seen[n] = true
+	}
+	if got := text(t, ctx, "#lanes tbody tr:nth-child(2)"); got != "normal\t0\t0\t–" {
+		t.Errorf("in the end the lane shows %q", got)
+	}
+	if !value[bool](t, ctx, `document.activeElement.closest("li")?.querySelector("details").open === true`) {
+		t.Error("the stream took away what was being read")
+	}
+}
+
+func TestPageSaysWhenTheProcessIsAway(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	n, url, stop := s.start()
+	ctx := browser(t)
+	s.drop("first.bin", "first")
+	do(t, ctx, chromedp.Navigate(url))
+	until(t, ctx, `document.querySelectorAll("#events li").length === 1`)
+	s.cfg.HTTP.Listen = n.HTTPAddr()
+	stop()
+	until(t, ctx, `document.querySelector("#connection").innerText.startsWith("The process does not answer. What is shown is of ")`)
+	until(t, ctx, `document.querySelector("#stream").dataset.state === "away" && document.body.dataset.stale === "true"`)
+	shot(t, ctx, "away")
+
+	s.drop("second-malware.bin", "second")
+	s.start()
+	until(t, ctx, `document.querySelector("#connection").innerText.includes("back, and up to date") && document.body.dataset.stale === "false"`)
+	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 2`)
+}
+
+// shot leaves a picture of the whole page where BACKBURN_SCREENSHOTS says, for people.
+func shot(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	dir := os.Getenv("BACKBURN_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	png := result(t, ctx, chromedp.FullScreenshot(100))
+	check(t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600))
+}

@@ -1,0 +1,96 @@
+package ui_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// watchConsole returns what gives the complaints of the page so far: exceptions, and what the
+// Content-Security-Policy refused.
+func watchConsole(t *testing.T, ctx context.Context) func() []string {
+	var (
+		mu   sync.Mutex
+		said []string
+	)
+	t.Helper()
+	check(t, chromedp.Listen(ctx, func(ev any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch ev := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			said = append(said, ev.ExceptionDetails.Text)
+		case *log.EventEntryAdded:
+			if ev.Entry.Level == log.EntryLevelError {
+				said = append(said, ev.Entry.Text+" "+ev.Entry.URL)
+			}
+		}
+	}))
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]string{}, said...)
+	}
+}
+
+// widths are those of a phone, of half a screen, and of a desk.
+var widths = map[string]int64{"390": 390, "800": 800, "1280": 1280}
+
+// shots looks at the page in light and dark at every width: nothing may be wider than the
+// window, and text must stand out from what is behind it (WCAG 2.2, 1.4.3: 4.5 to 1).
+func shots(t *testing.T, ctx context.Context, what string) {
+	t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		for name, width := range widths {
+			do(t, ctx,
+				prefer(scheme),
+				chromedp.EmulateViewport(width, 844))
+			if wide := value[int64](t, ctx, "document.documentElement.scrollWidth"); wide > width {
+				t.Errorf("%s: the page is %d wide in a window of %d", scheme, wide, width)
+			}
+			for _, faint := range value[[]string](t, ctx, contrast) {
+				t.Errorf("%s, %s: %s", scheme, name, faint)
+			}
+			shot(t, ctx, what+"-"+scheme+"-"+name)
+		}
+	}
+}
+
+// prefer makes the browser one of a person who wants it light, or dark.
+func prefer(scheme string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		return err
+	})
+}
+
+// contrast lists the texts on the page that are hard to read.
+const contrast = `(() => {
+  const parse = c => c.match(/[\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] === 1) return c;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let n = walk.nextNode(); n; n = walk.nextNode()) {
+    const e = n.parentElement;
+    if (!n.textContent.trim() || !e.checkVisibility() || ["SCRIPT", "STYLE", "NOSCRIPT"].includes(e.tagName)) continue;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground(e))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) faint.push(n.textContent.trim() + ": " + ratio.toFixed(2) + " to 1");
+  }
+  return faint;
+})()`

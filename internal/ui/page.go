@@ -1,0 +1,53 @@
+package ui
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"net/http"
+	"strings"
+)
+
+// The parts of the page. The placeholders in page.html are where the others go.
+var (
+	//go:embed page.html
+	html string
+	//go:embed page.css
+	style string
+	//go:embed page.js
+	script string
+)
+
+// Handler serves the page on / and on /index.html; every other path is not found.
+func Handler() http.Handler {
+	body := []byte(strings.NewReplacer("/* page.css */", style, "/* page.js */", script).Replace(html))
+	policy := strings.Join([]string{
+		"default-src 'none'",
+		"script-src " + source(script),
+		"style-src " + source(style),
+		"connect-src 'self'",
+		"img-src data:", // the icon, which is in the page
+		"base-uri 'none'",
+		"form-action 'none'",
+		"frame-ancestors 'none'",
+		"require-trusted-types-for 'script'",
+		"trusted-types 'none'",
+	}, "; ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" && r.URL.Path != "/index.html" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", policy)
+		_, _ = bytes.NewReader(body).WriteTo(w) // the reader may have gone
+	})
+}
+
+// source names what is between the tags of an element, for a Content-Security-Policy
+// (CSP Level 3, section 8.3).
+func source(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}

@@ -1,0 +1,91 @@
+package ui_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/auth"
+	"backburn/internal/app"
+	"backburn/internal/config"
+	"backburn/internal/natsd"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// site is an installation in this process: a NATS server, a simulated WildFire, a folder.
+type site struct {
+	t        *testing.T
+	cfg      config.Config
+	wildfire *wildfiretest.Server
+	folder   string
+}
+
+func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
+	t.Helper()
+	const client, secret, tsg = "id@1234567890.iam.panserviceaccount.com", "a secret that must not show", "1234567890"
+	s := &site{t: t, folder: filepath.Join(t.TempDir(), "quarantine")}
+	s.wildfire = wildfiretest.New(append([]wildfiretest.Option{
+		wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithClient(client, secret, tsg)}, opts...)...)
+	web := s.wildfire.Start()
+	t.Cleanup(web.Close)
+	check(t, os.Mkdir(s.folder, 0o700))
+
+	s.cfg = config.Default()
+	s.cfg.NATS.URL = "nats://127.0.0.1:0"
+	s.cfg.NATS.Embedded.StoreDir = filepath.Join(t.TempDir(), "nats")
+	s.cfg.NATS.Embedded.SyncAlways = false
+	s.cfg.HTTP.Listen = "127.0.0.1:0"
+	s.cfg.Worker.Rate, s.cfg.Worker.Lease = 100, config.Duration(3*time.Second)
+	s.cfg.Worker.ShutdownTimeout = config.Duration(time.Second)
+	s.cfg.Verdicts.FirstPoll, s.cfg.Verdicts.MaxPoll = config.Duration(100*time.Millisecond), config.Duration(200*time.Millisecond)
+	s.cfg.WildFire.URL = web.URL
+	s.cfg.Auth["wildfire"] = config.Auth{Kind: string(auth.KindWildFire), ClientID: client, ClientSecret: auth.NewSecret(secret),
+		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: string(auth.ShareOff)}
+	w := &s.cfg.Watch[0]
+	w.Path, w.Source, w.MinFree = s.folder, "quarantine", 0
+	w.Settle, w.Scan = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
+
+	server, err := natsd.Start(t.Context(), s.cfg, zerolog.Nop())
+	check(t, err)
+	t.Cleanup(server.Shutdown)
+	s.cfg.NATS = server.NATS()
+	return s
+}
+
+// start runs a node; the URL is of its HTTP side. stop ends it and waits for that.
+func (s *site) start() (n *app.Node, url string, stop func()) {
+	s.t.Helper()
+	n, err := app.Start(s.t.Context(), s.cfg, app.Roles{Watch: true, Work: true}, zerolog.Nop())
+	check(s.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := n.Run(ctx); err != nil {
+			s.t.Error("node:", err)
+		}
+	}()
+	stop = func() { cancel(); <-done }
+	s.t.Cleanup(stop)
+	return n, "http://" + n.HTTPAddr() + "/", stop
+}
+
+// drop puts a file into the quarantine.
+func (s *site) drop(name, body string) {
+	s.t.Helper()
+	check(s.t, os.WriteFile(filepath.Join(s.folder, name), []byte(body), 0o600))
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
