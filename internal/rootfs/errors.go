@@ -1,0 +1,85 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Errors that callers branch on, besides those of io/fs.
+var (
+	// ErrRoot matches every error of opening the root itself.
+	ErrRoot = errors.New("the folder itself cannot be opened")
+	// ErrOutside matches names that lead over a link, or out of the root.
+	ErrOutside = errors.New("the name leads over a link or out of the folder")
+	// ErrOtherMount matches names that are on another mount than the root, where that is
+	// not allowed, and renames from one mount to another.
+	ErrOtherMount = errors.New("the name is on another mount")
+	// ErrNotRegular matches devices, pipes, sockets and folders where a file is wanted.
+	ErrNotRegular = errors.New("not a regular file")
+	// ErrBusy matches files that cannot be opened now because somebody writes to them.
+	ErrBusy = errors.New("somebody has the file open for writing")
+)
+
+// Cause says whose fault it is that a file could not be opened or read.
+type Cause uint8
+
+// Causes.
+const (
+	None    Cause = iota // no error
+	NoRoot               // the root cannot be opened: not mounted, removed, or not allowed
+	Missing              // there is no such file
+	Outside              // the name leads over a link or out of the root
+	Special              // it is not a regular file
+	Denied               // this process may not, though another might
+	Busy                 // somebody writes to it; later it may work
+	Fault                // anything else: an I/O error, or a limit of this process or machine
+)
+
+// CauseOf classifies an error of this package.
+func CauseOf(err error) Cause {
+	switch {
+	case err == nil:
+		return None
+	case errors.Is(err, ErrRoot):
+		return NoRoot
+	case errors.Is(err, ErrOutside), errors.Is(err, ErrOtherMount):
+		return Outside
+	case errors.Is(err, ErrNotRegular):
+		return Special
+	case errors.Is(err, ErrBusy):
+		return Busy
+	case IsGone(err), IsTooLong(err), errors.Is(err, fs.ErrInvalid):
+		return Missing // a name that the file system cannot hold is not there
+	case errors.Is(err, fs.ErrPermission):
+		return Denied
+	}
+	return Fault
+}
+
+// IsGone reports whether a file or folder was not there.
+func IsGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || isNotDir(err) }
+
+// IsBlocked reports whether something that is not a folder is where a folder should be.
+func IsBlocked(err error) bool {
+	return isNotDir(err) || errors.Is(err, ErrOutside) || errors.Is(err, ErrNotRegular)
+}
+
+// check returns an error unless rel is a name that can only mean something beneath the root.
+func check(op, rel string) error {
+	if strings.IndexByte(rel, 0) >= 0 {
+		return &fs.PathError{Op: op, Path: rel, Err: fs.ErrInvalid}
+	}
+
+	for part := range strings.SplitSeq(rel, "/") {
+		switch part {
+		case "..":
+			return fmt.Errorf("%w: %q", ErrOutside, rel)
+		case "", ".":
+			return &fs.PathError{Op: op, Path: rel, Err: fs.ErrInvalid}
+		}
+	}
+
+	return checkSystem(op, rel)
+}

@@ -1,0 +1,122 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// openFlags keep an open from blocking or following a link.
+	openFlags = unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_NOCTTY
+	// ClosesBeforeRename says whether an open file can't be renamed.
+	ClosesBeforeRename = false
+
+	errLoop   = unix.ELOOP
+	errNotDir = unix.ENOTDIR
+)
+
+func (r *Root) lstat(rel string) (State, error) {
+	info, err := r.r.Lstat(rel)
+	if err != nil {
+		return State{}, err
+	}
+	return stateOf(info)
+}
+
+// StatPath looks at a file or folder by a name of the operator's.
+func StatPath(name string) (State, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return State{}, err
+	}
+	return stateOf(info)
+}
+
+func stateOfFile(f *os.File) (State, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return State{}, err
+	}
+	return stateOf(info)
+}
+
+func stateOf(info fs.FileInfo) (State, error) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return State{}, fmt.Errorf("stat %s: the system tells no inode", info.Name())
+	}
+	return State{
+		Identity: Identity{Dev: uint64(uint32(st.Dev)), Ino: st.Ino, Birth: st.Birthtimespec.Nano()},
+		Stamp:    Stamp{Size: st.Size, Mtime: st.Mtimespec.Nano(), Ctime: st.Ctimespec.Nano()},
+		Dir:      info.IsDir(),
+		Regular:  info.Mode().IsRegular(),
+		Links:    uint64(st.Nlink),
+		UID:      st.Uid,
+		Perm:     info.Mode().Perm(),
+	}, nil
+}
+
+// Ours reports whether a file belongs to this process's user, or to root.
+func (s State) Ours() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
+
+// renamePath renames a file; it never overwrites and fails with fs.ErrExist.
+func renamePath(from, to string) error {
+	err := unix.RenamexNp(from, to, unix.RENAME_EXCL)
+	if errors.Is(err, unix.ENOTSUP) { // a file system that doesn't know it: look first
+		if _, err := os.Lstat(to); err == nil {
+			return &os.LinkError{Op: "rename", Old: from, New: to, Err: unix.EEXIST}
+		}
+		return os.Rename(from, to)
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// syncDir makes the entries of an open folder durable.
+func syncDir(d *os.File) error { return d.Sync() }
+
+// Sync makes the contents durable (Go uses F_FULLFSYNC).
+func (f *File) Sync() error { return f.File.Sync() }
+
+// Writer can't be answered here: macOS has no leases.
+func (f *File) Writer() (Writer, error) { return UnknownWriter, errors.New("macOS cannot say") }
+
+// SeesWriters reports whether this process learns of the writers of files.
+func SeesWriters() bool { return false }
+
+// FileSystem asks the file system about itself.
+func (r *Root) FileSystem() (FileSystem, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(r.dir.Fd()), &st); err != nil {
+		return FileSystem{}, fmt.Errorf("statfs: %w", err)
+	}
+	return FileSystem{
+		Kind:   unix.ByteSliceToString(st.Fstypename[:]),
+		Remote: st.Flags&unix.MNT_LOCAL == 0,
+		Free:   int64(st.Bavail) * int64(st.Bsize),
+		Total:  int64(st.Blocks) * int64(st.Bsize),
+	}, nil
+}
+
+// IsTooLong reports whether a name is too long for the file system.
+func IsTooLong(err error) bool { return errors.Is(err, unix.ENAMETOOLONG) }
+
+// IsNoSpace reports whether the file system is full.
+func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// IsReadOnly reports whether the file system cannot be written to.
+func IsReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }
+
+func isCrossDevice(err error) bool { return errors.Is(err, unix.EXDEV) }
+
+func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
+
+// checkSystem has nothing to add here.
+func checkSystem(_, _ string) error { return nil }

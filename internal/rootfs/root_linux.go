@@ -1,0 +1,650 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Root is a folder that is held open. Safe for concurrent use, but for Keep and Close.
+type Root struct {
+	path string
+	fd   int
+	one  bool           // names on other mounts are refused
+	kept map[string]int // folders that are held open, by name
+}
+
+// Open opens a folder as a root. Links in its own name are followed. All its errors match
+// ErrRoot. The caller closes it.
+func Open(name string, opts ...Option) (*Root, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRoot, &fs.PathError{Op: "open", Path: name, Err: err})
+	}
+
+	return newRoot(name, fd, o.oneMount), nil
+}
+
+func newRoot(name string, fd int, oneMount bool) *Root {
+	return &Root{
+		path: name,
+		fd:   fd,
+		one:  oneMount,
+		kept: map[string]int{},
+	}
+}
+
+// Sub opens a folder beneath the root as a root of its own. The caller closes it.
+func (r *Root) Sub(rel string) (*Root, error) {
+	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+
+	return newRoot(r.join(rel), fd, r.one), nil
+}
+
+// Keep holds the folder rel open until Close, so that names in it are resolved at no cost. It
+// must not run beside other calls.
+func (r *Root) Keep(rel string) error {
+	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	r.kept[rel] = fd
+
+	return nil
+}
+
+// Close gives back what is held open. Nothing may be called afterwards.
+func (r *Root) Close() {
+	for _, fd := range r.kept {
+		unix.Close(fd)
+	}
+	unix.Close(r.fd)
+}
+
+// disturbed is how often a name is resolved again when a rename elsewhere disturbed that, or a
+// signal arrived. What goes on for longer is no disturbance: a writer that holds a lease on the
+// file refuses a non-blocking open with the same error, for up to lease-break-time.
+const disturbed = 16
+
+// openat opens rel. No component may be a link or, with OneMount, on another mount.
+func (r *Root) openat(rel string, flags int, perm fs.FileMode) (int, error) {
+	if rel != "." {
+		if err := check("open", rel); err != nil {
+			return -1, err
+		}
+	}
+	if len(rel) >= unix.PathMax {
+		return r.walk(rel, flags, perm)
+	}
+
+	how := unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+		Mode:    uint64(perm.Perm()),
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	if r.one {
+		how.Resolve |= unix.RESOLVE_NO_XDEV
+	}
+	for range disturbed {
+		fd, err := unix.Openat2(r.fd, rel, &how)
+		switch {
+		case err == nil:
+			return fd, nil
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+			continue
+		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM):
+			// Before Linux 5.6, or filtered by seccomp, or really not permitted.
+			return r.walk(rel, flags, perm)
+		}
+		return -1, openError(rel, err)
+	}
+
+	return r.walk(rel, flags, perm)
+}
+
+// walk is openat without openat2: one component after the other.
+func (r *Root) walk(rel string, flags int, perm fs.FileMode) (fd int, err error) {
+	at := r.fd
+	for rest, more := rel, true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, "/")
+		if more {
+			fd, err = openComponent(at, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+		} else {
+			fd, err = openComponent(at, name, flags, perm)
+		}
+		if err == nil && r.one && !sameMount(at, fd) {
+			unix.Close(fd)
+			err = unix.EXDEV
+		}
+		if at != r.fd {
+			unix.Close(at)
+		}
+		if err != nil {
+			return -1, openError(rel, err)
+		}
+		at = fd
+	}
+
+	return at, nil
+}
+
+// openComponent opens a name in a folder. A link is ELOOP, whatever else was asked for.
+func openComponent(dirfd int, name string, flags int, perm fs.FileMode) (int, error) {
+	for try := 0; ; try++ {
+		fd, err := unix.Openat(dirfd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, uint32(perm.Perm()))
+		if errors.Is(err, unix.EINTR) && try < disturbed {
+			continue
+		}
+		if errors.Is(err, unix.ENOTDIR) {
+			var st unix.Stat_t
+			lerr := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+			if lerr == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+				err = unix.ELOOP
+			}
+		}
+		return fd, err
+	}
+}
+
+// sameMount reports whether two descriptors are on one mount, as far as the kernel says.
+func sameMount(a, b int) bool {
+	mount := func(fd int) (dev, id uint64) {
+		var st unix.Statx_t
+		if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+			return 0, 0
+		}
+		return unix.Mkdev(st.Dev_major, st.Dev_minor), st.Mnt_id
+	}
+	devA, idA := mount(a)
+	devB, idB := mount(b)
+
+	return devA == devB && idA == idB
+}
+
+// openError names what an error of open(2) means.
+func openError(rel string, err error) error {
+	wrapped := &fs.PathError{Op: "open", Path: rel, Err: err}
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return fmt.Errorf("%w: %w", ErrOutside, wrapped)
+	case errors.Is(err, unix.EXDEV):
+		return fmt.Errorf("%w: %w", ErrOtherMount, wrapped)
+	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("%w: %w", ErrNotRegular, wrapped)
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ETXTBSY):
+		return fmt.Errorf("%w: %w", ErrBusy, wrapped)
+	}
+
+	return wrapped
+}
+
+// parent returns the folder that rel is in. The caller closes fd if owned.
+func (r *Root) parent(op, rel string) (fd int, base string, owned bool, err error) {
+	if err := check(op, rel); err != nil {
+		return -1, "", false, err
+	}
+
+	dir, base := path.Split(rel)
+	if dir == "" {
+		return r.fd, base, false, nil
+	}
+	dir = dir[:len(dir)-1]
+	if fd, ok := r.kept[dir]; ok {
+		return fd, base, false, nil
+	}
+	fd, err = r.openat(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+
+	return fd, base, err == nil, err
+}
+
+// in calls f with the folder that rel is in, and wraps what it returns.
+func (r *Root) in(op, rel string, f func(dirfd int, base string) error) error {
+	fd, base, owned, err := r.parent(op, rel)
+	if err != nil {
+		return err
+	}
+	if owned {
+		defer unix.Close(fd)
+	}
+
+	for range disturbed {
+		if err = f(fd, base); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if errors.Is(err, unix.EXDEV) {
+		return fmt.Errorf("%w: %w", ErrOtherMount, &fs.PathError{Op: op, Path: rel, Err: err})
+	}
+	if err != nil {
+		return &fs.PathError{Op: op, Path: rel, Err: err}
+	}
+
+	return nil
+}
+
+// Open opens a regular file for reading; ErrNotRegular for anything else. It never blocks.
+func (r *Root) Open(rel string) (*File, error) {
+	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+
+	f := &File{fd: fd}
+	st, err := f.Stat()
+	if err == nil && !st.Regular {
+		err = fmt.Errorf("%w: %s", ErrNotRegular, rel)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+
+	return f, nil
+}
+
+// OpenFile opens a regular file as os.OpenFile does; ErrNotRegular for anything else.
+func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, error) {
+	if flags&unix.O_CREAT == 0 {
+		perm = 0 // openat2 wants it so
+	}
+	fd, err := r.openat(rel, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
+	if err != nil {
+		return nil, err
+	}
+
+	f := os.NewFile(uintptr(fd), r.join(rel))
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%w: %s", ErrNotRegular, rel)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+
+	return f, nil
+}
+
+// Create makes a new file for reading and writing, for its owner alone.
+func (r *Root) Create(rel string) (*os.File, error) {
+	var f *os.File
+	err := r.in("create", rel, func(dirfd int, base string) error {
+		fd, err := unix.Openat(dirfd, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		if err == nil {
+			f = os.NewFile(uintptr(fd), r.join(rel))
+		}
+		return err
+	})
+
+	return f, err
+}
+
+// OpenDir opens a folder for File.ReadDir; "" is the root.
+func (r *Root) OpenDir(rel string) (*os.File, error) {
+	if rel == "" {
+		rel = "."
+	}
+	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+
+	return os.NewFile(uintptr(fd), r.join(rel)), nil
+}
+
+// CheckDir returns an error unless rel is a folder that is reached without links.
+func (r *Root) CheckDir(rel string) error {
+	fd, err := r.openat(rel, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+
+	return unix.Close(fd)
+}
+
+const statMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
+
+// Lstat looks at rel without opening it; "" is the root.
+func (r *Root) Lstat(rel string) (State, error) {
+	if rel == "" {
+		return r.Stat()
+	}
+
+	var st unix.Statx_t
+	err := r.in("lstat", rel, func(dirfd int, base string) error {
+		return unix.Statx(dirfd, base, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &st)
+	})
+	if err != nil {
+		return State{}, err
+	}
+
+	return stateOf(&st), nil
+}
+
+// Stat looks at the root as it is held open.
+func (r *Root) Stat() (State, error) { return (&File{fd: r.fd}).Stat() }
+
+// StatPath looks at a file or folder by a name of the operator's.
+func StatPath(name string) (State, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, name, 0, statMask, &st); err != nil {
+		return State{}, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+
+	return stateOf(&st), nil
+}
+
+func stateOf(st *unix.Statx_t) State {
+	ns := func(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
+	s := State{
+		Identity: Identity{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino},
+		Stamp:    Stamp{Size: int64(st.Size), Mtime: ns(st.Mtime), Ctime: ns(st.Ctime)},
+		Dir:      st.Mode&unix.S_IFMT == unix.S_IFDIR,
+		Regular:  st.Mode&unix.S_IFMT == unix.S_IFREG,
+		Links:    uint64(st.Nlink),
+		UID:      st.Uid,
+		Perm:     fs.FileMode(st.Mode & 0o777),
+	}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		s.Birth = ns(st.Btime)
+	}
+
+	return s
+}
+
+// Ours reports whether a file belongs to this process's user, or to root.
+func (s State) Ours() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
+
+// Move renames a file, from one root to another or within one. It never replaces: where there
+// is a file of the name it fails with fs.ErrExist.
+func Move(from *Root, rel string, to *Root, toRel string) error {
+	return rename(from, rel, to, toRel, unix.RENAME_NOREPLACE)
+}
+
+// Replace renames a file within the root and replaces what has the name.
+func (r *Root) Replace(rel, toRel string) error { return rename(r, rel, r, toRel, 0) }
+
+func rename(from *Root, rel string, to *Root, toRel string, flags uint) error {
+	return from.in("rename", rel, func(fd int, base string) error {
+		toFD, toBase, owned, err := to.parent("rename", toRel)
+		if err != nil {
+			return err
+		}
+		if owned {
+			defer unix.Close(toFD)
+		}
+		return renameat(fd, base, toFD, toBase, flags)
+	})
+}
+
+func renameat(fromFD int, from string, toFD int, to string, flags uint) error {
+	if flags == 0 {
+		return unix.Renameat(fromFD, from, toFD, to)
+	}
+
+	err := unix.Renameat2(fromFD, from, toFD, to, flags)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	// A file system that does not know RENAME_NOREPLACE, NFS among them: look first.
+	var st unix.Stat_t
+	if err := unix.Fstatat(toFD, to, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+		return unix.EEXIST
+	}
+
+	return unix.Renameat(fromFD, from, toFD, to)
+}
+
+// Mkdir makes a folder.
+func (r *Root) Mkdir(rel string, perm fs.FileMode) error {
+	return r.in("mkdir", rel, func(fd int, base string) error { return unix.Mkdirat(fd, base, uint32(perm)) })
+}
+
+// Remove removes a file.
+func (r *Root) Remove(rel string) error {
+	return r.in("remove", rel, func(fd int, base string) error { return unix.Unlinkat(fd, base, 0) })
+}
+
+// ChmodDir sets the permissions of a folder; "" is the root.
+func (r *Root) ChmodDir(rel string, perm fs.FileMode) error {
+	d, err := r.OpenDir(rel)
+	if err != nil {
+		return err
+	}
+
+	return errors.Join(d.Chmod(perm), d.Close())
+}
+
+// Chtimes sets the times of a file that was made with Create, in nanoseconds since 1970.
+func Chtimes(f *os.File, mtime int64) error {
+	t := unix.NsecToTimeval(mtime)
+
+	return unix.Futimes(int(f.Fd()), []unix.Timeval{t, t})
+}
+
+// SyncDir makes the entries of a folder durable; "" and "." are the root.
+func (r *Root) SyncDir(rel string) error {
+	if rel == "" || rel == "." {
+		return fsync(r.fd)
+	}
+	if fd, ok := r.kept[rel]; ok {
+		return fsync(fd)
+	}
+
+	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+
+	return fsync(fd)
+}
+
+// SyncAll makes everything on the root's file system durable; ok is false where that can't be
+// asked for in one call.
+func (r *Root) SyncAll() (ok bool, err error) { return true, unix.Syncfs(r.fd) }
+
+// fsync makes a file or the entries of a folder durable, where the file system knows what that
+// is: vboxsf and 9p don't for folders, those that are read-only don't for anything.
+func fsync(fd int) error {
+	for {
+		err := unix.Fsync(fd)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSUP):
+			return nil
+		}
+		return err
+	}
+}
+
+// fileSystems are the magic numbers of statfs(2) that matter: those of remote file systems.
+var fileSystems = map[int64]FileSystem{
+	0x6969:     {Kind: "nfs", Remote: true},
+	0xFE534D42: {Kind: "smb2", Remote: true},
+	0xFF534D42: {Kind: "cifs", Remote: true},
+	0x517B:     {Kind: "smb", Remote: true},
+	0x65735546: {Kind: "fuse", Remote: true},
+	0x01021997: {Kind: "9p", Remote: true},
+	0x00C36400: {Kind: "ceph", Remote: true},
+	0x5346414F: {Kind: "afs", Remote: true},
+	0x0BD00BD0: {Kind: "lustre", Remote: true},
+	0x01161970: {Kind: "gfs2", Remote: true},
+	0x7461636F: {Kind: "ocfs2", Remote: true},
+	0x786F4256: {Kind: "vboxsf", Remote: true},
+	0xEF53:     {Kind: "ext4"},
+	0x58465342: {Kind: "xfs"},
+	0x9123683E: {Kind: "btrfs"},
+	0x01021994: {Kind: "tmpfs"},
+	0x794C7630: {Kind: "overlay"},
+	0x2FC12FC1: {Kind: "zfs"},
+}
+
+// FileSystem asks the file system about itself.
+func (r *Root) FileSystem() (FileSystem, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(r.fd, &st); err != nil {
+		return FileSystem{}, fmt.Errorf("statfs: %w", err)
+	}
+
+	info, ok := fileSystems[int64(uint32(st.Type))]
+	if !ok {
+		info.Kind = fmt.Sprintf("0x%X", uint32(st.Type))
+	}
+	info.Free = int64(st.Bavail) * int64(st.Bsize)
+	info.Total = int64(st.Blocks) * int64(st.Bsize)
+
+	return info, nil
+}
+
+// File is a regular file that is open for reading. It is the bare descriptor: the runtime's
+// poller has nothing to do for regular files, and these are opened by the thousand. It is for
+// one goroutine at a time.
+type File struct{ fd int }
+
+// Read reads from where the file stands.
+func (f *File) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(f.fd, p)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("read: %w", err)
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+// Rewind goes back to the start.
+func (f *File) Rewind() { unix.Seek(f.fd, 0, io.SeekStart) } // a regular file can always
+
+// Data returns where the next bytes from at on are that are not a hole, of a file of the given
+// size, and goes there; from and to are size where there are none.
+func (f *File) Data(at, size int64) (from, to int64, err error) {
+	from, err = unix.Seek(f.fd, at, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size, size, nil
+	case err != nil: // a file system that knows of no holes
+		from, to = at, size
+	default:
+		if to, err = unix.Seek(f.fd, from, unix.SEEK_HOLE); err != nil {
+			to = size
+		}
+	}
+
+	from, to = min(from, size), min(to, size)
+	_, err = unix.Seek(f.fd, from, io.SeekStart)
+
+	return from, to, err
+}
+
+// Close closes the file. Later calls do nothing.
+func (f *File) Close() error {
+	if f.fd < 0 {
+		return nil
+	}
+	err := unix.Close(f.fd)
+	f.fd = -1
+
+	return err
+}
+
+// Stat looks at the open file.
+func (f *File) Stat() (State, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(f.fd, "", unix.AT_EMPTY_PATH, statMask, &st); err != nil {
+		return State{}, fmt.Errorf("fstat: %w", err)
+	}
+
+	return stateOf(&st), nil
+}
+
+// Sync makes the contents durable.
+func (f *File) Sync() error { return fsync(f.fd) }
+
+// Writer asks whether anybody on this machine has the file open for writing, or mapped so:
+// the kernel grants a read lease only if nobody has. The lease is given back at once, since
+// a writer who comes meanwhile would be kept waiting.
+func (f *File) Writer() (Writer, error) {
+	w, err := f.Hold()
+	if w != NoWriter {
+		return w, err
+	}
+	if _, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, unix.F_UNLCK); err != nil {
+		return UnknownWriter, fmt.Errorf("give lease back: %w", err)
+	}
+
+	return NoWriter, nil
+}
+
+// Hold is Writer that keeps the answer true: with NoWriter, whoever wants to write waits until
+// the file is closed here, or for as long as the kernel's lease-break-time. Held says whether
+// nobody did.
+func (f *File) Hold() (Writer, error) {
+	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, unix.F_RDLCK)
+	switch {
+	case err == nil:
+		return NoWriter, nil
+	case errors.Is(err, unix.EAGAIN):
+		return HasWriter, nil
+	}
+
+	return UnknownWriter, fmt.Errorf("take lease: %w", err)
+}
+
+// Held reports whether nobody wanted to write since Hold.
+func (f *File) Held() bool {
+	kind, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETLEASE, 0)
+
+	return err == nil && kind == unix.F_RDLCK
+}
+
+// SeesWriters reports whether this process learns of the writers of files that belong to
+// others: it needs CAP_LEASE for that.
+func SeesWriters() bool {
+	var data [2]unix.CapUserData
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return false
+	}
+
+	return data[0].Effective&(1<<unix.CAP_LEASE) != 0
+}
+
+// ClosesBeforeRename says whether an open file can't be renamed.
+const ClosesBeforeRename = false
+
+// IsTooLong reports whether a name is too long for the file system.
+func IsTooLong(err error) bool { return errors.Is(err, unix.ENAMETOOLONG) }
+
+// IsNoSpace reports whether the file system is full.
+func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// IsReadOnly reports whether the file system cannot be written to.
+func IsReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }
+
+// isNotDir reports whether a folder on the way to a name is none.
+func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
+
+// checkSystem has nothing to add here.
+func checkSystem(_, _ string) error { return nil }

@@ -1,0 +1,309 @@
+//go:build darwin || windows
+
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Root is a folder that is held open. Safe for concurrent use, but for Keep and Close.
+type Root struct {
+	path string
+	r    *os.Root
+	dir  *os.File // the folder itself, for Stat
+}
+
+// Open opens a folder as a root. Links in its own name are followed. All its errors match
+// ErrRoot. The caller closes it. Mounts are not told apart here.
+func Open(name string, _ ...Option) (*Root, error) {
+	r, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRoot, err)
+	}
+
+	return newRoot(name, r)
+}
+
+func newRoot(name string, r *os.Root) (*Root, error) {
+	dir, err := r.Open(".")
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("%w: %w", ErrRoot, err)
+	}
+
+	return &Root{path: name, r: r, dir: dir}, nil
+}
+
+// Sub opens a folder beneath the root as a root of its own. The caller closes it.
+func (r *Root) Sub(rel string) (*Root, error) {
+	if err := r.CheckDir(rel); err != nil {
+		return nil, err
+	}
+	sub, err := r.r.OpenRoot(filepath.FromSlash(rel))
+	if err != nil {
+		return nil, named(err)
+	}
+
+	return newRoot(r.join(rel), sub)
+}
+
+// Keep makes sure that rel is a folder; see its twin for Linux.
+func (r *Root) Keep(rel string) error { return r.CheckDir(rel) }
+
+// Close gives back what is held open. Nothing may be called afterwards.
+func (r *Root) Close() {
+	r.dir.Close()
+	r.r.Close()
+}
+
+// named says what an error of os.Root means.
+func named(err error) error {
+	if err != nil && (strings.Contains(err.Error(), "path escapes") || errors.Is(err, errLoop)) {
+		return fmt.Errorf("%w: %w", ErrOutside, err)
+	}
+
+	return err
+}
+
+// steps looks at every component of rel and returns what the last one is. None may be a link.
+func (r *Root) steps(op, rel string) (last fs.FileInfo, err error) {
+	if err := check(op, rel); err != nil {
+		return nil, err
+	}
+
+	for i := 0; i <= len(rel); i++ {
+		if i < len(rel) && rel[i] != '/' {
+			continue
+		}
+		if last, err = r.r.Lstat(filepath.FromSlash(rel[:i])); err != nil {
+			return nil, named(err)
+		}
+		if isLink(last) {
+			return nil, fmt.Errorf("%w: %s is a link", ErrOutside, rel[:i])
+		}
+	}
+
+	return last, nil
+}
+
+// isLink reports whether a name leads elsewhere: a link, or on Windows a reparse point.
+func isLink(info fs.FileInfo) bool { return info.Mode()&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
+
+// in makes sure that the folder that rel is in is reached without links.
+func (r *Root) in(op, rel string) (name string, err error) {
+	if err := check(op, rel); err != nil {
+		return "", err
+	}
+	if dir := path.Dir(rel); dir != "." {
+		if err := r.CheckDir(dir); err != nil {
+			return "", err
+		}
+	}
+
+	return filepath.FromSlash(rel), nil
+}
+
+// Open opens a regular file for reading; ErrNotRegular for anything else. It never blocks.
+func (r *Root) Open(rel string) (*File, error) {
+	f, err := r.OpenFile(rel, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+
+	return &File{File: f, path: r.join(rel)}, nil
+}
+
+// OpenFile opens a regular file as os.OpenFile does; ErrNotRegular for anything else.
+func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, error) {
+	before, err := r.steps("open", rel)
+	if err != nil && (flags&os.O_CREATE == 0 || !errors.Is(err, fs.ErrNotExist)) {
+		return nil, err
+	}
+	if err == nil && !before.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s", ErrNotRegular, rel)
+	}
+
+	f, err := r.r.OpenFile(filepath.FromSlash(rel), flags|openFlags, perm)
+	if err != nil {
+		return nil, named(err)
+	}
+	after, err := f.Stat()
+	if err == nil && before != nil && !os.SameFile(before, after) {
+		err = fmt.Errorf("%w: %s was exchanged while it was opened", ErrOutside, rel)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+
+	return f, nil
+}
+
+// Create makes a new file for reading and writing, for its owner alone.
+func (r *Root) Create(rel string) (*os.File, error) {
+	name, err := r.in("create", rel)
+	if err != nil {
+		return nil, err
+	}
+
+	return r.r.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// OpenDir opens a folder for File.ReadDir; "" is the root.
+func (r *Root) OpenDir(rel string) (*os.File, error) {
+	if rel == "" {
+		return r.r.Open(".")
+	}
+	if err := r.CheckDir(rel); err != nil {
+		return nil, err
+	}
+	f, err := r.r.Open(filepath.FromSlash(rel))
+
+	return f, named(err)
+}
+
+// CheckDir returns an error unless rel is a folder that is reached without links.
+func (r *Root) CheckDir(rel string) error {
+	last, err := r.steps("open", rel)
+	if err != nil {
+		return err
+	}
+	if !last.IsDir() {
+		return &fs.PathError{Op: "open", Path: rel, Err: errNotDir}
+	}
+
+	return nil
+}
+
+// Lstat looks at rel without opening it; "" is the root.
+func (r *Root) Lstat(rel string) (State, error) {
+	if rel == "" {
+		return r.Stat()
+	}
+	name, err := r.in("lstat", rel)
+	if err != nil {
+		return State{}, err
+	}
+
+	return r.lstat(name)
+}
+
+// Stat looks at the root as it is held open.
+func (r *Root) Stat() (State, error) { return stateOfFile(r.dir) }
+
+// Move renames a file, from one root to another or within one. It never replaces: where there
+// is a file of the name it fails with fs.ErrExist. Between the look at the folders and the
+// renaming whoever may write to them could exchange them: the system call that refuses to
+// replace knows no folders that are held open.
+func Move(from *Root, rel string, to *Root, toRel string) error {
+	if _, err := from.in("rename", rel); err != nil {
+		return err
+	}
+	if _, err := to.in("rename", toRel); err != nil {
+		return err
+	}
+
+	err := renamePath(from.join(rel), to.join(toRel))
+	if isCrossDevice(err) {
+		return fmt.Errorf("%w: %w", ErrOtherMount, err)
+	}
+
+	return err
+}
+
+// Replace renames a file within the root and replaces what has the name.
+func (r *Root) Replace(rel, toRel string) error {
+	name, err := r.in("rename", rel)
+	if err != nil {
+		return err
+	}
+	to, err := r.in("rename", toRel)
+	if err != nil {
+		return err
+	}
+
+	return r.r.Rename(name, to)
+}
+
+// Mkdir makes a folder.
+func (r *Root) Mkdir(rel string, perm fs.FileMode) error {
+	name, err := r.in("mkdir", rel)
+	if err != nil {
+		return err
+	}
+
+	return r.r.Mkdir(name, perm)
+}
+
+// Remove removes a file.
+func (r *Root) Remove(rel string) error {
+	name, err := r.in("remove", rel)
+	if err != nil {
+		return err
+	}
+
+	return r.r.Remove(name)
+}
+
+// ChmodDir sets the permissions of a folder; "" is the root.
+func (r *Root) ChmodDir(rel string, perm fs.FileMode) error {
+	if rel == "" {
+		return r.r.Chmod(".", perm)
+	}
+	if err := r.CheckDir(rel); err != nil {
+		return err
+	}
+
+	return r.r.Chmod(filepath.FromSlash(rel), perm)
+}
+
+// Chtimes sets the times of a file that was made with Create, in nanoseconds since 1970.
+func Chtimes(f *os.File, mtime int64) error {
+	t := time.Unix(0, mtime)
+
+	return os.Chtimes(f.Name(), t, t)
+}
+
+// SyncDir makes the entries of a folder durable, as far as the system lets us ask for it.
+func (r *Root) SyncDir(rel string) error {
+	if rel == "." {
+		rel = ""
+	}
+	d, err := r.OpenDir(rel)
+	if err != nil {
+		return err
+	}
+
+	return errors.Join(syncDir(d), d.Close())
+}
+
+// SyncAll is not to be had here.
+func (r *Root) SyncAll() (ok bool, err error) { return false, nil }
+
+// File is a regular file that is open for reading. It is for one goroutine at a time.
+type File struct {
+	*os.File
+	path string
+}
+
+// Rewind goes back to the start.
+func (f *File) Rewind() { f.Seek(0, 0) } // a regular file can always
+
+// Data says that a file has no holes; see its twin for Linux.
+func (f *File) Data(at, size int64) (from, to int64, err error) { return at, size, nil }
+
+// Stat looks at the open file.
+func (f *File) Stat() (State, error) { return stateOfFile(f.File) }
+
+// Hold is Writer; nothing keeps the answer true here.
+func (f *File) Hold() (Writer, error) { return f.Writer() }
+
+// Held cannot be answered here; the state of the file has to tell.
+func (f *File) Held() bool { return false }

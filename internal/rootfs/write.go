@@ -1,0 +1,141 @@
+package rootfs
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"path/filepath"
+)
+
+// Option changes how a root resolves names.
+type Option func(*options)
+
+type options struct{ oneMount bool }
+
+// OneMount refuses names that are on another mount than the root.
+func OneMount() Option { return func(o *options) { o.oneMount = true } }
+
+// Name is the path under which the root was opened.
+func (r *Root) Name() string { return r.path }
+
+// join is rel as the system writes it.
+func (r *Root) join(rel string) string { return filepath.Join(r.path, filepath.FromSlash(rel)) }
+
+// OpenFile opens one regular file beneath a root. The caller closes it.
+func OpenFile(root, rel string, opts ...Option) (*File, error) {
+	r, err := Open(root, opts...)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+
+	return r.Open(rel)
+}
+
+// MkdirAll makes the folder rel and those on the way to it, each durably.
+func (r *Root) MkdirAll(rel string, perm fs.FileMode) error {
+	for i := 0; i <= len(rel); i++ {
+		if i < len(rel) && rel[i] != '/' {
+			continue
+		}
+
+		err := r.Mkdir(rel[:i], perm)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.SyncDir(path.Dir(rel[:i])); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// ReadFile returns the contents of a small file. A file of more than limit bytes is an error.
+func (r *Root) ReadFile(rel string, limit int64) ([]byte, error) {
+	f, err := r.Open(rel)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s: larger than %d bytes", rel, limit)
+	}
+
+	return b, nil
+}
+
+// Write says how WriteFile writes.
+type Write struct {
+	// Temp is the name beneath the root that the file has while it is written. It must be on
+	// the same file system. Empty means a random name beside the file.
+	Temp string
+	// Perm are the permissions. 0 means 0600.
+	Perm fs.FileMode
+	// Keep fails with fs.ErrExist where there is a file of the name. Else it is replaced.
+	Keep bool
+}
+
+// WriteFile writes a file durably and all at once: after a crash there is the old file or the
+// new one, and never a part. What it leaves behind then is w.Temp.
+func (r *Root) WriteFile(rel string, content []byte, w Write) (err error) {
+	tmp := w.Temp
+	if tmp == "" {
+		dir, base := path.Split(rel)
+		tmp = dir + "." + base[:min(len(base), 200)] + "." + rand.Text() + ".tmp"
+	}
+
+	f, err := r.Create(tmp)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = r.Remove(tmp)
+		}
+	}()
+
+	_, err = f.Write(content)
+	if err == nil && w.Perm != 0 {
+		err = f.Chmod(w.Perm)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+
+	if w.Keep {
+		err = Move(r, tmp, r, rel)
+	} else {
+		err = r.Replace(tmp, rel)
+	}
+	if err != nil {
+		return err
+	}
+
+	return r.SyncDir(path.Dir(rel))
+}
+
+// WriteFile is Root.WriteFile for a file whose folder is named by the operator.
+func WriteFile(name string, content []byte, w Write) error {
+	r, err := Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+
+	return r.WriteFile(filepath.Base(name), content, w)
+}
