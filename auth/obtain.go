@@ -14,8 +14,8 @@ type want struct {
 
 // obtain gets a token: the fleet's where it shares, its own otherwise.
 func (s *Source) obtain(ctx context.Context, w want) (*held, error) {
-	if s.fleet != nil {
-		return s.fleet.obtain(ctx, w)
+	if s.shared != nil {
+		return s.shared.obtain(ctx, w)
 	}
 	return s.mintLocal(ctx, w)
 }

@@ -22,7 +22,7 @@ type Source struct {
 	grants  grants
 	secret  *secretFile // client secret, or the key of KindAPIKey
 	apiKey  *secretFile // WatchGuard-API-Key; nil for other kinds
-	fleet   *fleet      // nil: no bucket, or sharing is off
+	shared  *shared     // nil: no bucket, or sharing is off
 	store   *grantStore // nil for other kinds than KindCortex
 	hosts   hostSet
 
@@ -38,7 +38,7 @@ type Source struct {
 
 	mu          sync.Mutex // never held across a wait
 	closed      bool
-	flight      *flight
+	renewal     *renewal
 	cool        cooldown
 	lastReject  time.Time // when a token was last refused
 	lastRefused string    // its fingerprint
@@ -47,8 +47,8 @@ type Source struct {
 	skew        time.Duration
 }
 
-// flight is one renewal under way. Its results may be read once done is closed.
-type flight struct {
+// renewal is one renewal under way. Its results may be read once done is closed.
+type renewal struct {
 	done  chan struct{}
 	token *held
 	err   error

@@ -37,8 +37,8 @@ func (s *Source) Status() Status {
 	defer s.mu.Unlock()
 	now := time.Now()
 	st := Status{
-		Name: s.profile.Name, Kind: s.profile.Kind, State: "none", Shared: s.fleet != nil,
-		Refreshing: s.flight != nil, Waiters: s.waiters.Load(), ClockSkew: s.skew,
+		Name: s.profile.Name, Kind: s.profile.Kind, State: "none", Shared: s.shared != nil,
+		Refreshing: s.renewal != nil, Waiters: s.waiters.Load(), ClockSkew: s.skew,
 	}
 	if h := s.current.Load(); h != nil {
 		st.State, st.Ready = h.phase(now).String(), h.servable(now)

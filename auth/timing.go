@@ -8,7 +8,7 @@ import (
 // timing holds every duration that governs a Source. They are values, so that tests of
 // other things than time can shrink them.
 type timing struct {
-	flight      time.Duration // one renewal, waiting for another process included
+	renewal     time.Duration // one renewal, waiting for another process included
 	freshFor    time.Duration // a token refused this early was never any good
 	inARow      time.Duration // two refusals within this, with no success between, count as one early one
 	breakerMin  time.Duration // first cool-down after a fresh token was refused; doubles
@@ -28,7 +28,7 @@ type timing struct {
 
 func defaultTiming() timing {
 	return timing{
-		flight: 2 * time.Minute, freshFor: time.Minute, inARow: 5 * time.Minute,
+		renewal: 2 * time.Minute, freshFor: time.Minute, inARow: 5 * time.Minute,
 		breakerMin: 30 * time.Second, permanent: time.Minute, coolMax: 10 * time.Minute,
 		backoffMin: 500 * time.Millisecond, backoffMax: 30 * time.Second,
 		claimTTL: 45 * time.Second, bucketOp: 5 * time.Second, poll: time.Second,

@@ -104,9 +104,9 @@ func (s *Source) trip(now time.Time) {
 	s.metrics.breaker.Inc()
 	s.log.Error().Dur("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
 		Msg("the service refuses a fresh token; no new one until the cool-down ends")
-	if s.fleet != nil && !s.closed {
+	if s.shared != nil && !s.closed {
 		id, e := s.lastRefused, *e
-		s.wg.Go(func() { s.fleet.tell(s.life, id, e) })
+		s.wg.Go(func() { s.shared.tell(s.life, id, e) })
 	}
 }
 
@@ -141,16 +141,16 @@ func (s *Source) Accepted(token string) {
 
 // renewEarly starts a renewal of h in the background, unless one runs or a cool-down
 // forbids it. It returns the renewal that runs, or nil.
-func (s *Source) renewEarly(h *held) *flight {
+func (s *Source) renewEarly(h *held) *renewal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.current.Load() != h {
 		return nil
 	}
-	if s.flight == nil && s.cool.remaining(time.Now()) == 0 {
+	if s.renewal == nil && s.cool.remaining(time.Now()) == 0 {
 		s.launch(reasonEarly)
 	}
-	return s.flight
+	return s.renewal
 }
 
 // wait returns the outcome of the renewal that everybody waits for, starting it if need be.
@@ -188,7 +188,7 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 
 // join returns a token that may be served, or the renewal to wait for, or why there is
 // neither.
-func (s *Source) join() (*held, *flight, error) {
+func (s *Source) join() (*held, *renewal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -198,14 +198,14 @@ func (s *Source) join() (*held, *flight, error) {
 	if h.servable(now) {
 		return h, nil, nil
 	}
-	if s.flight != nil {
-		return nil, s.flight, nil
+	if s.renewal != nil {
+		return nil, s.renewal, nil
 	}
 	if left := s.cool.remaining(now); left > 0 {
 		return nil, nil, s.cool.err.after(left)
 	}
 	s.launch(s.why(h, now))
-	return nil, s.flight, nil
+	return nil, s.renewal, nil
 }
 
 // mended reports whether somebody replaced the secret since it was refused, and ends the
@@ -237,11 +237,11 @@ func (s *Source) why(h *held, now time.Time) reason {
 
 // launch starts a renewal. mu is held and no renewal runs.
 func (s *Source) launch(why reason) {
-	f := &flight{done: make(chan struct{})}
+	f := &renewal{done: make(chan struct{})}
 	w := want{reason: why, have: s.current.Load(), probe: s.cool.breaks > 0}
-	s.flight = f
+	s.renewal = f
 	s.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(s.life, s.timing.flight)
+		ctx, cancel := context.WithTimeout(s.life, s.timing.renewal)
 		defer cancel()
 		began := time.Now()
 		h, err := s.obtain(ctx, w)
@@ -250,11 +250,11 @@ func (s *Source) launch(why reason) {
 }
 
 // land installs the outcome of a renewal and wakes everybody who waits for it.
-func (s *Source) land(f *flight, w want, h *held, err error, began time.Time) {
+func (s *Source) land(f *renewal, w want, h *held, err error, began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(f.done)
-	s.flight = nil
+	s.renewal = nil
 	now := time.Now()
 	switch {
 	case s.life.Err() != nil:

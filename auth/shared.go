@@ -13,13 +13,13 @@ import (
 
 const tokenPrefix = "tok"
 
-// fleet shares one token among all processes with the same credential, through one key of a
+// shared shares one token among all processes with the same credential, through one key of a
 // bucket (see record). A process that needs a new token sets its claim by compare-and-set,
 // asks the token endpoint, and replaces the claim with the token by compare-and-set on its
 // own claim's revision. Whoever finds a claim waits; a claim that nobody has moved for
 // claimTTL, by the clock of the one who waits, is taken over, and an overtaken holder's
 // write fails. No clocks are compared for that.
-type fleet struct {
+type shared struct {
 	source   *Source
 	bucket   Bucket
 	required bool
@@ -72,7 +72,7 @@ func (s *Source) share(o options) error {
 		return nil
 	}
 	host, _ := os.Hostname()
-	s.fleet = &fleet{
+	s.shared = &shared{
 		source: s, bucket: o.bucket, required: mode == ShareRequired, cacheKey: key, wall: o.wall,
 		holder: fmt.Sprintf("%s/%d", host, os.Getpid()), changed: make(chan struct{}, 1),
 	}
@@ -81,8 +81,8 @@ func (s *Source) share(o options) error {
 
 // start begins what runs in the background until Close.
 func (s *Source) start() {
-	if s.fleet != nil {
-		s.wg.Go(func() { s.fleet.run(s.life) })
+	if s.shared != nil {
+		s.wg.Go(func() { s.shared.run(s.life) })
 	}
 }
 
@@ -93,7 +93,7 @@ type place struct {
 }
 
 // place returns the place for the secret as it is now.
-func (f *fleet) place() (place, error) {
+func (f *shared) place() (place, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	secret := f.source.secret.get()
@@ -124,7 +124,7 @@ type view struct {
 
 // obtain gets a token for the fleet or from it. It returns when there is one, when nobody is
 // to be asked, or when ctx ends.
-func (f *fleet) obtain(ctx context.Context, w want) (*held, error) {
+func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 	if _, err := f.source.secret.reload(); err != nil {
 		f.source.log.Warn().Err(err).Msg("secret not read again")
 	}
@@ -167,7 +167,7 @@ func (f *fleet) obtain(ctx context.Context, w want) (*held, error) {
 
 // read returns the record. One that cannot be opened, or is older than one seen before,
 // counts as empty; it is replaced at its revision like any other.
-func (f *fleet) read(ctx context.Context) (view, error) {
+func (f *shared) read(ctx context.Context) (view, error) {
 	at, err := f.place()
 	if err != nil {
 		return view{}, err
@@ -187,7 +187,7 @@ func (f *fleet) read(ctx context.Context) (view, error) {
 }
 
 // open unseals an entry.
-func (f *fleet) open(at place, e Entry) view {
+func (f *shared) open(at place, e Entry) view {
 	var r record
 	plain, err := at.keys.open("token", joined(f.bucket.Name(), at.key), e.Value)
 	if err == nil {
@@ -201,7 +201,7 @@ func (f *fleet) open(at place, e Entry) view {
 }
 
 // seen remembers the highest generation, and empties a view that is behind it.
-func (f *fleet) seen(v view) view {
+func (f *shared) seen(v view) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if v.Generation < f.lastGen {
@@ -215,7 +215,7 @@ func (f *fleet) seen(v view) view {
 }
 
 // adoptable makes a cached token of a record that serves what is wanted, or returns nil.
-func (f *fleet) adoptable(v view, w want) *held {
+func (f *shared) adoptable(v view, w want) *held {
 	h := f.held(v)
 	now := time.Now()
 	switch {
@@ -231,7 +231,7 @@ func (f *fleet) adoptable(v view, w want) *held {
 
 // held makes a cached token of a record. Its age is judged by the wall clock of who got it
 // and our own, so some of its life is taken off.
-func (f *fleet) held(v view) *held {
+func (f *shared) held(v view) *held {
 	if v.Token == "" {
 		return nil
 	}
@@ -246,7 +246,7 @@ func (f *fleet) held(v view) *held {
 }
 
 // abandoned reports whether a claim has not moved for claimTTL since it was first seen here.
-func (f *fleet) abandoned(v view) bool {
+func (f *shared) abandoned(v view) bool {
 	if f.claimSeen.revision != v.revision {
 		f.claimSeen.revision, f.claimSeen.at = v.revision, time.Now()
 	}
@@ -258,7 +258,7 @@ func (f *fleet) abandoned(v view) bool {
 }
 
 // claim writes our claim over v and moves v on to it.
-func (f *fleet) claim(ctx context.Context, v *view, w want, nonce string) error {
+func (f *shared) claim(ctx context.Context, v *view, w want, nonce string) error {
 	next := v.record
 	next.Claim = &claim{Holder: f.holder, Nonce: nonce}
 	if w.have != nil && w.have.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == w.have.id {
@@ -273,7 +273,7 @@ func (f *fleet) claim(ctx context.Context, v *view, w want, nonce string) error 
 }
 
 // write replaces v by next, if v is still what the bucket holds.
-func (f *fleet) write(ctx context.Context, v view, next record) (uint64, error) {
+func (f *shared) write(ctx context.Context, v view, next record) (uint64, error) {
 	plain, err := next.encode()
 	if err != nil {
 		return 0, err
@@ -292,7 +292,7 @@ func (f *fleet) write(ctx context.Context, v view, next record) (uint64, error) 
 
 // fetch asks the token endpoint as the holder of the claim at v, and writes what came of it.
 // It ends well before the claim counts as abandoned.
-func (f *fleet) fetch(ctx context.Context, w want, v view) (*held, error) {
+func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 	bounded, cancel := context.WithTimeout(ctx, f.source.timing.claimTTL-f.source.timing.bucketOp)
 	defer cancel()
 	m, err := f.source.mint(bounded)
@@ -328,7 +328,7 @@ func (f *fleet) fetch(ctx context.Context, w want, v view) (*held, error) {
 
 // release gives the claim up after a failure, and notes a cool-down for the fleet where the
 // server gave an answer: that it could not be reached may be this machine's own trouble.
-func (f *fleet) release(ctx context.Context, v view, e *AuthError) *AuthError {
+func (f *shared) release(ctx context.Context, v view, e *AuthError) *AuthError {
 	next := v.record
 	next.Claim, next.Cool = nil, nil
 	if e.Status != 0 {
@@ -348,7 +348,7 @@ func (f *fleet) release(ctx context.Context, v view, e *AuthError) *AuthError {
 
 // tell notes for the fleet that the token with the given fingerprint was refused while
 // fresh, and that nobody is to ask for another one before the cool-down ends.
-func (f *fleet) tell(ctx context.Context, id string, e AuthError) {
+func (f *shared) tell(ctx context.Context, id string, e AuthError) {
 	until := time.Now().Add(e.RetryAfter)
 	for range 5 {
 		v, err := f.read(ctx)
@@ -365,7 +365,7 @@ func (f *fleet) tell(ctx context.Context, id string, e AuthError) {
 }
 
 // alone is what happens while the bucket cannot be reached.
-func (f *fleet) alone(ctx context.Context, w want, cause error) (*held, error) {
+func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -390,7 +390,7 @@ func (f *fleet) alone(ctx context.Context, w want, cause error) (*held, error) {
 }
 
 // lost and reached note whether the bucket answers, and log only when that changes.
-func (f *fleet) lost(cause error) {
+func (f *shared) lost(cause error) {
 	f.source.metrics.bucket.Inc()
 	f.mu.Lock()
 	was := f.away
@@ -401,7 +401,7 @@ func (f *fleet) lost(cause error) {
 	}
 }
 
-func (f *fleet) reached() {
+func (f *shared) reached() {
 	f.mu.Lock()
 	was := f.away
 	f.away = false
@@ -427,7 +427,7 @@ func bucketReason(err error) string {
 }
 
 // pause waits for d, for a change of the record, or for the end of ctx.
-func (f *fleet) pause(ctx context.Context, d time.Duration) error {
+func (f *shared) pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -442,7 +442,7 @@ func (f *fleet) pause(ctx context.Context, d time.Duration) error {
 
 // run watches the record until ctx ends, so that a token that another process got is here
 // before anybody asks for it. Everything works without it, by looking.
-func (f *fleet) run(ctx context.Context) {
+func (f *shared) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		f.watch(ctx)
 		select {
@@ -452,7 +452,7 @@ func (f *fleet) run(ctx context.Context) {
 	}
 }
 
-func (f *fleet) watch(ctx context.Context) {
+func (f *shared) watch(ctx context.Context) {
 	at, err := f.place()
 	if err != nil {
 		return
