@@ -13,6 +13,9 @@ type cooldown struct {
 	soft   int // temporary failures in a row
 	hard   int // permanent ones in a row
 	breaks int // fresh tokens refused in a row
+
+	refused  string // fingerprint of the fresh token that was refused; "" for any other cause
+	revision uint64 // of the shared record when it said so too; 0: only this process knows
 }
 
 // remaining returns what is left, 0 when it is over.
@@ -30,6 +33,7 @@ func (c *cooldown) note(now time.Time, e *AuthError, t timing) {
 		n = &c.hard
 	}
 	c.until, c.err = now.Add(t.pause(e, *n)), e
+	c.refused, c.revision = "", e.revision
 	*n++
 }
 
@@ -48,14 +52,15 @@ func (t timing) pause(e *AuthError, n int) time.Duration {
 	}
 }
 
-// trip opens the loop breaker: a fresh token was refused.
-func (c *cooldown) trip(now time.Time, e *AuthError, t timing) {
+// trip opens the loop breaker: a fresh token, whose fingerprint is id, was refused.
+func (c *cooldown) trip(now time.Time, e *AuthError, id string, t timing) {
 	d := doubled(t.breakerMin, c.breaks, t.coolMax)
 	c.breaks++
 	e.RetryAfter = d
 	c.until, c.err = now.Add(d), e
+	c.refused, c.revision = id, 0
 }
 
 // granted forgets failures of the token endpoint. Refusals of fresh tokens stay counted:
 // a new token proves nothing about whether the service takes it.
-func (c *cooldown) granted() { c.until, c.err, c.soft, c.hard = time.Time{}, nil, 0, 0 }
+func (c *cooldown) granted() { *c = cooldown{breaks: c.breaks} }

@@ -37,7 +37,8 @@ type AuthError struct {
 	RetryAfter time.Duration // nobody is asked again before; 0: not said
 	Permanent  bool          // the same request will fail the same way
 
-	class error // one of the sentinels
+	class    error  // one of the sentinels
+	revision uint64 // of the shared record that says so; 0: none does
 }
 
 // Error says what failed, with the server's status and code, and what to do.

@@ -21,7 +21,7 @@ const (
 
 func (p phase) String() string { return [...]string{"fresh", "stale", "expired", "rejected"}[p] }
 
-// held is a token in the cache. All but rejected is fixed when it is made.
+// held is a token in the cache. All but the two flags at its end is fixed when it is made.
 type held struct {
 	value      string
 	id         string // fingerprint
@@ -32,7 +32,8 @@ type held struct {
 	life       time.Duration // from sent; 0: without end
 	renewAt    time.Duration // from sent: stale from here; 0: never
 
-	rejected atomic.Bool
+	rejected atomic.Bool // a service answered 401 to it
+	worked   atomic.Bool // a service took it, here or in another process of the fleet
 }
 
 // hold makes a cached token of life d. The last part of a life is the renewal window: a
@@ -74,6 +75,14 @@ func (h *held) phase(now time.Time) phase {
 
 // servable reports whether the token may still be given out.
 func (h *held) servable(now time.Time) bool { return h != nil && h.phase(now) <= stale }
+
+// outlives reports whether h ends after other.
+func (h *held) outlives(other *held) bool {
+	if h.life == 0 || other.life == 0 {
+		return h.life == 0 && other.life != 0
+	}
+	return h.sent.Add(h.life).After(other.sent.Add(other.life))
+}
 
 // is reports whether h holds token, in time that does not depend on where they differ.
 func (h *held) is(token string) bool {

@@ -17,6 +17,7 @@ type record struct {
 	Token      string    `json:"token,omitempty"`    // empty: none yet
 	Obtained   int64     `json:"obtained,omitempty"` // Unix milliseconds, by the clock of who got it
 	Life       int64     `json:"life,omitempty"`     // milliseconds; 0: without end
+	Worked     bool      `json:"worked,omitempty"`   // a service took Token
 	Rejected   string    `json:"rejected,omitempty"` // fingerprint of the token that a service refused
 	Claim      *claim    `json:"claim,omitempty"`
 	Cool       *coolNote `json:"cool,omitempty"`
@@ -41,6 +42,7 @@ type coolNote struct {
 	Desc      string `json:"desc,omitempty"`
 	Hint      string `json:"hint,omitempty"`
 	Permanent bool   `json:"permanent,omitempty"`
+	Refused   string `json:"refused,omitempty"` // fingerprint of the fresh token that was refused, if that is why
 }
 
 var classNames = map[string]error{"temporary": ErrTemporary, "rejected": ErrCredentialRejected, "reauthorize": ErrReauthorize}
@@ -69,15 +71,15 @@ func (n *coolNote) remaining(now time.Time) time.Duration {
 	return max(min(left, time.Duration(n.For)*time.Millisecond), 0)
 }
 
-// err returns the error that the note carries.
-func (n *coolNote) err(profile string, left time.Duration) *AuthError {
+// err returns the error that the note, found at a revision, carries.
+func (n *coolNote) err(profile string, left time.Duration, revision uint64) *AuthError {
 	class := classNames[n.Class]
 	if class == nil {
 		class = ErrTemporary
 	}
 	return &AuthError{
 		Profile: profile, Op: n.Op, Status: n.Status, Code: n.Code, Desc: n.Desc, Hint: n.Hint,
-		Permanent: n.Permanent, RetryAfter: left, class: class,
+		Permanent: n.Permanent, RetryAfter: left, class: class, revision: revision,
 	}
 }
 

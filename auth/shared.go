@@ -30,11 +30,11 @@ type shared struct {
 	// changed wakes who waits for the record to change. Sends never block.
 	changed chan struct{}
 
-	// claimSeen is when the claim at a revision was first seen, and lastAlone when a token was
+	// claimSeen is when the claim that is there now was first seen, and lastAlone when a token was
 	// last asked for without the bucket. Both belong to the renewal that runs: there is one.
 	claimSeen struct {
-		revision uint64
-		at       time.Time
+		nonce string
+		at    time.Time
 	}
 	lastAlone time.Time
 
@@ -138,7 +138,7 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 			return h, nil
 		}
 		if left := v.Cool.remaining(f.wall()); left > 0 {
-			return nil, v.Cool.err(f.source.profile.Name, left)
+			return nil, v.Cool.err(f.source.profile.Name, left, v.revision)
 		}
 		switch {
 		case v.Claim != nil && v.Claim.Nonce == nonce:
@@ -242,13 +242,14 @@ func (f *shared) held(v view) *held {
 	}
 	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.source.preset.window)
 	h.foreign = true
+	h.worked.Store(v.Worked)
 	return h
 }
 
 // abandoned reports whether a claim has not moved for claimTTL since it was first seen here.
 func (f *shared) abandoned(v view) bool {
-	if f.claimSeen.revision != v.revision {
-		f.claimSeen.revision, f.claimSeen.at = v.revision, time.Now()
+	if f.claimSeen.nonce != v.Claim.Nonce {
+		f.claimSeen.nonce, f.claimSeen.at = v.Claim.Nonce, time.Now()
 	}
 	if time.Since(f.claimSeen.at) < f.source.timing.claimTTL {
 		return false
@@ -309,16 +310,14 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 		Obtained: f.wall().Add(-time.Since(m.sent)).UnixMilli(),
 	}
 	h := hold(m.value, next.Generation, m.sent, m.life.d, f.source.preset.window)
-	if _, err = f.write(context.WithoutCancel(ctx), v, next); err == nil {
+	_, err = f.settle(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
+	if err == nil {
 		f.seen(view{record: next, at: v.at})
 		return h, nil
 	}
 	if errors.Is(err, ErrKeyConflict) {
-		f.source.metrics.conflicts.Inc()
-		if winner, err := f.read(ctx); err == nil {
-			if theirs := f.adoptable(winner, w); theirs != nil {
-				return theirs, nil
-			}
+		if theirs := f.adoptable(v, w); theirs != nil {
+			return theirs, nil
 		}
 	}
 	f.source.metrics.bucket.Inc()
@@ -326,42 +325,112 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 	return h, nil
 }
 
+// settle changes the record on behalf of the holder of the claim in v. Others may write about
+// the old token meanwhile; as long as the claim is ours, the change is made to what they wrote.
+// Otherwise settle returns ErrKeyConflict, and v is what the winner wrote.
+func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
+	nonce := v.Claim.Nonce
+	for {
+		next := v.record
+		change(&next)
+		revision, err = f.write(ctx, *v, next)
+		if !errors.Is(err, ErrKeyConflict) {
+			return revision, err
+		}
+
+		f.source.metrics.conflicts.Inc()
+		now, readErr := f.read(ctx)
+		if readErr != nil {
+			return 0, readErr
+		}
+		*v = now
+		if v.Claim == nil || v.Claim.Nonce != nonce {
+			return 0, err
+		}
+	}
+}
+
 // release gives the claim up after a failure, and notes a cool-down for the fleet where the
 // server gave an answer: that it could not be reached may be this machine's own trouble.
 func (f *shared) release(ctx context.Context, v view, e *AuthError) *AuthError {
-	next := v.record
-	next.Claim, next.Cool = nil, nil
+	var note *coolNote
 	if e.Status != 0 {
 		n := 0
 		if v.Cool != nil && v.Cool.Permanent == e.Permanent {
 			n = v.Cool.InARow
 		}
 		d := f.source.timing.pause(e, n)
-		next.Cool = newCoolNote(e, f.wall(), d, n+1)
+		note = newCoolNote(e, f.wall(), d, n+1)
 		e = e.after(d)
 	}
-	if _, err := f.write(context.WithoutCancel(ctx), v, next); err != nil {
+
+	revision, err := f.settle(context.WithoutCancel(ctx), &v, func(r *record) { r.Claim, r.Cool = nil, note })
+	switch {
+	case err != nil:
 		f.source.log.Debug().Str("reason", bucketReason(err)).Msg("claim not released, it will age")
+	case note != nil:
+		e.revision = revision
 	}
 	return e
 }
 
-// tell notes for the fleet that the token with the given fingerprint was refused while
-// fresh, and that nobody is to ask for another one before the cool-down ends.
-func (f *shared) tell(ctx context.Context, id string, e AuthError) {
+// reportAccepted tells the fleet that a service took the token with the given fingerprint. It
+// ends a cool-down that began because another process met a refusal of the same token.
+func (f *shared) reportAccepted(ctx context.Context, id string) {
+	_, _ = f.report(ctx, id, func(r *record) bool {
+		if r.Worked {
+			return false
+		}
+		r.Worked = true
+		if r.Cool != nil && r.Cool.Refused == id {
+			r.Cool = nil
+		}
+		return true
+	})
+}
+
+// reportRefused tells the fleet that a service refused the token with the given fingerprint
+// while it was fresh, and that no other one is to be asked for before the cool-down ends.
+// Where another process knows that the token worked, the cool-down ends here instead.
+func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) {
 	until := time.Now().Add(e.RetryAfter)
+	v, ok := f.report(ctx, id, func(r *record) bool {
+		if r.Worked || r.Cool.remaining(f.wall()) > 0 {
+			return false
+		}
+		r.Rejected = id
+		r.Cool = newCoolNote(&e, f.wall(), time.Until(until), 1)
+		r.Cool.Refused = id
+		return true
+	})
+	if ok {
+		f.source.refusalShared(id, v)
+	}
+}
+
+// report changes the record if it is about the token with the given fingerprint and change
+// returns true. It returns the record as it is then; ok is false where there is none or it
+// could not be written.
+func (f *shared) report(ctx context.Context, id string, change func(*record) bool) (v view, ok bool) {
 	for range 5 {
 		v, err := f.read(ctx)
-		if err != nil || v.Token == "" || Fingerprint(v.Token) != id || v.Cool.remaining(f.wall()) > 0 {
-			return // gone, or told already
+		if err != nil || v.Token == "" || Fingerprint(v.Token) != id {
+			return view{}, false
 		}
+
 		next := v.record
-		next.Rejected = id
-		next.Cool = newCoolNote(&e, f.wall(), time.Until(until), 1)
-		if _, err = f.write(ctx, v, next); !errors.Is(err, ErrKeyConflict) {
-			return
+		if !change(&next) {
+			return v, true
+		}
+		revision, err := f.write(ctx, v, next)
+		if err == nil {
+			return view{next, revision, v.at}, true
+		}
+		if !errors.Is(err, ErrKeyConflict) {
+			return view{}, false
 		}
 	}
+	return view{}, false
 }
 
 // alone is what happens while the bucket cannot be reached.
@@ -473,23 +542,64 @@ func (f *shared) watch(ctx context.Context) {
 		case f.changed <- struct{}{}:
 		default:
 		}
-		if h := f.held(v); h != nil && v.Rejected != h.id {
-			f.source.adopt(h)
-		}
+		f.source.follow(v, f.held(v))
 	}
 }
 
-// adopt makes a token of the fleet the current one where that is an improvement.
-func (s *Source) adopt(h *held) {
+// follow does what the record, as another process may have changed it, calls for. h is its
+// token, nil where it has none.
+func (s *Source) follow(v view, h *held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
+	if s.closed {
+		return
+	}
+	if h != nil {
+		s.learn(h)
+		if v.Rejected != h.id {
+			s.adopt(h)
+		}
+	}
+	if s.cool.revision != 0 && v.revision > s.cool.revision && v.Cool.remaining(s.shared.wall()) == 0 {
+		s.endCooldown()
+	}
+}
+
+// refusalShared takes note of what the record says about a fresh token that was refused here.
+func (s *Source) refusalShared(id string, v view) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	h := s.current.Load()
+	switch {
+	case h == nil || h.id != id:
+	case v.Worked && !h.worked.Load():
+		s.accept(h)
+	case s.cool.refused == id:
+		s.cool.revision = v.revision
+	}
+}
+
+// learn takes over that the current token worked in another process. mu is held.
+func (s *Source) learn(h *held) {
+	cur := s.current.Load()
+	if cur != nil && cur.id == h.id && h.worked.Load() && !cur.worked.Load() {
+		s.accept(cur)
+	}
+}
+
+// adopt makes a token of the fleet the current one where that is an improvement. mu is held.
+func (s *Source) adopt(h *held) {
 	now := time.Now()
-	if s.closed || h.phase(now) != fresh || h.id == s.lastRefused {
+	if h.phase(now) != fresh || h.id == s.lastRefused {
 		return
 	}
-	if cur := s.current.Load(); cur.servable(now) && (cur.id == h.id || cur.life == 0 || (h.life > 0 && !h.sent.Add(h.life).After(cur.sent.Add(cur.life)))) {
+	cur := s.current.Load()
+	if cur.servable(now) && (cur.id == h.id || !h.outlives(cur)) {
 		return
 	}
+
 	s.install(h)
 	s.log.Debug().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("token of the fleet taken")
 }

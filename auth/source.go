@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 )
 
 // Source gives out the tokens of one Profile. It is safe for concurrent use. Close it.
@@ -25,10 +26,10 @@ type Source struct {
 	shared  *shared     // nil: no bucket, or sharing is off
 	store   *grantStore // nil for other kinds than KindCortex
 	hosts   hostSet
+	pace    *rate.Limiter // of renewals of refused tokens that worked
 
 	current atomic.Pointer[held]
 	waiters atomic.Int64
-	doubt   atomic.Bool // a token was refused, and none has been accepted since
 
 	// life ends with Close. Renewals hang on it and not on any caller: who gives up waiting
 	// must not take the token away from those who still wait.
@@ -38,6 +39,7 @@ type Source struct {
 
 	mu          sync.Mutex // never held across a wait
 	closed      bool
+	changed     chan struct{} // closed and replaced when WaitReady may have something to return
 	renewal     *renewal
 	cool        cooldown
 	lastReject  time.Time // when a token was last refused
@@ -125,6 +127,9 @@ func New(p Profile, opts ...Option) (*Source, error) {
 		log:    o.log.With().Str("component", "auth").Str("profile", p.Name).Logger(),
 		grants: grants{profile: p, transport: o.transport, userAgent: o.userAgent},
 		hosts:  newHostSet(p, o.hosts),
+
+		changed: make(chan struct{}),
+		pace:    rate.NewLimiter(rate.Every(o.timing.renewGap), renewBurst),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.assemble(o); err != nil {
@@ -155,6 +160,7 @@ func (s *Source) assemble(o options) (err error) {
 func (s *Source) Close() error {
 	s.mu.Lock()
 	s.closed = true
+	s.announce()
 	s.mu.Unlock()
 	s.end()
 	s.wg.Wait()

@@ -11,6 +11,7 @@ type timing struct {
 	renewal     time.Duration // one renewal, waiting for another process included
 	freshFor    time.Duration // a token refused this early was never any good
 	inARow      time.Duration // two refusals within this, with no success between, count as one early one
+	renewGap    time.Duration // between renewals of refused tokens that worked, after the first renewBurst
 	breakerMin  time.Duration // first cool-down after a fresh token was refused; doubles
 	permanent   time.Duration // first cool-down after a permanent error; doubles
 	coolMax     time.Duration // cap of both
@@ -26,9 +27,12 @@ type timing struct {
 	saveRetry   time.Duration // between attempts to persist a rolled refresh token
 }
 
+// renewBurst is how many refused tokens that worked are renewed without a gap.
+const renewBurst = 3
+
 func defaultTiming() timing {
 	return timing{
-		renewal: 2 * time.Minute, freshFor: time.Minute, inARow: 5 * time.Minute,
+		renewal: 2 * time.Minute, freshFor: time.Minute, inARow: 5 * time.Minute, renewGap: 5 * time.Second,
 		breakerMin: 30 * time.Second, permanent: time.Minute, coolMax: 10 * time.Minute,
 		backoffMin: 500 * time.Millisecond, backoffMax: 30 * time.Second,
 		claimTTL: 45 * time.Second, bucketOp: 5 * time.Second, poll: time.Second,

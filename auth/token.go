@@ -59,84 +59,51 @@ func (s *Source) TokenFor(ctx context.Context, d time.Duration) (string, error) 
 	return s.Token(ctx)
 }
 
-// Rejected says that a service answered 401 to token. Only if it is still the current one
-// does this do anything: then it is not given out again, and the next Token renews. A token
-// that is refused soon after it was made cannot be cured by another one: then nothing is
-// asked for during a cool-down that doubles, and Token returns ErrCredentialRejected.
-func (s *Source) Rejected(token string) {
+// WaitReady waits while Token would fail at once: until there is a token, or a cool-down has
+// ended and the token endpoint may be asked again. It asks no server itself and returns nil,
+// ctx's error or ErrClosed. Whoever lacks a token calls it between attempts, in place of a
+// back-off of its own.
+func (s *Source) WaitReady(ctx context.Context) error {
+	for {
+		left, changed, err := s.notReadyFor()
+		if err != nil || left == 0 {
+			return err
+		}
+
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-changed:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// notReadyFor returns how long Token fails at once, unless changed is closed before.
+func (s *Source) notReadyFor() (left time.Duration, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, now := s.current.Load(), time.Now()
-	if h == nil || !h.is(token) || h.rejected.Load() {
-		return
-	}
-	h.rejected.Store(true)
-	s.doubt.Store(true)
-	s.refuse(h, now)
-}
 
-// refuse notes that the current token is no good, and opens the loop breaker where a new
-// one would not be either. mu is held.
-func (s *Source) refuse(h *held, now time.Time) {
-	age := h.age(now)
-	over := h.life > 0 && age >= h.life
-	early := age < s.timing.freshFor && !over
-	again := s.cool.breaks == 0 && !s.lastReject.IsZero() && now.Sub(s.lastReject) < s.timing.inARow && !over
-	if age >= s.timing.freshFor && !again {
-		s.cool.breaks = 0 // it was good for a while
-	}
-	s.lastReject, s.lastRefused = now, h.id
-	if !early && !again {
-		s.log.Info().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("token refused by the service, renewing")
-		return
-	}
-	s.trip(now)
-}
-
-// trip opens the loop breaker. mu is held.
-func (s *Source) trip(now time.Time) {
-	e := &AuthError{
-		Profile: s.profile.Name, Op: "using a fresh token", Status: 401, Permanent: true, class: ErrCredentialRejected,
-		Hint: refusedHint(s.profile),
-	}
-	s.cool.trip(now, e, s.timing)
-	s.noteError(e, now)
-	s.metrics.breaker.Inc()
-	s.log.Error().Dur("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
-		Msg("the service refuses a fresh token; no new one until the cool-down ends")
-	if s.shared != nil && !s.closed {
-		id, e := s.lastRefused, *e
-		s.wg.Go(func() { s.shared.tell(s.life, id, e) })
-	}
-}
-
-func refusedHint(p Profile) string {
-	switch p.Kind {
-	case KindWildFire:
-		return "check that a WildFire API key is bound to the service account and Valid (a new key is Pending for some minutes)"
-	case KindAPIKey:
-		return "check the key, and that it belongs to this service"
-	case KindWatchGuard:
-		return "check the account, the audience and the API key"
+	now := time.Now()
+	switch {
+	case s.closed:
+		return 0, nil, ErrClosed
+	case s.current.Load().servable(now):
+		return 0, nil, nil
 	default:
-		return "check the account's rights and that the profile belongs to this service"
+		return s.cool.remaining(now), s.changed, nil
 	}
 }
 
-// Accepted says that a service took token, which ends any doubt about fresh ones; without
-// doubt it takes no lock. Where nobody calls it, a token that is not refused within a minute
-// counts as accepted.
-func (s *Source) Accepted(token string) {
-	if !s.doubt.Load() {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h := s.current.Load(); h != nil && h.is(token) && !h.rejected.Load() {
-		s.cool.breaks = 0
-		s.lastReject = time.Time{}
-		s.doubt.Store(false)
-	}
+// announce wakes WaitReady. mu is held.
+func (s *Source) announce() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // renewEarly starts a renewal of h in the background, unless one runs or a cool-down
@@ -221,91 +188,6 @@ func (s *Source) mended(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cool = cooldown{}
+	s.announce()
 	return true
 }
-
-func (s *Source) why(h *held, now time.Time) reason {
-	switch {
-	case h == nil:
-		return reasonInitial
-	case h.phase(now) == refused:
-		return reasonRejected
-	default:
-		return reasonExpired
-	}
-}
-
-// launch starts a renewal. mu is held and no renewal runs.
-func (s *Source) launch(why reason) {
-	f := &renewal{done: make(chan struct{})}
-	w := want{reason: why, have: s.current.Load(), probe: s.cool.breaks > 0}
-	s.renewal = f
-	s.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(s.life, s.timing.renewal)
-		defer cancel()
-		began := time.Now()
-		h, err := s.obtain(ctx, w)
-		s.land(f, w, h, err, began)
-	})
-}
-
-// land installs the outcome of a renewal and wakes everybody who waits for it.
-func (s *Source) land(f *renewal, w want, h *held, err error, began time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer close(f.done)
-	s.renewal = nil
-	now := time.Now()
-	switch {
-	case s.life.Err() != nil:
-		f.err = ErrClosed
-	case err != nil:
-		e := s.asAuthError("renewing the token", err)
-		s.failed(w, e, now)
-		f.err = e.after(s.cool.remaining(now))
-	case h.id == s.lastRefused && !w.probe && s.why(s.current.Load(), now) == reasonRejected:
-		// The server gave the refused token out again. It is not installed.
-		s.trip(now)
-		f.err = s.cool.err.after(s.cool.remaining(now))
-		s.metrics.refreshed(w.reason, resultRejected)
-	default:
-		f.token = h
-		s.install(h)
-		result := resultOK
-		if h.foreign {
-			result = resultAdopted
-		}
-		s.metrics.refreshed(w.reason, result)
-		s.log.Info().Str("reason", string(w.reason)).Str("result", string(result)).Str("fingerprint", h.id).Uint64("generation", h.generation).
-			Dur("lifetime", h.life).Dur("took", now.Sub(began)).Msg("token renewed")
-	}
-}
-
-// failed notes why a renewal failed. mu is held.
-func (s *Source) failed(w want, e *AuthError, now time.Time) {
-	s.cool.note(now, e, s.timing)
-	s.noteError(e, now)
-	result := resultTemporary
-	switch {
-	case errors.Is(e, ErrReauthorize):
-		result = resultReauthorize
-	case errors.Is(e, ErrCredentialRejected):
-		result = resultRejected
-	}
-	s.metrics.refreshed(w.reason, result)
-	event := s.log.Warn()
-	if e.Permanent {
-		event = s.log.Error()
-	}
-	event.Err(e).Str("reason", string(w.reason)).Dur("pause", s.cool.remaining(now)).
-		Bool("old_token_good", s.current.Load().servable(now)).Msg("token not renewed")
-}
-
-// install makes h the current token. mu is held.
-func (s *Source) install(h *held) {
-	s.current.Store(h)
-	s.cool.granted()
-	s.lastErr = nil
-}
-
-func (s *Source) noteError(e *AuthError, now time.Time) { s.lastErr, s.lastErrAt = e, now }

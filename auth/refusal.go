@@ -1,0 +1,114 @@
+package auth
+
+import (
+	"time"
+)
+
+// Rejected reports that a service answered 401 to token. It does nothing unless token is the
+// current one. Otherwise the token is not given out again.
+//
+// A token that worked before is renewed by the next Token. A token that never worked opens
+// the loop breaker, because another one would hardly fare better: no token is asked for during
+// a cool-down that doubles, and Token returns ErrCredentialRejected. See Accepted.
+func (s *Source) Rejected(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	h := s.current.Load()
+	if h == nil || !h.is(token) || h.rejected.Load() {
+		return
+	}
+
+	h.rejected.Store(true)
+	s.refuse(h, time.Now())
+}
+
+// Accepted reports that a service took token: if it is refused later, the credential is good
+// and the token is renewed at once, by every process of the fleet. Only the first report about
+// a token takes a lock. Where nobody calls Accepted, a token that is not refused within a
+// minute counts as accepted.
+func (s *Source) Accepted(token string) {
+	h := s.current.Load()
+	if h == nil || h.worked.Load() || !h.is(token) {
+		return
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.closed || s.current.Load() != h || h.worked.Load() {
+		return
+	}
+
+	s.accept(h)
+	if s.shared != nil {
+		s.wg.Go(func() { s.shared.reportAccepted(s.life, h.id) })
+	}
+}
+
+// accept records that the current token worked. It ends the cool-down of a breaker that was
+// opened for this very token: the call that was refused overtook one that was not. mu is held.
+func (s *Source) accept(h *held) {
+	h.worked.Store(true)
+	s.lastReject = time.Time{}
+	s.cool.breaks = 0
+
+	if s.cool.refused == h.id {
+		s.endCooldown()
+	}
+}
+
+// refuse decides what the refusal of the current token means. mu is held.
+func (s *Source) refuse(h *held, now time.Time) {
+	age := h.age(now)
+	aged := h.life > 0 && age >= h.renewAt // it may have ended on its way, or by the service's clock
+	worked := h.worked.Load() || age >= s.timing.freshFor
+	inARow := !h.worked.Load() && s.cool.breaks == 0 && !s.lastReject.IsZero() && now.Sub(s.lastReject) < s.timing.inARow
+	trip := !aged && (!worked || inARow)
+
+	s.lastReject, s.lastRefused = now, h.id
+	if trip {
+		s.trip(now)
+		return
+	}
+
+	if worked {
+		s.cool.breaks = 0
+	}
+	s.log.Info().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("token refused by the service, renewing")
+}
+
+// trip opens the loop breaker for the token that was refused last. mu is held.
+func (s *Source) trip(now time.Time) {
+	e := &AuthError{
+		Profile:   s.profile.Name,
+		Op:        "using a fresh token",
+		Status:    401,
+		Permanent: true,
+		class:     ErrCredentialRejected,
+		Hint:      refusedHint(s.profile),
+	}
+	s.cool.trip(now, e, s.lastRefused, s.timing)
+	s.noteError(e, now)
+	s.metrics.breaker.Inc()
+	s.log.Error().Dur("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
+		Msg("the service refuses a fresh token; no new one until the cool-down ends")
+
+	if s.shared != nil && !s.closed {
+		id, e := s.lastRefused, *e
+		s.wg.Go(func() { s.shared.reportRefused(s.life, id, e) })
+	}
+}
+
+func refusedHint(p Profile) string {
+	switch p.Kind {
+	case KindWildFire:
+		return "check that a WildFire API key is bound to the service account and Valid (a new key is Pending for some minutes)"
+	case KindAPIKey:
+		return "check the key, and that it belongs to this service"
+	case KindWatchGuard:
+		return "check the account, the audience and the API key"
+	default:
+		return "check the account's rights and that the profile belongs to this service"
+	}
+}
