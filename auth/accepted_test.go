@@ -79,6 +79,33 @@ func TestRefusedTokenThatWorkedIsRenewedAtOnce(t *testing.T) {
 	}
 }
 
+// TestRefusalOfATokenAtItsEnd checks that age is not taken for a bad credential, however short
+// the life of a token is.
+func TestRefusalOfATokenAtItsEnd(t *testing.T) {
+	t.Parallel()
+	for _, life := range []string{"1", "2", "4", "5", "20", "900"} {
+		t.Run(life+" seconds", func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e := newEndpoint(func(n int, _ tokenRequest) (*http.Response, error) { return granted(n, life), nil })
+				e.delay = 0
+				s := source(t, wildfireProfile(), e)
+				seconds, _ := time.ParseDuration(life + "s")
+				for n := 1; n <= 5; n++ {
+					got := token(t, s)
+					time.Sleep(seconds - 10*time.Millisecond) // the service's clock is ahead
+
+					s.Rejected(got)
+
+					if next := token(t, s); next == got || e.count() != n+1 {
+						t.Fatalf("got %q after %d requests, want a new token", next, e.count())
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestTokensRefusedSoonAgainAndAgain bounds what a service costs that takes each token once
 // and refuses it then.
 func TestTokensRefusedSoonAgainAndAgain(t *testing.T) {

@@ -324,6 +324,40 @@ func TestLogout(t *testing.T) {
 	}
 }
 
+// TestLogoutSpeaksAsConfigured checks that the revocation is written like the token requests.
+func TestLogoutSpeaksAsConfigured(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ body, want string }{
+		{auth.BodyForm, "application/x-www-form-urlencoded"},
+		{auth.BodyJSON, "application/json"},
+		{"", "application/json"}, // what the vendor's own clients send
+	} {
+		t.Run("body "+tt.body, func(t *testing.T) {
+			t.Parallel()
+			srv := cortexServer(t, nil)
+			p := cortexProfile(t, srv)
+			p.Body = tt.body
+			login(t, p)
+			seen := make(chan string, 1)
+			tap := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				if r.URL.String() == p.RevokeURL {
+					seen <- r.Header.Get("Content-Type")
+				}
+				return http.DefaultTransport.RoundTrip(r)
+			})
+
+			if err := auth.Logout(t.Context(), p, auth.WithTransport(tap)); err != nil {
+				t.Fatal(err)
+			}
+
+			if got := <-seen; got != tt.want || len(srv.Revoked()) != 1 {
+				t.Errorf("Content-Type %q and %d tokens revoked, want %q and 1", got, len(srv.Revoked()), tt.want)
+			}
+			http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		})
+	}
+}
+
 func TestWatchGuard(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, authtest.Config{

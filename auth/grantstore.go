@@ -44,6 +44,8 @@ type grantStore struct {
 	mu      sync.Mutex  // never held across a wait
 	secrets []Secret    // client secrets seen, newest last: what was sealed before a rotation still opens
 	last    grantRecord // as it was last read or written, without tokens
+	known   uint64      // highest generation seen
+	tried   uint64      // highest generation that a refresh or a check has taken notice of
 	unsaved *grantRecord
 	warned  time.Time
 }
@@ -116,6 +118,7 @@ func (g *grantStore) load(ctx context.Context) (grantRecord, error) {
 	for _, err := range errs {
 		g.log.Warn().Err(err).Msg("one copy of the grant cannot be read")
 	}
+	g.notice(best.Generation)
 	if best.Token == "" {
 		return grantRecord{}, errNoGrant
 	}
@@ -131,6 +134,7 @@ func (g *grantStore) load(ctx context.Context) (grantRecord, error) {
 // remember keeps what may be shown of a grant, and says when it gets old.
 func (g *grantStore) remember(r grantRecord) {
 	r.Token, r.Previous = "", ""
+	g.notice(r.Generation)
 	g.mu.Lock()
 	g.last = r
 	age := time.Since(time.UnixMilli(r.Obtained))
@@ -142,6 +146,35 @@ func (g *grantStore) remember(r grantRecord) {
 	if warn {
 		g.log.Warn().Dur("age", age).Msg("the grant is old and may soon expire: authorize again")
 	}
+}
+
+// notice takes note that a generation was read or written.
+func (g *grantStore) notice(generation uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.known = max(g.known, generation)
+	g.tried = g.known
+}
+
+// generation returns the highest generation seen.
+func (g *grantStore) generation() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.known
+}
+
+// reload looks for a grant that is newer than those seen before, and reports whether there is
+// one: somebody has logged in, or another process has refreshed.
+func (g *grantStore) reload(ctx context.Context) bool {
+	newest := g.newest(ctx)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if newest <= g.tried {
+		return false
+	}
+	g.known = max(g.known, newest)
+	g.tried = g.known
+	return true
 }
 
 // places are where a grant is kept. name is what the sealed value is bound to.

@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	// floorLifetime is how long a token is used whose server says that it is over already
-	// (expires_in of 0 or less, or of a few seconds). It bounds what such a server costs:
-	// one token request in this time.
-	floorLifetime = 5 * time.Second
+	// overLifetime is how long a token is used whose server says that it has ended already
+	// (expires_in of 0 or less). It bounds what such a server costs: one token request in
+	// this time.
+	overLifetime = 5 * time.Second
+	// minLifetime is the shortest life of a token.
+	minLifetime = time.Second
 	// capLifetime bounds absurd lifetimes, such as nanoseconds in place of seconds.
 	capLifetime = 30 * 24 * time.Hour
 	// maxUnix bounds the times that a token states, in Unix seconds: the year 5138.
@@ -50,8 +52,10 @@ func parseLifetime(raw json.RawMessage, documented time.Duration) lifetime {
 			d = min(d, documented)
 		}
 		return lifetime{d: d, odd: true, given: true}
-	case seconds < floorLifetime.Seconds():
-		return lifetime{d: floorLifetime, odd: true, given: true}
+	case seconds <= 0:
+		return lifetime{d: overLifetime, odd: true, given: true}
+	case seconds < minLifetime.Seconds():
+		return lifetime{d: minLifetime, odd: true, given: true}
 	default:
 		return lifetime{d: time.Duration(seconds * float64(time.Second)), given: true}
 	}
@@ -85,7 +89,7 @@ func (l lifetime) shorten(c claims) lifetime {
 		return l
 	}
 	if d := time.Duration(own * float64(time.Second)); l.d == 0 || d < l.d {
-		l.d = max(d, floorLifetime)
+		l.d = max(d, minLifetime)
 	}
 	return l
 }

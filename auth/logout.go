@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,10 +45,10 @@ func Logout(ctx context.Context, p Profile, opts ...Option) error {
 	return revokeErr
 }
 
-// revoke ends a refresh token at the vendor: RFC 7009, but in JSON with the client's
-// credentials in the body, and "issuccess" in the answer.
+// revoke ends a refresh token at the vendor: RFC 7009, but with "issuccess" in the answer, and
+// in JSON unless the profile asks for a form, because the vendor's own clients send JSON.
 func (g grants) revoke(ctx context.Context, secret Secret, token string) error {
-	g.profile.Body, g.profile.ClientAuth = BodyJSON, ClientAuthBody
+	g.profile.Body = cmp.Or(g.profile.Body, BodyJSON)
 	return g.form(ctx, "revocation", g.profile.revokeURL(), secret,
 		url.Values{"token": {token}, "token_type_hint": {"refresh_token"}}, token)
 }

@@ -17,6 +17,7 @@ type record struct {
 	Token      string    `json:"token,omitempty"`    // empty: none yet
 	Obtained   int64     `json:"obtained,omitempty"` // Unix milliseconds, by the clock of who got it
 	Life       int64     `json:"life,omitempty"`     // milliseconds; 0: without end
+	Grant      uint64    `json:"grant,omitempty"`    // generation of the refresh token that it was got by
 	Worked     bool      `json:"worked,omitempty"`   // a service took Token
 	Rejected   string    `json:"rejected,omitempty"` // fingerprint of the token that a service refused
 	Claim      *claim    `json:"claim,omitempty"`
@@ -43,6 +44,7 @@ type coolNote struct {
 	Hint      string `json:"hint,omitempty"`
 	Permanent bool   `json:"permanent,omitempty"`
 	Refused   string `json:"refused,omitempty"` // fingerprint of the fresh token that was refused, if that is why
+	Grant     uint64 `json:"grant,omitempty"`   // generation of the refresh token that failed; a newer one ends the cool-down
 }
 
 var classNames = map[string]error{"temporary": ErrTemporary, "rejected": ErrCredentialRejected, "reauthorize": ErrReauthorize}

@@ -94,6 +94,7 @@ func (s *Source) trip(now time.Time) {
 	s.log.Error().Dur("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
 		Msg("the service refuses a fresh token; no new one until the cool-down ends")
 
+	s.watchCredential()
 	if s.shared != nil && !s.closed {
 		id, e := s.lastRefused, *e
 		s.wg.Go(func() { s.shared.reportRefused(s.life, id, e) })

@@ -70,6 +70,9 @@ func (s *Source) land(f *renewal, w want, h *held, err error, began time.Time) {
 func (s *Source) failed(w want, e *AuthError, now time.Time) {
 	s.cool.note(now, e, s.timing)
 	s.noteError(e, now)
+	if e.Permanent {
+		s.watchCredential()
+	}
 	result := resultTemporary
 	switch {
 	case errors.Is(e, ErrReauthorize):

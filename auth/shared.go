@@ -137,7 +137,7 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 		if h := f.adoptable(v, w); h != nil {
 			return h, nil
 		}
-		if left := v.Cool.remaining(f.wall()); left > 0 {
+		if left := v.Cool.remaining(f.wall()); left > 0 && !f.outdated(ctx, v.Cool) {
 			return nil, v.Cool.err(f.source.profile.Name, left, v.revision)
 		}
 		switch {
@@ -163,6 +163,16 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 			}
 		}
 	}
+}
+
+// outdated reports whether the cool-down is about a grant that was replaced since.
+func (f *shared) outdated(ctx context.Context, n *coolNote) bool {
+	store := f.source.store
+	if store == nil || !n.Permanent {
+		return false
+	}
+	store.reload(ctx)
+	return store.generation() > n.Grant
 }
 
 // read returns the record. One that cannot be opened, or is older than one seen before,
@@ -307,7 +317,7 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 	}
 	next := record{
 		Generation: v.Generation + 1, Token: m.value, Life: m.life.d.Milliseconds(),
-		Obtained: f.wall().Add(-time.Since(m.sent)).UnixMilli(),
+		Obtained: f.wall().Add(-time.Since(m.sent)).UnixMilli(), Grant: f.grantGeneration(),
 	}
 	h := hold(m.value, next.Generation, m.sent, m.life.d, f.source.preset.window)
 	_, err = f.settle(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
@@ -323,6 +333,14 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 	f.source.metrics.bucket.Inc()
 	f.source.log.Warn().Str("reason", bucketReason(err)).Msg("token not shared, this process uses its own")
 	return h, nil
+}
+
+// grantGeneration returns the generation of the refresh token in use; 0 for kinds without one.
+func (f *shared) grantGeneration() uint64 {
+	if f.source.store == nil {
+		return 0
+	}
+	return f.source.store.generation()
 }
 
 // settle changes the record on behalf of the holder of the claim in v. Others may write about
@@ -361,6 +379,7 @@ func (f *shared) release(ctx context.Context, v view, e *AuthError) *AuthError {
 		}
 		d := f.source.timing.pause(e, n)
 		note = newCoolNote(e, f.wall(), d, n+1)
+		note.Grant = f.grantGeneration()
 		e = e.after(d)
 	}
 
@@ -400,7 +419,7 @@ func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) {
 		}
 		r.Rejected = id
 		r.Cool = newCoolNote(&e, f.wall(), time.Until(until), 1)
-		r.Cool.Refused = id
+		r.Cool.Refused, r.Cool.Grant = id, r.Grant
 		return true
 	})
 	if ok {

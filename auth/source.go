@@ -47,6 +47,7 @@ type Source struct {
 	lastErr     *AuthError
 	lastErrAt   time.Time
 	skew        time.Duration
+	watching    bool // watchCredential runs
 }
 
 // renewal is one renewal under way. Its results may be read once done is closed.

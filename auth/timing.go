@@ -25,6 +25,7 @@ type timing struct {
 	foreignTrim time.Duration // taken off the life of a token whose birth was judged by the wall clock
 	watchRetry  time.Duration // between attempts to watch the bucket
 	saveRetry   time.Duration // between attempts to persist a rolled refresh token
+	credential  time.Duration // between looks whether somebody mended a credential that was refused
 }
 
 // renewBurst is how many refused tokens that worked are renewed without a gap.
@@ -37,7 +38,7 @@ func defaultTiming() timing {
 		backoffMin: 500 * time.Millisecond, backoffMax: 30 * time.Second,
 		claimTTL: 45 * time.Second, bucketOp: 5 * time.Second, poll: time.Second,
 		awayPause: 30 * time.Second, awayJitter: 5 * time.Second, foreignTrim: time.Minute,
-		watchRetry: 5 * time.Second, saveRetry: 5 * time.Second,
+		watchRetry: 5 * time.Second, saveRetry: 5 * time.Second, credential: time.Second,
 	}
 }
 

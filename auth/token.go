@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -128,7 +127,7 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 		}
 		h, f, err := s.join()
 		if err != nil {
-			if s.mended(err) {
+			if s.mended(ctx, err) {
 				continue
 			}
 			return "", err
@@ -147,8 +146,8 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 		if f.err != nil {
 			return "", f.err
 		}
-		if f.token.servable(time.Now()) {
-			return f.token.value, nil
+		if !f.token.rejected.Load() {
+			return f.token.value, nil // even if its life was no longer than the request for it
 		}
 	}
 }
@@ -173,21 +172,4 @@ func (s *Source) join() (*held, *renewal, error) {
 	}
 	s.launch(s.why(h, now))
 	return nil, s.renewal, nil
-}
-
-// mended reports whether somebody replaced the secret since it was refused, and ends the
-// cool-down if so: it was the old one's.
-func (s *Source) mended(err error) bool {
-	if !errors.Is(err, ErrCredentialRejected) {
-		return false
-	}
-	if changed, _ := s.reloadSecrets(); !changed {
-		return false
-	}
-	s.log.Info().Msg("the secret was replaced, asking again")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cool = cooldown{}
-	s.announce()
-	return true
 }

@@ -301,13 +301,24 @@ func (s *Server) authorizeUser(_ http.ResponseWriter, r *http.Request) (string, 
 	return "admin", nil
 }
 
-// revoke serves the revocation endpoint in the hub's own way: JSON, and a string for true.
+// revoke serves the revocation endpoint in the hub's own way: JSON or a form, and a string
+// for true.
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
-	var body map[string]string
+	body := map[string]string{}
 	w.Header().Set("Content-Type", "application/json")
+
+	if r.Header.Get("Content-Type") == "application/json" {
+		_ = json.NewDecoder(r.Body).Decode(&body) // what is missing is refused
+	} else {
+		for _, name := range []string{"client_id", "client_secret", "token"} {
+			body[name] = r.PostFormValue(name)
+		}
+	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if json.NewDecoder(r.Body).Decode(&body) != nil || body["client_id"] != s.config.ClientID || body["client_secret"] != s.secret {
+
+	if body["client_id"] != s.config.ClientID || body["client_secret"] != s.secret {
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":"invalid_client"}`)
 		return
