@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
@@ -16,7 +12,9 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/rootfs"
 	"backburn/pipeline"
+	"backburn/pipeline/watch/spool"
 )
 
 func deadReplay(tool *cli.App) *cobra.Command {
@@ -128,36 +126,32 @@ func putAside(cfg config.Config) func(pipeline.Letter) (func() (io.ReadCloser, e
 			if w.Source != l.Job.Source {
 				continue
 			}
-			name := asideName(filepath.Join(w.Path, pipeline.SpoolDir, "done", "failed"), l)
-			info, err := os.Lstat(name)
-			if name == "" || err != nil || !info.Mode().IsRegular() {
+			open := func() (*rootfs.File, error) {
+				return spool.OpenFailed(w.Path, pipeline.FirstID(l.Job.ID), claimedAs(l))
+			}
+			f, err := open()
+			if err != nil {
 				continue
 			}
-			return func() (io.ReadCloser, error) { return os.Open(name) }, info.Size(), true
+			st, err := f.Stat()
+			f.Close()
+			if err != nil {
+				continue
+			}
+			return func() (io.ReadCloser, error) { return open() }, st.Size, true
 		}
 		return nil, 0, false
 	}
 }
 
-// asideName is the name of a letter's file in a folder of finished ones; "" where there is none.
-func asideName(dir string, l pipeline.Letter) string {
-	if c := l.Job.Content; c != nil && c.Object == "" {
-		name := c.Path
-		if c.PathB64 != nil {
-			name = string(c.PathB64)
-		}
-		if claimedName.MatchString(path.Base(name)) {
-			return filepath.Join(dir, path.Base(name))
-		}
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
+// claimedAs is the name that a letter's file had in the spool; "" where that is not known.
+func claimedAs(l pipeline.Letter) string {
+	switch c := l.Job.Content; {
+	case c == nil || c.Object != "":
 		return ""
+	case c.PathB64 != nil:
+		return string(c.PathB64)
+	default:
+		return c.Path
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), pipeline.FirstID(l.Job.ID)+"-") {
-			return filepath.Join(dir, e.Name())
-		}
-	}
-	return ""
 }

@@ -92,7 +92,7 @@ func (r *Root) openat(rel string, flags int, perm fs.FileMode) (int, error) {
 	}
 
 	how := unix.OpenHow{
-		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+		Flags:   uint64(flags | unix.O_CLOEXEC), // O_NOFOLLOW would hide that a name is a link
 		Mode:    uint64(perm.Perm()),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	}

@@ -243,3 +243,9 @@ func TestVeryLongPaths(t *testing.T) {
 		t.Errorf("read %q, %v", b, err)
 	}
 }
+
+// TestNothingToSync has a folder on a file system that can't make its entries durable.
+func TestNothingToSync(t *testing.T) {
+	t.Parallel()
+	must(t, open(t, "/proc").SyncDir(""))
+}

@@ -76,6 +76,15 @@ func TestCauses(t *testing.T) {
 		})
 	}
 
+	for name, do := range map[string]func() error{
+		"sub":   func() error { _, err := r.Sub("inside"); return err },
+		"check": func() error { return r.CheckDir("inside") },
+		"list":  func() error { _, err := r.OpenDir("inside"); return err },
+	} {
+		if err := do(); rootfs.CauseOf(err) != rootfs.Outside {
+			t.Errorf("%s of a folder that is a link: %v", name, err)
+		}
+	}
 	if _, err := rootfs.OpenFile(filepath.Join(dir, "no-root"), "file"); rootfs.CauseOf(err) != rootfs.NoRoot {
 		t.Errorf("a root that is not there: %v", err)
 	}

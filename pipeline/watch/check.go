@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/settle"
+	"backburn/pipeline/watch/spool"
 )
 
 // Level says how much a finding matters.
@@ -50,22 +53,19 @@ func Check(ctx context.Context, cfg Config) []Finding {
 	}
 	c := checker{cfg: cfg, path: abs}
 	c.add("folder", OK, abs, "")
-	r, spool, err := openFolder(abs, cfg)
+	f, err := openFolder(&Watcher{cfg: cfg, path: abs})
 	if err != nil {
 		c.spoolFault(err)
 		return c.found
 	}
-	defer r.close()
-	if spool != r {
-		defer spool.close()
-	}
+	defer f.close()
 	c.add("permissions", OK, "the folder can be read, and the spool written", "")
 	if cfg.Claim == ClaimMove {
 		c.add("rename", OK, "files can be claimed by renaming them", "")
 	}
-	c.fileSystem(r)
-	c.lease(r, spool)
-	c.events(ctx, r)
+	c.fileSystem(f.root)
+	c.lease(f)
+	c.events(ctx, f.root)
 	c.after()
 	return c.found
 }
@@ -83,8 +83,8 @@ func (c *checker) add(name string, l Level, detail, fix string) {
 // spoolFault explains why the spool can't be used.
 func (c *checker) spoolFault(err error) {
 	switch {
-	case isCrossDevice(err):
-		c.add("rename", Fail, err.Error(), "make "+spoolDir+" a plain folder in the watched one, not a mount")
+	case isMount(err):
+		c.add("rename", Fail, err.Error(), "make "+spool.Dir+" a plain folder in the watched one, not a mount")
 	case errors.Is(err, fs.ErrPermission):
 		c.add("permissions", Fail, err.Error(),
 			`let the watcher's user write to the folder, or use claim = "keep" with a state_dir`)
@@ -94,20 +94,20 @@ func (c *checker) spoolFault(err error) {
 }
 
 // fileSystem judges kind and free space.
-func (c *checker) fileSystem(r *root) {
-	info, err := r.statFS()
+func (c *checker) fileSystem(r *rootfs.Root) {
+	info, err := r.FileSystem()
 	if err != nil {
 		c.add("file_system", Fail, err.Error(), "")
 		return
 	}
-	if info.remote {
-		c.add("file_system", Warn, info.kind+": a network file system; writers on other machines can't be seen, and changes are found by scans alone",
-			fmt.Sprintf("raise settle above the time that attributes are cached (NFS: acregmax, 60s), or use done_file; files wait %d times settle here", patient))
+	if info.Remote {
+		c.add("file_system", Warn, info.Kind+": a network file system; writers on other machines can't be seen, and changes are found by scans alone",
+			fmt.Sprintf("raise settle above the time that attributes are cached (NFS: acregmax, 60s), or use done_file; files wait %d times settle here", settle.Patient))
 	} else {
-		c.add("file_system", OK, info.kind, "")
+		c.add("file_system", OK, info.Kind, "")
 	}
-	detail := fmt.Sprintf("%d MiB of %d MiB", info.free>>20, info.total>>20)
-	if info.full(c.cfg.MinFree) {
+	detail := fmt.Sprintf("%d MiB of %d MiB", info.Free>>20, info.Total>>20)
+	if info.Full(c.cfg.MinFree) {
 		c.add("free_space", Fail, detail, fmt.Sprintf("nothing is claimed below min_free (%d MiB)", c.cfg.MinFree>>20))
 		return
 	}
@@ -116,32 +116,32 @@ func (c *checker) fileSystem(r *root) {
 
 // lease tries whether the kernel tells us about writers: of a file of our own, and of one
 // that lies in the folder, which may be somebody else's.
-func (c *checker) lease(r, spool *root) {
+func (c *checker) lease(f *folder) {
 	const fix = "run the watcher as the owner of the files, or give it CAP_LEASE (systemd: AmbientCapabilities=CAP_LEASE)"
-	inside := tmpDir + "/" + newID(time.Now(), rootTag)
-	w, err := spool.create(inside)
+	inside := f.spool.Temp()
+	w, err := f.spool.Create(inside)
 	if err != nil {
 		c.add("lease", Fail, err.Error(), "")
 		return
 	}
-	defer spool.remove(inside)
-	busy, err := askWriter(spool, inside)
+	defer f.spool.Remove(inside)
+	busy, err := askWriter(f.spool.Root, inside)
 	w.Close()
-	if err == nil && busy != writerBusy {
+	if err == nil && busy != rootfs.HasWriter {
 		err = errors.New("a writer was not noticed")
 	}
 	if err == nil {
-		var free writerState
-		if free, err = askWriter(spool, inside); err == nil && free != writerNone {
+		var free rootfs.Writer
+		if free, err = askWriter(f.spool.Root, inside); err == nil && free != rootfs.NoWriter {
 			err = errors.New("a writer was seen where there is none")
 		}
 	}
-	blind := fmt.Sprintf("; files are taken after %d times settle without knowing about writers", patient)
+	blind := fmt.Sprintf("; files are taken after %d times settle without knowing about writers", settle.Patient)
 	if err != nil {
 		c.add("lease", Warn, "can't tell whether files are open for writing: "+err.Error()+blind, "")
 		return
 	}
-	d, err := r.openDir("")
+	d, err := f.root.OpenDir("")
 	if err != nil {
 		c.add("lease", Warn, err.Error(), "")
 		return
@@ -152,7 +152,7 @@ func (c *checker) lease(r, spool *root) {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		if state, err := askWriter(r, e.Name()); err != nil || state == writerUnknown {
+		if state, err := askWriter(f.root, e.Name()); err != nil || state == rootfs.UnknownWriter {
 			c.add("lease", Warn, fmt.Sprintf("can't tell whether %q is open for writing: %v%s", e.Name(), err, blind), fix)
 			return
 		}
@@ -160,19 +160,19 @@ func (c *checker) lease(r, spool *root) {
 	c.add("lease", OK, "files that are open for writing are noticed", "")
 }
 
-func askWriter(r *root, rel string) (writerState, error) {
-	f, err := r.open(rel)
+func askWriter(r *rootfs.Root, rel string) (rootfs.Writer, error) {
+	f, err := r.Open(rel)
 	if err != nil {
-		return writerUnknown, err
+		return rootfs.UnknownWriter, err
 	}
 	defer f.Close()
-	return f.writer()
+	return f.Writer()
 }
 
 // events tries whether the system reports changes, and whether its limits suffice.
-func (c *checker) events(ctx context.Context, r *root) {
-	info, err := r.statFS()
-	if c.cfg.Watch == WatchPoll || (c.cfg.Watch == WatchAuto && (err != nil || info.remote || !eventsByDefault)) {
+func (c *checker) events(ctx context.Context, r *rootfs.Root) {
+	info, err := r.FileSystem()
+	if c.cfg.Watch == WatchPoll || (c.cfg.Watch == WatchAuto && (err != nil || info.Remote || !eventsByDefault)) {
 		c.add("events", OK, fmt.Sprintf("not used; the folder is scanned every %s", c.cfg.Scan), "")
 		return
 	}
@@ -210,7 +210,7 @@ func countFolders(ctx context.Context, dir string) int {
 			return fs.SkipAll
 		case err != nil:
 			return nil
-		case d.IsDir() && p == filepath.Join(dir, spoolDir):
+		case d.IsDir() && p == filepath.Join(dir, spool.Dir):
 			return fs.SkipDir
 		case d.IsDir():
 			n++
@@ -231,7 +231,7 @@ func (c *checker) after() {
 		err := os.MkdirAll(action, 0o700)
 		if err == nil {
 			var f *os.File
-			if f, err = os.CreateTemp(action, spoolDir+"-*"); err == nil {
+			if f, err = os.CreateTemp(action, spool.Dir+"-*"); err == nil {
 				err = errors.Join(f.Close(), os.Remove(f.Name()))
 			}
 		}

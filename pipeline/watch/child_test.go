@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if name := os.Getenv("BACKBURN_WATCH_LEASE"); name != "" {
+		holdLease(name)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -42,6 +46,7 @@ type childSpec struct {
 	Config  watch.Config
 	State   string  // folder of its queue
 	Die     float64 // chance to be killed at every step
+	DieAt   string  // a step at which it is killed
 	Refuse  bool    // publish nothing
 	Verdict string  // of every job; none if empty
 }
@@ -63,9 +68,9 @@ func childMain(spec string) error {
 	if err != nil {
 		return err
 	}
-	if s.Die > 0 {
-		w.SetStep(func(string) {
-			if rand.Float64() < s.Die {
+	if s.Die > 0 || s.DieAt != "" {
+		w.SetStep(func(step string) {
+			if step == s.DieAt || rand.Float64() < s.Die {
 				killSelf()
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"backburn/pipeline"
+	"backburn/pipeline/watch/settle"
 )
 
 // Values of Config.Claim.
@@ -83,8 +84,7 @@ type Config struct {
 	Defer []string
 	// DoneFile, unless empty, is the name of the file whose existence says that a file
 	// is complete, as Camel's doneFileName: "{name}.done", "{name.noext}.ready" or a fixed
-	// name for all files of a folder. Camel's own ${file:name} and ${file:name.noext} are
-	// understood too. A file's own done file is removed with the claim; one that has lost
+	// name for all files of a folder. A file's own done file is removed with the claim; one that has lost
 	// its file is taken as a file after StaleAfter.
 	DoneFile string
 	// Hardlinks is "copy" (default), "take" or "reject": what becomes of files that have
@@ -103,7 +103,7 @@ type Config struct {
 	// itself is the buffer beyond it. Defaults to 1000.
 	MaxInFlight int
 	// MinFree is the free space in bytes on the folder's file system below which nothing
-	// is claimed. Defaults to 64 MiB; 0 disables.
+	// is claimed. Defaults to 1 GiB; 0 disables.
 	MinFree int64
 	// StateDir is where the ledger is kept, in a folder named after the source. Empty means
 	// .backburn below Path; name another place for a folder that can't be written to. Only
@@ -142,7 +142,7 @@ func DefaultConfig() Config {
 		Priority:    pipeline.Normal,
 		Transfer:    TransferPath,
 		MaxInFlight: 1000,
-		MinFree:     64 << 20,
+		MinFree:     1 << 30,
 		After:       After{Benign: AfterKeep, Malicious: AfterKeep, Failed: AfterKeep},
 	}
 }
@@ -206,7 +206,7 @@ func (c Config) Validate() error {
 			}
 		}
 	}
-	if err := checkDoneFile(c.DoneFile); err != nil {
+	if err := settle.CheckDoneFile(c.DoneFile); err != nil {
 		bad("done_file", "%w", err)
 	}
 	if c.MaxFileSize <= 0 {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"sync"
 
+	"backburn/internal/rootfs"
 	"backburn/pipeline"
 )
 
@@ -22,27 +23,29 @@ const readBuffer = 256 << 10
 // processors.
 type hashers struct {
 	places  chan struct{}
+	hashed  func() // called when a file was read, for tests
 	buffers sync.Pool
 }
 
-func newHashers() *hashers {
+func newHashers(hashed func()) *hashers {
 	return &hashers{
+		hashed:  hashed,
 		places:  make(chan struct{}, runtime.GOMAXPROCS(0)),
 		buffers: sync.Pool{New: func() any { b := make([]byte, readBuffer); return &b }},
 	}
 }
 
-// hash fills in the hash of a file that is open at its start, unless it is too large for
+// fill fills in the hash of a file that is open at its start, unless it is too large for
 // anybody to ask. It returns errUnsettled if the file was not the same before and after.
-func (s *session) hash(ctx context.Context, f *file, before fileState, job *pipeline.Job) error {
-	if before.size > s.w.cfg.MaxFileSize {
+func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State, maxSize int64, job *pipeline.Job) error {
+	if before.Size > maxSize {
 		return nil
 	}
-	sum, err := s.hashers.sum(ctx, f, before.size)
+	sum, err := h.sum(ctx, f, before.Size)
 	if err != nil {
 		return err
 	}
-	s.w.at("hashed")
+	h.hashed()
 	if err := unchanged(f, before); err != nil {
 		return err
 	}
@@ -52,46 +55,37 @@ func (s *session) hash(ctx context.Context, f *file, before fileState, job *pipe
 
 // store puts the contents of a file into the object store, with Transfer = "object", and
 // notes in the job where. open opens the file at its start.
-func (s *session) store(ctx context.Context, st fileState, job *pipeline.Job, open func() (*file, error)) error {
-	if s.w.cfg.Transfer != TransferObject {
+func (f *folder) store(ctx context.Context, st rootfs.State, job *pipeline.Job, open func() (*rootfs.File, error)) error {
+	if f.cfg.Transfer != TransferObject {
 		return nil
 	}
-	name := s.objectName(job.ID)
+	name := f.objectName(job.ID)
 	job.Content = &pipeline.Content{Object: name}
-	if st.size > s.w.cfg.MaxFileSize {
+	if st.Size > f.cfg.MaxFileSize {
 		return nil // nobody will ask for it: the size alone ends the job
 	}
-	err := s.w.objects.Put(ctx, name, st.size, func() (io.ReadCloser, error) {
-		f, err := open()
+	err := f.w.objects.Put(ctx, name, st.Size, func() (io.ReadCloser, error) {
+		in, err := open()
 		if err != nil {
 			return nil, err
 		}
-		return &verified{f: f, ctx: ctx, sum: sha256.New(), left: st.size, want: job.SHA256}, nil
+		return &verified{f: in, ctx: ctx, sum: sha256.New(), left: st.Size, want: job.SHA256}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("store contents: %w", err)
 	}
-	s.w.at("stored")
+	f.at("stored")
 	return nil
 }
 
-// unchanged returns errUnsettled if a file is not as it was, or has a writer.
-func unchanged(f *file, before fileState) error {
-	after, err := f.stat()
-	if err != nil {
-		return err
-	}
-	if !after.same(before) {
-		return errUnsettled
-	}
-	if state, _ := f.writer(); state == writerBusy {
-		return errUnsettled
-	}
-	return nil
-}
+// objectName is the name of a job's contents in the object store. It tells the folder, so
+// that the janitors of two folders keep out of each other's way.
+func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
+
+func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }
 
 // sum hashes a file of the given size from where it stands.
-func (h *hashers) sum(ctx context.Context, f *file, size int64) (sum [sha256.Size]byte, err error) {
+func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64) (sum [sha256.Size]byte, err error) {
 	select {
 	case h.places <- struct{}{}:
 		defer func() { <-h.places }()
@@ -128,7 +122,7 @@ func (h *hashers) sum(ctx context.Context, f *file, size int64) (sum [sha256.Siz
 // verified reads a file and fails at its end, before it hands out the last bytes, unless it is
 // as long as it was and hashes as it did before.
 type verified struct {
-	f    *file
+	f    *rootfs.File
 	ctx  context.Context
 	sum  hash.Hash
 	left int64
@@ -154,9 +148,9 @@ func (v *verified) Close() error { return v.f.Close() }
 
 // copyFile copies a file of the given size, holes as holes: what is nothing on one disk must
 // not fill another.
-func copyFile(ctx context.Context, dst *os.File, src *file, size int64) error {
+func copyFile(ctx context.Context, dst *os.File, src *rootfs.File, size int64) error {
 	for at := int64(0); at < size; {
-		from, to, err := src.data(at, size)
+		from, to, err := src.Data(at, size)
 		if err != nil {
 			return err
 		}

@@ -2,296 +2,247 @@ package watch
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"strings"
 	"time"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/settle"
+	"backburn/pipeline/watch/spool"
 )
 
-// patient is how many times as long as Config.Settle a file is left alone where less can be
-// known about it.
-const patient = 5
+// oldestEvery is the time between two looks for the name that has waited longest.
+const oldestEvery = 5 * time.Second
 
-// remoteSkew is how far the clocks of a file server and of this machine may disagree.
-const remoteSkew = time.Minute
+// lookBatch is how many names are looked at before others have their turn.
+const lookBatch = 1024
 
-// retryMin and retryMax bound the time after which a file is looked at again that could not
-// be read.
-const (
-	retryMin = time.Second
-	retryMax = time.Minute
-)
-
-// outcome is what a look at a file, or the try to take it, led to.
-type outcome uint8
-
-const (
-	forget  outcome = iota // taken, gone, not ours, or known already
-	take                   // complete: take it
-	later                  // look again after wait
-	changed                // it is not as it was: look again now
-	busy                   // there is a writer
-	blind                  // nobody can say whether there is one
-	failed                 // it could not be read or moved; look again with growing delays
-)
-
-// result is what became of taking a file.
-type result struct {
-	rel     string
-	outcome outcome
+// decider is the one place where it is decided about names. It looks at files; package settle
+// knows what the looks mean.
+type decider struct {
+	*taker
+	hints   *hints
+	scans   *scans
+	memory  *memory
+	exclude settle.Globs
+	workers *workers
 }
 
-// decide is the one place where it is decided about names. It owns the pending set, and
-// returns when ctx ends.
-func (s *session) decide(ctx context.Context) {
-	p := newPending()
+// run owns the pending set, and returns when ctx ends.
+func (d *decider) run(ctx context.Context) {
+	p := settle.NewPending(d.cfg.Settle)
 	names, results := map[string]bool{}, []result(nil)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var counted time.Duration
 	for ctx.Err() == nil {
-		names, results = s.hints.swap(names, results, len(p.entries))
-		s.absorb(p, names, results)
+		names, results = d.hints.swap(names, results, p.Len())
+		d.absorb(p, names, results)
 		clear(names)
 		results = results[:0]
-		wait := s.lookAll(ctx, p)
-		freed := s.dispatch(ctx, p)
-		s.w.pendingCount.Store(int64(len(p.entries)))
-		s.w.m.pending.Set(float64(len(p.entries)))
-		if now := s.w.clock(); now-counted > oldestEvery || len(p.entries) == 0 {
-			s.noteOldest(p)
+
+		wait := d.lookAll(ctx, p)
+		freed := d.dispatch(ctx, p)
+		d.w.pendingCount.Store(int64(p.Len()))
+		d.w.m.pending.Set(float64(p.Len()))
+		if now := d.w.clock(); now-counted > oldestEvery || p.Len() == 0 {
+			d.noteOldest(p)
 			counted = now
 		}
+
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
-		case <-s.hints.wake:
+		case <-d.hints.wake:
 		case <-timer.C:
 		case <-freed: // nil, and never ready, unless somebody waits for a place
 		}
 	}
 }
 
-// oldestEvery is the time between two looks for the name that has waited longest.
-const oldestEvery = 5 * time.Second
-
 // noteOldest publishes since when the oldest name waits.
-func (s *session) noteOldest(p *pending) {
-	first, any := p.oldest()
+func (d *decider) noteOldest(p *settle.Pending) {
+	first, any := p.Oldest()
 	if !any {
-		s.w.oldestPending.Store(0)
-		s.w.m.oldestPending.Set(0)
+		d.w.oldestPending.Store(0)
+		d.w.m.oldestPending.Set(0)
 		return
 	}
-	at := s.w.start.Add(first)
-	s.w.oldestPending.Store(at.UnixNano())
-	s.w.m.oldestPending.Set(float64(at.UnixMilli()) / 1e3)
+
+	at := d.w.start.Add(first)
+	d.w.oldestPending.Store(at.UnixNano())
+	d.w.m.oldestPending.Set(float64(at.UnixMilli()) / 1e3)
 }
 
 // absorb takes over what was reported.
-func (s *session) absorb(p *pending, names map[string]bool, results []result) {
-	now := s.w.clock()
+func (d *decider) absorb(p *settle.Pending, names map[string]bool, results []result) {
+	now := d.w.clock()
 	for _, r := range results {
-		e := p.entries[r.rel]
-		if e == nil || e.phase != taking {
-			continue // a scan took it, without a place in memory
-		}
-		s.settle(p, e, r.outcome, now)
+		d.count(r.rel, r.outcome)
+		p.Taken(r.rel, r.outcome, now)
 	}
 	for rel, event := range names {
-		p.report(rel, event, now, s.w.cfg.Settle)
+		p.Report(rel, event, now)
 	}
 }
 
-// settle notes what became of taking e.
-func (s *session) settle(p *pending, e *entry, o outcome, now time.Duration) {
-	again := e.again
-	e.again = false
+// count counts what became of a file.
+func (d *decider) count(rel string, o settle.Outcome) {
 	switch o {
-	case forget:
-		p.forget(e)
-		if again {
-			p.report(e.rel, true, now, s.w.cfg.Settle)
-		}
-	case busy:
-		s.w.m.deferred["writer"].Inc()
-		e.tries, e.since = 0, now
-		p.wait(e, now+max(s.w.cfg.Settle, 50*time.Millisecond))
-	case blind:
-		e.tries, e.blind = 0, true
-		p.wait(e, now)
-	case failed:
-		e.tries = min(e.tries+1, 16)
-		p.wait(e, now+min(retryMin<<(e.tries-1), retryMax))
-	default:
-		e.tries = 0
-		p.wait(e, now)
+	case settle.Writing:
+		d.w.m.deferred["writer"].Inc()
+	case settle.Forget:
+		d.w.troubles.end(rel)
 	}
 }
 
 // lookAll looks at everything that is due and returns how long nothing more will be.
-func (s *session) lookAll(ctx context.Context, p *pending) time.Duration {
+func (d *decider) lookAll(ctx context.Context, p *settle.Pending) time.Duration {
 	for n := 0; ctx.Err() == nil; n++ {
-		now := s.w.clock()
-		e, due, any := p.next(now)
+		now := d.w.clock()
+		e, due, any := p.Next(now)
 		switch {
 		case !any:
 			return time.Hour
 		case e == nil:
 			return due - now
-		case n == 1024: // let others have their turn
-			p.wait(e, now)
+		case n == lookBatch:
+			p.Wait(e, now)
 			return 0
 		}
-		o, wait := s.look(e)
-		switch o {
-		case forget:
-			p.forget(e)
-		case take:
-			p.enqueue(e)
-		case failed:
-			s.settle(p, e, failed, now)
-		default:
-			p.wait(e, now+wait)
+
+		o, wait := d.look(ctx, e)
+		if o == settle.Later {
+			p.Wait(e, now+wait)
+			continue
 		}
+		d.count(e.Rel, o)
+		p.Settle(e, o, now)
 	}
+
 	return 0
 }
 
 // dispatch starts taking what is ready while there is room in flight. If there is none it
 // returns a channel that says when to try again.
-func (s *session) dispatch(ctx context.Context, p *pending) <-chan struct{} {
-	for len(p.ready) > 0 {
-		ok, again := s.w.flight.admit()
+func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct{} {
+	for p.Ready() > 0 {
+		ok, again := d.w.flight.admit()
 		if !ok {
 			return again
 		}
-		e := p.dequeue()
-		rel, state, unchanged := e.rel, e.state, s.w.clock()-e.since
-		s.workers.Go(func() { s.take(ctx, rel, state, unchanged, true) })
+
+		e := p.Dequeue()
+		rel, state, unchanged := e.Rel, e.State, d.w.clock()-e.Since
+		d.workers.Go(func() {
+			d.take(ctx, rel, state, unchanged, func(o settle.Outcome) { d.hints.done(result{rel, o}) })
+		})
 	}
+
+	return nil
+}
+
+// now judges a name for which there is no room in memory, and takes the file if it is complete.
+// Else the next scan meets it again.
+func (d *decider) now(ctx context.Context, rel string) error {
+	e := settle.Entry{Rel: rel}
+	if o, _ := d.look(ctx, &e); o != settle.Take {
+		return nil
+	}
+	if err := d.w.flight.await(ctx); err != nil {
+		return err
+	}
+	unchanged := d.w.clock() - e.Since
+	d.workers.Go(func() { d.take(ctx, rel, e.State, unchanged, nil) })
+
 	return nil
 }
 
 // look judges a name: whether it is to be taken, now or after wait.
-func (s *session) look(e *entry) (o outcome, wait time.Duration) {
-	st, err := s.root.lstat(e.rel)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), isNotDir(err):
-		return forget, 0
-	case err != nil:
-		s.w.m.deferred["fault"].Inc()
-		return failed, 0
+func (d *decider) look(ctx context.Context, e *settle.Entry) (o settle.Outcome, wait time.Duration) {
+	if len(e.Rel) > maxPath {
+		d.troubled(ctx, e.Rel, tooLong, errPathTooLong)
+		return settle.Failed, 0
 	}
-	if !s.eligible(e.rel, st) || s.known(e.rel, st) {
-		return forget, 0
+	st, err := d.root.Lstat(e.Rel)
+	if err != nil {
+		return d.cannotOpen(ctx, e.Rel, err), 0
 	}
-	age := s.unchangedFor(e, st)
-	patience, why := s.patience(e.rel, st, e.blind)
-	if wait := patience - age; wait > 0 {
-		s.w.m.deferred[why].Inc()
-		return later, wait
+	if !d.eligible(e.Rel, st) || d.memory.known(e.Rel, st) {
+		return settle.Forget, 0
 	}
-	if !s.announced(e.rel) {
+
+	now := d.w.clock()
+	unchanged := e.Unchanged(st, now, d.w.cautious.now(now), d.remote)
+	patience, why := d.rules.Patience(e.Rel, st, e.Blind)
+	if wait := patience - unchanged; wait > 0 {
+		d.w.m.deferred[why].Inc()
+		return settle.Later, wait
+	}
+	if !d.announced(e.Rel) {
 		// Its done file will be reported, and leads back here; so does every scan.
-		s.w.m.deferred["done_file"].Inc()
-		return forget, 0
+		d.w.m.deferred["done_file"].Inc()
+		return settle.Forget, 0
 	}
-	return take, 0
+
+	return settle.Take, 0
 }
 
 // eligible reports whether a name can ever be taken. Folders are handed on to be scanned.
-func (s *session) eligible(rel string, st fileState) bool {
+func (d *decider) eligible(rel string, st rootfs.State) bool {
 	switch {
-	case spoolRel(rel), isProbe(rel) && st.size == 0:
+	case spool.Within(rel), spool.IsProbe(rel) && st.Size == 0:
 		return false
-	case s.w.exclude.match(rel):
-		s.w.m.skipped["excluded"].Inc()
+	case d.exclude.Match(rel):
+		d.w.m.skipped["excluded"].Inc()
 		return false
-	case st.dir:
-		if s.w.cfg.Recursive {
-			s.scans.subtree(rel)
+	case st.Dir:
+		if d.cfg.Recursive {
+			d.scans.subtree(rel)
 		}
 		return false
-	case !st.regular:
-		s.w.m.skipped["special"].Inc()
+	case !st.Regular:
+		d.w.m.skipped["special"].Inc()
 		return false
-	case !s.w.cfg.Recursive && strings.Contains(rel, "/"):
+	case !d.cfg.Recursive && strings.Contains(rel, "/"):
 		return false
-	case st.nlink > 1 && s.w.cfg.Hardlinks == HardlinksReject:
-		s.w.m.skipped["hardlink"].Inc()
-		return false
-	}
-	if s.w.done == nil {
-		return true
-	}
-	isDone, of := s.w.done.is(rel)
-	if !isDone {
-		return true
-	}
-	if s.w.done.fixed != "" {
+	case st.Links > 1 && d.cfg.Hardlinks == HardlinksReject:
+		d.w.m.skipped["hardlink"].Inc()
 		return false
 	}
-	if of == "" {
-		return true
-	}
-	_, err := s.root.lstat(of)
-	return errors.Is(err, fs.ErrNotExist) // else it goes with its file
+
+	return !d.goesWithItsFile(rel)
 }
 
-// patience is how long a file must not have changed, and why.
-func (s *session) patience(rel string, st fileState, blind bool) (d time.Duration, why string) {
-	d = s.w.cfg.Settle
-	if st.size == 0 || s.remote || blind {
-		d *= patient
+// goesWithItsFile reports whether rel is a done file whose file is there.
+func (d *decider) goesWithItsFile(rel string) bool {
+	done := d.rules.Done
+	if done == nil {
+		return false
 	}
-	temporary := s.w.deferred.match(rel) || (st.mtime == 0 && st.size > 0) // rsync -a --partial leaves 1970
-	if s.w.done != nil && !temporary {
-		temporary, _ = s.w.done.is(rel)
+	isDone, of := done.Is(rel)
+	switch {
+	case !isDone:
+		return false
+	case done.Shared():
+		return true
+	case of == "":
+		return false
 	}
-	if temporary {
-		return max(d, s.w.cfg.StaleAfter), "temporary"
-	}
-	return d, "changing"
-}
+	_, err := d.root.Lstat(of)
 
-// unchangedFor notes how a file was found now, and returns how long it has been so.
-func (s *session) unchangedFor(e *entry, st fileState) time.Duration {
-	now := s.w.clock()
-	if !e.seen || !e.state.same(st) {
-		e.since = s.unchangedSince(st, e, now)
-		e.state, e.seen = st, true
-	}
-	e.look = now
-	return now - e.since
-}
-
-// unchangedSince is since when a file, found in a state that is new, has been in it. The
-// time of its last change says so where kernel and file system share a clock, within the
-// bounds of what was seen. A remote file system's clock is trusted to a minute.
-func (s *session) unchangedSince(st fileState, e *entry, now time.Duration) time.Duration {
-	age := time.Duration(max(s.w.cautious.now(now)-st.ctime, 0))
-	if s.remote {
-		age = max(age-remoteSkew, 0)
-		if e.seen {
-			age = 0
-		}
-	}
-	since := now - age
-	if e.seen {
-		since = max(since, e.look)
-	}
-	return since
+	return !rootfs.IsGone(err)
 }
 
 // announced reports whether the done file of rel is there, or none is needed.
-func (s *session) announced(rel string) bool {
-	if s.w.done == nil {
+func (d *decider) announced(rel string) bool {
+	done := d.rules.Done
+	if done == nil {
 		return true
 	}
-	if isDone, _ := s.w.done.is(rel); isDone {
+	if isDone, _ := done.Is(rel); isDone {
 		return true // one that has lost its file, and is taken as one
 	}
-	st, err := s.root.lstat(s.w.done.of(rel))
-	return err == nil && st.regular
+	st, err := d.root.Lstat(done.Of(rel))
+
+	return err == nil && st.Regular
 }

@@ -57,6 +57,25 @@ func (i *fakeIntake) Publish(ctx context.Context, job pipeline.Job) error {
 	return nil
 }
 
+// lose forgets all jobs, as a queue does whose store is replaced.
+func (i *fakeIntake) lose() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	clear(i.jobs)
+}
+
+// Unknown implements watch.Catalog.
+func (i *fakeIntake) Unknown(_ context.Context, _ string, ids []string) (unknown []string, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, id := range ids {
+		if _, ok := i.jobs[id]; !ok {
+			unknown = append(unknown, id)
+		}
+	}
+	return unknown, nil
+}
+
 func (i *fakeIntake) setRefuse(f func(pipeline.Job) error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -263,6 +282,7 @@ type rig struct {
 	w        *watch.Watcher
 	metrics  *prometheus.Registry // of w
 	stop     func()
+	options  []watch.Option
 }
 
 // newRig prepares a folder; change may adapt the configuration, which is quick otherwise.
@@ -282,7 +302,7 @@ func newRig(t testing.TB, change func(*watch.Config)) *rig {
 func (r *rig) start(prepare ...func(*watch.Watcher)) {
 	r.t.Helper()
 	r.metrics = prometheus.NewRegistry()
-	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects, watch.WithMetrics(r.metrics))
+	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects, append(r.options, watch.WithMetrics(r.metrics))...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -313,6 +333,9 @@ func (r *rig) metric(name, label string) float64 {
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
 				if f.GetName() == "backburn_watch_"+name && l.GetValue() == label {
+					if g := m.GetGauge(); g != nil {
+						return g.GetValue()
+					}
 					return m.GetCounter().GetValue()
 				}
 			}
@@ -320,6 +343,13 @@ func (r *rig) metric(name, label string) float64 {
 	}
 	r.t.Errorf("there is no metric %s of %s", name, label)
 	return 0
+}
+
+// gauge is the value of a gauge of the watcher.
+func (r *rig) gauge(name string) float64 {
+	r.t.Helper()
+
+	return r.metric(name, r.cfg.Source)
 }
 
 // until waits for a condition that nothing signals.

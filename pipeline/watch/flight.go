@@ -27,6 +27,8 @@ type flight struct {
 type inFlight struct {
 	name  string // in claimedDir; "" where files stay in place
 	since time.Time
+
+	published time.Time // zero until then
 }
 
 func newFlight(limit int) *flight { return &flight{max: limit, files: map[string]inFlight{}} }
@@ -98,7 +100,7 @@ func (f *flight) cancel() {
 func (f *flight) claimed(id, name string, since time.Time) {
 	f.mu.Lock()
 	f.reserved--
-	f.files[id] = inFlight{name, since}
+	f.files[id] = inFlight{name: name, since: since}
 	f.mu.Unlock()
 }
 
@@ -109,7 +111,7 @@ func (f *flight) add(id, name string, since time.Time) bool {
 	defer f.mu.Unlock()
 	_, known := f.files[id]
 	if !known {
-		f.files[id] = inFlight{name, since}
+		f.files[id] = inFlight{name: name, since: since}
 	}
 	return !known
 }
@@ -135,6 +137,45 @@ func (f *flight) finished(id string) {
 	delete(f.files, id)
 	f.freeLocked()
 	f.mu.Unlock()
+}
+
+// published notes that a file's job was published.
+func (f *flight) published(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if file, ok := f.files[id]; ok {
+		file.published = time.Now()
+		f.files[id] = file
+	}
+}
+
+// unpublished notes that a file's job has to be published again, and reports whether it was
+// published.
+func (f *flight) unpublished(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	file, ok := f.files[id]
+	if !ok || file.published.IsZero() {
+		return false
+	}
+	file.published = time.Time{}
+	f.files[id] = file
+
+	return true
+}
+
+// publishedBefore returns the files whose jobs were published before a time.
+func (f *flight) publishedBefore(t time.Time) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var ids []string
+	for id, file := range f.files {
+		if !file.published.IsZero() && file.published.Before(t) {
+			ids = append(ids, id)
+		}
+	}
+
+	return ids
 }
 
 // ids returns the files that are known now.

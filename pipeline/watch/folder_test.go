@@ -19,6 +19,7 @@ import (
 
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
+	"backburn/pipeline/watch/spool"
 	"backburn/results"
 )
 
@@ -81,7 +82,7 @@ func TestSeveralFoldersShareARegistry(t *testing.T) {
 	for _, f := range families {
 		zero[f.GetName()] = len(f.GetMetric())
 	}
-	for name, want := range map[string]int{"backburn_watch_claimed_total": 2, "backburn_watch_deferred_total": 12, "backburn_watch_skipped_total": 8} {
+	for name, want := range map[string]int{"backburn_watch_claimed_total": 2, "backburn_watch_deferred_total": 16, "backburn_watch_skipped_total": 8} {
 		if zero[name] != want {
 			t.Errorf("%s has %d series at zero, want %d", name, zero[name], want)
 		}
@@ -194,7 +195,7 @@ func TestTemporaryNamesAreDeferredAndExcludedOnesAreNot(t *testing.T) {
 
 func TestDoneFile(t *testing.T) {
 	t.Parallel()
-	for setting, done := range map[string]string{"{name}.done": "a.bin.done", "${file:name.noext}.ready": "a.ready", "ok-{name}": "ok-a.bin", "complete": "complete"} {
+	for setting, done := range map[string]string{"{name}.done": "a.bin.done", "{name.noext}.ready": "a.ready", "ok-{name}": "ok-a.bin", "complete": "complete"} {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, func(c *watch.Config) { c.DoneFile = setting })
@@ -640,7 +641,7 @@ func TestJanitor(t *testing.T) {
 	t.Parallel()
 	archive := t.TempDir()
 	r := newRig(t, func(c *watch.Config) { c.After.Malicious = archive })
-	old, young := watch.NewID(time.Now().Add(-2*time.Hour)), watch.NewID(time.Now())
+	old, young := spool.NewID(time.Now().Add(-2*time.Hour), spool.RootTag), spool.NewID(time.Now(), spool.RootTag)
 	for _, name := range []string{"/.backburn-" + old + ".tmp", "/.backburn-" + young + ".tmp", "/.backburn-x.tmp", "/" + old} {
 		must(t, os.WriteFile(archive+name, nil, 0o600))
 	}

@@ -10,25 +10,25 @@ import (
 var skipReasons = []string{"excluded", "special", "hardlink", "mount"}
 
 // Why a file waits; the closed list of label values of deferred.
-var waitReasons = []string{"changing", "temporary", "writer", "done_file", "unreadable", "fault"}
+var waitReasons = []string{"changing", "temporary", "empty", "writer", "done_file", "unreadable", "immovable", "fault"}
 
 // metrics of one watcher. The collectors are shared by all watchers of a registry and told
 // apart by the label source.
 type metrics struct {
 	pending, inFlight, free                  prometheus.Gauge
 	oldest, oldestPending                    prometheus.Gauge
-	claimed, published, retries              prometheus.Counter
+	claimed, published, retries, republished prometheus.Counter
 	events, overflows, rebuilds, writerBlind prometheus.Counter
 	scanEntries                              prometheus.Gauge
 	scanSeconds, latency                     prometheus.Observer
-	degraded, held                           prometheus.Gauge
+	degraded, held, troubled                 prometheus.Gauge
 	deferred                                 map[string]prometheus.Counter
 	skipped                                  map[string]prometheus.Counter
 	finished                                 map[string]prometheus.Counter
 }
 
 // Ways that a claimed file can go; the closed list of label values of finished.
-var finishActions = []string{"keep", "delete", "restore", "move"}
+var finishActions = []string{"keep", "delete", "restore", "move", "resubmit"}
 
 func newMetrics(reg prometheus.Registerer, source string) *metrics {
 	if reg == nil {
@@ -63,6 +63,8 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 		free:          gauge("free_bytes", "Free space on the folder's file system."),
 		degraded:      gauge("degraded", "1 while the folder can't be watched as configured."),
 		held:          gauge("held_back", "1 while files wait because max_in_flight, free space or the queue allow no more claims."),
+		troubled:      gauge("troubled_files", "Files that cannot be read, claimed or moved for longer than stale_after, for reasons of their own."),
+		republished:   counter("republished_total", "Claimed files that the queue did not know of any more, and that were published again."),
 		claimed:       counter("claimed_total", "Files claimed."),
 		published:     counter("published_total", "Jobs published, repeats after restarts included."),
 		retries:       counter("publish_retries_total", "Publishes that failed and were tried again."),

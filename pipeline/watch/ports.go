@@ -27,6 +27,14 @@ type Outcomes interface {
 	Follow(ctx context.Context, source, folder string, handle func(ctx context.Context, e results.Event) error) error
 }
 
+// Catalog knows which jobs the queue has.
+type Catalog interface {
+	// Unknown returns those of the given jobs of a source that the queue knows nothing of: they
+	// are neither queued nor under way, and have no final event. It must not name a job of
+	// which it cannot be sure.
+	Unknown(ctx context.Context, source string, ids []string) ([]string, error)
+}
+
 // Objects is where contents travel with Transfer = "object".
 type Objects interface {
 	// Put stores size bytes under name, replacing what was there, and returns nil once

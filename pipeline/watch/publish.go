@@ -15,27 +15,39 @@ const (
 	publishMax = 5 * time.Second
 )
 
+// publishWait bounds one try: an intake that goes on trying by itself must not hide that files
+// wait.
+const publishWait = 10 * time.Second
+
 // publish hands a job over, however often that has to be tried. The only error is ctx's.
-func (s *session) publish(ctx context.Context, job pipeline.Job) error {
+func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 	for try := 0; ; try++ {
-		err := s.w.intake.Publish(ctx, job)
+		err := f.publishOnce(ctx, job)
 		if err == nil {
-			s.w.m.published.Inc()
-			s.part("intake", "")
+			f.w.m.published.Inc()
+			f.part("intake", "")
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.w.m.retries.Inc()
+
+		f.w.m.retries.Inc()
 		if errors.Is(err, pipeline.ErrFull) {
-			s.part("intake", "the queue is full; files wait in the folder until it has room")
+			f.part("intake", "the queue is full; files wait in the folder until it has room")
 		} else {
-			s.part("intake", "jobs can't be published, files wait in the folder: "+err.Error())
+			f.part("intake", "jobs cannot be published, files wait in the folder: "+err.Error())
 		}
 		limit := min(publishMin<<min(try, 16), publishMax)
 		if err := sleep(ctx, publishMin/2+rand.N(limit)); err != nil {
 			return err
 		}
 	}
+}
+
+func (f *folder) publishOnce(ctx context.Context, job pipeline.Job) error {
+	ctx, cancel := context.WithTimeout(ctx, f.w.publishWait)
+	defer cancel()
+
+	return f.w.intake.Publish(ctx, job)
 }

@@ -1,129 +1,171 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline/watch/settle"
+	"backburn/pipeline/watch/spool"
+	"backburn/results"
 )
 
+// followAgain is how long to wait before following outcomes again after a fault.
+const followAgain = time.Second
+
+// workers are the goroutines that take and publish files.
+type workers struct{ sync.WaitGroup }
+
 // session is the work on one incarnation of the folder: from opening it to the end, or to
-// the moment when the folder's name means another one.
+// the moment when the folder's name means another one. It only wires the parts.
 type session struct {
-	w      *Watcher
-	ctx    context.Context // of the session; only for what its goroutines start in turn
-	root   *root           // the watched folder
-	spool  *root           // where the spool is: root, unless Config.StateDir says otherwise
-	dev    uint64          // the folder's device
-	claims identity        // of claimedDir
-	prefix string          // root.path with a separator, which event names begin with
-	remote bool            // the file system is; see fsInfo
-	folder string          // the folder's own id
-
-	events  *fsnotify.Watcher // nil in poll mode
-	hints   *hints
-	scans   *scans
-	sync    *syncer
-	hashers *hashers
-	paths   *paths
-	ledger  *ledger // nil unless needed
-
-	stuck   atomic.Int64   // claimed files that can't be prepared for now
-	workers sync.WaitGroup // those who take and publish files
-	check   chan struct{}  // asks for a check of the folder
+	*folder
+	events   *fsnotify.Watcher // nil in poll mode
+	memory   *memory
+	claims   *syncer
+	ends     *syncer
+	mover    *mover // nil where the spool is elsewhere
+	claimers []claimer
+	finder   *finder
+	decider  *decider
+	tender   *tender
+	workers  workers
 }
 
 // watch works on the folder until ctx ends or the folder is not what it was.
-func (w *Watcher) watch(ctx context.Context) (err error) {
+func (w *Watcher) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r, spool, err := openFolder(w.path, w.cfg)
+
+	f, err := openFolder(w)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if spool != r {
-			spool.close()
-		}
-		r.close()
-	}()
-	s := &session{
-		w: w, ctx: ctx, root: r, spool: spool, prefix: withSeparator(w.path),
-		hints: newHints(), scans: newScans(), sync: newSyncer(r, func() { w.at("flushed") }), hashers: newHashers(), paths: newPaths(r),
-		check: make(chan struct{}, 1),
-	}
-	if err := s.open(); err != nil {
+	defer f.close()
+	hashers := newHashers(func() { w.at("hashed") })
+	m, err := openMemory(f, hashers)
+	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer m.close()
+
+	w.flight.reset()
+	w.health.set(StateOK, "")
+	s := &session{folder: f, memory: m}
+	s.openEvents()
+	if s.events != nil {
+		defer s.events.Close()
+	}
+	s.wire(hashers)
+
 	return s.run(ctx)
 }
 
-// open prepares what the session needs besides the folder itself.
-func (s *session) open() (err error) {
-	info, err := s.root.statFS()
-	if err != nil {
-		return err
-	}
-	s.remote = info.remote
-	st, err := s.root.stat()
-	if err != nil {
-		return err
-	}
-	s.dev = st.dev
-	if st, err = s.spool.lstat(claimedDir); err != nil {
-		return err
-	}
-	s.claims = st.identity
-	if s.folder, err = folderID(s.spool); err != nil {
-		return err
-	}
-	if s.ledger, err = openLedger(s.w.cfg, s.spool); err != nil {
-		return err
-	}
-	s.w.flight.reset()
-	s.w.health.set(StateOK, "")
-	s.w.m.degraded.Set(0)
-	s.openEvents(info)
-	return nil
-}
-
-// openEvents subscribes to the folder's events, or settles for polling.
-func (s *session) openEvents(info fsInfo) {
-	mode := s.w.cfg.Watch
+// openEvents subscribes to the folder's events, or falls back to polling.
+func (s *session) openEvents() {
+	mode := s.cfg.Watch
 	if mode == WatchAuto {
 		mode = WatchEvents
-		if info.remote || !eventsByDefault {
+		if s.remote || !eventsByDefault {
 			mode = WatchPoll
 		}
 	}
 	if mode == WatchEvents {
 		var err error
 		if s.events, err = fsnotify.NewBufferedWatcher(eventSlots); err != nil {
+			s.events = nil
 			mode = WatchPoll
-			s.part("events", "files are found by scans alone, events can't be had: "+err.Error()+
+			s.part("events", "files are found by scans alone, events cannot be had: "+err.Error()+
 				"; if the limit of inotify instances is reached, raise it with `sysctl fs.inotify.max_user_instances=1024`")
 		}
 	}
-	s.w.health.mu.Lock()
-	s.w.health.mode = mode
-	s.w.health.mu.Unlock()
+	s.w.health.watches(mode)
 }
 
-func (s *session) close() {
-	if s.events != nil {
-		s.events.Close()
+// wire makes the parts of the session and connects them.
+func (s *session) wire(hashers *hashers) {
+	hints, scans := newHints(), newScans()
+	check := make(chan struct{}, 1)
+	recheck := func() {
+		select {
+		case check <- struct{}{}:
+		default:
+		}
 	}
-	if s.ledger != nil {
-		s.ledger.close()
+	done := settle.CompileDoneFile(s.cfg.DoneFile)
+	exclude := settle.CompileGlobs(s.cfg.Exclude, false)
+
+	s.claims = newSyncer(s.folder, func() { s.at("flushed") })
+	s.ends = newSyncer(s.folder, func() {})
+	if s.inside {
+		s.mover = &mover{
+			folder:  s.folder,
+			memory:  s.memory,
+			hashers: hashers,
+			sync:    s.claims,
+			ends:    s.ends,
+			copies:  newCopies(s.root, s.cfg.MinFree),
+			hints:   hints,
+			done:    done,
+			recheck: recheck,
+		}
+		s.claimers = append(s.claimers, s.mover)
+	}
+	var taking claimer = s.mover
+	if s.memory.ledger != nil {
+		k := &keeper{folder: s.folder, memory: s.memory, sync: s.claims}
+		s.claimers = append(s.claimers, k)
+		if s.cfg.Claim == ClaimKeep {
+			taking = k
+		}
+	}
+
+	t := &taker{
+		folder:  s.folder,
+		claimer: taking,
+		rules: settle.Rules{
+			Settle:     s.cfg.Settle,
+			StaleAfter: s.cfg.StaleAfter,
+			Remote:     s.remote,
+			Temporary:  settle.CompileGlobs(s.cfg.Defer, true),
+			Done:       done,
+		},
+	}
+	s.decider = &decider{
+		taker:   t,
+		hints:   hints,
+		scans:   scans,
+		memory:  s.memory,
+		exclude: exclude,
+		workers: &s.workers,
+	}
+	s.finder = &finder{
+		folder:  s.folder,
+		events:  s.events,
+		hints:   hints,
+		scans:   scans,
+		exclude: exclude,
+		done:    done,
+		memory:  s.memory,
+		decider: s.decider,
+		prefix:  withSeparator(s.root.Name()),
+		recheck: recheck,
+	}
+	s.tender = &tender{
+		folder:   s.folder,
+		events:   s.events,
+		scans:    scans,
+		memory:   s.memory,
+		claimers: s.claimers,
+		check:    check,
 	}
 }
 
@@ -131,158 +173,104 @@ func (s *session) close() {
 func (s *session) run(ctx context.Context) error {
 	stop := make(chan struct{})
 	var last sync.WaitGroup // outlives the workers, who depend on it
-	last.Go(func() { s.sync.run(stop) })
+	last.Go(func() { s.claims.run(stop) })
+	last.Go(func() { s.ends.run(stop) })
 	defer last.Wait()
 	defer close(stop)
 
 	g, ctx := errgroup.WithContext(ctx)
-	s.ctx = ctx
+	if s.mover != nil {
+		defer s.mover.workers.Wait()
+	}
 	defer s.workers.Wait()
+
 	// The order matters: subscribe, count what is claimed already, and only then claim
 	// and scan.
-	s.watchDir("")
+	s.finder.watchDir("")
 	if s.events != nil {
-		g.Go(func() error { return s.follow(ctx) })
+		g.Go(func() error { return s.finder.follow(ctx) })
 	}
-	if err := s.recover(ctx, 0); err != nil {
+	if err := s.recoverAll(ctx); err != nil {
 		s.w.log.Debug().Err(err).Msg("recovery cut short")
 		g.Go(func() error { return err })
-	} else {
-		g.Go(func() error { s.decide(ctx); return nil })
-		g.Go(func() error { return s.scanLoop(ctx) })
-		g.Go(func() error { return s.tend(ctx) })
-		g.Go(func() error { return s.finishAll(ctx) })
+		return g.Wait()
 	}
+	g.Go(func() error { s.decider.run(ctx); return nil })
+	g.Go(func() error { return s.finder.run(ctx) })
+	g.Go(func() error { return s.tender.run(ctx) })
+	g.Go(func() error { s.finishAll(ctx); return nil })
+	if s.w.catalog != nil {
+		r := &reconciler{folder: s.folder, claimers: s.claimers}
+		g.Go(func() error { r.run(ctx); return nil })
+	}
+
 	return g.Wait()
 }
 
-// fault notes that something went wrong that is tried again.
-func (s *session) fault(part string, err error) {
-	if s.ctx.Err() == nil {
-		s.part(part, part+": "+err.Error())
-	}
-}
-
-// partKept is how long a fault is shown after it last occurred, where nothing says that it
-// is over.
-const partKept = 2 * retryMax
-
-// part notes a fault in one part of the work, which leaves the rest going, or its end.
-func (s *session) part(name, reason string) {
-	if !s.w.health.part(name, reason) {
-		return
-	}
-	if reason != "" {
-		s.w.log.Warn().Str("part", name).Str("reason", reason).Msg("folder is degraded")
-	} else {
-		s.w.log.Info().Str("part", name).Msg("fault is over")
-	}
-}
-
-// checkNow asks for a check of the folder before the next is due.
-func (s *session) checkNow() {
-	select {
-	case s.check <- struct{}{}:
-	default:
-	}
-}
-
-// errReplaced says that the folder's name does not lead to what is watched any more.
-var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
-
-// tend looks after everything that only changes with time: whether the folder is still the
-// one that is watched, free space, what other watchers have claimed or finished, left-overs.
-func (s *session) tend(ctx context.Context) error {
-	tick := time.NewTicker(s.w.cfg.Scan)
-	defer tick.Stop()
-	janitor, anchored := newJanitor(s), s.w.clock()
-	for {
-		if now := s.w.clock(); now-anchored > max(s.w.cfg.Scan, 2*patient*s.w.cfg.Settle) {
-			s.w.cautious.anchor(now)
-			anchored = now
-		}
-		for _, name := range s.w.health.expire(max(partKept, 3*s.w.cfg.Scan)) {
-			s.w.log.Info().Str("part", name).Msg("fault is over")
-		}
-		if err := s.stillThere(); err != nil {
-			s.w.m.rebuilds.Inc()
+func (s *session) recoverAll(ctx context.Context) error {
+	for _, c := range s.claimers {
+		if err := c.recover(ctx, 0); err != nil {
 			return err
 		}
-		s.checkSpace()
-		if err := s.recover(ctx, adoptAfter); err != nil {
-			return err
-		}
-		s.gauges()
-		if err := janitor.run(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-s.check:
-		}
 	}
-}
 
-// stillThere reports whether the folder's name leads to what is held open, and the kernel
-// still sends its events.
-func (s *session) stillThere() error {
-	held, err := s.root.stat()
-	if err != nil {
-		return err
-	}
-	now, err := statPath(s.root.path)
-	if err != nil {
-		return err
-	}
-	// The birth time is no part of this: a folder keeps it, and some file systems make it up.
-	if held.dev != now.dev || held.ino != now.ino {
-		return errReplaced
-	}
-	if spool, err := s.spool.lstat(claimedDir); err != nil || spool.dev != s.claims.dev || spool.ino != s.claims.ino {
-		return fmt.Errorf("%s was removed or exchanged: %w", claimedDir, errReplaced)
-	}
-	if s.events != nil && !slices.Contains(s.events.WatchList(), s.root.path) && !s.scans.unwatched.Load() {
-		return errReplaced
-	}
-	if s.events == nil && s.w.cfg.Watch != WatchPoll && !s.remote && eventsByDefault {
-		if probe, err := fsnotify.NewWatcher(); err == nil {
-			probe.Close()
-			return errors.New("events can be had again")
-		}
-	}
 	return nil
 }
 
-// checkSpace stops claiming while the disk is nearly full.
-func (s *session) checkSpace() {
-	info, err := s.root.statFS()
-	if err != nil {
-		return
+// finishAll deals with files whose jobs have ended, until ctx ends.
+func (s *session) finishAll(ctx context.Context) {
+	for {
+		err := s.w.outcomes.Follow(ctx, s.cfg.Source, s.id, s.handle)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errors.New("the events ended")
+		}
+		s.part("outcomes", "final events cannot be read, finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
+		if sleep(ctx, followAgain) != nil {
+			return
+		}
 	}
-	s.w.m.free.Set(float64(info.free))
-	reason := ""
-	if info.full(s.w.cfg.MinFree) {
-		// Without the number that is free, which changes all the time: it is in the metrics.
-		reason = fmt.Sprintf("nothing is claimed: less than min_free (%d bytes) is free on the disk; free some", s.w.cfg.MinFree)
-	}
-	s.w.flight.block(reason)
-	s.part("space", reason)
 }
 
-// gauges brings the metrics up to date that nobody else keeps so.
-func (s *session) gauges() {
-	n, oldest, held := s.w.flight.summary()
-	s.w.m.inFlight.Set(float64(n))
-	s.w.m.oldest.Set(0)
-	if !oldest.IsZero() {
-		s.w.m.oldest.Set(float64(oldest.UnixMilli()) / 1e3)
+// handle does what is configured with the file of a final event. It returns nil when that is
+// durable, or there is nothing to do: the file is another watcher's, or was dealt with
+// before. It is safe to repeat at any point.
+func (s *session) handle(ctx context.Context, e results.Event) error {
+	s.part("outcomes", "")
+	id := e.Data.JobID
+	if !e.Type.Final() || !spool.ValidID(id) {
+		return nil // news of a job under way, or another publisher's
 	}
-	s.w.m.held.Set(0)
-	if held != "" {
-		s.w.m.held.Set(1)
+
+	err := s.conclude(ctx, id, e)
+	switch {
+	case err == nil:
+		s.part("after", "")
+	case errors.Is(err, errAfterFolder) || !fileFault(err) && !errors.Is(err, errUnsettled):
+		s.fault(ctx, "after", err)
+	default:
+		s.troubled(ctx, spool.JobPath(cmp.Or(s.w.flight.name(id), id)), cannotEnd, err)
 	}
+
+	return err
+}
+
+func (s *session) conclude(ctx context.Context, id string, e results.Event) error {
+	for _, c := range s.claimers {
+		if err := c.conclude(ctx, id, e); err != nil {
+			return err
+		}
+	}
+	if s.cfg.Transfer == TransferObject {
+		if err := s.w.objects.Delete(ctx, s.objectName(id)); err != nil {
+			return fmt.Errorf("remove stored contents: %w", err)
+		}
+	}
+	s.w.flight.finished(id)
+
+	return nil
 }
 
 // withSeparator is what the names of everything in a folder begin with.
@@ -290,5 +278,6 @@ func withSeparator(dir string) string {
 	if strings.HasSuffix(dir, string(filepath.Separator)) {
 		return dir // the root of the file system
 	}
+
 	return dir + string(filepath.Separator)
 }

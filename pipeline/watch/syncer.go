@@ -3,46 +3,73 @@ package watch
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/spool"
 )
 
 // fewFiles is up to how many files are synced one by one. Beyond, one call for the whole
 // file system is cheaper.
 const fewFiles = 4
 
-// syncer makes claims durable in groups: whoever asks while a sync is running shares the
-// next one. A job must not be published before, or a power failure could put its file back
-// into the folder, to be claimed under a second id.
+// maxSyncPause bounds the pause between two syncs. Each sync holds up everybody who writes to the
+// same file system, so the next one begins only after a pause as long as the last one took. The
+// first after a quiet moment waits for nothing.
+const maxSyncPause = 25 * time.Millisecond
+
+// syncer makes changes durable in groups: whoever asks while a sync is under way shares the
+// next one. What was claimed must be durable before its job is published, or a power failure
+// could put its file back into the folder, to be claimed under a second id.
 type syncer struct {
-	root     *root
+	root     *rootfs.Root // the watched folder
+	spool    *spool.Spool
 	requests chan syncRequest
 	flushed  func() // called when a group is durable
 }
 
+// syncRequest is what has to be durable: a file's contents, then entries of folders in their
+// order.
 type syncRequest struct {
-	f    *file
-	dir  string // where the file was renamed from; "" if it was not
+	f    *rootfs.File // nil for none
+	dirs []syncDir
 	done chan error
 }
 
-func newSyncer(r *root, flushed func()) *syncer {
-	return &syncer{root: r, requests: make(chan syncRequest, slots), flushed: flushed}
+// syncDir is a folder with entries that have to be durable.
+type syncDir struct {
+	spool bool // it is in the spool, else in the watched folder
+	rel   string
 }
 
-// sync returns when the contents of f and its renaming out of dir are durable. The
-// goroutine of run does the work; f must stay open until sync returns.
-func (y *syncer) sync(ctx context.Context, f *file, dir string) error {
-	req := syncRequest{f: f, dir: dir, done: make(chan error, 1)}
+func newSyncer(f *folder, flushed func()) *syncer {
+	return &syncer{
+		root:     f.root,
+		spool:    f.spool,
+		requests: make(chan syncRequest, slots),
+		flushed:  flushed,
+	}
+}
+
+// sync returns when the contents of f, if there is one, and the entries of folders are durable.
+// The goroutine of run does the work; f must stay open until sync returns.
+func (y *syncer) sync(ctx context.Context, f *rootfs.File, dirs ...syncDir) error {
+	req := syncRequest{f: f, dirs: dirs, done: make(chan error, 1)}
 	select {
 	case y.requests <- req:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+
 	// The request is answered whatever happens to ctx: run outlives all who ask.
 	return <-req.done
 }
 
 // run serves requests until stop is closed.
 func (y *syncer) run(stop <-chan struct{}) {
+	var ended time.Time
+	var pause time.Duration
 	for {
 		var group []syncRequest
 		select {
@@ -51,6 +78,8 @@ func (y *syncer) run(stop <-chan struct{}) {
 		case <-stop:
 			return
 		}
+
+		time.Sleep(pause - time.Since(ended))
 		for more := true; more; {
 			select {
 			case req := <-y.requests:
@@ -59,7 +88,11 @@ func (y *syncer) run(stop <-chan struct{}) {
 				more = false
 			}
 		}
+
+		began := time.Now()
 		err := y.flush(group)
+		ended = time.Now()
+		pause = min(ended.Sub(began), maxSyncPause)
 		if err != nil {
 			err = fmt.Errorf("sync: %w", err)
 		} else {
@@ -73,33 +106,73 @@ func (y *syncer) run(stop <-chan struct{}) {
 
 // flush makes a group durable.
 func (y *syncer) flush(group []syncRequest) error {
-	if len(group) > fewFiles {
-		if ok, err := y.root.syncAll(); ok {
-			return err
-		}
-	}
-	dirs := map[string]bool{}
+	files := 0
 	for _, req := range group {
-		if err := req.f.sync(); err != nil {
-			return err
-		}
-		if req.dir != "" {
-			dirs[claimedDir], dirs[req.dir] = true, true
+		if req.f != nil {
+			files++
 		}
 	}
-	for dir := range dirs {
-		err := y.root.syncDir(dir)
-		if err == nil {
+	if files > fewFiles {
+		if ok, err := y.root.SyncAll(); ok {
+			return err
+		}
+	}
+
+	for _, req := range group {
+		if req.f == nil {
 			continue
 		}
-		// It may have been removed, renamed or exchanged for something else meanwhile: whoever
-		// does that must not be able to hold up files that are claimed.
-		if ok, aerr := y.root.syncAll(); ok {
-			return aerr
-		}
-		if !isGone(err) && !isBlocked(err) {
+		if err := req.f.Sync(); err != nil {
 			return err
 		}
 	}
-	return nil
+
+	return y.flushDirs(group)
+}
+
+// flushDirs makes the entries of folders durable, each once: the first ones of all requests, then
+// the second ones.
+func (y *syncer) flushDirs(group []syncRequest) error {
+	var done []syncDir
+	for i := 0; ; i++ {
+		any := false
+		for _, req := range group {
+			if i >= len(req.dirs) {
+				continue
+			}
+			any = true
+			if slices.Contains(done, req.dirs[i]) {
+				continue
+			}
+			done = append(done, req.dirs[i])
+			if err := y.flushDir(req.dirs[i]); err != nil {
+				return err
+			}
+		}
+		if !any {
+			return nil
+		}
+	}
+}
+
+func (y *syncer) flushDir(d syncDir) error {
+	r := y.root
+	if d.spool {
+		r = y.spool.Root
+	}
+	err := r.SyncDir(d.rel)
+	if err == nil {
+		return nil
+	}
+
+	// It may have been removed, renamed or exchanged for something else meanwhile: whoever
+	// does that must not be able to hold up files that are claimed.
+	if ok, aerr := y.root.SyncAll(); ok {
+		return aerr
+	}
+	if rootfs.IsGone(err) || rootfs.IsBlocked(err) {
+		return nil
+	}
+
+	return err
 }

@@ -11,6 +11,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/settle"
+	"backburn/pipeline/watch/spool"
 )
 
 // Watcher looks after one folder. Make it with New.
@@ -21,15 +25,14 @@ type Watcher struct {
 	outcomes Outcomes
 	objects  Objects
 	log      zerolog.Logger
+	catalog  Catalog // nil where nobody can say
 	m        *metrics
-
-	exclude, deferred globs
-	done              *doneFile // nil without Config.DoneFile
 
 	start     time.Time // origin of the clock that decisions are made by
 	cautious  cautiousClock
 	flight    *flight
 	health    health
+	troubles  *troubles
 	blindOnce sync.Once
 
 	pendingCount, oldestPending, scanned, claims, finishes, lastScan atomic.Int64
@@ -38,6 +41,8 @@ type Watcher struct {
 	step    func(name string) // called when a step towards publication is done
 	onEvent func()            // called for every file system event
 	onScan  func()            // called after every full scan
+
+	reconcileEvery, reconcileAge, publishWait time.Duration
 }
 
 // Option changes what a Watcher uses.
@@ -46,6 +51,7 @@ type Option func(*settings)
 type settings struct {
 	log zerolog.Logger
 	reg prometheus.Registerer
+	cat Catalog
 }
 
 // WithLogger sets the logger. Without it nothing is logged.
@@ -54,6 +60,10 @@ func WithLogger(log zerolog.Logger) Option { return func(s *settings) { s.log = 
 // WithMetrics registers the watcher's metrics, backburn_watch_*, with the label source.
 // Several watchers may share a registry.
 func WithMetrics(reg prometheus.Registerer) Option { return func(s *settings) { s.reg = reg } }
+
+// WithCatalog lets the watcher compare from time to time what it has claimed with what the queue
+// knows, and publish again what the queue lost.
+func WithCatalog(c Catalog) Option { return func(s *settings) { s.cat = c } }
 
 // New makes a watcher of one folder. It touches nothing yet. objects may be nil unless
 // cfg.Transfer is "object".
@@ -76,18 +86,22 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 		o(&set)
 	}
 	w := &Watcher{
-		cfg: cfg, path: abs, intake: intake, outcomes: outcomes, objects: objects,
-		log:      set.log.With().Str("component", "watch").Str("source", cfg.Source).Logger(),
-		m:        newMetrics(set.reg, cfg.Source),
-		exclude:  compileGlobs(cfg.Exclude, false),
-		deferred: compileGlobs(cfg.Defer, true),
-		start:    time.Now(),
-		flight:   newFlight(cfg.MaxInFlight),
+		cfg:            cfg,
+		path:           abs,
+		intake:         intake,
+		outcomes:       outcomes,
+		objects:        objects,
+		catalog:        set.cat,
+		log:            set.log.With().Str("component", "watch").Str("source", cfg.Source).Logger(),
+		m:              newMetrics(set.reg, cfg.Source),
+		start:          time.Now(),
+		flight:         newFlight(cfg.MaxInFlight),
+		reconcileEvery: reconcileEvery,
+		reconcileAge:   reconcileAge,
+		publishWait:    publishWait,
 	}
-	if cfg.DoneFile != "" {
-		d := compileDoneFile(cfg.DoneFile)
-		w.done = &d
-	}
+	w.health.degraded = w.m.degraded
+	w.troubles = newTroubles(cfg.StaleAfter, w.m.troubled, w.log)
 	w.cautious.anchor(0)
 	w.cautious.anchor(w.clock())
 	w.health.set(StateDegraded, "not started")
@@ -96,13 +110,18 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 
 // ErrUnusable is matched by the errors of Run: faults of a folder, or of what the
 // configuration makes of it, that waiting does not heal.
-var ErrUnusable = errors.New("this can't work")
+var ErrUnusable = spool.ErrUnusable
 
 // Run watches the folder until ctx ends, and returns nil when all that it started is gone.
 // A folder that is missing or broken is degraded, shown so by Status, and healed; the only
 // errors are those of a configuration that can never work, and say what to do. Run must be
 // called once.
 func (w *Watcher) Run(ctx context.Context) error {
+	if !rootfs.SeesWriters() {
+		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE the writers of other users' files cannot be seen; "+
+			"those files wait %d times settle (systemd: AmbientCapabilities=CAP_LEASE)", settle.Patient)
+	}
+
 	var wait time.Duration
 	for first := true; ; first = false {
 		began := time.Now()
@@ -113,9 +132,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 		if errors.Is(err, ErrUnusable) && first {
 			return fmt.Errorf("watch %s: %w", w.cfg.Path, err)
 		}
-		w.m.degraded.Set(1)
 		if w.health.set(StateDegraded, err.Error()) {
-			w.log.Warn().Err(err).Str("path", w.path).Msg("folder can't be watched, will try again")
+			w.log.Warn().Err(err).Str("path", w.path).Msg("folder cannot be watched, will try again")
 		}
 		if time.Since(began) > time.Minute {
 			wait = 0

@@ -11,6 +11,7 @@ import (
 
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
+	"backburn/pipeline/watch/spool"
 	"backburn/results"
 )
 
@@ -56,9 +57,9 @@ func TestOrderOfSteps(t *testing.T) {
 		change func(*watch.Config)
 		want   string
 	}{
-		"move":   {func(*watch.Config) {}, "claimed flushed synced hashed published moved"},
-		"object": {func(c *watch.Config) { c.Transfer = watch.TransferObject }, "claimed flushed synced hashed stored published moved"},
-		"keep":   {func(c *watch.Config) { c.Claim = watch.ClaimKeep }, "flushed synced hashed claimed published recorded"},
+		"move":   {func(*watch.Config) {}, "claimed hashed flushed synced published moved"},
+		"object": {func(c *watch.Config) { c.Transfer = watch.TransferObject }, "claimed hashed flushed synced stored published moved"},
+		"keep":   {func(c *watch.Config) { c.Claim = watch.ClaimKeep }, "hashed flushed synced claimed published recorded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -175,7 +176,7 @@ func TestFileThatWasSeenEmptyWaitsNoLongerThanOthers(t *testing.T) {
 func TestClaimOfATimeToCome(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Scan = time.Hour })
-	id := watch.NewID(time.Now().Add(24 * time.Hour))
+	id := spool.NewID(time.Now().Add(24*time.Hour), spool.RootTag)
 	r.write(".backburn/claimed/"+id+"-a.exe", "a")
 	r.start()
 	if j := r.intake.wait(t, 1)[0]; j.ID != id || j.Path != "a.exe" {

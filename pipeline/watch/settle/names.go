@@ -1,4 +1,4 @@
-package watch
+package settle
 
 import (
 	"errors"
@@ -51,15 +51,17 @@ func (g glob) match(name string) bool {
 	return ok
 }
 
-// globs is a list of patterns for relative paths.
-type globs struct {
+// Globs is a list of patterns for relative paths.
+type Globs struct {
 	names []glob // for one component
 	paths []glob // with a slash, for the whole path
 	fold  bool   // upper and lower case are the same
 }
 
-func compileGlobs(patterns []string, fold bool) globs {
-	l := globs{fold: fold}
+// CompileGlobs compiles patterns that path.Match understands. With fold upper and lower case are
+// the same.
+func CompileGlobs(patterns []string, fold bool) Globs {
+	l := Globs{fold: fold}
 	for _, p := range patterns {
 		if fold {
 			p = strings.ToLower(p)
@@ -73,9 +75,9 @@ func compileGlobs(patterns []string, fold bool) globs {
 	return l
 }
 
-// match reports whether a component of rel, or the whole of it, matches a pattern. rel is
+// Match reports whether a component of rel, or the whole of it, matches a pattern. rel is
 // relative and slash-separated.
-func (l globs) match(rel string) bool {
+func (l Globs) Match(rel string) bool {
 	if len(l.names) == 0 && len(l.paths) == 0 {
 		return false
 	}
@@ -99,28 +101,25 @@ func (l globs) match(rel string) bool {
 	return false
 }
 
-// doneFile knows the name of the file that says that another is complete.
-type doneFile struct {
+// DoneFile knows the name of the file that says that another is complete.
+type DoneFile struct {
 	before, after string // around the name
 	noExt         bool   // the name without its last extension
 	fixed         string // one name for all files of a folder; then nothing else is set
 }
 
-// donePlaceholders are the ways to write the name of the file, ours and Camel's. The value
-// says whether the extension is left out.
-var donePlaceholders = []struct {
-	text  string
-	noExt bool
-}{
-	{"${file:name.noext}", true}, {"${file:name}", false}, {"{name.noext}", true}, {"{name}", false},
-}
+// Placeholders of the setting, the longer one first.
+const (
+	nameWithoutExt = "{name.noext}"
+	wholeName      = "{name}"
+)
 
-// checkDoneFile judges a setting of Config.DoneFile.
-func checkDoneFile(setting string) error {
+// CheckDoneFile judges the setting that CompileDoneFile takes.
+func CheckDoneFile(setting string) error {
 	if setting == "" {
 		return nil
 	}
-	d := compileDoneFile(setting)
+	d := CompileDoneFile(setting)
 	switch {
 	case strings.ContainsAny(setting, "/\x00"):
 		return errors.New("a done file lies beside its file; no slash is possible")
@@ -132,17 +131,27 @@ func checkDoneFile(setting string) error {
 	return nil
 }
 
-func compileDoneFile(setting string) doneFile {
-	for _, p := range donePlaceholders {
-		if before, after, ok := strings.Cut(setting, p.text); ok {
-			return doneFile{before: before, after: after, noExt: p.noExt}
-		}
+// CompileDoneFile makes a DoneFile of a setting such as "{name}.done", "{name.noext}.ready", or
+// one name for all files of a folder. "" is nil.
+func CompileDoneFile(setting string) *DoneFile {
+	if setting == "" {
+		return nil
 	}
-	return doneFile{fixed: setting}
+	if before, after, ok := strings.Cut(setting, nameWithoutExt); ok {
+		return &DoneFile{before: before, after: after, noExt: true}
+	}
+	if before, after, ok := strings.Cut(setting, wholeName); ok {
+		return &DoneFile{before: before, after: after}
+	}
+
+	return &DoneFile{fixed: setting}
 }
 
-// of returns the name of the done file of rel.
-func (d doneFile) of(rel string) string {
+// Shared reports whether one done file speaks for all files of a folder.
+func (d DoneFile) Shared() bool { return d.fixed != "" }
+
+// Of returns the name of the done file of rel.
+func (d DoneFile) Of(rel string) string {
 	dir, base := path.Split(rel)
 	if d.fixed != "" {
 		return dir + d.fixed
@@ -153,8 +162,8 @@ func (d doneFile) of(rel string) string {
 	return dir + d.before + base + d.after
 }
 
-// is reports whether rel is named like a done file, and if it can be told, of which file.
-func (d doneFile) is(rel string) (ok bool, of string) {
+// Is reports whether rel is named like a done file, and if it can be told, of which file.
+func (d DoneFile) Is(rel string) (ok bool, of string) {
 	dir, base := path.Split(rel)
 	if d.fixed != "" {
 		return base == d.fixed, ""

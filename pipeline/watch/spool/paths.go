@@ -1,50 +1,51 @@
-package watch
+package spool
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"sync"
+	"time"
 
+	"backburn/internal/rootfs"
 	"backburn/pipeline"
 )
-
-// longerThanAny makes any name too long for any file system.
-const longerThanAny = "................................................................................................................................................................................................................................................................"
 
 // maxTags bounds the tags in memory.
 const maxTags = 4096
 
-// paths remembers where claimed files were found. Below pathsDir there is one small file
+// maxPath is the size of a record at most, in bytes.
+const maxPath = 1 << 20
+
+// Paths remembers where claimed files were found. Below pathsDir there is one small file
 // per folder, named by the folder's tag and holding its name, and one per claimed file whose
 // name was too long, named by its id. Several watchers can share them. Safe for concurrent
 // use.
-type paths struct {
-	root *root
+type Paths struct {
+	root *rootfs.Root
 	mu   sync.Mutex
 	tags map[string]string // of folders
 }
 
-func newPaths(r *root) *paths { return &paths{root: r, tags: map[string]string{}} }
+func newPaths(r *rootfs.Root) *Paths { return &Paths{root: r, tags: map[string]string{}} }
 
-// tag returns the tag of a folder ("" is the watched one). A new one is durable when it is
+// Tag returns the tag of a folder ("" is the watched one). A new one is durable when it is
 // returned.
-func (p *paths) tag(dir string) (string, error) {
+func (p *Paths) Tag(dir string) (string, error) {
 	if dir == "" {
-		return rootTag, nil
+		return RootTag, nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if tag, ok := p.tags[dir]; ok {
-		if _, err := p.root.lstat(pathsDir + "/" + tag); err == nil { // no janitor was there
+		if _, err := p.root.Lstat(pathsDir + "/" + tag); err == nil { // no janitor was there
 			return tag, nil
 		}
 	}
 	for probe := 0; ; probe++ {
 		tag := dirTag(dir, probe)
-		if tag == rootTag {
+		if tag == RootTag {
 			continue
 		}
 		have, err := p.read(tag)
@@ -70,26 +71,26 @@ func (p *paths) tag(dir string) (string, error) {
 }
 
 // record notes the whole path of one claimed file, durably.
-func (p *paths) record(id, rel string) error { return p.write(id, rel) }
+func (p *Paths) record(id, rel string) error { return p.write(id, rel) }
 
-// forget removes what record wrote.
-func (p *paths) forget(id string) error {
-	err := p.root.remove(pathsDir + "/" + id)
-	if isGone(err) {
+// Forget removes what record wrote.
+func (p *Paths) Forget(id string) error {
+	err := p.root.Remove(pathsDir + "/" + id)
+	if rootfs.IsGone(err) {
 		return nil
 	}
 	return err
 }
 
-// found returns where a claimed file was found.
-func (p *paths) found(id, base string, whole bool) (string, error) {
+// Found returns where a claimed file was found.
+func (p *Paths) Found(id, base string, whole bool) (string, error) {
 	if !whole {
 		return p.read(id)
 	}
-	if idTag(id) == rootTag {
+	if IDTag(id) == RootTag {
 		return base, nil
 	}
-	dir, err := p.read(idTag(id))
+	dir, err := p.read(IDTag(id))
 	if err != nil {
 		return "", err
 	}
@@ -97,24 +98,20 @@ func (p *paths) found(id, base string, whole bool) (string, error) {
 }
 
 // drop removes the record of a folder that is gone, and of which nothing is claimed.
-func (p *paths) drop(tag, dir string) error {
+func (p *Paths) drop(tag, dir string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.tags, dir)
-	return p.forget(tag)
+	return p.Forget(tag)
 }
 
 // read returns what a record holds.
-func (p *paths) read(name string) (string, error) {
-	f, err := p.root.open(pathsDir + "/" + name)
+func (p *Paths) read(name string) (string, error) {
+	b, err := p.root.ReadFile(pathsDir+"/"+name, maxPath)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(f)
-	if err != nil {
-		return "", err
-	}
+
 	rel := string(b)
 	if text, _ := pipeline.Name(rel); !fs.ValidPath(text) || rel == "." {
 		return "", fmt.Errorf("%s/%s does not hold a name", pathsDir, name)
@@ -123,6 +120,9 @@ func (p *paths) read(name string) (string, error) {
 }
 
 // write makes a record, durably and all at once. It fails with fs.ErrExist if there is one.
-func (p *paths) write(name, content string) error {
-	return writeFile(p.root, pathsDir+"/"+name, []byte(content), false)
+func (p *Paths) write(name, content string) error {
+	return p.root.WriteFile(pathsDir+"/"+name, []byte(content), rootfs.Write{
+		Temp: tmpDir + "/" + NewID(time.Now(), RootTag),
+		Keep: true,
+	})
 }

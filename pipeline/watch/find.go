@@ -1,0 +1,309 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/settle"
+	"backburn/pipeline/watch/spool"
+)
+
+const (
+	scanBatch    = 512 // entries read at once
+	scanSpacing  = 20  // scans are at least this many times their duration apart
+	minScanPause = time.Second
+	eventSlots   = 1024 // events kept between the kernel's queue and ours
+	maxPath      = 4096 // bytes of a relative name; a job has no room for more
+)
+
+// finder reports the names of files: those that events speak of, and those that scans find.
+type finder struct {
+	*folder
+	events  *fsnotify.Watcher // nil in poll mode
+	hints   *hints
+	scans   *scans
+	exclude settle.Globs
+	done    *settle.DoneFile // nil without one
+	memory  *memory
+	decider *decider // takes what there is no room to remember
+	prefix  string   // the folder's path with a separator, which event names begin with
+	recheck func()   // asks for a check of the folder
+}
+
+// follow turns file system events into hints. It does nothing else: whatever takes time
+// here makes the kernel's queue overflow. Errors are read in the same select, because the
+// library delivers nothing more while one is unread.
+func (f *finder) follow(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ev, ok := <-f.events.Events:
+			if !ok {
+				return errors.New("the event source was closed")
+			}
+			f.w.m.events.Inc()
+			if f.w.onEvent != nil {
+				f.w.onEvent()
+			}
+			f.hint(ev)
+		case err, ok := <-f.events.Errors:
+			if !ok {
+				return errors.New("the event source was closed")
+			}
+			if !errors.Is(err, fsnotify.ErrEventOverflow) {
+				f.w.log.Warn().Err(err).Msg("watch event source reports a fault, scanning")
+			}
+			f.w.m.overflows.Inc()
+			f.scans.full()
+		}
+	}
+}
+
+// hint reports the name of an event.
+func (f *finder) hint(ev fsnotify.Event) {
+	if ev.Name == f.root.Name() {
+		if ev.Has(fsnotify.Remove) || ev.Has(fsnotify.Rename) {
+			f.recheck()
+		}
+		return
+	}
+	if !ev.Has(fsnotify.Create) && !ev.Has(fsnotify.Write) && !ev.Has(fsnotify.Chmod) {
+		return // a name that is gone, perhaps by our own claim
+	}
+	rel, ok := strings.CutPrefix(ev.Name, f.prefix)
+	if !ok {
+		return
+	}
+
+	rel = filepath.ToSlash(rel)
+	if !f.hints.put(rel, true) {
+		f.w.m.overflows.Inc()
+		f.scans.full()
+	}
+	if f.done == nil {
+		return
+	}
+	if isDone, of := f.done.Is(rel); isDone {
+		if of == "" || !f.hints.put(of, true) {
+			f.scans.full()
+		}
+	}
+}
+
+// watchDir asks for the events of a folder. Adding comes before scanning, always: what
+// appears in between is then reported by both, and never by neither.
+func (f *finder) watchDir(rel string) {
+	if f.events == nil {
+		return
+	}
+	err := f.events.Add(filepath.Join(f.root.Name(), filepath.FromSlash(rel)))
+	if err == nil || rootfs.IsGone(err) || rel != "" && fileFault(err) {
+		return // a folder that cannot be read is the scan's to report
+	}
+
+	f.scans.unwatched.Store(true)
+	reason := "some folders are not watched, only scanned: " + err.Error()
+	if rootfs.IsNoSpace(err) {
+		reason = "some folders are not watched, only scanned: the limit of inotify watches is reached; raise it with " +
+			"`sysctl fs.inotify.max_user_watches=1048576`"
+	}
+	f.part("watches", reason)
+}
+
+// run scans everything at once, then every Config.Scan and whenever it is asked for.
+func (f *finder) run(ctx context.Context) error {
+	last, took, err := f.scanAll(ctx)
+	for err == nil && ctx.Err() == nil {
+		subtrees, full := f.scans.next()
+		pause := max(f.cfg.Scan, scanSpacing*took)
+		pause += time.Duration(rand.Int64N(int64(pause)/5+1)) - pause/10 // jitter: many folders, one disk
+		if full {
+			pause = min(pause, max(min(minScanPause, f.cfg.Scan), 2*took))
+		}
+
+		// What is due comes first: folders may appear without end.
+		wait := time.Until(last.Add(pause))
+		if wait <= 0 {
+			last, took, err = f.scanAll(ctx) // and the subtrees with it
+			continue
+		}
+		if len(subtrees) == 0 {
+			f.scans.await(ctx, wait)
+		}
+		for _, rel := range subtrees {
+			if err := f.scanTree(ctx, rel, f.visit); err != nil && f.cannotScan(ctx, rel, err) {
+				f.scans.full()
+			}
+		}
+	}
+
+	return err
+}
+
+// scanAll scans the whole folder.
+func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration, err error) {
+	begin := time.Now()
+	f.scans.begin()
+	f.mounted.Store(false)
+	var n int64
+	err = f.scanTree(ctx, "", func(ctx context.Context, rel string, t fs.FileMode) error {
+		n++
+		return f.visit(ctx, rel, t)
+	})
+	if ctx.Err() != nil {
+		return time.Now(), 0, nil
+	}
+	if err != nil {
+		return time.Now(), 0, err
+	}
+
+	f.scanned()
+	end = time.Now()
+	took = end.Sub(begin)
+	f.w.scanned.Store(n)
+	f.w.lastScan.Store(end.UnixNano())
+	f.w.m.scanEntries.Set(float64(n))
+	f.w.m.scanSeconds.Observe(took.Seconds())
+	if f.w.onScan != nil {
+		f.w.onScan()
+	}
+
+	return end, took, nil
+}
+
+// scanned ends the faults that a full scan did not meet again.
+func (f *finder) scanned() {
+	if !f.scans.unwatched.Load() {
+		f.part("watches", "")
+	}
+	if !f.scans.faulty.Load() {
+		f.part("scan", "")
+	}
+	if !f.mounted.Load() {
+		f.part("mount", "")
+	}
+}
+
+// visit reports an entry that a scan found or, where there is no room for its name, judges it
+// here and now.
+func (f *finder) visit(ctx context.Context, rel string, t fs.FileMode) error {
+	if spool.Within(rel) {
+		return nil
+	}
+	if t.IsRegular() && f.memory.knownName(rel) {
+		return nil
+	}
+	if f.hints.put(rel, false) {
+		return nil
+	}
+
+	return f.decider.now(ctx, rel)
+}
+
+// scanTree reads a folder and, if Config.Recursive, those below, and visits everything that
+// is not a folder. Entries are streamed: nothing is sorted or held, however many there are.
+func (f *finder) scanTree(ctx context.Context, rel string, visit func(ctx context.Context, rel string, t fs.FileMode) error) error {
+	stack := []string{rel}
+	for len(stack) > 0 {
+		dir := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		below, err := f.scanDir(ctx, dir, visit)
+		switch {
+		case err == nil:
+			f.w.troubles.end(dir)
+		case dir == rel:
+			return err
+		default:
+			f.cannotScan(ctx, dir, err)
+		}
+		stack = append(stack, below...)
+	}
+
+	return ctx.Err()
+}
+
+// cannotScan notes why a folder below can't be scanned, and reports whether that may pass.
+func (f *finder) cannotScan(ctx context.Context, dir string, err error) (again bool) {
+	switch {
+	case rootfs.IsGone(err), ctx.Err() != nil:
+		return false
+	case isMount(err):
+		f.mountedAt(dir)
+		return false
+	case rootfs.CauseOf(err) == rootfs.Outside: // exchanged for a link
+		return false
+	}
+
+	f.w.m.deferred["fault"].Inc()
+	if fileFault(err) {
+		f.troubled(ctx, dir, cannotScan, err)
+		return false
+	}
+	f.scans.faulty.Store(true)
+	f.fault(ctx, "scan", err)
+
+	return true
+}
+
+// scanDir visits what is in one folder and returns the folders in it.
+func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context.Context, rel string, t fs.FileMode) error) (below []string, err error) {
+	f.watchDir(dir)
+	d, err := f.root.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+
+	for ctx.Err() == nil {
+		entries, err := d.ReadDir(scanBatch)
+		for _, e := range entries {
+			rel := e.Name()
+			if dir != "" {
+				rel = dir + "/" + rel
+			}
+			if e.IsDir() {
+				if f.descends(ctx, rel) {
+					below = append(below, rel)
+				}
+				continue
+			}
+			if err := visit(ctx, rel, e.Type()); err != nil {
+				return below, err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return below, nil
+		}
+		if err != nil {
+			return below, err
+		}
+	}
+
+	return below, ctx.Err()
+}
+
+// descends reports whether the folder rel is scanned.
+func (f *finder) descends(ctx context.Context, rel string) bool {
+	switch {
+	case !f.cfg.Recursive, rel == spool.Dir, f.exclude.Match(rel):
+		return false
+	case len(rel) > maxPath:
+		f.troubled(ctx, rel, tooLong, errPathTooLong)
+		return false
+	}
+
+	return true
+}
+
+// errPathTooLong is what is wrong with a name that no job has room for.
+var errPathTooLong = errors.New("more than 4096 bytes")

@@ -1,0 +1,421 @@
+// Package ledger remembers files that were handed over and can be seen again: those that are left
+// in place, and those that were restored.
+//
+// It is written after a job is published, and the id of a job is derived from the file, so that
+// a crash in between repeats a publication and never loses or doubles one. It is a bbolt store
+// in the watcher's spool, opened beneath it.
+package ledger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"backburn/internal/rootfs"
+)
+
+// Ledger is an open ledger. Safe for concurrent use.
+type Ledger struct {
+	root *rootfs.Root // the spool
+	// lock is an empty store that stands for the ledger: whoever has it open has the ledger.
+	// The ledger itself is exchanged when it shrinks, and a lock on it would be one on a
+	// file that is gone.
+	lock *bolt.DB
+
+	mu sync.RWMutex // held for writing while db is exchanged
+	db *bolt.DB
+
+	// Owned by tend.
+	cursor  []byte            // where the last round stopped
+	missing map[string]uint64 // records whose file was not there, and in which round
+	round   uint64
+}
+
+// Buckets.
+var (
+	filesBucket = []byte("files") // identity to record
+	openBucket  = []byte("open")  // job id to when it was published; no final event yet
+	finalBucket = []byte("final") // job id of which nothing else is known to when its final event came
+)
+
+const (
+	fileName      = "ledger.db"        // in the spool
+	lockWait      = time.Second        // for another watcher to let go of it
+	finalKept     = 7 * 24 * time.Hour // how long a final event may be ahead of its record
+	recordBatch   = 4096               // records looked at per tick
+	shrinkAt      = 1 << 20            // bytes; smaller ledgers are left as they are
+	recordVersion = 1
+)
+
+// Record is what the ledger knows of a file.
+type Record struct {
+	rootfs.Stamp
+	Pending bool     // being restored: Ctime is not known yet
+	SHA256  [32]byte // zero for files that were too large to be hashed
+	ID      string   // of its job, 26 characters
+	Rel     string   // where it was last seen
+}
+
+// Encode is what a ledger holds of a file.
+func (r Record) Encode() []byte {
+	b := []byte{recordVersion, 0}
+	if r.Pending {
+		b[1] = 1
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Size))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Mtime))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Ctime))
+	b = append(b, r.SHA256[:]...)
+	b = append(b, r.ID...)
+	return append(b, r.Rel...)
+}
+
+// DecodeRecord reads what a ledger holds of a file.
+func DecodeRecord(b []byte) (r Record, ok bool) {
+	const fixed = 2 + 3*8 + 32 + 26
+	if len(b) < fixed || b[0] != recordVersion {
+		return r, false
+	}
+	r.Pending = b[1] == 1
+	r.Size = int64(binary.BigEndian.Uint64(b[2:]))
+	r.Mtime = int64(binary.BigEndian.Uint64(b[10:]))
+	r.Ctime = int64(binary.BigEndian.Uint64(b[18:]))
+	copy(r.SHA256[:], b[26:])
+	r.ID = string(b[58:fixed])
+	r.Rel = string(b[fixed:])
+
+	return r, true
+}
+
+// Key is the key of a file's record.
+func Key(i rootfs.Identity) []byte {
+	b := binary.BigEndian.AppendUint64(nil, i.Dev)
+	b = binary.BigEndian.AppendUint64(b, i.Ino)
+
+	return binary.BigEndian.AppendUint64(b, uint64(i.Birth))
+}
+
+// ErrHeld is returned by Open while another process has the ledger open.
+var ErrHeld = errors.New("the ledger is held by another watcher of this folder; standing by to take over")
+
+// Exists reports whether there is a ledger in a spool.
+func Exists(spool *rootfs.Root) (bool, error) {
+	_, err := spool.Lstat(fileName)
+	if rootfs.IsGone(err) {
+		return false, nil
+	}
+
+	return err == nil, err
+}
+
+// Open opens the ledger in a spool, and makes it the first time. The caller closes it, before
+// the spool.
+func Open(spool *rootfs.Root) (*Ledger, error) {
+	lock, err := openStore(spool, fileName+".lock", &bolt.Options{})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, ErrHeld
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the ledger: %w", err)
+	}
+
+	l := &Ledger{
+		root:    spool,
+		lock:    lock,
+		missing: map[string]uint64{},
+	}
+	if err := l.open(); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	if err := l.shrink(); err != nil {
+		l.Close()
+		return nil, err
+	}
+
+	return l, nil
+}
+
+// openStore opens a store beneath the spool, whatever has become of the spool's name.
+func openStore(spool *rootfs.Root, name string, o *bolt.Options) (*bolt.DB, error) {
+	o.Timeout = lockWait
+	o.OpenFile = spool.OpenFile
+
+	return bolt.Open(name, 0o600, o)
+}
+
+func (l *Ledger) open() error {
+	db, err := openStore(l.root, fileName, &bolt.Options{FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		return fmt.Errorf("open the ledger %s in %s: %w", fileName, l.root.Name(), err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, b := range [][]byte{filesBucket, openBucket, finalBucket} {
+			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		db.Close()
+		return fmt.Errorf("open the ledger %s in %s: %w", fileName, l.root.Name(), err)
+	}
+	l.db = db
+	return nil
+}
+
+func (l *Ledger) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.db.Close()
+	l.lock.Close()
+}
+
+// Get returns what is known of a file.
+func (l *Ledger) Get(i rootfs.Identity) (r Record, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	l.db.View(func(tx *bolt.Tx) error { // fails only when closed
+		r, ok = DecodeRecord(tx.Bucket(filesBucket).Get(Key(i)))
+		return nil
+	})
+	return r, ok
+}
+
+// batch runs a change durably, together with those of others that come at the same time.
+func (l *Ledger) batch(f func(tx *bolt.Tx) error) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if err := l.db.Batch(f); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	return nil
+}
+
+// Published notes a file whose job was published, and that the job is open unless its final
+// event came first.
+func (l *Ledger) Published(i rootfs.Identity, r Record, now time.Time) error {
+	return l.batch(func(tx *bolt.Tx) error {
+		if err := tx.Bucket(filesBucket).Put(Key(i), r.Encode()); err != nil {
+			return err
+		}
+		id, final := []byte(r.ID), tx.Bucket(finalBucket)
+		if final.Get(id) != nil {
+			return final.Delete(id)
+		}
+		return tx.Bucket(openBucket).Put(id, timeKey(now))
+	})
+}
+
+// Touched notes that a file was seen elsewhere, or with another ctime, and is the same.
+func (l *Ledger) Touched(i rootfs.Identity, r Record) error {
+	return l.batch(func(tx *bolt.Tx) error { return tx.Bucket(filesBucket).Put(Key(i), r.Encode()) })
+}
+
+// Finished notes a final event, and reports whether the job was open.
+func (l *Ledger) Finished(id string, now time.Time) (wasOpen bool, err error) {
+	err = l.batch(func(tx *bolt.Tx) error {
+		open := tx.Bucket(openBucket)
+		if wasOpen = open.Get([]byte(id)) != nil; wasOpen {
+			return open.Delete([]byte(id))
+		}
+		return tx.Bucket(finalBucket).Put([]byte(id), timeKey(now))
+	})
+	return wasOpen, err
+}
+
+// IsOpen reports whether a job was published and has no final event.
+func (l *Ledger) IsOpen(id string) (open bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	l.db.View(func(tx *bolt.Tx) error { // fails only when closed
+		open = tx.Bucket(openBucket).Get([]byte(id)) != nil
+		return nil
+	})
+	return open
+}
+
+// OpenJobs returns the jobs without a final event, and when they were published.
+func (l *Ledger) OpenJobs() (map[string]time.Time, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	jobs := map[string]time.Time{}
+	err := l.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(openBucket).ForEach(func(k, v []byte) error {
+			jobs[string(k)] = keyTime(v)
+			return nil
+		})
+	})
+	return jobs, err
+}
+
+// Drop forgets a file.
+func (l *Ledger) Drop(i rootfs.Identity) error {
+	return l.batch(func(tx *bolt.Tx) error { return tx.Bucket(filesBucket).Delete(Key(i)) })
+}
+
+// Forget drops what is known of open jobs, so that their files are new again, and returns those
+// that were known.
+func (l *Ledger) Forget(ids []string) (forgotten []string, err error) {
+	want := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		want[id] = true
+	}
+
+	err = l.batch(func(tx *bolt.Tx) error {
+		forgotten = forgotten[:0] // a batch that fails is tried again
+		files, open := tx.Bucket(filesBucket), tx.Bucket(openBucket)
+		var keys [][]byte
+		err := files.ForEach(func(k, v []byte) error {
+			r, ok := DecodeRecord(v)
+			if ok && want[r.ID] && open.Get([]byte(r.ID)) != nil {
+				keys = append(keys, bytes.Clone(k))
+				forgotten = append(forgotten, r.ID)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if err := files.Delete(k); err != nil {
+				return err
+			}
+		}
+		for _, id := range forgotten {
+			if err := open.Delete([]byte(id)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+
+	return forgotten, err
+}
+
+func timeKey(t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(t.UnixNano()))
+}
+
+func keyTime(b []byte) time.Time {
+	if len(b) != 8 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
+}
+
+// Tend looks at a part of the records, drops those whose file is gone, and gives space
+// back when much has become free. there reports whether a record's file is where it was. A
+// file counts as gone when it was not there in two rounds: one that was renamed within the
+// folder is found again by a scan in between.
+func (l *Ledger) Tend(there func(key []byte, r Record) bool) error {
+	var gone [][]byte
+	n, done := 0, false
+	l.mu.RLock()
+	err := l.db.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(filesBucket).Cursor()
+		k, v := c.Seek(l.cursor)
+		for ; k != nil && n < recordBatch; k, v = c.Next() {
+			n++
+			r, ok := DecodeRecord(v)
+			switch {
+			case ok && (r.Pending || there(k, r)):
+				delete(l.missing, string(k))
+			case l.missing[string(k)] == 0:
+				l.missing[string(k)] = l.round + 1
+			case l.missing[string(k)] <= l.round:
+				gone = append(gone, bytes.Clone(k))
+				delete(l.missing, string(k))
+			}
+		}
+		if done = k == nil; !done {
+			l.cursor = bytes.Clone(k)
+		}
+		return nil
+	})
+	l.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	if err := l.prune(gone); err != nil {
+		return err
+	}
+	if !done {
+		return nil
+	}
+	l.cursor, l.round = nil, l.round+1
+	return l.shrink()
+}
+
+// prune removes records, and final events that nothing came of.
+func (l *Ledger) prune(gone [][]byte) error {
+	var stale [][]byte
+	l.mu.RLock()
+	err := l.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(finalBucket).ForEach(func(k, v []byte) error {
+			if time.Since(keyTime(v)) > finalKept {
+				stale = append(stale, bytes.Clone(k))
+			}
+			return nil
+		})
+	})
+	l.mu.RUnlock()
+	if err != nil || len(gone)+len(stale) == 0 {
+		return err
+	}
+	return l.batch(func(tx *bolt.Tx) error {
+		for _, k := range gone {
+			if err := tx.Bucket(filesBucket).Delete(k); err != nil {
+				return err
+			}
+		}
+		for _, k := range stale {
+			if err := tx.Bucket(finalBucket).Delete(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// shrink rewrites the ledger when more than half of it is free.
+func (l *Ledger) shrink() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var used int64 // of the file; it grows ahead of what is used
+	if err := l.db.View(func(tx *bolt.Tx) error { used = tx.Size(); return nil }); err != nil {
+		return err
+	}
+	stats := l.db.Stats()
+	free := int64(stats.FreePageN+stats.PendingPageN) * int64(l.db.Info().PageSize)
+	if used < shrinkAt || free*2 < used {
+		return nil
+	}
+
+	const tmp = fileName + ".new"
+	if err := l.root.Remove(tmp); err != nil && !rootfs.IsGone(err) {
+		return err
+	}
+	dst, err := openStore(l.root, tmp, &bolt.Options{})
+	if err != nil {
+		return err
+	}
+	err = bolt.Compact(dst, l.db, 1<<20)
+	if err = errors.Join(err, dst.Close()); err != nil {
+		return errors.Join(err, l.root.Remove(tmp))
+	}
+	if err := l.root.Replace(tmp, fileName); err != nil {
+		return errors.Join(err, l.root.Remove(tmp))
+	}
+	if err := l.db.Close(); err != nil {
+		return err
+	}
+	return l.open()
+}

@@ -1,0 +1,199 @@
+package ledger_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/ledger"
+)
+
+// book is a ledger under test, of files that are numbers.
+type book struct {
+	*ledger.Ledger
+	t   testing.TB
+	dir string
+}
+
+func open(t testing.TB, dir string) *book {
+	t.Helper()
+	r, err := rootfs.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	l, err := ledger.Open(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+
+	return &book{l, t, dir}
+}
+
+func (b *book) check(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Error(err)
+	}
+}
+
+func file(i int) rootfs.Identity { return rootfs.Identity{Ino: uint64(i)} }
+func id(i int) string            { return fmt.Sprintf("%026d", i) }
+
+func (b *book) publish(i int, rel string) {
+	b.t.Helper()
+	b.check(b.Published(file(i), ledger.Record{ID: id(i), Rel: rel}, time.Now()))
+}
+
+func (b *book) finish(i int) bool {
+	b.t.Helper()
+	wasOpen, err := b.Finished(id(i), time.Now())
+	b.check(err)
+
+	return wasOpen
+}
+
+func (b *book) has(i int) bool {
+	_, ok := b.Get(file(i))
+
+	return ok
+}
+
+func (b *book) open() int {
+	b.t.Helper()
+	jobs, err := b.OpenJobs()
+	b.check(err)
+
+	return len(jobs)
+}
+
+func (b *book) size() int64 {
+	b.t.Helper()
+	st, err := os.Stat(filepath.Join(b.dir, "ledger.db"))
+	b.check(err)
+
+	return st.Size()
+}
+
+// forEach calls f with the numbers up to n, many at a time: what comes together is written
+// together.
+func forEach(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for part := range 500 {
+		wg.Go(func() {
+			for i := part; i < n; i += 500 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestFilesThatAreGoneAreForgottenAndSpaceIsGivenBack(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	l := open(t, t.TempDir())
+	forEach(n, func(i int) { l.publish(i, fmt.Sprintf("some/folder/with/a/name/file-%d", i)) })
+	full := l.size()
+	forEach(n/100, func(i int) { l.finish(i) })
+	// A round ends with a call that reaches the last record.
+	round := func(there func(rel string) bool) {
+		for range n/4096 + 1 {
+			l.check(l.Tend(func(_ []byte, r ledger.Record) bool { return there(r.Rel) }))
+		}
+	}
+	even := func(rel string) bool { return strings.HasSuffix(rel, "0") }
+
+	round(func(string) bool { return false })
+	for i := range n {
+		if !l.has(i) {
+			t.Fatalf("file %d was forgotten in the first round", i)
+		}
+	}
+	round(even)
+	for i := range n {
+		if l.has(i) != (i%10 == 0) {
+			t.Fatalf("file %d is known: %v", i, l.has(i))
+		}
+	}
+	if size := l.size(); size > full/2 {
+		t.Errorf("%d bytes after nearly all is gone, %d before", size, full)
+	}
+	// What is in flight is no matter of files.
+	if open := l.open(); open != n-n/100 {
+		t.Errorf("%d jobs are open, want %d", open, n-n/100)
+	}
+}
+
+func TestFinalEventAheadOfItsRecord(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir())
+	if l.finish(1) {
+		t.Error("an unknown job was open")
+	}
+	l.publish(1, "a")
+	if open := l.open(); open != 0 {
+		t.Errorf("%d jobs are open, though the event came first", open)
+	}
+	l.publish(2, "b")
+	if !l.finish(2) || l.open() != 0 {
+		t.Error("the job is not closed")
+	}
+}
+
+func TestForgottenJobsAreNewAgain(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir())
+	l.publish(1, "a")
+	l.publish(2, "b")
+	l.publish(3, "c")
+	l.finish(3)
+
+	forgotten, err := l.Forget([]string{id(1), id(3), id(4)})
+	l.check(err)
+	if len(forgotten) != 1 || forgotten[0] != id(1) {
+		t.Errorf("forgotten: %v", forgotten)
+	}
+	if l.has(1) || !l.has(2) || !l.has(3) || l.open() != 1 {
+		t.Errorf("known: %v, %v, %v; %d are open", l.has(1), l.has(2), l.has(3), l.open())
+	}
+}
+
+func TestRecords(t *testing.T) {
+	t.Parallel()
+	for _, rel := range []string{"a", "x/\xff\n", strings.Repeat("n", 4096)} {
+		want := ledger.Record{
+			Stamp:   rootfs.Stamp{Size: 1, Mtime: -2, Ctime: 3},
+			Pending: true,
+			SHA256:  [32]byte{9, 8},
+			ID:      id(7),
+			Rel:     rel,
+		}
+		if got, ok := ledger.DecodeRecord(want.Encode()); !ok || got != want {
+			t.Errorf("%+v became %+v, %v", want, got, ok)
+		}
+	}
+	for n := range 200 {
+		ledger.DecodeRecord(make([]byte, n)) // must not panic
+	}
+}
+
+func TestATornCompactionDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := open(t, dir)
+	l.publish(1, "a")
+	l.Close()
+	if err := os.WriteFile(filepath.Join(dir, "ledger.db.new"), []byte("half a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l = open(t, dir); !l.has(1) {
+		t.Error("the record is gone")
+	}
+}

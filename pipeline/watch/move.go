@@ -1,0 +1,351 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline"
+	"backburn/pipeline/watch/settle"
+	"backburn/pipeline/watch/spool"
+)
+
+// mover claims files by renaming them into the spool. It takes files with claim = "move", and
+// looks after those that were taken so before.
+type mover struct {
+	*folder
+	memory  *memory
+	hashers *hashers
+	sync    *syncer // of claims
+	ends    *syncer // of finished files
+	copies  *copies
+	hints   *hints
+	done    *settle.DoneFile // nil without one
+	recheck func()           // asks for a check of the folder
+
+	stuck   atomic.Int64   // claimed files that cannot be prepared for now
+	workers sync.WaitGroup // those who publish what was found claimed
+}
+
+// claimedFile is a file in the spool that is not yet published.
+type claimedFile struct {
+	id      string
+	name    string         // in spool.Claimed
+	rel     string         // where it was found
+	f       *rootfs.File   // open, or nil
+	settled bool           // it was left alone for long enough
+	seen    settle.History // the last look, until it is settled
+}
+
+func (c *claimedFile) close() {
+	if c.f != nil {
+		c.f.Close()
+		c.f = nil
+	}
+}
+
+func (c *claimedFile) path() string { return spool.Claimed + "/" + c.name }
+
+func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
+	if o := m.memory.compare(ctx, rel, f, st); o != settle.Take {
+		f.Close()
+		m.w.flight.cancel()
+		report(o)
+		return
+	}
+
+	c, o := m.claim(ctx, rel, f, st)
+	report(o)
+	if c == nil {
+		m.w.flight.cancel()
+		return
+	}
+	m.finish(ctx, c)
+}
+
+// claim renames a file into the spool, under a new id. It returns nil if the file was not
+// claimed.
+func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) (*claimedFile, settle.Outcome) {
+	dir, _ := path.Split(rel)
+	tag, err := m.spool.Paths.Tag(path.Clean("/" + dir)[1:])
+	if err != nil {
+		f.Close()
+		m.fault(ctx, "claim", err)
+		return nil, settle.Failed
+	}
+
+	c := &claimedFile{id: spool.NewID(time.Now(), tag), rel: rel, f: f}
+	if rootfs.ClosesBeforeRename {
+		c.close()
+	}
+	if c.name, err = m.spool.Take(m.root, rel, c.id); err != nil {
+		c.close()
+		return nil, m.cannotMove(ctx, rel, err)
+	}
+	m.at("claimed")
+
+	// By its name, as a worker will: the spool may have been exchanged.
+	now, err := m.root.Lstat(spool.JobPath(c.name))
+	if (rootfs.IsGone(err) || err == nil && !now.Regular) && m.putBack(c) {
+		return nil, settle.Failed
+	}
+
+	m.w.flight.claimed(c.id, c.name, spool.IDTime(c.id))
+	m.w.claims.Add(1)
+	m.w.m.claimed.Inc()
+	m.w.troubles.end(rel)
+	m.part("claim", "")
+	m.dropDoneFile(ctx, rel)
+	// A producer may have put another file under the name since it was opened, or written to
+	// it; then that is what was claimed, and has to be judged afresh.
+	same := err == nil && now.Identity == st.Identity
+	if !same {
+		c.close()
+	}
+	c.settled = same && now.Size == st.Size && now.Mtime == st.Mtime
+
+	return c, settle.Forget
+}
+
+// cannotMove says what becomes of a file that could not be claimed.
+func (m *mover) cannotMove(ctx context.Context, rel string, err error) settle.Outcome {
+	switch {
+	case rootfs.IsGone(err): // deleted, or another watcher was first
+		return settle.Forget
+	case isMount(err):
+		m.mountedAt(rel)
+		return settle.Forget
+	case fileFault(err):
+		m.w.m.deferred["immovable"].Inc()
+		m.troubled(ctx, rel, cannotMove, err)
+	default:
+		m.fault(ctx, "claim", err)
+	}
+
+	return settle.Failed
+}
+
+// putBack undoes a claim of something that is not a file: the spool was moved away, or a folder,
+// say, came into the file's place in that moment. Now it is back where it was, to be judged as what
+// it is.
+func (m *mover) putBack(c *claimedFile) bool {
+	if rootfs.Move(m.spool.Root, c.path(), m.root, c.rel) != nil {
+		return false
+	}
+	c.close()
+	m.spool.Paths.Forget(c.id)
+	m.recheck()
+
+	return true
+}
+
+// dropDoneFile removes the done file of a file that was claimed.
+func (m *mover) dropDoneFile(ctx context.Context, rel string) {
+	if m.done == nil || m.done.Shared() {
+		return
+	}
+	name := m.done.Of(rel)
+	switch err := m.root.Remove(name); {
+	case err == nil, rootfs.IsGone(err):
+		m.w.troubles.end(name)
+	default:
+		m.troubled(ctx, name, cannotMove, err)
+	}
+}
+
+// finish publishes a claimed file, however long that takes. It gives the place among those
+// who work back while it waits.
+func (m *mover) finish(ctx context.Context, c *claimedFile) {
+	stuck := false
+	defer func() {
+		if stuck && m.stuck.Add(-1) == 0 {
+			m.part("prepare", "")
+		}
+	}()
+
+	for try := 0; ; try++ {
+		job, err := m.prepare(ctx, c)
+		c.close()
+		if err == nil {
+			m.w.troubles.end(spool.JobPath(c.name))
+			if err = m.publish(ctx, job); err == nil {
+				m.w.flight.published(c.id)
+				m.w.m.latency.Observe(time.Since(spool.IDTime(c.id)).Seconds())
+				m.at("published")
+			}
+			return // published, or ctx has ended
+		}
+		if ctx.Err() != nil || m.gone(c, err) || m.setAside(ctx, c, err) {
+			return
+		}
+
+		wait := max(m.cfg.Settle, 50*time.Millisecond)
+		switch {
+		case errors.Is(err, errUnsettled):
+			m.w.m.deferred["writer"].Inc()
+		case fileFault(err):
+			m.troubled(ctx, spool.JobPath(c.name), cannotOpen, err)
+			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
+		default:
+			if !stuck {
+				stuck = true
+				m.stuck.Add(1)
+			}
+			m.fault(ctx, "prepare", err)
+			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
+		}
+
+		m.w.flight.leave()
+		werr := sleep(ctx, wait)
+		if err := m.w.flight.enter(context.WithoutCancel(ctx)); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// gone reports whether a claimed file was finished by another watcher, or taken away by hand.
+func (m *mover) gone(c *claimedFile, err error) bool {
+	if !rootfs.IsGone(err) {
+		return false
+	}
+	if _, err := m.spool.Lstat(c.path()); !rootfs.IsGone(err) {
+		return false
+	}
+	m.w.log.Debug().Str("job", c.id).Msg("claimed file is gone")
+	m.w.flight.finished(c.id)
+	m.w.troubles.end(spool.JobPath(c.name))
+
+	return true
+}
+
+// setAside gets rid of something that is no file and was exchanged for one in the moment of
+// its claim. It is kept, for whoever wants to know, and reported as a thing that is not taken.
+func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
+	if cause := rootfs.CauseOf(err); cause != rootfs.Special && cause != rootfs.Outside {
+		return false
+	}
+
+	const dir = spool.Done + "/special"
+	err = m.spool.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = rootfs.Move(m.spool.Root, c.path(), m.spool.Root, dir+"/"+c.name)
+	}
+	if err != nil {
+		m.fault(ctx, "prepare", err)
+		return false
+	}
+	m.w.m.skipped["special"].Inc()
+	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was exchanged for something else while it was claimed, set aside")
+	m.w.flight.finished(c.id)
+
+	return true
+}
+
+// prepare hashes a claimed file, makes it durable, and returns its job. It is hashed first: files
+// that become durable together are then published together.
+func (m *mover) prepare(ctx context.Context, c *claimedFile) (pipeline.Job, error) {
+	if err := m.reopen(c); err != nil {
+		return pipeline.Job{}, err
+	}
+	before, err := c.f.Stat()
+	if err != nil {
+		return pipeline.Job{}, err
+	}
+	if !m.leftAlone(c, before) {
+		return pipeline.Job{}, errUnsettled
+	}
+	// Contents that are too large are never read, and not worth a copy.
+	if before.Links > 1 && m.cfg.Hardlinks != HardlinksTake && before.Size <= m.cfg.MaxFileSize {
+		if before, err = m.makeOwn(ctx, c, before); err != nil {
+			return pipeline.Job{}, err
+		}
+	}
+
+	job := m.describe(c.id, c.rel, before)
+	job.ReceivedAt = spool.IDTime(c.id)
+	job.Content.Path, job.Content.PathB64 = pipeline.Name(spool.JobPath(c.name))
+	if err := m.hashers.fill(ctx, c.f, before, m.cfg.MaxFileSize, &job); err != nil {
+		return pipeline.Job{}, err
+	}
+	if err := m.sync.sync(ctx, c.f, syncDir{spool: true, rel: spool.Claimed}, syncDir{rel: path.Dir(c.rel)}); err != nil {
+		return pipeline.Job{}, err
+	}
+	m.at("synced")
+
+	return job, m.store(ctx, before, &job, func() (*rootfs.File, error) { return m.spool.Open(c.path()) })
+}
+
+// leftAlone reports whether a claimed file, found in the given state, has no writer and did not
+// change for long enough.
+func (m *mover) leftAlone(c *claimedFile, st rootfs.State) bool {
+	writer, _ := c.f.Writer()
+	if !c.settled {
+		// By its name it has waited already; the name is what it was claimed by.
+		now := m.w.clock()
+		unchanged := c.seen.Unchanged(st, now, m.w.cautious.now(now), m.remote)
+		c.settled = unchanged >= m.patience(writer == rootfs.UnknownWriter)
+	}
+
+	return c.settled && writer != rootfs.HasWriter
+}
+
+// reopen opens a claimed file unless it is.
+func (m *mover) reopen(c *claimedFile) (err error) {
+	if c.f == nil {
+		c.f, err = m.spool.Open(c.path())
+	}
+
+	return err
+}
+
+// makeOwn gives a claimed file that has other names contents of its own, so that nobody can
+// change them through another name from then on.
+func (m *mover) makeOwn(ctx context.Context, c *claimedFile, before rootfs.State) (rootfs.State, error) {
+	release, err := m.copies.reserve(c.id, before.Size)
+	if err != nil {
+		return rootfs.State{}, err
+	}
+
+	after, err := m.copyOwn(ctx, c, before)
+	if err != nil {
+		release()
+	}
+
+	return after, err
+}
+
+func (m *mover) copyOwn(ctx context.Context, c *claimedFile, before rootfs.State) (rootfs.State, error) {
+	tmp := m.spool.Temp()
+	out, err := m.spool.Create(tmp)
+	if err != nil {
+		return rootfs.State{}, err
+	}
+	defer m.spool.Remove(tmp) // fails when all went well: it has its name by then
+
+	err = copyFile(ctx, out, c.f, before.Size)
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return rootfs.State{}, fmt.Errorf("copy a hard-linked file: %w", err)
+	}
+	m.at("copied")
+	if err := unchanged(c.f, before); err != nil {
+		return rootfs.State{}, err
+	}
+
+	c.close()
+	if err := m.spool.Replace(tmp, c.path()); err != nil {
+		return rootfs.State{}, err
+	}
+	if err := m.reopen(c); err != nil {
+		return rootfs.State{}, err
+	}
+
+	return c.f.Stat()
+}

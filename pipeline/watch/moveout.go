@@ -1,0 +1,204 @@
+package watch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/spool"
+	"backburn/results"
+)
+
+// Copies that are being made are called copyPrefix, an id, copySuffix.
+const (
+	copyPrefix = ".backburn-"
+	copySuffix = ".tmp"
+)
+
+// errAfterFolder is matched by faults of a folder that finished files are moved to.
+var errAfterFolder = errors.New("the folder for finished files")
+
+func copyName() string { return copyPrefix + spool.NewID(time.Now(), spool.RootTag) + copySuffix }
+
+// moveOut moves a claimed file to a folder of the operator's, by copying where that is on
+// another file system.
+func (m *mover) moveOut(ctx context.Context, g *ending) error {
+	err := m.moveTo(ctx, g)
+	if err == nil || errors.Is(err, errUnsettled) || errors.Is(err, syscall.EPERM) || rootfs.IsGone(err) {
+		return err // the file's own
+	}
+
+	return fmt.Errorf("%w %s: %w", errAfterFolder, g.action, err)
+}
+
+func (m *mover) moveTo(ctx context.Context, g *ending) error {
+	if err := os.MkdirAll(g.action, 0o700); err != nil {
+		return err
+	}
+	out, err := rootfs.Open(g.action)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+
+	base := path.Base(g.rel)
+	if g.sidecar != nil {
+		base = spool.Shorten(base, spool.NameMax-len(spool.SidecarSuffix))
+	}
+	for n := 0; ; n++ {
+		to := spool.Numbered(base, n)
+		if g.sidecar != nil {
+			// The sidecar comes first, and reserves the name.
+			ok, err := reserve(out, to+spool.SidecarSuffix, g.id, g.sidecar)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+		}
+
+		err := rootfs.Move(m.spool.Root, g.path(), out, to)
+		if isMount(err) {
+			err = m.copyOut(ctx, g, out, to)
+		}
+		if errors.Is(err, fs.ErrExist) {
+			if g.sidecar != nil {
+				out.Remove(to + spool.SidecarSuffix)
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+
+		return out.SyncDir("")
+	}
+}
+
+// reserve writes a sidecar, whole and durably, unless there is one that belongs to another
+// job. One that belongs to this job is from a try that was cut short, and stays.
+func reserve(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err error) {
+	err = out.WriteFile(name, sidecar, rootfs.Write{Temp: copyName(), Keep: true})
+	if !errors.Is(err, fs.ErrExist) {
+		return err == nil, err
+	}
+
+	b, err := out.ReadFile(name, maxSidecar)
+	if err != nil {
+		return false, err
+	}
+	var e results.Event
+
+	return json.Unmarshal(b, &e) == nil && e.Data.JobID == id, nil
+}
+
+// maxSidecar is the size of a sidecar at most, in bytes.
+const maxSidecar = 1 << 20
+
+// copyOut is a move to another file system. The copy gets its name when it is whole and
+// durable, and only then is the original removed. If a crash comes between the two, the
+// repeat finds a copy of equal contents and is content with it.
+func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to string) error {
+	tmp := copyName()
+	f, err := out.Create(tmp)
+	if err != nil {
+		return err
+	}
+	defer out.Remove(tmp) // fails when it got its name
+
+	g.f.Rewind()
+	err = copyFile(ctx, f, g.f, g.state.Size)
+	if err == nil {
+		err = rootfs.Chtimes(f, g.state.Mtime)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if !m.still(g) {
+		return errUnsettled
+	}
+
+	if err := rootfs.Move(out, tmp, out, to); err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		same, serr := sameContents(out, tmp, to)
+		if serr != nil || !same {
+			return errors.Join(err, serr)
+		}
+	}
+	if err := out.SyncDir(""); err != nil {
+		return err
+	}
+	m.at("copied")
+
+	return m.spool.Remove(g.path())
+}
+
+// sameContents reports whether two regular files hold the same bytes.
+func sameContents(r *rootfs.Root, a, b string) (bool, error) {
+	sumA, sizeA, err := digest(r, a)
+	if err != nil {
+		return false, err
+	}
+	sumB, sizeB, err := digest(r, b)
+	if rootfs.CauseOf(err) == rootfs.Special || rootfs.CauseOf(err) == rootfs.Outside {
+		return false, nil
+	}
+
+	return sizeA == sizeB && sumA == sumB, err
+}
+
+func digest(r *rootfs.Root, rel string) (sum [sha256.Size]byte, size int64, err error) {
+	f, err := r.Open(rel)
+	if err != nil {
+		return sum, 0, err
+	}
+	defer f.Close()
+
+	h := sha256.New()
+	if size, err = io.Copy(h, f); err != nil {
+		return sum, 0, fmt.Errorf("compare copies: %w", err)
+	}
+
+	return [sha256.Size]byte(h.Sum(nil)), size, nil
+}
+
+// sweepCopies removes copies that were never finished, from the folders that finished files
+// are moved to.
+func sweepCopies(after After) error {
+	var errs []error
+	for _, dir := range []string{after.Benign, after.Malicious, after.Failed} {
+		if !strings.ContainsAny(dir, `/\`) {
+			continue
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil && !rootfs.IsGone(err) {
+			errs = append(errs, err)
+		}
+		for _, e := range entries {
+			name, isCopy := strings.CutPrefix(e.Name(), copyPrefix)
+			id, _ := strings.CutSuffix(name, copySuffix)
+			if isCopy && spool.ValidID(id) && time.Since(spool.IDTime(id)) > spool.LeftOver {
+				errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+			}
+		}
+	}
+
+	return errors.Join(errs...)
+}

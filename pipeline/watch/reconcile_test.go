@@ -1,0 +1,97 @@
+package watch_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+)
+
+// TestQueueLosesItsStore lets the queue forget a job whose file is claimed. It is published again,
+// under the same id, while the watcher runs; a job that the queue knows is not.
+func TestQueueLosesItsStore(t *testing.T) {
+	t.Parallel()
+	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
+		t.Run(claim, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.Claim = claim })
+			r.options = []watch.Option{watch.WithCatalog(r.intake)}
+			r.write("sub/a", "contents")
+			r.start(func(w *watch.Watcher) { w.SetReconcile(10*time.Millisecond, time.Millisecond) })
+			first := r.intake.wait(t, 1)[0]
+
+			r.intake.lose()
+			again := r.intake.wait(t, 2)[1]
+			if again.ID != first.ID || again.SHA256 != first.SHA256 || again.Path != first.Path {
+				t.Errorf("published again as %+v, first as %+v", again, first)
+			}
+			until(t, "the metric", func() bool { return r.gauge("republished_total") == 1 })
+			until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+			r.outcomes.send(verdict(again, "benign"))
+			r.outcomes.settle(t)
+			if n := r.w.Status().InFlight; n != 0 {
+				t.Errorf("%d files are in flight", n)
+			}
+			if n := len(r.intake.all()); n != 2 {
+				t.Errorf("%d publications, want 2", n)
+			}
+		})
+	}
+}
+
+// slowCatalog knows nothing, as a queue does that has just been made anew.
+type slowCatalog struct{ asked chan []string }
+
+func (c slowCatalog) Unknown(_ context.Context, _ string, ids []string) ([]string, error) {
+	c.asked <- ids
+	return ids, nil
+}
+
+// TestFileThatIsNotYetPublishedIsNotPublishedTwice lets the queue refuse a job for a while. Nobody
+// may ask about it, or every question would start another publication.
+func TestFileThatIsNotYetPublishedIsNotPublishedTwice(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	c := slowCatalog{make(chan []string)}
+	r.options = []watch.Option{watch.WithCatalog(c)}
+	r.intake.setRefuse(func(pipeline.Job) error { return pipeline.ErrFull })
+	r.write("a", "x")
+	r.start(func(w *watch.Watcher) { w.SetReconcile(time.Millisecond, 0) })
+	until(t, "scans", scans(r, 3))
+	select {
+	case ids := <-c.asked:
+		t.Errorf("asked about %v", ids)
+	default:
+	}
+	r.intake.setRefuse(nil)
+	r.intake.wait(t, 1)
+	if ids := <-c.asked; len(ids) != 1 {
+		t.Errorf("asked about %v", ids)
+	}
+}
+
+// stuckIntake tries by itself for as long as it is let.
+type stuckIntake struct{ *fakeIntake }
+
+func (stuckIntake) Publish(ctx context.Context, _ pipeline.Job) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestIntakeThatNeverReturns has an intake that goes on trying. That files wait must be seen.
+func TestIntakeThatNeverReturns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.write("a", "x")
+	w, err := watch.New(r.cfg, stuckIntake{r.intake}, r.outcomes, nil)
+	must(t, err)
+	w.SetPublishWait(10 * time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	until(t, "the fault to be seen", func() bool { return w.Status().State == watch.StateDegraded && w.Status().InFlight == 1 })
+	cancel()
+	must(t, <-ended)
+}

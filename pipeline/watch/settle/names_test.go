@@ -1,0 +1,47 @@
+package settle_test
+
+import (
+	"path"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"backburn/pipeline/watch"
+	"backburn/pipeline/watch/settle"
+)
+
+func TestDeferredNames(t *testing.T) {
+	t.Parallel()
+	match := settle.CompileGlobs(watch.DefaultDefer(), true).Match
+	for name, want := range map[string]bool{
+		".n.Ab12Cd": true, ".~tmp~/n": true, "n.tmp": true, "N.TMP": true, "n.part": true, "n.crdownload": true,
+		"n.!qB": true, "n.!QB": true, "~$report.docx": true, "n~": true, "#n#": true, "sedAbCdEf": true, "n.camelLock": true,
+		".nfs0001": true, "a/.b/c": true, "a/b.part/c": true,
+		"n.exe": false, "tmp": false, "n.tmpx": false, "sedAbCdEfg": false, "part": false, "a/b/c": false, "#n": false,
+	} {
+		if got := match(name); got != want {
+			t.Errorf("%q is deferred: %v, want %v", name, got, want)
+		}
+	}
+}
+
+// FuzzGlob compares the quick ways of matching with path.Match.
+func FuzzGlob(f *testing.F) {
+	for _, p := range []string{"*.tmp", ".*", "~$*", "#*#", "sed??????", "exact", "[a-c]x", `\*`, "*", ""} {
+		f.Add(p, "n.tmp")
+		f.Add(p, ".hidden")
+		f.Add(p, "exact")
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		if strings.Contains(pattern, "/") || strings.Contains(name, "/") || name == "" || pattern == "" {
+			return
+		}
+		want, err := path.Match(pattern, name)
+		if err != nil || !utf8.ValidString(pattern) || !utf8.ValidString(name) {
+			return
+		}
+		if got := settle.CompileGlobs([]string{pattern}, false).Match(name); got != want {
+			t.Errorf("%q matches %q: %v, want %v", pattern, name, got, want)
+		}
+	})
+}

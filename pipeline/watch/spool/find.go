@@ -1,0 +1,128 @@
+package spool
+
+import (
+	"io/fs"
+	"path"
+	"path/filepath"
+
+	"backburn/internal/rootfs"
+)
+
+// Owner returns the job of a file in the spool of a watched folder, going by the file's name.
+func Owner(folder, name string) (id string, ok bool) {
+	abs, err1 := filepath.Abs(name)
+	root, err2 := filepath.Abs(folder)
+	if err1 != nil || err2 != nil {
+		return "", false
+	}
+	rel, err := filepath.Rel(filepath.Join(root, Dir), abs)
+	if err != nil || !filepath.IsLocal(rel) {
+		return "", false
+	}
+	id, _, _, ok = SplitName(filepath.Base(abs))
+
+	return id, ok
+}
+
+// Newest returns the newest job of a file that had this name, of those that are claimed in a
+// watched folder or were kept when they were finished; "" if there is none. It works beside a
+// watcher, and on a folder that has none.
+func Newest(folder, base string) (id string, err error) {
+	s, err := look(folder)
+	if s == nil {
+		return "", err
+	}
+	defer s.Close()
+
+	dirs, err := s.outcomes()
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range append(dirs, Claimed) {
+		err := s.Each(dir, func(name string) bool {
+			if got, b, _, ok := SplitName(name); ok && b == base && got > id {
+				id = got
+			}
+			return true
+		})
+		if err != nil && !rootfs.IsGone(err) {
+			return "", err
+		}
+	}
+
+	return id, nil
+}
+
+// OpenFailed opens the file of a job that failed, where a watcher has put it aside. likely is the
+// name that it was claimed under, or "". It fails with fs.ErrNotExist where there is none. The
+// caller closes it.
+func OpenFailed(folder, id, likely string) (*rootfs.File, error) {
+	s, err := look(folder)
+	if err == nil && s == nil {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+
+	if _, _, _, ok := SplitName(path.Base(likely)); ok {
+		f, err := s.Open(Failed + "/" + path.Base(likely))
+		if !rootfs.IsGone(err) {
+			return f, err
+		}
+	}
+	found := "" // the shortest name: a sidecar's is longer
+	err = s.Each(Failed, func(name string) bool {
+		got, _, _, ok := SplitName(name)
+		if ok && got == id && (found == "" || len(name) < len(found)) {
+			found = name
+		}
+		return true
+	})
+	if err == nil && found == "" {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	return s.Open(Failed + "/" + found)
+}
+
+// look opens a spool as it is. It is nil where there is none.
+func look(folder string) (*Spool, error) {
+	root, err := rootfs.Open(folder)
+	if rootfs.IsGone(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+
+	r, err := root.Sub(Dir)
+	if rootfs.IsGone(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	return &Spool{Root: r, Paths: newPaths(r)}, nil
+}
+
+// outcomes returns the folders of finished files.
+func (s *Spool) outcomes() (dirs []string, err error) {
+	err = s.Each(Done, func(name string) bool {
+		if s.CheckDir(Done+"/"+name) == nil {
+			dirs = append(dirs, Done+"/"+name)
+		}
+		return true
+	})
+	if rootfs.IsGone(err) {
+		err = nil
+	}
+
+	return dirs, err
+}

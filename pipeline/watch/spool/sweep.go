@@ -1,0 +1,72 @@
+package spool
+
+import (
+	"time"
+
+	"backburn/internal/rootfs"
+)
+
+// LeftOver is how old something has to be before it is taken for left behind by a crash.
+const LeftOver = time.Hour
+
+// Sweep removes what crashes left behind, and the records of folders that are gone. gone says
+// so of a folder below the watched one.
+func (s *Spool) Sweep(gone func(dir string) bool) error {
+	if err := s.sweepTmp(); err != nil {
+		return err
+	}
+
+	return s.sweepPaths(gone)
+}
+
+// sweepTmp removes files that were never finished writing.
+func (s *Spool) sweepTmp() (err error) {
+	werr := s.Each(tmpDir, func(name string) bool {
+		if ValidID(name) && time.Since(IDTime(name)) > LeftOver {
+			if err = s.Remove(tmpDir + "/" + name); rootfs.IsGone(err) {
+				err = nil
+			}
+		}
+		return err == nil
+	})
+	if err == nil {
+		err = werr
+	}
+
+	return err
+}
+
+// sweepPaths removes the records of folders that are gone: some producers make one for every
+// file. That a folder is gone is found out before what is claimed, so that nothing is claimed
+// from it in between.
+func (s *Spool) sweepPaths(gone func(dir string) bool) error {
+	unused := map[string]string{} // tag to folder
+	err := s.Each(pathsDir, func(tag string) bool {
+		st, err := s.Lstat(pathsDir + "/" + tag)
+		if err != nil || len(tag) != tagLen || time.Since(time.Unix(0, st.Mtime)) <= LeftOver {
+			return true // another watcher's janitor was first
+		}
+		dir, err := s.Paths.read(tag)
+		if err == nil && gone(dir) {
+			unused[tag] = dir
+		}
+		return true
+	})
+	if err != nil || len(unused) == 0 {
+		return err
+	}
+
+	err = s.Each(Claimed, func(name string) bool {
+		if id, _, _, ok := SplitName(name); ok {
+			delete(unused, IDTag(id))
+		}
+		return true
+	})
+	for tag, dir := range unused {
+		if err == nil {
+			err = s.Paths.drop(tag, dir)
+		}
+	}
+
+	return err
+}

@@ -1,0 +1,196 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/settle"
+	"backburn/pipeline/watch/spool"
+)
+
+// partKept is how long a fault is shown after it last occurred, where nothing says that it
+// is over.
+const partKept = 2 * time.Minute
+
+// janitorEvery is the time between two rounds of the janitor.
+const janitorEvery = 10 * time.Minute
+
+// tender looks after everything that only changes with time: whether the folder is still the
+// one that is watched, free space, what other watchers have claimed or finished, left-overs.
+type tender struct {
+	*folder
+	events   *fsnotify.Watcher
+	scans    *scans
+	memory   *memory
+	claimers []claimer
+	check    chan struct{} // asks for a check before the next is due
+	swept    time.Time     // when the janitor is due
+}
+
+func (t *tender) run(ctx context.Context) error {
+	tick := time.NewTicker(t.cfg.Scan)
+	defer tick.Stop()
+	anchored := t.w.clock()
+	for {
+		if now := t.w.clock(); now-anchored > max(t.cfg.Scan, 2*settle.Patient*t.cfg.Settle) {
+			t.w.cautious.anchor(now)
+			anchored = now
+		}
+		if err := t.round(ctx); err != nil {
+			return err
+		}
+
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-t.check:
+		}
+	}
+}
+
+func (t *tender) round(ctx context.Context) error {
+	for _, name := range t.w.health.expire(max(partKept, 3*t.cfg.Scan)) {
+		t.w.log.Info().Str("part", name).Msg("fault is over")
+	}
+	if err := t.stillThere(); err != nil {
+		t.w.m.rebuilds.Inc()
+		return err
+	}
+	t.checkSpace()
+	for _, c := range t.claimers {
+		if err := c.recover(ctx, adoptAfter); err != nil {
+			return err
+		}
+	}
+	t.w.troubles.prune(func(rel string) bool {
+		_, err := t.root.Lstat(rel)
+		return rootfs.IsGone(err)
+	})
+	t.gauges()
+	if err := t.memory.tend(); err != nil {
+		return err
+	}
+	t.sweep(ctx)
+
+	return nil
+}
+
+// errReplaced says that the folder's name does not lead to what is watched any more.
+var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
+
+// stillThere reports whether the folder's name leads to what is held open, and the kernel
+// still sends its events.
+func (t *tender) stillThere() error {
+	held, err := t.root.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := rootfs.StatPath(t.root.Name())
+	if err != nil {
+		return err
+	}
+	// The birth time is no part of this: a folder keeps it, and some file systems make it up.
+	if held.Dev != now.Dev || held.Ino != now.Ino {
+		return errReplaced
+	}
+
+	claimed, err := t.state.Lstat(spool.Dir + "/" + spool.Claimed)
+	if err != nil || claimed.Dev != t.claimed.Dev || claimed.Ino != t.claimed.Ino {
+		return fmt.Errorf("%s/%s was removed or exchanged: %w", spool.Dir, spool.Claimed, errReplaced)
+	}
+
+	if t.events != nil && !slices.Contains(t.events.WatchList(), t.root.Name()) && !t.scans.unwatched.Load() {
+		return errReplaced
+	}
+	if t.events == nil && t.cfg.Watch != WatchPoll && !t.remote && eventsByDefault {
+		if probe, err := fsnotify.NewWatcher(); err == nil {
+			probe.Close()
+			return errors.New("events can be had again")
+		}
+	}
+
+	return nil
+}
+
+// checkSpace stops claiming while the disk is nearly full.
+func (t *tender) checkSpace() {
+	info, err := t.root.FileSystem()
+	if err != nil {
+		return
+	}
+
+	t.w.m.free.Set(float64(info.Free))
+	reason := ""
+	if info.Full(t.cfg.MinFree) {
+		// Without the number that is free, which changes all the time: it is in the metrics.
+		reason = fmt.Sprintf("nothing is claimed: less than min_free (%d bytes) is free on the disk; free some", t.cfg.MinFree)
+	}
+	t.w.flight.block(reason)
+	t.part("space", reason)
+}
+
+// gauges brings the metrics up to date that nobody else keeps so.
+func (t *tender) gauges() {
+	n, oldest, held := t.w.flight.summary()
+	t.w.m.inFlight.Set(float64(n))
+	t.w.m.oldest.Set(0)
+	if !oldest.IsZero() {
+		t.w.m.oldest.Set(float64(oldest.UnixMilli()) / 1e3)
+	}
+	t.w.m.held.Set(0)
+	if held != "" {
+		t.w.m.held.Set(1)
+	}
+}
+
+// sweep removes what crashes left behind: half-written files, and contents in the object store
+// whose file is not claimed any more; and what is of no use any more. What fails is tried again at
+// the next round.
+func (t *tender) sweep(ctx context.Context) {
+	if time.Now().Before(t.swept) {
+		return
+	}
+
+	err := t.spool.Sweep(func(dir string) bool {
+		_, err := t.root.Lstat(dir)
+		return rootfs.IsGone(err)
+	})
+	err = errors.Join(err, sweepCopies(t.cfg.After))
+	if t.cfg.Transfer == TransferObject {
+		err = errors.Join(err, t.sweepObjects(ctx))
+	}
+	if err != nil {
+		t.fault(ctx, "janitor", err)
+		return
+	}
+	t.swept = time.Now().Add(janitorEvery)
+	t.part("janitor", "")
+}
+
+// sweepObjects removes contents whose file is finished: a crash came between the two.
+func (t *tender) sweepObjects(ctx context.Context) error {
+	prefix := t.objectPrefix()
+	objects, err := t.w.objects.List(ctx, prefix)
+	if err != nil {
+		return err
+	}
+
+	for _, o := range objects {
+		id := o.Name[min(len(prefix), len(o.Name)):]
+		if !spool.ValidID(id) || time.Since(o.ModTime) < spool.LeftOver || t.w.flight.has(id) {
+			continue
+		}
+		if err := t.w.objects.Delete(ctx, o.Name); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}

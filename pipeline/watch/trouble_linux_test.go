@@ -1,0 +1,342 @@
+package watch_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/pipeline"
+	"backburn/pipeline/watch"
+)
+
+// immutable is FS_IMMUTABLE_FL (linux/fs.h).
+const immutable = 0x10
+
+// setImmutable sets or clears the attribute by which not even root can rename a file.
+func setImmutable(name string, on bool) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return err
+	}
+	flags &^= immutable
+	if on {
+		flags |= immutable
+	}
+
+	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
+}
+
+// TestImmutableFile has a file that cannot be renamed. It is that file's fault, and told; others are
+// taken.
+func TestImmutableFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
+	r.write("stuck", "malware")
+	if err := setImmutable(r.path("stuck"), true); err != nil {
+		cantRun(t, "immutable files need root and a file system that has them", err)
+	}
+	t.Cleanup(func() { setImmutable(r.path("stuck"), false) })
+	r.write("plain", "x")
+	r.start()
+
+	if j := r.intake.wait(t, 1)[0]; j.Filename != "plain" {
+		t.Errorf("taken: %+v", j)
+	}
+	if trouble := r.troubled("stuck"); !strings.Contains(trouble.Reason, "immutable") || trouble.Since.IsZero() {
+		t.Errorf("told: %+v", trouble)
+	}
+	must(t, setImmutable(r.path("stuck"), false))
+	r.intake.wait(t, 2)
+	if s := r.w.Status(); s.Troubled != 0 || r.gauge("troubled_files") != 0 {
+		t.Errorf("still in trouble: %+v", s.Troubles)
+	}
+}
+
+// TestTroubleOfARemovedFileEnds removes a file that cannot be claimed.
+func TestTroubleOfARemovedFileEnds(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
+	r.write("stuck", "malware")
+	if err := setImmutable(r.path("stuck"), true); err != nil {
+		cantRun(t, "immutable files need root and a file system that has them", err)
+	}
+	t.Cleanup(func() { setImmutable(r.path("stuck"), false) })
+	r.start()
+	r.troubled("stuck")
+	must(t, setImmutable(r.path("stuck"), false))
+	os.Remove(r.path("stuck"))
+	until(t, "the trouble to end", func() bool { return r.w.Status().Troubled == 0 })
+}
+
+// TestFileThatCannotBeMovedAfterItsVerdict makes a claimed file immutable. The folder goes on.
+func TestFileThatCannotBeMovedAfterItsVerdict(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
+	r.write("stuck", "x")
+	r.start()
+	job := r.intake.wait(t, 1)[0]
+	name := r.path(job.Content.Path)
+	if err := setImmutable(name, true); err != nil {
+		cantRun(t, "immutable files need root and a file system that has them", err)
+	}
+	t.Cleanup(func() { setImmutable(name, false) })
+	r.outcomes.send(verdict(job, "benign"))
+	if trouble := r.troubled(job.Content.Path); !strings.Contains(trouble.Reason, "verdict") {
+		t.Errorf("told: %+v", trouble)
+	}
+	must(t, setImmutable(name, false))
+	r.outcomes.settle(t)
+	if s := r.w.Status(); s.Troubled != 0 {
+		t.Errorf("still in trouble: %+v", s.Troubles)
+	}
+}
+
+// TestUnreadableFilesAreTold has files of another user that the watcher may not read, and a folder.
+func TestUnreadableFilesAreTold(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		cantRun(t, "running as somebody else needs root", os.ErrPermission)
+	}
+	spec := crashSpec(t, func(c *watch.Config) { c.StaleAfter = 100 * time.Millisecond })
+	c := startAsNobody(t, spec, func() {
+		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "locked"), []byte("x"), 0o600))
+		must(t, os.Mkdir(filepath.Join(spec.Config.Path, "closed"), 0o700))
+	})
+	var s childStatus
+	until(t, "both to be told", func() bool {
+		s = c.status(t)
+		return s.Troubled == 2
+	})
+	if s.State != watch.StateOK {
+		t.Errorf("the folder is %s: %s", s.State, s.Reason)
+	}
+	reasons := map[string]string{}
+	for _, trouble := range s.Troubles {
+		reasons[trouble.Path] = trouble.Reason
+	}
+	if !strings.Contains(reasons["locked"], "permission denied; let the watcher's user read it") || reasons["closed"] == "" {
+		t.Errorf("told: %q", reasons)
+	}
+	must(t, os.Chmod(filepath.Join(spec.Config.Path, "locked"), 0o644))
+	must(t, os.Chmod(filepath.Join(spec.Config.Path, "closed"), 0o777))
+	until(t, "the end of it", func() bool { return c.status(t).Troubled == 0 })
+	c.finish(t)
+}
+
+// leaseEnv makes the test binary a program that holds a write lease on a file.
+const leaseEnv = "BACKBURN_WATCH_LEASE" // see TestMain
+
+// holdLease takes a write lease, says so, and keeps it until its input ends.
+func holdLease(name string) {
+	fd, err := unix.Open(name, unix.O_RDWR, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
+	}
+	fmt.Println(err)
+	os.Stdin.Read(make([]byte, 1))
+}
+
+// TestWriteLease has a file that another program holds a write lease on, as a Samba server does.
+// It has a writer; the watcher neither spins nor waits, and ends when it is told to.
+func TestWriteLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.write("leased", "x")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), leaseEnv+"="+r.path("leased"))
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	defer cmd.Wait()
+	defer in.Close()
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "<nil>\n" {
+		cantRun(t, "a write lease", fmt.Errorf("%s: %w", line, err))
+	}
+
+	r.start()
+	until(t, "the writer to be noticed", func() bool { return r.metric("deferred_total", "writer") > 2 })
+	if s := r.w.Status(); s.State != watch.StateOK || len(r.intake.all()) != 0 {
+		t.Errorf("state %s, %d jobs", s.State, len(r.intake.all()))
+	}
+	r.stop() // returns
+	in.Close()
+	r.start()
+	r.intake.wait(t, 1)
+}
+
+// TestFileIsRewrittenAfterItsClaim has a local user who kept the file open, and writes to it
+// through that after it was claimed and handed in: the verdict is about other contents. What is
+// there by then is a new job, and goes nowhere before that has its own verdict.
+func TestFileIsRewrittenAfterItsClaim(t *testing.T) {
+	t.Parallel()
+	archive := t.TempDir()
+	for name, after := range map[string]string{
+		"restore": watch.AfterRestore, "delete": watch.AfterDelete, "keep": watch.AfterKeep, "move": archive + "/here",
+	} {
+		for how, rewrite := range map[string]func(f *os.File) error{
+			"same size": func(f *os.File) error { _, err := f.WriteAt([]byte("MALWARE!"), 0); return err },
+			"larger":    func(f *os.File) error { _, err := f.WriteAt([]byte("MALWARE, AND MORE"), 0); return err },
+			"emptied":   func(f *os.File) error { return f.Truncate(0) },
+		} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, func(c *watch.Config) { c.After.Benign = after })
+				r.write("sub/a", "harmless")
+				kept, err := os.Open(r.path("sub/a"))
+				must(t, err)
+				defer kept.Close()
+				r.start()
+				first := r.intake.wait(t, 1)[0]
+
+				st, err := kept.Stat()
+				must(t, err)
+				through := fmt.Sprintf("/proc/self/fd/%d", kept.Fd())
+				w, err := os.OpenFile(through, os.O_WRONLY, 0)
+				must(t, err)
+				must(t, errors.Join(rewrite(w), w.Close(), os.Chtimes(through, time.Time{}, st.ModTime())))
+				r.outcomes.send(verdict(first, "benign"))
+
+				second := r.intake.wait(t, 2)[1]
+				content := r.content(second)
+				if second.ID == first.ID || second.SHA256 != sum(content) || content == "harmless" || second.Path != "sub/a" {
+					t.Errorf("the new job is %+v of %q", second, content)
+				}
+				if left := r.tree(""); len(left) != 0 {
+					t.Errorf("in the folder there is %v", left)
+				}
+				if n := r.metric("finished_total", "resubmit"); n != 1 {
+					t.Errorf("the metric says %v", n)
+				}
+				r.outcomes.settle(t)
+				r.outcomes.send(verdict(second, "malware"))
+				r.outcomes.settle(t)
+				if done := r.tree(".backburn/done/malware"); len(done) != 1 {
+					t.Errorf("done: %v", done)
+				}
+			})
+		}
+	}
+}
+
+// TestFileIsRewrittenWhileItsWatcherIsDead rewrites a file that was being restored when the watcher
+// died. Its size and time are as before; the contents have to tell.
+func TestFileIsRewrittenWhileItsWatcherIsDead(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{"rewritten": "MALWARE!", "as it was": "harmless"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec := crashSpec(t, func(c *watch.Config) { c.After.Benign = watch.AfterRestore })
+			spec.DieAt = "restoring"
+			file := filepath.Join(spec.Config.Path, "a")
+			must(t, os.WriteFile(file, []byte("harmless"), 0o666))
+			c := startChild(t, spec)
+			<-c.ended
+			claimed, err := filepath.Glob(filepath.Join(spec.Config.Path, ".backburn/claimed/*"))
+			must(t, err)
+			if len(claimed) != 1 {
+				t.Fatalf("claimed: %v", claimed)
+			}
+			st, err := os.Stat(claimed[0])
+			must(t, err)
+			must(t, os.Rename(claimed[0], file))
+			must(t, os.WriteFile(file, []byte(content), 0o666))
+			must(t, os.Chtimes(file, time.Time{}, st.ModTime()))
+
+			spec.DieAt = ""
+			c = startChild(t, spec)
+			must(t, os.WriteFile(filepath.Join(spec.Config.Path, "next"), []byte("next"), 0o666))
+			want := 2
+			if content != "harmless" {
+				want = 3
+			}
+			var jobs []positioned
+			until(t, "the jobs", func() bool {
+				jobs, err = readLines(filepath.Join(spec.State, "jobs"), 0)
+				must(t, err)
+				return len(jobs) == want
+			})
+			until(t, "some scans", func() bool { return c.status(t).Pending == 0 && c.status(t).InFlight == 0 })
+			c.finish(t)
+			jobs, err = readLines(filepath.Join(spec.State, "jobs"), 0)
+			must(t, err)
+			if len(jobs) != want {
+				t.Errorf("%d jobs, want %d", len(jobs), want)
+			}
+		})
+	}
+}
+
+// TestSpoolIsExchangedForALink exchanges the spool for a link while the watcher runs, as any user
+// can who may write to the folder. Nothing may appear where the link leads.
+func TestSpoolIsExchangedForALink(t *testing.T) {
+	t.Parallel()
+	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
+		t.Run(claim, func(t *testing.T) {
+			t.Parallel()
+			outside := t.TempDir()
+			r := newRig(t, func(c *watch.Config) { c.Claim = claim })
+			r.write("first", "first")
+			r.start()
+			first := r.intake.wait(t, 1)[0]
+			must(t, os.Rename(r.path(".backburn"), filepath.Join(t.TempDir(), "away")))
+			must(t, os.Symlink(outside, r.path(".backburn")))
+			r.write("second", "second")
+			r.outcomes.send(verdict(first, "benign"))
+			until(t, "the folder to be degraded", func() bool { return r.w.Status().State == watch.StateDegraded })
+			until(t, "further tries", func() bool { return r.gauge("watch_rebuilds_total") >= 1 })
+			entries, err := os.ReadDir(outside)
+			must(t, err)
+			if len(entries) > 0 {
+				t.Errorf("outside there is %v", entries)
+			}
+
+			must(t, os.Remove(r.path(".backburn")))
+			until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+			r.write("third", "third")
+			until(t, "the third file", func() bool {
+				return slices.ContainsFunc(r.intake.all(), func(j pipeline.Job) bool { return j.Filename == "third" })
+			})
+		})
+	}
+}
+
+// TestCopiesOfHardlinksAreBounded links one file many times, on a small disk.
+func TestCopiesOfHardlinksAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.MinFree = 0; c.After.Benign = watch.AfterDelete })
+	mount(t, "tmpfs", r.dir, "tmpfs", 0, "size=20m")
+	must(t, os.WriteFile(r.path("linked-0"), make([]byte, 900<<10), 0o666))
+	const names = 4 // a tenth of the disk has room for two
+	for i := 1; i < names; i++ {
+		must(t, os.Link(r.path("linked-0"), r.path(fmt.Sprintf("linked-%d", i))))
+	}
+	r.start()
+
+	r.intake.wait(t, 2)
+	until(t, "the share to be used up", func() bool { return strings.Contains(r.w.Status().Reason, "share of the disk") })
+	jobs := r.intake.all()
+	if len(jobs) > 2 {
+		t.Errorf("%d copies were made", len(jobs))
+	}
+	for n := 0; n < names; n++ {
+		r.outcomes.send(verdict(r.intake.wait(t, n+1)[n], "benign"))
+	}
+	r.outcomes.settle(t)
+	until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+}

@@ -1,0 +1,121 @@
+package watch_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"backburn/pipeline/watch"
+)
+
+// troubled waits until a file is told to be in trouble, and checks that nothing else is wrong.
+func (r *rig) troubled(path string) watch.Trouble {
+	r.t.Helper()
+	var found watch.Trouble
+	until(r.t, path+" to be told", func() bool {
+		for _, trouble := range r.w.Status().Troubles {
+			if trouble.Path == path {
+				found = trouble
+				return true
+			}
+		}
+		return false
+	})
+	if s := r.w.Status(); s.State != watch.StateOK {
+		r.t.Errorf("the folder is %s: %s", s.State, s.Reason)
+	}
+	if n := r.gauge("troubled_files"); n != 1 {
+		r.t.Errorf("the metric says %v", n)
+	}
+	if n := r.gauge("degraded"); n != 0 {
+		r.t.Errorf("degraded is %v", n)
+	}
+
+	return found
+}
+
+// TestDoneFolderIsInTheWay has a file where finished files go. That is the folder's fault, and over at
+// the next success.
+func TestAfterFolderIsInTheWay(t *testing.T) {
+	t.Parallel()
+	archive := filepath.Join(t.TempDir(), "archive")
+	must(t, os.WriteFile(archive, nil, 0o600))
+	r := newRig(t, func(c *watch.Config) { c.After.Benign = archive })
+	r.write("a", "x")
+	r.start()
+	r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
+	until(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, archive) })
+	if n := r.gauge("degraded"); n != 1 {
+		t.Errorf("degraded is %v, and the state %s", n, r.w.Status().State)
+	}
+
+	must(t, os.Remove(archive))
+	r.outcomes.settle(t)
+	if s := r.w.Status(); s.State != watch.StateOK || r.gauge("degraded") != 0 {
+		t.Errorf("after the repair the state is %s (%s), and degraded %v", s.State, s.Reason, r.gauge("degraded"))
+	}
+}
+
+// TestPathIsTooLong has a file so deep that no job has room for its name.
+func TestPathIsTooLong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
+	root, err := os.OpenRoot(r.dir)
+	must(t, err)
+	rel := ""
+	for len(rel) <= 4096 {
+		component := strings.Repeat("d", 200)
+		must(t, root.Mkdir(component, 0o777))
+		below, err := root.OpenRoot(component)
+		must(t, err)
+		root.Close()
+		root = below
+		rel = strings.TrimPrefix(rel+"/"+component, "/")
+	}
+	f, err := root.Create("deep")
+	must(t, err)
+	f.Close()
+	root.Close()
+	r.write("shallow", "x")
+	r.start()
+
+	r.intake.wait(t, 1)
+	if trouble := r.troubled(rel); !strings.Contains(trouble.Reason, "too long") {
+		t.Errorf("told: %+v", trouble)
+	}
+}
+
+// TestEmptyFilesWait has an empty file, as browsers reserve a name. It waits like a temporary one;
+// with contents it does not.
+func TestEmptyFilesWait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.StaleAfter = time.Hour })
+	r.write("download.iso", "")
+	r.write("other", "x")
+	r.start()
+	r.intake.wait(t, 1)
+	until(t, "scans", scans(r, 20)) // far more than five times settle
+	if jobs := r.intake.all(); len(jobs) != 1 {
+		t.Fatalf("taken: %+v", jobs)
+	}
+	if n := r.metric("deferred_total", "empty"); n == 0 {
+		t.Error("nothing says why it waits")
+	}
+	r.write("download.iso", "contents")
+	if j := r.intake.wait(t, 2)[1]; j.Filename != "download.iso" || j.Size != 8 {
+		t.Errorf("taken: %+v", j)
+	}
+}
+
+// TestEmptyFilesAreJudgedInTheEnd has an empty file that stays so.
+func TestEmptyFilesAreJudgedInTheEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 100 * time.Millisecond })
+	r.write("empty", "")
+	r.start()
+	if j := r.intake.wait(t, 1)[0]; j.Size != 0 || j.SHA256 != sum("") {
+		t.Errorf("taken: %+v", j)
+	}
+}
