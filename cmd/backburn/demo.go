@@ -121,7 +121,9 @@ func (d *demo) config() (config.Config, error) {
 	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(time.Second), config.Duration(2*time.Second)
 	w := &cfg.Watch[0]
 	w.Path = filepath.Join(d.dir, "quarantine")
-	w.Settle, w.Scan = config.Duration(time.Second), config.Duration(2*time.Second)
+	w.Settle = config.Duration(time.Second)
+	w.Scan = config.Duration(2 * time.Second)
+	w.StaleAfter = config.Duration(3 * time.Second) // for the empty file
 	w.MaxFileSize = demoMaxFileSize
 	w.MinFree = 0
 	return cfg, os.MkdirAll(w.Path, 0o700)

@@ -41,7 +41,7 @@ func TestSpoolOnAnotherMount(t *testing.T) {
 	file := testkit.File{Name: "sample.bin", Body: []byte("must not be lost")}
 	s.Drop(file)
 	p := s.Start("backburn", "run")
-	testkit.Fails(t, p, 2, "is on another mount than the folder, and files can't be claimed by renaming them; unmount it")
+	testkit.Fails(t, p, 2, "is on another mount than the folder, and files cannot be claimed by renaming them; unmount it")
 	if len(s.Left()) != 1 {
 		t.Errorf("left: %q, want the file", s.Left())
 	}

@@ -255,6 +255,7 @@ func printLocal(w io.Writer, st app.Status) {
 				strconv.FormatInt(f.Claimed, 10), strconv.FormatInt(f.Finished, 10)})
 		}
 		printTable(w, rows)
+		printTroubles(w, st.Watch)
 	}
 	if len(st.Flights) > 0 {
 		fmt.Fprintln(w)
@@ -262,6 +263,23 @@ func printLocal(w io.Writer, st app.Status) {
 		for _, f := range st.Flights {
 			rows = append(rows, []string{printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), ago(f.Since)})
 		}
+		printTable(w, rows)
+	}
+}
+
+// printTroubles prints the files that cannot be dealt with.
+func printTroubles(w io.Writer, folders []watch.Status) {
+	rows := [][]string{{"FILE IN TROUBLE", "SOURCE", "SINCE", "REASON"}}
+	for _, f := range folders {
+		for _, t := range f.Troubles {
+			rows = append(rows, []string{printable(t.Path), f.Source, ago(t.Since), printable(t.Reason)})
+		}
+		if more := f.Troubled - len(f.Troubles); more > 0 {
+			rows = append(rows, []string{fmt.Sprintf("and %d more", more), f.Source, "", ""})
+		}
+	}
+	if len(rows) > 1 {
+		fmt.Fprintln(w)
 		printTable(w, rows)
 	}
 }

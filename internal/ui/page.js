@@ -218,6 +218,10 @@
     if (st.workers.length === 0) found.push("No worker is running: jobs wait.");
     else if (!st.workers.some(w => w.batcher)) found.push("No worker is the batcher: nobody asks for verdicts.");
     for (const f of st.watch ?? []) if (f.state !== "ok") found.push("Folder " + f.path + ": " + (f.reason || f.state));
+    for (const f of st.watch ?? []) if (f.troubled) {
+      const t = f.troubles[0];
+      found.push("Folder " + f.path + ": " + count(f.troubled) + (f.troubled === 1 ? " file" : " files") + " cannot be dealt with, for longest " + t.path + ": " + t.reason);
+    }
     if (st.token && !st.token.ready && st.token.last_error) found.push("There is no token: " + st.token.last_error);
     const list = $("#problems");
     while (list.children.length > found.length) list.lastChild.remove();

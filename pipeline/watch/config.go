@@ -66,14 +66,15 @@ type Config struct {
 	// Watch is "auto", "events" or "poll".
 	Watch string
 	// Settle is how long a file must not have changed to be complete. Five times as long
-	// applies to empty files, where the file system is remote, and where the kernel
-	// can't say whether a writer is left. Defaults to 2s; 0 relies on that check alone.
+	// applies where the file system is remote, and where the kernel cannot say whether a
+	// writer is left. Defaults to 2s; 0 relies on that check alone.
 	Settle time.Duration
 	// Scan is the time between full scans; scans that take long are spaced out to 20
 	// times their own duration. Defaults to 10s.
 	Scan time.Duration
-	// StaleAfter is how long a file with a temporary-looking name must not have changed
-	// to be taken all the same. Defaults to 10m.
+	// StaleAfter is how long a file with a temporary-looking name, or an empty one, must not
+	// have changed to be taken all the same, and how long a file may be in trouble before that
+	// is reported. Defaults to 10m.
 	StaleAfter time.Duration
 
 	// Exclude are globs (path.Match) of names that are never taken: of a file or a
@@ -88,7 +89,7 @@ type Config struct {
 	// its file is taken as a file after StaleAfter.
 	DoneFile string
 	// Hardlinks is "copy" (default), "take" or "reject": what becomes of files that have
-	// more than one name.
+	// more than one name. Copies fill at most a tenth of the disk.
 	Hardlinks string
 
 	// MaxFileSize is the size in bytes above which a file isn't hashed, nor stored as an

@@ -316,6 +316,29 @@ func TestSpoolIsExchangedForALink(t *testing.T) {
 	}
 }
 
+// TestSpoolIsExchangedAllTheTime exchanges the spool and a link as fast as it can, so that some time
+// it happens between any two steps.
+func TestSpoolIsExchangedAllTheTime(t *testing.T) {
+	t.Parallel()
+	outside := t.TempDir()
+	r := newRig(t, func(c *watch.Config) { c.Claim, c.Scan = watch.ClaimKeep, 5*time.Millisecond })
+	link := r.path("link")
+	must(t, os.Symlink(outside, link))
+	r.write("a", "x")
+	r.start()
+	r.intake.wait(t, 1)
+	for n := 0; r.gauge("watch_rebuilds_total") < 20; n++ {
+		unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, r.path(".backburn"), unix.RENAME_EXCHANGE)
+		time.Sleep(time.Duration(n%1000) * time.Microsecond)
+	}
+	r.stop()
+	entries, err := os.ReadDir(outside)
+	must(t, err)
+	if len(entries) > 0 {
+		t.Errorf("outside there is %v", entries)
+	}
+}
+
 // TestCopiesOfHardlinksAreBounded links one file many times, on a small disk.
 func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/ledger"
 	"backburn/pipeline/watch/spool"
 )
 
@@ -89,8 +90,14 @@ func TestExchangedSpool(t *testing.T) {
 
 	must(t, s.Write("file", []byte("x"), false))
 	must(t, s.MkdirAll(spool.Done+"/benign", 0o700))
-	if _, err := os.Stat(filepath.Join(moved, "file")); err != nil {
-		t.Error(err)
+	l, err := ledger.Open(s.Root)
+	must(t, err)
+	must(t, l.Published(rootfs.Identity{Ino: 1}, ledger.Record{ID: newID()}, time.Now()))
+	l.Close()
+	for _, name := range []string{"file", "ledger.db"} {
+		if _, err := os.Stat(filepath.Join(moved, name)); err != nil {
+			t.Error(err)
+		}
 	}
 	entries, err := os.ReadDir(outside)
 	must(t, err)
