@@ -92,7 +92,7 @@ func (m *mover) end(ctx context.Context, id, name string, e results.Event) error
 		return err
 	}
 	if !same {
-		return m.renew(ctx, g)
+		return m.renew(g)
 	}
 
 	return m.dispose(ctx, g)
@@ -144,7 +144,7 @@ func (m *mover) still(g *ending) bool {
 }
 
 // renew makes a claimed file that changed a new job.
-func (m *mover) renew(ctx context.Context, g *ending) error {
+func (m *mover) renew(g *ending) error {
 	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(g.id)), rel: g.rel}
 	name, err := m.spool.Rename(g.name, g.id, c.id, g.rel)
 	if rootfs.IsGone(err) {
@@ -161,7 +161,10 @@ func (m *mover) renew(ctx context.Context, g *ending) error {
 	m.w.m.finished["resubmit"].Inc()
 	m.w.log.Warn().Str("job", g.id).Str("new_job", c.id).Str("path", g.rel).
 		Msg("file changed after it was handed in; what it is now is a new job")
-	m.workers.Go(func() { _ = m.start(ctx, c) }) // it is claimed: a restart starts it, too
+	m.mu.Lock()
+	m.renewed = append(m.renewed, c) // for the tender: the event's context ends with the event
+	m.mu.Unlock()
+	m.recheck()
 
 	return nil
 }
@@ -222,14 +225,16 @@ func (m *mover) writeSidecar(g *ending) error {
 
 // keepDone moves a file to its verdict's folder in the spool, which is made when it is missing.
 func (m *mover) keepDone(g *ending) error {
-	_, err := renameNumbered(m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
-	if !rootfs.IsGone(err) {
-		return err
+	to, err := renameNumbered(m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
+	if rootfs.IsGone(err) {
+		if err := m.spool.MkdirAll(g.done, 0o700); err != nil {
+			return err
+		}
+		to, err = renameNumbered(m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
 	}
-	if err := m.spool.MkdirAll(g.done, 0o700); err != nil {
-		return err
+	if err == nil {
+		m.copies.keep(g.id, to)
 	}
-	_, err = renameNumbered(m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
 
 	return err
 }

@@ -113,6 +113,7 @@ func (t *taker) cannotOpen(ctx context.Context, rel string, err error) settle.Ou
 func (t *taker) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
 	switch w, err := f.Writer(); w {
 	case rootfs.NoWriter:
+		t.part("open", "")
 		return settle.Take
 	case rootfs.HasWriter:
 		return settle.Writing

@@ -14,56 +14,91 @@ const copyShare = 10
 // copies bounds the space that copies of hard-linked files take: those that are claimed, and
 // those that were made by this process and are kept. Safe for concurrent use.
 type copies struct {
-	root    *rootfs.Root
+	spool   *rootfs.Root
 	minFree int64
 
 	mu    sync.Mutex
-	sizes map[string]int64 // by the id of the file
-	total int64
+	made  map[string]copied // by the id of the file
+	total int64             // bytes
 }
 
-func newCopies(root *rootfs.Root, minFree int64) *copies {
-	return &copies{root: root, minFree: minFree, sizes: map[string]int64{}}
+type copied struct {
+	size int64
+	kept string // where it is in the spool when it is finished; "" until then
 }
 
-// reserve sets space aside for a copy, or says why there is none. The space is given back by
-// release or, when the copy leaves the spool, by drop.
-func (c *copies) reserve(id string, size int64) (release func(), err error) {
-	info, err := c.root.FileSystem()
+func newCopies(spool *rootfs.Root, minFree int64) *copies {
+	return &copies{spool: spool, minFree: minFree, made: map[string]copied{}}
+}
+
+// reserve sets space aside for a copy, or says why there is none. A single copy is always made,
+// if the disk has room. The space is given back by drop, or when a kept copy is removed.
+func (c *copies) reserve(id string, size int64) error {
+	info, err := c.spool.FileSystem()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if info.Full(c.minFree + size) {
-		return nil, fmt.Errorf("copy a hard-linked file of %d bytes: no space left above min_free; free some", size)
+		return fmt.Errorf("copy a hard-linked file of %d bytes: no space left above min_free; free some", size)
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	others := c.total - c.sizes[id]
-	if share := info.Total / copyShare; info.Total > 0 && others > 0 && others+size > share {
-		return nil, fmt.Errorf("copy a hard-linked file of %d bytes: copies fill their share of the disk (%d bytes); "+
+	c.dropLocked(id)
+	share := info.Total / copyShare
+	if info.Total > 0 && c.total > 0 && c.total+size > share {
+		c.forgetLocked()
+	}
+	if info.Total > 0 && c.total > 0 && c.total+size > share {
+		return fmt.Errorf("copy a hard-linked file of %d bytes: copies fill their share of the disk (%d bytes); "+
 			`remove old ones from .backburn/done, or set hardlinks = "reject" or "take"`, size, share)
 	}
-	c.total += size - c.sizes[id]
-	c.sizes[id] = size
+	c.made[id] = copied{size: size}
+	c.total += size
 
-	return func() { c.drop(id) }, nil
+	return nil
+}
+
+// keep notes where a finished copy is kept.
+func (c *copies) keep(id, rel string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if made, ok := c.made[id]; ok {
+		made.kept = rel
+		c.made[id] = made
+	}
 }
 
 // drop gives back the space of a copy that is no more.
 func (c *copies) drop(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.total -= c.sizes[id]
-	delete(c.sizes, id)
+	c.dropLocked(id)
+}
+
+func (c *copies) dropLocked(id string) {
+	c.total -= c.made[id].size
+	delete(c.made, id)
+}
+
+// forgetLocked gives back the space of kept copies that somebody removed.
+func (c *copies) forgetLocked() {
+	for id, made := range c.made {
+		if made.kept == "" {
+			continue
+		}
+		if _, err := c.spool.Lstat(made.kept); rootfs.IsGone(err) {
+			c.dropLocked(id)
+		}
+	}
 }
 
 // rename notes that a copy goes on under another id.
 func (c *copies) rename(from, to string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if size, ok := c.sizes[from]; ok {
-		delete(c.sizes, from)
-		c.sizes[to] = size
+	if made, ok := c.made[from]; ok {
+		delete(c.made, from)
+		c.made[to] = made
 	}
 }

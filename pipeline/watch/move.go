@@ -30,6 +30,9 @@ type mover struct {
 
 	stuck   atomic.Int64   // claimed files that cannot be prepared for now
 	workers sync.WaitGroup // those who publish what was found claimed
+
+	mu      sync.Mutex
+	renewed []*claimedFile // claimed again, and not yet started
 }
 
 // claimedFile is a file in the spool that is not yet published.
@@ -306,14 +309,13 @@ func (m *mover) reopen(c *claimedFile) (err error) {
 // makeOwn gives a claimed file that has other names contents of its own, so that nobody can
 // change them through another name from then on.
 func (m *mover) makeOwn(ctx context.Context, c *claimedFile, before rootfs.State) (rootfs.State, error) {
-	release, err := m.copies.reserve(c.id, before.Size)
-	if err != nil {
+	if err := m.copies.reserve(c.id, before.Size); err != nil {
 		return rootfs.State{}, err
 	}
 
 	after, err := m.copyOwn(ctx, c, before)
 	if err != nil {
-		release()
+		m.copies.drop(c.id)
 	}
 
 	return after, err

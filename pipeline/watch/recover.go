@@ -43,6 +43,10 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 			m.w.flight.finished(id)
 		}
 	}
+	m.mu.Lock()
+	found = append(found, m.renewed...)
+	m.renewed = nil
+	m.mu.Unlock()
 	m.workers.Go(func() { m.resume(ctx, found) })
 
 	return ctx.Err()

@@ -112,7 +112,7 @@ func (s *session) wire(hashers *hashers) {
 			hashers: hashers,
 			sync:    s.claims,
 			ends:    s.ends,
-			copies:  newCopies(s.root, s.cfg.MinFree),
+			copies:  newCopies(s.spool.Root, s.cfg.MinFree),
 			hints:   hints,
 			done:    done,
 			recheck: recheck,

@@ -15,8 +15,8 @@ import (
 const fewFiles = 4
 
 // maxSyncPause bounds the pause between two syncs. Each sync holds up everybody who writes to the
-// same file system, so the next one begins only after a pause as long as the last one took. The
-// first after a quiet moment waits for nothing.
+// same file system, so under load the next one begins only after a pause as long as the last one
+// took. Who asks alone, or after a quiet moment, waits for nothing.
 const maxSyncPause = 25 * time.Millisecond
 
 // syncer makes changes durable in groups: whoever asks while a sync is under way shares the
@@ -92,7 +92,10 @@ func (y *syncer) run(stop <-chan struct{}) {
 		began := time.Now()
 		err := y.flush(group)
 		ended = time.Now()
-		pause = min(ended.Sub(began), maxSyncPause)
+		pause = 0
+		if len(group) > 1 {
+			pause = min(ended.Sub(began), maxSyncPause)
+		}
 		if err != nil {
 			err = fmt.Errorf("sync: %w", err)
 		} else {

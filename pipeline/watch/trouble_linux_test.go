@@ -339,27 +339,36 @@ func TestSpoolIsExchangedAllTheTime(t *testing.T) {
 	}
 }
 
-// TestCopiesOfHardlinksAreBounded links one file many times, on a small disk.
+// TestCopiesOfHardlinksAreBounded links one file many times, on a small disk. Copies are bounded
+// while they are in flight, and while they are kept until somebody removes them.
 func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *watch.Config) { c.MinFree = 0; c.After.Benign = watch.AfterDelete })
-	mount(t, "tmpfs", r.dir, "tmpfs", 0, "size=20m")
-	must(t, os.WriteFile(r.path("linked-0"), make([]byte, 900<<10), 0o666))
-	const names = 4 // a tenth of the disk has room for two
-	for i := 1; i < names; i++ {
-		must(t, os.Link(r.path("linked-0"), r.path(fmt.Sprintf("linked-%d", i))))
-	}
-	r.start()
+	for _, after := range []string{watch.AfterDelete, watch.AfterKeep} {
+		t.Run(after, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.MinFree = 0; c.After.Benign = after })
+			mount(t, "tmpfs", r.dir, "tmpfs", 0, "size=20m")
+			must(t, os.WriteFile(r.path("linked-0"), make([]byte, 900<<10), 0o666))
+			const names = 4 // a tenth of the disk has room for two
+			for i := 1; i < names; i++ {
+				must(t, os.Link(r.path("linked-0"), r.path(fmt.Sprintf("linked-%d", i))))
+			}
+			r.start()
 
-	r.intake.wait(t, 2)
-	until(t, "the share to be used up", func() bool { return strings.Contains(r.w.Status().Reason, "share of the disk") })
-	jobs := r.intake.all()
-	if len(jobs) > 2 {
-		t.Errorf("%d copies were made", len(jobs))
+			jobs := r.intake.wait(t, 2)
+			usedUp := func() bool { return strings.Contains(r.w.Status().Reason, "share of the disk") }
+			until(t, "the share to be used up", usedUp)
+			r.outcomes.send(verdict(jobs[0], "benign"), verdict(jobs[1], "benign"))
+			r.outcomes.settle(t)
+			if after == watch.AfterKeep {
+				until(t, "further tries", scans(r, 30))
+				if n := len(r.intake.all()); n != 2 {
+					t.Errorf("%d copies were made while two are kept", n)
+				}
+				must(t, os.RemoveAll(r.path(".backburn/done/benign")))
+			}
+			r.intake.wait(t, names)
+			until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
+		})
 	}
-	for n := 0; n < names; n++ {
-		r.outcomes.send(verdict(r.intake.wait(t, n+1)[n], "benign"))
-	}
-	r.outcomes.settle(t)
-	until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,7 +118,7 @@ var ErrUnusable = spool.ErrUnusable
 // errors are those of a configuration that can never work, and say what to do. Run must be
 // called once.
 func (w *Watcher) Run(ctx context.Context) error {
-	if !rootfs.SeesWriters() {
+	if runtime.GOOS == "linux" && !rootfs.SeesWriters() {
 		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE the writers of other users' files cannot be seen; "+
 			"those files wait %d times settle (systemd: AmbientCapabilities=CAP_LEASE)", settle.Patient)
 	}
