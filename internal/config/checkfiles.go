@@ -42,6 +42,7 @@ func (c Config) CheckFiles(parts Part) error {
 	}
 	if parts&WatcherPart != 0 {
 		k.watches(c.Watch)
+		k.watchesApart(c)
 	}
 	if parts&WorkerPart != 0 {
 		k.readable("wildfire.ca_file", c.WildFire.CAFile)
@@ -49,6 +50,7 @@ func (c Config) CheckFiles(parts Part) error {
 			k.folder(join("worker.roots", source), c.Worker.Roots[source], read)
 		}
 		k.profile(join("auth", c.WildFire.Auth), c.Auth[c.WildFire.Auth])
+		k.rootsApart(c)
 	}
 	if parts&SinkPart != 0 {
 		for i, s := range c.Sink {
@@ -180,7 +182,6 @@ func (k *fileChecker) creatable(key, dir string) {
 }
 
 func (k *fileChecker) watches(watches []Watch) {
-	seen := map[string]int{}
 	for i, w := range watches {
 		at := element("watch", i)
 		want := write
@@ -188,7 +189,6 @@ func (k *fileChecker) watches(watches []Watch) {
 			want = read
 			k.creatable(join(at, "state_dir"), w.State())
 		}
-		before := len(k.problems)
 		k.folder(join(at, "path"), w.Path, want)
 		for _, after := range []struct{ outcome, what string }{
 			{"benign", w.After.Benign}, {"malicious", w.After.Malicious}, {"failed", w.After.Failed},
@@ -197,19 +197,6 @@ func (k *fileChecker) watches(watches []Watch) {
 				k.creatable(join(join(at, "after"), after.outcome), after.what)
 			}
 		}
-		if len(k.problems) > before {
-			continue
-		}
-		// Two names of one folder are only seen through their links.
-		real, err := filepath.EvalSymlinks(w.Path)
-		if err != nil {
-			continue
-		}
-		real, _ = filepath.Abs(real)
-		if j, ok := seen[real]; ok {
-			k.add(join(at, "path"), "is the folder of watch[%d] under another name", j)
-		}
-		seen[real] = i
 	}
 }
 

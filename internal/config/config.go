@@ -35,11 +35,11 @@ type origin struct {
 
 // NATS says how to reach the server, or the cluster, through which everything goes.
 type NATS struct {
-	URL             string   `toml:"url"`              // comma-separated for a cluster
-	CredentialsFile string   `toml:"credentials_file"` // a NATS .creds file
-	TokenFile       string   `toml:"token_file"`       // a file with a token; see Token
-	Prefix          string   `toml:"prefix"`           // first token of every subject; streams and buckets are named after it
-	Replicas        int      `toml:"replicas"`         // of streams and buckets: 1, or 3 or 5 on a cluster
+	URL             string   `toml:"url"`                         // comma-separated for a cluster
+	CredentialsFile string   `toml:"credentials_file" own:"true"` // a NATS .creds file
+	TokenFile       string   `toml:"token_file" own:"true"`       // a file with a token; see Token
+	Prefix          string   `toml:"prefix"`                      // first token of every subject; streams and buckets are named after it
+	Replicas        int      `toml:"replicas"`                    // of streams and buckets: 1, or 3 or 5 on a cluster
 	TLS             TLS      `toml:"tls"`
 	Embedded        Embedded `toml:"embedded"`
 }
@@ -56,15 +56,15 @@ func (n NATS) URLs() []string {
 // TLS names the PEM files of a TLS connection. An empty CAFile means the authorities
 // that the system trusts; without CertFile and KeyFile the client shows no certificate.
 type TLS struct {
-	CAFile   string `toml:"ca_file"`
-	CertFile string `toml:"cert_file"`
-	KeyFile  string `toml:"key_file"`
+	CAFile   string `toml:"ca_file" own:"true"`
+	CertFile string `toml:"cert_file" own:"true"`
+	KeyFile  string `toml:"key_file" own:"true"`
 }
 
 // Embedded is the NATS server that `backburn run` starts in its own process.
 type Embedded struct {
 	Enabled    bool   `toml:"enabled"`
-	StoreDir   string `toml:"store_dir"`
+	StoreDir   string `toml:"store_dir" own:"true"`
 	SyncAlways bool   `toml:"sync_always"` // an acknowledged message is on the disk, not in a buffer
 }
 
@@ -80,7 +80,7 @@ type Watch struct {
 	Source      string            `toml:"source"` // name in subjects and events, [a-z0-9_-]{1,32}
 	Recursive   bool              `toml:"recursive"`
 	Claim       string            `toml:"claim" oneof:"move keep"`
-	StateDir    string            `toml:"state_dir"` // of the ledger; see State
+	StateDir    string            `toml:"state_dir" own:"true"` // of the ledger; see State
 	Watch       string            `toml:"watch" oneof:"auto events poll"`
 	Settle      Duration          `toml:"settle"`
 	Scan        Duration          `toml:"scan"`
@@ -125,9 +125,9 @@ func (w Watch) State() string {
 // "delete", "restore" (back where it was found), or the name of a folder to move it to,
 // which contains a slash so that it cannot be mistaken for a misspelt word.
 type After struct {
-	Benign    string `toml:"benign"`
-	Malicious string `toml:"malicious"` // malware, grayware, phishing, c2
-	Failed    string `toml:"failed"`
+	Benign    string `toml:"benign" own:"true"`
+	Malicious string `toml:"malicious" own:"true"` // malware, grayware, phishing, c2
+	Failed    string `toml:"failed" own:"true"`
 }
 
 // The words of After.
@@ -142,7 +142,7 @@ type WildFire struct {
 	URL            string   `toml:"url"`
 	Auth           string   `toml:"auth"` // the name of a profile in Config.Auth
 	Agent          string   `toml:"agent"`
-	CAFile         string   `toml:"ca_file"`
+	CAFile         string   `toml:"ca_file" own:"true"`
 	AskFirst       bool     `toml:"ask_first"`       // look a hash up before uploading it
 	UploadsPerDay  int      `toml:"uploads_per_day"` // 0: no limit but the service's 419
 	QueriesPerDay  int      `toml:"queries_per_day"` // likewise
@@ -188,10 +188,10 @@ type HTTP struct {
 
 // Door is the HTTP door for gateways that do not speak NATS.
 type Door struct {
-	Listen      string            `toml:"listen"`     // host:port; "" for none
-	TokenFile   string            `toml:"token_file"` // with the bearer token that clients show
-	CertFile    string            `toml:"cert_file"`  // PEM; with KeyFile it speaks TLS
-	KeyFile     string            `toml:"key_file"`
+	Listen      string            `toml:"listen"`                // host:port; "" for none
+	TokenFile   string            `toml:"token_file" own:"true"` // with the bearer token that clients show
+	CertFile    string            `toml:"cert_file" own:"true"`  // PEM; with KeyFile it speaks TLS
+	KeyFile     string            `toml:"key_file" own:"true"`
 	Source      string            `toml:"source"` // for which it speaks
 	Priority    pipeline.Priority `toml:"priority" oneof:"urgent normal bulk"`
 	MaxFileSize Size              `toml:"max_file_size"`
@@ -201,17 +201,17 @@ type Door struct {
 type Sink struct {
 	Name        string   `toml:"name"` // part of its durable consumer, [a-z0-9_-]{1,32}
 	Kind        string   `toml:"kind" oneof:"webhook file"`
-	Types       []string `toml:"types"`        // submitted, verdict, failed, changed; none: all
-	Outcomes    []string `toml:"outcomes"`     // verdicts and reasons; none: all
-	Sources     []string `toml:"sources"`      // none: all
-	URL         string   `toml:"url"`          // webhook: where events are posted
-	SecretFile  string   `toml:"secret_file"`  // webhook: the key of its signature
-	DeadFile    string   `toml:"dead_file"`    // webhook: what was not taken, as JSON lines
-	Timeout     Duration `toml:"timeout"`      // webhook: of one try
-	MaxAttempts int      `toml:"max_attempts"` // webhook: of one event
-	Path        string   `toml:"path"`         // file
-	MaxSize     Size     `toml:"max_size"`     // file: then it is put aside under its time
-	MaxBackups  int      `toml:"max_backups"`  // file: kept beside the current one; 0: all
+	Types       []string `toml:"types"`                  // submitted, verdict, failed, changed; none: all
+	Outcomes    []string `toml:"outcomes"`               // verdicts and reasons; none: all
+	Sources     []string `toml:"sources"`                // none: all
+	URL         string   `toml:"url"`                    // webhook: where events are posted
+	SecretFile  string   `toml:"secret_file" own:"true"` // webhook: the key of its signature
+	DeadFile    string   `toml:"dead_file" own:"true"`   // webhook: what was not taken, as JSON lines
+	Timeout     Duration `toml:"timeout"`                // webhook: of one try
+	MaxAttempts int      `toml:"max_attempts"`           // webhook: of one event
+	Path        string   `toml:"path" own:"true"`        // file
+	MaxSize     Size     `toml:"max_size"`               // file: then it is put aside under its time
+	MaxBackups  int      `toml:"max_backups"`            // file: kept beside the current one; 0: all
 }
 
 // The values of Sink.Kind.
@@ -239,22 +239,22 @@ type Auth struct {
 	Kind             string      `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key"`
 	ClientID         string      `toml:"client_id"`
 	ClientSecret     auth.Secret `toml:"client_secret"` // or
-	ClientSecretFile string      `toml:"client_secret_file"`
+	ClientSecretFile string      `toml:"client_secret_file" own:"true"`
 	TSGID            string      `toml:"tsg_id"` // tenant service group
 	TokenURL         string      `toml:"token_url"`
 	ClientAuth       string      `toml:"client_auth" oneof:" basic-raw basic-form body"`
 	Body             string      `toml:"body" oneof:" form json"` // of token requests
 	Scope            string      `toml:"scope"`
 	Audience         string      `toml:"audience"`
-	APIKeyFile       string      `toml:"api_key_file"`
+	APIKeyFile       string      `toml:"api_key_file" own:"true"`
 	URL              string      `toml:"url"`    // base of the API that the token is for
 	Region           string      `toml:"region"` // picks the hosts
 	RedirectURL      string      `toml:"redirect_url"`
 	AuthorizeURL     string      `toml:"authorize_url"`
 	RevokeURL        string      `toml:"revoke_url"`
 	InstanceID       string      `toml:"instance_id"`
-	PKCE             bool        `toml:"pkce"`           // RFC 7636
-	GrantFile        string      `toml:"grant_file"`     // the refresh token, sealed, mode 0600
-	CacheKeyFile     string      `toml:"cache_key_file"` // the key that seals tokens; "" derives it from the client secret
+	PKCE             bool        `toml:"pkce"`                      // RFC 7636
+	GrantFile        string      `toml:"grant_file" own:"true"`     // the refresh token, sealed, mode 0600
+	CacheKeyFile     string      `toml:"cache_key_file" own:"true"` // the key that seals tokens; "" derives it from the client secret
 	Share            string      `toml:"share" oneof:"prefer required off"`
 }

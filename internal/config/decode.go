@@ -79,8 +79,10 @@ func (c *checker) add(key, format string, args ...any) {
 }
 
 func (c *checker) addAt(at place, key, format string, args ...any) {
-	c.problems = append(c.problems, Problem{File: c.origin.file, Line: at.line, Column: at.column,
-		Key: key, Message: fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{
+		File: c.origin.file, Line: at.line, Column: at.column,
+		Key: key, Message: fmt.Sprintf(format, args...),
+	})
 }
 
 // failed reports whether a problem with this very key is known already, so that its

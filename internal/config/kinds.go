@@ -44,8 +44,10 @@ var profileKinds = map[string]profileKind{
 
 // clientKeys are the keys of a kind that is an OAuth client, with those that are its own.
 func clientKeys(own ...string) []string {
-	return append([]string{"client_id", "client_secret", "client_secret_file", "token_url", "client_auth",
-		"cache_key_file", "share"}, own...)
+	return append([]string{
+		"client_id", "client_secret", "client_secret_file", "token_url", "client_auth",
+		"cache_key_file", "share",
+	}, own...)
 }
 
 // defaultShare is what a profile of a kind shares unless it says so. Two processes that

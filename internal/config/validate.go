@@ -28,7 +28,7 @@ func (c Config) validate(d *decoder) {
 	for i, w := range c.Watch {
 		d.watch(element("watch", i), w)
 	}
-	d.apart(c.Watch)
+	d.sources(c.Watch)
 	d.wildfire(c)
 	d.worker(c.Worker)
 	d.verdicts(c.Verdicts, c.Results)
@@ -116,11 +116,7 @@ func (d *decoder) clash(clashes bool, key, other, format string, args ...any) {
 	if !clashes || d.failed(key) || d.failed(other) {
 		return
 	}
-	at, set := d.origin.places[key]
-	if !set {
-		at = d.origin.places.at(other)
-	}
-	d.addAt(at, key, format, args...)
+	d.addBeside(key, other, format, args...)
 }
 
 func (d *decoder) nats(n NATS) {
@@ -199,8 +195,6 @@ func (d *decoder) after(table, outcome, what string, w Watch) {
 	case !strings.ContainsAny(what, `/`+string(filepath.Separator)):
 		d.add(key, `expected "keep", "delete", "restore", or a folder with a slash such as "./%s", got %s%s`,
 			outcome, d.got(key, what), suggest(what, words))
-	case w.Path != "" && within(what, w.Path):
-		d.add(key, "expected a folder outside %s, which would be scanned again", quote(w.Path))
 	}
 }
 
@@ -211,35 +205,15 @@ func (d *decoder) globs(key string, patterns []string) {
 	}
 }
 
-// apart checks that no two entries share a source, and that no folder is in another.
-func (d *decoder) apart(watches []Watch) {
+// sources checks that no two entries share a source.
+func (d *decoder) sources(watches []Watch) {
 	for i, w := range watches {
-		at := element("watch", i)
 		for j, other := range watches[:i] {
 			if w.Source == other.Source && w.Source != "" {
-				d.add(join(at, "source"), "%q is the source of watch[%d] as well; give one of them another", w.Source, j)
-			}
-			if w.Path == "" || other.Path == "" {
-				continue
-			}
-			switch in, around := within(w.Path, other.Path), within(other.Path, w.Path); {
-			case in && around:
-				d.add(join(at, "path"), "is the folder of watch[%d] as well", j)
-			case in:
-				d.add(join(at, "path"), "is inside the folder of watch[%d], %s", j, quote(other.Path))
-			case around:
-				d.add(join(at, "path"), "contains the folder of watch[%d], %s", j, quote(other.Path))
+				d.add(join(element("watch", i), "source"), "%q is the source of watch[%d] as well; give one of them another", w.Source, j)
 			}
 		}
 	}
-}
-
-// within reports whether path is dir or below it, going by the names alone.
-func within(path, dir string) bool {
-	path, err1 := filepath.Abs(path)
-	dir, err2 := filepath.Abs(dir)
-	rel, err3 := filepath.Rel(dir, path)
-	return err1 == nil && err2 == nil && err3 == nil && filepath.IsLocal(rel)
 }
 
 func (d *decoder) wildfire(c Config) {
@@ -294,7 +268,10 @@ func (d *decoder) profile(at string, a Auth) {
 	d.clash(a.ClientSecret.IsSet() && a.ClientSecretFile != "", key("client_secret_file"), key("client_secret"),
 		"expected either this or client_secret, got both")
 	for _, u := range []struct{ key, url string }{
-		{"token_url", a.TokenURL}, {"url", a.URL}, {"redirect_url", a.RedirectURL}, {"authorize_url", a.AuthorizeURL},
+		{"token_url", a.TokenURL},
+		{"url", a.URL},
+		{"redirect_url", a.RedirectURL},
+		{"authorize_url", a.AuthorizeURL},
 		{"revoke_url", a.RevokeURL},
 	} {
 		if u.url != "" {

@@ -1,0 +1,77 @@
+// Package apart tells whether folders and files overlap: whether one contains the other, or
+// they are one. Watched folders must overlap with nothing that is Backburn's own, or it would
+// upload its own secrets.
+//
+// It goes by what the names lead to, not by their text. Symbolic links are followed, also
+// those that lead to nothing yet. Folders and files are compared by device and inode. On
+// Linux, bind mounts are followed as well: a folder also contains what is mounted below it.
+//
+// It looks at one moment. Whoever may change links and mounts can change the answer
+// afterward, and a hard link of a file below a folder is not found by its folder: ask [Find]
+// about each file before it leaves.
+package apart
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Own is a file or a folder that is Backburn's own. It need not exist yet.
+type Own struct {
+	Key  string // the configuration key that names it, for example "nats.token_file"
+	Path string
+}
+
+// Relation says how a folder and something else overlap.
+type Relation int
+
+// The relations.
+const (
+	Apart    Relation = iota // they share nothing
+	Same                     // they are one
+	Contains                 // the folder contains the other
+	Inside                   // the folder is inside the other
+)
+
+// Places answers questions about paths, by the mounts of the moment in which it was made.
+type Places struct{ mounts []mount }
+
+// Now returns the Places of this moment.
+func Now() Places { return Places{mounts: mounts()} }
+
+// Relation says how the folder and the other path overlap.
+func (p Places) Relation(folder, other string) Relation {
+	for _, f := range readings(folder) {
+		for _, o := range readings(other) {
+			if r := relation(p.locate(f), p.locate(o)); r != Apart {
+				return r
+			}
+		}
+	}
+
+	return Apart
+}
+
+// readings returns the path as the system reads it and, where that differs, as programs do
+// that shorten "link/.." to nothing first.
+func readings(path string) []string {
+	if short := filepath.Clean(path); strings.Contains(path, "..") && short != path {
+		return []string{path, short}
+	}
+
+	return []string{path}
+}
+
+// Find returns the one of own that is the very file, by device and inode. Names that lead to
+// nothing are passed over. It looks anew each time, because files are replaced.
+func Find(file fs.FileInfo, own []Own) (Own, bool) {
+	for _, o := range own {
+		if info, err := os.Stat(o.Path); err == nil && os.SameFile(info, file) {
+			return o, true
+		}
+	}
+
+	return Own{}, false
+}

@@ -1,0 +1,140 @@
+package apart
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// maxLinks bounds how many links that lead to nothing are followed, as the kernel does.
+const maxLinks = 40
+
+// location is where a path leads.
+type location struct {
+	chain   []fs.FileInfo // what exists of it: the path itself or its nearest folder, then each folder above
+	missing []string      // the names below chain[0] that do not exist yet
+	here    region        // where its contents are; zero where that is not known
+	mounted []region      // what is mounted below it
+}
+
+// region is a part of a file system: everything at and below a path.
+type region struct {
+	device string // "major:minor"
+	path   string // within the file system
+}
+
+func (r region) covers(o region) bool {
+	return r.device != "" && r.device == o.device && below(o.path, r.path)
+}
+
+// below reports whether the absolute, slash-separated path is dir or below it.
+func below(path, dir string) bool {
+	return dir == "/" || path == dir || strings.HasPrefix(path, dir+"/")
+}
+
+// relation compares two locations.
+func relation(folder, other location) Relation {
+	contains, inside := folder.contains(other), other.contains(folder)
+	switch {
+	case contains && inside:
+		return Same
+	case contains:
+		return Contains
+	case inside:
+		return Inside
+	}
+
+	return Apart
+}
+
+// contains reports whether o is l or below it.
+func (l location) contains(o location) bool {
+	if l.here.covers(o.here) {
+		return true
+	}
+	if slices.ContainsFunc(l.mounted, func(m region) bool { return m.covers(o.here) }) {
+		return true
+	}
+	if len(l.chain) == 0 || len(o.chain) == 0 {
+		return false
+	}
+
+	if len(l.missing) > 0 {
+		return os.SameFile(l.chain[0], o.chain[0]) &&
+			len(o.missing) >= len(l.missing) && slices.Equal(l.missing, o.missing[:len(l.missing)])
+	}
+
+	return slices.ContainsFunc(o.chain, func(info fs.FileInfo) bool { return os.SameFile(l.chain[0], info) })
+}
+
+func (p Places) locate(path string) location {
+	real, missing := resolve(path)
+	l := location{missing: missing}
+	for at := real; ; at = filepath.Dir(at) {
+		if info, err := os.Stat(at); err == nil {
+			l.chain = append(l.chain, info)
+		}
+		if filepath.Dir(at) == at {
+			break
+		}
+	}
+
+	full := filepath.Join(append([]string{real}, missing...)...)
+	l.here, l.mounted = regions(p.mounts, full)
+
+	return l
+}
+
+// resolve follows all links of a path. It returns the part that exists, absolute and without
+// links, and the names below it that do not exist.
+func resolve(path string) (real string, missing []string) {
+	path = absolute(path)
+	for links := 0; ; {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return real, missing
+		}
+
+		parent := filepath.Dir(path)
+		if parent == path {
+			return path, missing
+		}
+
+		// A link that leads to nothing: what is written through it lands at its target.
+		if target, err := os.Readlink(path); err == nil && links < maxLinks {
+			links++
+			if !filepath.IsAbs(target) {
+				target = filepath.Join(realOf(parent), target)
+			}
+			path = target
+			continue
+		}
+
+		missing = append([]string{filepath.Base(path)}, missing...)
+		path = parent
+	}
+}
+
+// realOf is path without links where it exists, else path.
+func realOf(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+
+	return path
+}
+
+// absolute is path from the root on. Unlike filepath.Abs it leaves ".." alone, which means
+// something else after a link.
+func absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+
+	return dir + string(filepath.Separator) + path
+}

@@ -1,0 +1,112 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"backburn/internal/config"
+)
+
+// Each text has a watched folder, or a root of a source, that overlaps with something of
+// Backburn's own. "@" stands for a folder with q, q/in, other, key, and links to them.
+func TestNothingOfOursIsWatched(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("links need a privilege here")
+	}
+	root := tree(t, "q/in/", "q/key", "other/", "key", "linked/", "spool/")
+	for name, target := range map[string]string{
+		"to-q": "q", "to-in": "q/in", "to-nothing": "q/new", "to-root": ".", "linked/.backburn": "../other/spool",
+	} {
+		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const q = "[[watch]]\npath='@/q'\n"
+
+	for name, tc := range map[string]struct{ text, want string }{
+		"configuration":          {"[[watch]]\npath='@'\n", `2:1: watch[0].path: contains "@/f.toml" (--config)`},
+		"configuration by link":  {"[[watch]]\npath='@/to-root'\n", `2:1: watch[0].path: contains "@/f.toml" (--config)`},
+		"store":                  {q + "[nats]\nembedded.store_dir='@/q/in/nats'\n", `2:1: watch[0].path: contains "@/q/in/nats.token"`},
+		"in the store":           {"[[watch]]\npath='@/q/in'\n[nats]\nembedded.store_dir='@/q'\n", `2:1: watch[0].path: is inside "@/q" (nats.embedded.store_dir)`},
+		"token of the store":     {q + "[nats]\nembedded.store_dir='@/to-q/'\n", `2:1: watch[0].path: is "@/to-q/" (nats.embedded.store_dir)`},
+		"NATS token":             {q + "[nats]\ntoken_file='@/q/key'\n", `(nats.token_file)`},
+		"NATS token by link":     {q + "[nats]\ntoken_file='@/to-q/key'\n", `(nats.token_file)`},
+		"NATS credentials":       {q + "[nats]\ncredentials_file='@/q/key'\n", `(nats.credentials_file)`},
+		"NATS key":               {q + "[nats.tls]\nkey_file='@/q/key'\ncert_file='@/key'\n", `(nats.tls.key_file)`},
+		"client secret":          {q + "[auth.wildfire]\nclient_secret_file='@/q/key'\n", `(auth.wildfire.client_secret_file)`},
+		"secret of another":      {q + "[auth.other]\nkind='api-key'\napi_key_file='@/q/key'\n", `(auth.other.api_key_file)`},
+		"cache key":              {q + "[auth.wildfire]\ncache_key_file='@/q/key'\n", `(auth.wildfire.cache_key_file)`},
+		"grant to come":          {q + "[auth.c]\nkind='cortex'\ngrant_file='@/q/new/grant'\n", `(auth.c.grant_file)`},
+		"door's token":           {q + "[door]\ntoken_file='@/q/key'\n", `(door.token_file)`},
+		"sink's file":            {q + "[[sink]]\nname='a'\nkind='file'\npath='@/q/events'\n", `(sink[0].path)`},
+		"sink's file by link":    {q + "[[sink]]\nname='a'\nkind='file'\npath='@/to-nothing'\n", `(sink[0].path)`},
+		"sink's dead letters":    {q + "[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/key'\ndead_file='@/q/dead'\n", `(sink[0].dead_file)`},
+		"state":                  {q + "claim='keep'\nstate_dir='@/q/state'\n", `(watch[0].state_dir)`},
+		"state of another":       {q + "[[watch]]\npath='@/other'\nclaim='keep'\nstate_dir='@/q/in'\n", `2:1: watch[0].path: contains "@/q/in" (watch[1].state_dir)`},
+		"in the state":           {"[[watch]]\npath='@/q/in'\n[[watch]]\npath='@/other'\nclaim='keep'\nstate_dir='@/q'\n", `2:1: watch[0].path: is inside "@/q" (watch[1].state_dir)`},
+		"spool of another":       {"[[watch]]\npath='@/other'\n[[watch]]\npath='@/linked'\n", `2:1: watch[0].path: contains "@/linked/.backburn" (watch[1].path)`},
+		"after":                  {q + "after.benign='@/q/done'\n", `3:7: watch[0].after.benign: leads into the watched folder "@/q"`},
+		"after by link":          {q + "after.malicious='@/to-in/done'\n", `3:7: watch[0].after.malicious: leads into the watched folder "@/q"`},
+		"after by link to come":  {q + "after.failed='@/to-nothing'\n", `3:7: watch[0].after.failed: leads into the watched folder "@/q"`},
+		"after of another":       {q + "[[watch]]\npath='@/other'\nafter.failed='@/to-q/'\n", `2:1: watch[0].path: is "@/to-q/" (watch[1].after.failed)`},
+		"in its own after":       {q + "after.failed='@/'\n", `2:1: watch[0].path: is inside "@/" (watch[0].after.failed)`},
+		"one folder twice":       {q + "[[watch]]\npath='@/q/../q'\nsource='p'\n", "4:1: watch[1].path: is the folder of watch[0]"},
+		"folder in a folder":     {q + "[[watch]]\npath='@/q/in'\n", "4:1: watch[1].path: is inside the folder of watch[0]"},
+		"folder around a folder": {"[[watch]]\npath='@/to-in'\n[[watch]]\npath='@/q'\n", "4:1: watch[1].path: contains the folder of watch[0]"},
+		"root with a secret":     {"watch=[]\n[worker.roots]\na='@/to-root'\n[nats]\ntoken_file='@/key'\n", `3:1: worker.roots.a: contains "@/key" (nats.token_file)`},
+		"default folder":         {"[nats]\nembedded.store_dir='quarantine/nats'\n", `2:10: watch[0].path: contains "quarantine/nats" (nats.embedded.store_dir)`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg, err := config.Parse([]byte(strings.ReplaceAll(tc.text, "@", root)), filepath.Join(root, "f.toml"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			err = cfg.CheckFiles(config.Everything)
+
+			problems, _ := errors.AsType[config.Problems](err)
+			if want := strings.ReplaceAll(tc.want, "@", root); !strings.Contains(problems.Error(), want) {
+				t.Errorf("got\n%v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+func TestFoldersApart(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "q/", "q2/", "keep/", "state/", "data/", "key")
+	text := strings.ReplaceAll(`
+[nats]
+token_file = '@/key'
+embedded.store_dir = '@/data/nats'
+[[watch]]
+path = '@/q'
+after.benign = '@/q-done'
+[[watch]]
+path = '@/q2'
+[[watch]]
+path = '@/keep'
+claim = 'keep'
+state_dir = '@/keep/.backburn'
+[worker.roots]
+other = '@/q'
+[[sink]]
+name = 'a'
+kind = 'file'
+path = '@/data/events'
+`, "@", filepath.ToSlash(root))
+	cfg, err := config.Parse([]byte(text), filepath.Join(root, "f.toml"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := cfg.CheckFiles(config.Everything); err != nil {
+		t.Error(err)
+	}
+}
