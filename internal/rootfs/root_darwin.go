@@ -111,9 +111,6 @@ func IsTooLong(err error) bool { return errors.Is(err, unix.ENAMETOOLONG) }
 // IsNoSpace reports whether the file system is full.
 func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
-// IsReadOnly reports whether the file system cannot be written to.
-func IsReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }
-
 func isCrossDevice(err error) bool { return errors.Is(err, unix.EXDEV) }
 
 func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }

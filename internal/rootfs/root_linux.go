@@ -3,7 +3,6 @@ package rootfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -474,163 +473,6 @@ func fsync(fd int) error {
 	}
 }
 
-// fileSystems are the magic numbers of statfs(2) that matter: those of remote file systems.
-var fileSystems = map[int64]FileSystem{
-	0x6969:     {Kind: "nfs", Remote: true},
-	0xFE534D42: {Kind: "smb2", Remote: true},
-	0xFF534D42: {Kind: "cifs", Remote: true},
-	0x517B:     {Kind: "smb", Remote: true},
-	0x65735546: {Kind: "fuse", Remote: true},
-	0x01021997: {Kind: "9p", Remote: true},
-	0x00C36400: {Kind: "ceph", Remote: true},
-	0x5346414F: {Kind: "afs", Remote: true},
-	0x0BD00BD0: {Kind: "lustre", Remote: true},
-	0x01161970: {Kind: "gfs2", Remote: true},
-	0x7461636F: {Kind: "ocfs2", Remote: true},
-	0x786F4256: {Kind: "vboxsf", Remote: true},
-	0xEF53:     {Kind: "ext4"},
-	0x58465342: {Kind: "xfs"},
-	0x9123683E: {Kind: "btrfs"},
-	0x01021994: {Kind: "tmpfs"},
-	0x794C7630: {Kind: "overlay"},
-	0x2FC12FC1: {Kind: "zfs"},
-}
-
-// FileSystem asks the file system about itself.
-func (r *Root) FileSystem() (FileSystem, error) {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(r.fd, &st); err != nil {
-		return FileSystem{}, fmt.Errorf("statfs: %w", err)
-	}
-
-	info, ok := fileSystems[int64(uint32(st.Type))]
-	if !ok {
-		info.Kind = fmt.Sprintf("0x%X", uint32(st.Type))
-	}
-	info.Free = int64(st.Bavail) * int64(st.Bsize)
-	info.Total = int64(st.Blocks) * int64(st.Bsize)
-
-	return info, nil
-}
-
-// File is a regular file that is open for reading. It is the bare descriptor: the runtime's
-// poller has nothing to do for regular files, and these are opened by the thousand. It is for
-// one goroutine at a time.
-type File struct{ fd int }
-
-// Read reads from where the file stands.
-func (f *File) Read(p []byte) (int, error) {
-	for {
-		n, err := unix.Read(f.fd, p)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return 0, fmt.Errorf("read: %w", err)
-		case n == 0 && len(p) > 0:
-			return 0, io.EOF
-		}
-		return n, nil
-	}
-}
-
-// Rewind goes back to the start.
-func (f *File) Rewind() { unix.Seek(f.fd, 0, io.SeekStart) } // a regular file can always
-
-// Data returns where the next bytes from at on are that are not a hole, of a file of the given
-// size, and goes there; from and to are size where there are none.
-func (f *File) Data(at, size int64) (from, to int64, err error) {
-	from, err = unix.Seek(f.fd, at, unix.SEEK_DATA)
-	switch {
-	case errors.Is(err, unix.ENXIO):
-		return size, size, nil
-	case err != nil: // a file system that knows of no holes
-		from, to = at, size
-	default:
-		if to, err = unix.Seek(f.fd, from, unix.SEEK_HOLE); err != nil {
-			to = size
-		}
-	}
-
-	from, to = min(from, size), min(to, size)
-	_, err = unix.Seek(f.fd, from, io.SeekStart)
-
-	return from, to, err
-}
-
-// Close closes the file. Later calls do nothing.
-func (f *File) Close() error {
-	if f.fd < 0 {
-		return nil
-	}
-	err := unix.Close(f.fd)
-	f.fd = -1
-
-	return err
-}
-
-// Stat looks at the open file.
-func (f *File) Stat() (State, error) {
-	var st unix.Statx_t
-	if err := unix.Statx(f.fd, "", unix.AT_EMPTY_PATH, statMask, &st); err != nil {
-		return State{}, fmt.Errorf("fstat: %w", err)
-	}
-
-	return stateOf(&st), nil
-}
-
-// Sync makes the contents durable.
-func (f *File) Sync() error { return fsync(f.fd) }
-
-// Writer asks whether anybody on this machine has the file open for writing, or mapped so:
-// the kernel grants a read lease only if nobody has. The lease is given back at once, since
-// a writer who comes meanwhile would be kept waiting.
-func (f *File) Writer() (Writer, error) {
-	w, err := f.Hold()
-	if w != NoWriter {
-		return w, err
-	}
-	if _, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, unix.F_UNLCK); err != nil {
-		return UnknownWriter, fmt.Errorf("give lease back: %w", err)
-	}
-
-	return NoWriter, nil
-}
-
-// Hold is Writer that keeps the answer true: with NoWriter, whoever wants to write waits until
-// the file is closed here, or for as long as the kernel's lease-break-time. Held says whether
-// nobody did.
-func (f *File) Hold() (Writer, error) {
-	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, unix.F_RDLCK)
-	switch {
-	case err == nil:
-		return NoWriter, nil
-	case errors.Is(err, unix.EAGAIN):
-		return HasWriter, nil
-	}
-
-	return UnknownWriter, fmt.Errorf("take lease: %w", err)
-}
-
-// Held reports whether nobody wanted to write since Hold.
-func (f *File) Held() bool {
-	kind, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETLEASE, 0)
-
-	return err == nil && kind == unix.F_RDLCK
-}
-
-// SeesWriters reports whether this process learns of the writers of files that belong to
-// others: it needs CAP_LEASE for that.
-func SeesWriters() bool {
-	var data [2]unix.CapUserData
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return false
-	}
-
-	return data[0].Effective&(1<<unix.CAP_LEASE) != 0
-}
-
 // ClosesBeforeRename says whether an open file can't be renamed.
 const ClosesBeforeRename = false
 
@@ -639,9 +481,6 @@ func IsTooLong(err error) bool { return errors.Is(err, unix.ENAMETOOLONG) }
 
 // IsNoSpace reports whether the file system is full.
 func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
-
-// IsReadOnly reports whether the file system cannot be written to.
-func IsReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }
 
 // isNotDir reports whether a folder on the way to a name is none.
 func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }

@@ -174,9 +174,9 @@ func (d *decider) look(ctx context.Context, e *settle.Entry) (o settle.Outcome, 
 	now := d.w.clock()
 	unchanged := e.Unchanged(st, now, d.w.cautious.now(now), d.remote)
 	patience, why := d.rules.Patience(e.Rel, st, e.Blind)
-	if wait := patience - unchanged; wait > 0 {
+	if left := patience - unchanged; left > 0 {
 		d.w.m.deferred[why].Inc()
-		return settle.Later, wait
+		return settle.Later, d.rules.Again(left, why)
 	}
 	if !d.announced(e.Rel) {
 		// Its done file will be reported, and leads back here; so does every scan.

@@ -91,21 +91,26 @@ func TestPathIsTooLong(t *testing.T) {
 // with contents it does not.
 func TestEmptyFilesWait(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *watch.Config) { c.StaleAfter = time.Hour })
-	r.write("download.iso", "")
-	r.write("other", "x")
-	r.start()
-	r.intake.wait(t, 1)
-	until(t, "scans", scans(r, 20)) // far more than five times settle
-	if jobs := r.intake.all(); len(jobs) != 1 {
-		t.Fatalf("taken: %+v", jobs)
-	}
-	if n := r.metric("deferred_total", "empty"); n == 0 {
-		t.Error("nothing says why it waits")
-	}
-	r.write("download.iso", "contents")
-	if j := r.intake.wait(t, 2)[1]; j.Filename != "download.iso" || j.Size != 8 {
-		t.Errorf("taken: %+v", j)
+	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *watch.Config) { c.StaleAfter, c.Watch = time.Hour, mode })
+			r.write("download.iso", "")
+			r.write("other", "x")
+			r.start()
+			r.intake.wait(t, 1)
+			until(t, "scans", scans(r, 20)) // far more than five times settle
+			if jobs := r.intake.all(); len(jobs) != 1 {
+				t.Fatalf("taken: %+v", jobs)
+			}
+			if n := r.metric("deferred_total", "empty"); n == 0 {
+				t.Error("nothing says why it waits")
+			}
+			r.write("download.iso", "contents")
+			if j := r.intake.wait(t, 2)[1]; j.Filename != "download.iso" || j.Size != 8 {
+				t.Errorf("taken: %+v", j)
+			}
+		})
 	}
 }
 

@@ -50,6 +50,19 @@ func (r Rules) Patience(rel string, st rootfs.State, blind bool) (d time.Duratio
 	return d, Changing
 }
 
+// emptyLook is the least time between two looks at an empty file.
+const emptyLook = time.Second
+
+// Again is after how long a file is looked at again that has to wait for as long as left. An empty
+// one is looked at before: it may have got its contents without an event that says so.
+func (r Rules) Again(left time.Duration, why string) time.Duration {
+	if why == Empty {
+		return min(left, max(Patient*r.Settle, emptyLook))
+	}
+
+	return left
+}
+
 // temporary reports whether a file looks like one that will be renamed or written to.
 func (r Rules) temporary(rel string, st rootfs.State) bool {
 	if st.Mtime == 0 { // rsync -a --partial leaves 1970

@@ -60,6 +60,28 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+func TestEmptyFilesAreLookedAtBefore(t *testing.T) {
+	t.Parallel()
+	rules := settle.Rules{Settle: 2 * time.Second}
+	for _, c := range []struct {
+		left time.Duration
+		why  string
+		want time.Duration
+	}{
+		{time.Hour, settle.Empty, 10 * time.Second},
+		{time.Second, settle.Empty, time.Second},
+		{time.Hour, settle.Temporary, time.Hour},
+		{time.Second, settle.Changing, time.Second},
+	} {
+		if got := rules.Again(c.left, c.why); got != c.want {
+			t.Errorf("%v left, %s: looked at again after %v, want %v", c.left, c.why, got, c.want)
+		}
+	}
+	if got := (settle.Rules{}).Again(time.Hour, settle.Empty); got != time.Second {
+		t.Errorf("without a settle time: %v", got)
+	}
+}
+
 // TestUnchanged looks at a file several times. The watcher's clock starts at zero, at 1,000 seconds
 // of the day.
 func TestUnchanged(t *testing.T) {
