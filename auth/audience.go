@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+
+	"backburn/auth/internal/oauth"
 )
 
 const audiencePath = "/rest/platform/authorization/v1/audiences"
@@ -15,7 +18,7 @@ const audiencePath = "/rest/platform/authorization/v1/audiences"
 // an account that it manages (such as "WGC-1-123abc456"). The result is for
 // Profile.Audience: tokens are made for one audience each. p itself must have none.
 func LookupAudience(ctx context.Context, p Profile, account string, opts ...Option) (string, error) {
-	if p.Kind != KindWatchGuard || p.Audience != "" {
+	if !slices.Contains(p.Kind.Keys(), "audience") || p.Audience != "" {
 		return "", fmt.Errorf("auth.%s: audiences are looked up with a profile of kind %q without an audience", p.Name, KindWatchGuard)
 	}
 	s, err := New(p, opts...)
@@ -27,7 +30,7 @@ func LookupAudience(ctx context.Context, p Profile, account string, opts ...Opti
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*tokenTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*oauth.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.apiURL()+audiencePath, bytes.NewReader(body))
 	if err != nil {
@@ -35,7 +38,7 @@ func LookupAudience(ctx context.Context, p Profile, account string, opts ...Opti
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	resp, err := s.RoundTripper(s.grants.transport).RoundTrip(req)
+	resp, err := s.RoundTripper(s.transport).RoundTrip(req)
 	if err != nil {
 		return "", s.asAuthError("audience look-up", err)
 	}
@@ -44,16 +47,16 @@ func LookupAudience(ctx context.Context, p Profile, account string, opts ...Opti
 }
 
 func (s *Source) readAudience(resp *http.Response) (string, error) {
-	e := &AuthError{Profile: s.profile.Name, Op: "audience look-up", Status: resp.StatusCode, class: ErrTemporary}
+	e := &AuthError{Profile: s.profile.Name, Op: "audience look-up", Status: resp.StatusCode, Class: ErrTemporary}
 	var answer struct {
 		Audience string `json:"audience"`
 	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody))
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, oauth.MaxBody))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-		e.class, e.Permanent, e.Hint = ErrCredentialRejected, true, "check the account id, the API key and the rights of the access id"
+		e.Refuse(ErrCredentialRejected, "check the account id, the API key and the rights of the access id")
 	case resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusTooManyRequests:
-		e.class, e.Permanent, e.Hint = ErrCredentialRejected, true, "check the account id"
+		e.Refuse(ErrCredentialRejected, "check the account id")
 	case resp.StatusCode/100 != 2:
 		e.Hint = "try again later"
 	case err != nil || json.Unmarshal(raw, &answer) != nil || answer.Audience == "":

@@ -15,12 +15,13 @@ import (
 
 	"backburn/auth"
 	"backburn/auth/authtest"
+	"backburn/auth/cortex"
 )
 
 // stage is a login with its callback server and a browser.
 type stage struct {
 	srv     *authtest.Server
-	login   *auth.Login
+	login   *cortex.Login
 	app     *httptest.Server
 	profile auth.Profile
 }
@@ -36,7 +37,7 @@ func newStage(t *testing.T) *stage {
 	st.profile = cortexProfile(t, st.srv)
 	st.profile.RedirectURL = redirect
 	var err error
-	if st.login, err = auth.NewLogin(st.profile, auth.HubParams{}); err != nil {
+	if st.login, err = auth.NewLogin(st.profile, cortex.HubParams{}); err != nil {
 		t.Fatal(err)
 	}
 	return st
@@ -69,7 +70,7 @@ func get(t *testing.T, c *http.Client, address string) (status int, location str
 // the browser to.
 func (st *stage) begin(t *testing.T, c *http.Client) string {
 	t.Helper()
-	status, authorize := get(t, c, st.app.URL+auth.StartPath)
+	status, authorize := get(t, c, st.app.URL+cortex.StartPath)
 	if status != http.StatusSeeOther {
 		t.Fatalf("start: status %d", status)
 	}
@@ -247,7 +248,7 @@ func TestStateExpires(t *testing.T) {
 		e := newEndpoint(func(int, tokenRequest) (*http.Response, error) {
 			return reply(200, `{"access_token":"a","refresh_token":"canary-refresh","expires_in":"3600"}`), nil
 		})
-		l, err := auth.NewLogin(p, auth.HubParams{}, auth.WithTransport(e))
+		l, err := auth.NewLogin(p, cortex.HubParams{}, auth.WithTransport(e))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +294,7 @@ func TestAuthorizationRequest(t *testing.T) {
 		Name: "hub", Kind: auth.KindCortex, ClientID: "app-1", ClientSecret: auth.NewSecret("canary-secret-0b7e"), Scope: "logging-service:read",
 		RedirectURL: "http://127.0.0.1:8976/callback", GrantFile: t.TempDir() + "/grant",
 	}
-	hub := auth.HubParams{InstanceID: "9007199254740993", Region: "europe"}
+	hub := cortex.HubParams{InstanceID: "9007199254740993", Region: "europe"}
 	l, err := auth.NewLogin(p, hub)
 	if err != nil {
 		t.Fatal(err)
@@ -319,7 +320,7 @@ func TestAuthorizationRequest(t *testing.T) {
 		t.Errorf("the hub's instance is not the profile's: %v", err)
 	}
 	p.InstanceID, p.Region = "", "mars"
-	if _, err := auth.NewLogin(p, auth.HubParams{}); err == nil || !strings.Contains(err.Error(), "auth.hub.instance_id") || !strings.Contains(err.Error(), "auth.hub.region") {
+	if _, err := auth.NewLogin(p, cortex.HubParams{}); err == nil || !strings.Contains(err.Error(), "auth.hub.instance_id") || !strings.Contains(err.Error(), "auth.hub.region") {
 		t.Errorf("got %v, want every problem", err)
 	}
 }
@@ -339,7 +340,7 @@ func TestParseHubParams(t *testing.T) {
 	for name, in := range good {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, err := auth.ParseHubParams(in)
+			p, err := cortex.ParseHubParams(in)
 			if err != nil || p.InstanceID != "9007199254740993" || p.InstanceName != "a?b>c~" || p.Region != "americas" || p.LSN != "1" || p.Description != "d" ||
 				len(p.Custom) != 1 || p.Custom["tier"] != "gold" {
 				t.Errorf("got %+v, %v", p, err)
@@ -356,7 +357,7 @@ func TestParseHubParams(t *testing.T) {
 	for name, in := range bad {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if p, err := auth.ParseHubParams(in); err == nil || len(err.Error()) > 300 {
+			if p, err := cortex.ParseHubParams(in); err == nil || len(err.Error()) > 300 {
 				t.Errorf("got %+v, %.400v; want a short error", p, err)
 			}
 		})
@@ -367,7 +368,7 @@ func FuzzParseHubParams(f *testing.F) {
 	f.Add(base64.StdEncoding.EncodeToString([]byte("instance_id=1&region=europe&x=y")))
 	f.Add("")
 	f.Fuzz(func(t *testing.T, in string) {
-		p, err := auth.ParseHubParams(in)
+		p, err := cortex.ParseHubParams(in)
 		if err == nil && (p.InstanceID == "" || p.Region != "europe" && p.Region != "americas") {
 			t.Errorf("accepted %+v", p)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"backburn/auth"
 	"backburn/auth/authtest"
+	"backburn/auth/cortex"
 )
 
 // canaries are the secrets that tests use; none may show anywhere.
@@ -186,7 +187,7 @@ func TestNothingShows(t *testing.T) {
 	p.ClientSecret, p.GrantFile = auth.NewSecret(secret), filepath.Join(state, "grant")
 	login(t, p, options()...)
 	use(p, hub, faults...)
-	l, err := auth.NewLogin(p, auth.HubParams{}, options()...)
+	l, err := auth.NewLogin(p, cortex.HubParams{}, options()...)
 	if err != nil {
 		t.Fatal(err)
 	}

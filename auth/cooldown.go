@@ -26,14 +26,17 @@ func (c *cooldown) remaining(now time.Time) time.Duration {
 	return max(c.until.Sub(now), 0)
 }
 
-// note remembers a failure and for how long it holds.
-func (c *cooldown) note(now time.Time, e *AuthError, t timing) {
+// note remembers a failure and for how long it holds. revision is that of the shared record
+// which says so; 0: none does.
+func (c *cooldown) note(now time.Time, e *AuthError, revision uint64, t timing) {
 	n := &c.soft
 	if e.Permanent {
 		n = &c.hard
 	}
-	c.until, c.err = now.Add(t.pause(e, *n)), e
-	c.refused, c.revision = "", e.revision
+	c.until = now.Add(t.pause(e, *n))
+	c.err = e
+	c.refused = ""
+	c.revision = revision
 	*n++
 }
 
@@ -57,8 +60,10 @@ func (c *cooldown) trip(now time.Time, e *AuthError, id string, t timing) {
 	d := doubled(t.breakerMin, c.breaks, t.coolMax)
 	c.breaks++
 	e.RetryAfter = d
-	c.until, c.err = now.Add(d), e
-	c.refused, c.revision = id, 0
+	c.until = now.Add(d)
+	c.err = e
+	c.refused = id
+	c.revision = 0
 }
 
 // granted forgets failures of the token endpoint. Refusals of fresh tokens stay counted:

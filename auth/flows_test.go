@@ -12,6 +12,7 @@ import (
 
 	"backburn/auth"
 	"backburn/auth/authtest"
+	"backburn/auth/cortex"
 )
 
 // serve starts an authorization server for the test.
@@ -177,9 +178,9 @@ func browse(t *testing.T, address string) string {
 }
 
 // login runs the code flow without a browser of ours.
-func login(t *testing.T, p auth.Profile, opts ...auth.Option) auth.Grant {
+func login(t *testing.T, p auth.Profile, opts ...auth.Option) cortex.Authorized {
 	t.Helper()
-	l, err := auth.NewLogin(p, auth.HubParams{}, opts...)
+	l, err := auth.NewLogin(p, cortex.HubParams{}, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

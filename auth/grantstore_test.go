@@ -16,6 +16,7 @@ import (
 
 	"backburn/auth"
 	"backburn/auth/authtest"
+	"backburn/auth/cortex"
 )
 
 // TestGrantFromTheBucketAlone has two machines without a file between them.
@@ -99,7 +100,7 @@ func TestRollThatCannotBeStored(t *testing.T) {
 			Name: "hub", Kind: auth.KindCortex, ClientID: "app-1", ClientSecret: auth.NewSecret("canary-secret-0b7e"), Scope: "s",
 			RedirectURL: "http://127.0.0.1:8976/callback", InstanceID: "1", Region: "europe",
 		}
-		l, err := auth.NewLogin(p, auth.HubParams{}, auth.WithTransport(e), auth.WithGrantsBucket(grants))
+		l, err := auth.NewLogin(p, cortex.HubParams{}, auth.WithTransport(e), auth.WithGrantsBucket(grants))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +212,7 @@ func TestGrantFileIsPrivate(t *testing.T) {
 			t.Fatal(err)
 		}
 		chmod(t, filepath.Dir(p.GrantFile), 0o777)
-		l, err := auth.NewLogin(p, auth.HubParams{})
+		l, err := auth.NewLogin(p, cortex.HubParams{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +273,7 @@ func TestLoginIsNoticed(t *testing.T) {
 			}
 			time.Sleep(30 * time.Second)
 		}
-		l, err := auth.NewLogin(p, auth.HubParams{}, append(opts, auth.WithTransport(e))...)
+		l, err := auth.NewLogin(p, cortex.HubParams{}, append(opts, auth.WithTransport(e))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +316,7 @@ func TestNewerGrantIsNotOverwritten(t *testing.T) {
 	grants := authtest.NewBucket()
 	p := profileOf(t, auth.KindCortex)
 	p.InstanceID, p.RedirectURL = "1", "http://127.0.0.1:8976/callback"
-	l, err := auth.NewLogin(p, auth.HubParams{}, auth.WithTransport(e), auth.WithGrantsBucket(grants))
+	l, err := auth.NewLogin(p, cortex.HubParams{}, auth.WithTransport(e), auth.WithGrantsBucket(grants))
 	if err != nil {
 		t.Fatal(err)
 	}

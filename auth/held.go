@@ -1,12 +1,12 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"backburn/auth/internal/seal"
 )
 
 // phase is where a token stands in its life.
@@ -92,7 +92,4 @@ func (h *held) is(token string) bool {
 // Fingerprint names a token without giving it away: the first 12 hexadecimal digits of its
 // SHA-256. It is fit for logs because tokens are long and random; passwords are not, and
 // must not be passed to it.
-func Fingerprint(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:6])
-}
+func Fingerprint(token string) string { return seal.Fingerprint(token) }

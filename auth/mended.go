@@ -29,11 +29,9 @@ func (s *Source) mended(ctx context.Context, err error) bool {
 // reloadCredential reads again what the credential is made of and reports whether any of it is
 // new. A secret that cannot be read, because it is being replaced, is the old one.
 func (s *Source) reloadCredential(ctx context.Context) bool {
-	changed, _ := s.reloadSecrets()
-	if s.store != nil && s.store.reload(ctx) {
-		changed = true
-	}
-	return changed
+	secrets, _ := s.credential.reload()
+	grants := s.grant.Reload(ctx)
+	return secrets || grants
 }
 
 // watchCredential looks for a new credential until the cool-down ends, so that it ends at once

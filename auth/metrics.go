@@ -2,7 +2,6 @@ package auth
 
 import (
 	"errors"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -72,7 +71,7 @@ func newMetrics(s *Source, r prometheus.Registerer) (*metrics, error) {
 			}
 			return 0
 		}),
-		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", func() float64 { return s.grantAge(time.Now()).Seconds() }),
+		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", s.grantAge),
 	}
 	if r == nil {
 		return m, nil

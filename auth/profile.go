@@ -3,30 +3,17 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
-)
 
-// Kind is one of the systems whose credentials this package knows.
-type Kind string
-
-// The kinds, by what configuration calls them.
-const (
-	KindWildFire     Kind = "wildfire"      // Strata Cloud Manager service account: client credentials, scope tsg_id:<id>
-	KindDataSecurity Kind = "data-security" // Data Security (SaaS Security) API: client credentials, regional hosts
-	KindWatchGuard   Kind = "watchguard"    // WatchGuard Cloud: client credentials, and an API key on every call
-	KindCortex       Kind = "cortex"        // Cortex hub: authorization code, then a refresh token that rolls
-	KindAPIKey       Kind = "api-key"       // a WildFire key as before tokens, and the WF-500's: a form field, no Bearer
+	"backburn/auth/internal/oauth"
 )
 
 // Share says how much a Source insists on one token for the whole fleet.
 type Share string
 
-// How a Source uses its Bucket. The zero value means SharePrefer, and for KindCortex
-// with a Bucket ShareRequired, because two processes that refresh one rolling grant at
-// the same time can lose it.
+// How a Source uses its Bucket. The zero value means Kind.DefaultShare, or ShareOff without a
+// Bucket.
 const (
 	SharePrefer   Share = "prefer"   // one for the fleet; each its own, slowly, while the bucket is away
 	ShareRequired Share = "required" // one for the fleet; no new ones while the bucket is away
@@ -37,98 +24,173 @@ const (
 // 2.3.1 form-encodes the id and secret of Basic authentication; many servers do not decode
 // them, so both spellings exist and none is guessed.
 const (
-	ClientAuthBasicRaw  = "basic-raw"  // base64(id:secret)
-	ClientAuthBasicForm = "basic-form" // base64(form-encoded id:form-encoded secret), RFC 6749
-	ClientAuthBody      = "body"       // client_id and client_secret beside the grant
+	ClientAuthBasicRaw  = oauth.AuthBasicRaw  // base64(id:secret)
+	ClientAuthBasicForm = oauth.AuthBasicForm // base64(form-encoded id:form-encoded secret), RFC 6749
+	ClientAuthBody      = oauth.AuthBody      // client_id and client_secret beside the grant
 )
 
 // How the body of a token request is encoded.
 const (
-	BodyForm = "form" // application/x-www-form-urlencoded, RFC 6749
-	BodyJSON = "json" // application/json, what the vendor's own Cortex SDKs send
+	BodyForm = oauth.BodyForm // application/x-www-form-urlencoded, RFC 6749
+	BodyJSON = oauth.BodyJSON // application/json, what the vendor's own Cortex SDKs send
 )
 
-// Profile describes one credential. Fields that a kind has no use for are left empty.
-// Paths of secret files may be "cred:name", a systemd credential.
+// Profile describes one credential. Fields that a kind has no use for are left empty; see
+// Kind.Keys. An empty TokenURL, ClientAuth, Body, Scope, AuthorizeURL or RevokeURL means the
+// kind's own. Paths of secret files may be "cred:name", a systemd credential.
 type Profile struct {
-	Name string // the table's name in the configuration: auth.<Name>; labels metrics and logs
-	Kind Kind
+	Name string `toml:"-"` // the table's name in the configuration: auth.<Name>; labels metrics and logs
+	Kind Kind   `toml:"kind"`
 
-	ClientID         string
-	ClientSecret     Secret // or:
-	ClientSecretFile string // read again before every token request
-	TSGID            string // KindWildFire: tenant service group, digits
-	TokenURL         string // empty: the kind's own
-	ClientAuth       string // empty: the kind's own
-	Body             string // BodyForm (default) or BodyJSON
-	Scope            string // empty: the kind's own
-	Audience         string // KindWatchGuard: managed account, see LookupAudience
+	ClientID         string `toml:"client_id"`
+	ClientSecret     Secret `toml:"client_secret"`      // or:
+	ClientSecretFile string `toml:"client_secret_file"` // read again before every token request
+	TSGID            string `toml:"tsg_id"`             // KindWildFire: tenant service group, digits
+	TokenURL         string `toml:"token_url"`
+	ClientAuth       string `toml:"client_auth"`
+	Body             string `toml:"body"` // BodyForm (default) or BodyJSON
+	Scope            string `toml:"scope"`
+	Audience         string `toml:"audience"` // KindWatchGuard: managed account, see LookupAudience
 
-	APIKeyFile string // KindWatchGuard: WatchGuard-API-Key; KindAPIKey: the key itself
-	URL        string // base of the API; its host is one of those that get the token
+	APIKeyFile string `toml:"api_key_file"` // KindWatchGuard: WatchGuard-API-Key; KindAPIKey: the key itself
+	URL        string `toml:"url"`          // base of the API; its host is one of those that get the token
 
-	RedirectURL  string // KindCortex: where the browser comes back to
-	AuthorizeURL string // empty: the kind's own
-	RevokeURL    string // empty: the kind's own
-	InstanceID   string // KindCortex, from the hub's params; opaque
-	Region       string // KindCortex, from the hub; KindDataSecurity and KindWatchGuard: picks the hosts
-	PKCE         bool   // KindCortex: RFC 7636, which the hub does not document
-	GrantFile    string // KindCortex: the refresh token, sealed
+	RedirectURL  string `toml:"redirect_url"` // KindCortex: where the browser comes back to
+	AuthorizeURL string `toml:"authorize_url"`
+	RevokeURL    string `toml:"revoke_url"`
+	InstanceID   string `toml:"instance_id"` // KindCortex, from the hub's params; opaque
+	Region       string `toml:"region"`      // KindCortex, from the hub; KindDataSecurity and KindWatchGuard: picks the hosts
+	PKCE         bool   `toml:"pkce"`        // KindCortex: RFC 7636, which the hub does not document
+	GrantFile    string `toml:"grant_file"`  // KindCortex: the refresh token, sealed, mode 0600
 
-	CacheKeyFile string // random key that seals shared and stored tokens; empty: derived from the client secret
-	Share        Share
+	CacheKeyFile string `toml:"cache_key_file"` // random key that seals shared and stored tokens; empty: derived from the client secret
+	Share        Share  `toml:"share"`
 }
 
-// Validate reports everything that is wrong with p, joined, each problem naming its
-// configuration key. It reads no files.
+// A Problem is one thing that is wrong with a profile.
+type Problem struct {
+	Profile string // its name
+	Key     string // of the configuration, such as "client_id"
+	Message string // what is wrong, to follow the key
+}
+
+// Error names the key as configuration does.
+func (p Problem) Error() string { return "auth." + p.Profile + "." + p.Key + ": " + p.Message }
+
+// Validate reports everything that is wrong with p, joined. It reads no files.
 func (p Profile) Validate() error {
-	v := validator{profile: p}
-	v.common()
-	switch p.Kind {
-	case KindWildFire:
-		v.client()
-		v.require("tsg_id", p.TSGID)
-		if p.TSGID != "" && strings.Trim(p.TSGID, "0123456789") != "" {
-			v.add("tsg_id", "%q is not a number", p.TSGID)
-		}
-	case KindDataSecurity:
-		v.client()
-		v.region(dataSecurityHosts)
-	case KindWatchGuard:
-		v.client()
-		v.region(watchGuardHosts)
-		v.require("api_key_file", p.APIKeyFile)
-	case KindCortex:
-		v.client()
-		v.require("scope", p.Scope)
-		if p.Region != "" {
-			v.region(cortexHosts)
-		}
-	case KindAPIKey:
-		v.require("api_key_file", p.APIKeyFile)
-	case "":
-		v.add("kind", "is required: %s", kindList)
-	default:
-		v.add("kind", "%q is none of %s", p.Kind, kindList)
+	if p.Name == "" {
+		return errors.New("auth: a profile needs a name")
 	}
-	return errors.Join(v.problems...)
+	var errs []error
+	for _, problem := range p.Problems() {
+		errs = append(errs, problem)
+	}
+	return errors.Join(errs...)
 }
 
-const kindList = "wildfire, data-security, watchguard, cortex, api-key"
+// Problems lists everything that is wrong with p, each with its key. It reads no files.
+func (p Profile) Problems() []Problem {
+	v := validator{profile: p}
+	preset, known := presets[p.Kind]
+	switch {
+	case p.Kind == "":
+		v.add("kind", "is required: %s", KindList(Kinds()))
+	case !known:
+		v.add("kind", "%q is none of %s", p.Kind, KindList(Kinds()))
+	default:
+		v.required(preset.required)
+		v.region(preset.regions)
+		v.client()
+		v.encoding(preset.keys)
+		if preset.check != nil {
+			preset.check(&v)
+		}
+	}
+
+	v.oneOf("client_auth", p.ClientAuth, ClientAuthBasicRaw, ClientAuthBasicForm, ClientAuthBody)
+	v.oneOf("body", p.Body, BodyForm, BodyJSON)
+	v.oneOf("share", string(p.Share), string(SharePrefer), string(ShareRequired), string(ShareOff))
+	for _, key := range []string{"token_url", "url", "redirect_url", "authorize_url", "revoke_url"} {
+		v.endpoint(key)
+	}
+	return v.problems
+}
 
 type validator struct {
 	profile  Profile
-	problems []error
+	problems []Problem
 }
 
 func (v *validator) add(key, format string, args ...any) {
-	v.problems = append(v.problems, fmt.Errorf("auth.%s.%s: %w", v.profile.Name, key, fmt.Errorf(format, args...)))
+	v.problems = append(v.problems, Problem{v.profile.Name, key, fmt.Sprintf(format, args...)})
 }
 
-func (v *validator) require(key, value string) {
-	if value == "" {
-		v.add(key, "is required for kind %q", v.profile.Kind)
+// text returns a field by its configuration key.
+func (p Profile) text(key string) string {
+	return map[string]string{
+		"client_id":     p.ClientID,
+		"tsg_id":        p.TSGID,
+		"scope":         p.Scope,
+		"api_key_file":  p.APIKeyFile,
+		"token_url":     p.TokenURL,
+		"url":           p.URL,
+		"redirect_url":  p.RedirectURL,
+		"authorize_url": p.AuthorizeURL,
+		"revoke_url":    p.RevokeURL,
+	}[key]
+}
+
+func (v *validator) required(keys []string) {
+	for _, key := range keys {
+		switch {
+		case key == "client_secret":
+			v.secret()
+		case v.profile.text(key) == "":
+			v.add(key, "is required for kind %q", v.profile.Kind)
+		}
 	}
+}
+
+// secret checks that there is one way to the client secret.
+func (v *validator) secret() {
+	p := v.profile
+	switch {
+	case p.ClientSecret.IsSet() && p.ClientSecretFile != "":
+		v.add("client_secret", "and client_secret_file are both set: keep one")
+	case !p.ClientSecret.IsSet() && p.ClientSecretFile == "":
+		v.add("client_secret_file", "is required for kind %q (or client_secret = \"${NAME}\")", p.Kind)
+	}
+}
+
+// client checks that the client id can be sent.
+func (v *validator) client() {
+	if strings.ContainsRune(v.profile.ClientID, ':') && v.profile.clientAuth() == ClientAuthBasicRaw {
+		v.add("client_id", "holds a colon, which basic-raw cannot carry: set client_auth")
+	}
+}
+
+// encoding checks that the kind understands what the body is encoded in.
+func (v *validator) encoding(keys []string) {
+	if v.profile.Body == BodyJSON && !slices.Contains(keys, "body") {
+		v.add("body", "%s is not understood by kind %q", BodyJSON, v.profile.Kind)
+	}
+}
+
+// region checks that a region is known: another region is another host, never a default.
+func (v *validator) region(hosts map[string]string) {
+	region := v.profile.Region
+	if _, known := hosts[region]; region == "" || known || len(hosts) == 0 {
+		return
+	}
+	var names []string
+	for name := range hosts {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	v.add("region", "%q is none of %s", region, strings.Join(names, ", "))
 }
 
 func (v *validator) oneOf(key, value string, allowed ...string) {
@@ -137,74 +199,12 @@ func (v *validator) oneOf(key, value string, allowed ...string) {
 	}
 }
 
-// common checks what does not depend on the kind.
-func (v *validator) common() {
-	p := v.profile
-	if p.Name == "" {
-		v.problems = append(v.problems, errors.New("auth: a profile needs a name"))
-	}
-	v.oneOf("client_auth", p.ClientAuth, ClientAuthBasicRaw, ClientAuthBasicForm, ClientAuthBody)
-	v.oneOf("body", p.Body, BodyForm, BodyJSON)
-	v.oneOf("share", string(p.Share), string(SharePrefer), string(ShareRequired), string(ShareOff))
-	v.endpoint("token_url", p.TokenURL)
-	v.endpoint("url", p.URL)
-	v.endpoint("redirect_url", p.RedirectURL)
-	v.endpoint("authorize_url", p.AuthorizeURL)
-	v.endpoint("revoke_url", p.RevokeURL)
-	if p.Body == BodyJSON && p.Kind != KindCortex && p.Kind != "" {
-		v.add("body", "json is understood by kind %q only", KindCortex)
-	}
-}
-
-// client checks the id and the secret of an OAuth client.
-func (v *validator) client() {
-	p := v.profile
-	v.require("client_id", p.ClientID)
-	switch {
-	case p.ClientSecret.IsSet() && p.ClientSecretFile != "":
-		v.add("client_secret", "and client_secret_file are both set: keep one")
-	case !p.ClientSecret.IsSet() && p.ClientSecretFile == "":
-		v.add("client_secret_file", "is required for kind %q (or client_secret = \"${NAME}\")", p.Kind)
-	}
-	if strings.ContainsRune(p.ClientID, ':') && v.profile.clientAuth() == ClientAuthBasicRaw {
-		v.add("client_id", "holds a colon, which basic-raw cannot carry: set client_auth")
-	}
-}
-
-// region checks that a region is known: another region is another host, never a default.
-func (v *validator) region(hosts map[string]string) {
-	p := v.profile
-	if _, known := hosts[p.Region]; !known && (p.TokenURL == "" || p.Region != "") {
-		v.add("region", "%q is none of %s", p.Region, regionList(hosts))
-	}
-}
-
-// endpoint checks an absolute URL: https, or http to this machine; nothing in it that
-// would have to be kept secret.
-func (v *validator) endpoint(key, raw string) {
+func (v *validator) endpoint(key string) {
+	raw := v.profile.text(key)
 	if raw == "" {
 		return
 	}
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		v.add(key, "is not a URL") // the parser's error would repeat the text, user part and all
-	case u.User != nil:
-		v.add(key, "must not hold credentials")
-	case u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		v.add(key, "must be an absolute https URL")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		v.add(key, "must be https, because credentials travel to it (http is for loopback only)")
-	case u.Fragment != "":
-		v.add(key, "must not hold a fragment")
+	if err := oauth.CheckURL(raw); err != nil {
+		v.add(key, "%s", err)
 	}
-}
-
-// loopback reports whether host is this machine, by name or address, without a look-up.
-func loopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

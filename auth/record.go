@@ -52,11 +52,18 @@ var classNames = map[string]error{"temporary": ErrTemporary, "rejected": ErrCred
 // newCoolNote notes e for the fleet for d.
 func newCoolNote(e *AuthError, now time.Time, d time.Duration, inARow int) *coolNote {
 	n := &coolNote{
-		Until: now.Add(d).UnixMilli(), For: d.Milliseconds(), InARow: inARow, Op: e.Op, Status: e.Status, Code: e.Code,
-		Desc: e.Desc, Hint: e.Hint, Permanent: e.Permanent,
+		Until:     now.Add(d).UnixMilli(),
+		For:       d.Milliseconds(),
+		InARow:    inARow,
+		Op:        e.Op,
+		Status:    e.Status,
+		Code:      e.Code,
+		Desc:      e.Desc,
+		Hint:      e.Hint,
+		Permanent: e.Permanent,
 	}
 	for name, class := range classNames {
-		if errors.Is(e.class, class) {
+		if errors.Is(e.Class, class) {
 			n.Class = name
 		}
 	}
@@ -73,15 +80,22 @@ func (n *coolNote) remaining(now time.Time) time.Duration {
 	return max(min(left, time.Duration(n.For)*time.Millisecond), 0)
 }
 
-// err returns the error that the note, found at a revision, carries.
-func (n *coolNote) err(profile string, left time.Duration, revision uint64) *AuthError {
+// err returns the error that the note carries.
+func (n *coolNote) err(profile string, left time.Duration) *AuthError {
 	class := classNames[n.Class]
 	if class == nil {
 		class = ErrTemporary
 	}
 	return &AuthError{
-		Profile: profile, Op: n.Op, Status: n.Status, Code: n.Code, Desc: n.Desc, Hint: n.Hint,
-		Permanent: n.Permanent, RetryAfter: left, class: class, revision: revision,
+		Profile:    profile,
+		Op:         n.Op,
+		Status:     n.Status,
+		Code:       n.Code,
+		Desc:       n.Desc,
+		Hint:       n.Hint,
+		Permanent:  n.Permanent,
+		RetryAfter: left,
+		Class:      class,
 	}
 }
 

@@ -85,8 +85,8 @@ func (s *Source) trip(now time.Time) {
 		Op:        "using a fresh token",
 		Status:    401,
 		Permanent: true,
-		class:     ErrCredentialRejected,
-		Hint:      refusedHint(s.profile),
+		Class:     ErrCredentialRejected,
+		Hint:      s.profile.preset().refusedHint,
 	}
 	s.cool.trip(now, e, s.lastRefused, s.timing)
 	s.noteError(e, now)
@@ -98,18 +98,5 @@ func (s *Source) trip(now time.Time) {
 	if s.shared != nil && !s.closed {
 		id, e := s.lastRefused, *e
 		s.wg.Go(func() { s.shared.reportRefused(s.life, id, e) })
-	}
-}
-
-func refusedHint(p Profile) string {
-	switch p.Kind {
-	case KindWildFire:
-		return "check that a WildFire API key is bound to the service account and Valid (a new key is Pending for some minutes)"
-	case KindAPIKey:
-		return "check the key, and that it belongs to this service"
-	case KindWatchGuard:
-		return "check the account, the audience and the API key"
-	default:
-		return "check the account's rights and that the profile belongs to this service"
 	}
 }

@@ -46,12 +46,12 @@ func (s *Source) land(f *renewal, w want, h *held, err error, began time.Time) {
 		f.err = ErrClosed
 	case err != nil:
 		e := s.asAuthError("renewing the token", err)
-		s.failed(w, e, now)
-		f.err = e.after(s.cool.remaining(now))
+		s.failed(w, e, revisionOf(err), now)
+		f.err = e.After(s.cool.remaining(now))
 	case h.id == s.lastRefused && !w.probe && s.why(s.current.Load(), now) == reasonRejected:
 		// The server gave the refused token out again. It is not installed.
 		s.trip(now)
-		f.err = s.cool.err.after(s.cool.remaining(now))
+		f.err = s.cool.err.After(s.cool.remaining(now))
 		s.metrics.refreshed(w.reason, resultRejected)
 	default:
 		f.token = h
@@ -67,8 +67,8 @@ func (s *Source) land(f *renewal, w want, h *held, err error, began time.Time) {
 }
 
 // failed notes why a renewal failed. mu is held.
-func (s *Source) failed(w want, e *AuthError, now time.Time) {
-	s.cool.note(now, e, s.timing)
+func (s *Source) failed(w want, e *AuthError, revision uint64, now time.Time) {
+	s.cool.note(now, e, revision, s.timing)
 	s.noteError(e, now)
 	if e.Permanent {
 		s.watchCredential()
@@ -105,3 +105,12 @@ func (s *Source) endCooldown() {
 }
 
 func (s *Source) noteError(e *AuthError, now time.Time) { s.lastErr, s.lastErrAt = e, now }
+
+// revisionOf returns the revision of the shared record that carries err; 0 where none does.
+func revisionOf(err error) uint64 {
+	var n noted
+	if errors.As(err, &n) {
+		return n.revision
+	}
+	return 0
+}

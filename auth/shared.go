@@ -9,9 +9,16 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"backburn/auth/internal/kv"
+
+	"backburn/auth/internal/seal"
 )
 
-const tokenPrefix = "tok"
+const (
+	tokenPrefix  = "tok"
+	tokenPurpose = "token"
+)
 
 // shared shares one token among all processes with the same credential, through one key of a
 // bucket (see record). A process that needs a new token sets its claim by compare-and-set,
@@ -24,7 +31,6 @@ type shared struct {
 	bucket   Bucket
 	required bool
 	holder   string
-	cacheKey Secret
 	wall     func() time.Time // stamps records; a seam for clocks that are wrong
 
 	// changed wakes who waits for the record to change. Sends never block.
@@ -46,49 +52,35 @@ type shared struct {
 	away    bool   // the bucket did not answer last time
 }
 
-// share sets the fleet up where the profile and the options ask for it.
-func (s *Source) share(o options) error {
-	cacheKey, err := openSecret(Secret{}, s.profile.CacheKeyFile)
-	if err != nil {
-		return fmt.Errorf("auth.%s.cache_key_file: %w", s.profile.Name, err)
-	}
-	var key Secret
-	if cacheKey != nil {
-		key = cacheKey.get()
-	}
-	if err := s.openGrant(o, key); err != nil {
-		return err
-	}
+// newShared returns nil where tokens are not shared.
+func newShared(s *Source, o options) (*shared, error) {
 	mode := s.profile.Share
-	if mode == "" && s.profile.Kind == KindCortex && o.bucket != nil {
-		mode = ShareRequired
+	if mode == "" {
+		mode = s.profile.Kind.DefaultShare()
 	}
 	switch {
-	case mode == ShareOff || s.profile.Kind == KindAPIKey:
-		return nil
-	case o.bucket == nil && mode == ShareRequired:
-		return fmt.Errorf("auth.%s.share: \"required\" needs a bucket", s.profile.Name)
+	case !s.profile.Shares():
+		return nil, nil
+	case o.bucket == nil && s.profile.Share == ShareRequired:
+		return nil, fmt.Errorf("auth.%s.share: \"required\" needs a bucket", s.profile.Name)
 	case o.bucket == nil:
-		return nil
+		return nil, nil
 	}
-	host, _ := os.Hostname()
-	s.shared = &shared{
-		source: s, bucket: o.bucket, required: mode == ShareRequired, cacheKey: key, wall: o.wall,
-		holder: fmt.Sprintf("%s/%d", host, os.Getpid()), changed: make(chan struct{}, 1),
-	}
-	return nil
-}
 
-// start begins what runs in the background until Close.
-func (s *Source) start() {
-	if s.shared != nil {
-		s.wg.Go(func() { s.shared.run(s.life) })
-	}
+	host, _ := os.Hostname()
+	return &shared{
+		source:   s,
+		bucket:   o.bucket,
+		required: mode == ShareRequired,
+		wall:     o.wall,
+		holder:   fmt.Sprintf("%s/%d", host, os.Getpid()),
+		changed:  make(chan struct{}, 1),
+	}, nil
 }
 
 // place is where the record is, and under which keys: both follow from the secret.
 type place struct {
-	keys keys
+	keys seal.Keys
 	key  string
 }
 
@@ -96,19 +88,21 @@ type place struct {
 func (f *shared) place() (place, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	secret := f.source.secret.get()
-	if f.at.key != "" && f.of.Equal(secret) {
+	clientSecret := f.source.credential.client.Get()
+	if f.at.key != "" && f.of.Equal(clientSecret) {
 		return f.at, nil
 	}
-	k, err := newKeys(f.source.profile, secret, f.cacheKey)
+	k, err := seal.New(f.source.profile.sealed(), clientSecret, f.source.credential.cacheKey)
 	if err != nil {
 		return place{}, err
 	}
-	name, err := k.name(tokenPrefix)
+	name, err := k.Name(tokenPrefix)
 	if err != nil {
 		return place{}, err
 	}
-	f.at, f.of, f.lastGen = place{k, name}, secret, 0
+	f.at = place{k, name}
+	f.of = clientSecret
+	f.lastGen = 0
 	if f.unwatch != nil {
 		f.unwatch() // the watch is on the old key
 	}
@@ -125,7 +119,7 @@ type view struct {
 // obtain gets a token for the fleet or from it. It returns when there is one, when nobody is
 // to be asked, or when ctx ends.
 func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
-	if _, err := f.source.secret.reload(); err != nil {
+	if _, err := f.source.credential.client.Reload(); err != nil {
 		f.source.log.Warn().Err(err).Msg("secret not read again")
 	}
 	nonce := rand.Text()
@@ -138,7 +132,7 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 			return h, nil
 		}
 		if left := v.Cool.remaining(f.wall()); left > 0 && !f.outdated(ctx, v.Cool) {
-			return nil, v.Cool.err(f.source.profile.Name, left, v.revision)
+			return nil, noted{v.Cool.err(f.source.profile.Name, left), v.revision}
 		}
 		switch {
 		case v.Claim != nil && v.Claim.Nonce == nonce:
@@ -167,12 +161,11 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 
 // outdated reports whether the cool-down is about a grant that was replaced since.
 func (f *shared) outdated(ctx context.Context, n *coolNote) bool {
-	store := f.source.store
-	if store == nil || !n.Permanent {
+	if !n.Permanent {
 		return false
 	}
-	store.reload(ctx)
-	return store.generation() > n.Grant
+	f.source.grant.Reload(ctx)
+	return f.source.grant.Generation() > n.Grant
 }
 
 // read returns the record. One that cannot be opened, or is older than one seen before,
@@ -199,7 +192,7 @@ func (f *shared) read(ctx context.Context) (view, error) {
 // open unseals an entry.
 func (f *shared) open(at place, e Entry) view {
 	var r record
-	plain, err := at.keys.open("token", joined(f.bucket.Name(), at.key), e.Value)
+	plain, err := at.keys.Open(tokenPurpose, seal.Joined(f.bucket.Name(), at.key), e.Value)
 	if err == nil {
 		r, err = decodeRecord(plain)
 	}
@@ -250,7 +243,7 @@ func (f *shared) held(v view) *held {
 	if life > 0 {
 		life -= min(f.source.timing.foreignTrim, life/10)
 	}
-	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.source.preset.window)
+	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.source.profile.preset().window)
 	h.foreign = true
 	h.worked.Store(v.Worked)
 	return h
@@ -289,7 +282,7 @@ func (f *shared) write(ctx context.Context, v view, next record) (uint64, error)
 	if err != nil {
 		return 0, err
 	}
-	sealed, err := v.at.keys.seal("token", joined(f.bucket.Name(), v.at.key), plain)
+	sealed, err := v.at.keys.Seal(tokenPurpose, seal.Joined(f.bucket.Name(), v.at.key), plain)
 	if err != nil {
 		return 0, err
 	}
@@ -310,16 +303,19 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 	if err != nil {
 		return nil, f.release(ctx, v, f.source.asAuthError("renewing the token", err))
 	}
-	if w.have != nil && w.have.rejected.Load() && Fingerprint(m.value) == w.have.id && !w.probe {
+	if w.have != nil && w.have.rejected.Load() && Fingerprint(m.Value) == w.have.id && !w.probe {
 		// The same token again: nobody is to use it.
 		_ = f.release(ctx, v, &AuthError{})
-		return hold(m.value, v.Generation, m.sent, m.life.d, f.source.preset.window), nil
+		return f.source.hold(m, v.Generation), nil
 	}
 	next := record{
-		Generation: v.Generation + 1, Token: m.value, Life: m.life.d.Milliseconds(),
-		Obtained: f.wall().Add(-time.Since(m.sent)).UnixMilli(), Grant: f.grantGeneration(),
+		Generation: v.Generation + 1,
+		Token:      m.Value,
+		Life:       m.Life.D.Milliseconds(),
+		Obtained:   f.wall().Add(-time.Since(m.Sent)).UnixMilli(),
+		Grant:      f.source.grant.Generation(),
 	}
-	h := hold(m.value, next.Generation, m.sent, m.life.d, f.source.preset.window)
+	h := f.source.hold(m, next.Generation)
 	_, err = f.settle(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
 	if err == nil {
 		f.seen(view{record: next, at: v.at})
@@ -331,16 +327,8 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 		}
 	}
 	f.source.metrics.bucket.Inc()
-	f.source.log.Warn().Str("reason", bucketReason(err)).Msg("token not shared, this process uses its own")
+	f.source.log.Warn().Str("reason", kv.Reason(err)).Msg("token not shared, this process uses its own")
 	return h, nil
-}
-
-// grantGeneration returns the generation of the refresh token in use; 0 for kinds without one.
-func (f *shared) grantGeneration() uint64 {
-	if f.source.store == nil {
-		return 0
-	}
-	return f.source.store.generation()
 }
 
 // settle changes the record on behalf of the holder of the claim in v. Others may write about
@@ -368,9 +356,18 @@ func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (rev
 	}
 }
 
+// noted is an error that the shared record carries since a revision.
+type noted struct {
+	*AuthError
+	revision uint64
+}
+
+// Unwrap makes errors.As find the AuthError.
+func (n noted) Unwrap() error { return n.AuthError }
+
 // release gives the claim up after a failure, and notes a cool-down for the fleet where the
 // server gave an answer: that it could not be reached may be this machine's own trouble.
-func (f *shared) release(ctx context.Context, v view, e *AuthError) *AuthError {
+func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
 	var note *coolNote
 	if e.Status != 0 {
 		n := 0
@@ -379,18 +376,21 @@ func (f *shared) release(ctx context.Context, v view, e *AuthError) *AuthError {
 		}
 		d := f.source.timing.pause(e, n)
 		note = newCoolNote(e, f.wall(), d, n+1)
-		note.Grant = f.grantGeneration()
-		e = e.after(d)
+		note.Grant = f.source.grant.Generation()
+		e = e.After(d)
 	}
 
-	revision, err := f.settle(context.WithoutCancel(ctx), &v, func(r *record) { r.Claim, r.Cool = nil, note })
-	switch {
-	case err != nil:
-		f.source.log.Debug().Str("reason", bucketReason(err)).Msg("claim not released, it will age")
-	case note != nil:
-		e.revision = revision
+	revision, err := f.settle(context.WithoutCancel(ctx), &v, func(r *record) {
+		r.Claim = nil
+		r.Cool = note
+	})
+	if err != nil {
+		f.source.log.Debug().Str("reason", kv.Reason(err)).Msg("claim not released, it will age")
 	}
-	return e
+	if err != nil || note == nil {
+		return e
+	}
+	return noted{e, revision}
 }
 
 // reportAccepted tells the fleet that a service took the token with the given fingerprint. It
@@ -460,14 +460,14 @@ func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) 
 	f.lost(cause)
 	t := f.source.timing
 	e := &AuthError{
-		Profile: f.source.profile.Name, Op: "sharing the token", class: ErrTemporary,
-		Desc: bucketReason(cause), Hint: "the key-value bucket cannot be reached: check the NATS server",
+		Profile: f.source.profile.Name, Op: "sharing the token", Class: ErrTemporary,
+		Desc: kv.Reason(cause), Hint: "the key-value bucket cannot be reached: check the NATS server",
 	}
 	if f.required {
 		return nil, e
 	}
 	if left := t.awayPause - time.Since(f.lastAlone); !f.lastAlone.IsZero() && left > 0 {
-		return nil, e.after(left)
+		return nil, e.After(left)
 	}
 	// Every process of the fleet is here at the same time: spread out.
 	if err := f.pause(ctx, time.Duration(mathrand.Int64N(int64(t.awayJitter)+1))); err != nil {
@@ -485,7 +485,7 @@ func (f *shared) lost(cause error) {
 	f.away = true
 	f.mu.Unlock()
 	if !was {
-		f.source.log.Warn().Str("reason", bucketReason(cause)).Bool("required", f.required).Msg("the token bucket cannot be reached")
+		f.source.log.Warn().Str("reason", kv.Reason(cause)).Bool("required", f.required).Msg("the token bucket cannot be reached")
 	}
 }
 
@@ -496,21 +496,6 @@ func (f *shared) reached() {
 	f.mu.Unlock()
 	if was {
 		f.source.log.Info().Msg("the token bucket answers again")
-	}
-}
-
-// bucketReason says why a bucket failed in words that cannot hold a secret: those of a
-// Bucket's implementation might name servers with credentials in their URLs.
-func bucketReason(err error) string {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time"
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	case errors.Is(err, ErrKeyConflict):
-		return "another process was ahead"
-	default:
-		return "failed"
 	}
 }
 

@@ -11,22 +11,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
+
+	"backburn/auth/internal/oauth"
 )
 
 // Source gives out the tokens of one Profile. It is safe for concurrent use. Close it.
+//
+// It is a cache of one token, filled by at most one renewal at a time, with a cool-down after
+// failures. The grant gets tokens; shared, where there is a bucket, makes them one for the
+// fleet.
 type Source struct {
-	profile Profile
-	preset  preset
-	timing  timing
-	log     zerolog.Logger
-	metrics *metrics
-	grants  grants
-	secret  *secretFile // client secret, or the key of KindAPIKey
-	apiKey  *secretFile // WatchGuard-API-Key; nil for other kinds
-	shared  *shared     // nil: no bucket, or sharing is off
-	store   *grantStore // nil for other kinds than KindCortex
-	hosts   hostSet
-	pace    *rate.Limiter // of renewals of refused tokens that worked
+	profile    Profile
+	timing     timing
+	log        zerolog.Logger
+	transport  http.RoundTripper
+	metrics    *metrics
+	credential credential
+	grant      grant
+	shared     *shared // nil: no bucket, or sharing is off
+	hosts      hostSet
+	pace       *rate.Limiter // of renewals of refused tokens that worked
 
 	current atomic.Pointer[held]
 	waiters atomic.Int64
@@ -42,12 +46,12 @@ type Source struct {
 	changed     chan struct{} // closed and replaced when WaitReady may have something to return
 	renewal     *renewal
 	cool        cooldown
+	watching    bool      // watchCredential runs
 	lastReject  time.Time // when a token was last refused
 	lastRefused string    // its fingerprint
 	lastErr     *AuthError
 	lastErrAt   time.Time
 	skew        time.Duration
-	watching    bool // watchCredential runs
 }
 
 // renewal is one renewal under way. Its results may be read once done is closed.
@@ -110,49 +114,68 @@ func WithHosts(hosts ...string) Option {
 	return func(o *options) { o.hosts = append(o.hosts, hosts...) }
 }
 
+func newOptions(opts []Option) options {
+	o := options{log: zerolog.Nop(), timing: defaultTiming(), wall: time.Now}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.transport == nil {
+		o.transport = oauth.NewTransport()
+	}
+	return o
+}
+
+// logger returns the logger of a profile.
+func (o options) logger(p Profile) zerolog.Logger {
+	return o.log.With().Str("component", "auth").Str("profile", p.Name).Logger()
+}
+
 // New makes a Source. It reads the secret files, so that what is wrong with them shows at
 // once, and asks no server: the first Token does.
 func New(p Profile, opts ...Option) (*Source, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	o := options{log: zerolog.Nop(), timing: defaultTiming(), wall: time.Now}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	if o.transport == nil {
-		o.transport = newTokenTransport()
-	}
-	s := &Source{
-		profile: p, preset: presets[p.Kind], timing: o.timing,
-		log:    o.log.With().Str("component", "auth").Str("profile", p.Name).Logger(),
-		grants: grants{profile: p, transport: o.transport, userAgent: o.userAgent},
-		hosts:  newHostSet(p, o.hosts),
 
-		changed: make(chan struct{}),
-		pace:    rate.NewLimiter(rate.Every(o.timing.renewGap), renewBurst),
+	o := newOptions(opts)
+	s := &Source{
+		profile:   p,
+		timing:    o.timing,
+		log:       o.logger(p),
+		transport: o.transport,
+		hosts:     newHostSet(p, o.hosts),
+		pace:      rate.NewLimiter(rate.Every(o.timing.renewGap), renewBurst),
+		changed:   make(chan struct{}),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.assemble(o); err != nil {
 		s.end()
 		return nil, err
 	}
+
 	for _, w := range p.warnings() {
 		s.log.Warn().Msg(w)
 	}
-	s.start()
+	if s.shared != nil {
+		s.wg.Go(func() { s.shared.run(s.life) })
+	}
 	return s, nil
 }
 
 // assemble makes the parts that can fail.
 func (s *Source) assemble(o options) (err error) {
-	if s.secret, s.apiKey, err = openSecrets(s.profile); err != nil {
+	if s.credential, err = openCredential(s.profile); err != nil {
 		return err
 	}
-	if err := s.share(o); err != nil {
+	if s.shared, err = newShared(s, o); err != nil {
 		return err
 	}
-	s.metrics, err = newMetrics(s, o.registry)
+	if s.metrics, err = newMetrics(s, o.registry); err != nil {
+		return err
+	}
+	if s.grant, err = s.profile.preset().grant(s.profile.parts(s.credential, s.metrics, o)); err != nil {
+		s.metrics.unregister()
+	}
 	return err
 }
 
@@ -165,13 +188,13 @@ func (s *Source) Close() error {
 	s.mu.Unlock()
 	s.end()
 	s.wg.Wait()
+	s.grant.Close()
 	s.current.Store(nil)
 	s.metrics.unregister()
 	return nil
 }
 
-// Kind returns the profile's kind, by which a caller knows whether what Token returns is a
-// bearer token or, for KindAPIKey, the value of a form field.
+// Kind returns the profile's kind.
 func (s *Source) Kind() Kind { return s.profile.Kind }
 
 // Name returns the profile's name.
@@ -183,14 +206,19 @@ func (s *Source) asAuthError(op string, err error) *AuthError {
 	if errors.As(err, &e) {
 		return e
 	}
-	e = &AuthError{Profile: s.profile.Name, Op: op, class: ErrTemporary}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Desc = "not done in time"
-	case errors.Is(err, context.Canceled):
-		e.Desc = "canceled"
-	default:
-		e.Desc = newScrubber(s.profile.ClientID, s.knownSecrets()...).clean(err.Error())
-	}
+	e = &AuthError{Profile: s.profile.Name, Op: op, Class: ErrTemporary}
+	e.Describe(err, oauth.NewScrubber(s.profile.ClientID, s.knownSecrets()...))
 	return e
+}
+
+// knownSecrets lists what must never show.
+func (s *Source) knownSecrets() []string {
+	var out []string
+	for _, f := range s.credential.files() {
+		out = append(out, f.Get().Reveal())
+	}
+	if h := s.current.Load(); h != nil {
+		out = append(out, h.value)
+	}
+	return out
 }

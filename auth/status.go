@@ -54,7 +54,10 @@ func (s *Source) Status() Status {
 	if left := s.cool.remaining(now); left > 0 {
 		st.CooldownUntil = now.Add(left).UTC()
 	}
-	s.grantStatus(&st)
+	grant := s.grant.Status()
+	st.GrantObtained = grant.Obtained
+	st.GrantGeneration = grant.Generation
+	st.GrantUnsaved = grant.Unsaved
 	return st
 }
 
@@ -80,4 +83,12 @@ func (s *Source) clockSkew() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.skew
+}
+
+func (s *Source) grantAge() float64 {
+	obtained := s.grant.Status().Obtained
+	if obtained.IsZero() {
+		return 0
+	}
+	return time.Since(obtained).Seconds()
 }

@@ -168,7 +168,7 @@ func (s *Source) join() (*held, *renewal, error) {
 		return nil, s.renewal, nil
 	}
 	if left := s.cool.remaining(now); left > 0 {
-		return nil, nil, s.cool.err.after(left)
+		return nil, nil, s.cool.err.After(left)
 	}
 	s.launch(s.why(h, now))
 	return nil, s.renewal, nil

@@ -31,7 +31,7 @@ type roundTripper struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	if t.source.Kind() == KindAPIKey || !t.source.hosts.has(req.URL) {
+	if t.source.Kind().FormField() || !t.source.hosts.has(req.URL) {
 		return t.base.RoundTrip(req)
 	}
 	token, err := t.source.Token(req.Context())

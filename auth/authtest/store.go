@@ -52,6 +52,7 @@ func (s *store) RemoveByCode(_ context.Context, code string) error { return s.re
 func (s *store) RemoveByAccess(_ context.Context, access string) error {
 	return s.remove(s.access, access)
 }
+
 func (s *store) RemoveByRefresh(_ context.Context, refresh string) error {
 	return s.remove(s.refresh, refresh)
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"backburn/auth"
+	"backburn/auth/cortex"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -150,7 +151,7 @@ func authorize(t *testing.T, address string) string {
 
 func login(t *testing.T, p auth.Profile) {
 	t.Helper()
-	l, err := auth.NewLogin(p, auth.HubParams{})
+	l, err := auth.NewLogin(p, cortex.HubParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestCodeIsGoodOnce(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, secret, nil)
 	p := hubProfile(t, srv)
-	first, err := auth.NewLogin(p, auth.HubParams{})
+	first, err := auth.NewLogin(p, cortex.HubParams{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backburn/auth"
+	"backburn/auth/cortex"
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
@@ -64,10 +65,10 @@ const loginTime = 10 * time.Minute
 // login logs in with a browser of this machine, which browser opens, or, where that is nil
 // or would not come back to here, with one elsewhere.
 func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, params string, browser func(context.Context, string) error) error {
-	var hub auth.HubParams
+	var hub cortex.HubParams
 	if params != "" {
 		var err error
-		if hub, err = auth.ParseHubParams(strings.TrimPrefix(params, "params=")); err != nil {
+		if hub, err = cortex.ParseHubParams(strings.TrimPrefix(params, "params=")); err != nil {
 			return cli.Usagef("--params: %w", err)
 		}
 	}
@@ -82,7 +83,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errors.New("nobody logged in"))
 	defer cancel()
-	var grant auth.Grant
+	var grant cortex.Authorized
 	if address, local := localCallback(cfg.Auth[profile].RedirectURL); local && browser != nil {
 		grant, err = loginHere(ctx, tool, l, address, browser)
 	} else {
@@ -104,8 +105,8 @@ func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profil
 	if err := knownProfile(cfg, profile); err != nil {
 		return nil, nil, err
 	}
-	if cfg.Auth[profile].Kind != string(auth.KindCortex) {
-		return nil, nil, cli.Usagef("profile %q is of kind %q; only %q logs in and out", profile, cfg.Auth[profile].Kind, auth.KindCortex)
+	if kind := auth.Kind(cfg.Auth[profile].Kind); !kind.LogsIn() {
+		return nil, nil, cli.Usagef("profile %q is of kind %q; only %q logs in and out", profile, kind, auth.KindCortex)
 	}
 	t, err := transport(cfg)
 	if err != nil {
@@ -131,10 +132,10 @@ func localCallback(redirect string) (address string, ok bool) {
 }
 
 // loginHere serves the login to a browser of this machine.
-func loginHere(ctx context.Context, tool *cli.App, l *auth.Login, address string, browser func(context.Context, string) error) (auth.Grant, error) {
+func loginHere(ctx context.Context, tool *cli.App, l *cortex.Login, address string, browser func(context.Context, string) error) (cortex.Authorized, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return auth.Grant{}, cli.Exit(cli.Unreachable, fmt.Errorf("redirect_url: %w; free the port, or use --no-browser", err))
+		return cortex.Authorized{}, cli.Exit(cli.Unreachable, fmt.Errorf("redirect_url: %w; free the port, or use --no-browser", err))
 	}
 	server := http.Server{Handler: l.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
 	served := make(chan struct{})
@@ -147,7 +148,7 @@ func loginHere(ctx context.Context, tool *cli.App, l *auth.Login, address string
 		}
 		<-served
 	}()
-	start := "http://" + address + auth.StartPath
+	start := "http://" + address + cortex.StartPath
 	fmt.Fprintf(tool.Err, "Opening %s in a browser. If none comes up, open it yourself; Ctrl-C gives up.\n", start)
 	if err := browser(ctx, start); err != nil {
 		fmt.Fprintf(tool.Err, "No browser could be opened: %s\n", err)
@@ -172,7 +173,7 @@ func openBrowser(ctx context.Context, address string) error {
 }
 
 // loginElsewhere has a person carry the addresses back and forth.
-func loginElsewhere(ctx context.Context, tool *cli.App, l *auth.Login) (auth.Grant, error) {
+func loginElsewhere(ctx context.Context, tool *cli.App, l *cortex.Login) (cortex.Authorized, error) {
 	fmt.Fprintf(tool.Err, "Open this address in a browser:\n\n%s\n\nand paste the address on which it ends: ", l.Begin())
 	lines := make(chan string)
 	go func() { // it ends with standard input, or the process
@@ -190,10 +191,10 @@ func loginElsewhere(ctx context.Context, tool *cli.App, l *auth.Login) (auth.Gra
 	for {
 		select {
 		case <-ctx.Done():
-			return auth.Grant{}, ctx.Err()
+			return cortex.Authorized{}, ctx.Err()
 		case line, ok := <-lines:
 			if !ok {
-				return auth.Grant{}, cli.Usagef("no address was given")
+				return cortex.Authorized{}, cli.Usagef("no address was given")
 			}
 			if line == "" {
 				continue

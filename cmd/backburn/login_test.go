@@ -21,8 +21,8 @@ import (
 	"backburn/internal/config"
 )
 
-// cortex is a configuration with a profile at a hub of the test's own, and no fleet.
-func cortex(t *testing.T, redirect string) (config.Config, *authtest.Server) {
+// hubProfile is a configuration with a profile at a hub of the test's own, and no fleet.
+func hubProfile(t *testing.T, redirect string) (config.Config, *authtest.Server) {
 	t.Helper()
 	hub := authtest.NewServer(authtest.Config{ClientID: "tool", ClientSecret: "hush", RedirectURL: redirect, Roll: true})
 	t.Cleanup(hub.Close)
@@ -46,7 +46,7 @@ func appWith(in io.Reader, out, err io.Writer) *cli.App {
 // A browser of this machine: it follows where it is sent, with its cookies.
 func TestLoginInABrowser(t *testing.T) {
 	t.Parallel()
-	cfg, _ := cortex(t, "http://"+unused(t)+"/callback")
+	cfg, _ := hubProfile(t, "http://"+unused(t)+"/callback")
 	var talk bytes.Buffer
 	tool := appWith(strings.NewReader(""), io.Discard, &talk)
 	page := make(chan string, 1)
@@ -85,7 +85,7 @@ func TestLoginInABrowser(t *testing.T) {
 // A browser elsewhere: a person carries the addresses.
 func TestLoginElsewhereAndLogout(t *testing.T) {
 	t.Parallel()
-	cfg, hub := cortex(t, "https://backburn.example.com/callback")
+	cfg, hub := hubProfile(t, "https://backburn.example.com/callback")
 	in, typed := io.Pipe()
 	said, talk := io.Pipe()
 	tool := appWith(in, io.Discard, talk)

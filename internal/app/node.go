@@ -213,7 +213,7 @@ func Tokens(ctx context.Context, cfg config.Config, profile string, q *pipeline.
 // the profile keeps its tokens to itself, or has none.
 func Sharing(ctx context.Context, cfg config.Config, profile string, q *pipeline.Queue) ([]auth.Option, error) {
 	p := Profile(profile, cfg.Auth[profile])
-	if q == nil || p.Share == auth.ShareOff || p.Kind == auth.KindAPIKey {
+	if q == nil || !p.Shares() {
 		return nil, nil
 	}
 	tokens, err := natsbucket.Tokens(ctx, q.JetStream(), q.TokensBucket(), cfg.NATS.Replicas, 0)
@@ -221,7 +221,7 @@ func Sharing(ctx context.Context, cfg config.Config, profile string, q *pipeline
 		return nil, fmt.Errorf("auth.%s: bucket for shared tokens: %w", profile, err)
 	}
 	opts := []auth.Option{auth.WithBucket(tokens)}
-	if p.Kind != auth.KindCortex {
+	if !p.Kind.LogsIn() {
 		return opts, nil
 	}
 	grants, err := natsbucket.Grants(ctx, q.JetStream(), q.GrantsBucket(), cfg.NATS.Replicas)

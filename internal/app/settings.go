@@ -103,7 +103,7 @@ func WildFireConfig(c config.Config) wildfire.Config {
 	w := wildfire.DefaultConfig()
 	w.BaseURL, w.Agent, w.UserAgent = c.WildFire.URL, c.WildFire.Agent, UserAgent
 	w.StallTimeout, w.Network.CAFile = c.WildFire.StallTimeout.Std(), c.WildFire.CAFile
-	w.APIKey = c.Auth[c.WildFire.Auth].Kind == string(auth.KindAPIKey)
+	w.APIKey = auth.Kind(c.Auth[c.WildFire.Auth].Kind).FormField()
 	w.MaxFileSize = 0 // the worker knows the limit of each source
 	return w
 }

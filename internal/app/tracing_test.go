@@ -18,6 +18,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"backburn/auth"
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
@@ -37,7 +38,7 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(dir, "nats"), false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
 	cfg.WildFire.URL, cfg.WildFire.Auth = web.URL, "key"
-	cfg.Auth = map[string]config.Auth{"key": {Kind: config.KindAPIKey, APIKeyFile: key}}
+	cfg.Auth = map[string]config.Auth{"key": {Kind: string(auth.KindAPIKey), APIKeyFile: key}}
 	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
 	cfg.Tracing.Endpoint = endpoint
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())

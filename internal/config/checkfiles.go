@@ -82,7 +82,7 @@ func (c Config) CheckProfile(profile string) error {
 		"redirect_url":  a.RedirectURL != "",
 		"grant_file":    a.GrantFile != "",
 	}
-	for _, key := range profileKinds[a.Kind].needs {
+	for _, key := range auth.Kind(a.Kind).Required() {
 		switch {
 		case has[key]:
 		case key == "client_secret":

@@ -364,14 +364,14 @@ func (d *decoder) profiles(path string, value any, target map[string]Auth) {
 		}
 		profile := Auth{Kind: target[name].Kind}
 		if keys["kind"] == nil && profile.Kind == "" {
-			d.add(at, "expected a kind (wildfire, data-security, watchguard, cortex or api-key)")
+			d.add(at, "expected a kind: %s", auth.KindList(auth.Kinds()))
 		}
 		d.table(at, keys, reflect.ValueOf(&profile).Elem())
 		if !d.failed(join(at, "kind")) {
 			d.fits(at, keys, profile.Kind)
 		}
 		if keys["share"] == nil {
-			profile.Share = defaultShare(profile.Kind)
+			profile.Share = string(auth.Kind(profile.Kind).DefaultShare())
 		}
 		target[name] = profile
 	}
@@ -383,9 +383,9 @@ func (d *decoder) fits(at string, keys map[string]any, kind string) {
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		kinds := kindsWith(key)
-		if key != "kind" && len(kinds) > 0 && !slices.Contains(kinds, kind) {
-			d.add(join(at, key), "does not belong to a profile of kind %q, only to %s", kind, strings.Join(kinds, ", "))
+		kinds := auth.KindsWith(key)
+		if len(kinds) > 0 && !slices.Contains(kinds, auth.Kind(kind)) {
+			d.add(join(at, key), "does not belong to a profile of kind %q, only to %s", kind, auth.KindList(kinds))
 		}
 	}
 }

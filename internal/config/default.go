@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"backburn/auth"
+
 	"backburn/pipeline"
 )
 
@@ -55,7 +57,7 @@ func Default() Config {
 		},
 		Results: Results{MaxAge: Duration(720 * time.Hour), MaxBytes: 10 << 30},
 		Auth: map[string]Auth{
-			"wildfire": {Kind: KindWildFire, Share: "prefer"},
+			"wildfire": {Kind: string(auth.KindWildFire), Share: string(auth.KindWildFire.DefaultShare())},
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:9464"},
 		Sink:    []Sink{},

@@ -1,13 +1,11 @@
 //go:build unix
 
-package auth
+package secret
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"syscall"
 )
 
@@ -15,9 +13,8 @@ import (
 // can be refused.
 const openNonblocking = syscall.O_NONBLOCK
 
-// checkSecretMode judges the file that was opened, not the name, and the folder that it was
-// found in: who can write to that can put another file there.
-func checkSecretMode(path string, info fs.FileInfo) error {
+// checkMode judges the file that was opened, whatever now has its name.
+func checkMode(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("is not a regular file")
 	}
@@ -25,14 +22,7 @@ func checkSecretMode(path string, info fs.FileInfo) error {
 	if mode&0o002 != 0 {
 		return fmt.Errorf("has mode %#o: everybody may write to it", mode)
 	}
-	dir, err := os.Stat(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	if dir.Mode().Perm()&0o002 != 0 && dir.Mode()&fs.ModeSticky == 0 {
-		return errors.New("is in a folder that everybody may write to")
-	}
-	if mode&0o077 != 0 && !mountedSecret(path) {
+	if mode&0o077 != 0 && !mounted(path) {
 		return fmt.Errorf("has mode %#o: others may read it: chmod 600", mode)
 	}
 	return nil

@@ -1,10 +1,12 @@
-package auth
+package cortex
 
 import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -60,11 +62,13 @@ func ParseHubParams(encoded string) (HubParams, error) {
 	if p.InstanceID == "" || p.Region == "" {
 		return HubParams{}, errors.New("hub params: instance_id and region are required")
 	}
-	if _, known := cortexHosts[p.Region]; !known {
-		return HubParams{}, fmt.Errorf("hub params: region %q is none of %s", p.Region, regionList(cortexHosts))
+	if _, known := Regions[p.Region]; !known {
+		return HubParams{}, fmt.Errorf("hub params: region %q is none of %s", p.Region, regionList())
 	}
 	return p, nil
 }
+
+func regionList() string { return strings.Join(slices.Sorted(maps.Keys(Regions)), ", ") }
 
 func decodeAnyBase64(s string) (string, error) {
 	if strings.ContainsAny(s, "\r\n") { // which the decoders would skip

@@ -1,4 +1,4 @@
-package auth
+package oauth
 
 import (
 	"encoding/base64"
@@ -24,19 +24,18 @@ const (
 	unreadableLifetime = 5 * time.Minute
 )
 
-// lifetime is what a token endpoint said about how long a token lives.
-type lifetime struct {
-	d     time.Duration // 0: it does not expire
-	odd   bool          // what was said was clamped or could not be read
-	given bool          // expires_in was there
+// Lifetime is what a token endpoint said about how long a token lives.
+type Lifetime struct {
+	D   time.Duration // 0: it does not expire
+	Odd bool          // what was said was clamped or could not be read
 }
 
 // parseLifetime reads expires_in as the servers send it: a number, a string of a number, a
 // fraction, null, or nothing. Where it says nothing the kind's documented lifetime holds.
-func parseLifetime(raw json.RawMessage, documented time.Duration) lifetime {
+func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 	text := strings.TrimSpace(string(raw))
 	if text == "" || text == "null" {
-		return lifetime{d: documented}
+		return Lifetime{D: documented}
 	}
 	var quoted string
 	if json.Unmarshal(raw, &quoted) == nil {
@@ -45,19 +44,19 @@ func parseLifetime(raw json.RawMessage, documented time.Duration) lifetime {
 	seconds, err := strconv.ParseFloat(text, 64)
 	switch {
 	case math.IsInf(seconds, 1) || (err == nil && seconds > capLifetime.Seconds()):
-		return lifetime{d: capLifetime, odd: true, given: true}
+		return Lifetime{D: capLifetime, Odd: true}
 	case err != nil || math.IsNaN(seconds):
 		d := unreadableLifetime
 		if documented > 0 {
 			d = min(d, documented)
 		}
-		return lifetime{d: d, odd: true, given: true}
+		return Lifetime{D: d, Odd: true}
 	case seconds <= 0:
-		return lifetime{d: overLifetime, odd: true, given: true}
+		return Lifetime{D: overLifetime, Odd: true}
 	case seconds < minLifetime.Seconds():
-		return lifetime{d: minLifetime, odd: true, given: true}
+		return Lifetime{D: minLifetime, Odd: true}
 	default:
-		return lifetime{d: time.Duration(seconds * float64(time.Second)), given: true}
+		return Lifetime{D: time.Duration(seconds * float64(time.Second))}
 	}
 }
 
@@ -83,13 +82,13 @@ func parseClaims(token string) (c claims, ok bool) {
 }
 
 // shorten applies the token's own life where it is the shorter one.
-func (l lifetime) shorten(c claims) lifetime {
+func (l Lifetime) shorten(c claims) Lifetime {
 	own := c.Expires - c.IssuedAt
 	if !(own > 0 && own <= capLifetime.Seconds()) {
 		return l
 	}
-	if d := time.Duration(own * float64(time.Second)); l.d == 0 || d < l.d {
-		l.d = max(d, minLifetime)
+	if d := time.Duration(own * float64(time.Second)); l.D == 0 || d < l.D {
+		l.D = max(d, minLifetime)
 	}
 	return l
 }

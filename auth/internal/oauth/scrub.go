@@ -1,4 +1,4 @@
-package auth
+package oauth
 
 import (
 	"encoding/base64"
@@ -7,19 +7,21 @@ import (
 	"strings"
 )
 
+const redacted = "<secret>"
+
 const maxDesc = 200 // bytes of a server's words that an error may carry
 
 // credentialLike is what nobody's words may hold: JWTs, and what follows the name of an
 // authentication scheme.
 var credentialLike = regexp.MustCompile(`eyJ[A-Za-z0-9_\-.]*|(?i:\b(?:basic|bearer)\s+[A-Za-z0-9+/_=.~\-]+)`)
 
-// scrubber removes known secrets from a server's words, which may echo the request. It
+// Scrubber removes known secrets from a server's words, which may echo the request. It
 // knows each secret as it is, as it looks in a form, and as it looks in Basic credentials.
-type scrubber struct{ replacer *strings.Replacer }
+type Scrubber struct{ replacer *strings.Replacer }
 
-// newScrubber takes the client id, which is no secret but is half of the Basic value, and
+// NewScrubber takes the client id, which is no secret but is half of the Basic value, and
 // every secret that travels with a request.
-func newScrubber(clientID string, secrets ...string) scrubber {
+func NewScrubber(clientID string, secrets ...string) Scrubber {
 	var pairs []string
 	for _, s := range secrets {
 		if s == "" {
@@ -38,12 +40,12 @@ func newScrubber(clientID string, secrets ...string) scrubber {
 			pairs = append(pairs, f, redacted)
 		}
 	}
-	return scrubber{strings.NewReplacer(pairs...)}
+	return Scrubber{strings.NewReplacer(pairs...)}
 }
 
-// clean returns text without secrets and anything like credentials, in the characters that RFC
+// Clean returns text without secrets and anything like credentials, in the characters that RFC
 // 6749 allows in a description, cut to maxDesc bytes.
-func (s scrubber) clean(text string) string {
+func (s Scrubber) Clean(text string) string {
 	text = s.replacer.Replace(text)
 	text = credentialLike.ReplaceAllString(text, redacted)
 	text = strings.Map(func(r rune) rune {

@@ -1,6 +1,6 @@
 //go:build windows
 
-package auth
+package statefile
 
 import (
 	"errors"
@@ -10,15 +10,17 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// checkStateMode refuses what is no file; there are no permission bits that mean what they say.
-func checkStateMode(info fs.FileInfo) error {
+const nonBlocking = 0
+
+// checkMode refuses what is no file; there are no permission bits that mean what they say.
+func checkMode(info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("is not a regular file")
 	}
 	return nil
 }
 
-func checkStateDir(string) error { return nil }
+func checkDir(string) error { return nil }
 
 // tryLock takes an exclusive lock that ends with the file or the process.
 func tryLock(f *os.File) (bool, error) {

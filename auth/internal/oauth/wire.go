@@ -1,4 +1,4 @@
-package auth
+package oauth
 
 import (
 	"bytes"
@@ -15,23 +15,25 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"backburn/auth/internal/secret"
 )
 
 const (
-	maxTokenBody  = 1 << 20 // bytes of an answer of a token endpoint
+	MaxBody       = 1 << 20 // bytes of an answer of a token endpoint
 	maxRetryAfter = 5 * time.Minute
-	tokenTimeout  = 20 * time.Second // one request to a token endpoint, from dialling to the last byte
+	Timeout       = 20 * time.Second // one request to a token endpoint, from dialling to the last byte
 )
 
-// newTokenTransport returns the transport for token endpoints. Connections are not kept:
+// NewTransport returns the transport for token endpoints. Connections are not kept:
 // tokens are fetched minutes apart, and a connection that a firewall forgot meanwhile
 // would fail the next renewal.
-func newTokenTransport() *http.Transport {
+func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: tokenTimeout,
+		ResponseHeaderTimeout: Timeout,
 		DisableKeepAlives:     true,
 		ForceAttemptHTTP2:     true,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
@@ -41,17 +43,17 @@ func newTokenTransport() *http.Transport {
 // clientIdentity is who asks, and how it says so.
 type clientIdentity struct {
 	id     string
-	secret Secret
-	style  string // ClientAuth…
+	secret secret.Secret
+	style  string // Auth…
 }
 
 // basic returns the value of an Authorization header.
 func (c clientIdentity) basic() string {
-	id, secret := c.id, c.secret.Reveal()
-	if c.style == ClientAuthBasicForm {
-		id, secret = url.QueryEscape(id), url.QueryEscape(secret)
+	id, password := c.id, c.secret.Reveal()
+	if c.style == AuthBasicForm {
+		id, password = url.QueryEscape(id), url.QueryEscape(password)
 	}
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+password))
 }
 
 // wire carries one request to a token endpoint. It stands between golang.org/x/oauth2,
@@ -96,12 +98,12 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.seen.came, w.seen.status = true, resp.StatusCode
 	w.seen.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
 	w.seen.mediaType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	w.seen.size = len(body)
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
-	if len(body) > maxTokenBody {
+	if len(body) > MaxBody {
 		w.seen.tooLarge = true
 		return nil, errors.New("the answer is larger than 1 MiB")
 	}
@@ -124,7 +126,7 @@ func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
 	if w.userAgent != "" {
 		out.Header.Set("User-Agent", w.userAgent)
 	}
-	if w.client.style == ClientAuthBody {
+	if w.client.style == AuthBody {
 		form.Set("client_id", w.client.id)
 		form.Set("client_secret", w.client.secret.Reveal())
 	} else {

@@ -1,4 +1,4 @@
-package auth
+package cortex
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"backburn/auth/internal/oauth"
 )
 
 const (
@@ -28,11 +30,11 @@ func (l *Login) Handler() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		host := hostPort(&url.URL{Scheme: l.redirect.Scheme, Host: r.Host})
+		host := oauth.HostPort(&url.URL{Scheme: l.redirect.Scheme, Host: r.Host})
 		switch {
 		case r.Method != http.MethodGet:
 			say(w, http.StatusMethodNotAllowed, "Only GET is answered here.")
-		case host != hostPort(l.redirect):
+		case host != oauth.HostPort(l.redirect):
 			say(w, http.StatusMisdirectedRequest, "This login has another address.")
 		case len(r.URL.RawQuery) > maxCallback:
 			say(w, http.StatusRequestURITooLong, "The request is too long.")
@@ -62,7 +64,7 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 	}
 	cookie, err := r.Cookie(loginCookie)
 	if err != nil || cookie.Value == "" {
-		l.log.Warn().Msg("callback without the cookie of a login refused")
+		l.config.Log.Warn().Msg("callback without the cookie of a login refused")
 		say(w, http.StatusForbidden, "This browser has not begun this login. Begin again.")
 		return
 	}
@@ -71,7 +73,7 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		say(w, http.StatusOK, "Authorized. You can close this window.")
 	case errors.Is(err, ErrState), errors.Is(err, ErrCallback):
-		l.log.Warn().Err(err).Msg("callback refused")
+		l.config.Log.Warn().Err(err).Msg("callback refused")
 		say(w, http.StatusForbidden, "This login is unknown, used or expired. Begin again.")
 	default:
 		say(w, http.StatusBadGateway, "Not authorized. The terminal says why.")

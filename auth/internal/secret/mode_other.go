@@ -1,6 +1,6 @@
 //go:build !unix
 
-package auth
+package secret
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 
 const openNonblocking = 0
 
-// checkSecretMode checks what can be told here: there are no permission bits that mean
+// checkMode checks what can be told here: there are no permission bits that mean
 // what they say.
-func checkSecretMode(_ string, info fs.FileInfo) error {
+func checkMode(_ string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("is not a regular file")
 	}

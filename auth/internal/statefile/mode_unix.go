@@ -1,6 +1,6 @@
 //go:build unix
 
-package auth
+package statefile
 
 import (
 	"errors"
@@ -10,8 +10,10 @@ import (
 	"syscall"
 )
 
-// checkStateMode refuses a state file that somebody else could have made or can read.
-func checkStateMode(info fs.FileInfo) error {
+const nonBlocking = syscall.O_NONBLOCK // a pipe is opened without waiting, and refused
+
+// checkMode refuses a state file that somebody else could have made or can read.
+func checkMode(info fs.FileInfo) error {
 	switch {
 	case !info.Mode().IsRegular():
 		return errors.New("is not a regular file")
@@ -21,9 +23,12 @@ func checkStateMode(info fs.FileInfo) error {
 	return nil
 }
 
-// checkStateDir refuses a folder in which others could replace the file.
-func checkStateDir(dir string) error {
+// checkDir refuses a folder in which others could replace the file.
+func checkDir(dir string) error {
 	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,314 @@
+package cortex
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"backburn/auth/internal/oauth"
+)
+
+const (
+	stateTTL   = 10 * time.Minute
+	maxPending = 16 // authorizations begun and not ended; the oldest goes first
+)
+
+// What a callback can be refused for. None of these ends a Login: the right callback may
+// still come.
+var (
+	ErrState    = errors.New("auth: the state is unknown, used, expired or another browser's")
+	ErrCallback = errors.New("auth: not a callback of this login")
+)
+
+// Authorized is what a Login obtained, without the token.
+type Authorized struct {
+	InstanceID string
+	Region     string
+	Generation uint64
+	Obtained   time.Time
+}
+
+// Login is the authorization code grant of RFC 6749 section 4.1: it sends the administrator's
+// browser to the authorization server, takes the callback, and stores the refresh token.
+//
+// Handler serves both ends of it for a browser: StartPath, which begins, and the path of
+// the profile's redirect_url. Where there is no such browser, Begin returns the URL to open
+// and Complete takes the URL that the browser ended on. It is safe for concurrent use.
+type Login struct {
+	config   Config
+	redirect *url.URL
+	store    *store
+
+	mu      sync.Mutex
+	pending []pending
+
+	done    chan struct{} // closed when there is an outcome
+	once    sync.Once
+	outcome Authorized
+	err     error
+}
+
+// pending is an authorization that was begun. It is bound to the browser that began it, to
+// the instance and the redirect URL, and is good once, for stateTTL.
+type pending struct {
+	state    string
+	session  string // cookie of the browser; "": Begin
+	instance string
+	redirect string
+	verifier string // PKCE
+	expires  time.Time
+}
+
+// Merge adds what the hub appended to what the profile says; where both say something they
+// must agree.
+func (c *Config) Merge(hub HubParams) error {
+	for _, f := range []struct {
+		key     string
+		own     *string
+		fromHub string
+	}{
+		{"instance_id", &c.InstanceID, hub.InstanceID},
+		{"region", &c.Region, hub.Region},
+	} {
+		if *f.own != "" && f.fromHub != "" && *f.own != f.fromHub {
+			return fmt.Errorf("auth.%s.%s: is %q, but the hub says %q", c.Name, f.key, *f.own, f.fromHub)
+		}
+		*f.own = cmp.Or(*f.own, f.fromHub)
+	}
+	if _, known := Regions[hub.Region]; hub.Region != "" && !known {
+		return fmt.Errorf("auth.%s.region: the hub says %q, which is none of %s", c.Name, hub.Region, regionList())
+	}
+	c.Seal.InstanceID = c.InstanceID
+	return nil
+}
+
+// Check reports what is missing to log in.
+func (c Config) Check() error {
+	var problems []error
+	for _, need := range [][2]string{
+		{"redirect_url", c.Client.RedirectURL},
+		{"instance_id", c.InstanceID},
+		{"region", c.Region},
+	} {
+		if need[1] == "" {
+			problems = append(problems, fmt.Errorf("auth.%s.%s: is required to log in", c.Name, need[0]))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// NewLogin prepares a login.
+func NewLogin(c Config) (*Login, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+
+	redirect, err := url.Parse(c.Client.RedirectURL)
+	if err != nil {
+		return nil, fmt.Errorf("auth.%s.redirect_url: is not a URL", c.Name)
+	}
+	s, err := newStore(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Login{config: c, redirect: redirect, store: s, done: make(chan struct{})}, nil
+}
+
+// StartPath is the path under which Handler begins a login.
+const StartPath = "/login"
+
+// Begin starts an authorization without a browser of ours and returns the URL to open. The
+// URL on which the browser ends goes to Complete.
+func (l *Login) Begin() string { return l.begin("") }
+
+func (l *Login) begin(session string) string {
+	c := l.config
+	p := pending{
+		state:    rand.Text(),
+		session:  session,
+		instance: c.InstanceID,
+		redirect: c.Client.RedirectURL,
+		expires:  time.Now().Add(stateTTL),
+	}
+	params := []oauth2.AuthCodeOption{
+		oauth2.SetAuthURLParam("instance_id", c.InstanceID),
+		oauth2.SetAuthURLParam("region", c.Region),
+	}
+	if c.PKCE {
+		p.verifier = oauth2.GenerateVerifier()
+		params = append(params, oauth2.S256ChallengeOption(p.verifier))
+	}
+	l.add(p)
+
+	conf := oauth2.Config{
+		ClientID:    c.Client.ID,
+		RedirectURL: c.Client.RedirectURL,
+		Scopes:      []string{c.Client.Scope},
+		Endpoint:    oauth2.Endpoint{AuthURL: c.AuthorizeURL},
+	}
+	return conf.AuthCodeURL(p.state, params...)
+}
+
+func (l *Login) add(p pending) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.pending) == maxPending {
+		l.pending = l.pending[1:]
+	}
+	l.pending = append(l.pending, p)
+}
+
+// take removes the pending authorization with a state, whether or not the rest of the
+// callback holds: a state is good once.
+func (l *Login) take(state string) (pending, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, p := range l.pending {
+		if same(p.state, state) {
+			l.pending = append(l.pending[:i:i], l.pending[i+1:]...)
+			return p, true
+		}
+	}
+	return pending{}, false
+}
+
+// same compares in a time that does not depend on where a and b differ.
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// Complete takes the URL that the browser was sent back to after Begin, exchanges its code
+// and stores the refresh token.
+func (l *Login) Complete(ctx context.Context, callback string) (Authorized, error) {
+	u, err := url.Parse(callback)
+	if err != nil || u.Scheme != l.redirect.Scheme || oauth.HostPort(u) != oauth.HostPort(l.redirect) || u.Path != l.redirect.Path {
+		return Authorized{}, fmt.Errorf("%w: it does not begin with %s", ErrCallback, l.config.Client.RedirectURL)
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Authorized{}, fmt.Errorf("%w: its query cannot be read", ErrCallback)
+	}
+	return l.complete(ctx, query, "")
+}
+
+// complete checks a callback's query and finishes the login. Errors before the state is
+// known to be good leave the login open; later ones end it.
+func (l *Login) complete(ctx context.Context, query url.Values, session string) (Authorized, error) {
+	for name, values := range query {
+		if len(values) > 1 {
+			return Authorized{}, fmt.Errorf("%w: %q is there more than once", ErrCallback, knownParam(name))
+		}
+	}
+
+	p, ok := l.take(query.Get("state"))
+	instance := query.Get("instance_id")
+	switch {
+	case !ok, time.Now().After(p.expires), !same(p.session, session):
+		return Authorized{}, ErrState
+	case p.redirect != l.config.Client.RedirectURL, instance != "" && instance != p.instance:
+		return Authorized{}, fmt.Errorf("%w: it is for another instance", ErrCallback)
+	}
+
+	a, err := l.finish(ctx, query, p)
+	l.end(a, err)
+	return a, err
+}
+
+func knownParam(name string) string {
+	switch name {
+	case "state", "code", "error", "error_description", "instance_id":
+		return name
+	default:
+		return "a parameter"
+	}
+}
+
+// finish acts on a callback that is ours.
+func (l *Login) finish(ctx context.Context, query url.Values, p pending) (Authorized, error) {
+	clientSecret := l.config.Secret.Get()
+	code := query.Get("code")
+	scrub := oauth.NewScrubber(l.config.Client.ID, clientSecret.Reveal(), p.state, p.verifier, code)
+
+	if failure := query.Get("error"); failure != "" {
+		e := l.refusal("authorization", oauth.ErrReauthorize)
+		e.Code = oauth.KnownCode(failure)
+		e.Desc = scrub.Clean(query.Get("error_description"))
+		e.Hint = "the authorization server did not grant access"
+		return Authorized{}, e
+	}
+	if code == "" {
+		e := l.refusal("authorization", oauth.ErrReauthorize)
+		e.Desc = "the callback has no code"
+		return Authorized{}, e
+	}
+
+	m, err := l.config.Client.Exchange(ctx, clientSecret, code, p.verifier)
+	if err != nil {
+		return Authorized{}, err
+	}
+	if m.Refresh == "" {
+		e := l.refusal("code exchange", oauth.ErrCredentialRejected)
+		e.Status = http.StatusOK
+		e.Desc = "the answer has no refresh token"
+		e.Hint = "check that the app may have offline access"
+		return Authorized{}, e
+	}
+	return l.persist(ctx, m.Refresh)
+}
+
+func (l *Login) refusal(op string, class error) *oauth.Error {
+	return &oauth.Error{Profile: l.config.Name, Op: op, Permanent: true, Class: class}
+}
+
+// persist stores a new grant over whatever there was.
+func (l *Login) persist(ctx context.Context, token string) (Authorized, error) {
+	unlock, err := l.store.lock(ctx)
+	if err != nil {
+		return Authorized{}, l.config.storing(err)
+	}
+	defer unlock()
+
+	r := record{
+		Generation: l.store.newest(ctx) + 1,
+		Token:      token,
+		Instance:   l.config.InstanceID,
+		Region:     l.config.Region,
+		Obtained:   time.Now().UnixMilli(),
+	}
+	if err := l.store.save(ctx, r); err != nil {
+		return Authorized{}, l.config.storing(err)
+	}
+
+	l.config.Log.Info().Str("instance", r.Instance).Str("region", r.Region).Uint64("generation", r.Generation).Msg("authorized")
+	return Authorized{
+		InstanceID: r.Instance,
+		Region:     r.Region,
+		Generation: r.Generation,
+		Obtained:   time.UnixMilli(r.Obtained).UTC(),
+	}, nil
+}
+
+// end records the outcome; the first one counts.
+func (l *Login) end(a Authorized, err error) {
+	l.once.Do(func() {
+		l.outcome, l.err = a, err
+		close(l.done)
+	})
+}
+
+// Wait returns the outcome of the login that Handler or Complete finished.
+func (l *Login) Wait(ctx context.Context) (Authorized, error) {
+	select {
+	case <-l.done:
+		return l.outcome, l.err
+	case <-ctx.Done():
+		return Authorized{}, ctx.Err()
+	}
+}

@@ -1,0 +1,55 @@
+package cortex
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"backburn/auth/internal/oauth"
+	"backburn/auth/internal/secret"
+)
+
+// Logout revokes the stored refresh token at the vendor, and wipes it here whether or not that
+// succeeded: the file and the bucket then say that nobody is logged in. It is no error when
+// nobody was. Access tokens that are out live on until they end, which the vendor gives no way
+// to change.
+func Logout(ctx context.Context, c Config) error {
+	s, err := newStore(c)
+	if err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return c.storing(err)
+	}
+	defer unlock()
+
+	r, loadErr := s.load(ctx)
+	if errors.Is(loadErr, ErrNoGrant) {
+		return nil
+	}
+	var revokeErr error
+	if loadErr == nil {
+		revokeErr = c.revoke(ctx, secret.New(r.Token))
+	}
+
+	gone := record{
+		Generation: s.newest(ctx) + 1,
+		Instance:   r.Instance,
+		Region:     r.Region,
+		Obtained:   time.Now().UnixMilli(),
+	}
+	if err := s.save(ctx, gone); err != nil {
+		return errors.Join(revokeErr, c.storing(err))
+	}
+	c.Log.Info().Bool("revoked", loadErr == nil && revokeErr == nil).Msg("logged out")
+	return revokeErr
+}
+
+// revoke sends JSON unless the profile asks for a form, because the vendor's own clients do.
+func (c Config) revoke(ctx context.Context, token secret.Secret) error {
+	client := c.Client
+	client.Body = cmp.Or(client.Body, oauth.BodyJSON)
+	return client.Revoke(ctx, c.RevokeURL, c.Secret.Get(), token)
+}

@@ -1,0 +1,203 @@
+package cortex
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"backburn/auth/internal/oauth"
+	"backburn/auth/internal/seal"
+	"backburn/auth/internal/secret"
+)
+
+// Grant gets access tokens by the refresh token that a Login stored. Mint is called by one
+// goroutine at a time, everything else by any.
+type Grant struct {
+	config  Config
+	store   *store
+	metrics Metrics
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
+	wg   sync.WaitGroup
+}
+
+// NewGrant prepares a grant. Close it.
+func NewGrant(c Config, m Metrics) (*Grant, error) {
+	s, err := newStore(c)
+	if err != nil {
+		return nil, err
+	}
+	g := &Grant{config: c, store: s, metrics: m}
+	g.life, g.end = context.WithCancel(context.Background())
+	return g, nil
+}
+
+// Close ends what runs in the background, after one last attempt to store what is not stored.
+func (g *Grant) Close() {
+	g.end()
+	g.wg.Wait()
+}
+
+// Generation counts the refresh tokens of the profile; it is that of the newest one seen.
+func (g *Grant) Generation() uint64 { return g.store.generation() }
+
+// Reload reports whether a newer refresh token is stored than those used or reported before.
+func (g *Grant) Reload(ctx context.Context) bool { return g.store.reload(ctx) }
+
+// Mint gets an access token by the stored refresh token, RFC 6749 section 6, and stores the
+// refresh token that may come with it before the access token is given out: who dies in
+// between still has one that works. Its errors are *oauth.Error.
+func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
+	clientSecret := g.config.Secret.Get()
+	g.store.learn(clientSecret)
+	unlock, err := g.store.lock(ctx)
+	if err != nil {
+		return oauth.Minted{}, g.storeError(err)
+	}
+	defer unlock()
+
+	if err := g.store.flush(ctx); err != nil {
+		// The newest refresh token exists in memory alone. Another roll would not help.
+		return oauth.Minted{}, g.storeError(err)
+	}
+	r, err := g.store.load(ctx) // under the lock: another process may have refreshed
+	if err != nil {
+		return oauth.Minted{}, g.storeError(err)
+	}
+
+	m, used, err := g.refreshAny(ctx, clientSecret, r)
+	if err != nil {
+		return oauth.Minted{}, err
+	}
+	g.store.file.At(stageResponse)
+	if m.Refresh != r.Token {
+		g.replace(ctx, r, m.Refresh, used)
+	}
+	return m, nil
+}
+
+// refreshAny tries the stored refresh token, once more where it is not known whether the
+// server saw the request, and, where the server does not know it, the one that another
+// process has stored meanwhile or, as a last resort, the previous one.
+func (g *Grant) refreshAny(ctx context.Context, clientSecret secret.Secret, r record) (m oauth.Minted, used string, err error) {
+	try := func(token string) (oauth.Minted, error) {
+		g.metrics.Requests.Inc()
+		return g.config.Client.Refresh(ctx, clientSecret, secret.New(token))
+	}
+
+	used = r.Token
+	m, err = try(used)
+	if ambiguous(err) && ctx.Err() == nil {
+		m, err = try(used)
+	}
+	if !errors.Is(err, oauth.ErrReauthorize) {
+		return m, used, err
+	}
+
+	if again, loadErr := g.store.load(ctx); loadErr == nil && again.Token != r.Token {
+		if m, err := try(again.Token); err == nil {
+			return m, again.Token, nil
+		}
+	}
+	if r.Previous != "" {
+		g.config.Log.Warn().Msg("the refresh token is refused, trying the previous one")
+		if m, err := try(r.Previous); err == nil {
+			return m, r.Previous, nil
+		}
+	}
+	return oauth.Minted{}, "", err
+}
+
+// ambiguous reports whether the server may have acted although no answer came.
+func ambiguous(err error) bool {
+	var e *oauth.Error
+	return errors.As(err, &e) && e.Temporary() && (e.Status == 0 || e.Status/100 == 2)
+}
+
+// replace stores a new refresh token in place of r's. Where that fails the token is kept in
+// memory, an operator is told, and storing goes on in the background.
+func (g *Grant) replace(ctx context.Context, r record, token, used string) {
+	next := r
+	next.Generation++
+	next.Token = token
+	next.Previous = used
+	next.Obtained = time.Now().UnixMilli()
+	if token != used {
+		g.metrics.Rolls.Inc()
+		g.config.Log.Info().Uint64("generation", next.Generation).Msg("the server replaced the refresh token")
+	}
+
+	if err := g.store.keep(context.WithoutCancel(ctx), next); err != nil {
+		g.metrics.Saves.Inc()
+		g.config.Log.Error().Err(err).Msg("the new refresh token is not stored: if this process ends now, it is lost")
+		g.wg.Go(g.keepTrying)
+	}
+}
+
+// keepTrying runs until the refresh token is stored or the Grant is closed, which gets one
+// last attempt.
+func (g *Grant) keepTrying() {
+	for closing := false; !closing; {
+		select {
+		case <-time.After(g.config.Retry):
+		case <-g.life.Done():
+			closing = true
+		}
+
+		ctx, cancel := context.WithTimeout(context.Background(), g.config.BucketOp)
+		err := g.flushLocked(ctx)
+		cancel()
+		if err == nil {
+			g.config.Log.Info().Msg("the new refresh token is stored now")
+			return
+		}
+		g.metrics.Saves.Inc()
+	}
+	g.config.Log.Error().Msg("closed with a refresh token that is not stored: authorize again")
+}
+
+func (g *Grant) flushLocked(ctx context.Context) error {
+	unlock, err := g.store.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return g.store.flush(ctx)
+}
+
+// storeError says what is wrong with the store.
+func (g *Grant) storeError(err error) error {
+	e := &oauth.Error{Profile: g.config.Name, Op: "reading the grant", Class: oauth.ErrTemporary}
+	e.Describe(err, oauth.NewScrubber(g.config.Client.ID, g.config.Secret.Get().Reveal()))
+
+	switch {
+	case errors.Is(err, ErrNoGrant), errors.Is(err, seal.ErrSealed):
+		e.Class = oauth.ErrReauthorize
+		e.Permanent = true
+		e.Hint = g.config.Client.Hints.Grant
+	default:
+		e.Hint = "check grant_file and its folder"
+	}
+	return e
+}
+
+// Status is what may be shown of the grant.
+type Status struct {
+	Obtained   time.Time // zero: there is none
+	Generation uint64
+	Unsaved    bool // the newest refresh token could not be stored yet
+}
+
+// Status reports the state of the grant as it was last seen.
+func (g *Grant) Status() Status {
+	g.store.mu.Lock()
+	defer g.store.mu.Unlock()
+
+	st := Status{Generation: g.store.last.Generation, Unsaved: g.store.unsaved != nil}
+	if g.store.last.Obtained != 0 {
+		st.Obtained = time.UnixMilli(g.store.last.Obtained).UTC()
+	}
+	return st
+}

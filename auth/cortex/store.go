@@ -1,0 +1,363 @@
+package cortex
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"backburn/auth/internal/kv"
+	"backburn/auth/internal/seal"
+	"backburn/auth/internal/secret"
+	"backburn/auth/internal/statefile"
+)
+
+const (
+	grantVersion  = 1
+	grantPurpose  = "grant"
+	grantOldAfter = 150 * 24 * time.Hour // the hub's grants are said to live half a year
+	writeTries    = 5
+)
+
+// record is a refresh token and what it is for, as it is sealed into the grant file and the
+// grants bucket. The highest generation is the one that counts.
+type record struct {
+	Version    int    `json:"v"`
+	Generation uint64 `json:"generation"`
+	Token      string `json:"refresh_token,omitempty"` // empty: logged out
+	Previous   string `json:"previous,omitempty"`      // what Token replaced; the last resort
+	Instance   string `json:"instance,omitempty"`
+	Region     string `json:"region,omitempty"`
+	Obtained   int64  `json:"obtained"` // Unix milliseconds
+}
+
+// ErrNoGrant: there is no refresh token anywhere.
+var ErrNoGrant = errors.New("no grant is stored")
+
+// store keeps a refresh token where a crash cannot lose it: in a file, in a bucket, or in
+// both. It is used under its lock, see lock.
+type store struct {
+	config Config
+	file   grantFile
+
+	mu      sync.Mutex      // never held across a wait
+	secrets []secret.Secret // client secrets seen, newest last: what was sealed before a rotation still opens
+	last    record          // as it was last read or written, without tokens
+	known   uint64          // highest generation seen
+	noticed uint64          // highest generation that load, save or reload has reported
+	unsaved *record
+	warned  time.Time
+}
+
+// newStore prepares a store; there must be a place to keep the grant.
+func newStore(c Config) (*store, error) {
+	if c.GrantFile == "" && c.Grants == nil {
+		return nil, fmt.Errorf("auth.%s.grant_file: is required, unless there is a bucket for grants", c.Name)
+	}
+	s := &store{config: c, file: grantFile{statefile.File{Path: c.GrantFile, Hook: c.Hook}}}
+	s.learn(c.Secret.Get())
+	return s, nil
+}
+
+// learn adds a client secret to those that open what is stored.
+func (s *store) learn(clientSecret secret.Secret) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.secrets); n == 0 || !s.secrets[n-1].Equal(clientSecret) {
+		s.secrets = append(s.secrets, clientSecret)
+	}
+}
+
+// key is the bucket's key for the grant. It does not depend on the secret, so that it is found
+// again after a rotation, and gives nothing away.
+func (s *store) key() string {
+	c := s.config.Client
+	return grantPurpose + "." + seal.Fingerprint(seal.Joined(c.TokenURL, c.ID, s.config.Name))
+}
+
+// place is where a grant is kept.
+type place struct {
+	what  string // for people
+	bound string // what the sealed value is bound to
+	read  func(context.Context) ([]byte, error)
+	write func(context.Context, []byte, record) error
+}
+
+func (s *store) places() []place {
+	var out []place
+	if s.config.GrantFile != "" {
+		out = append(out, place{
+			what:  "grant file",
+			bound: "grant-file",
+			read:  func(context.Context) ([]byte, error) { return s.file.read() },
+			write: func(_ context.Context, sealed []byte, _ record) error { return s.file.write(sealed) },
+		})
+	}
+	if s.config.Grants != nil {
+		out = append(out, place{
+			what:  "grants bucket",
+			bound: seal.Joined(s.config.Grants.Name(), s.key()),
+			read:  s.readBucket,
+			write: s.writeBucket,
+		})
+	}
+	return out
+}
+
+// stored is what the places hold.
+type stored struct {
+	best   record  // of the highest generation; zero: none can be read
+	resave bool    // a copy is sealed under an old secret
+	errs   []error // one for each place that cannot be read
+}
+
+func (s *store) readAll(ctx context.Context) stored {
+	var all stored
+	for _, p := range s.places() {
+		sealed, err := p.read(ctx)
+		if errors.Is(err, kv.ErrKeyNotFound) {
+			continue
+		}
+		var r record
+		var old bool
+		if err == nil {
+			r, old, err = s.unseal(p.bound, sealed)
+		}
+		if err != nil {
+			all.errs = append(all.errs, fmt.Errorf("%s: %w", p.what, err))
+			continue
+		}
+
+		if r.Generation > all.best.Generation {
+			all.best = r
+		}
+		all.resave = all.resave || old
+	}
+	return all
+}
+
+// load returns the newest grant that is stored, or ErrNoGrant.
+func (s *store) load(ctx context.Context) (record, error) {
+	if r := s.unsavedRecord(); r != nil {
+		return *r, nil
+	}
+
+	all := s.readAll(ctx)
+	if all.best.Generation == 0 && len(all.errs) > 0 {
+		return record{}, errors.Join(all.errs...)
+	}
+	for _, err := range all.errs {
+		s.config.Log.Warn().Err(err).Msg("one copy of the grant cannot be read")
+	}
+	s.notice(all.best.Generation)
+	if all.best.Token == "" {
+		return record{}, ErrNoGrant
+	}
+
+	s.remember(all.best)
+	if all.resave {
+		if err := s.save(ctx, all.best); err != nil {
+			s.config.Log.Warn().Err(err).Msg("grant not sealed again under the new client secret")
+		}
+	}
+	return all.best, nil
+}
+
+// newest returns the highest generation that can be read, 0 where there is none.
+func (s *store) newest(ctx context.Context) uint64 { return s.readAll(ctx).best.Generation }
+
+// notice records that a generation was read or written, and used.
+func (s *store) notice(generation uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = max(s.known, generation)
+	s.noticed = s.known
+}
+
+// generation returns the highest generation seen.
+func (s *store) generation() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known
+}
+
+// reload looks for a grant that is newer than those that were used or reported before, and
+// reports whether there is one: somebody logged in, or another process refreshed.
+func (s *store) reload(ctx context.Context) bool {
+	newest := s.newest(ctx)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if newest <= s.noticed {
+		return false
+	}
+	s.known = max(s.known, newest)
+	s.noticed = s.known
+	return true
+}
+
+// remember keeps what may be shown of a grant, and says when it gets old.
+func (s *store) remember(r record) {
+	s.notice(r.Generation)
+	r.Token, r.Previous = "", ""
+	age := time.Since(time.UnixMilli(r.Obtained))
+
+	s.mu.Lock()
+	s.last = r
+	warn := age > grantOldAfter && time.Since(s.warned) > 24*time.Hour
+	if warn {
+		s.warned = time.Now()
+	}
+	s.mu.Unlock()
+
+	if warn {
+		s.config.Log.Warn().Dur("age", age).Msg("the grant is old and may soon expire: authorize again")
+	}
+}
+
+func (s *store) readBucket(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.BucketOp)
+	defer cancel()
+
+	e, err := s.config.Grants.Get(ctx, s.key())
+	if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
+		err = errors.New(kv.Reason(err))
+	}
+	return e.Value, err
+}
+
+// writeBucket writes over any older generation and never over a newer one.
+func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.BucketOp)
+	defer cancel()
+
+	for range writeTries {
+		e, err := s.config.Grants.Get(ctx, s.key())
+		switch {
+		case errors.Is(err, kv.ErrKeyNotFound):
+			_, err = s.config.Grants.Create(ctx, s.key(), sealed)
+		case err == nil:
+			there, _, unsealErr := s.unseal(seal.Joined(s.config.Grants.Name(), s.key()), e.Value)
+			if unsealErr == nil && there.Generation > r.Generation {
+				return errors.New("another process stored a newer grant")
+			}
+			_, err = s.config.Grants.Update(ctx, s.key(), sealed, e.Revision)
+		}
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, kv.ErrKeyConflict) {
+			return errors.New(kv.Reason(err))
+		}
+	}
+	return errors.New("another process keeps writing")
+}
+
+// save makes r durable. One durable copy is enough: where a second one fails, it is only
+// logged, and written with the next generation.
+func (s *store) save(ctx context.Context, r record) error {
+	r.Version = grantVersion
+	plain, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	keys, err := seal.New(s.config.Seal, s.newestSecret(), s.config.CacheKey)
+	if err != nil {
+		return err
+	}
+
+	var errs []error
+	places := s.places()
+	for _, p := range places {
+		sealed, err := keys.Seal(grantPurpose, p.bound, plain)
+		if err == nil {
+			err = p.write(ctx, sealed, r)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.what, err))
+		}
+	}
+	if len(errs) == len(places) {
+		return errors.Join(errs...)
+	}
+
+	for _, err := range errs {
+		s.config.Log.Warn().Err(err).Msg("one copy of the grant not stored")
+	}
+	s.remember(r)
+	return nil
+}
+
+func (s *store) newestSecret() secret.Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.secrets[len(s.secrets)-1]
+}
+
+// unseal opens a stored grant with the newest secret that fits; old says that it was not
+// the newest.
+func (s *store) unseal(bound string, sealed []byte) (r record, old bool, err error) {
+	s.mu.Lock()
+	secrets := slices.Clone(s.secrets)
+	s.mu.Unlock()
+
+	for i, clientSecret := range slices.Backward(secrets) {
+		keys, err := seal.New(s.config.Seal, clientSecret, s.config.CacheKey)
+		if err != nil {
+			return record{}, false, err
+		}
+		plain, err := keys.Open(grantPurpose, bound, sealed)
+		if err != nil {
+			continue
+		}
+		if json.Unmarshal(plain, &r) != nil || r.Version != grantVersion {
+			return record{}, false, errors.New("is of another version")
+		}
+		return r, i != len(secrets)-1, nil
+	}
+	return record{}, false, fmt.Errorf("%w: the client secret or the cache key was another one when it was stored", seal.ErrSealed)
+}
+
+// lock serializes the use of the grant among the processes of this machine. Refreshing one
+// grant twice at the same time can lose it.
+func (s *store) lock(ctx context.Context) (unlock func(), err error) {
+	if s.config.GrantFile == "" {
+		return func() {}, nil
+	}
+	return s.file.Lock(ctx)
+}
+
+// keep saves r; until that has worked, r is kept in memory.
+func (s *store) keep(ctx context.Context, r record) error {
+	s.mu.Lock()
+	s.unsaved = &r
+	s.mu.Unlock()
+	return s.flush(ctx)
+}
+
+// flush saves what could not be saved before.
+func (s *store) flush(ctx context.Context) error {
+	r := s.unsavedRecord()
+	if r == nil {
+		return nil
+	}
+	if err := s.save(ctx, *r); err != nil {
+		return err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsaved == r {
+		s.unsaved = nil
+	}
+	return nil
+}
+
+func (s *store) unsavedRecord() *record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unsaved
+}

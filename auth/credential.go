@@ -1,0 +1,68 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+
+	"backburn/auth/internal/secret"
+)
+
+// credential is the secrets of a profile.
+type credential struct {
+	client   *secret.File // of the OAuth client; for a kind without one, the API key
+	apiKey   *secret.File // what goes beside the token; nil for most kinds
+	cacheKey Secret       // seals what is shared and stored; unset: the client secret does
+}
+
+// openCredential reads the secrets of a profile, so that what is wrong with their files shows
+// at once.
+func openCredential(p Profile) (credential, error) {
+	var c credential
+	var cacheKey *secret.File
+	clientFile, clientKey := p.ClientSecretFile, "client_secret_file"
+	apiKeyFile := p.APIKeyFile
+	if p.Kind.FormField() {
+		clientFile, clientKey = p.APIKeyFile, "api_key_file"
+		apiKeyFile = ""
+	}
+
+	for _, f := range []struct {
+		key   string
+		file  **secret.File
+		value Secret
+		path  string
+	}{
+		{clientKey, &c.client, p.ClientSecret, clientFile},
+		{"api_key_file", &c.apiKey, Secret{}, apiKeyFile},
+		{"cache_key_file", &cacheKey, Secret{}, p.CacheKeyFile},
+	} {
+		var err error
+		if *f.file, err = secret.Open(f.value, f.path); err != nil {
+			return credential{}, fmt.Errorf("auth.%s.%s: %w", p.Name, f.key, err)
+		}
+	}
+	if cacheKey != nil {
+		c.cacheKey = cacheKey.Get()
+	}
+	return c, nil
+}
+
+// files returns those of the secrets that may be replaced while the process runs.
+func (c credential) files() []*secret.File {
+	out := []*secret.File{c.client}
+	if c.apiKey != nil {
+		out = append(out, c.apiKey)
+	}
+	return out
+}
+
+// reload reads the files again and reports whether any holds another secret.
+func (c credential) reload() (changed bool, err error) {
+	var errs []error
+	for _, f := range c.files() {
+		another, err := f.Reload()
+		changed = changed || another
+		errs = append(errs, err)
+	}
+	return changed, errors.Join(errs...)
+}

@@ -1,0 +1,153 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"backburn/auth/internal/secret"
+)
+
+// knownCodes are the error codes that are repeated to operators as they came: RFC 6749
+// sections 4.1.2.1 and 5.2, RFC 7009, and "unauthorized" of the Data Security API.
+var knownCodes = []string{
+	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+	"invalid_scope", "access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable",
+	"unsupported_token_type", "unauthorized", "invalid_token", "slow_down",
+}
+
+// KnownCode returns an error code as it may be repeated: itself, "" or "other".
+func KnownCode(code string) string {
+	if code == "" || slices.Contains(knownCodes, code) {
+		return code
+	}
+	return "other"
+}
+
+// classify turns what a token endpoint said into an error with one class. err is what the
+// transport or x/oauth2 made of it; only its kind is used, never its text, where an answer
+// came.
+func (c Client) classify(op string, password secret.Secret, seen answer, err error, scrub Scrubber) *Error {
+	e := &Error{
+		Profile:    c.Profile,
+		Op:         op,
+		Status:     seen.status,
+		Code:       KnownCode(seen.code),
+		Desc:       scrub.Clean(seen.desc),
+		RetryAfter: seen.retryAfter,
+		Class:      ErrTemporary,
+	}
+	if !seen.came || seen.tooLarge || seen.status/100 == 2 && err != nil && e.Code == "" {
+		return e.unusable(seen, err, scrub)
+	}
+
+	if !c.classifyCode(e, password) {
+		c.classifyStatus(e, password)
+	}
+	return e
+}
+
+// classifyCode decides by the error code, and reports whether it could.
+func (c Client) classifyCode(e *Error, password secret.Secret) bool {
+	switch e.Code {
+	case "server_error", "temporarily_unavailable", "slow_down":
+		return true // temporary
+	case "invalid_grant":
+		e.Refuse(ErrReauthorize, c.Hints.Grant)
+		return true
+	case "invalid_client", "unauthorized":
+		e.Refuse(ErrCredentialRejected, c.clientHint(password))
+		return true
+	case "unauthorized_client":
+		if e.Status != http.StatusOK {
+			e.Refuse(ErrCredentialRejected, c.clientHint(password))
+			return true
+		}
+	case "invalid_scope":
+		e.Refuse(ErrCredentialRejected, c.Hints.Scope)
+		return true
+	case "unsupported_grant_type", "access_denied", "invalid_request":
+	default:
+		return false
+	}
+	e.Refuse(ErrCredentialRejected, "check that token_url and the kind of the profile belong together")
+	return true
+}
+
+// classifyStatus decides by the HTTP status.
+func (c Client) classifyStatus(e *Error, password secret.Secret) {
+	switch status := e.Status; {
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
+		// temporary
+	case status >= 300 && status < 400:
+		e.Hint = "redirects are not followed, because the credentials would travel along; check token_url"
+	case status == http.StatusUnauthorized, status == http.StatusBadRequest && c.BadRequest:
+		e.Refuse(ErrCredentialRejected, c.clientHint(password))
+	case status >= 400:
+		e.Refuse(ErrCredentialRejected, "check token_url")
+	}
+}
+
+// Refuse makes e a permanent error.
+func (e *Error) Refuse(class error, hint string) {
+	e.Class = class
+	e.Permanent = true
+	e.Hint = hint
+}
+
+// unusable describes a request without a usable answer.
+func (e *Error) unusable(seen answer, err error, scrub Scrubber) *Error {
+	const checkNetwork = "check the network, the proxy settings and token_url"
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Desc = "no answer in time"
+		e.Hint = checkNetwork
+	case errors.Is(err, context.Canceled):
+		e.Desc = "canceled"
+	case seen.tooLarge:
+		e.Desc = "the answer is larger than 1 MiB"
+		e.Hint = "check token_url"
+	case seen.came:
+		e.Desc = scrub.Clean(fmt.Sprintf("no token in an answer of %d bytes of %q", seen.size, seen.mediaType))
+		e.Hint = "check token_url; a proxy may have answered"
+	case err != nil:
+		e.Desc = scrub.Clean(rootText(err))
+		e.Hint = checkNetwork
+	}
+	return e
+}
+
+// rootText returns the innermost error's text: the outer ones repeat the URL.
+func rootText(err error) string {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err.Error()
+		}
+		err = next
+	}
+}
+
+// clientHint says what to check when a client is refused, and names the other spelling of
+// Basic where the two differ for these very credentials.
+func (c Client) clientHint(password secret.Secret) string {
+	if !special(c.ID) && !special(password.Reveal()) {
+		return c.Hints.Client
+	}
+
+	other := map[string]string{AuthBasicRaw: AuthBasicForm, AuthBasicForm: AuthBasicRaw}[c.Auth]
+	if other == "" {
+		return c.Hints.Client
+	}
+	return fmt.Sprintf("%s; they hold characters that %s spells differently: the server may want client_auth = %q or %q",
+		c.Hints.Client, other, other, AuthBody)
+}
+
+// special reports whether form-encoding changes text.
+func special(text string) bool {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
+	return strings.Trim(text, plain) != ""
+}

@@ -1,0 +1,96 @@
+//go:build unix
+
+package safepath
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+const noFollow = syscall.O_NOFOLLOW
+
+const maxLinks = 40 // as Linux has it
+
+// Check walks to path, links included, and returns an error that wraps ErrUnsafe where anybody
+// else may exchange an element on the way: in a folder that everybody may write to, unless it
+// is sticky and the element belongs to root or to this user. What does not exist is safe.
+// Nobody else can exchange anything on a path that passed, so that it may be used by name.
+func Check(path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+
+	rest := strings.Split(strings.TrimPrefix(abs, "/"), "/")
+	at, links := "/", 0
+	for len(rest) > 0 {
+		next := filepath.Join(at, rest[0])
+		rest = rest[1:]
+
+		info, err := checkElement(at, next)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+
+		if links++; links > maxLinks {
+			return fmt.Errorf("%s: too many links", path)
+		}
+		target, err := os.Readlink(next)
+		if err != nil {
+			return err
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(strings.Trim(target, "/"), "/"), rest...)
+	}
+	return nil
+}
+
+func errOpen(folder string) error {
+	return fmt.Errorf("%w: %s is a folder that everybody may write to", ErrUnsafe, folder)
+}
+
+// checkElement judges one element of a path in its folder.
+func checkElement(folder, element string) (fs.FileInfo, error) {
+	dir, err := os.Lstat(folder)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Lstat(element)
+	if err != nil {
+		if dir.Mode().Perm()&0o002 != 0 && dir.Mode()&fs.ModeSticky == 0 {
+			return nil, errOpen(folder)
+		}
+		return nil, err
+	}
+
+	switch {
+	case dir.Mode().Perm()&0o002 == 0:
+		return info, nil
+	case dir.Mode()&fs.ModeSticky == 0:
+		return nil, errOpen(folder)
+	case !ours(info):
+		return nil, fmt.Errorf("%w: %s belongs to another user, in a folder that everybody may write to", ErrUnsafe, element)
+	default:
+		return info, nil
+	}
+}
+
+// ours reports whether a file belongs to root or to this user.
+func ours(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (stat.Uid == 0 || int(stat.Uid) == os.Geteuid())
+}

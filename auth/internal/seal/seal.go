@@ -1,0 +1,131 @@
+// Package seal encrypts what leaves the process: shared tokens and stored refresh tokens.
+package seal
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"backburn/auth/internal/secret"
+)
+
+const (
+	version = "backburn/auth/v1"
+	// pbkdf2Rounds make guessing a password dear for who can read the bucket.
+	pbkdf2Rounds = 600_000
+)
+
+// Credential is what sealed values are bound to. Its fields are not secret.
+type Credential struct {
+	Kind       string
+	TokenURL   string
+	ClientID   string
+	Scope      string
+	Audience   string
+	InstanceID string
+
+	// Guessable says that people choose the client secret. Anybody who can read the bucket
+	// could try one password after the other, so without a cache key it is stretched first.
+	Guessable bool
+}
+
+// Keys seal with AES-256-GCM under a key derived (HKDF, RFC 5869) from the profile's cache
+// key, or else from its client secret.
+type Keys struct {
+	master  []byte
+	kind    string
+	context string // what the credential is, in an order that cannot be read in two ways
+	secret  string // bound into names, so that after a rotation old and new do not fight
+}
+
+// New derives the keys. cacheKey may be unset.
+func New(c Credential, clientSecret, cacheKey secret.Secret) (Keys, error) {
+	k := Keys{kind: c.Kind, context: Joined(c.TokenURL, c.ClientID, c.Scope, c.Audience, c.InstanceID)}
+
+	material, err := []byte(clientSecret.Reveal()), error(nil)
+	switch {
+	case cacheKey.IsSet():
+		material = []byte(cacheKey.Reveal())
+		k.secret = clientSecret.Reveal()
+	case c.Guessable:
+		salt := []byte(Joined(version, c.TokenURL, c.ClientID))
+		material, err = pbkdf2.Key(sha256.New, clientSecret.Reveal(), salt, pbkdf2Rounds, 32)
+	}
+	if err != nil {
+		return Keys{}, fmt.Errorf("deriving the sealing key: %w", err)
+	}
+	if len(material) == 0 {
+		return Keys{}, errors.New("deriving the sealing key: no secret")
+	}
+
+	k.master, err = hkdf.Extract(sha256.New, material, []byte(version))
+	return k, err
+}
+
+// Fingerprint names a token without giving it away: the first 12 hexadecimal digits of its
+// SHA-256. It is fit for logs because tokens are long and random; passwords are not, and
+// must not be passed to it.
+func Fingerprint(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:6])
+}
+
+// Joined concatenates parts with their lengths.
+func Joined(parts ...string) string {
+	var out []byte
+	for _, p := range parts {
+		out = binary.AppendUvarint(out, uint64(len(p)))
+		out = append(out, p...)
+	}
+	return string(out)
+}
+
+// Name returns the key under which a bucket holds what the credential's owners share.
+func (k Keys) Name(prefix string) (string, error) {
+	raw, err := hkdf.Expand(sha256.New, k.master, version+"/name/"+Joined(prefix, k.kind, k.context, k.secret), 16)
+	return prefix + "." + hex.EncodeToString(raw), err
+}
+
+// aead returns the cipher for one purpose.
+func (k Keys) aead(purpose string) (cipher.AEAD, error) {
+	key, err := hkdf.Expand(sha256.New, k.master, version+"/"+Joined(purpose, k.kind), 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// Seal encrypts plain for one place; it opens nowhere else.
+func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
+	a, err := k.aead(purpose)
+	if err != nil {
+		return nil, err
+	}
+	return a.Seal(nil, nil, plain, []byte(Joined(version, place))), nil
+}
+
+// ErrSealed: a value was not sealed by us, or for another place, or under another secret.
+var ErrSealed = errors.New("sealed under another key, or damaged")
+
+// Open decrypts what Seal made for the same purpose and place, or returns ErrSealed.
+func (k Keys) Open(purpose, place string, sealed []byte) ([]byte, error) {
+	a, err := k.aead(purpose)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := a.Open(nil, nil, sealed, []byte(Joined(version, place)))
+	if err != nil {
+		return nil, ErrSealed
+	}
+	return plain, nil
+}

@@ -1,0 +1,184 @@
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"backburn/auth/internal/safepath"
+)
+
+const maxFile = 64 << 10 // bytes
+
+// errFile wraps everything that is wrong with a secret file. Its texts name the path,
+// never the contents.
+var errFile = errors.New("secret file")
+
+// ReadFile reads one secret from a file. name is a path, or "cred:name" for a systemd
+// credential ($CREDENTIALS_DIRECTORY/name).
+//
+// One line break at the end is not part of the secret; any other white space is. An empty
+// file, NUL bytes, further line breaks and more than 64 KiB are errors. So are permissions
+// that let others of the machine at the secret: a file that everybody may write to, or,
+// outside the places where container platforms and systemd mount secrets with modes of
+// their own, a file that the group or others may read. Windows has no such modes; there
+// they are not checked.
+func ReadFile(name string) (Secret, error) {
+	f, path, err := openFile(name)
+	if err != nil {
+		return Secret{}, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return Secret{}, fmt.Errorf("%w %s: %w", errFile, path, err)
+	}
+	value, err := trim(string(raw))
+	if err != nil {
+		return Secret{}, fmt.Errorf("%w %s: %w", errFile, path, err)
+	}
+	return New(value), nil
+}
+
+// CheckFile judges a file as ReadFile does, whatever it contains: for keys and
+// credentials in formats of others.
+func CheckFile(name string) error {
+	f, _, err := openFile(name)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// openFile opens the file and judges what was opened.
+func openFile(name string) (*os.File, string, error) {
+	path, err := resolve(name)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := safepath.Check(path); err != nil {
+		return nil, path, fmt.Errorf("%w %s: %w", errFile, path, err)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|openNonblocking, 0)
+	if err != nil {
+		return nil, path, fmt.Errorf("%w: %w", errFile, err)
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = checkMode(path, info)
+	}
+	if err != nil {
+		f.Close()
+		return nil, path, fmt.Errorf("%w %s: %w", errFile, path, err)
+	}
+	return f, path, nil
+}
+
+func resolve(name string) (string, error) {
+	cred, ok := strings.CutPrefix(name, "cred:")
+	if !ok {
+		return name, nil
+	}
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	switch {
+	case dir == "":
+		return "", fmt.Errorf("%w %s: CREDENTIALS_DIRECTORY is not set: load it with LoadCredential in the unit", errFile, name)
+	case cred == "" || cred != filepath.Base(cred) || cred == "." || cred == "..":
+		return "", fmt.Errorf("%w %s: not a credential's name", errFile, name)
+	}
+	return filepath.Join(dir, cred), nil
+}
+
+func trim(raw string) (string, error) {
+	if len(raw) > maxFile {
+		return "", errors.New("is larger than 64 KiB")
+	}
+	value, cut := strings.CutSuffix(raw, "\r\n")
+	if !cut {
+		value = strings.TrimSuffix(raw, "\n")
+	}
+	switch {
+	case value == "":
+		return "", errors.New("is empty")
+	case strings.ContainsRune(value, 0):
+		return "", errors.New("holds a NUL byte")
+	case strings.ContainsAny(value, "\r\n"):
+		return "", errors.New("holds more than one line")
+	}
+	return value, nil
+}
+
+// mounted reports whether path is where Docker, Kubernetes or systemd put secrets:
+// their modes (0444, 0644, 0440) are not for the operator to choose, and who can look into
+// the container can read the secret anyway.
+func mounted(path string) bool {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	dirs := []string{"/run/secrets", "/var/run/secrets", "/run/credentials"}
+	if d := os.Getenv("CREDENTIALS_DIRECTORY"); d != "" {
+		dirs = append(dirs, d)
+	}
+	for _, d := range dirs {
+		if rel, err := filepath.Rel(d, abs); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	// A Kubernetes volume anywhere: its files are links into "..data", which is a link too.
+	target, err := os.Lstat(filepath.Join(filepath.Dir(abs), "..data"))
+	return err == nil && target.Mode()&fs.ModeSymlink != 0
+}
+
+// File is a secret that is read again when somebody needs to know whether it changed.
+// Without a path it is constant.
+type File struct {
+	path string
+
+	mu    sync.Mutex
+	value Secret
+}
+
+// Open takes a value, or reads path. Both empty make nil.
+func Open(value Secret, path string) (*File, error) {
+	if path == "" && !value.IsSet() {
+		return nil, nil
+	}
+	s := &File{path: path, value: value}
+	if path != "" {
+		if _, err := s.Reload(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Get returns the secret as it was last read.
+func (s *File) Get() Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.value
+}
+
+// Reload reads the file again and reports whether the secret is another one. Where that
+// fails, the old one stays. The file is opened by its path each time, because Kubernetes
+// replaces secrets by moving a link.
+func (s *File) Reload() (changed bool, err error) {
+	if s.path == "" {
+		return false, nil
+	}
+	v, err := ReadFile(s.path)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed = !s.value.Equal(v)
+	s.value = v
+	return changed, nil
+}

@@ -1,0 +1,171 @@
+// Package statefile keeps a small file that must survive crashes and that nobody else may read
+// or exchange: mode 0600, never a link, in a folder that others may not write to. It is
+// replaced as a whole or not at all, whenever the process or the machine dies.
+package statefile
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"backburn/auth/internal/safepath"
+)
+
+const (
+	maxFile  = 64 << 10 // bytes
+	lockPoll = 20 * time.Millisecond
+)
+
+// Stages of writing, for tests that end the process in the middle.
+const (
+	StageWritten = "written" // the temporary file is written
+	StageSynced  = "synced"  // and on the disk
+	StageRenamed = "renamed" // it has its name
+	StageDurable = "durable" // and the folder is on the disk
+)
+
+// File is a state file. Hook, if set, is called at each stage of Write.
+type File struct {
+	Path string
+	Hook func(stage string)
+}
+
+// At calls Hook.
+func (f File) At(stage string) {
+	if f.Hook != nil {
+		f.Hook(stage)
+	}
+}
+
+// Read returns the contents; the error matches fs.ErrNotExist where there is no file.
+func (f File) Read() ([]byte, error) {
+	if err := f.checkDir(); err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(f.Path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", f.Path)
+	}
+	file, err := os.OpenFile(f.Path, os.O_RDONLY|safepath.NoFollow|nonBlocking, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMode(info); err != nil {
+		return nil, fmt.Errorf("%s %w", f.Path, err)
+	}
+	return io.ReadAll(io.LimitReader(file, maxFile))
+}
+
+// Write replaces the file and returns when the new contents would survive a power cut.
+func (f File) Write(contents []byte) error {
+	dir, err := f.makeDir()
+	if err != nil {
+		return err
+	}
+	tmp, err := f.writeTemp(dir, contents)
+	if err != nil {
+		return err
+	}
+	f.At(StageSynced)
+
+	if err := os.Rename(tmp, f.Path); err != nil {
+		_ = os.Remove(tmp)
+		return fmt.Errorf("%w (in a container, mount the folder and not the file)", err)
+	}
+	f.At(StageRenamed)
+
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	f.At(StageDurable)
+	return nil
+}
+
+// writeTemp writes a file beside the one that is replaced, syncs it, and returns its name. It
+// leaves nothing behind where that fails.
+func (f File) writeTemp(dir string, contents []byte) (name string, err error) {
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(f.Path)+".*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			_ = tmp.Close()
+			_ = os.Remove(tmp.Name())
+		}
+	}()
+
+	if _, err = tmp.Write(contents); err != nil {
+		return "", err
+	}
+	f.At(StageWritten)
+
+	if err = tmp.Sync(); err != nil {
+		return "", err
+	}
+	return tmp.Name(), tmp.Close()
+}
+
+// Lock takes the lock file beside the file, which other processes of this machine honor. It is
+// another file because the first one is replaced.
+func (f File) Lock(ctx context.Context) (unlock func(), err error) {
+	if _, err := f.makeDir(); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(f.Path+".lock", os.O_CREATE|os.O_RDWR|safepath.NoFollow, 0o600)
+	if err != nil {
+		return nil, err
+	}
+
+	for {
+		ok, err := tryLock(file)
+		if ok {
+			return func() { _ = file.Close() }, nil // closing unlocks
+		}
+		if err == nil {
+			err = pause(ctx)
+		}
+		if err != nil {
+			_ = file.Close()
+			return nil, err
+		}
+	}
+}
+
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(lockPoll):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// makeDir makes the folder where there is none, and judges it.
+func (f File) makeDir() (string, error) {
+	dir := filepath.Dir(f.Path)
+	if err := f.checkDir(); err != nil { // before anything is made in it
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, f.checkDir()
+}
+
+// checkDir refuses a folder in which others could exchange the file, or that they could
+// exchange itself.
+func (f File) checkDir() error {
+	if err := checkDir(filepath.Dir(f.Path)); err != nil {
+		return err
+	}
+	return safepath.Check(f.Path)
+}

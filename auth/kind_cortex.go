@@ -1,0 +1,114 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"backburn/auth/cortex"
+)
+
+// cortexHub is the Cortex hub. The documented life of its tokens is an hour. Sharing is
+// required, because two processes that refresh one rolling grant at the same time can lose it.
+var cortexHub = preset{
+	grant: newCortexGrant,
+	keys: oauthKeys("body", "scope", "url", "region", "redirect_url", "authorize_url", "revoke_url",
+		"instance_id", "pkce", "grant_file"),
+	required: []string{"client_id", "client_secret", "scope"},
+	login:    []string{"redirect_url", "grant_file"},
+	regions:  cortex.Regions,
+	hosts:    []string{cortex.Regions["americas"], cortex.Regions["europe"]},
+	vendor:   "paloaltonetworks.com",
+
+	clientAuth:   ClientAuthBody,
+	tokenURL:     "https://api.paloaltonetworks.com/api/oauth2/RequestToken",
+	revokeURL:    "https://api.paloaltonetworks.com/api/oauth2/RevokeToken",
+	authorizeURL: "https://identity.paloaltonetworks.com/as/authorization.oauth2",
+	lifetime:     time.Hour,
+	window:       5 * time.Minute,
+
+	share:  ShareRequired,
+	logsIn: true,
+
+	refusedHint: "check the account's rights and that the profile belongs to this service",
+	grantHint:   reauthorizeHint,
+}
+
+func reauthorizeHint(p Profile) string {
+	what := "backburn login " + p.Name
+	if p.InstanceID != "" {
+		what += " for instance " + p.InstanceID
+	}
+	return "the grant is unknown, expired or revoked: authorize again with " + what
+}
+
+func newCortexGrant(p grantParts) (grant, error) {
+	return cortex.NewGrant(cortexConfig(p), cortex.Metrics{
+		Requests: p.metrics.requests,
+		Rolls:    p.metrics.rolls,
+		Saves:    p.metrics.saves,
+	})
+}
+
+func cortexConfig(p grantParts) cortex.Config {
+	return cortex.Config{
+		Name:         p.profile.Name,
+		Client:       p.client,
+		Seal:         p.sealed,
+		Secret:       p.credential.client,
+		CacheKey:     p.credential.cacheKey,
+		AuthorizeURL: p.profile.AuthorizeURL,
+		RevokeURL:    p.profile.RevokeURL,
+		InstanceID:   p.profile.InstanceID,
+		Region:       p.profile.Region,
+		PKCE:         p.profile.PKCE,
+		GrantFile:    p.profile.GrantFile,
+		Grants:       p.options.grants,
+		Log:          p.options.logger(p.profile),
+		Hook:         p.options.persistHook,
+		BucketOp:     p.options.timing.bucketOp,
+		Retry:        p.options.timing.saveRetry,
+	}
+}
+
+// NewLogin prepares a login for a profile of a kind that logs in. hub is what the hub appended
+// to the app's URL (see cortex.ParseHubParams) and fills an empty instance_id and region of
+// the profile; where both say something they must agree.
+func NewLogin(p Profile, hub cortex.HubParams, opts ...Option) (*cortex.Login, error) {
+	c, err := loginConfig(p, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Merge(hub); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(p.Validate(), c.Check()); err != nil {
+		return nil, err
+	}
+	return cortex.NewLogin(c)
+}
+
+// Logout ends the login of a profile, see cortex.Logout.
+func Logout(ctx context.Context, p Profile, opts ...Option) error {
+	c, err := loginConfig(p, opts)
+	if err != nil {
+		return err
+	}
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	return cortex.Logout(ctx, c)
+}
+
+// loginConfig prepares what a login needs, without a judgment about the profile.
+func loginConfig(p Profile, opts []Option) (cortex.Config, error) {
+	if !p.Kind.LogsIn() {
+		return cortex.Config{}, fmt.Errorf("auth.%s: profiles of kind %q do not log in", p.Name, p.Kind)
+	}
+	c, err := openCredential(p)
+	if err != nil {
+		return cortex.Config{}, err
+	}
+	return cortexConfig(p.parts(c, nil, newOptions(opts))), nil
+}
