@@ -1,0 +1,104 @@
+package jets
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Error is a failed request with its class. Its text ends with what to do about it, where there is
+// something that an operator can do.
+type Error struct {
+	Op    string // what was done, such as "stream BACKBURN_JOBS"
+	Class Class
+	Err   error
+}
+
+func (e *Error) Error() string {
+	text := e.Err.Error()
+	if e.Op != "" {
+		text = e.Op + ": " + text
+	}
+	if remedy := Remedy(e); remedy != "" {
+		text += "; " + remedy
+	}
+	return text
+}
+
+// Unwrap returns what the client returned.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Explain wraps err with the operation, its class and the remedy. It returns nil for nil, and an
+// error that has its class already with the operation alone.
+func Explain(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var classified *Error
+	if errors.As(err, &classified) {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	return &Error{Op: op, Class: Classify(err), Err: err}
+}
+
+// Remedy is what an operator can do about an error, as the end of a sentence; "" where there is
+// nothing to do, or the class says nothing about it.
+func Remedy(err error) string {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		if text, ok := codeRemedies[api.ErrorCode]; ok {
+			return text
+		}
+	}
+	return classRemedies[Classify(err)]
+}
+
+var codeRemedies = map[jetstream.ErrorCode]string{
+	codeNoStorage: "the streams together reserve more than the NATS server or account may store: " +
+		"lower their max_bytes settings, or raise the server's max_file_store or the account's limit",
+	codeMaxBytesRequired: "the NATS account requires a max_bytes of every stream: " +
+		"set a bound other than 0 for each of them",
+	codeMaxStreamBytes: "the NATS account bounds the size of a single stream: lower its max_bytes setting",
+	codeAPILevel:       "the NATS server is too old for this version",
+	10026:              "the limit of consumers is reached: delete those that nobody uses, or raise the limit",
+	10027:              "the NATS account may have no more streams: raise its limit",
+	10074:              "this NATS server is not part of a cluster: set nats.replicas = 1",
+	10005:              "the cluster has too few servers with JetStream for nats.replicas",
+	10039:              "enable JetStream for this NATS account",
+	10076:              "enable JetStream on the NATS server",
+	10023:              "the NATS server's disk, or its limit, is full: free space or raise max_file_store",
+	10002:              "the NATS account's storage is full: raise its limit, or lower how long things are kept",
+}
+
+var classRemedies = map[Class]string{
+	Forbidden: "grant the user the permissions that `backburn acl` prints for its role",
+	TooOld:    "update the NATS server",
+	TooLarge:  "raise the NATS server's max_payload",
+	Full:      "the same is tried again later",
+}
+
+// Denied returns an error of class Forbidden if the server has refused this connection a subject
+// that holds one of the parts, and nil otherwise. A server leaves forbidden requests without an
+// answer and reports the reason to the connection alone: call it after a request that timed out.
+func Denied(nc *nats.Conn, parts ...string) error {
+	last := nc.LastError()
+	if !errors.Is(last, nats.ErrPermissionViolation) {
+		return nil
+	}
+	m := deniedSubject.FindStringSubmatch(last.Error())
+	if m == nil {
+		return nil
+	}
+	for _, part := range parts {
+		if strings.Contains(m[1], part) {
+			return &Error{Class: Forbidden, Err: last}
+		}
+	}
+	return nil
+}
+
+var deniedSubject = regexp.MustCompile(`(?i)(?:publish|subscription) to "(\S+)"`)

@@ -1,0 +1,628 @@
+package jets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/internal/jets"
+	"backburn/internal/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// connect returns a client of a server of its own.
+func connect(t *testing.T, opts *server.Options, with ...nats.Option) jetstream.JetStream {
+	t.Helper()
+	ns := testkit.StartNATS(t, opts)
+	return dial(t, ns.ClientURL(), with...)
+}
+
+func dial(t *testing.T, url string, with ...nats.Option) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(url, with...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) {
+	t.Helper()
+	if c.Subjects == nil {
+		c.Subjects = []string{strings.ToLower(c.Name) + ".>"}
+	}
+	if _, err := js.CreateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestClassesOfServerAnswers makes a real server give each answer.
+func TestClassesOfServerAnswers(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{JetStreamMaxStore: 64 << 20, MaxPayload: 4 << 10})
+	stream(t, js, jetstream.StreamConfig{Name: "S", MaxMsgSize: 2 << 10})
+	stream(t, js, jetstream.StreamConfig{Name: "MSGS", MaxMsgs: 1, Discard: jetstream.DiscardNew})
+	stream(t, js, jetstream.StreamConfig{Name: "BYTES", MaxBytes: 100, Discard: jetstream.DiscardNew})
+	stream(t, js, jetstream.StreamConfig{Name: "SUBJECT", MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true})
+	stream(t, js, jetstream.StreamConfig{Name: "ONE", MaxConsumers: 1})
+	publish := func(subject string, size int, opts ...jetstream.PublishOpt) error {
+		_, err := js.Publish(t.Context(), subject, make([]byte, size), opts...)
+		return err
+	}
+	for _, subject := range []string{"s.a", "msgs.a", "subject.a"} {
+		if err := publish(subject, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bucket, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bucket.Create(t.Context(), "there", nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := dial(t, js.Conn().ConnectedUrl())
+	closed.Conn().Close()
+
+	for name, tc := range map[string]struct {
+		request func(ctx context.Context) error
+		want    jets.Class
+		says    string
+	}{
+		"stream full of messages": {func(context.Context) error { return publish("msgs.b", 1) }, jets.Full, "tried again later"},
+		"stream full of bytes":    {func(context.Context) error { return publish("bytes.b", 500) }, jets.Full, "tried again later"},
+		"subject full":            {func(context.Context) error { return publish("subject.a", 1) }, jets.Full, "tried again later"},
+		"message over the stream's limit": {
+			func(context.Context) error { return publish("s.a", 3<<10) }, jets.TooLarge, "max_payload",
+		},
+		"message over the server's limit": {
+			func(context.Context) error { return publish("s.a", 5<<10) }, jets.TooLarge, "max_payload",
+		},
+		"nobody listens": {func(context.Context) error { return publish("nowhere", 1) }, jets.Unavailable, ""},
+		"wrong sequence": {
+			func(context.Context) error { return publish("s.a", 1, jetstream.WithExpectLastSequence(77)) }, jets.Conflict, "",
+		},
+		"wrong sequence of the subject": {
+			func(context.Context) error { return publish("s.a", 1, jetstream.WithExpectLastSequencePerSubject(77)) }, jets.Conflict, "",
+		},
+		"wrong last id": {
+			func(context.Context) error { return publish("s.a", 1, jetstream.WithExpectLastMsgID("x")) }, jets.Conflict, "",
+		},
+		"time-to-live that the stream does not allow": {
+			func(context.Context) error { return publish("s.a", 1, jetstream.WithMsgTTL(time.Second)) }, jets.TooOld, "update",
+		},
+		"no such stream": {func(ctx context.Context) error { _, err := js.Stream(ctx, "NONE"); return err }, jets.Gone, ""},
+		"no such bucket": {func(ctx context.Context) error { _, err := js.KeyValue(ctx, "none"); return err }, jets.Gone, ""},
+		"no such object": {func(ctx context.Context) error { _, err := js.ObjectStore(ctx, "none"); return err }, jets.Gone, ""},
+		"no such key":    {func(ctx context.Context) error { _, err := bucket.Get(ctx, "none"); return err }, jets.Gone, ""},
+		"key exists":     {func(ctx context.Context) error { _, err := bucket.Create(ctx, "there", nil); return err }, jets.Conflict, ""},
+		"other revision": {func(ctx context.Context) error { _, err := bucket.Update(ctx, "there", nil, 9); return err }, jets.Conflict, ""},
+		"odd key":        {func(ctx context.Context) error { _, err := bucket.Get(ctx, "a b"); return err }, jets.Invalid, ""},
+		"no such consumer": {
+			func(ctx context.Context) error { _, err := s.Consumer(ctx, "none"); return err }, jets.Gone, "",
+		},
+		"no such message": {func(ctx context.Context) error { _, err := s.GetMsg(ctx, 99); return err }, jets.Gone, ""},
+		"stream of that name with another configuration": {func(ctx context.Context) error {
+			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"other"}})
+			return err
+		}, jets.Conflict, ""},
+		"streams that reserve more than there is": {func(ctx context.Context) error {
+			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "BIG", MaxBytes: 1 << 30})
+			return err
+		}, jets.Limit, "max_file_store"},
+		"replicas without a cluster": {func(ctx context.Context) error {
+			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "R3", Replicas: 3})
+			return err
+		}, jets.Limit, "nats.replicas = 1"},
+		"too many consumers": {func(ctx context.Context) error {
+			for _, name := range []string{"one", "two"} {
+				_, err := js.CreateConsumer(ctx, "ONE", jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}, jets.Limit, "delete those that nobody uses"},
+		"closed connection": {func(ctx context.Context) error {
+			_, err := closed.Publish(ctx, "s.a", nil)
+			return err
+		}, jets.Ended, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := tc.request(t.Context())
+			if err == nil {
+				t.Fatal("no error")
+			}
+			wrapped := fmt.Errorf("outer: %w", jets.Explain("doing it", err))
+			if got := jets.Classify(wrapped); got != tc.want || jets.Classify(err) != tc.want || !jets.Is(err, tc.want) {
+				t.Errorf("%v: class %s, want %s", err, got, tc.want)
+			}
+			if !errors.Is(wrapped, err) || !strings.Contains(wrapped.Error(), "doing it") || !strings.Contains(wrapped.Error(), tc.says) {
+				t.Errorf("%q does not say %q", wrapped, tc.says)
+			}
+			if tc.want == jets.Unavailable == tc.want.Refused() && tc.want != jets.Ended {
+				t.Errorf("%s: refused %t", tc.want, tc.want.Refused())
+			}
+		})
+	}
+}
+
+// TestClassesOfErrors has what a single server on loopback does not answer.
+func TestClassesOfErrors(t *testing.T) {
+	t.Parallel()
+	api := func(status int, code jetstream.ErrorCode, text string) error {
+		return &jetstream.APIError{Code: status, ErrorCode: code, Description: text}
+	}
+	for name, tc := range map[string]struct {
+		err  error
+		want jets.Class
+	}{
+		"none":                        {nil, ""},
+		"somebody else's":             {errors.New("disk on fire"), jets.Unknown},
+		"replicated conflict":         {api(400, 10164, "wrong last sequence"), jets.Conflict},
+		"part of a batch known":       {api(400, 10201, "atomic publish batch contains duplicate message id"), jets.Conflict},
+		"conflict not decided":        {api(503, 10163, "temporarily unavailable"), jets.Unavailable},
+		"id being stored":             {api(409, 10158, "duplicate message id is in process"), jets.Unavailable},
+		"ingest queue full":           {api(429, 10167, "too many requests"), jets.Full},
+		"batches full":                {api(429, 10210, "atomic publish too many inflight"), jets.Full},
+		"store fault":                 {api(503, 10077, "write /store/1.blk: no space left on device"), jets.Unavailable},
+		"store full":                  {api(503, 10077, "maximum bytes exceeded"), jets.Full},
+		"store: message too large":    {api(503, 10077, "message to large for the store: too large"), jets.TooLarge},
+		"batch too large":             {api(400, 10199, "atomic publish batch is too large: 1001"), jets.TooLarge},
+		"no atomic batches":           {api(400, 10174, "atomic publish is disabled"), jets.TooOld},
+		"API level":                   {api(412, 10185, "JetStream minimum api level required"), jets.TooOld},
+		"max_bytes required":          {api(400, 10113, "account requires max bytes"), jets.Limit},
+		"no leader":                   {api(503, 10008, "JetStream system temporarily unavailable"), jets.Unavailable},
+		"stream offline":              {api(500, 10194, "stream is offline: …"), jets.Unavailable},
+		"not enabled for the account": {jetstream.ErrJetStreamNotEnabledForAccount, jets.Unavailable},
+		"a code of a later server":    {api(400, 19999, "no idea"), jets.Invalid},
+		"a later server's 503":        {api(503, 19999, "no idea"), jets.Unavailable},
+		"a later server's 404":        {api(404, 19999, "no idea"), jets.Gone},
+		"deadline":                    {fmt.Errorf("x: %w", context.DeadlineExceeded), jets.Unavailable},
+		"canceled":                    {context.Canceled, jets.Ended},
+		"disconnected":                {nats.ErrDisconnected, jets.Unavailable},
+		"reconnecting":                {nats.ErrReconnectBufExceeded, jets.Unavailable},
+		"permissions":                 {fmt.Errorf("%w: Permissions Violation for Publish to \"x\"", nats.ErrPermissionViolation), jets.Forbidden},
+		"credentials":                 {nats.ErrAuthorization, jets.Forbidden},
+		"object there already":        {jetstream.ErrObjectAlreadyExists, jets.Conflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := jets.Classify(tc.err); got != tc.want {
+				t.Errorf("%v is %q, want %q", tc.err, got, tc.want)
+			}
+			if got := jets.Is(tc.err, tc.want); got != (tc.err != nil) {
+				t.Errorf("Is(%v, %s) = %t", tc.err, tc.want, got)
+			}
+		})
+	}
+	if err := jets.Explain("x", nil); err != nil {
+		t.Errorf("an error of nothing: %v", err)
+	}
+}
+
+func TestDeniedNamesTheSubject(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{Users: []*server.User{{
+		Username: "u", Password: "p",
+		Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"allowed"}}},
+	}}}, nats.UserInfo("u", "p"))
+
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := jets.Publish(ctx, js, &nats.Msg{Subject: "forbidden.one"})
+	if !jets.Is(err, jets.Forbidden) || !strings.Contains(err.Error(), "forbidden.one") || !strings.Contains(err.Error(), "backburn acl") {
+		t.Errorf("got %v", err)
+	}
+	if err := jets.Denied(js.Conn(), "allowed"); err != nil {
+		t.Errorf("another subject: %v", err)
+	}
+}
+
+// TestPublishOutlivesAnOutage publishes while the server is away.
+func TestPublishOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ns := testkit.StartNATS(t, &server.Options{StoreDir: dir})
+	lost := make(chan struct{}, 10)
+	js := dial(t, ns.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { lost <- struct{}{} }))
+	stream(t, js, jetstream.StreamConfig{Name: "S"})
+
+	port := ns.Addr().(*net.TCPAddr).Port
+	testkit.StopNATS(ns)
+	<-lost
+	published := make(chan error, 1)
+	go func() {
+		m := nats.NewMsg("s.a")
+		m.Header.Set(nats.MsgIdHdr, "once")
+		ack, err := jets.Publish(t.Context(), js, m)
+		if err == nil && ack.Sequence != 1 {
+			err = fmt.Errorf("sequence %d", ack.Sequence)
+		}
+		published <- err
+	}()
+	testkit.StartNATS(t, &server.Options{StoreDir: dir, Port: port})
+	if err := <-published; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	other := errors.New("other")
+	for name, tc := range map[string]struct {
+		answers []error // the last one again and again
+		want    []error
+		tries   int // 0: until the end
+	}{
+		"answered at once":       {[]error{nil}, nil, 1},
+		"answered at last":       {[]error{nats.ErrTimeout, nats.ErrNoResponders, nil}, nil, 3},
+		"another fault":          {[]error{nats.ErrTimeout, other}, []error{other}, 2},
+		"a full stream":          {[]error{&jetstream.APIError{Code: 429, ErrorCode: 10167}}, []error{&jetstream.APIError{ErrorCode: 10167}}, 1},
+		"never answered":         {[]error{nats.ErrTimeout}, []error{context.DeadlineExceeded, nats.ErrTimeout}, 0},
+		"canceled while waiting": {[]error{context.Canceled}, []error{context.Canceled}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				tries := 0
+				err := jets.Retry(ctx, func(ctx context.Context) error {
+					if end, ok := ctx.Deadline(); !ok || time.Until(end) > jets.Attempt {
+						t.Errorf("the attempt has until %v", end)
+					}
+					tries++
+					return tc.answers[min(tries, len(tc.answers))-1]
+				})
+				if tc.want == nil && err != nil {
+					t.Error(err)
+				}
+				for _, want := range tc.want {
+					if !errors.Is(err, want) {
+						t.Errorf("%v is not %v", err, want)
+					}
+				}
+				// Two seconds apart at most, and a half more by chance.
+				if tc.tries != 0 && tries != tc.tries || tc.tries == 0 && tries < int(time.Hour/(3*time.Second)) {
+					t.Errorf("%d tries", tries)
+				}
+			})
+		})
+	}
+}
+
+type counter struct {
+	N int `json:"n"`
+}
+
+func TestKV(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{})
+	bucket, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := jets.NewKV[counter](js, bucket)
+
+	entry, err := kv.Get(t.Context(), "k")
+	if err != nil || entry.Revision != 0 {
+		t.Errorf("a key that is not there: %+v, %v", entry, err)
+	}
+	first, err := kv.Set(t.Context(), "k", counter{1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, revision := range map[string]uint64{"created again": 0, "another revision": first + 7} {
+		if _, err := kv.Set(t.Context(), "k", counter{2}, revision); !jets.Is(err, jets.Conflict) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := kv.Set(t.Context(), "k", counter{3}, first); err != nil {
+		t.Error(err)
+	}
+	if entry, err = kv.Get(t.Context(), "k"); err != nil || entry.Value.N != 3 || entry.Revision <= first {
+		t.Errorf("got %+v, %v", entry, err)
+	}
+
+	if err := bucket.Delete(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	if entry, err = kv.Change(t.Context(), "k", func(c *counter) bool { c.N++; return true }); err != nil || entry.Value.N != 1 {
+		t.Errorf("over a removed key: %+v, %v", entry, err)
+	}
+	before := entry.Revision
+	if entry, err = kv.Change(t.Context(), "k", func(c *counter) bool { c.N = 99; return false }); err != nil || entry.Revision != before {
+		t.Errorf("left alone: %+v, %v", entry, err)
+	}
+
+	if _, err := bucket.PutString(t.Context(), "odd", "not JSON"); err != nil {
+		t.Fatal(err)
+	}
+	odd, err := kv.Get(t.Context(), "odd")
+	if !errors.Is(err, jets.ErrUnreadable) || odd.Revision == 0 || odd.Value.N != 0 {
+		t.Errorf("unreadable: %+v, %v", odd, err)
+	}
+	if entry, err = kv.Change(t.Context(), "odd", func(c *counter) bool { c.N++; return true }); err != nil || entry.Value.N != 1 {
+		t.Errorf("over an unreadable value: %+v, %v", entry, err)
+	}
+	if _, err := kv.Get(t.Context(), "a b"); !jets.Is(err, jets.Invalid) {
+		t.Errorf("an odd key: %v", err)
+	}
+}
+
+// TestKVChangesAddUp has many writers of one key.
+func TestKVChangesAddUp(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{})
+	bucket, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, kv := range map[string]jets.KV[counter]{
+		"plain":    jets.NewKV[counter](js, bucket),
+		"expiring": jets.NewKV[counter](js, bucket).Expiring(time.Hour),
+	} {
+		t.Run(name, func(t *testing.T) {
+			const writers, each = 8, 10
+			var g errgroup.Group
+			for range writers {
+				g.Go(func() error {
+					for range each {
+						if _, err := kv.Change(t.Context(), name, func(c *counter) bool { c.N++; return true }); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			}
+			if err := g.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if entry, err := kv.Get(t.Context(), name); err != nil || entry.Value.N != writers*each {
+				t.Errorf("got %+v, %v, want %d", entry, err, writers*each)
+			}
+		})
+	}
+}
+
+// TestExpiringKeyKeepsItsTTL reads the time-to-live of each write, created and changed.
+func TestExpiringKeyKeepsItsTTL(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{})
+	bucket, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := jets.NewKV[counter](js, bucket).Expiring(30 * time.Second)
+	for range 3 {
+		if _, err := kv.Change(t.Context(), "k", func(c *counter) bool { c.N++; return true }); err != nil {
+			t.Fatal(err)
+		}
+		m, err := jets.Last(t.Context(), js, "KV_b", "$KV.b.k")
+		if err != nil || m.Header.Get("Nats-TTL") != "30s" {
+			t.Errorf("got %+v, %v", m, err)
+		}
+	}
+}
+
+func TestForbiddenBucketIsNamed(t *testing.T) {
+	t.Parallel()
+	ns := testkit.StartNATS(t, &server.Options{Users: []*server.User{
+		{Username: "all", Password: "p"},
+		{Username: "reader", Password: "p", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.KV_b"}},
+		}},
+	}})
+	js := dial(t, ns.ClientURL(), nats.UserInfo("all", "p"))
+	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"}); err != nil {
+		t.Fatal(err)
+	}
+
+	reader := dial(t, ns.ClientURL(), nats.UserInfo("reader", "p"))
+	bucket, err := reader.KeyValue(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jets.NewKV[counter](reader, bucket).Get(t.Context(), "k"); !jets.Is(err, jets.Forbidden) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{})
+	stream(t, js, jetstream.StreamConfig{Name: "S", AllowDirect: true})
+	stream(t, js, jetstream.StreamConfig{Name: "BIG", AllowDirect: true})
+	stream(t, js, jetstream.StreamConfig{Name: "EMPTY", AllowDirect: true})
+	const n = 2500 // more than one request brings
+	for i := range n {
+		m := nats.NewMsg(fmt.Sprintf("s.%d", i%2))
+		m.Header.Set("I", strconv.Itoa(i))
+		if _, err := js.PublishMsgAsync(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 12 { // together more than one request brings
+		if _, err := js.PublishAsync("big.a", make([]byte, 900<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	s, err := js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seq := range []uint64{1, 2, 3, 1000, 1001, n} {
+		if err := s.DeleteMsg(t.Context(), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	for name, tc := range map[string]struct {
+		stream, filter string
+		from           uint64
+		want           int
+		first, last    uint64
+	}{
+		"everything":          {"S", ">", 0, n - 6, 4, n - 1},
+		"one subject":         {"S", "s.1", 0, n/2 - 3, 4, n - 2},
+		"from the middle":     {"S", "s.*", 2000, 500, 2000, n - 1},
+		"from beyond the end": {"S", "s.*", 9999, 0, 0, 0},
+		"no such subject":     {"S", "s.none", 0, 0, 0, 0},
+		"nothing there":       {"EMPTY", ">", 0, 0, 0, 0},
+		"many bytes":          {"BIG", "big.>", 0, 12, 1, 12},
+		"from the first":      {"S", ">", 1, n - 6, 4, n - 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var (
+				count       int
+				first, last uint64
+			)
+			for m, err := range jets.Read(t.Context(), js, tc.stream, tc.filter, tc.from) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if count++; count == 1 {
+					first = m.Sequence
+				}
+				if m.Sequence <= last {
+					t.Fatalf("%d after %d", m.Sequence, last)
+				}
+				last = m.Sequence
+				if tc.stream == "S" && m.Header.Get("I") != strconv.FormatUint(m.Sequence-1, 10) {
+					t.Fatalf("message %d has headers %v", m.Sequence, m.Header)
+				}
+				if m.Time.IsZero() || !strings.HasPrefix(m.Subject, strings.ToLower(tc.stream)+".") {
+					t.Fatalf("message %d: %q at %v", m.Sequence, m.Subject, m.Time)
+				}
+			}
+			if count != tc.want || first != tc.first || last != tc.last {
+				t.Errorf("%d messages, %d to %d; want %d, %d to %d", count, first, last, tc.want, tc.first, tc.last)
+			}
+		})
+	}
+
+	t.Run("no such stream", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		var got error
+		for _, err := range jets.Read(ctx, js, "NONE", ">", 0) {
+			got = err
+		}
+		if got == nil {
+			t.Error("no error")
+		}
+	})
+	t.Run("the reader stops", func(t *testing.T) {
+		t.Parallel()
+		for range jets.Read(t.Context(), js, "S", ">", 0) {
+			break
+		}
+	})
+}
+
+// TestReadFromABehindReplica answers a direct read as a replica does that lacks the newest
+// messages: the leader has them.
+func TestReadFromABehindReplica(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{})
+	stream(t, js, jetstream.StreamConfig{Name: "S"}) // without direct reads: the test answers those
+	for range 3 {
+		if _, err := js.Publish(t.Context(), "s.a", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	behind, err := js.Conn().Subscribe("$JS.API.DIRECT.GET.S", func(m *nats.Msg) {
+		none := nats.NewMsg(m.Reply)
+		none.Header.Set("Status", "404")
+		none.Header.Set("Description", "Message Not Found")
+		_ = m.RespondMsg(none)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = behind.Unsubscribe() }()
+
+	n := 0
+	for _, err := range jets.Read(t.Context(), js, "S", ">", 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d messages, want 3", n)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	js := connect(t, &server.Options{})
+	stream(t, js, jetstream.StreamConfig{Name: "S"})
+	stream(t, js, jetstream.StreamConfig{Name: "KEPT", DenyDelete: true})
+	for _, subject := range []string{"s.a", "s.a", "kept.a"} {
+		if _, err := js.Publish(t.Context(), subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sequence := range []uint64{1, 1, 2, 2, 99} { // again, and one that never was
+		if err := jets.Delete(ctx, js, "S", sequence); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := jets.Last(ctx, js, "S", "s.a"); !jets.Is(err, jets.Gone) {
+		t.Errorf("something is left: %v", err)
+	}
+	if err := jets.Delete(ctx, js, "KEPT", 1); !jets.Is(err, jets.Invalid) {
+		t.Errorf("a stream that keeps its messages: %v", err)
+	}
+	if err := jets.Delete(ctx, js, "NONE", 1); !jets.Is(err, jets.Gone) {
+		t.Errorf("no such stream: %v", err)
+	}
+}
+
+func TestLast(t *testing.T) {
+	t.Parallel()
+	js := connect(t, &server.Options{})
+	stream(t, js, jetstream.StreamConfig{Name: "S"})
+	for _, body := range []string{"old", "new"} {
+		if _, err := js.Publish(t.Context(), "s.a", []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := jets.Last(t.Context(), js, "S", "s.*"); err != nil || string(m.Data) != "new" || m.Subject != "s.a" {
+		t.Errorf("got %+v, %v", m, err)
+	}
+	if _, err := jets.Last(t.Context(), js, "S", "s.none"); !jets.Is(err, jets.Gone) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,156 @@
+package jets
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrUnreadable is matched by errors about a value that is not JSON of the expected shape.
+var ErrUnreadable = errors.New("value can't be read")
+
+// KV holds values of one type in a key-value bucket, as JSON. It is safe for concurrent use.
+//
+// A read may be behind on a cluster, where any replica answers; a write never is, because it
+// succeeds at the key's newest revision alone.
+type KV[T any] struct {
+	js     jetstream.JetStream
+	bucket jetstream.KeyValue
+	ttl    time.Duration
+}
+
+// NewKV returns the values of a bucket that js opened.
+func NewKV[T any](js jetstream.JetStream, bucket jetstream.KeyValue) KV[T] {
+	return KV[T]{js: js, bucket: bucket}
+}
+
+// Expiring returns the same values, written so that a key is removed when it was not written for
+// ttl: a second at least, in whole seconds. The bucket needs a LimitMarkerTTL.
+func (k KV[T]) Expiring(ttl time.Duration) KV[T] {
+	k.ttl = ttl
+	return k
+}
+
+// Entry is the value of a key. Revision is 0 where the key isn't there.
+type Entry[T any] struct {
+	Value    T
+	Revision uint64
+}
+
+// Get reads a key until the server answers or ctx ends. A key that isn't there is the zero entry. A
+// value that can't be read is ErrUnreadable, with the revision that replaces it.
+func (k KV[T]) Get(ctx context.Context, key string) (Entry[T], error) {
+	var raw jetstream.KeyValueEntry
+	err := Retry(ctx, func(ctx context.Context) (err error) {
+		raw, err = k.bucket.Get(ctx, key)
+		return k.denied(err)
+	})
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return Entry[T]{}, nil
+	}
+	if err != nil {
+		return Entry[T]{}, k.failed(key, err)
+	}
+
+	var value T
+	if err := json.Unmarshal(raw.Value(), &value); err != nil {
+		return Entry[T]{Revision: raw.Revision()}, k.failed(key, fmt.Errorf("%w: %w", ErrUnreadable, err))
+	}
+	return Entry[T]{Value: value, Revision: raw.Revision()}, nil
+}
+
+// Set writes a value if the key is still at the revision, 0 being that of a key that isn't there,
+// and returns the new revision. Otherwise the error is of class Conflict. So it is where an attempt
+// without an answer was carried out: who reads again finds the own value.
+func (k KV[T]) Set(ctx context.Context, key string, value T, revision uint64) (uint64, error) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return 0, k.failed(key, err)
+	}
+
+	var next uint64
+	err = Retry(ctx, func(ctx context.Context) (err error) {
+		next, err = k.write(ctx, key, body, revision)
+		return k.denied(err)
+	})
+	if err != nil {
+		return 0, k.failed(key, err)
+	}
+	return next, nil
+}
+
+// Change applies change to the newest value until the write succeeds, and returns what is there
+// then. change may be called several times, each time with a fresh value: the zero value where the
+// key isn't there or can't be read. It returns false to leave the key as it is.
+func (k KV[T]) Change(ctx context.Context, key string, change func(*T) bool) (Entry[T], error) {
+	for {
+		entry, err := k.Get(ctx, key)
+		if err != nil && !errors.Is(err, ErrUnreadable) {
+			return Entry[T]{}, err
+		}
+		if !change(&entry.Value) {
+			return entry, nil
+		}
+
+		revision, err := k.Set(ctx, key, entry.Value, entry.Revision)
+		if err == nil {
+			return Entry[T]{Value: entry.Value, Revision: revision}, nil
+		}
+		if !Is(err, Conflict) {
+			return Entry[T]{}, err
+		}
+		// A replica may still answer the next read with the old revision.
+		if err := pause(ctx, conflictPause); err != nil {
+			return Entry[T]{}, k.failed(key, err)
+		}
+	}
+}
+
+// conflictPause is how long a replica gets to learn what its leader knows.
+const conflictPause = 5 * time.Millisecond
+
+// write is one attempt. The client's Update would drop the time-to-live of a key.
+func (k KV[T]) write(ctx context.Context, key string, body []byte, revision uint64) (uint64, error) {
+	if revision == 0 {
+		var opts []jetstream.KVCreateOpt
+		if k.ttl > 0 {
+			opts = append(opts, jetstream.KeyTTL(k.ttl))
+		}
+		return k.bucket.Create(ctx, key, body, opts...) // over the marker of a removed key as well
+	}
+	if k.ttl == 0 {
+		return k.bucket.Update(ctx, key, body, revision)
+	}
+
+	m := &nats.Msg{Subject: prefixed(k.js, "$KV."+k.bucket.Bucket()+"."+key), Data: body}
+	ack, err := k.js.PublishMsg(ctx, m,
+		jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithMsgTTL(k.ttl))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+func (k KV[T]) denied(err error) error {
+	name := k.bucket.Bucket()
+	return deniedOr(k.js.Conn(), err, "$KV."+name+".", "KV_"+name)
+}
+
+func (k KV[T]) failed(key string, err error) error {
+	return Explain("key "+key+" of bucket "+k.bucket.Bucket(), err)
+}
+
+// prefixed is the subject of a bucket as js reaches it: where the API has a prefix of its own, as
+// it has in another account or domain, the client puts it before the subject.
+func prefixed(js jetstream.JetStream, subject string) string {
+	o := js.Options()
+	if o.APIPrefix == "" && o.Domain == "" {
+		return subject
+	}
+	return apiPrefix(o) + subject
+}
