@@ -18,6 +18,11 @@ type want struct {
 	probe  bool  // a cool-down for a refused token has ended: the same token may do now
 }
 
+// refused reports whether a token endpoint gave the token again that was just refused.
+func (w want) refused(token string) bool {
+	return w.have != nil && w.have.rejected.Load() && !w.probe && Fingerprint(token) == w.have.id
+}
+
 // obtain gets a token: the fleet's where it shares, its own otherwise.
 func (s *Source) obtain(ctx context.Context, w want) (*held, error) {
 	if s.shared != nil {

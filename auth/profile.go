@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -40,31 +41,31 @@ const (
 // kind's own. Paths of secret files may be "cred:name", a systemd credential.
 type Profile struct {
 	Name string `toml:"-"` // the table's name in the configuration: auth.<Name>; labels metrics and logs
-	Kind Kind   `toml:"kind"`
+	Kind Kind   `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key"`
 
 	ClientID         string `toml:"client_id"`
-	ClientSecret     Secret `toml:"client_secret"`      // or:
-	ClientSecretFile string `toml:"client_secret_file"` // read again before every token request
-	TSGID            string `toml:"tsg_id"`             // KindWildFire: tenant service group, digits
-	TokenURL         string `toml:"token_url"`
-	ClientAuth       string `toml:"client_auth"`
-	Body             string `toml:"body"` // BodyForm (default) or BodyJSON
+	ClientSecret     Secret `toml:"client_secret"`                 // or:
+	ClientSecretFile string `toml:"client_secret_file" own:"true"` // read again before every token request
+	TSGID            string `toml:"tsg_id"`                        // KindWildFire: tenant service group, digits
+	TokenURL         string `toml:"token_url" address:"true"`
+	ClientAuth       string `toml:"client_auth" oneof:" basic-raw basic-form body"`
+	Body             string `toml:"body" oneof:" form json"` // BodyForm (default) or BodyJSON
 	Scope            string `toml:"scope"`
 	Audience         string `toml:"audience"` // KindWatchGuard: managed account, see LookupAudience
 
-	APIKeyFile string `toml:"api_key_file"` // KindWatchGuard: WatchGuard-API-Key; KindAPIKey: the key itself
-	URL        string `toml:"url"`          // base of the API; its host is one of those that get the token
+	APIKeyFile string `toml:"api_key_file" own:"true"` // KindWatchGuard: WatchGuard-API-Key; KindAPIKey: the key itself
+	URL        string `toml:"url" address:"true"`      // base of the API; its host is one of those that get the token
 
-	RedirectURL  string `toml:"redirect_url"` // KindCortex: where the browser comes back to
-	AuthorizeURL string `toml:"authorize_url"`
-	RevokeURL    string `toml:"revoke_url"`
-	InstanceID   string `toml:"instance_id"` // KindCortex, from the hub's params; opaque
-	Region       string `toml:"region"`      // KindCortex, from the hub; KindDataSecurity and KindWatchGuard: picks the hosts
-	PKCE         bool   `toml:"pkce"`        // KindCortex: RFC 7636, which the hub does not document
-	GrantFile    string `toml:"grant_file"`  // KindCortex: the refresh token, sealed, mode 0600
+	RedirectURL  string `toml:"redirect_url" address:"true"` // KindCortex: where the browser comes back to
+	AuthorizeURL string `toml:"authorize_url" address:"true"`
+	RevokeURL    string `toml:"revoke_url" address:"true"`
+	InstanceID   string `toml:"instance_id"`           // KindCortex, from the hub's params; opaque
+	Region       string `toml:"region"`                // KindCortex, from the hub; KindDataSecurity and KindWatchGuard: picks the hosts
+	PKCE         bool   `toml:"pkce"`                  // KindCortex: RFC 7636, which the hub does not document
+	GrantFile    string `toml:"grant_file" own:"true"` // KindCortex: the refresh token, sealed, mode 0600
 
-	CacheKeyFile string `toml:"cache_key_file"` // random key that seals shared and stored tokens; empty: derived from the client secret
-	Share        Share  `toml:"share"`
+	CacheKeyFile string `toml:"cache_key_file" own:"true"` // random key that seals shared and stored tokens; empty: derived from the client secret
+	Share        Share  `toml:"share" oneof:"prefer required off"`
 }
 
 // A Problem is one thing that is wrong with a profile.
@@ -108,12 +109,7 @@ func (p Profile) Problems() []Problem {
 		}
 	}
 
-	v.oneOf("client_auth", p.ClientAuth, ClientAuthBasicRaw, ClientAuthBasicForm, ClientAuthBody)
-	v.oneOf("body", p.Body, BodyForm, BodyJSON)
-	v.oneOf("share", string(p.Share), string(SharePrefer), string(ShareRequired), string(ShareOff))
-	for _, key := range []string{"token_url", "url", "redirect_url", "authorize_url", "revoke_url"} {
-		v.endpoint(key)
-	}
+	v.values()
 	return v.problems
 }
 
@@ -126,30 +122,25 @@ func (v *validator) add(key, format string, args ...any) {
 	v.problems = append(v.problems, Problem{v.profile.Name, key, fmt.Sprintf(format, args...)})
 }
 
-// text returns a field by its configuration key.
-func (p Profile) text(key string) string {
-	return map[string]string{
-		"client_id":     p.ClientID,
-		"tsg_id":        p.TSGID,
-		"scope":         p.Scope,
-		"api_key_file":  p.APIKeyFile,
-		"token_url":     p.TokenURL,
-		"url":           p.URL,
-		"redirect_url":  p.RedirectURL,
-		"authorize_url": p.AuthorizeURL,
-		"revoke_url":    p.RevokeURL,
-	}[key]
+// fields calls each for the fields of the profile that are keys of the configuration.
+func (p Profile) fields(each func(key string, tag reflect.StructTag, value reflect.Value)) {
+	for field, value := range reflect.ValueOf(p).Fields() {
+		if key := field.Tag.Get("toml"); key != "-" {
+			each(key, field.Tag, value)
+		}
+	}
 }
 
 func (v *validator) required(keys []string) {
-	for _, key := range keys {
+	v.profile.fields(func(key string, _ reflect.StructTag, value reflect.Value) {
 		switch {
+		case !slices.Contains(keys, key):
 		case key == "client_secret":
 			v.secret()
-		case v.profile.text(key) == "":
+		case value.IsZero():
 			v.add(key, "is required for kind %q", v.profile.Kind)
 		}
-	}
+	})
 }
 
 // secret checks that there is one way to the client secret.
@@ -193,18 +184,20 @@ func (v *validator) region(hosts map[string]string) {
 	v.add("region", "%q is none of %s", region, strings.Join(names, ", "))
 }
 
-func (v *validator) oneOf(key, value string, allowed ...string) {
-	if value != "" && !slices.Contains(allowed, value) {
-		v.add(key, "%q is none of %s", value, strings.Join(allowed, ", "))
-	}
-}
-
-func (v *validator) endpoint(key string) {
-	raw := v.profile.text(key)
-	if raw == "" {
-		return
-	}
-	if err := oauth.CheckURL(raw); err != nil {
-		v.add(key, "%s", err)
-	}
+// values checks what holds for a field in every kind: choices, and addresses. Problems with the
+// kind itself are reported elsewhere.
+func (v *validator) values() {
+	v.profile.fields(func(key string, tag reflect.StructTag, value reflect.Value) {
+		if key == "kind" || value.IsZero() {
+			return
+		}
+		if choices := strings.Fields(tag.Get("oneof")); len(choices) > 0 && !slices.Contains(choices, value.String()) {
+			v.add(key, "%q is none of %s", value, strings.Join(choices, ", "))
+		}
+		if tag.Get("address") == "true" {
+			if err := oauth.CheckURL(value.String()); err != nil {
+				v.add(key, "%s", err)
+			}
+		}
+	})
 }

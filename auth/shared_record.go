@@ -1,0 +1,236 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"backburn/auth/internal/kv"
+	"backburn/auth/internal/seal"
+)
+
+// place is where the record is, and under which keys: both follow from the secret.
+type place struct {
+	keys seal.Keys
+	key  string
+}
+
+// place returns the place for the secret as it is now.
+func (f *shared) place() (place, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clientSecret := f.source.credential.client.Get()
+	if f.at.key != "" && f.of.Equal(clientSecret) {
+		return f.at, nil
+	}
+	k, err := seal.New(f.source.profile.sealed(), clientSecret, f.source.credential.cacheKey)
+	if err != nil {
+		return place{}, err
+	}
+	name, err := k.Name(tokenPrefix)
+	if err != nil {
+		return place{}, err
+	}
+	f.at = place{k, name}
+	f.of = clientSecret
+	f.lastGen = 0
+	if f.unwatch != nil {
+		f.unwatch() // the watch is on the old key
+	}
+	return f.at, nil
+}
+
+// view is the record as it was read, and where.
+type view struct {
+	record
+	revision uint64 // 0: there is none
+	at       place
+}
+
+// read returns the record. One that cannot be opened, or is older than one seen before,
+// counts as empty; it is replaced at its revision like any other.
+func (f *shared) read(ctx context.Context) (view, error) {
+	at, err := f.place()
+	if err != nil {
+		return view{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.source.timing.bucketOp)
+	defer cancel()
+	e, err := f.bucket.Get(ctx, at.key)
+	if errors.Is(err, ErrKeyNotFound) {
+		f.reached()
+		return f.seen(view{at: at}), nil
+	}
+	if err != nil {
+		return view{}, err
+	}
+	f.reached()
+	return f.open(at, e), nil
+}
+
+// open unseals an entry.
+func (f *shared) open(at place, e Entry) view {
+	var r record
+	plain, err := at.keys.Open(tokenPurpose, seal.Joined(f.bucket.Name(), at.key), e.Value)
+	if err == nil {
+		r, err = decodeRecord(plain)
+	}
+	if err != nil {
+		f.source.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("shared token cannot be read, treating it as none")
+		r = record{}
+	}
+	return f.seen(view{record: r, revision: e.Revision, at: at})
+}
+
+// seen remembers the highest generation, and empties a view that is behind it.
+func (f *shared) seen(v view) view {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v.Generation < f.lastGen {
+		if v.Token != "" {
+			f.source.log.Warn().Uint64("generation", v.Generation).Uint64("seen", f.lastGen).Msg("shared token is older than one seen before, not using it")
+		}
+		return view{record{Generation: f.lastGen, Claim: v.Claim}, v.revision, v.at}
+	}
+	f.lastGen = v.Generation
+	return v
+}
+
+// adoptable makes a cached token of a record that serves what is wanted, or returns nil.
+func (f *shared) adoptable(v view, w want) *held {
+	h := f.held(v)
+	now := time.Now()
+	switch {
+	case !h.servable(now) || v.Rejected == h.id:
+		return nil
+	case w.have != nil && w.have.id == h.id && (w.have.rejected.Load() || w.reason == reasonEarly || w.reason == reasonExpired):
+		return nil
+	case w.reason == reasonEarly && h.phase(now) != fresh:
+		return nil
+	}
+	return h
+}
+
+// held makes a cached token of a record. Its age is judged by the wall clock of who got it
+// and our own, so some of its life is taken off.
+func (f *shared) held(v view) *held {
+	if v.Token == "" {
+		return nil
+	}
+	life := time.Duration(v.Life) * time.Millisecond
+	age := max(f.wall().Sub(time.UnixMilli(v.Obtained)), 0)
+	if life > 0 {
+		life -= min(f.source.timing.foreignTrim, life/10)
+	}
+	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.source.profile.preset().window)
+	h.foreign = true
+	h.worked.Store(v.Worked)
+	return h
+}
+
+// abandoned reports whether a claim has not moved for claimTTL since it was first seen here.
+func (f *shared) abandoned(v view) bool {
+	if f.claimSeen.nonce != v.Claim.Nonce {
+		f.claimSeen.nonce, f.claimSeen.at = v.Claim.Nonce, time.Now()
+	}
+	if time.Since(f.claimSeen.at) < f.source.timing.claimTTL {
+		return false
+	}
+	f.source.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over a claim that has not moved")
+	return true
+}
+
+// claim writes our claim over v and moves v on to it.
+func (f *shared) claim(ctx context.Context, v *view, w want, nonce string) error {
+	next := v.record
+	next.Claim = &claim{Holder: f.holder, Nonce: nonce}
+	if w.have != nil && w.have.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == w.have.id {
+		next.Rejected = w.have.id
+	}
+	revision, err := f.write(ctx, *v, next)
+	if err != nil {
+		return err
+	}
+	v.record, v.revision = next, revision
+	return nil
+}
+
+// write replaces v by next, if v is still what the bucket holds.
+func (f *shared) write(ctx context.Context, v view, next record) (uint64, error) {
+	plain, err := next.encode()
+	if err != nil {
+		return 0, err
+	}
+	sealed, err := v.at.keys.Seal(tokenPurpose, seal.Joined(f.bucket.Name(), v.at.key), plain)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.source.timing.bucketOp)
+	defer cancel()
+	if v.revision == 0 {
+		return f.bucket.Create(ctx, v.at.key, sealed)
+	}
+	return f.bucket.Update(ctx, v.at.key, sealed, v.revision)
+}
+
+// settle changes the record on behalf of the holder of the claim in v. Others may write about
+// the old token meanwhile; as long as the claim is ours, the change is made to what they wrote.
+// Otherwise settle returns ErrKeyConflict, and v is what the winner wrote.
+func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
+	nonce := v.Claim.Nonce
+	for {
+		next := v.record
+		change(&next)
+		revision, err = f.write(ctx, *v, next)
+		if !errors.Is(err, ErrKeyConflict) {
+			return revision, err
+		}
+
+		f.source.metrics.conflicts.Inc()
+		now, readErr := f.read(ctx)
+		if readErr != nil {
+			return 0, readErr
+		}
+		*v = now
+		if v.Claim == nil || v.Claim.Nonce != nonce {
+			return 0, err
+		}
+	}
+}
+
+// noted is an error that the shared record carries since a revision.
+type noted struct {
+	*AuthError
+	revision uint64
+}
+
+// Unwrap makes errors.As find the AuthError.
+func (n noted) Unwrap() error { return n.AuthError }
+
+// release gives the claim up after a failure, and notes a cool-down for the fleet where the
+// server gave an answer: that it could not be reached may be this machine's own trouble.
+func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
+	var note *coolNote
+	if e.Status != 0 {
+		n := 0
+		if v.Cool != nil && v.Cool.Permanent == e.Permanent {
+			n = v.Cool.InARow
+		}
+		d := f.source.timing.pause(e, n)
+		note = newCoolNote(e, f.wall(), d, n+1)
+		note.Grant = f.source.grant.Generation()
+		e = e.After(d)
+	}
+
+	revision, err := f.settle(context.WithoutCancel(ctx), &v, func(r *record) {
+		r.Claim = nil
+		r.Cool = note
+	})
+	if err != nil {
+		f.source.log.Debug().Str("reason", kv.Reason(err)).Msg("claim not released, it will age")
+	}
+	if err != nil || note == nil {
+		return e
+	}
+	return noted{e, revision}
+}
