@@ -73,6 +73,13 @@ func (h *held) phase(now time.Time) phase {
 	}
 }
 
+// endsWithin reports whether the token ends within d and a new one would last longer: one that
+// is in the first half of its life is about as good as it gets.
+func (h *held) endsWithin(d time.Duration, now time.Time) bool {
+	age := h.age(now)
+	return h.servable(now) && h.life != 0 && h.life-age < d && age >= h.life/2
+}
+
 // servable reports whether the token may still be given out.
 func (h *held) servable(now time.Time) bool { return h != nil && h.phase(now) <= stale }
 

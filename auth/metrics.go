@@ -17,6 +17,18 @@ const (
 	resultReauthorize result = "reauthorize" // ErrReauthorize
 )
 
+// resultOf returns how a renewal that failed with e ended.
+func resultOf(e *AuthError) result {
+	switch {
+	case errors.Is(e, ErrReauthorize):
+		return resultReauthorize
+	case errors.Is(e, ErrCredentialRejected):
+		return resultRejected
+	default:
+		return resultTemporary
+	}
+}
+
 var results = []result{resultOK, resultAdopted, resultTemporary, resultRejected, resultReauthorize}
 
 // metrics are one Source's. Everything that changes with time is asked for when somebody

@@ -141,7 +141,7 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 	defer cancel()
 	m, err := f.source.mint(bounded)
 	if err != nil {
-		return nil, f.release(ctx, v, f.source.asAuthError("renewing the token", err))
+		return nil, f.release(ctx, v, f.source.asAuthError(opRenew, err))
 	}
 
 	if w.refused(m.Value) { // the same token again: nobody is to use it

@@ -19,10 +19,12 @@ type place struct {
 func (f *shared) place() (place, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	clientSecret := f.source.credential.client.Get()
 	if f.at.key != "" && f.of.Equal(clientSecret) {
 		return f.at, nil
 	}
+
 	k, err := seal.New(f.source.profile.sealed(), clientSecret, f.source.credential.cacheKey)
 	if err != nil {
 		return place{}, err
@@ -31,6 +33,7 @@ func (f *shared) place() (place, error) {
 	if err != nil {
 		return place{}, err
 	}
+
 	f.at = place{k, name}
 	f.of = clientSecret
 	f.lastGen = 0
@@ -54,6 +57,7 @@ func (f *shared) read(ctx context.Context) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, f.source.timing.bucketOp)
 	defer cancel()
 	e, err := f.bucket.Get(ctx, at.key)
@@ -86,14 +90,16 @@ func (f *shared) open(at place, e Entry) view {
 func (f *shared) seen(v view) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if v.Generation < f.lastGen {
-		if v.Token != "" {
-			f.source.log.Warn().Uint64("generation", v.Generation).Uint64("seen", f.lastGen).Msg("shared token is older than one seen before, not using it")
-		}
-		return view{record{Generation: f.lastGen, Claim: v.Claim}, v.revision, v.at}
+
+	if v.Generation >= f.lastGen {
+		f.lastGen = v.Generation
+		return v
 	}
-	f.lastGen = v.Generation
-	return v
+	if v.Token != "" {
+		f.source.log.Warn().Uint64("generation", v.Generation).Uint64("seen", f.lastGen).
+			Msg("shared token is older than one seen before, not using it")
+	}
+	return view{record{Generation: f.lastGen, Claim: v.Claim}, v.revision, v.at}
 }
 
 // adoptable makes a cached token of a record that serves what is wanted, or returns nil.
@@ -101,14 +107,15 @@ func (f *shared) adoptable(v view, w want) *held {
 	h := f.held(v)
 	now := time.Now()
 	switch {
-	case !h.servable(now) || v.Rejected == h.id:
-		return nil
-	case w.have != nil && w.have.id == h.id && (w.have.rejected.Load() || w.reason == reasonEarly || w.reason == reasonExpired):
+	case !h.servable(now), v.Rejected == h.id:
 		return nil
 	case w.reason == reasonEarly && h.phase(now) != fresh:
 		return nil
+	case w.have != nil && w.have.id == h.id && (w.reason != reasonInitial || w.have.rejected.Load()):
+		return nil // it is the token that has to be replaced
+	default:
+		return h
 	}
-	return h
 }
 
 // held makes a cached token of a record. Its age is judged by the wall clock of who got it
@@ -117,11 +124,13 @@ func (f *shared) held(v view) *held {
 	if v.Token == "" {
 		return nil
 	}
+
 	life := time.Duration(v.Life) * time.Millisecond
-	age := max(f.wall().Sub(time.UnixMilli(v.Obtained)), 0)
 	if life > 0 {
 		life -= min(f.source.timing.foreignTrim, life/10)
 	}
+	age := max(f.wall().Sub(time.UnixMilli(v.Obtained)), 0)
+
 	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.source.profile.preset().window)
 	h.foreign = true
 	h.worked.Store(v.Worked)
@@ -131,7 +140,8 @@ func (f *shared) held(v view) *held {
 // abandoned reports whether a claim has not moved for claimTTL since it was first seen here.
 func (f *shared) abandoned(v view) bool {
 	if f.claimSeen.nonce != v.Claim.Nonce {
-		f.claimSeen.nonce, f.claimSeen.at = v.Claim.Nonce, time.Now()
+		f.claimSeen.nonce = v.Claim.Nonce
+		f.claimSeen.at = time.Now()
 	}
 	if time.Since(f.claimSeen.at) < f.source.timing.claimTTL {
 		return false
@@ -147,11 +157,13 @@ func (f *shared) claim(ctx context.Context, v *view, w want, nonce string) error
 	if w.have != nil && w.have.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == w.have.id {
 		next.Rejected = w.have.id
 	}
+
 	revision, err := f.write(ctx, *v, next)
 	if err != nil {
 		return err
 	}
-	v.record, v.revision = next, revision
+	v.record = next
+	v.revision = revision
 	return nil
 }
 
@@ -165,6 +177,7 @@ func (f *shared) write(ctx context.Context, v view, next record) (uint64, error)
 	if err != nil {
 		return 0, err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, f.source.timing.bucketOp)
 	defer cancel()
 	if v.revision == 0 {

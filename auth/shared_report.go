@@ -6,7 +6,10 @@ import (
 	"time"
 )
 
-// reportAccepted tells the fleet that a service took the token with the given fingerprint. It
+// reportTries bounds how often a report is written again after another process was ahead.
+const reportTries = 5
+
+// reportAccepted publishes that a service took the token with the given fingerprint. It
 // ends a cool-down that began because another process met a refusal of the same token.
 func (f *shared) reportAccepted(ctx context.Context, id string) {
 	_, _ = f.report(ctx, id, func(r *record) bool {
@@ -21,7 +24,7 @@ func (f *shared) reportAccepted(ctx context.Context, id string) {
 	})
 }
 
-// reportRefused tells the fleet that a service refused the token with the given fingerprint
+// reportRefused publishes that a service refused the token with the given fingerprint
 // while it was fresh, and that no other one is to be asked for before the cool-down ends.
 // Where another process knows that the token worked, the cool-down ends here instead.
 func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) {
@@ -32,7 +35,8 @@ func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) {
 		}
 		r.Rejected = id
 		r.Cool = newCoolNote(&e, f.wall(), time.Until(until), 1)
-		r.Cool.Refused, r.Cool.Grant = id, r.Grant
+		r.Cool.Refused = id
+		r.Cool.Grant = r.Grant
 		return true
 	})
 	if ok {
@@ -44,7 +48,7 @@ func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) {
 // returns true. It returns the record as it is then; ok is false where there is none or it
 // could not be written.
 func (f *shared) report(ctx context.Context, id string, change func(*record) bool) (v view, ok bool) {
-	for range 5 {
+	for range reportTries {
 		v, err := f.read(ctx)
 		if err != nil || v.Token == "" || Fingerprint(v.Token) != id {
 			return view{}, false
@@ -65,8 +69,8 @@ func (f *shared) report(ctx context.Context, id string, change func(*record) boo
 	return view{}, false
 }
 
-// follow does what the record, as another process may have changed it, calls for. h is its
-// token, nil where it has none.
+// follow applies a record that another process may have changed: its token, whether that
+// worked, and the end of a cool-down. h is the record's token, nil where it has none.
 func (s *Source) follow(v view, h *held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +89,8 @@ func (s *Source) follow(v view, h *held) {
 	}
 }
 
-// refusalShared takes note of what the record says about a fresh token that was refused here.
+// refusalShared applies what the record says about a fresh token that was refused here: another
+// process may know that it worked.
 func (s *Source) refusalShared(id string, v view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +105,8 @@ func (s *Source) refusalShared(id string, v view) {
 	}
 }
 
-// learn takes over that the current token worked in another process. mu is held.
+// learn marks the current token as one that worked if h, the same token as another process
+// shared it, says so. mu is held.
 func (s *Source) learn(h *held) {
 	cur := s.current.Load()
 	if cur != nil && cur.id == h.id && h.worked.Load() && !cur.worked.Load() {

@@ -54,13 +54,6 @@ type Source struct {
 	skew        time.Duration
 }
 
-// renewal is one renewal under way. Its results may be read once done is closed.
-type renewal struct {
-	done  chan struct{}
-	token *held
-	err   error
-}
-
 // Option sets what New does not need.
 type Option func(*options)
 

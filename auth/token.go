@@ -5,18 +5,6 @@ import (
 	"time"
 )
 
-// reason is why a renewal starts; its values label a metric.
-type reason string
-
-const (
-	reasonInitial  reason = "initial"  // there was no token
-	reasonEarly    reason = "early"    // it is in its renewal window
-	reasonExpired  reason = "expired"  // it is over
-	reasonRejected reason = "rejected" // a service refused it
-)
-
-var reasons = []reason{reasonInitial, reasonEarly, reasonExpired, reasonRejected}
-
 // Token returns a token that is good to send: for KindAPIKey the key, otherwise a bearer
 // token. While one is fresh it returns at once and allocates nothing. In the renewal
 // window it returns the old one at once and renews in the background. Otherwise it waits
@@ -44,13 +32,13 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 // long, the newest token is returned.
 func (s *Source) TokenFor(ctx context.Context, d time.Duration) (string, error) {
 	h := s.current.Load()
-	now := time.Now()
-	if h == nil || !h.servable(now) || h.life == 0 || h.life-h.age(now) >= d || h.age(now) < h.life/2 {
+	if h == nil || !h.endsWithin(d, time.Now()) {
 		return s.Token(ctx)
 	}
-	if f := s.renewEarly(h); f != nil {
+
+	if r := s.renewEarly(h); r != nil {
 		select {
-		case <-f.done:
+		case <-r.done:
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
@@ -110,6 +98,7 @@ func (s *Source) announce() {
 func (s *Source) renewEarly(h *held) *renewal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.closed || s.current.Load() != h {
 		return nil
 	}
@@ -125,30 +114,36 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		h, f, err := s.join()
+
+		h, r, err := s.join()
 		if err != nil {
 			if s.mended(ctx, err) {
 				continue
 			}
 			return "", err
 		}
-		if h != nil {
+		if h == nil {
+			if h, err = s.await(ctx, r); err != nil {
+				return "", err
+			}
+		}
+		if !h.rejected.Load() { // by a caller that was faster
 			return h.value, nil
 		}
-		s.waiters.Add(1)
-		select {
-		case <-f.done:
-			s.waiters.Add(-1)
-		case <-ctx.Done():
-			s.waiters.Add(-1)
-			return "", ctx.Err()
-		}
-		if f.err != nil {
-			return "", f.err
-		}
-		if !f.token.rejected.Load() {
-			return f.token.value, nil // even if its life was no longer than the request for it
-		}
+	}
+}
+
+// await waits for a renewal. A new token is returned even if its life was no longer than the
+// request for it.
+func (s *Source) await(ctx context.Context, r *renewal) (*held, error) {
+	s.waiters.Add(1)
+	defer s.waiters.Add(-1)
+
+	select {
+	case <-r.done:
+		return r.token, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
@@ -157,6 +152,7 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 func (s *Source) join() (*held, *renewal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.closed {
 		return nil, nil, ErrClosed
 	}
