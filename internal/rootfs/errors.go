@@ -18,6 +18,8 @@ var (
 	ErrOtherMount = errors.New("the name is on another mount")
 	// ErrNotRegular matches devices, pipes, sockets and folders where a file is wanted.
 	ErrNotRegular = errors.New("not a regular file")
+	// ErrTooLarge matches files that are larger than the caller wants to read.
+	ErrTooLarge = errors.New("too large")
 	// ErrBusy matches files that cannot be opened now because somebody writes to them.
 	ErrBusy = errors.New("somebody has the file open for writing")
 )

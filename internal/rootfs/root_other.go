@@ -302,8 +302,16 @@ func (f *File) Data(at, size int64) (from, to int64, err error) { return at, siz
 // Stat looks at the open file.
 func (f *File) Stat() (State, error) { return stateOfFile(f.File) }
 
-// Hold is Writer; nothing keeps the answer true here.
-func (f *File) Hold() (Writer, error) { return f.Writer() }
+// Hold says whether there is a writer; that there is none cannot be kept true here.
+func (f *File) Hold() (Writer, error) {
+	w, err := f.Writer()
+	if w == NoWriter {
+		return UnknownWriter, errors.New("writers cannot be kept waiting here")
+	}
 
-// Held cannot be answered here; the state of the file has to tell.
+	return w, err
+}
+
+// Held reports whether nobody wanted to write since Hold said that there is no writer, which it
+// never does here.
 func (f *File) Held() bool { return false }

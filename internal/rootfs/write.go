@@ -57,7 +57,8 @@ func (r *Root) MkdirAll(rel string, perm fs.FileMode) error {
 	return nil
 }
 
-// ReadFile returns the contents of a small file. A file of more than limit bytes is an error.
+// ReadFile returns the contents of a small file. It returns ErrTooLarge for one
+// of more than limit bytes.
 func (r *Root) ReadFile(rel string, limit int64) ([]byte, error) {
 	f, err := r.Open(rel)
 	if err != nil {
@@ -70,7 +71,7 @@ func (r *Root) ReadFile(rel string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s: larger than %d bytes", rel, limit)
+		return nil, fmt.Errorf("%s: %w: more than %d bytes", rel, ErrTooLarge, limit)
 	}
 
 	return b, nil

@@ -94,6 +94,9 @@ func (m *mover) end(ctx context.Context, id, name string, e results.Event) error
 	if !same {
 		return m.renew(g)
 	}
+	if rootfs.ClosesBeforeRename {
+		g.close()
+	}
 
 	return m.dispose(ctx, g)
 }
@@ -133,7 +136,7 @@ func (m *mover) vouch(ctx context.Context, g *ending) (bool, error) {
 	return hex.EncodeToString(sum[:]) == d.SHA256, nil
 }
 
-// still reports whether a file is what vouch found, after it was renamed.
+// still reports whether an open file is what vouch found; its name may be another by now.
 func (m *mover) still(g *ending) bool {
 	if g.held {
 		return g.f.Held()
@@ -145,6 +148,7 @@ func (m *mover) still(g *ending) bool {
 
 // renew makes a claimed file that changed a new job.
 func (m *mover) renew(g *ending) error {
+	g.close()
 	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(g.id)), rel: g.rel}
 	name, err := m.spool.Rename(g.name, g.id, c.id, g.rel)
 	if rootfs.IsGone(err) {
@@ -154,7 +158,6 @@ func (m *mover) renew(g *ending) error {
 		return fmt.Errorf("make a changed file a new job: %w", err)
 	}
 	c.name = name
-	g.close()
 
 	m.w.flight.add(c.id, c.name, spool.IDTime(c.id))
 	m.copies.rename(g.id, c.id)
@@ -285,7 +288,7 @@ func (m *mover) restore(g *ending) error {
 	// The renaming was a change, too. Without this the record would do for a file of the same
 	// size and mtime.
 	now, err := m.root.Lstat(to)
-	if err == nil && now.Identity == g.state.Identity && now.Size == g.state.Size && now.Mtime == g.state.Mtime && m.still(g) {
+	if err == nil && now.Identity == g.state.Identity && now.Size == g.state.Size && now.Mtime == g.state.Mtime && (g.f == nil || m.still(g)) {
 		r.Pending = false
 		r.Stamp = now.Stamp
 		r.Rel = to

@@ -111,6 +111,9 @@ const maxSidecar = 1 << 20
 // durable, and only then is the original removed. If a crash comes between the two, the
 // repeat finds a copy of equal contents and is content with it.
 func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to string) error {
+	if err := m.reopen(&g.claimedFile); err != nil {
+		return err
+	}
 	tmp := copyName()
 	f, err := out.Create(tmp)
 	if err != nil {
@@ -146,6 +149,9 @@ func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to str
 		return err
 	}
 	m.at("copied")
+	if rootfs.ClosesBeforeRename {
+		g.close()
+	}
 
 	return m.spool.Remove(g.path())
 }

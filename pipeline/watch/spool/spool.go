@@ -151,11 +151,13 @@ func (s *Spool) probeRename(folder *rootfs.Root) error {
 func (s *Spool) FolderID() (string, error) {
 	for {
 		b, err := s.ReadFile(folderFile, idLen)
-		if err == nil && ValidID(string(b)) {
+		switch {
+		case err == nil && ValidID(string(b)):
 			return string(b), nil
-		}
-		if err == nil || rootfs.CauseOf(err) != rootfs.Missing {
-			return "", fmt.Errorf("%w: %s/%s does not hold an id; remove it (%w)", ErrUnusable, Dir, folderFile, errors.Join(err))
+		case err == nil, errors.Is(err, rootfs.ErrTooLarge), errors.Is(err, rootfs.ErrNotRegular):
+			return "", fmt.Errorf("%w: %s/%s does not hold an id; remove it", ErrUnusable, Dir, folderFile)
+		case !rootfs.IsGone(err):
+			return "", err
 		}
 
 		id := NewID(time.Now(), RootTag)
