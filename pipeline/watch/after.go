@@ -184,12 +184,12 @@ func (m *mover) dispose(ctx context.Context, g *ending) (err error) {
 	dirs := []syncDir{{spool: true, rel: spool.Claimed}}
 	switch g.action {
 	case AfterKeep:
-		err = m.keepDone(g)
+		err = m.keepDone(ctx, g)
 		dirs = slices.Insert(dirs, 0, syncDir{spool: true, rel: g.done})
 	case AfterDelete:
 		err = m.spool.Remove(g.path())
 	case AfterRestore:
-		err = m.restore(g)
+		err = m.restore(ctx, g)
 	default:
 		label = "move"
 		err = m.moveOut(ctx, g)
@@ -227,13 +227,13 @@ func (m *mover) writeSidecar(g *ending) error {
 }
 
 // keepDone moves a file to its verdict's folder in the spool, which is made when it is missing.
-func (m *mover) keepDone(g *ending) error {
-	to, err := renameNumbered(m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
+func (m *mover) keepDone(ctx context.Context, g *ending) error {
+	to, err := renameNumbered(ctx, m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
 	if rootfs.IsGone(err) {
 		if err := m.spool.MkdirAll(g.done, 0o700); err != nil {
 			return err
 		}
-		to, err = renameNumbered(m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
+		to, err = renameNumbered(ctx, m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
 	}
 	if err == nil {
 		m.copies.keep(g.id, to)
@@ -244,18 +244,20 @@ func (m *mover) keepDone(g *ending) error {
 
 // renameNumbered moves a file to a name in dir, with a number if the name is taken, and
 // returns where it is.
-func renameNumbered(from *rootfs.Root, rel string, to *rootfs.Root, dir, name string) (toRel string, err error) {
-	for n := 0; ; n++ {
+func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *rootfs.Root, dir, name string) (toRel string, err error) {
+	for n := 0; ctx.Err() == nil; n++ {
 		toRel = path.Join(dir, spool.Numbered(name, n))
 		if err = rootfs.Move(from, rel, to, toRel); !errors.Is(err, fs.ErrExist) {
 			return toRel, err
 		}
 	}
+
+	return "", ctx.Err()
 }
 
 // restore puts a claimed file back where it was found, under a name with a number if its
 // own is taken. The ledger knows it before it is there, so that it isn't taken again.
-func (m *mover) restore(g *ending) error {
+func (m *mover) restore(ctx context.Context, g *ending) error {
 	rel, err := m.restorable(g.rel)
 	if err != nil {
 		return err
@@ -277,7 +279,7 @@ func (m *mover) restore(g *ending) error {
 	}
 	m.at("restoring")
 
-	to, err := renameNumbered(m.spool.Root, g.path(), m.root, path.Dir(rel), path.Base(rel))
+	to, err := renameNumbered(ctx, m.spool.Root, g.path(), m.root, path.Dir(rel), path.Base(rel))
 	if err != nil {
 		return err
 	}

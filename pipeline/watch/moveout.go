@@ -35,7 +35,7 @@ func copyName() string { return copyPrefix + spool.NewID(time.Now(), spool.RootT
 // another file system.
 func (m *mover) moveOut(ctx context.Context, g *ending) error {
 	err := m.moveTo(ctx, g)
-	if err == nil || errors.Is(err, errUnsettled) || errors.Is(err, syscall.EPERM) || rootfs.IsGone(err) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, errUnsettled) || errors.Is(err, syscall.EPERM) || rootfs.IsGone(err) {
 		return err // the file's own
 	}
 
@@ -56,7 +56,7 @@ func (m *mover) moveTo(ctx context.Context, g *ending) error {
 	if g.sidecar != nil {
 		base = spool.Shorten(base, spool.NameMax-len(spool.SidecarSuffix))
 	}
-	for n := 0; ; n++ {
+	for n := 0; ctx.Err() == nil; n++ {
 		to := spool.Numbered(base, n)
 		if g.sidecar != nil {
 			// The sidecar comes first, and reserves the name.
@@ -85,6 +85,8 @@ func (m *mover) moveTo(ctx context.Context, g *ending) error {
 
 		return out.SyncDir("")
 	}
+
+	return ctx.Err()
 }
 
 // reserve writes a sidecar, whole and durably, unless there is one that belongs to another
@@ -140,7 +142,7 @@ func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to str
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		same, serr := sameContents(out, tmp, to)
+		same, serr := sameContents(ctx, out, tmp, to)
 		if serr != nil || !same {
 			return errors.Join(err, serr)
 		}
@@ -157,12 +159,12 @@ func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to str
 }
 
 // sameContents reports whether two regular files hold the same bytes.
-func sameContents(r *rootfs.Root, a, b string) (bool, error) {
-	sumA, sizeA, err := digest(r, a)
+func sameContents(ctx context.Context, r *rootfs.Root, a, b string) (bool, error) {
+	sumA, sizeA, err := digest(ctx, r, a)
 	if err != nil {
 		return false, err
 	}
-	sumB, sizeB, err := digest(r, b)
+	sumB, sizeB, err := digest(ctx, r, b)
 	if rootfs.CauseOf(err) == rootfs.Special || rootfs.CauseOf(err) == rootfs.Outside {
 		return false, nil
 	}
@@ -170,7 +172,7 @@ func sameContents(r *rootfs.Root, a, b string) (bool, error) {
 	return sizeA == sizeB && sumA == sumB, err
 }
 
-func digest(r *rootfs.Root, rel string) (sum [sha256.Size]byte, size int64, err error) {
+func digest(ctx context.Context, r *rootfs.Root, rel string) (sum [sha256.Size]byte, size int64, err error) {
 	f, err := r.Open(rel)
 	if err != nil {
 		return sum, 0, err
@@ -178,7 +180,7 @@ func digest(r *rootfs.Root, rel string) (sum [sha256.Size]byte, size int64, err 
 	defer f.Close()
 
 	h := sha256.New()
-	if size, err = io.Copy(h, f); err != nil {
+	if size, err = io.Copy(h, &contextReader{ctx, f}); err != nil {
 		return sum, 0, fmt.Errorf("compare copies: %w", err)
 	}
 
