@@ -12,13 +12,19 @@ import (
 // Check is one thing that a process needs to do its work.
 type Check struct {
 	Name string
-	// Ask returns nil when all is well. It should end with its context; one that does
+	// Ask returns nil when all is well, or a Warning. It should end with its context; one that does
 	// not is reported as failed, and is not asked again before it has ended. Its error
 	// is shown to whoever asks, so it must hold no secret. Safe for concurrent use.
 	Ask func(ctx context.Context) error
 	// Timeout bounds Ask. Defaults to 2s.
 	Timeout time.Duration
 }
+
+// Warning is what a check returns when all that is needed works, and something else deserves a look.
+// The check is ok, and the text is shown.
+type Warning string
+
+func (w Warning) Error() string { return string(w) }
 
 // The states in the body of /readyz.
 const (
@@ -35,7 +41,8 @@ type Readiness struct {
 // CheckResult is what one check said. TookSeconds is how long that took.
 type CheckResult struct {
 	Status      string  `json:"status"`
-	Error       string  `json:"error,omitempty"`
+	Error       string  `json:"error,omitempty"`   // where the status is "failed"
+	Warning     string  `json:"warning,omitempty"` // where it is "ok" all the same
 	TookSeconds float64 `json:"took_seconds"`
 }
 
@@ -80,9 +87,13 @@ func (a *asker) ask(ctx context.Context) CheckResult {
 	defer cancel()
 	err := a.once(ctx)
 	result := CheckResult{Status: stateOK, TookSeconds: time.Since(start).Seconds()}
-	if err != nil {
-		result.Status, result.Error = stateFailed, err.Error()
+	if warning, ok := errors.AsType[Warning](err); ok {
+		result.Warning = string(warning)
+	} else if err != nil {
+		result.Status = stateFailed
+		result.Error = err.Error()
 	}
+
 	return result
 }
 

@@ -108,6 +108,22 @@ func TestReadyAsksEveryCheck(t *testing.T) {
 	}
 }
 
+func TestWarningsLeaveAProcessReady(t *testing.T) {
+	t.Parallel()
+	cfg := admin.Config{Checks: []admin.Check{{Name: "folder", Ask: func(context.Context) error {
+		return admin.Warning("one file cannot be read")
+	}}}}
+	code, body := get(t, admin.Handler(cfg), "GET", "/readyz")
+	var got admin.Readiness
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := "one file cannot be read"
+	if c := got.Checks["folder"]; code != 200 || got.Status != "ok" || c.Status != "ok" || c.Warning != want || c.Error != "" {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
 func TestCheckThatHangsIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

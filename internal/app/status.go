@@ -59,11 +59,17 @@ func (n *Node) checks() []admin.Check {
 	return checks
 }
 
+// folderReady warns of files that cannot be dealt with: they leave the folder ready.
 func folderReady(s watch.Status) error {
-	if s.State == watch.StateOK {
-		return nil
+	switch {
+	case s.State != watch.StateOK:
+		return fmt.Errorf("%s: %s", s.Path, s.Reason)
+	case s.Troubled > 0:
+		t := s.Troubles[0]
+		return admin.Warning(fmt.Sprintf("%s: files in trouble: %d, for longest %q: %s", s.Path, s.Troubled, t.Path, t.Reason))
 	}
-	return fmt.Errorf("%s: %s", s.Path, s.Reason)
+
+	return nil
 }
 
 // tokenReady is content with a token, and with not having needed one yet.

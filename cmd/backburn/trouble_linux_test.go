@@ -1,0 +1,71 @@
+package main
+
+import (
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/internal/testkit"
+)
+
+// immutable is FS_IMMUTABLE_FL (linux/fs.h): not even root can rename such a file.
+const immutable = 0x10
+
+func setImmutable(name string, on bool) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+
+	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return err
+	}
+	flags &^= immutable
+	if on {
+		flags |= immutable
+	}
+
+	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
+}
+
+// TestOneFileInTrouble has a file that cannot be claimed. Everything says so, the process stays
+// ready, and the other files get their verdicts.
+func TestOneFileInTrouble(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewSite(t)
+	files := testkit.Mixed(4, rand.New(rand.NewPCG(10, 10)))
+	s.Drop(files...)
+	stuck := s.Path("quarantine", "stuck.exe")
+	if err := os.WriteFile(stuck, []byte("stuck"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := setImmutable(stuck, true); err != nil {
+		if os.Getenv("CI") != "" && os.Geteuid() == 0 {
+			t.Fatal(err)
+		}
+		t.Skipf("SKIPPED: immutable files need root and a file system that has them: %v", err)
+	}
+	t.Cleanup(func() { setImmutable(stuck, false) })
+
+	p := s.Start("backburn", "run")
+	p.Until("/readyz", func(status int, body string) bool {
+		return status == 200 && strings.Contains(body, `"warning"`) && strings.Contains(body, "stuck.exe") && strings.Contains(body, "immutable")
+	})
+	p.Until("/metrics", func(_ int, body string) bool {
+		return strings.Contains(body, `backburn_watch_troubled_files{source="quarantine"} 1`) &&
+			strings.Contains(body, `backburn_watch_degraded{source="quarantine"} 0`)
+	})
+	p.Until("/api/status", func(_ int, body string) bool { return strings.Contains(body, `"path":"stuck.exe"`) })
+	p.Logged("file cannot be dealt with, will try again")
+	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
+	if err := setImmutable(stuck, false); err != nil {
+		t.Fatal(err)
+	}
+	p.Logged("file is out of trouble")
+	p.Stop()
+}
