@@ -41,7 +41,14 @@ type held struct {
 // step. It follows from the life alone, so that no answer of a server, however absurd,
 // can make every call a renewal.
 func hold(value string, generation uint64, sent time.Time, d, window time.Duration) *held {
-	h := &held{value: value, id: Fingerprint(value), generation: generation, sent: sent, sentWall: sent.UnixNano(), life: d}
+	h := &held{
+		value:      value,
+		id:         Fingerprint(value),
+		generation: generation,
+		sent:       sent,
+		sentWall:   sent.UnixNano(),
+		life:       d,
+	}
 	if d > 0 {
 		w := min(d/5, window)
 		w -= time.Duration(rand.Float64() * float64(w) / 3)

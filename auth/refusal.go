@@ -63,11 +63,11 @@ func (s *Source) refuse(h *held, now time.Time) {
 	age := h.age(now)
 	aged := h.life > 0 && age >= h.renewAt // it may have ended on its way, or by the service's clock
 	worked := h.worked.Load() || age >= s.timing.freshFor
-	inARow := !h.worked.Load() && s.cool.breaks == 0 && !s.lastReject.IsZero() && now.Sub(s.lastReject) < s.timing.inARow
-	trip := !aged && (!worked || inARow)
+	again := !h.worked.Load() && s.cool.breaks == 0 && s.refusedWithin(s.timing.inARow, now)
 
-	s.lastReject, s.lastRefused = now, h.id
-	if trip {
+	s.lastReject = now
+	s.lastRefused = h.id
+	if !aged && (!worked || again) {
 		s.trip(now)
 		return
 	}
@@ -75,7 +75,13 @@ func (s *Source) refuse(h *held, now time.Time) {
 	if worked {
 		s.cool.breaks = 0
 	}
-	s.log.Info().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("token refused by the service, renewing")
+	s.log.Info().Str("fingerprint", h.id).Uint64("generation", h.generation).
+		Msg("token refused by the service, renewing")
+}
+
+// refusedWithin reports whether a token was refused less than d ago, with none accepted since.
+func (s *Source) refusedWithin(d time.Duration, now time.Time) bool {
+	return !s.lastReject.IsZero() && now.Sub(s.lastReject) < d
 }
 
 // trip opens the loop breaker for the token that was refused last. mu is held.

@@ -35,25 +35,35 @@ type Status struct {
 func (s *Source) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	now := time.Now()
 	st := Status{
-		Name: s.profile.Name, Kind: s.profile.Kind, State: "none", Shared: s.shared != nil,
-		Refreshing: s.renewal != nil, Waiters: s.waiters.Load(), ClockSkew: s.skew,
+		Name:       s.profile.Name,
+		Kind:       s.profile.Kind,
+		State:      "none",
+		Shared:     s.shared != nil,
+		Refreshing: s.renewal != nil,
+		Waiters:    s.waiters.Load(),
+		ClockSkew:  s.skew,
 	}
 	if h := s.current.Load(); h != nil {
-		st.State, st.Ready = h.phase(now).String(), h.servable(now)
+		st.State = h.phase(now).String()
+		st.Ready = h.servable(now)
 		st.Obtained = time.Unix(0, h.sentWall).UTC()
-		st.Generation, st.Fingerprint = h.generation, h.id
+		st.Generation = h.generation
+		st.Fingerprint = h.id
 		if h.life > 0 {
 			st.Expires = st.Obtained.Add(h.life)
 		}
 	}
 	if s.lastErr != nil {
-		st.LastError, st.LastErrorAt = s.lastErr.Error(), s.lastErrAt.UTC()
+		st.LastError = s.lastErr.Error()
+		st.LastErrorAt = s.lastErrAt.UTC()
 	}
 	if left := s.cool.remaining(now); left > 0 {
 		st.CooldownUntil = now.Add(left).UTC()
 	}
+
 	grant := s.grant.Status()
 	st.GrantObtained = grant.Obtained
 	st.GrantGeneration = grant.Generation

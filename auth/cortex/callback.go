@@ -30,6 +30,7 @@ func (l *Login) Handler() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
+
 		host := oauth.HostPort(&url.URL{Scheme: l.redirect.Scheme, Host: r.Host})
 		switch {
 		case r.Method != http.MethodGet:
@@ -48,8 +49,13 @@ func (l *Login) Handler() http.Handler {
 func (l *Login) serveStart(w http.ResponseWriter, r *http.Request) {
 	session := rand.Text()
 	http.SetCookie(w, &http.Cookie{
-		Name: loginCookie, Value: session, Path: "/", MaxAge: int(stateTTL / time.Second),
-		HttpOnly: true, Secure: l.redirect.Scheme == "https", SameSite: http.SameSiteLaxMode, // Lax: the callback comes from another site
+		Name:     loginCookie,
+		Value:    session,
+		Path:     "/",
+		MaxAge:   int(stateTTL / time.Second),
+		HttpOnly: true,
+		Secure:   l.redirect.Scheme == "https",
+		SameSite: http.SameSiteLaxMode, // the callback comes from another site
 	})
 	http.Redirect(w, r, l.begin(session), http.StatusSeeOther)
 }
@@ -68,6 +74,7 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusForbidden, "This browser has not begun this login. Begin again.")
 		return
 	}
+
 	_, err = l.complete(context.WithoutCancel(r.Context()), query, cookie.Value)
 	switch {
 	case err == nil:

@@ -42,9 +42,14 @@ func ParseHubParams(encoded string) (HubParams, error) {
 	if err != nil {
 		return HubParams{}, errors.New("hub params: decoded, they are not a URL query")
 	}
+
 	p := HubParams{Custom: map[string]string{}}
 	fields := map[string]*string{
-		"instance_id": &p.InstanceID, "instance_name": &p.InstanceName, "region": &p.Region, "lsn": &p.LSN, "description": &p.Description,
+		"instance_id":   &p.InstanceID,
+		"instance_name": &p.InstanceName,
+		"region":        &p.Region,
+		"lsn":           &p.LSN,
+		"description":   &p.Description,
 	}
 	for name, values := range query {
 		value := values[0]
@@ -59,6 +64,7 @@ func ParseHubParams(encoded string) (HubParams, error) {
 			p.Custom[name] = value
 		}
 	}
+
 	if p.InstanceID == "" || p.Region == "" {
 		return HubParams{}, errors.New("hub params: instance_id and region are required")
 	}

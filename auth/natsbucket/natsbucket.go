@@ -40,7 +40,12 @@ func Tokens(ctx context.Context, js jetstream.JetStream, name string, replicas i
 		ttl = 24 * time.Hour
 	}
 	return open(ctx, js, jetstream.KeyValueConfig{
-		Bucket: name, Description: "sealed access tokens", History: 1, TTL: ttl, MaxBytes: maxTokensBytes, Replicas: replicas,
+		Bucket:      name,
+		Description: "sealed access tokens",
+		History:     1,
+		TTL:         ttl,
+		MaxBytes:    maxTokensBytes,
+		Replicas:    replicas,
 	})
 }
 
@@ -48,7 +53,12 @@ func Tokens(ctx context.Context, js jetstream.JetStream, name string, replicas i
 // disk, without an end, with some history, because they cannot be had again.
 func Grants(ctx context.Context, js jetstream.JetStream, name string, replicas int) (*Bucket, error) {
 	return open(ctx, js, jetstream.KeyValueConfig{
-		Bucket: name, Description: "sealed refresh tokens", History: 5, Storage: jetstream.FileStorage, MaxBytes: maxGrantsBytes, Replicas: replicas,
+		Bucket:      name,
+		Description: "sealed refresh tokens",
+		History:     5,
+		Storage:     jetstream.FileStorage,
+		MaxBytes:    maxGrantsBytes,
+		Replicas:    replicas,
 	})
 }
 

@@ -20,9 +20,12 @@ import (
 )
 
 const (
-	MaxBody       = 1 << 20 // bytes of an answer of a token endpoint
+	// MaxBody bounds an answer, in bytes.
+	MaxBody = 1 << 20
+	// Timeout bounds one request to a token endpoint, from dialing to the last byte.
+	Timeout = 20 * time.Second
+
 	maxRetryAfter = 5 * time.Minute
-	Timeout       = 20 * time.Second // one request to a token endpoint, from dialling to the last byte
 )
 
 // NewTransport returns the transport for token endpoints. Connections are not kept:
@@ -89,15 +92,19 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	w.seen = answer{sent: time.Now()}
 	resp, err := w.base.RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	w.seen.came, w.seen.status = true, resp.StatusCode
+
+	w.seen.came = true
+	w.seen.status = resp.StatusCode
 	w.seen.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
 	w.seen.mediaType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
+
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	w.seen.size = len(body)
 	if err != nil {
@@ -121,6 +128,7 @@ func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
 	if err != nil {
 		return nil, errors.New("the request's form cannot be read")
 	}
+
 	out := req.Clone(req.Context())
 	out.Header.Set("Accept", "application/json")
 	if w.userAgent != "" {
@@ -132,10 +140,12 @@ func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
 	} else {
 		out.Header.Set("Authorization", w.client.basic())
 	}
+
 	body, mediaType := []byte(form.Encode()), "application/x-www-form-urlencoded"
 	if w.json {
 		body, mediaType = jsonForm(form), "application/json"
 	}
+
 	out.Header.Set("Content-Type", mediaType)
 	out.ContentLength = int64(len(body))
 	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
@@ -155,24 +165,34 @@ func jsonForm(form url.Values) []byte {
 // incoming notes what the answer says and returns it in the form that x/oauth2 reads.
 // JSON is recognised by its first byte, because some servers call it text/plain.
 func (w *wire) incoming(req *http.Request, resp *http.Response, body []byte) *http.Response {
-	header := http.Header{}
-	var fields map[string]json.RawMessage
-	if trimmed := bytes.TrimSpace(body); bytes.HasPrefix(trimmed, []byte("{")) && json.Unmarshal(trimmed, &fields) == nil {
+	fields, ok := jsonObject(body)
+	body = nil
+	if ok {
 		w.seen.expires = fields["expires_in"]
 		w.seen.code, w.seen.desc = serverError(fields)
 		delete(fields, "expires_in")
 		body, _ = json.Marshal(fields) // raw messages that were just decoded
-		header.Set("Content-Type", "application/json")
-	} else {
-		// Not JSON: whatever it is, it is no token. An empty body keeps a page that echoes
-		// the request out of every error that is made from here.
-		body = nil
-		header.Set("Content-Type", "application/json")
 	}
+	// What is not JSON is no token. An empty body keeps a page that echoes the request out of
+	// every error that is made from here.
+
 	return &http.Response{
-		Status: resp.Status, StatusCode: resp.StatusCode, Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
-		Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
+		Status:        resp.Status,
+		StatusCode:    resp.StatusCode,
+		Proto:         resp.Proto,
+		ProtoMajor:    resp.ProtoMajor,
+		ProtoMinor:    resp.ProtoMinor,
+		Header:        http.Header{"Content-Type": {"application/json"}},
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
+		Request:       req,
 	}
+}
+
+func jsonObject(body []byte) (fields map[string]json.RawMessage, ok bool) {
+	body = bytes.TrimSpace(body)
+	ok = bytes.HasPrefix(body, []byte("{")) && json.Unmarshal(body, &fields) == nil
+	return fields, ok
 }
 
 // serverError finds the error in an answer: RFC 6749's fields, or those that WatchGuard
@@ -189,7 +209,7 @@ func serverError(fields map[string]json.RawMessage) (code, desc string) {
 			desc = text(name)
 		}
 	}
-	if code == "" && len(fields["error"]) > 0 && string(fields["error"]) != "null" && string(fields["error"]) != `""` {
+	if raw := string(fields["error"]); code == "" && raw != "" && raw != "null" && raw != `""` {
 		code = "other" // an object in place of a code
 	}
 	return code, desc
