@@ -68,6 +68,10 @@ type Profile struct {
 	Share        Share  `toml:"share" oneof:"prefer required off"`
 }
 
+// Loopback reports whether host is this machine, by name or address, without a look-up: the
+// only host that credentials may travel to without TLS.
+func Loopback(host string) bool { return oauth.Loopback(host) }
+
 // A Problem is one thing that is wrong with a profile.
 type Problem struct {
 	Profile string // its name

@@ -25,6 +25,7 @@ func TestValidate(t *testing.T) {
 		{"tenant that is no number", func(p *auth.Profile) { p.TSGID = "12a" }, []string{"auth.wildfire.tsg_id"}},
 		{"in the clear", func(p *auth.Profile) { p.TokenURL = "http://auth.example/token" }, []string{"auth.wildfire.token_url"}},
 		{"in the clear to this machine", func(p *auth.Profile) { p.TokenURL = "http://127.0.0.1:1/token" }, nil},
+		{"in the clear to this machine, by name", func(p *auth.Profile) { p.TokenURL = "http://LocalHost:1/token" }, nil},
 		{"in the clear to this machine, IPv6", func(p *auth.Profile) { p.TokenURL = "http://[::1]:1/token" }, nil},
 		{"in the clear to a name that looks like it", func(p *auth.Profile) { p.TokenURL = "http://127.0.0.1.example/" }, []string{"auth.wildfire.token_url"}},
 		{"credentials in a URL", func(p *auth.Profile) { p.URL = "https://a:canary-secret-0b7e@x/" }, []string{"auth.wildfire.url"}},

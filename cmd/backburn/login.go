@@ -127,8 +127,7 @@ func localCallback(redirect string) (address string, ok bool) {
 	if err != nil || u.Scheme != "http" || u.Port() == "" {
 		return "", false
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Host, u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return u.Host, auth.Loopback(u.Hostname())
 }
 
 // loginHere serves the login to a browser of this machine.

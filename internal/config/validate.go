@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"backburn/auth"
 )
 
 // name is what a source and a prefix look like: one token of a subject.
@@ -297,10 +299,7 @@ func (d *decoder) httpURL(key, s string) {
 }
 
 // Loopback reports whether host is this machine, by name or by address.
-func Loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
+func Loopback(host string) bool { return auth.Loopback(host) }
 
 // CheckListen says what is wrong with an address to listen on; "" means none, and is fine.
 func CheckListen(s string) error {

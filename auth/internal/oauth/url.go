@@ -37,6 +37,7 @@ func Confidential(u *url.URL) bool {
 
 // Loopback reports whether host is this machine, by name or address, without a look-up.
 func Loopback(host string) bool {
+	host = strings.ToLower(host)
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
