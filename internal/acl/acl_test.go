@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -272,6 +273,10 @@ func TestEveryRoleCanWork(t *testing.T) {
 		t.Error("the watcher never saw its event")
 	}
 	fstop()
+	unknown, err := wq.Unknown(ctx, "quarantine", []string{"watched", "never"})
+	if err != nil || !slices.Equal(unknown, []string{"never"}) {
+		t.Errorf("the queue knows nothing of %q, %v", unknown, err)
+	}
 
 	for name, durable := range map[string]string{"consumer": "", "consumer-siem": "siem"} {
 		c := st.as(name)

@@ -87,7 +87,8 @@ func (b *builder) watcher(sources []string) {
 		b.publish(b.n.JobSubject("*", s))
 	}
 	b.info(b.all()...)
-	b.read(b.n.ResultsStream(), "*") // the name has the machine and the folder in it
+	b.get(b.n.JobsStream(), b.n.WaitingStream(), kv(b.n.RecordsBucket())) // what became of claimed files
+	b.read(b.n.ResultsStream(), "*")                                      // the name has the machine and the folder in it
 	b.files()
 	b.watch(object(b.n.FilesBucket())) // a list of them is a watch that ends
 }

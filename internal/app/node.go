@@ -234,7 +234,7 @@ func Sharing(ctx context.Context, cfg config.Config, profile string, q *pipeline
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
 		w, err := watch.New(WatchConfig(c), n.queue.Publisher().Traced(n.traces), n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
-			watch.WithLogger(n.log), watch.WithMetrics(n.reg))
+			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)
 		}

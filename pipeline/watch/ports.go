@@ -31,7 +31,8 @@ type Outcomes interface {
 type Catalog interface {
 	// Unknown returns those of the given jobs of a source that the queue knows nothing of: they
 	// are neither queued nor under way, and have no final event. It must not name a job of
-	// which it cannot be sure.
+	// which it cannot be sure. Publish then takes such a job as a new one, at the latest when
+	// what it remembers of its id has expired.
 	Unknown(ctx context.Context, source string, ids []string) ([]string, error)
 }
 

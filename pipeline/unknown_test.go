@@ -1,0 +1,53 @@
+package pipeline_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/wildfire/wildfiretest"
+)
+
+// TestUnknownJobs asks about jobs wherever they can be.
+func TestUnknownJobs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithDelay(time.Hour))
+	unknown := func(ids ...string) []string {
+		t.Helper()
+		got, err := f.q.Unknown(t.Context(), "mail", ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+
+	f.raw("queued", "mail", "x.exe", "MZ queued")
+	f.raw("of another source", "proxy", "x.exe", "MZ other")
+	if got := unknown("queued", "never", "of another source"); !slices.Equal(got, []string{"never", "of another source"}) {
+		t.Errorf("while one is queued: %q", got)
+	}
+
+	f.raw("ends", "mail", "empty.exe", "")
+	stop := f.work()
+	f.events(1)
+	until := time.Now().Add(30 * time.Second)
+	for f.trace(pipeline.TraceQuery{Job: "queued"}).State != "waiting" && time.Now().Before(until) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := unknown("queued", "ends"); len(got) != 0 {
+		t.Errorf("one waits and one has ended: %q", got)
+	}
+	stop()
+
+	s, err := f.q.JetStream().Stream(t.Context(), "BACKBURN_WAITING")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := unknown("queued", "ends"); !slices.Equal(got, []string{"queued"}) {
+		t.Errorf("after a purge of what waits: %q", got)
+	}
+}
