@@ -80,7 +80,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		"credentials refused": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
 			ns := testkit.StartNATS(t, &server.Options{Authorization: "another"})
 			return testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false}
-		}, 4, `the NATS server refuses the credentials.*set nats\.credentials_file or nats\.token_file`},
+		}, 4, `the NATS server refuses the credentials.*set nats\.credentials_file, nats\.nkey_file`},
 		"two on one store": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			s.Start("backburn", "run").Logged("ready")
 			return nil

@@ -56,7 +56,7 @@ func (e *commandError) Unwrap() error { return e.err }
 var (
 	misconfigured = []error{watch.ErrUnusable}
 	unreachable   = []error{
-		natsconn.ErrUnreachable, natsconn.ErrRefused,
+		natsconn.ErrUnreachable, natsconn.ErrRefused, natsconn.ErrOversized, natsconn.ErrTLS, natsconn.ErrClosed,
 		pipeline.ErrUnavailable, admin.ErrListen, api.ErrListen,
 	}
 )

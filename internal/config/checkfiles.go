@@ -33,6 +33,8 @@ const (
 func (c Config) CheckFiles(parts Part) error {
 	k := fileChecker{checker{origin: c.origin}}
 	k.private("nats.credentials_file", c.NATS.CredentialsFile)
+	k.secret("nats.nkey_file", c.NATS.NKeyFile)
+	k.secret("nats.password_file", c.NATS.PasswordFile)
 	k.secret("nats.token_file", c.NATS.TokenFile)
 	k.readable("nats.tls.ca_file", c.NATS.TLS.CAFile)
 	k.readable("nats.tls.cert_file", c.NATS.TLS.CertFile)

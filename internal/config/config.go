@@ -37,7 +37,11 @@ type origin struct {
 type NATS struct {
 	URL             string   `toml:"url"`                         // comma-separated for a cluster
 	CredentialsFile string   `toml:"credentials_file" own:"true"` // a NATS .creds file
-	TokenFile       string   `toml:"token_file" own:"true"`       // a file with a token; see Token
+	NKeyFile        string   `toml:"nkey_file" own:"true"`        // or a file with the seed of an NKey
+	User            string   `toml:"user"`                        // or a user, with a password
+	PasswordFile    string   `toml:"password_file" own:"true"`    // a file with the user's password
+	TokenFile       string   `toml:"token_file" own:"true"`       // or a file with a token
+	Domain          string   `toml:"domain"`                      // the JetStream domain, where the server is a leaf node of its hub
 	Prefix          string   `toml:"prefix"`                      // first token of every subject; streams and buckets are named after it
 	Replicas        int      `toml:"replicas"`                    // of streams and buckets: 1, or 3 or 5 on a cluster
 	TLS             TLS      `toml:"tls"`

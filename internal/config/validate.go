@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -21,6 +22,9 @@ var name = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 // minLease is the shortest lease: it is renewed at a third, and JetStream keeps such
 // times in whole seconds.
 const minLease = 3 * time.Second
+
+// domainName is what the server takes for a JetStream domain, which is one token of a subject.
+var domainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 const nameRule = "1 to 32 of a-z, 0-9, _ and -"
 
@@ -131,13 +135,39 @@ func (d *decoder) nats(n NATS) {
 	d.expect(slices.Contains([]int{1, 3, 5}, n.Replicas), "nats.replicas", n.Replicas, "1, 3 or 5")
 	d.clash(n.Replicas > 1 && n.Embedded.Enabled, "nats.replicas", "nats.embedded.enabled",
 		"%d replicas need a cluster, and the embedded server is alone: set nats.embedded.enabled = false", n.Replicas)
-	d.clash(n.CredentialsFile != "" && n.TokenFile != "", "nats.token_file", "nats.credentials_file",
-		"expected either this or nats.credentials_file, got both")
+	d.oneCredential(n)
+	d.expect(n.Domain == "" || domainName.MatchString(n.Domain), "nats.domain", n.Domain, "1 to 64 of A-Z, a-z, 0-9, _ and -")
+	d.clash(n.Domain != "" && n.Embedded.Enabled, "nats.domain", "nats.embedded.enabled",
+		"the embedded server has no domain: set nats.embedded.enabled = false, or leave this empty")
 	d.clash(n.TLS.CertFile != "" && n.TLS.KeyFile == "", "nats.tls.cert_file", "nats.tls.key_file",
 		"expected nats.tls.key_file as well")
 	d.clash(n.TLS.KeyFile != "" && n.TLS.CertFile == "", "nats.tls.key_file", "nats.tls.cert_file",
 		"expected nats.tls.cert_file as well")
 	d.expect(!n.Embedded.Enabled || n.Embedded.StoreDir != "", "nats.embedded.store_dir", n.Embedded.StoreDir, "a folder")
+}
+
+// oneCredential allows one way to prove who a client is, and that one whole.
+func (d *decoder) oneCredential(n NATS) {
+	ways := []struct {
+		key, value string
+	}{
+		{"nats.credentials_file", n.CredentialsFile},
+		{"nats.nkey_file", n.NKeyFile},
+		{"nats.user", n.User},
+		{"nats.token_file", n.TokenFile},
+	}
+	first := ""
+	for _, way := range ways {
+		if way.value == "" {
+			continue
+		}
+		d.clash(first != "", way.key, first, "expected either this or %s, got both", first)
+		first = cmp.Or(first, way.key)
+	}
+	d.clash(n.User != "" && n.PasswordFile == "", "nats.user", "nats.password_file",
+		"expected nats.password_file as well")
+	d.clash(n.PasswordFile != "" && n.User == "", "nats.password_file", "nats.user",
+		"expected nats.user as well")
 }
 
 func (d *decoder) natsURL(key, s string) {
@@ -146,7 +176,7 @@ func (d *decoder) natsURL(key, s string) {
 	case err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) || u.Hostname() == "":
 		d.add(key, `expected servers such as "nats://127.0.0.1:4222", separated by commas`)
 	case u.User != nil:
-		d.add(key, "expected no user or password in the address; use nats.credentials_file or nats.token_file")
+		d.add(key, "expected no user or password in the address; use nats.user and nats.password_file")
 	}
 }
 

@@ -11,22 +11,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backburn/auth"
 	"backburn/internal/config"
-)
-
-// The conditions under which Connect gives up. Both come with a text that says what to
-// do about it.
-var (
-	ErrUnreachable = errors.New("no NATS server answers")
-	ErrRefused     = errors.New("the NATS server refuses the credentials")
 )
 
 const (
@@ -59,9 +51,9 @@ func Inbox(prefix, role string) Option {
 func InboxPrefix(prefix, role string) string { return "_INBOX_" + prefix + "_" + role }
 
 // Connect connects under a name that the server shows to its operators. It tries each
-// server of cfg.URL once and then returns ErrUnreachable or ErrRefused (for errors.Is);
-// unreadable or exposed credential files are errors of their own. The caller closes or
-// drains the connection.
+// server of cfg.URL once and then returns one of this package's errors (for errors.Is) with what
+// to do about it; unreadable or exposed credential files are errors of their own. The caller
+// closes or drains the connection.
 func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (*nats.Conn, error) {
 	credentials, err := credentials(cfg)
 	if err != nil {
@@ -75,6 +67,7 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 	for _, o := range opts {
 		o(&s)
 	}
+
 	options := append([]nats.Option{
 		nats.Name(name),
 		nats.Timeout(dialTimeout),
@@ -89,82 +82,27 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 	options = append(options, credentials...)
 	options = append(options, transport...)
 	options = append(options, s.options...)
+	warnInClear(cfg, log)
 
 	servers := strings.Join(cfg.URLs(), ",")
 	nc, err := nats.Connect(servers, options...)
-	if err != nil && !refused(err) && s.patient {
+	if err != nil && s.patient && passing(cfg, err) {
 		// Not at first, because the library would look for a server for ever that is
 		// there and refuses.
 		nc, err = nats.Connect(servers, append(options, nats.RetryOnFailedConnect(true))...)
 	}
-	switch {
-	case err == nil:
-		return nc, nil
-	case refused(err):
-		return nil, fmt.Errorf("connect to %s: %w: %w; %s", cfg.URL, ErrRefused, err, remedy(cfg))
-	default:
-		return nil, fmt.Errorf("connect to %s: %w: %w; start one with `backburn run`, or set nats.url to one that runs",
-			cfg.URL, ErrUnreachable, err)
+	if err != nil {
+		return nil, explain(cfg, err)
 	}
+	return nc, nil
 }
 
-func refused(err error) bool {
-	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked)
-}
-
-func remedy(cfg config.NATS) string {
-	switch {
-	case cfg.CredentialsFile != "":
-		return "check nats.credentials_file"
-	case cfg.TokenFile != "":
-		return "check nats.token_file"
-	case cfg.Embedded.Enabled:
-		return fmt.Sprintf("expected its token in %s: run in the same working directory as `backburn run`, or set nats.token_file",
-			cfg.Embedded.TokenFile())
+// JetStream returns the JetStream of a connection, in the domain of the configuration.
+func JetStream(nc *nats.Conn, cfg config.NATS, opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
+	if cfg.Domain == "" {
+		return jetstream.New(nc, opts...)
 	}
-	return "set nats.credentials_file or nats.token_file"
-}
-
-// credentials reads the files once, so that what is wrong with them is said at start;
-// both are read again at every reconnection, so that they can be renewed in place.
-func credentials(cfg config.NATS) ([]nats.Option, error) {
-	if file := cfg.CredentialsFile; file != "" {
-		if err := auth.CheckSecretFile(file); err != nil {
-			return nil, fmt.Errorf("nats.credentials_file: %w", err)
-		}
-		return []nats.Option{nats.UserCredentials(file)}, nil
-	}
-	file := cfg.TokenFile
-	if file == "" && cfg.Embedded.Enabled {
-		file = cfg.Embedded.TokenFile()
-		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-			return nil, nil // no embedded server has run here; the one at nats.url may want no token
-		}
-	}
-	if file == "" {
-		return nil, nil
-	}
-	if _, err := auth.ReadSecretFile(file); err != nil {
-		return nil, fmt.Errorf("nats.token_file: %w", err)
-	}
-	return []nats.Option{nats.TokenHandler(func() string {
-		token, _ := auth.ReadSecretFile(file) // an empty one is refused, and that is logged
-		return token.Reveal()
-	})}, nil
-}
-
-func transport(t config.TLS) ([]nats.Option, error) {
-	var options []nats.Option
-	if t.CAFile != "" {
-		options = append(options, nats.RootCAs(t.CAFile))
-	}
-	if t.CertFile != "" {
-		if err := auth.CheckSecretFile(t.KeyFile); err != nil {
-			return nil, fmt.Errorf("nats.tls.key_file: %w", err)
-		}
-		options = append(options, nats.ClientCert(t.CertFile, t.KeyFile))
-	}
-	return options, nil
+	return jetstream.NewWithDomain(nc, cfg.Domain, opts...)
 }
 
 // watch logs what happens to a connection after it was made.

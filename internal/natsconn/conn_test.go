@@ -105,7 +105,7 @@ func TestConnectRefusals(t *testing.T) {
 		says string
 	}{
 		"nobody there":   {with(func(c *config.NATS) { c.URL = unused(t) }), natsconn.ErrUnreachable, "backburn run"},
-		"no credentials": {with(func(c *config.NATS) { c.Embedded.Enabled = false }), natsconn.ErrRefused, "set nats.credentials_file or nats.token_file"},
+		"no credentials": {with(func(c *config.NATS) { c.Embedded.Enabled = false }), natsconn.ErrRefused, "set nats.credentials_file"},
 		"wrong token":    {with(func(c *config.NATS) { c.TokenFile = file(t, "wrong\n", 0o600) }), natsconn.ErrRefused, "check nats.token_file"},
 		"other folder":   {with(func(c *config.NATS) { c.Embedded.StoreDir = t.TempDir() + "/x" }), natsconn.ErrRefused, "same working directory"},
 		"missing token":  {with(func(c *config.NATS) { c.TokenFile = "/nonexistent" }), nil, "nats.token_file"},
@@ -179,10 +179,16 @@ func TestPatientConnectsLater(t *testing.T) {
 
 func TestForbiddenSubjectIsLogged(t *testing.T) {
 	t.Parallel()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
-		Users: []*server.User{{Username: "u", Password: "p",
-			Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"ok"}},
-				Subscribe: &server.SubjectPermission{Allow: []string{"ok"}}}}}, NoAuthUser: "u"})
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		Users: []*server.User{{
+			Username: "u", Password: "p",
+			Permissions: &server.Permissions{
+				Publish:   &server.SubjectPermission{Allow: []string{"ok"}},
+				Subscribe: &server.SubjectPermission{Allow: []string{"ok"}},
+			},
+		}}, NoAuthUser: "u",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,8 +114,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	if err != nil {
 		return nil, explain(err, cfg.NATS)
 	}
-	s := &Server{server: ns, lock: lock, token: token, room: room, cfg: cfg.NATS}
-	s.cfg.URL, s.cfg.TokenFile, s.cfg.CredentialsFile, s.cfg.TLS = ns.ClientURL(), "", "", config.TLS{}
+	s := &Server{server: ns, lock: lock, token: token, room: room, cfg: clientOf(ns, cfg.NATS)}
 	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", room).Msg("nats server is up")
 	return s, nil
 }
@@ -187,6 +186,16 @@ func explain(err error, cfg config.NATS) error {
 		return fullDisk(cfg.Embedded.StoreDir, 0)
 	}
 	return fmt.Errorf("embedded nats server: %w", err)
+}
+
+// clientOf is what a client of the server has to know; how to reach another server is not part of it.
+func clientOf(ns *server.Server, cfg config.NATS) config.NATS {
+	return config.NATS{
+		URL:      ns.ClientURL(),
+		Prefix:   cfg.Prefix,
+		Replicas: cfg.Replicas,
+		Embedded: cfg.Embedded,
+	}
 }
 
 // ClientURL is where it listens, with the port that it really has.

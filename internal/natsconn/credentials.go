@@ -1,0 +1,97 @@
+package natsconn
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"backburn/auth"
+	"backburn/internal/config"
+)
+
+// credentials reads the files once, so that what is wrong with them is said at start. All are read
+// again at every reconnection, so that they can be renewed in place; a seed must stay that of the
+// same NKey.
+func credentials(cfg config.NATS) ([]nats.Option, error) {
+	switch {
+	case cfg.CredentialsFile != "":
+		if err := auth.CheckSecretFile(cfg.CredentialsFile); err != nil {
+			return nil, fmt.Errorf("nats.credentials_file: %w", err)
+		}
+		return []nats.Option{nats.UserCredentials(cfg.CredentialsFile)}, nil
+	case cfg.NKeyFile != "":
+		return nkey(cfg.NKeyFile)
+	case cfg.User != "":
+		return password(cfg.User, cfg.PasswordFile)
+	}
+	return token(cfg)
+}
+
+func nkey(file string) ([]nats.Option, error) {
+	if err := auth.CheckSecretFile(file); err != nil {
+		return nil, fmt.Errorf("nats.nkey_file: %w", err)
+	}
+	option, err := nats.NkeyOptionFromSeed(file)
+	if err != nil {
+		return nil, fmt.Errorf("nats.nkey_file %s: %w; expected the seed of a user, which begins with SU", file, err)
+	}
+	return []nats.Option{option}, nil
+}
+
+func password(user, file string) ([]nats.Option, error) {
+	if _, err := auth.ReadSecretFile(file); err != nil {
+		return nil, fmt.Errorf("nats.password_file: %w", err)
+	}
+	return []nats.Option{nats.UserInfoHandler(func() (string, string) { return user, reveal(file) })}, nil
+}
+
+func token(cfg config.NATS) ([]nats.Option, error) {
+	file := cfg.TokenFile
+	if file == "" && cfg.Embedded.Enabled {
+		file = cfg.Embedded.TokenFile()
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			return nil, nil // no embedded server has run here; the one at nats.url may want no token
+		}
+	}
+	if file == "" {
+		return nil, nil
+	}
+	if _, err := auth.ReadSecretFile(file); err != nil {
+		return nil, fmt.Errorf("nats.token_file: %w", err)
+	}
+	return []nats.Option{nats.TokenHandler(func() string { return reveal(file) })}, nil
+}
+
+// reveal reads a secret anew. An unreadable one is empty, which the server refuses, and that is
+// logged.
+func reveal(file string) string {
+	secret, _ := auth.ReadSecretFile(file)
+	return secret.Reveal()
+}
+
+// warnInClear warns of a password or token that others may read on its way. Credentials and NKeys
+// never leave the machine: they sign what the server asks.
+func warnInClear(cfg config.NATS, log zerolog.Logger) {
+	key := ""
+	switch {
+	case cfg.User != "":
+		key = "nats.password_file"
+	case cfg.TokenFile != "":
+		key = "nats.token_file"
+	}
+	if key == "" || cfg.TLS.CAFile != "" || cfg.TLS.CertFile != "" {
+		return
+	}
+
+	for _, server := range cfg.URLs() {
+		u, err := url.Parse(server)
+		if err == nil && (u.Scheme == "nats" || u.Scheme == "ws") && !config.Loopback(u.Hostname()) {
+			log.Warn().Str("server", server).Str("key", key).
+				Msg("this secret goes to another machine without TLS; use tls:// or wss:// in nats.url, or set nats.tls.ca_file")
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package natsconn_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+	"backburn/internal/testkit"
+)
+
+// seed returns an NKey of a user.
+func seed(t *testing.T) (public, text string) {
+	t.Helper()
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err = key.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := key.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public, string(secret)
+}
+
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	public, text := seed(t)
+	_, stranger := seed(t)
+	users := testkit.StartNATS(t, &server.Options{
+		Users: []*server.User{{Username: "mail", Password: "p w"}},
+		Nkeys: []*server.NkeyUser{{Nkey: public}},
+	})
+	operator := testkit.NewOperator(t)
+	account := operator.NewAccount()
+	account.Issue(nil)
+	jwts := testkit.StartNATS(t, operator.Options())
+
+	for name, tc := range map[string]struct {
+		url  string
+		cfg  config.NATS
+		says string // "": it connects
+	}{
+		"user and password": {users.ClientURL(), config.NATS{User: "mail", PasswordFile: file(t, "p w\n", 0o600)}, ""},
+		"NKey":              {users.ClientURL(), config.NATS{NKeyFile: file(t, text+"\n", 0o600)}, ""},
+		"credentials":       {jwts.ClientURL(), config.NATS{CredentialsFile: account.User(nil)}, ""},
+
+		"wrong password": {users.ClientURL(), config.NATS{User: "mail", PasswordFile: file(t, "wrong", 0o600)}, "check nats.user and nats.password_file"},
+		"wrong user":     {users.ClientURL(), config.NATS{User: "web", PasswordFile: file(t, "p w", 0o600)}, "check nats.user and nats.password_file"},
+		"another NKey":   {users.ClientURL(), config.NATS{NKeyFile: file(t, stranger, 0o600)}, "check nats.nkey_file"},
+		"none":           {users.ClientURL(), config.NATS{}, "set nats.credentials_file, nats.nkey_file, nats.user or nats.token_file"},
+		"expired": {jwts.ClientURL(), config.NATS{CredentialsFile: account.User(func(c *jwt.UserClaims) {
+			c.Expires = time.Now().Add(-time.Hour).Unix()
+		})}, "check nats.credentials_file: it may be expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.cfg.URL = tc.url
+			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop(), natsconn.Patient())
+			if err == nil {
+				nc.Close()
+			}
+			if tc.says == "" && err != nil {
+				t.Error(err)
+			}
+			if tc.says != "" && (!errors.Is(err, natsconn.ErrRefused) || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("%v: want %v and %q", err, natsconn.ErrRefused, tc.says)
+			}
+		})
+	}
+
+	for name, tc := range map[string]struct {
+		cfg  config.NATS
+		says string
+	}{
+		"no password file":    {config.NATS{User: "mail", PasswordFile: "/nonexistent"}, "nats.password_file"},
+		"open password file":  {config.NATS{User: "mail", PasswordFile: file(t, "p w", 0o644)}, "chmod 600"},
+		"no seed file":        {config.NATS{NKeyFile: "/nonexistent"}, "nats.nkey_file"},
+		"open seed file":      {config.NATS{NKeyFile: file(t, text, 0o644)}, "chmod 600"},
+		"no seed in the file": {config.NATS{NKeyFile: file(t, "SU not a seed", 0o600)}, "begins with SU"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.cfg.URL = users.ClientURL()
+			_, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
+			if err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%v: want %q", err, tc.says)
+			}
+			if err != nil && (strings.Contains(err.Error(), "p w") || strings.Contains(err.Error(), text)) {
+				t.Errorf("the secret is in %v", err)
+			}
+		})
+	}
+}
+
+// TestPasswordIsReadAgain renews the password on both sides while the connection is lost.
+func TestPasswordIsReadAgain(t *testing.T) {
+	t.Parallel()
+	with := func(password string, port int) *server.Server {
+		return testkit.StartNATS(t, &server.Options{Port: port, Users: []*server.User{{Username: "u", Password: password}}})
+	}
+	first := with("old", 0)
+	password := file(t, "old\n", 0o600)
+	cfg := config.NATS{URL: first.ClientURL(), User: "u", PasswordFile: password}
+	nc, err := natsconn.Connect(cfg, "test", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+
+	if err := os.WriteFile(password, []byte("new\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(first.ClientURL(), "nats://"), ":")
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connected := nc.StatusChanged(nats.CONNECTED)
+	testkit.StopNATS(first)
+	with("new", n)
+	<-connected
+	if err := natsconn.Ready(nc)(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOtherConditions(t *testing.T) {
+	t.Parallel()
+	operator := testkit.NewOperator(t)
+	account := operator.NewAccount()
+	account.Issue(nil)
+	jwts := testkit.StartNATS(t, operator.Options())
+	large := account.User(func(c *jwt.UserClaims) {
+		for i := range 200 {
+			c.Pub.Allow.Add("some.long.subject.that.nobody.needs." + strconv.Itoa(i))
+		}
+	})
+
+	authority, stranger := testkit.NewAuthority(t), testkit.NewAuthority(t)
+	cert, key := authority.Certificate()
+	plain := testkit.StartNATS(t, &server.Options{})
+	secure := testkit.StartNATS(t, &server.Options{TLS: true, TLSConfig: authority.ServerTLS(false), TLSTimeout: 10})
+	mutual := testkit.StartNATS(t, &server.Options{TLS: true, TLSVerify: true, TLSConfig: authority.ServerTLS(true), TLSTimeout: 10})
+	named := strings.Replace(secure.ClientURL(), "127.0.0.1", "localhost", 1)
+	busy := testkit.StartNATS(t, &server.Options{MaxConn: 1})
+	taken, err := nats.Connect(busy.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(taken.Close)
+
+	for name, tc := range map[string]struct {
+		cfg  config.NATS
+		is   error // nil: it connects
+		says string
+	}{
+		"TLS":          {config.NATS{URL: secure.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, nil, ""},
+		"mTLS":         {config.NATS{URL: mutual.ClientURL(), TLS: config.TLS{CAFile: authority.File, CertFile: cert, KeyFile: key}}, nil, ""},
+		"large JWT":    {config.NATS{URL: jwts.ClientURL(), CredentialsFile: large}, natsconn.ErrOversized, "max_control_line"},
+		"no authority": {config.NATS{URL: secure.ClientURL()}, natsconn.ErrTLS, "set nats.tls.ca_file"},
+		"other authority": {
+			config.NATS{URL: secure.ClientURL(), TLS: config.TLS{CAFile: stranger.File}}, natsconn.ErrTLS, "set nats.tls.ca_file",
+		},
+		"other name": {
+			config.NATS{URL: named, TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "a name in nats.url",
+		},
+		"no certificate": {
+			config.NATS{URL: mutual.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "nats.tls.cert_file",
+		},
+		"server without TLS": {
+			config.NATS{URL: plain.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "speaks no TLS",
+		},
+		"too many connections": {config.NATS{URL: busy.ClientURL()}, natsconn.ErrClosed, "max_connections"},
+		"nobody there":         {config.NATS{URL: unused(t)}, natsconn.ErrUnreachable, "set nats.url"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
+			if err == nil {
+				nc.Close()
+			}
+			if !errors.Is(err, tc.is) || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%v: want %v and %q", err, tc.is, tc.says)
+			}
+		})
+	}
+}
+
+func TestSecretInTheClearIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	secret := file(t, "s3cret-value", 0o600)
+	for name, tc := range map[string]struct {
+		cfg  config.NATS
+		want string // the key that is warned of
+	}{
+		"token":             {config.NATS{URL: "nats://192.0.2.1:1", TokenFile: secret}, "nats.token_file"},
+		"password":          {config.NATS{URL: "nats://192.0.2.1:1", User: "u", PasswordFile: secret}, "nats.password_file"},
+		"by websocket":      {config.NATS{URL: "ws://192.0.2.1:1", TokenFile: secret}, "nats.token_file"},
+		"one of a cluster":  {config.NATS{URL: "tls://192.0.2.1:1,nats://192.0.2.2:1", TokenFile: secret}, "nats.token_file"},
+		"on this machine":   {config.NATS{URL: "nats://127.0.0.1:1", TokenFile: secret}, ""},
+		"by TLS":            {config.NATS{URL: "tls://192.0.2.1:1", TokenFile: secret}, ""},
+		"TLS is demanded":   {config.NATS{URL: "nats://192.0.2.1:1", TokenFile: secret, TLS: config.TLS{CAFile: secret}}, ""},
+		"nothing to reveal": {config.NATS{URL: "nats://192.0.2.1:1"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			natsconn.WarnInClear(tc.cfg, zerolog.New(&log))
+			if got := log.String(); strings.Contains(got, "s3cret") || (got != "") != (tc.want != "") || !strings.Contains(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,26 @@
+package natsconn
+
+import (
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/auth"
+	"backburn/internal/config"
+)
+
+// transport is the TLS of a connection. A file of authorities or a certificate demands TLS of the
+// server, whatever the scheme of its address.
+func transport(t config.TLS) ([]nats.Option, error) {
+	var options []nats.Option
+	if t.CAFile != "" {
+		options = append(options, nats.RootCAs(t.CAFile))
+	}
+	if t.CertFile != "" {
+		if err := auth.CheckSecretFile(t.KeyFile); err != nil {
+			return nil, fmt.Errorf("nats.tls.key_file: %w", err)
+		}
+		options = append(options, nats.ClientCert(t.CertFile, t.KeyFile))
+	}
+	return options, nil
+}
