@@ -13,7 +13,7 @@ import (
 const (
 	// openFlags keep an open from blocking or following a link.
 	openFlags = unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_NOCTTY
-	// ClosesBeforeRename says whether an open file can't be renamed.
+	// ClosesBeforeRename says whether an open file cannot be renamed.
 	ClosesBeforeRename = false
 
 	errLoop   = unix.ELOOP
@@ -85,7 +85,7 @@ func syncDir(d *os.File) error { return d.Sync() }
 // Sync makes the contents durable (Go uses F_FULLFSYNC).
 func (f *File) Sync() error { return f.File.Sync() }
 
-// Writer can't be answered here: macOS has no leases.
+// Writer cannot be answered here: macOS has no leases.
 func (f *File) Writer() (Writer, error) { return UnknownWriter, errors.New("macOS cannot say") }
 
 // SeesWriters reports whether this process learns of the writers of files.

@@ -454,7 +454,7 @@ func (r *Root) SyncDir(rel string) error {
 	return fsync(fd)
 }
 
-// SyncAll makes everything on the root's file system durable; ok is false where that can't be
+// SyncAll makes everything on the root's file system durable; ok is false where that cannot be
 // asked for in one call.
 func (r *Root) SyncAll() (ok bool, err error) { return true, unix.Syncfs(r.fd) }
 
@@ -473,7 +473,7 @@ func fsync(fd int) error {
 	}
 }
 
-// ClosesBeforeRename says whether an open file can't be renamed.
+// ClosesBeforeRename says whether an open file cannot be renamed.
 const ClosesBeforeRename = false
 
 // IsTooLong reports whether a name is too long for the file system.

@@ -15,7 +15,7 @@ import (
 const (
 	// openFlags has nothing to add: there are no pipes or devices in folders.
 	openFlags = 0
-	// ClosesBeforeRename says whether an open file can't be renamed.
+	// ClosesBeforeRename says whether an open file cannot be renamed.
 	ClosesBeforeRename = true
 
 	errLoop   = windows.ERROR_CANT_RESOLVE_FILENAME

@@ -80,7 +80,7 @@ func (c *checker) add(name string, l Level, detail, fix string) {
 	c.found = append(c.found, Finding{name, l, detail, fix})
 }
 
-// spoolFault explains why the spool can't be used.
+// spoolFault explains why the spool cannot be used.
 func (c *checker) spoolFault(err error) {
 	switch {
 	case isMount(err):

@@ -57,7 +57,7 @@ type Config struct {
 	Recursive bool
 
 	// Claim is "move" or "keep". "move" (the default) renames a file into
-	// .backburn/claimed, which only needs a directory entry and can't disagree with the
+	// .backburn/claimed, which only needs a directory entry and cannot disagree with the
 	// disk. "keep" leaves files where they are and remembers device, inode, birth time,
 	// size, times and contents in a ledger: every scan has to look at every file, the
 	// producer may change a file before a worker has read it, and one watcher at a time
@@ -85,8 +85,8 @@ type Config struct {
 	Defer []string
 	// DoneFile, unless empty, is the name of the file whose existence says that a file
 	// is complete, as Camel's doneFileName: "{name}.done", "{name.noext}.ready" or a fixed
-	// name for all files of a folder. A file's own done file is removed with the claim; one that has lost
-	// its file is taken as a file after StaleAfter.
+	// name for all files of a folder. A file's own done file is removed with the claim; one
+	// that has lost its file is taken as a file after StaleAfter.
 	DoneFile string
 	// Hardlinks is "copy" (default), "take" or "reject": what becomes of files that have
 	// more than one name. Copies fill at most a tenth of the disk.
@@ -107,7 +107,7 @@ type Config struct {
 	// is claimed. Defaults to 1 GiB; 0 disables.
 	MinFree int64
 	// StateDir is where the ledger is kept, in a folder named after the source. Empty means
-	// .backburn below Path; name another place for a folder that can't be written to. Only
+	// .backburn below Path; name another place for a folder that cannot be written to. Only
 	// with Claim = "keep".
 	StateDir string
 

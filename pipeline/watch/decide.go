@@ -132,7 +132,8 @@ func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct
 		}
 
 		e := p.Dequeue()
-		rel, state, unchanged := e.Rel, e.State, d.w.clock()-e.Since
+		rel, state := e.Rel, e.State
+		unchanged := d.w.clock() - e.Since
 		d.workers.Go(func() {
 			d.take(ctx, rel, state, unchanged, func(o settle.Outcome) { d.hints.done(result{rel, o}) })
 		})

@@ -56,8 +56,9 @@
 //
 // It cannot see that an uploader died and will come back in an hour; Config.DoneFile is for
 // that. It cannot see writers on other machines (network file systems); it waits longer
-// there. It does not judge contents: an empty file, which waits for Config.StaleAfter, and one over the size limit become jobs
-// like any other, and whoever works on them ends them with a reason.
+// there. It does not judge contents: an empty file, which waits for Config.StaleAfter, and one
+// over the size limit become jobs like any other, and whoever works on them ends them with a
+// reason.
 //
 // With Claim = "keep" nothing in the folder is moved, and a ledger remembers what was
 // handed over. Config.Claim says what that costs.

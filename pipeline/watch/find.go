@@ -232,7 +232,7 @@ func (f *finder) scanTree(ctx context.Context, rel string, visit func(ctx contex
 	return ctx.Err()
 }
 
-// cannotScan notes why a folder below can't be scanned, and reports whether that may pass.
+// cannotScan notes why a folder below cannot be scanned, and reports whether that may pass.
 func (f *finder) cannotScan(ctx context.Context, dir string, err error) (again bool) {
 	switch {
 	case rootfs.IsGone(err), ctx.Err() != nil:

@@ -201,7 +201,9 @@ func (f *flight) block(reason string) {
 func (f *flight) reset() {
 	f.mu.Lock()
 	clear(f.files)
-	f.reserved, f.running, f.blocked = 0, 0, ""
+	f.reserved = 0
+	f.running = 0
+	f.blocked = ""
 	f.freeLocked()
 	f.mu.Unlock()
 }

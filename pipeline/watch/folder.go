@@ -176,7 +176,7 @@ func (f *folder) patience(blind bool) time.Duration {
 // isMount reports whether something is on another mount than the folder.
 func isMount(err error) bool { return errors.Is(err, rootfs.ErrOtherMount) }
 
-// mountedAt notes what can't be taken since it is on another mount.
+// mountedAt notes what cannot be taken since it is on another mount.
 func (f *folder) mountedAt(rel string) {
 	f.mounted.Store(true)
 	f.w.m.skipped["mount"].Inc()
@@ -200,7 +200,7 @@ func (f *folder) describe(id, rel string, st rootfs.State) pipeline.Job {
 	return job
 }
 
-// errUnsettled says that a file can't be published yet: somebody is still writing to it, or did so
+// errUnsettled says that a file cannot be published yet: somebody is still writing to it, or did so
 // while it was read.
 var errUnsettled = errors.New("still being written")
 

@@ -15,7 +15,7 @@ const (
 )
 
 // eventLimits compares the limits of inotify with what watching so many folders needs; 0
-// means that events can't be had at all.
+// means that events cannot be had at all.
 func eventLimits(folders int) limits {
 	read := func(name string) int {
 		b, err := os.ReadFile("/proc/sys/fs/inotify/" + name)

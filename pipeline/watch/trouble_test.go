@@ -36,7 +36,7 @@ func (r *rig) troubled(path string) watch.Trouble {
 	return found
 }
 
-// TestDoneFolderIsInTheWay has a file where finished files go. That is the folder's fault, and over at
+// TestAfterFolderIsInTheWay has a file where finished files go. That is the folder's fault, and over at
 // the next success.
 func TestAfterFolderIsInTheWay(t *testing.T) {
 	t.Parallel()
