@@ -16,6 +16,8 @@ import (
 	"backburn/internal/acl"
 	"backburn/internal/testkit"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -84,14 +86,14 @@ func (s *site) work(t *testing.T) {
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	q, err := pipeline.Open(ctx, nc, pipeline.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20})
+	q, err := queue.Open(ctx, nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pcfg := pipeline.DefaultConfig()
 	pcfg.Rate, pcfg.UploadsPerDay, pcfg.QueriesPerDay, pcfg.Lease = 0, 0, 0, 3*time.Second
 	pcfg.FirstPoll, pcfg.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
-	w, err := pipeline.NewWorker(q, pcfg, wf, wf)
+	w, err := worker.New(q, pcfg, wf, wf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +171,7 @@ func TestExamples(t *testing.T) {
 	s.run(t, "gateway", ".", "go", "run", "./go/gateway", "mail", small, large)
 	first := s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", small, "from-node")
 	again := s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", small, "from-node")
-	if !strings.Contains(first, `"duplicate":false`) || !strings.Contains(again, `"duplicate":true`) {
+	if first != again || !strings.Contains(again, `"job_id":"from-node"`) {
 		t.Errorf("the same id twice: %s%s", first, again)
 	}
 	odd := sample(t, "unsupported.xyz", "?")

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/results"
 )
 
@@ -54,7 +55,7 @@ func TestAsyncAPIIsAsThePipeline(t *testing.T) {
 		}
 	})
 
-	n := pipeline.NamesFor("backburn")
+	n := queue.NamesFor("backburn")
 	var priorities, reasons []string
 	for _, p := range pipeline.Priorities() {
 		priorities = append(priorities, string(p))

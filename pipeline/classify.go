@@ -10,7 +10,19 @@ import (
 	"backburn/wildfire"
 )
 
-// Op is the kind of call whose outcome is classified: the two budgets have little in common.
+// What can be wrong with a job's contents, apart from what WildFire says of them.
+var (
+	ErrContentMissing = errors.New("the contents are not there")
+	ErrContentChanged = errors.New("the contents changed after they were handed in")
+	ErrOutside        = errors.New("the contents lie outside of the source's folder")
+	ErrUnreadable     = errors.New("the contents cannot be read")
+
+	// ErrUnreachable says that this worker cannot reach the contents of a source, which says
+	// nothing about the job: another worker may.
+	ErrUnreachable = errors.New("this worker cannot reach the source's contents")
+)
+
+// Op is the kind of call whose outcome is classified.
 type Op string
 
 // The operations.
@@ -28,9 +40,21 @@ const (
 	Retry                    // a fault: try again after a delay, and count the attempt
 	Defer                    // not the job's fault and not the service's: again, uncounted
 	ParkBudget               // the day's budget is used up: stop it fleet-wide until the reset, uncounted
-	PauseFleet               // nobody's call would fare better: stop the budget with growing pauses, uncounted
+	PauseFleet               // nobody's call would fare better: pause the budget fleet-wide, uncounted
+	Doubt                    // of this sample alone, or of all: what others met decides (see Refusals)
+	HandBack                 // this worker cannot do it, another may: release the job, uncounted
 	Terminate                // the service will never take it
 )
+
+// Actions lists every action.
+func Actions() []Action {
+	return []Action{Complete, Retry, Defer, ParkBudget, PauseFleet, Doubt, HandBack, Terminate}
+}
+
+// Label is the action as a metric's label.
+func (a Action) Label() string {
+	return [...]string{"taken", "retried", "deferred", "quota", "paused", "doubted", "handed_back", "refused"}[a]
+}
 
 // Disposition is what an outcome means for a job.
 type Disposition struct {
@@ -53,27 +77,31 @@ type rule struct {
 var (
 	rejected = Disposition{Action: Terminate, Reason: results.Rejected}
 	mayPass  = Disposition{Action: Retry, Reason: results.AttemptsExhausted}
+	doubtful = Disposition{Action: Doubt, Reason: results.Rejected, Tries: 3}
+	noToken  = Disposition{Action: Defer, Delay: 5 * time.Second, Message: "no access token; see `backburn doctor`"}
+	noAccess = Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}
 )
 
-// onUpload and onQuery are what the outcomes mean, after the service's error codes
-// (WildFire API Reference, "Error Codes"). Nothing else in the pipeline judges an error.
+// onUpload and onQuery are what the outcomes mean, after the service's error codes (WildFire API
+// Reference, "Error Codes"). Nothing else in the pipeline judges an error.
 var (
 	onUpload = []rule{
 		{context.Canceled, Disposition{Action: Defer}},
-		{wildfire.ErrToken, Disposition{Action: Defer, Delay: 5 * time.Second, Message: "no access token; see `backburn token --status`"}},
-		{wildfire.ErrUnauthorized, Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}},
-		{wildfire.ErrForbidden, Disposition{Action: PauseFleet, Message: "WildFire forbids uploads with this credential (403): check its permissions and licence"}},
-		{wildfire.ErrNoSuchOperation, Disposition{Action: PauseFleet, Message: "there is no WildFire API at this address (404): check wildfire.url"}},
-		{wildfire.ErrRedirect, Disposition{Action: PauseFleet, Message: "the answer was a redirect: check wildfire.url and the proxy"}},
+		{wildfire.ErrToken, noToken},
+		{wildfire.ErrUnauthorized, noAccess},
+		{wildfire.ErrForbidden, doubtful},
+		{wildfire.ErrNoSuchOperation, doubtful},
+		{wildfire.ErrRedirect, doubtful},
+		{wildfire.ErrUnexpectedStatus, doubtful},
 		{wildfire.ErrQuota, Disposition{Action: ParkBudget}},
 		{wildfire.ErrContentChanged, Disposition{Action: Terminate, Reason: results.ContentChanged}},
-		{errContentChanged, Disposition{Action: Terminate, Reason: results.ContentChanged}},
-		{errContentMissing, Disposition{Action: Terminate, Reason: results.ContentMissing}},
-		{errContentForbidden, Disposition{Action: Terminate, Reason: results.Forbidden}},
-		{errRootAway, Disposition{Action: Defer, Delay: 10 * time.Second}},
-		{errUnreadable, Disposition{Action: Retry, Reason: results.ContentMissing}},
+		{ErrContentChanged, Disposition{Action: Terminate, Reason: results.ContentChanged}},
+		{ErrContentMissing, Disposition{Action: Terminate, Reason: results.ContentMissing}},
+		{ErrOutside, Disposition{Action: Terminate, Reason: results.Forbidden}},
+		{ErrUnreachable, Disposition{Action: HandBack, Delay: 10 * time.Second}},
+		{ErrUnreadable, Disposition{Action: Retry, Reason: results.ContentMissing}},
 		{wildfire.ErrEmptyFile, Disposition{Action: Terminate, Reason: results.Empty, Content: true}},
-		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.TooLarge, Content: true}},
+		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.TooLarge}},
 		{wildfire.ErrUnsupportedType, Disposition{Action: Terminate, Reason: results.UnsupportedType, Content: true}},
 		{wildfire.ErrUnprocessable, Disposition{Action: Terminate, Reason: results.Unprocessable, Content: true}},
 		{wildfire.ErrUploadFailed, Disposition{Action: Retry, Reason: results.Unprocessable, Tries: 3, Content: true}},
@@ -91,77 +119,84 @@ var (
 		{wildfire.ErrUnavailable, mayPass},
 		{wildfire.ErrTransport, mayPass},
 		{wildfire.ErrAnswer, mayPass},
-		{wildfire.ErrUnexpectedStatus, rejected},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
-	// Terminate means that what was asked about is wrong, and the call is good for nothing else: a link
-	// goes on without an answer, so that it holds up no others, to its refusal or its deadline.
+	// Terminate means that what was asked about is wrong, and the call is good for nothing else: a
+	// link goes on without an answer, so that it holds up no others, to its refusal or its deadline.
 	onQuery = []rule{
-		{wildfire.ErrUnauthorized, Disposition{Action: PauseFleet, Message: "WildFire refuses the credential (401): check the API key's status and the service account"}},
-		{wildfire.ErrForbidden, Disposition{Action: PauseFleet, Message: "WildFire forbids queries with this credential (403): check its permissions and licence"}},
+		{wildfire.ErrToken, noToken},
+		{wildfire.ErrUnauthorized, noAccess},
+		{wildfire.ErrForbidden, Disposition{Action: PauseFleet, Message: "queries are forbidden (403): check the credential's permissions and license, and the proxy"}},
 		{wildfire.ErrNoSuchOperation, Disposition{Action: PauseFleet, Message: "there is no WildFire API at this address (404): check wildfire.url"}},
 		{wildfire.ErrRedirect, Disposition{Action: PauseFleet, Message: "the answer was a redirect: check wildfire.url and the proxy"}},
+		{wildfire.ErrUnexpectedStatus, Disposition{Action: PauseFleet}},
 		{wildfire.ErrQuota, Disposition{Action: ParkBudget}},
 		{wildfire.ErrInvalidRequest, rejected},
 		{wildfire.ErrNotFound, rejected},
 		{wildfire.ErrMethod, rejected},
 		{wildfire.ErrGone, rejected},
 		{wildfire.ErrTooLarge, rejected},
+		{wildfire.ErrTooManyEntries, rejected},
 		{wildfire.ErrMediaType, rejected},
 		{wildfire.ErrUnsupportedType, rejected},
 		{wildfire.ErrMissingArgument, rejected},
 		{wildfire.ErrInvalidArgument, rejected},
 		{wildfire.ErrUnprocessable, rejected},
 		{wildfire.ErrRejected, rejected},
-		{wildfire.ErrUnexpectedStatus, rejected},
 	}
 )
 
-// Classify decides what the outcome of a call means. It is the only place that does.
-// What no row names is a fault: it is tried again, to the end of the attempts.
+// Classify decides what the outcome of a call means. It is the only place that does. What no
+// row names is a fault: it is tried again, to the end of the attempts.
 func Classify(op Op, err error) Disposition {
 	if err == nil {
 		return Disposition{Action: Complete}
 	}
-	rules, d := onUpload, mayPass
-	if op == OpQuery {
-		rules = onQuery
-	}
-	for _, r := range rules {
+
+	d := mayPass
+	for _, r := range rulesOf(op) {
 		if errors.Is(err, r.is) {
 			d = r.then
 			break
 		}
 	}
+
 	if d.Message == "" {
 		d.Message = err.Error()
 	}
+
 	var api *wildfire.APIError
 	if errors.As(err, &api) {
-		d.Status, d.Unsure = api.Status, api.MaybeDone
+		d.Status = api.Status
+		d.Unsure = api.MaybeDone
 		if d.Action == Retry {
 			d.Delay = api.RetryAfter
 		}
 	}
+
 	return d
 }
 
-// answered reports whether the service judged what it was sent, for good or ill: it works, and
+func rulesOf(op Op) []rule {
+	if op == OpQuery {
+		return onQuery
+	}
+
+	return onUpload
+}
+
+// Answered reports whether the service judged what it was sent, for good or ill: it works, and
 // knows us.
-func (d Disposition) answered() bool {
+func (d Disposition) Answered() bool {
 	return d.Action == Complete || d.Action == Terminate && d.Status != 0
 }
 
-// rejection is the failure of what WildFire calls wrong.
-func rejection(message string) results.Error {
-	return results.Error{Reason: results.Rejected, Message: message}
-}
-
-// httpStatus is the status of the call's answer, 0 where there was none. Of a success the client
+// HTTPStatus is the status of the call's answer, 0 where there was none. Of a success the client
 // tells no more than that; the API has one status for it (WildFire API Reference, error codes).
-func (d Disposition) httpStatus() int {
+func (d Disposition) HTTPStatus() int {
 	if d.Action == Complete {
 		return http.StatusOK
 	}
+
 	return d.Status
 }

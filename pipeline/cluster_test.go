@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -68,11 +69,11 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 		t.Cleanup(nc.Close)
 		return nc
 	}
-	topology := pipeline.Topology{Prefix: "backburn", Replicas: 3, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30}
-	open := func() *pipeline.Queue {
+	topology := queue.Topology{Prefix: "backburn", Replicas: 3, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30}
+	open := func() *queue.Queue {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
-		q, err := pipeline.Open(ctx, dial(), topology)
+		q, err := queue.Open(ctx, dial(), topology)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +94,7 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 			URL: fmt.Sprintf("https://example.com/%d", i),
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		if err := pub.Publish(ctx, job); err != nil {
+		if _, err := pub.Submit(ctx, job, queue.Content{}); err != nil {
 			t.Fatalf("job %d: %v", i, err)
 		}
 		cancel()
@@ -105,7 +106,7 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 }
 
 // kill ends the server that leads JOBS.
-func kill(t *testing.T, q *pipeline.Queue, servers []*server.Server) {
+func kill(t *testing.T, q *queue.Queue, servers []*server.Server) {
 	t.Helper()
 	s, err := q.JetStream().Stream(t.Context(), q.JobsStream())
 	if err != nil {

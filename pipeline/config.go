@@ -82,20 +82,28 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// memory is how long a verdict answers for the same contents without asking again.
-func (c Config) memory(v wildfire.Verdict) time.Duration {
+// Memory is how long a verdict answers for the same contents without asking again.
+func (c Config) Memory(v wildfire.Verdict) time.Duration {
 	if v.Malicious() {
 		return c.MaliciousAge
 	}
 	return c.BenignAge
 }
 
-// patience is how long the others of a sample wait for the job that is at its upload. That job
+// Patience is how long the other jobs of a sample wait for the one that is at its upload. That job
 // comes back by itself, also if its worker dies, unless it was removed by hand.
-func (c Config) patience() time.Duration { return 2*c.RetryMax + 4*c.Lease }
+func (c Config) Patience() time.Duration { return 2*c.RetryMax + 4*c.Lease }
 
-// maxFileSize is the limit of a source.
-func (c Config) maxFileSize(source string) int64 {
+// Schedule says when a sample that WildFire has is asked about.
+func (c Config) Schedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.MaxPoll} }
+
+// Backoff is how long to wait after so many counted tries.
+func (c Config) Backoff(attempts int) time.Duration {
+	return Backoff(attempts, c.RetryMin, c.RetryMax)
+}
+
+// SizeLimit is the largest file of a source that is uploaded, in bytes.
+func (c Config) SizeLimit(source string) int64 {
 	if n, ok := c.MaxFileSizes[source]; ok {
 		return n
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -28,9 +29,9 @@ func sha(body string) string {
 }
 
 // letters reads every letter of a filter, whole.
-func (f *fixture) letters(filter pipeline.DeadFilter) []pipeline.Letter {
+func (f *fixture) letters(filter queue.DeadFilter) []queue.Letter {
 	f.t.Helper()
-	var out []pipeline.Letter
+	var out []queue.Letter
 	for l, err := range f.q.DeadLetters(f.t.Context(), filter) {
 		if err != nil {
 			f.t.Fatal(err)
@@ -45,9 +46,9 @@ func (f *fixture) letters(filter pipeline.DeadFilter) []pipeline.Letter {
 }
 
 // one is the only letter there is.
-func (f *fixture) letter() pipeline.Letter {
+func (f *fixture) letter() queue.Letter {
 	f.t.Helper()
-	all := f.letters(pipeline.DeadFilter{})
+	all := f.letters(queue.DeadFilter{})
 	if len(all) != 1 {
 		f.t.Fatalf("%d dead letters, want 1: %+v", len(all), all)
 	}
@@ -65,7 +66,7 @@ func TestDeadLetters(t *testing.T) {
 	f.publish("backburn.jobs.urgent.proxy", nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {"c"}}, `{"version": 9}`)
 	f.events(3)
 
-	ids := func(filter pipeline.DeadFilter) []string {
+	ids := func(filter queue.DeadFilter) []string {
 		var out []string
 		for _, l := range f.letters(filter) {
 			out = append(out, l.Job.ID)
@@ -73,27 +74,27 @@ func TestDeadLetters(t *testing.T) {
 		return out
 	}
 	for name, tc := range map[string]struct {
-		filter pipeline.DeadFilter
+		filter queue.DeadFilter
 		want   []string
 	}{
-		"reason":  {pipeline.DeadFilter{Reason: results.UnsupportedType}, []string{"a"}},
-		"source":  {pipeline.DeadFilter{Source: "proxy"}, []string{"c"}},
-		"both":    {pipeline.DeadFilter{Source: "mail", Reason: results.Empty}, []string{"b"}},
-		"nothing": {pipeline.DeadFilter{Source: "mail", Reason: results.Forbidden}, nil},
+		"reason":  {queue.DeadFilter{Reason: results.UnsupportedType}, []string{"a"}},
+		"source":  {queue.DeadFilter{Source: "proxy"}, []string{"c"}},
+		"both":    {queue.DeadFilter{Source: "mail", Reason: results.Empty}, []string{"b"}},
+		"nothing": {queue.DeadFilter{Source: "mail", Reason: results.Forbidden}, nil},
 	} {
 		if diff := cmp.Diff(tc.want, ids(tc.filter)); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
 	}
-	if got := ids(pipeline.DeadFilter{Since: before}); len(got) != 2 || got[0] == "a" {
+	if got := ids(queue.DeadFilter{Since: before}); len(got) != 2 || got[0] == "a" {
 		t.Errorf("since then died %v, want b and c", got)
 	}
-	l := f.letters(pipeline.DeadFilter{Source: "proxy"})[0]
+	l := f.letters(queue.DeadFilter{Source: "proxy"})[0]
 	if l.Reason != results.InvalidJob || l.Subject != "backburn.jobs.urgent.proxy" || l.Job.Priority != pipeline.Urgent ||
 		string(l.Body) != `{"version": 9}` || l.Raw || !strings.Contains(l.Error, "version 9") {
 		t.Errorf("letter c: %+v", l)
 	}
-	for l, err := range f.q.DeadLetters(t.Context(), pipeline.DeadFilter{Reason: results.UnsupportedType}) {
+	for l, err := range f.q.DeadLetters(t.Context(), queue.DeadFilter{Reason: results.UnsupportedType}) {
 		if err != nil || l.Body != nil || l.Job.Filename != "notes.unsupported" || l.Job.Size != int64(len("what is it")) || l.Attempts != 1 {
 			t.Errorf("letter a without its body: %+v, %v", l, err)
 		}
@@ -116,12 +117,12 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 		t.Fatalf("the refusal was not remembered: %s", ev.Outcome())
 	}
 
-	for _, l := range f.letters(pipeline.DeadFilter{}) {
-		r, err := f.q.Replay(t.Context(), l.Seq, pipeline.Replay{})
+	for _, l := range f.letters(queue.DeadFilter{}) {
+		r, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{})
 		if err != nil || r.Job != l.Job.ID+"~1" {
 			t.Fatalf("replay of %s: %+v, %v", l.Job.ID, r, err)
 		}
-		if _, err := f.q.Replay(t.Context(), l.Seq, pipeline.Replay{}); !errors.Is(err, pipeline.ErrNoLetter) {
+		if _, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{}); !errors.Is(err, queue.ErrNoLetter) {
 			t.Errorf("replayed twice: %v", err)
 		}
 	}
@@ -134,7 +135,7 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 	if n := f.wildfire.UploadCount(sha("MZ now and then")); n != 1 {
 		t.Errorf("%d uploads were taken, want 1", n)
 	}
-	if left := f.letters(pipeline.DeadFilter{}); len(left) != 0 {
+	if left := f.letters(queue.DeadFilter{}); len(left) != 0 {
 		t.Errorf("letters are left: %+v", left)
 	}
 }
@@ -149,25 +150,27 @@ func TestAReplayMayBeRepeated(t *testing.T) {
 	f.events(1)
 	stop()
 	l := f.letter()
-	h := nats.Header{}
-	for k, v := range l.Header {
-		if !strings.HasPrefix(k, "Nats-") {
-			h[k] = v
-		}
-	}
-	if _, err := f.q.Replay(t.Context(), l.Seq, pipeline.Replay{}); err != nil {
+	dead, err := f.q.JetStream().Stream(t.Context(), f.q.DeadStream())
+	if err != nil {
 		t.Fatal(err)
 	}
-	h.Set(nats.MsgIdHdr, "the same letter")
-	f.publish("backburn.dead.unprocessable.mail", h, string(l.Body))
-	if _, err := f.q.Replay(t.Context(), f.letter().Seq, pipeline.Replay{}); err != nil {
+	copied, err := dead.GetMsg(t.Context(), l.Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{}); err != nil {
+		t.Fatal(err)
+	}
+	copied.Header.Set(nats.MsgIdHdr, "the same letter")
+	f.publish("backburn.dead.unprocessable.mail", copied.Header, string(copied.Data))
+	if _, err := f.q.Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
 		t.Fatal(err)
 	}
 	f.work()
 	f.events(2)
 	f.idle()
 	f.events(2).one(t, "a~1") // and no more than one
-	if l := f.letter(); l.Job.ID != "a~1" || pipeline.NextID(l.Job.ID) != "a~2" {
+	if l := f.letter(); l.Job.ID != "a~1" || queue.NextID(l.Job.ID) != "a~2" {
 		t.Errorf("the next letter is of %s", l.Job.ID)
 	}
 }
@@ -187,7 +190,7 @@ func TestReplayOfContentsThatAreNotThere(t *testing.T) {
 		}
 	}
 	put("x.exe")
-	if err := f.q.Publisher().Publish(t.Context(), pipeline.Job{
+	if err := submit(t.Context(), f.q, pipeline.Job{
 		ID: "a", Source: "scans", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Path: "x.exe"},
 	}); err != nil {
 		t.Fatal(err)
@@ -197,13 +200,13 @@ func TestReplayOfContentsThatAreNotThere(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "x.exe")); err != nil {
 		t.Fatal(err)
 	}
-	how := pipeline.Replay{Roots: f.cfg.Roots}
-	if _, err := f.q.Replay(t.Context(), l.Seq, how); !errors.Is(err, pipeline.ErrContentsGone) {
-		t.Fatalf("%v, want %v", err, pipeline.ErrContentsGone)
+	how := queue.Replay{Roots: f.cfg.Roots}
+	if _, err := f.q.Replay(t.Context(), l.Seq, how); !errors.Is(err, queue.ErrContentsGone) {
+		t.Fatalf("%v, want %v", err, queue.ErrContentsGone)
 	}
 	f.letter() // still there
 
-	how.Find = func(l pipeline.Letter) (func() (io.ReadCloser, error), int64, bool) {
+	how.Find = func(l queue.Letter) (func() (io.ReadCloser, error), int64, bool) {
 		return reader(body), int64(len(body)), true
 	}
 	how.DryRun = true
@@ -227,8 +230,8 @@ func TestReplayOfContentsThatAreNotThere(t *testing.T) {
 	if err := f.q.Objects().Delete(t.Context(), l.Job.Content.Object); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.q.Replay(t.Context(), l.Seq, pipeline.Replay{}); !errors.Is(err, pipeline.ErrContentsGone) {
-		t.Errorf("%v, want %v", err, pipeline.ErrContentsGone)
+	if _, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{}); !errors.Is(err, queue.ErrContentsGone) {
+		t.Errorf("%v, want %v", err, queue.ErrContentsGone)
 	}
 }
 
@@ -237,14 +240,14 @@ func TestReplayOfALink(t *testing.T) {
 	f := newFixture(t)
 	f.work()
 	heal := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitLink, Fault: wildfiretest.Fault{Status: http.StatusUnprocessableEntity}})
-	if err := f.q.Publisher().Publish(t.Context(), pipeline.Job{
+	if err := submit(t.Context(), f.q, pipeline.Job{
 		ID: "a", Source: "proxy", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/malware",
 	}); err != nil {
 		t.Fatal(err)
 	}
 	f.events(1)
 	heal()
-	if _, err := f.q.Replay(t.Context(), f.letter().Seq, pipeline.Replay{}); err != nil {
+	if _, err := f.q.Replay(t.Context(), f.letter().Seq, queue.Replay{}); err != nil {
 		t.Fatal(err)
 	}
 	if ev := f.events(2).one(t, "a~1"); ev.Data.Verdict != "malware" || ev.Data.URL != "https://example.com/malware" {
@@ -259,7 +262,7 @@ func TestDrop(t *testing.T) {
 	f.work()
 	body := strings.Repeat("x", 1<<20+1)
 	j := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "a.bin"}
-	if err := f.q.Publisher().PublishFile(t.Context(), j, int64(len(body)), reader(body)); err != nil {
+	if err := submitFile(t.Context(), f.q, j, int64(len(body)), reader(body)); err != nil {
 		t.Fatal(err)
 	}
 	f.events(1)
@@ -273,7 +276,7 @@ func TestDrop(t *testing.T) {
 	if objects, err := f.q.Objects().List(t.Context(), ""); err != nil || len(objects) != 0 {
 		t.Errorf("objects %v are left, %v", objects, err)
 	}
-	if err := f.q.Drop(t.Context(), l.Seq); !errors.Is(err, pipeline.ErrNoLetter) {
+	if err := f.q.Drop(t.Context(), l.Seq); !errors.Is(err, queue.ErrNoLetter) {
 		t.Errorf("dropped twice: %v", err)
 	}
 }
@@ -283,18 +286,18 @@ func TestNextID(t *testing.T) {
 	for id, want := range map[string]string{
 		"a": "a~1", "a~1": "a~2", "a~9": "a~10", "a~x": "a~x~1", "a~0": "a~0~1", "a~01": "a~01~1", "~1": "~1~1", "a~-1": "a~-1~1",
 	} {
-		if got := pipeline.NextID(id); got != want {
+		if got := queue.NextID(id); got != want {
 			t.Errorf("after %s comes %s, want %s", id, got, want)
 		}
 	}
-	if got := pipeline.FirstID("a~12"); got != "a" {
+	if got := queue.FirstID("a~12"); got != "a" {
 		t.Errorf("a~12 began as %s", got)
 	}
 }
 
 func TestALetterAsJSON(t *testing.T) {
 	t.Parallel()
-	l := pipeline.Letter{Seq: 7, Reason: results.Empty, Error: "empty", Raw: true,
+	l := queue.Letter{Seq: 7, Reason: results.Empty, Error: "empty", Raw: true,
 		Job: pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Bulk, Version: 1, Kind: pipeline.KindFile, Filename: "x"}, Body: []byte("secret contents")}
 	got, err := json.Marshal(l)
 	const want = `{"seq":7,"time":"0001-01-01T00:00:00Z","reason":"empty","error":"empty","attempts":0,"subject":"","raw":true,` +

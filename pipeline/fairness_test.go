@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -23,7 +24,7 @@ func TestAFloodStarvesNobody(t *testing.T) {
 	js := f.q.JetStream()
 	for i := range flood {
 		m := &nats.Msg{Subject: "backburn.jobs.normal.flood", Data: fmt.Append(nil, "MZ flood ", i), Header: nats.Header{
-			nats.MsgIdHdr: {fmt.Sprint("flood-", i)}, pipeline.HeaderFilename: {"flood.exe"},
+			nats.MsgIdHdr: {fmt.Sprint("flood-", i)}, queue.HeaderFilename: {"flood.exe"},
 		}}
 		if _, err := js.PublishMsgAsync(m); err != nil {
 			t.Fatal(err)
@@ -61,7 +62,7 @@ func TestManySources(t *testing.T) {
 	js := f.q.JetStream()
 	for i := range sources {
 		m := &nats.Msg{Subject: fmt.Sprint("backburn.jobs.normal.source-", i), Data: []byte("MZ"), Header: nats.Header{
-			nats.MsgIdHdr: {fmt.Sprint("job-", i)}, pipeline.HeaderFilename: {"x.exe"},
+			nats.MsgIdHdr: {fmt.Sprint("job-", i)}, queue.HeaderFilename: {"x.exe"},
 		}}
 		if _, err := js.PublishMsgAsync(m); err != nil {
 			t.Fatal(err)
@@ -87,7 +88,7 @@ func TestLargeJobsAreFewInHand(t *testing.T) {
 	}
 	f.work()
 	full := 0
-	f.status(func(st pipeline.Status) bool {
+	f.status(func(st queue.Status) bool {
 		n := st.Lanes[pipeline.Normal].InHand
 		if n > most+1 { // the first is fetched before it is known
 			t.Fatalf("%d jobs of %d KiB are in hand, want at most %d", n, size>>10, most)
@@ -105,7 +106,7 @@ func TestAPatternIsNoSource(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for i, source := range []string{"*", ">"} {
-		f.publish("backburn.jobs.normal."+source, nats.Header{nats.MsgIdHdr: {fmt.Sprint(i)}, pipeline.HeaderFilename: {"x.exe"}}, "MZ")
+		f.publish("backburn.jobs.normal."+source, nats.Header{nats.MsgIdHdr: {fmt.Sprint(i)}, queue.HeaderFilename: {"x.exe"}}, "MZ")
 	}
 	f.work()
 	f.raw("a", "mail", "x.exe", "MZ")

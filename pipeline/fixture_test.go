@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -59,7 +62,7 @@ func connect(t testing.TB, s *server.Server) *nats.Conn {
 // fixture is a queue on a real server, a simulated WildFire, and workers between them.
 type fixture struct {
 	t        testing.TB
-	q        *pipeline.Queue
+	q        *queue.Queue
 	wildfire *wildfiretest.Server
 	web      *httptest.Server
 	client   *wildfire.Client
@@ -72,7 +75,7 @@ func newFixture(t testing.TB, opts ...wildfiretest.Option) *fixture {
 	return newFixtureOn(t, openQueue(t, connect(t, natsServer(t))), opts...)
 }
 
-func newFixtureOn(t testing.TB, q *pipeline.Queue, opts ...wildfiretest.Option) *fixture {
+func newFixtureOn(t testing.TB, q *queue.Queue, opts ...wildfiretest.Option) *fixture {
 	t.Helper()
 	f := &fixture{t: t, q: q}
 	f.wildfire = wildfiretest.New(append([]wildfiretest.Option{wildfiretest.WithDelay(50 * time.Millisecond), wildfiretest.WithUnknownFor(0)}, opts...)...)
@@ -99,11 +102,11 @@ func (f *fixture) newClient(token string) *wildfire.Client {
 	return c
 }
 
-func openQueue(t testing.TB, nc *nats.Conn) *pipeline.Queue {
+func openQueue(t testing.TB, nc *nats.Conn) *queue.Queue {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	q, err := pipeline.Open(ctx, nc, pipeline.Topology{
+	q, err := queue.Open(ctx, nc, queue.Topology{
 		Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
 	})
 	if err != nil {
@@ -113,17 +116,17 @@ func openQueue(t testing.TB, nc *nats.Conn) *pipeline.Queue {
 }
 
 // work starts a worker, and returns what stops it and waits for it.
-func (f *fixture) work(opts ...pipeline.Option) (stop func()) {
+func (f *fixture) work(opts ...worker.Option) (stop func()) {
 	f.t.Helper()
 	return f.workOn(f.q, opts...)
 }
 
-func (f *fixture) workOn(q *pipeline.Queue, opts ...pipeline.Option) (stop func()) {
+func (f *fixture) workOn(q *queue.Queue, opts ...worker.Option) (stop func()) {
 	f.t.Helper()
 	if os.Getenv("BACKBURN_TEST_LOG") != "" {
-		opts = append([]pipeline.Option{pipeline.WithLogger(zerolog.New(zerolog.NewTestWriter(f.t)).Level(zerolog.DebugLevel))}, opts...)
+		opts = append([]worker.Option{worker.WithLogger(zerolog.New(zerolog.NewTestWriter(f.t)).Level(zerolog.DebugLevel))}, opts...)
 	}
-	w, err := pipeline.NewWorker(q, f.cfg, f.client, f.client, opts...)
+	w, err := worker.New(q, f.cfg, f.client, f.client, opts...)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -145,7 +148,7 @@ func (f *fixture) workOn(q *pipeline.Queue, opts ...pipeline.Option) (stop func(
 func (f *fixture) raw(id, source, filename, body string) {
 	f.t.Helper()
 	f.publish("backburn.jobs.normal."+source, nats.Header{
-		nats.MsgIdHdr: {id}, pipeline.HeaderFilename: {filename},
+		nats.MsgIdHdr: {id}, queue.HeaderFilename: {filename},
 	}, body)
 }
 
@@ -285,7 +288,7 @@ func (es events) String() string {
 }
 
 // status asks for the state of the fleet until it is as wanted.
-func (f *fixture) status(wanted func(pipeline.Status) bool) pipeline.Status {
+func (f *fixture) status(wanted func(queue.Status) bool) queue.Status {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -301,4 +304,18 @@ func (f *fixture) status(wanted func(pipeline.Status) bool) pipeline.Status {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// submit hands in a job that says itself where its contents are, or a link.
+func submit(ctx context.Context, q *queue.Queue, j pipeline.Job) error {
+	_, err := q.Publisher().Submit(ctx, j, queue.Content{})
+
+	return err
+}
+
+// submitFile hands in contents.
+func submitFile(ctx context.Context, q *queue.Queue, j pipeline.Job, size int64, open func() (io.ReadCloser, error)) error {
+	_, err := q.Publisher().Submit(ctx, j, queue.FromFile(size, open))
+
+	return err
 }

@@ -22,6 +22,20 @@ func Priorities() []Priority { return []Priority{Urgent, Normal, Bulk} }
 // Valid reports whether p is one of the three lanes.
 func (p Priority) Valid() bool { return p == Urgent || p == Normal || p == Bulk }
 
+// Before reports whether p is more urgent than o.
+func (p Priority) Before(o Priority) bool { return p.rank() < o.rank() }
+
+// rank orders the lanes, the most urgent first. No priority at all ranks last.
+func (p Priority) rank() int {
+	for i, l := range Priorities() {
+		if l == p {
+			return i
+		}
+	}
+
+	return len(Priorities())
+}
+
 // Kind says what a job hands in.
 type Kind string
 
@@ -59,6 +73,17 @@ type Job struct {
 
 	Metadata   map[string]string `json:"metadata,omitempty"` // at most 32 pairs and 8 KiB
 	ReceivedAt time.Time         `json:"received_at,omitzero"`
+
+	// Verified says that SHA256 and Size are those of the contents, as a worker or this system's
+	// own watcher computed them, and not what a publisher says. It never comes from outside.
+	Verified bool `json:"-"`
+}
+
+// Learn takes note of what the contents are.
+func (j *Job) Learn(sha256 string, size int64) {
+	j.SHA256 = sha256
+	j.Size = size
+	j.Verified = true
 }
 
 // Content says where a job's bytes are. Exactly one field is set.
@@ -66,6 +91,15 @@ type Content struct {
 	Object  string `json:"object,omitempty"`   // name in the object bucket
 	Path    string `json:"path,omitempty"`     // slash-separated name below the source's root
 	PathB64 []byte `json:"path_b64,omitempty"` // the same where Path is not UTF-8; wins over it
+}
+
+// Name is the path's bytes.
+func (c *Content) Name() string {
+	if c.PathB64 != nil {
+		return string(c.PathB64)
+	}
+
+	return c.Path
 }
 
 // Name splits a file name of any bytes into the text that JSON can carry and, where

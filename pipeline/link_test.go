@@ -30,7 +30,7 @@ func TestLinkWithoutAnAnswer(t *testing.T) {
 			f.cfg.Deadline = time.Second
 			f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdict, Fault: tt.fault})
 			f.work()
-			if err := f.q.Publisher().Publish(t.Context(), pipeline.Job{
+			if err := submit(t.Context(), f.q, pipeline.Job{
 				ID: "a", Source: "proxy", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/",
 			}); err != nil {
 				t.Fatal(err)

@@ -2,22 +2,23 @@ package pipeline
 
 import "time"
 
-// pacer spreads what is left of a day's queries over what is left of the day, with some
-// to spend at once after a quiet while. When budget is plentiful a question is asked
-// as soon as it comes; when it is scarce the batches grow by themselves.
-type pacer struct {
-	limit  int // a day; 0: no pacing
+// Pacer spreads what is left of a day's queries over what is left of the day, with some to
+// spend at once after a quiet while. When budget is plentiful a question is asked as soon as it
+// comes; when it is scarce the batches grow by themselves. It is not safe for concurrent use.
+type Pacer struct {
+	Limit int // a day; 0: no pacing
+
 	tokens float64
 	last   time.Time
 }
 
 // burst is how many calls may follow each other: an hour's worth of a full day.
-func (p *pacer) burst() float64 { return max(float64(p.limit)/24, 1) }
+func (p *Pacer) burst() float64 { return max(float64(p.Limit)/24, 1) }
 
-// delay is how long the next call has to wait at a time, with so many left until reset.
+// Delay is how long the next call has to wait at a time, with so many left until reset.
 // Zero means now, and counts the call as made.
-func (p *pacer) delay(now time.Time, left int, reset time.Time) time.Duration {
-	if p.limit == 0 {
+func (p *Pacer) Delay(now time.Time, left int, reset time.Time) time.Duration {
+	if p.Limit == 0 {
 		return 0
 	}
 	if p.last.IsZero() {
@@ -36,6 +37,6 @@ func (p *pacer) delay(now time.Time, left int, reset time.Time) time.Duration {
 	return time.Duration((1 - p.tokens) / perSecond * float64(time.Second))
 }
 
-// plenty reports whether so little was asked lately that a call may be spent on what is not
+// Plenty reports whether so little was asked lately that a call may be spent on what is not
 // urgent at all.
-func (p *pacer) plenty() bool { return p.limit == 0 || p.last.IsZero() || p.tokens > p.burst()/2 }
+func (p *Pacer) Plenty() bool { return p.Limit == 0 || p.last.IsZero() || p.tokens > p.burst()/2 }

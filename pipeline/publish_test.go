@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/results"
 )
 
@@ -41,7 +42,7 @@ func TestPublishFile(t *testing.T) {
 	for name, tc := range cases {
 		tc.job.ID, tc.job.Source, tc.job.Priority = name, "mail", pipeline.Normal
 		for range 2 { // a repeat is harmless
-			if err := f.q.Publisher().PublishFile(t.Context(), tc.job, int64(len(tc.body)), reader(tc.body)); err != nil {
+			if err := submitFile(t.Context(), f.q, tc.job, int64(len(tc.body)), reader(tc.body)); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
@@ -62,9 +63,10 @@ func TestPublishFile(t *testing.T) {
 	// What is over stays over, and leaves nothing behind.
 	j := cases["large"].job
 	j.ID, j.Source, j.Priority = "large", "mail", pipeline.Normal
-	if err := f.q.Publisher().PublishFile(t.Context(), j, int64(len(large)), reader(large)); err != nil {
+	if err := submitFile(t.Context(), f.q, j, int64(len(large)), reader(large)); err != nil {
 		t.Fatal(err)
 	}
+	f.idle()
 	if left, err := f.q.Objects().List(t.Context(), ""); err != nil || len(left) != 0 {
 		t.Errorf("objects %v are left (%v)", left, err)
 	}
@@ -73,10 +75,10 @@ func TestPublishFile(t *testing.T) {
 func TestPublishFileChoosesHowContentsTravel(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t) // and no worker, so that the messages stay
-	publish := func(id, body string) *pipeline.Letter {
+	publish := func(id, body string) *queue.Letter {
 		t.Helper()
 		j := pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Urgent, Filename: "a.bin"}
-		if err := f.q.Publisher().PublishFile(t.Context(), j, int64(len(body)), reader(body)); err != nil {
+		if err := submitFile(t.Context(), f.q, j, int64(len(body)), reader(body)); err != nil {
 			t.Fatal(err)
 		}
 		s, err := f.q.JetStream().Stream(t.Context(), f.q.JobsStream())
@@ -87,19 +89,19 @@ func TestPublishFileChoosesHowContentsTravel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &pipeline.Letter{Header: m.Header, Body: m.Data}
+		return &queue.Letter{Header: m.Header, Body: m.Data}
 	}
-	if m := publish("small", "small"); string(m.Body) != "small" || m.Header.Get(pipeline.HeaderFilename) != "a.bin" || m.Header.Get(nats.MsgIdHdr) != "small" {
+	if m := publish("small", "small"); string(m.Body) != "small" || m.Header.Get(queue.HeaderFilename) != "a.bin" || m.Header.Get(nats.MsgIdHdr) != "small" {
 		t.Errorf("a small file is not a raw job: %v %q", m.Header, m.Body)
 	}
 	body := strings.Repeat("x", 1<<20)
 	m := publish("large", body)
 	other := strings.Repeat("y", 1<<20)
 	j := pipeline.Job{ID: "large", Source: "mail", Priority: pipeline.Urgent, Filename: "a.bin"}
-	if err := f.q.Publisher().PublishFile(t.Context(), j, 1<<20, reader(other)); err == nil || !strings.Contains(err.Error(), "changed") {
+	if err := submitFile(t.Context(), f.q, j, 1<<20, reader(other)); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("other contents under the same id: %v", err)
 	}
-	if !bytes.Contains(m.Body, []byte(`"content":{"object":"job.large"}`)) || !bytes.Contains(m.Body, []byte(`"sha256":"`+sha(body)+`"`)) {
+	if !bytes.Contains(m.Body, []byte(`"content":{"object":"job.mail.large"}`)) || !bytes.Contains(m.Body, []byte(`"sha256":"`+sha(body)+`"`)) {
 		t.Errorf("a large file is not an object: %s", m.Body)
 	}
 }
@@ -129,7 +131,7 @@ func TestPublishFileRefusesWhatIsNotWhatWasPromised(t *testing.T) {
 		if tc.job.Source == "" {
 			tc.job.Source = "mail"
 		}
-		err := f.q.Publisher().PublishFile(t.Context(), tc.job, tc.size, tc.open)
+		err := submitFile(t.Context(), f.q, tc.job, tc.size, tc.open)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want one with %q", name, err, tc.want)
 		}
@@ -143,7 +145,7 @@ func TestPublishFileRefusesWhatIsNotWhatWasPromised(t *testing.T) {
 	}
 }
 
-func TestPublishAndWait(t *testing.T) {
+func TestAwait(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	j := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "malware.exe"}
@@ -151,23 +153,36 @@ func TestPublishAndWait(t *testing.T) {
 	// Nobody works: it is accepted, and that is all.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err := f.q.Publisher().PublishAndWait(ctx, j, 2, reader("MZ"))
-	if !errors.Is(err, pipeline.ErrPending) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v, want %v", err, pipeline.ErrPending)
+	once := f.q.Once()
+	submitted := func() queue.Receipt {
+		t.Helper()
+		r, err := once.Submit(t.Context(), j, queue.FromFile(2, reader("MZ")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := submitted(); r.Duplicate {
+		t.Error("the first is a duplicate")
+	}
+	_, err := f.q.Await(ctx, j.Ref())
+	if !errors.Is(err, queue.ErrPending) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want %v", err, queue.ErrPending)
 	}
 	f.work()
 	for range 2 { // while it is in work, and when it is over
-		ev, err := f.q.Publisher().PublishAndWait(t.Context(), j, 2, reader("MZ"))
+		submitted()
+		ev, err := f.q.Await(t.Context(), j.Ref())
 		if err != nil || ev.Data.JobID != "a" || ev.Data.Verdict != "malware" {
 			t.Errorf("%+v, %v; want malware", ev.Data, err)
 		}
 	}
 	f.events(1).one(t, "a")
 
-	// What was not accepted is not pending.
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := f.q.Publisher().PublishAndWait(gone, pipeline.Job{ID: "b", Source: "mail", Priority: pipeline.Normal, Filename: "x"}, 2, reader("MZ")); err == nil || errors.Is(err, pipeline.ErrPending) {
-		t.Errorf("%v, want an error that is not %v", err, pipeline.ErrPending)
+	if r := submitted(); !r.Duplicate {
+		t.Error("a repeat of what is over is no duplicate")
+	}
+	if _, err := once.Submit(t.Context(), j, queue.FromFile(3, reader("MZ2"))); !errors.Is(err, queue.ErrOtherContents) {
+		t.Errorf("other contents under the same id: %v, want %v", err, queue.ErrOtherContents)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -48,15 +50,15 @@ func TestABudgetLastsTheDay(t *testing.T) {
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 20, 10
-	f.work(pipeline.WithClock(c.now))
-	f.work(pipeline.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
 	const jobs = 40
 	for i := range jobs {
 		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
 	f.events(18) // 20, less the reserve
 	for i := range 2 {
-		f.publish("backburn.jobs.urgent.mail", nats.Header{nats.MsgIdHdr: {fmt.Sprint("urgent-", i)}, pipeline.HeaderFilename: {"u.exe"}}, fmt.Sprint("MZ urgent ", i))
+		f.publish("backburn.jobs.urgent.mail", nats.Header{nats.MsgIdHdr: {fmt.Sprint("urgent-", i)}, queue.HeaderFilename: {"u.exe"}}, fmt.Sprint("MZ urgent ", i))
 	}
 	all := f.events(20)
 	for i := range 2 {
@@ -86,16 +88,16 @@ func TestTheServiceResetsLate(t *testing.T) {
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now), wildfiretest.WithQuota(3, 0), wildfiretest.WithResetLag(5*time.Minute))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 3, 0
-	f.work(pipeline.WithClock(c.now))
-	f.work(pipeline.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
 	const jobs = 6
 	for i := range jobs {
 		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
 	f.events(3)
-	f.status(func(st pipeline.Status) bool { return st.Waiting == 3 })
+	f.status(func(st queue.Status) bool { return st.Waiting == 3 })
 	c.advance(12*time.Hour + 100*time.Second)
-	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	c.advance(11 * time.Minute)
 	all := f.events(jobs)
 	for i := range jobs {
@@ -114,7 +116,7 @@ func TestBudgetsAreParkedApart(t *testing.T) {
 	f.work()
 	f.raw("a", "mail", "a.exe", "MZ a")
 	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
-	st := f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Queries].Until.IsZero() })
+	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Queries].Until.IsZero() })
 	if _, on := st.Paused[pipeline.Uploads]; on {
 		t.Error("uploads are paused, too")
 	}
@@ -127,7 +129,7 @@ func TestSpentQueriesHoldUpNothingThatNeedsNone(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
-	f.work(pipeline.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
 	f.raw("first", "mail", "x.exe", "MZ known here")
 	f.events(1)
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdicts, Fault: wildfiretest.Fault{Status: 419}})
@@ -137,7 +139,7 @@ func TestSpentQueriesHoldUpNothingThatNeedsNone(t *testing.T) {
 	}
 	f.raw("known", "mail", "y.exe", "MZ known here")
 	f.events(2).one(t, "known")
-	f.status(func(st pipeline.Status) bool { return st.Waiting == jobs })
+	f.status(func(st queue.Status) bool { return st.Waiting == jobs })
 	if n := f.wildfire.Count(wildfire.OpVerdicts); n > 10 {
 		t.Errorf("%d calls for verdicts", n)
 	}
@@ -155,12 +157,12 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 	c := &clock{}
 	f := newFixture(t)
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 401}})
-	f.work(pipeline.WithClock(c.now))
-	f.work(pipeline.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
 	for i := range 20 {
 		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
-	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	remove()
 	before := f.wildfire.Count(wildfire.OpSubmitFile)
 	c.advance(31 * time.Second)
@@ -186,24 +188,18 @@ func TestGarbageAmongTheNotesStopsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	today := c.now().Format("2006-01-02")
-	for _, key := range []string{"batcher", "pause.uploads", "pause.queries", "quota.uploads." + today, "quota.queries." + today, "worker.x"} {
+	for _, key := range []string{"leader", "published", "pause.uploads", "pause.queries", "quota.uploads." + today, "quota.queries." + today, "worker.x"} {
 		if _, err := control.PutString(t.Context(), key, "what is it"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	samples, err := f.q.JetStream().KeyValue(t.Context(), f.q.SamplesBucket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := samples.PutString(t.Context(), sha("MZ x"), `{"state":7}`); err != nil {
-		t.Fatal(err)
-	}
-	f.work(pipeline.WithClock(c.now))
+	f.publish(f.q.SampleSubject(sha("MZ x")), nats.Header{}, `{"state":7}`)
+	f.work(worker.WithClock(c.now))
 	f.raw("a", "mail", "x.exe", "MZ x")
 	f.events(1).one(t, "a")
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 419}})
 	f.raw("b", "mail", "y.exe", "MZ y")
-	st := f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	if len(st.Workers) != 1 || st.Uploads.Used == 0 {
 		t.Errorf("the fleet is not as it is: %+v", st)
 	}
@@ -215,12 +211,12 @@ func TestARefusedFileEndsAPause(t *testing.T) {
 	c := &clock{}
 	f := newFixture(t)
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 401}})
-	f.work(pipeline.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
 	const jobs = 20
 	for i := range jobs {
 		f.raw(fmt.Sprint("job-", i), "mail", "x.unsupported", fmt.Sprint("what is it ", i))
 	}
-	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	remove()
 	c.advance(31 * time.Second)
 	all := f.events(jobs)
@@ -238,12 +234,12 @@ func TestASickServicePausesUploads(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.MaxAttempts = 4
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 503}})
-	f.work(pipeline.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
 	const jobs = 30
 	for i := range jobs {
 		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
-	f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	remove()
 	c.advance(31 * time.Second)
 	all := f.events(jobs)
@@ -278,7 +274,7 @@ func TestOnlyWhatWildFireTakesIsSpent(t *testing.T) {
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 3, 0
-	f.work(pipeline.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
 	for i := range 6 {
 		f.raw(fmt.Sprint("bad-", i), "mail", "unsupported.xyz", fmt.Sprint("? ", i))
 	}

@@ -1,34 +1,36 @@
-package pipeline
+package pipeline_test
 
 import (
 	"testing"
 	"time"
+
+	"backburn/pipeline"
 )
 
 func TestScheduleGrowsToItsMaximum(t *testing.T) {
 	t.Parallel()
-	s := schedule{first: 30 * time.Second, max: 15 * time.Minute}
+	s := pipeline.Schedule{First: 30 * time.Second, Max: 15 * time.Minute}
 	start := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	want := []time.Duration{30 * time.Second, 90 * time.Second, 210 * time.Second, 450 * time.Second, 930 * time.Second,
 		1830 * time.Second, 2730 * time.Second, 3630 * time.Second}
 	now := start
 	for i, w := range want {
-		now = s.next(start, now)
+		now = s.Next(start, now)
 		if got := now.Sub(start); got != w {
 			t.Fatalf("question %d comes %s after the submission, want %s", i+1, got, w)
 		}
 	}
-	if got := s.next(start, start.AddDate(3, 0, 0)); !got.After(start.AddDate(3, 0, 0)) || got.Sub(start.AddDate(3, 0, 0)) > 15*time.Minute {
+	if got := s.Next(start, start.AddDate(3, 0, 0)); !got.After(start.AddDate(3, 0, 0)) || got.Sub(start.AddDate(3, 0, 0)) > 15*time.Minute {
 		t.Errorf("after years it is due at %s", got)
 	}
 }
 
 func TestScheduleIsAlwaysInTheFuture(t *testing.T) {
 	t.Parallel()
-	for _, s := range []schedule{{time.Second, time.Second}, {time.Nanosecond, time.Hour}, {30 * time.Second, 40 * time.Second}} {
+	for _, s := range []pipeline.Schedule{{time.Second, time.Second}, {time.Nanosecond, time.Hour}, {30 * time.Second, 40 * time.Second}} {
 		start := time.Unix(1e9, 0)
 		for _, after := range []time.Duration{-time.Hour, 0, 1, time.Second, 59 * time.Second, time.Hour, 9999 * time.Hour} {
-			if now := start.Add(after); !s.next(start, now).After(now) {
+			if now := start.Add(after); !s.Next(start, now).After(now) {
 				t.Errorf("%v: %s after the submission, the next question is not after it", s, after)
 			}
 		}
@@ -39,10 +41,10 @@ func TestPacerSpreadsWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	midnight := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 	now := midnight.Add(-12 * time.Hour)
-	p := pacer{limit: 1050}
+	p := pipeline.Pacer{Limit: 1050}
 	calls := 0
 	for now.Before(midnight) {
-		if d := p.delay(now, 1050-calls, midnight); d > 0 {
+		if d := p.Delay(now, 1050-calls, midnight); d > 0 {
 			now = now.Add(d)
 			continue
 		}
@@ -57,20 +59,20 @@ func TestPacerSpreadsWhatIsLeft(t *testing.T) {
 
 func TestPacerLetsCallsFollowEachOtherAfterAQuietHour(t *testing.T) {
 	t.Parallel()
-	p := pacer{limit: 1050}
+	p := pipeline.Pacer{Limit: 1050}
 	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	reset := now.Add(15 * time.Hour)
 	n := 0
-	for p.delay(now, 1000, reset) == 0 {
+	for p.Delay(now, 1000, reset) == 0 {
 		n++
 	}
 	if n < 40 || n > 50 {
 		t.Errorf("%d calls at once, want an hour's worth of a full day", n)
 	}
-	if d := p.delay(now.Add(-time.Hour), 1000, reset); d > 2*time.Minute {
+	if d := p.Delay(now.Add(-time.Hour), 1000, reset); d > 2*time.Minute {
 		t.Errorf("after the clock was set back by an hour the next call waits %s", d)
 	}
-	if unlimited := (pacer{}); unlimited.delay(now, 0, reset) != 0 {
+	if unlimited := (pipeline.Pacer{}); unlimited.Delay(now, 0, reset) != 0 {
 		t.Error("without a limit there is a delay")
 	}
 }

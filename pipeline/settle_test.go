@@ -9,6 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 )
 
@@ -31,7 +33,7 @@ func TestARawJobKeepsTheTimeOfItsArrival(t *testing.T) {
 		came[m.Header.Get(nats.MsgIdHdr)] = m.Time
 	}
 	told := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
-	if err := f.q.Publisher().PublishFile(t.Context(), pipeline.Job{
+	if err := submitFile(t.Context(), f.q, pipeline.Job{
 		ID: "told", Source: "mail", Priority: pipeline.Normal, Filename: "told.exe", ReceivedAt: told,
 	}, 7, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader([]byte("MZ told"))), nil }); err != nil {
 		t.Fatal(err)
@@ -44,7 +46,7 @@ func TestARawJobKeepsTheTimeOfItsArrival(t *testing.T) {
 			t.Errorf("job %s was received at %s, its event says %s", id, want, got)
 		}
 	}
-	for l, err := range f.q.DeadLetters(t.Context(), pipeline.DeadFilter{}) {
+	for l, err := range f.q.DeadLetters(t.Context(), queue.DeadFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +61,7 @@ func TestAnOldDecisionDropsTheObject(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	past := func() time.Time { return time.Now().Add(-20 * time.Minute) }
-	f.work(pipeline.WithClock(past))
+	f.work(worker.WithClock(past))
 	body := []byte("MZ object")
 	put := func() {
 		if err := f.q.Objects().Put(t.Context(), "contents", int64(len(body)), func() (io.ReadCloser, error) {
@@ -68,19 +70,19 @@ func TestAnOldDecisionDropsTheObject(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	deliver := func(msgID string) {
+	deliver := func() {
 		f.publish("backburn.jobs.normal.mail", nats.Header{
-			nats.MsgIdHdr: {msgID}, pipeline.HeaderJob: {"one"}, "Content-Type": {"application/json"},
+			nats.MsgIdHdr: {"one"}, "Content-Type": {"application/json"},
 		}, `{"version":1,"kind":"file","filename":"a.exe","content":{"object":"contents"}}`)
 	}
 	put()
-	deliver("first")
+	deliver()
 	if ev := f.events(1).one(t, "one"); ev.Type != results.Verdict {
 		t.Fatalf("%s %+v", ev.Type, ev.Data.Error)
 	}
 	f.idle()
 	put()
-	deliver("second")
+	deliver()
 	f.idle()
 	left, err := f.q.Objects().List(t.Context(), "")
 	if err != nil {

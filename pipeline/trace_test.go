@@ -9,11 +9,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
 )
 
-func (f *fixture) trace(q pipeline.TraceQuery) pipeline.Trace {
+func (f *fixture) trace(q queue.TraceQuery) queue.Trace {
 	f.t.Helper()
 	t, err := f.q.Trace(f.t.Context(), q)
 	if err != nil {
@@ -23,7 +25,7 @@ func (f *fixture) trace(q pipeline.TraceQuery) pipeline.Trace {
 }
 
 // whats lists the steps of a trace, each with its job.
-func whats(t pipeline.Trace) string {
+func whats(t queue.Trace) string {
 	var out []string
 	for _, s := range t.Steps {
 		out = append(out, s.What+" "+s.Job)
@@ -36,19 +38,19 @@ func TestTraceOfWhatIsQueued(t *testing.T) {
 	f := newFixture(t)
 	f.raw("other", "proxy", "y.exe", "MZ other")
 	f.raw("a", "mail", "x.exe", "MZ a")
-	for name, q := range map[string]pipeline.TraceQuery{
+	for name, q := range map[string]queue.TraceQuery{
 		"job": {Job: "a"}, "hash": {SHA256: strings.ToUpper(sha("MZ a"))}, "job of a source": {Job: "a", Source: "mail"},
 	} {
 		got := f.trace(q)
-		if got.State != pipeline.TraceQueued || whats(got) != "queued a" || got.WaitsFor != "a worker: none is running" || got.Since.IsZero() {
+		if got.State != queue.TraceQueued || whats(got) != "queued a" || got.WaitsFor != "a worker: none is running" || got.Since.IsZero() {
 			t.Errorf("by %s: %+v", name, got)
 		}
 	}
-	if got := f.trace(pipeline.TraceQuery{Job: "a", Source: "proxy"}); got.State != pipeline.TraceUnknown {
+	if got := f.trace(queue.TraceQuery{Job: "a", Source: "proxy"}); got.State != queue.TraceUnknown {
 		t.Errorf("among jobs of another source: %+v", got)
 	}
 	// The search has its bound, and says so.
-	if got := f.trace(pipeline.TraceQuery{Job: "a", Limit: 1}); got.State != pipeline.TraceUnknown || len(got.Notes) != 1 ||
+	if got := f.trace(queue.TraceQuery{Job: "a", Limit: 1}); got.State != queue.TraceUnknown || len(got.Notes) != 1 ||
 		got.Notes[0] != "only 1 messages of BACKBURN_JOBS were read" {
 		t.Errorf("with a limit of 1: %+v", got)
 	}
@@ -60,15 +62,15 @@ func TestTraceOfWhatWaits(t *testing.T) {
 	f.work()
 	f.raw("a", "mail", "x.exe", "MZ waits")
 	f.raw("b b", "mail", "y.exe", "MZ waits") // an id that is no key
-	for got, end := (pipeline.Trace{}), time.Now().Add(30*time.Second); strings.Count(whats(got), "waiting ") != 2; {
+	for got, end := (queue.Trace{}), time.Now().Add(30*time.Second); strings.Count(whats(got), "waiting ") != 2; {
 		if time.Now().After(end) {
 			t.Fatalf("in the end: %+v", got)
 		}
-		got = f.trace(pipeline.TraceQuery{SHA256: sha("MZ waits")})
+		got = f.trace(queue.TraceQuery{SHA256: sha("MZ waits")})
 	}
-	for _, q := range []pipeline.TraceQuery{{SHA256: sha("MZ waits")}, {Job: "a"}, {Job: "b b"}} {
+	for _, q := range []queue.TraceQuery{{SHA256: sha("MZ waits")}, {Job: "a"}, {Job: "b b"}} {
 		got := f.trace(q)
-		if got.State != pipeline.TraceWaiting || got.Sample == nil || got.Sample.State != "pending" ||
+		if got.State != queue.TraceWaiting || got.Sample == nil || got.Sample.State != "pending" ||
 			!strings.HasPrefix(got.WaitsFor, "WildFire's verdict; it has the contents since ") {
 			t.Errorf("%+v: %+v", q, got)
 		}
@@ -86,7 +88,7 @@ func TestTraceOfWhatIsOver(t *testing.T) {
 	f.raw("bad", "mail", "notes.unsupported", "what is it")
 	f.events(2)
 	f.raw("b", "proxy", "again.exe", "MZ over")
-	if err := f.q.Publisher().Publish(t.Context(), pipeline.Job{
+	if err := submit(t.Context(), f.q, pipeline.Job{
 		ID: "link", Source: "proxy", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindURL, URL: "https://example.com/phishing",
 	}); err != nil {
 		t.Fatal(err)
@@ -94,15 +96,15 @@ func TestTraceOfWhatIsOver(t *testing.T) {
 	f.events(4)
 	f.idle()
 	for name, tc := range map[string]struct {
-		query               pipeline.TraceQuery
+		query               queue.TraceQuery
 		state, steps, known string
 	}{
-		"verdict": {pipeline.TraceQuery{Job: "a"}, pipeline.TraceDone, "submitted a, verdict a", "malware"},
-		"cache":   {pipeline.TraceQuery{Job: "b"}, pipeline.TraceDone, "verdict b", "malware"},
-		"hash":    {pipeline.TraceQuery{SHA256: sha("MZ over")}, pipeline.TraceDone, "submitted a, verdict a, verdict b", "malware"},
-		"failed":  {pipeline.TraceQuery{Job: "bad"}, pipeline.TraceFailed, "failed bad, dead bad", ""},
-		"link":    {pipeline.TraceQuery{URL: "https://example.com/phishing"}, pipeline.TraceDone, "submitted link, verdict link", "phishing"},
-		"nobody":  {pipeline.TraceQuery{Job: "nobody"}, pipeline.TraceUnknown, "", ""},
+		"verdict": {queue.TraceQuery{Job: "a"}, queue.TraceDone, "submitted a, verdict a", "malware"},
+		"cache":   {queue.TraceQuery{Job: "b"}, queue.TraceDone, "verdict b", "malware"},
+		"hash":    {queue.TraceQuery{SHA256: sha("MZ over")}, queue.TraceDone, "submitted a, verdict a, verdict b", "malware"},
+		"failed":  {queue.TraceQuery{Job: "bad"}, queue.TraceFailed, "failed bad, dead bad", ""},
+		"link":    {queue.TraceQuery{URL: "https://example.com/phishing"}, queue.TraceDone, "submitted link, verdict link", "phishing"},
+		"nobody":  {queue.TraceQuery{Job: "nobody"}, queue.TraceUnknown, "", ""},
 	} {
 		got := f.trace(tc.query)
 		if got.State != tc.state || whats(got) != tc.steps || got.WaitsFor != "" {
@@ -112,7 +114,7 @@ func TestTraceOfWhatIsOver(t *testing.T) {
 			t.Errorf("%s: sample %+v, want %s", name, got.Sample, tc.known)
 		}
 	}
-	if got := f.trace(pipeline.TraceQuery{Job: "bad"}); got.Sample == nil || got.Sample.Refusal == nil || got.Sample.Refusal.Reason != results.UnsupportedType {
+	if got := f.trace(queue.TraceQuery{Job: "bad"}); got.Sample == nil || got.Sample.Refusal == nil || got.Sample.Refusal.Reason != results.UnsupportedType {
 		t.Errorf("the refusal is not told: %+v", got.Sample)
 	}
 }
@@ -121,16 +123,16 @@ func TestAttach(t *testing.T) {
 	t.Parallel()
 	ns := natsServer(t)
 	nc := connect(t, ns)
-	_, err := pipeline.Attach(t.Context(), nc, "backburn")
+	_, err := queue.Attach(t.Context(), nc, "backburn")
 	if err == nil || !strings.Contains(err.Error(), "has `backburn run` or `worker` ever started here?") || !strings.Contains(err.Error(), `prefix "backburn"`) {
 		t.Errorf("on an empty server: %v", err)
 	}
 	openQueue(t, nc)
-	q, err := pipeline.Attach(t.Context(), nc, "backburn")
+	q, err := queue.Attach(t.Context(), nc, "backburn")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.Publisher().PublishFile(t.Context(), pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Bulk, Filename: "x"}, 1, reader("x")); err != nil {
+	if err := submitFile(t.Context(), q, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Bulk, Filename: "x"}, 1, reader("x")); err != nil {
 		t.Fatal(err)
 	}
 	st, err := q.Status(t.Context(), pipeline.DefaultConfig())
@@ -144,15 +146,15 @@ func TestTraceOfAnOldLetter(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.publish("backburn.dead.unprocessable.mail", nats.Header{
-		pipeline.HeaderJob: {"old"}, pipeline.HeaderSubject: {"backburn.jobs.normal.mail"}, pipeline.HeaderFilename: {"x.exe"},
-		pipeline.HeaderReason: {"unprocessable"}, pipeline.HeaderError: {"what is it"},
+		"Backburn-Job":     {"mail/old"},
+		queue.HeaderReason: {"unprocessable"}, queue.HeaderError: {"what is it"},
 	}, "MZ")
-	got := f.trace(pipeline.TraceQuery{Job: "old"})
-	if got.State != pipeline.TraceFailed || whats(got) != "dead old" || got.Since.IsZero() ||
+	got := f.trace(queue.TraceQuery{Job: "old"})
+	if got.State != queue.TraceFailed || whats(got) != "dead old" || got.Since.IsZero() ||
 		got.Steps[0].Detail != "kept as dead letter 1, unprocessable: what is it" {
 		t.Errorf("%+v", got)
 	}
-	if got := f.trace(pipeline.TraceQuery{Job: "never"}); got.State != pipeline.TraceUnknown {
+	if got := f.trace(queue.TraceQuery{Job: "never"}); got.State != queue.TraceUnknown {
 		t.Errorf("of a job that never was: %+v", got)
 	}
 }
@@ -162,7 +164,7 @@ func TestCharge(t *testing.T) {
 	f := newFixture(t)
 	done := make(chan error)
 	for range 4 {
-		go func() { done <- f.q.Charge(t.Context(), pipeline.Queries, 3) }()
+		go func() { done <- fleet.Charge(t.Context(), f.q.Control(), pipeline.Queries, 3, time.Now()) }()
 	}
 	for range 4 {
 		if err := <-done; err != nil {
@@ -184,7 +186,7 @@ func BenchmarkTrace(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if got := f.trace(pipeline.TraceQuery{Job: fmt.Sprint("job-", n-1)}); got.State != pipeline.TraceQueued {
+		if got := f.trace(queue.TraceQuery{Job: fmt.Sprint("job-", n-1)}); got.State != queue.TraceQueued {
 			b.Fatalf("%+v", got)
 		}
 	}

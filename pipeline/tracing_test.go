@@ -19,6 +19,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
 )
@@ -110,15 +112,15 @@ func TestPublisherTraces(t *testing.T) {
 	ctx, caller := door.Tracer("test").Start(t.Context(), "request")
 	publish := func(ctx context.Context, id, body string) {
 		t.Helper()
-		err := in.PublishFile(ctx, pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Urgent, Filename: "secret.doc"}, int64(len(body)),
-			func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil })
+		j := pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Urgent, Filename: "secret.doc"}
+		_, err := in.Submit(ctx, j, queue.FromReader(strings.NewReader(body), int64(len(body))))
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	publish(ctx, "small", "a")
 	publish(t.Context(), "large", strings.Repeat("x", 2_000_000))
-	if _, err := in.PublishLink(t.Context(), pipeline.Job{ID: "link", Source: "mail", Priority: pipeline.Normal, URL: "https://example.com/"}); err != nil {
+	if _, err := in.Submit(t.Context(), pipeline.Job{ID: "link", Source: "mail", Priority: pipeline.Normal, URL: "https://example.com/"}, queue.Content{}); err != nil {
 		t.Fatal(err)
 	}
 	published := s.of("backburn.publish")
@@ -164,21 +166,21 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 	s := newSpans(t)
 	const body, filename = "wildfire-test:phishing", "payroll-of-jane.html"
 	ctx, gateway := s.process("gateway").Tracer("gateway").Start(t.Context(), "gateway")
-	err := f.q.Publisher().PublishFile(ctx, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Urgent, Filename: filename},
+	err := submitFile(ctx, f.q, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Urgent, Filename: filename},
 		int64(len(body)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	gateway.End()
 
-	stop := f.work(pipeline.WithTracing(s.process("first")))
+	stop := f.work(worker.WithTracing(s.process("first")))
 	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
 	stop()
 	if len(s.of("backburn.verdict")) != 0 {
 		t.Fatal("it ended before WildFire had a verdict")
 	}
 	ahead.Store(int64(2 * time.Hour))
-	stop = f.work(pipeline.WithTracing(s.process("second")))
+	stop = f.work(worker.WithTracing(s.process("second")))
 	ev := f.events(1).one(t, "a")
 	stop()
 
@@ -222,8 +224,8 @@ func TestTraceOfRawJobs(t *testing.T) {
 	const id = "0af7651916cd43dd8448eb211c80319c"
 	parent := "00-" + id + "-b7ad6b7169203331-01"
 	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"bad"}, "Traceparent": {parent}, "Tracestate": {"vendor=1"}}, "no name")
-	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"odd"}, "traceparent": {"00-nonsense"}, pipeline.HeaderFilename: {"a.exe"}}, "MZ odd")
-	stop := f.work(pipeline.WithTracing(s.process("worker")))
+	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"odd"}, "traceparent": {"00-nonsense"}, queue.HeaderFilename: {"a.exe"}}, "MZ odd")
+	stop := f.work(worker.WithTracing(s.process("worker")))
 	f.events(2)
 	stop()
 
@@ -252,14 +254,14 @@ func TestTraceOfRawJobs(t *testing.T) {
 // Without a provider there is neither a span nor a header, even if who starts the worker has a span.
 func TestWithoutTracing(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]pipeline.Option{"by default": nil, "nil": {pipeline.WithTracing(nil)}} {
+	for name, opts := range map[string][]worker.Option{"by default": nil, "nil": {worker.WithTracing(nil)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
 			f.raw("a", "mail", "a.exe", "MZ bad")
 			s := newSpans(t)
 			ctx, span := s.process("starter").Tracer("starter").Start(t.Context(), "starter")
-			w, err := pipeline.NewWorker(f.q, f.cfg, f.client, f.client, opts...)
+			w, err := worker.New(f.q, f.cfg, f.client, f.client, opts...)
 			if err != nil {
 				t.Fatal(err)
 			}

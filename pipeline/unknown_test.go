@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -32,7 +32,7 @@ func TestUnknownJobs(t *testing.T) {
 	stop := f.work()
 	f.events(1)
 	until := time.Now().Add(30 * time.Second)
-	for f.trace(pipeline.TraceQuery{Job: "queued"}).State != "waiting" && time.Now().Before(until) {
+	for f.trace(queue.TraceQuery{Job: "queued"}).State != "waiting" && time.Now().Before(until) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if got := unknown("queued", "ends"); len(got) != 0 {
@@ -40,7 +40,7 @@ func TestUnknownJobs(t *testing.T) {
 	}
 	stop()
 
-	s, err := f.q.JetStream().Stream(t.Context(), "BACKBURN_WAITING")
+	s, err := f.q.JetStream().Stream(t.Context(), "BACKBURN_LEDGER")
 	if err != nil {
 		t.Fatal(err)
 	}

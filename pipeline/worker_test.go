@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -95,10 +97,10 @@ func TestARepeatedJobDoesNothing(t *testing.T) {
 	f.raw("a", "mail", "x.exe", "MZ a")
 	f.raw("bad", "mail", "unsupported.xyz", "what is it")
 	f.events(2)
-	for _, again := range []string{"1", "2"} {
+	for range 2 {
 		for _, job := range [][3]string{{"a", "x.exe", "MZ a"}, {"bad", "unsupported.xyz", "what is it"}} {
 			f.publish("backburn.jobs.normal.mail", nats.Header{
-				nats.MsgIdHdr: {job[0] + again}, pipeline.HeaderJob: {job[0]}, pipeline.HeaderFilename: {job[1]},
+				nats.MsgIdHdr: {job[0]}, queue.HeaderFilename: {job[1]},
 			}, job[2])
 		}
 	}
@@ -121,7 +123,7 @@ func TestARepeatedIDWithOtherContentsDoesNothing(t *testing.T) {
 	f.raw("a", "mail", "x.exe", "MZ a")
 	f.events(1)
 	f.publish("backburn.jobs.normal.mail", nats.Header{
-		nats.MsgIdHdr: {"a, again"}, pipeline.HeaderJob: {"a"}, pipeline.HeaderFilename: {"y.exe"},
+		nats.MsgIdHdr: {"a"}, queue.HeaderFilename: {"y.exe"},
 	}, "MZ of another")
 	f.raw("end", "mail", "z.exe", "MZ z")
 	f.events(2)
@@ -251,7 +253,7 @@ func TestASpentBudgetParksWork(t *testing.T) {
 	all := f.events(4)
 	all.one(t, "known")
 	// The fourth upload may be refused only after the known one was answered.
-	st := f.status(func(st pipeline.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
+	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	if p, ok := st.Paused[pipeline.Uploads]; !ok || p.Until.Before(time.Now().Add(time.Minute)) {
 		t.Errorf("paused: %+v, want uploads until the reset", st.Paused)
 	}
@@ -323,20 +325,16 @@ func TestOwnClaimThatNobodyIsAt(t *testing.T) {
 			f := newFixture(t)
 			f.cfg.AskFirst = false
 			f.work()
-			var members []pipeline.Member
+			var members []fleet.Member
 			for len(members) == 0 {
 				var err error
-				if members, err = f.q.Members(t.Context()); err != nil {
+				if members, err = fleet.Members(t.Context(), f.q.Control()); err != nil {
 					t.Fatal(err)
 				}
 			}
 			body := "MZ claimed"
 			sum := sha256.Sum256([]byte(body))
 			key := hex.EncodeToString(sum[:])
-			samples, err := f.q.JetStream().KeyValue(t.Context(), f.q.SamplesBucket())
-			if err != nil {
-				t.Fatal(err)
-			}
 			if uploaded {
 				if _, err := f.client.SubmitFile(t.Context(), wildfire.File{Name: "x.exe", Size: int64(len(body)), Open: func() (io.ReadCloser, error) {
 					return io.NopCloser(strings.NewReader(body)), nil
@@ -344,9 +342,8 @@ func TestOwnClaimThatNobodyIsAt(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := samples.Create(t.Context(), key, fmt.Appendf(nil, `{"state":"uploading","owner":%q,"job":"a","verdict":0}`, members[0].ID)); err != nil {
-				t.Fatal(err)
-			}
+			f.publish(f.q.SampleSubject(key), nats.Header{},
+				fmt.Sprintf(`{"state":"uploading","owner":%q,"job":"mail/a","verdict":0}`, members[0].ID))
 			f.raw("a", "mail", "x.exe", body)
 			if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
 				t.Errorf("%s by %s, want benign by upload", ev.Data.Verdict, ev.Data.Basis)
@@ -362,13 +359,8 @@ func TestOwnClaimThatNobodyIsAt(t *testing.T) {
 func TestAJobThatWasRemovedHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	samples, err := f.q.JetStream().KeyValue(t.Context(), f.q.SamplesBucket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := samples.Create(t.Context(), sha("MZ x"), []byte(`{"state":"retrying","job":"gone","attempts":1,"changed_at":"2026-01-01T00:00:00Z","verdict":0}`)); err != nil {
-		t.Fatal(err)
-	}
+	f.publish(f.q.SampleSubject(sha("MZ x")), nats.Header{},
+		`{"state":"retrying","job":"mail/gone","attempts":1,"changed_at":"2026-01-01T00:00:00Z","verdict":0}`)
 	f.work()
 	f.raw("a", "mail", "x.exe", "MZ x")
 	f.raw("b", "mail", "x.exe", "MZ x")

@@ -73,12 +73,13 @@ const (
 	AnalysisError     Reason = "analysis_error"
 	AttemptsExhausted Reason = "attempts_exhausted"
 	Withheld          Reason = "withheld"
+	Conflict          Reason = "conflict"
 )
 
 // Reasons lists every reason, for metrics that are created at zero and for schemas.
 func Reasons() []Reason {
 	return []Reason{UnsupportedType, TooLarge, Empty, Unprocessable, Rejected, Forbidden, InvalidJob,
-		ContentChanged, ContentMissing, VerdictTimeout, AnalysisError, AttemptsExhausted, Withheld}
+		ContentChanged, ContentMissing, VerdictTimeout, AnalysisError, AttemptsExhausted, Withheld, Conflict}
 }
 
 // Data is the payload of every event. Fields without a value are left out.

@@ -39,7 +39,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
-	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/results"
 	"backburn/wildfire/wildfiretest"
 )
@@ -293,7 +293,7 @@ func backburn(s settings) (perSecond, busy float64, writes map[string]uint64, er
 
 // count waits for the events that end the measurement, without reading them: consumers are not
 // part of it.
-func (s settings) count(ctx context.Context, q *pipeline.Queue) error {
+func (s settings) count(ctx context.Context, q *queue.Queue) error {
 	event := "submitted"
 	if s.final {
 		event = "verdict"

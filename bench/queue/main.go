@@ -28,6 +28,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -152,7 +154,7 @@ func (s *site) atDepth(n, depth int) error {
 // site is a server, a queue on it, and a simulated WildFire.
 type site struct {
 	ns       *server.Server
-	q        *pipeline.Queue
+	q        *queue.Queue
 	nc       *nats.Conn
 	sim      *wildfiretest.Server
 	url      string
@@ -205,13 +207,13 @@ func start(sync bool) (_ *site, err error) {
 
 const lease = 15 * time.Second
 
-func (s *site) open() (*nats.Conn, *pipeline.Queue, error) {
+func (s *site) open() (*nats.Conn, *queue.Queue, error) {
 	nc, err := nats.Connect(s.ns.ClientURL())
 	if err != nil {
 		return nil, nil, err
 	}
 	s.undo = append(s.undo, nc.Close)
-	q, err := pipeline.Open(context.Background(), nc, pipeline.Topology{
+	q, err := queue.Open(context.Background(), nc, queue.Topology{
 		Prefix: "backburn", Replicas: 1, Lease: lease, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 8 << 30,
 	})
 	return nc, q, err
@@ -222,7 +224,7 @@ func (s *site) publish(n int, body func(i int) []byte) error {
 	js := s.q.JetStream()
 	for range n {
 		m := &nats.Msg{Subject: s.q.JobSubject(pipeline.Normal, "bench"), Data: body(s.jobs), Header: nats.Header{
-			nats.MsgIdHdr: {fmt.Sprint("job-", s.jobs)}, pipeline.HeaderFilename: {"sample.exe"},
+			nats.MsgIdHdr: {fmt.Sprint("job-", s.jobs)}, queue.HeaderFilename: {"sample.exe"},
 		}}
 		s.jobs++
 		if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(10*time.Second)); err != nil {
@@ -258,7 +260,7 @@ func (s *site) work(workers int) (stop func(), err error) {
 		cfg := pipeline.DefaultConfig()
 		cfg.Rate, cfg.UploadsPerDay, cfg.QueriesPerDay, cfg.Lease = 0, 0, 0, lease
 		cfg.FirstPoll, cfg.MaxPoll = 500*time.Millisecond, time.Second
-		w, err := pipeline.NewWorker(q, cfg, client, client)
+		w, err := worker.New(q, cfg, client, client)
 		if err != nil {
 			stop()
 			return nil, err

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -19,6 +18,8 @@ import (
 
 	"backburn/internal/testkit"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -135,9 +136,9 @@ func (d day) live(t testing.TB) report {
 	for _, a := range arrivals {
 		wait(t, c, a.at)
 		body := []byte(a.body)
-		if err := q.Publisher().PublishFile(t.Context(), pipeline.Job{
+		if _, err := q.Publisher().Submit(t.Context(), pipeline.Job{
 			ID: a.id, Source: "mail", Priority: a.priority, Filename: "sample.exe",
-		}, int64(len(body)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }); err != nil {
+		}, queue.FromReader(bytes.NewReader(body), int64(len(body)))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,7 +232,7 @@ func wait(t testing.TB, c *clock, at time.Duration) {
 
 // work runs a worker. What it waits for by the clock is as it would be; what it waits for in real time
 // (leases, and how soon a job that was given back comes again) is short.
-func (d day) work(t testing.TB, q *pipeline.Queue, url string, now func() time.Time, c *clock) {
+func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time, c *clock) {
 	t.Helper()
 	wcfg := wildfire.DefaultConfig()
 	wcfg.BaseURL = url
@@ -243,8 +244,8 @@ func (d day) work(t testing.TB, q *pipeline.Queue, url string, now func() time.T
 	cfg := pipeline.DefaultConfig()
 	cfg.UploadsPerDay, cfg.QueriesPerDay, cfg.ReservePercent = d.Uploads, d.Queries, reservePercent
 	cfg.Rate, cfg.Lease = 0, lease
-	cfg.RetryMin, cfg.RetryMax = 10*time.Millisecond, time.Hour // the batcher counts the latter by the clock
-	w, err := pipeline.NewWorker(q, cfg, client, client, pipeline.WithClock(now), pipeline.WithTick(c.real(10*time.Second)))
+	cfg.RetryMin, cfg.RetryMax = 10*time.Millisecond, time.Hour // the poller counts the latter by the clock
+	w, err := worker.New(q, cfg, client, client, worker.WithClock(now), worker.WithTick(c.real(10*time.Second)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,14 +262,14 @@ func (d day) work(t testing.TB, q *pipeline.Queue, url string, now func() time.T
 
 const lease = 3 * time.Second
 
-func open(t testing.TB, url string) *pipeline.Queue {
+func open(t testing.TB, url string) *queue.Queue {
 	t.Helper()
 	nc, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	q, err := pipeline.Open(t.Context(), nc, pipeline.Topology{
+	q, err := queue.Open(t.Context(), nc, queue.Topology{
 		Prefix: "backburn", Replicas: 1, Lease: lease, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
 	})
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"backburn/auth"
 	"backburn/internal/app"
 	"backburn/internal/config"
-	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -130,7 +130,7 @@ func (o order) carryOut(ctx context.Context) (outcome, error) {
 		return out, err
 	}
 	defer nc.Close()
-	q, err := pipeline.Open(ctx, nc, pipeline.Topology{
+	q, err := queue.Open(ctx, nc, queue.Topology{
 		Prefix: "backburn", Replicas: 1, Lease: 15 * time.Second, ResultsMaxAge: time.Hour, ResultsMaxBytes: 1 << 30,
 	})
 	if err != nil {

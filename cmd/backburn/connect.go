@@ -12,7 +12,7 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
-	"backburn/pipeline"
+	"backburn/pipeline/queue"
 )
 
 // commandLog is for commands that print what they find out: of the log they show what is
@@ -30,7 +30,7 @@ const attachTime = 10 * time.Second
 
 // attach connects to the NATS server of the configuration and takes hold of the queue that
 // is there. It creates nothing. The caller calls release.
-func attach(ctx context.Context, tool *cli.App, cfg config.Config, command string) (q *pipeline.Queue, release func(), err error) {
+func attach(ctx context.Context, tool *cli.App, cfg config.Config, command string) (q *queue.Queue, release func(), err error) {
 	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, commandLog(tool, cfg), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
 		return nil, nil, err
@@ -42,10 +42,10 @@ func attach(ctx context.Context, tool *cli.App, cfg config.Config, command strin
 	return q, nc.Close, nil
 }
 
-func attachTo(ctx context.Context, nc *nats.Conn, cfg config.Config) (*pipeline.Queue, error) {
+func attachTo(ctx context.Context, nc *nats.Conn, cfg config.Config) (*queue.Queue, error) {
 	actx, cancel := context.WithTimeout(ctx, attachTime)
 	defer cancel()
-	q, err := pipeline.Attach(actx, nc, cfg.NATS.Prefix)
+	q, err := queue.Attach(actx, nc, cfg.NATS.Prefix)
 	if err != nil && ctx.Err() == nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("JetStream does not answer at %s: %w", cfg.NATS.URL, err)

@@ -14,6 +14,7 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/results"
 )
 
@@ -57,8 +58,8 @@ func (f *deadFlags) bindChoice(cmd *cobra.Command, verb string) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only tell what would be done")
 }
 
-func (f *deadFlags) filter() (pipeline.DeadFilter, error) {
-	out := pipeline.DeadFilter{Reason: results.Reason(f.reason), Source: f.source}
+func (f *deadFlags) filter() (queue.DeadFilter, error) {
+	out := queue.DeadFilter{Reason: results.Reason(f.reason), Source: f.source}
 	switch {
 	case f.reason != "" && !slices.Contains(results.Reasons(), out.Reason):
 		var all []string
@@ -79,7 +80,7 @@ func (f *deadFlags) filter() (pipeline.DeadFilter, error) {
 }
 
 // openDead attaches to the queue for a command about letters.
-func openDead(ctx context.Context, tool *cli.App) (config.Config, *pipeline.Queue, func(), error) {
+func openDead(ctx context.Context, tool *cli.App) (config.Config, *queue.Queue, func(), error) {
 	cfg, err := tool.Config()
 	if err != nil {
 		return cfg, nil, nil, err
@@ -131,8 +132,8 @@ column is the number by which "show", "replay" and "drop" know a letter.`,
 
 // newest reads the newest letters of a filter, with what their jobs say, the oldest of
 // them first, and counts all by reason.
-func newest(ctx context.Context, q *pipeline.Queue, filter pipeline.DeadFilter, limit int) ([]pipeline.Letter, map[string]uint64, error) {
-	var letters []pipeline.Letter
+func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]queue.Letter, map[string]uint64, error) {
+	var letters []queue.Letter
 	counts := map[string]uint64{}
 	for l, err := range q.DeadLetters(ctx, filter) {
 		if err != nil {
@@ -151,7 +152,7 @@ func newest(ctx context.Context, q *pipeline.Queue, filter pipeline.DeadFilter, 
 			continue
 		}
 		whole, err := q.DeadLetter(ctx, l.Seq)
-		if errors.Is(err, pipeline.ErrNoLetter) {
+		if errors.Is(err, queue.ErrNoLetter) {
 			continue // gone meanwhile
 		}
 		if err != nil {
@@ -162,9 +163,9 @@ func newest(ctx context.Context, q *pipeline.Queue, filter pipeline.DeadFilter, 
 	return letters, counts, nil
 }
 
-func printLetters(tool *cli.App, letters []pipeline.Letter, counts map[string]uint64) {
+func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint64) {
 	printDead(tool.Out, counts)
-	byReason := map[results.Reason][]pipeline.Letter{}
+	byReason := map[results.Reason][]queue.Letter{}
 	var order []results.Reason
 	for _, l := range letters {
 		if byReason[l.Reason] == nil {
@@ -185,7 +186,7 @@ func printLetters(tool *cli.App, letters []pipeline.Letter, counts map[string]ui
 	}
 }
 
-func letterName(l pipeline.Letter) string {
+func letterName(l queue.Letter) string {
 	for _, name := range []string{l.Job.URL, l.Job.Path, l.Job.Filename} {
 		if name != "" {
 			return name
@@ -194,7 +195,7 @@ func letterName(l pipeline.Letter) string {
 	return "-"
 }
 
-func letterSize(l pipeline.Letter) string {
+func letterSize(l queue.Letter) string {
 	if l.Job.Kind == pipeline.KindURL || l.Job.Size == 0 {
 		return "-"
 	}
@@ -213,7 +214,7 @@ func clip(s string, n int) string {
 // calls release.
 type choice struct {
 	cfg     config.Config
-	queue   *pipeline.Queue
+	queue   *queue.Queue
 	release func()
 	letters []uint64
 }
@@ -247,7 +248,7 @@ func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (c
 }
 
 // lettersOf finds the letters of a filter, at most limit of them; 0 means all.
-func lettersOf(ctx context.Context, q *pipeline.Queue, filter pipeline.DeadFilter, limit int) ([]uint64, error) {
+func lettersOf(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]uint64, error) {
 	var seqs []uint64
 	for l, err := range q.DeadLetters(ctx, filter) {
 		if err != nil {
@@ -261,7 +262,7 @@ func lettersOf(ctx context.Context, q *pipeline.Queue, filter pipeline.DeadFilte
 }
 
 // letterArgs finds the letters that arguments name, by number or by the id of their job.
-func letterArgs(ctx context.Context, q *pipeline.Queue, args []string) ([]uint64, error) {
+func letterArgs(ctx context.Context, q *queue.Queue, args []string) ([]uint64, error) {
 	var seqs []uint64
 	wanted := map[string]bool{}
 	for _, a := range args {
@@ -272,7 +273,7 @@ func letterArgs(ctx context.Context, q *pipeline.Queue, args []string) ([]uint64
 		}
 	}
 	if len(wanted) > 0 {
-		for l, err := range q.DeadLetters(ctx, pipeline.DeadFilter{}) {
+		for l, err := range q.DeadLetters(ctx, queue.DeadFilter{}) {
 			if err != nil {
 				return nil, err
 			}
@@ -282,7 +283,7 @@ func letterArgs(ctx context.Context, q *pipeline.Queue, args []string) ([]uint64
 			}
 		}
 		for id := range wanted {
-			return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows those that are there", pipeline.ErrNoLetter, id)
+			return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows those that are there", queue.ErrNoLetter, id)
 		}
 	}
 	slices.Sort(seqs)

@@ -14,6 +14,7 @@ import (
 	"backburn/internal/config"
 	"backburn/internal/rootfs"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch/spool"
 )
 
@@ -49,7 +50,7 @@ letter stays, and the exit code is 3.`,
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
-			how := pipeline.Replay{Roots: wcfg.Roots, Find: putAside(c.cfg), DryRun: f.dryRun}
+			how := queue.Replay{Roots: wcfg.Roots, Find: putAside(c.cfg), DryRun: f.dryRun}
 			pace := rate.NewLimiter(rate.Limit(perSecond), 1)
 			return f.each(tool, c.letters, "replayed", func(seq uint64) (string, error) {
 				if !f.dryRun {
@@ -120,14 +121,14 @@ func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq 
 
 // putAside finds the contents of failed files where the watcher of their folder has put
 // them: it is looked for by the job's id, which begins the file's name.
-func putAside(cfg config.Config) func(pipeline.Letter) (func() (io.ReadCloser, error), int64, bool) {
-	return func(l pipeline.Letter) (func() (io.ReadCloser, error), int64, bool) {
+func putAside(cfg config.Config) func(queue.Letter) (func() (io.ReadCloser, error), int64, bool) {
+	return func(l queue.Letter) (func() (io.ReadCloser, error), int64, bool) {
 		for _, w := range cfg.Watch {
 			if w.Source != l.Job.Source {
 				continue
 			}
 			open := func() (*rootfs.File, error) {
-				return spool.OpenFailed(w.Path, pipeline.FirstID(l.Job.ID), claimedAs(l))
+				return spool.OpenFailed(w.Path, queue.FirstID(l.Job.ID), claimedAs(l))
 			}
 			f, err := open()
 			if err != nil {
@@ -145,7 +146,7 @@ func putAside(cfg config.Config) func(pipeline.Letter) (func() (io.ReadCloser, e
 }
 
 // claimedAs is the name that a letter's file had in the spool; "" where that is not known.
-func claimedAs(l pipeline.Letter) string {
+func claimedAs(l queue.Letter) string {
 	switch c := l.Job.Content; {
 	case c == nil || c.Object != "":
 		return ""

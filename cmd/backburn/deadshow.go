@@ -18,6 +18,7 @@ import (
 
 	"backburn/internal/cli"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 )
 
 func deadShow(tool *cli.App) *cobra.Command {
@@ -87,7 +88,7 @@ func writeNew(name string, body []byte) error {
 }
 
 // wholeLetter is a letter with headers and, if wanted, its body.
-func wholeLetter(l pipeline.Letter, body bool) any {
+func wholeLetter(l queue.Letter, body bool) any {
 	m := map[string]any{}
 	if b, err := json.Marshal(l); err == nil {
 		_ = json.Unmarshal(b, &m) // it is an object
@@ -102,7 +103,7 @@ func wholeLetter(l pipeline.Letter, body bool) any {
 // dumpBytes is how much of a body is shown.
 const dumpBytes = 512
 
-func printLetter(w io.Writer, l pipeline.Letter) {
+func printLetter(w io.Writer, l queue.Letter) {
 	rows := [][]string{
 		{"letter", fmt.Sprint(l.Seq)},
 		{"time", clock(l.Time)},
@@ -142,7 +143,7 @@ func printLetter(w io.Writer, l pipeline.Letter) {
 }
 
 // contentsOf says where a letter's contents are.
-func contentsOf(l pipeline.Letter) string {
+func contentsOf(l queue.Letter) string {
 	switch c := l.Job.Content; {
 	case l.Raw:
 		return "in this letter"

@@ -26,6 +26,7 @@ import (
 	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
 )
 
@@ -213,7 +214,7 @@ func freeSpace(dir string) (config.Size, error) {
 }
 
 // nats looks for the server, JetStream, and the queue. Both may be nil.
-func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *pipeline.Queue) {
+func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queue.Queue) {
 	nc, err := natsconn.Connect(cfg.NATS, "backburn doctor", zerolog.Nop(), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
 		d.fail("nats", "", err)
@@ -238,7 +239,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *pipe
 	d.ok("jetstream", "%s stored, of %s", humanSize(int64(min(account.Store, 1<<62))), limit) //nolint:gosec // bounded
 	q, err := attachTo(ctx, nc, cfg)
 	switch {
-	case errors.Is(err, pipeline.ErrNoQueue):
+	case errors.Is(err, queue.ErrNoQueue):
 		d.warn("queue", "start `backburn run` or `worker`: the first one makes it", "%s", err)
 		return nc, nil
 	case err != nil:
@@ -250,7 +251,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *pipe
 }
 
 // fleet looks whether anybody works, and may.
-func (d *doctor) fleet(ctx context.Context, q *pipeline.Queue) {
+func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 	st, err := q.Status(ctx, pipeline.DefaultConfig())
 	if err != nil {
 		d.fail("workers", "", err)

@@ -110,7 +110,7 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 				t.Errorf("it stops because of %q", cause)
 			}
 			p.Logged("stopped")
-			if _, err := p.WasLogged("time is up; handing the rest back"); (err == nil) != tc.handsBack {
+			if _, err := p.WasLogged("shutdown timeout reached; handing jobs back"); (err == nil) != tc.handsBack {
 				t.Errorf("handing back: %v, want %v", err == nil, tc.handsBack)
 			}
 			end()
@@ -147,7 +147,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	s.Drop(files...)
 	inUpload(t, s, files)
 	p.Signal(syscall.SIGTERM)
-	p.Logged("finishing work in hand")
+	p.Logged("finishing jobs under way")
 	p.Stop()
 	end()
 

@@ -19,6 +19,8 @@ import (
 	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
 	"backburn/wildfire"
 )
 
@@ -27,7 +29,7 @@ const reachTime = 3 * time.Second
 
 // fleetLink is what a command has of the fleet: nothing, where NATS is not there.
 type fleetLink struct {
-	queue  *pipeline.Queue // nil: not reachable
+	queue  *queue.Queue // nil: not reachable
 	close  func()
 	reason error // why there is no queue
 }
@@ -142,7 +144,7 @@ func (s *service) charge(ctx context.Context, queries int) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTime)
 	defer cancel()
-	_ = s.fleet.queue.Charge(ctx, pipeline.Queries, queries) // the service counts for itself
+	_ = fleet.Charge(ctx, s.fleet.queue.Control(), pipeline.Queries, queries, time.Now()) // the service counts for itself
 }
 
 func (s *service) close() {

@@ -20,7 +20,10 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
+	"backburn/pipeline/worker"
 )
 
 func statusCommand(tool *cli.App) *cobra.Command {
@@ -118,8 +121,8 @@ func refresh(w io.Writer, page []byte, follow bool) error {
 }
 
 // gatherStatus asks NATS for the fleet, and the process on this machine for itself.
-func gatherStatus(ctx context.Context, q *pipeline.Queue, wcfg pipeline.Config, cfg config.Config) (app.Status, error) {
-	st := app.Status{Flights: []pipeline.Flight{}, Watch: []watch.Status{}}
+func gatherStatus(ctx context.Context, q *queue.Queue, wcfg pipeline.Config, cfg config.Config) (app.Status, error) {
+	st := app.Status{Flights: []worker.Upload{}, Watch: []watch.Status{}}
 	local := make(chan *app.Status, 1)
 	go func() { local <- askLocal(ctx, cfg.HTTP.Listen) }()
 	var err error
@@ -189,7 +192,7 @@ func printStatus(w io.Writer, st app.Status) {
 	rows = [][]string{{"BUDGET", "USED", "LIMIT", "RESETS", "LASTS UNTIL"}}
 	for _, b := range []struct {
 		name string
-		s    pipeline.BudgetStatus
+		s    fleet.BudgetStatus
 	}{{"uploads", st.Uploads}, {"queries", st.Queries}} {
 		if b.s.Limit == 0 {
 			rows = append(rows, []string{b.name, "not counted", "none", "-", "-"})
@@ -217,8 +220,8 @@ func printWorkers(w io.Writer, st app.Status) {
 	rows := [][]string{{"WORKER", "HOST", "PROCESS", "SLOTS", "UP"}}
 	for _, m := range st.Workers {
 		id := m.ID
-		if m.Batcher {
-			id += " (batcher)"
+		if m.Leader {
+			id += " (leader)"
 		}
 		rows = append(rows, []string{printable(id), printable(m.Host), strconv.Itoa(m.PID), strconv.Itoa(m.Slots), span(time.Since(m.Started))})
 	}

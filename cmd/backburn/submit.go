@@ -17,6 +17,7 @@ import (
 
 	"backburn/internal/cli"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/results"
 )
 
@@ -85,8 +86,8 @@ const handIns = 4
 
 // submission is one run of the command.
 type submission struct {
-	tool      *cli.App
-	queue    *pipeline.Queue
+	tool     *cli.App
+	queue    *queue.Queue
 	priority pipeline.Priority
 	source   string
 	wait     bool
@@ -274,7 +275,7 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 	for told := false; ; told = true {
 		var err error
 		if e.url != "" {
-			err = s.queue.Publisher().Publish(ctx, j)
+			_, err = s.queue.Publisher().Submit(ctx, j, queue.Content{})
 		} else {
 			err = s.publishFile(ctx, e, j)
 		}
@@ -314,7 +315,9 @@ func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) 
 		return io.NopCloser(f), err
 	})
 	defer end()
-	return s.queue.Publisher().PublishFile(ctx, j, size, open)
+	_, err = s.queue.Publisher().Submit(ctx, j, queue.FromFile(size, open))
+
+	return err
 }
 
 // follow reads final events until everything is decided, or ctx ends.

@@ -18,6 +18,7 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 )
 
 func traceCommand(tool *cli.App) *cobra.Command {
@@ -77,7 +78,7 @@ Exit code 3 means that nothing is known.`,
 			} else {
 				printTrace(tool.Out, query, t)
 			}
-			if err == nil && t.State == pipeline.TraceUnknown && t.Sample == nil {
+			if err == nil && t.State == queue.TraceUnknown && t.Sample == nil {
 				return cli.Exit(cli.Partial, nil)
 			}
 			return err
@@ -97,36 +98,36 @@ var (
 
 // traceQuery finds out what an argument means: a hash, a link, a file that is there, a file
 // that was claimed, or, where it is none of these, a job's id.
-func traceQuery(arg string, cfg config.Config) (pipeline.TraceQuery, error) {
+func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	switch {
 	case sha256Text.MatchString(arg):
-		return pipeline.TraceQuery{SHA256: strings.ToLower(arg)}, nil
+		return queue.TraceQuery{SHA256: strings.ToLower(arg)}, nil
 	case isURL(arg):
-		return pipeline.TraceQuery{URL: arg}, nil
+		return queue.TraceQuery{URL: arg}, nil
 	}
 	info, err := os.Stat(arg)
 	switch {
 	case err == nil && info.Mode().IsRegular():
 		if source, id, ok := claimedBy(arg, cfg); ok {
-			return pipeline.TraceQuery{Job: id, Source: source}, nil
+			return queue.TraceQuery{Job: id, Source: source}, nil
 		}
 		sum, err := hashFile(arg)
 		if err != nil {
-			return pipeline.TraceQuery{}, cli.Exit(cli.Usage, err)
+			return queue.TraceQuery{}, cli.Exit(cli.Usage, err)
 		}
-		return pipeline.TraceQuery{SHA256: sum}, nil
+		return queue.TraceQuery{SHA256: sum}, nil
 	case err == nil:
-		return pipeline.TraceQuery{}, cli.Usagef("%s is not a regular file", arg)
+		return queue.TraceQuery{}, cli.Usagef("%s is not a regular file", arg)
 	case !errors.Is(err, fs.ErrNotExist):
-		return pipeline.TraceQuery{}, cli.Exit(cli.Usage, err)
+		return queue.TraceQuery{}, cli.Exit(cli.Usage, err)
 	}
 	if id, source, err := claimedFor(arg, cfg); err != nil || id != "" {
-		return pipeline.TraceQuery{Job: id, Source: source}, err
+		return queue.TraceQuery{Job: id, Source: source}, err
 	}
 	if strings.ContainsRune(arg, filepath.Separator) {
-		return pipeline.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched here; `backburn results --json` shows jobs and hashes", arg, pipeline.SpoolDir)
+		return queue.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched here; `backburn results --json` shows jobs and hashes", arg, pipeline.SpoolDir)
 	}
-	return pipeline.TraceQuery{Job: arg}, nil
+	return queue.TraceQuery{Job: arg}, nil
 }
 
 func isURL(s string) bool {
@@ -147,7 +148,7 @@ func hashFile(name string) (string, error) {
 }
 
 // printTrace prints a timeline.
-func printTrace(w io.Writer, query pipeline.TraceQuery, t pipeline.Trace) {
+func printTrace(w io.Writer, query queue.TraceQuery, t queue.Trace) {
 	fmt.Fprintf(w, "state      %s", t.State)
 	if !t.Since.IsZero() {
 		fmt.Fprintf(w, ", since %s (%s)", clock(t.Since), ago(t.Since))
@@ -178,7 +179,7 @@ func printTrace(w io.Writer, query pipeline.TraceQuery, t pipeline.Trace) {
 	}
 }
 
-func sampleLine(s pipeline.SampleTrace) string {
+func sampleLine(s queue.SampleTrace) string {
 	line := s.State
 	switch {
 	case s.Verdict != "":

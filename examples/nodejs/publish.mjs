@@ -16,6 +16,6 @@ const h = headers();
 h.set("Content-Type", "application/octet-stream");
 h.set("Backburn-Filename", basename(file));
 h.set("Backburn-Meta-client", "nodejs");
-const ack = await js.publish(`backburn.jobs.normal.${source}`, await readFile(file), { msgID: id, headers: h });
-console.log(JSON.stringify({ job_id: id, duplicate: ack.duplicate }));
+await js.publish(`backburn.jobs.normal.${source}`, await readFile(file), { msgID: id, headers: h });
+console.log(JSON.stringify({ job_id: id }));
 await nc.drain();

@@ -18,6 +18,7 @@ import (
 
 	"backburn/internal/natsconn"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 )
 
 // Role is what somebody does with the system.
@@ -79,7 +80,7 @@ func For(role Role, o Options) (Permissions, error) {
 			id = ConsumerInbox(o.Durable)
 		}
 	}
-	b := builder{n: pipeline.NamesFor(o.Prefix), prefix: o.Prefix}
+	b := builder{n: queue.NamesFor(o.Prefix), prefix: o.Prefix}
 	inbox := natsconn.InboxPrefix(o.Prefix, id)
 	b.subscribe(inbox + ".>")
 	switch role {

@@ -23,6 +23,9 @@ import (
 	"backburn/internal/acl"
 	"backburn/internal/testkit"
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -150,11 +153,11 @@ func (c *client) refused(subject string) bool {
 	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`)
 }
 
-func (c *client) attach() *pipeline.Queue {
+func (c *client) attach() *queue.Queue {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
 	defer cancel()
-	q, err := pipeline.Attach(ctx, c.nc, prefix)
+	q, err := queue.Attach(ctx, c.nc, prefix)
 	if err != nil {
 		c.unhindered()
 		c.t.Fatalf("%s: %v", c.user, err)
@@ -162,8 +165,8 @@ func (c *client) attach() *pipeline.Queue {
 	return q
 }
 
-func topology() pipeline.Topology {
-	return pipeline.Topology{Prefix: prefix, Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20}
+func topology() queue.Topology {
+	return queue.Topology{Prefix: prefix, Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20}
 }
 
 // work runs a worker with the rights of one against a simulated WildFire.
@@ -182,7 +185,7 @@ func (st *site) work() *client {
 	c := st.as("worker")
 	ctx, cancel := context.WithTimeout(st.t.Context(), 30*time.Second)
 	defer cancel()
-	q, err := pipeline.Open(ctx, c.nc, topology())
+	q, err := queue.Open(ctx, c.nc, topology())
 	if err != nil {
 		c.unhindered()
 		st.t.Fatal(err)
@@ -191,7 +194,7 @@ func (st *site) work() *client {
 	pcfg.Rate, pcfg.UploadsPerDay, pcfg.QueriesPerDay = 0, 0, 0
 	pcfg.Lease, pcfg.RetryMin, pcfg.RetryMax = 3*time.Second, 10*time.Millisecond, 50*time.Millisecond
 	pcfg.FirstPoll, pcfg.MaxPoll, pcfg.Recheck = 50*time.Millisecond, 200*time.Millisecond, time.Second
-	w, err := pipeline.NewWorker(q, pcfg, wf, wf)
+	w, err := worker.New(q, pcfg, wf, wf)
 	if err != nil {
 		st.t.Fatal(err)
 	}
@@ -223,40 +226,40 @@ func TestEveryRoleCanWork(t *testing.T) {
 	worker := st.work()
 
 	mail := st.as("gateway-mail")
-	in, err := pipeline.AttachPublisher(ctx, mail.js, prefix)
+	in, err := queue.AttachPublisher(ctx, mail.js, prefix)
 	if err != nil {
 		mail.unhindered()
 		t.Fatal(err)
 	}
 	size, open := contents("MZ small malware")
-	if err := in.PublishFile(ctx, job("small", "mail", "malware.exe"), size, open); err != nil {
+	if _, err := in.Submit(ctx, job("small", "mail", "malware.exe"), queue.FromFile(size, open)); err != nil {
 		t.Fatal(err)
 	}
 	size, open = contents("MZ" + strings.Repeat("large", 1<<19)) // 2.5 MB: more than one message takes
 	for range 2 {                                                // the second time is a repeat, whose contents go again
-		if err := in.PublishFile(ctx, job("large", "mail", "large.exe"), size, open); err != nil {
+		if _, err := in.Submit(ctx, job("large", "mail", "large.exe"), queue.FromFile(size, open)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	size, open = contents("not a type that it takes")
-	if err := in.PublishFile(ctx, job("dead", "mail", "unsupported.xyz"), size, open); err != nil {
+	if _, err := in.Submit(ctx, job("dead", "mail", "unsupported.xyz"), queue.FromFile(size, open)); err != nil {
 		t.Fatal(err)
 	}
 
 	web := st.as("gateway-web")
 	if _, err := web.js.PublishMsg(ctx, &nats.Msg{Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
-		Header: nats.Header{nats.MsgIdHdr: {"raw"}, pipeline.HeaderFilename: {"raw.exe"}}}); err != nil {
+		Header: nats.Header{nats.MsgIdHdr: {"raw"}, queue.HeaderFilename: {"raw.exe"}}}); err != nil {
 		t.Fatal(err)
 	}
 
 	watcher := st.as("watcher")
-	wq, err := pipeline.AttachOrOpen(ctx, watcher.nc, topology())
+	wq, err := queue.AttachOrOpen(ctx, watcher.nc, topology())
 	if err != nil {
 		watcher.unhindered()
 		t.Fatal(err)
 	}
 	size, open = contents("MZ" + strings.Repeat("watch", 1<<19))
-	if err := wq.Publisher().PublishFile(ctx, job("watched", "quarantine", "q.exe"), size, open); err != nil {
+	if _, err := wq.Publisher().Submit(ctx, job("watched", "quarantine", "q.exe"), queue.FromFile(size, open)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := wq.Objects().List(ctx, ""); err != nil {
@@ -307,24 +310,24 @@ func TestEveryRoleCanWork(t *testing.T) {
 		t.Errorf("status: %v", err)
 	}
 	for _, id := range []string{"large", "dead", "nobody-knows"} {
-		if _, err := q.Trace(ctx, pipeline.TraceQuery{Job: id}); err != nil {
+		if _, err := q.Trace(ctx, queue.TraceQuery{Job: id}); err != nil {
 			t.Errorf("trace: %v", err)
 		}
 	}
 	n := 0
-	for l, err := range q.DeadLetters(ctx, pipeline.DeadFilter{}) {
+	for l, err := range q.DeadLetters(ctx, queue.DeadFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		n++
-		if _, err := q.Replay(ctx, l.Seq, pipeline.Replay{}); err != nil {
+		if _, err := q.Replay(ctx, l.Seq, queue.Replay{}); err != nil {
 			t.Errorf("replay: %v", err)
 		}
 	}
 	if n != 1 {
 		t.Errorf("%d dead letters, want 1", n)
 	}
-	if err := q.Charge(ctx, pipeline.Queries, 1); err != nil {
+	if err := fleet.Charge(ctx, q.Control(), pipeline.Queries, 1, time.Now()); err != nil {
 		t.Errorf("the queries of a verdict: %v", err)
 	}
 	if _, err := operator.js.AccountInfo(ctx); err != nil {
@@ -371,20 +374,19 @@ func TestEveryRoleCanWork(t *testing.T) {
 	door := st.as("door")
 	dq := door.attach()
 	size, open = contents("MZ through the door")
-	if _, err := dq.Publisher().PublishAndWait(ctx, job("door", "proxy", "d.exe"), size, open); err != nil {
+	if _, err := dq.Once().Submit(ctx, job("door", "proxy", "d.exe"), queue.FromFile(size, open)); err != nil {
+		t.Errorf("door: %v", err)
+	}
+	if _, err := dq.Await(ctx, job("door", "proxy", "").Ref()); err != nil {
 		t.Errorf("door: %v", err)
 	}
 	for range 2 { // the second time it is looked up what the id stands for
-		stored, err := dq.Publisher().PublishStream(ctx, job("keyed", "proxy", "k.exe"), 100, strings.NewReader("MZ keyed"))
-		if err != nil {
+		if _, err := dq.Once().Submit(ctx, job("keyed", "proxy", "k.exe"), queue.FromReader(strings.NewReader("MZ keyed"), 100)); err != nil {
 			t.Fatal(err)
-		}
-		if same, err := dq.SameJob(ctx, job("keyed", "proxy", "k.exe"), stored); err != nil || !same {
-			t.Errorf("door: the same job: %t, %v", same, err)
 		}
 	}
 	for _, id := range []string{"door", "nobody-knows"} {
-		if _, err := dq.Trace(ctx, pipeline.TraceQuery{Job: id, Source: "proxy"}); err != nil {
+		if _, err := dq.Trace(ctx, queue.TraceQuery{Job: id, Source: "proxy"}); err != nil {
 			t.Errorf("door: %v", err)
 		}
 	}
@@ -401,7 +403,7 @@ func TestWatcherWaitsForTheQueue(t *testing.T) {
 	watcher := st.as("watcher")
 	attached := make(chan error, 1)
 	go func() {
-		_, err := pipeline.AttachOrOpen(ctx, watcher.nc, topology())
+		_, err := queue.AttachOrOpen(ctx, watcher.nc, topology())
 		attached <- err
 	}()
 	for { // it has tried to make it
@@ -493,7 +495,7 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 	handIn := func(id string) {
 		t.Helper()
 		if _, err := gw.js.PublishMsg(ctx, &nats.Msg{Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
-			Header: nats.Header{nats.MsgIdHdr: {id}, pipeline.HeaderFilename: {"raw.exe"}}}); err != nil {
+			Header: nats.Header{nats.MsgIdHdr: {id}, queue.HeaderFilename: {"raw.exe"}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

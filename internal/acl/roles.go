@@ -1,10 +1,13 @@
 package acl
 
-import "backburn/pipeline"
+import (
+	"backburn/internal/natsconn"
+	"backburn/pipeline/queue"
+)
 
 // builder collects the subjects of a role.
 type builder struct {
-	n        pipeline.Names
+	n        queue.Names
 	prefix   string
 	pub, sub []string
 }
@@ -16,11 +19,11 @@ func (b *builder) subscribe(subjects ...string) { b.sub = append(b.sub, subjects
 func kv(bucket string) string     { return "KV_" + bucket }
 func object(bucket string) string { return "OBJ_" + bucket }
 
-// all are the streams that pipeline.Attach looks up.
+// all are the streams that queue.Attach looks up.
 func (b *builder) all() []string {
 	return []string{
-		b.n.JobsStream(), b.n.WaitingStream(), b.n.ResultsStream(), b.n.DeadStream(),
-		kv(b.n.SamplesBucket()), kv(b.n.RecordsBucket()), kv(b.n.ControlBucket()), object(b.n.FilesBucket()),
+		b.n.JobsStream(), b.n.LedgerStream(), b.n.ResultsStream(), b.n.DeadStream(),
+		kv(b.n.ControlBucket()), object(b.n.FilesBucket()),
 	}
 }
 
@@ -85,10 +88,11 @@ func (b *builder) consumer(durable string) {
 func (b *builder) watcher(sources []string) {
 	for _, s := range sources {
 		b.publish(b.n.JobSubject("*", s))
+		b.publish("$JS.API.DIRECT.GET." + b.n.LedgerStream() + "." + b.prefix + ".ledger.job." + s + ".*") // does it know them?
 	}
 	b.info(b.all()...)
-	b.get(b.n.JobsStream(), b.n.WaitingStream(), kv(b.n.RecordsBucket())) // what became of claimed files
-	b.read(b.n.ResultsStream(), "*")                                      // the name has the machine and the folder in it
+	b.get(b.n.JobsStream())          // which of the claimed files it knows
+	b.read(b.n.ResultsStream(), "*") // the name has the machine and the folder in it
 	b.files()
 	b.watch(object(b.n.FilesBucket())) // a list of them is a watch that ends
 }
@@ -96,8 +100,8 @@ func (b *builder) watcher(sources []string) {
 // worker may do everything below the prefix that the system itself does: it is the one that
 // makes streams and buckets, and brings them up to date.
 func (b *builder) worker(inbox string) {
-	buckets := []string{b.n.SamplesBucket(), b.n.RecordsBucket(), b.n.ControlBucket(), b.n.TokensBucket(), b.n.GrantsBucket()}
-	streams := []string{b.n.JobsStream(), b.n.WaitingStream(), b.n.ResultsStream(), b.n.DeadStream(), object(b.n.FilesBucket())}
+	buckets := []string{b.n.ControlBucket(), b.n.TokensBucket(), b.n.GrantsBucket()}
+	streams := []string{b.n.JobsStream(), b.n.LedgerStream(), b.n.ResultsStream(), b.n.DeadStream(), object(b.n.FilesBucket())}
 	for _, bucket := range buckets {
 		streams = append(streams, kv(bucket))
 		b.publish("$KV." + bucket + ".>")
@@ -109,16 +113,19 @@ func (b *builder) worker(inbox string) {
 		b.read(s, "*")
 		b.watch(s)
 	}
-	b.publish("$JS.API.INFO", "$JS.API.CONSUMER.LIST."+b.n.JobsStream())
-	b.publish("$JS.API.STREAM.MSG.DELETE." + b.n.WaitingStream())
+	b.publish("$JS.API.INFO", "$JS.API.CONSUMER.LIST."+b.n.JobsStream(), "$JS.API.CONSUMER.NAMES."+b.n.JobsStream())
 	b.files()
-	for _, kind := range []string{".jobs.*.*", ".waiting.*.*", ".results.*.*.*", ".dead.*.*"} {
+	for _, kind := range []string{".jobs.*.*", ".requeue.*.*", ".ledger.>", ".results.*.*.*", ".dead.*.*"} {
 		b.publish(b.prefix + kind)
 	}
-	// Questions to the worker that is the fleet's batcher, and its answers.
-	ask := b.prefix + ".ask"
-	b.publish(ask, inbox+".>")
-	b.subscribe(ask)
+	// Questions to the worker that leads the fleet, and its answers.
+	asked := []string{b.n.AskSubject(), b.n.ChangedSubject(), b.n.WaitingSubject()}
+	b.publish(inbox + ".>")
+	for _, role := range []Role{Operator, Door, Watcher} {
+		b.publish(natsconn.InboxPrefix(b.prefix, string(role)) + ".>")
+	}
+	b.publish(asked...)
+	b.subscribe(asked...)
 }
 
 func (b *builder) operator() {
@@ -128,9 +135,11 @@ func (b *builder) operator() {
 	b.read(b.n.DeadStream(), "*")
 	b.publish("$JS.API.CONSUMER.LIST." + b.n.JobsStream()) // how much is in hand
 	b.watch(kv(b.n.ControlBucket()))                       // the live workers
-	b.watch(kv(b.n.RecordsBucket()))
-	// Replay: the refusal of the contents is forgotten, the job handed in again, the letter removed.
-	b.publish("$KV."+b.n.SamplesBucket()+".>", "$JS.API.STREAM.MSG.DELETE."+b.n.DeadStream(), b.n.JobSubject("*", "*"))
+	b.read(b.n.LedgerStream(), "*")
+	b.publish(b.n.WaitingSubject(), b.n.ChangedSubject())
+	// Replay: the refusal of the contents is forgotten, the job requeued, the letter removed.
+	b.publish(b.n.SampleSubject("*"), "$JS.API.STREAM.MSG.DELETE."+b.n.DeadStream(), b.n.RequeueSubject("*", "*"))
+	b.publish(b.n.JobSubject("*", "*"), b.n.AnyLedgerJob()) // submit
 	b.files()
 	// What asks WildFire by itself shares the fleet's token, which is sealed with the profile's secret,
 	// renews it and the login, and counts its queries.
@@ -147,9 +156,11 @@ func (b *builder) operator() {
 func (b *builder) door(source string) {
 	b.gateway(source, false)
 	b.info(b.all()...)
-	b.get(b.n.JobsStream(), b.n.WaitingStream(), b.n.ResultsStream(), kv(b.n.SamplesBucket()), kv(b.n.RecordsBucket()), kv(b.n.ControlBucket()))
+	b.get(b.n.JobsStream(), b.n.LedgerStream(), b.n.ResultsStream(), kv(b.n.ControlBucket()))
 	b.read(b.n.ResultsStream(), "*")
 	b.read(b.n.DeadStream(), "*")
-	b.watch(kv(b.n.RecordsBucket()))
+	b.read(b.n.LedgerStream(), "*")
+	b.publish(b.n.WaitingSubject())
+	b.publish(b.prefix + ".ledger.job." + source + ".*") // what was handed in under which key
 	b.watch(kv(b.n.ControlBucket()))
 }

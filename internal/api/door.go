@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -18,22 +17,21 @@ import (
 
 	"backburn/auth"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/results"
 )
 
 // Queue is what a door needs of the pipeline.
 type Queue interface {
-	Await(ctx context.Context, id string) (results.Event, error)
-	Final(ctx context.Context, id string) (results.Event, bool, error)
-	SameJob(ctx context.Context, j pipeline.Job, s pipeline.Stored) (bool, error)
-	Known(ctx context.Context, sha256 string) (pipeline.SampleTrace, bool, error)
-	Trace(ctx context.Context, q pipeline.TraceQuery) (pipeline.Trace, error)
+	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
+	Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error)
+	Known(ctx context.Context, sha256 string) (queue.SampleTrace, bool, error)
+	Trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error)
 }
 
 // Intake takes submissions.
 type Intake interface {
-	PublishStream(ctx context.Context, j pipeline.Job, limit int64, r io.Reader) (pipeline.Stored, error)
-	PublishLink(ctx context.Context, j pipeline.Job) (pipeline.Stored, error)
+	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
 }
 
 // Follower hands on events of a source, from a time on, until ctx ends.

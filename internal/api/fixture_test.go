@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +23,8 @@ import (
 	"backburn/internal/api"
 	"backburn/internal/testkit"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
 	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
@@ -43,27 +44,9 @@ const (
 // site is a door before a real queue.
 type site struct {
 	t    testing.TB
-	q    *pipeline.Queue
+	q    *queue.Queue
 	web  *httptest.Server
 	file string // with the token
-
-	intake *intake
-}
-
-// intake counts what is handed in: the server itself drops repeats only for a while.
-type intake struct {
-	*pipeline.Publisher
-	taken atomic.Int64
-}
-
-func (i *intake) PublishStream(ctx context.Context, j pipeline.Job, limit int64, r io.Reader) (pipeline.Stored, error) {
-	i.taken.Add(1)
-	return i.Publisher.PublishStream(ctx, j, limit, r)
-}
-
-func (i *intake) PublishLink(ctx context.Context, j pipeline.Job) (pipeline.Stored, error) {
-	i.taken.Add(1)
-	return i.Publisher.PublishLink(ctx, j)
 }
 
 func newSite(t testing.TB) *site {
@@ -76,11 +59,11 @@ func newSite(t testing.TB) *site {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s := &site{t: t, file: filepath.Join(t.TempDir(), "token")}
-	s.q, err = pipeline.Open(ctx, nc, pipeline.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30})
+	s.q, err = queue.Open(ctx, nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.intake = &intake{Publisher: s.q.Publisher()}
+
 	if err := os.WriteFile(s.file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +81,7 @@ func newSite(t testing.TB) *site {
 func (s *site) config() api.Config {
 	return api.Config{
 		Listen: "127.0.0.1:0", TokenFile: s.file, Source: "proxy", Priority: pipeline.Normal, MaxFileSize: limit,
-		Intake: s.intake, Queue: s.q, Log: zerolog.Nop(),
+		Intake: s.q.Once(), Queue: s.q, Log: zerolog.Nop(),
 		Follow: func(ctx context.Context, since time.Time, handle results.Handler) error {
 			return results.NewSubscriber(s.q.JetStream(), results.SubscriberConfig{Since: since, Filter: results.Filter{Sources: []string{"proxy"}}}).Run(ctx, handle)
 		},
@@ -121,7 +104,7 @@ func (s *site) work() {
 	p := pipeline.DefaultConfig()
 	p.Rate, p.UploadsPerDay, p.QueriesPerDay, p.Lease = 0, 0, 0, 3*time.Second
 	p.FirstPoll, p.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
-	w, err := pipeline.NewWorker(s.q, p, wf, wf)
+	w, err := worker.New(s.q, p, wf, wf)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/results"
 )
 
@@ -24,24 +25,20 @@ func (d *Door) job(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
 	id := r.PathValue("id")
-	ev, ended, err := d.cfg.Queue.Final(ctx, id)
+	ev, ended, err := d.cfg.Queue.Final(ctx, pipeline.Ref{Source: d.cfg.Source, ID: id})
 	if err != nil {
 		d.unavailable(w, err)
 		return
 	}
 	if ended {
-		if ev.Data.Source != d.cfg.Source {
-			d.noJob(w)
-			return
-		}
-		state := pipeline.TraceDone
+		state := queue.TraceDone
 		if ev.Type == results.Failed {
-			state = pipeline.TraceFailed
+			state = queue.TraceFailed
 		}
 		answer(w, http.StatusOK, Job{JobID: id, State: state, Event: &ev})
 		return
 	}
-	t, err := d.cfg.Queue.Trace(ctx, pipeline.TraceQuery{Job: id, Source: d.cfg.Source, Limit: traceLimit})
+	t, err := d.cfg.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: d.cfg.Source, Limit: traceLimit})
 	switch {
 	case err != nil:
 		d.unavailable(w, err)
@@ -53,8 +50,8 @@ func (d *Door) job(w http.ResponseWriter, r *http.Request) {
 }
 
 // ours reports whether a trace found a job of the door's source.
-func (d *Door) ours(t pipeline.Trace) bool {
-	if t.State != pipeline.TraceQueued && t.State != pipeline.TraceWaiting {
+func (d *Door) ours(t queue.Trace) bool {
+	if t.State != queue.TraceQueued && t.State != queue.TraceWaiting {
 		return false
 	}
 	for _, s := range t.Steps {

@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +17,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"backburn/pipeline"
-	"backburn/results"
+	"backburn/pipeline/queue"
 )
 
 // Accepted is the answer to a submission that has no final event yet.
@@ -64,25 +62,18 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := req.job.ID
-	if req.keyed && !d.ownJob(r.Context(), req.job, stored) {
-		d.refuse(w, r, req, pipeline.ErrOtherContents)
-		return
-	}
 	d.cfg.Log.Debug().Str("job", id).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("taken at the door")
 	if req.wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), req.wait)
 		defer cancel()
 		defer context.AfterFunc(d.ending, cancel)()
-		ev, err := d.cfg.Queue.Await(ctx, id)
+		ev, err := d.cfg.Queue.Await(ctx, req.job.Ref())
 		switch {
-		case err == nil && req.keyed && (ev.Data.Source != d.cfg.Source || !d.ownJob(r.Context(), req.job, stored)):
-			d.refuse(w, r, req, pipeline.ErrOtherContents) // another job's after all: it was on its way when we looked
-			return
 		case err == nil:
 			answerEvent(w, ev)
 			return
 		}
-		if !errors.Is(err, pipeline.ErrPending) { // it is accepted all the same
+		if !errors.Is(err, queue.ErrPending) { // it is accepted all the same
 			d.cfg.Log.Warn().Err(err).Str("job", id).Msg("cannot wait for a job")
 		}
 	}
@@ -94,46 +85,25 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusAccepted, accepted)
 }
 
-// ownJob reports whether the job of an id that a client named is the one that it handed in. Job
-// ids are one space for all sources, and what another one hands in is not this door's to show.
-func (d *Door) ownJob(ctx context.Context, j pipeline.Job, stored pipeline.Stored) bool {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	same, err := d.cfg.Queue.SameJob(ctx, j, stored)
-	if err != nil { // it is accepted all the same
-		d.cfg.Log.Warn().Err(err).Str("job", j.ID).Msg("cannot see whether a key was used before")
-		return true
-	}
-	return same
-}
-
-// take reads a submission and hands it in, into the trace of the client, if it names one. What
-// comes under the key of a job that is over is looked at, and not handed in again.
-func (d *Door) take(w http.ResponseWriter, r *http.Request) (request, pipeline.Stored, error) {
+// take reads a submission and hands it in, into the trace of the client, if it names one. The ledger
+// tells what comes under a key that was used before.
+func (d *Door) take(w http.ResponseWriter, r *http.Request) (request, queue.Receipt, error) {
 	req, err := d.parse(r)
 	if err != nil {
-		return req, pipeline.Stored{}, err
+		return req, queue.Receipt{}, err
 	}
 	body, err := d.body(w, r, &req.job)
 	if err != nil {
-		return req, pipeline.Stored{}, err
-	}
-	if req.keyed {
-		if ev, over, err := d.cfg.Queue.Final(r.Context(), req.job.ID); over || err != nil {
-			if err != nil {
-				return req, pipeline.Stored{}, err
-			}
-			stored, err := d.repeat(ev, req.job, body)
-			return req, stored, err
-		}
+		return req, queue.Receipt{}, err
 	}
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	if req.job.URL != "" {
-		stored, err := d.cfg.Intake.PublishLink(ctx, req.job)
-		return req, stored, err
+	var content queue.Content
+	if req.job.URL == "" {
+		content = queue.FromReader(body, d.cfg.MaxFileSize)
 	}
-	stored, err := d.cfg.Intake.PublishStream(ctx, req.job, d.cfg.MaxFileSize, body)
-	return req, stored, err
+	receipt, err := d.cfg.Intake.Submit(ctx, req.job, content)
+
+	return req, receipt, err
 }
 
 // body is where the contents of a submission are read from, and completes the file's name; a link has
@@ -145,7 +115,7 @@ func (d *Door) body(w http.ResponseWriter, r *http.Request, j *pipeline.Job) (io
 	case j.URL != "":
 		return nil, nil
 	case r.ContentLength > d.cfg.MaxFileSize+maxEnvelope:
-		return nil, pipeline.ErrTooLarge // before any of it is sent
+		return nil, queue.ErrTooLarge // before any of it is sent
 	}
 	body := io.Reader(&steady{r: http.MaxBytesReader(w, r.Body, d.cfg.MaxFileSize+maxEnvelope), c: http.NewResponseController(w)})
 	if mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && mt == "multipart/form-data" {
@@ -157,29 +127,6 @@ func (d *Door) body(w http.ResponseWriter, r *http.Request, j *pipeline.Job) (io
 		return nil, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data; or name a link: ?url=…")
 	}
 	return body, nil
-}
-
-// repeat judges what comes under the id of a job that is over: the same again does nothing, and
-// anything else is ErrOtherContents.
-func (d *Door) repeat(ev results.Event, j pipeline.Job, body io.Reader) (pipeline.Stored, error) {
-	switch {
-	case ev.Data.Source != d.cfg.Source, ev.Data.URL != j.URL:
-		return pipeline.Stored{}, pipeline.ErrOtherContents
-	case j.URL != "":
-		return pipeline.Stored{}, nil
-	}
-	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(body, d.cfg.MaxFileSize+1))
-	sum := hex.EncodeToString(h.Sum(nil))
-	switch {
-	case err != nil:
-		return pipeline.Stored{}, err
-	case n > d.cfg.MaxFileSize:
-		return pipeline.Stored{}, pipeline.ErrTooLarge
-	case ev.Data.SHA256 != "" && ev.Data.SHA256 != sum:
-		return pipeline.Stored{}, pipeline.ErrOtherContents
-	}
-	return pipeline.Stored{Size: n, SHA256: sum}, nil
 }
 
 // maxEnvelope is what a body may hold beside the file: the borders and headers of multipart.
@@ -227,7 +174,7 @@ func (d *Door) parse(r *http.Request) (request, error) {
 func (d *Door) metadata(r *http.Request, j *pipeline.Job) error {
 	size := len(j.Filename) + len(j.Path)
 	for key, values := range r.Header {
-		name, ok := strings.CutPrefix(key, pipeline.HeaderMeta)
+		name, ok := strings.CutPrefix(key, queue.HeaderMeta)
 		if !ok || name == "" {
 			continue
 		}
@@ -239,7 +186,7 @@ func (d *Door) metadata(r *http.Request, j *pipeline.Job) error {
 		size += len(name) + len(text)
 	}
 	if len(j.Metadata) > 32 || size > 8<<10 {
-		return bad("at most 32 headers %s*, and 8 KiB of names and metadata", pipeline.HeaderMeta)
+		return bad("at most 32 headers %s*, and 8 KiB of names and metadata", queue.HeaderMeta)
 	}
 	return nil
 }
@@ -257,9 +204,9 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, req request, err e
 	switch {
 	case errors.As(err, &f):
 		problem(w, f.status, f.kind, f.detail)
-	case errors.Is(err, pipeline.ErrTooLarge), errors.As(err, &large):
+	case errors.Is(err, queue.ErrTooLarge), errors.As(err, &large):
 		problem(w, http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("at most %d bytes", d.cfg.MaxFileSize))
-	case errors.Is(err, pipeline.ErrOtherContents):
+	case errors.Is(err, queue.ErrOtherContents):
 		problem(w, http.StatusConflict, "other-contents", "something else was handed in under this Idempotency-Key, and this was not accepted: use another key")
 	case errors.As(err, &read):
 		problem(w, http.StatusBadRequest, "incomplete", "the body ended before it was complete")

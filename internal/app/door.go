@@ -17,7 +17,7 @@ func (n *Node) startDoor() error {
 	d, err := api.New(api.Config{
 		Listen: c.Listen, TokenFile: c.TokenFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
 		Source: c.Source, Priority: c.Priority, MaxFileSize: c.MaxFileSize.Bytes(),
-		Intake: n.queue.Publisher().Traced(n.traces), Queue: n.queue, Follow: n.follow,
+		Intake: n.queue.Once().Traced(n.traces), Queue: n.queue, Follow: n.follow,
 		Log: n.log.With().Str("component", "door").Logger(),
 	})
 	if err != nil {

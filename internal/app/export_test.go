@@ -1,8 +1,8 @@
 package app
 
-// Fleet is the remembered state of the fleet, for tests.
-type Fleet = fleet
+// StatusCache is the remembered state of the fleet, for tests.
+type StatusCache = statusCache
 
-var NewFleet = newFleet
+var NewStatusCache = newStatusCache
 
-var FleetStatus = (*fleet).status
+var CachedStatus = (*statusCache).status

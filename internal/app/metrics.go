@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/results"
 )
 
@@ -24,26 +25,26 @@ const (
 // While NATS does not tell, backburn_fleet_up is 0 and the others are absent: an old
 // number would look like a calm one.
 type fleetMetrics struct {
-	fleet *fleet
-	log   zerolog.Logger
+	status *statusCache
+	log    zerolog.Logger
 
 	up                          *prometheus.Desc
 	laneJobs, laneHand, laneAge *prometheus.Desc // by lane
 	waiting                     *prometheus.Desc
 	dead                        *prometheus.Desc // by reason
 	used, limit, resets, lasts  *prometheus.Desc // by budget
-	workers, batchers           *prometheus.Desc
+	workers, leaders            *prometheus.Desc
 }
 
 // otherReason stands for reasons of dead letters that a later version wrote.
 const otherReason = "other"
 
-func newFleetMetrics(f *fleet, log zerolog.Logger) *fleetMetrics {
+func newFleetMetrics(f *statusCache, log zerolog.Logger) *fleetMetrics {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("backburn_fleet_"+name, help, labels, nil)
 	}
 	return &fleetMetrics{
-		fleet: f, log: log,
+		status: f, log: log,
 		up:       desc("up", "1 where NATS told the state of the fleet; the other backburn_fleet_ metrics are absent otherwise."),
 		laneJobs: desc("lane_jobs", "Jobs in a lane of the queue, those in hand included.", "lane"),
 		laneHand: desc("lane_jobs_in_hand", "Jobs of a lane that workers hold.", "lane"),
@@ -55,13 +56,13 @@ func newFleetMetrics(f *fleet, log zerolog.Logger) *fleetMetrics {
 		resets:   desc("quota_reset_timestamp_seconds", "When the budget starts anew.", "budget"),
 		lasts:    desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at the pace of the day; 0 where it outlasts the day.", "budget"),
 		workers:  desc("workers", "Live workers."),
-		batchers: desc("batchers", "Workers that hold the batcher's seat: 1, and 0 while it is vacant."),
+		leaders:  desc("leaders", "Workers that lead and run the poller: 1, and 0 while none does."),
 	}
 }
 
 func (m *fleetMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.up, m.laneJobs, m.laneHand, m.laneAge, m.waiting, m.dead,
-		m.used, m.limit, m.resets, m.lasts, m.workers, m.batchers} {
+		m.used, m.limit, m.resets, m.lasts, m.workers, m.leaders} {
 		ch <- d
 	}
 }
@@ -72,7 +73,7 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	st, err := m.fleet.status(ctx, scrapeAge)
+	st, err := m.status.status(ctx, scrapeAge)
 	if err != nil {
 		m.log.Debug().Err(err).Msg("no state of the fleet for a scrape")
 		gauge(m.up, 0)
@@ -89,15 +90,15 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range deadByReason(st.Dead) {
 		gauge(m.dead, float64(n), reason)
 	}
-	for b, s := range map[pipeline.Budget]pipeline.BudgetStatus{pipeline.Uploads: st.Uploads, pipeline.Queries: st.Queries} {
+	for b, s := range map[pipeline.Budget]fleet.BudgetStatus{pipeline.Uploads: st.Uploads, pipeline.Queries: st.Queries} {
 		gauge(m.used, float64(s.Used), string(b))
 		gauge(m.limit, float64(s.Limit), string(b))
 		gauge(m.resets, unix(s.ResetsAt), string(b))
 		gauge(m.lasts, unix(s.LastsUntil), string(b))
 	}
 	gauge(m.workers, float64(len(st.Workers)))
-	batchers := slices.DeleteFunc(slices.Clone(st.Workers), func(w pipeline.Member) bool { return !w.Batcher })
-	gauge(m.batchers, float64(len(batchers)))
+	leaders := slices.DeleteFunc(slices.Clone(st.Workers), func(w fleet.Member) bool { return !w.Leader })
+	gauge(m.leaders, float64(len(leaders)))
 }
 
 // deadByReason has every reason of the closed list, and otherReason for the rest.

@@ -27,7 +27,9 @@ import (
 	"backburn/internal/sink"
 	"backburn/internal/ui"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
+	"backburn/pipeline/worker"
 	"backburn/wildfire"
 )
 
@@ -66,11 +68,11 @@ type Node struct {
 	reg   *prometheus.Registry
 
 	nc       *nats.Conn
-	queue    *pipeline.Queue
-	fleet    *fleet
+	queue    *queue.Queue
+	status   *statusCache
 	tokens   *auth.Source
 	client   *wildfire.Client
-	worker   *pipeline.Worker
+	worker   *worker.Worker
 	watchers []*watch.Watcher
 	http     *admin.Server
 	door     *api.Door
@@ -145,17 +147,17 @@ func (n *Node) connect(ctx context.Context) error {
 		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
 	}
 	// The worker is the one that makes the queue and brings it up to date with the configuration.
-	open := pipeline.AttachOrOpen
+	open := queue.AttachOrOpen
 	if n.roles.Work {
-		open = pipeline.Open
+		open = queue.Open
 	}
 	if n.queue, err = open(octx, nc, topology); err != nil {
 		return err
 	}
-	n.fleet = newFleet(func(ctx context.Context) (pipeline.Status, error) {
+	n.status = newStatusCache(func(ctx context.Context) (queue.Status, error) {
 		wcfg, err := WorkerConfig(n.cfg)
 		if err != nil {
-			return pipeline.Status{}, err
+			return queue.Status{}, err
 		}
 		return n.queue.Status(ctx, wcfg)
 	})
@@ -182,18 +184,18 @@ func (n *Node) startWorker(ctx context.Context) error {
 		return fmt.Errorf("wildfire.%w", err)
 	}
 	n.undo = append(n.undo, n.client.Close)
-	n.worker, err = pipeline.NewWorker(n.queue, wcfg, n.client, n.client,
-		pipeline.WithLogger(n.log.With().Str("component", "worker").Logger()), pipeline.WithMetrics(n.reg),
-		pipeline.WithTracing(n.traces))
+	n.worker, err = worker.New(n.queue, wcfg, n.client, n.client,
+		worker.WithLogger(n.log.With().Str("component", "worker").Logger()), worker.WithMetrics(n.reg),
+		worker.WithTracing(n.traces))
 	if err != nil {
 		return err
 	}
-	return n.reg.Register(newFleetMetrics(n.fleet, n.log))
+	return n.reg.Register(newFleetMetrics(n.status, n.log))
 }
 
 // Tokens makes the source of a profile's tokens, shared with the fleet through the queue
 // where there is one. The caller closes it.
-func Tokens(ctx context.Context, cfg config.Config, profile string, q *pipeline.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
+func Tokens(ctx context.Context, cfg config.Config, profile string, q *queue.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
 	if err := cfg.CheckProfile(profile); err != nil {
 		return nil, err
 	}
@@ -211,7 +213,7 @@ func Tokens(ctx context.Context, cfg config.Config, profile string, q *pipeline.
 
 // Sharing is what lets a profile's tokens be one for the fleet: the buckets of the queue, unless
 // the profile keeps its tokens to itself, or has none.
-func Sharing(ctx context.Context, cfg config.Config, profile string, q *pipeline.Queue) ([]auth.Option, error) {
+func Sharing(ctx context.Context, cfg config.Config, profile string, q *queue.Queue) ([]auth.Option, error) {
 	p := Profile(profile, cfg.Auth[profile])
 	if q == nil || !p.Shares() {
 		return nil, nil
@@ -233,7 +235,7 @@ func Sharing(ctx context.Context, cfg config.Config, profile string, q *pipeline
 
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
-		w, err := watch.New(WatchConfig(c), n.queue.Publisher().Traced(n.traces), n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
+		w, err := watch.New(WatchConfig(c), folderIntake{n.queue.Publisher().Traced(n.traces)}, n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
 			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)
@@ -241,6 +243,15 @@ func (n *Node) startWatchers() error {
 		n.watchers = append(n.watchers, w)
 	}
 	return nil
+}
+
+// folderIntake hands in what watchers find: their jobs say where the contents are.
+type folderIntake struct{ publisher *queue.Publisher }
+
+func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {
+	_, err := i.publisher.Submit(ctx, j, queue.Content{})
+
+	return err
 }
 
 // readerOf names the reader of a folder's events: the same for every watcher of this folder
@@ -275,7 +286,7 @@ func (n *Node) startHTTP() error {
 }
 
 // Queue is the node's queue.
-func (n *Node) Queue() *pipeline.Queue { return n.queue }
+func (n *Node) Queue() *queue.Queue { return n.queue }
 
 // HTTPAddr is where the HTTP side listens; "" for nowhere.
 func (n *Node) HTTPAddr() string {

@@ -9,6 +9,7 @@ import (
 	"backburn/auth"
 	"backburn/internal/config"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
 	"backburn/wildfire"
 )
@@ -17,28 +18,35 @@ import (
 const UserAgent = "backburn/1"
 
 // Topology is what the queue of a configuration is made with.
-func Topology(c config.Config) pipeline.Topology {
-	return pipeline.Topology{
+func Topology(c config.Config) queue.Topology {
+	return queue.Topology{
 		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas, Lease: c.Worker.Lease.Std(),
 		ResultsMaxAge: c.Results.MaxAge.Std(), ResultsMaxBytes: c.Results.MaxBytes.Bytes(),
 	}
 }
 
 // Streams with a limit reserve it, and the server refuses more than there is room for. So on a
-// small disk RESULTS gets half of what the embedded server may store at most, JOBS an eighth.
+// small disk RESULTS gets half of what the embedded server may store at most, the others a part of
+// the rest.
 const (
 	resultsShare = 2
 	jobsShare    = 8
+	ledgerShare  = 8
+	filesShare   = 8
+	deadShare    = 16
 )
 
 // fit reduces what a topology reserves to what an embedded server may store.
-func fit(t pipeline.Topology, room int64, log zerolog.Logger) pipeline.Topology {
+func fit(t queue.Topology, room int64, log zerolog.Logger) queue.Topology {
 	if most := room / resultsShare; t.ResultsMaxBytes > most {
 		log.Warn().Stringer("kept", config.Size(most)).Stringer("results.max_bytes", config.Size(t.ResultsMaxBytes)).
 			Msg("the disk has no room for results.max_bytes; the oldest events go sooner")
 		t.ResultsMaxBytes = most
 	}
-	t.JobsMaxBytes = min(pipeline.DefaultJobsMaxBytes, room/jobsShare)
+	t.JobsMaxBytes = min(queue.DefaultJobsMaxBytes, room/jobsShare)
+	t.LedgerMaxBytes = min(queue.DefaultLedgerMaxBytes, room/ledgerShare)
+	t.FilesMaxBytes = min(queue.DefaultFilesMaxBytes, room/filesShare)
+	t.DeadMaxBytes = min(queue.DefaultDeadMaxBytes, room/deadShare)
 	return t
 }
 

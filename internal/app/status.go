@@ -9,17 +9,18 @@ import (
 	"backburn/auth"
 	"backburn/internal/admin"
 	"backburn/internal/natsconn"
-	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
+	"backburn/pipeline/worker"
 )
 
 // Status is the state of the fleet, and of this process's part in it: the value of
 // GET /api/status and of `backburn status --json`.
 type Status struct {
-	pipeline.Status
-	Flights []pipeline.Flight `json:"uploading"`       // uploads in progress here
-	Token   *auth.Status      `json:"token,omitempty"` // of the WildFire credential, as seen here
-	Watch   []watch.Status    `json:"watch"`           // folders that are watched here
+	queue.Status
+	Flights []worker.Upload `json:"uploading"`       // uploads in progress here
+	Token   *auth.Status    `json:"token,omitempty"` // of the WildFire credential, as seen here
+	Watch   []watch.Status  `json:"watch"`           // folders that are watched here
 }
 
 // statusAge is how old the fleet's part of a Status may be. Pages ask every two seconds.
@@ -27,13 +28,13 @@ const statusAge = time.Second
 
 // Status asks for the state of everything.
 func (n *Node) Status(ctx context.Context) (Status, error) {
-	st := Status{Flights: []pipeline.Flight{}, Watch: []watch.Status{}}
+	st := Status{Flights: []worker.Upload{}, Watch: []watch.Status{}}
 	var err error
-	if st.Status, err = n.fleet.status(ctx, statusAge); err != nil {
+	if st.Status, err = n.status.status(ctx, statusAge); err != nil {
 		return st, err
 	}
 	if n.worker != nil {
-		st.Flights = n.worker.Flights()
+		st.Flights = n.worker.Uploads()
 	}
 	if n.tokens != nil {
 		t := n.tokens.Status()

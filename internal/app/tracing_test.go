@@ -23,6 +23,7 @@ import (
 	"backburn/internal/config"
 	"backburn/internal/natsd"
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -52,8 +53,10 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
 	const body = "wildfire-test:phishing"
-	ev, err := n.Queue().Publisher().PublishAndWait(ctx, pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "a.html"},
-		int64(len(body)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil })
+	j := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "a.html"}
+	_, err = n.Queue().Publisher().Submit(ctx, j, queue.FromReader(strings.NewReader(body), int64(len(body))))
+	check(t, err)
+	ev, err := n.Queue().Await(ctx, j.Ref())
 	if err != nil || ev.Data.Verdict != "phishing" {
 		t.Errorf("%+v: %v", ev, err)
 	}

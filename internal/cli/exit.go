@@ -9,7 +9,7 @@ import (
 	"backburn/internal/api"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
-	"backburn/pipeline"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
 )
 
@@ -57,7 +57,7 @@ var (
 	misconfigured = []error{watch.ErrUnusable}
 	unreachable   = []error{
 		natsconn.ErrUnreachable, natsconn.ErrRefused, natsconn.ErrOversized, natsconn.ErrTLS, natsconn.ErrClosed,
-		pipeline.ErrUnavailable, admin.ErrListen, api.ErrListen,
+		queue.ErrUnavailable, admin.ErrListen, api.ErrListen,
 	}
 )
 

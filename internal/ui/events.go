@@ -36,7 +36,7 @@ const (
 	comeAgain = 2 * time.Second
 )
 
-// Queue is where the events are; a *pipeline.Queue is one.
+// Queue is where the events are; a *queue.Queue is one.
 type Queue interface {
 	JetStream() jetstream.JetStream
 	Prefix() string        // nats.prefix

@@ -22,17 +22,17 @@ import (
 	"backburn/results"
 )
 
-// queue has the stream of the events, and nothing else.
-type queue struct {
+// events has the stream of the events, and nothing else.
+type events struct {
 	t  *testing.T
 	js jetstream.JetStream
 }
 
-func (q queue) JetStream() jetstream.JetStream { return q.js }
-func (q queue) Prefix() string                 { return "backburn" }
-func (q queue) ResultsStream() string          { return "BACKBURN_RESULTS" }
+func (q events) JetStream() jetstream.JetStream { return q.js }
+func (q events) Prefix() string                 { return "backburn" }
+func (q events) ResultsStream() string          { return "BACKBURN_RESULTS" }
 
-func newQueue(t *testing.T) queue {
+func newQueue(t *testing.T) events {
 	t.Helper()
 	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())
 	check(t, err)
@@ -41,11 +41,11 @@ func newQueue(t *testing.T) queue {
 	check(t, err)
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BACKBURN_RESULTS", Subjects: []string{"backburn.results.>"}})
 	check(t, err)
-	return queue{t, js}
+	return events{t, js}
 }
 
 // publish publishes the verdict of a job, and before it that it was submitted.
-func (q queue) publish(job string, change ...func(*results.Data)) {
+func (q events) publish(job string, change ...func(*results.Data)) {
 	q.t.Helper()
 	d := results.Data{JobID: job, Source: "mail", Filename: job + ".exe", Verdict: "malware"}
 	for _, c := range change {

@@ -139,7 +139,7 @@
         for (const s of [f.reason, f.held]) if (s) td.append(put(make("span", "small"), s));
       },
       count(f.pending), count(f.in_flight), count(f.finished)]);
-    fill($("#workers"), st.workers, w => [lines(w.id, w.batcher ? "is the batcher" : ""), lines(w.host, "process " + w.pid), w.slots, age(w.started)]);
+    fill($("#workers"), st.workers, w => [lines(w.id, w.leader ? "leads" : ""), lines(w.host, "process " + w.pid), w.slots, age(w.started)]);
     showToken(st.token);
     showProblems(st);
   }
@@ -216,7 +216,7 @@
       found.push(budget[0].toUpperCase() + budget.slice(1) + " are paused until " + seconds(p.until) + ": " + p.reason);
     }
     if (st.workers.length === 0) found.push("No worker is running: jobs wait.");
-    else if (!st.workers.some(w => w.batcher)) found.push("No worker is the batcher: nobody asks for verdicts.");
+    else if (!st.workers.some(w => w.leader)) found.push("No worker leads: nobody asks for verdicts.");
     for (const f of st.watch ?? []) if (f.state !== "ok") found.push("Folder " + f.path + ": " + (f.reason || f.state));
     for (const f of st.watch ?? []) if (f.troubled) {
       const t = f.troubles[0];

@@ -14,7 +14,10 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/ui"
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
+	"backburn/pipeline/worker"
 
 	"github.com/chromedp/chromedp"
 )
@@ -36,17 +39,17 @@ func serve(t *testing.T, state func() (app.Status, error), events http.Handler) 
 func trouble() app.Status {
 	now := time.Now().UTC().Truncate(time.Second)
 	return app.Status{
-		Status: pipeline.Status{
+		Status: queue.Status{
 			Time:   now,
-			Paused: map[pipeline.Budget]pipeline.Pause{pipeline.Uploads: {Until: now.Add(9 * time.Minute), Reason: "the credential is refused <b>(401)</b>"}},
-			Lanes: map[pipeline.Priority]pipeline.LaneStatus{
+			Paused: map[pipeline.Budget]fleet.Pause{pipeline.Uploads: {Until: now.Add(9 * time.Minute), Reason: "the credential is refused <b>(401)</b>"}},
+			Lanes: map[pipeline.Priority]queue.LaneStatus{
 				pipeline.Urgent: {Waiting: 12, InHand: 8, Oldest: now.Add(-95 * time.Minute)}, pipeline.Normal: {Waiting: 48211, Oldest: now.Add(-50 * time.Hour)}},
-			Uploads: pipeline.BudgetStatus{Used: 150, Limit: 150, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now},
-			Queries: pipeline.BudgetStatus{Used: 900, Limit: 1050, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now.Add(time.Hour)},
-			Workers: []pipeline.Member{}, Waiting: 1,
+			Uploads: fleet.BudgetStatus{Used: 150, Limit: 150, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now},
+			Queries: fleet.BudgetStatus{Used: 900, Limit: 1050, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now.Add(time.Hour)},
+			Workers: []fleet.Member{}, Waiting: 1,
 			Dead: map[string]uint64{"attempts_exhausted": 7, "unsupported_type": 2311},
 		},
-		Flights: []pipeline.Flight{{Job: "j", Filename: strings.Repeat("a-very-long-name-without-a-break", 6) + ".iso", Sent: 34_500_000, Total: 98_000_000, Since: now.Add(-20 * time.Second)}},
+		Flights: []worker.Upload{{Job: "j", Filename: strings.Repeat("a-very-long-name-without-a-break", 6) + ".iso", Sent: 34_500_000, Total: 98_000_000, Since: now.Add(-20 * time.Second)}},
 		Token: &auth.Status{Name: "wildfire", Kind: auth.KindWildFire, State: "rejected", Shared: true, LastError: "wildfire: invalid_client (401)",
 			Obtained: now.Add(-time.Hour), Expires: now.Add(-45 * time.Minute)},
 		Watch: []watch.Status{

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 )
 
 func main() {
@@ -27,11 +28,11 @@ func main() {
 		nats.UserInfo(os.Getenv("NATS_USER"), os.Getenv("NATS_PASSWORD")), nats.Token(os.Getenv("NATS_TOKEN"))))
 	defer nc.Close()
 	js := must(jetstream.NewWithAPIPrefix(nc, cmp.Or(os.Getenv("NATS_API_PREFIX"), "$JS.API")))
-	in := must(pipeline.AttachPublisher(context.Background(), js, "backburn"))
+	in := must(queue.AttachPublisher(context.Background(), js, "backburn"))
 	for _, name := range os.Args[2:] {
 		info := must(os.Stat(name))
 		j := pipeline.Job{ID: source + "-" + nats.NewInbox()[7:], Source: source, Priority: pipeline.Normal, Filename: filepath.Base(name)}
-		must(0, in.PublishFile(context.Background(), j, info.Size(), func() (io.ReadCloser, error) { return os.Open(name) }))
+		must(in.Submit(context.Background(), j, queue.FromFile(info.Size(), func() (io.ReadCloser, error) { return os.Open(name) })))
 		log.Printf("%s is job %s", name, j.ID)
 	}
 }

@@ -1,0 +1,39 @@
+package pipeline
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Budget is one of WildFire's two daily allowances. They are spent, and paused, apart.
+type Budget string
+
+// The budgets.
+const (
+	Uploads Budget = "uploads"
+	Queries Budget = "queries"
+)
+
+// Budgets lists both.
+func Budgets() []Budget { return []Budget{Uploads, Queries} }
+
+// Day names the day of the budgets to which t belongs. It begins at 00:00 UTC.
+func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// ResetAfter is the instant at which the budgets of t's day come back, and a little more: the
+// service's own clock decides, and every client of the world calls at midnight.
+func ResetAfter(t time.Time) time.Time {
+	y, m, d := t.UTC().Date()
+
+	return time.Date(y, m, d+1, 0, 1, 0, 0, time.UTC).Add(rand.N(30 * time.Second))
+}
+
+// Backoff grows from low, doubling with each attempt, to high. The upper half of it is random.
+func Backoff(attempt int, low, high time.Duration) time.Duration {
+	d := high
+	if attempt < 30 && low<<attempt < high {
+		d = low << attempt
+	}
+
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,383 @@
+package pipeline
+
+import (
+	"fmt"
+	"time"
+
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// Event is what was learned about a sample since its record was read.
+type Event interface{ event() }
+
+// The events.
+type (
+	// Look learns nothing new: a job arrived, or its sample is due to be looked at.
+	Look struct{}
+
+	// Owned says that the owner of the claim was looked up.
+	Owned struct {
+		By   string // the sample's owner when it was looked up
+		Gone bool   // it is no member of the fleet any more
+	}
+
+	// Answered is WildFire's answer to a question about the sample.
+	Answered struct {
+		Known   bool             // a record came
+		Verdict wildfire.Verdict // Pending for a record without a verdict
+		MD5     string
+	}
+
+	// Unanswered says that queries are paused, or their budget is spent, for long.
+	Unanswered struct{}
+
+	// NotAdmitted says that uploads are paused, or their budget is spent, for long.
+	NotAdmitted struct{}
+
+	// Claimed says that the turn to upload has come.
+	Claimed struct{ Owner string }
+
+	// Uploaded is the outcome of a try at the upload that the sample's owner made.
+	Uploaded struct {
+		Disposition Disposition // Complete, or what else follows
+		MD5         string      // of Complete
+		Filetype    string
+	}
+)
+
+func (Look) event()        {}
+func (Owned) event()       {}
+func (Answered) event()    {}
+func (Unanswered) event()  {}
+func (NotAdmitted) event() {}
+func (Claimed) event()     {}
+func (Uploaded) event()    {}
+
+// StepKind is what is to be done next about a job.
+type StepKind int
+
+// The steps. Finish, Fail, Wait, Park and Retry end the work on a job for now; the others
+// are done, and lead to the next event.
+const (
+	StepFinish     StepKind = iota // the job ends with its sample's verdict
+	StepFail                       // the job ends with a reason
+	StepWait                       // the job waits for its sample, until Due at the latest
+	StepPark                       // the job waits for Budget
+	StepRetry                      // the job comes again after Delay
+	StepFindOwner                  // find out whether the claim's owner is a live member
+	StepAsk                        // ask WildFire
+	StepUpload                     // wait for a turn, claim the sample, and upload it
+	StepSend                       // the claim is to be written; then send
+	StepReconsider                 // the sample changed: write it, and look again
+)
+
+var stepNames = [...]string{
+	"finish", "fail", "wait", "park", "retry", "find owner", "ask", "upload", "send", "reconsider",
+}
+
+func (k StepKind) String() string { return stepNames[k] }
+
+// Step is what is to be done next about a job.
+type Step struct {
+	Kind     StepKind
+	Basis    results.Basis // of StepFinish and StepWait
+	Cause    results.Error // of StepFail
+	Attempts int           // of StepFail: tries at the upload
+	Due      time.Time     // of StepWait: when to look, or to ask, again
+	Asking   bool          // of StepWait: WildFire has the sample, and is asked at Due
+	Budget   Budget        // of StepPark
+	Delay    time.Duration // of StepRetry
+}
+
+// Policy is what Decide goes by beside the facts.
+type Policy struct {
+	Config
+
+	Self string // the worker that decides; "" for the poller, which uploads nothing
+}
+
+// refusalMemory is how long a refusal answers for the same contents.
+const refusalMemory = 24 * time.Hour
+
+// unknownGrace is how long "unknown" after our own submission means no more than "not yet".
+const unknownGrace = 5 * time.Minute
+
+// Decide says what is next for a job, given what is known about its sample and what was just
+// learned, and how the sample's record reads then. It is the only function that moves a sample from
+// state to state; it does nothing, and the same arguments give the same answer. Whoever calls
+// it writes the sample, if it changed, before or together with the step's effect.
+func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
+	d := decision{s: s, j: j, p: p, now: now}
+
+	var step Step
+	switch e := e.(type) {
+	case Look:
+		step = d.look()
+	case Owned:
+		step = d.owned(e)
+	case Answered:
+		step = d.answered(e)
+	case Unanswered:
+		step = Step{Kind: StepPark, Budget: Queries, Basis: results.BasisShared}
+	case NotAdmitted:
+		if d.ours() {
+			d.s.release(StateNone, now)
+		}
+		step = Step{Kind: StepPark, Budget: Uploads, Basis: results.BasisShared}
+	case Claimed:
+		d.s.claim(e.Owner, j, now)
+		step = Step{Kind: StepSend}
+	case Uploaded:
+		step = d.uploaded(e)
+	}
+
+	return step, d.s
+}
+
+// decision is the state of one call of Decide.
+type decision struct {
+	s   Sample
+	j   Job
+	p   Policy
+	now time.Time
+}
+
+// look decides by the record alone.
+func (d *decision) look() Step {
+	switch d.s.State {
+	case StateVerdict:
+		if d.now.Sub(d.s.CheckedAt) <= d.p.Memory(wildfire.Verdict(d.s.Verdict)) {
+			return Step{Kind: StepFinish, Basis: results.BasisCache}
+		}
+	case StateRefused:
+		if d.s.Refusal.covers(d.j) && d.now.Sub(d.s.Refusal.At) <= refusalMemory {
+			return d.fail(d.s.Refusal.Error, d.s.Attempts)
+		}
+	case StatePending:
+		return d.pending()
+	case StateRetrying:
+		if !d.mayRetry() {
+			return d.waitForOther()
+		}
+	case StateUploading:
+		return Step{Kind: StepFindOwner}
+	}
+
+	return d.unknown()
+}
+
+// pending decides about a sample that WildFire has, and ends it at the deadline.
+func (d *decision) pending() Step {
+	deadline := d.s.SubmittedAt.Add(d.p.Deadline)
+	if !d.now.Before(deadline) {
+		d.s = Sample{ChangedAt: d.now}
+
+		return d.fail(results.Error{
+			Reason:  results.VerdictTimeout,
+			Message: fmt.Sprintf("WildFire gave no verdict within %s", d.p.Deadline),
+		}, 0)
+	}
+
+	due := d.p.Schedule().Next(d.s.SubmittedAt, d.now)
+	if deadline.Before(due) {
+		due = deadline
+	}
+
+	return Step{Kind: StepWait, Asking: true, Due: due, Basis: d.basis()}
+}
+
+// mayRetry reports whether the job may make the next try at the upload: it made the last one, is
+// more urgent, or the one that should make it has not come for long.
+func (d *decision) mayRetry() bool {
+	return d.s.Job == d.j.Ref().String() ||
+		d.j.Priority.Before(d.s.Priority) ||
+		d.now.Sub(d.s.ChangedAt) >= d.p.Patience()
+}
+
+// waitForOther waits for the job that is at the upload. That job comes back by itself, also if
+// its worker dies, unless it was removed by hand.
+func (d *decision) waitForOther() Step {
+	return Step{Kind: StepWait, Due: d.s.ChangedAt.Add(d.p.Patience()), Basis: results.BasisShared}
+}
+
+// unknown decides about a sample that nobody works on: it is asked about if so configured, or if
+// an upload may have got through unheard; else it is uploaded.
+func (d *decision) unknown() Step {
+	if d.p.AskFirst || d.s.Unsure {
+		return Step{Kind: StepAsk}
+	}
+
+	return Step{Kind: StepUpload}
+}
+
+// owned decides about a claimed sample whose owner was looked up.
+func (d *decision) owned(e Owned) Step {
+	switch {
+	case d.s.State != StateUploading || d.s.Owner != e.By:
+		return d.look()
+	case e.Gone: // WildFire may have it or not, since the claim was made
+		d.s.Unsure = true
+		d.s.release(StateNone, d.s.ChangedAt)
+		return Step{Kind: StepReconsider}
+	case d.s.Job == d.j.Ref().String(): // another delivery of this job is under way
+		return Step{Kind: StepRetry, Delay: d.p.Lease / 3}
+	}
+
+	return d.waitForOther()
+}
+
+// answered decides by what WildFire says. A sample with somebody at work, or with its end, is
+// left to that.
+func (d *decision) answered(e Answered) Step {
+	switch d.s.State {
+	case StatePending:
+		return d.polled(e)
+	case StateUploading:
+		return Step{Kind: StepFindOwner}
+	}
+
+	switch {
+	case e.Known && e.Verdict.Final(), e.Known && e.Verdict == wildfire.Pending:
+		return d.lookedUp(e)
+	case d.s.Unsure && d.now.Before(d.s.ChangedAt.Add(d.p.FirstPoll)):
+		// So soon after it was sent, "unknown" may be "not yet".
+		return Step{Kind: StepRetry, Delay: d.s.ChangedAt.Add(d.p.FirstPoll).Sub(d.now)}
+	}
+
+	return Step{Kind: StepUpload}
+}
+
+// lookedUp decides about a sample that WildFire knew, though its record here did not say so.
+func (d *decision) lookedUp(e Answered) Step {
+	ours := d.s.Unsure && d.s.Job == d.j.Ref().String()
+	if d.s.Final() {
+		d.s = Sample{}
+	}
+	if !ours {
+		d.s.Job = ""
+	}
+	if d.s.Size == 0 {
+		d.s.Size = d.j.Size
+	}
+
+	basis := results.BasisLookup
+	if ours {
+		basis = results.BasisUpload
+	}
+
+	if !e.Verdict.Final() {
+		d.s.submitted(d.now)
+		step := d.pending()
+		step.Basis = basis
+		return step
+	}
+
+	if ours && d.s.SubmittedAt.IsZero() {
+		d.s.SubmittedAt = d.s.ChangedAt
+	}
+	d.s.decide(e.Verdict, e.MD5, d.now)
+
+	return Step{Kind: StepFinish, Basis: basis}
+}
+
+// polled decides about a pending sample that was asked about.
+func (d *decision) polled(e Answered) Step {
+	switch v := e.Verdict; {
+	case !e.Known, v == wildfire.Pending:
+	case v.Final():
+		basis := d.basis()
+		d.s.decide(v, e.MD5, d.now)
+		return Step{Kind: StepFinish, Basis: basis}
+	case v == wildfire.Unknown && (d.s.Resubmitted || d.now.Sub(d.s.SubmittedAt) < unknownGrace):
+	case v == wildfire.Unknown, v == wildfire.AnalysisError, v == wildfire.Flawed:
+		d.s.lost(v, d.now)
+		return d.look()
+	case v == wildfire.InvalidHash:
+		d.s.refuse("", rejection("WildFire calls the hash invalid (-103)"), d.now)
+		return d.look()
+	}
+
+	return d.pending()
+}
+
+// ours reports whether the sample is claimed by the worker that decides.
+func (d *decision) ours() bool { return d.s.State == StateUploading && d.s.Owner == d.p.Self }
+
+// uploaded decides by the outcome of a try at the upload. A claim that was taken over meanwhile is
+// left to whoever has it.
+func (d *decision) uploaded(e Uploaded) Step {
+	if !d.ours() {
+		return d.look()
+	}
+	disp := e.Disposition
+
+	switch disp.Action {
+	case Complete:
+		d.s.MD5 = e.MD5
+		d.s.Filetype = e.Filetype
+		d.s.submitted(d.now)
+		step := d.pending()
+		step.Basis = results.BasisUpload
+		return step
+
+	case Terminate:
+		return d.terminate(disp)
+
+	case Retry:
+		tries := d.p.MaxAttempts
+		if disp.Tries > 0 {
+			tries = min(tries, disp.Tries)
+		}
+		if d.s.Attempts+1 >= tries {
+			disp.Message = fmt.Sprintf("given up after %d attempts: %s", d.s.Attempts+1, disp.Message)
+			return d.terminate(disp)
+		}
+
+		delay := max(d.p.Backoff(d.s.Attempts), min(disp.Delay, d.p.RetryMax))
+		d.s.Attempts++
+		d.s.Unsure = disp.Unsure
+		d.s.release(StateRetrying, d.now)
+		return Step{Kind: StepRetry, Delay: delay}
+	}
+
+	// Not counted: no fault of the file's.
+	d.s.Unsure = d.s.Unsure || disp.Unsure
+	d.s.release(StateNone, d.now)
+	if disp.Action == ParkBudget {
+		return Step{Kind: StepPark, Budget: Uploads, Basis: results.BasisShared}
+	}
+
+	return Step{Kind: StepRetry, Delay: max(disp.Delay, d.p.RetryMin)}
+}
+
+// terminate ends a job that WildFire won't take. If that holds for the contents, it is remembered
+// for others that bring the same.
+func (d *decision) terminate(disp Disposition) Step {
+	cause := results.Error{Reason: disp.Reason, Message: disp.Message, HTTPStatus: disp.Status}
+	attempts := d.s.Attempts + 1
+
+	d.s = Sample{ChangedAt: d.now}
+	if disp.Content {
+		d.s.Attempts = attempts
+		d.s.refuse(extension(d.j), cause, d.now)
+	}
+
+	return d.fail(cause, attempts)
+}
+
+func (d *decision) fail(cause results.Error, attempts int) Step {
+	return Step{Kind: StepFail, Cause: cause, Attempts: attempts}
+}
+
+// basis tells how the job will have come by the verdict of a pending sample.
+func (d *decision) basis() results.Basis {
+	switch d.s.Job {
+	case d.j.Ref().String():
+		return results.BasisUpload
+	case "":
+		return results.BasisLookup
+	}
+
+	return results.BasisShared
+}

@@ -1,0 +1,24 @@
+package fleet
+
+import (
+	"testing"
+
+	"backburn/pipeline"
+)
+
+// Whoever left the fleet while a worker was cut off has no share of its rate afterwards.
+func TestMembersThatLeftUnheard(t *testing.T) {
+	t.Parallel()
+	f := Join(nil, pipeline.DefaultConfig().Lease, 8)
+	f.live["stays"], f.live["leaves"] = Member{ID: "stays"}, Member{ID: "leaves"}
+	_, changed := f.Members()
+	f.keep(map[string]bool{"stays": true})
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody is told")
+	}
+	if all, _ := f.Members(); len(all) != 2 || all[0].ID != f.self.ID || all[1].ID != "stays" {
+		t.Errorf("members: %+v", all)
+	}
+}

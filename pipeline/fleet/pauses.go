@@ -1,0 +1,251 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+)
+
+// Pause says that a budget is not to be touched by anybody in the fleet until a time.
+type Pause struct {
+	Until  time.Time `json:"until"`
+	Reason string    `json:"reason"`
+	Streak int       `json:"streak,omitempty"` // pauses for the same cause without a success between them
+
+	// Probing is set when the pause is over and one worker finds out, with one call, whether it
+	// really is. The others wait for what comes of that.
+	Probing bool `json:"probing,omitempty"`
+}
+
+// Pauses is the fleet's view of what is paused, kept in the store and watched. A pause holds in this
+// process before it is written for the others. It is safe for concurrent use.
+type Pauses struct {
+	store *Store
+	now   func() time.Time
+	tick  time.Duration // how often those who wait look at the clock
+
+	mu      sync.Mutex
+	current map[pipeline.Budget]Pause
+	changed chan struct{} // closed and replaced at every change
+}
+
+const pausePrefix = "pause."
+
+// NewPauses returns the pauses of a fleet. now tells the time of day; those who wait for one
+// look at it every tick.
+func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
+	return &Pauses{
+		store:   store,
+		now:     now,
+		tick:    tick,
+		current: map[pipeline.Budget]Pause{},
+		changed: make(chan struct{}),
+	}
+}
+
+// Run follows the pauses of the fleet until ctx ends.
+func (p *Pauses) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := p.follow(ctx); err != nil && ctx.Err() == nil {
+			_ = Sleep(ctx, time.Second)
+		}
+	}
+	return nil
+}
+
+func (p *Pauses) follow(ctx context.Context) error {
+	w, err := p.store.kv.Watch(ctx, pausePrefix+">")
+	if err != nil {
+		return fmt.Errorf("watch pauses: %w", err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e, ok := <-w.Updates():
+			if !ok {
+				return errors.New("the watch on pauses ended")
+			}
+			if e == nil {
+				continue
+			}
+			var next Pause
+			if e.Operation() == jetstream.KeyValuePut && json.Unmarshal(e.Value(), &next) != nil {
+				continue
+			}
+			p.set(pipeline.Budget(e.Key()[len(pausePrefix):]), next)
+		}
+	}
+}
+
+func (p *Pauses) set(b pipeline.Budget, next Pause) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current[b] == next {
+		return
+	}
+	p.current[b] = next
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// Active returns the pause of a budget that is in force, and what to wait on for news.
+func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.current[b]
+	return c, p.now().Before(c.Until), p.changed
+}
+
+// Long is Active for a pause that lasts longer than jobs are kept in hand.
+func (p *Pauses) Long(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
+	c, on, changed := p.Active(b)
+	return c, on && c.Until.Sub(p.now()) > shortPause, changed
+}
+
+// Wait blocks while the budget is paused. When a pause has run out, one caller of the whole
+// fleet gets through, as the probe: its success (Healed) lets the others go on at once.
+func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
+	for {
+		c, on, changed := p.Active(b)
+		if c.Reason == "" {
+			return nil
+		}
+		if !on {
+			won, err := p.probe(ctx, b, c)
+			if err != nil || won {
+				return err
+			}
+			continue
+		}
+		t := time.NewTimer(min(c.Until.Sub(p.now()), p.tick))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-changed:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// probe makes the caller the one that tries, if nobody else was faster. Should it never tell
+// what came of it, another one tries after a while.
+func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool, error) {
+	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
+	if err != nil {
+		return false, err
+	}
+	if stored != over {
+		p.set(b, stored)
+		return false, nil
+	}
+	next := over
+	next.Probing, next.Until = true, p.now().Add(firstPause).UTC().Round(0)
+	_, err = p.store.Save(ctx, pausePrefix+string(b), next, rev)
+	if errors.Is(err, ErrConflict) {
+		return false, nil
+	}
+	if err == nil {
+		p.set(b, next)
+	}
+	return err == nil, err
+}
+
+// pause stops a budget for the whole fleet until a time. Of two pauses the later end counts.
+func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error {
+	next.Until = next.Until.UTC().Round(0)
+	if local, on, _ := p.Active(b); !on || local.Probing || local.Until.Before(next.Until) {
+		p.set(b, next) // here at once: whoever is about to make a call must not wait for the write
+	}
+
+	for {
+		cur, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
+		if err != nil {
+			return err
+		}
+		if rev != 0 && !cur.Probing && !cur.Until.Before(next.Until) {
+			p.set(b, cur)
+			return nil
+		}
+		_, err = p.store.Save(ctx, pausePrefix+string(b), next, rev)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err == nil {
+			p.set(b, next)
+		}
+		return err
+	}
+}
+
+// Park stops a budget that is used up until it comes back. A call that is refused just
+// after the reset means that the service's day is not over yet: another ten minutes.
+func (p *Pauses) Park(ctx context.Context, b pipeline.Budget) (Pause, error) {
+	now := p.now().UTC()
+	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up"}
+	if now.Sub(now.Truncate(24*time.Hour)) < 30*time.Minute {
+		next.Until = now.Add(LongestPause)
+	}
+	return next, p.pause(ctx, b, next)
+}
+
+// Grow pauses a budget after a fault that no other call would get around: 30 seconds at
+// first, doubling to ten minutes until a call succeeds. Workers that met the fault together
+// pause once.
+func (p *Pauses) Grow(ctx context.Context, b pipeline.Budget, reason string) error {
+	cur, on, _ := p.Active(b)
+	if on && !cur.Probing {
+		return nil
+	}
+	next := Pause{Reason: reason}
+	if cur.Reason != "" {
+		next.Streak = min(cur.Streak+1, 10)
+	}
+	next.Until = p.now().Add(min(firstPause<<next.Streak, LongestPause))
+	return p.pause(ctx, b, next)
+}
+
+// Healed ends a pause that is over, or being probed, after a success.
+func (p *Pauses) Healed(ctx context.Context, b pipeline.Budget) {
+	cur, on, _ := p.Active(b)
+	if cur.Reason == "" || (on && !cur.Probing) {
+		return
+	}
+	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
+	if err != nil || rev == 0 || stored != cur {
+		return
+	}
+	if _, err := p.store.Save(ctx, pausePrefix+string(b), Pause{}, rev); err == nil {
+		p.set(b, Pause{})
+	}
+}
+
+// LongestPause is the longest pause for a fault; a spent budget is paused until its reset.
+const LongestPause = 10 * time.Minute
+
+const (
+	firstPause = 30 * time.Second
+
+	// A pause that lasts longer than this is not waited out with jobs in hand.
+	shortPause = 2 * time.Minute
+)
+
+// PauseOf reads the pause of a budget from the store; the zero Pause where there is none in force.
+func PauseOf(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pause, error) {
+	p, _, err := Get[Pause](ctx, s, pausePrefix+string(b))
+	if err != nil || !now.Before(p.Until) {
+		return Pause{}, err
+	}
+
+	return p, nil
+}

@@ -1,0 +1,43 @@
+package fleet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+)
+
+// thisMachine identifies the boot and the PID namespace (random(4), pid_namespaces(7)).
+var thisMachine = sync.OnceValues(func() (string, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", err
+	}
+	pids, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return "", err
+	}
+	return machineID(string(boot), pids), nil
+})
+
+// processExists asks by kill(2), which answers for processes of other users too.
+func processExists(pid int) bool {
+	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+}
+
+// processBegan is when a process began, in clock ticks since the boot (starttime of
+// proc_pid_stat(5), the 20th field behind the name, which may hold anything).
+func processBegan(pid int) (uint64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("process %d: short stat", pid)
+	}
+	return strconv.ParseUint(string(fields[19]), 10, 64)
+}

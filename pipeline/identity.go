@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// Ref is the identity of a job: who handed it in, and under which id. Two sources may use the
+// same id; each has its own job.
+type Ref struct {
+	Source string
+	ID     string
+}
+
+// String gives "source/id", the form that people type and read.
+func (r Ref) String() string { return r.Source + "/" + r.ID }
+
+// ParseRef reads "source/id". A text without a valid source in front is an id alone: ok is false.
+func ParseRef(s string) (r Ref, ok bool) {
+	source, id, found := strings.Cut(s, "/")
+	if !found || !ValidSource(source) || id == "" {
+		return Ref{ID: s}, false
+	}
+
+	return Ref{Source: source, ID: id}, true
+}
+
+// Ref returns the identity of the job.
+func (j Job) Ref() Ref { return Ref{Source: j.Source, ID: j.ID} }
+
+// ValidSource reports whether s can name a source: [a-z0-9_-]{1,32}.
+func ValidSource(s string) bool {
+	if s == "" || len(s) > 32 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+
+	return true
+}
+
+// JobKey makes any job id fit for a subject token. Ids that fit already, such as those of the
+// watcher, stay as they are.
+func JobKey(id string) string {
+	fits := id != "" && len(id) <= 128
+	for _, c := range []byte(id) {
+		fits = fits && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-')
+	}
+	if fits {
+		return id
+	}
+
+	sum := sha256.Sum256([]byte(id))
+	return "h-" + hex.EncodeToString(sum[:])
+}
+
+// SampleKey is the key of what is known about a job's contents: the SHA-256 of a file, or "u-"
+// and the SHA-256 of a link's text. It is "" while the SHA-256 of a file is not known.
+func SampleKey(j Job) string {
+	if j.Kind == KindURL {
+		return LinkKey(j.URL)
+	}
+
+	return j.SHA256
+}
+
+// LinkKey is the SampleKey of a link.
+func LinkKey(url string) string {
+	sum := sha256.Sum256([]byte(url))
+	return linkPrefix + hex.EncodeToString(sum[:])
+}
+
+const linkPrefix = "u-"
+
+// IsLink tells the key of a link from that of a file.
+func IsLink(sampleKey string) bool { return strings.HasPrefix(sampleKey, linkPrefix) }

@@ -1,0 +1,82 @@
+package pipeline
+
+import (
+	"cmp"
+	"path"
+	"strings"
+	"time"
+
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// eventAbout starts an event about a job.
+func eventAbout(t results.Type, j Job, at time.Time) results.Event {
+	return results.Event{Type: t, Time: at.UTC(), Data: results.Data{
+		JobID:       j.ID,
+		Source:      j.Source,
+		Filename:    j.Filename,
+		FilenameB64: j.FilenameB64,
+		Path:        j.Path,
+		PathB64:     j.PathB64,
+		SHA256:      j.SHA256,
+		Size:        j.Size,
+		URL:         j.URL,
+		ReceivedAt:  j.ReceivedAt,
+		Metadata:    j.Metadata,
+	}}
+}
+
+// SubmittedEvent says that WildFire took an upload.
+func SubmittedEvent(j Job, s Sample) results.Event {
+	ev := eventAbout(results.Submitted, j, s.SubmittedAt)
+	ev.Data.MD5 = s.MD5
+	ev.Data.Filetype = s.Filetype
+	ev.Data.Basis = results.BasisUpload
+	ev.Data.SubmittedAt = s.SubmittedAt
+	ev.Data.Attempts = s.Attempts + 1
+
+	return ev
+}
+
+// VerdictEvent is the final event of a job whose sample has its verdict.
+func VerdictEvent(j Job, s Sample, basis results.Basis, at time.Time) results.Event {
+	code := s.Verdict
+	ev := eventAbout(results.Verdict, j, at)
+	ev.Data.Verdict = wildfire.Verdict(code).String()
+	ev.Data.VerdictCode = &code
+	ev.Data.Basis = basis
+	ev.Data.MD5 = s.MD5
+	ev.Data.Filetype = s.Filetype
+	ev.Data.DecidedAt = s.DecidedAt
+
+	if ev.Data.Size == 0 {
+		ev.Data.Size = s.Size
+	}
+	if basis == results.BasisUpload || basis == results.BasisShared {
+		ev.Data.SubmittedAt = s.SubmittedAt
+	}
+	if basis == results.BasisUpload {
+		ev.Data.Attempts = s.Attempts + 1
+	}
+
+	return ev
+}
+
+// FailedEvent is the final event of a job that could not be done.
+func FailedEvent(j Job, cause results.Error, attempts int, at time.Time) results.Event {
+	ev := eventAbout(results.Failed, j, at)
+	ev.Data.Error = &cause
+	ev.Data.Attempts = attempts
+	ev.Data.DecidedAt = at.UTC()
+
+	return ev
+}
+
+// rejection is the failure of what WildFire calls wrong.
+func rejection(message string) results.Error {
+	return results.Error{Reason: results.Rejected, Message: message}
+}
+
+// extension is what WildFire would tell a script by; "." for a name without one.
+func extension(j Job) string { return cmp.Or(strings.ToLower(path.Ext(j.Filename)), ".") }

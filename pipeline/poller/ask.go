@@ -1,0 +1,409 @@
+package poller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/wildfire"
+)
+
+// gatherQuestions is how long a question waits for others to share its call with: nothing
+// beside what WildFire takes to answer, and every call costs one of the day's queries.
+const gatherQuestions = 20 * time.Millisecond
+
+// askLoop asks WildFire whenever there is something to ask and budget to ask it with.
+func (p *Poller) askLoop(ctx context.Context) error {
+	pace := pipeline.Pacer{Limit: p.Config.QueriesPerDay}
+	for attempt := 0; ; {
+		if !p.anything(pace.Plenty()) {
+			if err := p.waitForAsk(ctx, p.nextRecheck()); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := fleet.Sleep(ctx, gatherQuestions); err != nil {
+			return err
+		}
+		if err := p.Pauses.Wait(ctx, pipeline.Queries); err != nil {
+			return err
+		}
+		now := p.Now()
+		if d := pace.Delay(now, p.Queries.Limit()-p.Queries.Used(), pipeline.ResetAfter(now)); d > 0 {
+			if err := fleet.Sleep(ctx, min(d, p.Tick)); err != nil {
+				return err
+			}
+			continue
+		}
+		err := p.askOnce(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			attempt = 0
+			continue
+		}
+		if errors.Is(err, fleet.ErrSpent) {
+			// What is left is reserved for urgent jobs: one of those may come any time.
+			if err := p.waitForAsk(ctx, idleTicks*p.Tick); err != nil {
+				return err
+			}
+			continue
+		}
+
+		if p.afterQueryError(ctx, err) { // a wait of another kind cures it, which begins anew then
+			attempt = 0
+			continue
+		}
+		if err := fleet.Sleep(ctx, p.Config.Backoff(attempt)); err != nil {
+			return err
+		}
+		attempt++
+	}
+}
+
+// idleTicks is how many ticks may pass without a look at what could be asked: a minute.
+const idleTicks = 60
+
+// waitForAsk waits for news of something to ask, at most for d and for idleTicks.
+func (p *Poller) waitForAsk(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*p.Tick))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.wakeAsk:
+	case <-t.C:
+	}
+	return nil
+}
+
+// nextRecheck is how long until a verdict may be asked about again. Without budget to spare
+// that is looked at again after a minute.
+func (p *Poller) nextRecheck() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d := p.rechecks.next(p.Now()); d > 0 {
+		return d
+	}
+	return time.Minute
+}
+
+// anything reports whether there is something to ask; with budget to spare, that may be
+// verdicts which were given before.
+func (p *Poller) anything(plenty bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.asked)+len(p.toAsk) > 0 || plenty && p.rechecks.overdue(p.Now())
+}
+
+// call is what goes into one request.
+type call struct {
+	hashes []string            // for get/verdicts
+	link   *Question           // or one link, for get/verdict
+	polled map[string]*waiting // by key
+	again  []string            // verdicts that were given before
+	urgent bool
+}
+
+// take collects the next call: workers' questions first, since somebody holds a job for
+// them, then what is due, and then, since they cost nothing more, hashes that will be. Links need a
+// call each; while there are both, every other call is a link's.
+func (p *Poller) take() call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.linksTurn = !p.linksTurn; p.linksTurn {
+		if c, ok := p.takeLink(); ok {
+			return c
+		}
+	}
+	c := call{polled: map[string]*waiting{}}
+	for _, a := range p.asked {
+		if a.URL == "" && len(c.hashes) < wildfire.MaxHashes {
+			c.hashes, c.urgent, a.taken = append(c.hashes, a.Key), c.urgent || a.Urgent, true
+		}
+	}
+	poll := func(e *waiting) {
+		p.poll(&c, e)
+		if a := p.asked[e.key]; a == nil || !a.taken {
+			c.hashes = append(c.hashes, e.key)
+		}
+	}
+	for _, e := range p.toAsk {
+		if len(c.hashes) >= wildfire.MaxHashes {
+			return c
+		}
+		if !pipeline.IsLink(e.key) {
+			poll(e)
+		}
+	}
+	if len(c.hashes) == 0 {
+		if c, ok := p.takeLink(); ok {
+			return c
+		}
+	}
+	// The front of the heap is near enough to the soonest, and all of it may be very long.
+	now := p.Now()
+	var more []*waiting
+	for _, e := range p.list.due[:min(len(p.list.due), 2*wildfire.MaxHashes)] {
+		if len(c.hashes)+len(more) >= wildfire.MaxHashes {
+			break
+		}
+		if e.pending && !pipeline.IsLink(e.key) && e.due.Sub(now) < p.Config.FirstPoll && now.Sub(e.submitted) >= p.Config.FirstPoll {
+			more = append(more, e)
+		}
+	}
+	for _, e := range more {
+		poll(e)
+	}
+	c.again = p.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
+	c.hashes = append(c.hashes, c.again...)
+	return c
+}
+
+// takeLink collects a call for one link, if there is one to ask about. The caller holds mu.
+func (p *Poller) takeLink() (call, bool) {
+	for _, a := range p.asked {
+		if a.URL != "" {
+			qn := a.Question
+			a.taken = true
+			return call{link: &qn, urgent: a.Urgent}, true
+		}
+	}
+	for _, e := range p.toAsk {
+		if pipeline.IsLink(e.key) {
+			c := call{link: &Question{Key: e.key}, polled: map[string]*waiting{}} // its text is read from the job
+			p.poll(&c, e)
+			return c, true
+		}
+	}
+	return call{}, false
+}
+
+// poll takes a sample that jobs wait for into a call. The caller holds mu.
+func (p *Poller) poll(c *call, e *waiting) {
+	delete(p.toAsk, e.key)
+	p.list.unschedule(e)
+	e.busy = true
+	c.polled[e.key] = e
+	for j := range e.jobs.all() {
+		c.urgent = c.urgent || j.priority() == pipeline.Urgent
+	}
+}
+
+// askOnce makes one call and deals with its answers. After an error everything is asked
+// again.
+func (p *Poller) askOnce(ctx context.Context) error {
+	c := p.take()
+	records, err := p.query(ctx, &c)
+	if err != nil {
+		p.putBack(c)
+		return err
+	}
+	p.Pauses.Healed(ctx, pipeline.Queries)
+	p.Metrics.Queries.Inc()
+	p.Metrics.Hashes.Observe(float64(len(c.hashes)))
+	p.reply(records)
+	for key, e := range c.polled {
+		r, ok := records[key]
+		p.async(ctx, func() { p.done(e, p.polled(ctx, e, r, ok)) })
+	}
+	for _, key := range c.again {
+		if r, ok := records[key]; ok {
+			p.async(ctx, func() {
+				if err := p.rechecked(ctx, key, r); err != nil && ctx.Err() == nil {
+					p.Log.Warn().Err(err).Str("sha256", key).Msg("changed verdict can't be told")
+				}
+			})
+		}
+	}
+	return nil
+}
+
+// query spends one call of the budget. Records come back by sample key.
+func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.VerdictRecord, error) {
+	lane := pipeline.Normal
+	if c.urgent {
+		lane = pipeline.Urgent
+	}
+	if c.link != nil {
+		if err := p.linkText(ctx, c); err != nil {
+			return nil, err
+		}
+		if c.link.URL == "" {
+			return nil, nil // its jobs are gone
+		}
+	}
+	if err := p.Queries.Take(ctx, lane); err != nil {
+		return nil, err
+	}
+	if c.link != nil {
+		r, err := p.Oracle.URLVerdict(ctx, c.link.URL)
+		switch {
+		case errors.Is(err, wildfire.ErrNoVerdict):
+			r = wildfire.VerdictRecord{} // of it, but none that can be read
+		case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
+			p.Log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire does not answer for a link; who submits it will hear why")
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		return map[string]wildfire.VerdictRecord{c.link.Key: r}, nil
+	}
+	list, err := p.Oracle.Verdicts(ctx, c.hashes)
+	if err != nil {
+		return nil, err
+	}
+	records := make(map[string]wildfire.VerdictRecord, len(list))
+	for _, r := range list {
+		records[r.SHA256] = r
+	}
+	return records, nil
+}
+
+// linkText finds the URL of a link that is polled, in one of its jobs.
+func (p *Poller) linkText(ctx context.Context, c *call) error {
+	e := c.polled[c.link.Key]
+	if c.link.URL != "" || e == nil {
+		return nil
+	}
+
+	p.mu.Lock()
+	var job waitingJob
+	for job = range e.jobs.all() {
+		break
+	}
+	p.mu.Unlock()
+
+	m, _, err := p.Queue.ReadWaiting(ctx, job.subject)
+	if err != nil || m == nil {
+		return err
+	}
+	c.link.URL = m.Job.URL
+
+	return nil
+}
+
+// putBack returns what an unsuccessful call had taken.
+func (p *Poller) putBack(c call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.asked {
+		a.taken = false
+	}
+	for key, e := range c.polled {
+		e.busy = false
+		if e.jobs.len() == 0 {
+			p.list.drop(e)
+			continue
+		}
+		p.toAsk[key] = e
+	}
+}
+
+// reply answers the workers' questions. A hash that has no readable record counts as
+// pending if a record came, and as unknown if none did.
+func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
+	byInbox := map[string][]Answer{}
+	p.mu.Lock()
+	for key, a := range p.asked {
+		if !a.taken {
+			continue
+		}
+		delete(p.asked, key)
+		r, ok := records[key]
+		ans := Answer{Key: key, Verdict: wildfire.Unknown, MD5: r.MD5}
+		switch {
+		case ok && r.HasVerdict:
+			ans.Verdict = r.Verdict
+		case ok:
+			ans.Verdict = wildfire.Pending
+		}
+		for inbox := range a.inboxes {
+			byInbox[inbox] = append(byInbox[inbox], ans)
+		}
+	}
+	p.mu.Unlock()
+	for inbox, answers := range byInbox {
+		if body, err := json.Marshal(answers); err == nil {
+			_ = p.Queue.Conn().Publish(inbox, body) // the worker asks again
+		}
+	}
+}
+
+// polled deals with what WildFire said about a sample that jobs wait for.
+func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) outlook {
+	s, err := p.Queue.Sample(ctx, e.key)
+	if err != nil {
+		return p.later(ctx, e, err, "sample cannot be read")
+	}
+	if s.State != pipeline.StatePending {
+		return p.act(ctx, e, s)
+	}
+
+	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, answered(r, ok), p.policy(), p.Now())
+	if next == s.Sample {
+		return p.follow(ctx, e, s, step, next)
+	}
+	if step.Kind == pipeline.StepFail && !next.Final() { // its deadline has passed
+		return p.timeOut(ctx, e, s, next)
+	}
+
+	s.Sample = next
+	change := p.Queue.PutSample(s)
+	if next.Final() {
+		o := p.each(ctx, e, s, change)
+		p.decided(s)
+		return o
+	}
+	if err := p.Queue.Commit(ctx, change); err != nil {
+		return p.later(ctx, e, err, "answer cannot be recorded")
+	}
+	s.Revision = change.Revision
+
+	return p.act(ctx, e, s)
+}
+
+// answered is an answer as Decide takes it. A record without a readable verdict is one of a sample
+// that is being analyzed.
+func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
+	a := pipeline.Answered{Known: ok, Verdict: r.Verdict, MD5: r.MD5}
+	if ok && !r.HasVerdict {
+		a.Verdict = wildfire.Pending
+	}
+
+	return a
+}
+
+// afterQueryError pauses or parks queries, depending on why a call failed. It reports whether that,
+// or a short wait for a token, is all there is to do before the next call.
+func (p *Poller) afterQueryError(ctx context.Context, err error) bool {
+	d := pipeline.Classify(pipeline.OpQuery, err)
+
+	switch d.Action {
+	case pipeline.ParkBudget:
+		pause, err := p.Pauses.Park(ctx, pipeline.Queries)
+		p.logPause(err)
+		p.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries stop until the reset")
+	case pipeline.PauseFleet:
+		p.Log.Error().Err(err).Msg("WildFire refuses queries; queries are paused")
+		p.logPause(p.Pauses.Grow(ctx, pipeline.Queries, d.Message))
+	case pipeline.Defer:
+		p.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
+		_ = fleet.Sleep(ctx, p.Config.RetryMin)
+	default:
+		p.Log.Warn().Err(err).Msg("cannot query verdicts; retrying")
+		return false
+	}
+
+	return true
+}
+
+func (p *Poller) logPause(err error) {
+	if err != nil {
+		p.Log.Warn().Err(err).Msg("pause holds here alone: it cannot be written")
+	}
+}

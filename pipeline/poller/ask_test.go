@@ -1,0 +1,46 @@
+package poller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/wildfire"
+)
+
+// However many files come, links are asked about, too, and the other way round.
+func TestFilesAndLinksTakeTurns(t *testing.T) {
+	t.Parallel()
+	b := &Poller{
+		Deps:  Deps{Now: time.Now, Config: pipeline.DefaultConfig()},
+		asked: map[string]*askedFor{},
+		toAsk: map[string]*waiting{},
+		list:  newWaitlist(),
+	}
+	links, files := 0, 0
+	for i := range 100 {
+		for range 600 { // more than a call takes
+			key := fmt.Sprint(i, len(b.asked))
+			b.asked[key] = &askedFor{Question: Question{Key: key}}
+		}
+		e := b.list.add(fmt.Sprint("u-", i), waitingJob{subject: fmt.Sprint("subject ", i), seq: uint64(i), lane: 0}, time.Now())
+		b.toAsk[e.key] = e
+		c := b.take()
+		if c.link != nil {
+			if links++; len(c.polled) != 1 || len(c.hashes) != 0 || !c.urgent {
+				t.Fatalf("a link's call is %+v", c)
+			}
+		} else if files++; len(c.hashes) != wildfire.MaxHashes || len(c.polled) != 0 {
+			t.Fatalf("a call of %d hashes and %d that are due", len(c.hashes), len(c.polled))
+		}
+		for key, a := range b.asked {
+			if a.taken {
+				delete(b.asked, key)
+			}
+		}
+	}
+	if links != 50 || files != 50 {
+		t.Errorf("%d calls for links and %d for files", links, files)
+	}
+}

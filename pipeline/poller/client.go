@@ -1,0 +1,183 @@
+package poller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+	"backburn/wildfire"
+)
+
+// Question asks what WildFire knows about a sample.
+type Question struct {
+	Key    string `json:"key"`              // the sample's key
+	URL    string `json:"url,omitempty"`    // the link, where it is one: those are asked about one by one
+	Urgent bool   `json:"urgent,omitempty"` // may be paid from the reserve
+}
+
+// Answer is what WildFire said.
+type Answer struct {
+	Key     string           `json:"key"`
+	Verdict wildfire.Verdict `json:"verdict"`
+	MD5     string           `json:"md5,omitempty"`
+}
+
+// Client puts a worker's questions to the fleet's poller and passes the answers on. A question is
+// repeated until it is answered, so it survives a poller that dies and a message that gets lost;
+// nothing of this is stored anywhere. It is safe for concurrent use.
+type Client struct {
+	q      *queue.Queue
+	pauses *fleet.Pauses
+	lease  time.Duration
+
+	mu   sync.Mutex
+	open map[string]*openQuestion // by key
+	news chan struct{}            // capacity 1: there are questions that were never sent
+}
+
+// openQuestion is a question on its way.
+type openQuestion struct {
+	Question
+	sent    time.Time // last time; zero: never
+	sends   int
+	waiters []chan Answer // each with room for one
+}
+
+// NewClient returns a client; it carries nothing until Run.
+func NewClient(q *queue.Queue, p *fleet.Pauses, lease time.Duration) *Client {
+	return &Client{
+		q:      q,
+		pauses: p,
+		lease:  lease,
+		open:   map[string]*openQuestion{},
+		news:   make(chan struct{}, 1),
+	}
+}
+
+// ErrNoAnswers says that queries are paused for so long that a job is not kept in hand.
+var ErrNoAnswers = errors.New("queries are paused")
+
+// Ask waits for the answer to a question. It returns ErrNoAnswers when that would take too long.
+func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
+	ch := make(chan Answer, 1)
+	a.mu.Lock()
+	p := a.open[qn.Key]
+	if p == nil {
+		p = &openQuestion{Question: qn}
+		a.open[qn.Key] = p
+	}
+	if qn.Urgent && !p.Urgent { // it is put again, as what it is now
+		p.Urgent = true
+		p.sent = time.Time{}
+	}
+	p.waiters = append(p.waiters, ch)
+	a.mu.Unlock()
+	signal(a.news)
+	for {
+		_, paused, changed := a.pauses.Long(pipeline.Queries)
+		if paused {
+			a.forget(qn.Key, ch)
+			return Answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ErrNoAnswers)
+		}
+		select {
+		case ans := <-ch:
+			return ans, nil
+		case <-changed:
+		case <-ctx.Done():
+			a.forget(qn.Key, ch)
+			return Answer{}, fmt.Errorf("ask WildFire about %s: %w", qn.Key, ctx.Err())
+		}
+	}
+}
+
+func (a *Client) forget(key string, ch chan Answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.open[key]
+	if p == nil {
+		return
+	}
+	for i, w := range p.waiters {
+		if w == ch {
+			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
+			break
+		}
+	}
+	if len(p.waiters) == 0 {
+		delete(a.open, key)
+	}
+}
+
+// Run carries questions and answers until ctx ends.
+func (a *Client) Run(ctx context.Context) error {
+	inbox := a.q.Conn().NewInbox()
+	sub, err := a.q.Conn().Subscribe(inbox, a.answered)
+	if err != nil {
+		return fmt.Errorf("subscribe to answers: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	tick := time.NewTicker(askRepeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.news:
+		case <-tick.C:
+		}
+		a.send(inbox)
+	}
+}
+
+// askRepeat is how soon a question that got no answer is put again at first; it doubles
+// to a third of the lease.
+const askRepeat = 250 * time.Millisecond
+
+// send puts every question that is new, or due to be repeated, in messages of up to 500.
+func (a *Client) send(inbox string) {
+	now := time.Now()
+	var due []Question
+	a.mu.Lock()
+	for _, p := range a.open {
+		wait := min(askRepeat<<min(p.sends, 10), a.lease/3)
+		if p.sent.IsZero() || now.Sub(p.sent) >= wait {
+			p.sent, p.sends = now, p.sends+1
+			due = append(due, p.Question)
+		}
+	}
+	a.mu.Unlock()
+	for len(due) > 0 {
+		n := min(len(due), wildfire.MaxHashes)
+		if b, err := json.Marshal(due[:n]); err == nil {
+			_ = a.q.Conn().PublishRequest(a.q.AskSubject(), inbox, b) // the tick repeats what is lost
+		}
+		due = due[n:]
+	}
+}
+
+func (a *Client) answered(m *nats.Msg) {
+	var answers []Answer
+	if json.Unmarshal(m.Data, &answers) != nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, ans := range answers {
+		p := a.open[ans.Key]
+		if p == nil {
+			continue
+		}
+		delete(a.open, ans.Key)
+		for _, ch := range p.waiters {
+			ch <- ans
+		}
+	}
+}

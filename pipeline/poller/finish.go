@@ -1,0 +1,396 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/span"
+	"backburn/results"
+)
+
+// outlook says when a sample is due again, and for what.
+type outlook struct {
+	due     time.Time
+	pending bool // to be asked about; otherwise to be looked at
+	queued  bool // it waits for its turn to go back to the workers
+}
+
+// lookLoop takes up samples as they become due: those that are pending at WildFire are put on the
+// list to ask, the others are looked at.
+func (p *Poller) lookLoop(ctx context.Context) error {
+	_, _, pauseChanged := p.Pauses.Active(pipeline.Uploads)
+	clock := newClock(p.Now)
+
+	for {
+		if by := clock.jumped(); by != 0 {
+			p.Log.Warn().Stringer("by", by).Msg("the clock was set; what waits is due as if it had not been")
+			p.mu.Lock()
+			p.list.shift(by)
+			p.mu.Unlock()
+		}
+
+		looks, next := p.takeDue()
+		for _, e := range looks {
+			p.async(ctx, func() { p.done(e, p.look(ctx, e)) })
+		}
+
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-p.wakeLook:
+		case <-pauseChanged:
+			_, _, pauseChanged = p.Pauses.Active(pipeline.Uploads)
+			p.lookAgain()
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// takeDue takes what is due out of the schedule, and says when to look again.
+func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	now := p.Now()
+	for len(looks) < finishAtOnce { // a new leader looks at all that wait
+		e := p.list.pop(now)
+		if e == nil {
+			break
+		}
+		if e.pending {
+			p.toAsk[e.key] = e
+			signal(p.wakeAsk)
+			continue
+		}
+		e.busy = true
+		looks = append(looks, e)
+	}
+
+	p.Metrics.Pending.Set(float64(p.list.jobs - p.list.parked))
+	p.Metrics.Parked.Set(float64(p.list.parked))
+
+	if at := p.list.next(); !at.IsZero() {
+		return looks, min(max(at.Sub(now), 0), p.Tick)
+	}
+
+	return looks, p.Tick
+}
+
+// lookAgain makes everything due that is not pending: uploads were paused, or go on.
+func (p *Poller) lookAgain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	for _, e := range p.list.entries {
+		if !e.pending && !e.busy {
+			p.list.schedule(e, p.Now())
+		}
+	}
+}
+
+// done puts a sample back into the schedule, unless nobody waits for it any more.
+func (p *Poller) done(e *waiting, o outlook) {
+	p.mu.Lock()
+	e.busy = false
+	if e.again {
+		e.again = false
+		o = outlook{due: p.Now()}
+	}
+	if e.jobs.len() == 0 {
+		p.list.drop(e)
+	} else {
+		e.pending = o.pending
+		p.list.queue(e, o.queued)
+		p.list.schedule(e, o.due)
+	}
+	p.mu.Unlock()
+
+	signal(p.wakeLook)
+}
+
+// look finds out what is known about a sample, and acts on it.
+func (p *Poller) look(ctx context.Context, e *waiting) outlook {
+	s, err := p.Queue.Sample(ctx, e.key)
+	if err != nil {
+		return p.later(ctx, e, err, "sample cannot be read")
+	}
+
+	return p.act(ctx, e, s)
+}
+
+// later reports what could not be done about a sample, and looks again after a while.
+func (p *Poller) later(ctx context.Context, e *waiting, err error, message string) outlook {
+	if ctx.Err() == nil && !errors.Is(err, queue.ErrConflict) {
+		p.Log.Warn().Err(err).Str("sha256", e.key).Msg(message + "; retrying")
+	}
+
+	return outlook{due: p.Now().Add(p.Config.Lease / 3)}
+}
+
+// policy is what the poller decides by: it uploads nothing itself.
+func (p *Poller) policy() pipeline.Policy { return pipeline.Policy{Config: p.Config} }
+
+// act does what follows from a sample's record for the jobs that wait for it.
+func (p *Poller) act(ctx context.Context, e *waiting, s queue.SampleEntry) outlook {
+	if s.Final() {
+		return p.each(ctx, e, s)
+	}
+
+	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, pipeline.Look{}, p.policy(), p.Now())
+	if step.Kind == pipeline.StepFindOwner {
+		return p.actOnClaim(ctx, e, s)
+	}
+
+	return p.follow(ctx, e, s, step, next)
+}
+
+// actOnClaim deals with a sample that some worker claimed for its upload.
+func (p *Poller) actOnClaim(ctx context.Context, e *waiting, s queue.SampleEntry) outlook {
+	gone, err := p.Member.Gone(ctx, s.Owner)
+	if err != nil {
+		return p.later(ctx, e, err, "owner of an upload cannot be looked up")
+	}
+
+	learned := pipeline.Owned{By: s.Owner, Gone: gone}
+	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, learned, p.policy(), p.Now())
+
+	return p.follow(ctx, e, s, step, next)
+}
+
+// follow does what Decide said about a sample without an end.
+func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) outlook {
+	now := p.Now()
+
+	switch step.Kind {
+	case pipeline.StepWait:
+		if step.Asking {
+			p.mu.Lock()
+			e.submitted = next.SubmittedAt
+			p.mu.Unlock()
+			return outlook{due: step.Due, pending: true}
+		}
+		if now.Before(step.Due) {
+			// The claim may end with its owner, long before the others' patience.
+			return outlook{due: earlier(step.Due, now.Add(p.Config.Lease))}
+		}
+		return p.requeueOne(ctx, e) // the job that should go on may have been removed by hand
+
+	case pipeline.StepFail: // its deadline has passed
+		return p.timeOut(ctx, e, s, next)
+
+	case pipeline.StepReconsider:
+		s.Sample = next
+		c := p.Queue.PutSample(s)
+		if err := p.Queue.Commit(ctx, c); err != nil {
+			return p.later(ctx, e, err, "sample cannot be released")
+		}
+		s.Revision = c.Revision
+		return p.act(ctx, e, s)
+	}
+
+	if step.Kind == pipeline.StepAsk {
+		if pause, paused, _ := p.Pauses.Long(pipeline.Queries); paused {
+			return outlook{due: pause.Until} // a worker would have to ask first
+		}
+	}
+
+	return p.requeueOne(ctx, e)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+
+	return b
+}
+
+// soonest keeps the deadline from being slept through.
+func (p *Poller) soonest(due, submitted time.Time) time.Time {
+	return earlier(due, submitted.Add(p.Config.Deadline))
+}
+
+// timeOut ends the jobs whose sample got no verdict in time, and frees the sample after the last.
+func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, freed pipeline.Sample) outlook {
+	o := p.each(ctx, e, s)
+	if p.awaited(e) {
+		return o // some could not be ended: freed now, the sample would be uploaded for them again
+	}
+
+	s.Sample = freed
+	if err := p.Queue.Commit(ctx, p.Queue.PutSample(s)); err != nil && !errors.Is(err, queue.ErrConflict) {
+		p.Log.Warn().Err(err).Str("sha256", e.key).Msg("sample cannot be freed")
+	}
+
+	return o
+}
+
+// awaited reports whether jobs wait for a sample.
+func (p *Poller) awaited(e *waiting) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return e.jobs.len() > 0
+}
+
+// each ends every job that waits for a sample as its record says; those for which it says nothing go
+// back to the workers. with is a change that goes along with the first one.
+func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with ...*queue.Change) outlook {
+	p.mu.Lock()
+	jobs := slices.Collect(e.jobs.all())
+	p.mu.Unlock()
+
+	for _, job := range jobs {
+		if err := p.end(ctx, e, job, s, with); err != nil {
+			return p.later(ctx, e, err, "waiting job cannot be ended")
+		}
+		with = nil
+	}
+
+	return outlook{due: p.Now().Add(p.Config.Lease)} // for what arrived meanwhile
+}
+
+// end ends one job that waits.
+func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
+	m, revision, err := p.Queue.ReadWaiting(ctx, job.subject)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		p.forget(e, job)
+		return p.Queue.Commit(ctx, with...)
+	}
+
+	now := p.Now()
+	step, _ := pipeline.Decide(s.Sample, m.Job, pipeline.Look{}, p.policy(), now)
+
+	var ev results.Event
+	switch step.Kind {
+	case pipeline.StepFinish:
+		ev = pipeline.VerdictEvent(m.Job, s.Sample, m.Basis, now)
+	case pipeline.StepFail:
+		ev = pipeline.FailedEvent(m.Job, step.Cause, step.Attempts, now)
+	default:
+		if err := p.Queue.Commit(ctx, with...); err != nil {
+			return err
+		}
+		return p.Queue.Requeue(ctx, m)
+	}
+
+	ctx, sp := p.Spans.Verdict(ctx, m.Job, m.Trace)
+	published := p.published.begin()
+	ev, err = p.Queue.Finish(ctx, m, queue.Ending{
+		Event:  ev,
+		Sample: s.Key,
+		Entry:  queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: s.Key},
+		With:   with,
+		By:     p.Member.ID(),
+	})
+	span.EndVerdict(sp, ev, err != nil)
+	if err != nil {
+		return err // the mark stays where it is: the event may be recorded, and not published
+	}
+
+	published()
+	p.Metrics.Finished(ev)
+	p.forget(e, job)
+
+	return nil
+}
+
+func (p *Poller) forget(e *waiting, job waitingJob) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list.remove(e, job)
+}
+
+// requeueOne sends one job of a sample that nobody is working on back to the workers, the most urgent
+// one. The others go on waiting: it is as if the one had come first.
+func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
+	p.mu.Lock()
+	var job waitingJob
+	for j := range e.jobs.all() {
+		if job.subject == "" || j.lane < job.lane || j.lane == job.lane && j.seq < job.seq {
+			job = j
+		}
+	}
+	p.mu.Unlock()
+
+	now := p.Now()
+	if job.subject == "" {
+		return outlook{due: now}
+	}
+	if pause, paused, _ := p.Pauses.Long(pipeline.Uploads); paused {
+		return outlook{due: pause.Until}
+	}
+	if ok, err := p.Uploads.Available(ctx, job.priority()); err != nil || !ok {
+		return outlook{due: now.Add(min(spentPatience, pipeline.ResetAfter(now).Sub(now)))}
+	}
+	if !p.requeues.Allow() {
+		return outlook{due: now.Add(p.requeueIn()), queued: true}
+	}
+
+	m, _, err := p.Queue.ReadWaiting(ctx, job.subject)
+	switch {
+	case err != nil:
+		return p.later(ctx, e, err, "waiting job cannot be read")
+	case m == nil:
+		p.forget(e, job)
+		return outlook{due: now}
+	}
+	if err := p.Queue.Requeue(ctx, m); err != nil {
+		return p.later(ctx, e, err, "waiting job cannot be requeued")
+	}
+
+	return outlook{due: now.Add(4 * p.Config.Lease)}
+}
+
+// requeueIn is when to try again to requeue a job: a random time within the period that it takes to
+// requeue everyone who waits for that, so that few wake up too early.
+func (p *Poller) requeueIn() time.Duration {
+	p.mu.Lock()
+	n := p.list.queued + 1
+	p.mu.Unlock()
+
+	all := time.Duration(float64(n) / float64(p.requeues.Limit()) * float64(time.Second))
+
+	return rand.N(min(max(all, time.Second), spentPatience))
+}
+
+// clock notices that the time of day was set, as opposed to having passed.
+type clock struct {
+	now  func() time.Time
+	wall time.Time // Round(0): without the monotonic reading
+	mono time.Time
+}
+
+// smallJump is what a clock may differ by: slewing, rounding, a busy machine.
+const smallJump = 5 * time.Second
+
+func newClock(now func() time.Time) *clock {
+	return &clock{now: now, wall: now().Round(0), mono: time.Now()}
+}
+
+// jumped returns by how much the clock was set back since the last call, as a negative duration; 0
+// for not at all. A clock that was set forward, or ran fast, only makes things due.
+func (c *clock) jumped() time.Duration {
+	wall := c.now().Round(0)
+	mono := time.Now()
+	by := wall.Sub(c.wall) - mono.Sub(c.mono)
+	c.wall = wall
+	c.mono = mono
+
+	if by < -smallJump {
+		return by
+	}
+
+	return 0
+}

@@ -1,0 +1,39 @@
+package poller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Parked jobs come back no faster than they could be uploaded, and while many wait each is looked
+// at rarely: the looks of all of them together keep to about the same pace. What waits for a
+// verdict does not count.
+func TestParkedJobsComeBackAtTheFleetsPace(t *testing.T) {
+	t.Parallel()
+	for perSecond, want := range map[float64]rate.Limit{0: requeuePace, 2: 4, 1000: requeuePace} {
+		if got := requeueRate(perSecond); got != want {
+			t.Errorf("at %v uploads a second %v jobs come back, want %v", perSecond, got, want)
+		}
+	}
+	for waiting, longest := range map[int]time.Duration{0: time.Second, 399: 100 * time.Second, 100_000: spentPatience} {
+		b := &Poller{list: newWaitlist(), requeues: rate.NewLimiter(4, requeuePace)}
+		for i := range waiting {
+			b.list.queue(b.list.add(fmt.Sprint(i), waitingJob{subject: "s"}, time.Time{}), true)
+		}
+		for i := range 10_000 {
+			b.list.add(fmt.Sprint("pending", i), waitingJob{subject: "s"}, time.Time{})
+		}
+		var sum, most time.Duration
+		const times = 1000
+		for range times {
+			d := b.requeueIn()
+			sum, most = sum+d, max(most, d)
+		}
+		if most >= longest || sum/times < longest/4 {
+			t.Errorf("%d wait: the next turn is %s away at most and %s on average, want spread over %s", waiting, most, sum/times, longest)
+		}
+	}
+}

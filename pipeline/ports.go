@@ -1,0 +1,15 @@
+package pipeline
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrFull says that the queue has no room: nothing was accepted, and the same may be handed in later.
+var ErrFull = errors.New("the queue is full")
+
+// ObjectInfo is contents that travel through the object bucket.
+type ObjectInfo struct {
+	Name    string
+	ModTime time.Time // when it was stored
+}

@@ -1,9 +1,0 @@
-//go:build !linux
-
-package pipeline
-
-import "errors"
-
-func thisMachine() (string, error)     { return "", errors.ErrUnsupported }
-func processExists(int) bool           { return true }
-func processBegan(int) (uint64, error) { return 0, errors.ErrUnsupported }

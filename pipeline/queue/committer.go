@@ -1,0 +1,373 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// committer makes messages of one stream durable for many callers at once (group commit). What
+// gathers while the server is at work on what was sent before goes out together: as single
+// messages while those are cheap, as one atomic batch where the server syncs its disk for each
+// message, since it syncs a batch once. Nobody waits for a batch to fill.
+//
+// It has no goroutine of its own: callers send, and answers send what has gathered meanwhile. It is
+// safe for concurrent use.
+type committer struct {
+	nc    *nats.Conn
+	inbox string // prefix of the reply subjects
+	once  sync.Once
+	fault error // of the subscription to answers
+
+	mu     sync.Mutex
+	queue  []*group            // not sent yet
+	queued int                 // messages in queue
+	flying map[uint64]*message // single messages under way, by token
+	batch  *batch              // the atomic batch under way
+	token  uint64              // of the last reply subject
+	check  *time.Timer         // runs while anything is under way
+	cost   cost
+}
+
+// group is what one caller wants durable, in this order. As single messages one may be refused
+// where others are not; as a batch none is, or all are and the group is tried by itself.
+type group struct {
+	messages []*message
+	left     int // messages without an outcome
+	done     chan struct{}
+}
+
+type message struct {
+	msg   *nats.Msg
+	group *group
+	sent  time.Time
+
+	seq       uint64 // in the stream, once it is durable
+	duplicate bool   // the server knew its id
+	err       error
+}
+
+// batch is what went out as one.
+type batch struct {
+	groups   []*group
+	messages int
+	token    uint64
+	sent     time.Time
+}
+
+// The server's limits for a batch, and headers of the protocol (ADR-50 of NATS).
+const (
+	maxBatchMessages = 1000
+	maxBatchBytes    = 8 << 20
+	maxInFlight      = 512
+
+	headerBatchID     = "Nats-Batch-Id"
+	headerBatchSeq    = "Nats-Batch-Sequence"
+	headerBatchCommit = "Nats-Batch-Commit"
+	headerExpect      = "Nats-Expected-Last-Subject-Sequence"
+	headerTTL         = "Nats-TTL"
+)
+
+// commitTimeout bounds the wait for one answer. What is not answered may be durable or not.
+const commitTimeout = 5 * time.Second
+
+// errNoAnswer says that a message was not answered: it may be durable or not.
+var errNoAnswer = fmt.Errorf("no answer within %s: %w", commitTimeout, nats.ErrTimeout)
+
+func newCommitter(nc *nats.Conn) *committer {
+	return &committer{nc: nc, flying: map[uint64]*message{}, cost: newCost()}
+}
+
+// commit sends messages, and returns once each has an outcome, or ctx ends: then what was not sent
+// yet may still be. The error is that of the first message that has one.
+func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*message, error) {
+	c.once.Do(c.subscribe)
+	if c.fault != nil {
+		return nil, c.fault
+	}
+
+	g := &group{left: len(msgs), done: make(chan struct{}), messages: make([]*message, len(msgs))}
+	for i, m := range msgs {
+		g.messages[i] = &message{msg: m, group: g}
+	}
+
+	c.mu.Lock()
+	c.queue = append(c.queue, g)
+	c.queued += len(msgs)
+	c.send()
+	c.mu.Unlock()
+
+	select {
+	case <-g.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+
+	for _, m := range g.messages {
+		if m.err != nil {
+			return g.messages, m.err
+		}
+	}
+
+	return g.messages, nil
+}
+
+func (c *committer) subscribe() {
+	c.inbox = c.nc.NewInbox() + "."
+
+	sub, err := c.nc.Subscribe(c.inbox+"*", c.answered)
+	if err != nil {
+		c.fault = fmt.Errorf("subscribe to acknowledgments: %w", err)
+		return
+	}
+	_ = sub.SetPendingLimits(-1, -1) // answers are small, and as many as messages under way
+}
+
+// send sends what may go now. The caller holds mu.
+func (c *committer) send() {
+	for len(c.queue) > 0 && c.batch == nil && len(c.flying) < maxInFlight {
+		switch few := c.cost.few(); {
+		case c.cost.cheap() || c.queued+len(c.flying) <= few:
+			c.sendSingles()
+		case len(c.flying) == 0:
+			c.sendBatch()
+		default:
+			return // what is under way arrives first, and meanwhile more gathers
+		}
+	}
+
+	if c.check == nil && (c.batch != nil || len(c.flying) > 0) {
+		c.check = time.AfterFunc(commitTimeout/8, c.overdue)
+	}
+}
+
+// sendSingles sends the next group message by message. The caller holds mu.
+func (c *committer) sendSingles() {
+	g := c.queue[0]
+	c.queue[0] = nil
+	c.queue = c.queue[1:]
+	c.queued -= len(g.messages)
+
+	c.cost.begin(len(c.flying))
+	for _, m := range g.messages {
+		c.sendSingle(m)
+	}
+}
+
+// sendSingle sends a message. The caller holds mu.
+func (c *committer) sendSingle(m *message) {
+	c.token++
+	m.sent = time.Now()
+	m.msg.Reply = c.inbox + strconv.FormatUint(c.token, 10)
+	c.flying[c.token] = m
+
+	if err := c.nc.PublishMsg(m.msg); err != nil {
+		delete(c.flying, c.token)
+		m.arrived(0, false, err)
+	}
+}
+
+// sendBatch sends what has gathered as one atomic batch. The caller holds mu.
+func (c *committer) sendBatch() {
+	b := c.gather()
+	b.sent = time.Now()
+	c.batch = b
+
+	id := nuid.Next()
+	n := 0
+	for _, g := range b.groups {
+		for _, m := range g.messages {
+			n++
+			m.msg.Reply = ""
+			m.msg.Header[headerBatchID] = []string{id}
+			m.msg.Header[headerBatchSeq] = []string{strconv.Itoa(n)}
+			if n == b.messages {
+				c.token++
+				b.token = c.token
+				m.msg.Header[headerBatchCommit] = []string{"1"}
+				m.msg.Reply = c.inbox + strconv.FormatUint(c.token, 10)
+			}
+
+			if err := c.nc.PublishMsg(m.msg); err != nil {
+				c.batch = nil
+				b.failed(err)
+				return
+			}
+		}
+	}
+}
+
+// gather takes groups out of the queue for a batch. A subject with an expectation goes into it
+// once: the server allows none on a subject that the batch itself wrote before.
+func (c *committer) gather() *batch {
+	b := &batch{}
+	bytes := 0
+	subjects := make(map[string]struct{}, c.queued)
+	later := c.queue[:0:0]
+
+	for _, g := range c.queue {
+		if b.messages+len(g.messages) > maxBatchMessages || bytes > maxBatchBytes || g.meets(subjects) {
+			later = append(later, g)
+			continue
+		}
+
+		for _, m := range g.messages {
+			if m.msg.Header[headerExpect] != nil {
+				subjects[m.msg.Subject] = struct{}{}
+			}
+			bytes += len(m.msg.Data)
+		}
+		b.groups = append(b.groups, g)
+		b.messages += len(g.messages)
+	}
+
+	c.queue = later
+	c.queued -= b.messages
+
+	return b
+}
+
+// meets reports whether the group has an expectation on one of the subjects.
+func (g *group) meets(subjects map[string]struct{}) bool {
+	for _, m := range g.messages {
+		if _, there := subjects[m.msg.Subject]; there {
+			return true
+		}
+	}
+
+	return false
+}
+
+// arrived notes the outcome of a message, and wakes its caller after the last.
+func (m *message) arrived(seq uint64, duplicate bool, err error) {
+	m.seq = seq
+	m.duplicate = duplicate
+	m.err = err
+
+	if m.group.left--; m.group.left == 0 {
+		close(m.group.done)
+	}
+}
+
+// failed gives every message of the batch an error.
+func (b *batch) failed(err error) {
+	for _, g := range b.groups {
+		for _, m := range g.messages {
+			m.single()
+			m.arrived(0, false, err)
+		}
+	}
+}
+
+// single takes the headers of a batch off, so that the message can be sent by itself.
+func (m *message) single() {
+	delete(m.msg.Header, headerBatchID)
+	delete(m.msg.Header, headerBatchSeq)
+	delete(m.msg.Header, headerBatchCommit)
+}
+
+// answered takes the server's answers.
+func (c *committer) answered(answer *nats.Msg) {
+	token, err := strconv.ParseUint(answer.Subject[len(c.inbox):], 10, 64)
+	if err != nil {
+		return
+	}
+	seq, duplicate, err := readAck(answer)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if b := c.batch; b != nil && b.token == token {
+		c.batch = nil
+		c.landed(b, seq, err)
+	} else if m := c.flying[token]; m != nil {
+		delete(c.flying, token)
+		c.cost.single()
+		m.arrived(seq, duplicate, err)
+	}
+
+	c.send()
+}
+
+// landed deals with the answer to a batch. One that was refused is taken apart: each message then
+// succeeds or fails by itself. The caller holds mu.
+func (c *committer) landed(b *batch, last uint64, err error) {
+	if err == nil {
+		c.cost.batch(time.Since(b.sent), b.messages)
+
+		seq := last - uint64(b.messages) //nolint:gosec // at most 1,000
+		for _, g := range b.groups {
+			for _, m := range g.messages {
+				seq++
+				m.arrived(seq, false, nil)
+			}
+		}
+		return
+	}
+
+	c.cost.begin(0)
+	for _, g := range b.groups {
+		for _, m := range g.messages {
+			m.single()
+			c.sendSingle(m)
+		}
+	}
+}
+
+// overdue gives up on what was not answered in time.
+func (c *committer) overdue() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.check = nil
+	for token, m := range c.flying {
+		if time.Since(m.sent) > commitTimeout {
+			delete(c.flying, token)
+			m.arrived(0, false, errNoAnswer)
+		}
+	}
+	if b := c.batch; b != nil && time.Since(b.sent) > commitTimeout {
+		c.batch = nil
+		b.failed(errNoAnswer)
+	}
+
+	c.send()
+}
+
+// readAck reads a publish acknowledgment: {"stream":"S","seq":12,…} or {"error":{…}}. The first form
+// is read by hand: there is one for each message.
+func readAck(m *nats.Msg) (seq uint64, duplicate bool, err error) {
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		return 0, false, nats.ErrNoResponders
+	}
+
+	if bytes.HasPrefix(m.Data, []byte(`{"stream":`)) {
+		if _, rest, ok := bytes.Cut(m.Data, []byte(`"seq":`)); ok {
+			end := bytes.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+			if seq, err = strconv.ParseUint(string(rest[:max(end, 0)]), 10, 64); err == nil {
+				return seq, bytes.Contains(rest, []byte(`"duplicate":true`)), nil
+			}
+		}
+	}
+
+	var r struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return 0, false, fmt.Errorf("invalid acknowledgment: %w", err)
+	}
+	if r.Error != nil {
+		return 0, false, r.Error
+	}
+
+	return 0, false, errors.New("invalid acknowledgment")
+}

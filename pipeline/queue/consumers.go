@@ -1,0 +1,243 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+)
+
+// Lane is the queue of one source in a lane.
+type Lane struct {
+	Priority pipeline.Priority
+	Source   string // as in the subject, even where it cannot be a source
+}
+
+// Feed is where a worker fetches jobs from: the consumer of one lane, so that a source which floods
+// has only itself to wait for. Where there are very many sources, some of them share a feed.
+type Feed struct {
+	Name     string
+	Priority pipeline.Priority
+	Source   string // "" where sources share the feed
+	Consumer jetstream.Consumer
+}
+
+const (
+	// Jobs of one consumer that all workers together hold, those in back-off included.
+	laneMaxAckPending = 10_000
+
+	// The server forgets a consumer when nobody has asked for long. Jobs don't go with it.
+	consumerMemory = time.Hour
+
+	// So many sources of a lane have a consumer of their own; the others share these. All lanes
+	// together stay well below what a stream may have.
+	ownConsumers    = 200
+	sharedConsumers = 16
+)
+
+// LaneConsumerPrefix begins the names of a lane's consumers.
+func LaneConsumerPrefix(p pipeline.Priority) string { return "lane-" + string(p) + "-" }
+
+// own is the feed of one lane.
+func (l Lane) own() Feed {
+	name := l.Source
+	if !pipeline.ValidSource(name) { // any token of a subject: what is in it will end in DEAD
+		sum := sha256.Sum256([]byte(name))
+		name = "=" + hex.EncodeToString(sum[:16]) // no valid source has one
+	}
+
+	return Feed{Name: LaneConsumerPrefix(l.Priority) + name, Priority: l.Priority, Source: l.Source}
+}
+
+// shared is the feed of a lane for which there is no consumer of its own.
+func (l Lane) shared() Feed {
+	sum := sha256.Sum256([]byte(l.Source))
+
+	return Feed{
+		Name:     fmt.Sprintf("%s=shared-%d", LaneConsumerPrefix(l.Priority), sum[0]%sharedConsumers),
+		Priority: l.Priority,
+	}
+}
+
+// subjects are those on which the lane's jobs come.
+func (q *Queue) subjects(l Lane) []string {
+	return []string{q.JobSubject(l.Priority, l.Source), q.RequeueSubject(l.Priority, l.Source)}
+}
+
+// lanes lists the lanes that hold jobs now.
+func (q *Queue) lanes(ctx context.Context) ([]Lane, error) {
+	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.prefix+".>"))
+	if err != nil {
+		q.restore(ctx, err)
+		return nil, fmt.Errorf("stream %s: %w", q.JobsStream(), err)
+	}
+
+	var lanes []Lane
+	seen := map[Lane]bool{}
+	for subject := range info.State.Subjects {
+		t := strings.Split(strings.TrimPrefix(subject, q.prefix+"."), ".")
+		if len(t) != 3 {
+			continue
+		}
+		l := Lane{pipeline.Priority(t[1]), t[2]}
+		if l.Priority.Valid() && !seen[l] {
+			seen[l] = true
+			lanes = append(lanes, l)
+		}
+	}
+	slices.SortFunc(lanes, func(a, b Lane) int { return strings.Compare(a.Source, b.Source) })
+
+	return lanes, nil
+}
+
+// Feeds returns the feeds of the lanes that hold jobs now, and makes those that are new. A consumer
+// has no delivery limit and no back-off list: attempts are counted in the sample's record. It is for
+// one caller at a time. The error, with the feeds that there are, tells of lanes that have none.
+func (q *Queue) Feeds(ctx context.Context) ([]Feed, error) {
+	lanes, err := q.lanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	q.lostFeeds.Range(func(name, _ any) bool {
+		delete(q.feeds, name.(string))
+		q.lostFeeds.Delete(name)
+		return true
+	})
+
+	feeds := map[string]Feed{}
+	var fresh []Lane
+	for _, l := range lanes {
+		if f, known := q.feeds[l.own().Name]; known {
+			feeds[f.Name] = f
+		} else {
+			fresh = append(fresh, l)
+		}
+	}
+	if len(fresh) > 0 {
+		err = q.feed(ctx, fresh, feeds)
+	}
+
+	return slices.Collect(maps.Values(feeds)), err
+}
+
+// Lost forgets a feed whose consumer does not answer, so that it is made again.
+func (q *Queue) Lost(f Feed) { q.lostFeeds.Store(f.Name, true) }
+
+// feed finds or makes the feeds of lanes.
+func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
+	names, err := q.consumers(ctx)
+	if err != nil {
+		return err
+	}
+
+	var faults []error
+	joining := map[Feed][]string{} // subjects, by shared feed
+	for _, l := range lanes {
+		own := l.own()
+		switch {
+		case l.Source == "*" || l.Source == ">": // it would be the consumer of all sources
+			faults = append(faults, fmt.Errorf("jobs were published on %s, which is a pattern and no subject: purge it",
+				q.JobSubject(l.Priority, l.Source)))
+		case names[own.Name] || countOf(names, l.Priority) < ownConsumers:
+			names[own.Name] = true
+			if own.Consumer, err = q.makeConsumer(ctx, own.Name, q.subjects(l)); err != nil {
+				faults = append(faults, err)
+				continue
+			}
+			q.feeds[own.Name] = own
+			feeds[own.Name] = own
+		default:
+			joining[l.shared()] = append(joining[l.shared()], q.subjects(l)...)
+		}
+	}
+
+	for f, subjects := range joining {
+		if f.Consumer, err = q.join(ctx, f.Name, subjects); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		feeds[f.Name] = f
+	}
+
+	return errors.Join(faults...)
+}
+
+// countOf counts the consumers of a lane.
+func countOf(names map[string]bool, p pipeline.Priority) int {
+	n := 0
+	for name := range names {
+		if strings.HasPrefix(name, LaneConsumerPrefix(p)) {
+			n++
+		}
+	}
+
+	return n
+}
+
+// consumers lists the names of the consumers of JOBS.
+func (q *Queue) consumers(ctx context.Context) (map[string]bool, error) {
+	names := map[string]bool{}
+	list := q.jobs.ConsumerNames(ctx)
+	for name := range list.Name() {
+		names[name] = true
+	}
+	if err := list.Err(); err != nil {
+		return nil, fmt.Errorf("consumers of %s: %w", q.JobsStream(), err)
+	}
+
+	return names, nil
+}
+
+// join adds subjects to those of a shared consumer. Should two workers do that at the same moment,
+// the one whose change is lost joins again when it next looks for lanes.
+func (q *Queue) join(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
+	c, err := q.jobs.Consumer(ctx, name)
+	if err == nil {
+		have := c.CachedInfo().Config.FilterSubjects
+		missing := slices.DeleteFunc(slices.Clone(subjects), func(s string) bool { return slices.Contains(have, s) })
+		if len(missing) == 0 {
+			return c, nil
+		}
+		subjects = append(missing, have...)
+	}
+
+	return q.makeConsumer(ctx, name, subjects)
+}
+
+func (q *Queue) makeConsumer(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
+	c, err := q.jobs.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable:           name,
+		Description:       "jobs of a lane",
+		FilterSubjects:    subjects,
+		AckPolicy:         jetstream.AckExplicitPolicy,
+		AckWait:           q.topology.Lease,
+		MaxDeliver:        -1,
+		MaxAckPending:     laneMaxAckPending,
+		InactiveThreshold: consumerMemory,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s: %w", name, err)
+	}
+
+	return c, nil
+}
+
+// Receive makes sense of a message of JOBS. The error says why it is no job; see Message.Original.
+func (q *Queue) Receive(msg jetstream.Msg) (Message, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return Message{}, fmt.Errorf("read message: %w", err)
+	}
+
+	return q.open(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
+}

@@ -1,0 +1,358 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// Letter is a dead letter: a job that failed, with the reason.
+type Letter struct {
+	Seq      uint64         `json:"seq"`  // its number in DEAD
+	Time     time.Time      `json:"time"` // when it was put there
+	Reason   results.Reason `json:"reason"`
+	Error    string         `json:"error"`
+	Attempts int            `json:"attempts"` // tries at the upload
+	Subject  string         `json:"subject"`  // under which the job was handed in; "" where only headers were read
+	Raw      bool           `json:"raw"`      // the body is the contents
+	Job      pipeline.Job   `json:"-"`        // where only headers were read: without metadata and where its contents are
+
+	Header  nats.Header `json:"-"` // of the letter
+	Body    []byte      `json:"-"` // the contents, where they travelled in the message
+	Message *Message    `json:"-"` // the whole job; nil where only headers were read
+}
+
+// MarshalJSON gives the letter and what it says of the job, in one object.
+func (l Letter) MarshalJSON() ([]byte, error) {
+	type plain Letter
+	return json.Marshal(struct {
+		plain
+		ID       string            `json:"job_id"`
+		Source   string            `json:"source"`
+		Priority pipeline.Priority `json:"priority,omitempty"`
+		Job      *pipeline.Job     `json:"job,omitempty"`
+	}{plain(l), l.Job.ID, l.Job.Source, l.Job.Priority, &l.Job})
+}
+
+// DeadFilter says which dead letters are meant. The zero value means all.
+type DeadFilter struct {
+	Reason results.Reason
+	Source string
+	Since  time.Time
+}
+
+// ErrNoLetter says that a dead letter is not there, or not any more.
+var ErrNoLetter = errors.New("no such dead letter")
+
+// DeadLetters reads the dead letters of a filter, the oldest first, without their bodies: a
+// body may be as large as a file. What a JSON job says of itself is therefore missing;
+// DeadLetter has it. The letters that arrive meanwhile are left out.
+func (q *Queue) DeadLetters(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{q.deadFilter(f)}, HeadersOnly: true}
+		if !f.Since.IsZero() {
+			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
+		}
+		err := readAll(ctx, q.dead, cfg, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+			return yield(q.letter(m.Subject(), m.Headers(), nil, meta.Sequence.Stream, meta.Timestamp), nil)
+		})
+		if err != nil {
+			yield(Letter{}, fmt.Errorf("read dead letters: %w", err))
+		}
+	}
+}
+
+func (q *Queue) deadFilter(f DeadFilter) string {
+	or := func(s string) string {
+		if s == "" {
+			return "*"
+		}
+		return s
+	}
+	return q.DeadSubject(or(string(f.Reason)), or(f.Source))
+}
+
+// readBatch is how many messages of a stream are asked for at a time.
+const readBatch = 256
+
+// errCutOff says that a server stopped to answer: what was read is not all there is.
+var errCutOff = errors.New("the server stopped in the middle of its answer")
+
+// readAll visits what a stream holds now, until visit returns false.
+func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
+	cfg.MaxResetAttempts = 2 // otherwise it would try for ever, whatever becomes of ctx
+	c, err := s.OrderedConsumer(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		batch, err := c.FetchNoWait(readBatch)
+		if err != nil {
+			return err
+		}
+		n, last := 0, false
+		for m := range batch.Messages() {
+			n++
+			meta, err := m.Metadata()
+			if err != nil {
+				return err
+			}
+			if last = last || !visit(m, meta); last {
+				continue // drain what was fetched
+			}
+			last = meta.NumPending == 0
+		}
+		if err := batch.Error(); err != nil {
+			return err
+		}
+		if n == 0 && c.CachedInfo().NumPending > 0 {
+			return errCutOff
+		}
+		if n == 0 || last {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// DeadLetter reads one letter whole. It returns ErrNoLetter where there is none.
+func (q *Queue) DeadLetter(ctx context.Context, seq uint64) (Letter, error) {
+	m, err := q.dead.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Letter{}, fmt.Errorf("%w: %d", ErrNoLetter, seq)
+	}
+	if err != nil {
+		return Letter{}, fmt.Errorf("read dead letter %d: %w", seq, err)
+	}
+	if m.Data == nil {
+		m.Data = []byte{}
+	}
+	return q.letter(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
+}
+
+// letter makes sense of a message of DEAD. Where only headers were read, the job is what they say.
+func (q *Queue) letter(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
+	l := Letter{
+		Seq:    seq,
+		Time:   at.UTC(),
+		Reason: results.Reason(h.Get(HeaderReason)),
+		Error:  h.Get(HeaderError),
+		Header: h,
+	}
+	l.Attempts, _ = strconv.Atoi(h.Get(HeaderAttempts))
+
+	l.Job.Priority = pipeline.Priority(h.Get(headerPriority))
+	l.Job.Filename = h.Get(HeaderFilename)
+	l.Job.SHA256 = h.Get(headerSHA256)
+	l.Job.URL = h.Get(headerURL)
+	l.Job.Size, _ = strconv.ParseInt(h.Get(headerSize), 10, 64)
+	l.Job.ReceivedAt, _ = time.Parse(time.RFC3339Nano, h.Get(HeaderReceived))
+	if ref, ok := pipeline.ParseRef(h.Get(headerJob)); ok {
+		l.Job.Source = ref.Source
+		l.Job.ID = ref.ID
+	} else if t := strings.Split(subject, "."); len(t) > 0 {
+		l.Job.Source = t[len(t)-1]
+	}
+	if body == nil {
+		return l
+	}
+
+	m, err := decodeRecord(h, body)
+	if err != nil {
+		l.Body = body
+		return l
+	}
+
+	l.Message = &m
+	l.Job = m.Job
+	l.Raw = m.Raw
+	l.Body = m.Contents
+	if m.Original != nil {
+		l.Subject = m.Original.Subject
+		l.Raw = !isJSON(m.Original.Header)
+	} else {
+		l.Subject = q.JobSubject(m.Job.Priority, m.Job.Source)
+	}
+
+	return l
+}
+
+// Drop removes a letter for good, and the contents that were kept for it in the object
+// bucket. It returns ErrNoLetter where there is none.
+func (q *Queue) Drop(ctx context.Context, seq uint64) error {
+	l, err := q.DeadLetter(ctx, seq)
+	if err != nil {
+		return err
+	}
+	if err := q.removeLetter(ctx, seq); err != nil {
+		return err
+	}
+	if c := l.Job.Content; c != nil && c.Object != "" {
+		return q.Objects().Delete(ctx, c.Object)
+	}
+	return nil
+}
+
+func (q *Queue) removeLetter(ctx context.Context, seq uint64) error {
+	err := q.dead.DeleteMsg(ctx, seq)
+	var api *jetstream.APIError
+	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.As(err, &api) && api.ErrorCode == codeNoSuchMessage {
+		return nil
+	}
+	return fmt.Errorf("remove dead letter %d: %w", seq, err)
+}
+
+// Replay is how dead letters are sent back to work.
+type Replay struct {
+	// Roots are the folders below which path contents lie, as in Config, as far as this
+	// machine has them. Contents of other sources can't be looked for from here.
+	Roots map[string]string
+
+	// Find returns contents that are not any more where the letter says, such as those of a
+	// file that the watcher has put aside; false where it has none. nil finds nothing.
+	Find func(Letter) (open func() (io.ReadCloser, error), size int64, ok bool)
+
+	// DryRun only tells what would be done.
+	DryRun bool
+}
+
+// ErrContentsGone says that a letter can't be replayed, because its contents are no more.
+var ErrContentsGone = errors.New("its contents are not there any more")
+
+// Replayed is the outcome of one replay.
+type Replayed struct {
+	Job   string `json:"job_id"`          // under which the job runs now
+	Found bool   `json:"found,omitempty"` // its contents had been put aside, and were found
+}
+
+// Replay hands the job of a letter in again, really to be tried: a refusal that is remembered for
+// its contents is forgotten. Then the letter is removed. It may be repeated at any point: the job's
+// id is derived from the letter's, since the old one has its final event (see NextID). It returns
+// ErrNoLetter, ErrContentsGone or pipeline.ErrFull, and then the letter, if there is one, stays.
+func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, error) {
+	l, err := q.DeadLetter(ctx, seq)
+	if err != nil {
+		return Replayed{}, err
+	}
+	done := Replayed{Job: NextID(l.Job.ID)}
+	if l.Message == nil || l.Message.Original != nil {
+		return done, fmt.Errorf("dead letter %d: it is no job (%s): hand its contents in anew", seq, l.Error)
+	}
+
+	m := *l.Message
+	m.Job.ID = done.Job
+	m.Basis = ""
+	if err := q.stillThere(ctx, l, r); errors.Is(err, ErrContentsGone) && r.Find != nil {
+		open, size, ok := r.Find(l)
+		if !ok {
+			return done, err
+		}
+		if done.Found = true; !r.DryRun {
+			if err := q.storeFound(ctx, &m, size, open); err != nil {
+				return done, err
+			}
+		}
+	} else if err != nil {
+		return done, err
+	}
+	if r.DryRun {
+		return done, nil
+	}
+
+	if err := q.forgive(ctx, l.Job); err != nil {
+		return done, err
+	}
+	if err := q.Requeue(ctx, &m); err != nil {
+		return done, fmt.Errorf("replay dead letter %d: %w", seq, err)
+	}
+
+	return done, q.removeLetter(ctx, seq)
+}
+
+// NextID is the id under which a job is tried once more: <id>~1, then <id>~2, and so on.
+func NextID(id string) string {
+	base, n := id, 0
+	if at := strings.LastIndexByte(id, '~'); at > 0 {
+		if k, err := strconv.Atoi(id[at+1:]); err == nil && k > 0 && strconv.Itoa(k) == id[at+1:] {
+			base, n = id[:at], k
+		}
+	}
+
+	return base + "~" + strconv.Itoa(n+1)
+}
+
+// FirstID is the id under which a job was handed in before it was ever replayed.
+func FirstID(id string) string {
+	next := NextID(id)
+
+	return next[:strings.LastIndexByte(next, '~')]
+}
+
+// stillThere looks for the contents of a letter where it says that they are.
+func (q *Queue) stillThere(ctx context.Context, l Letter, r Replay) error {
+	c := l.Job.Content
+	switch {
+	case l.Raw || l.Job.Kind == pipeline.KindURL || c == nil:
+		return nil
+	case c.Object != "":
+		_, err := q.Objects().Find(ctx, c.Object)
+		if errors.Is(err, pipeline.ErrContentMissing) {
+			return fmt.Errorf("dead letter %d: %w: object %q", l.Seq, ErrContentsGone, c.Object)
+		}
+		return err
+	}
+
+	root, here := r.Roots[l.Job.Source]
+	if !here || pipeline.CheckRelative(c.Name()) != nil {
+		return nil // for a worker to find out
+	}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil //nolint:nilerr // what this process may not read, a worker may
+	}
+	defer dir.Close()
+	if _, err := dir.Lstat(filepath.FromSlash(c.Name())); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("dead letter %d: %w: %q below %s", l.Seq, ErrContentsGone, c.Name(), root)
+	}
+
+	return nil
+}
+
+// storeFound stores contents that were found again as an object, and points the job to it.
+func (q *Queue) storeFound(ctx context.Context, m *Message, size int64, open func() (io.ReadCloser, error)) error {
+	name := objectName(m.Job.Ref())
+	if err := q.Objects().Put(ctx, name, size, open); err != nil {
+		return fmt.Errorf("replay job %s: %w", m.Job.Ref(), err)
+	}
+	m.Job.Content = &pipeline.Content{Object: name}
+	m.AcceptedAt = time.Now().UTC() // the object is as old
+
+	return nil
+}
+
+// forgive forgets that WildFire refused a job's contents, so that it is asked again.
+func (q *Queue) forgive(ctx context.Context, j pipeline.Job) error {
+	key := pipeline.SampleKey(j)
+	if key == "" {
+		return nil // nobody ever read it
+	}
+
+	_, err := q.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.Forgive(time.Now().UTC()) })
+
+	return err
+}

@@ -1,0 +1,145 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+)
+
+// JobRecord is what the ledger says of a job, without the job itself.
+type JobRecord struct {
+	Subject  string // names the job
+	Source   string
+	Seq      uint64
+	Time     time.Time
+	State    JobState
+	Sample   string            // the sample's key
+	Priority pipeline.Priority // of JobWaiting
+	Pending  time.Time         // of JobWaiting: since when WildFire has the sample; zero: it has not
+	Parked   pipeline.Budget   // of JobWaiting: the budget that it waits for; "" for none
+	By       string            // of JobDone: the leader that ended it; "" for a worker
+	Last     bool              // nothing more was there when it was sent
+}
+
+// jobRecord reads the headers of a record.
+func jobRecord(subject string, h nats.Header, seq uint64, at time.Time) JobRecord {
+	r := JobRecord{
+		Subject:  subject,
+		Seq:      seq,
+		Time:     at.UTC(),
+		State:    JobState(h.Get(headerState)),
+		Sample:   h.Get(headerSample),
+		Priority: pipeline.Priority(h.Get(headerPriority)),
+		Parked:   pipeline.Budget(h.Get(headerParked)),
+		By:       h.Get(headerBy),
+	}
+	if t := strings.Split(subject, "."); len(t) >= 2 {
+		r.Source = t[len(t)-2]
+	}
+	if ns, err := strconv.ParseInt(h.Get(headerPending), 10, 64); err == nil {
+		r.Pending = time.Unix(0, ns).UTC()
+	}
+
+	return r
+}
+
+// FollowJobs calls handle for every job of the ledger, in the order in which the records were
+// written, and then for each new one, until stop. handle is called by one goroutine at a time.
+func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord)) (stop func(), err error) {
+	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{q.AnyLedgerJob()},
+		HeadersOnly:    true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+
+	consume, err := c.Consume(func(m jetstream.Msg) {
+		meta, err := m.Metadata()
+		if err != nil {
+			return
+		}
+		r := jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp)
+		r.Last = meta.NumPending == 0
+		handle(r)
+	}, newsExpiry, newsHeartbeat, jetstream.PullMaxMessages(followAtOnce))
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+
+	return consume.Stop, nil
+}
+
+// followAtOnce is how many records are asked for at a time.
+const followAtOnce = 4096
+
+// readJobs visits the jobs that the ledger holds now, until visit returns false.
+func (q *Queue) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
+	return readAll(ctx, q.ledger, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{q.AnyLedgerJob()},
+		HeadersOnly:    true,
+	}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		return visit(jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+	})
+}
+
+// ReadWaiting reads a job that waits; nil where it does not any more.
+func (q *Queue) ReadWaiting(ctx context.Context, subject string) (*Message, uint64, error) {
+	msgs, err := q.reads.last(ctx, subject)
+	if err != nil || msgs[0] == nil {
+		return nil, 0, err
+	}
+	entry := q.jobEntry(msgs[0])
+
+	return entry.Message, entry.Revision, nil
+}
+
+// ReadDone reads the final event of a job by its subject; false where it has none.
+func (q *Queue) ReadDone(ctx context.Context, subject string) (JobEntry, bool, error) {
+	msgs, err := q.reads.last(ctx, subject)
+	if err != nil || msgs[0] == nil {
+		return JobEntry{}, false, err
+	}
+	entry := q.jobEntry(msgs[0])
+
+	return entry, entry.State == JobDone, nil
+}
+
+// FollowSamples calls handle for every sample that was written since a time, and then for each new
+// one, until stop. handle is called by one goroutine at a time.
+func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(key string, body []byte)) (stop func(), err error) {
+	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{q.SampleSubject("*")},
+		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
+		OptStartTime:   &since,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read samples: %w", err)
+	}
+
+	consume, err := c.Consume(func(m jetstream.Msg) {
+		handle(m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:], m.Data())
+	}, newsExpiry, newsHeartbeat)
+	if err != nil {
+		return nil, fmt.Errorf("read samples: %w", err)
+	}
+
+	return consume.Stop, nil
+}
+
+// LastSequence is the sequence of the newest record of the ledger.
+func (q *Queue) LastSequence(ctx context.Context) (uint64, error) {
+	info, err := q.ledger.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", q.LedgerStream(), err)
+	}
+
+	return info.State.LastSeq, nil
+}

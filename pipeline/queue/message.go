@@ -1,0 +1,327 @@
+package queue
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/pipeline/span"
+	"backburn/results"
+)
+
+// Headers of a job's message, and of what is made of it on its way.
+const (
+	HeaderFilename = "Backburn-Filename" // required on raw jobs
+	HeaderPath     = "Backburn-Path"     // optional on raw jobs: where the file was found
+	HeaderMeta     = "Backburn-Meta-"    // prefix of a raw job's metadata
+	HeaderReceived = "Backburn-Received" // optional on raw jobs: when the file came in (RFC 3339)
+	HeaderReason   = "Backburn-Reason"   // dead letters: why
+	HeaderError    = "Backburn-Error"    // dead letters: what was said
+	HeaderAttempts = "Backburn-Attempts" // dead letters: tries at the upload
+
+	headerRecord = "Backburn-Record" // records: how many bytes of the body are JSON; contents follow
+	headerJob    = "Backburn-Job"    // records, for people: source/id
+	headerSize   = "Backburn-Size"   // dead letters: of the contents, in bytes
+	headerSHA256 = "Backburn-SHA256" // dead letters: of the contents
+	headerURL    = "Backburn-URL"    // dead letters: of a link
+)
+
+// maxJobJSON bounds a JSON job, in bytes.
+const maxJobJSON = 128 << 10
+
+// Message is a job, with its contents where they travel in the message, and all that was learned
+// about it. That travels on with the job: in the ledger, back to the workers, and in dead letters.
+type Message struct {
+	Job        pipeline.Job
+	AcceptedAt time.Time     // when the queue took it
+	Basis      results.Basis // of a job that waited: how it will have come by its verdict
+	Trace      span.Context
+	Contents   []byte // of a raw job; nil where Job says where they are, or for a link
+	Raw        bool   // Contents are the job's
+	Requeued   bool   // it comes from the ledger, not from its publisher
+
+	// Original is what a publisher sent that is no job, for its dead letter.
+	Original *Original
+}
+
+// Original is a message as its publisher sent it.
+type Original struct {
+	Subject string      `json:"subject"`
+	Header  nats.Header `json:"header,omitempty"`
+}
+
+// open reads a job's message from JOBS. seq and at, its place in the stream, make the id of a job
+// whose publisher gave none. The error, which matches pipeline.ErrInvalidJob, says why it is no
+// job: then the message is fit for a dead letter and holds of the job what is certain.
+func (n Names) open(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
+	p, source, requeued, ok := n.parseJobSubject(subject)
+	if requeued {
+		m, err := decodeRecord(h, body)
+		m.Requeued = true
+		return m, err
+	}
+
+	m := Message{AcceptedAt: at.UTC(), Trace: span.Of(h)}
+	m.Job.Priority = p
+	m.Job.Source = source
+	m.Job.ReceivedAt = at.UTC()
+	m.Job.ID = cmp.Or(h.Get(nats.MsgIdHdr), fmt.Sprintf("m%d-%x", seq, at.UnixNano()))
+	if len(m.Job.ID) > pipeline.MaxIDBytes || !utf8.ValidString(m.Job.ID) { // it would not survive in an event
+		m.Job.ID = pipeline.JobKey(m.Job.ID)
+	}
+
+	var err error
+	switch {
+	case !ok:
+		m.Job.Priority = pipeline.Normal
+		m.Job.Source = "unknown"
+		err = pipeline.Invalid("subject %q is not <prefix>.jobs.<urgent|normal|bulk>.<source> with a source of [a-z0-9_-]{1,32}", subject)
+	case isJSON(h):
+		err = m.readJSON(body)
+	default:
+		err = m.readRaw(h, body)
+	}
+
+	if err != nil {
+		m.Job = m.Job.Bare()
+		m.Contents = body
+		m.Raw = true
+		m.Original = &Original{Subject: subject, Header: bounded(h)}
+	}
+
+	return m, err
+}
+
+func isJSON(h nats.Header) bool {
+	mediaType, _, _ := strings.Cut(headerFold(h, "Content-Type"), ";")
+
+	return strings.EqualFold(strings.TrimSpace(mediaType), "application/json")
+}
+
+// bounded keeps of a header what leaves room for our own.
+func bounded(h nats.Header) nats.Header {
+	room := maxHeaderBytes - onwardRoom
+	kept := nats.Header{}
+	for k, values := range h {
+		if n := headerBytes(k, values); n <= room && !strings.HasPrefix(k, "Nats-") {
+			kept[k] = values
+			room -= n
+		}
+	}
+
+	return kept
+}
+
+const (
+	maxHeaderBytes = 64<<10 - 1 // of all headers of a message: JetStream takes no more
+
+	// What a record needs beside contents: the job as JSON, with an original's headers, and
+	// headers of its own.
+	onwardRoom = 40 << 10
+)
+
+// headerBytes is what a header takes in a message.
+func headerBytes(key string, values []string) int {
+	n := 0
+	for _, v := range values {
+		n += len(key) + len(": ") + len(v) + len("\r\n")
+	}
+
+	return n
+}
+
+// readRaw reads a job whose body is the contents.
+func (m *Message) readRaw(h nats.Header, body []byte) error {
+	j := &m.Job
+	j.Version = 1
+	j.Kind = pipeline.KindFile
+	m.Raw = true
+	m.Contents = body
+
+	if t, err := time.Parse(time.RFC3339Nano, headerFold(h, HeaderReceived)); err == nil && pipeline.Writable(t) {
+		j.ReceivedAt = t.UTC()
+	}
+
+	sum := sha256.Sum256(body)
+	j.Learn(hex.EncodeToString(sum[:]), int64(len(body)))
+
+	for k, v := range h {
+		if name, ok := cutPrefixFold(k, HeaderMeta); ok && len(v) > 0 {
+			if j.Metadata == nil {
+				j.Metadata = map[string]string{}
+			}
+			j.Metadata[strings.ToLower(name)] = strings.ToValidUTF8(v[0], "\uFFFD")
+		}
+	}
+
+	name := headerFold(h, HeaderFilename)
+	if name == "" {
+		return pipeline.Invalid("a raw job needs the header %s", HeaderFilename)
+	}
+	j.Filename, j.FilenameB64 = pipeline.Name(name)
+	if name = headerFold(h, HeaderPath); name != "" {
+		j.Path, j.PathB64 = pipeline.Name(name)
+	}
+
+	return j.CheckText()
+}
+
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if len(s) > len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
+		return s[len(prefix):], true
+	}
+
+	return "", false
+}
+
+// headerFold finds a header whatever the case in which it was sent: NATS keeps it as is.
+func headerFold(h nats.Header, key string) string {
+	if v := h.Get(key); v != "" {
+		return v
+	}
+	for k, v := range h {
+		if strings.EqualFold(k, key) && len(v) > 0 {
+			return v[0]
+		}
+	}
+
+	return ""
+}
+
+// byteOrderMark begins texts of some editors and systems.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// readJSON reads a job that says where its contents are, or a link.
+func (m *Message) readJSON(body []byte) error {
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	if len(body) > maxJobJSON {
+		return pipeline.Invalid("%d bytes of JSON; at most %d", len(body), maxJobJSON)
+	}
+	if !utf8.Valid(body) {
+		return pipeline.Invalid("the JSON is not UTF-8")
+	}
+
+	var j pipeline.Job
+	d := json.NewDecoder(bytes.NewReader(body))
+	if err := d.Decode(&j); err != nil {
+		return pipeline.Invalid("the JSON can't be read: %v", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return pipeline.Invalid("there is more than one JSON value")
+	}
+
+	j.ID = m.Job.ID
+	j.Source = m.Job.Source
+	j.Priority = m.Job.Priority
+	if j.ReceivedAt.IsZero() {
+		j.ReceivedAt = m.Job.ReceivedAt
+	}
+	m.Job = j
+
+	return m.Job.Check()
+}
+
+// record is what a message of ours says of its job, before the contents.
+type record struct {
+	ID         string            `json:"id"`
+	Source     string            `json:"source"`
+	Priority   pipeline.Priority `json:"priority"`
+	Job        pipeline.Job      `json:"job"`
+	Verified   bool              `json:"verified,omitempty"`
+	Raw        bool              `json:"raw,omitempty"`
+	AcceptedAt time.Time         `json:"accepted_at"`
+	Basis      results.Basis     `json:"basis,omitempty"`
+	Trace      span.Context      `json:"trace,omitzero"`
+	Original   *Original         `json:"original,omitempty"`
+}
+
+// encode writes the message in our own form: the record as JSON, then the contents.
+func (m *Message) encode(to *nats.Msg) error {
+	body, err := json.Marshal(record{
+		ID:         m.Job.ID,
+		Source:     m.Job.Source,
+		Priority:   m.Job.Priority,
+		Job:        m.Job,
+		Verified:   m.Job.Verified,
+		Raw:        m.Raw,
+		AcceptedAt: m.AcceptedAt,
+		Basis:      m.Basis,
+		Trace:      m.Trace,
+		Original:   m.Original,
+	})
+	if err != nil {
+		return fmt.Errorf("encode job %s: %w", m.Job.Ref(), err)
+	}
+
+	to.Header[headerRecord] = []string{strconv.Itoa(len(body))}
+	to.Header[headerJob] = []string{oneLine(m.Job.Ref().String())}
+	to.Data = append(body, m.Contents...)
+
+	return nil
+}
+
+// decodeRecord reads what encode wrote.
+func decodeRecord(h nats.Header, body []byte) (Message, error) {
+	n, err := strconv.Atoi(h.Get(headerRecord))
+	if err != nil || n < 0 || n > len(body) {
+		return Message{}, pipeline.Invalid("the header %s is %q, for a body of %d bytes", headerRecord, h.Get(headerRecord), len(body))
+	}
+
+	var r record
+	if err := json.Unmarshal(body[:n], &r); err != nil {
+		return Message{}, pipeline.Invalid("the record can't be read: %v", err)
+	}
+
+	m := Message{
+		Job:        r.Job,
+		AcceptedAt: r.AcceptedAt,
+		Basis:      r.Basis,
+		Trace:      r.Trace,
+		Raw:        r.Raw,
+		Original:   r.Original,
+	}
+	m.Job.ID = r.ID
+	m.Job.Source = r.Source
+	m.Job.Priority = r.Priority
+	m.Job.Verified = r.Verified
+	if m.Raw {
+		m.Contents = body[n:]
+	}
+
+	return m, nil
+}
+
+// Unload moves contents that leave no room in a message for what travels with them into an object,
+// and makes the job point there.
+func (q *Queue) Unload(ctx context.Context, m *Message) error {
+	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= q.nc.MaxPayload()-onwardRoom {
+		return nil
+	}
+
+	name := "job." + pipeline.JobKey(m.Job.Ref().String()) + "." + m.Job.SHA256
+	err := q.keepObject(ctx, name, m.Job.SHA256, int64(len(m.Contents)), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(m.Contents)), nil
+	})
+	if err != nil {
+		return err
+	}
+
+	m.Job.Content = &pipeline.Content{Object: name}
+	m.Contents = nil
+	m.Raw = false
+
+	return nil
+}

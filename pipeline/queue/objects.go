@@ -1,0 +1,256 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+)
+
+// Objects is where contents travel through JetStream, for watchers and gateways whose files the
+// workers cannot reach. The server checks nothing; the client checks the SHA-256 of every object
+// that it reads.
+type Objects struct{ q *Queue }
+
+// Objects returns the queue's object bucket.
+func (q *Queue) Objects() *Objects { return &Objects{q: q} }
+
+// Contents is a job's bytes: their size, and a way to read them from the start as often as it takes.
+type Contents struct {
+	Size     int64 // in bytes
+	Open     func() (io.ReadCloser, error)
+	StoredAt time.Time // of an object: when the server took it; zero elsewhere
+}
+
+const (
+	// Larger chunks mean fewer durable writes.
+	largestChunk = 512 << 10
+
+	// What a chunk's message needs beside its bytes.
+	chunkHeadroom = 1 << 10
+)
+
+// chunkSize is below what the server takes in a message.
+func (q *Queue) chunkSize() uint32 {
+	return uint32(min(max(q.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk)) //nolint:gosec // bounded
+}
+
+// objectRead bounds the reading of one object: without a deadline of its own the client cuts it
+// off after five seconds.
+const objectRead = 10 * time.Minute
+
+// objectStall ends a read that gets nothing: the chunks of an object that is removed or replaced
+// meanwhile never come. It is below the upload's own limit (wildfire.stall_timeout), since the
+// client can't be interrupted while it waits for a chunk.
+const objectStall = 10 * time.Second
+
+// stallContext has a deadline that is always the same while away. The client takes the deadline
+// of its context anew for every read.
+type stallContext struct{ context.Context }
+
+func (stallContext) Deadline() (time.Time, bool) { return time.Now().Add(objectStall), true }
+
+// Find returns an object's contents. Errors match pipeline.ErrContentMissing where there is none,
+// pipeline.ErrOutside for a link to another object, and pipeline.ErrUnreadable for a damaged one.
+func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
+	info, err := o.q.files.GetInfo(ctx, name)
+	switch {
+	case errors.Is(err, jetstream.ErrObjectNotFound):
+		return Contents{}, fmt.Errorf("%w: object %q", pipeline.ErrContentMissing, name)
+	case errors.Is(err, jetstream.ErrBadObjectMeta):
+		return Contents{}, fmt.Errorf("%w: object %q: %w", pipeline.ErrUnreadable, name, err)
+	case err != nil:
+		return Contents{}, fmt.Errorf("object %q: %w", name, err)
+	}
+
+	if info.Opts != nil && info.Opts.Link != nil { // to another bucket, perhaps, that its publisher can't read
+		return Contents{}, fmt.Errorf("%w: object %q is a link", pipeline.ErrOutside, name)
+	}
+
+	return Contents{
+		Size:     int64(info.Size), //nolint:gosec // sizes are far below 2^63
+		Open:     func() (io.ReadCloser, error) { return o.open(ctx, name) },
+		StoredAt: info.ModTime,
+	}, nil
+}
+
+func (o *Objects) open(ctx context.Context, name string) (io.ReadCloser, error) {
+	rctx, cancel := context.WithTimeout(ctx, objectRead)
+
+	r, err := o.q.files.Get(stallContext{rctx}, name)
+	if err != nil {
+		cancel()
+		if errors.Is(err, jetstream.ErrObjectNotFound) {
+			err = fmt.Errorf("%w: object %q", pipeline.ErrContentMissing, name)
+		}
+		return nil, err
+	}
+
+	return &objectReader{r, cancel}, nil
+}
+
+type objectReader struct {
+	jetstream.ObjectResult
+	cancel context.CancelFunc
+}
+
+func (r *objectReader) Close() error {
+	defer r.cancel()
+
+	return r.ObjectResult.Close()
+}
+
+// Put stores size bytes under a name, replacing what was there, and returns once they are durable.
+// Contents of another size are an error, and nothing stays.
+func (o *Objects) Put(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) error {
+	r, err := open()
+	if err != nil {
+		return fmt.Errorf("object %q: %w", name, err)
+	}
+	defer r.Close()
+
+	info, err := o.put(ctx, name, io.LimitReader(r, size+1))
+	if err == nil && int64(info.Size) != size { //nolint:gosec // limited to size+1
+		err = fmt.Errorf("%w: not the %d bytes that were promised", pipeline.ErrContentChanged, size)
+		_ = o.Delete(context.WithoutCancel(ctx), name)
+	}
+	if err != nil {
+		return fmt.Errorf("object %q: %w", name, err)
+	}
+
+	return nil
+}
+
+// put stores what r gives under a name.
+func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream.ObjectInfo, error) {
+	if o.q.nc.IsClosed() { // the client would leave a goroutine behind
+		return nil, nats.ErrConnectionClosed
+	}
+
+	return o.q.files.Put(ctx, jetstream.ObjectMeta{
+		Name: name,
+		Opts: &jetstream.ObjectMetaOptions{ChunkSize: o.q.chunkSize()},
+	}, wholeChunks{r})
+}
+
+// keepObject makes sure that an object holds contents of ours, whose SHA-256 is known. What is
+// there under the name and differs was cut short when a process died, and is replaced.
+func (q *Queue) keepObject(ctx context.Context, name, sum string, size int64, open func() (io.ReadCloser, error)) error {
+	info, err := q.files.GetInfo(ctx, name)
+	if err == nil && holds(info, sum) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("object %q: %w", name, err)
+	}
+
+	return q.Objects().Put(ctx, name, size, open)
+}
+
+// holds reports whether an object's contents have a SHA-256.
+func holds(info *jetstream.ObjectInfo, sha256 string) bool {
+	digest, err := jetstream.DecodeObjectDigest(info.Digest)
+
+	return err == nil && hex.EncodeToString(digest) == sha256
+}
+
+// wholeChunks fills every Read, since the client makes one chunk, and so one durable write, of each.
+type wholeChunks struct{ r io.Reader }
+
+func (w wholeChunks) Read(p []byte) (int, error) {
+	n, err := io.ReadFull(w.r, p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+
+	return n, err
+}
+
+// Delete removes an object. It returns nil where there is none.
+func (o *Objects) Delete(ctx context.Context, name string) error {
+	err := o.q.files.Delete(ctx, name)
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("delete object %q: %w", name, err)
+	}
+
+	return nil
+}
+
+// List returns the objects whose names begin with a prefix.
+func (o *Objects) List(ctx context.Context, prefix string) ([]pipeline.ObjectInfo, error) {
+	all, err := o.q.files.List(ctx)
+	if errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list objects: %w", err)
+	}
+
+	var out []pipeline.ObjectInfo
+	for _, i := range all {
+		if strings.HasPrefix(i.Name, prefix) {
+			out = append(out, pipeline.ObjectInfo{Name: i.Name, ModTime: i.ModTime})
+		}
+	}
+
+	return out, nil
+}
+
+// Digest reads the contents once, and returns their SHA-256 and size.
+func (c Contents) Digest(ctx context.Context) (sum string, size int64, err error) {
+	r, err := c.Open()
+	if err != nil {
+		return "", 0, err
+	}
+	defer r.Close()
+
+	h := sha256.New()
+	size, err = io.Copy(h, readerWithContext{ctx, r})
+	if err != nil {
+		return "", 0, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
+	}
+
+	return hex.EncodeToString(h.Sum(nil)), size, nil
+}
+
+type readerWithContext struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r readerWithContext) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+
+	return r.r.Read(p)
+}
+
+// hashingReader hashes and counts what is read.
+type hashingReader struct {
+	r io.Reader
+	h hash.Hash
+	n int64
+}
+
+func newHashingReader(r io.Reader) *hashingReader { return &hashingReader{r: r, h: sha256.New()} }
+
+func (r *hashingReader) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	r.h.Write(b[:n]) // never fails (hash.Hash)
+	r.n += int64(n)
+
+	return n, err
+}
+
+func (r *hashingReader) sum() string { return hex.EncodeToString(r.h.Sum(nil)) }

@@ -1,0 +1,351 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/span"
+	"backburn/results"
+)
+
+// Ending is the end of a job.
+type Ending struct {
+	Event  results.Event
+	Sample string    // the key of the job's sample; "" where it has none
+	Entry  JobEntry  // the job's record, as it was read
+	With   []*Change // what changes together with it
+	By     string    // the leader that ends a job which waits; "" for a worker, whose message comes again
+}
+
+// Finish ends a job: with its final event in the ledger, a dead letter if it failed, and the
+// event on RESULTS, each acknowledged before the next. It may be repeated at will. A job that has its
+// event already keeps it: whoever comes second, be it a second delivery or a worker that slept
+// through its lease, publishes what is written. So a job cannot end in two ways. Finish returns the
+// event that the job has. Only after that may the job's message be given up.
+func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event, error) {
+	body, err := e.Event.MarshalJSON()
+	if err != nil {
+		return e.Event, err
+	}
+
+	// The ledger's record of a job that waits is all there is of it.
+	if e.By != "" && e.Event.Type == results.Failed {
+		if err := q.deadLetter(ctx, m, e.Event); err != nil {
+			return e.Event, err
+		}
+	}
+
+	ev, adopted, err := q.record(ctx, m.Job.Ref(), e, body)
+	if err != nil {
+		return ev, fmt.Errorf("finish job %s: %w", m.Job.Ref(), err)
+	}
+	if adopted {
+		return ev, q.Republish(ctx, m, ev)
+	}
+
+	if e.By == "" && ev.Type == results.Failed {
+		if err := q.deadLetter(ctx, m, ev); err != nil {
+			return ev, err
+		}
+	}
+	if err := q.publishEncoded(ctx, ev, body); err != nil {
+		return ev, fmt.Errorf("finish job %s: %w", m.Job.Ref(), err)
+	}
+	q.dropContents(ctx, m, ev)
+
+	return ev, nil
+}
+
+// record writes the final event of a job, unless it has one: then that is returned, as adopted.
+func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []byte) (results.Event, bool, error) {
+	entry := e.Entry
+	with := e.With
+	for {
+		if entry.State == JobDone {
+			return entry.Event, true, nil
+		}
+
+		done := q.putDone(ref, e.Sample, body, e.By, entry.Revision)
+		err := q.Commit(ctx, append(with, done)...)
+		switch {
+		case err == nil:
+			return e.Event, false, nil
+		case !errors.Is(err, ErrConflict):
+			return e.Event, false, err
+		case done.Revision == 0 && len(with) > 0:
+			with = nil // whether they were made is found out by whoever needs it
+		case done.Revision != 0:
+			return e.Event, false, nil
+		}
+
+		before := entry.Revision
+		if entry, err = q.Job(ctx, ref); err != nil {
+			return e.Event, false, err
+		}
+		if entry.Revision == before { // the replica that was asked lags behind, or it was another change
+			if err := fleet.Sleep(ctx, conflictWait); err != nil {
+				return e.Event, false, err
+			}
+		}
+	}
+}
+
+// Republish publishes the final event of a job again, which may have been lost when a process died
+// between record and event. The server's own memory of ids covers a repeat within its window;
+// for an older event RESULTS is looked through. m is nil where the job is not at hand.
+func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) error {
+	if time.Since(ev.Time) > dedupeWindow/2 {
+		there, err := q.published(ctx, ev)
+		if err != nil {
+			return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)
+		}
+		if there {
+			q.dropContents(ctx, m, ev)
+			return nil
+		}
+	}
+
+	if m != nil && ev.Type == results.Failed {
+		if err := q.deadLetter(ctx, m, ev); err != nil {
+			return err
+		}
+	}
+	if err := q.PublishEvent(ctx, ev); err != nil {
+		return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)
+	}
+	q.dropContents(ctx, m, ev)
+
+	return nil
+}
+
+// dropContents removes the object of a job that has its verdict. One that stays is removed by the
+// bucket's own age.
+func (q *Queue) dropContents(ctx context.Context, m *Message, ev results.Event) {
+	if m == nil || m.Job.Content == nil || m.Job.Content.Object == "" || ev.Type == results.Failed {
+		return
+	}
+	_ = q.Objects().Delete(ctx, m.Job.Content.Object)
+}
+
+// messageID is the id of an event on its stream: two sources may use the same job id.
+func messageID(ev results.Event) string { return ev.Data.Source + "." + ev.ID() }
+
+// PublishEvent publishes on RESULTS, with ctx's trace, and returns once the event is durable.
+// A repeat is harmless.
+func (q *Queue) PublishEvent(ctx context.Context, ev results.Event) error {
+	body, err := ev.MarshalJSON()
+	if err != nil {
+		return err
+	}
+
+	return q.publishEncoded(ctx, ev, body)
+}
+
+// publishEncoded publishes an event whose JSON is at hand.
+func (q *Queue) publishEncoded(ctx context.Context, ev results.Event, body []byte) error {
+	m := nats.NewMsg(ev.Subject(q.prefix))
+	m.Header["Content-Type"] = []string{results.ContentType}
+	m.Header[nats.MsgIdHdr] = []string{messageID(ev)}
+	span.Inject(ctx, m.Header)
+	m.Data = body
+
+	return q.insistOn(ctx, q.eventCommits, []*nats.Msg{m}, func(int, *message) {})
+}
+
+// published looks for an event in RESULTS, from shortly before it was decided. It reads one outcome
+// of one source: enough for a question that is hardly ever asked.
+func (q *Queue) published(ctx context.Context, ev results.Event) (bool, error) {
+	from := ev.Time.Add(-time.Minute)
+	found := false
+	err := readAll(ctx, q.results, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{ev.Subject(q.prefix)},
+		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
+		OptStartTime:   &from,
+		HeadersOnly:    true,
+	}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
+		found = m.Headers().Get(nats.MsgIdHdr) == messageID(ev)
+
+		return !found
+	})
+
+	return found, err
+}
+
+// deadLetter copies a failed job to DEAD, whole, with its reason.
+func (q *Queue) deadLetter(ctx context.Context, m *Message, ev results.Event) error {
+	reason := ev.Data.Error
+	if reason == nil {
+		return fmt.Errorf("dead-letter job %s: its event has no reason", m.Job.Ref())
+	}
+
+	return q.DeadLetterAs(ctx, m, *reason, ev.Data.Attempts, messageID(ev))
+}
+
+// DeadLetterAs copies a job to DEAD for a reason that need not have an event. id tells repeats.
+func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Error, attempts int, id string) error {
+	letter := nats.NewMsg(q.DeadSubject(string(reason.Reason), m.Job.Source))
+	if err := q.cut(m).encode(letter); err != nil {
+		return err
+	}
+
+	// What a list of letters shows, without reading their bodies.
+	h := letter.Header
+	set := func(key, value string) {
+		if value != "" {
+			h[key] = []string{oneLine(value)}
+		}
+	}
+	set(HeaderFilename, m.Job.Filename)
+	set(headerPriority, string(m.Job.Priority))
+	set(HeaderReceived, m.Job.ReceivedAt.UTC().Format(time.RFC3339Nano))
+	set(headerSize, strconv.FormatInt(max(m.Job.Size, 0), 10))
+	set(headerSHA256, m.Job.SHA256)
+	set(headerURL, m.Job.URL)
+
+	h[HeaderReason] = []string{string(reason.Reason)}
+	h[HeaderError] = []string{oneLine(reason.Message)}
+	h[HeaderAttempts] = []string{strconv.Itoa(attempts)}
+	h[nats.MsgIdHdr] = []string{"dead." + id}
+	span.Inject(ctx, h)
+
+	if err := q.publish(ctx, letter); err != nil {
+		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
+	}
+
+	return nil
+}
+
+// keptOfInvalid is how much is kept of what is no job.
+const keptOfInvalid = 64 << 10
+
+// cut bounds what a letter keeps of a message that is no job.
+func (q *Queue) cut(m *Message) *Message {
+	limit := min(keptOfInvalid, int(q.nc.MaxPayload())-onwardRoom)
+	if m.Original == nil || len(m.Contents) <= max(limit, 0) {
+		return m
+	}
+
+	short := *m
+	short.Contents = m.Contents[:max(limit, 0)]
+
+	return &short
+}
+
+// publish sends one message until it is acknowledged or ctx ends. It must be harmless to repeat.
+func (q *Queue) publish(ctx context.Context, m *nats.Msg) error {
+	for attempt := 0; ; attempt++ {
+		actx, cancel := context.WithTimeout(ctx, commitTimeout)
+		_, err := q.js.PublishMsg(actx, m)
+		cancel()
+		if err == nil {
+			return nil
+		}
+
+		if perr := permanent(err); perr != nil {
+			return fmt.Errorf("publish to %s: %w", m.Subject, perr)
+		}
+		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
+			return fmt.Errorf("publish to %s: %w (%w)", m.Subject, serr, err)
+		}
+		q.restore(ctx, err)
+	}
+}
+
+// oneLine makes text fit for a header.
+func oneLine(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c == 0x7f {
+			b[i] = ' '
+		}
+	}
+	if len(b) > 1000 {
+		b = b[:1000]
+	}
+
+	return string(b)
+}
+
+// Requeue sends a job back to the workers. It goes on waiting in the ledger until one of them ends
+// it, or lets it wait anew.
+func (q *Queue) Requeue(ctx context.Context, m *Message) error {
+	back := nats.NewMsg(q.RequeueSubject(m.Job.Priority, m.Job.Source))
+	if err := m.encode(back); err != nil {
+		return err
+	}
+
+	return q.insistOn(ctx, q.jobCommits, []*nats.Msg{back}, func(int, *message) {})
+}
+
+// Final returns a job's final event; false where it has none yet, or was never handed in.
+func (q *Queue) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error) {
+	j, err := q.Job(ctx, ref)
+	if err != nil {
+		return results.Event{}, false, fmt.Errorf("job %s: %w", ref, err)
+	}
+
+	return j.Event, j.State == JobDone, nil
+}
+
+// ErrPending says that a job was accepted, and had no final event yet when the time was up.
+var ErrPending = errors.New("accepted, and without a final event yet")
+
+// Await waits for a job's final event until ctx ends, which is ErrPending. That the job was handed
+// in is for the caller to know.
+func (q *Queue) Await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
+	for attempt := 0; ; attempt++ {
+		ev, err := q.await(ctx, ref)
+		if err == nil {
+			return ev, nil
+		}
+		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 100*time.Millisecond, 2*time.Second)); serr != nil {
+			return results.Event{}, fmt.Errorf("job %s: %w (%w)", ref, ErrPending, err)
+		}
+	}
+}
+
+func (q *Queue) await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
+	c, err := q.js.OrderedConsumer(ctx, q.LedgerStream(), jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{q.LedgerSubject(ref)},
+		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	})
+	if err != nil {
+		return results.Event{}, fmt.Errorf("watch job: %w", err)
+	}
+
+	found := make(chan results.Event, 1)
+	watch, err := c.Consume(func(m jetstream.Msg) {
+		var ev results.Event
+		if JobState(m.Headers().Get(headerState)) == JobDone && ev.UnmarshalJSON(m.Data()) == nil {
+			select {
+			case found <- ev:
+			default:
+			}
+		}
+	}, newsExpiry, newsHeartbeat)
+	if err != nil {
+		return results.Event{}, fmt.Errorf("watch job: %w", err)
+	}
+	defer watch.Stop()
+
+	select {
+	case ev := <-found:
+		return ev, nil
+	case <-ctx.Done():
+		return results.Event{}, ctx.Err()
+	}
+}
+
+// News that stops coming is noticed soon: the client's own defaults are ten times as long.
+const (
+	newsExpiry    = jetstream.PullExpiry(5 * time.Second)
+	newsHeartbeat = jetstream.PullHeartbeat(time.Second)
+)

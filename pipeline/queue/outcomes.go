@@ -1,0 +1,92 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/results"
+)
+
+// Outcomes delivers final events to whoever handed the files in. What was delivered is
+// remembered by the server under the reader's name.
+type Outcomes struct {
+	q      *Queue
+	reader string
+}
+
+// Outcomes returns a reader of final events. Readers of one name share the events of a source
+// between them; readers of different names each see all. The name must stay the same
+// over restarts, and is forgotten when it was not used for as long as results are kept.
+func (q *Queue) Outcomes(reader string) *Outcomes {
+	return &Outcomes{q: q, reader: pipeline.JobKey(reader)}
+}
+
+// outcomesAtOnce is how many events are fetched in one request, which stays open for fetchWait.
+const (
+	outcomesAtOnce = 256
+	fetchWait      = time.Second
+)
+
+// Follow hands the final events of a source to handle, each at least once, from where the
+// reader left off with the folder of this id, until ctx ends. An event is done with when
+// handle returns nil; after an error it comes again. handle is called by one goroutine at a time.
+func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error) error {
+	for fault := 0; ; fault++ {
+		err := o.follow(ctx, source, folder, handle, func() { fault = 0 })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if serr := fleet.Sleep(ctx, pipeline.Backoff(fault, 200*time.Millisecond, 5*time.Second)); serr != nil {
+			return fmt.Errorf("follow events of %s: %w (%w)", source, serr, err)
+		}
+	}
+}
+
+func (o *Outcomes) follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error, works func()) error {
+	c, err := o.q.results.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable: "outcomes-" + source + "-" + o.reader + "-" + pipeline.JobKey(folder),
+		FilterSubjects: []string{
+			o.q.ResultsSubject("verdict", "*", source),
+			o.q.ResultsSubject("failed", "*", source),
+		},
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1,
+		MaxAckPending: 4 * outcomesAtOnce, InactiveThreshold: o.q.topology.ResultsMaxAge,
+	})
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		batch, err := c.Fetch(outcomesAtOnce, jetstream.FetchMaxWait(fetchWait))
+		if err != nil {
+			return err
+		}
+		for m := range batch.Messages() {
+			works()
+			o.deliver(ctx, m, handle)
+		}
+		if err := batch.Error(); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// deliver delivers one event. The acknowledgement need not be waited for: an event that
+// comes again is harmless.
+func (o *Outcomes) deliver(ctx context.Context, m jetstream.Msg, handle func(context.Context, results.Event) error) {
+	var ev results.Event
+	if err := ev.UnmarshalJSON(m.Data()); err != nil {
+		_ = m.TermWithReason("not an event of this version")
+		return
+	}
+	if handle(ctx, ev) != nil {
+		_ = m.NakWithDelay(5 * time.Second)
+		return
+	}
+	_ = m.Ack()
+}

@@ -1,0 +1,219 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+)
+
+// reader reads the last messages of subjects of one stream. What many ask for at the same time is
+// asked for in one request. It is safe for concurrent use.
+type reader struct {
+	nc     *nats.Conn
+	api    string // the subject of requests: a direct get, which any replica answers
+	prefix string // of the reply subjects
+	once   sync.Once
+	fault  error // of the subscription to answers
+
+	mu      sync.Mutex
+	queue   map[string][]chan *nats.Msg // not asked for yet
+	rounds  map[uint64]*round
+	token   uint64
+	overdue *time.Timer // runs while a round is under way
+}
+
+// round is one request.
+type round struct {
+	wanted map[string][]chan *nats.Msg // without an answer
+	sent   time.Time
+}
+
+const (
+	readAtOnce = 512 // subjects; the server answers for 1,024 at most
+	readRounds = 2   // under way at a time
+)
+
+var errUnread = errors.New("no answer to a read")
+
+func newReader(nc *nats.Conn, stream string) *reader {
+	return &reader{
+		nc:     nc,
+		api:    "$JS.API.DIRECT.GET." + stream,
+		queue:  map[string][]chan *nats.Msg{},
+		rounds: map[uint64]*round{},
+	}
+}
+
+// last returns the last message of every subject, nil where there is none. It asks until it is
+// answered or ctx ends.
+func (r *reader) last(ctx context.Context, subjects ...string) ([]*nats.Msg, error) {
+	for attempt := 0; ; attempt++ {
+		msgs, err := r.try(ctx, subjects)
+		if !errors.Is(err, errUnread) {
+			return msgs, err
+		}
+
+		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
+			return nil, fmt.Errorf("read %s: %w (%w)", subjects[0], serr, err)
+		}
+	}
+}
+
+func (r *reader) try(ctx context.Context, subjects []string) ([]*nats.Msg, error) {
+	r.once.Do(r.subscribe)
+	if r.fault != nil {
+		return nil, r.fault
+	}
+
+	answers := make([]chan *nats.Msg, len(subjects))
+	r.mu.Lock()
+	for i, s := range subjects {
+		answers[i] = make(chan *nats.Msg, 1)
+		r.queue[s] = append(r.queue[s], answers[i])
+	}
+	r.send()
+	r.mu.Unlock()
+
+	msgs := make([]*nats.Msg, len(subjects))
+	for i, answer := range answers {
+		select {
+		case m, ok := <-answer:
+			if !ok {
+				return nil, errUnread
+			}
+			msgs[i] = m
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+
+	return msgs, nil
+}
+
+func (r *reader) subscribe() {
+	r.prefix = r.nc.NewInbox() + "."
+
+	sub, err := r.nc.Subscribe(r.prefix+"*", r.answered)
+	if err != nil {
+		r.fault = fmt.Errorf("subscribe to reads: %w", err)
+		return
+	}
+	_ = sub.SetPendingLimits(-1, -1)
+}
+
+// send asks for what has gathered. The caller holds mu.
+func (r *reader) send() {
+	for len(r.queue) > 0 && len(r.rounds) < readRounds {
+		next := &round{wanted: make(map[string][]chan *nats.Msg, len(r.queue)), sent: time.Now()}
+		subjects := make([]string, 0, min(len(r.queue), readAtOnce))
+		for s, answers := range r.queue {
+			delete(r.queue, s)
+			next.wanted[s] = answers
+			if subjects = append(subjects, s); len(subjects) == readAtOnce {
+				break
+			}
+		}
+
+		body, err := json.Marshal(map[string][]string{"multi_last": subjects})
+		if err == nil {
+			r.token++
+			r.rounds[r.token] = next
+			err = r.nc.PublishRequest(r.api, r.prefix+strconv.FormatUint(r.token, 10), body)
+		}
+		if err != nil {
+			r.fail(r.token)
+		}
+	}
+
+	if r.overdue == nil && len(r.rounds) > 0 {
+		r.overdue = time.AfterFunc(commitTimeout/8, r.giveUp)
+	}
+}
+
+// fail ends a round without answers. The caller holds mu.
+func (r *reader) fail(token uint64) {
+	for _, answers := range r.rounds[token].wanted {
+		for _, answer := range answers {
+			close(answer)
+		}
+	}
+	delete(r.rounds, token)
+}
+
+// giveUp ends the rounds that were not answered in time.
+func (r *reader) giveUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	r.overdue = nil
+	for token, round := range r.rounds {
+		if time.Since(round.sent) > commitTimeout {
+			r.fail(token)
+		}
+	}
+
+	r.send()
+}
+
+// answered takes one message of a round, or its end.
+func (r *reader) answered(m *nats.Msg) {
+	token, err := strconv.ParseUint(m.Subject[len(r.prefix):], 10, 64)
+	if err != nil {
+		return
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	round := r.rounds[token]
+	if round == nil {
+		return
+	}
+
+	status := m.Header.Get("Status")
+	if status == "" {
+		s := m.Header.Get("Nats-Subject")
+		for _, answer := range round.wanted[s] {
+			answer <- m
+		}
+		delete(round.wanted, s)
+		return
+	}
+
+	if status == "204" || status == "404" && strings.HasPrefix(m.Header.Get("Description"), "No Results") {
+		for _, answers := range round.wanted {
+			for _, answer := range answers {
+				answer <- nil
+			}
+		}
+		delete(r.rounds, token)
+	} else {
+		r.fail(token)
+	}
+
+	r.send()
+}
+
+// sequenceOf is the sequence of a message that was read.
+func sequenceOf(m *nats.Msg) uint64 {
+	n, _ := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+
+	return n
+}
+
+// timeOf is when the stream took a message that was read.
+func timeOf(m *nats.Msg) time.Time {
+	at, _ := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
+
+	return at
+}

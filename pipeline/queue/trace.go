@@ -1,0 +1,610 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// TraceQuery says what to look for: a job by its id, or everything about some contents.
+type TraceQuery struct {
+	Job    string // a job's id, with its Source where several have one of that id; or:
+	SHA256 string // 64 lower-case hexadecimal digits; or:
+	URL    string // a link that was handed in
+
+	Source string    // looks at jobs of this source alone; "" for every source
+	Since  time.Time // how far back to look for events; zero: as far as the sample is known, or a day
+	Limit  int       // messages to read of each stream at most; 0: 10,000
+}
+
+const defaultTraceLimit = 10_000
+
+// Where a job or a sample is.
+const (
+	TraceUnknown = "unknown" // nothing is known of it
+	TraceQueued  = "queued"  // in JOBS
+	TraceWaiting = "waiting" // in the ledger: for a verdict, a budget, or the end of a pause
+	TraceDone    = "done"    // it has its verdict
+	TraceFailed  = "failed"  // it has its failed event
+)
+
+// Step is something that happened, or the place where a job is.
+type Step struct {
+	Time   time.Time `json:"time"`
+	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, dead, sample
+	Job    string    `json:"job_id,omitempty"`
+	Source string    `json:"source,omitempty"`
+	Name   string    `json:"name,omitempty"`   // file name or link
+	Detail string    `json:"detail,omitempty"` // for people
+	Seq    uint64    `json:"seq,omitempty"`    // in its stream: JOBS, LEDGER or DEAD
+}
+
+// SampleTrace is what is known about contents.
+type SampleTrace struct {
+	Key         string         `json:"key"`   // the SHA-256; of a link, "u-" and the SHA-256 of its text
+	State       string         `json:"state"` // none, uploading, retrying, pending, verdict, refused
+	Since       time.Time      `json:"since,omitzero"`
+	Owner       string         `json:"owner,omitempty"` // worker that uploads it
+	Attempts    int            `json:"attempts"`        // tries at the upload that ended in a fault
+	SubmittedAt time.Time      `json:"submitted_at,omitzero"`
+	Verdict     string         `json:"verdict,omitempty"`
+	CheckedAt   time.Time      `json:"checked_at,omitzero"`
+	Refusal     *results.Error `json:"refusal,omitempty"`
+
+	sample pipeline.Sample
+}
+
+// Trace is what was found out: the state, and the timeline that led to it.
+type Trace struct {
+	State    string       `json:"state"`               // of the job; with several, of the one that is least far
+	Since    time.Time    `json:"since,omitzero"`      // since when it is so
+	WaitsFor string       `json:"waits_for,omitempty"` // for people
+	Sample   *SampleTrace `json:"sample,omitempty"`
+	Steps    []Step       `json:"steps"`           // the oldest first
+	Notes    []string     `json:"notes,omitempty"` // where the search ended before the stream did
+}
+
+// Trace looks for a job, or for everything about some contents, wherever they may be: in
+// the ledger, JOBS, DEAD and RESULTS. What is keyed is found at
+// once; of what has to be read through it reads no more than the limit, and says so. It
+// takes nothing from anybody.
+func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
+	t := &tracer{q: q, query: tq, limit: cmp.Or(tq.Limit, defaultTraceLimit), jobs: map[pipeline.Ref]results.Event{}}
+	if err := t.identify(ctx); err != nil {
+		return Trace{}, fmt.Errorf("trace: %w", err)
+	}
+
+	t.out.Steps = []Step{}
+	for _, look := range []func(context.Context) error{t.ledger, t.waiting, t.queued, t.events, t.dead} {
+		if err := look(ctx); err != nil {
+			return Trace{}, fmt.Errorf("trace: %w", err)
+		}
+	}
+	slices.SortStableFunc(t.out.Steps, func(a, b Step) int { return a.Time.Compare(b.Time) })
+	if err := t.conclude(ctx); err != nil {
+		return Trace{}, fmt.Errorf("trace: %w", err)
+	}
+	return t.out, nil
+}
+
+// tracer gathers a Trace.
+type tracer struct {
+	q     *Queue
+	query TraceQuery
+	limit int
+	out   Trace
+
+	key  string                         // of the sample, once it is known
+	s    pipeline.Sample                // what is known about it
+	job  *pipeline.Job                  // one that is under way, if there is
+	jobs map[pipeline.Ref]results.Event // final events
+}
+
+// ErrAmbiguous says that several sources have a job of an id.
+var ErrAmbiguous = errors.New("several sources have a job of this id")
+
+// identify finds the source of a job that was asked for by its id alone.
+func (t *tracer) identify(ctx context.Context) error {
+	if t.query.Job == "" || t.query.Source != "" {
+		return nil
+	}
+	if ref, ok := pipeline.ParseRef(t.query.Job); ok {
+		if found, err := t.q.Sources(ctx, t.query.Job); err != nil || len(found) == 0 {
+			t.query.Source = ref.Source
+			t.query.Job = ref.ID
+			return err
+		}
+	}
+
+	sources, err := t.q.Sources(ctx, t.query.Job)
+	switch {
+	case err != nil:
+		return err
+	case len(sources) > 1:
+		return fmt.Errorf("%w: name one of %s/%s", ErrAmbiguous, strings.Join(sources, ", "), t.query.Job)
+	case len(sources) == 1:
+		t.query.Source = sources[0]
+	}
+
+	return nil
+}
+
+// Sources lists the sources that have a job of an id in the ledger.
+func (q *Queue) Sources(ctx context.Context, id string) ([]string, error) {
+	filter := q.prefix + ".ledger.job.*." + pipeline.JobKey(id)
+	info, err := q.ledger.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", q.LedgerStream(), err)
+	}
+
+	var sources []string
+	for subject := range info.State.Subjects {
+		if t := strings.Split(subject, "."); len(t) >= 2 {
+			sources = append(sources, t[len(t)-2])
+		}
+	}
+	slices.Sort(sources)
+
+	return sources, nil
+}
+
+func (t *tracer) step(s Step) {
+	s.Time = s.Time.UTC()
+	t.out.Steps = append(t.out.Steps, s)
+}
+
+// bounded notes that a stream was not read to its end.
+func (t *tracer) bounded(stream string) {
+	t.out.Notes = append(t.out.Notes, fmt.Sprintf("only %d messages of %s were read", t.limit, stream))
+}
+
+// wants reports whether a job is one that is looked for.
+func (t *tracer) wants(j pipeline.Job) bool {
+	if t.query.Source != "" && j.Source != t.query.Source {
+		return false
+	}
+	if t.query.Job != "" {
+		return j.ID == t.query.Job
+	}
+
+	return pipeline.SampleKey(j) == t.key
+}
+
+// ledger finds what became of the job, and what is known of its contents.
+func (t *tracer) ledger(ctx context.Context) error {
+	switch {
+	case t.query.URL != "":
+		t.key = pipeline.LinkKey(t.query.URL)
+	case t.query.Job == "":
+		t.key = strings.ToLower(t.query.SHA256)
+	case t.query.Source != "":
+		ref := pipeline.Ref{Source: t.query.Source, ID: t.query.Job}
+		entry, err := t.q.Job(ctx, ref)
+		if err != nil {
+			return err
+		}
+		t.key = entry.Sample
+		switch entry.State {
+		case JobDone:
+			t.ended(entry.Event)
+		case JobWaiting:
+			if err := t.waits(ctx, t.q.LedgerSubject(ref)); err != nil {
+				return err
+			}
+		}
+	}
+
+	return t.sample(ctx)
+}
+
+// ended takes note of a final event.
+func (t *tracer) ended(ev results.Event) {
+	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
+	if _, known := t.jobs[ref]; known {
+		return
+	}
+
+	t.jobs[ref] = ev
+	t.happened(ev)
+	if t.key == "" {
+		t.key = keyOf(ev.Data)
+	}
+}
+
+func keyOf(d results.Data) string {
+	if d.URL != "" {
+		return pipeline.LinkKey(d.URL)
+	}
+
+	return d.SHA256
+}
+
+// happened makes a step of an event.
+func (t *tracer) happened(ev results.Event) {
+	d := ev.Data
+	s := Step{
+		Time:   ev.Time,
+		What:   ev.Type.Name(),
+		Job:    d.JobID,
+		Source: d.Source,
+		Name:   cmp.Or(d.URL, d.Path, d.Filename),
+	}
+
+	switch {
+	case d.Error != nil:
+		s.Detail = string(d.Error.Reason) + ": " + d.Error.Message
+	case ev.Type == results.Submitted:
+		s.Detail = "WildFire took the upload"
+		if d.Filetype != "" {
+			s.Detail += " as " + d.Filetype
+		}
+	default:
+		s.Detail = fmt.Sprintf("%s, by %s", d.Verdict, cmp.Or(d.Basis, "WildFire's own decision"))
+	}
+
+	t.step(s)
+}
+
+// sample reads what is known about the contents.
+func (t *tracer) sample(ctx context.Context) error {
+	if t.key == "" {
+		return nil
+	}
+
+	s, known, err := t.q.Known(ctx, t.key)
+	if err != nil || !known {
+		return err
+	}
+	t.s = s.sample
+	t.out.Sample = &s
+
+	return nil
+}
+
+// Known says what is known of contents by their SHA-256 (64 lower-case hexadecimal digits), or of a
+// link by its key; false for nothing.
+func (q *Queue) Known(ctx context.Context, key string) (SampleTrace, bool, error) {
+	s, err := q.Sample(ctx, key)
+	if err != nil || s.Revision == 0 {
+		return SampleTrace{}, false, err
+	}
+
+	st := SampleTrace{
+		Key:         key,
+		State:       cmp.Or(string(s.State), "none"),
+		Since:       s.ChangedAt,
+		Owner:       s.Owner,
+		Attempts:    s.Attempts,
+		SubmittedAt: s.SubmittedAt,
+		CheckedAt:   s.CheckedAt,
+		sample:      s.Sample,
+	}
+	switch s.State {
+	case pipeline.StateVerdict:
+		st.Verdict = wildfire.Verdict(s.Verdict).String()
+	case pipeline.StateRefused:
+		st.Refusal = &s.Refusal.Error
+	}
+
+	return st, true, nil
+}
+
+// waiting looks for jobs that wait for contents: the ledger's records say for which.
+func (t *tracer) waiting(ctx context.Context) error {
+	if t.query.Job != "" || t.key == "" {
+		return nil
+	}
+
+	var subjects []string
+	err := t.q.readJobs(ctx, func(r JobRecord) bool {
+		if r.State == JobWaiting && r.Sample == t.key && (t.query.Source == "" || r.Source == t.query.Source) {
+			subjects = append(subjects, r.Subject)
+		}
+		return len(subjects) < t.limit
+	})
+	if err != nil {
+		return err
+	}
+
+	for _, subject := range subjects {
+		if err := t.waits(ctx, subject); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// waits makes a step of a job that waits.
+func (t *tracer) waits(ctx context.Context, subject string) error {
+	msgs, err := t.q.reads.last(ctx, subject)
+	if err != nil || msgs[0] == nil {
+		return err
+	}
+	entry := t.q.jobEntry(msgs[0])
+	if entry.Message == nil {
+		return nil
+	}
+
+	detail := "until its contents have a verdict"
+	if b := msgs[0].Header.Get(headerParked); b != "" {
+		detail = "for a part of the day's " + b
+	}
+	t.job = &entry.Message.Job
+	t.step(jobStep("waiting", entry.Message.Job, entry.Revision, timeOf(msgs[0]), detail))
+
+	return nil
+}
+
+// queued reads through JOBS. A work queue has no second reader, so its messages are got one by one.
+func (t *tracer) queued(ctx context.Context) error {
+	if len(t.jobs) > 0 && t.query.Job != "" {
+		return nil // it is over
+	}
+
+	filter := t.q.prefix + ".*.*." + cmp.Or(t.query.Source, "*")
+
+	return t.walk(ctx, t.q.jobs, t.q.JobsStream(), filter, func(m *jetstream.RawStreamMsg) bool {
+		msg, err := t.q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+		if err != nil && t.query.Job == "" || !t.wants(msg.Job) {
+			return true
+		}
+
+		t.job = &msg.Job
+		t.step(jobStep("queued", msg.Job, m.Sequence, m.Time, "in lane "+string(msg.Job.Priority)))
+		if t.key == "" {
+			t.key = pipeline.SampleKey(msg.Job)
+			_ = t.sample(ctx) // one more thing to tell, if it can be
+		}
+		return t.query.Job == ""
+	})
+}
+
+func jobStep(what string, j pipeline.Job, seq uint64, at time.Time, detail string) Step {
+	return Step{
+		Time:   at,
+		What:   what,
+		Job:    j.ID,
+		Source: j.Source,
+		Name:   cmp.Or(j.URL, j.Path, j.Filename),
+		Detail: detail,
+		Seq:    seq,
+	}
+}
+
+// walk visits the messages of a filter, up to the limit, until visit returns false.
+func (t *tracer) walk(ctx context.Context, s jetstream.Stream, name, filter string, visit func(*jetstream.RawStreamMsg) bool) error {
+	for seq, n := uint64(1), 0; ; n++ {
+		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(filter))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if n == t.limit {
+			t.bounded(name)
+			return nil
+		}
+		if !visit(m) {
+			return nil
+		}
+		seq = m.Sequence + 1
+	}
+}
+
+// events reads RESULTS from when the sample was first heard of.
+func (t *tracer) events(ctx context.Context) error {
+	from, n := t.from(), 0
+	cfg := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{t.q.ResultsSubject("*", "*", cmp.Or(t.query.Source, "*"))},
+		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
+	}
+	err := readAll(ctx, t.q.results, cfg, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
+		if n++; n > t.limit {
+			t.bounded(t.q.ResultsStream())
+			return false
+		}
+		id := m.Headers().Get(nats.MsgIdHdr)
+		if t.query.Job != "" && !strings.Contains(id, "."+t.query.Job+".") {
+			return true
+		}
+		var ev results.Event
+		if ev.UnmarshalJSON(m.Data()) != nil {
+			return true // of a later version
+		}
+		switch {
+		case t.query.Job != "" && ev.Data.JobID != t.query.Job, t.query.Job == "" && keyOf(ev.Data) != t.key:
+		case ev.Type.Final():
+			t.ended(ev)
+		default:
+			t.happened(ev)
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.q.ResultsStream(), err)
+	}
+	return nil
+}
+
+// from is when the first event can have come.
+func (t *tracer) from() time.Time {
+	if !t.query.Since.IsZero() {
+		return t.query.Since
+	}
+	from := time.Now().Add(-24 * time.Hour)
+	earlier := func(at time.Time) {
+		if at = at.Add(-time.Minute); !at.Before(time.Time{}.Add(time.Hour)) && at.Before(from) {
+			from = at
+		}
+	}
+	for _, at := range []time.Time{t.s.SubmittedAt, t.s.ChangedAt, t.s.DecidedAt} {
+		earlier(at)
+	}
+	for _, ev := range t.jobs {
+		earlier(ev.Time)
+		earlier(ev.Data.ReceivedAt)
+		earlier(ev.Data.SubmittedAt)
+	}
+	return from
+}
+
+// dead finds the letters of the jobs that failed: by reason and source, which the event tells. A
+// letter may be older than any event: then it is all there is, and looked for by its job.
+func (t *tracer) dead(ctx context.Context) error {
+	if t.query.Job != "" && len(t.out.Steps) == 0 {
+		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
+	}
+	for ref, ev := range t.jobs {
+		if ev.Type != results.Failed || ev.Data.Error == nil {
+			continue
+		}
+		f := DeadFilter{Reason: ev.Data.Error.Reason, Source: ev.Data.Source, Since: ev.Time.Add(-time.Minute)}
+		if err := t.letter(ctx, ref.ID, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// letter finds the letter of a job among those of a filter.
+func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
+	n := 0
+	for l, err := range t.q.DeadLetters(ctx, f) {
+		if err != nil {
+			return err
+		}
+		if n++; n > t.limit {
+			t.bounded(t.q.DeadStream())
+			break
+		}
+		if l.Job.ID == job {
+			s := Step{Time: l.Time, What: "dead", Job: job, Source: l.Job.Source, Seq: l.Seq, Detail: fmt.Sprintf("kept as dead letter %d", l.Seq)}
+			if len(t.jobs) == 0 { // no event says why
+				s.Detail += ", " + string(l.Reason) + ": " + l.Error
+			}
+			t.step(s)
+			break
+		}
+	}
+	return nil
+}
+
+// conclude says where the job is, and what it waits for.
+func (t *tracer) conclude(ctx context.Context) error {
+	o := &t.out
+	o.State = TraceUnknown
+	for _, s := range o.Steps {
+		switch {
+		case s.What == "queued":
+			if o.State != TraceQueued { // the oldest of them
+				o.State, o.Since = TraceQueued, s.Time
+			}
+		case s.What == "waiting" && o.State != TraceQueued && o.State != TraceWaiting:
+			o.State, o.Since = TraceWaiting, s.Time
+		}
+	}
+	if o.State == TraceUnknown {
+		for _, ev := range t.jobs {
+			if ev.Time.After(o.Since) {
+				o.Since, o.State = ev.Time, TraceDone
+				if ev.Type == results.Failed {
+					o.State = TraceFailed
+				}
+			}
+		}
+		if len(t.jobs) == 0 && len(o.Steps) > 0 && o.Steps[0].What == "dead" {
+			o.State, o.Since = TraceFailed, o.Steps[0].Time
+		}
+		return nil
+	}
+	var err error
+	o.WaitsFor, err = t.reason(ctx)
+	return err
+}
+
+// reason says why the job is not done yet: what has to happen before its next step.
+func (t *tracer) reason(ctx context.Context) (string, error) {
+	control := t.q.Control()
+	members, err := fleet.Members(ctx, control)
+	if err != nil {
+		return "", err
+	}
+	if len(members) == 0 {
+		return "a worker: none is running", nil
+	}
+
+	step := t.next()
+	for _, b := range budgetsOf(step) {
+		p, err := fleet.PauseOf(ctx, control, b, time.Now())
+		if err != nil {
+			return "", err
+		}
+		if p.Reason != "" {
+			return fmt.Sprintf("the end of a pause: %s stop until %s (%s)", b, p.Until.Format(time.RFC3339), p.Reason), nil
+		}
+	}
+
+	switch {
+	case step.Kind == pipeline.StepWait && step.Asking:
+		return "WildFire's verdict; it has the contents since " + t.s.SubmittedAt.Format(time.RFC3339), nil
+	case step.Kind == pipeline.StepFindOwner:
+		return "the upload by worker " + describe(members, t.s.Owner), nil
+	case t.s.State == pipeline.StateRetrying:
+		return fmt.Sprintf("the next try at the upload, after %d that failed", t.s.Attempts), nil
+	case t.out.State == TraceQueued:
+		return "its turn in the queue", nil
+	}
+
+	return "its turn to be uploaded, as the day's budget and the rate allow", nil
+}
+
+// next is what Decide says about the job, given what is known.
+func (t *tracer) next() pipeline.Step {
+	j := pipeline.Job{Priority: pipeline.Normal}
+	if t.job != nil {
+		j = *t.job
+	}
+	step, _ := pipeline.Decide(t.s, j, pipeline.Look{}, pipeline.Policy{Config: pipeline.DefaultConfig()}, time.Now())
+
+	return step
+}
+
+// budgetsOf lists the budgets that a step needs.
+func budgetsOf(s pipeline.Step) []pipeline.Budget {
+	switch s.Kind {
+	case pipeline.StepAsk: // it is asked about first, and then uploaded
+		return []pipeline.Budget{pipeline.Queries, pipeline.Uploads}
+	case pipeline.StepUpload:
+		return []pipeline.Budget{pipeline.Uploads}
+	case pipeline.StepWait:
+		if s.Asking {
+			return []pipeline.Budget{pipeline.Queries}
+		}
+	}
+
+	return nil
+}
+
+// describe names a worker for people.
+func describe(members []fleet.Member, id string) string {
+	for _, m := range members {
+		if m.ID == id {
+			return fmt.Sprintf("%s on %s, process %d", id, m.Host, m.PID)
+		}
+	}
+	return id + ", which is gone: its lease has to run out"
+}

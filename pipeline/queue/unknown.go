@@ -1,0 +1,72 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+)
+
+// unknownLimit is how many jobs of a source are read in JOBS at most to find some of them.
+const unknownLimit = 20_000
+
+// Unknown returns those of the given jobs of a source that the queue knows nothing of: they are
+// neither queued nor waiting, and have no final event. Where that would take too much reading it
+// returns none. It looks in the order in which jobs move, so that none slips past.
+func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
+	left, all, err := q.notQueued(ctx, source, ids)
+	if err != nil || !all {
+		return nil, err
+	}
+
+	return q.withoutRecord(ctx, source, left)
+}
+
+// notQueued returns those of the jobs that are not in JOBS. all says whether JOBS was read to its
+// end, or to the last of them.
+func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (left []string, all bool, err error) {
+	missing := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		missing[id] = true
+	}
+
+	filter := q.prefix + ".*.*." + source // handed in, or requeued
+	for seq, n := uint64(1), 0; len(missing) > 0; n++ {
+		m, err := q.jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(filter))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("%s: %w", q.JobsStream(), err)
+		}
+		if n == unknownLimit {
+			return nil, false, nil
+		}
+		e, _ := q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time)
+		delete(missing, e.Job.ID)
+		seq = m.Sequence + 1
+	}
+
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !missing[id] }), true, nil
+}
+
+// withoutRecord returns the jobs that have no record in the ledger. It reads them one by one: a
+// watcher may read the records of its own sources alone, which the server tells by the subject.
+func (q *Queue) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
+	var missing []string
+	for _, id := range ids {
+		_, err := q.ledger.GetLastMsgForSubject(ctx, q.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			missing = append(missing, id)
+		case err != nil:
+			return nil, fmt.Errorf("read the ledger: %w", err)
+		}
+	}
+
+	return missing, nil
+}

@@ -1,0 +1,179 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Limits of a job's text, in bytes where nothing else is said.
+const (
+	MaxMetadataPairs = 32 // pairs
+	MaxMetadataBytes = 8 << 10
+	MaxNameBytes     = 4096
+	MaxURLBytes      = 8 << 10
+	MaxObjectBytes   = 1 << 10 // of an object's name: it becomes part of a subject
+	MaxIDBytes       = 1 << 10
+)
+
+// ErrInvalidJob is matched by everything that makes a message no job.
+var ErrInvalidJob = errors.New("invalid job")
+
+// Invalid returns an error that matches ErrInvalidJob.
+func Invalid(format string, a ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalidJob, fmt.Sprintf(format, a...))
+}
+
+// Check reports what makes a job unfit to be worked on. It may tidy what it checks: the SHA-256
+// becomes lower-case.
+func (j *Job) Check() error {
+	if j.Version != 1 {
+		return Invalid("version %d; this is version 1", j.Version)
+	}
+	if err := j.CheckText(); err != nil {
+		return err
+	}
+
+	switch j.Kind {
+	case KindURL:
+		return j.checkLink()
+	case KindFile:
+		return j.checkFile()
+	}
+
+	return Invalid("kind %q; file or url", j.Kind)
+}
+
+// CheckText reports what makes names, metadata or the time of a job unfit for an event.
+func (j *Job) CheckText() error {
+	if max(len(j.Filename), len(j.FilenameB64), len(j.Path), len(j.PathB64)) > MaxNameBytes {
+		return Invalid("a name of more than %d bytes", MaxNameBytes)
+	}
+
+	total := 0
+	for k, v := range j.Metadata {
+		total += len(k) + len(v)
+	}
+	if len(j.Metadata) > MaxMetadataPairs || total > MaxMetadataBytes {
+		return Invalid("metadata of %d pairs and %d bytes; at most %d and %d",
+			len(j.Metadata), total, MaxMetadataPairs, MaxMetadataBytes)
+	}
+	if !Writable(j.ReceivedAt) {
+		return Invalid("received_at is in the year %d", j.ReceivedAt.Year())
+	}
+
+	return nil
+}
+
+// Writable reports whether a time can be written in an event: RFC 3339 has four digits for the year.
+func Writable(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
+
+func (j *Job) checkLink() error {
+	if j.Content != nil {
+		return Invalid("a url job has no content")
+	}
+	if !ValidURL(j.URL) {
+		return Invalid("url must be an http or https URL of at most %d bytes", MaxURLBytes)
+	}
+
+	return nil
+}
+
+// ValidURL reports whether s can be the link of a job: http or https, with a host, at most 8 KiB.
+func ValidURL(s string) bool {
+	u, err := url.Parse(s)
+
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && len(s) <= MaxURLBytes
+}
+
+func (j *Job) checkFile() error {
+	switch {
+	case j.URL != "":
+		return Invalid("a file job has no url")
+	case j.Filename == "":
+		return Invalid("filename is required")
+	case j.Size < 0:
+		return Invalid("size %d", j.Size)
+	}
+
+	if j.SHA256 = strings.ToLower(j.SHA256); j.SHA256 != "" && !ValidSHA256(j.SHA256) {
+		return Invalid("sha256 must be 64 hexadecimal digits")
+	}
+
+	return j.Content.check()
+}
+
+// ValidSHA256 reports whether s is 64 lower-case hexadecimal digits.
+func ValidSHA256(s string) bool {
+	b, err := hex.DecodeString(s)
+
+	return err == nil && len(b) == sha256.Size && s == strings.ToLower(s)
+}
+
+func (c *Content) check() error {
+	switch {
+	case c == nil:
+		return Invalid("content is required")
+	case c.Object != "" && (c.Path != "" || c.PathB64 != nil), c.Object == "" && c.Path == "" && c.PathB64 == nil:
+		return Invalid("content must be either an object or a path")
+	case len(c.Object) > MaxObjectBytes:
+		return Invalid("content.object of more than %d bytes", MaxObjectBytes)
+	case c.Object != "":
+		return nil
+	}
+
+	return CheckRelative(c.Name())
+}
+
+// drive is how absolute names begin on Windows. Elsewhere a colon is a character like any other.
+var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
+
+// CheckRelative refuses the name of contents that could lead out of a root by its spelling. Links
+// are judged when the file is opened.
+func CheckRelative(name string) error {
+	switch {
+	case strings.ContainsRune(name, 0), len(name) > MaxNameBytes:
+		return Invalid("content.path with a NUL, or longer than %d bytes", MaxNameBytes)
+	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, `\`), drive.MatchString(name):
+		return Invalid("content.path must be relative to the source's root")
+	case name == ".", path.Clean(name) != name, name == "..", strings.HasPrefix(name, "../"):
+		return Invalid("content.path must be a plain relative name, without . or ..")
+	}
+
+	return nil
+}
+
+// Bare keeps of an invalid job what is certain: who handed it in, when, and its name if that is
+// fit to be shown. Nothing else that its publisher wrote reaches an event.
+func (j Job) Bare() Job {
+	bare := Job{ID: j.ID, Source: j.Source, Priority: j.Priority}
+	if Writable(j.ReceivedAt) {
+		bare.ReceivedAt = j.ReceivedAt
+	}
+	if max(len(j.Filename), len(j.FilenameB64)) <= MaxNameBytes {
+		bare.Filename = j.Filename
+		bare.FilenameB64 = j.FilenameB64
+	}
+
+	return bare
+}
+
+// SpoolDir is a watcher's own folder, below the one that it watches.
+const SpoolDir = ".backburn"
+
+// ClaimedDir is where a watcher keeps the files that it claimed, below the folder that it watches.
+// A claimed file is named <job id>-<name>.
+const ClaimedDir = SpoolDir + "/claimed"
+
+// FromSpool reports whether the job's contents are the file that a watcher claimed for it, whose
+// name vouches for what the watcher said of it.
+func (j Job) FromSpool() bool {
+	return j.Content != nil && j.Content.Object == "" && j.SHA256 != "" &&
+		strings.HasPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-")
+}

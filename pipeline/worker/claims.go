@@ -1,0 +1,51 @@
+package worker
+
+import (
+	"slices"
+	"sync"
+
+	"backburn/pipeline"
+)
+
+// claims are the samples that this process is about to upload, or is uploading. A sample's record may
+// name this worker though none of its goroutines is at it: the answer to the claim was lost, or
+// the outcome of the upload could not be written. Nobody else would ever take such a claim over,
+// since its owner is alive. It is safe for concurrent use.
+type claims struct {
+	mu   sync.Mutex
+	held map[string][]pipeline.Priority // by sample key: of the jobs that try
+}
+
+func newClaims() *claims { return &claims{held: map[string][]pipeline.Priority{}} }
+
+// hold notes that a job is about to upload a sample, until the function that it returns is called.
+// It refuses where a job that is as urgent is at it already: the other may wait for that.
+func (c *claims) hold(key string, p pipeline.Priority) (release func(), ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	for _, other := range c.held[key] {
+		if !p.Before(other) {
+			return nil, false
+		}
+	}
+	c.held[key] = append(c.held[key], p)
+
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+
+		c.held[key] = slices.DeleteFunc(c.held[key], func(o pipeline.Priority) bool { return o == p })
+		if len(c.held[key]) == 0 {
+			delete(c.held, key)
+		}
+	}, true
+}
+
+// has reports whether an upload of a sample is tried here.
+func (c *claims) has(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return len(c.held[key]) > 0
+}

@@ -1,0 +1,158 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"time"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/wildfire"
+)
+
+// examine finds out what a job's contents are. What its publisher says of them is a claim: they are
+// hashed here, unless they came in the message or are the file that a watcher claimed.
+func (w *Worker) examine(ctx context.Context, d *delivery) error {
+	j := &d.Job
+	if j.Kind == pipeline.KindURL {
+		return nil
+	}
+
+	limit := w.cfg.SizeLimit(j.Source)
+	if j.Size > limit {
+		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, j.Size, limit)
+	}
+
+	c, err := w.find(ctx, d)
+	if err != nil {
+		return err
+	}
+	w.sources.reached(j.Source)
+	d.contents = c
+
+	switch {
+	case j.Size != 0 && j.Size != c.Size:
+		return fmt.Errorf("%w: %d bytes then, %d now", pipeline.ErrContentChanged, j.Size, c.Size)
+	case c.Size > limit:
+		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, c.Size, limit)
+	}
+	if err := verify(ctx, j, c); err != nil {
+		return err
+	}
+	if c.Size == 0 {
+		return wildfire.ErrEmptyFile
+	}
+
+	return nil
+}
+
+// verify hashes contents that nobody vouches for.
+func verify(ctx context.Context, j *pipeline.Job, c queue.Contents) error {
+	switch {
+	case j.Verified:
+		return nil
+	case j.FromSpool():
+		j.Learn(j.SHA256, c.Size)
+		return nil
+	}
+
+	claimed := j.SHA256
+	sum, size, err := c.Digest(ctx)
+	if err != nil {
+		return err
+	}
+	j.Learn(sum, size)
+
+	switch {
+	case size != c.Size:
+		return fmt.Errorf("%w: %d bytes, and %d when they were read", pipeline.ErrContentChanged, c.Size, size)
+	case claimed != "" && claimed != sum:
+		return fmt.Errorf("%w: the SHA-256 was %s when they were handed in", pipeline.ErrContentChanged, claimed)
+	}
+
+	return nil
+}
+
+// find finds a file job's bytes, wherever they are.
+func (w *Worker) find(ctx context.Context, d *delivery) (queue.Contents, error) {
+	c := d.Job.Content
+	switch {
+	case d.Raw:
+		return queue.Contents{
+			Size: int64(len(d.Contents)),
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Contents)), nil },
+		}, nil
+	case c.Object == "":
+		return w.file(d.Job.Source, c.Name())
+	}
+
+	found, err := w.q.Objects().Find(ctx, c.Object)
+	if err == nil && !d.Job.Verified && found.StoredAt.After(d.AcceptedAt.Add(clockSlack)) {
+		return found, fmt.Errorf("%w: object %q was replaced", pipeline.ErrContentChanged, c.Object)
+	}
+
+	return found, err
+}
+
+// clockSlack is how far the clocks of the servers of a cluster may be apart: one takes the object,
+// another the job.
+const clockSlack = 100 * time.Millisecond
+
+// file opens a name beneath the source's folder.
+func (w *Worker) file(source, name string) (queue.Contents, error) {
+	root, ok := w.cfg.Roots[source]
+	if !ok {
+		return queue.Contents{}, fmt.Errorf("%w: no folder is configured for source %q (worker.roots, or a [[watch]] of that source)",
+			pipeline.ErrUnreachable, source)
+	}
+
+	f, err := openBeneath(root, name)
+	if err != nil {
+		return queue.Contents{}, err
+	}
+	defer f.Close()
+
+	st, err := f.Stat()
+	if err != nil {
+		return queue.Contents{}, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
+	}
+
+	return queue.Contents{Size: st.Size, Open: func() (io.ReadCloser, error) { return openBeneath(root, name) }}, nil
+}
+
+// openBeneath opens a regular file beneath a folder, and says whose fault it is where that fails.
+func openBeneath(root, name string) (*rootfs.File, error) {
+	dir, err := rootfs.Open(root)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", pipeline.ErrUnreachable, err)
+	}
+	defer dir.Close()
+
+	f, err := dir.Open(name)
+	switch rootfs.CauseOf(err) {
+	case rootfs.None:
+		return f, nil
+	case rootfs.Missing:
+		if strings.HasPrefix(name, pipeline.SpoolDir+"/") && dir.CheckDir(pipeline.SpoolDir) != nil {
+			// The folder is not mounted: a watcher's own folder is always in it.
+			return nil, fmt.Errorf("%w: %s has no %s", pipeline.ErrUnreachable, root, pipeline.SpoolDir)
+		}
+		return nil, fmt.Errorf("%w: %s", pipeline.ErrContentMissing, name)
+	case rootfs.Outside, rootfs.Special:
+		return nil, fmt.Errorf("%w: %w", pipeline.ErrOutside, err)
+	case rootfs.NoRoot, rootfs.Denied:
+		return nil, fmt.Errorf("%w: %w", pipeline.ErrUnreachable, err)
+	}
+
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) {
+		return nil, fmt.Errorf("%w: %w", pipeline.ErrUnreachable, err)
+	}
+
+	return nil, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
+}

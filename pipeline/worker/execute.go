@@ -1,0 +1,366 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline"
+	"backburn/pipeline/poller"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/span"
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// result says what is to become of a delivery's message: it is acknowledged, since the job is done
+// or waits in the ledger, or it comes again after a while.
+type result struct {
+	ack   bool
+	after time.Duration
+}
+
+var ack = result{ack: true}
+
+func retryAfter(d time.Duration) result { return result{after: d} }
+
+// execute does what is next for a job until it is done, waits, or has to come again. ctx ends with
+// the worker's intake: what has not begun by then is handed back. work is for what has.
+func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error) {
+	if d.invalid != nil {
+		return w.invalid(ctx, work, d)
+	}
+	if err := w.q.Unload(ctx, &d.Message); err != nil {
+		return result{}, err
+	}
+	if err := w.examine(ctx, d); err != nil {
+		return w.notExamined(ctx, work, d, err)
+	}
+
+	d.sample.Key = pipeline.SampleKey(d.Job)
+	if r, done, err := w.load(ctx, work, d); done || err != nil {
+		return r, err
+	}
+
+	var learned pipeline.Event = pipeline.Look{}
+	for {
+		step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(), w.now())
+
+		var err error
+		switch step.Kind {
+		case pipeline.StepFindOwner:
+			learned, err = w.findOwner(ctx, d)
+		case pipeline.StepAsk:
+			learned, err = w.ask(ctx, d)
+		case pipeline.StepUpload:
+			learned, err = w.upload(ctx, work, d)
+		case pipeline.StepReconsider:
+			learned = pipeline.Look{}
+			err = w.writeSample(ctx, d, next)
+		default:
+			var r result
+			r, err = w.conclude(work, d, learned, step, next)
+			if !errors.Is(err, queue.ErrConflict) {
+				return r, err
+			}
+		}
+
+		switch u, uploaded := learned.(pipeline.Uploaded); {
+		case err == nil:
+		case !errors.Is(err, queue.ErrConflict):
+			return result{}, err
+		case uploaded: // what came of the upload is still to be written
+			if r, done, err := w.reload(work, d, u); done || err != nil {
+				return r, err
+			}
+		default: // somebody else was faster: look again
+			learned = pipeline.Look{}
+			if r, done, err := w.load(ctx, work, d); done || err != nil {
+				return r, err
+			}
+		}
+	}
+}
+
+// reload reads the records again after an upload whose outcome could not be written. Should the job
+// have ended meanwhile, the outcome is written to the sample alone.
+func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) (r result, done bool, err error) {
+	for {
+		d.sample, d.entry, err = w.q.Load(work, d.sample.Key, d.Job.Ref())
+		if err != nil || d.entry.State != queue.JobDone {
+			return result{}, false, err
+		}
+
+		_, next := pipeline.Decide(d.sample.Sample, d.Job, u, w.policy(), w.now())
+		if next == d.sample.Sample {
+			return w.load(work, work, d)
+		}
+		if err := w.writeSample(work, d, next); err != nil && !errors.Is(err, queue.ErrConflict) {
+			return result{}, false, err
+		}
+	}
+}
+
+// policy is what Decide goes by.
+func (w *Worker) policy() pipeline.Policy {
+	return pipeline.Policy{Config: w.cfg, Self: w.member.ID()}
+}
+
+// load reads what is known of the job's sample, and of the job. done says that this was all there is
+// to do: the job is over, or its id is another job's.
+func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
+	d.sample, d.entry, err = w.q.Load(ctx, d.sample.Key, d.Job.Ref())
+	if err != nil {
+		return result{}, false, err
+	}
+
+	switch known := d.entry; {
+	case known.State == "" || known.Sample == d.sample.Key || known.Sample == "":
+	case known.State == queue.JobDone && known.Event.Data.SHA256 == "" && known.Event.Data.URL == "":
+		// It ended before anybody knew its contents.
+	default:
+		r, err = w.conflict(work, d)
+		return r, true, err
+	}
+	switch {
+	case d.entry.State == queue.JobWaiting && !d.Requeued:
+		return ack, true, nil // a repeat; the poller has the job
+	case d.entry.State != queue.JobDone:
+		return result{}, false, nil
+	}
+
+	if err := w.q.Republish(work, &d.Message, d.entry.Event); err != nil {
+		return result{}, false, err
+	}
+	d.outcome = d.entry.Event.Outcome()
+
+	return ack, true, nil
+}
+
+// conflict keeps a job as a dead letter whose id its source used before, for other contents. The id
+// has, or will have, its one final event.
+func (w *Worker) conflict(work context.Context, d *delivery) (result, error) {
+	cause := results.Error{
+		Reason:  results.Conflict,
+		Message: "the source used this id before, for other contents: use a new id for each file or link",
+	}
+	id := d.Job.Ref().String() + "." + d.sample.Key
+	if err := w.q.DeadLetterAs(work, &d.Message, cause, 0, id); err != nil {
+		return result{}, err
+	}
+
+	d.outcome = string(cause.Reason)
+	w.metrics.conflicts.Inc()
+	w.log.Warn().Str("job", d.Job.Ref().String()).Str("sha256", d.Job.SHA256).
+		Msg("id was used before for other contents; job refused and kept as a dead letter")
+
+	return ack, nil
+}
+
+// invalid ends what is no job.
+func (w *Worker) invalid(ctx, work context.Context, d *delivery) (result, error) {
+	if r, done, err := w.load(ctx, work, d); done || err != nil {
+		return r, err
+	}
+
+	return w.fail(work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()}, 0)
+}
+
+// notExamined ends a job, or sends it back, for an error in getting at its contents.
+func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) (result, error) {
+	disp := pipeline.Classify(pipeline.OpUpload, err)
+
+	switch {
+	case disp.Action == pipeline.HandBack:
+		if w.sources.unreachable(d.Job.Source, err) {
+			w.log.Error().Err(err).Str("source", d.Job.Source).
+				Msg("cannot reach this source's contents; its jobs are left to other workers")
+		}
+		return retryAfter(disp.Delay), nil
+
+	case disp.Action == pipeline.Defer:
+		return retryAfter(max(disp.Delay, w.cfg.RetryMin)), nil
+
+	case disp.Action == pipeline.Terminate:
+		d.sample.Key = pipeline.SampleKey(d.Job)
+		if r, done, err := w.load(ctx, work, d); done || err != nil {
+			return r, err
+		}
+		return w.fail(work, d, results.Error{Reason: disp.Reason, Message: disp.Message}, 0)
+
+	case errors.Is(err, pipeline.ErrUnreadable):
+		return w.unreadable(work, d, disp)
+	}
+
+	return result{}, err
+}
+
+// unreadable requeues a job whose contents exist but cannot be read, or ends it when its attempts are
+// used up. No attempt has been recorded yet, so JetStream's delivery count is used.
+func (w *Worker) unreadable(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
+	meta, err := d.msg.Metadata()
+	if err != nil {
+		return result{}, fmt.Errorf("read message: %w", err)
+	}
+
+	tries := int(min(meta.NumDelivered, 1<<20)) //nolint:gosec // small
+	if tries < w.cfg.MaxAttempts {
+		w.log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("contents cannot be read; retrying")
+		return retryAfter(w.cfg.Backoff(tries - 1)), nil
+	}
+
+	return w.fail(work, d, results.Error{
+		Reason:  disp.Reason,
+		Message: fmt.Sprintf("given up after %d attempts: %s", tries, disp.Message),
+	}, 0)
+}
+
+// findOwner finds out whether anybody is still at the upload of a claimed sample. Of a claim that
+// names this worker its own book tells.
+func (w *Worker) findOwner(ctx context.Context, d *delivery) (pipeline.Event, error) {
+	owner := d.sample.Owner
+	if owner == w.member.ID() {
+		return pipeline.Owned{By: owner, Gone: !w.claims.has(d.sample.Key)}, nil
+	}
+
+	gone, err := w.member.Gone(ctx, owner)
+
+	return pipeline.Owned{By: owner, Gone: gone}, err
+}
+
+// ask asks WildFire about the sample, in the fleet's next call.
+func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.Event, error) {
+	actx, sp := w.spans.Ask(ctx)
+	answer, err := w.client.Ask(actx, poller.Question{
+		Key:    d.sample.Key,
+		URL:    d.Job.URL,
+		Urgent: d.Job.Priority == pipeline.Urgent,
+	})
+	span.EndAsk(sp, answer.Verdict.String(), err != nil)
+
+	if errors.Is(err, poller.ErrNoAnswers) {
+		return pipeline.Unanswered{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	return pipeline.Answered{
+		Known:   answer.Verdict != wildfire.Unknown,
+		Verdict: answer.Verdict,
+		MD5:     answer.MD5,
+	}, nil
+}
+
+// writeSample writes a change of the sample that no step goes along with.
+func (w *Worker) writeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
+	s := d.sample
+	s.Sample = next
+	c := w.q.PutSample(s)
+	if err := w.q.Commit(ctx, c); err != nil {
+		return err
+	}
+
+	d.sample = s
+	d.sample.Revision = c.Revision
+	w.q.SampleChanged(s.Key)
+
+	return nil
+}
+
+// conclude takes the last step, and publishes that WildFire took the upload where that is news.
+func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample) (result, error) {
+	before := d.sample.Sample
+	after := d.sample
+	after.Sample = next
+
+	var with []*queue.Change
+	if next != before {
+		with = append(with, w.q.PutSample(after))
+		defer w.q.SampleChanged(after.Key)
+	}
+
+	// The event and the records may become durable in any order: whatever a crash leaves out, the
+	// next delivery makes up for.
+	var published errgroup.Group
+	if tookUpload(before, next, step) {
+		published.Go(func() error { return w.q.PublishEvent(work, pipeline.SubmittedEvent(d.Job, next)) })
+	}
+	r, err := w.take(work, d, e, step, next, with)
+	if perr := published.Wait(); err == nil && perr != nil {
+		return result{}, perr
+	}
+
+	return r, err
+}
+
+// tookUpload reports whether it was learned now that WildFire has the sample from this job.
+func tookUpload(before, next pipeline.Sample, step pipeline.Step) bool {
+	if step.Basis != results.BasisUpload {
+		return false
+	}
+
+	return next.State == pipeline.StatePending && before.State != pipeline.StatePending ||
+		step.Kind == pipeline.StepFinish && before.Unsure
+}
+
+// take takes the last step: what becomes of the job is written together with the sample.
+func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample, with []*queue.Change) (result, error) {
+	switch step.Kind {
+	case pipeline.StepFinish:
+		basis := step.Basis
+		if d.Basis != "" && basis == results.BasisCache {
+			basis = d.Basis // it waited, and this is what it waited for
+		}
+		return w.end(work, d, pipeline.VerdictEvent(d.Job, next, basis, w.now()), with)
+
+	case pipeline.StepFail:
+		return w.end(work, d, pipeline.FailedEvent(d.Job, step.Cause, step.Attempts, w.now()), with)
+
+	case pipeline.StepWait, pipeline.StepPark:
+		why := queue.Waiting{Sample: d.sample.Key, Basis: step.Basis, Parked: step.Budget}
+		if step.Asking {
+			why.Pending = next.SubmittedAt
+		}
+		return ack, w.q.Commit(work, append(with, w.q.PutWaiting(&d.Message, why, d.entry.Revision))...)
+	}
+
+	if len(with) > 0 {
+		if err := w.q.Commit(work, with...); err != nil {
+			return result{}, err
+		}
+	}
+	if u, ok := e.(pipeline.Uploaded); ok && u.Disposition.Action == pipeline.Retry {
+		w.log.Warn().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Int("attempt", next.Attempts).
+			Int("status", u.Disposition.Status).Stringer("delay", step.Delay).Str("err", u.Disposition.Message).
+			Msg("upload failed; retrying")
+	}
+
+	return retryAfter(step.Delay), nil
+}
+
+// end ends a job with its final event.
+func (w *Worker) end(work context.Context, d *delivery, ev results.Event, with []*queue.Change) (result, error) {
+	ev, err := w.q.Finish(work, &d.Message, queue.Ending{
+		Event:  ev,
+		Sample: d.sample.Key,
+		Entry:  d.entry,
+		With:   with,
+	})
+	if err != nil {
+		return result{}, err
+	}
+
+	d.outcome = ev.Outcome()
+	w.metrics.Finished(ev)
+
+	return ack, nil
+}
+
+// fail ends a job that cannot be done.
+func (w *Worker) fail(work context.Context, d *delivery, cause results.Error, attempts int) (result, error) {
+	return w.end(work, d, pipeline.FailedEvent(d.Job, cause, attempts, w.now()), nil)
+}

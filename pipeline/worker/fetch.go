@@ -1,0 +1,171 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+)
+
+const (
+	// How often workers look for lanes that are new.
+	lookForLanes = 500 * time.Millisecond
+
+	// A lane is asked for jobs for so long after there was one in it.
+	laneMemory = 10 * time.Minute
+
+	// fetchWait is how long one request for jobs stays open, and so the longest that a stop waits
+	// for fetchers.
+	fetchWait = time.Second
+)
+
+// fetchAll fetches jobs from every lane until ctx ends. A lane is found by its first job, at the
+// latest after lookForLanes.
+func (w *Worker) fetchAll(ctx, work context.Context) {
+	windows := map[pipeline.Priority]*window{}
+	for _, p := range pipeline.Priorities() {
+		windows[p] = newWindow(windowSize)
+	}
+
+	var fetchers sync.WaitGroup
+	defer fetchers.Wait()
+
+	var mu sync.Mutex
+	running := map[string]*fetcher{} // by the feed's name
+	for fault := 0; ctx.Err() == nil; {
+		feeds, err := w.q.Feeds(ctx)
+
+		mu.Lock()
+		for _, f := range feeds {
+			if r := running[f.Name]; r != nil {
+				r.seen = time.Now()
+				continue
+			}
+
+			r := &fetcher{w: w, feed: f, window: windows[f.Priority], seen: time.Now()}
+			running[f.Name] = r
+			fetchers.Go(func() {
+				r.run(ctx, work, func() bool {
+					mu.Lock()
+					defer mu.Unlock()
+					return time.Since(r.seen) > laneMemory
+				})
+
+				mu.Lock()
+				defer mu.Unlock()
+				delete(running, f.Name)
+			})
+		}
+		mu.Unlock()
+
+		if err != nil {
+			fault = laneFault(ctx, w.log, err, fault)
+			continue
+		}
+		fault = 0
+		_ = fleet.Sleep(ctx, lookForLanes)
+	}
+}
+
+// fetcher fetches the jobs of one feed.
+type fetcher struct {
+	w      *Worker
+	feed   queue.Feed
+	window *window
+	large  int       // places that the largest job of the last fetch took; 0 before the first
+	seen   time.Time // when there was last something in it; guarded by the lock of fetchAll
+}
+
+// A feed that has more than was asked for is asked for more.
+const firstFetch = 8
+
+// run fetches until ctx ends, over says that the feed has been empty for long, or its consumer is
+// lost. While there is nothing in it, it keeps no places: one job is asked for beyond the window,
+// and for others there have to be places first.
+func (f *fetcher) run(ctx, work context.Context, over func() bool) {
+	log := f.w.log.With().Str("feed", f.feed.Name).Logger()
+	most := 0
+	for ctx.Err() == nil && !over() {
+		if pause := f.w.sources.pause(f.feed.Source); pause > 0 {
+			_ = fleet.Sleep(ctx, min(pause, time.Second))
+			continue
+		}
+
+		n := 0
+		if most > 0 {
+			if n = f.window.reserve(ctx, f.feed.Name, most*f.large); n == 0 {
+				return
+			}
+		}
+
+		taken, err := f.fetch(ctx, work, n)
+		if err != nil && ctx.Err() == nil {
+			f.w.q.Lost(f.feed) // it may have been lost with its server; it is made again
+			laneFault(ctx, log, err, 0)
+			return
+		}
+
+		most = 0
+		if taken > 0 {
+			most = min(max(2*taken, firstFetch), windowSize)
+		}
+	}
+}
+
+// laneFault waits after a fault, and reports the first one of a row.
+func laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) int {
+	if fault == 0 && ctx.Err() == nil {
+		log.Warn().Err(err).Msg("jobs cannot be fetched; retrying")
+	}
+	_ = fleet.Sleep(ctx, pipeline.Backoff(fault, 100*time.Millisecond, 5*time.Second))
+
+	return fault + 1
+}
+
+// fetch takes the jobs that are there and fit into n places, or where n is 0 waits for one. It
+// starts on each as it arrives, and returns how many came.
+func (f *fetcher) fetch(ctx, work context.Context, n int) (int, error) {
+	var batch jetstream.MessageBatch
+	var err error
+	if n > 0 {
+		batch, err = f.feed.Consumer.FetchNoWait(max(n/f.large, 1))
+	} else {
+		batch, err = f.feed.Consumer.Fetch(1, jetstream.FetchMaxWait(fetchWait))
+	}
+	if err != nil {
+		f.window.release(f.feed.Name, n)
+		return 0, fmt.Errorf("fetch jobs: %w", err)
+	}
+
+	taken := 0
+	largest := 1
+	left := n
+	for msg := range batch.Messages() {
+		taken++
+		places := placesOf(msg)
+		largest = max(largest, places)
+		left -= places
+		if left < 0 {
+			f.window.exceed(f.feed.Name, -left)
+			left = 0
+		}
+		d := f.w.accept(msg)
+		f.w.jobs.Add(1)
+		go func() {
+			defer func() { f.w.jobs.Done(); f.window.release(f.feed.Name, places) }()
+			f.w.process(ctx, work, d)
+		}()
+	}
+	f.window.release(f.feed.Name, left)
+	if taken > 0 {
+		f.large = largest
+	}
+	return taken, batch.Error()
+}

@@ -1,0 +1,119 @@
+package worker
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"backburn/pipeline"
+	"backburn/pipeline/poller"
+	"backburn/results"
+)
+
+// metrics are a worker's counters, all with closed label values and created at zero.
+type metrics struct {
+	outcomes      *prometheus.CounterVec // by event and outcome
+	uploads       *prometheus.CounterVec // by what followed
+	uploadSeconds prometheus.Histogram
+	uploadBytes   prometheus.Counter
+	queries       prometheus.Counter
+	asked         prometheus.Histogram
+	pending       prometheus.Gauge
+	parked        prometheus.Gauge
+	conflicts     prometheus.Counter
+	log           zerolog.Logger
+}
+
+// verdictNames are the outcomes of verdict events.
+var verdictNames = []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
+
+func newMetrics(reg prometheus.Registerer, w *Worker) *metrics {
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		reg.MustRegister(v)
+		return v
+	}
+	gauge := func(name, help string, value func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	m := &metrics{
+		outcomes: counter("backburn_jobs_finished_total", "Jobs that got their final event here.", "event", "outcome"),
+		uploads:  counter("backburn_uploads_total", "Uploads tried, by what followed.", "result"),
+		uploadSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "backburn_upload_seconds", Help: "Time that WildFire took to take an upload.",
+			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
+		}),
+		uploadBytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_upload_bytes_total", Help: "Contents that WildFire took."}),
+		queries:     prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_queries_total", Help: "Calls for verdicts that were answered."}),
+		asked: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "backburn_query_hashes", Help: "Hashes in a call for verdicts.", Buckets: []float64{1, 2, 5, 10, 25, 50, 100, 250, 500},
+		}),
+		pending: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "backburn_jobs_waiting", Help: "Jobs that wait for a verdict, as the leader sees them; 0 elsewhere.",
+		}),
+		parked: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "backburn_jobs_parked", Help: "Jobs that wait for a budget or the end of a pause, as the leader sees them; 0 elsewhere.",
+		}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "backburn_jobs_conflict_total", Help: "Jobs refused because their source used the id before for other contents.",
+		}),
+		log: w.log,
+	}
+	reg.MustRegister(m.uploadSeconds, m.uploadBytes, m.queries, m.asked, m.pending, m.parked, m.conflicts)
+	gauge("backburn_jobs_in_hand", "Jobs that this worker holds.", func() float64 { return float64(w.leases.size()) })
+	for _, b := range pipeline.Budgets() {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "backburn_paused", Help: "1 while the budget is paused for the fleet.", ConstLabels: prometheus.Labels{"budget": string(b)},
+		}, func() float64 {
+			if _, on, _ := w.pauses.Active(b); on {
+				return 1
+			}
+			return 0
+		}))
+	}
+	for _, v := range verdictNames {
+		m.outcomes.WithLabelValues("verdict", v)
+	}
+	for _, r := range results.Reasons() {
+		m.outcomes.WithLabelValues("failed", string(r))
+	}
+	for _, a := range pipeline.Actions() {
+		m.uploads.WithLabelValues(a.Label())
+	}
+	return m
+}
+
+// poller is what the poller counts.
+func (m *metrics) poller() poller.Metrics {
+	return poller.Metrics{
+		Pending:  m.pending,
+		Parked:   m.parked,
+		Queries:  m.queries,
+		Hashes:   m.asked,
+		Finished: m.Finished,
+	}
+}
+
+// Finished counts and logs a job's end.
+func (m *metrics) Finished(ev results.Event) {
+	m.outcomes.WithLabelValues(ev.Type.Name(), ev.Outcome()).Inc()
+	logOutcome(m.log, ev)
+}
+
+// logOutcome writes the one line of a job's end.
+func logOutcome(log zerolog.Logger, ev results.Event) {
+	e := log.Info().Str("job", ev.Data.JobID).Str("source", ev.Data.Source).Str("file", ev.Data.Filename)
+	if ev.Data.SHA256 != "" {
+		e = e.Str("sha256", ev.Data.SHA256)
+	}
+	if ev.Data.URL != "" {
+		e = e.Str("url", ev.Data.URL)
+	}
+	if ev.Data.Error != nil {
+		e.Str("reason", string(ev.Data.Error.Reason)).Str("err", ev.Data.Error.Message).Msg("job failed")
+		return
+	}
+	e.Str("verdict", ev.Data.Verdict).Str("basis", string(ev.Data.Basis)).Msg("job decided")
+}

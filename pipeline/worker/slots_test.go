@@ -1,0 +1,111 @@
+package worker
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"backburn/pipeline"
+)
+
+// Of contested slots urgent gets most, and bulk some all the same.
+func TestSlotsGoByWeight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(1)
+		if err := s.acquire(t.Context(), pipeline.Normal, "mail"); err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan pipeline.Priority, 300)
+		for _, p := range pipeline.Priorities() {
+			for range 100 {
+				go func() {
+					if s.acquire(context.Background(), p, "mail") == nil {
+						got <- p
+						s.release()
+					}
+				}()
+			}
+		}
+		synctest.Wait() // all wait
+		s.release()
+		synctest.Wait()
+		count := map[pipeline.Priority]int{}
+		for range 26 { // two rounds
+			count[<-got]++
+		}
+		if count[pipeline.Urgent] != 18 || count[pipeline.Normal] != 6 || count[pipeline.Bulk] != 2 {
+			t.Errorf("of 26 slots: %v, want 18 urgent, 6 normal, 2 bulk", count)
+		}
+		for range 300 - 26 {
+			<-got
+		}
+		if s.free != 1 {
+			t.Errorf("%d slots are free at the end, want 1", s.free)
+		}
+	})
+}
+
+// A waiter that gives up loses no slot, whether or not it was its turn already.
+func TestSlotsSurviveThoseWhoGiveUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(1)
+		if err := s.acquire(t.Context(), pipeline.Normal, "mail"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 20 {
+			go func() {
+				if s.acquire(ctx, pipeline.Bulk, "mail") == nil {
+					s.release()
+				}
+			}()
+		}
+		synctest.Wait()
+		go cancel()
+		go s.release()
+		synctest.Wait()
+		if s.free != 1 || len(s.lines[pipeline.Bulk].turns) != 0 {
+			t.Errorf("%d free, %d waiting; want 1 and 0", s.free, len(s.lines[pipeline.Bulk].turns))
+		}
+	})
+}
+
+// Within a lane sources take turns, however many one of them has waiting.
+func TestSlotsGoRoundTheSources(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(1)
+		if err := s.acquire(t.Context(), pipeline.Normal, "first"); err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan string, 120)
+		line := func(source string, n int) {
+			for range n {
+				go func() {
+					if s.acquire(context.Background(), pipeline.Normal, source) == nil {
+						got <- source
+						s.release()
+					}
+				}()
+			}
+			synctest.Wait()
+		}
+		line("flood", 100)
+		line("mail", 10)
+		line("proxy", 10)
+		s.release()
+		synctest.Wait()
+		count := map[string]int{}
+		for range 30 {
+			count[<-got]++
+		}
+		if count["flood"] != 10 || count["mail"] != 10 || count["proxy"] != 10 {
+			t.Errorf("the first 30 slots went to %v, want 10 each", count)
+		}
+		if s.free != 1 || len(s.lines[pipeline.Normal].turns) != 0 || len(s.lines[pipeline.Normal].waiting) != 0 {
+			t.Errorf("at the end %d free, line %+v", s.free, s.lines[pipeline.Normal])
+		}
+	})
+}

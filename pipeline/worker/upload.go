@@ -1,0 +1,212 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/span"
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// upload waits for a turn, claims the sample and sends it. The turn comes before the claim: a job
+// that is more urgent need not wait for one that waits itself. It returns queue.ErrConflict if
+// somebody else was faster, and what was learned.
+func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event, error) {
+	release, ok := w.claims.hold(d.sample.Key, d.Job.Priority)
+	if !ok { // it waits as if the claim were written already
+		d.sample.State = pipeline.StateUploading
+		d.sample.Owner = w.member.ID()
+		d.sample.ChangedAt = w.now()
+		return pipeline.Owned{By: d.sample.Owner}, nil
+	}
+	defer release()
+
+	for claimed := false; ; claimed = true {
+		switch err := w.admit(ctx, d.Job.Priority, d.Job.Source); {
+		case errors.Is(err, errPaused), errors.Is(err, fleet.ErrSpent):
+			return pipeline.NotAdmitted{}, nil
+		case err != nil && claimed:
+			return pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}, nil
+		case err != nil:
+			return nil, err
+		}
+
+		if !claimed {
+			if err := w.claim(ctx, d); err != nil {
+				w.slots.release()
+				w.uploads.Refund(d.Job.Priority)
+				return nil, err
+			}
+		}
+
+		sub, disp := w.send(work, d)
+		if disp.Action != pipeline.Defer || work.Err() != nil {
+			return w.uploaded(work, d, sub, disp), nil
+		}
+
+		// Not the file's fault nor the service's: no token, say. The claim is kept meanwhile, since
+		// giving it back and taking it again would be two durable writes each time.
+		w.log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload put off; retrying")
+		if err := fleet.Sleep(ctx, max(min(disp.Delay, time.Second), w.cfg.RetryMin)); err != nil {
+			return w.uploaded(work, d, sub, disp), nil
+		}
+	}
+}
+
+// claim writes that this worker uploads the sample.
+func (w *Worker) claim(ctx context.Context, d *delivery) error {
+	_, next := pipeline.Decide(d.sample.Sample, d.Job, pipeline.Claimed{Owner: w.member.ID()}, w.policy(), w.now())
+
+	s := d.sample
+	s.Sample = next
+	c := w.q.PutSample(s)
+	if err := w.q.Commit(ctx, c); err != nil {
+		return err
+	}
+
+	d.sample = s
+	d.sample.Revision = c.Revision
+
+	return nil
+}
+
+// send makes one try at the upload, with its turn in hand, and judges the outcome. A part of the
+// budget is spent only where WildFire may have counted it.
+func (w *Worker) send(work context.Context, d *delivery) (wildfire.Submission, pipeline.Disposition) {
+	uctx, sp := w.spans.Upload(work, d.contents.Size, d.sample.Attempts+1)
+	sub, err := w.submit(uctx, d)
+	w.slots.release()
+
+	disp := pipeline.Classify(pipeline.OpUpload, err)
+	if disp.Action == pipeline.Doubt {
+		disp = w.refusals.Judge(d.sample.Key, disp)
+	}
+	span.EndUpload(sp, disp)
+	w.metrics.uploads.WithLabelValues(disp.Action.Label()).Inc()
+	if disp.Action != pipeline.Complete && !disp.Unsure {
+		w.uploads.Refund(d.Job.Priority)
+	}
+
+	return sub, disp
+}
+
+// submit sends a file or a link.
+func (w *Worker) submit(work context.Context, d *delivery) (wildfire.Submission, error) {
+	if d.Job.Kind == pipeline.KindURL {
+		l, err := w.submitter.SubmitLink(work, d.Job.URL)
+		return wildfire.Submission{URL: l.URL, SHA256: l.SHA256, MD5: l.MD5, Uncertain: l.Uncertain}, err
+	}
+
+	report, done := w.progress.start(d.Job, w.now())
+	defer done()
+
+	began := time.Now()
+	sub, err := w.submitter.SubmitFile(work, wildfire.File{
+		Name:   d.Job.Filename,
+		Size:   d.contents.Size,
+		SHA256: d.Job.SHA256,
+		Open:   d.contents.Open,
+	}, wildfire.WithProgress(report))
+	if err == nil {
+		w.metrics.uploadSeconds.Observe(time.Since(began).Seconds())
+		w.metrics.uploadBytes.Add(float64(d.contents.Size))
+	}
+
+	return sub, err
+}
+
+// uploaded draws the consequence of an upload for others, and returns what was learned for the job.
+// A pause holds in this process at once, before it is written for the fleet.
+func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submission, disp pipeline.Disposition) pipeline.Event {
+	ctx, cancel := outlive(work)
+	defer cancel()
+
+	if disp.Answered() {
+		w.breaker.success()
+		w.refusals.Passed(d.sample.Key)
+		w.pauses.Healed(ctx, pipeline.Uploads)
+	}
+
+	var err error
+	switch disp.Action {
+	case pipeline.Complete:
+		w.log.Debug().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Bool("uncertain", sub.Uncertain).Msg("submitted")
+	case pipeline.Retry:
+		if disp.Reason == results.AttemptsExhausted && w.breaker.fault(d.sample.Key) {
+			w.log.Error().Str("err", disp.Message).Msg("WildFire fails one file after the other; uploads are paused")
+			err = w.pauses.Grow(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
+		}
+	case pipeline.ParkBudget:
+		var p fleet.Pause
+		p, err = w.pauses.Park(ctx, pipeline.Uploads)
+		w.log.Warn().Time("until", p.Until).Msg("upload budget is used up; uploads stop until the reset")
+	case pipeline.PauseFleet:
+		w.log.Error().Str("job", d.Job.ID).Str("err", disp.Message).Msg("uploads are paused")
+		err = w.pauses.Grow(ctx, pipeline.Uploads, disp.Message)
+	}
+	if err != nil {
+		w.log.Warn().Err(err).Msg("pause holds here alone: it cannot be written")
+	}
+
+	return pipeline.Uploaded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
+}
+
+// outlive returns a context that lasts a moment longer than work: what came of an upload is written
+// down even where the upload was the last thing there was time for.
+func outlive(work context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
+	stop := context.AfterFunc(work, func() {
+		_ = fleet.Sleep(ctx, finalWriteTimeout)
+		cancel()
+	})
+
+	return ctx, func() { stop(); cancel() }
+}
+
+// finalWriteTimeout bounds recording an upload's outcome after the time for work is up.
+const finalWriteTimeout = 2 * time.Second
+
+// errPaused says that uploads are paused for so long that a job is not kept waiting for it here.
+var errPaused = errors.New("uploads are paused")
+
+// admit waits for everything that an upload needs: a slot, no pause, a part of the day's budget, a
+// turn of the rate. None of it counts as an attempt.
+func (w *Worker) admit(ctx context.Context, p pipeline.Priority, source string) error {
+	if err := w.slots.acquire(ctx, p, source); err != nil {
+		return err
+	}
+
+	err := w.pass(ctx, p)
+	if err != nil {
+		w.slots.release()
+	}
+
+	return err
+}
+
+func (w *Worker) pass(ctx context.Context, p pipeline.Priority) error {
+	for {
+		if _, paused, _ := w.pauses.Long(pipeline.Uploads); paused {
+			return errPaused
+		}
+		if err := w.pauses.Wait(ctx, pipeline.Uploads); err != nil {
+			return err
+		}
+		if err := w.uploads.Take(ctx, p); err != nil {
+			return err
+		}
+		if err := w.limiter.Wait(ctx); err != nil {
+			w.uploads.Refund(p)
+			return err
+		}
+
+		if pause, on, _ := w.pauses.Active(pipeline.Uploads); !on || pause.Probing {
+			return nil
+		}
+		w.uploads.Refund(p) // somebody met a pause while we waited for the rate
+	}
+}

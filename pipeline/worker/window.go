@@ -1,0 +1,103 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline/fleet"
+)
+
+// window limits how many jobs of a lane a worker holds, shared fairly between sources. Large messages
+// count as several jobs, so that a flood of them takes no more memory. A source may hold at most
+// windowShare times what is left free (the dynamic threshold of shared packet buffers: Choudhury and
+// Hahne, 1998). So one source alone uses four fifths, many share alike, and a newcomer always
+// finds some without anybody having to count sources. It is safe for concurrent use.
+type window struct {
+	mu    sync.Mutex
+	free  int
+	held  map[string]int // by source
+	freed chan struct{}  // closed and replaced when places come back
+}
+
+const (
+	// Jobs of a lane in one worker. Jobs that wait for an answer of WildFire need no
+	// slot, and the more of them there are, the better a call is used: 256 of one source.
+	windowSize = 320
+
+	// A job takes a place, and another for each so many bytes of its message.
+	bytesPerPlace = 256 << 10
+
+	windowShare = 4
+
+	// In a window that was full, places come back job by job: they gather for a moment, so that
+	// one request fetches several.
+	gatherPlaces = 5 * time.Millisecond
+)
+
+func newWindow(n int) *window {
+	return &window{free: n, held: map[string]int{}, freed: make(chan struct{})}
+}
+
+// reserve waits until a source may hold more, and takes up to most of it. It returns 0 when
+// ctx ends.
+func (w *window) reserve(ctx context.Context, source string, most int) int {
+	for waited := false; ; waited = true {
+		if waited && fleet.Sleep(ctx, gatherPlaces) != nil {
+			return 0
+		}
+		n, freed := w.try(source, most)
+		if n > 0 {
+			return n
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return 0
+		}
+	}
+}
+
+// try takes what there is for a source now, and says what to wait on if that is nothing.
+func (w *window) try(source string, most int) (int, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// The largest n with held+n <= windowShare*(free-n).
+	n := min((windowShare*w.free-w.held[source])/(windowShare+1), most)
+	if n <= 0 {
+		return 0, w.freed
+	}
+	w.free -= n
+	w.held[source] += n
+	return n, nil
+}
+
+// exceed takes places that may not be there: an empty queue waits for its next job without
+// keeping room for it, and jobs may turn out larger than those before.
+func (w *window) exceed(source string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.free -= n
+	w.held[source] += n
+}
+
+// placesOf is how many places a job takes.
+func placesOf(m jetstream.Msg) int { return 1 + len(m.Data())/bytesPerPlace }
+
+// release gives places back.
+func (w *window) release(source string, n int) {
+	if n == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.free += n
+	w.held[source] -= n
+	if w.held[source] == 0 {
+		delete(w.held, source)
+	}
+	close(w.freed)
+	w.freed = make(chan struct{})
+}
