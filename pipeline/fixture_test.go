@@ -25,7 +25,11 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(sourceSetup)) }
+
+// sourceSetup waits in the server for the answer to a request of its own, and does not notice that
+// the server stops meanwhile.
+const sourceSetup = "github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"
 
 // natsServer is a real server with file storage in a temporary folder.
 func natsServer(t testing.TB) *server.Server {

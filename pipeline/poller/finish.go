@@ -292,7 +292,7 @@ func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.Sa
 		Sample: s.Key,
 		Entry:  queue.JobEntry{Revision: revision, State: queue.JobWaiting, Sample: s.Key},
 		With:   with,
-		By:     p.Member.ID(),
+		By:     p.term,
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {

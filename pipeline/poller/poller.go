@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -75,6 +76,7 @@ type Poller struct {
 
 	rechecks  rechecks
 	published mark
+	term      string // of our leadership; another when we lead again
 }
 
 // askedFor is a question of a worker, and the inboxes that want the answer.
@@ -153,6 +155,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.list = newWaitlist()
 	p.toAsk = map[string]*waiting{}
 	p.rechecks = rechecks{after: p.Config.Recheck}
+	p.term = nuid.Next()
 	p.mu.Unlock()
 
 	if err := p.published.load(ctx, p.Queue); err != nil {
@@ -281,13 +284,13 @@ func (p *Poller) tellWaiting(m *nats.Msg) {
 // jobWritten takes note of what the ledger says of a job. Where that does not say that WildFire has
 // the sample, it is looked at right away: it may have been decided meanwhile.
 func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
-	if r.State == queue.JobDone && r.By != "" && r.By != p.Member.ID() && r.Seq > p.published.from {
+	if r.State == queue.JobDone && r.By != "" && r.By != p.term && r.Seq > p.published.from {
 		published := p.published.begin() // before the record is seen: the mark stays behind it
 		p.async(ctx, func() { p.republish(ctx, r.Subject, published) })
 	}
 	p.published.saw(r.Seq)
 
-	if r.State == queue.JobDone && r.By != p.Member.ID() {
+	if r.State == queue.JobDone && r.By != p.term {
 		p.forgetJob(r)
 	}
 	if r.State != queue.JobWaiting || !r.Priority.Valid() || r.Sample == "" {

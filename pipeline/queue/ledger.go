@@ -40,7 +40,7 @@ const (
 	headerPriority = "Backburn-Priority" // waiting: the job's
 	headerPending  = "Backburn-Pending"  // waiting: since when WildFire has the sample, in ns since 1970
 	headerParked   = "Backburn-Parked"   // waiting: the budget for which it waits
-	headerBy       = "Backburn-By"       // done: the leader that ended it
+	headerBy       = "Backburn-By"       // done: the term of the leader that ended it
 )
 
 // JobEntry is a job's record.
@@ -266,7 +266,9 @@ func (q *Queue) insistOn(ctx context.Context, c *committer, msgs []*nats.Msg, du
 		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
 			return fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
 		}
-		q.restore(ctx, err)
+		if attempt > 0 { // a server that is about to stop says so, too
+			q.restore(ctx, err)
+		}
 	}
 }
 

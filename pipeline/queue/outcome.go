@@ -22,7 +22,7 @@ type Ending struct {
 	Sample string    // the key of the job's sample; "" where it has none
 	Entry  JobEntry  // the job's record, as it was read
 	With   []*Change // what changes together with it
-	By     string    // the leader that ends a job which waits; "" for a worker, whose message comes again
+	By     string    // the term of the leader that ends a job which waits; "" for a worker, whose message comes again
 }
 
 // Finish ends a job: with its final event in the ledger, a dead letter if it failed, and the
@@ -255,7 +255,9 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg) error {
 		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
 			return fmt.Errorf("publish to %s: %w (%w)", m.Subject, serr, err)
 		}
-		q.restore(ctx, err)
+		if attempt > 0 {
+			q.restore(ctx, err)
+		}
 	}
 }
 
