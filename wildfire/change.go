@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/beevik/etree"
 )
 
 // maxComment is the documented length of a comment, in bytes.
@@ -33,7 +35,7 @@ func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict 
 }
 
 // change returns the text of the answer's body element, if it has one: the answer of the cloud is not
-// documented, so that a success is taken for one whatever it holds, except an error.
+// documented, so that a document of WildFire's is taken for a success whatever it holds, except an error.
 func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdict, comment string, more ...field) (string, error) {
 	hash, err := normalHash(sha256)
 	switch {
@@ -50,17 +52,16 @@ func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdi
 		op:    op,
 		build: form(op, append(fields, more...)...),
 		answer: func(response *http.Response, token string) error {
-			answer, err := readLimited(response.Body, maxAnswer)
-			if err != nil {
-				return nil
-			}
-			root, err := wildfireRoot(answer, maxTags)
-			if _, ok := errors.AsType[errorDocument](err); ok {
-				return answerError(op, response, token, err)
-			}
+			body, err := readLimited(response.Body, maxAnswer)
+			var root *etree.Element
 			if err == nil {
-				text = childText(root, "body")
+				root, err = wildfireRoot(body, maxTags)
 			}
+			if err != nil {
+				return counted(op, response, token, body, err)
+			}
+			text = childText(root, "body")
+
 			return nil
 		},
 	})

@@ -119,7 +119,9 @@ func (c *Client) do(ctx context.Context, x exchange) error {
 			}
 			refused = true
 		case succeeded(status) && !x.public:
-			c.tokens.Accepted(token)
+			if vouches(err) {
+				c.tokens.Accepted(token)
+			}
 			return err
 		case status == http.StatusExpectationFailed && body.expect:
 			unasked = true // RFC 9110, section 10.1.1
@@ -175,10 +177,24 @@ func (c *Client) attempt(parent context.Context, x exchange, body payload, token
 	}
 	defer drain(response.Body)
 	response.Body = dog.reader(response.Body, x.stream && succeeded(response.StatusCode))
-	if !succeeded(response.StatusCode) {
-		return response.StatusCode, c.statusError(x.op, response, token)
+	if succeeded(response.StatusCode) {
+		err = x.answer(response, token)
+	} else {
+		err = c.statusError(x.op, response, token)
 	}
-	return response.StatusCode, x.answer(response, token)
+	if failure, ok := errors.AsType[*APIError](err); ok && failure.ambiguous() {
+		failure.MaybeDone = body.sent != nil && body.sent()
+	}
+
+	return response.StatusCode, err
+}
+
+// vouches reports whether a call that ended so, after a status of success, got its answer from
+// WildFire, which then took the credential.
+func vouches(err error) bool {
+	failure, failed := errors.AsType[*APIError](err)
+
+	return !failed || failure.Foreign == nil && !errors.Is(err, ErrTransport)
 }
 
 // abandonAfter is how long a cancelled upload may take to come to its end.
@@ -285,12 +301,24 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 		Status:     response.StatusCode,
 		Message:    message,
 		RetryAfter: parseRetryAfter(response.Header.Get("Retry-After"), time.Now()),
+		Foreign:    foreignStatus(response, answer, token),
 		kind:       classify(op, response.StatusCode, strings.ToLower(message)),
 	}
 }
 
-// answerError is for a success whose document is not the one that belongs to the call.
-func answerError(op Op, response *http.Response, token string, err error) error {
+// counted is for the answer to a submission that holds no receipt. It returns nil where the answer is
+// WildFire's, cut short or with fields missing: what was sent is then taken, and counted.
+func counted(op Op, response *http.Response, token string, body []byte, err error) error {
+	if _, refused := errors.AsType[errorDocument](err); !refused && ownXML(body) {
+		return nil
+	}
+
+	return answerError(op, response, token, body, err)
+}
+
+// answerError is for a success whose body, as much of it as was read, is not the document that belongs
+// to the call.
+func answerError(op Op, response *http.Response, token string, body []byte, err error) error {
 	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrAnswer}
 	if document, ok := errors.AsType[errorDocument](err); ok {
 		failure.kind, failure.Message = ErrRejected, tidy(document.message, token)
@@ -307,6 +335,8 @@ func answerError(op Op, response *http.Response, token string, err error) error 
 		failure.kind = ErrNotReady
 	case errors.Is(err, ErrNoVerdict):
 		failure.kind = ErrNoVerdict
+	case !ownDocument(body):
+		failure.kind, failure.Foreign = ErrForeignAnswer, describeForeign(response, body, token)
 	default:
 		failure.Err = err
 	}

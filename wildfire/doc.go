@@ -10,8 +10,10 @@
 //
 //   - A file is streamed with a known length and hashed on the way; its contents are never held in memory.
 //   - A missing verdict is an error, or a record without HasVerdict, and never 0: 0 means benign.
-//   - A submission that WildFire answered with 200 is never reported as failed because its answer
-//     could not be read: it was counted, so it comes back as [Submission] with Uncertain set.
+//   - A submission that WildFire answered with success is never reported as failed because the answer was
+//     cut short or had fields missing: it was counted, so it comes back as [Submission] with Uncertain set.
+//   - An answer in another form than WildFire's, such as a captive portal's login page with 200, is never
+//     taken for WildFire's. It matches [ErrForeignAnswer], and APIError.Foreign describes it.
 //   - Every failure is an [*APIError] that names the operation and matches exactly one of the package's
 //     specific sentinels, so that a 413 for a file differs from a 413 for a list of hashes.
 //   - Credentials go to the configured host alone, in the Authorization header or a form field: never

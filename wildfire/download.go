@@ -136,8 +136,7 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 		public: what.public,
 		answer: func(response *http.Response, token string) error {
 			if response.StatusCode != http.StatusOK {
-				// 206 and its like are not what was asked for.
-				return &APIError{Op: what.op, Status: response.StatusCode, kind: ErrUnexpectedStatus}
+				return c.unexpected(what.op, response, token) // 206 and its like are not what was asked for
 			}
 			var err error
 			got, err = c.receive(what, response, token, w)
@@ -147,19 +146,30 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 	return got, err
 }
 
+func (*Client) unexpected(op Op, response *http.Response, token string) error {
+	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrUnexpectedStatus}
+	if head, _ := bufio.NewReader(response.Body).Peek(maxHead); textual(head) && !ownXML(head) {
+		failure.Foreign = describeForeign(response, head, token)
+	}
+
+	return failure
+}
+
 // receive copies an answer to w, unless it is a document of the service or of a proxy in place of a file.
 func (c *Client) receive(what fetch, response *http.Response, token string, w io.Writer) (Download, error) {
 	reader := bufio.NewReader(response.Body)
-	if what.op != OpTestFile && inPlaceOfFile(what.op, response, reader) {
+	if inPlaceOfFile(what.op, response, reader) {
 		body, err := readLimited(reader, maxAnswer)
 		if err == nil {
 			if _, err = wildfireRoot(body, maxTags); err == nil {
 				err = errors.New("a document instead of a file")
 			}
 		}
-		return Download{}, answerError(what.op, response, token, err)
+		return Download{}, answerError(what.op, response, token, body, err)
 	}
 
+	head, _ := reader.Peek(maxHead)
+	head = bytes.Clone(head)
 	got := Download{ContentType: mediaType(response), Filename: attachment(response)}
 	sums := takeHashes()
 	defer giveHashes(sums)
@@ -169,6 +179,8 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 	got.SHA256 = sha
 	failure := &APIError{Op: what.op, Status: response.StatusCode, Err: err}
 	switch {
+	case err == nil && what.hash != "" && what.hash != sha && what.hash != md && !sentAsFile(response):
+		failure.kind, failure.Foreign = ErrForeignAnswer, describeForeign(response, head, token)
 	case err == nil && what.hash != "" && what.hash != sha && what.hash != md:
 		failure.kind, failure.Err = ErrAnswer, errors.New("contents do not have the hash that was asked for")
 	case err == nil:
@@ -178,25 +190,29 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 	case errors.Is(err, ErrSink):
 		failure.kind = ErrSink
 	default:
-		return got, answerError(what.op, response, token, err)
+		return got, answerError(what.op, response, token, head, err)
 	}
 	return got, failure
 }
 
-// inPlaceOfFile recognises a document by its beginning. A sample may well be a document itself: there only
-// one that says "error" or "nothing yet", and was not sent as a file, is taken for the service's.
+// maxHead is how much of a download is looked at to recognise what it is, in bytes.
+const maxHead = 512
+
+// inPlaceOfFile recognises an answer that is no file by its beginning. A sample may be a text or a
+// document itself: there only one that says "error" or "nothing yet", and was not sent as a file, is taken
+// for the service's. The artifacts of a web page may be empty.
 func inPlaceOfFile(op Op, response *http.Response, reader *bufio.Reader) bool {
-	head, _ := reader.Peek(512)
+	head, _ := reader.Peek(maxHead)
+	switch {
+	case op == OpWebArtifacts && len(head) == 0:
+		return !sentAsFile(response)
+	case op != OpSample:
+		return textual(head)
+	case mediaType(response) == "application/octet-stream":
+		return false
+	}
+
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
-	if !bytes.HasPrefix(head, []byte("<")) {
-		return false
-	}
-	if op != OpSample {
-		return true
-	}
-	if mediaType(response) == "application/octet-stream" {
-		return false
-	}
 	if bytes.HasPrefix(head, []byte("<?xml")) {
 		_, head, _ = bytes.Cut(head, []byte("?>"))
 		head = bytes.TrimLeft(head, " \t\r\n")
@@ -207,6 +223,11 @@ func inPlaceOfFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 		}
 	}
 	return false
+}
+
+// sentAsFile reports whether an answer announces itself as a file.
+func sentAsFile(response *http.Response) bool {
+	return mediaType(response) == "application/octet-stream" || attachment(response) != ""
 }
 
 func mediaType(response *http.Response) string {

@@ -42,12 +42,13 @@ var (
 	ErrUnexpectedStatus = errors.New("unexpected status")             // everything without a row
 	ErrRejected         = errors.New("rejected")                      // 200 with an <error> document
 
-	ErrAnswer    = errors.New("unusable answer")        // success, but not the document that belongs to the call
-	ErrNoVerdict = errors.New("answer without verdict") // a record that holds no readable verdict; also matches ErrAnswer
-	ErrAmbiguous = errors.New("several samples")        // an MD5 that belongs to more than one sample
-	ErrTransport = errors.New("no answer")              // connection, TLS, proxy, time-out: there was no status
-	ErrStalled   = errors.New("transfer stalled")       // no byte moved for StallTimeout, no answer within AnswerTimeout; also matches ErrTransport
-	ErrToken     = errors.New("no token")               // the TokenSource failed; its error is wrapped
+	ErrAnswer        = errors.New("unusable answer")          // success, but not the document that belongs to the call
+	ErrForeignAnswer = errors.New("answer is not WildFire's") // success, in no form of WildFire's: see APIError.Foreign; also matches ErrAnswer
+	ErrNoVerdict     = errors.New("answer without verdict")   // a record that holds no readable verdict; also matches ErrAnswer
+	ErrAmbiguous     = errors.New("several samples")          // an MD5 that belongs to more than one sample
+	ErrTransport     = errors.New("no answer")                // connection, TLS, proxy, time-out: there was no status
+	ErrStalled       = errors.New("transfer stalled")         // no byte moved for StallTimeout, no answer within AnswerTimeout; also matches ErrTransport
+	ErrToken         = errors.New("no token")                 // the TokenSource failed; its error is wrapped
 
 	ErrEmptyFile      = errors.New("empty file")                 // refused locally: the service answers 513
 	ErrSource         = errors.New("reading file")               // File.Open, or reading what it returned, failed
@@ -77,9 +78,18 @@ type APIError struct {
 	// RetryAfter is how long the service asked to wait, between 0 (it did not say) and MaxRetryAfter.
 	RetryAfter time.Duration
 
-	// MaybeDone is set where the whole request had gone out but no status came back: the service may have
-	// acted on it. After a submission, ask for the verdict before sending the file again.
+	// MaybeDone is set where the whole request had gone out and no answer of WildFire's came back: there
+	// was none, it broke off too early to tell whose it was, or it was a success or the error of a gateway
+	// (502, 504) that something on the way gave. The service may have acted on the request all the same:
+	// after a submission, ask for the verdict before sending the file again.
 	MaybeDone bool
+
+	// Foreign describes an answer that is not in WildFire's form, and that something on the way gave,
+	// such as a captive portal, a proxy, a web filter or a virus scanner. It is nil for WildFire's own
+	// answers and where there was none. With a success the error matches ErrForeignAnswer; with any other
+	// status it matches the sentinel of that status, which then need not mean what WildFire means by it.
+	// The pages of WildFire's own front end cannot be told from those of a proxy, and count as foreign.
+	Foreign *ForeignAnswer
 
 	// Err is the cause of a failure without a status, nil otherwise.
 	Err error
@@ -102,11 +112,24 @@ func (e *APIError) Error() string {
 	if e.Message != "" {
 		fmt.Fprintf(&text, " (%s)", e.Message)
 	}
+	if e.Foreign != nil {
+		fmt.Fprintf(&text, "; answered by something on the way to WildFire: %s", e.Foreign)
+	}
 	if e.Err != nil {
 		text.WriteString(": ")
 		text.WriteString(e.cause())
 	}
 	return text.String()
+}
+
+// ambiguous reports whether an answer leaves open if WildFire got the request: it broke off, or
+// something on the way answered with a success, or in place of a server that it had asked.
+func (e *APIError) ambiguous() bool {
+	if errors.Is(e.kind, ErrTransport) || errors.Is(e.kind, ErrStalled) {
+		return true
+	}
+
+	return e.Foreign != nil && (succeeded(e.Status) || e.Status == 502 || e.Status == 504)
 }
 
 // cause is the text of Err, reduced where it came from the network: what the other side sent may be in it.
@@ -138,6 +161,7 @@ var families = map[error]error{
 	ErrQueryQuota:     ErrQuota,
 	ErrNotReady:       ErrNotFound,
 	ErrNoVerdict:      ErrAnswer,
+	ErrForeignAnswer:  ErrAnswer,
 	ErrStalled:        ErrTransport,
 	ErrAnswerMismatch: ErrContentChanged,
 }

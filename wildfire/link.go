@@ -2,7 +2,6 @@ package wildfire
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -19,8 +18,8 @@ type LinkSubmission struct {
 	// SHA256 and MD5 are the digests of that URL, by which its verdict can be asked for.
 	SHA256, MD5 string
 
-	// Uncertain is set where the service answered with success but without a readable receipt. The link was
-	// counted: ask for its verdict with URLVerdict.
+	// Uncertain is set where WildFire answered with a document of its own but without a readable receipt. The
+	// link was counted: ask for its verdict with URLVerdict.
 	Uncertain bool
 }
 
@@ -72,13 +71,13 @@ func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload,
 		build: build,
 		answer: func(response *http.Response, token string) error {
 			body, err := readLimited(response.Body, maxReport) // URLs are as long as those that were sent
+			if err == nil {
+				records, err = parseLinks(body)
+			}
 			if err != nil {
-				return nil // counted, but not readable
+				return counted(op, response, token, body, err)
 			}
-			records, err = parseLinks(body)
-			if _, ok := errors.AsType[errorDocument](err); ok {
-				return answerError(op, response, token, err)
-			}
+
 			return nil
 		},
 	})

@@ -127,7 +127,7 @@ func (c *Client) document(ctx context.Context, fields []field, use func([]byte) 
 				err = use(body)
 			}
 			if err != nil {
-				return answerError(OpReport, response, token, err)
+				return answerError(OpReport, response, token, body, err)
 			}
 			return nil
 		},
@@ -329,7 +329,7 @@ func parseMAEC(body []byte) (json.RawMessage, error) {
 
 // parseJSON parses an answer; where it is XML instead, it says what that is.
 func parseJSON(body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err == nil {
+	if err := json.Unmarshal(body, into); err == nil && ownJSON(body) {
 		return nil
 	}
 	if _, err := wildfireRoot(body, maxTags); err != nil {

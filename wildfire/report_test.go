@@ -83,7 +83,8 @@ func TestReportSections(t *testing.T) {
 		Environments: []wildfire.Environment{{
 			ExtractedURLs: []string{"http://a.test", "http://b.test"},
 			Sections: []wildfire.Node{{Name: "evidence", Children: []wildfire.Node{{Name: "file", Children: []wildfire.Node{
-				{Name: "entry", Attributes: map[string]string{"md5": "x"}, Text: "text"}}}}}},
+				{Name: "entry", Attributes: map[string]string{"md5": "x"}, Text: "text"},
+			}}}}},
 		}},
 	}
 	if diff := cmp.Diff(want, report); diff != "" {
@@ -342,7 +343,7 @@ func TestVerdictChanges(t *testing.T) {
 
 func TestChangeAnswersThatSayNothing(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{"", "<html/>", "<wildfire><body>done</body></wildfire>", "<wildfire><body>new verdict:x</body></wildfire>"} {
+	for _, body := range []string{"<wildfire/>", "<wildfire><body>cut off", "<wildfire><body>done</body></wildfire>", "<wildfire><body>new verdict:x</body></wildfire>"} {
 		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 			cfg.Transport = &answering{status: 200, body: body}
 		})

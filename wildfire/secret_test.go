@@ -79,8 +79,12 @@ func TestSecretsDoNotShow(t *testing.T) {
 		t.Cleanup(web.Close)
 		c := client(t, web.URL, wildfire.StaticToken(secret), func(cfg *wildfire.Config) { cfg.APIKey = key })
 		for _, fault := range []wildfiretest.Fault{
-			{Status: 401, Message: "key " + secret + " refused"}, {Status: 500, Message: secret, Body: wildfiretest.HTMLBody},
-			{Status: 403, Message: "see https://x/?apikey=" + secret}, {Reset: true}, {LoseAnswer: true}, {Style: wildfiretest.HTML200},
+			{Status: 401, Message: "key " + secret + " refused"},
+			{Status: 500, Message: secret, Body: wildfiretest.HTMLBody},
+			{Status: 403, Message: "see https://x/?apikey=" + secret},
+			{Reset: true},
+			{LoseAnswer: true},
+			{Style: wildfiretest.HTML200},
 		} {
 			remove := server.Inject(wildfiretest.Rule{Fault: fault})
 			for op, call := range invoke {

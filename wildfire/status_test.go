@@ -30,7 +30,7 @@ var specific = map[string]error{
 	"upload failed": wildfire.ErrUploadFailed, "unexpected": wildfire.ErrUnexpectedStatus,
 	"rejected": wildfire.ErrRejected, "token": wildfire.ErrToken, "empty file": wildfire.ErrEmptyFile,
 	"source": wildfire.ErrSource, "ambiguous": wildfire.ErrAmbiguous, "sink": wildfire.ErrSink,
-	"download limit": wildfire.ErrDownloadLimit,
+	"download limit": wildfire.ErrDownloadLimit, "foreign answer": wildfire.ErrForeignAnswer,
 }
 
 // everywhere is what a status means to every operation that is not listed in special.
@@ -204,7 +204,7 @@ func TestEveryStatusOfEveryOperation(t *testing.T) {
 					t.Errorf("%d: matches ErrQuota: %v", status, quota)
 				}
 				var api *wildfire.APIError
-				if !errors.As(err, &api) || api.Op != op || api.Status != status || api.MaybeDone {
+				if !errors.As(err, &api) || api.Op != op || api.Status != status {
 					t.Errorf("%d: got %+v, want an APIError of %s with the status", status, api, op)
 				}
 				for _, hidden := range []string{secret, canary, "example.test"} {
@@ -223,7 +223,8 @@ func TestEveryStatusOfEveryOperation(t *testing.T) {
 // TestEverySuccess gives every operation successes that hold nothing it can use.
 func TestEverySuccess(t *testing.T) {
 	t.Parallel()
-	// Operations whose success is one whatever the answer holds: it was counted, or nothing is known of the answer.
+	// Operations whose success is one whatever a document of WildFire's holds: what was sent was counted, or nothing
+	// is known of the answer.
 	tolerant := map[wildfire.Op]bool{
 		wildfire.OpSubmitFile: true, wildfire.OpSubmitURL: true, wildfire.OpSubmitLink: true, wildfire.OpSubmitLinks: true,
 		wildfire.OpChangeRequest: true, wildfire.OpLocalVerdictChange: true,
@@ -244,6 +245,8 @@ func TestEverySuccess(t *testing.T) {
 					want = wildfire.ErrUnexpectedStatus
 				case name == "error":
 					want = wildfire.ErrRejected
+				case name == "html":
+					want = wildfire.ErrForeignAnswer
 				case tolerant[op]:
 					want = nil
 				case name == "response" && (download || op == wildfire.OpReport):

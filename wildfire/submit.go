@@ -1,10 +1,10 @@
 package wildfire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -33,8 +33,9 @@ type Submission struct {
 	// Size is in bytes.
 	Size int64
 
-	// Uncertain is set where the service answered with success but not with a readable receipt for these
-	// contents. The submission was counted: go on with the verdict, do not submit again.
+	// Uncertain is set where WildFire answered with success, and with a document of its own, but not with a
+	// readable receipt for these contents: the document was cut short, or fields were missing. The
+	// submission was counted: go on with the verdict, do not submit again.
 	Uncertain bool
 }
 
@@ -43,8 +44,9 @@ type Submission struct {
 // It refuses locally what the service would: an empty file (ErrEmptyFile), and one over Config.MaxFileSize
 // (ErrTooLarge). The answer's digests are compared with those of the bytes sent. See ContentError for what
 // happens when either the file or the answer is not what was expected; in the second case the Submission
-// is returned together with the error. A success that cannot be read, even one whose transmission broke
-// off, is a Submission with Uncertain set and no error.
+// is returned together with the error. A document of WildFire's that cannot be read to its end is a
+// Submission with Uncertain set and no error. A success in any other form, such as a login page, is
+// ErrForeignAnswer: something on the way gave it, and nothing is known of the file.
 func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption) (Submission, error) {
 	var options submitOptions
 	for _, option := range opts {
@@ -105,19 +107,22 @@ func (c *Client) acceptable(file File) error {
 func (u *upload) receipt(response *http.Response, token string) (Submission, error) {
 	stream := u.current.Load()
 	sha, md := stream.sums()
+	body, err := readLimited(response.Body, maxAnswer)
+	var records []Submission
+	if err == nil {
+		records, err = parseReceipts(body)
+	}
 	if sha == "" {
 		// A success before the contents were out is no receipt for them, nor is it a refusal.
-		return Submission{}, answerError(OpSubmitFile, response, token, errors.New("success before the file was sent"))
-	}
-	submission := Submission{Filename: SafeFilename(u.file.Name), SHA256: sha, MD5: md, Size: u.file.Size, Uncertain: true}
-
-	records, err := receipts(response.Body)
-	if _, ok := errors.AsType[errorDocument](err); ok {
-		return Submission{}, answerError(OpSubmitFile, response, token, err)
+		return Submission{}, answerError(OpSubmitFile, response, token, body, cmp.Or(err, errEarlySuccess))
 	}
 	if err != nil {
-		return submission, nil
+		if err = counted(OpSubmitFile, response, token, body, err); err != nil {
+			return Submission{}, err
+		}
 	}
+
+	submission := Submission{Filename: SafeFilename(u.file.Name), SHA256: sha, MD5: md, Size: u.file.Size, Uncertain: true}
 	var other string
 	for _, record := range records {
 		switch {
@@ -139,9 +144,12 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 	}
 }
 
+var errEarlySuccess = errors.New("success before the file was sent")
+
 // SubmitURL has the service fetch a file from a URL and analyse it; SubmitLink is for web pages. The name,
 // which may be empty, tells the type of scripts and of XML and HTML by its extension. Not available on the
-// WF-500. A success without a readable receipt is a Submission with Uncertain set that knows only the URL.
+// WF-500. An answer of WildFire's without a readable receipt is a Submission with Uncertain set that knows
+// only the URL.
 func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submission, error) {
 	if err := checkLink(location); err != nil {
 		return Submission{}, invalid(OpSubmitURL, err)
@@ -155,13 +163,18 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 		op:    OpSubmitURL,
 		build: form(OpSubmitURL, fields...),
 		answer: func(response *http.Response, token string) error {
-			records, err := receipts(response.Body)
-			if _, ok := errors.AsType[errorDocument](err); ok {
-				return answerError(OpSubmitURL, response, token, err)
+			body, err := readLimited(response.Body, maxAnswer)
+			var records []Submission
+			if err == nil {
+				records, err = parseReceipts(body)
 			}
-			if err == nil && len(records) > 0 && records[0].SHA256 != "" {
+			if err != nil {
+				return counted(OpSubmitURL, response, token, body, err)
+			}
+			if len(records) > 0 && records[0].SHA256 != "" {
 				submission = records[0]
 			}
+
 			return nil
 		},
 	})
@@ -171,16 +184,8 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	return submission, nil
 }
 
-// receipts reads the upload-file-info elements, in whatever order their children are and however many there
-// are. A digest that is not one is treated as absent.
-func receipts(answer io.Reader) ([]Submission, error) {
-	body, err := readLimited(answer, maxAnswer)
-	if err != nil {
-		return nil, err
-	}
-	return parseReceipts(body)
-}
-
+// parseReceipts reads the upload-file-info elements, in whatever order their children are and however
+// many there are. A digest that is not one is treated as absent.
 func parseReceipts(body []byte) ([]Submission, error) {
 	return parseRecords(body, maxTags, receiptElement, (*Submission).set)
 }

@@ -90,8 +90,6 @@ func TestSubmitFileSpellings(t *testing.T) {
 		"chunked":              {wildfiretest.Chunked, sure},
 		"no SHA-256":           {wildfiretest.MissingSHA256, uncertain},
 		"truncated":            {wildfiretest.Truncated, uncertain},
-		"html":                 {wildfiretest.HTML200, uncertain},
-		"empty":                {wildfiretest.Empty200, uncertain},
 		"document type":        {wildfiretest.WithDTD, uncertain},
 	}
 	for name, tt := range tests {
@@ -720,7 +718,7 @@ func TestSubmitURL(t *testing.T) {
 	if got.URL != "https://example.test/dir/x" || got.Filename != "" || got.Filetype != "Jscript for WSH" || len(got.SHA256) != 64 || got.Uncertain {
 		t.Errorf("got %+v", got)
 	}
-	server.SetStyle(wildfiretest.HTML200)
+	server.SetStyle(wildfiretest.Truncated)
 	if got, err = client.SubmitURL(t.Context(), "https://example.test/y", ""); err != nil || !got.Uncertain || got.URL == "" {
 		t.Errorf("got %+v, %v; want an uncertain submission", got, err)
 	}

@@ -21,10 +21,18 @@ func TestVerdictCodes(t *testing.T) {
 		name             string
 		final, malicious bool
 	}{
-		{0, "benign", true, false}, {1, "malware", true, true}, {2, "grayware", true, true},
-		{3, "unrecognised", true, false}, {4, "phishing", true, true}, {5, "c2", true, true},
-		{99, "unrecognised", true, false}, {-100, "pending", false, false}, {-101, "error", false, false},
-		{-102, "unknown", false, false}, {-103, "invalid_hash", false, false}, {-104, "flawed", false, false},
+		{0, "benign", true, false},
+		{1, "malware", true, true},
+		{2, "grayware", true, true},
+		{3, "unrecognised", true, false},
+		{4, "phishing", true, true},
+		{5, "c2", true, true},
+		{99, "unrecognised", true, false},
+		{-100, "pending", false, false},
+		{-101, "error", false, false},
+		{-102, "unknown", false, false},
+		{-103, "invalid_hash", false, false},
+		{-104, "flawed", false, false},
 		{-1, "unrecognised", false, false},
 	}
 	for _, tt := range tests {

@@ -192,7 +192,7 @@ func (c *Client) records(ctx context.Context, op Op, build func([]field) (payloa
 				}
 			}
 			if err != nil {
-				return answerError(op, response, token, err)
+				return answerError(op, response, token, body, err)
 			}
 			return nil
 		},

@@ -121,19 +121,25 @@ func toUTF8(body []byte) []byte {
 // wildfireRoot parses an answer and asserts its root. An <error> document becomes errorDocument, and the
 // <response> document, which stands for "nothing yet", errNoData.
 func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
-	root, err := parseXML(body, tags)
-	if err != nil {
-		return nil, err
+	name := rootOf(body)
+	if name == "" {
+		return nil, errors.New("not an XML document")
 	}
-	switch root.Tag {
-	case "wildfire":
-		return root, nil
-	case "error", "submission":
+	if !ownRoots[name] {
+		return nil, fmt.Errorf("root element %q", printable(name[:min(len(name), 20)]))
+	}
+
+	root, err := parseXML(body, tags)
+	switch name {
+	case "error", "submission": // a refusal, even where its words were cut off
 		return nil, errorDocument{message: errorMessage(root)}
 	case "response":
-		return nil, errNoData
+		if err == nil {
+			err = errNoData
+		}
 	}
-	return nil, fmt.Errorf("root element %q", printable(root.Tag[:min(len(root.Tag), 20)]))
+
+	return root, err
 }
 
 var errNoData = errors.New("empty document")
@@ -145,6 +151,9 @@ func (e errorDocument) Error() string { return "error document" }
 
 // errorMessage finds error/error-message, and submission/error/error-message.
 func errorMessage(root *etree.Element) string {
+	if root == nil {
+		return ""
+	}
 	if root.Tag == "submission" {
 		if root = root.SelectElement("error"); root == nil {
 			return ""

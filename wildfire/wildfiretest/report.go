@@ -271,6 +271,6 @@ func (x *exchange) testFile(kind string) {
 	s.tests++
 	number := s.tests
 	s.mu.Unlock()
-	body := file[1] + "\n" + string(contentMarker) + "malware\n" + strconv.FormatUint(s.seed, 10) + "." + strconv.Itoa(number) + "\n"
+	body := file[1] + "\x00\x00\n" + string(contentMarker) + "malware\n" + strconv.FormatUint(s.seed, 10) + "." + strconv.Itoa(number) + "\n"
 	x.download(file[0], "application/octet-stream", []byte(body))
 }
