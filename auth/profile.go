@@ -40,7 +40,7 @@ const (
 // Kind.Keys. An empty TokenURL, ClientAuth, Body, Scope, AuthorizeURL or RevokeURL means the
 // kind's own. Paths of secret files may be "cred:name", a systemd credential.
 type Profile struct {
-	Name string `toml:"-"` // the table's name in the configuration: auth.<Name>; labels metrics and logs
+	Name string // the table's name in the configuration: auth.<Name>; labels metrics and logs
 	Kind Kind   `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key"`
 
 	ClientID         string `toml:"client_id"`
@@ -129,7 +129,7 @@ func (v *validator) add(key, format string, args ...any) {
 // fields calls each for the fields of the profile that are keys of the configuration.
 func (p Profile) fields(each func(key string, tag reflect.StructTag, value reflect.Value)) {
 	for field, value := range reflect.ValueOf(p).Fields() {
-		if key := field.Tag.Get("toml"); key != "-" {
+		if key := field.Tag.Get("toml"); key != "" {
 			each(key, field.Tag, value)
 		}
 	}

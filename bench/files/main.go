@@ -362,8 +362,8 @@ func configure(s settings, dir, quarantine, url string) config.Config {
 		cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(100*time.Millisecond), config.Duration(100*time.Millisecond)
 	}
 	cfg.Auth["wildfire"] = config.Auth{
-		Kind: string(auth.KindWildFire), ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
-		TSGID: "1", TokenURL: url + "/am/oauth2/access_token", Share: string(auth.ShareOff),
+		Kind: auth.KindWildFire, ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
+		TSGID: "1", TokenURL: url + "/am/oauth2/access_token", Share: auth.ShareOff,
 	}
 	return cfg
 }

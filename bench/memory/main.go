@@ -193,8 +193,8 @@ func measured() error {
 	cfg.WildFire.URL = o.URL
 	cfg.Verdicts.FirstPoll = config.Duration(time.Second)
 	cfg.Auth["wildfire"] = config.Auth{
-		Kind: string(auth.KindWildFire), ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
-		TSGID: "1", TokenURL: o.URL + "/am/oauth2/access_token", Share: string(auth.ShareOff),
+		Kind: auth.KindWildFire, ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
+		TSGID: "1", TokenURL: o.URL + "/am/oauth2/access_token", Share: auth.ShareOff,
 	}
 	log := zerolog.New(os.Stderr).Level(zerolog.WarnLevel)
 	server, err := natsd.Start(context.Background(), cfg, log)

@@ -139,8 +139,8 @@ func (o order) carryOut(ctx context.Context) (outcome, error) {
 	cfg := config.Default()
 	cfg.WildFire.URL = o.WildFire
 	cfg.Auth["wildfire"] = config.Auth{
-		Kind: string(auth.KindWildFire), ClientID: clientID, ClientSecret: auth.NewSecret(secret),
-		TSGID: tsgID, TokenURL: o.WildFire + wildfiretest.TokenPath, Share: string(auth.SharePrefer),
+		Kind: auth.KindWildFire, ClientID: clientID, ClientSecret: auth.NewSecret(secret),
+		TSGID: tsgID, TokenURL: o.WildFire + wildfiretest.TokenPath, Share: auth.SharePrefer,
 	}
 	wcfg := wildfire.DefaultConfig()
 	wcfg.BaseURL = o.WildFire

@@ -77,7 +77,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 		return err
 	}
 	defer done()
-	l, err := auth.NewLogin(app.Profile(profile, cfg.Auth[profile]), hub, opts...)
+	l, err := auth.NewLogin(cfg.Profile(profile), hub, opts...)
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
@@ -105,7 +105,7 @@ func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profil
 	if err := knownProfile(cfg, profile); err != nil {
 		return nil, nil, err
 	}
-	if kind := auth.Kind(cfg.Auth[profile].Kind); !kind.LogsIn() {
+	if kind := cfg.Auth[profile].Kind; !kind.LogsIn() {
 		return nil, nil, cli.Usagef("profile %q is of kind %q; only %q logs in and out", profile, kind, auth.KindCortex)
 	}
 	t, err := transport(cfg)
@@ -232,7 +232,7 @@ func logout(ctx context.Context, tool *cli.App, cfg config.Config, profile strin
 		return err
 	}
 	defer done()
-	if err := auth.Logout(ctx, app.Profile(profile, cfg.Auth[profile]), opts...); err != nil {
+	if err := auth.Logout(ctx, cfg.Profile(profile), opts...); err != nil {
 		return unreachable(err)
 	}
 	fmt.Fprintln(tool.Err, "Logged out.")

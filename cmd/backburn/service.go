@@ -52,7 +52,7 @@ func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink
 
 // sharing shares tokens through the fleet where there is one, and grants with it.
 func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
-	required := cfg.Auth[profile].Share == string(auth.ShareRequired)
+	required := cfg.Auth[profile].Share == auth.ShareRequired
 	if l.queue == nil {
 		if required {
 			return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\", and the fleet can't be reached: %w", profile, l.reason))
@@ -103,7 +103,7 @@ func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile 
 		return nil, err
 	}
 	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg)))
-	s, err := auth.New(app.Profile(profile, cfg.Auth[profile]), opts...)
+	s, err := auth.New(cfg.Profile(profile), opts...)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)
 	}

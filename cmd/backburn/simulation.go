@@ -77,8 +77,8 @@ func (s *simulation) use(cfg *config.Config) {
 	const profile = "simulated"
 	cfg.WildFire.URL, cfg.WildFire.Auth, cfg.WildFire.CAFile, cfg.WildFire.Agent = s.url, profile, "", ""
 	profiles := map[string]config.Auth{profile: {
-		Kind: string(auth.KindWildFire), ClientID: simulatedClient, ClientSecret: auth.NewSecret(s.secret),
-		TSGID: simulatedTSG, TokenURL: s.url + "/am/oauth2/access_token", Share: string(auth.ShareOff),
+		Kind: auth.KindWildFire, ClientID: simulatedClient, ClientSecret: auth.NewSecret(s.secret),
+		TSGID: simulatedTSG, TokenURL: s.url + "/am/oauth2/access_token", Share: auth.ShareOff,
 	}}
 	for name, p := range cfg.Auth {
 		profiles[name] = p

@@ -38,7 +38,7 @@ func TestFromTheDoorToASink(t *testing.T) {
 	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(dir, "nats"), false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
 	cfg.WildFire.URL, cfg.WildFire.Auth = web.URL, "key"
-	cfg.Auth = map[string]config.Auth{"key": {Kind: string(auth.KindAPIKey), APIKeyFile: secret("key", "key")}}
+	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: secret("key", "key")}}
 	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
 	cfg.Door.Listen, cfg.Door.TokenFile, cfg.Door.Source = "127.0.0.1:0", secret("token", "let-me-in"), "proxy"
 	archived := config.DefaultSink()

@@ -199,7 +199,7 @@ func Tokens(ctx context.Context, cfg config.Config, profile string, q *queue.Que
 	if err := cfg.CheckProfile(profile); err != nil {
 		return nil, err
 	}
-	p := Profile(profile, cfg.Auth[profile])
+	p := cfg.Profile(profile)
 	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(UserAgent), auth.WithLogger(log)}
 	if reg != nil {
 		opts = append(opts, auth.WithMetrics(reg))
@@ -214,7 +214,7 @@ func Tokens(ctx context.Context, cfg config.Config, profile string, q *queue.Que
 // Sharing is what lets a profile's tokens be one for the fleet: the buckets of the queue, unless
 // the profile keeps its tokens to itself, or has none.
 func Sharing(ctx context.Context, cfg config.Config, profile string, q *queue.Queue) ([]auth.Option, error) {
-	p := Profile(profile, cfg.Auth[profile])
+	p := cfg.Profile(profile)
 	if q == nil || !p.Shares() {
 		return nil, nil
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"backburn/auth"
 	"backburn/internal/config"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -93,25 +92,12 @@ func WatchConfig(w config.Watch) watch.Config {
 	}
 }
 
-// Profile is a credential of a configuration.
-func Profile(name string, a config.Auth) auth.Profile {
-	return auth.Profile{
-		Name: name, Kind: auth.Kind(a.Kind),
-		ClientID: a.ClientID, ClientSecret: a.ClientSecret, ClientSecretFile: a.ClientSecretFile, TSGID: a.TSGID,
-		TokenURL: a.TokenURL, ClientAuth: a.ClientAuth, Body: a.Body, Scope: a.Scope, Audience: a.Audience,
-		APIKeyFile: a.APIKeyFile, URL: a.URL,
-		RedirectURL: a.RedirectURL, AuthorizeURL: a.AuthorizeURL, RevokeURL: a.RevokeURL,
-		InstanceID: a.InstanceID, Region: a.Region, PKCE: a.PKCE, GrantFile: a.GrantFile,
-		CacheKeyFile: a.CacheKeyFile, Share: auth.Share(a.Share),
-	}
-}
-
 // WildFireConfig is what the client of a configuration is made with, but for its transport.
 func WildFireConfig(c config.Config) wildfire.Config {
 	w := wildfire.DefaultConfig()
 	w.BaseURL, w.Agent, w.UserAgent = c.WildFire.URL, c.WildFire.Agent, UserAgent
 	w.StallTimeout, w.Network.CAFile = c.WildFire.StallTimeout.Std(), c.WildFire.CAFile
-	w.APIKey = auth.Kind(c.Auth[c.WildFire.Auth].Kind).FormField()
+	w.APIKey = c.Auth[c.WildFire.Auth].Kind.FormField()
 	w.MaxFileSize = 0 // the worker knows the limit of each source
 	return w
 }

@@ -84,7 +84,7 @@ func (c Config) CheckProfile(profile string) error {
 		"redirect_url":  a.RedirectURL != "",
 		"grant_file":    a.GrantFile != "",
 	}
-	for _, key := range auth.Kind(a.Kind).Required() {
+	for _, key := range a.Kind.Required() {
 		switch {
 		case has[key]:
 		case key == "client_secret":

@@ -236,29 +236,13 @@ type Log struct {
 	Format string `toml:"format" oneof:"auto console json"` // auto: console on a terminal, JSON elsewhere
 }
 
-// Auth is one profile of credentials. Which keys a profile may have depends on its kind;
-// an empty TokenURL, ClientAuth, Body, Scope, AuthorizeURL or RevokeURL means the kind's
-// own. Secret files are read, again and again, by package auth.
-type Auth struct {
-	Kind             string      `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key"`
-	ClientID         string      `toml:"client_id"`
-	ClientSecret     auth.Secret `toml:"client_secret"` // or
-	ClientSecretFile string      `toml:"client_secret_file" own:"true"`
-	TSGID            string      `toml:"tsg_id"` // tenant service group
-	TokenURL         string      `toml:"token_url"`
-	ClientAuth       string      `toml:"client_auth" oneof:" basic-raw basic-form body"`
-	Body             string      `toml:"body" oneof:" form json"` // of token requests
-	Scope            string      `toml:"scope"`
-	Audience         string      `toml:"audience"`
-	APIKeyFile       string      `toml:"api_key_file" own:"true"`
-	URL              string      `toml:"url"`    // base of the API that the token is for
-	Region           string      `toml:"region"` // picks the hosts
-	RedirectURL      string      `toml:"redirect_url"`
-	AuthorizeURL     string      `toml:"authorize_url"`
-	RevokeURL        string      `toml:"revoke_url"`
-	InstanceID       string      `toml:"instance_id"`
-	PKCE             bool        `toml:"pkce"`                      // RFC 7636
-	GrantFile        string      `toml:"grant_file" own:"true"`     // the refresh token, sealed, mode 0600
-	CacheKeyFile     string      `toml:"cache_key_file" own:"true"` // the key that seals tokens; "" derives it from the client secret
-	Share            string      `toml:"share" oneof:"prefer required off"`
+// Auth is one profile of credentials. Package auth owns its keys, defaults and rules; the
+// profile's name is that of its table.
+type Auth = auth.Profile
+
+// Profile returns the profile with a name; its kind is empty where there is none.
+func (c Config) Profile(name string) Auth {
+	p := c.Auth[name]
+	p.Name = name
+	return p
 }

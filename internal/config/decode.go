@@ -371,20 +371,20 @@ func (d *decoder) profiles(path string, value any, target map[string]Auth) {
 			d.fits(at, keys, profile.Kind)
 		}
 		if keys["share"] == nil {
-			profile.Share = string(auth.Kind(profile.Kind).DefaultShare())
+			profile.Share = profile.Kind.DefaultShare()
 		}
 		target[name] = profile
 	}
 }
 
 // fits checks that the keys of a profile belong to its kind.
-func (d *decoder) fits(at string, keys map[string]any, kind string) {
+func (d *decoder) fits(at string, keys map[string]any, kind auth.Kind) {
 	if kind == "" {
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		kinds := auth.KindsWith(key)
-		if len(kinds) > 0 && !slices.Contains(kinds, auth.Kind(kind)) {
+		if len(kinds) > 0 && !slices.Contains(kinds, kind) {
 			d.add(join(at, key), "does not belong to a profile of kind %q, only to %s", kind, auth.KindList(kinds))
 		}
 	}

@@ -57,7 +57,7 @@ func Default() Config {
 		},
 		Results: Results{MaxAge: Duration(720 * time.Hour), MaxBytes: 10 << 30},
 		Auth: map[string]Auth{
-			"wildfire": {Kind: string(auth.KindWildFire), Share: string(auth.KindWildFire.DefaultShare())},
+			"wildfire": {Kind: auth.KindWildFire, Share: auth.KindWildFire.DefaultShare()},
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:9464"},
 		Sink:    []Sink{},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"backburn/auth"
 	"backburn/internal/config"
 )
 
@@ -193,7 +194,7 @@ func TestCheckProfile(t *testing.T) {
 func TestDefaultShare(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, "[auth.a]\nkind='cortex'\n[auth.b]\nkind='cortex'\nshare='off'\n[auth.c]\nkind='api-key'\n[auth.d]\nkind='watchguard'\n")
-	for profile, want := range map[string]string{"a": "required", "b": "off", "c": "", "d": "prefer"} {
+	for profile, want := range map[string]auth.Share{"a": auth.ShareRequired, "b": auth.ShareOff, "c": "", "d": auth.SharePrefer} {
 		if got := cfg.Auth[profile].Share; got != want {
 			t.Errorf("%s: share %q, want %q", profile, got, want)
 		}

@@ -78,7 +78,7 @@ func (s *shower) table(path string, v reflect.Value, only []string) {
 			for _, name := range slices.Sorted(maps.Keys(value)) {
 				tables = append(tables, func() {
 					s.head("[%s]", join(at, name))
-					s.table(join(at, name), reflect.ValueOf(value[name]), append([]string{"kind"}, auth.Kind(value[name].Kind).Keys()...))
+					s.table(join(at, name), reflect.ValueOf(value[name]), append([]string{"kind"}, value[name].Kind.Keys()...))
 				})
 			}
 		default:

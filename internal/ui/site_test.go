@@ -46,8 +46,8 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	s.cfg.Worker.ShutdownTimeout = config.Duration(time.Second)
 	s.cfg.Verdicts.FirstPoll, s.cfg.Verdicts.MaxPoll = config.Duration(100*time.Millisecond), config.Duration(200*time.Millisecond)
 	s.cfg.WildFire.URL = web.URL
-	s.cfg.Auth["wildfire"] = config.Auth{Kind: string(auth.KindWildFire), ClientID: client, ClientSecret: auth.NewSecret(secret),
-		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: string(auth.ShareOff)}
+	s.cfg.Auth["wildfire"] = config.Auth{Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
+		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff}
 	w := &s.cfg.Watch[0]
 	w.Path, w.Source, w.MinFree = s.folder, "quarantine", 0
 	w.Settle, w.Scan = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
