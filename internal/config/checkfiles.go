@@ -84,13 +84,22 @@ func (c Config) CheckProfile(profile string) error {
 		"redirect_url":  a.RedirectURL != "",
 		"grant_file":    a.GrantFile != "",
 	}
+	missing := map[string]bool{}
 	for _, key := range a.Kind.Required() {
+		missing[key] = !has[key]
 		switch {
 		case has[key]:
 		case key == "client_secret":
 			k.add(join(join("auth", profile), key), `not set; name a file in client_secret_file, or a variable as client_secret = "${NAME}"`)
 		default:
 			k.add(join(join("auth", profile), key), "not set; a profile of kind %q needs it", a.Kind)
+		}
+	}
+
+	missing["client_secret_file"] = missing["client_secret"]
+	for _, p := range c.Profile(profile).Problems() {
+		if !missing[p.Key] {
+			k.add(join(join("auth", profile), p.Key), "%s", p.Message)
 		}
 	}
 	return k.problems.err()

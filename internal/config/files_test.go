@@ -170,7 +170,12 @@ func TestCheckProfile(t *testing.T) {
 		"data-security":            {"[auth.x]\nkind='data-security'\n", []string{"client_id", "client_secret"}},
 		"watchguard":               {"[auth.x]\nkind='watchguard'\nclient_id='i'\n", []string{"client_secret", "api_key_file"}},
 		"cortex":                   {"[auth.x]\nkind='cortex'\nclient_id='i'\nclient_secret_file='f'\n", []string{"scope", "redirect_url", "grant_file"}},
-		"api-key":                  {"[auth.x]\nkind='api-key'\n", []string{"api_key_file"}},
+		"a number that is none":    {"[auth.x]\nkind='wildfire'\nclient_id='i'\nclient_secret_file='f'\ntsg_id='12a'\n", []string{"tsg_id"}},
+		"a region that is none":    {"[auth.x]\nkind='data-security'\nclient_id='i'\nclient_secret_file='f'\nregion='moon'\n", []string{"region"}},
+		"an id that basic-raw cannot carry": {
+			"[auth.x]\nkind='data-security'\nclient_id='a:b'\nclient_secret_file='f'\n", []string{"client_id"},
+		},
+		"api-key": {"[auth.x]\nkind='api-key'\n", []string{"api_key_file"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
