@@ -30,10 +30,15 @@ func ResetAfter(t time.Time) time.Time {
 
 // Backoff grows from low, doubling with each attempt, to high. The upper half of it is random.
 func Backoff(attempt int, low, high time.Duration) time.Duration {
+	return backoff(attempt, low, high, rand.Float64())
+}
+
+// backoff is Backoff with a random number from 0 to 1.
+func backoff(attempt int, low, high time.Duration, random float64) time.Duration {
 	d := high
 	if attempt < 30 && low<<attempt < high {
 		d = low << attempt
 	}
 
-	return d/2 + rand.N(d/2+1)
+	return d/2 + time.Duration(random*float64(d-d/2))
 }

@@ -94,7 +94,13 @@ type Step struct {
 type Policy struct {
 	Config
 
-	Self string // the worker that decides; "" for the poller, which uploads nothing
+	Self   string  // the worker that decides; "" for the poller, which uploads nothing
+	Random float64 // from 0 to 1, drawn for each decision: it spreads the retries of many jobs
+}
+
+// backoff is how long to wait after so many counted tries.
+func (p Policy) backoff(attempts int) time.Duration {
+	return backoff(attempts, p.RetryMin, p.RetryMax, p.Random)
 }
 
 // refusalMemory is how long a refusal answers for the same contents.
@@ -126,8 +132,7 @@ func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
 		}
 		step = Step{Kind: StepPark, Budget: Uploads, Basis: results.BasisShared}
 	case Claimed:
-		d.s.claim(e.Owner, j, now)
-		step = Step{Kind: StepSend}
+		step = d.claimed(e)
 	case Uploaded:
 		step = d.uploaded(e)
 	}
@@ -227,25 +232,39 @@ func (d *decision) owned(e Owned) Step {
 	return d.waitForOther()
 }
 
-// answered decides by what WildFire says. A sample with somebody at work, or with its end, is
-// left to that.
+// answered decides by what WildFire says. A claim, and an end that still counts, go before it.
 func (d *decision) answered(e Answered) Step {
-	switch d.s.State {
-	case StatePending:
+	if d.s.State == StatePending {
 		return d.polled(e)
-	case StateUploading:
-		return Step{Kind: StepFindOwner}
 	}
 
+	step := d.look()
 	switch {
+	case step.Kind == StepFindOwner, step.Kind == StepFinish, step.Kind == StepFail:
+		return step
 	case e.Known && e.Verdict.Final(), e.Known && e.Verdict == wildfire.Pending:
 		return d.lookedUp(e)
+	case step.Kind == StepWait: // the next try at the upload is another job's
+		return step
 	case d.s.Unsure && d.now.Before(d.s.ChangedAt.Add(d.p.FirstPoll)):
 		// So soon after it was sent, "unknown" may be "not yet".
 		return Step{Kind: StepRetry, Delay: d.s.ChangedAt.Add(d.p.FirstPoll).Sub(d.now)}
 	}
 
 	return Step{Kind: StepUpload}
+}
+
+// claimed decides when the turn to upload has come. Only a sample that waits for its upload is
+// claimed.
+func (d *decision) claimed(e Claimed) Step {
+	step := d.look()
+	if step.Kind != StepAsk && step.Kind != StepUpload {
+		return step
+	}
+
+	d.s.claim(e.Owner, d.j, d.now)
+
+	return Step{Kind: StepSend}
 }
 
 // lookedUp decides about a sample that WildFire knew, though its record here did not say so.
@@ -334,7 +353,7 @@ func (d *decision) uploaded(e Uploaded) Step {
 			return d.terminate(disp)
 		}
 
-		delay := max(d.p.Backoff(d.s.Attempts), min(disp.Delay, d.p.RetryMax))
+		delay := max(d.p.backoff(d.s.Attempts), min(disp.Delay, d.p.RetryMax))
 		d.s.Attempts++
 		d.s.Unsure = disp.Unsure
 		d.s.release(StateRetrying, d.now)

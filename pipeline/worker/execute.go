@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -106,7 +107,7 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) 
 
 // policy is what Decide goes by.
 func (w *Worker) policy() pipeline.Policy {
-	return pipeline.Policy{Config: w.cfg, Self: w.member.ID()}
+	return pipeline.Policy{Config: w.cfg, Self: w.member.ID(), Random: rand.Float64()}
 }
 
 // load reads what is known of the job's sample, and of the job. done says that this was all there is

@@ -7,6 +7,7 @@ import (
 
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
 	"backburn/pipeline/span"
 	"backburn/results"
 	"backburn/wildfire"
@@ -57,9 +58,14 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 	}
 }
 
-// claim writes that this worker uploads the sample.
+// claim writes that this worker uploads the sample. It returns queue.ErrConflict if the sample is
+// not to be uploaded any more.
 func (w *Worker) claim(ctx context.Context, d *delivery) error {
-	_, next := pipeline.Decide(d.sample.Sample, d.Job, pipeline.Claimed{Owner: w.member.ID()}, w.policy(), w.now())
+	learned := pipeline.Claimed{Owner: w.member.ID()}
+	step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(), w.now())
+	if step.Kind != pipeline.StepSend {
+		return queue.ErrConflict
+	}
 
 	s := d.sample
 	s.Sample = next

@@ -1,0 +1,874 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"backburn/pipeline"
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// The table's job, its worker, and its clock.
+const (
+	thisWorker  = "this"
+	otherWorker = "other"
+	otherJob    = "mail/other"
+)
+
+var (
+	decideNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	decideJob = pipeline.Job{
+		ID:       "this",
+		Source:   "mail",
+		Priority: pipeline.Normal,
+		Kind:     pipeline.KindFile,
+		Filename: "a.exe",
+		Size:     7,
+	}
+)
+
+func decidePolicy() pipeline.Policy {
+	return pipeline.Policy{Config: pipeline.DefaultConfig(), Self: thisWorker, Random: 0.5}
+}
+
+func ago(d time.Duration) time.Time { return decideNow.Add(-d) }
+
+// typical is a sample in a state, at which some other job got it.
+func typical(s pipeline.State) pipeline.Sample {
+	switch s {
+	case pipeline.StateUploading:
+		return pipeline.Sample{
+			State:     s,
+			Owner:     otherWorker,
+			Job:       otherJob,
+			Priority:  pipeline.Normal,
+			Size:      7,
+			ChangedAt: ago(time.Minute),
+		}
+	case pipeline.StateRetrying:
+		return pipeline.Sample{
+			State:     s,
+			Job:       otherJob,
+			Priority:  pipeline.Normal,
+			Attempts:  2,
+			Size:      7,
+			ChangedAt: ago(time.Minute),
+		}
+	case pipeline.StatePending:
+		return pipeline.Sample{
+			State:       s,
+			Job:         otherJob,
+			Priority:    pipeline.Normal,
+			Size:        7,
+			SubmittedAt: ago(10 * time.Minute),
+			ChangedAt:   ago(10 * time.Minute),
+		}
+	case pipeline.StateVerdict:
+		return pipeline.Sample{
+			State:     s,
+			Size:      7,
+			Verdict:   int(wildfire.Malware),
+			DecidedAt: ago(time.Hour),
+			CheckedAt: ago(time.Hour),
+			ChangedAt: ago(time.Hour),
+		}
+	case pipeline.StateRefused:
+		return pipeline.Sample{
+			State:     s,
+			Attempts:  1,
+			ChangedAt: ago(time.Hour),
+			Refusal:   &pipeline.Refusal{Error: noType, Ext: ".exe", At: ago(time.Hour)},
+		}
+	}
+
+	return pipeline.Sample{}
+}
+
+var noType = results.Error{Reason: results.UnsupportedType, Message: "not this type", HTTPStatus: 418}
+
+// decision is a row of the table.
+type decision struct {
+	name  string
+	state pipeline.State
+	event pipeline.Event
+	given func(*pipeline.Sample) // what differs from the typical sample
+	job   func(*pipeline.Job)    // what differs from the usual job
+	cfg   func(*pipeline.Policy) // what differs from the defaults
+	step  pipeline.Step
+	then  func(*pipeline.Sample) // what changes in the sample; nil: nothing
+}
+
+// Steps that are spelled often.
+var (
+	ask       = pipeline.Step{Kind: pipeline.StepAsk}
+	upload    = pipeline.Step{Kind: pipeline.StepUpload}
+	findOwner = pipeline.Step{Kind: pipeline.StepFindOwner}
+	send      = pipeline.Step{Kind: pipeline.StepSend}
+	again     = pipeline.Step{Kind: pipeline.StepReconsider}
+	fromCache = pipeline.Step{Kind: pipeline.StepFinish, Basis: results.BasisCache}
+	refused   = pipeline.Step{Kind: pipeline.StepFail, Cause: noType, Attempts: 1}
+	forQuery  = pipeline.Step{Kind: pipeline.StepPark, Budget: pipeline.Queries, Basis: results.BasisShared}
+	forUpload = pipeline.Step{Kind: pipeline.StepPark, Budget: pipeline.Uploads, Basis: results.BasisShared}
+	timeout   = pipeline.Step{
+		Kind:  pipeline.StepFail,
+		Cause: results.Error{Reason: results.VerdictTimeout, Message: "WildFire gave no verdict within 24h0m0s"},
+	}
+	invalidHash = results.Error{Reason: results.Rejected, Message: "WildFire calls the hash invalid (-103)"}
+)
+
+func finish(b results.Basis) pipeline.Step { return pipeline.Step{Kind: pipeline.StepFinish, Basis: b} }
+
+func retry(d time.Duration) pipeline.Step { return pipeline.Step{Kind: pipeline.StepRetry, Delay: d} }
+
+func failed(cause results.Error, attempts int) pipeline.Step {
+	return pipeline.Step{Kind: pipeline.StepFail, Cause: cause, Attempts: attempts}
+}
+
+// forOther is the wait for the job that is at the upload since a time.
+func forOther(since time.Duration) pipeline.Step {
+	return pipeline.Step{
+		Kind:  pipeline.StepWait,
+		Due:   ago(since).Add(pipeline.DefaultConfig().Patience()),
+		Basis: results.BasisShared,
+	}
+}
+
+// forVerdict is the wait for the next question about a sample that was submitted some time ago.
+func forVerdict(submitted time.Duration, b results.Basis) pipeline.Step {
+	return pipeline.Step{
+		Kind:   pipeline.StepWait,
+		Asking: true,
+		Due:    pipeline.DefaultConfig().Schedule().Next(ago(submitted), decideNow),
+		Basis:  b,
+	}
+}
+
+// Events that are spelled often.
+var (
+	look      = pipeline.Look{}
+	byOther   = pipeline.Owned{By: otherWorker}
+	otherGone = pipeline.Owned{By: otherWorker, Gone: true}
+	unknown   = pipeline.Answered{Verdict: wildfire.Unknown}
+	malware   = pipeline.Answered{Known: true, Verdict: wildfire.Malware, MD5: "m"}
+	analyzing = pipeline.Answered{Known: true, Verdict: wildfire.Pending}
+	claimed   = pipeline.Claimed{Owner: thisWorker}
+	complete  = pipeline.Uploaded{MD5: "m", Filetype: "PE"}
+)
+
+func came(d pipeline.Disposition) pipeline.Uploaded { return pipeline.Uploaded{Disposition: d} }
+
+func says(v wildfire.Verdict) pipeline.Answered { return pipeline.Answered{Known: true, Verdict: v} }
+
+// Changes to a sample.
+
+func ours(s *pipeline.Sample) {
+	s.Owner = thisWorker
+	s.Job = decideJob.Ref().String()
+}
+
+func byThisJob(s *pipeline.Sample) { s.Job = decideJob.Ref().String() }
+
+func unsure(s *pipeline.Sample) { s.Unsure = true }
+
+func stale(s *pipeline.Sample) { s.CheckedAt = ago(721 * time.Hour) }
+
+func late(s *pipeline.Sample) { s.SubmittedAt = ago(24 * time.Hour) }
+
+func justSubmitted(s *pipeline.Sample) { s.SubmittedAt = ago(time.Minute) }
+
+func becomes(s pipeline.Sample) func(*pipeline.Sample) {
+	return func(to *pipeline.Sample) { *to = s }
+}
+
+// all makes several changes one after the other.
+func all(changes ...func(*pipeline.Sample)) func(*pipeline.Sample) {
+	return func(s *pipeline.Sample) {
+		for _, f := range changes {
+			f(s)
+		}
+	}
+}
+
+// isClaimed is what Claimed makes of a sample.
+func isClaimed(s *pipeline.Sample) {
+	s.State = pipeline.StateUploading
+	s.Owner = thisWorker
+	s.Job = decideJob.Ref().String()
+	s.Priority = decideJob.Priority
+	s.Size = decideJob.Size
+	s.ChangedAt = decideNow
+}
+
+// decided is a verdict that was given now.
+func decided(s *pipeline.Sample) {
+	s.State = pipeline.StateVerdict
+	s.Owner = ""
+	s.Job = ""
+	s.Priority = ""
+	s.Unsure = false
+	s.Refusal = nil
+	s.MD5 = "m"
+	s.Verdict = int(wildfire.Malware)
+	s.ChangedAt = decideNow
+	s.DecidedAt = decideNow
+	s.CheckedAt = decideNow
+}
+
+// isPending is a submission that was seen, or made, now.
+func isPending(s *pipeline.Sample) {
+	s.State = pipeline.StatePending
+	s.Owner = ""
+	s.Unsure = false
+	s.ChangedAt = decideNow
+	s.SubmittedAt = decideNow
+}
+
+// released is a sample that nobody works on since now.
+func released(s *pipeline.Sample) {
+	s.State = pipeline.StateNone
+	s.Owner = ""
+	s.Job = ""
+	s.Priority = ""
+	s.ChangedAt = decideNow
+}
+
+func sizeKnown(s *pipeline.Sample) { s.Size = decideJob.Size }
+
+func nobodys(s *pipeline.Sample) { s.Job = "" }
+
+func isRefused(cause results.Error, ext string) func(*pipeline.Sample) {
+	return func(s *pipeline.Sample) {
+		released(s)
+		s.State = pipeline.StateRefused
+		s.Refusal = &pipeline.Refusal{Error: cause, Ext: ext, At: decideNow}
+	}
+}
+
+func retrying(s *pipeline.Sample) {
+	s.State = pipeline.StateRetrying
+	s.Owner = ""
+	s.Attempts++
+	s.ChangedAt = decideNow
+}
+
+// decisions is the whole of Decide: every state and every event. Rows that say "never" cannot come
+// about, since whoever learns of such an event has read the record before; they say what happens all
+// the same.
+func decisions() []decision {
+	const (
+		none      = pipeline.StateNone
+		uploading = pipeline.StateUploading
+		isRetry   = pipeline.StateRetrying
+		pending   = pipeline.StatePending
+		verdict   = pipeline.StateVerdict
+		refusal   = pipeline.StateRefused
+	)
+
+	noAsk := func(p *pipeline.Policy) { p.AskFirst = false }
+	few := func(p *pipeline.Policy) { p.MaxAttempts = 1 }
+	urgent := func(j *pipeline.Job) { j.Priority = pipeline.Urgent }
+	script := func(j *pipeline.Job) { j.Filename = "a.js" }
+	serverFault := pipeline.Disposition{Action: pipeline.Retry, Reason: results.AttemptsExhausted, Message: "503", Status: 503}
+	exhausted := results.Error{Reason: results.AttemptsExhausted, Message: "given up after 1 attempts: 503", HTTPStatus: 503}
+	unsupported := pipeline.Disposition{
+		Action:  pipeline.Terminate,
+		Reason:  noType.Reason,
+		Message: noType.Message,
+		Status:  noType.HTTPStatus,
+	}
+	unsupportedContent := unsupported
+	unsupportedContent.Content = true
+	analysisError := results.Error{
+		Reason:  results.AnalysisError,
+		Message: "WildFire could not analyze it, twice: " + wildfire.AnalysisError.String(),
+	}
+
+	return []decision{
+		// Nothing is known.
+		{name: "first", state: none, event: look, step: ask},
+		{name: "first, and nobody is asked", state: none, event: look, cfg: noAsk, step: upload},
+		{name: "it may have got through", state: none, event: look, given: unsure, cfg: noAsk, step: ask},
+		{name: "never: there is no owner", state: none, event: byOther, step: ask},
+		{name: "WildFire knows it", state: none, event: malware, step: finish(results.BasisLookup), then: all(decided, sizeKnown)},
+		{
+			name: "WildFire got it from this job after all", state: none, event: malware,
+			given: all(unsure, byThisJob, func(s *pipeline.Sample) { s.ChangedAt = ago(time.Minute) }),
+			step:  finish(results.BasisUpload),
+			then: all(decided, sizeKnown, func(s *pipeline.Sample) {
+				s.SubmittedAt = ago(time.Minute)
+			}),
+		},
+		{
+			name: "WildFire got it from another job after all", state: none, event: malware,
+			given: all(unsure, func(s *pipeline.Sample) { s.Job = otherJob }),
+			step:  finish(results.BasisLookup),
+			then:  all(decided, sizeKnown),
+		},
+		{name: "WildFire analyzes it", state: none, event: analyzing, step: forVerdict(0, results.BasisLookup), then: all(isPending, sizeKnown)},
+		{
+			name: "WildFire analyzes what this job sent", state: none, event: analyzing,
+			given: all(unsure, byThisJob),
+			step:  forVerdict(0, results.BasisUpload),
+			then:  all(isPending, sizeKnown),
+		},
+		{name: "WildFire does not know it", state: none, event: unknown, step: upload},
+		{name: "WildFire has no verdict on it", state: none, event: says(wildfire.AnalysisError), step: upload},
+		{
+			name: "it was sent too lately for that", state: none, event: unknown,
+			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(10 * time.Second) }), step: retry(20 * time.Second),
+		},
+		{
+			name: "it was sent long ago", state: none, event: unknown,
+			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(30 * time.Second) }), step: upload,
+		},
+		{name: "no answer for long", state: none, event: pipeline.Unanswered{}, step: forQuery},
+		{name: "no turn for long", state: none, event: pipeline.NotAdmitted{}, step: forUpload},
+		{name: "its turn", state: none, event: claimed, step: send, then: isClaimed},
+		{
+			name: "its turn, after a try", state: none, event: claimed,
+			given: func(s *pipeline.Sample) { s.Attempts = 3 }, step: send, then: isClaimed,
+		},
+		{name: "the claim was released by others", state: none, event: complete, given: unsure, step: ask},
+
+		// Claimed.
+		{name: "claimed by another", state: uploading, event: look, step: findOwner},
+		{name: "its owner lives", state: uploading, event: byOther, step: forOther(time.Minute)},
+		{name: "its owner lives, and has this job", state: uploading, event: byOther, given: byThisJob, step: retry(5 * time.Second)},
+		{name: "its owner is gone", state: uploading, event: otherGone, step: again, then: func(s *pipeline.Sample) {
+			s.State = pipeline.StateNone
+			s.Owner = ""
+			s.Unsure = true
+		}},
+		{name: "its owner changed", state: uploading, event: pipeline.Owned{By: "third", Gone: true}, step: findOwner},
+		{name: "an answer, while another sends it", state: uploading, event: malware, step: findOwner},
+		{name: "never: no answer", state: uploading, event: pipeline.Unanswered{}, step: forQuery},
+		{name: "no turn to go on", state: uploading, event: pipeline.NotAdmitted{}, given: ours, step: forUpload, then: released},
+		{
+			name: "no turn to go on, and it may have got through", state: uploading, event: pipeline.NotAdmitted{},
+			given: all(ours, unsure), step: forUpload, then: func(s *pipeline.Sample) {
+				s.State = pipeline.StateNone
+				s.Owner = ""
+				s.ChangedAt = decideNow
+			},
+		},
+		{name: "never: no turn, and another's claim", state: uploading, event: pipeline.NotAdmitted{}, step: forUpload},
+		{name: "never: its turn, and another's claim", state: uploading, event: claimed, step: findOwner},
+		{
+			name: "sent", state: uploading, event: complete, given: all(ours, unsure), step: forVerdict(0, results.BasisUpload),
+			then: all(isPending, func(s *pipeline.Sample) {
+				s.MD5 = "m"
+				s.Filetype = "PE"
+			}),
+		},
+		{name: "sent, and taken over meanwhile", state: uploading, event: complete, step: findOwner},
+		{name: "a fault", state: uploading, event: came(serverFault), given: ours, step: retry(750 * time.Millisecond), then: retrying},
+		{
+			name: "the third fault", state: uploading, event: came(serverFault),
+			given: all(ours, func(s *pipeline.Sample) { s.Attempts = 2 }), step: retry(3 * time.Second), then: retrying,
+		},
+		{
+			name: "a fault, and it may have got through", state: uploading,
+			event: came(pipeline.Disposition{Action: pipeline.Retry, Unsure: true}), given: ours,
+			step: retry(750 * time.Millisecond), then: all(retrying, unsure),
+		},
+		{
+			name: "a fault, and the service says when", state: uploading,
+			event: came(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Minute}), given: ours,
+			step: retry(time.Minute), then: retrying,
+		},
+		{
+			name: "a fault, and the service wants too much", state: uploading,
+			event: came(pipeline.Disposition{Action: pipeline.Retry, Delay: time.Hour}), given: ours,
+			step: retry(5 * time.Minute), then: retrying,
+		},
+		{
+			name: "the last fault", state: uploading, event: came(serverFault), given: ours, cfg: few,
+			step: failed(exhausted, 1), then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{
+			name: "the last fault of its kind", state: uploading,
+			event: came(pipeline.Disposition{Action: pipeline.Retry, Reason: results.Rejected, Message: "409", Tries: 3}),
+			given: all(ours, func(s *pipeline.Sample) { s.Attempts = 2 }),
+			step:  failed(results.Error{Reason: results.Rejected, Message: "given up after 3 attempts: 409"}, 3),
+			then:  becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{
+			name: "refused", state: uploading, event: came(unsupported), given: ours, step: failed(noType, 1),
+			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{
+			name: "refused for what it is", state: uploading, event: came(unsupportedContent), given: ours, step: failed(noType, 1),
+			then: becomes(pipeline.Sample{
+				State:     pipeline.StateRefused,
+				Attempts:  1,
+				ChangedAt: decideNow,
+				Refusal:   &pipeline.Refusal{Error: noType, Ext: ".exe", At: decideNow},
+			}),
+		},
+		{
+			name: "no budget left", state: uploading, event: came(pipeline.Disposition{Action: pipeline.ParkBudget}),
+			given: ours, step: forUpload, then: released,
+		},
+		{
+			name: "a pause", state: uploading, event: came(pipeline.Disposition{Action: pipeline.PauseFleet}),
+			given: ours, step: retry(time.Second), then: released,
+		},
+		{
+			name: "put off", state: uploading, event: came(pipeline.Disposition{Action: pipeline.Defer, Delay: 5 * time.Second}),
+			given: ours, step: retry(5 * time.Second), then: released,
+		},
+		{
+			name: "left to another worker", state: uploading, event: came(pipeline.Disposition{Action: pipeline.HandBack, Delay: 10 * time.Second}),
+			given: ours, step: retry(10 * time.Second), then: released,
+		},
+		{
+			name: "cut off in the middle", state: uploading, event: came(pipeline.Disposition{Action: pipeline.Defer, Unsure: true}),
+			given: ours, step: retry(time.Second), then: func(s *pipeline.Sample) {
+				s.State = pipeline.StateNone
+				s.Owner = ""
+				s.Unsure = true
+				s.ChangedAt = decideNow
+			},
+		},
+
+		// Between two tries.
+		{name: "another's next try", state: isRetry, event: look, step: forOther(time.Minute)},
+		{name: "this job's next try", state: isRetry, event: look, given: byThisJob, step: ask},
+		{name: "this job's next try, and nobody is asked", state: isRetry, event: look, given: byThisJob, cfg: noAsk, step: upload},
+		{name: "a more urgent job", state: isRetry, event: look, job: urgent, step: ask},
+		{
+			name: "the other does not come", state: isRetry, event: look,
+			given: func(s *pipeline.Sample) { s.ChangedAt = ago(11 * time.Minute) }, step: ask,
+		},
+		{name: "never: there is no owner, between tries", state: isRetry, event: byOther, step: forOther(time.Minute)},
+		{name: "it was known meanwhile", state: isRetry, event: malware, given: byThisJob, step: finish(results.BasisLookup), then: decided},
+		{
+			name: "it got through after all", state: isRetry, event: malware, given: all(byThisJob, unsure), step: finish(results.BasisUpload),
+			then: all(decided, func(s *pipeline.Sample) { s.SubmittedAt = ago(time.Minute) }),
+		},
+		{
+			name: "it is analyzed after all", state: isRetry, event: analyzing, given: all(byThisJob, unsure),
+			step: forVerdict(0, results.BasisUpload), then: isPending,
+		},
+		{name: "it is still unknown", state: isRetry, event: unknown, given: byThisJob, step: upload},
+		{name: "never: the next try is another's", state: isRetry, event: unknown, step: forOther(time.Minute)},
+		{name: "no answer for long, between tries", state: isRetry, event: pipeline.Unanswered{}, given: byThisJob, step: forQuery},
+		{name: "no turn for long, between tries", state: isRetry, event: pipeline.NotAdmitted{}, given: byThisJob, step: forUpload},
+		{name: "its turn to try again", state: isRetry, event: claimed, given: byThisJob, step: send, then: isClaimed},
+		{name: "never: another's turn to try again", state: isRetry, event: claimed, step: forOther(time.Minute)},
+		{name: "sent, and given up by others meanwhile", state: isRetry, event: complete, step: forOther(time.Minute)},
+
+		// With WildFire.
+		{name: "the verdict is to come", state: pending, event: look, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{
+			name: "the verdict is to come for this job", state: pending, event: look, given: byThisJob,
+			step: forVerdict(10*time.Minute, results.BasisUpload),
+		},
+		{
+			name: "the verdict is to come for nobody's", state: pending, event: look, given: nobodys,
+			step: forVerdict(10*time.Minute, results.BasisLookup),
+		},
+		{
+			name: "its deadline comes first", state: pending, event: look,
+			given: func(s *pipeline.Sample) { s.SubmittedAt = ago(24*time.Hour - time.Second) },
+			step:  pipeline.Step{Kind: pipeline.StepWait, Asking: true, Due: decideNow.Add(time.Second), Basis: results.BasisShared},
+		},
+		{
+			name: "its deadline has passed", state: pending, event: look, given: late, step: timeout,
+			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{
+			name: "its owner was gone, and it was decided otherwise", state: pending, event: otherGone,
+			step: forVerdict(10*time.Minute, results.BasisShared),
+		},
+		{name: "the verdict", state: pending, event: malware, step: finish(results.BasisShared), then: decided},
+		{name: "the verdict for this job", state: pending, event: malware, given: byThisJob, step: finish(results.BasisUpload), then: decided},
+		{name: "the verdict, at the last moment", state: pending, event: malware, given: late, step: finish(results.BasisShared), then: decided},
+		{name: "no verdict yet", state: pending, event: analyzing, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{
+			name: "no verdict in time", state: pending, event: analyzing, given: late, step: timeout,
+			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{name: "no record", state: pending, event: unknown, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{
+			name: "not known yet", state: pending, event: says(wildfire.Unknown), given: justSubmitted,
+			step: forVerdict(time.Minute, results.BasisShared),
+		},
+		{
+			name: "not known any more", state: pending, event: says(wildfire.Unknown), step: ask,
+			then: all(released, func(s *pipeline.Sample) { s.Resubmitted = true }),
+		},
+		{
+			name: "not known a second time", state: pending, event: says(wildfire.Unknown),
+			given: func(s *pipeline.Sample) { s.Resubmitted = true }, step: forVerdict(10*time.Minute, results.BasisShared),
+		},
+		{
+			name: "not analyzed", state: pending, event: says(wildfire.AnalysisError), cfg: noAsk, step: upload,
+			then: all(released, func(s *pipeline.Sample) { s.Resubmitted = true }),
+		},
+		{
+			name: "not analyzed, twice", state: pending, event: says(wildfire.AnalysisError),
+			given: func(s *pipeline.Sample) { s.Resubmitted = true }, step: failed(analysisError, 0), then: isRefused(analysisError, ""),
+		},
+		{
+			name: "called invalid", state: pending, event: says(wildfire.InvalidHash), step: failed(invalidHash, 0),
+			then: isRefused(invalidHash, ""),
+		},
+		{name: "never: no answer, with WildFire", state: pending, event: pipeline.Unanswered{}, step: forQuery},
+		{name: "never: no turn, with WildFire", state: pending, event: pipeline.NotAdmitted{}, step: forUpload},
+		{name: "never: its turn, with WildFire", state: pending, event: claimed, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "sent, and found by others meanwhile", state: pending, event: complete, step: forVerdict(10*time.Minute, results.BasisShared)},
+
+		// Decided.
+		{name: "known here", state: verdict, event: look, step: fromCache},
+		{name: "known here, long ago", state: verdict, event: look, given: stale, step: ask},
+		{name: "harmless, long ago", state: verdict, event: look, given: func(s *pipeline.Sample) {
+			s.Verdict = int(wildfire.Benign)
+			s.CheckedAt = ago(169 * time.Hour)
+		}, step: ask},
+		{name: "its owner was gone, and it was decided", state: verdict, event: otherGone, step: fromCache},
+		{name: "never: an answer, and a verdict that counts", state: verdict, event: analyzing, step: fromCache},
+		{name: "asked about again", state: verdict, event: malware, given: stale, step: finish(results.BasisLookup), then: func(s *pipeline.Sample) {
+			*s = pipeline.Sample{Size: 7}
+			decided(s)
+		}},
+		{
+			name: "asked about again, and analyzed", state: verdict, event: analyzing, given: stale, step: forVerdict(0, results.BasisLookup),
+			then: func(s *pipeline.Sample) {
+				*s = pipeline.Sample{Size: 7}
+				isPending(s)
+			},
+		},
+		{name: "asked about again, and unknown", state: verdict, event: unknown, given: stale, step: upload},
+		{name: "no answer about an old verdict", state: verdict, event: pipeline.Unanswered{}, given: stale, step: forQuery},
+		{name: "no turn, after an old verdict", state: verdict, event: pipeline.NotAdmitted{}, given: stale, step: forUpload},
+		{name: "its turn, after an old verdict", state: verdict, event: claimed, given: stale, step: send, then: func(s *pipeline.Sample) {
+			*s = pipeline.Sample{}
+			isClaimed(s)
+		}},
+		{name: "never: its turn, and a verdict that counts", state: verdict, event: claimed, step: fromCache},
+		{name: "sent, and decided by others meanwhile", state: verdict, event: complete, step: fromCache},
+
+		// Refused.
+		{name: "refused before", state: refusal, event: look, step: refused},
+		{name: "refused before, under another kind of name", state: refusal, event: look, job: script, step: ask},
+		{
+			name: "refused before, under any name", state: refusal, event: look, job: script,
+			given: func(s *pipeline.Sample) { s.Refusal = &pipeline.Refusal{Error: noType, At: ago(time.Hour)} }, step: refused,
+		},
+		{
+			name: "refused long ago", state: refusal, event: look,
+			given: func(s *pipeline.Sample) {
+				s.Refusal = &pipeline.Refusal{Error: noType, Ext: ".exe", At: ago(25 * time.Hour)}
+			}, step: ask,
+		},
+		{name: "its owner was gone, and it was refused", state: refusal, event: otherGone, step: refused},
+		{name: "never: an answer, and a refusal that counts", state: refusal, event: malware, step: refused},
+		{
+			name: "known under another kind of name", state: refusal, event: malware, job: script, step: finish(results.BasisLookup),
+			then: func(s *pipeline.Sample) {
+				*s = pipeline.Sample{Size: 7}
+				decided(s)
+			},
+		},
+		{name: "unknown under another kind of name", state: refusal, event: unknown, job: script, step: upload},
+		{name: "no answer, under another kind of name", state: refusal, event: pipeline.Unanswered{}, job: script, step: forQuery},
+		{name: "no turn, under another kind of name", state: refusal, event: pipeline.NotAdmitted{}, job: script, step: forUpload},
+		{name: "its turn, under another kind of name", state: refusal, event: claimed, job: script, step: send, then: func(s *pipeline.Sample) {
+			*s = pipeline.Sample{}
+			isClaimed(s)
+		}},
+		{name: "never: its turn, and a refusal that counts", state: refusal, event: claimed, step: refused},
+		{name: "sent, and refused to others meanwhile", state: refusal, event: complete, step: refused},
+	}
+}
+
+// arguments are what the row calls Decide with.
+func (d decision) arguments() (pipeline.Sample, pipeline.Job, pipeline.Policy) {
+	s := typical(d.state)
+	if d.given != nil {
+		d.given(&s)
+	}
+
+	j := decideJob
+	if d.job != nil {
+		d.job(&j)
+	}
+
+	p := decidePolicy()
+	if d.cfg != nil {
+		d.cfg(&p)
+	}
+
+	return s, j, p
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+
+	for _, d := range decisions() {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			s, j, p := d.arguments()
+			want, _, _ := d.arguments()
+			if d.then != nil {
+				d.then(&want)
+			}
+
+			step, next := pipeline.Decide(s, j, d.event, p, decideNow)
+			if diff := cmp.Diff(d.step, step); diff != "" {
+				t.Errorf("step (-want +got)\n%s", diff)
+			}
+			if diff := cmp.Diff(want, next); diff != "" {
+				t.Errorf("sample (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// The table has a row for each state and event; the events are read from the source, so that a new
+// one cannot be forgotten.
+func TestDecideTableIsComplete(t *testing.T) {
+	t.Parallel()
+
+	type pair struct {
+		state pipeline.State
+		event string
+	}
+	has := map[pair]bool{}
+	names := map[string]bool{}
+	for _, d := range decisions() {
+		has[pair{d.state, eventName(d.event)}] = true
+		if names[d.name] {
+			t.Errorf("two rows are called %q", d.name)
+		}
+		names[d.name] = true
+	}
+
+	events := eventNames(t)
+	if len(events) < 7 {
+		t.Fatalf("events %v: the source was not understood", events)
+	}
+	for _, s := range pipeline.States() {
+		for _, e := range events {
+			if !has[pair{s, e}] {
+				t.Errorf("no row for state %q and event %s", s, e)
+			}
+		}
+	}
+}
+
+func eventName(e pipeline.Event) string { return reflect.TypeOf(e).Name() }
+
+// eventNames lists the types with the method that makes them events.
+func eventNames(t *testing.T) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "decide.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var names []string
+	for _, d := range f.Decls {
+		fn, ok := d.(*ast.FuncDecl)
+		if ok && fn.Recv != nil && fn.Name.Name == "event" {
+			names = append(names, fn.Recv.List[0].Type.(*ast.Ident).Name)
+		}
+	}
+
+	return names
+}
+
+// What the worker does with a step leads to an end, or to a wait: from any sample, whatever is learned,
+// a job is not kept in hand for ever.
+func TestDecideComesToAnEnd(t *testing.T) {
+	t.Parallel()
+
+	for seed := range uint64(20_000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		s, j, p := randomSample(r), randomJob(r), randomPolicy(r)
+
+		var e pipeline.Event = look
+		var seen []string
+		for i := 0; ; i++ {
+			step, next := pipeline.Decide(s, j, e, p, decideNow)
+			seen = append(seen, fmt.Sprintf("%s: %s", eventName(e), step.Kind))
+			e = nil
+			switch step.Kind {
+			case pipeline.StepFindOwner:
+				e = pipeline.Owned{By: s.Owner, Gone: r.IntN(2) == 0}
+			case pipeline.StepAsk:
+				e = pick[pipeline.Event](r, randomAnswer(r), pipeline.Unanswered{})
+			case pipeline.StepUpload:
+				e = pick[pipeline.Event](r, pipeline.Claimed{Owner: p.Self}, pipeline.NotAdmitted{})
+			case pipeline.StepSend:
+				e = randomOutcome(r)
+			case pipeline.StepReconsider:
+				e = look
+			}
+			s = next
+			if e == nil {
+				break
+			}
+			if i == 8 {
+				t.Fatalf("seed %d goes on and on: %s", seed, strings.Join(seen, ", "))
+			}
+		}
+	}
+}
+
+// What holds for every sample, whatever happens.
+func TestDecideKeepsItsRules(t *testing.T) {
+	t.Parallel()
+
+	for seed := range uint64(50_000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		s, j, p := randomSample(r), randomJob(r), randomPolicy(r)
+		e := randomEvent(r, s, p)
+		before := fmt.Sprintf("%+v %+v", s, s.Refusal)
+
+		step, next := pipeline.Decide(s, j, e, p, decideNow)
+		again, nextAgain := pipeline.Decide(s, j, e, p, decideNow)
+
+		uploaded, wasUploaded := e.(pipeline.Uploaded)
+		answered, wasAnswered := e.(pipeline.Answered)
+		owned, wasOwned := e.(pipeline.Owned)
+		oursNow := s.State == pipeline.StateUploading && s.Owner == p.Self
+		counts := s.State == pipeline.StateVerdict && decideNow.Sub(s.CheckedAt) <= p.Memory(wildfire.Verdict(s.Verdict))
+		changed := !cmp.Equal(s, next)
+
+		for rule, broken := range map[string]bool{
+			"the same arguments give the same answer":  !cmp.Equal(step, again) || !cmp.Equal(next, nextAgain),
+			"the arguments stay as they are":           before != fmt.Sprintf("%+v %+v", s, s.Refusal),
+			"a verdict that counts stays":              counts && changed,
+			"attempts are lost with the sample alone":  next.Attempts < s.Attempts && step.Kind != pipeline.StepFail && !s.Final(),
+			"only counted faults count":                next.Attempts > s.Attempts && !(wasUploaded && oursNow),
+			"another's claim stays while it lives":     s.State == pipeline.StateUploading && !oursNow && changed && !(wasOwned && owned.Gone && owned.By == s.Owner),
+			"what WildFire has stays with it":          s.State == pipeline.StatePending && changed && !wasAnswered && step.Kind != pipeline.StepFail,
+			"a doubt is resolved by WildFire alone":    s.Unsure && !next.Unsure && !wasAnswered && !(wasUploaded && oursNow) && !s.Final(),
+			"in doubt WildFire is asked":               s.Unsure && step.Kind == pipeline.StepUpload && !wasAnswered,
+			"what may have got through is remembered":  wasUploaded && oursNow && uploaded.Disposition.Unsure && next.State != pipeline.StatePending && step.Kind != pipeline.StepFail && !next.Unsure,
+			"only what is claimed is sent":             step.Kind == pipeline.StepSend && (next.State != pipeline.StateUploading || next.Owner != p.Self || next.Job != j.Ref().String()),
+			"a verdict ends the job":                   step.Kind == pipeline.StepFinish && next.State != pipeline.StateVerdict,
+			"a failure has its reason":                 step.Kind == pipeline.StepFail && (step.Cause.Reason == "" || step.Cause.Message == ""),
+			"a wait ends":                              step.Kind == pipeline.StepWait && step.Due.IsZero(),
+			"who is asked about is with WildFire":      step.Kind == pipeline.StepWait && step.Asking != (next.State == pipeline.StatePending),
+			"no question after the deadline":           step.Asking && step.Due.After(next.SubmittedAt.Add(p.Deadline)),
+			"who parks knows for what":                 (step.Kind == pipeline.StepPark) != (step.Budget != ""),
+			"who comes again comes later":              (step.Kind == pipeline.StepRetry) != (step.Delay > 0),
+			"a claim has an owner, and nothing else":   (next.State == pipeline.StateUploading) != (next.Owner != ""),
+			"a refusal has its reason":                 next.State == pipeline.StateRefused && next.Refusal == nil,
+			"what is decided now is WildFire's word":   next.State == pipeline.StateVerdict && changed && !(wasAnswered && int(answered.Verdict) == next.Verdict),
+			"a decision to look again changed a thing": step.Kind == pipeline.StepReconsider && !changed,
+		} {
+			if broken {
+				t.Fatalf("seed %d: %s\n%s %+v on %+v\ngives %+v and %+v", seed, rule, eventName(e), e, s, step, next)
+			}
+		}
+	}
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// randomAgo is a time in the past, of every order of magnitude.
+func randomAgo(r *rand.Rand) time.Time {
+	return ago(time.Duration(r.Int64N(int64(time.Second) << r.IntN(24))))
+}
+
+func randomPolicy(r *rand.Rand) pipeline.Policy {
+	p := decidePolicy()
+	p.AskFirst = r.IntN(2) == 0
+	p.MaxAttempts = 1 + r.IntN(8)
+	p.Random = r.Float64()
+
+	return p
+}
+
+func randomJob(r *rand.Rand) pipeline.Job {
+	j := decideJob
+	j.Priority = pick(r, pipeline.Priorities()...)
+	j.Filename = pick(r, "a.exe", "a.js", "a")
+
+	return j
+}
+
+// randomSample is a sample as the ledger may hold it.
+func randomSample(r *rand.Rand) pipeline.Sample {
+	s := pipeline.Sample{
+		State:       pick(r, pipeline.States()...),
+		ChangedAt:   randomAgo(r),
+		Attempts:    r.IntN(8),
+		Resubmitted: r.IntN(2) == 0,
+		Size:        int64(r.IntN(2) * 7),
+	}
+	job := pick(r, otherJob, decideJob.Ref().String())
+	lane := pick(r, pipeline.Priorities()...)
+
+	switch s.State {
+	case pipeline.StateNone:
+		if s.Unsure = r.IntN(2) == 0; s.Unsure {
+			s.Job = job
+			s.Priority = lane
+		}
+	case pipeline.StateUploading:
+		s.Owner = pick(r, thisWorker, otherWorker)
+		s.Job = job
+		s.Priority = lane
+		s.Unsure = r.IntN(4) == 0
+	case pipeline.StateRetrying:
+		s.Job = job
+		s.Priority = lane
+		s.Unsure = r.IntN(2) == 0
+	case pipeline.StatePending:
+		s.Job = pick(r, "", job)
+		s.SubmittedAt = randomAgo(r)
+	case pipeline.StateVerdict:
+		s.Verdict = int(pick(r, wildfire.Benign, wildfire.Malware))
+		s.DecidedAt = randomAgo(r)
+		s.CheckedAt = s.DecidedAt
+	case pipeline.StateRefused:
+		s.Refusal = &pipeline.Refusal{Error: noType, Ext: pick(r, "", ".exe", ".js"), At: randomAgo(r)}
+	}
+
+	return s
+}
+
+func randomAnswer(r *rand.Rand) pipeline.Event {
+	v := pick(r, wildfire.Benign, wildfire.Malware, wildfire.Pending, wildfire.AnalysisError, wildfire.Unknown, wildfire.InvalidHash, wildfire.Flawed)
+
+	return pipeline.Answered{Known: v != wildfire.Unknown || r.IntN(2) == 0, Verdict: v}
+}
+
+func randomOutcome(r *rand.Rand) pipeline.Event {
+	return pipeline.Uploaded{Disposition: pipeline.Disposition{
+		Action:  pick(r, pipeline.Actions()...),
+		Reason:  results.Rejected,
+		Message: "said so",
+		Delay:   pick(r, 0, time.Second, time.Hour),
+		Tries:   pick(r, 0, 3),
+		Unsure:  r.IntN(2) == 0,
+		Content: r.IntN(2) == 0,
+	}}
+}
+
+func randomEvent(r *rand.Rand, s pipeline.Sample, p pipeline.Policy) pipeline.Event {
+	return pick[pipeline.Event](r,
+		look,
+		pipeline.Owned{By: pick(r, s.Owner, thisWorker, otherWorker), Gone: r.IntN(2) == 0},
+		randomAnswer(r),
+		pipeline.Unanswered{},
+		pipeline.NotAdmitted{},
+		pipeline.Claimed{Owner: p.Self},
+		randomOutcome(r),
+	)
+}
