@@ -22,7 +22,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
 
 // site is a server with the permissions of `backburn acl`, and a worker on it.
 type site struct {

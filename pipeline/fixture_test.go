@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
@@ -25,11 +26,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(sourceSetup)) }
-
-// sourceSetup waits in the server for the answer to a request of its own, and does not notice that
-// the server stops meanwhile.
-const sourceSetup = "github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
 
 // natsServer is a real server with file storage in a temporary folder.
 func natsServer(t testing.TB) *server.Server {

@@ -372,7 +372,7 @@ func printWrites(writes map[string]uint64, n int) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	total := uint64(0)
 	fmt.Fprintf(w, "durable writes\ttotal\tper file\t\n")
-	for _, name := range []string{"jobs", "jobs acknowledged", "samples", "events", "waiting", "waiting removed", "records", "control", "dead", "outcomes acknowledged"} {
+	for _, name := range []string{"jobs", "jobs acknowledged", "ledger", "events", "control", "dead", "outcomes acknowledged"} {
 		total += writes[name]
 		fmt.Fprintf(w, "%s\t%d\t%.2f\t\n", name, writes[name], float64(writes[name])/float64(n))
 	}

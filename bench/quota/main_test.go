@@ -4,10 +4,12 @@ import (
 	"testing"
 	"time"
 
+	"backburn/internal/testkit"
+
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
 
 // A small day: the budgets are never overdrawn, they go a long way, urgent files are served from
 // the reserve, and what is left over is done after the reset by itself.

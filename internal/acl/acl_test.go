@@ -31,7 +31,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
 
 const prefix = "backburn"
 

@@ -34,7 +34,9 @@ import (
 // begins after the Put has cleaned up, and listens to nothing.
 const putWatcher = "github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(putWatcher), goleak.IgnoreAnyFunction(sourceSetup)) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(putWatcher), testkit.ServerWaits())
+}
 
 const (
 	token = "correct-horse"
@@ -259,7 +261,3 @@ func schema(t testing.TB, name string) *jsonschema.Schema {
 	}
 	return s
 }
-
-// sourceSetup waits in the server for the answer to a request of its own, and does not notice that
-// the server stops meanwhile.
-const sourceSetup = "github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"

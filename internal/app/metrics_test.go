@@ -20,10 +20,11 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
+	"backburn/internal/testkit"
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
 
 func check(t *testing.T, err error) {
 	t.Helper()

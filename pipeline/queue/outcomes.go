@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,7 +35,7 @@ const (
 
 // Follow hands the final events of a source to handle, each at least once, from where the
 // reader left off with the folder of this id, until ctx ends. An event is done with when
-// handle returns nil; after an error it comes again. handle is called by one goroutine at a time.
+// handle returns nil; after an error it comes again. handle is called by many goroutines at once.
 func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error) error {
 	for fault := 0; ; fault++ {
 		err := o.follow(ctx, source, folder, handle, func() { fault = 0 })
@@ -60,6 +61,10 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 	if err != nil {
 		return err
 	}
+
+	var delivering sync.WaitGroup
+	defer delivering.Wait()
+	turns := make(chan struct{}, outcomesAtOnce)
 	for ctx.Err() == nil {
 		batch, err := c.Fetch(outcomesAtOnce, jetstream.FetchMaxWait(fetchWait))
 		if err != nil {
@@ -67,7 +72,11 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 		}
 		for m := range batch.Messages() {
 			works()
-			o.deliver(ctx, m, handle)
+			turns <- struct{}{}
+			delivering.Go(func() {
+				defer func() { <-turns }()
+				o.deliver(ctx, m, handle)
+			})
 		}
 		if err := batch.Error(); err != nil {
 			return err
