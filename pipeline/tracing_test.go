@@ -107,9 +107,9 @@ func TestPublisherTraces(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	s := newSpans(t)
-	door := s.process("door")
-	in := f.q.Publisher().Traced(door)
-	ctx, caller := door.Tracer("test").Start(t.Context(), "request")
+	gateway := s.process("api")
+	in := f.q.Publisher().Traced(gateway)
+	ctx, caller := gateway.Tracer("test").Start(t.Context(), "request")
 	publish := func(ctx context.Context, id, body string) {
 		t.Helper()
 		j := pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Urgent, Filename: "secret.doc"}

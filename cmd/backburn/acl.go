@@ -15,10 +15,10 @@ func aclCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "acl [ROLE]",
 		Short: "Print the NATS permissions that a role needs",
-		Long: `Prints what a gateway, consumer, watcher, worker, operator or door must be allowed to do on
+		Long: `Prints what a gateway, consumer, watcher, worker, operator or api must be allowed to do on
 the NATS server, and no more: as accounts for the server's configuration (--conf, the default)
 or as JSON, one object a line, for tools that make users. Without a role it prints all of
-them for one server; --source then names the gateway's and the door's, and a watcher has those of the [[watch]] entries.
+them for one server; --source then names the gateway's and the API's, and a watcher has those of the [[watch]] entries.
 
 Gateways and consumers get an account of their own each, and reach JetStream under the API prefix
 "<prefix>.api": see docs/security.md for the reason. Passwords are variables that the server

@@ -10,16 +10,16 @@ import (
 	"backburn/internal/config"
 )
 
-func doorCommand(tool *cli.App) *cobra.Command {
+func apiCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
-		Use:   "door",
-		Short: "Serve the HTTP door alone, beside gateways that do not speak NATS",
-		Long: `Serves the HTTP door of [door] in a process of its own, which neither watches folders nor works
-on jobs. "backburn run" serves it, too. What it is asked and answers is in docs/openapi.yaml.
+		Use:   "api",
+		Short: "Serve the HTTP API alone, for gateways that do not speak NATS",
+		Long: `Serves the HTTP API of [api] in a process of its own, which neither watches folders nor works
+on jobs. "backburn run" serves it too. docs/openapi.yaml describes it.
 
 The queue has to be there: a worker makes it.`,
-		Example: `  backburn door --config door.toml
-  curl -H "Authorization: Bearer $(cat door.token)" --data-binary @invoice.exe \
+		Example: `  backburn api --config api.toml
+  curl -H "Authorization: Bearer $(cat api.token)" --data-binary @invoice.exe \
        "http://127.0.0.1:9465/v1/submit?filename=invoice.exe&wait=60s"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -27,10 +27,10 @@ The queue has to be there: a worker makes it.`,
 			if err != nil {
 				return err
 			}
-			if cfg.Door.Listen == "" {
-				return cli.Exit(cli.Usage, cfg.Problem("door.listen", `expected an address such as "127.0.0.1:9465": without one there is no door`))
+			if cfg.API.Listen == "" {
+				return cli.Exit(cli.Usage, cfg.Problem("api.listen", `expected an address such as "127.0.0.1:9465": without one there is no HTTP API`))
 			}
-			return serveAlone(cmd.Context(), tool, cfg, config.DoorPart, app.Roles{Door: true})
+			return serveAlone(cmd.Context(), tool, cfg, config.APIPart, app.Roles{API: true})
 		},
 	}
 }

@@ -39,7 +39,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	logoutCommand,
 	doctorCommand,
 	aclCommand,
-	doorCommand,
+	apiCommand,
 	sinkCommand,
 	configCommand,
 	versionCommand,

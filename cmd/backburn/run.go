@@ -75,7 +75,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 			if err := cfg.CheckProfile(cfg.WildFire.Auth); err != nil {
 				return cli.Exit(cli.Usage, fmt.Errorf("%w\nno account at hand? `backburn run --simulate` needs none", err))
 			}
-			roles := app.Roles{Watch: true, Work: true, Door: true, Sinks: true}
+			roles := app.Roles{Watch: true, Work: true, API: true, Sinks: true}
 			if cfg.NATS.Embedded.Enabled {
 				server, err := natsd.Start(ctx, cfg, log.With().Str("component", "nats").Logger())
 				if err != nil {

@@ -14,7 +14,7 @@ func sinkCommand(tool *cli.App) *cobra.Command {
 		Short: "Hand events on to the [[sink]] entries, alone",
 		Long: `Hands events on to the webhooks and files of the [[sink]] entries in a process of its own.
 "backburn run" does it, too. It goes on where it stopped; a sink that is new begins with what
-comes. Its NATS permissions are those of the role "door".`,
+comes. Its NATS permissions are those of the role "api".`,
 		Example: `  backburn sink --config sinks.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -31,11 +31,11 @@ const (
 	Watcher  Role = "watcher"  // hands in from folders, and reads their events
 	Worker   Role = "worker"   // makes the streams, works on jobs, publishes events; also `backburn run`
 	Operator Role = "operator" // looks at everything, replays and drops dead letters, asks WildFire with the fleet's token
-	Door     Role = "door"     // the HTTP door: a gateway that can be asked what became of it
+	API      Role = "api"      // the HTTP API: a gateway that can be asked what became of it
 )
 
 // Roles lists them.
-func Roles() []Role { return []Role{Gateway, Consumer, Watcher, Worker, Operator, Door} }
+func Roles() []Role { return []Role{Gateway, Consumer, Watcher, Worker, Operator, API} }
 
 // Permissions are the subjects that a client may use.
 type Permissions struct {
@@ -50,7 +50,7 @@ type Permissions struct {
 // Options narrow a role.
 type Options struct {
 	Prefix  string   // nats.prefix
-	Sources []string // for which a gateway, watcher or door may speak; a gateway and a door have exactly one
+	Sources []string // for which a gateway, watcher or API may speak; a gateway and an API have exactly one
 	Durable string   // the one consumer of RESULTS that a consumer may use; "": any, also ordered ones
 	RawOnly bool     // a gateway without the object bucket
 }
@@ -62,7 +62,7 @@ func For(role Role, o Options) (Permissions, error) {
 			return Permissions{}, fmt.Errorf("source %q: expected 1 to 32 of a-z, 0-9, _ and -", s)
 		}
 	}
-	if (role == Gateway || role == Door) && len(o.Sources) != 1 {
+	if (role == Gateway || role == API) && len(o.Sources) != 1 {
 		return Permissions{}, fmt.Errorf("a %s speaks for exactly one source: name it with --source", role)
 	}
 	if role == Watcher && len(o.Sources) == 0 {
@@ -94,10 +94,10 @@ func For(role Role, o Options) (Permissions, error) {
 		b.worker(inbox)
 	case Operator:
 		b.operator()
-	case Door:
-		b.door(o.Sources[0])
+	case API:
+		b.api(o.Sources[0])
 	default:
-		return Permissions{}, fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or door", role)
+		return Permissions{}, fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or api", role)
 	}
 	api := ""
 	if role.Outside() {

@@ -58,7 +58,7 @@ func newSite(t *testing.T) *site {
 		{acl.Watcher, acl.Options{Sources: []string{"quarantine"}}},
 		{acl.Worker, acl.Options{}},
 		{acl.Operator, acl.Options{}},
-		{acl.Door, acl.Options{Sources: []string{"proxy"}}},
+		{acl.API, acl.Options{Sources: []string{"proxy"}}},
 	} {
 		r.o.Prefix = prefix
 		p, err := acl.For(r.role, r.o)
@@ -371,26 +371,26 @@ func TestEveryRoleCanWork(t *testing.T) {
 		t.Errorf("the replay had no end: %v", err)
 	}
 
-	door := st.as("door")
-	dq := door.attach()
-	size, open = contents("MZ through the door")
-	if _, err := dq.Once().Submit(ctx, job("door", "proxy", "d.exe"), queue.FromFile(size, open)); err != nil {
-		t.Errorf("door: %v", err)
+	httpAPI := st.as("api")
+	dq := httpAPI.attach()
+	size, open = contents("MZ over HTTP")
+	if _, err := dq.Once().Submit(ctx, job("api", "proxy", "d.exe"), queue.FromFile(size, open)); err != nil {
+		t.Errorf("api: %v", err)
 	}
-	if _, err := dq.Await(ctx, job("door", "proxy", "").Ref()); err != nil {
-		t.Errorf("door: %v", err)
+	if _, err := dq.Await(ctx, job("api", "proxy", "").Ref()); err != nil {
+		t.Errorf("api: %v", err)
 	}
 	for range 2 { // the second time it is looked up what the id stands for
 		if _, err := dq.Once().Submit(ctx, job("keyed", "proxy", "k.exe"), queue.FromReader(strings.NewReader("MZ keyed"), 100)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, id := range []string{"door", "nobody-knows"} {
+	for _, id := range []string{"api", "nobody-knows"} {
 		if _, err := dq.Trace(ctx, queue.TraceQuery{Job: id, Source: "proxy"}); err != nil {
-			t.Errorf("door: %v", err)
+			t.Errorf("api: %v", err)
 		}
 	}
-	for _, c := range []*client{mail, web, watcher, operator, door, worker} {
+	for _, c := range []*client{mail, web, watcher, operator, httpAPI, worker} {
 		c.unhindered()
 	}
 }
@@ -448,7 +448,7 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 		"consumer-siem": {"backburn.jobs.normal.mail", api + "CONSUMER.CREATE.BACKBURN_RESULTS.other", api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.other", api + "CONSUMER.DELETE.BACKBURN_RESULTS.other", "$JS.ACK.BACKBURN_RESULTS.other.1.1.1.1.1"},
 		"watcher":       {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
 		"operator":      {"$KV.backburn_control.worker.x", "$KV.backburn_samples_x.y", api + "STREAM.PURGE.KV_backburn_grants", api + "STREAM.DELETE.KV_backburn_tokens"},
-		"door":          {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
+		"api":           {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
 	} {
 		c := st.as(user)
 		if user != "operator" {
@@ -571,8 +571,8 @@ func TestFor(t *testing.T) {
 		"no folders":    {acl.Watcher, acl.Options{}, "--source"},
 		"odd durable":   {acl.Consumer, acl.Options{Durable: "a.>"}, "expected 1 to 32"},
 		"no such role":  {"admin", acl.Options{}, "expected one of"},
-		"door of many":  {acl.Door, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
-		"empty source":  {acl.Door, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
+		"api of many":   {acl.API, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
+		"empty source":  {acl.API, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
 		"watcher's dot": {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
 	} {
 		tc.o.Prefix = prefix

@@ -121,7 +121,7 @@ func (b *builder) worker(inbox string) {
 	// Questions to the worker that leads the fleet, and its answers.
 	asked := []string{b.n.AskSubject(), b.n.ChangedSubject(), b.n.WaitingSubject()}
 	b.publish(inbox + ".>")
-	for _, role := range []Role{Operator, Door, Watcher} {
+	for _, role := range []Role{Operator, API, Watcher} {
 		b.publish(natsconn.InboxPrefix(b.prefix, string(role)) + ".>")
 	}
 	b.publish(asked...)
@@ -153,7 +153,7 @@ func (b *builder) operator() {
 	b.publish("$JS.API.INFO") // doctor: has the account JetStream?
 }
 
-func (b *builder) door(source string) {
+func (b *builder) api(source string) {
 	b.gateway(source, false)
 	b.info(b.all()...)
 	b.get(b.n.JobsStream(), b.n.LedgerStream(), b.n.ResultsStream(), kv(b.n.ControlBucket()))

@@ -1,4 +1,4 @@
-// Package api is the HTTP door for gateways that do not speak NATS:
+// Package api is the HTTP API for gateways that do not speak NATS:
 //
 //	POST /v1/submit             hands a file or a link in; ?wait=10s waits for what becomes of it
 //	GET  /v1/jobs/{id}          where a job is, and its final event
@@ -6,7 +6,7 @@
 //	GET  /v1/events             events as they come (server-sent events)
 //
 // docs/openapi.yaml describes them. Every request shows a bearer token (RFC 6750); errors are
-// problem documents (RFC 9457). A door speaks for one source, and shows the jobs and events of
+// problem documents (RFC 9457). It speaks for one source, and shows the jobs and events of
 // that source alone.
 //
 // A submission is answered once it is durable, so an answer of 2xx means what an

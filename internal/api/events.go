@@ -18,7 +18,7 @@ const overlap = time.Minute
 
 // events streams what becomes known. Consumers that remember the ids of the CloudEvents see
 // each once.
-func (d *Door) events(w http.ResponseWriter, r *http.Request) {
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	since := time.Now()
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		at, err := time.Parse(time.RFC3339Nano, last)
@@ -28,36 +28,36 @@ func (d *Door) events(w http.ResponseWriter, r *http.Request) {
 		}
 		since = at.Add(-overlap)
 	}
-	if d.readers.Add(1) > streams {
-		d.readers.Add(-1)
+	if s.readers.Add(1) > streams {
+		s.readers.Add(-1)
 		w.Header().Set("Retry-After", "10")
 		problem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d streams of events are open already", streams))
 		return
 	}
-	defer d.readers.Add(-1)
+	defer s.readers.Add(-1)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(d.ending, cancel)()
+	defer context.AfterFunc(s.ending, cancel)()
 
-	s := &stream{w: w, c: http.NewResponseController(w)}
+	out := &stream{w: w, c: http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
-	if s.send(": events of "+d.cfg.Source+"\n\n") != nil {
+	if out.send(": events of "+s.cfg.Source+"\n\n") != nil {
 		return
 	}
 	pings := make(chan struct{})
-	go func() { defer close(pings); s.ping(ctx, cancel) }()
+	go func() { defer close(pings); out.ping(ctx, cancel) }()
 	defer func() { cancel(); <-pings }()
-	err := d.cfg.Follow(ctx, since, func(_ context.Context, e results.Event) error {
+	err := s.cfg.Follow(ctx, since, func(_ context.Context, e results.Event) error {
 		b, err := json.Marshal(e)
 		if err != nil {
 			return err
 		}
-		return s.send("id: " + e.Time.UTC().Format(time.RFC3339Nano) + "\nevent: " + e.Type.Name() + "\ndata: " + string(b) + "\n\n")
+		return out.send("id: " + e.Time.UTC().Format(time.RFC3339Nano) + "\nevent: " + e.Type.Name() + "\ndata: " + string(b) + "\n\n")
 	})
 	var gone *goneError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &gone) {
-		d.cfg.Log.Error().Err(err).Msg("a stream of events ended")
+		s.cfg.Log.Error().Err(err).Msg("a stream of events ended")
 	}
 }
 

@@ -43,7 +43,7 @@ const (
 	limit = 3_000_000
 )
 
-// site is a door before a real queue.
+// site is an API before a real queue.
 type site struct {
 	t    testing.TB
 	q    *queue.Queue

@@ -21,13 +21,13 @@ type Job struct {
 // traceLimit is how many jobs of the queue are looked through for one that has not begun yet.
 const traceLimit = 1000
 
-func (d *Door) job(w http.ResponseWriter, r *http.Request) {
+func (s *Server) job(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
 	id := r.PathValue("id")
-	ev, ended, err := d.cfg.Queue.Final(ctx, pipeline.Ref{Source: d.cfg.Source, ID: id})
+	ev, ended, err := s.cfg.Queue.Final(ctx, pipeline.Ref{Source: s.cfg.Source, ID: id})
 	if err != nil {
-		d.unavailable(w, err)
+		s.unavailable(w, err)
 		return
 	}
 	if ended {
@@ -38,32 +38,32 @@ func (d *Door) job(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, Job{JobID: id, State: state, Event: &ev})
 		return
 	}
-	t, err := d.cfg.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: d.cfg.Source, Limit: traceLimit})
+	t, err := s.cfg.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: s.cfg.Source, Limit: traceLimit})
 	switch {
 	case err != nil:
-		d.unavailable(w, err)
-	case !d.ours(t):
-		d.noJob(w)
+		s.unavailable(w, err)
+	case !s.ours(t):
+		s.noJob(w)
 	default:
 		answer(w, http.StatusOK, Job{JobID: id, State: t.State, WaitsFor: t.WaitsFor})
 	}
 }
 
-// ours reports whether a trace found a job of the door's source.
-func (d *Door) ours(t queue.Trace) bool {
+// ours reports whether a trace found a job of the API's source.
+func (s *Server) ours(t queue.Trace) bool {
 	if t.State != queue.TraceQueued && t.State != queue.TraceWaiting {
 		return false
 	}
-	for _, s := range t.Steps {
-		if s.Source == d.cfg.Source {
+	for _, step := range t.Steps {
+		if step.Source == s.cfg.Source {
 			return true
 		}
 	}
 	return false
 }
 
-func (d *Door) noJob(w http.ResponseWriter) {
-	problem(w, http.StatusNotFound, "unknown-job", "no such job of this source is known; one far back in a long queue may not be found yet")
+func (s *Server) noJob(w http.ResponseWriter) {
+	problem(w, http.StatusNotFound, "unknown-job", "no such job of this source is known; a job far back in a long queue may not be found yet")
 }
 
 // Contents is what is known of contents.
@@ -76,7 +76,7 @@ type Contents struct {
 
 var hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-func (d *Door) verdict(w http.ResponseWriter, r *http.Request) {
+func (s *Server) verdict(w http.ResponseWriter, r *http.Request) {
 	sum := r.PathValue("sha256")
 	if !hash.MatchString(sum) {
 		problem(w, http.StatusBadRequest, "invalid-request", "a SHA-256: 64 lower-case hexadecimal digits")
@@ -84,23 +84,23 @@ func (d *Door) verdict(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
-	s, known, err := d.cfg.Queue.Known(ctx, sum)
+	sample, known, err := s.cfg.Queue.Known(ctx, sum)
 	switch {
 	case err != nil:
-		d.unavailable(w, err)
+		s.unavailable(w, err)
 	case !known:
 		problem(w, http.StatusNotFound, "unknown-contents", "nothing is known here of contents with this SHA-256")
 	default:
-		c := Contents{SHA256: sum, State: s.State, Verdict: s.Verdict}
-		if s.Verdict != "" && !s.CheckedAt.IsZero() {
-			c.CheckedAt = s.CheckedAt.UTC().Format("2006-01-02T15:04:05Z07:00")
+		c := Contents{SHA256: sum, State: sample.State, Verdict: sample.Verdict}
+		if sample.Verdict != "" && !sample.CheckedAt.IsZero() {
+			c.CheckedAt = sample.CheckedAt.UTC().Format("2006-01-02T15:04:05Z07:00")
 		}
 		answer(w, http.StatusOK, c)
 	}
 }
 
-func (d *Door) unavailable(w http.ResponseWriter, err error) {
-	d.cfg.Log.Error().Err(err).Msg("the door can't ask the queue")
+func (s *Server) unavailable(w http.ResponseWriter, err error) {
+	s.cfg.Log.Error().Err(err).Msg("cannot query the queue for an HTTP client")
 	w.Header().Set("Retry-After", "10")
 	problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
 }

@@ -21,7 +21,7 @@ import (
 	"backburn/results"
 )
 
-// Queue is what a door needs of the pipeline.
+// Queue is what the API needs of the pipeline.
 type Queue interface {
 	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
 	Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error)
@@ -37,13 +37,13 @@ type Intake interface {
 // Follower hands on events of a source, from a time on, until ctx ends.
 type Follower func(ctx context.Context, since time.Time, handle results.Handler) error
 
-// Config is what a door is made with. Every field is required but those that say otherwise.
+// Config is what a Server is made with. Every field is required but those that say otherwise.
 type Config struct {
 	Listen      string // host:port; port 0 takes any free one
 	TokenFile   string // with the bearer token, read at every request, so that it can be renewed in place
-	CertFile    string // PEM; with KeyFile the door speaks TLS; optional
+	CertFile    string // PEM; with KeyFile the server speaks TLS; optional
 	KeyFile     string
-	Source      string            // for which the door speaks
+	Source      string            // that submissions are handed in under
 	Priority    pipeline.Priority // of jobs whose request names none
 	MaxFileSize int64             // in bytes; exactly so many are fine
 
@@ -53,7 +53,7 @@ type Config struct {
 	Log    zerolog.Logger
 }
 
-// Limits of what a door takes on.
+// Limits of what a Server takes on.
 const (
 	readHeaderTimeout = 5 * time.Second
 	stallTimeout      = 30 * time.Second // a body of which nothing came, or a reader who took nothing, for so long
@@ -66,8 +66,8 @@ const (
 	pingInterval      = 15 * time.Second
 )
 
-// Door is a listener that is open already. Run serves it.
-type Door struct {
+// Server is a listener that is open already. Run serves it.
+type Server struct {
 	cfg      Config
 	listener net.Listener
 	http     *http.Server
@@ -82,78 +82,78 @@ type Door struct {
 var ErrListen = errors.New("the address can't be had")
 
 // New listens. It serves nothing before Run; whoever does not call Run calls Close.
-func New(cfg Config) (*Door, error) {
+func New(cfg Config) (*Server, error) {
 	if _, err := auth.ReadSecretFile(cfg.TokenFile); err != nil {
-		return nil, fmt.Errorf("door.token_file: %w", err)
+		return nil, fmt.Errorf("api.token_file: %w", err)
 	}
-	d := &Door{cfg: cfg}
-	d.ending, d.end = context.WithCancel(context.Background())
-	d.http = &http.Server{
-		Handler: d.Handler(), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+	s := &Server{cfg: cfg}
+	s.ending, s.end = context.WithCancel(context.Background())
+	s.http = &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: nil,
 	}
 	if cfg.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("door.cert_file: %w", err)
+			return nil, fmt.Errorf("api.cert_file: %w", err)
 		}
-		d.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	}
 	l, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("door.listen: %w: %w; free the address, or choose another", ErrListen, err)
+		return nil, fmt.Errorf("api.listen: %w: %w; free the address, or choose another", ErrListen, err)
 	}
-	d.listener = l
-	return d, nil
+	s.listener = l
+	return s, nil
 }
 
 // Addr is the address that it listens on.
-func (d *Door) Addr() net.Addr { return d.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Run serves until ctx ends; those who wait are then answered with what is known, streams of
 // events end, and submissions in hand get the grace time. It returns nil when it was ctx that
 // ended it. Call it once.
-func (d *Door) Run(ctx context.Context, grace time.Duration) error {
+func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	served := make(chan error, 1)
 	go func() {
-		if d.http.TLSConfig != nil {
-			served <- d.http.ServeTLS(d.listener, "", "")
+		if s.http.TLSConfig != nil {
+			served <- s.http.ServeTLS(s.listener, "", "")
 			return
 		}
-		served <- d.http.Serve(d.listener)
+		served <- s.http.Serve(s.listener)
 	}()
 	select {
 	case err := <-served:
-		d.Close()
-		return fmt.Errorf("door: %w", err)
+		s.Close()
+		return fmt.Errorf("api: %w", err)
 	case <-ctx.Done():
 	}
-	d.end()
+	s.end()
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer stop()
-	err := d.http.Shutdown(last)
-	d.Close()
+	err := s.http.Shutdown(last)
+	s.Close()
 	<-served
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("door: %w", err)
+		return fmt.Errorf("api: %w", err)
 	}
 	return nil
 }
 
 // Close closes the listener and every connection at once. It may be called more than once.
-func (d *Door) Close() {
-	d.end()
-	_ = d.http.Close()
-	_ = d.listener.Close() // http.Server knows it only once it serves
+func (s *Server) Close() {
+	s.end()
+	_ = s.http.Close()
+	_ = s.listener.Close() // http.Server knows it only once it serves
 }
 
-// Handler is what a door serves.
-func (d *Door) Handler() http.Handler {
+// Handler is what a Server serves.
+func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/submit", d.submit)
-	mux.HandleFunc("GET /v1/jobs/{id}", d.job)
-	mux.HandleFunc("GET /v1/verdicts/{sha256}", d.verdict)
-	mux.HandleFunc("GET /v1/events", d.events)
+	mux.HandleFunc("POST /v1/submit", s.submit)
+	mux.HandleFunc("GET /v1/jobs/{id}", s.job)
+	mux.HandleFunc("GET /v1/verdicts/{sha256}", s.verdict)
+	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		for _, known := range []struct{ path, allow string }{{"/v1/submit", "POST"}, {"/v1/jobs/", "GET"}, {"/v1/verdicts/", "GET"}, {"/v1/events", "GET"}} {
 			if strings.HasPrefix(r.URL.Path, known.path) && r.Method != known.allow {
@@ -164,24 +164,24 @@ func (d *Door) Handler() http.Handler {
 		}
 		problem(w, http.StatusNotFound, "not-found", "there is nothing at this address")
 	})
-	return d.guard(mux)
+	return s.guard(mux)
 }
 
 // guard lets nobody in without the token.
-func (d *Door) guard(next http.Handler) http.Handler {
+func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		token, err := auth.ReadSecretFile(d.cfg.TokenFile)
+		token, err := auth.ReadSecretFile(s.cfg.TokenFile)
 		if err != nil {
-			d.cfg.Log.Error().Err(err).Msg("the door's token can't be read; nobody is let in")
-			problem(w, http.StatusServiceUnavailable, "unavailable", "the door has no token at the moment")
+			s.cfg.Log.Error().Err(err).Msg("cannot read the API token: every request is refused")
+			problem(w, http.StatusServiceUnavailable, "unavailable", "the API has no token at the moment")
 			return
 		}
 		scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") || !same(strings.TrimSpace(shown), token.Reveal()) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="backburn"`)
-			problem(w, http.StatusUnauthorized, "unauthorized", "show the token of this door as Authorization: Bearer")
+			problem(w, http.StatusUnauthorized, "unauthorized", "send the API token as Authorization: Bearer")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -173,7 +173,7 @@ func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 	accepted("the same again, in the queue", submit("mine", "one", ""))
 	refused("other contents, in the queue", submit("mine", "two", ""))
 
-	// What another gateway handed in under a key is not for this door to show.
+	// What another gateway handed in under a key is not for this API to show.
 	theirs := pipeline.Job{ID: "theirs", Source: "mail", Priority: pipeline.Normal, Filename: "secret.doc"}
 	_, err := s.q.Publisher().Submit(t.Context(), theirs, queue.FromReader(strings.NewReader("one"), 3))
 	if err != nil {
@@ -375,7 +375,7 @@ func TestRunEndsInGoodOrder(t *testing.T) {
 	taken.Listen = d.Addr().String()
 	if other, err := api.New(taken); !errors.Is(err, api.ErrListen) {
 		other.Close()
-		t.Errorf("a second door at one address: %v", err)
+		t.Errorf("a second server at one address: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

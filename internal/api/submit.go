@@ -47,34 +47,34 @@ func bad(format string, a ...any) error {
 	return &fault{http.StatusBadRequest, "invalid-request", fmt.Sprintf(format, a...)}
 }
 
-func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
-	if d.inHand.Add(1) > submissions {
-		d.inHand.Add(-1)
+func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
+	if s.inHand.Add(1) > submissions {
+		s.inHand.Add(-1)
 		w.Header().Set("Retry-After", "1")
 		problem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are in hand already", submissions))
 		return
 	}
-	req, stored, err := d.take(w, r)
+	req, stored, err := s.take(w, r)
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it would end the wait for the event, too
-	d.inHand.Add(-1)
+	s.inHand.Add(-1)
 	if err != nil {
-		d.refuse(w, r, req, err)
+		s.refuse(w, r, req, err)
 		return
 	}
 	id := req.job.ID
-	d.cfg.Log.Debug().Str("job", id).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("taken at the door")
+	s.cfg.Log.Debug().Str("job", id).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
 	if req.wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), req.wait)
 		defer cancel()
-		defer context.AfterFunc(d.ending, cancel)()
-		ev, err := d.cfg.Queue.Await(ctx, req.job.Ref())
+		defer context.AfterFunc(s.ending, cancel)()
+		ev, err := s.cfg.Queue.Await(ctx, req.job.Ref())
 		switch {
 		case err == nil:
 			answerEvent(w, ev)
 			return
 		}
 		if !errors.Is(err, queue.ErrPending) { // it is accepted all the same
-			d.cfg.Log.Warn().Err(err).Str("job", id).Msg("cannot wait for a job")
+			s.cfg.Log.Warn().Err(err).Str("job", id).Msg("cannot wait for a job")
 		}
 	}
 	w.Header().Set("Location", "/v1/jobs/"+url.PathEscape(id))
@@ -87,37 +87,37 @@ func (d *Door) submit(w http.ResponseWriter, r *http.Request) {
 
 // take reads a submission and hands it in, into the trace of the client, if it names one. The ledger
 // tells what comes under a key that was used before.
-func (d *Door) take(w http.ResponseWriter, r *http.Request) (request, queue.Receipt, error) {
-	req, err := d.parse(r)
+func (s *Server) take(w http.ResponseWriter, r *http.Request) (request, queue.Receipt, error) {
+	req, err := s.parse(r)
 	if err != nil {
 		return req, queue.Receipt{}, err
 	}
-	body, err := d.body(w, r, &req.job)
+	body, err := s.body(w, r, &req.job)
 	if err != nil {
 		return req, queue.Receipt{}, err
 	}
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	var content queue.Content
 	if req.job.URL == "" {
-		content = queue.FromReader(body, d.cfg.MaxFileSize)
+		content = queue.FromReader(body, s.cfg.MaxFileSize)
 	}
-	receipt, err := d.cfg.Intake.Submit(ctx, req.job, content)
+	receipt, err := s.cfg.Intake.Submit(ctx, req.job, content)
 
 	return req, receipt, err
 }
 
 // body is where the contents of a submission are read from, and completes the file's name; a link has
 // no contents.
-func (d *Door) body(w http.ResponseWriter, r *http.Request, j *pipeline.Job) (io.Reader, error) {
+func (s *Server) body(w http.ResponseWriter, r *http.Request, j *pipeline.Job) (io.Reader, error) {
 	switch {
 	case j.URL != "" && r.ContentLength != 0:
 		return nil, bad("a link, or a file: ?url=… comes without a body")
 	case j.URL != "":
 		return nil, nil
-	case r.ContentLength > d.cfg.MaxFileSize+maxEnvelope:
+	case r.ContentLength > s.cfg.MaxFileSize+maxEnvelope:
 		return nil, queue.ErrTooLarge // before any of it is sent
 	}
-	body := io.Reader(&steady{r: http.MaxBytesReader(w, r.Body, d.cfg.MaxFileSize+maxEnvelope), c: http.NewResponseController(w)})
+	body := io.Reader(&steady{r: http.MaxBytesReader(w, r.Body, s.cfg.MaxFileSize+maxEnvelope), c: http.NewResponseController(w)})
 	if mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && mt == "multipart/form-data" {
 		if body, err = filePart(body, params["boundary"], j); err != nil {
 			return nil, err
@@ -136,8 +136,8 @@ const maxEnvelope = 64 << 10
 var plain = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 
 // parse reads everything of a request but its body.
-func (d *Door) parse(r *http.Request) (request, error) {
-	req := request{job: pipeline.Job{Source: d.cfg.Source, Priority: d.cfg.Priority, ReceivedAt: time.Now().UTC()}}
+func (s *Server) parse(r *http.Request) (request, error) {
+	req := request{job: pipeline.Job{Source: s.cfg.Source, Priority: s.cfg.Priority, ReceivedAt: time.Now().UTC()}}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return req, bad("the query can't be read")
@@ -149,7 +149,7 @@ func (d *Door) parse(r *http.Request) (request, error) {
 	}
 	req.job.ID = strings.Trim(r.Header.Get("Idempotency-Key"), `"`)
 	if req.keyed = req.job.ID != ""; !req.keyed {
-		req.job.ID = "door-" + rand.Text()
+		req.job.ID = "api-" + rand.Text()
 	} else if !plain.MatchString(req.job.ID) {
 		return req, bad("Idempotency-Key: 1 to 128 of A-Z a-z 0-9 . _ ~ -")
 	}
@@ -168,10 +168,10 @@ func (d *Door) parse(r *http.Request) (request, error) {
 	}
 	req.job.Filename, req.job.FilenameB64 = pipeline.Name(baseName(q.Get("filename")))
 	req.job.Path, req.job.PathB64 = pipeline.Name(q.Get("path"))
-	return req, d.metadata(r, &req.job)
+	return req, s.metadata(r, &req.job)
 }
 
-func (d *Door) metadata(r *http.Request, j *pipeline.Job) error {
+func (s *Server) metadata(r *http.Request, j *pipeline.Job) error {
 	size := len(j.Filename) + len(j.Path)
 	for key, values := range r.Header {
 		name, ok := strings.CutPrefix(key, queue.HeaderMeta)
@@ -195,7 +195,7 @@ func (d *Door) metadata(r *http.Request, j *pipeline.Job) error {
 func baseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 // refuse answers a submission that was not accepted.
-func (d *Door) refuse(w http.ResponseWriter, r *http.Request, req request, err error) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, req request, err error) {
 	var (
 		f     *fault
 		large *http.MaxBytesError
@@ -205,7 +205,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, req request, err e
 	case errors.As(err, &f):
 		problem(w, f.status, f.kind, f.detail)
 	case errors.Is(err, queue.ErrTooLarge), errors.As(err, &large):
-		problem(w, http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("at most %d bytes", d.cfg.MaxFileSize))
+		problem(w, http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("at most %d bytes", s.cfg.MaxFileSize))
 	case errors.Is(err, queue.ErrOtherContents):
 		problem(w, http.StatusConflict, "other-contents", "something else was handed in under this Idempotency-Key, and this was not accepted: use another key")
 	case errors.As(err, &read):
@@ -215,7 +215,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, req request, err e
 		problem(w, http.StatusServiceUnavailable, "full", "the queue is full; nothing was accepted")
 	case r.Context().Err() != nil: // nobody is there to be answered
 	default:
-		d.cfg.Log.Error().Err(err).Str("job", req.job.ID).Msg("a submission could not be handed in")
+		s.cfg.Log.Error().Err(err).Str("job", req.job.ID).Msg("a submission could not be handed in")
 		w.Header().Set("Retry-After", "10")
 		problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer; whether it was accepted is not known: repeat it with the same Idempotency-Key")
 	}

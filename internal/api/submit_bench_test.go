@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The door against a bare handler that writes bodies to the same object store, by turns; the
-// ratio is what the door keeps of its speed.
+// The API against a bare handler that writes bodies to the same object store, by turns; the
+// ratio is what the API keeps of its speed.
 func BenchmarkSubmit(b *testing.B) {
 	s := newSite(b)
 	store, err := s.q.JetStream().CreateObjectStore(b.Context(), jetstream.ObjectStoreConfig{Bucket: "bare"})

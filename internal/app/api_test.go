@@ -20,8 +20,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// What comes in by the door goes out by the sinks, as the configuration has it.
-func TestFromTheDoorToASink(t *testing.T) {
+// What comes in by the HTTP API goes out by the sinks, as the configuration has it.
+func TestFromTheAPIToASink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	secret := func(name, text string) string {
@@ -40,7 +40,7 @@ func TestFromTheDoorToASink(t *testing.T) {
 	cfg.WildFire.URL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: secret("key", "key")}}
 	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
-	cfg.Door.Listen, cfg.Door.TokenFile, cfg.Door.Source = "127.0.0.1:0", secret("token", "let-me-in"), "proxy"
+	cfg.API.Listen, cfg.API.TokenFile, cfg.API.Source = "127.0.0.1:0", secret("token", "let-me-in"), "proxy"
 	archived := config.DefaultSink()
 	archived.Name, archived.Kind, archived.Path, archived.Types = "archive", config.SinkFile, archive, []string{"verdict"}
 	cfg.Sink = []config.Sink{archived}
@@ -51,7 +51,7 @@ func TestFromTheDoorToASink(t *testing.T) {
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
-	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, Door: true, Sinks: true, MaxStore: server.MaxStore()}, zerolog.Nop())
+	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, API: true, Sinks: true, MaxStore: server.MaxStore()}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestFromTheDoorToASink(t *testing.T) {
 	}
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.DoorAddr()+"/v1/submit?filename=malware.exe&wait=60s", strings.NewReader("MZ malware"))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.APIAddr()+"/v1/submit?filename=malware.exe&wait=60s", strings.NewReader("MZ malware"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ import (
 type Roles struct {
 	Watch bool // the folders
 	Work  bool // uploads and verdicts
-	Door  bool // the HTTP door, where one is configured
+	API   bool // the HTTP API, where one is configured
 	Sinks bool // hands events on, where sinks are configured
 
 	// MaxStore is how much the server may store, in bytes, where that is known; 0 where it isn't.
@@ -56,7 +56,7 @@ func (r Roles) name() string {
 	case r.Watch:
 		return "watcher"
 	}
-	return "door"
+	return "api"
 }
 
 // Node is a process of the system. Start makes it, Run lets it work, and Close undoes
@@ -75,7 +75,7 @@ type Node struct {
 	worker   *worker.Worker
 	watchers []*watch.Watcher
 	http     *admin.Server
-	door     *api.Door
+	api      *api.Server
 	sinks    []*sink.Sink
 	traces   trace.TracerProvider // nil for none
 
@@ -118,8 +118,8 @@ func (n *Node) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if n.roles.Door && n.cfg.Door.Listen != "" {
-		if err := n.startDoor(); err != nil {
+	if n.roles.API && n.cfg.API.Listen != "" {
+		if err := n.startAPI(); err != nil {
 			return err
 		}
 	}
@@ -312,8 +312,8 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.http != nil {
 		side.Go(func() error { return n.http.Run(last, httpGrace) })
 	}
-	if n.door != nil {
-		g.Go(func() error { return n.door.Run(gctx, doorGrace) })
+	if n.api != nil {
+		g.Go(func() error { return n.api.Run(gctx, apiGrace) })
 	}
 	for _, s := range n.sinks {
 		g.Go(func() error { return s.Run(gctx) })

@@ -21,9 +21,9 @@ const (
 	ServerPart  Part = 1 << iota // the embedded NATS server
 	WatcherPart                  // the folders
 	WorkerPart                   // WildFire, the roots of sources, and the profile for WildFire
-	DoorPart                     // the HTTP door, where one is configured
+	APIPart                      // the HTTP API, where one is configured
 	SinkPart                     // the sinks of events
-	Everything  = ServerPart | WatcherPart | WorkerPart | DoorPart | SinkPart
+	Everything  = ServerPart | WatcherPart | WorkerPart | APIPart | SinkPart
 )
 
 // CheckFiles looks at the files and folders that the parts need: that they are there, of
@@ -59,10 +59,10 @@ func (c Config) CheckFiles(parts Part) error {
 			k.sink(element("sink", i), s)
 		}
 	}
-	if parts&DoorPart != 0 && c.Door.Listen != "" {
-		k.secret("door.token_file", c.Door.TokenFile)
-		k.readable("door.cert_file", c.Door.CertFile)
-		k.private("door.key_file", c.Door.KeyFile)
+	if parts&APIPart != 0 && c.API.Listen != "" {
+		k.secret("api.token_file", c.API.TokenFile)
+		k.readable("api.cert_file", c.API.CertFile)
+		k.private("api.key_file", c.API.KeyFile)
 	}
 	return k.problems.err()
 }

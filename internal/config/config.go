@@ -19,7 +19,7 @@ type Config struct {
 	Results  Results         `toml:"results"`
 	Auth     map[string]Auth `toml:"auth"` // by the name of the profile
 	HTTP     HTTP            `toml:"http"`
-	Door     Door            `toml:"door"`
+	API      API             `toml:"api"`
 	Sink     []Sink          `toml:"sink"`
 	Tracing  Tracing         `toml:"tracing"`
 	Log      Log             `toml:"log"`
@@ -190,8 +190,8 @@ type HTTP struct {
 	Pprof  bool   `toml:"pprof"`  // serve /debug/pprof/ there too
 }
 
-// Door is the HTTP door for gateways that do not speak NATS.
-type Door struct {
+// API is the HTTP API for gateways that do not speak NATS.
+type API struct {
 	Listen      string            `toml:"listen"`                // host:port; "" for none
 	TokenFile   string            `toml:"token_file" own:"true"` // with the bearer token that clients show
 	CertFile    string            `toml:"cert_file" own:"true"`  // PEM; with KeyFile it speaks TLS

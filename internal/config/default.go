@@ -61,7 +61,7 @@ func Default() Config {
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:9464"},
 		Sink:    []Sink{},
-		Door:    Door{Source: "door", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
+		API:     API{Source: "api", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
 		Tracing: Tracing{Sample: 1},
 		Log:     Log{Level: "info", Format: "auto"},
 	}

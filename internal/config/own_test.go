@@ -42,7 +42,7 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 		"secret of another":      {q + "[auth.other]\nkind='api-key'\napi_key_file='@/q/key'\n", `(auth.other.api_key_file)`},
 		"cache key":              {q + "[auth.wildfire]\ncache_key_file='@/q/key'\n", `(auth.wildfire.cache_key_file)`},
 		"grant to come":          {q + "[auth.c]\nkind='cortex'\ngrant_file='@/q/new/grant'\n", `(auth.c.grant_file)`},
-		"door's token":           {q + "[door]\ntoken_file='@/q/key'\n", `(door.token_file)`},
+		"API's token":            {q + "[api]\ntoken_file='@/q/key'\n", `(api.token_file)`},
 		"sink's file":            {q + "[[sink]]\nname='a'\nkind='file'\npath='@/q/events'\n", `(sink[0].path)`},
 		"sink's file by link":    {q + "[[sink]]\nname='a'\nkind='file'\npath='@/to-nothing'\n", `(sink[0].path)`},
 		"sink's dead letters":    {q + "[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/key'\ndead_file='@/q/dead'\n", `(sink[0].dead_file)`},

@@ -42,7 +42,7 @@ func (c Config) validate(d *decoder) {
 		d.profile(join("auth", profile), c.Auth[profile])
 	}
 	d.expect(CheckListen(c.HTTP.Listen) == nil, "http.listen", c.HTTP.Listen, listenRule)
-	d.door(c.Door)
+	d.api(c.API)
 	for i, s := range c.Sink {
 		d.sink(element("sink", i), s, c.Sink[:i])
 	}
@@ -98,15 +98,15 @@ func (d *decoder) sink(at string, s Sink, before []Sink) {
 	}
 }
 
-func (d *decoder) door(o Door) {
-	d.expect(CheckListen(o.Listen) == nil, "door.listen", o.Listen, listenRule)
-	d.clash(o.Listen != "" && o.TokenFile == "", "door.token_file", "door.listen", "expected a file with the token that clients show, mode 0600")
-	d.clash((o.CertFile == "") != (o.KeyFile == ""), "door.cert_file", "door.key_file", "expected door.cert_file and door.key_file, or neither")
+func (d *decoder) api(o API) {
+	d.expect(CheckListen(o.Listen) == nil, "api.listen", o.Listen, listenRule)
+	d.clash(o.Listen != "" && o.TokenFile == "", "api.token_file", "api.listen", "expected a file with the token that clients show, mode 0600")
+	d.clash((o.CertFile == "") != (o.KeyFile == ""), "api.cert_file", "api.key_file", "expected api.cert_file and api.key_file, or neither")
 	host, _, err := net.SplitHostPort(o.Listen)
-	d.clash(err == nil && !Loopback(host) && o.CertFile == "", "door.listen", "door.cert_file",
-		"expected door.cert_file and door.key_file as well: the token would travel in the clear to %s", quote(o.Listen))
-	d.expect(name.MatchString(o.Source), "door.source", o.Source, nameRule)
-	d.expect(o.MaxFileSize > 0, "door.max_file_size", o.MaxFileSize, "more than 0")
+	d.clash(err == nil && !Loopback(host) && o.CertFile == "", "api.listen", "api.cert_file",
+		"expected api.cert_file and api.key_file as well: the token would travel in the clear to %s", quote(o.Listen))
+	d.expect(name.MatchString(o.Source), "api.source", o.Source, nameRule)
+	d.expect(o.MaxFileSize > 0, "api.max_file_size", o.MaxFileSize, "more than 0")
 }
 
 // expect adds a problem with the value of a key unless it holds, or the key has one.
