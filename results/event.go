@@ -106,6 +106,19 @@ type Data struct {
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
 
+// MarshalJSON writes the size of contents also where they are empty.
+func (d Data) MarshalJSON() ([]byte, error) {
+	type plain Data
+	if d.SHA256 == "" || d.Size != 0 {
+		return json.Marshal(plain(d))
+	}
+
+	return json.Marshal(struct {
+		plain
+		Size int64 `json:"size"`
+	}{plain: plain(d)})
+}
+
 // Error says why a job failed.
 type Error struct {
 	Reason     Reason `json:"reason"`

@@ -393,7 +393,7 @@ func (p *Poller) afterQueryError(ctx context.Context, err error) bool {
 		p.logPause(p.Pauses.Grow(ctx, pipeline.Queries, d.Message))
 	case pipeline.Defer:
 		p.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
-		_ = fleet.Sleep(ctx, p.Config.RetryMin)
+		_ = p.Wait(ctx)
 	default:
 		p.Log.Warn().Err(err).Msg("cannot query verdicts; retrying")
 		return false

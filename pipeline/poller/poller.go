@@ -45,6 +45,8 @@ type Deps struct {
 	Spans   span.Spans
 	Now     func() time.Time
 	Tick    time.Duration // how often those who wait for a time of day look at the clock
+
+	Wait func(ctx context.Context) error // returns when a call would not fail for want of a token
 }
 
 // Metrics is what a poller counts.

@@ -52,10 +52,19 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 		// Not the file's fault nor the service's: no token, say. The claim is kept meanwhile, since
 		// giving it back and taking it again would be two durable writes each time.
 		w.log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload put off; retrying")
-		if err := fleet.Sleep(ctx, max(min(disp.Delay, time.Second), w.cfg.RetryMin)); err != nil {
+		if err := w.waitForToken(ctx); err != nil {
 			return w.uploaded(work, d, sub, disp), nil
 		}
 	}
+}
+
+// waitForToken waits a moment, and then for as long as there is no token.
+func (w *Worker) waitForToken(ctx context.Context) error {
+	if err := fleet.Sleep(ctx, w.cfg.RetryMin); err != nil || w.tokens == nil {
+		return err
+	}
+
+	return w.tokens.WaitReady(ctx)
 }
 
 // claim writes that this worker uploads the sample. It returns queue.ErrConflict if the sample is

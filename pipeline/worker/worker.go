@@ -46,6 +46,7 @@ type Worker struct {
 	client  *poller.Client
 	poller  *poller.Poller
 
+	tokens   Tokens // nil where nobody tells
 	limiter  *rate.Limiter
 	slots    *slots
 	leases   *leases
@@ -61,7 +62,18 @@ type Worker struct {
 // Option changes how a worker is made.
 type Option func(*options)
 
+// Tokens tells when a token can be had; auth.Source is one.
+type Tokens interface {
+	// WaitReady returns when a call would not fail for want of a token, or with ctx's error.
+	WaitReady(ctx context.Context) error
+}
+
+// WithTokens lets the worker wait for a token where one is missing; without it, it tries again
+// after a while.
+func WithTokens(t Tokens) Option { return func(o *options) { o.tokens = t } }
+
 type options struct {
+	tokens Tokens
 	log    zerolog.Logger
 	reg    prometheus.Registerer
 	traces trace.TracerProvider
@@ -120,6 +132,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		claims:    newClaims(),
 		sources:   newSources(),
 		progress:  newProgress(),
+		tokens:    o.tokens,
 	}
 	w.metrics = newMetrics(o.reg, w)
 	w.poller = poller.New(poller.Deps{
@@ -135,6 +148,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		Spans:   w.spans,
 		Now:     o.now,
 		Tick:    o.tick,
+		Wait:    w.waitForToken,
 	})
 
 	return w, nil
