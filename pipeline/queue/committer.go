@@ -51,9 +51,8 @@ type message struct {
 	group *group
 	sent  time.Time
 
-	seq       uint64 // in the stream, once it is durable
-	duplicate bool   // the server knew its id
-	err       error
+	seq uint64 // in the stream, once it is durable
+	err error
 }
 
 // batch is what went out as one.
@@ -136,7 +135,7 @@ func (c *committer) subscribe() {
 func (c *committer) send() {
 	for len(c.queue) > 0 && c.batch == nil && len(c.flying) < maxInFlight {
 		switch few := c.cost.few(); {
-		case c.cost.cheap() || c.queued+len(c.flying) <= few:
+		case c.cost.cheap() || c.queued+len(c.flying) <= few || len(c.queue[0].messages) > maxBatchMessages:
 			c.sendSingles()
 		case len(c.flying) == 0:
 			c.sendBatch()
@@ -172,7 +171,7 @@ func (c *committer) sendSingle(m *message) {
 
 	if err := c.nc.PublishMsg(m.msg); err != nil {
 		delete(c.flying, c.token)
-		m.arrived(0, false, err)
+		m.arrived(0, err)
 	}
 }
 
@@ -248,9 +247,8 @@ func (g *group) meets(subjects map[string]struct{}) bool {
 }
 
 // arrived notes the outcome of a message, and wakes its caller after the last.
-func (m *message) arrived(seq uint64, duplicate bool, err error) {
+func (m *message) arrived(seq uint64, err error) {
 	m.seq = seq
-	m.duplicate = duplicate
 	m.err = err
 
 	if m.group.left--; m.group.left == 0 {
@@ -263,7 +261,7 @@ func (b *batch) failed(err error) {
 	for _, g := range b.groups {
 		for _, m := range g.messages {
 			m.single()
-			m.arrived(0, false, err)
+			m.arrived(0, err)
 		}
 	}
 }
@@ -281,7 +279,7 @@ func (c *committer) answered(answer *nats.Msg) {
 	if err != nil {
 		return
 	}
-	seq, duplicate, err := readAck(answer)
+	seq, err := readAck(answer)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -292,7 +290,7 @@ func (c *committer) answered(answer *nats.Msg) {
 	} else if m := c.flying[token]; m != nil {
 		delete(c.flying, token)
 		c.cost.single()
-		m.arrived(seq, duplicate, err)
+		m.arrived(seq, err)
 	}
 
 	c.send()
@@ -308,7 +306,7 @@ func (c *committer) landed(b *batch, last uint64, err error) {
 		for _, g := range b.groups {
 			for _, m := range g.messages {
 				seq++
-				m.arrived(seq, false, nil)
+				m.arrived(seq, nil)
 			}
 		}
 		return
@@ -332,7 +330,7 @@ func (c *committer) overdue() {
 	for token, m := range c.flying {
 		if time.Since(m.sent) > commitTimeout {
 			delete(c.flying, token)
-			m.arrived(0, false, errNoAnswer)
+			m.arrived(0, errNoAnswer)
 		}
 	}
 	if b := c.batch; b != nil && time.Since(b.sent) > commitTimeout {
@@ -344,17 +342,18 @@ func (c *committer) overdue() {
 }
 
 // readAck reads a publish acknowledgment: {"stream":"S","seq":12,…} or {"error":{…}}. The first form
-// is read by hand: there is one for each message.
-func readAck(m *nats.Msg) (seq uint64, duplicate bool, err error) {
+// is read by hand: there is one for each message. A message whose id the server knows is durable, under
+// the sequence that it has.
+func readAck(m *nats.Msg) (seq uint64, err error) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		return 0, false, nats.ErrNoResponders
+		return 0, nats.ErrNoResponders
 	}
 
 	if bytes.HasPrefix(m.Data, []byte(`{"stream":`)) {
 		if _, rest, ok := bytes.Cut(m.Data, []byte(`"seq":`)); ok {
 			end := bytes.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-			if seq, err = strconv.ParseUint(string(rest[:max(end, 0)]), 10, 64); err == nil {
-				return seq, bytes.Contains(rest, []byte(`"duplicate":true`)), nil
+			if seq, err = strconv.ParseUint(string(rest[:max(end, 0)]), 10, 64); err == nil && seq > 0 {
+				return seq, nil
 			}
 		}
 	}
@@ -363,11 +362,11 @@ func readAck(m *nats.Msg) (seq uint64, duplicate bool, err error) {
 		Error *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return 0, false, fmt.Errorf("invalid acknowledgment: %w", err)
+		return 0, fmt.Errorf("invalid acknowledgment: %w", err)
 	}
 	if r.Error != nil {
-		return 0, false, r.Error
+		return 0, r.Error
 	}
 
-	return 0, false, errors.New("invalid acknowledgment")
+	return 0, errors.New("invalid acknowledgment")
 }

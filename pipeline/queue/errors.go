@@ -21,6 +21,7 @@ const (
 	codeNoStorage     jetstream.ErrorCode = 10047
 	codeNoSuchMessage jetstream.ErrorCode = 10043
 	codeBusyKey       jetstream.ErrorCode = 10164
+	codeBusyID        jetstream.ErrorCode = 10158 // a message with the same id is on its way
 )
 
 // isConflict reports that the server found a subject at another sequence than was expected.
@@ -37,7 +38,7 @@ func permanent(err error) error {
 	switch {
 	case errors.As(err, &api) && (api.ErrorCode == codeStreamFull || api.ErrorCode == codeTooManyAsync):
 		return fmt.Errorf("%w: %s", pipeline.ErrFull, api.Description)
-	case errors.As(err, &api) && api.Code != 503:
+	case errors.As(err, &api) && api.Code != 503 && api.ErrorCode != codeBusyID:
 		return err
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject):
 		return err
@@ -50,7 +51,8 @@ func permanent(err error) error {
 func refused(err error) bool {
 	var api *jetstream.APIError
 
-	return errors.Is(err, pipeline.ErrFull) || errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && api.Code != 503
+	return errors.Is(err, pipeline.ErrFull) || errors.Is(err, nats.ErrMaxPayload) ||
+		errors.As(err, &api) && api.Code != 503 && api.ErrorCode != codeBusyID
 }
 
 // isGone reports that a stream or bucket is not there.

@@ -32,6 +32,12 @@ type reader struct {
 	overdue *time.Timer // runs while a round is under way
 }
 
+// readRequest is the body of a request (ADR-31 of NATS).
+type readRequest struct {
+	Subjects []string `json:"multi_last"`
+	MaxBytes int      `json:"max_bytes"`
+}
+
 // round is one request.
 type round struct {
 	wanted map[string][]chan *nats.Msg // without an answer
@@ -39,8 +45,9 @@ type round struct {
 }
 
 const (
-	readAtOnce = 512 // subjects; the server answers for 1,024 at most
-	readRounds = 2   // under way at a time
+	readAtOnce = 512     // subjects; the server answers for 1,024 at most
+	readBytes  = 8 << 20 // after which the server ends its answer, so that it does not outgrow the connection
+	readRounds = 2       // under way at a time
 )
 
 var errUnread = errors.New("no answer to a read")
@@ -124,7 +131,7 @@ func (r *reader) send() {
 			}
 		}
 
-		body, err := json.Marshal(map[string][]string{"multi_last": subjects})
+		body, err := json.Marshal(readRequest{Subjects: subjects, MaxBytes: readBytes})
 		if err == nil {
 			r.token++
 			r.rounds[r.token] = next
@@ -190,18 +197,35 @@ func (r *reader) answered(m *nats.Msg) {
 		return
 	}
 
-	if status == "204" || status == "404" && strings.HasPrefix(m.Header.Get("Description"), "No Results") {
-		for _, answers := range round.wanted {
-			for _, answer := range answers {
-				answer <- nil
-			}
-		}
-		delete(r.rounds, token)
-	} else {
+	left := m.Header.Get("Nats-Num-Pending")
+	switch {
+	case status == "204" && left != "" && left != "0":
+		r.resume(token)
+	case status == "204", status == "404" && strings.HasPrefix(m.Header.Get("Description"), "No Results"):
+		r.complete(token)
+	default:
 		r.fail(token)
 	}
 
 	r.send()
+}
+
+// complete ends a round: what it has no answer to is not there. The caller holds mu.
+func (r *reader) complete(token uint64) {
+	for _, answers := range r.rounds[token].wanted {
+		for _, answer := range answers {
+			answer <- nil
+		}
+	}
+	delete(r.rounds, token)
+}
+
+// resume asks again for the rest of a round whose answer was cut short. The caller holds mu.
+func (r *reader) resume(token uint64) {
+	for s, answers := range r.rounds[token].wanted {
+		r.queue[s] = append(r.queue[s], answers...)
+	}
+	delete(r.rounds, token)
 }
 
 // sequenceOf is the sequence of a message that was read.

@@ -1,0 +1,378 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+func groupOf(msgs ...*nats.Msg) *group {
+	g := &group{left: len(msgs), done: make(chan struct{})}
+	for _, m := range msgs {
+		g.messages = append(g.messages, &message{msg: m, group: g})
+	}
+
+	return g
+}
+
+// asBatches makes a committer believe that its server syncs each message.
+func asBatches(c *committer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cost.message = time.Millisecond
+	c.cost.fixed = time.Millisecond
+}
+
+// sendAsBatch sends what would have gathered while the server was busy.
+func sendAsBatch(c *committer, groups ...*group) {
+	c.once.Do(c.subscribe)
+	asBatches(c)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range groups {
+		c.queue = append(c.queue, g)
+		c.queued += len(g.messages)
+	}
+	c.send()
+}
+
+func await(t *testing.T, groups ...*group) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for i, g := range groups {
+		select {
+		case <-g.done:
+		case <-deadline:
+			t.Fatalf("group %d has no outcome", i)
+		}
+	}
+}
+
+// Whatever went out together, each caller gets what came of its own messages.
+func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, q *Queue) {
+		asBatches(q.ledgerCommits)
+
+		var callers sync.WaitGroup
+		for n := range 400 {
+			callers.Go(func() {
+				key := fmt.Sprint(n)
+				var wrong uint64
+				if n%10 == 0 {
+					wrong = 1 << 40 // nobody's revision
+				}
+				a := change(q.SampleSubject(key), []byte("a"+key), 0, nil)
+				b := change(q.LedgerSubject(pipeline.Ref{Source: "mail", ID: key}), []byte("b"+key), wrong, nil)
+
+				err := q.Commit(t.Context(), a, b)
+				switch {
+				case wrong != 0 && !errors.Is(err, ErrConflict):
+					t.Errorf("caller %d: %v, want %v", n, err, ErrConflict)
+				case wrong == 0 && err != nil:
+					t.Errorf("caller %d: %v", n, err)
+				case wrong == 0:
+					isAt(t, q, a.Revision, "a"+key)
+					isAt(t, q, b.Revision, "b"+key)
+				}
+			})
+		}
+		callers.Wait()
+	})
+}
+
+// isAt checks what the ledger holds at a sequence.
+func isAt(t *testing.T, q *Queue, seq uint64, body string) {
+	t.Helper()
+	m, err := q.ledger.GetMsg(t.Context(), seq)
+	if err != nil {
+		t.Errorf("sequence %d: %v", seq, err)
+		return
+	}
+	if string(m.Data) != body {
+		t.Errorf("sequence %d holds %q, want %q", seq, m.Data, body)
+	}
+}
+
+// A batch that is refused is taken apart: what is wrong with one is no other's concern.
+func TestCommitterTakesARefusedBatchApart(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, q *Queue) {
+		groups := make([]*group, 60)
+		for i := range groups {
+			var replaces uint64
+			if i == 17 {
+				replaces = 4711
+			}
+			groups[i] = groupOf(change(q.SampleSubject(fmt.Sprint(i)), fmt.Append(nil, i), replaces, nil).msg)
+		}
+
+		sendAsBatch(q.ledgerCommits, groups...)
+		await(t, groups...)
+		for i, g := range groups {
+			m := g.messages[0]
+			if isConflict(m.err) != (i == 17) || i != 17 && m.err != nil {
+				t.Errorf("message %d: %v", i, m.err)
+			}
+			if i != 17 {
+				isAt(t, q, m.seq, fmt.Sprint(i))
+			}
+			if m.msg.Header.Get(headerBatchID) != "" {
+				t.Errorf("message %d has a header of the batch", i)
+			}
+		}
+	})
+}
+
+// Events repeat: an id that the server saw refuses a batch, and is no fault of the others, nor of the
+// repeat.
+func TestCommitterOfRepeatedIDs(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, q *Queue) {
+		event := func(id string) *group {
+			m := nats.NewMsg(q.ResultsSubject("verdict", "benign", "mail"))
+			m.Header[nats.MsgIdHdr] = []string{id}
+			return groupOf(m)
+		}
+
+		first := event("0")
+		sendAsBatch(q.eventCommits, first)
+		await(t, first)
+		groups := []*group{event("0"), event("1"), event("2"), event("2")}
+		sendAsBatch(q.eventCommits, append(groups, event("3"), event("4"), event("5"), event("6"), event("7"), event("8"))...)
+		await(t, groups...)
+
+		for i, g := range groups {
+			m := g.messages[0]
+			if m.err != nil {
+				t.Errorf("event %d: %v", i, m.err)
+			}
+			if want := []uint64{1, 2, 3, 3}[i]; m.seq != want {
+				t.Errorf("event %d is at %d, want %d", i, m.seq, want)
+			}
+		}
+	})
+}
+
+// A batch holds a subject with an expectation once, and no more than a server takes. What is left
+// keeps its order.
+func TestCommitterGathers(t *testing.T) {
+	t.Parallel()
+
+	on := func(subject string, size int) *group { return groupOf(change(subject, make([]byte, size), 0, nil).msg) }
+	var many []*group
+	for i := range 1500 {
+		many = append(many, on(fmt.Sprint(i), 1))
+	}
+	var large []*group
+	for i := range 20 {
+		large = append(large, on(fmt.Sprint(i), 1<<20))
+	}
+	pair := groupOf(change("a", nil, 0, nil).msg, change("b", nil, 0, nil).msg)
+
+	for name, tc := range map[string]struct {
+		queue []*group
+		taken int // messages
+		left  int // groups
+	}{
+		"different subjects":      {[]*group{on("a", 1), on("b", 1)}, 2, 0},
+		"the same subject":        {[]*group{on("a", 1), on("a", 1), on("b", 1), on("a", 1)}, 2, 2},
+		"one subject of a group":  {[]*group{pair, on("b", 1), on("c", 1)}, 3, 1},
+		"without an expectation":  {[]*group{groupOf(nats.NewMsg("a")), groupOf(nats.NewMsg("a"))}, 2, 0},
+		"more than a batch holds": {many, maxBatchMessages, 500},
+		"more bytes than it may":  {large, 9, 11},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCommitter(nil)
+			c.queue = append(c.queue, tc.queue...)
+			for _, g := range tc.queue {
+				c.queued += len(g.messages)
+			}
+			before := c.queued
+
+			b := c.gather()
+			if b.messages != tc.taken || len(c.queue) != tc.left || c.queued != before-tc.taken {
+				t.Errorf("%d messages, %d groups left, %d messages left; want %d, %d, %d",
+					b.messages, len(c.queue), c.queued, tc.taken, tc.left, before-tc.taken)
+			}
+			subjects := map[string]bool{}
+			for _, g := range b.groups {
+				for _, m := range g.messages {
+					if m.msg.Header[headerExpect] != nil && subjects[m.msg.Subject] {
+						t.Errorf("subject %s is in the batch twice", m.msg.Subject)
+					}
+					subjects[m.msg.Subject] = true
+				}
+			}
+		})
+	}
+}
+
+// What is more than a batch holds is sent all the same.
+func TestCommitterOfAVeryLargeGroup(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	asBatches(q.ledgerCommits)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	changes := make([]*Change, maxBatchMessages+1)
+	for i := range changes {
+		changes[i] = change(q.SampleSubject(fmt.Sprint(i)), nil, 0, nil)
+	}
+	if err := q.Commit(ctx, changes...); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range changes {
+		if c.Revision == 0 {
+			t.Fatalf("change %d has no revision", i)
+		}
+	}
+}
+
+// Where no answer comes the caller gets an error, as soon for a batch as for a message, and the next
+// ones are sent.
+func TestCommitterWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
+	if _, err := nc.Subscribe("silent.>", func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nc.Subscribe("loud", func(m *nats.Msg) { _ = m.Respond([]byte(`{"stream":"S","seq":7}`)) }); err != nil {
+		t.Fatal(err)
+	}
+
+	for name, batch := range map[string]bool{"single": false, "batch": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCommitter(nc)
+			var groups []*group
+			for i := range 20 {
+				groups = append(groups, groupOf(nats.NewMsg("silent."+strconv.Itoa(i))))
+			}
+			if batch {
+				sendAsBatch(c, groups...)
+				await(t, groups...)
+			} else {
+				_, err := c.commit(t.Context(), nats.NewMsg("silent.a"))
+				if !errors.Is(err, errNoAnswer) {
+					t.Errorf("%v, want %v", err, errNoAnswer)
+				}
+				groups = nil
+			}
+			for _, g := range groups {
+				if !errors.Is(g.messages[0].err, errNoAnswer) {
+					t.Fatalf("%v, want %v", g.messages[0].err, errNoAnswer)
+				}
+			}
+
+			sent, err := c.commit(t.Context(), nats.NewMsg("loud"))
+			if err != nil || sent[0].seq != 7 {
+				t.Errorf("the next one: %+v, %v", sent, err)
+			}
+		})
+	}
+}
+
+// A caller that does not wait any more is not waited for.
+func TestCommitterWithoutCaller(t *testing.T) {
+	t.Parallel()
+	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
+	if _, err := nc.Subscribe("silent", func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := newCommitter(nc).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestReadAck(t *testing.T) {
+	t.Parallel()
+
+	for name, tc := range map[string]struct {
+		header nats.Header
+		body   string
+		seq    uint64
+		fails  bool
+	}{
+		"plain":         {body: `{"stream":"S","seq":12}`, seq: 12},
+		"duplicate":     {body: `{"stream":"S","seq":12,"duplicate": true}`, seq: 12},
+		"domain":        {body: `{"stream":"S","domain":"d","seq":12,"duplicate":true}`, seq: 12},
+		"batch":         {body: `{"stream":"S","seq":12,"batch":"b","count":3}`, seq: 12},
+		"refused":       {body: `{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 3"},"stream":"S","seq":0}`, fails: true},
+		"refused late":  {body: `{"stream":"S","seq":0,"error":{"code":400,"err_code":10071,"description":"no"}}`, fails: true},
+		"no responders": {header: nats.Header{"Status": {"503"}}, fails: true},
+		"nothing":       {fails: true},
+		"no JSON":       {body: `{"stream":`, fails: true},
+		"no sequence":   {body: `{"stream":"S"}`, fails: true},
+		"no number":     {body: `{"stream":"S","seq":"x"}`, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seq, err := readAck(&nats.Msg{Header: tc.header, Data: []byte(tc.body)})
+			if seq != tc.seq || (err != nil) != tc.fails {
+				t.Errorf("%d, %v; want %d, an error: %v", seq, err, tc.seq, tc.fails)
+			}
+		})
+	}
+}
+
+// A job whose end was written without the writer hearing of it is found by its own value: the repeat
+// ends in the same event, once.
+func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, q *Queue) {
+		m := &Message{Job: pipeline.Job{
+			ID:       "a",
+			Source:   "mail",
+			Priority: pipeline.Normal,
+			Kind:     pipeline.KindFile,
+			Filename: "a.exe",
+			Size:     4,
+			SHA256:   "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+		}}
+		sample := SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StateVerdict}}
+		ending := func(at time.Time) Ending {
+			return Ending{
+				Event:  pipeline.VerdictEvent(m.Job, sample.Sample, results.BasisLookup, at),
+				Sample: sample.Key,
+				With:   []*Change{q.PutSample(sample)},
+			}
+		}
+
+		// Every try believes that nothing was written before.
+		began := time.Now().UTC().Truncate(time.Second)
+		var first results.Event
+		for i := range 3 {
+			ev, err := q.Finish(t.Context(), m, ending(began.Add(time.Duration(i)*time.Second)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				first = ev
+			}
+			if !ev.Time.Equal(first.Time) {
+				t.Errorf("try %d ended the job at %s, the first one at %s", i, ev.Time, first.Time)
+			}
+		}
+
+		info, err := q.results.Info(t.Context())
+		if err != nil || info.State.Msgs != 1 {
+			t.Errorf("%d events (%v), want 1", info.State.Msgs, err)
+		}
+	})
+}

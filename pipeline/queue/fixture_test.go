@@ -1,0 +1,102 @@
+package queue
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(serveIn); dir != "" {
+		serveForever(dir)
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(sourceSetup))
+}
+
+// sourceSetup waits in the server for the answer to a request of its own, and does not notice that
+// the server stops meanwhile.
+const sourceSetup = "github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"
+
+// startServer is a real server in the test, with file storage.
+func startServer(t testing.TB, dir string, syncAlways bool) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		ServerName: "test",
+		Host:       "127.0.0.1",
+		Port:       server.RANDOM_PORT,
+		JetStream:  true,
+		StoreDir:   dir,
+		SyncAlways: syncAlways,
+		NoSigs:     true,
+		NoLog:      true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(30 * time.Second) {
+		t.Fatal("the NATS server did not start")
+	}
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+
+	return s
+}
+
+func connectTo(t testing.TB, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url,
+		nats.ReconnectBufSize(-1),
+		nats.MaxReconnects(-1),
+		nats.RetryOnFailedConnect(false),
+		nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+
+	return nc
+}
+
+func openOn(t testing.TB, nc *nats.Conn) *Queue {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	q, err := Open(ctx, nc, Topology{
+		Prefix:          "backburn",
+		Replicas:        1,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   24 * time.Hour,
+		ResultsMaxBytes: 1 << 30,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return q
+}
+
+// openTest is a queue on a server of its own.
+func openTest(t testing.TB) *Queue {
+	t.Helper()
+
+	return openOn(t, connectTo(t, startServer(t, t.TempDir(), false).ClientURL()))
+}
+
+// onBoth runs a test against a server that syncs each write, and one that does not.
+func onBoth(t *testing.T, test func(t *testing.T, q *Queue)) {
+	t.Helper()
+	for name, syncAlways := range map[string]bool{"synced": true, "lazy": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, openOn(t, connectTo(t, startServer(t, t.TempDir(), syncAlways).ClientURL())))
+		})
+	}
+}
