@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"backburn/internal/acl"
@@ -88,6 +89,9 @@ func (s *site) work(t *testing.T) {
 	defer cancel()
 	q, err := queue.Open(ctx, nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.JetStream().CreateConsumer(ctx, "BACKBURN_RESULTS", jetstream.ConsumerConfig{Durable: "siem", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 		t.Fatal(err)
 	}
 	pcfg := pipeline.DefaultConfig()

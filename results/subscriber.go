@@ -249,12 +249,18 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 			MaxResetAttempts: resets,
 		})
 	}
-	c, err := s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+	// One that is there is used as it is: where it starts was decided when it was made, perhaps by
+	// somebody who may do that while this process may not.
+	c, err := s.js.Consumer(ctx, stream, s.cfg.Durable)
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return c, err
+	}
+	c, err = s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		Durable: s.cfg.Durable, FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since,
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.cfg.AckWait, MaxDeliver: -1,
 	})
 	if errors.Is(err, jetstream.ErrConsumerExists) {
-		return s.js.Consumer(ctx, stream, s.cfg.Durable) // where it starts was decided when it was made
+		return s.js.Consumer(ctx, stream, s.cfg.Durable) // another process was faster
 	}
 	return c, err
 }

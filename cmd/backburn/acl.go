@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"backburn/internal/acl"
@@ -17,15 +19,17 @@ func aclCommand(tool *cli.App) *cobra.Command {
 		Short: "Print the NATS permissions that a role needs",
 		Long: `Prints what a gateway, consumer, watcher, worker, operator or api must be allowed to do on
 the NATS server, and no more: as accounts for the server's configuration (--conf, the default)
-or as JSON, one object a line, for tools that make users. Without a role it prints all of
-them for one server; --source then names the gateway's and the API's, and a watcher has those of the [[watch]] entries.
+or as JSON, one object a line, for tools that make users. Without a role it prints all of them for
+one server: a gateway and an API with --source, a consumer with --durable, a watcher with the sources
+of the [[watch]] entries.
 
 Gateways and consumers get an account of their own each, and reach JetStream under the API prefix
 "<prefix>.api": see docs/security.md for the reason. Passwords are variables that the server
-takes from its environment. Clients set the inbox prefix that is printed with each.`,
+takes from its environment. Clients set the inbox prefix that is printed with each. A consumer
+reads through one durable, which an operator makes (docs/events.md).`,
 		Example: `  backburn acl gateway --source mail
   backburn acl consumer --durable siem
-  backburn acl --source mail > backburn-accounts.conf     # include it in nats-server.conf
+  backburn acl --source mail --durable siem > backburn-accounts.conf     # include it in nats-server.conf
   backburn acl gateway --source mail --json | jq -r .publish[]`,
 		Args:      cobra.MaximumNArgs(1),
 		ValidArgs: roleNames(),
@@ -37,8 +41,8 @@ takes from its environment. Clients set the inbox prefix that is printed with ea
 			if err != nil {
 				return err
 			}
-			o.Prefix = cfg.NATS.Prefix
-			roles := acl.Roles()
+			o.Prefix, o.Domain = cfg.NATS.Prefix, cfg.NATS.Domain
+			roles := rolesFor(o, len(cfg.Watch))
 			if len(args) == 1 {
 				roles = []acl.Role{acl.Role(args[0])}
 			}
@@ -70,11 +74,27 @@ takes from its environment. Clients set the inbox prefix that is printed with ea
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Sources, "source", nil, "`sources` for which it may speak (a watcher's default: those of [[watch]])")
-	f.StringVar(&o.Durable, "durable", "", "the only durable `consumer` that a consumer may use (default: any, and ordered ones)")
+	f.StringVar(&o.Durable, "durable", "", "the durable `name` through which a consumer reads")
 	f.BoolVar(&o.RawOnly, "raw", false, "a gateway that sends files in messages alone, without the object bucket")
+	f.BoolVar(&o.NoUrgent, "no-urgent", false, "a gateway, watcher or API that may not hand in at priority urgent")
 	f.BoolVar(&conf, "conf", false, "as configuration of the NATS server (the default)")
 	f.BoolVar(&asJSON, "json", false, "as JSON, one object a line")
 	return cmd
+}
+
+// rolesFor are those that the options say enough about.
+func rolesFor(o acl.Options, folders int) []acl.Role {
+	return slices.DeleteFunc(acl.Roles(), func(r acl.Role) bool {
+		switch r {
+		case acl.Gateway, acl.API:
+			return len(o.Sources) == 0
+		case acl.Consumer:
+			return o.Durable == ""
+		case acl.Watcher:
+			return folders == 0
+		}
+		return false
+	})
 }
 
 func roleNames() []string {

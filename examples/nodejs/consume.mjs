@@ -1,11 +1,11 @@
 // Reads events through a durable consumer, strictly: node consume.mjs DURABLE [HOW-MANY-FINAL]
+// An operator has made the consumer (docs/events.md).
 // Every event must be a CloudEvent 1.0 by the SDK's own rules, and be as our JSON Schema says. One
 // that is not is told of and passed over; nothing is acted upon that was not understood.
 import { readFile } from "node:fs/promises";
 import { CloudEvent } from "cloudevents";
 import Ajv from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
-import { AckPolicy } from "@nats-io/jetstream";
 import { client } from "./client.mjs";
 
 const [durable, wanted = "0"] = process.argv.slice(2);
@@ -29,8 +29,6 @@ function understand(message) {
 
 const { nc, js } = await client();
 const stream = "BACKBURN_RESULTS";
-const manager = await js.jetstreamManager(false); // false: it need not ask about the account
-await manager.consumers.add(stream, { durable_name: durable, ack_policy: AckPolicy.Explicit });
 const consumer = await js.consumers.get(stream, durable);
 const seen = new Set(); // a real one keeps the ids as long as it matters
 let final = 0, refused = 0;

@@ -12,6 +12,7 @@
 package acl
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type Role string
 // The roles.
 const (
 	Gateway  Role = "gateway"  // hands in, under one source
-	Consumer Role = "consumer" // reads events
+	Consumer Role = "consumer" // reads events through one durable, which an operator makes
 	Watcher  Role = "watcher"  // hands in from folders, and reads their events
 	Worker   Role = "worker"   // makes the streams, works on jobs, publishes events; also `backburn run`
 	Operator Role = "operator" // looks at everything, replays and drops dead letters, asks WildFire with the fleet's token
@@ -49,69 +50,116 @@ type Permissions struct {
 
 // Options narrow a role.
 type Options struct {
-	Prefix  string   // nats.prefix
-	Sources []string // for which a gateway, watcher or API may speak; a gateway and an API have exactly one
-	Durable string   // the one consumer of RESULTS that a consumer may use; "": any, also ordered ones
-	RawOnly bool     // a gateway without the object bucket
+	Prefix   string   // nats.prefix
+	Domain   string   // nats.domain: the JetStream domain that clients reach through a leaf node
+	Sources  []string // for which a gateway, watcher or API may speak; a gateway and an API have exactly one
+	Durable  string   // the one consumer of RESULTS through which a consumer reads
+	RawOnly  bool     // a gateway without the object bucket
+	NoUrgent bool     // a gateway, watcher or API that may not hand in at priority "urgent"
 }
 
 // For gives the permissions of a role. It fails where the options do not fit it.
 func For(role Role, o Options) (Permissions, error) {
-	for _, s := range o.Sources {
-		if !pipeline.ValidSource(s) {
-			return Permissions{}, fmt.Errorf("source %q: expected 1 to 32 of a-z, 0-9, _ and -", s)
-		}
-	}
-	if (role == Gateway || role == API) && len(o.Sources) != 1 {
-		return Permissions{}, fmt.Errorf("a %s speaks for exactly one source: name it with --source", role)
-	}
-	if role == Watcher && len(o.Sources) == 0 {
-		return Permissions{}, fmt.Errorf("a watcher needs the sources of its folders: name them with --source")
-	}
-	if o.Durable != "" && !pipeline.ValidSource(o.Durable) {
-		return Permissions{}, fmt.Errorf("durable %q: expected 1 to 32 of a-z, 0-9, _ and -", o.Durable)
+	if err := o.fits(role); err != nil {
+		return Permissions{}, err
 	}
 	id := string(role)
 	switch role {
 	case Gateway:
 		id = GatewayInbox(o.Sources[0])
 	case Consumer:
-		if o.Durable != "" {
-			id = ConsumerInbox(o.Durable)
-		}
+		id = ConsumerInbox(o.Durable)
 	}
-	b := builder{n: queue.NamesFor(o.Prefix), prefix: o.Prefix}
+
+	n := queue.NamesFor(o.Prefix)
+	b := builder{n: n, streams: streams(n), role: role}
 	inbox := natsconn.InboxPrefix(o.Prefix, id)
 	b.subscribe(inbox + ".>")
-	switch role {
-	case Gateway:
-		b.gateway(o.Sources[0], o.RawOnly)
-	case Consumer:
-		b.consumer(o.Durable)
-	case Watcher:
-		b.watcher(o.Sources)
-	case Worker:
-		b.worker(inbox)
-	case Operator:
-		b.operator()
-	case API:
-		b.api(o.Sources[0])
-	default:
-		return Permissions{}, fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or api", role)
-	}
+	b.build(o, inbox)
+
 	api := ""
-	if role.Outside() {
+	switch {
+	case role.Outside():
 		// In an account without JetStream $JS.API belongs to the server, which says so.
 		api = APIPrefix(o.Prefix)
-		for i, s := range b.pub {
-			if rest, ok := strings.CutPrefix(s, "$JS.API."); ok {
-				b.pub[i] = api + "." + rest
-			}
+		b.reachAPI(api)
+	case o.Domain != "":
+		b.reachAPI("$JS." + o.Domain + ".API")
+		b.reachBuckets("$JS." + o.Domain + ".API")
+	}
+	return Permissions{
+		Role:      role,
+		User:      o.Prefix + "-" + id,
+		Inbox:     inbox,
+		API:       api,
+		Publish:   unique(b.pub),
+		Subscribe: unique(b.sub),
+	}, nil
+}
+
+// fits says what is missing of what a role needs.
+func (o Options) fits(role Role) error {
+	if !slices.Contains(Roles(), role) {
+		return fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or api", role)
+	}
+	for _, s := range o.Sources {
+		if !pipeline.ValidSource(s) {
+			return fmt.Errorf("source %q: expected 1 to 32 of a-z, 0-9, _ and -", s)
 		}
 	}
-	slices.Sort(b.pub)
-	slices.Sort(b.sub)
-	return Permissions{Role: role, User: o.Prefix + "-" + id, Inbox: inbox, API: api, Publish: slices.Compact(b.pub), Subscribe: slices.Compact(b.sub)}, nil
+	switch {
+	case (role == Gateway || role == API) && len(o.Sources) != 1:
+		return fmt.Errorf("a %s speaks for exactly one source: name it with --source", role)
+	case role == Watcher && len(o.Sources) == 0:
+		return errors.New("a watcher needs the sources of its folders: name them with --source")
+	case role == Consumer && !pipeline.ValidSource(o.Durable):
+		return fmt.Errorf("durable %q: a consumer reads through one durable, name it with --durable: 1 to 32 of a-z, 0-9, _ and -", o.Durable)
+	}
+	return nil
+}
+
+// reachAPI gives the requests to JetStream another prefix.
+func (b *builder) reachAPI(prefix string) {
+	for i, s := range b.pub {
+		if rest, ok := strings.CutPrefix(s, "$JS.API."); ok {
+			b.pub[i] = prefix + "." + rest
+		}
+	}
+}
+
+// reachBuckets allows the writes to key-value buckets under the prefix of the requests, too, where
+// clients put them in a domain.
+func (b *builder) reachBuckets(prefix string) {
+	for _, s := range slices.Clone(b.pub) {
+		if strings.HasPrefix(s, "$KV.") {
+			b.publish(prefix + "." + s)
+		}
+	}
+}
+
+// unique sorts subjects, and leaves out those that a wildcard among them has already.
+func unique(subjects []string) []string {
+	slices.Sort(subjects)
+	subjects = slices.Compact(subjects)
+	return slices.DeleteFunc(slices.Clone(subjects), func(s string) bool {
+		return slices.ContainsFunc(subjects, func(other string) bool { return other != s && covers(other, s) })
+	})
+}
+
+// covers reports whether a subject with wildcards matches all that another matches.
+func covers(pattern, subject string) bool {
+	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
+	for i, token := range p {
+		switch {
+		case i >= len(s):
+			return false
+		case token == ">":
+			return true
+		case s[i] == ">", token != "*" && token != s[i]:
+			return false
+		}
+	}
+	return len(p) == len(s)
 }
 
 // APIPrefix is under what name clients outside reach JetStream's requests.

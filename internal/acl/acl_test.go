@@ -14,13 +14,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"backburn/auth/natsbucket"
 	"backburn/internal/acl"
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -35,38 +40,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
 
 const prefix = "backburn"
 
-// site is a server with exactly the permissions that `backburn acl` prints, and an owner
-// of the account who may see what the others can't.
+// site is a server with exactly the permissions that `backburn acl` prints.
 type site struct {
-	t     *testing.T
-	s     *server.Server
-	perms map[string]acl.Permissions // by name of the user without the prefix
+	t       *testing.T
+	s       *server.Server
+	perms   map[string]acl.Permissions // by name of the user without the prefix
+	connect func(acl.Permissions) config.NATS
 }
 
-func newSite(t *testing.T) *site {
+// mode is a way to give a server its users.
+type mode func(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) config.NATS)
+
+// modes are the two that the server knows: a configuration file with passwords, and JWTs that an
+// operator signs, with the server's default limits and an account that requires max_bytes.
+var modes = map[string]mode{"configuration": configured, "operator": operated}
+
+func configured(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) config.NATS) {
 	t.Helper()
-	st := &site{t: t, perms: map[string]acl.Permissions{}}
-	var all []acl.Permissions
-	for _, r := range []struct {
-		role acl.Role
-		o    acl.Options
-	}{
-		{acl.Gateway, acl.Options{Sources: []string{"mail"}}},
-		{acl.Gateway, acl.Options{Sources: []string{"web"}, RawOnly: true}},
-		{acl.Consumer, acl.Options{}},
-		{acl.Consumer, acl.Options{Durable: "siem"}},
-		{acl.Watcher, acl.Options{Sources: []string{"quarantine"}}},
-		{acl.Worker, acl.Options{}},
-		{acl.Operator, acl.Options{}},
-		{acl.API, acl.Options{Sources: []string{"proxy"}}},
-	} {
-		r.o.Prefix = prefix
-		p, err := acl.For(r.role, r.o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		st.perms[strings.TrimPrefix(p.User, prefix+"-")] = p
-		all = append(all, p)
+	for _, p := range all {
 		t.Setenv(acl.Variable(p.User), "pw-"+p.User)
 	}
 	var conf bytes.Buffer
@@ -82,7 +73,99 @@ func newSite(t *testing.T) *site {
 		t.Fatalf("the server does not read it: %v\n%s", err, conf.String())
 	}
 	opts.Port = server.RANDOM_PORT
-	st.s = testkit.StartNATS(t, opts)
+
+	return testkit.StartNATS(t, opts), func(p acl.Permissions) config.NATS {
+		password := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(password, []byte("pw-"+p.User+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return config.NATS{User: p.User, PasswordFile: password}
+	}
+}
+
+func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Permissions) config.NATS) {
+	t.Helper()
+	operator := testkit.NewOperator(t)
+	accounts := acl.Accounts(prefix, all...)
+	byName, byUser := map[string]*testkit.Account{}, map[string]*testkit.Account{}
+	for _, a := range accounts {
+		byName[a.Name] = operator.NewAccount()
+		for _, u := range a.Users {
+			byUser[u.User] = byName[a.Name]
+		}
+	}
+	for _, a := range accounts {
+		byName[a.Name].Issue(func(c *jwt.AccountClaims) {
+			if a.JetStream {
+				c.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: 32 << 30, MemoryStorage: 1 << 20, Streams: 20, Consumer: 100, MaxBytesRequired: true}
+			}
+			for _, e := range a.Exports {
+				response := jwt.ResponseType(jwt.ResponseTypeSingleton)
+				if e.Many {
+					response = jwt.ResponseTypeStream
+				}
+				c.Exports.Add(&jwt.Export{Subject: jwt.Subject(e.Subject), Type: jwt.Service, ResponseType: response})
+			}
+			for _, i := range a.Imports {
+				c.Imports.Add(&jwt.Import{
+					Account:      byName[i.Account].Public,
+					Subject:      jwt.Subject(i.Subject),
+					LocalSubject: jwt.RenamingSubject(i.To),
+					Type:         jwt.Service,
+				})
+			}
+		})
+	}
+
+	return testkit.StartNATS(t, operator.Options()), func(p acl.Permissions) config.NATS {
+		return config.NATS{CredentialsFile: byUser[p.User].User(claims(p))}
+	}
+}
+
+// claims gives a user the permissions.
+func claims(p acl.Permissions) func(*jwt.UserClaims) {
+	return func(c *jwt.UserClaims) {
+		c.Name = p.User
+		c.Pub.Allow.Add(p.Publish...)
+		c.Sub.Allow.Add(p.Subscribe...)
+	}
+}
+
+// everyone has a user of each role, some with options.
+func everyone(t *testing.T) []acl.Permissions {
+	t.Helper()
+	var all []acl.Permissions
+	for _, r := range []struct {
+		role acl.Role
+		o    acl.Options
+	}{
+		{acl.Gateway, acl.Options{Sources: []string{"mail"}}},
+		{acl.Gateway, acl.Options{Sources: []string{"web"}, RawOnly: true}},
+		{acl.Gateway, acl.Options{Sources: []string{"slow"}, NoUrgent: true}},
+		{acl.Consumer, acl.Options{Durable: "siem"}},
+		{acl.Watcher, acl.Options{Sources: []string{"quarantine"}}},
+		{acl.Worker, acl.Options{}},
+		{acl.Operator, acl.Options{}},
+		{acl.API, acl.Options{Sources: []string{"proxy"}}},
+	} {
+		r.o.Prefix = prefix
+		p, err := acl.For(r.role, r.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func newSite(t *testing.T, make mode) *site {
+	t.Helper()
+	st := &site{t: t, perms: map[string]acl.Permissions{}}
+	all := everyone(t)
+	for _, p := range all {
+		st.perms[strings.TrimPrefix(p.User, prefix+"-")] = p
+	}
+	st.s, st.connect = make(t, all)
 	return st
 }
 
@@ -104,18 +187,20 @@ func (st *site) as(user string) *client {
 		st.t.Fatalf("no user %s", user)
 	}
 	c := &client{t: st.t, user: user}
-	nc, err := nats.Connect(st.s.ClientURL(), nats.UserInfo(p.User, "pw-"+p.User), nats.CustomInboxPrefix(p.Inbox),
-		nats.PermissionErrOnSubscribe(true), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) {
-				c.mu.Lock()
-				c.refusals = append(c.refusals, err.Error())
-				c.mu.Unlock()
-			}
-		}))
+	cfg := st.connect(p)
+	cfg.URL = st.s.ClientURL()
+	nc, err := natsconn.Connect(cfg, "test", zerolog.Nop(), natsconn.Inbox(prefix, strings.TrimPrefix(p.Inbox, "_INBOX_"+prefix+"_")))
 	if err != nil {
-		st.t.Fatal(err)
+		st.t.Fatalf("%s: %v", user, err)
 	}
 	st.t.Cleanup(nc.Close)
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			c.mu.Lock()
+			c.refusals = append(c.refusals, err.Error())
+			c.mu.Unlock()
+		}
+	})
 	c.nc = nc
 	if c.js, err = jetstream.New(nc); err == nil && p.API != "" {
 		c.js, err = jetstream.NewWithAPIPrefix(nc, p.API)
@@ -163,6 +248,20 @@ func (c *client) attach() *queue.Queue {
 		c.t.Fatalf("%s: %v", c.user, err)
 	}
 	return q
+}
+
+// makeDurable makes a consumer of events, as docs/events.md has an operator do it.
+func (c *client) makeDurable(ctx context.Context, name string) {
+	c.t.Helper()
+	_, err := c.js.CreateConsumer(ctx, "BACKBURN_RESULTS", jetstream.ConsumerConfig{
+		Durable:        name,
+		AckPolicy:      jetstream.AckExplicitPolicy,
+		FilterSubjects: []string{"backburn.results.verdict.*.*", "backburn.results.failed.*.*"},
+	})
+	if err != nil {
+		c.unhindered()
+		c.t.Fatal(err)
+	}
 }
 
 func topology() queue.Topology {
@@ -220,7 +319,12 @@ func contents(s string) (int64, func() (io.ReadCloser, error)) {
 
 // Each role does its whole work with what it may do, and is not hindered once.
 func TestEveryRoleCanWork(t *testing.T) {
-	st := newSite(t)
+	for name, make := range modes {
+		t.Run(name, func(t *testing.T) { everyRoleWorks(t, newSite(t, make)) })
+	}
+}
+
+func everyRoleWorks(t *testing.T, st *site) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	worker := st.work()
@@ -247,8 +351,10 @@ func TestEveryRoleCanWork(t *testing.T) {
 	}
 
 	web := st.as("gateway-web")
-	if _, err := web.js.PublishMsg(ctx, &nats.Msg{Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
-		Header: nats.Header{nats.MsgIdHdr: {"raw"}, queue.HeaderFilename: {"raw.exe"}}}); err != nil {
+	if _, err := web.js.PublishMsg(ctx, &nats.Msg{
+		Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
+		Header: nats.Header{nats.MsgIdHdr: {"raw"}, queue.HeaderFilename: {"raw.exe"}},
+	}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -281,30 +387,25 @@ func TestEveryRoleCanWork(t *testing.T) {
 		t.Errorf("the queue knows nothing of %q, %v", unknown, err)
 	}
 
-	for name, durable := range map[string]string{"consumer": "", "consumer-siem": "siem"} {
-		c := st.as(name)
-		seen := map[string]bool{}
-		sub := results.NewSubscriber(c.js, results.SubscriberConfig{Prefix: prefix, Durable: durable,
-			Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed}}})
-		err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
-			if seen[e.Data.JobID] = true; len(seen) == 5 {
-				return results.ErrStop
-			}
-			return nil
-		})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if durable == "" { // a filter with one subject has another form on the wire
-			one := results.NewSubscriber(c.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
-			if err := one.Drain(ctx, func(context.Context, results.Event) error { return nil }); err != nil {
-				t.Error(err)
-			}
-		}
-		c.unhindered()
-	}
-
 	operator := st.as("operator")
+	operator.makeDurable(ctx, "siem")
+	c := st.as("consumer-siem")
+	seen := map[string]bool{}
+	sub := results.NewSubscriber(c.js, results.SubscriberConfig{
+		Prefix: prefix, Durable: "siem",
+		Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed}},
+	})
+	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		if seen[e.Data.JobID] = e.Type.Final(); len(seen) == 5 {
+			return results.ErrStop
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("consumer: %v", err)
+	}
+	c.unhindered()
+
 	q := operator.attach()
 	if _, err := q.Status(ctx, pipeline.DefaultConfig()); err != nil {
 		t.Errorf("status: %v", err)
@@ -360,7 +461,7 @@ func TestEveryRoleCanWork(t *testing.T) {
 			t.Errorf("watch %s: %v", name, err)
 		}
 	}
-	sub := results.NewSubscriber(operator.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
+	sub = results.NewSubscriber(operator.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
 	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
 		if e.Data.JobID == "dead~1" {
 			return results.ErrStop
@@ -397,7 +498,7 @@ func TestEveryRoleCanWork(t *testing.T) {
 
 // A watcher that is there first waits for a worker to make the queue, which it may not do itself.
 func TestWatcherWaitsForTheQueue(t *testing.T) {
-	st := newSite(t)
+	st := newSite(t, configured)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	watcher := st.as("watcher")
@@ -424,31 +525,42 @@ func TestWatcherWaitsForTheQueue(t *testing.T) {
 
 // What a role has no business with is forbidden to it.
 func TestRolesCanDoNothingElse(t *testing.T) {
-	st := newSite(t)
+	st := newSite(t, configured)
 	st.work()
 	api := "$JS.API."
-	sealed := []string{"$KV.backburn_tokens.x", "$KV.backburn_grants.x", api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x"} // nobody but the worker and the operator
-	shared := []string{                                                                                                               // nobody but the worker
+	sealed := []string{ // nobody but the worker and the operator
+		"$KV.backburn_tokens.x", "$KV.backburn_grants.x", api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x",
+		"backburn.requeue.normal.mail", "backburn.ledger.sample.x", "backburn.ledger.job.mail.x",
+	}
+	shared := []string{ // nobody but the worker
 		api + "STREAM.CREATE.BACKBURN_X", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_DEAD",
 		api + "STREAM.UPDATE.BACKBURN_JOBS", api + "CONSUMER.MSG.NEXT.BACKBURN_JOBS.lane-normal-mail", api + "CONSUMER.DELETE.BACKBURN_JOBS.lane-normal-mail",
-		"$KV.backburn_control.pause.uploads", "$KV.backburn_jobs.x", "backburn.ask",
-		"backburn.results.verdict.benign.mail", "backburn.dead.rejected.mail", "backburn.waiting.a.b",
+		"$KV.backburn_control.pause.uploads", "$KV.backburn_control.leader", "backburn.ask",
+		"backburn.results.verdict.benign.mail", "backburn.dead.rejected.mail", "backburn.requeue.a.b.c",
 		api + "STREAM.LIST", api + "STREAM.NAMES", "_INBOX.x", "_INBOX_backburn_worker.x",
 	}
 	reading := []string{
 		api + "CONSUMER.CREATE.BACKBURN_RESULTS.x", api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.x", api + "STREAM.MSG.GET.BACKBURN_RESULTS",
 		api + "DIRECT.GET.BACKBURN_RESULTS", api + "CONSUMER.CREATE.BACKBURN_DEAD.x", api + "STREAM.MSG.GET.BACKBURN_DEAD",
 		api + "CONSUMER.CREATE.OBJ_backburn_files.x.$O.backburn_files.C.y", api + "DIRECT.GET.OBJ_backburn_files", api + "STREAM.MSG.GET.OBJ_backburn_files",
-		api + "CONSUMER.CREATE.KV_backburn_samples.x.$KV.backburn_samples.>", "$KV.backburn_samples.x",
+		api + "CONSUMER.CREATE.BACKBURN_LEDGER.x.backburn.ledger.>", api + "DIRECT.GET.BACKBURN_LEDGER.backburn.ledger.sample.x", "backburn.ledger.sample.x",
 	}
 	for user, forbidden := range map[string][]string{
-		"gateway-mail":  append([]string{"backburn.jobs.normal.web", "backburn.jobs.normal.mail.x", "$JS.ACK.BACKBURN_JOBS.lane-normal-mail.1.1.1.1.1"}, reading...),
-		"gateway-web":   append([]string{"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "$O.backburn_files.C.x", api + "STREAM.PURGE.OBJ_backburn_files"}, reading...),
-		"consumer":      {"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "$KV.backburn_samples.x", api + "STREAM.MSG.GET.BACKBURN_DEAD"},
-		"consumer-siem": {"backburn.jobs.normal.mail", api + "CONSUMER.CREATE.BACKBURN_RESULTS.other", api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.other", api + "CONSUMER.DELETE.BACKBURN_RESULTS.other", "$JS.ACK.BACKBURN_RESULTS.other.1.1.1.1.1"},
-		"watcher":       {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
-		"operator":      {"$KV.backburn_control.worker.x", "$KV.backburn_samples_x.y", api + "STREAM.PURGE.KV_backburn_grants", api + "STREAM.DELETE.KV_backburn_tokens"},
-		"api":           {"backburn.jobs.normal.mail", "$KV.backburn_samples.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
+		"gateway-mail": append([]string{"backburn.jobs.normal.web", "backburn.jobs.normal.mail.x", "$JS.ACK.BACKBURN_JOBS.lane-normal-mail.1.1.1.1.1"}, reading...),
+		"gateway-web":  append([]string{"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "$O.backburn_files.C.x", api + "STREAM.PURGE.OBJ_backburn_files"}, reading...),
+		"gateway-slow": {"backburn.jobs.urgent.slow", "backburn.jobs.normal.mail"},
+		"consumer-siem": {
+			"backburn.jobs.normal.mail", "$O.backburn_files.M.x", "backburn.ledger.sample.x", api + "STREAM.MSG.GET.BACKBURN_DEAD",
+			api + "CONSUMER.CREATE.BACKBURN_RESULTS.other", api + "CONSUMER.CREATE.BACKBURN_RESULTS.siem",
+			api + "CONSUMER.CREATE.BACKBURN_RESULTS.siem.backburn.results.>", api + "CONSUMER.DURABLE.CREATE.BACKBURN_RESULTS.siem",
+			api + "CONSUMER.MSG.NEXT.BACKBURN_RESULTS.other", api + "CONSUMER.INFO.BACKBURN_RESULTS.other",
+			api + "CONSUMER.DELETE.BACKBURN_RESULTS.siem", api + "CONSUMER.DELETE.BACKBURN_RESULTS.other",
+			api + "CONSUMER.PAUSE.BACKBURN_RESULTS.siem", api + "CONSUMER.LIST.BACKBURN_RESULTS", "$JS.ACK.BACKBURN_RESULTS.other.1.1.1.1.1",
+			api + "DIRECT.GET.BACKBURN_RESULTS", api + "STREAM.MSG.GET.BACKBURN_RESULTS", api + "STREAM.INFO.BACKBURN_JOBS",
+		},
+		"watcher":  {"backburn.jobs.normal.mail", "backburn.ledger.sample.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
+		"operator": {"$KV.backburn_control.worker.x", "$KV.backburn_tokens_x.y", api + "STREAM.PURGE.KV_backburn_grants", api + "STREAM.DELETE.KV_backburn_tokens"},
+		"api":      {"backburn.jobs.normal.mail", "backburn.ledger.sample.x", api + "STREAM.MSG.DELETE.BACKBURN_DEAD"},
 	} {
 		c := st.as(user)
 		if user != "operator" {
@@ -459,7 +571,7 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 				t.Errorf("%s may publish to %s", user, subject)
 			}
 			if rest, ok := strings.CutPrefix(subject, api); ok && st.perms[user].API != "" {
-				if other := st.perms[user].API + "." + rest; !c.refused(other) && !(user == "consumer" && strings.Contains(rest, ".BACKBURN_RESULTS.x")) {
+				if other := st.perms[user].API + "." + rest; !c.refused(other) {
 					t.Errorf("%s may publish to %s", user, other)
 				}
 			}
@@ -487,15 +599,17 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 // under its own subject, which no lane reads, so it becomes no job; and the server's own
 // requests are not made that way.
 func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
-	st := newSite(t)
+	st := newSite(t, configured)
 	worker := st.work()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	gw := st.as("gateway-web")
 	handIn := func(id string) {
 		t.Helper()
-		if _, err := gw.js.PublishMsg(ctx, &nats.Msg{Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
-			Header: nats.Header{nats.MsgIdHdr: {id}, queue.HeaderFilename: {"raw.exe"}}}); err != nil {
+		if _, err := gw.js.PublishMsg(ctx, &nats.Msg{
+			Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
+			Header: nats.Header{nats.MsgIdHdr: {id}, queue.HeaderFilename: {"raw.exe"}},
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -518,7 +632,8 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 	}
 	handIn("first")
 	final("first")
-	cons, err := c.js.CreateConsumer(ctx, "BACKBURN_RESULTS", jetstream.ConsumerConfig{Durable: "siem", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour})
+	st.as("operator").makeDurable(ctx, "siem")
+	cons, err := c.js.Consumer(ctx, "BACKBURN_RESULTS", "siem")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -542,6 +657,81 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 	}
 	handIn("third")
 	final("third") // neither refused nor taken for a job
+}
+
+// A consumer that may make its own durable would say where the server delivers to: with a heartbeat,
+// the empty status message that deletes a stream. So it may not.
+func TestAConsumerCannotAimDeliveries(t *testing.T) {
+	st := newSite(t, configured)
+	worker := st.work()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	before := streams(t, ctx, worker)
+	c := st.as("consumer-siem")
+	for _, deliver := range []string{"$JS.API.STREAM.DELETE.BACKBURN_JOBS", "$JS.API.STREAM.PURGE.BACKBURN_DEAD"} {
+		create := `{"stream_name":"BACKBURN_RESULTS","config":{"name":"siem","durable_name":"siem","deliver_subject":"` + deliver +
+			`","ack_policy":"none","idle_heartbeat":100000000}}`
+		for _, subject := range []string{
+			"backburn.api.CONSUMER.CREATE.BACKBURN_RESULTS.siem", "backburn.api.CONSUMER.DURABLE.CREATE.BACKBURN_RESULTS.siem",
+		} {
+			short, end := context.WithTimeout(ctx, 500*time.Millisecond)
+			answer, err := c.nc.RequestWithContext(short, subject, []byte(create))
+			end()
+			if err == nil {
+				t.Errorf("%s: the server answered %s", subject, answer.Data)
+			}
+		}
+	}
+	if after := streams(t, ctx, worker); after != before {
+		t.Errorf("the server obeyed a delivery:\nbefore %s\nafter  %s", before, after)
+	}
+}
+
+// TestCredentialsFitIntoALine signs every role's permissions, with long names, and connects to a
+// server with default limits.
+func TestCredentialsFitIntoALine(t *testing.T) {
+	t.Parallel()
+	operator := testkit.NewOperator(t)
+	account := operator.NewAccount()
+	account.Issue(nil)
+	ns := testkit.StartNATS(t, operator.Options())
+	const most = 3 << 10 // of the 4 KiB that a server reads
+	long := strings.Repeat("n", 16)
+	for _, role := range acl.Roles() {
+		for name, o := range map[string]acl.Options{
+			"":            {Prefix: prefix},
+			"in a domain": {Prefix: prefix, Domain: "hub"},
+		} {
+			t.Run(string(role)+" "+name, func(t *testing.T) {
+				t.Parallel()
+				switch role {
+				case acl.Gateway, acl.API, acl.Watcher:
+					o.Sources = []string{long}
+				case acl.Consumer:
+					o.Durable = long
+				}
+				p, err := acl.For(role, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				file := account.User(claims(p))
+				text, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				token, err := nkeys.ParseDecoratedJWT(text)
+				if err != nil || name == "" && len(token) > most {
+					t.Errorf("a JWT of %d bytes, want at most %d: %v", len(token), most, err)
+				}
+				nc, err := natsconn.Connect(config.NATS{URL: ns.ClientURL(), CredentialsFile: file}, "test", zerolog.Nop())
+				if err != nil {
+					t.Fatalf("with a JWT of %d bytes: %v", len(token), err)
+				}
+				nc.Close()
+				t.Logf("JWT of %d bytes", len(token))
+			})
+		}
+	}
 }
 
 // streams says what the streams hold that nobody may harm.
@@ -569,9 +759,10 @@ func TestFor(t *testing.T) {
 		"two sources":   {acl.Gateway, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
 		"wildcard":      {acl.Gateway, acl.Options{Sources: []string{"*"}}, "expected 1 to 32"},
 		"no folders":    {acl.Watcher, acl.Options{}, "--source"},
-		"odd durable":   {acl.Consumer, acl.Options{Durable: "a.>"}, "expected 1 to 32"},
+		"odd durable":   {acl.Consumer, acl.Options{Durable: "a.>"}, "1 to 32"},
+		"no durable":    {acl.Consumer, acl.Options{}, "--durable"},
 		"no such role":  {"admin", acl.Options{}, "expected one of"},
-		"api of many":   {acl.API, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
+		"API of many":   {acl.API, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
 		"empty source":  {acl.API, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
 		"watcher's dot": {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
 	} {

@@ -13,54 +13,102 @@ import (
 // account that subject is another.
 func (r Role) Outside() bool { return r == Gateway || r == Consumer }
 
-// WriteConf writes permissions as the accounts of the NATS server's configuration: one with the
-// streams, and one for each client that is outside, which imports what it needs and no more.
-// Passwords stay outside the file: each is a variable that the server takes from its environment.
-func WriteConf(w io.Writer, prefix string, all ...Permissions) error {
-	c := confWriter{}
-	system := strings.ToUpper(prefix)
-	var own, outside []Permissions
+// Account is an account of the server, with its users and what it shares with others.
+type Account struct {
+	Name      string
+	JetStream bool
+	Users     []Permissions
+	Exports   []Export
+	Imports   []Import
+}
+
+// Export is a service that some other accounts may use. One of many answers is a stream of them.
+type Export struct {
+	Subject  string
+	Many     bool
+	Accounts []string
+}
+
+// Import is a service of another account, under a subject of one's own.
+type Import struct {
+	Account string
+	Subject string // there
+	To      string // here
+}
+
+// Accounts divides users into accounts: one with the streams, and one for each client that is
+// outside, which imports what it needs and no more.
+func Accounts(prefix string, all ...Permissions) []Account {
+	system := Account{Name: strings.ToUpper(prefix), JetStream: true}
+	var outside []Permissions
 	for _, p := range all {
 		if p.Role.Outside() {
 			outside = append(outside, p)
 		} else {
-			own = append(own, p)
+			system.Users = append(system.Users, p)
 		}
 	}
-	c.line(0, "accounts {")
-	c.line(1, "%s {", system)
-	c.line(2, "jetstream: enabled")
-	c.users(own)
-	if len(outside) > 0 {
-		c.line(2, "exports: [")
-		for _, subject := range exported(outside) {
-			response := "singleton"
-			if strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT.") {
-				response = "stream" // a request brings many messages
-			}
-			c.line(3, "{ service: %q, response_type: %s, accounts: [%s] }", subject, response, strings.Join(importers(outside, subject), ", "))
-		}
-		c.line(2, "]")
+	for _, subject := range exported(outside) {
+		system.Exports = append(system.Exports, Export{
+			Subject:  subject,
+			Many:     strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT."), // a request brings many messages
+			Accounts: importers(outside, subject),
+		})
 	}
-	c.line(1, "}")
+
+	accounts := []Account{system}
 	for _, p := range outside {
-		c.line(1, "%s {", account(p))
-		c.users([]Permissions{p})
-		c.line(2, "imports: [")
+		a := Account{Name: account(p), Users: []Permissions{p}}
 		for _, subject := range p.Publish {
-			inner := inside(p, subject)
-			if inner == subject {
-				c.line(3, "{ service: { account: %s, subject: %q } }", system, inner)
-			} else {
-				c.line(3, "{ service: { account: %s, subject: %q }, to: %q }", system, inner, subject)
-			}
+			a.Imports = append(a.Imports, Import{Account: system.Name, Subject: inside(p, subject), To: subject})
 		}
-		c.line(2, "]")
-		c.line(1, "}")
+		accounts = append(accounts, a)
+	}
+	return accounts
+}
+
+// WriteConf writes permissions as the accounts of the NATS server's configuration. Passwords stay
+// outside the file: each is a variable that the server takes from its environment.
+func WriteConf(w io.Writer, prefix string, all ...Permissions) error {
+	c := confWriter{}
+	c.line(0, "accounts {")
+	for _, a := range Accounts(prefix, all...) {
+		c.account(a)
 	}
 	c.line(0, "}")
 	_, err := io.WriteString(w, c.String())
 	return err
+}
+
+func (c *confWriter) account(a Account) {
+	c.line(1, "%s {", a.Name)
+	if a.JetStream {
+		c.line(2, "jetstream: enabled")
+	}
+	c.users(a.Users)
+	if len(a.Exports) > 0 {
+		c.line(2, "exports: [")
+		for _, e := range a.Exports {
+			response := "singleton"
+			if e.Many {
+				response = "stream"
+			}
+			c.line(3, "{ service: %q, response_type: %s, accounts: [%s] }", e.Subject, response, strings.Join(e.Accounts, ", "))
+		}
+		c.line(2, "]")
+	}
+	if len(a.Imports) > 0 {
+		c.line(2, "imports: [")
+		for _, i := range a.Imports {
+			if i.To == i.Subject {
+				c.line(3, "{ service: { account: %s, subject: %q } }", i.Account, i.Subject)
+			} else {
+				c.line(3, "{ service: { account: %s, subject: %q }, to: %q }", i.Account, i.Subject, i.To)
+			}
+		}
+		c.line(2, "]")
+	}
+	c.line(1, "}")
 }
 
 // exported are the subjects that anybody outside imports.

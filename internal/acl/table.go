@@ -1,0 +1,125 @@
+package acl
+
+import "backburn/pipeline/queue"
+
+// rights are what a role may do with a stream, beside publishing to it.
+type rights uint8
+
+const (
+	look   rights = 1 << iota // look it up, with the names and counts of its subjects
+	get                       // read single messages, without a consumer
+	read                      // pull consumers of any name
+	follow                    // push consumers, as watches of buckets are
+	list                      // list its consumers
+	remove                    // remove single messages
+	purge                     // remove all that matches
+	create                    // make the stream, and bring it up to date
+)
+
+// stream is what permissions depend on: a stream, or the one behind a bucket.
+type stream struct {
+	name    string
+	rights  map[Role]rights
+	publish map[Role][]string // "{source}" stands for each source of the client
+}
+
+const anySource = "{source}"
+
+// streams is the table from which all permissions are made: which streams there are, on which
+// subjects, and what each role may do with them.
+func streams(n queue.Names) []stream {
+	all := look | get | read | follow | list | create
+
+	kv := func(bucket string, r map[Role]rights, writers map[Role]string) stream {
+		s := stream{name: "KV_" + bucket, rights: r, publish: map[Role][]string{}}
+		for role, keys := range writers {
+			s.publish[role] = []string{"$KV." + bucket + "." + keys}
+		}
+		return s
+	}
+	files := n.FilesBucket()
+	store := []string{"$O." + files + ".C.>", "$O." + files + ".M.>"}
+
+	return []stream{
+		{
+			name: n.JobsStream(),
+			rights: map[Role]rights{
+				Worker:   all,
+				Operator: look | get | list, // how much is in hand
+				API:      look | get,
+				Watcher:  look | get, // which of the claimed files it knows
+			},
+			publish: map[Role][]string{
+				Worker:   {n.JobSubject("*", "*"), n.RequeueSubject("*", "*")},
+				Operator: {n.JobSubject("*", "*"), n.RequeueSubject("*", "*")}, // submit, replay
+				API:      {n.JobSubject("*", anySource)},
+				Watcher:  {n.JobSubject("*", anySource)},
+				Gateway:  {n.JobSubject("*", anySource)},
+			},
+		},
+		{
+			name: n.LedgerStream(),
+			rights: map[Role]rights{
+				Worker:   all,
+				Operator: look | get | read,
+				API:      look | get | read,
+				Watcher:  look,
+			},
+			publish: map[Role][]string{
+				Worker:   {n.SampleSubject("*"), n.AnyLedgerJob()},
+				Operator: {n.SampleSubject("*"), n.AnyLedgerJob()},         // a replay forgets the refusal of the contents
+				API:      {n.Prefix() + ".ledger.job." + anySource + ".*"}, // what was handed in under which key
+			},
+		},
+		{
+			name: n.ResultsStream(),
+			rights: map[Role]rights{
+				Worker:   all,
+				Operator: look | get | read,
+				API:      look | get | read,
+				Watcher:  look | read, // its durable's name has the machine and the folder in it
+				Consumer: look,        // and the one durable
+			},
+			publish: map[Role][]string{Worker: {n.ResultsSubject("*", "*", "*")}},
+		},
+		{
+			name: n.DeadStream(),
+			rights: map[Role]rights{
+				Worker:   all,
+				Operator: look | get | read | remove, // replay and drop
+				API:      look | read,
+				Watcher:  look,
+			},
+			publish: map[Role][]string{Worker: {n.DeadSubject("*", "*")}},
+		},
+		kv(n.ControlBucket(), map[Role]rights{
+			Worker:   all,
+			Operator: look | get | follow, // the live workers
+			API:      look | get | follow,
+			Watcher:  look,
+		}, map[Role]string{Worker: ">", Operator: "quota.>"}), // a command's queries are counted
+		// What asks WildFire by itself shares the fleet's token, which is sealed with the profile's
+		// secret, and renews it and the login.
+		kv(n.TokensBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
+			map[Role]string{Worker: ">", Operator: ">"}),
+		kv(n.GrantsBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
+			map[Role]string{Worker: ">", Operator: ">"}),
+		{
+			name: "OBJ_" + files,
+			rights: map[Role]rights{
+				Worker:   all | purge,
+				Operator: look | get | purge,
+				API:      look | purge,
+				Watcher:  look | follow | purge, // a list of objects is a watch that ends
+				Gateway:  look | purge,          // purge: the parts of an upload that broke off
+			},
+			publish: map[Role][]string{
+				Worker:   store,
+				Operator: store,
+				API:      store,
+				Watcher:  store,
+				Gateway:  store,
+			},
+		},
+	}
+}
