@@ -89,6 +89,7 @@ var (
 		{context.Canceled, Disposition{Action: Defer}},
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},
+		{wildfire.ErrForeignAnswer, doubtful},
 		{wildfire.ErrForbidden, doubtful},
 		{wildfire.ErrNoSuchOperation, doubtful},
 		{wildfire.ErrRedirect, doubtful},
@@ -126,6 +127,7 @@ var (
 	onQuery = []rule{
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},
+		{wildfire.ErrForeignAnswer, Disposition{Action: PauseFleet}},
 		{wildfire.ErrForbidden, Disposition{Action: PauseFleet, Message: "queries are forbidden (403): check the credential's permissions and license, and the proxy"}},
 		{wildfire.ErrNoSuchOperation, Disposition{Action: PauseFleet, Message: "there is no WildFire API at this address (404): check wildfire.url"}},
 		{wildfire.ErrRedirect, Disposition{Action: PauseFleet, Message: "the answer was a redirect: check wildfire.url and the proxy"}},

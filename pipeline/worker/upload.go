@@ -45,7 +45,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 		}
 
 		sub, disp := w.send(work, d)
-		if disp.Action != pipeline.Defer || work.Err() != nil {
+		if disp.Action != pipeline.Defer || disp.Unsure || work.Err() != nil {
 			return w.uploaded(work, d, sub, disp), nil
 		}
 
