@@ -141,9 +141,15 @@ func TestURLReport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var report struct{ Sample struct{ URL, Verdict string } }
-		if err := json.Unmarshal(got.Report, &report); err != nil || report.Sample.Verdict != "c2" || got.URLType != "original" || got.AnalysisTime.IsZero() {
-			t.Errorf("got %+v (%s), %v", got, got.Report, err)
+		var report struct{ Type, Verdict, SHA256 string }
+		if err := json.Unmarshal(got.Report, &report); err != nil {
+			t.Fatal(err)
+		}
+		if report.Type != "wf-report" || report.Verdict != "C2" || report.SHA256 != sha256Of("https://c2.example.test") {
+			t.Errorf("got %+v", report)
+		}
+		if got.URLType != "original" || got.AnalysisTime.IsZero() {
+			t.Errorf("type %q, time %v", got.URLType, got.AnalysisTime)
 		}
 	}
 }
@@ -199,13 +205,13 @@ func TestDownloads(t *testing.T) {
 		fetch        func() (wildfire.Download, error)
 		name, prefix string
 	}{
-		"sample": {func() (wildfire.Download, error) { return client.Sample(t.Context(), hash, &out) }, hash + ".000", contents},
-		"by MD5": {func() (wildfire.Download, error) { return client.Sample(t.Context(), md5Of(contents), &out) }, hash + ".000", contents},
+		"sample": {func() (wildfire.Download, error) { return client.Sample(t.Context(), hash, &out) }, hash + ".exe.000", contents},
+		"by MD5": {func() (wildfire.Download, error) { return client.Sample(t.Context(), md5Of(contents), &out) }, hash + ".exe.000", contents},
 		"pdf":    {func() (wildfire.Download, error) { return client.ReportPDF(t.Context(), hash, &out) }, hash + ".pdf", "%PDF-"},
 		"pcap":   {func() (wildfire.Download, error) { return client.PCAP(t.Context(), hash, 66, &out) }, hash + ".66.0.pcap", "\xd4\xc3\xb2\xa1"},
 		"artifacts": {func() (wildfire.Download, error) {
 			return client.WebArtifacts(t.Context(), "https://example.test", &out, wildfire.Screenshot, wildfire.DownloadFiles)
-		}, "artifacts.tar.gz", "\x1f\x8b"},
+		}, sha256Of("https://example.test") + ".tgz", "\x1f\x8b"},
 		"test file": {func() (wildfire.Download, error) { return client.TestFile(t.Context(), wildfire.TestELF, &out) }, "wildfire-test-elf-file", "\x7fELF"},
 	}
 	for name, tt := range tests {

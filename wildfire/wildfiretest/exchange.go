@@ -71,20 +71,20 @@ func (x *exchange) refuse(status int, message string) {
 	x.send(status, contentType, body)
 }
 
-func errorBody(status int, message string, form Body, style Style) (contentType string, body []byte) {
-	if message == "" {
-		message = Phrase(status)
+func errorBody(status int, text string, form Body, style Style) (contentType string, body []byte) {
+	if text == "" {
+		text = message(status)
 	}
 	switch form {
 	case EmptyBody:
 		return "", nil
 	case HTMLBody:
 		return "text/html", []byte("<html>\r\n<head><title>" + strconv.Itoa(status) + " " + http.StatusText(status) +
-			"</title></head>\r\n<body>\r\n<center><h1>" + message + "</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
+			"</title></head>\r\n<body>\r\n<center><h1>" + text + "</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
 	case JSONBody:
-		return "application/json", []byte(`{"error":"` + message + `"}`)
+		return "application/json", []byte(`{"error":"` + text + `"}`)
 	}
-	return "text/xml", errorDocument(message, style)
+	return "text/xml", errorDocument(text, style)
 }
 
 // send answers, after the latency that was asked for, unless the answer is to be lost.

@@ -19,10 +19,10 @@ const (
 // answered the call. Fields that come behind the file part are read as well. It answers and reports false
 // where the body is not a form that the operation takes.
 func (x *exchange) readForm(onFile func(form url.Values, filename string, part io.Reader) bool) (url.Values, bool) {
-	media, params, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	boundary, ok := boundaryOf(x.r.Header.Get("Content-Type"))
 	switch {
-	case err == nil && media == "multipart/form-data" && params["boundary"] != "":
-		return x.readMultipart(params["boundary"], onFile)
+	case ok:
+		return x.readMultipart(boundary, onFile)
 	case strings.HasPrefix(string(x.call.Op), "submit/"):
 		x.refuse(http.StatusUnsupportedMediaType, "")
 		return nil, false
@@ -32,11 +32,36 @@ func (x *exchange) readForm(onFile func(form url.Values, filename string, part i
 		x.refuse(http.StatusBadRequest, "")
 		return nil, false
 	}
+
 	return x.r.Form, true
 }
 
+// boundaryOf finds the boundary of a multipart form. The service takes one that is not quoted though it
+// holds characters that have to be, such as the "/" and "=" of base64 (RFC 2045, section 5.1), which
+// mime.ParseMediaType does not.
+func boundaryOf(contentType string) (string, bool) {
+	media, params, err := mime.ParseMediaType(contentType)
+	if err == nil {
+		boundary := params["boundary"]
+		return boundary, media == "multipart/form-data" && boundary != ""
+	}
+
+	media, rest, _ := strings.Cut(contentType, ";")
+	if !strings.EqualFold(strings.TrimSpace(media), "multipart/form-data") {
+		return "", false
+	}
+	for param := range strings.SplitSeq(rest, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+		if strings.EqualFold(name, "boundary") && value != "" {
+			return strings.Trim(value, `"`), true
+		}
+	}
+
+	return "", false
+}
+
 func (x *exchange) readMultipart(boundary string, onFile func(url.Values, string, io.Reader) bool) (url.Values, bool) {
-	form := url.Values{}
+	form := x.r.URL.Query() // fields in the address count as well, whatever the body's form
 	reader := multipart.NewReader(x.r.Body, boundary)
 	for {
 		part, err := reader.NextPart()

@@ -3,6 +3,7 @@ package wildfiretest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +48,20 @@ func (s *Server) NewHTTPServer() *http.Server {
 }
 
 type connKey struct{}
+
+// encrypted reports whether a call came by TLS, be it below the wrapped listener.
+func encrypted(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	conn, _ := r.Context().Value(connKey{}).(*phraseConn)
+	if conn == nil {
+		return false
+	}
+	_, ok := conn.Conn.(*tls.Conn)
+
+	return ok
+}
 
 type phraseListener struct{ net.Listener }
 

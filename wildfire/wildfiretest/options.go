@@ -90,6 +90,9 @@ func WithTokenLifetime(d time.Duration) Option { return func(s *Server) { s.auth
 // by Server.Listener, as Start does.
 func WithPhrases(on bool) Option { return func(s *Server) { s.phrases = on } }
 
+// WithHTTPSOnly answers unencrypted calls with a redirect, as the service does, except for test files.
+func WithHTTPSOnly() Option { return func(s *Server) { s.httpsOnly = true } }
+
 // Known describes a sample that the service has judged before anybody submits it.
 type Known struct {
 	// Region is where it is known; "" is the default region.

@@ -33,3 +33,17 @@ func Phrase(status int) string {
 	}
 	return http.StatusText(status)
 }
+
+// messages are the texts of error documents that differ from the reason phrase.
+var messages = map[int]string{
+	418: "Unsupport File type",
+}
+
+// message is the text of the error document for a status.
+func message(status int) string {
+	if text, ok := messages[status]; ok {
+		return text
+	}
+
+	return Phrase(status)
+}

@@ -13,8 +13,11 @@ import (
 
 // Messages of the service for arguments that it does not take.
 const (
-	invalidHash = "Invalid hash, has to be 32 or 64 bytes 0-9a-fA-F"
-	tooMany     = "Only 500 entries are allowed for each file"
+	invalidHash      = "Invalid hash, has to be 32 or 64 bytes 0-9a-fA-F"
+	invalidHashValue = "invalid hash value" // of get/verdict
+	invalidLink      = "Invalid webpage type url, url should start with http or https"
+	invalidDate      = "Invalid Date (longer than 30 days from now or newer than now)"
+	tooMany          = "Only 500 entries are allowed for each file"
 )
 
 // verdict answers for one hash or URL.
@@ -29,7 +32,7 @@ func (x *exchange) verdict() {
 		x.refuse(420, "Missing required field")
 		return
 	case hash != "" && !isHash(hash):
-		x.refuse(421, invalidHash)
+		x.refuse(421, invalidHashValue)
 		return
 	}
 	if !x.charged(owner) {
@@ -45,11 +48,10 @@ func (x *exchange) verdict() {
 
 // urlRecord is the record for a URL; its analysis time and validity are there even where its verdict is not.
 func (x *exchange) urlRecord(link string) element {
-	sha, _ := urlDigests(link)
 	s := x.server
 	s.mu.Lock()
 	code, at := wildfire.Unknown, ""
-	for _, sample := range s.find(x.call.Region, sha) {
+	for _, sample := range s.findURL(x.call.Region, link) {
 		code = sample.at(s.now(), s.unknownFor)
 		if when, ok := sample.changedAt(s.now()); ok {
 			at = when.UTC().Format(time.RFC3339)
@@ -160,7 +162,7 @@ func (x *exchange) verdictsChanged() {
 		return
 	}
 	if since.After(now) || since.Before(now.Truncate(24*time.Hour).AddDate(0, 0, -30)) {
-		x.refuse(http.StatusForbidden, "Invalid Date")
+		x.refuse(http.StatusForbidden, invalidDate)
 		return
 	}
 	if !x.charged(owner) {

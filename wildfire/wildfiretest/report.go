@@ -4,9 +4,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,16 +18,30 @@ import (
 	"backburn/wildfire"
 )
 
-// judged looks up a sample whose report is out. It answers and reports false where there is none.
+// judged looks up a sample whose report is out; false where there is none.
 func (x *exchange) judged(hash string) (known, wildfire.Verdict, bool) {
-	s := x.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, sample := range s.find(x.call.Region, hash) {
+	x.server.mu.Lock()
+	defer x.server.mu.Unlock()
+
+	return x.server.reported(x.server.find(x.call.Region, hash))
+}
+
+// judgedURL looks up a URL whose report is out; false where there is none.
+func (x *exchange) judgedURL(link string) (known, wildfire.Verdict, bool) {
+	x.server.mu.Lock()
+	defer x.server.mu.Unlock()
+
+	return x.server.reported(x.server.findURL(x.call.Region, link))
+}
+
+// reported picks the first sample whose report is out. The mutex is held.
+func (s *Server) reported(samples []*known) (known, wildfire.Verdict, bool) {
+	for _, sample := range samples {
 		if when, ok := sample.changedAt(s.now()); ok && !s.now().Before(when.Add(s.reportLag)) {
 			return *sample, sample.at(s.now(), s.unknownFor), true
 		}
 	}
+
 	return known{}, 0, false
 }
 
@@ -86,11 +104,10 @@ func (x *exchange) report() {
 // urlReport answers with JSON, whose report is a JSON text in a string; before it is there, its values are
 // empty strings.
 func (x *exchange) urlReport(link string) {
-	sha, _ := urlDigests(link)
-	sample, verdict, ok := x.judged(sha)
+	sample, verdict, ok := x.judgedURL(link)
 	result := map[string]any{"analysis_time": "", "url_type": "", "report": ""}
 	if ok {
-		report := map[string]any{"sample": map[string]any{"url": sample.url, "verdict": verdict.String()}}
+		report := urlAnalysis(sample, verdict)
 		inner, _ := json.Marshal(report)
 		result = map[string]any{
 			"analysis_time": sample.received.UTC().Format(time.RFC3339), "url_type": "original", "report": string(inner),
@@ -184,7 +201,7 @@ func (x *exchange) sample() {
 	case found.head == nil:
 		x.refuse(http.StatusGone, "")
 	case x.charged(owner):
-		x.download(found.sha256+".000", "application/octet-stream", found.head)
+		x.download(sampleName(found), "application/octet-stream", found.head)
 	}
 }
 
@@ -213,48 +230,97 @@ func (x *exchange) pcap() {
 	}
 }
 
-// webArtifacts answers with a tar.gz of a page's screenshot.
+// webArtifacts answers with a tar.gz of a page's screenshot and of what it had a browser download.
 func (x *exchange) webArtifacts() {
 	form, owner, ok := x.admittedForm()
 	if !ok {
 		return
 	}
 	link := form.Get("url")
-	if link == "" {
+	switch {
+	case !form.Has("url"):
 		x.refuse(420, "Missing required field url")
 		return
+	case link == "":
+		x.refuse(421, "Invalid url")
+		return
 	}
-	for kind := range strings.SplitSeq(form.Get("types"), ",") {
-		switch strings.TrimSpace(kind) {
-		case "", "screenshot", "download_files":
-		default:
-			x.refuse(421, "Invalid types")
-			return
-		}
+	kinds, ok := artifactKinds(form.Get("types"))
+	if !ok {
+		x.refuse(421, "Invalid types")
+		return
 	}
-	sha, _ := urlDigests(link)
-	if _, _, ok := x.judged(sha); !ok {
+	sample, _, ok := x.judgedURL(link)
+	if !ok {
 		x.refuse(http.StatusNotFound, "")
 		return
 	}
 	if x.charged(owner) {
-		x.download("artifacts.tar.gz", "application/octet-stream", archive("screenshot.png", []byte("\x89PNG\r\n\x1a\n")))
+		x.download(sample.sha256+".tgz", "application/octet-stream", artifacts(kinds))
 	}
 }
 
-func archive(name string, content []byte) []byte {
+// artifactKinds reads the list of what is wanted of a page; an empty one is everything.
+func artifactKinds(types string) ([]string, bool) {
+	all := []string{"screenshot", "download_files"}
+	if types == "" {
+		return all, true
+	}
+	var kinds []string
+	for kind := range strings.SplitSeq(types, ",") {
+		kind = strings.TrimSpace(kind)
+		if !slices.Contains(all, kind) {
+			return nil, false
+		}
+		kinds = append(kinds, kind)
+	}
+
+	return kinds, true
+}
+
+// artifacts is an archive with a folder for each kind.
+func artifacts(kinds []string) []byte {
+	files := map[string]struct{ name, contents string }{
+		"screenshot":     {"screenshot.jpg", "\xff\xd8\xff\xe0\x00\x10JFIF\x00\xff\xd9"},
+		"download_files": {"index.html", "<html></html>\n"},
+	}
 	var out bytes.Buffer
 	compressed := gzip.NewWriter(&out)
-	files := tar.NewWriter(compressed)
-	_ = files.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(content))})
-	_, _ = files.Write(content)
-	_ = files.Close()
+	archive := tar.NewWriter(compressed)
+	for _, kind := range kinds {
+		file := files[kind]
+		_ = archive.WriteHeader(&tar.Header{Name: kind + "/", Mode: 0o700, Typeflag: tar.TypeDir})
+		_ = archive.WriteHeader(&tar.Header{Name: kind + "/" + file.name, Mode: 0o600, Size: int64(len(file.contents))})
+		_, _ = archive.Write([]byte(file.contents))
+	}
+	_ = archive.Close()
 	_ = compressed.Close()
+
 	return out.Bytes()
+}
+
+// sampleName is what the service calls a sample's contents: by the hash, and the extension where the
+// file had one.
+func sampleName(sample known) string {
+	if extension := path.Ext(sample.filename); extension != "" {
+		return sample.sha256 + extension + ".000"
+	}
+
+	return sample.sha256
 }
 
 // testFile answers with a file that is new with every call and will be found malicious.
 func (x *exchange) testFile(kind string) {
+	name, contents, ok := x.server.testContents(kind)
+	if !ok {
+		x.refuse(http.StatusNotFound, "")
+		return
+	}
+	x.download(name, "application/octet-stream", []byte(contents))
+}
+
+// testContents makes a new test file of a kind; false where there is no such kind.
+func (s *Server) testContents(kind string) (name, contents string, ok bool) {
 	names := map[string][2]string{
 		"pe":    {"wildfire-test-pe-file.exe", "MZ"},
 		"apk":   {"wildfire-test-apk-file.apk", "PK\x03\x04"},
@@ -263,14 +329,77 @@ func (x *exchange) testFile(kind string) {
 	}
 	file, ok := names[kind]
 	if !ok {
-		x.refuse(http.StatusNotFound, "")
-		return
+		return "", "", false
 	}
-	s := x.server
 	s.mu.Lock()
 	s.tests++
 	number := s.tests
 	s.mu.Unlock()
-	body := file[1] + "\x00\x00\n" + string(contentMarker) + "malware\n" + strconv.FormatUint(s.seed, 10) + "." + strconv.Itoa(number) + "\n"
-	x.download(file[0], "application/octet-stream", []byte(body))
+	serial := strconv.FormatUint(s.seed, 10) + "." + strconv.Itoa(number)
+
+	return file[0], file[1] + "\x00\x00\n" + string(contentMarker) + "malware\n" + serial + "\n", true
+}
+
+// urlAnalysis is the document about a URL, as far as public samples show it.
+func urlAnalysis(sample known, verdict wildfire.Verdict) map[string]any {
+	static, dynamic := packageID("static", sample.sha256), packageID("dynamic", sample.sha256)
+
+	return map[string]any{
+		"type":           "wf-report",
+		"schema_version": "1.0",
+		"sha256":         sample.sha256,
+		"verdict":        verdictWord(verdict),
+		"sa_package":     static,
+		"da_packages":    []string{dynamic},
+		"iocs":           []string{},
+		"detection_reasons": []map[string]any{{
+			"type":        "detection-reason",
+			"name":        "simulated",
+			"description": "Decided by the simulation",
+			"verdict":     verdictWord(verdict),
+			"artifacts":   []map[string]any{{"type": "artifact-ref", "package": static}},
+		}},
+		"maec_packages": []map[string]any{
+			maecPackage(static, sample, "static"),
+			maecPackage(dynamic, sample, "combined"),
+		},
+	}
+}
+
+// verdictWord is the verdict as reports spell it.
+func verdictWord(verdict wildfire.Verdict) string {
+	if verdict == wildfire.C2 {
+		return "C2"
+	}
+
+	return verdict.String()
+}
+
+func maecPackage(id string, sample known, kind string) map[string]any {
+	return map[string]any{
+		"type":           "package",
+		"id":             id,
+		"schema_version": "5.0",
+		"maec_objects": []map[string]any{{
+			"type":                 "malware-instance",
+			"id":                   "malware-instance--" + strings.TrimPrefix(id, "package--"),
+			"instance_object_refs": []string{"0"},
+			"analysis_metadata":    []map[string]any{{"analysis_type": kind, "is_automated": true}},
+		}},
+		"observable_objects": map[string]any{"0": map[string]any{"type": "url", "value": sample.url}},
+	}
+}
+
+// packageID is a UUID that follows from what it is about.
+func packageID(kind, sha256 string) string {
+	digest := hashOf(kind + sha256)
+
+	return "package--" + digest[:8] + "-" + digest[8:12] + "-4" + digest[13:16] + "-8" + digest[17:20] + "-" + digest[20:32]
+}
+
+// hashOf is the SHA-256 of a text, in hexadecimal.
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+
+	return hex.EncodeToString(sum[:])
 }

@@ -100,12 +100,14 @@ func (s *Server) forgetMD5(region string, sample *known) {
 func (s *Server) find(region, hash string) []*known {
 	hash = strings.ToLower(hash)
 	if len(hash) == 32 {
-		return s.byMD5[sampleKey{region, hash}]
-	}
-	if sample := s.samples[sampleKey{region, hash}]; sample != nil {
+		if samples := s.byMD5[sampleKey{region, hash}]; len(samples) > 0 {
+			return samples
+		}
+	} else if sample := s.samples[sampleKey{region, hash}]; sample != nil {
 		return []*known{sample}
 	}
-	return nil
+
+	return builtins(hash)
 }
 
 // at is the verdict that a sample has at a time.

@@ -29,6 +29,7 @@ type Server struct {
 	maxSamples  int
 	maxCalls    int
 	phrases     bool
+	httpsOnly   bool
 	planFor     func(Sample) (Plan, bool)
 	auth        accounts
 
@@ -101,6 +102,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	region, path, ok := strings.Cut(r.URL.Path, apiPrefix)
+	if x.elsewhere(path) {
+		return
+	}
 	if !ok {
 		x.refuse(http.StatusNotFound, "")
 		return
@@ -119,6 +123,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.call.Op = op
 	x.run(func() { handle(x) })
+}
+
+// elsewhere redirects who is at the wrong place: unencrypted calls to HTTPS, and visitors of the root to
+// the portal. It reports whether it did.
+func (x *exchange) elsewhere(path string) bool {
+	var location string
+	switch {
+	case x.server.httpsOnly && !encrypted(x.r) && !strings.HasPrefix(path, "test/"):
+		location = "https://" + x.r.Host + "/"
+	case x.r.URL.Path == "/":
+		location = "/wildfire/dashboard"
+	default:
+		return false
+	}
+	x.w.Header().Set("Location", location)
+	x.send(http.StatusFound, "", nil)
+
+	return true
 }
 
 var operations = map[wildfire.Op]func(*exchange){

@@ -3,6 +3,7 @@ package wildfiretest
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 )
 
 // Style varies how answers are spelled. The zero value is the vendor's usual spelling: a declaration, four
@@ -125,7 +126,7 @@ func (e element) write(out *bytes.Buffer, style Style, depth int) {
 var xmlEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 func (e element) escaped(style Style) string {
-	text := xmlEscaper.Replace(e.text)
+	text := xmlEscaper.Replace(strings.Map(xmlRune, e.text))
 	if e.name != "filename" {
 		return text
 	}
@@ -138,6 +139,16 @@ func (e element) escaped(style Style) string {
 		return text + "\xe9"
 	}
 	return text
+}
+
+// xmlRune replaces what XML cannot hold (XML 1.0, section 2.2), such as the NUL of a link.
+func xmlRune(r rune) rune {
+	switch {
+	case r == '\t', r == '\n', r == '\r', r >= ' ' && r != 0xFFFE && r != 0xFFFF && r != utf8.RuneError:
+		return r
+	}
+
+	return '?'
 }
 
 func newline(out *bytes.Buffer, style Style, depth int) {

@@ -2,6 +2,7 @@ package wildfiretest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/md5" // #nosec G501 -- part of the service's answers
 	"crypto/sha256"
 	"encoding/hex"
@@ -130,7 +131,19 @@ func (x *exchange) submitFile() {
 	x.accept(owner, file, "")
 }
 
-// submitURL takes the address of a file. Nothing is fetched: the sample is its address.
+// fetched is the file that an address stands for. Nothing is fetched: its contents are made of the
+// address, unless that is of one of the service's own test files.
+func (s *Server) fetched(location string) (name, contents string) {
+	if _, kind, ok := strings.Cut(location, apiPrefix+"test/"); ok {
+		if name, contents, ok := s.testContents(kind); ok {
+			return name, contents
+		}
+	}
+
+	return "", "contents of " + location
+}
+
+// submitURL takes the address of a file.
 func (x *exchange) submitURL() {
 	form, owner, ok := x.admittedForm()
 	if !ok {
@@ -145,9 +158,10 @@ func (x *exchange) submitURL() {
 		x.refuse(421, "Invalid url")
 		return
 	}
-	got, _ := receive(strings.NewReader("contents of "+location), 0)
+	name, contents := x.server.fetched(location)
+	got, _ := receive(strings.NewReader(contents), 0)
 	got.URL, got.Region = location, x.call.Region
-	got.Filename = form.Get("context")
+	got.Filename = cmp.Or(form.Get("context"), name)
 	x.call.SHA256, x.call.Size = got.SHA256, got.Size
 	x.accept(owner, &got, location)
 }
@@ -205,6 +219,11 @@ func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sample := s.samples[sampleKey{call.Region, file.SHA256}]
+	if found := builtins(file.SHA256); sample == nil && found != nil {
+		sample = found[0]
+		sample.received = s.now()
+		s.store(call.Region, sample)
+	}
 	if sample == nil || sample.plan.Lost && !plan.Lost {
 		fresh := &known{
 			sha256: file.SHA256, md5: file.MD5, filename: file.Filename, filetype: kind, url: file.URL,
@@ -237,7 +256,7 @@ func (x *exchange) submitLink() {
 	case !form.Has("link"):
 		x.refuse(420, "Missing required field link")
 	case !acceptableLink(link):
-		x.refuse(421, "Invalid link")
+		x.refuse(421, invalidLink)
 	default:
 		x.acceptLinks(owner, []string{link})
 	}
