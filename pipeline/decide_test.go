@@ -590,6 +590,49 @@ func decisions() []decision {
 		}},
 		{name: "never: its turn, and a refusal that counts", state: refusal, event: claimed, step: refused},
 		{name: "sent, and refused to others meanwhile", state: refusal, event: complete, step: refused},
+
+		// An owner, or an upload, that the record no longer knows: it is as if the record were looked at.
+		{name: "outdated owner: nobody is asked", state: none, event: byOther, cfg: noAsk, step: upload},
+		{name: "outdated owner: next try", state: isRetry, event: byOther, given: byThisJob, step: ask},
+		{name: "outdated owner: next try, nobody is asked", state: isRetry, event: byOther, given: byThisJob, cfg: noAsk, step: upload},
+		{
+			name: "outdated owner: deadline", state: pending, event: byOther, given: late, step: timeout,
+			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{name: "outdated owner: old verdict", state: verdict, event: byOther, given: stale, step: ask},
+		{name: "outdated owner: old verdict, nobody is asked", state: verdict, event: byOther, given: stale, cfg: noAsk, step: upload},
+		{name: "outdated owner: another name", state: refusal, event: byOther, job: script, step: ask},
+		{name: "outdated owner: another name, nobody is asked", state: refusal, event: byOther, job: script, cfg: noAsk, step: upload},
+		{name: "outdated upload: nobody is asked", state: none, event: complete, cfg: noAsk, step: upload},
+		{name: "outdated upload: next try", state: isRetry, event: complete, given: byThisJob, step: ask},
+		{name: "outdated upload: next try, nobody is asked", state: isRetry, event: complete, given: byThisJob, cfg: noAsk, step: upload},
+		{
+			name: "outdated upload: deadline", state: pending, event: complete, given: late, step: timeout,
+			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{name: "outdated upload: old verdict", state: verdict, event: complete, given: stale, step: ask},
+		{name: "outdated upload: old verdict, nobody is asked", state: verdict, event: complete, given: stale, cfg: noAsk, step: upload},
+		{name: "outdated upload: another name", state: refusal, event: complete, job: script, step: ask},
+		{name: "outdated upload: another name, nobody is asked", state: refusal, event: complete, job: script, cfg: noAsk, step: upload},
+
+		// The rest.
+		{
+			name: "never: its turn, past the deadline", state: pending, event: claimed, given: late, step: timeout,
+			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{name: "known here, long ago, and nobody is asked", state: verdict, event: look, given: stale, cfg: noAsk, step: upload},
+		{name: "refused before, under another kind of name, and nobody is asked", state: refusal, event: look, job: script, cfg: noAsk, step: upload},
+		{
+			name: "analyzed under another kind of name", state: refusal, event: analyzing, job: script, step: forVerdict(0, results.BasisLookup),
+			then: func(s *pipeline.Sample) {
+				*s = pipeline.Sample{Size: 7}
+				isPending(s)
+			},
+		},
+		{
+			name: "tried too lately for that", state: isRetry, event: unknown,
+			given: all(byThisJob, unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(10 * time.Second) }), step: retry(20 * time.Second),
+		},
 	}
 }
 

@@ -1,42 +1,52 @@
-// Package pipeline brings every job that is handed in to exactly one final event, for one
-// process or thirty, on NATS JetStream.
+// Package pipeline says what happens to a job: every file or link that is handed in ends in
+// exactly one final event, a verdict or a failure with a reason.
+//
+// This package holds the values and the decisions. It knows no NATS, no HTTP and no files. The
+// packages below it act:
+//
+//	pipeline/watch    turns the files of a folder into jobs
+//	pipeline/queue    keeps everything on JetStream: JOBS, LEDGER, RESULTS, DEAD
+//	pipeline/worker   fetches jobs, reads their contents, uploads
+//	pipeline/poller   asks WildFire for verdicts, for the whole fleet; one worker runs it
+//	pipeline/fleet    what all processes agree on: members, leader, pauses, quota
+//	pipeline/span     the OpenTelemetry spans of all that
 //
 // # The way of a file
 //
-//	watch, gateway ─► JOBS ─► Worker ─┬─ verdict known here ──────────────► RESULTS (verdict)
-//	                   ▲              ├─ known to WildFire (ask) ─────────►    ▲      │
-//	                   │              ├─ same contents under way ─► WAITING    │      ▼
-//	                   │              └─ unknown ─► upload ───────► WAITING    │   Outcomes
-//	                   │                                 │            │        │
-//	                   └── given back, resubmitted ──────┴──── batcher┴────────┘
-//	                                                     WildFire won't ─► DEAD and RESULTS (failed)
+//	watch, gateway ─► JOBS ─► worker ─ Decide ─┬─ known here ─────────► LEDGER (job done) ─► RESULTS
+//	                   ▲                       ├─ known to WildFire ──► LEDGER (job done) ─► RESULTS
+//	                   │                       ├─ same contents ──────► LEDGER (job waiting)
+//	                   │                       └─ unknown ─► upload ──► LEDGER (sample pending, job waiting)
+//	                   └── requeued ◄──── poller: asks, ends what is decided ────────────────► RESULTS
 //
-// A job comes in as a message (Publisher; intake.go judges what gateways send) and is fetched
-// by a Worker (worker.go) from the queue of its lane and source (lanes.go), never more than it
-// has room for in hand (room.go, delivery.go). handle.go is its way from there: what its contents
-// are (content.go), what is known about them (sample.go), and, where that is nothing, the question to WildFire (ask.go) and the upload
-// (upload.go). A job whose verdict is not there yet moves to WAITING. One worker of the
-// fleet is the batcher: it knows what waits (waitlist.go), when to ask again (schedule.go), asks about
-// up to 500 hashes in one call (asking.go) as the budget allows (pacer.go), and ends what is
-// decided (look.go). settle.go writes the one final event of a job. tracing.go
-// makes the spans of all that, where somebody wants them.
+//  1. A watcher or a gateway publishes a [Job] on JOBS. From the acknowledgment on, the job is ours.
+//  2. A worker fetches it and hashes its contents. What a publisher says of them is only a claim.
+//  3. The worker reads two records of the ledger: the [Sample], which is what is known about these
+//     contents, and the job's own.
+//  4. [Decide] says what is next, given the sample, the job and what was just learned. The worker does
+//     it, learns something, and asks again. It ends when the job is done, waits, or comes again later.
+//  5. A job that waits for a verdict is a record of the ledger, with its contents if they came in the
+//     message. The poller asks about up to 500 samples at once, when the [Schedule] and the budget
+//     allow, and ends every job whose sample is decided.
+//  6. The final event is written to the ledger first, then published on RESULTS.
 //
-// Everything a fleet must agree on is a key under compare-and-set: who uploads a sample
-// (sample.go), who is alive (fleet.go), what is left of the day's budgets (quota.go), what is
-// paused (pause.go). Classify alone decides what an error means.
+// [Classify] says what the outcome of a call to WildFire means, and nothing else does. [Refusals] tells
+// whether an answer such as 403 is about one file or about all of them.
 //
 // # What it guarantees
 //
-// A job that was acknowledged to its publisher ends in one final event, whatever process is
-// killed when: every step writes its effect, waits for the acknowledgement, and only then
-// gives up the message that caused it, and every step may be repeated. The same contents
-// are uploaded once, unless a worker dies while it uploads and WildFire does not know of
-// it afterwards. A source that floods a lane delays the others in it by their fair share: it
-// has a queue of its own, may not fill a worker's hand, and takes turns at the upload slots
-// (slots.go). Waiting, for budget, rate, a token, or the end of a pause, is never an attempt.
+// A job that was acknowledged to its publisher ends in one final event, whichever process is killed
+// when. Every step writes its effect, waits for the acknowledgment, and only then gives up the message
+// that caused it. Every step may be repeated: ids are derived, and records change by compare-and-set.
+//
+// A job's identity is its source and its id ([Ref]). No source can suppress or end another's job.
+//
+// The same contents are uploaded once, unless a worker dies during the upload and WildFire does not
+// know the contents afterwards. Waiting for a budget, a turn, a token or the end of a pause never
+// counts as an attempt.
 //
 // # What it does not
 //
-// Events are delivered at least once: their ids are the same each time. Contents by
-// reference have to stay where they are until the final event.
+// Events are delivered at least once; their ids are the same each time. Contents by reference have to
+// stay in place until the final event.
 package pipeline

@@ -278,8 +278,10 @@ func TestChangedContentsAreNotJudged(t *testing.T) {
 	}
 	f.work()
 	f.job("mail", pipeline.Job{ID: "longer", Version: 1, Kind: pipeline.KindFile, Filename: "l.exe", Size: 4, Content: &pipeline.Content{Path: "longer.exe"}})
-	f.job("mail", pipeline.Job{ID: "other", Version: 1, Kind: pipeline.KindFile, Filename: "o.exe", Size: 6,
-		SHA256: strings.Repeat("ab", 32), Content: &pipeline.Content{Path: "other.exe"}})
+	f.job("mail", pipeline.Job{
+		ID: "other", Version: 1, Kind: pipeline.KindFile, Filename: "o.exe", Size: 6,
+		SHA256: strings.Repeat("ab", 32), Content: &pipeline.Content{Path: "other.exe"},
+	})
 	all := f.events(2)
 	for _, id := range []string{"longer", "other"} {
 		if ev := all.one(t, id); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {

@@ -52,10 +52,14 @@ func TestPublishFile(t *testing.T) {
 	all := f.events(len(cases))
 	for name, tc := range cases {
 		ev := all.one(t, name)
-		got := results.Data{Filename: ev.Data.Filename, FilenameB64: ev.Data.FilenameB64, Path: ev.Data.Path,
-			Metadata: ev.Data.Metadata, Size: ev.Data.Size, Verdict: ev.Data.Verdict}
-		want := results.Data{Filename: tc.job.Filename, FilenameB64: tc.job.FilenameB64, Path: tc.job.Path,
-			Metadata: tc.job.Metadata, Size: int64(len(tc.body)), Verdict: "benign"}
+		got := results.Data{
+			Filename: ev.Data.Filename, FilenameB64: ev.Data.FilenameB64, Path: ev.Data.Path,
+			Metadata: ev.Data.Metadata, Size: ev.Data.Size, Verdict: ev.Data.Verdict,
+		}
+		want := results.Data{
+			Filename: tc.job.Filename, FilenameB64: tc.job.FilenameB64, Path: tc.job.Path,
+			Metadata: tc.job.Metadata, Size: int64(len(tc.body)), Verdict: "benign",
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}

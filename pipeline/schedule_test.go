@@ -11,8 +11,10 @@ func TestScheduleGrowsToItsMaximum(t *testing.T) {
 	t.Parallel()
 	s := pipeline.Schedule{First: 30 * time.Second, Max: 15 * time.Minute}
 	start := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	want := []time.Duration{30 * time.Second, 90 * time.Second, 210 * time.Second, 450 * time.Second, 930 * time.Second,
-		1830 * time.Second, 2730 * time.Second, 3630 * time.Second}
+	want := []time.Duration{
+		30 * time.Second, 90 * time.Second, 210 * time.Second, 450 * time.Second, 930 * time.Second,
+		1830 * time.Second, 2730 * time.Second, 3630 * time.Second,
+	}
 	now := start
 	for i, w := range want {
 		now = s.Next(start, now)

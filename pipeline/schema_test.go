@@ -92,8 +92,10 @@ func TestJobsAreAsTheSchemaSays(t *testing.T) {
 	t.Parallel()
 	s := compile(t, schema.Job)
 	for name, j := range map[string]pipeline.Job{
-		"path": {Version: 1, Kind: pipeline.KindFile, Filename: "a.exe", Size: 3, SHA256: "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5",
-			Content: &pipeline.Content{Path: "mail/a.exe"}, ReceivedAt: time.Now().UTC()},
+		"path": {
+			Version: 1, Kind: pipeline.KindFile, Filename: "a.exe", Size: 3, SHA256: "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5",
+			Content: &pipeline.Content{Path: "mail/a.exe"}, ReceivedAt: time.Now().UTC(),
+		},
 		"object": {Version: 1, Kind: pipeline.KindFile, Filename: "a", Content: &pipeline.Content{Object: "x"}, Metadata: map[string]string{"k": "v"}},
 		"url":    {Version: 1, Kind: pipeline.KindURL, URL: "http://example.com"},
 	} {

@@ -193,11 +193,21 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 		span       tracetest.SpanStub
 		key, value string
 	}{
-		{job, "process", "first"}, {job, "backburn.job.id", "a"}, {job, "backburn.source", "mail"}, {job, "backburn.lane", "urgent"},
-		{job, "backburn.sha256", ev.Data.SHA256}, {job, "backburn.outcome", "waiting"},
+		{job, "process", "first"},
+		{job, "backburn.job.id", "a"},
+		{job, "backburn.source", "mail"},
+		{job, "backburn.lane", "urgent"},
+		{job, "backburn.sha256", ev.Data.SHA256},
+		{job, "backburn.outcome", "waiting"},
 		{ask, "backburn.answer", "unknown"},
-		{upload, "backburn.size", fmt.Sprint(len(body))}, {upload, "backburn.attempts", "1"}, {upload, "http.response.status_code", "200"}, {upload, "backburn.outcome", "taken"},
-		{verdict, "process", "second"}, {verdict, "backburn.job.id", "a"}, {verdict, "backburn.verdict", "phishing"}, {verdict, "backburn.basis", "upload"},
+		{upload, "backburn.size", fmt.Sprint(len(body))},
+		{upload, "backburn.attempts", "1"},
+		{upload, "http.response.status_code", "200"},
+		{upload, "backburn.outcome", "taken"},
+		{verdict, "process", "second"},
+		{verdict, "backburn.job.id", "a"},
+		{verdict, "backburn.verdict", "phishing"},
+		{verdict, "backburn.basis", "upload"},
 		{verdict, "backburn.sha256", ev.Data.SHA256},
 	} {
 		if got := attr(want.span, want.key); got != want.value {

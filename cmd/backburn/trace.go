@@ -33,8 +33,8 @@ func traceCommand(tool *cli.App) *cobra.Command {
 		Short: "Find out where a file is, and what it waits for",
 		Long: `Looks for a job by its id, or for every job about some contents: by their SHA-256, by a file
 that is at hand (its contents are hashed), by the name under which a file was dropped into a
-folder that is watched here, as long as it lies in its .backburn, or by a link. It reads the
-records, the samples, WAITING, JOBS, DEAD and RESULTS, and takes nothing out of them.
+folder that is watched here, as long as it lies in its .backburn, or by a link. It reads
+LEDGER, JOBS, DEAD and RESULTS, and takes nothing out of them.
 
 What is keyed is found at once. JOBS and RESULTS have to be read through, so that no more than
 --limit messages of each are; where there was more, a note says so. --source narrows both.
