@@ -13,22 +13,22 @@
 //
 // # The way of a file
 //
-//	watch, gateway ─► JOBS ─► worker ─ Decide ─┬─ known here ─────────► LEDGER (job done) ─► RESULTS
-//	                   ▲                       ├─ known to WildFire ──► LEDGER (job done) ─► RESULTS
-//	                   │                       ├─ same contents ──────► LEDGER (job waiting)
-//	                   │                       └─ unknown ─► upload ──► LEDGER (sample pending, job waiting)
-//	                   └── requeued ◄──── poller: asks, ends what is decided ────────────────► RESULTS
+//		watch, gateway ─► JOBS ─► worker ─ Decide ─┬─ known here ─────────► LEDGER (job done) ─► RESULTS
+//		                   ▲                       ├─ known to WildFire ──► LEDGER (job done) ─► RESULTS
+//		                   │                       ├─ same contents ──────► LEDGER (job waiting)
+//		                   │                       └─ unknown ─► upload ──► LEDGER (sample pending, job waiting)
+//		                   └── requeued ◄──── poller: asks, ends what is decided ────────────────► RESULTS
 //
-//  1. A watcher or a gateway publishes a [Job] on JOBS. From the acknowledgment on, the job is ours.
-//  2. A worker fetches it and hashes its contents. What a publisher says of them is only a claim.
-//  3. The worker reads two records of the ledger: the [Sample], which is what is known about these
-//     contents, and the job's own.
-//  4. [Decide] says what is next, given the sample, the job and what was just learned. The worker does
-//     it, learns something, and asks again. It ends when the job is done, waits, or comes again later.
-//  5. A job that waits for a verdict is a record of the ledger, with its contents if they came in the
-//     message. The poller asks about up to 500 samples at once, when the [Schedule] and the budget
-//     allow, and ends every job whose sample is decided.
-//  6. The final event is written to the ledger first, then published on RESULTS.
+//	 1. A watcher or a gateway publishes a [Job] on JOBS. From the acknowledgment on, the job is ours.
+//	 2. A worker fetches it and hashes its contents. What a publisher says of them is only a claim.
+//	 3. The worker reads two records of the ledger: the [Sample], which is what is known about these
+//	    contents, and the job's own.
+//	 4. [Decide] says what is next, given the sample, the job and what was just learned. The worker does
+//	    it, learns something, and asks again. It ends when the job is done, waits, or comes again later.
+//	 5. A job that waits for a verdict is a record of the ledger, with its contents if they came in the
+//	    message. The poller asks about up to 500 samples at once, when the [Schedule] and the budget
+//	    allow, and ends every job whose sample is decided.
+//	 6. The final event is written to the ledger first, then published on RESULTS.
 //
 // [Classify] says what the outcome of a call to WildFire means, and nothing else does. [Refusals] tells
 // whether an answer such as 403 is about one file or about all of them.
