@@ -39,13 +39,21 @@ func (q *Queue) Repair(ctx context.Context) ([]string, error) {
 	return wrong, q.Provision(ctx)
 }
 
-// fits reports whether a stream keeps what it has to.
+// fits reports whether a stream keeps what it has to, and is read and written as it has to be.
 func fits(is, want jetstream.StreamConfig) bool {
 	return is.MaxBytes == want.MaxBytes &&
 		is.MaxAge == want.MaxAge &&
 		is.Discard == want.Discard &&
-		(is.MaxMsgs == want.MaxMsgs || is.MaxMsgs <= 0 && want.MaxMsgs <= 0) &&
-		(is.MaxMsgsPerSubject == want.MaxMsgsPerSubject || is.MaxMsgsPerSubject <= 0 && want.MaxMsgsPerSubject <= 0) &&
+		sameLimit(is.MaxMsgs, want.MaxMsgs) &&
+		sameLimit(is.MaxMsgsPerSubject, want.MaxMsgsPerSubject) &&
 		is.MaxMsgSize <= 0 &&
-		slices.Equal(is.Subjects, want.Subjects)
+		slices.Equal(is.Subjects, want.Subjects) &&
+		(want.Duplicates == 0 || is.Duplicates == want.Duplicates) &&
+		(is.AllowDirect || !want.AllowDirect) &&
+		(is.AllowAtomicPublish || !want.AllowAtomicPublish) &&
+		(is.AllowMsgTTL || !want.AllowMsgTTL) &&
+		slices.EqualFunc(is.Sources, want.Sources, func(a, b *jetstream.StreamSource) bool { return a.Name == b.Name })
 }
+
+// sameLimit compares limits, of which those that are not positive mean none.
+func sameLimit(a, b int64) bool { return max(a, 0) == max(b, 0) }

@@ -1,0 +1,429 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// aJob is a job with its contents in its message.
+func aJob(source, id string) *Message {
+	m := &Message{Raw: true, Contents: []byte("MZ " + source + id)}
+	m.Job = pipeline.Job{
+		ID:       id,
+		Source:   source,
+		Priority: pipeline.Normal,
+		Kind:     pipeline.KindFile,
+		Filename: "a.exe",
+	}
+	m.Job.Learn("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", int64(len(m.Contents)))
+
+	return m
+}
+
+// Of many writers of one record one succeeds, and what it wrote is there.
+func TestLedgerComparesAndSets(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, q *Queue) {
+		const writers = 40
+		for round := range 5 {
+			before, err := q.Sample(t.Context(), "s")
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			var won atomic.Int32
+			var winner atomic.Value
+			var all sync.WaitGroup
+			for n := range writers {
+				all.Go(func() {
+					s := before
+					s.State = pipeline.StateUploading
+					s.Owner = fmt.Sprintf("%d.%d", round, n)
+					c := q.PutSample(s)
+					switch err := q.Commit(t.Context(), c); {
+					case err == nil:
+						won.Add(1)
+						winner.Store(s.Owner)
+						if c.Revision <= before.Revision {
+							t.Errorf("revision %d after %d", c.Revision, before.Revision)
+						}
+					case !errors.Is(err, ErrConflict):
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+
+			after, err := q.Sample(t.Context(), "s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if won.Load() != 1 || after.Owner != winner.Load() {
+				t.Errorf("%d of %d writers won, and %q is there", won.Load(), writers, after.Owner)
+			}
+		}
+	})
+}
+
+// A change that everybody makes is made by everybody.
+func TestChangeSampleLosesNoChange(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+
+	const writers = 20
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			_, err := q.ChangeSample(t.Context(), "s", func(s *pipeline.Sample) bool {
+				s.State = pipeline.StateRetrying
+				s.Attempts++
+				return true
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+
+	if s, err := q.Sample(t.Context(), "s"); err != nil || s.Attempts != writers {
+		t.Errorf("%d changes (%v), want %d", s.Attempts, err, writers)
+	}
+}
+
+// What is over expires with the results. What somebody still works on, or waits for, never does.
+func TestLedgerExpiresWhatIsOver(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+
+	over := map[pipeline.State]bool{pipeline.StateNone: true, pipeline.StateVerdict: true, pipeline.StateRefused: true}
+	for _, state := range pipeline.States() {
+		s := SampleEntry{Key: "s-" + string(state), Sample: pipeline.Sample{State: state}}
+		if err := q.Commit(t.Context(), q.PutSample(s)); err != nil {
+			t.Fatal(err)
+		}
+		expires(t, q, q.SampleSubject(s.Key), over[state])
+	}
+
+	m := aJob("mail", "a")
+	waiting := q.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)
+	if err := q.Commit(t.Context(), waiting); err != nil {
+		t.Fatal(err)
+	}
+	expires(t, q, q.LedgerSubject(m.Job.Ref()), false)
+
+	ev := pipeline.FailedEvent(m.Job, results.Error{Reason: results.Rejected, Message: "no"}, 1, time.Now())
+	entry := JobEntry{Revision: waiting.Revision, State: JobWaiting}
+	if _, err := q.Finish(t.Context(), m, Ending{Event: ev, Sample: m.Job.SHA256, Entry: entry}); err != nil {
+		t.Fatal(err)
+	}
+	expires(t, q, q.LedgerSubject(m.Job.Ref()), true)
+
+	accepted := pipeline.Job{ID: "b", Source: "mail", Priority: pipeline.Normal, URL: "https://example.test/"}
+	if _, err := q.Once().Submit(t.Context(), accepted, Content{}); err != nil {
+		t.Fatal(err)
+	}
+	expires(t, q, q.LedgerSubject(accepted.Ref()), true)
+}
+
+func expires(t *testing.T, q *Queue, subject string, want bool) {
+	t.Helper()
+	m, err := q.ledger.GetLastMsgForSubject(t.Context(), subject)
+	if err != nil {
+		t.Fatalf("%s: %v", subject, err)
+	}
+	if ttl := m.Header.Get(headerTTL); (ttl != "") != want {
+		t.Errorf("%s has the time to live %q, want one: %v", subject, ttl, want)
+	}
+}
+
+// A job that waits comes back from the ledger as it went in.
+func TestAWaitingJobIsKeptWhole(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+
+	m := aJob("mail", "an id, with spaces")
+	m.Job.Metadata = map[string]string{"client": "10.0.0.7"}
+	m.AcceptedAt = time.Now().UTC()
+	since := time.Now().UTC()
+	why := Waiting{Sample: m.Job.SHA256, Basis: results.BasisShared, Pending: since, Parked: pipeline.Uploads}
+	if err := q.Commit(t.Context(), q.PutWaiting(m, why, 0)); err != nil {
+		t.Fatal(err)
+	}
+
+	entry, err := q.Job(t.Context(), m.Job.Ref())
+	if err != nil || entry.State != JobWaiting || entry.Message == nil {
+		t.Fatalf("%+v, %v", entry, err)
+	}
+	got := entry.Message
+	if got.Job.Ref() != m.Job.Ref() || !got.Job.Verified || got.Job.SHA256 != m.Job.SHA256 || got.Job.Metadata["client"] != "10.0.0.7" ||
+		string(got.Contents) != string(m.Contents) || got.Basis != results.BasisShared || !got.AcceptedAt.Equal(m.AcceptedAt) {
+		t.Errorf("%+v\nwent in, and came out as\n%+v", m, got)
+	}
+
+	found := 0
+	err = q.readJobs(t.Context(), func(r JobRecord) bool {
+		found++
+		if r.Source != "mail" || r.State != JobWaiting || r.Parked != pipeline.Uploads || !r.Pending.Equal(since) || r.Sample != m.Job.SHA256 {
+			t.Errorf("the record's headers say %+v", r)
+		}
+		return true
+	})
+	if err != nil || found != 1 {
+		t.Errorf("%d records (%v), want 1", found, err)
+	}
+}
+
+// A server drops what has an id that it saw lately, whichever subject it came on. JOBS must not: one
+// source would suppress the jobs of another.
+func TestJobsOfTwoSourcesMayShareAnID(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, q *Queue) {
+		const ids = 50
+		var groups []*group
+		for i := range ids {
+			for _, source := range []string{"mail", "web"} {
+				m := nats.NewMsg(q.JobSubject(pipeline.Normal, source))
+				m.Header[nats.MsgIdHdr] = []string{fmt.Sprint(i)}
+				m.Header[HeaderFilename] = []string{"a.exe"}
+				m.Data = []byte(source)
+				if i%2 == 0 {
+					groups = append(groups, groupOf(m)) // in one atomic batch
+					continue
+				}
+				if _, err := q.js.PublishMsg(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		sendAsBatch(q.jobCommits, groups...)
+		await(t, groups...)
+		for _, g := range groups {
+			if err := g.messages[0].err; err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		info, err := q.jobs.Info(t.Context(), jetstream.WithSubjectFilter(q.prefix+".>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, source := range []string{"mail", "web"} {
+			if n := info.State.Subjects[q.JobSubject(pipeline.Normal, source)]; n != ids {
+				t.Errorf("%d jobs of %s, want %d", n, source, ids)
+			}
+		}
+	})
+}
+
+// However many sources there are, each job is in some feed, and the server has room for the consumers.
+func TestFeedsServeManySources(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+
+	const sources = 434 // 1,302 lanes; a stream may have 1,000 consumers
+	want := map[string]bool{}
+	for i := range sources {
+		for _, p := range pipeline.Priorities() {
+			subject := q.JobSubject(p, fmt.Sprintf("s%d", i))
+			want[subject] = true
+			if _, err := q.js.PublishAsync(subject, []byte("MZ")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	<-q.js.PublishAsyncComplete()
+
+	for range 2 { // again, once all are known
+		feeds, err := q.Feeds(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]bool{}
+		for _, f := range feeds {
+			names[f.Name] = true
+		}
+		if limit := 3 * (ownConsumers + sharedConsumers); len(names) != len(feeds) || len(feeds) > limit {
+			t.Errorf("%d feeds with %d names, want at most %d", len(feeds), len(names), limit)
+		}
+		if len(want) < 3*sources {
+			continue
+		}
+
+		for _, f := range feeds {
+			batch, err := f.Consumer.FetchNoWait(sources)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for m := range batch.Messages() {
+				delete(want, m.Subject())
+			}
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("%d lanes were not served", len(want))
+	}
+}
+
+// Limits that were edited from outside are put right; what the system needs to be there is made again.
+func TestRepair(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	ctx := t.Context()
+
+	if changed, err := q.Repair(ctx); err != nil || len(changed) != 0 {
+		t.Fatalf("nothing was done to %v (%v)", changed, err)
+	}
+
+	for name, tc := range map[string]struct {
+		stream string
+		edit   func(*jetstream.StreamConfig)
+	}{
+		"few messages":        {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }},
+		"few bytes":           {q.JobsStream(), func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }},
+		"the oldest go":       {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }},
+		"a short age":         {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
+		"small messages":      {q.JobsStream(), func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }},
+		"many records":        {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }},
+		"another subject":     {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.Subjects = []string{"elsewhere"} }},
+		"dedupe of jobs":      {q.JobsStream(), func(c *jetstream.StreamConfig) { c.Sources = nil }},
+		"no dedupe of events": {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.Duplicates = time.Second }},
+		"no direct reads":     {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.AllowDirect = false }},
+		"no batches":          {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false }},
+	} {
+		s, err := q.js.Stream(ctx, tc.stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := s.CachedInfo().Config
+		edited := before
+		tc.edit(&edited)
+		if _, err := q.js.UpdateStream(ctx, edited); err != nil {
+			t.Errorf("%s: cannot be edited: %v", name, err)
+			continue
+		}
+
+		changed, err := q.Repair(ctx)
+		if err != nil || !slices.Equal(changed, []string{tc.stream}) {
+			t.Errorf("%s: %v was put right (%v), want %s", name, changed, err, tc.stream)
+		}
+		s, err = q.js.Stream(ctx, tc.stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !fits(s.CachedInfo().Config, before) {
+			t.Errorf("%s: it is still\n%+v\nand was\n%+v", name, s.CachedInfo().Config, before)
+			if err := q.Provision(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	for _, stream := range []string{
+		q.JobsStream(), q.LedgerStream(), q.ResultsStream(), q.DeadStream(),
+		"KV_" + q.ControlBucket(), "OBJ_" + q.FilesBucket(),
+	} {
+		if err := q.js.DeleteStream(ctx, stream); err != nil {
+			t.Fatal(err)
+		}
+		if changed, err := q.Repair(ctx); err != nil || !slices.Equal(changed, []string{stream}) {
+			t.Errorf("%v was made again (%v), want %s", changed, err, stream)
+		}
+	}
+}
+
+// A stream that is deleted while everything runs is made again by whoever needs it; nobody hangs.
+func TestWritersMakeADeletedStreamAgain(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	ctx := t.Context()
+
+	for _, stream := range []string{q.JobsStream(), q.LedgerStream(), q.ResultsStream(), q.DeadStream()} {
+		if err := q.js.DeleteStream(ctx, stream); err != nil {
+			t.Fatal(err)
+		}
+
+		m := aJob("mail", "after-"+stream)
+		link := pipeline.Job{ID: m.Job.ID, Source: "mail", Priority: pipeline.Normal, URL: "https://example.test/"}
+		if _, err := q.Publisher().Submit(ctx, link, Content{}); err != nil {
+			t.Errorf("%s: %v", stream, err)
+		}
+		ev := pipeline.FailedEvent(m.Job, results.Error{Reason: results.Rejected, Message: "no"}, 1, time.Now())
+		if _, err := q.Finish(ctx, m, Ending{Event: ev, Sample: m.Job.SHA256}); err != nil {
+			t.Errorf("%s: %v", stream, err)
+		}
+		if _, done, err := q.Final(ctx, m.Job.Ref()); err != nil || !done {
+			t.Errorf("%s: the job is done: %v (%v)", stream, done, err)
+		}
+	}
+}
+
+// Of two contents under one id, one is accepted, whoever comes first. Who comes again hears the same.
+func TestOnceAcceptsOneOfTwoContents(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, q *Queue) {
+		links := []string{"https://example.test/a", "https://example.test/b"}
+		var accepted [2]atomic.Int32
+		submit := func(i int) {
+			j := pipeline.Job{ID: "one", Source: "mail", Priority: pipeline.Normal, URL: links[i]}
+			switch _, err := q.Once().Submit(t.Context(), j, Content{}); {
+			case err == nil:
+				accepted[i].Add(1)
+			case !errors.Is(err, ErrOtherContents):
+				t.Error(err)
+			}
+		}
+
+		var all sync.WaitGroup
+		for n := range 30 {
+			all.Go(func() { submit(n % 2) })
+		}
+		all.Wait()
+
+		a, b := accepted[0].Load(), accepted[1].Load()
+		if a*b != 0 || a+b != 15 {
+			t.Fatalf("%d submissions of one, and %d of the other were accepted", a, b)
+		}
+		first := 0
+		if b > 0 {
+			first = 1
+		}
+		info, err := q.jobs.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+			m, err := q.jobs.GetMsg(t.Context(), seq)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := q.open(m.Subject, m.Header, m.Data, m.Sequence, m.Time); err != nil || got.Job.URL != links[first] {
+				t.Errorf("JOBS holds %s (%v), want %s", got.Job.URL, err, links[first])
+			}
+		}
+	})
+}
+
+// An id belongs to its source: another's job of the same id is no repeat.
+func TestOnceKnowsSourcesApart(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+
+	for _, source := range []string{"mail", "web"} {
+		j := pipeline.Job{ID: "one", Source: source, Priority: pipeline.Normal, URL: "https://example.test/" + source}
+		if r, err := q.Once().Submit(t.Context(), j, Content{}); err != nil || r.Duplicate {
+			t.Errorf("%s: %+v, %v", source, r, err)
+		}
+	}
+}
