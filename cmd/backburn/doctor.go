@@ -223,7 +223,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 	d.ok("nats", "connected to %s", nc.ConnectedUrlRedacted())
 	actx, cancel := context.WithTimeout(ctx, attachTime)
 	defer cancel()
-	js, err := jetstream.New(nc)
+	js, err := natsconn.JetStream(nc, cfg.NATS)
 	var account *jetstream.AccountInfo
 	if err == nil {
 		account, err = js.AccountInfo(actx)

@@ -19,7 +19,7 @@ const UserAgent = "backburn/1"
 // Topology is what the queue of a configuration is made with.
 func Topology(c config.Config) queue.Topology {
 	return queue.Topology{
-		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas, Lease: c.Worker.Lease.Std(),
+		Prefix: c.NATS.Prefix, Domain: c.NATS.Domain, Replicas: c.NATS.Replicas, Lease: c.Worker.Lease.Std(),
 		ResultsMaxAge: c.Results.MaxAge.Std(), ResultsMaxBytes: c.Results.MaxBytes.Bytes(),
 	}
 }

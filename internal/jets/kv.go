@@ -152,5 +152,5 @@ func prefixed(js jetstream.JetStream, subject string) string {
 	if o.APIPrefix == "" && o.Domain == "" {
 		return subject
 	}
-	return apiPrefix(o) + subject
+	return APIPrefix(o) + subject
 }

@@ -289,13 +289,13 @@ func stored(m *nats.Msg) (*jetstream.RawStreamMsg, error) {
 }
 
 func (r reader) api(request string) string {
-	return apiPrefix(r.js.Options()) + request + "." + r.stream
+	return APIPrefix(r.js.Options()) + request + "." + r.stream
 }
 
 func (r reader) denied(err error) error { return deniedOr(r.js.Conn(), err, "."+r.stream) }
 
-// apiPrefix is where js makes its requests.
-func apiPrefix(o jetstream.JetStreamOptions) string {
+// APIPrefix is where a JetStream with these options makes its requests, with the last dot.
+func APIPrefix(o jetstream.JetStreamOptions) string {
 	switch {
 	case o.APIPrefix != "":
 		if o.APIPrefix[len(o.APIPrefix)-1] == '.' {

@@ -19,6 +19,14 @@ const (
 	longestPause = 2 * time.Second
 )
 
+// New returns the JetStream that a connection reaches, in a domain where one is named.
+func New(nc *nats.Conn, domain string, opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
+	if domain == "" {
+		return jetstream.New(nc, opts...)
+	}
+	return jetstream.NewWithDomain(nc, domain, opts...)
+}
+
 // Retry makes a request until it is answered or ctx ends: each attempt gets a context of its own,
 // which ends after Attempt, and an error of class Unavailable brings another. Any other error is
 // returned as it is. When ctx ends, the error wraps both its cause and the last answer.

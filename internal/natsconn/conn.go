@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/config"
+	"backburn/internal/jets"
 )
 
 const (
@@ -99,10 +100,7 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 
 // JetStream returns the JetStream of a connection, in the domain of the configuration.
 func JetStream(nc *nats.Conn, cfg config.NATS, opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
-	if cfg.Domain == "" {
-		return jetstream.New(nc, opts...)
-	}
-	return jetstream.NewWithDomain(nc, cfg.Domain, opts...)
+	return jets.New(nc, cfg.Domain, opts...)
 }
 
 // watch logs what happens to a connection after it was made.

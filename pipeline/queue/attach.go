@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/jets"
 	"backburn/pipeline/fleet"
 )
 
@@ -19,7 +20,13 @@ var ErrNoQueue = errors.New("no Backburn queue")
 // change how the queue is made: unlike Open it creates and updates nothing. It returns
 // ErrNoQueue where a stream or bucket is missing.
 func Attach(ctx context.Context, nc *nats.Conn, prefix string) (*Queue, error) {
-	js, err := jetstream.New(nc)
+	return AttachDomain(ctx, nc, "", prefix)
+}
+
+// AttachDomain is Attach for a queue in a JetStream domain, which the connection reaches through a
+// leaf node.
+func AttachDomain(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, error) {
+	js, err := jets.New(nc, domain)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
@@ -84,7 +91,7 @@ func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, provisionAttempt)
 	defer cancel()
-	q, err := Attach(ctx, nc, t.Prefix)
+	q, err := AttachDomain(ctx, nc, t.Domain, t.Prefix)
 	if errors.Is(err, ErrNoQueue) {
 		made, merr := Open(ctx, nc, t)
 		if merr != nil {

@@ -52,10 +52,10 @@ const (
 
 var errUnread = errors.New("no answer to a read")
 
-func newReader(nc *nats.Conn, stream string) *reader {
+func newReader(nc *nats.Conn, api, stream string) *reader {
 	return &reader{
 		nc:     nc,
-		api:    "$JS.API.DIRECT.GET." + stream,
+		api:    api + "DIRECT.GET." + stream,
 		queue:  map[string][]chan *nats.Msg{},
 		rounds: map[uint64]*round{},
 	}

@@ -117,7 +117,7 @@ func TestReaderOfLargeRecords(t *testing.T) {
 func TestReaderOfNoStream(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
-	r := newReader(nc, "NOTHING")
+	r := newReader(nc, "$JS.API.", "NOTHING")
 
 	if _, err := r.try(t.Context(), []string{"a"}); err == nil {
 		t.Error("no error")

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 )
@@ -19,6 +20,7 @@ import (
 // Topology is what the streams and buckets are made with.
 type Topology struct {
 	Prefix          string        // first subject token
+	Domain          string        // the JetStream domain, where the connection is one to a leaf node
 	Replicas        int           // 1, or 3 on a cluster
 	Lease           time.Duration // AckWait of the lanes
 	ResultsMaxAge   time.Duration // how long events, and the memory of jobs and samples, are kept
@@ -178,7 +180,7 @@ func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 		jobCommits:    newCommitter(nc),
 		ledgerCommits: newCommitter(nc),
 		eventCommits:  newCommitter(nc),
-		reads:         newReader(nc, n.LedgerStream()),
+		reads:         newReader(nc, jets.APIPrefix(js.Options()), n.LedgerStream()),
 		feeds:         map[string]Feed{},
 	}
 }
@@ -194,7 +196,7 @@ var ErrFormat = errors.New("the ledger was written by a later version of Backbur
 // handle on them. It retries until ctx ends while the server is not ready for JetStream,
 // and then returns ErrUnavailable.
 func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
-	js, err := jetstream.New(nc,
+	js, err := jets.New(nc, t.Domain,
 		jetstream.WithPublishAsyncMaxPending(4096),
 		jetstream.WithPublishAsyncTimeout(commitTimeout))
 	if err != nil {

@@ -1,0 +1,171 @@
+package compat_test
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/internal/config"
+	"backburn/internal/natsconn"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const prefix = "backburn"
+
+func topology() queue.Topology {
+	return queue.Topology{
+		Prefix:          prefix,
+		Replicas:        1,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   24 * time.Hour,
+		ResultsMaxBytes: 64 << 20,
+		JobsMaxBytes:    64 << 20,
+		LedgerMaxBytes:  64 << 20,
+		DeadMaxBytes:    64 << 20,
+		FilesMaxBytes:   64 << 20,
+	}
+}
+
+// TestServers takes a small file, a large one and one that WildFire refuses to their final events, on
+// the oldest line of servers that it works with, the newest, and one between them.
+func TestServers(t *testing.T) {
+	for _, version := range []string{"v2.12.15", "v2.14.10", "v2.15.3"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			endToEnd(t, config.NATS{URL: start(t, version)})
+		})
+	}
+}
+
+// endToEnd hands files in and awaits what becomes of them.
+func endToEnd(t *testing.T, cfg config.NATS) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	nc, err := natsconn.Connect(cfg, "test", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	made := topology()
+	made.Domain = cfg.Domain
+	q, err := queue.Open(ctx, nc, made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work(t, q)
+
+	for name, tc := range map[string]struct {
+		contents string
+		want     string // verdict or reason
+	}{
+		"malware.exe":     {"MZ small malware", "malware"},
+		"large.exe":       {"MZ" + strings.Repeat("large", 1<<19), "benign"}, // 2.5 MB: by the object bucket
+		"unsupported.xyz": {"not a type that it takes", "unsupported_type"},
+	} {
+		id := strings.ReplaceAll(name, ".", "-")
+		job := pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Normal, Filename: name}
+		file := queue.FromFile(int64(len(tc.contents)), func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(tc.contents)), nil
+		})
+		if _, err := q.Publisher().Submit(ctx, job, file); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		event, err := q.Await(ctx, job.Ref())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := event.Data.Verdict
+		if event.Data.Error != nil {
+			got = string(event.Data.Error.Reason)
+		}
+		if got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+// work runs a worker against a simulated WildFire until the test ends.
+func work(t *testing.T, q *queue.Queue) {
+	t.Helper()
+	sim := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0)).Start()
+	t.Cleanup(sim.Close)
+	cfg := wildfire.DefaultConfig()
+	cfg.BaseURL = sim.URL
+	wf, err := wildfire.New(cfg, wildfire.StaticToken("token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(wf.Close)
+
+	wcfg := pipeline.DefaultConfig()
+	wcfg.Rate, wcfg.UploadsPerDay, wcfg.QueriesPerDay = 0, 0, 0
+	wcfg.Lease = 3 * time.Second
+	wcfg.FirstPoll, wcfg.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
+	w, err := worker.New(q, wcfg, wf, wf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("worker: %v", err)
+		}
+	})
+}
+
+// TestOldServersAreRefused finds out before anything is made on them.
+func TestOldServersAreRefused(t *testing.T) {
+	for _, version := range []string{"v2.10.29", "v2.11.17"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			nc, err := natsconn.Connect(config.NATS{URL: start(t, version)}, "test", zerolog.Nop())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(nc.Close)
+			for name, open := range map[string]func() error{
+				"a worker": func() error { _, err := queue.Open(t.Context(), nc, topology()); return err },
+				"a watcher": func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+					defer cancel()
+					_, err := queue.AttachOrOpen(ctx, nc, topology())
+					return err
+				},
+			} {
+				err := open()
+				if err == nil {
+					t.Fatalf("%s works", name)
+				}
+				for _, says := range []string{version[1:], "2.12 or later", "atomic"} {
+					if !strings.Contains(err.Error(), says) {
+						t.Errorf("%s: %q does not say %q", name, err, says)
+					}
+				}
+			}
+
+			js, err := jetstream.New(nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for s := range js.ListStreams(t.Context()).Info() {
+				t.Errorf("stream %s was made", s.Config.Name)
+			}
+		})
+	}
+}

@@ -1,0 +1,89 @@
+package compat_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program returns the NATS server of a version, which it builds once and keeps in the user's cache.
+func program(t *testing.T, version string) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(cache, "backburn", "nats-server-"+version)
+	file := filepath.Join(dir, "nats-server")
+	if _, err := os.Stat(file); err == nil {
+		return file
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	install := exec.CommandContext(ctx, "go", "install", "github.com/nats-io/nats-server/v2@"+version)
+	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
+	if out, err := install.CombinedOutput(); err != nil {
+		text := fmt.Sprintf("NATS server %s can't be built, so nothing is known about it: %v\n%s", version, err, out)
+		if os.Getenv("CI") != "" {
+			t.Fatal(text)
+		}
+		t.Skip("SKIPPED: " + text)
+	}
+	return file
+}
+
+var listening = regexp.MustCompile(`Listening for client connections on (127\.0\.0\.1:\d+)`)
+
+// start runs a server with JetStream until the test ends, and returns its address.
+func start(t *testing.T, version string) string {
+	t.Helper()
+	server := exec.CommandContext(t.Context(), program(t, version),
+		"--addr", "127.0.0.1", "--port", "-1", "--jetstream", "--store_dir", t.TempDir())
+	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
+	server.WaitDelay = 10 * time.Second
+	log, err := server.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+
+	ready, ended := make(chan string, 1), make(chan string, 1)
+	go func() {
+		var all strings.Builder
+		address := ""
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			all.WriteString(lines.Text() + "\n")
+			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
+				address = m[1]
+			}
+			if strings.Contains(lines.Text(), "Server is ready") {
+				ready <- address
+			}
+		}
+		ended <- all.String()
+	}()
+	t.Cleanup(func() {
+		_ = server.Process.Signal(syscall.SIGTERM)
+		<-ended
+		_ = server.Wait()
+	})
+	select {
+	case address := <-ready:
+		return "nats://" + address
+	case text := <-ended:
+		ended <- text
+		t.Fatalf("NATS server %s does not start:\n%s", version, text)
+		return ""
+	}
+}
