@@ -24,6 +24,10 @@ check: ## everything that must hold before a change is taken in
 fuzz: ## fuzz the configuration for a minute
 	go test -run '^$$' -fuzz FuzzParse -fuzztime 60s -fuzzminimizetime 1x ./internal/config
 
+.PHONY: config
+config: ## write config.example.toml and docs/configuration.md from the structs
+	go test -run TestGeneratedFiles ./internal/config -update
+
 .PHONY: fmt
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')

@@ -3,43 +3,50 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"backburn/wildfire"
 )
 
-// Config is what a worker is made with. The comments name the TOML keys.
+// Config is what a worker is made with. The tags are the keys of the configuration file, and
+// what its reference says about them.
 type Config struct {
-	Concurrency     int           // worker.concurrency: uploads at a time in this process
-	Rate            float64       // worker.rate: uploads per second of the whole fleet; 0: unlimited
-	Burst           int           // worker.burst: of the whole fleet
-	MaxAttempts     int           // worker.max_attempts: tries at the upload, the first included
-	RetryMin        time.Duration // worker.retry_min: first back-off, doubling
-	RetryMax        time.Duration // worker.retry_max
-	Lease           time.Duration // worker.lease: a dead worker's work is free after so long; at least 3s
-	ShutdownTimeout time.Duration // worker.shutdown_timeout: how long work in hand may go on after a stop
+	_ struct{} `toml:"worker" doc:"How a worker uploads."`
 
-	// Roots maps a source to the folder below which its path contents lie (worker.roots, and
-	// the folders that are watched here).
-	Roots map[string]string
+	Concurrency     int           `toml:"worker.concurrency" doc:"Uploads at a time in this process, 1 to 256."`
+	Rate            float64       `toml:"worker.rate" doc:"Uploads per second of the whole fleet; each worker takes its share. 0: no limit."`
+	Burst           int           `toml:"worker.burst" doc:"Uploads of the whole fleet that may start at once, likewise."`
+	MaxAttempts     int           `toml:"worker.max_attempts" doc:"Tries at an upload, the first included."`
+	RetryMin        time.Duration `toml:"worker.retry_min" doc:"First back-off. It doubles, with full jitter."`
+	RetryMax        time.Duration `toml:"worker.retry_max" doc:"Longest back-off."`
+	Lease           time.Duration `toml:"worker.lease" doc:"The work of a worker that died is free after this long; at least \"3s\"."`
+	ShutdownTimeout time.Duration `toml:"worker.shutdown_timeout" doc:"How long work in progress may go on when a worker stops; then it is requeued. More than \"0s\"."`
+
+	// Roots maps a source to the folder below which its path contents lie. Folders that are
+	// watched here are added to it.
+	Roots map[string]string `toml:"worker.roots" example:"{}" doc:"source = \"folder\": where the folders of other machines' watchers are mounted here."`
 
 	// MaxFileSize is the largest file that is uploaded, in bytes; MaxFileSizes is the same for
 	// single sources (watch.max_file_size).
 	MaxFileSize  int64
 	MaxFileSizes map[string]int64
 
-	AskFirst       bool // wildfire.ask_first
-	UploadsPerDay  int  // wildfire.uploads_per_day; 0: unlimited
-	QueriesPerDay  int  // wildfire.queries_per_day; 0: unlimited
-	ReservePercent int  // wildfire.reserve_percent: of both, for urgent jobs
+	AskFirst       bool `toml:"wildfire.ask_first" doc:"Look a hash up before uploading the file."`
+	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" doc:"Uploads of the whole organization per day. 0: no limit but the service's own answer (419)."`
+	QueriesPerDay  int  `toml:"wildfire.queries_per_day" doc:"Queries, likewise. One query asks about up to 500 hashes."`
+	ReservePercent int  `toml:"wildfire.reserve_percent" doc:"Part of both that is kept for urgent jobs, 0 to 99."`
 
-	FirstPoll time.Duration // verdicts.first_poll
-	MaxPoll   time.Duration // verdicts.max_poll
-	Deadline  time.Duration // verdicts.deadline, from the submission
+	_ struct{} `toml:"verdicts" doc:"How long and how often WildFire is asked for a verdict."`
 
-	MaliciousAge time.Duration // verdicts.malicious_age: so long a verdict answers from memory
-	BenignAge    time.Duration // verdicts.benign_age: likewise, for what was found harmless
-	Recheck      time.Duration // verdicts.recheck: harmless ones are asked about again after so long; 0: never
+	FirstPoll time.Duration `toml:"verdicts.first_poll" doc:"First query, counted from the upload. The interval grows from here."`
+	MaxPoll   time.Duration `toml:"verdicts.max_poll" doc:"Longest interval between queries."`
+	Deadline  time.Duration `toml:"verdicts.deadline" doc:"Counted from the upload; then the job fails with reason verdict_timeout."`
+
+	MaliciousAge time.Duration `toml:"verdicts.malicious_age" doc:"Reuse the verdicts malware, grayware, phishing and c2 for identical contents for this long."`
+	BenignAge    time.Duration `toml:"verdicts.benign_age" doc:"Reuse the verdict benign for this long."`
+	Recheck      time.Duration `toml:"verdicts.recheck" doc:"Ask about benign verdicts again after this long, in queries that have room. \"0s\": never."`
 }
 
 // DefaultConfig returns the defaults of the configuration file.
@@ -48,6 +55,7 @@ func DefaultConfig() Config {
 		Concurrency: 8, Rate: 2, Burst: 8, MaxAttempts: 8,
 		RetryMin: time.Second, RetryMax: 5 * time.Minute,
 		Lease: 15 * time.Second, ShutdownTimeout: 30 * time.Second,
+		Roots:       map[string]string{},
 		MaxFileSize: 100_000_000,
 		AskFirst:    true, UploadsPerDay: 150, QueriesPerDay: 1050, ReservePercent: 10,
 		FirstPoll: 30 * time.Second, MaxPoll: 15 * time.Minute, Deadline: 24 * time.Hour,
@@ -55,31 +63,52 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports every value that can't work, by its TOML key.
-func (c Config) Validate() error {
-	var errs []error
-	want := func(ok bool, format string, a ...any) {
+// Check calls bad for each key whose value cannot work, with what was expected instead, and
+// with the other keys that the rule depends on. It repeats no values.
+func (c Config) Check(bad func(key, expected string, beside ...string)) {
+	want := func(ok bool, key, expected string, beside ...string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf(format, a...))
+			bad(key, expected, beside...)
 		}
 	}
-	want(c.Concurrency >= 1 && c.Concurrency <= 256, "worker.concurrency: from 1 to 256, not %d", c.Concurrency)
-	want(c.Rate >= 0, "worker.rate: not negative, not %v", c.Rate)
-	want(c.Burst >= 1, "worker.burst: at least 1, not %d", c.Burst)
-	want(c.MaxAttempts >= 1, "worker.max_attempts: at least 1, not %d", c.MaxAttempts)
-	want(c.RetryMin > 0 && c.RetryMin <= c.RetryMax, "worker.retry_min: above 0 and at most worker.retry_max, not %s", c.RetryMin)
-	want(c.Lease >= 3*time.Second, "worker.lease: at least 3s, not %s", c.Lease)
-	want(c.ShutdownTimeout > 0, "worker.shutdown_timeout: above 0, not %s", c.ShutdownTimeout)
-	want(c.MaxFileSize > 0, "wildfire: the largest file must be above 0 bytes")
-	want(c.UploadsPerDay >= 0, "wildfire.uploads_per_day: not negative, not %d", c.UploadsPerDay)
-	want(c.QueriesPerDay >= 0, "wildfire.queries_per_day: not negative, not %d", c.QueriesPerDay)
-	want(c.ReservePercent >= 0 && c.ReservePercent < 100, "wildfire.reserve_percent: from 0 to 99, not %d", c.ReservePercent)
-	want(c.FirstPoll > 0 && c.FirstPoll <= c.MaxPoll, "verdicts.first_poll: above 0 and at most verdicts.max_poll, not %s", c.FirstPoll)
-	want(c.Deadline >= c.FirstPoll, "verdicts.deadline: at least verdicts.first_poll, not %s", c.Deadline)
-	want(c.MaliciousAge >= 0, "verdicts.malicious_age: not negative, not %s", c.MaliciousAge)
-	want(c.BenignAge >= 0, "verdicts.benign_age: not negative, not %s", c.BenignAge)
-	want(c.Recheck >= 0, "verdicts.recheck: not negative, not %s", c.Recheck)
-	return errors.Join(errs...)
+
+	want(c.Concurrency >= 1 && c.Concurrency <= 256, "worker.concurrency", "1 to 256")
+	want(c.Rate >= 0 && c.Rate <= 1e6, "worker.rate", "a number from 0 (no limit) to 1000000") // not NaN
+	want(c.Burst >= 1, "worker.burst", "more than 0")
+	want(c.MaxAttempts >= 1, "worker.max_attempts", "more than 0")
+	want(c.RetryMin > 0, "worker.retry_min", "more than 0s")
+	want(c.RetryMax >= c.RetryMin, "worker.retry_max", "at least worker.retry_min", "worker.retry_min")
+	want(c.Lease >= 3*time.Second, "worker.lease", "at least 3s")
+	want(c.ShutdownTimeout > 0, "worker.shutdown_timeout", "more than 0s")
+	for _, source := range slices.Sorted(maps.Keys(c.Roots)) {
+		want(ValidSource(source), "worker.roots", "sources as keys (1 to 32 of a-z, 0-9, _ and -)")
+		want(c.Roots[source] != "", "worker.roots", "a folder for each source")
+	}
+
+	want(c.MaxFileSize > 0, "wildfire.max_file_size", "more than 0") // no key of the file
+	want(c.UploadsPerDay >= 0, "wildfire.uploads_per_day", "0 (no limit) or more")
+	want(c.QueriesPerDay >= 0, "wildfire.queries_per_day", "0 (no limit) or more")
+	want(c.ReservePercent >= 0 && c.ReservePercent < 100, "wildfire.reserve_percent", "0 to 99")
+
+	want(c.FirstPoll > 0, "verdicts.first_poll", "more than 0s")
+	want(c.MaxPoll >= c.FirstPoll, "verdicts.max_poll", "at least verdicts.first_poll", "verdicts.first_poll")
+	want(c.Deadline > c.FirstPoll, "verdicts.deadline", "more than verdicts.first_poll", "verdicts.first_poll")
+	want(c.MaliciousAge >= 0, "verdicts.malicious_age", "0s or more")
+	want(c.BenignAge >= 0, "verdicts.benign_age", "0s or more")
+	want(c.Recheck >= 0, "verdicts.recheck", "0s or more")
+}
+
+// Validate returns everything that Check finds as one error; each line begins with the key.
+func (c Config) Validate() error { return CheckError(c.Check) }
+
+// CheckError makes one error of what the Check of a configuration finds, nil where that is nothing.
+func CheckError(check func(bad func(key, expected string, beside ...string))) error {
+	var all []error
+	check(func(key, expected string, _ ...string) {
+		all = append(all, fmt.Errorf("%s: expected %s", key, expected))
+	})
+
+	return errors.Join(all...)
 }
 
 // Memory is how long a verdict answers for the same contents without asking again.

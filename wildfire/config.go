@@ -38,12 +38,13 @@ const (
 const apiPath = "/publicapi"
 
 // Config says where the service is and how to deal with it. The zero value of a limit or a timeout
-// switches it off; start from DefaultConfig.
+// switches it off; start from DefaultConfig. The tags are the keys of Backburn's configuration file, and
+// what its reference says about them.
 type Config struct {
 	// BaseURL is the host's root, such as https://eu.wildfire.paloaltonetworks.com; /publicapi is added unless
 	// it is there. Verdicts exist only in the region that a sample was submitted to. Plain http is refused,
 	// except to a loopback address or with AllowHTTP.
-	BaseURL string
+	BaseURL string `toml:"url" doc:"Root of the service. Verdicts exist only in the region that a sample was submitted to."`
 
 	// APIKey sends what the TokenSource gives as the legacy form field "apikey" instead of an Authorization
 	// header. The WF-500 appliance knows nothing else.
@@ -51,7 +52,7 @@ type Config struct {
 
 	// Agent is the form field "agent": which product a legacy key belongs to ("pcc" for Prisma Cloud
 	// Compute, "prismaaccessapi" for Prisma Access). Empty sends none.
-	Agent string
+	Agent string `toml:"agent" doc:"Legacy keys only: \"pcc\" (Prisma Cloud Compute) or \"prismaaccessapi\" (Prisma Access)."`
 
 	// UserAgent is the request header; empty sends DefaultUserAgent.
 	UserAgent string
@@ -60,7 +61,7 @@ type Config struct {
 	MaxFileSize int64
 
 	// StallTimeout ends an upload or a download on which no byte moved for so long.
-	StallTimeout time.Duration
+	StallTimeout time.Duration `toml:"stall_timeout" doc:"An upload ends when no byte moved for this long. \"0s\": never."`
 
 	// AnswerTimeout bounds the time from the end of the request to the end of its answer; for a download, to
 	// the start of its answer.
@@ -78,7 +79,7 @@ type Config struct {
 	AllowHTTP bool
 
 	// Network is used to build the transport when Transport is nil.
-	Network TransportConfig
+	Network TransportConfig `toml:",inline"`
 
 	// Transport replaces the transport built from Network; share one between this client and a token
 	// source by giving both the result of NewTransport. Redirects are not followed either way.
@@ -99,14 +100,14 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports all problems of the configuration at once.
-func (c Config) Validate() error {
-	var problems []error
+// Check calls bad for each key whose value cannot work, with what was expected instead. It repeats no
+// values: a URL may hold a password.
+func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	if _, err := c.endpoint(); err != nil {
-		problems = append(problems, err)
+		bad("url", err.Error())
 	}
 	for _, limit := range []struct {
-		name  string
+		key   string
 		value int64
 	}{
 		{"max_file_size", c.MaxFileSize},
@@ -116,36 +117,45 @@ func (c Config) Validate() error {
 		{"max_download", c.MaxDownload},
 	} {
 		if limit.value < 0 {
-			problems = append(problems, fmt.Errorf("%s: must not be negative (0 switches it off)", limit.name))
+			bad(limit.key, "0 (off) or more")
 		}
 	}
 	if strings.ContainsAny(c.UserAgent, "\r\n") {
-		problems = append(problems, errors.New("user_agent: must be a single line"))
+		bad("user_agent", "a single line")
 	}
 	if strings.ContainsAny(c.Agent, "\r\n") {
-		problems = append(problems, errors.New("agent: must be a single line"))
+		bad("agent", "a single line")
 	}
+}
+
+// Validate returns everything that Check finds as one error; each line begins with the key.
+func (c Config) Validate() error {
+	var problems []error
+	c.Check(func(key, expected string, _ ...string) {
+		problems = append(problems, fmt.Errorf("%s: expected %s", key, expected))
+	})
+
 	return errors.Join(problems...)
 }
 
-// endpoint returns BaseURL with /publicapi and without a trailing slash.
+// endpoint returns BaseURL with /publicapi and without a trailing slash. Its error says what was expected,
+// without the URL, which may hold a password.
 func (c Config) endpoint() (string, error) {
 	u, err := url.Parse(c.BaseURL)
 	if err != nil {
-		// The parser's error repeats the URL, which may hold a password.
-		return "", errors.New("url: not a URL")
+		return "", errors.New(`an address such as "https://host/path"`)
 	}
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
-		return "", errors.New("url: must start with https://")
+		return "", errors.New(`an address such as "https://host/path"`)
 	case u.Host == "" || u.Hostname() == "":
-		return "", errors.New("url: has no host")
+		return "", errors.New(`an address such as "https://host/path"`)
 	case u.User != nil:
-		return "", errors.New("url: must not hold credentials")
+		return "", errors.New("no user or password in the address")
 	case u.RawQuery != "" || u.Fragment != "":
-		return "", errors.New("url: must not have a query or a fragment")
+		return "", errors.New("no query or fragment in the address")
 	case u.Scheme == "http" && !c.AllowHTTP && !isLoopback(u.Hostname()):
-		return "", errors.New("url: plain http would send the credentials unencrypted; use https://")
+		return "", errors.New("https, because credentials travel there (http is for loopback addresses only)")
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	if !strings.HasSuffix(path, apiPath) {

@@ -350,16 +350,16 @@ func configure(s settings, dir, quarantine, url string) config.Config {
 	cfg.HTTP.Listen = ""
 	cfg.Watch[0].Path = quarantine
 	cfg.Watch[0].Settle = 0
-	cfg.Watch[0].Scan = config.Duration(time.Second)
+	cfg.Watch[0].Scan = time.Second
 	cfg.Watch[0].MaxInFlight = 2 * s.n
 	cfg.Watch[0].MinFree = 0
-	cfg.Worker.Concurrency, cfg.Worker.Rate, cfg.Worker.Burst = s.conns, 1e6, 1e6
-	cfg.WildFire.URL, cfg.WildFire.AskFirst = url, s.ask
-	cfg.WildFire.UploadsPerDay, cfg.WildFire.QueriesPerDay = 0, 0
+	cfg.Pipeline.Concurrency, cfg.Pipeline.Rate, cfg.Pipeline.Burst = s.conns, 1e6, 1e6
+	cfg.WildFire.Client.BaseURL, cfg.Pipeline.AskFirst = url, s.ask
+	cfg.Pipeline.UploadsPerDay, cfg.Pipeline.QueriesPerDay = 0, 0
 	// Verdicts are asked for later than the last submission, as they are in a real installation.
-	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(4*time.Second), config.Duration(4*time.Second)
+	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 4*time.Second, 4*time.Second
 	if s.final {
-		cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(100*time.Millisecond), config.Duration(100*time.Millisecond)
+		cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 100*time.Millisecond, 100*time.Millisecond
 	}
 	cfg.Auth["wildfire"] = config.Auth{
 		Kind: auth.KindWildFire, ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),

@@ -189,9 +189,9 @@ func measured() error {
 	cfg.HTTP.Listen = ""
 	cfg.Watch[0].Path, cfg.Watch[0].Settle = filepath.Join(o.Dir, "quarantine"), 0
 	cfg.Watch[0].MinFree = 0
-	cfg.Worker.Concurrency, cfg.Worker.Rate, cfg.Worker.Burst = o.Files, 1000, 1000
-	cfg.WildFire.URL = o.URL
-	cfg.Verdicts.FirstPoll = config.Duration(time.Second)
+	cfg.Pipeline.Concurrency, cfg.Pipeline.Rate, cfg.Pipeline.Burst = o.Files, 1000, 1000
+	cfg.WildFire.Client.BaseURL = o.URL
+	cfg.Pipeline.FirstPoll = time.Second
 	cfg.Auth["wildfire"] = config.Auth{
 		Kind: auth.KindWildFire, ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
 		TSGID: "1", TokenURL: o.URL + "/am/oauth2/access_token", Share: auth.ShareOff,

@@ -137,7 +137,7 @@ func (o order) carryOut(ctx context.Context) (outcome, error) {
 		return out, err
 	}
 	cfg := config.Default()
-	cfg.WildFire.URL = o.WildFire
+	cfg.WildFire.Client.BaseURL = o.WildFire
 	cfg.Auth["wildfire"] = config.Auth{
 		Kind: auth.KindWildFire, ClientID: clientID, ClientSecret: auth.NewSecret(secret),
 		TSGID: tsgID, TokenURL: o.WildFire + wildfiretest.TokenPath, Share: auth.SharePrefer,

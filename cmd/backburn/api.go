@@ -23,23 +23,20 @@ The queue has to be there: a worker makes it.`,
        "http://127.0.0.1:9465/v1/submit?filename=invoice.exe&wait=60s"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := tool.Config()
+			cfg, err := tool.ConfigFor(config.Processes["api"])
 			if err != nil {
 				return err
 			}
 			if cfg.API.Listen == "" {
 				return cli.Exit(cli.Usage, cfg.Problem("api.listen", `expected an address such as "127.0.0.1:9465": without one there is no HTTP API`))
 			}
-			return serveAlone(cmd.Context(), tool, cfg, config.APIPart, app.Roles{API: true})
+			return serveAlone(cmd.Context(), tool, cfg, app.Roles{API: true})
 		},
 	}
 }
 
 // serveAlone runs one part of the system in a process of its own.
-func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, part config.Part, roles app.Roles) error {
-	if err := cfg.CheckFiles(part); err != nil {
-		return cli.Exit(cli.Usage, err)
-	}
+func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, roles app.Roles) error {
 	n, err := app.Start(ctx, cfg, roles, tool.Logger(cfg))
 	if err != nil {
 		return err

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,44 +24,76 @@ func configCommand(tool *cli.App) *cobra.Command {
 }
 
 func configCheck(tool *cli.App) *cobra.Command {
-	return &cobra.Command{
+	var (
+		process string
+		asJSON  bool
+	)
+	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Find everything that is wrong with the configuration and its files",
 		Long: `Reads the configuration and looks at the files and folders that it names: whether they
-are there, can be read and written, and are closed to others where they hold secrets.
+are there, can be read and written, are closed to others where they hold secrets, and lie
+apart from the watched folders. It asks exactly what the process asks before it starts.
 Every problem is one line on standard error that begins with file:line:column, and the
-exit code is 2. Credentials that are not set yet are mentioned, and are no error.
-
-What only one part of the system needs on this machine is checked by "watcher --check"
-and "worker --check".`,
+exit code is 2.`,
 		Example: `  backburn config check
-  backburn config check --config /etc/backburn.toml`,
+  backburn config check --config /etc/backburn.toml --for worker
+  backburn config check --json | jq '.problems[].key'`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := tool.Config()
+			parts, ok := config.Processes[process]
+			if !ok {
+				return cli.Usagef("--for: expected %s, got %q", strings.Join(slices.Sorted(maps.Keys(config.Processes)), ", "), process)
+			}
+			_, err := tool.ConfigFor(parts)
+			if asJSON {
+				return printProblems(tool, err)
+			}
 			if err != nil {
 				return err
 			}
-			if err := cfg.CheckFiles(config.Everything); err != nil {
-				return cli.Exit(cli.Usage, err)
-			}
-			if lacks, ok := errors.AsType[config.Problems](cfg.CheckProfile(cfg.WildFire.Auth)); ok {
-				for _, p := range lacks {
-					fmt.Fprintln(tool.Err, "note:", p)
-				}
-			}
 			_, err = fmt.Fprintln(tool.Out, tool.Describe()+": fine")
+
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&process, "for", "run", "`process` to check it for: run, watcher, worker, api or sink")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as JSON on standard output")
+
+	return cmd
+}
+
+// printProblems prints what is wrong as JSON. The exit code is that of err.
+func printProblems(tool *cli.App, err error) error {
+	problems, ok := errors.AsType[config.Problems](err)
+	if err != nil && !ok {
+		return err
+	}
+	report := struct {
+		Config   string          `json:"config"` // "" for the defaults
+		Problems config.Problems `json:"problems"`
+	}{tool.File(), problems}
+	if report.Problems == nil {
+		report.Problems = config.Problems{}
+	}
+	if err := json.NewEncoder(tool.Out).Encode(report); err != nil {
+		return err
+	}
+	if len(problems) > 0 {
+		return cli.Exit(cli.Usage, nil)
+	}
+
+	return nil
 }
 
 func configShow(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
 		Short: "Print every setting as it holds, secrets hidden",
-		Long: `Prints the configuration as it holds after defaults, environment and flags, as TOML
-that Backburn reads back. A secret is a comment that says it is set.`,
+		Long: `Prints the configuration as it holds after defaults and flags, as TOML that Backburn reads
+back, and where each value came from: the default, a line of the file, or a flag. Variables
+of the environment appear by name. A secret is a comment that says it is set; what may be
+secret in an address is left out.`,
 		Example: `  backburn config show
   backburn config show --log-level debug > effective.toml`,
 		Args: cobra.NoArgs,

@@ -117,13 +117,13 @@ func (d *demo) config() (config.Config, error) {
 	cfg.NATS.URL = "nats://127.0.0.1:0"
 	cfg.NATS.Embedded.StoreDir = filepath.Join(d.dir, "nats")
 	cfg.HTTP.Listen = ""
-	cfg.Worker.Rate = 20
-	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(time.Second), config.Duration(2*time.Second)
+	cfg.Pipeline.Rate = 20
+	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = time.Second, 2*time.Second
 	w := &cfg.Watch[0]
 	w.Path = filepath.Join(d.dir, "quarantine")
-	w.Settle = config.Duration(time.Second)
-	w.Scan = config.Duration(2 * time.Second)
-	w.StaleAfter = config.Duration(3 * time.Second) // for the empty file
+	w.Settle = time.Second
+	w.Scan = 2 * time.Second
+	w.StaleAfter = 3 * time.Second // for the empty file
 	w.MaxFileSize = demoMaxFileSize
 	w.MinFree = 0
 	return cfg, os.MkdirAll(w.Path, 0o700)

@@ -20,7 +20,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"backburn/auth"
-	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
@@ -149,7 +148,7 @@ func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) er
 
 // files looks at the files and folders that the configuration names.
 func (d *doctor) files(ctx context.Context, cfg config.Config) {
-	problems, _ := errors.AsType[config.Problems](cfg.CheckFiles(config.Everything))
+	problems, _ := errors.AsType[config.Problems](cfg.Validate(config.Everything &^ config.ProfilePart))
 	folders := 0
 	for _, p := range problems {
 		check := "files"
@@ -165,7 +164,7 @@ func (d *doctor) files(ctx context.Context, cfg config.Config) {
 		return
 	}
 	for _, w := range cfg.Watch {
-		for _, f := range watch.Check(ctx, app.WatchConfig(w)) {
+		for _, f := range watch.Check(ctx, w) {
 			d.tell(finding{"folders", level(f.Level), w.Source + ": " + f.Name + ": " + f.Detail, f.Fix})
 		}
 	}
@@ -332,5 +331,5 @@ func (d *doctor) wildfire(ctx context.Context, cfg config.Config) {
 		d.fail("wildfire", fix, err)
 		return
 	}
-	d.ok("wildfire", "%s answers", cfg.WildFire.URL)
+	d.ok("wildfire", "%s answers", cfg.WildFire.Client.BaseURL)
 }

@@ -45,11 +45,11 @@ func startOperated(env *testscript.Env) error {
 	cfg.NATS.Embedded.StoreDir = filepath.Join(env.WorkDir, ".nats")
 	cfg.NATS.Embedded.SyncAlways = false
 	cfg.HTTP.Listen = "127.0.0.1:0"
-	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(delay), config.Duration(2*delay)
-	cfg.Worker.Rate = 100
+	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = delay, 2*delay
+	cfg.Pipeline.Rate = 100
 	w := &cfg.Watch[0]
 	w.Path, w.Source, w.MinFree = filepath.Join(env.WorkDir, "quarantine"), "quarantine", 0
-	w.Settle, w.Scan = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
+	w.Settle, w.Scan = 50*time.Millisecond, 200*time.Millisecond
 	if err := os.MkdirAll(w.Path, 0o700); err != nil {
 		return err
 	}

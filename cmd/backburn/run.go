@@ -17,7 +17,6 @@ import (
 func runCommand(tool *cli.App) *cobra.Command {
 	var (
 		simulate bool
-		listen   string
 		delay    time.Duration
 	)
 	cmd := &cobra.Command{
@@ -38,15 +37,9 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			cfg, err := tool.Config()
+			cfg, err := tool.Read()
 			if err != nil {
 				return err
-			}
-			if cmd.Flags().Changed("http-listen") {
-				if err := config.CheckListen(listen); err != nil {
-					return cli.Usagef("--http-listen: %w", err)
-				}
-				cfg.HTTP.Listen = listen
 			}
 			if delay < 0 {
 				return cli.Usagef("--simulate-delay: not negative, got %s", delay)
@@ -61,6 +54,9 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 				sim.use(&cfg)
 				log.Info().Str("url", sim.url).Msg("WildFire is simulated: nothing leaves this machine")
 			}
+			if err := cfg.Validate(config.Processes["run"]); err != nil {
+				return cli.Exit(cli.Usage, err)
+			}
 			if tool.File() == "" {
 				// Without a configuration there is one folder, ours to make.
 				for _, w := range cfg.Watch {
@@ -68,12 +64,6 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 						return cli.Exit(cli.Usage, fmt.Errorf("the folder to watch: %w", err))
 					}
 				}
-			}
-			if err := cfg.CheckFiles(config.Everything); err != nil {
-				return cli.Exit(cli.Usage, err)
-			}
-			if err := cfg.CheckProfile(cfg.WildFire.Auth); err != nil {
-				return cli.Exit(cli.Usage, fmt.Errorf("%w\nno account at hand? `backburn run --simulate` needs none", err))
 			}
 			roles := app.Roles{Watch: true, Work: true, API: true, Sinks: true}
 			if cfg.NATS.Embedded.Enabled {
@@ -97,6 +87,6 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 	}
 	cmd.Flags().BoolVar(&simulate, "simulate", false, "have a simulated WildFire judge; needs no account")
 	cmd.Flags().DurationVar(&delay, "simulate-delay", 5*time.Second, "`time` that the simulated WildFire takes for a verdict, up to twice as long")
-	cmd.Flags().StringVar(&listen, "http-listen", "", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
+	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 	"backburn/auth"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/pipeline"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -75,20 +76,27 @@ func (s *simulation) stop() {
 // use points a configuration to the simulation, and shortens the schedule to what it takes.
 func (s *simulation) use(cfg *config.Config) {
 	const profile = "simulated"
-	cfg.WildFire.URL, cfg.WildFire.Auth, cfg.WildFire.CAFile, cfg.WildFire.Agent = s.url, profile, "", ""
-	profiles := map[string]config.Auth{profile: {
-		Kind: auth.KindWildFire, ClientID: simulatedClient, ClientSecret: auth.NewSecret(s.secret),
-		TSGID: simulatedTSG, TokenURL: s.url + "/am/oauth2/access_token", Share: auth.ShareOff,
+	client := &cfg.WildFire.Client
+	client.BaseURL, client.Agent, client.Network.CAFile = s.url, "", ""
+	cfg.WildFire.Auth = profile
+	profiles := map[string]auth.Profile{profile: {
+		Name:         profile,
+		Kind:         auth.KindWildFire,
+		ClientID:     simulatedClient,
+		ClientSecret: auth.NewSecret(s.secret),
+		TSGID:        simulatedTSG,
+		TokenURL:     s.url + "/am/oauth2/access_token",
+		Share:        auth.ShareOff,
 	}}
 	for name, p := range cfg.Auth {
 		profiles[name] = p
 	}
 	cfg.Auth = profiles
-	defaults := config.Default()
-	if cfg.Verdicts == defaults.Verdicts {
-		cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(2*time.Second), config.Duration(3*time.Second)
+	p, defaults := &cfg.Pipeline, pipeline.DefaultConfig()
+	if p.FirstPoll == defaults.FirstPoll && p.MaxPoll == defaults.MaxPoll && p.Deadline == defaults.Deadline {
+		p.FirstPoll, p.MaxPoll = 2*time.Second, 3*time.Second
 	}
-	if cfg.WildFire.UploadsPerDay == defaults.WildFire.UploadsPerDay && cfg.WildFire.QueriesPerDay == defaults.WildFire.QueriesPerDay {
-		cfg.WildFire.UploadsPerDay, cfg.WildFire.QueriesPerDay = 0, 0
+	if p.UploadsPerDay == defaults.UploadsPerDay && p.QueriesPerDay == defaults.QueriesPerDay {
+		p.UploadsPerDay, p.QueriesPerDay = 0, 0
 	}
 }

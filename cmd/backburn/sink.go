@@ -18,14 +18,14 @@ comes. Its NATS permissions are those of the role "api".`,
 		Example: `  backburn sink --config sinks.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := tool.Config()
+			cfg, err := tool.ConfigFor(config.Processes["sink"])
 			if err != nil {
 				return err
 			}
 			if len(cfg.Sink) == 0 {
 				return cli.Exit(cli.Usage, cfg.Problem("sink", "there is none: name one in [[sink]]"))
 			}
-			return serveAlone(cmd.Context(), tool, cfg, config.SinkPart, app.Roles{Sinks: true})
+			return serveAlone(cmd.Context(), tool, cfg, app.Roles{Sinks: true})
 		},
 	}
 }

@@ -47,7 +47,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		}, 2, `auth\.wildfire\.client_secret_file: secret file: open missing\.secret: no such file`},
 		"no credentials": {func(*testing.T, *testkit.Site) testkit.Settings {
 			return testkit.Settings{"auth.wildfire.client_id": nil, "auth.wildfire.client_secret": nil}
-		}, 2, `auth\.wildfire\.client_id: not set`},
+		}, 2, `auth\.wildfire\.client_id: is required`},
 		"no folder": {func(_ *testing.T, s *testkit.Site) testkit.Settings {
 			return testkit.Settings{"watch.path": s.Path("nowhere")}
 		}, 2, `watch\[0\]\.path: there is no folder ".*nowhere"; create it`},

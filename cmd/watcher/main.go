@@ -34,7 +34,7 @@ Exit codes: 0 fine, 2 usage or configuration, 3 a part of the work failed,
 		Example: `  watcher --config /etc/backburn.toml
   watcher --check                       # is the configuration fine, are the folders there?
   watcher --http-listen 127.0.0.1:9465  # health, metrics and status elsewhere`,
-		Parts: config.WatcherPart,
+		Parts: config.Processes["watcher"],
 		Serve: serve,
 	}
 }

@@ -35,8 +35,7 @@ Exit codes: 0 fine, 2 usage or configuration, 3 a part of the work failed,
 		Example: `  worker --config /etc/backburn.toml
   worker --check                       # is the configuration fine, are credentials there?
   worker --http-listen 127.0.0.1:9466  # health, metrics and status elsewhere`,
-		Parts: config.WorkerPart,
-		Check: func(cfg config.Config) error { return cfg.CheckProfile(cfg.WildFire.Auth) },
+		Parts: config.Processes["worker"],
 		Serve: serve,
 	}
 }

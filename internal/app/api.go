@@ -16,7 +16,7 @@ func (n *Node) startAPI() error {
 	c := n.cfg.API
 	s, err := api.New(api.Config{
 		Listen: c.Listen, TokenFile: c.TokenFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
-		Source: c.Source, Priority: c.Priority, MaxFileSize: c.MaxFileSize.Bytes(),
+		Source: c.Source, Priority: c.Priority, MaxFileSize: c.MaxFileSize,
 		Intake: n.queue.Once().Traced(n.traces), Queue: n.queue, Follow: n.follow,
 		Log: n.log.With().Str("component", "api").Logger(),
 	})

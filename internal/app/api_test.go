@@ -37,9 +37,9 @@ func TestFromTheAPIToASink(t *testing.T) {
 	cfg := config.Default()
 	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(dir, "nats"), false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
-	cfg.WildFire.URL, cfg.WildFire.Auth = web.URL, "key"
+	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: secret("key", "key")}}
-	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
+	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
 	cfg.API.Listen, cfg.API.TokenFile, cfg.API.Source = "127.0.0.1:0", secret("token", "let-me-in"), "proxy"
 	archived := config.DefaultSink()
 	archived.Name, archived.Kind, archived.Path, archived.Types = "archive", config.SinkFile, archive, []string{"verdict"}

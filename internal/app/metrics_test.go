@@ -43,7 +43,7 @@ func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
 	cfg.NATS.URL = "nats://127.0.0.1:0"
 	cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = filepath.Join(t.TempDir(), "nats"), false
 	cfg.HTTP.Listen = "127.0.0.1:0"
-	cfg.WildFire.URL, cfg.Worker.ShutdownTimeout = web.URL, config.Duration(time.Second)
+	cfg.WildFire.Client.BaseURL, cfg.Pipeline.ShutdownTimeout = web.URL, time.Second
 	cfg.Auth["wildfire"] = config.Auth{Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
 		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff}
 	cfg.Watch[0].Path, cfg.Watch[0].MinFree = t.TempDir(), 0

@@ -235,7 +235,7 @@ func Sharing(ctx context.Context, cfg config.Config, profile string, q *queue.Qu
 
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
-		w, err := watch.New(WatchConfig(c), folderIntake{n.queue.Publisher().Traced(n.traces)}, n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
+		w, err := watch.New(c, folderIntake{n.queue.Publisher().Traced(n.traces)}, n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
 			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)

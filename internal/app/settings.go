@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"github.com/rs/zerolog"
@@ -9,7 +10,6 @@ import (
 	"backburn/internal/config"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
-	"backburn/pipeline/watch"
 	"backburn/wildfire"
 )
 
@@ -19,8 +19,12 @@ const UserAgent = "backburn/1"
 // Topology is what the queue of a configuration is made with.
 func Topology(c config.Config) queue.Topology {
 	return queue.Topology{
-		Prefix: c.NATS.Prefix, Domain: c.NATS.Domain, Replicas: c.NATS.Replicas, Lease: c.Worker.Lease.Std(),
-		ResultsMaxAge: c.Results.MaxAge.Std(), ResultsMaxBytes: c.Results.MaxBytes.Bytes(),
+		Prefix:          c.NATS.Prefix,
+		Domain:          c.NATS.Domain,
+		Replicas:        c.NATS.Replicas,
+		Lease:           c.Pipeline.Lease,
+		ResultsMaxAge:   c.Results.MaxAge,
+		ResultsMaxBytes: c.Results.MaxBytes,
 	}
 }
 
@@ -52,23 +56,14 @@ func fit(t queue.Topology, room int64, log zerolog.Logger) queue.Topology {
 // WorkerConfig is what the worker of a configuration is made with. Folders that are watched
 // here are roots for their sources, unless worker.roots says otherwise.
 func WorkerConfig(c config.Config) (pipeline.Config, error) {
-	p := pipeline.Config{
-		Concurrency: c.Worker.Concurrency, Rate: c.Worker.Rate, Burst: c.Worker.Burst,
-		MaxAttempts: c.Worker.MaxAttempts, RetryMin: c.Worker.RetryMin.Std(), RetryMax: c.Worker.RetryMax.Std(),
-		Lease: c.Worker.Lease.Std(), ShutdownTimeout: c.Worker.ShutdownTimeout.Std(),
-		Roots: map[string]string{}, MaxFileSizes: map[string]int64{}, MaxFileSize: pipeline.DefaultConfig().MaxFileSize,
-		AskFirst: c.WildFire.AskFirst, UploadsPerDay: c.WildFire.UploadsPerDay, QueriesPerDay: c.WildFire.QueriesPerDay,
-		ReservePercent: c.WildFire.ReservePercent,
-		FirstPoll:      c.Verdicts.FirstPoll.Std(), MaxPoll: c.Verdicts.MaxPoll.Std(), Deadline: c.Verdicts.Deadline.Std(),
-		MaliciousAge: c.Verdicts.MaliciousAge.Std(), BenignAge: c.Verdicts.BenignAge.Std(), Recheck: c.Verdicts.Recheck.Std(),
-	}
+	p := c.Pipeline
+	p.Roots, p.MaxFileSizes = map[string]string{}, map[string]int64{}
 	for _, w := range c.Watch {
 		p.Roots[w.Source] = w.Path
-		p.MaxFileSizes[w.Source] = w.MaxFileSize.Bytes()
+		p.MaxFileSizes[w.Source] = w.MaxFileSize
 	}
-	for source, root := range c.Worker.Roots {
-		p.Roots[source] = root
-	}
+	maps.Copy(p.Roots, c.Pipeline.Roots)
+
 	for source, root := range p.Roots {
 		abs, err := filepath.Abs(root)
 		if err != nil {
@@ -76,28 +71,16 @@ func WorkerConfig(c config.Config) (pipeline.Config, error) {
 		}
 		p.Roots[source] = abs
 	}
-	return p, p.Validate()
-}
 
-// WatchConfig is what the watcher of a folder is made with.
-func WatchConfig(w config.Watch) watch.Config {
-	return watch.Config{
-		Path: w.Path, Source: w.Source, Recursive: w.Recursive,
-		Claim: w.Claim, Watch: w.Watch, Settle: w.Settle.Std(), Scan: w.Scan.Std(), StaleAfter: w.StaleAfter.Std(),
-		Exclude: w.Exclude, Defer: w.Defer, DoneFile: w.DoneFile, Hardlinks: w.Hardlinks,
-		MaxFileSize: w.MaxFileSize.Bytes(), Priority: w.Priority, Transfer: w.Transfer,
-		MaxInFlight: w.MaxInFlight, MinFree: w.MinFree.Bytes(), StateDir: w.StateDir,
-		After:   watch.After{Benign: w.After.Benign, Malicious: w.After.Malicious, Failed: w.After.Failed},
-		Sidecar: w.Sidecar,
-	}
+	return p, p.Validate()
 }
 
 // WildFireConfig is what the client of a configuration is made with, but for its transport.
 func WildFireConfig(c config.Config) wildfire.Config {
-	w := wildfire.DefaultConfig()
-	w.BaseURL, w.Agent, w.UserAgent = c.WildFire.URL, c.WildFire.Agent, UserAgent
-	w.StallTimeout, w.Network.CAFile = c.WildFire.StallTimeout.Std(), c.WildFire.CAFile
+	w := c.WildFire.Client
+	w.UserAgent = UserAgent
 	w.APIKey = c.Auth[c.WildFire.Auth].Kind.FormField()
 	w.MaxFileSize = 0 // the worker knows the limit of each source
+
 	return w
 }

@@ -38,10 +38,10 @@ func (n *Node) startSinks() error {
 
 func (n *Node) target(c config.Sink, cfg *sink.Config) (sink.Target, error) {
 	if c.Kind == config.SinkFile {
-		return sink.NewFile(sink.FileConfig{Path: c.Path, MaxSize: c.MaxSize.Bytes(), MaxBackups: c.MaxBackups}), nil
+		return sink.NewFile(sink.FileConfig{Path: c.Path, MaxSize: c.MaxSize, MaxBackups: c.MaxBackups}), nil
 	}
 	w := sink.WebhookConfig{
-		URL: c.URL, SecretFile: c.SecretFile, DeadFile: c.DeadFile, Timeout: c.Timeout.Std(), MaxAttempts: c.MaxAttempts,
+		URL: c.URL, SecretFile: c.SecretFile, DeadFile: c.DeadFile, Timeout: c.Timeout, MaxAttempts: c.MaxAttempts,
 		RetryMin: webhookRetryMin, RetryMax: webhookRetryMax,
 	}
 	cfg.AckWait = w.AckWait()

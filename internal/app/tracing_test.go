@@ -38,9 +38,9 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	cfg := config.Default()
 	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(dir, "nats"), false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
-	cfg.WildFire.URL, cfg.WildFire.Auth = web.URL, "key"
+	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}
-	cfg.Verdicts.FirstPoll, cfg.Verdicts.MaxPoll = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
+	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
 	cfg.Tracing.Endpoint = endpoint
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	check(t, err)

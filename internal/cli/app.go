@@ -4,11 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"backburn/internal/config"
 )
@@ -20,9 +19,8 @@ const DefaultFile = "backburn.toml"
 type App struct {
 	Std
 
-	file      string
-	logLevel  string
-	logFormat string
+	file     string
+	settings []setting
 }
 
 // NewApp binds the global flags to the root command.
@@ -30,8 +28,8 @@ func NewApp(root *cobra.Command, std Std) *App {
 	a := &App{Std: std}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.file, "config", "", "configuration `file` (default "+DefaultFile+" where it exists, else the defaults)")
-	flags.StringVar(&a.logLevel, "log-level", "", "`level`: trace, debug, info, warn or error (default: log.level)")
-	flags.StringVar(&a.logFormat, "log-format", "", "`format`: auto, console or json (default: log.format)")
+	a.Setting(flags, "log-level", "log.level", "`level`: trace, debug, info, warn or error (default: log.level)")
+	a.Setting(flags, "log-format", "log.format", "`format`: auto, console or json (default: log.format)")
 	root.MarkFlagFilename("config", "toml") //nolint:errcheck // the flag is there
 	return a
 }
@@ -56,33 +54,52 @@ func (a *App) Describe() string {
 	return "the defaults (there is no " + DefaultFile + ")"
 }
 
-// Config reads the configuration, and lays the global flags over it. Its errors have the
-// exit code Usage.
-func (a *App) Config() (config.Config, error) {
+// Config reads the configuration as Read does, and refuses it unless it can work. Its errors
+// have the exit code Usage.
+func (a *App) Config() (config.Config, error) { return a.ConfigFor(0) }
+
+// ConfigFor is Config for a process that runs the parts: their files are looked at as well.
+func (a *App) ConfigFor(parts config.Part) (config.Config, error) {
+	cfg, err := a.Read()
+	if err == nil {
+		err = cfg.Validate(parts)
+	}
+	if err != nil {
+		return config.Config{}, Exit(Usage, err)
+	}
+
+	return cfg, nil
+}
+
+// Read reads the configuration, and lays the flags over it. Whether it can work is for its
+// Validate to say.
+func (a *App) Read() (config.Config, error) {
 	cfg := config.Default()
 	if file := a.File(); file != "" {
 		var err error
-		if cfg, err = config.Load(file, a.Env); err != nil {
+		if cfg, err = config.Read(file, a.Env); err != nil {
 			return config.Config{}, Exit(Usage, err)
 		}
 	}
-	for _, f := range []struct {
-		name, value string
-		target      *string
-		words       []string
-	}{
-		{"log-level", a.logLevel, &cfg.Log.Level, []string{"trace", "debug", "info", "warn", "error"}},
-		{"log-format", a.logFormat, &cfg.Log.Format, []string{"auto", "console", "json"}},
-	} {
-		switch {
-		case f.value == "":
-		case slices.Contains(f.words, f.value):
-			*f.target = f.value
-		default:
-			return config.Config{}, Usagef("--%s: expected %s, got %q", f.name, strings.Join(f.words, ", "), f.value)
+	for _, f := range a.settings {
+		if f.flag.Changed {
+			cfg.Set(f.key, f.flag.Value.String(), "--"+f.flag.Name)
 		}
 	}
+
 	return cfg, nil
+}
+
+// setting is a flag that stands for a key of the configuration.
+type setting struct {
+	flag *pflag.Flag
+	key  string
+}
+
+// Setting binds a flag of a command to a key of the configuration, which it overrides.
+func (a *App) Setting(flags *pflag.FlagSet, name, key, usage string) {
+	flags.String(name, "", usage)
+	a.settings = append(a.settings, setting{flags.Lookup(name), key})
 }
 
 // Logger logs to standard error as the configuration says.

@@ -1,51 +1,71 @@
 package config
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"backburn/auth"
 	"backburn/pipeline"
+	"backburn/pipeline/watch"
+	"backburn/wildfire"
 )
 
-// Config is the whole configuration. It is a value: copy it freely, but do not write to
-// the maps and slices that copies share.
+// Config is the whole configuration, put together from the structs of those who own the keys.
+// It is a value: copy it freely, but do not write to the maps and slices that copies share.
 type Config struct {
-	NATS     NATS            `toml:"nats"`
-	Watch    []Watch         `toml:"watch"`
-	WildFire WildFire        `toml:"wildfire"`
-	Worker   Worker          `toml:"worker"`
-	Verdicts Verdicts        `toml:"verdicts"`
-	Results  Results         `toml:"results"`
-	Auth     map[string]Auth `toml:"auth"` // by the name of the profile
-	HTTP     HTTP            `toml:"http"`
-	API      API             `toml:"api"`
-	Sink     []Sink          `toml:"sink"`
-	Tracing  Tracing         `toml:"tracing"`
-	Log      Log             `toml:"log"`
+	NATS     NATS                    `toml:"nats" doc:"The NATS server, or cluster, through which everything goes."`
+	Watch    []watch.Config          `toml:"watch" doc:"A folder to watch. The first [[watch]] of a file replaces the default one; watch = [] at the top of a file means none."`
+	WildFire WildFire                `toml:"wildfire" doc:"How to reach WildFire, and how much of it may be used."`
+	Pipeline pipeline.Config         `toml:",inline"`
+	Results  Results                 `toml:"results" doc:"Bounds of the stream of events. The oldest go first."`
+	Auth     map[string]auth.Profile `toml:"auth" doc:"A profile of credentials. A secret is the name of a file or exactly one ${NAME}; it never stands here itself. Files are read again before every token request. Which keys there are depends on the kind."`
+	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard."`
+	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml."`
+	Sink     []Sink                  `toml:"sink" doc:"Events for what does not read NATS; docs/sinks.md."`
+	Tracing  Tracing                 `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
+	Log      Log                     `toml:"log" doc:"Logs go to standard error."`
 
-	origin origin
-}
-
-// origin remembers where a configuration came from, for problems that are found later.
-type origin struct {
-	file   string
-	places places
+	origin *origin
 }
 
 // NATS says how to reach the server, or the cluster, through which everything goes.
 type NATS struct {
-	URL             string   `toml:"url"`                         // comma-separated for a cluster
-	CredentialsFile string   `toml:"credentials_file" own:"true"` // a NATS .creds file
-	NKeyFile        string   `toml:"nkey_file" own:"true"`        // or a file with the seed of an NKey
-	User            string   `toml:"user"`                        // or a user, with a password
-	PasswordFile    string   `toml:"password_file" own:"true"`    // a file with the user's password
-	TokenFile       string   `toml:"token_file" own:"true"`       // or a file with a token
-	Domain          string   `toml:"domain"`                      // the JetStream domain, where the server is a leaf node of its hub
-	Prefix          string   `toml:"prefix"`                      // first token of every subject; streams and buckets are named after it
-	Replicas        int      `toml:"replicas"`                    // of streams and buckets: 1, or 3 or 5 on a cluster
-	TLS             TLS      `toml:"tls"`
-	Embedded        Embedded `toml:"embedded"`
+	URL             string   `toml:"url" doc:"Servers, separated by commas for a cluster (nats, tls, ws, wss)."`
+	CredentialsFile string   `toml:"credentials_file" own:"true" doc:"NATS .creds file, mode 0600."`
+	NKeyFile        string   `toml:"nkey_file" own:"true" doc:"Or a file with the seed of an NKey, mode 0600."`
+	User            string   `toml:"user" doc:"Or a user name, with password_file."`
+	PasswordFile    string   `toml:"password_file" own:"true" doc:"A file with the user's password, mode 0600."`
+	TokenFile       string   `toml:"token_file" own:"true" doc:"Or a file with a token, mode 0600. Empty with the embedded server: the one that the server writes itself, <store_dir>.token."`
+	Domain          string   `toml:"domain" doc:"The JetStream domain of the streams, where url is a leaf node of another server."`
+	Prefix          string   `toml:"prefix" doc:"First token of every subject. Streams and buckets are named after it."`
+	Replicas        int      `toml:"replicas" doc:"Copies of streams and buckets: 1, or 3 or 5 on a cluster."`
+	TLS             TLS      `toml:"tls" doc:"TLS towards the NATS server."`
+	Embedded        Embedded `toml:"embedded" doc:"The NATS server that backburn run starts on nats.url; watcher and worker never do."`
+}
+
+// TLS names the PEM files of a TLS connection. An empty CAFile means the authorities
+// that the system trusts; without CertFile and KeyFile the client shows no certificate.
+type TLS struct {
+	CAFile   string `toml:"ca_file" own:"true" doc:"PEM. Empty: the authorities that the system trusts."`
+	CertFile string `toml:"cert_file" own:"true" doc:"PEM, the client's certificate. Needs key_file."`
+	KeyFile  string `toml:"key_file" own:"true" doc:"PEM, mode 0600."`
+}
+
+// Embedded is the NATS server that `backburn run` starts in its own process.
+type Embedded struct {
+	Enabled    bool   `toml:"enabled" doc:"Start it."`
+	StoreDir   string `toml:"store_dir" own:"true" doc:"One server at a time; needs a local disk."`
+	SyncAlways bool   `toml:"sync_always" doc:"An acknowledged message is on the disk. false: up to 2 minutes are lost with the power."`
 }
 
 // URLs splits the list of servers.
@@ -54,22 +74,27 @@ func (n NATS) URLs() []string {
 	for u := range strings.SplitSeq(n.URL, ",") {
 		urls = append(urls, strings.TrimSpace(u))
 	}
+
 	return urls
 }
 
-// TLS names the PEM files of a TLS connection. An empty CAFile means the authorities
-// that the system trusts; without CertFile and KeyFile the client shows no certificate.
-type TLS struct {
-	CAFile   string `toml:"ca_file" own:"true"`
-	CertFile string `toml:"cert_file" own:"true"`
-	KeyFile  string `toml:"key_file" own:"true"`
-}
+// Loopback returns where the embedded server listens. Port 0 means any free one.
+func (n NATS) Loopback() (host string, port int, err error) {
+	urls := n.URLs()
+	u, err := url.Parse(urls[0])
+	if err != nil || len(urls) != 1 || u.Scheme != "nats" || !auth.Loopback(u.Hostname()) {
+		return "", 0, errors.New(`one address of this machine alone, such as "nats://127.0.0.1:4222", for the embedded ` +
+			`server (or nats.embedded.enabled = false)`)
+	}
 
-// Embedded is the NATS server that `backburn run` starts in its own process.
-type Embedded struct {
-	Enabled    bool   `toml:"enabled"`
-	StoreDir   string `toml:"store_dir" own:"true"`
-	SyncAlways bool   `toml:"sync_always"` // an acknowledged message is on the disk, not in a buffer
+	const natsPort = 4222
+	if port = natsPort; u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil || port > 65535 {
+			return "", 0, errors.New("a port of 0 to 65535")
+		}
+	}
+
+	return u.Hostname(), port, nil
 }
 
 // TokenFile is where the embedded server keeps the token that clients must show, mode
@@ -78,144 +103,120 @@ func (e Embedded) TokenFile() string {
 	return strings.TrimRight(filepath.Clean(e.StoreDir), string(filepath.Separator)) + ".token"
 }
 
-// Watch is one quarantine folder.
-type Watch struct {
-	Path        string            `toml:"path"`
-	Source      string            `toml:"source"` // name in subjects and events, [a-z0-9_-]{1,32}
-	Recursive   bool              `toml:"recursive"`
-	Claim       string            `toml:"claim" oneof:"move keep"`
-	StateDir    string            `toml:"state_dir" own:"true"` // of the ledger; see State
-	Watch       string            `toml:"watch" oneof:"auto events poll"`
-	Settle      Duration          `toml:"settle"`
-	Scan        Duration          `toml:"scan"`
-	Exclude     []string          `toml:"exclude"` // globs, never taken
-	Defer       []string          `toml:"defer"`   // globs, taken only after StaleAfter
-	StaleAfter  Duration          `toml:"stale_after"`
-	DoneFile    string            `toml:"done_file"` // "{name}.done": taken only once that file is there; "" for none
-	Sidecar     bool              `toml:"sidecar"`   // write the final event as JSON beside the file
-	Hardlinks   string            `toml:"hardlinks" oneof:"copy take reject"`
-	MaxFileSize Size              `toml:"max_file_size"`
-	MinFree     Size              `toml:"min_free"` // nothing is claimed while the disk has less room; 0 disables
-	Priority    pipeline.Priority `toml:"priority" oneof:"urgent normal bulk"`
-	Transfer    string            `toml:"transfer" oneof:"path object"`
-	MaxInFlight int               `toml:"max_in_flight"` // claimed and not yet finished
-	After       After             `toml:"after"`
-}
-
-// The values of Watch.Claim.
-const (
-	ClaimMove = "move" // into <path>/.backburn by an atomic rename
-	ClaimKeep = "keep" // left in place and remembered in a ledger
-)
-
-// The values of Watch.Transfer.
-const (
-	TransferPath   = "path"   // workers read the same file system
-	TransferObject = "object" // contents travel through JetStream
-)
-
-// State is the folder of the ledger, in which files that stay where they are (claim
-// "keep") or come back (after "restore") are remembered: StateDir or, where that is
-// empty, .backburn below the folder. Name another place for a folder that Backburn may
-// not write to.
-func (w Watch) State() string {
-	if w.StateDir != "" {
-		return w.StateDir
+// Check is the rules of [nats].
+func (n NATS) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	for _, s := range n.URLs() {
+		u, err := url.Parse(s)
+		want(err == nil && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) && u.Hostname() != "",
+			"url", `servers such as "nats://127.0.0.1:4222", separated by commas`)
+		want(err != nil || u.User == nil, "url",
+			"no user or password in the address; use nats.user and nats.password_file")
 	}
-	return filepath.Join(w.Path, pipeline.SpoolDir)
+	want(pipeline.ValidSource(n.Prefix), "prefix", nameRule)
+	want(slices.Contains([]int{1, 3, 5}, n.Replicas), "replicas", "1, 3 or 5")
+	want(n.Replicas <= 1 || !n.Embedded.Enabled, "replicas",
+		"1, because the embedded server is alone; a cluster needs nats.embedded.enabled = false", "embedded.enabled")
+	n.checkCredentials(want)
+	want(n.Domain == "" || domainName.MatchString(n.Domain), "domain", "1 to 64 of A-Z, a-z, 0-9, _ and -")
+	want(n.Domain == "" || !n.Embedded.Enabled, "domain",
+		"none, because the embedded server has no domain; another server needs nats.embedded.enabled = false", "embedded.enabled")
+	want(n.TLS.CertFile == "" || n.TLS.KeyFile != "", "tls.key_file", "a file with the key of nats.tls.cert_file", "tls.cert_file")
+	want(n.TLS.KeyFile == "" || n.TLS.CertFile != "", "tls.cert_file", "a file with the certificate of nats.tls.key_file", "tls.key_file")
+	want(!n.Embedded.Enabled || n.Embedded.StoreDir != "", "embedded.store_dir", "a folder")
 }
 
-// After says what becomes of a claimed file at its final event: "keep" (in .backburn/done),
-// "delete", "restore" (back where it was found), or the name of a folder to move it to,
-// which contains a slash so that it cannot be mistaken for a misspelt word.
-type After struct {
-	Benign    string `toml:"benign" own:"true"`
-	Malicious string `toml:"malicious" own:"true"` // malware, grayware, phishing, c2
-	Failed    string `toml:"failed" own:"true"`
+// domainName is what the server takes for a JetStream domain, which is one token of a subject.
+var domainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// checkCredentials allows one way to prove who a client is, and that one whole.
+func (n NATS) checkCredentials(want func(ok bool, key, expected string, beside ...string)) {
+	first := ""
+	for _, way := range []struct{ key, value string }{
+		{"credentials_file", n.CredentialsFile},
+		{"nkey_file", n.NKeyFile},
+		{"user", n.User},
+		{"token_file", n.TokenFile},
+	} {
+		if way.value == "" {
+			continue
+		}
+		want(first == "", way.key, "either this or nats."+first, first)
+		first = cmp.Or(first, way.key)
+	}
+	want(n.User == "" || n.PasswordFile != "", "password_file", "a file with the password of nats.user", "user")
+	want(n.PasswordFile == "" || n.User != "", "user", "the user of nats.password_file", "password_file")
 }
 
-// The words of After.
-const (
-	AfterKeep    = "keep"
-	AfterDelete  = "delete"
-	AfterRestore = "restore"
-)
-
-// WildFire says how to reach WildFire and how much of it may be used.
+// WildFire says how to reach WildFire, and with which credentials.
 type WildFire struct {
-	URL            string   `toml:"url"`
-	Auth           string   `toml:"auth"` // the name of a profile in Config.Auth
-	Agent          string   `toml:"agent"`
-	CAFile         string   `toml:"ca_file" own:"true"`
-	AskFirst       bool     `toml:"ask_first"`       // look a hash up before uploading it
-	UploadsPerDay  int      `toml:"uploads_per_day"` // 0: no limit but the service's 419
-	QueriesPerDay  int      `toml:"queries_per_day"` // likewise
-	ReservePercent int      `toml:"reserve_percent"` // of both, kept for urgent jobs
-	StallTimeout   Duration `toml:"stall_timeout"`   // no byte moved for so long ends an upload
-}
-
-// Worker says how a worker uploads.
-type Worker struct {
-	Concurrency     int               `toml:"concurrency"`      // uploads at a time in this process
-	Rate            float64           `toml:"rate"`             // uploads per second of the whole fleet
-	Burst           int               `toml:"burst"`            // of the whole fleet
-	MaxAttempts     int               `toml:"max_attempts"`     // tries at the upload, the first included
-	RetryMin        Duration          `toml:"retry_min"`        // the back-off doubles from here
-	RetryMax        Duration          `toml:"retry_max"`        // up to here, with full jitter
-	Lease           Duration          `toml:"lease"`            // a worker that dies gives its work back after so long
-	ShutdownTimeout Duration          `toml:"shutdown_timeout"` // for work in hand; 0 hands it back at once
-	Roots           map[string]string `toml:"roots"`            // source to the folder where its "path" contents are mounted here
-}
-
-// Verdicts says how long and how often WildFire is asked for a verdict.
-type Verdicts struct {
-	FirstPoll Duration `toml:"first_poll"`
-	MaxPoll   Duration `toml:"max_poll"`
-	Deadline  Duration `toml:"deadline"` // from the submission; then the job fails with verdict_timeout
-
-	MaliciousAge Duration `toml:"malicious_age"` // so long a verdict answers for the same contents without asking again
-	BenignAge    Duration `toml:"benign_age"`    // likewise, for what was found harmless
-	Recheck      Duration `toml:"recheck"`       // harmless ones are asked about again after so long; 0: never
+	Client wildfire.Config `toml:",inline"`
+	Auth   string          `toml:"auth" doc:"The [auth.*] profile to use."`
 }
 
 // Results limits the stream of events. The oldest go first.
 type Results struct {
-	MaxAge   Duration `toml:"max_age"`
-	MaxBytes Size     `toml:"max_bytes"`
+	MaxAge   time.Duration `toml:"max_age" doc:"Events are kept, and jobs remembered, for this long; at least verdicts.deadline."`
+	MaxBytes int64         `toml:"max_bytes" unit:"bytes" doc:"Of events. The oldest go first."`
+}
+
+// Check is the rules of [results].
+func (r Results) Check(bad func(key, expected string, beside ...string)) {
+	wants(bad)(r.MaxBytes > 0, "max_bytes", "more than 0")
 }
 
 // HTTP is the listener for health, metrics and status.
 type HTTP struct {
-	Listen string `toml:"listen"` // host:port; "" for none
-	Pprof  bool   `toml:"pprof"`  // serve /debug/pprof/ there too
+	Listen string `toml:"listen" doc:"host:port of /healthz, /readyz, /metrics, /api/status and the dashboard. Empty: none."`
+	Pprof  bool   `toml:"pprof" doc:"Serve /debug/pprof/ there as well. Keep it off addresses that others reach."`
+}
+
+// Check is the rules of [http].
+func (h HTTP) Check(bad func(key, expected string, beside ...string)) {
+	wants(bad)(validListen(h.Listen), "listen", listenRule)
 }
 
 // API is the HTTP API for gateways that do not speak NATS.
 type API struct {
-	Listen      string            `toml:"listen"`                // host:port; "" for none
-	TokenFile   string            `toml:"token_file" own:"true"` // with the bearer token that clients show
-	CertFile    string            `toml:"cert_file" own:"true"`  // PEM; with KeyFile it speaks TLS
-	KeyFile     string            `toml:"key_file" own:"true"`
-	Source      string            `toml:"source"` // for which it speaks
-	Priority    pipeline.Priority `toml:"priority" oneof:"urgent normal bulk"`
-	MaxFileSize Size              `toml:"max_file_size"`
+	Listen      string            `toml:"listen" doc:"Such as \"127.0.0.1:9465\". Empty: none. Beyond this machine it needs TLS."`
+	TokenFile   string            `toml:"token_file" own:"true" doc:"Mode 0600, with the token that clients show as Authorization: Bearer."`
+	CertFile    string            `toml:"cert_file" own:"true" doc:"PEM. With key_file it speaks TLS."`
+	KeyFile     string            `toml:"key_file" own:"true" doc:"PEM, mode 0600."`
+	Source      string            `toml:"source" doc:"For which it speaks, and whose jobs and events it shows."`
+	Priority    pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\", where a request names none."`
+	MaxFileSize int64             `toml:"max_file_size" unit:"bytes" doc:"A file of exactly this size is fine."`
+}
+
+// Check is the rules of [api].
+func (a API) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	want(validListen(a.Listen), "listen", listenRule)
+	want(a.Listen == "" || a.TokenFile != "", "token_file", "a file with the token that clients show, mode 0600", "listen")
+	want(a.KeyFile == "" || a.CertFile != "", "cert_file", "api.cert_file and api.key_file, or neither", "key_file")
+	want(a.CertFile == "" || a.KeyFile != "", "key_file", "api.cert_file and api.key_file, or neither", "cert_file")
+	host, _, err := net.SplitHostPort(a.Listen)
+	want(err != nil || auth.Loopback(host) || a.CertFile != "", "listen",
+		"api.cert_file and api.key_file as well, because the token would travel in the clear", "cert_file")
+	want(pipeline.ValidSource(a.Source), "source", nameRule)
+	want(a.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
+	want(a.MaxFileSize > 0, "max_file_size", "more than 0")
 }
 
 // Sink hands events on to what does not read NATS.
 type Sink struct {
-	Name        string   `toml:"name"` // part of its durable consumer, [a-z0-9_-]{1,32}
-	Kind        string   `toml:"kind" oneof:"webhook file"`
-	Types       []string `toml:"types"`                  // submitted, verdict, failed, changed; none: all
-	Outcomes    []string `toml:"outcomes"`               // verdicts and reasons; none: all
-	Sources     []string `toml:"sources"`                // none: all
-	URL         string   `toml:"url"`                    // webhook: where events are posted
-	SecretFile  string   `toml:"secret_file" own:"true"` // webhook: the key of its signature
-	DeadFile    string   `toml:"dead_file" own:"true"`   // webhook: what was not taken, as JSON lines
-	Timeout     Duration `toml:"timeout"`                // webhook: of one try
-	MaxAttempts int      `toml:"max_attempts"`           // webhook: of one event
-	Path        string   `toml:"path" own:"true"`        // file
-	MaxSize     Size     `toml:"max_size"`               // file: then it is put aside under its time
-	MaxBackups  int      `toml:"max_backups"`            // file: kept beside the current one; 0: all
+	Name        string        `toml:"name" doc:"1 to 32 of a-z 0-9 _ -. Its place in the stream is remembered under it."`
+	Kind        string        `toml:"kind" doc:"\"webhook\" or \"file\"."`
+	Types       []string      `toml:"types" doc:"submitted, verdict, failed, changed. None: all."`
+	Outcomes    []string      `toml:"outcomes" example:"[\"malware\", \"phishing\"]" doc:"Verdicts and reasons. None: all."`
+	Sources     []string      `toml:"sources" doc:"None: all."`
+	URL         string        `toml:"url" kinds:"webhook" example:"https://siem.example.com/backburn" doc:"Events are posted here, signed."`
+	SecretFile  string        `toml:"secret_file" own:"true" kinds:"webhook" example:"/run/secrets/siem" doc:"Mode 0600, the key of the signature (HMAC-SHA256)."`
+	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook" example:"data/siem.dead.jsonl" doc:"Events that were not taken, with the reason."`
+	Timeout     time.Duration `toml:"timeout" kinds:"webhook" doc:"Of one try."`
+	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Of one event, with back-off from 1s to 1m; then it goes to dead_file."`
+	Path        string        `toml:"path" own:"true" kinds:"file" example:"data/events.jsonl" doc:"JSON lines."`
+	MaxSize     int64         `toml:"max_size" unit:"bytes" kinds:"file" doc:"At least 1MB. Then the file is put aside under its time."`
+	MaxBackups  int           `toml:"max_backups" kinds:"file" doc:"Kept beside the current one. 0: all."`
 }
 
 // The values of Sink.Kind.
@@ -224,25 +225,151 @@ const (
 	SinkFile    = "file"
 )
 
+// Check is the rules of a [[sink]].
+func (s Sink) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	words := []string{"submitted", "verdict", "failed", "changed"}
+	want(pipeline.ValidSource(s.Name), "name", nameRule)
+	for i, t := range s.Types {
+		want(slices.Contains(words, t), element("types", i), strings.Join(words, ", "))
+	}
+	for i, v := range s.Outcomes {
+		want(pipeline.ValidSource(v), element("outcomes", i), "a verdict or a reason")
+	}
+	for i, v := range s.Sources {
+		want(pipeline.ValidSource(v), element("sources", i), nameRule)
+	}
+
+	switch s.Kind {
+	case SinkWebhook:
+		wantHTTPS(want, "url", s.URL)
+		want(s.SecretFile != "", "secret_file", "a file with the key of the signature, mode 0600")
+		want(s.DeadFile != "", "dead_file", "a file for events that are not taken")
+		want(s.Timeout > 0, "timeout", "more than 0s")
+		want(s.MaxAttempts > 0, "max_attempts", "more than 0")
+	case SinkFile:
+		want(s.Path != "", "path", "a file")
+		want(s.MaxSize >= 1_000_000, "max_size", "at least 1MB")
+		want(s.MaxBackups >= 0, "max_backups", "0 or more")
+	default:
+		want(false, "kind", `"webhook" or "file"`)
+	}
+}
+
 // Tracing says where spans go.
 type Tracing struct {
-	Endpoint string  `toml:"endpoint"` // of an OpenTelemetry collector that speaks OTLP/HTTP; "" for none
-	Sample   float64 `toml:"sample"`   // part of the traces that begin here, 0 to 1
+	Endpoint string  `toml:"endpoint" doc:"Of a collector (OTLP/HTTP), such as \"http://127.0.0.1:4318\". Empty: none."`
+	Sample   float64 `toml:"sample" doc:"Part of the traces that begin here, 0 to 1. A gateway's decision counts for its own."`
+}
+
+// Check is the rules of [tracing]. It allows http towards other machines too: spans hold no
+// credentials, and collectors that stand beside the process rarely speak TLS.
+func (t Tracing) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	if t.Endpoint != "" {
+		u, err := url.Parse(t.Endpoint)
+		want(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "",
+			"endpoint", `an address such as "http://127.0.0.1:4318", or "" for none`)
+		want(err != nil || u.User == nil && u.RawQuery == "" && u.Fragment == "", "endpoint",
+			"no user, password or query in the address; OTEL_EXPORTER_OTLP_HEADERS is for credentials")
+	}
+	want(t.Sample >= 0 && t.Sample <= 1, "sample", "a number from 0 to 1") // not NaN
 }
 
 // Log says what is logged, and in which shape. Logs go to standard error.
 type Log struct {
-	Level  string `toml:"level" oneof:"trace debug info warn error"`
-	Format string `toml:"format" oneof:"auto console json"` // auto: console on a terminal, JSON elsewhere
+	Level  string `toml:"level" doc:"\"trace\", \"debug\", \"info\", \"warn\" or \"error\"."`
+	Format string `toml:"format" doc:"\"auto\" (console on a terminal, JSON elsewhere), \"console\" or \"json\"."`
 }
 
-// Auth is one profile of credentials. Package auth owns its keys, defaults and rules; the
-// profile's name is that of its table.
+// Check is the rules of [log].
+func (l Log) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	want(slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, l.Level), "level",
+		`"trace", "debug", "info", "warn" or "error"`)
+	want(slices.Contains([]string{"auto", "console", "json"}, l.Format), "format", `"auto", "console" or "json"`)
+}
+
+// Default gives the configuration that an empty file means: one machine, the embedded
+// server, the folder "quarantine" in the working directory, and no credentials.
+//
+// A file that has any [[watch]] replaces the one of the defaults; `watch = []` means
+// none. The profile auth.wildfire is there whether or not a file speaks of it.
+func Default() Config {
+	quarantine := watch.DefaultConfig()
+	quarantine.Path = "quarantine"
+	quarantine.Complete()
+
+	return Config{
+		NATS: NATS{
+			URL:      "nats://127.0.0.1:4222",
+			Prefix:   "backburn",
+			Replicas: 1,
+			Embedded: Embedded{Enabled: true, StoreDir: "data/nats", SyncAlways: true},
+		},
+		Watch:    []watch.Config{quarantine},
+		WildFire: WildFire{Client: wildfire.DefaultConfig(), Auth: "wildfire"},
+		Pipeline: pipeline.DefaultConfig(),
+		Results:  Results{MaxAge: 720 * time.Hour, MaxBytes: 10 << 30},
+		Auth:     map[string]auth.Profile{"wildfire": DefaultProfile("wildfire", auth.KindWildFire)},
+		HTTP:     HTTP{Listen: "127.0.0.1:9464"},
+		Sink:     []Sink{},
+		API:      API{Source: "api", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
+		Tracing:  Tracing{Sample: 1},
+		Log:      Log{Level: "info", Format: "auto"},
+		origin:   &origin{},
+	}
+}
+
+// DefaultSink gives what a [[sink]] entry means that names nothing.
+func DefaultSink() Sink {
+	return Sink{
+		Types:       []string{},
+		Outcomes:    []string{},
+		Sources:     []string{},
+		Timeout:     10 * time.Second,
+		MaxAttempts: 10,
+		MaxSize:     100_000_000,
+		MaxBackups:  10,
+	}
+}
+
+// DefaultProfile gives what an [auth.NAME] table means that names nothing but its kind.
+func DefaultProfile(name string, kind auth.Kind) auth.Profile {
+	return auth.Profile{Name: name, Kind: kind, Share: kind.DefaultShare()}
+}
+
+// Auth is one profile of credentials. Package auth owns its keys, defaults and rules.
 type Auth = auth.Profile
 
-// Profile returns the profile with a name; its kind is empty where there is none.
-func (c Config) Profile(name string) Auth {
+// Profile returns the profile of a name; its kind is empty where there is none.
+func (c Config) Profile(name string) auth.Profile {
 	p := c.Auth[name]
 	p.Name = name
+
 	return p
+}
+
+// Check is the rules that concern more than one owner.
+func (c Config) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	want(c.Results.MaxAge >= c.Pipeline.Deadline, "results.max_age",
+		"at least verdicts.deadline, because what was done is remembered as long as events", "verdicts.deadline")
+
+	_, known := c.Auth[c.WildFire.Auth]
+	names := slices.Sorted(maps.Keys(c.Auth))
+	want(known, "wildfire.auth", `the name of an [auth.*] profile ("`+strings.Join(names, `", "`)+`")`)
+
+	for i, w := range c.Watch {
+		for j, other := range c.Watch[:i] {
+			want(w.Source == "" || w.Source != other.Source, join(element("watch", i), "source"),
+				fmt.Sprintf("another source than that of watch[%d]", j), join(element("watch", j), "source"))
+		}
+	}
+	for i, s := range c.Sink {
+		for j, other := range c.Sink[:i] {
+			want(s.Name == "" || s.Name != other.Name, join(element("sink", i), "name"),
+				fmt.Sprintf("another name than that of sink[%d]", j), join(element("sink", j), "name"))
+		}
+	}
 }

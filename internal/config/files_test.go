@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"backburn/auth"
+
 	"backburn/internal/config"
+	"backburn/pipeline/watch"
 )
 
 // tree makes files and folders (names that end in a slash) below a temporary folder, and
@@ -57,7 +59,7 @@ func TestCheckFiles(t *testing.T) {
 	}{
 		"everything there": {
 			"[[watch]]\npath='@/q'\nafter.failed='@/new/folder'\n[nats]\ntoken_file='@/plain'\nembedded.store_dir='@/store/nats'\n[worker.roots]\na='@/roots/a'\n",
-			config.Everything, nil, false,
+			config.Everything &^ config.ProfilePart, nil, false,
 		},
 		"no folder":        {"[[watch]]\npath='@/none'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: there is no folder "@/none"; create it`}, false},
 		"folder is a file": {"[[watch]]\npath='@/plain'\n", config.WatcherPart, []string{`f.toml:2:1: watch[0].path: expected a folder, "@/plain" is none`}, false},
@@ -103,7 +105,16 @@ func TestCheckFiles(t *testing.T) {
 		"secret is a folder":      {"[nats]\ntoken_file='@/q'\n", config.ServerPart, []string{`f.toml:2:1: nats.token_file: secret file @/q: is not a regular file`}, false},
 		"secret others read":      {"[nats]\ncredentials_file='@/open'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/open: has mode 0644: others may read it: chmod 600`}, true},
 		"secret others write":     {"[nats]\ncredentials_file='@/wide'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/wide: has mode 0666: everybody may write to it`}, true},
-		"certificate is open":     {"[nats.tls]\ncert_file='@/open'\nkey_file='@/plain'\n", config.ServerPart, nil, false},
+		"certificate is none": {
+			"[nats.tls]\ncert_file='@/open'\nkey_file='@/plain'\n", config.ServerPart,
+			[]string{`f.toml:2:1: nats.tls.cert_file: expected a certificate and its key`},
+			false,
+		},
+		"authorities are none": {
+			"[nats.tls]\nca_file='@/plain'\n", config.ServerPart,
+			[]string{`f.toml:2:1: nats.tls.ca_file: expected PEM certificates, "@/plain" holds none`},
+			false,
+		},
 		"key is open": {
 			"[nats.tls]\ncert_file='@/open'\nkey_file='@/open'\n", config.ServerPart,
 			[]string{`f.toml:3:1: nats.tls.key_file: secret file @/open: has mode 0644: others may read it`},
@@ -116,11 +127,11 @@ func TestCheckFiles(t *testing.T) {
 				t.Skip("permissions are access control lists here, which are not read")
 			}
 			at := filepath.ToSlash(root)
-			cfg, err := config.Parse([]byte(strings.ReplaceAll(tc.text, "@", at)), "f.toml", nil)
+			cfg, err := config.Decode([]byte(strings.ReplaceAll(tc.text, "@", at)), "f.toml", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = cfg.CheckFiles(tc.parts)
+			err = cfg.Validate(tc.parts)
 			problems, _ := errors.AsType[config.Problems](err)
 			if len(problems) != len(tc.want) {
 				t.Fatalf("got %d problems, want %d:\n%v", len(problems), len(tc.want), err)
@@ -149,11 +160,11 @@ func TestFoldersWithoutPermission(t *testing.T) {
 	}
 	cfg := config.Default()
 	cfg.Watch[0].Path = q
-	if err := cfg.CheckFiles(config.WatcherPart); err == nil || !strings.Contains(err.Error(), "cannot be read and written") {
+	if err := cfg.Validate(config.WatcherPart); err == nil || !strings.Contains(err.Error(), "cannot be read and written") {
 		t.Errorf("a folder that cannot be written to: %v", err)
 	}
-	cfg.Watch[0].Claim, cfg.Watch[0].StateDir = config.ClaimKeep, root
-	if err := cfg.CheckFiles(config.WatcherPart); err != nil {
+	cfg.Watch[0].Claim, cfg.Watch[0].StateDir = watch.ClaimKeep, root
+	if err := cfg.Validate(config.WatcherPart); err != nil {
 		t.Errorf("files that stay need no more than reading: %v", err)
 	}
 }
@@ -164,11 +175,11 @@ func TestCheckProfile(t *testing.T) {
 		text string
 		want []string
 	}{
-		"wildfire":                 {"[auth.x]\nkind='wildfire'\n", []string{"client_id", "client_secret", "tsg_id"}},
+		"wildfire":                 {"[auth.x]\nkind='wildfire'\n", []string{"client_id", "client_secret_file", "tsg_id"}},
 		"wildfire with a variable": {"[auth.x]\nkind='wildfire'\nclient_id='i'\nclient_secret='${S}'\ntsg_id='1'\n", nil},
 		"wildfire with a file":     {"[auth.x]\nkind='wildfire'\nclient_id='i'\nclient_secret_file='f'\ntsg_id='1'\n", nil},
-		"data-security":            {"[auth.x]\nkind='data-security'\n", []string{"client_id", "client_secret"}},
-		"watchguard":               {"[auth.x]\nkind='watchguard'\nclient_id='i'\n", []string{"client_secret", "api_key_file"}},
+		"data-security":            {"[auth.x]\nkind='data-security'\n", []string{"client_id", "client_secret_file"}},
+		"watchguard":               {"[auth.x]\nkind='watchguard'\nclient_id='i'\n", []string{"client_secret_file", "api_key_file"}},
 		"cortex":                   {"[auth.x]\nkind='cortex'\nclient_id='i'\nclient_secret_file='f'\n", []string{"scope", "redirect_url", "grant_file"}},
 		"a number that is none":    {"[auth.x]\nkind='wildfire'\nclient_id='i'\nclient_secret_file='f'\ntsg_id='12a'\n", []string{"tsg_id"}},
 		"a region that is none":    {"[auth.x]\nkind='data-security'\nclient_id='i'\nclient_secret_file='f'\nregion='moon'\n", []string{"region"}},
@@ -179,7 +190,11 @@ func TestCheckProfile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := parse(t, tc.text, "S", "s").CheckProfile("x")
+			cfg, err := config.Decode([]byte(tc.text), "f.toml", env("S", "s"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = cfg.CheckProfile("x")
 			problems, _ := errors.AsType[config.Problems](err)
 			if len(problems) != len(tc.want) {
 				t.Fatalf("got %v, want %v", err, tc.want)
@@ -199,7 +214,7 @@ func TestCheckProfile(t *testing.T) {
 func TestDefaultShare(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, "[auth.a]\nkind='cortex'\n[auth.b]\nkind='cortex'\nshare='off'\n[auth.c]\nkind='api-key'\n[auth.d]\nkind='watchguard'\n")
-	for profile, want := range map[string]auth.Share{"a": auth.ShareRequired, "b": auth.ShareOff, "c": "", "d": auth.SharePrefer} {
+	for profile, want := range map[string]auth.Share{"a": "required", "b": "off", "c": "", "d": "prefer"} {
 		if got := cfg.Auth[profile].Share; got != want {
 			t.Errorf("%s: share %q, want %q", profile, got, want)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"backburn/internal/apart"
 	"backburn/pipeline"
+	"backburn/pipeline/watch"
 )
 
 // Own lists the files and folders that are Backburn's own: what the keys with the tag "own"
@@ -18,7 +19,7 @@ import (
 // itself. None of them may be taken from a watched folder, or leave this machine.
 func (c Config) Own() []apart.Own {
 	var own []apart.Own
-	if c.origin.file != "" {
+	if c.origin != nil && c.origin.file != "" {
 		own = append(own, apart.Own{Key: "--config", Path: c.origin.file})
 	}
 	if c.NATS.Embedded.Enabled {
@@ -32,34 +33,33 @@ func (c Config) Own() []apart.Own {
 		}
 	}
 
-	return append(own, ownIn("", reflect.ValueOf(c))...)
+	return append(own, ownIn("", schema, reflect.ValueOf(c))...)
 }
 
 // ownIn lists what the tagged keys of a table name.
-func ownIn(path string, v reflect.Value) []apart.Own {
+func ownIn(path string, n *node, v reflect.Value) []apart.Own {
 	var own []apart.Own
-	switch v.Kind() {
-	case reflect.Slice:
-		for i := range v.Len() {
-			own = append(own, ownIn(element(path, i), v.Index(i))...)
+	for _, c := range n.children {
+		at := join(path, c.name)
+		if c.leaf == nil {
+			own = append(own, ownIn(at, c, v)...)
+			continue
 		}
-	case reflect.Map:
-		for _, name := range slices.Sorted(maps.Keys(stringKeys(v))) {
-			own = append(own, ownIn(join(path, name), v.MapIndex(reflect.ValueOf(name)))...)
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			tag := v.Type().Field(i).Tag
-			key, name := tag.Get("toml"), ""
-			if tag.Get("own") != "" {
-				name = ownPath(v.Field(i).String())
+
+		value := v.FieldByIndex(c.leaf.index)
+		switch {
+		case c.leaf.tag.Get("own") != "":
+			if name := ownPath(value.String()); name != "" {
+				own = append(own, apart.Own{Key: at, Path: name})
 			}
-			switch {
-			case key == "":
-			case name != "":
-				own = append(own, apart.Own{Key: join(path, key), Path: name})
-			default:
-				own = append(own, ownIn(join(path, key), v.Field(i))...)
+		case c.leaf.element == nil:
+		case value.Kind() == reflect.Slice:
+			for i := range value.Len() {
+				own = append(own, ownIn(element(at, i), c.leaf.element, value.Index(i))...)
+			}
+		default:
+			for _, name := range sortedKeys(value) {
+				own = append(own, ownIn(join(at, name), c.leaf.element, value.MapIndex(reflect.ValueOf(name)))...)
 			}
 		}
 	}
@@ -67,19 +67,10 @@ func ownIn(path string, v reflect.Value) []apart.Own {
 	return own
 }
 
-func stringKeys(v reflect.Value) map[string]bool {
-	names := map[string]bool{}
-	for _, k := range v.MapKeys() {
-		names[k.String()] = true
-	}
-
-	return names
-}
-
 // ownPath is the path that a value names; "" where it names none.
 func ownPath(value string) string {
 	switch value {
-	case AfterKeep, AfterDelete, AfterRestore:
+	case watch.AfterKeep, watch.AfterDelete, watch.AfterRestore:
 		return ""
 	}
 	if name, ok := strings.CutPrefix(value, "cred:"); ok {
@@ -95,18 +86,18 @@ func ownPath(value string) string {
 
 // watchesApart checks that no watched folder overlaps with another one, or with anything that
 // is Backburn's own.
-func (k *fileChecker) watchesApart(c Config) {
+func (p *collector) watchesApart(c Config) {
 	places, own := apart.Now(), c.Own()
 	for i, w := range c.Watch {
 		at := element("watch", i)
 		for j, other := range c.Watch[:i] {
 			if says := overlap(places.Relation(w.Path, other.Path)); says != "" {
-				k.add(join(at, "path"), "%s the folder of watch[%d], %s: files would be taken twice", says, j, quote(other.Path))
+				p.add(join(at, "path"), "%s the folder of watch[%d], %s: files would be taken twice", says, j, quote(other.Path))
 			}
 		}
 		for _, o := range own {
 			if !belongs(places, at, w, o) {
-				k.overlaps(places, at, w.Path, o)
+				p.overlaps(places, at, w.Path, o)
 			}
 		}
 	}
@@ -114,7 +105,7 @@ func (k *fileChecker) watchesApart(c Config) {
 
 // belongs reports whether something of Backburn's own has its place in the folder: what is kept
 // in the spool.
-func belongs(places apart.Places, at string, w Watch, o apart.Own) bool {
+func belongs(places apart.Places, at string, w watch.Config, o apart.Own) bool {
 	spool := filepath.Join(w.Path, pipeline.SpoolDir)
 	if o.Key != join(at, "state_dir") {
 		return false
@@ -124,36 +115,36 @@ func belongs(places apart.Places, at string, w Watch, o apart.Own) bool {
 	return r == apart.Same || r == apart.Contains
 }
 
-func (k *fileChecker) overlaps(places apart.Places, at, folder string, o apart.Own) {
+func (p *collector) overlaps(places apart.Places, at, folder string, o apart.Own) {
 	r := places.Relation(folder, o.Path)
 	switch {
 	case r == apart.Apart:
 	case strings.HasPrefix(o.Key, at+".after.") && r != apart.Inside:
-		k.addBeside(o.Key, join(at, "path"), "leads into the watched folder %s, where files would be taken again: name a folder outside it", quote(folder))
+		p.addBeside(o.Key, join(at, "path"), "leads into the watched folder %s, where files would be taken again: name a folder outside it", quote(folder))
 	default:
-		k.addBeside(join(at, "path"), o.Key, "%s %s (%s), which is Backburn's own: keep the two apart", overlap(r), quote(o.Path), o.Key)
+		p.addBeside(join(at, "path"), o.Key, "%s %s (%s), which is Backburn's own: keep the two apart", overlap(r), quote(o.Path), o.Key)
 	}
 }
 
 // addBeside adds a problem of two keys. It is shown where the file sets the key or else, since
 // one of them was set, the other.
-func (c *checker) addBeside(key, other, format string, args ...any) {
-	at, set := c.origin.places[key]
-	if !set {
-		at = c.origin.places.at(other)
+func (p *collector) addBeside(key, other, format string, args ...any) {
+	shown := key
+	if !p.origin.set(key) {
+		shown = other
 	}
-	c.addAt(at, key, format, args...)
+	p.addAt(shown, key, format, args...)
 }
 
 // rootsApart checks that no path that a job names can lead to what is Backburn's own. Spools
 // and what became of files are what such a root is for.
-func (k *fileChecker) rootsApart(c Config) {
+func (p *collector) rootsApart(c Config) {
 	places := apart.Now()
 	own := slices.DeleteFunc(c.Own(), func(o apart.Own) bool { return strings.HasPrefix(o.Key, "watch[") })
-	for _, source := range slices.Sorted(maps.Keys(c.Worker.Roots)) {
+	for _, source := range slices.Sorted(maps.Keys(c.Pipeline.Roots)) {
 		for _, o := range own {
-			if says := overlap(places.Relation(c.Worker.Roots[source], o.Path)); says != "" {
-				k.add(join("worker.roots", source), "%s %s (%s), which is Backburn's own: keep the two apart", says, quote(o.Path), o.Key)
+			if says := overlap(places.Relation(c.Pipeline.Roots[source], o.Path)); says != "" {
+				p.add(join("worker.roots", source), "%s %s (%s), which is Backburn's own: keep the two apart", says, quote(o.Path), o.Key)
 			}
 		}
 	}

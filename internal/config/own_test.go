@@ -50,7 +50,7 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 		"state of another":       {q + "[[watch]]\npath='@/other'\nclaim='keep'\nstate_dir='@/q/in'\n", `2:1: watch[0].path: contains "@/q/in" (watch[1].state_dir)`},
 		"in the state":           {"[[watch]]\npath='@/q/in'\n[[watch]]\npath='@/other'\nclaim='keep'\nstate_dir='@/q'\n", `2:1: watch[0].path: is inside "@/q" (watch[1].state_dir)`},
 		"spool of another":       {"[[watch]]\npath='@/other'\n[[watch]]\npath='@/linked'\n", `2:1: watch[0].path: contains "@/linked/.backburn" (watch[1].path)`},
-		"after":                  {q + "after.benign='@/q/done'\n", `3:7: watch[0].after.benign: leads into the watched folder "@/q"`},
+		"after":                  {q + "after.benign='@/q/done'\n", `3:7: watch[0].after.benign: expected a folder outside the watched one`},
 		"after by link":          {q + "after.malicious='@/to-in/done'\n", `3:7: watch[0].after.malicious: leads into the watched folder "@/q"`},
 		"after by link to come":  {q + "after.failed='@/to-nothing'\n", `3:7: watch[0].after.failed: leads into the watched folder "@/q"`},
 		"after of another":       {q + "[[watch]]\npath='@/other'\nafter.failed='@/to-q/'\n", `2:1: watch[0].path: is "@/to-q/" (watch[1].after.failed)`},
@@ -63,12 +63,12 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg, err := config.Parse([]byte(strings.ReplaceAll(tc.text, "@", root)), filepath.Join(root, "f.toml"), nil)
+			cfg, err := config.Decode([]byte(strings.ReplaceAll(tc.text, "@", root)), filepath.Join(root, "f.toml"), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 
-			err = cfg.CheckFiles(config.Everything)
+			err = cfg.Validate(config.Everything &^ config.ProfilePart)
 
 			problems, _ := errors.AsType[config.Problems](err)
 			if want := strings.ReplaceAll(tc.want, "@", root); !strings.Contains(problems.Error(), want) {
@@ -101,12 +101,12 @@ name = 'a'
 kind = 'file'
 path = '@/data/events'
 `, "@", filepath.ToSlash(root))
-	cfg, err := config.Parse([]byte(text), filepath.Join(root, "f.toml"), nil)
+	cfg, err := config.Decode([]byte(text), filepath.Join(root, "f.toml"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	if err := cfg.CheckFiles(config.Everything); err != nil {
+	if err := cfg.Validate(config.Everything &^ config.ProfilePart); err != nil {
 		t.Error(err)
 	}
 }

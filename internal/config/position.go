@@ -45,6 +45,41 @@ func join(path, part string) string {
 	return path + "." + quoteKey(part)
 }
 
+// cutKey takes the first part of a key, with its index where it has one.
+func cutKey(key string) (part, rest string) {
+	quoted := false
+	for i, c := range key {
+		switch {
+		case c == '"' && (i == 0 || key[i-1] != '\\'):
+			quoted = !quoted
+		case c == '.' && !quoted:
+			return key[:i], key[i+1:]
+		}
+	}
+
+	return key, ""
+}
+
+// cutIndex takes the index of an element off a part of a key.
+func cutIndex(part string) (name string, index int, ok bool) {
+	name, number, _ := strings.Cut(part, "[")
+	index, err := strconv.Atoi(strings.TrimSuffix(number, "]"))
+	if err != nil {
+		return part, 0, false
+	}
+
+	return name, index, true
+}
+
+// unquoteKey undoes quoteKey.
+func unquoteKey(part string) string {
+	if s, err := strconv.Unquote(part); err == nil {
+		return s
+	}
+
+	return part
+}
+
 func element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // locate walks the syntax tree of a document that is known to be valid TOML. It only

@@ -9,11 +9,11 @@ import (
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	File    string // as given to Load or Parse; "" for a configuration that came from no file
-	Line    int    // from 1; 0 where the problem has no place in the file
-	Column  int    // from 1, in bytes; 0 likewise
-	Key     string // for example "watch[1].settle"; "" where the text is not TOML
-	Message string // what was expected, and what was found
+	File    string `json:"file"`    // as given to Load or Parse, or the flag that set the value; "" for a configuration that came from no file
+	Line    int    `json:"line"`    // from 1; 0 where the problem has no place in the file
+	Column  int    `json:"column"`  // from 1, in bytes; 0 likewise
+	Key     string `json:"key"`     // for example "watch[1].settle"; "" where the text is not TOML
+	Message string `json:"message"` // what was expected, and what was found
 }
 
 // String gives "file:line:column: key: message" without the parts that are unknown.
@@ -26,7 +26,7 @@ func (p Problem) String() string {
 		}
 		b.WriteString(": ")
 	}
-	if p.Key != "" {
+	if p.Key != "" && !strings.HasPrefix(p.File, "--") {
 		b.WriteString(p.Key)
 		b.WriteString(": ")
 	}

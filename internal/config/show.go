@@ -9,23 +9,30 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"backburn/auth"
 )
 
-// Show writes the effective configuration as TOML that Parse reads back, with every key
-// that applies. A secret is a comment that says it is set.
+// Show writes the configuration as it holds, as TOML, with every key that applies and, as a
+// comment, where each value came from. Variables appear by their names and not by their
+// values, a secret is a comment that says it is set, and what may be secret in an address is
+// left out. But for the last, Decode reads it back.
 func (c Config) Show(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	s := &shower{w: out}
-	s.table("", reflect.ValueOf(c), nil)
+	s := &shower{w: out, cfg: c}
+	s.table("", "", schema, reflect.ValueOf(c))
+
 	return out.Flush()
 }
 
 type shower struct {
 	w     *bufio.Writer
+	cfg   Config
 	began bool
 }
 
@@ -42,98 +49,155 @@ func (s *shower) head(format, name string) {
 	s.printf(format+"\n", name)
 }
 
-// table writes the plain keys of a struct and then its tables, as TOML demands. Where
-// only is not nil, other keys are left out.
-func (s *shower) table(path string, v reflect.Value, only []string) {
-	var tables []func()
-	for i := range v.NumField() {
-		key, field := v.Type().Field(i).Tag.Get("toml"), v.Field(i)
-		if key == "" || only != nil && !slices.Contains(only, key) {
-			continue
-		}
-		at := join(path, key)
-		switch value := field.Interface().(type) {
-		case auth.Secret:
-			if value.IsSet() {
-				s.printf("# %s is set, and not shown\n", key)
-			}
-		case []Watch:
-			if len(value) == 0 {
-				s.printf("%s = []\n", key)
-			}
-			for _, w := range value {
-				tables = append(tables, func() {
-					s.head("[[%s]]", at)
-					s.table(at, reflect.ValueOf(w), nil)
-				})
-			}
-		case []Sink:
-			for _, one := range value {
-				tables = append(tables, func() {
-					s.head("[[%s]]", at)
-					s.table(at, reflect.ValueOf(one), nil)
-				})
-			}
-		case map[string]Auth:
-			for _, name := range slices.Sorted(maps.Keys(value)) {
-				tables = append(tables, func() {
-					s.head("[%s]", join(at, name))
-					s.table(join(at, name), reflect.ValueOf(value[name]), append([]string{"kind"}, value[name].Kind.Keys()...))
-				})
-			}
-		default:
-			if field.Kind() == reflect.Struct {
-				tables = append(tables, func() {
-					s.head("[%s]", at)
-					s.table(at, field, nil)
-				})
-				continue
-			}
-			s.printf("%s = %s\n", key, literal(field))
+// table writes the plain keys of a table and then the tables in it, as TOML demands. The path
+// leads to the table, and the heading is what TOML calls it.
+func (s *shower) table(path, heading string, n *node, v reflect.Value) {
+	for _, c := range n.children {
+		if c.leaf != nil && c.applies(v.Type(), n.kindOf(v)) {
+			s.key(join(path, c.name), c, v.FieldByIndex(c.leaf.index))
 		}
 	}
-	for _, write := range tables {
-		write()
+	for _, c := range n.children {
+		at, name := join(path, c.name), join(heading, c.name)
+		switch {
+		case c.leaf == nil:
+			s.head("[%s]", name)
+			s.table(at, name, c, v)
+		case c.leaf.element != nil:
+			s.tables(at, name, c, v.FieldByIndex(c.leaf.index))
+		}
 	}
 }
 
-// literal writes a value that is no table.
-func literal(v reflect.Value) string {
+func (s *shower) tables(path, heading string, n *node, v reflect.Value) {
+	if v.Kind() == reflect.Slice {
+		for i := range v.Len() {
+			s.head("[[%s]]", heading)
+			s.table(element(path, i), heading, n.leaf.element, v.Index(i))
+		}
+		return
+	}
+	for _, name := range sortedKeys(v) {
+		s.head("[%s]", join(heading, name))
+		s.table(join(path, name), join(heading, name), n.leaf.element, v.MapIndex(reflect.ValueOf(name)))
+	}
+}
+
+// key writes a key with its value.
+func (s *shower) key(at string, n *node, v reflect.Value) {
+	source := s.cfg.Source(at)
+	secret, isSecret := v.Interface().(auth.Secret)
+	switch {
+	case isSecret && secret.IsSet():
+		s.printf("# %s is set, and not shown # %s\n", n.name, source)
+	case isSecret:
+	case n.leaf.element == nil:
+		s.printf("%s = %s # %s\n", n.name, s.literal(at, v, n.leaf), source)
+	case v.Len() == 0 && v.Kind() == reflect.Slice && defaultLen(at) > 0:
+		s.printf("%s = [] # %s\n", n.name, source)
+	}
+}
+
+// defaultLen is how many tables there are by default.
+func defaultLen(key string) int {
+	v, ok := lookup(schema, reflect.ValueOf(Default()), key)
+	if !ok {
+		return 0
+	}
+
+	return v.Len()
+}
+
+// literal writes a value with its variables by name.
+func (s *shower) literal(at string, v reflect.Value, l *leaf) string {
 	switch value := v.Interface().(type) {
-	case fmt.Stringer: // Duration and Size
-		return str(value.String())
 	case []string:
 		items := make([]string, len(value))
 		for i, item := range value {
-			items[i] = str(item)
+			items[i] = s.str(element(at, i), item)
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	case map[string]string:
-		var items []string
+		items := make([]string, 0, len(value))
 		for _, key := range slices.Sorted(maps.Keys(value)) {
-			items = append(items, quoteKey(key)+" = "+str(value[key]))
+			items = append(items, quoteKey(key)+" = "+s.str(join(at, key), value[key]))
 		}
 		return "{" + strings.Join(items, ", ") + "}"
 	}
+	if v.Kind() == reflect.String {
+		return s.str(at, v.String())
+	}
+
+	return literal(v, l)
+}
+
+func (s *shower) str(at, value string) string {
+	if written, ok := s.cfg.origin.written(at, value); ok {
+		return tomlString(redact(written))
+	}
+
+	return tomlString(escape(redact(value)))
+}
+
+// literal writes a value that is no table.
+func literal(v reflect.Value, l *leaf) string {
+	switch value := v.Interface().(type) {
+	case time.Duration:
+		return tomlString(FormatDuration(value))
+	case []string:
+		items := make([]string, len(value))
+		for i, item := range value {
+			items[i] = tomlString(escape(item))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case map[string]string:
+		items := make([]string, 0, len(value))
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			items = append(items, quoteKey(key)+" = "+tomlString(escape(value[key])))
+		}
+		return "{" + strings.Join(items, ", ") + "}"
+	}
+
 	switch v.Kind() {
+	case reflect.Int64:
+		if l.tag.Get("unit") == "bytes" {
+			return tomlString(Size(v.Int()).String())
+		}
 	case reflect.String:
-		return str(v.String())
+		return tomlString(escape(v.String()))
 	case reflect.Float64:
 		s := strconv.FormatFloat(v.Float(), 'f', -1, 64)
-		if !strings.Contains(s, ".") {
+		if !strings.ContainsAny(s, ".IN") {
 			s += ".0"
 		}
 		return s
+	case reflect.Slice, reflect.Map, reflect.Struct:
+		return ""
 	}
+
 	return fmt.Sprint(v.Interface())
 }
 
-// str writes a TOML string that expand turns into s.
-func str(s string) string {
-	b, err := toml.Marshal(map[string]string{"s": escape(s)})
+// tomlString writes a TOML string.
+func tomlString(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s) {
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	}
+	b, err := toml.Marshal(map[string]string{"s": s})
 	if err != nil {
-		return strconv.Quote(escape(s)) // not reached: every string can be marshalled
+		return strconv.Quote(s) // not reached: every string can be marshaled
 	}
 	_, text, _ := strings.Cut(strings.TrimSuffix(string(b), "\n"), " = ")
+
 	return text
+}
+
+func sortedKeys(m reflect.Value) []string {
+	names := make([]string, 0, m.Len())
+	for _, k := range m.MapKeys() {
+		names = append(names, k.String())
+	}
+	slices.Sort(names)
+
+	return names
 }

@@ -9,31 +9,27 @@ import (
 	"time"
 )
 
-// Duration is a span of time, written as a number with a unit: "1m30s", "250ms", "24h".
-type Duration time.Duration
-
-// Std gives the duration as the standard library knows it.
-func (d Duration) Std() time.Duration { return time.Duration(d) }
-
-// String gives the shortest text that ParseDuration reads back: "24h", not "24h0m0s".
-func (d Duration) String() string {
-	s := time.Duration(d).String()
+// FormatDuration gives the shortest text that ParseDuration reads back: "24h", not "24h0m0s".
+func FormatDuration(d time.Duration) string {
+	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
 	}
 	if strings.HasSuffix(s, "h0m") {
 		s = strings.TrimSuffix(s, "0m")
 	}
+
 	return s
 }
 
 // ParseDuration reads what time.ParseDuration does, except negative spans.
-func ParseDuration(s string) (Duration, error) {
+func ParseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
 		return 0, errors.New(`a duration such as "1m30s" (units h, m, s, ms)`)
 	}
-	return Duration(d), nil
+
+	return d, nil
 }
 
 // Size is a number of bytes, written with a unit: "100MB" is 10^8, "100MiB" is 100×2^20.

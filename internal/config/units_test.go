@@ -12,7 +12,7 @@ func TestParseDuration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"1m30s": 90 * time.Second, "250ms": 250 * time.Millisecond, "24h": 24 * time.Hour, "0": 0, "0s": 0, "1.5h": 90 * time.Minute,
 	} {
-		if got, err := config.ParseDuration(text); err != nil || got.Std() != want {
+		if got, err := config.ParseDuration(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
@@ -29,7 +29,7 @@ func TestDurationString(t *testing.T) {
 		0: "0s", time.Second: "1s", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", 24 * time.Hour: "24h",
 		time.Hour + time.Second: "1h0m1s", 90 * time.Minute: "1h30m", 250 * time.Millisecond: "250ms", 720 * time.Hour: "720h",
 	} {
-		if got := config.Duration(d).String(); got != want {
+		if got := config.FormatDuration(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}

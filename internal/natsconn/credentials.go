@@ -89,7 +89,7 @@ func warnInClear(cfg config.NATS, log zerolog.Logger) {
 
 	for _, server := range cfg.URLs() {
 		u, err := url.Parse(server)
-		if err == nil && (u.Scheme == "nats" || u.Scheme == "ws") && !config.Loopback(u.Hostname()) {
+		if err == nil && (u.Scheme == "nats" || u.Scheme == "ws") && !auth.Loopback(u.Hostname()) {
 			log.Warn().Str("server", server).Str("key", key).
 				Msg("this secret goes to another machine without TLS; use tls:// or wss:// in nats.url, or set nats.tls.ca_file")
 		}

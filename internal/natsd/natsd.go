@@ -12,10 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -119,26 +117,16 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	return s, nil
 }
 
-// loopback takes nats.url apart, and refuses what others could reach: the server speaks
-// no TLS and trusts whoever has its token.
+// loopback is where the server listens.
 func loopback(cfg config.Config) (host string, port int, err error) {
-	urls := cfg.NATS.URLs()
-	u, err := url.Parse(urls[0])
-	if err != nil || len(urls) != 1 || u.Scheme != "nats" || !config.Loopback(u.Hostname()) {
-		return "", 0, cfg.Problem("nats.url", "the embedded server listens on this machine alone, expected one address "+
-			`such as "nats://127.0.0.1:4222"; to use another server set nats.embedded.enabled = false`)
-	}
-	port = server.DEFAULT_PORT
-	if p := u.Port(); p != "" {
-		port, err = strconv.Atoi(p)
+	if host, port, err = cfg.NATS.Loopback(); err != nil {
+		return "", 0, cfg.Problem("nats.url", "expected %s", err)
 	}
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	if err != nil || port > 65535 {
-		return "", 0, cfg.Problem("nats.url", "expected a port of 0 to 65535")
-	}
-	return u.Hostname(), port, nil
+
+	return host, port, nil
 }
 
 // lockStore takes the lock that keeps a second server off the store; the kernel gives it

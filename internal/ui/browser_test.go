@@ -163,7 +163,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 func TestPageStaysRightInAStream(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.cfg.WildFire.UploadsPerDay, s.cfg.WildFire.QueriesPerDay = 0, 0
+	s.cfg.Pipeline.UploadsPerDay, s.cfg.Pipeline.QueriesPerDay = 0, 0
 	_, url, _ := s.start()
 	ctx := browser(t)
 	s.drop("before.bin", "before")

@@ -42,15 +42,15 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	s.cfg.NATS.Embedded.StoreDir = filepath.Join(t.TempDir(), "nats")
 	s.cfg.NATS.Embedded.SyncAlways = false
 	s.cfg.HTTP.Listen = "127.0.0.1:0"
-	s.cfg.Worker.Rate, s.cfg.Worker.Lease = 100, config.Duration(3*time.Second)
-	s.cfg.Worker.ShutdownTimeout = config.Duration(time.Second)
-	s.cfg.Verdicts.FirstPoll, s.cfg.Verdicts.MaxPoll = config.Duration(100*time.Millisecond), config.Duration(200*time.Millisecond)
-	s.cfg.WildFire.URL = web.URL
+	s.cfg.Pipeline.Rate, s.cfg.Pipeline.Lease = 100, 3*time.Second
+	s.cfg.Pipeline.ShutdownTimeout = time.Second
+	s.cfg.Pipeline.FirstPoll, s.cfg.Pipeline.MaxPoll = 100*time.Millisecond, 200*time.Millisecond
+	s.cfg.WildFire.Client.BaseURL = web.URL
 	s.cfg.Auth["wildfire"] = config.Auth{Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
 		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff}
 	w := &s.cfg.Watch[0]
 	w.Path, w.Source, w.MinFree = s.folder, "quarantine", 0
-	w.Settle, w.Scan = config.Duration(50*time.Millisecond), config.Duration(200*time.Millisecond)
+	w.Settle, w.Scan = 50*time.Millisecond, 200*time.Millisecond
 
 	server, err := natsd.Start(t.Context(), s.cfg, zerolog.Nop())
 	check(t, err)

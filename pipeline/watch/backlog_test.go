@@ -37,6 +37,7 @@ func TestBacklog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spec := spec
 			spec.Config.Settle = c.settle
+			spec.Config.StaleAfter = max(spec.Config.StaleAfter, c.settle)
 			child := startChild(t, spec)
 			var st childStatus
 			began := time.Now()

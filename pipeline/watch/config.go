@@ -1,11 +1,10 @@
 package watch
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,87 +46,46 @@ const (
 )
 
 // Config says which folder a Watcher looks after, and how. DefaultConfig gives working
-// values for everything but Path and Source.
+// values for everything but Path. The tags are the keys of the configuration file, and what
+// its reference says about them.
+//
+// Claim = "keep" leaves files where they are and remembers device, inode, birth time, size,
+// times and contents in a ledger: every scan has to look at every file, the producer may
+// change a file before a worker has read it, and one watcher at a time works on the folder
+// while others stand by.
 type Config struct {
-	// Path is the folder. Relative names are taken from the working directory.
-	Path string
-	// Source is the name of the folder in subjects and events: [a-z0-9_-]{1,32}.
-	Source string
-	// Recursive includes folders below. Symbolic links are never followed.
-	Recursive bool
-
-	// Claim is "move" or "keep". "move" (the default) renames a file into
-	// .backburn/claimed, which only needs a directory entry and cannot disagree with the
-	// disk. "keep" leaves files where they are and remembers device, inode, birth time,
-	// size, times and contents in a ledger: every scan has to look at every file, the
-	// producer may change a file before a worker has read it, and one watcher at a time
-	// works on the folder while others stand by.
-	Claim string
-	// Watch is "auto", "events" or "poll".
-	Watch string
-	// Settle is how long a file must not have changed to be complete. Five times as long
-	// applies where the file system is remote, and where the kernel cannot say whether a
-	// writer is left. Defaults to 2s; 0 relies on that check alone.
-	Settle time.Duration
-	// Scan is the time between full scans; scans that take long are spaced out to 20
-	// times their own duration. Defaults to 10s.
-	Scan time.Duration
-	// StaleAfter is how long a file with a temporary-looking name, or an empty one, must not
-	// have changed to be taken all the same, and how long a file may be in trouble before that
-	// is reported. Defaults to 10m.
-	StaleAfter time.Duration
-
-	// Exclude are globs (path.Match) of names that are never taken: of a file or a
-	// folder on the way to it or, with a slash in it, of the whole relative path.
-	Exclude []string
-	// Defer are globs of temporary-looking names, taken only after StaleAfter. Upper and
-	// lower case are the same.
-	Defer []string
-	// DoneFile, unless empty, is the name of the file whose existence says that a file
-	// is complete, as Camel's doneFileName: "{name}.done", "{name.noext}.ready" or a fixed
-	// name for all files of a folder. A file's own done file is removed with the claim; one
-	// that has lost its file is taken as a file after StaleAfter.
-	DoneFile string
-	// Hardlinks is "copy" (default), "take" or "reject": what becomes of files that have
-	// more than one name. Copies fill at most a tenth of the disk.
-	Hardlinks string
-
-	// MaxFileSize is the size in bytes above which a file isn't hashed, nor stored as an
-	// object. The job is published all the same, with its size. Defaults to 100 MB.
-	MaxFileSize int64
-	// Priority is the lane of the jobs. Defaults to normal.
-	Priority pipeline.Priority
-	// Transfer is "path" or "object".
-	Transfer string
-
-	// MaxInFlight is how many files are claimed and not yet finished at most; the folder
-	// itself is the buffer beyond it. Defaults to 1000.
-	MaxInFlight int
-	// MinFree is the free space in bytes on the folder's file system below which nothing
-	// is claimed. Defaults to 1 GiB; 0 disables.
-	MinFree int64
-	// StateDir is where the ledger is kept, in a folder named after the source. Empty means
-	// .backburn below Path; name another place for a folder that cannot be written to. Only
-	// with Claim = "keep".
-	StateDir string
-
-	// After is what becomes of a claimed file at its final event.
-	After After
-	// Sidecar writes the final event as JSON beside the file that it is about, or into
-	// .backburn/done/<verdict>/ where the file is deleted or restored.
-	Sidecar bool
+	Path        string            `toml:"path" example:"quarantine" doc:"The folder to watch."`
+	Source      string            `toml:"source" doc:"Its name in subjects and events, 1 to 32 of a-z 0-9 _ -. Empty: the folder's base name."`
+	Recursive   bool              `toml:"recursive" doc:"Include the folders below. Symbolic links are never followed."`
+	Claim       string            `toml:"claim" doc:"\"move\": files are renamed into <path>/.backburn. \"keep\": they stay, and a ledger remembers them."`
+	StateDir    string            `toml:"state_dir" own:"true" doc:"Folder of the ledger, with claim = \"keep\" only. Empty: <path>/.backburn. Name another for a folder that is read-only here."`
+	Watch       string            `toml:"watch" doc:"\"auto\", \"events\" or \"poll\". Auto polls on network file systems."`
+	Settle      time.Duration     `toml:"settle" doc:"A file is complete once it has not changed for this long and nobody has it open for writing. 5 times as long where that cannot be seen. \"0s\": the second condition alone."`
+	Scan        time.Duration     `toml:"scan" doc:"Interval between full scans, which find what events missed. Long scans are spaced out to 20 times their own duration."`
+	Exclude     []string          `toml:"exclude" doc:"Globs of names that are never taken: of a file, of a folder on the way or, with a slash, of the relative path."`
+	Defer       []string          `toml:"defer" doc:"Globs of temporary names, taken only after stale_after. Case does not matter."`
+	StaleAfter  time.Duration     `toml:"stale_after" doc:"Temporary names and empty files are taken once they have not changed for this long. Files in trouble are reported after it. At least settle."`
+	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only once that one exists too, and it is removed with the claim. Empty: none."`
+	Sidecar     bool              `toml:"sidecar" doc:"Write the final event as JSON beside the file."`
+	Hardlinks   string            `toml:"hardlinks" doc:"A file with a second name could change unseen: \"copy\" (at most a tenth of the disk), \"take\" or \"reject\"."`
+	MaxFileSize int64             `toml:"max_file_size" unit:"bytes" doc:"Larger files fail with reason too_large. A file of exactly this size is fine."`
+	MinFree     int64             `toml:"min_free" unit:"bytes" doc:"Nothing is claimed while the disk has less room. \"0\": no limit."`
+	Priority    pipeline.Priority `toml:"priority" doc:"Lane of the jobs: \"urgent\", \"normal\" or \"bulk\"."`
+	Transfer    string            `toml:"transfer" doc:"\"path\": workers read the same file system. \"object\": contents travel through JetStream."`
+	MaxInFlight int               `toml:"max_in_flight" doc:"Files claimed and not yet finished. Beyond that the folder itself is the buffer."`
+	After       After             `toml:"after" doc:"What becomes of a claimed file at its final event: \"keep\" (in .backburn/done/<verdict>/, until you remove it), \"delete\", \"restore\" (back where it was found), or a folder with a slash in it, such as \"/srv/malware\" or \"./malware\". Only \"keep\" with claim = \"keep\"."`
 }
 
 // After says what becomes of a claimed file at its final event: "keep", "delete",
 // "restore", or the name of a folder to move it to (one with a slash in it; created when
 // it isn't there). An unrecognised verdict goes the way of "keep".
 type After struct {
-	Benign    string
-	Malicious string // malware, grayware, phishing, c2
-	Failed    string
+	Benign    string `toml:"benign" own:"true" doc:"After the verdict benign."`
+	Malicious string `toml:"malicious" own:"true" doc:"After the verdicts malware, grayware, phishing and c2."`
+	Failed    string `toml:"failed" own:"true" doc:"After a failure."`
 }
 
-// DefaultConfig returns the defaults of every field but Path and Source.
+// DefaultConfig returns the defaults of every field but Path; Complete fills in Source.
 func DefaultConfig() Config {
 	return Config{
 		Recursive:   true,
@@ -159,103 +117,95 @@ func DefaultDefer() []string {
 	}
 }
 
-var sourceName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+// Complete fills in what follows from other fields: Source from the base name of Path.
+func (c *Config) Complete() {
+	if c.Source == "" {
+		c.Source = sourceOf(c.Path)
+	}
+}
 
-// Validate reports everything that is wrong, joined, each error naming its TOML key
-// relative to the table.
-func (c Config) Validate() error {
-	var errs []error
-	bad := func(key, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: %w", key, fmt.Errorf(format, args...)))
+// sourceOf makes the base name of a folder fit to be a source: lower case, everything but
+// letters, digits, _ and - replaced by -, at most 32 bytes. It is "" where nothing is left.
+func sourceOf(path string) string {
+	if path == "" {
+		return ""
 	}
-	oneOf := func(key, got string, want ...string) {
-		for _, v := range want {
-			if got == v {
-				return
-			}
-		}
-		bad(key, "%q is not one of %s", got, strings.Join(want, ", "))
-	}
-	positive := func(key string, d time.Duration) {
-		if d <= 0 {
-			bad(key, "%s is not a positive duration", d)
-		}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs // the name of "."
 	}
 
-	if c.Path == "" {
-		bad("path", "name the folder to watch")
-	}
-	if !sourceName.MatchString(c.Source) {
-		bad("source", "%q does not match [a-z0-9_-]{1,32}", c.Source)
-	}
-	oneOf("claim", c.Claim, ClaimMove, ClaimKeep)
-	oneOf("watch", c.Watch, WatchAuto, WatchEvents, WatchPoll)
-	oneOf("transfer", c.Transfer, TransferPath, TransferObject)
-	oneOf("hardlinks", c.Hardlinks, HardlinksCopy, HardlinksTake, HardlinksReject)
-	if c.Settle < 0 {
-		bad("settle", "%s is negative", c.Settle)
-	}
-	positive("scan", c.Scan)
-	positive("stale_after", c.StaleAfter)
-	for _, g := range []struct {
-		key   string
-		globs []string
-	}{{"exclude", c.Exclude}, {"defer", c.Defer}} {
-		for _, p := range g.globs {
-			if _, err := path.Match(p, ""); err != nil || p == "" {
-				bad(g.key, "%q is not a glob", p)
-			}
+	fit := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '_', r == '-':
+			return r
+		}
+		return '-'
+	}, strings.ToLower(filepath.Base(path)))
+
+	return strings.Trim(fit[:min(len(fit), 32)], "-")
+}
+
+// Check calls bad for each key whose value cannot work, with what was expected instead, and
+// with the other keys that the rule depends on. It repeats no values. It looks at no files.
+func (c Config) Check(bad func(key, expected string, beside ...string)) {
+	want := func(ok bool, key, expected string, beside ...string) {
+		if !ok {
+			bad(key, expected, beside...)
 		}
 	}
-	if err := settle.CheckDoneFile(c.DoneFile); err != nil {
-		bad("done_file", "%w", err)
+
+	want(c.Path != "", "path", "the folder to watch")
+	want(pipeline.ValidSource(c.Source), "source", "1 to 32 of a-z, 0-9, _ and -", "path")
+	want(oneOf(c.Claim, ClaimMove, ClaimKeep), "claim", `"move" or "keep"`)
+	want(oneOf(c.Watch, WatchAuto, WatchEvents, WatchPoll), "watch", `"auto", "events" or "poll"`)
+	want(oneOf(c.Transfer, TransferPath, TransferObject), "transfer", `"path" or "object"`)
+	want(oneOf(c.Hardlinks, HardlinksCopy, HardlinksTake, HardlinksReject), "hardlinks", `"copy", "take" or "reject"`)
+	want(c.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
+	want(c.Settle >= 0, "settle", "0s or more")
+	want(c.Scan > 0, "scan", "more than 0s")
+	want(c.StaleAfter > 0, "stale_after", "more than 0s")
+	if c.StaleAfter > 0 {
+		want(c.StaleAfter >= c.Settle, "stale_after", "at least settle", "settle")
 	}
-	if c.MaxFileSize <= 0 {
-		bad("max_file_size", "%d is not a positive number of bytes", c.MaxFileSize)
+	want(c.MaxFileSize > 0, "max_file_size", "more than 0")
+	want(c.MinFree >= 0, "min_free", "0 or more")
+	want(c.MaxInFlight > 0, "max_in_flight", "more than 0")
+	want(settle.CheckDoneFile(c.DoneFile) == nil, "done_file",
+		`a name with {name} or {name.noext} in it at most once, such as "{name}.done"`)
+	want(c.StateDir == "" || c.Claim == ClaimKeep, "state_dir",
+		`nothing unless claim = "keep": claimed files stay on the folder's own file system`, "claim")
+	c.checkGlobs("exclude", c.Exclude, want)
+	c.checkGlobs("defer", c.Defer, want)
+	c.checkAfter("after.benign", c.After.Benign, want)
+	c.checkAfter("after.malicious", c.After.Malicious, want)
+	c.checkAfter("after.failed", c.After.Failed, want)
+}
+
+// Validate returns everything that Check finds as one error; each line begins with the key.
+func (c Config) Validate() error { return pipeline.CheckError(c.Check) }
+
+func oneOf(got string, words ...string) bool { return slices.Contains(words, got) }
+
+type rule = func(ok bool, key, expected string, beside ...string)
+
+func (c Config) checkGlobs(key string, globs []string, want rule) {
+	for i, g := range globs {
+		_, err := path.Match(g, "")
+		want(err == nil && g != "", fmt.Sprintf("%s[%d]", key, i), `a glob such as "*.tmp"`)
 	}
-	if c.MinFree < 0 {
-		bad("min_free", "%d is negative", c.MinFree)
-	}
-	if c.StateDir != "" && c.Claim != ClaimKeep {
-		bad("state_dir", `only claim = "keep" can keep its state elsewhere; claimed files have to stay on the folder's own file system`)
-	}
-	if !c.Priority.Valid() {
-		bad("priority", "%q is not one of urgent, normal, bulk", c.Priority)
-	}
-	if c.MaxInFlight <= 0 {
-		bad("max_in_flight", "%d is not a positive number", c.MaxInFlight)
-	}
-	for _, a := range []struct{ key, action string }{
-		{"after.benign", c.After.Benign}, {"after.malicious", c.After.Malicious}, {"after.failed", c.After.Failed},
-	} {
-		if err := c.checkAfter(a.action); err != nil {
-			bad(a.key, "%w", err)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // checkAfter judges one field of After.
-func (c Config) checkAfter(action string) error {
-	switch action {
-	case AfterKeep:
-		return nil
-	case AfterDelete, AfterRestore:
-		if c.Claim == ClaimKeep {
-			return fmt.Errorf(`%q needs claim = "move"; with claim = "keep" files stay where they are`, action)
-		}
-		return nil
+func (c Config) checkAfter(key, action string, want rule) {
+	isWord := oneOf(action, AfterKeep, AfterDelete, AfterRestore)
+	switch {
+	case c.Claim == ClaimKeep:
+		want(action == AfterKeep, key, `"keep", because files stay where they are with claim = "keep"`, "claim")
+	case !isWord && !strings.ContainsAny(action, `/\`):
+		want(false, key, `"keep", "delete", "restore", or a folder with a slash such as "./archive"`)
+	case !isWord && c.Path != "":
+		want(!within(c.Path, action), key, "a folder outside the watched one, which would take files again", "path")
 	}
-	if !strings.ContainsAny(action, `/\`) {
-		return fmt.Errorf(`%q is not "keep", "delete", "restore" or a folder; write a relative folder with a slash, such as "./archive"`, action)
-	}
-	if c.Claim == ClaimKeep {
-		return errors.New(`moving to a folder needs claim = "move"; with claim = "keep" files stay where they are`)
-	}
-	if c.Path != "" && within(c.Path, action) {
-		return fmt.Errorf("%q is inside the watched folder and would be taken again; name a folder outside it", action)
-	}
-	return nil
 }
 
 // within reports whether name is folder or below it, going by the names alone.
@@ -266,6 +216,7 @@ func within(folder, name string) bool {
 		return false
 	}
 	rel, err := filepath.Rel(f, n)
+
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
@@ -274,4 +225,15 @@ func within(folder, name string) bool {
 func (c Config) usesLedger() bool {
 	return c.Claim == ClaimKeep ||
 		c.After.Benign == AfterRestore || c.After.Malicious == AfterRestore || c.After.Failed == AfterRestore
+}
+
+// State is the folder of the ledger, in which files that stay where they are (Claim "keep") or
+// come back (after "restore") are remembered: StateDir or, where that is empty, .backburn
+// below the folder.
+func (c Config) State() string {
+	if c.StateDir != "" {
+		return c.StateDir
+	}
+
+	return filepath.Join(c.Path, pipeline.SpoolDir)
 }

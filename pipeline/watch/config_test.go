@@ -31,7 +31,7 @@ func TestValidateNamesEveryKey(t *testing.T) {
 		t.Fatal("nothing is wrong")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	for _, key := range []string{"path", "source", "claim", "watch", "settle", "scan", "stale_after", "exclude", "defer",
+	for _, key := range []string{"path", "source", "claim", "watch", "settle", "scan", "stale_after", "exclude[0]", "defer[0]",
 		"max_file_size", "priority", "transfer", "max_in_flight", "done_file", "hardlinks", "min_free", "state_dir",
 		"after.benign", "after.malicious", "after.failed"} {
 		n := 0

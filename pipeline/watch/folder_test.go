@@ -337,7 +337,7 @@ func TestAfterPolicies(t *testing.T) {
 			r.stop()
 			r.write("x/benign.txt", "in the way")
 			r.cfg.Exclude = []string{"nothing"}
-			r.cfg.Settle = time.Hour // it stays where it is
+			r.cfg.Settle, r.cfg.StaleAfter = time.Hour, time.Hour // it stays where it is
 			r.start()
 			for _, j := range jobs {
 				switch j.Filename {

@@ -22,8 +22,9 @@ var errFile = errors.New("secret file")
 // ReadFile reads one secret from a file. name is a path, or "cred:name" for a systemd
 // credential ($CREDENTIALS_DIRECTORY/name).
 //
-// One line break at the end is not part of the secret; any other white space is. An empty
-// file, NUL bytes, further line breaks and more than 64 KiB are errors. So are permissions
+// A byte order mark and one line break at the end are not part of the secret. An empty file,
+// NUL bytes, further line breaks, white space at the ends, quotes around the secret and more
+// than 64 KiB are errors. So are permissions
 // that let others of the machine at the secret: a file that everybody may write to, or,
 // outside the places where container platforms and systemd mount secrets with modes of
 // their own, a file that the group or others may read. Windows has no such modes; there
@@ -94,23 +95,39 @@ func resolve(name string) (string, error) {
 	return filepath.Join(dir, cred), nil
 }
 
+// byteOrderMark is what editors of Windows write before the text.
+const byteOrderMark = "\xef\xbb\xbf"
+
 func trim(raw string) (string, error) {
 	if len(raw) > maxFile {
 		return "", errors.New("is larger than 64 KiB")
 	}
-	value, cut := strings.CutSuffix(raw, "\r\n")
+	value, cut := strings.CutSuffix(strings.TrimPrefix(raw, byteOrderMark), "\r\n")
 	if !cut {
-		value = strings.TrimSuffix(raw, "\n")
+		value = strings.TrimSuffix(value, "\n")
 	}
+
 	switch {
 	case value == "":
 		return "", errors.New("is empty")
 	case strings.ContainsRune(value, 0):
-		return "", errors.New("holds a NUL byte")
+		return "", errors.New("holds a NUL byte; it must be UTF-8")
 	case strings.ContainsAny(value, "\r\n"):
 		return "", errors.New("holds more than one line")
+	case strings.TrimSpace(value) != value:
+		return "", errors.New("begins or ends with white space: remove it")
+	case isQuoted(value):
+		return "", errors.New("has quotes around the secret: remove them")
 	}
+
 	return value, nil
+}
+
+// isQuoted reports whether a value stands in quotes, as files of variables have them.
+func isQuoted(value string) bool {
+	first, last := value[0], value[len(value)-1]
+
+	return len(value) > 1 && first == last && (first == '"' || first == '\'')
 }
 
 // mounted reports whether path is where Docker, Kubernetes or systemd put secrets:

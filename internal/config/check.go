@@ -1,0 +1,284 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"backburn/auth"
+	"backburn/pipeline/watch"
+)
+
+// Part is a part of the system that a process runs; they combine with |.
+type Part int
+
+// The parts, and all of them together.
+const (
+	ServerPart  Part = 1 << iota // the embedded NATS server
+	WatcherPart                  // the folders
+	WorkerPart                   // WildFire, the roots of sources, and the files of the profile for WildFire
+	ProfilePart                  // that profile itself, which must be complete
+	APIPart                      // the HTTP API, where one is configured
+	SinkPart                     // the sinks of events
+	Everything  = ServerPart | WatcherPart | WorkerPart | ProfilePart | APIPart | SinkPart
+)
+
+// Processes is which parts each process runs.
+var Processes = map[string]Part{
+	"run":     Everything,
+	"watcher": WatcherPart,
+	"worker":  WorkerPart | ProfilePart,
+	"api":     APIPart,
+	"sink":    SinkPart,
+}
+
+// Validate finds everything that is wrong with the configuration for a process that runs the
+// parts: what could not be decoded, the rules of every owner, and the files and folders that
+// the parts need. A start asks it before it touches anything, and so does every check, so the
+// two cannot differ. It changes nothing. The error, where there is one, is of type Problems.
+//
+// Of files and folders it asks that they are there, of the right sort, readable (and writable
+// where that is needed), that nobody else can read what must stay secret, and that nothing of
+// Backburn's own is in a watched folder. Without parts it looks at no files.
+func (c Config) Validate(parts Part) error {
+	p := c.collect()
+	p.needsProfile = parts&ProfilePart != 0
+	c.rules(p)
+	if parts != 0 {
+		p.files(c, parts)
+	}
+
+	return p.problems.err()
+}
+
+// CheckProfile says what is wrong with a profile or missing in it, as Problems.
+func (c Config) CheckProfile(name string) error {
+	p := c.collect()
+	p.problems = nil
+	if _, ok := c.Auth[name]; !ok {
+		p.add("auth", "there is no profile %s", quote(name))
+		return p.problems.err()
+	}
+	p.profile(join("auth", name), c.Profile(name), true)
+
+	return p.problems.err()
+}
+
+func (c Config) profileNames() []string { return slices.Sorted(maps.Keys(c.Auth)) }
+
+// files looks at what the parts need.
+func (p *collector) files(c Config, parts Part) {
+	p.private("nats.credentials_file", c.NATS.CredentialsFile)
+	p.secret("nats.nkey_file", c.NATS.NKeyFile)
+	p.secret("nats.password_file", c.NATS.PasswordFile)
+	p.secret("nats.token_file", c.NATS.TokenFile)
+	p.authorities("nats.tls.ca_file", c.NATS.TLS.CAFile)
+	p.certificate("nats.tls", c.NATS.TLS.CertFile, c.NATS.TLS.KeyFile)
+	if parts&ServerPart != 0 && c.NATS.Embedded.Enabled {
+		if _, _, err := c.NATS.Loopback(); err != nil {
+			p.expected("nats.url", err.Error(), "nats.embedded.enabled")
+		}
+		p.creatable("nats.embedded.store_dir", c.NATS.Embedded.StoreDir)
+	}
+	if parts&WatcherPart != 0 {
+		p.watches(c, parts)
+		p.watchesApart(c)
+	}
+	if parts&WorkerPart != 0 {
+		p.authorities("wildfire.ca_file", c.WildFire.Client.Network.CAFile)
+		for _, source := range slices.Sorted(maps.Keys(c.Pipeline.Roots)) {
+			p.folder(join("worker.roots", source), c.Pipeline.Roots[source], read)
+		}
+		p.credentials(join("auth", c.WildFire.Auth), c.Auth[c.WildFire.Auth])
+		p.rootsApart(c)
+	}
+	if parts&SinkPart != 0 {
+		for i, s := range c.Sink {
+			p.sink(element("sink", i), s)
+		}
+	}
+	if parts&APIPart != 0 && c.API.Listen != "" {
+		p.secret("api.token_file", c.API.TokenFile)
+		p.certificate("api", c.API.CertFile, c.API.KeyFile)
+	}
+}
+
+// look asks about a file unless its key has a problem already, or none is named.
+func (p *collector) look(key, file string, judge func(string) error) {
+	if file == "" || p.failed(key) {
+		return
+	}
+	if err := judge(file); err != nil {
+		p.add(key, "%s", err)
+	}
+}
+
+// authorities wants PEM certificates.
+func (p *collector) authorities(key, file string) {
+	p.look(key, file, func(name string) error {
+		pem, err := readRegular(name)
+		if err != nil {
+			return err
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			return fmt.Errorf("expected PEM certificates, %s holds none", quote(name))
+		}
+		return nil
+	})
+}
+
+// certificate wants a certificate and its key, which others cannot read.
+func (p *collector) certificate(table, certFile, keyFile string) {
+	cert, key := join(table, "cert_file"), join(table, "key_file")
+	p.look(cert, certFile, func(name string) error {
+		_, err := readRegular(name)
+		return err
+	})
+	p.private(key, keyFile)
+	if certFile == "" || keyFile == "" || p.failed(cert) || p.failed(key) {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
+		p.add(cert, "expected a certificate and its key: %s", plain(err))
+	}
+}
+
+// maxPEM is the longest PEM file that is read, in bytes.
+const maxPEM = 4 << 20
+
+// readRegular reads a regular file.
+func readRegular(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, errors.New(plain(err))
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxPEM {
+		return nil, fmt.Errorf("expected a file of at most %s, %s is none", Size(maxPEM), quote(name))
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, errors.New(plain(err))
+	}
+
+	return content, nil
+}
+
+// private wants a file that others cannot read.
+func (p *collector) private(key, file string) {
+	p.look(key, file, auth.CheckSecretFile)
+}
+
+// secret wants, besides, that there is a secret in it: one line.
+func (p *collector) secret(key, file string) {
+	p.look(key, file, func(name string) error {
+		_, err := auth.ReadSecretFile(name)
+		return err
+	})
+}
+
+func (p *collector) sink(at string, s Sink) {
+	if s.Kind == SinkWebhook {
+		p.secret(join(at, "secret_file"), s.SecretFile)
+		p.creatable(join(at, "dead_file"), filepath.Dir(s.DeadFile))
+		return
+	}
+	p.creatable(join(at, "path"), filepath.Dir(s.Path))
+}
+
+// access is what a process must be able to do with a folder.
+type access int
+
+const (
+	read access = iota
+	write
+)
+
+func (p *collector) folder(key, dir string, want access) {
+	if dir == "" || p.failed(key) {
+		return
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		p.add(key, "there is no folder %s; create it", quote(dir))
+	case err != nil:
+		p.add(key, "%s", plain(err))
+	case !info.IsDir():
+		p.add(key, "expected a folder, %s is none", quote(dir))
+	default:
+		if err := accessible(dir, want); err != nil {
+			p.add(key, "%s: %s", quote(dir), err)
+		}
+	}
+}
+
+// creatable wants a folder that can be written to, or made.
+func (p *collector) creatable(key, dir string) {
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		_, err := os.Stat(at)
+		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(at) != at {
+			continue
+		}
+		p.folder(key, at, write)
+		return
+	}
+}
+
+func (p *collector) watches(c Config, parts Part) {
+	// Without a file there is one folder, which is made by the process that runs everything.
+	made := c.origin.file == "" && parts&ServerPart != 0
+	for i, w := range c.Watch {
+		at := element("watch", i)
+		want := write
+		if w.Claim == watch.ClaimKeep {
+			want = read
+			p.creatable(join(at, "state_dir"), w.State())
+		}
+		if made {
+			p.creatable(join(at, "path"), w.Path)
+		} else {
+			p.folder(join(at, "path"), w.Path, want)
+		}
+		for _, after := range []struct{ outcome, what string }{
+			{"benign", w.After.Benign}, {"malicious", w.After.Malicious}, {"failed", w.After.Failed},
+		} {
+			if strings.ContainsAny(after.what, `/`+string(filepath.Separator)) {
+				p.creatable(join(join(at, "after"), after.outcome), after.what)
+			}
+		}
+	}
+}
+
+func (p *collector) credentials(at string, a auth.Profile) {
+	p.secret(join(at, "client_secret_file"), a.ClientSecretFile)
+	p.secret(join(at, "api_key_file"), a.APIKeyFile)
+	p.secret(join(at, "cache_key_file"), a.CacheKeyFile)
+	if a.GrantFile != "" {
+		p.creatable(join(at, "grant_file"), filepath.Dir(a.GrantFile))
+	}
+}
+
+// plain says what is wrong with a file without the name of the system call.
+func plain(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Sprintf("%s: %s", quote(pe.Path), pe.Err)
+	}
+	return err.Error()
+}
+
+// Problem makes an error of something that only showed when the configuration was put to
+// use, with the place of its key in the file.
+func (c Config) Problem(key, format string, args ...any) error {
+	p := c.collect()
+	p.problems = nil
+	p.add(key, format, args...)
+
+	return p.problems
+}

@@ -1,0 +1,283 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"backburn/auth"
+	"backburn/pipeline/watch"
+)
+
+// exampleHead begins the example.
+const exampleHead = `# Backburn: every key, with its unit and its default. One file serves every binary.
+#
+# Reading is strict: an unknown key, a wrong unit or an impossible combination is an
+# error that names the line. "backburn config check" reports all of them at once.
+#
+#   Durations   "250ms", "30s", "1m30s", "24h"
+#   Sizes       "100MB" is 100 x 10^6 bytes, "100MiB" is 100 x 2^20
+#   ${NAME}     in a string: the environment variable NAME, which must be set;
+#               $$ is one dollar sign, any other dollar sign is itself
+#   Paths       relative ones count from the working directory of the process
+#
+# Lines that begin with "#" and no space are examples of what is not set by default.
+#
+# This file is generated from the source: "make config".
+`
+
+// referenceHead begins the reference.
+const referenceHead = `# Configuration
+
+One TOML file serves every binary: ` + "`--config`" + `, or ` + "`backburn.toml`" + ` in the working directory where it
+exists, or the defaults. Flags override it. ` + "`backburn config check`" + ` finds everything that is wrong,
+with file, line and column; ` + "`backburn config show`" + ` prints every value that holds and where it came
+from.
+
+Reading is strict: an unknown key, a wrong type or unit, an unset variable or a combination that
+cannot work is an error, and all errors are reported at once.
+
+- A duration is a string with units: ` + "`\"250ms\"`, `\"1m30s\"`, `\"24h\"`" + `.
+- A size is a string with a unit: ` + "`\"100MB\"`" + ` is 10^8 bytes, ` + "`\"100MiB\"`" + ` is 100 × 2^20.
+- In a string, ` + "`${NAME}`" + ` is the environment variable NAME, which must be set. ` + "`$$`" + ` is one dollar sign.
+- Relative paths count from the working directory of the process.
+
+This page is generated from the source: ` + "`make config`" + `.
+`
+
+// entry is a table of the reference with the values that it shows.
+type entry struct {
+	node    *node
+	path    string
+	heading string // in TOML
+	doc     string
+	value   reflect.Value
+	example bool // not there by default
+}
+
+// entries lists the tables in the order of the example.
+func entries() []entry {
+	return entriesOf(schema, "", reflect.ValueOf(Default()))
+}
+
+func entriesOf(n *node, path string, v reflect.Value) []entry {
+	var list []entry
+	for _, c := range n.children {
+		at := join(path, c.name)
+		switch {
+		case c.leaf == nil:
+			list = append(list, entry{c, at, "[" + at + "]", c.doc, v, false})
+			list = append(list, entriesOf(c, at, v)...)
+		case c.leaf.element != nil:
+			list = append(list, samples(c, at)...)
+		}
+	}
+
+	return list
+}
+
+// samples lists an entry for each kind of table of an array or map.
+func samples(c *node, path string) []entry {
+	element := c.leaf.element
+	switch c.leaf.typ.Elem() {
+	case reflect.TypeFor[watch.Config]():
+		v := reflect.ValueOf(Default().Watch[0])
+		e := entry{element, path, "[[" + path + "]]", c.doc, v, false}
+		return append([]entry{e}, entriesOf(element, path, v)...)
+
+	case reflect.TypeFor[auth.Profile]():
+		list := []entry{}
+		for _, kind := range exampleKinds() {
+			v := reflect.ValueOf(DefaultProfile(string(kind), kind))
+			list = append(list, entry{element, path, "[" + join(path, string(kind)) + "]", c.doc, v, kind != auth.KindWildFire})
+		}
+		return list
+	}
+
+	list := []entry{}
+	for _, kind := range []string{SinkWebhook, SinkFile} {
+		s := DefaultSink()
+		s.Kind = kind
+		s.Name = kind
+		list = append(list, entry{element, path, "[[" + path + "]]", c.doc, reflect.ValueOf(s), true})
+	}
+
+	return list
+}
+
+// exampleKinds lists the kinds of profile, the one that is there by default first.
+func exampleKinds() []auth.Kind {
+	kinds := slices.DeleteFunc(slices.Clone(auth.Kinds()), func(k auth.Kind) bool { return k == auth.KindWildFire })
+
+	return append([]auth.Kind{auth.KindWildFire}, kinds...)
+}
+
+// Example writes config.example.toml: every key with its default.
+func Example() []byte {
+	var b strings.Builder
+	b.WriteString(exampleHead)
+	said := map[string]bool{}
+	for _, e := range entries() {
+		b.WriteString("\n")
+		if !said[e.path] {
+			comment(&b, e.doc)
+		}
+		comments := ""
+		if e.example {
+			comments = "#"
+		}
+		fmt.Fprintf(&b, "%s%s\n", comments, e.heading)
+		for _, c := range e.node.children {
+			exampleKey(&b, e, c, said)
+		}
+		said[e.path] = true
+	}
+
+	return []byte(b.String())
+}
+
+func exampleKey(b *strings.Builder, e entry, c *node, said map[string]bool) {
+	if c.leaf == nil || c.leaf.element != nil || !c.applies(e.value.Type(), e.node.kindOf(e.value)) {
+		return
+	}
+	if key := join(e.path, c.name); !said[key] {
+		comment(b, c.doc)
+		said[key] = true
+	}
+	comments := ""
+	if e.example || c.leaf.typ == reflect.TypeFor[auth.Secret]() {
+		comments = "#"
+	}
+	fmt.Fprintf(b, "%s%s = %s\n", comments, c.name, exampleValue(c, e.value, e.example))
+}
+
+// exampleValue is the default, or what stands for it in an example.
+func exampleValue(c *node, table reflect.Value, example bool) string {
+	v := table.FieldByIndex(c.leaf.index)
+	text := c.leaf.tag.Get("example")
+	switch list, isList := v.Interface().([]string); {
+	case c.leaf.typ == reflect.TypeFor[auth.Secret]():
+		return `"${` + strings.ToUpper(c.name) + `}"`
+	case example && text != "" && v.Kind() == reflect.String && v.IsZero():
+		return tomlString(text)
+	case example && text != "" && v.Kind() != reflect.String:
+		return text
+	case isList && len(literal(v, c.leaf)) > commentWidth:
+		return wrappedList(list)
+	}
+
+	return literal(v, c.leaf)
+}
+
+// commentWidth is where lines are wrapped, in bytes.
+const commentWidth = 96
+
+// wrappedList writes a long array of strings in several lines.
+func wrappedList(list []string) string {
+	var b strings.Builder
+	b.WriteString("[")
+	width := commentWidth
+	for _, s := range list {
+		item := tomlString(escape(s)) + ","
+		if width+1+len(item) > commentWidth {
+			b.WriteString("\n ")
+			width = 1
+		}
+		b.WriteString(" " + item)
+		width += 1 + len(item)
+	}
+
+	return b.String() + "\n]"
+}
+
+// comment writes a text as comment lines.
+func comment(b *strings.Builder, text string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len(line)+1+len(word) > commentWidth {
+			b.WriteString("# " + line + "\n")
+			line = ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	if line != "" {
+		b.WriteString("# " + line + "\n")
+	}
+}
+
+// Reference writes docs/configuration.md.
+func Reference() []byte {
+	var b strings.Builder
+	b.WriteString(referenceHead)
+	said := map[string]bool{}
+	for _, e := range entries() {
+		if said[e.path] {
+			continue // its keys are there, with the kinds that they belong to
+		}
+		said[e.path] = true
+		heading := e.heading
+		if e.node.kindOf(e.value) != "" {
+			heading = map[bool]string{true: "[" + e.path + ".NAME]", false: heading}[!strings.HasPrefix(heading, "[[")]
+		}
+		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", heading, e.doc)
+		b.WriteString("| Key | Type | Default | Meaning |\n|---|---|---|---|\n")
+		for _, c := range e.node.children {
+			if c.leaf != nil && c.leaf.element == nil {
+				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.name, typeName(c.leaf), defaultOf(c, e), meaning(c, e))
+			}
+		}
+	}
+
+	return []byte(b.String())
+}
+
+func typeName(l *leaf) string {
+	switch {
+	case l.typ == reflect.TypeFor[time.Duration]():
+		return "duration"
+	case l.typ == reflect.TypeFor[auth.Secret]():
+		return "`${NAME}`"
+	case l.tag.Get("unit") == "bytes":
+		return "size"
+	}
+
+	switch l.typ.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "integer"
+	case reflect.Float64:
+		return "number"
+	case reflect.Slice:
+		return "strings"
+	case reflect.Map:
+		return "table of strings"
+	}
+
+	return "string"
+}
+
+// defaultOf is the default of a key in a table of the reference.
+func defaultOf(c *node, e entry) string {
+	if c.leaf.typ == reflect.TypeFor[auth.Secret]() {
+		return ""
+	}
+	if !c.applies(e.value.Type(), e.node.kindOf(e.value)) && e.value.FieldByIndex(c.leaf.index).IsZero() {
+		return ""
+	}
+
+	return "`" + strings.ReplaceAll(strings.ReplaceAll(literal(e.value.FieldByIndex(c.leaf.index), c.leaf), "'", `"`), "|", `\|`) + "`"
+}
+
+// meaning is what a key means, and for which kinds it is.
+func meaning(c *node, e entry) string {
+	text := strings.ReplaceAll(c.doc, "|", `\|`)
+	text = strings.NewReplacer("<", "&lt;", "*", `\*`, "_", `\_`).Replace(text)
+	if kinds := c.kinds(e.value.Type()); len(kinds) > 0 && c.name != "kind" {
+		text = strings.TrimSpace(text + " Kinds: " + strings.Join(kinds, ", ") + ".")
+	}
+
+	return text
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"backburn/auth"
+)
+
+// node is a table of the configuration, or a key. The tree of them is made from the structs of
+// those who own the keys, by these tags:
+//
+//	toml:"key"       the key within the table of the struct; "a.b" is the key b of the table a
+//	toml:",inline"   the fields of this struct are keys of the table around it
+//	doc:"…"          what the reference says; on a field named _ it is about a table
+//	unit:"bytes"     an integer that is written as a size, such as "100MB"
+//	own:"true"       names a file or folder that is Backburn's own; see Config.Own
+//	example:"…"      what the example shows where the default says nothing
+//	kinds:"a b"      the key is only there where the key "kind" of its table is one of these
+//
+// A struct that has a method Check states its rules there; see rules.go.
+type node struct {
+	name     string
+	doc      string
+	children []*node
+	leaf     *leaf // nil for a table
+}
+
+// leaf is a key that holds a value, or an array or map of tables.
+type leaf struct {
+	index   []int // of the field, from the struct of the root on
+	typ     reflect.Type
+	tag     reflect.StructTag
+	element *node // the tables of an array or map; nil for a value
+}
+
+// schema is the tree of Config.
+var schema = treeOf(reflect.TypeFor[Config]())
+
+func treeOf(t reflect.Type) *node {
+	root := &node{}
+	root.add(t, nil)
+
+	return root
+}
+
+// add adds the fields of a struct, which the index leads to.
+func (n *node) add(t reflect.Type, index []int) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, option, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		at := append(slices.Clone(index), i)
+		switch {
+		case option == "inline":
+			n.add(f.Type, at)
+		case key == "" || key == "-":
+		case f.Name == "_":
+			n.at(key).doc = f.Tag.Get("doc")
+		case isTable(f.Type):
+			table := n.at(key)
+			table.doc = f.Tag.Get("doc")
+			table.add(f.Type, at)
+		default:
+			child := n.at(key)
+			child.doc = f.Tag.Get("doc")
+			child.leaf = &leaf{index: at, typ: f.Type, tag: f.Tag}
+			if k := f.Type.Kind(); (k == reflect.Slice || k == reflect.Map) && isTable(f.Type.Elem()) {
+				child.leaf.element = treeOf(f.Type.Elem())
+			}
+		}
+	}
+}
+
+func isTable(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t != reflect.TypeFor[auth.Secret]()
+}
+
+// at returns the node of a dotted key, which it makes where there is none.
+func (n *node) at(key string) *node {
+	for part := range strings.SplitSeq(key, ".") {
+		child := n.child(part)
+		if child == nil {
+			child = &node{name: part}
+			n.children = append(n.children, child)
+		}
+		n = child
+	}
+
+	return n
+}
+
+// child returns the node of a key; nil where there is none.
+func (n *node) child(name string) *node {
+	i := slices.IndexFunc(n.children, func(c *node) bool { return c.name == name })
+	if i < 0 {
+		return nil
+	}
+
+	return n.children[i]
+}
+
+func (n *node) names() []string {
+	names := make([]string, len(n.children))
+	for i, c := range n.children {
+		names[i] = c.name
+	}
+
+	return names
+}
+
+// kinds lists the kinds of table that the key belongs to; nil for all.
+func (n *node) kinds(element reflect.Type) []string {
+	if n.leaf == nil {
+		return nil
+	}
+	if element == reflect.TypeFor[auth.Profile]() {
+		var kinds []string
+		for _, k := range auth.KindsWith(n.name) {
+			kinds = append(kinds, string(k))
+		}
+		return kinds
+	}
+
+	return strings.Fields(n.leaf.tag.Get("kinds"))
+}
+
+// applies reports whether the key belongs to a table of a kind.
+func (n *node) applies(element reflect.Type, kind string) bool {
+	kinds := n.kinds(element)
+
+	return len(kinds) == 0 || kind == "" || slices.Contains(kinds, kind)
+}
+
+// kindOf returns the value of the key "kind" of a table; "" where there is none.
+func (n *node) kindOf(table reflect.Value) string {
+	if c := n.child("kind"); c != nil && c.leaf != nil {
+		return table.FieldByIndex(c.leaf.index).String()
+	}
+
+	return ""
+}
