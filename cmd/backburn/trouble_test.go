@@ -129,7 +129,7 @@ func TestWildFireInTrouble(t *testing.T) {
 		},
 		"HTML with 200": {
 			[]wildfiretest.Rule{{Fault: wildfiretest.Fault{Style: wildfiretest.HTML200}}},
-			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 200) >= 4 },
+			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 200) >= 1 }, // then queries are paused
 		},
 		"HTML with 200 for uploads": { // which it has counted all the same
 			[]wildfiretest.Rule{{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Style: wildfiretest.HTML200}}},

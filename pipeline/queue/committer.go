@@ -133,6 +133,8 @@ func (c *committer) subscribe() {
 
 // send sends what may go now. The caller holds mu.
 func (c *committer) send() {
+	defer c.watch()
+
 	for len(c.queue) > 0 && c.batch == nil && len(c.flying) < maxInFlight {
 		switch few := c.cost.few(); {
 		case c.cost.cheap() || c.queued+len(c.flying) <= few || len(c.queue[0].messages) > maxBatchMessages:
@@ -143,7 +145,10 @@ func (c *committer) send() {
 			return // what is under way arrives first, and meanwhile more gathers
 		}
 	}
+}
 
+// watch looks for what is overdue while anything is under way. The caller holds mu.
+func (c *committer) watch() {
 	if c.check == nil && (c.batch != nil || len(c.flying) > 0) {
 		c.check = time.AfterFunc(commitTimeout/8, c.overdue)
 	}

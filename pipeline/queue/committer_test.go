@@ -376,3 +376,26 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 		}
 	})
 }
+
+// Messages that gather while others are under way are sent, too, when no answer ever comes to those.
+func TestCommitterGathersWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
+	if _, err := nc.Subscribe("silent.>", func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+	c := newCommitter(nc)
+	c.cost.message = time.Millisecond // the server syncs, so few messages go one by one
+
+	var callers sync.WaitGroup
+	for i := range 3 * c.cost.few() {
+		callers.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 4*commitTimeout)
+			defer cancel()
+			if _, err := c.commit(ctx, nats.NewMsg("silent."+strconv.Itoa(i))); !errors.Is(err, errNoAnswer) {
+				t.Errorf("%v, want %v", err, errNoAnswer)
+			}
+		})
+	}
+	callers.Wait()
+}
