@@ -21,22 +21,3 @@ func ErrorMessage(body []byte, credential string) string {
 	}
 	return tidy(errorMessage(root), credential)
 }
-
-// ScannedVerdicts and its like read records in the two ways that there are, for comparison.
-func ScannedVerdicts(b []byte) ([]VerdictRecord, bool) {
-	found, ok := scanRecords(b, maxTags, verdictElement, (*verdictReader).set)
-	return verdictRecords(found), ok
-}
-
-func TreeVerdicts(b []byte) ([]VerdictRecord, error) {
-	found, err := treeRecords(b, maxTags, verdictElement, (*verdictReader).set)
-	return verdictRecords(found), err
-}
-
-func ScannedReceipts(b []byte) ([]Submission, bool) {
-	return scanRecords(b, maxTags, receiptElement, (*Submission).set)
-}
-
-func TreeReceipts(b []byte) ([]Submission, error) {
-	return treeRecords(b, maxTags, receiptElement, (*Submission).set)
-}

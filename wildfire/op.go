@@ -23,14 +23,6 @@ const (
 	OpTestFile           Op = "test"
 )
 
-// Ops returns every operation.
-func Ops() []Op {
-	return []Op{
-		OpSubmitFile, OpSubmitURL, OpSubmitLink, OpSubmitLinks, OpChangeRequest, OpLocalVerdictChange,
-		OpVerdict, OpVerdicts, OpVerdictsChanged, OpReport, OpSample, OpPCAP, OpWebArtifacts, OpTestFile,
-	}
-}
-
 // submits tells the operations that the daily allowance of uploads is spent on; the others cost queries.
 func (op Op) submits() bool {
 	switch op {

@@ -258,30 +258,45 @@ func TestVerdictComesInItsTime(t *testing.T) {
 	}
 }
 
-// TestScanning reads the service's usual list without a tree, and leaves everything else to it.
-func TestScanning(t *testing.T) {
+// TestOddLists: what is not a plain list is read as XML has it, or refused.
+func TestOddLists(t *testing.T) {
 	t.Parallel()
-	body := []byte(verdictList(500))
-	scanned, ok := wildfire.ScannedVerdicts(body)
-	tree, err := wildfire.TreeVerdicts(body)
-	if !ok || err != nil || len(scanned) != 500 || !slices.Equal(scanned, tree) {
-		t.Fatalf("scanned %v: %d records, the tree %d, %v", ok, len(scanned), len(tree), err)
-	}
 	one := "<get-verdict-info><verdict>0</verdict></get-verdict-info>"
-	for _, odd := range []string{
-		"", "<wildfire/>", "<wildfire>", "<html>" + one + "</html>", "<error></error>",
-		"<wildfire><!-- c -->" + one + "</wildfire>", "<wildfire a='b'>" + one + "</wildfire>",
-		"<wildfire>" + one + "</wildfire>x", "<wildfire>" + one + "</wildfire><wildfire></wildfire>",
-		"<wildfire><get-verdict-info><verdict>&#48;</verdict></get-verdict-info></wildfire>",
-		"<wildfire><get-verdict-info><verdict/></get-verdict-info></wildfire>",
-		"<wildfire><get-verdict-info><verdict>0</md5></get-verdict-info></wildfire>",
-		"<wildfire><get-verdict-info><a:verdict>0</a:verdict></get-verdict-info></wildfire>",
-		"<wildfire><get-verdict-info><url>\xe9</url></get-verdict-info></wildfire>",
-		"<!DOCTYPE wildfire><wildfire>" + one + "</wildfire>", "<?xml version='1.0'",
-	} {
-		if got, ok := wildfire.ScannedVerdicts([]byte(odd)); ok {
-			t.Errorf("%q: scanned as %+v", odd, got)
-		}
+	tests := map[string]struct {
+		body    string
+		records int // -1 for an error
+		verdict bool
+	}{
+		"full":              {verdictList(500), 500, true},
+		"empty":             {"<wildfire/>", 0, false},
+		"comment":           {"<wildfire><!-- c -->" + one + "</wildfire>", 1, true},
+		"attribute":         {"<wildfire a='b'>" + one + "</wildfire>", 1, true},
+		"garbage behind it": {"<wildfire>" + one + "</wildfire>x", 1, true},
+		"second document":   {"<wildfire>" + one + "</wildfire><wildfire>" + one + "</wildfire>", 1, true},
+		"character":         {"<wildfire><get-verdict-info><verdict>&#48;</verdict></get-verdict-info></wildfire>", 1, true},
+		"no verdict":        {"<wildfire><get-verdict-info><verdict/></get-verdict-info></wildfire>", 1, false},
+		"not UTF-8":         {"<wildfire><get-verdict-info><url>\xe9</url></get-verdict-info></wildfire>", 1, false},
+		"nothing":           {"", -1, false},
+		"cut short":         {"<wildfire>" + one, -1, false},
+		"page":              {"<html>" + one + "</html>", -1, false},
+		"page before it":    {"<html></html><wildfire>" + one + "</wildfire>", -1, false},
+		"error":             {"<error></error>", -1, false},
+		"document type":     {"<!DOCTYPE wildfire><wildfire>" + one + "</wildfire>", -1, false},
+		"only a head":       {"<?xml version='1.0'", -1, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			records, err := wildfire.ParseVerdicts([]byte(tt.body))
+			if (err != nil) != (tt.records < 0) || err == nil && len(records) != tt.records {
+				t.Fatalf("got %d records, %v; want %d", len(records), err, tt.records)
+			}
+			for _, record := range records {
+				if record.HasVerdict != tt.verdict {
+					t.Errorf("got %+v", record)
+				}
+			}
+		})
 	}
 }
 
