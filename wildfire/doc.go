@@ -19,6 +19,7 @@
 //   - Credentials go to the configured host alone, in the Authorization header or a form field: never
 //     into a URL, never along a redirect, never into an error.
 //   - Answers are read through limits of size, depth and number of elements; documents with a DTD are refused.
+//     A [Report] is read as a stream, and has bounds for every list and string in it.
 //   - A [Client] is safe for concurrent use, and no goroutine outlives a call, except where a file's reader
 //     hangs and not even closing it ends that.
 //

@@ -212,7 +212,7 @@ func inPlaceOfFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 		return false
 	}
 
-	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte(byteOrderMark)), " \t\r\n")
 	if bytes.HasPrefix(head, []byte("<?xml")) {
 		_, head, _ = bytes.Cut(head, []byte("?>"))
 		head = bytes.TrimLeft(head, " \t\r\n")

@@ -5,7 +5,6 @@ var (
 	ParseVerdicts   = func(b []byte) ([]VerdictRecord, error) { return parseVerdicts(b, maxTags) }
 	ParseReceipts   = parseReceipts
 	ParseLinks      = parseLinks
-	ParseReport     = parseReport
 	ParseURLReport  = parseURLReport
 	ParseMAEC       = parseMAEC
 	ParseRetryAfter = parseRetryAfter

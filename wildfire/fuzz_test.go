@@ -104,22 +104,6 @@ func FuzzLinks(f *testing.F) {
 	})
 }
 
-func FuzzReport(f *testing.F) {
-	addShapes(f)
-	f.Fuzz(func(t *testing.T, body []byte) {
-		report, err := wildfire.ParseReport(body)
-		if err != nil && (report.File != wildfire.ReportFile{} || report.Environments != nil) {
-			t.Fatal("a report and an error")
-		}
-		checkHash(t, report.File.SHA256, 64)
-		checkHash(t, report.File.MD5, 32)
-		for _, env := range report.Environments {
-			checkHash(t, env.SHA256, 64)
-			checkHash(t, env.MD5, 32)
-		}
-	})
-}
-
 func FuzzURLReport(f *testing.F) {
 	addShapes(f)
 	f.Fuzz(func(t *testing.T, body []byte) {

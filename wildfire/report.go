@@ -1,38 +1,131 @@
 package wildfire
 
 import (
+	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
-	"strconv"
-	"time"
-
-	"github.com/beevik/etree"
 )
 
-// Report is the analysis of a sample. The overall answer is File.Malware; that of a single environment may
-// be the opposite.
+// Bounds of a Report. What exceeds them is left out, and Truncated says so.
+const (
+	// MaxReportEntries is the length of each of its lists.
+	MaxReportEntries = 500
+
+	// MaxReportText is the length of each of its strings, in bytes.
+	MaxReportText = 2048
+
+	// MaxReportListBytes is about the size of each of its lists, in bytes of JSON without escapes. A report
+	// is below 1 MiB of JSON.
+	MaxReportListBytes = 32 << 10
+)
+
+// Report is what an analysis found out about a sample: the parts of WildFire's XML report that an
+// incident responder asks for, over all environments that the sample was analyzed in.
+//
+// Everything in it comes from the sample's author as much as from WildFire, and is no more than text:
+// strings are valid UTF-8 on one line, hashes are lower-case hexadecimal, IP addresses and domain names are
+// well-formed. Lists hold each entry once, in the order of the report, and are bounded. Nothing is
+// defanged.
 type Report struct {
-	Version      string
-	File         ReportFile
-	Environments []Environment
+	// Malware is the overall answer in the report's words: "yes", "no" or "grayware". See Verdict.
+	Malware string `json:"malware"`
+
+	// Filetype may differ from the label that the submission of the same file got.
+	Filetype string `json:"filetype,omitempty"`
+
+	// Signer is who signed the file; empty where nobody did.
+	Signer string `json:"signer,omitempty"`
+
+	// Size is in bytes.
+	Size int64 `json:"size"`
+
+	SHA256 string `json:"sha256,omitempty"`
+	SHA1   string `json:"sha1,omitempty"` // often empty
+	MD5    string `json:"md5,omitempty"`
+
+	Platforms    []Platform     `json:"platforms,omitempty"`
+	Behaviors    []Behavior     `json:"behaviors,omitempty"`
+	Processes    []Process      `json:"processes,omitempty"`
+	RegistryKeys []RegistryKey  `json:"registry_keys,omitempty"` // created or set
+	FilesWritten []string       `json:"files_written,omitempty"` // paths
+	Dropped      []DroppedFile  `json:"dropped,omitempty"`
+	Mutexes      []string       `json:"mutexes,omitempty"`
+	Connections  []Connection   `json:"connections,omitempty"`
+	IPs          []string       `json:"ips,omitempty"`     // connected to, resolved, or found in the file
+	Domains      []string       `json:"domains,omitempty"` // resolved, asked over HTTP, or found in the file
+	URLs         []string       `json:"urls,omitempty"`    // requested, or found in an executable
+	UserAgents   []string       `json:"user_agents,omitempty"`
+	Links        []EmbeddedLink `json:"links,omitempty"`
+
+	// Truncated is set where entries were left out or strings cut. The XML has them.
+	Truncated bool `json:"truncated,omitempty"`
 }
 
-// ReportFile describes the sample.
-type ReportFile struct {
-	Malware  string // "yes", "no" or "grayware"
-	Filetype string // may differ from the submission's label for the same file
-	Signer   string // "" where the file is not signed
-	SHA256   string
-	MD5      string
-	SHA1     string // often empty
-	Size     int64  // bytes
+// Platform is an environment that the sample was analyzed in, static or dynamic. What it says may be the
+// opposite of the overall answer.
+type Platform struct {
+	ID      string `json:"id,omitempty"` // as Client.PCAP takes it
+	Name    string `json:"name,omitempty"`
+	Malware string `json:"malware,omitempty"` // "yes", "no" or "suspicious"
 }
 
-// Verdict is the report's overall answer as a verdict; false where it is none of the words that are known.
-func (f ReportFile) Verdict() (Verdict, bool) {
-	switch f.Malware {
+// Behavior is something that the sample did or is.
+type Behavior struct {
+	ID      string `json:"id,omitempty"`
+	Text    string `json:"text"`
+	Details string `json:"details,omitempty"`
+	Kind    string `json:"kind,omitempty"` // WildFire's group of behaviors, or a malware family
+
+	// Score is the severity that WildFire gives it. The scale is not documented; 0 stands for harmless,
+	// and for none.
+	Score float64 `json:"score"`
+}
+
+// Process is a process that ran during an analysis.
+type Process struct {
+	Name    string `json:"name,omitempty"`
+	Command string `json:"command,omitempty"`
+	PID     string `json:"pid,omitempty"`
+}
+
+// RegistryKey is a key of the Windows registry that the sample created, or a value that it set.
+type RegistryKey struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"` // the value's name
+	Data  string `json:"data,omitempty"`
+}
+
+// DroppedFile is a file that the sample wrote and that WildFire hashed; at least one hash is set.
+type DroppedFile struct {
+	Path   string `json:"path,omitempty"`
+	Type   string `json:"type,omitempty"`
+	Size   int64  `json:"size,omitempty"` // in bytes; 0 where it is not known
+	SHA256 string `json:"sha256,omitempty"`
+	SHA1   string `json:"sha1,omitempty"`
+	MD5    string `json:"md5,omitempty"`
+}
+
+// Connection is an address that the sample talked to.
+type Connection struct {
+	Protocol string `json:"protocol"` // "tcp" or "udp"
+	IP       string `json:"ip"`
+	Port     int    `json:"port,omitempty"` // 0 where it is not known
+	Country  string `json:"country,omitempty"`
+}
+
+// EmbeddedLink is a link that a document holds, whether it was followed or not. Most are harmless.
+type EmbeddedLink struct {
+	URL     string `json:"url"`
+	Verdict string `json:"verdict,omitempty"` // WildFire's word, often "unknown"
+}
+
+// Verdict is the overall answer as a verdict; false where it is none of the words that are known.
+func (r Report) Verdict() (Verdict, bool) {
+	switch r.Malware {
 	case "yes":
 		return Malware, true
 	case "no":
@@ -40,330 +133,103 @@ func (f ReportFile) Verdict() (Verdict, bool) {
 	case "grayware":
 		return Grayware, true
 	}
+
 	return 0, false
 }
 
-// Environment is the analysis in one environment, static or dynamic.
-type Environment struct {
-	Version  string
-	Platform string // the platform's id, as PCAP takes it
-	Software string // the environment's name
-	SHA256   string
-	MD5      string
-	Malware  string // "yes", "no" or "suspicious"
-
-	Summary       []Finding
-	Network       []Traffic
-	Processes     []map[string]string // attributes of each process: "name", "pid", "command"
-	ExtractedURLs []string
-
-	// Sections is everything else, such as evidence, timeline, process_tree, static_analysis.
-	Sections []Node
-}
-
-// Finding is something that the sample did or is.
-type Finding struct {
-	Text     string
-	Score    float64 // 0 where there is none
-	ID       string
-	Details  string
-	Behavior string
-}
-
-// Traffic is one contact of the sample with the network.
-type Traffic struct {
-	Kind       string            // "TCP", "UDP", "dns" or "url"
-	Attributes map[string]string // as the service names them: "ip", "port", "country", "query", "host", "uri"
-}
-
-// Node is a part of a report that has no type of its own.
-type Node struct {
-	Name       string
-	Attributes map[string]string
-	Text       string
-	Children   []Node
-}
-
-// Report fetches and parses the report about a sample. It comes later than the verdict: until it is there
-// the error matches ErrNotReady, which also stands for a sample that the service does not know.
+// Report fetches the report about a sample. It comes later than the verdict: until it is there the error
+// matches ErrNotReady, which also stands for a sample that the service does not know.
 func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
-	report, _, err := c.report(ctx, hash)
-	return report, err
+	var report Report
+	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
+		var err error
+		report, err = readReport(answer)
+
+		return report, err
+	})
+	if err != nil {
+		return Report{}, err
+	}
+
+	return report, nil
 }
 
 // ReportXML fetches the report about a sample as the service wrote it, once Report could make sense of it.
+// ParseReport reads it.
 func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
-	_, document, err := c.report(ctx, hash)
-	return document, err
-}
-
-func (c *Client) report(ctx context.Context, hash string) (report Report, document []byte, err error) {
-	if hash, err = normalHash(hash); err != nil {
-		return Report{}, nil, invalid(OpReport, err)
-	}
-	err = c.document(ctx, []field{{"hash", hash}, {"format", "xml"}}, func(body []byte) error {
-		report, err = parseReport(body)
-		if err == nil && len(hash) == sha256Length && report.File.SHA256 != "" && report.File.SHA256 != hash {
-			return errors.New("report about another sample")
+	var document []byte
+	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
+		var err error
+		if document, err = readLimited(answer, maxReport); err != nil {
+			return Report{}, err
 		}
-		document = body
-		return err
+
+		return readReport(bytes.NewReader(document))
 	})
 	if err != nil {
-		return Report{}, nil, err
+		return nil, err
 	}
-	return report, document, nil
+
+	return document, nil
 }
 
-// document fetches a report that is parsed as a whole.
-func (c *Client) document(ctx context.Context, fields []field, use func([]byte) error) error {
+// report fetches an XML report, which read consumes.
+func (c *Client) report(ctx context.Context, hash string, read func(io.Reader) (Report, error)) error {
+	hash, err := normalHash(hash)
+	if err != nil {
+		return invalid(OpReport, err)
+	}
+
 	return c.do(ctx, exchange{
 		op:     OpReport,
-		build:  form(OpReport, fields...),
+		build:  form(OpReport, field{"hash", hash}, field{"format", "xml"}),
 		stream: true,
 		answer: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, maxReport)
-			if err == nil {
-				err = use(body)
+			answer := bufio.NewReaderSize(response.Body, maxReportHead)
+			head, _ := answer.Peek(maxReportHead)
+			head = bytes.Clone(head)
+
+			report, err := read(answer)
+			if err == nil && len(hash) == sha256Length && report.SHA256 != "" && report.SHA256 != hash {
+				err = errors.New("report about another sample")
 			}
 			if err != nil {
-				return answerError(OpReport, response, token, body, err)
+				return answerError(OpReport, response, token, head, err)
 			}
+
 			return nil
 		},
 	})
 }
 
-func parseReport(body []byte) (Report, error) {
-	root, err := wildfireRoot(body, maxReportTags)
-	if err != nil {
-		return Report{}, err
-	}
-	info := root.SelectElement("file_info")
-	if info == nil {
-		return Report{}, errNoData
-	}
-	size, _ := strconv.ParseInt(childText(info, "size"), 10, 64)
-	report := Report{
-		Version: childText(root, "version"),
-		File: ReportFile{
-			Malware:  childText(info, "malware"),
-			Filetype: childText(info, "filetype"),
-			Signer:   childText(info, "file_signer"),
-			SHA256:   childHash(info, "sha256", sha256Length),
-			MD5:      childHash(info, "md5", md5Length),
-			SHA1:     childText(info, "sha1"),
-			Size:     max(size, 0),
-		},
-	}
-	if report.File.Signer == "None" {
-		report.File.Signer = ""
-	}
-	if tasks := root.SelectElement("task_info"); tasks != nil {
-		for _, e := range tasks.SelectElements("report") {
-			report.Environments = append(report.Environments, environment(e))
-		}
-	}
-	return report, nil
-}
+// maxReportHead is how much of an answer is kept to recognize whose it is, in bytes.
+const maxReportHead = 4 << 10
 
-func environment(e *etree.Element) Environment {
-	env := Environment{
-		Version:  childText(e, "version"),
-		Platform: childText(e, "platform"),
-		Software: childText(e, "software"),
-		SHA256:   childHash(e, "sha256", sha256Length),
-		MD5:      childHash(e, "md5", md5Length),
-		Malware:  childText(e, "malware"),
-	}
-	for _, section := range e.ChildElements() {
-		switch section.Tag {
-		case "version", "platform", "software", "sha256", "md5", "malware":
-		case "summary":
-			env.Summary = append(env.Summary, findings(section)...)
-		case "network":
-			for _, contact := range section.ChildElements() {
-				env.Network = append(env.Network, Traffic{Kind: contact.Tag, Attributes: attributes(contact)})
-			}
-		case "process_list":
-			for _, process := range section.SelectElements("process") {
-				env.Processes = append(env.Processes, attributes(process))
-			}
-		case "extracted_urls":
-			env.ExtractedURLs = append(env.ExtractedURLs, extractedURLs(section)...)
-		default:
-			env.Sections = append(env.Sections, node(section))
-		}
-	}
-	return env
-}
+// ParseReport reads a report in WildFire's XML, as Client.ReportXML returns it.
+//
+// It reads at most 32 MiB, in pieces, and refuses document type declarations, deep nesting, and more
+// elements than a report has. The error matches ErrNotReady where the document holds no report yet,
+// ErrRejected for an error document, ErrForeignAnswer where it is not WildFire's, and ErrAnswer where it is
+// and cannot be read. An error of r is wrapped.
+func ParseReport(r io.Reader) (Report, error) {
+	buffered := bufio.NewReaderSize(r, maxReportHead)
+	head, _ := buffered.Peek(maxReportHead)
+	own := ownXML(head)
 
-func findings(summary *etree.Element) []Finding {
-	var all []Finding
-	for _, entry := range summary.SelectElements("entry") {
-		score, _ := strconv.ParseFloat(entry.SelectAttrValue("score", ""), 64)
-		all = append(all, Finding{
-			Text:     trimmed(entry),
-			Score:    score,
-			ID:       entry.SelectAttrValue("id", ""),
-			Details:  entry.SelectAttrValue("details", ""),
-			Behavior: entry.SelectAttrValue("behavior", ""),
-		})
+	report, err := readReport(buffered)
+	if err == nil {
+		return report, nil
 	}
-	return all
-}
 
-// extractedURLs takes the address from the text of an entry or from its attribute.
-func extractedURLs(section *etree.Element) []string {
-	var all []string
-	for _, entry := range section.SelectElements("entry") {
-		address := trimmed(entry)
-		if address == "" {
-			address = entry.SelectAttrValue("url", "")
-		}
-		if address != "" {
-			all = append(all, address)
-		}
+	kind := ErrAnswer
+	switch _, refused := errors.AsType[errorDocument](err); {
+	case refused:
+		kind = ErrRejected
+	case errors.Is(err, errNoData):
+		kind = ErrNotReady
+	case !own:
+		kind = ErrForeignAnswer
 	}
-	return all
-}
 
-// node converts a part of a tree; its depth is limited by the parser.
-func node(e *etree.Element) Node {
-	n := Node{Name: e.Tag, Attributes: attributes(e), Text: trimmed(e)}
-	for _, child := range e.ChildElements() {
-		n.Children = append(n.Children, node(child))
-	}
-	return n
-}
-
-func attributes(e *etree.Element) map[string]string {
-	if len(e.Attr) == 0 {
-		return nil
-	}
-	all := make(map[string]string, len(e.Attr))
-	for _, a := range e.Attr {
-		all[a.Key] = a.Value
-	}
-	return all
-}
-
-// URLReport is the analysis of a web page.
-type URLReport struct {
-	AnalysisTime time.Time // zero where the answer gave none
-	URLType      string    // such as "original"
-
-	// Report is a JSON document whose form the service does not document.
-	Report json.RawMessage
-}
-
-// URLReport fetches the report about a URL. Until it is there the error matches ErrNotReady. Not available
-// on the WF-500, nor in every region.
-func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
-	if err := checkLink(url); err != nil {
-		return URLReport{}, invalid(OpReport, err)
-	}
-	var report URLReport
-	err := c.document(ctx, []field{{"url", url}}, func(body []byte) (err error) {
-		report, err = parseURLReport(body)
-		return err
-	})
-	if err != nil {
-		return URLReport{}, err
-	}
-	return report, nil
-}
-
-// ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until it is there the error
-// matches ErrNotReady.
-func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, error) {
-	hash, err := normalHash(hash)
-	if err != nil {
-		return nil, invalid(OpReport, err)
-	}
-	var report json.RawMessage
-	err = c.document(ctx, []field{{"hash", hash}, {"format", "maec"}}, func(body []byte) error {
-		report, err = parseMAEC(body)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return report, nil
-}
-
-// parseURLReport reads {"success": …, "result": {"analysis_time", "url_type", "report"}}. The value of success is
-// ignored: it was seen as a string and as a boolean, and says nothing that the report does not.
-func parseURLReport(body []byte) (URLReport, error) {
-	var answer struct {
-		Result struct {
-			AnalysisTime text            `json:"analysis_time"`
-			URLType      text            `json:"url_type"`
-			Report       json.RawMessage `json:"report"`
-		} `json:"result"`
-	}
-	if err := parseJSON(body, &answer); err != nil {
-		return URLReport{}, err
-	}
-	report, err := embedded(answer.Result.Report)
-	if err != nil {
-		return URLReport{}, err
-	}
-	return URLReport{
-		AnalysisTime: parseTime(string(answer.Result.AnalysisTime)),
-		URLType:      string(answer.Result.URLType),
-		Report:       report,
-	}, nil
-}
-
-// parseMAEC reads {"result": "<JSON text>"}.
-func parseMAEC(body []byte) (json.RawMessage, error) {
-	var answer struct {
-		Result json.RawMessage `json:"result"`
-	}
-	if err := parseJSON(body, &answer); err != nil {
-		return nil, err
-	}
-	return embedded(answer.Result)
-}
-
-// parseJSON parses an answer; where it is XML instead, it says what that is.
-func parseJSON(body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err == nil && ownJSON(body) {
-		return nil
-	}
-	if _, err := wildfireRoot(body, maxTags); err != nil {
-		if _, ok := errors.AsType[errorDocument](err); ok || errors.Is(err, errNoData) {
-			return err
-		}
-	}
-	return errors.New("not the JSON that was expected")
-}
-
-// embedded unwraps a JSON document that comes as itself or as a text in a string. Nothing, an empty string and
-// null mean that there is none yet.
-func embedded(value json.RawMessage) (json.RawMessage, error) {
-	var inner string
-	if err := json.Unmarshal(value, &inner); err == nil {
-		value = json.RawMessage(inner)
-	}
-	switch {
-	case len(value) == 0 || string(value) == "null":
-		return nil, errNoData
-	case !json.Valid(value):
-		return nil, errors.New("the report inside is not JSON")
-	}
-	return value, nil
-}
-
-// text is a JSON string, or nothing where it is something else.
-type text string
-
-// UnmarshalJSON never fails: a field of an undocumented form must not cost the report.
-func (t *text) UnmarshalJSON(value []byte) error {
-	var s string
-	if json.Unmarshal(value, &s) == nil {
-		*t = text(s)
-	}
-	return nil
+	return Report{}, fmt.Errorf("wildfire: report: %w: %w", kind, err)
 }

@@ -26,72 +26,91 @@ func judged(t *testing.T, client *wildfire.Client, name string) string {
 	return got.SHA256
 }
 
+// TestReport is about a sample that the simulation found malicious, in several spellings.
 func TestReport(t *testing.T) {
 	t.Parallel()
-	for _, style := range []wildfiretest.Style{0, wildfiretest.OneLine | wildfiretest.NoDeclaration, wildfiretest.NoContentType, wildfiretest.Chunked} {
+	styles := []wildfiretest.Style{
+		0,
+		wildfiretest.OneLine | wildfiretest.NoDeclaration,
+		wildfiretest.NoContentType,
+		wildfiretest.Chunked,
+		wildfiretest.TrailingGarbage,
+		wildfiretest.UnknownEncoding,
+	}
+	for _, style := range styles {
 		client, _ := start(t, wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithStyle(style)))
 		hash := judged(t, client, "malware.exe")
 		report, err := client.Report(t.Context(), hash)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := wildfire.Report{
-			Version: "2.0",
-			File: wildfire.ReportFile{
-				Malware: "yes", Filetype: "PE", SHA256: hash, MD5: md5Of(contents), Size: int64(len(contents)),
-			},
-			Environments: []wildfire.Environment{
-				{Version: "3.0", Platform: "100", Software: "Static Analyzer", SHA256: hash, MD5: md5Of(contents), Malware: "no"},
-				{
-					Version: "3.0", Platform: "66", Software: "Windows 10 64-bit", SHA256: hash, MD5: md5Of(contents), Malware: "yes",
-					Summary: []wildfire.Finding{{
-						Text: "Created or modified a file", Score: 0.1, ID: "2", Details: "Legitimate software creates files too.", Behavior: "file",
-					}},
-					Network: []wildfire.Traffic{
-						{Kind: "TCP", Attributes: map[string]string{"ip": "192.0.2.7", "port": "443", "country": "US"}},
-						{Kind: "dns", Attributes: map[string]string{"query": "example.test", "response": "192.0.2.7", "type": "A"}},
-						{Kind: "url", Attributes: map[string]string{"host": "example.test", "uri": "/", "method": "GET", "user_agent": "test"}},
-					},
-					Processes: []map[string]string{{"name": "sample.exe", "pid": "884", "command": `C:\sample.exe`}},
-				},
-			},
-		}
-		if diff := cmp.Diff(want, report); diff != "" {
+		if diff := cmp.Diff(simulatedReport(hash), report); diff != "" {
 			t.Errorf("report (-want +got):\n%s", diff)
 		}
 		document, err := client.ReportXML(t.Context(), hash)
-		if again, parseErr := wildfire.ParseReport(document); err != nil || parseErr != nil || !cmp.Equal(want, again) {
-			t.Errorf("as XML: %s, %v, %v", document, err, parseErr)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if verdict, ok := report.File.Verdict(); !ok || verdict != wildfire.Malware {
+		again, err := wildfire.ParseReport(bytes.NewReader(document))
+		if diff := cmp.Diff(report, again); err != nil || diff != "" {
+			t.Errorf("as XML: %v (-fetched +parsed):\n%s", err, diff)
+		}
+		if verdict, ok := report.Verdict(); !ok || verdict != wildfire.Malware {
 			t.Errorf("verdict %v, %v", verdict, ok)
 		}
 	}
 }
 
-func TestReportSections(t *testing.T) {
-	t.Parallel()
-	body := `<wildfire><file_info><malware>maybe</malware><file_signer>ACME</file_signer><size>-4</size></file_info><task_info><report>
-		<extracted_urls><entry>http://a.test</entry><entry url="http://b.test"/><entry/></extracted_urls>
-		<evidence><file><entry md5="x">text</entry></file></evidence></report></task_info></wildfire>`
-	report, err := wildfire.ParseReport([]byte(body))
-	if err != nil {
-		t.Fatal(err)
+// simulatedReport is what the simulation says of malware.exe.
+func simulatedReport(hash string) wildfire.Report {
+	found := wildfiretest.IndicatorsOf(hash)
+	dropped := wildfire.DroppedFile{
+		Path:   found.DroppedPath,
+		SHA256: found.DroppedSHA256,
+		SHA1:   found.DroppedSHA1,
+		MD5:    found.DroppedMD5,
 	}
-	want := wildfire.Report{
-		File: wildfire.ReportFile{Malware: "maybe", Signer: "ACME"},
-		Environments: []wildfire.Environment{{
-			ExtractedURLs: []string{"http://a.test", "http://b.test"},
-			Sections: []wildfire.Node{{Name: "evidence", Children: []wildfire.Node{{Name: "file", Children: []wildfire.Node{
-				{Name: "entry", Attributes: map[string]string{"md5": "x"}, Text: "text"},
-			}}}}},
-		}},
-	}
-	if diff := cmp.Diff(want, report); diff != "" {
-		t.Errorf("report (-want +got):\n%s", diff)
-	}
-	if _, ok := report.File.Verdict(); ok {
-		t.Error("an unknown word became a verdict")
+	withType := dropped
+	withType.Type, withType.Size = "exe", 23312
+
+	return wildfire.Report{
+		Malware:  "yes",
+		Filetype: "PE",
+		Size:     int64(len(contents)),
+		SHA256:   hash,
+		MD5:      md5Of(contents),
+		Platforms: []wildfire.Platform{
+			{ID: "100", Name: "Static Analyzer", Malware: "no"},
+			{ID: "66", Name: "Windows 10 64-bit", Malware: "yes"},
+		},
+		Behaviors: []wildfire.Behavior{
+			{
+				ID: "2", Text: "Created or modified a file", Score: 0.1, Kind: "file",
+				Details: "Legitimate software creates files too.",
+			},
+			{
+				ID: "35", Text: found.Behavior, Score: 0.75, Kind: "dropper",
+				Details: "Malware often leaves executables in user folders.",
+			},
+			{
+				ID: "12", Text: "Changed the registry to start with Windows", Score: 0.5, Kind: "persistence",
+				Details: "The file starts again when the user logs on.",
+			},
+		},
+		Processes: []wildfire.Process{
+			{Name: "sample.exe", Command: `"C:\sample.exe" /q`, PID: "884"},
+			{Name: found.DroppedPath, Command: found.DroppedPath + " -s", PID: "1020"},
+		},
+		RegistryKeys: []wildfire.RegistryKey{{Key: found.RegistryKey, Value: found.RegistryName, Data: found.DroppedPath}},
+		FilesWritten: []string{found.DroppedPath},
+		Dropped:      []wildfire.DroppedFile{withType},
+		Mutexes:      []string{found.Mutex},
+		Connections:  []wildfire.Connection{{Protocol: "tcp", IP: found.IP, Port: found.Port, Country: "ZZ"}},
+		IPs:          []string{found.IP},
+		Domains:      []string{found.Domain},
+		URLs:         []string{found.URL},
+		UserAgents:   []string{found.UserAgent},
+		Links:        []wildfire.EmbeddedLink{{URL: strings.Replace(found.Link, "https:", "http:", 1), Verdict: "unknown"}},
 	}
 }
 
@@ -125,7 +144,7 @@ func TestReportAboutAnotherSample(t *testing.T) {
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = &answering{status: 200, body: "<wildfire><file_info><malware>no</malware><sha256>" + sha256Of("x") + "</sha256></file_info></wildfire>"}
 	})
-	if report, err := c.Report(t.Context(), anyHash); !errors.Is(err, wildfire.ErrAnswer) || report.File.Malware != "" {
+	if report, err := c.Report(t.Context(), anyHash); !errors.Is(err, wildfire.ErrAnswer) || report.Malware != "" {
 		t.Errorf("got %+v, %v; want ErrAnswer", report, err)
 	}
 }

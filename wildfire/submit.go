@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/beevik/etree"
 )
 
 // Submission is WildFire's receipt for a file. It holds no verdict, and does not tell whether the file was
@@ -211,15 +209,7 @@ func (s *Submission) set(field, text string) {
 	}
 }
 
-// childHash is a digest of the given length in lower case, "" where there is none.
-func childHash(e *etree.Element, tag string, length int) string {
-	child := e.SelectElement(tag)
-	if child == nil {
-		return ""
-	}
-	return hashOf(trimmed(child), length)
-}
-
+// hashOf is a digest of the given length in lower case, "" where the text is none.
 func hashOf(text string, length int) string {
 	if len(text) != length {
 		return ""

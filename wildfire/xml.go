@@ -76,7 +76,7 @@ func hasDirective(e *etree.Element) bool {
 // clean makes a body valid UTF-8 without control characters, both of which stop Go's XML parser. Bodies
 // that are clean already, nearly all of them, are returned as they are.
 func clean(body []byte) []byte {
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	body = bytes.TrimLeft(body, " \t\r\n")
 	if !utf8.Valid(body) {
 		body = toUTF8(body)
@@ -106,9 +106,7 @@ func withoutNoncharacters(body []byte) []byte {
 
 // toUTF8 decodes Latin-1 where the declaration says so, and otherwise replaces what is not UTF-8.
 func toUTF8(body []byte) []byte {
-	declaration, _, _ := bytes.Cut(body[:min(len(body), 200)], []byte("?>"))
-	declaration = bytes.ToLower(declaration)
-	if !bytes.Contains(declaration, []byte("8859-1")) && !bytes.Contains(declaration, []byte("1252")) {
+	if !declaresLatin1(body[:min(len(body), 200)]) {
 		return bytes.ToValidUTF8(body, []byte("?"))
 	}
 	out := make([]byte, 0, len(body)+len(body)/8)
@@ -116,6 +114,15 @@ func toUTF8(body []byte) []byte {
 		out = utf8.AppendRune(out, rune(b))
 	}
 	return out
+}
+
+// declaresLatin1 reports whether a declaration at the beginning of a document says Latin-1, or what
+// Windows makes of it.
+func declaresLatin1(head []byte) bool {
+	declaration, _, _ := bytes.Cut(head, []byte("?>"))
+	declaration = bytes.ToLower(declaration)
+
+	return bytes.Contains(declaration, []byte("8859-1")) || bytes.Contains(declaration, []byte("1252"))
 }
 
 // wildfireRoot parses an answer and asserts its root. An <error> document becomes errorDocument, and the

@@ -2,14 +2,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -131,51 +133,70 @@ func (s *service) writeReport(ctx context.Context, w io.Writer, hash, format str
 }
 
 func printReport(w io.Writer, r wildfire.Report) {
-	rows := [][]string{
-		{"malware", printable(or(r.File.Malware))},
-		{"type", printable(or(r.File.Filetype))},
-		{"size", humanSize(r.File.Size)},
-		{"sha-256", printable(or(r.File.SHA256))},
-		{"md5", printable(or(r.File.MD5))},
-		{"sha-1", printable(or(r.File.SHA1))},
-		{"signer", printable(or(r.File.Signer))},
+	printTable(w, [][]string{
+		{"malware", printable(or(r.Malware))},
+		{"type", printable(or(r.Filetype))},
+		{"size", humanSize(r.Size)},
+		{"sha-256", printable(or(r.SHA256))},
+		{"md5", printable(or(r.MD5))},
+		{"sha-1", printable(or(r.SHA1))},
+		{"signer", printable(or(r.Signer))},
+	})
+	var found [][2]string
+	add := func(kind string, parts ...string) {
+		parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
+		found = append(found, [2]string{kind, strings.Join(parts, "  ")})
 	}
-	printTable(w, rows)
-	for _, e := range r.Environments {
-		fmt.Fprintf(w, "\n%s: %s\n", printable(or(e.Software)), printable(or(e.Malware)))
-		for _, f := range e.Summary {
-			line := f.Text
-			if f.Details != "" {
-				line += ": " + f.Details
-			}
-			if f.Score != 0 {
-				line += fmt.Sprintf(" (score %g)", f.Score)
-			}
-			fmt.Fprintf(w, "  finding  %s\n", printable(line))
-		}
-		for _, n := range e.Network {
-			fmt.Fprintf(w, "  network  %s %s\n", printable(n.Kind), printable(attributes(n.Attributes)))
-		}
-		for _, p := range e.Processes {
-			fmt.Fprintf(w, "  process  %s\n", printable(attributes(p)))
-		}
-		for _, u := range e.ExtractedURLs {
-			fmt.Fprintf(w, "  link     %s\n", printable(u))
-		}
-		if len(e.Sections) > 0 {
-			names := map[string]bool{}
-			for _, s := range e.Sections {
-				names[s.Name] = true
-			}
-			fmt.Fprintf(w, "  more     %s (--json shows them)\n", printable(strings.Join(slices.Sorted(maps.Keys(names)), ", ")))
-		}
+	for _, p := range r.Platforms {
+		add("platform", p.Name, p.Malware)
 	}
-}
-
-func attributes(m map[string]string) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, k+"="+m[k])
+	for _, b := range r.Behaviors {
+		text := b.Text
+		if b.Score != 0 {
+			text += fmt.Sprintf(" (score %g)", b.Score)
+		}
+		add("behavior", text, b.Details)
 	}
-	return strings.Join(parts, " ")
+	for _, c := range r.Connections {
+		add("network", c.Protocol, net.JoinHostPort(c.IP, strconv.Itoa(c.Port)), c.Country)
+	}
+	for _, ip := range r.IPs {
+		add("ip", ip)
+	}
+	for _, domain := range r.Domains {
+		add("domain", domain)
+	}
+	for _, address := range r.URLs {
+		add("url", address)
+	}
+	for _, agent := range r.UserAgents {
+		add("user agent", agent)
+	}
+	for _, d := range r.Dropped {
+		add("dropped", cmp.Or(d.SHA256, d.SHA1, d.MD5), d.Path)
+	}
+	for _, path := range r.FilesWritten {
+		add("file", path)
+	}
+	for _, k := range r.RegistryKeys {
+		add("registry", k.Key, k.Value, k.Data)
+	}
+	for _, p := range r.Processes {
+		add("process", p.Name, p.Command)
+	}
+	for _, mutex := range r.Mutexes {
+		add("mutex", mutex)
+	}
+	for _, l := range r.Links {
+		add("link", l.URL, l.Verdict)
+	}
+	if len(found) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, line := range found {
+		fmt.Fprintf(w, "%-10s  %s\n", line[0], printable(line[1]))
+	}
+	if r.Truncated {
+		fmt.Fprintln(w, "The report holds more than this: --format xml shows all of it.")
+	}
 }

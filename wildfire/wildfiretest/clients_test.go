@@ -401,3 +401,73 @@ func TestHTTPSOnly(t *testing.T) {
 		t.Errorf("by TLS: %v", err)
 	}
 }
+
+// TestReports: what they say of a malicious sample is what IndicatorsOf says, and nothing of a benign one.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	_, web := start(t, wildfiretest.WithDelay(0))
+	c := client(t, web.URL, "t")
+	malicious := map[string]wildfire.Verdict{
+		"malware.exe": wildfire.Malware, "grayware.pdf": wildfire.Grayware, "c2.js": wildfire.Malware,
+	}
+	for name, want := range malicious {
+		got, err := c.SubmitFile(t.Context(), file(name, "contents of "+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := c.Report(t.Context(), strings.ToUpper(got.SHA256))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := wildfiretest.IndicatorsOf(got.SHA256)
+		if verdict, ok := report.Verdict(); !ok || verdict != want {
+			t.Errorf("%s: got %v, want %v", name, verdict, want)
+		}
+		if !slices.Equal(report.Domains, []string{found.Domain}) || !slices.Equal(report.IPs, []string{found.IP}) || !slices.Equal(report.URLs, []string{found.URL}) {
+			t.Errorf("%s: got %q, %q, %q; want %+v", name, report.Domains, report.IPs, report.URLs, found)
+		}
+		if len(report.Dropped) != 1 || report.Dropped[0].SHA256 != found.DroppedSHA256 {
+			t.Errorf("%s: got %+v, want %s", name, report.Dropped, found.DroppedSHA256)
+		}
+	}
+	if wildfiretest.IndicatorsOf(sha("a")) == wildfiretest.IndicatorsOf(sha("b")) {
+		t.Error("two samples have the same indicators")
+	}
+
+	got, err := c.SubmitFile(t.Context(), file("letter.pdf", "%PDF-1.4"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := c.Report(t.Context(), got.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verdict, ok := report.Verdict(); !ok || verdict != wildfire.Benign || report.Filetype != "PDF" || report.Dropped != nil || report.URLs != nil {
+		t.Errorf("benign: got %+v", report)
+	}
+}
+
+// TestReportLag: a report comes after its verdict.
+func TestReportLag(t *testing.T) {
+	t.Parallel()
+	clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
+	_, web := start(t, wildfiretest.WithNow(clock.Now), wildfiretest.WithDelay(time.Minute), wildfiretest.WithReportLag(time.Minute))
+	c := client(t, web.URL, "t")
+	got, err := c.SubmitFile(t.Context(), file("malware.exe", "MZ"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		clock.Advance(59 * time.Second)
+		if _, err := c.Report(t.Context(), got.SHA256); !errors.Is(err, wildfire.ErrNotReady) {
+			t.Errorf("at %v: got %v, want ErrNotReady", clock.Now().Format(time.TimeOnly), err)
+		}
+	}
+	if verdict := verdictOf(t, c, got.SHA256); verdict != wildfire.Malware {
+		t.Errorf("got %v before the report", verdict)
+	}
+	clock.Advance(2 * time.Second)
+	if _, err := c.Report(t.Context(), got.SHA256); err != nil {
+		t.Error(err)
+	}
+}

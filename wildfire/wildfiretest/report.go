@@ -89,7 +89,7 @@ func (x *exchange) report() {
 	}
 	switch form.Get("format") {
 	case "", "xml":
-		x.xml(reportElements(sample, verdict)...)
+		x.xml(analysis(sample, verdict)...)
 	case "pdf":
 		x.download(sample.sha256+".pdf", "application/octet-stream", pdf("WildFire report "+sample.sha256+": "+verdict.String()))
 	case "maec":
@@ -118,55 +118,6 @@ func (x *exchange) urlReport(link string) {
 	}
 	answer, _ := json.Marshal(map[string]any{"success": "True", "result": result})
 	x.send(http.StatusOK, "application/json", answer)
-}
-
-// reportElements are the parts of an XML report: the overall answer, one static analysis that says the
-// opposite of it, and one dynamic analysis.
-func reportElements(sample known, verdict wildfire.Verdict) []element {
-	overall, dynamic := "no", "no"
-	switch {
-	case verdict == wildfire.Grayware:
-		overall, dynamic = "grayware", "suspicious"
-	case verdict.Malicious():
-		overall, dynamic = "yes", "yes"
-	}
-	one := func(platform, software, malware string, children ...element) element {
-		return element{name: "report", children: append([]element{
-			{name: "version", text: "3.0"},
-			{name: "platform", text: platform},
-			{name: "software", text: software},
-			{name: "sha256", text: sample.sha256},
-			{name: "md5", text: sample.md5},
-			{name: "malware", text: malware},
-		}, children...)}
-	}
-	summary := element{name: "summary", children: []element{
-		{name: "entry", text: "Created or modified a file", attrs: ` score="0.1" id="2" details="Legitimate software creates files too." behavior="file"`},
-	}}
-	network := element{name: "network", children: []element{
-		{name: "TCP", attrs: ` ip="192.0.2.7" port="443" country="US"`},
-		{name: "dns", attrs: ` query="example.test" response="192.0.2.7" type="A"`},
-		{name: "url", attrs: ` host="example.test" uri="/" method="GET" user_agent="test"`},
-	}}
-	processes := element{name: "process_list", children: []element{
-		{name: "process", attrs: ` name="sample.exe" pid="884" command="C:\sample.exe"`},
-	}}
-	return []element{
-		{name: "version", text: "2.0"},
-		{name: "file_info", children: []element{
-			{name: "file_signer", text: "None"},
-			{name: "malware", text: overall},
-			{name: "sha1"},
-			{name: "filetype", text: strings.TrimSuffix(sample.filetype, "32 executable")},
-			{name: "sha256", text: sample.sha256},
-			{name: "md5", text: sample.md5},
-			{name: "size", text: strconv.FormatInt(sample.size, 10)},
-		}},
-		{name: "task_info", children: []element{
-			one("100", "Static Analyzer", "no"),
-			one("66", "Windows 10 64-bit", dynamic, summary, network, processes),
-		}},
-	}
 }
 
 // pdf is the smallest document that viewers open.

@@ -1,0 +1,291 @@
+package wildfire
+
+import (
+	"cmp"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// entryCost is about what an entry takes in JSON besides its strings, in bytes.
+const entryCost = 64
+
+// add appends an entry to a list of the report, unless the list has it or is full. Parts are the strings
+// of the entry.
+func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...string) {
+	key := name + "\x00" + strings.Join(parts, "\x00")
+	if _, ok := r.seen[key]; ok {
+		return
+	}
+	cost := entryCost + len(key)
+	if len(*list) == MaxReportEntries || r.bytes[name]+cost > MaxReportListBytes {
+		r.report.Truncated = true
+		return
+	}
+
+	r.seen[key] = struct{}{}
+	r.bytes[name] += cost
+	*list = append(*list, entry)
+}
+
+// clean makes a string of the report fit for use: one line of valid UTF-8, at most MaxReportText bytes.
+func (r *reportReader) clean(text string) string {
+	text = strings.TrimSpace(strings.Map(printableRune, strings.ToValidUTF8(text, "?")))
+	if len(text) <= MaxReportText {
+		return strings.Clone(text) // not a piece of a larger one
+	}
+
+	r.report.Truncated = true
+	end := MaxReportText
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+
+	return strings.Clone(text[:end])
+}
+
+// printableRune replaces control characters, line breaks and invisible marks of direction, which make a
+// text look like another.
+func printableRune(r rune) rune {
+	switch {
+	case unicode.IsControl(r), r == '\u2028', r == '\u2029':
+		return ' '
+	case unicode.Is(unicode.Bidi_Control, r):
+		return '?'
+	}
+
+	return r
+}
+
+func (r *reportReader) addPlatform() {
+	p := r.platform
+	if p != (Platform{}) {
+		add(r, "platform", &r.report.Platforms, p, p.ID, p.Name, p.Malware)
+	}
+}
+
+func (r *reportReader) behavior(id, text, details, kind, score string) {
+	b := Behavior{
+		ID:      r.clean(id),
+		Text:    r.clean(text),
+		Details: r.clean(details),
+		Kind:    r.clean(kind),
+		Score:   severity(score),
+	}
+	if b.Text == "" {
+		b.Text, b.Details = b.Details, ""
+	}
+	if b.Text != "" {
+		add(r, "behavior", &r.report.Behaviors, b, b.ID, b.Text, b.Details, b.Kind)
+	}
+}
+
+// severity reads a score; what is no number from 0 to 1,000 is 0.
+func severity(text string) float64 {
+	score, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil || math.IsNaN(score) || score < 0 || score > 1000 {
+		return 0
+	}
+
+	return score
+}
+
+func (r *reportReader) process(name, command, pid string) {
+	p := Process{Name: r.clean(name), Command: r.clean(command), PID: r.clean(pid)}
+	if p.Name != "" || p.Command != "" {
+		add(r, "process", &r.report.Processes, p, p.Name, p.Command, p.PID)
+	}
+}
+
+func (r *reportReader) registryKey(f frame) {
+	k := RegistryKey{Key: r.clean(f.attr("key")), Value: r.clean(f.attr("subkey")), Data: r.clean(f.attr("data"))}
+	if k.Key != "" {
+		add(r, "registry", &r.report.RegistryKeys, k, k.Key, k.Value, k.Data)
+	}
+}
+
+func (r *reportReader) mutex(name string) {
+	if name = r.clean(name); name != "" && name != "<NULL>" {
+		add(r, "mutex", &r.report.Mutexes, name, name)
+	}
+}
+
+func (r *reportReader) written(path string) {
+	if path = r.clean(path); path != "" {
+		add(r, "written", &r.report.FilesWritten, path, path)
+	}
+}
+
+// dropped adds a file that has a hash, unless it is the sample. A file comes up in several sections of a
+// report, with its type and size in some.
+func (r *reportReader) dropped(f frame, path string) {
+	d := DroppedFile{
+		Path:   r.clean(path),
+		Size:   size(f.attr("size")),
+		SHA256: hashOf(strings.TrimSpace(f.attr("sha256")), sha256Length),
+		SHA1:   sha1Of(f.attr("sha1")),
+		MD5:    hashOf(strings.TrimSpace(f.attr("md5")), md5Length),
+	}
+	if kind := r.clean(f.attr("type")); len(kind) <= maxFileType {
+		d.Type = kind
+	}
+	hash := cmp.Or(d.SHA256, d.MD5, d.SHA1)
+	if hash == "" || hash == r.report.SHA256 || hash == r.report.MD5 {
+		return
+	}
+
+	for i := range r.report.Dropped {
+		if known := &r.report.Dropped[i]; known.Path == d.Path && known.SHA256 == d.SHA256 && known.MD5 == d.MD5 {
+			setFirst(&known.Type, d.Type)
+			known.Size = cmp.Or(known.Size, d.Size)
+			return
+		}
+	}
+	add(r, "dropped", &r.report.Dropped, d, d.SHA256, d.SHA1, d.MD5, d.Path, d.Type)
+}
+
+// maxFileType is the length of a file's type, in bytes; a longer one is none.
+const maxFileType = 32
+
+func (r *reportReader) connection(f frame) {
+	ip, ok := addressOf(f.attr("ip"))
+	if !ok {
+		return
+	}
+	port, err := strconv.ParseUint(strings.TrimSpace(f.attr("port")), 10, 16)
+	if err != nil {
+		port = 0
+	}
+
+	c := Connection{Protocol: f.name, IP: ip, Port: int(port), Country: r.clean(f.attr("country"))}
+	add(r, "connection", &r.report.Connections, c, c.Protocol, ip, strconv.Itoa(c.Port), c.Country)
+	add(r, "ip", &r.report.IPs, ip, ip)
+}
+
+// request adds what an HTTP request tells: its URL, its host and its user agent. The report says no
+// scheme; the sandbox saw the request in the clear.
+func (r *reportReader) request(f frame) {
+	host, uri := strings.TrimSpace(f.attr("host")), strings.TrimSpace(f.attr("uri"))
+	if host != "" && !strings.Contains(uri, "://") {
+		uri = "http://" + host + "/" + strings.TrimPrefix(uri, "/")
+	}
+	r.url(uri)
+	r.host(host)
+	if agent := r.clean(f.attr("user_agent")); agent != "" {
+		add(r, "agent", &r.report.UserAgents, agent, agent)
+	}
+}
+
+func (r *reportReader) url(text string) {
+	if address, ok := r.urlOf(text); ok {
+		add(r, "url", &r.report.URLs, address, address)
+	}
+}
+
+func (r *reportReader) link(f frame, text string) {
+	if address, ok := r.urlOf(cmp.Or(f.attr("url"), text)); ok {
+		verdict := r.clean(f.attr("verdict"))
+		add(r, "link", &r.report.Links, EmbeddedLink{URL: address, Verdict: verdict}, address, verdict)
+	}
+}
+
+// urlOf accepts absolute URLs. WildFire leaves out http://, as in links that are submitted. One that is
+// cut would be another, and is left out.
+func (r *reportReader) urlOf(text string) (string, bool) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return "", false
+	}
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+	}
+	if len(text) > MaxReportText {
+		r.report.Truncated = true
+		return "", false
+	}
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Hostname() == "" || r.clean(text) != text || strings.ContainsAny(text, " \t") {
+		return "", false
+	}
+
+	return strings.Clone(text), true
+}
+
+// host adds a host, with or without a port, to the addresses or the domains.
+func (r *reportReader) host(text string) {
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
+	}
+	if _, ok := addressOf(strings.Trim(text, "[]")); ok {
+		r.address(strings.Trim(text, "[]"))
+		return
+	}
+	r.domain(text)
+}
+
+func (r *reportReader) address(text string) {
+	if ip, ok := addressOf(text); ok {
+		add(r, "ip", &r.report.IPs, ip, ip)
+	}
+}
+
+// addressOf reads an IP address, without a zone.
+func addressOf(text string) (string, bool) {
+	ip, err := netip.ParseAddr(strings.TrimSpace(text))
+	if err != nil || ip.Zone() != "" || ip.IsUnspecified() {
+		return "", false
+	}
+
+	return ip.Unmap().String(), true
+}
+
+func (r *reportReader) domain(text string) {
+	if domain, ok := domainOf(text); ok {
+		add(r, "domain", &r.report.Domains, domain, domain)
+	}
+}
+
+// domainOf reads a domain name of at least two labels, in ASCII. Names of services begin with "_".
+func domainOf(text string) (string, bool) {
+	domain := strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text)), ".")
+	if len(domain) > maxDomain || !strings.Contains(domain, ".") {
+		return "", false
+	}
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || len(label) > maxLabel || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return "", false
+		}
+	}
+	if _, ok := addressOf(domain); ok {
+		return "", false
+	}
+
+	return strings.Clone(domain), true
+}
+
+// size reads a number of bytes; what is none is 0.
+func size(text string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		return 0
+	}
+
+	return max(n, 0)
+}
+
+// sha1Of reads a SHA-1; what is none is "".
+func sha1Of(text string) string {
+	text = strings.ToLower(strings.TrimSpace(text))
+	if len(text) != sha1Length || strings.Trim(text, "0123456789abcdef") != "" {
+		return ""
+	}
+
+	return strings.Clone(text)
+}
+
+const sha1Length = 40

@@ -1,0 +1,354 @@
+package wildfire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/runes"
+	"golang.org/x/text/transform"
+)
+
+// Limits on a report's XML, besides maxReport, maxReportTags and maxDepth.
+const (
+	maxTag    = 1 << 20 // bytes of one tag: its attributes are all in memory at once
+	maxDomain = 253     // bytes of a domain name (RFC 1035, section 2.3.4)
+	maxLabel  = 63
+)
+
+// readReport reads a report as a stream of elements, to the end of its root. A tree of it would take many
+// times its size, and most of it, such as the timeline of every call, is never looked at.
+func readReport(r io.Reader) (Report, error) {
+	decoder := xml.NewDecoder(&tagLimiter{r: cleanReader(&cappedReader{r: r, left: maxReport})})
+	decoder.Strict = false
+	decoder.CharsetReader = func(_ string, input io.Reader) (io.Reader, error) { return input, nil }
+
+	reader := reportReader{seen: make(map[string]struct{}), bytes: make(map[string]int)}
+	for elements := 0; !reader.done; {
+		token, err := decoder.Token()
+		if err != nil {
+			return Report{}, reader.failure(err)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if elements++; elements > maxReportTags {
+				return Report{}, errors.New("too many elements")
+			}
+			err = reader.start(token)
+		case xml.CharData:
+			err = reader.chars(token)
+		case xml.EndElement:
+			reader.end()
+		case xml.Directive:
+			err = errors.New("document type declaration refused")
+		}
+		if err != nil {
+			return Report{}, err
+		}
+	}
+
+	return reader.finish()
+}
+
+// cappedReader fails where there is more to read than it may.
+type cappedReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (c *cappedReader) Read(p []byte) (int, error) {
+	p = p[:min(int64(len(p)), c.left+1)]
+	n, err := c.r.Read(p)
+	if int64(n) > c.left {
+		return int(c.left), errTooLong
+	}
+	c.left -= int64(n)
+
+	return n, err
+}
+
+// cleanReader makes a stream valid UTF-8 without characters that XML does not allow, as clean does for
+// a body.
+func cleanReader(r io.Reader) io.Reader {
+	buffered := bufio.NewReader(r)
+	if mark, _ := buffered.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		_, _ = buffered.Discard(len(byteOrderMark))
+	}
+	head, _ := buffered.Peek(200)
+	var decode transform.Transformer = runes.ReplaceIllFormed()
+	if declaresLatin1(head) {
+		decode = charmap.ISO8859_1.NewDecoder()
+	}
+
+	return transform.NewReader(buffered, transform.Chain(decode, runes.Map(xmlRune)))
+}
+
+const byteOrderMark = "\xef\xbb\xbf"
+
+// xmlRune replaces what XML cannot hold (XML 1.0, section 2.2).
+func xmlRune(r rune) rune {
+	switch {
+	case r < ' ' && r != '\t' && r != '\n' && r != '\r', r == 0xFFFE, r == 0xFFFF, r == utf8.RuneError:
+		return '?'
+	}
+
+	return r
+}
+
+// tagLimiter fails where a tag is longer than maxTag. Quotes matter, since an attribute may hold a ">";
+// a "<" always begins a tag, since none may hold that.
+type tagLimiter struct {
+	r     io.Reader
+	inTag bool
+	quote byte
+	size  int
+}
+
+func (l *tagLimiter) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	for _, b := range p[:n] {
+		switch {
+		case b == '<':
+			l.inTag = true
+			l.quote, l.size = 0, 0
+		case !l.inTag:
+		case l.quote != 0:
+			if b == l.quote {
+				l.quote = 0
+			}
+		case b == '"' || b == '\'':
+			l.quote = b
+		case b == '>':
+			l.inTag = false
+		}
+		if l.inTag {
+			l.size++
+		}
+		if l.size > maxTag {
+			return 0, errors.New("element too long")
+		}
+	}
+
+	return n, err
+}
+
+// frame is an element that is open.
+type frame struct {
+	name  string // in lower case: the same thing is "Create" in one report and "create" in another
+	attrs []xml.Attr
+}
+
+// attr is the value of an attribute, "" where there is none.
+func (f frame) attr(name string) string {
+	for _, a := range f.attrs {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+
+	return ""
+}
+
+// reportReader gathers a report from the elements of its XML.
+type reportReader struct {
+	report   Report
+	platform Platform // of the environment that is being read
+	frames   []frame
+	root     string // the name of the outermost element, once it began
+	text     []byte // of the innermost element, so far
+	hasFile  bool   // there is a file_info
+	message  string // of an error document
+	done     bool   // the outermost element has ended
+
+	seen  map[string]struct{} // entries that the lists hold
+	bytes map[string]int      // by list
+}
+
+// start opens an element, and takes what is in its attributes alone.
+func (r *reportReader) start(element xml.StartElement) error {
+	name := strings.ToLower(element.Name.Local)
+	if len(r.frames) == 0 {
+		if element.Name.Space != "" || !ownRoots[element.Name.Local] {
+			return fmt.Errorf("root element %q", printable(name[:min(len(name), 20)]))
+		}
+		r.root = name
+	}
+	if len(r.frames) == maxDepth {
+		return errors.New("nested too deeply")
+	}
+
+	r.text = r.text[:0]
+	r.frames = append(r.frames, frame{name: name, attrs: element.Attr})
+	if path := r.path(); path != "" {
+		r.attributes(path, r.frames[len(r.frames)-1])
+	}
+
+	return nil
+}
+
+// chars adds to the text of the innermost element. In front of the root there may be white space alone.
+func (r *reportReader) chars(text xml.CharData) error {
+	if len(r.frames) == 0 {
+		if len(bytes.TrimSpace(text)) > 0 {
+			return errors.New("not an XML document")
+		}
+		return nil
+	}
+	if room := 2*MaxReportText - len(r.text); room > 0 {
+		r.text = append(r.text, text[:min(len(text), room)]...)
+	}
+
+	return nil
+}
+
+// end closes the innermost element, and takes what is in its text.
+func (r *reportReader) end() {
+	if path := r.path(); path != "" {
+		r.texts(path, r.frames[len(r.frames)-1], string(r.text))
+	}
+
+	r.text = r.text[:0]
+	r.frames = r.frames[:len(r.frames)-1]
+	r.done = len(r.frames) == 0
+}
+
+// finish returns the report, unless the document is another.
+func (r *reportReader) finish() (Report, error) {
+	switch {
+	case r.refusal():
+		return Report{}, errorDocument{message: r.message}
+	case !r.hasFile:
+		return Report{}, errNoData
+	}
+
+	return r.report, nil
+}
+
+// refusal reports whether the document is an error document.
+func (r *reportReader) refusal() bool { return r.root == "error" || r.root == "submission" }
+
+// failure explains why reading ended early. What the parser says of a document is kept out of it, since
+// that quotes the document.
+func (r *reportReader) failure(err error) error {
+	_, malformed := errors.AsType[*xml.SyntaxError](err)
+	switch {
+	case r.refusal() && (malformed || err == io.EOF):
+		return errorDocument{message: r.message} // a refusal, though its words were cut off
+	case malformed, err == io.EOF:
+		return errors.New("not well-formed XML")
+	}
+
+	return err
+}
+
+// path tells where the innermost element is: below the root, or, beginning with "report/", below the
+// report of an environment. It is empty where nothing is that anybody looks for.
+func (r *reportReader) path() string {
+	depth := len(r.frames)
+	below, path := r.frames[1:], ""
+	if depth > 3 && r.frames[1].name == "task_info" && r.frames[2].name == "report" {
+		below, path = r.frames[3:], "report/"
+		if below[0].name == "process_tree" && r.frames[depth-1].name == "process" {
+			return "report/process_tree/process" // nested as deeply as the processes are
+		}
+	}
+	if len(below) > 4 {
+		return ""
+	}
+	for i, f := range below {
+		if i > 0 {
+			path += "/"
+		}
+		path += f.name
+	}
+
+	return path
+}
+
+// attributes takes an element that tells all it has to in its attributes.
+func (r *reportReader) attributes(path string, f frame) {
+	switch path {
+	case "file_info":
+		r.hasFile = true
+	case "task_info/report":
+		r.platform = Platform{}
+	case "report/network/tcp", "report/network/udp":
+		r.connection(f)
+	case "report/network/dns":
+		r.domain(f.attr("query"))
+		r.address(f.attr("response"))
+	case "report/network/url":
+		r.request(f)
+	case "report/process_list/process", "report/process_list/process/child/process":
+		r.process(f.attr("name"), f.attr("command"), f.attr("pid"))
+	case "report/process_list/process/process_activity/create":
+		r.process(f.attr("child_process_image"), f.attr("command"), f.attr("child_pid"))
+	case "report/process_tree/process":
+		r.process(f.attr("name"), f.attr("text"), f.attr("pid"))
+	case "report/process_list/process/file/create", "report/process_list/process/file/write", "report/process_list/process/file/copy":
+		r.written(f.attr("name"))
+		r.dropped(f, f.attr("name"))
+	case "report/file/file_written":
+		r.written(f.attr("written_file"))
+		r.dropped(f, f.attr("written_file"))
+	case "report/process_list/process/registry/create", "report/process_list/process/registry/set":
+		r.registryKey(f)
+	case "report/process_list/process/mutex/createmutex":
+		r.mutex(f.attr("name"))
+	}
+}
+
+// texts takes an element that tells something in its text.
+func (r *reportReader) texts(path string, f frame, text string) {
+	file := &r.report
+	switch path {
+	case "error-message", "error/error-message":
+		r.message = text
+	case "file_info/malware":
+		setFirst(&file.Malware, r.clean(text))
+	case "file_info/filetype":
+		setFirst(&file.Filetype, r.clean(text))
+	case "file_info/file_signer":
+		if signer := r.clean(text); signer != "None" {
+			setFirst(&file.Signer, signer)
+		}
+	case "file_info/size":
+		file.Size = size(text)
+	case "file_info/sha256":
+		setFirst(&file.SHA256, hashOf(strings.TrimSpace(text), sha256Length))
+	case "file_info/sha1":
+		setFirst(&file.SHA1, sha1Of(text))
+	case "file_info/md5":
+		setFirst(&file.MD5, hashOf(strings.TrimSpace(text), md5Length))
+
+	case "report/platform":
+		r.platform.ID = r.clean(text)
+	case "report/software":
+		r.platform.Name = r.clean(text)
+	case "report/malware":
+		r.platform.Malware = r.clean(text)
+	case "task_info/report":
+		r.addPlatform()
+
+	case "report/summary/entry":
+		r.behavior(f.attr("id"), text, f.attr("details"), f.attr("behavior"), f.attr("score"))
+	case "report/elf_info/suspicious/entry":
+		r.behavior(f.attr("behavior_id"), f.attr("description"), text, f.attr("family"), "")
+	case "report/evidence/file/entry":
+		r.dropped(f, text)
+	case "report/extracted_urls/entry":
+		r.link(f, text)
+	case "report/elf_info/domains/entry":
+		r.domain(text)
+	case "report/elf_info/ip_addresses/entry":
+		r.address(text)
+	case "report/elf_info/urls/entry":
+		r.url(text)
+	}
+}

@@ -1,0 +1,149 @@
+package wildfire
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// URLReport is the analysis of a web page.
+type URLReport struct {
+	AnalysisTime time.Time // zero where the answer gave none
+	URLType      string    // such as "original"
+
+	// Report is a JSON document whose form the service does not document.
+	Report json.RawMessage
+}
+
+// URLReport fetches the report about a URL. Until it is there the error matches ErrNotReady. Not available
+// on the WF-500, nor in every region.
+func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
+	if err := checkLink(url); err != nil {
+		return URLReport{}, invalid(OpReport, err)
+	}
+	var report URLReport
+	err := c.document(ctx, []field{{"url", url}}, func(body []byte) (err error) {
+		report, err = parseURLReport(body)
+		return err
+	})
+	if err != nil {
+		return URLReport{}, err
+	}
+	return report, nil
+}
+
+// document fetches a report in JSON, which is parsed as a whole.
+func (c *Client) document(ctx context.Context, fields []field, use func([]byte) error) error {
+	return c.do(ctx, exchange{
+		op:     OpReport,
+		build:  form(OpReport, fields...),
+		stream: true,
+		answer: func(response *http.Response, token string) error {
+			body, err := readLimited(response.Body, maxReport)
+			if err == nil {
+				err = use(body)
+			}
+			if err != nil {
+				return answerError(OpReport, response, token, body, err)
+			}
+
+			return nil
+		},
+	})
+}
+
+// ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until it is there the error
+// matches ErrNotReady.
+func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, error) {
+	hash, err := normalHash(hash)
+	if err != nil {
+		return nil, invalid(OpReport, err)
+	}
+	var report json.RawMessage
+	err = c.document(ctx, []field{{"hash", hash}, {"format", "maec"}}, func(body []byte) error {
+		report, err = parseMAEC(body)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+// parseURLReport reads {"success": …, "result": {"analysis_time", "url_type", "report"}}. The value of success is
+// ignored: it was seen as a string and as a boolean, and says nothing that the report does not.
+func parseURLReport(body []byte) (URLReport, error) {
+	var answer struct {
+		Result struct {
+			AnalysisTime text            `json:"analysis_time"`
+			URLType      text            `json:"url_type"`
+			Report       json.RawMessage `json:"report"`
+		} `json:"result"`
+	}
+	if err := parseJSON(body, &answer); err != nil {
+		return URLReport{}, err
+	}
+	report, err := embedded(answer.Result.Report)
+	if err != nil {
+		return URLReport{}, err
+	}
+	return URLReport{
+		AnalysisTime: parseTime(string(answer.Result.AnalysisTime)),
+		URLType:      string(answer.Result.URLType),
+		Report:       report,
+	}, nil
+}
+
+// parseMAEC reads {"result": "<JSON text>"}.
+func parseMAEC(body []byte) (json.RawMessage, error) {
+	var answer struct {
+		Result json.RawMessage `json:"result"`
+	}
+	if err := parseJSON(body, &answer); err != nil {
+		return nil, err
+	}
+	return embedded(answer.Result)
+}
+
+// parseJSON parses an answer; where it is XML instead, it says what that is.
+func parseJSON(body []byte, into any) error {
+	if err := json.Unmarshal(body, into); err == nil && ownJSON(body) {
+		return nil
+	}
+	if _, err := wildfireRoot(body, maxTags); err != nil {
+		if _, ok := errors.AsType[errorDocument](err); ok || errors.Is(err, errNoData) {
+			return err
+		}
+	}
+	return errors.New("not the JSON that was expected")
+}
+
+// embedded unwraps a JSON document that comes as itself or as a text in a string. Nothing, an empty string and
+// null mean that there is none yet.
+func embedded(value json.RawMessage) (json.RawMessage, error) {
+	var inner string
+	if err := json.Unmarshal(value, &inner); err == nil {
+		value = json.RawMessage(inner)
+	}
+	switch {
+	case len(value) == 0 || string(value) == "null":
+		return nil, errNoData
+	case !json.Valid(value):
+		return nil, errors.New("the report inside is not JSON")
+	}
+	return value, nil
+}
+
+// text is a JSON string, or nothing where it is something else.
+type text string
+
+// UnmarshalJSON never fails: a field of an undocumented form must not cost the report.
+func (t *text) UnmarshalJSON(value []byte) error {
+	var s string
+	if json.Unmarshal(value, &s) == nil {
+		*t = text(s)
+	}
+	return nil
+}
