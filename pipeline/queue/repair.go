@@ -44,6 +44,7 @@ func fits(is, want jetstream.StreamConfig) bool {
 	return is.MaxBytes == want.MaxBytes &&
 		is.MaxAge == want.MaxAge &&
 		is.Discard == want.Discard &&
+		max(is.Replicas, 1) == max(want.Replicas, 1) &&
 		sameLimit(is.MaxMsgs, want.MaxMsgs) &&
 		sameLimit(is.MaxMsgsPerSubject, want.MaxMsgsPerSubject) &&
 		is.MaxMsgSize <= 0 &&

@@ -268,7 +268,7 @@ func (q *Queue) Provision(ctx context.Context) error {
 	}
 	for _, c := range q.topology.Streams() {
 		err := insist(ctx, "stream "+c.Name, func(ctx context.Context) error {
-			s, err := q.js.CreateOrUpdateStream(ctx, c)
+			s, err := q.provisionStream(ctx, c)
 			if err == nil && *handles[c.Name] == nil {
 				*handles[c.Name] = s
 			}
@@ -311,6 +311,24 @@ func (q *Queue) Provision(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// provisionStream makes a stream that is missing, and changes one that does not fit. One that fits is
+// left alone: of many workers that start together none makes the server's work for the others.
+func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := q.js.Stream(ctx, c.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		s, err = q.js.CreateStream(ctx, c)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return q.js.UpdateStream(ctx, c)
+		}
+		return s, err
+	case err != nil || fits(s.CachedInfo().Config, c):
+		return s, err
+	}
+
+	return q.js.UpdateStream(ctx, c)
 }
 
 // controlMaxBytes bounds the bucket in which the fleet agrees.
