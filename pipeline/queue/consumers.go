@@ -100,13 +100,16 @@ func (q *Queue) lanes(ctx context.Context) ([]Lane, error) {
 }
 
 // Feeds returns the feeds of the lanes that hold jobs now, and makes those that are new. A consumer
-// has no delivery limit and no back-off list: attempts are counted in the sample's record. It is for
-// one caller at a time. The error, with the feeds that there are, tells of lanes that have none.
+// has no delivery limit and no back-off list: attempts are counted in the sample's record. The
+// error, with the feeds that there are, tells of lanes that have none.
 func (q *Queue) Feeds(ctx context.Context) ([]Feed, error) {
 	lanes, err := q.lanes(ctx)
 	if err != nil {
 		return nil, err
 	}
+
+	q.feedsMu.Lock()
+	defer q.feedsMu.Unlock()
 
 	q.lostFeeds.Range(func(name, _ any) bool {
 		delete(q.feeds, name.(string))

@@ -165,7 +165,8 @@ type Queue struct {
 	eventCommits  *committer
 	reads         *reader // of the ledger
 
-	feeds     map[string]Feed // of lanes that have one of their own
+	feedsMu   sync.Mutex
+	feeds     map[string]Feed // of lanes that have one of their own; guarded by feedsMu
 	lostFeeds sync.Map        // names
 }
 

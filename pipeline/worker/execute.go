@@ -58,6 +58,11 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 			learned, err = w.ask(ctx, d)
 		case pipeline.StepUpload:
 			learned, err = w.upload(ctx, work, d)
+			if _, done := learned.(pipeline.Uploaded); done {
+				var written context.CancelFunc
+				work, written = outlive(work)
+				defer written()
+			}
 		case pipeline.StepReconsider:
 			learned = pipeline.Look{}
 			err = w.writeSample(ctx, d, next)
