@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
 	"backburn/results"
@@ -265,6 +266,32 @@ func TestQuestionsAreAskedInBatches(t *testing.T) {
 	f.events(jobs)
 	if n := f.wildfire.Count(wildfire.OpVerdicts); n > jobs/10 {
 		t.Errorf("%d calls for %d files", n, jobs)
+	}
+}
+
+// A part of the budget that comes back, after a refused upload, serves what is parked for want of it.
+func TestAReturnedPartOfTheBudgetServesWhatIsParked(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 1, 0
+	f.wildfire.Inject(wildfiretest.Rule{
+		Op:    wildfire.OpSubmitFile,
+		Name:  "refused.exe",
+		Fault: wildfiretest.Fault{Status: 418, Latency: 2 * time.Second},
+	})
+	f.work(worker.WithClock(c.now))
+
+	f.raw("refused", "mail", "refused.exe", "MZ refused")
+	f.status(func(queue.Status) bool {
+		budget, err := fleet.StatusOf(t.Context(), f.q.Control(), pipeline.Uploads, 1, c.now())
+		return err == nil && budget.Used == 1
+	})
+	f.raw("good", "mail", "good.exe", "MZ good")
+	f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+
+	if ev := f.events(2).one(t, "good"); ev.Type != results.Verdict {
+		t.Errorf("%s %+v", ev.Type, ev.Data.Error)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -52,38 +51,15 @@ func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 
 // Run follows the pauses of the fleet until ctx ends.
 func (p *Pauses) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		if err := p.follow(ctx); err != nil && ctx.Err() == nil {
-			_ = Sleep(ctx, time.Second)
+	_ = p.store.follow(ctx, pausePrefix+">", func(e jetstream.KeyValueEntry) {
+		var next Pause
+		if e.Operation() == jetstream.KeyValuePut && json.Unmarshal(e.Value(), &next) != nil {
+			return
 		}
-	}
-	return nil
-}
+		p.set(pipeline.Budget(e.Key()[len(pausePrefix):]), next)
+	})
 
-func (p *Pauses) follow(ctx context.Context) error {
-	w, err := p.store.kv.Watch(ctx, pausePrefix+">")
-	if err != nil {
-		return fmt.Errorf("watch pauses: %w", err)
-	}
-	defer func() { _ = w.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case e, ok := <-w.Updates():
-			if !ok {
-				return errors.New("the watch on pauses ended")
-			}
-			if e == nil {
-				continue
-			}
-			var next Pause
-			if e.Operation() == jetstream.KeyValuePut && json.Unmarshal(e.Value(), &next) != nil {
-				continue
-			}
-			p.set(pipeline.Budget(e.Key()[len(pausePrefix):]), next)
-		}
-	}
+	return nil
 }
 
 func (p *Pauses) set(b pipeline.Budget, next Pause) {

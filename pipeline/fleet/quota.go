@@ -2,10 +2,13 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/pipeline"
 )
@@ -82,18 +85,48 @@ func (l *Quota) spendBlock(p pipeline.Priority) bool {
 	return true
 }
 
-// Refund gives back what Take took for a call that the service did not count.
-func (l *Quota) Refund(p pipeline.Priority) {
+// Refund gives back what Take took for a call that the service did not count. Once the day's budget
+// has run out, others of the fleet may be parked for want of it: then it goes back to the store.
+func (l *Quota) Refund(ctx context.Context, p pipeline.Priority) {
+	if l.limit == 0 {
+		return
+	}
+
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.turn(pipeline.Day(l.now()))
-	switch {
-	case l.limit == 0:
-	case p == pipeline.Urgent:
+	if p == pipeline.Urgent {
 		l.urgent++
-	default:
+	} else {
 		l.common++
 	}
+	ranOut := l.left(l.seen, pipeline.Bulk) == 0
+	l.mu.Unlock()
+
+	if ranOut {
+		l.Release(ctx)
+	}
+}
+
+// WatchReturns calls returned whenever a part of today's budget came back, until ctx ends. It may
+// call too often.
+func (l *Quota) WatchReturns(ctx context.Context, returned func()) error {
+	if l.limit == 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+
+	used := map[string]int{} // by day
+
+	return l.store.follow(ctx, "quota."+string(l.budget)+".>", func(e jetstream.KeyValueEntry) {
+		var s spent
+		if json.Unmarshal(e.Value(), &s) != nil {
+			return
+		}
+		if before, known := used[e.Key()]; known && s.Used < before {
+			returned()
+		}
+		used[e.Key()] = s.Used
+	})
 }
 
 // turn forgets what was reserved on another day. The caller holds mu.

@@ -118,6 +118,40 @@ func Change[T any](ctx context.Context, s *Store, key string, change func(v *T, 
 	}
 }
 
+// follow calls changed with the newest entry of each key that matches, and with every change from then
+// on, until ctx ends. A watch that breaks is begun again.
+func (s *Store) follow(ctx context.Context, keys string, changed func(jetstream.KeyValueEntry)) error {
+	for {
+		s.watch(ctx, keys, changed)
+		if err := Sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// watch is one watch, until it breaks or ctx ends.
+func (s *Store) watch(ctx context.Context, keys string, changed func(jetstream.KeyValueEntry)) {
+	w, err := s.kv.Watch(ctx, keys)
+	if err != nil {
+		return
+	}
+	defer func() { _ = w.Stop() }()
+
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-w.Updates():
+			if !ok {
+				return
+			}
+			if e != nil { // nil: all that was there has been told
+				changed(e)
+			}
+		}
+	}
+}
+
 func retryDelay(attempt int) time.Duration {
 	return pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)
 }

@@ -84,16 +84,21 @@ func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
 	return looks, p.Tick
 }
 
-// lookAgain makes everything due that is not pending: uploads were paused, or go on.
+// lookAgain makes everything due that is not pending: uploads were paused, or go on, or a part of the
+// budget came back.
 func (p *Poller) lookAgain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
 	for _, e := range p.list.entries {
-		if !e.pending && !e.busy {
+		switch {
+		case e.busy:
+			e.again = true
+		case !e.pending:
 			p.list.schedule(e, p.Now())
 		}
 	}
+	signal(p.wakeLook)
 }
 
 // done puts a sample back into the schedule, unless nobody waits for it any more.

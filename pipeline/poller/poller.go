@@ -177,6 +177,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	g.Go(func() error { return p.askLoop(ctx) })
 	g.Go(func() error { return p.keepLeading(ctx) })
 	g.Go(func() error { return p.published.keep(ctx, p.Queue) })
+	g.Go(func() error { return p.Uploads.WatchReturns(ctx, p.lookAgain) })
 
 	return g.Wait()
 }

@@ -39,7 +39,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 		if !claimed {
 			if err := w.claim(ctx, d); err != nil {
 				w.slots.release()
-				w.uploads.Refund(d.Job.Priority)
+				w.uploads.Refund(ctx, d.Job.Priority)
 				return nil, err
 			}
 		}
@@ -103,7 +103,9 @@ func (w *Worker) send(work context.Context, d *delivery) (wildfire.Submission, p
 	span.EndUpload(sp, disp)
 	w.metrics.uploads.WithLabelValues(disp.Action.Label()).Inc()
 	if disp.Action != pipeline.Complete && !disp.Unsure {
-		w.uploads.Refund(d.Job.Priority)
+		rctx, cancel := outlive(work)
+		w.uploads.Refund(rctx, d.Job.Priority)
+		cancel()
 	}
 
 	return sub, disp
@@ -215,13 +217,13 @@ func (w *Worker) pass(ctx context.Context, p pipeline.Priority) error {
 			return err
 		}
 		if err := w.limiter.Wait(ctx); err != nil {
-			w.uploads.Refund(p)
+			w.uploads.Refund(ctx, p)
 			return err
 		}
 
 		if pause, on, _ := w.pauses.Active(pipeline.Uploads); !on || pause.Probing {
 			return nil
 		}
-		w.uploads.Refund(p) // somebody met a pause while we waited for the rate
+		w.uploads.Refund(ctx, p) // somebody met a pause while we waited for the rate
 	}
 }
