@@ -103,13 +103,19 @@ func (f *fixture) newClient(token string) *wildfire.Client {
 	return c
 }
 
+var topology = queue.Topology{
+	Prefix:          "backburn",
+	Replicas:        1,
+	Lease:           3 * time.Second,
+	ResultsMaxAge:   24 * time.Hour,
+	ResultsMaxBytes: 1 << 30,
+}
+
 func openQueue(t testing.TB, nc *nats.Conn) *queue.Queue {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	q, err := queue.Open(ctx, nc, queue.Topology{
-		Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
-	})
+	q, err := queue.Open(ctx, nc, topology)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,6 +103,9 @@ func (b *builder) beside(o Options, inbox string) {
 	switch b.role {
 	case Worker:
 		b.questions(inbox)
+		for _, s := range b.n.OldStreams() { // carried over, once
+			b.publish("$JS.API.STREAM.DELETE." + s)
+		}
 	case Operator:
 		b.publish("$JS.API.INFO") // doctor: has the account JetStream?
 		b.publish(b.n.WaitingSubject(), b.n.ChangedSubject())

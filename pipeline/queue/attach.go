@@ -51,6 +51,7 @@ func AttachDomain(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Q
 		return nil, q.lacks("object bucket "+q.FilesBucket(), err)
 	}
 	q.topology = q.found(prefix)
+	q.noteLedger(q.ledger.CachedInfo())
 
 	return q, nil
 }

@@ -173,6 +173,9 @@ func (q *Queue) letter(subject string, h nats.Header, body []byte, seq uint64, a
 	}
 
 	m, err := decodeRecord(h, body)
+	if old := h.Get(headerOldSubject); err != nil && old != "" {
+		m, err = q.openOld(old, h, body, seq, at)
+	}
 	if err != nil {
 		l.Body = body
 		return l

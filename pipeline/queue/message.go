@@ -66,7 +66,15 @@ type Original struct {
 // open reads a job's message from JOBS. seq and at, its place in the stream, make the id of a job
 // whose publisher gave none. The error, which matches pipeline.ErrInvalidJob, says why it is no
 // job: then the message is fit for a dead letter and holds of the job what is certain.
-func (n Names) open(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
+func (q *Queue) open(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
+	if seq <= q.oldJobsUntil.Load() {
+		return q.openOld(subject, h, body, seq, at)
+	}
+
+	return q.openPublished(subject, h, body, seq, at)
+}
+
+func (n Names) openPublished(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	p, source, requeued, ok := n.parseJobSubject(subject)
 	if requeued {
 		m, err := decodeRecord(h, body)

@@ -100,9 +100,9 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 
 // Republish publishes the final event of a job again, which may have been lost when a process died
 // between record and event. The server's own memory of ids covers a repeat within its window;
-// for an older event RESULTS is looked through. m is nil where the job is not at hand.
+// for an older event, and for one of version 1, whose ids were others, RESULTS is looked through. m is nil where the job is not at hand.
 func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) error {
-	if time.Since(ev.Time) > dedupeWindow/2 {
+	if time.Since(ev.Time) > dedupeWindow/2 || ev.Time.UnixNano() < q.ledgerMade.Load() {
 		there, err := q.published(ctx, ev)
 		if err != nil {
 			return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)
@@ -171,7 +171,8 @@ func (q *Queue) published(ctx context.Context, ev results.Event) (bool, error) {
 		OptStartTime:   &from,
 		HeadersOnly:    true,
 	}, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
-		found = m.Headers().Get(nats.MsgIdHdr) == messageID(ev)
+		id := m.Headers().Get(nats.MsgIdHdr)
+		found = id == messageID(ev) || id == ev.ID() // of version 1
 
 		return !found
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -168,6 +169,9 @@ type Queue struct {
 	feedsMu   sync.Mutex
 	feeds     map[string]Feed // of lanes that have one of their own; guarded by feedsMu
 	lostFeeds sync.Map        // names
+
+	ledgerMade   atomic.Int64  // when the ledger was made, in ns since 1970
+	oldJobsUntil atomic.Uint64 // up to this sequence JOBS was written by version 1
 }
 
 func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
@@ -209,6 +213,9 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 
 	q := newQueue(nc, js, t)
 	if err := q.Provision(ctx); err != nil {
+		return nil, err
+	}
+	if err := q.migrate(ctx); err != nil {
 		return nil, err
 	}
 
@@ -260,18 +267,31 @@ func insist(ctx context.Context, what string, request func(context.Context) erro
 // Provision makes the streams and buckets that are missing, and puts right those whose limits are
 // not the topology's. It may be repeated at any time.
 func (q *Queue) Provision(ctx context.Context) error {
-	if err := q.checkFormat(ctx); err != nil {
+	exists, err := q.checkFormat(ctx)
+	if err != nil {
 		return err
 	}
 
 	handles := map[string]*jetstream.Stream{
 		q.JobsStream(): &q.jobs, q.LedgerStream(): &q.ledger, q.ResultsStream(): &q.results, q.DeadStream(): &q.dead,
 	}
+	var oldJobs uint64
+	if !exists {
+		if oldJobs, err = q.oldJobs(ctx); err != nil {
+			return err
+		}
+	}
 	for _, c := range q.topology.Streams() {
+		if c.Name == q.LedgerStream() && oldJobs > 0 {
+			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
+		}
 		err := insist(ctx, "stream "+c.Name, func(ctx context.Context) error {
 			s, err := q.provisionStream(ctx, c)
 			if err == nil && *handles[c.Name] == nil {
 				*handles[c.Name] = s
+			}
+			if err == nil && c.Name == q.LedgerStream() {
+				q.noteLedger(s.CachedInfo())
 			}
 			return err
 		})
@@ -280,7 +300,7 @@ func (q *Queue) Provision(ctx context.Context) error {
 		}
 	}
 
-	err := insist(ctx, "bucket "+q.ControlBucket(), func(ctx context.Context) error {
+	err = insist(ctx, "bucket "+q.ControlBucket(), func(ctx context.Context) error {
 		kv, err := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket:         q.ControlBucket(),
 			Description:    "budgets, pauses, live workers",
@@ -328,6 +348,9 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 	case err != nil || fits(s.CachedInfo().Config, c):
 		return s, err
 	}
+	if old := s.CachedInfo().Config.Metadata[oldJobsKey]; old != "" {
+		c.Metadata[oldJobsKey] = old
+	}
 
 	return q.js.UpdateStream(ctx, c)
 }
@@ -335,28 +358,29 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 // controlMaxBytes bounds the bucket in which the fleet agrees.
 const controlMaxBytes = 16 << 20
 
-// checkFormat refuses a ledger of a later version.
-func (q *Queue) checkFormat(ctx context.Context) error {
+// checkFormat refuses a ledger of a later version. exists says that there is a ledger.
+func (q *Queue) checkFormat(ctx context.Context) (exists bool, err error) {
 	var found string
-	err := insist(ctx, "stream "+q.LedgerStream(), func(ctx context.Context) error {
+	err = insist(ctx, "stream "+q.LedgerStream(), func(ctx context.Context) error {
 		s, err := q.js.Stream(ctx, q.LedgerStream())
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil
 		}
 		if err == nil {
+			exists = true
 			found = s.CachedInfo().Config.Metadata[formatKey]
 		}
 		return err
 	})
 	if err != nil {
-		return err
+		return exists, err
 	}
 
 	if n, _ := strconv.Atoi(found); n > format {
-		return fmt.Errorf("%w: format %d, this version knows %d: update this process", ErrFormat, n, format)
+		return exists, fmt.Errorf("%w: format %d, this version knows %d: update this process", ErrFormat, n, format)
 	}
 
-	return nil
+	return exists, nil
 }
 
 // Control is where the fleet agrees.

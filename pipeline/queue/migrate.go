@@ -1,0 +1,325 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/results"
+)
+
+// Version 1 kept in a stream and two buckets what the ledger keeps now:
+//
+//	<PREFIX>_WAITING  <prefix>.waiting.<sample key>.<job key>: jobs that wait, with their headers
+//	<prefix>_samples  per sample: what is known
+//	<prefix>_jobs     per job: its one final event
+//
+// They are carried over at a start, and removed after that. Each step may be repeated: a record that
+// the ledger has already stays. The jobs in JOBS stay where they are: [Queue.open] knows by their
+// sequence that they came from version 1.
+
+// OldStreams are the streams of version 1 that a start carries over and removes.
+func (n Names) OldStreams() []string {
+	return []string{n.waitingStream(), "KV_" + n.samplesBucket(), "KV_" + n.recordsBucket()}
+}
+
+func (n Names) waitingStream() string { return n.stream("WAITING") }
+func (n Names) samplesBucket() string { return n.prefix + "_samples" }
+func (n Names) recordsBucket() string { return n.prefix + "_jobs" }
+
+// Headers of version 1, on jobs that had been in a worker's hands.
+const (
+	headerOldSubject = "Backburn-Subject" // under which the job was handed in
+	headerOldBasis   = "Backburn-Basis"   // of a job that waits
+
+	// oldJobsKey is the stream metadata of the ledger with the last sequence of JOBS that version 1
+	// wrote.
+	oldJobsKey = "backburn.version1_jobs"
+
+	// oldLeaderKey is where the leader of a fleet of version 1 is named, in the control bucket.
+	oldLeaderKey = "batcher"
+
+	migrateAtOnce = 512 // records on their way
+)
+
+// errOldWorkers says that workers of version 1 still run: they would go on writing to what is carried
+// over.
+var errOldWorkers = errors.New("workers of version 1 are still running: stop them first")
+
+// oldJobs returns up to which sequence JOBS was written by version 1; 0 where there was none.
+func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
+	found, err := q.oldStream(ctx, q.waitingStream())
+	if found == nil || err != nil {
+		return 0, err
+	}
+	jobs, err := q.oldStream(ctx, q.JobsStream())
+	if jobs == nil || err != nil {
+		return 0, err
+	}
+
+	return jobs.CachedInfo().State.LastSeq, nil
+}
+
+// oldStream looks a stream up; nil where it is not there.
+func (q *Queue) oldStream(ctx context.Context, name string) (jetstream.Stream, error) {
+	var found jetstream.Stream
+	err := insist(ctx, "stream "+name, func(ctx context.Context) error {
+		s, err := q.js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		found = s
+		return err
+	})
+
+	return found, err
+}
+
+// migrate carries over what version 1 left, if anything.
+func (q *Queue) migrate(ctx context.Context) error {
+	var old []jetstream.Stream
+	for _, name := range q.OldStreams() {
+		s, err := q.oldStream(ctx, name)
+		if err != nil {
+			return err
+		}
+		old = append(old, s)
+	}
+	waiting, samples, records := old[0], old[1], old[2]
+	if waiting == nil && samples == nil && records == nil {
+		return nil
+	}
+
+	if err := q.noOldWorkers(ctx); err != nil {
+		return err
+	}
+
+	m := migration{q: q, refs: map[string][]pipeline.Ref{}}
+	for _, step := range []struct {
+		from jetstream.Stream
+		each func(context.Context, oldMessage) error
+	}{
+		{records, m.record}, // before the jobs: one that has its event does not wait
+		{waiting, m.waiting},
+		{samples, m.sample}, // after the jobs: they say which source a job is of
+	} {
+		if step.from == nil {
+			continue
+		}
+		if err := m.all(ctx, step.from, step.each); err != nil {
+			return fmt.Errorf("migrate %s of version 1: %w", step.from.CachedInfo().Config.Name, err)
+		}
+	}
+
+	for _, s := range old {
+		if s == nil {
+			continue
+		}
+		name := s.CachedInfo().Config.Name
+		err := insist(ctx, "remove stream "+name, func(ctx context.Context) error {
+			err := q.js.DeleteStream(ctx, name)
+			if errors.Is(err, jetstream.ErrStreamNotFound) {
+				return nil // another process was faster
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// noOldWorkers waits until no worker of version 1 leads a fleet. One that died counts as running for as
+// long as its lease lasts.
+func (q *Queue) noOldWorkers(ctx context.Context) error {
+	for {
+		led, err := q.oldLeader(ctx)
+		switch {
+		case err != nil:
+			return err
+		case !led:
+			return nil
+		}
+		if fleet.Sleep(ctx, 200*time.Millisecond) != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, errOldWorkers)
+		}
+	}
+}
+
+func (q *Queue) oldLeader(ctx context.Context) (bool, error) {
+	type seat struct {
+		Owner string `json:"owner"`
+	}
+	s, _, err := fleet.Get[seat](ctx, q.Control(), oldLeaderKey)
+	if err != nil || s.Owner == "" {
+		return false, err
+	}
+	members, err := fleet.Members(ctx, q.Control())
+	for _, m := range members {
+		if m.ID == s.Owner {
+			return true, err
+		}
+	}
+
+	return false, err
+}
+
+// migration is one pass over what version 1 left.
+type migration struct {
+	q    *Queue
+
+	mu   sync.Mutex
+	refs map[string][]pipeline.Ref // jobs that wait, by sample; guarded by mu
+}
+
+// oldMessage is a message of version 1.
+type oldMessage struct {
+	subject string
+	header  nats.Header
+	body    []byte
+	at      time.Time
+}
+
+// key is the last token of the subject.
+func (m oldMessage) key() string { return m.subject[strings.LastIndexByte(m.subject, '.')+1:] }
+
+// all calls each for the newest message of every subject of a stream, for many at once.
+func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(context.Context, oldMessage) error) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(migrateAtOnce)
+
+	err := readAll(gctx, s, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+	}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		old := oldMessage{msg.Subject(), msg.Headers(), msg.Data(), meta.Timestamp}
+		if old.header.Get(jetstream.MarkerReasonHeader) != "" || old.header.Get("KV-Operation") != "" {
+			return true // a deletion
+		}
+		g.Go(func() error { return each(gctx, old) })
+		return gctx.Err() == nil
+	})
+	if werr := g.Wait(); werr != nil {
+		return werr
+	}
+
+	return err
+}
+
+// put writes a record that the ledger does not have yet. written says that it was.
+func (m *migration) put(ctx context.Context, c *Change) (written bool, err error) {
+	err = m.q.Commit(ctx, c)
+	if errors.Is(err, ErrConflict) {
+		return false, nil
+	}
+
+	return err == nil, err
+}
+
+// record carries over what became of a job.
+func (m *migration) record(ctx context.Context, old oldMessage) error {
+	var r struct {
+		Event json.RawMessage `json:"event"`
+	}
+	var ev results.Event
+	if json.Unmarshal(old.body, &r) != nil || ev.UnmarshalJSON(r.Event) != nil || !pipeline.ValidSource(ev.Data.Source) {
+		return nil // what cannot be read counted as none
+	}
+
+	sample := ev.Data.SHA256
+	if ev.Data.URL != "" {
+		sample = pipeline.LinkKey(ev.Data.URL)
+	}
+	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
+	_, err := m.put(ctx, m.q.putDone(ref, sample, r.Event, "", 0))
+
+	return err
+}
+
+// waiting carries over a job that waits. One that has its final event may have died before that was
+// published.
+func (m *migration) waiting(ctx context.Context, old oldMessage) error {
+	t := strings.Split(old.subject, ".")
+	sample := t[len(t)-2]
+	msg, err := m.q.openOld(old.header.Get(headerOldSubject), old.header, old.body, 0, old.at)
+	if err != nil {
+		return nil //nolint:nilerr // version 1 let nothing wait that is no job
+	}
+	if msg.Job.Kind == pipeline.KindFile && msg.Job.SHA256 == "" {
+		msg.Job.Learn(sample, msg.Job.Size) // its worker hashed it
+	}
+	m.mu.Lock()
+	m.refs[sample] = append(m.refs[sample], msg.Job.Ref())
+	m.mu.Unlock()
+
+	written, err := m.put(ctx, m.q.PutWaiting(&msg, Waiting{
+		Sample: sample,
+		Basis:  results.Basis(old.header.Get(headerOldBasis)),
+	}, 0))
+	if err != nil || written {
+		return err
+	}
+	entry, err := m.q.Job(ctx, msg.Job.Ref())
+	if err != nil || entry.State != JobDone {
+		return err
+	}
+
+	return m.q.Republish(ctx, &msg, entry.Event)
+}
+
+// sample carries over what is known about a sample. Version 1 named jobs by their ids alone: whose a
+// job is, is known of those that wait. One that is on its way in JOBS makes the next try in any case.
+func (m *migration) sample(ctx context.Context, old oldMessage) error {
+	s := SampleEntry{Key: old.key()}
+	if json.Unmarshal(old.body, &s.Sample) != nil {
+		return nil
+	}
+
+	id := s.Job
+	s.Job = ""
+	for _, ref := range m.refs[s.Key] {
+		if ref.ID == id {
+			s.Job = ref.String()
+		}
+	}
+	if s.State == pipeline.StateRetrying && s.Job == "" {
+		s.State = pipeline.StateNone
+	}
+	_, err := m.put(ctx, m.q.PutSample(s))
+
+	return err
+}
+
+// openOld reads a job that version 1 left: in its messages a header names the job, and the subject
+// under which it was handed in.
+func (q *Queue) openOld(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
+	if id := h.Get(headerJob); id != "" {
+		own := nats.Header{}
+		for k, v := range h {
+			own[k] = v
+		}
+		own[nats.MsgIdHdr] = []string{id}
+		h = own
+	}
+
+	return q.openPublished(subject, h, body, seq, at)
+}
+
+// noteLedger takes note of since when there is a ledger, and which jobs version 1 left in JOBS.
+func (q *Queue) noteLedger(info *jetstream.StreamInfo) {
+	n, _ := strconv.ParseUint(info.Config.Metadata[oldJobsKey], 10, 64)
+	q.oldJobsUntil.Store(n)
+	q.ledgerMade.Store(info.Created.UnixNano())
+}
