@@ -1,6 +1,5 @@
 // Package jets is what everything that uses JetStream shares: one classification of its errors,
-// retries of requests without an answer, typed keys with compare-and-set, and reading all that
-// matches a subject.
+// retries of requests without an answer, and typed keys with compare-and-set.
 //
 // Every function bounds each single request and repeats those that the server left unanswered
 // until the caller's context ends. A request that was repeated may have been carried out twice, so

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -21,19 +20,11 @@ var ErrUnreadable = errors.New("value can't be read")
 type KV[T any] struct {
 	js     jetstream.JetStream
 	bucket jetstream.KeyValue
-	ttl    time.Duration
 }
 
 // NewKV returns the values of a bucket that js opened.
 func NewKV[T any](js jetstream.JetStream, bucket jetstream.KeyValue) KV[T] {
 	return KV[T]{js: js, bucket: bucket}
-}
-
-// Expiring returns the same values, written so that a key is removed when it was not written for
-// ttl: a second at least, in whole seconds. The bucket needs a LimitMarkerTTL.
-func (k KV[T]) Expiring(ttl time.Duration) KV[T] {
-	k.ttl = ttl
-	return k
 }
 
 // Entry is the value of a key. Revision is 0 where the key isn't there.
@@ -114,26 +105,13 @@ func (k KV[T]) Change(ctx context.Context, key string, change func(*T) bool) (En
 // conflictPause is how long a replica gets to learn what its leader knows.
 const conflictPause = 5 * time.Millisecond
 
-// write is one attempt. The client's Update would drop the time-to-live of a key.
+// write is one attempt.
 func (k KV[T]) write(ctx context.Context, key string, body []byte, revision uint64) (uint64, error) {
 	if revision == 0 {
-		var opts []jetstream.KVCreateOpt
-		if k.ttl > 0 {
-			opts = append(opts, jetstream.KeyTTL(k.ttl))
-		}
-		return k.bucket.Create(ctx, key, body, opts...) // over the marker of a removed key as well
-	}
-	if k.ttl == 0 {
-		return k.bucket.Update(ctx, key, body, revision)
+		return k.bucket.Create(ctx, key, body) // over the marker of a removed key as well
 	}
 
-	m := &nats.Msg{Subject: prefixed(k.js, "$KV."+k.bucket.Bucket()+"."+key), Data: body}
-	ack, err := k.js.PublishMsg(ctx, m,
-		jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithMsgTTL(k.ttl))
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
+	return k.bucket.Update(ctx, key, body, revision)
 }
 
 func (k KV[T]) denied(err error) error {
@@ -143,14 +121,4 @@ func (k KV[T]) denied(err error) error {
 
 func (k KV[T]) failed(key string, err error) error {
 	return Explain("key "+key+" of bucket "+k.bucket.Bucket(), err)
-}
-
-// prefixed is the subject of a bucket as js reaches it: where the API has a prefix of its own, as
-// it has in another account or domain, the client puts it before the subject.
-func prefixed(js jetstream.JetStream, subject string) string {
-	o := js.Options()
-	if o.APIPrefix == "" && o.Domain == "" {
-		return subject
-	}
-	return APIPrefix(o) + subject
 }

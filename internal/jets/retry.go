@@ -62,21 +62,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Publish publishes a message until JetStream acknowledges it or ctx ends. The message must be
-// harmless to repeat: it carries a Nats-Msg-Id, or the sequence that it expects. A stream at its
-// limits is an error of class Full, at once.
-func Publish(ctx context.Context, js jetstream.JetStream, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	var ack *jetstream.PubAck
-	err := Retry(ctx, func(ctx context.Context) (err error) {
-		ack, err = js.PublishMsg(ctx, m, opts...)
-		return deniedOr(js.Conn(), err, m.Subject)
-	})
-	if err != nil {
-		return nil, Explain("publish to "+m.Subject, err)
-	}
-	return ack, nil
-}
-
 // deniedOr replaces the time-out of a request that the server has forbidden.
 func deniedOr(nc *nats.Conn, err error, parts ...string) error {
 	if Is(err, Unavailable) {

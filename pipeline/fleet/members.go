@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"backburn/pipeline"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -263,7 +265,7 @@ func (f *Membership) Lead(ctx context.Context) (bool, error) {
 		}
 	}
 	_, err = f.store.Save(ctx, leaderKey, leadership{Owner: f.self.ID}, rev)
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, pipeline.ErrConflict) {
 		return false, nil
 	}
 	return err == nil, err

@@ -128,7 +128,7 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool
 	next := over
 	next.Probing, next.Until = true, p.now().Add(firstPause).UTC().Round(0)
 	_, err = p.store.Save(ctx, pausePrefix+string(b), next, rev)
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, pipeline.ErrConflict) {
 		return false, nil
 	}
 	if err == nil {
@@ -154,7 +154,7 @@ func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error
 			return nil
 		}
 		_, err = p.store.Save(ctx, pausePrefix+string(b), next, rev)
-		if errors.Is(err, ErrConflict) {
+		if errors.Is(err, pipeline.ErrConflict) {
 			continue
 		}
 		if err == nil {

@@ -61,7 +61,7 @@ func (l *Quota) Take(ctx context.Context, p pipeline.Priority) error {
 		if l.spendBlock(p) {
 			return nil
 		}
-		if err := l.reserveBlock(ctx, p); !errors.Is(err, ErrConflict) {
+		if err := l.reserveBlock(ctx, p); !errors.Is(err, pipeline.ErrConflict) {
 			if err != nil {
 				return err
 			}
@@ -207,7 +207,7 @@ func (l *Quota) Release(ctx context.Context) {
 			return
 		}
 		s.Used = max(s.Used-n, 0)
-		if _, err = l.store.Save(ctx, l.key(day), s, rev); !errors.Is(err, ErrConflict) {
+		if _, err = l.store.Save(ctx, l.key(day), s, rev); !errors.Is(err, pipeline.ErrConflict) {
 			return
 		}
 	}
@@ -265,7 +265,7 @@ func Charge(ctx context.Context, store *Store, b pipeline.Budget, calls int, now
 			return err
 		}
 		s.Used += calls
-		if _, err = store.Save(ctx, key, s, rev); !errors.Is(err, ErrConflict) {
+		if _, err = store.Save(ctx, key, s, rev); !errors.Is(err, pipeline.ErrConflict) {
 			return err
 		}
 	}

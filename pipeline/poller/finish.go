@@ -133,7 +133,7 @@ func (p *Poller) look(ctx context.Context, e *waiting) outlook {
 
 // later reports what could not be done about a sample, and looks again after a while.
 func (p *Poller) later(ctx context.Context, e *waiting, err error, message string) outlook {
-	if ctx.Err() == nil && !errors.Is(err, queue.ErrConflict) {
+	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
 		p.Log.Warn().Err(err).Str("sha256", e.key).Msg(message + "; retrying")
 	}
 
@@ -231,7 +231,7 @@ func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, f
 	}
 
 	s.Sample = freed
-	if err := p.Queue.Commit(ctx, p.Queue.PutSample(s)); err != nil && !errors.Is(err, queue.ErrConflict) {
+	if err := p.Queue.Commit(ctx, p.Queue.PutSample(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
 		p.Log.Warn().Err(err).Str("sha256", e.key).Msg("sample cannot be freed")
 	}
 

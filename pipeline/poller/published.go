@@ -112,7 +112,7 @@ func (m *mark) keep(ctx context.Context, q *queue.Queue) error {
 		if next.Sequence == m.stored {
 			continue
 		}
-		_, err := fleet.Change(ctx, q.Control(), publishedKey, func(v *publishedMark, _ bool) bool {
+		err := fleet.Change(ctx, q.Control(), publishedKey, func(v *publishedMark) bool {
 			*v = next
 			return true
 		})

@@ -78,7 +78,7 @@ func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 		if err == nil {
 			return q, nil
 		}
-		if !errors.Is(err, ErrUnavailable) && !isUnavailable(err) {
+		if !errors.Is(err, ErrUnavailable) && !jets.Is(err, jets.Unavailable) {
 			return nil, err
 		}
 		if fleet.Sleep(ctx, 200*time.Millisecond) != nil {

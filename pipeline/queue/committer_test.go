@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/results"
 )
@@ -77,8 +78,8 @@ func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 
 				err := q.Commit(t.Context(), a, b)
 				switch {
-				case wrong != 0 && !errors.Is(err, ErrConflict):
-					t.Errorf("caller %d: %v, want %v", n, err, ErrConflict)
+				case wrong != 0 && !errors.Is(err, pipeline.ErrConflict):
+					t.Errorf("caller %d: %v, want %v", n, err, pipeline.ErrConflict)
 				case wrong == 0 && err != nil:
 					t.Errorf("caller %d: %v", n, err)
 				case wrong == 0:
@@ -121,7 +122,7 @@ func TestCommitterTakesARefusedBatchApart(t *testing.T) {
 		await(t, groups...)
 		for i, g := range groups {
 			m := g.messages[0]
-			if isConflict(m.err) != (i == 17) || i != 17 && m.err != nil {
+			if jets.Is(m.err, jets.Conflict) != (i == 17) || i != 17 && m.err != nil {
 				t.Errorf("message %d: %v", i, m.err)
 			}
 			if i != 17 {

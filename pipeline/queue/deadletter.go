@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/results"
 )
@@ -212,12 +213,7 @@ func (q *Queue) Drop(ctx context.Context, seq uint64) error {
 }
 
 func (q *Queue) removeLetter(ctx context.Context, seq uint64) error {
-	err := q.dead.DeleteMsg(ctx, seq)
-	var api *jetstream.APIError
-	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.As(err, &api) && api.ErrorCode == codeNoSuchMessage {
-		return nil
-	}
-	return fmt.Errorf("remove dead letter %d: %w", seq, err)
+	return jets.Delete(ctx, q.js, q.DeadStream(), seq)
 }
 
 // Replay is how dead letters are sent back to work.

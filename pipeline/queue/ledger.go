@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/results"
@@ -206,7 +207,7 @@ func (c *Change) expires(after time.Duration) {
 }
 
 // Commit makes changes durable, together where the server syncs its disk. Each is true by itself,
-// and has its own condition: where one is refused the others may have been made. ErrConflict
+// and has its own condition: where one is refused the others may have been made. pipeline.ErrConflict
 // says that a record was at another revision; it is also what a writer gets whose first try
 // succeeded without an answer. Changes are sent until they are answered or ctx ends.
 func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
@@ -244,8 +245,8 @@ func (q *Queue) insistOn(ctx context.Context, c *committer, msgs []*nats.Msg, du
 			switch {
 			case o.err == nil:
 				durable(left[k], o)
-			case isConflict(o.err):
-				return fmt.Errorf("%w: %s", ErrConflict, o.msg.Subject)
+			case jets.Is(o.err, jets.Conflict):
+				return fmt.Errorf("%w: %s", pipeline.ErrConflict, o.msg.Subject)
 			default:
 				if perr := permanent(o.err); perr != nil {
 					return fmt.Errorf("publish to %s: %w", o.msg.Subject, perr)
@@ -298,7 +299,7 @@ func (q *Queue) ChangeSample(ctx context.Context, key string, change func(*pipel
 			s.Revision = c.Revision
 			q.SampleChanged(key)
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, pipeline.ErrConflict) {
 			return s, err
 		}
 		if err := fleet.Sleep(ctx, conflictWait); err != nil {

@@ -58,7 +58,7 @@ func TestLedgerComparesAndSets(t *testing.T) {
 						if c.Revision <= before.Revision {
 							t.Errorf("revision %d after %d", c.Revision, before.Revision)
 						}
-					case !errors.Is(err, ErrConflict):
+					case !errors.Is(err, pipeline.ErrConflict):
 						t.Error(err)
 					}
 				})

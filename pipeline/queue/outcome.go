@@ -78,7 +78,7 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 		switch {
 		case err == nil:
 			return e.Event, false, nil
-		case !errors.Is(err, ErrConflict):
+		case !errors.Is(err, pipeline.ErrConflict):
 			return e.Event, false, err
 		case done.Revision == 0 && len(with) > 0:
 			with = nil // whether they were made is found out by whoever needs it
@@ -217,7 +217,7 @@ func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Err
 	h[nats.MsgIdHdr] = []string{"dead." + id}
 	span.Inject(ctx, h)
 
-	if err := q.publish(ctx, letter); err != nil {
+	if err := q.insistOn(ctx, q.deadCommits, []*nats.Msg{letter}, func(int, *message) {}); err != nil {
 		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
 	}
 
@@ -238,28 +238,6 @@ func (q *Queue) cut(m *Message) *Message {
 	short.Contents = m.Contents[:max(limit, 0)]
 
 	return &short
-}
-
-// publish sends one message until it is acknowledged or ctx ends. It must be harmless to repeat.
-func (q *Queue) publish(ctx context.Context, m *nats.Msg) error {
-	for attempt := 0; ; attempt++ {
-		actx, cancel := context.WithTimeout(ctx, commitTimeout)
-		_, err := q.js.PublishMsg(actx, m)
-		cancel()
-		if err == nil {
-			return nil
-		}
-
-		if perr := permanent(err); perr != nil {
-			return fmt.Errorf("publish to %s: %w", m.Subject, perr)
-		}
-		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
-			return fmt.Errorf("publish to %s: %w (%w)", m.Subject, serr, err)
-		}
-		if attempt > 0 {
-			q.restore(ctx, err)
-		}
-	}
 }
 
 // oneLine makes text fit for a header.

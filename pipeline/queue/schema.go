@@ -77,6 +77,8 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			Discard:     jetstream.DiscardOld,
 			MaxAge:      cmp.Or(t.DeadMaxAge, DefaultDeadMaxAge),
 			MaxBytes:    cmp.Or(t.DeadMaxBytes, DefaultDeadMaxBytes),
+
+			AllowAtomicPublish: true,
 		},
 		{
 			Name:        n.JobsStream(),
@@ -164,6 +166,7 @@ type Queue struct {
 	jobCommits    *committer
 	ledgerCommits *committer
 	eventCommits  *committer
+	deadCommits   *committer
 	reads         *reader // of the ledger
 
 	feedsMu   sync.Mutex
@@ -185,6 +188,7 @@ func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 		jobCommits:    newCommitter(nc),
 		ledgerCommits: newCommitter(nc),
 		eventCommits:  newCommitter(nc),
+		deadCommits:   newCommitter(nc),
 		reads:         newReader(nc, jets.APIPrefix(js.Options()), n.LedgerStream()),
 		feeds:         map[string]Feed{},
 	}
@@ -251,11 +255,11 @@ func insist(ctx context.Context, what string, request func(context.Context) erro
 			return nil
 		}
 
-		err = fmt.Errorf("%s: %w", what, err)
-		if isNoStorage(err) {
-			return fmt.Errorf("%w: %w; lower results.max_bytes, or let the NATS server store more", ErrUnavailable, err)
+		err = jets.Explain(what, err)
+		if jets.Is(err, jets.Limit) {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		if !isUnavailable(err) {
+		if !jets.Is(err, jets.Unavailable) {
 			return err
 		}
 		if fleet.Sleep(ctx, pipeline.Backoff(attempt, 200*time.Millisecond, 2*time.Second)) != nil {

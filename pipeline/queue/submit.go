@@ -267,7 +267,7 @@ func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err
 		c.msg.Header[headerState] = []string{string(JobAccepted)}
 		c.msg.Header[headerSample] = []string{key}
 		c.expires(p.q.topology.ResultsMaxAge)
-		if err := p.q.Commit(ctx, c); !errors.Is(err, ErrConflict) {
+		if err := p.q.Commit(ctx, c); !errors.Is(err, pipeline.ErrConflict) {
 			return false, err
 		}
 	}

@@ -69,14 +69,14 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		default:
 			var r result
 			r, err = w.conclude(work, d, learned, step, next)
-			if !errors.Is(err, queue.ErrConflict) {
+			if !errors.Is(err, pipeline.ErrConflict) {
 				return r, err
 			}
 		}
 
 		switch u, uploaded := learned.(pipeline.Uploaded); {
 		case err == nil:
-		case !errors.Is(err, queue.ErrConflict):
+		case !errors.Is(err, pipeline.ErrConflict):
 			return result{}, err
 		case uploaded: // what came of the upload is still to be written
 			if r, done, err := w.reload(work, d, u); done || err != nil {
@@ -104,7 +104,7 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) 
 		if next == d.sample.Sample {
 			return w.load(work, work, d)
 		}
-		if err := w.writeSample(work, d, next); err != nil && !errors.Is(err, queue.ErrConflict) {
+		if err := w.writeSample(work, d, next); err != nil && !errors.Is(err, pipeline.ErrConflict) {
 			return result{}, false, err
 		}
 	}

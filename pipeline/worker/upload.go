@@ -7,14 +7,13 @@ import (
 
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
-	"backburn/pipeline/queue"
 	"backburn/pipeline/span"
 	"backburn/results"
 	"backburn/wildfire"
 )
 
 // upload waits for a turn, claims the sample and sends it. The turn comes before the claim: a job
-// that is more urgent need not wait for one that waits itself. It returns queue.ErrConflict if
+// that is more urgent need not wait for one that waits itself. It returns pipeline.ErrConflict if
 // somebody else was faster, and what was learned.
 func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event, error) {
 	release, ok := w.claims.hold(d.sample.Key, d.Job.Priority)
@@ -67,13 +66,13 @@ func (w *Worker) waitForToken(ctx context.Context) error {
 	return w.tokens.WaitReady(ctx)
 }
 
-// claim writes that this worker uploads the sample. It returns queue.ErrConflict if the sample is
+// claim writes that this worker uploads the sample. It returns pipeline.ErrConflict if the sample is
 // not to be uploaded any more.
 func (w *Worker) claim(ctx context.Context, d *delivery) error {
 	learned := pipeline.Claimed{Owner: w.member.ID()}
 	step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(), w.now())
 	if step.Kind != pipeline.StepSend {
-		return queue.ErrConflict
+		return pipeline.ErrConflict
 	}
 
 	s := d.sample

@@ -1,0 +1,55 @@
+package jets
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Delete removes a message from a stream. One that is not there is removed already.
+//
+// Unlike the client's own function it keeps the server's error code, without which "not there" can't
+// be told from a fault.
+func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) error {
+	body, err := json.Marshal(struct {
+		Seq     uint64 `json:"seq"`
+		NoErase bool   `json:"no_erase"`
+	}{sequence, true})
+	if err != nil {
+		return err
+	}
+
+	err = Retry(ctx, func(ctx context.Context) error {
+		m, err := js.Conn().RequestWithContext(ctx, APIPrefix(js.Options())+"STREAM.MSG.DELETE."+stream, body)
+		if err != nil {
+			return deniedOr(js.Conn(), err, "."+stream)
+		}
+		var answer struct {
+			Error *jetstream.APIError `json:"error"`
+		}
+		if err := json.Unmarshal(m.Data, &answer); err != nil {
+			return fmt.Errorf("%w: %w", jetstream.ErrInvalidJetStreamResponse, err)
+		}
+		if e := answer.Error; e != nil && (classifyAPI(e) != Gone || e.ErrorCode == jetstream.JSErrCodeStreamNotFound) {
+			return e
+		}
+		return nil
+	})
+	return Explain(fmt.Sprintf("remove message %d of stream %s", sequence, stream), err)
+}
+
+// APIPrefix is where a JetStream with these options makes its requests, with the last dot.
+func APIPrefix(o jetstream.JetStreamOptions) string {
+	switch {
+	case o.APIPrefix != "":
+		if o.APIPrefix[len(o.APIPrefix)-1] == '.' {
+			return o.APIPrefix
+		}
+		return o.APIPrefix + "."
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API."
+	}
+	return jetstream.DefaultAPIPrefix
+}
