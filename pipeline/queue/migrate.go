@@ -221,7 +221,7 @@ func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(conte
 // put writes a record that the ledger does not have yet. written says that it was.
 func (m *migration) put(ctx context.Context, c *Change) (written bool, err error) {
 	err = m.q.Commit(ctx, c)
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, pipeline.ErrConflict) {
 		return false, nil
 	}
 
