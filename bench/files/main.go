@@ -49,6 +49,7 @@ type settings struct {
 	sync, ask      bool
 	final          bool
 	profile        string
+	allocs         string
 	rounds         int
 }
 
@@ -61,8 +62,12 @@ func main() {
 	flag.BoolVar(&s.ask, "ask", true, "ask_first: look each hash up before uploading it")
 	flag.BoolVar(&s.final, "final", false, "measure to the final event instead of the submitted one")
 	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of our part to this file")
+	flag.StringVar(&s.allocs, "memprofile", "", "write a profile of all allocations to this file")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds, the limit measured anew in each")
 	flag.Parse()
+	if s.allocs != "" {
+		runtime.MemProfileRate = 512
+	}
 	if err := run(s); err != nil {
 		fmt.Fprintln(os.Stderr, "files:", err)
 		os.Exit(1)
@@ -77,12 +82,13 @@ func run(s settings) error {
 		if err != nil {
 			return err
 		}
-		between := cpuTime()
+		between, allocated := cpuTime(), allocations()
 		ours, busy, writes, err := backburn(s)
 		if err != nil {
 			return err
 		}
 		after := cpuTime()
+		allocated = allocations() - allocated
 		if r == 0 {
 			fmt.Printf("%d files of %d bytes, %d connections, sync_always=%v, ask_first=%v, %d CPUs\n", s.n, s.size, s.conns, s.sync, s.ask, runtime.NumCPU())
 		}
@@ -93,6 +99,10 @@ func run(s settings) error {
 			slices.Sort(ratios)
 			fmt.Printf("median ratio %.2f\n", ratios[len(ratios)/2])
 			printWrites(writes, s.n)
+			if err := writeAllocs(s.allocs); err != nil {
+				return err
+			}
+			fmt.Printf("%d allocations per file, server and simulated WildFire included\n", allocated/uint64(s.n)) //nolint:gosec // a count
 		}
 	}
 	return nil
@@ -105,6 +115,29 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// writeAllocs writes a profile of all that was allocated; "" writes none.
+func writeAllocs(name string) error {
+	if name == "" {
+		return nil
+	}
+
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+
+	return pprof.Lookup("allocs").WriteTo(f, 0)
+}
+
+// allocations is how many objects the process has allocated so far.
+func allocations() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+
+	return m.Mallocs
 }
 
 func perFile(d time.Duration, n int) float64 { return float64(d.Microseconds()) / float64(n) }
