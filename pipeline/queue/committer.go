@@ -67,7 +67,6 @@ type batch struct {
 const (
 	maxBatchMessages = 1000
 	maxBatchBytes    = 8 << 20
-	maxInFlight      = 512
 
 	headerBatchID     = "Nats-Batch-Id"
 	headerBatchSeq    = "Nats-Batch-Sequence"

@@ -23,6 +23,8 @@ const (
 	leastBatch   = 200 * time.Microsecond
 	costPeriod   = 2 * time.Second
 	rowOfSingles = 16 // messages, to measure by
+
+	maxInFlight = 512 // messages sent and not answered
 )
 
 func newCost() cost { return cost{message: 20 * time.Microsecond, fixed: 2 * time.Millisecond} }

@@ -88,49 +88,6 @@ func (q *Queue) deadFilter(f DeadFilter) string {
 	return q.DeadSubject(or(string(f.Reason)), or(f.Source))
 }
 
-// readBatch is how many messages of a stream are asked for at a time.
-const readBatch = 256
-
-// errCutOff says that a server stopped to answer: what was read is not all there is.
-var errCutOff = errors.New("the server stopped in the middle of its answer")
-
-// readAll visits what a stream holds now, until visit returns false.
-func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
-	cfg.MaxResetAttempts = 2 // otherwise it would try for ever, whatever becomes of ctx
-	c, err := s.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	for ctx.Err() == nil {
-		batch, err := c.FetchNoWait(readBatch)
-		if err != nil {
-			return err
-		}
-		n, last := 0, false
-		for m := range batch.Messages() {
-			n++
-			meta, err := m.Metadata()
-			if err != nil {
-				return err
-			}
-			if last = last || !visit(m, meta); last {
-				continue // drain what was fetched
-			}
-			last = meta.NumPending == 0
-		}
-		if err := batch.Error(); err != nil {
-			return err
-		}
-		if n == 0 && c.CachedInfo().NumPending > 0 {
-			return errCutOff
-		}
-		if n == 0 || last {
-			return nil
-		}
-	}
-	return ctx.Err()
-}
-
 // DeadLetter reads one letter whole. It returns ErrNoLetter where there is none.
 func (q *Queue) DeadLetter(ctx context.Context, seq uint64) (Letter, error) {
 	m, err := q.dead.GetMsg(ctx, seq)

@@ -63,17 +63,6 @@ type Original struct {
 	Header  nats.Header `json:"header,omitempty"`
 }
 
-// open reads a job's message from JOBS. seq and at, its place in the stream, make the id of a job
-// whose publisher gave none. The error, which matches pipeline.ErrInvalidJob, says why it is no
-// job: then the message is fit for a dead letter and holds of the job what is certain.
-func (q *Queue) open(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
-	if seq <= q.oldJobsUntil.Load() {
-		return q.openOld(subject, h, body, seq, at)
-	}
-
-	return q.openPublished(subject, h, body, seq, at)
-}
-
 func (n Names) openPublished(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	p, source, requeued, ok := n.parseJobSubject(subject)
 	if requeued {
@@ -332,4 +321,19 @@ func (q *Queue) Unload(ctx context.Context, m *Message) error {
 	m.Raw = false
 
 	return nil
+}
+
+// oneLine makes text fit for a header.
+func oneLine(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c == 0x7f {
+			b[i] = ' '
+		}
+	}
+	if len(b) > 1000 {
+		b = b[:1000]
+	}
+
+	return string(b)
 }

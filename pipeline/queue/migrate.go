@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,23 +28,10 @@ import (
 // the ledger has already stays. The jobs in JOBS stay where they are: [Queue.open] knows by their
 // sequence that they came from version 1.
 
-// OldStreams are the streams of version 1 that a start carries over and removes.
-func (n Names) OldStreams() []string {
-	return []string{n.waitingStream(), "KV_" + n.samplesBucket(), "KV_" + n.recordsBucket()}
-}
-
-func (n Names) waitingStream() string { return n.stream("WAITING") }
-func (n Names) samplesBucket() string { return n.prefix + "_samples" }
-func (n Names) recordsBucket() string { return n.prefix + "_jobs" }
-
 // Headers of version 1, on jobs that had been in a worker's hands.
 const (
 	headerOldSubject = "Backburn-Subject" // under which the job was handed in
 	headerOldBasis   = "Backburn-Basis"   // of a job that waits
-
-	// oldJobsKey is the stream metadata of the ledger with the last sequence of JOBS that version 1
-	// wrote.
-	oldJobsKey = "backburn.version1_jobs"
 
 	// oldLeaderKey is where the leader of a fleet of version 1 is named, in the control bucket.
 	oldLeaderKey = "batcher"
@@ -56,35 +42,6 @@ const (
 // errOldWorkers says that workers of version 1 still run: they would go on writing to what is carried
 // over.
 var errOldWorkers = errors.New("workers of version 1 are still running: stop them first")
-
-// oldJobs returns up to which sequence JOBS was written by version 1; 0 where there was none.
-func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
-	found, err := q.oldStream(ctx, q.waitingStream())
-	if found == nil || err != nil {
-		return 0, err
-	}
-	jobs, err := q.oldStream(ctx, q.JobsStream())
-	if jobs == nil || err != nil {
-		return 0, err
-	}
-
-	return jobs.CachedInfo().State.LastSeq, nil
-}
-
-// oldStream looks a stream up; nil where it is not there.
-func (q *Queue) oldStream(ctx context.Context, name string) (jetstream.Stream, error) {
-	var found jetstream.Stream
-	err := insist(ctx, "stream "+name, func(ctx context.Context) error {
-		s, err := q.js.Stream(ctx, name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil
-		}
-		found = s
-		return err
-	})
-
-	return found, err
-}
 
 // migrate carries over what version 1 left, if anything.
 func (q *Queue) migrate(ctx context.Context) error {
@@ -179,7 +136,7 @@ func (q *Queue) oldLeader(ctx context.Context) (bool, error) {
 
 // migration is one pass over what version 1 left.
 type migration struct {
-	q    *Queue
+	q *Queue
 
 	mu   sync.Mutex
 	refs map[string][]pipeline.Ref // jobs that wait, by sample; guarded by mu
@@ -300,26 +257,4 @@ func (m *migration) sample(ctx context.Context, old oldMessage) error {
 	_, err := m.put(ctx, m.q.PutSample(s))
 
 	return err
-}
-
-// openOld reads a job that version 1 left: in its messages a header names the job, and the subject
-// under which it was handed in.
-func (q *Queue) openOld(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
-	if id := h.Get(headerJob); id != "" {
-		own := nats.Header{}
-		for k, v := range h {
-			own[k] = v
-		}
-		own[nats.MsgIdHdr] = []string{id}
-		h = own
-	}
-
-	return q.openPublished(subject, h, body, seq, at)
-}
-
-// noteLedger takes note of since when there is a ledger, and which jobs version 1 left in JOBS.
-func (q *Queue) noteLedger(info *jetstream.StreamInfo) {
-	n, _ := strconv.ParseUint(info.Config.Metadata[oldJobsKey], 10, 64)
-	q.oldJobsUntil.Store(n)
-	q.ledgerMade.Store(info.Created.UnixNano())
 }

@@ -240,21 +240,6 @@ func (q *Queue) cut(m *Message) *Message {
 	return &short
 }
 
-// oneLine makes text fit for a header.
-func oneLine(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c == 0x7f {
-			b[i] = ' '
-		}
-	}
-	if len(b) > 1000 {
-		b = b[:1000]
-	}
-
-	return string(b)
-}
-
 // Requeue sends a job back to the workers. It goes on waiting in the ledger until one of them ends
 // it, or lets it wait anew.
 func (q *Queue) Requeue(ctx context.Context, m *Message) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -38,23 +37,3 @@ func (q *Queue) Repair(ctx context.Context) ([]string, error) {
 
 	return wrong, q.Provision(ctx)
 }
-
-// fits reports whether a stream keeps what it has to, and is read and written as it has to be.
-func fits(is, want jetstream.StreamConfig) bool {
-	return is.MaxBytes == want.MaxBytes &&
-		is.MaxAge == want.MaxAge &&
-		is.Discard == want.Discard &&
-		max(is.Replicas, 1) == max(want.Replicas, 1) &&
-		sameLimit(is.MaxMsgs, want.MaxMsgs) &&
-		sameLimit(is.MaxMsgsPerSubject, want.MaxMsgsPerSubject) &&
-		is.MaxMsgSize <= 0 &&
-		slices.Equal(is.Subjects, want.Subjects) &&
-		(want.Duplicates == 0 || is.Duplicates == want.Duplicates) &&
-		(is.AllowDirect || !want.AllowDirect) &&
-		(is.AllowAtomicPublish || !want.AllowAtomicPublish) &&
-		(is.AllowMsgTTL || !want.AllowMsgTTL) &&
-		slices.EqualFunc(is.Sources, want.Sources, func(a, b *jetstream.StreamSource) bool { return a.Name == b.Name })
-}
-
-// sameLimit compares limits, of which those that are not positive mean none.
-func sameLimit(a, b int64) bool { return max(a, 0) == max(b, 0) }

@@ -1,0 +1,197 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/jets"
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+)
+
+// ErrFormat says that the ledger was written by a later version, which this one cannot read.
+var ErrFormat = errors.New("the ledger was written by a later version of Backburn")
+
+// insist makes a request until it is answered or ctx ends.
+func insist(ctx context.Context, what string, request func(context.Context) error) error {
+	for attempt := 0; ; attempt++ {
+		actx, cancel := context.WithTimeout(ctx, min(provisionAttempt<<min(attempt, 4), longestProvisionAttempt))
+		err := request(actx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+
+		err = jets.Explain(what, err)
+		if jets.Is(err, jets.Limit) {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if !jets.Is(err, jets.Unavailable) {
+			return err
+		}
+		if fleet.Sleep(ctx, pipeline.Backoff(attempt, 200*time.Millisecond, 2*time.Second)) != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+}
+
+// Provision makes the streams and buckets that are missing, and puts right those whose limits are
+// not the topology's. It may be repeated at any time.
+func (q *Queue) Provision(ctx context.Context) error {
+	exists, err := q.checkFormat(ctx)
+	if err != nil {
+		return err
+	}
+
+	handles := map[string]*jetstream.Stream{
+		q.JobsStream(): &q.jobs, q.LedgerStream(): &q.ledger, q.ResultsStream(): &q.results, q.DeadStream(): &q.dead,
+	}
+	var oldJobs uint64
+	if !exists {
+		if oldJobs, err = q.oldJobs(ctx); err != nil {
+			return err
+		}
+	}
+	for _, c := range q.topology.Streams() {
+		if c.Name == q.LedgerStream() && oldJobs > 0 {
+			c.Metadata[oldJobsKey] = strconv.FormatUint(oldJobs, 10)
+		}
+		err := insist(ctx, "stream "+c.Name, func(ctx context.Context) error {
+			s, err := q.provisionStream(ctx, c)
+			if err == nil && *handles[c.Name] == nil {
+				*handles[c.Name] = s
+			}
+			if err == nil && c.Name == q.LedgerStream() {
+				q.noteLedger(s.CachedInfo())
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+
+	err = insist(ctx, "bucket "+q.ControlBucket(), func(ctx context.Context) error {
+		kv, err := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket:         q.ControlBucket(),
+			Description:    "budgets, pauses, live workers",
+			Storage:        jetstream.FileStorage,
+			Replicas:       q.topology.Replicas,
+			LimitMarkerTTL: time.Minute,
+			MaxBytes:       controlMaxBytes,
+		})
+		if err == nil && q.control == nil {
+			q.control = kv
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+
+	return insist(ctx, "object bucket "+q.FilesBucket(), func(ctx context.Context) error {
+		files, err := q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket:      q.FilesBucket(),
+			Description: "contents that travel",
+			TTL:         filesMaxAge,
+			MaxBytes:    cmp.Or(q.topology.FilesMaxBytes, DefaultFilesMaxBytes),
+			Storage:     jetstream.FileStorage,
+			Replicas:    q.topology.Replicas,
+		})
+		if err == nil && q.files == nil {
+			q.files = files
+		}
+		return err
+	})
+}
+
+// provisionStream makes a stream that is missing, and changes one that does not fit. One that fits is
+// left alone: of many workers that start together none makes the server's work for the others.
+func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := q.js.Stream(ctx, c.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		s, err = q.js.CreateStream(ctx, c)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return q.js.UpdateStream(ctx, c)
+		}
+		return s, err
+	case err != nil || fits(s.CachedInfo().Config, c):
+		return s, err
+	}
+	if old := s.CachedInfo().Config.Metadata[oldJobsKey]; old != "" {
+		c.Metadata[oldJobsKey] = old
+	}
+
+	return q.js.UpdateStream(ctx, c)
+}
+
+// controlMaxBytes bounds the bucket in which the fleet agrees.
+const controlMaxBytes = 16 << 20
+
+// checkFormat refuses a ledger of a later version. exists says that there is a ledger.
+func (q *Queue) checkFormat(ctx context.Context) (exists bool, err error) {
+	var found string
+	err = insist(ctx, "stream "+q.LedgerStream(), func(ctx context.Context) error {
+		s, err := q.js.Stream(ctx, q.LedgerStream())
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		if err == nil {
+			exists = true
+			found = s.CachedInfo().Config.Metadata[formatKey]
+		}
+		return err
+	})
+	if err != nil {
+		return exists, err
+	}
+
+	if n, _ := strconv.Atoi(found); n > format {
+		return exists, fmt.Errorf("%w: format %d, this version knows %d: update this process", ErrFormat, n, format)
+	}
+
+	return exists, nil
+}
+
+// noteLedger takes note of since when there is a ledger, and which jobs version 1 left in JOBS.
+func (q *Queue) noteLedger(info *jetstream.StreamInfo) {
+	n, _ := strconv.ParseUint(info.Config.Metadata[oldJobsKey], 10, 64)
+	q.oldJobsUntil.Store(n)
+	q.ledgerMade.Store(info.Created.UnixNano())
+}
+
+// oldJobs returns up to which sequence JOBS was written by version 1; 0 where there was none.
+func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
+	found, err := q.oldStream(ctx, q.waitingStream())
+	if found == nil || err != nil {
+		return 0, err
+	}
+	jobs, err := q.oldStream(ctx, q.JobsStream())
+	if jobs == nil || err != nil {
+		return 0, err
+	}
+
+	return jobs.CachedInfo().State.LastSeq, nil
+}
+
+// oldStream looks a stream up; nil where it is not there.
+func (q *Queue) oldStream(ctx context.Context, name string) (jetstream.Stream, error) {
+	var found jetstream.Stream
+	err := insist(ctx, "stream "+name, func(ctx context.Context) error {
+		s, err := q.js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		found = s
+		return err
+	})
+
+	return found, err
+}

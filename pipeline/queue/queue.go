@@ -1,0 +1,72 @@
+package queue
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/jets"
+	"backburn/pipeline/fleet"
+)
+
+// Queue is the pipeline's handle on JetStream: the streams and buckets of the system, opened
+// and made fit. It is safe for concurrent use.
+type Queue struct {
+	Names
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	topology Topology
+
+	jobs    jetstream.Stream
+	ledger  jetstream.Stream
+	results jetstream.Stream
+	dead    jetstream.Stream
+	control jetstream.KeyValue
+	files   jetstream.ObjectStore
+
+	jobCommits    *committer
+	ledgerCommits *committer
+	eventCommits  *committer
+	deadCommits   *committer
+	reads         *reader // of the ledger
+
+	feedsMu   sync.Mutex
+	feeds     map[string]Feed // of lanes that have one of their own; guarded by feedsMu
+	lostFeeds sync.Map        // names
+
+	ledgerMade   atomic.Int64  // when the ledger was made, in ns since 1970
+	oldJobsUntil atomic.Uint64 // up to this sequence JOBS was written by version 1
+}
+
+func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
+	n := NamesFor(t.Prefix)
+
+	return &Queue{
+		Names:         n,
+		nc:            nc,
+		js:            js,
+		topology:      t,
+		jobCommits:    newCommitter(nc),
+		ledgerCommits: newCommitter(nc),
+		eventCommits:  newCommitter(nc),
+		deadCommits:   newCommitter(nc),
+		reads:         newReader(nc, jets.APIPrefix(js.Options()), n.LedgerStream()),
+		feeds:         map[string]Feed{},
+	}
+}
+
+// Control is where the fleet agrees.
+func (q *Queue) Control() *fleet.Store { return fleet.NewStore(q.js, q.control) }
+
+// Conn is the connection, for those who publish beside the streams.
+func (q *Queue) Conn() *nats.Conn { return q.nc }
+
+// JetStream is the connection's JetStream context, for those who build beside the queue.
+func (q *Queue) JetStream() jetstream.JetStream { return q.js }
+
+// ErrUnavailable is matched by the error of Open where JetStream is not there, or does not
+// become ready in time.
+var ErrUnavailable = errors.New("JetStream is not available")
