@@ -6,14 +6,27 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/daemons"
 )
 
+// links are the names under which packages link this binary, and what it is then.
+var links = map[string]func() cli.Daemon{
+	"backburn-watcher": daemons.Watcher,
+	"backburn-worker":  daemons.Worker,
+}
+
 func main() {
+	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
+	if daemon, ok := links[name]; ok {
+		os.Exit(daemons.Main(daemon().Called(name)))
+	}
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -25,6 +38,8 @@ func run(ctx context.Context, args []string, env config.Env, stdin io.Reader, st
 // commands makes every command; each has a file of its own, and a line here.
 var commands = []func(*cli.App) *cobra.Command{
 	runCommand,
+	watcherCommand,
+	workerCommand,
 	demoCommand,
 	simulateCommand,
 	submitCommand,
@@ -42,7 +57,19 @@ var commands = []func(*cli.App) *cobra.Command{
 	apiCommand,
 	sinkCommand,
 	configCommand,
+	manCommand,
 	versionCommand,
+}
+
+func watcherCommand(tool *cli.App) *cobra.Command {
+	cmd := daemons.Watcher().Called("backburn watcher").Subcommand(tool)
+	cmd.Aliases = []string{"watch"}
+
+	return cmd
+}
+
+func workerCommand(tool *cli.App) *cobra.Command {
+	return daemons.Worker().Called("backburn worker").Subcommand(tool)
 }
 
 func rootCommand(std cli.Std) *cobra.Command {
@@ -66,5 +93,7 @@ work failed, 4 cannot reach what it needs, 130 or 143 by signal.`,
 	for _, command := range commands {
 		root.AddCommand(command(tool))
 	}
+	complete(root, tool)
+
 	return cli.Group(root)
 }

@@ -9,7 +9,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"backburn": main})
+	testscript.Main(m, map[string]func(){
+		"backburn":         main,
+		"backburn-watcher": main,
+		"backburn-worker":  main,
+	})
 }
 
 func TestScripts(t *testing.T) {

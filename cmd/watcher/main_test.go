@@ -1,19 +1,19 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"backburn/internal/app"
-	"backburn/internal/config"
+	"backburn/internal/daemons"
 	"backburn/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"watcher": main,
-		"worker":  testkit.StandIn("worker", config.WorkerPart, app.Roles{Work: true}),
+		"worker":  func() { os.Exit(daemons.Main(daemons.Worker())) },
 	})
 }
 

@@ -1,19 +1,19 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"backburn/internal/app"
-	"backburn/internal/config"
+	"backburn/internal/daemons"
 	"backburn/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"worker":  main,
-		"watcher": testkit.StandIn("watcher", config.WatcherPart, app.Roles{Watch: true}),
+		"watcher": func() { os.Exit(daemons.Main(daemons.Watcher())) },
 		"nats":    testkit.NATS,
 	})
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -22,38 +23,62 @@ type Daemon struct {
 	Serve func(ctx context.Context, cfg config.Config, log zerolog.Logger) error
 }
 
+// Called is the same daemon under another name, which may be of two words.
+func (d Daemon) Called(name string) Daemon {
+	d.Example = strings.ReplaceAll(d.Example, "  "+d.Name+" ", "  "+name+" ")
+	d.Name = name
+
+	return d
+}
+
 // Command makes the root command of the binary.
 func (d Daemon) Command(std Std) *cobra.Command {
-	var (
-		check   bool
-		version bool
-	)
-	root := &cobra.Command{
-		Use:               d.Name,
-		Short:             d.Short,
-		Long:              d.Long,
-		Example:           d.Example,
-		Args:              cobra.NoArgs,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-	}
-	tool := NewApp(root, std)
-	root.Flags().BoolVar(&check, "check", false, "check the configuration and its files, then exit")
+	var version bool
+	root := &cobra.Command{CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}}
+	serve := d.fill(root, NewApp(root, std))
 	root.Flags().BoolVar(&version, "version", false, "print the version, then exit")
-	tool.Setting(root.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
-	root.RunE = func(cmd *cobra.Command, _ []string) error {
+	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if version {
 			_, err := fmt.Fprintln(std.Out, d.Name, ThisBuild())
 			return err
 		}
+
+		return serve(cmd, args)
+	}
+
+	return root
+}
+
+// Subcommand makes it a command of a binary that has more of them. Its name is the last word of
+// the daemon's.
+func (d Daemon) Subcommand(tool *App) *cobra.Command {
+	cmd := &cobra.Command{}
+	cmd.RunE = d.fill(cmd, tool)
+
+	return cmd
+}
+
+// fill describes the command, binds its flags, and gives what it runs.
+func (d Daemon) fill(cmd *cobra.Command, tool *App) func(*cobra.Command, []string) error {
+	cmd.Use = d.Name[strings.LastIndex(d.Name, " ")+1:]
+	cmd.Short = d.Short
+	cmd.Long = d.Long
+	cmd.Example = d.Example
+	cmd.Args = cobra.NoArgs
+	check := cmd.Flags().Bool("check", false, "check the configuration and its files, then exit")
+	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
+
+	return func(cmd *cobra.Command, _ []string) error {
 		cfg, err := tool.ConfigFor(d.Parts)
 		if err != nil {
 			return err
 		}
-		if check {
-			_, err := fmt.Fprintln(std.Out, tool.Describe()+": fine")
+
+		if *check {
+			_, err := fmt.Fprintln(tool.Out, tool.Describe()+": fine")
 			return err
 		}
+
 		return d.Serve(cmd.Context(), cfg, tool.Logger(cfg))
 	}
-	return root
 }

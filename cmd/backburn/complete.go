@@ -1,0 +1,125 @@
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// words gives the values that a flag or an argument takes.
+type words func(*cli.App) []string
+
+// flagWords has the values of flags by name: a name means the same in every command.
+var flagWords = map[string]words{
+	"for":        func(*cli.App) []string { return slices.Sorted(maps.Keys(config.Processes)) },
+	"log-format": fixed("auto", "console", "json"),
+	"log-level":  fixed("trace", "debug", "info", "warn", "error"),
+	"priority":   listed(pipeline.Priorities()),
+	"reason":     listed(results.Reasons()),
+	"source":     sourceNames,
+	"type":       typeNames,
+	"verdict":    func(*cli.App) []string { return slices.Concat([]string{"benign", "malicious", "unrecognised"}, malicious) },
+}
+
+// commandFlagWords has those of flags that mean something in one command alone.
+var commandFlagWords = map[string]map[string]words{
+	"report": {"format": fixed("pdf", "xml", "maec")},
+}
+
+// argumentWords has those of arguments, by command.
+var argumentWords = map[string]words{
+	"login":  profileNames,
+	"logout": profileNames,
+	"token":  profileNames,
+}
+
+func fixed(values ...string) words { return func(*cli.App) []string { return values } }
+
+func listed[T ~string](values []T) words {
+	return func(*cli.App) []string {
+		var texts []string
+		for _, v := range values {
+			texts = append(texts, string(v))
+		}
+
+		return texts
+	}
+}
+
+func typeNames(*cli.App) []string {
+	var names []string
+	for _, t := range []results.Type{results.Submitted, results.Verdict, results.Failed, results.Changed} {
+		names = append(names, t.Name())
+	}
+
+	return names
+}
+
+// sourceNames are the sources of the configuration, where it can be read.
+func sourceNames(tool *cli.App) []string {
+	cfg, err := tool.Read()
+	if err != nil {
+		return nil
+	}
+
+	var names []string
+	for _, w := range cfg.Watch {
+		names = append(names, w.Source)
+	}
+	if cfg.API.Listen != "" {
+		names = append(names, cfg.API.Source)
+	}
+	slices.Sort(names)
+
+	return slices.Compact(names)
+}
+
+// profileNames are the profiles of the configuration, where it can be read.
+func profileNames(tool *cli.App) []string {
+	cfg, err := tool.Read()
+	if err != nil {
+		return nil
+	}
+
+	return slices.Sorted(maps.Keys(cfg.Auth))
+}
+
+// complete has shells offer values, for the command and all below it.
+func complete(cmd *cobra.Command, tool *cli.App) {
+	offer := func(f words) cobra.CompletionFunc {
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return f(tool), cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	bind := func(flag *pflag.Flag) {
+		f, ok := commandFlagWords[cmd.Name()][flag.Name]
+		if !ok {
+			f, ok = flagWords[flag.Name]
+		}
+		if ok {
+			_ = cmd.RegisterFlagCompletionFunc(flag.Name, offer(f)) // the flag is there, and has none yet
+		}
+	}
+	cmd.Flags().VisitAll(bind)
+	cmd.PersistentFlags().VisitAll(bind)
+	if f, ok := argumentWords[cmd.Name()]; ok {
+		cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+
+			return f(tool), cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+
+	for _, child := range cmd.Commands() {
+		complete(child, tool)
+	}
+}

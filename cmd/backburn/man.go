@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+
+	"backburn/internal/cli"
+)
+
+// manCommand writes what packages install.
+func manCommand(tool *cli.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "man FOLDER",
+		Short: "Write the manual pages into a folder",
+		Long: `Writes a manual page of section 1 for every command into an empty or new folder.
+
+The pages bear the date of the revision that this binary was made from, so that equal
+builds have equal pages.`,
+		Example: `  backburn man /usr/local/share/man/man1`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return cli.Exit(cli.Usage, err)
+			}
+			build := cli.ThisBuild()
+			date, err := time.Parse(time.RFC3339, build.Time)
+			if err != nil { // no revision is known
+				date = time.Unix(0, 0).UTC()
+			}
+			header := doc.GenManHeader{
+				Section: "1",
+				Source:  "backburn " + build.Version,
+				Manual:  "Backburn",
+				Date:    &date,
+			}
+
+			root := cmd.Root()
+			root.DisableAutoGenTag = true
+			if err := doc.GenManTree(root, &header, args[0]); err != nil {
+				return fmt.Errorf("manual pages: %w", err)
+			}
+
+			return nil
+		},
+	}
+}

@@ -1,0 +1,77 @@
+// Package daemons describes the processes that do one thing each. Every one of them is a binary of
+// its own (cmd/watcher, cmd/worker), a command of backburn, and a name under which packages link
+// backburn.
+package daemons
+
+import (
+	"context"
+	"os"
+
+	"github.com/rs/zerolog"
+
+	"backburn/internal/app"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+)
+
+// Main runs a daemon as the whole program, and returns its exit code.
+func Main(d cli.Daemon) int {
+	std := cli.Std{Args: os.Args[1:], Env: os.LookupEnv, In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+
+	return cli.Run(context.Background(), d.Command(std), std)
+}
+
+// Watcher is the process that watches folders.
+func Watcher() cli.Daemon {
+	return cli.Daemon{
+		Name:  "watcher",
+		Short: "Claim the files of quarantine folders and publish them as jobs",
+		Long: `Watches the folders of the [[watch]] entries: it waits until a file is complete, claims
+it, and publishes it as a job through NATS. Workers do the rest.
+
+It needs a NATS server that runs (nats.url) and the folders; it knows no WildFire
+credentials. SIGINT or SIGTERM ends it in good order, a second one at once.
+
+Exit codes: 0 fine, 2 usage or configuration, 3 a part of the work failed,
+4 cannot reach what it needs, 130 or 143 by signal.`,
+		Example: `  watcher --config /etc/backburn/backburn.toml
+  watcher --check                       # is the configuration fine, are the folders there?
+  watcher --http-listen 127.0.0.1:9465  # health, metrics and status elsewhere`,
+		Parts: config.Processes["watcher"],
+		Serve: serve(app.Roles{Watch: true}),
+	}
+}
+
+// Worker is the process that has WildFire judge.
+func Worker() cli.Daemon {
+	return cli.Daemon{
+		Name:  "worker",
+		Short: "Have WildFire judge what jobs hand in, and publish the verdicts",
+		Long: `Takes jobs from NATS, asks WildFire about their hashes, uploads what is unknown, waits
+for the verdicts and publishes them as events. Any number of workers share the work,
+the rate and the quota of one fleet.
+
+It needs a NATS server that runs (nats.url) and the credentials of the profile that
+wildfire.auth names. SIGINT or SIGTERM ends it in good order, a second one at once.
+
+Exit codes: 0 fine, 2 usage or configuration, 3 a part of the work failed,
+4 cannot reach what it needs, 130 or 143 by signal.`,
+		Example: `  worker --config /etc/backburn/backburn.toml
+  worker --check                       # is the configuration fine, are credentials there?
+  worker --http-listen 127.0.0.1:9466  # health, metrics and status elsewhere`,
+		Parts: config.Processes["worker"],
+		Serve: serve(app.Roles{Work: true}),
+	}
+}
+
+// serve runs a node with the roles until ctx ends.
+func serve(roles app.Roles) func(context.Context, config.Config, zerolog.Logger) error {
+	return func(ctx context.Context, cfg config.Config, log zerolog.Logger) error {
+		n, err := app.Start(ctx, cfg, roles, log)
+		if err != nil {
+			return err
+		}
+
+		return n.Run(ctx)
+	}
+}
