@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"cmp"
+	"path"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -110,3 +112,6 @@ func Name(raw string) (text string, b64 []byte) {
 	}
 	return strings.ToValidUTF8(raw, "\uFFFD"), []byte(raw)
 }
+
+// extension is what WildFire would tell a script by; "." for a name without one.
+func extension(j Job) string { return cmp.Or(strings.ToLower(path.Ext(j.Filename)), ".") }

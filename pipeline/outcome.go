@@ -1,9 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
-	"path"
-	"strings"
 	"time"
 
 	"backburn/results"
@@ -77,6 +74,3 @@ func FailedEvent(j Job, cause results.Error, attempts int, at time.Time) results
 func rejection(message string) results.Error {
 	return results.Error{Reason: results.Rejected, Message: message}
 }
-
-// extension is what WildFire would tell a script by; "." for a name without one.
-func extension(j Job) string { return cmp.Or(strings.ToLower(path.Ext(j.Filename)), ".") }

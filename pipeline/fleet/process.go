@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"strconv"
@@ -49,10 +48,4 @@ func dead(worker string) bool {
 	}
 	began, err := processBegan(pid)
 	return err == nil && strconv.FormatUint(began, 36) != parts[2]
-}
-
-// machineID names what process numbers are unique in: a boot of a machine, and in it a container.
-func machineID(boot, pids string) string {
-	sum := sha256.Sum256([]byte(boot + "\n" + pids))
-	return fmt.Sprintf("%x", sum[:5])
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/span"
 	"backburn/results"
@@ -399,3 +400,22 @@ func (c *clock) jumped() time.Duration {
 
 	return 0
 }
+
+// republish publishes the event of a job that another leader ended, if that did not.
+func (p *Poller) republish(ctx context.Context, subject string, published func()) {
+	for ctx.Err() == nil {
+		entry, done, err := p.Queue.ReadDone(ctx, subject)
+		if err == nil && done && !p.published.tooOld(entry.Event, p.Now()) {
+			err = p.Queue.Republish(ctx, nil, entry.Event)
+		}
+		if err == nil {
+			published()
+			return
+		}
+
+		p.Log.Warn().Err(err).Str("job", refOf(entry.Event)).Msg("event of another leader cannot be published yet; retrying")
+		_ = fleet.Sleep(ctx, time.Second)
+	}
+}
+
+func refOf(ev results.Event) string { return ev.Data.Source + "/" + ev.Data.JobID }

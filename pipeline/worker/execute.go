@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -108,11 +107,6 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) 
 			return result{}, false, err
 		}
 	}
-}
-
-// policy is what Decide goes by.
-func (w *Worker) policy() pipeline.Policy {
-	return pipeline.Policy{Config: w.cfg, Self: w.member.ID(), Random: rand.Float64()}
 }
 
 // load reads what is known of the job's sample, and of the job. done says that this was all there is

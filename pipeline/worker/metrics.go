@@ -5,6 +5,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/pipeline/poller"
 	"backburn/results"
 )
@@ -26,7 +27,7 @@ type metrics struct {
 // verdictNames are the outcomes of verdict events.
 var verdictNames = []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
 
-func newMetrics(reg prometheus.Registerer, w *Worker) *metrics {
+func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pauses *fleet.Pauses) *metrics {
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}
@@ -59,15 +60,15 @@ func newMetrics(reg prometheus.Registerer, w *Worker) *metrics {
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "backburn_jobs_conflict_total", Help: "Jobs refused because their source used the id before for other contents.",
 		}),
-		log: w.log,
+		log: log,
 	}
 	reg.MustRegister(m.uploadSeconds, m.uploadBytes, m.queries, m.asked, m.pending, m.parked, m.conflicts)
-	gauge("backburn_jobs_in_hand", "Jobs that this worker holds.", func() float64 { return float64(w.leases.size()) })
+	gauge("backburn_jobs_in_hand", "Jobs that this worker holds.", func() float64 { return float64(held.size()) })
 	for _, b := range pipeline.Budgets() {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "backburn_paused", Help: "1 while the budget is paused for the fleet.", ConstLabels: prometheus.Labels{"budget": string(b)},
 		}, func() float64 {
-			if _, on, _ := w.pauses.Active(b); on {
+			if _, on, _ := pauses.Active(b); on {
 				return 1
 			}
 			return 0

@@ -1,17 +1,14 @@
 package worker
 
 import (
-	"cmp"
 	"context"
-	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"backburn/pipeline"
@@ -101,198 +98,7 @@ func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
 
 const defaultTick = time.Second
 
-// New makes a worker on an open queue. It does nothing until Run.
-func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller.Oracle, opts ...Option) (*Worker, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-
-	o := options{log: zerolog.Nop(), now: time.Now, tick: defaultTick}
-	for _, f := range opts {
-		f(&o)
-	}
-
-	control := q.Control()
-	pauses := fleet.NewPauses(control, o.now, o.tick)
-	w := &Worker{
-		q:         q,
-		cfg:       cfg,
-		submitter: submitter,
-		log:       o.log,
-		spans:     span.New(o.traces),
-		now:       o.now,
-		member:    fleet.Join(control, cfg.Lease, cfg.Concurrency),
-		pauses:    pauses,
-		uploads:   fleet.NewQuota(control, pipeline.Uploads, cfg.UploadsPerDay, cfg.ReservePercent, o.now),
-		queries:   fleet.NewQuota(control, pipeline.Queries, cfg.QueriesPerDay, cfg.ReservePercent, o.now),
-		client:    poller.NewClient(q, pauses, cfg.Lease),
-		limiter:   rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
-		slots:     newSlots(cfg.Concurrency),
-		leases:    newLeases(),
-		claims:    newClaims(),
-		sources:   newSources(),
-		progress:  newProgress(),
-		tokens:    o.tokens,
-	}
-	w.metrics = newMetrics(o.reg, w)
-	w.poller = poller.New(poller.Deps{
-		Queue:   q,
-		Member:  w.member,
-		Pauses:  pauses,
-		Oracle:  oracle,
-		Queries: w.queries,
-		Uploads: w.uploads,
-		Config:  cfg,
-		Log:     o.log,
-		Metrics: w.metrics.poller(),
-		Spans:   w.spans,
-		Now:     o.now,
-		Tick:    o.tick,
-		Wait:    w.waitForToken,
-	})
-
-	return w, nil
-}
-
-func limitOf(perSecond float64) rate.Limit {
-	if perSecond == 0 {
-		return rate.Inf
-	}
-	return rate.Limit(perSecond)
-}
-
-// Run works until ctx ends. It then fetches no more jobs, hands back those that were not begun, lets
-// uploads in progress go on for the shutdown timeout, and returns when
-// every goroutine is gone.
-func (w *Worker) Run(ctx context.Context) error {
-	ctx = span.Detached(ctx)
-	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopServices()
-	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWork()
-
-	var g errgroup.Group
-	for _, run := range []func(context.Context) error{
-		w.member.Run, w.pauses.Run, w.client.Run, w.poller.Run, w.shareRate,
-		func(ctx context.Context) error { return w.leases.run(ctx, w.cfg.Lease) },
-	} {
-		g.Go(func() error { return run(services) })
-	}
-
-	w.fetchAll(ctx, work)
-
-	idle := make(chan struct{})
-	go func() { w.jobs.Wait(); close(idle) }()
-	if n := w.leases.size(); n > 0 {
-		w.log.Info().Int("jobs", n).Stringer("timeout", w.cfg.ShutdownTimeout).Msg("finishing jobs under way")
-	}
-
-	select {
-	case <-idle:
-	case <-time.After(w.cfg.ShutdownTimeout):
-		w.log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; handing jobs back")
-		stopWork()
-		<-idle
-	}
-
-	bctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	w.uploads.Release(bctx)
-	w.queries.Release(bctx)
-	stopServices()
-
-	return g.Wait()
-}
-
-// accept takes a message on.
-func (w *Worker) accept(msg jetstream.Msg) *delivery {
-	d := &delivery{msg: msg}
-	d.Message, d.invalid = w.q.Receive(msg)
-	w.leases.take(d)
-
-	return d
-}
-
-// process runs one delivery as far as it can now, then acks or naks its message.
-func (w *Worker) process(ctx, work context.Context, d *delivery) {
-	ctx, sp := w.spans.Job(ctx, d.Job, d.Trace)
-	if sp != nil {
-		work = trace.ContextWithSpan(work, sp)
-		d.Trace = span.Current(ctx) // what happens to the job later belongs to this delivery
-	}
-	r, err := w.execute(ctx, work, d)
-	w.endSpan(sp, d, r, err)
-
-	log := w.log.With().Str("job", d.Job.ID).Str("source", d.Job.Source).Logger()
-	switch {
-	case err != nil && ctx.Err() == nil:
-		log.Warn().Err(err).Msg("cannot process job now; requeued")
-		r = retryAfter(w.cfg.Backoff(0))
-	case err != nil:
-		r = retryAfter(w.cfg.Lease / 3)
-	}
-
-	if r.ack {
-		err = w.leases.ack(d)
-	} else {
-		err = w.leases.nak(d, r.after)
-	}
-	if err != nil {
-		log.Debug().Err(err).Msg("message not settled; it will be redelivered")
-	}
-}
-
-func (w *Worker) endSpan(sp trace.Span, d *delivery, r result, err error) {
-	outcome := "again"
-	if err == nil && r.ack {
-		outcome = cmp.Or(d.outcome, "waiting")
-	}
-
-	sum := ""
-	if d.Job.Verified {
-		sum = d.Job.SHA256
-	}
-	span.EndJob(sp, outcome, sum, err != nil)
-}
-
-// Uploads returns the uploads in progress in this process.
-func (w *Worker) Uploads() []Upload { return w.progress.list() }
-
-// Ready reports whether the worker can do its work: what it writes can be written, it reaches the
-// contents of its sources, and no budget is paused for a fault.
-func (w *Worker) Ready(ctx context.Context) error {
-	if err := w.q.Ready(ctx); err != nil {
-		return err
-	}
-	if err := w.sources.err(); err != nil {
-		return err
-	}
-	for _, b := range pipeline.Budgets() {
-		if p, on, _ := w.pauses.Active(b); on && p.Until.Sub(w.now()) <= fleet.LongestPause {
-			return fmt.Errorf("%s are paused until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason)
-		}
-	}
-
-	return nil
-}
-
-// shareRate keeps this worker's part of the fleet's rate, by the slots of those alive.
-func (w *Worker) shareRate(ctx context.Context) error {
-	for {
-		members, changed := w.member.Members()
-		total := 0
-		for _, m := range members {
-			total += m.Slots
-		}
-		share := float64(w.cfg.Concurrency) / float64(max(total, 1))
-		if w.cfg.Rate > 0 {
-			w.limiter.SetLimit(rate.Limit(w.cfg.Rate * share))
-			w.limiter.SetBurst(max(int(float64(w.cfg.Burst)*share), 1))
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		}
-	}
+// policy is what Decide goes by.
+func (w *Worker) policy() pipeline.Policy {
+	return pipeline.Policy{Config: w.cfg, Self: w.member.ID(), Random: rand.Float64()}
 }

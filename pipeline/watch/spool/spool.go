@@ -22,19 +22,6 @@ import (
 	"time"
 
 	"backburn/internal/rootfs"
-	"backburn/pipeline"
-)
-
-// The layout. Names of folders are relative to the spool.
-const (
-	Dir     = pipeline.SpoolDir // the spool itself, below the watched folder
-	Claimed = "claimed"
-	Done    = "done"
-	Failed  = Done + "/failed"
-
-	tmpDir     = "tmp"
-	pathsDir   = "paths"
-	folderFile = "folder"
 )
 
 // ErrUnusable is matched by errors that waiting does not mend.

@@ -1,0 +1,111 @@
+package poller
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline/queue"
+	"backburn/wildfire"
+)
+
+// question takes a worker's questions.
+func (p *Poller) question(m *nats.Msg) {
+	var questions []Question
+	if m.Reply == "" || json.Unmarshal(m.Data, &questions) != nil || len(questions) > wildfire.MaxHashes {
+		return
+	}
+
+	p.mu.Lock()
+	for _, q := range questions {
+		a := p.asked[q.Key]
+		if a == nil {
+			a = &askedFor{Question: q, inboxes: map[string]bool{}}
+			p.asked[q.Key] = a
+		}
+		a.Urgent = a.Urgent || q.Urgent
+		a.inboxes[m.Reply] = true
+	}
+	p.mu.Unlock()
+
+	signal(p.wakeAsk)
+}
+
+// tellWaiting answers what waits.
+func (p *Poller) tellWaiting(m *nats.Msg) {
+	p.mu.Lock()
+	w := p.list.waiters()
+	p.mu.Unlock()
+
+	if body, err := json.Marshal(w); err == nil && m.Reply != "" {
+		_ = m.Respond(body)
+	}
+}
+
+// jobWritten takes note of what the ledger says of a job. Where that does not say that WildFire has
+// the sample, it is looked at right away: it may have been decided meanwhile.
+func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
+	if r.State == queue.JobDone && r.By != "" && r.By != p.term && r.Seq > p.published.from {
+		published := p.published.begin() // before the record is seen: the mark stays behind it
+		p.async(ctx, func() { p.republish(ctx, r.Subject, published) })
+	}
+	p.published.saw(r.Seq)
+
+	if r.State == queue.JobDone && r.By != p.term {
+		p.forgetJob(r)
+	}
+	if r.State != queue.JobWaiting || !r.Priority.Valid() || r.Sample == "" {
+		return
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	e := p.list.add(r.Sample, newWaitingJob(r), r.Time)
+	e.again = e.busy
+	switch {
+	case !r.Pending.IsZero() && !e.busy:
+		e.pending = true
+		e.submitted = r.Pending
+		due := p.Config.Schedule().Next(e.submitted, p.Now())
+		p.list.schedule(e, p.soonest(due, e.submitted))
+		if e.pos != 0 {
+			return // not the first that is due
+		}
+	case !e.pending:
+		p.list.schedule(e, p.Now())
+	}
+	signal(p.wakeLook)
+}
+
+// forgetJob forgets a job that somebody else ended.
+func (p *Poller) forgetJob(r queue.JobRecord) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if e := p.list.entries[r.Sample]; e != nil {
+		if j, known := e.jobs.get(r.Subject); known && j.seq < r.Seq {
+			p.list.remove(e, j)
+		}
+	}
+}
+
+// sampleChanged makes the jobs due that wait for a sample which a worker changed.
+func (p *Poller) sampleChanged(m *nats.Msg) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	e := p.list.entries[string(m.Data)]
+	if e == nil {
+		return
+	}
+
+	e.again = e.busy
+	if !e.busy {
+		e.pending = false
+		delete(p.toAsk, e.key)
+		p.list.schedule(e, p.Now())
+		signal(p.wakeLook)
+	}
+}

@@ -1,0 +1,146 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+)
+
+// Run competes for leadership until ctx ends, and serves while it leads.
+func (p *Poller) Run(ctx context.Context) error {
+	for {
+		leads, err := p.Member.Lead(ctx)
+		if leads {
+			if err = p.serve(ctx); err != nil && ctx.Err() == nil {
+				p.Log.Warn().Err(err).Msg("poller stopped unexpectedly; restarting")
+			}
+		}
+
+		if ctx.Err() != nil {
+			lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			p.Member.StepDown(lctx)
+			return nil
+		}
+
+		wait := p.Config.Lease / 3
+		if err != nil {
+			wait = time.Second
+		}
+		_ = fleet.Sleep(ctx, wait)
+	}
+}
+
+// serve does the leader's work until ctx ends, or until leadership is not surely ours.
+func (p *Poller) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.Member.SetLeader(true)
+	defer p.Member.SetLeader(false)
+
+	p.mu.Lock()
+	p.asked = map[string]*askedFor{}
+	p.list = newWaitlist()
+	p.toAsk = map[string]*waiting{}
+	p.rechecks = rechecks{after: p.Config.Recheck}
+	p.term = nuid.Next()
+	p.mu.Unlock()
+
+	if err := p.published.load(ctx, p.Queue); err != nil {
+		return err
+	}
+
+	stop, err := p.subscribe(ctx)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	p.Log.Debug().Msg("this worker leads")
+
+	defer p.finishers.Wait()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.lookLoop(ctx) })
+	g.Go(func() error { return p.askLoop(ctx) })
+	g.Go(func() error { return p.keepLeading(ctx) })
+	g.Go(func() error { return p.published.keep(ctx, p.Queue) })
+	g.Go(func() error { return p.Uploads.WatchReturns(ctx, p.lookAgain) })
+
+	return g.Wait()
+}
+
+// subscribe begins to hear of what a leader hears of.
+func (p *Poller) subscribe(ctx context.Context) (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
+		}
+	}
+
+	for subject, handle := range map[string]nats.MsgHandler{
+		p.Queue.AskSubject():     p.question,
+		p.Queue.ChangedSubject(): p.sampleChanged,
+		p.Queue.WaitingSubject(): p.tellWaiting,
+	} {
+		sub, err := p.Queue.Conn().Subscribe(subject, handle)
+		if err != nil {
+			return stop, fmt.Errorf("subscribe to %s: %w", subject, err)
+		}
+		stops = append(stops, func() { _ = sub.Unsubscribe() })
+	}
+
+	if after := p.rechecks.after; after > 0 {
+		s, err := p.Queue.FollowSamples(ctx, p.Now().Add(-after), p.sampleWritten)
+		if err != nil {
+			return stop, err
+		}
+		stops = append(stops, s)
+	}
+
+	s, err := p.Queue.FollowJobs(ctx, func(r queue.JobRecord) { p.jobWritten(ctx, r) })
+	if err != nil {
+		return stop, err
+	}
+	stops = append(stops, s)
+
+	return stop, nil
+}
+
+// keepLeading ends the service when our membership is in doubt, or another leads. Meanwhile it
+// keeps the streams as they should be.
+func (p *Poller) keepLeading(ctx context.Context) error {
+	for {
+		if err := fleet.Sleep(ctx, p.Config.Lease/3); err != nil {
+			return err
+		}
+
+		leads, err := p.Member.Leads(ctx)
+		switch {
+		case err != nil:
+			return err
+		case !leads:
+			return errors.New("another worker leads")
+		case !p.Member.Sure():
+			return errors.New("this worker's membership is in doubt")
+		}
+
+		changed, err := p.Queue.Repair(ctx)
+		for _, what := range changed {
+			p.Log.Warn().Str("what", what).Msg("stream or bucket was removed or changed from outside; put right")
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			p.Log.Warn().Err(err).Msg("streams cannot be checked")
+		case len(changed) > 0:
+			return errors.New("the ledger may have been made anew")
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
+
+	"backburn/pipeline/span"
+)
+
+// accept takes a message on.
+func (w *Worker) accept(msg jetstream.Msg) *delivery {
+	d := &delivery{msg: msg}
+	d.Message, d.invalid = w.q.Receive(msg)
+	w.leases.take(d)
+
+	return d
+}
+
+// process runs one delivery as far as it can now, then acks or naks its message.
+func (w *Worker) process(ctx, work context.Context, d *delivery) {
+	ctx, sp := w.spans.Job(ctx, d.Job, d.Trace)
+	if sp != nil {
+		work = trace.ContextWithSpan(work, sp)
+		d.Trace = span.Current(ctx) // what happens to the job later belongs to this delivery
+	}
+	r, err := w.execute(ctx, work, d)
+	w.endSpan(sp, d, r, err)
+
+	log := w.log.With().Str("job", d.Job.ID).Str("source", d.Job.Source).Logger()
+	switch {
+	case err != nil && ctx.Err() == nil:
+		log.Warn().Err(err).Msg("cannot process job now; requeued")
+		r = retryAfter(w.cfg.Backoff(0))
+	case err != nil:
+		r = retryAfter(w.cfg.Lease / 3)
+	}
+
+	if r.ack {
+		err = w.leases.ack(d)
+	} else {
+		err = w.leases.nak(d, r.after)
+	}
+	if err != nil {
+		log.Debug().Err(err).Msg("message not settled; it will be redelivered")
+	}
+}
+
+func (w *Worker) endSpan(sp trace.Span, d *delivery, r result, err error) {
+	outcome := "again"
+	if err == nil && r.ack {
+		outcome = cmp.Or(d.outcome, "waiting")
+	}
+
+	sum := ""
+	if d.Job.Verified {
+		sum = d.Job.SHA256
+	}
+	span.EndJob(sp, outcome, sum, err != nil)
+}

@@ -1,0 +1,162 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/poller"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/span"
+)
+
+// New makes a worker on an open queue. It does nothing until Run.
+func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller.Oracle, opts ...Option) (*Worker, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+
+	o := options{log: zerolog.Nop(), now: time.Now, tick: defaultTick}
+	for _, f := range opts {
+		f(&o)
+	}
+
+	control := q.Control()
+	pauses := fleet.NewPauses(control, o.now, o.tick)
+	w := &Worker{
+		q:         q,
+		cfg:       cfg,
+		submitter: submitter,
+		log:       o.log,
+		spans:     span.New(o.traces),
+		now:       o.now,
+		member:    fleet.Join(control, cfg.Lease, cfg.Concurrency),
+		pauses:    pauses,
+		uploads:   fleet.NewQuota(control, pipeline.Uploads, cfg.UploadsPerDay, cfg.ReservePercent, o.now),
+		queries:   fleet.NewQuota(control, pipeline.Queries, cfg.QueriesPerDay, cfg.ReservePercent, o.now),
+		client:    poller.NewClient(q, pauses, cfg.Lease),
+		limiter:   rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
+		slots:     newSlots(cfg.Concurrency),
+		leases:    newLeases(),
+		claims:    newClaims(),
+		sources:   newSources(),
+		progress:  newProgress(),
+		tokens:    o.tokens,
+	}
+	w.metrics = newMetrics(o.reg, w.log, w.leases, w.pauses)
+	w.poller = poller.New(poller.Deps{
+		Queue:   q,
+		Member:  w.member,
+		Pauses:  pauses,
+		Oracle:  oracle,
+		Queries: w.queries,
+		Uploads: w.uploads,
+		Config:  cfg,
+		Log:     o.log,
+		Metrics: w.metrics.poller(),
+		Spans:   w.spans,
+		Now:     o.now,
+		Tick:    o.tick,
+		Wait:    w.waitForToken,
+	})
+
+	return w, nil
+}
+
+func limitOf(perSecond float64) rate.Limit {
+	if perSecond == 0 {
+		return rate.Inf
+	}
+	return rate.Limit(perSecond)
+}
+
+// Run works until ctx ends. It then fetches no more jobs, hands back those that were not begun, lets
+// uploads in progress go on for the shutdown timeout, and returns when
+// every goroutine is gone.
+func (w *Worker) Run(ctx context.Context) error {
+	ctx = span.Detached(ctx)
+	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServices()
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+
+	var g errgroup.Group
+	for _, run := range []func(context.Context) error{
+		w.member.Run, w.pauses.Run, w.client.Run, w.poller.Run, w.shareRate,
+		func(ctx context.Context) error { return w.leases.run(ctx, w.cfg.Lease) },
+	} {
+		g.Go(func() error { return run(services) })
+	}
+
+	w.fetchAll(ctx, work)
+
+	idle := make(chan struct{})
+	go func() { w.jobs.Wait(); close(idle) }()
+	if n := w.leases.size(); n > 0 {
+		w.log.Info().Int("jobs", n).Stringer("timeout", w.cfg.ShutdownTimeout).Msg("finishing jobs under way")
+	}
+
+	select {
+	case <-idle:
+	case <-time.After(w.cfg.ShutdownTimeout):
+		w.log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; handing jobs back")
+		stopWork()
+		<-idle
+	}
+
+	bctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	w.uploads.Release(bctx)
+	w.queries.Release(bctx)
+	stopServices()
+
+	return g.Wait()
+}
+
+// Ready reports whether the worker can do its work: what it writes can be written, it reaches the
+// contents of its sources, and no budget is paused for a fault.
+func (w *Worker) Ready(ctx context.Context) error {
+	if err := w.q.Ready(ctx); err != nil {
+		return err
+	}
+	if err := w.sources.err(); err != nil {
+		return err
+	}
+	for _, b := range pipeline.Budgets() {
+		if p, on, _ := w.pauses.Active(b); on && p.Until.Sub(w.now()) <= fleet.LongestPause {
+			return fmt.Errorf("%s are paused until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason)
+		}
+	}
+
+	return nil
+}
+
+// Uploads returns the uploads in progress in this process.
+func (w *Worker) Uploads() []Upload { return w.progress.list() }
+
+// shareRate keeps this worker's part of the fleet's rate, by the slots of those alive.
+func (w *Worker) shareRate(ctx context.Context) error {
+	for {
+		members, changed := w.member.Members()
+		total := 0
+		for _, m := range members {
+			total += m.Slots
+		}
+		share := float64(w.cfg.Concurrency) / float64(max(total, 1))
+		if w.cfg.Rate > 0 {
+			w.limiter.SetLimit(rate.Limit(w.cfg.Rate * share))
+			w.limiter.SetBurst(max(int(float64(w.cfg.Burst)*share), 1))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
