@@ -65,6 +65,7 @@ type Disposition struct {
 	Delay   time.Duration  // the service's own wish; 0: back off as configured
 	Tries   int            // most attempts for this fault; 0: as configured
 	Unsure  bool           // the service may have taken the upload: ask before sending again
+	Doubted bool           // it may be about this sample alone: a success of others ends a pause for it
 	Content bool           // of Terminate: it holds for these contents, whoever hands them in
 }
 

@@ -421,14 +421,14 @@ func TestRefusalsOfSomeFiles(t *testing.T) {
 }
 
 // Where the refused ones come first there is nothing yet to tell them from a refusal of everything;
-// the first that gets through settles it.
+// they are put off, nobody else waits, and the first that gets through settles it.
 func TestRefusalsBeforeAnythingGotThrough(t *testing.T) {
 	t.Parallel()
 
 	samples := []string{"bad1", "bad2", "bad3", "good1", "good2"}
 	pauses, ended := uploadsOf(8, samples, func(s string) bool { return strings.HasPrefix(s, "bad") })
-	if pauses != 2 {
-		t.Errorf("%d pauses, want one for each refusal after the first", pauses)
+	if pauses != 0 {
+		t.Errorf("%d pauses for three files", pauses)
 	}
 	if len(ended) != len(samples) {
 		t.Errorf("ended: %v, want all", ended)
@@ -439,18 +439,18 @@ func TestRefusalsBeforeAnythingGotThrough(t *testing.T) {
 func TestRefusalsOfEverything(t *testing.T) {
 	t.Parallel()
 
-	samples := []string{"s0", "s1", "s2", "s3"}
+	samples := []string{"s0", "s1", "s2", "s3", "s4", "s5"}
 	pauses, ended := uploadsOf(5, samples, func(string) bool { return true })
-	if pauses != 5*len(samples)-1 {
-		t.Errorf("%d pauses, want one for each of %d refusals but the first", pauses, 5*len(samples))
+	if want := 5*len(samples) - 4; pauses != want {
+		t.Errorf("%d pauses, want %d: one for each of %d refusals after the fourth file's", pauses, want, 5*len(samples))
 	}
 	if len(ended) != 0 {
 		t.Errorf("ended: %v, want none", ended)
 	}
 }
 
-// One refused file alone gets another try at once, and then a pause: nothing says that others would
-// fare better. Once one does, the refusal is that file's.
+// One refused file alone comes again later each time, and nobody waits for it: nothing says that others
+// would fare worse, or better. Once one gets through, the refusal is that file's.
 func TestRefusalsOfOneFileAlone(t *testing.T) {
 	t.Parallel()
 
@@ -464,8 +464,16 @@ func TestRefusalsOfOneFileAlone(t *testing.T) {
 	}
 
 	judged(pipeline.Defer)
-	judged(pipeline.PauseFleet)
-	judged(pipeline.PauseFleet)
+	judged(pipeline.Defer)
+	if d := r.Judge("alone", doubt); d.Delay != 4*time.Second {
+		t.Errorf("after three refusals it comes again after %s", d.Delay)
+	}
+	for range 100 {
+		judged(pipeline.Defer)
+	}
+	if d := r.Judge("alone", doubt); d.Delay != 5*time.Minute {
+		t.Errorf("in the end it comes again after %s", d.Delay)
+	}
 	r.Passed("another")
 	judged(pipeline.Retry)
 	judged(pipeline.Retry)

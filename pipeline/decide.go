@@ -221,9 +221,9 @@ func (d *decision) owned(e Owned) Step {
 	switch {
 	case d.s.State != StateUploading || d.s.Owner != e.By:
 		return d.look()
-	case e.Gone: // WildFire may have it or not, since the claim was made
+	case e.Gone: // WildFire may have it or not, since any moment until now
 		d.s.Unsure = true
-		d.s.release(StateNone, d.s.ChangedAt)
+		d.s.release(StateNone, d.now)
 		return Step{Kind: StepReconsider}
 	case d.s.Job == d.j.Ref().String(): // another delivery of this job is under way
 		return Step{Kind: StepRetry, Delay: d.p.Lease / 3}

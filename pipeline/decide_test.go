@@ -348,6 +348,7 @@ func decisions() []decision {
 			s.State = pipeline.StateNone
 			s.Owner = ""
 			s.Unsure = true
+			s.ChangedAt = decideNow // the upload may have ended a moment ago
 		}},
 		{name: "its owner changed", state: uploading, event: pipeline.Owned{By: "third", Gone: true}, step: findOwner},
 		{name: "an answer, while another sends it", state: uploading, event: malware, step: findOwner},

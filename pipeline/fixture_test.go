@@ -36,8 +36,21 @@ func natsServer(t testing.TB) *server.Server {
 
 func natsServerIn(t testing.TB, dir string, port int) *server.Server {
 	t.Helper()
+	return natsServerTaking(t, dir, port, server.MAX_PAYLOAD_SIZE)
+}
+
+// natsServerTaking is a server that takes messages of at most so many bytes.
+func natsServerTaking(t testing.TB, dir string, port int, maxPayload int32) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		ServerName: "test", Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true,
+		ServerName: "test",
+		Host:       "127.0.0.1",
+		Port:       port,
+		JetStream:  true,
+		StoreDir:   dir,
+		MaxPayload: maxPayload,
+		NoSigs:     true,
+		NoLog:      true,
 	})
 	if err != nil {
 		t.Fatal(err)

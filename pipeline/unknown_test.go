@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/wildfire/wildfiretest"
 )
@@ -26,6 +29,11 @@ func TestUnknownJobs(t *testing.T) {
 	f.raw("of another source", "proxy", "x.exe", "MZ other")
 	if got := unknown("queued", "never", "of another source"); !slices.Equal(got, []string{"never", "of another source"}) {
 		t.Errorf("while one is queued: %q", got)
+	}
+
+	f.publish(f.q.LedgerSubject(pipeline.Ref{Source: "mail", ID: "accepted"}), nats.Header{"Backburn-State": {"accepted"}}, "")
+	if got := unknown("queued", "accepted"); !slices.Equal(got, []string{"accepted"}) {
+		t.Errorf("while one was accepted, and never queued: %q", got)
 	}
 
 	f.raw("ends", "mail", "empty.exe", "")

@@ -21,6 +21,9 @@ type Pause struct {
 	// Probing is set when the pause is over and one worker finds out, with one call, whether it
 	// really is. The others wait for what comes of that.
 	Probing bool `json:"probing,omitempty"`
+
+	// Doubted is set when the cause may be that of single samples: whatever succeeds ends the pause.
+	Doubted bool `json:"doubted,omitempty"`
 }
 
 // Pauses is the fleet's view of what is paused, kept in the store and watched. A pause holds in this
@@ -179,11 +182,19 @@ func (p *Pauses) Park(ctx context.Context, b pipeline.Budget) (Pause, error) {
 // first, doubling to ten minutes until a call succeeds. Workers that met the fault together
 // pause once.
 func (p *Pauses) Grow(ctx context.Context, b pipeline.Budget, reason string) error {
+	return p.grow(ctx, b, Pause{Reason: reason})
+}
+
+// Doubt is Grow for a cause that may be that of single samples alone.
+func (p *Pauses) Doubt(ctx context.Context, b pipeline.Budget, reason string) error {
+	return p.grow(ctx, b, Pause{Reason: reason, Doubted: true})
+}
+
+func (p *Pauses) grow(ctx context.Context, b pipeline.Budget, next Pause) error {
 	cur, on, _ := p.Active(b)
 	if on && !cur.Probing {
 		return nil
 	}
-	next := Pause{Reason: reason}
 	if cur.Reason != "" {
 		next.Streak = min(cur.Streak+1, 10)
 	}
@@ -191,10 +202,10 @@ func (p *Pauses) Grow(ctx context.Context, b pipeline.Budget, reason string) err
 	return p.pause(ctx, b, next)
 }
 
-// Healed ends a pause that is over, or being probed, after a success.
+// Healed ends a pause that is over, being probed, or doubted, after a success.
 func (p *Pauses) Healed(ctx context.Context, b pipeline.Budget) {
 	cur, on, _ := p.Active(b)
-	if cur.Reason == "" || (on && !cur.Probing) {
+	if cur.Reason == "" || (on && !cur.Probing && !cur.Doubted) {
 		return
 	}
 	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))

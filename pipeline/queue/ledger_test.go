@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -290,17 +291,24 @@ func TestRepair(t *testing.T) {
 		stream string
 		edit   func(*jetstream.StreamConfig)
 	}{
-		"few messages":        {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }},
-		"few bytes":           {q.JobsStream(), func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }},
-		"the oldest go":       {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }},
-		"a short age":         {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
-		"small messages":      {q.JobsStream(), func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }},
-		"many records":        {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }},
-		"another subject":     {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.Subjects = []string{"elsewhere"} }},
-		"dedupe of jobs":      {q.JobsStream(), func(c *jetstream.StreamConfig) { c.Sources = nil }},
-		"no dedupe of events": {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.Duplicates = time.Second }},
-		"no direct reads":     {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.AllowDirect = false }},
-		"no batches":          {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false }},
+		"few messages":          {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }},
+		"few bytes":             {q.JobsStream(), func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }},
+		"the oldest go":         {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }},
+		"a short age":           {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
+		"small messages":        {q.JobsStream(), func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }},
+		"many records":          {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }},
+		"another subject":       {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.Subjects = []string{"elsewhere"} }},
+		"dedupe of jobs":        {q.JobsStream(), func(c *jetstream.StreamConfig) { c.Sources = nil }},
+		"no dedupe of events":   {q.ResultsStream(), func(c *jetstream.StreamConfig) { c.Duplicates = time.Second }},
+		"no direct reads":       {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.AllowDirect = false }},
+		"control: few bytes":    {"KV_" + q.ControlBucket(), func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 10 }},
+		"control: an age":       {"KV_" + q.ControlBucket(), func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
+		"control: few keys":     {"KV_" + q.ControlBucket(), func(c *jetstream.StreamConfig) { c.MaxMsgs = 3 }},
+		"control: oldest go":    {"KV_" + q.ControlBucket(), func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }},
+		"objects: few bytes":    {"OBJ_" + q.FilesBucket(), func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }},
+		"objects: a short age":  {"OBJ_" + q.FilesBucket(), func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
+		"objects: small chunks": {"OBJ_" + q.FilesBucket(), func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }},
+		"no batches":            {q.LedgerStream(), func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false }},
 	} {
 		s, err := q.js.Stream(ctx, tc.stream)
 		if err != nil {
@@ -340,6 +348,17 @@ func TestRepair(t *testing.T) {
 		if changed, err := q.Repair(ctx); err != nil || !slices.Equal(changed, []string{stream}) {
 			t.Errorf("%v was made again (%v), want %s", changed, err, stream)
 		}
+	}
+}
+
+// The memory of ids is no longer than that of events, which a server would not take.
+func TestEventsAreKeptForLessThanIDs(t *testing.T) {
+	t.Parallel()
+	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := Open(ctx, nc, Topology{Prefix: "backburn", Replicas: 1, Lease: time.Minute, ResultsMaxAge: time.Minute}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -102,7 +102,7 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 // between record and event. The server's own memory of ids covers a repeat within its window;
 // for an older event, and for one of version 1, whose ids were others, RESULTS is looked through. m is nil where the job is not at hand.
 func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) error {
-	if time.Since(ev.Time) > dedupeWindow/2 || ev.Time.UnixNano() < q.ledgerMade.Load() {
+	if time.Since(ev.Time) > q.topology.dedupe()/2 || ev.Time.UnixNano() < q.ledgerMade.Load() {
 		there, err := q.published(ctx, ev)
 		if err != nil {
 			return fmt.Errorf("finish job %s/%s: %w", ev.Data.Source, ev.Data.JobID, err)

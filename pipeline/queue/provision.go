@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,14 +77,7 @@ func (q *Queue) Provision(ctx context.Context) error {
 	}
 
 	err = insist(ctx, "bucket "+q.ControlBucket(), func(ctx context.Context) error {
-		kv, err := q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket:         q.ControlBucket(),
-			Description:    "budgets, pauses, live workers",
-			Storage:        jetstream.FileStorage,
-			Replicas:       q.topology.Replicas,
-			LimitMarkerTTL: time.Minute,
-			MaxBytes:       controlMaxBytes,
-		})
+		kv, err := q.js.CreateOrUpdateKeyValue(ctx, q.topology.control())
 		if err == nil && q.control == nil {
 			q.control = kv
 		}
@@ -96,14 +88,7 @@ func (q *Queue) Provision(ctx context.Context) error {
 	}
 
 	return insist(ctx, "object bucket "+q.FilesBucket(), func(ctx context.Context) error {
-		files, err := q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-			Bucket:      q.FilesBucket(),
-			Description: "contents that travel",
-			TTL:         filesMaxAge,
-			MaxBytes:    cmp.Or(q.topology.FilesMaxBytes, DefaultFilesMaxBytes),
-			Storage:     jetstream.FileStorage,
-			Replicas:    q.topology.Replicas,
-		})
+		files, err := q.js.CreateOrUpdateObjectStore(ctx, q.topology.files())
 		if err == nil && q.files == nil {
 			q.files = files
 		}

@@ -13,7 +13,7 @@ import (
 // returns the names of those that it made or changed.
 func (q *Queue) Repair(ctx context.Context) ([]string, error) {
 	var wrong []string
-	for _, want := range q.topology.Streams() {
+	for _, want := range append(q.topology.Streams(), q.topology.buckets()...) {
 		s, err := q.js.Stream(ctx, want.Name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -22,12 +22,6 @@ func (q *Queue) Repair(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("stream %s: %w", want.Name, err)
 		case !fits(s.CachedInfo().Config, want):
 			wrong = append(wrong, want.Name)
-		}
-	}
-
-	for _, bucket := range []string{"KV_" + q.ControlBucket(), "OBJ_" + q.FilesBucket()} {
-		if _, err := q.js.Stream(ctx, bucket); errors.Is(err, jetstream.ErrStreamNotFound) {
-			wrong = append(wrong, bucket)
 		}
 	}
 

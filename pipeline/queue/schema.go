@@ -60,6 +60,15 @@ const (
 	oldJobsKey = "backburn.version1_jobs"
 )
 
+// dedupe is how long the server remembers the ids of events: no longer than the events themselves.
+func (t Topology) dedupe() time.Duration {
+	if t.ResultsMaxAge > 0 {
+		return min(dedupeWindow, t.ResultsMaxAge)
+	}
+
+	return dedupeWindow
+}
+
 // Streams returns the streams of a topology. It is the one place that says which there are, on
 // which subjects, and within which bounds.
 func (t Topology) Streams() []jetstream.StreamConfig {
@@ -121,7 +130,7 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			Discard:     jetstream.DiscardOld,
 			MaxAge:      t.ResultsMaxAge,
 			MaxBytes:    t.ResultsMaxBytes,
-			Duplicates:  dedupeWindow,
+			Duplicates:  t.dedupe(),
 
 			AllowAtomicPublish: true,
 		},
@@ -145,6 +154,59 @@ func (n Names) jobSubjects() []string {
 	return subjects
 }
 
+// control is the bucket in which the fleet agrees.
+func (t Topology) control() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket:         NamesFor(t.Prefix).ControlBucket(),
+		Description:    "budgets, pauses, live workers",
+		Storage:        jetstream.FileStorage,
+		Replicas:       t.Replicas,
+		LimitMarkerTTL: time.Minute,
+		MaxBytes:       controlMaxBytes,
+	}
+}
+
+// files is the bucket of contents that travel.
+func (t Topology) files() jetstream.ObjectStoreConfig {
+	return jetstream.ObjectStoreConfig{
+		Bucket:      NamesFor(t.Prefix).FilesBucket(),
+		Description: "contents that travel",
+		TTL:         filesMaxAge,
+		MaxBytes:    cmp.Or(t.FilesMaxBytes, DefaultFilesMaxBytes),
+		Storage:     jetstream.FileStorage,
+		Replicas:    t.Replicas,
+	}
+}
+
+// buckets returns what is relied on of the streams behind the buckets, as the client makes them.
+func (t Topology) buckets() []jetstream.StreamConfig {
+	kv := t.control()
+	obj := t.files()
+
+	return []jetstream.StreamConfig{
+		{
+			Name:              "KV_" + kv.Bucket,
+			Subjects:          []string{"$KV." + kv.Bucket + ".>"},
+			Discard:           jetstream.DiscardNew,
+			MaxMsgsPerSubject: 1,
+			MaxBytes:          kv.MaxBytes,
+			Replicas:          kv.Replicas,
+			AllowRollup:       true,
+			AllowDirect:       true,
+			AllowMsgTTL:       true, // members that died are forgotten by it
+		},
+		{
+			Name:        "OBJ_" + obj.Bucket,
+			Subjects:    []string{"$O." + obj.Bucket + ".C.>", "$O." + obj.Bucket + ".M.>"},
+			Discard:     jetstream.DiscardNew,
+			MaxAge:      obj.TTL,
+			MaxBytes:    obj.MaxBytes,
+			Replicas:    obj.Replicas,
+			AllowRollup: true,
+		},
+	}
+}
+
 // fits reports whether a stream keeps what it has to, and is read and written as it has to be.
 func fits(is, want jetstream.StreamConfig) bool {
 	return is.MaxBytes == want.MaxBytes &&
@@ -157,6 +219,7 @@ func fits(is, want jetstream.StreamConfig) bool {
 		slices.Equal(is.Subjects, want.Subjects) &&
 		(want.Duplicates == 0 || is.Duplicates == want.Duplicates) &&
 		(is.AllowDirect || !want.AllowDirect) &&
+		(is.AllowRollup || !want.AllowRollup) &&
 		(is.AllowAtomicPublish || !want.AllowAtomicPublish) &&
 		(is.AllowMsgTTL || !want.AllowMsgTTL) &&
 		slices.EqualFunc(is.Sources, want.Sources, func(a, b *jetstream.StreamSource) bool { return a.Name == b.Name })

@@ -15,7 +15,8 @@ import (
 const unknownLimit = 20_000
 
 // Unknown returns those of the given jobs of a source that the queue knows nothing of: they are
-// neither queued nor waiting, and have no final event. Where that would take too much reading it
+// neither queued nor waiting, and have no final event. One that was accepted over HTTP and never got
+// to the queue is such a job. Where that would take too much reading it
 // returns none. It looks in the order in which jobs move, so that none slips past.
 func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
 	left, all, err := q.notQueued(ctx, source, ids)
@@ -59,12 +60,14 @@ func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (lef
 func (q *Queue) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
 	var missing []string
 	for _, id := range ids {
-		_, err := q.ledger.GetLastMsgForSubject(ctx, q.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
+		m, err := q.ledger.GetLastMsgForSubject(ctx, q.LedgerSubject(pipeline.Ref{Source: source, ID: id}))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			missing = append(missing, id)
 		case err != nil:
 			return nil, fmt.Errorf("read the ledger: %w", err)
+		case JobState(m.Header.Get(headerState)) == JobAccepted:
+			missing = append(missing, id)
 		}
 	}
 

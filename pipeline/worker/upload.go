@@ -44,7 +44,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 		}
 
 		sub, disp := w.send(work, d)
-		if disp.Action != pipeline.Defer || disp.Unsure || work.Err() != nil {
+		if disp.Action != pipeline.Defer || disp.Doubted || disp.Unsure || work.Err() != nil {
 			return w.uploaded(work, d, sub, disp), nil
 		}
 
@@ -162,7 +162,11 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 		w.log.Warn().Time("until", p.Until).Msg("upload budget is used up; uploads stop until the reset")
 	case pipeline.PauseFleet:
 		w.log.Error().Str("job", d.Job.ID).Str("err", disp.Message).Msg("uploads are paused")
-		err = w.pauses.Grow(ctx, pipeline.Uploads, disp.Message)
+		if disp.Doubted {
+			err = w.pauses.Doubt(ctx, pipeline.Uploads, disp.Message)
+		} else {
+			err = w.pauses.Grow(ctx, pipeline.Uploads, disp.Message)
+		}
 	}
 	if err != nil {
 		w.log.Warn().Err(err).Msg("pause holds here alone: it cannot be written")

@@ -1,0 +1,859 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/results"
+	"backburn/results/schema"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// Everything in this file is what a hostile or broken neighbor does: a gateway, a service, a proxy, a
+// file server, a person with the rights of an operator.
+
+// withID is the header of a raw job.
+func withID(id, filename string) nats.Header {
+	return nats.Header{nats.MsgIdHdr: {id}, queue.HeaderFilename: {filename}}
+}
+
+// asJSON hands in a job as JSON text, whatever it says.
+func (f *fixture) asJSON(source, id, body string) {
+	f.t.Helper()
+	f.publish("backburn.jobs.normal."+source, nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {id}}, body)
+}
+
+// A gateway hands in harmless contents under the id of another source's job, in every way that there
+// is to name one. The other's job ends with its own verdict.
+func TestNoSourceEndsAnothersJob(t *testing.T) {
+	t.Parallel()
+	const victim = "mail-999"
+	long := strings.Repeat("x", 200) + ".1" // no token of a subject: it is hashed
+	for name, attack := range map[string]func(f *fixture, id string){
+		"the id": func(f *fixture, id string) {
+			f.publish("backburn.jobs.urgent.gw", withID(id, "good.exe"), "MZ good")
+		},
+		"a header of version 1": func(f *fixture, id string) {
+			h := withID("other", "good.exe")
+			h["Backburn-Job"] = []string{id}
+			h["Backburn-Subject"] = []string{"backburn.jobs.normal.mail"}
+			f.publish("backburn.jobs.urgent.gw", h, "MZ good")
+		},
+		"source and id": func(f *fixture, id string) {
+			f.publish("backburn.jobs.urgent.gw", withID("mail/"+id, "good.exe"), "MZ good")
+		},
+		"the id's hash": func(f *fixture, id string) {
+			f.publish("backburn.jobs.urgent.gw", withID(pipeline.JobKey(id), "good.exe"), "MZ good")
+		},
+		"a record": func(f *fixture, id string) {
+			body := fmt.Sprintf(`{"id":%q,"source":"mail","priority":"normal","job":{"version":1,"kind":"file","filename":"x"},"verified":true}`, id)
+			f.publish("backburn.jobs.urgent.gw", nats.Header{
+				nats.MsgIdHdr: {id}, "Backburn-Record": {fmt.Sprint(len(body))}, "Backburn-State": {"done"},
+				queue.HeaderFilename: {"good.exe"},
+			}, body+"MZ good")
+		},
+		"JSON with more fields": func(f *fixture, id string) {
+			root := f.cfg.Roots["gw"]
+			if err := os.WriteFile(filepath.Join(root, "good.exe"), []byte("MZ good"), 0o600); err != nil {
+				f.t.Fatal(err)
+			}
+			f.asJSON("gw", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"good.exe","content":{"path":"good.exe"},`+
+				`"ID":%q,"id":%q,"source":"mail","Source":"mail","verified":true,"Verified":true}`, id, id))
+		},
+	} {
+		for _, id := range []string{victim, long} {
+			t.Run(fmt.Sprintf("%s/%d bytes", name, len(id)), func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t)
+				f.cfg.Roots["gw"] = t.TempDir()
+				attack(f, id)
+				f.raw(id, "mail", "malware.exe", "MZ bad")
+				attack(f, id)
+				f.work()
+				all := f.until(func(es events) bool {
+					mine, others := 0, 0
+					for _, e := range es.final() {
+						if e.Data.Source == "mail" {
+							mine++
+						} else {
+							others++
+						}
+					}
+					return mine >= 1 && others >= 1
+				})
+				f.idle()
+				all = f.events(len(all.final()))
+
+				mine := 0
+				for _, e := range all.final() {
+					if e.Data.Source == "mail" {
+						mine++
+						if e.Data.JobID != id || e.Data.Verdict != "malware" || e.Data.SHA256 != sha("MZ bad") {
+							t.Errorf("the victim's event: %s %s %s", e.ID(), e.Outcome(), e.Data.SHA256)
+						}
+					}
+				}
+				if mine != 1 {
+					t.Errorf("the victim has %d final events", mine)
+				}
+				ev, ended, err := f.q.Final(t.Context(), pipeline.Ref{Source: "mail", ID: id})
+				if err != nil || !ended || ev.Data.Verdict != "malware" {
+					t.Errorf("its record: %s %v %v", ev.Outcome(), ended, err)
+				}
+			})
+		}
+	}
+}
+
+// A gateway names a victim's hash, for contents that are others or cannot be read. That costs the
+// victim's file nothing: no claim, no refusal, no verdict.
+func TestClaimedHashesTouchNothing(t *testing.T) {
+	t.Parallel()
+	const victim = "MZ the victim, malware"
+	for name, attack := range map[string]func(f *fixture, i int){
+		"an object that is not there": func(f *fixture, i int) {
+			f.asJSON("gw", fmt.Sprint("a-", i), fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"none-%d"}}`, sha(victim), i))
+		},
+		"other contents, too large": func(f *fixture, i int) {
+			name := fmt.Sprint("big-", i)
+			f.object(name, strings.Repeat("garbage ", 40<<10))
+			f.asJSON("gw", name, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":%q}}`, sha(victim), name))
+		},
+		"other contents, refused": func(f *fixture, i int) {
+			name := fmt.Sprint("other-", i)
+			f.object(name, "nothing that anybody supports")
+			f.asJSON("gw", name, fmt.Sprintf(`{"version":1,"kind":"file","filename":"unsupported.exe","sha256":%q,"content":{"object":%q}}`, sha(victim), name))
+		},
+		"a path in another's spool": func(f *fixture, i int) {
+			id := fmt.Sprint("s-", i)
+			f.asJSON("gw", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"path":".backburn/claimed/%s-x.exe"}}`, sha(victim), id))
+		},
+		"a raw body with a hash": func(f *fixture, i int) {
+			h := withID(fmt.Sprint("r-", i), "unsupported.exe")
+			h["Backburn-SHA256"] = []string{sha(victim)}
+			f.publish("backburn.jobs.urgent.gw", h, fmt.Sprint("raw ", i))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, wildfiretest.WithMaxFileSize(100<<10))
+			f.cfg.MaxFileSize = 200 << 10
+			f.cfg.RetryMin, f.cfg.RetryMax, f.cfg.MaxAttempts = time.Hour, time.Hour, 2
+			f.cfg.Roots["gw"] = t.TempDir()
+			f.work()
+			for i := range 20 {
+				attack(f, i)
+			}
+			f.raw("victim", "mail", "invoice.exe", victim)
+			all := f.until(func(es events) bool { return len(es.of("victim").final()) > 0 })
+			if ev := all.one(t, "victim"); ev.Data.SHA256 != sha(victim) || ev.Type != results.Verdict || ev.Data.Basis != results.BasisUpload {
+				t.Errorf("the victim: %s by %s %+v", ev.Outcome(), ev.Data.Basis, ev.Data.Error)
+			}
+			for _, ev := range all.final() {
+				if ev.Data.Source == "gw" && ev.Type == results.Verdict && ev.Data.SHA256 == sha(victim) {
+					t.Errorf("%s got the verdict about contents that nobody read", ev.Data.JobID)
+				}
+			}
+		})
+	}
+}
+
+// object stores an object, as a gateway does.
+func (f *fixture) object(name, body string) {
+	f.t.Helper()
+	files, err := f.q.JetStream().ObjectStore(f.t.Context(), f.q.FilesBucket())
+	if err == nil {
+		_, err = files.PutString(f.t.Context(), name, body)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// An object is replaced after its job was handed in. What is judged is not what was handed in.
+func TestReplacedObjectsAreNotJudged(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		job   string
+		other string
+	}{
+		"without a hash":    {`{"version":1,"kind":"file","filename":"x.exe","content":{"object":"o"}}`, "MZ other, harmless"},
+		"with its size":     {`{"version":1,"kind":"file","filename":"x.exe","size":8,"content":{"object":"o"}}`, "MZ good!"},
+		"with its hash":     {fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"o"}}`, sha("MZ mal 1")), "MZ good!"},
+		"emptied":           {`{"version":1,"kind":"file","filename":"x.exe","size":8,"content":{"object":"o"}}`, ""},
+		"emptied, unsized":  {fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","sha256":%q,"content":{"object":"o"}}`, sha("MZ mal 1")), ""},
+		"emptied, unhashed": {`{"version":1,"kind":"file","filename":"x.exe","content":{"object":"o"}}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.object("o", "MZ mal 1")
+			f.asJSON("mail", "a", tc.job)
+			time.Sleep(200 * time.Millisecond) // beyond what the clocks of two servers may differ by
+			f.object("o", tc.other)
+			f.work()
+			if ev := f.events(1).one(t, "a"); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
+				t.Errorf("%s %+v, want content_changed", ev.Outcome(), ev.Data.Error)
+			}
+			if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 0 {
+				t.Errorf("%d uploads", n)
+			}
+		})
+	}
+}
+
+// A file is cut short after it was handed in.
+func TestTruncatedFilesAreChanged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	root := t.TempDir()
+	f.cfg.Roots["mail"] = root
+	for _, dir := range []string{"", ".backburn/claimed"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	body := "MZ whole"
+	want := map[string]results.Reason{
+		"sized":    results.ContentChanged,
+		"hashed":   results.ContentChanged,
+		"both":     results.ContentChanged,
+		"spooled":  results.ContentChanged,
+		"nothing":  results.Empty, // nobody said what it was
+		"original": results.Empty, // it was empty when it was handed in
+	}
+	for id := range want {
+		j := pipeline.Job{ID: id, Version: 1, Kind: pipeline.KindFile, Filename: id + ".exe", Content: &pipeline.Content{Path: id + ".exe"}}
+		switch id {
+		case "sized":
+			j.Size = int64(len(body))
+		case "hashed":
+			j.SHA256 = sha(body)
+		case "spooled":
+			j.Content.Path = ".backburn/claimed/spooled-x.exe"
+			fallthrough
+		case "both":
+			j.Size, j.SHA256 = int64(len(body)), sha(body)
+		case "original":
+			j.SHA256 = sha("")
+		}
+		if err := os.WriteFile(filepath.Join(root, j.Content.Path), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.job("mail", j)
+	}
+	f.work()
+	all := f.events(len(want))
+	for id, reason := range want {
+		if ev := all.one(t, id); ev.Data.Error == nil || ev.Data.Error.Reason != reason {
+			t.Errorf("%s: %s %+v, want %s", id, ev.Outcome(), ev.Data.Error, reason)
+		}
+	}
+}
+
+// hostileJobs are JSON jobs whose fields would break an event if they were copied unread.
+var hostileJobs = map[string]string{
+	"negative size":   `{"version":1,"kind":"file","filename":"x","size":-5,"content":{"object":"o"}}`,
+	"no hash":         `{"version":1,"kind":"file","filename":"x","sha256":"zz","content":{"object":"o"}}`,
+	"half a hash":     `{"version":1,"kind":"file","filename":"x","sha256":"` + strings.Repeat("a", 63) + `","content":{"object":"o"}}`,
+	"huge size":       `{"version":1,"kind":"file","filename":"x","size":9223372036854775807,"content":{"object":"o"}}`,
+	"year 12000":      `{"version":1,"kind":"file","filename":"x","received_at":"12000-01-01T00:00:00Z","content":{"object":"o"}}`,
+	"text as link":    `{"version":1,"kind":"url","url":"javascript:alert(1)"}`,
+	"spaced link":     `{"version":1,"kind":"url","url":"https://exa mple.test/ a"}`,
+	"control in link": `{"version":1,"kind":"url","url":"https://example.test/\u0007"}`,
+	"both kinds":      `{"version":1,"kind":"file","filename":"x","url":"https://example.test","content":{"object":"o"}}`,
+	"much metadata":   `{"version":1,"kind":"file","filename":"x","metadata":{"k":"` + strings.Repeat("v", 9000) + `"},"content":{"object":"o"}}`,
+	"odd metadata":    `{"version":1,"kind":"file","filename":"x","metadata":{"\u0000 <b>":"\u202e","":""},"content":{"object":"o"}}`,
+	"odd name":        `{"version":1,"kind":"file","filename":"../../\u0000\u202eexe.txt","path":"/etc/passwd","content":{"object":"o"}}`,
+	"name of bytes":   `{"version":1,"kind":"file","filename":"x","filename_b64":"/////w==","content":{"object":"o"}}`,
+	"deep":            strings.Repeat(`{"metadata":`, 2000) + strings.Repeat("}", 2000),
+}
+
+// Whatever a gateway writes, each event that comes of it is as the schema says, and a strict reader
+// takes it.
+func TestHostileFieldsReachNoEvent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.object("o", "MZ hostile, wildfire-test:phishing")
+	ids := map[string]string{}
+	n := 0
+	for name, body := range hostileJobs {
+		for _, id := range []string{"job-" + name, "\x01\x7f" + name, strings.Repeat("é", 600) + name, "a b\t" + name} {
+			h := nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {id}}
+			f.publish("backburn.jobs.normal.gw", h, body)
+			ids[id] = name
+			n++
+		}
+	}
+	f.work()
+	f.events(n)
+
+	s := compile(t, schema.Event)
+	stream, err := f.q.JetStream().Stream(t.Context(), f.q.ResultsStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
+		m, err := stream.GetMsg(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, s, m.Data); err != nil {
+			t.Errorf("%v\n%.600s", err, m.Data)
+		}
+		var strict struct {
+			Subject string `json:"subject"`
+			Data    struct {
+				Size *int64 `json:"size"`
+			} `json:"data"`
+		}
+		if err := json.Unmarshal(m.Data, &strict); err != nil || strict.Data.Size != nil && *strict.Data.Size < 0 {
+			t.Errorf("%v: %.600s", err, m.Data)
+		}
+		if strict.Subject != "" && !pipeline.ValidSHA256(strict.Subject) && !pipeline.ValidURL(strict.Subject) {
+			t.Errorf("subject %q", strict.Subject)
+		}
+	}
+}
+
+// ways are the ways in which contents are handed in. Each returns the job's id.
+var ways = map[string]func(f *fixture, id, name, body string){
+	"raw": func(f *fixture, id, name, body string) { f.raw(id, "mail", name, body) },
+	"path": func(f *fixture, id, name, body string) {
+		f.file(id+name, body)
+		f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"content":{"path":%q}}`, name, id+name))
+	},
+	"path with a hash": func(f *fixture, id, name, body string) {
+		f.file(id+name, body)
+		f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"sha256":%q,"content":{"path":%q}}`, name, strings.ToUpper(sha(body)), id+name))
+	},
+	"object": func(f *fixture, id, name, body string) {
+		f.object(id, body)
+		f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":%q,"content":{"object":%q}}`, name, id))
+	},
+	"publisher": func(f *fixture, id, name, body string) {
+		_, err := f.q.Publisher().Submit(f.t.Context(), pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Normal, Filename: name},
+			queue.FromReader(strings.NewReader(body), 1<<20))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+	},
+	"once": func(f *fixture, id, name, body string) {
+		_, err := f.q.Once().Submit(f.t.Context(), pipeline.Job{ID: id, Source: "mail", Priority: pipeline.Normal, Filename: name},
+			queue.FromReader(strings.NewReader(body), 1<<20))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+	},
+}
+
+func (f *fixture) file(name, body string) {
+	f.t.Helper()
+	if err := os.WriteFile(filepath.Join(f.cfg.Roots["mail"], name), []byte(body), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// However contents came in, and whatever becomes of them, the final event says what they are and when
+// they came.
+func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Roots["mail"] = t.TempDir()
+	f.cfg.MaxAttempts = 2
+	f.wildfire.Know(wildfiretest.Known{SHA256: sha("MZ known"), Verdict: wildfire.Grayware})
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "sick", Fault: wildfiretest.Fault{Status: 500}})
+
+	outcomes := map[string]func(way string) (name, body, want string){
+		"upload": func(way string) (string, string, string) { return "malware.exe", "MZ upload by " + way, "malware" },
+		"shared": func(string) (string, string, string) { return "phishing.exe", "MZ shared", "phishing" },
+		"lookup": func(string) (string, string, string) { return "x.exe", "MZ known", "grayware" },
+		"refused": func(way string) (string, string, string) {
+			return "unsupported.xyz", "what by " + way, "unsupported_type"
+		},
+		"fault": func(way string) (string, string, string) {
+			return "sick.exe", "MZ sick by " + way, "attempts_exhausted"
+		},
+		"lost": func(way string) (string, string, string) { return "unanswered.exe", "MZ lost by " + way, "benign" },
+	}
+	type expected struct{ body, outcome string }
+	want := map[string]expected{}
+	began := time.Now().Add(-time.Second)
+	for way, hand := range ways {
+		for outcome, of := range outcomes {
+			name, body, ends := of(way)
+			id := strings.ReplaceAll(way+"-"+outcome, " ", "-")
+			hand(f, id, name, body)
+			want[id] = expected{body, ends}
+		}
+	}
+	f.work()
+	all := f.events(len(want))
+	check := func(id string, w expected, ev results.Event) {
+		t.Helper()
+		if ev.Outcome() != w.outcome || ev.Data.SHA256 != sha(w.body) || ev.Data.Size != int64(len(w.body)) ||
+			ev.Data.ReceivedAt.Before(began) || ev.Data.ReceivedAt.After(time.Now()) {
+			t.Errorf("%s: %s, sha256 %s, %d bytes, received %s; want %s, %d bytes",
+				id, ev.Outcome(), ev.Data.SHA256, ev.Data.Size, ev.Data.ReceivedAt, w.outcome, len(w.body))
+		}
+		if ev.Type == results.Verdict && w.outcome != "grayware" && ev.Data.MD5 == "" {
+			t.Errorf("%s: no md5, though WildFire told it", id)
+		}
+	}
+	for id, w := range want {
+		check(id, w, all.one(t, id))
+	}
+
+	// A replay knows as much.
+	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "never"})
+	for _, l := range f.letters(queue.DeadFilter{Reason: results.UnsupportedType}) {
+		if _, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all = f.events(len(want) + len(ways))
+	for id, w := range want {
+		if w.outcome == "unsupported_type" {
+			check(id+"~1", w, all.one(t, id+"~1"))
+		}
+	}
+}
+
+// One worker cannot reach what another can: it ends nobody's job, fetches no more of the source, and
+// says so. The other does the work.
+func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
+	t.Parallel()
+	for name, root := range map[string]func(t *testing.T) map[string]string{
+		"no folder is configured": func(*testing.T) map[string]string { return map[string]string{} },
+		"the folder is not there": func(t *testing.T) map[string]string {
+			return map[string]string{"mail": filepath.Join(t.TempDir(), "none")}
+		},
+		"it is a file": func(t *testing.T) map[string]string {
+			name := filepath.Join(t.TempDir(), "file")
+			if err := os.WriteFile(name, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return map[string]string{"mail": name}
+		},
+		"it is a link to nothing": func(t *testing.T) map[string]string {
+			name := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink("nowhere", name); err != nil {
+				t.Fatal(err)
+			}
+			return map[string]string{"mail": name}
+		},
+		"an empty mount point": func(t *testing.T) map[string]string { return map[string]string{"mail": t.TempDir()} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			good := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(good, pipeline.ClaimedDir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			f.cfg.Roots = root(t)
+			blind, err := worker.New(f.q, f.cfg, f.client, f.client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.runWorker(blind)
+
+			const jobs = 40
+			f.cfg.Roots = map[string]string{"mail": good}
+			for i := range jobs {
+				id := fmt.Sprint("job-", i)
+				f.file(pipeline.ClaimedDir+"/"+id+"-x.exe", "MZ "+id)
+				f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","content":{"path":"%s/%s-x.exe"}}`, pipeline.ClaimedDir, id))
+			}
+			f.until(func(events) bool { return blind.Ready(t.Context()) != nil })
+			if err := blind.Ready(t.Context()); !strings.Contains(err.Error(), "mail") {
+				t.Errorf("it says %v, and not of which source", err)
+			}
+			f.raw("raw", "other", "x.exe", "MZ raw") // it serves the others
+			f.until(func(es events) bool { return len(es.of("raw").final()) == 1 })
+
+			f.work()
+			all := f.events(jobs + 1)
+			for i := range jobs {
+				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
+					t.Fatalf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
+				}
+			}
+		})
+	}
+}
+
+// runWorker runs a worker until the test ends.
+func (f *fixture) runWorker(w *worker.Worker) {
+	f.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	f.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			f.t.Errorf("worker: %v", err)
+		}
+	})
+}
+
+// Something on the way answers for some of the files. Those end, with its words; the others are not
+// held up, and nothing is paused for long.
+func TestAFilterOnTheWayEndsItsFilesAlone(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]wildfiretest.Fault{
+		"403 with a page":     {Status: 403, Body: wildfiretest.HTMLBody},
+		"403 without a word":  {Status: 403, Body: wildfiretest.EmptyBody},
+		"404":                 {Status: 404, Body: wildfiretest.HTMLBody},
+		"302":                 {Status: 302, Body: wildfiretest.HTMLBody},
+		"407":                 {Status: 407, Body: wildfiretest.HTMLBody},
+		"451":                 {Status: 451, Body: wildfiretest.JSONBody},
+		"402":                 {Status: 402, Body: wildfiretest.JSONBody},
+		"200 with a page":     {Status: 200, Body: wildfiretest.HTMLBody},
+		"403 before the body": {Status: 403, Body: wildfiretest.HTMLBody, Early: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "blocked", Fault: fault})
+			f.raw("first", "mail", "fine.exe", "MZ first")
+			f.work()
+			f.events(1)
+			const good, blocked = 20, 3
+			for i := range good {
+				f.raw(fmt.Sprint("good-", i), "mail", "fine.exe", fmt.Sprint("MZ good ", i))
+				if i < blocked {
+					f.raw(fmt.Sprint("blocked-", i), "mail", "blocked.exe", fmt.Sprint("MZ blocked ", i))
+				}
+			}
+			more := 0
+			all := f.until(func(es events) bool {
+				n := 0
+				for _, e := range es.final() {
+					if strings.HasPrefix(e.Data.JobID, "good-") || strings.HasPrefix(e.Data.JobID, "blocked-") {
+						n++
+					}
+				}
+				if n < good+blocked { // life goes on
+					more++
+					f.raw(fmt.Sprint("more-", more), "mail", "fine.exe", fmt.Sprint("MZ more ", more))
+				}
+				return n == good+blocked
+			})
+			if st := f.status(func(queue.Status) bool { return true }); len(st.Paused) != 0 {
+				t.Errorf("paused: %+v", st.Paused)
+			}
+			for i := range good {
+				if ev := all.one(t, fmt.Sprint("good-", i)); ev.Type != results.Verdict {
+					t.Errorf("good-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
+				}
+			}
+			for i := range blocked {
+				if ev := all.one(t, fmt.Sprint("blocked-", i)); ev.Type != results.Failed || ev.Data.Error.Reason != results.Rejected {
+					t.Errorf("blocked-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
+				}
+			}
+		})
+	}
+}
+
+// The same answers to everything are nobody's fault: uploads are paused, no file ends, and nothing is
+// counted as sent.
+func TestAWallOnTheWayEndsNoFile(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]wildfiretest.Fault{
+		"403":       {Status: 403, Body: wildfiretest.HTMLBody},
+		"302":       {Status: 302, Body: wildfiretest.HTMLBody},
+		"407":       {Status: 407, Body: wildfiretest.HTMLBody},
+		"451":       {Status: 451, Body: wildfiretest.JSONBody},
+		"200":       {Status: 200, Body: wildfiretest.HTMLBody},
+		"200, JSON": {Status: 200, Body: wildfiretest.JSONBody},
+		"511":       {Status: 511, Body: wildfiretest.HTMLBody},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := atNoon()
+			f := newFixture(t, wildfiretest.WithNow(c.now))
+			f.cfg.UploadsPerDay = 100
+			heal := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: fault})
+			const jobs = 25
+			for i := range jobs {
+				f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+			}
+			f.work(worker.WithClock(c.now), worker.WithTick(10*time.Millisecond))
+			f.status(func(st queue.Status) bool {
+				return !st.Paused[pipeline.Uploads].Until.IsZero() || f.wildfire.Count(wildfire.OpSubmitFile) > 40
+			})
+			if n := f.wildfire.Count(wildfire.OpSubmitFile); n > 3*8 {
+				t.Errorf("%d tries before the pause", n)
+			}
+			heal()
+			for range 3 {
+				c.advance(15 * time.Minute)
+				f.status(func(queue.Status) bool { return true })
+			}
+			all := f.events(jobs)
+			for i := range jobs {
+				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
+					t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
+				}
+			}
+			if n := len(all.ofType(results.Submitted)); n != jobs {
+				t.Errorf("%d submitted events", n)
+			}
+		})
+	}
+}
+
+// The day's uploads are used up while several are about to begin. None begins after the answer, though
+// the others of the fleet have not been told, or cannot be.
+func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
+	t.Parallel()
+	for name, during := range map[string]func(f *fixture){
+		"":                             func(*fixture) {},
+		"and the fleet cannot be told": func(f *fixture) { f.control(func(c *jetstream.StreamConfig) { c.MaxBytes = 1 }) },
+		"and the fleet's notes are lost": func(f *fixture) {
+			if err := f.q.JetStream().DeleteKeyValue(f.t.Context(), f.q.ControlBucket()); err != nil {
+				f.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run("spent "+name, func(t *testing.T) {
+			t.Parallel()
+			const quota, slots = 10, 4
+			f := newFixture(t, wildfiretest.WithQuota(quota, 0), wildfiretest.WithDelay(time.Hour))
+			f.cfg.Concurrency = slots
+			f.cfg.AskFirst = false
+			for i := range 200 {
+				f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+			}
+			f.work()
+			f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= quota/2 })
+			during(f)
+			deadline := time.Now().Add(30 * time.Second)
+			for f.wildfire.CountStatus(wildfire.OpSubmitFile, 419) == 0 && time.Now().Before(deadline) {
+				time.Sleep(5 * time.Millisecond)
+			}
+			time.Sleep(500 * time.Millisecond) // during which a worker that goes on would show
+			if n := f.wildfire.CountStatus(wildfire.OpSubmitFile, 419); n == 0 || n > slots {
+				t.Errorf("%d uploads were refused with 419, want 1 to %d: one for each slot", n, slots)
+			}
+		})
+	}
+}
+
+// control edits the limits of the bucket in which the fleet agrees.
+func (f *fixture) control(edit func(*jetstream.StreamConfig)) {
+	f.t.Helper()
+	js := f.q.JetStream()
+	s, err := js.Stream(f.t.Context(), "KV_"+f.q.ControlBucket())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	c := s.CachedInfo().Config
+	edit(&c)
+	if _, err := js.UpdateStream(f.t.Context(), c); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// An urgent job whose contents somebody less urgent already has in work is not held up by that one's
+// wait.
+func TestUrgentLiftsWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	same := "MZ the same"
+	urgent := func(f *fixture) {
+		f.publish("backburn.jobs.urgent.desk", withID("urgent", "x.exe"), same)
+	}
+	ended := func(es events) bool { return len(es.of("urgent").final()) == 1 }
+	began := func(f *fixture, n int) {
+		f.t.Helper()
+		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= n })
+	}
+
+	t.Run("behind the rate", func(t *testing.T) {
+		t.Parallel()
+		f := newFixture(t)
+		f.cfg.Rate, f.cfg.Burst = 2, 1
+		for i := range 100 {
+			f.publish("backburn.jobs.bulk.mail", withID(fmt.Sprint("bulk-", i), "x.exe"), fmt.Sprint("MZ bulk ", i))
+			if i == 50 {
+				f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
+			}
+		}
+		f.work()
+		began(f, 1)
+		urgent(f)
+		all := f.until(ended)
+		if n := len(all.ofType(results.Submitted)); n > 15 {
+			t.Errorf("%d others were uploaded before", n)
+		}
+	})
+	t.Run("during its back-off", func(t *testing.T) {
+		t.Parallel()
+		f := newFixture(t)
+		f.cfg.RetryMin, f.cfg.RetryMax = time.Hour, time.Hour
+		f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Status: 503}})
+		f.work()
+		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
+		f.sampleIs(sha(same), "retrying")
+		urgent(f)
+		f.until(ended)
+	})
+	t.Run("while it is parked", func(t *testing.T) {
+		t.Parallel()
+		c := atNoon()
+		f := newFixture(t, wildfiretest.WithNow(c.now))
+		f.cfg.UploadsPerDay, f.cfg.ReservePercent = 10, 50
+		f.work(worker.WithClock(c.now))
+		for i := range 5 {
+			f.publish("backburn.jobs.bulk.mail", withID(fmt.Sprint("bulk-", i), "x.exe"), fmt.Sprint("MZ bulk ", i))
+		}
+		began(f, 5)
+		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
+		f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+		urgent(f)
+		all := f.until(func(es events) bool { return ended(es) && len(es.of("slow").final()) == 1 })
+		all.one(t, "slow") // its contents are decided with the other's
+	})
+	t.Run("while it waits for a slot", func(t *testing.T) {
+		t.Parallel()
+		f := newFixture(t)
+		f.cfg.Concurrency = 1
+		for i := range 100 {
+			f.publish("backburn.jobs.bulk.mail", withID(fmt.Sprint("bulk-", i), "x.exe"), fmt.Sprint("MZ bulk ", i))
+		}
+		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
+		f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 150 * time.Millisecond}})
+		f.work()
+		began(f, 1)
+		urgent(f)
+		all := f.until(ended)
+		if n := len(all.ofType(results.Submitted)); n > 30 {
+			t.Errorf("%d others were uploaded before", n)
+		}
+	})
+}
+
+// sampleIs waits until a sample is in a state.
+func (f *fixture) sampleIs(key, state string) {
+	f.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		s, _, err := f.q.Known(f.t.Context(), key)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if s.State == state {
+			return
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("the sample is %s and never became %s", s.State, state)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// The server takes smaller messages than before. Contents that fitted then have not changed.
+func TestAServerThatTakesLessThanBefore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := natsServerIn(t, dir, -1)
+	f := newFixtureOn(t, openQueue(t, connect(t, s)), wildfiretest.WithDelay(0))
+	f.cfg.Roots["mail"] = t.TempDir()
+	want := map[string]string{}
+	for way, hand := range ways {
+		for _, size := range []int{10, 30 << 10, 100 << 10, 600 << 10} {
+			id := fmt.Sprintf("%s-%d", strings.ReplaceAll(way, " ", "-"), size)
+			want[id] = string(bytes.Repeat([]byte(id+"\n"), size/len(id)+1))
+			hand(f, id, "x.exe", want[id])
+		}
+	}
+	s.Shutdown()
+	s.WaitForShutdown()
+
+	s = natsServerTaking(t, dir, -1, 64<<10)
+	f.q = openQueue(t, connect(t, s))
+	f.work()
+	all := f.events(len(want))
+	for id, body := range want {
+		ev := all.one(t, id)
+		if ev.Type != results.Verdict || ev.Data.SHA256 != sha(body) {
+			t.Errorf("%s: %s %+v", id, ev.Outcome(), ev.Data.Error)
+		}
+	}
+}
+
+// The fleet waits for a token: who waits is woken when there is one, whatever the back-off says.
+func TestWhoWaitsForATokenIsWoken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.RetryMin, f.cfg.RetryMax = 20*time.Millisecond, time.Hour
+	tokens := &tokens{ready: make(chan struct{})}
+	cfg := wildfire.DefaultConfig()
+	cfg.BaseURL = f.web.URL
+	client, err := wildfire.New(cfg, tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	f.client = client
+	for i := range 20 {
+		f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
+	}
+	f.work(worker.WithTokens(tokens))
+	deadline := time.Now().Add(30 * time.Second)
+	for tokens.asked.Load() < 20 && time.Now().Before(deadline) && tokens.waited.Load() == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	close(tokens.ready)
+	all := f.events(20)
+	for i := range 20 {
+		all.one(t, fmt.Sprint("job-", i))
+	}
+}
+
+// tokens is a source without a token until it is ready.
+type tokens struct {
+	ready         chan struct{}
+	asked, waited atomic.Int64
+}
+
+func (s *tokens) TokenFor(context.Context, time.Duration) (string, error) {
+	s.asked.Add(1)
+	select {
+	case <-s.ready:
+		return "token", nil
+	default:
+		return "", errors.New("none yet")
+	}
+}
+
+func (s *tokens) Accepted(string) {}
+func (s *tokens) Rejected(string) {}
+
+func (s *tokens) WaitReady(ctx context.Context) error {
+	s.waited.Add(1)
+	select {
+	case <-s.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
