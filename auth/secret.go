@@ -24,3 +24,7 @@ func ReadSecretFile(name string) (Secret, error) { return secret.ReadFile(name) 
 // CheckSecretFile judges a file as ReadSecretFile does, whatever it contains: for keys and
 // credentials in formats of others.
 func CheckSecretFile(name string) error { return secret.CheckFile(name) }
+
+// ReadSecretLines reads several secrets from a file, one a line. It judges the file as
+// ReadSecretFile does; empty lines are left out, and without any other it is an error.
+func ReadSecretLines(name string) ([]Secret, error) { return secret.ReadLines(name) }

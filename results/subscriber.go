@@ -63,6 +63,11 @@ type SubscriberConfig struct {
 	// Ahead is how many events are fetched before the handler gets to them. With a durable, AckWait
 	// runs for those as well. Defaults to 256.
 	Ahead int
+
+	// InOrder makes a durable give one event at a time, to one process: the next one comes when the
+	// last one was handled, also where that took several deliveries. It holds for durables that are
+	// made with it. Set Ahead to 1.
+	InOrder bool
 }
 
 // Subscriber reads events from the RESULTS stream. Every event comes at least once; its ID
@@ -86,6 +91,29 @@ func NewSubscriber(js jetstream.JetStream, cfg SubscriberConfig) *Subscriber {
 	return &Subscriber{js: js, cfg: cfg}
 }
 
+// Delivery is an event as it is in the stream, perhaps of a type that this version does not know.
+type Delivery struct {
+	Body     []byte    // the structured CloudEvent, byte for byte
+	Stored   time.Time // when the stream took it
+	Sequence uint64    // in the stream
+	Pending  uint64    // how many events of the filter are behind it
+
+	msg jetstream.Msg
+}
+
+// Event reads the body.
+func (d Delivery) Event() (Event, error) {
+	var e Event
+	err := e.UnmarshalJSON(d.Body)
+	return e, err
+}
+
+// InProgress gives the handler of a durable another AckWait.
+func (d Delivery) InProgress() error { return d.msg.InProgress() }
+
+// RawHandler gets one event as it was published. Errors mean what they mean to a Handler.
+type RawHandler func(ctx context.Context, d Delivery) error
+
 // Handler gets one event. An error brings the event of a durable again later; without a durable
 // it ends Run.
 type Handler func(ctx context.Context, e Event) error
@@ -96,6 +124,11 @@ var ErrStop = errors.New("no more events wanted")
 // Run hands events to handle, one at a time, until ctx ends or handle returns ErrStop. It
 // survives servers that go away and come back.
 func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
+	return s.RunRaw(ctx, known(handle))
+}
+
+// RunRaw is Run for who passes events on: events of every type come, as they were published.
+func (s *Subscriber) RunRaw(ctx context.Context, handle RawHandler) error {
 	err := s.run(ctx, handle, true)
 	if errors.Is(err, ErrStop) {
 		return nil
@@ -105,11 +138,30 @@ func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
 
 // Drain hands every event that is there to handle, and returns.
 func (s *Subscriber) Drain(ctx context.Context, handle Handler) error {
+	return s.DrainRaw(ctx, known(handle))
+}
+
+// DrainRaw is Drain for who passes events on.
+func (s *Subscriber) DrainRaw(ctx context.Context, handle RawHandler) error {
 	err := s.run(ctx, handle, false)
 	if errors.Is(err, ErrStop) {
 		return nil
 	}
 	return err
+}
+
+// errUnknown is an event that this version does not know.
+var errUnknown = errors.New("not an event that this version knows")
+
+// known reads events, for a handler.
+func known(handle Handler) RawHandler {
+	return func(ctx context.Context, d Delivery) error {
+		e, err := d.Event()
+		if err != nil {
+			return errUnknown
+		}
+		return handle(ctx, e)
+	}
 }
 
 const (
@@ -118,14 +170,14 @@ const (
 	heartbeat = 5 * time.Second // two that do not come mean that the server, or the consumer, is gone
 )
 
-func (s *Subscriber) run(ctx context.Context, handle Handler, follow bool) error {
+func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) error {
 	p := place{since: s.cfg.Since}
 	for ctx.Err() == nil {
 		c, err := s.consumer(ctx, p)
-		if err != nil && (!follow || p.began.IsZero()) {
+		if err != nil && (!follow || p.began.IsZero() && !s.away()) {
 			return fmt.Errorf("read results: %w", err) // at first it is the configuration, later it is the server
 		}
-		if p.began.IsZero() {
+		if err == nil && p.began.IsZero() {
 			p.began = time.Now()
 		}
 		if err == nil && follow {
@@ -158,7 +210,7 @@ type place struct {
 
 // follow reads from a consumer until ctx ends, or the consumer does. Messages are asked for
 // ahead of time, so that a handler does not wait for the network between two of them.
-func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle Handler, p *place) error {
+func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle RawHandler, p *place) error {
 	it, err := c.Messages(jetstream.PullMaxMessages(s.cfg.Ahead), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return err
@@ -181,7 +233,7 @@ func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle Ha
 }
 
 // drain reads what is there.
-func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Handler, p *place) error {
+func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle RawHandler, p *place) error {
 	for ctx.Err() == nil {
 		batch, err := c.FetchNoWait(drainSize)
 		if err != nil {
@@ -233,6 +285,12 @@ func unanswered(err error) bool {
 		errors.As(err, &api) && api.Code == 503
 }
 
+// away reports whether the connection is one that comes back.
+func (s *Subscriber) away() bool {
+	nc := s.js.Conn()
+	return !nc.IsConnected() && !nc.IsClosed()
+}
+
 // create makes the durable, or an ordered one that is its own.
 func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, error) {
 	policy, since, seq := jetstream.DeliverAllPolicy, (*time.Time)(nil), uint64(0)
@@ -255,9 +313,19 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return c, err
 	}
+	unacked := 0 // the server's default
+	if s.cfg.InOrder {
+		unacked = 1
+	}
 	c, err = s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
-		Durable: s.cfg.Durable, FilterSubjects: subjects, DeliverPolicy: policy, OptStartTime: since,
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.cfg.AckWait, MaxDeliver: -1,
+		Durable:        s.cfg.Durable,
+		FilterSubjects: subjects,
+		DeliverPolicy:  policy,
+		OptStartTime:   since,
+		AckPolicy:      jetstream.AckExplicitPolicy,
+		AckWait:        s.cfg.AckWait,
+		MaxAckPending:  unacked,
+		MaxDeliver:     -1,
 	})
 	if errors.Is(err, jetstream.ErrConsumerExists) {
 		return s.js.Consumer(ctx, stream, s.cfg.Durable) // another process was faster
@@ -271,25 +339,26 @@ type handlerError struct{ err error }
 func (e *handlerError) Error() string { return e.err.Error() }
 func (e *handlerError) Unwrap() error { return e.err }
 
-func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle Handler, p *place) error {
-	durable := s.cfg.Durable != ""
-	if !durable {
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
-		}
-		p.seq = meta.Sequence.Stream
-	}
-	var e Event
-	err := e.UnmarshalJSON(m.Data())
+func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle RawHandler, p *place) error {
+	meta, err := m.Metadata()
 	if err != nil {
-		if durable {
-			return m.TermWithReason("not an event that this version knows")
-		}
-		return nil // of a later version
+		return err
 	}
-	err = handle(ctx, e)
+	p.seq = meta.Sequence.Stream
+	err = handle(ctx, Delivery{
+		Body:     m.Data(),
+		Stored:   meta.Timestamp,
+		Sequence: meta.Sequence.Stream,
+		Pending:  meta.NumPending,
+		msg:      m,
+	})
+
+	durable := s.cfg.Durable != ""
 	switch {
+	case errors.Is(err, errUnknown) && durable:
+		return m.TermWithReason(errUnknown.Error())
+	case errors.Is(err, errUnknown):
+		return nil // of a later version
 	case !durable && err != nil:
 		return &handlerError{err}
 	case errors.Is(err, ErrStop):

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/results"
@@ -140,6 +144,78 @@ func TestNoStreamIsAnErrorAtOnce(t *testing.T) {
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A Subscriber that begins while the server is away waits for it.
+func TestServerIsAwayAtTheStart(t *testing.T) {
+	t.Parallel()
+	opts := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
+	begin := func() *server.Server {
+		s, err := server.NewServer(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		if !s.ReadyForConnections(10 * time.Second) {
+			t.Fatal("the NATS server did not start")
+		}
+		return s
+	}
+	s := begin()
+	opts.Port = s.Addr().(*net.TCPAddr).Port
+	gone := make(chan struct{}, 10)
+	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(10*time.Millisecond),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { gone <- struct{}{} }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BACKBURN_RESULTS", Subjects: []string{"backburn.results.*.*.*"}}); err != nil {
+		t.Fatal(err)
+	}
+	e := event(1)
+	body, err := e.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), e.Subject("backburn"), body); err != nil {
+		t.Fatal(err)
+	}
+	s.Shutdown()
+	s.WaitForShutdown()
+	<-gone
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	asked := &asking{JetStream: js, first: make(chan struct{})}
+	done := make(chan error, 1)
+	go func() {
+		sub := results.NewSubscriber(asked, results.SubscriberConfig{Durable: "d"})
+		done <- sub.Run(ctx, func(context.Context, results.Event) error { return results.ErrStop })
+	}()
+	<-asked.first
+	s = begin()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// asking tells that a consumer was asked for, without an answer.
+type asking struct {
+	jetstream.JetStream
+	first chan struct{}
+	once  sync.Once
+}
+
+func (a *asking) Consumer(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
+	c, err := a.JetStream.Consumer(ctx, stream, name)
+	a.once.Do(func() { close(a.first) })
+	return c, err
 }
 
 func TestUnmarshalEvent(t *testing.T) {

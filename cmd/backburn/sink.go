@@ -9,12 +9,12 @@ import (
 )
 
 func sinkCommand(tool *cli.App) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "sink",
 		Short: "Hand events on to the [[sink]] entries, alone",
-		Long: `Hands events on to the webhooks and files of the [[sink]] entries in a process of its own.
-"backburn run" does it, too. It goes on where it stopped; a sink that is new begins with what
-comes. Its NATS permissions are those of the role "api".`,
+		Long: `Hands events on to the webhooks, files and syslog servers of the [[sink]] entries in a process of
+its own. "backburn run" does it, too. It goes on where it stopped; a sink that is new begins with
+what comes. Its NATS permissions are those of the role "api". SIGHUP opens files anew.`,
 		Example: `  backburn sink --config sinks.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -28,4 +28,6 @@ comes. Its NATS permissions are those of the role "api".`,
 			return serveAlone(cmd.Context(), tool, cfg, app.Roles{Sinks: true})
 		},
 	}
+	cmd.AddCommand(sinkReplay(tool))
+	return cmd
 }

@@ -19,6 +19,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/sink"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -122,7 +123,7 @@ func refresh(w io.Writer, page []byte, follow bool) error {
 
 // gatherStatus asks NATS for the fleet, and the process on this machine for itself.
 func gatherStatus(ctx context.Context, q *queue.Queue, wcfg pipeline.Config, cfg config.Config) (app.Status, error) {
-	st := app.Status{Flights: []worker.Upload{}, Watch: []watch.Status{}}
+	st := app.Status{Flights: []worker.Upload{}, Watch: []watch.Status{}, Sinks: []sink.Status{}}
 	local := make(chan *app.Status, 1)
 	go func() { local <- askLocal(ctx, cfg.HTTP.Listen) }()
 	var err error
@@ -136,6 +137,9 @@ func gatherStatus(ctx context.Context, q *queue.Queue, wcfg pipeline.Config, cfg
 		}
 		if l.Watch != nil {
 			st.Watch = l.Watch
+		}
+		if l.Sinks != nil {
+			st.Sinks = l.Sinks
 		}
 	}
 	return st, err
@@ -260,6 +264,7 @@ func printLocal(w io.Writer, st app.Status) {
 		printTable(w, rows)
 		printTroubles(w, st.Watch)
 	}
+	printSinks(w, st.Sinks)
 	if len(st.Flights) > 0 {
 		fmt.Fprintln(w)
 		rows := [][]string{{"UPLOADING", "SENT", "OF", "SINCE"}}
@@ -268,6 +273,30 @@ func printLocal(w io.Writer, st app.Status) {
 		}
 		printTable(w, rows)
 	}
+}
+
+// printSinks prints what hands events on.
+func printSinks(w io.Writer, sinks []sink.Status) {
+	if len(sinks) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	rows := [][]string{{"SINK", "KIND", "STATE", "SINCE", "BEHIND", "LAST"}}
+	for _, s := range sinks {
+		last := "-"
+		if !s.Last.IsZero() {
+			last = ago(s.Last)
+		}
+		state := s.State
+		if s.Cause != "" {
+			state += ": " + s.Cause
+		}
+		if s.Remedy != "" {
+			state += "; " + s.Remedy
+		}
+		rows = append(rows, []string{s.Name, s.Kind, printable(state), ago(s.Since), strconv.FormatUint(s.Behind, 10), last})
+	}
+	printTable(w, rows)
 }
 
 // printTroubles prints the files that cannot be dealt with.

@@ -47,11 +47,14 @@ func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
 	cfg.Auth["wildfire"] = config.Auth{Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
 		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff}
 	cfg.Watch[0].Path, cfg.Watch[0].MinFree = t.TempDir(), 0
+	archive := config.DefaultSink()
+	archive.Name, archive.Kind, archive.Path = "archive", config.SinkFile, filepath.Join(t.TempDir(), "events.jsonl")
+	cfg.Sink = []config.Sink{archive}
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	check(t, err)
 	t.Cleanup(server.Shutdown)
 	cfg.NATS = server.NATS()
-	n, err = app.Start(t.Context(), cfg, app.Roles{Watch: true, Work: true}, zerolog.Nop())
+	n, err = app.Start(t.Context(), cfg, app.Roles{Watch: true, Work: true, Sinks: true}, zerolog.Nop())
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -318,6 +318,9 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, s := range n.sinks {
 		g.Go(func() error { return s.Run(gctx) })
 	}
+	if len(n.sinks) > 0 {
+		g.Go(func() error { return n.reopenOnHangup(gctx) })
+	}
 	var began time.Time // to stop
 	g.Go(func() error {
 		<-gctx.Done()

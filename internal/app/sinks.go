@@ -1,33 +1,33 @@
 package app
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
 	"slices"
+	"strconv"
+	"syscall"
 	"time"
 
+	"backburn/internal/admin"
+	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/sink"
+	"backburn/internal/sink/format"
 	"backburn/results"
-)
-
-// The back-off of webhooks.
-const (
-	webhookRetryMin = time.Second
-	webhookRetryMax = time.Minute
 )
 
 // startSinks makes what hands events on.
 func (n *Node) startSinks() error {
 	for _, c := range n.cfg.Sink {
-		cfg := sink.Config{Name: c.Name, Prefix: n.cfg.NATS.Prefix, Filter: results.Filter{
-			Types: eventTypes(c.Types), Outcomes: c.Outcomes, Sources: c.Sources,
-		}}
-		target, err := n.target(c, &cfg)
+		target, err := SinkTarget(c)
 		if err != nil {
 			return fmt.Errorf("sink %s: %w", c.Name, err)
 		}
 		n.undo = append(n.undo, func() { _ = target.Close() })
-		s, err := sink.New(n.queue.JetStream(), cfg, target, n.log, n.reg)
+		s, err := sink.New(n.queue.JetStream(), SinkConfig(n.cfg, c), target, n.log, n.reg)
 		if err != nil {
 			return err
 		}
@@ -36,16 +36,54 @@ func (n *Node) startSinks() error {
 	return nil
 }
 
-func (n *Node) target(c config.Sink, cfg *sink.Config) (sink.Target, error) {
-	if c.Kind == config.SinkFile {
-		return sink.NewFile(sink.FileConfig{Path: c.Path, MaxSize: c.MaxSize, MaxBackups: c.MaxBackups}), nil
+// SinkConfig is what a sink of the configuration reads, and how it deals with faults.
+func SinkConfig(c config.Config, s config.Sink) sink.Config {
+	return sink.Config{
+		Name:        s.Name,
+		Kind:        s.Kind,
+		Prefix:      c.NATS.Prefix,
+		Filter:      results.Filter{Types: eventTypes(s.Types), Outcomes: s.Outcomes, Sources: s.Sources},
+		Format:      format.Name(s.Format),
+		Product:     cli.ThisBuild().Version,
+		DeadFile:    s.DeadFile,
+		MaxAttempts: s.MaxAttempts,
+		Timeout:     s.Timeout,
 	}
-	w := sink.WebhookConfig{
-		URL: c.URL, SecretFile: c.SecretFile, DeadFile: c.DeadFile, Timeout: c.Timeout, MaxAttempts: c.MaxAttempts,
-		RetryMin: webhookRetryMin, RetryMax: webhookRetryMax,
+}
+
+// SinkTarget makes where a sink of the configuration hands events on to. The caller closes it.
+func SinkTarget(c config.Sink) (sink.Target, error) {
+	files := sink.TLSFiles{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}
+	switch c.Kind {
+	case config.SinkFile:
+		mode, err := strconv.ParseUint(c.Mode, 8, 12)
+		if err != nil {
+			return nil, fmt.Errorf("mode: %w", err)
+		}
+		return sink.NewFile(sink.FileConfig{
+			Path:       c.Path,
+			Mode:       fs.FileMode(mode),
+			MaxSize:    c.MaxSize,
+			MaxBackups: c.MaxBackups,
+		}), nil
+
+	case config.SinkSyslog:
+		return sink.NewSyslog(sink.SyslogConfig{
+			Address:  c.Address,
+			Protocol: c.Protocol,
+			Facility: slices.Index(config.SyslogFacilities(), c.Facility),
+			Format:   format.Name(c.Format),
+			TLS:      files,
+		})
 	}
-	cfg.AckWait = w.AckWait()
-	return sink.NewWebhook(w)
+	return sink.NewWebhook(sink.WebhookConfig{
+		URL:         c.URL,
+		SecretFile:  c.SecretFile,
+		BearerFile:  c.BearerFile,
+		HeadersFile: c.HeadersFile,
+		TLS:         files,
+		UserAgent:   UserAgent,
+	})
 }
 
 // eventTypes are the types of their short names.
@@ -57,4 +95,32 @@ func eventTypes(names []string) []results.Type {
 		}
 	}
 	return types
+}
+
+// reopenOnHangup lets the sinks go of their files at each SIGHUP, until ctx ends.
+func (n *Node) reopenOnHangup(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+			for _, s := range n.sinks {
+				if err := s.Reopen(); err != nil {
+					n.log.Warn().Err(err).Str("sink", s.Status().Name).Msg("a file can't be closed")
+				}
+			}
+			n.log.Info().Msg("SIGHUP: files of sinks are opened again")
+		}
+	}
+}
+
+// sinkReady warns of a sink that hands nothing on: that is no reason to send no work here.
+func sinkReady(s sink.Status) error {
+	if s.State == sink.StateOK {
+		return nil
+	}
+	return admin.Warning(fmt.Sprintf("%s since %s: %s", s.State, s.Since.Format(time.RFC3339), s.Cause))
 }

@@ -9,6 +9,7 @@ import (
 	"backburn/auth"
 	"backburn/internal/admin"
 	"backburn/internal/natsconn"
+	"backburn/internal/sink"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
 	"backburn/pipeline/worker"
@@ -21,6 +22,7 @@ type Status struct {
 	Flights []worker.Upload `json:"uploading"`       // uploads in progress here
 	Token   *auth.Status    `json:"token,omitempty"` // of the WildFire credential, as seen here
 	Watch   []watch.Status  `json:"watch"`           // folders that are watched here
+	Sinks   []sink.Status   `json:"sinks"`           // what hands events on here
 }
 
 // statusAge is how old the fleet's part of a Status may be. Pages ask every two seconds.
@@ -28,7 +30,7 @@ const statusAge = time.Second
 
 // Status asks for the state of everything.
 func (n *Node) Status(ctx context.Context) (Status, error) {
-	st := Status{Flights: []worker.Upload{}, Watch: []watch.Status{}}
+	st := Status{Flights: []worker.Upload{}, Watch: []watch.Status{}, Sinks: []sink.Status{}}
 	var err error
 	if st.Status, err = n.status.status(ctx, statusAge); err != nil {
 		return st, err
@@ -43,6 +45,9 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	for _, w := range n.watchers {
 		st.Watch = append(st.Watch, w.Status())
 	}
+	for _, s := range n.sinks {
+		st.Sinks = append(st.Sinks, s.Status())
+	}
 	return st, nil
 }
 
@@ -56,6 +61,9 @@ func (n *Node) checks() []admin.Check {
 	}
 	for _, w := range n.watchers {
 		checks = append(checks, admin.Check{Name: "watch " + w.Status().Source, Ask: func(context.Context) error { return folderReady(w.Status()) }})
+	}
+	for _, s := range n.sinks {
+		checks = append(checks, admin.Check{Name: "sink " + s.Status().Name, Ask: func(context.Context) error { return sinkReady(s.Status()) }})
 	}
 	return checks
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"backburn/auth"
+	"backburn/internal/sink/credential"
 	"backburn/pipeline/watch"
 )
 
@@ -184,12 +185,27 @@ func (p *collector) secret(key, file string) {
 }
 
 func (p *collector) sink(at string, s Sink) {
-	if s.Kind == SinkWebhook {
-		p.secret(join(at, "secret_file"), s.SecretFile)
-		p.creatable(join(at, "dead_file"), filepath.Dir(s.DeadFile))
+	if s.Kind == SinkFile {
+		p.creatable(join(at, "path"), filepath.Dir(s.Path))
 		return
 	}
-	p.creatable(join(at, "path"), filepath.Dir(s.Path))
+	p.look(join(at, "secret_file"), s.SecretFile, func(name string) error {
+		_, err := credential.ReadKeys(name)
+		return err
+	})
+	p.look(join(at, "bearer_file"), s.BearerFile, func(name string) error {
+		_, err := credential.ReadBearer(name)
+		return err
+	})
+	p.look(join(at, "headers_file"), s.HeadersFile, func(name string) error {
+		_, err := credential.ReadHeaders(name)
+		return err
+	})
+	p.authorities(join(at, "ca_file"), s.CAFile)
+	p.certificate(at, s.CertFile, s.KeyFile)
+	if s.DeadFile != "" {
+		p.creatable(join(at, "dead_file"), filepath.Dir(s.DeadFile))
+	}
 }
 
 // access is what a process must be able to do with a folder.

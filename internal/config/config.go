@@ -205,17 +205,27 @@ func (a API) Check(bad func(key, expected string, beside ...string)) {
 // Sink hands events on to what does not read NATS.
 type Sink struct {
 	Name        string        `toml:"name" doc:"1 to 32 of a-z 0-9 _ -. Its place in the stream is remembered under it."`
-	Kind        string        `toml:"kind" doc:"\"webhook\" or \"file\"."`
+	Kind        string        `toml:"kind" doc:"\"webhook\", \"file\" or \"syslog\"."`
 	Types       []string      `toml:"types" doc:"submitted, verdict, failed, changed. None: all."`
 	Outcomes    []string      `toml:"outcomes" example:"[\"malware\", \"phishing\"]" doc:"Verdicts and reasons. None: all."`
 	Sources     []string      `toml:"sources" doc:"None: all."`
-	URL         string        `toml:"url" kinds:"webhook" example:"https://siem.example.com/backburn" doc:"Events are posted here, signed."`
-	SecretFile  string        `toml:"secret_file" own:"true" kinds:"webhook" example:"/run/secrets/siem" doc:"Mode 0600, the key of the signature (HMAC-SHA256)."`
-	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook" example:"data/siem.dead.jsonl" doc:"Events that were not taken, with the reason."`
-	Timeout     time.Duration `toml:"timeout" kinds:"webhook" doc:"Of one try."`
-	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Of one event, with back-off from 1s to 1m; then it goes to dead_file."`
-	Path        string        `toml:"path" own:"true" kinds:"file" example:"data/events.jsonl" doc:"JSON lines."`
-	MaxSize     int64         `toml:"max_size" unit:"bytes" kinds:"file" doc:"At least 1MB. Then the file is put aside under its time."`
+	Format      string        `toml:"format" doc:"\"cloudevents\", \"ecs\", \"ocsf\" or \"cef\"; docs/formats.md."`
+	URL         string        `toml:"url" kinds:"webhook" example:"https://siem.example.com/backburn" doc:"Events are posted here, one a request."`
+	SecretFile  string        `toml:"secret_file" own:"true" kinds:"webhook" example:"/run/secrets/siem" doc:"Mode 0600, the key of signatures (Standard Webhooks): whsec_ and 24 to 64 bytes in base64. Two lines are two keys, during a change."`
+	BearerFile  string        `toml:"bearer_file" own:"true" kinds:"webhook" doc:"Mode 0600, a token for the header Authorization: Bearer."`
+	HeadersFile string        `toml:"headers_file" own:"true" kinds:"webhook" doc:"Mode 0600, more headers, \"Name: value\" a line."`
+	Address     string        `toml:"address" kinds:"syslog" example:"siem.example.com:6514" doc:"Host and port of the syslog server."`
+	Protocol    string        `toml:"protocol" kinds:"syslog" doc:"\"tls\" (RFC 5425), \"tcp\" or \"udp\"."`
+	Facility    string        `toml:"facility" kinds:"syslog" doc:"Such as \"user\", \"daemon\" or \"local0\" to \"local7\"."`
+	CAFile      string        `toml:"ca_file" own:"true" kinds:"webhook syslog" doc:"PEM, the authorities that are trusted. Empty: those that the system trusts."`
+	CertFile    string        `toml:"cert_file" own:"true" kinds:"webhook syslog" doc:"PEM, a certificate to show. Needs key_file."`
+	KeyFile     string        `toml:"key_file" own:"true" kinds:"webhook syslog" doc:"PEM, mode 0600."`
+	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook syslog" example:"data/siem.dead.jsonl" doc:"Events that were refused, with the reason."`
+	Timeout     time.Duration `toml:"timeout" kinds:"webhook syslog" doc:"Of one try."`
+	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Of one event that makes the receiver break down (500), with back-off from 1s to 1m; then it goes to dead_file."`
+	Path        string        `toml:"path" own:"true" kinds:"file" example:"data/events.jsonl" doc:"An event a line."`
+	Mode        string        `toml:"mode" kinds:"file" doc:"Of the file when it is made, in octal digits."`
+	MaxSize     int64         `toml:"max_size" unit:"bytes" kinds:"file" doc:"At least 1MB; then the file is put aside under its time. 0: never, where logrotate does it."`
 	MaxBackups  int           `toml:"max_backups" kinds:"file" doc:"Kept beside the current one. 0: all."`
 }
 
@@ -223,7 +233,17 @@ type Sink struct {
 const (
 	SinkWebhook = "webhook"
 	SinkFile    = "file"
+	SinkSyslog  = "syslog"
 )
+
+// SyslogFacilities lists the names of facilities by their number (RFC 5424, section 6.2.1).
+func SyslogFacilities() []string {
+	return []string{
+		"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+		"ntp", "audit", "alert", "clock",
+		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+	}
+}
 
 // Check is the rules of a [[sink]].
 func (s Sink) Check(bad func(key, expected string, beside ...string)) {
@@ -239,21 +259,40 @@ func (s Sink) Check(bad func(key, expected string, beside ...string)) {
 	for i, v := range s.Sources {
 		want(pipeline.ValidSource(v), element("sources", i), nameRule)
 	}
+	want(slices.Contains([]string{"cloudevents", "ecs", "ocsf", "cef"}, s.Format), "format", `"cloudevents", "ecs", "ocsf" or "cef"`)
 
 	switch s.Kind {
 	case SinkWebhook:
 		wantHTTPS(want, "url", s.URL)
-		want(s.SecretFile != "", "secret_file", "a file with the key of the signature, mode 0600")
-		want(s.DeadFile != "", "dead_file", "a file for events that are not taken")
-		want(s.Timeout > 0, "timeout", "more than 0s")
+		s.checkReceiver(want)
 		want(s.MaxAttempts > 0, "max_attempts", "more than 0")
+	case SinkSyslog:
+		host, port, err := net.SplitHostPort(s.Address)
+		want(err == nil && host != "" && port != "" && port != "0", "address", `host and port, such as "siem.example.com:6514"`)
+		want(slices.Contains([]string{"tls", "tcp", "udp"}, s.Protocol), "protocol", `"tls", "tcp" or "udp"`)
+		want(slices.Contains(SyslogFacilities(), s.Facility), "facility", strings.Join(SyslogFacilities(), ", "))
+		want(s.Protocol == "tls" || s.CAFile == "" && s.CertFile == "", "protocol", `"tls" with ca_file or cert_file`)
+		s.checkReceiver(want)
 	case SinkFile:
 		want(s.Path != "", "path", "a file")
-		want(s.MaxSize >= 1_000_000, "max_size", "at least 1MB")
+		_, err := strconv.ParseUint(s.Mode, 8, 9)
+		want(err == nil && modeRule.MatchString(s.Mode), "mode", `octal digits, such as "0600" or "0640": readable and writable for the owner, not writable for all`)
+		want(s.MaxSize == 0 || s.MaxSize >= 1_000_000, "max_size", "at least 1MB, or 0 for no limit")
 		want(s.MaxBackups >= 0, "max_backups", "0 or more")
 	default:
-		want(false, "kind", `"webhook" or "file"`)
+		want(false, "kind", `"webhook", "file" or "syslog"`)
 	}
+}
+
+// modeRule is the modes that a sink's file may have: nobody executes it, the owner reads and
+// writes it, and not everybody writes it.
+var modeRule = regexp.MustCompile(`^0?6[046][04]$`)
+
+// checkReceiver is the rules of what goes over the network.
+func (s Sink) checkReceiver(want func(ok bool, key, expected string, beside ...string)) {
+	want(s.DeadFile != "", "dead_file", "a file for events that are refused")
+	want(s.Timeout > 0, "timeout", "more than 0s")
+	want((s.CertFile == "") == (s.KeyFile == ""), "cert_file", "cert_file and key_file together", "key_file")
 }
 
 // Tracing says where spans go.
@@ -327,8 +366,12 @@ func DefaultSink() Sink {
 		Types:       []string{},
 		Outcomes:    []string{},
 		Sources:     []string{},
+		Format:      "cloudevents",
+		Protocol:    "tls",
+		Facility:    "local0",
 		Timeout:     10 * time.Second,
 		MaxAttempts: 10,
+		Mode:        "0600",
 		MaxSize:     100_000_000,
 		MaxBackups:  10,
 	}

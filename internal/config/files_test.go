@@ -98,6 +98,8 @@ func TestCheckFiles(t *testing.T) {
 		"API's token is open":     {"[api]\nlisten='127.0.0.1:0'\ntoken_file='@/open'\n", config.APIPart, []string{`f.toml:3:1: api.token_file: secret file @/open: has mode 0644: others may read it`}, true},
 		"no API, no files":        {"[api]\ntoken_file='@/open'\n", config.APIPart, nil, false},
 		"sink without its key":    {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/none'\ndead_file='@/a/b/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].secret_file: `}, false},
+		"sink with a weak key":    {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/plain'\ndead_file='@/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].secret_file: key 1: expected "whsec_"`}, false},
+		"sink's headers":          {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nheaders_file='@/plain'\ndead_file='@/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].headers_file: line 1: expected "Name: value"`}, false},
 		"sink below a file":       {"[[sink]]\nname='a'\nkind='file'\npath='@/open/events'\n", config.SinkPart, []string{`f.toml:4:1: sink[0].path: expected a folder`}, false},
 		"store is to be made":     {"[nats.embedded]\nstore_dir='@/a/b/c'\n", config.ServerPart, nil, false},
 		"secret is empty":         {"[api]\nlisten='127.0.0.1:0'\ntoken_file='@/blank'\n", config.APIPart, []string{`f.toml:3:1: api.token_file: secret file @/blank: is empty`}, false},

@@ -97,7 +97,7 @@ func samples(c *node, path string) []entry {
 	}
 
 	list := []entry{}
-	for _, kind := range []string{SinkWebhook, SinkFile} {
+	for _, kind := range []string{SinkWebhook, SinkFile, SinkSyslog} {
 		s := DefaultSink()
 		s.Kind = kind
 		s.Name = kind

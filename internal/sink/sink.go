@@ -2,82 +2,267 @@ package sink
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/sink/format"
 	"backburn/results"
 )
 
-// Target takes events. Send is called by one goroutine at a time. An error means that the event was
-// not taken, and will come again.
+// Message is an event on its way to a target.
+type Message struct {
+	ID       string // of the delivery: the same each time, and different for each event
+	Name     string // the type without prefix and version, such as "verdict"
+	Time     time.Time
+	Severity format.Severity
+	Event    []byte // the CloudEvent, as it was published
+	Body     []byte // in the format of the sink, on one line and without its end
+	Type     string // media type of the body
+}
+
+// Target takes events. Send tries once, and is called by one goroutine at a time. An error means
+// that the event was not taken; it may be a *Fault.
 type Target interface {
-	Send(ctx context.Context, e results.Event, body []byte) error
+	Send(ctx context.Context, m Message) error
 	io.Closer
 }
 
-// Config says what a sink reads.
+// Config says what a sink reads, and how it deals with faults.
 type Config struct {
 	Name    string // of the sink; part of its durable
+	Kind    string // for Status
 	Prefix  string // nats.prefix
 	Filter  results.Filter
-	AckWait time.Duration // longer than Send may take
+	Format  format.Name // defaults to cloudevents
+	Product string      // version of Backburn
+
+	DeadFile    string        // JSON lines of events that were refused, with the reason; "": they are tried again
+	MaxAttempts int           // of an event over which the receiver breaks down; defaults to 10
+	Timeout     time.Duration // that Send may take; defaults to 30s
+	RetryMin    time.Duration // the back-off begins here; defaults to 1s
+	RetryMax    time.Duration // and ends here; defaults to 1m
+	Pause       time.Duration // between two tries of a receiver that is misconfigured; defaults to 1m
+	WarnEvery   time.Duration // a fault that lasts is logged so often; defaults to 10m
+}
+
+func (c Config) durable() string { return "sink-" + c.Name }
+
+// maxAfter bounds how long a receiver can ask to be left alone.
+const maxAfter = 15 * time.Minute
+
+func (c Config) withDefaults() Config {
+	or := func(d *time.Duration, otherwise time.Duration) {
+		if *d == 0 {
+			*d = otherwise
+		}
+	}
+	or(&c.Timeout, 30*time.Second)
+	or(&c.RetryMin, time.Second)
+	or(&c.RetryMax, time.Minute)
+	or(&c.Pause, time.Minute)
+	or(&c.WarnEvery, 10*time.Minute)
+	if c.MaxAttempts == 0 {
+		c.MaxAttempts = 10
+	}
+	if c.Format == "" {
+		c.Format = format.CloudEvents
+	}
+	return c
 }
 
 // Sink carries events from the stream to a target.
 type Sink struct {
 	cfg    Config
+	js     jetstream.JetStream
 	sub    *results.Subscriber
 	target Target
+	dead   *deadFile // nil for none
 	log    zerolog.Logger
-	sent   prometheus.Counter
-	failed prometheus.Counter
+	metric *metrics
+	state  state
 }
+
+// keepAlive is how often a sink tells the server that it is still at an event.
+const keepAlive = 10 * time.Second
 
 // New makes a sink, which owns the target from here on. Metrics are registered on reg.
 func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, reg prometheus.Registerer) (*Sink, error) {
-	events := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "backburn_sink_events_total", Help: "Events that a sink handed on, and tries that failed.", ConstLabels: prometheus.Labels{"sink": cfg.Name},
-	}, []string{"outcome"})
-	if err := reg.Register(events); err != nil {
+	cfg = cfg.withDefaults()
+	s := &Sink{
+		cfg:    cfg,
+		js:     js,
+		target: target,
+		log:    log.With().Str("component", "sink").Str("sink", cfg.Name).Logger(),
+		sub: results.NewSubscriber(js, results.SubscriberConfig{
+			// A new sink begins with what comes, not with the events of a month.
+			Since:   time.Now(),
+			Prefix:  cfg.Prefix,
+			Durable: cfg.durable(),
+			Filter:  cfg.Filter,
+			AckWait: cfg.Timeout + 3*keepAlive,
+			Ahead:   1,
+			InOrder: true,
+		}),
+	}
+	var err error
+	if s.dead, err = openDeadFile(cfg.DeadFile); err != nil {
+		return nil, fmt.Errorf("sink %s: dead_file: %w", cfg.Name, err)
+	}
+	if s.metric, err = newMetrics(cfg.Name, reg, &s.state); err != nil {
 		return nil, fmt.Errorf("sink %s: %w", cfg.Name, err)
 	}
-	return &Sink{
-		cfg: cfg, target: target, log: log.With().Str("component", "sink").Str("sink", cfg.Name).Logger(),
-		sent: events.WithLabelValues("sent"), failed: events.WithLabelValues("failed"),
-		sub: results.NewSubscriber(js, results.SubscriberConfig{
-			// One at a time, so that the time to acknowledge runs for no event that waits for another.
-			// A new sink begins with what comes, not with the events of a month.
-			Since: time.Now(), Prefix: cfg.Prefix, Durable: "sink-" + cfg.Name, Filter: cfg.Filter, AckWait: cfg.AckWait, Ahead: 1,
-		}),
-	}, nil
+	s.state.begin(cfg)
+	return s, nil
 }
 
 // Run hands events on until ctx ends, and then closes the target.
 func (s *Sink) Run(ctx context.Context) error {
 	defer func() { _ = s.target.Close() }()
-	err := s.sub.Run(ctx, func(ctx context.Context, e results.Event) error {
-		body, err := json.Marshal(e)
-		if err == nil {
-			err = s.target.Send(ctx, e, body)
-		}
-		if err != nil {
-			s.failed.Inc()
-			if ctx.Err() == nil {
-				s.log.Warn().Err(err).Str("event", e.ID()).Msg("an event could not be handed on, it will be tried again")
-			}
-			return err
-		}
-		s.sent.Inc()
-		return nil
-	})
+	err := s.sub.RunRaw(ctx, s.deliver)
 	if ctx.Err() != nil {
 		return nil
 	}
 	return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
+}
+
+// Status is how the sink is doing. It is safe for concurrent use.
+func (s *Sink) Status() Status { return s.state.get() }
+
+// Reopen lets go of what the target has open, such as a file that was moved. It is safe for
+// concurrent use.
+func (s *Sink) Reopen() error {
+	if r, ok := s.target.(interface{ Reopen() error }); ok {
+		return r.Reopen()
+	}
+	return nil
+}
+
+// deliver tries until the event is taken or put among the dead letters. An error leaves it in
+// the stream.
+func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
+	m, err := newMessage(d.Body, s.cfg.Format, s.cfg.Product)
+	if errors.Is(err, format.ErrUnknown) {
+		s.metric.skipped.Inc()
+		s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("an event has no place in the format, and is passed over")
+		return nil
+	}
+	if err != nil {
+		s.metric.skipped.Inc()
+		s.log.Error().Uint64("sequence", d.Sequence).Err(err).Msg("a message of the stream is no event, and is passed over")
+		return nil
+	}
+	s.state.holds(m.ID, d.Pending+1)
+
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = s.cfg.RetryMin, s.cfg.RetryMax
+	failing := 0
+	for attempt := 1; ; attempt++ {
+		_ = d.InProgress() // a server that is away delivers the event again
+		err := s.send(ctx, m)
+		if err == nil {
+			s.metric.sent.Inc()
+			s.done(d.Pending)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		f := faultOf(err)
+		s.metric.failed[f.Kind].Inc()
+		if f.Kind == Failing {
+			failing++
+		}
+		if s.dead != nil && (f.Kind == Refused || failing >= s.cfg.MaxAttempts) {
+			derr := s.dead.add(letter{Time: time.Now().UTC(), Attempts: attempt, Error: f.Error(), Event: m.Event})
+			if derr == nil {
+				s.metric.dead.Inc()
+				s.log.Error().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("dead_file", s.cfg.DeadFile).
+					Msg("an event was refused and put into dead_file; backburn sink replay tries it again")
+				s.done(d.Pending)
+				return nil
+			}
+			f = &Fault{Kind: Unavailable, Err: fmt.Errorf("dead_file: %w", derr), Remedy: "make room for dead_file, or make it writable"}
+		}
+		s.trouble(f, m, attempt)
+		s.look(ctx)
+		if !s.pause(ctx, s.wait(f, b), d) {
+			return ctx.Err()
+		}
+	}
+}
+
+// send tries once.
+func (s *Sink) send(ctx context.Context, m Message) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	return s.target.Send(ctx, m)
+}
+
+// wait is how long to leave the receiver alone.
+func (s *Sink) wait(f *Fault, b *backoff.ExponentialBackOff) time.Duration {
+	d := b.NextBackOff()
+	if f.Kind == Misconfigured || f.Kind == Refused {
+		d = s.cfg.Pause
+	}
+	return max(d, min(f.After, maxAfter))
+}
+
+// pause waits, and keeps the event. It reports false when ctx ends first.
+func (s *Sink) pause(ctx context.Context, d time.Duration, of results.Delivery) bool {
+	for end := time.Now().Add(d); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			return ctx.Err() == nil
+		}
+		t := time.NewTimer(min(left, keepAlive))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		case <-t.C:
+			_ = of.InProgress()
+		}
+	}
+}
+
+// trouble notes a fault, and logs it at intervals.
+func (s *Sink) trouble(f *Fault, m Message, attempt int) {
+	if !s.state.fails(f, attempt, s.cfg.WarnEvery) {
+		return
+	}
+	msg := "events can't be handed on, they are kept and tried again"
+	if f.Kind == Misconfigured {
+		msg = "the receiver takes nothing as it is configured: the sink is paused, events are kept"
+	}
+	s.log.Warn().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("remedy", f.Remedy).Msg(msg)
+}
+
+// lookTime bounds a question to the server.
+const lookTime = 5 * time.Second
+
+// look asks how many events wait, for the status.
+func (s *Sink) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	c, err := s.js.Consumer(ctx, strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.durable())
+	if err != nil {
+		return // the old number stays
+	}
+	info := c.CachedInfo()
+	s.state.behind(info.NumPending + uint64(info.NumAckPending))
+}
+
+// done notes that an event was dealt with.
+func (s *Sink) done(behind uint64) {
+	if since, was := s.state.works(behind); was {
+		s.log.Info().Dur("took", time.Since(since)).Msg("events are handed on again")
+	}
 }

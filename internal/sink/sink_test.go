@@ -2,6 +2,7 @@ package sink_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,11 +26,13 @@ import (
 	"go.uber.org/goleak"
 
 	"backburn/internal/sink"
+	"backburn/internal/sink/credential"
+	"backburn/internal/sink/format"
 	"backburn/internal/testkit"
 	"backburn/results"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
 
 func stream(t *testing.T) jetstream.JetStream {
 	t.Helper()
@@ -50,7 +54,13 @@ func stream(t *testing.T) jetstream.JetStream {
 func event(id string) results.Event {
 	code, now := 1, time.Now().UTC()
 	return results.Event{Type: results.Verdict, Time: now, Data: results.Data{
-		JobID: id, Source: "mail", Filename: "a.exe", Verdict: "malware", VerdictCode: &code, Basis: results.BasisLookup, DecidedAt: now,
+		JobID:       id,
+		Source:      "mail",
+		Filename:    "a.exe",
+		Verdict:     "malware",
+		VerdictCode: &code,
+		Basis:       results.BasisLookup,
+		DecidedAt:   now,
 	}}
 }
 
@@ -58,136 +68,238 @@ func publish(t *testing.T, js jetstream.JetStream, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		e := event(id)
-		b, err := e.MarshalJSON()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := js.Publish(t.Context(), e.Subject("backburn"), b); err != nil {
+		if _, err := js.Publish(t.Context(), e.Subject("backburn"), encoded(t, e)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// hook is a webhook's other side: it answers as it is told, and checks every signature.
-type hook struct {
-	*httptest.Server
-	mu      sync.Mutex
-	answers map[string][]int // by job; the last one stays
-	taken   chan string
-	tries   map[string]int
+func encoded(t *testing.T, e results.Event) []byte {
+	t.Helper()
+	b, err := e.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
-const secret = "a-key-of-a-signature"
+// message is an event as a sink gives it to a target.
+func message(t *testing.T, e results.Event) sink.Message {
+	t.Helper()
+	body := encoded(t, e)
+	return sink.Message{
+		ID:       "msg_1",
+		Name:     "verdict",
+		Time:     e.Time,
+		Severity: format.SeverityOf(e),
+		Event:    body,
+		Body:     body,
+		Type:     results.ContentType,
+	}
+}
+
+// until polls a condition, with a bound.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in a minute: %s", what)
+		}
+	}
+}
+
+// secretFile writes a file that others can't read.
+func secretFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+const key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// hook is a webhook's other side: it answers as it is told.
+type hook struct {
+	*httptest.Server
+	t *testing.T
+
+	mu      sync.Mutex
+	all     int              // the answer to everything, unless it is 0
+	answers map[string][]int // by job; the last one stays
+	taken   []string         // jobs
+	tries   map[string]int   // by job
+}
 
 func newHook(t *testing.T, answers map[string][]int) *hook {
-	h := &hook{answers: answers, taken: make(chan string, 100), tries: map[string]int{}}
-	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		var e results.Event
-		if err := e.UnmarshalJSON(body); err != nil {
-			t.Errorf("%s: %v", body, err)
-		}
-		if r.Header.Get(sink.HeaderSignature) != sink.Sign(secret, r.Header.Get(sink.HeaderTimestamp), body) || r.Header.Get("Content-Type") != results.ContentType {
-			t.Errorf("headers %v", r.Header)
-		}
-		id := e.Data.JobID
-		h.mu.Lock()
-		status := 200
-		if list := h.answers[id]; len(list) > 0 {
-			if status = list[0]; len(list) > 1 {
-				h.answers[id] = list[1:]
-			}
-		}
-		h.tries[id]++
-		h.mu.Unlock()
-		if r.URL.Path != "/" {
-			t.Errorf("a redirection was followed to %s", r.URL.Path)
-		}
-		w.Header().Set("Location", "/elsewhere")
-		w.WriteHeader(status)
-		if status == 200 {
-			h.taken <- id
-		}
-	}))
+	h := &hook{t: t, answers: answers, tries: map[string]int{}}
+	h.Server = httptest.NewServer(h)
 	t.Cleanup(h.Close)
 	return h
 }
 
-func (h *hook) config(t *testing.T) sink.WebhookConfig {
-	t.Helper()
-	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, []byte(secret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	var e results.Event
+	if err := e.UnmarshalJSON(body); err != nil {
+		h.t.Errorf("%s: %v", body, err)
 	}
-	return sink.WebhookConfig{URL: h.URL + "/", SecretFile: key, DeadFile: filepath.Join(t.TempDir(), "dead.jsonl"), Timeout: 10 * time.Second,
-		MaxAttempts: 4, RetryMin: time.Millisecond, RetryMax: 5 * time.Millisecond}
+	if r.URL.Path != "/" {
+		h.t.Errorf("a redirection was followed to %s", r.URL.Path)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id, status := e.Data.JobID, 200
+	if list := h.answers[id]; len(list) > 0 {
+		if status = list[0]; len(list) > 1 {
+			h.answers[id] = list[1:]
+		}
+	}
+	if h.all != 0 {
+		status = h.all
+	}
+	h.tries[id]++
+	w.Header().Set("Location", "/elsewhere")
+	w.WriteHeader(status)
+	if status == 200 {
+		h.taken = append(h.taken, id)
+	}
 }
 
-func start(t *testing.T, js jetstream.JetStream, target sink.Target) (stop func()) {
+func (h *hook) answer(status int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = status
+}
+
+func (h *hook) got() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.taken, " ")
+}
+
+func (h *hook) tried(id string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.tries[id]
+}
+
+func (h *hook) target() *sink.Webhook {
+	h.t.Helper()
+	w, err := sink.NewWebhook(sink.WebhookConfig{URL: h.URL + "/", SecretFile: secretFile(h.t, key+"\n"), UserAgent: "test"})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return w
+}
+
+// quick is a configuration without long pauses.
+func quick(t *testing.T) sink.Config {
+	return sink.Config{
+		Name:        "test",
+		Kind:        "webhook",
+		Prefix:      "backburn",
+		Product:     "1.2.3",
+		DeadFile:    filepath.Join(t.TempDir(), "dead.jsonl"),
+		MaxAttempts: 3,
+		Timeout:     10 * time.Second,
+		RetryMin:    time.Millisecond,
+		RetryMax:    5 * time.Millisecond,
+		Pause:       5 * time.Millisecond,
+		WarnEvery:   time.Hour,
+	}
+}
+
+// running is a sink with what it says.
+type running struct {
+	*sink.Sink
+	stop func()
+	reg  *prometheus.Registry
+	logs *logs
+}
+
+// logs collects lines.
+type logs struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logs) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
+}
+
+func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Target) *running {
 	t.Helper()
-	s, err := sink.New(js, sink.Config{Name: "test", Prefix: "backburn", AckWait: 5 * time.Second}, target, zerolog.Nop(), prometheus.NewRegistry())
+	r := &running{reg: prometheus.NewRegistry(), logs: &logs{}}
+	s, err := sink.New(js, cfg, target, zerolog.New(r.logs), r.reg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Sink = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	t.Cleanup(stop)
-	// Its place in the stream is there before anything is published.
-	for {
-		if _, err := js.Consumer(t.Context(), "BACKBURN_RESULTS", "sink-test"); err == nil {
-			return stop
-		} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(r.stop)
+	until(t, "the sink has its place in the stream", func() bool {
+		_, err := js.Consumer(t.Context(), "BACKBURN_RESULTS", "sink-"+cfg.Name)
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			t.Fatal(err)
 		}
-	}
+		return err == nil
+	})
+	return r
 }
 
-func TestWebhook(t *testing.T) {
-	t.Parallel()
-	js := stream(t)
-	publish(t, js, "before") // a new sink begins with what comes
-	h := newHook(t, map[string][]int{
-		"slow": {503, 429, 408, 200}, "gone": {410}, "moved": {302}, "down": {500},
-	})
-	cfg := h.config(t)
-	target, err := sink.NewWebhook(cfg)
+// count is the value of a metric with a label.
+func (r *running) count(t *testing.T, name, label string) float64 {
+	t.Helper()
+	families, err := r.reg.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := start(t, js, target)
-	publish(t, js, "one", "slow", "gone", "moved", "down", "two")
-	var got []string
-	for len(got) < 3 {
-		got = append(got, <-h.taken)
-	}
-	if strings.Join(got, " ") != "one slow two" {
-		t.Errorf("taken: %v", got)
-	}
-	stop()
-	h.mu.Lock()
-	for id, want := range map[string]int{"one": 1, "slow": 4, "gone": 1, "moved": 1, "down": 4, "before": 0} {
-		if h.tries[id] != want {
-			t.Errorf("%s was tried %d times, want %d", id, h.tries[id], want)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() != name {
+				continue
+			}
+			if label == "" {
+				return m.GetGauge().GetValue()
+			}
+			for _, l := range m.GetLabel() {
+				if l.GetValue() == label {
+					return m.GetCounter().GetValue()
+				}
+			}
 		}
 	}
-	h.mu.Unlock()
-	f, err := os.Open(cfg.DeadFile)
-	if err != nil {
+	t.Fatalf("no metric %s %s", name, label)
+	return 0
+}
+
+// letters reads a file of dead letters: "job: attempts error", sorted.
+func letters(t *testing.T, path string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	dead := map[string]string{}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	list := []string{}
+	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
 		var l struct {
 			Error    string        `json:"error"`
 			Attempts int           `json:"attempts"`
@@ -196,123 +308,215 @@ func TestWebhook(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
 			t.Fatal(err)
 		}
-		dead[l.Event.Data.JobID] = fmt.Sprintf("%d %s", l.Attempts, l.Error)
+		list = append(list, fmt.Sprintf("%s: %d %s", l.Event.Data.JobID, l.Attempts, l.Error))
 	}
-	for id, want := range map[string]string{"gone": "1 the webhook answers 410", "moved": "1 the webhook answers 302", "down": "4 the webhook answers 500"} {
-		if dead[id] != want {
-			t.Errorf("dead letter of %s: %q, want %q", id, dead[id], want)
+	slices.Sort(list)
+	return list
+}
+
+func TestSinkDealsWithAnswers(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	publish(t, js, "before") // a new sink begins with what comes
+	h := newHook(t, map[string][]int{
+		"slow": {503, 429, 408, 425, 502, 504, 200}, "ill": {400}, "large": {413}, "odd": {422}, "twice": {409}, "down": {500},
+	})
+	cfg := quick(t)
+	r := start(t, js, cfg, h.target())
+	publish(t, js, "one", "slow", "ill", "large", "odd", "twice", "down", "two")
+	until(t, "the last event is taken", func() bool { return strings.HasSuffix(h.got(), "two") })
+	if got := h.got(); got != "one slow two" {
+		t.Errorf("taken: %s", got)
+	}
+	until(t, "the last event is counted", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == 3 })
+	r.stop()
+	for id, want := range map[string]int{"one": 1, "slow": 7, "ill": 1, "large": 1, "odd": 1, "twice": 1, "down": 3, "before": 0} {
+		if got := h.tried(id); got != want {
+			t.Errorf("%s was tried %d times, want %d", id, got, want)
 		}
 	}
-	if len(dead) != 3 {
-		t.Errorf("%v", dead)
+	want := []string{
+		"down: 3 the webhook answers 500", "ill: 1 the webhook answers 400", "large: 1 the webhook answers 413",
+		"odd: 1 the webhook answers 422", "twice: 1 the webhook answers 409",
+	}
+	if got := letters(t, cfg.DeadFile); !slices.Equal(got, want) {
+		t.Errorf("dead letters %q, want %q", got, want)
+	}
+	for label, want := range map[string]float64{"sent": 3, "dead_lettered": 5, "skipped": 0} {
+		if got := r.count(t, "backburn_sink_events_total", label); got != want {
+			t.Errorf("%s: %v, want %v", label, got, want)
+		}
+	}
+	for label, want := range map[string]float64{"unavailable": 6, "failing": 3, "misconfigured": 0, "refused": 4} {
+		if got := r.count(t, "backburn_sink_failed_tries_total", label); got != want {
+			t.Errorf("%s: %v, want %v", label, got, want)
+		}
 	}
 
 	// What came while it was away is handed on when it is back.
 	publish(t, js, "three")
-	if target, err = sink.NewWebhook(cfg); err != nil {
-		t.Fatal(err)
-	}
-	start(t, js, target)
-	if id := <-h.taken; id != "three" {
-		t.Errorf("after a restart comes %s", id)
-	}
+	start(t, js, cfg, h.target())
+	until(t, "the event of meanwhile is taken", func() bool { return h.got() == "one slow two three" })
 }
 
-func TestErrorsHideTheAddress(t *testing.T) {
+// What a receiver answers to everything is its configuration, or the sink's: nothing is given up
+// for it, it is counted apart, said once, shown, and ends when it is mended.
+func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 	t.Parallel()
-	h := newHook(t, nil)
-	cfg := h.config(t)
-	cfg.URL, cfg.MaxAttempts = h.URL+"/?token=hush", 1
-	h.Close()
-	target, err := sink.NewWebhook(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer target.Close()
-	if err := target.Send(t.Context(), event("a"), []byte(`{}`)); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(cfg.DeadFile)
-	if err != nil || !strings.Contains(string(b), "can't be reached") || strings.Contains(string(b), "hush") || strings.Contains(string(b), secret) {
-		t.Errorf("%s %v", b, err)
+	for _, status := range []int{301, 302, 307, 401, 403, 404, 405, 410, 415} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			js := stream(t)
+			h := newHook(t, nil)
+			h.answer(status)
+			cfg := quick(t)
+			r := start(t, js, cfg, h.target())
+			publish(t, js, "one", "two", "three")
+			until(t, "it was tried several times", func() bool { return h.tried("one") >= 5 })
+			until(t, "the state says so", func() bool { return r.Status().Attempts >= 5 && r.Status().Behind == 3 })
+			s := r.Status()
+			if s.State != sink.StatePaused || !strings.Contains(s.Cause, fmt.Sprint(status)) || s.Remedy == "" || s.Event == "" {
+				t.Errorf("status %+v", s)
+			}
+			if h.tried("two") > 0 || len(letters(t, cfg.DeadFile)) > 0 {
+				t.Errorf("the next was tried %d times; dead letters %q", h.tried("two"), letters(t, cfg.DeadFile))
+			}
+			if n := r.count(t, "backburn_sink_failed_tries_total", "misconfigured"); n < 5 {
+				t.Errorf("counted %v", n)
+			}
+			if n := r.count(t, "backburn_sink_paused", ""); n != 1 {
+				t.Errorf("paused: %v", n)
+			}
+			if n := r.logs.count(`"level":"warn"`); n != 1 {
+				t.Errorf("%d warnings", n)
+			}
+
+			h.answer(200)
+			until(t, "all are taken", func() bool { return h.got() == "one two three" })
+			until(t, "the state is well", func() bool { return r.Status().Behind == 0 && r.Status().State == sink.StateOK })
+			if r.logs.count("handed on again") != 1 || r.count(t, "backburn_sink_paused", "") != 0 {
+				t.Error("its end was not said")
+			}
+		})
 	}
 }
 
-// An event that can't even be buried stays in the stream.
+// A receiver that is away for longer than max_attempts loses nothing.
+func TestSinkWaitsForAReceiver(t *testing.T) {
+	t.Parallel()
+	js := stream(t)
+	h := newHook(t, nil)
+	h.answer(503)
+	cfg := quick(t)
+	r := start(t, js, cfg, h.target())
+	publish(t, js, "one", "two")
+	until(t, "it was tried often", func() bool { return h.tried("one") > 3*cfg.MaxAttempts })
+	until(t, "the state says so", func() bool { return r.Status().State == sink.StateRetrying })
+	h.answer(0)
+	until(t, "both are taken", func() bool { return h.got() == "one two" })
+	if dead := letters(t, cfg.DeadFile); len(dead) > 0 {
+		t.Errorf("dead letters %q", dead)
+	}
+}
+
+// An event that can't even be put among the dead letters stays in the stream.
 func TestNothingIsGivenUpUnwritten(t *testing.T) {
 	t.Parallel()
-	h := newHook(t, map[string][]int{"a": {410}})
-	cfg := h.config(t)
-	target, err := sink.NewWebhook(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer target.Close()
+	js := stream(t)
+	h := newHook(t, map[string][]int{"one": {422}})
+	cfg := quick(t)
+	r := start(t, js, cfg, h.target())
 	if err := os.RemoveAll(filepath.Dir(cfg.DeadFile)); err != nil {
 		t.Fatal(err)
 	}
-	body, err := event("a").MarshalJSON()
-	if err != nil {
+	publish(t, js, "one", "two")
+	until(t, "the state says so", func() bool { return strings.Contains(r.Status().Cause, "dead_file") })
+	if h.got() != "" {
+		t.Errorf("taken: %s", h.got())
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.DeadFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := target.Send(t.Context(), event("a"), body); err == nil {
-		t.Error("it was given up, and nobody will know")
+	until(t, "the next one is taken", func() bool { return h.got() == "two" })
+	if want := []string{"one"}; len(letters(t, cfg.DeadFile)) != 1 || !strings.HasPrefix(letters(t, cfg.DeadFile)[0], want[0]) {
+		t.Errorf("dead letters %q", letters(t, cfg.DeadFile))
 	}
 }
 
-func TestNewWebhookRefuses(t *testing.T) {
+// What a later version publishes passes through as it is, unless the format has no place for it.
+func TestSinkPassesOnWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	h := newHook(t, nil)
-	for name, change := range map[string]func(*sink.WebhookConfig){
-		"secret_file": func(c *sink.WebhookConfig) { c.SecretFile = "/nonexistent" },
-		"dead_file":   func(c *sink.WebhookConfig) { c.DeadFile = filepath.Join(c.SecretFile, "no-folder", "dead") },
-	} {
-		cfg := h.config(t)
-		change(&cfg)
-		if _, err := sink.NewWebhook(cfg); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestFileRotates(t *testing.T) {
-	t.Parallel()
+	js := stream(t)
 	dir := t.TempDir()
-	f := sink.NewFile(sink.FileConfig{Path: filepath.Join(dir, "events.jsonl"), MaxSize: 1_000_000, MaxBackups: 100})
-	e := event("a")
-	e.Data.Path = strings.Repeat("x", 100_000)
-	body, err := e.MarshalJSON()
+	for _, f := range []format.Name{format.CloudEvents, format.ECS} {
+		cfg := quick(t)
+		cfg.Name, cfg.Format = string(f), f
+		r := start(t, js, cfg, sink.NewFile(sink.FileConfig{Path: filepath.Join(dir, string(f)), Mode: 0o600}))
+		defer func() {
+			if f == format.ECS && r.count(t, "backburn_sink_events_total", "skipped") != 2 {
+				t.Error("not counted as skipped")
+			}
+		}()
+	}
+	for _, body := range []string{
+		`{"specversion":"1.0","id":"a.report","source":"backburn/mail","type":"backburn.report.v1","time":"2026-11-21T09:00:00Z",
+			"data":{"job_id":"a","source":"mail"}}`,
+		`no event`,
+		string(encoded(t, event("last"))),
+	} {
+		if _, err := js.Publish(t.Context(), "backburn.results.report.malware.mail", []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(f format.Name) []string {
+		b, _ := os.ReadFile(filepath.Join(dir, string(f)))
+		return strings.Split(strings.TrimSpace(string(b)), "\n")
+	}
+	until(t, "both have the last one", func() bool {
+		return strings.Contains(strings.Join(read(format.CloudEvents), ""), "last") && strings.Contains(strings.Join(read(format.ECS), ""), "last")
+	})
+	if lines := read(format.CloudEvents); len(lines) != 2 || !strings.HasPrefix(lines[0], `{"specversion":"1.0","id":"a.report",`) {
+		t.Errorf("%q", lines)
+	}
+	if lines := read(format.ECS); len(lines) != 1 {
+		t.Errorf("%q", lines)
+	}
+}
+
+// A key is read again at each try, and two keys sign side by side.
+func TestKeysChangeWhileItRuns(t *testing.T) {
+	t.Parallel()
+	var got []string
+	var mu sync.Mutex
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, r.Header.Get(credential.HeaderSignature))
+	}))
+	defer srv.Close()
+	file := secretFile(t, key+"\n")
+	w, err := sink.NewWebhook(sink.WebhookConfig{URL: srv.URL, SecretFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 25
-	for range n {
-		if err := f.Send(t.Context(), e, body); err != nil {
+	defer w.Close()
+	for _, keys := range []string{key, key + "\nwhsec_" + strings.Repeat("b", 32)} {
+		if err := os.WriteFile(file, []byte(keys+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Send(t.Context(), message(t, event("a"))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := f.Close(); err != nil {
+	if len(got) != 2 || len(strings.Fields(got[0])) != 1 || len(strings.Fields(got[1])) != 2 {
+		t.Errorf("signatures %q", got)
+	}
+	// A key that is gone is a fault to mend, and no delivery without a signature.
+	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "events*.jsonl"))
-	if err != nil || len(files) < 3 {
-		t.Fatalf("%v %v", files, err)
-	}
-	lines := 0
-	for _, name := range files {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n") {
-			var e results.Event
-			if err := e.UnmarshalJSON([]byte(line)); err != nil {
-				t.Fatal(err)
-			}
-			lines++
-		}
-	}
-	if lines != n {
-		t.Errorf("%d lines, want %d", lines, n)
+	f, ok := errors.AsType[*sink.Fault](w.Send(t.Context(), message(t, event("a"))))
+	if !ok || f.Kind != sink.Misconfigured || len(got) != 2 {
+		t.Errorf("%+v, %d deliveries", f, len(got))
 	}
 }

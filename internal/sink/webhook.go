@@ -3,71 +3,54 @@ package sink
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
-	"backburn/auth"
-	"backburn/results"
+	"backburn/internal/sink/credential"
 )
 
-// Headers of a delivery.
-const (
-	HeaderTimestamp = "Backburn-Timestamp" // seconds since 1970; refuse what is older than a few minutes
-	HeaderSignature = "Backburn-Signature" // "v1=" and the hexadecimal HMAC-SHA256 of timestamp, ".", and body
-)
-
-// WebhookConfig says where events are posted, and how often it is tried.
+// WebhookConfig says where events are posted. Files are read again at every try.
 type WebhookConfig struct {
 	URL         string
-	SecretFile  string        // with the key of the signature, read at every delivery
-	DeadFile    string        // JSON lines of what was not taken, with the reason
-	Timeout     time.Duration // of one try
-	MaxAttempts int           // of an event
-	RetryMin    time.Duration // the back-off doubles from here,
-	RetryMax    time.Duration // up to here, with jitter; Retry-After is honoured up to here, too
-	Transport   http.RoundTripper
+	SecretFile  string // keys of signatures, one a line; "" for no signatures
+	BearerFile  string // a token for Authorization; "" for none
+	HeadersFile string // more headers, "Name: value" a line; "" for none
+	TLS         TLSFiles
+	UserAgent   string
 }
 
-// AckWait is longer than all tries of an event take.
-func (c WebhookConfig) AckWait() time.Duration {
-	return time.Duration(c.MaxAttempts)*(c.Timeout+c.RetryMax) + time.Minute
-}
-
-// Webhook posts each event as a structured CloudEvent. 2xx takes it; 408, 429, 5xx and faults of
-// the network are tried again; other answers, redirections among them, will not change by trying.
+// Webhook posts each event.
 type Webhook struct {
 	cfg    WebhookConfig
 	client *http.Client
 }
 
-// NewWebhook makes a webhook. It fails where the secret or the file of dead letters can't be used.
+// NewWebhook makes a webhook. It fails where a file that it names can't be used.
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
-	if _, err := auth.ReadSecretFile(cfg.SecretFile); err != nil {
-		return nil, fmt.Errorf("secret_file: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(cfg.DeadFile), 0o700); err != nil {
-		return nil, fmt.Errorf("dead_file: %w", err)
-	}
-	f, err := os.OpenFile(cfg.DeadFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	w := &Webhook{cfg: cfg}
+	req, err := http.NewRequest(http.MethodPost, cfg.URL, nil)
 	if err != nil {
-		return nil, fmt.Errorf("dead_file: %w", err)
+		return nil, errors.New("url: not an address")
 	}
-	return &Webhook{cfg: cfg, client: &http.Client{
-		Transport:     cfg.Transport,
+	if err := w.authorize(req, Message{}, time.Time{}); err != nil {
+		return nil, err
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	if t.TLSClientConfig, err = cfg.TLS.client(""); err != nil {
+		return nil, err
+	}
+	t.MaxResponseHeaderBytes = 64 << 10
+	w.client = &http.Client{
+		Transport: t,
+		// Credentials are for nobody else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, f.Close()
+	}
+	return w, nil
 }
 
 // Close drops idle connections.
@@ -76,123 +59,92 @@ func (w *Webhook) Close() error {
 	return nil
 }
 
-// answerError is an answer that is not 2xx.
-type answerError struct {
-	status int
-	after  time.Duration
-}
-
-func (e *answerError) Error() string { return fmt.Sprintf("the webhook answers %d", e.status) }
-
-// again reports whether another try may help.
-func (e *answerError) again() bool {
-	return e.status == http.StatusRequestTimeout || e.status == http.StatusTooManyRequests || e.status >= 500
-}
-
-// Send posts an event until it is taken, or puts it among the dead letters.
-func (w *Webhook) Send(ctx context.Context, e results.Event, body []byte) error {
-	for attempt := 1; ; attempt++ {
-		err := w.post(ctx, body)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		var a *answerError
-		isAnswer := errors.As(err, &a)
-		if attempt >= w.cfg.MaxAttempts || isAnswer && !a.again() {
-			return w.bury(body, attempt, err)
-		}
-		d := backOff(attempt, w.cfg.RetryMin, w.cfg.RetryMax)
-		if isAnswer {
-			d = max(d, min(a.after, w.cfg.RetryMax))
-		}
-		if !pause(ctx, d) {
-			return ctx.Err()
-		}
-	}
-}
-
-func (w *Webhook) post(ctx context.Context, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.cfg.URL, bytes.NewReader(body))
+// Send posts an event once.
+func (w *Webhook) Send(ctx context.Context, m Message) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.cfg.URL, bytes.NewReader(m.Body))
 	if err != nil {
-		return err
+		return &Fault{Kind: Misconfigured, Err: errors.New("url: not an address")}
 	}
-	secret, err := auth.ReadSecretFile(w.cfg.SecretFile)
-	if err != nil {
-		return fmt.Errorf("secret_file: %w", err)
+	if err := w.authorize(req, m, time.Now()); err != nil {
+		return &Fault{Kind: Misconfigured, Err: err, Remedy: "mend the file"}
 	}
-	stamp := strconv.FormatInt(time.Now().Unix(), 10)
-	req.Header.Set("Content-Type", results.ContentType)
-	req.Header.Set("User-Agent", "backburn/1")
-	req.Header.Set(HeaderTimestamp, stamp)
-	req.Header.Set(HeaderSignature, Sign(secret.Reveal(), stamp, body))
+	req.Header.Set("Content-Type", m.Type)
+	req.Header.Set("User-Agent", w.cfg.UserAgent)
+
 	res, err := w.client.Do(req)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err // an address may have a secret in it
 		}
-		return fmt.Errorf("the webhook can't be reached: %w", err)
+		return &Fault{Kind: Unavailable, Err: fmt.Errorf("the webhook can't be reached: %w", err)}
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again
-	if res.StatusCode/100 == 2 {
+	return answer(res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now()))
+}
+
+// answer judges a status.
+func answer(status int, after time.Duration) error {
+	f := &Fault{After: after, Err: fmt.Errorf("the webhook answers %d", status)}
+	switch {
+	case status/100 == 2:
 		return nil
+	case status == http.StatusBadRequest, status == http.StatusConflict,
+		status == http.StatusRequestEntityTooLarge, status == http.StatusUnprocessableEntity:
+		f.Kind = Refused
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests,
+		status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
+		f.Kind = Unavailable
+	case status >= 500:
+		f.Kind = Failing
+	case status/100 == 3:
+		f.Kind, f.Remedy = Misconfigured, "redirections are not followed: set url to where the receiver really is"
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		f.Kind, f.Remedy = Misconfigured, "check the sink's secret_file, bearer_file, headers_file and certificate, and what the receiver allows"
+	case status == http.StatusNotFound, status == http.StatusGone:
+		f.Kind, f.Remedy = Misconfigured, "check the sink's url, and that the receiver's endpoint is there"
+	default:
+		f.Kind, f.Remedy = Misconfigured, "check the sink's url and format, and what the receiver expects"
 	}
-	seconds, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-	return &answerError{res.StatusCode, time.Duration(max(0, min(seconds, 3600))) * time.Second}
+	return f
 }
 
-// Sign makes the signature of a delivery.
-func Sign(secret, timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(timestamp + "."))
-	mac.Write(body)
-	return "v1=" + hex.EncodeToString(mac.Sum(nil))
+// retryAfter reads the header (RFC 9110, section 10.2.3); 0 where it says nothing.
+func retryAfter(v string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseInt(v, 10, 32); err == nil {
+		return max(0, time.Duration(seconds)*time.Second)
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
 }
 
-// letter is a line of the file of dead letters.
-type letter struct {
-	Time     time.Time       `json:"time"`
-	Attempts int             `json:"attempts"`
-	Error    string          `json:"error"`
-	Event    json.RawMessage `json:"event"`
-}
-
-// bury puts an event among the dead letters; it returns nil once it is on the disk.
-func (w *Webhook) bury(body []byte, attempts int, cause error) error {
-	line, err := json.Marshal(letter{time.Now().UTC(), attempts, cause.Error(), body})
+// authorize adds what the receiver knows us by.
+func (w *Webhook) authorize(req *http.Request, m Message, now time.Time) error {
+	headers, err := credential.ReadHeaders(w.cfg.HeadersFile)
 	if err != nil {
-		return err
+		return fmt.Errorf("headers_file: %w", err)
 	}
-	f, err := os.OpenFile(w.cfg.DeadFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	for _, h := range headers {
+		req.Header.Add(h.Name, h.Value.Reveal())
+	}
+	token, err := credential.ReadBearer(w.cfg.BearerFile)
 	if err != nil {
-		return fmt.Errorf("dead_file: %w", err)
+		return fmt.Errorf("bearer_file: %w", err)
 	}
-	_, err = f.Write(append(line, '\n'))
-	return errors.Join(err, f.Sync(), f.Close())
-}
+	if token.IsSet() {
+		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
 
-// backOff doubles from low to high, with jitter above half.
-func backOff(attempt int, low, high time.Duration) time.Duration {
-	d := high
-	if attempt < 30 && low<<(attempt-1) < high {
-		d = low << (attempt - 1)
+	keys, err := credential.ReadKeys(w.cfg.SecretFile)
+	if err != nil {
+		return fmt.Errorf("secret_file: %w", err)
 	}
-	return d/2 + rand.N(d/2+1)
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
+	if len(keys) > 0 {
+		req.Header.Set(credential.HeaderID, m.ID)
+		req.Header.Set(credential.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
+		req.Header.Set(credential.HeaderSignature, credential.Sign(keys, m.ID, now, m.Body))
 	}
+	return nil
 }

@@ -30,20 +30,58 @@ var errFile = errors.New("secret file")
 // their own, a file that the group or others may read. Windows has no such modes; there
 // they are not checked.
 func ReadFile(name string) (Secret, error) {
-	f, path, err := openFile(name)
+	raw, path, err := read(name)
 	if err != nil {
 		return Secret{}, err
 	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return Secret{}, fmt.Errorf("%w %s: %w", errFile, path, err)
-	}
-	value, err := trim(string(raw))
+	value, err := trim(raw)
 	if err != nil {
 		return Secret{}, fmt.Errorf("%w %s: %w", errFile, path, err)
 	}
 	return New(value), nil
+}
+
+// ReadLines reads the secrets of a file that has one a line. Empty lines are left out; each
+// other line is judged as ReadFile judges a file.
+func ReadLines(name string) ([]Secret, error) {
+	raw, path, err := read(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxFile {
+		return nil, fmt.Errorf("%w %s: is larger than 64 KiB", errFile, path)
+	}
+	var secrets []Secret
+	number := 0
+	for line := range strings.SplitSeq(raw, "\n") {
+		number++
+		if strings.Trim(line, "\r") == "" {
+			continue
+		}
+		value, err := trim(line + "\n")
+		if err != nil {
+			return nil, fmt.Errorf("%w %s: line %d: %w", errFile, path, number, err)
+		}
+		secrets = append(secrets, New(value))
+	}
+	if len(secrets) == 0 {
+		return nil, fmt.Errorf("%w %s: is empty", errFile, path)
+	}
+	return secrets, nil
+}
+
+// read reads a file after judging it.
+func read(name string) (raw, path string, err error) {
+	f, path, err := openFile(name)
+	if err != nil {
+		return "", path, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return "", path, fmt.Errorf("%w %s: %w", errFile, path, err)
+	}
+	return string(content), path, nil
 }
 
 // CheckFile judges a file as ReadFile does, whatever it contains: for keys and

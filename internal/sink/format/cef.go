@@ -1,0 +1,141 @@
+package format
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// cefLimits are the most characters that the standard gives a key; cefLimit is for others.
+var cefLimits = map[string]int{
+	"act":      63,
+	"cat":      1023,
+	"fileHash": 255,
+	"fileType": 1023,
+	"fname":    1023,
+	"filePath": 1023,
+	"request":  1023,
+	"reason":   1023,
+	"msg":      1023,
+}
+
+const cefLimit = 4000
+
+// cef is the event in the Common Event Format, version 0.
+func (e event) cef() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CEF:0|%s|%s|%s|%s|%s|%d|",
+		cefHeader(vendor), cefHeader(product), cefHeader(e.product),
+		cefHeader(e.Type.Name()+"."+e.Outcome()), cefHeader(e.cefName()), SeverityOf(e.Event).CEF)
+
+	first := true
+	add := func(key, value string) {
+		if !first {
+			b.WriteByte(' ')
+		}
+		first = false
+		b.WriteString(key)
+		b.WriteByte('=')
+		b.WriteString(value)
+	}
+	for _, r := range rows {
+		v := r.value(e)
+		if r.cef == "" || !given(v) {
+			continue
+		}
+		add(r.cef, cefValue(r.cef, v))
+		if label := labels[r.cef]; label != "" {
+			add(r.cef+"Label", cefText(label))
+		}
+	}
+	add("outcome", e.ecsOutcome())
+	return b.String()
+}
+
+// cefName is the event's name: the same for all of a kind, for people.
+func (e event) cefName() string {
+	switch e.Type.Name() {
+	case "submitted":
+		return "WildFire analysis started"
+	case "failed":
+		return "No WildFire verdict"
+	case "changed":
+		return "WildFire verdict changed: " + e.Data.Verdict
+	}
+	return "WildFire verdict: " + e.Data.Verdict
+}
+
+func cefValue(key string, v any) string {
+	limit := cefLimit
+	if n, ok := cefLimits[key]; ok {
+		limit = n
+	}
+	switch v := v.(type) {
+	case time.Time:
+		return strconv.FormatInt(v.UnixMilli(), 10)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case bool:
+		return "simulated"
+	case map[string]string:
+		b, _ := json.Marshal(v) // strings always encode
+		return cefText(cut(string(b), limit))
+	case string:
+		return cefText(cut(v, limit))
+	}
+	return ""
+}
+
+// cut shortens a text to so many characters.
+func cut(s string, limit int) string {
+	n := 0
+	for i := range s {
+		if n == limit {
+			return s[:i]
+		}
+		n++
+	}
+	return s
+}
+
+// cefText escapes the value of a key: backslash, equals sign and line ends.
+func cefText(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\\' || r == '=':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		default:
+			b.WriteRune(visible(r))
+		}
+	}
+	return b.String()
+}
+
+// cefHeader escapes a field of the header: backslash and pipe. It can hold no line ends.
+func cefHeader(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r == '\\' || r == '|' {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(visible(r))
+	}
+	return b.String()
+}
+
+// visible replaces what could steer a terminal or end a line.
+func visible(r rune) rune {
+	if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+		return ' '
+	}
+	return r
+}

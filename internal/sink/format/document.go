@@ -1,0 +1,83 @@
+package format
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+const documentHead = `# Formats of events
+
+` + "`format`" + ` of a ` + "`[[sink]]`" + ` says what its receiver gets: ` + "`cloudevents`" + ` (the default: the event as it was
+published, [events.md](events.md)), ` + "`ecs`" + ` (Elastic Common Schema %s), ` + "`ocsf`" + ` (Open Cybersecurity Schema Framework %s) or ` + "`cef`" + `
+(Common Event Format, version 0). All are one line for each event.
+
+Where each field goes. Fields without a value are left out. This page is generated from the source.
+
+| field | ECS | OCSF | CEF | |
+|---|---|---|---|---|
+`
+
+const documentTail = `
+Besides, every event has:
+
+| | |
+|---|---|
+| ECS | ` + "`event.kind`" + ` (` + "`alert`" + ` for malware, grayware, phishing and c2, otherwise ` + "`event`" + `), ` + "`event.category`" + `, ` + "`event.type`" + `, ` + "`event.outcome`" + `, ` + "`event.severity`" + `, ` + "`event.module`" + `, ` + "`event.dataset`" + `, ` + "`observer.*`" + `, ` + "`service.*`" + `, ` + "`message`" + `; simulated ones the tag ` + "`simulated`" + ` |
+| OCSF | a verdict is a Detection Finding (class 2004, activity Create, or Update where it changed); the beginning and the failure of an analysis are Scan Activity (class 6007, Started or Error). That class has no evidence, so its fields are below ` + "`unmapped`" + `, and the job is ` + "`scan.uid`" + `. ` + "`observables`" + ` has names, hashes and links |
+| CEF | the header: ` + "`Backburn|Backburn|<version>|<event>.<outcome>|<name>|<severity>`" + `; ` + "`outcome`" + `. Values are cut at the standard's limits; control characters become blanks |
+
+Severities:
+
+| event | CEF, ECS | OCSF | syslog |
+|---|---|---|---|
+| c2 | 9 | 5, Critical | 2, critical |
+| malware, phishing | 8 | 4, High | 2, critical |
+| grayware | 5 | 3, Medium | 4, warning |
+| a failure, a verdict of a later version | 3 | 2, Low | 4, warning |
+| benign, submitted | 1 | 1, Informational | 6, informational |
+
+An event of a type that this version does not know is passed on by ` + "`cloudevents`" + ` alone; the others pass over it, and count it (` + "`skipped`" + `).
+`
+
+// Document is docs/formats.md.
+func Document() []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, documentHead, ECSVersion, OCSFVersion)
+	for _, r := range rows {
+		cef := code(r.cef)
+		if label := labels[r.cef]; label != "" {
+			cef += fmt.Sprintf(" (%sLabel=%s)", r.cef, label)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.field, paths(r.ecs), paths(r.ocsf), cef, r.note)
+	}
+	b.WriteString(documentTail)
+	return []byte(b.String())
+}
+
+// paths writes paths with the usual brackets for arrays.
+func paths(list []string) string {
+	var all []string
+	for _, path := range list {
+		var b strings.Builder
+		for i, part := range strings.Split(path, ".") {
+			if _, err := strconv.Atoi(part); err == nil {
+				b.WriteString("[]")
+				continue
+			}
+			if i > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(part)
+		}
+		all = append(all, code(b.String()))
+	}
+	return strings.Join(all, ", ")
+}
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}

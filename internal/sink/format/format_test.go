@@ -1,0 +1,457 @@
+package format_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"backburn/internal/sink/format"
+	"backburn/results"
+)
+
+var update = flag.Bool("update", false, "write goldens and documents")
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 123_000_000, time.UTC)
+
+// everything has a value in each field of data that the type of event may have.
+func everything() results.Event {
+	code := 1
+	return results.Event{Type: results.Verdict, Time: noon, Data: results.Data{
+		JobID:       "mail-4711",
+		Source:      "mail",
+		Filename:    "invoice.pdf.exe",
+		FilenameB64: []byte("invoice\xff.exe"),
+		Path:        "in/invoice.pdf.exe",
+		PathB64:     []byte("in/invoice\xff.exe"),
+		SHA256:      strings.Repeat("0a", 32),
+		MD5:         strings.Repeat("0b", 16),
+		Size:        12345,
+		Filetype:    "PE32 executable",
+		Verdict:     "malware",
+		VerdictCode: &code,
+		Basis:       results.BasisUpload,
+		ReceivedAt:  noon.Add(-10 * time.Minute),
+		SubmittedAt: noon.Add(-9 * time.Minute),
+		DecidedAt:   noon.Add(-time.Second),
+		Attempts:    2,
+		Metadata:    map[string]string{"client.ip": "10.0.0.7", "subject": "Re: \"invoice\""},
+	}}
+}
+
+// events are one of each type, by name.
+func events() map[string]results.Event {
+	link := everything()
+	link.Data = results.Data{
+		JobID:      "link-1",
+		Source:     "web",
+		URL:        "https://example.com/login?a=1&b=<2>",
+		Verdict:    "phishing",
+		Basis:      results.BasisLookup,
+		ReceivedAt: noon.Add(-time.Minute),
+		DecidedAt:  noon,
+	}
+	submitted := everything()
+	submitted.Type = results.Submitted
+	submitted.Data.Verdict, submitted.Data.VerdictCode, submitted.Data.DecidedAt = "", nil, time.Time{}
+	changed := everything()
+	benign := 0
+	changed.Type, changed.Data.Verdict, changed.Data.VerdictCode = results.Changed, "benign", &benign
+	failed := everything()
+	failed.Type, failed.Data.Verdict, failed.Data.VerdictCode, failed.Data.DecidedAt = results.Failed, "", nil, time.Time{}
+	failed.Data.Error = &results.Error{Reason: results.TooLarge, Message: "larger than 100MB", HTTPStatus: 413}
+	bare := results.Event{Type: results.Failed, Time: noon, Data: results.Data{
+		JobID:  "bare",
+		Source: "mail",
+		Error:  &results.Error{Reason: results.InvalidJob, Message: "no JSON"},
+	}}
+	return map[string]results.Event{"verdict": everything(), "link": link, "submitted": submitted, "changed": changed, "failed": failed, "bare": bare}
+}
+
+func encode(t *testing.T, f format.Name, e results.Event) string {
+	t.Helper()
+	body, err := e.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := f.Encode(body, "1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(line)
+}
+
+func TestEncode(t *testing.T) {
+	t.Parallel()
+	for name, e := range events() {
+		for _, f := range format.Names() {
+			t.Run(name+"/"+string(f), func(t *testing.T) {
+				t.Parallel()
+				got := encode(t, f, e)
+				if strings.ContainsAny(got, "\n\r") || !utf8.ValidString(got) {
+					t.Errorf("not a line: %q", got)
+				}
+				if f != format.CEF {
+					var b bytes.Buffer
+					if err := json.Indent(&b, []byte(got), "", "  "); err != nil {
+						t.Fatal(err)
+					}
+					got = b.String()
+				}
+				golden(t, name+"."+string(f), got+"\n")
+			})
+		}
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", name, d)
+	}
+}
+
+// Every field of an event is in every format: what it says can be found there.
+func TestNothingIsLeftOut(t *testing.T) {
+	t.Parallel()
+	verdict, failed, link := events()["verdict"], events()["failed"], events()["link"]
+	for _, f := range []format.Name{format.ECS, format.OCSF, format.CEF} {
+		for what, tc := range map[string]struct {
+			e    results.Event
+			text string
+			not  format.Name
+		}{
+			"id":          {verdict, "mail/mail-4711.verdict", ""},
+			"job":         {verdict, "mail/mail-4711", ""},
+			"name":        {verdict, "invoice.pdf.exe", ""},
+			"path":        {verdict, "in/invoice.pdf.exe", ""},
+			"SHA-256":     {verdict, verdict.Data.SHA256, ""},
+			"MD5":         {verdict, verdict.Data.MD5, ""},
+			"size":        {verdict, "12345", ""},
+			"filetype":    {verdict, "PE32 executable", ""},
+			"verdict":     {verdict, "malware", ""},
+			"basis":       {verdict, "upload", ""},
+			"odd name":    {verdict, "aW52b2ljZf8uZXhl", format.CEF},
+			"metadata":    {verdict, "10.0.0.7", ""},
+			"link":        {link, "https://example.com/login", ""},
+			"reason":      {failed, "too_large", ""},
+			"message":     {failed, "larger than 100MB", ""},
+			"HTTP status": {failed, "413", ""},
+		} {
+			if got := encode(t, f, tc.e); f != tc.not && !strings.Contains(got, tc.text) {
+				t.Errorf("%s has no %s: %s", f, what, got)
+			}
+		}
+	}
+}
+
+// A name is data: whatever it holds, the fields around it stay what they are.
+func TestHostileNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		`a|b\c=d`, "line\nbreak\r\nCEF:0|x", "tab\tand\x00NUL\x1b[2J", "\u2028next\u0085line", `"quotes" {"json":1}`,
+		strings.Repeat("ä", 5000), "a act=benign severity=0", `trailing\`,
+	} {
+		e := everything()
+		e.Data.Filename, e.Data.FilenameB64, e.Data.Metadata = name, nil, map[string]string{"x": name}
+		for _, f := range []format.Name{format.ECS, format.OCSF} {
+			line := encode(t, f, e)
+			var doc map[string]any
+			if err := json.Unmarshal([]byte(line), &doc); err != nil || strings.ContainsAny(line, "\n\r") {
+				t.Fatalf("%s: %v: %q", f, err, line)
+			}
+			file := doc["file"]
+			if f == format.OCSF {
+				file = doc["evidences"].([]any)[0].(map[string]any)["file"]
+			}
+			if got := file.(map[string]any)["name"]; got != name {
+				t.Errorf("%s: the name is %q, want %q", f, got, name)
+			}
+		}
+
+		header, extension := parseCEF(t, encode(t, format.CEF, e))
+		if header[6] != "8" || extension["act"] != "verdict" || extension["cs3"] != "malware" {
+			t.Errorf("%q changes %q %q", name, header, extension)
+		}
+		want := []rune(strings.Map(func(r rune) rune {
+			if r < ' ' && r != '\n' && r != '\r' || r >= 0x7f && r < 0xa0 || r == '\u2028' {
+				return ' '
+			}
+			return r
+		}, name))
+		if got := extension["fname"]; got != string(want[:min(len(want), 1023)]) {
+			t.Errorf("the name is %.80q, want %.80q", got, string(want))
+		}
+	}
+	if _, err := format.ECS.Encode([]byte(`{"specversion":"1.0","id":"a","source":"b","type":"backburn.report.v9"}`), ""); !errors.Is(err, format.ErrUnknown) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// parseCEF reads a line as the standard has it.
+func parseCEF(t *testing.T, line string) (header []string, extension map[string]string) {
+	t.Helper()
+	field := ""
+	rest := ""
+	for i := 0; i < len(line); i++ {
+		switch {
+		case line[i] == '\\' && i+1 < len(line) && (line[i+1] == '|' || line[i+1] == '\\'):
+			i++
+			field += line[i : i+1]
+		case line[i] == '|':
+			header, field = append(header, field), ""
+		default:
+			field += line[i : i+1]
+		}
+		if len(header) == 7 {
+			rest = line[i+1:]
+			break
+		}
+	}
+	if len(header) != 7 || header[0] != "CEF:0" {
+		t.Fatalf("header %q of %q", header, line)
+	}
+
+	// A key is a word in front of an equals sign that is not escaped.
+	extension = map[string]string{}
+	key, value, word := "", "", ""
+	for i := 0; i < len(rest); i++ {
+		switch c := rest[i]; {
+		case c == '\\' && i+1 < len(rest):
+			i++
+			word += map[byte]string{'n': "\n", 'r': "\r", '=': "=", '\\': `\`}[rest[i]]
+		case c == '=':
+			extension[key], key, value, word = strings.TrimSuffix(value, " "), word, "", ""
+		case c == ' ':
+			value, word = value+word+" ", ""
+		default:
+			word += rest[i : i+1]
+		}
+	}
+	extension[key] = value + word
+	delete(extension, "")
+	return header, extension
+}
+
+// Severities go up with the danger, on every scale.
+func TestSeverity(t *testing.T) {
+	t.Parallel()
+	of := func(typ results.Type, verdict string) format.Severity {
+		return format.SeverityOf(results.Event{Type: typ, Data: results.Data{Verdict: verdict}})
+	}
+	for _, tc := range []struct {
+		name      string
+		got, want format.Severity
+	}{
+		{"submitted", of(results.Submitted, ""), format.Severity{CEF: 1, OCSF: 1, Syslog: 6}},
+		{"benign", of(results.Verdict, "benign"), format.Severity{CEF: 1, OCSF: 1, Syslog: 6}},
+		{"failed", of(results.Failed, ""), format.Severity{CEF: 3, OCSF: 2, Syslog: 4}},
+		{"of a later version", of(results.Verdict, "worm"), format.Severity{CEF: 3, OCSF: 2, Syslog: 4}},
+		{"grayware", of(results.Verdict, "grayware"), format.Severity{CEF: 5, OCSF: 3, Syslog: 4}},
+		{"malware", of(results.Changed, "malware"), format.Severity{CEF: 8, OCSF: 4, Syslog: 2}},
+		{"phishing", of(results.Verdict, "phishing"), format.Severity{CEF: 8, OCSF: 4, Syslog: 2}},
+		{"c2", of(results.Verdict, "c2"), format.Severity{CEF: 9, OCSF: 5, Syslog: 2}},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.name, tc.got, tc.want)
+		}
+	}
+}
+
+// Events of a simulation are marked.
+func TestSimulated(t *testing.T) {
+	t.Parallel()
+	body, err := everything().MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body = bytes.Replace(body, []byte(`{`), []byte(`{"backburnsimulated":true,`), 1)
+	for f, want := range map[format.Name]string{
+		format.CloudEvents: `"backburnsimulated":true`,
+		format.ECS:         `"tags":["simulated"]`,
+		format.OCSF:        `"simulated":true`,
+		format.CEF:         `cat=simulated`,
+	} {
+		line, err := f.Encode(body, "")
+		if err != nil || !strings.Contains(string(line), want) {
+			t.Errorf("%s: %v: no %s in %s", f, err, want, line)
+		}
+	}
+}
+
+// The types that the Elastic Common Schema gives its fields. An index refuses events with others.
+var ecsTypes = map[string]string{
+	"@timestamp":                "date",
+	"ecs.version":               "string",
+	"error.code":                "string",
+	"error.message":             "string",
+	"event.action":              "string",
+	"event.category":            "strings",
+	"event.dataset":             "string",
+	"event.end":                 "date",
+	"event.id":                  "string",
+	"event.kind":                "string",
+	"event.module":              "string",
+	"event.outcome":             "string",
+	"event.provider":            "string",
+	"event.reason":              "string",
+	"event.severity":            "number",
+	"event.start":               "date",
+	"event.type":                "strings",
+	"file.extension":            "string",
+	"file.hash.md5":             "string",
+	"file.hash.sha256":          "string",
+	"file.name":                 "string",
+	"file.path":                 "string",
+	"file.size":                 "number",
+	"file.type":                 "string",
+	"http.response.status_code": "number",
+	"message":                   "string",
+	"observer.product":          "string",
+	"observer.type":             "string",
+	"observer.vendor":           "string",
+	"related.hash":              "strings",
+	"service.type":              "string",
+	"service.version":           "string",
+	"tags":                      "strings",
+	"url.full":                  "string",
+	"url.original":              "string",
+}
+
+func TestECSFields(t *testing.T) {
+	t.Parallel()
+	for name, e := range events() {
+		var doc map[string]any
+		if err := json.Unmarshal([]byte(encode(t, format.ECS, e)), &doc); err != nil {
+			t.Fatal(err)
+		}
+		for path, v := range leaves("", doc) {
+			if strings.HasPrefix(path, "backburn.") || strings.HasPrefix(path, "labels.") {
+				continue
+			}
+			if got, want := kindOf(v), ecsTypes[path]; got != want && (want != "string" || got != "date") {
+				t.Errorf("%s: %s is a %s, and the standard has %q", name, path, got, want)
+			}
+		}
+		kind, alert := doc["event"].(map[string]any)["kind"], slices.Contains([]string{"malware", "phishing"}, e.Data.Verdict)
+		if (kind == "alert") != alert {
+			t.Errorf("%s: kind %v", name, kind)
+		}
+	}
+}
+
+func leaves(path string, v any) map[string]any {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return map[string]any{path: v}
+	}
+	all := map[string]any{}
+	for name, child := range object {
+		for p, leaf := range leaves(strings.TrimPrefix(path+"."+name, "."), child) {
+			all[p] = leaf
+		}
+	}
+	return all
+}
+
+func kindOf(v any) string {
+	switch v := v.(type) {
+	case string:
+		if _, err := time.Parse(time.RFC3339, v); err == nil {
+			return "date"
+		}
+		return "string"
+	case float64:
+		return "number"
+	case []any:
+		for _, e := range v {
+			if _, ok := e.(string); !ok {
+				return fmt.Sprintf("list of %T", e)
+			}
+		}
+		return "strings"
+	}
+	return fmt.Sprintf("%T", v)
+}
+
+// What OCSF requires of each class and object is there.
+func TestOCSFRequired(t *testing.T) {
+	t.Parallel()
+	for name, e := range events() {
+		var doc map[string]any
+		if err := json.Unmarshal([]byte(encode(t, format.OCSF, e)), &doc); err != nil {
+			t.Fatal(err)
+		}
+		has := func(what string, v any, keys ...string) {
+			object, ok := v.(map[string]any)
+			for _, k := range keys {
+				if _, has := object[k]; !ok || !has {
+					t.Errorf("%s: %s has no %s: %v", name, what, k, v)
+				}
+			}
+		}
+		has("event", doc, "activity_id", "category_uid", "class_uid", "type_uid", "time", "severity_id", "metadata", "message", "status_id")
+		has("metadata", doc["metadata"], "version", "product", "uid")
+		if doc["type_uid"] != doc["class_uid"].(float64)*100+doc["activity_id"].(float64) || doc["category_uid"] != float64(int(doc["class_uid"].(float64))/1000) {
+			t.Errorf("%s: numbers %v", name, doc)
+		}
+		if doc["class_uid"] == 6007.0 {
+			has("scan", doc["scan"], "type_id", "uid")
+			continue
+		}
+		has("finding_info", doc["finding_info"], "uid", "title")
+		evidence := doc["evidences"].([]any)[0].(map[string]any)
+		if e.Data.SHA256 == "" {
+			has("url", evidence["url"], "url_string")
+			continue
+		}
+		has("file", evidence["file"], "name", "type_id")
+		for _, h := range evidence["file"].(map[string]any)["hashes"].([]any) {
+			has("hash", h, "algorithm_id", "value")
+		}
+		for _, o := range doc["observables"].([]any) {
+			has("observable", o, "name", "type_id", "value")
+		}
+	}
+}
+
+// docs/formats.md is made from the table.
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join("..", "..", "..", "docs", "formats.md")
+	want := format.Document()
+	if *update {
+		if err := os.WriteFile(file, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("docs/formats.md (-table +document); make it anew with \"go test ./internal/sink/format -run TestDocument -update\":\n%s", d)
+	}
+}

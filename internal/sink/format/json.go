@@ -1,0 +1,235 @@
+package format
+
+import (
+	"strings"
+	"time"
+
+	"backburn/results"
+)
+
+// document is a JSON object that is filled by dotted paths.
+type document map[string]any
+
+func (d document) set(path string, v any) {
+	put(map[string]any(d), strings.Split(path, "."), v)
+}
+
+// The names under which Backburn and the service that judges are known to SIEMs.
+const (
+	vendor         = "Backburn"
+	product        = "Backburn"
+	serviceVendor  = "Palo Alto Networks"
+	serviceProduct = "WildFire"
+)
+
+// ecs is the event by the Elastic Common Schema.
+func (e event) ecs() document {
+	d := document{}
+	for _, r := range rows {
+		v := r.value(e)
+		if !given(v) {
+			continue
+		}
+		switch value := v.(type) {
+		case time.Time:
+			v = value.UTC().Format(time.RFC3339Nano)
+		case map[string]string:
+			v = ecsLabels(value)
+		}
+		for _, path := range r.ecs {
+			d.set(path, v)
+		}
+	}
+
+	d.set("ecs.version", ECSVersion)
+	d.set("message", e.summary())
+	d.set("event.kind", e.ecsKind())
+	d.set("event.category", e.ecsCategory())
+	d.set("event.type", []string{"info"})
+	d.set("event.outcome", e.ecsOutcome())
+	d.set("event.severity", SeverityOf(e.Event).CEF)
+	d.set("event.module", "backburn")
+	d.set("event.provider", "backburn")
+	d.set("event.dataset", "backburn."+e.Type.Name())
+	d.set("observer.vendor", serviceVendor)
+	d.set("observer.product", serviceProduct)
+	d.set("observer.type", "sandbox")
+	d.set("service.type", "backburn")
+	d.set("service.version", e.product)
+	if e.Data.SHA256 != "" {
+		d.set("file.type", "file")
+		if e.Data.Size == 0 {
+			d.set("file.size", 0)
+		}
+	}
+	if e.simulated {
+		d.set("tags", []string{"simulated"})
+	}
+	return d
+}
+
+// ecsLabels makes names that label fields may have: no dots, which would nest, and no wildcards.
+func ecsLabels(metadata map[string]string) map[string]string {
+	labels := map[string]string{}
+	for name, v := range metadata {
+		labels[strings.NewReplacer(".", "_", "*", "_").Replace(name)] = v
+	}
+	return labels
+}
+
+func (e event) ecsKind() string {
+	if e.malicious() {
+		return "alert"
+	}
+	return "event"
+}
+
+func (e event) ecsCategory() []string {
+	var categories []string
+	if e.malicious() {
+		categories = append(categories, "malware")
+	}
+	if e.Data.URL != "" {
+		return append(categories, "web")
+	}
+	return append(categories, "file")
+}
+
+func (e event) ecsOutcome() string {
+	switch e.Type {
+	case results.Failed:
+		return "failure"
+	case results.Submitted:
+		return "unknown"
+	}
+	return "success"
+}
+
+// Classes and activities of OCSF.
+const (
+	detectionFinding = 2004
+	scanActivity     = 6007
+
+	findingCreate = 1
+	findingUpdate = 2
+	scanStarted   = 1
+	scanError     = 6
+
+	sha256Algorithm = 3
+	md5Algorithm    = 1
+	regularFile     = 1
+	otherScan       = 99
+
+	urlObservable      = 6
+	fileNameObservable = 7
+	hashObservable     = 8
+
+	statusNew     = 1 // of a finding
+	statusSuccess = 1 // of an activity
+	statusFailure = 2
+)
+
+// ocsf is the event by the Open Cybersecurity Schema Framework: what WildFire judged is a
+// Detection Finding, the beginning and the failure of an analysis are Scan Activity, which has no
+// place for the file; there the fields of the evidence are unmapped.
+func (e event) ocsf() document {
+	class, activity := detectionFinding, findingCreate
+	switch e.Type {
+	case results.Changed:
+		activity = findingUpdate
+	case results.Submitted:
+		class, activity = scanActivity, scanStarted
+	case results.Failed:
+		class, activity = scanActivity, scanError
+	}
+
+	d := document{}
+	for _, r := range rows {
+		v := r.value(e)
+		if !given(v) {
+			continue
+		}
+		if t, ok := v.(time.Time); ok {
+			v = t.UnixMilli()
+		}
+		for _, path := range r.ocsf {
+			d.set(ocsfPath(class, path), v)
+		}
+	}
+	d.set("class_uid", class)
+	d.set("category_uid", class/1000)
+	d.set("activity_id", activity)
+	d.set("type_uid", class*100+activity)
+	d.set("severity_id", SeverityOf(e.Event).OCSF)
+	d.set("message", e.summary())
+	d.set("metadata.version", OCSFVersion)
+	d.set("metadata.product", document{"name": product, "vendor_name": vendor, "version": e.product})
+	d.set("metadata.log_provider", serviceVendor+" "+serviceProduct)
+
+	if class == detectionFinding {
+		d.set("finding_info.title", e.summary())
+		d.set("finding_info.created_time", e.Time.UnixMilli())
+		d.set("status_id", statusNew)
+	} else {
+		d.set("scan.name", "WildFire analysis")
+		d.set("scan.type_id", otherScan)
+		d.set("scan.type", "Sandbox")
+		d.set("status_id", map[int]int{scanStarted: statusSuccess, scanError: statusFailure}[activity])
+	}
+	e.ocsfFile(d, class)
+	e.ocsfObservables(d)
+	return d
+}
+
+// ocsfPath is a path of the table in a class.
+func ocsfPath(class int, path string) string {
+	if class == detectionFinding {
+		return path
+	}
+	if rest, ok := strings.CutPrefix(path, "evidences.0."); ok {
+		return "unmapped." + rest
+	}
+	if path == "finding_info.uid" {
+		return "scan.uid"
+	}
+	return path
+}
+
+// ocsfFile adds what the standard requires of files and hashes.
+func (e event) ocsfFile(d document, class int) {
+	if e.Data.SHA256 == "" {
+		return
+	}
+	file := ocsfPath(class, "evidences.0.file.")
+	d.set(file+"hashes.0.algorithm_id", sha256Algorithm)
+	if e.Data.MD5 != "" {
+		d.set(file+"hashes.1.algorithm_id", md5Algorithm)
+	}
+	d.set(file+"type_id", regularFile)
+	d.set(file+"size", e.Data.Size)
+	if e.Data.Filename == "" {
+		d.set(file+"name", e.Data.SHA256)
+	}
+}
+
+// ocsfObservables adds what is searched for.
+func (e event) ocsfObservables(d document) {
+	var list []any
+	for _, o := range []struct {
+		name  string
+		kind  int
+		value string
+	}{
+		{"file.name", fileNameObservable, e.Data.Filename},
+		{"file.hashes.sha256", hashObservable, e.Data.SHA256},
+		{"file.hashes.md5", hashObservable, e.Data.MD5},
+		{"url.url_string", urlObservable, e.Data.URL},
+	} {
+		if o.value != "" {
+			list = append(list, document{"name": o.name, "type_id": o.kind, "value": o.value})
+		}
+	}
+	if list != nil {
+		d.set("observables", list)
+	}
+}

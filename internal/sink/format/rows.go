@@ -1,0 +1,280 @@
+package format
+
+import (
+	"strconv"
+	"time"
+
+	"backburn/results"
+)
+
+// row is where a field of an event goes in each format. "" is nowhere.
+type row struct {
+	field string // of the CloudEvent
+	value func(event) any
+	ecs   []string // paths
+	ocsf  []string // paths; a number is a place in an array
+	cef   string   // key
+	note  string
+}
+
+// rows is the table. Values that are "", 0, nil or the zero time are left out.
+var rows = []row{
+	{
+		field: "time",
+		value: func(e event) any { return e.Time },
+		ecs:   []string{"@timestamp"},
+		ocsf:  []string{"time"},
+		cef:   "rt",
+	},
+	{
+		field: "source and id",
+		value: func(e event) any { return e.identity() },
+		ecs:   []string{"event.id"},
+		ocsf:  []string{"metadata.uid"},
+		cef:   "cs1",
+		note:  "`<data.source>/<id>`, the same each time an event is delivered",
+	},
+	{
+		field: "type",
+		value: func(e event) any { return e.Type.Name() },
+		ecs:   []string{"event.action"},
+		ocsf:  []string{"metadata.event_code"},
+		cef:   "act",
+		note:  "submitted, verdict, failed or changed",
+	},
+	{
+		field: "data.job_id",
+		value: func(e event) any { return e.Data.Source + "/" + e.Data.JobID },
+		ecs:   []string{"backburn.job"},
+		ocsf:  []string{"finding_info.uid"},
+		note:  "`<data.source>/<data.job_id>`",
+	},
+	{
+		field: "data.source",
+		value: func(e event) any { return e.Data.Source },
+		ecs:   []string{"backburn.source"},
+		ocsf:  []string{"unmapped.source"},
+		cef:   "cs2",
+	},
+	{
+		field: "data.filename",
+		value: func(e event) any { return e.Data.Filename },
+		ecs:   []string{"file.name"},
+		ocsf:  []string{"evidences.0.file.name"},
+		cef:   "fname",
+	},
+	{
+		field: "data.filename, its extension",
+		value: func(e event) any { return extension(e.Data.Filename) },
+		ecs:   []string{"file.extension"},
+	},
+	{
+		field: "data.filename_b64",
+		value: func(e event) any { return e.Data.FilenameB64 },
+		ecs:   []string{"backburn.filename_b64"},
+		ocsf:  []string{"unmapped.filename_b64"},
+		note:  "names that are not UTF-8",
+	},
+	{
+		field: "data.path",
+		value: func(e event) any { return e.Data.Path },
+		ecs:   []string{"file.path"},
+		ocsf:  []string{"evidences.0.file.path"},
+		cef:   "filePath",
+	},
+	{
+		field: "data.path_b64",
+		value: func(e event) any { return e.Data.PathB64 },
+		ecs:   []string{"backburn.path_b64"},
+		ocsf:  []string{"unmapped.path_b64"},
+	},
+	{
+		field: "data.size",
+		value: func(e event) any { return e.Data.Size },
+		ecs:   []string{"file.size"},
+		ocsf:  []string{"evidences.0.file.size"},
+		cef:   "fsize",
+		note:  "in bytes",
+	},
+	{
+		field: "data.sha256",
+		value: func(e event) any { return e.Data.SHA256 },
+		ecs:   []string{"file.hash.sha256", "related.hash.0"},
+		ocsf:  []string{"evidences.0.file.hashes.0.value"},
+		cef:   "fileHash",
+	},
+	{
+		field: "data.md5",
+		value: func(e event) any { return e.Data.MD5 },
+		ecs:   []string{"file.hash.md5", "related.hash.1"},
+		ocsf:  []string{"evidences.0.file.hashes.1.value"},
+		cef:   "cs5",
+	},
+	{
+		field: "data.filetype",
+		value: func(e event) any { return e.Data.Filetype },
+		ecs:   []string{"backburn.filetype"},
+		ocsf:  []string{"unmapped.filetype"},
+		cef:   "fileType",
+		note:  "WildFire's words",
+	},
+	{
+		field: "data.url",
+		value: func(e event) any { return e.Data.URL },
+		ecs:   []string{"url.original", "url.full"},
+		ocsf:  []string{"evidences.0.url.url_string"},
+		cef:   "request",
+	},
+	{
+		field: "data.verdict",
+		value: func(e event) any { return e.Data.Verdict },
+		ecs:   []string{"backburn.verdict"},
+		ocsf:  []string{"finding_info.types.0"},
+		cef:   "cs3",
+	},
+	{
+		field: "data.verdict_code",
+		value: func(e event) any { return e.Data.VerdictCode },
+		ecs:   []string{"backburn.verdict_code"},
+		ocsf:  []string{"unmapped.verdict_code"},
+	},
+	{
+		field: "data.basis",
+		value: func(e event) any { return string(e.Data.Basis) },
+		ecs:   []string{"backburn.basis"},
+		ocsf:  []string{"unmapped.basis"},
+		cef:   "cs4",
+	},
+	{
+		field: "data.received_at",
+		value: func(e event) any { return e.Data.ReceivedAt },
+		ecs:   []string{"event.start"},
+		ocsf:  []string{"start_time"},
+		cef:   "start",
+	},
+	{
+		field: "data.submitted_at",
+		value: func(e event) any { return e.Data.SubmittedAt },
+		ecs:   []string{"backburn.submitted_at"},
+		ocsf:  []string{"unmapped.submitted_at"},
+		cef:   "deviceCustomDate1",
+	},
+	{
+		field: "data.decided_at",
+		value: func(e event) any { return e.Data.DecidedAt },
+		ecs:   []string{"event.end"},
+		ocsf:  []string{"end_time"},
+		cef:   "end",
+	},
+	{
+		field: "data.attempts",
+		value: func(e event) any { return int64(e.Data.Attempts) },
+		ecs:   []string{"backburn.attempts"},
+		ocsf:  []string{"unmapped.attempts"},
+		cef:   "cn1",
+	},
+	{
+		field: "data.error.reason",
+		value: func(e event) any { return string(e.fault().Reason) },
+		ecs:   []string{"error.code", "event.reason"},
+		ocsf:  []string{"status_code"},
+		cef:   "reason",
+	},
+	{
+		field: "data.error.message",
+		value: func(e event) any { return e.fault().Message },
+		ecs:   []string{"error.message"},
+		ocsf:  []string{"status_detail"},
+		cef:   "msg",
+	},
+	{
+		field: "data.error.http_status",
+		value: func(e event) any { return int64(e.fault().HTTPStatus) },
+		ecs:   []string{"http.response.status_code"},
+		ocsf:  []string{"unmapped.http_status"},
+		cef:   "cn2",
+	},
+	{
+		field: "data.metadata",
+		value: func(e event) any { return e.Data.Metadata },
+		ecs:   []string{"labels"},
+		ocsf:  []string{"unmapped.metadata"},
+		cef:   "cs6",
+		note:  "ECS: `.` and `*` in names become `_`; CEF: as JSON",
+	},
+	{
+		field: "backburnsimulated",
+		value: func(e event) any { return e.simulated },
+		ecs:   []string{"backburn.simulated"},
+		ocsf:  []string{"unmapped.simulated"},
+		cef:   "cat",
+		note:  "CEF: `simulated`",
+	},
+}
+
+// fault is the error of a failed event, and nothing of others.
+func (e event) fault() results.Error {
+	if e.Data.Error == nil {
+		return results.Error{}
+	}
+	return *e.Data.Error
+}
+
+// labels are what the custom fields of CEF mean.
+var labels = map[string]string{
+	"cs1": "Event",
+	"cs2": "Source",
+	"cs3": "Verdict",
+	"cs4": "Basis",
+	"cs5": "MD5",
+	"cs6": "Metadata",
+	"cn1": "Attempts",
+	"cn2": "HTTP Status",
+
+	"deviceCustomDate1": "Submitted",
+}
+
+// given reports whether a value is there.
+func given(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case string:
+		return v != ""
+	case []byte:
+		return len(v) > 0
+	case int64:
+		return v != 0
+	case bool:
+		return v
+	case *int:
+		return v != nil
+	case time.Time:
+		return !v.IsZero()
+	case map[string]string:
+		return len(v) > 0
+	}
+	return true
+}
+
+// put sets the value at a path of JSON objects and, where the path has a number, arrays.
+func put(node any, path []string, v any) any {
+	if len(path) == 0 {
+		return v
+	}
+	if i, err := strconv.Atoi(path[0]); err == nil {
+		list, _ := node.([]any)
+		for len(list) <= i {
+			list = append(list, nil)
+		}
+		list[i] = put(list[i], path[1:], v)
+		return list
+	}
+
+	object, _ := node.(map[string]any)
+	if object == nil {
+		object = map[string]any{}
+	}
+	object[path[0]] = put(object[path[0]], path[1:], v)
+	return object
+}

@@ -1,0 +1,117 @@
+package sink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/sink/format"
+	"backburn/results"
+)
+
+// Replay hands events on again, beside a sink that runs or without one. Deliveries have the same
+// ids as before.
+type Replay struct {
+	Config Config
+	Target Target // owned by the caller; unused in a dry run
+	DryRun bool
+	Each   func(Replayed) error // is told of each event; an error ends the replay
+}
+
+// Replayed is what became of an event.
+type Replayed struct {
+	Source string `json:"source"` // of the CloudEvent
+	ID     string `json:"id"`     // of the CloudEvent
+	Done   bool   `json:"done"`   // false in a dry run, too
+	Error  string `json:"error,omitempty"`
+}
+
+// ErrNoDeadFile is a sink that keeps no dead letters.
+var ErrNoDeadFile = errors.New("this sink has no dead_file")
+
+// Dead hands on what is in the file of dead letters, as far as its event is from since on. What
+// is taken is removed there; what is refused again stays. A receiver that is away or misconfigured
+// ends the replay, and the rest stays.
+func (r Replay) Dead(ctx context.Context, since time.Time) error {
+	d, err := openDeadFile(r.Config.DeadFile)
+	if err != nil {
+		return fmt.Errorf("dead_file: %w", err)
+	}
+	if d == nil {
+		return ErrNoDeadFile
+	}
+	wanted := func(l letter) bool {
+		var ce struct{ Time time.Time }
+		return json.Unmarshal(l.Event, &ce) == nil && !ce.Time.Before(since)
+	}
+	if r.DryRun {
+		return d.list(func(l letter) error {
+			if !wanted(l) {
+				return nil
+			}
+			return r.Each(replayed(l.Event))
+		})
+	}
+	return d.each(ctx, func(l letter) (keep bool, err error) {
+		if !wanted(l) {
+			return true, nil
+		}
+		said, err := r.one(ctx, l.Event)
+		return !said.Done, errors.Join(err, r.Each(said))
+	})
+}
+
+// Stream hands on what the stream has between two times, as far as the sink wants it. What the
+// receiver refuses is told, and passed over. A receiver that is away or misconfigured ends the replay.
+func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until time.Time) error {
+	sub := results.NewSubscriber(js, results.SubscriberConfig{
+		Prefix: r.Config.Prefix,
+		Filter: r.Config.Filter,
+		Since:  since,
+	})
+	return sub.DrainRaw(ctx, func(ctx context.Context, d results.Delivery) error {
+		if d.Stored.After(until) {
+			return results.ErrStop
+		}
+		if r.DryRun {
+			return r.Each(replayed(d.Body))
+		}
+		said, err := r.one(ctx, d.Body)
+		return errors.Join(err, r.Each(said))
+	})
+}
+
+func replayed(body []byte) Replayed {
+	var ce Replayed
+	_ = json.Unmarshal(body, &ce) // what is no event has no id
+	return Replayed{Source: ce.Source, ID: ce.ID}
+}
+
+// one tries an event once. The error ends the replay.
+func (r Replay) one(ctx context.Context, body []byte) (Replayed, error) {
+	said := replayed(body)
+	cfg := r.Config.withDefaults()
+	m, err := newMessage(body, cfg.Format, cfg.Product)
+	if errors.Is(err, format.ErrUnknown) {
+		said.Error = err.Error()
+		return said, nil
+	}
+	if err == nil {
+		tctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+		err = r.Target.Send(tctx, m)
+		cancel()
+	}
+	if err == nil {
+		said.Done = true
+		return said, nil
+	}
+	said.Error = err.Error()
+	if f := faultOf(err); f.Kind == Unavailable || f.Kind == Misconfigured {
+		return said, err
+	}
+	return said, ctx.Err()
+}

@@ -1,0 +1,145 @@
+package sink
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The states of a sink.
+const (
+	StateOK       = "ok"
+	StateRetrying = "retrying" // the receiver is away, or breaks down
+	StatePaused   = "paused"   // somebody has to change a configuration
+)
+
+// Status is how a sink is doing.
+type Status struct {
+	Name     string    `json:"name"`
+	Kind     string    `json:"kind"`
+	State    string    `json:"state"` // ok, retrying or paused
+	Since    time.Time `json:"since"` // of the state
+	Cause    string    `json:"cause,omitempty"`
+	Remedy   string    `json:"remedy,omitempty"`
+	Event    string    `json:"event,omitempty"`    // that is being tried: the id of its delivery
+	Attempts int       `json:"attempts,omitempty"` // of that event
+	Last     time.Time `json:"last,omitzero"`      // when an event was last dealt with
+	Behind   uint64    `json:"behind"`             // events that wait, this one included
+}
+
+// state is the Status, for many readers and one writer.
+type state struct {
+	mu     sync.Mutex
+	s      Status
+	warned time.Time
+}
+
+func (s *state) begin(cfg Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s = Status{Name: cfg.Name, Kind: cfg.Kind, State: StateOK, Since: time.Now().UTC()}
+}
+
+func (s *state) get() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.s
+}
+
+func (s *state) holds(event string, behind uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.Event, s.s.Behind, s.s.Attempts = event, behind, 0
+}
+
+func (s *state) behind(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.Behind = n
+}
+
+// fails notes a fault, and reports whether to log it: a new one, and one that lasts now and then.
+func (s *state) fails(f *Fault, attempt int, every time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := StateRetrying
+	if f.Kind == Misconfigured {
+		is = StatePaused
+	}
+	now := time.Now().UTC()
+	log := s.s.State != is || s.s.Cause != f.Error() || now.Sub(s.warned) >= every
+	if s.s.State != is {
+		s.s.State, s.s.Since = is, now
+	}
+	s.s.Cause, s.s.Remedy, s.s.Attempts = f.Error(), f.Remedy, attempt
+	if log {
+		s.warned = now
+	}
+	return log
+}
+
+// works notes success, and reports since when there was trouble before, if there was.
+func (s *state) works(behind uint64) (since time.Time, was bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now().UTC()
+	since, was = s.s.Since, s.s.State != StateOK
+	if was {
+		s.s.Since = now
+	}
+	s.s.State, s.s.Last, s.s.Behind = StateOK, now, behind
+	s.s.Cause, s.s.Remedy, s.s.Event, s.s.Attempts = "", "", "", 0
+	return since, was
+}
+
+// metrics of a sink.
+type metrics struct {
+	sent, dead, skipped prometheus.Counter
+	failed              map[Kind]prometheus.Counter
+}
+
+func newMetrics(name string, reg prometheus.Registerer, s *state) (*metrics, error) {
+	sink := prometheus.Labels{"sink": name}
+	events := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name:        "backburn_sink_events_total",
+		Help:        "Events that a sink has dealt with.",
+		ConstLabels: sink,
+	}, []string{"outcome"})
+	failed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name:        "backburn_sink_failed_tries_total",
+		Help:        "Tries to hand an event on that failed.",
+		ConstLabels: sink,
+	}, []string{"fault"})
+	paused := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "backburn_sink_paused",
+		Help:        "1 while the receiver takes nothing as it is configured.",
+		ConstLabels: sink,
+	}, func() float64 {
+		if s.get().State == StatePaused {
+			return 1
+		}
+		return 0
+	})
+	behind := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "backburn_sink_behind_events",
+		Help:        "Events that wait for a sink, as of its last try.",
+		ConstLabels: sink,
+	}, func() float64 { return float64(s.get().Behind) })
+	for _, c := range []prometheus.Collector{events, failed, paused, behind} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+
+	m := &metrics{
+		sent:    events.WithLabelValues("sent"),
+		dead:    events.WithLabelValues("dead_lettered"),
+		skipped: events.WithLabelValues("skipped"),
+		failed:  map[Kind]prometheus.Counter{},
+	}
+	for _, k := range Kinds() {
+		m.failed[k] = failed.WithLabelValues(string(k))
+	}
+	return m, nil
+}

@@ -1,0 +1,52 @@
+package sink
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"backburn/auth"
+)
+
+// TLSFiles are PEM files of a connection to a receiver.
+type TLSFiles struct {
+	CAFile   string // authorities that are trusted; "" for those of the system
+	CertFile string // certificate that the receiver sees; "" for none
+	KeyFile  string // its key
+}
+
+// client makes the configuration of connections. The certificate and its key are read again for each.
+// server is the name that the receiver's certificate must have, where the connection does not say.
+func (t TLSFiles) client(server string) (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("ca_file: no PEM certificates")
+		}
+	}
+	if t.CertFile != "" {
+		if _, err := t.certificate(nil); err != nil {
+			return nil, err
+		}
+		cfg.GetClientCertificate = t.certificate
+	}
+	return cfg, nil
+}
+
+func (t TLSFiles) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if err := auth.CheckSecretFile(t.KeyFile); err != nil {
+		return nil, fmt.Errorf("key_file: %w", err)
+	}
+	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("cert_file: %w", err)
+	}
+	return &cert, nil
+}
