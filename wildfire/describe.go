@@ -1,10 +1,8 @@
 package wildfire
 
 import (
-	"context"
 	"errors"
 	"net"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -28,19 +26,6 @@ func describe(err error) string {
 		text = before + "malformed answer"
 	}
 	return printable(text)
-}
-
-// cause is why an attempt failed: the watchdog, where that ended it, and not the cancellation that it did so
-// by.
-func cause(ctx context.Context, err error) error {
-	if reason := context.Cause(ctx); reason != nil && errors.Is(reason, ErrStalled) {
-		return reason
-	}
-	// A transport of the caller's own may be a client, whose errors show the URL.
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		return wrapped.Err
-	}
-	return err
 }
 
 var urls = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>]+`)

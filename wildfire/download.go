@@ -230,14 +230,6 @@ func sentAsFile(response *http.Response) bool {
 	return mediaType(response) == "application/octet-stream" || attachment(response) != ""
 }
 
-func mediaType(response *http.Response) string {
-	media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	if err != nil {
-		return ""
-	}
-	return media
-}
-
 // attachment is the file name of the answer; the header comes quoted and unquoted.
 func attachment(response *http.Response) string {
 	_, params, err := mime.ParseMediaType(response.Header.Get("Content-Disposition"))

@@ -1,8 +1,10 @@
 package wildfire
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -259,3 +261,16 @@ func classify(op Op, status int, message string) error {
 
 // succeeded tells the statuses after which the answer itself decides.
 func succeeded(status int) bool { return status >= 200 && status < 300 }
+
+// cause is why an attempt failed: the watchdog, where that ended it, and not the cancellation that it did so
+// by.
+func cause(ctx context.Context, err error) error {
+	if reason := context.Cause(ctx); reason != nil && errors.Is(reason, ErrStalled) {
+		return reason
+	}
+	// A transport of the caller's own may be a client, whose errors show the URL.
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
+}

@@ -3,10 +3,9 @@ package wildfire
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"html"
-	"io"
+	"mime"
 	"net/http"
 	"regexp"
 	"strings"
@@ -90,9 +89,6 @@ var documented = map[int]bool{
 // ownXML reports whether a body is a document of WildFire's, even one that is cut short.
 func ownXML(body []byte) bool { return ownRoots[rootOf(body)] }
 
-// ownRoots are the root elements of WildFire's documents.
-var ownRoots = map[string]bool{"wildfire": true, "error": true, "submission": true, "response": true}
-
 // ownDocument reports whether a body is one of WildFire's documents in XML or JSON.
 func ownDocument(body []byte) bool { return ownXML(body) || ownJSON(body) }
 
@@ -107,34 +103,17 @@ func ownJSON(body []byte) bool {
 	return ok
 }
 
-// rootOf returns the name of the root element of a document that may end anywhere behind its start
-// tag. It returns "" where anything but white space, a declaration and comments comes before it.
-func rootOf(body []byte) string {
-	decoder := xml.NewDecoder(bytes.NewReader(clean(body)))
-	decoder.Strict = false
-	decoder.CharsetReader = func(_ string, input io.Reader) (io.Reader, error) { return input, nil }
-	for {
-		token, err := decoder.RawToken()
-		if err != nil {
-			return ""
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			if token.Name.Space != "" {
-				return ""
-			}
-			return token.Name.Local
-		case xml.CharData:
-			if len(bytes.TrimSpace(token)) > 0 {
-				return ""
-			}
-		}
-	}
-}
-
 // textual reports whether a file looks like text by its first bytes: so do the pages, the JSON and the
 // words that come in place of a file, and so does none of the captures, archives and reports in PDF
 // that WildFire sends. Nothing at all is no file either.
 func textual(head []byte) bool {
 	return blank(head) || strings.HasPrefix(http.DetectContentType(head), "text/")
+}
+
+func mediaType(response *http.Response) string {
+	media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return media
 }

@@ -37,3 +37,27 @@ func normalHash(hash string) (string, error) {
 func invalid(op Op, err error) error {
 	return &APIError{Op: op, Err: err, kind: ErrInvalidArgument}
 }
+
+// hashOf is a digest of the given length in lower case, "" where the text is none.
+func hashOf(text string, length int) string {
+	if len(text) != length {
+		return ""
+	}
+	hash, err := normalHash(text)
+	if err != nil {
+		return ""
+	}
+	return hash
+}
+
+// sha1Of reads a SHA-1; what is none is "".
+func sha1Of(text string) string {
+	text = strings.ToLower(strings.TrimSpace(text))
+	if len(text) != sha1Length || strings.Trim(text, "0123456789abcdef") != "" {
+		return ""
+	}
+
+	return strings.Clone(text)
+}
+
+const sha1Length = 40

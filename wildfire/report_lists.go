@@ -267,25 +267,3 @@ func domainOf(text string) (string, bool) {
 
 	return strings.Clone(domain), true
 }
-
-// size reads a number of bytes; what is none is 0.
-func size(text string) int64 {
-	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	if err != nil {
-		return 0
-	}
-
-	return max(n, 0)
-}
-
-// sha1Of reads a SHA-1; what is none is "".
-func sha1Of(text string) string {
-	text = strings.ToLower(strings.TrimSpace(text))
-	if len(text) != sha1Length || strings.Trim(text, "0123456789abcdef") != "" {
-		return ""
-	}
-
-	return strings.Clone(text)
-}
-
-const sha1Length = 40

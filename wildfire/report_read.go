@@ -15,13 +15,6 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// Limits on a report's XML, besides maxReport, maxReportTags and maxDepth.
-const (
-	maxTag    = 1 << 20 // bytes of one tag: its attributes are all in memory at once
-	maxDomain = 253     // bytes of a domain name (RFC 1035, section 2.3.4)
-	maxLabel  = 63
-)
-
 // readReport reads a report as a stream of elements, to the end of its root. A tree of it would take many
 // times its size, and most of it, such as the timeline of every call, is never looked at.
 func readReport(r io.Reader) (Report, error) {
@@ -89,8 +82,6 @@ func cleanReader(r io.Reader) io.Reader {
 	return transform.NewReader(buffered, transform.Chain(decode, runes.Map(xmlRune)))
 }
 
-const byteOrderMark = "\xef\xbb\xbf"
-
 // xmlRune replaces what XML cannot hold (XML 1.0, section 2.2).
 func xmlRune(r rune) rune {
 	switch {
@@ -136,38 +127,6 @@ func (l *tagLimiter) Read(p []byte) (int, error) {
 	}
 
 	return n, err
-}
-
-// frame is an element that is open.
-type frame struct {
-	name  string // in lower case: the same thing is "Create" in one report and "create" in another
-	attrs []xml.Attr
-}
-
-// attr is the value of an attribute, "" where there is none.
-func (f frame) attr(name string) string {
-	for _, a := range f.attrs {
-		if a.Name.Local == name {
-			return a.Value
-		}
-	}
-
-	return ""
-}
-
-// reportReader gathers a report from the elements of its XML.
-type reportReader struct {
-	report   Report
-	platform Platform // of the environment that is being read
-	frames   []frame
-	root     string // the name of the outermost element, once it began
-	text     []byte // of the innermost element, so far
-	hasFile  bool   // there is a file_info
-	message  string // of an error document
-	done     bool   // the outermost element has ended
-
-	seen  map[string]struct{} // entries that the lists hold
-	bytes map[string]int      // by list
 }
 
 // start opens an element, and takes what is in its attributes alone.

@@ -209,18 +209,6 @@ func (s *Submission) set(field, text string) {
 	}
 }
 
-// hashOf is a digest of the given length in lower case, "" where the text is none.
-func hashOf(text string, length int) string {
-	if len(text) != length {
-		return ""
-	}
-	hash, err := normalHash(text)
-	if err != nil {
-		return ""
-	}
-	return hash
-}
-
 // checkLink refuses what the service answers with 421, and what would break a line of a list.
 func checkLink(link string) error {
 	if strings.TrimSpace(link) == "" {

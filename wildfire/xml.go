@@ -2,6 +2,7 @@ package wildfire
 
 import (
 	"bytes"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -183,3 +184,33 @@ func childText(e *etree.Element, tag string) string {
 
 // trimmed is the text of an element without the white space around it.
 func trimmed(e *etree.Element) string { return strings.TrimSpace(e.Text()) }
+
+const byteOrderMark = "\xef\xbb\xbf"
+
+// ownRoots are the root elements of WildFire's documents.
+var ownRoots = map[string]bool{"wildfire": true, "error": true, "submission": true, "response": true}
+
+// rootOf returns the name of the root element of a document that may end anywhere behind its start
+// tag. It returns "" where anything but white space, a declaration and comments comes before it.
+func rootOf(body []byte) string {
+	decoder := xml.NewDecoder(bytes.NewReader(clean(body)))
+	decoder.Strict = false
+	decoder.CharsetReader = func(_ string, input io.Reader) (io.Reader, error) { return input, nil }
+	for {
+		token, err := decoder.RawToken()
+		if err != nil {
+			return ""
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if token.Name.Space != "" {
+				return ""
+			}
+			return token.Name.Local
+		case xml.CharData:
+			if len(bytes.TrimSpace(token)) > 0 {
+				return ""
+			}
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package wildfire
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// Report fetches the report about a sample. It comes later than the verdict: until it is there the error
+// matches ErrNotReady, which also stands for a sample that the service does not know.
+func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
+	var report Report
+	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
+		var err error
+		report, err = readReport(answer)
+
+		return report, err
+	})
+	if err != nil {
+		return Report{}, err
+	}
+
+	return report, nil
+}
+
+// ReportXML fetches the report about a sample as the service wrote it, once Report could make sense of it.
+// ParseReport reads it.
+func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
+	var document []byte
+	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
+		var err error
+		if document, err = readLimited(answer, maxReport); err != nil {
+			return Report{}, err
+		}
+
+		return readReport(bytes.NewReader(document))
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	return document, nil
+}
+
+// report fetches an XML report, which read consumes.
+func (c *Client) report(ctx context.Context, hash string, read func(io.Reader) (Report, error)) error {
+	hash, err := normalHash(hash)
+	if err != nil {
+		return invalid(OpReport, err)
+	}
+
+	return c.do(ctx, exchange{
+		op:     OpReport,
+		build:  form(OpReport, field{"hash", hash}, field{"format", "xml"}),
+		stream: true,
+		answer: func(response *http.Response, token string) error {
+			answer := bufio.NewReaderSize(response.Body, maxReportHead)
+			head, _ := answer.Peek(maxReportHead)
+			head = bytes.Clone(head)
+
+			report, err := read(answer)
+			if err == nil && len(hash) == sha256Length && report.SHA256 != "" && report.SHA256 != hash {
+				err = errors.New("report about another sample")
+			}
+			if err != nil {
+				return answerError(OpReport, response, token, head, err)
+			}
+
+			return nil
+		},
+	})
+}
+
+// maxReportHead is how much of an answer is kept to recognize whose it is, in bytes.
+const maxReportHead = 4 << 10
+
+// ParseReport reads a report in WildFire's XML, as Client.ReportXML returns it.
+//
+// It reads at most 32 MiB, in pieces, and refuses document type declarations, deep nesting, and more
+// elements than a report has. The error matches ErrNotReady where the document holds no report yet,
+// ErrRejected for an error document, ErrForeignAnswer where it is not WildFire's, and ErrAnswer where it is
+// and cannot be read. An error of r is wrapped.
+func ParseReport(r io.Reader) (Report, error) {
+	buffered := bufio.NewReaderSize(r, maxReportHead)
+	head, _ := buffered.Peek(maxReportHead)
+	own := ownXML(head)
+
+	report, err := readReport(buffered)
+	if err == nil {
+		return report, nil
+	}
+
+	kind := ErrAnswer
+	switch _, refused := errors.AsType[errorDocument](err); {
+	case refused:
+		kind = ErrRejected
+	case errors.Is(err, errNoData):
+		kind = ErrNotReady
+	case !own:
+		kind = ErrForeignAnswer
+	}
+
+	return Report{}, fmt.Errorf("wildfire: report: %w: %w", kind, err)
+}

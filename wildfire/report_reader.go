@@ -1,0 +1,56 @@
+package wildfire
+
+import (
+	"encoding/xml"
+	"strconv"
+	"strings"
+)
+
+// Limits on a report's XML, besides maxReport, maxReportTags and maxDepth.
+const (
+	maxTag    = 1 << 20 // bytes of one tag: its attributes are all in memory at once
+	maxDomain = 253     // bytes of a domain name (RFC 1035, section 2.3.4)
+	maxLabel  = 63
+)
+
+// frame is an element that is open.
+type frame struct {
+	name  string // in lower case: the same thing is "Create" in one report and "create" in another
+	attrs []xml.Attr
+}
+
+// attr is the value of an attribute, "" where there is none.
+func (f frame) attr(name string) string {
+	for _, a := range f.attrs {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+
+	return ""
+}
+
+// reportReader gathers a report from the elements of its XML.
+type reportReader struct {
+	report   Report
+	platform Platform // of the environment that is being read
+	frames   []frame
+	root     string // the name of the outermost element, once it began
+	text     []byte // of the innermost element, so far
+	hasFile  bool   // there is a file_info
+	message  string // of an error document
+	done     bool   // the outermost element has ended
+
+	seen  map[string]struct{} // entries that the lists hold
+	bytes map[string]int      // by list
+}
+
+// size reads a number of bytes; what is none is 0.
+func size(text string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		return 0
+	}
+
+	return max(n, 0)
+}
