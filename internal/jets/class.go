@@ -264,3 +264,14 @@ func deleteFailed(description string) Class {
 	}
 	return Unknown
 }
+
+// Error is a failed request with its class. Its text ends with what to do about it, where there is
+// something that an operator can do.
+type Error struct {
+	Op    string // what was done, such as "stream BACKBURN_JOBS"
+	Class Class
+	Err   error
+}
+
+// Unwrap returns what the client returned.
+func (e *Error) Unwrap() error { return e.Err }

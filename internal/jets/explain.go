@@ -10,28 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Error is a failed request with its class. Its text ends with what to do about it, where there is
-// something that an operator can do.
-type Error struct {
-	Op    string // what was done, such as "stream BACKBURN_JOBS"
-	Class Class
-	Err   error
-}
-
-func (e *Error) Error() string {
-	text := e.Err.Error()
-	if e.Op != "" {
-		text = e.Op + ": " + text
-	}
-	if remedy := Remedy(e); remedy != "" {
-		text += "; " + remedy
-	}
-	return text
-}
-
-// Unwrap returns what the client returned.
-func (e *Error) Unwrap() error { return e.Err }
-
 // Explain wraps err with the operation, its class and the remedy. It returns nil for nil, and an
 // error that has its class already with the operation alone.
 func Explain(op string, err error) error {
@@ -102,3 +80,14 @@ func Denied(nc *nats.Conn, parts ...string) error {
 }
 
 var deniedSubject = regexp.MustCompile(`(?i)(?:publish|subscription) to "(\S+)"`)
+
+func (e *Error) Error() string {
+	text := e.Err.Error()
+	if e.Op != "" {
+		text = e.Op + ": " + text
+	}
+	if remedy := Remedy(e); remedy != "" {
+		text += "; " + remedy
+	}
+	return text
+}
