@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +43,7 @@ type SyslogConfig struct {
 // Neither TCP nor UDP tells whether the receiver has read a message. Over TCP and TLS an event
 // counts as taken when, on Linux, the receiver's machine has acknowledged all its bytes, elsewhere
 // when this machine has taken them; and what was written in the last seconds before a connection
-// broke is sent again over the next one. So a receiver may get an event twice, and loses what it
+// broke is sent again over the next one, unless the receiver ended it in good order. So a receiver may get an event twice, and loses what it
 // has neither read nor stored when its machine stops. Over UDP nothing is known.
 type Syslog struct {
 	cfg SyslogConfig
@@ -65,8 +66,9 @@ type connection struct {
 
 // sentMessage is a message that may not have been read.
 type sentMessage struct {
-	at   time.Time
-	text []byte
+	at    time.Time
+	text  []byte
+	again int // how often it was sent again
 }
 
 // What is sent again after a break: as much as a receiver may have had in its buffers.
@@ -74,6 +76,7 @@ const (
 	recentTime  = 10 * time.Second
 	recentCount = 256
 	recentBytes = 1 << 20
+	recentAgain = 3 // times, so that a receiver that breaks every connection still sees the next message
 )
 
 // maxDatagram is the most that fits a datagram of UDP, in bytes.
@@ -115,7 +118,7 @@ func (s *Syslog) Send(ctx context.Context, m Message) error {
 	if err := s.write(ctx, text); err != nil {
 		return s.broken(err)
 	}
-	s.remember(text)
+	s.remember(sentMessage{text: text})
 	return nil
 }
 
@@ -142,11 +145,15 @@ func (s *Syslog) connect(ctx context.Context) error {
 		if m.at.Before(s.broke.Add(-recentTime)) {
 			continue // it was read long before
 		}
+		m.again++
 		if err := s.write(ctx, m.text); err != nil {
-			s.recent = again[i:]
+			s.recent = append(s.recent, again[i+1:]...)
+			if m.again < recentAgain {
+				s.recent = slices.Insert(s.recent, 0, m)
+			}
 			return s.broken(err)
 		}
-		s.remember(m.text)
+		s.remember(m)
 	}
 	return nil
 }
@@ -181,14 +188,15 @@ func (s *Syslog) broken(err error) *Fault {
 func dialFault(err error) *Fault {
 	f := &Fault{Kind: Unavailable, Err: fmt.Errorf("the syslog server can't be reached: %w", err)}
 	var (
-		cert  *tls.CertificateVerificationError
-		alert tls.AlertError
-		host  x509.HostnameError
+		cert *tls.CertificateVerificationError
+		host x509.HostnameError
+		op   *net.OpError
+		odd  tls.RecordHeaderError
 	)
 	if errors.As(err, &cert) || errors.As(err, &host) {
 		f.Kind, f.Remedy = Misconfigured, "check the sink's ca_file, and that the server's certificate has the name in address"
 	}
-	if errors.As(err, &alert) || strings.Contains(err.Error(), "first record does not look like a TLS handshake") {
+	if errors.As(err, &op) && op.Op == "remote error" || errors.As(err, &odd) { // an alert of TLS, or no TLS
 		f.Kind, f.Remedy = Misconfigured, "check the sink's protocol, cert_file and key_file, and what the server demands"
 	}
 	return f
@@ -211,12 +219,19 @@ func (c *connection) read() {
 	}
 }
 
-// gone is why the connection ended.
-func (c *connection) gone() error {
-	if errors.Is(c.err, io.EOF) {
-		return errors.New("the server ended it")
+// over reports whether the connection has ended, and why. A receiver that has ended it in good
+// order, after it had read everything, is no error: with something unread, its machine resets the
+// connection.
+func (c *connection) over() (bool, error) {
+	select {
+	case <-c.ended:
+	default:
+		return false, nil
 	}
-	return c.err
+	if errors.Is(c.err, io.EOF) || errors.Is(c.err, io.ErrUnexpectedEOF) {
+		return true, nil
+	}
+	return true, c.err
 }
 
 // write writes until ctx ends, and waits for the receiver's machine to have it.
@@ -247,46 +262,52 @@ const (
 
 // delivered waits until the receiver's machine has acknowledged everything.
 func (s *Syslog) delivered(ctx context.Context) error {
-	look := firstLook
-	for {
-		n, known := unsent(s.conn.Conn)
-		if !known || n == 0 {
+	for look := firstLook; ; look = min(2*look, lastLook) {
+		n, reset := unsent(s.conn.Conn)
+		if reset {
+			return errReset
+		}
+		if n == 0 {
 			break
 		}
 		if err := s.stays(ctx, look); err != nil {
 			return err
 		}
-		look = min(2*look, lastLook)
+	}
+	if s.conn.used {
+		_, err := s.conn.over()
+		return err
 	}
 
-	settle := time.Duration(0)
-	if !s.conn.used {
-		settle = firstWait
-	}
-	if err := s.stays(ctx, settle); err != nil {
+	if err := s.stays(ctx, firstWait); err != nil {
 		return err
 	}
 	s.conn.used = true
+	if _, reset := unsent(s.conn.Conn); reset {
+		return errReset
+	}
 	return nil
 }
 
-// stays waits, and fails where the receiver ends the connection meanwhile.
+// errReset is a receiver that ended a connection with something unread.
+var errReset = errors.New("the server reset it")
+
+// stays waits, at most until the connection ends. It fails where that is not in good order.
 func (s *Syslog) stays(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
+	ended := s.conn.ended
+	if over, err := s.conn.over(); over && err == nil {
+		ended = nil // what is under way may still arrive
+	}
 	select {
-	case <-s.conn.ended:
-		return s.conn.gone()
+	case <-ended:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.C:
 	}
-	select {
-	case <-s.conn.ended:
-		return s.conn.gone()
-	default:
-		return nil
-	}
+	_, err := s.conn.over()
+	return err
 }
 
 // drop ends a connection.
@@ -295,10 +316,11 @@ func (s *Syslog) drop() {
 		return
 	}
 	s.broke = time.Now()
-	select {
-	case <-s.conn.ended:
+	if over, err := s.conn.over(); over {
 		s.broke = s.conn.at
-	default:
+		if _, reset := unsent(s.conn.Conn); err == nil && !reset {
+			s.recent = nil // all of it was read
+		}
 	}
 	_ = s.conn.SetDeadline(time.Now().Add(time.Second)) // for the end of TLS
 	_ = s.conn.Close()
@@ -307,12 +329,13 @@ func (s *Syslog) drop() {
 }
 
 // remember keeps a message for a while.
-func (s *Syslog) remember(text []byte) {
+func (s *Syslog) remember(m sentMessage) {
 	if s.cfg.Protocol == SyslogUDP {
 		return
 	}
 	now := time.Now()
-	s.recent = append(s.recent, sentMessage{now, text})
+	m.at = now
+	s.recent = append(s.recent, m)
 	bytes := 0
 	for i := len(s.recent) - 1; i >= 0; i-- {
 		bytes += len(s.recent[i].text)

@@ -7,8 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsent is how many bytes the other machine has not acknowledged.
-func unsent(conn net.Conn) (n int, known bool) {
+// tcpClose is the state of a connection that the other machine has reset (linux/tcp_states.h).
+const tcpClose = 7
+
+// unsent is how many bytes the other machine has not acknowledged, and whether it has reset the
+// connection.
+func unsent(conn net.Conn) (n int, reset bool) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
@@ -20,10 +24,13 @@ func unsent(conn net.Conn) (n int, known bool) {
 	if err != nil {
 		return 0, false
 	}
-	err = raw.Control(func(fd uintptr) {
-		var ierr error
-		n, ierr = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
-		known = ierr == nil
+	_ = raw.Control(func(fd uintptr) {
+		if waiting, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+			n = waiting
+		}
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			reset = info.State == tcpClose
+		}
 	})
-	return n, known && err == nil
+	return n, reset
 }

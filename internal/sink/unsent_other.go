@@ -5,4 +5,4 @@ package sink
 import "net"
 
 // unsent can't be told here.
-func unsent(net.Conn) (n int, known bool) { return 0, false }
+func unsent(net.Conn) (n int, reset bool) { return 0, false }

@@ -1,0 +1,133 @@
+package sink_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/internal/sink"
+)
+
+// needs skips a test, loudly, where a program is missing; not where everything has to be there.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("%s is not here", p)
+			}
+			t.Skipf("SKIPPED: %s is not here", p)
+		}
+	}
+}
+
+// The real logrotate, with the configuration of the examples, and with copytruncate.
+func TestFileUnderLogrotate(t *testing.T) {
+	t.Parallel()
+	needs(t, "logrotate")
+	example, err := os.ReadFile(filepath.Join("..", "..", "examples", "logrotate", "backburn"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string][2]string{
+		"as in the example": {"", ""},
+		"copytruncate":      {"create 0640", "copytruncate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, path := archive(t, func(c *sink.FileConfig) { c.Mode = 0o640 })
+			dir := filepath.Dir(path)
+			text := strings.Replace(string(example), "/var/log/backburn/events.jsonl", path, 1)
+			if change[0] != "" {
+				text = strings.Replace(text, change[0], change[1], 1)
+			}
+			if !strings.Contains(text, path) || !strings.Contains(text, change[1]) {
+				t.Fatalf("not the configuration that the test needs:\n%s", text)
+			}
+			conf := filepath.Join(t.TempDir(), "conf")
+			if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			rotate := func() {
+				cmd := exec.CommandContext(t.Context(), "logrotate", "--force", "--state", filepath.Join(dir, "state"), conf)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("logrotate: %v\n%s", err, out)
+				}
+			}
+			send(t, f, "one", "two")
+			rotate()
+			send(t, f, "three")
+			wantWritten(t, path, "three")
+			wantWritten(t, path+".1", "one", "two")
+			rotate()
+			send(t, f, "four")
+			wantWritten(t, path, "four")
+			wantWritten(t, path+".1", "three")
+			out, err := exec.CommandContext(t.Context(), "gzip", "-dc", path+".2.gz").Output()
+			if err != nil || strings.Count(string(out), "\n") != 2 {
+				t.Errorf("the compressed file: %v\n%s", err, out)
+			}
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+				t.Errorf("mode %v %v", info, err)
+			}
+		})
+	}
+}
+
+// A full disk: no part of a line stays, the sink waits and says so, and nothing is lost.
+func TestFileOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size=256k")
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		t.Skip("SKIPPED: mounting a file system needs CAP_SYS_ADMIN")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 200<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	js := stream(t)
+	path := filepath.Join(dir, "events.jsonl")
+	cfg := quick(t)
+	cfg.Kind, cfg.DeadFile = "file", ""
+	r := start(t, js, cfg, sink.NewFile(sink.FileConfig{Path: path, Mode: 0o600}))
+	const n = 300 // some 100 KiB
+	var want []string
+	for i := range n {
+		want = append(want, fmt.Sprint("job-", i))
+	}
+	publish(t, js, want...)
+	until(t, "the state says that the disk is full", func() bool {
+		s := r.Status()
+		return s.State == sink.StateRetrying && strings.Contains(s.Cause, "no space left") && s.Remedy == "make room on the disk" && s.Attempts > 3
+	})
+	if got := written(t, path); len(got) == 0 || len(got) >= n {
+		t.Errorf("%d lines on the full disk", len(got))
+	}
+	if warned := r.logs.count(`"level":"warn"`); warned != 1 {
+		t.Errorf("%d warnings", warned)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all is written", func() bool { return len(written(t, path)) == n })
+	if got := written(t, path); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,235 @@
+package sink_test
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"backburn/internal/sink"
+	"backburn/results"
+)
+
+// archive is a file sink's target in a folder of its own.
+func archive(t *testing.T, change func(*sink.FileConfig)) (f *sink.File, path string) {
+	t.Helper()
+	cfg := sink.FileConfig{Path: filepath.Join(t.TempDir(), "events.jsonl"), Mode: 0o600}
+	if change != nil {
+		change(&cfg)
+	}
+	f = sink.NewFile(cfg)
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f, cfg.Path
+}
+
+func send(t *testing.T, f sink.Target, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if err := f.Send(t.Context(), message(t, event(id))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// written are the jobs of the whole lines of a file. Everything else in it is an error.
+func written(t *testing.T, path string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.IndexByte(b, 0) >= 0 {
+		t.Errorf("%s has NUL bytes", path)
+	}
+	jobs := []string{}
+	for line := range strings.Lines(string(b)) {
+		var e results.Event
+		if err := e.UnmarshalJSON([]byte(line)); err != nil || !strings.HasSuffix(line, "\n") {
+			t.Errorf("%s: %q: %v", path, line, err)
+		}
+		jobs = append(jobs, e.Data.JobID)
+	}
+	return jobs
+}
+
+func wantWritten(t *testing.T, path string, want ...string) {
+	t.Helper()
+	if got := written(t, path); !slices.Equal(got, want) {
+		t.Errorf("%s has %q, want %q", path, got, want)
+	}
+}
+
+func TestFileRotatesBySize(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []int{0, 2} {
+		f, path := archive(t, func(c *sink.FileConfig) { c.MaxSize, c.MaxBackups = 1_000_000, keep })
+		m := message(t, event("a"))
+		m.Body = []byte(`{"x":"` + strings.Repeat("x", 100_000) + `"}`)
+		const n = 95
+		for range n {
+			if err := f.Send(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		others := filepath.Join(filepath.Dir(path), "events-of-others.jsonl")
+		if err := os.WriteFile(others, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(filepath.Dir(path), "events-2*.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := 0
+		for _, name := range append(files, path) {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(b) > 1_000_000 {
+				t.Errorf("%s has %d bytes", name, len(b))
+			}
+			lines += bytes.Count(b, []byte("\n"))
+		}
+		if want := 10; keep == 0 && (len(files) != want || lines != n) {
+			t.Errorf("%d files with %d lines, want %d with %d", len(files), lines, want, n)
+		}
+		if keep > 0 && len(files) != keep {
+			t.Errorf("%d files are kept, want %d", len(files), keep)
+		}
+		if _, err := os.Stat(others); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Whatever others do with the file, each line goes to the end of what has its name.
+func TestFileFollowsItsName(t *testing.T) {
+	t.Parallel()
+	f, path := archive(t, nil)
+	send(t, f, "one")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	send(t, f, "two")
+	wantWritten(t, path+".1", "one")
+	wantWritten(t, path, "two")
+
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o640); err != nil { // as "create" of logrotate
+		t.Fatal(err)
+	}
+	send(t, f, "three")
+	wantWritten(t, path, "three")
+
+	if err := os.Truncate(path, 0); err != nil { // as "copytruncate"
+		t.Fatal(err)
+	}
+	send(t, f, "four")
+	wantWritten(t, path, "four")
+
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	send(t, f, "five")
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	send(t, f, "six")
+	wantWritten(t, path, "six")
+	if err := f.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	send(t, f, "seven")
+	wantWritten(t, path, "six", "seven")
+}
+
+func TestFileMode(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []fs.FileMode{0o600, 0o640, 0o664} {
+		f, path := archive(t, func(c *sink.FileConfig) { c.Mode = mode })
+		send(t, f, "one")
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != mode {
+			t.Errorf("mode %v, want %v", info.Mode().Perm(), mode)
+		}
+		// Of a file that is there, its owner decides.
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		send(t, f, "two")
+		if info, err = os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
+			t.Errorf("%v %v", info.Mode(), err)
+		}
+	}
+}
+
+// What a crash left of a line does not spoil the next.
+func TestFileEndsATornLine(t *testing.T) {
+	t.Parallel()
+	f, path := archive(t, nil)
+	if err := os.WriteFile(path, []byte(`{"specversion":"1.0","id":"to`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	send(t, f, "one", "two")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(string(b), "\n"); len(lines) != 4 || !strings.Contains(lines[1], "one.verdict") || !strings.Contains(lines[2], "two.verdict") {
+		t.Errorf("%q", lines)
+	}
+}
+
+func TestFileRefusesWhatIsNone(t *testing.T) {
+	t.Parallel()
+	f, path := archive(t, nil)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := f.Send(t.Context(), message(t, event("one")))
+	if err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Two writers, as a sink and a replay of it, do not mix their lines.
+func TestFileOfTwoWriters(t *testing.T) {
+	t.Parallel()
+	f, path := archive(t, nil)
+	other := sink.NewFile(sink.FileConfig{Path: path, Mode: 0o600})
+	defer other.Close()
+	done := make(chan error, 1)
+	const n = 200
+	for i, w := range []*sink.File{f, other} {
+		go func() {
+			for j := range n {
+				if err := w.Send(t.Context(), message(t, event(fmt.Sprintf("%d-%d", i, j)))); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := written(t, path); len(got) != 2*n {
+		t.Errorf("%d lines, want %d", len(got), 2*n)
+	}
+}

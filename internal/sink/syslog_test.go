@@ -1,0 +1,358 @@
+package sink_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"backburn/internal/sink"
+	"backburn/internal/sink/format"
+	"backburn/internal/testkit"
+)
+
+// receiver is a syslog server that reads frames, and does what a test wants of each connection.
+type receiver struct {
+	net.Listener
+	t    *testing.T
+	serv func(c net.Conn, n int) // of the nth connection; nil: reads to its end
+
+	mu       sync.Mutex
+	messages []string
+	wg       sync.WaitGroup
+}
+
+func newReceiver(t *testing.T, cfg *tls.Config, serv func(*receiver, net.Conn, int)) *receiver {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg != nil {
+		l = tls.NewListener(l, cfg)
+	}
+	s := &receiver{Listener: l, t: t}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.wg.Go(func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			stop := context.AfterFunc(ctx, func() { c.Close() })
+			s.wg.Go(func() {
+				defer stop()
+				defer c.Close()
+				if serv != nil {
+					serv(s, c, n)
+					return
+				}
+				s.read(c, -1)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		l.Close()
+		s.wg.Wait()
+	})
+	return s
+}
+
+// read reads so many frames; -1: to the end.
+func (s *receiver) read(c net.Conn, n int) {
+	r := bufio.NewReader(c)
+	for ; n != 0; n-- {
+		length, err := r.ReadString(' ')
+		if err != nil {
+			return
+		}
+		size, err := strconv.Atoi(strings.TrimSuffix(length, " "))
+		if err != nil || size <= 0 || length[0] == '0' {
+			s.t.Errorf("a frame of length %q", length)
+			return
+		}
+		text := make([]byte, size)
+		if _, err := io.ReadFull(r, text); err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.messages = append(s.messages, string(text))
+		s.mu.Unlock()
+	}
+}
+
+func (s *receiver) got() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.messages)
+}
+
+// rfc5424 is the shape of a message that this sink writes.
+var rfc5424 = regexp.MustCompile(`^<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) ([!-~]{1,255}) backburn \d+ ([!-~]{1,32}) - (.*)$`)
+
+// jobs are those of messages with JSON, each once, in the order of their first coming.
+func (s *receiver) jobs() []string {
+	list := []string{}
+	for _, m := range s.got() {
+		parts := rfc5424.FindStringSubmatch(m)
+		if parts == nil {
+			s.t.Errorf("not a message: %q", m)
+			continue
+		}
+		var e struct {
+			Data struct {
+				JobID string `json:"job_id"`
+			}
+		}
+		if err := json.Unmarshal([]byte(parts[5]), &e); err != nil {
+			s.t.Errorf("%q: %v", parts[5], err)
+		}
+		if !slices.Contains(list, e.Data.JobID) {
+			list = append(list, e.Data.JobID)
+		}
+	}
+	return list
+}
+
+func newSyslog(t *testing.T, address, protocol string, change func(*sink.SyslogConfig)) *sink.Syslog {
+	t.Helper()
+	cfg := sink.SyslogConfig{Address: address, Protocol: protocol, Facility: 16, Format: format.CloudEvents, Hostname: "machine.example.com"}
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := sink.NewSyslog(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestSyslogMessages(t *testing.T) {
+	t.Parallel()
+	srv := newReceiver(t, nil, nil)
+	e := event("a")
+	e.Time = time.Date(2026, 11, 21, 9, 0, 0, 1_000, time.FixedZone("", 3600))
+	e.Data.Filename = "Rechnung für Ängste 😀 \"x\".exe"
+	m := message(t, e)
+	send := func(f format.Name, host string) {
+		var err error
+		m.Body, err = f.Encode(m.Event, "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newSyslog(t, srv.Addr().String(), sink.SyslogTCP, func(c *sink.SyslogConfig) { c.Format, c.Hostname = f, host })
+		if err := s.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(format.CloudEvents, "machine.example.com")
+	send(format.CEF, "two words")
+	until(t, "both are there", func() bool { return len(srv.got()) == 2 })
+
+	parts := rfc5424.FindStringSubmatch(srv.got()[0])
+	if parts == nil || parts[1] != "130" || parts[2] != "2026-11-21T08:00:00.000001Z" || parts[3] != "machine.example.com" || parts[4] != "verdict" {
+		t.Fatalf("%q", srv.got()[0])
+	}
+	for _, r := range parts[5] {
+		if r > 127 {
+			t.Fatalf("not ASCII: %q", parts[5])
+		}
+	}
+	var got struct{ Data struct{ Filename string } }
+	if err := json.Unmarshal([]byte(parts[5]), &got); err != nil || got.Data.Filename != e.Data.Filename {
+		t.Errorf("%q %v", got.Data.Filename, err)
+	}
+	parts = rfc5424.FindStringSubmatch(srv.got()[1])
+	if parts == nil || parts[3] != "twowords" || !strings.HasPrefix(parts[5], "CEF:0|Backburn|") || !strings.Contains(parts[5], "für Ängste 😀") {
+		t.Errorf("%q", srv.got()[1])
+	}
+}
+
+// Receivers that break connections in every way lose nothing that a later connection can bring.
+func TestSyslogHostileReceivers(t *testing.T) {
+	t.Parallel()
+	const n = 12
+	for name, serv := range map[string]func(*receiver, net.Conn, int){
+		"closes before it reads": func(s *receiver, c net.Conn, n int) {
+			if n > 1 {
+				s.read(c, -1)
+			}
+		},
+		"closes behind each message": func(s *receiver, c net.Conn, _ int) { s.read(c, 1) },
+		"resets behind each message": func(s *receiver, c net.Conn, _ int) {
+			s.read(c, 1)
+			_ = c.(*net.TCPConn).SetLinger(0)
+		},
+		"answers": func(s *receiver, c net.Conn, _ int) {
+			go func() { _, _ = c.Write([]byte(strings.Repeat("HTTP/1.1 400 Bad Request\r\n", 10_000))) }()
+			s.read(c, -1)
+		},
+		"reads without an end, and closes": func(s *receiver, c net.Conn, n int) {
+			if n == 0 { // it throws away what it read
+				_, _ = io.CopyN(io.Discard, c, 1000)
+				return
+			}
+			s.read(c, -1)
+		},
+		"reads nothing at first": func(s *receiver, c net.Conn, n int) {
+			if n > 0 {
+				s.read(c, -1)
+				return
+			}
+			_, _ = io.Copy(io.Discard, io.LimitReader(c, 1))
+			<-s.t.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := stream(t)
+			srv := newReceiver(t, nil, serv)
+			cfg := quick(t)
+			cfg.Kind, cfg.Timeout = "syslog", 2*time.Second
+			r := start(t, js, cfg, newSyslog(t, srv.Addr().String(), sink.SyslogTCP, nil))
+			var want []string
+			for i := range n {
+				want = append(want, fmt.Sprint("job-", i))
+			}
+			publish(t, js, want...)
+			if name == "resets behind each message" { // whether it has read it can't be told, so the next does not come
+				until(t, "the first has come, again and again", func() bool { return len(srv.got()) > 3 })
+				if s := r.Status(); len(srv.jobs()) != 1 || s.State != sink.StateRetrying {
+					t.Errorf("%q, %+v", srv.jobs(), s)
+				}
+				return
+			}
+			if name == "reads nothing at first" { // the kernel takes it all; the receiver's end brings it back
+				until(t, "all is sent", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == n })
+				return
+			}
+			until(t, "every event has come", func() bool {
+				if got := srv.jobs(); len(got) == n {
+					return true
+				}
+				if r.count(t, "backburn_sink_events_total", "sent") >= n {
+					publish(t, js, "job-0") // a receiver that ended the connection behind the last one
+				}
+				return false
+			})
+			if dead := letters(t, cfg.DeadFile); len(dead) > 0 {
+				t.Errorf("dead letters %q", dead)
+			}
+		})
+	}
+}
+
+// A receiver that takes no bytes is no reason to wait for ever, nor to call an event taken.
+func TestSyslogStalledReceiver(t *testing.T) {
+	t.Parallel()
+	srv := newReceiver(t, nil, func(s *receiver, c net.Conn, _ int) { <-s.t.Context().Done() })
+	s := newSyslog(t, srv.Addr().String(), sink.SyslogTCP, nil)
+	m := message(t, event("a"))
+	m.Body = []byte(`"` + strings.Repeat("x", 32<<20) + `"`) // more than both kernels hold
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	f, ok := errors.AsType[*sink.Fault](s.Send(ctx, m))
+	if !ok || f.Kind != sink.Unavailable {
+		t.Errorf("got %+v", f)
+	}
+}
+
+func TestSyslogTLS(t *testing.T) {
+	t.Parallel()
+	ours, others := testkit.NewAuthority(t), testkit.NewAuthority(t)
+	cert, key := ours.Certificate()
+	foreign, foreignKey := others.Certificate()
+	plain := newReceiver(t, nil, func(_ *receiver, c net.Conn, _ int) {
+		_, _ = c.Write([]byte("220 mail.example.com ESMTP\r\n"))
+		_, _ = io.Copy(io.Discard, c)
+	})
+	open, demanding := newReceiver(t, ours.ServerTLS(false), nil), newReceiver(t, ours.ServerTLS(true), nil)
+	for name, tc := range map[string]struct {
+		srv   *receiver
+		files sink.TLSFiles
+		want  sink.Kind
+	}{
+		"trusted":               {open, sink.TLSFiles{CAFile: ours.File}, ""},
+		"with a certificate":    {demanding, sink.TLSFiles{CAFile: ours.File, CertFile: cert, KeyFile: key}, ""},
+		"not trusted":           {open, sink.TLSFiles{CAFile: others.File}, sink.Misconfigured},
+		"by the system":         {open, sink.TLSFiles{}, sink.Misconfigured},
+		"without a certificate": {demanding, sink.TLSFiles{CAFile: ours.File}, sink.Misconfigured},
+		"another certificate":   {demanding, sink.TLSFiles{CAFile: ours.File, CertFile: foreign, KeyFile: foreignKey}, sink.Misconfigured},
+		"no TLS":                {plain, sink.TLSFiles{CAFile: ours.File}, sink.Misconfigured},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSyslog(t, tc.srv.Addr().String(), sink.SyslogTLS, func(c *sink.SyslogConfig) { c.TLS = tc.files })
+			err := s.Send(t.Context(), message(t, event(strings.ReplaceAll(name, " ", "-"))))
+			if tc.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				until(t, "it is there", func() bool { return slices.Contains(tc.srv.jobs(), strings.ReplaceAll(name, " ", "-")) })
+				return
+			}
+			f, ok := errors.AsType[*sink.Fault](err)
+			if !ok || f.Kind != tc.want || f.Remedy == "" {
+				t.Errorf("got %v, %+v", err, f)
+			}
+		})
+	}
+}
+
+func TestSyslogUDP(t *testing.T) {
+	t.Parallel()
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := newSyslog(t, l.LocalAddr().String(), sink.SyslogUDP, nil)
+	if err := s.Send(t.Context(), message(t, event("a"))); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 64<<10)
+	if err := l.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	n, _, err := l.ReadFrom(b)
+	if err != nil || !rfc5424.Match(b[:n]) {
+		t.Errorf("%q %v", b[:n], err)
+	}
+
+	// What does not fit is that event's fault.
+	m := message(t, event("b"))
+	m.Body = []byte(`"` + strings.Repeat("x", 66_000) + `"`)
+	f, ok := errors.AsType[*sink.Fault](s.Send(t.Context(), m))
+	if !ok || f.Kind != sink.Refused {
+		t.Errorf("got %+v", f)
+	}
+}
+
+// A receiver that is not there yet is waited for.
+func TestSyslogReconnects(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	s := newSyslog(t, address, sink.SyslogTCP, nil)
+	f, ok := errors.AsType[*sink.Fault](s.Send(t.Context(), message(t, event("a"))))
+	if !ok || f.Kind != sink.Unavailable {
+		t.Errorf("got %+v", f)
+	}
+}

@@ -1,0 +1,255 @@
+package sink_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"backburn/internal/sink"
+	"backburn/internal/sink/credential"
+	"backburn/internal/sink/format"
+	"backburn/internal/testkit"
+)
+
+// delivery is a request as the foreign library gets it.
+type delivery struct {
+	Headers map[string]string `json:"headers"`
+	Body    string            `json:"body"`
+}
+
+// The library "standardwebhooks" of npm verifies deliveries, during a change of keys, too, and
+// refuses those that are not what was signed.
+func TestStandardWebhooksVerify(t *testing.T) {
+	t.Parallel()
+	needs(t, "node", "npm")
+	dir := t.TempDir()
+	npm := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "standardwebhooks@1.1.1")
+	if out, err := npm.CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("npm: %v\n%s", err, out)
+		}
+		t.Skipf("SKIPPED: npm can't fetch standardwebhooks: %v\n%s", err, out)
+	}
+
+	got := make(chan delivery, 10)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		d := delivery{Headers: map[string]string{}, Body: string(body)}
+		for name := range r.Header {
+			d.Headers[strings.ToLower(name)] = r.Header.Get(name)
+		}
+		got <- d
+	}))
+	defer srv.Close()
+	second := "whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))
+	send := func(keys string) delivery {
+		w, err := sink.NewWebhook(sink.WebhookConfig{URL: srv.URL, SecretFile: secretFile(t, keys), UserAgent: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		e := event("job.with.dots")
+		e.Data.Filename = "Rechnung für \"x\" 😀.exe"
+		if err := w.Send(t.Context(), message(t, e)); err != nil {
+			t.Fatal(err)
+		}
+		return <-got
+	}
+	one, both := send(key+"\n"), send(key+"\n"+second+"\n")
+	changed := one
+	changed.Body = strings.Replace(changed.Body, "malware", "benign!", 1)
+	stale := send(key)
+	stale.Headers["webhook-timestamp"] = "1000000000"
+
+	type try struct {
+		Key string `json:"key"`
+		delivery
+		Want bool `json:"-"`
+	}
+	tries := []try{
+		{key, one, true},
+		{key, both, true},
+		{second, both, true},
+		{second, one, false},
+		{key, changed, false},
+		{key, stale, false},
+	}
+	in, err := json.Marshal(tries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(dir, "verify.mjs")
+	if err := os.WriteFile(script, []byte(`
+import { Webhook } from "standardwebhooks";
+import { readFileSync } from "node:fs";
+const verify = ({ key, headers, body }) => {
+  try {
+    return new Webhook(key).verify(body, headers).type === "backburn.verdict.v1";
+  } catch (err) {
+    if (err.name !== "WebhookVerificationError") throw err;
+    return false;
+  }
+};
+console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(verify)));
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node := exec.CommandContext(t.Context(), "node", script)
+	node.Stdin = bytes.NewReader(in)
+	var stderr bytes.Buffer
+	node.Stderr = &stderr
+	out, err := node.Output()
+	if err != nil {
+		t.Fatalf("node: %v\n%s", err, stderr.String())
+	}
+	var verified []bool
+	if err := json.Unmarshal(out, &verified); err != nil || len(verified) != len(tries) {
+		t.Fatalf("%s: %v", out, err)
+	}
+	for i, want := range tries {
+		if verified[i] != want.Want {
+			t.Errorf("delivery %d: verified %v, want %v", i, verified[i], want.Want)
+		}
+	}
+}
+
+func TestWebhookCredentials(t *testing.T) {
+	t.Parallel()
+	ours, others := testkit.NewAuthority(t), testkit.NewAuthority(t)
+	var got http.Header
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
+	srv.TLS = ours.ServerTLS(true)
+	srv.StartTLS()
+	defer srv.Close()
+	cert, key := ours.Certificate()
+	cfg := sink.WebhookConfig{
+		URL:         srv.URL,
+		BearerFile:  secretFile(t, "a-token"),
+		HeadersFile: secretFile(t, "X-Splunk-Request-Channel: 4711\n\nx-api-key:a key: with a colon\n"),
+		TLS:         sink.TLSFiles{CAFile: ours.File, CertFile: cert, KeyFile: key},
+		UserAgent:   "backburn/1",
+	}
+	send := func(cfg sink.WebhookConfig) error {
+		w, err := sink.NewWebhook(cfg)
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		m := message(t, event("a"))
+		m.Type = format.CEF.ContentType()
+		return w.Send(t.Context(), m)
+	}
+	if err := send(cfg); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"Authorization":            "Bearer a-token",
+		"X-Splunk-Request-Channel": "4711",
+		"X-Api-Key":                "a key: with a colon",
+		"Content-Type":             "text/plain; charset=utf-8",
+		"User-Agent":               "backburn/1",
+		credential.HeaderSignature: "",
+		credential.HeaderID:        "",
+	} {
+		if got.Get(name) != want {
+			t.Errorf("%s: %q, want %q", name, got.Get(name), want)
+		}
+	}
+
+	for name, files := range map[string]sink.TLSFiles{
+		"no certificate":    {CAFile: ours.File},
+		"another authority": {CAFile: others.File, CertFile: cert, KeyFile: key},
+	} {
+		bad := cfg
+		bad.TLS = files
+		if err := send(bad); err == nil || strings.Contains(err.Error(), "a-token") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"no colon\n":          `headers_file: line 1: expected "Name: value"`,
+		"A: b\nBad Name: c\n": `headers_file: line 2: expected "Name: value"`,
+		"Content-Type: x\n":   `headers_file: line 1: Content-Type is set by Backburn`,
+		"webhook-id: x\n":     `headers_file: line 1: Webhook-Id is set by Backburn`,
+		"\n\n":                `headers_file: secret file`,
+	} {
+		bad := cfg
+		bad.HeadersFile = secretFile(t, text)
+		if err := send(bad); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"a-key":                  "expected \"whsec_\"",
+		"whsec_short":            "expected \"whsec_\"",
+		"whsec_c2hvcnQ=":         "24 to 64 bytes",
+		key1 + key1 + key1:       "expected one key, or two",
+		"whsec_!!!!!!!!!!!!!!!!": "in base64",
+	} {
+		bad := cfg
+		bad.SecretFile = secretFile(t, text)
+		if err := send(bad); err == nil || !strings.HasPrefix(err.Error(), "secret_file: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+const key1 = key + "\n"
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	var header string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", header)
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer srv.Close()
+	w, err := sink.NewWebhook(sink.WebhookConfig{URL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for value, within := range map[string][2]time.Duration{
+		"120":            {2 * time.Minute, 2 * time.Minute},
+		"-1":             {},
+		"":               {},
+		"soon, or never": {},
+		time.Now().Add(10 * time.Minute).UTC().Format(http.TimeFormat): {9 * time.Minute, 10 * time.Minute},
+		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat):       {},
+	} {
+		header = value
+		f, ok := errors.AsType[*sink.Fault](w.Send(t.Context(), message(t, event("a"))))
+		if !ok || f.Kind != sink.Unavailable || f.After < within[0] || f.After > within[1] {
+			t.Errorf("%q: %+v", value, f)
+		}
+	}
+}
+
+func TestErrorsHideTheAddress(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.NotFoundHandler())
+	address := srv.URL + "/?token=hush"
+	srv.Close()
+	w, err := sink.NewWebhook(sink.WebhookConfig{URL: address, SecretFile: secretFile(t, key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	err = w.Send(t.Context(), message(t, event("a")))
+	if err == nil || !strings.Contains(err.Error(), "can't be reached") || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), key) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := sink.NewWebhook(sink.WebhookConfig{URL: "https://a b/?token=hush"}); err == nil || strings.Contains(err.Error(), "hush") {
+		t.Errorf("got %v", err)
+	}
+}
