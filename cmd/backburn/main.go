@@ -55,6 +55,8 @@ var commands = []func(*cli.App) *cobra.Command{
 	doctorCommand,
 	aclCommand,
 	apiCommand,
+	clamdCommand,
+	mailCommand,
 	sinkCommand,
 	configCommand,
 	manCommand,

@@ -65,7 +65,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 					}
 				}
 			}
-			roles := app.Roles{Watch: true, Work: true, API: true, Sinks: true}
+			roles := app.Roles{Watch: true, Work: true, API: true, Clamd: true, Mail: true, Sinks: true}
 			if cfg.NATS.Embedded.Enabled {
 				server, err := natsd.Start(ctx, cfg, log.With().Str("component", "nats").Logger())
 				if err != nil {

@@ -50,11 +50,12 @@ func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
 	archive := config.DefaultSink()
 	archive.Name, archive.Kind, archive.Path = "archive", config.SinkFile, filepath.Join(t.TempDir(), "events.jsonl")
 	cfg.Sink = []config.Sink{archive}
+	cfg.Clamd.Listen, cfg.Mail.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	check(t, err)
 	t.Cleanup(server.Shutdown)
 	cfg.NATS = server.NATS()
-	n, err = app.Start(t.Context(), cfg, app.Roles{Watch: true, Work: true, Sinks: true}, zerolog.Nop())
+	n, err = app.Start(t.Context(), cfg, app.Roles{Watch: true, Work: true, Clamd: true, Mail: true, Sinks: true}, zerolog.Nop())
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -22,7 +22,9 @@ import (
 	"backburn/auth/natsbucket"
 	"backburn/internal/admin"
 	"backburn/internal/api"
+	"backburn/internal/clamd"
 	"backburn/internal/config"
+	"backburn/internal/mail"
 	"backburn/internal/natsconn"
 	"backburn/internal/sink"
 	"backburn/internal/ui"
@@ -38,6 +40,8 @@ type Roles struct {
 	Watch bool // the folders
 	Work  bool // uploads and verdicts
 	API   bool // the HTTP API, where one is configured
+	Clamd bool // the protocol of clamd, likewise
+	Mail  bool // the filter for mail, likewise
 	Sinks bool // hands events on, where sinks are configured
 
 	// MaxStore is how much the server may store, in bytes, where that is known; 0 where it isn't.
@@ -76,6 +80,8 @@ type Node struct {
 	watchers []*watch.Watcher
 	http     *admin.Server
 	api      *api.Server
+	clamd    *clamd.Server
+	mail     *mail.Server
 	sinks    []*sink.Sink
 	traces   trace.TracerProvider // nil for none
 
@@ -120,6 +126,16 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	if n.roles.API && n.cfg.API.Listen != "" {
 		if err := n.startAPI(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Clamd && n.cfg.Clamd.Listen != "" {
+		if err := n.startClamd(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Mail && n.cfg.Mail.Listen != "" {
+		if err := n.startMail(); err != nil {
 			return err
 		}
 	}
@@ -314,6 +330,12 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.api != nil {
 		g.Go(func() error { return n.api.Run(gctx, apiGrace) })
+	}
+	if n.clamd != nil {
+		g.Go(func() error { return n.clamd.Run(gctx, apiGrace) })
+	}
+	if n.mail != nil {
+		g.Go(func() error { return n.mail.Run(gctx, apiGrace) })
 	}
 	for _, s := range n.sinks {
 		g.Go(func() error { return s.Run(gctx) })

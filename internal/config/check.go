@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"backburn/auth"
+	"backburn/internal/local"
 	"backburn/internal/sink/credential"
 	"backburn/pipeline/watch"
 )
@@ -28,7 +29,9 @@ const (
 	ProfilePart                  // that profile itself, which must be complete
 	APIPart                      // the HTTP API, where one is configured
 	SinkPart                     // the sinks of events
-	Everything  = ServerPart | WatcherPart | WorkerPart | ProfilePart | APIPart | SinkPart
+	ClamdPart                    // the protocol of clamd, where it is configured
+	MailPart                     // the filter for mail, where one is configured
+	Everything  = ServerPart | WatcherPart | WorkerPart | ProfilePart | APIPart | SinkPart | ClamdPart | MailPart
 )
 
 // Processes is which parts each process runs.
@@ -38,6 +41,8 @@ var Processes = map[string]Part{
 	"worker":  WorkerPart | ProfilePart,
 	"api":     APIPart,
 	"sink":    SinkPart,
+	"clamd":   ClamdPart,
+	"mail":    MailPart,
 }
 
 // Validate finds everything that is wrong with the configuration for a process that runs the
@@ -104,6 +109,16 @@ func (p *collector) files(c Config, parts Part) {
 		for i, s := range c.Sink {
 			p.sink(element("sink", i), s)
 		}
+	}
+	if parts&ClamdPart != 0 && c.Clamd.Listen != "" {
+		p.socket("clamd.listen", c.Clamd.Listen)
+		for i, root := range c.Clamd.Roots {
+			p.folder(element("clamd.roots", i), root, read)
+			p.rootApart(c, element("clamd.roots", i), root)
+		}
+	}
+	if parts&MailPart != 0 {
+		p.socket("mail.listen", c.Mail.Listen)
 	}
 	if parts&APIPart != 0 && c.API.Listen != "" {
 		p.secret("api.token_file", c.API.TokenFile)
@@ -244,6 +259,13 @@ func (p *collector) creatable(key, dir string) {
 		}
 		p.folder(key, at, write)
 		return
+	}
+}
+
+// socket wants the folder of a unix socket, where one is named.
+func (p *collector) socket(key, address string) {
+	if path, ok := local.SocketPath(address); ok {
+		p.folder(key, filepath.Dir(path), write)
 	}
 }
 

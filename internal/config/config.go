@@ -31,6 +31,8 @@ type Config struct {
 	Auth     map[string]auth.Profile `toml:"auth" doc:"A profile of credentials. A secret is the name of a file or exactly one ${NAME}; it never stands here itself. Files are read again before every token request. Which keys there are depends on the kind."`
 	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard."`
 	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml."`
+	Clamd    Clamd                   `toml:"clamd" doc:"The protocol of ClamAV's clamd, for programs that ask it about files; docs/clamd.md."`
+	Mail     Mail                    `toml:"mail" doc:"A milter that judges the attachments of mail; docs/mail.md."`
 	Sink     []Sink                  `toml:"sink" doc:"Events for what does not read NATS; docs/sinks.md."`
 	Tracing  Tracing                 `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
 	Log      Log                     `toml:"log" doc:"Logs go to standard error."`
@@ -354,9 +356,31 @@ func Default() Config {
 		HTTP:     HTTP{Listen: "127.0.0.1:9464"},
 		Sink:     []Sink{},
 		API:      API{Source: "api", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
-		Tracing:  Tracing{Sample: 1},
-		Log:      Log{Level: "info", Format: "auto"},
-		origin:   &origin{},
+		Clamd: Clamd{
+			Mode:           "0660",
+			MaxConnections: 1024,
+			Source:         "clamd",
+			Priority:       pipeline.Normal,
+			Wait:           30 * time.Second,
+			Unknown:        "ok",
+			MaxStream:      100_000_000,
+			Roots:          []string{},
+		},
+		Mail: Mail{
+			Mode:           "0660",
+			MaxConnections: 100,
+			Source:         "mail",
+			Priority:       pipeline.Normal,
+			Wait:           30 * time.Second,
+			Malicious:      "reject",
+			Unknown:        "accept",
+			Header:         "X-Backburn",
+			MaxMessage:     50_000_000,
+			MaxParts:       100,
+		},
+		Tracing: Tracing{Sample: 1},
+		Log:     Log{Level: "info", Format: "auto"},
+		origin:  &origin{},
 	}
 }
 

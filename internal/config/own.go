@@ -136,16 +136,21 @@ func (p *collector) addBeside(key, other, format string, args ...any) {
 	p.addAt(shown, key, format, args...)
 }
 
-// rootsApart checks that no path that a job names can lead to what is Backburn's own. Spools
-// and what became of files are what such a root is for.
+// rootsApart checks that no path that a job or a client names can lead to what is Backburn's own.
+// Spools and what became of files are what such a root is for.
 func (p *collector) rootsApart(c Config) {
+	for _, source := range slices.Sorted(maps.Keys(c.Pipeline.Roots)) {
+		p.rootApart(c, join("worker.roots", source), c.Pipeline.Roots[source])
+	}
+}
+
+// rootApart checks one root.
+func (p *collector) rootApart(c Config, key, root string) {
 	places := apart.Now()
 	own := slices.DeleteFunc(c.Own(), func(o apart.Own) bool { return strings.HasPrefix(o.Key, "watch[") })
-	for _, source := range slices.Sorted(maps.Keys(c.Pipeline.Roots)) {
-		for _, o := range own {
-			if says := overlap(places.Relation(c.Pipeline.Roots[source], o.Path)); says != "" {
-				p.add(join("worker.roots", source), "%s %s (%s), which is Backburn's own: keep the two apart", says, quote(o.Path), o.Key)
-			}
+	for _, o := range own {
+		if says := overlap(places.Relation(root, o.Path)); says != "" {
+			p.add(key, "%s %s (%s), which is Backburn's own: keep the two apart", says, quote(o.Path), o.Key)
 		}
 	}
 }

@@ -1,0 +1,183 @@
+package clamd
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"backburn/internal/judge"
+	"backburn/pipeline"
+)
+
+// commands are those of VERSIONCOMMANDS.
+const commands = "SCAN CONTSCAN MULTISCAN ALLMATCHSCAN INSTREAM FILDES PING VERSION VERSIONCOMMANDS STATS RELOAD IDSESSION END"
+
+// version is in the shape that clients take apart: engine, signatures and their date. The engine's number
+// is that of the protocol which is spoken; the rest stands for signatures that are not there.
+func (s *Server) version() string {
+	return "ClamAV 1.4.3/1/" + s.started.UTC().Format(time.ANSIC)
+}
+
+// stats says in the shape of clamd how much is going on.
+func (s *Server) stats() string {
+	open := s.listener.Open()
+
+	return fmt.Sprintf("POOLS: 1\n\nSTATE: VALID PRIMARY\nTHREADS: live %d  idle 0 max %d idle-timeout %d\nQUEUE: 0 items\n\nEND",
+		open, s.cfg.Connections, int(stallTimeout.Seconds()))
+}
+
+// subject is what is asked about.
+type subject struct {
+	command  string
+	filename string // any bytes
+	path     string // likewise; "" where there is none
+}
+
+func (s *Server) count(answer string) { s.metrics.answers.WithLabelValues(answer).Inc() }
+
+// result is what is answered about one subject.
+type result struct {
+	text  string // after the name and a colon
+	found bool
+	fault bool
+}
+
+var fine = result{text: "OK"}
+
+func found(signature string) result { return result{text: signature + " FOUND", found: true} }
+
+func fault(why string) result { return result{text: why + ". ERROR", fault: true} }
+
+// tell writes the answer about one subject.
+func (s *Server) tell(r result, name string, to answers) { _ = to.say(name + ": " + r.text) }
+
+// judge says what is answered about contents.
+func (s *Server) judge(c judge.Contents, what subject) result {
+	if c.Size == 0 {
+		s.count(answeredOK)
+		return fine
+	}
+
+	out, known, err := s.cfg.Judge.Known(s.life, c.SHA256)
+	if err == nil && !known {
+		out, err = s.ask(c, what)
+	}
+	if err != nil {
+		return s.failed(err, what)
+	}
+
+	switch {
+	case out.Malicious():
+		s.count(answeredFound)
+		s.cfg.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", what.command).Msg("clamd client was told of malicious contents")
+		return found("WildFire." + out.String())
+	case out.Decided:
+		s.count(answeredOK)
+		return fine
+	}
+	s.count(answeredUnknown)
+	switch s.cfg.Unknown {
+	case UnknownOK:
+		return fine
+	case UnknownFound:
+		return found("WildFire.unknown")
+	}
+
+	return fault("WildFire has no verdict (" + out.Reason + ")")
+}
+
+// ask hands contents in, and waits for what becomes of them.
+func (s *Server) ask(c judge.Contents, what subject) (judge.Outcome, error) {
+	job := pipeline.Job{
+		ID:         "clamd-" + rand.Text(),
+		Source:     s.cfg.Source,
+		Priority:   s.cfg.Priority,
+		Metadata:   map[string]string{"clamd-command": strings.ToLower(what.command)},
+		ReceivedAt: time.Now().UTC(),
+	}
+	job.Filename, job.FilenameB64 = pipeline.Name(what.filename)
+	job.Path, job.PathB64 = pipeline.Name(what.path)
+	if err := s.cfg.Judge.HandIn(s.life, job, c); err != nil {
+		return judge.Outcome{}, err
+	}
+	s.cfg.Log.Debug().Str("job", job.ID).Str("sha256", c.SHA256).Int64("size", c.Size).Msg("accepted from a clamd client")
+
+	ctx, cancel := context.WithTimeout(s.ending, s.cfg.Wait)
+	defer cancel()
+
+	return s.cfg.Judge.Wait(ctx, job.Ref()), nil
+}
+
+// failed says what is answered about contents that could not be judged.
+func (s *Server) failed(err error, what subject) result {
+	s.count(answeredError)
+	if judge.Refused(err) {
+		s.cfg.Log.Warn().Err(err).Str("command", what.command).Msg("a clamd client's contents can't be judged")
+		return fault("can't be judged: it changed meanwhile, or its name is too long")
+	}
+	s.cfg.Log.Error().Err(err).Str("command", what.command).Msg("cannot judge for a clamd client")
+
+	return fault("the queue does not answer, or is full")
+}
+
+// file says what is answered about a file that is open.
+func (s *Server) file(f *os.File, what subject) result {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		s.count(answeredError)
+		return fault("can't look at the file")
+	case !info.Mode().IsRegular():
+		s.count(answeredError)
+		return fault("not a regular file")
+	case info.Size() > s.cfg.MaxStream:
+		s.count(answeredError)
+		return fault("size limit exceeded")
+	}
+
+	sum := sha256.New()
+	buf := buffers.Get().(*[]byte)
+	n, err := io.CopyBuffer(sum, io.LimitReader(whole(f), s.cfg.MaxStream+1), *buf)
+	buffers.Put(buf)
+	if err != nil || n > s.cfg.MaxStream {
+		s.count(answeredError)
+		return fault("can't read the file")
+	}
+
+	return s.judge(judge.Contents{
+		SHA256: hex.EncodeToString(sum.Sum(nil)),
+		Size:   n,
+		Open:   func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(whole(f), n+1)), nil },
+	}, what)
+}
+
+// whole reads a file from its begin, wherever whoever passed it stands.
+func whole(f *os.File) io.Reader { return io.NewSectionReader(f, 0, 1<<62) }
+
+// nameOf is the name of a file that was passed, where the system tells it: WildFire tells scripts by the
+// extension.
+func nameOf(f *os.File) string {
+	const unnamed = "file"
+	if runtime.GOOS != "linux" {
+		return unnamed
+	}
+	name, err := os.Readlink("/proc/self/fd/" + strconv.FormatUint(uint64(f.Fd()), 10))
+	if err != nil || !path.IsAbs(name) {
+		return unnamed
+	}
+	base := path.Base(strings.TrimSuffix(name, " (deleted)"))
+	if base == "/" || base == "." {
+		return unnamed
+	}
+
+	return base
+}

@@ -1,0 +1,202 @@
+package clamd_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/internal/clamd"
+	"backburn/internal/testkit"
+)
+
+// pass sends the byte that a file comes with.
+func (c *client) pass(fds ...int) {
+	c.t.Helper()
+	if _, _, err := c.Conn.(*net.UnixConn).WriteMsgUnix([]byte{0}, syscall.UnixRights(fds...), nil); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	return name
+}
+
+func open(t *testing.T, name string, flags int) int {
+	t.Helper()
+	fd, err := unix.Open(name, flags, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+
+	return fd
+}
+
+// A file that is passed is judged whole, under its name, wherever its reader stands.
+func TestPassedFiles(t *testing.T) {
+	t.Parallel()
+	p := testkit.NewPipeline(t)
+	p.Work()
+	s := serve(t, p, nil)
+	name := write(t, filepath.Join(t.TempDir(), "script.js"), "var a; // wildfire-test:malware")
+	fd := open(t, name, unix.O_RDONLY)
+	if _, err := unix.Seek(fd, 0, 2); err != nil {
+		t.Fatal(err)
+	}
+
+	c := s.dial()
+	c.send("nIDSESSION\n")
+	for i, want := range []string{"1: ", "2: "} {
+		c.send("nFILDES\n")
+		c.pass(fd)
+		if got := c.reply('\n'); !strings.HasPrefix(got, want+"fd[") || !strings.HasSuffix(got, "]: WildFire.malware FOUND") {
+			t.Errorf("%d: %q", i, got)
+		}
+	}
+	c.send("nPING\n") // the byte that came with the file is no command
+	if got := c.reply('\n'); got != "3: PONG" {
+		t.Errorf("%q", got)
+	}
+	if e := p.Finals("clamd", 1)[0]; e.Data.Filename != "script.js" {
+		t.Errorf("%+v", e.Data)
+	}
+}
+
+// What is no regular file, or can't be read, is an error; nothing blocks.
+func TestOddPassedFiles(t *testing.T) {
+	t.Parallel()
+	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) { c.Unknown, c.Wait, c.MaxStream = clamd.UnknownOK, 0, 100 })
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain := write(t, filepath.Join(dir, "plain"), "MZ")
+	large := write(t, filepath.Join(dir, "large"), strings.Repeat("x", 101))
+	for name, tc := range map[string]struct {
+		fd   int
+		want string
+	}{
+		"a pipe":             {open(t, fifo, unix.O_RDWR), "not a regular file. ERROR"},
+		"a folder":           {open(t, dir, unix.O_RDONLY), "not a regular file. ERROR"},
+		"a device":           {open(t, "/dev/zero", unix.O_RDONLY), "not a regular file. ERROR"},
+		"only for writing":   {open(t, plain, unix.O_WRONLY), "can't read the file. ERROR"},
+		"a name, not opened": {open(t, plain, unix.O_PATH), "can't read the file. ERROR"},
+		"too large":          {open(t, large, unix.O_RDONLY), "size limit exceeded. ERROR"},
+		"plain":              {open(t, plain, unix.O_RDONLY), "OK"},
+	} {
+		c := s.dial()
+		c.send("zFILDES\x00")
+		c.pass(tc.fd)
+		if got := c.reply(0); !strings.HasSuffix(got, "]: "+tc.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+
+	c := s.dial()
+	c.send("zFILDES\x00", "x")
+	if got := c.reply(0); got != "No file descriptor received. ERROR" {
+		t.Errorf("%q", got)
+	}
+}
+
+// Files that nobody asks about are not hoarded, and go with the connection.
+func TestHoardedFiles(t *testing.T) {
+	t.Parallel()
+	s := serve(t, testkit.NewPipeline(t), nil)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	c := s.dial()
+	c.send("zIDSESSION\x00")
+	for range 100 {
+		if _, _, err := c.Conn.(*net.UnixConn).WriteMsgUnix([]byte("zPING\x00"), syscall.UnixRights(int(w.Fd()), int(w.Fd()), int(w.Fd())), nil); err != nil {
+			break // given up, as it should be
+		}
+	}
+	for {
+		if _, err := c.in.ReadString(0); err != nil {
+			break
+		}
+	}
+	_ = w.Close()
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil { // the last writer is gone
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func TestScan(t *testing.T) {
+	t.Parallel()
+	p := testkit.NewPipeline(t)
+	p.Work()
+	dir := t.TempDir()
+	root := filepath.Join(dir, "root")
+	write(t, filepath.Join(root, "a.exe"), "MZ a")
+	write(t, filepath.Join(root, "sub", "b malware.exe"), "MZ b")
+	write(t, filepath.Join(root, "sub", "c\nmalware.exe"), "MZ c")
+	write(t, filepath.Join(root, "clean", "d.exe"), "MZ d")
+	write(t, filepath.Join(root, "clean", "empty"), "")
+	write(t, filepath.Join(dir, "outside malware"), "MZ outside")
+	for name, to := range map[string]string{"link": "../outside malware", "clean/dir": ".."} {
+		if err := os.Symlink(to, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mkfifo(filepath.Join(root, "clean", "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, p, func(c *clamd.Config) { c.Roots = []string{root} })
+
+	at := func(name string) string { return filepath.Join(root, name) }
+	found := at("sub/b malware.exe") + ": WildFire.malware FOUND\n"
+	odd := at("sub/c?malware.exe") + ": WildFire.malware FOUND\n"
+	for ask, want := range map[string][]string{
+		"nSCAN " + at("a.exe"):              {at("a.exe") + ": OK\n"},
+		"nSCAN " + at("sub/../a.exe"):       {at("sub/../a.exe") + ": OK\n"},
+		"nSCAN " + at("sub/b malware.exe"):  {found},
+		"nSCAN " + at("clean"):              {at("clean") + ": OK\n"},
+		"nCONTSCAN " + at("sub"):            {found + odd, odd + found},
+		"nMULTISCAN " + at("sub"):           {found + odd, odd + found},
+		"nSCAN " + at("sub"):                {found, odd},
+		"nALLMATCHSCAN " + at("sub"):        {found, odd},
+		"nSCAN " + at("none"):               {at("none") + ": lstat() failed: No such file or directory. ERROR\n"},
+		"nSCAN " + at("link"):               {at("link") + ": Not a regular file. ERROR\n", at("link") + ": can't be opened beneath its root. ERROR\n"},
+		"nSCAN " + at("clean/fifo"):         {at("clean/fifo") + ": Not a regular file. ERROR\n"},
+		"nSCAN " + at("../outside malware"): {at("") + "/../outside malware: Access denied. ERROR\n", filepath.Join(dir, "outside malware") + ": Access denied. ERROR\n"},
+		"nSCAN " + root + "x":               {root + "x: Access denied. ERROR\n"},
+		"nSCAN " + at("clean/dir/sub"):      {at("clean/dir/sub") + ": lstat() failed: can't be opened beneath its root. ERROR\n"},
+		"zSCAN " + root + "/../a\nb\x00x":   {filepath.Join(dir) + "/root/../a?b: Access denied. ERROR\x00"},
+	} {
+		end := "\n"
+		if ask[0] == 'z' {
+			end = ""
+		}
+		got := s.ask(ask + end)
+		if len(want) == 1 && got != want[0] || len(want) == 2 && got != want[0] && got != want[1] {
+			t.Errorf("%q: %q, want %q", ask, got, want)
+		}
+	}
+	for _, e := range p.Finals("clamd", 4) {
+		if e.Data.Path == "" || e.Data.Filename != filepath.Base(e.Data.Path) {
+			t.Errorf("%+v", e.Data)
+		}
+	}
+	if sh := strings.Count(s.ask("nCONTSCAN "+root+"\n"), "FOUND"); sh != 2 {
+		t.Errorf("%d found below the root, want 2", sh)
+	}
+}

@@ -1,0 +1,194 @@
+package clamd
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"backburn/internal/rootfs"
+)
+
+// The bounds of a scan.
+const (
+	scanDepth    = 64 // folders within each other
+	scanAtOnce   = 8  // files of a MULTISCAN
+	namesAtATime = 256
+)
+
+// scan judges a file, or the files of a folder, as the command says: SCAN and ALLMATCHSCAN stop at the
+// first that is found, CONTSCAN goes on, MULTISCAN judges several at a time.
+func (s *Server) scan(command, name string, to answers) {
+	root, rel, ok := s.below(name)
+	if !ok {
+		s.count(answeredError)
+		_ = to.say(line(name) + ": Access denied. ERROR")
+		return
+	}
+	dir, err := rootfs.Open(root)
+	if err != nil {
+		s.count(answeredError)
+		_ = to.say(line(name) + ": lstat() failed: " + reason(err) + ". ERROR")
+		return
+	}
+	defer dir.Close()
+
+	w := &walk{s: s, root: dir, command: command, to: to}
+	w.files.SetLimit(1)
+	if command == "MULTISCAN" {
+		w.files.SetLimit(scanAtOnce)
+	}
+	err = w.visit(rel, name, 0)
+	_ = w.files.Wait()
+	if err == nil && w.folder && !w.told.Load() {
+		_ = to.say(line(name) + ": OK")
+	}
+}
+
+// below finds the root of a path, and the path's name below it.
+func (s *Server) below(name string) (root, rel string, ok bool) {
+	if !path.IsAbs(name) {
+		return "", "", false
+	}
+	clean := path.Clean(name)
+	for _, r := range s.cfg.Roots {
+		if r = path.Clean(r); len(r) < len(root) {
+			continue
+		}
+		switch under, inside := strings.CutPrefix(clean, strings.TrimSuffix(r, "/")+"/"); {
+		case clean == r:
+			root, rel, ok = r, "", true
+		case inside:
+			root, rel, ok = r, under, true
+		}
+	}
+
+	return root, rel, ok
+}
+
+// walk is a scan under way.
+type walk struct {
+	s       *Server
+	root    *rootfs.Root
+	command string
+	to      answers
+	folder  bool        // it is a folder that is scanned
+	told    atomic.Bool // something was answered
+	stopped atomic.Bool
+	files   errgroup.Group
+}
+
+// visit judges what rel names; shown is what the client calls it.
+func (w *walk) visit(rel, shown string, depth int) error {
+	if w.stopped.Load() || w.s.ending.Err() != nil {
+		return errStopped
+	}
+	state, err := w.root.Lstat(rel)
+	switch {
+	case err != nil:
+		return w.fail("lstat() failed: "+reason(err), shown)
+	case state.Dir:
+		w.folder = w.folder || depth == 0
+		return w.visitAll(rel, shown, depth)
+	case !state.Regular && depth > 0: // links, sockets and the like hold no contents of their own
+		return nil
+	}
+
+	w.files.Go(func() error {
+		if w.stopped.Load() {
+			return nil
+		}
+		f, err := w.root.OpenFile(rel, os.O_RDONLY, 0)
+		if err != nil {
+			return w.fail(reason(err), shown)
+		}
+		defer f.Close()
+		return w.report(w.s.file(f, subject{command: w.command, filename: path.Base(shown), path: shown}), shown)
+	})
+
+	return nil
+}
+
+func (w *walk) visitAll(rel, shown string, depth int) error {
+	if depth == scanDepth {
+		return w.fail("too many folders within each other", shown)
+	}
+	dir, err := w.root.OpenDir(rel)
+	if err != nil {
+		return w.fail(reason(err), shown)
+	}
+	defer dir.Close()
+
+	for {
+		names, err := dir.Readdirnames(namesAtATime)
+		for _, name := range names {
+			if err := w.visit(path.Join(rel, name), strings.TrimSuffix(shown, "/")+"/"+name, depth+1); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return w.fail(reason(err), shown)
+		}
+	}
+}
+
+// fail answers about what can't be read.
+func (w *walk) fail(why, shown string) error {
+	w.s.count(answeredError)
+
+	return w.report(fault(why), shown)
+}
+
+// report answers about one file. In a folder, those that are fine are not mentioned.
+func (w *walk) report(r result, shown string) error {
+	if w.folder && !r.found && !r.fault {
+		return nil
+	}
+	w.told.Store(true)
+	if r.found && w.command != "CONTSCAN" && w.command != "MULTISCAN" {
+		w.stopped.Store(true)
+	}
+	if w.to.say(line(shown)+": "+r.text) != nil {
+		w.stopped.Store(true)
+	}
+	if w.stopped.Load() {
+		return errStopped
+	}
+
+	return nil
+}
+
+// errStopped ends a scan before its end.
+var errStopped = errors.New("stopped")
+
+// line makes a name fit for an answer, which ends at a newline or a NUL.
+func line(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, name)
+}
+
+// reason says why a file can't be read, in clamd's words where it has some.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "No such file or directory"
+	case errors.Is(err, fs.ErrPermission):
+		return "Access denied"
+	case errors.Is(err, rootfs.ErrNotRegular):
+		return "Not a regular file"
+	}
+
+	return "can't be opened beneath its root"
+}

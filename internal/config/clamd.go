@@ -1,0 +1,54 @@
+package config
+
+import (
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"backburn/internal/local"
+	"backburn/pipeline"
+)
+
+// Clamd answers programs that ask clamd about files.
+type Clamd struct {
+	Listen         string            `toml:"listen" doc:"Such as \"unix:/run/backburn/clamd.sock\" or \"127.0.0.1:3310\". Empty: none. It authenticates nobody."`
+	Mode           string            `toml:"mode" doc:"Of the socket, in octal. Who may write to it may ask."`
+	MaxConnections int               `toml:"max_connections" doc:"At a time; others wait."`
+	Source         string            `toml:"source" doc:"For what is handed in."`
+	Priority       pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\"."`
+	Wait           time.Duration     `toml:"wait" doc:"For the verdict of contents without one, at most 10m. 0s: not at all."`
+	Unknown        string            `toml:"unknown" doc:"The answer where there is no verdict after that: \"ok\", \"found\" (WildFire.unknown FOUND) or \"error\"."`
+	MaxStream      int64             `toml:"max_stream" unit:"bytes" doc:"Of contents. More is answered with an error."`
+	Roots          []string          `toml:"roots" doc:"Folders; SCAN and its like read files below them, and nowhere else."`
+}
+
+// Check is the rules of [clamd].
+func (c Clamd) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	want(local.Valid(c.Listen), "listen", local.Rule)
+	_, err := FileMode(c.Mode)
+	want(err == nil, "mode", modeRule)
+	want(c.MaxConnections >= 1 && c.MaxConnections <= 10_000, "max_connections", "1 to 10000")
+	want(pipeline.ValidSource(c.Source), "source", nameRule)
+	want(c.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
+	want(c.Wait >= 0 && c.Wait <= 10*time.Minute, "wait", "0s to 10m")
+	want(c.Unknown == "ok" || c.Unknown == "found" || c.Unknown == "error", "unknown", `"ok", "found" or "error"`)
+	want(c.MaxStream > 0, "max_stream", "more than 0")
+	for i, r := range c.Roots {
+		want(filepath.IsAbs(r), element("roots", i), "the absolute name of a folder")
+	}
+}
+
+// modeRule says what FileMode accepts.
+const modeRule = `permissions in octal, such as "0660"`
+
+// FileMode reads permissions in octal.
+func FileMode(s string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || n > 0o777 {
+		return 0, strconv.ErrSyntax
+	}
+
+	return fs.FileMode(n), nil
+}

@@ -1,0 +1,115 @@
+package judge
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"runtime"
+)
+
+// InMemory is how much of its contents a Spool holds in memory, in bytes; more goes to a temporary file.
+const InMemory = 64 << 10
+
+// ErrTooLong is matched by the error of Write where contents are longer than the limit of their Spool.
+var ErrTooLong = errors.New("longer than allowed")
+
+// Spool holds contents that are written once, and then read as often as needed. Its temporary file has
+// no name where the system allows that, so a crash leaves nothing behind. It is not safe for concurrent
+// use before Contents was called, and is afterwards. The caller closes it.
+type Spool struct {
+	limit int64
+	size  int64
+	sum   hash.Hash
+	head  []byte
+	file  *os.File
+}
+
+// NewSpool makes a spool for at most limit bytes.
+func NewSpool(limit int64) *Spool { return &Spool{limit: limit, sum: sha256.New()} }
+
+// Write adds to the contents. Its error matches ErrTooLong, or says that there is no room on the disk.
+func (s *Spool) Write(p []byte) (int, error) {
+	if s.size+int64(len(p)) > s.limit {
+		return 0, fmt.Errorf("%w: at most %d bytes", ErrTooLong, s.limit)
+	}
+	if s.file == nil && len(s.head)+len(p) > InMemory {
+		if err := s.toFile(); err != nil {
+			return 0, err
+		}
+	}
+
+	n := len(p)
+	if s.file == nil {
+		s.head = append(s.head, p...)
+	} else {
+		var err error
+		if n, err = s.file.Write(p); err != nil {
+			return n, fmt.Errorf("spool: %w", err)
+		}
+	}
+	s.sum.Write(p)
+	s.size += int64(n)
+
+	return n, nil
+}
+
+func (s *Spool) toFile() error {
+	f, err := os.CreateTemp("", "backburn-*")
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	s.file = f
+	if runtime.GOOS != "windows" { // where an open file keeps its name
+		if err := os.Remove(f.Name()); err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+	}
+	if _, err := f.Write(s.head); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	s.head = nil
+
+	return nil
+}
+
+// Size is how much was written, in bytes.
+func (s *Spool) Size() int64 { return s.size }
+
+// Reader reads the contents from their begin.
+func (s *Spool) Reader() io.Reader {
+	if s.file == nil {
+		return bytes.NewReader(s.head)
+	}
+
+	return io.NewSectionReader(s.file, 0, s.size)
+}
+
+// Contents is what was written, while the spool is open.
+func (s *Spool) Contents() Contents {
+	return Contents{
+		SHA256: hex.EncodeToString(s.sum.Sum(nil)),
+		Size:   s.size,
+		Open:   func() (io.ReadCloser, error) { return io.NopCloser(s.Reader()), nil },
+	}
+}
+
+// Close drops the contents. It may be called more than once.
+func (s *Spool) Close() error {
+	s.head = nil
+	if s.file == nil {
+		return nil
+	}
+	f := s.file
+	s.file = nil
+	err := f.Close()
+	if runtime.GOOS == "windows" {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
+
+	return err
+}

@@ -1,0 +1,278 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what a Listener is made with. Every field is required.
+type Config struct {
+	Address string      // see Valid
+	Mode    fs.FileMode // of a unix socket: who may write may connect
+	Limit   int         // connections at a time
+}
+
+// ErrListen is matched by the error of Listen where the address can't be had.
+var ErrListen = errors.New("the address can't be had")
+
+// Listener accepts connections of this machine. It is safe for concurrent use.
+type Listener struct {
+	inner  net.Listener
+	remove func()        // what it put into the file system
+	slots  chan struct{} // one for each connection
+	closed chan struct{}
+	once   sync.Once
+	silent atomic.Bool // nothing more is read
+
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+	gone  chan struct{} // closed and replaced when a connection ends
+}
+
+// Conn is an accepted connection. Close may be called more than once.
+type Conn struct {
+	net.Conn
+	l    *Listener
+	once sync.Once
+}
+
+// Listen opens the address. The caller closes the listener.
+func Listen(cfg Config) (*Listener, error) {
+	l := &Listener{
+		remove: func() {},
+		slots:  make(chan struct{}, cfg.Limit),
+		closed: make(chan struct{}),
+		conns:  map[*Conn]struct{}{},
+		gone:   make(chan struct{}),
+	}
+
+	var err error
+	if path, ok := SocketPath(cfg.Address); ok {
+		l.inner, l.remove, err = listenUnix(path, cfg.Mode)
+	} else {
+		l.inner, err = net.Listen("tcp", cfg.Address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w; free the address, or choose another", ErrListen, err)
+	}
+
+	return l, nil
+}
+
+// newSuffix ends the name of a socket until it has its mode.
+const newSuffix = ".new"
+
+// listenUnix makes a socket under another name and renames it when it has its mode, so that at no time
+// somebody may connect whom the mode excludes.
+func listenUnix(path string, mode fs.FileMode) (net.Listener, func(), error) {
+	if err := replaceable(path); err != nil {
+		return nil, nil, err
+	}
+	fresh := path + newSuffix
+	if err := replaceable(fresh); err != nil {
+		return nil, nil, err
+	}
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+
+	inner, err := net.ListenUnix("unix", &net.UnixAddr{Name: fresh, Net: "unix"})
+	if err != nil {
+		return nil, nil, err
+	}
+	inner.SetUnlinkOnClose(false)
+	info, err := os.Lstat(fresh)
+	if err == nil {
+		err = os.Chmod(fresh, mode)
+	}
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		_ = inner.Close()
+		_ = os.Remove(fresh)
+		return nil, nil, err
+	}
+
+	remove := func() { // unless another process has put its own there
+		if now, err := os.Lstat(path); err == nil && os.SameFile(now, info) {
+			_ = os.Remove(path)
+		}
+	}
+
+	return named{Listener: inner, path: path}, remove, nil
+}
+
+// named is a listener whose socket was renamed.
+type named struct {
+	net.Listener
+	path string
+}
+
+func (n named) Addr() net.Addr { return &net.UnixAddr{Name: n.path, Net: "unix"} }
+
+// answerTime is how long the owner of a socket may take to accept.
+const answerTime = 2 * time.Second
+
+// replaceable reports why a path can't be used: something is there that is no socket, or whose owner
+// lives.
+func replaceable(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSocket == 0:
+		return fmt.Errorf("%s is there, and is no socket", path)
+	}
+
+	c, err := net.DialTimeout("unix", path, answerTime)
+	if err == nil {
+		_ = c.Close()
+		return fmt.Errorf("a process serves %s already", path)
+	}
+	if !refused(err) { // its backlog may be full, or this user may not connect
+		return fmt.Errorf("whether a process serves %s is not known: %w", path, err)
+	}
+
+	return nil
+}
+
+// Addr is the address that it listens on.
+func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
+
+// Accept waits for the next connection while there are fewer than the limit; the connection is of type
+// *Conn. After Close its error matches net.ErrClosed.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		inner, err := l.inner.Accept()
+		if err == nil {
+			return l.track(inner), nil
+		}
+		if !exhausted(err) {
+			<-l.slots
+			return nil, err
+		}
+
+		select { // no file descriptors: those in use come back
+		case <-time.After(pause):
+		case <-l.closed:
+			<-l.slots
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+func (l *Listener) track(inner net.Conn) *Conn {
+	c := &Conn{Conn: inner, l: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns[c] = struct{}{}
+	if l.silent.Load() {
+		_ = inner.SetReadDeadline(longAgo)
+	}
+
+	return c
+}
+
+// Close closes the connection and frees its place.
+func (c *Conn) Close() error {
+	err := net.ErrClosed
+	c.once.Do(func() {
+		err = c.Conn.Close()
+		c.l.forget(c)
+	})
+
+	return err
+}
+
+// SetReadDeadline sets the deadline, unless nothing more is read: see Interrupt.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	err := c.Conn.SetReadDeadline(t)
+	if c.l.silent.Load() {
+		err = c.Conn.SetReadDeadline(longAgo)
+	}
+
+	return err
+}
+
+var longAgo = time.Unix(1, 0)
+
+// Interrupt ends the reading on all connections, now and later, as a deadline that passed. Answers can
+// still be written.
+func (l *Listener) Interrupt() {
+	l.silent.Store(true)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		_ = c.Conn.SetReadDeadline(longAgo)
+	}
+}
+
+func (l *Listener) forget(c *Conn) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	close(l.gone)
+	l.gone = make(chan struct{})
+	l.mu.Unlock()
+	<-l.slots
+}
+
+// Open is how many connections are open.
+func (l *Listener) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return len(l.conns)
+}
+
+// Close stops listening, and removes the socket. Connections stay open. It may be called more than once.
+func (l *Listener) Close() error {
+	var err error
+	l.once.Do(func() {
+		close(l.closed)
+		err = l.inner.Close()
+		l.remove()
+	})
+
+	return err
+}
+
+// Drain waits until the servers of all connections have closed them, which they are asked to do by then
+// in other ways. When ctx ends, reads and writes fail, and it goes on waiting.
+func (l *Listener) Drain(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		open, gone := len(l.conns), l.gone
+		l.mu.Unlock()
+		if open == 0 {
+			return
+		}
+
+		select {
+		case <-gone:
+			continue
+		case <-ctx.Done():
+		}
+		l.mu.Lock()
+		for c := range l.conns {
+			_ = c.Conn.Close() // its place is freed by whoever serves it
+		}
+		l.mu.Unlock()
+		ctx = context.WithoutCancel(ctx)
+	}
+}

@@ -1,0 +1,213 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-milter"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/judge"
+	"backburn/pipeline"
+)
+
+// part is an attachment that was handed in.
+type part struct {
+	job     pipeline.Job
+	outcome judge.Outcome
+}
+
+var errTooManyParts = errors.New("too many attachments")
+
+// summary is what is known of a mail.
+type summary struct {
+	parts     int
+	malicious int
+	pending   int    // without a verdict yet
+	unjudged  int    // without one for good, such as what WildFire does not analyze
+	worst     string // of the malicious verdicts the first
+}
+
+func (s *Server) count(outcome string) { s.mails.WithLabelValues(outcome).Inc() }
+
+func (s *Server) log(m *message) *zerolog.Event {
+	return s.cfg.Log.Info().Str("mail", m.id).Str("queue_id", m.queueID)
+}
+
+// decide says what becomes of a mail.
+func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.Response, error) {
+	parts, err := s.handIn(m, client)
+	switch {
+	case errors.Is(err, errTooManyParts):
+		s.count(outcomeRefused)
+		s.log(m).Int("max_parts", s.cfg.MaxParts).Msg("refused a mail: too many attachments")
+		return reply("554 5.6.0 More than %d attachments", s.cfg.MaxParts)
+	case err != nil:
+		return s.later(m, err)
+	}
+	s.await(parts)
+
+	sum := summarize(parts)
+	outcome := sum.outcome()
+	s.log(m).Str("outcome", outcome).Int("attachments", sum.parts).Int("malicious", sum.malicious).Int("pending", sum.pending).Int("unjudged", sum.unjudged).Msg("judged a mail")
+	switch {
+	case outcome == outcomeMalicious && s.cfg.Malicious == MaliciousReject:
+		s.count(outcome)
+		return reply("550 5.7.1 Attachment refused: %s (%s)", sum.worst, m.id)
+	case outcome == outcomeUnknown && sum.pending > 0 && s.cfg.Unknown == UnknownTempfail:
+		s.count(outcome)
+		return reply("451 4.7.1 No verdict on an attachment yet, try again later (%s)", m.id)
+	}
+	if err := s.mark(m, sum, to); err != nil {
+		return nil, err // the connection is gone
+	}
+	s.count(outcome)
+
+	return milter.RespContinue, nil // at the end of a mail it means that it passes
+}
+
+// later refuses a mail for now.
+func (s *Server) later(m *message, err error) (milter.Response, error) {
+	s.count(outcomeError)
+	s.cfg.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("a mail can't be handed in, and is refused for now")
+
+	return reply("451 4.3.0 The filter can't take this mail now, try again later (%s)", m.id)
+}
+
+// handIn hands in every attachment, one after the other.
+func (s *Server) handIn(m *message, client string) ([]*part, error) {
+	var parts []*part
+	err := walk(&m.header, m.body.Reader(), s.cfg.MaxMessage, func(a attachment) error {
+		spool := judge.NewSpool(s.cfg.MaxMessage)
+		defer spool.Close()
+		if _, err := io.Copy(spool, a.body); err != nil || spool.Size() == 0 {
+			return err
+		}
+		if len(parts) == s.cfg.MaxParts {
+			return errTooManyParts
+		}
+
+		p := &part{job: s.job(m, client, a, len(parts)+1)}
+		contents := spool.Contents()
+		if err := s.cfg.Judge.HandIn(s.life, p.job, contents); err != nil {
+			return fmt.Errorf("part %s: %w", a.number, err)
+		}
+		known, ok, err := s.cfg.Judge.Known(s.life, contents.SHA256)
+		if err != nil {
+			return fmt.Errorf("part %s: %w", a.number, err)
+		}
+		if p.outcome = known; !ok {
+			p.outcome.Reason = judge.Pending
+		}
+		parts = append(parts, p)
+
+		return nil
+	})
+
+	return parts, err
+}
+
+// job describes an attachment.
+func (s *Server) job(m *message, client string, a attachment, n int) pipeline.Job {
+	j := pipeline.Job{
+		ID:         m.id + "-" + strconv.Itoa(n),
+		Source:     s.cfg.Source,
+		Priority:   s.cfg.Priority,
+		Metadata:   map[string]string{},
+		ReceivedAt: time.Now().UTC(),
+	}
+	j.Filename, j.FilenameB64 = pipeline.Name(a.name)
+	left := pipeline.MaxMetadataBytes / 2
+	for _, pair := range [][2]string{
+		{"mail", m.id},
+		{"part", a.number},
+		{"queue-id", m.queueID},
+		{"message-id", short(m.header.get("message-id"))},
+		{"client", client},
+		{"sender", m.sender},
+		{"recipients", m.addressees()},
+	} {
+		key, value := pair[0], pair[1]
+		if len(value) > left {
+			value = short(value)
+		}
+		if value != "" {
+			j.Metadata[key] = value
+			left -= len(value)
+		}
+	}
+
+	return j
+}
+
+// await waits for the verdicts that are not known yet.
+func (s *Server) await(parts []*part) {
+	ctx, cancel := context.WithTimeout(s.ending, s.cfg.Wait)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, p := range parts {
+		if !p.outcome.Decided {
+			all.Go(func() { p.outcome = s.cfg.Judge.Wait(ctx, p.job.Ref()) })
+		}
+	}
+	all.Wait()
+}
+
+func summarize(parts []*part) summary {
+	sum := summary{parts: len(parts)}
+	for _, p := range parts {
+		switch {
+		case p.outcome.Malicious():
+			if sum.malicious++; sum.malicious == 1 {
+				sum.worst = p.outcome.String()
+			}
+		case p.outcome.Decided:
+		case p.outcome.Reason == judge.Pending:
+			sum.pending++
+		default:
+			sum.unjudged++
+		}
+	}
+
+	return sum
+}
+
+func (s summary) outcome() string {
+	switch {
+	case s.malicious > 0:
+		return outcomeMalicious
+	case s.pending+s.unjudged > 0:
+		return outcomeUnknown
+	case s.parts > 0:
+		return outcomeClean
+	}
+
+	return outcomeNone
+}
+
+// mark replaces the headers of our name by the one that is true, and has a malicious mail held.
+func (s *Server) mark(m *message, sum summary, to *milter.Modifier) error {
+	for i := m.ours; i > 0; i-- { // the last first, since removing one counts the others anew
+		if err := to.ChangeHeader(i, s.cfg.Header, ""); err != nil {
+			return err
+		}
+	}
+	value := fmt.Sprintf("%s; attachments=%d; malicious=%d; pending=%d; unjudged=%d; id=%s",
+		sum.outcome(), sum.parts, sum.malicious, sum.pending, sum.unjudged, m.id)
+	if sum.worst != "" {
+		value += "; verdict=" + sum.worst
+	}
+	if err := to.AddHeader(s.cfg.Header, value); err != nil {
+		return err
+	}
+	if sum.malicious > 0 && s.cfg.Malicious == MaliciousQuarantine {
+		return to.Quarantine("Backburn: " + sum.worst + " (" + m.id + ")")
+	}
+
+	return nil
+}

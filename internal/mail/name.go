@@ -1,0 +1,104 @@
+package mail
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// maxName is how much is kept of a name, in bytes.
+const maxName = 255
+
+// maxExtension is how much is kept of the extension of a longer name, in bytes.
+const maxExtension = 32
+
+// extensions are those by which WildFire tells what is no more than text.
+var extensions = map[string]string{
+	"application/hta":               ".hta",
+	"application/javascript":        ".js",
+	"application/x-javascript":      ".js",
+	"application/x-powershell":      ".ps1",
+	"application/x-vbs":             ".vbs",
+	"text/ecmascript":               ".js",
+	"text/html":                     ".html",
+	"text/javascript":               ".js",
+	"text/vbs":                      ".vbs",
+	"text/vbscript":                 ".vbs",
+	"text/x-powershell":             ".ps1",
+	"application/x-shellscript":     ".sh",
+	"text/x-shellscript":            ".sh",
+	"application/x-ms-shortcut":     ".lnk",
+	"application/x-windows-gadget":  ".gadget",
+	"application/x-silverlight-app": ".xap",
+}
+
+// baseName makes a name of a file out of what a mail says: the last element from any kind of system,
+// without control characters, short enough, with its extension. It is "" where nothing is left.
+func baseName(s string) string {
+	s = s[strings.LastIndexAny(s, `/\`)+1:]
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, keepBytes(s)))
+	if s == "." || s == ".." {
+		return ""
+	}
+	if len(s) <= maxName {
+		return s
+	}
+
+	extension := ""
+	if dot := strings.LastIndexByte(s, '.'); dot > 0 && len(s)-dot <= maxExtension {
+		extension = s[dot:]
+	}
+	stem := s[:maxName-len(extension)]
+	for len(stem) > 0 && utf8.ValidString(s) && !utf8.ValidString(stem) {
+		stem = stem[:len(stem)-1]
+	}
+
+	return stem + extension
+}
+
+// keepBytes returns s, or text in its place where it is no UTF-8: a Latin-1 name is the likeliest.
+func keepBytes(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+
+	return toUTF8("windows-1252", s)
+}
+
+// nameOf is the name of an attachment: as its disposition says, or else its type, or else its number.
+func nameOf(h *header, number string) string {
+	for _, f := range []struct{ field, parameter string }{
+		{"content-disposition", "filename"},
+		{"content-type", "name"},
+		{"content-disposition", "name"},
+		{"content-type", "filename"},
+	} {
+		for _, value := range h.all(f.field) {
+			_, found := params(value)
+			if name := baseName(found[f.parameter]); name != "" {
+				return name
+			}
+		}
+	}
+	kind, _ := params(h.get("content-type"))
+
+	return "part" + number + extensions[kind]
+}
+
+// named reports whether a part says that it is a file.
+func named(h *header) bool {
+	for _, name := range []string{"content-disposition", "content-type"} {
+		for _, value := range h.all(name) {
+			word, found := params(value)
+			if found["filename"] != "" || found["name"] != "" || name == "content-disposition" && word == "attachment" {
+				return true
+			}
+		}
+	}
+
+	return false
+}

@@ -1,0 +1,183 @@
+package mail
+
+import (
+	"cmp"
+	"io"
+	"mime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/text/encoding/htmlindex"
+)
+
+// params takes a value such as that of Content-Type apart: its first word in lower case, and its
+// parameters (RFC 2045, 5.1, and RFC 2231). It takes what mail clients take: parameters without
+// quotes, with unfinished ones, and more than one of a name, of which the first counts.
+func params(value string) (word string, found map[string]string) {
+	first, rest := cutOutside(value)
+	word = strings.ToLower(strings.TrimSpace(first))
+	pieces := map[string][]piece{}
+	found = map[string]string{}
+	for rest != "" {
+		var p string
+		p, rest = cutOutside(rest)
+		key, text, ok := strings.Cut(p, "=")
+		if !ok {
+			continue
+		}
+		key = strings.ToLower(strings.TrimSpace(key))
+		name, index, extended := splitKey(key)
+		text = unquote(strings.TrimSpace(text))
+		if index < 0 && !extended {
+			if _, there := found[name]; !there {
+				found[name] = decodeWords(text)
+			}
+			continue
+		}
+		pieces[name] = append(pieces[name], piece{max(index, 0), extended, text})
+	}
+
+	for name, all := range pieces { // RFC 2231, 4.1: it wins over the plain one
+		found[name] = join(all)
+	}
+
+	return word, found
+}
+
+// piece is a part of a parameter's value (RFC 2231, 3).
+type piece struct {
+	index    int
+	extended bool // percent-encoded
+	text     string
+}
+
+// splitKey takes name*1* apart; index is -1 where there is none.
+func splitKey(key string) (name string, index int, extended bool) {
+	key, extended = strings.CutSuffix(key, "*")
+	name, number, ok := strings.Cut(key, "*")
+	if !ok {
+		return key, -1, extended
+	}
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return key, -1, extended
+	}
+
+	return name, int(n), extended
+}
+
+// join puts the pieces of a value together. The first one may name a charset.
+func join(all []piece) string {
+	slices.SortStableFunc(all, func(a, b piece) int { return cmp.Compare(a.index, b.index) })
+	charset := ""
+	var whole strings.Builder
+	for i, p := range all {
+		if !p.extended {
+			whole.WriteString(p.text)
+			continue
+		}
+		text := p.text
+		if i == 0 {
+			if parts := strings.SplitN(text, "'", 3); len(parts) == 3 {
+				charset, text = parts[0], parts[2]
+			}
+		}
+		whole.WriteString(percentDecode(text))
+	}
+
+	return toUTF8(charset, whole.String())
+}
+
+func percentDecode(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+
+	return b.String()
+}
+
+// cutOutside cuts at the first semicolon that is not in quotes.
+func cutOutside(s string) (before, after string) {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == ';' && !quoted:
+			return s[:i], s[i+1:]
+		}
+	}
+
+	return s, ""
+}
+
+// unquote takes quotes off, also where the last one is missing.
+func unquote(s string) string {
+	inner, ok := strings.CutPrefix(s, `"`)
+	if !ok {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(inner); i++ {
+		switch {
+		case inner[i] == '\\' && i+1 < len(inner):
+			i++
+			b.WriteByte(inner[i])
+		case inner[i] == '"':
+			return b.String()
+		default:
+			b.WriteByte(inner[i])
+		}
+	}
+
+	return b.String()
+}
+
+// decodeWords decodes encoded words (RFC 2047), which mail clients put into parameters although they
+// should not.
+func decodeWords(s string) string {
+	if !strings.Contains(s, "=?") {
+		return s
+	}
+	d := mime.WordDecoder{CharsetReader: func(charset string, r io.Reader) (io.Reader, error) {
+		e, err := htmlindex.Get(charset)
+		if err != nil {
+			return nil, err
+		}
+		return e.NewDecoder().Reader(r), nil
+	}}
+	text, err := d.DecodeHeader(s)
+	if err != nil {
+		return s
+	}
+
+	return text
+}
+
+// toUTF8 converts a text; one of an unknown charset stays as it is.
+func toUTF8(charset, s string) string {
+	if charset == "" {
+		return s
+	}
+	e, err := htmlindex.Get(charset)
+	if err != nil {
+		return s
+	}
+	text, err := e.NewDecoder().String(s)
+	if err != nil {
+		return s
+	}
+
+	return text
+}

@@ -1,0 +1,257 @@
+package mail
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+
+	"backburn/internal/judge"
+)
+
+// maxDepth is how many containers are opened within each other. What is deeper is handed in as it is.
+const maxDepth = 12
+
+// attachment is a part of a mail that is handed in.
+type attachment struct {
+	name   string // a file's name
+	number string // its place in the mail, such as "2.1" for the first part of the second
+	body   io.Reader
+}
+
+// walker takes a mail apart.
+type walker struct {
+	limit int64 // of the mail, in bytes
+	visit func(attachment) error
+}
+
+// walk calls visit for each attachment of a mail, by its header and its body, which is encoded. An error
+// of visit ends the walk, and is returned.
+func walk(h *header, body io.Reader, limit int64, visit func(attachment) error) error {
+	w := walker{limit: limit, visit: visit}
+
+	return w.entity(h, body, "", 0)
+}
+
+// entity visits a mail, or a part of one.
+func (w *walker) entity(h *header, body io.Reader, number string, depth int) error {
+	if h.cut { // what it says of itself is not known
+		return w.leaf(h, body, number)
+	}
+	encoding := h.get("content-transfer-encoding")
+	if boundary, ok := boundaryOf(h); ok && depth < maxDepth {
+		return w.container(h, boundary, encoding, body, number, depth)
+	}
+
+	content := bufio.NewReader(decoded(encoding, body))
+	kind, _ := params(h.get("content-type"))
+	if isMessage(kind) && depth < maxDepth && beginsHeader(content) {
+		inner, err := readHeader(content)
+		if err != nil {
+			return err
+		}
+		return w.entity(&inner, content, number, depth+1)
+	}
+	if isText(kind) && !named(h) {
+		_, err := io.Copy(io.Discard, content)
+		return err
+	}
+
+	return w.leaf(h, content, number)
+}
+
+func (w *walker) leaf(h *header, content io.Reader, number string) error {
+	number = cmp.Or(number, "1")
+
+	return w.visit(attachment{name: nameOf(h, number), number: number, body: content})
+}
+
+// container visits the parts of a container. One without parts may be encoded, against RFC 2045, 6.4;
+// and if that is not it, it is an attachment.
+func (w *walker) container(h *header, boundary, encoding string, body io.Reader, number string, depth int) error {
+	whole := judge.NewSpool(w.limit)
+	defer whole.Close()
+	if _, err := io.Copy(whole, body); err != nil {
+		return err
+	}
+
+	for _, raw := range []io.Reader{whole.Reader(), decoded(encoding, whole.Reader())} {
+		n, err := w.parts(boundary, raw, number, depth)
+		if err != nil || n > 0 {
+			return err
+		}
+	}
+	if whole.Size() == 0 {
+		return nil
+	}
+
+	return w.leaf(h, whole.Reader(), number)
+}
+
+// parts visits the parts of a container, and returns how many there are.
+func (w *walker) parts(boundary string, body io.Reader, number string, depth int) (int, error) {
+	s := newSplitter(body, boundary)
+	n := 0
+	for s.next() {
+		n++
+		part := bufio.NewReader(s)
+		h, err := readHeader(part)
+		if err != nil {
+			return n, err
+		}
+		at := strconv.Itoa(n)
+		if number != "" {
+			at = number + "." + at
+		}
+		if err := w.entity(&h, part, at, depth+1); err != nil {
+			return n, err
+		}
+	}
+
+	return n, ignoreEOF(s.err)
+}
+
+// boundaryOf is what separates the parts of a container. Of several types the first that is one counts.
+func boundaryOf(h *header) (string, bool) {
+	for _, value := range h.all("content-type") {
+		kind, found := params(value)
+		if strings.HasPrefix(kind, "multipart/") && found["boundary"] != "" {
+			return found["boundary"], true
+		}
+	}
+
+	return "", false
+}
+
+// isMessage reports whether a type is that of a nested message.
+func isMessage(kind string) bool {
+	return kind == "message/rfc822" || kind == "message/global" || kind == "message/news"
+}
+
+// isText reports whether a type is that of the text of a mail, or of a report by a mail server.
+func isText(kind string) bool {
+	switch kind {
+	case "", "text", "text/plain", "text/html", "text/rfc822-headers", "message/delivery-status", "message/disposition-notification":
+		return true
+	}
+
+	return false
+}
+
+// beginsHeader reports whether contents begin as a message does: with a field, or an envelope line.
+func beginsHeader(r *bufio.Reader) bool {
+	begin, _ := r.Peek(200) // fewer at the end
+	if bytes.HasPrefix(begin, []byte("From ")) {
+		return true
+	}
+	name, _, ok := bytes.Cut(begin, []byte(":"))
+	if !ok || len(bytes.TrimRight(name, " \t")) == 0 {
+		return false
+	}
+	for _, c := range bytes.TrimRight(name, " \t") {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+
+	return true
+}
+
+// splitter reads the parts of a container, one after the other (RFC 2046, 5.1.1). Where the last
+// boundary is missing, the last part ends with the contents; parts that come after it are parts.
+type splitter struct {
+	in       *bufio.Reader
+	boundary []byte // with the two hyphens before it
+	between  bool   // in what comes before the first part, or after the last one
+	atStart  bool   // of a line
+	ended    bool   // the part ended
+	held     string // line end that belongs to the next boundary, if that comes
+	head     string // line end that is to be read before out
+	out      []byte // of the reader's buffer, not read yet
+	err      error
+}
+
+func newSplitter(body io.Reader, boundary string) *splitter {
+	return &splitter{in: bufio.NewReader(body), boundary: []byte("--" + boundary), between: true, atStart: true, ended: true}
+}
+
+// next goes to the next part. It reports whether there is one.
+func (s *splitter) next() bool {
+	for s.err == nil && (!s.ended || s.between) {
+		s.advance()
+	}
+	if s.err != nil {
+		return false
+	}
+	s.ended = false
+	s.atStart = true
+
+	return true
+}
+
+// Read reads from the part.
+func (s *splitter) Read(p []byte) (int, error) {
+	for len(s.head)+len(s.out) == 0 {
+		switch {
+		case s.ended:
+			return 0, io.EOF
+		case s.err != nil:
+			return 0, s.err
+		}
+		s.advance()
+	}
+	if n := copy(p, s.head); n > 0 {
+		s.head = s.head[n:]
+		return n, nil
+	}
+	n := copy(p, s.out)
+	s.out = s.out[n:]
+
+	return n, nil
+}
+
+// advance reads a line, or a piece of one that is longer than the buffer.
+func (s *splitter) advance() {
+	line, err := s.in.ReadSlice('\n')
+	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+		s.err = err
+	}
+	if s.atStart {
+		if final, ok := s.delimits(line); ok {
+			s.ended = true
+			s.between = final
+			s.held = ""
+			s.head = ""
+			s.out = nil
+			return
+		}
+	}
+
+	text := bytes.TrimSuffix(line, []byte("\n"))
+	s.atStart = len(text) < len(line)
+	ending := ""
+	if s.atStart {
+		ending = "\n"
+		if short := bytes.TrimSuffix(text, []byte("\r")); len(short) < len(text) {
+			text = short
+			ending = "\r\n"
+		}
+	}
+	s.head = s.held
+	s.held = ending
+	s.out = text
+}
+
+// delimits reports whether a line is the boundary, and whether it is the final one.
+func (s *splitter) delimits(line []byte) (final, ok bool) {
+	rest, ok := bytes.CutPrefix(line, s.boundary)
+	if !ok {
+		return false, false
+	}
+	rest, final = bytes.CutPrefix(rest, []byte("--"))
+
+	return final, len(bytes.TrimRight(rest, " \t\r\n")) == 0
+}

@@ -1,0 +1,192 @@
+package mail
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/textproto"
+	"strconv"
+	"strings"
+
+	"github.com/emersion/go-milter"
+
+	"backburn/internal/judge"
+)
+
+// session is a connection of a mail server, with the mail that comes over it. The library calls one
+// method at a time.
+type session struct {
+	milter.NoOpMilter
+	s      *Server
+	client string // address of whoever sent the mail
+	fields int    // bytes of header since the library last forgot them
+
+	mail *message // nil between mails
+}
+
+// message is a mail under way.
+type message struct {
+	id         string // names it in jobs, logs and the header
+	queueID    string
+	sender     string
+	recipients []string
+	more       int // recipients beside those
+	header     header
+	ours       int // headers with our name that came along
+	body       *judge.Spool
+}
+
+const (
+	keptRecipients = 64
+	maxAddress     = 512
+	maxFields      = 4 << 20 // of a connection, in bytes, until the mail server ends or aborts a mail
+)
+
+var errFields = errors.New("more header fields than a connection may send")
+
+// reset drops the mail that is under way.
+func (n *session) reset() {
+	if n.mail != nil && n.mail.body != nil {
+		_ = n.mail.body.Close()
+	}
+	n.mail = nil
+}
+
+// current is the mail under way; some mail servers do not say where one begins.
+func (n *session) current() *message {
+	if n.mail == nil {
+		n.mail = &message{id: "mail-" + rand.Text(), body: judge.NewSpool(n.s.cfg.MaxMessage)}
+	}
+
+	return n.mail
+}
+
+// Connect notes who sends.
+func (n *session) Connect(_, _ string, _ uint16, addr net.IP, _ *milter.Modifier) (milter.Response, error) {
+	n.client = ""
+	if addr != nil {
+		n.client = addr.String()
+	}
+
+	return milter.RespContinue, nil
+}
+
+// MailFrom begins a mail.
+func (n *session) MailFrom(from string, m *milter.Modifier) (milter.Response, error) {
+	n.reset()
+	mail := n.current()
+	mail.sender = short(from)
+	mail.note(m)
+
+	return milter.RespContinue, nil
+}
+
+// RcptTo notes a recipient.
+func (n *session) RcptTo(to string, m *milter.Modifier) (milter.Response, error) {
+	mail := n.current()
+	if len(mail.recipients) < keptRecipients {
+		mail.recipients = append(mail.recipients, short(to))
+	} else {
+		mail.more++
+	}
+	mail.note(m)
+
+	return milter.RespContinue, nil
+}
+
+// Header notes a field of the mail's own header. The library keeps all of them, so they are bounded here.
+func (n *session) Header(name, value string, m *milter.Modifier) (milter.Response, error) {
+	if n.fields += len(name) + len(value) + 64; n.fields > maxFields {
+		return nil, errFields
+	}
+	mail := n.current()
+	mail.header.add(name, value)
+	if strings.EqualFold(strings.TrimSpace(name), n.s.cfg.Header) {
+		mail.ours++
+	}
+	mail.note(m)
+
+	return milter.RespContinue, nil
+}
+
+// BodyChunk holds a piece of the body.
+func (n *session) BodyChunk(chunk []byte, m *milter.Modifier) (milter.Response, error) {
+	mail := n.current()
+	mail.note(m)
+	_, err := mail.body.Write(chunk)
+	switch {
+	case errors.Is(err, judge.ErrTooLong):
+		defer n.reset()
+		n.s.count(outcomeRefused)
+		n.s.log(mail).Int64("max_message", n.s.cfg.MaxMessage).Msg("refused a mail: too large")
+		return reply("552 5.3.4 Message too large for the filter")
+	case err != nil:
+		defer n.reset()
+		return n.s.later(mail, err)
+	}
+
+	return milter.RespContinue, nil
+}
+
+// Body is the end of a mail, which is judged now.
+func (n *session) Body(m *milter.Modifier) (milter.Response, error) {
+	mail := n.current()
+	defer n.reset()
+	mail.note(m)
+
+	return n.s.decide(mail, n.client, m)
+}
+
+// Abort drops a mail.
+func (n *session) Abort(*milter.Modifier) error {
+	n.reset()
+	n.fields = 0
+
+	return nil
+}
+
+// Headers is the end of the header.
+func (n *session) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
+	return milter.RespContinue, nil
+}
+
+// note takes over the queue id, which comes with any of the calls.
+func (m *message) note(from *milter.Modifier) {
+	for _, name := range []string{"i", "{i}"} {
+		if id := from.Macros[name]; id != "" {
+			m.queueID = short(id)
+		}
+	}
+}
+
+// addressees is the recipients in one line.
+func (m *message) addressees() string {
+	text := strings.Join(m.recipients, ",")
+	if m.more > 0 {
+		text += ",+" + strconv.Itoa(m.more)
+	}
+
+	return text
+}
+
+// short makes text from outside fit for metadata.
+func short(s string) string {
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD")))
+	if len(s) > maxAddress {
+		s = strings.ToValidUTF8(s[:maxAddress], "")
+	}
+
+	return s
+}
+
+// reply is an answer in SMTP's words. It never is one of the library's simple ones, after which it would
+// serve the next mail of the connection with another session.
+func reply(format string, a ...any) (milter.Response, error) {
+	return milter.NewResponseStr(byte(milter.ActReplyCode), fmt.Sprintf(format, a...)), nil
+}

@@ -1,0 +1,112 @@
+package testkit
+
+import (
+	"context"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"backburn/internal/judge"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// Pipeline is a real queue in the test itself, before a simulated WildFire.
+type Pipeline struct {
+	t        testing.TB
+	NATS     *server.Server
+	Queue    *queue.Queue
+	WildFire *wildfiretest.Server
+	web      *httptest.Server
+	config   pipeline.Config
+}
+
+// NewPipeline makes a queue that nobody works on yet.
+func NewPipeline(t testing.TB, opts ...wildfiretest.Option) *Pipeline {
+	t.Helper()
+	p := &Pipeline{t: t, NATS: StartNATS(t, &server.Options{}), config: pipeline.DefaultConfig()}
+	nc, err := nats.Connect(p.NATS.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	p.Queue, err = queue.Open(ctx, nc, queue.Topology{
+		Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.WildFire = wildfiretest.New(append([]wildfiretest.Option{wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0)}, opts...)...)
+	p.web = p.WildFire.Start()
+	t.Cleanup(p.web.Close)
+
+	return p
+}
+
+// Work runs a worker on the queue until the test ends.
+func (p *Pipeline) Work() {
+	p.t.Helper()
+	cfg := wildfire.DefaultConfig()
+	cfg.BaseURL = p.web.URL
+	wf, err := wildfire.New(cfg, wildfire.StaticToken("token"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(wf.Close)
+	c := p.config
+	c.Rate, c.UploadsPerDay, c.QueriesPerDay, c.Lease = 0, 0, 0, 3*time.Second
+	c.FirstPoll, c.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
+	w, err := worker.New(p.Queue, c, wf, wf)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	p.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			p.t.Errorf("worker: %v", err)
+		}
+	})
+}
+
+// Judge answers from the queue.
+func (p *Pipeline) Judge() *judge.Judge {
+	return judge.New(judge.Config{Queue: p.Queue, Intake: p.Queue.Publisher(), Memory: p.config.Memory})
+}
+
+// Forget makes every verdict too old to count, for workers and judges that are made from now on.
+func (p *Pipeline) Forget() { p.config.BenignAge, p.config.MaliciousAge = 0, 0 }
+
+// Finals waits for n final events of a source, and returns them.
+func (p *Pipeline) Finals(source string, n int) []results.Event {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), Patience)
+	defer cancel()
+	var found []results.Event
+	sub := results.NewSubscriber(p.Queue.JetStream(), results.SubscriberConfig{Since: time.Unix(1, 0), Filter: results.Filter{Sources: []string{source}}})
+	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		if e.Type.Final() {
+			found = append(found, e)
+		}
+		if len(found) >= n {
+			cancel()
+		}
+		return nil
+	})
+	if len(found) < n {
+		p.t.Fatalf("%d final events of %s, want %d: %v", len(found), source, n, err)
+	}
+
+	return found
+}
