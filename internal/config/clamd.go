@@ -28,7 +28,7 @@ func (c Clamd) Check(bad func(key, expected string, beside ...string)) {
 	want := wants(bad)
 	want(local.Valid(c.Listen), "listen", local.Rule)
 	_, err := FileMode(c.Mode)
-	want(err == nil, "mode", modeRule)
+	want(err == nil, "mode", permissionsRule)
 	want(c.MaxConnections >= 1 && c.MaxConnections <= 10_000, "max_connections", "1 to 10000")
 	want(pipeline.ValidSource(c.Source), "source", nameRule)
 	want(c.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
@@ -40,8 +40,8 @@ func (c Clamd) Check(bad func(key, expected string, beside ...string)) {
 	}
 }
 
-// modeRule says what FileMode accepts.
-const modeRule = `permissions in octal, such as "0660"`
+// permissionsRule says what FileMode accepts.
+const permissionsRule = `permissions in octal, such as "0660"`
 
 // FileMode reads permissions in octal.
 func FileMode(s string) (fs.FileMode, error) {

@@ -27,7 +27,7 @@ func (m Mail) Check(bad func(key, expected string, beside ...string)) {
 	want := wants(bad)
 	want(local.Valid(m.Listen), "listen", local.Rule)
 	_, err := FileMode(m.Mode)
-	want(err == nil, "mode", modeRule)
+	want(err == nil, "mode", permissionsRule)
 	want(m.MaxConnections >= 1 && m.MaxConnections <= 10_000, "max_connections", "1 to 10000")
 	want(pipeline.ValidSource(m.Source), "source", nameRule)
 	want(m.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
