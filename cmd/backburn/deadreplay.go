@@ -1,9 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -13,7 +10,6 @@ import (
 	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/rootfs"
-	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch/spool"
 )
@@ -66,57 +62,6 @@ letter stays, and the exit code is 3.`,
 	f.bindChoice(cmd, "replay")
 	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most so many letters a `second`")
 	return cmd
-}
-
-// outcome is what became of a letter, as a line of JSON.
-type outcome struct {
-	Seq    uint64 `json:"seq"`
-	Done   string `json:"done,omitempty"` // replayed or dropped
-	DryRun bool   `json:"dry_run,omitempty"`
-	Job    string `json:"job_id,omitempty"` // under which it runs now
-	Error  string `json:"error,omitempty"`
-}
-
-// each does something to letters, one by one, and tells of each. A letter for which it can't be
-// done does not keep the others from it, except when nothing goes any more.
-func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
-	failed := 0
-	for _, seq := range seqs {
-		job, err := do(seq)
-		o := outcome{Seq: seq, Done: verb, DryRun: f.dryRun, Job: job}
-		switch {
-		case errors.Is(err, context.Canceled), errors.Is(err, pipeline.ErrFull):
-			return err
-		case err != nil:
-			failed++
-			o.Done, o.Job, o.Error = "", "", err.Error()
-		}
-		if f.asJSON {
-			if err := printJSON(tool.Out, o); err != nil {
-				return err
-			}
-			continue
-		}
-		would := ""
-		if f.dryRun {
-			would = "would be "
-		}
-		switch {
-		case err != nil:
-			fmt.Fprintf(tool.Err, "letter %d: %s\n", seq, printable(err.Error()))
-		case job != "":
-			fmt.Fprintf(tool.Out, "letter %d: %s%s as job %s\n", seq, would, verb, printable(job))
-		default:
-			fmt.Fprintf(tool.Out, "letter %d: %s%s\n", seq, would, verb)
-		}
-	}
-	if failed > 0 {
-		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s could not be %s", failed, plural(len(seqs), "letter"), verb))
-	}
-	if len(seqs) == 0 {
-		fmt.Fprintln(tool.Err, "There are no such letters.")
-	}
-	return nil
 }
 
 // putAside finds the contents of failed files where the watcher of their folder has put

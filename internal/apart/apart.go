@@ -24,23 +24,6 @@ type Own struct {
 	Path string
 }
 
-// Relation says how a folder and something else overlap.
-type Relation int
-
-// The relations.
-const (
-	Apart    Relation = iota // they share nothing
-	Same                     // they are one
-	Contains                 // the folder contains the other
-	Inside                   // the folder is inside the other
-)
-
-// Places answers questions about paths, by the mounts of the moment in which it was made.
-type Places struct{ mounts []mount }
-
-// Now returns the Places of this moment.
-func Now() Places { return Places{mounts: mounts()} }
-
 // Relation says how the folder and the other path overlap.
 func (p Places) Relation(folder, other string) Relation {
 	for _, f := range readings(folder) {

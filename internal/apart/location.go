@@ -19,21 +19,6 @@ type location struct {
 	mounted []region      // what is mounted below it
 }
 
-// region is a part of a file system: everything at and below a path.
-type region struct {
-	device string // "major:minor"
-	path   string // within the file system
-}
-
-func (r region) covers(o region) bool {
-	return r.device != "" && r.device == o.device && below(o.path, r.path)
-}
-
-// below reports whether the absolute, slash-separated path is dir or below it.
-func below(path, dir string) bool {
-	return dir == "/" || path == dir || strings.HasPrefix(path, dir+"/")
-}
-
 // relation compares two locations.
 func relation(folder, other location) Relation {
 	contains, inside := folder.contains(other), other.contains(folder)
@@ -137,4 +122,27 @@ func absolute(path string) string {
 	}
 
 	return dir + string(filepath.Separator) + path
+}
+
+// regions says where the contents of an absolute path without links are, and what is mounted
+// below it.
+func regions(mounts []mount, path string) (here region, mounted []region) {
+	point := ""
+	for _, m := range mounts {
+		switch {
+		case below(path, m.point):
+			// Of several mounts on one point the last one is on top.
+			if len(m.point) >= len(point) {
+				rest := strings.Trim(strings.TrimPrefix(path, m.point), "/")
+				here, point = region{m.device, strings.TrimRight(m.path, "/") + "/" + rest}, m.point
+			}
+		case below(m.point, path):
+			mounted = append(mounted, m.region)
+		}
+	}
+	if here.path != "/" {
+		here.path = strings.TrimRight(here.path, "/")
+	}
+
+	return here, mounted
 }

@@ -5,12 +5,6 @@ import (
 	"strings"
 )
 
-// mount is a line of /proc/self/mountinfo: a region of a file system, and where it appears.
-type mount struct {
-	region
-	point string
-}
-
 // parseMounts reads the text of /proc/self/mountinfo (proc_pid_mountinfo(5)). Lines that are
 // none are passed over.
 func parseMounts(text string) []mount {
@@ -44,27 +38,4 @@ func unescape(s string) string {
 	}
 
 	return b.String()
-}
-
-// regions says where the contents of an absolute path without links are, and what is mounted
-// below it.
-func regions(mounts []mount, path string) (here region, mounted []region) {
-	point := ""
-	for _, m := range mounts {
-		switch {
-		case below(path, m.point):
-			// Of several mounts on one point the last one is on top.
-			if len(m.point) >= len(point) {
-				rest := strings.Trim(strings.TrimPrefix(path, m.point), "/")
-				here, point = region{m.device, strings.TrimRight(m.path, "/") + "/" + rest}, m.point
-			}
-		case below(m.point, path):
-			mounted = append(mounted, m.region)
-		}
-	}
-	if here.path != "/" {
-		here.path = strings.TrimRight(here.path, "/")
-	}
-
-	return here, mounted
 }

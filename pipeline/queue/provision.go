@@ -117,9 +117,6 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 	return q.js.UpdateStream(ctx, c)
 }
 
-// controlMaxBytes bounds the bucket in which the fleet agrees.
-const controlMaxBytes = 16 << 20
-
 // checkFormat refuses a ledger of a later version. exists says that there is a ledger.
 func (q *Queue) checkFormat(ctx context.Context) (exists bool, err error) {
 	var found string

@@ -238,3 +238,6 @@ func (n Names) waitingStream() string { return n.stream("WAITING") }
 func (n Names) samplesBucket() string { return n.prefix + "_samples" }
 
 func (n Names) recordsBucket() string { return n.prefix + "_jobs" }
+
+// controlMaxBytes bounds the bucket in which the fleet agrees.
+const controlMaxBytes = 16 << 20

@@ -2,10 +2,5 @@
 // a file for a link, or a folder on the way for another one.
 package safepath
 
-import "errors"
-
-// ErrUnsafe is what Check's errors wrap where others can exchange something.
-var ErrUnsafe = errors.New("others can exchange it")
-
 // NoFollow makes opening fail where the last element of a path is a link.
 const NoFollow = noFollow

@@ -2,36 +2,9 @@ package main
 
 import (
 	"fmt"
-	"path"
-	"time"
 
 	"github.com/mattn/go-runewidth"
-
-	"backburn/results"
 )
-
-// table prints what became of each file.
-func (d *demo) table(final map[string]results.Event) {
-	rows := [][]string{{"FILE", "SIZE", "SHA-256", "VERDICT", "BASIS", "TIME"}}
-	count := map[string]int{}
-	for _, s := range d.samples {
-		e := final[s.name]
-		verdict, basis := e.Data.Verdict, string(e.Data.Basis)
-		if e.Data.Error != nil {
-			verdict, basis = "failed: "+string(e.Data.Error.Reason), "-"
-		}
-		count[verdict]++
-		sum := "-"
-		if len(e.Data.SHA256) >= 12 {
-			sum = e.Data.SHA256[:12]
-		}
-		rows = append(rows, []string{
-			path.Base(s.name), humanSize(e.Data.Size), sum, verdict, basis,
-			e.Time.Sub(d.dropped[s.name]).Round(100 * time.Millisecond).String(),
-		})
-	}
-	columns(rows, func(line string) { fmt.Fprintln(d.out, line) })
-}
 
 // columns aligns rows of text by what they take on a terminal.
 func columns(rows [][]string, line func(string)) {

@@ -1,0 +1,144 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"backburn/auth/internal/secret"
+)
+
+// ClientCredentials performs the grant of RFC 6749 section 4.4.
+func (c Client) ClientCredentials(ctx context.Context, password secret.Secret) (Minted, error) {
+	conf := clientcredentials.Config{TokenURL: c.TokenURL, AuthStyle: oauth2.AuthStyleInParams}
+	if c.Scope != "" {
+		conf.Scopes = []string{c.Scope}
+	}
+	if c.Audience != "" {
+		conf.EndpointParams = url.Values{"audience": {c.Audience}}
+	}
+	return c.perform(ctx, "token request", password, nil, conf.Token)
+}
+
+// Refresh performs the grant of RFC 6749 section 6. The result holds token where no other
+// refresh token came.
+func (c Client) Refresh(ctx context.Context, password, token secret.Secret) (Minted, error) {
+	return c.perform(ctx, "token refresh", password, []string{token.Reveal()}, func(ctx context.Context) (*oauth2.Token, error) {
+		return c.codeConfig().TokenSource(ctx, &oauth2.Token{RefreshToken: token.Reveal()}).Token()
+	})
+}
+
+// Exchange redeems an authorization code, RFC 6749 section 4.1.3. verifier is the PKCE
+// code verifier, or "".
+func (c Client) Exchange(ctx context.Context, password secret.Secret, code, verifier string) (Minted, error) {
+	var opts []oauth2.AuthCodeOption
+	if verifier != "" {
+		opts = append(opts, oauth2.VerifierOption(verifier))
+	}
+	return c.perform(ctx, "code exchange", password, []string{code, verifier}, func(ctx context.Context) (*oauth2.Token, error) {
+		return c.codeConfig().Exchange(ctx, code, opts...)
+	})
+}
+
+// Revoke ends a refresh token: RFC 7009, but with "issuccess" in the answer.
+func (c Client) Revoke(ctx context.Context, endpoint string, password, token secret.Secret) error {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+
+	const op = "revocation"
+	w := c.wire(password)
+	scrub := NewScrubber(c.ID, token.Reveal(), password.Reveal())
+	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {"refresh_token"}}
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return c.classify(op, password, w.seen, err, scrub)
+	}
+	resp, err := w.RoundTrip(req)
+	if err != nil {
+		return c.classify(op, password, w.seen, err, scrub)
+	}
+	defer resp.Body.Close()
+
+	var answer struct {
+		Success *string `json:"issuccess"` // a string, as the hub has it
+	}
+	_ = json.NewDecoder(resp.Body).Decode(&answer) // an empty answer is a good one
+	if w.seen.status/100 != 2 || w.seen.code != "" || answer.Success != nil && *answer.Success != "true" {
+		return c.classify(op, password, w.seen, nil, scrub)
+	}
+	return nil
+}
+
+// codeConfig leaves out the client's id and secret: wire adds them.
+func (c Client) codeConfig() *oauth2.Config {
+	return &oauth2.Config{
+		RedirectURL: c.RedirectURL,
+		Endpoint:    oauth2.Endpoint{TokenURL: c.TokenURL, AuthStyle: oauth2.AuthStyleInParams},
+	}
+}
+
+func (c Client) wire(password secret.Secret) *wire {
+	return &wire{
+		base:      c.Transport,
+		userAgent: c.UserAgent,
+		json:      c.Body == BodyJSON,
+		client:    clientIdentity{id: c.ID, secret: password, style: c.Auth},
+	}
+}
+
+// perform runs one grant over a wire of its own and makes an *Error of any failure. hidden
+// are the secrets, besides the client's, that the request carries.
+func (c Client) perform(ctx context.Context, op string, password secret.Secret, hidden []string,
+	grant func(context.Context) (*oauth2.Token, error),
+) (Minted, error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+
+	w := c.wire(password)
+	client := &http.Client{
+		Transport:     w,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	token, err := grant(context.WithValue(ctx, oauth2.HTTPClient, client))
+	if err == nil {
+		err = usable(token)
+	}
+	if err != nil {
+		scrub := NewScrubber(c.ID, append(hidden, password.Reveal())...)
+		return Minted{}, c.classify(op, password, w.seen, err, scrub)
+	}
+	return c.accept(token, w.seen), nil
+}
+
+// accept works out how long a token lives, and how wrong the clock is.
+func (c Client) accept(token *oauth2.Token, seen answer) Minted {
+	m := Minted{
+		Value:   token.AccessToken,
+		Refresh: token.RefreshToken,
+		Sent:    seen.sent,
+		Life:    parseLifetime(seen.expires, c.Lifetime),
+	}
+	if own, ok := parseClaims(m.Value); ok {
+		m.Skew, m.Skewed = own.skew(seen.sent), true
+		m.Life = m.Life.shorten(own)
+	}
+	return m
+}
+
+// usable checks that a token can be sent as a bearer token: RFC 6750 section 2.1.
+func usable(token *oauth2.Token) error {
+	if t := token.Type(); t != "Bearer" {
+		return errors.New("the token is of another type than bearer")
+	}
+	if strings.ContainsFunc(token.AccessToken, func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
+		return errors.New("the token holds characters that no header can carry")
+	}
+	return nil
+}

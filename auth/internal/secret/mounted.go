@@ -1,0 +1,29 @@
+package secret
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// mounted reports whether path is where Docker, Kubernetes or systemd put secrets:
+// their modes (0444, 0644, 0440) are not for the operator to choose, and who can look into
+// the container can read the secret anyway.
+func mounted(path string) bool {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	dirs := []string{"/run/secrets", "/var/run/secrets", "/run/credentials"}
+	if d := os.Getenv("CREDENTIALS_DIRECTORY"); d != "" {
+		dirs = append(dirs, d)
+	}
+	for _, d := range dirs {
+		if rel, err := filepath.Rel(d, abs); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	// A Kubernetes volume anywhere: its files are links into "..data", which is a link too.
+	target, err := os.Lstat(filepath.Join(filepath.Dir(abs), "..data"))
+	return err == nil && target.Mode()&fs.ModeSymlink != 0
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/internal/app"
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/internal/natsd"
+	"backburn/results"
+)
+
+func (d *demo) run(ctx context.Context, keep bool) (err error) {
+	if d.dir, err = os.MkdirTemp("", "backburn-demo-"); err != nil {
+		return cli.Exit(cli.Unreachable, fmt.Errorf("demo: %w", err))
+	}
+	if keep {
+		defer fmt.Fprintf(d.talk, "Everything is left in %s\n", d.dir)
+	} else {
+		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+	}
+	sim, err := startSimulation("127.0.0.1:0", simulationOptions(d.delay, d.delay)...)
+	if err != nil {
+		return err
+	}
+	defer sim.stop()
+	cfg, err := d.config()
+	if err != nil {
+		return err
+	}
+	sim.use(&cfg)
+	log := zerolog.New(d.talk).Level(zerolog.ErrorLevel)
+	server, err := natsd.Start(ctx, cfg, log)
+	if err != nil {
+		return unreachable(err)
+	}
+	defer server.Shutdown()
+	cfg.NATS = server.NATS()
+	n, err := app.Start(ctx, cfg, app.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, demoPatience, errors.New("the verdicts took too long"))
+	defer stop()
+	var g errgroup.Group
+	g.Go(func() error { return n.Run(ctx) })
+	watched := func() error {
+		defer stop()
+		fmt.Fprintf(d.talk, "NATS, watcher, worker and a simulated WildFire run in %s\n", d.dir)
+		if err := d.drop(filepath.Join(d.dir, "quarantine")); err != nil {
+			return err
+		}
+		return d.follow(ctx, n)
+	}
+	return errors.Join(watched(), g.Wait())
+}
+
+// demo is one run of the demonstration.
+type demo struct {
+	out, talk io.Writer
+	asJSON    bool
+	delay     time.Duration
+
+	dir     string
+	samples []sampleFile
+	dropped map[string]time.Time // by path below the quarantine
+}
+
+// demoPatience is how long the demo waits for the verdicts.
+const demoPatience = 2 * time.Minute
+
+// config is that of a new installation, in the temporary folder and at a pace that can be
+// watched.
+func (d *demo) config() (config.Config, error) {
+	cfg := config.Default()
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir = filepath.Join(d.dir, "nats")
+	cfg.HTTP.Listen = ""
+	cfg.Pipeline.Rate = 20
+	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = time.Second, 2*time.Second
+	w := &cfg.Watch[0]
+	w.Path = filepath.Join(d.dir, "quarantine")
+	w.Settle = time.Second
+	w.Scan = 2 * time.Second
+	w.StaleAfter = 3 * time.Second // for the empty file
+	w.MaxFileSize = demoMaxFileSize
+	w.MinFree = 0
+	return cfg, os.MkdirAll(w.Path, 0o700)
+}
+
+// drop writes the samples into the quarantine.
+func (d *demo) drop(quarantine string) error {
+	var err error
+	if d.samples, err = sampleFiles(); err != nil {
+		return fmt.Errorf("demo: make samples: %w", err)
+	}
+	d.dropped = map[string]time.Time{}
+	for _, s := range d.samples {
+		path := filepath.Join(quarantine, filepath.FromSlash(s.name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		d.dropped[s.name] = time.Now()
+		if err := s.write(path); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	fmt.Fprintf(d.talk, "%d files dropped into %s\n\n", len(d.samples), quarantine)
+	return nil
+}
+
+// follow shows how the files come along until each has its final event.
+func (d *demo) follow(ctx context.Context, n *app.Node) error {
+	show := newProgress(d.talk, len(d.samples))
+	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Prefix: n.Queue().Prefix()})
+	final := map[string]results.Event{}
+	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
+		show.event(e)
+		if e.Type.Final() {
+			final[e.Data.Path] = e
+		}
+		if len(final) == len(d.samples) {
+			return results.ErrStop
+		}
+		return nil
+	})
+	show.end()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if d.asJSON {
+		for _, s := range d.samples {
+			if err := json.NewEncoder(d.out).Encode(final[s.name]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	d.table(final)
+	d.next()
+	return nil
+}
+
+func (d *demo) next() {
+	fmt.Fprint(d.out, `
+Every line above is an event that other services can consume; duplicates were uploaded once.
+
+Where to go from here
+  backburn run --simulate       the same, to stay: drop files into ./quarantine, results still simulated
+  backburn simulate --help      which markers in a file make the simulated WildFire say what
+  backburn config show          every setting, with the defaults
+  README.md                     a real account in five lines of TOML
+`)
+}
+
+// table prints what became of each file.
+func (d *demo) table(final map[string]results.Event) {
+	rows := [][]string{{"FILE", "SIZE", "SHA-256", "VERDICT", "BASIS", "TIME"}}
+	count := map[string]int{}
+	for _, s := range d.samples {
+		e := final[s.name]
+		verdict, basis := e.Data.Verdict, string(e.Data.Basis)
+		if e.Data.Error != nil {
+			verdict, basis = "failed: "+string(e.Data.Error.Reason), "-"
+		}
+		count[verdict]++
+		sum := "-"
+		if len(e.Data.SHA256) >= 12 {
+			sum = e.Data.SHA256[:12]
+		}
+		rows = append(rows, []string{
+			path.Base(s.name), humanSize(e.Data.Size), sum, verdict, basis,
+			e.Time.Sub(d.dropped[s.name]).Round(100 * time.Millisecond).String(),
+		})
+	}
+	columns(rows, func(line string) { fmt.Fprintln(d.out, line) })
+}

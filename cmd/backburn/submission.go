@@ -1,0 +1,61 @@
+package main
+
+import (
+	"sync"
+	"time"
+
+	"backburn/internal/cli"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/results"
+)
+
+// submission is one run of the command.
+type submission struct {
+	tool     *cli.App
+	queue    *queue.Queue
+	priority pipeline.Priority
+	source   string
+	wait     bool
+	asJSON   bool
+	timeout  time.Duration
+	bars     *submitBars
+
+	mu      sync.Mutex
+	entries []*entry          // in the order in which they were found
+	byJob   map[string]*entry // those that were accepted
+	open    int               // accepted, and not decided yet
+	walked  bool              // everything was handed in
+	all     chan struct{}     // closed when everything is decided
+}
+
+// entry is a file, or a link, and what became of it.
+type entry struct {
+	path, url string
+	job       string
+	size      int64
+	state     string // accepted, decided, pending, error
+	err       error
+	event     *results.Event
+}
+
+// The states of an entry.
+const (
+	stateAccepted = "accepted"
+	stateDecided  = "decided"
+	statePending  = "pending"
+	stateError    = "error"
+)
+
+// settled notices, and reports, that nothing is left to wait for. The caller holds mu.
+func (s *submission) settled() bool {
+	if !s.walked || s.open > 0 {
+		return false
+	}
+	select {
+	case <-s.all:
+	default:
+		close(s.all)
+	}
+	return true
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/results"
+)
+
+func (s *submission) run(ctx context.Context, args []string) error {
+	s.byJob, s.all = map[string]*entry{}, make(chan struct{})
+	s.bars = newSubmitBars(s.tool.Err, s.wait)
+	defer s.bars.end()
+
+	wctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if s.timeout > 0 {
+		wctx, stop = context.WithTimeout(ctx, s.timeout)
+		defer stop()
+	}
+	var g errgroup.Group
+	if s.wait {
+		began := time.Now().Add(-time.Minute) // the server's clock may be another
+		g.Go(func() error { return s.follow(wctx, began) })
+	}
+	err := s.handIn(ctx, args)
+	if s.wait && err == nil {
+		select {
+		case <-s.all:
+		case <-wctx.Done():
+		}
+	}
+	stop()
+	if ferr := g.Wait(); err == nil && ctx.Err() == nil {
+		err = ferr
+	}
+	s.bars.end()
+	if rerr := s.report(ctx); err == nil {
+		err = rerr
+	}
+	return err
+}
+
+// handIn walks the arguments and hands in what it finds. A file that can't be handed in is
+// told of, and keeps no other from it.
+func (s *submission) handIn(ctx context.Context, args []string) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(handIns)
+	err := walkArgs(gctx, args, func(path string, err error) error {
+		e := &entry{path: path, err: err}
+		if err == nil && isURL(path) {
+			e.path, e.url = "", path
+		}
+		s.mu.Lock()
+		s.entries = append(s.entries, e)
+		s.mu.Unlock()
+		s.bars.found()
+		g.Go(func() error { return s.one(gctx, e) })
+		return gctx.Err()
+	})
+	if gerr := g.Wait(); err == nil || errors.Is(err, context.Canceled) && gerr != nil {
+		err = gerr
+	}
+	s.mu.Lock()
+	s.walked = true
+	s.settled()
+	s.mu.Unlock()
+	return err
+}
+
+// one hands in one entry. Only an error that concerns all of them is returned.
+func (s *submission) one(ctx context.Context, e *entry) error {
+	err := e.err
+	if err == nil {
+		s.mu.Lock() // the event may be faster than we are
+		e.job = "submit-" + rand.Text()
+		s.byJob[e.job] = e
+		s.mu.Unlock()
+		err = s.publish(ctx, e)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		e.state, e.err = stateError, err
+		delete(s.byJob, e.job)
+		s.bars.handedIn(false)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return s.line(e)
+	case e.state == stateDecided:
+		s.bars.handedIn(true)
+		return nil
+	}
+	e.state = stateAccepted
+	s.open++
+	s.bars.handedIn(true)
+	if s.wait {
+		return nil
+	}
+	return s.line(e)
+}
+
+// publish hands in an entry, as often as it takes while the queue is full.
+func (s *submission) publish(ctx context.Context, e *entry) error {
+	name, nameB64 := pipeline.Name(filepath.Base(e.path))
+	path, pathB64 := pipeline.Name(filepath.ToSlash(e.path))
+	j := pipeline.Job{
+		ID: e.job, Source: s.source, Priority: s.priority, Version: 1, Kind: pipeline.KindFile,
+		Filename: name, FilenameB64: nameB64, Path: path, PathB64: pathB64,
+	}
+	if e.url != "" {
+		j = pipeline.Job{ID: e.job, Source: s.source, Priority: s.priority, Version: 1, Kind: pipeline.KindURL, URL: e.url, ReceivedAt: time.Now().UTC()}
+	}
+	for told := false; ; told = true {
+		var err error
+		if e.url != "" {
+			_, err = s.queue.Publisher().Submit(ctx, j, queue.Content{})
+		} else {
+			err = s.publishFile(ctx, e, j)
+		}
+		if !errors.Is(err, pipeline.ErrFull) {
+			return err
+		}
+		if !told {
+			fmt.Fprintln(s.bars.talk(), "The queue is full; waiting until it has room.")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) error {
+	f, err := os.Open(e.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return errors.New("not a regular file")
+	}
+	size := info.Size()
+	s.mu.Lock()
+	e.size = size
+	s.mu.Unlock()
+	open, end := s.bars.file(printable(filepath.Base(e.path)), size, func() (io.ReadCloser, error) {
+		_, err := f.Seek(0, io.SeekStart)
+		return io.NopCloser(f), err
+	})
+	defer end()
+	_, err = s.queue.Publisher().Submit(ctx, j, queue.FromFile(size, open))
+
+	return err
+}
+
+// follow reads final events until everything is decided, or ctx ends.
+func (s *submission) follow(ctx context.Context, since time.Time) error {
+	sub := results.NewSubscriber(s.queue.JetStream(), results.SubscriberConfig{
+		Prefix: s.queue.Prefix(), Since: since,
+		Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed}, Sources: []string{s.source}},
+	})
+	err := sub.Run(ctx, func(_ context.Context, ev results.Event) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		e := s.byJob[ev.Data.JobID]
+		if e == nil || e.event != nil {
+			return nil
+		}
+		if e.state == stateAccepted {
+			s.open--
+		}
+		e.state, e.event = stateDecided, &ev
+		s.bars.decided()
+		if err := s.line(e); err != nil {
+			return err
+		}
+		if s.settled() {
+			return results.ErrStop
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// handIns is how many files are handed in at a time.
+const handIns = 4
+
+// walkArgs calls visit for each link, each file, and each regular file below a folder. visit
+// gets an error with what can't be looked at.
+func walkArgs(ctx context.Context, args []string, visit func(path string, err error) error) error {
+	for _, arg := range args {
+		if isURL(arg) {
+			if err := visit(arg, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		info, err := os.Stat(arg)
+		if err == nil && !info.IsDir() {
+			if !info.Mode().IsRegular() {
+				err = errors.New("not a regular file")
+			}
+			if err = visit(arg, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err == nil {
+			// A link to a folder is followed where it was named, nowhere else.
+			err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, d os.DirEntry, err error) error {
+				switch {
+				case ctx.Err() != nil:
+					return ctx.Err()
+				case err != nil:
+					return visit(path, err)
+				case d.IsDir() && d.Name() == pipeline.SpoolDir:
+					return filepath.SkipDir
+				case !d.Type().IsRegular():
+					return nil
+				}
+				return visit(path, nil)
+			})
+		} else {
+			err = visit(arg, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
