@@ -7,12 +7,6 @@ import (
 	"strings"
 )
 
-// Outside reports whether a role belongs to somebody else than the system itself. Such clients
-// live in accounts of their own: permissions do not keep a client from naming a reply subject
-// that is not its to publish to, and JetStream would deliver there on its behalf. In another
-// account that subject is another.
-func (r Role) Outside() bool { return r == Gateway || r == Consumer }
-
 // Account is an account of the server, with its users and what it shares with others.
 type Account struct {
 	Name      string

@@ -15,12 +15,10 @@ import (
 // takes it off the list.
 var knotted = map[string]bool{
 	"backburn/auth":                  true,
-	"backburn/internal/acl":          true,
 	"backburn/internal/admin":        true,
 	"backburn/internal/api":          true,
 	"backburn/internal/app":          true,
 	"backburn/internal/config":       true,
-	"backburn/internal/rootfs":       true,
 	"backburn/internal/sink":         true,
 	"backburn/internal/sink/format":  true,
 	"backburn/pipeline/watch":        true,

@@ -51,7 +51,7 @@ func (r *Root) Sub(rel string) (*Root, error) {
 		return nil, err
 	}
 
-	return newRoot(r.join(rel), fd, r.one), nil
+	return newRoot(under(r.path, rel), fd, r.one), nil
 }
 
 // Keep holds the folder rel open until Close, so that names in it are resolved at no cost. It
@@ -266,7 +266,7 @@ func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, erro
 		return nil, err
 	}
 
-	f := os.NewFile(uintptr(fd), r.join(rel))
+	f := os.NewFile(uintptr(fd), under(r.path, rel))
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
 		err = fmt.Errorf("%w: %s", ErrNotRegular, rel)
@@ -285,7 +285,7 @@ func (r *Root) Create(rel string) (*os.File, error) {
 	err := r.in("create", rel, func(dirfd int, base string) error {
 		fd, err := unix.Openat(dirfd, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if err == nil {
-			f = os.NewFile(uintptr(fd), r.join(rel))
+			f = os.NewFile(uintptr(fd), under(r.path, rel))
 		}
 		return err
 	})
@@ -303,7 +303,7 @@ func (r *Root) OpenDir(rel string) (*os.File, error) {
 		return nil, err
 	}
 
-	return os.NewFile(uintptr(fd), r.join(rel)), nil
+	return os.NewFile(uintptr(fd), under(r.path, rel)), nil
 }
 
 // CheckDir returns an error unless rel is a folder that is reached without links.
@@ -315,8 +315,6 @@ func (r *Root) CheckDir(rel string) error {
 
 	return unix.Close(fd)
 }
-
-const statMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 
 // Lstat looks at rel without opening it; "" is the root.
 func (r *Root) Lstat(rel string) (State, error) {
@@ -347,27 +345,6 @@ func StatPath(name string) (State, error) {
 
 	return stateOf(&st), nil
 }
-
-func stateOf(st *unix.Statx_t) State {
-	ns := func(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
-	s := State{
-		Identity: Identity{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino},
-		Stamp:    Stamp{Size: int64(st.Size), Mtime: ns(st.Mtime), Ctime: ns(st.Ctime)},
-		Dir:      st.Mode&unix.S_IFMT == unix.S_IFDIR,
-		Regular:  st.Mode&unix.S_IFMT == unix.S_IFREG,
-		Links:    uint64(st.Nlink),
-		UID:      st.Uid,
-		Perm:     fs.FileMode(st.Mode & 0o777),
-	}
-	if st.Mask&unix.STATX_BTIME != 0 {
-		s.Birth = ns(st.Btime)
-	}
-
-	return s
-}
-
-// Ours reports whether a file belongs to this process's user, or to root.
-func (s State) Ours() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
 
 // Move renames a file, from one root to another or within one. It never replaces: where there
 // is a file of the name it fails with fs.ErrExist.
@@ -458,32 +435,5 @@ func (r *Root) SyncDir(rel string) error {
 // asked for in one call.
 func (r *Root) SyncAll() (ok bool, err error) { return true, unix.Syncfs(r.fd) }
 
-// fsync makes a file or the entries of a folder durable, where the file system knows what that
-// is: vboxsf and 9p don't for folders, those that are read-only don't for anything.
-func fsync(fd int) error {
-	for {
-		err := unix.Fsync(fd)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSUP):
-			return nil
-		}
-		return err
-	}
-}
-
 // ClosesBeforeRename says whether an open file cannot be renamed.
 const ClosesBeforeRename = false
-
-// IsTooLong reports whether a name is too long for the file system.
-func IsTooLong(err error) bool { return errors.Is(err, unix.ENAMETOOLONG) }
-
-// IsNoSpace reports whether the file system is full.
-func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
-
-// isNotDir reports whether a folder on the way to a name is none.
-func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
-
-// checkSystem has nothing to add here.
-func checkSystem(_, _ string) error { return nil }

@@ -51,7 +51,7 @@ func (r *Root) Sub(rel string) (*Root, error) {
 		return nil, named(err)
 	}
 
-	return newRoot(r.join(rel), sub)
+	return newRoot(under(r.path, rel), sub)
 }
 
 // Keep makes sure that rel is a folder; see its twin for Linux.
@@ -117,7 +117,7 @@ func (r *Root) Open(rel string) (*File, error) {
 		return nil, err
 	}
 
-	return &File{File: f, path: r.join(rel)}, nil
+	return &File{File: f, path: under(r.path, rel)}, nil
 }
 
 // OpenFile opens a regular file as os.OpenFile does; ErrNotRegular for anything else.
@@ -210,7 +210,7 @@ func Move(from *Root, rel string, to *Root, toRel string) error {
 		return err
 	}
 
-	err := renamePath(from.join(rel), to.join(toRel))
+	err := renamePath(under(from.path, rel), under(to.path, toRel))
 	if isCrossDevice(err) {
 		return fmt.Errorf("%w: %w", ErrOtherMount, err)
 	}

@@ -34,7 +34,7 @@ func openAttributes(name string, flags uint32) (windows.Handle, error) {
 }
 
 func (r *Root) lstat(rel string) (State, error) {
-	return lookAt(r.join(rel), windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	return lookAt(under(r.path, rel), windows.FILE_FLAG_OPEN_REPARSE_POINT)
 }
 
 // StatPath looks at a file or folder by a name of the operator's.

@@ -10,19 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Option changes how a root resolves names.
-type Option func(*options)
-
-type options struct{ oneMount bool }
-
-// OneMount refuses names that are on another mount than the root.
-func OneMount() Option { return func(o *options) { o.oneMount = true } }
-
 // Name is the path under which the root was opened.
 func (r *Root) Name() string { return r.path }
-
-// join is rel as the system writes it.
-func (r *Root) join(rel string) string { return filepath.Join(r.path, filepath.FromSlash(rel)) }
 
 // OpenFile opens one regular file beneath a root. The caller closes it.
 func OpenFile(root, rel string, opts ...Option) (*File, error) {

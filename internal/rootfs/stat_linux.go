@@ -1,0 +1,47 @@
+package rootfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const statMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
+
+func stateOf(st *unix.Statx_t) State {
+	ns := func(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
+	s := State{
+		Identity: Identity{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino},
+		Stamp:    Stamp{Size: int64(st.Size), Mtime: ns(st.Mtime), Ctime: ns(st.Ctime)},
+		Dir:      st.Mode&unix.S_IFMT == unix.S_IFDIR,
+		Regular:  st.Mode&unix.S_IFMT == unix.S_IFREG,
+		Links:    uint64(st.Nlink),
+		UID:      st.Uid,
+		Perm:     fs.FileMode(st.Mode & 0o777),
+	}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		s.Birth = ns(st.Btime)
+	}
+
+	return s
+}
+
+// Ours reports whether a file belongs to this process's user, or to root.
+func (s State) Ours() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
+
+// fsync makes a file or the entries of a folder durable, where the file system knows what that
+// is: vboxsf and 9p don't for folders, those that are read-only don't for anything.
+func fsync(fd int) error {
+	for {
+		err := unix.Fsync(fd)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSUP):
+			return nil
+		}
+		return err
+	}
+}
