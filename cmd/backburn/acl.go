@@ -20,8 +20,8 @@ func aclCommand(tool *cli.App) *cobra.Command {
 		Long: `Prints what a gateway, consumer, watcher, worker, operator or api must be allowed to do on
 the NATS server, and no more: as accounts for the server's configuration (--conf, the default)
 or as JSON, one object a line, for tools that make users. Without a role it prints all of them for
-one server: a gateway and an API with --source, a consumer with --durable, a watcher with the sources
-of the [[watch]] entries.
+one server: a gateway with --source, a consumer with --durable, a watcher with the sources of the [[watch]]
+entries, an API with --source or those of the [[api.token]] entries.
 
 Gateways and consumers get an account of their own each, and reach JetStream under the API prefix
 "<prefix>.api": see docs/security.md for the reason. Passwords are variables that the server
@@ -42,7 +42,7 @@ reads through one durable, which an operator makes (docs/events.md).`,
 				return err
 			}
 			o.Prefix, o.Domain = cfg.NATS.Prefix, cfg.NATS.Domain
-			roles := rolesFor(o, len(cfg.Watch))
+			roles := rolesFor(o, len(cfg.Watch), len(cfg.API.Tokens))
 			if len(args) == 1 {
 				roles = []acl.Role{acl.Role(args[0])}
 			}
@@ -53,6 +53,11 @@ reads through one durable, which an operator makes (docs/events.md).`,
 					ro.Sources = nil
 					for _, w := range cfg.Watch {
 						ro.Sources = append(ro.Sources, w.Source)
+					}
+				}
+				if role == acl.API && len(o.Sources) == 0 {
+					for _, t := range cfg.API.Tokens {
+						ro.Sources = append(ro.Sources, t.Source)
 					}
 				}
 				p, err := acl.For(role, ro)
@@ -73,7 +78,7 @@ reads through one durable, which an operator makes (docs/events.md).`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.Sources, "source", nil, "`sources` for which it may speak (a watcher's default: those of [[watch]])")
+	f.StringSliceVar(&o.Sources, "source", nil, "`sources` for which it may speak (defaults: [[watch]] for a watcher, [[api.token]] for an API)")
 	f.StringVar(&o.Durable, "durable", "", "the durable `name` through which a consumer reads")
 	f.BoolVar(&o.RawOnly, "raw", false, "a gateway that sends files in messages alone, without the object bucket")
 	f.BoolVar(&o.NoUrgent, "no-urgent", false, "a gateway, watcher or API that may not hand in at priority urgent")
@@ -83,11 +88,13 @@ reads through one durable, which an operator makes (docs/events.md).`,
 }
 
 // rolesFor are those that the options say enough about.
-func rolesFor(o acl.Options, folders int) []acl.Role {
+func rolesFor(o acl.Options, folders, tokens int) []acl.Role {
 	return slices.DeleteFunc(acl.Roles(), func(r acl.Role) bool {
 		switch r {
-		case acl.Gateway, acl.API:
+		case acl.Gateway:
 			return len(o.Sources) == 0
+		case acl.API:
+			return len(o.Sources) == 0 && tokens == 0
 		case acl.Consumer:
 			return o.Durable == ""
 		case acl.Watcher:

@@ -73,8 +73,8 @@ func sourceNames(tool *cli.App) []string {
 	for _, w := range cfg.Watch {
 		names = append(names, w.Source)
 	}
-	if cfg.API.Listen != "" {
-		names = append(names, cfg.API.Source)
+	for _, t := range cfg.API.Tokens {
+		names = append(names, t.Source)
 	}
 	slices.Sort(names)
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/httpserver"
 	"backburn/internal/sink"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -36,7 +36,7 @@ func statusCommand(tool *cli.App) *cobra.Command {
 wait for a verdict, and dead letters. All of it comes from NATS, so it works from any machine
 that reaches the server, and changes nothing there.
 
-Where a process of Backburn serves http.listen on this machine, its token, its folders and its
+Where a process of Backburn serves http.listen on this machine, without a password, its token, its folders and its
 uploads in flight are shown too, and the budgets are those that it works with.
 
 What workers have set aside counts as used: up to a fiftieth of what is left, and 20 calls, each.
@@ -125,7 +125,7 @@ func refresh(w io.Writer, page []byte, follow bool) error {
 func gatherStatus(ctx context.Context, q *queue.Queue, wcfg pipeline.Config, cfg config.Config) (app.Status, error) {
 	st := app.Status{Flights: []worker.Upload{}, Watch: []watch.Status{}, Sinks: []sink.Status{}}
 	local := make(chan *app.Status, 1)
-	go func() { local <- askLocal(ctx, cfg.HTTP.Listen) }()
+	go func() { local <- askLocal(ctx, cfg.HTTP.Config) }()
 	var err error
 	st.Status, err = q.Status(ctx, wcfg)
 	if l := <-local; l != nil {
@@ -145,22 +145,19 @@ func gatherStatus(ctx context.Context, q *queue.Queue, wcfg pipeline.Config, cfg
 	return st, err
 }
 
-// askLocal asks the process that serves on this machine; nil where there is none.
-func askLocal(ctx context.Context, listen string) *app.Status {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil || port == "0" {
-		return nil
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/api/status", nil)
+// askLocal asks the process that serves on this machine; nil where there is none, or where it wants
+// a password.
+func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
+	client, url, err := at.LocalClient()
 	if err != nil {
 		return nil
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is this machine
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/status", nil)
+	if err != nil {
+		return nil
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return nil
@@ -258,8 +255,10 @@ func printLocal(w io.Writer, st app.Status) {
 			if f.Reason != "" {
 				state += ": " + f.Reason
 			}
-			rows = append(rows, []string{printable(f.Path), f.Source, printable(state), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight),
-				strconv.FormatInt(f.Claimed, 10), strconv.FormatInt(f.Finished, 10)})
+			rows = append(rows, []string{
+				printable(f.Path), f.Source, printable(state), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight),
+				strconv.FormatInt(f.Claimed, 10), strconv.FormatInt(f.Finished, 10),
+			})
 		}
 		printTable(w, rows)
 		printTroubles(w, st.Watch)

@@ -19,6 +19,7 @@ type submission struct {
 	wait     bool
 	asJSON   bool
 	timeout  time.Duration
+	limit    int64 // of a file, in bytes
 	bars     *submitBars
 
 	mu      sync.Mutex

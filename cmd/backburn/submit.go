@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/pipeline"
 )
@@ -50,6 +51,11 @@ file could not be handed in, or has no verdict.`,
 			if err != nil {
 				return err
 			}
+			wcfg, err := app.WorkerConfig(cfg)
+			if err != nil {
+				return cli.Exit(cli.Usage, err)
+			}
+			s.limit = wcfg.SizeLimit(s.source)
 			q, release, err := attach(cmd.Context(), tool, cfg, "submit")
 			if err != nil {
 				return err

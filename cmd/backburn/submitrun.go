@@ -156,6 +156,8 @@ func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) 
 		return err
 	case !info.Mode().IsRegular():
 		return errors.New("not a regular file")
+	case info.Size() > s.limit: // a worker would refuse it, once it had gone through the queue
+		return fmt.Errorf("%d bytes; at most %d", info.Size(), s.limit)
 	}
 	size := info.Size()
 	s.mu.Lock()

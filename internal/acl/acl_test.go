@@ -762,7 +762,7 @@ func TestFor(t *testing.T) {
 		"odd durable":   {acl.Consumer, acl.Options{Durable: "a.>"}, "1 to 32"},
 		"no durable":    {acl.Consumer, acl.Options{}, "--durable"},
 		"no such role":  {"admin", acl.Options{}, "expected one of"},
-		"API of many":   {acl.API, acl.Options{Sources: []string{"a", "b"}}, "exactly one"},
+		"API of none":   {acl.API, acl.Options{}, "name them with --source"},
 		"empty source":  {acl.API, acl.Options{Sources: []string{""}}, "expected 1 to 32"},
 		"watcher's dot": {acl.Watcher, acl.Options{Sources: []string{"a.b"}}, "expected 1 to 32"},
 	} {

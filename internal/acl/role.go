@@ -30,7 +30,7 @@ type Permissions struct {
 type Options struct {
 	Prefix   string   // nats.prefix
 	Domain   string   // nats.domain: the JetStream domain that clients reach through a leaf node
-	Sources  []string // for which a gateway, watcher or API may speak; a gateway and an API have exactly one
+	Sources  []string // for which a gateway, watcher or API may speak; a gateway has exactly one
 	Durable  string   // the one consumer of RESULTS through which a consumer reads
 	RawOnly  bool     // a gateway without the object bucket
 	NoUrgent bool     // a gateway, watcher or API that may not hand in at priority "urgent"

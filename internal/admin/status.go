@@ -7,20 +7,15 @@
 //	/api/events   the given stream
 //	/             the given page
 //
-// It answers GET and HEAD alone, changes nothing, and holds no credentials; there is no
-// login, so it belongs on an address that only operators reach. On a loopback address it
-// answers to names of this machine alone, so that no page in a browser can read it by
-// way of a name that resolves to us. Profiles of the process (/debug/pprof/) are served
-// only when asked for.
+// It answers GET and HEAD alone, changes nothing, and holds no credentials. Without basic
+// authentication or client certificates (package httpserver) it belongs on an address that only
+// operators reach. Profiles of the process (/debug/pprof/) are served only when asked for.
 package admin
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -28,103 +23,45 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
+
+	"backburn/internal/httpserver"
 )
 
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
-	writeTimeout      = 60 * time.Second // a page of metrics to a slow reader
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 16 << 10
-	checkTimeout      = 2 * time.Second
-	statusTimeout     = 10 * time.Second
+	checkTimeout  = 2 * time.Second
+	statusTimeout = 10 * time.Second
 )
 
-// Config is what a Server serves. The zero value serves /healthz, and a /readyz without
-// checks, which is always ready.
+// Config is what is served. The zero value serves /healthz, and a /readyz without checks, which is
+// always ready.
 type Config struct {
 	Checks   []Check
-	Registry prometheus.Gatherer                    // nil: no /metrics
+	Registry *prometheus.Registry                   // nil: no /metrics
 	Status   func(ctx context.Context) (any, error) // nil: no /api/status; safe for concurrent use, and quick
-	Events   http.Handler                           // /api/events: may write without end, until the request's context ends; nil: 404
+	Events   http.Handler                           // /api/events: may write without end; nil: 404
 	Page     http.Handler                           // serves every other path; nil: 404
 	Pprof    bool                                   // serve /debug/pprof/
 	Log      zerolog.Logger
 }
 
-// Server is a listener that is open already. Run serves it.
-type Server struct {
-	listener net.Listener
-	http     *http.Server
-	stop     context.CancelFunc // ends streams
+// New listens, and serves what cfg says once the server runs.
+func New(at httpserver.Config, cfg Config) (*httpserver.Server, error) {
+	use := httpserver.Use{
+		Table:    "http",
+		Routes:   []string{"/healthz", "/readyz", "/metrics", "/api/status", "/api/events", "/debug/pprof/", "/"},
+		Links:    []string{"/", "/index.html"},
+		Profiles: cfg.Pprof,
+		Log:      cfg.Log,
+	}
+	if cfg.Registry != nil {
+		use.Registry = cfg.Registry
+	}
+
+	return httpserver.New(at, use, Handler(cfg))
 }
 
-// ErrListen is matched by the error of New where the address can't be had.
-var ErrListen = errors.New("the address can't be had")
-
-// New listens on addr (host:port; port 0 takes any free port, Addr tells which). It serves
-// nothing before Run; whoever does not call Run calls Close.
-func New(addr string, cfg Config) (*Server, error) {
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("http.listen: %w: %w; free the address, choose another, or set \"\" for none", ErrListen, err)
-	}
-	streams, stop := context.WithCancel(context.Background())
-	s := &Server{
-		listener: listener,
-		stop:     stop,
-		http: &http.Server{
-			Handler:           guard(addr, listener.Addr(), handler(streams, cfg)),
-			ReadHeaderTimeout: readHeaderTimeout,
-			ReadTimeout:       readTimeout,
-			WriteTimeout:      writeTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeaderBytes,
-		},
-	}
-	s.http.RegisterOnShutdown(stop)
-	return s, nil
-}
-
-// Addr is the address that it listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Run serves until ctx ends, then gives requests in hand the grace time, and closes. It
-// returns nil when it was ctx that ended it. Call it once.
-func (s *Server) Run(ctx context.Context, grace time.Duration) error {
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-served:
-		s.Close()
-		return fmt.Errorf("http: %w", err)
-	case <-ctx.Done():
-	}
-	last, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer stop()
-	if err := s.http.Shutdown(last); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		s.Close()
-		<-served
-		return fmt.Errorf("http: %w", err)
-	}
-	s.Close()
-	<-served
-	return nil
-}
-
-// Close closes the listener and every connection at once. It may be called more than once.
-func (s *Server) Close() {
-	s.stop()
-	_ = s.http.Close()
-	_ = s.listener.Close() // http.Server knows it only once it serves
-}
-
-// Handler is what a Server serves, for tests and for servers of others. It does not judge
-// the names that it is asked by.
-func Handler(cfg Config) http.Handler { return handler(context.Background(), cfg) }
-
-// handler makes the handler; streams end with the context.
-func handler(streams context.Context, cfg Config) http.Handler {
+// Handler is what a listener serves, without its limits and names.
+func Handler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": stateOK})
@@ -137,7 +74,7 @@ func handler(streams context.Context, cfg Config) http.Handler {
 		mux.Handle("GET /api/status", current(cfg))
 	}
 	if cfg.Events != nil {
-		mux.Handle("GET /api/events", streaming(streams, cfg.Events))
+		mux.Handle("GET /api/events", cfg.Events)
 	}
 	if cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -148,6 +85,7 @@ func handler(streams context.Context, cfg Config) http.Handler {
 	if cfg.Page != nil {
 		mux.Handle("GET /", cfg.Page)
 	}
+
 	return headers(mux)
 }
 

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"backburn/internal/admin"
+	"backburn/internal/httpserver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,6 +28,13 @@ func get(t *testing.T, h http.Handler, method, path string) (int, string) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
 	return w.Code, w.Body.String()
+}
+
+func at(listen string) httpserver.Config {
+	cfg := httpserver.DefaultConfig()
+	cfg.Listen = listen
+
+	return cfg
 }
 
 func fine(context.Context) error { return nil }
@@ -162,11 +170,11 @@ func TestRun(t *testing.T) {
 		<-release
 		_, _ = io.WriteString(w, "whole")
 	})
-	s, err := admin.New("127.0.0.1:0", cfg)
+	s, err := admin.New(at("127.0.0.1:0"), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := admin.New(s.Addr().String(), cfg); err == nil || !strings.Contains(err.Error(), "http.listen") {
+	if _, err := admin.New(at(s.Addr().String()), cfg); err == nil || !strings.Contains(err.Error(), "http.listen") {
 		t.Errorf("a second listener: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -199,7 +207,7 @@ func TestRun(t *testing.T) {
 func TestRunGivesUpOnSlowRequests(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
-	s, err := admin.New("127.0.0.1:0", admin.Config{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s, err := admin.New(at("127.0.0.1:0"), admin.Config{Page: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-r.Context().Done()
 	})})
@@ -227,15 +235,52 @@ func TestRunGivesUpOnSlowRequests(t *testing.T) {
 
 func TestCloseWithoutRun(t *testing.T) {
 	t.Parallel()
-	s, err := admin.New("127.0.0.1:0", admin.Config{})
+	s, err := admin.New(at("127.0.0.1:0"), admin.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := s.Addr().String()
 	s.Close()
-	again, err := admin.New(addr, admin.Config{})
+	again, err := admin.New(at(addr), admin.Config{})
 	if err != nil {
 		t.Fatalf("the address is still taken: %v", err)
 	}
 	again.Close()
+}
+
+// Every path answers to names of ours alone, those of probes and scrapers too.
+func TestNamesForEveryPath(t *testing.T) {
+	t.Parallel()
+	cfg := full()
+	cfg.Pprof = true
+	where := at("127.0.0.1:0")
+	where.Names = []string{"backburn.internal"}
+	s, err := admin.New(where, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, time.Minute) }()
+	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/api/status", "/debug/pprof/"} {
+		for host, want := range map[string]int{"": 200, "backburn.internal": 200, "rebound.example": http.StatusMisdirectedRequest} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr().String()+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = host
+			res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.StatusCode != want {
+				t.Errorf("%s of %q: %d, want %d", path, host, res.StatusCode, want)
+			}
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

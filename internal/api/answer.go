@@ -2,7 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"backburn/results"
 )
@@ -14,6 +17,24 @@ const problemBase = "urn:backburn:problem:"
 func problem(w http.ResponseWriter, status int, kind, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	write(w, status, map[string]any{"type": problemBase + kind, "title": http.StatusText(status), "status": status, "detail": detail})
+}
+
+// refuseListener answers what the listener does not take.
+func refuseListener(w http.ResponseWriter, status int, detail string) {
+	kind := map[int]string{
+		http.StatusMisdirectedRequest: "misdirected",
+		http.StatusForbidden:          "forbidden",
+	}[status]
+	if kind == "" {
+		kind = "internal"
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	problem(w, status, kind, detail)
+}
+
+// retry says when another try is worth it.
+func retry(w http.ResponseWriter, after time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(after.Seconds())))))
 }
 
 // answer answers with JSON.

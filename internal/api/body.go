@@ -1,27 +1,68 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"mime"
 	"mime/multipart"
 	"net/http"
+	"strings"
 	"time"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 )
 
-// steady reads a body for as long as bytes come: the deadline moves with them.
+// errNoAnswer is the cause of a context that ended because NATS did not answer in time.
+var errNoAnswer = fmt.Errorf("no answer within %s", askTimeout)
+
+// patience ends a context when NATS takes too long. The time in which a client sends does not count.
+type patience struct {
+	context.Context
+	timer *time.Timer
+	stop  context.CancelCauseFunc
+}
+
+func newPatience(ctx context.Context) *patience {
+	ctx, stop := context.WithCancelCause(ctx)
+
+	return &patience{Context: ctx, stop: stop, timer: time.AfterFunc(askTimeout, func() { stop(errNoAnswer) })}
+}
+
+func (p *patience) end() {
+	p.timer.Stop()
+	p.stop(context.Canceled)
+}
+
+// steady reads a body for as long as it comes: the deadlines of the connection move with it. A body
+// that comes slower than bodyRate on the average ends too.
 type steady struct {
-	r io.Reader
-	c *http.ResponseController
+	r     io.Reader
+	c     *http.ResponseController
+	wait  *patience
+	began time.Time
+	n     int64 // bytes so far
 }
 
 func (s *steady) Read(b []byte) (int, error) {
-	_ = s.c.SetReadDeadline(time.Now().Add(stallTimeout)) // a test's recorder has none
+	s.wait.timer.Stop()
+	defer s.wait.timer.Reset(askTimeout)
+	now := time.Now()
+	deadline := now.Add(stallTimeout)
+	if slowest := s.began.Add(stallTimeout + time.Duration(s.n)*time.Second/bodyRate); slowest.Before(deadline) {
+		deadline = slowest
+	}
+	_ = s.c.SetReadDeadline(deadline) // a test's recorder has none
+	_ = s.c.SetWriteDeadline(now.Add(stallTimeout + askTimeout + answerTime))
+
 	n, err := s.r.Read(b)
+	s.n += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &readError{err}
 	}
+
 	return n, err
 }
 
@@ -31,43 +72,174 @@ type readError struct{ err error }
 func (e *readError) Error() string { return "read the body: " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// filePart finds the first part of a multipart body that is a file; what comes after it is not
-// looked at.
-func filePart(body io.Reader, boundary string, j *pipeline.Job) (io.Reader, error) {
-	if boundary == "" {
-		return nil, bad("multipart/form-data without a boundary")
+// maxEnvelope is what a body may hold before its file, and behind it: the borders, headers and
+// fields of multipart.
+const maxEnvelope = 64 << 10
+
+// unsupported is a body in a form that would have to be undone before it is the file.
+func unsupported(format string, a ...any) error {
+	return &fault{http.StatusUnsupportedMediaType, "unsupported-media", fmt.Sprintf(format, a...)}
+}
+
+// form reports whether the body is multipart/form-data, with which boundary. Any other multipart,
+// and what can't be read as one, is refused: its envelope would be taken for the file.
+func form(r *http.Request) (boundary string, ok bool, err error) {
+	if encoding := r.Header.Values("Content-Encoding"); len(encoding) > 1 || len(encoding) == 1 && !strings.EqualFold(encoding[0], "identity") {
+		return "", false, unsupported("Content-Encoding: identity alone; send the file as it is")
 	}
-	parts := multipart.NewReader(body, boundary)
+	types := r.Header.Values("Content-Type")
+	if len(types) == 0 {
+		return "", false, nil
+	}
+	if len(types) > 1 {
+		return "", false, bad("Content-Type: one")
+	}
+	kind, params, err := mime.ParseMediaType(types[0])
+	if err != nil && !strings.HasPrefix(strings.ToLower(strings.TrimSpace(types[0])), "multipart") {
+		return "", false, nil // the body is the file, whatever it is
+	}
+	switch {
+	case err != nil:
+		return "", false, bad("Content-Type: the parameters of multipart can't be read; a boundary with other characters than letters and digits stands in quotes")
+	case kind == "multipart/form-data" && !validBoundary(params["boundary"]):
+		return "", false, bad("multipart/form-data without a boundary of 1 to 70 characters")
+	case kind == "multipart/form-data":
+		return params["boundary"], true, nil
+	case strings.HasPrefix(kind, "multipart/"), kind == "multipart":
+		return "", false, unsupported("%s: multipart/form-data, or the file as it is", kind)
+	}
+
+	return "", false, nil
+}
+
+// validBoundary goes by RFC 2046, section 5.1.1.
+func validBoundary(b string) bool {
+	return b != "" && len(b) <= 70 && !strings.HasSuffix(b, " ") && !strings.ContainsFunc(b, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+// envelope is a multipart body of which only so much may be read. Its end is errCut, behind a line
+// break: so the reader of parts says io.EOF behind the last border alone, and never where the body
+// breaks off.
+type envelope struct {
+	r    io.Reader
+	left int64
+	over error  // what more than that means
+	tail []byte // of the line break
+	cut  bool   // the body has ended
+}
+
+var errCut = &readError{io.ErrUnexpectedEOF}
+
+func (e *envelope) Read(b []byte) (int, error) {
+	if e.cut {
+		n := copy(b, e.tail)
+		if e.tail = e.tail[n:]; n == 0 {
+			return 0, errCut
+		}
+		return n, nil
+	}
+	if e.left <= 0 {
+		return 0, e.over
+	}
+	n, err := e.r.Read(b[:min(int64(len(b)), e.left)])
+	e.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		e.cut = true
+		e.tail = []byte("\r\n")
+		err = nil
+	}
+
+	return n, err
+}
+
+func (e *envelope) allow(n int64, over error) { e.left, e.over = n, over }
+
+var errMuch = bad("at most %d bytes of multipart/form-data before the file, and behind it", maxEnvelope)
+
+// filePart is the one file of a multipart body. Its end is known once the body's is.
+type filePart struct {
+	envelope *envelope
+	parts    *multipart.Reader
+	file     *multipart.Part
+	done     error // what Read returned at last
+}
+
+// openForm finds the file of a multipart body.
+func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io.Reader, error) {
+	e := &envelope{r: body}
+	e.allow(maxEnvelope, errMuch)
+	f := &filePart{envelope: e, parts: multipart.NewReader(e, boundary)}
+	part, err := f.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, bad("there is no file in this multipart/form-data")
+	case err != nil:
+		return nil, err
+	}
+	for _, name := range []string{"Content-Encoding", "Content-Transfer-Encoding"} {
+		switch strings.ToLower(part.Header.Get(name)) {
+		case "", "identity", "binary", "8bit", "7bit":
+		default:
+			return nil, unsupported("%s of the file: none; send it as it is", name)
+		}
+	}
+	f.file = part
+	if j.Filename == "" {
+		j.Filename, j.FilenameB64 = pipeline.Name(baseName(part.FileName()))
+	}
+	e.allow(limit+maxEnvelope, queue.ErrTooLarge)
+
+	return f, nil
+}
+
+// next is the next part that is a file; io.EOF where there is none.
+func (f *filePart) next() (*multipart.Part, error) {
 	for {
-		p, err := parts.NextPart()
+		// NextPart would decode quoted-printable.
+		p, err := f.parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
-			return nil, bad("there is no file in this multipart/form-data")
+			return nil, io.EOF
 		}
 		if err != nil {
-			var read *readError
-			if errors.As(err, &read) {
-				return nil, err
-			}
-			return nil, bad("the multipart/form-data can't be read")
+			return nil, partError(err)
 		}
-		if p.FileName() == "" {
-			continue
+		if p.FileName() != "" {
+			return p, nil
 		}
-		if j.Filename == "" {
-			j.Filename, j.FilenameB64 = pipeline.Name(baseName(p.FileName()))
-		}
-		return &partReader{p}, nil
 	}
 }
 
-// partReader tells a part that breaks off from one that ends.
-type partReader struct{ p *multipart.Part }
-
-func (r *partReader) Read(b []byte) (int, error) {
-	n, err := r.p.Read(b)
-	var read *readError
-	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, &read) {
-		err = &readError{err}
+// Read returns io.EOF once the whole body was read, and no other file was in it.
+func (f *filePart) Read(b []byte) (int, error) {
+	if f.done != nil {
+		return 0, f.done
 	}
+	n, err := f.file.Read(b)
+	switch {
+	case errors.Is(err, io.EOF):
+		f.envelope.allow(maxEnvelope, errMuch)
+		_, err = f.next()
+		if err == nil {
+			err = bad("one file a request: this multipart/form-data has more")
+		}
+	case err != nil:
+		err = partError(err)
+	}
+	f.done = err
+
 	return n, err
+}
+
+// partError tells a body that breaks off, or is too long, from one that is no multipart.
+func partError(err error) error {
+	var (
+		read *readError
+		f    *fault
+	)
+	switch {
+	case errors.As(err, &read), errors.As(err, &f), errors.Is(err, queue.ErrTooLarge):
+		return err
+	}
+
+	return bad("the multipart/form-data can't be read")
 }

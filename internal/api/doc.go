@@ -6,10 +6,12 @@
 //	GET  /v1/events             events as they come (server-sent events)
 //
 // docs/openapi.yaml describes them. Every request shows a bearer token (RFC 6750); errors are
-// problem documents (RFC 9457). It speaks for one source, and shows the jobs and events of
+// problem documents (RFC 9457). A token speaks for one source, and sees the jobs and events of
 // that source alone.
 //
 // A submission is answered once it is durable, so an answer of 2xx means what an
-// acknowledgement of JetStream means. Bodies are streamed on: what fits a message is held in
-// memory, of the rest one chunk. It does not scan, judge, or keep anything itself.
+// acknowledgment of JetStream means. Bodies are streamed on: what fits a message is held in
+// memory, of the rest one chunk. Every call on behalf of a client has a bound; where NATS does not
+// answer within it, the client gets 503 with Retry-After. It does not scan, judge, or keep anything
+// itself. Limits before authentication are those of package httpserver.
 package api

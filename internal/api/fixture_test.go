@@ -6,26 +6,28 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v3"
 
 	"backburn/internal/api"
+	"backburn/internal/httpserver"
+	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
-	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -39,55 +41,93 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	token = "correct-horse"
+	token = "correct-horse-battery"   // speaks for proxy, and may say urgent
+	plain = "incorrect-horse-battery" // speaks for mail, and may not
+	slow  = "patient-horse-battery"   // speaks for scan, once in a long time
 	limit = 3_000_000
 )
 
 // site is an API before a real queue.
 type site struct {
-	t    testing.TB
-	q    *queue.Queue
-	web  *httptest.Server
-	file string // with the token
+	t      testing.TB
+	nats   *server.Server
+	q      *queue.Queue
+	cfg    api.Config
+	at     httpserver.Config
+	url    string
+	file   string // with the token
+	client *http.Client
+	stop   func() // the server, and waits for it
 }
 
-func newSite(t testing.TB) *site {
+func newSite(t testing.TB, change ...func(*site)) *site {
 	t.Helper()
-	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())
+	ns := testkit.StartNATS(t, &server.Options{
+		NoAuthUser: "all",
+		Users: []*server.User{
+			{Username: "all"},
+			{Username: "mute", Password: "pw", Permissions: &server.Permissions{Publish: &server.SubjectPermission{
+				Deny: []string{"backburn.jobs.>", "$JS.API.CONSUMER.>"},
+			}}},
+		},
+	})
+	nc, err := nats.Connect(ns.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	s := &site{t: t, file: filepath.Join(t.TempDir(), "token")}
+	s := &site{t: t, nats: ns, at: httpserver.DefaultConfig(), client: &http.Client{Transport: &http.Transport{}}}
 	s.q, err = queue.Open(ctx, nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	if err := os.WriteFile(s.file, []byte(token+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	s.file = secretFile(t, token)
+	s.at.Listen = "127.0.0.1:0"
+	s.cfg = api.Config{
+		Tokens: []api.Token{
+			{File: s.file, Source: "proxy", Priority: pipeline.Normal, Urgent: true},
+			{File: secretFile(t, plain), Source: "mail", Priority: pipeline.Bulk},
+			{File: secretFile(t, slow), Source: "scan", Priority: pipeline.Normal, Rate: 0.001, Burst: 1},
+		},
+		MaxFileSize: limit,
+		Ready:       natsconn.Ready(nc),
+		Intake:      s.q.Once(),
+		Queue:       s.q,
+		Registry:    prometheus.NewRegistry(),
+		Log:         zerolog.Nop(),
 	}
-	d, err := api.New(s.config())
+	for _, c := range change {
+		c(s)
+	}
+	web, err := api.New(s.at, s.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.Close)
-	s.web = httptest.NewServer(d.Handler())
-	t.Cleanup(s.web.Close)
-	t.Cleanup(d.Close) // ends those who wait
+	s.url = "http://" + web.Addr().String()
+	rctx, end := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- web.Run(rctx, 10*time.Second) }()
+	s.stop = sync.OnceFunc(func() {
+		end()
+		if err := <-done; err != nil {
+			t.Errorf("the API: %v", err)
+		}
+	})
+	t.Cleanup(s.stop)
+	t.Cleanup(s.client.CloseIdleConnections)
 	return s
 }
 
-func (s *site) config() api.Config {
-	return api.Config{
-		Listen: "127.0.0.1:0", TokenFile: s.file, Source: "proxy", Priority: pipeline.Normal, MaxFileSize: limit,
-		Intake: s.q.Once(), Queue: s.q, Log: zerolog.Nop(),
-		Follow: func(ctx context.Context, since time.Time, handle results.Handler) error {
-			return results.NewSubscriber(s.q.JetStream(), results.SubscriberConfig{Since: since, Filter: results.Filter{Sources: []string{"proxy"}}}).Run(ctx, handle)
-		},
+func secretFile(t testing.TB, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	return file
 }
 
 // work runs a worker against a simulated WildFire.
@@ -140,15 +180,22 @@ func (r reply) field(t testing.TB, name string) string {
 
 func (s *site) do(method, path string, body io.Reader, header ...string) reply {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.web.URL+path, body)
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+		switch name := header[i]; {
+		case name == "Host":
+			req.Host = header[i+1]
+		case i > 1 && header[i-2] == name:
+			req.Header.Add(name, header[i+1])
+		default:
+			req.Header.Set(name, header[i+1])
+		}
 	}
-	res, err := s.web.Client().Do(req)
+	res, err := s.client.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}

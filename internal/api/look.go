@@ -21,11 +21,14 @@ type Job struct {
 // traceLimit is how many jobs of the queue are looked through for one that has not begun yet.
 const traceLimit = 1000
 
-func (s *Server) job(w http.ResponseWriter, r *http.Request) {
+func (s *service) job(w http.ResponseWriter, r *http.Request) {
+	if !s.ready(w, r) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
-	id := r.PathValue("id")
-	ev, ended, err := s.cfg.Queue.Final(ctx, pipeline.Ref{Source: s.cfg.Source, ID: id})
+	id, source := r.PathValue("id"), holderOf(r).Source
+	ev, ended, err := s.cfg.Queue.Final(ctx, pipeline.Ref{Source: source, ID: id})
 	if err != nil {
 		s.unavailable(w, err)
 		return
@@ -38,32 +41,28 @@ func (s *Server) job(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, Job{JobID: id, State: state, Event: &ev})
 		return
 	}
-	t, err := s.cfg.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: s.cfg.Source, Limit: traceLimit})
+	t, err := s.cfg.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
 	switch {
 	case err != nil:
 		s.unavailable(w, err)
-	case !s.ours(t):
-		s.noJob(w)
+	case !ours(t, source):
+		problem(w, http.StatusNotFound, "unknown-job", "no such job of this source is known; a job far back in a long queue may not be found yet")
 	default:
 		answer(w, http.StatusOK, Job{JobID: id, State: t.State, WaitsFor: t.WaitsFor})
 	}
 }
 
-// ours reports whether a trace found a job of the API's source.
-func (s *Server) ours(t queue.Trace) bool {
+// ours reports whether a trace found a job of a source.
+func ours(t queue.Trace, source string) bool {
 	if t.State != queue.TraceQueued && t.State != queue.TraceWaiting {
 		return false
 	}
 	for _, step := range t.Steps {
-		if step.Source == s.cfg.Source {
+		if step.Source == source {
 			return true
 		}
 	}
 	return false
-}
-
-func (s *Server) noJob(w http.ResponseWriter) {
-	problem(w, http.StatusNotFound, "unknown-job", "no such job of this source is known; a job far back in a long queue may not be found yet")
 }
 
 // Contents is what is known of contents.
@@ -76,10 +75,13 @@ type Contents struct {
 
 var hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-func (s *Server) verdict(w http.ResponseWriter, r *http.Request) {
+func (s *service) verdict(w http.ResponseWriter, r *http.Request) {
 	sum := r.PathValue("sha256")
 	if !hash.MatchString(sum) {
 		problem(w, http.StatusBadRequest, "invalid-request", "a SHA-256: 64 lower-case hexadecimal digits")
+		return
+	}
+	if !s.ready(w, r) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
@@ -97,10 +99,4 @@ func (s *Server) verdict(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, http.StatusOK, c)
 	}
-}
-
-func (s *Server) unavailable(w http.ResponseWriter, err error) {
-	s.cfg.Log.Error().Err(err).Msg("cannot query the queue for an HTTP client")
-	w.Header().Set("Retry-After", "10")
-	problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
 }

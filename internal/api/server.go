@@ -2,31 +2,34 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"backburn/auth"
+	"backburn/internal/httpserver"
+	"backburn/internal/sse"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/results"
 )
 
-// Queue is what the API needs of the pipeline.
+// Queue is what the API needs of the pipeline; a *queue.Queue is one.
 type Queue interface {
 	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
 	Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error)
 	Known(ctx context.Context, sha256 string) (queue.SampleTrace, bool, error)
 	Trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error)
+
+	JetStream() jetstream.JetStream
+	Prefix() string // nats.prefix
 }
 
 // Intake takes submissions.
@@ -34,162 +37,161 @@ type Intake interface {
 	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
 }
 
-// Follower hands on events of a source, from a time on, until ctx ends.
-type Follower func(ctx context.Context, since time.Time, handle results.Handler) error
-
-// Config is what a Server is made with. Every field is required but those that say otherwise.
+// Config is what the API is made with. Every field is required but those that say otherwise.
 type Config struct {
-	Listen      string // host:port; port 0 takes any free one
-	TokenFile   string // with the bearer token, read at every request, so that it can be renewed in place
-	CertFile    string // PEM; with KeyFile the server speaks TLS; optional
-	KeyFile     string
-	Source      string            // that submissions are handed in under
-	Priority    pipeline.Priority // of jobs whose request names none
-	MaxFileSize int64             // in bytes; exactly so many are fine
+	Tokens      []Token
+	MaxFileSize int64 // in bytes; exactly so many are fine
 
+	// Ready returns nil while NATS is connected. It answers at once.
+	Ready  func(ctx context.Context) error
 	Intake Intake
 	Queue  Queue
-	Follow Follower
-	Log    zerolog.Logger
+
+	Registry *prometheus.Registry // nil for none
+	Log      zerolog.Logger
 }
 
-// Limits of what a Server takes on.
+// Limits of what the API takes on.
 const (
-	readHeaderTimeout = 5 * time.Second
-	stallTimeout      = 30 * time.Second // a body of which nothing came, or a reader who took nothing, for so long
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 32 << 10
-	maxWait           = 2 * time.Minute // of ?wait
-	askTimeout        = 10 * time.Second
-	submissions       = 64 // at a time
-	streams           = 64 // of events, at a time
-	pingInterval      = 15 * time.Second
+	stallTimeout = 30 * time.Second // a body of which nothing came for so long
+	bodyRate     = 4 << 10          // bytes per second that a body comes at on average, at least
+	answerTime   = 30 * time.Second // for an answer to be read
+	maxWait      = 2 * time.Minute  // of ?wait
+	askTimeout   = 10 * time.Second // for NATS to answer
+	submissions  = 64               // at a time; a token has at most half of them where there are several
+	streams      = 64               // of events, at a time
 )
 
-// Server is a listener that is open already. Run serves it.
-type Server struct {
-	cfg      Config
-	listener net.Listener
-	http     *http.Server
-
-	ending  context.Context // ends those who wait or follow
-	end     context.CancelFunc
+// service answers requests.
+type service struct {
+	cfg     Config
+	base    string // path under which a proxy shows it
+	tokens  *keyring
+	metrics *metrics
 	inHand  atomic.Int64 // submissions
-	readers atomic.Int64 // of events
+	streams sse.Places
 }
 
-// ErrListen is matched by the error of New where the address can't be had.
-var ErrListen = errors.New("the address can't be had")
-
-// New listens. It serves nothing before Run; whoever does not call Run calls Close.
-func New(cfg Config) (*Server, error) {
-	if _, err := auth.ReadSecretFile(cfg.TokenFile); err != nil {
-		return nil, fmt.Errorf("api.token_file: %w", err)
-	}
-	s := &Server{cfg: cfg}
-	s.ending, s.end = context.WithCancel(context.Background())
-	s.http = &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: nil,
-	}
-	if cfg.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("api.cert_file: %w", err)
-		}
-		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	}
-	l, err := net.Listen("tcp", cfg.Listen)
+// New listens, and serves the API once the server runs.
+func New(at httpserver.Config, cfg Config) (*httpserver.Server, error) {
+	h, err := Handler(at.BasePath, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("api.listen: %w: %w; free the address, or choose another", ErrListen, err)
+		return nil, err
 	}
-	s.listener = l
-	return s, nil
+	use := httpserver.Use{
+		Table:         "api",
+		Routes:        []string{"/v1/submit", "/v1/jobs/", "/v1/verdicts/", "/v1/events"},
+		Authenticates: true,
+		Refuse:        refuseListener,
+		Log:           cfg.Log,
+	}
+	if cfg.Registry != nil {
+		use.Registry = cfg.Registry
+	}
+
+	return httpserver.New(at, use, h)
 }
 
-// Addr is the address that it listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Run serves until ctx ends; those who wait are then answered with what is known, streams of
-// events end, and submissions in hand get the grace time. It returns nil when it was ctx that
-// ended it. Call it once.
-func (s *Server) Run(ctx context.Context, grace time.Duration) error {
-	served := make(chan error, 1)
-	go func() {
-		if s.http.TLSConfig != nil {
-			served <- s.http.ServeTLS(s.listener, "", "")
-			return
+// Handler is what a listener serves, without its limits and names. base is the path under which a
+// proxy shows it.
+func Handler(base string, cfg Config) (http.Handler, error) {
+	tokens, err := newKeyring(cfg.Tokens, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{
+		cfg:     cfg,
+		base:    base,
+		tokens:  tokens,
+		metrics: newMetrics(cfg.Tokens),
+		streams: sse.NewPlaces(streams),
+	}
+	if cfg.Registry != nil {
+		if err := s.metrics.register(cfg.Registry, s); err != nil {
+			return nil, fmt.Errorf("api: metrics: %w", err)
 		}
-		served <- s.http.Serve(s.listener)
-	}()
-	select {
-	case err := <-served:
-		s.Close()
-		return fmt.Errorf("api: %w", err)
-	case <-ctx.Done():
 	}
-	s.end()
-	last, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer stop()
-	err := s.http.Shutdown(last)
-	s.Close()
-	<-served
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("api: %w", err)
-	}
-	return nil
-}
 
-// Close closes the listener and every connection at once. It may be called more than once.
-func (s *Server) Close() {
-	s.end()
-	_ = s.http.Close()
-	_ = s.listener.Close() // http.Server knows it only once it serves
-}
-
-// Handler is what a Server serves.
-func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/submit", s.submit)
 	mux.HandleFunc("GET /v1/jobs/{id}", s.job)
 	mux.HandleFunc("GET /v1/verdicts/{sha256}", s.verdict)
 	mux.HandleFunc("GET /v1/events", s.events)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		for _, known := range []struct{ path, allow string }{{"/v1/submit", "POST"}, {"/v1/jobs/", "GET"}, {"/v1/verdicts/", "GET"}, {"/v1/events", "GET"}} {
-			if strings.HasPrefix(r.URL.Path, known.path) && r.Method != known.allow {
-				w.Header().Set("Allow", known.allow)
-				problem(w, http.StatusMethodNotAllowed, "method-not-allowed", "use "+known.allow)
-				return
-			}
-		}
-		problem(w, http.StatusNotFound, "not-found", "there is nothing at this address")
-	})
-	return s.guard(mux)
+	mux.HandleFunc("/", nowhere)
+
+	return s.authenticated(mux), nil
 }
 
-// guard lets nobody in without the token.
-func (s *Server) guard(next http.Handler) http.Handler {
+// nowhere answers what is none of ours.
+func nowhere(w http.ResponseWriter, r *http.Request) {
+	for _, known := range []struct{ path, allow string }{
+		{"/v1/submit", "POST"},
+		{"/v1/jobs/", "GET, HEAD"},
+		{"/v1/verdicts/", "GET, HEAD"},
+		{"/v1/events", "GET, HEAD"},
+	} {
+		rest, ok := strings.CutPrefix(r.URL.Path, known.path)
+		if ok && (rest == "") != strings.HasSuffix(known.path, "/") && !strings.Contains(rest, "/") && !strings.Contains(known.allow, r.Method) {
+			w.Header().Set("Allow", known.allow)
+			problem(w, http.StatusMethodNotAllowed, "method-not-allowed", "use "+known.allow)
+			return
+		}
+	}
+	problem(w, http.StatusNotFound, "not-found", "there is nothing at this address")
+}
+
+// authenticated lets nobody in without a token.
+func (s *service) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		token, err := auth.ReadSecretFile(s.cfg.TokenFile)
-		if err != nil {
-			s.cfg.Log.Error().Err(err).Msg("cannot read the API token: every request is refused")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		if r.ContentLength != 0 && r.ProtoMajor == 1 {
+			// What was not read by the time of the answer is not waited for. Whoever reads it
+			// all takes this back.
+			w.Header().Set("Connection", "close")
+		}
+
+		h, err := s.tokens.holder(r)
+		switch {
+		case errors.Is(err, errNoTokens):
+			retry(w, askTimeout)
 			problem(w, http.StatusServiceUnavailable, "unavailable", "the API has no token at the moment")
-			return
+		case err != nil:
+			s.unauthorized(w, r, err)
+		case r.URL.Path != path.Clean(r.URL.Path): // ServeMux would redirect
+			problem(w, http.StatusNotFound, "not-found", "there is nothing at this address")
+		default:
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{}, h)))
 		}
-		scheme, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") || !same(strings.TrimSpace(shown), token.Reveal()) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="backburn"`)
-			problem(w, http.StatusUnauthorized, "unauthorized", "send the API token as Authorization: Bearer")
-			return
-		}
-		next.ServeHTTP(w, r)
 	})
 }
 
-// same compares in a time that tells nothing, not even the length.
-func same(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+func (s *service) unauthorized(w http.ResponseWriter, r *http.Request, err error) {
+	why := "unknown"
+	if errors.Is(err, errNoBearer) {
+		why = "missing"
+	}
+	s.metrics.unauthorized.WithLabelValues(why).Inc()
+	s.tokens.refused.Warn().Str("addr", r.RemoteAddr).Str("path", r.URL.Path).Str("token", why).
+		Msg("refused a request of the HTTP API for its token")
+	w.Header().Set("WWW-Authenticate", `Bearer realm="backburn"`)
+	problem(w, http.StatusUnauthorized, "unauthorized", "send the API token as Authorization: Bearer")
+}
+
+// unavailable answers where NATS does not.
+func (s *service) unavailable(w http.ResponseWriter, err error) {
+	s.cfg.Log.Error().Err(err).Msg("cannot query the queue for an HTTP client")
+	retry(w, askTimeout)
+	problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
+}
+
+// ready reports whether NATS is there to be asked; else it has answered.
+func (s *service) ready(w http.ResponseWriter, r *http.Request) bool {
+	if err := s.cfg.Ready(r.Context()); err != nil {
+		s.unavailable(w, err)
+		return false
+	}
+
+	return true
 }

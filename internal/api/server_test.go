@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"backburn/internal/api"
+	"backburn/internal/httpserver"
+	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/results"
@@ -193,65 +195,12 @@ func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	exact := strings.Repeat("x", limit)
-	if r := s.do("POST", "/v1/submit?filename=exact", strings.NewReader(exact)); r.status != http.StatusAccepted {
-		t.Errorf("exactly the limit: %d %s", r.status, r.body)
-	}
-	for name, tc := range map[string]struct {
-		method, path string
-		body         io.Reader
-		header       []string
-		status       int
-		kind         string
-	}{
-		"no token":       {"POST", "/v1/submit?filename=a", nil, []string{"Authorization", ""}, 401, "unauthorized"},
-		"wrong token":    {"GET", "/v1/events", nil, []string{"Authorization", "Bearer wrong"}, 401, "unauthorized"},
-		"other scheme":   {"GET", "/v1/jobs/x", nil, []string{"Authorization", "Basic " + token}, 401, "unauthorized"},
-		"no link":        {"POST", "/v1/submit?url=ftp://example.com/", nil, nil, 400, "invalid-request"},
-		"empty link":     {"POST", "/v1/submit?url=", nil, nil, 400, "invalid-request"},
-		"link and file":  {"POST", "/v1/submit?url=https://example.com/&filename=a", nil, nil, 400, "invalid-request"},
-		"link and body":  {"POST", "/v1/submit?url=https://example.com/", strings.NewReader("x"), nil, 400, "invalid-request"},
-		"no name":        {"POST", "/v1/submit", strings.NewReader("x"), nil, 400, "invalid-request"},
-		"misspelt":       {"POST", "/v1/submit?file=a", strings.NewReader("x"), nil, 400, "invalid-request"},
-		"odd wait":       {"POST", "/v1/submit?filename=a&wait=1h", strings.NewReader("x"), nil, 400, "invalid-request"},
-		"odd key":        {"POST", "/v1/submit?filename=a", strings.NewReader("x"), []string{"Idempotency-Key", "a b"}, 400, "invalid-request"},
-		"odd priority":   {"POST", "/v1/submit?filename=a", strings.NewReader("x"), []string{"Backburn-Priority", "high"}, 400, "invalid-request"},
-		"much metadata":  {"POST", "/v1/submit?filename=a", strings.NewReader("x"), []string{"Backburn-Meta-A", strings.Repeat("m", 9000)}, 400, "invalid-request"},
-		"no form":        {"POST", "/v1/submit", strings.NewReader("x"), []string{"Content-Type", "multipart/form-data"}, 400, "invalid-request"},
-		"empty form":     {"POST", "/v1/submit", strings.NewReader("--b--\r\n"), []string{"Content-Type", "multipart/form-data; boundary=b"}, 400, "invalid-request"},
-		"one too many":   {"POST", "/v1/submit?filename=a", strings.NewReader(exact + "x"), nil, 413, "too-large"},
-		"far too many":   {"POST", "/v1/submit?filename=a", strings.NewReader(exact + exact), nil, 413, "too-large"},
-		"chunked":        {"POST", "/v1/submit?filename=a", io.MultiReader(strings.NewReader(exact), strings.NewReader("x")), nil, 413, "too-large"},
-		"no hash":        {"GET", "/v1/verdicts/XYZ", nil, nil, 400, "invalid-request"},
-		"unknown hash":   {"GET", "/v1/verdicts/" + sum("unknown"), nil, nil, 404, "unknown-contents"},
-		"unknown job":    {"GET", "/v1/jobs/unknown", nil, nil, 404, "unknown-job"},
-		"wrong method":   {"GET", "/v1/submit", nil, nil, 405, "method-not-allowed"},
-		"nowhere":        {"GET", "/", nil, nil, 404, "not-found"},
-		"odd last event": {"GET", "/v1/events", nil, []string{"Last-Event-ID", "x"}, 400, "invalid-request"},
-	} {
-		r := s.do(tc.method, tc.path, tc.body, tc.header...)
-		if r.status != tc.status || r.field(t, "type") != "urn:backburn:problem:"+tc.kind {
-			t.Errorf("%s: %d %s, want %d %s", name, r.status, r.body, tc.status, tc.kind)
-		}
-		if strings.Contains(string(r.body), token) {
-			t.Errorf("%s: the answer shows the token", name)
-		}
-	}
-	objects, err := s.q.Objects().List(t.Context(), "")
-	if err != nil || len(objects) != 1 {
-		t.Errorf("%d objects, want that of the one accepted: %v", len(objects), err)
-	}
-}
-
 // A body that breaks off is nothing that was handed in.
 func TestABodyThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	pr, pw := io.Pipe()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", s.web.URL+"/v1/submit?filename=a", pr)
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/v1/submit?filename=a", pr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,11 +209,11 @@ func TestABodyThatBreaksOff(t *testing.T) {
 		_, _ = io.WriteString(pw, strings.Repeat("x", 1_500_000))
 		pw.CloseWithError(errors.New("the client dies"))
 	}()
-	if res, err := s.web.Client().Do(req); err == nil {
+	if res, err := s.client.Do(req); err == nil {
 		res.Body.Close()
 		t.Errorf("it was answered: %s", res.Status)
 	}
-	s.web.Close() // waits for the handler
+	s.stop() // waits for the handler
 	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
 		t.Errorf("half a file was handed in: %v", err)
@@ -273,22 +222,34 @@ func TestABodyThatBreaksOff(t *testing.T) {
 
 func TestTokenIsRenewedInPlace(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	if err := os.WriteFile(s.file, []byte("another\n"), 0o600); err != nil {
+	s := newSite(t, func(s *site) { s.cfg.Tokens = s.cfg.Tokens[:1] })
+	until := func(status int, shown string) {
+		t.Helper()
+		for end := time.Now().Add(testkit.Patience); ; {
+			r := s.do("GET", "/v1/jobs/x", nil, "Authorization", shown)
+			if r.status == status {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%d %s, want %d", r.status, r.body, status)
+			}
+			time.Sleep(50 * time.Millisecond) // files give no signal
+		}
+	}
+	if err := os.WriteFile(s.file, []byte("another-horse-battery\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := s.do("GET", "/v1/jobs/x", nil); r.status != 401 {
-		t.Errorf("the old token: %d", r.status)
+	until(404, "bearer another-horse-battery")
+	until(401, "Bearer "+token)
+	if err := os.WriteFile(s.file, []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if r := s.do("GET", "/v1/jobs/x", nil, "Authorization", "bearer another"); r.status != 404 {
-		t.Errorf("the new token: %d", r.status)
-	}
+	until(503, "Bearer short")
 	if err := os.Remove(s.file); err != nil {
 		t.Fatal(err)
 	}
-	if r := s.do("GET", "/v1/jobs/x", nil, "Authorization", "Bearer "); r.status != 503 {
-		t.Errorf("no token at all: %d", r.status)
-	}
+	until(503, "Bearer ")
+	until(503, "Bearer another-horse-battery")
 }
 
 // Jobs of other sources are nobody's business here.
@@ -317,7 +278,7 @@ func TestEventsAreStreamed(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	open := func(last string) *http.Response {
-		req, err := http.NewRequestWithContext(ctx, "GET", s.web.URL+"/v1/events", nil)
+		req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/v1/events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +286,7 @@ func TestEventsAreStreamed(t *testing.T) {
 		if last != "" {
 			req.Header.Set("Last-Event-ID", last)
 		}
-		res, err := s.web.Client().Do(req)
+		res, err := s.client.Do(req)
 		if err != nil || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatalf("%v %v", res, err)
 		}
@@ -364,36 +325,40 @@ func TestEventsAreStreamed(t *testing.T) {
 	next(bufio.NewScanner(second.Body), "two")
 }
 
+// A stream that is open, and a client that waits, do not keep the server.
 func TestRunEndsInGoodOrder(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	d, err := api.New(s.config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	taken := s.config()
-	taken.Listen = d.Addr().String()
-	if other, err := api.New(taken); !errors.Is(err, api.ErrListen) {
+	taken := s.at
+	taken.Listen = strings.TrimPrefix(s.url, "http://")
+	s.cfg.Registry = nil
+	if other, err := api.New(taken, s.cfg); !errors.Is(err, httpserver.ErrListen) {
 		other.Close()
 		t.Errorf("a second server at one address: %v", err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx, 10*time.Second) }()
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+d.Addr().String()+"/v1/events", nil)
+	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := client.Do(req)
+	res, err := s.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel() // a stream that is open does not keep it
-	if err := <-done; err != nil {
-		t.Error(err)
+	waited := make(chan reply, 1)
+	go func() { waited <- s.do("POST", "/v1/submit?filename=a.exe&wait=2m", strings.NewReader("MZ")) }()
+	for {
+		st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Lanes[pipeline.Normal].Waiting == 1 {
+			break
+		}
+	}
+	s.stop()
+	if r := <-waited; r.status != http.StatusAccepted {
+		t.Errorf("who waited got %d %s", r.status, r.body)
 	}
 	_, _ = io.Copy(io.Discard, res.Body)
 	res.Body.Close()

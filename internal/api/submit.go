@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -16,6 +15,7 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"backburn/internal/httpserver"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 )
@@ -30,9 +30,10 @@ type Accepted struct {
 
 // request is what a submission asks for.
 type request struct {
-	job   pipeline.Job
-	keyed bool // the client named the job's id
-	wait  time.Duration
+	job      pipeline.Job
+	boundary string // of multipart/form-data
+	form     bool
+	wait     time.Duration
 }
 
 // fault is an error that is the client's, with the problem that it becomes.
@@ -47,37 +48,33 @@ func bad(format string, a ...any) error {
 	return &fault{http.StatusBadRequest, "invalid-request", fmt.Sprintf(format, a...)}
 }
 
-func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
-	if s.inHand.Add(1) > submissions {
-		s.inHand.Add(-1)
-		w.Header().Set("Retry-After", "1")
-		problem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are in hand already", submissions))
-		return
+func (s *service) submit(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	h := holderOf(r)
+	req, err := s.parse(r, h)
+	var stored queue.Receipt
+	if err == nil {
+		stored, err = s.take(w, r, h, &req)
 	}
-	req, stored, err := s.take(w, r)
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it would end the wait for the event, too
-	s.inHand.Add(-1)
 	if err != nil {
-		s.refuse(w, r, req, err)
+		s.refuse(w, r, h, req, err)
 		return
 	}
-	id := req.job.ID
-	s.cfg.Log.Debug().Str("job", id).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
-	if req.wait > 0 {
-		ctx, cancel := context.WithTimeout(r.Context(), req.wait)
-		defer cancel()
-		defer context.AfterFunc(s.ending, cancel)()
-		ev, err := s.cfg.Queue.Await(ctx, req.job.Ref())
-		switch {
-		case err == nil:
-			answerEvent(w, ev)
-			return
-		}
-		if !errors.Is(err, queue.ErrPending) { // it is accepted all the same
-			s.cfg.Log.Warn().Err(err).Str("job", id).Msg("cannot wait for a job")
-		}
+
+	result := resultAccepted
+	if stored.Duplicate {
+		result = resultRepeated
 	}
-	w.Header().Set("Location", "/v1/jobs/"+url.PathEscape(id))
+	s.metrics.submissions.WithLabelValues(h.Source, result).Inc()
+	s.metrics.seconds.Observe(time.Since(began).Seconds())
+	id := req.job.ID
+	s.cfg.Log.Debug().Str("job", id).Str("source", h.Source).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
+	w.Header().Del("Connection") // the body was read
+	if req.wait > 0 && s.await(w, r, req) {
+		return
+	}
+
+	w.Header().Set("Location", s.base+"/v1/jobs/"+url.PathEscape(id))
 	accepted := Accepted{JobID: id, State: "accepted", SHA256: stored.SHA256}
 	if req.job.URL == "" {
 		accepted.Size = &stored.Size
@@ -85,98 +82,196 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusAccepted, accepted)
 }
 
+// await waits for the final event of a job that was accepted, and reports whether it has answered
+// with it.
+func (s *service) await(w http.ResponseWriter, r *http.Request, req request) bool {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // it would end the wait
+	_ = control.SetWriteDeadline(time.Now().Add(req.wait + answerTime))
+	ctx, stop := httpserver.UntilStop(r)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, req.wait)
+	defer cancel()
+
+	ev, err := s.cfg.Queue.Await(ctx, req.job.Ref())
+	if err == nil {
+		answerEvent(w, ev)
+		return true
+	}
+	if !errors.Is(err, queue.ErrPending) { // it is accepted all the same
+		s.cfg.Log.Warn().Err(err).Str("job", req.job.ID).Msg("cannot wait for a job")
+	}
+
+	return false
+}
+
 // take reads a submission and hands it in, into the trace of the client, if it names one. The ledger
 // tells what comes under a key that was used before.
-func (s *Server) take(w http.ResponseWriter, r *http.Request) (request, queue.Receipt, error) {
-	req, err := s.parse(r)
+func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *request) (queue.Receipt, error) {
+	release, err := s.place(w, h)
 	if err != nil {
-		return req, queue.Receipt{}, err
+		return queue.Receipt{}, err
 	}
-	body, err := s.body(w, r, &req.job)
-	if err != nil {
-		return req, queue.Receipt{}, err
+	defer release()
+	if err := s.cfg.Ready(r.Context()); err != nil {
+		return queue.Receipt{}, err
 	}
-	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+
+	ctx := newPatience(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
+	defer ctx.end()
 	var content queue.Content
 	if req.job.URL == "" {
+		body, err := s.body(w, r, ctx, req)
+		if err != nil {
+			return queue.Receipt{}, err
+		}
 		content = queue.FromReader(body, s.cfg.MaxFileSize)
 	}
 	receipt, err := s.cfg.Intake.Submit(ctx, req.job, content)
+	if err != nil && errors.Is(context.Cause(ctx), errNoAnswer) {
+		err = fmt.Errorf("%w: %w", errNoAnswer, err)
+	}
 
-	return req, receipt, err
+	return receipt, err
 }
 
-// body is where the contents of a submission are read from, and completes the file's name; a link has
-// no contents.
-func (s *Server) body(w http.ResponseWriter, r *http.Request, j *pipeline.Job) (io.Reader, error) {
-	switch {
-	case j.URL != "" && r.ContentLength != 0:
-		return nil, bad("a link, or a file: ?url=… comes without a body")
-	case j.URL != "":
-		return nil, nil
-	case r.ContentLength > s.cfg.MaxFileSize+maxEnvelope:
-		return nil, queue.ErrTooLarge // before any of it is sent
+// place finds room for a submission: within the rate of the token, and among those in hand.
+func (s *service) place(w http.ResponseWriter, h *holder) (release func(), err error) {
+	if h.limiter != nil {
+		turn := h.limiter.Reserve()
+		if wait := turn.Delay(); wait > 0 {
+			turn.Cancel()
+			retry(w, wait)
+			return nil, &fault{http.StatusTooManyRequests, "rate-limited", fmt.Sprintf("at most %g submissions per second with this token", h.Rate)}
+		}
 	}
-	body := io.Reader(&steady{r: http.MaxBytesReader(w, r.Body, s.cfg.MaxFileSize+maxEnvelope), c: http.NewResponseController(w)})
-	if mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && mt == "multipart/form-data" {
-		if body, err = filePart(body, params["boundary"], j); err != nil {
+	release = func() { s.inHand.Add(-1); h.inHand.Add(-1) }
+	if all, own := s.inHand.Add(1), h.inHand.Add(1); all > submissions || own > h.share {
+		release()
+		retry(w, time.Second)
+		return nil, &fault{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are in hand already, %d of this token", all-1, own-1)}
+	}
+
+	return release, nil
+}
+
+// body is where the contents of a submission are read from, and completes the file's name.
+func (s *service) body(w http.ResponseWriter, r *http.Request, wait *patience, req *request) (io.Reader, error) {
+	j := &req.job
+	body := io.Reader(&steady{r: r.Body, c: http.NewResponseController(w), wait: wait, began: time.Now()})
+	if req.form {
+		var err error
+		if body, err = openForm(body, req.boundary, s.cfg.MaxFileSize, j); err != nil {
 			return nil, err
 		}
 	}
 	if j.Filename == "" {
 		return nil, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data; or name a link: ?url=…")
 	}
+	if err := j.CheckText(); err != nil { // the name may come from the form
+		return nil, bad("%s", text(err))
+	}
+
 	return body, nil
 }
 
-// maxEnvelope is what a body may hold beside the file: the borders and headers of multipart.
-const maxEnvelope = 64 << 10
+// text is what makes a job invalid, for the client.
+func text(err error) string {
+	return strings.TrimPrefix(err.Error(), pipeline.ErrInvalidJob.Error()+": ")
+}
 
 // plain matches keys that can be ids as they are, and are safe wherever ids appear.
 var plain = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 
-// parse reads everything of a request but its body.
-func (s *Server) parse(r *http.Request) (request, error) {
-	req := request{job: pipeline.Job{Source: s.cfg.Source, Priority: s.cfg.Priority, ReceivedAt: time.Now().UTC()}}
+// parse reads everything of a request but its body, and judges the body by what is said of it.
+func (s *service) parse(r *http.Request, h *holder) (request, error) {
+	req := request{job: pipeline.Job{Source: h.Source, Priority: h.Priority, ReceivedAt: time.Now().UTC()}}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return req, bad("the query can't be read")
 	}
-	for name := range q {
+	for name, values := range q {
 		if !slices.Contains([]string{"filename", "path", "url", "wait"}, name) {
 			return req, bad("unknown parameter %q: there are filename, path, url and wait", name)
 		}
-	}
-	req.job.ID = strings.Trim(r.Header.Get("Idempotency-Key"), `"`)
-	if req.keyed = req.job.ID != ""; !req.keyed {
-		req.job.ID = "api-" + rand.Text()
-	} else if !plain.MatchString(req.job.ID) {
-		return req, bad("Idempotency-Key: 1 to 128 of A-Z a-z 0-9 . _ ~ -")
-	}
-	if p := r.Header.Get("Backburn-Priority"); p != "" {
-		if req.job.Priority = pipeline.Priority(p); !req.job.Priority.Valid() {
-			return req, bad("Backburn-Priority: urgent, normal or bulk")
+		if len(values) > 1 {
+			return req, bad("%s: once", name)
 		}
 	}
-	if s := q.Get("wait"); s != "" {
-		if req.wait, err = time.ParseDuration(s); err != nil || req.wait < 0 || req.wait > maxWait {
+	if err := s.headers(r, h, &req); err != nil {
+		return req, err
+	}
+	if text := q.Get("wait"); q.Has("wait") {
+		if req.wait, err = time.ParseDuration(text); err != nil || req.wait < 0 || req.wait > maxWait {
 			return req, bad("wait: a duration such as 10s, at most %s", maxWait)
 		}
 	}
-	if req.job.URL = q.Get("url"); q.Has("url") && (!pipeline.ValidURL(req.job.URL) || q.Has("filename") || q.Has("path")) {
-		return req, bad("url: an http or https URL of at most 8 KiB, and then neither filename nor path")
+
+	if req.job.URL = q.Get("url"); q.Has("url") {
+		switch {
+		case !pipeline.ValidURL(req.job.URL) || q.Has("filename") || q.Has("path"):
+			return req, bad("url: an http or https URL of at most 8 KiB, and then neither filename nor path")
+		case r.ContentLength != 0:
+			return req, bad("a link, or a file: ?url=… comes without a body")
+		}
 	}
 	req.job.Filename, req.job.FilenameB64 = pipeline.Name(baseName(q.Get("filename")))
 	req.job.Path, req.job.PathB64 = pipeline.Name(q.Get("path"))
-	return req, s.metadata(r, &req.job)
+	if err := s.metadata(r, &req.job); err != nil {
+		return req, err
+	}
+	if err := req.job.CheckText(); err != nil {
+		return req, bad("%s", text(err))
+	}
+	if req.boundary, req.form, err = form(r); err != nil {
+		return req, err
+	}
+	envelope := int64(0)
+	if req.form {
+		envelope = 2 * maxEnvelope
+	}
+	if r.ContentLength > s.cfg.MaxFileSize+envelope {
+		return req, queue.ErrTooLarge // before any of it is sent
+	}
+
+	return req, nil
 }
 
-func (s *Server) metadata(r *http.Request, j *pipeline.Job) error {
+// headers reads who the job is, and how urgent.
+func (s *service) headers(r *http.Request, h *holder, req *request) error {
+	for _, name := range []string{"Idempotency-Key", "Backburn-Priority"} {
+		if len(r.Header.Values(name)) > 1 {
+			return bad("%s: once", name)
+		}
+	}
+	req.job.ID = "api-" + rand.Text()
+	if keys := r.Header.Values("Idempotency-Key"); len(keys) == 1 {
+		req.job.ID = strings.TrimSuffix(strings.TrimPrefix(keys[0], `"`), `"`)
+		if !plain.MatchString(req.job.ID) {
+			return bad("Idempotency-Key: 1 to 128 of A-Z a-z 0-9 . _ ~ -")
+		}
+	}
+	if p := r.Header.Get("Backburn-Priority"); p != "" {
+		if req.job.Priority = pipeline.Priority(p); !req.job.Priority.Valid() {
+			return bad("Backburn-Priority: urgent, normal or bulk")
+		}
+	}
+	if req.job.Priority == pipeline.Urgent && !h.Urgent {
+		return &fault{http.StatusForbidden, "forbidden", "this token may not hand in at priority urgent"}
+	}
+
+	return nil
+}
+
+func (s *service) metadata(r *http.Request, j *pipeline.Job) error {
 	size := len(j.Filename) + len(j.Path)
 	for key, values := range r.Header {
 		name, ok := strings.CutPrefix(key, queue.HeaderMeta)
 		if !ok || name == "" {
 			continue
+		}
+		if len(values) > 1 {
+			return bad("%s: once", key)
 		}
 		if j.Metadata == nil {
 			j.Metadata = map[string]string{}
@@ -185,9 +280,10 @@ func (s *Server) metadata(r *http.Request, j *pipeline.Job) error {
 		j.Metadata[strings.ToLower(name)] = text
 		size += len(name) + len(text)
 	}
-	if len(j.Metadata) > 32 || size > 8<<10 {
+	if len(j.Metadata) > pipeline.MaxMetadataPairs || size > pipeline.MaxMetadataBytes {
 		return bad("at most 32 headers %s*, and 8 KiB of names and metadata", queue.HeaderMeta)
 	}
+
 	return nil
 }
 
@@ -195,28 +291,39 @@ func (s *Server) metadata(r *http.Request, j *pipeline.Job) error {
 func baseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 // refuse answers a submission that was not accepted.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, req request, err error) {
+func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req request, err error) {
 	var (
-		f     *fault
-		large *http.MaxBytesError
-		read  *readError
+		f    *fault
+		read *readError
 	)
+	status, kind, detail := http.StatusServiceUnavailable, "unavailable", ""
 	switch {
 	case errors.As(err, &f):
-		problem(w, f.status, f.kind, f.detail)
-	case errors.Is(err, queue.ErrTooLarge), errors.As(err, &large):
-		problem(w, http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("at most %d bytes", s.cfg.MaxFileSize))
+		status, kind, detail = f.status, f.kind, f.detail
+	case errors.Is(err, queue.ErrTooLarge):
+		status, kind = http.StatusRequestEntityTooLarge, "too-large"
+		detail = fmt.Sprintf("at most %d bytes", s.cfg.MaxFileSize)
 	case errors.Is(err, queue.ErrOtherContents):
-		problem(w, http.StatusConflict, "other-contents", "something else was handed in under this Idempotency-Key, and this was not accepted: use another key")
+		status, kind = http.StatusConflict, "other-contents"
+		detail = "something else was handed in under this Idempotency-Key, and this was not accepted: use another key"
 	case errors.As(err, &read):
-		problem(w, http.StatusBadRequest, "incomplete", "the body ended before it was complete")
+		status, kind = http.StatusBadRequest, "incomplete"
+		detail = "the body ended, or stalled, before it was complete"
+	case errors.Is(err, pipeline.ErrInvalidJob):
+		status, kind = http.StatusBadRequest, "invalid-request"
+		detail = text(err)
 	case errors.Is(err, pipeline.ErrFull):
-		w.Header().Set("Retry-After", "10")
-		problem(w, http.StatusServiceUnavailable, "full", "the queue is full; nothing was accepted")
+		status, kind = http.StatusTooManyRequests, "full"
+		detail = "the queue is full; nothing was accepted"
+		retry(w, askTimeout)
 	case r.Context().Err() != nil: // nobody is there to be answered
+		s.metrics.submissions.WithLabelValues(h.Source, resultGone).Inc()
+		return
 	default:
-		s.cfg.Log.Error().Err(err).Str("job", req.job.ID).Msg("a submission could not be handed in")
-		w.Header().Set("Retry-After", "10")
-		problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer; whether it was accepted is not known: repeat it with the same Idempotency-Key")
+		s.cfg.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("a submission could not be handed in")
+		detail = "the queue does not answer; whether it was accepted is not known: repeat it with the same Idempotency-Key"
+		retry(w, askTimeout)
 	}
+	s.metrics.submissions.WithLabelValues(h.Source, resultOf(kind)).Inc()
+	problem(w, status, kind, detail)
 }

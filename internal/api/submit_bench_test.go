@@ -50,7 +50,7 @@ func BenchmarkSubmit(b *testing.B) {
 	for b.Loop() {
 		round++
 		theirs += send(bare.URL, 200)
-		ours += send(s.web.URL+"/v1/submit?filename=a.exe", 202)
+		ours += send(s.url+"/v1/submit?filename=a.exe", 202)
 		ctx := context.WithoutCancel(b.Context())
 		if err := store.Delete(ctx, fmt.Sprint(round)); err != nil {
 			b.Fatal(err)

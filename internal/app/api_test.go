@@ -40,7 +40,9 @@ func TestFromTheAPIToASink(t *testing.T) {
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: secret("key", "key")}}
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
-	cfg.API.Listen, cfg.API.TokenFile, cfg.API.Source = "127.0.0.1:0", secret("token", "let-me-in"), "proxy"
+	shown := config.DefaultAPIToken()
+	shown.File, shown.Source = secret("token", "let-me-in-please"), "proxy"
+	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []config.APIToken{shown}
 	archived := config.DefaultSink()
 	archived.Name, archived.Kind, archived.Path, archived.Types = "archive", config.SinkFile, archive, []string{"verdict"}
 	cfg.Sink = []config.Sink{archived}
@@ -74,7 +76,7 @@ func TestFromTheAPIToASink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer let-me-in")
+	req.Header.Set("Authorization", "Bearer let-me-in-please")
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)

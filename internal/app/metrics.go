@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -36,6 +37,19 @@ type fleetMetrics struct {
 	workers, leaders            *prometheus.Desc
 }
 
+// connected is the metric that every process has, whatever it does.
+func connected(nc *nats.Conn) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "backburn_nats_connected",
+		Help: "1 while this process is connected to NATS.",
+	}, func() float64 {
+		if nc.IsConnected() {
+			return 1
+		}
+		return 0
+	})
+}
+
 // otherReason stands for reasons of dead letters that a later version wrote.
 const otherReason = "other"
 
@@ -61,8 +75,10 @@ func newFleetMetrics(f *statusCache, log zerolog.Logger) *fleetMetrics {
 }
 
 func (m *fleetMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.up, m.laneJobs, m.laneHand, m.laneAge, m.waiting, m.dead,
-		m.used, m.limit, m.resets, m.lasts, m.workers, m.leaders} {
+	for _, d := range []*prometheus.Desc{
+		m.up, m.laneJobs, m.laneHand, m.laneAge, m.waiting, m.dead,
+		m.used, m.limit, m.resets, m.lasts, m.workers, m.leaders,
+	} {
 		ch <- d
 	}
 }

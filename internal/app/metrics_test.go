@@ -44,18 +44,24 @@ func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
 	cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = filepath.Join(t.TempDir(), "nats"), false
 	cfg.HTTP.Listen = "127.0.0.1:0"
 	cfg.WildFire.Client.BaseURL, cfg.Pipeline.ShutdownTimeout = web.URL, time.Second
-	cfg.Auth["wildfire"] = config.Auth{Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
-		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff}
+	cfg.Auth["wildfire"] = config.Auth{
+		Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
+		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff,
+	}
 	cfg.Watch[0].Path, cfg.Watch[0].MinFree = t.TempDir(), 0
 	archive := config.DefaultSink()
 	archive.Name, archive.Kind, archive.Path = "archive", config.SinkFile, filepath.Join(t.TempDir(), "events.jsonl")
 	cfg.Sink = []config.Sink{archive}
 	cfg.Clamd.Listen, cfg.Mail.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	shown := config.DefaultAPIToken()
+	shown.File = filepath.Join(t.TempDir(), "token")
+	check(t, os.WriteFile(shown.File, []byte("sixteen characters\n"), 0o600))
+	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []config.APIToken{shown}
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	check(t, err)
 	t.Cleanup(server.Shutdown)
 	cfg.NATS = server.NATS()
-	n, err = app.Start(t.Context(), cfg, app.Roles{Watch: true, Work: true, Clamd: true, Mail: true, Sinks: true}, zerolog.Nop())
+	n, err = app.Start(t.Context(), cfg, app.Roles{Watch: true, Work: true, Clamd: true, Mail: true, API: true, Sinks: true}, zerolog.Nop())
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -223,12 +229,18 @@ func TestFleetMetrics(t *testing.T) {
 			t.Errorf("no %s", want)
 		}
 	}
+	if !slices.Contains(lines, `backburn_nats_connected 1`) {
+		t.Error("no backburn_nats_connected 1")
+	}
 	stopNATS()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for !slices.Contains(lines, `backburn_fleet_up 0`) { // what is remembered grows old first
 		<-tick.C
 		_, lines = scrape(t, n)
+	}
+	if !slices.Contains(lines, `backburn_nats_connected 0`) {
+		t.Error("without a server there is no backburn_nats_connected 0")
 	}
 	for _, l := range lines {
 		if strings.HasPrefix(l, "backburn_fleet_") && l != "backburn_fleet_up 0" {

@@ -21,9 +21,9 @@ import (
 	"backburn/auth"
 	"backburn/auth/natsbucket"
 	"backburn/internal/admin"
-	"backburn/internal/api"
 	"backburn/internal/clamd"
 	"backburn/internal/config"
+	"backburn/internal/httpserver"
 	"backburn/internal/mail"
 	"backburn/internal/natsconn"
 	"backburn/internal/sink"
@@ -78,8 +78,8 @@ type Node struct {
 	client   *wildfire.Client
 	worker   *worker.Worker
 	watchers []*watch.Watcher
-	http     *admin.Server
-	api      *api.Server
+	http     *httpserver.Server
+	api      *httpserver.Server
 	clamd    *clamd.Server
 	mail     *mail.Server
 	sinks    []*sink.Sink
@@ -156,6 +156,9 @@ func (n *Node) connect(ctx context.Context) error {
 	}
 	n.nc = nc
 	n.undo = append(n.undo, nc.Close)
+	if err := n.reg.Register(connected(nc)); err != nil {
+		return err
+	}
 	octx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	topology := Topology(n.cfg)
@@ -287,8 +290,8 @@ func (n *Node) startHTTP() error {
 	if n.cfg.HTTP.Listen == "" {
 		return nil
 	}
-	h, err := admin.New(n.cfg.HTTP.Listen, admin.Config{
-		Checks: n.checks(), Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log,
+	h, err := admin.New(n.cfg.HTTP.Config, admin.Config{
+		Checks: n.checks(), Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log.With().Str("component", "http").Logger(),
 		Status: func(ctx context.Context) (any, error) { return n.Status(ctx) },
 		Events: ui.NewEvents(n.queue, 0, n.log), Page: ui.Handler(),
 	})

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"backburn/internal/admin"
-	"backburn/internal/api"
 	"backburn/internal/config"
+	"backburn/internal/httpserver"
 	"backburn/internal/natsconn"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
@@ -57,7 +56,7 @@ var (
 	misconfigured = []error{watch.ErrUnusable}
 	unreachable   = []error{
 		natsconn.ErrUnreachable, natsconn.ErrRefused, natsconn.ErrOversized, natsconn.ErrTLS, natsconn.ErrClosed,
-		queue.ErrUnavailable, admin.ErrListen, api.ErrListen,
+		queue.ErrUnavailable, httpserver.ErrListen,
 	}
 )
 

@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"backburn/auth"
+	"backburn/internal/httpserver"
 	"backburn/internal/local"
 	"backburn/internal/sink/credential"
 	"backburn/pipeline/watch"
@@ -87,6 +89,9 @@ func (p *collector) files(c Config, parts Part) {
 	p.secret("nats.token_file", c.NATS.TokenFile)
 	p.authorities("nats.tls.ca_file", c.NATS.TLS.CAFile)
 	p.certificate("nats.tls", c.NATS.TLS.CertFile, c.NATS.TLS.KeyFile)
+	if c.HTTP.Listen != "" {
+		p.webConfig("http.web_config_file", c.HTTP.WebConfigFile)
+	}
 	if parts&ServerPart != 0 && c.NATS.Embedded.Enabled {
 		if _, _, err := c.NATS.Loopback(); err != nil {
 			p.expected("nats.url", err.Error(), "nats.embedded.enabled")
@@ -121,8 +126,8 @@ func (p *collector) files(c Config, parts Part) {
 		p.socket("mail.listen", c.Mail.Listen)
 	}
 	if parts&APIPart != 0 && c.API.Listen != "" {
-		p.secret("api.token_file", c.API.TokenFile)
-		p.certificate("api", c.API.CertFile, c.API.KeyFile)
+		p.apiTokens(c.API)
+		p.apiListener(c.API)
 	}
 }
 
@@ -197,6 +202,62 @@ func (p *collector) secret(key, file string) {
 		_, err := auth.ReadSecretFile(name)
 		return err
 	})
+}
+
+// minToken is the shortest token of the HTTP API, in characters: one that cannot be guessed.
+const minToken = 16
+
+// apiTokens wants secrets that cannot be guessed, and tells whom each request is of.
+func (p *collector) apiTokens(a API) {
+	holders := map[string]int{}
+	for i, t := range a.Tokens {
+		at := join(element("api.token", i), "file")
+		p.look(at, t.File, func(name string) error {
+			secret, err := auth.ReadSecretFile(name)
+			if err != nil {
+				return err
+			}
+			if n := utf8.RuneCountInString(secret.Reveal()); n < minToken {
+				return fmt.Errorf("%s holds a token of %d characters; at least %d, such as of: openssl rand -hex 32", quote(name), n, minToken)
+			}
+			if other, ok := holders[secret.Reveal()]; ok {
+				return fmt.Errorf("%s holds the same token as that of api.token[%d]", quote(name), other)
+			}
+			holders[secret.Reveal()] = i
+			return nil
+		})
+	}
+}
+
+// webConfig wants a web configuration file that can be used, and a key that others cannot read.
+func (p *collector) webConfig(key, file string) (w httpserver.Web) {
+	p.look(key, file, func(name string) (err error) {
+		if w, err = httpserver.Inspect(name); err != nil {
+			return err
+		}
+		if w.HoldsKey {
+			return auth.CheckSecretFile(name)
+		}
+		if w.KeyFile != "" {
+			return auth.CheckSecretFile(w.KeyFile)
+		}
+		return nil
+	})
+
+	return w
+}
+
+// apiListener wants TLS where tokens leave this machine, and no second way of authentication.
+func (p *collector) apiListener(a API) {
+	const key = "api.web_config_file"
+	w := p.webConfig(key, a.WebConfigFile)
+	switch {
+	case p.failed(key):
+	case w.BasicAuth:
+		p.add(key, "%s has basic_auth_users, which would take the place of tokens in Authorization; remove them", quote(a.WebConfigFile))
+	case !a.Local() && !w.TLS:
+		p.add(key, "%s has no tls_server_config, and tokens would travel in the clear", quote(a.WebConfigFile))
+	}
 }
 
 func (p *collector) sink(at string, s Sink) {

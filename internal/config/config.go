@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"backburn/auth"
+	"backburn/internal/httpserver"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/wildfire"
@@ -29,8 +30,8 @@ type Config struct {
 	Pipeline pipeline.Config         `toml:",inline"`
 	Results  Results                 `toml:"results" doc:"Bounds of the stream of events. The oldest go first."`
 	Auth     map[string]auth.Profile `toml:"auth" doc:"A profile of credentials. A secret is the name of a file or exactly one ${NAME}; it never stands here itself. Files are read again before every token request. Which keys there are depends on the kind."`
-	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard."`
-	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml."`
+	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard: /healthz, /readyz, /metrics, /api/status, /."`
+	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. Beyond this machine it needs TLS."`
 	Clamd    Clamd                   `toml:"clamd" doc:"The protocol of ClamAV's clamd, for programs that ask it about files; docs/clamd.md."`
 	Mail     Mail                    `toml:"mail" doc:"A milter that judges the attachments of mail; docs/mail.md."`
 	Sink     []Sink                  `toml:"sink" doc:"Events for what does not read NATS; docs/sinks.md."`
@@ -167,41 +168,49 @@ func (r Results) Check(bad func(key, expected string, beside ...string)) {
 	wants(bad)(r.MaxBytes > 0, "max_bytes", "more than 0")
 }
 
-// HTTP is the listener for health, metrics and status.
+// HTTP is the listener for health, metrics, status and the dashboard.
 type HTTP struct {
-	Listen string `toml:"listen" doc:"host:port of /healthz, /readyz, /metrics, /api/status and the dashboard. Empty: none."`
-	Pprof  bool   `toml:"pprof" doc:"Serve /debug/pprof/ there as well. Keep it off addresses that others reach."`
-}
+	httpserver.Config `toml:",inline"`
 
-// Check is the rules of [http].
-func (h HTTP) Check(bad func(key, expected string, beside ...string)) {
-	wants(bad)(validListen(h.Listen), "listen", listenRule)
+	Pprof bool `toml:"pprof" doc:"Serve /debug/pprof/ there as well. Keep it off addresses that others reach."`
 }
 
 // API is the HTTP API for gateways that do not speak NATS.
 type API struct {
-	Listen      string            `toml:"listen" doc:"Such as \"127.0.0.1:9465\". Empty: none. Beyond this machine it needs TLS."`
-	TokenFile   string            `toml:"token_file" own:"true" doc:"Mode 0600, with the token that clients show as Authorization: Bearer."`
-	CertFile    string            `toml:"cert_file" own:"true" doc:"PEM. With key_file it speaks TLS."`
-	KeyFile     string            `toml:"key_file" own:"true" doc:"PEM, mode 0600."`
-	Source      string            `toml:"source" doc:"For which it speaks, and whose jobs and events it shows."`
-	Priority    pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\", where a request names none."`
-	MaxFileSize int64             `toml:"max_file_size" unit:"bytes" doc:"A file of exactly this size is fine."`
+	httpserver.Config `toml:",inline"`
+
+	MaxFileSize int64      `toml:"max_file_size" unit:"bytes" doc:"A file of exactly this size is fine."`
+	Tokens      []APIToken `toml:"token" doc:"A token that clients show as Authorization: Bearer, and what it allows. At least one."`
 }
 
-// Check is the rules of [api].
+// Check is the rules of [api] that its listener does not have.
 func (a API) Check(bad func(key, expected string, beside ...string)) {
 	want := wants(bad)
-	want(validListen(a.Listen), "listen", listenRule)
-	want(a.Listen == "" || a.TokenFile != "", "token_file", "a file with the token that clients show, mode 0600", "listen")
-	want(a.KeyFile == "" || a.CertFile != "", "cert_file", "api.cert_file and api.key_file, or neither", "key_file")
-	want(a.CertFile == "" || a.KeyFile != "", "key_file", "api.cert_file and api.key_file, or neither", "cert_file")
-	host, _, err := net.SplitHostPort(a.Listen)
-	want(err != nil || auth.Loopback(host) || a.CertFile != "", "listen",
-		"api.cert_file and api.key_file as well, because the token would travel in the clear", "cert_file")
-	want(pipeline.ValidSource(a.Source), "source", nameRule)
-	want(a.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
+	want(a.Listen == "" || len(a.Tokens) > 0, "token", "at least one [[api.token]]", "listen")
+	want(a.Listen == "" || a.Local() || a.WebConfigFile != "", "listen",
+		"api.web_config_file with TLS as well, because tokens would travel in the clear", "web_config_file")
 	want(a.MaxFileSize > 0, "max_file_size", "more than 0")
+}
+
+// APIToken is what one client, or one kind of client, shows.
+type APIToken struct {
+	File     string            `toml:"file" own:"true" example:"/run/secrets/backburn-api" doc:"Mode 0600, with at least 16 characters, such as of: openssl rand -hex 32. Read again every second."`
+	Source   string            `toml:"source" doc:"For which it speaks, and whose jobs and events it shows. Several tokens may share one."`
+	Priority pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\", where a request names none."`
+	Urgent   bool              `toml:"urgent" doc:"Requests may name the priority urgent."`
+	Rate     float64           `toml:"rate" doc:"Submissions per second; what is more gets 429. 0: no limit."`
+	Burst    int               `toml:"burst" doc:"Submissions that may come at once, likewise."`
+}
+
+// Check is the rules of an [[api.token]].
+func (t APIToken) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	want(t.File != "", "file", "a file with the token, mode 0600")
+	want(pipeline.ValidSource(t.Source), "source", nameRule)
+	want(t.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
+	want(t.Priority != pipeline.Urgent || t.Urgent, "priority", `"normal" or "bulk", or urgent = true beside it`, "urgent")
+	want(t.Rate >= 0 && t.Rate <= 1e6, "rate", "a number from 0 to 1000000") // not NaN
+	want(t.Burst >= 1, "burst", "1 or more")
 }
 
 // Sink hands events on to what does not read NATS.
@@ -353,9 +362,9 @@ func Default() Config {
 		Pipeline: pipeline.DefaultConfig(),
 		Results:  Results{MaxAge: 720 * time.Hour, MaxBytes: 10 << 30},
 		Auth:     map[string]auth.Profile{"wildfire": DefaultProfile("wildfire", auth.KindWildFire)},
-		HTTP:     HTTP{Listen: "127.0.0.1:9464"},
+		HTTP:     HTTP{Config: listener("127.0.0.1:9464")},
 		Sink:     []Sink{},
-		API:      API{Source: "api", Priority: pipeline.Normal, MaxFileSize: 100_000_000},
+		API:      API{Config: listener(""), MaxFileSize: 100_000_000, Tokens: []APIToken{}},
 		Clamd: Clamd{
 			Mode:           "0660",
 			MaxConnections: 1024,
@@ -399,6 +408,19 @@ func DefaultSink() Sink {
 		MaxSize:     100_000_000,
 		MaxBackups:  10,
 	}
+}
+
+// listener gives the limits that a listener has by default.
+func listener(listen string) httpserver.Config {
+	c := httpserver.DefaultConfig()
+	c.Listen = listen
+
+	return c
+}
+
+// DefaultAPIToken gives what an [[api.token]] entry means that names nothing.
+func DefaultAPIToken() APIToken {
+	return APIToken{Source: "api", Priority: pipeline.Normal, Burst: 10}
 }
 
 // DefaultProfile gives what an [auth.NAME] table means that names nothing but its kind.

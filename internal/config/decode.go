@@ -194,6 +194,8 @@ func (d *decoder) value(path string, value any, target reflect.Value, l *leaf) {
 		tables(d, path, value, t, l, watch.DefaultConfig, (*watch.Config).Complete)
 	case *[]Sink:
 		tables(d, path, value, t, l, DefaultSink, func(*Sink) {})
+	case *[]APIToken:
+		tables(d, path, value, t, l, DefaultAPIToken, func(*APIToken) {})
 	case *map[string]auth.Profile:
 		d.profiles(path, value, *t, l)
 	case *auth.Secret:

@@ -11,6 +11,7 @@ import (
 	"backburn/auth"
 
 	"backburn/internal/config"
+	"backburn/internal/testkit"
 	"backburn/pipeline/watch"
 )
 
@@ -42,10 +43,41 @@ func tree(t *testing.T, entries ...string) string {
 	return root
 }
 
+// write writes a file that only its owner may read.
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copyTo(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, to, string(text))
+}
+
 func TestCheckFiles(t *testing.T) {
 	t.Parallel()
 	root := tree(t, "q/", "p/", "plain", "open 0644", "wide 0666", "store/nats/", "roots/a/")
-	if err := os.WriteFile(filepath.Join(root, "blank"), []byte("\n"), 0o600); err != nil {
+	for name, text := range map[string]string{
+		"blank":       "\n",
+		"short":       "fifteen letters\n",
+		"long":        "exactly-sixteen!\n",
+		"nothing.yml": "",
+		"strange.yml": "no_such_key: 1\n",
+		"users.yml":   "basic_auth_users: {admin: $2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi}\n",
+		"tls.yml":     "tls_server_config: {cert_file: tls.pem, key_file: tls.key}\n",
+	} {
+		write(t, filepath.Join(root, name), text)
+	}
+	cert, key := testkit.NewAuthority(t).Certificate()
+	copyTo(t, cert, filepath.Join(root, "tls.pem"))
+	copyTo(t, key, filepath.Join(root, "tls.key"))
+	if err := os.Chmod(filepath.Join(root, "tls.key"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(root, "q"), filepath.Join(root, "link")); err != nil {
@@ -93,20 +125,27 @@ func TestCheckFiles(t *testing.T) {
 			},
 			false,
 		},
-		"only the profile in use": {"[auth.other]\nkind='api-key'\napi_key_file='@/none'\n", config.WorkerPart, nil, false},
-		"store is a file":         {"[nats.embedded]\nstore_dir='@/plain'\n", config.ServerPart, []string{`f.toml:2:1: nats.embedded.store_dir: expected a folder`}, false},
-		"API's token is open":     {"[api]\nlisten='127.0.0.1:0'\ntoken_file='@/open'\n", config.APIPart, []string{`f.toml:3:1: api.token_file: secret file @/open: has mode 0644: others may read it`}, true},
-		"no API, no files":        {"[api]\ntoken_file='@/open'\n", config.APIPart, nil, false},
-		"sink without its key":    {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/none'\ndead_file='@/a/b/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].secret_file: `}, false},
-		"sink with a weak key":    {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/plain'\ndead_file='@/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].secret_file: key 1: expected "whsec_"`}, false},
-		"sink's headers":          {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nheaders_file='@/plain'\ndead_file='@/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].headers_file: line 1: expected "Name: value"`}, false},
-		"sink below a file":       {"[[sink]]\nname='a'\nkind='file'\npath='@/open/events'\n", config.SinkPart, []string{`f.toml:4:1: sink[0].path: expected a folder`}, false},
-		"store is to be made":     {"[nats.embedded]\nstore_dir='@/a/b/c'\n", config.ServerPart, nil, false},
-		"secret is empty":         {"[api]\nlisten='127.0.0.1:0'\ntoken_file='@/blank'\n", config.APIPart, []string{`f.toml:3:1: api.token_file: secret file @/blank: is empty`}, false},
-		"key is not our format":   {"[nats]\ncredentials_file='@/blank'\n", config.ServerPart, nil, false},
-		"secret is a folder":      {"[nats]\ntoken_file='@/q'\n", config.ServerPart, []string{`f.toml:2:1: nats.token_file: secret file @/q: is not a regular file`}, false},
-		"secret others read":      {"[nats]\ncredentials_file='@/open'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/open: has mode 0644: others may read it: chmod 600`}, true},
-		"secret others write":     {"[nats]\ncredentials_file='@/wide'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/wide: has mode 0666: everybody may write to it`}, true},
+		"only the profile in use":   {"[auth.other]\nkind='api-key'\napi_key_file='@/none'\n", config.WorkerPart, nil, false},
+		"store is a file":           {"[nats.embedded]\nstore_dir='@/plain'\n", config.ServerPart, []string{`f.toml:2:1: nats.embedded.store_dir: expected a folder`}, false},
+		"API's token is open":       {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/open'\n", config.APIPart, []string{`f.toml:4:1: api.token[0].file: secret file @/open: has mode 0644: others may read it`}, true},
+		"no API, no files":          {"[[api.token]]\nfile='@/open'\n", config.APIPart, nil, false},
+		"sink without its key":      {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/none'\ndead_file='@/a/b/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].secret_file: `}, false},
+		"sink with a weak key":      {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/plain'\ndead_file='@/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].secret_file: key 1: expected "whsec_"`}, false},
+		"sink's headers":            {"[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nheaders_file='@/plain'\ndead_file='@/dead'\n", config.SinkPart, []string{`f.toml:5:1: sink[0].headers_file: line 1: expected "Name: value"`}, false},
+		"sink below a file":         {"[[sink]]\nname='a'\nkind='file'\npath='@/open/events'\n", config.SinkPart, []string{`f.toml:4:1: sink[0].path: expected a folder`}, false},
+		"store is to be made":       {"[nats.embedded]\nstore_dir='@/a/b/c'\n", config.ServerPart, nil, false},
+		"secret is empty":           {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/blank'\n", config.APIPart, []string{`f.toml:4:1: api.token[0].file: secret file @/blank: is empty`}, false},
+		"key is not our format":     {"[nats]\ncredentials_file='@/blank'\n", config.ServerPart, nil, false},
+		"secret is a folder":        {"[nats]\ntoken_file='@/q'\n", config.ServerPart, []string{`f.toml:2:1: nats.token_file: secret file @/q: is not a regular file`}, false},
+		"secret others read":        {"[nats]\ncredentials_file='@/open'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/open: has mode 0644: others may read it: chmod 600`}, true},
+		"secret others write":       {"[nats]\ncredentials_file='@/wide'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/wide: has mode 0666: everybody may write to it`}, true},
+		"API's token is short":      {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/short'\n", config.APIPart, []string{`f.toml:4:1: api.token[0].file: "@/short" holds a token of 15 characters; at least 16`}, false},
+		"API's tokens are one":      {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/long'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:6:1: api.token[1].file: "@/long" holds the same token as that of api.token[0]`}, false},
+		"API with passwords":        {"[api]\nlisten='127.0.0.1:0'\nweb_config_file='@/users.yml'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:3:1: api.web_config_file: "@/users.yml" has basic_auth_users`}, false},
+		"API without TLS":           {"[api]\nlisten='0.0.0.0:0'\nweb_config_file='@/nothing.yml'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:3:1: api.web_config_file: "@/nothing.yml" has no tls_server_config`}, false},
+		"web configuration is none": {"[http]\nweb_config_file='@/strange.yml'\n", config.ServerPart, []string{`f.toml:2:1: http.web_config_file: web configuration file @/strange.yml: `}, false},
+		"dashboard with passwords":  {"[http]\nweb_config_file='@/users.yml'\n", config.ServerPart, nil, false},
+		"listener's key is open":    {"[http]\nweb_config_file='@/tls.yml'\n", config.ServerPart, []string{`f.toml:2:1: http.web_config_file: secret file @/tls.key: has mode 0644: others may read it`}, true},
 		"certificate is none": {
 			"[nats.tls]\ncert_file='@/open'\nkey_file='@/plain'\n", config.ServerPart,
 			[]string{`f.toml:2:1: nats.tls.cert_file: expected a certificate and its key`},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"backburn/internal/apart"
+	"backburn/internal/httpserver"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -30,6 +31,19 @@ func (c Config) Own() []apart.Own {
 		// One that is no link is where its folder is, and overlaps as that does.
 		if info, err := os.Lstat(spool); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			own = append(own, apart.Own{Key: join(element("watch", i), "path"), Path: spool})
+		}
+	}
+
+	for _, at := range []struct{ key, file string }{
+		{"http.web_config_file", c.HTTP.WebConfigFile},
+		{"api.web_config_file", c.API.WebConfigFile},
+	} {
+		w, err := httpserver.Inspect(at.file)
+		if err != nil {
+			continue // what is wrong with it is told elsewhere
+		}
+		for _, name := range w.Files {
+			own = append(own, apart.Own{Key: at.key, Path: name})
 		}
 	}
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"backburn/internal/config"
+	"backburn/internal/testkit"
 )
 
 // Each text has a watched folder, or a root of a source, that overlaps with something of
@@ -26,6 +27,10 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	cert, key := testkit.NewAuthority(t).Certificate()
+	copyTo(t, cert, filepath.Join(root, "cert.pem"))
+	copyTo(t, key, filepath.Join(root, "q", "key.pem"))
+	write(t, filepath.Join(root, "web.yml"), "tls_server_config: {cert_file: cert.pem, key_file: q/key.pem}\n")
 	const q = "[[watch]]\npath='@/q'\n"
 
 	for name, tc := range map[string]struct{ text, want string }{
@@ -42,7 +47,9 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 		"secret of another":      {q + "[auth.other]\nkind='api-key'\napi_key_file='@/q/key'\n", `(auth.other.api_key_file)`},
 		"cache key":              {q + "[auth.wildfire]\ncache_key_file='@/q/key'\n", `(auth.wildfire.cache_key_file)`},
 		"grant to come":          {q + "[auth.c]\nkind='cortex'\ngrant_file='@/q/new/grant'\n", `(auth.c.grant_file)`},
-		"API's token":            {q + "[api]\ntoken_file='@/q/key'\n", `(api.token_file)`},
+		"API's token":            {q + "[[api.token]]\nfile='@/q/key'\n", `(api.token[0].file)`},
+		"web configuration":      {q + "[http]\nweb_config_file='@/q/web'\n", `(http.web_config_file)`},
+		"key of a listener":      {q + "[api]\nweb_config_file='@/web.yml'\n", `(api.web_config_file)`},
 		"sink's file":            {q + "[[sink]]\nname='a'\nkind='file'\npath='@/q/events'\n", `(sink[0].path)`},
 		"sink's file by link":    {q + "[[sink]]\nname='a'\nkind='file'\npath='@/to-nothing'\n", `(sink[0].path)`},
 		"sink's dead letters":    {q + "[[sink]]\nname='a'\nkind='webhook'\nurl='https://a'\nsecret_file='@/key'\ndead_file='@/q/dead'\n", `(sink[0].dead_file)`},

@@ -87,6 +87,9 @@ func samples(c *node, path string) []entry {
 		e := entry{element, path, "[[" + path + "]]", c.doc, v, false}
 		return append([]entry{e}, entriesOf(element, path, v)...)
 
+	case reflect.TypeFor[APIToken]():
+		return []entry{{element, path, "[[" + path + "]]", c.doc, reflect.ValueOf(DefaultAPIToken()), true}}
+
 	case reflect.TypeFor[auth.Profile]():
 		list := []entry{}
 		for _, kind := range exampleKinds() {

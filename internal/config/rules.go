@@ -1,10 +1,8 @@
 package config
 
 import (
-	"net"
 	"net/url"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
@@ -161,15 +159,4 @@ func wantHTTPS(want func(ok bool, key, expected string, beside ...string), key, 
 	}
 }
 
-// validListen reports whether s is an address to listen on; "" means none, and is fine.
-func validListen(s string) bool {
-	_, port, err := net.SplitHostPort(s)
-	n, bad := strconv.Atoi(port)
-
-	return s == "" || err == nil && bad == nil && n >= 0 && n <= 65535
-}
-
-const (
-	listenRule = `an address such as "127.0.0.1:9464", or "" for none`
-	nameRule   = "1 to 32 of a-z, 0-9, _ and -"
-)
+const nameRule = "1 to 32 of a-z, 0-9, _ and -"

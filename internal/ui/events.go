@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/sse"
 	"backburn/results"
 )
 
@@ -26,14 +26,8 @@ const (
 	// defaultClients is how many may listen at a time.
 	defaultClients = 16
 
-	// A client that takes nothing for so long is sent away; it comes again by itself.
-	writeTimeout = 10 * time.Second
-
 	// How long JetStream may take to say what there is.
 	askTimeout = 5 * time.Second
-
-	// A client that was cut off, or sent away, comes again after so long.
-	comeAgain = 2 * time.Second
 )
 
 // Queue is where the events are; a *queue.Queue is one.
@@ -53,7 +47,7 @@ type Queue interface {
 type Events struct {
 	queue  Queue
 	log    zerolog.Logger
-	places chan struct{} // holds something for each client
+	places sse.Places
 }
 
 // NewEvents makes the handler. clients is how many may listen at a time, 0 for 16.
@@ -61,41 +55,31 @@ func NewEvents(q Queue, clients int, log zerolog.Logger) *Events {
 	if clients <= 0 {
 		clients = defaultClients
 	}
-	return &Events{queue: q, log: log, places: make(chan struct{}, clients)}
+	return &Events{queue: q, log: log, places: sse.NewPlaces(clients)}
 }
 
-// ServeHTTP streams until the request's context ends, or the client takes nothing more.
+// ServeHTTP streams until the request ends, the server stops, or the client takes nothing more.
 func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead {
-		w.Header().Set("Content-Type", "text/event-stream")
-		return // to which there is nothing to add, ever
-	}
-	select {
-	case e.places <- struct{}{}:
-		defer func() { <-e.places }()
-	default:
+	release, ok := e.places.Take()
+	if !ok {
 		refuse(w, "as many listen already as may")
 		return
 	}
+	defer release()
 	from, until, err := e.begin(r.Context())
 	if err != nil {
 		refuse(w, "the events can't be read just now")
 		e.log.Warn().Err(err).Msg("cannot read events for a browser")
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	out := stream{w: w, control: http.NewResponseController(w)}
-	if err := out.send(fmt.Sprintf("retry: %d\n\n", comeAgain.Milliseconds())); err != nil {
-		return
-	}
-	err = e.follow(r.Context(), from, until, &out)
-	if err != nil && r.Context().Err() == nil && !errors.Is(err, errGone) {
+	err = sse.Serve(w, r, func(ctx context.Context, out *sse.Stream) error { return e.follow(ctx, from, until, out) })
+	if err != nil {
 		e.log.Warn().Err(err).Msg("events for a browser ended")
 	}
 }
 
 func refuse(w http.ResponseWriter, why string) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(comeAgain.Seconds())))
+	w.Header().Set("Retry-After", sse.RetryAfter())
 	http.Error(w, why, http.StatusServiceUnavailable)
 }
 
@@ -129,7 +113,7 @@ func (e *Events) begin(ctx context.Context) (from, until time.Time, err error) {
 
 // follow sends the backlog, then what comes. The two are read one after the other and overlap;
 // what was in the first is left out of the second.
-func (e *Events) follow(ctx context.Context, from, until time.Time, out *stream) error {
+func (e *Events) follow(ctx context.Context, from, until time.Time, out *sse.Stream) error {
 	cfg := results.SubscriberConfig{
 		Prefix: e.queue.Prefix(), Since: from,
 		Filter: results.Filter{Types: []results.Type{results.Verdict, results.Failed, results.Changed}},
@@ -144,11 +128,11 @@ func (e *Events) follow(ctx context.Context, from, until time.Time, out *stream)
 		return err
 	}
 	for _, ev := range old[max(0, len(old)-backlog):] {
-		if err := out.event(ev); err != nil {
+		if err := send(out, ev); err != nil {
 			return err
 		}
 	}
-	if err := out.send("event: live\ndata: {}\n\n"); err != nil {
+	if err := out.Send(sse.Event{Type: "live", Data: []byte("{}")}); err != nil {
 		return err
 	}
 	cfg.Since = until
@@ -157,40 +141,18 @@ func (e *Events) follow(ctx context.Context, from, until time.Time, out *stream)
 			delete(seen, ev.ID())
 			return nil
 		}
-		return out.event(ev)
+		return send(out, ev)
 	})
 }
 
-// errGone ends the stream of a client that does not read it.
-var errGone = errors.New("the client takes nothing")
-
-// stream writes to one client, each time with a deadline of its own.
-type stream struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-}
-
-func (s *stream) send(text string) error {
-	// Not every writer has deadlines; that of a server has.
-	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, err := s.w.Write([]byte(text))
-	if err == nil {
-		err = s.control.Flush()
-	}
-	_ = s.control.SetWriteDeadline(time.Time{}) // one that has passed could not be moved any more
-	if err != nil {
-		return errors.Join(errGone, err)
-	}
-	return nil
-}
-
-// event sends one event. JSON has no line breaks of its own, so it is one line of data.
-func (s *stream) event(ev results.Event) error {
+// send sends one event. JSON has no line breaks of its own, so it is one line of data.
+func send(out *sse.Stream, ev results.Event) error {
 	data, err := json.Marshal(lineOf(ev))
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", ev.ID(), err)
 	}
-	return s.send("data: " + string(data) + "\n\n")
+
+	return out.Send(sse.Event{Data: data})
 }
 
 // line is what the page shows of an event. Metadata is not part of it: it may name people.

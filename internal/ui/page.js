@@ -261,7 +261,7 @@
     if (looking || document.hidden) return;
     looking = true;
     try {
-      const res = await fetch("/api/status", { signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
+      const res = await fetch("api/status", { signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
       const st = await res.json();
       if (res.ok) {
         skew = Date.parse(st.time) - Date.now();
@@ -325,7 +325,7 @@
     clearTimeout(again);
     if (source || document.hidden) return;
     list.ariaBusy = "true"; // what is old is not read out
-    source = new EventSource("/api/events");
+    source = new EventSource("api/events");
     source.onmessage = m => addEvent(JSON.parse(m.data));
     source.addEventListener("live", () => { list.ariaBusy = "false"; stream("live", "live"); });
     source.onerror = () => {

@@ -12,6 +12,7 @@ import (
 	"backburn/auth"
 	"backburn/internal/admin"
 	"backburn/internal/app"
+	"backburn/internal/httpserver"
 	"backburn/internal/ui"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -25,8 +26,11 @@ import (
 // serve serves a page for a state that is made up.
 func serve(t *testing.T, state func() (app.Status, error), events http.Handler) string {
 	t.Helper()
-	s, err := admin.New("127.0.0.1:0", admin.Config{
-		Status: func(context.Context) (any, error) { return state() }, Events: events, Page: ui.Handler()})
+	at := httpserver.DefaultConfig()
+	at.Listen = "127.0.0.1:0"
+	s, err := admin.New(at, admin.Config{
+		Status: func(context.Context) (any, error) { return state() }, Events: events, Page: ui.Handler(),
+	})
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -43,18 +47,22 @@ func trouble() app.Status {
 			Time:   now,
 			Paused: map[pipeline.Budget]fleet.Pause{pipeline.Uploads: {Until: now.Add(9 * time.Minute), Reason: "the credential is refused <b>(401)</b>"}},
 			Lanes: map[pipeline.Priority]queue.LaneStatus{
-				pipeline.Urgent: {Waiting: 12, InHand: 8, Oldest: now.Add(-95 * time.Minute)}, pipeline.Normal: {Waiting: 48211, Oldest: now.Add(-50 * time.Hour)}},
+				pipeline.Urgent: {Waiting: 12, InHand: 8, Oldest: now.Add(-95 * time.Minute)}, pipeline.Normal: {Waiting: 48211, Oldest: now.Add(-50 * time.Hour)},
+			},
 			Uploads: fleet.BudgetStatus{Used: 150, Limit: 150, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now},
 			Queries: fleet.BudgetStatus{Used: 900, Limit: 1050, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now.Add(time.Hour)},
 			Workers: []fleet.Member{}, Waiting: 1,
 			Dead: map[string]uint64{"attempts_exhausted": 7, "unsupported_type": 2311},
 		},
 		Flights: []worker.Upload{{Job: "j", Filename: strings.Repeat("a-very-long-name-without-a-break", 6) + ".iso", Sent: 34_500_000, Total: 98_000_000, Since: now.Add(-20 * time.Second)}},
-		Token: &auth.Status{Name: "wildfire", Kind: auth.KindWildFire, State: "rejected", Shared: true, LastError: "wildfire: invalid_client (401)",
-			Obtained: now.Add(-time.Hour), Expires: now.Add(-45 * time.Minute)},
+		Token: &auth.Status{
+			Name: "wildfire", Kind: auth.KindWildFire, State: "rejected", Shared: true, LastError: "wildfire: invalid_client (401)",
+			Obtained: now.Add(-time.Hour), Expires: now.Add(-45 * time.Minute),
+		},
 		Watch: []watch.Status{
 			{Path: "/srv/mail/quarantine/incoming/attachments", Source: "mail", State: watch.StateDegraded, Reason: "the folder is gone; mount it again", Pending: 3, InFlight: 1000, Finished: 123456},
-			{Path: "/srv/proxy", Source: "proxy", State: watch.StateOK, Mode: "poll", Held: "max_in_flight is reached"}},
+			{Path: "/srv/proxy", Source: "proxy", State: watch.StateOK, Mode: "poll", Held: "max_in_flight is reached"},
+		},
 	}
 }
 
@@ -79,8 +87,10 @@ func TestPageInTrouble(t *testing.T) {
 	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return trouble(), nil }, listed(60))))
 	until(t, ctx, `!document.querySelector("#attention").hidden && document.querySelector("#stream").dataset.state === "live"`)
 	problems := text(t, ctx, "#problems")
-	for _, want := range []string{"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
-		"Folder /srv/mail/quarantine/incoming/attachments: the folder is gone; mount it again", "There is no token: wildfire: invalid_client (401)"} {
+	for _, want := range []string{
+		"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
+		"Folder /srv/mail/quarantine/incoming/attachments: the folder is gone; mount it again", "There is no token: wildfire: invalid_client (401)",
+	} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("the problems are\n%s\nwithout %q", problems, want)
 		}

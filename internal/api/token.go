@@ -1,0 +1,155 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"backburn/auth"
+	"backburn/pipeline"
+)
+
+// Token is what clients show, and what it allows.
+type Token struct {
+	File     string            // with the token, read again every second, so that it can be renewed in place
+	Source   string            // for which it speaks
+	Priority pipeline.Priority // of jobs whose request names none
+	Urgent   bool              // requests may name the priority urgent
+	Rate     float64           // submissions per second; 0: no limit
+	Burst    int               // submissions at once, where there is a rate
+}
+
+// minToken is the shortest token, in characters: one that cannot be guessed.
+const minToken = 16
+
+// tokenAge is how long a token is believed before its file is read again.
+const tokenAge = time.Second
+
+// What keeps a request out.
+var (
+	errNoBearer = errors.New("no bearer token")
+	errUnknown  = errors.New("unknown token")
+	errNoTokens = errors.New("no token can be read")
+)
+
+// holder is whoever shows a token.
+type holder struct {
+	Token
+	limiter *rate.Limiter // nil for none
+	share   int64         // of submissions at a time
+	inHand  atomic.Int64
+
+	// Guarded by keyring.mu.
+	digest [sha256.Size]byte
+	known  bool // its file could be read
+}
+
+type holderKey struct{}
+
+// holderOf is who sent an authenticated request.
+func holderOf(r *http.Request) *holder {
+	h, _ := r.Context().Value(holderKey{}).(*holder)
+
+	return h
+}
+
+// keyring knows the tokens.
+type keyring struct {
+	holders []*holder
+	faults  zerolog.Logger // a few of them
+	refused zerolog.Logger // likewise
+
+	mu   sync.Mutex
+	read time.Time
+}
+
+// newKeyring reads every token. One that cannot be read now is an error; later it only refuses its
+// clients.
+func newKeyring(tokens []Token, log zerolog.Logger) (*keyring, error) {
+	k := &keyring{
+		faults:  log.Sample(&zerolog.BurstSampler{Burst: 2, Period: time.Minute}),
+		refused: log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute}),
+	}
+	for i, t := range tokens {
+		h := &holder{Token: t, share: submissions}
+		if len(tokens) > 1 {
+			h.share = submissions / 2
+		}
+		if t.Rate > 0 {
+			h.limiter = rate.NewLimiter(rate.Limit(t.Rate), t.Burst)
+		}
+		if err := h.renew(); err != nil {
+			return nil, fmt.Errorf("api.token[%d].file: %w", i, err)
+		}
+		k.holders = append(k.holders, h)
+	}
+	k.read = time.Now()
+
+	return k, nil
+}
+
+// renew reads the token's file.
+func (h *holder) renew() error {
+	h.known = false
+	token, err := auth.ReadSecretFile(h.File)
+	if err != nil {
+		return err
+	}
+	if n := utf8.RuneCountInString(token.Reveal()); n < minToken {
+		return fmt.Errorf("%s holds a token of %d characters; at least %d, such as of: openssl rand -hex 32", h.File, n, minToken)
+	}
+	h.digest = sha256.Sum256([]byte(token.Reveal()))
+	h.known = true
+
+	return nil
+}
+
+// holder finds whose token a request shows, in a time that tells nothing about the tokens.
+func (k *keyring) holder(r *http.Request) (*holder, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return nil, errNoBearer
+	}
+	scheme, shown, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return nil, errNoBearer
+	}
+	digest := sha256.Sum256([]byte(strings.TrimSpace(shown)))
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if time.Since(k.read) >= tokenAge {
+		for _, h := range k.holders {
+			if err := h.renew(); err != nil {
+				k.faults.Error().Err(err).Str("source", h.Source).Msg("cannot read an API token: its clients are refused")
+			}
+		}
+		k.read = time.Now()
+	}
+	var found *holder
+	any := false
+	for _, h := range k.holders {
+		any = any || h.known
+		if subtle.ConstantTimeCompare(digest[:], h.digest[:]) == 1 && h.known {
+			found = h
+		}
+	}
+	switch {
+	case found != nil:
+		return found, nil
+	case !any:
+		return nil, errNoTokens
+	}
+
+	return nil, errUnknown
+}

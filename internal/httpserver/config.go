@@ -1,0 +1,83 @@
+package httpserver
+
+import (
+	"net"
+	"net/netip"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Config says where a listener is, and what it allows. The keys belong to the table of whoever
+// uses it.
+type Config struct {
+	Listen        string   `toml:"listen" doc:"host:port. Empty: none."`
+	WebConfigFile string   `toml:"web_config_file" own:"true" doc:"TLS, client certificates and basic authentication: the web configuration file of the Prometheus exporter toolkit. Read again for every connection. Empty: neither."`
+	Names         []string `toml:"names" doc:"Hosts that it answers to, such as \"backburn.example.com\" or \"*.example.com\". Names of this machine (localhost), the address that was connected to and the host of listen always are."`
+	BasePath      string   `toml:"base_path" doc:"Path under which a proxy shows it, such as \"/backburn\". Requests may come with or without it."`
+
+	MaxConnections          int `toml:"max_connections" doc:"Connections at a time; at most a quarter of the files that the process may open."`
+	MaxConnectionsPerClient int `toml:"max_connections_per_client" doc:"The same from one address (IPv6: one /64). Behind a proxy all come from its address."`
+}
+
+// DefaultConfig gives the limits, and no address.
+func DefaultConfig() Config {
+	return Config{Names: []string{}, MaxConnections: 512, MaxConnectionsPerClient: 128}
+}
+
+// Check is the rules of a listener.
+func (c Config) Check(bad func(key, expected string, beside ...string)) {
+	want := func(ok bool, key, expected string) {
+		if !ok {
+			bad(key, expected)
+		}
+	}
+	want(validListen(c.Listen), "listen", `an address such as "127.0.0.1:9464", or "" for none`)
+	for i, name := range c.Names {
+		_, err := netip.ParseAddr(name)
+		want(err == nil || hostName.MatchString(name), "names["+strconv.Itoa(i)+"]",
+			`a host such as "backburn.example.com", "*.example.com" or "192.0.2.7", without a port`)
+	}
+	want(c.BasePath == "" || basePath.MatchString(c.BasePath) && path.Clean(c.BasePath) == c.BasePath, "base_path",
+		`a path such as "/backburn", or "" for none`)
+	want(c.MaxConnections >= 1, "max_connections", "1 or more")
+	want(c.MaxConnectionsPerClient >= 1, "max_connections_per_client", "1 or more")
+}
+
+var (
+	hostName = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
+	basePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+)
+
+// validListen reports whether s is an address to listen on; "" means none, and is fine.
+func validListen(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	n, bad := strconv.Atoi(port)
+
+	return s == "" || err == nil && bad == nil && n >= 0 && n <= 65535
+}
+
+// Local reports whether the listener is reached from this machine alone.
+func (c Config) Local() bool { return isLoopback(hostOf(c.Listen)) }
+
+// hostOf is the host of host:port, or of a host alone, lower-case and without brackets.
+func hostOf(s string) string {
+	if host, _, err := net.SplitHostPort(s); err == nil {
+		s = host
+	}
+	s = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+
+	return strings.ToLower(strings.TrimSuffix(s, "."))
+}
+
+// isLoopback reports whether a host is this machine, whatever a name server says: an address of the
+// loopback network, or localhost (RFC 6761, section 6.3).
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+
+	return err == nil && addr.Unmap().IsLoopback()
+}

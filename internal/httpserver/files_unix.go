@@ -1,0 +1,15 @@
+//go:build unix
+
+package httpserver
+
+import "golang.org/x/sys/unix"
+
+// openFiles is how many files the process may open; 0 where that is not known.
+func openFiles() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+
+	return uint64(limit.Cur) //nolint:unconvert // signed on some systems
+}

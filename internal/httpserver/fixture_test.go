@@ -1,0 +1,191 @@
+package httpserver_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/internal/httpserver"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// log is what was logged. It is safe for concurrent use.
+type log struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.b.Write(b)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.b.String()
+}
+
+// site is a server that runs for the time of a test.
+type site struct {
+	*httpserver.Server
+	t    *testing.T
+	reg  *prometheus.Registry
+	log  *log
+	stop func()
+}
+
+// hello answers every request.
+var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello "+r.URL.Path) })
+
+func config() httpserver.Config {
+	c := httpserver.DefaultConfig()
+	c.Listen = "127.0.0.1:0"
+
+	return c
+}
+
+// serve runs a server. prepare is called before that, and may be nil.
+func serve(t *testing.T, cfg httpserver.Config, use httpserver.Use, h http.Handler, prepare func(*httpserver.Server)) *site {
+	t.Helper()
+	s := &site{t: t, reg: prometheus.NewRegistry(), log: &log{}}
+	use.Table = "http"
+	use.Registry = s.reg
+	use.Log = zerolog.New(s.log)
+	var err error
+	s.Server, err = httpserver.New(cfg, use, h)
+	check(t, err)
+	if prepare != nil {
+		prepare(s.Server)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, time.Minute) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(s.stop)
+
+	return s
+}
+
+// port is how the server is reached from this machine.
+func (s *site) local() string {
+	_, port, err := net.SplitHostPort(s.Addr().String())
+	check(s.t, err)
+
+	return "127.0.0.1:" + port
+}
+
+// ask asks for a path by the name of a host.
+func (s *site) ask(host, path string, header ...string) int {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.local()+path, nil)
+	check(s.t, err)
+	req.Host = host
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	res, err := client.Do(req)
+	check(s.t, err)
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+
+	return res.StatusCode
+}
+
+// dial connects from an address of this machine, and sends a text.
+func (s *site) dial(from, text string) net.Conn {
+	s.t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := d.DialContext(s.t.Context(), "tcp", s.local())
+	check(s.t, err)
+	s.t.Cleanup(func() { _ = c.Close() })
+	_, _ = io.WriteString(c, text) // it may be closed already
+
+	return c
+}
+
+// ended reports what came until the server closed a connection.
+func ended(t *testing.T, c net.Conn) string {
+	t.Helper()
+	check(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
+	b, err := io.ReadAll(c)
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		t.Fatal("the server does not close the connection")
+	}
+
+	return string(b)
+}
+
+// metric is the value of a series, by its name and the values of its labels.
+func (s *site) metric(name string, labels ...string) float64 {
+	s.t.Helper()
+	families, err := s.reg.Gather()
+	check(s.t, err)
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if strings.Join(values, " ") == strings.Join(labels, " ") {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	s.t.Fatalf("no %s of %q", name, labels)
+
+	return 0
+}
+
+// until waits for a condition that comes without a signal.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	check(t, os.WriteFile(file, []byte(text), 0o600))
+
+	return file
+}

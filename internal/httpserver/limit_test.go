@@ -1,0 +1,144 @@
+package httpserver_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"backburn/internal/httpserver"
+)
+
+// Half a header, for ever.
+const half = "GET / HTTP/1.1\r\nHost: localhost\r\nX-"
+
+// Whoever says nothing loses his place to whoever asks for something.
+func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 16, 8
+	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.Hurry(time.Hour) })
+	var all []net.Conn
+	for i := range 300 {
+		all = append(all, s.dial("127.0.0.1", []string{"", "G", half}[i%3]))
+	}
+	for range 20 {
+		if got := s.ask("localhost", "/"); got != 200 {
+			t.Errorf("%d", got)
+		}
+		all = append(all, s.dial("127.0.0.1", half))
+	}
+	until(t, "the places are taken, and no more", func() bool {
+		return s.metric("backburn_http_connections", "http") == 8 && s.metric("backburn_http_connections_dropped_total", "http", "evicted") >= 300
+	})
+	if n := s.metric("backburn_http_connections_dropped_total", "http", "refused_client"); n != 0 {
+		t.Errorf("%v were refused", n)
+	}
+	if !strings.Contains(s.log.String(), "a limit of connections is reached") {
+		t.Errorf("nobody is told:\n%s", s.log)
+	}
+	for _, c := range all {
+		_ = c.Close()
+	}
+	until(t, "the places are free", func() bool { return s.metric("backburn_http_connections", "http") == 0 })
+}
+
+// The client with the most connections makes room, not the one that came first.
+func TestManyClients(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("all of 127.0.0.0/8 is this machine on Linux alone")
+	}
+	cfg := config()
+	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 10, 8
+	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.Hurry(time.Hour) })
+	quiet := s.dial("127.0.0.2", half)
+	until(t, "it is there", func() bool { return s.metric("backburn_http_connections", "http") == 1 })
+	for range 8 {
+		s.dial("127.0.0.3", half)
+	}
+	for i := range 7 {
+		s.dial(fmt.Sprintf("127.0.1.%d", i+1), half)
+	}
+	until(t, "they came", func() bool { return s.metric("backburn_http_connections_dropped_total", "http", "evicted") == 6 })
+	_, err := io.WriteString(quiet, "y: z\r\nConnection: close\r\n\r\n")
+	check(t, err)
+	if got := ended(t, quiet); !strings.HasSuffix(got, "hello /") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Where every connection is at work, a new one is told to come again, of its client or of all.
+func TestBusyConnectionsStay(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("all of 127.0.0.0/8 is this machine on Linux alone")
+	}
+	entered, release := make(chan struct{}), make(chan struct{})
+	busy := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		entered <- struct{}{}
+		<-release
+		_, _ = io.WriteString(w, "done")
+	})
+	cfg := config()
+	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 3, 2
+	s := serve(t, cfg, httpserver.Use{}, busy, nil)
+	const whole = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+	working := []net.Conn{s.dial("127.0.0.1", whole), s.dial("127.0.0.1", whole), s.dial("127.0.0.2", whole)}
+	for range working {
+		<-entered
+	}
+	for from, why := range map[string]string{"127.0.0.1": "refused_client", "127.0.0.3": "refused_total"} {
+		if got := ended(t, s.dial(from, "")); !strings.HasPrefix(got, "HTTP/1.1 503 ") || !strings.Contains(got, "Retry-After: 1\r\n") {
+			t.Errorf("%s: got %q", from, got)
+		}
+		if n := s.metric("backburn_http_connections_dropped_total", "http", why); n != 1 {
+			t.Errorf("%s: %v", why, n)
+		}
+	}
+	close(release)
+	for _, c := range working {
+		if got := ended(t, c); !strings.HasSuffix(got, "done") {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+// Headers, bodies and idle connections have their time, and no more.
+func TestDeadlines(t *testing.T) {
+	t.Parallel()
+	reads := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, "too slow", http.StatusRequestTimeout)
+		}
+	})
+	s := serve(t, config(), httpserver.Use{}, reads, func(s *httpserver.Server) { s.Hurry(50 * time.Millisecond) })
+	for name, text := range map[string]string{
+		"nothing":      "",
+		"a letter":     "G",
+		"half a line":  "GET / HT",
+		"half":         half,
+		"half a body":  "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nx",
+		"half a chunk": "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nx",
+		"idle":         "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"HTTP/2":       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"TLS":          "\x16\x03\x01\x02\x00\x01\x00",
+	} {
+		got := ended(t, s.dial("127.0.0.1", text))
+		if strings.Contains(name, "body") && !strings.Contains(got, "too slow") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestHeaderSize(t *testing.T) {
+	t.Parallel()
+	s := serve(t, config(), httpserver.Use{}, hello, nil)
+	if got := ended(t, s.dial("127.0.0.1", "GET / HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")); !strings.Contains(got, " 431 ") {
+		t.Errorf("got %.100q", got)
+	}
+}

@@ -1,0 +1,217 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	stdlog "log"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/rs/zerolog"
+)
+
+// The deadlines of a request and its connection. Handlers move those of bodies and answers.
+const (
+	headerTimeout  = 5 * time.Second  // for the header, and a TLS handshake
+	readTimeout    = 10 * time.Second // for header and body
+	writeTimeout   = 60 * time.Second // for the answer, from the header's end
+	idleTimeout    = 60 * time.Second // between two requests
+	maxHeaderBytes = 32 << 10
+	maxStreams     = 64 // requests at a time on an HTTP/2 connection
+)
+
+// Use says what a listener is for. Table and Log are required.
+type Use struct {
+	Table  string   // of the configuration; also the label of its metrics
+	Routes []string // paths that metrics tell apart; one that ends with a slash stands for all below
+	Links  []string // pages that other sites may link to
+
+	// Authenticates says that the handler lets nobody in who has not shown who he is.
+	Authenticates bool
+	// Profiles says that the handler serves profiles of the process.
+	Profiles bool
+	// Refuse answers a request that the listener does not take; nil for plain text.
+	Refuse func(w http.ResponseWriter, status int, detail string)
+
+	Registry prometheus.Registerer // nil for none
+	Log      zerolog.Logger
+}
+
+func (u Use) refuse(w http.ResponseWriter, status int, detail string) {
+	if u.Refuse == nil {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		http.Error(w, detail, status)
+		return
+	}
+	u.Refuse(w, status, detail)
+}
+
+// Server is a listener that is open already. Run serves it.
+type Server struct {
+	cfg     Config
+	use     Use
+	limiter *limiter
+	http    *http.Server
+	stop    context.CancelFunc // begins the stop
+}
+
+// ErrListen is matched by the error of New where the address can't be had.
+var ErrListen = errors.New("the address can't be had")
+
+// New listens. It serves nothing before Run; whoever does not call Run calls Close. It warns of
+// what is open to the network and should not be.
+func New(cfg Config, use Use, h http.Handler) (*Server, error) {
+	settings, err := Inspect(cfg.WebConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s.web_config_file: %w", use.Table, err)
+	}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("%s.listen: %w: %w; free the address, choose another, or set \"\" for none", use.Table, ErrListen, err)
+	}
+
+	s := &Server{cfg: cfg, use: use}
+	s.limiter = newLimiter(l, s.most(), cfg.MaxConnectionsPerClient)
+	s.limiter.plain = !settings.TLS
+	m, collectors := newMetrics(use.Table, use.Routes, func() float64 { return float64(s.limiter.open()) })
+	if use.Registry != nil {
+		for _, c := range collectors {
+			if err := use.Registry.Register(c); err != nil {
+				_ = l.Close()
+				return nil, fmt.Errorf("%s: metrics: %w", use.Table, err)
+			}
+		}
+	}
+	drops := use.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	s.limiter.dropped = func(why dropReason) {
+		m.dropped.WithLabelValues(string(why)).Inc()
+		drops.Warn().Str("reason", string(why)).Int("max_connections", s.limiter.total).
+			Int("max_connections_per_client", s.limiter.perClient).Msg("a limit of connections is reached")
+	}
+
+	ending, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.http = &http.Server{
+		Handler:           s.recovering(h),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnState:         s.limiter.noteState,
+		BaseContext:       func(net.Listener) context.Context { return context.WithValue(context.Background(), stopping{}, ending) },
+		ErrorLog:          stdlog.New(serverLog{use.Log, use.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
+	}
+	// The toolkit puts its authentication around the handler before it serves. Names and metrics
+	// come before that, so they are put around it when it asks for the first connection.
+	s.limiter.begin = func() { s.http.Handler = s.based(m.counting(s.guard(s.http.Handler))) }
+	s.warn(settings)
+
+	return s, nil
+}
+
+// most is how many connections there may be.
+func (s *Server) most() int {
+	const share = 4 // of the files that the process may open; the others are for its work
+	files := openFiles() / share
+	if files == 0 || files > uint64(s.cfg.MaxConnections) { //nolint:gosec // at least 1
+		return s.cfg.MaxConnections
+	}
+	s.use.Log.Warn().Int("max_connections", s.cfg.MaxConnections).Uint64("kept", files).
+		Msg("the process may open too few files for so many connections; raise the limit (ulimit -n)")
+
+	return int(files) //nolint:gosec // less than an int
+}
+
+// warn tells of what others can reach and should not.
+func (s *Server) warn(settings Web) {
+	if isLoopback(hostOf(s.Addr().String())) {
+		return
+	}
+	log := s.use.Log.With().Str("addr", s.Addr().String()).Logger()
+	if !s.use.Authenticates && !settings.Authenticates() {
+		log.Warn().Msg("open to the network without authentication; set " + s.use.Table + ".web_config_file, or listen on 127.0.0.1")
+	}
+	if s.use.Profiles {
+		log.Warn().Msg("profiles of the process are open to the network; set " + s.use.Table + ".pprof to false, or listen on 127.0.0.1")
+	}
+}
+
+// Addr is the address that it listens on.
+func (s *Server) Addr() net.Addr { return s.limiter.Addr() }
+
+// Run serves until ctx ends. Answers that would go on then end (UntilStop), other requests get the
+// grace time, and all is closed. It returns nil when it was ctx that ended it. Call it once.
+func (s *Server) Run(ctx context.Context, grace time.Duration) error {
+	served := make(chan error, 1)
+	go func() {
+		log := s.use.Log.Level(max(zerolog.WarnLevel, s.use.Log.GetLevel()))
+		served <- web.Serve(s.limiter, s.http, &web.FlagConfig{WebConfigFile: &s.cfg.WebConfigFile}, slog.New(zerolog.NewSlogHandler(log)))
+	}()
+	select {
+	case err := <-served:
+		s.Close()
+		return fmt.Errorf("%s: %w", s.use.Table, err)
+	case <-ctx.Done():
+	}
+
+	s.stop()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := s.http.Shutdown(last)
+	s.Close()
+	<-served
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %w", s.use.Table, err)
+	}
+
+	return nil
+}
+
+// Close closes the listener and every connection at once. It may be called more than once.
+func (s *Server) Close() {
+	s.stop()
+	_ = s.http.Close()
+	_ = s.limiter.Close() // http.Server knows it only once it serves
+}
+
+// recovering answers 500 where a handler panics. The value may hold anything, so it is not logged.
+func (s *Server) recovering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(p)
+			default:
+				s.use.Log.Error().Str("path", r.URL.Path).Bytes("stack", debug.Stack()).Msg("a request made the process panic")
+				s.use.refuse(w, http.StatusInternalServerError, "internal error")
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// serverLog is where http.Server reports what nobody is told otherwise. Whoever connects can
+// cause as much of it as he likes.
+type serverLog struct{ log, few zerolog.Logger }
+
+func (l serverLog) Write(b []byte) (int, error) {
+	text := strings.TrimSpace(string(b))
+	if strings.Contains(text, "TLS handshake error") {
+		l.log.Debug().Str("err", text).Msg("a client did not get through the TLS handshake")
+		return len(b), nil
+	}
+	l.few.Warn().Str("err", text).Msg("the HTTP server reports an error")
+
+	return len(b), nil
+}
