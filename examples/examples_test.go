@@ -172,7 +172,7 @@ func TestExamples(t *testing.T) {
 	install(t)
 
 	small, large := sample(t, "malware.exe", "MZ malware"), sample(t, "large.exe", "MZ"+strings.Repeat("large", 1<<19))
-	s.run(t, "gateway", ".", "go", "run", "./go/gateway", "mail", small, large)
+	s.run(t, "gateway", "go", "go", "run", "./gateway", "mail", small, large)
 	first := s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", small, "from-node")
 	again := s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", small, "from-node")
 	if first != again || !strings.Contains(again, `"job_id":"from-node"`) {
@@ -181,7 +181,12 @@ func TestExamples(t *testing.T) {
 	odd := sample(t, "unsupported.xyz", "?")
 	s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", odd, "odd")
 
-	events := s.run(t, "consumer", "nodejs", "node", "consume.mjs", "siem", "4")
+	// The two consumers share the events of one durable between them.
+	two := s.run(t, "consumer", "go", "go", "run", "./consumer", "siem", "2")
+	if strings.Count(two, `"verdict":"malware"`) == 0 || strings.Count(two, "\n") != 2 {
+		t.Errorf("the consumer in Go: %s", two)
+	}
+	events := two + s.run(t, "consumer", "nodejs", "node", "consume.mjs", "siem", "2")
 	for _, want := range []string{`"id":"from-node.verdict"`, `"verdict":"malware"`, `"id":"odd.`} {
 		if !strings.Contains(events, want) {
 			t.Errorf("no %s among the events:\n%s", want, events)
