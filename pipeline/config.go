@@ -38,6 +38,8 @@ type Config struct {
 	QueriesPerDay  int  `toml:"wildfire.queries_per_day" doc:"Queries, likewise. One query asks about up to 500 hashes."`
 	ReservePercent int  `toml:"wildfire.reserve_percent" doc:"Part of both that is kept for urgent jobs, 0 to 99."`
 
+	UrgentSources []string `toml:"wildfire.urgent_sources" doc:"Sources whose jobs may be urgent, and so use what is kept for them; \"*\": every source. Others' urgent jobs count as normal."`
+
 	_ struct{} `toml:"verdicts" doc:"How long and how often WildFire is asked for a verdict."`
 
 	FirstPoll time.Duration `toml:"verdicts.first_poll" doc:"First query, counted from the upload. The interval grows from here."`
@@ -58,7 +60,8 @@ func DefaultConfig() Config {
 		Roots:       map[string]string{},
 		MaxFileSize: 100_000_000,
 		AskFirst:    true, UploadsPerDay: 150, QueriesPerDay: 1050, ReservePercent: 10,
-		FirstPoll: 30 * time.Second, MaxPoll: 15 * time.Minute, Deadline: 24 * time.Hour,
+		UrgentSources: []string{anySource},
+		FirstPoll:     30 * time.Second, MaxPoll: 15 * time.Minute, Deadline: 24 * time.Hour,
 		MaliciousAge: 720 * time.Hour, BenignAge: 168 * time.Hour, Recheck: 24 * time.Hour,
 	}
 }
@@ -90,6 +93,10 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.QueriesPerDay >= 0, "wildfire.queries_per_day", "0 (no limit) or more")
 	want(c.ReservePercent >= 0 && c.ReservePercent < 100, "wildfire.reserve_percent", "0 to 99")
 
+	for _, source := range c.UrgentSources {
+		want(source == anySource || ValidSource(source), "wildfire.urgent_sources", `sources (1 to 32 of a-z, 0-9, _ and -), or "*"`)
+	}
+
 	want(c.FirstPoll > 0, "verdicts.first_poll", "more than 0s")
 	want(c.MaxPoll >= c.FirstPoll, "verdicts.max_poll", "at least verdicts.first_poll", "verdicts.first_poll")
 	want(c.Deadline > c.FirstPoll, "verdicts.deadline", "more than verdicts.first_poll", "verdicts.first_poll")
@@ -117,6 +124,14 @@ func (c Config) Memory(v wildfire.Verdict) time.Duration {
 		return c.MaliciousAge
 	}
 	return c.BenignAge
+}
+
+// anySource stands for every source.
+const anySource = "*"
+
+// MayBeUrgent reports whether jobs of a source may be urgent.
+func (c Config) MayBeUrgent(source string) bool {
+	return slices.Contains(c.UrgentSources, anySource) || slices.Contains(c.UrgentSources, source)
 }
 
 // Patience is how long the other jobs of a sample wait for the one that is at its upload. That job

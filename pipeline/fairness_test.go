@@ -10,6 +10,8 @@ import (
 
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/results"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -116,5 +118,93 @@ func TestAPatternIsNoSource(t *testing.T) {
 		if ev := all.one(t, id); ev.Outcome() != want {
 			t.Errorf("job %s ended %s, want %s", id, ev.Outcome(), want)
 		}
+	}
+}
+
+// uploadsBySource counts the uploads that each source got of a day's budget.
+func (f *fixture) uploadsBySource() map[string]int {
+	f.t.Helper()
+	n := map[string]int{}
+	for _, ev := range f.until(func(events) bool { return true }).ofType(results.Submitted) {
+		n[ev.Data.Source]++
+	}
+
+	return n
+}
+
+// The day's uploads are shared between the sources that want some, whatever one of them hands in and
+// on whichever lane. What one does not use, the other may.
+func TestSourcesShareTheDaysUploads(t *testing.T) {
+	t.Parallel()
+	for name, lane := range map[string]string{"normal": "normal", "urgent": "urgent"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := atNoon()
+			f := newFixture(t, wildfiretest.WithNow(c.now))
+			f.cfg.UploadsPerDay, f.cfg.ReservePercent = 40, 10
+			f.cfg.Rate, f.cfg.Burst, f.cfg.Concurrency = 50, 1, 2
+			for i := range 100 {
+				f.publish("backburn.jobs."+lane+".flood", withID(fmt.Sprint("flood-", i), "x.exe"), fmt.Sprint("MZ flood ", i))
+			}
+			for i := range 30 {
+				f.publish("backburn.jobs."+lane+".mail", withID(fmt.Sprint("mail-", i), "x.exe"), fmt.Sprint("MZ mail ", i))
+			}
+			f.work(worker.WithClock(c.now))
+			all := 36
+			if lane == "urgent" {
+				all = 40
+			}
+			f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == all })
+			if n := f.uploadsBySource(); n["mail"] < all/2-2 || n["flood"] < all/2-2 {
+				t.Errorf("uploads by source: %v, want about as many for both", n)
+			}
+			st := f.status(func(st queue.Status) bool { return st.Uploads.Used == all })
+			if st.Uploads.By["mail"]+st.Uploads.By["flood"] != all {
+				t.Errorf("status: %v", st.Uploads.By)
+			}
+		})
+	}
+
+	t.Run("unused shares", func(t *testing.T) {
+		t.Parallel()
+		c := atNoon()
+		f := newFixture(t, wildfiretest.WithNow(c.now))
+		f.cfg.UploadsPerDay, f.cfg.ReservePercent = 40, 10
+		for i := range 3 {
+			f.raw(fmt.Sprint("mail-", i), "mail", "x.exe", fmt.Sprint("MZ mail ", i))
+		}
+		f.work(worker.WithClock(c.now), worker.WithTick(20*time.Millisecond))
+		f.events(3)
+		for i := range 100 {
+			f.raw(fmt.Sprint("flood-", i), "flood", "x.exe", fmt.Sprint("MZ flood ", i))
+		}
+		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= 3+18 })
+		f.status(func(st queue.Status) bool { return st.Parked.Jobs > 0 })
+		if n := f.uploadsBySource(); n["flood"] != 18 {
+			t.Errorf("uploads by source: %v, want 18 of the flood while the other may come again", n)
+		}
+		c.advance(40 * time.Minute) // the other asks no more
+		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 36 })
+	})
+}
+
+// Jobs of a source that may not be urgent use nothing of the reserve.
+func TestASourceMayBeForbiddenUrgent(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.UploadsPerDay, f.cfg.ReservePercent = 10, 50
+	f.cfg.UrgentSources = []string{"desk"}
+	f.work(worker.WithClock(c.now))
+	for i := range 20 {
+		f.publish("backburn.jobs.urgent.gw", withID(fmt.Sprint("gw-", i), "x.exe"), fmt.Sprint("MZ gw ", i))
+	}
+	f.status(func(st queue.Status) bool { return st.Parked.Jobs == 15 })
+	for i := range 5 {
+		f.publish("backburn.jobs.urgent.desk", withID(fmt.Sprint("desk-", i), "x.exe"), fmt.Sprint("MZ desk ", i))
+	}
+	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 10 })
+	if n := f.uploadsBySource(); n["gw"] != 5 || n["desk"] != 5 {
+		t.Errorf("uploads by source: %v, want 5 of each", n)
 	}
 }

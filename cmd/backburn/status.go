@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -206,10 +208,34 @@ func printStatus(w io.Writer, st app.Status) {
 		rows = append(rows, []string{b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), clock(b.s.ResetsAt), lasts})
 	}
 	printTable(w, rows)
+	printSpenders(w, "uploads", st.Uploads)
 	printWorkers(w, st)
 	fmt.Fprintln(w)
 	printDead(w, st.Dead)
 	printLocal(w, st)
+}
+
+// mostSpenders is how many sources are named, those that used most.
+const mostSpenders = 10
+
+// printSpenders says which sources used a budget.
+func printSpenders(w io.Writer, name string, s fleet.BudgetStatus) {
+	if len(s.By) == 0 {
+		return
+	}
+	sources := slices.SortedFunc(maps.Keys(s.By), func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.By[b], s.By[a]), strings.Compare(a, b))
+	})
+
+	var parts []string
+	for i, source := range sources {
+		if i == mostSpenders {
+			parts = append(parts, fmt.Sprintf("and %d more sources", len(sources)-i))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s %d", printable(source), s.By[source]))
+	}
+	fmt.Fprintf(w, "\n%s by source: %s\n", name, strings.Join(parts, ", "))
 }
 
 func printWorkers(w io.Writer, st app.Status) {

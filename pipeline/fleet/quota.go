@@ -24,11 +24,17 @@ type Quota struct {
 	reserve int // of limit, kept for urgent jobs
 	now     func() time.Time
 
-	mu     sync.Mutex
-	day    string
-	common int // reserved by us and unspent, for any job
-	urgent int // likewise, and perhaps out of the reserve: for urgent jobs alone
-	seen   int // the fleet's count when we last read it
+	mu        sync.Mutex
+	day       string
+	hands     map[string]*hand // by source
+	yesterday map[string]int   // what each source used on the day before
+	seen      int              // the fleet's count when we last read it
+}
+
+// hand is what a process reserved for a source, and did not spend yet.
+type hand struct {
+	common int // for any job
+	urgent int // perhaps out of the reserve: for urgent jobs alone
 }
 
 // ErrSpent says that today's budget, or what of it is not reserved, is used up.
@@ -36,13 +42,53 @@ var ErrSpent = errors.New("today's budget is used up")
 
 // spent is the value of a day's key.
 type spent struct {
-	Used int `json:"used"`
+	Used  int              `json:"used"`
+	By    map[string]int   `json:"by,omitempty"`    // of Used, by source
+	Asked map[string]int64 `json:"asked,omitempty"` // when a source last wanted more, in s since 1970
+}
+
+const (
+	// A source that wanted more so long ago counts as one that does.
+	askingFor = 10 * time.Minute
+
+	// So many sources are told apart; those that come later share what one source has.
+	maxSpenders = 200
+	others      = "*"
+)
+
+// account is the name under which a source's calls are counted.
+func (s *spent) account(source string) string {
+	_, known := s.By[source]
+	if _, asked := s.Asked[source]; !known && !asked && max(len(s.By), len(s.Asked)) >= maxSpenders {
+		return others
+	}
+
+	return source
+}
+
+// add counts n calls of a source, or gives them back.
+func (s *spent) add(source string, n int) {
+	s.Used = max(s.Used+n, 0)
+	if source == "" {
+		return
+	}
+	if s.By == nil {
+		s.By = map[string]int{}
+	}
+	s.By[source] = max(s.By[source]+n, 0)
 }
 
 // NewQuota returns a budget of so many calls a day, of which a part is kept for urgent jobs; 0 is
 // unlimited, and counts nothing.
 func NewQuota(store *Store, b pipeline.Budget, perDay, reservePercent int, now func() time.Time) *Quota {
-	return &Quota{store: store, budget: b, limit: perDay, reserve: perDay * reservePercent / 100, now: now}
+	return &Quota{
+		store:   store,
+		budget:  b,
+		limit:   perDay,
+		reserve: perDay * reservePercent / 100,
+		now:     now,
+		hands:   map[string]*hand{},
+	}
 }
 
 func quotaKey(b pipeline.Budget, t time.Time) string {
@@ -51,17 +97,18 @@ func quotaKey(b pipeline.Budget, t time.Time) string {
 
 func (l *Quota) key(day string) string { return "quota." + string(l.budget) + "." + day }
 
-// Take spends one call of the budget for a job of a lane. It returns ErrSpent when there
-// is none left for that lane.
-func (l *Quota) Take(ctx context.Context, p pipeline.Priority) error {
+// Take spends one call of the budget for a job of a source, "" for a call that serves all. It returns
+// ErrSpent when there is none left for the job's priority, or the source used its share while others
+// want theirs (see pipeline.Spending).
+func (l *Quota) Take(ctx context.Context, source string, p pipeline.Priority) error {
 	if l.limit == 0 {
 		return nil
 	}
 	for {
-		if l.spendBlock(p) {
+		if l.spendBlock(source, p) {
 			return nil
 		}
-		if err := l.reserveBlock(ctx, p); !errors.Is(err, pipeline.ErrConflict) {
+		if err := l.reserveBlock(ctx, source, p); !errors.Is(err, pipeline.ErrConflict) {
 			if err != nil {
 				return err
 			}
@@ -70,36 +117,50 @@ func (l *Quota) Take(ctx context.Context, p pipeline.Priority) error {
 }
 
 // spendBlock takes from what is reserved already.
-func (l *Quota) spendBlock(p pipeline.Priority) bool {
+func (l *Quota) spendBlock(source string, p pipeline.Priority) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turn(pipeline.Day(l.now()))
+
+	h := l.hand(source)
 	switch {
-	case p == pipeline.Urgent && l.urgent > 0:
-		l.urgent--
-	case l.common > 0:
-		l.common--
+	case p == pipeline.Urgent && h.urgent > 0:
+		h.urgent--
+	case h.common > 0:
+		h.common--
 	default:
 		return false
 	}
+
 	return true
+}
+
+// hand is what is reserved for a source today. The caller holds mu.
+func (l *Quota) hand(source string) *hand {
+	l.turn(pipeline.Day(l.now()))
+	h := l.hands[source]
+	if h == nil {
+		h = &hand{}
+		l.hands[source] = h
+	}
+
+	return h
 }
 
 // Refund gives back what Take took for a call that the service did not count. Once the day's budget
 // has run out, others of the fleet may be parked for want of it: then it goes back to the store.
-func (l *Quota) Refund(ctx context.Context, p pipeline.Priority) {
+func (l *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
 	if l.limit == 0 {
 		return
 	}
 
 	l.mu.Lock()
-	l.turn(pipeline.Day(l.now()))
+	h := l.hand(source)
 	if p == pipeline.Urgent {
-		l.urgent++
+		h.urgent++
 	} else {
-		l.common++
+		h.common++
 	}
-	ranOut := l.left(l.seen, pipeline.Bulk) == 0
+	ranOut := l.limit-l.reserve-l.seen <= 0
 	l.mu.Unlock()
 
 	if ranOut {
@@ -132,81 +193,157 @@ func (l *Quota) WatchReturns(ctx context.Context, returned func()) error {
 // turn forgets what was reserved on another day. The caller holds mu.
 func (l *Quota) turn(day string) {
 	if l.day != day {
-		l.day, l.common, l.urgent, l.seen = day, 0, 0, 0
+		l.day = day
+		l.hands = map[string]*hand{}
+		l.yesterday = nil
+		l.seen = 0
 	}
 }
 
-// left is how much a lane may still reserve when used is gone.
-func (l *Quota) left(used int, p pipeline.Priority) int {
-	n := l.limit - used
-	if p != pipeline.Urgent {
-		n -= l.reserve
+// spending reads what the budget was spent on.
+func (l *Quota) spending(ctx context.Context) (s spent, rev uint64, as pipeline.Spending, err error) {
+	now := l.now().UTC()
+	day := pipeline.Day(now)
+	if s, rev, err = Get[spent](ctx, l.store, l.key(day)); err != nil {
+		return s, rev, as, err
 	}
-	return max(n, 0)
+
+	l.mu.Lock()
+	l.turn(day)
+	yesterday := l.yesterday
+	l.seen = s.Used
+	l.mu.Unlock()
+	if yesterday == nil {
+		before, _, err := Get[spent](ctx, l.store, quotaKey(l.budget, now.AddDate(0, 0, -1)))
+		if err != nil {
+			return s, rev, as, err
+		}
+		yesterday = before.By
+		if yesterday == nil {
+			yesterday = map[string]int{}
+		}
+		l.mu.Lock()
+		l.yesterday = yesterday
+		l.mu.Unlock()
+	}
+
+	asking := map[string]int{}
+	for source, at := range s.Asked {
+		if now.Unix()-at < int64(askingFor/time.Second) {
+			asking[source] = 1
+		}
+	}
+
+	return s, rev, pipeline.Spending{
+		Limit:     l.limit,
+		Reserve:   l.reserve,
+		Used:      s.Used,
+		By:        s.By,
+		Asking:    asking,
+		Yesterday: yesterday,
+		Left:      pipeline.LeftOfDay(now),
+	}, nil
 }
 
-func (l *Quota) reserveBlock(ctx context.Context, p pipeline.Priority) error {
-	day := pipeline.Day(l.now())
-	s, rev, err := Get[spent](ctx, l.store, l.key(day))
+func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Priority) error {
+	s, rev, as, err := l.spending(ctx)
 	if err != nil {
 		return err
 	}
-	left := l.left(s.Used, p)
-	if left == 0 {
-		l.mu.Lock()
-		l.seen = s.Used
-		l.mu.Unlock()
-		return fmt.Errorf("%w: %d of %d %s", ErrSpent, s.Used, l.limit, l.budget)
+
+	day := pipeline.Day(l.now())
+	account := s.account(source)
+	left := as.Allowance(account, p)
+	if left == 0 && !s.asks(account, l.now()) {
+		return fmt.Errorf("%w: %d of %d %s, %d of them by %s", ErrSpent, s.Used, l.limit, l.budget, s.By[account], account)
 	}
-	n := min(max(left/50, 1), 20)
-	s.Used += n
+
+	n := 0
+	if left > 0 {
+		n = min(max(left/(50*max(len(s.By), 1)), 1), 20)
+		s.add(account, n)
+		s.asks(account, l.now())
+	}
 	if _, err := l.store.Save(ctx, l.key(day), s, rev); err != nil {
 		return err
 	}
+	if n == 0 {
+		return pipeline.ErrConflict // that it asks is known now: look once more
+	}
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	l.turn(day)
+	h := l.hand(source)
 	if p == pipeline.Urgent {
-		l.urgent += n
+		h.urgent += n
 	} else {
-		l.common += n
+		h.common += n
 	}
 	l.seen = s.Used
+
 	return nil
 }
 
-// Available reports whether a lane could take from the budget now, without taking.
-func (l *Quota) Available(ctx context.Context, p pipeline.Priority) (bool, error) {
+// asks notes that a source wants more. It reports whether that is news which others should have.
+func (s *spent) asks(source string, now time.Time) bool {
+	if source == "" || now.Unix()-s.Asked[source] < int64(askingFor/time.Second)/2 {
+		return false
+	}
+	if s.Asked == nil {
+		s.Asked = map[string]int64{}
+	}
+	s.Asked[source] = now.Unix()
+
+	return true
+}
+
+// Available reports whether a source could take from the budget now, without taking.
+func (l *Quota) Available(ctx context.Context, source string, p pipeline.Priority) (bool, error) {
 	if l.limit == 0 {
 		return true, nil
 	}
-	day := pipeline.Day(l.now())
+
 	l.mu.Lock()
-	l.turn(day)
-	inHand := l.common > 0 || (p == pipeline.Urgent && l.urgent > 0)
+	h := l.hand(source)
+	inHand := h.common > 0 || (p == pipeline.Urgent && h.urgent > 0)
 	l.mu.Unlock()
 	if inHand {
 		return true, nil
 	}
-	s, _, err := Get[spent](ctx, l.store, l.key(day))
+
+	s, _, as, err := l.spending(ctx)
 	if err != nil {
 		return false, err
 	}
-	return l.left(s.Used, p) > 0, nil
+
+	return as.Allowance(s.account(source), p) > 0, nil
 }
 
-// Release returns the unspent block, at the end of a process.
+// Release returns what is reserved and unspent, at the end of a process.
 func (l *Quota) Release(ctx context.Context) {
 	l.mu.Lock()
-	day, n := l.day, l.common+l.urgent
-	l.common, l.urgent = 0, 0
+	day := l.day
+	back := map[string]int{}
+	total := 0
+	for source, h := range l.hands {
+		if n := h.common + h.urgent; n > 0 {
+			back[source] = n
+			total += n
+		}
+	}
+	clear(l.hands)
 	l.mu.Unlock()
-	for n > 0 {
+
+	for total > 0 {
 		s, rev, err := Get[spent](ctx, l.store, l.key(day))
 		if err != nil || rev == 0 {
 			return
 		}
-		s.Used = max(s.Used-n, 0)
+		for source, n := range back {
+			s.add(s.account(source), -n)
+		}
 		if _, err = l.store.Save(ctx, l.key(day), s, rev); !errors.Is(err, pipeline.ErrConflict) {
 			return
 		}
@@ -217,8 +354,14 @@ func (l *Quota) Release(ctx context.Context) {
 func (l *Quota) Used() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	l.turn(pipeline.Day(l.now()))
-	return l.seen - l.common - l.urgent
+	n := l.seen
+	for _, h := range l.hands {
+		n -= h.common + h.urgent
+	}
+
+	return n
 }
 
 // BudgetStatus is one budget as an operator sees it.
@@ -227,6 +370,8 @@ type BudgetStatus struct {
 	Limit      int       `json:"limit"` // 0: unlimited, and not counted
 	ResetsAt   time.Time `json:"resets_at"`
 	LastsUntil time.Time `json:"lasts_until,omitzero"` // at today's pace; absent where it outlasts the day
+
+	By map[string]int `json:"by,omitempty"` // of Used, by source; "*" for those beyond the first 200
 }
 
 // StatusOf reads the count of a budget, and forecasts when it will be used up at the
@@ -241,6 +386,7 @@ func StatusOf(ctx context.Context, store *Store, b pipeline.Budget, limit int, n
 		return st, err
 	}
 	st.Used = s.Used
+	st.By = s.By
 	if limit == 0 || s.Used == 0 {
 		return st, nil
 	}

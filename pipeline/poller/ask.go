@@ -237,7 +237,7 @@ func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.Verdic
 			return nil, nil // its jobs are gone
 		}
 	}
-	if err := p.Queries.Take(ctx, lane); err != nil {
+	if err := p.Queries.Take(ctx, "", lane); err != nil {
 		return nil, err
 	}
 	if c.link != nil {

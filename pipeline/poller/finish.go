@@ -337,7 +337,7 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 	if pause, paused, _ := p.Pauses.Long(pipeline.Uploads); paused {
 		return outlook{due: pause.Until}
 	}
-	if ok, err := p.Uploads.Available(ctx, job.priority()); err != nil || !ok {
+	if ok, err := p.Uploads.Available(ctx, job.source(), job.priority()); err != nil || !ok {
 		return outlook{due: now.Add(min(spentPatience, pipeline.ResetAfter(now).Sub(now)))}
 	}
 	if !p.requeues.Allow() {

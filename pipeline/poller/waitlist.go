@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"iter"
 	"maps"
+	"strings"
 	"time"
 
 	"backburn/pipeline"
@@ -40,6 +41,13 @@ type waitingJob struct {
 	since   int64 // seconds since 1970
 	lane    uint8 // index among the priorities
 	parked  bool  // for a budget
+}
+
+// source is the token of the subject before the last.
+func (j waitingJob) source() string {
+	head := j.subject[:max(strings.LastIndexByte(j.subject, '.'), 0)]
+
+	return head[strings.LastIndexByte(head, '.')+1:]
 }
 
 func (j waitingJob) priority() pipeline.Priority { return pipeline.Priorities()[j.lane] }

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"backburn/pipeline"
 	"backburn/pipeline/span"
 )
 
@@ -14,6 +15,9 @@ import (
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
 	d.Message, d.invalid = w.q.Receive(msg)
+	if d.Job.Priority == pipeline.Urgent && !w.cfg.MayBeUrgent(d.Job.Source) {
+		d.Job.Priority = pipeline.Normal
+	}
 	w.leases.take(d)
 
 	return d

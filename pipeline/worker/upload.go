@@ -38,7 +38,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 		if !claimed {
 			if err := w.claim(ctx, d); err != nil {
 				w.slots.release()
-				w.uploads.Refund(ctx, d.Job.Priority)
+				w.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
 				return nil, err
 			}
 		}
@@ -103,7 +103,7 @@ func (w *Worker) send(work context.Context, d *delivery) (wildfire.Submission, p
 	w.metrics.uploads.WithLabelValues(disp.Action.Label()).Inc()
 	if disp.Action != pipeline.Complete && !disp.Unsure {
 		rctx, cancel := outlive(work)
-		w.uploads.Refund(rctx, d.Job.Priority)
+		w.uploads.Refund(rctx, d.Job.Source, d.Job.Priority)
 		cancel()
 	}
 
@@ -200,7 +200,7 @@ func (w *Worker) admit(ctx context.Context, p pipeline.Priority, source string) 
 		return err
 	}
 
-	err := w.pass(ctx, p)
+	err := w.pass(ctx, p, source)
 	if err != nil {
 		w.slots.release()
 	}
@@ -208,7 +208,7 @@ func (w *Worker) admit(ctx context.Context, p pipeline.Priority, source string) 
 	return err
 }
 
-func (w *Worker) pass(ctx context.Context, p pipeline.Priority) error {
+func (w *Worker) pass(ctx context.Context, p pipeline.Priority, source string) error {
 	for {
 		if _, paused, _ := w.pauses.Long(pipeline.Uploads); paused {
 			return errPaused
@@ -216,17 +216,17 @@ func (w *Worker) pass(ctx context.Context, p pipeline.Priority) error {
 		if err := w.pauses.Wait(ctx, pipeline.Uploads); err != nil {
 			return err
 		}
-		if err := w.uploads.Take(ctx, p); err != nil {
+		if err := w.uploads.Take(ctx, source, p); err != nil {
 			return err
 		}
 		if err := w.limiter.Wait(ctx); err != nil {
-			w.uploads.Refund(ctx, p)
+			w.uploads.Refund(ctx, source, p)
 			return err
 		}
 
 		if pause, on, _ := w.pauses.Active(pipeline.Uploads); !on || pause.Probing {
 			return nil
 		}
-		w.uploads.Refund(ctx, p) // somebody met a pause while we waited for the rate
+		w.uploads.Refund(ctx, source, p) // somebody met a pause while we waited for the rate
 	}
 }

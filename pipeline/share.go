@@ -1,0 +1,83 @@
+package pipeline
+
+import "time"
+
+// Spending is what a day's budget was spent on, and who else wants of it.
+type Spending struct {
+	Limit     int            // a day
+	Reserve   int            // of Limit, kept for urgent jobs
+	Used      int            // by all
+	By        map[string]int // of Used, by source
+	Asking    map[string]int // sources that want more, or did a short while ago
+	Yesterday map[string]int // what each source used the day before
+	Left      float64        // how much of the day is left, from 1 to 0
+}
+
+// Allowance is how much of a day's budget a source may still use for jobs of a priority. Sources that
+// ask have equal shares; what one does not use is the others'. For a source that has not asked yet,
+// what it used the day before is kept, up to its share, and less as the day goes on. So nobody can use
+// up the day before the others come, and nothing is left over at its end.
+func (s Spending) Allowance(source string, p Priority) int {
+	left := s.Limit - s.Used
+	total := s.Limit
+	if p != Urgent {
+		left -= s.Reserve
+		total -= s.Reserve
+	}
+	if left <= 0 || source == "" {
+		return max(left, 0)
+	}
+
+	share := s.share(total, source)
+	if s.By[source] < share {
+		return min(left, share-s.By[source])
+	}
+
+	for other := range s.known() {
+		if other == source {
+			continue
+		}
+		owed := share - s.By[other]
+		if _, asks := s.Asking[other]; !asks {
+			owed = int(float64(min(s.Yesterday[other], share)-s.By[other]) * s.Left)
+		}
+		left -= max(owed, 0)
+	}
+
+	return max(left, 0)
+}
+
+// share is the part of total that each source may count on. A source is counted while it asks, and
+// where it may still come today.
+func (s Spending) share(total int, source string) int {
+	n := 0
+	known := s.known()
+	known[source] = true
+	for other := range known {
+		_, asks := s.Asking[other]
+		if asks || other == source || s.Yesterday[other] > 0 || s.By[other] > 0 {
+			n++
+		}
+	}
+
+	return max(total/n, 1)
+}
+
+// known are the sources of which anything is known.
+func (s Spending) known() map[string]bool {
+	known := map[string]bool{}
+	for _, m := range []map[string]int{s.By, s.Asking, s.Yesterday} {
+		for source := range m {
+			known[source] = true
+		}
+	}
+
+	return known
+}
+
+// LeftOfDay is how much of the day of the budgets is left at a time, from 1 to 0.
+func LeftOfDay(t time.Time) float64 {
+	t = t.UTC()
+
+	return 1 - float64(t.Sub(t.Truncate(24*time.Hour)))/float64(24*time.Hour)
+}
