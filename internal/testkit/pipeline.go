@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backburn/internal/judge"
 	"backburn/pipeline"
@@ -91,21 +92,28 @@ func (p *Pipeline) Forget() { p.config.BenignAge, p.config.MaliciousAge = 0, 0 }
 // Finals waits for n final events of a source, and returns them.
 func (p *Pipeline) Finals(source string, n int) []results.Event {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), Patience)
+
+	return FinalsOf(p.t, p.Queue.JetStream(), source, n)
+}
+
+// FinalsOf reads events of a source, from the first on, until there are n final ones.
+func FinalsOf(t testing.TB, js jetstream.JetStream, source string, n int) []results.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	var found []results.Event
-	sub := results.NewSubscriber(p.Queue.JetStream(), results.SubscriberConfig{Since: time.Unix(1, 0), Filter: results.Filter{Sources: []string{source}}})
+	sub := results.NewSubscriber(js, results.SubscriberConfig{Since: time.Unix(1, 0), Filter: results.Filter{Sources: []string{source}}})
 	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {
 		if e.Type.Final() {
 			found = append(found, e)
 		}
 		if len(found) >= n {
-			cancel()
+			return results.ErrStop
 		}
 		return nil
 	})
 	if len(found) < n {
-		p.t.Fatalf("%d final events of %s, want %d: %v", len(found), source, n, err)
+		t.Fatalf("%d final events of %s, want %d: %v", len(found), source, n, err)
 	}
 
 	return found

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/smtp"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"backburn/internal/testkit"
+)
+
+// place is where the names of a recipe lead to in a test.
+type place struct {
+	t   *testing.T
+	dir string
+	old []string // pairs
+}
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	dir := testkit.OpenDir(t)
+	p := &place{t: t, dir: dir}
+	for _, name := range []string{"/run/backburn", "/etc/backburn", "/srv/upload"} {
+		at := dir + name
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		p.old = append(p.old, name, at)
+	}
+
+	return p
+}
+
+// port gives a port of the recipe another number.
+func (p *place) port(number string) string {
+	p.t.Helper()
+	port := testkit.FreePort(p.t)
+	p.old = append(p.old, "127.0.0.1:"+number, "127.0.0.1:"+port)
+
+	return "127.0.0.1:" + port
+}
+
+func (p *place) here(s string) string { return strings.NewReplacer(p.old...).Replace(s) }
+
+func (p *place) write(name, text string) string {
+	p.t.Helper()
+	name = filepath.Join(p.dir, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+
+	return name
+}
+
+const clamdDoc = "../../docs/clamd.md"
+
+func TestRecipeClamdscan(t *testing.T) {
+	t.Parallel()
+	testkit.Programs(t, "clamdscan", "clamdscan")
+	p := newPlace(t)
+	s := testkit.NewSite(t)
+	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
+	s.Start("backburn", "run").Logged("speaking the clamd protocol")
+	p.write("etc/backburn/clamd-client.conf", p.here(testkit.Snippet(t, clamdDoc, "/etc/backburn/clamd-client.conf")))
+	bad := p.write("srv/upload/invoice.js", "var x; // wildfire-test:malware")
+	p.write("srv/upload/good.exe", "MZ good")
+
+	args := testkit.Command(t, clamdDoc, "clamdscan")
+	for i := range args {
+		args[i] = p.here(args[i])
+	}
+	base := args[:len(args)-1]
+	scan := func(more ...string) (string, int) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), more[0], more[1:]...)
+		out, _ := cmd.CombinedOutput() // the exit code says more than the error
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	for name, tc := range map[string]struct {
+		command []string
+		out     string
+		code    int
+	}{
+		"the recipe": {args, bad + ": WildFire.malware FOUND\n", 1},
+		"clean":      {append(base[:len(base):len(base)], p.dir+"/srv/upload/good.exe"), p.dir + "/srv/upload/good.exe: OK\n", 0},
+		"streamed":   {append([]string{base[0], base[1], "--no-summary", "--stream"}, bad), bad + ": WildFire.malware FOUND\n", 1},
+		"by path":    {append([]string{base[0], base[1], "--no-summary"}, p.dir+"/srv/upload"), bad + ": WildFire.malware FOUND\n", 1},
+		"multiscan":  {append([]string{base[0], base[1], "--no-summary", "--multiscan"}, p.dir+"/srv/upload"), bad + ": WildFire.malware FOUND\n", 1},
+	} {
+		if out, code := scan(tc.command...); out != tc.out || code != tc.code {
+			t.Errorf("%s: %q, exit code %d; want %q, %d", name, out, code, tc.out, tc.code)
+		}
+	}
+}
+
+func TestRecipeSquid(t *testing.T) {
+	t.Parallel()
+	testkit.Programs(t, "squid c-icap libc-icap-mod-virus-scan", "squid", "c-icap")
+	p := newPlace(t)
+	s := testkit.NewSite(t)
+	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
+	s.Start("backburn", "run").Logged("speaking the clamd protocol")
+
+	icap, proxy := p.port("1344"), p.port("3128")
+	virusScan := p.write("virus_scan.conf", p.here(testkit.Snippet(t, clamdDoc, "/etc/c-icap/virus_scan.conf")))
+	cicap := p.write("c-icap.conf", fmt.Sprintf(`PidFile %[1]s/c-icap.pid
+CommandsSocket %[1]s/c-icap.ctl
+Port %[2]s
+ServerLog %[1]s/c-icap.log
+AccessLog %[1]s/c-icap-access.log
+TmpDir %[1]s
+ModulesDir %[4]s
+ServicesDir %[4]s
+TemplateDir /usr/share/c_icap/templates/
+LoadMagicFile /etc/c-icap/c-icap.magic
+StartServers 1
+MaxServers 1
+ThreadsPerChild 10
+Include %[3]s
+`, p.dir, icap, virusScan, modules(t)))
+	s.Foreign(icap, "c-icap", "-N", "-f", cicap)
+
+	logs := filepath.Join(p.dir, "squid")
+	if err := os.Mkdir(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(logs, 0o777); err != nil { // Squid gives its privileges up
+		t.Fatal(err)
+	}
+	squid := p.write("squid.conf", fmt.Sprintf(`http_port %[2]s
+pid_filename %[1]s/squid.pid
+cache_log %[1]s/cache.log
+access_log none
+pinger_enable off
+cache deny all
+http_access allow localhost
+`, logs, proxy)+p.here(testkit.Snippet(t, clamdDoc, "/etc/squid/conf.d/backburn.conf")))
+	s.Foreign(proxy, "squid", "-N", "-f", squid)
+
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "MZ %s wildfire-test:%s", r.URL.Path, strings.TrimPrefix(r.URL.Path, "/"))
+	}))
+	t.Cleanup(web.Close)
+	via, err := url.Parse("http://" + proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{
+		Proxy:             func(*http.Request) (*url.URL, error) { return via, nil },
+		DisableKeepAlives: true,
+	}}
+	for path, want := range map[string]int{"/benign": 200, "/malware": 403, "/phishing": 403, "/unsupported": 200} {
+		res, err := client.Get(web.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %s, want %d", path, res.Status, want)
+		}
+	}
+}
+
+// modules is where c-icap's modules are, which depends on the kind of machine.
+func modules(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob("/usr/lib/*/c_icap/clamd_mod.so")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no clamd_mod.so of c-icap: %v", err)
+	}
+
+	return filepath.Dir(found[0])
+}
+
+const mailDoc = "../../docs/mail.md"
+
+// postfix starts a Postfix of the test's own, and returns its address and the folder of delivered mail.
+func postfix(t *testing.T, s *testkit.Site, p *place) (address, box string) {
+	t.Helper()
+	testkit.Programs(t, "postfix", "postfix")
+	if os.Geteuid() != 0 {
+		const why = "SKIPPED: Postfix starts for root alone, so this recipe was not run"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(why)
+		}
+		t.Skip(why)
+	}
+	address = "127.0.0.1:" + testkit.FreePort(t)
+	box = filepath.Join(p.dir, "box")
+	for dir, mode := range map[string]os.FileMode{"box": 0o777, "spool": 0o755, "data": 0o755} {
+		if err := os.Mkdir(filepath.Join(p.dir, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(p.dir, dir), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("chown", "postfix", filepath.Join(p.dir, "data")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	conf := filepath.Join(p.dir, "postfix")
+	p.write("postfix/main.cf", fmt.Sprintf(`compatibility_level = 3.6
+queue_directory = %[1]s/spool
+data_directory = %[1]s/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+meta_directory = /etc/postfix
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mail.test
+mydestination =
+alias_maps =
+virtual_mailbox_domains = mail.test
+virtual_mailbox_base = %[1]s/box
+virtual_mailbox_maps = static:m/
+virtual_uid_maps = static:65534
+virtual_gid_maps = static:65534
+maillog_file = %[1]s/maillog
+maillog_file_prefixes = %[1]s
+mynetworks = 127.0.0.0/8
+`, p.dir)+p.here(testkit.Snippet(t, mailDoc, "main.cf")))
+	p.write("postfix/master.cf", address+` inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+`)
+	run := func(verb string) error {
+		out, err := exec.Command("postfix", "-c", conf, verb).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("postfix %s: %w: %s", verb, err, out)
+		}
+		return nil
+	}
+	t.Cleanup(func() {
+		if err := run("stop"); err != nil {
+			t.Error(err)
+		}
+		if log, err := os.ReadFile(filepath.Join(p.dir, "maillog")); err == nil && t.Failed() {
+			t.Logf("Postfix wrote:\n%s", log)
+		}
+	})
+	if err := run("start"); err != nil {
+		log, _ := os.ReadFile(filepath.Join(p.dir, "maillog"))
+		t.Fatalf("%v\n%s", err, log)
+	}
+	s.Listens(address)
+
+	return address, filepath.Join(box, "m", "new")
+}
+
+func TestRecipePostfix(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.port("9466")
+	s := testkit.NewSite(t)
+	s.Append(p.here(testkit.Snippet(t, mailDoc, "backburn.toml")))
+	address, box := postfix(t, s, p)
+	b := s.Start("backburn", "run")
+	b.Logged("filtering mail")
+
+	send := func(subject string, parts ...string) error {
+		raw := "From: bob@example.org\r\nTo: alice@mail.test\r\nSubject: " + subject + "\r\nMessage-ID: <" + subject + "@example.org>\r\n" +
+			"X-Backburn: clean; this is a lie\r\nX-Backburn: clean; another one\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=BB\r\n\r\n" +
+			"--BB\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
+		for _, part := range parts {
+			raw += "--BB\r\n" + part + "\r\n"
+		}
+		return smtp.SendMail(address, nil, "bob@example.org", []string{"alice@mail.test", "carol@mail.test"}, []byte(raw+"--BB--\r\n"))
+	}
+	attached := func(name, body string) string {
+		return "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"" + name + "\"\r\n\r\n" + body
+	}
+
+	if err := send("evil", attached("invoice.exe", "MZ wildfire-test:malware")); err == nil || !strings.Contains(err.Error(), "5.7.1 Attachment refused: malware (mail-") {
+		t.Errorf("%v", err)
+	}
+	sixteen := make([]string, 16)
+	for i := range sixteen {
+		sixteen[i] = attached(fmt.Sprintf("file %d.exe", i), fmt.Sprintf("MZ %d", i))
+	}
+	if err := send("sixteen", sixteen...); err != nil {
+		t.Fatal(err)
+	}
+	var mail string
+	s.Until("the mail in the box", func() bool {
+		found, err := filepath.Glob(filepath.Join(box, "*"))
+		if err != nil || len(found) == 0 {
+			return false
+		}
+		text, err := os.ReadFile(found[0])
+		mail = string(text)
+		return err == nil
+	})
+	if n := strings.Count(mail, "\nX-Backburn: "); n != 1 || !strings.Contains(mail, "\nX-Backburn: clean; attachments=16; malicious=0; pending=0; unjudged=0; id=mail-") {
+		t.Errorf("%d headers: %s", n, mail[:min(len(mail), 1500)])
+	}
+
+	events := testkit.FinalsOf(t, s.Queue(b), "mail", 17)
+	names := map[string]bool{}
+	for _, e := range events {
+		names[e.Data.Filename] = true
+		m := e.Data.Metadata
+		if m["sender"] != "bob@example.org" || m["recipients"] != "alice@mail.test,carol@mail.test" || m["queue-id"] == "" || m["client"] != "127.0.0.1" ||
+			m["message-id"] != "<sixteen@example.org>" && m["message-id"] != "<evil@example.org>" {
+			t.Errorf("%+v", e.Data)
+		}
+	}
+	if len(events) != 17 || len(names) != 17 {
+		t.Errorf("%d events of %d names", len(events), len(names))
+	}
+
+	b.Stop()
+	if err := send("away", attached("a.exe", "MZ away")); err == nil || !strings.Contains(err.Error(), "4.7.1") {
+		t.Errorf("without the filter: %v", err)
+	}
+}

@@ -1,0 +1,137 @@
+package testkit
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Snippet is the block of a document whose first line names a file, without that line.
+func Snippet(t testing.TB, document, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, block := range strings.Split(string(text), "\n```") {
+		_, body, _ := strings.Cut(block, "\n") // what language it is
+		if first, rest, _ := strings.Cut(body, "\n"); i%2 == 1 && first == "# "+file {
+			return rest + "\n"
+		}
+	}
+	t.Fatalf("%s has no block that begins with %q", document, "# "+file)
+
+	return ""
+}
+
+// Command is the line of a document's block that begins with a word.
+func Command(t testing.TB, document, word string) []string {
+	t.Helper()
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, block := range strings.Split(string(text), "\n```") {
+		for line := range strings.Lines(block) {
+			if i%2 == 1 && strings.HasPrefix(line, word+" ") {
+				return strings.Fields(line)
+			}
+		}
+	}
+	t.Fatalf("%s has no command %q", document, word)
+
+	return nil
+}
+
+// Programs demands programs of others. Where one is missing nothing is proven, so that fails in CI.
+func Programs(t testing.TB, packages string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err == nil {
+			continue
+		}
+		missing := "SKIPPED: " + name + " is not in PATH, so this recipe was not run (Debian: apt-get install " + packages + ")"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+}
+
+// OpenDir is a temporary folder that other users may look into, with a short name.
+func OpenDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	return dir
+}
+
+// FreePort is a port of this machine that nobody uses.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// Append adds text to the site's configuration.
+func (s *Site) Append(text string) {
+	s.t.Helper()
+	before, err := os.ReadFile(s.Path("backburn.toml"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.WriteFile("backburn.toml", string(before)+"\n"+text)
+}
+
+// Foreign starts a program of others that stays in the foreground, and waits until it listens. It is
+// killed when the test ends; what it wrote is shown if the test failed.
+func (s *Site) Foreign(address string, command ...string) {
+	s.t.Helper()
+	out, err := os.Create(filepath.Join(s.t.(interface{ TempDir() string }).TempDir(), "out"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if text, err := os.ReadFile(out.Name()); err == nil && s.t.Failed() {
+			s.t.Logf("%s wrote:\n%s", command[0], text)
+		}
+		_ = out.Close()
+	})
+	s.Listens(address)
+}
+
+// Listens waits until somebody listens at an address.
+func (s *Site) Listens(address string) {
+	s.t.Helper()
+	s.Until("a listener at "+address, func() bool {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+}
