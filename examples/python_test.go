@@ -35,7 +35,9 @@ func node(t *testing.T) []string {
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
-	cfg.API.Listen, cfg.API.TokenFile, cfg.API.Source = "127.0.0.1:0", token, "python"
+	shown := config.DefaultAPIToken()
+	shown.File, shown.Source = token, "python"
+	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []config.APIToken{shown}
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
