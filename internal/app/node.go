@@ -354,6 +354,10 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	})
 	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
+	side.Go(func() error {
+		tellSystemd(last, gctx.Done(), n.log)
+		return nil
+	})
 	err := g.Wait()
 	stop()
 	err = errors.Join(err, side.Wait())

@@ -1,0 +1,51 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/rs/zerolog"
+)
+
+// tellSystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready at
+// once, stopping when stopping is closed, and in between a sign of life twice in each WatchdogSec.
+// The sign says that the process is scheduled, and nothing of NATS or WildFire: a restart heals
+// neither. Without systemd it does nothing.
+func tellSystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Logger) {
+	notify := func(state string) bool {
+		sent, err := daemon.SdNotify(false, state)
+		if err != nil {
+			log.Warn().Err(err).Msg("systemd was not told the state of this process")
+		}
+
+		return sent
+	}
+	if !notify(daemon.SdNotifyReady) {
+		return
+	}
+
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn().Err(err).Msg("WATCHDOG_USEC is not understood: systemd gets no signs of life")
+	}
+	var alive <-chan time.Time
+	if interval > 0 {
+		tick := time.NewTicker(interval / 2)
+		defer tick.Stop()
+		alive = tick.C
+		notify(daemon.SdNotifyWatchdog)
+	}
+
+	for {
+		select {
+		case <-alive:
+			notify(daemon.SdNotifyWatchdog)
+		case <-stopping:
+			notify(daemon.SdNotifyStopping)
+			stopping = nil
+		case <-ctx.Done():
+			return
+		}
+	}
+}
