@@ -12,17 +12,25 @@ help: ## show this
 build: ## build the three binaries into ./bin
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
+.PHONY: module
+module: ## give the module a path that can be fetched: make module MODULE=host/owner/backburn
+	go run ./internal/modpath $(MODULE)
+
+.PHONY: packages
+packages: ## build archives and packages for every platform into ./dist
+	packaging/build
+
 .PHONY: test
-test: ## run the tests with the race detector
-	go test -race ./...
+test: ## run the tests
+	go test ./...
 
 .PHONY: check
 check: ## everything that must hold before a change is taken in
 	.ci/run
 
 .PHONY: fuzz
-fuzz: ## fuzz the configuration for a minute
-	go test -run '^$$' -fuzz FuzzParse -fuzztime 60s -fuzzminimizetime 1x ./internal/config
+fuzz: ## fuzz every target for a minute
+	.ci/fuzz 60s
 
 .PHONY: config
 config: ## write config.example.toml and docs/configuration.md from the structs
