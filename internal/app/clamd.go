@@ -1,6 +1,8 @@
 package app
 
 import (
+	"log"
+
 	"backburn/internal/clamd"
 	"backburn/internal/config"
 	"backburn/internal/judge"
@@ -71,6 +73,9 @@ func (n *Node) startMail() error {
 	if err != nil {
 		return err
 	}
+	// The milter library writes to the standard logger, and so do others.
+	log.SetFlags(0)
+	log.SetOutput(n.log.With().Str("component", "mail").Logger())
 	n.mail = s
 	n.undo = append(n.undo, s.Close)
 	n.log.Info().Str("addr", s.Addr().String()).Str("source", c.Source).Msg("filtering mail")

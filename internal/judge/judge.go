@@ -54,6 +54,7 @@ type Judge struct {
 	cfg    Config
 	submit chan struct{}
 	wait   chan struct{}
+	recent recent
 }
 
 // New makes a Judge.
@@ -90,9 +91,12 @@ func (o Outcome) String() string {
 	return o.Reason
 }
 
-// Known looks for a verdict that is known here and not too old to count. Its error says that the ledger
-// could not be read.
+// Known looks for a verdict that is known here and not too old to count. One that was read is remembered
+// for a few seconds. Its error says that the ledger could not be read.
 func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error) {
+	if v, ok := j.recent.get(sha256, time.Now()); ok {
+		return Outcome{Decided: true, Verdict: v}, true, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	s, err := j.cfg.Queue.Sample(ctx, sha256)
@@ -103,6 +107,7 @@ func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error)
 	if s.State != pipeline.StateVerdict || time.Since(s.CheckedAt) > j.cfg.Memory(v) {
 		return Outcome{}, false, nil
 	}
+	j.recent.put(sha256, v, time.Now())
 
 	return Outcome{Decided: true, Verdict: v}, true, nil
 }

@@ -94,10 +94,10 @@ func (s *Server) handIn(m *message, client string) ([]*part, error) {
 
 		p := &part{job: s.job(m, client, a, len(parts)+1)}
 		contents := spool.Contents()
-		if err := s.cfg.Judge.HandIn(s.life, p.job, contents); err != nil {
-			return fmt.Errorf("part %s: %w", a.number, err)
-		}
 		known, ok, err := s.cfg.Judge.Known(s.life, contents.SHA256)
+		if err == nil {
+			err = s.cfg.Judge.HandIn(s.life, p.job, contents)
+		}
 		if err != nil {
 			return fmt.Errorf("part %s: %w", a.number, err)
 		}

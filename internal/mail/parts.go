@@ -69,8 +69,8 @@ func (w *walker) leaf(h *header, content io.Reader, number string) error {
 	return w.visit(attachment{name: nameOf(h, number), number: number, body: content})
 }
 
-// container visits the parts of a container. One without parts may be encoded, against RFC 2045, 6.4;
-// and if that is not it, it is an attachment.
+// container visits the parts of a container. One without its boundary may be encoded, against RFC 2045,
+// 6.4; and if that is not it, it is an attachment.
 func (w *walker) container(h *header, boundary, encoding string, body io.Reader, number string, depth int) error {
 	whole := judge.NewSpool(w.limit)
 	defer whole.Close()
@@ -79,8 +79,8 @@ func (w *walker) container(h *header, boundary, encoding string, body io.Reader,
 	}
 
 	for _, raw := range []io.Reader{whole.Reader(), decoded(encoding, whole.Reader())} {
-		n, err := w.parts(boundary, raw, number, depth)
-		if err != nil || n > 0 {
+		found, err := w.parts(boundary, raw, number, depth)
+		if err != nil || found {
 			return err
 		}
 	}
@@ -91,27 +91,25 @@ func (w *walker) container(h *header, boundary, encoding string, body io.Reader,
 	return w.leaf(h, whole.Reader(), number)
 }
 
-// parts visits the parts of a container, and returns how many there are.
-func (w *walker) parts(boundary string, body io.Reader, number string, depth int) (int, error) {
+// parts visits the parts of a container, and reports whether its boundary was found.
+func (w *walker) parts(boundary string, body io.Reader, number string, depth int) (bool, error) {
 	s := newSplitter(body, boundary)
-	n := 0
-	for s.next() {
-		n++
+	for n := 1; s.next(); n++ {
 		part := bufio.NewReader(s)
 		h, err := readHeader(part)
 		if err != nil {
-			return n, err
+			return true, err
 		}
 		at := strconv.Itoa(n)
 		if number != "" {
 			at = number + "." + at
 		}
 		if err := w.entity(&h, part, at, depth+1); err != nil {
-			return n, err
+			return true, err
 		}
 	}
 
-	return n, ignoreEOF(s.err)
+	return s.found, ignoreEOF(s.err)
 }
 
 // boundaryOf is what separates the parts of a container. Of several types the first that is one counts.
@@ -167,6 +165,7 @@ type splitter struct {
 	boundary []byte // with the two hyphens before it
 	between  bool   // in what comes before the first part, or after the last one
 	atStart  bool   // of a line
+	found    bool   // the boundary was
 	ended    bool   // the part ended
 	held     string // line end that belongs to the next boundary, if that comes
 	head     string // line end that is to be read before out
@@ -221,6 +220,7 @@ func (s *splitter) advance() {
 	}
 	if s.atStart {
 		if final, ok := s.delimits(line); ok {
+			s.found = true
 			s.ended = true
 			s.between = final
 			s.held = ""

@@ -1,0 +1,299 @@
+// Command clamd measures how fast known verdicts are told over clamd's protocol: answers a second to
+// streams of 10 KiB, beside a bare server of the same protocol that reads the stream and answers OK
+// without a look at it. Files are asked about again and again, or each once. It also measures resident memory with 1,000 connections that are idle.
+//
+//	go run ./bench/clamd
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/clamd"
+	"backburn/internal/judge"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+)
+
+const (
+	streamSize = 10 << 10
+	idleConns  = 1000
+	rounds     = 5
+	forgotten  = 6 * time.Second // after which no verdict is remembered outside the ledger
+)
+
+func main() {
+	n := flag.Int("n", 4000, "streams of a round")
+	flag.Parse()
+	if err := measure(*n); err != nil {
+		fmt.Fprintln(os.Stderr, "clamd:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(n int) error {
+	dir, err := os.MkdirTemp("", "bb")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	ours, stop, err := serve(dir, n)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	bare, err := echo(filepath.Join(dir, "echo"))
+	if err != nil {
+		return err
+	}
+	defer bare.Close()
+
+	for _, kind := range []struct {
+		name  string
+		files int
+	}{{"one file, again and again", 1}, {"files that are each asked about once", n}} {
+		for _, clients := range []int{1, 8} {
+			var ratios []float64
+			var fast, known float64
+			for range rounds {
+				if fast, err = ask(bare.Addr().String(), n, clients, kind.files); err != nil {
+					return err
+				}
+				if known, err = ask(ours, n, clients, kind.files); err != nil {
+					return err
+				}
+				ratios = append(ratios, known/fast)
+				if kind.files > 1 {
+					time.Sleep(forgotten)
+				}
+			}
+			slices.Sort(ratios)
+			fmt.Printf("%s, clients=%d: %6.0f verdicts/s of %6.0f/s; ratio %.2f to %.2f, the median %.2f\n",
+				kind.name, clients, known, fast, ratios[0], ratios[rounds-1], ratios[rounds/2])
+		}
+	}
+
+	return idle(ours)
+}
+
+// stream asks about a file.
+func stream(file int) []byte {
+	b := binary.BigEndian.AppendUint32([]byte("zINSTREAM\x00"), streamSize)
+	b = append(b, strings.Repeat(fmt.Sprintf("%010d", file), streamSize/10)...)
+
+	return append(b, 0, 0, 0, 0)
+}
+
+// serve starts a server that knows the verdict of the stream.
+func serve(dir string, n int) (address string, stop func(), err error) {
+	ns, err := server.NewServer(&server.Options{
+		ServerName: "bench", Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(dir, "nats"), NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	ns.Start()
+	if !ns.ReadyForConnections(time.Minute) {
+		return "", nil, errors.New("the NATS server did not start")
+	}
+	nc, err := nats.Connect(ns.ClientURL())
+	if err != nil {
+		return "", nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	q, err := queue.Open(ctx, nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: time.Hour, ResultsMaxBytes: 64 << 20})
+	if err != nil {
+		cancel()
+		return "", nil, err
+	}
+	if err := know(ctx, q, n); err != nil {
+		cancel()
+		return "", nil, err
+	}
+
+	s, err := clamd.New(clamd.Config{
+		Listen:      "unix:" + filepath.Join(dir, "clamd"),
+		Mode:        0o600,
+		Connections: 2 * idleConns,
+		Source:      "clamd",
+		Priority:    pipeline.Normal,
+		Unknown:     clamd.UnknownError,
+		MaxStream:   100_000_000,
+		Judge:       judge.New(judge.Config{Queue: q, Intake: q.Publisher(), Memory: pipeline.DefaultConfig().Memory}),
+		Log:         zerolog.Nop(),
+	}, prometheus.NewRegistry())
+	if err != nil {
+		cancel()
+		return "", nil, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, time.Second) }()
+	stop = func() {
+		cancel()
+		<-done
+		nc.Close()
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	}
+
+	return s.Addr().String(), stop, nil
+}
+
+// know puts verdicts of the files into the ledger.
+func know(ctx context.Context, q *queue.Queue, n int) error {
+	for file := range n {
+		b := stream(file)
+		sum := sha256.Sum256(b[len("zINSTREAM\x00")+4 : len(b)-4])
+		_, err := q.ChangeSample(ctx, hex.EncodeToString(sum[:]), func(s *pipeline.Sample) bool {
+			s.State = pipeline.StateVerdict
+			s.CheckedAt = time.Now()
+			s.DecidedAt = s.CheckedAt
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// echo is a server of the protocol that looks at nothing.
+func echo(path string) (net.Listener, error) {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				in := bufio.NewReader(c)
+				if _, err := in.ReadSlice(0); err != nil {
+					return
+				}
+				var length [4]byte
+				for {
+					if _, err := io.ReadFull(in, length[:]); err != nil {
+						return
+					}
+					n := binary.BigEndian.Uint32(length[:])
+					if n == 0 {
+						break
+					}
+					if _, err := io.CopyN(io.Discard, in, int64(n)); err != nil {
+						return
+					}
+				}
+				_, _ = c.Write([]byte("stream: OK\x00"))
+			}()
+		}
+	}()
+
+	return l, nil
+}
+
+// ask sends n streams of so many files, each on a connection of its own as most clients do, and returns answers a second.
+func ask(address string, n, clients, files int) (float64, error) {
+	var all sync.WaitGroup
+	faults := make(chan error, clients)
+	began := time.Now()
+	for client := range clients {
+		all.Go(func() {
+			for i := range n / clients {
+				message := stream((i*clients + client) % files)
+				c, err := net.Dial("unix", address)
+				if err != nil {
+					faults <- err
+					return
+				}
+				_, err = c.Write(message)
+				var got []byte
+				if err == nil {
+					got, err = io.ReadAll(c)
+				}
+				_ = c.Close()
+				if err != nil || string(got) != "stream: OK\x00" {
+					faults <- fmt.Errorf("%q: %w", got, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(began)
+	select {
+	case err := <-faults:
+		return 0, err
+	default:
+		return float64(n/clients*clients) / took.Seconds(), nil
+	}
+}
+
+// idle measures what connections cost that do nothing. The NATS server and the clients are in this process,
+// too.
+func idle(address string) error {
+	before, err := resident()
+	if err != nil {
+		return err
+	}
+	for range idleConns {
+		c, err := net.Dial("unix", address)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte("zIDSESSION\x00zPING\x00")); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(c, make([]byte, len("1: PONG\x00"))); err != nil {
+			return err
+		}
+	}
+	after, err := resident()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d idle connections: %d MB resident, %d MB before, with a NATS server and the clients in the process\n", idleConns, after, before)
+
+	return nil
+}
+
+// resident is the memory of this process that is in use, in MB.
+func resident() (int, error) {
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, err
+	}
+	var total, pages int
+	if _, err := fmt.Sscan(string(text), &total, &pages); err != nil {
+		return 0, err
+	}
+
+	return pages * os.Getpagesize() / 1_000_000, nil
+}

@@ -1,0 +1,89 @@
+package clamd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/judge"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/results"
+)
+
+// nobody is a queue that knows nothing, and takes nothing.
+type nobody struct{}
+
+var errNobody = errors.New("nobody")
+
+func (nobody) Sample(context.Context, string) (queue.SampleEntry, error) {
+	return queue.SampleEntry{}, nil
+}
+
+func (nobody) Await(context.Context, pipeline.Ref) (results.Event, error) {
+	return results.Event{}, errNobody
+}
+
+func (nobody) Submit(context.Context, pipeline.Job, queue.Content) (queue.Receipt, error) {
+	return queue.Receipt{}, errNobody
+}
+
+// Whatever a client sends, the connection ends when it has sent that, and what has contents is never OK.
+func FuzzSession(f *testing.F) {
+	for _, seed := range []string{
+		"PING\n", "zPING\x00", "nIDSESSION\nnPING\nnEND\n", "zINSTREAM\x00\x00\x00\x00\x02MZ\x00\x00\x00\x00",
+		"zIDSESSION\x00zINSTREAM\x00\x00\x00\x00\x01M\x00\x00\x00\x00zSCAN /root/x\x00", "nFILDES\nx", "nSCAN /root\n",
+		"zINSTREAM\x00\xff\xff\xff\xff", "z", "n", "\n", strings.Repeat("x", 5000),
+	} {
+		f.Add([]byte(seed))
+	}
+	dir, err := os.MkdirTemp("", "bb")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s, err := New(Config{
+		Listen:      "unix:" + filepath.Join(dir, "s"),
+		Mode:        0o600,
+		Connections: 8,
+		Source:      "clamd",
+		Priority:    pipeline.Normal,
+		Unknown:     UnknownOK,
+		MaxStream:   1000,
+		Roots:       []string{"/root-that-is-not-there"},
+		Judge:       judge.New(judge.Config{Queue: nobody{}, Intake: nobody{}, Memory: pipeline.DefaultConfig().Memory}),
+		Log:         zerolog.Nop(),
+	}, prometheus.NewRegistry())
+	if err != nil {
+		f.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, 0) }()
+	f.Cleanup(func() { cancel(); <-done })
+
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		c, err := net.Dial("unix", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		go func() {
+			_, _ = c.Write(sent)
+			_ = c.(*net.UnixConn).CloseWrite()
+		}()
+		got, _ := io.ReadAll(c)
+		if bytes.Contains(got, []byte(": OK")) && !bytes.Contains(sent, []byte{0, 0, 0, 0}) {
+			t.Errorf("%q is answered with %q", sent, got)
+		}
+	})
+}

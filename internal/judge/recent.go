@@ -1,0 +1,50 @@
+package judge
+
+import (
+	"sync"
+	"time"
+
+	"backburn/wildfire"
+)
+
+// recent remembers verdicts that were just read from the ledger: the same file is often asked about many
+// times at once, as an attachment to many mails or a popular download. It is safe for concurrent use.
+type recent struct {
+	mu      sync.Mutex
+	now     map[string]verdict
+	before  map[string]verdict // those of the generation before, until theirs is over
+	rotated time.Time
+}
+
+type verdict struct {
+	wildfire.Verdict
+	read time.Time
+}
+
+const (
+	recentFor  = 5 * time.Second // a verdict that changes is noticed after that
+	recentMost = 8192            // of a generation
+)
+
+// get returns a verdict that was read a short while ago.
+func (r *recent) get(sha256 string, at time.Time) (wildfire.Verdict, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, ok := r.now[sha256]
+	if !ok {
+		v, ok = r.before[sha256]
+	}
+
+	return v.Verdict, ok && at.Sub(v.read) < recentFor
+}
+
+func (r *recent) put(sha256 string, v wildfire.Verdict, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at.Sub(r.rotated) > recentFor || len(r.now) >= recentMost {
+		r.before = r.now
+		r.now = map[string]verdict{}
+		r.rotated = at
+	}
+	r.now[sha256] = verdict{v, at}
+}

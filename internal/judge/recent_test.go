@@ -1,0 +1,34 @@
+package judge
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"backburn/wildfire"
+)
+
+// A verdict is remembered for a short while, however many there are.
+func TestRecent(t *testing.T) {
+	t.Parallel()
+	var r recent
+	began := time.Now()
+	r.put("a", wildfire.Malware, began)
+	for i := range recentMost - 1 {
+		r.put(strconv.Itoa(i), wildfire.Benign, began.Add(time.Second))
+	}
+	for after, want := range map[time.Duration]bool{0: true, recentFor - 1: true, recentFor: false} {
+		if v, ok := r.get("a", began.Add(after)); ok != want || ok && v != wildfire.Malware {
+			t.Errorf("%s: %v, %v", after, v, ok)
+		}
+	}
+	for i := range 10 * recentMost {
+		r.put("more "+strconv.Itoa(i), wildfire.Benign, began.Add(time.Second))
+	}
+	if n := len(r.now) + len(r.before); n > 2*recentMost {
+		t.Errorf("%d are kept", n)
+	}
+	if _, ok := r.get("a", began); ok {
+		t.Error("the oldest is kept for ever")
+	}
+}

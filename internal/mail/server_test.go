@@ -1,0 +1,241 @@
+package mail_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-milter"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/internal/mail"
+	"backburn/internal/testkit"
+	"backburn/pipeline"
+)
+
+const putWatcher = "github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(putWatcher), testkit.ServerWaits())
+}
+
+// serve starts a filter, and returns its address.
+func serve(t *testing.T, p *testkit.Pipeline, change func(*mail.Config)) net.Addr {
+	t.Helper()
+	cfg := mail.Config{
+		Listen:      "127.0.0.1:0",
+		Mode:        0o600,
+		Connections: 16,
+		Source:      "mail",
+		Priority:    pipeline.Normal,
+		Wait:        testkit.Patience,
+		Malicious:   mail.MaliciousReject,
+		Unknown:     mail.UnknownAccept,
+		Header:      "X-Backburn",
+		MaxMessage:  1_000_000,
+		MaxParts:    4,
+		Judge:       p.Judge(),
+		Log:         zerolog.Nop(),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := mail.New(cfg, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, 10*time.Second) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("mail: %v", err)
+		}
+	})
+
+	return s.Addr()
+}
+
+// dial is a mail server's connection, over which mails can be sent.
+func dial(t *testing.T, addr net.Addr) *milter.ClientSession {
+	t.Helper()
+	c := milter.NewClientWithOptions(addr.Network(), addr.String(), milter.ClientOptions{
+		ReadTimeout:  2 * testkit.Patience,
+		WriteTimeout: testkit.Patience,
+		ActionMask:   milter.OptAddHeader | milter.OptChangeHeader | milter.OptQuarantine,
+	})
+	session, err := c.Session()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = session.Close() })
+	do(t)(session.Conn("client.example.org", milter.FamilyInet, 25, "192.0.2.7"))
+
+	return session
+}
+
+// do demands that the mail goes on.
+func do(t *testing.T) func(*milter.Action, error) {
+	return func(a *milter.Action, err error) {
+		t.Helper()
+		if err != nil || a.Code != milter.ActContinue {
+			t.Fatalf("%+v, %v", a, err)
+		}
+	}
+}
+
+// answer is what becomes of a mail: the answer in one line, and what is to be changed.
+func send(t *testing.T, s *milter.ClientSession, parts ...string) string {
+	t.Helper()
+	if err := s.Macros(milter.CodeMail, "i", "QUEUE1"); err != nil {
+		t.Fatal(err)
+	}
+	do(t)(s.Mail("bob@example.org", nil))
+	for i := range 70 {
+		do(t)(s.Rcpt(fmt.Sprintf("alice%d@mail.test", i), nil))
+	}
+	for _, f := range [][2]string{{"X-backburn", "clean"}, {"Message-ID", "<1@example.org>"}, {"X-Backburn", ""}, {"Content-Type", "multipart/mixed;\r\n\tboundary=BB"}} {
+		do(t)(s.HeaderField(f[0], f[1]))
+	}
+	do(t)(s.HeaderEnd())
+	body := ""
+	for _, p := range parts {
+		body += "--BB\r\nContent-Type: application/octet-stream\r\n\r\n" + p + "\r\n"
+	}
+	changes, act, err := s.BodyReadFrom(strings.NewReader(body + "--BB--\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	line := string(act.Code)
+	if act.Code == milter.ActReplyCode {
+		line = fmt.Sprintf("%d %s", act.SMTPCode, act.SMTPText)
+	}
+	for _, c := range changes {
+		line += fmt.Sprintf(" %c%d %s%s %s;", c.Code, c.HeaderIndex, c.HeaderName, c.HeaderValue, c.Reason)
+	}
+
+	return line
+}
+
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	p := testkit.NewPipeline(t)
+	p.Work()
+	const bad, good, odd = "MZ wildfire-test:malware", "MZ good", "GIF wildfire-test:unsupported"
+	reject := dial(t, serve(t, p, nil)) // one connection for many mails
+	hold := dial(t, serve(t, p, func(c *mail.Config) { c.Malicious, c.Unknown = mail.MaliciousQuarantine, mail.UnknownTempfail }))
+	mark := dial(t, serve(t, p, func(c *mail.Config) { c.Malicious = mail.MaliciousHeader }))
+	const removed = "c m2 X-Backburn ; m1 X-Backburn ; h0 X-Backburn"
+	for _, tc := range []struct {
+		name  string
+		s     *milter.ClientSession
+		parts []string
+		want  []string
+	}{
+		{"malicious", reject, []string{good, bad}, []string{"550 5.7.1 Attachment refused: malware (mail-"}},
+		{"the next mail", reject, []string{good}, []string{removed + "clean; attachments=1; malicious=0; pending=0; unjudged=0; id=mail-"}},
+		{"nothing attached", reject, nil, []string{removed + "none; attachments=0;"}},
+		{"an empty one", reject, []string{""}, []string{removed + "none; attachments=0;"}},
+		{"not for WildFire", hold, []string{odd, good}, []string{removed + "unknown; attachments=2; malicious=0; pending=0; unjudged=1;"}},
+		{"four", reject, []string{"1", "2", "3", "4"}, []string{removed + "clean; attachments=4;"}},
+		{"too many", reject, []string{"1", "2", "3", "4", "5"}, []string{"554 5.6.0 More than 4 attachments"}},
+		{"too large", reject, []string{strings.Repeat("x", 1_000_000)}, []string{"552 5.3.4 Message too large"}},
+		{"after that", reject, []string{good}, []string{removed + "clean; attachments=1;"}},
+		{"held", hold, []string{bad}, []string{removed + "malicious; attachments=1; malicious=1;", "; verdict=malware ;", " q0  Backburn: malware (mail-"}},
+		{"marked", mark, []string{bad}, []string{removed + "malicious; attachments=1; malicious=1;", "; verdict=malware ;"}},
+	} {
+		got := send(t, tc.s, tc.parts...)
+		for i, want := range tc.want {
+			if i == 0 && !strings.HasPrefix(got, want) || !strings.Contains(got, want) {
+				t.Errorf("%s: %q, want %q", tc.name, got, want)
+			}
+		}
+		if tc.name == "marked" && strings.Contains(got, " q") {
+			t.Errorf("held: %q", got)
+		}
+	}
+
+	e := p.Finals("mail", 1)[0]
+	m := e.Data.Metadata
+	if m["sender"] != "bob@example.org" || !strings.HasPrefix(m["recipients"], "alice0@mail.test,alice1@") || !strings.HasSuffix(m["recipients"], ",+6") && len(m["recipients"]) < 500 ||
+		m["message-id"] != "<1@example.org>" || m["queue-id"] != "QUEUE1" || m["client"] != "192.0.2.7" || m["part"] == "" || !strings.HasPrefix(e.Data.JobID, m["mail"]+"-") {
+		t.Errorf("%+v", e.Data)
+	}
+}
+
+// Without waiting a mail passes, unless something in it is known to be malicious.
+func TestNoWait(t *testing.T) {
+	t.Parallel()
+	p := testkit.NewPipeline(t)
+	passes := dial(t, serve(t, p, func(c *mail.Config) { c.Wait = 0 }))
+	later := dial(t, serve(t, p, func(c *mail.Config) { c.Wait, c.Unknown = 0, mail.UnknownTempfail }))
+	if got := send(t, passes, "MZ wildfire-test:malware"); !strings.Contains(got, "unknown; attachments=1; malicious=0; pending=1;") {
+		t.Errorf("%q", got)
+	}
+	if got := send(t, later, "MZ wildfire-test:malware"); !strings.HasPrefix(got, "451 4.7.1 No verdict") {
+		t.Errorf("%q", got)
+	}
+	p.Work()
+	p.Finals("mail", 2)
+	if got := send(t, passes, "MZ wildfire-test:malware"); !strings.HasPrefix(got, "550 5.7.1") {
+		t.Errorf("%q", got)
+	}
+}
+
+// A mail that can't be handed in is refused for now.
+func TestTheQueueIsAway(t *testing.T) {
+	t.Parallel()
+	p := testkit.NewPipeline(t)
+	s := dial(t, serve(t, p, nil))
+	testkit.StopNATS(p.NATS)
+	if got := send(t, s, "MZ"); !strings.HasPrefix(got, "451 4.3.0") {
+		t.Errorf("%q", got)
+	}
+}
+
+// Whoever speaks no milter, or too much of it, is given up, and others are served.
+func TestHostilePeers(t *testing.T) {
+	t.Parallel()
+	p := testkit.NewPipeline(t)
+	p.Work()
+	addr := serve(t, p, nil)
+	field := "\x00\x00\x40\x00Lx\x00" + strings.Repeat("y", 0x4000-3)
+	for name, bytes := range map[string]string{
+		"HTTP":               "GET / HTTP/1.1\r\n\r\n",
+		"4 GB":               "\xff\xff\xff\xffO",
+		"nothing":            "\x00\x00\x00\x00",
+		"half a connect":     "\x00\x00\x00\x02Cx",
+		"a connect of none":  "\x00\x00\x00\x01C",
+		"an empty macro":     "\x00\x00\x00\x01D",
+		"fields without end": strings.Repeat(field, 2000), // 32 MB
+		"unknown":            "\x00\x00\x00\x01?",
+	} {
+		c, err := net.Dial(addr.Network(), addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = c.Write([]byte(bytes)) }()
+		if err := c.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 4096)
+		for err == nil {
+			_, err = c.Read(buf)
+		}
+		if os.IsTimeout(err) {
+			t.Errorf("%s: not given up", name)
+		}
+		_ = c.Close()
+	}
+	if got := send(t, dial(t, addr), "MZ good"); !strings.Contains(got, "clean; attachments=1;") {
+		t.Errorf("%q", got)
+	}
+}
