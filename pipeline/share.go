@@ -1,6 +1,10 @@
 package pipeline
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Spending is what a day's budget was spent on, and who else wants of it.
 type Spending struct {
@@ -80,4 +84,22 @@ func LeftOfDay(t time.Time) float64 {
 	t = t.UTC()
 
 	return 1 - float64(t.Sub(t.Truncate(24*time.Hour)))/float64(24*time.Hour)
+}
+
+// EqualShare is how much each source may have, so that all together have no more than total: those that
+// have less keep it, and the others have the same.
+func EqualShare(has map[string]int64, total int64) int64 {
+	sizes := slices.Sorted(maps.Values(has))
+	for i, size := range sizes {
+		share := total / int64(len(sizes)-i)
+		if size > share {
+			return share
+		}
+		total -= size
+	}
+	if len(sizes) == 0 {
+		return total
+	}
+
+	return sizes[len(sizes)-1]
 }

@@ -114,3 +114,22 @@ func TestLeftOfDay(t *testing.T) {
 		}
 	}
 }
+
+func TestEqualShare(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		has  map[string]int64
+		want int64
+	}{
+		"nobody":           {nil, 100},
+		"little":           {map[string]int64{"a": 10, "b": 20}, 20},
+		"one has too much": {map[string]int64{"a": 500}, 100},
+		"beside another":   {map[string]int64{"a": 500, "b": 10}, 90},
+		"two have":         {map[string]int64{"a": 500, "b": 300, "c": 10}, 45},
+		"all have":         {map[string]int64{"a": 50, "b": 50, "c": 50, "d": 50}, 25},
+	} {
+		if got := pipeline.EqualShare(tc.has, 100); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}

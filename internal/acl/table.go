@@ -85,7 +85,7 @@ func streams(n queue.Names) []stream {
 		{
 			name: n.DeadStream(),
 			rights: map[Role]rights{
-				Worker:   all,
+				Worker:   all | remove,               // what is beyond a source's share
 				Operator: look | get | read | remove, // replay and drop
 				API:      look | read,
 				Watcher:  look,

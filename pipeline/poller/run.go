@@ -132,6 +132,14 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			return errors.New("this worker's membership is in doubt")
 		}
 
+		trimmed, err := p.Queue.TrimDead(ctx)
+		for _, source := range trimmed {
+			p.Log.Warn().Str("source", source).Msg("dead letters were nearly full; the oldest beyond this source's share were removed")
+		}
+		if err != nil && ctx.Err() == nil {
+			p.Log.Warn().Err(err).Msg("dead letters cannot be trimmed")
+		}
+
 		changed, err := p.Queue.Repair(ctx)
 		for _, what := range changed {
 			p.Log.Warn().Str("what", what).Msg("stream or bucket was removed or changed from outside; put right")

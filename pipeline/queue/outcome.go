@@ -221,6 +221,8 @@ func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Err
 		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
 	}
 
+	q.deadWritten(ctx, letter.Size())
+
 	return nil
 }
 

@@ -39,6 +39,9 @@ type Queue struct {
 
 	ledgerMade   atomic.Int64  // when the ledger was made, in ns since 1970
 	oldJobsUntil atomic.Uint64 // up to this sequence JOBS was written by version 1
+
+	deadBytes atomic.Int64 // written to DEAD since it was last trimmed
+	trimming  sync.Mutex
 }
 
 func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {

@@ -1,0 +1,32 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/results"
+	"backburn/wildfire/wildfiretest"
+)
+
+// A worker died at the end of a long upload. WildFire has the contents, and does not know them yet when
+// the next worker asks: they are not sent again.
+func TestALongUploadWhoseWorkerDiesAtItsEnd(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithUnknownFor(time.Second), wildfiretest.WithDelay(1200*time.Millisecond))
+	f.cfg.FirstPoll, f.cfg.MaxPoll = 1100*time.Millisecond, 2*time.Second
+	f.submitted("MZ long")
+	claimed := time.Now().Add(-20 * time.Minute).UTC().Format(time.RFC3339Nano)
+	f.publish(f.q.SampleSubject(sha("MZ long")), nats.Header{},
+		fmt.Sprintf(`{"state":"uploading","owner":"gone","job":"mail/a","changed_at":%q,"verdict":0}`, claimed))
+	f.raw("a", "mail", "x.exe", "MZ long")
+	f.work()
+	if ev := f.events(1).one(t, "a"); ev.Data.Verdict != "benign" || ev.Data.Basis != results.BasisUpload {
+		t.Errorf("%s by %s, want benign by upload", ev.Outcome(), ev.Data.Basis)
+	}
+	if n := f.wildfire.UploadCount(sha("MZ long")); n != 1 {
+		t.Errorf("%d uploads, want 1", n)
+	}
+}

@@ -1,0 +1,94 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+)
+
+// The server drops the oldest of a full DEAD stream, whosever they are, so one source could drop the
+// dead letters of all others. Before the stream is full, those are removed that are beyond their
+// source's share.
+const (
+	deadFull  = 0.75 // of the stream's bytes: beyond it, letters are removed
+	deadRoom  = 0.5  // of the stream's bytes: what is left then
+	deadCheck = 16   // a process looks each time when it wrote so small a part of the stream
+)
+
+// msgSizeHeader is what a server adds to messages that it delivers without their bodies: in bytes.
+const msgSizeHeader = "Nats-Msg-Size"
+
+// deadWritten notes that a dead letter was written, and makes room where it is time for it.
+func (q *Queue) deadWritten(ctx context.Context, size int) {
+	limit := cmp.Or(q.topology.DeadMaxBytes, DefaultDeadMaxBytes)
+	if q.deadBytes.Add(int64(size)) < limit/deadCheck {
+		return
+	}
+	if !q.trimming.TryLock() {
+		return // somebody else is at it
+	}
+	defer q.trimming.Unlock()
+	q.deadBytes.Store(0)
+	_, _ = q.TrimDead(ctx) // the letter is kept; the leader tries again, and says what is wrong
+}
+
+// TrimDead removes the oldest dead letters of the sources that have more than their share, where the
+// stream is nearly full. It returns those sources.
+func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
+	s, err := q.js.Stream(ctx, q.DeadStream())
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", q.DeadStream(), err)
+	}
+	limit := s.CachedInfo().Config.MaxBytes
+	if used := s.CachedInfo().State.Bytes; limit <= 0 || float64(used) < deadFull*float64(limit) {
+		return nil, nil
+	}
+
+	type letter struct {
+		seq  uint64
+		size int64
+	}
+	letters := map[string][]letter{}
+	bytes := map[string]int64{}
+	err = readAll(ctx, s, jetstream.OrderedConsumerConfig{HeadersOnly: true}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+		subject := m.Subject()
+		source := subject[strings.LastIndexByte(subject, '.')+1:]
+		size, _ := strconv.ParseInt(m.Headers().Get(msgSizeHeader), 10, 64)
+		for k, v := range m.Headers() {
+			size += int64(headerBytes(k, v))
+		}
+		letters[source] = append(letters[source], letter{meta.Sequence.Stream, size})
+		bytes[source] += size
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+
+	var trimmed []string
+	most := pipeline.EqualShare(bytes, int64(deadRoom*float64(limit)))
+	for source, all := range letters {
+		over := bytes[source] - most
+		if over <= 0 {
+			continue
+		}
+		for _, l := range all {
+			if over <= 0 {
+				break
+			}
+			if err := q.removeLetter(ctx, l.seq); err != nil {
+				return trimmed, err
+			}
+			over -= l.size
+		}
+		trimmed = append(trimmed, source)
+	}
+
+	return trimmed, nil
+}
