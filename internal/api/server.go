@@ -146,12 +146,6 @@ func (s *service) authenticated(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		if r.ContentLength != 0 && r.ProtoMajor == 1 {
-			// What was not read by the time of the answer is not waited for. Whoever reads it
-			// all takes this back.
-			w.Header().Set("Connection", "close")
-		}
-
 		h, err := s.tokens.holder(r)
 		switch {
 		case errors.Is(err, errNoTokens):

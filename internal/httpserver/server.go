@@ -113,7 +113,7 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 	}
 	// The toolkit puts its authentication around the handler before it serves. Names and metrics
 	// come before that, so they are put around it when it asks for the first connection.
-	s.limiter.begin = func() { s.http.Handler = s.based(m.counting(s.guard(s.http.Handler))) }
+	s.limiter.begin = func() { s.http.Handler = unread(s.based(m.counting(s.guard(s.http.Handler)))) }
 	s.warn(settings)
 
 	return s, nil
@@ -182,6 +182,22 @@ func (s *Server) Close() {
 	s.stop()
 	_ = s.http.Close()
 	_ = s.limiter.Close() // http.Server knows it only once it serves
+}
+
+// unread keeps no connection for the rest of a body that nobody reads: http.Server would wait for it
+// behind the answer. A handler that has read the body to its end may take the header Connection back.
+func unread(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 || r.ProtoMajor != 1 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Connection", "close")
+		next.ServeHTTP(w, r)
+		if w.Header().Get("Connection") == "close" {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // the connection ends anyway
+		}
+	})
 }
 
 // recovering answers 500 where a handler panics. The value may hold anything, so it is not logged.

@@ -1,0 +1,62 @@
+package api_test
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"backburn/internal/testkit"
+)
+
+// Who sends half a body is answered without the other half, and the connection is closed: nothing
+// is held for him.
+func TestHalfSentBodies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	began := time.Now()
+	t.Cleanup(func() {
+		// The listener's own deadline for a body is 10 seconds.
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("connections were held for %s", took)
+		}
+	})
+	const length, chunked = "Content-Length: 100\r\n", "Transfer-Encoding: chunked\r\n"
+	for name, tc := range map[string]struct{ request, header, body, want string }{
+		"no token":             {"POST /v1/submit?filename=a", length, "x", " 401 "},
+		"no token, in chunks":  {"POST /v1/submit?filename=a", chunked, "ff\r\nx", " 401 "},
+		"nowhere":              {"POST /nowhere", length, "x", " 401 "},
+		"a body of a GET":      {"GET /v1/events", length, "x", " 401 "},
+		"another name":         {"POST /v1/submit?filename=a", "Host: evil.example\r\n" + length, "x", " 4"},
+		"wrong":                {"POST /v1/submit?file=a", "Authorization: Bearer " + token + "\r\n" + length, "x", " 400 "},
+		"encoded":              {"POST /v1/submit?filename=a", "Content-Encoding: gzip\r\nAuthorization: Bearer " + token + "\r\n" + length, "x", " 415 "},
+		"too large":            {"POST /v1/submit?filename=a", "Authorization: Bearer " + token + "\r\nContent-Length: 99999999999\r\n", "x", " 413 "},
+		"chunk of no size":     {"POST /v1/submit?filename=a", "Authorization: Bearer " + token + "\r\n" + chunked, "zz\r\nx\r\n", " 400 "},
+		"chunk of a huge size": {"POST /v1/submit?filename=a", "Authorization: Bearer " + token + "\r\n" + chunked, "fffffffffffffffff\r\nx\r\n", " 400 "},
+		"two lengths":          {"POST /v1/submit?filename=a", "Content-Length: 1\r\nContent-Length: 2\r\n", "x", " 400 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			host := "Host: localhost\r\n"
+			if strings.HasPrefix(tc.header, "Host:") {
+				host = ""
+			}
+			if _, err := io.WriteString(c, tc.request+" HTTP/1.1\r\n"+host+tc.header+"\r\n"+tc.body); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(c) // until it is closed
+			if line, _, _ := strings.Cut(string(answer), "\r\n"); !strings.Contains(line, tc.want) {
+				t.Errorf("got %q (%v), want%s", line, err, tc.want)
+			}
+		})
+	}
+}
