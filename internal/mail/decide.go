@@ -22,8 +22,6 @@ type part struct {
 	outcome judge.Outcome
 }
 
-var errTooManyParts = errors.New("too many attachments")
-
 // summary is what is known of a mail.
 type summary struct {
 	parts     int

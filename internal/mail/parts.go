@@ -15,6 +15,13 @@ import (
 // maxDepth is how many containers are opened within each other. What is deeper is handed in as it is.
 const maxDepth = 12
 
+// maxEntities is how many parts of any kind a mail may have, texts and containers included: each costs
+// some work, and takes no more than a line.
+const maxEntities = 5000
+
+// errTooManyParts says that a mail has more parts or attachments than it may have.
+var errTooManyParts = errors.New("too many attachments")
+
 // attachment is a part of a mail that is handed in.
 type attachment struct {
 	name   string // a file's name
@@ -26,6 +33,7 @@ type attachment struct {
 type walker struct {
 	limit int64 // of the mail, in bytes
 	visit func(attachment) error
+	seen  int // parts of any kind
 }
 
 // walk calls visit for each attachment of a mail, by its header and its body, which is encoded. An error
@@ -38,6 +46,9 @@ func walk(h *header, body io.Reader, limit int64, visit func(attachment) error) 
 
 // entity visits a mail, or a part of one.
 func (w *walker) entity(h *header, body io.Reader, number string, depth int) error {
+	if w.seen++; w.seen > maxEntities {
+		return errTooManyParts
+	}
 	if h.cut { // what it says of itself is not known
 		return w.leaf(h, body, number)
 	}

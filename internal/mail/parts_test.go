@@ -3,6 +3,7 @@ package mail
 import (
 	"bufio"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -151,6 +152,19 @@ func TestDepth(t *testing.T) {
 	}
 }
 
+// A mail of nothing but boundaries is given up after some of them.
+func TestTooManyEntities(t *testing.T) {
+	t.Parallel()
+	in := bufio.NewReader(strings.NewReader("Content-Type: multipart/mixed; boundary=B\n\n" + strings.Repeat("--B\n\n", maxEntities+1)))
+	h, err := readHeader(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := walk(&h, in, 1<<20, func(attachment) error { return nil }); !errors.Is(err, errTooManyParts) {
+		t.Errorf("%v", err)
+	}
+}
+
 // An error of whoever visits ends the walk.
 func TestVisitorsError(t *testing.T) {
 	t.Parallel()
@@ -185,6 +199,9 @@ func FuzzWalk(f *testing.F) {
 			}
 			return err
 		})
+		if errors.Is(err, errTooManyParts) {
+			return
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
