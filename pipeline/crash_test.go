@@ -15,8 +15,8 @@ import (
 // the next worker asks: they are not sent again.
 func TestALongUploadWhoseWorkerDiesAtItsEnd(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, wildfiretest.WithUnknownFor(time.Second), wildfiretest.WithDelay(1200*time.Millisecond))
-	f.cfg.FirstPoll, f.cfg.MaxPoll = 1100*time.Millisecond, 2*time.Second
+	f := newFixture(t, wildfiretest.WithUnknownFor(6*time.Second), wildfiretest.WithDelay(6200*time.Millisecond))
+	f.cfg.FirstPoll, f.cfg.MaxPoll = 7*time.Second, 8*time.Second
 	f.submitted("MZ long")
 	claimed := time.Now().Add(-20 * time.Minute).UTC().Format(time.RFC3339Nano)
 	f.publish(f.q.SampleSubject(sha("MZ long")), nats.Header{},
