@@ -19,8 +19,6 @@ var knotted = map[string]bool{
 	"backburn/internal/api":          true,
 	"backburn/internal/app":          true,
 	"backburn/internal/config":       true,
-	"backburn/internal/sink":         true,
-	"backburn/internal/sink/format":  true,
 	"backburn/pipeline/watch":        true,
 	"backburn/wildfire/wildfiretest": true,
 }

@@ -59,3 +59,14 @@ func typeName(ceType string) string {
 	}
 	return "event"
 }
+
+// Message is an event on its way to a target.
+type Message struct {
+	ID       string // of the delivery: the same each time, and different for each event
+	Name     string // the type without prefix and version, such as "verdict"
+	Time     time.Time
+	Severity format.Severity
+	Event    []byte // the CloudEvent, as it was published
+	Body     []byte // in the format of the sink, on one line and without its end
+	Type     string // media type of the body
+}

@@ -17,40 +17,11 @@ import (
 	"backburn/results"
 )
 
-// Message is an event on its way to a target.
-type Message struct {
-	ID       string // of the delivery: the same each time, and different for each event
-	Name     string // the type without prefix and version, such as "verdict"
-	Time     time.Time
-	Severity format.Severity
-	Event    []byte // the CloudEvent, as it was published
-	Body     []byte // in the format of the sink, on one line and without its end
-	Type     string // media type of the body
-}
-
 // Target takes events. Send tries once, and is called by one goroutine at a time. An error means
 // that the event was not taken; it may be a *Fault.
 type Target interface {
 	Send(ctx context.Context, m Message) error
 	io.Closer
-}
-
-// Config says what a sink reads, and how it deals with faults.
-type Config struct {
-	Name    string // of the sink; part of its durable
-	Kind    string // for Status
-	Prefix  string // nats.prefix
-	Filter  results.Filter
-	Format  format.Name // defaults to cloudevents
-	Product string      // version of Backburn
-
-	DeadFile    string        // JSON lines of events that were refused, with the reason; "": they are tried again
-	MaxAttempts int           // of an event over which the receiver breaks down; defaults to 10
-	Timeout     time.Duration // that Send may take; defaults to 30s
-	RetryMin    time.Duration // the back-off begins here; defaults to 1s
-	RetryMax    time.Duration // and ends here; defaults to 1m
-	Pause       time.Duration // between two tries of a receiver that is misconfigured; defaults to 1m
-	WarnEvery   time.Duration // a fault that lasts is logged so often; defaults to 10m
 }
 
 func (c Config) durable() string { return "sink-" + c.Name }

@@ -17,7 +17,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/results"
 )
@@ -167,10 +166,6 @@ func (q *Queue) Drop(ctx context.Context, seq uint64) error {
 		return q.Objects().Delete(ctx, c.Object)
 	}
 	return nil
-}
-
-func (q *Queue) removeLetter(ctx context.Context, seq uint64) error {
-	return jets.Delete(ctx, q.js, q.DeadStream(), seq)
 }
 
 // Replay is how dead letters are sent back to work.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 )
 
@@ -91,4 +92,8 @@ func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
 	}
 
 	return trimmed, nil
+}
+
+func (q *Queue) removeLetter(ctx context.Context, seq uint64) error {
+	return jets.Delete(ctx, q.js, q.DeadStream(), seq)
 }

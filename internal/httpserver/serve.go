@@ -1,0 +1,167 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/rs/zerolog"
+)
+
+// New listens. It serves nothing before Run; whoever does not call Run calls Close. It warns of
+// what is open to the network and should not be.
+func New(cfg Config, use Use, h http.Handler) (*Server, error) {
+	settings, err := Inspect(cfg.WebConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s.web_config_file: %w", use.Table, err)
+	}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("%s.listen: %w: %w; free the address, choose another, or set \"\" for none", use.Table, ErrListen, err)
+	}
+
+	s := &Server{cfg: cfg, use: use}
+	s.limiter = newLimiter(l, s.most(), cfg.MaxConnectionsPerClient)
+	s.limiter.plain = !settings.TLS
+	m, collectors := newMetrics(use.Table, use.Routes, func() float64 { return float64(s.limiter.open()) })
+	if use.Registry != nil {
+		for _, c := range collectors {
+			if err := use.Registry.Register(c); err != nil {
+				_ = l.Close()
+				return nil, fmt.Errorf("%s: metrics: %w", use.Table, err)
+			}
+		}
+	}
+	drops := use.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	s.limiter.dropped = func(why dropReason) {
+		m.dropped.WithLabelValues(string(why)).Inc()
+		drops.Warn().Str("reason", string(why)).Int("max_connections", s.limiter.total).
+			Int("max_connections_per_client", s.limiter.perClient).Msg("a limit of connections is reached")
+	}
+
+	ending, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.http = &http.Server{
+		Handler:           s.recovering(h),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnState:         s.limiter.noteState,
+		BaseContext:       func(net.Listener) context.Context { return context.WithValue(context.Background(), stopping{}, ending) },
+		ErrorLog:          stdlog.New(serverLog{use.Log, use.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
+	}
+	// The toolkit puts its authentication around the handler before it serves. Names and metrics
+	// come before that, so they are put around it when it asks for the first connection.
+	s.limiter.begin = func() { s.http.Handler = unread(s.based(m.counting(s.guard(s.http.Handler)))) }
+	s.warn(settings)
+
+	return s, nil
+}
+
+// Run serves until ctx ends. Answers that would go on then end (UntilStop), other requests get the
+// grace time, and all is closed. It returns nil when it was ctx that ended it. Call it once.
+func (s *Server) Run(ctx context.Context, grace time.Duration) error {
+	served := make(chan error, 1)
+	go func() {
+		log := s.use.Log.Level(max(zerolog.WarnLevel, s.use.Log.GetLevel()))
+		served <- web.Serve(s.limiter, s.http, &web.FlagConfig{WebConfigFile: &s.cfg.WebConfigFile}, slog.New(zerolog.NewSlogHandler(log)))
+	}()
+	select {
+	case err := <-served:
+		s.Close()
+		return fmt.Errorf("%s: %w", s.use.Table, err)
+	case <-ctx.Done():
+	}
+
+	s.stop()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := s.http.Shutdown(last)
+	s.Close()
+	<-served
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %w", s.use.Table, err)
+	}
+
+	return nil
+}
+
+// Close closes the listener and every connection at once. It may be called more than once.
+func (s *Server) Close() {
+	s.stop()
+	_ = s.http.Close()
+	_ = s.limiter.Close() // http.Server knows it only once it serves
+}
+
+// warn tells of what others can reach and should not.
+func (s *Server) warn(settings Web) {
+	if isLoopback(hostOf(s.Addr().String())) {
+		return
+	}
+	log := s.use.Log.With().Str("addr", s.Addr().String()).Logger()
+	if !s.use.Authenticates && !settings.Authenticates() {
+		log.Warn().Msg("open to the network without authentication; set " + s.use.Table + ".web_config_file, or listen on 127.0.0.1")
+	}
+	if s.use.Profiles {
+		log.Warn().Msg("profiles of the process are open to the network; set " + s.use.Table + ".pprof to false, or listen on 127.0.0.1")
+	}
+}
+
+// unread keeps no connection for the rest of a body that nobody reads: http.Server would wait for it
+// behind the answer. A handler that has read the body to its end may take the header Connection back.
+func unread(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 || r.ProtoMajor != 1 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Connection", "close")
+		next.ServeHTTP(w, r)
+		if w.Header().Get("Connection") == "close" {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // the connection ends anyway
+		}
+	})
+}
+
+// recovering answers 500 where a handler panics. The value may hold anything, so it is not logged.
+func (s *Server) recovering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(p)
+			default:
+				s.use.Log.Error().Str("path", r.URL.Path).Bytes("stack", debug.Stack()).Msg("a request made the process panic")
+				s.use.refuse(w, http.StatusInternalServerError, "internal error")
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// serverLog is where http.Server reports what nobody is told otherwise. Whoever connects can
+// cause as much of it as he likes.
+type serverLog struct{ log, few zerolog.Logger }
+
+func (l serverLog) Write(b []byte) (int, error) {
+	text := strings.TrimSpace(string(b))
+	if strings.Contains(text, "TLS handshake error") {
+		l.log.Debug().Str("err", text).Msg("a client did not get through the TLS handshake")
+		return len(b), nil
+	}
+	l.few.Warn().Str("err", text).Msg("the HTTP server reports an error")
+
+	return len(b), nil
+}
