@@ -95,3 +95,13 @@ func (e event) summary() string {
 	}
 	return "WildFire verdict of " + e.subject() + ": " + e.Data.Verdict
 }
+
+// subject is what the event is about, for people.
+func (e event) subject() string {
+	for _, s := range []string{e.Data.Filename, e.Data.URL, e.Data.SHA256} {
+		if s != "" {
+			return s
+		}
+	}
+	return e.Data.JobID
+}

@@ -73,13 +73,3 @@ func encodeJSON(v any) ([]byte, error) {
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
-
-// subject is what the event is about, for people.
-func (e event) subject() string {
-	for _, s := range []string{e.Data.Filename, e.Data.URL, e.Data.SHA256} {
-		if s != "" {
-			return s
-		}
-	}
-	return e.Data.JobID
-}
