@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS := -X backburn/internal/cli.version=$(VERSION)
+LDFLAGS = -X $(shell go list -m)/internal/cli.version=$(VERSION)
 
 .PHONY: help
 help: ## show this
