@@ -25,7 +25,9 @@ var flagWords = map[string]words{
 	"reason":     listed(results.Reasons()),
 	"source":     sourceNames,
 	"type":       typeNames,
-	"verdict":    func(*cli.App) []string { return slices.Concat([]string{"benign", "malicious", "unrecognised"}, malicious) },
+	"verdict": func(*cli.App) []string {
+		return slices.Concat([]string{"benign", "malicious", "unrecognised"}, malicious)
+	},
 }
 
 // commandFlagWords has those of flags that mean something in one command alone.

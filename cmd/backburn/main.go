@@ -54,6 +54,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	logoutCommand,
 	doctorCommand,
 	aclCommand,
+	unclaimCommand,
 	apiCommand,
 	clamdCommand,
 	mailCommand,

@@ -34,7 +34,7 @@ func Newest(folder, base string) (id string, err error) {
 	}
 	defer s.Close()
 
-	dirs, err := s.outcomes()
+	dirs, err := s.Outcomes()
 	if err != nil {
 		return "", err
 	}
@@ -101,19 +101,16 @@ func look(folder string) (*Spool, error) {
 	}
 	defer root.Close()
 
-	r, err := root.Sub(Dir)
+	s, err := Existing(root)
 	if rootfs.IsGone(err) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
 
-	return &Spool{Root: r, Paths: newPaths(r)}, nil
+	return s, err
 }
 
-// outcomes returns the folders of finished files.
-func (s *Spool) outcomes() (dirs []string, err error) {
+// Outcomes returns the folders of finished files.
+func (s *Spool) Outcomes() (dirs []string, err error) {
 	err = s.Each(Done, func(name string) bool {
 		if s.CheckDir(Done+"/"+name) == nil {
 			dirs = append(dirs, Done+"/"+name)
@@ -125,4 +122,14 @@ func (s *Spool) outcomes() (dirs []string, err error) {
 	}
 
 	return dirs, err
+}
+
+// Existing opens the spool below a folder as it is. The caller closes it.
+func Existing(folder *rootfs.Root) (*Spool, error) {
+	r, err := folder.Sub(Dir)
+	if err != nil {
+		return nil, err
+	}
+
+	return &Spool{Root: r, Paths: newPaths(r)}, nil
 }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/pipeline/watch"
+	"backburn/pipeline/watch/ledger"
+)
+
+func unclaimCommand(tool *cli.App) *cobra.Command {
+	var kept, yes bool
+	cmd := &cobra.Command{
+		Use:   "unclaim [FOLDER…]",
+		Short: "Give claimed files back to their folders, to stop using Backburn there",
+		Long: `Moves what watchers claimed in a folder back to where it was found, under a name with a
+number if the old one is taken. Stop the watcher first. Without FOLDER it is every folder of
+the configuration. It prints each file's path.
+
+Files that were kept after their verdict (.backburn/done) stay, unless --kept says otherwise:
+then MALWARE RETURNS to the folder, too. Once it says that nothing is left, .backburn
+can be removed.
+
+Jobs of files that were not uploaded yet fail as content_missing, should a worker run.`,
+		Example: `  systemctl stop backburn && backburn unclaim
+  backburn unclaim /srv/upload --kept --yes`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			folders := args
+			if len(folders) == 0 {
+				cfg, err := tool.Config()
+				if err != nil {
+					return err
+				}
+				for _, w := range cfg.Watch {
+					folders = append(folders, w.Path)
+				}
+			}
+			if kept && !yes {
+				if err := confirm(tool, "Put everything back that was judged, malware among it?"); err != nil {
+					return err
+				}
+			}
+
+			for _, folder := range folders {
+				if err := unclaim(cmd, tool, folder, kept); err != nil {
+					return err
+				}
+			}
+
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&kept, "kept", false, "those that were kept after their verdict, too, malware among them")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+
+	return cmd
+}
+
+func unclaim(cmd *cobra.Command, tool *cli.App, folder string, kept bool) error {
+	returned := 0
+	left, err := watch.Unclaim(cmd.Context(), folder, kept, func(_, to string) {
+		returned++
+		fmt.Fprintln(tool.Out, filepath.Join(folder, filepath.FromSlash(to)))
+	})
+	if errors.Is(err, ledger.ErrHeld) {
+		return cli.Exit(cli.Unreachable, fmt.Errorf("%s: a watcher watches it: stop that first", folder))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", folder, err)
+	}
+	fmt.Fprintf(tool.Err, "%s: %s returned, %d left in .backburn\n", folder, plural(returned, "file"), left)
+
+	return nil
+}
