@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"backburn/wildfire"
 )
 
@@ -39,6 +41,10 @@ type Config struct {
 	ReservePercent int  `toml:"wildfire.reserve_percent" doc:"Part of both that is kept for urgent jobs, 0 to 99."`
 
 	UrgentSources []string `toml:"wildfire.urgent_sources" doc:"Sources whose jobs may be urgent, and so use what is kept for them; \"*\": every source. Others' urgent jobs count as normal."`
+	RefusedKinds  []string `toml:"wildfire.refused_kinds" doc:"Globs of MIME types that WildFire is known to refuse. WildFire is asked about such files by their hash, and they are not uploaded. The type is what the contents show; files with an extension that WildFire takes, such as .js or .jar, are uploaded all the same. Ordinary keys take no image/* either."`
+
+	// Rules is the policy: which files may leave, and how much of them.
+	Rules []Rule `toml:"policy" doc:"What may leave for WildFire. The first entry that matches a file or link decides; what none matches is submitted. What a publisher says of a file, such as the name of one that came in a message, can only lead to less: an entry that rests on that and would allow more is passed over. A job may ask for less itself. \"backburn policy test PATH\" says which entry takes a file."`
 
 	_ struct{} `toml:"verdicts" doc:"How long and how often WildFire is asked for a verdict."`
 
@@ -61,6 +67,8 @@ func DefaultConfig() Config {
 		MaxFileSize: 100_000_000,
 		AskFirst:    true, UploadsPerDay: 150, QueriesPerDay: 1050, ReservePercent: 10,
 		UrgentSources: []string{anySource},
+		RefusedKinds:  []string{"audio/*", "video/*"},
+		Rules:         []Rule{},
 		FirstPoll:     30 * time.Second, MaxPoll: 15 * time.Minute, Deadline: 24 * time.Hour,
 		MaliciousAge: 720 * time.Hour, BenignAge: 168 * time.Hour, Recheck: 24 * time.Hour,
 	}
@@ -96,6 +104,9 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	for _, source := range c.UrgentSources {
 		want(source == anySource || ValidSource(source), "wildfire.urgent_sources", `sources (1 to 32 of a-z, 0-9, _ and -), or "*"`)
 	}
+	for _, glob := range c.RefusedKinds {
+		want(doublestar.ValidatePattern(glob), "wildfire.refused_kinds", `globs of MIME types, such as "video/*"`)
+	}
 
 	want(c.FirstPoll > 0, "verdicts.first_poll", "more than 0s")
 	want(c.MaxPoll >= c.FirstPoll, "verdicts.max_poll", "at least verdicts.first_poll", "verdicts.first_poll")
@@ -105,8 +116,16 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.Recheck >= 0, "verdicts.recheck", "0s or more")
 }
 
-// Validate returns everything that Check finds as one error; each line begins with the key.
-func (c Config) Validate() error { return CheckError(c.Check) }
+// Validate returns everything that Check finds, also of the rules, as one error; each line begins
+// with the key.
+func (c Config) Validate() error {
+	return CheckError(func(bad func(key, expected string, beside ...string)) {
+		c.Check(bad)
+		for i, r := range c.Rules {
+			r.Check(func(key, expected string, _ ...string) { bad(fmt.Sprintf("policy[%d].%s", i, key), expected) })
+		}
+	})
+}
 
 // CheckError makes one error of what the Check of a configuration finds, nil where that is nothing.
 func CheckError(check func(bad func(key, expected string, beside ...string))) error {

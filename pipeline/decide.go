@@ -94,6 +94,7 @@ type Step struct {
 type Policy struct {
 	Config
 
+	Ruling Ruling  // what may leave for the job; the poller, which sends no contents, uses Unruled
 	Self   string  // the worker that decides; "" for the poller, which uploads nothing
 	Random float64 // from 0 to 1, drawn for each decision: it spreads the retries of many jobs
 }
@@ -148,6 +149,27 @@ type decision struct {
 	now time.Time
 }
 
+// mayAsk reports whether the hash or the link may leave.
+func (d *decision) mayAsk() bool { return d.p.Ruling.Submit.allows() >= SubmitLookup.allows() }
+
+// maySend reports whether contents may leave, or a link be submitted.
+func (d *decision) maySend() bool { return d.p.Ruling.Submit.allows() >= SubmitAlways.allows() }
+
+// heldLately reports whether WildFire was asked lately about contents that a policy keeps here. It is
+// asked again by itself, and whoever was told "withheld" is told what comes of it.
+func (d *decision) heldLately() bool {
+	return d.s.State == StateNone && !d.s.WithheldAt.IsZero() && d.j.Kind != KindURL &&
+		d.now.Sub(d.s.CheckedAt) < d.p.Recheck
+}
+
+// withhold ends a job that the policy keeps here.
+func (d *decision) withhold(why string) Step {
+	return d.fail(results.Error{
+		Reason:  results.Withheld,
+		Message: "withheld by " + d.p.Ruling.Rule + ": " + why,
+	}, 0)
+}
+
 // look decides by the record alone.
 func (d *decision) look() Step {
 	switch d.s.State {
@@ -159,6 +181,12 @@ func (d *decision) look() Step {
 		if d.s.Refusal.covers(d.j) && d.now.Sub(d.s.Refusal.At) <= refusalMemory {
 			return d.fail(d.s.Refusal.Error, d.s.Attempts)
 		}
+	}
+	if !d.mayAsk() {
+		return d.withhold("its hash must not leave")
+	}
+
+	switch d.s.State {
 	case StatePending:
 		return d.pending()
 	case StateRetrying:
@@ -209,7 +237,11 @@ func (d *decision) waitForOther() Step {
 // unknown decides about a sample that nobody works on: it is asked about if so configured, or if
 // an upload may have got through unheard; else it is uploaded.
 func (d *decision) unknown() Step {
-	if d.p.AskFirst || d.s.Unsure {
+	if !d.maySend() && d.heldLately() {
+		return d.withhold("WildFire did not know it at " + d.s.CheckedAt.UTC().Format(time.RFC3339) +
+			", and its contents must not leave")
+	}
+	if d.p.AskFirst || d.s.Unsure || !d.maySend() {
 		return Step{Kind: StepAsk}
 	}
 
@@ -249,6 +281,9 @@ func (d *decision) answered(e Answered) Step {
 	case d.s.Unsure && d.now.Before(d.s.ChangedAt.Add(d.p.FirstPoll)):
 		// So soon after it was sent, "unknown" may be "not yet".
 		return Step{Kind: StepRetry, Delay: d.s.ChangedAt.Add(d.p.FirstPoll).Sub(d.now)}
+	case !d.maySend():
+		d.s.withhold(d.now)
+		return d.withhold("WildFire does not know it, and its contents must not leave")
 	}
 
 	return Step{Kind: StepUpload}
@@ -258,11 +293,15 @@ func (d *decision) answered(e Answered) Step {
 // claimed.
 func (d *decision) claimed(e Claimed) Step {
 	step := d.look()
-	if step.Kind != StepAsk && step.Kind != StepUpload {
+	switch {
+	case step.Kind != StepAsk && step.Kind != StepUpload:
 		return step
+	case !d.maySend():
+		return d.withhold("its contents must not leave")
 	}
 
 	d.s.claim(e.Owner, d.j, d.now)
+	d.s.Rule = d.p.Ruling.Rule
 
 	return Step{Kind: StepSend}
 }

@@ -38,7 +38,7 @@ var (
 )
 
 func decidePolicy() pipeline.Policy {
-	return pipeline.Policy{Config: pipeline.DefaultConfig(), Self: thisWorker, Random: 0.5}
+	return pipeline.Policy{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled(), Self: thisWorker, Random: 0.5}
 }
 
 func ago(d time.Duration) time.Time { return decideNow.Add(-d) }
@@ -126,6 +126,18 @@ var (
 	invalidHash = results.Error{Reason: results.Rejected, Message: "WildFire calls the hash invalid (-103)"}
 )
 
+// Ends by the policy.
+var (
+	staysHere    = withheld("its contents must not leave")
+	staysUnknown = withheld("WildFire does not know it, and its contents must not leave")
+	stillHeld    = withheld("WildFire did not know it at 2026-03-01T11:00:00Z, and its contents must not leave")
+	hashStays    = withheld("its hash must not leave")
+)
+
+func withheld(why string) pipeline.Step {
+	return failed(results.Error{Reason: results.Withheld, Message: "withheld by policy[0]: " + why}, 0)
+}
+
 func finish(b results.Basis) pipeline.Step { return pipeline.Step{Kind: pipeline.StepFinish, Basis: b} }
 
 func retry(d time.Duration) pipeline.Step { return pipeline.Step{Kind: pipeline.StepRetry, Delay: d} }
@@ -207,6 +219,7 @@ func isClaimed(s *pipeline.Sample) {
 	s.Priority = decideJob.Priority
 	s.Size = decideJob.Size
 	s.ChangedAt = decideNow
+	s.Rule = "no rule matches"
 }
 
 // decided is a verdict that was given now.
@@ -254,6 +267,20 @@ func isRefused(cause results.Error, ext string) func(*pipeline.Sample) {
 	}
 }
 
+// isWithheld is a sample that WildFire does not know, and that a rule keeps here.
+func isWithheld(s *pipeline.Sample) {
+	s.WithheldAt = decideNow
+	s.CheckedAt = decideNow
+}
+
+// heldFor is a sample that was withheld a while ago.
+func heldFor(d time.Duration) func(*pipeline.Sample) {
+	return func(s *pipeline.Sample) {
+		s.WithheldAt = ago(d)
+		s.CheckedAt = ago(d)
+	}
+}
+
 func retrying(s *pipeline.Sample) {
 	s.State = pipeline.StateRetrying
 	s.Owner = ""
@@ -275,6 +302,9 @@ func decisions() []decision {
 	)
 
 	noAsk := func(p *pipeline.Policy) { p.AskFirst = false }
+	lookupOnly := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitLookup, Rule: "policy[0]"} }
+	keepHere := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitNever, Rule: "policy[0]"} }
+	link := func(j *pipeline.Job) { j.Kind = pipeline.KindURL }
 	few := func(p *pipeline.Policy) { p.MaxAttempts = 1 }
 	urgent := func(j *pipeline.Job) { j.Priority = pipeline.Urgent }
 	script := func(j *pipeline.Job) { j.Filename = "a.js" }
@@ -616,6 +646,76 @@ func decisions() []decision {
 		{name: "outdated upload: another name", state: refusal, event: complete, job: script, step: ask},
 		{name: "outdated upload: another name, nobody is asked", state: refusal, event: complete, job: script, cfg: noAsk, step: upload},
 
+		// The policy: contents stay here.
+		{name: "lookup: first", state: none, event: look, cfg: lookupOnly, step: ask},
+		{name: "lookup: known", state: none, event: malware, cfg: lookupOnly, step: finish(results.BasisLookup), then: all(decided, sizeKnown)},
+		{name: "lookup: unknown", state: none, event: unknown, cfg: lookupOnly, step: staysUnknown, then: isWithheld},
+		{
+			name: "lookup: unknown again", state: none, event: unknown, given: heldFor(25 * time.Hour), cfg: lookupOnly, step: staysUnknown,
+			then: func(s *pipeline.Sample) { s.CheckedAt = decideNow },
+		},
+		{name: "lookup: unknown a while ago", state: none, event: look, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
+		{name: "lookup: unknown a day ago", state: none, event: look, given: heldFor(25 * time.Hour), cfg: lookupOnly, step: ask},
+		{name: "lookup: a link, unknown a while ago", state: none, event: look, given: heldFor(time.Hour), job: link, cfg: lookupOnly, step: ask},
+		{name: "lookup: another rule lets it go", state: none, event: look, given: heldFor(time.Hour), step: ask},
+		{name: "lookup: another rule sends it", state: none, event: claimed, given: heldFor(time.Hour), step: send, then: isClaimed},
+		{name: "lookup: its owner was another", state: none, event: byOther, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
+		{name: "lookup: sent by others meanwhile", state: none, event: complete, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
+		{name: "never: lookup, and its turn", state: none, event: claimed, cfg: lookupOnly, step: staysHere},
+		{name: "never: lookup, held lately, and its turn", state: none, event: claimed, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
+		{name: "lookup: no answer for long", state: none, event: pipeline.Unanswered{}, cfg: lookupOnly, step: forQuery},
+		{name: "lookup: another uploads it", state: uploading, event: look, cfg: lookupOnly, step: findOwner},
+		{name: "lookup: the other is at it", state: uploading, event: byOther, cfg: lookupOnly, step: forOther(time.Minute)},
+		{name: "lookup: another tries again", state: isRetry, event: look, cfg: lookupOnly, step: forOther(time.Minute)},
+		{name: "lookup: the other gave up", state: isRetry, event: look, given: byThisJob, cfg: lookupOnly, step: ask},
+		{
+			name: "lookup: unknown, and the other gave up", state: isRetry, event: unknown, given: byThisJob, cfg: lookupOnly, step: staysUnknown,
+			then: isWithheld,
+		},
+		{name: "never: lookup, its turn after the other's", state: isRetry, event: claimed, given: byThisJob, cfg: lookupOnly, step: staysHere},
+		{name: "lookup: another's is pending", state: pending, event: look, cfg: lookupOnly, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "lookup: known here", state: verdict, event: look, cfg: lookupOnly, step: fromCache},
+		{name: "lookup: known here, long ago", state: verdict, event: look, given: stale, cfg: lookupOnly, step: ask},
+		{
+			name: "lookup: forgotten by WildFire", state: verdict, event: unknown, given: stale, cfg: lookupOnly, step: staysUnknown,
+			then: all(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
+		},
+		{name: "never: lookup, its turn, known long ago", state: verdict, event: claimed, given: stale, cfg: lookupOnly, step: staysHere},
+		{
+			name: "lookup: unknown under another kind of name", state: refusal, event: unknown, job: script, cfg: lookupOnly, step: staysUnknown,
+			then: all(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
+		},
+		{name: "never: lookup, its turn, under another kind of name", state: refusal, event: claimed, job: script, cfg: lookupOnly, step: staysHere},
+
+		// The policy: not even the hash leaves.
+		{name: "kept: first", state: none, event: look, cfg: keepHere, step: hashStays},
+		{name: "kept: its owner was another", state: none, event: byOther, cfg: keepHere, step: hashStays},
+		{name: "kept: an answer to another", state: none, event: unknown, cfg: keepHere, step: hashStays},
+		{name: "kept: its turn", state: none, event: claimed, cfg: keepHere, step: hashStays},
+		{name: "kept: sent by others", state: none, event: complete, cfg: keepHere, step: hashStays},
+		{name: "kept: another uploads it", state: uploading, event: look, cfg: keepHere, step: hashStays},
+		{name: "kept: its owner changed", state: uploading, event: pipeline.Owned{By: "third"}, cfg: keepHere, step: hashStays},
+		{name: "kept: an answer while another uploads it", state: uploading, event: unknown, cfg: keepHere, step: hashStays},
+		{name: "kept: its turn while another uploads it", state: uploading, event: claimed, cfg: keepHere, step: hashStays},
+		{name: "kept: sent by another", state: uploading, event: complete, cfg: keepHere, step: hashStays},
+		{name: "kept: another tries again", state: isRetry, event: look, cfg: keepHere, step: hashStays},
+		{name: "kept: its owner gave up", state: isRetry, event: byOther, cfg: keepHere, step: hashStays},
+		{name: "kept: an answer between tries", state: isRetry, event: unknown, cfg: keepHere, step: hashStays},
+		{name: "kept: its turn between tries", state: isRetry, event: claimed, cfg: keepHere, step: hashStays},
+		{name: "kept: sent between tries", state: isRetry, event: complete, cfg: keepHere, step: hashStays},
+		{name: "kept: another's is pending", state: pending, event: look, cfg: keepHere, step: hashStays},
+		{name: "kept: another's became pending", state: pending, event: byOther, cfg: keepHere, step: hashStays},
+		{name: "kept: its turn while pending", state: pending, event: claimed, cfg: keepHere, step: hashStays},
+		{name: "kept: sent while pending", state: pending, event: complete, cfg: keepHere, step: hashStays},
+		{name: "kept: known here", state: verdict, event: look, cfg: keepHere, step: fromCache},
+		{name: "kept: known here, long ago", state: verdict, event: look, given: stale, cfg: keepHere, step: hashStays},
+		{name: "kept: its owner decided long ago", state: verdict, event: byOther, given: stale, cfg: keepHere, step: hashStays},
+		{name: "kept: an answer on what was known long ago", state: verdict, event: unknown, given: stale, cfg: keepHere, step: hashStays},
+		{name: "kept: its turn, known long ago", state: verdict, event: claimed, given: stale, cfg: keepHere, step: hashStays},
+		{name: "kept: sent, known long ago", state: verdict, event: complete, given: stale, cfg: keepHere, step: hashStays},
+		{name: "kept: refused before", state: refusal, event: look, cfg: keepHere, step: refused},
+		{name: "kept: refused under another kind of name", state: refusal, event: look, job: script, cfg: keepHere, step: hashStays},
+
 		// The rest.
 		{
 			name: "never: its turn, past the deadline", state: pending, event: claimed, given: late, step: timeout,
@@ -813,6 +913,10 @@ func TestDecideKeepsItsRules(t *testing.T) {
 			"a claim has an owner, and nothing else":   (next.State == pipeline.StateUploading) != (next.Owner != ""),
 			"a refusal has its reason":                 next.State == pipeline.StateRefused && next.Refusal == nil,
 			"what is decided now is WildFire's word":   next.State == pipeline.StateVerdict && changed && !(wasAnswered && int(answered.Verdict) == next.Verdict),
+			"contents leave by a rule that allows it":  (step.Kind == pipeline.StepUpload || step.Kind == pipeline.StepSend) && p.Ruling.Submit != pipeline.SubmitAlways,
+			"hashes leave by a rule that allows it":    step.Kind == pipeline.StepAsk && p.Ruling.Submit == pipeline.SubmitNever,
+			"what leaves is written with its rule":     step.Kind == pipeline.StepSend && next.Rule != p.Ruling.Rule,
+			"nothing else is withheld":                 step.Cause.Reason == results.Withheld && p.Ruling.Submit == pipeline.SubmitAlways,
 			"a decision to look again changed a thing": step.Kind == pipeline.StepReconsider && !changed,
 		} {
 			if broken {
@@ -834,6 +938,7 @@ func randomPolicy(r *rand.Rand) pipeline.Policy {
 	p.AskFirst = r.IntN(2) == 0
 	p.MaxAttempts = 1 + r.IntN(8)
 	p.Random = r.Float64()
+	p.Ruling = pipeline.Ruling{Rule: "policy[0]", Submit: pick(r, pipeline.Submits()...)}
 
 	return p
 }
@@ -863,6 +968,10 @@ func randomSample(r *rand.Rand) pipeline.Sample {
 		if s.Unsure = r.IntN(2) == 0; s.Unsure {
 			s.Job = job
 			s.Priority = lane
+		}
+		if r.IntN(2) == 0 {
+			s.WithheldAt = randomAgo(r)
+			s.CheckedAt = s.WithheldAt
 		}
 	case pipeline.StateUploading:
 		s.Owner = pick(r, thisWorker, otherWorker)

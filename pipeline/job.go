@@ -76,6 +76,9 @@ type Job struct {
 	Metadata   map[string]string `json:"metadata,omitempty"` // at most 32 pairs and 8 KiB
 	ReceivedAt time.Time         `json:"received_at,omitzero"`
 
+	// Submit asks for less than the policy allows; "" for what that says.
+	Submit Submit `json:"submit,omitempty"`
+
 	// Verified says that SHA256 and Size are those of the contents, as a worker or this system's
 	// own watcher computed them, and not what a publisher says. It never comes from outside.
 	Verified bool `json:"-"`

@@ -32,6 +32,7 @@ func SubmittedEvent(j Job, s Sample) results.Event {
 	ev.Data.Basis = results.BasisUpload
 	ev.Data.SubmittedAt = s.SubmittedAt
 	ev.Data.Attempts = s.Attempts + 1
+	ev.Data.Policy = s.Rule
 
 	return ev
 }

@@ -45,7 +45,13 @@ type Sample struct {
 
 	Verdict   int       `json:"verdict"` // where State is StateVerdict
 	DecidedAt time.Time `json:"decided_at,omitzero"`
-	CheckedAt time.Time `json:"checked_at,omitzero"` // when WildFire last said so
+	CheckedAt time.Time `json:"checked_at,omitzero"` // when WildFire last said so, or that it knows nothing
+
+	// Rule is the rule by which the contents left, written before the first byte of them does.
+	Rule string `json:"rule,omitempty"`
+
+	// WithheldAt is since when a job ended as withheld that is to be told a later verdict.
+	WithheldAt time.Time `json:"withheld_at,omitzero"`
 
 	Refusal *Refusal `json:"refusal,omitempty"` // where State is StateRefused
 }
@@ -133,6 +139,28 @@ func (s *Sample) lost(v wildfire.Verdict, now time.Time) {
 		Reason:  results.AnalysisError,
 		Message: "WildFire could not analyze it, twice: " + v.String(),
 	}, now)
+}
+
+// withhold notes that WildFire does not know a sample which a policy keeps here.
+func (s *Sample) withhold(now time.Time) {
+	if s.Final() {
+		*s = Sample{ChangedAt: now}
+	}
+	if s.WithheldAt.IsZero() {
+		s.WithheldAt = now
+	}
+	s.CheckedAt = now
+}
+
+// Recheck takes note of WildFire's answer about a withheld sample that was asked about again. It reports
+// whether there is a verdict now.
+func (s *Sample) Recheck(v wildfire.Verdict, md5 string, now time.Time) (decided bool) {
+	s.CheckedAt = now
+	if v.Final() {
+		s.decide(v, md5, now)
+	}
+
+	return v.Final()
 }
 
 // refuse remembers a terminal answer. ext restricts it to names with that extension; "" is for

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -50,7 +51,7 @@ func (j *Job) Check() error {
 	return Invalid("kind %q; file or url", j.Kind)
 }
 
-// CheckText reports what makes names, metadata or the time of a job unfit for an event.
+// CheckText reports what makes the names, metadata, time or wish of a job unfit.
 func (j *Job) CheckText() error {
 	if max(len(j.Filename), len(j.FilenameB64), len(j.Path), len(j.PathB64)) > MaxNameBytes {
 		return Invalid("a name of more than %d bytes", MaxNameBytes)
@@ -66,6 +67,9 @@ func (j *Job) CheckText() error {
 	}
 	if !Writable(j.ReceivedAt) {
 		return Invalid("received_at is in the year %d", j.ReceivedAt.Year())
+	}
+	if j.Submit != "" && !slices.Contains(Submits(), j.Submit) {
+		return Invalid("submit %q; always, lookup or never", j.Submit)
 	}
 
 	return nil

@@ -102,7 +102,8 @@ type Data struct {
 	SubmittedAt time.Time         `json:"submitted_at,omitzero"`
 	DecidedAt   time.Time         `json:"decided_at,omitzero"`
 	Attempts    int               `json:"attempts,omitempty"`
-	Error       *Error            `json:"error,omitempty"` // on failed events alone
+	Policy      string            `json:"policy,omitempty"` // on submitted events: the rule by which it left
+	Error       *Error            `json:"error,omitempty"`  // on failed events alone
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
 

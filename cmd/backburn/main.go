@@ -43,6 +43,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	demoCommand,
 	simulateCommand,
 	submitCommand,
+	policyCommand,
 	resultsCommand,
 	statusCommand,
 	traceCommand,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,7 +21,7 @@ var malicious = []string{"malware", "grayware", "phishing", "c2"}
 
 func resultsCommand(tool *cli.App) *cobra.Command {
 	var (
-		follow, asJSON                  bool
+		follow, asJSON, uploads         bool
 		since                           time.Duration
 		types, verdicts, reasons, wants []string
 	)
@@ -31,16 +32,26 @@ func resultsCommand(tool *cli.App) *cobra.Command {
 --follow, what comes. It takes nothing from those services. Flags may be repeated, or take
 lists; "--verdict malicious" stands for malware, grayware, phishing and c2.
 
+--uploads lists what left for WildFire instead: when, from which source and job, which contents,
+and the rule of the policy by which it left.
+
 With --json each line is an event (CloudEvents 1.0), exactly as consumers get it.`,
 		Example: `  backburn results --since 1h
   backburn results --follow --verdict malicious
   backburn results --type failed --source mail --json | jq .data.error
+  backburn results --uploads --since 24h
   backburn results --since 720h --json > month.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := resultsFilter(types, verdicts, reasons, wants)
 			if err != nil {
 				return err
+			}
+			if uploads {
+				if len(types)+len(verdicts)+len(reasons) > 0 {
+					return cli.Usagef("--uploads goes with --source and --since alone")
+				}
+				filter.Types = []results.Type{results.Submitted}
 			}
 			if since < 0 {
 				return cli.Usagef("--since: not negative, got %s", since)
@@ -57,14 +68,18 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 			sub := results.NewSubscriber(q.JetStream(), results.SubscriberConfig{
 				Prefix: q.Prefix(), Filter: filter, Since: sinceTime(cmd, since, follow),
 			})
+			row := printResult
+			if uploads {
+				row = printUpload
+			}
 			if !asJSON {
-				printResultsHead(tool)
+				printResultsHead(tool, uploads)
 			}
 			show := func(_ context.Context, e results.Event) error {
 				if asJSON {
 					return printJSON(tool.Out, e)
 				}
-				return printResult(tool, e)
+				return row(tool, e)
 			}
 			if follow {
 				return sub.Run(cmd.Context(), show)
@@ -75,6 +90,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 	f := cmd.Flags()
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what comes, until Ctrl-C")
 	f.BoolVar(&asJSON, "json", false, "events as JSON lines")
+	f.BoolVar(&uploads, "uploads", false, "what left for WildFire, and by which rule")
 	f.DurationVar(&since, "since", 0, "from so long `ago` on (default: everything that is kept; with --follow: from now on)")
 	f.StringSliceVar(&verdicts, "verdict", nil, "only these `verdicts`: benign, malware, grayware, phishing, c2, unrecognised, or malicious")
 	f.StringSliceVar(&reasons, "reason", nil, "only failures with these `reasons`, such as too_large")
@@ -138,13 +154,20 @@ func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, 
 }
 
 // The columns of a table that is never done are as wide as they are.
-var resultColumns = []int{19, 11, 18, 12, 12, 9, 6}
+var (
+	resultColumns = []int{19, 11, 18, 12, 12, 9, 6}
+	uploadColumns = []int{19, 12, 30, 64, 9, 24}
+)
 
-func resultLine(tool *cli.App, cells ...string) error {
+func resultLine(tool *cli.App, cells ...string) error { return line(tool, resultColumns, cells) }
+
+func uploadLine(tool *cli.App, cells ...string) error { return line(tool, uploadColumns, cells) }
+
+func line(tool *cli.App, columns []int, cells []string) error {
 	var b strings.Builder
 	for i, c := range cells {
-		if i < len(resultColumns) {
-			c = runewidth.FillRight(c, resultColumns[i]) + " "
+		if i < len(columns) {
+			c = runewidth.FillRight(c, columns[i]) + " "
 		}
 		b.WriteString(c)
 	}
@@ -152,8 +175,24 @@ func resultLine(tool *cli.App, cells ...string) error {
 	return err
 }
 
-func printResultsHead(tool *cli.App) {
+func printResultsHead(tool *cli.App, uploads bool) {
+	if uploads {
+		_ = uploadLine(tool, "TIME", "SOURCE", "JOB", "SHA-256", "SIZE", "NAME", "RULE")
+		return
+	}
 	_ = resultLine(tool, "TIME", "EVENT", "OUTCOME", "SOURCE", "SHA-256", "SIZE", "BASIS", "NAME")
+}
+
+// printUpload prints what left for WildFire: the whole SHA-256, since this is a record for audits.
+func printUpload(tool *cli.App, e results.Event) error {
+	d := e.Data
+	size := "-"
+	if d.Size > 0 {
+		size = humanSize(d.Size)
+	}
+
+	return uploadLine(tool, d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), or(d.SHA256),
+		size, printable(cmp.Or(d.Path, d.Filename, d.URL)), printable(or(d.Policy)))
 }
 
 func printResult(tool *cli.App, e results.Event) error {

@@ -15,6 +15,7 @@ type submission struct {
 	tool     *cli.App
 	queue    *queue.Queue
 	priority pipeline.Priority
+	leave    pipeline.Submit
 	source   string
 	wait     bool
 	asJSON   bool

@@ -12,7 +12,7 @@ import (
 
 func submitCommand(tool *cli.App) *cobra.Command {
 	s := &submission{tool: tool}
-	var priority string
+	var priority, leave string
 	cmd := &cobra.Command{
 		Use:   "submit PATH…|URL…",
 		Short: "Hand in files, folders or links, and wait for the verdicts",
@@ -35,7 +35,10 @@ file could not be handed in, or has no verdict.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.priority = pipeline.Priority(priority)
+			s.leave = pipeline.Submit(leave)
 			switch {
+			case leave != "" && !slices.Contains(pipeline.Submits(), s.leave):
+				return cli.Usagef("--submit: expected always, lookup or never, got %q", leave)
 			case !s.priority.Valid():
 				return cli.Usagef("--priority: expected urgent, normal or bulk, got %q", priority)
 			case !pipeline.ValidSource(s.source):
@@ -70,6 +73,7 @@ file could not be handed in, or has no verdict.`,
 	f.BoolVar(&s.wait, "wait", false, "wait for the verdicts")
 	f.DurationVar(&s.timeout, "timeout", 0, "wait no longer than so much `time`; 0: as long as it takes")
 	f.StringVar(&priority, "priority", string(pipeline.Normal), "`lane`: urgent, normal or bulk")
+	f.StringVar(&leave, "submit", "", "what may `leave`, if less than the policy allows: lookup (the hash) or never (nothing)")
 	f.StringVar(&s.source, "source", "submit", "`name` of the source in subjects and events")
 	f.BoolVar(&s.asJSON, "json", false, "JSON lines on a terminal too")
 	return cmd

@@ -189,6 +189,12 @@ func sampleLine(s queue.SampleTrace) string {
 	case s.State == "pending":
 		line = "pending at WildFire since " + clock(s.SubmittedAt)
 	}
+	if s.Rule != "" {
+		line += ", contents let go by " + s.Rule
+	}
+	if !s.WithheldAt.IsZero() {
+		line += ", withheld by the policy since " + clock(s.WithheldAt)
+	}
 	if s.Attempts > 0 {
 		line += fmt.Sprintf(", %s that failed", strings.Replace(plural(s.Attempts, "try"), "trys", "tries", 1))
 	}

@@ -102,7 +102,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	const submit = "/v1/submit?filename=a.exe"
 	try(s, 200, "POST", submit+"&path=in/a.exe&wait=60s", "MZ", "Idempotency-Key", "one", "Backburn-Priority", "urgent", "Backburn-Meta-Client", "10.0.0.7",
 		"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
-	try(s, 202, "POST", "/v1/submit?url=https://example.com/", "")
+	try(s, 202, "POST", "/v1/submit?url=https://example.com/", "", "Backburn-Submit", "lookup")
 	try(s, 202, "POST", "/v1/submit", form(aFile, "MZ two"), "Content-Type", formType, "Idempotency-Key", `"two"`)
 	try(s, 409, "POST", submit, "other", "Idempotency-Key", "one")
 	try(s, 202, "POST", submit, "slow", "Authorization", "Bearer "+slow)

@@ -239,7 +239,7 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 
 // headers reads who the job is, and how urgent.
 func (s *service) headers(r *http.Request, h *holder, req *request) error {
-	for _, name := range []string{"Idempotency-Key", "Backburn-Priority"} {
+	for _, name := range []string{"Idempotency-Key", "Backburn-Priority", queue.HeaderSubmit} {
 		if len(r.Header.Values(name)) > 1 {
 			return bad("%s: once", name)
 		}
@@ -255,6 +255,10 @@ func (s *service) headers(r *http.Request, h *holder, req *request) error {
 		if req.job.Priority = pipeline.Priority(p); !req.job.Priority.Valid() {
 			return bad("Backburn-Priority: urgent, normal or bulk")
 		}
+	}
+	req.job.Submit = pipeline.Submit(r.Header.Get(queue.HeaderSubmit))
+	if req.job.Submit != "" && !slices.Contains(pipeline.Submits(), req.job.Submit) {
+		return bad("%s: always, lookup or never", queue.HeaderSubmit)
 	}
 	if req.job.Priority == pipeline.Urgent && !h.Urgent {
 		return &fault{http.StatusForbidden, "forbidden", "this token may not hand in at priority urgent"}

@@ -104,6 +104,7 @@ func wrongRequests() map[string]wrong {
 		"half a quoted key": with("Idempotency-Key", `a"b`),
 		"two keys":          with("Idempotency-Key", "a", "Idempotency-Key", "b"),
 		"odd priority":      with("Backburn-Priority", "high"),
+		"odd wish":          with("Backburn-Submit", "Never"),
 		"two priorities":    with("Backburn-Priority", "bulk", "Backburn-Priority", "normal"),
 		"much metadata":     with("Backburn-Meta-A", strings.Repeat("m", 9000)),
 		"many metadata":     with(many...),

@@ -15,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"backburn/auth"
+	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
 
@@ -192,6 +193,8 @@ func (d *decoder) value(path string, value any, target reflect.Value, l *leaf) {
 	switch t := target.Addr().Interface().(type) {
 	case *[]watch.Config:
 		tables(d, path, value, t, l, watch.DefaultConfig, (*watch.Config).Complete)
+	case *[]pipeline.Rule:
+		tables(d, path, value, t, l, pipeline.DefaultRule, func(*pipeline.Rule) {})
 	case *[]Sink:
 		tables(d, path, value, t, l, DefaultSink, func(*Sink) {})
 	case *[]APIToken:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"backburn/auth"
+	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
 
@@ -89,6 +90,8 @@ func samples(c *node, path string) []entry {
 
 	case reflect.TypeFor[APIToken]():
 		return []entry{{element, path, "[[" + path + "]]", c.doc, reflect.ValueOf(DefaultAPIToken()), true}}
+	case reflect.TypeFor[pipeline.Rule]():
+		return []entry{{element, path, "[[" + path + "]]", c.doc, reflect.ValueOf(pipeline.DefaultRule()), true}}
 
 	case reflect.TypeFor[auth.Profile]():
 		list := []entry{}

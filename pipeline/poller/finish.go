@@ -142,7 +142,9 @@ func (p *Poller) later(ctx context.Context, e *waiting, err error, message strin
 }
 
 // policy is what the poller decides by: it uploads nothing itself.
-func (p *Poller) policy() pipeline.Policy { return pipeline.Policy{Config: p.Config} }
+func (p *Poller) policy() pipeline.Policy {
+	return pipeline.Policy{Config: p.Config, Ruling: pipeline.Unruled()}
+}
 
 // act does what follows from a sample's record for the jobs that wait for it.
 func (p *Poller) act(ctx context.Context, e *waiting, s queue.SampleEntry) outlook {
@@ -351,6 +353,11 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 	case m == nil:
 		p.forget(e, job)
 		return outlook{due: now}
+	}
+	if share := p.Shares[m.Share]; share != nil {
+		if ok, err := share.Available(ctx, "", pipeline.Normal); err != nil || !ok {
+			return outlook{due: now.Add(min(spentPatience, pipeline.ResetAfter(now).Sub(now)))}
+		}
 	}
 	if err := p.Queue.Requeue(ctx, m); err != nil {
 		return p.later(ctx, e, err, "waiting job cannot be requeued")

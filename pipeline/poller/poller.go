@@ -33,6 +33,7 @@ type Deps struct {
 	Oracle  Oracle
 	Queries *fleet.Quota
 	Uploads *fleet.Quota
+	Shares  map[string]*fleet.Quota // of rules, by pipeline.Share.Key
 	Config  pipeline.Config
 	Log     zerolog.Logger
 	Metrics Metrics

@@ -8,8 +8,9 @@ import (
 )
 
 // rechecks are verdicts that WildFire may still change its mind about: harmless ones, some
-// time after they were given. They ride in calls that have room, and are asked about by
-// themselves only while budget is plentiful. In the order in which they are due.
+// time after they were given; and samples that it did not know and that the policy keeps here. They
+// ride in calls that have room, and are asked about by themselves only while budget is plentiful. In
+// the order in which they are due.
 type rechecks struct {
 	after time.Duration // from the verdict to the second question; 0: never
 	queue []recheck
@@ -25,7 +26,9 @@ const maxRechecks = 200_000
 
 // noted takes up a verdict that was just given, or is read back.
 func (r *rechecks) noted(key string, s pipeline.Sample) {
-	if r.after == 0 || s.State != pipeline.StateVerdict || pipeline.IsLink(key) || wildfire.Verdict(s.Verdict).Malicious() || len(r.queue) >= maxRechecks {
+	withheld := s.State == pipeline.StateNone && !s.WithheldAt.IsZero()
+	harmless := s.State == pipeline.StateVerdict && !wildfire.Verdict(s.Verdict).Malicious()
+	if r.after == 0 || pipeline.IsLink(key) || !withheld && !harmless || len(r.queue) >= maxRechecks {
 		return
 	}
 	r.queue = append(r.queue, recheck{key, s.CheckedAt.Add(r.after)})

@@ -98,7 +98,9 @@ func (p *Poller) subscribe(ctx context.Context) (stop func(), err error) {
 	}
 
 	if after := p.rechecks.after; after > 0 {
-		s, err := p.Queue.FollowSamples(ctx, p.Now().Add(-after), p.sampleWritten)
+		s, err := p.Queue.FollowSamples(ctx, p.Now().Add(-after), func(key string, body []byte) {
+			p.sampleWritten(ctx, key, body)
+		})
 		if err != nil {
 			return stop, err
 		}

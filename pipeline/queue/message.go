@@ -28,6 +28,7 @@ const (
 	HeaderPath     = "Backburn-Path"     // optional on raw jobs: where the file was found
 	HeaderMeta     = "Backburn-Meta-"    // prefix of a raw job's metadata
 	HeaderReceived = "Backburn-Received" // optional on raw jobs: when the file came in (RFC 3339)
+	HeaderSubmit   = "Backburn-Submit"   // optional on raw jobs: "lookup" or "never", to ask for less than the policy allows
 	HeaderReason   = "Backburn-Reason"   // dead letters: why
 	HeaderError    = "Backburn-Error"    // dead letters: what was said
 	HeaderAttempts = "Backburn-Attempts" // dead letters: tries at the upload
@@ -48,6 +49,7 @@ type Message struct {
 	Job        pipeline.Job
 	AcceptedAt time.Time     // when the queue took it
 	Basis      results.Basis // of a job that waited: how it will have come by its verdict
+	Share      string        // of a job that waits for a rule's part of the uploads: pipeline.Share.Key
 	Trace      span.Context
 	Contents   []byte // of a raw job; nil where Job says where they are, or for a link
 	Raw        bool   // Contents are the job's
@@ -172,6 +174,7 @@ func (m *Message) readRaw(h nats.Header, body []byte) error {
 	if name = headerFold(h, HeaderPath); name != "" {
 		j.Path, j.PathB64 = pipeline.Name(name)
 	}
+	j.Submit = pipeline.Submit(headerFold(h, HeaderSubmit))
 
 	return j.CheckText()
 }
@@ -241,6 +244,7 @@ type record struct {
 	Raw        bool              `json:"raw,omitempty"`
 	AcceptedAt time.Time         `json:"accepted_at"`
 	Basis      results.Basis     `json:"basis,omitempty"`
+	Share      string            `json:"share,omitempty"`
 	Trace      span.Context      `json:"trace,omitzero"`
 	Original   *Original         `json:"original,omitempty"`
 }
@@ -256,6 +260,7 @@ func (m *Message) encode(to *nats.Msg) error {
 		Raw:        m.Raw,
 		AcceptedAt: m.AcceptedAt,
 		Basis:      m.Basis,
+		Share:      m.Share,
 		Trace:      m.Trace,
 		Original:   m.Original,
 	})
@@ -286,6 +291,7 @@ func decodeRecord(h nats.Header, body []byte) (Message, error) {
 		Job:        r.Job,
 		AcceptedAt: r.AcceptedAt,
 		Basis:      r.Basis,
+		Share:      r.Share,
 		Trace:      r.Trace,
 		Raw:        r.Raw,
 		Original:   r.Original,

@@ -223,6 +223,22 @@ func (c Contents) Digest(ctx context.Context) (sum string, size int64, err error
 	return hex.EncodeToString(h.Sum(nil)), size, nil
 }
 
+// Head reads up to n bytes from the beginning of the contents.
+func (c Contents) Head(n int64) ([]byte, error) {
+	r, err := c.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+
+	head, err := io.ReadAll(io.LimitReader(r, n))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
+	}
+
+	return head, nil
+}
+
 type readerWithContext struct {
 	ctx context.Context
 	r   io.Reader

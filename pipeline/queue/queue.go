@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -60,6 +61,9 @@ func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 		feeds:         map[string]Feed{},
 	}
 }
+
+// ResultsMaxAge is how long events are kept.
+func (q *Queue) ResultsMaxAge() time.Duration { return q.topology.ResultsMaxAge }
 
 // Control is where the fleet agrees.
 func (q *Queue) Control() *fleet.Store { return fleet.NewStore(q.js, q.control) }

@@ -308,6 +308,7 @@ func rawHeader(j pipeline.Job) (nats.Header, bool) {
 	if !j.ReceivedAt.IsZero() {
 		h[HeaderReceived] = []string{j.ReceivedAt.UTC().Format(time.RFC3339Nano)}
 	}
+	set(HeaderSubmit, string(j.Submit), nil)
 	for k, v := range j.Metadata {
 		ok = ok && v != "" && plainKey.MatchString(k)
 		set(HeaderMeta+k, v, nil)

@@ -62,6 +62,8 @@ type SampleTrace struct {
 	Verdict     string         `json:"verdict,omitempty"`
 	CheckedAt   time.Time      `json:"checked_at,omitzero"`
 	Refusal     *results.Error `json:"refusal,omitempty"`
+	Rule        string         `json:"rule,omitempty"`       // of the policy, by which the contents left
+	WithheldAt  time.Time      `json:"withheld_at,omitzero"` // since when they are kept here by the policy
 
 	sample pipeline.Sample
 }
@@ -250,6 +252,9 @@ func (t *tracer) happened(ev results.Event) {
 		if d.Filetype != "" {
 			s.Detail += " as " + d.Filetype
 		}
+		if d.Policy != "" {
+			s.Detail += ", let go by " + d.Policy
+		}
 	default:
 		s.Detail = fmt.Sprintf("%s, by %s", d.Verdict, cmp.Or(d.Basis, "WildFire's own decision"))
 	}
@@ -289,6 +294,8 @@ func (q *Queue) Known(ctx context.Context, key string) (SampleTrace, bool, error
 		Attempts:    s.Attempts,
 		SubmittedAt: s.SubmittedAt,
 		CheckedAt:   s.CheckedAt,
+		Rule:        s.Rule,
+		WithheldAt:  s.WithheldAt,
 		sample:      s.Sample,
 	}
 	switch s.State {
@@ -578,7 +585,8 @@ func (t *tracer) next() pipeline.Step {
 	if t.job != nil {
 		j = *t.job
 	}
-	step, _ := pipeline.Decide(t.s, j, pipeline.Look{}, pipeline.Policy{Config: pipeline.DefaultConfig()}, time.Now())
+	p := pipeline.Policy{Config: pipeline.DefaultConfig(), Ruling: pipeline.Unruled()}
+	step, _ := pipeline.Decide(t.s, j, pipeline.Look{}, p, time.Now())
 
 	return step
 }

@@ -36,7 +36,12 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 	if err := w.q.Unload(ctx, &d.Message); err != nil {
 		return result{}, err
 	}
-	if err := w.examine(ctx, d); err != nil {
+	d.Share = ""
+	err := w.examine(ctx, d)
+	if err == nil {
+		err = w.rule(d)
+	}
+	if err != nil {
 		return w.notExamined(ctx, work, d, err)
 	}
 
@@ -47,7 +52,7 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 
 	var learned pipeline.Event = pipeline.Look{}
 	for {
-		step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(), w.now())
+		step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(d), w.now())
 
 		var err error
 		switch step.Kind {
@@ -99,7 +104,7 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) 
 			return result{}, false, err
 		}
 
-		_, next := pipeline.Decide(d.sample.Sample, d.Job, u, w.policy(), w.now())
+		_, next := pipeline.Decide(d.sample.Sample, d.Job, u, w.policy(d), w.now())
 		if next == d.sample.Sample {
 			return w.load(work, work, d)
 		}

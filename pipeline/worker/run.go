@@ -49,6 +49,10 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		progress:  newProgress(),
 		tokens:    o.tokens,
 	}
+	w.shares = map[string]*fleet.Quota{}
+	for _, s := range cfg.Shares() {
+		w.shares[s.Key] = fleet.NewQuota(control, pipeline.Budget(s.Key), s.PerDay, 0, o.now)
+	}
 	w.metrics = newMetrics(o.reg, w.log, w.leases, w.pauses)
 	w.poller = poller.New(poller.Deps{
 		Queue:   q,
@@ -57,6 +61,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		Oracle:  oracle,
 		Queries: w.queries,
 		Uploads: w.uploads,
+		Shares:  w.shares,
 		Config:  cfg,
 		Log:     o.log,
 		Metrics: w.metrics.poller(),
@@ -114,6 +119,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer cancel()
 	w.uploads.Release(bctx)
 	w.queries.Release(bctx)
+	for _, s := range w.shares {
+		s.Release(bctx)
+	}
 	stopServices()
 
 	return g.Wait()

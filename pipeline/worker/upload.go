@@ -26,7 +26,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 	defer release()
 
 	for claimed := false; ; claimed = true {
-		switch err := w.admit(ctx, d.Job.Priority, d.Job.Source); {
+		switch err := w.admit(ctx, d); {
 		case errors.Is(err, errPaused), errors.Is(err, fleet.ErrSpent):
 			return pipeline.NotAdmitted{}, nil
 		case err != nil && claimed:
@@ -38,7 +38,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 		if !claimed {
 			if err := w.claim(ctx, d); err != nil {
 				w.slots.release()
-				w.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
+				w.refundUpload(ctx, d)
 				return nil, err
 			}
 		}
@@ -70,7 +70,7 @@ func (w *Worker) waitForToken(ctx context.Context) error {
 // not to be uploaded any more.
 func (w *Worker) claim(ctx context.Context, d *delivery) error {
 	learned := pipeline.Claimed{Owner: w.member.ID()}
-	step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(), w.now())
+	step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(d), w.now())
 	if step.Kind != pipeline.StepSend {
 		return pipeline.ErrConflict
 	}
@@ -103,7 +103,7 @@ func (w *Worker) send(work context.Context, d *delivery) (wildfire.Submission, p
 	w.metrics.uploads.WithLabelValues(disp.Action.Label()).Inc()
 	if disp.Action != pipeline.Complete && !disp.Unsure {
 		rctx, cancel := outlive(work)
-		w.uploads.Refund(rctx, d.Job.Source, d.Job.Priority)
+		w.refundUpload(rctx, d)
 		cancel()
 	}
 
@@ -195,12 +195,12 @@ var errPaused = errors.New("uploads are paused")
 
 // admit waits for everything that an upload needs: a slot, no pause, a part of the day's budget, a
 // turn of the rate. None of it counts as an attempt.
-func (w *Worker) admit(ctx context.Context, p pipeline.Priority, source string) error {
-	if err := w.slots.acquire(ctx, p, source); err != nil {
+func (w *Worker) admit(ctx context.Context, d *delivery) error {
+	if err := w.slots.acquire(ctx, d.Job.Priority, d.Job.Source); err != nil {
 		return err
 	}
 
-	err := w.pass(ctx, p, source)
+	err := w.pass(ctx, d)
 	if err != nil {
 		w.slots.release()
 	}
@@ -208,7 +208,7 @@ func (w *Worker) admit(ctx context.Context, p pipeline.Priority, source string) 
 	return err
 }
 
-func (w *Worker) pass(ctx context.Context, p pipeline.Priority, source string) error {
+func (w *Worker) pass(ctx context.Context, d *delivery) error {
 	for {
 		if _, paused, _ := w.pauses.Long(pipeline.Uploads); paused {
 			return errPaused
@@ -216,17 +216,17 @@ func (w *Worker) pass(ctx context.Context, p pipeline.Priority, source string) e
 		if err := w.pauses.Wait(ctx, pipeline.Uploads); err != nil {
 			return err
 		}
-		if err := w.uploads.Take(ctx, source, p); err != nil {
+		if err := w.takeUpload(ctx, d); err != nil {
 			return err
 		}
 		if err := w.limiter.Wait(ctx); err != nil {
-			w.uploads.Refund(ctx, source, p)
+			w.refundUpload(ctx, d)
 			return err
 		}
 
 		if pause, on, _ := w.pauses.Active(pipeline.Uploads); !on || pause.Probing {
 			return nil
 		}
-		w.uploads.Refund(ctx, source, p) // somebody met a pause while we waited for the rate
+		w.refundUpload(ctx, d) // somebody met a pause while we waited for the rate
 	}
 }

@@ -40,6 +40,7 @@ type Worker struct {
 	pauses  *fleet.Pauses
 	uploads *fleet.Quota
 	queries *fleet.Quota
+	shares  map[string]*fleet.Quota // of rules, by pipeline.Share.Key
 	client  *poller.Client
 	poller  *poller.Poller
 
@@ -99,6 +100,6 @@ func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
 const defaultTick = time.Second
 
 // policy is what Decide goes by.
-func (w *Worker) policy() pipeline.Policy {
-	return pipeline.Policy{Config: w.cfg, Self: w.member.ID(), Random: rand.Float64()}
+func (w *Worker) policy(d *delivery) pipeline.Policy {
+	return pipeline.Policy{Config: w.cfg, Ruling: d.ruling, Self: w.member.ID(), Random: rand.Float64()}
 }

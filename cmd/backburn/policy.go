@@ -1,0 +1,214 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/cli"
+	"backburn/internal/config"
+	"backburn/pipeline"
+)
+
+func policyCommand(tool *cli.App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Show what may leave for WildFire",
+	}
+	cmd.AddCommand(policyTestCommand(tool))
+
+	return cmd
+}
+
+func policyTestCommand(tool *cli.App) *cobra.Command {
+	t := &policyTest{tool: tool}
+	var submit string
+	cmd := &cobra.Command{
+		Use:   "test PATH…|URL…",
+		Short: "Say which rule takes a file, and what may leave",
+		Long: `Says for files, all files below folders, and links which [[policy]] takes them and what may leave:
+contents and hash (always), the hash alone (lookup), or nothing (never). It asks nobody, and sends
+nothing.
+
+A file below a folder that is watched here is judged as a file of that folder; others as files of
+--source. With --gateway they are judged as if a gateway sent them in a message: then their names
+and metadata are its word, and can only lead to less.`,
+		Example: `  backburn policy test quarantine
+  backburn policy test --source mail --gateway --metadata tlp=red offer.docx
+  backburn policy test --json ~/Downloads | jq -r 'select(.submit != "always").path'`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t.submit = pipeline.Submit(submit)
+			if err := t.check(); err != nil {
+				return err
+			}
+			cfg, err := tool.Config()
+			if err != nil {
+				return err
+			}
+			t.cfg = cfg
+			return t.run(cmd.Context(), args)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&t.source, "source", "submit", "`name` of the source of files that are not in a watched folder")
+	f.BoolVar(&t.gateway, "gateway", false, "judge them as files that came in a message")
+	f.StringToStringVar(&t.metadata, "metadata", nil, "metadata of the jobs, as `key=value`")
+	f.StringVar(&submit, "submit", "", "what the jobs `ask` for: lookup or never")
+	f.BoolVar(&t.asJSON, "json", false, "one JSON object a line")
+
+	return cmd
+}
+
+// policyTest is one run of the command.
+type policyTest struct {
+	tool     *cli.App
+	cfg      config.Config
+	source   string
+	gateway  bool
+	metadata map[string]string
+	submit   pipeline.Submit
+	asJSON   bool
+}
+
+func (t *policyTest) check() error {
+	if !pipeline.ValidSource(t.source) {
+		return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", t.source)
+	}
+	j := pipeline.Job{Submit: t.submit, Metadata: t.metadata}
+	if err := j.CheckText(); err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+
+	return nil
+}
+
+// policyAnswer is what the policy says of a file.
+type policyAnswer struct {
+	Path     string            `json:"path,omitempty"`
+	URL      string            `json:"url,omitempty"`
+	Source   string            `json:"source"`
+	Size     int64             `json:"size,omitempty"`  // in bytes
+	Kinds    []string          `json:"kinds,omitempty"` // MIME types, the most special first
+	Submit   pipeline.Submit   `json:"submit"`
+	Rule     string            `json:"rule"`
+	Priority pipeline.Priority `json:"priority,omitempty"` // that the rule sets
+}
+
+func (t *policyTest) run(ctx context.Context, args []string) error {
+	rows := [][]string{{"SUBMIT", "SOURCE", "KIND", "SIZE", "FILE", "RULE"}}
+	failed := 0
+	err := walkArgs(ctx, args, func(path string, err error) error {
+		var a policyAnswer
+		if err == nil {
+			a, err = t.judge(path)
+		}
+		if err != nil {
+			failed++
+			fmt.Fprintf(t.tool.Err, "%s: %s\n", printable(path), printable(err.Error()))
+			return nil
+		}
+		if t.asJSON {
+			return printJSON(t.tool.Out, a)
+		}
+
+		kind, size := "-", "-"
+		if len(a.Kinds) > 0 {
+			kind, size = a.Kinds[0], humanSize(a.Size)
+		}
+		rows = append(rows, []string{string(a.Submit), a.Source, kind, size, printable(cmp.Or(a.URL, a.Path)), printable(a.Rule)})
+		return nil
+	})
+	if !t.asJSON && len(rows) > 1 {
+		printTable(t.tool.Out, rows)
+	}
+	if err == nil && failed > 0 {
+		err = cli.Exit(cli.Partial, fmt.Errorf("%s could not be looked at", plural(failed, "file")))
+	}
+
+	return err
+}
+
+// judge says what the policy makes of a file or a link.
+func (t *policyTest) judge(arg string) (policyAnswer, error) {
+	j := pipeline.Job{Source: t.source, Priority: pipeline.Normal, Metadata: t.metadata, Submit: t.submit}
+	if isURL(arg) {
+		j.Kind = pipeline.KindURL
+		j.URL = arg
+		return answerFor(t.cfg.Pipeline, j, nil), nil
+	}
+
+	var err error
+	if j.Source, j.Path, err = placeOf(t.cfg, arg, t.source); err != nil {
+		return policyAnswer{}, err
+	}
+	j.Kind = pipeline.KindFile
+	j.Filename, j.FilenameB64 = pipeline.Name(filepath.Base(arg))
+	if !t.gateway {
+		j.Content = &pipeline.Content{Path: j.Path}
+	}
+
+	f, err := os.Open(arg)
+	if err != nil {
+		return policyAnswer{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return policyAnswer{}, err
+	case !info.Mode().IsRegular():
+		return policyAnswer{}, errors.New("not a regular file")
+	}
+	head, err := io.ReadAll(io.LimitReader(f, pipeline.TypesBytes))
+	if err != nil {
+		return policyAnswer{}, err
+	}
+	j.Size = info.Size()
+
+	a := answerFor(t.cfg.Pipeline, j, pipeline.TypesOf(head))
+	a.Path = arg
+
+	return a, nil
+}
+
+func answerFor(cfg pipeline.Config, j pipeline.Job, types []string) policyAnswer {
+	r := cfg.Rule(pipeline.FactsOf(j, types), j)
+
+	return policyAnswer{
+		URL:      j.URL,
+		Source:   j.Source,
+		Size:     j.Size,
+		Kinds:    types,
+		Submit:   r.Submit,
+		Rule:     r.Rule,
+		Priority: r.Priority,
+	}
+}
+
+// placeOf finds the watched folder in which a file lies: its source, and the name below it. Elsewhere
+// a file is one of the source that is named.
+func placeOf(cfg config.Config, name, source string) (of, rel string, err error) {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return "", "", err
+	}
+	for _, w := range cfg.Watch {
+		root, err := filepath.Abs(w.Path)
+		if err != nil {
+			return "", "", err
+		}
+		if below, err := filepath.Rel(root, abs); err == nil && filepath.IsLocal(below) {
+			return w.Source, filepath.ToSlash(below), nil
+		}
+	}
+
+	return source, strings.TrimPrefix(filepath.ToSlash(filepath.Clean(name)), "/"), nil
+}

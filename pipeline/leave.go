@@ -1,0 +1,26 @@
+package pipeline
+
+// Submit says how much of a file or link may leave for WildFire.
+type Submit string
+
+// The values of Submit, from the most that may leave to nothing. Anything else means nothing.
+const (
+	SubmitAlways Submit = "always" // contents are uploaded where WildFire does not know them
+	SubmitLookup Submit = "lookup" // WildFire is asked about the hash or the link; contents never leave
+	SubmitNever  Submit = "never"  // nothing leaves, not even the hash
+)
+
+// Submits lists the values of Submit.
+func Submits() []Submit { return []Submit{SubmitAlways, SubmitLookup, SubmitNever} }
+
+// allows orders the values by how much may leave.
+func (s Submit) allows() int {
+	switch s {
+	case SubmitAlways:
+		return 2
+	case SubmitLookup:
+		return 1
+	}
+
+	return 0
+}

@@ -1,0 +1,218 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// Under "lookup" hashes are asked about, and contents stay here, whoever wants what.
+func TestLookupUploadsNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.AskFirst = false
+	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitLookup}}
+	f.wildfire.Know(wildfiretest.Known{SHA256: sha("MZ known"), Verdict: wildfire.Malware})
+	f.work()
+	f.work()
+
+	f.raw("known", "hr", "known.exe", "MZ known")
+	f.raw("unknown", "hr", "unknown.exe", "MZ unknown")
+	f.publish("backburn.jobs.urgent.hr", nats.Header{
+		nats.MsgIdHdr: {"wants more"}, queue.HeaderFilename: {"more.exe"}, queue.HeaderSubmit: {"always"},
+	}, "MZ more")
+	f.publish("backburn.jobs.normal.mail", nats.Header{
+		nats.MsgIdHdr: {"wants less"}, queue.HeaderFilename: {"less.exe"}, strings.ToUpper(queue.HeaderSubmit): {"lookup"},
+	}, "MZ less")
+	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"link"}, "Content-Type": {"application/json"}},
+		`{"version":1,"kind":"url","url":"https://example.com/","submit":"lookup"}`)
+	f.publish("backburn.jobs.normal.mail", nats.Header{nats.MsgIdHdr: {"nonsense"}, queue.HeaderFilename: {"x.exe"}, queue.HeaderSubmit: {"Never"}},
+		"MZ nonsense")
+	f.raw("free", "mail", "free.exe", "MZ free")
+
+	all := f.events(7)
+	if ev := all.one(t, "known"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisLookup {
+		t.Errorf("a known hash ends as %s by %s", ev.Outcome(), ev.Data.Basis)
+	}
+	for job, by := range map[string]string{
+		"unknown": `policy[0] (source = "hr")`, "wants more": `policy[0] (source = "hr")`, "wants less": `the job (submit = "lookup")`, "link": `the job (submit = "lookup")`,
+	} {
+		ev := all.one(t, job)
+		if ev.Outcome() != "withheld" || !strings.Contains(ev.Data.Error.Message, by) {
+			t.Errorf("%s ends as %s: %+v", job, ev.Outcome(), ev.Data.Error)
+		}
+	}
+	if ev := all.one(t, "nonsense"); ev.Outcome() != "invalid_job" {
+		t.Errorf("a wish that cannot be read ends as %s", ev.Outcome())
+	}
+
+	if n := f.wildfire.Count(wildfire.OpSubmitFile) + f.wildfire.Count(wildfire.OpSubmitLink); n != 1 || f.wildfire.UploadCount(sha("MZ free")) != 1 {
+		t.Errorf("%d submissions, want the one that nothing forbids", n)
+	}
+	if s := all.ofType(results.Submitted); len(s) != 1 || s[0].Data.Policy != "no rule matches" {
+		t.Errorf("submitted events: %+v", s)
+	}
+	f.idle()
+}
+
+// Under "never" WildFire hears of nothing, also where it is asked about other files.
+func TestNeverSendsNotEvenAHash(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitNever}}
+	f.work()
+	f.raw("a", "hr", "a.exe", "MZ a")
+	f.publish("backburn.jobs.normal.mail", nats.Header{
+		nats.MsgIdHdr: {"b"}, queue.HeaderFilename: {"b.exe"}, queue.HeaderSubmit: {"never"},
+	}, "MZ b")
+	f.publish("backburn.jobs.normal.hr", nats.Header{nats.MsgIdHdr: {"link"}, "Content-Type": {"application/json"}},
+		`{"version":1,"kind":"url","url":"https://example.com/malware"}`)
+
+	all := f.events(3)
+	for _, job := range []string{"a", "b", "link"} {
+		if ev := all.one(t, job); ev.Outcome() != "withheld" || ev.Data.ReceivedAt.IsZero() {
+			t.Errorf("%s ends as %s", job, ev.Outcome())
+		}
+	}
+	if n := f.wildfire.Count(""); n != 0 {
+		t.Errorf("%d calls: %+v", n, f.wildfire.Calls())
+	}
+}
+
+// What was withheld is asked about again, and a verdict that comes later is told to whoever was told
+// "withheld": from WildFire, or since another rule let the same contents go.
+func TestWithheldIsToldALaterVerdict(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Recheck = time.Second
+	f.cfg.Rules = []pipeline.Rule{{Source: "{hr,legal}", Submit: pipeline.SubmitLookup}}
+	f.work()
+	f.raw("a", "hr", "a.exe", "MZ later")
+	f.raw("b", "legal", "b.exe", "MZ later")
+	f.raw("c", "hr", "malware.exe", "MZ uploaded by another")
+	f.events(3)
+
+	f.wildfire.Know(wildfiretest.Known{SHA256: sha("MZ later"), Verdict: wildfire.Phishing})
+	f.raw("d", "mail", "malware.exe", "MZ uploaded by another")
+	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) >= 3 })
+	for job, want := range map[string]string{"a": "phishing", "b": "phishing", "c": "malware"} {
+		changed := all.of(job).ofType(results.Changed)
+		if len(changed) != 1 || changed[0].Data.Verdict != want || changed[0].Data.Error != nil || changed[0].Data.Source == "" {
+			t.Errorf("%s is told %s", job, changed)
+		}
+		if ev := all.one(t, job); ev.Outcome() != "withheld" {
+			t.Errorf("%s ended as %s", job, ev.Outcome())
+		}
+	}
+	if n := f.wildfire.UploadCount(sha("MZ later")); n != 0 {
+		t.Errorf("%d uploads of what is withheld", n)
+	}
+
+	// It is told once.
+	deadline := time.Now().Add(30 * time.Second)
+	for _, contents := range []string{"MZ later", "MZ uploaded by another"} {
+		for {
+			s, err := f.q.Sample(t.Context(), sha(contents))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.WithheldAt.IsZero() {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%+v is never marked as told", s)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// Contents that were withheld a moment ago cost no second question.
+func TestWithheldIsRemembered(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Rules = []pipeline.Rule{{Submit: pipeline.SubmitLookup}}
+	f.work()
+	f.raw("first", "hr", "a.exe", "MZ same")
+	f.events(1)
+	asked := f.wildfire.Count(wildfire.OpVerdicts)
+	for i := range 20 {
+		f.raw(fmt.Sprint("again-", i), "hr", "a.exe", "MZ same")
+	}
+	if all := f.events(21); f.wildfire.Count(wildfire.OpVerdicts) != asked {
+		t.Errorf("%d questions, then %d\n%s", asked, f.wildfire.Count(wildfire.OpVerdicts), all)
+	}
+}
+
+// The audit: what leaves is written with its rule before it does, in the ledger, and then as an event.
+func TestUploadsAreWrittenWithTheirRule(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.Rules = []pipeline.Rule{
+		{Kind: "application/vnd.microsoft.portable-executable", Submit: pipeline.SubmitAlways, Priority: pipeline.Bulk},
+		{Submit: pipeline.SubmitNever},
+	}
+	const rule = `policy[0] (kind = "application/vnd.microsoft.portable-executable")`
+	f.work()
+	f.raw("program", "mail", "letter.txt", "MZ program")
+	f.raw("text", "mail", "program.exe", "just text")
+
+	all := f.events(2)
+	if ev := all.one(t, "text"); ev.Outcome() != "withheld" {
+		t.Errorf("the text ends as %s", ev.Outcome())
+	}
+	if ev := all.of("program").ofType(results.Submitted); len(ev) != 1 || ev[0].Data.Policy != rule {
+		t.Errorf("submitted: %s", ev)
+	}
+	known, ok, err := f.q.Known(t.Context(), sha("MZ program"))
+	if err != nil || !ok || known.Rule != rule {
+		t.Errorf("the ledger says %+v (%v)", known, err)
+	}
+	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 1 {
+		t.Errorf("%d uploads", n)
+	}
+}
+
+// A rule's part of the day is all that its files get: the others wait for the next day, and take nothing
+// from anybody else.
+func TestRulesShareOfTheDay(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.UploadsPerDay = 100
+	f.cfg.Rules = []pipeline.Rule{{Source: "bulk", Submit: pipeline.SubmitAlways, UploadsPerDay: 3}}
+	f.work(worker.WithClock(c.now))
+	f.work(worker.WithClock(c.now))
+	for i := range 8 {
+		f.raw(fmt.Sprint("bulk-", i), "bulk", "b.exe", fmt.Sprint("MZ bulk ", i))
+	}
+	f.status(func(s queue.Status) bool { return s.Parked.Jobs == 5 })
+	for i := range 10 {
+		f.raw(fmt.Sprint("mail-", i), "mail", "m.exe", fmt.Sprint("MZ mail ", i))
+	}
+
+	day := map[string]int{}
+	for _, ev := range f.events(13).ofType(results.Submitted) {
+		day[ev.Data.Source]++
+	}
+	if day["bulk"] != 3 || day["mail"] != 10 {
+		t.Errorf("uploads on the first day: %v", day)
+	}
+
+	c.advance(12*time.Hour + 5*time.Minute)
+	f.events(16)
+	f.status(func(s queue.Status) bool { return s.Parked.Jobs == 2 })
+	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 16 {
+		t.Errorf("%d uploads in two days", n)
+	}
+}

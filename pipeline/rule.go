@@ -1,0 +1,96 @@
+package pipeline
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// Rule is one [[policy]]: what it is about, and what may leave. A condition that is not set holds for
+// everything; texts are globs with **, [a-z] and {a,b}, in which case does not matter. The tags are the
+// keys of the configuration file, and what its reference says about them.
+type Rule struct {
+	Source    string            `toml:"source" example:"{hr,legal}" doc:"Glob of sources."`
+	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of file names or, with a slash, of relative paths, or of links. Where contents come in a message or an object, the name is the publisher's word."`
+	Extension string            `toml:"extension" example:".{docx,xlsx}" doc:"Glob of the name's extension. Like the name, it may be the publisher's word."`
+	Kind      string            `toml:"kind" example:"application/pdf" doc:"Glob of the MIME type that the contents show, or of a more general one: a DOCX is application/zip as well. Whoever makes a file can make it look like another kind."`
+	MinSize   int64             `toml:"min_size" unit:"bytes" example:"\"1MB\"" doc:"Smallest size."`
+	MaxSize   int64             `toml:"max_size" unit:"bytes" example:"\"50MB\"" doc:"Largest size. \"0\": none."`
+	Metadata  map[string]string `toml:"metadata" example:"{ classification = \"{confidential,secret}\" }" doc:"Globs of the job's metadata, all of which have to match. They are the publisher's word."`
+
+	Submit        Submit   `toml:"submit" doc:"\"always\": contents may be uploaded. \"lookup\": WildFire is asked about the hash; contents never leave. \"never\": nothing leaves, not even the hash. What is unknown then fails with reason withheld."`
+	Priority      Priority `toml:"priority" doc:"Lane of the jobs from here on: \"urgent\", \"normal\" or \"bulk\". Empty: the job's own."`
+	UploadsPerDay int      `toml:"uploads_per_day" doc:"Uploads of the whole fleet that this rule may use per day, out of wildfire.uploads_per_day. 0: no limit of its own."`
+}
+
+// DefaultRule gives what a [[policy]] means that names nothing.
+func DefaultRule() Rule { return Rule{Metadata: map[string]string{}, Submit: SubmitAlways} }
+
+// Check calls bad for each key whose value cannot work, as [Config.Check] does.
+func (r Rule) Check(bad func(key, expected string, beside ...string)) {
+	want := func(ok bool, key, expected string, beside ...string) {
+		if !ok {
+			bad(key, expected, beside...)
+		}
+	}
+
+	for key, glob := range map[string]string{"source": r.Source, "name": r.Name, "extension": r.Extension, "kind": r.Kind} {
+		want(doublestar.ValidatePattern(glob), key, "a glob such as \"*.pdf\" or \"{a,b}\"")
+	}
+	for key, glob := range r.Metadata {
+		want(doublestar.ValidatePattern(glob), "metadata", "globs as values; that of "+key+" is none")
+	}
+	want(r.MinSize >= 0, "min_size", "0 or more")
+	want(r.MaxSize >= 0, "max_size", "0 (none) or more")
+	want(r.MaxSize == 0 || r.MaxSize >= r.MinSize, "max_size", "at least min_size", "min_size")
+	want(slices.Contains(Submits(), r.Submit), "submit", `"always", "lookup" or "never"`)
+	want(r.Priority == "" || r.Priority.Valid(), "priority", `"urgent", "normal" or "bulk", or "" for the job's own`)
+	want(r.UploadsPerDay >= 0, "uploads_per_day", "0 (no limit) or more")
+}
+
+// String writes the conditions as they stand in the configuration.
+func (r Rule) String() string {
+	var parts []string
+	add := func(key, value string) {
+		if value != "" {
+			parts = append(parts, key+" = "+strconv.Quote(value))
+		}
+	}
+	add("source", r.Source)
+	add("name", r.Name)
+	add("extension", r.Extension)
+	add("kind", r.Kind)
+	if r.MinSize > 0 {
+		parts = append(parts, fmt.Sprintf("min_size = %d", r.MinSize))
+	}
+	if r.MaxSize > 0 {
+		parts = append(parts, fmt.Sprintf("max_size = %d", r.MaxSize))
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
+		add("metadata."+key, r.Metadata[key])
+	}
+	if len(parts) == 0 {
+		return "everything"
+	}
+
+	return strings.Join(parts, ", ")
+}
+
+// Share is the part of the day's uploads that a rule may use.
+type Share struct {
+	Key    string // names the rule by its conditions: one token of [a-z0-9-]
+	PerDay int
+}
+
+// share names the rule's budget by its conditions, so that it stays the same when rules move.
+func (r Rule) share() Share {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(r.String()))
+
+	return Share{Key: fmt.Sprintf("rule-%016x", h.Sum64()), PerDay: r.UploadsPerDay}
+}

@@ -1,0 +1,265 @@
+package pipeline
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/gabriel-vasile/mimetype"
+)
+
+// Facts is what rules look at. Of contents that are at hand under a name of a folder, the name is
+// known; of what a publisher sent, names and metadata are its word alone.
+type Facts struct {
+	Source   string
+	Kind     Kind
+	Size     int64    // in bytes
+	Types    []string // MIME types, the most special first; see TypesOf
+	URL      string   // of a link
+	Name     string   // of the file, where it is known
+	Path     string   // likewise, relative to the source's folder
+	Said     Said
+	Metadata map[string]string
+}
+
+// Said is what a publisher says of a file's name.
+type Said struct{ Name, Path string }
+
+// FactsOf gathers what is known of a job whose contents were read. Types are those of its contents.
+func FactsOf(j Job, types []string) Facts {
+	f := Facts{
+		Source:   j.Source,
+		Kind:     j.Kind,
+		Size:     j.Size,
+		Types:    types,
+		URL:      j.URL,
+		Said:     Said{Name: rawName(j.Filename, j.FilenameB64), Path: rawName(j.Path, j.PathB64)},
+		Metadata: j.Metadata,
+	}
+	if j.Content == nil || j.Content.Name() == "" {
+		return f
+	}
+
+	f.Name = path.Base(j.Content.Name())
+	if claimed, ok := strings.CutPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-"); ok {
+		f.Name = claimed // where it was found is what the watcher says
+	} else {
+		f.Path = j.Content.Name()
+	}
+
+	return f
+}
+
+func rawName(text string, b64 []byte) string {
+	if b64 != nil {
+		return string(b64)
+	}
+
+	return text
+}
+
+// TypesBytes is how much of the beginning of contents TypesOf looks at.
+const TypesBytes = 3072
+
+// TypesOf tells the MIME types of contents by their beginning, the most special first.
+func TypesOf(head []byte) []string {
+	var types []string
+	for m := mimetype.Detect(head); m != nil; m = m.Parent() {
+		name, _, _ := strings.Cut(m.String(), ";")
+		if len(types) == 0 || m.Parent() != nil { // everything is an octet stream
+			types = append(types, name)
+		}
+	}
+
+	return types
+}
+
+// Ruling is what the policy says about a job. The zero value lets nothing leave.
+type Ruling struct {
+	Submit   Submit
+	Priority Priority // of the job from here on; "" for its own
+	Rule     string   // which rule, for people
+	Shares   []Share  // daily budgets of rules
+}
+
+// Unruled is the ruling where there is no policy.
+func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule matches"} }
+
+// Rule finds what holds for a job. What its publisher says can only lead to less: where the first rule
+// that matches rests on that, the first that does not is the limit.
+func (c Config) Rule(f Facts, j Job) Ruling {
+	first, limit := -1, -1
+	for i, r := range c.Rules {
+		known, said := r.matches(f)
+		if first < 0 && (known || said) {
+			first = i
+		}
+		if known {
+			limit = i
+			break
+		}
+	}
+
+	ruling := c.combine(first, limit, j)
+	if types := f.Types; ruling.Submit == SubmitAlways && c.refused(f) {
+		ruling.Submit = SubmitLookup
+		ruling.Rule = fmt.Sprintf("wildfire.refused_kinds (%s)", types[0])
+	}
+	if j.Submit != "" && j.Submit.allows() < ruling.Submit.allows() {
+		ruling.Submit = Submits()[SubmitAlways.allows()-j.Submit.allows()]
+		ruling.Rule = fmt.Sprintf("the job (submit = %q)", j.Submit)
+	}
+
+	return ruling
+}
+
+// combine makes a ruling of the rule that matched first and the one that limits it; -1 for none.
+func (c Config) combine(first, limit int, j Job) Ruling {
+	ruling := Unruled()
+	if limit >= 0 {
+		ruling = c.ruling(limit)
+	}
+	if first < 0 || first == limit {
+		return ruling
+	}
+
+	said := c.ruling(first)
+	shares := append(said.Shares, ruling.Shares...)
+	current := j.Priority
+	if ruling.Priority != "" {
+		current = ruling.Priority
+	}
+	switch {
+	case said.Submit.allows() > ruling.Submit.allows():
+		ruling.Rule += fmt.Sprintf("; policy[%d] would allow more, but matches what the publisher says", first)
+		return ruling
+	case said.Priority == "" || said.Priority.Before(current):
+		said.Priority = ruling.Priority
+	}
+	said.Shares = shares
+
+	return said
+}
+
+func (c Config) ruling(i int) Ruling {
+	r := c.Rules[i]
+	ruling := Ruling{
+		Submit:   r.Submit,
+		Priority: r.Priority,
+		Rule:     fmt.Sprintf("policy[%d] (%s)", i, r),
+	}
+	if r.UploadsPerDay > 0 {
+		ruling.Shares = []Share{r.share()}
+	}
+
+	return ruling
+}
+
+// Shares lists the budgets of all rules.
+func (c Config) Shares() []Share {
+	var shares []Share
+	for _, r := range c.Rules {
+		if r.UploadsPerDay > 0 {
+			shares = append(shares, r.share())
+		}
+	}
+
+	return shares
+}
+
+// NeedsTypes reports whether the policy looks at what contents are.
+func (c Config) NeedsTypes() bool {
+	return len(c.RefusedKinds) > 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Kind != "" })
+}
+
+// taken are extensions of names under which WildFire takes files, whatever their contents look like: it
+// tells scripts by them, and programs run files by them that begin like something else.
+var taken = extensions("7z apk app asp aspx bat class cmd csv dll dmg doc docm docx dot elf exe fon hta htm html iqy jar jnlp js " +
+	"jse lnk macho msi ocx pdf pkg pl ppt pptm pptx ps1 py rar rtf scr sh slk swf sys vbe vbs wsf xls xlsb xlsm xlsx xml zip")
+
+func extensions(list string) map[string]bool {
+	set := map[string]bool{}
+	for ext := range strings.FieldsSeq(list) {
+		set["."+ext] = true
+	}
+
+	return set
+}
+
+// refused reports whether contents are of a kind that WildFire is known to refuse. A name under which
+// it takes files goes before what they look like.
+func (c Config) refused(f Facts) bool {
+	for _, name := range []string{f.Name, f.Said.Name} {
+		if taken[strings.ToLower(path.Ext(name))] {
+			return false
+		}
+	}
+
+	return slices.ContainsFunc(c.RefusedKinds, func(glob string) bool { return anyMatch(glob, f.Types) })
+}
+
+// matches reports whether the rule matches by what is known, or by what the publisher says.
+func (r Rule) matches(f Facts) (known, said bool) {
+	switch {
+	case !match(r.Source, f.Source):
+		return false, false
+	case f.Kind == KindURL && (r.Extension != "" || r.Kind != "" || r.MinSize > 0 || r.MaxSize > 0):
+		return false, false
+	case r.Kind != "" && !anyMatch(r.Kind, f.Types):
+		return false, false
+	case f.Size < r.MinSize, r.MaxSize > 0 && f.Size > r.MaxSize:
+		return false, false
+	}
+
+	names := r.named(f.Name, f.Path, f.URL)
+	labels := r.labeled(f.Metadata)
+	known = names && len(r.Metadata) == 0
+	said = labels && (names || r.named(f.Said.Name, f.Said.Path, ""))
+
+	return known, said
+}
+
+// named reports whether the conditions on names hold for a file's name and path, or for a link.
+func (r Rule) named(name, rel, url string) bool {
+	if r.Name != "" {
+		against := name
+		if strings.Contains(r.Name, "/") {
+			against = rel + url
+		}
+		if against == "" || !match(r.Name, against) {
+			return false
+		}
+	}
+	if r.Extension == "" {
+		return true
+	}
+	ext := strings.TrimPrefix(path.Ext(name), ".")
+
+	return name != "" && match(strings.TrimPrefix(r.Extension, "."), ext)
+}
+
+// labeled reports whether the conditions on metadata hold.
+func (r Rule) labeled(metadata map[string]string) bool {
+	for key, glob := range r.Metadata {
+		found := false
+		for k, v := range metadata {
+			found = found || strings.EqualFold(k, key) && match(glob, v)
+		}
+		if !found {
+			return false
+		}
+	}
+
+	return true
+}
+
+// match matches a glob, in which case does not matter; "" matches everything.
+func match(glob, text string) bool {
+	return glob == "" || doublestar.MatchUnvalidated(strings.ToLower(glob), strings.ToLower(text))
+}
+
+func anyMatch(glob string, texts []string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return match(glob, text) })
+}

@@ -1,0 +1,65 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+)
+
+// rule finds out what the policy says about a job whose contents were examined.
+func (w *Worker) rule(d *delivery) error {
+	var types []string
+	if d.Job.Kind == pipeline.KindFile && w.cfg.NeedsTypes() {
+		head, err := d.contents.Head(pipeline.TypesBytes)
+		if err != nil {
+			return err
+		}
+		types = pipeline.TypesOf(head)
+	}
+
+	d.ruling = w.cfg.Rule(pipeline.FactsOf(d.Job, types), d.Job)
+	if d.ruling.Priority != "" {
+		d.Job.Priority = d.ruling.Priority
+	}
+
+	return nil
+}
+
+// takeUpload spends one upload of the day's budget, and of those of the job's rules. It returns
+// fleet.ErrSpent where one of them is used up.
+func (w *Worker) takeUpload(ctx context.Context, d *delivery) error {
+	if err := w.uploads.Take(ctx, d.Job.Source, d.Job.Priority); err != nil {
+		return err
+	}
+
+	for i, s := range d.ruling.Shares {
+		err := w.shares[s.Key].Take(ctx, "", pipeline.Normal)
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, fleet.ErrSpent) {
+			d.Share = s.Key
+			err = fmt.Errorf("%w, for %s", err, d.ruling.Rule)
+		}
+		w.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
+		w.refundShares(ctx, d.ruling.Shares[:i])
+		return err
+	}
+
+	return nil
+}
+
+// refundUpload gives back what takeUpload took.
+func (w *Worker) refundUpload(ctx context.Context, d *delivery) {
+	w.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
+	w.refundShares(ctx, d.ruling.Shares)
+}
+
+func (w *Worker) refundShares(ctx context.Context, shares []pipeline.Share) {
+	for _, s := range shares {
+		w.shares[s.Key].Refund(ctx, "", pipeline.Normal)
+	}
+}
