@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"backburn/internal/judge"
@@ -181,3 +182,5 @@ func nameOf(f *os.File) string {
 
 	return base
 }
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}

@@ -8,14 +8,12 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/judge"
-	"backburn/internal/local"
 )
 
 // sessionCommands is how many commands of one session are judged at a time.
@@ -29,26 +27,6 @@ type session struct {
 	last  int  // number of the last command
 	work  errgroup.Group
 	count atomic.Int32 // commands under way
-}
-
-// answers is where the answers to one command go.
-type answers struct {
-	p      *peer
-	prefix string
-	end    byte
-}
-
-func (a answers) say(text string) error { return a.p.say(a.prefix+text, a.end) }
-
-// serve answers a client until it is done, or given up.
-func (s *Server) serve(conn *local.Conn) {
-	n := &session{s: s, p: newPeer(conn)}
-	n.work.SetLimit(sessionCommands)
-	defer n.p.close()
-	defer func() { _ = n.work.Wait() }()
-
-	for n.next() && n.ids {
-	}
 }
 
 // next answers the next command. It reports whether another one may follow.
@@ -177,8 +155,6 @@ func (n *session) instream(to answers) bool {
 
 // errBroken says that the client is gone, or given up, in the middle of a stream.
 var errBroken = errors.New("the stream broke off")
-
-var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // readStream reads chunks: four bytes of length, and as many of contents. One without length ends them.
 func (n *session) readStream(spool *judge.Spool) error {

@@ -41,3 +41,6 @@ func Valid(address string) bool {
 
 // SocketPath is the path of an address that names a unix socket.
 func SocketPath(address string) (string, bool) { return strings.CutPrefix(address, unixPrefix) }
+
+// newSuffix ends the name of a socket until it has its mode.
+const newSuffix = ".new"

@@ -66,9 +66,6 @@ func Listen(cfg Config) (*Listener, error) {
 	return l, nil
 }
 
-// newSuffix ends the name of a socket until it has its mode.
-const newSuffix = ".new"
-
 // listenUnix makes a socket under another name and renames it when it has its mode, so that at no time
 // somebody may connect whom the mode excludes.
 func listenUnix(path string, mode fs.FileMode) (net.Listener, func(), error) {

@@ -3,10 +3,8 @@ package mail
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"net/textproto"
-	"strconv"
 	"strings"
 
 	"github.com/emersion/go-milter"
@@ -25,21 +23,8 @@ type session struct {
 	mail *message // nil between mails
 }
 
-// message is a mail under way.
-type message struct {
-	id         string // names it in jobs, logs and the header
-	queueID    string
-	sender     string
-	recipients []string
-	more       int // recipients beside those
-	header     header
-	ours       int // headers with our name that came along
-	body       *judge.Spool
-}
-
 const (
 	keptRecipients = 64
-	maxAddress     = 512
 	maxFields      = 4 << 20 // of a connection, in bytes, until the mail server ends or aborts a mail
 )
 
@@ -149,44 +134,4 @@ func (n *session) Abort(*milter.Modifier) error {
 // Headers is the end of the header.
 func (n *session) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
 	return milter.RespContinue, nil
-}
-
-// note takes over the queue id, which comes with any of the calls.
-func (m *message) note(from *milter.Modifier) {
-	for _, name := range []string{"i", "{i}"} {
-		if id := from.Macros[name]; id != "" {
-			m.queueID = short(id)
-		}
-	}
-}
-
-// addressees is the recipients in one line.
-func (m *message) addressees() string {
-	text := strings.Join(m.recipients, ",")
-	if m.more > 0 {
-		text += ",+" + strconv.Itoa(m.more)
-	}
-
-	return text
-}
-
-// short makes text from outside fit for metadata.
-func short(s string) string {
-	s = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD")))
-	if len(s) > maxAddress {
-		s = strings.ToValidUTF8(s[:maxAddress], "")
-	}
-
-	return s
-}
-
-// reply is an answer in SMTP's words. It never is one of the library's simple ones, after which it would
-// serve the next mail of the connection with another session.
-func reply(format string, a ...any) (milter.Response, error) {
-	return milter.NewResponseStr(byte(milter.ActReplyCode), fmt.Sprintf(format, a...)), nil
 }

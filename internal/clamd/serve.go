@@ -1,0 +1,16 @@
+package clamd
+
+import (
+	"backburn/internal/local"
+)
+
+// serve answers a client until it is done, or given up.
+func (s *Server) serve(conn *local.Conn) {
+	n := &session{s: s, p: newPeer(conn)}
+	n.work.SetLimit(sessionCommands)
+	defer n.p.close()
+	defer func() { _ = n.work.Wait() }()
+
+	for n.next() && n.ids {
+	}
+}
