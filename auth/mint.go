@@ -75,7 +75,7 @@ func (s *Source) mint(ctx context.Context) (oauth.Minted, error) {
 // observe notes what a token tells about the server and the clock.
 func (s *Source) observe(m oauth.Minted) {
 	if m.Life.Odd {
-		s.log.Warn().Dur("lifetime", m.Life.D).Msg("the token endpoint gave an odd expires_in")
+		s.log.Warn().Stringer("lifetime", m.Life.D).Msg("the token endpoint gave an odd expires_in")
 	}
 	if !m.Skewed {
 		return
@@ -85,6 +85,6 @@ func (s *Source) observe(m oauth.Minted) {
 	s.skew = m.Skew
 	s.mu.Unlock()
 	if m.Skew.Abs() > maxSkew {
-		s.log.Warn().Dur("skew", m.Skew).Msg("this machine's clock and the token issuer's differ: check NTP")
+		s.log.Warn().Stringer("skew", m.Skew).Msg("this machine's clock and the token issuer's differ: check NTP")
 	}
 }

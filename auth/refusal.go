@@ -97,7 +97,7 @@ func (s *Source) trip(now time.Time) {
 	s.cool.trip(now, e, s.lastRefused, s.timing)
 	s.noteError(e, now)
 	s.metrics.breaker.Inc()
-	s.log.Error().Dur("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
+	s.log.Error().Stringer("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
 		Msg("the service refuses a fresh token; no new one until the cool-down ends")
 
 	s.watchCredential()

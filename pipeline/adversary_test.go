@@ -15,7 +15,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
+	"backburn/internal/health"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
@@ -468,7 +470,8 @@ func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.cfg.Roots = root(t)
-			blind, err := worker.New(f.q, f.cfg, f.client, f.client)
+			parts := health.New(zerolog.Nop())
+			blind, err := worker.New(f.q, f.cfg, f.client, f.client, worker.WithHealth(parts))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -481,9 +484,9 @@ func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
 				f.file(pipeline.ClaimedDir+"/"+id+"-x.exe", "MZ "+id)
 				f.asJSON("mail", id, fmt.Sprintf(`{"version":1,"kind":"file","filename":"x.exe","content":{"path":"%s/%s-x.exe"}}`, pipeline.ClaimedDir, id))
 			}
-			f.until(func(events) bool { return blind.Ready(t.Context()) != nil })
-			if err := blind.Ready(t.Context()); !strings.Contains(err.Error(), "mail") {
-				t.Errorf("it says %v, and not of which source", err)
+			f.until(func(events) bool { return !health.Ready(parts.Parts()) })
+			if s := parts.Part("source", "mail").Status(); s.State != health.Failed || s.Remedy == "" {
+				t.Errorf("it says %+v", s)
 			}
 			f.raw("raw", "other", "x.exe", "MZ raw") // it serves the others
 			f.until(func(es events) bool { return len(es.of("raw").final()) == 1 })

@@ -243,10 +243,7 @@ func (f *fixture) idle() {
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		n := st.Waiting
-		for _, l := range st.Lanes {
-			n += l.Waiting
-		}
+		n := st.Queued.Jobs + st.Pending.Jobs + st.Parked.Jobs
 		if n == 0 {
 			return
 		}

@@ -96,7 +96,7 @@ func TestTheServiceResetsLate(t *testing.T) {
 		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
 	f.events(3)
-	f.status(func(st queue.Status) bool { return st.Waiting == 3 })
+	f.status(func(st queue.Status) bool { return st.Pending.Jobs+st.Parked.Jobs == 3 })
 	c.advance(12*time.Hour + 100*time.Second)
 	f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	c.advance(11 * time.Minute)
@@ -140,7 +140,7 @@ func TestSpentQueriesHoldUpNothingThatNeedsNone(t *testing.T) {
 	}
 	f.raw("known", "mail", "y.exe", "MZ known here")
 	f.events(2).one(t, "known")
-	f.status(func(st queue.Status) bool { return st.Waiting == jobs })
+	f.status(func(st queue.Status) bool { return st.Pending.Jobs+st.Parked.Jobs == jobs })
 	if n := f.wildfire.Count(wildfire.OpVerdicts); n > 10 {
 		t.Errorf("%d calls for verdicts", n)
 	}
@@ -201,7 +201,7 @@ func TestGarbageAmongTheNotesStopsNobody(t *testing.T) {
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 419}})
 	f.raw("b", "mail", "y.exe", "MZ y")
 	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
-	if len(st.Workers) != 1 || st.Uploads.Used == 0 {
+	if len(st.Workers()) != 1 || st.Uploads.Used == 0 {
 		t.Errorf("the fleet is not as it is: %+v", st)
 	}
 }

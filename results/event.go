@@ -82,6 +82,17 @@ func Reasons() []Reason {
 		ContentChanged, ContentMissing, VerdictTimeout, AnalysisError, AttemptsExhausted, Withheld, Conflict}
 }
 
+// Expected reports whether a failure for this reason is an ordinary outcome, which needs nobody: WildFire
+// does not take such files, or a policy keeps them here.
+func (r Reason) Expected() bool {
+	switch r {
+	case UnsupportedType, TooLarge, Empty, Withheld:
+		return true
+	}
+
+	return false
+}
+
 // Data is the payload of every event. Fields without a value are left out.
 type Data struct {
 	JobID       string            `json:"job_id"`

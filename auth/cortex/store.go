@@ -214,7 +214,7 @@ func (s *store) remember(r record) {
 	s.mu.Unlock()
 
 	if warn {
-		s.config.Log.Warn().Dur("age", age).Msg("the grant is old and may soon expire: authorize again")
+		s.config.Log.Warn().Stringer("age", age.Round(time.Second)).Msg("the grant is old and may soon expire: authorize again")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"crypto/md5" //nolint:gosec // WildFire's other digest
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -364,11 +365,11 @@ func settle(ctx context.Context, n *app.Node, files int) error {
 		return err
 	}
 	for {
-		st, err := n.Status(ctx)
-		if err != nil {
-			return err
+		st := n.Status(ctx)
+		if st.Away != nil {
+			return errors.New(st.Away.Reason)
 		}
-		if st.Waiting == 0 {
+		if st.Pending.Jobs+st.Parked.Jobs == 0 {
 			return nil
 		}
 		time.Sleep(10 * time.Millisecond)

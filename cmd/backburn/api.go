@@ -23,6 +23,7 @@ The queue has to be there: a worker makes it.`,
        "http://127.0.0.1:9465/v1/submit?filename=invoice.exe&wait=60s"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer cli.SurviveHangup()()
 			cfg, err := tool.ConfigFor(config.Processes["api"])
 			if err != nil {
 				return err
@@ -37,6 +38,7 @@ The queue has to be there: a worker makes it.`,
 
 // serveAlone runs one part of the system in a process of its own.
 func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, roles app.Roles) error {
+	roles.Version = cli.ThisBuild().Version
 	n, err := app.Start(ctx, cfg, roles, tool.Logger(cfg))
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func deadList(tool *cli.App) *cobra.Command {
 		Long: `Lists the newest letters, grouped by reason, and says how many there are of each. The first
 column is the number by which "show", "replay" and "drop" know a letter.`,
 		Example: `  backburn dead list
-  backburn dead list --reason too_large --since 168h
+  backburn dead list --reason too_large --since 7d
   backburn dead list --json --limit 0 | jq -r .job_id`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

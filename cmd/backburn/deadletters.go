@@ -31,7 +31,7 @@ func (f *deadFlags) bind(cmd *cobra.Command, limit int, what string) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.reason, "reason", "", "only letters with this `reason`, such as attempts_exhausted")
 	flags.StringVar(&f.source, "source", "", "only letters of this `source`")
-	flags.DurationVar(&f.since, "since", 0, "only letters of so long `ago`, such as 24h")
+	flags.Var(spanFlag{&f.since}, "since", "only letters of so long `ago`, such as 24h or 7d")
 	flags.IntVar(&f.limit, "limit", limit, what)
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
 }
@@ -56,8 +56,6 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 		return out, cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", f.source)
 	case f.limit < 0:
 		return out, cli.Usagef("--limit: not negative, got %d", f.limit)
-	case f.since < 0:
-		return out, cli.Usagef("--since: not negative, got %s", f.since)
 	case f.since > 0:
 		out.Since = time.Now().Add(-f.since)
 	}

@@ -90,7 +90,7 @@ func TestFolderWithoutRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := s.Start("backburn", "run")
-	p.Logged("folder is degraded")
+	p.Logged("part is failed")
 	s.Drop(files...)
 	p.Until("/readyz", func(status int, body string) bool { return status == 503 && strings.Contains(body, "min_free") })
 	if left := s.Left(); len(left) != len(files) {

@@ -22,6 +22,7 @@ import (
 	"backburn/auth"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/health"
 	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
 	"backburn/pipeline"
@@ -170,12 +171,6 @@ func (d *doctor) files(ctx context.Context, cfg config.Config) {
 	}
 }
 
-// Room on the disk of the embedded server's store, in bytes, below which there is trouble.
-const (
-	diskFail = 256 << 20
-	diskWarn = 2 << 30
-)
-
 // disk looks at the room that the store of the embedded server has.
 func (d *doctor) disk(cfg config.Config) {
 	e := cfg.NATS.Embedded
@@ -183,32 +178,31 @@ func (d *doctor) disk(cfg config.Config) {
 		return
 	}
 	dir, err := filepath.Abs(e.StoreDir)
-	var free config.Size
-	if err == nil {
-		free, err = freeSpace(dir)
-	}
-	const fix = "free some, or set nats.embedded.store_dir to another disk: a store that is full stops everything"
-	switch {
-	case err != nil:
+	if err != nil {
 		d.warn("disk", "", "%s", err)
-	case free < diskFail:
-		d.fail("disk", fix, fmt.Errorf("%s free for %s", humanSize(free.Bytes()), dir))
-	case free < diskWarn:
-		d.warn("disk", fix, "%s free for %s", humanSize(free.Bytes()), dir)
-	default:
+		return
+	}
+	free, err := natsd.Room(existing(dir))
+	f, _ := errors.AsType[health.Fault](err)
+	switch {
+	case err == nil:
 		d.ok("disk", "%s free for %s", humanSize(free.Bytes()), dir)
+	case f.State == health.Degraded:
+		d.warn("disk", f.Remedy, "%s", f.Reason)
+	default:
+		d.fail("disk", f.Remedy, errors.New(f.Reason))
 	}
 }
 
-// freeSpace is the room for a folder that may not have been made yet.
-func freeSpace(dir string) (config.Size, error) {
+// existing is a folder, or the nearest above it that has been made.
+func existing(dir string) string {
 	for {
 		_, err := os.Stat(dir)
-		if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
-			dir = parent
-			continue
+		parent := filepath.Dir(dir)
+		if !errors.Is(err, fs.ErrNotExist) || parent == dir {
+			return dir
 		}
-		return natsd.FreeSpace(dir)
+		dir = parent
 	}
 }
 
@@ -256,20 +250,24 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 		d.fail("workers", "", err)
 		return
 	}
-	if len(st.Workers) == 0 {
+	if len(st.Workers()) == 0 {
 		d.warn("workers", "start `backburn run` or `worker`", "none is running: jobs wait")
 	} else {
-		d.ok("workers", "%s", plural(len(st.Workers), "worker"))
+		d.ok("workers", "%s", plural(len(st.Workers()), "worker"))
 	}
 	for b, p := range st.Paused {
 		d.warn("pauses", "", "%s are paused until %s: %s", b, clock(p.Until), p.Reason)
 	}
-	dead := uint64(0)
-	for _, n := range st.Dead {
-		dead += n
+	for _, m := range st.Members {
+		switch {
+		case m.Gone:
+			d.warn("processes", "start it again, or wait a day until it is forgotten", "%s on %s ended without a word; it was heard of last at %s", m.Role, m.Host, clock(m.Seen))
+		case m.State != health.OK && len(m.Unwell) > 0:
+			d.warn("processes", m.Unwell[0].Remedy, "%s on %s is %s: %s: %s", m.Role, m.Host, m.State, m.Unwell[0].Name(), m.Unwell[0].Reason)
+		}
 	}
-	if dead > 0 {
-		d.warn("dead", "see `backburn dead list`", "%d dead letters", dead)
+	if _, n := st.DeadLetters(); n > 0 {
+		d.warn("dead", "see `backburn dead list`", "%d dead letters need a person", n)
 	}
 }
 

@@ -127,7 +127,7 @@ func (s *service) writeReport(ctx context.Context, w io.Writer, hash, format str
 		}
 	}
 	if errors.Is(err, wildfire.ErrNotReady) || errors.Is(err, wildfire.ErrNotFound) {
-		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is not done with it yet (see `backburn verdict`)", hash))
+		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is not done with it yet (see `backburn verdict HASH`)", hash))
 	}
 	return unreachable(err)
 }

@@ -40,7 +40,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
   backburn results --follow --verdict malicious
   backburn results --type failed --source mail --json | jq .data.error
   backburn results --uploads --since 24h
-  backburn results --since 720h --json > month.jsonl`,
+  backburn results --since 30d --json > month.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := resultsFilter(types, verdicts, reasons, wants)
@@ -52,9 +52,6 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 					return cli.Usagef("--uploads goes with --source and --since alone")
 				}
 				filter.Types = []results.Type{results.Submitted}
-			}
-			if since < 0 {
-				return cli.Usagef("--since: not negative, got %s", since)
 			}
 			cfg, err := tool.Config()
 			if err != nil {
@@ -91,7 +88,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what comes, until Ctrl-C")
 	f.BoolVar(&asJSON, "json", false, "events as JSON lines")
 	f.BoolVar(&uploads, "uploads", false, "what left for WildFire, and by which rule")
-	f.DurationVar(&since, "since", 0, "from so long `ago` on (default: everything that is kept; with --follow: from now on)")
+	f.Var(spanFlag{&since}, "since", "from so long `ago` on (default: everything that is kept; with --follow: from now on)")
 	f.StringSliceVar(&verdicts, "verdict", nil, "only these `verdicts`: benign, malware, grayware, phishing, c2, unrecognised, or malicious")
 	f.StringSliceVar(&reasons, "reason", nil, "only failures with these `reasons`, such as too_large")
 	f.StringSliceVar(&wants, "source", nil, "only these `sources`")

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"backburn/internal/admin"
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
@@ -36,6 +35,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
   curl -s http://127.0.0.1:9464/readyz    # is it fine?`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer cli.SurviveHangup()()
 			ctx := cmd.Context()
 			cfg, err := tool.Read()
 			if err != nil {
@@ -65,7 +65,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 					}
 				}
 			}
-			roles := app.Roles{Watch: true, Work: true, API: true, Clamd: true, Mail: true, Sinks: true}
+			roles := app.Roles{Watch: true, Work: true, API: true, Clamd: true, Mail: true, Sinks: true, Version: cli.ThisBuild().Version}
 			if cfg.NATS.Embedded.Enabled {
 				server, err := natsd.Start(ctx, cfg, log.With().Str("component", "nats").Logger())
 				if err != nil {
@@ -73,7 +73,8 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 				}
 				defer server.Shutdown()
 				cfg.NATS = server.NATS()
-				roles.MaxStore, roles.Checks = server.MaxStore(), []admin.Check{{Name: "store", Ask: server.Check}}
+				roles.MaxStore = server.MaxStore()
+				roles.Report = server.Report
 			}
 			n, err := app.Start(ctx, cfg, roles, log)
 			if err != nil {

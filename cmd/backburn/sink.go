@@ -18,6 +18,7 @@ what comes. Its NATS permissions are those of the role "api". SIGHUP opens files
 		Example: `  backburn sink --config sinks.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer cli.SurviveHangup()()
 			cfg, err := tool.ConfigFor(config.Processes["sink"])
 			if err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,13 +21,14 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/health"
 	"backburn/internal/httpserver"
 	"backburn/internal/sink"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
-	"backburn/pipeline/worker"
+	"backburn/results"
 )
 
 func statusCommand(tool *cli.App) *cobra.Command {
@@ -34,12 +36,13 @@ func statusCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the fleet is doing",
-		Long: `Shows the lanes of the queue, what is left of the day's budgets, pauses, workers, jobs that
-wait for a verdict, and dead letters. All of it comes from NATS, so it works from any machine
-that reaches the server, and changes nothing there.
+		Long: `Shows what is queued, pending at WildFire and parked, the lanes of the queue, what is left of the
+day's budgets, pauses, every process of the fleet with its health, and dead letters. All of it comes from
+NATS, so it works from any machine that reaches the server, and changes nothing there.
 
-Where a process of Backburn serves http.listen on this machine, without a password, its token, its folders and its
-uploads in flight are shown too, and the budgets are those that it works with.
+Where a process of Backburn serves http.listen on this machine, without a password, its parts, its token, its folders and
+its uploads in flight are shown too, and the budgets are those that it works with. They are shown
+as well while NATS is away; the exit code is 4 then.
 
 What workers have set aside counts as used: up to a fiftieth of what is left, and 20 calls, each.
 "lasts until" is a forecast: when the budget will be used up at today's pace. A budget without a
@@ -47,7 +50,7 @@ limit (0) is not counted.`,
 		Example: `  backburn status
   backburn status --watch                     # again every two seconds
   backburn status --json | jq .uploads
-  backburn status --json --watch | jq -c .lanes.normal.waiting`,
+  backburn status --json --watch | jq -c .queued.jobs`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := tool.Config()
@@ -58,22 +61,19 @@ limit (0) is not counted.`,
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
-			q, release, err := attach(cmd.Context(), tool, cfg, "status")
-			if err != nil {
-				return err
-			}
-			defer release()
+			look := &statusLook{tool: tool, cfg: cfg, wcfg: wcfg}
+			defer look.release()
 			show := func(ctx context.Context) error {
-				st, err := gatherStatus(ctx, q, wcfg, cfg)
-				if err != nil {
-					return err
+				st, err := look.gather(ctx)
+				if err != nil && st.Role == "" {
+					return err // there is nothing to show
 				}
 				if asJSON {
-					return printJSON(tool.Out, st)
+					return errors.Join(printJSON(tool.Out, st), err)
 				}
 				var b bytes.Buffer
 				printStatus(&b, st)
-				return refresh(tool.Out, b.Bytes(), follow)
+				return errors.Join(refresh(tool.Out, b.Bytes(), follow), err)
 			}
 			return every(cmd.Context(), tool.Err, follow, show)
 		},
@@ -123,28 +123,65 @@ func refresh(w io.Writer, page []byte, follow bool) error {
 	return err
 }
 
-// gatherStatus asks NATS for the fleet, and the process on this machine for itself.
-func gatherStatus(ctx context.Context, q *queue.Queue, wcfg pipeline.Config, cfg config.Config) (app.Status, error) {
-	st := app.Status{Flights: []worker.Upload{}, Watch: []watch.Status{}, Sinks: []sink.Status{}}
-	local := make(chan *app.Status, 1)
-	go func() { local <- askLocal(ctx, cfg.HTTP.Config) }()
-	var err error
-	st.Status, err = q.Status(ctx, wcfg)
-	if l := <-local; l != nil {
-		if st.Token = l.Token; l.Token != nil { // a worker: its limits hold, whatever our configuration says
-			st.Uploads, st.Queries = l.Uploads, l.Queries
-		}
-		if l.Flights != nil {
-			st.Flights = l.Flights
-		}
-		if l.Watch != nil {
-			st.Watch = l.Watch
-		}
-		if l.Sinks != nil {
-			st.Sinks = l.Sinks
-		}
+// statusLook asks NATS for the fleet, and the process on this machine for itself.
+type statusLook struct {
+	tool *cli.App
+	cfg  config.Config
+	wcfg pipeline.Config
+
+	queue *queue.Queue // nil: not attached yet
+	done  func()
+}
+
+func (l *statusLook) release() {
+	if l.done != nil {
+		l.done()
 	}
-	return st, err
+}
+
+// gather returns what is known, and why it is not all.
+func (l *statusLook) gather(ctx context.Context) (app.Status, error) {
+	local := make(chan *app.Status, 1)
+	go func() { local <- askLocal(ctx, l.cfg.HTTP.Config) }()
+	st := app.NewStatus()
+	fleet, err := l.fleet(ctx)
+	if err == nil {
+		st.Status = &fleet
+	}
+
+	here := <-local
+	if here == nil {
+		return st, err
+	}
+	st.Role = here.Role
+	st.Parts = here.Parts
+	st.Flights = here.Flights
+	st.Watch = here.Watch
+	st.Sinks = here.Sinks
+	st.Token = here.Token
+	switch {
+	case err != nil:
+		st.Away = cmp.Or(here.Away, &app.Away{Since: st.Time, Reason: err.Error()})
+		return st, cli.Exit(cli.Unreachable, err)
+	case here.Token != nil && here.Status != nil: // a worker: its limits hold, whatever our configuration says
+		st.Uploads = here.Uploads
+		st.Queries = here.Queries
+	}
+
+	return st, nil
+}
+
+func (l *statusLook) fleet(ctx context.Context) (queue.Status, error) {
+	if l.queue == nil {
+		q, release, err := attach(ctx, l.tool, l.cfg, "status")
+		if err != nil {
+			return queue.Status{}, err
+		}
+		l.queue = q
+		l.done = release
+	}
+
+	return l.queue.Status(ctx, l.wcfg)
 }
 
 // askLocal asks the process that serves on this machine; nil where there is none, or where it wants
@@ -175,41 +212,51 @@ func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
 // printStatus prints the state for people.
 func printStatus(w io.Writer, st app.Status) {
 	fmt.Fprintf(w, "%s\n\n", st.Time.Local().Format(time.DateTime))
-	for _, b := range []pipeline.Budget{pipeline.Uploads, pipeline.Queries} {
-		if p, on := st.Paused[b]; on {
+	if st.Status == nil {
+		away := "NATS is away"
+		if st.Away != nil {
+			away = fmt.Sprintf("NATS is away since %s: %s", clock(st.Away.Since), printable(st.Away.Reason))
+		}
+		fmt.Fprintf(w, "%s\nNothing is known of the fleet. This is what the process on this machine (%s) says of itself:\n", away, printable(st.Role))
+		printLocal(w, st)
+		return
+	}
+
+	for _, b := range pipeline.Budgets() {
+		if p, on := st.Paused[b]; on && !p.Spent {
 			fmt.Fprintf(w, "PAUSED: %s until %s: %s\n\n", b, clock(p.Until), printable(p.Reason))
 		}
 	}
+	printJobs(w, st)
 	rows := [][]string{{"LANE", "JOBS", "IN HAND", "OLDEST"}}
 	for _, p := range pipeline.Priorities() {
 		l := st.Lanes[p]
-		oldest := "-"
-		if !l.Oldest.IsZero() {
-			oldest = ago(l.Oldest)
-		}
-		rows = append(rows, []string{string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.InHand), oldest})
+		rows = append(rows, []string{string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.InHand), ago(l.Oldest)})
 	}
 	printTable(w, rows)
-	fmt.Fprintf(w, "\nwaiting for a verdict: %d\n\n", st.Waiting)
+	fmt.Fprintln(w)
 
 	rows = [][]string{{"BUDGET", "USED", "LIMIT", "RESETS", "LASTS UNTIL"}}
 	for _, b := range []struct {
 		name string
 		s    fleet.BudgetStatus
 	}{{"uploads", st.Uploads}, {"queries", st.Queries}} {
-		if b.s.Limit == 0 {
+		if b.s.Limit == 0 && !b.s.Spent {
 			rows = append(rows, []string{b.name, "not counted", "none", "-", "-"})
 			continue
 		}
 		lasts := "the reset"
-		if !b.s.LastsUntil.IsZero() {
+		switch {
+		case b.s.Spent:
+			lasts = "spent"
+		case !b.s.LastsUntil.IsZero():
 			lasts = clock(b.s.LastsUntil)
 		}
 		rows = append(rows, []string{b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), clock(b.s.ResetsAt), lasts})
 	}
 	printTable(w, rows)
 	printSpenders(w, "uploads", st.Uploads)
-	printWorkers(w, st)
+	printMembers(w, st)
 	fmt.Fprintln(w)
 	printDead(w, st.Dead)
 	printLocal(w, st)
@@ -238,21 +285,69 @@ func printSpenders(w io.Writer, name string, s fleet.BudgetStatus) {
 	fmt.Fprintf(w, "\n%s by source: %s\n", name, strings.Join(parts, ", "))
 }
 
-func printWorkers(w io.Writer, st app.Status) {
-	fmt.Fprintln(w)
-	if len(st.Workers) == 0 {
-		fmt.Fprintln(w, "no worker is running: start `backburn run` or `worker`")
-		return
-	}
-	rows := [][]string{{"WORKER", "HOST", "PROCESS", "SLOTS", "UP"}}
-	for _, m := range st.Workers {
-		id := m.ID
-		if m.Leader {
-			id += " (leader)"
+// printJobs prints where the jobs are that are not done.
+func printJobs(w io.Writer, st app.Status) {
+	rows := [][]string{{"JOBS", "NUMBER", "OLDEST", "FOR"}}
+	for _, j := range []struct {
+		name, what string
+		s          queue.WaitStatus
+	}{
+		{"queued", "a worker", st.Queued},
+		{"pending", "a verdict of WildFire", st.Pending},
+		{"parked", st.Parked.Reason, st.Parked},
+	} {
+		what := printable(j.what)
+		if !j.s.Until.IsZero() {
+			what += ", until " + clock(j.s.Until)
 		}
-		rows = append(rows, []string{printable(id), printable(m.Host), strconv.Itoa(m.PID), strconv.Itoa(m.Slots), span(time.Since(m.Started))})
+		rows = append(rows, []string{j.name, strconv.Itoa(j.s.Jobs), ago(j.s.Oldest), or(what)})
 	}
 	printTable(w, rows)
+	fmt.Fprintln(w)
+}
+
+// printMembers prints the processes of the fleet, and what is wrong with them.
+func printMembers(w io.Writer, st app.Status) {
+	fmt.Fprintln(w)
+	if len(st.Workers()) == 0 {
+		fmt.Fprintln(w, "no worker is running: start `backburn run` or `worker`")
+	}
+	if len(st.Members) == 0 {
+		return
+	}
+	rows := [][]string{{"PROCESS", "HOST", "PID", "VERSION", "CONFIG", "SLOTS", "UP", "HEALTH"}}
+	var why [][]string
+	for _, m := range st.Members {
+		role := m.Role
+		if m.Leader {
+			role += " (leader)"
+		}
+		up, state := span(time.Since(m.Started)), string(m.State)
+		if m.Gone {
+			up = "-"
+			state = "GONE, heard of last " + ago(m.Seen)
+		}
+		rows = append(rows, []string{
+			printable(role),
+			printable(m.Host),
+			strconv.Itoa(m.PID),
+			printable(or(m.Version)),
+			printable(or(m.Config)),
+			strconv.Itoa(m.Slots),
+			up,
+			state,
+		})
+		for _, p := range m.Unwell {
+			if !m.Gone {
+				why = append(why, []string{printable(m.Role + " " + strconv.Itoa(m.PID)), printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text())})
+			}
+		}
+	}
+	printTable(w, rows)
+	if len(why) > 0 {
+		fmt.Fprintln(w)
+		printTable(w, append([][]string{{"NOT WELL", "PART", "STATE", "SINCE", "REASON"}}, why...))
+	}
 }
 
 // printDead prints the dead letters by reason.
@@ -261,15 +356,25 @@ func printDead(w io.Writer, dead map[string]uint64) {
 		fmt.Fprintln(w, "no dead letters")
 		return
 	}
-	rows := [][]string{{"DEAD", "LETTERS"}}
-	for _, reason := range slices.Sorted(maps.Keys(dead)) {
-		rows = append(rows, []string{printable(reason), strconv.FormatUint(dead[reason], 10)})
+	rows := [][]string{{"DEAD", "LETTERS", ""}}
+	for _, attention := range []bool{true, false} {
+		for _, reason := range slices.Sorted(maps.Keys(dead)) {
+			if results.Reason(reason).Expected() == attention {
+				continue
+			}
+			what := "needs a look: `backburn dead list`"
+			if !attention {
+				what = "an ordinary outcome"
+			}
+			rows = append(rows, []string{printable(reason), strconv.FormatUint(dead[reason], 10), what})
+		}
 	}
 	printTable(w, rows)
 }
 
 // printLocal prints what only a process on this machine knows.
 func printLocal(w io.Writer, st app.Status) {
+	printParts(w, st)
 	if st.Token != nil {
 		fmt.Fprintf(w, "\ntoken %s\n", tokenLine(*st.Token))
 	}
@@ -322,6 +427,24 @@ func printSinks(w io.Writer, sinks []sink.Status) {
 		rows = append(rows, []string{s.Name, s.Kind, printable(state), ago(s.Since), strconv.FormatUint(s.Behind, 10), last})
 	}
 	printTable(w, rows)
+}
+
+// printParts prints how the parts of the process on this machine are, where one is not well or has a
+// note.
+func printParts(w io.Writer, st app.Status) {
+	rows := [][]string{{"PART HERE", "STATE", "SINCE", "REASON"}}
+	for _, p := range st.Parts {
+		if p.State != health.OK && p.State != health.Unknown || p.Note != "" {
+			rows = append(rows, []string{printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text())})
+		}
+	}
+	switch {
+	case len(rows) > 1:
+		fmt.Fprintln(w)
+		printTable(w, rows)
+	case st.Role != "":
+		fmt.Fprintf(w, "\nevery part of the process on this machine (%s) is well\n", printable(st.Role))
+	}
 }
 
 // printTroubles prints the files that cannot be dealt with.

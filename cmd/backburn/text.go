@@ -1,6 +1,7 @@
 package main
 
 import (
+	"backburn/internal/config"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -101,3 +102,26 @@ func printJSON(w io.Writer, v any) error {
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
+
+// spanFlag is a flag that holds a length of time, of days as well.
+type spanFlag struct{ d *time.Duration }
+
+func (f spanFlag) Set(s string) error {
+	d, err := config.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("expected %w, got %q", err, s)
+	}
+	*f.d = d
+
+	return nil
+}
+
+func (f spanFlag) String() string {
+	if f.d == nil || *f.d == 0 {
+		return ""
+	}
+
+	return config.FormatDuration(*f.d)
+}
+
+func (f spanFlag) Type() string { return "duration" }

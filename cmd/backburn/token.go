@@ -15,17 +15,18 @@ import (
 func tokenCommand(tool *cli.App) *cobra.Command {
 	var status, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "token PROFILE",
+		Use:   "token [PROFILE]",
 		Short: "Print an access token that is good to use now",
-		Long: `Prints a live access token of a profile ([auth.PROFILE]) on standard output, and nothing else.
+		Long: `Prints a live access token of a profile ([auth.PROFILE]; that of wildfire.auth where none is
+named) on standard output, and nothing else.
 Where the fleet can be reached through NATS the token is shared with it: one that is still good
 is taken over, and a new one is put there. Without NATS it works all the same.
 
 --status shows the token's age, end, generation and fingerprint, never the token.`,
 		Example: `  curl -H "Authorization: Bearer $(backburn token watchguard)" https://api.usa.cloud.watchguard.com/…
-  backburn token wildfire --status
+  backburn token --status
   backburn token wildfire --status --json`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asJSON && !status {
 				return cli.Usagef("--json is for --status: a token is printed as it is")
@@ -35,12 +36,16 @@ is taken over, and a new one is put there. Without NATS it works all the same.
 			if err != nil {
 				return err
 			}
-			if err := knownProfile(cfg, args[0]); err != nil {
+			profile := cfg.WildFire.Auth
+			if len(args) == 1 {
+				profile = args[0]
+			}
+			if err := knownProfile(cfg, profile); err != nil {
 				return err
 			}
 			fleet := linkFleet(ctx, cfg, "token")
 			defer fleet.close()
-			source, err := tokenSource(ctx, tool, cfg, args[0], fleet)
+			source, err := tokenSource(ctx, tool, cfg, profile, fleet)
 			if err != nil {
 				return err
 			}

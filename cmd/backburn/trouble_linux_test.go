@@ -54,11 +54,11 @@ func TestOneFileInTrouble(t *testing.T) {
 
 	p := s.Start("backburn", "run")
 	p.Until("/readyz", func(status int, body string) bool {
-		return status == 200 && strings.Contains(body, `"warning"`) && strings.Contains(body, "stuck.exe") && strings.Contains(body, "immutable")
+		return status == 200 && strings.Contains(body, `"note"`) && strings.Contains(body, "stuck.exe") && strings.Contains(body, "immutable")
 	})
 	p.Until("/metrics", func(_ int, body string) bool {
 		return strings.Contains(body, `backburn_watch_troubled_files{source="quarantine"} 1`) &&
-			strings.Contains(body, `backburn_watch_degraded{source="quarantine"} 0`)
+			strings.Contains(body, `backburn_part_state{of="quarantine",part="folder_files",state="ok"} 1`)
 	})
 	p.Until("/api/status", func(_ int, body string) bool { return strings.Contains(body, `"path":"stuck.exe"`) })
 	p.Logged("file cannot be dealt with, will try again")

@@ -224,7 +224,7 @@ func TestServiceIsAwayAtStart(t *testing.T) {
 	p := s.Start("backburn", "run")
 	s.Drop(files...)
 	p.Until("/readyz", func(status int, body string) bool {
-		return status == 503 && strings.Contains(body, `"token":{"status":"failed"`)
+		return status == 503 && strings.Contains(body, `"part":"token","of":"wildfire","state":"failed"`)
 	})
 	p.Stop()
 	if n := s.WildFire.Count(""); n != 0 {

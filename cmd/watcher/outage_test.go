@@ -37,7 +37,7 @@ func TestNATSVanishes(t *testing.T) {
 		testkit.StopNATS(ns)
 		for _, p := range []*testkit.Process{watcher, worker} {
 			p.Until("/readyz", func(status int, body string) bool {
-				return status == 503 && strings.Contains(body, `"nats":{"status":"failed"`)
+				return status == 503 && strings.Contains(body, `"part":"nats","state":"failed"`)
 			})
 			if status, body := p.Ask("/healthz"); status != 200 {
 				t.Errorf("it should stay up, but /healthz answers %d: %s", status, body)

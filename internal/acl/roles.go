@@ -62,8 +62,11 @@ func (b *builder) looking() {
 		return []string{"$JS.API.STREAM.INFO." + s}
 	})
 	b.forAll(get, []string{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.*"}, func(s string) []string {
-		newest := "$JS.API.DIRECT.GET." + s + ".>" // of a subject, which is all that buckets need
-		if strings.HasPrefix(s, "KV_") {
+		newest := "$JS.API.DIRECT.GET." + s + ".>" // of a subject, which is all that most buckets need
+		switch {
+		case s == "KV_"+b.n.ControlBucket():
+			return []string{newest, "$JS.API.DIRECT.GET." + s} // all members of the fleet at once
+		case strings.HasPrefix(s, "KV_"):
 			return []string{newest}
 		}
 		return []string{newest, "$JS.API.DIRECT.GET." + s, "$JS.API.STREAM.MSG.GET." + s}
@@ -112,6 +115,7 @@ func (b *builder) beside(o Options, inbox string) {
 	case API:
 		b.publish(b.n.WaitingSubject())
 	case Watcher:
+		b.publish(b.n.WaitingSubject())
 		for _, source := range o.Sources { // does the ledger know its jobs?
 			b.publish("$JS.API.DIRECT.GET." + b.n.LedgerStream() + "." + b.n.Prefix() + ".ledger.job." + source + ".*")
 		}

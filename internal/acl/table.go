@@ -1,6 +1,9 @@
 package acl
 
-import "backburn/pipeline/queue"
+import (
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+)
 
 // rights are what a role may do with a stream, beside publishing to it.
 type rights uint8
@@ -30,10 +33,12 @@ const anySource = "{source}"
 func streams(n queue.Names) []stream {
 	all := look | get | read | follow | list | create
 
-	kv := func(bucket string, r map[Role]rights, writers map[Role]string) stream {
+	kv := func(bucket string, r map[Role]rights, writers map[Role][]string) stream {
 		s := stream{name: "KV_" + bucket, rights: r, publish: map[Role][]string{}}
 		for role, keys := range writers {
-			s.publish[role] = []string{"$KV." + bucket + "." + keys}
+			for _, k := range keys {
+				s.publish[role] = append(s.publish[role], "$KV."+bucket+"."+k)
+			}
 		}
 		return s
 	}
@@ -46,8 +51,8 @@ func streams(n queue.Names) []stream {
 			rights: map[Role]rights{
 				Worker:   all,
 				Operator: look | get | list, // how much is in hand
-				API:      look | get,
-				Watcher:  look | get, // which of the claimed files it knows
+				API:      look | get | list, // likewise: every process shows the fleet
+				Watcher:  look | get | list, // and which of the claimed files it knows
 			},
 			publish: map[Role][]string{
 				Worker:   {n.JobSubject("*", "*"), n.RequeueSubject("*", "*")},
@@ -94,16 +99,21 @@ func streams(n queue.Names) []stream {
 		},
 		kv(n.ControlBucket(), map[Role]rights{
 			Worker:   all,
-			Operator: look | get | follow, // the live workers
+			Operator: look | get | follow, // the members of the fleet
 			API:      look | get | follow,
-			Watcher:  look,
-		}, map[Role]string{Worker: ">", Operator: "quota.>"}), // a command's queries are counted
+			Watcher:  look | get,
+		}, map[Role][]string{
+			Worker:   {">"},
+			Operator: {"quota.>"}, // a command's queries are counted
+			API:      fleet.Rights("api"),
+			Watcher:  fleet.Rights("watcher"),
+		}),
 		// What asks WildFire by itself shares the fleet's token, which is sealed with the profile's
 		// secret, and renews it and the login.
 		kv(n.TokensBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
-			map[Role]string{Worker: ">", Operator: ">"}),
+			map[Role][]string{Worker: {">"}, Operator: {">"}}),
 		kv(n.GrantsBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
-			map[Role]string{Worker: ">", Operator: ">"}),
+			map[Role][]string{Worker: {">"}, Operator: {">"}}),
 		{
 			name: "OBJ_" + files,
 			rights: map[Role]rights{

@@ -1,7 +1,7 @@
 // Package admin serves what operators and their tools ask a process over HTTP:
 //
 //	/healthz      the process is alive: always 200
-//	/readyz       every registered check is asked; 503 when one fails
+//	/readyz       how every part is, by the health registry; 503 when one has failed
 //	/metrics      the given Prometheus registry
 //	/api/status   the value of the given function, as JSON
 //	/api/events   the given stream
@@ -24,18 +24,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/health"
 	"backburn/internal/httpserver"
 )
 
 const (
-	checkTimeout  = 2 * time.Second
 	statusTimeout = 10 * time.Second
 )
 
-// Config is what is served. The zero value serves /healthz, and a /readyz without checks, which is
+// Config is what is served. The zero value serves /healthz, and a /readyz without parts, which is
 // always ready.
 type Config struct {
-	Checks   []Check
+	Parts    func() []health.Status                 // of the health registry; nil: none
 	Registry *prometheus.Registry                   // nil: no /metrics
 	Status   func(ctx context.Context) (any, error) // nil: no /api/status; safe for concurrent use, and quick
 	Events   http.Handler                           // /api/events: may write without end; nil: 404
@@ -66,7 +66,7 @@ func Handler(cfg Config) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": stateOK})
 	})
-	mux.Handle("GET /readyz", readiness(cfg.Checks))
+	mux.Handle("GET /readyz", readiness(cfg.Parts))
 	if cfg.Registry != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{}))
 	}

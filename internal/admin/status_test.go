@@ -2,15 +2,12 @@ package admin_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"backburn/internal/admin"
+	"backburn/internal/health"
 	"backburn/internal/httpserver"
 )
 
@@ -37,7 +35,7 @@ func at(listen string) httpserver.Config {
 	return cfg
 }
 
-func fine(context.Context) error { return nil }
+func parts(all ...health.Status) func() []health.Status { return func() []health.Status { return all } }
 
 func full() admin.Config {
 	registry := prometheus.NewRegistry()
@@ -45,7 +43,7 @@ func full() admin.Config {
 	registry.MustRegister(counter)
 	counter.Add(7)
 	return admin.Config{
-		Checks:   []admin.Check{{Name: "nats", Ask: fine}},
+		Parts:    parts(health.Status{Part: "nats", State: health.OK}),
 		Registry: registry,
 		Status:   func(context.Context) (any, error) { return map[string]int{"waiting": 3}, nil },
 		Page:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }),
@@ -73,8 +71,8 @@ func TestPaths(t *testing.T) {
 		"health":             {full(), "GET", "/healthz", 200, `{"status":"ok"}`},
 		"health, HEAD":       {full(), "HEAD", "/healthz", 200, ""},
 		"health, POST":       {full(), "POST", "/healthz", 405, ""},
-		"ready":              {full(), "GET", "/readyz", 200, `"nats":{"status":"ok"`},
-		"ready of nothing":   {admin.Config{}, "GET", "/readyz", 200, `{"status":"ok","checks":{}}`},
+		"ready":              {full(), "GET", "/readyz", 200, `"part":"nats","state":"ok"`},
+		"ready of nothing":   {admin.Config{}, "GET", "/readyz", 200, `{"status":"ok","parts":[]}`},
 		"metrics":            {full(), "GET", "/metrics", 200, "backburn_test_total 7"},
 		"no metrics":         {admin.Config{}, "GET", "/metrics", 404, ""},
 		"status":             {full(), "GET", "/api/status", 200, `{"waiting":3}`},
@@ -97,68 +95,29 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-func TestReadyAsksEveryCheck(t *testing.T) {
+// A part that failed makes a process not ready; one that is degraded, or has a note, does not.
+func TestReadyIsWhatTheRegistrySays(t *testing.T) {
 	t.Parallel()
-	cfg := admin.Config{Checks: []admin.Check{
-		{Name: "good", Ask: fine},
-		{Name: "bad", Ask: func(context.Context) error { return errors.New("disk is full") }},
-		{Name: "wild", Ask: func(context.Context) error { panic("secret") }},
-	}}
-	code, body := get(t, admin.Handler(cfg), "GET", "/readyz")
-	var got admin.Readiness
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatal(err)
-	}
-	if code != 503 || got.Status != "failed" || got.Checks["good"].Status != "ok" ||
-		got.Checks["bad"].Status != "failed" || got.Checks["bad"].Error != "disk is full" ||
-		got.Checks["wild"].Error != "the check panicked" {
-		t.Errorf("%d %s", code, body)
-	}
-}
-
-func TestWarningsLeaveAProcessReady(t *testing.T) {
-	t.Parallel()
-	cfg := admin.Config{Checks: []admin.Check{{Name: "folder", Ask: func(context.Context) error {
-		return admin.Warning("one file cannot be read")
-	}}}}
-	code, body := get(t, admin.Handler(cfg), "GET", "/readyz")
-	var got admin.Readiness
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatal(err)
-	}
-	want := "one file cannot be read"
-	if c := got.Checks["folder"]; code != 200 || got.Status != "ok" || c.Status != "ok" || c.Warning != want || c.Error != "" {
-		t.Errorf("%d %s", code, body)
-	}
-}
-
-func TestCheckThatHangsIsAskedOnce(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
-		release := make(chan struct{})
-		cfg := admin.Config{Checks: []admin.Check{{Name: "slow", Timeout: 3 * time.Second, Ask: func(context.Context) error {
-			asked.Add(1)
-			<-release // deaf to its context
-			return nil
-		}}}}
-		h := admin.Handler(cfg)
-		for range 3 {
-			start := time.Now()
-			code, body := get(t, h, "GET", "/readyz")
-			if code != 503 || !strings.Contains(body, "no answer within 3s") || time.Since(start) != 3*time.Second {
-				t.Errorf("after %s: %d %s", time.Since(start), code, body)
+	for name, tc := range map[string]struct {
+		fault error
+		code  int
+		body  string
+	}{
+		"well":     {nil, 200, `"status":"ok"`},
+		"noted":    {health.Note("one file cannot be read"), 200, `"note":"one file cannot be read"`},
+		"degraded": {health.Fault{State: health.Degraded, Reason: "polled", Cause: health.CauseOther}, 200, `"state":"degraded"`},
+		"failed":   {health.Fault{Reason: "disk is full", Remedy: "free some", Cause: health.CauseFull}, 503, `"cause":"full","reason":"disk is full","remedy":"free some"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := health.New(zerolog.Nop())
+			r.Part("disk", "").Check(tc.fault)
+			code, body := get(t, admin.Handler(admin.Config{Parts: r.Parts}), "GET", "/readyz")
+			if code != tc.code || !strings.Contains(body, tc.body) {
+				t.Errorf("%d %s", code, body)
 			}
-		}
-		if n := asked.Load(); n != 1 {
-			t.Errorf("a check that hangs was asked %d times", n)
-		}
-		close(release)
-		synctest.Wait()
-		if code, body := get(t, h, "GET", "/readyz"); code != 200 {
-			t.Errorf("after it came back: %d %s", code, body)
-		}
-	})
+		})
+	}
 }
 
 func TestRun(t *testing.T) {

@@ -9,8 +9,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/health"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
 	"backburn/results"
 )
 
@@ -31,10 +33,12 @@ type fleetMetrics struct {
 
 	up                          *prometheus.Desc
 	laneJobs, laneHand, laneAge *prometheus.Desc // by lane
-	waiting                     *prometheus.Desc
+	jobs, oldest                *prometheus.Desc // by what jobs wait for
 	dead                        *prometheus.Desc // by reason
 	used, limit, resets, lasts  *prometheus.Desc // by budget
+	spent                       *prometheus.Desc // likewise
 	workers, leaders            *prometheus.Desc
+	members                     *prometheus.Desc // by role and state
 }
 
 // connected is the metric that every process has, whatever it does.
@@ -63,21 +67,24 @@ func newFleetMetrics(f *statusCache, log zerolog.Logger) *fleetMetrics {
 		laneJobs: desc("lane_jobs", "Jobs in a lane of the queue, those in hand included.", "lane"),
 		laneHand: desc("lane_jobs_in_hand", "Jobs of a lane that workers hold.", "lane"),
 		laneAge:  desc("lane_oldest_seconds", "Age of the oldest job in a lane; 0 where there is none.", "lane"),
-		waiting:  desc("waiting_jobs", "Jobs that wait for a verdict."),
+		jobs:     desc("jobs", "Jobs that are queued, pending at WildFire, or parked for a budget or a pause.", "state"),
+		oldest:   desc("oldest_seconds", "Age of the oldest of these jobs; 0 where there is none.", "state"),
 		dead:     desc("dead_letters", "Dead letters that are kept, by reason.", "reason"),
 		used:     desc("quota_used", "Calls of the day, by the fleet's ledger.", "budget"),
 		limit:    desc("quota_limit", "Calls that a day allows; 0 for no limit.", "budget"),
 		resets:   desc("quota_reset_timestamp_seconds", "When the budget starts anew.", "budget"),
-		lasts:    desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at the pace of the day; 0 where it outlasts the day.", "budget"),
+		lasts:    desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at the pace of the day; 0 where it outlasts the day, or is used up.", "budget"),
+		spent:    desc("quota_spent", "1 while the budget is used up until its reset.", "budget"),
 		workers:  desc("workers", "Live workers."),
 		leaders:  desc("leaders", "Workers that lead and run the poller: 1, and 0 while none does."),
+		members:  desc("members", "Processes of the fleet by what they do and how they are; gone are those that ended without a word.", "role", "state"),
 	}
 }
 
 func (m *fleetMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.up, m.laneJobs, m.laneHand, m.laneAge, m.waiting, m.dead,
-		m.used, m.limit, m.resets, m.lasts, m.workers, m.leaders,
+		m.up, m.laneJobs, m.laneHand, m.laneAge, m.jobs, m.oldest, m.dead,
+		m.used, m.limit, m.resets, m.lasts, m.spent, m.workers, m.leaders, m.members,
 	} {
 		ch <- d
 	}
@@ -102,7 +109,10 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(m.laneHand, float64(lane.InHand), string(p))
 		gauge(m.laneAge, since(lane.Oldest), string(p))
 	}
-	gauge(m.waiting, float64(st.Waiting))
+	for state, w := range map[string]queue.WaitStatus{"queued": st.Queued, "pending": st.Pending, "parked": st.Parked} {
+		gauge(m.jobs, float64(w.Jobs), state)
+		gauge(m.oldest, since(w.Oldest), state)
+	}
 	for reason, n := range deadByReason(st.Dead) {
 		gauge(m.dead, float64(n), reason)
 	}
@@ -111,10 +121,50 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(m.limit, float64(s.Limit), string(b))
 		gauge(m.resets, unix(s.ResetsAt), string(b))
 		gauge(m.lasts, unix(s.LastsUntil), string(b))
+		gauge(m.spent, flag(s.Spent), string(b))
 	}
-	gauge(m.workers, float64(len(st.Workers)))
-	leaders := slices.DeleteFunc(slices.Clone(st.Workers), func(w fleet.Member) bool { return !w.Leader })
+	workers := st.Workers()
+	gauge(m.workers, float64(len(workers)))
+	leaders := slices.DeleteFunc(workers, func(w fleet.Member) bool { return !w.Leader })
 	gauge(m.leaders, float64(len(leaders)))
+	for key, n := range membersByState(st.Members) {
+		gauge(m.members, float64(n), key.role, key.state)
+	}
+}
+
+type memberKey struct{ role, state string }
+
+// goneState is that of a member that ended without a word.
+const goneState = "gone"
+
+// membersByState has every role in every state.
+func membersByState(members []fleet.Member) map[memberKey]int {
+	all := map[memberKey]int{}
+	for _, role := range fleet.Roles() {
+		for _, s := range health.States() {
+			all[memberKey{role, string(s)}] = 0
+		}
+		all[memberKey{role, goneState}] = 0
+	}
+	for _, m := range members {
+		key := memberKey{m.Role, string(m.State)}
+		if m.Gone {
+			key.state = goneState
+		}
+		if _, known := all[key]; known {
+			all[key]++
+		}
+	}
+
+	return all
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+
+	return 0
 }
 
 // deadByReason has every reason of the closed list, and otherReason for the rest.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -33,13 +34,14 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// startFull starts a node that does everything; stopNATS takes its server away.
-func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
+// site is a configuration with a NATS server, a simulated WildFire, a folder and a sink; stopNATS takes the
+// server away.
+func site(t *testing.T) (cfg config.Config, stopNATS func()) {
 	t.Helper()
 	const client, secret, tsg = "id@1234567890.iam.panserviceaccount.com", "a secret that must not show", "1234567890"
 	web := wildfiretest.New(wildfiretest.WithClient(client, secret, tsg)).Start()
 	t.Cleanup(web.Close)
-	cfg := config.Default()
+	cfg = config.Default()
 	cfg.NATS.URL = "nats://127.0.0.1:0"
 	cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = filepath.Join(t.TempDir(), "nats"), false
 	cfg.HTTP.Listen = "127.0.0.1:0"
@@ -61,7 +63,14 @@ func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
 	check(t, err)
 	t.Cleanup(server.Shutdown)
 	cfg.NATS = server.NATS()
-	n, err = app.Start(t.Context(), cfg, app.Roles{Watch: true, Work: true, Clamd: true, Mail: true, API: true, Sinks: true}, zerolog.Nop())
+
+	return cfg, server.Shutdown
+}
+
+// start runs a node until the test ends.
+func start(t *testing.T, cfg config.Config, roles app.Roles) *app.Node {
+	t.Helper()
+	n, err := app.Start(t.Context(), cfg, roles, zerolog.Nop())
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -72,7 +81,16 @@ func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
 			t.Log("node:", err)
 		}
 	})
-	return n, server.Shutdown
+
+	return n
+}
+
+// startFull starts a node that does everything; stopNATS takes its server away.
+func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
+	t.Helper()
+	cfg, stopNATS := site(t)
+
+	return start(t, cfg, app.Roles{Watch: true, Work: true, Clamd: true, Mail: true, API: true, Sinks: true, Version: "1.2.3"}), stopNATS
 }
 
 // series is a metric as it is told apart: its name, its type, and the names of its labels.
@@ -187,6 +205,88 @@ func TestDashboardAndAlertsNameWhatThereIs(t *testing.T) {
 				t.Errorf("%s names %s, which docs/metrics.md has not", file, name)
 			}
 		}
+	}
+}
+
+// Every role exports how it is, what it is, and what it knows of the fleet; and what an alert watches, some role
+// exports.
+func TestEveryRoleExports(t *testing.T) {
+	t.Parallel()
+	cfg, _ := site(t)
+	all := map[string]bool{}
+	for name, roles := range map[string]app.Roles{
+		"worker":  {Work: true},
+		"watcher": {Watch: true},
+		"api":     {API: true},
+		"sink":    {Sinks: true},
+	} {
+		n := start(t, cfg, roles)
+		exported, lines := scrape(t, n)
+		for _, want := range []string{"backburn_part_state", "backburn_build_info", "backburn_fleet_up", "backburn_fleet_workers", "backburn_fleet_members"} {
+			if _, ok := exported[want]; !ok {
+				t.Errorf("%s does not export %s", name, want)
+			}
+		}
+		if !slices.ContainsFunc(lines, func(l string) bool {
+			return strings.HasPrefix(l, "backburn_build_info{") && strings.Contains(l, `role="`+name+`"`)
+		}) {
+			t.Errorf("%s does not say what it is", name)
+		}
+		for metric := range exported {
+			all[metric] = true
+		}
+	}
+	rules, err := os.ReadFile(filepath.Join("..", "..", "docs", "alerts.yml"))
+	check(t, err)
+	watched := regexp.MustCompile(`\bbackburn_\w+`).FindAllString(string(rules), -1)
+	if len(watched) < 20 {
+		t.Errorf("the alerts watch %d series only", len(watched))
+	}
+	for _, metric := range watched {
+		if !all[metric] {
+			t.Errorf("an alert watches %s, which no role exports", metric)
+		}
+	}
+}
+
+// Each alert has a case that fires and one that stays silent, and promtool finds that they do.
+func TestAlertsFire(t *testing.T) {
+	t.Parallel()
+	docs := filepath.Join("..", "..", "docs")
+	rules, err := os.ReadFile(filepath.Join(docs, "alerts.yml"))
+	check(t, err)
+	cases, err := os.ReadFile(filepath.Join(docs, "alerts_test.yml"))
+	check(t, err)
+	alerts := regexp.MustCompile(`(?m)alert: (\w+)$`).FindAllStringSubmatch(string(rules), -1)
+	if len(alerts) < 10 {
+		t.Fatalf("%d alerts", len(alerts))
+	}
+	for _, a := range alerts {
+		fires, silent := false, false
+		for _, c := range strings.Split(string(cases), "\n  - name: ") {
+			if !regexp.MustCompile(`alertname: ` + a[1] + `\b`).MatchString(c) {
+				continue
+			}
+			silent = silent || strings.Contains(c, "exp_alerts: []")
+			fires = fires || strings.Contains(c, "exp_labels:")
+		}
+		if !fires || !silent {
+			t.Errorf("%s: a case that fires: %v, one that is silent: %v", a[1], fires, silent)
+		}
+	}
+
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		const missing = "no promtool in PATH: the alerts were not tried out (Debian: package prometheus)"
+		if os.Getenv("CI") != "" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	cmd := exec.CommandContext(t.Context(), promtool, "test", "rules", "alerts_test.yml")
+	cmd.Dir = docs
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

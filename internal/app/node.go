@@ -23,12 +23,14 @@ import (
 	"backburn/internal/admin"
 	"backburn/internal/clamd"
 	"backburn/internal/config"
+	"backburn/internal/health"
 	"backburn/internal/httpserver"
 	"backburn/internal/mail"
 	"backburn/internal/natsconn"
 	"backburn/internal/sink"
 	"backburn/internal/ui"
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
 	"backburn/pipeline/worker"
@@ -47,8 +49,31 @@ type Roles struct {
 	// MaxStore is how much the server may store, in bytes, where that is known; 0 where it isn't.
 	MaxStore config.Size
 
-	// Checks are more things that it needs to be ready.
-	Checks []admin.Check
+	// Version is that of the binary.
+	Version string
+
+	// Report has the health registry told of more that the process needs, such as its own NATS server; nil
+	// for nothing.
+	Report func(*health.Registry)
+}
+
+// process is what the process is called among those of the fleet.
+func (r Roles) process() string {
+	switch {
+	case r.Work && r.Watch:
+		return "run"
+	case r.Work:
+		return "worker"
+	case r.Watch:
+		return "watcher"
+	case r.API:
+		return "api"
+	case r.Clamd:
+		return "clamd"
+	case r.Mail:
+		return "mail"
+	}
+	return "sink"
 }
 
 // name is the role for which the process has its NATS permissions; a worker's include those of
@@ -70,6 +95,10 @@ type Node struct {
 	roles Roles
 	log   zerolog.Logger
 	reg   *prometheus.Registry
+
+	health  *health.Registry
+	member  *fleet.Membership
+	looking []*health.Transport // of services that may be out of reach
 
 	nc       *nats.Conn
 	queue    *queue.Queue
@@ -98,7 +127,12 @@ const (
 // it has begun it undoes when it fails. ctx bounds the start alone.
 func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, roles: roles, log: log, reg: prometheus.NewRegistry()}
-	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.health = health.New(log.With().Str("component", "health").Logger())
+	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		n.health, buildInfo(roles))
+	if roles.Report != nil {
+		roles.Report(n.health)
+	}
 	if err := n.start(ctx); err != nil {
 		n.Close()
 		return nil, err
@@ -118,6 +152,9 @@ func (n *Node) start(ctx context.Context) error {
 		if err := n.startWorker(ctx); err != nil {
 			return err
 		}
+	}
+	if err := n.join(); err != nil {
+		return err
 	}
 	if n.roles.Watch {
 		if err := n.startWatchers(); err != nil {
@@ -155,6 +192,7 @@ func (n *Node) connect(ctx context.Context) error {
 		return err
 	}
 	n.nc = nc
+	n.health.Func("nats", "", natsconn.Health(nc))
 	n.undo = append(n.undo, nc.Close)
 	if err := n.reg.Register(connected(nc)); err != nil {
 		return err
@@ -173,6 +211,7 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.queue, err = open(octx, nc, topology); err != nil {
 		return err
 	}
+	n.queue.NoLedger = role == "watcher"
 	n.status = newStatusCache(func(ctx context.Context) (queue.Status, error) {
 		wcfg, err := WorkerConfig(n.cfg)
 		if err != nil {
@@ -194,21 +233,64 @@ func (n *Node) startWorker(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("wildfire: %w", err)
 	}
-	if n.tokens, err = Tokens(ctx, n.cfg, n.cfg.WildFire.Auth, n.queue, transport, n.log, n.reg); err != nil {
+	profile := n.cfg.WildFire.Auth
+	var mint http.RoundTripper = transport
+	if n.cfg.Auth[profile].Kind != auth.KindAPIKey {
+		mint = n.reach(transport, health.Service{
+			Part: n.health.Unknown("token_service", profile),
+			Name: "the token service",
+			Key:  "auth." + profile + ".token_url",
+		})
+	}
+	if n.tokens, err = Tokens(ctx, n.cfg, profile, n.queue, mint, n.log, n.reg); err != nil {
 		return err
 	}
+	n.health.Func("token", profile, func() error { return tokenFault(n.tokens.Status()) })
 	n.undo = append(n.undo, func() { _ = n.tokens.Close() })
-	ccfg.Transport = transport
+	ccfg.Transport = n.reach(transport, health.Service{
+		Part: n.health.Unknown("wildfire", ""),
+		Name: "WildFire",
+		Key:  "wildfire.url",
+		URL:  ccfg.BaseURL,
+	})
 	if n.client, err = wildfire.New(ccfg, n.tokens); err != nil {
 		return fmt.Errorf("wildfire.%w", err)
 	}
 	n.undo = append(n.undo, n.client.Close)
 	n.worker, err = worker.New(n.queue, wcfg, n.client, n.client,
 		worker.WithLogger(n.log.With().Str("component", "worker").Logger()), worker.WithMetrics(n.reg),
-		worker.WithTracing(n.traces), worker.WithTokens(n.tokens))
-	if err != nil {
-		return err
+		worker.WithTracing(n.traces), worker.WithTokens(n.tokens),
+		worker.WithHealth(n.health), worker.WithProcess(n.describe()))
+
+	return err
+}
+
+// reach has the health registry told whether a service can be reached, by the calls through a transport.
+func (n *Node) reach(t http.RoundTripper, s health.Service) *health.Transport {
+	r := health.NewTransport(t, s)
+	n.looking = append(n.looking, r)
+
+	return r
+}
+
+// describe is the process as a member of the fleet.
+func (n *Node) describe() fleet.Process {
+	return fleet.Process{Role: n.roles.process(), Version: n.roles.Version, Config: fingerprint(n.cfg)}
+}
+
+// join makes the process a member of the fleet: a worker is one already. Whether its key can be written is
+// how it is known whether anything can.
+func (n *Node) join() error {
+	if n.worker != nil {
+		n.member = n.worker.Member()
+	} else {
+		n.member = fleet.Join(n.queue.Control(), n.cfg.Pipeline.Lease, n.describe())
 	}
+	n.member.Reports(n.health.Parts)
+	n.health.Probe("queue", "", health.Probe{Ask: func(ctx context.Context) error {
+		return n.queue.Writable(ctx, n.member, n.roles.Work)
+	}})
+
 	return n.reg.Register(newFleetMetrics(n.status, n.log))
 }
 
@@ -255,7 +337,7 @@ func Sharing(ctx context.Context, cfg config.Config, profile string, q *queue.Qu
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
 		w, err := watch.New(c, folderIntake{n.queue.Publisher().Traced(n.traces)}, n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
-			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue))
+			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue), watch.WithHealth(n.health))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)
 		}
@@ -291,8 +373,8 @@ func (n *Node) startHTTP() error {
 		return nil
 	}
 	h, err := admin.New(n.cfg.HTTP.Config, admin.Config{
-		Checks: n.checks(), Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log.With().Str("component", "http").Logger(),
-		Status: func(ctx context.Context) (any, error) { return n.Status(ctx) },
+		Parts: n.health.Parts, Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log.With().Str("component", "http").Logger(),
+		Status: func(ctx context.Context) (any, error) { return n.Status(ctx), nil },
 		Events: ui.NewEvents(n.queue, 0, n.log), Page: ui.Handler(),
 	})
 	if err != nil {
@@ -328,6 +410,14 @@ func (n *Node) Run(ctx context.Context) error {
 	last, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var side errgroup.Group
+	side.Go(func() error { return n.health.Run(last) })
+	for _, t := range n.looking {
+		side.Go(func() error { return t.Run(last) })
+	}
+	if n.worker == nil {
+		side.Go(func() error { return n.member.Run(last) })
+	}
+	side.Go(func() error { return n.reopenOnHangup(last) })
 	if n.http != nil {
 		side.Go(func() error { return n.http.Run(last, httpGrace) })
 	}
@@ -342,9 +432,6 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	for _, s := range n.sinks {
 		g.Go(func() error { return s.Run(gctx) })
-	}
-	if len(n.sinks) > 0 {
-		g.Go(func() error { return n.reopenOnHangup(gctx) })
 	}
 	var began time.Time // to stop
 	g.Go(func() error {
@@ -361,7 +448,7 @@ func (n *Node) Run(ctx context.Context) error {
 	err := g.Wait()
 	stop()
 	err = errors.Join(err, side.Wait())
-	n.log.Info().Dur("took", time.Since(began)).Msg("stopped")
+	n.log.Info().Stringer("took", time.Since(began).Round(time.Millisecond)).Msg("stopped")
 	return err
 }
 

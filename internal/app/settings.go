@@ -25,6 +25,10 @@ func Topology(c config.Config) queue.Topology {
 		Lease:           c.Pipeline.Lease,
 		ResultsMaxAge:   c.Results.MaxAge,
 		ResultsMaxBytes: c.Results.MaxBytes,
+		DeadMaxAge:      c.Dead.MaxAge,
+		DeadExpectedAge: c.Dead.ExpectedMaxAge,
+		DeadMaxLetters:  int64(c.Dead.MaxLetters),
+		DeadMaxBytes:    c.Dead.MaxBytes,
 	}
 }
 
@@ -49,7 +53,7 @@ func fit(t queue.Topology, room int64, log zerolog.Logger) queue.Topology {
 	t.JobsMaxBytes = min(queue.DefaultJobsMaxBytes, room/jobsShare)
 	t.LedgerMaxBytes = min(queue.DefaultLedgerMaxBytes, room/ledgerShare)
 	t.FilesMaxBytes = min(queue.DefaultFilesMaxBytes, room/filesShare)
-	t.DeadMaxBytes = min(queue.DefaultDeadMaxBytes, room/deadShare)
+	t.DeadMaxBytes = min(t.DeadMaxBytes, room/deadShare)
 	return t
 }
 

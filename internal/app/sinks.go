@@ -9,11 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-	"time"
 
-	"backburn/internal/admin"
 	"backburn/internal/cli"
 	"backburn/internal/config"
+	"backburn/internal/health"
 	"backburn/internal/sink"
 	"backburn/internal/sink/format"
 	"backburn/results"
@@ -32,6 +31,7 @@ func (n *Node) startSinks() error {
 			return err
 		}
 		n.sinks = append(n.sinks, s)
+		n.health.Func("sink", c.Name, func() error { return sinkFault(s.Status()) })
 	}
 	return nil
 }
@@ -112,15 +112,16 @@ func (n *Node) reopenOnHangup(ctx context.Context) error {
 					n.log.Warn().Err(err).Str("sink", s.Status().Name).Msg("a file can't be closed")
 				}
 			}
-			n.log.Info().Msg("SIGHUP: files of sinks are opened again")
+			n.log.Info().Msg("SIGHUP: files of sinks are opened again; secrets are read at each use, and the configuration at a start alone")
 		}
 	}
 }
 
-// sinkReady warns of a sink that hands nothing on: that is no reason to send no work here.
-func sinkReady(s sink.Status) error {
+// sinkFault says how a sink is. One that hands nothing on is no reason to send no work here.
+func sinkFault(s sink.Status) error {
 	if s.State == sink.StateOK {
 		return nil
 	}
-	return admin.Warning(fmt.Sprintf("%s since %s: %s", s.State, s.Since.Format(time.RFC3339), s.Cause))
+
+	return health.Fault{State: health.Degraded, Cause: health.CauseStatus, Reason: s.State + ": " + s.Cause, Remedy: s.Remedy}
 }

@@ -3,12 +3,10 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"backburn/auth"
-	"backburn/internal/admin"
-	"backburn/internal/natsconn"
+	"backburn/internal/health"
 	"backburn/internal/sink"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
@@ -18,23 +16,52 @@ import (
 // Status is the state of the fleet, and of this process's part in it: the value of
 // GET /api/status and of `backburn status --json`.
 type Status struct {
-	queue.Status
-	Flights []worker.Upload `json:"uploading"`       // uploads in progress here
-	Token   *auth.Status    `json:"token,omitempty"` // of the WildFire credential, as seen here
-	Watch   []watch.Status  `json:"watch"`           // folders that are watched here
-	Sinks   []sink.Status   `json:"sinks"`           // what hands events on here
+	Time time.Time `json:"time"`
+
+	*queue.Status       // of the fleet; nil while nobody tells
+	Away          *Away `json:"away,omitempty"` // why nothing is known of the fleet
+
+	ID      string          `json:"id,omitempty"`    // in the fleet, of the process that tells
+	Role    string          `json:"role,omitempty"`  // of the process that tells; "" where there is none on this machine
+	Parts   []health.Status `json:"parts"`           // of that process
+	Flights []worker.Upload `json:"uploading"`       // uploads in progress there
+	Token   *auth.Status    `json:"token,omitempty"` // of the WildFire credential, as seen there
+	Watch   []watch.Status  `json:"watch"`           // folders that are watched there
+	Sinks   []sink.Status   `json:"sinks"`           // that hand events on there
 }
 
-// statusAge is how old the fleet's part of a Status may be. Pages ask every two seconds.
-const statusAge = time.Second
+// Away says that the state of the fleet is not known.
+type Away struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+}
 
-// Status asks for the state of everything.
-func (n *Node) Status(ctx context.Context) (Status, error) {
-	st := Status{Flights: []worker.Upload{}, Watch: []watch.Status{}, Sinks: []sink.Status{}}
-	var err error
-	if st.Status, err = n.status.status(ctx, statusAge); err != nil {
-		return st, err
+// NewStatus returns a Status that knows nothing.
+func NewStatus() Status {
+	return Status{
+		Time:    time.Now().UTC(),
+		Parts:   []health.Status{},
+		Flights: []worker.Upload{},
+		Watch:   []watch.Status{},
+		Sinks:   []sink.Status{},
 	}
+}
+
+const (
+	// statusAge is how old the fleet's part of a Status may be. Pages ask every two seconds.
+	statusAge = time.Second
+
+	// statusTimeout is how long NATS may take to tell.
+	statusTimeout = 4 * time.Second
+)
+
+// Status tells the state of this process always, and that of the fleet where NATS tells it.
+func (n *Node) Status(ctx context.Context) Status {
+	st := NewStatus()
+	st.ID = n.member.ID()
+	st.Role = n.roles.process()
+	st.Status, st.Away = n.fleet(ctx, statusAge, statusTimeout)
+	st.Parts = n.health.Parts()
 	if n.worker != nil {
 		st.Flights = n.worker.Uploads()
 	}
@@ -48,43 +75,41 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	for _, s := range n.sinks {
 		st.Sinks = append(st.Sinks, s.Status())
 	}
-	return st, nil
+
+	return st
 }
 
-// checks are what readiness means for this process.
-func (n *Node) checks() []admin.Check {
-	checks := append([]admin.Check{{Name: "nats", Ask: natsconn.Ready(n.nc)}}, n.roles.Checks...)
-	if n.worker != nil {
-		checks = append(checks,
-			admin.Check{Name: "worker", Ask: n.worker.Ready},
-			admin.Check{Name: "token", Ask: func(context.Context) error { return tokenReady(n.tokens.Status()) }})
+// fleet is the state of the fleet, or why it is not known.
+func (n *Node) fleet(ctx context.Context, maxAge, timeout time.Duration) (*queue.Status, *Away) {
+	for _, p := range n.health.Of("nats", "") {
+		if p.State != health.OK {
+			return nil, &Away{Since: p.Since, Reason: p.Text()}
+		}
 	}
-	for _, w := range n.watchers {
-		checks = append(checks, admin.Check{Name: "watch " + w.Status().Source, Ask: func(context.Context) error { return folderReady(w.Status()) }})
+
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	st, err := n.status.status(ctx, maxAge)
+	if err != nil {
+		reason := "NATS does not tell the state of the fleet: " + err.Error()
+		if errors.Is(err, context.DeadlineExceeded) {
+			reason = "NATS does not answer; see whether the server runs with JetStream"
+		}
+		return nil, &Away{Since: n.status.failingSince(), Reason: reason}
 	}
-	for _, s := range n.sinks {
-		checks = append(checks, admin.Check{Name: "sink " + s.Status().Name, Ask: func(context.Context) error { return sinkReady(s.Status()) }})
-	}
-	return checks
+
+	return &st, nil
 }
 
-// folderReady warns of files that cannot be dealt with: they leave the folder ready.
-func folderReady(s watch.Status) error {
-	switch {
-	case s.State != watch.StateOK:
-		return fmt.Errorf("%s: %s", s.Path, s.Reason)
-	case s.Troubled > 0:
-		t := s.Troubles[0]
-		return admin.Warning(fmt.Sprintf("%s: files in trouble: %d, for longest %q: %s", s.Path, s.Troubled, t.Path, t.Reason))
-	}
-
-	return nil
-}
-
-// tokenReady is content with a token, and with not having needed one yet.
-func tokenReady(s auth.Status) error {
+// tokenFault is content with a token, and with not having needed one yet.
+func tokenFault(s auth.Status) error {
 	if s.Ready || s.LastError == "" {
 		return nil
 	}
-	return errors.New(s.LastError)
+
+	return health.Fault{
+		Cause:  health.CauseRefused,
+		Reason: s.LastError,
+		Remedy: "see `backburn token " + s.Name + " --status`",
+	}
 }

@@ -19,6 +19,8 @@ type statusCache struct {
 	last queue.Status // not changed once it is here
 	err  error
 	at   time.Time // when last and err came about; zero: never
+
+	failing time.Time // since when nobody tells; zero: somebody does
 }
 
 func newStatusCache(ask func(context.Context) (queue.Status, error)) *statusCache {
@@ -41,11 +43,17 @@ func (f *statusCache) status(ctx context.Context, maxAge time.Duration) (queue.S
 		return st, err
 	}
 	st, err := f.ask(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err == nil:
+		f.failing = time.Time{}
+	case f.failing.IsZero():
+		f.failing = time.Now().UTC()
+	}
 	if err != nil && ctx.Err() != nil {
 		return st, err // of this caller's impatience nobody else learns anything
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.last, f.err, f.at = st, err, time.Now()
 	return st, err
 }
@@ -54,4 +62,15 @@ func (f *statusCache) remembered(maxAge time.Duration) (queue.Status, error, boo
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.last, f.err, !f.at.IsZero() && time.Since(f.at) < maxAge
+}
+
+// failingSince is since when the state could not be had; now where it can.
+func (f *statusCache) failingSince() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failing.IsZero() {
+		return time.Now().UTC()
+	}
+
+	return f.failing
 }

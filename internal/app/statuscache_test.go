@@ -15,16 +15,16 @@ import (
 func TestManyWhoAskCostOneLook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var looks uint64
+		var looks int
 		var fault error
 		f := app.NewStatusCache(func(context.Context) (queue.Status, error) {
 			time.Sleep(100 * time.Millisecond)
 			looks++
-			return queue.Status{Waiting: looks}, fault
+			return queue.Status{Queued: queue.WaitStatus{Jobs: looks}}, fault
 		})
-		ask := func(maxAge time.Duration) (uint64, error) {
+		ask := func(maxAge time.Duration) (int, error) {
 			st, err := app.CachedStatus(f, t.Context(), maxAge)
-			return st.Waiting, err
+			return st.Queued.Jobs, err
 		}
 		var all sync.WaitGroup
 		for range 20 {
@@ -37,7 +37,7 @@ func TestManyWhoAskCostOneLook(t *testing.T) {
 		all.Wait()
 		for _, step := range []struct {
 			after, maxAge time.Duration
-			want          uint64
+			want          int
 		}{
 			{900 * time.Millisecond, time.Second, 1},
 			{200 * time.Millisecond, time.Second, 2},
@@ -66,7 +66,7 @@ func TestWhoIsImpatientLearnsNothing(t *testing.T) {
 		f := app.NewStatusCache(func(ctx context.Context) (queue.Status, error) {
 			select {
 			case <-release:
-				return queue.Status{Waiting: 7}, nil
+				return queue.Status{Queued: queue.WaitStatus{Jobs: 7}}, nil
 			case <-ctx.Done():
 				return queue.Status{}, ctx.Err()
 			}
@@ -88,8 +88,8 @@ func TestWhoIsImpatientLearnsNothing(t *testing.T) {
 		leave()
 		all.Wait()
 		close(release)
-		if st, err := app.CachedStatus(f, t.Context(), time.Hour); st.Waiting != 7 || err != nil {
-			t.Errorf("the next gets %d, %v", st.Waiting, err)
+		if st, err := app.CachedStatus(f, t.Context(), time.Hour); st.Queued.Jobs != 7 || err != nil {
+			t.Errorf("the next gets %d, %v", st.Queued.Jobs, err)
 		}
 	})
 }

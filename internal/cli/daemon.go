@@ -69,6 +69,7 @@ func (d Daemon) fill(cmd *cobra.Command, tool *App) func(*cobra.Command, []strin
 	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 
 	return func(cmd *cobra.Command, _ []string) error {
+		defer SurviveHangup()()
 		cfg, err := tool.ConfigFor(d.Parts)
 		if err != nil {
 			return err

@@ -28,6 +28,7 @@ type Config struct {
 	Watch    []watch.Config          `toml:"watch" doc:"A folder to watch. The first [[watch]] of a file replaces the default one; watch = [] at the top of a file means none."`
 	WildFire WildFire                `toml:"wildfire" doc:"How to reach WildFire, and how much of it may be used."`
 	Pipeline pipeline.Config         `toml:",inline"`
+	Dead     DeadLetters             `toml:"dead_letters" doc:"Bounds of the dead letters: jobs that failed, whole. Of each reason and source the oldest go first."`
 	Results  Results                 `toml:"results" doc:"Bounds of the stream of events. The oldest go first."`
 	Auth     map[string]auth.Profile `toml:"auth" doc:"A profile of credentials. A secret is the name of a file or exactly one ${NAME}; it never stands here itself. Files are read again before every token request. Which keys there are depends on the kind."`
 	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard: /healthz, /readyz, /metrics, /api/status, /."`
@@ -166,6 +167,24 @@ type Results struct {
 // Check is the rules of [results].
 func (r Results) Check(bad func(key, expected string, beside ...string)) {
 	wants(bad)(r.MaxBytes > 0, "max_bytes", "more than 0")
+}
+
+// DeadLetters limits the stream of failed jobs.
+type DeadLetters struct {
+	MaxAge         time.Duration `toml:"max_age" doc:"Dead letters that need a person are kept for this long."`
+	ExpectedMaxAge time.Duration `toml:"expected_max_age" doc:"Those of ordinary outcomes (unsupported_type, empty, too_large, withheld) are kept for this long."`
+	MaxLetters     int           `toml:"max_letters" doc:"Of one reason and source."`
+	MaxBytes       int64         `toml:"max_bytes" unit:"bytes" doc:"Of all together."`
+}
+
+// Check is the rules of [dead_letters].
+func (d DeadLetters) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	want(d.MaxAge >= time.Minute, "max_age", "at least 1m")
+	want(d.ExpectedMaxAge >= time.Minute, "expected_max_age", "at least 1m")
+	want(d.ExpectedMaxAge <= d.MaxAge, "expected_max_age", "at most dead_letters.max_age", "max_age")
+	want(d.MaxLetters > 0, "max_letters", "more than 0")
+	want(d.MaxBytes > 0, "max_bytes", "more than 0")
 }
 
 // HTTP is the listener for health, metrics, status and the dashboard.
@@ -360,6 +379,7 @@ func Default() Config {
 		Watch:    []watch.Config{quarantine},
 		WildFire: WildFire{Client: wildfire.DefaultConfig(), Auth: "wildfire"},
 		Pipeline: pipeline.DefaultConfig(),
+		Dead:     DeadLetters{MaxAge: 2160 * time.Hour, ExpectedMaxAge: 168 * time.Hour, MaxLetters: 10_000, MaxBytes: 512 << 20},
 		Results:  Results{MaxAge: 720 * time.Hour, MaxBytes: 10 << 30},
 		Auth:     map[string]auth.Profile{"wildfire": DefaultProfile("wildfire", auth.KindWildFire)},
 		HTTP:     HTTP{Config: listener("127.0.0.1:9464")},

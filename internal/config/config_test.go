@@ -191,7 +191,7 @@ audience = "x"
 `)
 	want := `backburn.toml:3:1: nats.prefx: unknown key; did you mean "prefix"?
 backburn.toml:7:1: watch[0].claim: expected "move" or "keep", got "mvoe"; did you mean "move"?
-backburn.toml:8:1: watch[0].settle: expected a duration such as "1m30s" (units h, m, s, ms), got 2
+backburn.toml:8:1: watch[0].settle: expected a duration such as "1m30s" or "7d" (units d, h, m, s, ms), got 2
 backburn.toml:9:1: watch[0].max_file_size: expected a size such as "100MB" (10^6) or "100MiB" (2^20), got "100"
 backburn.toml:12:3: watch[0].exclude[1]: expected a glob such as "*.tmp", got "["
 backburn.toml:13:3: watch[0].exclude[2]: expected a string, got 7

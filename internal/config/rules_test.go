@@ -29,7 +29,7 @@ func TestRules(t *testing.T) {
 		"fraction":               {"[worker]\nburst = 1.5\n", "2:1: worker.burst: expected a whole number, got 1.5"},
 		"infinite":               {"[worker]\nrate = inf\n", `2:1: worker.rate: expected a number from 0 (no limit) to 1000000, got +Inf`},
 		"not a number":           {"[worker]\nrate = nan\n", `2:1: worker.rate: expected a number from 0 (no limit) to 1000000, got NaN`},
-		"negative duration":      {"[worker]\nretry_min = '-1s'\n", `2:1: worker.retry_min: expected a duration such as "1m30s" (units h, m, s, ms), got "-1s"`},
+		"negative duration":      {"[worker]\nretry_min = '-1s'\n", `2:1: worker.retry_min: expected a duration such as "1m30s" or "7d" (units d, h, m, s, ms), got "-1s"`},
 		"string list":            {"[[watch]]\npath = 'q'\nexclude = '*.txt'\n", `3:1: watch[0].exclude: expected an array of strings, got "*.txt"`},
 		"map of strings":         {"[worker]\nroots = ['a']\n", "2:1: worker.roots: expected a table, got an array"},
 		"value in a map":         {"[worker.roots]\na = 1\n", "2:1: worker.roots.a: expected a string, got 1"},

@@ -22,14 +22,27 @@ func FormatDuration(d time.Duration) string {
 	return s
 }
 
-// ParseDuration reads what time.ParseDuration does, except negative spans.
+// ParseDuration reads what time.ParseDuration does, except negative spans, and days before the rest:
+// "7d", "1d12h".
 func ParseDuration(s string) (time.Duration, error) {
+	wrong := errors.New(`a duration such as "1m30s" or "7d" (units d, h, m, s, ms)`)
+	total := time.Duration(0)
+	if days, rest, ok := strings.Cut(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return 0, wrong
+		}
+		total = time.Duration(n) * 24 * time.Hour
+		if s = rest; s == "" {
+			return total, nil
+		}
+	}
 	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, errors.New(`a duration such as "1m30s" (units h, m, s, ms)`)
+	if err != nil || d < 0 || total > math.MaxInt64-d {
+		return 0, wrong
 	}
 
-	return d, nil
+	return total + d, nil
 }
 
 // Size is a number of bytes, written with a unit: "100MB" is 10^8, "100MiB" is 100×2^20.

@@ -11,12 +11,13 @@ func TestParseDuration(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
 		"1m30s": 90 * time.Second, "250ms": 250 * time.Millisecond, "24h": 24 * time.Hour, "0": 0, "0s": 0, "1.5h": 90 * time.Minute,
+		"7d": 168 * time.Hour, "1d12h": 36 * time.Hour,
 	} {
 		if got, err := config.ParseDuration(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "5", "-1s", "1d", "5 minutes", "1m 30s", "1000000000h"} {
+	for _, text := range []string{"", "5", "-1s", "-1d", "1.5d", "d", "1d1", "5 minutes", "1m 30s", "1000000000h"} {
 		if got, err := config.ParseDuration(text); err == nil {
 			t.Errorf("%q gave %v", text, got)
 		}

@@ -67,6 +67,7 @@ Exit codes: 0 fine, 2 usage or configuration, 3 a part of the work failed,
 // serve runs a node with the roles until ctx ends.
 func serve(roles app.Roles) func(context.Context, config.Config, zerolog.Logger) error {
 	return func(ctx context.Context, cfg config.Config, log zerolog.Logger) error {
+		roles.Version = cli.ThisBuild().Version
 		n, err := app.Start(ctx, cfg, roles, log)
 		if err != nil {
 			return err

@@ -4,13 +4,12 @@
 // A connection that is lost is looked for again for ever, with jitter, and nothing is
 // buffered meanwhile: a publish that the server did not acknowledge did not happen.
 // What the server refuses later (a permission that is missing, a reader that is too
-// slow) reaches no caller, so it is logged here, and Ready tells /readyz about the rest.
+// slow) reaches no caller, so it is logged here, and Health tells about the rest.
 package natsconn
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/config"
+	"backburn/internal/health"
 	"backburn/internal/jets"
 )
 
@@ -110,12 +110,12 @@ func watch(log zerolog.Logger) []nats.Option {
 			log.Debug().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to nats")
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				log.Warn().Err(err).Msg("lost the connection to nats, looking for it again")
+			if err != nil { // the health registry tells people
+				log.Debug().Err(err).Msg("lost the connection to nats, looking for it again")
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.Info().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to nats again")
+			log.Debug().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to nats again")
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			log.Debug().Err(err).Msg("nats is still away")
@@ -137,15 +137,37 @@ func watch(log zerolog.Logger) []nats.Option {
 	}
 }
 
-// Ready is a check for /readyz: it fails while there is no connection.
-func Ready(nc *nats.Conn) func(context.Context) error {
-	return func(context.Context) error {
-		if status := nc.Status(); status != nats.CONNECTED {
-			if err := nc.LastError(); err != nil {
-				return fmt.Errorf("%s: %w", strings.ToLower(status.String()), err)
-			}
-			return errors.New(strings.ToLower(status.String()))
+// Health tells how a connection is, for the health registry: it has failed while there is none.
+func Health(nc *nats.Conn) func() error {
+	return func() error {
+		status := nc.Status()
+		if status == nats.CONNECTED {
+			return nil
 		}
-		return nil
+
+		f := health.Fault{
+			Cause:  health.CauseTCP,
+			Reason: "NATS is away (" + strings.ToLower(status.String()) + ")",
+			Remedy: "start the NATS server, or check nats.url and the network; nothing is lost meanwhile",
+		}
+		if err := nc.LastError(); err != nil {
+			f.Reason += ": " + err.Error()
+			if u, ok := health.Unreachable(err); ok {
+				f.Cause = u.Cause
+			}
+			if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
+				f.Cause = health.CauseRefused
+				f.Remedy = "check nats.credentials_file, nats.nkey_file, nats.user or nats.token_file"
+			}
+		}
+
+		return f
 	}
+}
+
+// Ready is Health for those who ask with a context: nil while there is a connection.
+func Ready(nc *nats.Conn) func(context.Context) error {
+	tells := Health(nc)
+
+	return func(context.Context) error { return tells() }
 }

@@ -77,14 +77,14 @@ func TestConnect(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer nc.Close()
-			if err := natsconn.Ready(nc)(t.Context()); err != nil {
+			if err := natsconn.Health(nc)(); err != nil {
 				t.Errorf("Ready: %v", err)
 			}
 			if inbox := nc.NewInbox(); !strings.HasPrefix(inbox, "_INBOX_backburn_tester.") {
 				t.Errorf("inbox %q", inbox)
 			}
 			nc.Close()
-			if err := natsconn.Ready(nc)(t.Context()); err == nil {
+			if err := natsconn.Health(nc)(); err == nil {
 				t.Error("a closed connection is ready")
 			}
 		})
@@ -159,7 +159,7 @@ func TestPatientConnectsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if err := natsconn.Ready(nc)(t.Context()); err == nil {
+	if err := natsconn.Health(nc)(); err == nil {
 		t.Error("ready without a server")
 	}
 	if err := nc.Publish("s", nil); err == nil {
@@ -172,7 +172,7 @@ func TestPatientConnectsLater(t *testing.T) {
 	}
 	defer s.Shutdown()
 	<-connected
-	if err := natsconn.Ready(nc)(t.Context()); err != nil {
+	if err := natsconn.Health(nc)(); err != nil {
 		t.Errorf("Ready: %v", err)
 	}
 }

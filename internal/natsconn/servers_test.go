@@ -135,7 +135,7 @@ func TestPasswordIsReadAgain(t *testing.T) {
 	testkit.StopNATS(first)
 	with("new", n)
 	<-connected
-	if err := natsconn.Ready(nc)(t.Context()); err != nil {
+	if err := natsconn.Health(nc)(); err != nil {
 		t.Error(err)
 	}
 }

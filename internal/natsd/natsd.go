@@ -9,12 +9,12 @@ package natsd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,6 +22,7 @@ import (
 
 	"backburn/auth"
 	"backburn/internal/config"
+	"backburn/internal/health"
 )
 
 // Server is a running server.
@@ -181,21 +182,23 @@ func (s *Server) NATS() config.NATS { return s.cfg }
 // Addr is the address that it listens on.
 func (s *Server) Addr() net.Addr { return s.server.Addr() }
 
-// Check is a check for /readyz: it fails when the server is down, JetStream is off, or the
-// disk has so little room left that it should be freed now. After the disk was full
+// Report has a registry tell how the server and the disk of its store are. After the disk was full
 // JetStream takes nothing more until the server is started again, and does not say so.
-func (s *Server) Check(context.Context) error {
-	if !s.server.Running() || !s.server.JetStreamEnabled() {
-		return errors.New("the embedded nats server is down")
-	}
-	free, err := FreeSpace(s.cfg.Embedded.StoreDir)
-	if err != nil {
+func (s *Server) Report(r *health.Registry) {
+	r.Func("store", "", func() error {
+		if s.server.Running() && s.server.JetStreamEnabled() {
+			return nil
+		}
+
+		return health.Fault{
+			Reason: "the embedded nats server is down, or has switched JetStream off",
+			Remedy: "see its log lines; free the disk if it was full, and start again",
+		}
+	})
+	r.Probe("disk", "", health.Probe{Every: 5 * time.Second, Ask: func(context.Context) error {
+		_, err := Room(s.cfg.Embedded.StoreDir)
 		return err
-	}
-	if free < minFree {
-		return fullDisk(s.cfg.Embedded.StoreDir, free)
-	}
-	return nil
+	}})
 }
 
 // Free is the room that the disk of the store has left for this user, in bytes.

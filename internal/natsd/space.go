@@ -7,11 +7,40 @@ import (
 	"path/filepath"
 
 	"backburn/internal/config"
+	"backburn/internal/health"
 )
 
 // minFree is the room below which the store is in danger: a server that meets the end
 // of the disk has to be restarted.
 const minFree = config.Size(256 << 20)
+
+// littleFree is the room below which somebody should look.
+const littleFree = config.Size(2 << 30)
+
+// Room returns how much is free on the disk of a store. The error is a health.Fault where that is too
+// little.
+func Room(dir string) (config.Size, error) {
+	free, err := FreeSpace(dir)
+	if err != nil {
+		return 0, health.Fault{State: health.Degraded, Cause: health.CauseDisk, Reason: err.Error()}
+	}
+
+	f := health.Fault{
+		Cause:  health.CauseDisk,
+		Reason: fmt.Sprintf("less than %s free for %s", human(littleFree), dir),
+		Remedy: "free some, or set nats.embedded.store_dir to another disk: a store that is full stops everything",
+	}
+	switch {
+	case free < minFree:
+		f.Reason = fmt.Sprintf("less than %s free for %s", human(minFree), dir)
+		return free, f
+	case free < littleFree:
+		f.State = health.Degraded
+		return free, f
+	}
+
+	return free, nil
+}
 
 // capacity is how many bytes the store may hold: a part of what it holds already and
 // what the disk has free, so that it stays the same when a full store is opened again.

@@ -114,7 +114,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 	do(t, ctx, chromedp.Navigate(url))
 
 	until(t, ctx, `document.querySelector("#connection").dataset.state === "live" && document.querySelector("#stream").dataset.state === "live"`)
-	until(t, ctx, `document.querySelector("#workers").innerText.includes("leads")`)
+	until(t, ctx, `document.querySelector("#members").innerText.includes("leads")`)
 	for selector, want := range map[string]string{
 		"#lanes":          "urgent\t0\t0\t–",
 		"#budget-uploads": "0 of 150 used",

@@ -116,32 +116,62 @@
   // ---- the state --------------------------------------------------------------------
 
   const LANES = ["urgent", "normal", "bulk"];
+  const EXPECTED = new Set(["unsupported_type", "too_large", "empty", "withheld"]); // results.Reason.Expected
+
+  const level = state => ({ ok: "good", degraded: "warn", failed: "bad", gone: "bad" })[state] ?? "";
+  const name = p => p.part + (p.of ? " " + p.of : "");
+  const said = p => p.note || [p.reason, p.remedy].filter(Boolean).join("; ");
+  const unwell = st => (st.parts ?? []).filter(p => p.state === "degraded" || p.state === "failed" || p.note);
+
+  // health is a cell with a badge and what there is to say.
+  const health = (state, ...small) => td => {
+    const key = JSON.stringify([state, small]);
+    if (td.dataset.text === key) return;
+    td.dataset.text = key;
+    td.replaceChildren(badge(state, level(state)));
+    for (const s of small) if (s) td.append(put(make("span", "small"), s));
+  };
 
   function showStatus(st) {
+    fill($("#parts"), unwell(st), p => [name(p), health(p.state, said(p)), age(p.since)]);
+    showHere(st);
+    const away = $("#away"), known = Boolean(st.lanes);
+    away.hidden = known;
+    for (const e of document.querySelectorAll(".fleet")) e.hidden = !known;
+    if (known) showFleet(st);
+    else put(away, "NATS is away since " + seconds(st.away.since) + ": " + st.away.reason + ". Nothing is known of the fleet; this process says of itself what follows.");
+    showProblems(st, known);
+  }
+
+  // showFleet shows what NATS tells.
+  function showFleet(st) {
+    fill($("#jobs"), [["queued", "", st.queued], ["pending at WildFire", "", st.pending], ["parked", st.parked.reason, st.parked]],
+      ([state, why, j]) => [state + (why ? " for " + why : "") + (j.until ? ", until " + seconds(j.until) : ""), count(j.jobs), age(j.oldest)]);
     fill($("#lanes"), LANES, lane => {
       const l = st.lanes[lane] ?? { waiting: 0, in_hand: 0 };
       return [lane, count(l.waiting), count(l.in_hand), age(l.oldest)];
     });
-    put($("#waiting"), count(st.waiting));
-    put($("#waiting-label"), st.waiting === 1 ? "job waits" : "jobs wait");
     for (const b of ["uploads", "queries"]) showBudget(b, st[b], st.paused[b]);
-    fill($("#uploading"), st.uploading ?? [], f => [f.filename, td => showProgress(td, f), age(f.since)]);
-    fill($("#dead"), Object.entries(st.dead).sort((a, b) => b[1] - a[1]), ([reason, n]) => [reason, count(n)]);
+    fill($("#dead"), Object.entries(st.dead).sort((a, b) => b[1] - a[1]), ([reason, n]) =>
+      [reason, count(n), EXPECTED.has(reason) ? "nobody: an ordinary outcome" : "needs a look"]);
     const dead = Object.values(st.dead).reduce((sum, n) => sum + n, 0);
     put($("#dead-count"), dead ? ": " + count(dead) : "");
     $("#dead").parentElement.querySelector(".hint").hidden = Object.keys(st.dead).length === 0;
+    fill($("#members"), st.members, m => [
+      lines(m.role, m.leader ? "leads" : "", m.version ? "version " + m.version : "", m.config ? "configuration " + m.config : ""),
+      lines(m.host, "process " + m.pid),
+      m.gone ? health("gone", "heard of last " + age(m.seen) + " ago") : health(m.state, ...(m.unwell ?? []).map(p => name(p) + ": " + said(p))),
+      m.slots ?? 0, m.gone ? "–" : age(m.started)]);
+  }
+
+  // showHere shows what this process knows by itself.
+  function showHere(st) {
+    fill($("#uploading"), st.uploading ?? [], f => [f.filename, td => showProgress(td, f), age(f.since)]);
     fill($("#watch"), st.watch ?? [], f => [
       lines(f.path, "source " + f.source + (f.mode ? ", " + f.mode : "")),
-      td => {
-        if (td.dataset.text === f.state + f.reason + f.held) return;
-        td.dataset.text = f.state + f.reason + f.held;
-        td.replaceChildren(badge(f.state, f.state === "ok" ? "good" : "bad"));
-        for (const s of [f.reason, f.held]) if (s) td.append(put(make("span", "small"), s));
-      },
+      health(f.state, f.reason, f.held),
       count(f.pending), count(f.in_flight), count(f.finished)]);
-    fill($("#workers"), st.workers, w => [lines(w.id, w.leader ? "leads" : ""), lines(w.host, "process " + w.pid), w.slots, age(w.started)]);
     showToken(st.token);
-    showProblems(st);
   }
 
   function showBudget(name, b, paused) {
@@ -156,14 +186,14 @@
     }
     const parts = [];
     let level = "good";
-    if (limited && b.used >= b.limit) {
-      parts.push("used up");
+    if (b.spent) {
+      parts.push("spent");
       level = "bad";
     } else if (limited && b.lasts_until) {
       parts.push("at this pace used up at " + clock(b.lasts_until));
       level = "warn";
     }
-    if (paused) {
+    if (paused && !paused.spent) {
       parts.push("paused until " + seconds(paused.until));
       level = "bad";
     }
@@ -210,19 +240,26 @@
   }
 
   // showProblems says first what a person would have to look for below.
-  function showProblems(st) {
+  function showProblems(st, known) {
     const found = [];
-    for (const [budget, p] of Object.entries(st.paused)) {
-      found.push(budget[0].toUpperCase() + budget.slice(1) + " are paused until " + seconds(p.until) + ": " + p.reason);
+    for (const p of unwell(st)) {
+      const is = { failed: " has failed since ", degraded: " is degraded since " }[p.state];
+      found.push(name(p) + (is ? is + seconds(p.since) : "") + ": " + said(p));
     }
-    if (st.workers.length === 0) found.push("No worker is running: jobs wait.");
-    else if (!st.workers.some(w => w.leader)) found.push("No worker leads: nobody asks for verdicts.");
-    for (const f of st.watch ?? []) if (f.state !== "ok") found.push("Folder " + f.path + ": " + (f.reason || f.state));
-    for (const f of st.watch ?? []) if (f.troubled) {
-      const t = f.troubles[0];
-      found.push("Folder " + f.path + ": " + count(f.troubled) + (f.troubled === 1 ? " file" : " files") + " cannot be dealt with, for longest " + t.path + ": " + t.reason);
+    if (known) {
+      for (const [budget, p] of Object.entries(st.paused)) {
+        if (!p.spent) found.push(budget[0].toUpperCase() + budget.slice(1) + " are paused until " + seconds(p.until) + ": " + p.reason);
+      }
+      const workers = st.members.filter(m => m.slots > 0 && !m.gone);
+      if (workers.length === 0) found.push("No worker is running: jobs wait.");
+      else if (!workers.some(w => w.leader)) found.push("No worker leads: nobody asks for verdicts.");
+      for (const m of st.members) {
+        if (m.id === st.id) continue; // its parts say more
+        const who = "The " + m.role + " on " + m.host;
+        if (m.gone) found.push(who + " is gone, heard of last " + age(m.seen) + " ago.");
+        else if (m.unwell?.length && !(m.state === "ok")) found.push(who + " is " + m.state + ": " + name(m.unwell[0]) + ": " + said(m.unwell[0]));
+      }
     }
-    if (st.token && !st.token.ready && st.token.last_error) found.push("There is no token: " + st.token.last_error);
     const list = $("#problems");
     while (list.children.length > found.length) list.lastChild.remove();
     found.forEach((text, i) => put(list.children[i] ?? list.appendChild(make("li")), text));

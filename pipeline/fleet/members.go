@@ -1,12 +1,14 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,40 +16,100 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/health"
+	"backburn/internal/jets"
 )
 
-// Member is a live worker, as the others see it.
-type Member struct {
-	ID      string    `json:"id"`
-	Host    string    `json:"host"`
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
-	Slots   int       `json:"slots"`            // uploads at a time
-	Leader  bool      `json:"leader,omitempty"` // it runs the poller
+// Process says what a member of the fleet is.
+type Process struct {
+	Role    string // one of Roles
+	Version string
+	Config  string // fingerprint of its configuration
+	Slots   int    // uploads at a time; 0 for those that upload nothing
 }
 
-// Membership is a worker's place in the fleet: it keeps one key alive under a time-to-live that the
-// server judges, and knows who else does. Everything that must end with its worker (a claimed
+// Roles lists what a process can be.
+func Roles() []string { return []string{"run", "worker", "watcher", "api", "clamd", "mail", "sink"} }
+
+// place is where the keys of a role are. NATS permissions depend on it: nobody may write the keys of workers
+// but workers, since a sample's claim lives as long as its worker's key.
+func place(role string) string {
+	switch role {
+	case "watcher":
+		return watcherPlace
+	case "api", "clamd", "mail", "sink":
+		return apiPlace
+	}
+
+	return workerPlace
+}
+
+// The places of members in the store. Permissions are made of them.
+const (
+	workerPlace  = "worker"
+	watcherPlace = "watcher"
+	apiPlace     = "api"
+)
+
+// Member is a process of the fleet, as the others see it.
+type Member struct {
+	ID      string    `json:"id"`
+	Role    string    `json:"role"`
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Version string    `json:"version,omitempty"`
+	Config  string    `json:"config,omitempty"` // fingerprint of its configuration
+	Started time.Time `json:"started"`
+	Slots   int       `json:"slots,omitempty"`  // uploads at a time
+	Leader  bool      `json:"leader,omitempty"` // it runs the poller
+
+	State  health.State    `json:"state"`            // the worst of its parts
+	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst of them
+
+	// Gone says that the process ended without leaving the fleet, and no other one took its place; it was
+	// heard of last at Seen.
+	Gone bool      `json:"gone,omitempty"`
+	Seen time.Time `json:"seen,omitzero"`
+}
+
+// Works reports whether a member is alive, and uploads.
+func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
+
+// Membership is a process's place in the fleet: it keeps one key alive under a time-to-live that the
+// server judges and, if it is a worker, knows who else does. Everything that must end with its worker (a claimed
 // sample, leadership, a share of the rate) hangs on that key, so no two clocks are ever
 // compared, and an upload costs no renewals of its own. It is safe for concurrent use.
 type Membership struct {
 	store *Store
-	self  Member
+	place string
 	ttl   time.Duration // of the key, renewed at a third
 	grace time.Duration // how long a key has to be gone before its worker is
 
 	mu        sync.Mutex
-	live      map[string]Member
-	absent    map[string]time.Time // members that were looked up in vain, and since when
+	self      Member
+	parts     func() []health.Status // nil for none
+	live      map[string]Member      // workers
+	absent    map[string]time.Time   // members that were looked up in vain, and since when
 	renewedAt time.Time
+	keptAt    time.Time     // when the lasting record was written
+	kept      health.State  // what it says
 	changed   chan struct{} // closed and replaced when live changes
 }
 
-const memberPrefix = "worker."
+const (
+	memberPrefix = workerPlace + "."
+
+	// Beside the key of a live member there is one that outlives it, so that one which died is seen. It is
+	// removed when the member leaves in good order.
+	lastPrefix = "last."
+	lastTTL    = 24 * time.Hour
+	lastEvery  = time.Minute
+)
 
 // Join makes a membership. It is not known to others until Run. lease is how long others wait before
-// they take over a dead member's work; slots is how many uploads this one makes at a time.
-func Join(store *Store, lease time.Duration, slots int) *Membership {
+// they take over a dead member's work.
+func Join(store *Store, lease time.Duration, p Process) *Membership {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -55,14 +117,32 @@ func Join(store *Store, lease time.Duration, slots int) *Membership {
 	// Both together are the lease. The server counts whole seconds.
 	ttl := max((lease * 2 / 3).Truncate(time.Second), time.Second)
 	return &Membership{
-		store:   store,
-		ttl:     ttl,
-		grace:   lease - ttl,
-		self:    Member{ID: newWorkerID(), Host: host, PID: os.Getpid(), Started: time.Now().UTC(), Slots: slots},
+		store: store,
+		place: place(p.Role),
+		ttl:   ttl,
+		grace: lease - ttl,
+		self: Member{
+			ID:      newWorkerID(),
+			Role:    p.Role,
+			Host:    host,
+			PID:     os.Getpid(),
+			Version: p.Version,
+			Config:  p.Config,
+			Started: time.Now().UTC(),
+			Slots:   p.Slots,
+			State:   health.OK,
+		},
 		live:    map[string]Member{},
 		absent:  map[string]time.Time{},
 		changed: make(chan struct{}),
 	}
+}
+
+// Reports sets what tells how the member's parts are.
+func (f *Membership) Reports(parts func() []health.Status) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.parts = parts
 }
 
 // Run keeps the membership until ctx ends, and then gives it up at once.
@@ -70,6 +150,16 @@ func (f *Membership) Run(ctx context.Context) error {
 	renew := time.NewTicker(f.ttl / 3)
 	defer renew.Stop()
 	defer f.leave()
+	if f.place != workerPlace {
+		for {
+			_ = f.Renew(ctx) // the next tick tries again
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-renew.C:
+			}
+		}
+	}
 	for {
 		if err := f.follow(ctx, renew.C); ctx.Err() != nil {
 			return nil
@@ -83,7 +173,7 @@ func (f *Membership) Run(ctx context.Context) error {
 
 // follow watches the members and renews our own key, until the watch breaks.
 func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
-	f.renew(ctx)
+	_ = f.Renew(ctx) // the next tick tries again; until then we are members for what is left
 	w, err := f.store.kv.Watch(ctx, memberPrefix+">")
 	if err != nil {
 		return fmt.Errorf("watch the fleet: %w", err)
@@ -95,7 +185,7 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-renew:
-			f.renew(ctx)
+			_ = f.Renew(ctx)
 		case e, ok := <-w.Updates():
 			switch {
 			case !ok:
@@ -132,9 +222,8 @@ func (f *Membership) keep(there map[string]bool) {
 func (f *Membership) saw(id string, e jetstream.KeyValueEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, known := f.live[id]
 	if e.Operation() != jetstream.KeyValuePut {
-		if !known {
+		if _, known := f.live[id]; !known {
 			return
 		}
 		delete(f.live, id)
@@ -145,7 +234,9 @@ func (f *Membership) saw(id string, e jetstream.KeyValueEntry) {
 			return
 		}
 		delete(f.absent, id)
-		if f.live[id] == m {
+		before, known := f.live[id]
+		if known && before.Slots == m.Slots && before.Leader == m.Leader {
+			f.live[id] = m
 			return
 		}
 		f.live[id] = m
@@ -154,33 +245,90 @@ func (f *Membership) saw(id string, e jetstream.KeyValueEntry) {
 	f.changed = make(chan struct{})
 }
 
-// renew writes our key with its time-to-live. A plain Put or Update would drop it.
-func (f *Membership) renew(ctx context.Context) {
-	f.mu.Lock()
-	self := f.self
-	f.mu.Unlock()
-	body, err := json.Marshal(self)
-	if err != nil {
-		return
-	}
-	m := nats.NewMsg("$KV." + f.store.kv.Bucket() + "." + memberPrefix + self.ID)
-	m.Data = body
-	actx, cancel := context.WithTimeout(ctx, f.ttl/3)
-	defer cancel()
+// Renew writes our key with its time-to-live: a plain Put or Update would drop it. It is a real write
+// that costs little, so its error says whether this process can write at all.
+func (f *Membership) Renew(ctx context.Context) error {
+	self := f.describe()
 	asked := time.Now()
-	if _, err := f.store.js.PublishMsg(actx, m, jetstream.WithMsgTTL(f.ttl)); err != nil {
-		return // the next tick tries again; until then we are members for what is left
+	if err := f.write(ctx, f.place+"."+self.ID, self, f.ttl, f.ttl/3); err != nil {
+		return err
 	}
+
 	f.mu.Lock()
 	f.renewedAt = asked
+	due := f.kept != self.State || asked.Sub(f.keptAt) >= lastEvery
 	f.mu.Unlock()
+	if !due {
+		return nil
+	}
+
+	self.Seen = asked.UTC()
+	if err := f.write(ctx, lastPrefix+f.place+"."+self.ID, self, lastTTL, f.ttl/3); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.keptAt = asked
+	f.kept = self.State
+	f.mu.Unlock()
+
+	return nil
+}
+
+func (f *Membership) write(ctx context.Context, key string, self Member, ttl, timeout time.Duration) error {
+	body, err := json.Marshal(self)
+	if err != nil {
+		return err
+	}
+	m := nats.NewMsg("$KV." + f.store.kv.Bucket() + "." + key)
+	m.Data = body
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	_, err = f.store.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(ttl))
+
+	return err
+}
+
+// Bounds of what a member tells of its parts, so that its key stays small.
+const (
+	unwellTold = 5
+	reasonTold = 300 // bytes
+)
+
+// describe is what we tell of ourselves.
+func (f *Membership) describe() Member {
+	f.mu.Lock()
+	self, parts := f.self, f.parts
+	f.mu.Unlock()
+	if parts == nil {
+		return self
+	}
+
+	all := parts()
+	self.State = health.Worst(all)
+	unwell := health.Unwell(all)
+	self.Unwell = unwell[:min(len(unwell), unwellTold)]
+	for i := range self.Unwell {
+		self.Unwell[i].Reason = cut(self.Unwell[i].Reason)
+		self.Unwell[i].Remedy = cut(self.Unwell[i].Remedy)
+	}
+
+	return self
+}
+
+func cut(s string) string {
+	if len(s) > reasonTold {
+		s = strings.ToValidUTF8(s[:reasonTold], "") + "…"
+	}
+
+	return s
 }
 
 // leave gives the membership up, so that nobody has to wait for its end.
 func (f *Membership) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	_ = f.store.kv.Purge(ctx, memberPrefix+f.self.ID, jetstream.PurgeTTL(time.Minute))
+	_ = f.store.kv.Purge(ctx, f.place+"."+f.self.ID, jetstream.PurgeTTL(time.Minute))
+	_ = f.store.kv.Purge(ctx, lastPrefix+f.place+"."+f.self.ID, jetstream.PurgeTTL(time.Minute))
 }
 
 // Sure reports whether our membership is certainly still standing.
@@ -221,7 +369,7 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	return time.Since(since) >= f.grace, nil
 }
 
-// Members returns the live workers, ourselves included.
+// Members returns the live workers, ourselves included, for a worker.
 func (f *Membership) Members() ([]Member, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -298,23 +446,65 @@ func (f *Membership) Live(id string) bool {
 	return live || id == f.self.ID
 }
 
-// Members returns the live workers of a fleet, in the order in which they started.
+// Members returns the processes of a fleet, in the order in which they started: those that are alive, and
+// those that died and that nobody replaced.
 func Members(ctx context.Context, s *Store) ([]Member, error) {
-	keys, err := s.kv.ListKeysFiltered(ctx, memberPrefix+">")
-	if err != nil {
-		return nil, fmt.Errorf("live workers: %w", err)
+	base := "$KV." + s.kv.Bucket() + "."
+	live := []Member{}
+	last := map[string]Member{}
+	var filters []string
+	for _, p := range []string{workerPlace, watcherPlace, apiPlace} {
+		filters = append(filters, base+p+".*", base+lastPrefix+p+".*")
 	}
-	defer func() { _ = keys.Stop() }()
-
-	members := []Member{}
-	for key := range keys.Keys() {
-		e, err := s.kv.Get(ctx, key)
-		var m Member
-		if err == nil && json.Unmarshal(e.Value(), &m) == nil {
-			members = append(members, m)
+	msgs, err := jets.Newest(ctx, s.js, "KV_"+s.kv.Bucket(), filters...)
+	if err != nil {
+		return nil, fmt.Errorf("members of the fleet: %w", err)
+	}
+	for _, m := range msgs {
+		if m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != "" {
+			continue // removed, or expired
+		}
+		key := strings.TrimPrefix(m.Header.Get(jetstream.SubjectHeader), base)
+		at, id, _ := strings.Cut(strings.TrimPrefix(key, lastPrefix), ".")
+		var member Member
+		if json.Unmarshal(m.Data, &member) != nil || member.ID != id || place(member.Role) != at {
+			continue // not for others to write
+		}
+		if strings.HasPrefix(key, lastPrefix) {
+			last[member.ID] = member
+		} else {
+			live = append(live, member)
 		}
 	}
-	slices.SortFunc(members, func(a, b Member) int { return a.Started.Compare(b.Started) })
 
-	return members, nil
+	return withGone(live, last), nil
+}
+
+// withGone adds those who are not alive any more, unless another process took their place: the same role
+// on the same host, that began after they were heard of last.
+func withGone(live []Member, last map[string]Member) []Member {
+	for _, m := range live {
+		delete(last, m.ID)
+	}
+	all := live
+	for _, m := range last {
+		replaced := slices.ContainsFunc(live, func(l Member) bool {
+			return l.Role == m.Role && l.Host == m.Host && l.Started.After(m.Seen)
+		})
+		if !replaced {
+			m.Gone = true
+			m.Leader = false
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b Member) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID)) })
+
+	return all
+}
+
+// Rights are the keys of the store that a process of a role writes about itself, for permissions.
+func Rights(role string) []string {
+	p := place(role)
+
+	return []string{p + ".*", lastPrefix + p + ".*"}
 }

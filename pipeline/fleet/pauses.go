@@ -24,6 +24,9 @@ type Pause struct {
 
 	// Doubted is set when the cause may be that of single samples: whatever succeeds ends the pause.
 	Doubted bool `json:"doubted,omitempty"`
+
+	// Spent says that the budget is used up, which is nobody's fault.
+	Spent bool `json:"spent,omitempty"`
 }
 
 // Pauses is the fleet's view of what is paused, kept in the store and watched. A pause holds in this
@@ -171,7 +174,7 @@ func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error
 // after the reset means that the service's day is not over yet: another ten minutes.
 func (p *Pauses) Park(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	now := p.now().UTC()
-	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up"}
+	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up", Spent: true}
 	if now.Sub(now.Truncate(24*time.Hour)) < 30*time.Minute {
 		next.Until = now.Add(LongestPause)
 	}

@@ -369,7 +369,8 @@ type BudgetStatus struct {
 	Used       int       `json:"used"`  // what workers have set aside included
 	Limit      int       `json:"limit"` // 0: unlimited, and not counted
 	ResetsAt   time.Time `json:"resets_at"`
-	LastsUntil time.Time `json:"lasts_until,omitzero"` // at today's pace; absent where it outlasts the day
+	Spent      bool      `json:"spent"`                // there is nothing left until the reset
+	LastsUntil time.Time `json:"lasts_until,omitzero"` // at today's pace, in the future; absent where it outlasts the day, and when it is spent
 
 	By map[string]int `json:"by,omitempty"` // of Used, by source; "*" for those beyond the first 200
 }
@@ -391,7 +392,7 @@ func StatusOf(ctx context.Context, store *Store, b pipeline.Budget, limit int, n
 		return st, nil
 	}
 	if s.Used >= limit {
-		st.LastsUntil = now
+		st.Spent = true
 		return st, nil
 	}
 	pace := float64(s.Used) / now.Sub(start).Seconds()

@@ -382,6 +382,7 @@ func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
 // or a short wait for a token, is all there is to do before the next call.
 func (p *Poller) afterQueryError(ctx context.Context, err error) bool {
 	d := pipeline.Classify(pipeline.OpQuery, err)
+	p.Metrics.Failed.Inc()
 
 	switch d.Action {
 	case pipeline.ParkBudget:

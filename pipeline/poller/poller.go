@@ -48,7 +48,8 @@ type Deps struct {
 type Metrics struct {
 	Pending  prometheus.Gauge   // jobs that wait for a verdict
 	Parked   prometheus.Gauge   // jobs that wait for a budget
-	Queries  prometheus.Counter // calls
+	Queries  prometheus.Counter // calls that were answered
+	Failed   prometheus.Counter // calls that failed
 	Hashes   prometheus.Observer
 	Finished func(results.Event)
 }

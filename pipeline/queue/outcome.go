@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -215,16 +216,26 @@ func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Err
 	h[HeaderError] = []string{oneLine(reason.Message)}
 	h[HeaderAttempts] = []string{strconv.Itoa(attempts)}
 	h[nats.MsgIdHdr] = []string{"dead." + id}
+	if age := cmp.Or(q.topology.DeadExpectedAge, DefaultDeadExpectedAge); reason.Reason.Expected() && age < cmp.Or(q.topology.DeadMaxAge, DefaultDeadMaxAge) {
+		h[headerTTL] = []string{age.Truncate(time.Second).String()}
+	}
 	span.Inject(ctx, h)
 
 	if err := q.insistOn(ctx, q.deadCommits, []*nats.Msg{letter}, func(int, *message) {}); err != nil {
 		return fmt.Errorf("dead-letter job %s: %w", m.Job.Ref(), err)
+	}
+	if q.deadLettered != nil {
+		q.deadLettered(reason.Reason)
 	}
 
 	q.deadWritten(ctx, letter.Size())
 
 	return nil
 }
+
+// OnDeadLetter has f called for every new dead letter that this process writes. Call it before the queue is
+// used.
+func (q *Queue) OnDeadLetter(f func(results.Reason)) { q.deadLettered = f }
 
 // keptOfInvalid is how much is kept of what is no job.
 const keptOfInvalid = 64 << 10

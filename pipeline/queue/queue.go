@@ -11,6 +11,7 @@ import (
 
 	"backburn/internal/jets"
 	"backburn/pipeline/fleet"
+	"backburn/results"
 )
 
 // Queue is the pipeline's handle on JetStream: the streams and buckets of the system, opened
@@ -33,6 +34,12 @@ type Queue struct {
 	eventCommits  *committer
 	deadCommits   *committer
 	reads         *reader // of the ledger
+
+	// NoLedger says that this process may not read the ledger, so what waits is asked of the leader alone.
+	// Set it before the queue is used.
+	NoLedger bool
+
+	deadLettered func(results.Reason) // may be nil
 
 	feedsMu   sync.Mutex
 	feeds     map[string]Feed // of lanes that have one of their own; guarded by feedsMu

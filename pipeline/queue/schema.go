@@ -21,18 +21,22 @@ type Topology struct {
 	ResultsMaxBytes int64         // of the RESULTS stream
 	JobsMaxBytes    int64         // of the JOBS stream, beyond which it pushes back; defaults to 2 GiB
 	LedgerMaxBytes  int64         // of the LEDGER stream, likewise; defaults to 2 GiB
-	DeadMaxAge      time.Duration // how long dead letters are kept; defaults to 90 days
-	DeadMaxBytes    int64         // of the DEAD stream: beyond it the oldest go; defaults to 512 MiB
+	DeadMaxAge      time.Duration // how long dead letters are kept that need a person; defaults to 90 days
+	DeadExpectedAge time.Duration // how long those of expected outcomes are kept; defaults to 7 days
+	DeadMaxLetters  int64         // of one reason and source: beyond it the oldest go; defaults to 10,000
+	DeadMaxBytes    int64         // of the DEAD stream, likewise; defaults to 512 MiB
 	FilesMaxBytes   int64         // of contents that travel; defaults to 4 GiB
 }
 
 // The defaults of Topology's bounds.
 const (
-	DefaultJobsMaxBytes   int64 = 2 << 30
-	DefaultLedgerMaxBytes int64 = 2 << 30
-	DefaultDeadMaxBytes   int64 = 512 << 20
-	DefaultFilesMaxBytes  int64 = 4 << 30
-	DefaultDeadMaxAge           = 90 * 24 * time.Hour
+	DefaultJobsMaxBytes    int64 = 2 << 30
+	DefaultLedgerMaxBytes  int64 = 2 << 30
+	DefaultDeadMaxBytes    int64 = 512 << 20
+	DefaultFilesMaxBytes   int64 = 4 << 30
+	DefaultDeadMaxLetters  int64 = 10_000
+	DefaultDeadMaxAge            = 90 * 24 * time.Hour
+	DefaultDeadExpectedAge       = 7 * 24 * time.Hour
 )
 
 const (
@@ -83,6 +87,10 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			Discard:     jetstream.DiscardOld,
 			MaxAge:      cmp.Or(t.DeadMaxAge, DefaultDeadMaxAge),
 			MaxBytes:    cmp.Or(t.DeadMaxBytes, DefaultDeadMaxBytes),
+
+			// A subject is a reason and a source: no reason and no source displaces another's letters.
+			MaxMsgsPerSubject: cmp.Or(t.DeadMaxLetters, DefaultDeadMaxLetters),
+			AllowMsgTTL:       true, // those of expected outcomes go sooner
 
 			AllowAtomicPublish: true,
 		},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
+	"backburn/results"
 )
 
 // LaneStatus is a lane as an operator sees it.
@@ -28,8 +30,8 @@ type Status struct {
 	Lanes   map[pipeline.Priority]LaneStatus `json:"lanes"`
 	Uploads fleet.BudgetStatus               `json:"uploads"`
 	Queries fleet.BudgetStatus               `json:"queries"`
-	Workers []fleet.Member                   `json:"workers"`
-	Waiting uint64                           `json:"waiting"` // jobs of Pending and Parked
+	Members []fleet.Member                   `json:"members"` // every process, those that died included
+	Queued  WaitStatus                       `json:"queued"`  // jobs in JOBS, of all lanes
 	Pending WaitStatus                       `json:"pending"` // jobs whose sample is at WildFire, or being uploaded
 	Parked  WaitStatus                       `json:"parked"`  // jobs that wait for a budget, or for the end of a pause
 	Dead    map[string]uint64                `json:"dead"`    // dead letters by reason
@@ -40,6 +42,25 @@ type WaitStatus struct {
 	Jobs   int       `json:"jobs"`
 	Oldest time.Time `json:"oldest,omitzero"` // since when the first of them waits
 	Reason string    `json:"reason,omitempty"`
+	Until  time.Time `json:"until,omitzero"` // when that is over, where it is known
+}
+
+// Workers returns the live workers.
+func (s Status) Workers() []fleet.Member {
+	return slices.DeleteFunc(slices.Clone(s.Members), func(m fleet.Member) bool { return !m.Works() })
+}
+
+// DeadLetters counts the dead letters that are an expected outcome, and those that need a person.
+func (s Status) DeadLetters() (expected, attention uint64) {
+	for reason, n := range s.Dead {
+		if results.Reason(reason).Expected() {
+			expected += n
+		} else {
+			attention += n
+		}
+	}
+
+	return expected, attention
 }
 
 // Status asks the server for the state of the fleet. cfg tells the limits of the budgets.
@@ -56,6 +77,10 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 			return st, err
 		}
 		st.Lanes[p] = lane
+		st.Queued.Jobs += int(lane.Waiting) //nolint:gosec // the stream holds a million
+		if !lane.Oldest.IsZero() && (st.Queued.Oldest.IsZero() || lane.Oldest.Before(st.Queued.Oldest)) {
+			st.Queued.Oldest = lane.Oldest
+		}
 	}
 	control := q.Control()
 	for _, b := range pipeline.Budgets() {
@@ -73,15 +98,20 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 	if st.Queries, err = fleet.StatusOf(ctx, control, pipeline.Queries, cfg.QueriesPerDay, now); err != nil {
 		return st, err
 	}
-	if st.Workers, err = fleet.Members(ctx, control); err != nil {
+	for b, s := range map[pipeline.Budget]*fleet.BudgetStatus{pipeline.Uploads: &st.Uploads, pipeline.Queries: &st.Queries} {
+		if st.Paused[b].Spent { // WildFire says so, whatever our own count is
+			s.Spent = true
+			s.LastsUntil = time.Time{}
+		}
+	}
+	if st.Members, err = fleet.Members(ctx, control); err != nil {
 		return st, err
 	}
 	if st.Pending, st.Parked, err = q.waiting(ctx); err != nil {
 		return st, err
 	}
-	st.Waiting = uint64(st.Pending.Jobs + st.Parked.Jobs) //nolint:gosec // counts
 	if st.Parked.Jobs > 0 {
-		st.Parked.Reason = parkedFor(st)
+		st.Parked.Reason, st.Parked.Until = parkedFor(st)
 	}
 	st.Dead, err = q.deadByReason(ctx)
 	return st, err
@@ -144,20 +174,24 @@ func (q *Queue) deadByReason(ctx context.Context) (map[string]uint64, error) {
 	return out, nil
 }
 
-// parkedFor says what parked jobs wait for.
-func parkedFor(st Status) string {
+// parkedFor says what parked jobs wait for, and until when.
+func parkedFor(st Status) (reason string, until time.Time) {
 	for _, b := range pipeline.Budgets() {
 		if p, on := st.Paused[b]; on {
-			return fmt.Sprintf("%s stop until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason)
+			return string(b) + " are stopped: " + p.Reason, p.Until
 		}
 	}
-	for b, s := range map[pipeline.Budget]fleet.BudgetStatus{pipeline.Uploads: st.Uploads, pipeline.Queries: st.Queries} {
-		if s.Limit > 0 && s.Used >= s.Limit {
-			return fmt.Sprintf("today's %s are used up; they come back at %s", b, s.ResetsAt.Format(time.RFC3339))
+	for _, b := range pipeline.Budgets() {
+		s := st.Uploads
+		if b == pipeline.Queries {
+			s = st.Queries
+		}
+		if s.Spent {
+			return "today's " + string(b) + " are used up", s.ResetsAt
 		}
 	}
 
-	return "budget: what is left of it is reserved for urgent jobs, or goes to others first"
+	return "what is left of the budget is reserved for urgent jobs, or goes to others first", st.Uploads.ResetsAt
 }
 
 // Waiters is what the leader answers on Names.WaitingSubject.
@@ -177,6 +211,9 @@ func (q *Queue) waiting(ctx context.Context) (pending, parked WaitStatus, err er
 		return w.Pending, w.Parked, nil
 	}
 
+	if q.NoLedger {
+		return pending, parked, nil
+	}
 	err = q.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting {
 			w.Note(r)
@@ -200,26 +237,4 @@ func (w *Waiters) Note(r JobRecord) {
 	if s.Oldest.IsZero() || r.Time.Before(s.Oldest) {
 		s.Oldest = r.Time
 	}
-}
-
-// Ready reports whether what work needs can be written: JetStream takes a record of the ledger, and
-// a job's stream has room.
-func (q *Queue) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-
-	c := q.PutSample(SampleEntry{Key: "ready"})
-	delete(c.msg.Header, headerExpect)
-	if err := q.Commit(ctx, c); err != nil {
-		return fmt.Errorf("the ledger can't be written: %w", err)
-	}
-	info, err := q.jobs.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", q.JobsStream(), err)
-	}
-	if max := info.Config.MaxBytes; max > 0 && info.State.Bytes >= uint64(max) {
-		return fmt.Errorf("%w: stream %s has its %d bytes", pipeline.ErrFull, q.JobsStream(), max)
-	}
-
-	return nil
 }

@@ -550,7 +550,7 @@ func (t *tracer) reason(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(members) == 0 {
+	if !slices.ContainsFunc(members, fleet.Member.Works) {
 		return "a worker: none is running", nil
 	}
 

@@ -63,19 +63,3 @@ func (c *CautiousClock) Anchor(elapsed time.Duration) { c.c.anchor(elapsed) }
 
 // Now is the time of day.
 func (c *CautiousClock) Now(elapsed time.Duration) int64 { return c.c.now(elapsed) }
-
-// Health is the health of a folder that is fine as a whole.
-type Health struct{ h health }
-
-// NewHealth makes one.
-func NewHealth() *Health {
-	h := &Health{}
-	h.h.set(StateOK, "")
-	return h
-}
-
-// Part notes a fault, or its end.
-func (h *Health) Part(name, reason string) bool { return h.h.part(name, reason) }
-
-// Expire ends faults that have not occurred for a while.
-func (h *Health) Expire(kept time.Duration) []string { return h.h.expire(kept) }

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 
+	"backburn/internal/health"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/results"
@@ -302,7 +304,10 @@ func newRig(t testing.TB, change func(*watch.Config)) *rig {
 func (r *rig) start(prepare ...func(*watch.Watcher)) {
 	r.t.Helper()
 	r.metrics = prometheus.NewRegistry()
-	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects, append(r.options, watch.WithMetrics(r.metrics))...)
+	parts := health.New(zerolog.Nop())
+	r.metrics.MustRegister(parts)
+	w, err := watch.New(r.cfg, r.intake, r.outcomes, r.objects,
+		append(r.options, watch.WithMetrics(r.metrics), watch.WithHealth(parts))...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -343,6 +348,26 @@ func (r *rig) metric(name, label string) float64 {
 	}
 	r.t.Errorf("there is no metric %s of %s", name, label)
 	return 0
+}
+
+// unwell lists the folder's parts that the metric says are not ok.
+func (r *rig) unwell() (parts []string) {
+	r.t.Helper()
+	families, err := r.metrics.Gather()
+	must(r.t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if f.GetName() == health.MetricName && labels["state"] != "ok" && m.GetGauge().GetValue() == 1 {
+				parts = append(parts, labels["part"]+" of "+labels["of"]+" is "+labels["state"])
+			}
+		}
+	}
+
+	return parts
 }
 
 // gauge is the value of a gauge of the watcher.

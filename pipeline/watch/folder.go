@@ -137,16 +137,7 @@ func (f *folder) own(i rootfs.Identity) rootfs.Identity {
 func (f *folder) at(step string) { f.w.at(step) }
 
 // part notes a fault in one part of the work, which leaves the rest going, or its end.
-func (f *folder) part(name, reason string) {
-	news := f.w.health.part(name, reason)
-	switch {
-	case !news:
-	case reason != "":
-		f.w.log.Warn().Str("part", name).Str("reason", reason).Msg("folder is degraded")
-	default:
-		f.w.log.Info().Str("part", name).Msg("fault is over")
-	}
-}
+func (f *folder) part(name, reason string) { f.w.health.part(name, reason) }
 
 // fault notes that something went wrong in a part that is tried again. At the end of ctx things
 // go wrong by themselves.

@@ -280,7 +280,7 @@ func TestQueueIsAway(t *testing.T) {
 	}
 	until(t, "the fault to show", func() bool {
 		st := r.w.Status()
-		return st.State == watch.StateDegraded && strings.Contains(st.Reason, "no servers available") && st.InFlight == 10
+		return st.State != watch.StateOK && strings.Contains(st.Reason, "no servers available") && st.InFlight == 10
 	})
 	if n := len(r.tree("")); n != 40 {
 		t.Errorf("%d files wait in the folder, want 40", n)

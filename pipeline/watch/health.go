@@ -1,165 +1,128 @@
 package watch
 
 import (
-	"sync"
+	"fmt"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"backburn/internal/health"
 )
 
-// health is the state of the folder. It is the one place where that is known: the metric, Status
-// and what is shown of readiness are made from it.
-type health struct {
-	degraded prometheus.Gauge // 1 while the state is not ok; may be nil
+// PartPrefix is what the names of a folder's parts in the health registry begin with. Whose they are is
+// the folder's source.
+const PartPrefix = "folder"
 
-	mu      sync.Mutex
-	state   string
-	reason  string
-	since   time.Time
-	partial map[string]fault // what leaves the rest of the folder working, by part
-	mode    string
+// aspect is a part of the work on a folder.
+type aspect struct {
+	state   health.State // of the folder while this has a fault
+	expires bool         // what it failed at may be given up, such as a file that was removed
 }
 
-// fault is something that went wrong in a part of the work.
-type fault struct {
-	reason     string
-	at, logged time.Time // when it last occurred, and was last logged
+// aspects are the parts of the work. What is degraded leaves files being taken and finished.
+var aspects = map[string]aspect{
+	"watches":  {state: health.Degraded},
+	"events":   {state: health.Degraded},
+	"mount":    {state: health.Degraded},
+	"queue":    {state: health.Degraded},
+	"janitor":  {state: health.Degraded},
+	"intake":   {state: health.Failed},
+	"outcomes": {state: health.Failed},
+	"prepare":  {state: health.Failed},
+	"space":    {state: health.Failed},
+	"scan":     {state: health.Failed},
+	"claim":    {state: health.Failed, expires: true},
+	"open":     {state: health.Failed, expires: true},
+	"ledger":   {state: health.Failed, expires: true},
+	"after":    {state: health.Failed, expires: true},
 }
 
-// logAgain is the time between two log lines about the same part.
-const logAgain = time.Minute
+// partKept is how long a fault is shown after it last occurred, where nothing says that it is over.
+const partKept = 2 * time.Minute
 
-// set changes the state of the folder as a whole and reports whether that is news.
-func (h *health) set(state, reason string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.showLocked()
+// folderHealth reports how a folder is to the registry.
+type folderHealth struct {
+	reg    *health.Registry
+	source string
+	kept   time.Duration // of faults that expire
+	folder *health.Part  // as a whole
+	parts  map[string]*health.Part
+	mode   atomic.Value // string: how the folder is watched
+}
 
-	if h.state != state {
-		h.since = time.Now().UTC()
+func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
+	h := &folderHealth{
+		reg:    reg,
+		source: cfg.Source,
+		kept:   max(partKept, 3*cfg.Scan),
+		folder: reg.Part(PartPrefix, cfg.Source),
+		parts:  map[string]*health.Part{},
 	}
-	news := h.state != state || h.reason != reason
-	h.state = state
-	h.reason = reason
-	if state == StateDegraded {
-		clear(h.partial)
+	for name := range aspects {
+		h.parts[name] = reg.Part(PartPrefix+"_"+name, cfg.Source)
 	}
 
-	return news
+	return h
 }
 
-// watches notes how the folder is watched.
-func (h *health) watches(mode string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mode = mode
+// opened says that the folder as a whole can be worked on.
+func (h *folderHealth) opened() { h.folder.OK() }
+
+// closed says why the folder cannot be worked on at all. Its parts have no faults of their own then.
+func (h *folderHealth) closed(reason string) {
+	h.folder.Fault(health.Fault{Reason: reason})
+	for _, p := range h.parts {
+		p.OK()
+	}
 }
 
-// part notes a fault in a part of the folder, or with reason "" its end, and reports whether
-// that is worth a line in the log.
-func (h *health) part(name, reason string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.showLocked()
-
-	now := time.Now()
-	before, faulty := h.partial[name]
+// part notes a fault in a part of the folder, or with reason "" that it works.
+func (h *folderHealth) part(name, reason string) {
+	p := h.parts[name]
 	if reason == "" {
-		h.endLocked(name, now)
-		return faulty
-	}
-
-	if h.partial == nil {
-		h.partial = map[string]fault{}
-	}
-	if len(h.partial) == 0 && h.state == StateOK {
-		h.since = now.UTC()
-	}
-	f := fault{reason: reason, at: now, logged: before.logged}
-	news := now.Sub(before.logged) >= logAgain
-	if news {
-		f.logged = now
-	}
-	h.partial[name] = f
-
-	return news
-}
-
-// expire ends the faults that have not occurred for a while, and returns their parts. Whatever
-// can succeed ends its fault by that; this is for what was given up, such as a file that was
-// removed.
-func (h *health) expire(kept time.Duration) (over []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.showLocked()
-
-	now := time.Now()
-	for name, f := range h.partial {
-		if !lasting[name] && now.Sub(f.at) > kept {
-			over = append(over, name)
-			h.endLocked(name, now)
-		}
-	}
-
-	return over
-}
-
-// lasting are the parts whose faults end only when that is said.
-var lasting = map[string]bool{
-	"watches":  true,
-	"events":   true,
-	"intake":   true,
-	"outcomes": true,
-	"prepare":  true,
-	"space":    true,
-	"janitor":  true,
-	"scan":     true,
-	"mount":    true,
-	"queue":    true,
-}
-
-func (h *health) endLocked(name string, now time.Time) {
-	if _, faulty := h.partial[name]; !faulty {
+		p.OK()
 		return
 	}
-	delete(h.partial, name)
-	if len(h.partial) == 0 && h.state == StateOK {
-		h.since = now.UTC()
+
+	f := health.Fault{State: aspects[name].state, Reason: reason}
+	if aspects[name].expires {
+		f.Expires = h.kept
 	}
+	if name == "space" {
+		f.Cause = health.CauseFull
+	}
+	p.Fault(f)
+}
+
+// files has the folder tell of files in trouble, which leave it ok.
+func (h *folderHealth) files(t *troubles, start time.Time) {
+	h.reg.Func(PartPrefix+"_files", h.source, func() error {
+		n, longest := t.told(start)
+		if n == 0 {
+			return nil
+		}
+
+		return health.Note(fmt.Sprintf("files in trouble: %d, for longest %q: %s", n, longest[0].Path, longest[0].Reason))
+	})
 }
 
 // view is the state as a whole, with the first reason that there is.
-func (h *health) view() (state, reason string, since time.Time, mode string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-
-	state = h.stateLocked()
-	reason = h.reason
-	for _, f := range h.partial {
-		if reason == "" || f.reason < reason {
-			reason = f.reason
+func (h *folderHealth) view() (state, reason string, since time.Time, mode string) {
+	parts := h.reg.Of(PartPrefix, h.source)
+	unwell := health.Unwell(parts)
+	for _, p := range parts { // well since the last fault ended
+		if p.Since.After(since) {
+			since = p.Since
 		}
 	}
-
-	return state, reason, h.since, h.mode
-}
-
-func (h *health) stateLocked() string {
-	if len(h.partial) > 0 {
-		return StateDegraded
+	for i, p := range unwell {
+		if i == 0 || p.Since.Before(since) {
+			since = p.Since
+		}
 	}
-
-	return h.state
-}
-
-// showLocked brings the metric up to date.
-func (h *health) showLocked() {
-	if h.degraded == nil {
-		return
+	if len(unwell) > 0 {
+		reason = unwell[0].Text()
 	}
-	v := 0.0
-	if h.stateLocked() != StateOK {
-		v = 1
-	}
-	h.degraded.Set(v)
+	mode, _ = h.mode.Load().(string)
+
+	return string(health.Worst(parts)), reason, since, mode
 }

@@ -39,28 +39,3 @@ func TestClockSteps(t *testing.T) {
 		}
 	})
 }
-
-func TestFaultsOfParts(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := watch.NewHealth()
-		if !h.Part("claim", "no space") || h.Part("claim", "no space left") {
-			t.Error("the first fault is news, the second isn't")
-		}
-		time.Sleep(time.Minute)
-		if !h.Part("claim", "no space") {
-			t.Error("after a minute it is news again")
-		}
-		h.Part("intake", "away")
-		if over := h.Expire(2 * time.Minute); len(over) != 0 {
-			t.Errorf("over: %v", over)
-		}
-		time.Sleep(2*time.Minute + 1)
-		if over := h.Expire(2 * time.Minute); len(over) != 1 || over[0] != "claim" {
-			t.Errorf("over: %v", over)
-		}
-		if !h.Part("intake", "") || h.Part("intake", "") {
-			t.Error("the end is news once")
-		}
-	})
-}

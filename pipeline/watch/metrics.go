@@ -21,7 +21,7 @@ type metrics struct {
 	events, overflows, rebuilds, writerBlind prometheus.Counter
 	scanEntries                              prometheus.Gauge
 	scanSeconds, latency                     prometheus.Observer
-	degraded, held, troubled                 prometheus.Gauge
+	held, troubled                           prometheus.Gauge
 	deferred                                 map[string]prometheus.Counter
 	skipped                                  map[string]prometheus.Counter
 	finished                                 map[string]prometheus.Counter
@@ -61,7 +61,6 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 		oldest:        gauge("oldest_in_flight_timestamp_seconds", "When the oldest unfinished file was claimed; 0 if there is none."),
 		oldestPending: gauge("oldest_pending_timestamp_seconds", "When the name was first met that has waited longest to be claimed; 0 if there is none."),
 		free:          gauge("free_bytes", "Free space on the folder's file system."),
-		degraded:      gauge("degraded", "1 while the folder is not ready."),
 		held:          gauge("held_back", "1 while files wait because max_in_flight, free space or the queue allow no more claims."),
 		troubled:      gauge("troubled_files", "Files that cannot be read, claimed or moved for longer than stale_after, for reasons of their own."),
 		republished:   counter("republished_total", "Claimed files that the queue did not know of any more, and that were published again."),

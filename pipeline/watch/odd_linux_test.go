@@ -480,7 +480,7 @@ func TestFolderIsLostAndFound(t *testing.T) {
 				r.intake.wait(t, 1)
 				c.lose(t, r.dir)
 				if c.name == "removed" || c.name == "renamed" {
-					until(t, "the folder to be degraded", func() bool { return r.w.Status().State == watch.StateDegraded })
+					until(t, "the folder to be degraded", func() bool { return r.w.Status().State != watch.StateOK })
 					if r.w.Status().Reason == "" {
 						t.Error("no reason is given")
 					}

@@ -91,7 +91,7 @@ func TestIntakeThatNeverReturns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	until(t, "the fault to be seen", func() bool { return w.Status().State == watch.StateDegraded && w.Status().InFlight == 1 })
+	until(t, "the fault to be seen", func() bool { return w.Status().State != watch.StateOK && w.Status().InFlight == 1 })
 	cancel()
 	must(t, <-ended)
 }

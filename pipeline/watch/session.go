@@ -58,7 +58,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 	defer m.close()
 
 	w.flight.reset()
-	w.health.set(StateOK, "")
+	w.health.opened()
 	s := &session{folder: f, memory: m}
 	s.openEvents()
 	if s.events != nil {
@@ -87,7 +87,7 @@ func (s *session) openEvents() {
 				"; if the limit of inotify instances is reached, raise it with `sysctl fs.inotify.max_user_instances=1024`")
 		}
 	}
-	s.w.health.watches(mode)
+	s.w.health.mode.Store(mode)
 }
 
 // wire makes the parts of the session and connects them.

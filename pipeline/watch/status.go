@@ -1,11 +1,16 @@
 package watch
 
-import "time"
+import (
+	"time"
 
-// States of a folder.
+	"backburn/internal/health"
+)
+
+// States of a folder; those of health.State.
 const (
-	StateOK       = "ok"
-	StateDegraded = "degraded"
+	StateOK       = string(health.OK)
+	StateDegraded = string(health.Degraded) // files are taken and finished, and something is missing
+	StateFailed   = string(health.Failed)
 )
 
 // Status is where a watcher stands.
@@ -13,8 +18,8 @@ type Status struct {
 	Path   string `json:"path"`
 	Source string `json:"source"`
 
-	State  string    `json:"state"`            // ok or degraded
-	Reason string    `json:"reason,omitempty"` // why it is degraded, and what to do
+	State  string    `json:"state"`            // ok, degraded or failed
+	Reason string    `json:"reason,omitempty"` // why it is not ok, and what to do
 	Since  time.Time `json:"since,omitzero"`   // when the state began
 
 	Mode string `json:"mode,omitempty"` // events or poll

@@ -14,10 +14,6 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// partKept is how long a fault is shown after it last occurred, where nothing says that it
-// is over.
-const partKept = 2 * time.Minute
-
 // janitorEvery is the time between two rounds of the janitor.
 const janitorEvery = 10 * time.Minute
 
@@ -56,9 +52,6 @@ func (t *tender) run(ctx context.Context) error {
 }
 
 func (t *tender) round(ctx context.Context) error {
-	for _, name := range t.w.health.expire(max(partKept, 3*t.cfg.Scan)) {
-		t.w.log.Info().Str("part", name).Msg("fault is over")
-	}
 	if err := t.stillThere(); err != nil {
 		t.w.m.rebuilds.Inc()
 		return err

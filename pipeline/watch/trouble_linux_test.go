@@ -298,7 +298,7 @@ func TestSpoolIsExchangedForALink(t *testing.T) {
 			must(t, os.Symlink(outside, r.path(".backburn")))
 			r.write("second", "second")
 			r.outcomes.send(verdict(first, "benign"))
-			until(t, "the folder to be degraded", func() bool { return r.w.Status().State == watch.StateDegraded })
+			until(t, "the folder to be degraded", func() bool { return r.w.Status().State != watch.StateOK })
 			until(t, "further tries", func() bool { return r.gauge("watch_rebuilds_total") >= 1 })
 			entries, err := os.ReadDir(outside)
 			must(t, err)

@@ -3,6 +3,7 @@ package watch_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,8 +30,8 @@ func (r *rig) troubled(path string) watch.Trouble {
 	if n := r.gauge("troubled_files"); n != 1 {
 		r.t.Errorf("the metric says %v", n)
 	}
-	if n := r.gauge("degraded"); n != 0 {
-		r.t.Errorf("degraded is %v", n)
+	if parts := r.unwell(); len(parts) != 0 {
+		r.t.Errorf("of the folder's parts, %q", parts)
 	}
 
 	return found
@@ -47,14 +48,14 @@ func TestAfterFolderIsInTheWay(t *testing.T) {
 	r.start()
 	r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
 	until(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, archive) })
-	if n := r.gauge("degraded"); n != 1 {
-		t.Errorf("degraded is %v, and the state %s", n, r.w.Status().State)
+	if parts := r.unwell(); !slices.Equal(parts, []string{"folder_after of test is failed"}) || r.w.Status().State != watch.StateFailed {
+		t.Errorf("the metric says %q, and the state is %s", parts, r.w.Status().State)
 	}
 
 	must(t, os.Remove(archive))
 	r.outcomes.settle(t)
-	if s := r.w.Status(); s.State != watch.StateOK || r.gauge("degraded") != 0 {
-		t.Errorf("after the repair the state is %s (%s), and degraded %v", s.State, s.Reason, r.gauge("degraded"))
+	if s := r.w.Status(); s.State != watch.StateOK || len(r.unwell()) != 0 {
+		t.Errorf("after the repair the state is %s (%s), and the metric says %q", s.State, s.Reason, r.unwell())
 	}
 }
 

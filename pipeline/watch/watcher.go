@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/health"
 	"backburn/internal/rootfs"
 	"backburn/pipeline/watch/settle"
 	"backburn/pipeline/watch/spool"
@@ -32,7 +33,7 @@ type Watcher struct {
 	start     time.Time // origin of the clock that decisions are made by
 	cautious  cautiousClock
 	flight    *flight
-	health    health
+	health    *folderHealth
 	troubles  *troubles
 	blindOnce sync.Once
 
@@ -53,6 +54,8 @@ type settings struct {
 	log zerolog.Logger
 	reg prometheus.Registerer
 	cat Catalog
+
+	health *health.Registry
 }
 
 // WithLogger sets the logger. Without it nothing is logged.
@@ -65,6 +68,10 @@ func WithMetrics(reg prometheus.Registerer) Option { return func(s *settings) { 
 // WithCatalog lets the watcher compare from time to time what it has claimed with what the queue
 // knows, and publish again what the queue lost.
 func WithCatalog(c Catalog) Option { return func(s *settings) { s.cat = c } }
+
+// WithHealth sets the registry to which the watcher reports how the folder is. Without it there is
+// one of its own.
+func WithHealth(r *health.Registry) Option { return func(s *settings) { s.health = r } }
 
 // New makes a watcher of one folder. It touches nothing yet. objects may be nil unless
 // cfg.Transfer is "object".
@@ -86,6 +93,9 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 	for _, o := range opts {
 		o(&set)
 	}
+	if set.health == nil {
+		set.health = health.New(zerolog.Nop())
+	}
 	w := &Watcher{
 		cfg:            cfg,
 		path:           abs,
@@ -101,11 +111,12 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 		reconcileAge:   reconcileAge,
 		publishWait:    publishWait,
 	}
-	w.health.degraded = w.m.degraded
+	w.health = newFolderHealth(set.health, cfg)
 	w.troubles = newTroubles(cfg.StaleAfter, w.m.troubled, w.log)
+	w.health.files(w.troubles, w.start)
 	w.cautious.anchor(0)
 	w.cautious.anchor(w.clock())
-	w.health.set(StateDegraded, "not started")
+	w.health.closed("not started")
 	return w, nil
 }
 
@@ -133,9 +144,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		if errors.Is(err, ErrUnusable) && first {
 			return fmt.Errorf("watch %s: %w", w.cfg.Path, err)
 		}
-		if w.health.set(StateDegraded, err.Error()) {
-			w.log.Warn().Err(err).Str("path", w.path).Msg("folder cannot be watched, will try again")
-		}
+		w.health.closed(w.path + ": " + err.Error())
 		if time.Since(began) > time.Minute {
 			wait = 0
 		}

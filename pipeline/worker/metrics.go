@@ -21,6 +21,8 @@ type metrics struct {
 	pending       prometheus.Gauge
 	parked        prometheus.Gauge
 	conflicts     prometheus.Counter
+	dead          *prometheus.CounterVec // by reason, and whether it needs a person
+	queriesFailed prometheus.Counter
 	log           zerolog.Logger
 }
 
@@ -60,9 +62,14 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "backburn_jobs_conflict_total", Help: "Jobs refused because their source used the id before for other contents.",
 		}),
+		dead: counter("backburn_dead_letters_total",
+			"New dead letters by reason, and whether they need a person.", "reason", "attention"),
+		queriesFailed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "backburn_queries_failed_total", Help: "Calls for verdicts that failed.",
+		}),
 		log: log,
 	}
-	reg.MustRegister(m.uploadSeconds, m.uploadBytes, m.queries, m.asked, m.pending, m.parked, m.conflicts)
+	reg.MustRegister(m.uploadSeconds, m.uploadBytes, m.queries, m.asked, m.pending, m.parked, m.conflicts, m.queriesFailed)
 	gauge("backburn_jobs_in_hand", "Jobs that this worker holds.", func() float64 { return float64(held.size()) })
 	for _, b := range pipeline.Budgets() {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -79,6 +86,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	}
 	for _, r := range results.Reasons() {
 		m.outcomes.WithLabelValues("failed", string(r))
+		m.dead.WithLabelValues(string(r), attention(r))
 	}
 	for _, a := range pipeline.Actions() {
 		m.uploads.WithLabelValues(a.Label())
@@ -92,9 +100,24 @@ func (m *metrics) poller() poller.Metrics {
 		Pending:  m.pending,
 		Parked:   m.parked,
 		Queries:  m.queries,
+		Failed:   m.queriesFailed,
 		Hashes:   m.asked,
 		Finished: m.Finished,
 	}
+}
+
+// attention says whether dead letters of a reason need a person.
+func attention(r results.Reason) string {
+	if r.Expected() {
+		return "no"
+	}
+
+	return "yes"
+}
+
+// deadLettered counts a new dead letter.
+func (m *metrics) deadLettered(r results.Reason) {
+	m.dead.WithLabelValues(string(r), attention(r)).Inc()
 }
 
 // Finished counts and logs a job's end.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"backburn/internal/health"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/poller"
@@ -22,10 +23,14 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		return nil, err
 	}
 
-	o := options{log: zerolog.Nop(), now: time.Now, tick: defaultTick}
+	o := options{log: zerolog.Nop(), now: time.Now, tick: defaultTick, process: fleet.Process{Role: "worker"}}
 	for _, f := range opts {
 		f(&o)
 	}
+	if o.health == nil {
+		o.health = health.New(zerolog.Nop())
+	}
+	o.process.Slots = cfg.Concurrency
 
 	control := q.Control()
 	pauses := fleet.NewPauses(control, o.now, o.tick)
@@ -36,7 +41,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		log:       o.log,
 		spans:     span.New(o.traces),
 		now:       o.now,
-		member:    fleet.Join(control, cfg.Lease, cfg.Concurrency),
+		member:    fleet.Join(control, cfg.Lease, o.process),
 		pauses:    pauses,
 		uploads:   fleet.NewQuota(control, pipeline.Uploads, cfg.UploadsPerDay, cfg.ReservePercent, o.now),
 		queries:   fleet.NewQuota(control, pipeline.Queries, cfg.QueriesPerDay, cfg.ReservePercent, o.now),
@@ -45,7 +50,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		slots:     newSlots(cfg.Concurrency),
 		leases:    newLeases(),
 		claims:    newClaims(),
-		sources:   newSources(),
+		sources:   newSources(o.health),
 		progress:  newProgress(),
 		tokens:    o.tokens,
 	}
@@ -53,7 +58,11 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 	for _, s := range cfg.Shares() {
 		w.shares[s.Key] = fleet.NewQuota(control, pipeline.Budget(s.Key), s.PerDay, 0, o.now)
 	}
+	for _, b := range pipeline.Budgets() {
+		o.health.Func(string(b), "", func() error { return w.pauseFault(b) })
+	}
 	w.metrics = newMetrics(o.reg, w.log, w.leases, w.pauses)
+	q.OnDeadLetter(w.metrics.deadLettered)
 	w.poller = poller.New(poller.Deps{
 		Queue:   q,
 		Member:  w.member,
@@ -127,22 +136,28 @@ func (w *Worker) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Ready reports whether the worker can do its work: what it writes can be written, it reaches the
-// contents of its sources, and no budget is paused for a fault.
-func (w *Worker) Ready(ctx context.Context) error {
-	if err := w.q.Ready(ctx); err != nil {
-		return err
-	}
-	if err := w.sources.err(); err != nil {
-		return err
-	}
-	for _, b := range pipeline.Budgets() {
-		if p, on, _ := w.pauses.Active(b); on && p.Until.Sub(w.now()) <= fleet.LongestPause {
-			return fmt.Errorf("%s are paused until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason)
+// Member is the worker's place in the fleet.
+func (w *Worker) Member() *fleet.Membership { return w.member }
+
+// pauseFault says how a budget is: well, stopped after a fault, or used up, which is nobody's fault.
+func (w *Worker) pauseFault(b pipeline.Budget) error {
+	p, on, _ := w.pauses.Active(b)
+	switch {
+	case !on:
+		return nil
+	case p.Spent:
+		return health.Fault{
+			State:  health.Degraded,
+			Cause:  health.CauseQuota,
+			Reason: p.Reason + ", and come back at " + p.Until.Format(time.RFC3339),
 		}
 	}
 
-	return nil
+	return health.Fault{
+		Cause:  health.CausePause,
+		Reason: fmt.Sprintf("%s are paused until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason),
+		Remedy: "one call tries again then",
+	}
 }
 
 // Uploads returns the uploads in progress in this process.

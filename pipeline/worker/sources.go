@@ -1,24 +1,23 @@
 package worker
 
 import (
-	"fmt"
-	"slices"
 	"sync"
 	"time"
 
+	"backburn/internal/health"
 	"backburn/pipeline"
 )
 
 // sources knows which sources' contents this worker cannot reach: their folder is not mounted here,
 // or this process may not read it. Their jobs are left to other workers. It is safe for concurrent use.
 type sources struct {
+	health *health.Registry
+
 	mu     sync.Mutex
 	faults map[string]*sourceFault
 }
 
 type sourceFault struct {
-	err    error
-	since  time.Time
 	inARow int
 	until  time.Time // no job of the source is fetched before
 }
@@ -31,13 +30,18 @@ const (
 	longestSourcePause = time.Minute
 )
 
-func newSources() *sources { return &sources{faults: map[string]*sourceFault{}} }
+func newSources(r *health.Registry) *sources {
+	return &sources{health: r, faults: map[string]*sourceFault{}}
+}
 
 // reached notes that contents of a source were opened.
 func (s *sources) reached(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.faults, source)
+	if s.faults[source] != nil {
+		delete(s.faults, source)
+		s.health.Part("source", source).OK()
+	}
 }
 
 // unreachable notes that contents of a source could not be reached. first says that nobody was told.
@@ -47,12 +51,15 @@ func (s *sources) unreachable(source string, err error) (first bool) {
 
 	f := s.faults[source]
 	if f == nil {
-		f = &sourceFault{since: time.Now()}
+		f = &sourceFault{}
 		s.faults[source] = f
 	}
-	f.err = err
 	f.inARow++
 	if f.inARow >= unreachableAfter {
+		s.health.Part("source", source).Fault(health.Fault{
+			Reason: "contents cannot be reached here, and are left to other workers: " + err.Error(),
+			Remedy: "mount the folder here, let this process read it, or correct worker.roots",
+		})
 		f.until = time.Now().Add(pipeline.Backoff(f.inARow-unreachableAfter, firstSourcePause, longestSourcePause))
 	}
 
@@ -70,25 +77,4 @@ func (s *sources) pause(source string) time.Duration {
 	}
 
 	return max(0, time.Until(f.until))
-}
-
-// err says which sources cannot be reached; nil for none.
-func (s *sources) err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	var names []string
-	for name, f := range s.faults {
-		if f.inARow >= unreachableAfter {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	slices.Sort(names)
-	f := s.faults[names[0]]
-
-	return fmt.Errorf("contents of source %q cannot be reached here since %s, and are left to other workers: %w",
-		names, f.since.UTC().Format(time.RFC3339), f.err)
 }

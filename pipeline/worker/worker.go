@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
+	"backburn/internal/health"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/poller"
@@ -77,6 +78,9 @@ type options struct {
 	traces trace.TracerProvider
 	now    func() time.Time
 	tick   time.Duration
+
+	health  *health.Registry
+	process fleet.Process
 }
 
 // WithLogger sets the logger; without it the worker is silent.
@@ -88,6 +92,13 @@ func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.r
 // WithTracing sets where spans go; without it, or with nil, there are none, and events carry no
 // traceparent.
 func WithTracing(p trace.TracerProvider) Option { return func(o *options) { o.traces = p } }
+
+// WithHealth sets the registry to which the worker reports: the sources whose contents it cannot reach, and
+// the budgets that are stopped. Without it there is one of its own.
+func WithHealth(r *health.Registry) Option { return func(o *options) { o.health = r } }
+
+// WithProcess says as what the worker joins the fleet; without it as "worker". Its slots are the worker's.
+func WithProcess(p fleet.Process) Option { return func(o *options) { o.process = p } }
 
 // WithClock sets what tells the time of day, on which quotas, verdicts' ages and schedules depend.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }

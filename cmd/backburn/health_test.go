@@ -1,0 +1,145 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"backburn/internal/app"
+	"backburn/internal/health"
+	"backburn/internal/testkit"
+)
+
+// status reads /api/status.
+func status(t *testing.T, body string) app.Status {
+	t.Helper()
+	var st app.Status
+	if err := json.Unmarshal([]byte(body), &st); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	return st
+}
+
+// part is one of a status.
+func part(st app.Status, name string) health.Status {
+	for _, p := range st.Parts {
+		if p.Part == name {
+			return p
+		}
+	}
+	return health.Status{}
+}
+
+// Every process is a member of the fleet, whatever it does. One that is killed is seen by the others, until
+// another takes its place; one that is stopped is not missed.
+func TestDeadProcessIsSeen(t *testing.T) {
+	t.Parallel()
+	ns := testkit.StartNATS(t, &server.Options{})
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "worker.lease": "3s"})
+	worker, watcher := s.Start("backburn", "worker"), s.Start("backburn", "watcher")
+	members := func(want string) {
+		t.Helper()
+		worker.Until("/api/status", func(_ int, body string) bool {
+			st := status(t, body)
+			if st.Status == nil {
+				return false
+			}
+			var got []string
+			for _, m := range st.Members {
+				name := m.Role
+				if m.Gone {
+					name += " gone"
+				}
+				if m.Version == "" || m.Config == "" || m.Host == "" {
+					t.Errorf("the member does not say what it is: %+v", m)
+				}
+				got = append(got, name)
+			}
+			return strings.Join(got, ",") == want || strings.Join([]string{got[len(got)-1], got[0]}, ",") == want
+		})
+	}
+	members("worker,watcher")
+	watcher.Kill()
+	members("worker,watcher gone")
+	worker.Until("/metrics", func(_ int, body string) bool {
+		return strings.Contains(body, `backburn_fleet_members{role="watcher",state="gone"} 1`)
+	})
+	again := s.Start("backburn", "watcher")
+	members("worker,watcher")
+	again.Stop()
+	members("worker")
+	worker.Stop()
+}
+
+// While NATS is away each process says how its own parts are, and of the rest that it is not known.
+func TestStatusWithoutNATS(t *testing.T) {
+	t.Parallel()
+	ns := testkit.StartNATS(t, &server.Options{})
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false})
+	p := s.Start("backburn", "watcher")
+	p.Until("/readyz", func(code int, _ string) bool { return code == 200 })
+	testkit.StopNATS(ns)
+	p.Until("/api/status", func(code int, body string) bool {
+		st := status(t, body)
+		return code == 200 && st.Status == nil && st.Away != nil && strings.Contains(st.Away.Reason, "NATS is away") && !st.Away.Since.IsZero() &&
+			part(st, "nats").State == health.Failed && part(st, "nats").Remedy != "" && len(st.Watch) == 1
+	})
+	addr := strings.TrimSuffix(strings.TrimPrefix(p.URL("/"), "http://"), "/")
+	s.Configure(testkit.Settings{"nats.url": "nats://127.0.0.1:1", "nats.embedded.enabled": false, "http.listen": addr})
+	cli := s.Start("backburn", "status")
+	if code := cli.Wait(); code != 4 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{"NATS is away since", "process on this machine (watcher)", "FOLDER", "nats"} {
+		if !strings.Contains(cli.Stdout(), want) {
+			t.Errorf("backburn status does not say %q:\n%s", want, cli.Stdout())
+		}
+	}
+	if strings.Contains(cli.Stdout(), "no worker is running") {
+		t.Errorf("it says what it cannot know:\n%s", cli.Stdout())
+	}
+	p.Stop()
+}
+
+// A WildFire that is out of reach is a part with a cause, and well again at the next answer.
+func TestWildFireOutOfReach(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"wildfire.url": "http://" + unused(t)})
+	s.Drop(testkit.File{Name: "a.exe", Body: []byte("MZ a"), Verdict: "benign"})
+	p := s.Start("backburn", "run")
+	p.Until("/readyz", func(code int, body string) bool {
+		return code == 503 && strings.Contains(body, `"part":"wildfire","state":"failed"`) && strings.Contains(body, `"cause":"tcp"`) &&
+			strings.Contains(body, "wildfire.url")
+	})
+	p.Until("/metrics", func(_ int, body string) bool {
+		return strings.Contains(body, `backburn_part_state{of="",part="wildfire",state="failed"} 1`) && !strings.Contains(body, "backburn_queries_failed_total 0")
+	})
+	p.Stop()
+}
+
+// SIGHUP ends no daemon, at whatever moment it comes.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	ns := testkit.StartNATS(t, &server.Options{})
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false})
+	for _, command := range []string{"worker", "watcher", "run"} {
+		p := s.Start("backburn", command)
+		p.Logged("ready")
+		p.Signal(syscall.SIGHUP)
+		p.Logged("SIGHUP: files of sinks are opened again; secrets are read at each use, and the configuration at a start alone")
+		p.Until("/healthz", func(code int, _ string) bool { return code == 200 })
+		p.Stop()
+		if strings.Contains(p.Stderr(), `"took":1`) {
+			t.Errorf("a duration without a unit: %s", p.Stderr())
+		}
+	}
+}

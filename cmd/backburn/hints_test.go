@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"backburn/internal/cli"
+
+	"github.com/spf13/pflag"
+)
+
+var (
+	// A command in a message or a document, in backquotes: `backburn token wildfire --status`.
+	hint = regexp.MustCompile("`backburn ([^`\n]+)`")
+
+	// What Go code puts into such a text.
+	spliced = regexp.MustCompile(`" ?\+ ?[\w.()]+ ?\+ ?"|%[sqvd]`)
+)
+
+// hints are the commands that the sources and the documents tell people to run, with where they are.
+func hints(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && slices.Contains([]string{".git", "testdata", "node_modules"}, d.Name()):
+			return fs.SkipDir
+		case d.IsDir(), strings.HasSuffix(path, "_test.go"), !slices.Contains([]string{".go", ".md", ".yml", ".html"}, filepath.Ext(path)):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range hint.FindAllStringSubmatch(spliced.ReplaceAllString(string(text), "x"), -1) {
+			found[m[1]] = path
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// understood reports why the command line is none of ours. Documents speak of commands by their names;
+// where names is set, those have to run as well.
+func understood(line string, names bool) error {
+	root := rootCommand(cli.Std{Env: func(string) (string, bool) { return "", false }, Out: io.Discard, Err: io.Discard})
+	root.InitDefaultCompletionCmd()
+	var args []string
+	for _, a := range strings.Fields(strings.ReplaceAll(line, "…", "")) {
+		args = append(args, strings.Trim(a, `"'`))
+	}
+	cmd, rest, err := root.Find(args)
+	if err != nil {
+		return err
+	}
+	if cmd == root && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		return cli.Usagef("there is no command %s", rest[0])
+	}
+	if err := cmd.ParseFlags(rest); errors.Is(err, pflag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if len(rest) == 0 && !names {
+		return nil // it names a command
+	}
+	if cmd.HasSubCommands() && cmd.Args == nil {
+		return nil
+	}
+	return cmd.ValidateArgs(cmd.Flags().Args())
+}
+
+// Every command that a message or a document tells people to run is one that there is, with flags that it
+// has and as many arguments as it takes.
+func TestHintsAreCommands(t *testing.T) {
+	t.Parallel()
+	all := hints(t)
+	if len(all) < 15 {
+		t.Errorf("found %d hints only: %q", len(all), all)
+	}
+	for line, file := range all {
+		if strings.ContainsAny(line, "|<[") { // a synopsis, not a command line
+			continue
+		}
+		if err := understood(line, strings.HasSuffix(file, ".go")); err != nil {
+			t.Errorf("%s tells people to run `backburn %s`: %v", file, line, err)
+		}
+	}
+	for _, wrong := range []string{"tokens --status", "token --state", "acl gateway consumer", "results --since x"} {
+		if understood(wrong, true) == nil {
+			t.Errorf("`backburn %s` passes for a command", wrong)
+		}
+	}
+}

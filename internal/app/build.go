@@ -1,0 +1,48 @@
+package app
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"backburn/internal/config"
+)
+
+// buildInfo is the metric that says what runs.
+func buildInfo(r Roles) prometheus.Collector {
+	revision := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "backburn_build_info", Help: "What runs here; always 1.",
+	}, []string{"version", "revision", "goversion", "role"})
+	g.WithLabelValues(r.Version, revision, runtime.Version(), r.process()).Set(1)
+
+	return g
+}
+
+// fingerprint tells configurations apart: the same for the same values, wherever they come from. There is no
+// secret in it.
+func fingerprint(c config.Config) string {
+	var b bytes.Buffer
+	if err := c.Show(&b); err != nil {
+		return ""
+	}
+	h := sha256.New()
+	for line := range strings.Lines(b.String()) {
+		value, _, _ := strings.Cut(line, " #") // where it came from
+		h.Write([]byte(strings.TrimSpace(value) + "\n"))
+	}
+
+	return hex.EncodeToString(h.Sum(nil)[:4])
+}

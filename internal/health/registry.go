@@ -1,0 +1,416 @@
+package health
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Status is how a part is, as it is shown. There is no secret in it.
+type Status struct {
+	Part   string    `json:"part"`         // what it is, such as "nats" or "folder_claim"
+	Of     string    `json:"of,omitempty"` // whose: a source, a profile, a sink
+	State  State     `json:"state"`
+	Since  time.Time `json:"since"` // when the state began
+	Cause  Cause     `json:"cause,omitempty"`
+	Reason string    `json:"reason,omitempty"` // what failed, and why
+	Remedy string    `json:"remedy,omitempty"` // what to do
+	Note   string    `json:"note,omitempty"`   // what deserves a look though the part is ok
+
+	required bool
+}
+
+// Name is the part and whose it is, for people.
+func (s Status) Name() string {
+	if s.Of == "" {
+		return s.Part
+	}
+
+	return s.Part + " " + s.Of
+}
+
+// Text is what there is to say of the part, for people.
+func (s Status) Text() string {
+	if s.State == OK {
+		return s.Note
+	}
+	if s.State == Unknown {
+		return cmp.Or(s.Reason, "not known yet")
+	}
+
+	return Fault{Reason: s.Reason, Remedy: s.Remedy}.Error()
+}
+
+// Worst returns the worst state of parts; OK for none.
+func Worst(parts []Status) State {
+	worst := OK
+	for _, p := range parts {
+		if p.State.severity() > worst.severity() {
+			worst = p.State
+		}
+	}
+
+	return worst
+}
+
+// How often a registry looks at its parts by itself, to log and to let faults expire, and how
+// often it logs a fault that lasts.
+const (
+	tick     = time.Second
+	logAgain = 10 * time.Minute
+	logFlaps = time.Minute // the same fault of a part that was well in between
+)
+
+// Registry knows the parts of a process. It is safe for concurrent use.
+type Registry struct {
+	log zerolog.Logger
+	now func() time.Time
+
+	mu     sync.Mutex
+	parts  map[key]*Part
+	probes []*probe
+}
+
+type key struct{ part, of string }
+
+// New makes a registry. It logs when a part changes, and every ten minutes while a fault lasts.
+func New(log zerolog.Logger) *Registry {
+	return &Registry{log: log, now: time.Now, parts: map[key]*Part{}}
+}
+
+// Part is one part, as those see it who work for it.
+type Part struct {
+	r   *Registry
+	ask func() error // of Func; nil otherwise
+
+	// Guarded by r.mu.
+	status   Status
+	expires  time.Time // the fault's; zero: never
+	told     State     // the state that was logged last
+	toldText string
+	toldAt   time.Time
+}
+
+// Part returns the part of a name, and makes it if need be: OK from the start, because it has not
+// failed.
+func (r *Registry) Part(part, of string) *Part {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	return r.partLocked(part, of, OK)
+}
+
+// Unknown is Part for what nothing is known of before it was first used, such as a service.
+func (r *Registry) Unknown(part, of string) *Part {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	return r.partLocked(part, of, Unknown)
+}
+
+func (r *Registry) partLocked(part, of string, state State) *Part {
+	k := key{part, of}
+	if p := r.parts[k]; p != nil {
+		return p
+	}
+	p := &Part{r: r, told: OK, status: Status{Part: part, Of: of, State: state, Since: r.now().UTC()}}
+	r.parts[k] = p
+
+	return p
+}
+
+// Func makes a part that is asked whenever somebody looks. ask must be quick and must not call the
+// registry; it returns nil, a Note, a Fault or another error.
+func (r *Registry) Func(part, of string, ask func() error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	r.partLocked(part, of, OK).ask = ask
+}
+
+// OK says that the part has just worked. It reports whether that ends a fault.
+func (p *Part) OK() bool {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+
+	return p.setLocked(nil)
+}
+
+// Fault says that the part has just failed. It reports whether it was well before.
+func (p *Part) Fault(f Fault) bool {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+
+	return p.setLocked(f)
+}
+
+// Check says how the part is by the error of its work: nil for well.
+func (p *Part) Check(err error) {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+
+	p.setLocked(err)
+}
+
+// Status is how the part is.
+func (p *Part) Status() Status {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+	p.r.refreshLocked(p)
+
+	return p.status
+}
+
+// setLocked reports whether the part was well before and is not now, or the other way round.
+func (p *Part) setLocked(err error) bool {
+	now := p.r.now()
+	before := p.status.State
+	s := Status{Part: p.status.Part, Of: p.status.Of, Since: p.status.Since, State: OK, required: p.status.required}
+	p.expires = time.Time{}
+
+	if note, ok := errors.AsType[Note](err); ok {
+		s.Note = string(note)
+	} else if err != nil {
+		f := faultOf(err)
+		s.State = f.State
+		s.Cause = f.Cause
+		s.Reason = f.Reason
+		s.Remedy = f.Remedy
+		if f.Expires > 0 {
+			p.expires = now.Add(f.Expires)
+		}
+	}
+	if s.State != before && !(before.severity() >= 2 && s.State.severity() >= 2) { // a fault that grows is the same fault
+		s.Since = now.UTC()
+	}
+	p.status = s
+	p.tellLocked(now)
+
+	return (before.severity() >= 2) != (s.State.severity() >= 2)
+}
+
+// tellLocked logs what is news about the part, and a fault that lasts at intervals.
+func (p *Part) tellLocked(now time.Time) {
+	s := p.status
+	bad := s.State.severity() >= 2
+	switch {
+	case s.State == Unknown:
+		return
+	case !bad && p.told.severity() < 2:
+		p.told = s.State
+		return
+	case bad && p.told == s.State && now.Sub(p.toldAt) < logAgain:
+		return
+	case bad && p.told.severity() < 2 && p.toldText == s.Reason && now.Sub(p.toldAt) < logFlaps:
+		return // it comes and goes
+	}
+	p.told = s.State
+	p.toldAt = now
+	if bad {
+		p.toldText = s.Reason
+	}
+
+	if !bad {
+		p.r.fields(p.r.log.Info(), s).Msg("part is well again")
+		return
+	}
+	e := p.r.log.Warn()
+	if s.State == Failed {
+		e = p.r.log.Error()
+	}
+	e = p.r.fields(e, s).Str("cause", string(s.Cause)).Str("reason", s.Reason)
+	if s.Remedy != "" {
+		e = e.Str("remedy", s.Remedy)
+	}
+	e.Time("since", s.Since).Msg("part is " + string(s.State))
+}
+
+func (r *Registry) fields(e *zerolog.Event, s Status) *zerolog.Event {
+	e = e.Str("part", s.Part)
+	if s.Of != "" {
+		e = e.Str("of", s.Of)
+	}
+
+	return e
+}
+
+// refreshLocked asks a part that is asked, and ends a fault that was not reported again.
+func (r *Registry) refreshLocked(p *Part) {
+	switch {
+	case p.ask != nil:
+		p.setLocked(p.ask())
+	case !p.expires.IsZero() && !r.now().Before(p.expires):
+		p.setLocked(nil)
+	default:
+		p.tellLocked(r.now())
+	}
+}
+
+// Parts returns all parts by name.
+func (r *Registry) Parts() []Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	all := make([]Status, 0, len(r.parts))
+	for _, p := range r.parts {
+		r.refreshLocked(p)
+		all = append(all, p.status)
+	}
+	slices.SortFunc(all, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Of, b.Of))
+	})
+
+	return all
+}
+
+// Of returns the parts of one owner whose names begin with prefix.
+func (r *Registry) Of(prefix, of string) []Status {
+	return slices.DeleteFunc(r.Parts(), func(s Status) bool {
+		return s.Of != of || len(s.Part) < len(prefix) || s.Part[:len(prefix)] != prefix
+	})
+}
+
+// Ready reports whether a process with these parts can do its work: none has failed, and none that has
+// to be asked first is still unknown.
+func Ready(parts []Status) bool {
+	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed || s.State == Unknown && s.required })
+}
+
+// Unwell returns the parts that are not ok, the worst first, then those that have been so for longest.
+func Unwell(parts []Status) []Status {
+	var bad []Status
+	for _, s := range parts {
+		if s.State.severity() >= 2 {
+			bad = append(bad, s)
+		}
+	}
+	slices.SortStableFunc(bad, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(b.State.severity(), a.State.severity()), a.Since.Compare(b.Since))
+	})
+
+	return bad
+}
+
+// Run asks the probes and looks at the parts until ctx ends.
+func (r *Registry) Run(ctx context.Context) error {
+	r.mu.Lock()
+	probes := slices.Clone(r.probes)
+	r.mu.Unlock()
+
+	var all sync.WaitGroup
+	for _, p := range probes {
+		all.Go(func() { p.run(ctx) })
+	}
+
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for ctx.Err() == nil {
+		r.Parts()
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+	}
+	all.Wait()
+
+	return nil
+}
+
+// Probe is a question that costs something, and is therefore put at intervals.
+type Probe struct {
+	Every   time.Duration // between two questions while the part is well; defaults to 10s
+	Again   time.Duration // while it is not; defaults to 1s
+	Timeout time.Duration // of one; defaults to 5s
+
+	// Optional leaves the process ready before the first answer.
+	Optional bool
+
+	// Ask returns nil, a Note, a Fault or another error. One that is deaf to its context is
+	// reported as failed, and is not asked again before it has returned.
+	Ask func(ctx context.Context) error
+}
+
+type probe struct {
+	Probe
+	part *Part
+}
+
+// Probe makes a part that is asked at intervals by Run, which must be called afterwards.
+func (r *Registry) Probe(part, of string, p Probe) {
+	p.Every = cmp.Or(p.Every, 10*time.Second)
+	p.Again = cmp.Or(p.Again, time.Second)
+	p.Timeout = cmp.Or(p.Timeout, 5*time.Second)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	h := r.partLocked(part, of, Unknown)
+	h.status.required = !p.Optional
+	r.probes = append(r.probes, &probe{Probe: p, part: h})
+}
+
+func (p *probe) run(ctx context.Context) {
+	for {
+		p.once(ctx)
+
+		wait := p.Every
+		if p.part.Status().State != OK {
+			wait = p.Again
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// once asks once. It returns when the question has: a question that hangs costs one goroutine.
+func (p *probe) once(ctx context.Context) {
+	actx, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+
+	answer := make(chan error, 1)
+	go func() {
+		defer func() {
+			if recover() != nil {
+				answer <- errors.New("the check panicked") // the value may hold anything
+			}
+		}()
+		answer <- p.Ask(actx)
+	}()
+
+	late := time.NewTimer(p.Timeout + p.Timeout/4)
+	defer late.Stop()
+	for {
+		select {
+		case err := <-answer:
+			switch {
+			case ctx.Err() != nil:
+			case err != nil && actx.Err() != nil && !isFault(err):
+				p.part.Fault(Fault{Cause: CauseTimeout, Reason: fmt.Sprintf("no answer within %s: %s", p.Timeout, err)})
+			default:
+				p.part.Check(err)
+			}
+			return
+		case <-late.C:
+			if ctx.Err() == nil {
+				p.part.Fault(Fault{Cause: CauseTimeout, Reason: fmt.Sprintf("no answer within %s", p.Timeout)})
+			}
+		}
+	}
+}
+
+func isFault(err error) bool {
+	_, ok := errors.AsType[Fault](err)
+
+	return ok
+}

@@ -1,0 +1,226 @@
+package health
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Service says what reaching a service means for a part.
+type Service struct {
+	Part *Part
+	Name string // for people, such as "WildFire"
+	Key  string // the configuration's, that has its address
+	URL  string // asked without credentials while the service is out of reach and nobody calls it; "" for never
+
+	// Bad tells which statuses say that the service does not work; nil for 407 and 5xx.
+	Bad func(status int) bool
+}
+
+// Transport reports to a part whether the service behind it can be reached, by the calls that
+// are made through it. Answers other than those that Service.Bad names say that it can.
+type Transport struct {
+	next http.RoundTripper
+	s    Service
+
+	every, after time.Duration // tests set others
+
+	mu     sync.Mutex
+	inARow int       // faults
+	last   time.Time // of any outcome
+	lost   bool      // the last outcome was no answer
+}
+
+// NewTransport wraps a transport.
+func NewTransport(next http.RoundTripper, s Service) *Transport {
+	if s.Bad == nil {
+		s.Bad = func(status int) bool { return status == http.StatusProxyAuthRequired || status >= 500 }
+	}
+
+	return &Transport{next: next, s: s, every: lookEvery, after: lookAfter}
+}
+
+// CloseIdleConnections closes those of the transport below.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// RoundTrip makes a call and notes what came of it.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := t.next.RoundTrip(r)
+	if err != nil {
+		if f, ok := Unreachable(err); ok {
+			t.fault(f, true)
+		}
+		return nil, err
+	}
+	t.answered(res.StatusCode)
+
+	return res, nil
+}
+
+// failedAfter is how many calls in a row have to fail before the service counts as failed. Until then
+// it is degraded.
+const failedAfter = 3
+
+func (t *Transport) fault(f Fault, lost bool) {
+	t.mu.Lock()
+	t.inARow++
+	t.last = time.Now()
+	t.lost = lost
+	f.State = Degraded
+	if t.inARow >= failedAfter {
+		f.State = Failed
+	}
+	t.mu.Unlock()
+
+	if lost {
+		f.Reason = t.s.Name + " cannot be reached: " + f.Reason
+	}
+	if t.s.Key != "" {
+		f.Remedy = strings.TrimSuffix(f.Remedy+"; its address is "+t.s.Key, "; ")
+	}
+	t.s.Part.Fault(f)
+}
+
+func (t *Transport) answered(status int) {
+	if t.s.Bad(status) {
+		f := Fault{Cause: CauseStatus, Reason: t.s.Name + " answers " + strconv.Itoa(status), Remedy: "the service, or something before it, does not work: wait, or ask its operator"}
+		switch {
+		case status == http.StatusProxyAuthRequired:
+			f.Cause = CauseProxy
+			f.Remedy = "give the proxy's credentials in HTTPS_PROXY"
+		case status < 500:
+			f.Remedy = "correct the address, the credentials, or what the service accepts"
+		}
+		t.fault(f, false)
+		return
+	}
+
+	t.mu.Lock()
+	t.inARow = 0
+	t.last = time.Now()
+	t.lost = false
+	t.mu.Unlock()
+	t.s.Part.OK()
+}
+
+const (
+	lookEvery   = 5 * time.Second
+	lookTimeout = 10 * time.Second
+	lookAfter   = 15 * time.Second // without an outcome
+)
+
+// Run looks by itself whether a service that was out of reach is back, where no call would tell: until
+// ctx ends. The request has no credentials and counts for no budget.
+func (t *Transport) Run(ctx context.Context) error {
+	tick := time.NewTicker(t.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+
+		t.mu.Lock()
+		due := t.s.URL != "" && t.lost && time.Since(t.last) >= t.after
+		t.mu.Unlock()
+		if due {
+			t.look(ctx)
+		}
+	}
+}
+
+func (t *Transport) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, t.s.URL, nil)
+	if err != nil {
+		return
+	}
+	res, err := t.RoundTrip(req)
+	if err != nil {
+		return // RoundTrip has told
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 4<<10))
+	_ = res.Body.Close()
+}
+
+// Unreachable says why a call had no answer. ok is false where that says nothing about the service: the
+// caller gave up, or could not read what it was about to send.
+func Unreachable(err error) (f Fault, ok bool) {
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	op, isOp := errors.AsType[*net.OpError](err)
+	text := brief(err)
+
+	switch {
+	case errors.Is(err, context.Canceled):
+		return f, false
+	case isOp && op.Op == "proxyconnect" || strings.Contains(strings.ToLower(text), "proxy authentication required"):
+		return Fault{Cause: CauseProxy, Reason: "proxy: " + text, Remedy: "check HTTPS_PROXY and NO_PROXY, and the proxy itself"}, true
+	case isDNS:
+		return Fault{Cause: CauseDNS, Reason: "name " + dns.Name + ": " + dns.Err, Remedy: "check the host name and the name server"}, true
+	case isTLS(err):
+		return Fault{Cause: CauseTLS, Reason: text, Remedy: "check ca_file, the clock, and whether something on the way opens TLS"}, true
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
+		return Fault{Cause: CauseTimeout, Reason: text, Remedy: "check the network, firewalls and the proxy"}, true
+	case isOp, errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
+		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "malformed HTTP"):
+		return Fault{Cause: CauseTCP, Reason: text, Remedy: "check the network, firewalls and the proxy"}, true
+	}
+
+	return f, false
+}
+
+func isTimeout(err error) bool {
+	t, ok := errors.AsType[net.Error](err)
+
+	return ok && t.Timeout()
+}
+
+func isTLS(err error) bool {
+	for _, is := range []bool{
+		as[*tls.CertificateVerificationError](err),
+		as[x509.UnknownAuthorityError](err),
+		as[x509.HostnameError](err),
+		as[x509.CertificateInvalidError](err),
+		as[tls.RecordHeaderError](err),
+		as[tls.AlertError](err),
+	} {
+		if is {
+			return true
+		}
+	}
+
+	return strings.Contains(err.Error(), "tls: ")
+}
+
+func as[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+
+	return ok
+}
+
+// brief is an error in one short line, without the URL that may have a secret in it.
+func brief(err error) string {
+	s := strings.Join(strings.Fields(err.Error()), " ")
+	if len(s) > 200 {
+		s = s[:200]
+	}
+
+	return s
+}

@@ -1,0 +1,210 @@
+package health_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backburn/internal/health"
+)
+
+// Each way in which a service can be out of reach is told apart, by real calls.
+func TestWhyAServiceIsOutOfReach(t *testing.T) {
+	t.Parallel()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = nil
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
+	t.Cleanup(refusing.Close)
+	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // without it, nobody would notice that the client is gone
+		<-r.Context().Done()
+	}))
+	t.Cleanup(hangs.Close)
+	breaks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(breaks.Close)
+	status := func(n int) *httptest.Server {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(n) }))
+		t.Cleanup(s.Close)
+		return s
+	}
+
+	for name, tc := range map[string]struct {
+		url, proxy string
+		cause      health.Cause // "": it can be reached
+	}{
+		"a name that is none":        {"http://backburn.invalid/", "", health.CauseDNS},
+		"nobody listens":             {gone.URL, "", health.CauseTCP},
+		"the connection breaks":      {breaks.URL, "", health.CauseTCP},
+		"a certificate of another":   {secure.URL, "", health.CauseTLS},
+		"TLS to one that has none":   {strings.Replace(plain.URL, "http:", "https:", 1), "", health.CauseTLS},
+		"the proxy is gone":          {"https://wildfire.example/", gone.URL, health.CauseProxy},
+		"the proxy wants a password": {"https://wildfire.example/", refusing.URL, health.CauseProxy},
+		"likewise, in the clear":     {"http://wildfire.example/", refusing.URL, health.CauseProxy},
+		"no answer":                  {hangs.URL, "", health.CauseTimeout},
+		"503":                        {status(503).URL, "", health.CauseStatus},
+		"500":                        {status(500).URL, "", health.CauseStatus},
+		"404":                        {status(404).URL, "", ""},
+		"401":                        {status(401).URL, "", ""},
+		"419":                        {status(419).URL, "", ""},
+		"200":                        {status(200).URL, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			next := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+			if tc.proxy != "" {
+				u, err := url.Parse(tc.proxy)
+				if err != nil {
+					t.Fatal(err)
+				}
+				next.Proxy = http.ProxyURL(u)
+			}
+			p := health.New(zerolog.Nop()).Part("wildfire", "")
+			tr := health.NewTransport(next, health.Service{Part: p, Name: "WildFire", Key: "wildfire.url"})
+			for i := range 3 {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				if tc.cause == health.CauseTimeout {
+					cancel()
+					ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+				}
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, tc.url, strings.NewReader("x"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res, err := tr.RoundTrip(req); err == nil {
+					_, _ = io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+				}
+				cancel()
+				s := p.Status()
+				want := health.OK
+				if tc.cause != "" {
+					want = []health.State{health.Degraded, health.Degraded, health.Failed}[i]
+				}
+				if s.State != want || s.Cause != tc.cause {
+					t.Errorf("after %d calls: %+v", i+1, s)
+				}
+				if tc.cause != "" && (s.Reason == "" || !strings.Contains(s.Remedy, "wildfire.url")) {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	}
+}
+
+// next answers as it is told.
+type next func(*http.Request) (*http.Response, error)
+
+func (n next) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
+
+func call(t *testing.T, tr http.RoundTripper, ctx context.Context) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := tr.RoundTrip(req); err == nil {
+		res.Body.Close()
+	}
+}
+
+// Giving a call up, and failing to read what was to be sent, say nothing about the service. One answer
+// makes it well.
+func TestOutcomesThatSayNothing(t *testing.T) {
+	t.Parallel()
+	var err error
+	p := health.New(zerolog.Nop()).Part("wildfire", "")
+	tr := health.NewTransport(next(func(*http.Request) (*http.Response, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	}), health.Service{Part: p, Name: "WildFire"})
+
+	for _, err = range []error{context.Canceled, fmt.Errorf("post: %w", context.Canceled), errors.New("the contents changed")} {
+		call(t, tr, t.Context())
+		if s := p.Status(); s.State != health.OK {
+			t.Errorf("%v: %+v", err, s)
+		}
+	}
+	err = &net.OpError{Op: "dial", Err: errors.New("refused")}
+	for range 5 {
+		call(t, tr, t.Context())
+	}
+	if s := p.Status(); s.State != health.Failed {
+		t.Errorf("%+v", s)
+	}
+	err = nil
+	call(t, tr, t.Context())
+	if s := p.Status(); s.State != health.OK {
+		t.Errorf("after an answer: %+v", s)
+	}
+}
+
+// A receiver that takes nothing but 2xx for an answer.
+func TestStatusesThatAreFaults(t *testing.T) {
+	t.Parallel()
+	status := 404
+	p := health.New(zerolog.Nop()).Part("sink", "siem")
+	tr := health.NewTransport(next(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Body: http.NoBody}, nil
+	}), health.Service{Part: p, Name: "the webhook", Bad: func(n int) bool { return n/100 != 2 }})
+	call(t, tr, t.Context())
+	if s := p.Status(); s.State != health.Degraded || s.Cause != health.CauseStatus || !strings.Contains(s.Reason, "the webhook answers 404") {
+		t.Errorf("%+v", s)
+	}
+	status = 204
+	call(t, tr, t.Context())
+	if s := p.Status(); s.State != health.OK {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A service that was out of reach is looked for where nobody calls it.
+func TestLooksForALostService(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 100)
+	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method }))
+	t.Cleanup(web.Close)
+	p := health.New(zerolog.Nop()).Part("wildfire", "")
+	away := true
+	tr := health.NewTransport(next(func(r *http.Request) (*http.Response, error) {
+		if away {
+			away = false
+			return nil, &net.OpError{Op: "dial", Err: errors.New("refused")}
+		}
+		return (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	}), health.Service{Part: p, Name: "WildFire", URL: web.URL})
+	call(t, tr, t.Context())
+	health.Impatient(tr)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = tr.Run(ctx) }()
+	if m := <-asked; m != http.MethodHead {
+		t.Errorf("it was asked by %s", m)
+	}
+	for p.Status().State != health.OK && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if s := p.Status(); s.State != health.OK {
+		t.Errorf("%+v", s)
+	}
+	cancel()
+	<-done
+}

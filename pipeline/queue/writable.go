@@ -1,0 +1,117 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/health"
+	"backburn/internal/jets"
+	"backburn/pipeline/fleet"
+)
+
+// probeTTL is how long a probe of the ledger stays, should its process end.
+const probeTTL = time.Minute
+
+// A stream is as good as full when less than this is left: of its bytes, and of its messages.
+const (
+	fullBytes    = 256 << 10
+	fullMessages = 100
+	nearlyFull   = 90 // percent
+)
+
+// Writable reports whether what a process works with can be written, by writing: its own key in the store in
+// which the fleet agrees and, where it is a worker's, a record of the ledger. It then looks whether the
+// streams that push back have room. It returns nil, or a health.Fault that says what to do. It takes a few
+// small requests, and is bounded by ctx.
+func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
+	if err := member.Renew(ctx); err != nil {
+		return q.unwritable(q.ControlBucket(), err)
+	}
+	if ledger {
+		m := nats.NewMsg(q.SampleSubject("probe-" + member.ID()))
+		m.Data = []byte("{}")
+		if _, err := q.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(probeTTL)); err != nil {
+			return q.unwritable(q.LedgerStream(), err)
+		}
+	}
+
+	var nearly error
+	for _, name := range []string{q.JobsStream(), q.LedgerStream(), "KV_" + q.ControlBucket(), "OBJ_" + q.FilesBucket()} {
+		s, err := q.js.Stream(ctx, name)
+		if err != nil {
+			return q.unwritable(name, err)
+		}
+		f, ok := fullness(s.CachedInfo())
+		switch {
+		case ok && f.State == health.Failed:
+			return f
+		case ok && nearly == nil:
+			nearly = f
+		}
+	}
+
+	return nearly
+}
+
+// fullness says how full a stream is that pushes back; ok is false while there is room enough.
+func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
+	c, s := info.Config, info.State
+	if c.Discard != jetstream.DiscardNew {
+		return f, false
+	}
+
+	for _, limit := range []struct {
+		used, max, margin int64
+		what              string
+	}{
+		{int64(min(s.Bytes, 1<<62)), c.MaxBytes, fullBytes, "bytes"},     //nolint:gosec // bounded
+		{int64(min(s.Msgs, 1<<62)), c.MaxMsgs, fullMessages, "messages"}, //nolint:gosec // bounded
+	} {
+		if limit.max <= 0 {
+			continue
+		}
+		f = health.Fault{
+			Cause:  health.CauseFull,
+			Reason: fmt.Sprintf("stream %s holds %d of %d %s", c.Name, limit.used, limit.max, limit.what),
+			Remedy: "see `backburn status` for what waits; more workers or budget empty it",
+		}
+		switch {
+		case limit.used >= limit.max-min(limit.margin, limit.max/10):
+			f.Reason = "full: " + f.Reason
+			f.State = health.Failed
+			return f, true
+		case limit.used >= limit.max/100*nearlyFull:
+			f.Reason = "nearly full: " + f.Reason
+			f.State = health.Degraded
+			return f, true
+		}
+	}
+
+	return f, false
+}
+
+// unwritable says why something can't be written, and what to do.
+func (q *Queue) unwritable(what string, err error) error {
+	f := health.Fault{
+		Cause:  health.CauseOther,
+		Reason: "cannot write " + what + ": " + err.Error(),
+		Remedy: jets.Remedy(err),
+	}
+	switch jets.Classify(err) {
+	case jets.Full, jets.Limit:
+		f.Cause = health.CauseFull
+	case jets.Forbidden:
+		f.Cause = health.CauseRefused
+	case jets.Gone:
+		f.Remedy = "a running worker makes it again within seconds"
+	case jets.Unavailable:
+		f.Cause = health.CauseTimeout
+		f.Remedy = "see whether the NATS server runs, with JetStream and a leader for the stream; compare the permissions with `backburn acl`"
+	}
+
+	return f
+}

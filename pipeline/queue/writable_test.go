@@ -1,0 +1,80 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/health"
+	"backburn/pipeline/fleet"
+)
+
+func TestFullness(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		used, max     uint64
+		msgs, maxMsgs uint64
+		discard       jetstream.DiscardPolicy
+		want          health.State
+	}{
+		"empty":               {0, 100 << 20, 0, 1000, jetstream.DiscardNew, health.OK},
+		"no limit":            {100 << 20, 0, 1000, 0, jetstream.DiscardNew, health.OK},
+		"nearly full":         {91 << 20, 100 << 20, 0, 0, jetstream.DiscardNew, health.Degraded},
+		"full but for little": {100<<20 - 1000, 100 << 20, 0, 0, jetstream.DiscardNew, health.Failed},
+		"full of messages":    {0, 0, 1_000_000, 1_000_000, jetstream.DiscardNew, health.Failed},
+		"drops the oldest":    {100 << 20, 100 << 20, 0, 0, jetstream.DiscardOld, health.OK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, ok := fullness(&jetstream.StreamInfo{
+				Config: jetstream.StreamConfig{Name: "S", MaxBytes: int64(tc.max), MaxMsgs: int64(tc.maxMsgs), Discard: tc.discard}, //nolint:gosec // small
+				State:  jetstream.StreamState{Bytes: tc.used, Msgs: tc.msgs},
+			})
+			if got := f.State; ok != (tc.want != health.OK) || ok && got != tc.want {
+				t.Errorf("%v %+v", ok, f)
+			}
+		})
+	}
+}
+
+// What cannot be written is said, with the stream: a full one, and a server without an answer.
+func TestWritable(t *testing.T) {
+	t.Parallel()
+	q, err := Open(t.Context(), connectTo(t, startServer(t, t.TempDir(), false).ClientURL()), Topology{
+		Prefix:          "backburn",
+		Replicas:        1,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   time.Hour,
+		ResultsMaxBytes: 1 << 20,
+		JobsMaxBytes:    1 << 20,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	member := fleet.Join(q.Control(), 15*time.Second, fleet.Process{Role: "worker", Slots: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := q.Writable(ctx, member, true); err != nil {
+		t.Fatalf("an empty queue: %v", err)
+	}
+
+	for i := 0; err == nil && i < 1000; i++ {
+		m := nats.NewMsg(q.JobSubject("bulk", "mail"))
+		m.Data = make([]byte, 64<<10)
+		_, err = q.js.PublishMsg(ctx, m)
+	}
+	if err == nil {
+		t.Fatal("the stream is never full")
+	}
+	err = q.Writable(ctx, member, true)
+	fault, ok := errors.AsType[health.Fault](err)
+	if !ok || fault.Cause != health.CauseFull || fault.State != health.Failed || !strings.Contains(fault.Reason, q.JobsStream()) {
+		t.Errorf("with a full stream: %v", fmt.Sprintf("%+v", err))
+	}
+}
