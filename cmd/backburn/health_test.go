@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,17 +62,18 @@ func TestDeadProcessIsSeen(t *testing.T) {
 				}
 				got = append(got, name)
 			}
-			return strings.Join(got, ",") == want || strings.Join([]string{got[len(got)-1], got[0]}, ",") == want
+			slices.Sort(got)
+			return strings.Join(got, ",") == want
 		})
 	}
-	members("worker,watcher")
+	members("watcher,worker")
 	watcher.Kill()
-	members("worker,watcher gone")
+	members("watcher gone,worker")
 	worker.Until("/metrics", func(_ int, body string) bool {
 		return strings.Contains(body, `backburn_fleet_members{role="watcher",state="gone"} 1`)
 	})
 	again := s.Start("backburn", "watcher")
-	members("worker,watcher")
+	members("watcher,worker")
 	again.Stop()
 	members("worker")
 	worker.Stop()

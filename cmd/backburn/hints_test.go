@@ -91,7 +91,7 @@ func TestHintsAreCommands(t *testing.T) {
 		t.Errorf("found %d hints only: %q", len(all), all)
 	}
 	for line, file := range all {
-		if strings.ContainsAny(line, "|<[") { // a synopsis, not a command line
+		if strings.ContainsAny(line, "|<[{") { // a synopsis, not a command line
 			continue
 		}
 		if err := understood(line, strings.HasSuffix(file, ".go")); err != nil {

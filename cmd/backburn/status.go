@@ -362,7 +362,7 @@ func printDead(w io.Writer, dead map[string]uint64) {
 			if results.Reason(reason).Expected() == attention {
 				continue
 			}
-			what := "needs a look: `backburn dead list`"
+			what := "needs a look"
 			if !attention {
 				what = "an ordinary outcome"
 			}

@@ -102,7 +102,7 @@ func TestReady(t *testing.T) {
 		"asked, well":         {func(r *health.Registry) { r.Func("a", "", func() error { return nil }) }, true, health.OK},
 		"asked, failed":       {func(r *health.Registry) { r.Func("a", "", func() error { return errors.New("x") }) }, false, health.Failed},
 		"not asked":           {func(r *health.Registry) { r.Probe("a", "", health.Probe{Ask: nil}) }, false, health.Unknown},
-		"not asked, optional": {func(r *health.Registry) { r.Probe("a", "", health.Probe{Optional: true}) }, true, health.Unknown},
+		"not asked, optional": {func(r *health.Registry) { r.Probe("a", "", health.Probe{Optional: true}) }, true, health.OK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -51,6 +51,9 @@ func (s Status) Text() string {
 func Worst(parts []Status) State {
 	worst := OK
 	for _, p := range parts {
+		if p.State == Unknown && !p.required {
+			continue // such as a service that was never called
+		}
 		if p.State.severity() > worst.severity() {
 			worst = p.State
 		}
@@ -112,6 +115,16 @@ func (r *Registry) Unknown(part, of string) *Part {
 	defer r.mu.Unlock()
 
 	return r.partLocked(part, of, Unknown)
+}
+
+// Required is Unknown for what the process is not ready without.
+func (r *Registry) Required(part, of string) *Part {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.partLocked(part, of, Unknown)
+	p.status.required = true
+
+	return p
 }
 
 func (r *Registry) partLocked(part, of string, state State) *Part {

@@ -147,12 +147,12 @@ func (f *Membership) Reports(parts func() []health.Status) {
 
 // Run keeps the membership until ctx ends, and then gives it up at once.
 func (f *Membership) Run(ctx context.Context) error {
-	renew := time.NewTicker(f.ttl / 3)
+	renew := time.NewTicker(min(f.ttl/3, time.Second))
 	defer renew.Stop()
 	defer f.leave()
 	if f.place != workerPlace {
 		for {
-			_ = f.Renew(ctx) // the next tick tries again
+			f.tend(ctx)
 			select {
 			case <-ctx.Done():
 				return nil
@@ -173,7 +173,7 @@ func (f *Membership) Run(ctx context.Context) error {
 
 // follow watches the members and renews our own key, until the watch breaks.
 func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
-	_ = f.Renew(ctx) // the next tick tries again; until then we are members for what is left
+	f.tend(ctx)
 	w, err := f.store.kv.Watch(ctx, memberPrefix+">")
 	if err != nil {
 		return fmt.Errorf("watch the fleet: %w", err)
@@ -185,7 +185,7 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-renew:
-			_ = f.Renew(ctx)
+			f.tend(ctx)
 		case e, ok := <-w.Updates():
 			switch {
 			case !ok:
@@ -243,6 +243,39 @@ func (f *Membership) saw(id string, e jetstream.KeyValueEntry) {
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
+}
+
+// tend renews our key when that is due, or when our state is another. What fails the next tick tries again;
+// until then we are members for what is left.
+func (f *Membership) tend(ctx context.Context) {
+	state := f.describe().State
+	f.mu.Lock()
+	due := time.Since(f.renewedAt) >= f.ttl/3 || state != f.kept
+	first := f.renewedAt.IsZero()
+	f.mu.Unlock()
+
+	if due && f.Renew(ctx) == nil && first {
+		f.takePlace(ctx)
+	}
+}
+
+// takePlace removes what is left of processes that died here and in whose place we are, so that nobody
+// misses them when we leave.
+func (f *Membership) takePlace(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
+	defer cancel()
+	live, last, err := f.store.members(ctx)
+	if err != nil {
+		return // it is shown as replaced for as long as we are here
+	}
+	for _, m := range live {
+		delete(last, m.ID)
+	}
+	for _, m := range last {
+		if replaces(f.self, m) {
+			_ = f.store.kv.Purge(ctx, lastPrefix+f.place+"."+m.ID, jetstream.PurgeTTL(time.Minute))
+		}
+	}
 }
 
 // Renew writes our key with its time-to-live: a plain Put or Update would drop it. It is a real write
@@ -449,16 +482,26 @@ func (f *Membership) Live(id string) bool {
 // Members returns the processes of a fleet, in the order in which they started: those that are alive, and
 // those that died and that nobody replaced.
 func Members(ctx context.Context, s *Store) ([]Member, error) {
+	live, last, err := s.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	return withGone(live, last), nil
+}
+
+// members reads the keys of live members, and the lasting ones by id.
+func (s *Store) members(ctx context.Context) (live []Member, last map[string]Member, err error) {
 	base := "$KV." + s.kv.Bucket() + "."
-	live := []Member{}
-	last := map[string]Member{}
+	live = []Member{}
+	last = map[string]Member{}
 	var filters []string
 	for _, p := range []string{workerPlace, watcherPlace, apiPlace} {
 		filters = append(filters, base+p+".*", base+lastPrefix+p+".*")
 	}
 	msgs, err := jets.Newest(ctx, s.js, "KV_"+s.kv.Bucket(), filters...)
 	if err != nil {
-		return nil, fmt.Errorf("members of the fleet: %w", err)
+		return nil, nil, fmt.Errorf("members of the fleet: %w", err)
 	}
 	for _, m := range msgs {
 		if m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != "" {
@@ -477,11 +520,16 @@ func Members(ctx context.Context, s *Store) ([]Member, error) {
 		}
 	}
 
-	return withGone(live, last), nil
+	return live, last, nil
 }
 
-// withGone adds those who are not alive any more, unless another process took their place: the same role
-// on the same host, that began after they were heard of last.
+// replaces reports whether a process took the place of one that died: the same role on the same host, begun
+// after that was heard of last.
+func replaces(l, dead Member) bool {
+	return l.Role == dead.Role && l.Host == dead.Host && l.Started.After(dead.Seen)
+}
+
+// withGone adds those who are not alive any more, unless another process took their place.
 func withGone(live []Member, last map[string]Member) []Member {
 	for _, m := range live {
 		delete(last, m.ID)
@@ -489,7 +537,7 @@ func withGone(live []Member, last map[string]Member) []Member {
 	all := live
 	for _, m := range last {
 		replaced := slices.ContainsFunc(live, func(l Member) bool {
-			return l.Role == m.Role && l.Host == m.Host && l.Started.After(m.Seen)
+			return replaces(l, m)
 		})
 		if !replaced {
 			m.Gone = true

@@ -103,7 +103,7 @@ func TestNewWantsWhatItNeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := w.Status(); st.State != watch.StateFailed || st.Source != "test" || st.Since.IsZero() {
+	if st := w.Status(); st.State == watch.StateOK || st.Source != "test" || st.Since.IsZero() {
 		t.Errorf("status before the start: %+v", st)
 	}
 }

@@ -54,7 +54,7 @@ func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
 		reg:    reg,
 		source: cfg.Source,
 		kept:   max(partKept, 3*cfg.Scan),
-		folder: reg.Part(PartPrefix, cfg.Source),
+		folder: reg.Required(PartPrefix, cfg.Source), // unknown until it was opened
 		parts:  map[string]*health.Part{},
 	}
 	for name := range aspects {

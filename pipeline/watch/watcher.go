@@ -116,7 +116,6 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 	w.health.files(w.troubles, w.start)
 	w.cautious.anchor(0)
 	w.cautious.anchor(w.clock())
-	w.health.closed("not started")
 	return w, nil
 }
 
