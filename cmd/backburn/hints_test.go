@@ -70,11 +70,11 @@ func understood(line string, names bool) error {
 	}
 	if err := cmd.ParseFlags(rest); errors.Is(err, pflag.ErrHelp) {
 		return nil
-	} else if err != nil {
+	} else if err != nil && (names || !strings.Contains(err.Error(), "needs an argument")) {
 		return err
 	}
-	if len(rest) == 0 && !names {
-		return nil // it names a command
+	if !names {
+		return nil // it names a command and its flags
 	}
 	if cmd.HasSubCommands() && cmd.Args == nil {
 		return nil
