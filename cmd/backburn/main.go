@@ -44,6 +44,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	simulateCommand,
 	submitCommand,
 	policyCommand,
+	planCommand,
 	resultsCommand,
 	statusCommand,
 	traceCommand,

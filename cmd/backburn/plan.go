@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backburn/internal/app"
+	"backburn/internal/cli"
+	"backburn/internal/plan"
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+)
+
+func planCommand(tool *cli.App) *cobra.Command {
+	p := &planRun{tool: tool}
+	var priority string
+	cmd := &cobra.Command{
+		Use:   "plan PATH…",
+		Short: "Say what it would cost to have many files judged",
+		Long: `Hashes files, and all files below folders, asks WildFire about the hashes (500 in a query), and says
+how many contents there are, which it knows, which the policy keeps here, and in how many days the
+rest would be uploaded. It uploads nothing. What the fleet knows already is not asked about.
+
+What was found out is kept in a state file, also when the command is killed: the next run hashes
+only what is new or changed, and asks only what was not answered.
+
+--hand-in PRIORITY hands the unknown files in as jobs of --source; the day's budget spreads them.
+With --per-day N no more than N are handed in on a UTC day: run it again on the next.
+
+Files are judged by the policy as files of --source that come in messages: their names are claims.`,
+		Example: `  backburn plan /srv/archive
+  backburn plan /srv/archive --queries 50 --json
+  backburn plan /srv/archive --hand-in bulk --per-day 40`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p.handIn = pipeline.Priority(priority)
+			switch {
+			case priority != "" && !p.handIn.Valid():
+				return cli.Usagef("--hand-in: expected urgent, normal or bulk, got %q", priority)
+			case !pipeline.ValidSource(p.source):
+				return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", p.source)
+			case p.perDay < 0, p.perDay > 0 && priority == "":
+				return cli.Usagef("--per-day: 0 or more, and with --hand-in alone")
+			case slices.ContainsFunc(args, isURL):
+				return cli.Usagef("links are not planned: `backburn verdict` asks about them")
+			}
+			return p.run(cmd.Context(), args)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&p.source, "source", "plan", "`name` of the source in the policy, in subjects and events")
+	f.IntVar(&p.queries, "queries", -1, "ask at most `n` queries; -1: what today's budget has left")
+	f.StringVar(&p.state, "state", "", "`file` in which to keep what was found out (default: one for these paths in the user's cache)")
+	f.StringVar(&priority, "hand-in", "", "hand in what WildFire does not know, at this `priority`")
+	f.IntVar(&p.perDay, "per-day", 0, "hand in at most `n` a day; 0: all")
+	f.BoolVar(&p.asJSON, "json", false, "as one JSON object")
+
+	return cmd
+}
+
+// planRun is one run of the command.
+type planRun struct {
+	tool    *cli.App
+	source  string
+	queries int
+	state   string
+	handIn  pipeline.Priority
+	perDay  int
+	asJSON  bool
+
+	service   *service
+	memory    *plan.Memory
+	inventory *plan.Inventory
+	left      map[pipeline.Budget]int // of today's budgets, for jobs that are not urgent
+	asked     int                     // queries that were made
+}
+
+// planReport is what the command prints.
+type planReport struct {
+	plan.Summary
+	HandedIn int    `json:"handed_in,omitempty"`
+	Note     string `json:"note,omitempty"` // why fewer were asked about than there are
+}
+
+func (p *planRun) run(ctx context.Context, args []string) (err error) {
+	cfg, err := p.tool.Config()
+	if err != nil {
+		return err
+	}
+	wcfg, err := app.WorkerConfig(cfg)
+	if err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	if p.service, err = connectWildFire(ctx, p.tool, cfg, "plan"); err != nil {
+		return err
+	}
+	defer p.service.close()
+	if p.handIn != "" && p.service.fleet.queue == nil {
+		return cli.Exit(cli.Unreachable, fmt.Errorf("--hand-in needs the queue: %w", p.service.fleet.reason))
+	}
+
+	if p.memory, err = openPlan(p.state, args); err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := p.memory.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	if p.left, err = p.budgets(ctx, wcfg); err != nil {
+		return err
+	}
+
+	p.inventory = &plan.Inventory{Source: p.source, Config: wcfg}
+	if err := p.hash(ctx, args); err != nil {
+		return err
+	}
+	if err := p.lookHere(ctx, wcfg); err != nil {
+		return err
+	}
+	note, err := p.ask(ctx)
+	if err != nil {
+		return err
+	}
+
+	r := planReport{Summary: p.inventory.Summarize(p.asked, p.left[pipeline.Uploads], time.Now()), Note: note}
+	if p.handIn != "" {
+		if r.HandedIn, err = p.submit(ctx); err != nil {
+			return err
+		}
+	}
+	if p.asJSON {
+		return printJSON(p.tool.Out, r)
+	}
+	printPlan(p.tool, r)
+
+	return nil
+}
+
+// openPlan opens the state file, by default one of the user's cache that the paths name.
+func openPlan(name string, args []string) (*plan.Memory, error) {
+	if name == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return nil, cli.Usagef("--state FILE: there is no cache folder for it (%v)", err)
+		}
+		h := sha256.New()
+		for _, arg := range args {
+			abs, err := filepath.Abs(arg)
+			if err != nil {
+				return nil, err
+			}
+			fmt.Fprintf(h, "%s\x00", abs)
+		}
+		name = filepath.Join(cache, "backburn", "plan-"+hex.EncodeToString(h.Sum(nil))[:16]+".jsonl")
+	}
+
+	m, err := plan.OpenMemory(name)
+	if errors.Is(err, plan.ErrInUse) {
+		return nil, cli.Exit(cli.Usage, err)
+	}
+
+	return m, err
+}
+
+// budgets finds what is left of today. Where the fleet is not there, nothing of it was used as far as
+// is known.
+func (p *planRun) budgets(ctx context.Context, cfg pipeline.Config) (map[pipeline.Budget]int, error) {
+	left := map[pipeline.Budget]int{}
+	for b, limit := range map[pipeline.Budget]int{pipeline.Uploads: cfg.UploadsPerDay, pipeline.Queries: cfg.QueriesPerDay} {
+		used := 0
+		if q := p.service.fleet.queue; q != nil {
+			s, err := fleet.StatusOf(ctx, q.Control(), b, limit, time.Now())
+			if err != nil {
+				return nil, err
+			}
+			used = s.Used
+		}
+		left[b] = max(limit-limit*cfg.ReservePercent/100-used, 0)
+	}
+	if cfg.QueriesPerDay == 0 {
+		left[pipeline.Queries] = -1
+	}
+
+	return left, nil
+}
+
+// hash finds all files, and hashes those that are new.
+func (p *planRun) hash(ctx context.Context, args []string) error {
+	bars := newPlanBars(p.tool.Err)
+	defer bars.end()
+
+	failed := func(path string, err error) {
+		p.inventory.Fail()
+		bars.done(0)
+		fmt.Fprintf(bars.talk(), "%s: %s\n", printable(path), printable(err.Error()))
+	}
+	type problem struct {
+		path string
+		err  error
+	}
+	var problems []problem // of finding files, which goes on beside hashing
+
+	h := &plan.Hasher{
+		Memory: p.memory,
+		Types:  p.inventory.Config.NeedsTypes(),
+		Done: func(f plan.File, _ bool) {
+			p.inventory.Add(f)
+			bars.done(f.Size)
+		},
+		Failed: failed,
+	}
+	err := h.Run(ctx, func(visit func(string) error) error {
+		return walkArgs(ctx, args, func(path string, err error) error {
+			bars.found()
+			if err != nil {
+				problems = append(problems, problem{path, err})
+				return nil
+			}
+			abs, err := filepath.Abs(path)
+			if err != nil {
+				return err
+			}
+			return visit(abs)
+		})
+	})
+	for _, wrong := range problems {
+		failed(wrong.path, wrong.err)
+	}
+
+	return err
+}
+
+func printPlan(tool *cli.App, r planReport) {
+	rows := [][]string{{"WHAT", "HOW MANY", ""}}
+	row := func(what string, n int, more string) { rows = append(rows, []string{what, fmt.Sprint(n), more}) }
+	row("files", r.Files, humanSize(r.Bytes))
+	for what, n := range map[string]int{"  unreadable": r.Unreadable, "  empty": r.Empty, "  too large": r.TooLarge} {
+		if n > 0 {
+			row(what, n, "")
+		}
+	}
+	row("distinct contents", r.Distinct, "")
+	for _, verdict := range slices.Sorted(maps.Keys(r.Known)) {
+		row("  known: "+verdict, r.Known[verdict], "")
+	}
+	row("  being analyzed", r.Pending, "")
+	row("  withheld", r.Withheld, "the policy keeps them here")
+	row("  not asked about", r.NotAsked, r.Note)
+	row("  unknown", r.Unknown, humanSize(r.UnknownBytes))
+	row("queries made", r.Queries, fmt.Sprintf("%d contents known here without one", r.KnownHere))
+	printTable(tool.Out, rows)
+
+	var text string
+	switch {
+	case r.Unknown == 0:
+		text = "There is nothing to upload."
+	case r.DoneBy.IsZero():
+		text = fmt.Sprintf("%s to make; there is no daily limit.", plural(r.Unknown, "upload"))
+	default:
+		text = fmt.Sprintf("%s to make: %s at the present budget, done by %s.", plural(r.Unknown, "upload"), plural(r.Days, "day"), r.DoneBy.Format(time.DateOnly))
+	}
+	fmt.Fprintln(tool.Out, "\n"+text)
+	if r.HandedIn > 0 {
+		fmt.Fprintf(tool.Out, "%s handed in.\n", strings.TrimSpace(plural(r.HandedIn, "file")))
+	}
+}

@@ -1,0 +1,132 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"backburn/internal/plan"
+	"backburn/internal/testkit"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/wildfire"
+)
+
+// 10,000 files, of which the fleet knows half: the rest takes ten queries, also when the command is
+// killed while it hashes, and under "lookup" nothing is uploaded, whatever is asked for.
+func TestPlanOfManyFiles(t *testing.T) {
+	t.Parallel()
+	const files = 10_000
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"wildfire.queries_per_day": 1050})
+	text, err := os.ReadFile(s.Path("backburn.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WriteFile("backburn.toml", string(text)+"[[policy]]\nsubmit = \"lookup\"\n")
+	p := s.Start("backburn", "run")
+	s.WriteFile("plan.toml", replaced(t, s.Path("backburn.toml"), `nats.url = "nats://127.0.0.1:0"`, `nats.url = "`+p.NATS()+`"`))
+
+	if err := os.Mkdir(s.Path("tree"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.AttachDomain(t.Context(), s.Queue(p).Conn(), "", "backburn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known []*queue.Change
+	for i := range files {
+		body := fmt.Sprint("file ", i)
+		s.WriteFile(fmt.Sprintf("tree/%d", i), body)
+		if i%2 == 0 {
+			continue
+		}
+		sum := sha256.Sum256([]byte(body))
+		known = append(known, q.PutSample(queue.SampleEntry{Key: hex.EncodeToString(sum[:]), Sample: pipeline.Sample{
+			State:     pipeline.StateVerdict,
+			Verdict:   int(wildfire.Benign),
+			CheckedAt: time.Now(),
+		}}))
+	}
+	for len(known) > 0 {
+		n := min(500, len(known))
+		if err := q.Commit(t.Context(), known[:n]...); err != nil {
+			t.Fatal(err)
+		}
+		known = known[n:]
+	}
+
+	args := []string{"plan", "--config", "plan.toml", "--state", "state.jsonl", "--json", "--hand-in", "bulk", "tree"}
+	before := 0
+	for try := 0; before < 100 || before >= files; try++ {
+		if try == 10 {
+			t.Fatal("the command cannot be killed while it hashes")
+		}
+		_ = os.Remove(s.Path("state.jsonl"))
+		first := s.Start("backburn", args...)
+		for before = 0; before < 100 && !first.Ended(); {
+			before = hashed(t, s)
+		}
+		first.Kill()
+		before = hashed(t, s)
+	}
+
+	second := s.Start("backburn", args...)
+	if code := second.Wait(); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, second.Stderr())
+	}
+	var got plan.Summary
+	if err := json.Unmarshal([]byte(second.Stdout()), &got); err != nil {
+		t.Fatalf("%v:\n%s", err, second.Stdout())
+	}
+	if got.Files != files || got.Distinct != files || got.Known["benign"] != files/2 || got.KnownHere != files/2 || got.Withheld != files/2 || got.Unknown != 0 {
+		t.Errorf("%+v", got)
+	}
+	if n := s.WildFire.Count(wildfire.OpVerdicts); n > 11 || n != got.Queries {
+		t.Errorf("%d queries, and the summary says %d; want at most 11", n, got.Queries)
+	}
+	if n := s.WildFire.Count(wildfire.OpSubmitFile); n != 0 {
+		t.Errorf("%d uploads", n)
+	}
+	if n := hashed(t, s); n != files {
+		t.Errorf("%d files were hashed in two runs, want %d: %d of them before the kill", n, files, before)
+	}
+	p.Stop()
+}
+
+// hashed counts the files that are in the state whole.
+func hashed(t *testing.T, s *testkit.Site) int {
+	t.Helper()
+	b, err := os.ReadFile(s.Path("state.jsonl"))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range bytes.Lines(b) {
+		if bytes.HasPrefix(line, []byte(`{"f":`)) && bytes.HasSuffix(line, []byte("}\n")) {
+			n++
+		}
+	}
+
+	return n
+}
+
+func replaced(t *testing.T, name, before, after string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte(before)) {
+		t.Fatalf("%s does not hold %s", name, before)
+	}
+
+	return string(bytes.ReplaceAll(b, []byte(before), []byte(after)))
+}

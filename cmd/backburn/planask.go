@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"backburn/internal/plan"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/wildfire"
+)
+
+// lookedUpAtOnce is how many records of the ledger are read at a time.
+const lookedUpAtOnce = 64
+
+// lookHere takes the verdicts that the fleet knows, and the answers of earlier runs.
+func (p *planRun) lookHere(ctx context.Context, cfg pipeline.Config) error {
+	now := time.Now()
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookedUpAtOnce)
+	for _, c := range p.inventory.Contents() {
+		if a, ok := p.memory.Answer(c.File.SHA256); ok && fresh(a, cfg, now) {
+			c.Answer = &a
+			if a.Verdict.Final() {
+				continue
+			}
+		}
+		if p.service.fleet.queue == nil {
+			continue
+		}
+		g.Go(func() error {
+			s, err := p.service.fleet.queue.Sample(gctx, c.File.SHA256)
+			if err != nil || s.State != pipeline.StateVerdict {
+				return err
+			}
+			a := plan.Answer{Verdict: wildfire.Verdict(s.Verdict), At: s.CheckedAt}
+			if fresh(a, cfg, now) {
+				c.Answer = &a
+				c.Here = true
+			}
+			return nil
+		})
+	}
+
+	return g.Wait()
+}
+
+// unknownAge is how long "unknown" counts: others submit files as well.
+const unknownAge = 24 * time.Hour
+
+// fresh reports whether an answer need not be asked for again.
+func fresh(a plan.Answer, cfg pipeline.Config, now time.Time) bool {
+	if !a.Verdict.Final() {
+		return now.Sub(a.At) < unknownAge
+	}
+
+	return now.Sub(a.At) <= cfg.Memory(a.Verdict)
+}
+
+// ask asks WildFire about everything that it may be asked about, within the number of queries. The note
+// says why it ended before.
+func (p *planRun) ask(ctx context.Context) (note string, err error) {
+	most := p.queries
+	if most < 0 {
+		most = p.left[pipeline.Queries]
+	}
+
+	list := p.inventory.ToAsk()
+	for len(list) > 0 {
+		if most >= 0 && p.asked >= most {
+			return fmt.Sprintf("%d queries do not suffice (--queries, wildfire.queries_per_day)", most), nil
+		}
+
+		batch := list[:min(len(list), wildfire.MaxHashes)]
+		list = list[len(batch):]
+		if err := p.askAbout(ctx, batch); err != nil {
+			if errors.Is(err, wildfire.ErrQuota) {
+				return "WildFire says that the day's queries are used up", nil
+			}
+			return "", unreachable(err)
+		}
+	}
+
+	return "", nil
+}
+
+// askAbout asks one query.
+func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
+	hashes := make([]string, len(batch))
+	for i, c := range batch {
+		hashes[i] = c.File.SHA256
+	}
+	records, err := p.service.Verdicts(ctx, hashes)
+	if err != nil {
+		return err
+	}
+	p.asked++
+	p.service.charge(ctx, 1)
+
+	said := map[string]wildfire.Verdict{}
+	for _, r := range records {
+		if said[r.SHA256] = wildfire.Pending; r.HasVerdict {
+			said[r.SHA256] = r.Verdict
+		}
+	}
+	for _, c := range batch {
+		a := plan.Answer{Verdict: wildfire.Unknown, At: time.Now().UTC()}
+		if v, ok := said[c.File.SHA256]; ok {
+			a.Verdict = v
+		}
+		c.Answer = &a
+		if err := p.memory.Answered(c.File.SHA256, a); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// submit hands in what WildFire does not know, as much as one day may. Jobs have the ids of their
+// contents, so a repeat is harmless.
+func (p *planRun) submit(ctx context.Context) (int, error) {
+	room := -1
+	if p.perDay > 0 {
+		room = max(p.perDay-p.memory.HandedInOn(time.Now()), 0)
+	}
+
+	n := 0
+	for _, c := range p.inventory.ToSend() {
+		if n == room {
+			break
+		}
+		if p.memory.HandedIn(c.File.SHA256) {
+			continue
+		}
+		if err := p.submitOne(ctx, c); err != nil {
+			return n, fmt.Errorf("hand in %s: %w", c.File.Path, err)
+		}
+		if err := p.memory.HandIn(c.File.SHA256, time.Now()); err != nil {
+			return n, err
+		}
+		n++
+	}
+
+	return n, nil
+}
+
+func (p *planRun) submitOne(ctx context.Context, c *plan.Contents) error {
+	j := p.inventory.Job(c.File)
+	j.Priority = p.handIn
+	open := func() (io.ReadCloser, error) { return os.Open(c.File.Path) }
+
+	for {
+		_, err := p.service.fleet.queue.Publisher().Submit(ctx, j, queue.FromFile(c.File.Size, open))
+		if !errors.Is(err, pipeline.ErrFull) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}

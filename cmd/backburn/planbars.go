@@ -1,0 +1,73 @@
+package main
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// planBars shows how many of the files that were found are hashed: a bar on a terminal, nothing elsewhere.
+// It is safe for concurrent use.
+type planBars struct {
+	w     io.Writer
+	all   *mpb.Progress // nil: no terminal
+	files *mpb.Bar
+	total atomic.Int64
+	bytes atomic.Int64
+	over  sync.Once
+}
+
+func newPlanBars(w io.Writer) *planBars {
+	b := &planBars{w: w}
+	if !isTerminal(w) {
+		return b
+	}
+
+	b.all = mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
+	b.files = b.all.AddBar(0,
+		mpb.PrependDecorators(decor.Name("hashed", decor.WC{W: 12, C: decor.DindentRight})),
+		mpb.AppendDecorators(
+			decor.CountersNoUnit("%d of %d"),
+			decor.Any(func(decor.Statistics) string { return "  " + humanSize(b.bytes.Load()) }),
+			decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6}),
+		))
+
+	return b
+}
+
+// talk is where to write while there are bars.
+func (b *planBars) talk() io.Writer {
+	if b.all != nil {
+		return b.all
+	}
+
+	return b.w
+}
+
+// found notes one more file.
+func (b *planBars) found() {
+	if b.all != nil {
+		b.files.SetTotal(b.total.Add(1), false)
+	}
+}
+
+// done notes a file that is hashed, of so many bytes.
+func (b *planBars) done(size int64) {
+	if b.all != nil {
+		b.bytes.Add(size)
+		b.files.Increment()
+	}
+}
+
+// end leaves the bar as it is, once.
+func (b *planBars) end() {
+	b.over.Do(func() {
+		if b.all != nil {
+			b.files.Abort(false)
+			b.all.Wait()
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package plan
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+
+	"backburn/pipeline"
+)
+
+// ErrNotRegular says that a path names no regular file.
+var ErrNotRegular = errors.New("not a regular file")
+
+// Hasher hashes files on all cores, except those that the memory knows.
+type Hasher struct {
+	Memory *Memory
+	Types  bool                          // also find out what the contents are
+	Done   func(f File, remembered bool) // called for each file, by one goroutine at a time
+	Failed func(path string, err error)  // likewise
+}
+
+// Run hashes the paths that walk visits until it returns, or ctx ends. Errors are those of walk, and of
+// writing the memory.
+func (h *Hasher) Run(ctx context.Context, walk func(visit func(path string) error) error) error {
+	paths := make(chan string, 4096)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	var mu sync.Mutex // of Done and Failed
+	var hashing sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		hashing.Go(func() {
+			w := &hashWorker{Hasher: h, buffer: make([]byte, 256<<10)}
+			for path := range paths {
+				if ctx.Err() != nil {
+					continue
+				}
+				f, remembered, err := w.file(ctx, path)
+				if err == nil && !remembered {
+					if werr := h.Memory.Hashed(f); werr != nil {
+						cancel(werr)
+					}
+				}
+
+				mu.Lock()
+				switch {
+				case err == nil:
+					h.Done(f, remembered)
+				case ctx.Err() == nil:
+					h.Failed(path, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+
+	err := walk(func(path string) error {
+		select {
+		case paths <- path:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	close(paths)
+	hashing.Wait()
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+
+	return err
+}
+
+// hashWorker hashes one file at a time.
+type hashWorker struct {
+	*Hasher
+	buffer []byte
+}
+
+func (w *hashWorker) file(ctx context.Context, path string) (f File, remembered bool, err error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+		if known, ok := w.Memory.File(path, info); ok && (known.Types != nil || !w.Types) {
+			return known, true, nil
+		}
+	}
+
+	in, err := os.Open(path)
+	if err != nil {
+		return f, false, err
+	}
+	defer in.Close()
+
+	info, err := in.Stat()
+	switch {
+	case err != nil:
+		return f, false, err
+	case !info.Mode().IsRegular():
+		return f, false, ErrNotRegular
+	}
+
+	f = File{Path: path, Size: info.Size(), ModTime: info.ModTime()}
+	sum := sha256.New()
+	for first := true; ; first = false {
+		n, err := io.ReadFull(in, w.buffer)
+		sum.Write(w.buffer[:n])
+		if first && w.Types {
+			f.Types = pipeline.TypesOf(w.buffer[:min(n, pipeline.TypesBytes)])
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			f.SHA256 = hex.EncodeToString(sum.Sum(nil))
+			return f, false, nil
+		case err != nil:
+			return f, false, err
+		case ctx.Err() != nil:
+			return f, false, ctx.Err()
+		}
+	}
+}
