@@ -55,6 +55,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	loginCommand,
 	logoutCommand,
 	doctorCommand,
+	healthcheckCommand,
 	aclCommand,
 	unclaimCommand,
 	apiCommand,

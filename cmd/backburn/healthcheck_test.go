@@ -1,0 +1,44 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"backburn/internal/testkit"
+)
+
+func TestHealthcheck(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewSite(t)
+	p := s.Start("backburn", "run")
+	p.Logged("ready")
+	addr := p.Logged("health, metrics and status are served").Text("addr")
+	ask := func(args ...string) int {
+		t.Helper()
+		return s.Start("backburn", append([]string{"healthcheck"}, args...)...).Wait()
+	}
+	if code := ask("--http-listen", addr); code != 0 {
+		t.Errorf("it lives, but the exit code is %d", code)
+	}
+	if code := ask("--ready", "--http-listen", addr); code != 0 {
+		t.Errorf("it is ready, but the exit code is %d", code)
+	}
+	p.Stop()
+	if code := ask("--http-listen", addr); code != 4 {
+		t.Errorf("it is gone, but the exit code is %d", code)
+	}
+	if code := ask("--http-listen", ""); code != 2 {
+		t.Errorf("nobody to ask: exit code %d", code)
+	}
+
+	status := make(chan int, 1)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-status) }))
+	t.Cleanup(web.Close)
+	for answer, want := range map[int]int{200: 0, 401: 0, 503: 4} {
+		status <- answer
+		if code := ask("--http-listen", web.Listener.Addr().String()); code != want {
+			t.Errorf("status %d: exit code %d, want %d", answer, code, want)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"backburn/internal/config"
+)
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
+	dropped = regexp.MustCompile("[^a-z0-9 _-]")
+)
+
+// anchors are the targets that a page's headings make.
+func anchors(page string) map[string]bool {
+	found := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(page, -1) {
+		found[strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
+	}
+
+	return found
+}
+
+// Every link within the repository leads somewhere, and the index names every page.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	index := read(t, filepath.Join(root, "docs", "README.md"))
+	for _, page := range pages {
+		if name := filepath.Base(page); name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md does not name %s", name)
+		}
+	}
+
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "RELEASE.md", "SECURITY.md", "deploy/helm/backburn/README.md"} {
+		pages = append(pages, filepath.Join(root, filepath.FromSlash(name)))
+	}
+	for _, page := range pages {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			target, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, ":") { // elsewhere
+				continue
+			}
+			file := page
+			if target != "" {
+				file = filepath.Join(filepath.Dir(page), filepath.FromSlash(target))
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%s: the link %s leads nowhere", page, m[1])
+				continue
+			}
+			if anchor != "" && strings.HasSuffix(file, ".md") && !anchors(read(t, file))[anchor] {
+				t.Errorf("%s: the link %s leads to no heading", page, m[1])
+			}
+		}
+	}
+}
+
+// The configurations that are shipped are understood as they are.
+func TestShippedConfigurations(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	for name, process := range map[string]string{
+		"packaging/backburn.toml":        "run",
+		"packaging/watcher.example.toml": "watcher",
+		"deploy/compose/backburn.toml":   "worker",
+	} {
+		cfg, err := config.Read(filepath.Join(root, filepath.FromSlash(name)), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := cfg.Validate(0); err != nil {
+			t.Errorf("%s, for %s: %v", name, process, err)
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return string(text)
+}
