@@ -102,8 +102,7 @@ func newBehind(t *testing.T) *behind {
 	page, err := admin.New(cfg.HTTP.Config, admin.Config{
 		Registry: prometheus.NewRegistry(),
 		Status:   func(context.Context) (any, error) { return map[string]int{"waiting": 3}, nil },
-		Events:   ui.NewEvents(b.q, 0, zerolog.Nop()),
-		Page:     ui.Handler(),
+		Page:     ui.New(ui.Config{Log: zerolog.Nop()}),
 		Log:      zerolog.Nop(),
 	})
 	must(t, err)
@@ -262,7 +261,7 @@ func (b *behind) try() {
 	want("POST", "/backburn/v1/submit?filename=huge.iso", io.LimitReader(zeros{}, 120_000_000), 413, "")
 
 	// Events come while the answer goes on.
-	for path, name := range map[string]string{"/backburn/v1/events": "id: ", "/backburn/api/events": "data: "} {
+	for path, name := range map[string]string{"/backburn/v1/events": "id: "} {
 		res := send("GET", path, nil)
 		if got := res.Header.Get("Content-Type"); res.StatusCode != 200 || got != "text/event-stream" {
 			t.Fatalf("%s: %d %q", path, res.StatusCode, got)

@@ -4,8 +4,7 @@
 //	/readyz       how every part is, by the health registry; 503 when one has failed
 //	/metrics      the given Prometheus registry
 //	/api/status   the value of the given function, as JSON
-//	/api/events   the given stream
-//	/             the given page
+//	/             the given page, and what it asks for below /api/
 //
 // It answers GET and HEAD alone, changes nothing, and holds no credentials. Without basic
 // authentication or client certificates (package httpserver) it belongs on an address that only
@@ -38,7 +37,6 @@ type Config struct {
 	Parts    func() []health.Status                 // of the health registry; nil: none
 	Registry *prometheus.Registry                   // nil: no /metrics
 	Status   func(ctx context.Context) (any, error) // nil: no /api/status; safe for concurrent use, and quick
-	Events   http.Handler                           // /api/events: may write without end; nil: 404
 	Page     http.Handler                           // serves every other path; nil: 404
 	Pprof    bool                                   // serve /debug/pprof/
 	Log      zerolog.Logger
@@ -48,7 +46,7 @@ type Config struct {
 func New(at httpserver.Config, cfg Config) (*httpserver.Server, error) {
 	use := httpserver.Use{
 		Table:    "http",
-		Routes:   []string{"/healthz", "/readyz", "/metrics", "/api/status", "/api/events", "/debug/pprof/", "/"},
+		Routes:   []string{"/healthz", "/readyz", "/metrics", "/api/status", "/api/overview", "/api/search", "/api/job", "/debug/pprof/", "/"},
 		Links:    []string{"/", "/index.html"},
 		Profiles: cfg.Pprof,
 		Log:      cfg.Log,
@@ -72,9 +70,6 @@ func Handler(cfg Config) http.Handler {
 	}
 	if cfg.Status != nil {
 		mux.Handle("GET /api/status", current(cfg))
-	}
-	if cfg.Events != nil {
-		mux.Handle("GET /api/events", cfg.Events)
 	}
 	if cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)

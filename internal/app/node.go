@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +26,7 @@ import (
 	"backburn/internal/clamd"
 	"backburn/internal/config"
 	"backburn/internal/health"
+	"backburn/internal/history"
 	"backburn/internal/httpserver"
 	"backburn/internal/mail"
 	"backburn/internal/natsconn"
@@ -108,6 +111,7 @@ type Node struct {
 	worker   *worker.Worker
 	watchers []*watch.Watcher
 	http     *httpserver.Server
+	history  *history.Log // of the dashboard; nil without http
 	api      *httpserver.Server
 	clamd    *clamd.Server
 	mail     *mail.Server
@@ -375,7 +379,7 @@ func (n *Node) startHTTP() error {
 	h, err := admin.New(n.cfg.HTTP.Config, admin.Config{
 		Parts: n.health.Parts, Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log.With().Str("component", "http").Logger(),
 		Status: func(ctx context.Context) (any, error) { return n.Status(ctx), nil },
-		Events: ui.NewEvents(n.queue, 0, n.log), Page: ui.Handler(),
+		Page:   n.dashboard(),
 	})
 	if err != nil {
 		return err
@@ -384,6 +388,33 @@ func (n *Node) startHTTP() error {
 	n.undo = append(n.undo, h.Close)
 	n.log.Info().Str("addr", h.Addr().String()).Msg("health, metrics and status are served")
 	return nil
+}
+
+// dashboard is the page, and what it asks for.
+func (n *Node) dashboard() http.Handler {
+	n.history = history.NewLog(n.queue, history.DefaultLimits(), n.log.With().Str("component", "dashboard").Logger())
+
+	return ui.New(ui.Config{
+		History: n.history,
+		Trace: func(ctx context.Context, q queue.TraceQuery) (queue.Trace, error) {
+			if n.queue.NoLedger {
+				return queue.Trace{}, errors.New("a watcher may not read the ledger; ask the dashboard of a worker, or `backburn trace`")
+			}
+			return n.queue.Trace(ctx, q)
+		},
+		Portal: portal(n.cfg.WildFire.Client.BaseURL),
+		Log:    n.log.With().Str("component", "dashboard").Logger(),
+	})
+}
+
+// portal is where people read WildFire's reports, for the cloud that is used; "" where it isn't known.
+func portal(base string) string {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" || !strings.HasSuffix(u.Hostname(), ".wildfire.paloaltonetworks.com") && u.Hostname() != "wildfire.paloaltonetworks.com" {
+		return ""
+	}
+
+	return "https://" + u.Hostname() + "/"
 }
 
 // Queue is the node's queue.
@@ -420,6 +451,7 @@ func (n *Node) Run(ctx context.Context) error {
 	side.Go(func() error { return n.reopenOnHangup(last) })
 	if n.http != nil {
 		side.Go(func() error { return n.http.Run(last, httpGrace) })
+		side.Go(func() error { return n.history.Run(last) })
 	}
 	if n.api != nil {
 		g.Go(func() error { return n.api.Run(gctx, apiGrace) })

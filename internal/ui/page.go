@@ -19,8 +19,8 @@ var (
 	script string
 )
 
-// Handler serves the page on / and on /index.html; every other path is not found.
-func Handler() http.Handler {
+// page serves the page on / and on /index.html; every other path is not found.
+func page() http.HandlerFunc {
 	body := []byte(strings.NewReplacer("/* page.css */", style, "/* page.js */", script).Replace(html))
 	policy := strings.Join([]string{
 		"default-src 'none'",
@@ -34,7 +34,7 @@ func Handler() http.Handler {
 		"require-trusted-types-for 'script'",
 		"trusted-types 'none'",
 	}, "; ")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" && r.URL.Path != "/index.html" {
 			http.NotFound(w, r)
 			return
@@ -42,7 +42,7 @@ func Handler() http.Handler {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", policy)
 		_, _ = bytes.NewReader(body).WriteTo(w) // the reader may have gone
-	})
+	}
 }
 
 // source names what is between the tags of an element, for a Content-Security-Policy

@@ -3,7 +3,10 @@
 (() => {
   const PERIOD = 2000;   // milliseconds between two looks at /api/status
   const PATIENCE = 8000; // until a look is given up
-  const KEEP = 50;       // verdicts in the list
+  const SLOW = 10000;    // milliseconds between two looks at the last 24 hours
+  const PAGE = 50;       // files that are asked for at a time
+  const KEEP = 200;      // files in the list that come by themselves
+  const MOST = 600;      // files in the list at all
 
   const $ = (selector, root = document) => root.querySelector(selector);
 
@@ -71,6 +74,17 @@
     const d = new Date(t);
     return two(d.getHours()) + ":" + two(d.getMinutes());
   }
+  // The zone of this machine, and how far it is from UTC at a time.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
+  function offset(t) {
+    const m = -new Date(t).getTimezoneOffset(), a = Math.abs(m);
+    return "UTC" + (m ? (m < 0 ? "−" : "+") + two(Math.floor(a / 60)) + ":" + two(a % 60) : "");
+  }
+  // full is a time that can be read anywhere.
+  function full(t) {
+    const d = new Date(t);
+    return d.getFullYear() + "-" + two(d.getMonth() + 1) + "-" + two(d.getDate()) + " " + clock(t) + ":" + two(d.getSeconds()) + " " + offset(t);
+  }
   function seconds(t) {
     const d = new Date(t), today = new Date(now()).toDateString() === d.toDateString();
     return (today ? "" : d.getFullYear() + "-" + two(d.getMonth() + 1) + "-" + two(d.getDate()) + " ") + clock(t) + ":" + two(d.getSeconds());
@@ -115,12 +129,14 @@
 
   // ---- the state --------------------------------------------------------------------
 
+  const SPENDERS = 5; // sources that are named for a budget
   const LANES = ["urgent", "normal", "bulk"];
   const EXPECTED = new Set(["unsupported_type", "too_large", "empty", "withheld"]); // results.Reason.Expected
 
-  const level = state => ({ ok: "good", degraded: "warn", failed: "bad", gone: "bad" })[state] ?? "";
+  const level = state => ({ ok: "good", degraded: "warn", retrying: "warn", paused: "warn", failed: "bad", gone: "bad" })[state] ?? "";
   const name = p => p.part + (p.of ? " " + p.of : "");
   const said = p => p.note || [p.reason, p.remedy].filter(Boolean).join("; ");
+  const capital = s => s && s[0].toUpperCase() + s.slice(1);
   const unwell = st => (st.parts ?? []).filter(p => p.state === "degraded" || p.state === "failed" || p.note);
 
   // health is a cell with a badge and what there is to say.
@@ -139,14 +155,14 @@
     away.hidden = known;
     for (const e of document.querySelectorAll(".fleet")) e.hidden = !known;
     if (known) showFleet(st);
-    else put(away, "NATS is away since " + seconds(st.away.since) + ": " + st.away.reason + ". Nothing is known of the fleet; this process says of itself what follows.");
+    else put(away, "NATS is away since " + full(st.away.since) + st.away.reason.replace(/^NATS is away\s*/, " ").replace(/^(?! )/, ": ").trimEnd() + ". Since then nothing is known of the fleet; what follows is what this process knows by itself.");
     showProblems(st, known);
   }
 
   // showFleet shows what NATS tells.
   function showFleet(st) {
-    fill($("#jobs"), [["queued", "", st.queued], ["pending at WildFire", "", st.pending], ["parked", st.parked.reason, st.parked]],
-      ([state, why, j]) => [state + (why ? " for " + why : "") + (j.until ? ", until " + seconds(j.until) : ""), count(j.jobs), age(j.oldest)]);
+    fill($("#jobs"), [["Queued", "for a worker", st.queued], ["At WildFire", "for a verdict", st.pending], ["Parked", st.parked.reason || "for a budget, or the end of a pause", st.parked]],
+      ([state, why, j]) => [lines(state, why + (j.until ? "; goes on at " + seconds(j.until) : "")), count(j.jobs), age(j.oldest)]);
     fill($("#lanes"), LANES, lane => {
       const l = st.lanes[lane] ?? { waiting: 0, in_hand: 0 };
       return [lane, count(l.waiting), count(l.in_hand), age(l.oldest)];
@@ -166,11 +182,14 @@
 
   // showHere shows what this process knows by itself.
   function showHere(st) {
+    $("#uploading").parentElement.hidden = !st.uploading?.length;
     fill($("#uploading"), st.uploading ?? [], f => [f.filename, td => showProgress(td, f), age(f.since)]);
     fill($("#watch"), st.watch ?? [], f => [
       lines(f.path, "source " + f.source + (f.mode ? ", " + f.mode : "")),
       health(f.state, f.reason, f.held),
       count(f.pending), count(f.in_flight), count(f.finished)]);
+    fill($("#sinks"), st.sinks ?? [], s => [lines(s.name, s.kind), health(s.state, s.cause, s.remedy), count(s.behind), s.last ? age(s.last) + " ago" : "never"]);
+    put($("#here"), st.role ? ": " + st.role : "");
     showToken(st.token);
   }
 
@@ -200,6 +219,9 @@
     if (limited) parts.push("starts anew at " + clock(b.resets_at) + ", in " + until(b.resets_at));
     box.dataset.level = level;
     put($(".forecast", box), parts.join("; "));
+    const by = Object.entries(b.by ?? {}).filter(([, n]) => n > 0).sort((x, y) => y[1] - x[1]);
+    put($(".by", box), by.length ? "by source: " + by.slice(0, SPENDERS).map(([s, n]) => s + " " + count(n)).join(", ") +
+      (by.length > SPENDERS ? ", and " + (by.length - SPENDERS) + " more" : "") : "");
   }
 
   function showProgress(td, f) {
@@ -239,32 +261,155 @@
     }));
   }
 
-  // showProblems says first what a person would have to look for below.
+  // showProblems says in one line how it is and what to do, and below what else there is.
   function showProblems(st, known) {
-    const found = [];
+    const found = []; // [level, text]
     for (const p of unwell(st)) {
       const is = { failed: " has failed since ", degraded: " is degraded since " }[p.state];
-      found.push(name(p) + (is ? is + seconds(p.since) : "") + ": " + said(p));
+      found.push([p.state === "failed" ? "bad" : "warn", capital(name(p)) + (is ? is + seconds(p.since) : "") + ": " + said(p)]);
     }
     if (known) {
       for (const [budget, p] of Object.entries(st.paused)) {
-        if (!p.spent) found.push(budget[0].toUpperCase() + budget.slice(1) + " are paused until " + seconds(p.until) + ": " + p.reason);
+        if (!p.spent) found.push(["bad", capital(budget) + " are paused until " + seconds(p.until) + ": " + p.reason]);
       }
       const workers = st.members.filter(m => m.slots > 0 && !m.gone);
-      if (workers.length === 0) found.push("No worker is running: jobs wait.");
-      else if (!workers.some(w => w.leader)) found.push("No worker leads: nobody asks for verdicts.");
+      if (workers.length === 0) found.push(["bad", "No worker is running, so jobs wait: start `backburn run` or `worker`"]);
+      else if (!workers.some(w => w.leader)) found.push(["warn", "No worker leads: nobody asks for verdicts"]);
       for (const m of st.members) {
         if (m.id === st.id) continue; // its parts say more
         const who = "The " + m.role + " on " + m.host;
-        if (m.gone) found.push(who + " is gone, heard of last " + age(m.seen) + " ago.");
-        else if (m.unwell?.length && !(m.state === "ok")) found.push(who + " is " + m.state + ": " + name(m.unwell[0]) + ": " + said(m.unwell[0]));
+        if (m.gone) found.push(["bad", who + " is gone, heard of last " + age(m.seen) + " ago: start it again"]);
+        else if (m.unwell?.length && !(m.state === "ok")) found.push([m.state === "failed" ? "bad" : "warn", who + " is " + m.state + ": " + name(m.unwell[0]) + ": " + said(m.unwell[0])]);
       }
+      for (const b of ["uploads", "queries"]) {
+        if (st[b].spent) found.push(["warn", "Today's " + b + " are spent: what needs them goes on by itself at " + seconds(st[b].resets_at) + ", in " + until(st[b].resets_at)]);
+      }
+      const look = Object.entries(st.dead).reduce((sum, [reason, n]) => sum + (EXPECTED.has(reason) ? 0 : n), 0);
+      if (look) found.push(["warn", count(look) + (look === 1 ? " dead letter needs" : " dead letters need") + " a look: `backburn dead list`"]);
+    } else if (!found.some(([, text]) => text.includes("NATS") || text.startsWith("Nats"))) {
+      found.push(["bad", st.away.reason]);
     }
+    found.sort((x, y) => (x[0] === "bad" ? 0 : 1) - (y[0] === "bad" ? 0 : 1));
+    const [first, ...rest] = found;
+    $("#attention").dataset.level = first ? first[0] : "good";
+    put($("#health"), first ? first[1] + (rest.length ? " — and " + rest.length + " more:" : "") : "All is well: there is nothing to do.");
     const list = $("#problems");
-    while (list.children.length > found.length) list.lastChild.remove();
-    found.forEach((text, i) => put(list.children[i] ?? list.appendChild(make("li")), text));
-    $("#attention").hidden = found.length === 0;
+    while (list.children.length > rest.length) list.lastChild.remove();
+    rest.forEach(([, text], i) => put(list.children[i] ?? list.appendChild(make("li")), text));
     document.title = (found.length ? "(" + found.length + ") " : "") + "Backburn";
+  }
+
+  // ---- the last 24 hours --------------------------------------------------------------
+
+  const MALICIOUS = ["malware", "phishing", "c2", "grayware"];
+  const SVG = "http://www.w3.org/2000/svg";
+  function draw(tag, attributes, text) {
+    const e = document.createElementNS(SVG, tag);
+    for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+    if (text !== undefined) e.textContent = text;
+    return e;
+  }
+  const sum = (o, keep = () => true) => Object.entries(o).reduce((n, [k, v]) => n + (keep(k) ? v : 0), 0);
+
+  // parts are the numbers of an hour that are shown.
+  const parts = h => ({
+    bad: sum(h.verdicts, v => MALICIOUS.includes(v)), failed: sum(h.failed), good: h.verdicts.benign ?? 0,
+    odd: sum(h.verdicts, v => v !== "benign" && !MALICIOUS.includes(v)), arrived: h.arrived, start: h.start,
+    look: sum(h.failed, r => !EXPECTED.has(r)),
+  });
+
+  function length(s) {
+    return s >= 60 ? span(s * 1000) : s >= 10 ? Math.round(s) + " s" : s >= 1 ? s.toFixed(1) + " s" : Math.round(s * 1000) + " ms";
+  }
+
+  let lastDay;
+  function showDay(o) {
+    lastDay = o;
+    portal = o.portal;
+    const all = o.hours.map(parts), total = key => all.reduce((n, h) => n + h[key], 0);
+    const midnight = new Date(now()).setHours(0, 0, 0, 0);
+    const today = key => "today " + count(all.reduce((n, h) => n + (Date.parse(h.start) >= midnight ? h[key] : 0), 0));
+    const look = total("look");
+    const tiles = [
+      [count(total("bad")), "malicious", today("bad"), total("bad")],
+      [count(total("good")), "benign", today("good"), 0],
+      [count(total("failed")), "failed", look ? count(look) + " of them unexpected" : today("failed"), look],
+      [count(total("arrived")), "arrived", total("arrived") === 0 ? today("arrived") : count(total("bad") + total("good") + total("odd") + total("failed")) + " done", 0],
+      [o.took.verdicts ? length(o.took.p50) : "–", "median time to verdict", o.took.verdicts ? "95 % within " + length(o.took.p95) : "", 0],
+    ];
+    [...$("#tiles").children].forEach((li, i) => {
+      const [figure, what, small, some] = tiles[i];
+      put($(".figure", li), figure);
+      put($(".what", li), what);
+      put($(".small", li), small);
+      if (some) li.dataset.some = ""; else delete li.dataset.some;
+    });
+    const events = o.events > 0 || all.some(h => h.arrived);
+    $("#day-known").hidden = !events;
+    $("#day-none").hidden = events && o.ready;
+    put($("#day-none"), o.error ? "The events can't be read: " + o.error : !o.ready ? "Reading the events" + (o.behind ? ": " + count(o.behind) + " to go…" : "…") : "Nothing has been decided yet.");
+    if (events) showChart(all, tiles);
+    fill($("#hours"), [...all].reverse(), h => [hourName(h.start), count(h.bad), count(h.failed), count(h.odd), count(h.good), count(h.arrived)]);
+    showSources(o.sources);
+  }
+
+  const hourName = t => seconds(t).replace(/:\d\d$/, "");
+
+  // showChart draws a bar for each hour. What is malicious is on top and never too thin to be seen.
+  let drawn = "";
+  function showChart(all, tiles) {
+    const box = $("#chart"), w = box.clientWidth, h = box.clientHeight, left = 34, foot = 20;
+    const key = JSON.stringify([w, h, all]);
+    if (key === drawn || !w) return;
+    drawn = key;
+    const top = nice(Math.max(...all.map(x => Math.max(x.bad + x.failed + x.odd + x.good, x.arrived)), 4));
+    const step = (w - left) / all.length, gap = Math.min(4, step / 4), y = n => (h - foot) - (h - foot - 8) * n / top;
+    const svg = draw("svg", { width: w, height: h, role: "img", "aria-label": "Bars by hour. In 24 hours: " + tiles.slice(0, 4).map(t => t[0] + " " + t[1]).join(", ") + ". The table below has the numbers." });
+    for (const n of [0, top / 2, top]) {
+      svg.append(draw("path", { class: "axis", d: "M" + left + " " + y(n) + "H" + w }));
+      svg.append(draw("text", { x: left - 6, y: y(n) + 4, "text-anchor": "end" }, short(n)));
+    }
+    let line = "";
+    const every = step < 22 ? 6 : 3;
+    all.forEach((hour, i) => {
+      const x = left + i * step, g = draw("g", {}), bar = [["good", hour.good], ["other", hour.failed + hour.odd], ["bad", hour.bad]];
+      g.append(draw("title", {}, hourName(hour.start) + ": " + hour.bad + " malicious, " + (hour.failed + hour.odd) + " failed or unrecognised, " + hour.good + " benign; " + hour.arrived + " arrived"));
+      g.append(draw("rect", { class: "hover", x, y: 0, width: step, height: h - foot }));
+      let at = h - foot;
+      for (const [kind, n] of bar) {
+        if (n === 0) continue;
+        const height = Math.max((h - foot - 8) * n / top, kind === "good" ? 1 : 3);
+        at -= height;
+        g.append(draw("rect", { class: kind, x: x + gap / 2, y: Math.max(0, at), width: Math.max(1, step - gap), height }));
+      }
+      svg.append(g);
+      line += (i ? "L" : "M") + x + " " + y(hour.arrived) + "H" + (x + step);
+      if (new Date(hour.start).getHours() % every === 0 && x < w - 20) {
+        svg.append(draw("text", { x: x + 1, y: h - 5 }, clock(hour.start)));
+      }
+    });
+    svg.append(draw("path", { class: "arrived", d: line, "pointer-events": "none" }));
+    box.replaceChildren(svg);
+  }
+  function nice(n) {
+    const p = 10 ** Math.floor(Math.log10(n));
+    return [1, 2, 4, 6, 8, 10].find(f => f * p >= n) * p;
+  }
+  const short = n => n >= 10000 ? Math.round(n / 1000) + "k" : n >= 1000 ? +(n / 1000).toFixed(1) + "k" : String(+n.toFixed(1));
+  new ResizeObserver(() => { if (lastDay) showDay(lastDay); }).observe($("#chart"));
+
+  function showSources(sources) {
+    const select = $("#source"), key = sources.join(" ");
+    if (select.dataset.key === key) return;
+    select.dataset.key = key;
+    const chosen = view.source;
+    const names = chosen && !sources.includes(chosen) ? [chosen, ...sources] : sources;
+    select.replaceChildren(...["", ...names].map(s => {
+      const o = make("option", "", s || "any");
+      o.value = s;
+      return o;
+    }));
+    select.value = chosen;
   }
 
   // ---- the connection ---------------------------------------------------------------
@@ -292,64 +437,145 @@
     document.title = "(no answer) Backburn";
   }
 
-  let timer = 0, looking = false;
+  async function ask(path, parameters = {}, signal = AbortSignal.timeout(PATIENCE)) {
+    const search = new URLSearchParams(Object.entries(parameters).filter(([, v]) => v !== "" && v !== undefined && v !== 0));
+    const res = await fetch(path + (search.size ? "?" + search : ""), { signal, cache: "no-store" });
+    const body = await res.json();
+    if (!res.ok) throw new Refused(body.error ?? res.status);
+    return body;
+  }
+  class Refused extends Error {}
+
+  let timer = 0, looking = false, dayAt = 0;
   async function look() {
     clearTimeout(timer);
     if (looking || document.hidden) return;
     looking = true;
     try {
-      const res = await fetch("api/status", { signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
-      const st = await res.json();
-      if (res.ok) {
-        skew = Date.parse(st.time) - Date.now();
-        showStatus(st);
-        answered();
-      } else {
-        unanswered("The process can't tell the state: " + (st.error ?? res.status) + ".");
+      const st = await ask("api/status");
+      skew = Date.parse(st.time) - Date.now();
+      showStatus(st);
+      natsAway = st.lanes ? "" : st.away.since;
+      answered();
+      if (Date.now() - dayAt > SLOW || !lastDay?.ready) {
+        showDay(await ask("api/overview"));
+        dayAt = Date.now();
       }
-    } catch {
-      unanswered("The process does not answer.");
+      await refresh();
+    } catch (e) {
+      unanswered(e instanceof Refused ? "The process can't tell the state: " + e.message + "." : "The process does not answer.");
+      stream("away", "not live; trying again");
     } finally {
       looking = false;
       timer = setTimeout(look, PERIOD);
     }
   }
 
-  // ---- verdicts ---------------------------------------------------------------------
+  // ---- files ------------------------------------------------------------------------
 
   const LEVELS = { benign: "good", malware: "bad", phishing: "bad", c2: "bad", grayware: "warn" };
   const BASES = { upload: "uploaded", shared: "uploaded by another job", lookup: "WildFire knew it", cache: "known here" };
-  const shown = new Map(); // elements by the id of their event, the oldest first
+  const SINCE = { "1h": 3600e3, "24h": 86400e3, "7d": 7 * 86400e3 };
   const list = $("#events");
+  const levelOf = e => e.event === "failed" ? "warn" : LEVELS[e.outcome] ?? "";
+  const nameOf = e => e.filename || e.url || e.job;
 
-  function addEvent(e) {
-    if (shown.has(e.id)) return;
-    const failed = e.event === "failed", name = e.filename || e.url || e.job;
-    const li = make("li", list.ariaBusy === "true" ? "" : "new"), details = make("details"), summary = make("summary");
-    li.dataset.level = failed ? "warn" : LEVELS[e.outcome] ?? "";
-    const time = make("time", "", seconds(e.time));
+  // view is what the address says: what is looked for, and the file that is looked at.
+  let view = { q: "", outcome: "", source: "", since: "", job: "" };
+  const FILTERS = ["q", "outcome", "source", "since"];
+
+  // address is that of a view, with changes.
+  function address(change = {}) {
+    const v = { ...view, ...change };
+    return "#" + new URLSearchParams(Object.entries(v).filter(([, x]) => x));
+  }
+
+  let newest = 0, waiting = [], more = false, known = false, natsAway = "";
+
+  function item(e, fresh) {
+    const li = make("li", fresh ? "new" : ""), a = make("a"), time = make("time", "", seconds(e.time));
+    li.dataset.seq = e.seq;
+    li.dataset.level = levelOf(e);
     time.dateTime = e.time;
-    const verdict = badge(failed ? "failed" : (e.event === "changed" ? "now " : "") + e.outcome, li.dataset.level);
+    time.title = full(e.time);
+    a.dataset.job = e.source + "/" + e.job;
+    a.href = address({ job: a.dataset.job });
     const file = make("span", "file");
-    file.append(put(make("span", "name"), name));
-    if (failed) file.append(put(make("span", "small"), e.outcome.replaceAll("_", " ")));
-    summary.append(verdict, file, time);
-    const rows = make("dl");
-    for (const [term, value] of [
-      ["Why", e.message], ["Path", e.path], ["Source", e.source], ["SHA-256", e.sha256], ["Type", e.filetype],
-      ["Size", e.size ? size(e.size) : ""], ["Verdict by", BASES[e.basis] ?? e.basis], ["Took", e.took ? span(e.took * 1000) : ""], ["Job", e.job],
-    ]) if (value) rows.append(make("dt", "", term), put(make("dd"), value));
-    details.append(summary, rows);
-    li.append(details);
-    list.prepend(li);
-    shown.set(e.id, li);
-    for (const [id, old] of shown) {
-      if (shown.size <= KEEP) break;
-      if (old.contains(document.activeElement)) continue; // nothing is taken out of a reader's hands
-      old.remove();
-      shown.delete(id);
+    file.append(put(make("span", "name"), nameOf(e)));
+    file.append(put(make("span", "small"), e.event === "failed" ? e.outcome.replaceAll("_", " ") + ", from " + e.source : "from " + e.source));
+    a.append(badge(e.event === "failed" ? "failed" : (e.event === "changed" ? "now " : "") + e.outcome, li.dataset.level), file, time);
+    li.append(a);
+    return li;
+  }
+
+  // parameters are those of a search for what is looked for.
+  const parameters = () => ({ q: view.q, outcome: view.outcome, source: view.source, since: SINCE[view.since] ? new Date(now() - SINCE[view.since]).toISOString() : "" });
+
+  // atTop reports whether what comes may be shown: a reader who went down, or is at a file, keeps his place.
+  function atTop() {
+    const box = $("#files"), inner = getComputedStyle(box).overflowY !== "visible" && box.scrollHeight > box.clientHeight;
+    return (inner ? box.scrollTop < 40 : list.getBoundingClientRect().top > 0 || scrollY < 40)
+      && !$("#file").open && !list.contains(document.activeElement);
+  }
+
+  // search fills the list anew.
+  let searching;
+  async function search() {
+    searching?.abort();
+    const mine = searching = new AbortController();
+    try {
+      const f = await ask("api/search", { ...parameters(), limit: PAGE }, mine.signal);
+      if (mine.signal.aborted) return;
+      searching = undefined;
+      known = f.ready;
+      newest = f.last;
+      waiting = [];
+      list.replaceChildren(...f.hits.map(e => item(e, false)));
+      more = f.matches > f.hits.length;
+      $("#files").scrollTop = 0;
+      showMatches(f);
+    } catch (e) {
+      if (mine.signal.aborted) return;
+      searching = undefined;
+      stream("away", e instanceof Refused ? e.message : "not live; trying again");
     }
-    $("#no-events").hidden = true;
+  }
+
+  // refresh asks for what is new since the last time.
+  async function refresh() {
+    if (searching) return;
+    if (!known) return search(); // it is still being read
+    const f = await ask("api/search", { ...parameters(), after: newest, limit: KEEP });
+    if (searching) return;
+    if (!f.ready || f.last < newest || f.matches > f.hits.length) { // another stream, or too much at once
+      if (f.ready && !atTop()) {
+        waiting = f.hits;
+        newest = f.last;
+        showWaiting();
+      } else await search();
+      return;
+    }
+    newest = f.last;
+    matched += f.matches;
+    waiting = [...f.hits, ...waiting].slice(0, KEEP);
+    if (waiting.length && atTop()) take(); else showWaiting();
+    showMatches();
+  }
+
+  // take shows what has come.
+  function take() {
+    list.prepend(...waiting.map(e => item(e, true)));
+    waiting = [];
+    while (list.children.length > KEEP) {
+      list.lastChild.remove();
+      more = true;
+    }
+    showWaiting();
+  }
+
+  function showWaiting() {
+    $("#newer").hidden = waiting.length === 0;
+    put($("#newer"), (waiting.length >= KEEP ? KEEP + " or more" : waiting.length) + " new");
   }
 
   function stream(state, text) {
@@ -357,34 +583,185 @@
     put($("#stream"), text);
   }
 
-  let source, again = 0;
-  function listen() {
-    clearTimeout(again);
-    if (source || document.hidden) return;
-    list.ariaBusy = "true"; // what is old is not read out
-    source = new EventSource("api/events");
-    source.onmessage = m => addEvent(JSON.parse(m.data));
-    source.addEventListener("live", () => { list.ariaBusy = "false"; stream("live", "live"); });
-    source.onerror = () => {
-      // A browser gives up where the answer is an error, and where the connection broke tries
-      // again by itself; here it is the same for both.
-      hangUp();
-      stream("away", "not live; trying again");
-      again = setTimeout(listen, PERIOD);
-    };
-  }
-  function hangUp() {
-    source?.close();
-    source = undefined;
+  let matched = 0, bound = {};
+  function showMatches(f) {
+    if (f) [matched, bound] = [f.matches, f];
+    const filtered = FILTERS.some(k => view[k]);
+    $("#older").hidden = !more || list.children.length >= MOST;
+    $("#no-events").hidden = list.children.length > 0 || !known;
+    put($("#no-events"), filtered ? "Nothing matches." : "Nothing yet.");
+    $("#clear").hidden = !filtered;
+    const say = [];
+    if (known && (filtered || more)) say.push(count(matched) + (filtered ? (matched === 1 ? " file matches" : " files match") : " files"));
+    if (bound.older && bound.from) say.push("reaches back to " + seconds(bound.from) + "; `backburn results` has what is older");
+    if (list.children.length >= MOST && more) say.push("narrow the search to see older ones");
+    put($("#matches"), say.join("; "));
+    if (natsAway) stream("away", known ? "NATS is away: nothing new since " + seconds(natsAway) : "NATS is away since " + seconds(natsAway));
+    else if (!known) stream("waiting", bound.error || "reading…");
+    else stream("live", "live");
   }
 
-  $("#only").addEventListener("change", e => { list.dataset.only = String(e.target.checked); });
+  $("#newer").addEventListener("click", () => {
+    $("#files").scrollTop = 0;
+    take();
+    list.querySelector("a")?.focus({ preventScroll: false });
+  });
+  $("#older").addEventListener("click", async () => {
+    const last = list.lastElementChild;
+    if (!last) return;
+    try {
+      const f = await ask("api/search", { ...parameters(), before: Number(last.dataset.seq), limit: Math.min(PAGE, MOST - list.children.length) });
+      list.append(...f.hits.map(e => item(e, false)));
+      more = f.hits.length > 0 && f.hits.length === Math.min(PAGE, MOST - list.children.length + f.hits.length);
+      showMatches();
+      last.nextElementSibling?.firstChild.focus();
+    } catch { stream("away", "not live; trying again"); }
+  });
+
+  // ---- one file ---------------------------------------------------------------------
+
+  let portal = "";
+  const dialog = $("#file");
+
+  // quoted makes a text one word of a shell; undefined where nobody should type it.
+  function quoted(text) {
+    if (text.match(ODD)) return undefined;
+    return /^[\w.\/:@%+=-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'";
+  }
+
+  function pairs(dl, rows) {
+    dl.replaceChildren(...rows.filter(([, v]) => v).flatMap(([k, v]) => [put(make("dt"), k), put(make("dd", /^[0-9a-f]{32,64}$/.test(v) ? "hash" : ""), v)]));
+  }
+
+  const DOES = {
+    queued: "Received, waits in the queue", submitted: "Uploaded", waiting: "Waits", verdict: "Verdict", failed: "Failed",
+    changed: "WildFire changed its mind", dead: "Kept as a dead letter", sample: "Contents",
+  };
+
+  async function showFile(ref) {
+    const at = ref.indexOf("/"), source = ref.slice(0, at), id = ref.slice(at + 1);
+    put($("#file-h"), id);
+    put($("#file-state"), "Asking…");
+    for (const s of ["#facts", "#steps", "#meta", "#same", "#commands"]) $(s).replaceChildren();
+    for (const s of ["#meta-box", "#same-box"]) $(s).hidden = true;
+    put($("#steps-note"), "");
+    if (!dialog.open) dialog.showModal();
+    let j;
+    try {
+      j = await ask("api/job", { source, id }, AbortSignal.timeout(2 * PATIENCE));
+    } catch (e) {
+      if (view.job === ref) put($("#file-state"), e instanceof Refused ? "This can't be told: " + e.message : "The process does not answer.");
+      return;
+    }
+    if (view.job !== ref) return; // another one meanwhile
+    const e = j.events.find(x => x.event !== "changed") ?? j.events[0], latest = j.events[0], t = j.trace;
+    const steps = [...t?.steps ?? []], first = steps[0];
+    if (e) put($("#file-h"), nameOf(e)); else if (first?.name) put($("#file-h"), first.name);
+    const state = $("#file-state");
+    if (latest) state.replaceChildren(badge(latest.event === "failed" ? "failed" : latest.outcome, levelOf(latest)), put(make("span"), " " + (latest.event === "failed" ? latest.outcome.replaceAll("_", " ") + ": " + latest.message : "since " + full(latest.time))));
+    else put(state, !t ? "Nothing is known of it here." : t.state === "unknown" ? "Nothing is known of it." : capital(t.state) + (t.since ? " since " + full(t.since) : "") + (t.waits_for ? "; waits for " + t.waits_for : ""));
+    const sha = e?.sha256 || (/^[0-9a-f]{64}$/.test(t?.sample?.key ?? "") ? t.sample.key : "");
+    pairs($("#facts"), [
+      ["Path", e?.path], ["Link", e?.url], ["Source", source], ["Job", id], ["SHA-256", sha], ["MD5", e?.md5], ["Type", e?.filetype],
+      ["Size", e && (e.size || sha) && !e.url ? size(e.size) + " (" + count(e.size) + " bytes)" : ""], ["Verdict by", BASES[e?.basis] ?? e?.basis],
+      ["Took", e?.took ? length(e.took) : ""],
+    ]);
+    // The events that are here stand in for a trace that can't be had.
+    const line = steps.length ? steps : [...j.events].reverse().map(x => ({ time: x.time, what: x.event, detail: x.message || x.outcome }));
+    const received = e?.took ? new Date(Date.parse(e.time) - e.took * 1000).toISOString() : "";
+    if (received && !line.some(s => s.what === "queued")) line.unshift({ time: received, what: "received", detail: "from " + source });
+    $("#steps").replaceChildren(...line.map(s => {
+      const li = make("li"), time = make("time", "", full(s.time)), what = put(make("span", "what"), DOES[s.what] ?? capital(s.what));
+      time.dateTime = s.time;
+      if (s.what === "verdict" || s.what === "changed") li.dataset.level = LEVELS[(s.detail ?? "").split(",")[0]] ?? "";
+      if (s.what === "failed" || s.what === "dead") li.dataset.level = "warn";
+      if (s.detail) what.append(put(make("span", "small"), s.detail));
+      li.append(time, what);
+      return li;
+    }));
+    put($("#steps-note"), [j.trace_error && "There is no whole trace: " + j.trace_error, ...t?.notes ?? []].filter(Boolean).join("; "));
+    const meta = Object.entries(t?.metadata ?? {});
+    $("#meta-box").hidden = meta.length === 0;
+    pairs($("#meta"), meta);
+    $("#same-box").hidden = j.same.matches === 0;
+    put($("#same-count"), ": " + count(j.same.matches));
+    $("#same").replaceChildren(...j.same.hits.map(x => item(x, false)));
+    const dead = steps.find(s => s.what === "dead"), job = quoted(ref);
+    const commands = [];
+    if (job) commands.push(["backburn trace " + job, "all that is known of this job"]);
+    if (sha) commands.push(["backburn verdict " + sha, "asks WildFire again"], ["backburn report " + sha, "WildFire's report"]);
+    if (dead?.seq) commands.push(["backburn dead show " + dead.seq, "the dead letter"], ["backburn dead replay " + dead.seq, "tries again"]);
+    $("#commands").replaceChildren(...commands.map(([text, what]) => {
+      const li = make("li"), b = make("button", "", "Copy");
+      b.ariaLabel = "Copy " + text;
+      b.addEventListener("click", () => copy(b, $("code", li)));
+      li.append(put(make("code"), text), b, put(make("span", "small"), what));
+      return li;
+    }));
+    if (portal && sha) {
+      const li = make("li"), a = make("a", "", "WildFire's own portal");
+      a.href = portal;
+      a.rel = "noreferrer noopener";
+      a.target = "_blank";
+      li.append(a, put(make("span", "small"), "look for the SHA-256 there"));
+      $("#commands").append(li);
+    }
+  }
+
+  async function copy(button, code) {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch { // not allowed here: it is selected, to be copied by hand
+      getSelection().selectAllChildren(code);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  }
+
+  dialog.addEventListener("close", () => { if (view.job) go({ job: "" }); });
+  dialog.addEventListener("click", e => { if (e.target === dialog) dialog.close(); });
+
+  // ---- the address ------------------------------------------------------------------
+
+  // go changes the address, without a step in the history for each letter that is typed.
+  function go(change) {
+    history.replaceState(null, "", address(change) === "#" ? location.pathname + location.search : address(change));
+    arrive();
+  }
+
+  function arrive() {
+    if (location.hash === "#files") return; // the link that skips
+    const p = new URLSearchParams(location.hash.slice(1)), before = view;
+    view = { q: p.get("q") ?? "", outcome: p.get("outcome") ?? "", source: p.get("source") ?? "", since: SINCE[p.get("since")] ? p.get("since") : "", job: p.get("job") ?? "" };
+    if (view.source && ![...$("#source").options].some(o => o.value === view.source)) {
+      const o = make("option", "", view.source);
+      o.value = view.source;
+      $("#source").append(o);
+    }
+    for (const k of FILTERS) if ($("#" + k).value !== view[k]) $("#" + k).value = view[k];
+    if (FILTERS.some(k => view[k] !== before[k])) {
+      known = false;
+      search();
+      for (const a of list.querySelectorAll("a")) a.href = address({ job: a.dataset.job });
+    }
+    if (view.job && view.job !== before.job) showFile(view.job);
+    else if (!view.job && dialog.open) dialog.close();
+  }
+  addEventListener("hashchange", arrive);
+
+  let typing = 0;
+  $("#q").addEventListener("input", e => {
+    clearTimeout(typing);
+    typing = setTimeout(() => go({ q: e.target.value.trim() }), 150);
+  });
+  for (const k of FILTERS.slice(1)) $("#" + k).addEventListener("change", e => go({ [k]: e.target.value }));
+  $("#find").addEventListener("submit", e => { e.preventDefault(); clearTimeout(typing); go({ q: $("#q").value.trim() }); });
+  $("#find").addEventListener("reset", e => { e.preventDefault(); go({ q: "", outcome: "", source: "", since: "" }); });
 
   // A page that nobody sees costs nothing.
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) hangUp(); else { look(); listen(); }
-  });
-  put($("#place"), location.host);
+  document.addEventListener("visibilitychange", look);
+  put($("#place"), location.host + " · times in " + zone + (zone === "UTC" ? "" : " (" + offset(Date.now()) + ")"));
+  arrive();
   look();
-  listen();
 })();

@@ -12,7 +12,7 @@ import (
 
 func get(path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	ui.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	ui.New(ui.Config{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w
 }
 
@@ -34,6 +34,9 @@ func TestPageIsWhole(t *testing.T) {
 		t.Errorf("the policy is %s", policy)
 	}
 	body := w.Body.String()
+	if len(body) > 150_000 {
+		t.Errorf("the page weighs %d bytes", len(body))
+	}
 	for _, bad := range []string{`(?i)<link[^>]+href="http`, `(?i)\ssrc=`, `(?i)@import`, `(?i)\sstyle=`, `(?i)\son[a-z]+="`, `innerHTML|insertAdjacent|document\.write|eval\(`, `page\.(css|js)`} {
 		if found := regexp.MustCompile(bad).FindString(body); found != "" {
 			t.Errorf("the page has %q", found)

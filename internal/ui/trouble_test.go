@@ -3,9 +3,9 @@ package ui_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,24 +13,34 @@ import (
 	"backburn/internal/admin"
 	"backburn/internal/app"
 	"backburn/internal/health"
+	"backburn/internal/history"
 	"backburn/internal/httpserver"
+	"backburn/internal/sink"
 	"backburn/internal/ui"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
 	"backburn/pipeline/worker"
+	"backburn/results"
 
 	"github.com/chromedp/chromedp"
+	"github.com/rs/zerolog"
 )
 
 // serve serves a page for a state that is made up.
-func serve(t *testing.T, state func() (app.Status, error), events http.Handler) string {
+func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 	t.Helper()
 	at := httpserver.DefaultConfig()
 	at.Listen = "127.0.0.1:0"
 	s, err := admin.New(at, admin.Config{
-		Status: func(context.Context) (any, error) { return state() }, Events: events, Page: ui.Handler(),
+		Status: func(context.Context) (any, error) { return state() },
+		Page: ui.New(ui.Config{
+			History: past,
+			Trace:   func(context.Context, queue.TraceQuery) (queue.Trace, error) { return past.trace, past.err },
+			Portal:  "https://wildfire.paloaltonetworks.com/",
+			Log:     zerolog.Nop(),
+		}),
 	})
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -75,6 +85,7 @@ func trouble() app.Status {
 			Name: "wildfire", Kind: auth.KindWildFire, State: "rejected", Shared: true, LastError: "wildfire: invalid_client (401)",
 			Obtained: now.Add(-time.Hour), Expires: now.Add(-45 * time.Minute),
 		},
+		Sinks: []sink.Status{{Name: "splunk", Kind: "webhook", State: "retrying", Since: now.Add(-time.Hour), Cause: "503", Behind: 1234, Last: now.Add(-time.Hour)}},
 		Watch: []watch.Status{
 			{Path: "/srv/mail/quarantine/incoming/attachments", Source: "mail", State: watch.StateDegraded, Reason: "the folder is gone; mount it again", Pending: 3, InFlight: 1000, Finished: 123456},
 			{Path: "/srv/proxy", Source: "proxy", State: watch.StateOK, Mode: "poll", Held: "max_in_flight is reached"},
@@ -82,49 +93,85 @@ func trouble() app.Status {
 	}
 }
 
-// listed is a stream of made-up events that then stays open.
-func listed(n int) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		for i := range n {
-			outcome := []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}[i%6]
-			fmt.Fprintf(w, "data: {\"id\":\"%d\",\"time\":%q,\"event\":\"verdict\",\"outcome\":%q,\"filename\":\"Angebot Nr. %d für Frau Müller.docx\",\"sha256\":%q,\"size\":12345,\"source\":\"mail\",\"job\":\"j%d\"}\n\n",
-				i, time.Now().Add(-time.Duration(n-i)*time.Minute).Format(time.RFC3339), outcome, i, strings.Repeat("0f", 32), i)
-		}
-		fmt.Fprint(w, "event: live\ndata: {}\n\n")
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	})
+// past is a history that is made up.
+type past struct {
+	book  *history.Book
+	state history.State
+	trace queue.Trace
+	err   error
+
+	mu   sync.Mutex
+	last uint64
+}
+
+func newPast() *past {
+	return &past{book: history.NewBook(history.DefaultLimits()), state: history.State{Ready: true}}
+}
+
+func (p *past) Book() (*history.Book, history.State) { return p.book, p.state }
+
+// add makes an event known.
+func (p *past) add(e results.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last++
+	p.book.Add(e, p.last)
+}
+
+// listed is a past of so many events, one a minute until now.
+func listed(n int) *past {
+	p := newPast()
+	outcomes := []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
+	for i := range n {
+		at := time.Now().Add(-time.Duration(n-i) * time.Minute)
+		p.add(results.Event{Type: results.Verdict, Time: at, Data: results.Data{
+			JobID:      fmt.Sprint("j", i),
+			Source:     "mail",
+			Filename:   fmt.Sprintf("Angebot Nr. %d für Frau Müller.docx", i),
+			Path:       fmt.Sprintf("/srv/mail/quarantine/Angebot Nr. %d für Frau Müller.docx", i),
+			SHA256:     strings.Repeat("0f", 32),
+			Size:       12345,
+			Verdict:    outcomes[i%len(outcomes)],
+			Basis:      results.BasisUpload,
+			ReceivedAt: at.Add(-time.Duration(i%7+1) * 11 * time.Second),
+			DecidedAt:  at,
+		}})
+	}
+
+	return p
 }
 
 func TestPageInTrouble(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
 	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return trouble(), nil }, listed(60))))
-	until(t, ctx, `!document.querySelector("#attention").hidden && document.querySelector("#stream").dataset.state === "live"`)
-	problems := text(t, ctx, "#problems")
+	until(t, ctx, `document.querySelector("#attention").dataset.level === "bad" && document.querySelector("#stream").dataset.state === "live"`)
+	do(t, ctx, chromedp.Click(chromedp.CSS("section[aria-labelledby=queue-h] summary")))
+	problems := text(t, ctx, "#attention")
 	for _, want := range []string{"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
-		"folder mail has failed since ", ": the folder is gone; mount it again", "wildfire is degraded since ", "folder_files proxy: files in trouble: 1",
-		"The watcher on mx1 is gone, heard of last 5 min ago", "The api on mx2 is degraded: queue: nearly full"} {
+		"Folder mail has failed since ", ": the folder is gone; mount it again", "Wildfire is degraded since ", "Folder_files proxy: files in trouble: 1",
+		"The watcher on mx1 is gone, heard of last 5 min ago", "The api on mx2 is degraded: queue: nearly full", "Today's uploads are spent: what needs them goes on by itself at ", "7 dead letters need a look"} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("the problems are\n%s\nwithout %q", problems, want)
 		}
 	}
-	if title := value[string](t, ctx, "document.title"); title != "(7) Backburn" {
+	if title := value[string](t, ctx, "document.title"); title != "(9) Backburn" {
 		t.Errorf("the title is %q", title)
 	}
 	for selector, want := range map[string]string{
-		"#lanes":          "normal\t48,211\t0\t2 d 2 h",
-		"#budget-uploads": "paused until",
-		"#budget-queries": "at this pace used up at",
-		"#dead-h":         "Dead letters: 2,318",
-		"#dead":           "attempts_exhausted\t7\tneeds a look",
-		"#uploading":      "34.5 MB of 98.0 MB",
-		"#token":          "has expired",
-		"#watch":          "max_in_flight is reached",
-		"#jobs":           "\t61\t1 h 0 min",
-		"#members":        "gone",
-		"#parts":          "connection refused",
+		"#lanes":           "normal\t48,211\t0\t2 d 2 h",
+		"#budget-uploads":  "paused until",
+		"#budget-queries":  "at this pace used up at",
+		"#dead-h":          "Dead letters: 2,318",
+		"#dead":            "attempts_exhausted\t7\tneeds a look",
+		"#uploading":       "34.5 MB of 98.0 MB",
+		"#token":           "has expired",
+		"#watch":           "max_in_flight is reached",
+		"#jobs":            "today's uploads are used up; goes on at",
+		"#queue-h + table": "\t61\t1 h 0 min",
+		"#sinks":           "splunk",
+		"#members":         "gone",
+		"#parts":           "connection refused",
 	} {
 		if got := text(t, ctx, selector); !strings.Contains(got, want) {
 			t.Errorf("%s shows %q, not %q", selector, got, want)
@@ -143,17 +190,20 @@ func TestPageByKeyboard(t *testing.T) {
 	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return trouble(), nil }, listed(2))))
 	until(t, ctx, `document.querySelectorAll("#events li").length === 2`)
 	var reached []string
-	for range 4 {
+	for len(reached) < 12 {
 		do(t, ctx, chromedp.KeyEvent("\t"))
 		reached = append(reached, value[string](t, ctx, `(e => (e.labels?.[0] ?? e).innerText.trim().split("\n")[0])(document.activeElement)`))
 	}
-	if want := []string{"Latest verdicts", "Hide benign", "malware", "benign"}; !slices.Equal(reached, want) {
+	want := []string{"Files", "1", "1", "0", "The same as a table", "Queue by lane", "Find", "Verdict", "Source", "Time", "malware", "benign"}
+	if !slices.Equal(reached, want) {
 		t.Errorf("Tab goes to %q, not %q", reached, want)
 	}
 	do(t, ctx, chromedp.KeyEvent("\r"))
-	until(t, ctx, `document.querySelector("#events li:last-child details").open`)
+	until(t, ctx, `document.querySelector("#file").open && document.querySelector("#file-state").innerText.startsWith("benign since ")`)
 	do(t, ctx, chromedp.EmulateViewport(390, 844))
 	shot(t, ctx, "open")
+	do(t, ctx, chromedp.KeyEvent("\x1b"))
+	until(t, ctx, `!document.querySelector("#file").open && document.activeElement.dataset.job === "mail/j0"`)
 	unnamed := value[[]string](t, ctx, `[...document.querySelectorAll("section, table, [role=meter], progress, ol, input")].filter(e =>
 		!(e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.caption || e.labels?.length)).map(e => e.outerHTML)`)
 	if len(unnamed) > 0 {
@@ -166,13 +216,14 @@ func TestPageByKeyboard(t *testing.T) {
 func TestPageOfAProcessWithoutNATS(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
-	events := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) })
+	unread := newPast()
+	unread.state = history.State{Error: "NATS is away"}
 	st := trouble()
 	st.Status = nil
 	st.Away = &app.Away{Since: time.Now().Add(-time.Minute), Reason: "NATS is away (reconnecting)"}
-	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return st, nil }, events)))
+	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return st, nil }, unread)))
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "away" && !document.querySelector("#away").hidden`)
-	if got := text(t, ctx, "#away"); !strings.Contains(got, "NATS is away since ") || !strings.Contains(got, "NATS is away (reconnecting)") {
+	if got := text(t, ctx, "#away"); !strings.Contains(got, "NATS is away since ") || !strings.Contains(got, "(reconnecting)") {
 		t.Errorf("it says %q", got)
 	}
 	page := value[string](t, ctx, "document.body.innerText")

@@ -76,6 +76,8 @@ type Trace struct {
 	Sample   *SampleTrace `json:"sample,omitempty"`
 	Steps    []Step       `json:"steps"`           // the oldest first
 	Notes    []string     `json:"notes,omitempty"` // where the search ended before the stream did
+
+	Metadata map[string]string `json:"metadata,omitempty"` // of the job that was asked for
 }
 
 // Trace looks for a job, or for everything about some contents, wherever they may be: in
@@ -220,6 +222,9 @@ func (t *tracer) ended(ev results.Event) {
 
 	t.jobs[ref] = ev
 	t.happened(ev)
+	if t.query.Job != "" {
+		t.out.Metadata = ev.Data.Metadata
+	}
 	if t.key == "" {
 		t.key = keyOf(ev.Data)
 	}
@@ -514,6 +519,9 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 func (t *tracer) conclude(ctx context.Context) error {
 	o := &t.out
 	o.State = TraceUnknown
+	if t.query.Job != "" && t.job != nil {
+		o.Metadata = t.job.Metadata
+	}
 	for _, s := range o.Steps {
 		switch {
 		case s.What == "queued":

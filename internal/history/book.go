@@ -1,0 +1,297 @@
+package history
+
+import (
+	"encoding/hex"
+	"hash/maphash"
+	"path"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"backburn/results"
+)
+
+// Limits bound a Book.
+type Limits struct {
+	Events int // that can be searched
+	Bytes  int // of their names, paths and ids
+}
+
+// DefaultLimits are 400,000 events and 64 MiB of text, which take 120 MB at most.
+func DefaultLimits() Limits { return Limits{Events: 400_000, Bytes: 64 << 20} }
+
+const (
+	chunkEvents = 4096    // leave together
+	maxField    = 2048    // bytes of a text that are kept
+	maxMessage  = 300     // bytes of the message of a failure
+	maxOpen     = 200_000 // jobs that were uploaded and are not done
+)
+
+// Book is the summary. It is safe for concurrent use.
+type Book struct {
+	limits Limits
+
+	mu      sync.RWMutex
+	chunks  []*chunk // the oldest first
+	events  int
+	bytes   int
+	dropped uint64 // events that left
+	older   bool   // the stream has older events, which were never read
+	last    uint64 // sequence of the newest event
+	names   names
+	hours   hours
+	open    map[uint64]struct{} // jobs that have arrived and are not done
+	seed    maphash.Seed
+}
+
+// NewBook makes an empty Book.
+func NewBook(l Limits) *Book {
+	return &Book{
+		limits: l,
+		names:  names{index: map[string]uint16{}},
+		hours:  hours{by: map[int64]*hour{}},
+		open:   map[uint64]struct{}{},
+		seed:   maphash.MakeSeed(),
+	}
+}
+
+// The texts of an event, in the order in which a chunk keeps them.
+const (
+	fieldJob = iota // source/job
+	fieldName
+	fieldPath
+	fieldURL
+	fieldMD5
+	fieldMessageID
+	fieldMessage
+	fields
+)
+
+// entry is an event without its texts.
+type entry struct {
+	seq      uint64
+	at       int64 // ms since 1970
+	size     int64 // in bytes
+	sha256   [32]byte
+	took     float32 // in s from being received to being decided; 0: not known
+	start    uint32  // of the texts in the chunk
+	ends     [fields]uint16
+	outcome  uint16
+	source   uint16
+	filetype uint16
+	basis    uint16
+	kind     results.Type
+	hashed   bool // sha256 is known
+	upper    bool // the texts have letters that are not lower-case
+}
+
+type chunk struct {
+	entries []entry
+	text    []byte // of all of them
+}
+
+// Older notes that the stream has events that were published before the first one of the Book.
+func (b *Book) Older() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.older = true
+}
+
+// Add takes an event, which is in the stream at seq. Events that were taken before are passed over.
+func (b *Book) Add(e results.Event, seq uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if seq <= b.last {
+		return
+	}
+	b.last = seq
+
+	b.count(e)
+	if e.Type == results.Submitted {
+		return
+	}
+	b.keep(e, seq)
+	for len(b.chunks) > 1 && (b.events > b.limits.Events || b.bytes > b.limits.Bytes) {
+		old := b.chunks[0]
+		b.events -= len(old.entries)
+		b.bytes -= len(old.text)
+		b.dropped += uint64(len(old.entries))
+		b.chunks[0] = nil
+		b.chunks = b.chunks[1:]
+	}
+}
+
+// count adds an event to its hour.
+func (b *Book) count(e results.Event) {
+	d := e.Data
+	h := b.hours.at(e.Time)
+	job := maphash.String(b.seed, d.Source+"/"+d.JobID)
+	_, arrived := b.open[job]
+
+	switch e.Type {
+	case results.Submitted:
+		if !arrived && len(b.open) < maxOpen {
+			b.open[job] = struct{}{}
+		}
+	case results.Verdict:
+		h.verdicts[known(e.Outcome(), verdictNames)]++
+		if took := d.DecidedAt.Sub(d.ReceivedAt); !d.ReceivedAt.IsZero() && took > 0 {
+			h.took.add(took)
+		}
+	case results.Failed:
+		h.failed[known(e.Outcome(), reasonNames)]++
+	case results.Changed:
+		h.changed++
+		return // the job arrived long ago
+	}
+	if e.Type.Final() {
+		delete(b.open, job)
+	}
+	if !arrived {
+		at := d.ReceivedAt
+		if at.IsZero() {
+			at = e.Time
+		}
+		b.hours.at(at).arrived++
+	}
+}
+
+// keep makes an event searchable.
+func (b *Book) keep(e results.Event, seq uint64) {
+	if len(b.chunks) == 0 || len(b.chunks[len(b.chunks)-1].entries) == chunkEvents {
+		b.chunks = append(b.chunks, &chunk{})
+	}
+	c := b.chunks[len(b.chunks)-1]
+	d := e.Data
+	r := entry{
+		seq:      seq,
+		at:       e.Time.UnixMilli(),
+		size:     d.Size,
+		outcome:  b.names.number(e.Outcome()),
+		source:   b.names.number(d.Source),
+		filetype: b.names.number(d.Filetype),
+		basis:    b.names.number(string(d.Basis)),
+		kind:     e.Type,
+		start:    uint32(len(c.text)), //nolint:gosec // a chunk's texts are below 4096 × 7 × 2 kB
+	}
+	if sum, err := hex.DecodeString(d.SHA256); err == nil && len(sum) == len(r.sha256) {
+		r.sha256 = [32]byte(sum)
+		r.hashed = true
+	}
+	if took := d.DecidedAt.Sub(d.ReceivedAt); !d.ReceivedAt.IsZero() && took > 0 {
+		r.took = float32(took.Seconds())
+	}
+
+	name := d.Filename
+	if name != "" && path.Base(d.Path) == name {
+		name = "" // the path says it
+	}
+	message := ""
+	if d.Error != nil {
+		message = clip(d.Error.Message, maxMessage)
+	}
+	for i, s := range [fields]string{
+		fieldJob:       d.Source + "/" + d.JobID,
+		fieldName:      name,
+		fieldPath:      d.Path,
+		fieldURL:       d.URL,
+		fieldMD5:       d.MD5,
+		fieldMessageID: messageID(d.Metadata),
+		fieldMessage:   message,
+	} {
+		s = clip(s, maxField)
+		c.text = append(c.text, s...)
+		r.ends[i] = uint16(len(c.text) - int(r.start)) //nolint:gosec // 7 × 2 kB
+		c.text = append(c.text, 0)                     // so that nothing is found across two of them
+		r.upper = r.upper || strings.ToLower(s) != s
+	}
+	c.entries = append(c.entries, r)
+	if len(c.entries) == chunkEvents { // nothing more comes: what was allocated ahead is given back
+		c.text = append(make([]byte, 0, len(c.text)), c.text...)
+	}
+	b.events++
+	b.bytes += len(c.text) - int(r.start)
+}
+
+// messageID is the mail's Message-ID, which gateways give as metadata.
+func messageID(m map[string]string) string {
+	for _, key := range []string{"message-id", "message_id", "Message-ID"} {
+		if v := m[key]; v != "" {
+			return v
+		}
+	}
+
+	return ""
+}
+
+// clip cuts a text at a character.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+
+	return s[:n]
+}
+
+// field is one of the texts of an event.
+func (c *chunk) field(r *entry, i int) string {
+	from := int(r.start)
+	if i > 0 {
+		from += int(r.ends[i-1]) + 1
+	}
+
+	return string(c.text[from : int(r.start)+int(r.ends[i])])
+}
+
+// Hit is an event as a list shows it. Metadata is not part of it: it may name people.
+type Hit struct {
+	Seq      uint64    `json:"seq"` // in the stream
+	Time     time.Time `json:"time"`
+	Event    string    `json:"event"`   // verdict, failed, changed
+	Outcome  string    `json:"outcome"` // the verdict, or the reason
+	Job      string    `json:"job"`
+	Source   string    `json:"source"`
+	Filename string    `json:"filename,omitempty"`
+	Path     string    `json:"path,omitempty"`
+	URL      string    `json:"url,omitempty"`
+	SHA256   string    `json:"sha256,omitempty"`
+	MD5      string    `json:"md5,omitempty"`
+	Size     int64     `json:"size"` // in bytes
+	Filetype string    `json:"filetype,omitempty"`
+	Basis    string    `json:"basis,omitempty"`
+	Message  string    `json:"message,omitempty"` // on failed events
+	Took     float64   `json:"took,omitempty"`    // in s from being received to being decided; absent: not known
+}
+
+func (b *Book) hit(c *chunk, r *entry) Hit {
+	h := Hit{
+		Seq:      r.seq,
+		Time:     time.UnixMilli(r.at).UTC(),
+		Event:    r.kind.Name(),
+		Outcome:  b.names.list[r.outcome],
+		Filename: c.field(r, fieldName),
+		Path:     c.field(r, fieldPath),
+		URL:      c.field(r, fieldURL),
+		MD5:      c.field(r, fieldMD5),
+		Size:     r.size,
+		Filetype: b.names.list[r.filetype],
+		Basis:    b.names.list[r.basis],
+		Message:  c.field(r, fieldMessage),
+		Took:     float64(r.took),
+	}
+	source, job, _ := strings.Cut(c.field(r, fieldJob), "/") // a source has no slash
+	h.Source = source
+	h.Job = job
+	if h.Filename == "" && h.Path != "" {
+		h.Filename = path.Base(h.Path)
+	}
+	if r.hashed {
+		h.SHA256 = hex.EncodeToString(r.sha256[:])
+	}
+
+	return h
+}

@@ -1,0 +1,31 @@
+package history
+
+import "strings"
+
+// maxNames bounds the different sources, outcomes and file types; the others share a name.
+const maxNames = 10_000
+
+// names gives each of a few texts a number.
+type names struct {
+	index map[string]uint16
+	list  []string
+}
+
+const otherName = "(other)"
+
+func (n *names) number(s string) uint16 {
+	if i, ok := n.index[s]; ok {
+		return i
+	}
+	if len(n.list) >= maxNames {
+		s = otherName
+		if i, ok := n.index[s]; ok {
+			return i
+		}
+	}
+	i := uint16(len(n.list)) //nolint:gosec // at most maxNames
+	n.list = append(n.list, strings.Clone(s))
+	n.index[n.list[i]] = i
+
+	return i
+}

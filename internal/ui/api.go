@@ -1,0 +1,209 @@
+package ui
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backburn/internal/history"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+)
+
+// Config is what the page shows beside the state of the fleet. Everything is required but Portal.
+type Config struct {
+	History interface {
+		Book() (*history.Book, history.State)
+	}
+	Trace  func(context.Context, queue.TraceQuery) (queue.Trace, error)
+	Portal string // where people read WildFire's reports; "": nowhere that is known
+	Log    zerolog.Logger
+}
+
+const (
+	traces       = 2               // at a time; each reads through streams
+	traceLimit   = 2000            // messages that one reads of a stream
+	traceTimeout = 8 * time.Second // before one is given up
+)
+
+// New serves the page on /, and what it asks for:
+//
+//	GET /api/overview                   what happened in the last 24 hours
+//	GET /api/search?q=…                 events, the newest first
+//	GET /api/job?source=…&id=…          one job: its events, its trace, others with the same contents
+//
+// It changes nothing.
+func New(cfg Config) http.Handler {
+	a := &api{Config: cfg, places: make(chan struct{}, traces)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/overview", a.overview)
+	mux.HandleFunc("GET /api/search", a.search)
+	mux.HandleFunc("GET /api/job", a.job)
+	mux.Handle("GET /", page())
+
+	return mux
+}
+
+type api struct {
+	Config
+	places chan struct{}
+}
+
+type overview struct {
+	history.State
+	Time time.Time `json:"time"`
+	history.Overview
+	Portal string `json:"portal,omitempty"`
+}
+
+func (a *api) overview(w http.ResponseWriter, _ *http.Request) {
+	now := time.Now().UTC()
+	book, state := a.History.Book()
+	writeJSON(w, http.StatusOK, overview{State: state, Time: now, Overview: book.Overview(now), Portal: a.Portal})
+}
+
+type found struct {
+	history.State
+	history.Found
+	TookMS float64 `json:"took_ms"`
+}
+
+func (a *api) search(w http.ResponseWriter, r *http.Request) {
+	q, err := queryOf(r.URL.Query())
+	if err != nil {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	book, state := a.History.Book()
+	start := time.Now()
+	f := book.Search(q)
+	writeJSON(w, http.StatusOK, found{State: state, Found: f, TookMS: float64(time.Since(start).Microseconds()) / 1000})
+}
+
+// queryOf reads the parameters of a search.
+func queryOf(v url.Values) (history.Query, error) {
+	q := history.Query{Text: v.Get("q"), Sources: some(v["source"])}
+	for _, o := range some(v["outcome"]) {
+		if o == "malicious" {
+			q.Outcomes = append(q.Outcomes, "malware", "grayware", "phishing", "c2")
+		} else {
+			q.Outcomes = append(q.Outcomes, o)
+		}
+	}
+
+	var errs []error
+	number := func(name string) uint64 {
+		s := v.Get(name)
+		if s == "" {
+			return 0
+		}
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			errs = append(errs, errors.New(name+": expected a number"))
+		}
+		return n
+	}
+	moment := func(name string) time.Time {
+		s := v.Get(name)
+		if s == "" {
+			return time.Time{}
+		}
+		t, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			errs = append(errs, errors.New(name+": expected a time such as 2026-03-14T12:00:00Z"))
+		}
+		return t
+	}
+	q.Since = moment("since")
+	q.Until = moment("until")
+	q.Before = number("before")
+	q.After = number("after")
+	q.Limit = int(min(number("limit"), 1000)) //nolint:gosec // at most 1000
+
+	return q, errors.Join(errs...)
+}
+
+// some drops empty values: a form sends them.
+func some(list []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
+}
+
+// job is what is known of one job.
+type job struct {
+	history.State
+	Time   time.Time     `json:"time"`
+	Events []history.Hit `json:"events"` // the newest first
+	Same   history.Found `json:"same"`   // other jobs with the same contents
+	Trace  *queue.Trace  `json:"trace,omitempty"`
+	Error  string        `json:"trace_error,omitempty"` // why there is no trace
+}
+
+var sha256Text = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (a *api) job(w http.ResponseWriter, r *http.Request) {
+	source, id := r.URL.Query().Get("source"), r.URL.Query().Get("id")
+	if !pipeline.ValidSource(source) || id == "" {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "source and id of a job are expected"})
+		return
+	}
+	book, state := a.History.Book()
+	out := job{State: state, Time: time.Now().UTC(), Events: book.Job(source, id), Same: history.Found{Hits: []history.Hit{}}}
+	if len(out.Events) > 0 && sha256Text.MatchString(out.Events[0].SHA256) {
+		out.Same = book.Search(history.Query{Text: out.Events[0].SHA256, Limit: 20})
+		out.Same.Hits = slices.DeleteFunc(out.Same.Hits, func(h history.Hit) bool {
+			if h.Source == source && h.Job == id {
+				out.Same.Matches--
+				return true
+			}
+			return false
+		})
+	}
+
+	t, err := a.trace(r.Context(), queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
+	if err != nil {
+		out.Error = err.Error()
+	} else {
+		out.Trace = &t
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+// trace waits for its turn.
+func (a *api) trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error) {
+	ctx, cancel := context.WithTimeout(ctx, traceTimeout)
+	defer cancel()
+	select {
+	case a.places <- struct{}{}:
+		defer func() { <-a.places }()
+	case <-ctx.Done():
+		return queue.Trace{}, errors.New("as many traces are under way as may be; try again")
+	}
+	t, err := a.Trace(ctx, q)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return t, errors.New("NATS does not answer in time")
+	}
+
+	return t, err
+}
+
+// writeJSON encodes before it writes.
+func writeJSON(w http.ResponseWriter, code int, value any) {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(value); err != nil {
+		code = http.StatusInternalServerError
+		b = *bytes.NewBufferString(strings.TrimSpace(`{"error": "the answer cannot be encoded"}`))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = b.WriteTo(w) // the reader may have gone
+}
