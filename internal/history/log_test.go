@@ -1,0 +1,82 @@
+package history_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backburn/internal/history"
+	"backburn/internal/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type stream struct{ js jetstream.JetStream }
+
+func (s stream) JetStream() jetstream.JetStream { return s.js }
+func (stream) Prefix() string                   { return "backburn" }
+func (stream) ResultsStream() string            { return "BACKBURN_RESULTS" }
+
+// A Log reads what is there once it is asked, no more than it may keep, and then what comes. It waits
+// for a stream that is not there yet.
+func TestLogFollowsTheStream(t *testing.T) {
+	t.Parallel()
+	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := history.NewLog(stream{js}, history.Limits{Events: 100, Bytes: 1 << 20}, zerolog.Nop())
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+
+	until := func(what string, is func(*history.Book, history.State) bool) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			b, st := l.Book()
+			if is(b, st) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: %+v %+v", what, st, b.Search(history.Query{}))
+			}
+		}
+	}
+	until("no stream", func(_ *history.Book, st history.State) bool { return st.Error != "" && !st.Ready })
+
+	publish := func(job string) {
+		t.Helper()
+		e := verdict(job, "malware", time.Now())
+		body, err := e.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.Publish(t.Context(), e.Subject("backburn"), body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BACKBURN_RESULTS", Subjects: []string{"backburn.results.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	publish("old")
+	until("what was there", func(b *history.Book, st history.State) bool {
+		return st.Ready && st.Error == "" && len(b.Job("mail", "old")) == 1
+	})
+	for i := range 5 {
+		publish(fmt.Sprint("new-", i))
+	}
+	until("what comes", func(b *history.Book, _ history.State) bool { return b.Search(history.Query{Text: "new-"}).Matches == 5 })
+}
