@@ -69,23 +69,6 @@ Files are judged by the policy as files of --source that come in messages: their
 	return cmd
 }
 
-// planRun is one run of the command.
-type planRun struct {
-	tool    *cli.App
-	source  string
-	queries int
-	state   string
-	handIn  pipeline.Priority
-	perDay  int
-	asJSON  bool
-
-	service   *service
-	memory    *plan.Memory
-	inventory *plan.Inventory
-	left      map[pipeline.Budget]int // of today's budgets, for jobs that are not urgent
-	asked     int                     // queries that were made
-}
-
 // planReport is what the command prints.
 type planReport struct {
 	plan.Summary

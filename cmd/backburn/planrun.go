@@ -1,0 +1,24 @@
+package main
+
+import (
+	"backburn/internal/cli"
+	"backburn/internal/plan"
+	"backburn/pipeline"
+)
+
+// planRun is one run of the command.
+type planRun struct {
+	tool    *cli.App
+	source  string
+	queries int
+	state   string
+	handIn  pipeline.Priority
+	perDay  int
+	asJSON  bool
+
+	service   *service
+	memory    *plan.Memory
+	inventory *plan.Inventory
+	left      map[pipeline.Budget]int // of today's budgets, for jobs that are not urgent
+	asked     int                     // queries that were made
+}
