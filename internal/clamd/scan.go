@@ -93,7 +93,9 @@ func (w *walk) visit(rel, shown string, depth int) error {
 	case err != nil:
 		return w.fail("lstat() failed: "+reason(err), shown)
 	case state.Dir:
-		w.folder = w.folder || depth == 0
+		if depth == 0 {
+			w.folder = true // before any file is judged beside the walk
+		}
 		return w.visitAll(rel, shown, depth)
 	case !state.Regular && depth > 0: // links, sockets and the like hold no contents of their own
 		return nil

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -236,13 +237,14 @@ func (c *connection) over() (bool, error) {
 
 // write writes until ctx ends, and waits for the receiver's machine to have it.
 func (s *Syslog) write(ctx context.Context, text []byte) error {
+	conn := s.conn // whoever ends ctx may do so when it is gone
 	deadline, _ := ctx.Deadline()
-	if err := s.conn.SetWriteDeadline(deadline); err != nil {
+	if err := conn.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := s.conn.Write(text); err != nil {
+	if _, err := conn.Write(text); err != nil {
 		return err
 	}
 	if s.cfg.Protocol == SyslogUDP {
@@ -265,7 +267,7 @@ func (s *Syslog) delivered(ctx context.Context) error {
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		n, reset := unsent(s.conn.Conn)
 		if reset {
-			return errReset
+			return s.conn.lastWords()
 		}
 		if n == 0 {
 			break
@@ -284,9 +286,19 @@ func (s *Syslog) delivered(ctx context.Context) error {
 	}
 	s.conn.used = true
 	if _, reset := unsent(s.conn.Conn); reset {
-		return errReset
+		return s.conn.lastWords()
 	}
 	return nil
+}
+
+// lastWords is why the server reset the connection: what it said before, such as an alert of TLS, if
+// it said anything.
+func (c *connection) lastWords() error {
+	<-c.ended // at once: nothing is left to read but that
+	if _, err := c.over(); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		return err
+	}
+	return errReset
 }
 
 // errReset is a receiver that ended a connection with something unread.
