@@ -214,9 +214,11 @@ func (f *fixture) checkVersion1() {
 	}
 	f.submitted("MZ uploading")
 	f.work()
-	all := f.events(finalsOfVersion1)
+	f.events(finalsOfVersion1)
 	f.idle()
-	if all = f.events(finalsOfVersion1); len(all.final()) != finalsOfVersion1 {
+
+	all := f.events(finalsOfVersion1)
+	if len(all.final()) != finalsOfVersion1 {
 		f.t.Errorf("%d final events, want %d:\n%s", len(all.final()), finalsOfVersion1, all.final())
 	}
 

@@ -25,8 +25,7 @@ import (
 // receiver is a syslog server that reads frames, and does what a test wants of each connection.
 type receiver struct {
 	net.Listener
-	t    *testing.T
-	serv func(c net.Conn, n int) // of the nth connection; nil: reads to its end
+	t *testing.T
 
 	mu       sync.Mutex
 	messages []string
