@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -14,6 +16,19 @@ import (
 
 // DefaultFile is read where --config is not given, if it is there.
 const DefaultFile = "backburn.toml"
+
+// systemFolder is where packages put the configuration: backburn.toml, and secrets below
+// credentials. It is set by the linker, for packages alone.
+var systemFolder string
+
+// useSystemCredentials lets commands outside of systemd find the secrets ("cred:NAME") that units of
+// packages get from it.
+func useSystemCredentials() {
+	const variable = "CREDENTIALS_DIRECTORY"
+	if _, set := os.LookupEnv(variable); !set && systemFolder != "" {
+		_ = os.Setenv(variable, filepath.Join(systemFolder, "credentials")) // without it the secret is reported as missing
+	}
+}
 
 // App is what the commands of a binary share: the surroundings and the global flags.
 type App struct {
@@ -27,7 +42,7 @@ type App struct {
 func NewApp(root *cobra.Command, std Std) *App {
 	a := &App{Std: std}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.file, "config", "", "configuration `file` (default "+DefaultFile+" where it exists, else the defaults)")
+	flags.StringVar(&a.file, "config", "", "configuration `file` (default "+strings.Join(defaultFiles(), ", or ")+", where it exists, else the defaults)")
 	a.Setting(flags, "log-level", "log.level", "`level`: trace, debug, info, warn or error (default: log.level)")
 	a.Setting(flags, "log-format", "log.format", "`format`: auto, console or json (default: log.format)")
 	root.MarkFlagFilename("config", "toml") //nolint:errcheck // the flag is there
@@ -35,15 +50,28 @@ func NewApp(root *cobra.Command, std Std) *App {
 }
 
 // File is the configuration that Config reads: that of --config or, where it exists,
-// backburn.toml. It is "" when there is none and the defaults hold.
+// backburn.toml, here or where packages put it. It is "" when there is none and the defaults hold.
 func (a *App) File() string {
 	if a.file != "" {
 		return a.file
 	}
-	if _, err := os.Lstat(DefaultFile); errors.Is(err, fs.ErrNotExist) {
-		return ""
+	for _, file := range defaultFiles() {
+		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+			return file
+		}
 	}
-	return DefaultFile
+
+	return ""
+}
+
+// defaultFiles are looked for in this order.
+func defaultFiles() []string {
+	files := []string{DefaultFile}
+	if systemFolder != "" {
+		files = append(files, filepath.Join(systemFolder, DefaultFile))
+	}
+
+	return files
 }
 
 // Describe names the configuration for people.
@@ -51,7 +79,7 @@ func (a *App) Describe() string {
 	if file := a.File(); file != "" {
 		return file
 	}
-	return "the defaults (there is no " + DefaultFile + ")"
+	return "the defaults (there is no " + strings.Join(defaultFiles(), ", and no ") + ")"
 }
 
 // Config reads the configuration as Read does, and refuses it unless it can work. Its errors

@@ -32,6 +32,7 @@ type Std struct {
 func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	ctx, release := onSignals(ctx)
 	defer release()
+	useSystemCredentials()
 
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetArgs(std.Args)
