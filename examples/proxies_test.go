@@ -245,7 +245,7 @@ func (b *behind) try() {
 		return res.Header
 	}
 
-	want("GET", "/backburn/", nil, 200, `fetch("api/status"`)
+	want("GET", "/backburn/", nil, 200, `ask("api/status"`)
 	want("GET", "/backburn/api/status", nil, 200, `{"waiting":3}`)
 	want("GET", "/backburn/readyz", nil, 200, `"ok"`)
 	if h := want("GET", "/backburn/v1/submit", nil, 405, "method-not-allowed"); h.Get("Allow") != "POST" {

@@ -1,4 +1,4 @@
-// Command plan compares how fast `backburn plan` hashes with sha256sum on all cores, over the same files.
+// Command plan compares how fast the command "plan" hashes with sha256sum on all cores, over the same files.
 package main
 
 import (

@@ -53,7 +53,7 @@ Files are judged by the policy as files of --source that come in messages: their
 			case p.perDay < 0, p.perDay > 0 && priority == "":
 				return cli.Usagef("--per-day: 0 or more, and with --hand-in alone")
 			case slices.ContainsFunc(args, isURL):
-				return cli.Usagef("links are not planned: `backburn verdict` asks about them")
+				return cli.Usagef("links are not planned: `backburn verdict URL` asks about one")
 			}
 			return p.run(cmd.Context(), args)
 		},

@@ -75,5 +75,5 @@ func TestServerWithoutRoom(t *testing.T) {
 	s := testkit.NewSite(t)
 	ns := testkit.StartNATS(t, &server.Options{JetStreamMaxStore: 3 << 30})
 	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "results.max_bytes": "10GiB"})
-	testkit.Fails(t, s.Start("worker"), 4, "lower results.max_bytes, or let the NATS server store more")
+	testkit.Fails(t, s.Start("worker"), 4, "lower their max_bytes settings, or raise the server's max_file_store")
 }

@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -398,7 +400,7 @@ func (n *Node) dashboard() http.Handler {
 		History: n.history,
 		Trace: func(ctx context.Context, q queue.TraceQuery) (queue.Trace, error) {
 			if n.queue.NoLedger {
-				return queue.Trace{}, errors.New("a watcher may not read the ledger; ask the dashboard of a worker, or `backburn trace`")
+				return queue.Trace{}, errors.New("a watcher may not read the ledger; ask the dashboard of a worker, or run `backburn trace JOB` with its rights")
 			}
 			return n.queue.Trace(ctx, q)
 		},
@@ -448,7 +450,10 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.worker == nil {
 		side.Go(func() error { return n.member.Run(last) })
 	}
-	side.Go(func() error { return n.reopenOnHangup(last) })
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before it says that it is ready
+	defer signal.Stop(hangups)
+	side.Go(func() error { return n.reopenOnHangup(last, hangups) })
 	if n.http != nil {
 		side.Go(func() error { return n.http.Run(last, httpGrace) })
 		side.Go(func() error { return n.history.Run(last) })

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"slices"
 	"strconv"
-	"syscall"
 
 	"backburn/internal/cli"
 	"backburn/internal/config"
@@ -98,10 +96,7 @@ func eventTypes(names []string) []results.Type {
 }
 
 // reopenOnHangup lets the sinks go of their files at each SIGHUP, until ctx ends.
-func (n *Node) reopenOnHangup(ctx context.Context) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+func (n *Node) reopenOnHangup(ctx context.Context, hangups <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():

@@ -271,8 +271,10 @@ func (f *Membership) takePlace(ctx context.Context) {
 	for _, m := range live {
 		delete(last, m.ID)
 	}
+
+	self := f.describe()
 	for _, m := range last {
-		if replaces(f.self, m) {
+		if replaces(self, m) {
 			_ = f.store.kv.Purge(ctx, lastPrefix+f.place+"."+m.ID, jetstream.PurgeTTL(time.Minute))
 		}
 	}
