@@ -134,6 +134,8 @@ func (f *File) size() (int64, error) {
 
 // append writes a line behind whole lines. What a full disk leaves of it is taken back.
 func (f *File) append(line []byte) error {
+	defer lock(f.f)()
+
 	begin, err := ownLine(f.f)
 	if err != nil {
 		return err
