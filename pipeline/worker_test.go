@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
+	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -276,6 +277,19 @@ func TestChangedVerdictsAreTold(t *testing.T) {
 			t.Errorf("job %s: %s (%d)", ev.Data.JobID, ev.Data.Verdict, *ev.Data.VerdictCode)
 		}
 	}
+
+	// The change is told before it is recorded: should the leader die in between, it is told again.
+	sum := sha256.Sum256([]byte("MZ flip"))
+	for end := time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
+		sample, err := f.q.Sample(t.Context(), hex.EncodeToString(sum[:]))
+		if err == nil && wildfire.Verdict(sample.Verdict) == wildfire.Malware {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it was not recorded: %+v, %v", sample, err)
+		}
+	}
+
 	f.raw("third", "mail", "flip.exe", "MZ flip")
 	all := f.events(3)
 	if ev := all.one(t, "third"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
