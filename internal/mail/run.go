@@ -6,6 +6,8 @@ import (
 	"net"
 	"time"
 
+	"backburn/internal/local"
+
 	"github.com/emersion/go-milter"
 )
 
@@ -13,35 +15,11 @@ import (
 // way gets the grace time. It returns when no connection is left, nil when it was ctx that ended it. Call
 // it once.
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
-	served := make(chan error, 1)
-	go func() { served <- s.accept() }()
-
-	var err error
-	select {
-	case err = <-served:
-		err = fmt.Errorf("mail: %w", err)
-	case <-ctx.Done():
-		_ = s.listener.Close()
-		<-served
+	if err := s.listener.Serve(ctx, grace, s.Close, s.kill, func(c *local.Conn) { s.serve(c) }); err != nil {
+		return fmt.Errorf("mail: %w", err)
 	}
-	s.Close()
-	s.listener.Interrupt()
-	last, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer stop()
-	defer context.AfterFunc(last, s.kill)()
-	s.listener.Drain(last)
 
-	return err
-}
-
-func (s *Server) accept() error {
-	for {
-		c, err := s.listener.Accept()
-		if err != nil {
-			return err
-		}
-		go s.serve(c)
-	}
+	return nil
 }
 
 // serve lets a milter server of its own serve a connection: the library tells nobody that one ended, and
