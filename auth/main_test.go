@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"backburn/internal/testkit/leaks"
 )
 
 // children are what the test binary can be besides itself, by environment variable.
@@ -17,5 +17,5 @@ func TestMain(m *testing.M) {
 			return
 		}
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"backburn/internal/acl"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
@@ -23,7 +23,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // site is a server with the permissions of `backburn acl`, and a worker on it.
 type site struct {

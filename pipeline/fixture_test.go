@@ -15,9 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
-	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
@@ -26,7 +25,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // natsServer is a real server with file storage in a temporary folder.
 func natsServer(t testing.TB) *server.Server {

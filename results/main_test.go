@@ -3,7 +3,7 @@ package results_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"backburn/internal/testkit/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }

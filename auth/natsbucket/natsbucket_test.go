@@ -10,14 +10,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"backburn/auth"
 	"backburn/auth/authtest"
 	"backburn/auth/natsbucket"
+	"backburn/internal/testkit/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // start runs a JetStream server on a store.
 func start(t *testing.T, dir string, port int) *server.Server {

@@ -4,12 +4,10 @@ import (
 	"testing"
 	"time"
 
-	"backburn/internal/testkit"
-
-	"go.uber.org/goleak"
+	"backburn/internal/testkit/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // A small day: the budgets are never overdrawn, they go a long way, urgent files are served from
 // the reserve, and what is left over is done after the reset by itself.

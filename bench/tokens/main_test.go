@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"go.uber.org/goleak"
 
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // 64 slots of four nodes go through several tokens: each is asked for once, and no upload fails.
 func TestOneTokenRequestForEachLifetime(t *testing.T) {

@@ -20,13 +20,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"backburn/auth/natsbucket"
 	"backburn/internal/acl"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -36,7 +36,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 const prefix = "backburn"
 

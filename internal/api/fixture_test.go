@@ -21,13 +21,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v3"
 
 	"backburn/internal/api"
 	"backburn/internal/httpserver"
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
@@ -35,12 +35,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// A Put into an object bucket that fails at once may leave this goroutine of nats.go behind: it
-// begins after the Put has cleaned up, and listens to nothing.
-const putWatcher = "github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"
-
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(putWatcher), testkit.ServerWaits())
+	leaks.Main(m)
 }
 
 const (

@@ -15,17 +15,16 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"backburn/auth"
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
-	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 	"backburn/wildfire/wildfiretest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func check(t *testing.T, err error) {
 	t.Helper()

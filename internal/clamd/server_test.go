@@ -16,19 +16,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"backburn/internal/clamd"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
 
-const putWatcher = "github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"
-
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(putWatcher), testkit.ServerWaits())
+	leaks.Main(m)
 }
 
 // site is a server before a queue.

@@ -12,14 +12,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"go.uber.org/goleak"
 
 	"backburn/auth"
 	"backburn/internal/config"
+	"backburn/internal/testkit/leaks"
 	"backburn/pipeline/watch"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // env is an environment for tests.
 func env(pairs ...string) config.Env {

@@ -13,14 +13,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/jets"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // connect returns a client of a server of its own.
 func connect(t *testing.T, opts *server.Options, with ...nats.Option) jetstream.JetStream {

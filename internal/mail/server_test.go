@@ -12,17 +12,15 @@ import (
 	"github.com/emersion/go-milter"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"backburn/internal/mail"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
 )
 
-const putWatcher = "github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"
-
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(putWatcher), testkit.ServerWaits())
+	leaks.Main(m)
 }
 
 // serve starts a filter, and returns its address.

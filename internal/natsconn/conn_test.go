@@ -15,14 +15,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/natsd"
+	"backburn/internal/testkit/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func embedded(t *testing.T) (config.Config, *natsd.Server) {
 	t.Helper()

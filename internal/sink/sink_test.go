@@ -23,16 +23,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"backburn/internal/sink"
 	"backburn/internal/sink/credential"
 	"backburn/internal/sink/format"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/leaks"
 	"backburn/results"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.ServerWaits()) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func stream(t *testing.T) jetstream.JetStream {
 	t.Helper()

@@ -8,19 +8,16 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
+
+	"backburn/internal/testkit/leaks"
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(serveIn); dir != "" {
 		serveForever(dir)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(sourceSetup))
+	leaks.Main(m)
 }
-
-// sourceSetup waits in the server for the answer to a request of its own, and does not notice that
-// the server stops meanwhile.
-const sourceSetup = "github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"
 
 // startServer is a real server in the test, with file storage.
 func startServer(t testing.TB, dir string, syncAlways bool) *server.Server {

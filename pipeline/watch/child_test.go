@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
+	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/results"
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		holdLease(name)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }
 
 // childSpec tells a child what to do.
