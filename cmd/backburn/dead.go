@@ -104,7 +104,8 @@ func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit 
 }
 
 func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint64) {
-	printDead(tool.Out, counts)
+	p := paperOf(tool)
+	printDead(p, counts)
 	byReason := map[results.Reason][]queue.Letter{}
 	var order []results.Reason
 	for _, l := range letters {
@@ -115,21 +116,21 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 	}
 	slices.Sort(order)
 	for _, reason := range order {
-		fmt.Fprintf(tool.Out, "\n%s\n", printable(string(reason)))
-		rows := [][]string{{"LETTER", "TIME", "JOB", "SOURCE", "SIZE", "NAME", "ERROR"}}
+		fmt.Fprintf(p, "\n%s\n", p.say(strong, printable(string(reason))))
+		t := newTable(">LETTER", "TIME", "JOB", "~SOURCE", ">SIZE", "~NAME", "=ERROR")
 		for _, l := range byReason[reason] {
-			rows = append(rows, []string{
-				strconv.FormatUint(l.Seq, 10), clock(l.Time), printable(l.Job.ID), l.Job.Source, letterSize(l), printable(letterName(l)), printable(clip(l.Error, 80)),
-			})
+			t.add(plain,
+				strconv.FormatUint(l.Seq, 10),
+				clock(l.Time),
+				printable(l.Job.ID),
+				l.Job.Source,
+				letterSize(l),
+				printable(letterName(l)),
+				printable(clip(l.Error, 80)))
 		}
-		printTable(tool.Out, rows)
+		if narrow(p) {
+			t.without("JOB") // the number is enough to go on with
+		}
+		t.print(p)
 	}
-}
-
-// clip is the beginning of a text.
-func clip(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
 }

@@ -117,7 +117,7 @@ func printLetter(w io.Writer, l queue.Letter) {
 		{"sha-256", or(l.Job.SHA256)},
 		{"contents", contentsOf(l)},
 	}
-	printTable(w, rows)
+	printPairs(w, rows)
 	fmt.Fprintln(w)
 	for _, k := range slices.Sorted(maps.Keys(l.Header)) {
 		for _, v := range l.Header[k] {

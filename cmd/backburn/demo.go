@@ -25,15 +25,12 @@ prints a table. No account is needed, and nothing leaves this machine.`,
   backburn demo --json      # one event a line, for a program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if delay < 0 {
-				return cli.Usagef("--delay: not negative, got %s", delay)
-			}
-			d := &demo{out: tool.Out, talk: tool.Err, asJSON: asJSON, delay: delay}
+			d := &demo{out: tool.Out, screen: tool.Screen(), talk: tool.Err, asJSON: asJSON, delay: delay}
 			return d.run(cmd.Context(), keep)
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "do not remove the temporary folder")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the final events as JSON lines instead of a table")
-	cmd.Flags().DurationVar(&delay, "delay", 3*time.Second, "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+	cmd.Flags().Var(newSpan(&delay, 3*time.Second), "delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 	return cmd
 }

@@ -71,7 +71,7 @@ func TestDemoTable(t *testing.T) {
 		`FILE +SIZE +SHA-256 +VERDICT +BASIS +TIME`,
 		`invoice \(copy\)\.pdf +43 B +[0-9a-f]{12} +benign +(upload|shared|cache) +[0-9.]+s`,
 		`Rechnung_Müller\.pdf +43 B +[0-9a-f]{12} +benign`,
-		`login-page\.html +\d+ B +[0-9a-f]{12} +phishing +upload`,
+		`login-page\.html +\d+ B +[0-9a-f]{12} +PHISHING +upload`,
 		`empty\.dat +0 B +\S+ +failed: empty +-`,
 		`disk-image\.bin +8\.0 MB +- +failed: too_large +-`,
 	} {

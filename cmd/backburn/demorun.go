@@ -69,6 +69,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 // demo is one run of the demonstration.
 type demo struct {
 	out, talk io.Writer
+	screen    cli.Screen // of out
 	asJSON    bool
 	delay     time.Duration
 
@@ -169,23 +170,25 @@ Where to go from here
 
 // table prints what became of each file.
 func (d *demo) table(final map[string]results.Event) {
-	rows := [][]string{{"FILE", "SIZE", "SHA-256", "VERDICT", "BASIS", "TIME"}}
-	count := map[string]int{}
+	t := newTable("~FILE", ">SIZE", "SHA-256", "VERDICT", "BASIS", ">TIME")
+	var all tally
 	for _, s := range d.samples {
 		e := final[s.name]
-		verdict, basis := e.Data.Verdict, string(e.Data.Basis)
+		verdict, tone := judged(e.Data.Verdict)
+		basis := string(e.Data.Basis)
 		if e.Data.Error != nil {
 			verdict, basis = "failed: "+string(e.Data.Error.Reason), "-"
+			tone = notable
 		}
-		count[verdict]++
+		all.event(e)
 		sum := "-"
 		if len(e.Data.SHA256) >= 12 {
 			sum = e.Data.SHA256[:12]
 		}
-		rows = append(rows, []string{
-			path.Base(s.name), humanSize(e.Data.Size), sum, verdict, basis,
-			e.Time.Sub(d.dropped[s.name]).Round(100 * time.Millisecond).String(),
-		})
+		t.add(tone, path.Base(s.name), humanSize(e.Data.Size), sum, verdict, basis,
+			e.Time.Sub(d.dropped[s.name]).Round(100*time.Millisecond).String())
 	}
-	columns(rows, func(line string) { fmt.Fprintln(d.out, line) })
+	p := paper{d.out, d.screen}
+	t.print(p)
+	fmt.Fprintf(p, "\n%s\n", all.line(p))
 }

@@ -243,7 +243,7 @@ func printPlan(tool *cli.App, r planReport) {
 	row("  not asked about", r.NotAsked, r.Note)
 	row("  unknown", r.Unknown, humanSize(r.UnknownBytes))
 	row("queries made", r.Queries, fmt.Sprintf("%d contents known here without one", r.KnownHere))
-	printTable(tool.Out, rows)
+	printPairs(tool.Out, rows)
 
 	var text string
 	switch {

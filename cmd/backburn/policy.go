@@ -103,7 +103,7 @@ type policyAnswer struct {
 }
 
 func (t *policyTest) run(ctx context.Context, args []string) error {
-	rows := [][]string{{"SUBMIT", "SOURCE", "KIND", "SIZE", "FILE", "RULE"}}
+	rows := newTable("SUBMIT", "SOURCE", "~KIND", ">SIZE", "~FILE", "~RULE")
 	failed := 0
 	err := walkArgs(ctx, args, func(path string, err error) error {
 		var a policyAnswer
@@ -123,11 +123,11 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 		if len(a.Kinds) > 0 {
 			kind, size = a.Kinds[0], humanSize(a.Size)
 		}
-		rows = append(rows, []string{string(a.Submit), a.Source, kind, size, printable(cmp.Or(a.URL, a.Path)), printable(a.Rule)})
+		rows.add(plain, string(a.Submit), a.Source, kind, size, printable(cmp.Or(a.URL, a.Path)), printable(a.Rule))
 		return nil
 	})
-	if !t.asJSON && len(rows) > 1 {
-		printTable(t.tool.Out, rows)
+	if !t.asJSON && len(rows.rows) > 0 {
+		rows.print(paperOf(t.tool))
 	}
 	if err == nil && failed > 0 {
 		err = cli.Exit(cli.Partial, fmt.Errorf("%s could not be looked at", plural(failed, "file")))

@@ -133,7 +133,7 @@ func (s *service) writeReport(ctx context.Context, w io.Writer, hash, format str
 }
 
 func printReport(w io.Writer, r wildfire.Report) {
-	printTable(w, [][]string{
+	printPairs(w, [][]string{
 		{"malware", printable(or(r.Malware))},
 		{"type", printable(or(r.Filetype))},
 		{"size", humanSize(r.Size)},

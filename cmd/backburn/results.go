@@ -1,23 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
 	"backburn/internal/cli"
 	"backburn/pipeline"
 	"backburn/results"
 )
-
-// malicious are the verdicts for which "malicious" stands.
-var malicious = []string{"malware", "grayware", "phishing", "c2"}
 
 func resultsCommand(tool *cli.App) *cobra.Command {
 	var (
@@ -65,23 +59,23 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 			sub := results.NewSubscriber(q.JetStream(), results.SubscriberConfig{
 				Prefix: q.Prefix(), Filter: filter, Since: sinceTime(cmd, since, follow),
 			})
-			row := printResult
-			if uploads {
-				row = printUpload
-			}
-			if !asJSON {
-				printResultsHead(tool, uploads)
-			}
+			list := newEventList(tool, uploads)
 			show := func(_ context.Context, e results.Event) error {
 				if asJSON {
 					return printJSON(tool.Out, e)
 				}
-				return row(tool, e)
+				return list.show(e)
 			}
+			read := sub.Drain
 			if follow {
-				return sub.Run(cmd.Context(), show)
+				read = sub.Run
 			}
-			return sub.Drain(cmd.Context(), show)
+			if !asJSON {
+				list.head()
+				defer list.end()
+			}
+
+			return read(cmd.Context(), show)
 		},
 	}
 	f := cmd.Flags()
@@ -148,65 +142,4 @@ func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, 
 	slices.Sort(f.Outcomes)
 	f.Outcomes = slices.Compact(f.Outcomes)
 	return f, nil
-}
-
-// The columns of a table that is never done are as wide as they are.
-var (
-	resultColumns = []int{19, 11, 18, 12, 12, 9, 6}
-	uploadColumns = []int{19, 12, 30, 64, 9, 24}
-)
-
-func resultLine(tool *cli.App, cells ...string) error { return line(tool, resultColumns, cells) }
-
-func uploadLine(tool *cli.App, cells ...string) error { return line(tool, uploadColumns, cells) }
-
-func line(tool *cli.App, columns []int, cells []string) error {
-	var b strings.Builder
-	for i, c := range cells {
-		if i < len(columns) {
-			c = runewidth.FillRight(c, columns[i]) + " "
-		}
-		b.WriteString(c)
-	}
-	_, err := fmt.Fprintln(tool.Out, strings.TrimRight(b.String(), " "))
-	return err
-}
-
-func printResultsHead(tool *cli.App, uploads bool) {
-	if uploads {
-		_ = uploadLine(tool, "TIME", "SOURCE", "JOB", "SHA-256", "SIZE", "NAME", "RULE")
-		return
-	}
-	_ = resultLine(tool, "TIME", "EVENT", "OUTCOME", "SOURCE", "SHA-256", "SIZE", "BASIS", "NAME")
-}
-
-// printUpload prints what left for WildFire: the whole SHA-256, since this is a record for audits.
-func printUpload(tool *cli.App, e results.Event) error {
-	d := e.Data
-	size := "-"
-	if d.Size > 0 {
-		size = humanSize(d.Size)
-	}
-
-	return uploadLine(tool, d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), or(d.SHA256),
-		size, printable(cmp.Or(d.Path, d.Filename, d.URL)), printable(or(d.Policy)))
-}
-
-func printResult(tool *cli.App, e results.Event) error {
-	d := e.Data
-	name := d.Path
-	for _, n := range []string{d.Filename, d.URL} {
-		if name == "" {
-			name = n
-		}
-	}
-	size := "-"
-	if d.Size > 0 {
-		size = humanSize(d.Size)
-	}
-	text := printable(name)
-	if d.Error != nil {
-		text += ": " + printable(clip(d.Error.Message, 100))
-	}
-	return resultLine(tool, e.Time.Local().Format(time.DateTime), e.Type.Name(), printable(e.Outcome()), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text)
 }

@@ -41,9 +41,6 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 			if err != nil {
 				return err
 			}
-			if delay < 0 {
-				return cli.Usagef("--simulate-delay: not negative, got %s", delay)
-			}
 			log := tool.Logger(cfg)
 			if simulate {
 				sim, err := startSimulation("127.0.0.1:0", simulationOptions(delay, delay)...)
@@ -87,7 +84,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 		},
 	}
 	cmd.Flags().BoolVar(&simulate, "simulate", false, "have a simulated WildFire judge; needs no account")
-	cmd.Flags().DurationVar(&delay, "simulate-delay", 5*time.Second, "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+	cmd.Flags().Var(newSpan(&delay, 5*time.Second), "simulate-delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 	return cmd
 }

@@ -32,8 +32,8 @@ it answers has the shapes, statuses and reason phrases of the real one.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case delay < 0, jitter < 0, uploads < 0, queries < 0:
-				return cli.Usagef("--delay, --jitter and the quotas: not negative")
+			case uploads < 0, queries < 0:
+				return cli.Usagef("--quota-uploads and --quota-queries: not negative")
 			case lifetime <= 0:
 				return cli.Usagef("--token-lifetime: above 0, got %s", lifetime)
 			}
@@ -61,9 +61,9 @@ token_url = "%[1]s/am/oauth2/access_token"
 	}
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "127.0.0.1:8463", "`host:port` to listen on")
-	f.DurationVar(&delay, "delay", 30*time.Second, "`time` from a submission to its verdict")
-	f.DurationVar(&jitter, "jitter", 30*time.Second, "up to so much `time` more, by sample")
-	f.DurationVar(&lifetime, "token-lifetime", 15*time.Minute, "`time` that an access token is good for")
+	f.Var(newSpan(&delay, 30*time.Second), "delay", "`time` from a submission to its verdict")
+	f.Var(newSpan(&jitter, 30*time.Second), "jitter", "up to so much `time` more, by sample")
+	f.Var(newSpan(&lifetime, 15*time.Minute), "token-lifetime", "`time` that an access token is good for")
 	f.IntVar(&uploads, "quota-uploads", 0, "uploads a day for each credential, 0 for no limit")
 	f.IntVar(&queries, "quota-queries", 0, "queries a day for each credential, 0 for no limit")
 	f.Uint64Var(&seed, "seed", 1, "makes everything random repeatable")

@@ -75,8 +75,8 @@ the rest of the dead letters stays. Where single events are refused, the exit co
 	}
 	f := cmd.Flags()
 	f.BoolVar(&dead, "dead", false, "the events of the sink's dead_file")
-	f.DurationVar(&since, "since", 0, "events from so long `ago` on")
-	f.DurationVar(&until, "until", 0, "events until so long `ago` (default: now)")
+	f.Var(spanFlag{&since}, "since", "events from so long `ago` on")
+	f.Var(spanFlag{&until}, "until", "events until so long `ago` (default: now)")
 	f.BoolVar(&dryRun, "dry-run", false, "show which events it would be")
 	f.BoolVar(&asJSON, "json", false, "as JSON lines")
 	return cmd

@@ -72,8 +72,9 @@ limit (0) is not counted.`,
 					return errors.Join(printJSON(tool.Out, st), err)
 				}
 				var b bytes.Buffer
-				printStatus(&b, st)
-				return errors.Join(refresh(tool.Out, b.Bytes(), follow), err)
+				screen := tool.Screen()
+				printStatus(paper{&b, screen}, st)
+				return errors.Join(refresh(tool.Out, screen, b.Bytes(), follow), err)
 			}
 			return every(cmd.Context(), tool.Err, follow, show)
 		},
@@ -109,10 +110,15 @@ func every(ctx context.Context, talk io.Writer, follow bool, show func(context.C
 	}
 }
 
-// refresh writes a page: over the last one on a terminal that is watched.
-func refresh(w io.Writer, page []byte, follow bool) error {
+// refresh writes a page: over the last one on a terminal that is watched, and no more of it than there
+// are lines, since the terminal would scroll.
+func refresh(w io.Writer, screen cli.Screen, page []byte, follow bool) error {
 	switch {
-	case follow && isTerminal(w):
+	case follow && screen.Terminal:
+		if lines := bytes.SplitAfter(page, []byte("\n")); screen.Height > 2 && len(lines) > screen.Height {
+			page = bytes.Join(lines[:screen.Height-2], nil)
+			page = fmt.Appendf(page, "%d more lines: `backburn status` shows all\n", len(lines)-1-(screen.Height-2))
+		}
 		// Home; each line is cleared to its end, and everything below the last.
 		page = append([]byte("\x1b[H"), bytes.ReplaceAll(page, []byte("\n"), []byte("\x1b[K\n"))...)
 		page = append(page, "\x1b[J"...)
@@ -210,51 +216,58 @@ func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
 }
 
 // printStatus prints the state for people.
-func printStatus(w io.Writer, st app.Status) {
-	fmt.Fprintf(w, "%s\n\n", st.Time.Local().Format(time.DateTime))
+func printStatus(w paper, st app.Status) {
+	fmt.Fprintf(w, "%s\n\n", w.say(dim, st.Time.Local().Format("2006-01-02 15:04:05 MST")))
 	if st.Status == nil {
 		away := "NATS is away"
 		if st.Away != nil {
 			away = fmt.Sprintf("NATS is away since %s: %s", clock(st.Away.Since), printable(st.Away.Reason))
 		}
-		fmt.Fprintf(w, "%s\nNothing is known of the fleet. This is what the process on this machine (%s) says of itself:\n", away, printable(st.Role))
+		for _, line := range w.wrapped(away, 0) {
+			fmt.Fprintln(w, w.say(notable, line))
+		}
+		fmt.Fprintf(w, "Nothing is known of the fleet. The process on this machine (%s) says of itself:\n", printable(st.Role))
 		printLocal(w, st)
 		return
 	}
 
 	for _, b := range pipeline.Budgets() {
 		if p, on := st.Paused[b]; on && !p.Spent {
-			fmt.Fprintf(w, "PAUSED: %s until %s: %s\n\n", b, clock(p.Until), printable(p.Reason))
+			for _, line := range w.wrapped(fmt.Sprintf("PAUSED: %s until %s: %s", b, clock(p.Until), printable(p.Reason)), 0) {
+				fmt.Fprintln(w, w.say(notable, line))
+			}
+			fmt.Fprintln(w)
 		}
 	}
 	printJobs(w, st)
-	rows := [][]string{{"LANE", "JOBS", "IN HAND", "OLDEST"}}
+	lanes := newTable("LANE", ">JOBS", ">IN HAND", ">OLDEST")
 	for _, p := range pipeline.Priorities() {
 		l := st.Lanes[p]
-		rows = append(rows, []string{string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.InHand), ago(l.Oldest)})
+		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.InHand), ago(l.Oldest))
 	}
-	printTable(w, rows)
+	lanes.print(w)
 	fmt.Fprintln(w)
 
-	rows = [][]string{{"BUDGET", "USED", "LIMIT", "RESETS", "LASTS UNTIL"}}
+	budgets := newTable("BUDGET", ">USED", ">LIMIT", "SPENT", "RESETS", "LASTS UNTIL")
 	for _, b := range []struct {
 		name string
 		s    fleet.BudgetStatus
 	}{{"uploads", st.Uploads}, {"queries", st.Queries}} {
 		if b.s.Limit == 0 && !b.s.Spent {
-			rows = append(rows, []string{b.name, "not counted", "none", "-", "-"})
+			budgets.add(plain, b.name, "not counted", "none", "-", "-", "-")
 			continue
 		}
-		lasts := "the reset"
+		lasts, tone := "the reset", plain
 		switch {
 		case b.s.Spent:
 			lasts = "spent"
+			tone = notable
 		case !b.s.LastsUntil.IsZero():
 			lasts = clock(b.s.LastsUntil)
 		}
-		rows = append(rows, []string{b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), clock(b.s.ResetsAt), lasts})
+		budgets.add(tone, b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), bar(b.s.Used, b.s.Limit, 20), clock(b.s.ResetsAt), lasts)
 	}
-	printTable(w, rows)
+	budgets.print(w)
 	printSpenders(w, "uploads", st.Uploads)
 	printMembers(w, st)
 	fmt.Fprintln(w)
@@ -266,7 +279,7 @@ func printStatus(w io.Writer, st app.Status) {
 const mostSpenders = 10
 
 // printSpenders says which sources used a budget.
-func printSpenders(w io.Writer, name string, s fleet.BudgetStatus) {
+func printSpenders(w paper, name string, s fleet.BudgetStatus) {
 	if len(s.By) == 0 {
 		return
 	}
@@ -282,12 +295,17 @@ func printSpenders(w io.Writer, name string, s fleet.BudgetStatus) {
 		}
 		parts = append(parts, fmt.Sprintf("%s %d", printable(source), s.By[source]))
 	}
-	fmt.Fprintf(w, "\n%s by source: %s\n", name, strings.Join(parts, ", "))
+	for i, line := range w.wrapped(name+" by source: "+strings.Join(parts, ", "), 0) {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, line)
+	}
 }
 
 // printJobs prints where the jobs are that are not done.
-func printJobs(w io.Writer, st app.Status) {
-	rows := [][]string{{"JOBS", "NUMBER", "OLDEST", "FOR"}}
+func printJobs(w paper, st app.Status) {
+	t := newTable("JOBS", ">NUMBER", ">OLDEST", "=FOR")
 	for _, j := range []struct {
 		name, what string
 		s          queue.WaitStatus
@@ -300,34 +318,38 @@ func printJobs(w io.Writer, st app.Status) {
 		if !j.s.Until.IsZero() {
 			what += ", until " + clock(j.s.Until)
 		}
-		rows = append(rows, []string{j.name, strconv.Itoa(j.s.Jobs), ago(j.s.Oldest), or(what)})
+		t.add(plain, j.name, strconv.Itoa(j.s.Jobs), ago(j.s.Oldest), or(what))
 	}
-	printTable(w, rows)
+	t.print(w)
 	fmt.Fprintln(w)
 }
 
 // printMembers prints the processes of the fleet, and what is wrong with them.
-func printMembers(w io.Writer, st app.Status) {
+func printMembers(w paper, st app.Status) {
 	fmt.Fprintln(w)
 	if len(st.Workers()) == 0 {
-		fmt.Fprintln(w, "no worker is running: start `backburn run` or `worker`")
+		fmt.Fprintln(w, w.say(notable, "no worker is running: start `backburn run` or `worker`"))
 	}
 	if len(st.Members) == 0 {
 		return
 	}
-	rows := [][]string{{"PROCESS", "HOST", "PID", "VERSION", "CONFIG", "SLOTS", "UP", "HEALTH"}}
-	var why [][]string
+	t := newTable("~PROCESS", "~HOST", ">PID", "~VERSION", "CONFIG", ">SLOTS", ">UP", "~HEALTH")
+	why := newTable("~NOT WELL", "~PART", "STATE", "SINCE", "=REASON")
 	for _, m := range st.Members {
 		role := m.Role
 		if m.Leader {
 			role += " (leader)"
 		}
-		up, state := span(time.Since(m.Started)), string(m.State)
+		up, state, tone := span(time.Since(m.Started)), string(m.State), plain
+		if m.State != health.OK {
+			tone = notable
+		}
 		if m.Gone {
 			up = "-"
 			state = "GONE, heard of last " + ago(m.Seen)
+			tone = notable
 		}
-		rows = append(rows, []string{
+		t.add(tone,
 			printable(role),
 			printable(m.Host),
 			strconv.Itoa(m.PID),
@@ -335,83 +357,87 @@ func printMembers(w io.Writer, st app.Status) {
 			printable(or(m.Config)),
 			strconv.Itoa(m.Slots),
 			up,
-			state,
-		})
+			state)
 		for _, p := range m.Unwell {
 			if !m.Gone {
-				why = append(why, []string{printable(m.Role + " " + strconv.Itoa(m.PID)), printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text())})
+				why.add(notable, printable(m.Role+" "+strconv.Itoa(m.PID)), printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text()))
 			}
 		}
 	}
-	printTable(w, rows)
-	if len(why) > 0 {
+	t.print(w)
+	if len(why.rows) > 0 {
 		fmt.Fprintln(w)
-		printTable(w, append([][]string{{"NOT WELL", "PART", "STATE", "SINCE", "REASON"}}, why...))
+		why.print(w)
 	}
 }
 
 // printDead prints the dead letters by reason.
-func printDead(w io.Writer, dead map[string]uint64) {
+func printDead(w paper, dead map[string]uint64) {
 	if len(dead) == 0 {
 		fmt.Fprintln(w, "no dead letters")
 		return
 	}
-	rows := [][]string{{"DEAD", "LETTERS", ""}}
+	t := newTable("DEAD", ">LETTERS", "")
 	for _, attention := range []bool{true, false} {
 		for _, reason := range slices.Sorted(maps.Keys(dead)) {
 			if results.Reason(reason).Expected() == attention {
 				continue
 			}
-			what := "needs a look"
+			what, tone := "needs a look", notable
 			if !attention {
 				what = "an ordinary outcome"
+				tone = plain
 			}
-			rows = append(rows, []string{printable(reason), strconv.FormatUint(dead[reason], 10), what})
+			t.add(tone, printable(reason), strconv.FormatUint(dead[reason], 10), what)
 		}
 	}
-	printTable(w, rows)
+	t.print(w)
 }
 
 // printLocal prints what only a process on this machine knows.
-func printLocal(w io.Writer, st app.Status) {
+func printLocal(w paper, st app.Status) {
 	printParts(w, st)
 	if st.Token != nil {
-		fmt.Fprintf(w, "\ntoken %s\n", tokenLine(*st.Token))
+		fmt.Fprintf(w, "\n%s\n", strings.Join(w.wrapped("token "+tokenLine(*st.Token), 0), "\n"))
 	}
 	if len(st.Watch) > 0 {
 		fmt.Fprintln(w)
-		rows := [][]string{{"FOLDER", "SOURCE", "STATE", "PENDING", "IN FLIGHT", "CLAIMED", "FINISHED"}}
+		t := newTable("~FOLDER", "~SOURCE", "~STATE", ">PENDING", ">IN FLIGHT", ">CLAIMED", ">FINISHED")
 		for _, f := range st.Watch {
 			state := f.State
 			if f.Reason != "" {
 				state += ": " + f.Reason
 			}
-			rows = append(rows, []string{
-				printable(f.Path), f.Source, printable(state), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight),
-				strconv.FormatInt(f.Claimed, 10), strconv.FormatInt(f.Finished, 10),
-			})
+			t.add(toneOf(f.State == watch.StateOK),
+				printable(f.Path),
+				f.Source,
+				printable(state),
+				strconv.Itoa(f.Pending),
+				strconv.Itoa(f.InFlight),
+				strconv.FormatInt(f.Claimed, 10),
+				strconv.FormatInt(f.Finished, 10))
 		}
-		printTable(w, rows)
+		t.print(w)
 		printTroubles(w, st.Watch)
 	}
 	printSinks(w, st.Sinks)
 	if len(st.Flights) > 0 {
 		fmt.Fprintln(w)
-		rows := [][]string{{"UPLOADING", "SENT", "OF", "SINCE"}}
+		t := newTable("~UPLOADING", ">SENT", ">OF", "", ">SINCE")
 		for _, f := range st.Flights {
-			rows = append(rows, []string{printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), ago(f.Since)})
+			t.add(plain, printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), bar(int(f.Sent), int(f.Total), 20), ago(f.Since))
 		}
-		printTable(w, rows)
+		t.print(w)
 	}
 }
 
 // printSinks prints what hands events on.
-func printSinks(w io.Writer, sinks []sink.Status) {
+func printSinks(w paper, sinks []sink.Status) {
 	if len(sinks) == 0 {
 		return
 	}
 	fmt.Fprintln(w)
-	rows := [][]string{{"SINK", "KIND", "STATE", "SINCE", "BEHIND", "LAST"}}
+	t := newTable("~SINK", "KIND", "=STATE", ">SINCE", ">BEHIND", ">LAST")
 	for _, s := range sinks {
 		last := "-"
 		if !s.Last.IsZero() {
@@ -424,43 +450,43 @@ func printSinks(w io.Writer, sinks []sink.Status) {
 		if s.Remedy != "" {
 			state += "; " + s.Remedy
 		}
-		rows = append(rows, []string{s.Name, s.Kind, printable(state), ago(s.Since), strconv.FormatUint(s.Behind, 10), last})
+		t.add(toneOf(s.Cause == ""), printable(s.Name), s.Kind, printable(state), ago(s.Since), strconv.FormatUint(s.Behind, 10), last)
 	}
-	printTable(w, rows)
+	t.print(w)
 }
 
 // printParts prints how the parts of the process on this machine are, where one is not well or has a
 // note.
-func printParts(w io.Writer, st app.Status) {
-	rows := [][]string{{"PART HERE", "STATE", "SINCE", "REASON"}}
+func printParts(w paper, st app.Status) {
+	t := newTable("~PART HERE", "STATE", ">SINCE", "=REASON")
 	for _, p := range st.Parts {
 		if p.State != health.OK && p.State != health.Unknown || p.Note != "" {
-			rows = append(rows, []string{printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text())})
+			t.add(toneOf(p.State == health.OK), printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text()))
 		}
 	}
 	switch {
-	case len(rows) > 1:
+	case len(t.rows) > 0:
 		fmt.Fprintln(w)
-		printTable(w, rows)
+		t.print(w)
 	case st.Role != "":
 		fmt.Fprintf(w, "\nevery part of the process on this machine (%s) is well\n", printable(st.Role))
 	}
 }
 
 // printTroubles prints the files that cannot be dealt with.
-func printTroubles(w io.Writer, folders []watch.Status) {
-	rows := [][]string{{"FILE IN TROUBLE", "SOURCE", "SINCE", "REASON"}}
+func printTroubles(w paper, folders []watch.Status) {
+	t := newTable("~FILE IN TROUBLE", "~SOURCE", ">SINCE", "=REASON")
 	for _, f := range folders {
-		for _, t := range f.Troubles {
-			rows = append(rows, []string{printable(t.Path), f.Source, ago(t.Since), printable(t.Reason)})
+		for _, file := range f.Troubles {
+			t.add(notable, printable(file.Path), f.Source, ago(file.Since), printable(file.Reason))
 		}
 		if more := f.Troubled - len(f.Troubles); more > 0 {
-			rows = append(rows, []string{fmt.Sprintf("and %d more", more), f.Source, "", ""})
+			t.add(notable, fmt.Sprintf("and %d more", more), f.Source, "", "")
 		}
 	}
-	if len(rows) > 1 {
+	if len(t.rows) > 0 {
 		fmt.Fprintln(w)
-		printTable(w, rows)
+		t.print(w)
 	}
 }
 

@@ -43,8 +43,6 @@ file could not be handed in, or has no verdict.`,
 				return cli.Usagef("--priority: expected urgent, normal or bulk, got %q", priority)
 			case !pipeline.ValidSource(s.source):
 				return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", s.source)
-			case s.timeout < 0:
-				return cli.Usagef("--timeout: not negative, got %s", s.timeout)
 			case slices.Contains(args, "-"):
 				return cli.Usagef("standard input is not read: write it to a file, whose name goes into the events (./- is a file)")
 			case s.timeout > 0 && !s.wait:
@@ -71,7 +69,7 @@ file could not be handed in, or has no verdict.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&s.wait, "wait", false, "wait for the verdicts")
-	f.DurationVar(&s.timeout, "timeout", 0, "wait no longer than so much `time`; 0: as long as it takes")
+	f.Var(spanFlag{&s.timeout}, "timeout", "wait no longer than so much `time`; 0: as long as it takes")
 	f.StringVar(&priority, "priority", string(pipeline.Normal), "`lane`: urgent, normal or bulk")
 	f.StringVar(&leave, "submit", "", "what may `leave`, if less than the policy allows: lookup (the hash) or never (nothing)")
 	f.StringVar(&s.source, "source", "submit", "`name` of the source in subjects and events")

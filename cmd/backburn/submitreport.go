@@ -88,11 +88,13 @@ func (s *submission) report(ctx context.Context) error {
 	return nil
 }
 
-// table prints every entry for people.
+// table prints every entry for people, and how many there are of what.
 func (s *submission) table() {
-	rows := [][]string{{"STATE", "SIZE", "JOB", "FILE"}}
+	t := newTable("STATE", ">SIZE", "~JOB", "~FILE")
+	var all tally
 	for _, e := range s.entries {
 		state, name, size := e.state, e.path, humanSize(e.size)
+		tone := plain
 		if e.url != "" {
 			name = e.url
 		}
@@ -103,12 +105,22 @@ func (s *submission) table() {
 		switch {
 		case e.err != nil:
 			name += ": " + printable(e.err.Error())
+			tone = notable
+			all.add("failed", e.url != "")
 		case e.event != nil && e.event.Data.Error != nil:
 			state, name = "failed", name+": "+printable(e.event.Data.Error.Message)
+			tone = notable
+			all.event(*e.event)
 		case e.event != nil:
-			state = e.event.Data.Verdict
+			state, tone = judged(e.event.Data.Verdict)
+			all.event(*e.event)
+		default:
+			all.add(undecided, e.url != "")
 		}
-		rows = append(rows, []string{or(state), size, or(e.job), name})
+		t.add(tone, or(printable(state)), size, or(e.job), name)
 	}
-	printTable(s.tool.Out, rows)
+	t.print(paperOf(s.tool))
+	if s.wait {
+		fmt.Fprintln(s.tool.Err, all.line(talkTo(s.tool)))
+	}
 }

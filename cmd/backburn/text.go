@@ -42,6 +42,14 @@ func short(hash string) string {
 	return or(hash)
 }
 
+// clip is the beginning of a text.
+func clip(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
 // clock is a time for people: local, with the day where it is not today.
 func clock(t time.Time) string {
 	if t.IsZero() {
@@ -91,8 +99,8 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// printTable prints rows, the first of which is the head, in columns.
-func printTable(w io.Writer, rows [][]string) {
+// printPairs prints what something is called, and what it is, below each other.
+func printPairs(w io.Writer, rows [][]string) {
 	columns(rows, func(line string) { fmt.Fprintln(w, strings.TrimRight(line, " ")) })
 }
 
@@ -105,6 +113,12 @@ func printJSON(w io.Writer, v any) error {
 
 // spanFlag is a flag that holds a length of time, of days as well.
 type spanFlag struct{ d *time.Duration }
+
+// newSpan is a spanFlag with a default.
+func newSpan(d *time.Duration, standard time.Duration) spanFlag {
+	*d = standard
+	return spanFlag{d}
+}
 
 func (f spanFlag) Set(s string) error {
 	d, err := config.ParseDuration(s)

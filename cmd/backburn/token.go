@@ -106,5 +106,5 @@ func printToken(w io.Writer, s auth.Status) {
 	if !s.CooldownUntil.IsZero() {
 		rows = append(rows, []string{"not asked before", clock(s.CooldownUntil)})
 	}
-	printTable(w, rows)
+	printPairs(w, rows)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +78,7 @@ Exit code 3 means that nothing is known.`,
 			if asJSON {
 				err = printJSON(tool.Out, t)
 			} else {
-				printTrace(tool.Out, query, t)
+				printTrace(paperOf(tool), query, t)
 			}
 			if err == nil && t.State == queue.TraceUnknown && t.Sample == nil {
 				return cli.Exit(cli.Partial, nil)
@@ -86,7 +88,7 @@ Exit code 3 means that nothing is known.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
 	cmd.Flags().StringVar(&source, "source", "", "look at jobs of this `source` alone")
-	cmd.Flags().DurationVar(&since, "since", 0, "look at events of so long `ago` (default: as long as the contents are known, or a day)")
+	cmd.Flags().Var(spanFlag{&since}, "since", "look at events of so long `ago` (default: as long as the contents are known, or a day)")
 	cmd.Flags().IntVar(&limit, "limit", 10_000, "read at most `n` messages of a stream")
 	return cmd
 }
@@ -148,26 +150,27 @@ func hashFile(name string) (string, error) {
 }
 
 // printTrace prints a timeline.
-func printTrace(w io.Writer, query queue.TraceQuery, t queue.Trace) {
-	fmt.Fprintf(w, "state      %s", t.State)
+func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
+	fmt.Fprintf(w, "state      %s", w.say(strong, t.State))
 	if !t.Since.IsZero() {
 		fmt.Fprintf(w, ", since %s (%s)", clock(t.Since), ago(t.Since))
 	}
 	fmt.Fprintln(w)
 	if t.WaitsFor != "" {
-		fmt.Fprintf(w, "waits for  %s\n", printable(t.WaitsFor))
+		fmt.Fprintf(w, "waits for  %s\n", strings.Join(w.wrapped(printable(t.WaitsFor), 11), "\n           "))
 	}
 	if s := t.Sample; s != nil {
 		fmt.Fprintf(w, "contents   %s\n", s.Key)
-		fmt.Fprintf(w, "           %s\n", printable(sampleLine(*s)))
+		_, tone := judged(s.Verdict)
+		if s.Refusal != nil {
+			tone = notable
+		}
+		for _, line := range w.wrapped(printable(sampleLine(*s)), 11) {
+			fmt.Fprintf(w, "           %s\n", w.say(tone, line))
+		}
 	}
 	if len(t.Steps) > 0 {
-		fmt.Fprintln(w)
-		rows := [][]string{{"TIME", "WHAT", "JOB", "SOURCE", "NAME", "DETAIL"}}
-		for _, s := range t.Steps {
-			rows = append(rows, []string{clock(s.Time), s.What, printable(or(s.Job)), printable(or(s.Source)), printable(or(s.Name)), printable(s.Detail)})
-		}
-		printTable(w, rows)
+		printSteps(w, t.Steps)
 	} else if t.Sample == nil {
 		fmt.Fprintf(w, "\nNothing is known of %s.\n", printable(query.Job+query.SHA256+query.URL))
 		if partOfHash.MatchString(query.Job) {
@@ -179,11 +182,80 @@ func printTrace(w io.Writer, query queue.TraceQuery, t queue.Trace) {
 	}
 }
 
+// printSteps prints what happened, and how long after the step before. Where all is about one job, that
+// is told once.
+func printSteps(w paper, steps []queue.Step) {
+	one := len(jobsOf(steps)) == 1
+	t := newTable("TIME", ">AFTER", "WHAT", "~JOB", "~SOURCE", "~NAME", "=DETAIL")
+	if one {
+		t = newTable("TIME", ">AFTER", "WHAT", "=DETAIL")
+		printJobOf(w, steps)
+	} else {
+		fmt.Fprintln(w)
+	}
+
+	var before time.Time
+	for _, s := range steps {
+		after := ""
+		if !before.IsZero() && !s.Time.IsZero() {
+			after = "+" + span(s.Time.Sub(before))
+		}
+		if !s.Time.IsZero() {
+			before = s.Time
+		}
+		tone := plain
+		switch s.What {
+		case "verdict", "changed":
+			verdict, by, _ := strings.Cut(s.Detail, ",")
+			verdict, tone = judged(verdict)
+			s.Detail = verdict + "," + by
+		case "failed", "dead":
+			tone = notable
+		}
+		cells := []string{clock(s.Time), after, s.What, printable(or(s.Job)), printable(or(s.Source)), printable(or(s.Name)), printable(s.Detail)}
+		if one {
+			cells = slices.Delete(cells, 3, 6)
+		}
+		t.add(tone, cells...)
+	}
+	t.print(w)
+}
+
+// jobsOf are the jobs that steps are about.
+func jobsOf(steps []queue.Step) map[pipeline.Ref]bool {
+	jobs := map[pipeline.Ref]bool{}
+	for _, s := range steps {
+		if s.Job != "" {
+			jobs[pipeline.Ref{Source: s.Source, ID: s.Job}] = true
+		}
+	}
+
+	return jobs
+}
+
+// printJobOf says which job steps are about.
+func printJobOf(w paper, steps []queue.Step) {
+	var ref pipeline.Ref
+	name := ""
+	for _, s := range steps {
+		name = cmp.Or(name, s.Name)
+		if s.Job != "" {
+			ref = pipeline.Ref{Source: s.Source, ID: s.Job}
+		}
+	}
+	fmt.Fprintf(w, "job        %s\n", strings.Join(w.wrapped(printable(ref.String()), 11), "\n           "))
+	if name != "" {
+		fmt.Fprintf(w, "name       %s\n", strings.Join(w.wrapped(printable(name), 11), "\n           "))
+	}
+	fmt.Fprintln(w)
+}
+
 func sampleLine(s queue.SampleTrace) string {
 	line := s.State
 	switch {
 	case s.Verdict != "":
-		line = "verdict " + s.Verdict + ", last heard from WildFire " + clock(s.CheckedAt)
+		verdict, _ := judged(s.Verdict)
+		line = "verdict " + verdict + ", last heard from WildFire " + clock(s.CheckedAt)
 	case s.Refusal != nil:
 		line = "refused: " + string(s.Refusal.Reason) + ": " + s.Refusal.Message
 	case s.State == "pending":

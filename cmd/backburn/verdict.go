@@ -147,7 +147,7 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 	if len(answers) == 0 {
 		return nil
 	}
-	rows := [][]string{{"VERDICT", "OF"}}
+	t := newTable("VERDICT", "~OF")
 	for _, a := range answers {
 		of := a.SHA256
 		switch {
@@ -156,9 +156,10 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 		case of == "":
 			of = a.MD5
 		}
-		rows = append(rows, []string{a.Verdict, of})
+		verdict, tone := judged(a.Verdict)
+		t.add(tone, verdict, of)
 	}
-	printTable(tool.Out, rows)
+	t.print(paperOf(tool))
 	return nil
 }
 

@@ -22,6 +22,7 @@ type App struct {
 	Std
 
 	file     string
+	color    color
 	settings []setting
 }
 
@@ -32,6 +33,7 @@ func NewApp(root *cobra.Command, std Std) *App {
 	flags.StringVar(&a.file, "config", "", "configuration `file` (default "+strings.Join(defaultFiles(), ", or ")+", where it exists, else the defaults)")
 	a.Setting(flags, "log-level", "log.level", "`level`: trace, debug, info, warn or error (default: log.level)")
 	a.Setting(flags, "log-format", "log.format", "`format`: auto, console or json (default: log.format)")
+	flags.Var(&a.color, "color", "colors: auto (on a terminal), always or never")
 	root.MarkFlagFilename("config", "toml") //nolint:errcheck // the flag is there
 	return a
 }
@@ -118,4 +120,6 @@ func (a *App) Setting(flags *pflag.FlagSet, name, key, usage string) {
 }
 
 // Logger logs to standard error as the configuration says.
-func (a *App) Logger(cfg config.Config) zerolog.Logger { return newLogger(a.Err, cfg.Log, a.Env) }
+func (a *App) Logger(cfg config.Config) zerolog.Logger {
+	return newLogger(a.Err, cfg.Log, a.color.on(a.Err, a.Env))
+}

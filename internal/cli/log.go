@@ -2,11 +2,9 @@ package cli
 
 import (
 	"io"
-	"os"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/term"
 
 	"backburn/internal/config"
 )
@@ -18,11 +16,9 @@ func init() { zerolog.ErrorFieldName = "err" }
 // stamp is the time in log lines: UTC, RFC 3339 with milliseconds.
 const stamp = "2006-01-02T15:04:05.000Z07:00"
 
-func newLogger(w io.Writer, cfg config.Log, env config.Env) zerolog.Logger {
-	terminal := isTerminal(w)
-	if cfg.Format == "console" || cfg.Format == "auto" && terminal {
-		_, plain := env("NO_COLOR")
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: plain || !terminal}
+func newLogger(w io.Writer, cfg config.Log, colors bool) zerolog.Logger {
+	if cfg.Format == "console" || cfg.Format == "auto" && isTerminal(w) {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !colors}
 	}
 	level, err := zerolog.ParseLevel(cfg.Level)
 	if err != nil {
@@ -31,9 +27,4 @@ func newLogger(w io.Writer, cfg config.Log, env config.Env) zerolog.Logger {
 	return zerolog.New(w).Level(level).Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {
 		e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format(stamp))
 	}))
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

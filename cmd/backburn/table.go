@@ -1,0 +1,240 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+
+	"backburn/internal/cli"
+)
+
+// paper is what text for people is written on. Text from outside has to be printable before it gets
+// here: what is written keeps every byte.
+type paper struct {
+	io.Writer
+	screen cli.Screen
+}
+
+func paperOf(tool *cli.App) paper { return paper{tool.Out, tool.Screen()} }
+
+// talkTo is where a command talks to a person.
+func talkTo(tool *cli.App) paper { return paper{tool.Err, tool.TalkScreen()} }
+
+// spacious is the width of a terminal from which on nothing is left out.
+const spacious = 120
+
+// narrow reports whether there is too little room for all columns.
+func narrow(p paper) bool { return p.screen.Width > 0 && p.screen.Width < spacious }
+
+// tone says how much of a look something deserves.
+type tone int
+
+const (
+	plain tone = iota
+	dim
+	strong
+	notable // failed, degraded, spent: needs a person
+	alarm   // malicious
+)
+
+// toneOf is the tone of what is well, or is not.
+func toneOf(well bool) tone {
+	if well {
+		return plain
+	}
+
+	return notable
+}
+
+// sgr are the sequences of the tones (ECMA-48, section 8.3.117). Only colors that can be read on light and
+// dark grounds are used.
+var sgr = map[tone]string{dim: "2", strong: "1", notable: "33", alarm: "1;31"}
+
+// say gives a text its tone.
+func (p paper) say(t tone, text string) string {
+	if !p.screen.Color || t == plain || text == "" {
+		return text
+	}
+
+	return "\x1b[" + sgr[t] + "m" + text + "\x1b[0m"
+}
+
+// table is rows below a head. A column's name may begin with what it does:
+//
+//	">SIZE"  its numbers end below each other
+//	"~NAME"  its texts are shortened in the middle where the terminal is too narrow
+//	"=WHY"   its texts go on in the next line there; for the last column
+type table struct {
+	head []string
+	kind []byte
+	rows []row
+}
+
+type row struct {
+	tone  tone
+	cells []string
+}
+
+func newTable(head ...string) *table {
+	t := &table{}
+	for _, h := range head {
+		kind := byte(' ')
+		if h != "" && strings.IndexByte(">~=", h[0]) >= 0 {
+			kind = h[0]
+			h = h[1:]
+		}
+		t.kind = append(t.kind, kind)
+		t.head = append(t.head, h)
+	}
+
+	return t
+}
+
+func (t *table) add(tone tone, cells ...string) { t.rows = append(t.rows, row{tone, cells}) }
+
+// without takes a column out.
+func (t *table) without(head string) {
+	i := slices.Index(t.head, head)
+	t.head = slices.Delete(t.head, i, i+1)
+	t.kind = slices.Delete(t.kind, i, i+1)
+	for n := range t.rows {
+		t.rows[n].cells = slices.Delete(t.rows[n].cells, i, i+1)
+	}
+}
+
+// gap is what is between two columns.
+const gap = 2
+
+// narrowest is the least that a column is given that can do with less than its texts need.
+const narrowest = 8
+
+// widths shares a line of so many columns out; 0 is a line without an end.
+func (t *table) widths(line int) []int {
+	widths := make([]int, len(t.head))
+	total := gap * (len(widths) - 1)
+	for i := range widths {
+		widths[i] = runewidth.StringWidth(t.head[i])
+		for _, r := range t.rows {
+			widths[i] = max(widths[i], runewidth.StringWidth(r.cells[i]))
+		}
+		total += widths[i]
+	}
+
+	for line > 0 && total > line {
+		widest := -1
+		for i, w := range widths {
+			if (t.kind[i] == '~' || t.kind[i] == '=') && w > max(narrowest, runewidth.StringWidth(t.head[i])) && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break // it does not fit; the terminal wraps it
+		}
+		widths[widest]--
+		total--
+	}
+
+	return widths
+}
+
+// print writes the table as the paper has room for it.
+func (t *table) print(p paper) {
+	widths := t.widths(p.screen.Width)
+	p.row(strong, t.kind, widths, t.head)
+	for _, r := range t.rows {
+		p.row(r.tone, t.kind, widths, r.cells)
+	}
+}
+
+// row writes one row, in more than one line where its last text takes them.
+func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
+	var b strings.Builder
+	last := len(cells) - 1
+	before := 0 // columns before the last cell
+	for i, c := range cells[:last] {
+		if kind[i] == '~' || kind[i] == '=' {
+			c = shorten(c, widths[i])
+		}
+		if kind[i] == '>' {
+			c = runewidth.FillLeft(c, widths[i])
+		}
+		b.WriteString(runewidth.FillRight(c, widths[i]+gap))
+		before += widths[i] + gap
+	}
+
+	var lines []string
+	switch c := cells[last]; {
+	case kind[last] == '=' && p.screen.Width > 0:
+		lines = wrap(c, widths[last])
+	case kind[last] == '~':
+		lines = []string{shorten(c, widths[last])}
+	case kind[last] == '>':
+		lines = []string{runewidth.FillLeft(c, widths[last])}
+	default:
+		lines = []string{c}
+	}
+	for i, l := range lines {
+		if i > 0 {
+			b.Reset()
+			b.WriteString(strings.Repeat(" ", before))
+		}
+		b.WriteString(l)
+		fmt.Fprintln(p, p.say(tone, strings.TrimRight(b.String(), " ")))
+	}
+}
+
+// shorten takes the middle out of a text that is wider than a column: of a name, the beginning and the
+// extension tell most.
+func shorten(s string, width int) string {
+	all := runewidth.StringWidth(s)
+	if all <= width || width < 3 {
+		return s
+	}
+	tail := (width - 1) / 3
+	head := runewidth.Truncate(s, width-1-tail, "")
+
+	return head + "…" + runewidth.TruncateLeft(s, all-tail, "")
+}
+
+// wrap breaks a text into lines, between words where there are some.
+func wrap(s string, width int) []string {
+	var lines []string
+	for width > 0 && runewidth.StringWidth(s) > width {
+		head := runewidth.Truncate(s, width, "")
+		if at := strings.LastIndexByte(head, ' '); at > len(head)/3 {
+			head = head[:at]
+		}
+		if head == "" {
+			break // not even one character has room
+		}
+		lines = append(lines, head)
+		s = strings.TrimLeft(s[len(head):], " ")
+	}
+	if s != "" || len(lines) == 0 {
+		lines = append(lines, s)
+	}
+
+	return lines
+}
+
+// wrapped is wrap for text that is indented.
+func (p paper) wrapped(s string, indent int) []string {
+	if p.screen.Width == 0 {
+		return []string{s}
+	}
+
+	return wrap(s, max(p.screen.Width-indent, narrowest))
+}
+
+// bar shows which part of a whole is used, in so many characters.
+func bar(used, of, width int) string {
+	n := 0
+	if of > 0 {
+		n = min(max(used, 0), of) * width / of
+	}
+
+	return "[" + strings.Repeat("#", n) + strings.Repeat(".", width-n) + "]"
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/term"
+
+	"backburn/internal/config"
+)
+
+// The size of a terminal that does not tell it.
+const (
+	defaultWidth  = 80
+	defaultHeight = 24
+)
+
+func sizeOf(f *os.File) (width, height int) {
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return defaultWidth, defaultHeight
+	}
+
+	return width, height
+}
+
+// color is the flag --color. The zero value is auto.
+type color string
+
+const (
+	colorAuto   color = "auto"
+	colorAlways color = "always"
+	colorNever  color = "never"
+)
+
+func (c *color) Set(s string) error {
+	switch color(s) {
+	case colorAuto, colorAlways, colorNever:
+		*c = color(s)
+		return nil
+	}
+
+	return fmt.Errorf("expected auto, always or never, got %q", s)
+}
+
+func (c *color) String() string {
+	if *c == "" {
+		return string(colorAuto)
+	}
+
+	return string(*c)
+}
+
+func (*color) Type() string { return "when" }
+
+// on reports whether w gets colors. A terminal does, unless the environment is against it: NO_COLOR
+// with any value (no-color.org), or TERM=dumb.
+func (c color) on(w any, env config.Env) bool {
+	switch c {
+	case colorAlways:
+		return true
+	case colorNever:
+		return false
+	}
+	if no, _ := env("NO_COLOR"); no != "" || !isTerminal(w) {
+		return false
+	}
+	if kind, _ := env("TERM"); kind == "dumb" {
+		return false
+	}
+	if _, modern := env("WT_SESSION"); runtime.GOOS == "windows" && !modern {
+		return false // an old console shows the sequences themselves
+	}
+
+	return true
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+
+	return ok && term.IsTerminal(int(f.Fd()))
+}
