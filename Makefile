@@ -28,6 +28,10 @@ test: ## run the tests
 check: ## everything that must hold before a change is taken in
 	.ci/run
 
+.PHONY: lint
+lint: ## what .ci/run asks golangci-lint
+	go run $$(sed -n "s/^linter=//p" .ci/run) run ./...
+
 .PHONY: fuzz
 fuzz: ## fuzz every target for a minute
 	.ci/fuzz 60s

@@ -37,7 +37,7 @@ type Source struct {
 
 	// life ends with Close. Renewals hang on it and not on any caller: who gives up waiting
 	// must not take the token away from those who still wait.
-	life context.Context
+	life context.Context //nolint:containedctx // as above
 	end  context.CancelFunc
 	wg   sync.WaitGroup
 

@@ -68,12 +68,12 @@ func (t *roundTripper) again(req *http.Request, refused *http.Response, token st
 	}
 	next, err := t.source.Token(req.Context())
 	if err != nil || next == token {
-		return refused, nil
+		return refused, nil //nolint:nilerr // the refusal is the answer then
 	}
 	body := req.Body
 	if req.GetBody != nil {
 		if body, err = req.GetBody(); err != nil {
-			return refused, nil
+			return refused, nil //nolint:nilerr // as above
 		}
 	}
 	_, _ = io.CopyN(io.Discard, refused.Body, maxDrain)

@@ -37,7 +37,7 @@ func TestStateDiagram(t *testing.T) {
 
 	want := stateDiagram() + "\n" + stepTable(t)
 	if *update {
-		if err := os.WriteFile(statesFile, []byte(before+statesBegin+want+statesEnd+after), 0o644); err != nil { //nolint:gosec // a page
+		if err := os.WriteFile(statesFile, []byte(before+statesBegin+want+statesEnd+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -78,8 +78,10 @@ const (
 
 // Reasons lists every reason, for metrics that are created at zero and for schemas.
 func Reasons() []Reason {
-	return []Reason{UnsupportedType, TooLarge, Empty, Unprocessable, Rejected, Forbidden, InvalidJob,
-		ContentChanged, ContentMissing, VerdictTimeout, AnalysisError, AttemptsExhausted, Withheld, Conflict}
+	return []Reason{
+		UnsupportedType, TooLarge, Empty, Unprocessable, Rejected, Forbidden, InvalidJob,
+		ContentChanged, ContentMissing, VerdictTimeout, AnalysisError, AttemptsExhausted, Withheld, Conflict,
+	}
 }
 
 // Expected reports whether a failure for this reason is an ordinary outcome, which needs nobody: WildFire

@@ -171,7 +171,7 @@ func (c *Client) attempt(parent context.Context, x exchange, body payload, token
 	if err != nil {
 		return 0, &APIError{Op: x.op, Err: err, kind: ErrSource}
 	}
-	response, err := c.roundTrip(dog, request, body)
+	response, err := c.roundTrip(dog, request, body) //nolint:bodyclose // drain does
 	if err != nil {
 		return 0, c.transportError(dog.ctx, x, body, err)
 	}
@@ -213,7 +213,7 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		response, err := c.transport.RoundTrip(request)
+		response, err := c.transport.RoundTrip(request) //nolint:bodyclose // who takes it does
 		done <- outcome{response, err}
 	}()
 	select {

@@ -137,7 +137,7 @@ func (e *APIError) ambiguous() bool {
 // cause is the text of Err, reduced where it came from the network: what the other side sent may be in it.
 func (e *APIError) cause() string {
 	switch e.kind {
-	case ErrTransport, ErrStalled, ErrAnswer:
+	case ErrTransport, ErrStalled, ErrAnswer: //nolint:errorlint // a sentinel, never wrapped
 		return describe(e.Err)
 	}
 	return e.Err.Error()

@@ -197,9 +197,9 @@ func (r *reportReader) refusal() bool { return r.root == "error" || r.root == "s
 func (r *reportReader) failure(err error) error {
 	_, malformed := errors.AsType[*xml.SyntaxError](err)
 	switch {
-	case r.refusal() && (malformed || err == io.EOF):
+	case r.refusal() && (malformed || errors.Is(err, io.EOF)):
 		return errorDocument{message: r.message} // a refusal, though its words were cut off
-	case malformed, err == io.EOF:
+	case malformed, errors.Is(err, io.EOF):
 		return errors.New("not well-formed XML")
 	}
 

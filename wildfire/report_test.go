@@ -312,7 +312,7 @@ func TestDownloadFaults(t *testing.T) {
 			if !errors.Is(err, tt.want) || tt.want == nil && err != nil {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			if tt.want == wildfire.ErrSink && !errors.Is(err, errBroken) {
+			if errors.Is(tt.want, wildfire.ErrSink) && !errors.Is(err, errBroken) {
 				t.Errorf("got %v, want the writer's own error in it", err)
 			}
 		})

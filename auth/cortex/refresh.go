@@ -18,7 +18,7 @@ type Grant struct {
 	store   *store
 	metrics Metrics
 
-	life context.Context // ends with Close
+	life context.Context //nolint:containedctx // ends with Close
 	end  context.CancelFunc
 	wg   sync.WaitGroup
 }

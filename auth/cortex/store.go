@@ -260,7 +260,7 @@ func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error 
 // logged, and written with the next generation.
 func (s *store) save(ctx context.Context, r record) error {
 	r.Version = grantVersion
-	plain, err := json.Marshal(r)
+	plain, err := json.Marshal(r) //nolint:gosec // sealed below
 	if err != nil {
 		return err
 	}

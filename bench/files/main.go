@@ -13,7 +13,7 @@ package main
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // WildFire's other digest
+	"crypto/md5" // WildFire's other digest
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -103,7 +103,7 @@ func run(s settings) error {
 			if err := writeAllocs(s.allocs); err != nil {
 				return err
 			}
-			fmt.Printf("%d allocations per file, server and simulated WildFire included\n", allocated/uint64(s.n)) //nolint:gosec // a count
+			fmt.Printf("%d allocations per file, server and simulated WildFire included\n", allocated/uint64(s.n))
 		}
 	}
 	return nil
@@ -229,7 +229,7 @@ func post(client *http.Client, url, name string) error {
 				return err
 			}
 			defer f.Close()
-			if _, err := io.Copy(io.MultiWriter(part, sha256.New(), md5.New()), f); err != nil { //nolint:gosec // as above
+			if _, err := io.Copy(io.MultiWriter(part, sha256.New(), md5.New()), f); err != nil {
 				return err
 			}
 			return form.Close()

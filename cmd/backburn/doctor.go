@@ -229,7 +229,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 	if account.Limits.MaxStore > 0 {
 		limit = humanSize(account.Limits.MaxStore)
 	}
-	d.ok("jetstream", "%s stored, of %s", humanSize(int64(min(account.Store, 1<<62))), limit) //nolint:gosec // bounded
+	d.ok("jetstream", "%s stored, of %s", humanSize(int64(min(account.Store, 1<<62))), limit)
 	q, err := attachTo(ctx, nc, cfg)
 	switch {
 	case errors.Is(err, queue.ErrNoQueue):

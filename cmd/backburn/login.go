@@ -132,7 +132,7 @@ func localCallback(redirect string) (address string, ok bool) {
 
 // loginHere serves the login to a browser of this machine.
 func loginHere(ctx context.Context, tool *cli.App, l *cortex.Login, address string, browser func(context.Context, string) error) (cortex.Authorized, error) {
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return cortex.Authorized{}, cli.Exit(cli.Unreachable, fmt.Errorf("redirect_url: %w; free the port, or use --no-browser", err))
 	}

@@ -23,7 +23,7 @@ builds have equal pages.`,
 		Example: `  backburn man /usr/local/share/man/man1`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
+			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manual pages are for everybody
 				return cli.Exit(cli.Usage, err)
 			}
 			build := cli.ThisBuild()

@@ -209,7 +209,7 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 			bars.found()
 			if err != nil {
 				problems = append(problems, problem{path, err})
-				return nil
+				return nil //nolint:nilerr // told at the end
 			}
 			abs, err := filepath.Abs(path)
 			if err != nil {

@@ -156,9 +156,11 @@ func (s *service) close() {
 // unreachable gives errors their exit code that mean: what is needed is not there. A service did
 // not answer, or gives no token; a server can't start where it should.
 func unreachable(err error) error {
-	for _, is := range []error{wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,
+	for _, is := range []error{
+		wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,
 		auth.ErrTemporary, auth.ErrCredentialRejected, auth.ErrReauthorize,
-		natsd.ErrLocked, natsd.ErrPortInUse, natsd.ErrNoSpace} {
+		natsd.ErrLocked, natsd.ErrPortInUse, natsd.ErrNoSpace,
+	} {
 		if errors.Is(err, is) {
 			return cli.Exit(cli.Unreachable, err)
 		}

@@ -49,7 +49,7 @@ func startSimulation(listen string, opts ...wildfiretest.Option) (*simulation, e
 
 // startOpenSimulation serves a simulated WildFire that accepts any credential.
 func startOpenSimulation(listen string, opts ...wildfiretest.Option) (*simulation, error) {
-	l, err := net.Listen("tcp", listen)
+	l, err := net.Listen("tcp", listen) //nolint:noctx // no names are looked up
 	if err != nil {
 		return nil, cli.Exit(cli.Unreachable, fmt.Errorf("simulated WildFire: %w", err))
 	}

@@ -200,8 +200,9 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 		return nil
 	})
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the time to wait is over
 	}
+
 	return err
 }
 

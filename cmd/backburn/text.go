@@ -1,7 +1,6 @@
 package main
 
 import (
-	"backburn/internal/config"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"backburn/internal/config"
 
 	"golang.org/x/term"
 )

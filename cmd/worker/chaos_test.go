@@ -26,8 +26,11 @@ func TestFleetInAStormOfKills(t *testing.T) {
 		Every: 500 * time.Millisecond, Storm: 20 * time.Second, Seed: 1,
 		Members: []testkit.Member{
 			{Role: "nats", Program: "nats", Args: args[0]},
-			{Role: "watcher", Program: "watcher"}, {Role: "watcher", Program: "watcher"},
-			{Role: "worker", Program: "worker"}, {Role: "worker", Program: "worker"}, {Role: "worker", Program: "worker"},
+			{Role: "watcher", Program: "watcher"},
+			{Role: "watcher", Program: "watcher"},
+			{Role: "worker", Program: "worker"},
+			{Role: "worker", Program: "worker"},
+			{Role: "worker", Program: "worker"},
 		},
 	}
 	f := c.Run()

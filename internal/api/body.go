@@ -20,9 +20,9 @@ var errNoAnswer = fmt.Errorf("no answer within %s", askTimeout)
 
 // patience ends a context when NATS takes too long. The time in which a client sends does not count.
 type patience struct {
-	context.Context
-	timer *time.Timer
-	stop  context.CancelCauseFunc
+	context.Context //nolint:containedctx // it is one
+	timer           *time.Timer
+	stop            context.CancelCauseFunc
 }
 
 func newPatience(ctx context.Context) *patience {

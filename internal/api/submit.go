@@ -300,7 +300,8 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		f    *fault
 		read *readError
 	)
-	status, kind, detail := http.StatusServiceUnavailable, "unavailable", ""
+	status, kind := http.StatusServiceUnavailable, "unavailable"
+	var detail string
 	switch {
 	case errors.As(err, &f):
 		status, kind, detail = f.status, f.kind, f.detail

@@ -86,9 +86,9 @@ func TestFromTheAPIToASink(t *testing.T) {
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s %v", res.Status, body, err)
 	}
-	for line := ""; ; {
+	for {
 		b, _ := os.ReadFile(archive) // not there before the first event
-		if line, _, _ = strings.Cut(string(b), "\n"); strings.HasSuffix(string(b), "\n") {
+		if line, _, _ := strings.Cut(string(b), "\n"); strings.HasSuffix(string(b), "\n") {
 			var e results.Event
 			if err := e.UnmarshalJSON([]byte(line)); err != nil || e.Data.Source != "proxy" || e.Data.Verdict != "malware" {
 				t.Errorf("%s: %v", line, err)

@@ -44,9 +44,9 @@ type Server struct {
 	metrics  metrics
 	started  time.Time
 
-	ending context.Context // ends those who wait
+	ending context.Context //nolint:containedctx // ends those who wait
 	end    context.CancelFunc
-	life   context.Context // ends all that is under way
+	life   context.Context //nolint:containedctx // ends all that is under way
 	kill   context.CancelFunc
 }
 
@@ -59,7 +59,7 @@ func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	}
 
 	s := &Server{cfg: cfg, listener: l, started: time.Now()}
-	s.life, s.kill = context.WithCancel(context.Background())
+	s.life, s.kill = context.WithCancel(context.Background()) //nolint:gosec // Serve calls it
 	s.ending, s.end = context.WithCancel(s.life)
 	if s.metrics, err = newMetrics(reg, l); err != nil {
 		s.Close()

@@ -30,43 +30,75 @@ var (
 )
 
 var rules = []rule{
-	{from: "backburn/wildfire/...", not: []string{"backburn/auth/...", "backburn/results/...", "backburn/pipeline/...", "backburn/internal/...", "backburn/cmd/..."},
-		deep: true, reason: "the client of WildFire is a library of its own; it is given tokens, and knows nothing of where they come from"},
-	{from: "backburn/auth/...", not: []string{"backburn/wildfire/...", "backburn/results/...", "backburn/pipeline/...", "backburn/internal/...", "backburn/cmd/..."},
-		deep: true, reason: "tokens are a library of their own, for APIs other than WildFire as well"},
-	{from: "backburn/results/...", not: []string{"backburn/wildfire/...", "backburn/auth/...", "backburn/pipeline/...", "backburn/internal/...", "backburn/cmd/..."},
-		deep: true, reason: "consumers of events import this alone"},
-	{from: "backburn/pipeline/...", not: []string{"backburn/internal/...", "backburn/cmd/..."}, but: []string{"backburn/internal/rootfs", "backburn/internal/jets", "backburn/internal/health"},
-		deep: true, reason: "the pipeline is wired from above, and is given what it needs"},
-	{from: "backburn/internal/rootfs", not: []string{"backburn/..."},
-		deep: true, reason: "opening files safely needs nothing of ours, so that everything may use it"},
-	{from: "backburn/internal/health", not: []string{"backburn/..."},
-		deep: true, reason: "knowing how parts are needs nothing of ours, so that everything may report"},
-	{from: "backburn/internal/jets", not: []string{"backburn/..."},
-		deep: true, reason: "JetStream's errors and small mechanisms need nothing of ours, so that everything may use them"},
+	{
+		from: "backburn/wildfire/...", not: []string{"backburn/auth/...", "backburn/results/...", "backburn/pipeline/...", "backburn/internal/...", "backburn/cmd/..."},
+		deep: true, reason: "the client of WildFire is a library of its own; it is given tokens, and knows nothing of where they come from",
+	},
+	{
+		from: "backburn/auth/...", not: []string{"backburn/wildfire/...", "backburn/results/...", "backburn/pipeline/...", "backburn/internal/...", "backburn/cmd/..."},
+		deep: true, reason: "tokens are a library of their own, for APIs other than WildFire as well",
+	},
+	{
+		from: "backburn/results/...", not: []string{"backburn/wildfire/...", "backburn/auth/...", "backburn/pipeline/...", "backburn/internal/...", "backburn/cmd/..."},
+		deep: true, reason: "consumers of events import this alone",
+	},
+	{
+		from: "backburn/pipeline/...", not: []string{"backburn/internal/...", "backburn/cmd/..."}, but: []string{"backburn/internal/rootfs", "backburn/internal/jets", "backburn/internal/health"},
+		deep: true, reason: "the pipeline is wired from above, and is given what it needs",
+	},
+	{
+		from: "backburn/internal/rootfs", not: []string{"backburn/..."},
+		deep: true, reason: "opening files safely needs nothing of ours, so that everything may use it",
+	},
+	{
+		from: "backburn/internal/health", not: []string{"backburn/..."},
+		deep: true, reason: "knowing how parts are needs nothing of ours, so that everything may report",
+	},
+	{
+		from: "backburn/internal/jets", not: []string{"backburn/..."},
+		deep: true, reason: "JetStream's errors and small mechanisms need nothing of ours, so that everything may use them",
+	},
 	{from: "backburn/wildfire/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
 	{from: "backburn/auth/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
 	{from: "backburn/results/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
 	{from: "backburn/pipeline/...", not: spans, deep: true, reason: "libraries know the API of OpenTelemetry at most; who wires them brings the rest"},
 	{from: "backburn/...", not: spans, except: []string{"backburn/internal/app"}, reason: "spans are sent from one place"},
-	{from: "backburn/internal/...", not: []string{"backburn/cmd/..."},
-		deep: true, reason: "commands are the top"},
-	{from: "backburn/internal/apart", not: []string{"backburn/..."},
-		deep: true, reason: "comparing paths needs nothing of ours, so that everything may use it"},
-	{from: "backburn/internal/local", not: []string{"backburn/..."},
-		deep: true, reason: "listening on this machine needs nothing of ours, so that everything may use it"},
-	{from: "backburn/internal/config", not: []string{"backburn/internal/..."}, but: []string{"backburn/internal/apart", "backburn/internal/httpserver", "backburn/internal/local", "backburn/internal/rootfs", "backburn/internal/health", "backburn/internal/sink/credential"},
-		deep: true, reason: "everything else inside stands on the configuration"},
-	{from: "backburn/internal/httpserver", not: []string{"backburn/..."},
-		deep: true, reason: "a listener is given what it serves"},
-	{from: "backburn/internal/sse", not: []string{"backburn/..."}, but: []string{"backburn/internal/httpserver"},
-		deep: true, reason: "streams are given what they send"},
-	{from: "backburn/internal/admin", not: []string{"backburn/internal/..."}, but: []string{"backburn/internal/httpserver", "backburn/internal/health"},
-		deep: true, reason: "the HTTP side is given what it shows"},
-	{from: "backburn/...", not: servers, except: append([]string{"backburn/cmd/backburn", "backburn/bench/...", "backburn/internal/testkit"}, servers...),
-		reason: "servers to test against belong into tests; only `backburn simulate`, `run --simulate` and `demo` ship them"},
-	{from: "backburn/cmd/...", not: helpers,
-		deep: true, reason: "test helpers must not be linked into what ships"},
+	{
+		from: "backburn/internal/...", not: []string{"backburn/cmd/..."},
+		deep: true, reason: "commands are the top",
+	},
+	{
+		from: "backburn/internal/apart", not: []string{"backburn/..."},
+		deep: true, reason: "comparing paths needs nothing of ours, so that everything may use it",
+	},
+	{
+		from: "backburn/internal/local", not: []string{"backburn/..."},
+		deep: true, reason: "listening on this machine needs nothing of ours, so that everything may use it",
+	},
+	{
+		from: "backburn/internal/config", not: []string{"backburn/internal/..."}, but: []string{"backburn/internal/apart", "backburn/internal/httpserver", "backburn/internal/local", "backburn/internal/rootfs", "backburn/internal/health", "backburn/internal/sink/credential"},
+		deep: true, reason: "everything else inside stands on the configuration",
+	},
+	{
+		from: "backburn/internal/httpserver", not: []string{"backburn/..."},
+		deep: true, reason: "a listener is given what it serves",
+	},
+	{
+		from: "backburn/internal/sse", not: []string{"backburn/..."}, but: []string{"backburn/internal/httpserver"},
+		deep: true, reason: "streams are given what they send",
+	},
+	{
+		from: "backburn/internal/admin", not: []string{"backburn/internal/..."}, but: []string{"backburn/internal/httpserver", "backburn/internal/health"},
+		deep: true, reason: "the HTTP side is given what it shows",
+	},
+	{
+		from: "backburn/...", not: servers, except: append([]string{"backburn/cmd/backburn", "backburn/bench/...", "backburn/internal/testkit"}, servers...),
+		reason: "servers to test against belong into tests; only `backburn simulate`, `run --simulate` and `demo` ship them",
+	},
+	{
+		from: "backburn/cmd/...", not: helpers,
+		deep: true, reason: "test helpers must not be linked into what ships",
+	},
 	{from: "backburn/cmd/watcher", not: nats, deep: true, reason: "only `backburn run` starts a server"},
 	{from: "backburn/cmd/worker", not: nats, deep: true, reason: "only `backburn run` starts a server"},
 }

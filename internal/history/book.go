@@ -173,7 +173,7 @@ func (b *Book) keep(e results.Event, seq uint64) {
 		filetype: b.names.number(d.Filetype),
 		basis:    b.names.number(string(d.Basis)),
 		kind:     e.Type,
-		start:    uint32(len(c.text)), //nolint:gosec // a chunk's texts are below 4096 × 7 × 2 kB
+		start:    uint32(len(c.text)),
 	}
 	if sum, err := hex.DecodeString(d.SHA256); err == nil && len(sum) == len(r.sha256) {
 		r.sha256 = [32]byte(sum)
@@ -202,8 +202,8 @@ func (b *Book) keep(e results.Event, seq uint64) {
 	} {
 		s = clip(s, maxField)
 		c.text = append(c.text, s...)
-		r.ends[i] = uint16(len(c.text) - int(r.start)) //nolint:gosec // 7 × 2 kB
-		c.text = append(c.text, 0)                     // so that nothing is found across two of them
+		r.ends[i] = uint16(len(c.text) - int(r.start))
+		c.text = append(c.text, 0) // so that nothing is found across two of them
 		r.upper = r.upper || strings.ToLower(s) != s
 	}
 	c.entries = append(c.entries, r)

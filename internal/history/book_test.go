@@ -38,7 +38,7 @@ func failed(job string, reason results.Reason, at time.Time) results.Event {
 func book(events ...results.Event) *history.Book {
 	b := history.NewBook(history.DefaultLimits())
 	for i, e := range events {
-		b.Add(e, uint64(i+1)) //nolint:gosec // positive
+		b.Add(e, uint64(i+1))
 	}
 
 	return b
@@ -209,7 +209,7 @@ func TestBounds(t *testing.T) {
 			for i := range events {
 				b.Add(verdict(fmt.Sprintf("job-%06d", i), "benign", noon.Add(time.Duration(i)*time.Second), func(d *results.Data) {
 					d.Path = "/" + strings.Repeat("x", 60)
-				}), uint64(i+1)) //nolint:gosec // positive
+				}), uint64(i+1))
 			}
 			o := b.Overview(noon)
 			if o.Events == 0 || o.Events > 15_000 || !o.Older {
@@ -234,7 +234,7 @@ func TestHostileEventsAreBounded(t *testing.T) {
 			if i < 10 {
 				d.Filename, d.Path, d.URL, d.MD5, d.JobID = huge, huge, huge, huge, huge
 			}
-		}), uint64(i+1)) //nolint:gosec // positive
+		}), uint64(i+1))
 	}
 	o := b.Overview(noon)
 	if len(o.Sources) != 200 || len(o.Hours[23].Verdicts) != 1 {
@@ -266,7 +266,7 @@ func big(jobs int) *history.Book {
 			d.SHA256 = fmt.Sprintf("%064x", i*2654435761)
 			d.Filename = fmt.Sprintf("Invoice %07d.docx", i)
 			d.Path = "/srv/mail/quarantine/incoming/attachments/" + d.Filename
-		}), uint64(i+1)) //nolint:gosec // positive
+		}), uint64(i+1))
 	}
 
 	return b

@@ -193,7 +193,7 @@ func (l *Log) begin(ctx context.Context, book *Book) (since time.Time, empty boo
 		return since, false, err
 	}
 	state := s.CachedInfo().State
-	most := uint64(2 * l.limits.Events) //nolint:gosec // positive
+	most := uint64(2 * l.limits.Events)
 	if state.Msgs <= most {
 		return since, state.Msgs == 0, nil
 	}

@@ -23,7 +23,7 @@ func (n *names) number(s string) uint16 {
 			return i
 		}
 	}
-	i := uint16(len(n.list)) //nolint:gosec // at most maxNames
+	i := uint16(len(n.list))
 	n.list = append(n.list, strings.Clone(s))
 	n.index[n.list[i]] = i
 

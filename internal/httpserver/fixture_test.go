@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -141,7 +142,7 @@ func ended(t *testing.T, c net.Conn) string {
 	t.Helper()
 	check(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
 	b, err := io.ReadAll(c)
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the server does not close the connection")
 	}
 

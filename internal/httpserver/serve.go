@@ -23,7 +23,7 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s.web_config_file: %w", use.Table, err)
 	}
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := net.Listen("tcp", cfg.Listen) //nolint:noctx // no names are looked up
 	if err != nil {
 		return nil, fmt.Errorf("%s.listen: %w: %w; free the address, choose another, or set \"\" for none", use.Table, ErrListen, err)
 	}
@@ -89,7 +89,7 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	defer cancel()
 	err := s.http.Shutdown(last)
 	s.Close()
-	<-served
+	<-served //nolint:errcheck // that it was closed
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w", s.use.Table, err)
 	}

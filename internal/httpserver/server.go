@@ -63,13 +63,13 @@ var ErrListen = errors.New("the address can't be had")
 func (s *Server) most() int {
 	const share = 4 // of the files that the process may open; the others are for its work
 	files := openFiles() / share
-	if files == 0 || files > uint64(s.cfg.MaxConnections) { //nolint:gosec // at least 1
+	if files == 0 || files > uint64(s.cfg.MaxConnections) {
 		return s.cfg.MaxConnections
 	}
 	s.use.Log.Warn().Int("max_connections", s.cfg.MaxConnections).Uint64("kept", files).
 		Msg("the process may open too few files for so many connections; raise the limit (ulimit -n)")
 
-	return int(files) //nolint:gosec // less than an int
+	return int(files)
 }
 
 // Addr is the address that it listens on.

@@ -57,7 +57,7 @@ func Listen(cfg Config) (*Listener, error) {
 	if path, ok := SocketPath(cfg.Address); ok {
 		l.inner, l.remove, err = listenUnix(path, cfg.Mode)
 	} else {
-		l.inner, err = net.Listen("tcp", cfg.Address)
+		l.inner, err = net.Listen("tcp", cfg.Address) //nolint:noctx // no names are looked up
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; free the address, or choose another", ErrListen, err)
@@ -131,7 +131,7 @@ func replaceable(path string) error {
 		return fmt.Errorf("%s is there, and is no socket", path)
 	}
 
-	c, err := net.DialTimeout("unix", path, answerTime)
+	c, err := net.DialTimeout("unix", path, answerTime) //nolint:noctx // bounded
 	if err == nil {
 		_ = c.Close()
 		return fmt.Errorf("a process serves %s already", path)

@@ -17,7 +17,7 @@ func (l *Listener) Serve(ctx context.Context, grace time.Duration, closing, kill
 	case err = <-served:
 	case <-ctx.Done():
 		_ = l.Close()
-		<-served
+		<-served //nolint:errcheck // that it was closed
 	}
 	closing()
 	l.Interrupt()

@@ -88,13 +88,19 @@ var hostile = map[string]struct {
 	"a text as attachment":      {mixed("Content-Type: text/plain\nContent-Disposition: attachment\n\nvar x"), []string{"2 part2: var x"}},
 	"no type, but a name":       {mixed("Content-Disposition: inline; filename=a.vbs\n\nx"), []string{"2 a.vbs: x"}},
 	"the mail is a file":        {"Content-Type: application/zip; name=a.zip\nContent-Transfer-Encoding: base64\n\nUEs=\n", []string{"1 a.zip: PK"}},
-	"nested": {mixed("Content-Type: message/rfc822\n\n" + strings.ReplaceAll(mixed(file(`filename="inner.exe"`, "MZ")), "BB", "CC")),
-		[]string{"2.2 inner.exe: MZ"}},
-	"nested, encoded": {mixed("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + b64("Subject: x\nContent-Type: multipart/mixed; boundary=CC\n\n--CC\n"+file(`filename="inner.exe"`, "MZ")+"\n--CC--\n")),
-		[]string{"2.1 inner.exe: MZ"}},
+	"nested": {
+		mixed("Content-Type: message/rfc822\n\n" + strings.ReplaceAll(mixed(file(`filename="inner.exe"`, "MZ")), "BB", "CC")),
+		[]string{"2.2 inner.exe: MZ"},
+	},
+	"nested, encoded": {
+		mixed("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + b64("Subject: x\nContent-Type: multipart/mixed; boundary=CC\n\n--CC\n"+file(`filename="inner.exe"`, "MZ")+"\n--CC--\n")),
+		[]string{"2.1 inner.exe: MZ"},
+	},
 	"nested, the same boundary": {mixed("Content-Type: multipart/mixed; boundary=BB\n\n--BB\n" + file(`filename="a.exe"`, "MZ")), []string{"3 a.exe: MZ"}},
-	"no message, says it is one": {mixed("Content-Type: message/rfc822; name=a.exe\nContent-Transfer-Encoding: base64\n\n" + b64("MZ\x90 no header")),
-		[]string{"2 a.exe: MZ\x90 no header"}},
+	"no message, says it is one": {
+		mixed("Content-Type: message/rfc822; name=a.exe\nContent-Transfer-Encoding: base64\n\n" + b64("MZ\x90 no header")),
+		[]string{"2 a.exe: MZ\x90 no header"},
+	},
 	"no last boundary":          {strings.TrimSuffix(mixed(file(`filename="a.exe"`, "MZ")), "--BB--\n"), []string{"2 a.exe: MZ"}},
 	"after the last boundary":   {mixed(file(`filename="a.exe"`, "MZ")) + "--BB\n" + file(`filename="b.exe"`, "MZ2") + "\n", []string{"2 a.exe: MZ", "3 b.exe: MZ2"}},
 	"a boundary with blanks":    {strings.ReplaceAll(mixed(file(`filename="a.exe"`, "MZ")), "--BB\n", "--BB \t\n"), []string{"2 a.exe: MZ"}},
@@ -111,11 +117,15 @@ var hostile = map[string]struct {
 	"odd base64":                {mixed("Content-Type: application/x\nContent-Transfer-Encoding: BASE64 \n\nT V*o=\nTVo\n"), []string{"2 part2: MZMZ"}},
 	"quoted-printable":          {mixed("Content-Type: application/x\nContent-Transfer-Encoding: Quoted-Printable\n\n=4d=5A=\n =ZZ= \nx"), []string{"2 part2: MZ =ZZx"}},
 	"an unknown encoding":       {mixed("Content-Type: application/x\nContent-Transfer-Encoding: x-none\n\nMZ"), []string{"2 part2: MZ"}},
-	"a long line": {mixed("Content-Type: application/x\nContent-Transfer-Encoding: quoted-printable\n\n" + strings.Repeat("=41", 20_000)),
-		[]string{"2 part2: " + strings.Repeat("A", 20_000)}},
+	"a long line": {
+		mixed("Content-Type: application/x\nContent-Transfer-Encoding: quoted-printable\n\n" + strings.Repeat("=41", 20_000)),
+		[]string{"2 part2: " + strings.Repeat("A", 20_000)},
+	},
 	"a long header": {mixed("X: " + strings.Repeat("x", 300_000) + "\nContent-Disposition: attachment; filename=a.exe\n\nMZ"), []string{"2 a.exe: MZ"}},
-	"a header that is too long": {mixed(strings.Repeat("Content-Disposition: inline\n", 20_000) + "Content-Type: multipart/mixed; boundary=CC\n\n--CC\n" + file("filename=a.exe", "MZ")),
-		[]string{"2 part2: --CC\n" + file("filename=a.exe", "MZ")}},
+	"a header that is too long": {
+		mixed(strings.Repeat("Content-Disposition: inline\n", 20_000) + "Content-Type: multipart/mixed; boundary=CC\n\n--CC\n" + file("filename=a.exe", "MZ")),
+		[]string{"2 part2: --CC\n" + file("filename=a.exe", "MZ")},
+	},
 	"a report":         {mixed("Content-Type: message/delivery-status\n\nStatus: 5.1.1", "Content-Type: text/rfc822-headers\n\nSubject: x"), nil},
 	"an external body": {mixed("Content-Type: message/external-body; access-type=URL\n\nx"), []string{"2 part2: x"}},
 }
@@ -175,7 +185,7 @@ func TestVisitorsError(t *testing.T) {
 	}
 	n := 0
 	err = walk(&h, in, 1<<20, func(attachment) error { n++; return io.ErrUnexpectedEOF })
-	if n != 1 || err != io.ErrUnexpectedEOF {
+	if n != 1 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%d, %v", n, err)
 	}
 }

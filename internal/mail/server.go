@@ -52,9 +52,9 @@ type Server struct {
 	listener *local.Listener
 	mails    *prometheus.CounterVec
 
-	ending context.Context // ends those who wait
+	ending context.Context //nolint:containedctx // ends those who wait
 	end    context.CancelFunc
-	life   context.Context // ends all that is under way
+	life   context.Context //nolint:containedctx // ends all that is under way
 	kill   context.CancelFunc
 }
 
@@ -77,7 +77,7 @@ func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	}
 
 	s := &Server{cfg: cfg, listener: l}
-	s.life, s.kill = context.WithCancel(context.Background())
+	s.life, s.kill = context.WithCancel(context.Background()) //nolint:gosec // Serve calls it
 	s.ending, s.end = context.WithCancel(s.life)
 	s.mails = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "backburn_mail_messages_total",

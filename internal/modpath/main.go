@@ -60,7 +60,7 @@ func run(root, to string) error {
 
 // currentPath is the path of the module at root.
 func currentPath(root string) (string, error) {
-	cmd := exec.Command("go", "list", "-m")
+	cmd := exec.Command("go", "list", "-m") //nolint:noctx // it ends by itself
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
@@ -141,7 +141,7 @@ func (r rewriter) rewrite(file string) error {
 		return err
 	}
 
-	return os.WriteFile(file, []byte(after), info.Mode().Perm())
+	return os.WriteFile(file, []byte(after), info.Mode().Perm()) //nolint:gosec // a file below the tree
 }
 
 func (r rewriter) replace(pattern *regexp.Regexp, text string) string {

@@ -34,7 +34,7 @@ func explain(cfg config.NATS, err error) error {
 // passing reports whether the same connection may well succeed later.
 func passing(cfg config.NATS, err error) bool {
 	switch condition(cfg, err) {
-	case ErrRefused, ErrOversized, ErrTLS:
+	case ErrRefused, ErrOversized, ErrTLS: //nolint:errorlint // a sentinel, never wrapped
 		return false
 	}
 	return true
@@ -102,7 +102,7 @@ func isTLS(err error) bool {
 
 func remedy(cfg config.NATS, condition, err error) string {
 	switch condition {
-	case ErrRefused:
+	case ErrRefused: //nolint:errorlint // a sentinel, never wrapped
 		return credentialsRemedy(cfg)
 	case ErrOversized:
 		return "make the user's permissions as small as those of `backburn acl`, or raise the server's max_control_line"

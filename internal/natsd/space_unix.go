@@ -16,5 +16,5 @@ func FreeSpace(dir string) (config.Size, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return config.Size(uint64(st.Bavail) * uint64(st.Bsize)), nil
+	return config.Size(uint64(st.Bavail) * uint64(st.Bsize)), nil //nolint:unconvert // other systems have other types
 }

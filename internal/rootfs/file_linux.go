@@ -30,7 +30,7 @@ func (f *File) Read(p []byte) (int, error) {
 }
 
 // Rewind goes back to the start.
-func (f *File) Rewind() { unix.Seek(f.fd, 0, io.SeekStart) } // a regular file can always
+func (f *File) Rewind() { _, _ = unix.Seek(f.fd, 0, io.SeekStart) } // a regular file can always
 
 // Data returns where the next bytes from at on are that are not a hole, of a file of the given
 // size, and goes there; from and to are size where there are none.

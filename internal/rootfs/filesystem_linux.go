@@ -39,8 +39,8 @@ func (r *Root) FileSystem() (FileSystem, error) {
 	if !ok {
 		info.Kind = fmt.Sprintf("0x%X", uint32(st.Type))
 	}
-	info.Free = int64(st.Bavail) * int64(st.Bsize)
-	info.Total = int64(st.Blocks) * int64(st.Bsize)
+	info.Free = int64(st.Bavail) * int64(st.Bsize)  //nolint:unconvert // other architectures have other types
+	info.Total = int64(st.Blocks) * int64(st.Bsize) //nolint:unconvert // as above
 
 	return info, nil
 }

@@ -12,12 +12,12 @@ import (
 // lock waits until no other writer of ours is between looking at the end of the file and writing
 // there. Where the file system knows no locks, it goes without.
 func lock(f *os.File) (unlock func()) {
-	fd := int(f.Fd()) //nolint:gosec // a descriptor
-	err := unix.EINTR
+	fd := int(f.Fd())
+	err := unix.Flock(fd, unix.LOCK_EX)
 	for errors.Is(err, unix.EINTR) {
-		err, _ = unix.Flock(fd, unix.LOCK_EX).(unix.Errno)
+		err = unix.Flock(fd, unix.LOCK_EX)
 	}
-	if err != 0 {
+	if err != nil {
 		return func() {}
 	}
 

@@ -33,7 +33,7 @@ type Webhook struct {
 // NewWebhook makes a webhook. It fails where a file that it names can't be used.
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	w := &Webhook{cfg: cfg}
-	req, err := http.NewRequest(http.MethodPost, cfg.URL, nil)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, cfg.URL, nil)
 	if err != nil {
 		return nil, errors.New("url: not an address")
 	}

@@ -128,7 +128,7 @@ func queryOf(v url.Values) (history.Query, error) {
 	q.Until = moment("until")
 	q.Before = number("before")
 	q.After = number("after")
-	q.Limit = int(min(number("limit"), 1000)) //nolint:gosec // at most 1000
+	q.Limit = int(min(number("limit"), 1000))
 
 	return q, errors.Join(errs...)
 }

@@ -24,8 +24,10 @@ func TestPageIsWhole(t *testing.T) {
 		t.Fatalf("%d %v", w.Code, w.Header())
 	}
 	policy := w.Header().Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'sha256-", "style-src 'sha256-", "connect-src 'self'",
-		"frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'"} {
+	for _, want := range []string{
+		"default-src 'none'", "script-src 'sha256-", "style-src 'sha256-", "connect-src 'self'",
+		"frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'",
+	} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("the policy is %s\nwithout %s", policy, want)
 		}

@@ -32,7 +32,8 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	const client, secret, tsg = "id@1234567890.iam.panserviceaccount.com", "a secret that must not show", "1234567890"
 	s := &site{t: t, folder: filepath.Join(t.TempDir(), "quarantine")}
 	s.wildfire = wildfiretest.New(append([]wildfiretest.Option{
-		wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithClient(client, secret, tsg)}, opts...)...)
+		wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithClient(client, secret, tsg),
+	}, opts...)...)
 	web := s.wildfire.Start()
 	t.Cleanup(web.Close)
 	check(t, os.Mkdir(s.folder, 0o700))
@@ -46,8 +47,10 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	s.cfg.Pipeline.ShutdownTimeout = time.Second
 	s.cfg.Pipeline.FirstPoll, s.cfg.Pipeline.MaxPoll = 100*time.Millisecond, 200*time.Millisecond
 	s.cfg.WildFire.Client.BaseURL = web.URL
-	s.cfg.Auth["wildfire"] = config.Auth{Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
-		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff}
+	s.cfg.Auth["wildfire"] = config.Auth{
+		Kind: auth.KindWildFire, ClientID: client, ClientSecret: auth.NewSecret(secret),
+		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff,
+	}
 	w := &s.cfg.Watch[0]
 	w.Path, w.Source, w.MinFree = s.folder, "quarantine", 0
 	w.Settle, w.Scan = 50*time.Millisecond, 200*time.Millisecond

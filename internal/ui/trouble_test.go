@@ -72,8 +72,10 @@ func trouble() app.Status {
 			Queries: fleet.BudgetStatus{Used: 900, Limit: 1050, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now.Add(time.Hour)},
 			Members: []fleet.Member{
 				{ID: "w1", Role: "watcher", Host: "mx1", PID: 7, Version: "1.2.3", Config: "0badcafe", Started: now.Add(-time.Hour), Gone: true, Seen: now.Add(-5 * time.Minute)},
-				{ID: "a1", Role: "api", Host: "mx2", PID: 8, Version: "1.2.3", Config: "0badcafe", Started: now.Add(-time.Hour), State: health.Degraded,
-					Unwell: []health.Status{{Part: "queue", State: health.Degraded, Since: now, Reason: "nearly full"}}},
+				{
+					ID: "a1", Role: "api", Host: "mx2", PID: 8, Version: "1.2.3", Config: "0badcafe", Started: now.Add(-time.Hour), State: health.Degraded,
+					Unwell: []health.Status{{Part: "queue", State: health.Degraded, Since: now, Reason: "nearly full"}},
+				},
 			},
 			Queued:  queue.WaitStatus{Jobs: 48223, Oldest: now.Add(-50 * time.Hour)},
 			Pending: queue.WaitStatus{Jobs: 1, Oldest: now.Add(-3 * time.Minute)},
@@ -148,9 +150,11 @@ func TestPageInTrouble(t *testing.T) {
 	until(t, ctx, `document.querySelector("#attention").dataset.level === "bad" && document.querySelector("#stream").dataset.state === "live"`)
 	do(t, ctx, chromedp.Click(chromedp.CSS("section[aria-labelledby=queue-h] summary")))
 	problems := text(t, ctx, "#attention")
-	for _, want := range []string{"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
+	for _, want := range []string{
+		"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
 		"Folder mail has failed since ", ": the folder is gone; mount it again", "Wildfire is degraded since ", "Folder_files proxy: files in trouble: 1",
-		"The watcher on mx1 is gone, heard of last 5 min ago", "The api on mx2 is degraded: queue: nearly full", "Today's uploads are spent: what needs them goes on by itself at ", "7 dead letters need a look"} {
+		"The watcher on mx1 is gone, heard of last 5 min ago", "The api on mx2 is degraded: queue: nearly full", "Today's uploads are spent: what needs them goes on by itself at ", "7 dead letters need a look",
+	} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("the problems are\n%s\nwithout %q", problems, want)
 		}

@@ -237,7 +237,7 @@ func newWaitingJob(r queue.JobRecord) waitingJob {
 	}
 	for i, p := range pipeline.Priorities() {
 		if p == r.Priority {
-			j.lane = uint8(i) //nolint:gosec // there are three
+			j.lane = uint8(i)
 		}
 	}
 

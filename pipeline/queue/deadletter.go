@@ -274,7 +274,7 @@ func (q *Queue) stillThere(ctx context.Context, l Letter, r Replay) error {
 	}
 	dir, err := os.OpenRoot(root)
 	if err != nil {
-		return nil //nolint:nilerr // what this process may not read, a worker may
+		return nil // what this process may not read, a worker may
 	}
 	defer dir.Close()
 	if _, err := dir.Lstat(filepath.FromSlash(c.Name())); errors.Is(err, fs.ErrNotExist) {

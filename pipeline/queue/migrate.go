@@ -192,7 +192,7 @@ func (m *migration) record(ctx context.Context, old oldMessage) error {
 	}
 	var ev results.Event
 	if json.Unmarshal(old.body, &r) != nil || ev.UnmarshalJSON(r.Event) != nil || !pipeline.ValidSource(ev.Data.Source) {
-		return nil // what cannot be read counted as none
+		return nil //nolint:nilerr // what cannot be read counted as none
 	}
 
 	sample := ev.Data.SHA256
@@ -241,7 +241,7 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 func (m *migration) sample(ctx context.Context, old oldMessage) error {
 	s := SampleEntry{Key: old.key()}
 	if json.Unmarshal(old.body, &s.Sample) != nil {
-		return nil
+		return nil //nolint:nilerr // as in record
 	}
 
 	id := s.Job

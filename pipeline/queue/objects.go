@@ -42,7 +42,7 @@ const (
 
 // chunkSize is below what the server takes in a message.
 func (q *Queue) chunkSize() uint32 {
-	return uint32(min(max(q.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk)) //nolint:gosec // bounded
+	return uint32(min(max(q.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
 }
 
 // objectRead bounds the reading of one object: without a deadline of its own the client cuts it
@@ -56,7 +56,7 @@ const objectStall = 10 * time.Second
 
 // stallContext has a deadline that is always the same while away. The client takes the deadline
 // of its context anew for every read.
-type stallContext struct{ context.Context }
+type stallContext struct{ context.Context } //nolint:containedctx // it is one
 
 func (stallContext) Deadline() (time.Time, bool) { return time.Now().Add(objectStall), true }
 
@@ -78,7 +78,7 @@ func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
 	}
 
 	return Contents{
-		Size:     int64(info.Size), //nolint:gosec // sizes are far below 2^63
+		Size:     int64(info.Size),
 		Open:     func() (io.ReadCloser, error) { return o.open(ctx, name) },
 		StoredAt: info.ModTime,
 	}, nil
@@ -120,7 +120,7 @@ func (o *Objects) Put(ctx context.Context, name string, size int64, open func() 
 	defer r.Close()
 
 	info, err := o.put(ctx, name, io.LimitReader(r, size+1))
-	if err == nil && int64(info.Size) != size { //nolint:gosec // limited to size+1
+	if err == nil && int64(info.Size) != size {
 		err = fmt.Errorf("%w: not the %d bytes that were promised", pipeline.ErrContentChanged, size)
 		_ = o.Delete(context.WithoutCancel(ctx), name)
 	}
@@ -240,7 +240,7 @@ func (c Contents) Head(n int64) ([]byte, error) {
 }
 
 type readerWithContext struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // io.Reader has no place for it
 	r   io.Reader
 }
 

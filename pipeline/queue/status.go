@@ -77,7 +77,7 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 			return st, err
 		}
 		st.Lanes[p] = lane
-		st.Queued.Jobs += int(lane.Waiting) //nolint:gosec // the stream holds a million
+		st.Queued.Jobs += int(lane.Waiting)
 		if !lane.Oldest.IsZero() && (st.Queued.Oldest.IsZero() || lane.Oldest.Before(st.Queued.Oldest)) {
 			st.Queued.Oldest = lane.Oldest
 		}

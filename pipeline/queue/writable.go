@@ -68,8 +68,8 @@ func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 		used, max, margin int64
 		what              string
 	}{
-		{int64(min(s.Bytes, 1<<62)), c.MaxBytes, fullBytes, "bytes"},     //nolint:gosec // bounded
-		{int64(min(s.Msgs, 1<<62)), c.MaxMsgs, fullMessages, "messages"}, //nolint:gosec // bounded
+		{int64(min(s.Bytes, 1<<62)), c.MaxBytes, fullBytes, "bytes"},
+		{int64(min(s.Msgs, 1<<62)), c.MaxMsgs, fullMessages, "messages"},
 	} {
 		if limit.max <= 0 {
 			continue

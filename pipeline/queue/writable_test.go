@@ -33,7 +33,7 @@ func TestFullness(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, ok := fullness(&jetstream.StreamInfo{
-				Config: jetstream.StreamConfig{Name: "S", MaxBytes: int64(tc.max), MaxMsgs: int64(tc.maxMsgs), Discard: tc.discard}, //nolint:gosec // small
+				Config: jetstream.StreamConfig{Name: "S", MaxBytes: int64(tc.max), MaxMsgs: int64(tc.maxMsgs), Discard: tc.discard},
 				State:  jetstream.StreamState{Bytes: tc.used, Msgs: tc.msgs},
 			})
 			if got := f.State; ok != (tc.want != health.OK) || ok && got != tc.want {

@@ -124,7 +124,7 @@ func (c *checker) lease(f *folder) {
 		c.add("lease", Fail, err.Error(), "")
 		return
 	}
-	defer f.spool.Remove(inside)
+	defer func() { _ = f.spool.Remove(inside) }()
 	busy, err := askWriter(f.spool.Root, inside)
 	w.Close()
 	if err == nil && busy != rootfs.HasWriter {
@@ -204,12 +204,12 @@ type limits struct{ detail, fix string }
 // countFolders counts the folders to watch, up to a million.
 func countFolders(ctx context.Context, dir string) int {
 	n := 0
-	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error { // faults mean fewer folders
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil || n >= 1_000_000:
 			return fs.SkipAll
 		case err != nil:
-			return nil
+			return nil //nolint:nilerr // faults mean fewer folders
 		case d.IsDir() && p == filepath.Join(dir, spool.Dir):
 			return fs.SkipDir
 		case d.IsDir():

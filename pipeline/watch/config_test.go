@@ -31,9 +31,11 @@ func TestValidateNamesEveryKey(t *testing.T) {
 		t.Fatal("nothing is wrong")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	for _, key := range []string{"path", "source", "claim", "watch", "settle", "scan", "stale_after", "exclude[0]", "defer[0]",
+	for _, key := range []string{
+		"path", "source", "claim", "watch", "settle", "scan", "stale_after", "exclude[0]", "defer[0]",
 		"max_file_size", "priority", "transfer", "max_in_flight", "done_file", "hardlinks", "min_free", "state_dir",
-		"after.benign", "after.malicious", "after.failed"} {
+		"after.benign", "after.malicious", "after.failed",
+	} {
 		n := 0
 		for _, l := range lines {
 			if strings.HasPrefix(l, key+": ") {

@@ -123,7 +123,7 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64) (sum [sha
 // as long as it was and hashes as it did before.
 type verified struct {
 	f    *rootfs.File
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // io.Reader has no place for it
 	sum  hash.Hash
 	left int64
 	want string
@@ -171,7 +171,7 @@ func copyFile(ctx context.Context, dst *os.File, src *rootfs.File, size int64) e
 
 // contextReader stops reading when ctx ends.
 type contextReader struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // io.Reader has no place for it
 	r   io.Reader
 }
 

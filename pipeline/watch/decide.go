@@ -168,7 +168,7 @@ func (d *decider) look(ctx context.Context, e *settle.Entry) (o settle.Outcome, 
 	if err != nil {
 		return d.cannotOpen(ctx, e.Rel, err), 0
 	}
-	if !d.eligible(e.Rel, st) || d.memory.known(e.Rel, st) {
+	if !d.eligible(e.Rel, st) || d.memory.known(st) {
 		return settle.Forget, 0
 	}
 

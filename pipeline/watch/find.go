@@ -161,7 +161,7 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 		return f.visit(ctx, rel, t)
 	})
 	if ctx.Err() != nil {
-		return time.Now(), 0, nil
+		return time.Now(), 0, nil //nolint:nilerr // the end is no fault
 	}
 	if err != nil {
 		return time.Now(), 0, err

@@ -101,7 +101,7 @@ func TestNameIsReused(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Waits until the name is free, then takes it at once.
-		for err := error(fs.ErrExist); err != nil; {
+		for err := fs.ErrExist; err != nil; {
 			if err = os.Link(tmp, r.path("same")); err != nil && !errors.Is(err, fs.ErrExist) {
 				t.Fatal(err)
 			}

@@ -21,8 +21,10 @@ func (i jetIntake) Publish(ctx context.Context, job pipeline.Job) error {
 	if err != nil {
 		return err
 	}
-	f, err := i.js.PublishMsgAsync(&nats.Msg{Subject: "t.jobs.normal.test", Data: body,
-		Header: nats.Header{jetstream.MsgIDHeader: {job.ID}}})
+	f, err := i.js.PublishMsgAsync(&nats.Msg{
+		Subject: "t.jobs.normal.test", Data: body,
+		Header: nats.Header{jetstream.MsgIDHeader: {job.ID}},
+	})
 	if err != nil {
 		return err
 	}
@@ -39,8 +41,10 @@ func (i jetIntake) Publish(ctx context.Context, job pipeline.Job) error {
 // startJetStream runs a server in this process and makes a stream for jobs.
 func startJetStream(t testing.TB) (jetstream.JetStream, jetstream.Stream) {
 	t.Helper()
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT,
-		JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT,
+		JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +62,10 @@ func startJetStream(t testing.TB) (jetstream.JetStream, jetstream.Stream) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := js.CreateStream(context.Background(), jetstream.StreamConfig{Name: "JOBS", Subjects: []string{"t.jobs.>"},
-		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Duplicates: 10 * time.Minute})
+	stream, err := js.CreateStream(context.Background(), jetstream.StreamConfig{
+		Name: "JOBS", Subjects: []string{"t.jobs.>"},
+		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Duplicates: 10 * time.Minute,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func (m *memory) get(i rootfs.Identity) (ledger.Record, bool) {
 
 // known reports whether a file was handed over before, as it is now, going by what the file
 // system says of it.
-func (m *memory) known(rel string, st rootfs.State) bool {
+func (m *memory) known(st rootfs.State) bool {
 	r, ok := m.get(st.Identity)
 	if !ok || r.Size != st.Size || r.Mtime != st.Mtime {
 		return false
@@ -70,7 +70,7 @@ func (m *memory) knownName(rel string) bool {
 	}
 	st, err := m.root.Lstat(rel)
 
-	return err == nil && st.Regular && m.known(rel, st)
+	return err == nil && st.Regular && m.known(st)
 }
 
 // compare says of a file that was handed over before, and whose ctime changed since, whether it

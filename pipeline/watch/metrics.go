@@ -36,15 +36,18 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 	}
 	gauge := func(name, help string) prometheus.Gauge {
 		return register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help}, []string{"source"})).WithLabelValues(source)
+			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help,
+		}, []string{"source"})).WithLabelValues(source)
 	}
 	counter := func(name, help string) prometheus.Counter {
 		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help}, []string{"source"})).WithLabelValues(source)
+			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help,
+		}, []string{"source"})).WithLabelValues(source)
 	}
 	counters := func(name, help, label string, values []string) map[string]prometheus.Counter {
 		vec := register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help}, []string{"source", label}))
+			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help,
+		}, []string{"source", label}))
 		m := make(map[string]prometheus.Counter, len(values))
 		for _, v := range values {
 			m[v] = vec.WithLabelValues(source, v)
@@ -53,7 +56,8 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 	}
 	histogram := func(name, help string, buckets []float64) prometheus.Observer {
 		return register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help, Buckets: buckets}, []string{"source"})).WithLabelValues(source)
+			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help, Buckets: buckets,
+		}, []string{"source"})).WithLabelValues(source)
 	}
 	return &metrics{
 		pending:       gauge("pending_files", "Names that wait to be judged or taken, in memory; the folder may hold more."),

@@ -141,7 +141,7 @@ func (m *mover) putBack(c *claimedFile) bool {
 		return false
 	}
 	c.close()
-	m.spool.Paths.Forget(c.id)
+	_ = m.spool.Paths.Forget(c.id) // the next start does
 	m.recheck()
 
 	return true
@@ -327,7 +327,7 @@ func (m *mover) copyOwn(ctx context.Context, c *claimedFile, before rootfs.State
 	if err != nil {
 		return rootfs.State{}, err
 	}
-	defer m.spool.Remove(tmp) // fails when all went well: it has its name by then
+	defer func() { _ = m.spool.Remove(tmp) }() // fails when all went well: it has its name by then
 
 	err = copyFile(ctx, out, c.f, before.Size)
 	if err == nil {

@@ -75,7 +75,7 @@ func (m *mover) moveTo(ctx context.Context, g *ending) error {
 		}
 		if errors.Is(err, fs.ErrExist) {
 			if g.sidecar != nil {
-				out.Remove(to + spool.SidecarSuffix)
+				_ = out.Remove(to + spool.SidecarSuffix)
 			}
 			continue
 		}
@@ -121,7 +121,7 @@ func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to str
 	if err != nil {
 		return err
 	}
-	defer out.Remove(tmp) // fails when it got its name
+	defer func() { _ = out.Remove(tmp) }() // fails when it got its name
 
 	g.f.Rewind()
 	err = copyFile(ctx, f, g.f, g.state.Size)

@@ -451,16 +451,26 @@ func TestFolderIsLostAndFound(t *testing.T) {
 			lose func(t *testing.T, dir string)
 			find func(t *testing.T, dir string)
 		}{
-			{"removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
-				func(t *testing.T, dir string) { must(t, os.Mkdir(dir, 0o777)) }},
-			{"renamed", func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".old")) },
-				func(t *testing.T, dir string) { must(t, os.Mkdir(dir, 0o777)) }},
-			{"unmounted", func(t *testing.T, dir string) { must(t, unix.Unmount(dir, unix.MNT_DETACH)) },
-				func(t *testing.T, dir string) { mount(t, "tmpfs", dir, "tmpfs", 0, "") }},
-			{"mounted over", func(t *testing.T, dir string) { mount(t, "tmpfs", dir, "tmpfs", 0, "") },
-				func(t *testing.T, dir string) {}},
-			{"spool removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, ".backburn"))) },
-				func(t *testing.T, dir string) {}},
+			{
+				"removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
+				func(t *testing.T, dir string) { must(t, os.Mkdir(dir, 0o777)) },
+			},
+			{
+				"renamed", func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".old")) },
+				func(t *testing.T, dir string) { must(t, os.Mkdir(dir, 0o777)) },
+			},
+			{
+				"unmounted", func(t *testing.T, dir string) { must(t, unix.Unmount(dir, unix.MNT_DETACH)) },
+				func(t *testing.T, dir string) { mount(t, "tmpfs", dir, "tmpfs", 0, "") },
+			},
+			{
+				"mounted over", func(t *testing.T, dir string) { mount(t, "tmpfs", dir, "tmpfs", 0, "") },
+				func(t *testing.T, dir string) {},
+			},
+			{
+				"spool removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, ".backburn"))) },
+				func(t *testing.T, dir string) {},
+			},
 			{"spool exchanged", func(t *testing.T, dir string) {
 				must(t, os.Rename(filepath.Join(dir, ".backburn"), filepath.Join(t.TempDir(), "away")))
 				must(t, os.MkdirAll(filepath.Join(dir, ".backburn", "claimed"), 0o700))

@@ -82,10 +82,14 @@ func BenchmarkClaimHashPublish(b *testing.B) {
 					h := sha256.New()
 					io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf)
 					f.Close()
-					body, _ := json.Marshal(pipeline.Job{Version: 1, Kind: pipeline.KindFile, Filename: name, Path: name,
-						Size: size, SHA256: hex.EncodeToString(h.Sum(nil)), Content: &pipeline.Content{Path: to}})
-					_, err = js.PublishMsgAsync(&nats.Msg{Subject: "t.jobs.normal.test", Data: body,
-						Header: nats.Header{jetstream.MsgIDHeader: {nats.NewInbox()}}})
+					body, _ := json.Marshal(pipeline.Job{
+						Version: 1, Kind: pipeline.KindFile, Filename: name, Path: name,
+						Size: size, SHA256: hex.EncodeToString(h.Sum(nil)), Content: &pipeline.Content{Path: to},
+					})
+					_, err = js.PublishMsgAsync(&nats.Msg{
+						Subject: "t.jobs.normal.test", Data: body,
+						Header: nats.Header{jetstream.MsgIDHeader: {nats.NewInbox()}},
+					})
 					if err != nil {
 						b.Error(err)
 					}

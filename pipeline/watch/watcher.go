@@ -138,7 +138,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		began := time.Now()
 		err := w.watch(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end is no fault
 		}
 		if errors.Is(err, ErrUnusable) && first {
 			return fmt.Errorf("watch %s: %w", w.cfg.Path, err)
@@ -149,7 +149,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		}
 		wait = min(max(2*wait, 50*time.Millisecond), w.cfg.Scan, 10*time.Second)
 		if sleep(ctx, wait) != nil {
-			return nil
+			return nil //nolint:nilerr // the end is no fault
 		}
 	}
 }

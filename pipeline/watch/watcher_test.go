@@ -40,8 +40,10 @@ func TestFileBecomesJob(t *testing.T) {
 		t.Errorf("received_at is %v", job.ReceivedAt)
 	}
 	job.Content, job.ReceivedAt = nil, time.Time{}
-	want := pipeline.Job{ID: job.ID, Source: "test", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindFile,
-		Filename: "invoice.exe", Path: "mail/2026/invoice.exe", Size: 11, SHA256: sum("MZ contents")}
+	want := pipeline.Job{
+		ID: job.ID, Source: "test", Priority: pipeline.Normal, Version: 1, Kind: pipeline.KindFile,
+		Filename: "invoice.exe", Path: "mail/2026/invoice.exe", Size: 11, SHA256: sum("MZ contents"),
+	}
 	if fmt.Sprintf("%+v", job) != fmt.Sprintf("%+v", want) {
 		t.Errorf("job is  %+v\nwant    %+v", job, want)
 	}

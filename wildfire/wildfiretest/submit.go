@@ -60,7 +60,7 @@ func receive(part io.Reader, limit int64) (received, error) {
 		switch {
 		case limit > 0 && got.Size > limit:
 			return got, errTooLarge
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			got.SHA256 = hex.EncodeToString(c.sha256.Sum(nil))
 			got.MD5 = hex.EncodeToString(c.md5.Sum(nil))
 			got.whole = got.Size <= headSize

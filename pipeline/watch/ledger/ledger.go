@@ -182,7 +182,7 @@ func (l *Ledger) Close() {
 func (l *Ledger) Get(i rootfs.Identity) (r Record, ok bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	l.db.View(func(tx *bolt.Tx) error { // fails only when closed
+	_ = l.db.View(func(tx *bolt.Tx) error { // fails only when closed
 		r, ok = DecodeRecord(tx.Bucket(filesBucket).Get(Key(i)))
 		return nil
 	})
@@ -235,7 +235,7 @@ func (l *Ledger) Finished(id string, now time.Time) (wasOpen bool, err error) {
 func (l *Ledger) IsOpen(id string) (open bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	l.db.View(func(tx *bolt.Tx) error { // fails only when closed
+	_ = l.db.View(func(tx *bolt.Tx) error { // fails only when closed
 		open = tx.Bucket(openBucket).Get([]byte(id)) != nil
 		return nil
 	})

@@ -60,8 +60,13 @@ func TestNumberedNames(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"a.exe", 0, "a.exe"}, {"a.exe", 1, "a.1.exe"}, {"a", 2, "a.2"}, {"a." + strings.Repeat("n", 253), 1, "a." + strings.Repeat("n", 246) + ".1"}, {".profile", 1, ".profile.1"},
-		{"a.tar.gz", 1, "a.tar.1.gz"}, {strings.Repeat("n", 251) + ".exe", 1, strings.Repeat("n", 244) + ".1.exe"},
+		{"a.exe", 0, "a.exe"},
+		{"a.exe", 1, "a.1.exe"},
+		{"a", 2, "a.2"},
+		{"a." + strings.Repeat("n", 253), 1, "a." + strings.Repeat("n", 246) + ".1"},
+		{".profile", 1, ".profile.1"},
+		{"a.tar.gz", 1, "a.tar.1.gz"},
+		{strings.Repeat("n", 251) + ".exe", 1, strings.Repeat("n", 244) + ".1.exe"},
 	} {
 		if got := spool.Numbered(c.name, c.n); got != c.want {
 			t.Errorf("%q, %d: %q, want %q", c.name, c.n, got, c.want)

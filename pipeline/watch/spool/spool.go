@@ -122,11 +122,11 @@ func (s *Spool) probeRename(folder *rootfs.Root) error {
 	f.Close()
 
 	if err := rootfs.Move(s.Root, inside, folder, outside); err != nil {
-		s.Remove(inside)
+		_ = s.Remove(inside)
 		return mountHint(err)
 	}
 	if err := rootfs.Move(folder, outside, s.Root, inside); err != nil {
-		folder.Remove(outside)
+		_ = folder.Remove(outside)
 		return mountHint(err)
 	}
 
@@ -180,7 +180,7 @@ func (s *Spool) Take(folder *rootfs.Root, rel, id string) (name string, err erro
 		return "", err
 	}
 	if err := rootfs.Move(folder, rel, s.Root, Claimed+"/"+name); err != nil {
-		s.Paths.Forget(id)
+		_ = s.Paths.Forget(id)
 		return "", err
 	}
 
