@@ -145,7 +145,14 @@ type Event struct {
 	Type Type
 	Time time.Time // when it became known
 	Data Data
+
+	// Simulated says that a simulated WildFire judged: the event says nothing about the contents. It is the
+	// extension attribute backburnsimulated.
+	Simulated bool
 }
+
+// simulatedExtension is the CloudEvents extension attribute of the events of a simulation.
+const simulatedExtension = "backburnsimulated"
 
 // ID is the identity of the event, <job id>.<event>, and its Nats-Msg-Id. A changed event
 // carries the time of the decision besides, since a verdict may change more than once.
@@ -190,6 +197,9 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	case e.Data.URL != "":
 		ce.SetSubject(e.Data.URL)
 	}
+	if e.Simulated {
+		ce.SetExtension(simulatedExtension, true)
+	}
 	if err := ce.SetData("application/json", e.Data); err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", e.ID(), err)
 	}
@@ -207,6 +217,7 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 		Source      string    `json:"source"`
 		Time        time.Time `json:"time"`
 		Data        Data      `json:"data"`
+		Simulated   bool      `json:"backburnsimulated"`
 	}
 	if err := json.Unmarshal(b, &ce); err != nil {
 		return fmt.Errorf("read event: %w", err)
@@ -217,6 +228,11 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 	case ce.Type.Name() == "unknown":
 		return fmt.Errorf("read event %s: unknown type %q", ce.ID, ce.Type)
 	}
-	*e = Event{Type: ce.Type, Time: ce.Time, Data: ce.Data}
+	*e = Event{
+		Type:      ce.Type,
+		Time:      ce.Time,
+		Data:      ce.Data,
+		Simulated: ce.Simulated,
+	}
 	return nil
 }

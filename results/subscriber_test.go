@@ -1,6 +1,7 @@
 package results_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -229,6 +230,18 @@ func TestUnmarshalEvent(t *testing.T) {
 	if err := got.UnmarshalJSON(b); err != nil || got.ID() != want.ID() || !got.Time.Equal(want.Time) || got.Data.SHA256 != want.Data.SHA256 {
 		t.Errorf("got %+v: %v", got, err)
 	}
+	if got.Simulated || bytes.Contains(b, []byte("simulated")) {
+		t.Errorf("a real event is marked: %s", b)
+	}
+
+	want.Simulated = true
+	if b, err = want.MarshalJSON(); err != nil {
+		t.Fatal(err)
+	}
+	if err := got.UnmarshalJSON(b); err != nil || !got.Simulated || !bytes.Contains(b, []byte(`"backburnsimulated":true`)) {
+		t.Errorf("the mark of a simulation is lost: %s, %v", b, err)
+	}
+
 	for name, text := range map[string]string{
 		"no JSON":      `{`,
 		"version 0.3":  `{"specversion":"0.3","id":"a","source":"b","type":"backburn.verdict.v1","data":{}}`,
