@@ -35,6 +35,10 @@ type Config struct {
 	MaxFileSize  int64
 	MaxFileSizes map[string]int64
 
+	// Simulated says that WildFire is simulated. A simulator that starts knows nothing of what the one before
+	// it was sent.
+	Simulated bool
+
 	AskFirst       bool `toml:"wildfire.ask_first" doc:"Look a hash up before uploading the file."`
 	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" doc:"Uploads of the whole organization per day. 0: no limit but the service's own answer (419)."`
 	QueriesPerDay  int  `toml:"wildfire.queries_per_day" doc:"Queries, likewise. One query asks about up to 500 hashes."`

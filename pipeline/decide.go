@@ -107,8 +107,21 @@ func (p Policy) backoff(attempts int) time.Duration {
 // refusalMemory is how long a refusal answers for the same contents.
 const refusalMemory = 24 * time.Hour
 
-// unknownGrace is how long "unknown" after our own submission means no more than "not yet".
-const unknownGrace = 5 * time.Minute
+// unknownGrace is how long "unknown" after our own submission means no more than "not yet", and
+// simulatedGrace the same where WildFire is simulated.
+const (
+	unknownGrace   = 5 * time.Minute
+	simulatedGrace = 3 * time.Second
+)
+
+// unknownGrace is the one that holds here.
+func (p Policy) unknownGrace() time.Duration {
+	if p.Simulated {
+		return simulatedGrace
+	}
+
+	return unknownGrace
+}
 
 // Decide says what is next for a job, given what is known about its sample and what was just
 // learned, and how the sample's record reads then. It is the only function that moves a sample from
@@ -347,7 +360,11 @@ func (d *decision) polled(e Answered) Step {
 		basis := d.basis()
 		d.s.decide(v, e.MD5, d.now)
 		return Step{Kind: StepFinish, Basis: basis}
-	case v == wildfire.Unknown && (d.s.Resubmitted || d.now.Sub(d.s.SubmittedAt) < unknownGrace):
+	case v == wildfire.Unknown && d.now.Sub(d.s.SubmittedAt) < d.p.unknownGrace():
+	case v == wildfire.Unknown && d.p.Simulated: // started anew, it has forgotten, as often as that is
+		d.s.release(StateNone, d.now)
+		return d.look()
+	case v == wildfire.Unknown && d.s.Resubmitted:
 	case v == wildfire.Unknown, v == wildfire.AnalysisError, v == wildfire.Flawed:
 		d.s.lost(v, d.now)
 		return d.look()

@@ -303,6 +303,7 @@ func decisions() []decision {
 
 	noAsk := func(p *pipeline.Policy) { p.AskFirst = false }
 	lookupOnly := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitLookup, Rule: "policy[0]"} }
+	simulated := func(p *pipeline.Policy) { p.Simulated = true }
 	keepHere := func(p *pipeline.Policy) { p.Ruling = pipeline.Ruling{Submit: pipeline.SubmitNever, Rule: "policy[0]"} }
 	link := func(j *pipeline.Job) { j.Kind = pipeline.KindURL }
 	few := func(p *pipeline.Policy) { p.MaxAttempts = 1 }
@@ -542,6 +543,19 @@ func decisions() []decision {
 		{
 			name: "not known a second time", state: pending, event: says(wildfire.Unknown),
 			given: func(s *pipeline.Sample) { s.Resubmitted = true }, step: forVerdict(10*time.Minute, results.BasisShared),
+		},
+		{
+			name: "not known any more, simulated", state: pending, event: says(wildfire.Unknown), cfg: simulated, step: ask,
+			given: all(byThisJob, func(s *pipeline.Sample) {
+				s.SubmittedAt = ago(4 * time.Second)
+				s.Resubmitted = true // as often as that is
+			}),
+			then: released,
+		},
+		{
+			name: "not known yet, simulated", state: pending, event: says(wildfire.Unknown), cfg: simulated,
+			given: func(s *pipeline.Sample) { s.SubmittedAt = ago(2 * time.Second) },
+			step:  pipeline.Step{Kind: pipeline.StepWait, Asking: true, Due: decideNow.Add(28 * time.Second), Basis: results.BasisShared},
 		},
 		{
 			name: "not analyzed", state: pending, event: says(wildfire.AnalysisError), cfg: noAsk, step: upload,

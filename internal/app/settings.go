@@ -29,6 +29,7 @@ func Topology(c config.Config) queue.Topology {
 		DeadExpectedAge: c.Dead.ExpectedMaxAge,
 		DeadMaxLetters:  int64(c.Dead.MaxLetters),
 		DeadMaxBytes:    c.Dead.MaxBytes,
+		Simulated:       c.Pipeline.Simulated,
 	}
 }
 

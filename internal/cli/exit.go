@@ -53,7 +53,7 @@ func (e *commandError) Unwrap() error { return e.err }
 // What the parts of a process say when they can't do their work: misconfigured is what only
 // another configuration heals, unreachable what may be there the next time.
 var (
-	misconfigured = []error{watch.ErrUnusable}
+	misconfigured = []error{watch.ErrUnusable, queue.ErrMixed}
 	unreachable   = []error{
 		natsconn.ErrUnreachable, natsconn.ErrRefused, natsconn.ErrOversized, natsconn.ErrTLS, natsconn.ErrClosed,
 		queue.ErrUnavailable, httpserver.ErrListen,

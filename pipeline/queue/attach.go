@@ -103,7 +103,11 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	if err != nil {
 		return nil, err
 	}
+	if err := q.CheckMark(t.Simulated); err != nil {
+		return nil, err
+	}
 	q.topology = t
+
 	return q, nil
 }
 
@@ -131,5 +135,6 @@ func (q *Queue) found(prefix string) Topology {
 		LedgerMaxBytes:  q.ledger.CachedInfo().Config.MaxBytes,
 		DeadMaxAge:      dead.MaxAge,
 		DeadMaxBytes:    dead.MaxBytes,
+		Simulated:       isSimulated(q.ledger.CachedInfo().Config),
 	}
 }

@@ -47,7 +47,7 @@ var errOldWorkers = errors.New("workers of version 1 are still running: stop the
 func (q *Queue) migrate(ctx context.Context) error {
 	var old []jetstream.Stream
 	for _, name := range q.OldStreams() {
-		s, err := q.oldStream(ctx, name)
+		s, err := q.streamThere(ctx, name)
 		if err != nil {
 			return err
 		}

@@ -32,6 +32,7 @@ type Ending struct {
 // through its lease, publishes what is written. So a job cannot end in two ways. Finish returns the
 // event that the job has. Only after that may the job's message be given up.
 func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event, error) {
+	e.Event.Simulated = q.Simulated()
 	body, err := e.Event.MarshalJSON()
 	if err != nil {
 		return e.Event, err
@@ -142,6 +143,7 @@ func messageID(ev results.Event) string { return ev.Data.Source + "." + ev.ID() 
 // PublishEvent publishes on RESULTS, with ctx's trace, and returns once the event is durable.
 // A repeat is harmless.
 func (q *Queue) PublishEvent(ctx context.Context, ev results.Event) error {
+	ev.Simulated = q.Simulated()
 	body, err := ev.MarshalJSON()
 	if err != nil {
 		return err

@@ -43,7 +43,7 @@ func insist(ctx context.Context, what string, request func(context.Context) erro
 // Provision makes the streams and buckets that are missing, and puts right those whose limits are
 // not the topology's. It may be repeated at any time.
 func (q *Queue) Provision(ctx context.Context) error {
-	exists, err := q.checkFormat(ctx)
+	exists, err := q.check(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,15 +100,24 @@ func (q *Queue) Provision(ctx context.Context) error {
 // left alone: of many workers that start together none makes the server's work for the others.
 func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
 	s, err := q.js.Stream(ctx, c.Name)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = q.js.CreateStream(ctx, c)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return q.js.UpdateStream(ctx, c)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return s, err
 		}
+		// Another process was faster. Not every server of a cluster may have heard of it yet.
+		if s, err = q.js.Stream(ctx, c.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, &jets.Error{Op: "look up", Class: jets.Unavailable, Err: err}
+		}
+	}
+	if err != nil {
 		return s, err
-	case err != nil || fits(s.CachedInfo().Config, c):
-		return s, err
+	}
+	if err := q.topology.checkMark(s.CachedInfo().Config); err != nil {
+		return nil, err
+	}
+	if fits(s.CachedInfo().Config, c) {
+		return s, nil
 	}
 	if old := s.CachedInfo().Config.Metadata[oldJobsKey]; old != "" {
 		c.Metadata[oldJobsKey] = old
@@ -117,26 +126,29 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 	return q.js.UpdateStream(ctx, c)
 }
 
-// checkFormat refuses a ledger of a later version. exists says that there is a ledger.
-func (q *Queue) checkFormat(ctx context.Context) (exists bool, err error) {
-	var found string
-	err = insist(ctx, "stream "+q.LedgerStream(), func(ctx context.Context) error {
-		s, err := q.js.Stream(ctx, q.LedgerStream())
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil
+// check refuses a ledger of a later version, and streams of a simulation where work is real, or the other
+// way around, before anything is made. exists says that there is a ledger.
+func (q *Queue) check(ctx context.Context) (exists bool, err error) {
+	for _, c := range q.topology.Streams() {
+		s, err := q.streamThere(ctx, c.Name)
+		if err != nil {
+			return false, err
 		}
-		if err == nil {
-			exists = true
-			found = s.CachedInfo().Config.Metadata[formatKey]
+		if s == nil {
+			continue
 		}
-		return err
-	})
-	if err != nil {
-		return exists, err
-	}
 
-	if n, _ := strconv.Atoi(found); n > format {
-		return exists, fmt.Errorf("%w: format %d, this version knows %d: update this process", ErrFormat, n, format)
+		is := s.CachedInfo().Config
+		if err := q.topology.checkMark(is); err != nil {
+			return false, err
+		}
+		if c.Name != q.LedgerStream() {
+			continue
+		}
+		exists = true
+		if n, _ := strconv.Atoi(is.Metadata[formatKey]); n > format {
+			return exists, fmt.Errorf("%w: format %d, this version knows %d: update this process", ErrFormat, n, format)
+		}
 	}
 
 	return exists, nil
@@ -151,11 +163,11 @@ func (q *Queue) noteLedger(info *jetstream.StreamInfo) {
 
 // oldJobs returns up to which sequence JOBS was written by version 1; 0 where there was none.
 func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
-	found, err := q.oldStream(ctx, q.waitingStream())
+	found, err := q.streamThere(ctx, q.waitingStream())
 	if found == nil || err != nil {
 		return 0, err
 	}
-	jobs, err := q.oldStream(ctx, q.JobsStream())
+	jobs, err := q.streamThere(ctx, q.JobsStream())
 	if jobs == nil || err != nil {
 		return 0, err
 	}
@@ -163,8 +175,8 @@ func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
 	return jobs.CachedInfo().State.LastSeq, nil
 }
 
-// oldStream looks a stream up; nil where it is not there.
-func (q *Queue) oldStream(ctx context.Context, name string) (jetstream.Stream, error) {
+// streamThere looks a stream up; nil where it is not there.
+func (q *Queue) streamThere(ctx context.Context, name string) (jetstream.Stream, error) {
 	var found jetstream.Stream
 	err := insist(ctx, "stream "+name, func(ctx context.Context) error {
 		s, err := q.js.Stream(ctx, name)

@@ -26,6 +26,7 @@ type Topology struct {
 	DeadMaxLetters  int64         // of one reason and source: beyond it the oldest go; defaults to 10,000
 	DeadMaxBytes    int64         // of the DEAD stream, likewise; defaults to 512 MiB
 	FilesMaxBytes   int64         // of contents that travel; defaults to 4 GiB
+	Simulated       bool          // a simulated WildFire judges; never changes for streams that are there
 }
 
 // The defaults of Topology's bounds.
@@ -58,6 +59,9 @@ const (
 	// formatKey is the stream metadata that says which version of the format the ledger has.
 	formatKey = "backburn.format"
 	format    = 2
+
+	// simulatedKey is the stream metadata that marks the streams of a simulation. Streams without it are real.
+	simulatedKey = "backburn.simulated"
 
 	// oldJobsKey is the stream metadata of the ledger with the last sequence of JOBS that version 1
 	// wrote.
@@ -147,6 +151,12 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 	for i := range streams {
 		streams[i].Storage = jetstream.FileStorage
 		streams[i].Replicas = t.Replicas
+		if t.Simulated {
+			if streams[i].Metadata == nil {
+				streams[i].Metadata = map[string]string{}
+			}
+			streams[i].Metadata[simulatedKey] = "true"
+		}
 	}
 
 	return streams

@@ -25,7 +25,11 @@ type LaneStatus struct {
 
 // Status is the state of the fleet.
 type Status struct {
-	Time    time.Time                        `json:"time"`
+	Time time.Time `json:"time"`
+
+	// Simulated says that a simulated WildFire judges here.
+	Simulated bool `json:"simulated,omitempty"`
+
 	Paused  map[pipeline.Budget]fleet.Pause  `json:"paused"`
 	Lanes   map[pipeline.Priority]LaneStatus `json:"lanes"`
 	Uploads fleet.BudgetStatus               `json:"uploads"`
@@ -66,7 +70,13 @@ func (s Status) DeadLetters() (expected, attention uint64) {
 // Status asks the server for the state of the fleet. cfg tells the limits of the budgets.
 func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error) {
 	now := time.Now().UTC()
-	st := Status{Time: now, Paused: map[pipeline.Budget]fleet.Pause{}, Lanes: map[pipeline.Priority]LaneStatus{}, Dead: map[string]uint64{}}
+	st := Status{
+		Time:      now,
+		Simulated: q.Simulated(),
+		Paused:    map[pipeline.Budget]fleet.Pause{},
+		Lanes:     map[pipeline.Priority]LaneStatus{},
+		Dead:      map[string]uint64{},
+	}
 	inHand, err := q.inHand(ctx)
 	if err != nil {
 		return st, err

@@ -78,6 +78,8 @@ type Trace struct {
 	Notes    []string     `json:"notes,omitempty"` // where the search ended before the stream did
 
 	Metadata map[string]string `json:"metadata,omitempty"` // of the job that was asked for
+
+	Simulated bool `json:"simulated,omitempty"` // a simulated WildFire judges here
 }
 
 // Trace looks for a job, or for everything about some contents, wherever they may be: in
@@ -86,6 +88,7 @@ type Trace struct {
 // takes nothing from anybody.
 func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	t := &tracer{q: q, query: tq, limit: cmp.Or(tq.Limit, defaultTraceLimit), jobs: map[pipeline.Ref]results.Event{}}
+	t.out.Simulated = q.Simulated()
 	if err := t.identify(ctx); err != nil {
 		return Trace{}, fmt.Errorf("trace: %w", err)
 	}

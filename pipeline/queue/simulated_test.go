@@ -1,0 +1,94 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Whichever streams are left of a fleet, one of the other sort does not mix with it, and changes nothing.
+func TestSimulatedAndRealAreKeptApart(t *testing.T) {
+	t.Parallel()
+	for name, simulated := range map[string]bool{"real": false, "simulated": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			made := Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: time.Hour, ResultsMaxBytes: 64 << 20, Simulated: simulated}
+			q, err := Open(ctx, nc, made)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			other := made
+			other.Simulated = !simulated
+			for _, lost := range []string{"", q.LedgerStream(), q.DeadStream()} {
+				if lost != "" {
+					if err := q.JetStream().DeleteStream(ctx, lost); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := Open(ctx, nc, other); !errors.Is(err, ErrMixed) {
+					t.Errorf("without %q: the other sort opens it: %v", lost, err)
+				}
+				if _, err := AttachOrOpen(ctx, nc, other); !errors.Is(err, ErrMixed) {
+					t.Errorf("without %q: the other sort attaches to it: %v", lost, err)
+				}
+			}
+
+			again, err := Open(ctx, nc, made)
+			if err != nil {
+				t.Fatal(err)
+			}
+			attached, err := Attach(ctx, nc, "backburn")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again.Simulated() != simulated || attached.Simulated() != simulated {
+				t.Errorf("simulated %v and %v, want %v", again.Simulated(), attached.Simulated(), simulated)
+			}
+		})
+	}
+}
+
+// Of two that start at the same moment one has the streams, all of them, and the other is told.
+func TestSimulatedAndRealStartTogether(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		errs := make([]error, 2)
+		var both sync.WaitGroup
+		for i := range errs {
+			both.Go(func() {
+				_, errs[i] = Open(ctx, nc, Topology{Prefix: "backburn", Replicas: 1, ResultsMaxAge: time.Hour, ResultsMaxBytes: 64 << 20, Simulated: i == 1})
+			})
+		}
+		both.Wait()
+
+		if mixed := slices.IndexFunc(errs, func(err error) bool { return errors.Is(err, ErrMixed) }); mixed < 0 || errs[1-mixed] != nil {
+			t.Errorf("both started: %v", errs)
+		}
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks := map[bool]int{}
+		for s := range js.ListStreams(ctx).Info() {
+			if strings.HasPrefix(s.Config.Name, "BACKBURN_") {
+				marks[isSimulated(s.Config)]++
+			}
+		}
+		if marks[true] > 0 && marks[false] > 0 {
+			t.Errorf("the fleet is half simulated: %v", marks)
+		}
+	}
+}
