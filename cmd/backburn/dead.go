@@ -25,6 +25,7 @@ are replayed or dropped.`,
   backburn dead replay --reason attempts_exhausted --since 24h
   backburn dead drop --reason unsupported_type --dry-run`,
 	})
+	simulationFlag(tool, group.PersistentFlags())
 	group.AddCommand(deadList(tool), deadShow(tool), deadReplay(tool), deadDrop(tool))
 	return group
 }

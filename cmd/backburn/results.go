@@ -71,6 +71,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 				read = sub.Run
 			}
 			if !asJSON {
+				printNotice(tool.Out, q.Simulated())
 				list.head()
 				defer list.end()
 			}
@@ -78,6 +79,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 			return read(cmd.Context(), show)
 		},
 	}
+	simulationFlag(tool, cmd.Flags())
 	f := cmd.Flags()
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what comes, until Ctrl-C")
 	f.BoolVar(&asJSON, "json", false, "events as JSON lines")

@@ -14,10 +14,7 @@ import (
 )
 
 func runCommand(tool *cli.App) *cobra.Command {
-	var (
-		simulate bool
-		delay    time.Duration
-	)
+	var delay time.Duration
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run everything in one process",
@@ -29,8 +26,13 @@ Killed at any moment, it goes on where it was when it is started again: nothing 
 and nothing is uploaded a second time that WildFire has.
 
 With --simulate no credentials are needed, and nothing leaves this machine: a simulated
-WildFire judges by markers in names and contents (see "backburn simulate --help").`,
+WildFire judges by markers in names and contents (see "backburn simulate --help"). A simulation
+is apart from the real thing. What it knows is below <store_dir>-simulated and under the
+prefix <prefix>-simulated, so that a real start afterwards knows nothing of it. Files stay
+where they are, events are marked (backburnsimulated) and go to no sink, and mail servers and clients
+of clamd are not answered. To look at it, give --simulate to results, status, trace, submit and dead, too.`,
 		Example: `  backburn run --simulate                 # drop files into ./quarantine and watch
+  backburn results --simulate --follow    # what the simulation says
   backburn run --config backburn.toml
   curl -s http://127.0.0.1:9464/readyz    # is it fine?`,
 		Args: cobra.NoArgs,
@@ -42,14 +44,15 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 				return err
 			}
 			log := tool.Logger(cfg)
-			if simulate {
+			if cfg.Simulated() {
 				sim, err := startSimulation("127.0.0.1:0", simulationOptions(delay, delay)...)
 				if err != nil {
 					return err
 				}
 				defer sim.stop()
 				sim.use(&cfg)
-				log.Info().Str("url", sim.url).Msg("WildFire is simulated: nothing leaves this machine")
+				log.Info().Str("url", sim.url).Str("prefix", cfg.NATS.Prefix).
+					Msg("WildFire is simulated: nothing leaves this machine, files stay where they are, and no sink, mail server or client of clamd is served")
 			}
 			if err := cfg.Validate(config.Processes["run"]); err != nil {
 				return cli.Exit(cli.Usage, err)
@@ -83,7 +86,7 @@ WildFire judges by markers in names and contents (see "backburn simulate --help"
 			return n.Run(ctx)
 		},
 	}
-	cmd.Flags().BoolVar(&simulate, "simulate", false, "have a simulated WildFire judge; needs no account")
+	tool.Simulation(cmd.Flags(), "have a simulated WildFire judge, apart from the real thing; needs no account")
 	cmd.Flags().Var(newSpan(&delay, 5*time.Second), "simulate-delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 	return cmd

@@ -12,7 +12,6 @@ import (
 	"backburn/auth"
 	"backburn/internal/cli"
 	"backburn/internal/config"
-	"backburn/pipeline"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -73,30 +72,15 @@ func (s *simulation) stop() {
 	<-s.finished
 }
 
-// use points a configuration to the simulation, and shortens the schedule to what it takes.
+// use points a configuration to the simulation.
 func (s *simulation) use(cfg *config.Config) {
-	const profile = "simulated"
-	client := &cfg.WildFire.Client
-	client.BaseURL, client.Agent, client.Network.CAFile = s.url, "", ""
-	cfg.WildFire.Auth = profile
-	profiles := map[string]auth.Profile{profile: {
-		Name:         profile,
+	cfg.UseSimulator(s.url, auth.Profile{
+		Name:         "simulated",
 		Kind:         auth.KindWildFire,
 		ClientID:     simulatedClient,
 		ClientSecret: auth.NewSecret(s.secret),
 		TSGID:        simulatedTSG,
 		TokenURL:     s.url + "/am/oauth2/access_token",
 		Share:        auth.ShareOff,
-	}}
-	for name, p := range cfg.Auth {
-		profiles[name] = p
-	}
-	cfg.Auth = profiles
-	p, defaults := &cfg.Pipeline, pipeline.DefaultConfig()
-	if p.FirstPoll == defaults.FirstPoll && p.MaxPoll == defaults.MaxPoll && p.Deadline == defaults.Deadline {
-		p.FirstPoll, p.MaxPoll = 2*time.Second, 3*time.Second
-	}
-	if p.UploadsPerDay == defaults.UploadsPerDay && p.QueriesPerDay == defaults.QueriesPerDay {
-		p.UploadsPerDay, p.QueriesPerDay = 0, 0
-	}
+	})
 }

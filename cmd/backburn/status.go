@@ -79,6 +79,7 @@ limit (0) is not counted.`,
 			return every(cmd.Context(), tool.Err, follow, show)
 		},
 	}
+	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "show it again every two seconds, until Ctrl-C")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON, one object a line")
 	return cmd
@@ -231,6 +232,7 @@ func printStatus(w paper, st app.Status) {
 		return
 	}
 
+	printNotice(w, st.Simulated)
 	for _, b := range pipeline.Budgets() {
 		if p, on := st.Paused[b]; on && !p.Spent {
 			for _, line := range w.wrapped(fmt.Sprintf("PAUSED: %s until %s: %s", b, clock(p.Until), printable(p.Reason)), 0) {

@@ -64,9 +64,13 @@ file could not be handed in, or has no verdict.`,
 			defer release()
 			s.queue = q
 			s.asJSON = s.asJSON || !isTerminal(tool.Out)
+			if !s.asJSON {
+				printNotice(tool.Err, q.Simulated())
+			}
 			return s.run(cmd.Context(), args)
 		},
 	}
+	simulationFlag(tool, cmd.Flags())
 	f := cmd.Flags()
 	f.BoolVar(&s.wait, "wait", false, "wait for the verdicts")
 	f.Var(spanFlag{&s.timeout}, "timeout", "wait no longer than so much `time`; 0: as long as it takes")

@@ -86,6 +86,7 @@ Exit code 3 means that nothing is known.`,
 			return err
 		},
 	}
+	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
 	cmd.Flags().StringVar(&source, "source", "", "look at jobs of this `source` alone")
 	cmd.Flags().Var(spanFlag{&since}, "since", "look at events of so long `ago` (default: as long as the contents are known, or a day)")
@@ -151,6 +152,7 @@ func hashFile(name string) (string, error) {
 
 // printTrace prints a timeline.
 func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
+	printNotice(w, t.Simulated)
 	fmt.Fprintf(w, "state      %s", w.say(strong, t.State))
 	if !t.Since.IsZero() {
 		fmt.Fprintf(w, ", since %s (%s)", clock(t.Since), ago(t.Since))

@@ -23,6 +23,7 @@ type App struct {
 
 	file     string
 	color    color
+	simulate bool
 	settings []setting
 }
 
@@ -103,9 +104,23 @@ func (a *App) Read() (config.Config, error) {
 			cfg.Set(f.key, f.flag.Value.String(), "--"+f.flag.Name)
 		}
 	}
+	if a.simulate {
+		if err := cfg.Simulate(); err != nil {
+			return config.Config{}, Exit(Usage, err)
+		}
+	}
 
 	return cfg, nil
 }
+
+// Simulation binds --simulate of a command: it works with the simulation of the configuration, apart from
+// the real thing.
+func (a *App) Simulation(flags *pflag.FlagSet, usage string) {
+	flags.BoolVar(&a.simulate, "simulate", false, usage)
+}
+
+// Simulated reports whether --simulate was given.
+func (a *App) Simulated() bool { return a.simulate }
 
 // setting is a flag that stands for a key of the configuration.
 type setting struct {

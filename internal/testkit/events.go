@@ -29,11 +29,23 @@ func (s *Site) Queue(p *Process) jetstream.JetStream {
 // one without credentials.
 func (s *Site) Connect(url string) jetstream.JetStream {
 	s.t.Helper()
+	return s.connect(url, s.store+".token")
+}
+
+// Simulation is Queue for a process that simulates WildFire, whose server has a store of its own.
+func (s *Site) Simulation(p *Process) jetstream.JetStream {
+	s.t.Helper()
+	p.Logged("ready")
+	return s.connect(p.NATS(), filepath.Join(s.store+"-simulated", "nats.token"))
+}
+
+func (s *Site) connect(url, tokenFile string) jetstream.JetStream {
+	s.t.Helper()
 	opts := []nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // servers are killed here
 	}
-	if token, err := os.ReadFile(s.store + ".token"); err == nil {
+	if token, err := os.ReadFile(tokenFile); err == nil {
 		opts = append(opts, nats.Token(strings.TrimSpace(string(token))))
 	}
 	nc, err := nats.Connect(url, opts...)
@@ -53,10 +65,16 @@ func (s *Site) Connect(url string) jetstream.JetStream {
 // just been started again, or has no leader yet, is asked again.
 func Finals(t testing.TB, js jetstream.JetStream, n int) []results.Event {
 	t.Helper()
+	return FinalsUnder(t, js, "", n)
+}
+
+// FinalsUnder is Finals for a prefix; "" is the default one.
+func FinalsUnder(t testing.TB, js jetstream.JetStream, prefix string, n int) []results.Event {
+	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), Patience, errors.New("patience"))
 	defer cancel()
 	for {
-		all, err := finals(ctx, js, n)
+		all, err := finals(ctx, js, prefix, n)
 		if err == nil {
 			return all
 		}
@@ -68,8 +86,8 @@ func Finals(t testing.TB, js jetstream.JetStream, n int) []results.Event {
 	}
 }
 
-func finals(ctx context.Context, js jetstream.JetStream, n int) (all []results.Event, err error) {
-	sub := results.NewSubscriber(js, results.SubscriberConfig{})
+func finals(ctx context.Context, js jetstream.JetStream, prefix string, n int) (all []results.Event, err error) {
+	sub := results.NewSubscriber(js, results.SubscriberConfig{Prefix: prefix})
 	paths := map[string]bool{}
 	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
 		if e.Type.Final() {

@@ -153,6 +153,7 @@
     showHere(st);
     const away = $("#away"), known = Boolean(st.lanes);
     away.hidden = known;
+    if (known) $("#simulated").hidden = !st.simulated;
     for (const e of document.querySelectorAll(".fleet")) e.hidden = !known;
     if (known) showFleet(st);
     else put(away, "NATS is away since " + full(st.away.since) + st.away.reason.replace(/^NATS is away\s*/, " ").replace(/^(?! )/, ": ").trimEnd() + ". Since then nothing is known of the fleet; what follows is what this process knows by itself.");

@@ -243,3 +243,18 @@ func TestPageOfAProcessWithoutNATS(t *testing.T) {
 	}
 	shots(t, ctx, "away")
 }
+
+// A page of a simulation says so, and one of a real fleet does not.
+func TestPageOfASimulation(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	for _, simulated := range []bool{true, false} {
+		st := trouble()
+		st.Simulated = simulated
+		do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return st, nil }, newPast())))
+		until(t, ctx, `document.querySelector("#jobs").innerText.includes("At WildFire")`)
+		if shown := value[bool](t, ctx, `!document.querySelector("#simulated").hidden`); shown != simulated {
+			t.Errorf("simulated %v: the page says so: %v", simulated, shown)
+		}
+	}
+}
