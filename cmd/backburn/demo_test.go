@@ -37,6 +37,9 @@ func TestDemoJSON(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%v in line %q", err, line)
 		}
+		if !e.Simulated {
+			t.Errorf("the event is not marked: %s", line)
+		}
 		got[e.Data.Path] = e.Outcome()
 		if e.Data.Basis == results.BasisUpload {
 			uploaded[e.Data.SHA256]++

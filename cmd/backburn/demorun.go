@@ -40,6 +40,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 	sim.use(&cfg)
+	cfg.Pipeline.Simulated = true
 	log := zerolog.New(d.talk).Level(zerolog.ErrorLevel)
 	server, err := natsd.Start(ctx, cfg, log)
 	if err != nil {

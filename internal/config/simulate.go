@@ -72,7 +72,6 @@ func (c *Config) UseSimulator(url string, client auth.Profile) {
 	c.Auth[client.Name] = client
 
 	p := &c.Pipeline
-	p.Simulated = true
 	p.FirstPoll = min(p.FirstPoll, simulatedFirstPoll)
 	p.MaxPoll = min(p.MaxPoll, simulatedMaxPoll)
 	if defaults := pipeline.DefaultConfig(); p.UploadsPerDay == defaults.UploadsPerDay && p.QueriesPerDay == defaults.QueriesPerDay {

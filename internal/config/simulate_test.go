@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"backburn/auth"
 	"backburn/internal/config"
 	"backburn/pipeline/watch"
 )
@@ -78,5 +79,18 @@ func TestSimulateUnderALongPrefix(t *testing.T) {
 		if err != nil && !strings.HasPrefix(err.Error(), "f.toml:2:1: nats.prefix: expected fewer characters") {
 			t.Errorf("it says %q", err)
 		}
+	}
+}
+
+// No credential of the configuration goes to the simulator, whatever its profile is called.
+func TestSimulatorGetsNoCredential(t *testing.T) {
+	t.Parallel()
+	c, err := config.Decode([]byte("[wildfire]\nauth='simulated'\nagent='pcc'\n[auth.simulated]\nkind='api-key'\napi_key_file='key'\n"), "f.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.UseSimulator("http://127.0.0.1:1", auth.Profile{Name: "simulated", Kind: auth.KindWildFire, ClientID: "it"})
+	if p := c.Profile(c.WildFire.Auth); p.ClientID != "it" || p.APIKeyFile != "" || c.WildFire.Client.BaseURL != "http://127.0.0.1:1" {
+		t.Errorf("it uses %+v", p)
 	}
 }
