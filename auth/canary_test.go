@@ -96,7 +96,11 @@ func (s *sink) show(err error) {
 // and looks for the secrets and for every token that was given out in all that was written.
 func TestNothingShows(t *testing.T) {
 	t.Parallel()
-	const secret, apiKey, cacheKey = "canary p@ss:w+rd!/=", "canary-api-key-51ce", "canary-secret-0b7e"
+	const (
+		secret   = "canary p@ss:w+rd!/="
+		apiKey   = "canary-api-key-51ce"
+		cacheKey = "canary-secret-0b7e"
+	)
 	out := &sink{}
 	registry := prometheus.NewRegistry()
 	tokens, grants := authtest.NewBucket(), authtest.NewBucket()
@@ -167,7 +171,9 @@ func TestNothingShows(t *testing.T) {
 	for _, style := range []string{auth.ClientAuthBasicRaw, auth.ClientAuthBasicForm, auth.ClientAuthBody} {
 		srv := serve(t, authtest.Config{ClientID: id, ClientSecret: secret, ClientAuth: style})
 		p := wildfireProfile()
-		p.ClientSecret, p.ClientAuth, p.TokenURL = auth.NewSecret(secret), style, srv.TokenURL()
+		p.ClientSecret = auth.NewSecret(secret)
+		p.ClientAuth = style
+		p.TokenURL = srv.TokenURL()
 		use(p, srv, faults...)
 		srv.SetSecret("other")
 		use(p, srv)

@@ -42,7 +42,13 @@ func (e *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	form, _ := url.ParseQuery(string(body))
-	r := tokenRequest{at: time.Now(), form: form, header: req.Header.Clone(), url: req.URL.String(), body: string(body)}
+	r := tokenRequest{
+		at:     time.Now(),
+		form:   form,
+		header: req.Header.Clone(),
+		url:    req.URL.String(),
+		body:   string(body),
+	}
 	e.mu.Lock()
 	e.requests = append(e.requests, r)
 	n := len(e.requests)

@@ -49,7 +49,9 @@ func TestClientAuthentication(t *testing.T) {
 				t.Parallel()
 				srv := serve(t, authtest.Config{ClientID: wildfireProfile().ClientID, ClientSecret: secret, ClientAuth: style, Scope: "tsg_id:1234567890"})
 				p := wildfireProfile()
-				p.ClientSecret, p.ClientAuth, p.TokenURL = auth.NewSecret(secret), style, srv.TokenURL()
+				p.ClientSecret = auth.NewSecret(secret)
+				p.ClientAuth = style
+				p.TokenURL = srv.TokenURL()
 				token(t, open(t, p))
 				if n := len(srv.Requests()); n != 1 {
 					t.Errorf("%d token requests, want 1: styles are not guessed", n)
@@ -71,7 +73,9 @@ func TestMismatchOfStylesIsExplained(t *testing.T) {
 			const secret = "canary p@ss:w+rd!/="
 			srv := serve(t, authtest.Config{ClientID: "id@1", ClientSecret: secret, ClientAuth: tt.theirs})
 			p := wildfireProfile()
-			p.ClientID, p.ClientSecretFile, p.ClientSecret = "id@1", secretFileOf(t, secret), auth.Secret{}
+			p.ClientID = "id@1"
+			p.ClientSecretFile = secretFileOf(t, secret)
+			p.ClientSecret = auth.Secret{}
 			p.ClientAuth, p.TokenURL = tt.ours, srv.TokenURL()
 			_, err := open(t, p).Token(t.Context())
 			if !errors.Is(err, auth.ErrCredentialRejected) || !strings.Contains(err.Error(), tt.want) {
@@ -89,7 +93,9 @@ func TestSecretIsReadAgainWhenRefused(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, authtest.Config{ClientID: wildfireProfile().ClientID, ClientSecret: "canary-secret-0b7e"})
 	p := wildfireProfile()
-	p.ClientSecret, p.ClientSecretFile, p.TokenURL = auth.Secret{}, secretFileOf(t, "canary-secret-0b7e"), srv.TokenURL()
+	p.ClientSecret = auth.Secret{}
+	p.ClientSecretFile = secretFileOf(t, "canary-secret-0b7e")
+	p.TokenURL = srv.TokenURL()
 	// The file changes while the first request is on its way.
 	swap := roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		if len(srv.Requests()) == 0 {

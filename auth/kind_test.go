@@ -72,7 +72,13 @@ func sorted(in []string) []string {
 // TestProblems checks that each problem names its key, for whoever maps keys to lines.
 func TestProblems(t *testing.T) {
 	t.Parallel()
-	p := auth.Profile{Name: "x", Kind: auth.KindWatchGuard, Region: "moon", TokenURL: "http://example.com", Share: "maybe"}
+	p := auth.Profile{
+		Name:     "x",
+		Kind:     auth.KindWatchGuard,
+		Region:   "moon",
+		TokenURL: "http://example.com",
+		Share:    "maybe",
+	}
 	var got []string
 	for _, problem := range p.Problems() {
 		got = append(got, problem.Key)

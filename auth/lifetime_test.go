@@ -88,7 +88,9 @@ func profileOf(t *testing.T, kind auth.Kind) auth.Profile {
 	case auth.KindWatchGuard:
 		p.ClientID, p.APIKeyFile = "0123abcd_rw_id", secretFileOf(t, "canary-api-key-51ce")
 	case auth.KindCortex:
-		p.Scope, p.Region, p.GrantFile = "logging-service:read", "americas", t.TempDir()+"/grant"
+		p.Scope = "logging-service:read"
+		p.Region = "americas"
+		p.GrantFile = t.TempDir() + "/grant"
 	}
 	return p
 }

@@ -54,7 +54,9 @@ func TestSecretNeverShows(t *testing.T) {
 
 func TestSecret(t *testing.T) {
 	t.Parallel()
-	a, b, none := auth.NewSecret("a"), auth.NewSecret("a"), auth.NewSecret("")
+	a := auth.NewSecret("a")
+	b := auth.NewSecret("a")
+	none := auth.NewSecret("")
 	if a.Reveal() != "a" || !a.IsSet() || !a.Equal(b) || a.Equal(none) || a.String() != "<secret>" {
 		t.Errorf("a set secret: %v", a)
 	}

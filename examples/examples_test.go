@@ -87,7 +87,14 @@ func (s *site) work(t *testing.T) {
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	q, err := queue.Open(ctx, nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20})
+	q, err := queue.Open(ctx, nc, queue.Topology{
+		Prefix:          "backburn",
+		Replicas:        1,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   24 * time.Hour,
+		ResultsMaxBytes: 64 << 20,
+		JobsMaxBytes:    64 << 20,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +102,10 @@ func (s *site) work(t *testing.T) {
 		t.Fatal(err)
 	}
 	pcfg := pipeline.DefaultConfig()
-	pcfg.Rate, pcfg.UploadsPerDay, pcfg.QueriesPerDay, pcfg.Lease = 0, 0, 0, 3*time.Second
+	pcfg.Rate = 0
+	pcfg.UploadsPerDay = 0
+	pcfg.QueriesPerDay = 0
+	pcfg.Lease = 3 * time.Second
 	pcfg.FirstPoll, pcfg.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
 	w, err := worker.New(q, pcfg, wf, wf)
 	if err != nil {

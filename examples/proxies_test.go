@@ -89,7 +89,13 @@ func newBehind(t *testing.T) *behind {
 	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())
 	must(t, err)
 	t.Cleanup(nc.Close)
-	b.q, err = queue.Open(t.Context(), nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: time.Hour, ResultsMaxBytes: 64 << 20})
+	b.q, err = queue.Open(t.Context(), nc, queue.Topology{
+		Prefix:          "backburn",
+		Replicas:        1,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   time.Hour,
+		ResultsMaxBytes: 64 << 20,
+	})
 	must(t, err)
 
 	token := sample(t, "token", proxyToken+"\n")

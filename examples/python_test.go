@@ -30,7 +30,9 @@ func node(t *testing.T) []string {
 	t.Cleanup(web.Close)
 	key, token := sample(t, "key", "key"), sample(t, "token", "a-token-that-is-long-enough-for-everybody")
 	cfg := config.Default()
-	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(t.TempDir(), "nats"), false
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir = filepath.Join(t.TempDir(), "nats")
+	cfg.NATS.Embedded.SyncAlways = false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}

@@ -156,7 +156,9 @@ func TestClaimedHashesTouchNothing(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, wildfiretest.WithMaxFileSize(100<<10))
 			f.cfg.MaxFileSize = 200 << 10
-			f.cfg.RetryMin, f.cfg.RetryMax, f.cfg.MaxAttempts = time.Hour, time.Hour, 2
+			f.cfg.RetryMin = time.Hour
+			f.cfg.RetryMax = time.Hour
+			f.cfg.MaxAttempts = 2
 			f.cfg.Roots["gw"] = t.TempDir()
 			f.work()
 			for i := range 20 {
@@ -241,7 +243,13 @@ func TestTruncatedFilesAreChanged(t *testing.T) {
 		"original": results.Empty, // it was empty when it was handed in
 	}
 	for id := range want {
-		j := pipeline.Job{ID: id, Version: 1, Kind: pipeline.KindFile, Filename: id + ".exe", Content: &pipeline.Content{Path: id + ".exe"}}
+		j := pipeline.Job{
+			ID:       id,
+			Version:  1,
+			Kind:     pipeline.KindFile,
+			Filename: id + ".exe",
+			Content:  &pipeline.Content{Path: id + ".exe"},
+		}
 		switch id {
 		case "sized":
 			j.Size = int64(len(body))

@@ -69,7 +69,13 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 		t.Cleanup(nc.Close)
 		return nc
 	}
-	topology := queue.Topology{Prefix: "backburn", Replicas: 3, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30}
+	topology := queue.Topology{
+		Prefix:          "backburn",
+		Replicas:        3,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   24 * time.Hour,
+		ResultsMaxBytes: 1 << 30,
+	}
 	open := func() *queue.Queue {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()

@@ -299,7 +299,14 @@ func TestALetterAsJSON(t *testing.T) {
 	t.Parallel()
 	l := queue.Letter{
 		Seq: 7, Reason: results.Empty, Error: "empty", Raw: true,
-		Job: pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Bulk, Version: 1, Kind: pipeline.KindFile, Filename: "x"}, Body: []byte("secret contents"),
+		Job: pipeline.Job{
+			ID:       "a",
+			Source:   "mail",
+			Priority: pipeline.Bulk,
+			Version:  1,
+			Kind:     pipeline.KindFile,
+			Filename: "x",
+		}, Body: []byte("secret contents"),
 	}
 	got, err := json.Marshal(l)
 	const want = `{"seq":7,"time":"0001-01-01T00:00:00Z","reason":"empty","error":"empty","attempts":0,"subject":"","raw":true,` +

@@ -854,7 +854,9 @@ func TestDecideComesToAnEnd(t *testing.T) {
 
 	for seed := range uint64(20_000) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		s, j, p := randomSample(r), randomJob(r), randomPolicy(r)
+		s := randomSample(r)
+		j := randomJob(r)
+		p := randomPolicy(r)
 
 		var e pipeline.Event = look
 		var seen []string
@@ -891,7 +893,9 @@ func TestDecideKeepsItsRules(t *testing.T) {
 
 	for seed := range uint64(50_000) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		s, j, p := randomSample(r), randomJob(r), randomPolicy(r)
+		s := randomSample(r)
+		j := randomJob(r)
+		p := randomPolicy(r)
 		e := randomEvent(r, s, p)
 		before := fmt.Sprintf("%+v %+v", s, s.Refusal)
 

@@ -21,7 +21,9 @@ import (
 func TestAFloodStarvesNobody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.cfg.Rate, f.cfg.Burst, f.cfg.Concurrency = 40, 1, 2
+	f.cfg.Rate = 40
+	f.cfg.Burst = 1
+	f.cfg.Concurrency = 2
 	const flood, few = 2000, 20
 	js := f.q.JetStream()
 	for i := range flood {
@@ -84,7 +86,11 @@ func TestLargeJobsAreFewInHand(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.Concurrency, f.cfg.ShutdownTimeout = 1, 100*time.Millisecond
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: time.Minute}})
-	const size, jobs, most = 900 << 10, 120, 256 / 4 // a source's share, of which each takes four
+	const (
+		size = 900 << 10
+		jobs = 120
+		most = 256 / 4 // a source's share, of which each takes four
+	)
 	for i := range jobs {
 		f.raw(fmt.Sprint("large-", i), "mail", "large.exe", strings.Repeat(fmt.Sprintf("%-10d", i), size/10))
 	}
@@ -142,7 +148,9 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 			c := atNoon()
 			f := newFixture(t, wildfiretest.WithNow(c.now))
 			f.cfg.UploadsPerDay, f.cfg.ReservePercent = 40, 10
-			f.cfg.Rate, f.cfg.Burst, f.cfg.Concurrency = 50, 1, 2
+			f.cfg.Rate = 50
+			f.cfg.Burst = 1
+			f.cfg.Concurrency = 2
 			for i := range 100 {
 				f.publish("backburn.jobs."+lane+".flood", withID(fmt.Sprint("flood-", i), "x.exe"), fmt.Sprint("MZ flood ", i))
 			}

@@ -207,7 +207,13 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 		strings.Repeat("x", 300): results.ContentMissing, // no file can be called that
 	}
 	for path := range want {
-		f.job("mail", pipeline.Job{ID: "job " + path, Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Path: path}})
+		f.job("mail", pipeline.Job{
+			ID:       "job " + path,
+			Version:  1,
+			Kind:     pipeline.KindFile,
+			Filename: "x.exe",
+			Content:  &pipeline.Content{Path: path},
+		})
 	}
 	all := f.events(len(want))
 	for path, reason := range want {
@@ -237,7 +243,13 @@ func TestAFolderThatIsAwayIsWaitedFor(t *testing.T) {
 	}
 	f.work()
 	for source, name := range contents {
-		f.job(source, pipeline.Job{ID: source, Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Path: name}})
+		f.job(source, pipeline.Job{
+			ID:       source,
+			Version:  1,
+			Kind:     pipeline.KindFile,
+			Filename: "x.exe",
+			Content:  &pipeline.Content{Path: name},
+		})
 	}
 	for back := 0; back < 2; {
 		m, err := settled.NextMsg(30 * time.Second)
@@ -277,7 +289,14 @@ func TestChangedContentsAreNotJudged(t *testing.T) {
 		}
 	}
 	f.work()
-	f.job("mail", pipeline.Job{ID: "longer", Version: 1, Kind: pipeline.KindFile, Filename: "l.exe", Size: 4, Content: &pipeline.Content{Path: "longer.exe"}})
+	f.job("mail", pipeline.Job{
+		ID:       "longer",
+		Version:  1,
+		Kind:     pipeline.KindFile,
+		Filename: "l.exe",
+		Size:     4,
+		Content:  &pipeline.Content{Path: "longer.exe"},
+	})
 	f.job("mail", pipeline.Job{
 		ID: "other", Version: 1, Kind: pipeline.KindFile, Filename: "o.exe", Size: 6,
 		SHA256: strings.Repeat("ab", 32), Content: &pipeline.Content{Path: "other.exe"},
@@ -341,7 +360,13 @@ func TestObjectsThatAreNoContents(t *testing.T) {
 		"corrupt": results.ContentMissing, "link": results.Forbidden, "nowhere": results.ContentMissing,
 	}
 	for name := range want {
-		f.job("mail", pipeline.Job{ID: name, Version: 1, Kind: pipeline.KindFile, Filename: "x.exe", Content: &pipeline.Content{Object: name}})
+		f.job("mail", pipeline.Job{
+			ID:       name,
+			Version:  1,
+			Kind:     pipeline.KindFile,
+			Filename: "x.exe",
+			Content:  &pipeline.Content{Object: name},
+		})
 	}
 	all := f.events(len(want))
 	for name, reason := range want {

@@ -40,7 +40,9 @@ func TestPublishFile(t *testing.T) {
 	}
 	f.work()
 	for name, tc := range cases {
-		tc.job.ID, tc.job.Source, tc.job.Priority = name, "mail", pipeline.Normal
+		tc.job.ID = name
+		tc.job.Source = "mail"
+		tc.job.Priority = pipeline.Normal
 		for range 2 { // a repeat is harmless
 			if err := submitFile(t.Context(), f.q, tc.job, int64(len(tc.body)), reader(tc.body)); err != nil {
 				t.Fatalf("%s: %v", name, err)
@@ -66,7 +68,9 @@ func TestPublishFile(t *testing.T) {
 	}
 	// What is over stays over, and leaves nothing behind.
 	j := cases["large"].job
-	j.ID, j.Source, j.Priority = "large", "mail", pipeline.Normal
+	j.ID = "large"
+	j.Source = "mail"
+	j.Priority = pipeline.Normal
 	if err := submitFile(t.Context(), f.q, j, int64(len(large)), reader(large)); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +135,9 @@ func TestPublishFileRefusesWhatIsNotWhatWasPromised(t *testing.T) {
 		"no source":      {job: pipeline.Job{Source: "A B"}, size: 4, open: reader("this"), want: "source"},
 	}
 	for name, tc := range cases {
-		tc.job.ID, tc.job.Priority, tc.job.Filename = name, pipeline.Normal, "a"
+		tc.job.ID = name
+		tc.job.Priority = pipeline.Normal
+		tc.job.Filename = "a"
 		if tc.job.Source == "" {
 			tc.job.Source = "mail"
 		}

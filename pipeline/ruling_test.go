@@ -94,8 +94,22 @@ func TestRuleConditions(t *testing.T) {
 		"metadata, glob":                     {pipeline.Rule{Metadata: map[string]string{"tlp": "{red,amber}*"}}, rawJob, true},
 		"other metadata":                     {pipeline.Rule{Metadata: map[string]string{"tlp": "green"}}, rawJob, false},
 		"no such metadata":                   {pipeline.Rule{Metadata: map[string]string{"tlp": "red", "owner": "*"}}, rawJob, false},
-		"all of them":                        {pipeline.Rule{Source: "mail", Name: "offer*", Extension: "docx", Kind: "*/zip", MinSize: 1, MaxSize: 2000}, rawJob, true},
-		"all but one":                        {pipeline.Rule{Source: "mail", Name: "offer*", Extension: "docx", Kind: "*/zip", MinSize: 1, MaxSize: 200}, rawJob, false},
+		"all of them": {pipeline.Rule{
+			Source:    "mail",
+			Name:      "offer*",
+			Extension: "docx",
+			Kind:      "*/zip",
+			MinSize:   1,
+			MaxSize:   2000,
+		}, rawJob, true},
+		"all but one": {pipeline.Rule{
+			Source:    "mail",
+			Name:      "offer*",
+			Extension: "docx",
+			Kind:      "*/zip",
+			MinSize:   1,
+			MaxSize:   200,
+		}, rawJob, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

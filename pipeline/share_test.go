@@ -48,7 +48,13 @@ func TestAllowance(t *testing.T) {
 	}
 
 	// The reserve is shared likewise.
-	s := pipeline.Spending{Limit: 100, Reserve: 10, Used: 90, By: of("a", 50, "b", 40), Asking: of("a", 1, "b", 1)}
+	s := pipeline.Spending{
+		Limit:   100,
+		Reserve: 10,
+		Used:    90,
+		By:      of("a", 50, "b", 40),
+		Asking:  of("a", 1, "b", 1),
+	}
 	if a, b := s.Allowance("a", pipeline.Urgent), s.Allowance("b", pipeline.Urgent); a != 0 || b != 10 {
 		t.Errorf("of the reserve: %d and %d, want 0 and 10", a, b)
 	}

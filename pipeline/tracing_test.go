@@ -184,7 +184,10 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 	ev := f.events(1).one(t, "a")
 	stop()
 
-	job, ask, upload, verdict := s.one("backburn.job"), s.one("backburn.ask"), s.one("backburn.upload"), s.one("backburn.verdict")
+	job := s.one("backburn.job")
+	ask := s.one("backburn.ask")
+	upload := s.one("backburn.upload")
+	verdict := s.one("backburn.verdict")
 	s.child(job, gateway.SpanContext())
 	s.child(ask, job.SpanContext)
 	s.child(upload, job.SpanContext)

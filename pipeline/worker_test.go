@@ -305,7 +305,9 @@ func TestEveryQueryIsCounted(t *testing.T) {
 	for day := 0; day != today(); { // at midnight the count begins anew
 		day = today()
 		f := newFixture(t, wildfiretest.WithDelay(4*time.Second), wildfiretest.WithCapacity(10_000, 100_000))
-		f.cfg.QueriesPerDay, f.cfg.AskFirst, f.cfg.Concurrency = 1_000_000, false, 32
+		f.cfg.QueriesPerDay = 1_000_000
+		f.cfg.AskFirst = false
+		f.cfg.Concurrency = 32
 		f.cfg.FirstPoll, f.cfg.MaxPoll = time.Second, time.Second
 		const n = 1200
 		for i := range n {

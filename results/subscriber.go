@@ -293,7 +293,9 @@ func (s *Subscriber) away() bool {
 
 // create makes the durable, or an ordered one that is its own.
 func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, error) {
-	policy, since, seq := jetstream.DeliverAllPolicy, (*time.Time)(nil), uint64(0)
+	policy := jetstream.DeliverAllPolicy
+	since := (*time.Time)(nil)
+	seq := uint64(0)
 	switch {
 	case s.cfg.Durable == "" && p.seq > 0:
 		policy, seq = jetstream.DeliverByStartSequencePolicy, p.seq+1

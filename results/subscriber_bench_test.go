@@ -18,7 +18,14 @@ import (
 // stream is a RESULTS stream on a real server, with n events in it.
 func stream(b testing.TB, n int) jetstream.JetStream {
 	b.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: b.TempDir(), NoSigs: true, NoLog: true})
+	s, err := server.NewServer(&server.Options{
+		Host:      "127.0.0.1",
+		Port:      -1,
+		JetStream: true,
+		StoreDir:  b.TempDir(),
+		NoSigs:    true,
+		NoLog:     true,
+	})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -150,7 +150,14 @@ func TestNoStreamIsAnErrorAtOnce(t *testing.T) {
 // A Subscriber that begins while the server is away waits for it.
 func TestServerIsAwayAtTheStart(t *testing.T) {
 	t.Parallel()
-	opts := &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
+	opts := &server.Options{
+		Host:      "127.0.0.1",
+		Port:      -1,
+		JetStream: true,
+		StoreDir:  t.TempDir(),
+		NoSigs:    true,
+		NoLog:     true,
+	}
 	begin := func() *server.Server {
 		s, err := server.NewServer(opts)
 		if err != nil {

@@ -47,7 +47,9 @@ func TestBaseURL(t *testing.T) {
 	for _, tt := range tests {
 		cfg := wildfire.DefaultConfig()
 		capture := &capturing{}
-		cfg.BaseURL, cfg.AllowHTTP, cfg.Transport = tt.base, tt.allow, capture
+		cfg.BaseURL = tt.base
+		cfg.AllowHTTP = tt.allow
+		cfg.Transport = capture
 		c, err := wildfire.New(cfg, wildfire.StaticToken("t"))
 		if tt.want == "" {
 			if err == nil || strings.Contains(err.Error(), "secret") {
@@ -68,7 +70,16 @@ func TestBaseURL(t *testing.T) {
 
 func TestConfigReportsAllProblems(t *testing.T) {
 	t.Parallel()
-	cfg := wildfire.Config{BaseURL: "x", MaxFileSize: -1, StallTimeout: -1, AnswerTimeout: -1, ExpectContinue: -1, MaxDownload: -1, UserAgent: "a\nb", Agent: "a\rb"}
+	cfg := wildfire.Config{
+		BaseURL:        "x",
+		MaxFileSize:    -1,
+		StallTimeout:   -1,
+		AnswerTimeout:  -1,
+		ExpectContinue: -1,
+		MaxDownload:    -1,
+		UserAgent:      "a\nb",
+		Agent:          "a\rb",
+	}
 	err := cfg.Validate()
 	for _, name := range []string{"url", "max_file_size", "stall_timeout", "answer_timeout", "expect_continue", "max_download", "user_agent", "agent"} {
 		if err == nil || !strings.Contains(err.Error(), name+": ") {
@@ -151,7 +162,9 @@ func TestTLS(t *testing.T) {
 	})
 	for _, disable := range []bool{false, true} {
 		c := client(t, web.URL, wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
-			cfg.Network.CAFile, cfg.Network.DisableHTTP2, cfg.ExpectContinue = caFile, disable, 1
+			cfg.Network.CAFile = caFile
+			cfg.Network.DisableHTTP2 = disable
+			cfg.ExpectContinue = 1
 		})
 		if _, err := c.SubmitFile(t.Context(), file("a.exe", contents)); err != nil {
 			t.Fatal(err)

@@ -120,7 +120,13 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 		}
 	}
 
-	submission := Submission{Filename: SafeFilename(u.file.Name), SHA256: sha, MD5: md, Size: u.file.Size, Uncertain: true}
+	submission := Submission{
+		Filename:  SafeFilename(u.file.Name),
+		SHA256:    sha,
+		MD5:       md,
+		Size:      u.file.Size,
+		Uncertain: true,
+	}
 	var other string
 	for _, record := range records {
 		switch {

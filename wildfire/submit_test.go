@@ -429,10 +429,14 @@ func TestAPIKey(t *testing.T) {
 
 	transport := &capturing{}
 	c = client(t, "https://wildfire.example.test", wildfire.StaticToken("the-key"), func(cfg *wildfire.Config) {
-		cfg.APIKey, cfg.Agent, cfg.Transport = true, "pcc", transport
+		cfg.APIKey = true
+		cfg.Agent = "pcc"
+		cfg.Transport = transport
 	})
 	_, _ = c.SubmitFile(t.Context(), file("a.exe", contents))
-	key, agent, contentsAt := bytes.Index(transport.body, []byte("the-key")), bytes.Index(transport.body, []byte("pcc")), bytes.Index(transport.body, []byte(contents))
+	key := bytes.Index(transport.body, []byte("the-key"))
+	agent := bytes.Index(transport.body, []byte("pcc"))
+	contentsAt := bytes.Index(transport.body, []byte(contents))
 	if key < 0 || agent < key || contentsAt < agent {
 		t.Errorf("key at %d, agent at %d, contents at %d; want them in this order", key, agent, contentsAt)
 	}
@@ -462,7 +466,9 @@ func TestBearer(t *testing.T) {
 	t.Parallel()
 	transport := &capturing{}
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("the-token"), func(cfg *wildfire.Config) {
-		cfg.Transport, cfg.Agent, cfg.UserAgent = transport, "", "me/1"
+		cfg.Transport = transport
+		cfg.Agent = ""
+		cfg.UserAgent = "me/1"
 	})
 	_, err := c.SubmitFile(t.Context(), file("a.exe", contents))
 	if got := transport.request.Header.Get("Authorization"); got != "Bearer the-token" {

@@ -80,7 +80,9 @@ func BenchmarkUpload(b *testing.B) {
 			}
 			defer transport.CloseIdleConnections()
 			cfg := wildfire.DefaultConfig()
-			cfg.BaseURL, cfg.Transport, cfg.MaxFileSize = web.URL, transport, 0
+			cfg.BaseURL = web.URL
+			cfg.Transport = transport
+			cfg.MaxFileSize = 0
 			c, err := wildfire.New(cfg, wildfire.StaticToken("token"))
 			if err != nil {
 				b.Fatal(err)

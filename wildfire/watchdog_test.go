@@ -236,7 +236,9 @@ func TestWithoutLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
-			cfg.Transport, cfg.StallTimeout, cfg.AnswerTimeout = roundTrip(wait), 0, 0
+			cfg.Transport = roundTrip(wait)
+			cfg.StallTimeout = 0
+			cfg.AnswerTimeout = 0
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 		defer cancel()

@@ -140,7 +140,9 @@ func (b *Bucket) watch(ctx context.Context, key string, out chan<- auth.Entry) {
 	var sent uint64
 	for {
 		b.mu.Lock()
-		e, changed, down := b.entries[key], b.changed, b.down
+		e := b.entries[key]
+		changed := b.changed
+		down := b.down
 		b.mu.Unlock()
 		if down {
 			return

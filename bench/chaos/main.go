@@ -68,7 +68,14 @@ func run(t testing.TB, s settings) {
 	build(t, s)
 	site := testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond), wildfiretest.WithCapacity(2*s.n, 100*s.n))
 	site.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 50 * time.Millisecond}})
-	c := testkit.Chaos{Site: site, Files: testkit.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))), Every: s.every, Storm: s.storm, Seed: s.seed, Tell: 10 * time.Second}
+	c := testkit.Chaos{
+		Site:  site,
+		Files: testkit.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))),
+		Every: s.every,
+		Storm: s.storm,
+		Seed:  s.seed,
+		Tell:  10 * time.Second,
+	}
 	keys := testkit.Settings{"log.level": "info", "watch.max_in_flight": 2000}
 	switch s.topology {
 	case "split":
@@ -115,7 +122,9 @@ func build(t testing.TB, s settings) {
 func servers(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Settings, n int) {
 	args, urls := testkit.NATSArgs(t, n, site.Path("server"))
 	c.NATS = urls
-	keys["nats.url"], keys["nats.embedded.enabled"], keys["nats.replicas"] = urls, false, n
+	keys["nats.url"] = urls
+	keys["nats.embedded.enabled"] = false
+	keys["nats.replicas"] = n
 	for i := range n {
 		m := testkit.Member{Role: "nats", Program: "nats", Args: args[i]}
 		if n > 1 {

@@ -121,7 +121,13 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 		return "", nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	q, err := queue.Open(ctx, nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: time.Hour, ResultsMaxBytes: 64 << 20})
+	q, err := queue.Open(ctx, nc, queue.Topology{
+		Prefix:          "backburn",
+		Replicas:        1,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   time.Hour,
+		ResultsMaxBytes: 64 << 20,
+	})
 	if err != nil {
 		cancel()
 		return "", nil, err

@@ -91,13 +91,17 @@ func parent(files int, size int64) error {
 	if err != nil {
 		return err
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(string(told)), os.Stdout, os.Stderr
+	cmd.Stdin = strings.NewReader(string(told))
+	cmd.Stdout = os.Stdout
+	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	idle, busy, began := int64(0), int64(0), time.Now()
+	idle := int64(0)
+	busy := int64(0)
+	began := time.Now()
 	for {
 		select {
 		case err := <-done:
@@ -189,7 +193,9 @@ func measured() error {
 	cfg.HTTP.Listen = ""
 	cfg.Watch[0].Path, cfg.Watch[0].Settle = filepath.Join(o.Dir, "quarantine"), 0
 	cfg.Watch[0].MinFree = 0
-	cfg.Pipeline.Concurrency, cfg.Pipeline.Rate, cfg.Pipeline.Burst = o.Files, 1000, 1000
+	cfg.Pipeline.Concurrency = o.Files
+	cfg.Pipeline.Rate = 1000
+	cfg.Pipeline.Burst = 1000
 	cfg.WildFire.Client.BaseURL = o.URL
 	cfg.Pipeline.FirstPoll = time.Second
 	cfg.Auth["wildfire"] = config.Auth{

@@ -258,7 +258,10 @@ func (s *site) work(workers int) (stop func(), err error) {
 			return nil, err
 		}
 		cfg := pipeline.DefaultConfig()
-		cfg.Rate, cfg.UploadsPerDay, cfg.QueriesPerDay, cfg.Lease = 0, 0, 0, lease
+		cfg.Rate = 0
+		cfg.UploadsPerDay = 0
+		cfg.QueriesPerDay = 0
+		cfg.Lease = lease
 		cfg.FirstPoll, cfg.MaxPoll = 500*time.Millisecond, time.Second
 		w, err := worker.New(q, cfg, client, client)
 		if err != nil {

@@ -242,7 +242,9 @@ func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time
 	}
 	t.Cleanup(client.Close)
 	cfg := pipeline.DefaultConfig()
-	cfg.UploadsPerDay, cfg.QueriesPerDay, cfg.ReservePercent = d.Uploads, d.Queries, reservePercent
+	cfg.UploadsPerDay = d.Uploads
+	cfg.QueriesPerDay = d.Queries
+	cfg.ReservePercent = reservePercent
 	cfg.Rate, cfg.Lease = 0, lease
 	cfg.RetryMin, cfg.RetryMax = 10*time.Millisecond, time.Hour // the poller counts the latter by the clock
 	w, err := worker.New(q, cfg, client, client, worker.WithClock(now), worker.WithTick(c.real(10*time.Second)))

@@ -13,7 +13,15 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 // the reserve, and what is left over is done after the reset by itself.
 func TestADayWithinTheBudgets(t *testing.T) {
 	t.Parallel()
-	d := day{Arrivals: 100, Uploads: 20, Queries: 240, Urgent: 2, Length: 12 * time.Second, Until: 1.9, Seed: 1}
+	d := day{
+		Arrivals: 100,
+		Uploads:  20,
+		Queries:  240,
+		Urgent:   2,
+		Length:   12 * time.Second,
+		Until:    1.9,
+		Seed:     1,
+	}
 	r := d.live(t)
 	t.Log(r)
 	if r.Refused != 0 {

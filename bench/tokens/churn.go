@@ -90,7 +90,13 @@ func (c churn) run(t testing.TB, natsURL string, carryOut func(context.Context, 
 	until := time.Now().Add(c.For)
 	for i := range c.Processes {
 		all.Go(func() {
-			o, err := carryOut(t.Context(), order{Process: i, Slots: c.Slots, NATS: natsURL, WildFire: web.URL, Until: until})
+			o, err := carryOut(t.Context(), order{
+				Process:  i,
+				Slots:    c.Slots,
+				NATS:     natsURL,
+				WildFire: web.URL,
+				Until:    until,
+			})
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

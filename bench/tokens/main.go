@@ -82,7 +82,9 @@ func process(ctx context.Context, o order) (outcome, error) {
 	}
 	cmd := exec.CommandContext(ctx, self, childFlag)
 	var out bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(told), io.Writer(&out), os.Stderr
+	cmd.Stdin = bytes.NewReader(told)
+	cmd.Stdout = io.Writer(&out)
+	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return outcome{}, err
 	}

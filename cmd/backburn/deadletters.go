@@ -189,7 +189,9 @@ func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq 
 			return err
 		case err != nil:
 			failed++
-			o.Done, o.Job, o.Error = "", "", err.Error()
+			o.Done = ""
+			o.Job = ""
+			o.Error = err.Error()
 		}
 		if f.asJSON {
 			if err := printJSON(tool.Out, o); err != nil {

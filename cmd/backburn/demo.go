@@ -25,7 +25,13 @@ prints a table. No account is needed, and nothing leaves this machine.`,
   backburn demo --json      # one event a line, for a program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := &demo{out: tool.Out, screen: tool.Screen(), talk: tool.Err, asJSON: asJSON, delay: delay}
+			d := &demo{
+				out:    tool.Out,
+				screen: tool.Screen(),
+				talk:   tool.Err,
+				asJSON: asJSON,
+				delay:  delay,
+			}
 			return d.run(cmd.Context(), keep)
 		},
 	}

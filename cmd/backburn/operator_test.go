@@ -48,7 +48,9 @@ func startOperated(env *testscript.Env) error {
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = delay, 2*delay
 	cfg.Pipeline.Rate = 100
 	w := &cfg.Watch[0]
-	w.Path, w.Source, w.MinFree = filepath.Join(env.WorkDir, "quarantine"), "quarantine", 0
+	w.Path = filepath.Join(env.WorkDir, "quarantine")
+	w.Source = "quarantine"
+	w.MinFree = 0
 	w.Settle, w.Scan = 50*time.Millisecond, 200*time.Millisecond
 	if err := os.MkdirAll(w.Path, 0o700); err != nil {
 		return err

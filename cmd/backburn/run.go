@@ -65,7 +65,15 @@ of clamd are not answered. To look at it, give --simulate to results, status, tr
 					}
 				}
 			}
-			roles := app.Roles{Watch: true, Work: true, API: true, Clamd: true, Mail: true, Sinks: true, Version: cli.ThisBuild().Version}
+			roles := app.Roles{
+				Watch:   true,
+				Work:    true,
+				API:     true,
+				Clamd:   true,
+				Mail:    true,
+				Sinks:   true,
+				Version: cli.ThisBuild().Version,
+			}
 			if cfg.NATS.Embedded.Enabled {
 				server, err := natsd.Start(ctx, cfg, log.With().Str("component", "nats").Logger())
 				if err != nil {

@@ -342,7 +342,9 @@ func printMembers(w paper, st app.Status) {
 		if m.Leader {
 			role += " (leader)"
 		}
-		up, state, tone := span(time.Since(m.Started)), string(m.State), plain
+		up := span(time.Since(m.Started))
+		state := string(m.State)
+		tone := plain
 		if m.State != health.OK {
 			tone = notable
 		}

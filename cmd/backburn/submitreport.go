@@ -29,7 +29,13 @@ func (s *submission) line(e *entry) error {
 	if !s.asJSON {
 		return nil
 	}
-	l := submitLine{URL: e.url, Job: e.job, Size: e.size, State: e.state, Event: e.event}
+	l := submitLine{
+		URL:   e.url,
+		Job:   e.job,
+		Size:  e.size,
+		State: e.state,
+		Event: e.event,
+	}
 	l.Path, l.PathB64 = pipeline.Name(e.path)
 	if e.err != nil {
 		l.Error, l.Job = e.err.Error(), ""
@@ -93,7 +99,9 @@ func (s *submission) table() {
 	t := newTable("STATE", ">SIZE", "~JOB", "~FILE")
 	var all tally
 	for _, e := range s.entries {
-		state, name, size := e.state, e.path, humanSize(e.size)
+		state := e.state
+		name := e.path
+		size := humanSize(e.size)
 		tone := plain
 		if e.url != "" {
 			name = e.url

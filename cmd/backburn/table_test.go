@@ -159,15 +159,38 @@ func badDay() app.Status {
 		Parked:  queue.WaitStatus{Jobs: 48_211, Reason: "today's uploads are used up", Until: now.Add(48 * time.Hour), Oldest: now.Add(-50 * time.Hour)},
 		Dead:    map[string]uint64{"attempts_exhausted": 7, "unsupported_type": 2311},
 	}
-	token := auth.Status{Name: "wildfire", Kind: auth.KindWildFire, State: "rejected", LastError: hostileNames[0], Obtained: now.Add(-time.Hour), Expires: now}
+	token := auth.Status{
+		Name:      "wildfire",
+		Kind:      auth.KindWildFire,
+		State:     "rejected",
+		LastError: hostileNames[0],
+		Obtained:  now.Add(-time.Hour),
+		Expires:   now,
+	}
 	st.Token = &token
 	for _, name := range hostileNames {
-		m := fleet.Member{Role: "worker", Host: name, PID: 123456, Version: "1.2.3", Config: "0badcafe", Started: now.Add(-time.Hour), State: health.Degraded, Slots: 8}
+		m := fleet.Member{
+			Role:    "worker",
+			Host:    name,
+			PID:     123456,
+			Version: "1.2.3",
+			Config:  "0badcafe",
+			Started: now.Add(-time.Hour),
+			State:   health.Degraded,
+			Slots:   8,
+		}
 		m.Unwell = []health.Status{{Part: "folder", Of: "mail", State: health.Failed, Reason: name, Remedy: name}}
 		st.Members = append(st.Members, m)
 		st.Parts = append(st.Parts, m.Unwell...)
 		st.Flights = append(st.Flights, worker.Upload{Filename: name, Sent: 34_500_000, Total: 98_000_000, Since: now})
-		folder := watch.Status{Path: "/srv/" + name, Source: "mail", State: watch.StateDegraded, Reason: name, Claimed: 123_456, Finished: 123_456}
+		folder := watch.Status{
+			Path:     "/srv/" + name,
+			Source:   "mail",
+			State:    watch.StateDegraded,
+			Reason:   name,
+			Claimed:  123_456,
+			Finished: 123_456,
+		}
 		folder.Troubles = []watch.Trouble{{Path: name, Reason: name, Since: now}}
 		folder.Troubled = 2
 		st.Watch = append(st.Watch, folder)
@@ -229,7 +252,13 @@ func TestTraceOnATerminal(t *testing.T) {
 			State:    "done",
 			Since:    at,
 			WaitsFor: name + strings.Repeat(" and its verdict", 10),
-			Sample:   &queue.SampleTrace{Key: strings.Repeat("0f", 32), State: "verdict", Verdict: "malware", CheckedAt: at, Rule: name},
+			Sample: &queue.SampleTrace{
+				Key:       strings.Repeat("0f", 32),
+				State:     "verdict",
+				Verdict:   "malware",
+				CheckedAt: at,
+				Rule:      name,
+			},
 			Steps: []queue.Step{
 				{Time: at, What: "submitted", Job: name, Source: "mail", Name: name, Detail: "WildFire took the upload"},
 				{Time: at.Add(125 * time.Second), What: "verdict", Job: name, Source: "mail", Name: name, Detail: "malware, by upload"},
@@ -241,7 +270,14 @@ func TestTraceOnATerminal(t *testing.T) {
 		if want := "+2m5s  verdict    MALWARE, by upload\x1b[0m\n"; !strings.Contains(one.String(), want) {
 			t.Errorf("no %q in\n%s", want, one.String())
 		}
-		trace.Steps = append(trace.Steps, queue.Step{Time: at, What: "failed", Job: "other", Source: "proxy", Name: name, Detail: name})
+		trace.Steps = append(trace.Steps, queue.Step{
+			Time:   at,
+			What:   "failed",
+			Job:    "other",
+			Source: "proxy",
+			Name:   name,
+			Detail: name,
+		})
 		printTrace(paper{&two, cli.Screen{Width: 80}}, queue.TraceQuery{}, trace)
 		checkPaper(t, two.String(), 80)
 	}

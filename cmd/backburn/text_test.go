@@ -88,7 +88,9 @@ func TestWalkArgs(t *testing.T) {
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	good, bad, unknown := verdictAnswer{Final: true}, verdictAnswer{Final: true, Malicious: true}, verdictAnswer{}
+	good := verdictAnswer{Final: true}
+	bad := verdictAnswer{Final: true, Malicious: true}
+	unknown := verdictAnswer{}
 	for name, tc := range map[string]struct {
 		answers []verdictAnswer
 		code    int

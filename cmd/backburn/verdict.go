@@ -87,10 +87,19 @@ type verdictAnswer struct {
 }
 
 func answerOf(r wildfire.VerdictRecord) verdictAnswer {
-	a := verdictAnswer{SHA256: r.SHA256, MD5: r.MD5, URL: r.URL, Verdict: "none", AnalysisTime: r.AnalysisTime}
+	a := verdictAnswer{
+		SHA256:       r.SHA256,
+		MD5:          r.MD5,
+		URL:          r.URL,
+		Verdict:      "none",
+		AnalysisTime: r.AnalysisTime,
+	}
 	if r.HasVerdict {
 		code := int(r.Verdict)
-		a.Verdict, a.Code, a.Malicious, a.Final = r.Verdict.String(), &code, r.Verdict.Malicious(), r.Verdict.Final()
+		a.Verdict = r.Verdict.String()
+		a.Code = &code
+		a.Malicious = r.Verdict.Malicious()
+		a.Final = r.Verdict.Final()
 	}
 	return a
 }

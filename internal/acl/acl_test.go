@@ -97,7 +97,13 @@ func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Per
 	for _, a := range accounts {
 		byName[a.Name].Issue(func(c *jwt.AccountClaims) {
 			if a.JetStream {
-				c.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: 32 << 30, MemoryStorage: 1 << 20, Streams: 20, Consumer: 100, MaxBytesRequired: true}
+				c.Limits.JetStreamLimits = jwt.JetStreamLimits{
+					DiskStorage:      32 << 30,
+					MemoryStorage:    1 << 20,
+					Streams:          20,
+					Consumer:         100,
+					MaxBytesRequired: true,
+				}
 			}
 			for _, e := range a.Exports {
 				response := jwt.ResponseType(jwt.ResponseTypeSingleton)
@@ -265,7 +271,14 @@ func (c *client) makeDurable(ctx context.Context, name string) {
 }
 
 func topology() queue.Topology {
-	return queue.Topology{Prefix: prefix, Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 64 << 20, JobsMaxBytes: 64 << 20}
+	return queue.Topology{
+		Prefix:          prefix,
+		Replicas:        1,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   24 * time.Hour,
+		ResultsMaxBytes: 64 << 20,
+		JobsMaxBytes:    64 << 20,
+	}
 }
 
 // work runs a worker with the rights of one against a simulated WildFire.
@@ -290,9 +303,15 @@ func (st *site) work() *client {
 		st.t.Fatal(err)
 	}
 	pcfg := pipeline.DefaultConfig()
-	pcfg.Rate, pcfg.UploadsPerDay, pcfg.QueriesPerDay = 0, 0, 0
-	pcfg.Lease, pcfg.RetryMin, pcfg.RetryMax = 3*time.Second, 10*time.Millisecond, 50*time.Millisecond
-	pcfg.FirstPoll, pcfg.MaxPoll, pcfg.Recheck = 50*time.Millisecond, 200*time.Millisecond, time.Second
+	pcfg.Rate = 0
+	pcfg.UploadsPerDay = 0
+	pcfg.QueriesPerDay = 0
+	pcfg.Lease = 3 * time.Second
+	pcfg.RetryMin = 10 * time.Millisecond
+	pcfg.RetryMax = 50 * time.Millisecond
+	pcfg.FirstPoll = 50 * time.Millisecond
+	pcfg.MaxPoll = 200 * time.Millisecond
+	pcfg.Recheck = time.Second
 	w, err := worker.New(q, pcfg, wf, wf)
 	if err != nil {
 		st.t.Fatal(err)

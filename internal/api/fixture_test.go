@@ -78,7 +78,13 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s := &site{t: t, nats: ns, at: httpserver.DefaultConfig(), client: &http.Client{Transport: &http.Transport{}}}
-	s.q, err = queue.Open(ctx, nc, queue.Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30})
+	s.q, err = queue.Open(ctx, nc, queue.Topology{
+		Prefix:          "backburn",
+		Replicas:        1,
+		Lease:           3 * time.Second,
+		ResultsMaxAge:   24 * time.Hour,
+		ResultsMaxBytes: 1 << 30,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +149,10 @@ func (s *site) work() {
 	}
 	s.t.Cleanup(wf.Close)
 	p := pipeline.DefaultConfig()
-	p.Rate, p.UploadsPerDay, p.QueriesPerDay, p.Lease = 0, 0, 0, 3*time.Second
+	p.Rate = 0
+	p.UploadsPerDay = 0
+	p.QueriesPerDay = 0
+	p.Lease = 3 * time.Second
 	p.FirstPoll, p.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
 	w, err := worker.New(s.q, p, wf, wf)
 	if err != nil {

@@ -37,7 +37,11 @@ func check(t *testing.T, err error) {
 // server away.
 func site(t *testing.T) (cfg config.Config, stopNATS func()) {
 	t.Helper()
-	const client, secret, tsg = "id@1234567890.iam.panserviceaccount.com", "a secret that must not show", "1234567890"
+	const (
+		client = "id@1234567890.iam.panserviceaccount.com"
+		secret = "a secret that must not show"
+		tsg    = "1234567890"
+	)
 	web := wildfiretest.New(wildfiretest.WithClient(client, secret, tsg)).Start()
 	t.Cleanup(web.Close)
 	cfg = config.Default()
@@ -51,7 +55,9 @@ func site(t *testing.T) (cfg config.Config, stopNATS func()) {
 	}
 	cfg.Watch[0].Path, cfg.Watch[0].MinFree = t.TempDir(), 0
 	archive := config.DefaultSink()
-	archive.Name, archive.Kind, archive.Path = "archive", config.SinkFile, filepath.Join(t.TempDir(), "events.jsonl")
+	archive.Name = "archive"
+	archive.Kind = config.SinkFile
+	archive.Path = filepath.Join(t.TempDir(), "events.jsonl")
 	cfg.Sink = []config.Sink{archive}
 	cfg.Clamd.Listen, cfg.Mail.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	shown := config.DefaultAPIToken()
@@ -89,7 +95,15 @@ func startFull(t *testing.T) (n *app.Node, stopNATS func()) {
 	t.Helper()
 	cfg, stopNATS := site(t)
 
-	return start(t, cfg, app.Roles{Watch: true, Work: true, Clamd: true, Mail: true, API: true, Sinks: true, Version: "1.2.3"}), stopNATS
+	return start(t, cfg, app.Roles{
+		Watch:   true,
+		Work:    true,
+		Clamd:   true,
+		Mail:    true,
+		API:     true,
+		Sinks:   true,
+		Version: "1.2.3",
+	}), stopNATS
 }
 
 // series is a metric as it is told apart: its name, its type, and the names of its labels.

@@ -54,7 +54,9 @@ func (f *statusCache) status(ctx context.Context, maxAge time.Duration) (queue.S
 	if err != nil && ctx.Err() != nil {
 		return st, err // of this caller's impatience nobody else learns anything
 	}
-	f.last, f.err, f.at = st, err, time.Now()
+	f.last = st
+	f.err = err
+	f.at = time.Now()
 	return st, err
 }
 

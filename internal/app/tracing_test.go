@@ -36,7 +36,9 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	web := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0), wildfiretest.WithAPIKey("key")).Start()
 	defer web.Close()
 	cfg := config.Default()
-	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(dir, "nats"), false
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir = filepath.Join(dir, "nats")
+	cfg.NATS.Embedded.SyncAlways = false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}

@@ -78,7 +78,11 @@ func TestPassedFiles(t *testing.T) {
 // What is no regular file, or can't be read, is an error; nothing blocks.
 func TestOddPassedFiles(t *testing.T) {
 	t.Parallel()
-	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) { c.Unknown, c.Wait, c.MaxStream = clamd.UnknownOK, 0, 100 })
+	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) {
+		c.Unknown = clamd.UnknownOK
+		c.Wait = 0
+		c.MaxStream = 100
+	})
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {

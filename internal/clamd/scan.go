@@ -62,9 +62,13 @@ func (s *Server) below(name string) (root, rel string, ok bool) {
 		}
 		switch under, inside := strings.CutPrefix(clean, strings.TrimSuffix(r, "/")+"/"); {
 		case clean == r:
-			root, rel, ok = r, "", true
+			root = r
+			rel = ""
+			ok = true
 		case inside:
-			root, rel, ok = r, under, true
+			root = r
+			rel = under
+			ok = true
 		}
 	}
 

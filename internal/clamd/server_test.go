@@ -281,7 +281,11 @@ func TestTheQueueIsAway(t *testing.T) {
 
 func TestStreamLimit(t *testing.T) {
 	t.Parallel()
-	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) { c.MaxStream, c.Wait, c.Unknown = 1000, 0, clamd.UnknownOK })
+	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) {
+		c.MaxStream = 1000
+		c.Wait = 0
+		c.Unknown = clamd.UnknownOK
+	})
 	const exceeded = "INSTREAM size limit exceeded. ERROR"
 	for name, tc := range map[string]struct{ body, want string }{
 		"exactly":         {chunks(strings.Repeat("x", 1000), 300), "stream: OK"},
@@ -388,7 +392,9 @@ func TestStop(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
 	s := serve(t, p, nil)
-	idle, waits, half := s.dial(), s.dial(), s.dial()
+	idle := s.dial()
+	waits := s.dial()
+	half := s.dial()
 	idle.send("zIDSESSION\x00zPING\x00")
 	idle.reply(0)
 	half.send("zINSTREAM\x00\x00\x00\x00\x09MZ")

@@ -111,7 +111,9 @@ func work(t *testing.T, q *queue.Queue) {
 	t.Cleanup(wf.Close)
 
 	wcfg := pipeline.DefaultConfig()
-	wcfg.Rate, wcfg.UploadsPerDay, wcfg.QueriesPerDay = 0, 0, 0
+	wcfg.Rate = 0
+	wcfg.UploadsPerDay = 0
+	wcfg.QueriesPerDay = 0
 	wcfg.Lease = 3 * time.Second
 	wcfg.FirstPoll, wcfg.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
 	w, err := worker.New(q, wcfg, wf, wf)

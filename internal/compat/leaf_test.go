@@ -52,7 +52,11 @@ func TestLeafNode(t *testing.T) {
 // run runs a server in the test.
 func run(t *testing.T, opts *server.Options) *server.Server {
 	t.Helper()
-	opts.Host, opts.Port, opts.NoSigs, opts.NoLog, opts.StoreDir = "127.0.0.1", server.RANDOM_PORT, true, true, t.TempDir()
+	opts.Host = "127.0.0.1"
+	opts.Port = server.RANDOM_PORT
+	opts.NoSigs = true
+	opts.NoLog = true
+	opts.StoreDir = t.TempDir()
 	s, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,13 @@ import (
 
 // Main runs a daemon as the whole program, and returns its exit code.
 func Main(d cli.Daemon) int {
-	std := cli.Std{Args: os.Args[1:], Env: os.LookupEnv, In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	std := cli.Std{
+		Args: os.Args[1:],
+		Env:  os.LookupEnv,
+		In:   os.Stdin,
+		Out:  os.Stdout,
+		Err:  os.Stderr,
+	}
 
 	return cli.Run(context.Background(), d.Command(std), std)
 }

@@ -184,7 +184,13 @@ func (p *Part) Status() Status {
 func (p *Part) setLocked(err error) bool {
 	now := p.r.now()
 	before := p.status.State
-	s := Status{Part: p.status.Part, Of: p.status.Of, Since: p.status.Since, State: OK, required: p.status.required}
+	s := Status{
+		Part:     p.status.Part,
+		Of:       p.status.Of,
+		Since:    p.status.Since,
+		State:    OK,
+		required: p.status.required,
+	}
 	p.expires = time.Time{}
 
 	if note, ok := errors.AsType[Note](err); ok {

@@ -84,7 +84,13 @@ func (l *limiter) Accept() (net.Conn, error) {
 
 // admit counts a connection, in place of another one where it must.
 func (l *limiter) admit(c net.Conn) (admitted, victim *conn, why dropReason) {
-	n := &conn{Conn: c, limiter: l, client: clientOf(c.RemoteAddr()), waiting: true, since: time.Now()}
+	n := &conn{
+		Conn:    c,
+		limiter: l,
+		client:  clientOf(c.RemoteAddr()),
+		waiting: true,
+		since:   time.Now(),
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 

@@ -185,7 +185,13 @@ type splitter struct {
 }
 
 func newSplitter(body io.Reader, boundary string) *splitter {
-	return &splitter{in: bufio.NewReader(body), boundary: []byte("--" + boundary), between: true, atStart: true, ended: true}
+	return &splitter{
+		in:       bufio.NewReader(body),
+		boundary: []byte("--" + boundary),
+		between:  true,
+		atStart:  true,
+		ended:    true,
+	}
 }
 
 // next goes to the next part. It reports whether there is one.

@@ -127,7 +127,11 @@ func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
 	p.Work()
-	const bad, good, odd = "MZ wildfire-test:malware", "MZ good", "GIF wildfire-test:unsupported"
+	const (
+		bad  = "MZ wildfire-test:malware"
+		good = "MZ good"
+		odd  = "GIF wildfire-test:unsupported"
+	)
 	reject := dial(t, serve(t, p, nil)) // one connection for many mails
 	hold := dial(t, serve(t, p, func(c *mail.Config) { c.Malicious, c.Unknown = mail.MaliciousQuarantine, mail.UnknownTempfail }))
 	mark := dial(t, serve(t, p, func(c *mail.Config) { c.Malicious = mail.MaliciousHeader }))

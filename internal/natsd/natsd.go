@@ -96,7 +96,13 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	if err != nil {
 		return nil, explain(err, cfg.NATS)
 	}
-	s := &Server{server: ns, lock: lock, token: token, room: room, cfg: clientOf(ns, cfg.NATS)}
+	s := &Server{
+		server: ns,
+		lock:   lock,
+		token:  token,
+		room:   room,
+		cfg:    clientOf(ns, cfg.NATS),
+	}
 	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", room).Msg("nats server is up")
 	return s, nil
 }

@@ -169,7 +169,13 @@ func (m *Memory) File(path string, info os.FileInfo) (File, bool) {
 
 // Hashed notes a file.
 func (m *Memory) Hashed(f File) error {
-	return m.note(line{Path: []byte(f.Path), Size: f.Size, Mod: f.ModTime.UnixNano(), Types: f.Types, SHA256: f.SHA256}, false)
+	return m.note(line{
+		Path:   []byte(f.Path),
+		Size:   f.Size,
+		Mod:    f.ModTime.UnixNano(),
+		Types:  f.Types,
+		SHA256: f.SHA256,
+	}, false)
 }
 
 // Answer returns what WildFire said about contents.

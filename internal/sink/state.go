@@ -50,7 +50,9 @@ func (s *state) get() Status {
 func (s *state) holds(event string, behind uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s.Event, s.s.Behind, s.s.Attempts = event, behind, 0
+	s.s.Event = event
+	s.s.Behind = behind
+	s.s.Attempts = 0
 }
 
 func (s *state) behind(n uint64) {
@@ -72,7 +74,9 @@ func (s *state) fails(f *Fault, attempt int, every time.Duration) bool {
 	if s.s.State != is {
 		s.s.State, s.s.Since = is, now
 	}
-	s.s.Cause, s.s.Remedy, s.s.Attempts = f.Error(), f.Remedy, attempt
+	s.s.Cause = f.Error()
+	s.s.Remedy = f.Remedy
+	s.s.Attempts = attempt
 	if log {
 		s.warned = now
 	}
@@ -88,8 +92,13 @@ func (s *state) works(behind uint64) (since time.Time, was bool) {
 	if was {
 		s.s.Since = now
 	}
-	s.s.State, s.s.Last, s.s.Behind = StateOK, now, behind
-	s.s.Cause, s.s.Remedy, s.s.Event, s.s.Attempts = "", "", "", 0
+	s.s.State = StateOK
+	s.s.Last = now
+	s.s.Behind = behind
+	s.s.Cause = ""
+	s.s.Remedy = ""
+	s.s.Event = ""
+	s.s.Attempts = 0
 	return since, was
 }
 

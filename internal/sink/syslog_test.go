@@ -127,7 +127,13 @@ func (s *receiver) jobs() []string {
 
 func newSyslog(t *testing.T, address, protocol string, change func(*sink.SyslogConfig)) *sink.Syslog {
 	t.Helper()
-	cfg := sink.SyslogConfig{Address: address, Protocol: protocol, Facility: 16, Format: format.CloudEvents, Hostname: "machine.example.com"}
+	cfg := sink.SyslogConfig{
+		Address:  address,
+		Protocol: protocol,
+		Facility: 16,
+		Format:   format.CloudEvents,
+		Hostname: "machine.example.com",
+	}
 	if change != nil {
 		change(&cfg)
 	}

@@ -31,7 +31,9 @@ func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{t: t, Pool: x509.NewCertPool(), key: newKey(t)}
 	template := template()
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	template.IsCA = true
+	template.BasicConstraintsValid = true
+	template.KeyUsage = x509.KeyUsageCertSign
 	a.cert = a.sign(template, template, a.key)
 	a.Pool.AddCert(a.cert)
 	a.File = a.write("CERTIFICATE", a.cert.Raw)

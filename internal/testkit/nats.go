@@ -11,7 +11,11 @@ import (
 // name another, until the test ends. It listens on any free port unless opts say otherwise.
 func StartNATS(t testing.TB, opts *server.Options) *server.Server {
 	t.Helper()
-	opts.ServerName, opts.Host, opts.JetStream, opts.NoSigs, opts.NoLog = "test", "127.0.0.1", true, true, true
+	opts.ServerName = "test"
+	opts.Host = "127.0.0.1"
+	opts.JetStream = true
+	opts.NoSigs = true
+	opts.NoLog = true
 	if opts.Port == 0 {
 		opts.Port = server.RANDOM_PORT
 	}

@@ -64,7 +64,10 @@ func (p *Pipeline) Work() {
 	}
 	p.t.Cleanup(wf.Close)
 	c := p.config
-	c.Rate, c.UploadsPerDay, c.QueriesPerDay, c.Lease = 0, 0, 0, 3*time.Second
+	c.Rate = 0
+	c.UploadsPerDay = 0
+	c.QueriesPerDay = 0
+	c.Lease = 3 * time.Second
 	c.FirstPoll, c.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
 	w, err := worker.New(p.Queue, c, wf, wf)
 	if err != nil {

@@ -37,7 +37,9 @@ type Process struct {
 func (s *Site) Start(name string, args ...string) *Process {
 	s.t.Helper()
 	p := &Process{t: s.t, name: name, cmd: exec.Command(name, args...), news: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout = s.Dir, append(os.Environ(), s.env...), &p.out
+	p.cmd.Dir = s.Dir
+	p.cmd.Env = append(os.Environ(), s.env...)
+	p.cmd.Stdout = &p.out
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -125,7 +127,9 @@ func (p *Process) WasLogged(message string) (Line, error) {
 	deadline := time.After(Patience)
 	for at := 0; ; {
 		p.mu.Lock()
-		lines, news, gone := p.lines[at:], p.news, p.gone
+		lines := p.lines[at:]
+		news := p.news
+		gone := p.gone
 		p.mu.Unlock()
 		at += len(lines)
 		for _, text := range lines {

@@ -507,7 +507,14 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 			break
 		}
 		if l.Job.ID == job {
-			s := Step{Time: l.Time, What: "dead", Job: job, Source: l.Job.Source, Seq: l.Seq, Detail: fmt.Sprintf("kept as dead letter %d", l.Seq)}
+			s := Step{
+				Time:   l.Time,
+				What:   "dead",
+				Job:    job,
+				Source: l.Job.Source,
+				Seq:    l.Seq,
+				Detail: fmt.Sprintf("kept as dead letter %d", l.Seq),
+			}
 			if len(t.jobs) == 0 { // no event says why
 				s.Detail += ", " + string(l.Reason) + ": " + l.Error
 			}

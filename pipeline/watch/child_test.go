@@ -252,7 +252,9 @@ func startChild(t testing.TB, spec childSpec, prepare ...func(*exec.Cmd)) *child
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.cmd.Stdin, c.stdin, c.stdout = in, w, bufio.NewReader(out)
+	c.cmd.Stdin = in
+	c.stdin = w
+	c.stdout = bufio.NewReader(out)
 	for _, p := range prepare {
 		p(c.cmd)
 	}

@@ -290,7 +290,13 @@ type rig struct {
 // newRig prepares a folder; change may adapt the configuration, which is quick otherwise.
 func newRig(t testing.TB, change func(*watch.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), intake: newIntake(), outcomes: newOutcomes(), objects: newObjects()}
+	r := &rig{
+		t:        t,
+		dir:      t.TempDir(),
+		intake:   newIntake(),
+		outcomes: newOutcomes(),
+		objects:  newObjects(),
+	}
 	r.cfg = watch.DefaultConfig()
 	r.cfg.Path, r.cfg.Source = r.dir, "test"
 	r.cfg.Settle, r.cfg.Scan = 20*time.Millisecond, 50*time.Millisecond

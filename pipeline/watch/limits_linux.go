@@ -28,7 +28,9 @@ func eventLimits(folders int) limits {
 		}
 		return n
 	}
-	watches, instances, queue := read("max_user_watches"), read("max_user_instances"), read("max_queued_events")
+	watches := read("max_user_watches")
+	instances := read("max_user_instances")
+	queue := read("max_queued_events")
 	l := limits{detail: fmt.Sprintf("inotify, %d folders; max_user_watches %d, max_user_instances %d, max_queued_events %d",
 		folders, watches, instances, queue)}
 	var fixes []string

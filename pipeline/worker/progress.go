@@ -34,7 +34,13 @@ func newProgress() *progress { return &progress{now: map[*upload]struct{}{}} }
 
 // start notes an upload; report is for its transport, done for its end.
 func (p *progress) start(j pipeline.Job, at time.Time) (report func(sent, total int64), done func()) {
-	u := &upload{Upload: Upload{Job: j.ID, Filename: j.Filename, Source: j.Source, Total: j.Size, Since: at.UTC()}}
+	u := &upload{Upload: Upload{
+		Job:      j.ID,
+		Filename: j.Filename,
+		Source:   j.Source,
+		Total:    j.Size,
+		Since:    at.UTC(),
+	}}
 	p.mu.Lock()
 	p.now[u] = struct{}{}
 	p.mu.Unlock()
