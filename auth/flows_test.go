@@ -111,7 +111,8 @@ func TestSecretIsReadAgainWhenRefused(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// TestReplacedSecretEndsTheCooldown: whoever mends the file does not wait for what the old secret brought about.
+// TestReplacedSecretEndsTheCooldown: whoever mends the file does not wait for what the old secret
+// brought about.
 func TestReplacedSecretEndsTheCooldown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -27,8 +27,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Everything in this file is what a hostile or broken neighbor does: a gateway, a service, a proxy, a
-// file server, a person with the rights of an operator.
+// Everything in this file is what a hostile or broken neighbor does: a gateway, a service, a proxy,
+// a file server, a person with the rights of an operator.
 
 // withID is the header of a raw job.
 func withID(id, filename string) nats.Header {
@@ -41,8 +41,8 @@ func (f *fixture) asJSON(source, id, body string) {
 	f.publish("backburn.jobs.normal."+source, nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {id}}, body)
 }
 
-// A gateway hands in harmless contents under the id of another source's job, in every way that there
-// is to name one. The other's job ends with its own verdict.
+// A gateway hands in harmless contents under the id of another source's job, in every way that
+// there is to name one. The other's job ends with its own verdict.
 func TestNoSourceEndsAnothersJob(t *testing.T) {
 	t.Parallel()
 	const victim = "mail-999"
@@ -380,8 +380,8 @@ func (f *fixture) file(name, body string) {
 	}
 }
 
-// However contents came in, and whatever becomes of them, the final event says what they are and when
-// they came.
+// However contents came in, and whatever becomes of them, the final event says what they are and
+// when they came.
 func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -445,8 +445,8 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 	}
 }
 
-// One worker cannot reach what another can: it ends nobody's job, fetches no more of the source, and
-// says so. The other does the work.
+// One worker cannot reach what another can: it ends nobody's job, fetches no more of the source,
+// and says so. The other does the work.
 func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
 	t.Parallel()
 	for name, root := range map[string]func(t *testing.T) map[string]string{
@@ -584,8 +584,8 @@ func TestAFilterOnTheWayEndsItsFilesAlone(t *testing.T) {
 	}
 }
 
-// The same answers to everything are nobody's fault: uploads are paused, no file ends, and nothing is
-// counted as sent.
+// The same answers to everything are nobody's fault: uploads are paused, no file ends, and nothing
+// is counted as sent.
 func TestAWallOnTheWayEndsNoFile(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]wildfiretest.Fault{
@@ -632,8 +632,8 @@ func TestAWallOnTheWayEndsNoFile(t *testing.T) {
 	}
 }
 
-// The day's uploads are used up while several are about to begin. None begins after the answer, though
-// the others of the fleet have not been told, or cannot be.
+// The day's uploads are used up while several are about to begin. None begins after the answer,
+// though the others of the fleet have not been told, or cannot be.
 func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 	t.Parallel()
 	for name, during := range map[string]func(f *fixture){
@@ -684,8 +684,8 @@ func (f *fixture) control(edit func(*jetstream.StreamConfig)) {
 	}
 }
 
-// An urgent job whose contents somebody less urgent already has in work is not held up by that one's
-// wait.
+// An urgent job whose contents somebody less urgent already has in work is not held up by that
+// one's wait.
 func TestUrgentLiftsWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
 	same := "MZ the same"

@@ -137,8 +137,9 @@ var (
 	isUnsuitable = meaning{Action: pipeline.Terminate, Reason: results.UnsupportedType, Content: true}
 )
 
-// statusMeaning is the table: what a status means to an operation. Statuses that the service does not
-// use come from something on the way: of an upload they may be about the file, and cost no verdict.
+// statusMeaning is the table: what a status means to an operation. Statuses that the service does
+// not use come from something on the way: of an upload they may be about the file, and cost no
+// verdict.
 func statusMeaning(call wildfireCall, status int) meaning {
 	upload := map[int]meaning{
 		400: isRejected,
@@ -358,8 +359,8 @@ func TestActionLabels(t *testing.T) {
 	}
 }
 
-// uploadsOf plays uploads: each round every sample that is not done is sent once. It returns how many
-// pauses there were, and how the samples ended: true for sent, false for refused.
+// uploadsOf plays uploads: each round every sample that is not done is sent once. It returns how
+// many pauses there were, and how the samples ended: true for sent, false for refused.
 func uploadsOf(rounds int, samples []string, refuses func(sample string) bool) (pauses int, ended map[string]bool) {
 	var refusals pipeline.Refusals
 	doubt := pipeline.Classify(pipeline.OpUpload, forbidden{})
@@ -398,8 +399,8 @@ func (forbidden) Error() string { return "403 no permission" }
 
 func (forbidden) Is(target error) bool { return target == wildfire.ErrForbidden }
 
-// Three of 23 files that something on the way refuses are about these three: they end, and nobody waits
-// for them.
+// Three of 23 files that something on the way refuses are about these three: they end, and nobody
+// waits for them.
 func TestRefusalsOfSomeFiles(t *testing.T) {
 	t.Parallel()
 
@@ -449,8 +450,8 @@ func TestRefusalsOfEverything(t *testing.T) {
 	}
 }
 
-// One refused file alone comes again later each time, and nobody waits for it: nothing says that others
-// would fare worse, or better. Once one gets through, the refusal is that file's.
+// One refused file alone comes again later each time, and nobody waits for it: nothing says that
+// others would fare worse, or better. Once one gets through, the refusal is that file's.
 func TestRefusalsOfOneFileAlone(t *testing.T) {
 	t.Parallel()
 

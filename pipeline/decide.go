@@ -168,8 +168,8 @@ func (d *decision) mayAsk() bool { return d.p.Ruling.Submit.allows() >= SubmitLo
 // maySend reports whether contents may leave, or a link be submitted.
 func (d *decision) maySend() bool { return d.p.Ruling.Submit.allows() >= SubmitAlways.allows() }
 
-// heldLately reports whether WildFire was asked lately about contents that a policy keeps here. It is
-// asked again by itself, and whoever was told "withheld" is told what comes of it.
+// heldLately reports whether WildFire was asked lately about contents that a policy keeps here. It
+// is asked again by itself, and whoever was told "withheld" is told what comes of it.
 func (d *decision) heldLately() bool {
 	return d.s.State == StateNone && !d.s.WithheldAt.IsZero() && d.j.Kind != KindURL &&
 		d.now.Sub(d.s.CheckedAt) < d.p.Recheck

@@ -289,8 +289,8 @@ func retrying(s *pipeline.Sample) {
 }
 
 // decisions is the whole of Decide: every state and every event. Rows that say "never" cannot come
-// about, since whoever learns of such an event has read the record before; they say what happens all
-// the same.
+// about, since whoever learns of such an event has read the record before; they say what happens
+// all the same.
 func decisions() []decision {
 	const (
 		none      = pipeline.StateNone
@@ -636,7 +636,8 @@ func decisions() []decision {
 		{name: "never: its turn, and a refusal that counts", state: refusal, event: claimed, step: refused},
 		{name: "sent, and refused to others meanwhile", state: refusal, event: complete, step: refused},
 
-		// An owner, or an upload, that the record no longer knows: it is as if the record were looked at.
+		// An owner, or an upload, that the record no longer knows: it is as if the record were
+		// looked at.
 		{name: "outdated owner: nobody is asked", state: none, event: byOther, cfg: noAsk, step: upload},
 		{name: "outdated owner: next try", state: isRetry, event: byOther, given: byThisJob, step: ask},
 		{name: "outdated owner: next try, nobody is asked", state: isRetry, event: byOther, given: byThisJob, cfg: noAsk, step: upload},
@@ -847,8 +848,8 @@ func eventNames(t *testing.T) []string {
 	return names
 }
 
-// What the worker does with a step leads to an end, or to a wait: from any sample, whatever is learned,
-// a job is not kept in hand for ever.
+// What the worker does with a step leads to an end, or to a wait: from any sample, whatever is
+// learned, a job is not kept in hand for ever.
 func TestDecideComesToAnEnd(t *testing.T) {
 	t.Parallel()
 

@@ -30,14 +30,15 @@
 //	    allow, and ends every job whose sample is decided.
 //	 6. The final event is written to the ledger first, then published on RESULTS.
 //
-// [Classify] says what the outcome of a call to WildFire means, and nothing else does. [Refusals] tells
-// whether an answer such as 403 is about one file or about all of them.
+// [Classify] says what the outcome of a call to WildFire means, and nothing else does. [Refusals]
+// tells whether an answer such as 403 is about one file or about all of them.
 //
 // # What it guarantees
 //
 // A job that was acknowledged to its publisher ends in one final event, whichever process is killed
-// when. Every step writes its effect, waits for the acknowledgment, and only then gives up the message
-// that caused it. Every step may be repeated: ids are derived, and records change by compare-and-set.
+// when. Every step writes its effect, waits for the acknowledgment, and only then gives up the
+// message that caused it. Every step may be repeated: ids are derived, and records change by
+// compare-and-set.
 //
 // A job's identity is its source and its id ([Ref]). No source can suppress or end another's job.
 //
@@ -47,6 +48,6 @@
 //
 // # What it does not
 //
-// Events are delivered at least once; their ids are the same each time. Contents by reference have to
-// stay in place until the final event.
+// Events are delivered at least once; their ids are the same each time. Contents by reference have
+// to stay in place until the final event.
 package pipeline

@@ -138,8 +138,8 @@ func (f *fixture) uploadsBySource() map[string]int {
 	return n
 }
 
-// The day's uploads are shared between the sources that want some, whatever one of them hands in and
-// on whichever lane. What one does not use, the other may.
+// The day's uploads are shared between the sources that want some, whatever one of them hands in
+// and on whichever lane. What one does not use, the other may.
 func TestSourcesShareTheDaysUploads(t *testing.T) {
 	t.Parallel()
 	for name, lane := range map[string]string{"normal": "normal", "urgent": "urgent"} {

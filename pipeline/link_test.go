@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// TestLinkWithoutAnAnswer ends at its deadline, having been submitted where WildFire did not even have a record, and
-// holds up nobody.
+// TestLinkWithoutAnAnswer ends at its deadline, having been submitted where WildFire did not even
+// have a record, and holds up nobody.
 func TestLinkWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

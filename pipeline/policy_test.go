@@ -89,8 +89,8 @@ func TestNeverSendsNotEvenAHash(t *testing.T) {
 	}
 }
 
-// What was withheld is asked about again, and a verdict that comes later is told to whoever was told
-// "withheld": from WildFire, or since another rule let the same contents go.
+// What was withheld is asked about again, and a verdict that comes later is told to whoever was
+// told "withheld": from WildFire, or since another rule let the same contents go.
 func TestWithheldIsToldALaterVerdict(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -154,7 +154,8 @@ func TestWithheldIsRemembered(t *testing.T) {
 	}
 }
 
-// The audit: what leaves is written with its rule before it does, in the ledger, and then as an event.
+// The audit: what leaves is written with its rule before it does, in the ledger, and then as an
+// event.
 func TestUploadsAreWrittenWithTheirRule(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -183,8 +184,8 @@ func TestUploadsAreWrittenWithTheirRule(t *testing.T) {
 	}
 }
 
-// A rule's part of the day is all that its files get: the others wait for the next day, and take nothing
-// from anybody else.
+// A rule's part of the day is all that its files get: the others wait for the next day, and take
+// nothing from anybody else.
 func TestRulesShareOfTheDay(t *testing.T) {
 	t.Parallel()
 	c := atNoon()

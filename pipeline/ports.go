@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// ErrFull says that the queue has no room: nothing was accepted, and the same may be handed in later.
+// ErrFull says that the queue has no room: nothing was accepted, and the same may be handed in
+// later.
 var ErrFull = errors.New("the queue is full")
 
 // ErrConflict says that somebody else changed a record in between: read it again.

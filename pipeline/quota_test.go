@@ -269,7 +269,8 @@ func TestQuestionsAreAskedInBatches(t *testing.T) {
 	}
 }
 
-// A part of the budget that comes back, after a refused upload, serves what is parked for want of it.
+// A part of the budget that comes back, after a refused upload, serves what is parked for want of
+// it.
 func TestAReturnedPartOfTheBudgetServesWhatIsParked(t *testing.T) {
 	t.Parallel()
 	c := atNoon()

@@ -20,7 +20,8 @@ type refused struct {
 }
 
 const (
-	// maxRefusals bounds what is remembered; beyond it everything is forgotten, which costs a try each.
+	// maxRefusals bounds what is remembered; beyond it everything is forgotten, which costs a try
+	// each.
 	maxRefusals = 10_000
 
 	// So many samples that are refused, with nothing that gets through, are no fault of theirs.
@@ -49,8 +50,8 @@ func (r *Refusals) Passed(sample string) {
 }
 
 // Judge turns a doubt about a refused sample into what is to be done: a counted try where others
-// got through since; a pause where several samples were refused and nothing got through since; until
-// then the sample is put off, uncounted, and others go on.
+// got through since; a pause where several samples were refused and nothing got through since;
+// until then the sample is put off, uncounted, and others go on.
 func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Rule is one [[policy]]: what it is about, and what may leave. A condition that is not set holds for
-// everything; texts are globs with **, [a-z] and {a,b}, in which case does not matter. The tags are the
-// keys of the configuration file, and what its reference says about them.
+// Rule is one [[policy]]: what it is about, and what may leave. A condition that is not set holds
+// for everything; texts are globs with **, [a-z] and {a,b}, in which case does not matter. The tags
+// are the keys of the configuration file, and what its reference says about them.
 type Rule struct {
 	Source    string            `toml:"source" example:"{hr,legal}" doc:"Glob of sources."`
 	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of file names or, with a slash, of relative paths, or of links. Where contents come in a message or an object, the name is the publisher's word."`

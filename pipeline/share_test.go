@@ -72,8 +72,8 @@ func many(n int) map[string]int {
 	return m
 }
 
-// Whatever the order in which sources come, the budget is used up, never exceeded, and those that want
-// more than their share end equal.
+// Whatever the order in which sources come, the budget is used up, never exceeded, and those that
+// want more than their share end equal.
 func TestAllowanceUsesTheBudgetUp(t *testing.T) {
 	t.Parallel()
 	for _, demand := range []map[string]int{

@@ -102,7 +102,8 @@ func spanOf(h nats.Header) trace.SpanContext {
 	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), one))
 }
 
-// A publisher that traces begins the trace that a worker continues, or continues that of its caller.
+// A publisher that traces begins the trace that a worker continues, or continues that of its
+// caller.
 func TestPublisherTraces(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -264,7 +265,8 @@ func TestTraceOfRawJobs(t *testing.T) {
 	}
 }
 
-// Without a provider there is neither a span nor a header, even if who starts the worker has a span.
+// Without a provider there is neither a span nor a header, even if who starts the worker has a
+// span.
 func TestWithoutTracing(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]worker.Option{"by default": nil, "nil": {worker.WithTracing(nil)}} {

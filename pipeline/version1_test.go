@@ -19,8 +19,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// version1 writes a store as version 1 left it: its streams, buckets, subjects, headers and JSON. They
-// were taken from a store that version 1 made.
+// version1 writes a store as version 1 left it: its streams, buckets, subjects, headers and JSON.
+// They were taken from a store that version 1 made.
 type version1 struct {
 	t  testing.TB
 	js jetstream.JetStream

@@ -57,7 +57,8 @@ type SubscriberConfig struct {
 	// zero time wants everything that is kept.
 	Since time.Time
 
-	// AckWait is how long a durable's handler may take before the event comes again. Defaults to 30s.
+	// AckWait is how long a durable's handler may take before the event comes again. Defaults to
+	// 30s.
 	AckWait time.Duration
 
 	// Ahead is how many events are fetched before the handler gets to them. With a durable, AckWait

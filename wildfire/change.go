@@ -13,8 +13,8 @@ import (
 // maxComment is the documented length of a comment, in bytes.
 const maxComment = 2048
 
-// RequestVerdictChange asks the vendor to review the verdict of a sample; the answer goes to the e-mail
-// address. A verdict that the sample has already gives ErrSameVerdict. Cloud only.
+// RequestVerdictChange asks the vendor to review the verdict of a sample; the answer goes to the
+// e-mail address. A verdict that the sample has already gives ErrSameVerdict. Cloud only.
 func (c *Client) RequestVerdictChange(ctx context.Context, sha256 string, verdict Verdict, email, comment string) error {
 	if email == "" {
 		return invalid(OpChangeRequest, errors.New("e-mail address is empty"))
@@ -23,8 +23,8 @@ func (c *Client) RequestVerdictChange(ctx context.Context, sha256 string, verdic
 	return err
 }
 
-// ChangeLocalVerdict sets the verdict of a sample on a WF-500 and returns the one that the appliance says it
-// has now; false where its answer does not say.
+// ChangeLocalVerdict sets the verdict of a sample on a WF-500 and returns the one that the
+// appliance says it has now; false where its answer does not say.
 func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict Verdict, comment string) (Verdict, bool, error) {
 	text, err := c.change(ctx, OpLocalVerdictChange, sha256, verdict, comment)
 	if err != nil {
@@ -34,8 +34,9 @@ func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict 
 	return now, ok, nil
 }
 
-// change returns the text of the answer's body element, if it has one: the answer of the cloud is not
-// documented, so that a document of WildFire's is taken for a success whatever it holds, except an error.
+// change returns the text of the answer's body element, if it has one: the answer of the cloud is
+// not documented, so that a document of WildFire's is taken for a success whatever it holds, except
+// an error.
 func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdict, comment string, more ...field) (string, error) {
 	hash, err := normalHash(sha256)
 	switch {

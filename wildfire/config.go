@@ -24,8 +24,8 @@ const (
 	// DefaultAnswerTimeout is how long an answer may take once the request has gone out.
 	DefaultAnswerTimeout = 2 * time.Minute
 
-	// DefaultExpectContinue is the size of an upload, in bytes, from which on it waits for the service's
-	// go-ahead before the contents are sent.
+	// DefaultExpectContinue is the size of an upload, in bytes, from which on it waits for the
+	// service's go-ahead before the contents are sent.
 	DefaultExpectContinue = 1 << 20
 
 	// DefaultMaxDownload bounds a sample, capture or report, in bytes.
@@ -38,38 +38,39 @@ const (
 const apiPath = "/publicapi"
 
 // Config says where the service is and how to deal with it. The zero value of a limit or a timeout
-// switches it off; start from DefaultConfig. The tags are the keys of Backburn's configuration file, and
-// what its reference says about them.
+// switches it off; start from DefaultConfig. The tags are the keys of Backburn's configuration
+// file, and what its reference says about them.
 type Config struct {
-	// BaseURL is the host's root, such as https://eu.wildfire.paloaltonetworks.com; /publicapi is added unless
-	// it is there. Verdicts exist only in the region that a sample was submitted to. Plain http is refused,
-	// except to a loopback address or with AllowHTTP.
+	// BaseURL is the host's root, such as https://eu.wildfire.paloaltonetworks.com; /publicapi is
+	// added unless it is there. Verdicts exist only in the region that a sample was submitted to.
+	// Plain http is refused, except to a loopback address or with AllowHTTP.
 	BaseURL string `toml:"url" doc:"Root of the service. Verdicts exist only in the region that a sample was submitted to."`
 
-	// APIKey sends what the TokenSource gives as the legacy form field "apikey" instead of an Authorization
-	// header. The WF-500 appliance knows nothing else.
+	// APIKey sends what the TokenSource gives as the legacy form field "apikey" instead of an
+	// Authorization header. The WF-500 appliance knows nothing else.
 	APIKey bool
 
-	// Agent is the form field "agent": which product a legacy key belongs to ("pcc" for Prisma Cloud
-	// Compute, "prismaaccessapi" for Prisma Access). Empty sends none.
+	// Agent is the form field "agent": which product a legacy key belongs to ("pcc" for Prisma
+	// Cloud Compute, "prismaaccessapi" for Prisma Access). Empty sends none.
 	Agent string `toml:"agent" doc:"Legacy keys only: \"pcc\" (Prisma Cloud Compute) or \"prismaaccessapi\" (Prisma Access)."`
 
 	// UserAgent is the request header; empty sends DefaultUserAgent.
 	UserAgent string
 
-	// MaxFileSize refuses larger files without sending them, in bytes. A file of exactly this size is fine.
+	// MaxFileSize refuses larger files without sending them, in bytes. A file of exactly this size
+	// is fine.
 	MaxFileSize int64
 
 	// StallTimeout ends an upload or a download on which no byte moved for so long.
 	StallTimeout time.Duration `toml:"stall_timeout" doc:"An upload ends when no byte moved for this long. \"0s\": never."`
 
-	// AnswerTimeout bounds the time from the end of the request to the end of its answer; for a download, to
-	// the start of its answer.
+	// AnswerTimeout bounds the time from the end of the request to the end of its answer; for a
+	// download, to the start of its answer.
 	AnswerTimeout time.Duration
 
-	// ExpectContinue is the upload size, in bytes, from which on "Expect: 100-continue" is sent, so that a
-	// refusal costs no transfer. An upload of this size is also sent again once if its connection breaks
-	// before the contents are out.
+	// ExpectContinue is the upload size, in bytes, from which on "Expect: 100-continue" is sent, so
+	// that a refusal costs no transfer. An upload of this size is also sent again once if its
+	// connection breaks before the contents are out.
 	ExpectContinue int64
 
 	// MaxDownload bounds what is written by one download, in bytes.
@@ -81,8 +82,9 @@ type Config struct {
 	// Network is used to build the transport when Transport is nil.
 	Network TransportConfig `toml:",inline"`
 
-	// Transport replaces the transport built from Network; share one between this client and a token
-	// source by giving both the result of NewTransport. Redirects are not followed either way.
+	// Transport replaces the transport built from Network; share one between this client and a
+	// token source by giving both the result of NewTransport. Redirects are not followed either
+	// way.
 	Transport http.RoundTripper
 }
 
@@ -100,8 +102,8 @@ func DefaultConfig() Config {
 	}
 }
 
-// Check calls bad for each key whose value cannot work, with what was expected instead. It repeats no
-// values: a URL may hold a password.
+// Check calls bad for each key whose value cannot work, with what was expected instead. It repeats
+// no values: a URL may hold a password.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	if _, err := c.endpoint(); err != nil {
 		bad("url", err.Error())
@@ -138,8 +140,8 @@ func (c Config) Validate() error {
 	return errors.Join(problems...)
 }
 
-// endpoint returns BaseURL with /publicapi and without a trailing slash. Its error says what was expected,
-// without the URL, which may hold a password.
+// endpoint returns BaseURL with /publicapi and without a trailing slash. Its error says what was
+// expected, without the URL, which may hold a password.
 func (c Config) endpoint() (string, error) {
 	u, err := url.Parse(c.BaseURL)
 	if err != nil {

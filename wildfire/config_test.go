@@ -186,8 +186,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestFaultsOverHTTP2: a stream that is reset in the middle of a large upload is repeated once, and an answer
-// that does not come is told.
+// TestFaultsOverHTTP2: a stream that is reset in the middle of a large upload is repeated once, and
+// an answer that does not come is told.
 func TestFaultsOverHTTP2(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithDelay(0))

@@ -47,9 +47,10 @@ func TestOneConnection(t *testing.T) {
 	})
 }
 
-// oneConnection makes the calls up to three times, and fails unless one round did with a single connection.
-// On a machine that is overloaded net/http gives a connection up whose writer did not come to rest within
-// 50 ms of the answer; an answer that is not drained costs connections in every round.
+// oneConnection makes the calls up to three times, and fails unless one round did with a single
+// connection. On a machine that is overloaded net/http gives a connection up whose writer did not
+// come to rest within 50 ms of the answer; an answer that is not drained costs connections in every
+// round.
 func oneConnection(t *testing.T, calls func(*wildfiretest.Server, *wildfire.Client)) {
 	t.Helper()
 	var counts []int64
@@ -122,8 +123,8 @@ func TestLongErrorPagesAreDrained(t *testing.T) {
 	}
 }
 
-// falling is a listener whose connections can fall silent, as behind a firewall that has forgotten them: what is
-// written to them from then on goes nowhere.
+// falling is a listener whose connections can fall silent, as behind a firewall that has forgotten
+// them: what is written to them from then on goes nowhere.
 type falling struct {
 	net.Listener
 	made   atomic.Int64
@@ -148,8 +149,8 @@ func (c *fallingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestSilentConnectionIsLeft: over HTTP/2 a call that is given up leaves its connection for the next one, which must
-// not meet the same fate until TCP notices.
+// TestSilentConnectionIsLeft: over HTTP/2 a call that is given up leaves its connection for the
+// next one, which must not meet the same fate until TCP notices.
 func TestSilentConnectionIsLeft(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewUnstartedServer(wildfiretest.New(wildfiretest.WithDelay(0)))

@@ -11,12 +11,13 @@ import (
 const (
 	maxMessage = 200
 
-	// MaxRetryAfter is the longest wait that APIError.RetryAfter asks for; a longer one is cut down to it.
+	// MaxRetryAfter is the longest wait that APIError.RetryAfter asks for; a longer one is cut down
+	// to it.
 	MaxRetryAfter = 24 * time.Hour
 )
 
-// describe gives the text of a cause without the pieces of the answer that net/http quotes when the answer
-// is not HTTP.
+// describe gives the text of a cause without the pieces of the answer that net/http quotes when the
+// answer is not HTTP.
 func describe(err error) string {
 	if network, ok := errors.AsType[*net.OpError](err); ok {
 		return printable(network.Error())
@@ -30,8 +31,9 @@ func describe(err error) string {
 
 var urls = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>]+`)
 
-// tidy makes a message of the service fit for an error: one line of printable ASCII, without the literal
-// quotes around it, without URLs, which may carry credentials of their own, and without the credential.
+// tidy makes a message of the service fit for an error: one line of printable ASCII, without the
+// literal quotes around it, without URLs, which may carry credentials of their own, and without the
+// credential.
 func tidy(message, credential string) string {
 	message = line(message)
 	if credential != "" {

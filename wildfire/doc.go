@@ -25,11 +25,11 @@
 //
 // # What it does not do
 //
-// It keeps no account of quotas, waits for no rate limit and does not retry, with three exceptions. A call
-// answered 401 is repeated once with the token that the [TokenSource] then gives. An upload whose
-// connection broke in the middle of the request body is sent once more, because a service that refuses a
-// large body early may close the connection before its status is read. One that asked for a go-ahead and
-// was answered 417 is sent without asking. Everything else is told to the
-// caller, who knows what a repetition costs. It does not fall back to another region: moving samples
-// between regions is a legal decision.
+// It keeps no account of quotas, waits for no rate limit and does not retry, with three exceptions.
+// A call answered 401 is repeated once with the token that the [TokenSource] then gives. An upload
+// whose connection broke in the middle of the request body is sent once more, because a service
+// that refuses a large body early may close the connection before its status is read. One that
+// asked for a go-ahead and was answered 417 is sent without asking. Everything else is told to the
+// caller, who knows what a repetition costs. It does not fall back to another region: moving
+// samples between regions is a legal decision.
 package wildfire

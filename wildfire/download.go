@@ -29,9 +29,10 @@ type Download struct {
 	SHA256 string
 }
 
-// Sample writes the contents of a sample to w and compares them with the hash that was asked for, an MD5 or
-// a SHA-256; a difference matches ErrAnswer, and the bytes are then already written. The service hands out
-// samples of one's own organisation, and not all of those (ErrSampleForbidden, ErrNotFound, ErrGone).
+// Sample writes the contents of a sample to w and compares them with the hash that was asked for,
+// an MD5 or a SHA-256; a difference matches ErrAnswer, and the bytes are then already written. The
+// service hands out samples of one's own organisation, and not all of those (ErrSampleForbidden,
+// ErrNotFound, ErrGone).
 func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -40,8 +41,8 @@ func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download
 	return c.download(ctx, fetch{op: OpSample, hash: hash}, w, field{"hash", hash})
 }
 
-// PCAP writes the network capture of a sample's analysis to w: that of the platform with the given id (WildFire
-// API Reference, "Get a Packet Capture"), or of any where platform is 0.
+// PCAP writes the network capture of a sample's analysis to w: that of the platform with the given
+// id (WildFire API Reference, "Get a Packet Capture"), or of any where platform is 0.
 func (c *Client) PCAP(ctx context.Context, hash string, platform int, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -66,8 +67,8 @@ const (
 	DownloadFiles Artifact = "download_files"
 )
 
-// WebArtifacts writes the artifacts of a web page's analysis to w, as a tar.gz that may be empty. Without
-// kinds it asks for all.
+// WebArtifacts writes the artifacts of a web page's analysis to w, as a tar.gz that may be empty.
+// Without kinds it asks for all.
 func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kinds ...Artifact) (Download, error) {
 	if err := checkLink(url); err != nil {
 		return Download{}, invalid(OpWebArtifacts, err)
@@ -103,8 +104,8 @@ const (
 	TestELF   TestKind = "elf"
 )
 
-// TestFile writes a harmless file to w that WildFire will judge malware. Every call gives another one. It
-// needs no credential and costs no quota.
+// TestFile writes a harmless file to w that WildFire will judge malware. Every call gives another
+// one. It needs no credential and costs no quota.
 func (c *Client) TestFile(ctx context.Context, kind TestKind, w io.Writer) (Download, error) {
 	switch kind {
 	case TestPE, TestAPK, TestMacOS, TestELF:
@@ -155,7 +156,8 @@ func (*Client) unexpected(op Op, response *http.Response, token string) error {
 	return failure
 }
 
-// receive copies an answer to w, unless it is a document of the service or of a proxy in place of a file.
+// receive copies an answer to w, unless it is a document of the service or of a proxy in place of a
+// file.
 func (c *Client) receive(what fetch, response *http.Response, token string, w io.Writer) (Download, error) {
 	reader := bufio.NewReader(response.Body)
 	if inPlaceOfFile(what.op, response, reader) {
@@ -199,8 +201,8 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 const maxHead = 512
 
 // inPlaceOfFile recognises an answer that is no file by its beginning. A sample may be a text or a
-// document itself: there only one that says "error" or "nothing yet", and was not sent as a file, is taken
-// for the service's. The artifacts of a web page may be empty.
+// document itself: there only one that says "error" or "nothing yet", and was not sent as a file,
+// is taken for the service's. The artifacts of a web page may be empty.
 func inPlaceOfFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 	head, _ := reader.Peek(maxHead)
 	switch {
@@ -265,7 +267,8 @@ var copyBuffers = sync.Pool{New: func() any { buffer := make([]byte, 32<<10); re
 // onlyReader hides bufio's WriteTo, which would copy in pieces of its own small buffer.
 type onlyReader struct{ io.Reader }
 
-// ErrSink matches the failure of the writer that a download was written to; the writer's error is wrapped.
+// ErrSink matches the failure of the writer that a download was written to; the writer's error is
+// wrapped.
 var ErrSink = errors.New("writing download")
 
 type sink struct{ io.Writer }

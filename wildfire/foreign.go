@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// ForeignAnswer describes an answer that is not in WildFire's form: that of a captive portal, a proxy,
-// a web filter, or a virus scanner on the way. It holds nothing of the answer's body but the title of
-// a page.
+// ForeignAnswer describes an answer that is not in WildFire's form: that of a captive portal, a
+// proxy, a web filter, or a virus scanner on the way. It holds nothing of the answer's body but the
+// title of a page.
 type ForeignAnswer struct {
 	// ContentType is the answer's media type: as it was announced, or else as its first bytes look.
 	// Empty where the answer had no body.
@@ -68,9 +68,9 @@ func title(body []byte, credential string) string {
 	return strings.TrimRight(text[:min(len(text), maxTitle)], " ")
 }
 
-// foreignStatus describes the answer to a call that failed, where something else than WildFire seems
-// to have given it; nil otherwise. The service itself was seen to answer without a body, so that an
-// empty answer is taken for its own where it documents the status.
+// foreignStatus describes the answer to a call that failed, where something else than WildFire
+// seems to have given it; nil otherwise. The service itself was seen to answer without a body, so
+// that an empty answer is taken for its own where it documents the status.
 func foreignStatus(response *http.Response, body []byte, credential string) *ForeignAnswer {
 	if ownXML(body) || blank(body) && documented[response.StatusCode] {
 		return nil
@@ -103,9 +103,9 @@ func ownJSON(body []byte) bool {
 	return ok
 }
 
-// textual reports whether a file looks like text by its first bytes: so do the pages, the JSON and the
-// words that come in place of a file, and so does none of the captures, archives and reports in PDF
-// that WildFire sends. Nothing at all is no file either.
+// textual reports whether a file looks like text by its first bytes: so do the pages, the JSON and
+// the words that come in place of a file, and so does none of the captures, archives and reports in
+// PDF that WildFire sends. Nothing at all is no file either.
 func textual(head []byte) bool {
 	return blank(head) || strings.HasPrefix(http.DetectContentType(head), "text/")
 }

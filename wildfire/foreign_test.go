@@ -46,8 +46,8 @@ var foreigners = map[string]struct {
 	},
 }
 
-// TestForeignSuccess: a success that is not WildFire's is no success of any operation, proves nothing
-// about the credential, and leaves open whether WildFire got the request.
+// TestForeignSuccess: a success that is not WildFire's is no success of any operation, proves
+// nothing about the credential, and leaves open whether WildFire got the request.
 func TestForeignSuccess(t *testing.T) {
 	t.Parallel()
 	for name, tt := range foreigners {

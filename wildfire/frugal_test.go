@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire"
 )
 
-// swallow reads a request through a fixed buffer and answers with nothing that can be read, so that what is
-// allocated is the client's doing.
+// swallow reads a request through a fixed buffer and answers with nothing that can be read, so that
+// what is allocated is the client's doing.
 type swallow struct{ buffer []byte }
 
 func (s *swallow) RoundTrip(r *http.Request) (*http.Response, error) {

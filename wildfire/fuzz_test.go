@@ -12,8 +12,8 @@ import (
 	"backburn/wildfire"
 )
 
-// shapes are the answers that documents, fixtures and clients show, and what those were seen to do to a
-// parser. Every target starts from all of them: an answer to the wrong call is a case as well.
+// shapes are the answers that documents, fixtures and clients show, and what those were seen to do
+// to a parser. Every target starts from all of them: an answer to the wrong call is a case as well.
 var shapes = []string{
 	"",
 	vendorError,

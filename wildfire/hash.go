@@ -11,8 +11,8 @@ const (
 	sha256Length = 64
 )
 
-// normalHash lowers an MD5 or SHA-256 and refuses everything else, SHA-1 included: nothing that is not
-// hexadecimal reaches a request.
+// normalHash lowers an MD5 or SHA-256 and refuses everything else, SHA-1 included: nothing that is
+// not hexadecimal reaches a request.
 func normalHash(hash string) (string, error) {
 	if len(hash) != md5Length && len(hash) != sha256Length {
 		return "", fmt.Errorf("hash of %d characters: must be an MD5 (32) or a SHA-256 (64) in hexadecimal", len(hash))

@@ -18,8 +18,8 @@ type LinkSubmission struct {
 	// SHA256 and MD5 are the digests of that URL, by which its verdict can be asked for.
 	SHA256, MD5 string
 
-	// Uncertain is set where WildFire answered with a document of its own but without a readable receipt. The
-	// link was counted: ask for its verdict with URLVerdict.
+	// Uncertain is set where WildFire answered with a document of its own but without a readable
+	// receipt. The link was counted: ask for its verdict with URLVerdict.
 	Uncertain bool
 }
 
@@ -38,9 +38,9 @@ func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, e
 	return records[0], nil
 }
 
-// SubmitLinks submits any number of links, MaxLinks a call. It returns one receipt per link, in the order
-// of the links; one that the answer does not hold is Uncertain. Where a later call fails, the receipts of
-// those before it are returned along with the error.
+// SubmitLinks submits any number of links, MaxLinks a call. It returns one receipt per link, in the
+// order of the links; one that the answer does not hold is Uncertain. Where a later call fails, the
+// receipts of those before it are returned along with the error.
 func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmission, error) {
 	for i, link := range links {
 		if err := checkLink(link); err != nil {
@@ -106,8 +106,8 @@ func (l *LinkSubmission) set(field, text string) {
 	}
 }
 
-// inOrder matches receipts with the links that they are for: by URL, with or without the http:// that the
-// service adds.
+// inOrder matches receipts with the links that they are for: by URL, with or without the http://
+// that the service adds.
 func inOrder(links []string, records []LinkSubmission) []LinkSubmission {
 	byURL := make(map[string]LinkSubmission, len(records))
 	for _, record := range records {

@@ -23,7 +23,8 @@ const (
 	OpTestFile           Op = "test"
 )
 
-// submits tells the operations that the daily allowance of uploads is spent on; the others cost queries.
+// submits tells the operations that the daily allowance of uploads is spent on; the others cost
+// queries.
 func (op Op) submits() bool {
 	switch op {
 	case OpSubmitFile, OpSubmitURL, OpSubmitLink, OpSubmitLinks:

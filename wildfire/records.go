@@ -2,8 +2,8 @@ package wildfire
 
 import "github.com/beevik/etree"
 
-// parseRecords reads the records of an answer, the children of its root with the given name. The function
-// is given the fields of a record in their order, their text without the space around it.
+// parseRecords reads the records of an answer, the children of its root with the given name. The
+// function is given the fields of a record in their order, their text without the space around it.
 func parseRecords[T any](body []byte, tags int, name string, set func(record *T, field, text string)) ([]T, error) {
 	root, err := wildfireRoot(body, tags)
 	if err != nil {

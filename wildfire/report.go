@@ -8,18 +8,18 @@ const (
 	// MaxReportText is the length of each of its strings, in bytes.
 	MaxReportText = 2048
 
-	// MaxReportListBytes is about the size of each of its lists, in bytes of JSON without escapes. A report
-	// is below 1 MiB of JSON.
+	// MaxReportListBytes is about the size of each of its lists, in bytes of JSON without escapes.
+	// A report is below 1 MiB of JSON.
 	MaxReportListBytes = 32 << 10
 )
 
 // Report is what an analysis found out about a sample: the parts of WildFire's XML report that an
 // incident responder asks for, over all environments that the sample was analyzed in.
 //
-// Everything in it comes from the sample's author as much as from WildFire, and is no more than text:
-// strings are valid UTF-8 on one line, hashes are lower-case hexadecimal, IP addresses and domain names are
-// well-formed. Lists hold each entry once, in the order of the report, and are bounded. Nothing is
-// defanged.
+// Everything in it comes from the sample's author as much as from WildFire, and is no more than
+// text: strings are valid UTF-8 on one line, hashes are lower-case hexadecimal, IP addresses and
+// domain names are well-formed. Lists hold each entry once, in the order of the report, and are
+// bounded. Nothing is defanged.
 type Report struct {
 	// Malware is the overall answer in the report's words: "yes", "no" or "grayware". See Verdict.
 	Malware string `json:"malware"`
@@ -55,8 +55,8 @@ type Report struct {
 	Truncated bool `json:"truncated,omitempty"`
 }
 
-// Platform is an environment that the sample was analyzed in, static or dynamic. What it says may be the
-// opposite of the overall answer.
+// Platform is an environment that the sample was analyzed in, static or dynamic. What it says may
+// be the opposite of the overall answer.
 type Platform struct {
 	ID      string `json:"id,omitempty"` // as Client.PCAP takes it
 	Name    string `json:"name,omitempty"`
@@ -70,8 +70,8 @@ type Behavior struct {
 	Details string `json:"details,omitempty"`
 	Kind    string `json:"kind,omitempty"` // WildFire's group of behaviors, or a malware family
 
-	// Score is the severity that WildFire gives it. The scale is not documented; 0 stands for harmless,
-	// and for none.
+	// Score is the severity that WildFire gives it. The scale is not documented; 0 stands for
+	// harmless, and for none.
 	Score float64 `json:"score"`
 }
 

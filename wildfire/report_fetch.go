@@ -10,8 +10,8 @@ import (
 	"net/http"
 )
 
-// Report fetches the report about a sample. It comes later than the verdict: until it is there the error
-// matches ErrNotReady, which also stands for a sample that the service does not know.
+// Report fetches the report about a sample. It comes later than the verdict: until it is there the
+// error matches ErrNotReady, which also stands for a sample that the service does not know.
 func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 	var report Report
 	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
@@ -27,8 +27,8 @@ func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 	return report, nil
 }
 
-// ReportXML fetches the report about a sample as the service wrote it, once Report could make sense of it.
-// ParseReport reads it.
+// ReportXML fetches the report about a sample as the service wrote it, once Report could make sense
+// of it. ParseReport reads it.
 func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 	var document []byte
 	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
@@ -80,10 +80,10 @@ const maxReportHead = 4 << 10
 
 // ParseReport reads a report in WildFire's XML, as Client.ReportXML returns it.
 //
-// It reads at most 32 MiB, in pieces, and refuses document type declarations, deep nesting, and more
-// elements than a report has. The error matches ErrNotReady where the document holds no report yet,
-// ErrRejected for an error document, ErrForeignAnswer where it is not WildFire's, and ErrAnswer where it is
-// and cannot be read. An error of r is wrapped.
+// It reads at most 32 MiB, in pieces, and refuses document type declarations, deep nesting, and
+// more elements than a report has. The error matches ErrNotReady where the document holds no report
+// yet, ErrRejected for an error document, ErrForeignAnswer where it is not WildFire's, and
+// ErrAnswer where it is and cannot be read. An error of r is wrapped.
 func ParseReport(r io.Reader) (Report, error) {
 	buffered := bufio.NewReaderSize(r, maxReportHead)
 	head, _ := buffered.Peek(maxReportHead)

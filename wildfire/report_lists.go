@@ -15,8 +15,8 @@ import (
 // entryCost is about what an entry takes in JSON besides its strings, in bytes.
 const entryCost = 64
 
-// add appends an entry to a list of the report, unless the list has it or is full. Parts are the strings
-// of the entry.
+// add appends an entry to a list of the report, unless the list has it or is full. Parts are the
+// strings of the entry.
 func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...string) {
 	key := name + "\x00" + strings.Join(parts, "\x00")
 	if _, ok := r.seen[key]; ok {
@@ -33,7 +33,8 @@ func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...strin
 	*list = append(*list, entry)
 }
 
-// clean makes a string of the report fit for use: one line of valid UTF-8, at most MaxReportText bytes.
+// clean makes a string of the report fit for use: one line of valid UTF-8, at most MaxReportText
+// bytes.
 func (r *reportReader) clean(text string) string {
 	text = strings.TrimSpace(strings.Map(printableRune, strings.ToValidUTF8(text, "?")))
 	if len(text) <= MaxReportText {
@@ -49,8 +50,8 @@ func (r *reportReader) clean(text string) string {
 	return strings.Clone(text[:end])
 }
 
-// printableRune replaces control characters, line breaks and invisible marks of direction, which make a
-// text look like another.
+// printableRune replaces control characters, line breaks and invisible marks of direction, which
+// make a text look like another.
 func printableRune(r rune) rune {
 	switch {
 	case unicode.IsControl(r), r == '\u2028', r == '\u2029':
@@ -121,8 +122,8 @@ func (r *reportReader) written(path string) {
 	}
 }
 
-// dropped adds a file that has a hash, unless it is the sample. A file comes up in several sections of a
-// report, with its type and size in some.
+// dropped adds a file that has a hash, unless it is the sample. A file comes up in several sections
+// of a report, with its type and size in some.
 func (r *reportReader) dropped(f frame, path string) {
 	d := DroppedFile{
 		Path:   r.clean(path),
@@ -194,8 +195,8 @@ func (r *reportReader) link(f frame, text string) {
 	}
 }
 
-// urlOf accepts absolute URLs. WildFire leaves out http://, as in links that are submitted. One that is
-// cut would be another, and is left out.
+// urlOf accepts absolute URLs. WildFire leaves out http://, as in links that are submitted. One
+// that is cut would be another, and is left out.
 func (r *reportReader) urlOf(text string) (string, bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {

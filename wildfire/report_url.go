@@ -17,8 +17,8 @@ type URLReport struct {
 	Report json.RawMessage
 }
 
-// URLReport fetches the report about a URL. Until it is there the error matches ErrNotReady. Not available
-// on the WF-500, nor in every region.
+// URLReport fetches the report about a URL. Until it is there the error matches ErrNotReady. Not
+// available on the WF-500, nor in every region.
 func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	if err := checkLink(url); err != nil {
 		return URLReport{}, invalid(OpReport, err)
@@ -54,8 +54,8 @@ func (c *Client) document(ctx context.Context, fields []field, use func([]byte) 
 	})
 }
 
-// ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until it is there the error
-// matches ErrNotReady.
+// ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until it is there
+// the error matches ErrNotReady.
 func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -72,8 +72,9 @@ func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, 
 	return report, nil
 }
 
-// parseURLReport reads {"success": …, "result": {"analysis_time", "url_type", "report"}}. The value of success is
-// ignored: it was seen as a string and as a boolean, and says nothing that the report does not.
+// parseURLReport reads {"success": …, "result": {"analysis_time", "url_type", "report"}}. The value
+// of success is ignored: it was seen as a string and as a boolean, and says nothing that the report
+// does not.
 func parseURLReport(body []byte) (URLReport, error) {
 	var answer struct {
 		Result struct {
@@ -120,8 +121,8 @@ func parseJSON(body []byte, into any) error {
 	return errors.New("not the JSON that was expected")
 }
 
-// embedded unwraps a JSON document that comes as itself or as a text in a string. Nothing, an empty string and
-// null mean that there is none yet.
+// embedded unwraps a JSON document that comes as itself or as a text in a string. Nothing, an empty
+// string and null mean that there is none yet.
 func embedded(value json.RawMessage) (json.RawMessage, error) {
 	var inner string
 	if err := json.Unmarshal(value, &inner); err == nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3): seconds, and a date, which is
-// compared with now. What cannot be read, or lies in the past, is 0.
+// parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3): seconds, and a date,
+// which is compared with now. What cannot be read, or lies in the past, is 0.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {

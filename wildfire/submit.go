@@ -12,39 +12,41 @@ import (
 	"time"
 )
 
-// Submission is WildFire's receipt for a file. It holds no verdict, and does not tell whether the file was
-// known: ask for both.
+// Submission is WildFire's receipt for a file. It holds no verdict, and does not tell whether the
+// file was known: ask for both.
 type Submission struct {
 	// URL is where the file came from, for SubmitURL.
 	URL string
 
-	// Filetype is the service's label, such as "PE32 executable"; a report may name the same file's otherwise.
+	// Filetype is the service's label, such as "PE32 executable"; a report may name the same file's
+	// otherwise.
 	Filetype string
 
 	// Filename is the name as the service echoed it; empty for SubmitURL.
 	Filename string
 
-	// SHA256 and MD5 are lower-case hexadecimal. For SubmitFile they are those of the bytes that were sent; for
-	// SubmitURL those that the service reports.
+	// SHA256 and MD5 are lower-case hexadecimal. For SubmitFile they are those of the bytes that
+	// were sent; for SubmitURL those that the service reports.
 	SHA256, MD5 string
 
 	// Size is in bytes.
 	Size int64
 
-	// Uncertain is set where WildFire answered with success, and with a document of its own, but not with a
-	// readable receipt for these contents: the document was cut short, or fields were missing. The
-	// submission was counted: go on with the verdict, do not submit again.
+	// Uncertain is set where WildFire answered with success, and with a document of its own, but
+	// not with a readable receipt for these contents: the document was cut short, or fields were
+	// missing. The submission was counted: go on with the verdict, do not submit again.
 	Uncertain bool
 }
 
 // SubmitFile uploads one file.
 //
-// It refuses locally what the service would: an empty file (ErrEmptyFile), and one over Config.MaxFileSize
-// (ErrTooLarge). The answer's digests are compared with those of the bytes sent. See ContentError for what
-// happens when either the file or the answer is not what was expected; in the second case the Submission
-// is returned together with the error. A document of WildFire's that cannot be read to its end is a
-// Submission with Uncertain set and no error. A success in any other form, such as a login page, is
-// ErrForeignAnswer: something on the way gave it, and nothing is known of the file.
+// It refuses locally what the service would: an empty file (ErrEmptyFile), and one over
+// Config.MaxFileSize (ErrTooLarge). The answer's digests are compared with those of the bytes sent.
+// See ContentError for what happens when either the file or the answer is not what was expected; in
+// the second case the Submission is returned together with the error. A document of WildFire's that
+// cannot be read to its end is a Submission with Uncertain set and no error. A success in any other
+// form, such as a login page, is ErrForeignAnswer: something on the way gave it, and nothing is
+// known of the file.
 func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption) (Submission, error) {
 	var options submitOptions
 	for _, option := range opts {
@@ -74,8 +76,8 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	return submission, err
 }
 
-// slowLine is what the upload of a file is expected to move at least, in bytes per second: its token has to last
-// until the end.
+// slowLine is what the upload of a file is expected to move at least, in bytes per second: its
+// token has to last until the end.
 const slowLine = 256 << 10
 
 // acceptable refuses what need not be sent.
@@ -101,7 +103,8 @@ func (c *Client) acceptable(file File) error {
 	return nil
 }
 
-// receipt reads the answer to an upload. Whatever it holds, the digests of the bytes sent are known.
+// receipt reads the answer to an upload. Whatever it holds, the digests of the bytes sent are
+// known.
 func (u *upload) receipt(response *http.Response, token string) (Submission, error) {
 	stream := u.current.Load()
 	sha, md := stream.sums()
@@ -150,10 +153,10 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 
 var errEarlySuccess = errors.New("success before the file was sent")
 
-// SubmitURL has the service fetch a file from a URL and analyse it; SubmitLink is for web pages. The name,
-// which may be empty, tells the type of scripts and of XML and HTML by its extension. Not available on the
-// WF-500. An answer of WildFire's without a readable receipt is a Submission with Uncertain set that knows
-// only the URL.
+// SubmitURL has the service fetch a file from a URL and analyse it; SubmitLink is for web pages.
+// The name, which may be empty, tells the type of scripts and of XML and HTML by its extension. Not
+// available on the WF-500. An answer of WildFire's without a readable receipt is a Submission with
+// Uncertain set that knows only the URL.
 func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submission, error) {
 	if err := checkLink(location); err != nil {
 		return Submission{}, invalid(OpSubmitURL, err)
@@ -188,8 +191,8 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	return submission, nil
 }
 
-// parseReceipts reads the upload-file-info elements, in whatever order their children are and however
-// many there are. A digest that is not one is treated as absent.
+// parseReceipts reads the upload-file-info elements, in whatever order their children are and
+// however many there are. A digest that is not one is treated as absent.
 func parseReceipts(body []byte) ([]Submission, error) {
 	return parseRecords(body, maxTags, receiptElement, (*Submission).set)
 }
@@ -223,7 +226,8 @@ func checkLink(link string) error {
 	if strings.ContainsAny(link, "\r\n\x00") {
 		return errors.New("link with a line break or NUL")
 	}
-	// Without a scheme the service puts http:// in front. "host:8080/x" has none, though it parses as if.
+	// Without a scheme the service puts http:// in front. "host:8080/x" has none, though it parses
+	// as if.
 	scheme, _, found := strings.Cut(link, "://")
 	if !found {
 		return nil

@@ -133,7 +133,8 @@ func TestSubmitFileAnswerAboutOtherContents(t *testing.T) {
 	}
 }
 
-// TestSubmitFileSourceChanged gives contents that are not what File promises; nothing may be submitted.
+// TestSubmitFileSourceChanged gives contents that are not what File promises; nothing may be
+// submitted.
 func TestSubmitFileSourceChanged(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -514,8 +515,8 @@ func TestUnansweredSubmission(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswer comes while the file is still being sent: once SubmitFile returns, the file is closed and
-// no progress is reported.
+// TestEarlyAnswer comes while the file is still being sent: once SubmitFile returns, the file is
+// closed and no progress is reported.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	var body io.Reader
@@ -547,7 +548,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// TestBodyClosedWhileItIsRead is not a fault of the file: HTTP/2 closes a body so when its stream ends.
+// TestBodyClosedWhileItIsRead is not a fault of the file: HTTP/2 closes a body so when its stream
+// ends.
 func TestBodyClosedWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	reset := errors.New("stream reset")
@@ -681,7 +683,8 @@ func TestEarlyRefusalOfLargeUpload(t *testing.T) {
 	}
 }
 
-// TestProxyWithoutGoAhead: what is answered 417 for asking is sent without asking, once and for free.
+// TestProxyWithoutGoAhead: what is answered 417 for asking is sent without asking, once and for
+// free.
 func TestProxyWithoutGoAhead(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()

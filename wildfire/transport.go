@@ -12,38 +12,42 @@ import (
 	"time"
 )
 
-// TransportConfig describes how to reach the network. The API client and the token client should use one
-// and the same, so that a proxy or a private certificate authority holds for both.
+// TransportConfig describes how to reach the network. The API client and the token client should
+// use one and the same, so that a proxy or a private certificate authority holds for both.
 type TransportConfig struct {
-	// Proxy is the proxy's URL (http, https or socks5). Empty takes HTTPS_PROXY, HTTP_PROXY and NO_PROXY from
-	// the environment; "direct" uses none.
+	// Proxy is the proxy's URL (http, https or socks5). Empty takes HTTPS_PROXY, HTTP_PROXY and
+	// NO_PROXY from the environment; "direct" uses none.
 	Proxy string
 
-	// CAFile names a PEM file whose certificates are trusted besides those of the system: what a WF-500
-	// appliance with a certificate of its own needs. There is no way to switch verification off.
+	// CAFile names a PEM file whose certificates are trusted besides those of the system: what a
+	// WF-500 appliance with a certificate of its own needs. There is no way to switch verification
+	// off.
 	CAFile string `toml:"ca_file" own:"true" doc:"PEM file of authorities to trust besides those of the system."`
 
-	// CertFile and KeyFile name a client certificate for gateways that ask for one; both or neither.
+	// CertFile and KeyFile name a client certificate for gateways that ask for one; both or
+	// neither.
 	CertFile, KeyFile string
 
 	// DialTimeout bounds connecting, TLSTimeout the handshake after it.
 	DialTimeout, TLSTimeout time.Duration
 
-	// ContinueTimeout is how long a request that asked for a go-ahead ("Expect: 100-continue") waits for it
-	// before sending its body all the same.
+	// ContinueTimeout is how long a request that asked for a go-ahead ("Expect: 100-continue")
+	// waits for it before sending its body all the same.
 	ContinueTimeout time.Duration
 
-	// IdleTimeout closes connections that were not used for so long. It is shorter than the usual server's, so
-	// that the client is the one to close and no request meets a connection that is being closed.
+	// IdleTimeout closes connections that were not used for so long. It is shorter than the usual
+	// server's, so that the client is the one to close and no request meets a connection that is
+	// being closed.
 	IdleTimeout time.Duration
 
-	// MaxIdlePerHost is how many idle connections are kept, so that as many workers never need a new handshake.
+	// MaxIdlePerHost is how many idle connections are kept, so that as many workers never need a
+	// new handshake.
 	MaxIdlePerHost int
 
-	// PingTimeout is for HTTP/2, where calls share a connection and one that times out does not end it: a
-	// connection on which nothing came for so long is asked for a sign of life, and closed where none comes
-	// within as long again. It has to be longer than what waits to be sent takes on a slow line: the question is
-	// behind it. 0 never asks.
+	// PingTimeout is for HTTP/2, where calls share a connection and one that times out does not end
+	// it: a connection on which nothing came for so long is asked for a sign of life, and closed
+	// where none comes within as long again. It has to be longer than what waits to be sent takes
+	// on a slow line: the question is behind it. 0 never asks.
 	PingTimeout time.Duration
 
 	// DisableHTTP2 keeps to HTTP/1.1.
@@ -62,8 +66,9 @@ func DefaultTransportConfig() TransportConfig {
 	}
 }
 
-// NewTransport builds a transport: TLS 1.2 or later, HTTP/2 where the server offers it, the system's roots
-// plus CAFile, and no compression, because lengths of downloads are checked. The files are read once, now.
+// NewTransport builds a transport: TLS 1.2 or later, HTTP/2 where the server offers it, the
+// system's roots plus CAFile, and no compression, because lengths of downloads are checked. The
+// files are read once, now.
 func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 	proxy, err := proxyFunc(cfg.Proxy)
 	if err != nil {

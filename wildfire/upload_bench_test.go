@@ -36,8 +36,8 @@ func zeroFile(size int64) wildfire.File {
 	return wildfire.File{Name: "zeros.bin", Size: size, Open: func() (io.ReadCloser, error) { return &zeros{left: size}, nil }}
 }
 
-// bareUpload is the least that net/http needs to stream a file in a form with a known length and to hash
-// it on the way: what the client is compared with.
+// bareUpload is the least that net/http needs to stream a file in a form with a known length and to
+// hash it on the way: what the client is compared with.
 func bareUpload(ctx context.Context, transport http.RoundTripper, url string, size int64) error {
 	var frame bytes.Buffer
 	form := multipart.NewWriter(&frame)
@@ -66,9 +66,9 @@ func bareUpload(ctx context.Context, transport http.RoundTripper, url string, si
 	return err
 }
 
-// BenchmarkUpload reports, besides the speed, the ratio of it to that of a bare stream against the same
-// server in the same run: 1 is as fast, more is faster. The two take turns, so that both meet the same
-// load of the machine.
+// BenchmarkUpload reports, besides the speed, the ratio of it to that of a bare stream against the
+// same server in the same run: 1 is as fast, more is faster. The two take turns, so that both meet
+// the same load of the machine.
 func BenchmarkUpload(b *testing.B) {
 	for _, size := range []int64{1 << 10, 1 << 20, 100 << 20} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
@@ -98,7 +98,8 @@ func BenchmarkUpload(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			// In turns of about a megabyte, and at least one upload: stopping the timer stops the world.
+			// In turns of about a megabyte, and at least one upload: stopping the timer stops the
+			// world.
 			turn := int(max(1, min(64, (1<<20)/size)))
 			var ours, theirs time.Duration
 			var n int

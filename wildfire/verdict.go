@@ -38,12 +38,12 @@ func (v Verdict) String() string {
 	return "unrecognised"
 }
 
-// Final reports whether the service has judged: every code that is not negative, those that are not known
-// included. A final verdict may still be changed later.
+// Final reports whether the service has judged: every code that is not negative, those that are not
+// known included. A final verdict may still be changed later.
 func (v Verdict) Final() bool { return v >= 0 }
 
-// Malicious reports whether the verdict is malware, grayware, phishing or command and control. A code
-// that is not known is neither malicious nor benign.
+// Malicious reports whether the verdict is malware, grayware, phishing or command and control. A
+// code that is not known is neither malicious nor benign.
 func (v Verdict) Malicious() bool {
 	switch v {
 	case Malware, Grayware, Phishing, C2:

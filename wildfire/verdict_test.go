@@ -53,8 +53,8 @@ func known(n int, opts ...wildfiretest.Option) (*wildfiretest.Server, []string) 
 	return server, hashes
 }
 
-// TestVerdictSpellings takes a verdict in every spelling: by itself, where one that cannot be read is an
-// error, and in a list, where it is a record that says so.
+// TestVerdictSpellings takes a verdict in every spelling: by itself, where one that cannot be read
+// is an error, and in a list, where it is a record that says so.
 func TestVerdictSpellings(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// MaxHashes is how many hashes one call of get/verdicts takes. The call costs one query whatever their
-// number.
+// MaxHashes is how many hashes one call of get/verdicts takes. The call costs one query whatever
+// their number.
 const MaxHashes = 500
 
-// Verdict asks about one sample by MD5 or SHA-256. The record always has a verdict; where the answer's has
-// none the error matches ErrNoVerdict. An MD5 may belong to several samples: the error then matches
-// ErrAmbiguous, and Verdicts returns them all.
+// Verdict asks about one sample by MD5 or SHA-256. The record always has a verdict; where the
+// answer's has none the error matches ErrNoVerdict. An MD5 may belong to several samples: the error
+// then matches ErrAmbiguous, and Verdicts returns them all.
 func (c *Client) Verdict(ctx context.Context, hash string) (VerdictRecord, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -71,13 +71,14 @@ func distinct(records []VerdictRecord) int {
 	return len(seen)
 }
 
-// Verdicts asks about any number of samples by MD5 or SHA-256, MaxHashes a call, and matches the answers by
-// hash, whatever their order.
+// Verdicts asks about any number of samples by MD5 or SHA-256, MaxHashes a call, and matches the
+// answers by hash, whatever their order.
 //
-// The records come in the order of the hashes, each hash once. One that the service left out is absent,
-// and one that it gave no readable verdict for, or two that differ, has HasVerdict false. An MD5 gives as
-// many records as samples have it. A hash that is neither an MD5 nor a SHA-256 fails the call before anything is sent.
-// Where a later call fails, the records of those before it are returned along with the error.
+// The records come in the order of the hashes, each hash once. One that the service left out is
+// absent, and one that it gave no readable verdict for, or two that differ, has HasVerdict false.
+// An MD5 gives as many records as samples have it. A hash that is neither an MD5 nor a SHA-256
+// fails the call before anything is sent. Where a later call fails, the records of those before it
+// are returned along with the error.
 func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord, error) {
 	wanted := make([]string, 0, len(hashes))
 	seen := make(map[string]struct{}, len(hashes))
@@ -107,7 +108,8 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 	return all, nil
 }
 
-// agreed makes one record of those about the same sample. Of two verdicts that differ neither can be believed.
+// agreed makes one record of those about the same sample. Of two verdicts that differ neither can
+// be believed.
 func agreed(records []VerdictRecord) []VerdictRecord {
 	first := make(map[string]int, len(records))
 	kept := records[:0]
@@ -148,15 +150,15 @@ func matching(hashes []string, records []VerdictRecord) []VerdictRecord {
 	return matched
 }
 
-// answers reports whether a record is about a hash. One without any hash is taken to be about the only
-// one that was asked for.
+// answers reports whether a record is about a hash. One without any hash is taken to be about the
+// only one that was asked for.
 func answers(record VerdictRecord, hash string) bool {
 	return record.SHA256 == hash || record.MD5 == hash || record.SHA256 == "" && record.MD5 == ""
 }
 
-// VerdictsChanged returns the samples whose verdict changed since the given day (UTC), at most 30 days back.
-// Documented for the WF-500; the cloud answers too. A date that is out of range is refused locally with
-// ErrInvalidArgument, and by the service with ErrInvalidDate.
+// VerdictsChanged returns the samples whose verdict changed since the given day (UTC), at most 30
+// days back. Documented for the WF-500; the cloud answers too. A date that is out of range is
+// refused locally with ErrInvalidArgument, and by the service with ErrInvalidDate.
 func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]VerdictRecord, error) {
 	day, today := since.UTC().Truncate(24*time.Hour), time.Now().UTC().Truncate(24*time.Hour)
 	if day.After(today) || day.Before(today.AddDate(0, 0, -30)) {

@@ -14,8 +14,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// stall makes a client over a transport of the test's own, with a stall limit of 30 s and an answer limit
-// of 2 min.
+// stall makes a client over a transport of the test's own, with a stall limit of 30 s and an answer
+// limit of 2 min.
 func stall(t *testing.T, transport roundTrip) *wildfire.Client {
 	return client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = transport
@@ -128,8 +128,8 @@ func (b *trickle) Read(p []byte) (int, error) {
 
 func (*trickle) Close() error { return nil }
 
-// TestStuckSource ends an upload whose file cannot be read, says that it was the file, and frees the reader
-// by closing it: the transport, like net/http, waits for that.
+// TestStuckSource ends an upload whose file cannot be read, says that it was the file, and frees
+// the reader by closing it: the transport, like net/http, waits for that.
 func TestStuckSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -152,8 +152,8 @@ func TestStuckSource(t *testing.T) {
 	})
 }
 
-// TestStuckSourceOverTheNetwork does the same with net/http between, which waits for the reader; it is freed
-// by closing the file.
+// TestStuckSourceOverTheNetwork does the same with net/http between, which waits for the reader; it
+// is freed by closing the file.
 func TestStuckSourceOverTheNetwork(t *testing.T) {
 	t.Parallel()
 	for _, expect := range []int64{0, 1} {
@@ -176,8 +176,8 @@ func TestStuckSourceOverTheNetwork(t *testing.T) {
 	}
 }
 
-// TestHungSource is not even freed by closing the file: the call returns all the same, for the watchdog and
-// for the caller's cancellation.
+// TestHungSource is not even freed by closing the file: the call returns all the same, for the
+// watchdog and for the caller's cancellation.
 func TestHungSource(t *testing.T) {
 	t.Parallel()
 	for _, cancelled := range []bool{false, true} {

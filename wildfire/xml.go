@@ -35,10 +35,10 @@ func readLimited(r io.Reader, limit int64) ([]byte, error) {
 	return body, err
 }
 
-// parseXML returns the root element. It forgives what the service was seen to get wrong, such as control
-// characters and bare ampersands from an echoed file name, a wrong or a Latin-1 encoding in the
-// declaration, and blank lines in front of it. It refuses a DTD, deep nesting, and more tags than an
-// honest answer has: a tree takes many times the memory of its text.
+// parseXML returns the root element. It forgives what the service was seen to get wrong, such as
+// control characters and bare ampersands from an echoed file name, a wrong or a Latin-1 encoding in
+// the declaration, and blank lines in front of it. It refuses a DTD, deep nesting, and more tags
+// than an honest answer has: a tree takes many times the memory of its text.
 func parseXML(body []byte, tags int) (*etree.Element, error) {
 	if bytes.Count(body, []byte{'<'}) > tags {
 		return nil, errors.New("too many elements")
@@ -74,8 +74,8 @@ func hasDirective(e *etree.Element) bool {
 	return false
 }
 
-// clean makes a body valid UTF-8 without control characters, both of which stop Go's XML parser. Bodies
-// that are clean already, nearly all of them, are returned as they are.
+// clean makes a body valid UTF-8 without control characters, both of which stop Go's XML parser.
+// Bodies that are clean already, nearly all of them, are returned as they are.
 func clean(body []byte) []byte {
 	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	body = bytes.TrimLeft(body, " \t\r\n")
@@ -126,8 +126,8 @@ func declaresLatin1(head []byte) bool {
 	return bytes.Contains(declaration, []byte("8859-1")) || bytes.Contains(declaration, []byte("1252"))
 }
 
-// wildfireRoot parses an answer and asserts its root. An <error> document becomes errorDocument, and the
-// <response> document, which stands for "nothing yet", errNoData.
+// wildfireRoot parses an answer and asserts its root. An <error> document becomes errorDocument,
+// and the <response> document, which stands for "nothing yet", errNoData.
 func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 	name := rootOf(body)
 	if name == "" {

@@ -1,6 +1,7 @@
-// Command clamd measures how fast known verdicts are told over clamd's protocol: answers a second to
-// streams of 10 KiB, beside a bare server of the same protocol that reads the stream and answers OK
-// without a look at it. Files are asked about again and again, or each once. It also measures resident memory with 1,000 connections that are idle.
+// Command clamd measures how fast known verdicts are told over clamd's protocol: answers a second
+// to streams of 10 KiB, beside a bare server of the same protocol that reads the stream and answers
+// OK without a look at it. Files are asked about again and again, or each once. It also measures
+// resident memory with 1,000 connections that are idle.
 //
 //	go run ./bench/clamd
 package main
@@ -223,7 +224,8 @@ func echo(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// ask sends n streams of so many files, each on a connection of its own as most clients do, and returns answers a second.
+// ask sends n streams of so many files, each on a connection of its own as most clients do, and
+// returns answers a second.
 func ask(address string, n, clients, files int) (float64, error) {
 	var all sync.WaitGroup
 	faults := make(chan error, clients)
@@ -260,8 +262,8 @@ func ask(address string, n, clients, files int) (float64, error) {
 	}
 }
 
-// idle measures what connections cost that do nothing. The NATS server and the clients are in this process,
-// too.
+// idle measures what connections cost that do nothing. The NATS server and the clients are in this
+// process, too.
 func idle(address string) error {
 	before, err := resident()
 	if err != nil {

@@ -230,8 +230,8 @@ func wait(t testing.TB, c *clock, at time.Duration) {
 	}
 }
 
-// work runs a worker. What it waits for by the clock is as it would be; what it waits for in real time
-// (leases, and how soon a job that was given back comes again) is short.
+// work runs a worker. What it waits for by the clock is as it would be; what it waits for in real
+// time (leases, and how soon a job that was given back comes again) is short.
 func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time, c *clock) {
 	t.Helper()
 	wcfg := wildfire.DefaultConfig()

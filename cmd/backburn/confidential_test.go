@@ -80,8 +80,9 @@ func (w *wire) saw(text string) bool {
 	return bytes.Contains(w.sent.Bytes(), []byte(text))
 }
 
-// Of a confidential folder nothing leaves: neither contents nor names nor hashes, by what WildFire counts
-// and by what is on the wire, whenever the process is killed. Of another folder everything does.
+// Of a confidential folder nothing leaves: neither contents nor names nor hashes, by what WildFire
+// counts and by what is on the wire, whenever the process is killed. Of another folder everything
+// does.
 func TestConfidentialFolderSendsNothing(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)

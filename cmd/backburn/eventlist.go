@@ -57,8 +57,8 @@ func (l *eventList) line(p paper, tone tone, cells []string) {
 	p.row(tone, []byte("  ~>~"), widths, []string{cells[0], cells[1], cells[2], cells[4], cells[6]})
 }
 
-// narrowColumns are those before the name where there is little room: time, result, source and size.
-// The hash and the way to the verdict are left out.
+// narrowColumns are those before the name where there is little room: time, result, source and
+// size. The hash and the way to the verdict are left out.
 var narrowColumns = []int{clockWidth, 18, 10, 8}
 
 // nameWidth is what is left for the name there.

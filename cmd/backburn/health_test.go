@@ -36,8 +36,8 @@ func part(st app.Status, name string) health.Status {
 	return health.Status{}
 }
 
-// Every process is a member of the fleet, whatever it does. One that is killed is seen by the others, until
-// another takes its place; one that is stopped is not missed.
+// Every process is a member of the fleet, whatever it does. One that is killed is seen by the
+// others, until another takes its place; one that is stopped is not missed.
 func TestDeadProcessIsSeen(t *testing.T) {
 	t.Parallel()
 	ns := testkit.StartNATS(t, &server.Options{})

@@ -24,7 +24,8 @@ var (
 	spliced = regexp.MustCompile(`" ?\+ ?[\w.()]+ ?\+ ?"|%[sqvd]`)
 )
 
-// hints are the commands that the sources and the documents tell people to run, with where they are.
+// hints are the commands that the sources and the documents tell people to run, with where they
+// are.
 func hints(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -52,8 +53,8 @@ func hints(t *testing.T) map[string]string {
 	return found
 }
 
-// understood reports why the command line is none of ours. Documents speak of commands by their names;
-// where names is set, those have to run as well.
+// understood reports why the command line is none of ours. Documents speak of commands by their
+// names; where names is set, those have to run as well.
 func understood(line string, names bool) error {
 	root := rootCommand(cli.Std{Env: func(string) (string, bool) { return "", false }, Out: io.Discard, Err: io.Discard})
 	root.InitDefaultCompletionCmd()
@@ -82,8 +83,8 @@ func understood(line string, names bool) error {
 	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
-// Every command that a message or a document tells people to run is one that there is, with flags that it
-// has and as many arguments as it takes.
+// Every command that a message or a document tells people to run is one that there is, with flags
+// that it has and as many arguments as it takes.
 func TestHintsAreCommands(t *testing.T) {
 	t.Parallel()
 	all := hints(t)

@@ -137,7 +137,8 @@ func large(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Truncate(name, size))
 }
 
-// until runs a program again and again until what it prints matches: until PATTERN PROGRAM [ARG...].
+// until runs a program again and again until what it prints matches: until PATTERN PROGRAM
+// [ARG...].
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PATTERN PROGRAM [ARG...]")

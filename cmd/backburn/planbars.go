@@ -9,8 +9,8 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// planBars shows how many of the files that were found are hashed: a bar on a terminal, nothing elsewhere.
-// It is safe for concurrent use.
+// planBars shows how many of the files that were found are hashed: a bar on a terminal, nothing
+// elsewhere. It is safe for concurrent use.
 type planBars struct {
 	w     io.Writer
 	all   *mpb.Progress // nil: no terminal

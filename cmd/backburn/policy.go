@@ -193,8 +193,8 @@ func answerFor(cfg pipeline.Config, j pipeline.Job, types []string) policyAnswer
 	}
 }
 
-// placeOf finds the watched folder in which a file lies: its source, and the name below it. Elsewhere
-// a file is one of the source that is named.
+// placeOf finds the watched folder in which a file lies: its source, and the name below it.
+// Elsewhere a file is one of the source that is named.
 func placeOf(cfg config.Config, name, source string) (of, rel string, err error) {
 	abs, err := filepath.Abs(name)
 	if err != nil {

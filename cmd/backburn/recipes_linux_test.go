@@ -183,7 +183,8 @@ func modules(t *testing.T) string {
 
 const mailDoc = "../../docs/mail.md"
 
-// postfix starts a Postfix of the test's own, and returns its address and the folder of delivered mail.
+// postfix starts a Postfix of the test's own, and returns its address and the folder of delivered
+// mail.
 func postfix(t *testing.T, s *testkit.Site, p *place) (address, box string) {
 	t.Helper()
 	testkit.Programs(t, "postfix", "postfix")

@@ -98,7 +98,8 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := testkit.NewSite(t)
-			// Without asking first nothing but the memory of what was begun prevents a second upload.
+			// Without asking first nothing but the memory of what was begun prevents a second
+			// upload.
 			s.Configure(testkit.Settings{"worker.shutdown_timeout": tc.timeout.String(), "wildfire.ask_first": false})
 			files := testkit.Mixed(8, rand.New(rand.NewPCG(2, 2)))
 			end := slowUploads(s, tc.takes)

@@ -111,8 +111,8 @@ func every(ctx context.Context, talk io.Writer, follow bool, show func(context.C
 	}
 }
 
-// refresh writes a page: over the last one on a terminal that is watched, and no more of it than there
-// are lines, since the terminal would scroll.
+// refresh writes a page: over the last one on a terminal that is watched, and no more of it than
+// there are lines, since the terminal would scroll.
 func refresh(w io.Writer, screen cli.Screen, page []byte, follow bool) error {
 	switch {
 	case follow && screen.Terminal:
@@ -459,8 +459,8 @@ func printSinks(w paper, sinks []sink.Status) {
 	t.print(w)
 }
 
-// printParts prints how the parts of the process on this machine are, where one is not well or has a
-// note.
+// printParts prints how the parts of the process on this machine are, where one is not well or has
+// a note.
 func printParts(w paper, st app.Status) {
 	t := newTable("~PART HERE", "STATE", ">SINCE", "=REASON")
 	for _, p := range st.Parts {

@@ -49,8 +49,8 @@ func toneOf(well bool) tone {
 	return notable
 }
 
-// sgr are the sequences of the tones (ECMA-48, section 8.3.117). Only colors that can be read on light and
-// dark grounds are used.
+// sgr are the sequences of the tones (ECMA-48, section 8.3.117). Only colors that can be read on
+// light and dark grounds are used.
 var sgr = map[tone]string{dim: "2", strong: "1", notable: "33", alarm: "1;31"}
 
 // say gives a text its tone.
@@ -186,8 +186,8 @@ func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
 	}
 }
 
-// shorten takes the middle out of a text that is wider than a column: of a name, the beginning and the
-// extension tell most.
+// shorten takes the middle out of a text that is wider than a column: of a name, the beginning and
+// the extension tell most.
 func shorten(s string, width int) string {
 	all := runewidth.StringWidth(s)
 	if all <= width || width < 3 {

@@ -42,8 +42,8 @@ var hostileNames = []string{
 
 var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// checkPaper fails unless text fits into a terminal of so many columns, and holds nothing that talks
-// to it but our own colors.
+// checkPaper fails unless text fits into a terminal of so many columns, and holds nothing that
+// talks to it but our own colors.
 func checkPaper(t *testing.T, text string, width int) {
 	t.Helper()
 	for line := range strings.Lines(text) {

@@ -184,8 +184,8 @@ func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
 	}
 }
 
-// printSteps prints what happened, and how long after the step before. Where all is about one job, that
-// is told once.
+// printSteps prints what happened, and how long after the step before. Where all is about one job,
+// that is told once.
 func printSteps(w paper, steps []queue.Step) {
 	one := len(jobsOf(steps)) == 1
 	t := newTable("TIME", ">AFTER", "WHAT", "~JOB", "~SOURCE", "~NAME", "=DETAIL")

@@ -6,9 +6,9 @@
 // whoever may listen to the common _INBOX.> reads the deliveries of everybody.
 //
 // Permissions do not keep a client from naming, as the reply to a request, a subject that it may
-// not publish to: the server delivers there on its behalf, and a delivery to $JS.API.STREAM.DELETE.…
-// is obeyed. So whoever is not part of the system itself gets an account of its own, where such
-// a subject means nothing (see Role.Outside and docs/security.md).
+// not publish to: the server delivers there on its behalf, and a delivery to
+// $JS.API.STREAM.DELETE.… is obeyed. So whoever is not part of the system itself gets an account of
+// its own, where such a subject means nothing (see Role.Outside and docs/security.md).
 package acl
 
 import (

@@ -678,8 +678,8 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 	final("third") // neither refused nor taken for a job
 }
 
-// A consumer that may make its own durable would say where the server delivers to: with a heartbeat,
-// the empty status message that deletes a stream. So it may not.
+// A consumer that may make its own durable would say where the server delivers to: with a
+// heartbeat, the empty status message that deletes a stream. So it may not.
 func TestAConsumerCannotAimDeliveries(t *testing.T) {
 	st := newSite(t, configured)
 	worker := st.work()

@@ -73,7 +73,8 @@ func (b *builder) looking() {
 	})
 }
 
-// consuming is what consumers need: CONSUMER.*.<stream>.> makes them, looks at them and deletes them.
+// consuming is what consumers need: CONSUMER.*.<stream>.> makes them, looks at them and deletes
+// them.
 func (b *builder) consuming() {
 	pull := []string{"$JS.API.CONSUMER.>", "$JS.ACK.>"}
 	b.forAll(read, pull, func(s string) []string {

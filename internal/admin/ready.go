@@ -12,8 +12,8 @@ const (
 	stateFailed = "failed"
 )
 
-// Readiness is the body of /readyz. Status is "ok" or "failed": failed when a part has failed, or is needed
-// and unknown yet. A part that is degraded leaves the process ready.
+// Readiness is the body of /readyz. Status is "ok" or "failed": failed when a part has failed, or
+// is needed and unknown yet. A part that is degraded leaves the process ready.
 type Readiness struct {
 	Status string          `json:"status"`
 	Parts  []health.Status `json:"parts"`

@@ -10,7 +10,8 @@ import (
 	"backburn/results"
 )
 
-// problemBase begins the type of every problem; what follows is a closed list, in docs/openapi.yaml.
+// problemBase begins the type of every problem; what follows is a closed list, in
+// docs/openapi.yaml.
 const problemBase = "urn:backburn:problem:"
 
 // problem answers with a problem document (RFC 9457).

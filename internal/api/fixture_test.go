@@ -197,7 +197,8 @@ func (s *site) do(method, path string, body io.Reader, header ...string) reply {
 	}
 	sized := reflect.TypeOf(body) == reflect.TypeFor[*strings.Reader]()
 
-	// Who goes on sending a body that was refused may meet the end of the connection before the answer.
+	// Who goes on sending a body that was refused may meet the end of the connection before the
+	// answer.
 	for try := 1; ; try++ {
 		switch {
 		case body == nil:
@@ -311,7 +312,8 @@ func (s *site) conforms(path, method string, r reply) {
 
 func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 
-// schema compiles a schema of the document, with the JSON Schemas of the contracts that it refers to.
+// schema compiles a schema of the document, with the JSON Schemas of the contracts that it refers
+// to.
 func schema(t testing.TB, name string) *jsonschema.Schema {
 	t.Helper()
 	text, err := json.Marshal(answers)

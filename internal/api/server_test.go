@@ -83,7 +83,8 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 		t.Errorf("%s", r.body)
 	}
 
-	// The same key: the same contents do nothing more, others are refused as long as the first are there.
+	// The same key: the same contents do nothing more, others are refused as long as the first are
+	// there.
 	large := strings.Repeat("x", 2_000_000)
 	for _, tc := range []struct {
 		body string
@@ -151,7 +152,8 @@ func TestTraceparent(t *testing.T) {
 	}
 }
 
-// A key that stands for something else is no acceptance: nothing of what came under it is looked at.
+// A key that stands for something else is no acceptance: nothing of what came under it is looked
+// at.
 func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

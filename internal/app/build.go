@@ -31,8 +31,8 @@ func buildInfo(r Roles) prometheus.Collector {
 	return g
 }
 
-// fingerprint tells configurations apart: the same for the same values, wherever they come from. There is no
-// secret in it.
+// fingerprint tells configurations apart: the same for the same values, wherever they come from.
+// There is no secret in it.
 func fingerprint(c config.Config) string {
 	var b bytes.Buffer
 	if err := c.Show(&b); err != nil {

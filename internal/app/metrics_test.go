@@ -33,8 +33,8 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// site is a configuration with a NATS server, a simulated WildFire, a folder and a sink; stopNATS takes the
-// server away.
+// site is a configuration with a NATS server, a simulated WildFire, a folder and a sink; stopNATS
+// takes the server away.
 func site(t *testing.T) (cfg config.Config, stopNATS func()) {
 	t.Helper()
 	const (
@@ -221,8 +221,8 @@ func TestDashboardAndAlertsNameWhatThereIs(t *testing.T) {
 	}
 }
 
-// Every role exports how it is, what it is, and what it knows of the fleet; and what an alert watches, some role
-// exports.
+// Every role exports how it is, what it is, and what it knows of the fleet; and what an alert
+// watches, some role exports.
 func TestEveryRoleExports(t *testing.T) {
 	t.Parallel()
 	cfg, _ := site(t)

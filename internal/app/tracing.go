@@ -31,8 +31,8 @@ const traceWarning = time.Minute
 // maxAttribute bounds what a gateway can put into a span, a job's id, in bytes.
 const maxAttribute = 256
 
-// startTracing makes what sends spans to the collector. It does not look for it: a collector that is
-// away is no reason not to work.
+// startTracing makes what sends spans to the collector. It does not look for it: a collector that
+// is away is no reason not to work.
 func (n *Node) startTracing(ctx context.Context) error {
 	c := n.cfg.Tracing
 	if c.Endpoint == "" {

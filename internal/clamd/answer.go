@@ -22,8 +22,9 @@ import (
 // commands are those of VERSIONCOMMANDS.
 const commands = "SCAN CONTSCAN MULTISCAN ALLMATCHSCAN INSTREAM FILDES PING VERSION VERSIONCOMMANDS STATS RELOAD IDSESSION END"
 
-// version is in the shape that clients take apart: engine, signatures and their date. The engine's number
-// is that of the protocol which is spoken; the rest stands for signatures that are not there.
+// version is in the shape that clients take apart: engine, signatures and their date. The engine's
+// number is that of the protocol which is spoken; the rest stands for signatures that are not
+// there.
 func (s *Server) version() string {
 	return "ClamAV 1.4.3/1/" + s.started.UTC().Format(time.ANSIC)
 }
@@ -164,8 +165,8 @@ func (s *Server) file(f *os.File, what subject) result {
 // whole reads a file from its begin, wherever whoever passed it stands.
 func whole(f *os.File) io.Reader { return io.NewSectionReader(f, 0, 1<<62) }
 
-// nameOf is the name of a file that was passed, where the system tells it: WildFire tells scripts by the
-// extension.
+// nameOf is the name of a file that was passed, where the system tells it: WildFire tells scripts
+// by the extension.
 func nameOf(f *os.File) string {
 	const unnamed = "file"
 	if runtime.GOOS != "linux" {

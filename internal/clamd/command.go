@@ -19,8 +19,8 @@ const maxCommand = 4096 + 64
 
 var errLongCommand = errors.New("a command that is too long")
 
-// readCommand reads one command. A prefix says what ends it: z a NUL, n a newline; without one it is a
-// newline. The reader's buffer must hold maxCommand bytes.
+// readCommand reads one command. A prefix says what ends it: z a NUL, n a newline; without one it
+// is a newline. The reader's buffer must hold maxCommand bytes.
 func readCommand(r *bufio.Reader) (command, error) {
 	first, err := r.Peek(1)
 	if err != nil {

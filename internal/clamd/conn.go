@@ -91,8 +91,8 @@ func (p *peer) say(text string, end byte) error {
 	return err
 }
 
-// linger lets the client read an answer that came before all that it sends was read: the system would
-// drop the answer otherwise.
+// linger lets the client read an answer that came before all that it sends was read: the system
+// would drop the answer otherwise.
 func (p *peer) linger() {
 	if half, ok := p.conn.Conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return

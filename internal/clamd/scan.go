@@ -21,8 +21,8 @@ const (
 	namesAtATime = 256
 )
 
-// scan judges a file, or the files of a folder, as the command says: SCAN and ALLMATCHSCAN stop at the
-// first that is found, CONTSCAN goes on, MULTISCAN judges several at a time.
+// scan judges a file, or the files of a folder, as the command says: SCAN and ALLMATCHSCAN stop at
+// the first that is found, CONTSCAN goes on, MULTISCAN judges several at a time.
 func (s *Server) scan(command, name string, to answers) {
 	root, rel, ok := s.below(name)
 	if !ok {

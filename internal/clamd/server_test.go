@@ -200,7 +200,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// Contents that are new are handed in and waited for, however they come; the second time the verdict is known.
+// Contents that are new are handed in and waited for, however they come; the second time the
+// verdict is known.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -331,7 +332,8 @@ func TestSession(t *testing.T) {
 	c.closed()
 }
 
-// Streams that break off are nothing that was handed in; a client that shuts its half down is answered.
+// Streams that break off are nothing that was handed in; a client that shuts its half down is
+// answered.
 func TestHalfOpenClients(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)

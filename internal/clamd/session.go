@@ -56,8 +56,8 @@ func (n *session) next() bool {
 	return n.answer(c, to)
 }
 
-// awaitCommand waits for the first byte of a command. A client that waits for an answer may be silent
-// for as long as that takes.
+// awaitCommand waits for the first byte of a command. A client that waits for an answer may be
+// silent for as long as that takes.
 func (n *session) awaitCommand() bool {
 	for {
 		_, err := n.p.in.Peek(1)
@@ -156,7 +156,8 @@ func (n *session) instream(to answers) bool {
 // errBroken says that the client is gone, or given up, in the middle of a stream.
 var errBroken = errors.New("the stream broke off")
 
-// readStream reads chunks: four bytes of length, and as many of contents. One without length ends them.
+// readStream reads chunks: four bytes of length, and as many of contents. One without length ends
+// them.
 func (n *session) readStream(spool *judge.Spool) error {
 	n.p.until = time.Now().Add(streamTime)
 	defer func() { n.p.until = time.Time{} }()

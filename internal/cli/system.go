@@ -9,8 +9,8 @@ import (
 // credentials. It is set by the linker, for packages alone.
 var systemFolder string
 
-// useSystemCredentials lets commands outside of systemd find the secrets ("cred:NAME") that units of
-// packages get from it.
+// useSystemCredentials lets commands outside of systemd find the secrets ("cred:NAME") that units
+// of packages get from it.
 func useSystemCredentials() {
 	const variable = "CREDENTIALS_DIRECTORY"
 	if _, set := os.LookupEnv(variable); !set && systemFolder != "" {

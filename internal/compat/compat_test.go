@@ -38,8 +38,8 @@ func topology() queue.Topology {
 	}
 }
 
-// TestServers takes a small file, a large one and one that WildFire refuses to their final events, on
-// the oldest line of servers that it works with, the newest, and one between them.
+// TestServers takes a small file, a large one and one that WildFire refuses to their final events,
+// on the oldest line of servers that it works with, the newest, and one between them.
 func TestServers(t *testing.T) {
 	for _, version := range []string{"v2.12.15", "v2.14.10", "v2.15.3"} {
 		t.Run(version, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"backburn/internal/testkit"
 )
 
-// TestLeafNode works through a leaf node with streams on its hub: one without JetStream, and one with
-// its own, whose API would answer if the domain were not named.
+// TestLeafNode works through a leaf node with streams on its hub: one without JetStream, and one
+// with its own, whose API would answer if the domain were not named.
 func TestLeafNode(t *testing.T) {
 	t.Parallel()
 	for name, own := range map[string]bool{"without JetStream": false, "with JetStream of its own": true} {

@@ -22,8 +22,8 @@ func FormatDuration(d time.Duration) string {
 	return s
 }
 
-// ParseDuration reads what time.ParseDuration does, except negative spans, and days before the rest:
-// "7d", "1d12h".
+// ParseDuration reads what time.ParseDuration does, except negative spans, and days before the
+// rest: "7d", "1d12h".
 func ParseDuration(s string) (time.Duration, error) {
 	wrong := errors.New(`a duration such as "1m30s" or "7d" (units d, h, m, s, ms)`)
 	total := time.Duration(0)

@@ -23,8 +23,8 @@ var knotted = map[string]bool{
 	"backburn/wildfire/wildfiretest": true,
 }
 
-// TestFilesReferDownward keeps the files of a package in layers: whoever reads one needs those below
-// it, and never one that needs it in turn.
+// TestFilesReferDownward keeps the files of a package in layers: whoever reads one needs those
+// below it, and never one that needs it in turn.
 func TestFilesReferDownward(t *testing.T) {
 	t.Parallel()
 	loaded, err := packages.Load(&packages.Config{
@@ -58,8 +58,8 @@ func TestFilesReferDownward(t *testing.T) {
 	}
 }
 
-// references tells for each file of a package which others declare what it uses: functions, methods,
-// types, constants and variables. A field counts as its type.
+// references tells for each file of a package which others declare what it uses: functions,
+// methods, types, constants and variables. A field counts as its type.
 func references(p *packages.Package) map[string][]string {
 	uses := map[string]map[string]bool{}
 	for id, object := range p.TypesInfo.Uses {

@@ -58,8 +58,8 @@ type Fault struct {
 	Reason string // what failed, and why; without secrets
 	Remedy string // what to do; "" where the reason says it, or nothing is to be done
 
-	// Expires is after how long the fault is over if it is not reported again: for what may be given
-	// up without a success. 0 is never.
+	// Expires is after how long the fault is over if it is not reported again: for what may be
+	// given up without a success. 0 is never.
 	Expires time.Duration
 }
 

@@ -295,13 +295,14 @@ func (r *Registry) Of(prefix, of string) []Status {
 	})
 }
 
-// Ready reports whether a process with these parts can do its work: none has failed, and none that has
-// to be asked first is still unknown.
+// Ready reports whether a process with these parts can do its work: none has failed, and none that
+// has to be asked first is still unknown.
 func Ready(parts []Status) bool {
 	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed || s.State == Unknown && s.required })
 }
 
-// Unwell returns the parts that are not ok, the worst first, then those that have been so for longest.
+// Unwell returns the parts that are not ok, the worst first, then those that have been so for
+// longest.
 func Unwell(parts []Status) []Status {
 	var bad []Status
 	for _, s := range parts {

@@ -71,8 +71,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// failedAfter is how many calls in a row have to fail before the service counts as failed. Until then
-// it is degraded.
+// failedAfter is how many calls in a row have to fail before the service counts as failed. Until
+// then it is degraded.
 const failedAfter = 3
 
 func (t *Transport) fault(f Fault, lost bool) {
@@ -123,8 +123,8 @@ const (
 	lookAfter   = 15 * time.Second // without an outcome
 )
 
-// Run looks by itself whether a service that was out of reach is back, where no call would tell: until
-// ctx ends. The request has no credentials and counts for no budget.
+// Run looks by itself whether a service that was out of reach is back, where no call would tell:
+// until ctx ends. The request has no credentials and counts for no budget.
 func (t *Transport) Run(ctx context.Context) error {
 	tick := time.NewTicker(t.every)
 	defer tick.Stop()
@@ -160,8 +160,8 @@ func (t *Transport) look(ctx context.Context) {
 	_ = res.Body.Close()
 }
 
-// Unreachable says why a call had no answer. ok is false where that says nothing about the service: the
-// caller gave up, or could not read what it was about to send.
+// Unreachable says why a call had no answer. ok is false where that says nothing about the service:
+// the caller gave up, or could not read what it was about to send.
 func Unreachable(err error) (f Fault, ok bool) {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)

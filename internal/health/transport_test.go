@@ -124,8 +124,8 @@ func call(t *testing.T, tr http.RoundTripper, ctx context.Context) {
 	}
 }
 
-// Giving a call up, and failing to read what was to be sent, say nothing about the service. One answer
-// makes it well.
+// Giving a call up, and failing to read what was to be sent, say nothing about the service. One
+// answer makes it well.
 func TestOutcomesThatSayNothing(t *testing.T) {
 	t.Parallel()
 	var err error

@@ -29,8 +29,8 @@ type hour struct {
 
 func newHour() *hour { return &hour{verdicts: map[string]int{}, failed: map[string]int{}} }
 
-// at is the hour of a time. Hours that are too old are forgotten, so there are never more than a few
-// beside those that are counted.
+// at is the hour of a time. Hours that are too old are forgotten, so there are never more than a
+// few beside those that are counted.
 func (h *hours) at(t time.Time) *hour {
 	i := t.Unix() / 3600
 	if i > h.newest {
@@ -71,8 +71,8 @@ func known(s string, list []string) string {
 	return otherName
 }
 
-// spread counts lengths of time in classes, each a twentieth longer than the one before: a percentile
-// is off by 5 % at most.
+// spread counts lengths of time in classes, each a twentieth longer than the one before: a
+// percentile is off by 5 % at most.
 type spread struct {
 	counts map[int16]int
 	n      int

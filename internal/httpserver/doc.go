@@ -3,8 +3,8 @@
 //
 // Every limit holds before anybody has shown who he is. There are only so many connections, in all
 // and for each client address, and a connection that has sent no complete header makes room for a
-// new one. Headers and bodies have deadlines, and so has an answer that nobody reads. A handler that
-// needs more time moves the deadlines of its own request, by http.ResponseController.
+// new one. Headers and bodies have deadlines, and so has an answer that nobody reads. A handler
+// that needs more time moves the deadlines of its own request, by http.ResponseController.
 //
 // A request must name in Host a host that the listener answers to, so that no page in a browser can
 // read it by a name that resolves to us (DNS rebinding). What a browser marks as asked for by a

@@ -137,8 +137,8 @@ func TestBasePath(t *testing.T) {
 	}
 }
 
-// A stream outlives the time that a request has, where its handler moves the deadlines, and the stop
-// of the server ends it at once.
+// A stream outlives the time that a request has, where its handler moves the deadlines, and the
+// stop of the server ends it at once.
 func TestUntilStop(t *testing.T) {
 	t.Parallel()
 	const limit = 100 * time.Millisecond

@@ -15,10 +15,10 @@ type newestRequest struct {
 	Subjects []string `json:"multi_last"`
 }
 
-// Newest returns the newest message of each subject of a stream that matches one of the filters, in the
-// order of the stream; 1,024 subjects at most, beyond which it is an error. It makes no consumer, and needs
-// the right to DIRECT.GET of the stream, which must allow direct reads. On a cluster a replica answers,
-// which may be a moment behind.
+// Newest returns the newest message of each subject of a stream that matches one of the filters, in
+// the order of the stream; 1,024 subjects at most, beyond which it is an error. It makes no
+// consumer, and needs the right to DIRECT.GET of the stream, which must allow direct reads. On a
+// cluster a replica answers, which may be a moment behind.
 func Newest(ctx context.Context, js jetstream.JetStream, stream string, filters ...string) ([]*nats.Msg, error) {
 	body, err := json.Marshal(newestRequest{filters})
 	if err != nil {

@@ -1,9 +1,9 @@
 // Package judge answers, for programs that ask about contents and wait, what WildFire's verdict is.
 //
-// A [Judge] looks contents up by their SHA-256, hands them in where no verdict is known, and waits for
-// their final event. An answer comes from a finished verdict alone, of the ledger or of the job's final
-// event; everything else is "no verdict", with the reason. What that means for whoever asked is theirs
-// to say.
+// A [Judge] looks contents up by their SHA-256, hands them in where no verdict is known, and waits
+// for their final event. An answer comes from a finished verdict alone, of the ledger or of the
+// job's final event; everything else is "no verdict", with the reason. What that means for whoever
+// asked is theirs to say.
 //
 // A [Spool] holds contents that come as a stream, and hashes them meanwhile.
 package judge
@@ -91,8 +91,8 @@ func (o Outcome) String() string {
 	return o.Reason
 }
 
-// Known looks for a verdict that is known here and not too old to count. One that was read is remembered
-// for a few seconds. Its error says that the ledger could not be read.
+// Known looks for a verdict that is known here and not too old to count. One that was read is
+// remembered for a few seconds. Its error says that the ledger could not be read.
 func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error) {
 	if v, ok := j.recent.get(sha256, time.Now()); ok {
 		return Outcome{Decided: true, Verdict: v}, true, nil
@@ -112,8 +112,8 @@ func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error)
 	return Outcome{Decided: true, Verdict: v}, true, nil
 }
 
-// HandIn hands contents in and returns once they are durable. They must still be what was hashed. Its
-// error says that they may not have been accepted.
+// HandIn hands contents in and returns once they are durable. They must still be what was hashed.
+// Its error says that they may not have been accepted.
 func (j *Judge) HandIn(ctx context.Context, job pipeline.Job, c Contents) error {
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()

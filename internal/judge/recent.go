@@ -7,8 +7,9 @@ import (
 	"backburn/wildfire"
 )
 
-// recent remembers verdicts that were just read from the ledger: the same file is often asked about many
-// times at once, as an attachment to many mails or a popular download. It is safe for concurrent use.
+// recent remembers verdicts that were just read from the ledger: the same file is often asked about
+// many times at once, as an attachment to many mails or a popular download. It is safe for
+// concurrent use.
 type recent struct {
 	mu      sync.Mutex
 	now     map[string]verdict

@@ -12,15 +12,17 @@ import (
 	"runtime"
 )
 
-// InMemory is how much of its contents a Spool holds in memory, in bytes; more goes to a temporary file.
+// InMemory is how much of its contents a Spool holds in memory, in bytes; more goes to a temporary
+// file.
 const InMemory = 64 << 10
 
-// ErrTooLong is matched by the error of Write where contents are longer than the limit of their Spool.
+// ErrTooLong is matched by the error of Write where contents are longer than the limit of their
+// Spool.
 var ErrTooLong = errors.New("longer than allowed")
 
-// Spool holds contents that are written once, and then read as often as needed. Its temporary file has
-// no name where the system allows that, so a crash leaves nothing behind. It is not safe for concurrent
-// use before Contents was called, and is afterwards. The caller closes it.
+// Spool holds contents that are written once, and then read as often as needed. Its temporary file
+// has no name where the system allows that, so a crash leaves nothing behind. It is not safe for
+// concurrent use before Contents was called, and is afterwards. The caller closes it.
 type Spool struct {
 	limit int64
 	size  int64
@@ -32,7 +34,8 @@ type Spool struct {
 // NewSpool makes a spool for at most limit bytes.
 func NewSpool(limit int64) *Spool { return &Spool{limit: limit, sum: sha256.New()} }
 
-// Write adds to the contents. Its error matches ErrTooLong, or says that there is no room on the disk.
+// Write adds to the contents. Its error matches ErrTooLong, or says that there is no room on the
+// disk.
 func (s *Spool) Write(p []byte) (int, error) {
 	if s.size+int64(len(p)) > s.limit {
 		return 0, fmt.Errorf("%w: at most %d bytes", ErrTooLong, s.limit)

@@ -10,8 +10,8 @@ import (
 // unixPrefix begins the address of a unix socket.
 const unixPrefix = "unix:"
 
-// maxSocketPath is the longest name that the systems allow for a socket, in bytes, less what the name
-// of a new socket adds before it is put in place.
+// maxSocketPath is the longest name that the systems allow for a socket, in bytes, less what the
+// name of a new socket adds before it is put in place.
 const maxSocketPath = 104 - len(newSuffix)
 
 // Rule says what Valid accepts, for messages.

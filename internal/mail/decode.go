@@ -45,8 +45,8 @@ func (d *decoder) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// base64Group decodes as mail clients do: what is not of the alphabet is passed over, padding ends a
-// group and not the contents, and a group that is cut short gives what there is.
+// base64Group decodes as mail clients do: what is not of the alphabet is passed over, padding ends
+// a group and not the contents, and a group that is cut short gives what there is.
 type base64Group struct {
 	bits uint32
 	have int // characters of the group

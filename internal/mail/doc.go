@@ -1,11 +1,13 @@
-// Package mail is a milter: a filter that mail servers such as Postfix and Sendmail ask about every mail.
+// Package mail is a milter: a filter that mail servers such as Postfix and Sendmail ask about every
+// mail.
 //
 // # What it does
 //
-// Every attachment is handed in under its own name, with the Message-ID, sender, recipients and queue
-// id as metadata: whatever is neither the text of the mail nor a container. Nested messages are taken
-// apart, archives go as they are. The mail is held for the verdicts, for as long as the configuration
-// says, and then rejected, quarantined, or passed with a header that tells the outcome.
+// Every attachment is handed in under its own name, with the Message-ID, sender, recipients and
+// queue id as metadata: whatever is neither the text of the mail nor a container. Nested messages
+// are taken apart, archives go as they are. The mail is held for the verdicts, for as long as the
+// configuration says, and then rejected, quarantined, or passed with a header that tells the
+// outcome.
 //
 // # What it guarantees
 //
@@ -18,6 +20,6 @@
 //
 // # What it does not do
 //
-// It opens no archives, and decodes neither TNEF (winmail.dat, which is handed in whole) nor uuencoded
-// texts.
+// It opens no archives, and decodes neither TNEF (winmail.dat, which is handed in whole) nor
+// uuencoded texts.
 package mail

@@ -63,7 +63,8 @@ func unfold(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(s))
 }
 
-// readHeader reads fields up to an empty line. A line that is no field is passed over, as mail clients do.
+// readHeader reads fields up to an empty line. A line that is no field is passed over, as mail
+// clients do.
 func readHeader(r *bufio.Reader) (header, error) {
 	var h header
 	var line []byte

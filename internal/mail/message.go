@@ -59,8 +59,8 @@ func short(s string) string {
 	return s
 }
 
-// reply is an answer in SMTP's words. It never is one of the library's simple ones, after which it would
-// serve the next mail of the connection with another session.
+// reply is an answer in SMTP's words. It never is one of the library's simple ones, after which it
+// would serve the next mail of the connection with another session.
 func reply(format string, a ...any) (milter.Response, error) {
 	return milter.NewResponseStr(byte(milter.ActReplyCode), fmt.Sprintf(format, a...)), nil
 }

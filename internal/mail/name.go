@@ -31,8 +31,9 @@ var extensions = map[string]string{
 	"application/x-silverlight-app": ".xap",
 }
 
-// baseName makes a name of a file out of what a mail says: the last element from any kind of system,
-// without control characters, short enough, with its extension. It is "" where nothing is left.
+// baseName makes a name of a file out of what a mail says: the last element from any kind of
+// system, without control characters, short enough, with its extension. It is "" where nothing is
+// left.
 func baseName(s string) string {
 	s = s[strings.LastIndexAny(s, `/\`)+1:]
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
@@ -69,7 +70,8 @@ func keepBytes(s string) string {
 	return toUTF8("windows-1252", s)
 }
 
-// nameOf is the name of an attachment: as its disposition says, or else its type, or else its number.
+// nameOf is the name of an attachment: as its disposition says, or else its type, or else its
+// number.
 func nameOf(h *header, number string) string {
 	for _, f := range []struct{ field, parameter string }{
 		{"content-disposition", "filename"},

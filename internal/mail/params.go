@@ -144,8 +144,8 @@ func unquote(s string) string {
 	return b.String()
 }
 
-// decodeWords decodes encoded words (RFC 2047), which mail clients put into parameters although they
-// should not.
+// decodeWords decodes encoded words (RFC 2047), which mail clients put into parameters although
+// they should not.
 func decodeWords(s string) string {
 	if !strings.Contains(s, "=?") {
 		return s

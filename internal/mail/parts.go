@@ -12,11 +12,12 @@ import (
 	"backburn/internal/judge"
 )
 
-// maxDepth is how many containers are opened within each other. What is deeper is handed in as it is.
+// maxDepth is how many containers are opened within each other. What is deeper is handed in as it
+// is.
 const maxDepth = 12
 
-// maxEntities is how many parts of any kind a mail may have, texts and containers included: each costs
-// some work, and takes no more than a line.
+// maxEntities is how many parts of any kind a mail may have, texts and containers included: each
+// costs some work, and takes no more than a line.
 const maxEntities = 5000
 
 // errTooManyParts says that a mail has more parts or attachments than it may have.
@@ -36,8 +37,8 @@ type walker struct {
 	seen  int // parts of any kind
 }
 
-// walk calls visit for each attachment of a mail, by its header and its body, which is encoded. An error
-// of visit ends the walk, and is returned.
+// walk calls visit for each attachment of a mail, by its header and its body, which is encoded. An
+// error of visit ends the walk, and is returned.
 func walk(h *header, body io.Reader, limit int64, visit func(attachment) error) error {
 	w := walker{limit: limit, visit: visit}
 
@@ -80,8 +81,8 @@ func (w *walker) leaf(h *header, content io.Reader, number string) error {
 	return w.visit(attachment{name: nameOf(h, number), number: number, body: content})
 }
 
-// container visits the parts of a container. One without its boundary may be encoded, against RFC 2045,
-// 6.4; and if that is not it, it is an attachment.
+// container visits the parts of a container. One without its boundary may be encoded, against RFC
+// 2045, 6.4; and if that is not it, it is an attachment.
 func (w *walker) container(h *header, boundary, encoding string, body io.Reader, number string, depth int) error {
 	whole := judge.NewSpool(w.limit)
 	defer whole.Close()
@@ -123,7 +124,8 @@ func (w *walker) parts(boundary string, body io.Reader, number string, depth int
 	return s.found, ignoreEOF(s.err)
 }
 
-// boundaryOf is what separates the parts of a container. Of several types the first that is one counts.
+// boundaryOf is what separates the parts of a container. Of several types the first that is one
+// counts.
 func boundaryOf(h *header) (string, bool) {
 	for _, value := range h.all("content-type") {
 		kind, found := params(value)

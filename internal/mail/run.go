@@ -11,9 +11,9 @@ import (
 	"github.com/emersion/go-milter"
 )
 
-// Run serves until ctx ends; mail that waits is then answered by what is known, and what else is under
-// way gets the grace time. It returns when no connection is left, nil when it was ctx that ended it. Call
-// it once.
+// Run serves until ctx ends; mail that waits is then answered by what is known, and what else is
+// under way gets the grace time. It returns when no connection is left, nil when it was ctx that
+// ended it. Call it once.
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	if err := s.listener.Serve(ctx, grace, s.Close, s.kill, func(c *local.Conn) { s.serve(c) }); err != nil {
 		return fmt.Errorf("mail: %w", err)
@@ -22,8 +22,8 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// serve lets a milter server of its own serve a connection: the library tells nobody that one ended, and
-// serves without time limits.
+// serve lets a milter server of its own serve a connection: the library tells nobody that one
+// ended, and serves without time limits.
 func (s *Server) serve(c net.Conn) {
 	n := &session{s: s}
 	one := &single{conn: &timed{Conn: c}, ended: make(chan struct{})}

@@ -80,7 +80,8 @@ func (n *session) RcptTo(to string, m *milter.Modifier) (milter.Response, error)
 	return milter.RespContinue, nil
 }
 
-// Header notes a field of the mail's own header. The library keeps all of them, so they are bounded here.
+// Header notes a field of the mail's own header. The library keeps all of them, so they are bounded
+// here.
 func (n *session) Header(name, value string, m *milter.Modifier) (milter.Response, error) {
 	if n.fields += len(name) + len(value) + 64; n.fields > maxFields {
 		return nil, errFields

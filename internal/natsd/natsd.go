@@ -166,7 +166,8 @@ func explain(err error, cfg config.NATS) error {
 	return fmt.Errorf("embedded nats server: %w", err)
 }
 
-// clientOf is what a client of the server has to know; how to reach another server is not part of it.
+// clientOf is what a client of the server has to know; how to reach another server is not part of
+// it.
 func clientOf(ns *server.Server, cfg config.NATS) config.NATS {
 	return config.NATS{
 		URL:      ns.ClientURL(),

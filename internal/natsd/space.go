@@ -17,8 +17,8 @@ const minFree = config.Size(256 << 20)
 // littleFree is the room below which somebody should look.
 const littleFree = config.Size(2 << 30)
 
-// Room returns how much is free on the disk of a store. The error is a health.Fault where that is too
-// little.
+// Room returns how much is free on the disk of a store. The error is a health.Fault where that is
+// too little.
 func Room(dir string) (config.Size, error) {
 	free, err := FreeSpace(dir)
 	if err != nil {

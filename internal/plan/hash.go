@@ -24,8 +24,8 @@ type Hasher struct {
 	Failed func(path string, err error)  // likewise
 }
 
-// Run hashes the paths that walk visits until it returns, or ctx ends. Errors are those of walk, and of
-// writing the memory.
+// Run hashes the paths that walk visits until it returns, or ctx ends. Errors are those of walk,
+// and of writing the memory.
 func (h *Hasher) Run(ctx context.Context, walk func(visit func(path string) error) error) error {
 	paths := make(chan string, 4096)
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -1,6 +1,6 @@
 // Package plan finds out what it would cost to have WildFire judge many files: which contents there
-// are, which of them WildFire knows, which the policy keeps here, and how many days of the budget the rest
-// takes. It uploads nothing.
+// are, which of them WildFire knows, which the policy keeps here, and how many days of the budget
+// the rest takes. It uploads nothing.
 package plan
 
 import (
@@ -27,7 +27,8 @@ type Contents struct {
 // MayAsk reports whether WildFire may be asked about the hash.
 func (c *Contents) MayAsk() bool { return c.Ruling.Submit != pipeline.SubmitNever }
 
-// MaySend reports whether the contents would be uploaded: WildFire was asked, and does not know them.
+// MaySend reports whether the contents would be uploaded: WildFire was asked, and does not know
+// them.
 func (c *Contents) MaySend() bool {
 	return c.Ruling.Submit == pipeline.SubmitAlways && c.Answer != nil && c.Answer.Verdict == wildfire.Unknown
 }

@@ -10,11 +10,12 @@ type Kind string
 
 // The kinds of faults.
 const (
-	// Unavailable is a receiver that can't be reached or asks for patience, or a disk that is full. It
-	// is tried again without an end.
+	// Unavailable is a receiver that can't be reached or asks for patience, or a disk that is full.
+	// It is tried again without an end.
 	Unavailable Kind = "unavailable"
 
-	// Failing is a receiver that broke down over an event. It is tried again Config.MaxAttempts times.
+	// Failing is a receiver that broke down over an event. It is tried again Config.MaxAttempts
+	// times.
 	Failing Kind = "failing"
 
 	// Misconfigured is a receiver, or a sink, that takes nothing until somebody changes its

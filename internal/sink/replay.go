@@ -66,7 +66,8 @@ func (r Replay) Dead(ctx context.Context, since time.Time) error {
 }
 
 // Stream hands on what the stream has between two times, as far as the sink wants it. What the
-// receiver refuses is told, and passed over. A receiver that is away or misconfigured ends the replay.
+// receiver refuses is told, and passed over. A receiver that is away or misconfigured ends the
+// replay.
 func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until time.Time) error {
 	sub := results.NewSubscriber(js, results.SubscriberConfig{
 		Prefix: r.Config.Prefix,

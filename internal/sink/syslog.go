@@ -44,8 +44,9 @@ type SyslogConfig struct {
 // Neither TCP nor UDP tells whether the receiver has read a message. Over TCP and TLS an event
 // counts as taken when, on Linux, the receiver's machine has acknowledged all its bytes, elsewhere
 // when this machine has taken them; and what was written in the last seconds before a connection
-// broke is sent again over the next one, unless the receiver ended it in good order. So a receiver may get an event twice, and loses what it
-// has neither read nor stored when its machine stops. Over UDP nothing is known.
+// broke is sent again over the next one, unless the receiver ended it in good order. So a receiver
+// may get an event twice, and loses what it has neither read nor stored when its machine stops.
+// Over UDP nothing is known.
 type Syslog struct {
 	cfg SyslogConfig
 	tls *tls.Config
@@ -291,8 +292,8 @@ func (s *Syslog) delivered(ctx context.Context) error {
 	return nil
 }
 
-// lastWords is why the server reset the connection: what it said before, such as an alert of TLS, if
-// it said anything.
+// lastWords is why the server reset the connection: what it said before, such as an alert of TLS,
+// if it said anything.
 func (c *connection) lastWords() error {
 	<-c.ended // at once: nothing is left to read but that
 	if _, err := c.over(); err != nil && !errors.Is(err, syscall.ECONNRESET) {
@@ -398,8 +399,8 @@ func headerField(s string, limit int) string {
 	return s[:min(len(s), limit)]
 }
 
-// ascii writes JSON without other characters. A message of UTF-8 would have to begin with a byte order
-// mark, which many receivers take for a part of the JSON.
+// ascii writes JSON without other characters. A message of UTF-8 would have to begin with a byte
+// order mark, which many receivers take for a part of the JSON.
 func ascii(body []byte) []byte {
 	if !bytes.ContainsFunc(body, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return body

@@ -17,8 +17,9 @@ type TLSFiles struct {
 	KeyFile  string // its key
 }
 
-// client makes the configuration of connections. The certificate and its key are read again for each.
-// server is the name that the receiver's certificate must have, where the connection does not say.
+// client makes the configuration of connections. The certificate and its key are read again for
+// each. server is the name that the receiver's certificate must have, where the connection does not
+// say.
 func (t TLSFiles) client(server string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server}
 	if t.CAFile != "" {

@@ -99,8 +99,8 @@ func (s *Site) Append(text string) {
 	s.WriteFile("backburn.toml", string(before)+"\n"+text)
 }
 
-// Foreign starts a program of others that stays in the foreground, and waits until it listens. It is
-// killed when the test ends; what it wrote is shown if the test failed.
+// Foreign starts a program of others that stays in the foreground, and waits until it listens. It
+// is killed when the test ends; what it wrote is shown if the test failed.
 func (s *Site) Foreign(address string, command ...string) {
 	s.t.Helper()
 	out, err := os.Create(filepath.Join(s.t.(interface{ TempDir() string }).TempDir(), "out"))

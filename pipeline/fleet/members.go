@@ -32,8 +32,8 @@ type Process struct {
 // Roles lists what a process can be.
 func Roles() []string { return []string{"run", "worker", "watcher", "api", "clamd", "mail", "sink"} }
 
-// place is where the keys of a role are. NATS permissions depend on it: nobody may write the keys of workers
-// but workers, since a sample's claim lives as long as its worker's key.
+// place is where the keys of a role are. NATS permissions depend on it: nobody may write the keys
+// of workers but workers, since a sample's claim lives as long as its worker's key.
 func place(role string) string {
 	switch role {
 	case "watcher":
@@ -67,8 +67,8 @@ type Member struct {
 	State  health.State    `json:"state"`            // the worst of its parts
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst of them
 
-	// Gone says that the process ended without leaving the fleet, and no other one took its place; it was
-	// heard of last at Seen.
+	// Gone says that the process ended without leaving the fleet, and no other one took its place;
+	// it was heard of last at Seen.
 	Gone bool      `json:"gone,omitempty"`
 	Seen time.Time `json:"seen,omitzero"`
 }
@@ -76,10 +76,10 @@ type Member struct {
 // Works reports whether a member is alive, and uploads.
 func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 
-// Membership is a process's place in the fleet: it keeps one key alive under a time-to-live that the
-// server judges and, if it is a worker, knows who else does. Everything that must end with its worker (a claimed
-// sample, leadership, a share of the rate) hangs on that key, so no two clocks are ever
-// compared, and an upload costs no renewals of its own. It is safe for concurrent use.
+// Membership is a process's place in the fleet: it keeps one key alive under a time-to-live that
+// the server judges and, if it is a worker, knows who else does. Everything that must end with its
+// worker (a claimed sample, leadership, a share of the rate) hangs on that key, so no two clocks
+// are ever compared, and an upload costs no renewals of its own. It is safe for concurrent use.
 type Membership struct {
 	store *Store
 	place string
@@ -100,15 +100,15 @@ type Membership struct {
 const (
 	memberPrefix = workerPlace + "."
 
-	// Beside the key of a live member there is one that outlives it, so that one which died is seen. It is
-	// removed when the member leaves in good order.
+	// Beside the key of a live member there is one that outlives it, so that one which died is
+	// seen. It is removed when the member leaves in good order.
 	lastPrefix = "last."
 	lastTTL    = 24 * time.Hour
 	lastEvery  = time.Minute
 )
 
-// Join makes a membership. It is not known to others until Run. lease is how long others wait before
-// they take over a dead member's work.
+// Join makes a membership. It is not known to others until Run. lease is how long others wait
+// before they take over a dead member's work.
 func Join(store *Store, lease time.Duration, p Process) *Membership {
 	host, err := os.Hostname()
 	if err != nil {
@@ -245,8 +245,8 @@ func (f *Membership) saw(id string, e jetstream.KeyValueEntry) {
 	f.changed = make(chan struct{})
 }
 
-// tend renews our key when that is due, or when our state is another. What fails the next tick tries again;
-// until then we are members for what is left.
+// tend renews our key when that is due, or when our state is another. What fails the next tick
+// tries again; until then we are members for what is left.
 func (f *Membership) tend(ctx context.Context) {
 	state := f.describe().State
 	f.mu.Lock()
@@ -259,8 +259,8 @@ func (f *Membership) tend(ctx context.Context) {
 	}
 }
 
-// takePlace removes what is left of processes that died here and in whose place we are, so that nobody
-// misses them when we leave.
+// takePlace removes what is left of processes that died here and in whose place we are, so that
+// nobody misses them when we leave.
 func (f *Membership) takePlace(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
@@ -280,8 +280,8 @@ func (f *Membership) takePlace(ctx context.Context) {
 	}
 }
 
-// Renew writes our key with its time-to-live: a plain Put or Update would drop it. It is a real write
-// that costs little, so its error says whether this process can write at all.
+// Renew writes our key with its time-to-live: a plain Put or Update would drop it. It is a real
+// write that costs little, so its error says whether this process can write at all.
 func (f *Membership) Renew(ctx context.Context) error {
 	self := f.describe()
 	asked := time.Now()
@@ -481,8 +481,8 @@ func (f *Membership) Live(id string) bool {
 	return live || id == f.self.ID
 }
 
-// Members returns the processes of a fleet, in the order in which they started: those that are alive, and
-// those that died and that nobody replaced.
+// Members returns the processes of a fleet, in the order in which they started: those that are
+// alive, and those that died and that nobody replaced.
 func Members(ctx context.Context, s *Store) ([]Member, error) {
 	live, last, err := s.members(ctx)
 	if err != nil {
@@ -525,8 +525,8 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 	return live, last, nil
 }
 
-// replaces reports whether a process took the place of one that died: the same role on the same host, begun
-// after that was heard of last.
+// replaces reports whether a process took the place of one that died: the same role on the same
+// host, begun after that was heard of last.
 func replaces(l, dead Member) bool {
 	return l.Role == dead.Role && l.Host == dead.Host && l.Started.After(dead.Seen)
 }

@@ -25,8 +25,8 @@ func NewStore(js jetstream.JetStream, kv jetstream.KeyValue) *Store { return &St
 func (s *Store) Bucket() jetstream.KeyValue { return s.kv }
 
 // Get reads a key, and the revision that a change must name: 0 where there is none. A value that
-// cannot be read counts as none and is written over, since it must not keep the fleet from its work.
-// A server that does not answer is asked again until ctx ends.
+// cannot be read counts as none and is written over, since it must not keep the fleet from its
+// work. A server that does not answer is asked again until ctx ends.
 func Get[T any](ctx context.Context, s *Store, key string) (v T, revision uint64, err error) {
 	e, err := jets.NewKV[T](s.js, s.kv).Get(ctx, key)
 	if err != nil && !errors.Is(err, jets.ErrUnreadable) {
@@ -56,8 +56,8 @@ func Change[T any](ctx context.Context, s *Store, key string, change func(*T) bo
 	return err
 }
 
-// follow calls changed with the newest entry of each key that matches, and with every change from then
-// on, until ctx ends. A watch that breaks is begun again.
+// follow calls changed with the newest entry of each key that matches, and with every change from
+// then on, until ctx ends. A watch that breaks is begun again.
 func (s *Store) follow(ctx context.Context, keys string, changed func(jetstream.KeyValueEntry)) error {
 	for {
 		s.watch(ctx, keys, changed)

@@ -85,8 +85,8 @@ func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
 	return looks, p.Tick
 }
 
-// lookAgain makes everything due that is not pending: uploads were paused, or go on, or a part of the
-// budget came back.
+// lookAgain makes everything due that is not pending: uploads were paused, or go on, or a part of
+// the budget came back.
 func (p *Poller) lookAgain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,8 +249,8 @@ func (p *Poller) awaited(e *waiting) bool {
 	return e.jobs.len() > 0
 }
 
-// each ends every job that waits for a sample as its record says; those for which it says nothing go
-// back to the workers. with is a change that goes along with the first one.
+// each ends every job that waits for a sample as its record says; those for which it says nothing
+// go back to the workers. with is a change that goes along with the first one.
 func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with ...*queue.Change) outlook {
 	p.mu.Lock()
 	jobs := slices.Collect(e.jobs.all())
@@ -320,8 +320,8 @@ func (p *Poller) forget(e *waiting, job waitingJob) {
 	p.list.remove(e, job)
 }
 
-// requeueOne sends one job of a sample that nobody is working on back to the workers, the most urgent
-// one. The others go on waiting: it is as if the one had come first.
+// requeueOne sends one job of a sample that nobody is working on back to the workers, the most
+// urgent one. The others go on waiting: it is as if the one had come first.
 func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 	p.mu.Lock()
 	var job waitingJob

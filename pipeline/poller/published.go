@@ -72,7 +72,8 @@ func (m *mark) saw(seq uint64) {
 	m.seen = max(m.seen, seq)
 }
 
-// begin notes that a job is about to be ended; its event is out when the returned function is called.
+// begin notes that a job is about to be ended; its event is out when the returned function is
+// called.
 func (m *mark) begin() (published func()) {
 	m.mu.Lock()
 	floor := m.seen

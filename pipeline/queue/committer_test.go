@@ -135,8 +135,8 @@ func TestCommitterTakesARefusedBatchApart(t *testing.T) {
 	})
 }
 
-// Events repeat: an id that the server saw refuses a batch, and is no fault of the others, nor of the
-// repeat.
+// Events repeat: an id that the server saw refuses a batch, and is no fault of the others, nor of
+// the repeat.
 func TestCommitterOfRepeatedIDs(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -242,8 +242,8 @@ func TestCommitterOfAVeryLargeGroup(t *testing.T) {
 	}
 }
 
-// Where no answer comes the caller gets an error, as soon for a batch as for a message, and the next
-// ones are sent.
+// Where no answer comes the caller gets an error, as soon for a batch as for a message, and the
+// next ones are sent.
 func TestCommitterWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
@@ -332,8 +332,8 @@ func TestReadAck(t *testing.T) {
 	}
 }
 
-// A job whose end was written without the writer hearing of it is found by its own value: the repeat
-// ends in the same event, once.
+// A job whose end was written without the writer hearing of it is found by its own value: the
+// repeat ends in the same event, once.
 func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -378,7 +378,8 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 	})
 }
 
-// Messages that gather while others are under way are sent, too, when no answer ever comes to those.
+// Messages that gather while others are under way are sent, too, when no answer ever comes to
+// those.
 func TestCommitterGathersWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())

@@ -104,8 +104,8 @@ func (v *victim) connect(t *testing.T) *nats.Conn {
 	}
 }
 
-// The server is killed while a batch is on its way. What it acknowledged is there when it comes back;
-// of what it did not, all is there or nothing.
+// The server is killed while a batch is on its way. What it acknowledged is there when it comes
+// back; of what it did not, all is there or nothing.
 func TestServerKilledInsideABatch(t *testing.T) {
 	t.Parallel()
 	v := newVictim(t)

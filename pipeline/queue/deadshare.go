@@ -13,9 +13,9 @@ import (
 	"backburn/pipeline"
 )
 
-// The server drops the oldest of a full DEAD stream, whosever they are, so one source could drop the
-// dead letters of all others. Before the stream is full, those are removed that are beyond their
-// source's share.
+// The server drops the oldest of a full DEAD stream, whosever they are, so one source could drop
+// the dead letters of all others. Before the stream is full, those are removed that are beyond
+// their source's share.
 const (
 	deadFull  = 0.75 // of the stream's bytes: beyond it, letters are removed
 	deadRoom  = 0.5  // of the stream's bytes: what is left then
@@ -39,8 +39,8 @@ func (q *Queue) deadWritten(ctx context.Context, size int) {
 	_, _ = q.TrimDead(ctx) // the letter is kept; the leader tries again, and says what is wrong
 }
 
-// TrimDead removes the oldest dead letters of the sources that have more than their share, where the
-// stream is nearly full. It returns those sources.
+// TrimDead removes the oldest dead letters of the sources that have more than their share, where
+// the stream is nearly full. It returns those sources.
 func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
 	s, err := q.js.Stream(ctx, q.DeadStream())
 	if err != nil {

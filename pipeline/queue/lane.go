@@ -25,8 +25,8 @@ type Feed struct {
 	Consumer jetstream.Consumer
 }
 
-// So many sources of a lane have a consumer of their own; the others share these. All lanes together
-// stay well below what a stream may have.
+// So many sources of a lane have a consumer of their own; the others share these. All lanes
+// together stay well below what a stream may have.
 const (
 	ownConsumers    = 200
 	sharedConsumers = 16

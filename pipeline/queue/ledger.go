@@ -206,9 +206,10 @@ func (c *Change) expires(after time.Duration) {
 }
 
 // Commit makes changes durable, together where the server syncs its disk. Each is true by itself,
-// and has its own condition: where one is refused the others may have been made. pipeline.ErrConflict
-// says that a record was at another revision; it is also what a writer gets whose first try
-// succeeded without an answer. Changes are sent until they are answered or ctx ends.
+// and has its own condition: where one is refused the others may have been made.
+// pipeline.ErrConflict says that a record was at another revision; it is also what a writer gets
+// whose first try succeeded without an answer. Changes are sent until they are answered or ctx
+// ends.
 func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
 	if len(changes) == 0 {
 		return nil

@@ -186,8 +186,8 @@ func TestAWaitingJobIsKeptWhole(t *testing.T) {
 	}
 }
 
-// A server drops what has an id that it saw lately, whichever subject it came on. JOBS must not: one
-// source would suppress the jobs of another.
+// A server drops what has an id that it saw lately, whichever subject it came on. JOBS must not:
+// one source would suppress the jobs of another.
 func TestJobsOfTwoSourcesMayShareAnID(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -228,7 +228,8 @@ func TestJobsOfTwoSourcesMayShareAnID(t *testing.T) {
 	})
 }
 
-// However many sources there are, each job is in some feed, and the server has room for the consumers.
+// However many sources there are, each job is in some feed, and the server has room for the
+// consumers.
 func TestFeedsServeManySources(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -277,7 +278,8 @@ func TestFeedsServeManySources(t *testing.T) {
 	}
 }
 
-// Limits that were edited from outside are put right; what the system needs to be there is made again.
+// Limits that were edited from outside are put right; what the system needs to be there is made
+// again.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -388,7 +390,8 @@ func TestWritersMakeADeletedStreamAgain(t *testing.T) {
 	}
 }
 
-// Of two contents under one id, one is accepted, whoever comes first. Who comes again hears the same.
+// Of two contents under one id, one is accepted, whoever comes first. Who comes again hears the
+// same.
 func TestOnceAcceptsOneOfTwoContents(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {

@@ -35,8 +35,8 @@ type Queue struct {
 	deadCommits   *committer
 	reads         *reader // of the ledger
 
-	// NoLedger says that this process may not read the ledger, so what waits is asked of the leader alone.
-	// Set it before the queue is used.
+	// NoLedger says that this process may not read the ledger, so what waits is asked of the leader
+	// alone. Set it before the queue is used.
 	NoLedger bool
 
 	deadLettered func(results.Reason) // may be nil

@@ -15,9 +15,9 @@ import (
 const unknownLimit = 20_000
 
 // Unknown returns those of the given jobs of a source that the queue knows nothing of: they are
-// neither queued nor waiting, and have no final event. One that was accepted over HTTP and never got
-// to the queue is such a job. Where that would take too much reading it
-// returns none. It looks in the order in which jobs move, so that none slips past.
+// neither queued nor waiting, and have no final event. One that was accepted over HTTP and never
+// got to the queue is such a job. Where that would take too much reading it returns none. It looks
+// in the order in which jobs move, so that none slips past.
 func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
 	left, all, err := q.notQueued(ctx, source, ids)
 	if err != nil || !all {

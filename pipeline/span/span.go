@@ -166,8 +166,9 @@ func (s Spans) Job(ctx context.Context, j pipeline.Job, c Context) (context.Cont
 	return s.start(ctx, spanJob, j, c)
 }
 
-// EndJob ends the span of a delivery. outcome is that of the final event, "waiting" where the verdict
-// is still to come, or "again" where the message comes again. sha256 is "" for what nobody has read.
+// EndJob ends the span of a delivery. outcome is that of the final event, "waiting" where the
+// verdict is still to come, or "again" where the message comes again. sha256 is "" for what nobody
+// has read.
 func EndJob(sp trace.Span, outcome, sha256 string, failed bool) {
 	if sp == nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"backburn/internal/health"
 )
 
-// PartPrefix is what the names of a folder's parts in the health registry begin with. Whose they are is
-// the folder's source.
+// PartPrefix is what the names of a folder's parts in the health registry begin with. Whose they
+// are is the folder's source.
 const PartPrefix = "folder"
 
 // aspect is a part of the work on a folder.
@@ -67,7 +67,8 @@ func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
 // opened says that the folder as a whole can be worked on.
 func (h *folderHealth) opened() { h.folder.OK() }
 
-// closed says why the folder cannot be worked on at all. Its parts have no faults of their own then.
+// closed says why the folder cannot be worked on at all. Its parts have no faults of their own
+// then.
 func (h *folderHealth) closed(reason string) {
 	h.folder.Fault(health.Fault{Reason: reason})
 	for _, p := range h.parts {

@@ -40,8 +40,8 @@ func setImmutable(name string, on bool) error {
 	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
 }
 
-// TestImmutableFile has a file that cannot be renamed. It is that file's fault, and told; others are
-// taken.
+// TestImmutableFile has a file that cannot be renamed. It is that file's fault, and told; others
+// are taken.
 func TestImmutableFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
@@ -316,8 +316,8 @@ func TestSpoolIsExchangedForALink(t *testing.T) {
 	}
 }
 
-// TestSpoolIsExchangedAllTheTime exchanges the spool and a link as fast as it can, so that some time
-// it happens between any two steps.
+// TestSpoolIsExchangedAllTheTime exchanges the spool and a link as fast as it can, so that some
+// time it happens between any two steps.
 func TestSpoolIsExchangedAllTheTime(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()

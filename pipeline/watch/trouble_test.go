@@ -37,8 +37,8 @@ func (r *rig) troubled(path string) watch.Trouble {
 	return found
 }
 
-// TestAfterFolderIsInTheWay has a file where finished files go. That is the folder's fault, and over at
-// the next success.
+// TestAfterFolderIsInTheWay has a file where finished files go. That is the folder's fault, and
+// over at the next success.
 func TestAfterFolderIsInTheWay(t *testing.T) {
 	t.Parallel()
 	archive := filepath.Join(t.TempDir(), "archive")

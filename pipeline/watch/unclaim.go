@@ -13,10 +13,11 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// Unclaim ends the use of a folder that no watcher watches any more: files that are claimed
-// return to where they were found, under a name with a number if theirs is taken; and so do those that
+// Unclaim ends the use of a folder that no watcher watches any more: files that are claimed return
+// to where they were found, under a name with a number if theirs is taken; and so do those that
 // were kept after their verdict, where kept says so, malware among them. It reports each by paths
-// relative to the folder. left is how many files the spool still holds. While a watcher has the folder's ledger open it returns ledger.ErrHeld.
+// relative to the folder. left is how many files the spool still holds. While a watcher has the
+// folder's ledger open it returns ledger.ErrHeld.
 //
 // The queue still has the jobs of claimed files: they end as content_missing, if WildFire has not
 // taken their files yet.

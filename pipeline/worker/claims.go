@@ -7,8 +7,8 @@ import (
 	"backburn/pipeline"
 )
 
-// claims are the samples that this process is about to upload, or is uploading. A sample's record may
-// name this worker though none of its goroutines is at it: the answer to the claim was lost, or
+// claims are the samples that this process is about to upload, or is uploading. A sample's record
+// may name this worker though none of its goroutines is at it: the answer to the claim was lost, or
 // the outcome of the upload could not be written. Nobody else would ever take such a claim over,
 // since its owner is alive. It is safe for concurrent use.
 type claims struct {

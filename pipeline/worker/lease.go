@@ -25,8 +25,8 @@ type delivery struct {
 	outcome string // of its final event, once it has one
 }
 
-// leases tracks the deliveries that this worker holds, and extends their AckWait on one ticker. It is
-// safe for concurrent use.
+// leases tracks the deliveries that this worker holds, and extends their AckWait on one ticker. It
+// is safe for concurrent use.
 type leases struct {
 	mu   sync.Mutex
 	held map[*delivery]struct{}

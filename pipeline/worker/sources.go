@@ -9,7 +9,8 @@ import (
 )
 
 // sources knows which sources' contents this worker cannot reach: their folder is not mounted here,
-// or this process may not read it. Their jobs are left to other workers. It is safe for concurrent use.
+// or this process may not read it. Their jobs are left to other workers. It is safe for concurrent
+// use.
 type sources struct {
 	health *health.Registry
 
@@ -44,7 +45,8 @@ func (s *sources) reached(source string) {
 	}
 }
 
-// unreachable notes that contents of a source could not be reached. first says that nobody was told.
+// unreachable notes that contents of a source could not be reached. first says that nobody was
+// told.
 func (s *sources) unreachable(source string, err error) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

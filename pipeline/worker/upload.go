@@ -66,8 +66,8 @@ func (w *Worker) waitForToken(ctx context.Context) error {
 	return w.tokens.WaitReady(ctx)
 }
 
-// claim writes that this worker uploads the sample. It returns pipeline.ErrConflict if the sample is
-// not to be uploaded any more.
+// claim writes that this worker uploads the sample. It returns pipeline.ErrConflict if the sample
+// is not to be uploaded any more.
 func (w *Worker) claim(ctx context.Context, d *delivery) error {
 	learned := pipeline.Claimed{Owner: w.member.ID()}
 	step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(d), w.now())

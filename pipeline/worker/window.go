@@ -10,11 +10,12 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// window limits how many jobs of a lane a worker holds, shared fairly between sources. Large messages
-// count as several jobs, so that a flood of them takes no more memory. A source may hold at most
-// windowShare times what is left free (the dynamic threshold of shared packet buffers: Choudhury and
-// Hahne, 1998). So one source alone uses four fifths, many share alike, and a newcomer always
-// finds some without anybody having to count sources. It is safe for concurrent use.
+// window limits how many jobs of a lane a worker holds, shared fairly between sources. Large
+// messages count as several jobs, so that a flood of them takes no more memory. A source may hold
+// at most windowShare times what is left free (the dynamic threshold of shared packet buffers:
+// Choudhury and Hahne, 1998). So one source alone uses four fifths, many share alike, and a
+// newcomer always finds some without anybody having to count sources. It is safe for concurrent
+// use.
 type window struct {
 	mu    sync.Mutex
 	free  int

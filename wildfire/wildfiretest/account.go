@@ -119,8 +119,8 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// token is the token service: the client credentials grant (RFC 6749, section 4.4) with the credentials in
-// a Basic header, raw or form-encoded, or in the form.
+// token is the token service: the client credentials grant (RFC 6749, section 4.4) with the
+// credentials in a Basic header, raw or form-encoded, or in the form.
 func (x *exchange) token() {
 	x.r.Body = http.MaxBytesReader(x.w, x.r.Body, 64<<10)
 	if !strings.HasPrefix(x.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || x.r.ParseForm() != nil {
@@ -158,8 +158,8 @@ func (x *exchange) token() {
 	x.send(http.StatusOK, "application/json;charset=UTF-8", answer)
 }
 
-// authenticate accepts the credentials as they are and in the encoding of RFC 6749, section 2.3.1. Without
-// any client registered it accepts all.
+// authenticate accepts the credentials as they are and in the encoding of RFC 6749, section 2.3.1.
+// Without any client registered it accepts all.
 func (a *accounts) authenticate(id, secret string) (string, account, bool) {
 	if len(a.clients) == 0 {
 		return id, account{}, id != "" && secret != ""

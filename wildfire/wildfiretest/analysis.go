@@ -10,9 +10,9 @@ import (
 	"backburn/wildfire"
 )
 
-// Indicators are what the simulated analysis of a malicious sample finds. They follow from the sample's
-// SHA-256 alone, so that a test can look for them where a report goes. Names and addresses are of the
-// ranges that are set aside for documentation.
+// Indicators are what the simulated analysis of a malicious sample finds. They follow from the
+// sample's SHA-256 alone, so that a test can look for them where a report goes. Names and addresses
+// are of the ranges that are set aside for documentation.
 type Indicators struct {
 	Domain    string
 	IP        string // what the domain resolves to, and what is connected to
@@ -79,8 +79,9 @@ func section(name string, children ...element) element {
 // leaf makes an element of attributes alone.
 func leaf(name string, pairs ...string) element { return element{name: name, attrs: attr(pairs...)} }
 
-// analysis are the parts of an XML report: the overall answer, a static analysis that says the opposite of
-// it, and a dynamic one with all that a malicious sample does. A benign one opens a file and a page.
+// analysis are the parts of an XML report: the overall answer, a static analysis that says the
+// opposite of it, and a dynamic one with all that a malicious sample does. A benign one opens a
+// file and a page.
 func analysis(sample known, verdict wildfire.Verdict) []element {
 	overall, dynamic := "no", "no"
 	switch {

@@ -50,8 +50,8 @@ var ratedHosts = map[string]wildfire.Verdict{
 	"www.google.com": wildfire.Benign,
 }
 
-// rated is a URL that the service knows though nobody here submitted it, as it knows much of the web;
-// nil for others. A host that is a number has the verdict that follows from it, or none.
+// rated is a URL that the service knows though nobody here submitted it, as it knows much of the
+// web; nil for others. A host that is a number has the verdict that follows from it, or none.
 func rated(link string) *known {
 	parsed, err := url.Parse(link)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// A program that submits files is tested against the simulated service: its quota runs out, and the test
-// asks the server what it saw.
+// A program that submits files is tested against the simulated service: its quota runs out, and the
+// test asks the server what it saw.
 func Example() {
 	server := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithQuota(1, 0))
 	web := server.Start()

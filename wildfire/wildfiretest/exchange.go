@@ -40,7 +40,8 @@ func (x *exchange) run(handle func()) {
 	handle()
 }
 
-// apply carries out a fault as far as it can before the call is done, and reports whether that ended it.
+// apply carries out a fault as far as it can before the call is done, and reports whether that
+// ended it.
 func (x *exchange) apply(fault Fault) bool {
 	if fault.none() {
 		return false
@@ -143,8 +144,8 @@ func (x *exchange) wait() bool {
 	}
 }
 
-// answerEarly writes the answer past net/http, which would read a part of the body first, and closes the
-// connection.
+// answerEarly writes the answer past net/http, which would read a part of the body first, and
+// closes the connection.
 func (x *exchange) answerEarly(fault Fault) {
 	conn, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil { // HTTP/2: the stream is reset after the answer

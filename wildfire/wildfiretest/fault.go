@@ -31,10 +31,12 @@ type Fault struct {
 	Body    Body
 	Message string
 
-	// RetryAfter is the header of that name, as it is sent: "120", a date, or nonsense. "" sends none.
+	// RetryAfter is the header of that name, as it is sent: "120", a date, or nonsense. "" sends
+	// none.
 	RetryAfter string
 
-	// Early answers before the request's body was read, and closes the connection without reading it.
+	// Early answers before the request's body was read, and closes the connection without reading
+	// it.
 	Early bool
 
 	// Reset reads ResetAfter bytes of the request's body and breaks the connection off.
@@ -58,18 +60,19 @@ type Rule struct {
 	// Op is the operation, OpToken for the token service; "" is any, the token service excepted.
 	Op wildfire.Op
 
-	// SHA256 and Name (a part of the file name) pick submissions by sample; they are decided once the contents
-	// have been read.
+	// SHA256 and Name (a part of the file name) pick submissions by sample; they are decided once
+	// the contents have been read.
 	SHA256, Name string
 
 	// Token picks calls by credential.
 	Token string
 
-	// From is the number of the first matching call that it happens to, counted from 1; 0 is 1. Times is how many
-	// of them it happens to from then on; 0 is all.
+	// From is the number of the first matching call that it happens to, counted from 1; 0 is 1.
+	// Times is how many of them it happens to from then on; 0 is all.
 	From, Times int
 
-	// Rate is the share of those calls, in (0,1]; 0 is all. It is decided by the seed and the call's number.
+	// Rate is the share of those calls, in (0,1]; 0 is all. It is decided by the seed and the
+	// call's number.
 	Rate float64
 
 	Fault Fault
@@ -81,7 +84,8 @@ type rule struct {
 	matched int
 }
 
-// Inject adds a rule and returns what removes it. Of several rules that fit, the one added first applies.
+// Inject adds a rule and returns what removes it. Of several rules that fit, the one added first
+// applies.
 func (s *Server) Inject(r Rule) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,8 +104,8 @@ func (s *Server) Inject(r Rule) (remove func()) {
 	}
 }
 
-// faultFor finds the rule that applies to a call. The first look, before the body was read, takes rules
-// that name no sample; the second, with the sample, the others.
+// faultFor finds the rule that applies to a call. The first look, before the body was read, takes
+// rules that name no sample; the second, with the sample, the others.
 func (s *Server) faultFor(op wildfire.Op, token, sha256, name string) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,9 +15,9 @@ const (
 	maxList  = 1 << 20
 )
 
-// readForm reads a form, handing its file part to onFile as it arrives; onFile returns false where it has
-// answered the call. Fields that come behind the file part are read as well. It answers and reports false
-// where the body is not a form that the operation takes.
+// readForm reads a form, handing its file part to onFile as it arrives; onFile returns false where
+// it has answered the call. Fields that come behind the file part are read as well. It answers and
+// reports false where the body is not a form that the operation takes.
 func (x *exchange) readForm(onFile func(form url.Values, filename string, part io.Reader) bool) (url.Values, bool) {
 	boundary, ok := boundaryOf(x.r.Header.Get("Content-Type"))
 	switch {
@@ -36,9 +36,9 @@ func (x *exchange) readForm(onFile func(form url.Values, filename string, part i
 	return x.r.Form, true
 }
 
-// boundaryOf finds the boundary of a multipart form. The service takes one that is not quoted though it
-// holds characters that have to be, such as the "/" and "=" of base64 (RFC 2045, section 5.1), which
-// mime.ParseMediaType does not.
+// boundaryOf finds the boundary of a multipart form. The service takes one that is not quoted
+// though it holds characters that have to be, such as the "/" and "=" of base64 (RFC 2045, section
+// 5.1), which mime.ParseMediaType does not.
 func boundaryOf(contentType string) (string, bool) {
 	media, params, err := mime.ParseMediaType(contentType)
 	if err == nil {

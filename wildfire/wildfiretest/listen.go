@@ -21,8 +21,8 @@ func (s *Server) Start() *httptest.Server {
 	return web
 }
 
-// StartTLS serves HTTPS, with HTTP/2, on a free loopback port; the returned server's certificate is what a
-// client has to trust. Reason phrases are not sent: HTTP/2 has none.
+// StartTLS serves HTTPS, with HTTP/2, on a free loopback port; the returned server's certificate is
+// what a client has to trust. Reason phrases are not sent: HTTP/2 has none.
 func (s *Server) StartTLS() *httptest.Server {
 	web := httptest.NewUnstartedServer(s)
 	web.EnableHTTP2 = true
@@ -30,11 +30,12 @@ func (s *Server) StartTLS() *httptest.Server {
 	return web
 }
 
-// Listener wraps a listener so that answers carry the vendor's reason phrases, which net/http cannot write.
-// It is for servers of one's own, which must also have ConnContext as their http.Server.ConnContext.
+// Listener wraps a listener so that answers carry the vendor's reason phrases, which net/http
+// cannot write. It is for servers of one's own, which must also have ConnContext as their
+// http.Server.ConnContext.
 //
-// The status line is replaced on its way to the connection. Taking the connection over ("hijacking") would
-// cost its reuse after every error.
+// The status line is replaced on its way to the connection. Taking the connection over
+// ("hijacking") would cost its reuse after every error.
 func (s *Server) Listener(inner net.Listener) net.Listener { return &phraseListener{inner} }
 
 // ConnContext tells the handler which connection it serves; see Listener.
@@ -42,7 +43,8 @@ func (*Server) ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// NewHTTPServer returns an http.Server for a listener made by Listener. The caller serves and shuts down.
+// NewHTTPServer returns an http.Server for a listener made by Listener. The caller serves and shuts
+// down.
 func (s *Server) NewHTTPServer() *http.Server {
 	return &http.Server{Handler: s, ConnContext: s.ConnContext, ReadHeaderTimeout: defaultHeaderTimeout}
 }
@@ -104,8 +106,8 @@ func (c *phraseConn) next(status int, phrase string) {
 	c.line, c.phrase = []byte("HTTP/1.1 "+strconv.Itoa(status)+" "), phrase
 }
 
-// Write sends p, with the phrase replaced where p begins with the status line: net/http writes the head of
-// an answer in one piece, at the start of its buffer.
+// Write sends p, with the phrase replaced where p begins with the status line: net/http writes the
+// head of an answer in one piece, at the start of its buffer.
 func (c *phraseConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	line, phrase := c.line, c.phrase

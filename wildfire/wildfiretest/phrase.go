@@ -2,8 +2,8 @@ package wildfiretest
 
 import "net/http"
 
-// phrases are the service's own words for its statuses, spelled as it spells them (WildFire API Reference,
-// "Error Codes").
+// phrases are the service's own words for its statuses, spelled as it spells them (WildFire API
+// Reference, "Error Codes").
 var phrases = map[int]string{
 	400: "Invalid Syntax",
 	401: "Invalid API key",

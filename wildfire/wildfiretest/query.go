@@ -46,7 +46,8 @@ func (x *exchange) verdict() {
 	x.xml(x.records(hash)...)
 }
 
-// urlRecord is the record for a URL; its analysis time and validity are there even where its verdict is not.
+// urlRecord is the record for a URL; its analysis time and validity are there even where its
+// verdict is not.
 func (x *exchange) urlRecord(link string) element {
 	s := x.server
 	s.mu.Lock()

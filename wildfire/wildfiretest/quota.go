@@ -13,8 +13,8 @@ type budget struct {
 	uploads, queries int
 }
 
-// Spent returns the uploads and queries that a credential has used today; the credential is a token, an
-// API key, or a client id of the token service.
+// Spent returns the uploads and queries that a credential has used today; the credential is a
+// token, an API key, or a client id of the token service.
 func (s *Server) Spent(credential string) (uploads, queries int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +61,8 @@ func (s *Server) left(owner string, op wildfire.Op) bool {
 	return s.queryQuota <= 0 || b.queries < s.queryQuota
 }
 
-// charge counts a successful call. It reports false where another call took the last of the allowance
-// since it was looked at.
+// charge counts a successful call. It reports false where another call took the last of the
+// allowance since it was looked at.
 func (s *Server) charge(owner string, op wildfire.Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -40,8 +40,8 @@ func (s *Server) Know(sample Known) {
 	})
 }
 
-// SetVerdict changes the verdict of a sample from now on, as a later analysis or a manual review does. It
-// reports whether the sample is known in the region.
+// SetVerdict changes the verdict of a sample from now on, as a later analysis or a manual review
+// does. It reports whether the sample is known in the region.
 func (s *Server) SetVerdict(region, sha256 string, verdict wildfire.Verdict) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,8 @@ func (s *Server) forgetMD5(region string, sample *known) {
 	s.byMD5[index] = kept
 }
 
-// find returns the samples with a hash: one for a SHA-256, any number for an MD5. The mutex is held.
+// find returns the samples with a hash: one for a SHA-256, any number for an MD5. The mutex is
+// held.
 func (s *Server) find(region, hash string) []*known {
 	hash = strings.ToLower(hash)
 	if len(hash) == 32 {
@@ -146,8 +147,8 @@ func (k *known) changedAt(now time.Time) (time.Time, bool) {
 	return decided, true
 }
 
-// urlDigests are the hashes by which a link is known: those of its URL, with http:// where it has no
-// scheme.
+// urlDigests are the hashes by which a link is known: those of its URL, with http:// where it has
+// no scheme.
 func urlDigests(link string) (sha, md string) {
 	sum := sha256.Sum256([]byte(link))
 	sumMD5 := md5.Sum([]byte(link)) // #nosec G401

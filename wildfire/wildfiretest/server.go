@@ -11,9 +11,9 @@ import (
 
 // Server simulates WildFire and its token service. It is an http.Handler; Start serves it.
 //
-// A path in front of /publicapi, as in http://127.0.0.1:8080/eu/publicapi/submit/file, names a region;
-// so does the first label of a host such as eu.wildfire.paloaltonetworks.com. Regions share credentials and
-// quotas, and know nothing of each other's samples.
+// A path in front of /publicapi, as in http://127.0.0.1:8080/eu/publicapi/submit/file, names a
+// region; so does the first label of a host such as eu.wildfire.paloaltonetworks.com. Regions share
+// credentials and quotas, and know nothing of each other's samples.
 type Server struct {
 	now         func() time.Time
 	seed        uint64
@@ -85,7 +85,8 @@ func (s *Server) SetStyle(style Style) {
 
 const (
 	apiPrefix = "/publicapi/"
-	// TokenPath is where the token service is; it answers at its other documented spellings as well.
+	// TokenPath is where the token service is; it answers at its other documented spellings as
+	// well.
 	TokenPath = "/am/oauth2/access_token"
 )
 
@@ -125,8 +126,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.run(func() { handle(x) })
 }
 
-// elsewhere redirects who is at the wrong place: unencrypted calls to HTTPS, and visitors of the root to
-// the portal. It reports whether it did.
+// elsewhere redirects who is at the wrong place: unencrypted calls to HTTPS, and visitors of the
+// root to the portal. It reports whether it did.
 func (x *exchange) elsewhere(path string) bool {
 	var location string
 	switch {

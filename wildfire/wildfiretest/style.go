@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// Style varies how answers are spelled. The zero value is the vendor's usual spelling: a declaration, four
-// spaces of indentation, text/xml. Styles can be combined with |.
+// Style varies how answers are spelled. The zero value is the vendor's usual spelling: a
+// declaration, four spaces of indentation, text/xml. Styles can be combined with |.
 type Style uint64
 
-// The styles. Each is something that the service, or what stands in front of it, was seen to do or might
-// do.
+// The styles. Each is something that the service, or what stands in front of it, was seen to do or
+// might do.
 const (
 	OneLine           Style = 1 << iota // no line breaks and no indentation
 	NoDeclaration                       // no <?xml ?>

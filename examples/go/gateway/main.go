@@ -1,7 +1,7 @@
 // Command gateway hands files in: gateway SOURCE FILE...
 //
-// It reaches the server by NATS_URL, and NATS_USER with NATS_PASSWORD, or NATS_TOKEN. With permissions
-// of `backburn acl gateway`, NATS_API_PREFIX is "backburn.api".
+// It reaches the server by NATS_URL, and NATS_USER with NATS_PASSWORD, or NATS_TOKEN. With
+// permissions of `backburn acl gateway`, NATS_API_PREFIX is "backburn.api".
 package main
 
 import (

@@ -88,8 +88,8 @@ const (
 )
 
 // ReadKeys reads the keys of signatures by Standard Webhooks: "whsec_" and 24 to 64 bytes in
-// base64. Two lines are two keys, while receivers change from one to the other. Without a file there
-// are none.
+// base64. Two lines are two keys, while receivers change from one to the other. Without a file
+// there are none.
 func ReadKeys(file string) ([]auth.Secret, error) {
 	if file == "" {
 		return nil, nil

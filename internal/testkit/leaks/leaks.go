@@ -11,11 +11,11 @@ import (
 // Main runs the tests of a package, and fails if one of our goroutines is left after them.
 func Main(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		// The server stopped while a stream's source was set up. What waits for the answer to the server's
-		// own request ends by itself.
+		// The server stopped while a stream's source was set up. What waits for the answer to the
+		// server's own request ends by itself.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"),
 
-		// An object was stored before this goroutine first ran. It finds its channel gone and waits for
-		// good, as of nats.go v1.55.0.
+		// An object was stored before this goroutine first ran. It finds its channel gone and waits
+		// for good, as of nats.go v1.55.0.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
 }
