@@ -45,7 +45,7 @@ type Profile struct {
 
 	ClientID         string `toml:"client_id" example:"…" doc:"The client's id; WatchGuard calls it the access id."`
 	ClientSecret     Secret `toml:"client_secret" doc:"The client's secret, as exactly one ${NAME}. Or client_secret_file."`
-	ClientSecretFile string `toml:"client_secret_file" own:"true" example:"/run/secrets/client" doc:"A file with the client's secret, mode 0600, or cred:NAME for a systemd credential."`
+	ClientSecretFile string `toml:"client_secret_file" own:"secret" example:"/run/secrets/client" doc:"A file with the client's secret, mode 0600, or cred:NAME for a systemd credential."`
 	TSGID            string `toml:"tsg_id" example:"1234567890" doc:"The tenant service group, digits."`
 	TokenURL         string `toml:"token_url" address:"true" doc:"Where tokens are requested. Empty: the kind's own."`
 	ClientAuth       string `toml:"client_auth" oneof:" basic-raw basic-form body" doc:"basic-raw, basic-form or body: how the client authenticates itself. Empty: the kind's own."`
@@ -53,7 +53,7 @@ type Profile struct {
 	Scope            string `toml:"scope" example:"logging-service:read" doc:"Scope of the token. Empty: the kind's own."`
 	Audience         string `toml:"audience" doc:"A managed account of WatchGuard Cloud."`
 
-	APIKeyFile string `toml:"api_key_file" own:"true" example:"/run/secrets/api-key" doc:"A file with the API key, mode 0600."`
+	APIKeyFile string `toml:"api_key_file" own:"secret" example:"/run/secrets/api-key" doc:"A file with the API key, mode 0600."`
 	URL        string `toml:"url" address:"true" doc:"Base of the API that the token is for. Empty: the region's."`
 
 	RedirectURL  string `toml:"redirect_url" address:"true" example:"http://127.0.0.1:8400/callback" doc:"Where the browser comes back to."`
@@ -62,9 +62,9 @@ type Profile struct {
 	InstanceID   string `toml:"instance_id" doc:"This and the region come from the hub: backburn login --params."`
 	Region       string `toml:"region" doc:"Picks the hosts: us, eu, apac, uk, in1, au1, uk2, jp1 (data-security); usa, deu, jpn (watchguard); americas, europe (cortex)."`
 	PKCE         bool   `toml:"pkce" doc:"Proof key for code exchange (RFC 7636)."`
-	GrantFile    string `toml:"grant_file" own:"true" example:"data/cortex.grant" doc:"The refresh token, sealed, mode 0600."`
+	GrantFile    string `toml:"grant_file" own:"secret" example:"data/cortex.grant" doc:"The refresh token, sealed, mode 0600."`
 
-	CacheKeyFile string `toml:"cache_key_file" own:"true" doc:"A file with one line of random text that seals shared tokens. Empty: derived from the secret."`
+	CacheKeyFile string `toml:"cache_key_file" own:"secret" doc:"A file with one line of random text that seals shared tokens. Empty: derived from the secret."`
 	Share        Share  `toml:"share" oneof:"prefer required off" doc:"prefer, required or off: one token for the fleet, sealed, through JetStream. A refresh token that rolls must not be used twice, hence required for cortex."`
 }
 

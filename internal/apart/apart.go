@@ -7,22 +7,14 @@
 // Linux, bind mounts are followed as well: a folder also contains what is mounted below it.
 //
 // It looks at one moment. Whoever may change links and mounts can change the answer
-// afterward, and a hard link of a file below a folder is not found by its folder: ask [Find]
-// about each file before it leaves.
+// afterward, and a hard link of a file below a folder is not found by its folder: package guard
+// looks at each file before it leaves.
 package apart
 
 import (
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 )
-
-// Own is a file or a folder that is Backburn's own. It need not exist yet.
-type Own struct {
-	Key  string // the configuration key that names it, for example "nats.token_file"
-	Path string
-}
 
 // Relation says how the folder and the other path overlap.
 func (p Places) Relation(folder, other string) Relation {
@@ -45,16 +37,4 @@ func readings(path string) []string {
 	}
 
 	return []string{path}
-}
-
-// Find returns the one of own that is the very file, by device and inode. Names that lead to
-// nothing are passed over. It looks anew each time, because files are replaced.
-func Find(file fs.FileInfo, own []Own) (Own, bool) {
-	for _, o := range own {
-		if info, err := os.Stat(o.Path); err == nil && os.SameFile(info, file) {
-			return o, true
-		}
-	}
-
-	return Own{}, false
 }

@@ -98,24 +98,3 @@ func TestRelationOfRelativePaths(t *testing.T) {
 		t.Errorf("got %d", got)
 	}
 }
-
-func TestFind(t *testing.T) {
-	t.Parallel()
-	root := tree(t)
-	own := []apart.Own{{Key: "none", Path: filepath.Join(root, "none")}, {Key: "key", Path: filepath.Join(root, "q/file")}}
-	if err := os.Link(filepath.Join(root, "q/file"), filepath.Join(root, "other/hard")); err != nil {
-		t.Skip("no hard links here: ", err)
-	}
-	for name, want := range map[string]string{"q/file": "key", "other/hard": "key", "other/file": "", "q": ""} {
-		info, err := os.Stat(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		got, found := apart.Find(info, own)
-
-		if got.Key != want || found != (want != "") {
-			t.Errorf("%s: got %q, %t", name, got.Key, found)
-		}
-	}
-}

@@ -100,6 +100,8 @@ func (p *collector) files(c Config, parts Part) {
 	}
 	if parts&WatcherPart != 0 {
 		p.watches(c, parts)
+	}
+	if parts&(WatcherPart|WorkerPart) != 0 { // a worker reads these folders, too
 		p.watchesApart(c)
 	}
 	if parts&WorkerPart != 0 {

@@ -45,11 +45,11 @@ type Config struct {
 // NATS says how to reach the server, or the cluster, through which everything goes.
 type NATS struct {
 	URL             string   `toml:"url" doc:"Servers, separated by commas for a cluster (nats, tls, ws, wss)."`
-	CredentialsFile string   `toml:"credentials_file" own:"true" doc:"NATS .creds file, mode 0600."`
-	NKeyFile        string   `toml:"nkey_file" own:"true" doc:"Or a file with the seed of an NKey, mode 0600."`
+	CredentialsFile string   `toml:"credentials_file" own:"secret" doc:"NATS .creds file, mode 0600."`
+	NKeyFile        string   `toml:"nkey_file" own:"secret" doc:"Or a file with the seed of an NKey, mode 0600."`
 	User            string   `toml:"user" doc:"Or a user name, with password_file."`
-	PasswordFile    string   `toml:"password_file" own:"true" doc:"A file with the user's password, mode 0600."`
-	TokenFile       string   `toml:"token_file" own:"true" doc:"Or a file with a token, mode 0600. Empty with the embedded server: the one that the server writes itself, <store_dir>.token."`
+	PasswordFile    string   `toml:"password_file" own:"secret" doc:"A file with the user's password, mode 0600."`
+	TokenFile       string   `toml:"token_file" own:"secret" doc:"Or a file with a token, mode 0600. Empty with the embedded server: the one that the server writes itself, <store_dir>.token."`
 	Domain          string   `toml:"domain" doc:"The JetStream domain of the streams, where url is a leaf node of another server."`
 	Prefix          string   `toml:"prefix" doc:"First token of every subject. Streams and buckets are named after it."`
 	Replicas        int      `toml:"replicas" doc:"Copies of streams and buckets: 1, or 3 or 5 on a cluster."`
@@ -62,7 +62,7 @@ type NATS struct {
 type TLS struct {
 	CAFile   string `toml:"ca_file" own:"true" doc:"PEM. Empty: the authorities that the system trusts."`
 	CertFile string `toml:"cert_file" own:"true" doc:"PEM, the client's certificate. Needs key_file."`
-	KeyFile  string `toml:"key_file" own:"true" doc:"PEM, mode 0600."`
+	KeyFile  string `toml:"key_file" own:"secret" doc:"PEM, mode 0600."`
 }
 
 // Embedded is the NATS server that `backburn run` starts in its own process.
@@ -213,7 +213,7 @@ func (a API) Check(bad func(key, expected string, beside ...string)) {
 
 // APIToken is what one client, or one kind of client, shows.
 type APIToken struct {
-	File     string            `toml:"file" own:"true" example:"/run/secrets/backburn-api" doc:"Mode 0600, with at least 16 characters, such as of: openssl rand -hex 32. Read again every second."`
+	File     string            `toml:"file" own:"secret" example:"/run/secrets/backburn-api" doc:"Mode 0600, with at least 16 characters, such as of: openssl rand -hex 32. Read again every second."`
 	Source   string            `toml:"source" doc:"For which it speaks, and whose jobs and events it shows. Several tokens may share one."`
 	Priority pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\", where a request names none."`
 	Urgent   bool              `toml:"urgent" doc:"Requests may name the priority urgent."`
@@ -241,15 +241,15 @@ type Sink struct {
 	Sources     []string      `toml:"sources" doc:"None: all."`
 	Format      string        `toml:"format" doc:"\"cloudevents\", \"ecs\", \"ocsf\" or \"cef\"; docs/formats.md."`
 	URL         string        `toml:"url" kinds:"webhook" example:"https://siem.example.com/backburn" doc:"Events are posted here, one a request."`
-	SecretFile  string        `toml:"secret_file" own:"true" kinds:"webhook" example:"/run/secrets/siem" doc:"Mode 0600, the key of signatures (Standard Webhooks): whsec_ and 24 to 64 bytes in base64. Two lines are two keys, during a change."`
-	BearerFile  string        `toml:"bearer_file" own:"true" kinds:"webhook" doc:"Mode 0600, a token for the header Authorization: Bearer."`
-	HeadersFile string        `toml:"headers_file" own:"true" kinds:"webhook" doc:"Mode 0600, more headers, \"Name: value\" a line."`
+	SecretFile  string        `toml:"secret_file" own:"secret" kinds:"webhook" example:"/run/secrets/siem" doc:"Mode 0600, the key of signatures (Standard Webhooks): whsec_ and 24 to 64 bytes in base64. Two lines are two keys, during a change."`
+	BearerFile  string        `toml:"bearer_file" own:"secret" kinds:"webhook" doc:"Mode 0600, a token for the header Authorization: Bearer."`
+	HeadersFile string        `toml:"headers_file" own:"headers" kinds:"webhook" doc:"Mode 0600, more headers, \"Name: value\" a line."`
 	Address     string        `toml:"address" kinds:"syslog" example:"siem.example.com:6514" doc:"Host and port of the syslog server."`
 	Protocol    string        `toml:"protocol" kinds:"syslog" doc:"\"tls\" (RFC 5425), \"tcp\" or \"udp\"."`
 	Facility    string        `toml:"facility" kinds:"syslog" doc:"Such as \"user\", \"daemon\" or \"local0\" to \"local7\"."`
 	CAFile      string        `toml:"ca_file" own:"true" kinds:"webhook syslog" doc:"PEM, the authorities that are trusted. Empty: those that the system trusts."`
 	CertFile    string        `toml:"cert_file" own:"true" kinds:"webhook syslog" doc:"PEM, a certificate to show. Needs key_file."`
-	KeyFile     string        `toml:"key_file" own:"true" kinds:"webhook syslog" doc:"PEM, mode 0600."`
+	KeyFile     string        `toml:"key_file" own:"secret" kinds:"webhook syslog" doc:"PEM, mode 0600."`
 	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook syslog" example:"data/siem.dead.jsonl" doc:"Events that were refused, with the reason."`
 	Timeout     time.Duration `toml:"timeout" kinds:"webhook syslog" doc:"Of one try."`
 	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Of one event that makes the receiver break down (500), with back-off from 1s to 1m; then it goes to dead_file."`

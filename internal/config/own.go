@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"backburn/auth"
 	"backburn/internal/apart"
+	"backburn/internal/guard"
 	"backburn/internal/httpserver"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
@@ -18,19 +20,23 @@ import (
 // Own lists the files and folders that are Backburn's own: what the keys with the tag "own"
 // name, the token and the spools whose places follow from other keys, and the configuration
 // itself. None of them may be taken from a watched folder, or leave this machine.
-func (c Config) Own() []apart.Own {
-	var own []apart.Own
+func (c Config) Own() []guard.Own {
+	var own []guard.Own
 	if c.origin != nil && c.origin.file != "" {
-		own = append(own, apart.Own{Key: "--config", Path: c.origin.file})
+		own = append(own, guard.Own{Key: "--config", Path: c.origin.file})
 	}
 	if c.NATS.Embedded.Enabled {
-		own = append(own, apart.Own{Key: "nats.embedded.store_dir", Path: c.NATS.Embedded.TokenFile()})
+		own = append(own, guard.Own{
+			Key:   "nats.embedded.store_dir",
+			Path:  c.NATS.Embedded.TokenFile(),
+			Holds: guard.Secrets,
+		})
 	}
 	for i, w := range c.Watch {
 		spool := filepath.Join(w.Path, pipeline.SpoolDir)
 		// One that is no link is where its folder is, and overlaps as that does.
 		if info, err := os.Lstat(spool); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			own = append(own, apart.Own{Key: join(element("watch", i), "path"), Path: spool})
+			own = append(own, guard.Own{Key: join(element("watch", i), "path"), Path: spool})
 		}
 	}
 
@@ -43,42 +49,81 @@ func (c Config) Own() []apart.Own {
 			continue // what is wrong with it is told elsewhere
 		}
 		for _, name := range w.Files {
-			own = append(own, apart.Own{Key: at.key, Path: name})
+			own = append(own, guard.Own{Key: at.key, Path: name, Holds: guard.Keys})
 		}
 	}
 
 	return append(own, ownIn("", schema, reflect.ValueOf(c))...)
 }
 
+// Guarded lists what must not be handed in, nor uploaded: everything of Own but the folders that
+// files go to after their verdict, and the secrets that the configuration holds itself.
+func (c Config) Guarded() []guard.Own {
+	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.Contains(o.Key, ".after.") })
+
+	return append(own, secretsIn("", schema, reflect.ValueOf(c))...)
+}
+
+// secretsIn lists the values of a table that are secret.
+func secretsIn(path string, n *node, v reflect.Value) []guard.Own {
+	var own []guard.Own
+	eachLeaf(path, n, v, func(at string, _ *leaf, value reflect.Value) {
+		if secret, ok := reflect.TypeAssert[auth.Secret](value); ok && secret.IsSet() {
+			own = append(own, guard.Own{Key: at, Value: secret.Reveal})
+		}
+	})
+
+	return own
+}
+
 // ownIn lists what the tagged keys of a table name.
-func ownIn(path string, n *node, v reflect.Value) []apart.Own {
-	var own []apart.Own
+func ownIn(path string, n *node, v reflect.Value) []guard.Own {
+	var own []guard.Own
+	eachLeaf(path, n, v, func(at string, l *leaf, value reflect.Value) {
+		tag := l.tag.Get("own")
+		if tag == "" {
+			return
+		}
+		if name := ownPath(value.String()); name != "" {
+			own = append(own, guard.Own{Key: at, Path: name, Holds: holds(tag)})
+		}
+	})
+
+	return own
+}
+
+// eachLeaf calls do for every value of a table and of those below it.
+func eachLeaf(path string, n *node, v reflect.Value, do func(at string, l *leaf, value reflect.Value)) {
 	for _, c := range n.children {
 		at := join(path, c.name)
 		if c.leaf == nil {
-			own = append(own, ownIn(at, c, v)...)
+			eachLeaf(at, c, v, do)
 			continue
 		}
 
 		value := v.FieldByIndex(c.leaf.index)
 		switch {
-		case c.leaf.tag.Get("own") != "":
-			if name := ownPath(value.String()); name != "" {
-				own = append(own, apart.Own{Key: at, Path: name})
-			}
 		case c.leaf.element == nil:
+			do(at, c.leaf, value)
 		case value.Kind() == reflect.Slice:
 			for i := range value.Len() {
-				own = append(own, ownIn(element(at, i), c.leaf.element, value.Index(i))...)
+				eachLeaf(element(at, i), c.leaf.element, value.Index(i), do)
 			}
 		default:
 			for _, name := range sortedKeys(value) {
-				own = append(own, ownIn(join(at, name), c.leaf.element, value.MapIndex(reflect.ValueOf(name)))...)
+				eachLeaf(join(at, name), c.leaf.element, value.MapIndex(reflect.ValueOf(name)), do)
 			}
 		}
 	}
+}
 
-	return own
+// holds is what the tag "own" says that a file holds.
+func holds(tag string) guard.Holds {
+	if tag == "true" {
+		return guard.Nothing
+	}
+
+	return guard.Holds(tag)
 }
 
 // ownPath is the path that a value names; "" where it names none.
@@ -119,7 +164,7 @@ func (p *collector) watchesApart(c Config) {
 
 // belongs reports whether something of Backburn's own has its place in the folder: what is kept
 // in the spool.
-func belongs(places apart.Places, at string, w watch.Config, o apart.Own) bool {
+func belongs(places apart.Places, at string, w watch.Config, o guard.Own) bool {
 	spool := filepath.Join(w.Path, pipeline.SpoolDir)
 	if o.Key != join(at, "state_dir") {
 		return false
@@ -129,7 +174,7 @@ func belongs(places apart.Places, at string, w watch.Config, o apart.Own) bool {
 	return r == apart.Same || r == apart.Contains
 }
 
-func (p *collector) overlaps(places apart.Places, at, folder string, o apart.Own) {
+func (p *collector) overlaps(places apart.Places, at, folder string, o guard.Own) {
 	r := places.Relation(folder, o.Path)
 	switch {
 	case r == apart.Apart:
@@ -161,7 +206,7 @@ func (p *collector) rootsApart(c Config) {
 // rootApart checks one root.
 func (p *collector) rootApart(c Config, key, root string) {
 	places := apart.Now()
-	own := slices.DeleteFunc(c.Own(), func(o apart.Own) bool { return strings.HasPrefix(o.Key, "watch[") })
+	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.HasPrefix(o.Key, "watch[") })
 	for _, o := range own {
 		if says := overlap(places.Relation(root, o.Path)); says != "" {
 			p.add(key, "%s %s (%s), which is Backburn's own: keep the two apart", says, quote(o.Path), o.Key)

@@ -2,13 +2,16 @@ package config_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
 
 	"backburn/internal/config"
+	"backburn/internal/guard"
 	"backburn/internal/testkit"
 )
 
@@ -116,4 +119,102 @@ path = '@/data/events'
 	if err := cfg.Validate(config.Everything &^ config.ProfilePart); err != nil {
 		t.Error(err)
 	}
+}
+
+// A worker reads the folders that others watch.
+func TestNothingOfOursIsReadByAWorker(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "q/", "q/key")
+	text := strings.ReplaceAll("[[watch]]\npath='@/q'\n[nats]\ntoken_file='@/q/key'\n", "@", filepath.ToSlash(root))
+	cfg, err := config.Decode([]byte(text), filepath.Join(root, "f.toml"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := cfg.Validate(config.WorkerPart); err == nil || !strings.Contains(err.Error(), "(nats.token_file)") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What the guard is told: files with what they hold, and secrets that are in no file.
+func TestGuarded(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "q/")
+	cert, key := testkit.NewAuthority(t).Certificate()
+	copyTo(t, cert, filepath.Join(root, "cert.pem"))
+	copyTo(t, key, filepath.Join(root, "key.pem"))
+	write(t, filepath.Join(root, "web.yml"), "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+	text := strings.ReplaceAll(`
+[nats]
+token_file = '@/token'
+embedded.store_dir = '@/nats'
+[[watch]]
+path = '@/q'
+after.benign = '@/done'
+[auth.wildfire]
+client_secret = '${SECRET}'
+[[sink]]
+name = 'a'
+kind = 'webhook'
+url = 'https://a'
+headers_file = '@/headers'
+ca_file = '@/ca.pem'
+[api]
+web_config_file = '@/web.yml'
+`, "@", filepath.ToSlash(root))
+	cfg, err := config.Decode([]byte(text), filepath.Join(root, "f.toml"), func(string) (string, bool) { return "of the environment", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	got := map[string]guard.Holds{}
+	value := ""
+	for _, o := range cfg.Guarded() {
+		if o.Value != nil {
+			value += o.Key + ": " + o.Value()
+			continue
+		}
+		name, err := filepath.Rel(root, o.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[name] = o.Holds
+	}
+
+	want := map[string]guard.Holds{
+		"f.toml": guard.Nothing, "token": guard.Secrets, "nats": guard.Nothing, "nats.token": guard.Secrets, "headers": guard.Headers,
+		"ca.pem": guard.Nothing, "web.yml": guard.Keys, "cert.pem": guard.Keys, "key.pem": guard.Keys,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if value != "auth.wildfire.client_secret: of the environment" {
+		t.Errorf("values %s", value)
+	}
+}
+
+// A key that names a file or a folder says whether that is Backburn's own.
+func TestKeysOfFilesAreMarked(t *testing.T) {
+	t.Parallel()
+	var look func(at string, typ reflect.Type)
+	look = func(at string, typ reflect.Type) {
+		for typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map || typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct {
+			return
+		}
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			key := f.Tag.Get("toml")
+			if key != "" {
+				look(at+"."+key, f.Type)
+			}
+			names := strings.HasSuffix(key, "file") || strings.HasSuffix(key, "_dir")
+			if names && f.Type.Kind() == reflect.String && f.Tag.Get("own") == "" && key != "done_file" {
+				t.Errorf("%s.%s says nothing", at, key)
+			}
+		}
+	}
+	look("", reflect.TypeFor[config.Config]())
 }

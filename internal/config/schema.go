@@ -15,7 +15,8 @@ import (
 //	toml:",inline"   the fields of this struct are keys of the table around it
 //	doc:"…"          what the reference says; on a field named _ it is about a table
 //	unit:"bytes"     an integer that is written as a size, such as "100MB"
-//	own:"true"       names a file or folder that is Backburn's own; see Config.Own
+//	own:"…"          names a file or folder that is Backburn's own; see Config.Own. It holds what
+//	                 package guard calls so ("secret", "keys", "headers"), or no secret ("true")
 //	example:"…"      what the example shows where the default says nothing
 //	kinds:"a b"      the key is only there where the key "kind" of its table is one of these
 //

@@ -43,7 +43,7 @@ var rules = []rule{
 		deep: true, reason: "consumers of events import this alone",
 	},
 	{
-		from: "backburn/pipeline/...", not: []string{"backburn/internal/...", "backburn/cmd/..."}, but: []string{"backburn/internal/rootfs", "backburn/internal/jets", "backburn/internal/health"},
+		from: "backburn/pipeline/...", not: []string{"backburn/internal/...", "backburn/cmd/..."}, but: []string{"backburn/internal/rootfs", "backburn/internal/jets", "backburn/internal/health", "backburn/internal/guard"},
 		deep: true, reason: "the pipeline is wired from above, and is given what it needs",
 	},
 	{
@@ -72,11 +72,15 @@ var rules = []rule{
 		deep: true, reason: "comparing paths needs nothing of ours, so that everything may use it",
 	},
 	{
+		from: "backburn/internal/guard", not: []string{"backburn/..."}, but: []string{"backburn/internal/rootfs"},
+		deep: true, reason: "recognizing what is ours needs to know nothing else of ours, so that everything may ask",
+	},
+	{
 		from: "backburn/internal/local", not: []string{"backburn/..."},
 		deep: true, reason: "listening on this machine needs nothing of ours, so that everything may use it",
 	},
 	{
-		from: "backburn/internal/config", not: []string{"backburn/internal/..."}, but: []string{"backburn/internal/apart", "backburn/internal/httpserver", "backburn/internal/local", "backburn/internal/rootfs", "backburn/internal/health", "backburn/internal/sink/credential"},
+		from: "backburn/internal/config", not: []string{"backburn/internal/..."}, but: []string{"backburn/internal/apart", "backburn/internal/guard", "backburn/internal/httpserver", "backburn/internal/local", "backburn/internal/rootfs", "backburn/internal/health", "backburn/internal/sink/credential"},
 		deep: true, reason: "everything else inside stands on the configuration",
 	},
 	{
@@ -191,6 +195,8 @@ func TestRulesForbid(t *testing.T) {
 		"pipeline uses JetStream's helpers":   {pkg{"backburn/pipeline/queue", nil, []string{"backburn/internal/jets"}}, false},
 		"pipeline reports its health":         {pkg{"backburn/pipeline/watch", nil, []string{"backburn/internal/health"}}, false},
 		"health imports pipeline":             {pkg{"backburn/internal/health", nil, []string{"backburn/pipeline"}}, true},
+		"pipeline asks the guard":             {pkg{"backburn/pipeline/watch", nil, []string{"backburn/internal/guard"}}, false},
+		"guard imports config":                {pkg{"backburn/internal/guard", nil, []string{"backburn/internal/config"}}, true},
 		"jets imports pipeline":               {pkg{"backburn/internal/jets", nil, []string{"backburn/pipeline"}}, true},
 		"auth stays self-contained":           {pkg{"backburn/auth/natsbucket", nil, []string{"backburn/internal/jets"}}, true},
 		"rootfs imports pipeline":             {pkg{"backburn/internal/rootfs", nil, []string{"backburn/pipeline"}}, true},

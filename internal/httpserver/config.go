@@ -13,7 +13,7 @@ import (
 // uses it.
 type Config struct {
 	Listen        string   `toml:"listen" doc:"host:port. Empty: none."`
-	WebConfigFile string   `toml:"web_config_file" own:"true" doc:"TLS, client certificates and basic authentication: the web configuration file of the Prometheus exporter toolkit. Read again for every connection. Empty: neither."`
+	WebConfigFile string   `toml:"web_config_file" own:"keys" doc:"TLS, client certificates and basic authentication: the web configuration file of the Prometheus exporter toolkit. Read again for every connection. Empty: neither."`
 	Names         []string `toml:"names" doc:"Hosts that it answers to, such as \"backburn.example.com\" or \"*.example.com\". Names of this machine (localhost), the address that was connected to and the host of listen always are."`
 	BasePath      string   `toml:"base_path" doc:"Path under which a proxy shows it, such as \"/backburn\". Requests may come with or without it."`
 

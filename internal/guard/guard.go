@@ -1,0 +1,230 @@
+package guard
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"backburn/internal/rootfs"
+)
+
+const (
+	// lookEvery is how often the files are looked at, and how long a change may go unnoticed.
+	lookEvery = time.Second
+
+	// maxFile bounds what is read of a file with secrets, in bytes.
+	maxFile = 4 << 20
+)
+
+// Guard knows what is Backburn's own. A nil Guard knows nothing, and lets everything pass. It is safe
+// for concurrent use.
+type Guard struct {
+	own      []Own
+	withheld *prometheus.CounterVec
+
+	mu      sync.Mutex
+	looked  time.Time
+	files   []file // of own, in its order
+	byID    map[rootfs.Identity]string
+	matcher *matcher // nil without secrets
+}
+
+// file is what a name of own led to when it was last looked at.
+type file struct {
+	state rootfs.State // zero: to nothing so far
+	parts [][]byte
+	short bool
+}
+
+// New makes a guard of what is Backburn's own, and looks at it.
+func New(own []Own) *Guard {
+	g := &Guard{
+		own:   own,
+		files: make([]file, len(own)),
+		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "backburn",
+			Name:      "own_withheld_total",
+			Help:      "Files and contents that were recognized as Backburn's own and kept here, each time they were met.",
+		}, []string{"by"}),
+	}
+	for _, by := range []string{"file", "contents"} {
+		g.withheld.WithLabelValues(by)
+	}
+	for i, o := range own {
+		if o.Value != nil {
+			g.files[i].parts, g.files[i].short = parts([]byte(o.Value()), Secrets)
+		}
+	}
+	g.lookLocked()
+
+	return g
+}
+
+// Format implements fmt.Formatter: a guard shows nothing of what it knows.
+func (g *Guard) Format(to fmt.State, _ rune) { _, _ = io.WriteString(to, "guard") }
+
+// Describe implements prometheus.Collector.
+func (g *Guard) Describe(to chan<- *prometheus.Desc) { g.withheld.Describe(to) }
+
+// Collect implements prometheus.Collector.
+func (g *Guard) Collect(to chan<- prometheus.Metric) { g.withheld.Collect(to) }
+
+// Short lists the keys of secrets that are too short to be looked for in contents.
+func (g *Guard) Short() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+
+	var keys []string
+	for i, f := range g.files {
+		if f.short {
+			keys = append(keys, g.own[i].Key)
+		}
+	}
+
+	return keys
+}
+
+// File returns an error that matches ErrOwn if a file or folder is Backburn's own.
+func (g *Guard) File(id rootfs.Identity) error {
+	if g == nil {
+		return nil
+	}
+
+	g.mu.Lock()
+	g.refreshLocked()
+	key, own := g.byID[id]
+	g.mu.Unlock()
+	if !own {
+		return nil
+	}
+	g.withheld.WithLabelValues("file").Inc()
+
+	return &Error{Key: key}
+}
+
+// Path returns an error that matches ErrOwn if what a name leads to, or a folder that this is in, is
+// Backburn's own. Of a name that leads to nothing it says nothing.
+func (g *Guard) Path(name string) error {
+	real, err := filepath.EvalSymlinks(name)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // who opens it is told
+	}
+
+	for at := real; ; at = filepath.Dir(at) {
+		if st, err := rootfs.StatPath(at); err == nil {
+			if err := g.File(st.Identity); err != nil {
+				return err
+			}
+		}
+		if filepath.Dir(at) == at {
+			return nil
+		}
+	}
+}
+
+// Scan returns what looks for secrets in contents, those of this moment.
+func (g *Guard) Scan() *Scan { return &Scan{m: g.current()} }
+
+// Withheld counts contents that are kept here, after the error of a Scan.
+func (g *Guard) Withheld() { g.withheld.WithLabelValues("contents").Inc() }
+
+// Reader returns contents that are looked at as they are read: before it gave out the first byte of a
+// secret it fails with an error that matches ErrOwn. Closing it closes r.
+func (g *Guard) Reader(r io.ReadCloser) io.ReadCloser {
+	m := g.current()
+	if m == nil {
+		return r
+	}
+
+	return &reader{r: r, scan: &Scan{m: m}, buf: make([]byte, chunk)}
+}
+
+// current returns what finds the secrets of this moment; nil without any.
+func (g *Guard) current() *matcher {
+	if g == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refreshLocked()
+
+	return g.matcher
+}
+
+func (g *Guard) refreshLocked() {
+	if time.Since(g.looked) >= lookEvery {
+		g.lookLocked()
+	}
+}
+
+// lookLocked looks at every file, and reads those that changed.
+func (g *Guard) lookLocked() {
+	changed := g.looked.IsZero()
+	for i, o := range g.own {
+		changed = g.files[i].look(o) || changed
+	}
+	g.looked = time.Now()
+	if !changed {
+		return
+	}
+
+	g.byID = map[rootfs.Identity]string{}
+	g.matcher = nil
+	var texts []text
+	for i, f := range g.files {
+		key := g.own[i].Key
+		if f.state != (rootfs.State{}) {
+			g.byID[f.state.Identity] = key
+		}
+		for _, p := range f.parts {
+			texts = append(texts, text{bytes: p, key: key})
+		}
+	}
+	if len(texts) > 0 {
+		g.matcher = newMatcher(texts)
+	}
+}
+
+// look reports whether the file is another, or changed. One that is gone, or cannot be read at the
+// moment, stays what it was.
+func (f *file) look(o Own) bool {
+	if o.Path == "" {
+		return false
+	}
+	now, err := rootfs.StatPath(o.Path)
+	if err != nil {
+		return false
+	}
+	if now.Identity == f.state.Identity && (now.Stamp == f.state.Stamp || o.Holds == Nothing) {
+		return false
+	}
+
+	if o.Holds != Nothing && now.Regular {
+		content, err := read(o.Path)
+		if err != nil {
+			return false
+		}
+		f.parts, f.short = parts(content, o.Holds)
+	}
+	f.state = now
+
+	return true
+}
+
+func read(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}

@@ -1,0 +1,96 @@
+package guard
+
+import (
+	"errors"
+	"io"
+)
+
+// Scan looks for secrets in contents that are written to it. It is not safe for concurrent use.
+type Scan struct {
+	m    *matcher // nil where there is nothing to look for
+	tail []byte   // the end of what was written: a secret may go on in what comes
+	key  string   // of what was found
+}
+
+// Write looks at the next part of the contents. It never fails.
+func (s *Scan) Write(p []byte) (int, error) {
+	if s.m == nil || s.key != "" {
+		return len(p), nil
+	}
+
+	// A text across the seam ends within the first bytes of p, and begins in the tail.
+	overlap := s.m.longest - 1
+	seam := append(s.tail, p[:min(len(p), overlap)]...)
+	if s.key = s.m.find(seam); s.key == "" {
+		s.key = s.m.find(p)
+	}
+	if len(p) >= overlap {
+		seam = append(seam[:0], p[len(p)-overlap:]...)
+	}
+	s.tail = append(s.tail[:0], seam[max(0, len(seam)-overlap):]...)
+
+	return len(p), nil
+}
+
+// Looks reports whether there is anything to look for.
+func (s *Scan) Looks() bool { return s.m != nil }
+
+// Err returns an error that matches ErrOwn if the contents so far hold a secret.
+func (s *Scan) Err() error {
+	if s.key == "" {
+		return nil
+	}
+
+	return &Error{Key: s.key, Contents: true}
+}
+
+// chunk is how much a reader holds, in bytes.
+const chunk = 32 << 10
+
+// reader gives out contents only once they were looked at: of a secret not one byte.
+type reader struct {
+	r       io.ReadCloser
+	scan    *Scan
+	buf     []byte
+	from    int   // the first byte that was not given out
+	cleared int   // up to here no secret begins that was not seen whole
+	end     int   // of what was read
+	err     error // once it all was read
+}
+
+// Read implements io.Reader.
+func (r *reader) Read(p []byte) (int, error) {
+	for r.from == r.cleared && r.err == nil {
+		r.fill()
+	}
+	if r.from == r.cleared {
+		return 0, r.err
+	}
+	n := copy(p, r.buf[r.from:r.cleared])
+	r.from += n
+
+	return n, nil
+}
+
+func (r *reader) fill() {
+	r.end = copy(r.buf, r.buf[r.from:r.end])
+	r.from = 0
+	r.cleared = 0
+
+	n, err := r.r.Read(r.buf[r.end:])
+	_, _ = r.scan.Write(r.buf[r.end : r.end+n])
+	r.end += n
+	r.err = err
+	if own := r.scan.Err(); own != nil {
+		r.err = own
+		return
+	}
+
+	r.cleared = max(0, r.end-r.scan.m.longest+1)
+	if errors.Is(err, io.EOF) {
+		r.cleared = r.end
+	}
+}
+
+// Close closes the contents.
+func (r *reader) Close() error { return r.r.Close() }

@@ -1,0 +1,90 @@
+package guard
+
+import (
+	"bytes"
+	"regexp"
+)
+
+const (
+	// MinSecret is the length of the shortest secret that is looked for in contents, in bytes.
+	MinSecret = 16
+
+	// longestPart bounds what is compared of a secret, in bytes. It is its end: tokens begin alike.
+	longestPart = 64
+)
+
+// parts finds the secrets in the contents of a file, and returns what contents are compared with.
+// short reports that there are secrets that are too short for that.
+func parts(content []byte, holds Holds) (parts [][]byte, short bool) {
+	var blocks [][]byte
+	blocks, content = privateBlocks(content)
+	for _, line := range blocks {
+		if len(line) >= MinSecret { // the last line of a key is what is left
+			parts = append(parts, part(line))
+		}
+	}
+
+	var lines [][]byte
+	switch {
+	case holds == Headers:
+		lines = secretHeaders(content)
+	case holds == Secrets && len(blocks) == 0:
+		lines = bytes.Split(content, []byte("\n"))
+	}
+	for _, line := range lines {
+		line = bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")))
+		switch {
+		case len(line) >= MinSecret:
+			parts = append(parts, part(line))
+		case len(line) > 0:
+			short = true
+		}
+	}
+
+	return parts, short
+}
+
+func part(secret []byte) []byte { return bytes.Clone(secret[max(0, len(secret)-longestPart):]) }
+
+var (
+	blockBegin = regexp.MustCompile(`^-----BEGIN ([A-Z0-9 ]+)-----$`)
+	public     = regexp.MustCompile(`CERTIFICATE|PUBLIC|PARAMETERS|CRL`)
+)
+
+// privateBlocks returns the lines of the blocks (RFC 7468, and the like of NATS) that are not public,
+// and what is outside of all blocks.
+func privateBlocks(content []byte) (lines [][]byte, rest []byte) {
+	in := ""
+	for line := range bytes.Lines(content) {
+		line := bytes.TrimSpace(line)
+		switch begin := blockBegin.FindSubmatch(line); {
+		case begin != nil:
+			in = string(begin[1])
+		case bytes.HasPrefix(line, []byte("-----")):
+			in = ""
+		case in == "":
+			rest = append(append(rest, line...), '\n')
+		case !public.MatchString(in) && !bytes.Contains(line, []byte(":")): // a block may have headers (RFC 1421)
+			lines = append(lines, line)
+		}
+	}
+
+	return lines, rest
+}
+
+var authenticates = regexp.MustCompile(`(?i)auth|cookie|key|pass|secret|session|token`)
+
+// secretHeaders returns the last word of those headers whose names say that they authenticate: what
+// comes before it is a scheme, such as "Bearer".
+func secretHeaders(content []byte) [][]byte {
+	var words [][]byte
+	for line := range bytes.Lines(content) {
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		fields := bytes.Fields(value)
+		if ok && len(fields) > 0 && authenticates.Match(name) {
+			words = append(words, fields[len(fields)-1])
+		}
+	}
+
+	return words
+}
