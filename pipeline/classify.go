@@ -17,6 +17,9 @@ var (
 	ErrOutside        = errors.New("the contents lie outside of the source's folder")
 	ErrUnreadable     = errors.New("the contents cannot be read")
 
+	// ErrOwn says that the contents are, or hold, what is Backburn's own, such as a secret.
+	ErrOwn = errors.New("kept here")
+
 	// ErrUnreachable says that this worker cannot reach the contents of a source, which says
 	// nothing about the job: another worker may.
 	ErrUnreachable = errors.New("this worker cannot reach the source's contents")
@@ -88,6 +91,7 @@ var (
 var (
 	onUpload = []rule{
 		{context.Canceled, Disposition{Action: Defer}},
+		{ErrOwn, Disposition{Action: Terminate, Reason: results.Withheld}},
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},
 		{wildfire.ErrForeignAnswer, doubtful},

@@ -79,6 +79,9 @@ type Job struct {
 	// Submit asks for less than the policy allows; "" for what that says.
 	Submit Submit `json:"submit,omitempty"`
 
+	// SubmitReason says why Submit asks for less, for people; at most MaxSubmitReason bytes.
+	SubmitReason string `json:"submit_reason,omitempty"`
+
 	// Verified says that SHA256 and Size are those of the contents, as a worker or this system's
 	// own watcher computed them, and not what a publisher says. It never comes from outside.
 	Verified bool `json:"-"`
@@ -89,6 +92,15 @@ func (j *Job) Learn(sha256 string, size int64) {
 	j.SHA256 = sha256
 	j.Size = size
 	j.Verified = true
+}
+
+// MaxSubmitReason bounds Job.SubmitReason, in bytes.
+const MaxSubmitReason = 512
+
+// Withhold has nothing of the job leave, not even its hash.
+func (j *Job) Withhold(why string) {
+	j.Submit = SubmitNever
+	j.SubmitReason = why[:min(len(why), MaxSubmitReason)]
 }
 
 // Content says where a job's bytes are. Exactly one field is set.

@@ -73,12 +73,21 @@ func TestNeverSendsNotEvenAHash(t *testing.T) {
 	f.work()
 	f.raw("a", "hr", "a.exe", "MZ a")
 	f.publish("backburn.jobs.normal.mail", nats.Header{
-		nats.MsgIdHdr: {"b"}, queue.HeaderFilename: {"b.exe"}, queue.HeaderSubmit: {"never"},
+		nats.MsgIdHdr: {"b"}, queue.HeaderFilename: {"b.exe"}, queue.HeaderSubmit: {"never"}, queue.HeaderSubmitReason: {"DLP, rule 7"},
 	}, "MZ b")
+	f.publish("backburn.jobs.normal.mail", nats.Header{
+		nats.MsgIdHdr: {"wordy"}, queue.HeaderFilename: {"c.exe"}, queue.HeaderSubmitReason: {strings.Repeat("w", pipeline.MaxSubmitReason+1)},
+	}, "MZ c")
 	f.publish("backburn.jobs.normal.hr", nats.Header{nats.MsgIdHdr: {"link"}, "Content-Type": {"application/json"}},
 		`{"version":1,"kind":"url","url":"https://example.com/malware"}`)
 
-	all := f.events(3)
+	all := f.events(4)
+	if ev := all.one(t, "wordy"); ev.Outcome() != "invalid_job" {
+		t.Errorf("too long a reason ends as %s", ev.Outcome())
+	}
+	if said := all.one(t, "b").Data.Error.Message; !strings.Contains(said, `the job (submit = "never": DLP, rule 7)`) {
+		t.Errorf("the event of b says %s", said)
+	}
 	for _, job := range []string{"a", "b", "link"} {
 		if ev := all.one(t, job); ev.Outcome() != "withheld" || ev.Data.ReceivedAt.IsZero() {
 			t.Errorf("%s ends as %s", job, ev.Outcome())

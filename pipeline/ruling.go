@@ -110,6 +110,9 @@ func (c Config) Rule(f Facts, j Job) Ruling {
 	if j.Submit != "" && j.Submit.allows() < ruling.Submit.allows() {
 		ruling.Submit = Submits()[SubmitAlways.allows()-j.Submit.allows()]
 		ruling.Rule = fmt.Sprintf("the job (submit = %q)", j.Submit)
+		if j.SubmitReason != "" {
+			ruling.Rule = fmt.Sprintf("the job (submit = %q: %s)", j.Submit, j.SubmitReason)
+		}
 	}
 
 	return ruling

@@ -71,6 +71,9 @@ func (j *Job) CheckText() error {
 	if j.Submit != "" && !slices.Contains(Submits(), j.Submit) {
 		return Invalid("submit %q; always, lookup or never", j.Submit)
 	}
+	if len(j.SubmitReason) > MaxSubmitReason {
+		return Invalid("submit_reason of %d bytes; at most %d", len(j.SubmitReason), MaxSubmitReason)
+	}
 
 	return nil
 }

@@ -24,14 +24,15 @@ import (
 
 // Headers of a job's message, and of what is made of it on its way.
 const (
-	HeaderFilename = "Backburn-Filename" // required on raw jobs
-	HeaderPath     = "Backburn-Path"     // optional on raw jobs: where the file was found
-	HeaderMeta     = "Backburn-Meta-"    // prefix of a raw job's metadata
-	HeaderReceived = "Backburn-Received" // optional on raw jobs: when the file came in (RFC 3339)
-	HeaderSubmit   = "Backburn-Submit"   // optional on raw jobs: "lookup" or "never", to ask for less than the policy allows
-	HeaderReason   = "Backburn-Reason"   // dead letters: why
-	HeaderError    = "Backburn-Error"    // dead letters: what was said
-	HeaderAttempts = "Backburn-Attempts" // dead letters: tries at the upload
+	HeaderFilename     = "Backburn-Filename"      // required on raw jobs
+	HeaderPath         = "Backburn-Path"          // optional on raw jobs: where the file was found
+	HeaderMeta         = "Backburn-Meta-"         // prefix of a raw job's metadata
+	HeaderReceived     = "Backburn-Received"      // optional on raw jobs: when the file came in (RFC 3339)
+	HeaderSubmit       = "Backburn-Submit"        // optional on raw jobs: "lookup" or "never", to ask for less than the policy allows
+	HeaderSubmitReason = "Backburn-Submit-Reason" // optional beside it: why
+	HeaderReason       = "Backburn-Reason"        // dead letters: why
+	HeaderError        = "Backburn-Error"         // dead letters: what was said
+	HeaderAttempts     = "Backburn-Attempts"      // dead letters: tries at the upload
 
 	headerRecord = "Backburn-Record" // records: how many bytes of the body are JSON; contents follow
 	headerJob    = "Backburn-Job"    // records, for people: source/id
@@ -175,6 +176,7 @@ func (m *Message) readRaw(h nats.Header, body []byte) error {
 		j.Path, j.PathB64 = pipeline.Name(name)
 	}
 	j.Submit = pipeline.Submit(headerFold(h, HeaderSubmit))
+	j.SubmitReason = strings.ToValidUTF8(headerFold(h, HeaderSubmitReason), "\uFFFD")
 
 	return j.CheckText()
 }

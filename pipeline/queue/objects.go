@@ -206,21 +206,31 @@ func (o *Objects) List(ctx context.Context, prefix string) ([]pipeline.ObjectInf
 	return out, nil
 }
 
-// Digest reads the contents once, and returns their SHA-256 and size.
-func (c Contents) Digest(ctx context.Context) (sum string, size int64, err error) {
-	r, err := c.Open()
+// Digest reads the contents once, and returns their SHA-256 and size. What it reads goes to see as well.
+func (c Contents) Digest(ctx context.Context, see io.Writer) (sum string, size int64, err error) {
+	h := sha256.New()
+	size, err = c.Copy(ctx, io.MultiWriter(h, see))
 	if err != nil {
 		return "", 0, err
 	}
-	defer r.Close()
-
-	h := sha256.New()
-	size, err = io.Copy(h, readerWithContext{ctx, r})
-	if err != nil {
-		return "", 0, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
-	}
 
 	return hex.EncodeToString(h.Sum(nil)), size, nil
+}
+
+// Copy reads the contents once, into to, and returns their size.
+func (c Contents) Copy(ctx context.Context, to io.Writer) (size int64, err error) {
+	r, err := c.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+
+	size, err = io.Copy(to, readerWithContext{ctx, r})
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
+	}
+
+	return size, nil
 }
 
 // Head reads up to n bytes from the beginning of the contents.

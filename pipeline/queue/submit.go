@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"backburn/internal/guard"
 	"backburn/pipeline"
 	"backburn/pipeline/span"
 )
@@ -29,6 +30,7 @@ type Publisher struct {
 	q     *Queue
 	spans span.Spans
 	once  bool // the ledger is asked, and told, before the job is published
+	guard *guard.Guard
 }
 
 // Publisher returns what hands in jobs without a look at the ledger: whether a job repeats another
@@ -46,6 +48,15 @@ func (p *Publisher) Traced(t trace.TracerProvider) *Publisher {
 	traced.spans = span.New(t)
 
 	return &traced
+}
+
+// Guarded returns a publisher that looks for secrets in the contents that it reads. A job with such
+// contents asks that nothing of it leaves.
+func (p *Publisher) Guarded(g *guard.Guard) *Publisher {
+	guarded := *p
+	guarded.guard = g
+
+	return &guarded
 }
 
 // Content is where a job's bytes come from when it is handed in. The zero value is for links, and
@@ -123,8 +134,7 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Content) (Rece
 	defer r.Close()
 
 	room := max(0, min(c.limit, p.q.nc.MaxPayload()-rawHeadroom))
-	header, plain := rawHeader(j)
-	if !plain || c.size > room {
+	if _, plain := rawHeader(j); !plain || c.size > room {
 		return p.stream(ctx, j, c, r)
 	}
 
@@ -137,7 +147,7 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Content) (Rece
 		return p.stream(ctx, j, c, io.MultiReader(head, r))
 	}
 
-	return p.inMessage(ctx, j, c, header, head.Bytes())
+	return p.inMessage(ctx, j, c, head.Bytes())
 }
 
 // inPlace hands in a job that says where its contents are, or a link.
@@ -148,21 +158,44 @@ func (p *Publisher) inPlace(ctx context.Context, j pipeline.Job) (Receipt, error
 	if err := j.Check(); err != nil {
 		return Receipt{}, err
 	}
+	p.keepHere(&j, p.lookAt(j))
 
 	return p.publish(ctx, j, func() (*nats.Msg, error) { return p.jsonJob(j) })
 }
 
 // inMessage hands in a job whose contents are in its message.
-func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, h nats.Header, body []byte) (Receipt, error) {
+func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, body []byte) (Receipt, error) {
 	sum := sha256.Sum256(body)
 	if err := c.verify(j, hex.EncodeToString(sum[:]), int64(len(body))); err != nil {
 		return Receipt{}, err
 	}
 	j.Learn(hex.EncodeToString(sum[:]), int64(len(body)))
 
+	scan := p.lookAt(j)
+	_, _ = scan.Write(body) // never fails
+	p.keepHere(&j, scan)
+
+	h, _ := rawHeader(j)
+
 	return p.publish(ctx, j, func() (*nats.Msg, error) {
 		return &nats.Msg{Subject: p.q.JobSubject(j.Priority, j.Source), Header: h, Data: body}, nil
 	})
+}
+
+// lookAt looks for secrets in what leaves of a job beside contents.
+func (p *Publisher) lookAt(j pipeline.Job) *guard.Scan {
+	s := p.guard.Scan()
+	_, _ = io.WriteString(s, j.Filename+"\n"+j.URL+"\n") // never fails
+
+	return s
+}
+
+// keepHere has nothing leave of a job whose contents hold a secret.
+func (p *Publisher) keepHere(j *pipeline.Job, s *guard.Scan) {
+	if err := s.Err(); err != nil {
+		p.guard.Withheld()
+		j.Withhold(err.Error())
+	}
 }
 
 // verify holds contents that were read against what was promised.
@@ -185,7 +218,8 @@ func (c Content) verify(j pipeline.Job, sum string, n int64) error {
 // comes for it. No more than a chunk is held in memory.
 func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
-	counted := newHashingReader(io.LimitReader(r, c.limit+1))
+	scan := p.lookAt(j)
+	counted := newHashingReader(io.TeeReader(io.LimitReader(r, c.limit+1), scan))
 
 	info, err := p.q.files.GetInfo(ctx, name)
 	fresh := errors.Is(err, jetstream.ErrObjectNotFound)
@@ -205,6 +239,7 @@ func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.
 	var receipt Receipt
 	if err == nil {
 		j.Learn(counted.sum(), counted.n)
+		p.keepHere(&j, scan)
 		j.Content = &pipeline.Content{Object: name}
 		if j.ReceivedAt.IsZero() {
 			j.ReceivedAt = time.Now().UTC()
@@ -309,6 +344,7 @@ func rawHeader(j pipeline.Job) (nats.Header, bool) {
 		h[HeaderReceived] = []string{j.ReceivedAt.UTC().Format(time.RFC3339Nano)}
 	}
 	set(HeaderSubmit, string(j.Submit), nil)
+	set(HeaderSubmitReason, j.SubmitReason, nil)
 	for k, v := range j.Metadata {
 		ok = ok && v != "" && plainKey.MatchString(k)
 		set(HeaderMeta+k, v, nil)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"backburn/internal/guard"
 	"backburn/internal/rootfs"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -20,8 +21,10 @@ import (
 // hashed here, unless they came in the message or are the file that a watcher claimed.
 func (w *Worker) examine(ctx context.Context, d *delivery) error {
 	j := &d.Job
+	scan := w.guard.Scan()
 	if j.Kind == pipeline.KindURL {
-		return nil
+		_, _ = io.WriteString(scan, j.URL) // never fails
+		return w.mayLeave(scan)
 	}
 
 	limit := w.cfg.SizeLimit(j.Source)
@@ -34,7 +37,7 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 		return err
 	}
 	w.sources.reached(j.Source)
-	d.contents = c
+	d.contents = w.guarded(c)
 
 	switch {
 	case j.Size != 0 && j.Size != c.Size:
@@ -42,28 +45,33 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 	case c.Size > limit:
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, c.Size, limit)
 	}
-	if err := verify(ctx, j, c); err != nil {
+	_, _ = io.WriteString(scan, j.Filename+"\n") // it leaves, too
+	if err := verify(ctx, j, c, scan); err != nil {
 		return err
 	}
 	if c.Size == 0 {
 		return wildfire.ErrEmptyFile
 	}
 
-	return nil
+	return w.mayLeave(scan)
 }
 
-// verify hashes contents that nobody vouches for.
-func verify(ctx context.Context, j *pipeline.Job, c queue.Contents) error {
-	switch {
-	case j.Verified:
-		return nil
-	case j.FromSpool():
+// verify hashes contents that nobody vouches for, and shows them to scan. Of others it shows those
+// that are small.
+func verify(ctx context.Context, j *pipeline.Job, c queue.Contents, scan *guard.Scan) error {
+	if j.FromSpool() && !j.Verified {
 		j.Learn(j.SHA256, c.Size)
-		return nil
+	}
+	if j.Verified {
+		if c.Size > lookAhead || !scan.Looks() {
+			return nil
+		}
+		_, err := c.Copy(ctx, scan)
+		return err
 	}
 
 	claimed := j.SHA256
-	sum, size, err := c.Digest(ctx)
+	sum, size, err := c.Digest(ctx, scan)
 	if err != nil {
 		return err
 	}
@@ -104,7 +112,7 @@ func (w *Worker) find(ctx context.Context, d *delivery) (queue.Contents, error) 
 // another the job.
 const clockSlack = 100 * time.Millisecond
 
-// file opens a name beneath the source's folder.
+// file opens a name beneath the source's folder, unless it is Backburn's own.
 func (w *Worker) file(source, name string) (queue.Contents, error) {
 	root, ok := w.cfg.Roots[source]
 	if !ok {
@@ -112,28 +120,47 @@ func (w *Worker) file(source, name string) (queue.Contents, error) {
 			pipeline.ErrUnreachable, source)
 	}
 
-	f, err := openBeneath(root, name)
+	open := func() (io.ReadCloser, error) {
+		f, _, err := w.open(root, name)
+		return f, err
+	}
+	f, st, err := w.open(root, name)
 	if err != nil {
 		return queue.Contents{}, err
 	}
-	defer f.Close()
+	f.Close()
 
-	st, err := f.Stat()
-	if err != nil {
-		return queue.Contents{}, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
-	}
-
-	return queue.Contents{Size: st.Size, Open: func() (io.ReadCloser, error) { return openBeneath(root, name) }}, nil
+	return queue.Contents{Size: st.Size, Open: open}, nil
 }
 
-// openBeneath opens a regular file beneath a folder, and says whose fault it is where that fails.
-func openBeneath(root, name string) (*rootfs.File, error) {
+// open opens a regular file beneath a folder, and looks at what it opened.
+func (w *Worker) open(root, name string) (*rootfs.File, rootfs.State, error) {
 	dir, err := rootfs.Open(root)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", pipeline.ErrUnreachable, err)
+		return nil, rootfs.State{}, fmt.Errorf("%w: %w", pipeline.ErrUnreachable, err)
 	}
 	defer dir.Close()
 
+	f, err := openBeneath(dir, name)
+	if err != nil {
+		return nil, rootfs.State{}, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		err = fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
+	} else {
+		err = w.notOurs(dir, name, st)
+	}
+	if err != nil {
+		f.Close()
+		return nil, rootfs.State{}, err
+	}
+
+	return f, st, nil
+}
+
+// openBeneath opens a regular file, and says whose fault it is where that fails.
+func openBeneath(dir *rootfs.Root, name string) (*rootfs.File, error) {
 	f, err := dir.Open(name)
 	switch rootfs.CauseOf(err) {
 	case rootfs.None:
@@ -141,7 +168,7 @@ func openBeneath(root, name string) (*rootfs.File, error) {
 	case rootfs.Missing:
 		if strings.HasPrefix(name, pipeline.SpoolDir+"/") && dir.CheckDir(pipeline.SpoolDir) != nil {
 			// The folder is not mounted: a watcher's own folder is always in it.
-			return nil, fmt.Errorf("%w: %s has no %s", pipeline.ErrUnreachable, root, pipeline.SpoolDir)
+			return nil, fmt.Errorf("%w: %s has no %s", pipeline.ErrUnreachable, dir.Name(), pipeline.SpoolDir)
 		}
 		return nil, fmt.Errorf("%w: %s", pipeline.ErrContentMissing, name)
 	case rootfs.Outside, rootfs.Special:

@@ -190,6 +190,10 @@ func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) 
 		return retryAfter(max(disp.Delay, w.cfg.RetryMin)), nil
 
 	case disp.Action == pipeline.Terminate:
+		if errors.Is(err, pipeline.ErrOwn) {
+			w.log.Error().Err(err).Str("job", d.Job.Ref().String()).Str("file", d.Job.Filename).
+				Msg("Backburn's own was handed in; nothing of it leaves")
+		}
 		d.sample.Key = pipeline.SampleKey(d.Job)
 		if r, done, err := w.load(ctx, work, d); done || err != nil {
 			return r, err

@@ -53,6 +53,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		sources:   newSources(o.health),
 		progress:  newProgress(),
 		tokens:    o.tokens,
+		guard:     o.guard,
 	}
 	w.shares = map[string]*fleet.Quota{}
 	for _, s := range cfg.Shares() {

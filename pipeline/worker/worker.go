@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
+	"backburn/internal/guard"
 	"backburn/internal/health"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -54,6 +55,7 @@ type Worker struct {
 	progress *progress
 	breaker  breaker
 	refusals pipeline.Refusals
+	guard    *guard.Guard // nil lets everything leave
 
 	jobs sync.WaitGroup // deliveries that are worked on
 }
@@ -71,7 +73,11 @@ type Tokens interface {
 // after a while.
 func WithTokens(t Tokens) Option { return func(o *options) { o.tokens = t } }
 
+// WithGuard lets nothing of Backburn's own leave: what is, or holds, what g knows is withheld.
+func WithGuard(g *guard.Guard) Option { return func(o *options) { o.guard = g } }
+
 type options struct {
+	guard  *guard.Guard
 	tokens Tokens
 	log    zerolog.Logger
 	reg    prometheus.Registerer

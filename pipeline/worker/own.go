@@ -1,0 +1,91 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"backburn/internal/guard"
+	"backburn/internal/rootfs"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+)
+
+// lookAhead is up to which size contents that were hashed before are looked at before anything of them
+// leaves, in bytes. Larger ones are looked at as they leave.
+const lookAhead = 1 << 20
+
+// guarded has contents looked at as they are read, whatever was seen of them before. It is the last
+// look: an upload ends before the first byte of a secret.
+func (w *Worker) guarded(c queue.Contents) queue.Contents {
+	open := c.Open
+	c.Open = func() (io.ReadCloser, error) {
+		r, err := open()
+		if err != nil {
+			return nil, err
+		}
+
+		return withheld{w.guard.Reader(r)}, nil
+	}
+
+	return c
+}
+
+// withheld says in the pipeline's words that the guard keeps contents here.
+type withheld struct{ io.ReadCloser }
+
+func (r withheld) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // readers return it as it is
+		err = own(err)
+	}
+
+	return n, err
+}
+
+// own makes an error of the guard one of the pipeline.
+func own(err error) error {
+	if errors.Is(err, guard.ErrOwn) {
+		return fmt.Errorf("%w: %w", pipeline.ErrOwn, err)
+	}
+
+	return err
+}
+
+// mayLeave returns an error that matches pipeline.ErrOwn if a secret was seen.
+func (w *Worker) mayLeave(s *guard.Scan) error {
+	err := s.Err()
+	if err != nil {
+		w.guard.Withheld()
+	}
+
+	return own(err)
+}
+
+// notOurs returns an error that matches pipeline.ErrOwn if a file, or a folder that it is in, is
+// Backburn's own.
+func (w *Worker) notOurs(dir *rootfs.Root, name string, st rootfs.State) error {
+	if err := w.guard.File(st.Identity); err != nil {
+		return own(err)
+	}
+	if inSpool, ok := strings.CutPrefix(name, pipeline.SpoolDir+"/"); ok {
+		if kept, _, _ := strings.Cut(inSpool, "/"); kept == "claimed" || kept == "done" {
+			return nil
+		}
+		return fmt.Errorf("%w: %s is a watcher's own", pipeline.ErrOwn, name)
+	}
+
+	for at := path.Dir(name); at != "."; at = path.Dir(at) {
+		st, err := dir.Lstat(at)
+		if err != nil {
+			return fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
+		}
+		if err := w.guard.File(st.Identity); err != nil {
+			return own(err)
+		}
+	}
+
+	return nil
+}
