@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -128,7 +129,7 @@ func (m *mover) vouch(ctx context.Context, g *ending) (bool, error) {
 	if st.Size > m.cfg.MaxFileSize || d.Size != 0 && d.Size != st.Size {
 		return false, nil
 	}
-	sum, err := m.hashers.sum(ctx, g.f, st.Size)
+	sum, err := m.hashers.sum(ctx, g.f, st.Size, io.Discard)
 	if err != nil {
 		return false, err
 	}

@@ -70,6 +70,8 @@ func (t *taker) inspect(ctx context.Context, rel string, want rootfs.State, unch
 		o = t.cannotOpen(ctx, rel, err)
 	case !st.Same(want):
 		o = settle.Changed
+	case t.ours(ctx, rel, st):
+		o = settle.Failed
 	default:
 		o = t.askWriter(rel, f, st, unchanged)
 	}
@@ -78,6 +80,16 @@ func (t *taker) inspect(ctx context.Context, rel string, want rootfs.State, unch
 	}
 
 	return f, st, o
+}
+
+// ours reports whether a file is Backburn's own, and notes that it stays where it is.
+func (t *taker) ours(ctx context.Context, rel string, st rootfs.State) bool {
+	err := t.w.guard.File(st.Identity)
+	if err != nil {
+		t.leftAlone(ctx, rel, err)
+	}
+
+	return err != nil
 }
 
 // cannotOpen says what becomes of a file that could not be opened.

@@ -12,6 +12,9 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/rs/zerolog"
+
+	"backburn/internal/guard"
 	"backburn/internal/rootfs"
 	"backburn/pipeline"
 )
@@ -23,12 +26,16 @@ const readBuffer = 256 << 10
 // processors.
 type hashers struct {
 	places  chan struct{}
+	guard   *guard.Guard
+	log     zerolog.Logger
 	hashed  func() // called when a file was read, for tests
 	buffers sync.Pool
 }
 
-func newHashers(hashed func()) *hashers {
+func newHashers(g *guard.Guard, log zerolog.Logger, hashed func()) *hashers {
 	return &hashers{
+		guard:   g,
+		log:     log,
 		hashed:  hashed,
 		places:  make(chan struct{}, runtime.GOMAXPROCS(0)),
 		buffers: sync.Pool{New: func() any { b := make([]byte, readBuffer); return &b }},
@@ -36,12 +43,14 @@ func newHashers(hashed func()) *hashers {
 }
 
 // fill fills in the hash of a file that is open at its start, unless it is too large for
-// anybody to ask. It returns errUnsettled if the file was not the same before and after.
+// anybody to ask. A job whose contents hold a secret then asks that nothing of it leaves. It returns
+// errUnsettled if the file was not the same before and after.
 func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State, maxSize int64, job *pipeline.Job) error {
 	if before.Size > maxSize {
 		return nil
 	}
-	sum, err := h.sum(ctx, f, before.Size)
+	scan := h.guard.Scan()
+	sum, err := h.sum(ctx, f, before.Size, scan)
 	if err != nil {
 		return err
 	}
@@ -49,7 +58,14 @@ func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State,
 	if err := unchanged(f, before); err != nil {
 		return err
 	}
+
 	job.SHA256 = hex.EncodeToString(sum[:])
+	if err := scan.Err(); err != nil {
+		h.guard.Withheld()
+		h.log.Error().Err(err).Str("path", job.Path).Msg("Backburn's own came into the folder; nothing of it leaves")
+		job.Withhold(err.Error())
+	}
+
 	return nil
 }
 
@@ -84,8 +100,8 @@ func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
 
 func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }
 
-// sum hashes a file of the given size from where it stands.
-func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64) (sum [sha256.Size]byte, err error) {
+// sum hashes a file of the given size from where it stands, and shows it to see.
+func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, see io.Writer) (sum [sha256.Size]byte, err error) {
 	select {
 	case h.places <- struct{}{}:
 		defer func() { <-h.places }()
@@ -102,6 +118,7 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64) (sum [sha
 		}
 		m, err := f.Read(*buf)
 		sha.Write((*buf)[:m])
+		_, _ = see.Write((*buf)[:m]) // never fails
 		if n += int64(m); n > size {
 			return sum, errUnsettled // it grows as we read
 		}

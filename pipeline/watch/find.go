@@ -12,6 +12,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"backburn/internal/guard"
 	"backburn/internal/rootfs"
 	"backburn/pipeline/watch/settle"
 	"backburn/pipeline/watch/spool"
@@ -240,6 +241,9 @@ func (f *finder) cannotScan(ctx context.Context, dir string, err error) (again b
 	case isMount(err):
 		f.mountedAt(dir)
 		return false
+	case errors.Is(err, guard.ErrOwn):
+		f.leftAlone(ctx, dir, err)
+		return false
 	case rootfs.CauseOf(err) == rootfs.Outside: // exchanged for a link
 		return false
 	}
@@ -257,6 +261,9 @@ func (f *finder) cannotScan(ctx context.Context, dir string, err error) (again b
 
 // scanDir visits what is in one folder and returns the folders in it.
 func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context.Context, rel string, t fs.FileMode) error) (below []string, err error) {
+	if err := f.notOurs(dir); err != nil {
+		return nil, err
+	}
 	f.watchDir(dir)
 	d, err := f.root.OpenDir(dir)
 	if err != nil {
@@ -290,6 +297,17 @@ func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context
 	}
 
 	return below, ctx.Err()
+}
+
+// notOurs returns an error that matches guard.ErrOwn for a folder that is Backburn's own: neither it
+// nor what is below it is taken.
+func (f *finder) notOurs(dir string) error {
+	st, err := f.root.Lstat(dir)
+	if err != nil {
+		return err
+	}
+
+	return f.w.guard.File(st.Identity)
 }
 
 // descends reports whether the folder rel is scanned.

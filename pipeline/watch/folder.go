@@ -154,6 +154,12 @@ func (f *folder) troubled(ctx context.Context, rel, what string, err error) {
 	}
 }
 
+// leftAlone notes that something in the folder is Backburn's own.
+func (f *folder) leftAlone(ctx context.Context, rel string, err error) {
+	f.w.m.deferred["own"].Inc()
+	f.troubled(ctx, rel, isOurs, err)
+}
+
 // patience is how long a claimed file must not have changed that was not left alone for long
 // enough before.
 func (f *folder) patience(blind bool) time.Duration {

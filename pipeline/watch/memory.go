@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"backburn/internal/rootfs"
 	"backburn/pipeline/watch/ledger"
@@ -102,7 +103,7 @@ func (m *memory) compare(ctx context.Context, rel string, f *rootfs.File, st roo
 }
 
 func (m *memory) same(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, r ledger.Record) (bool, error) {
-	sum, err := m.hashers.sum(ctx, f, st.Size)
+	sum, err := m.hashers.sum(ctx, f, st.Size, io.Discard)
 	if err != nil || sum != r.SHA256 {
 		return false, err
 	}

@@ -10,7 +10,7 @@ import (
 var skipReasons = []string{"excluded", "special", "hardlink", "mount"}
 
 // Why a file waits; the closed list of label values of deferred.
-var waitReasons = []string{"changing", "temporary", "empty", "writer", "done_file", "unreadable", "immovable", "fault"}
+var waitReasons = []string{"changing", "temporary", "empty", "writer", "done_file", "unreadable", "immovable", "fault", "own"}
 
 // metrics of one watcher. The collectors are shared by all watchers of a registry and told
 // apart by the label source.

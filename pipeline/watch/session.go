@@ -50,7 +50,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 		return err
 	}
 	defer f.close()
-	hashers := newHashers(func() { w.at("hashed") })
+	hashers := newHashers(w.guard, w.log, func() { w.at("hashed") })
 	m, err := openMemory(f, hashers)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ const (
 	cannotScan = "cannot be read as a folder"
 	cannotEnd  = "cannot be moved after its verdict"
 	tooLong    = "has a path that is too long"
+	isOurs     = "is left alone"
 )
 
 // remedies say what to do, by what is wrong.
@@ -34,6 +35,7 @@ var remedies = map[string]string{
 	cannotScan: "let the watcher's user read the folder, or exclude it",
 	cannotEnd:  "let the watcher's user move it: it may be immutable (lsattr), or the folder it goes to closed to the watcher",
 	tooLong:    "move it nearer to the watched folder",
+	isOurs:     "move it, or this name of it, out of the watched folder, and find out what put it there",
 }
 
 // troubles are files that cannot be dealt with for reasons of their own: the folder goes on
@@ -77,7 +79,7 @@ func (t *troubles) note(rel, what string, err error, now time.Duration) {
 		t.files[rel] = f
 	}
 	f.reason = what + ": " + err.Error() + "; " + remedies[what]
-	if !f.told && now-f.since >= t.patience {
+	if !f.told && (now-f.since >= t.patience || what == isOurs) { // that is no matter of time
 		f.told = true
 		t.log.Warn().Str("path", rel).Str("reason", f.reason).Msg("file cannot be dealt with, will try again")
 		t.showLocked()

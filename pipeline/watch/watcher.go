@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/guard"
 	"backburn/internal/health"
 	"backburn/internal/rootfs"
 	"backburn/pipeline/watch/settle"
@@ -28,6 +29,7 @@ type Watcher struct {
 	objects  Objects
 	log      zerolog.Logger
 	catalog  Catalog // nil where nobody can say
+	guard    *guard.Guard
 	m        *metrics
 
 	start     time.Time // origin of the clock that decisions are made by
@@ -55,6 +57,7 @@ type settings struct {
 	reg prometheus.Registerer
 	cat Catalog
 
+	guard  *guard.Guard
 	health *health.Registry
 }
 
@@ -72,6 +75,10 @@ func WithCatalog(c Catalog) Option { return func(s *settings) { s.cat = c } }
 // WithHealth sets the registry to which the watcher reports how the folder is. Without it there is
 // one of its own.
 func WithHealth(r *health.Registry) Option { return func(s *settings) { s.health = r } }
+
+// WithGuard has the watcher leave alone what is Backburn's own, and hand in contents with a secret as
+// what must not leave. Without it, it knows nothing of either.
+func WithGuard(g *guard.Guard) Option { return func(s *settings) { s.guard = g } }
 
 // New makes a watcher of one folder. It touches nothing yet. objects may be nil unless
 // cfg.Transfer is "object".
@@ -103,6 +110,7 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 		outcomes:       outcomes,
 		objects:        objects,
 		catalog:        set.cat,
+		guard:          set.guard,
 		log:            set.log.With().Str("component", "watch").Str("source", cfg.Source).Logger(),
 		m:              newMetrics(set.reg, cfg.Source),
 		start:          time.Now(),
