@@ -17,6 +17,7 @@ import (
 
 	"backburn/internal/app"
 	"backburn/internal/cli"
+	"backburn/internal/guard"
 	"backburn/internal/plan"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -105,6 +106,7 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 
+	p.guard = guard.New(cfg.Guarded())
 	p.inventory = &plan.Inventory{Source: p.source, Config: wcfg}
 	if err := p.hash(ctx, args); err != nil {
 		return err
@@ -207,6 +209,9 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 	err := h.Run(ctx, func(visit func(string) error) error {
 		return walkArgs(ctx, args, func(path string, err error) error {
 			bars.found()
+			if err == nil {
+				err = p.guard.Path(path)
+			}
 			if err != nil {
 				problems = append(problems, problem{path, err})
 				return nil //nolint:nilerr // told at the end

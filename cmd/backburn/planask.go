@@ -157,7 +157,7 @@ func (p *planRun) submitOne(ctx context.Context, c *plan.Contents) error {
 	open := func() (io.ReadCloser, error) { return os.Open(c.File.Path) }
 
 	for {
-		_, err := p.service.fleet.queue.Publisher().Submit(ctx, j, queue.FromFile(c.File.Size, open))
+		_, err := p.service.fleet.queue.Publisher().Guarded(p.guard).Submit(ctx, j, queue.FromFile(c.File.Size, open))
 		if !errors.Is(err, pipeline.ErrFull) {
 			return err
 		}

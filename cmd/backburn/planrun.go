@@ -2,6 +2,7 @@ package main
 
 import (
 	"backburn/internal/cli"
+	"backburn/internal/guard"
 	"backburn/internal/plan"
 	"backburn/pipeline"
 )
@@ -19,6 +20,7 @@ type planRun struct {
 	service   *service
 	memory    *plan.Memory
 	inventory *plan.Inventory
+	guard     *guard.Guard
 	left      map[pipeline.Budget]int // of today's budgets, for jobs that are not urgent
 	asked     int                     // queries that were made
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"backburn/internal/cli"
+	"backburn/internal/guard"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/results"
@@ -14,6 +15,7 @@ import (
 type submission struct {
 	tool     *cli.App
 	queue    *queue.Queue
+	guard    *guard.Guard
 	priority pipeline.Priority
 	leave    pipeline.Submit
 	source   string

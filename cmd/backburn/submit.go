@@ -7,6 +7,7 @@ import (
 
 	"backburn/internal/app"
 	"backburn/internal/cli"
+	"backburn/internal/guard"
 	"backburn/pipeline"
 )
 
@@ -63,6 +64,7 @@ file could not be handed in, or has no verdict.`,
 			}
 			defer release()
 			s.queue = q
+			s.guard = guard.New(cfg.Guarded())
 			s.asJSON = s.asJSON || !isTerminal(tool.Out)
 			if !s.asJSON {
 				printNotice(tool.Err, q.Simulated())

@@ -126,7 +126,7 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 	for told := false; ; told = true {
 		var err error
 		if e.url != "" {
-			_, err = s.queue.Publisher().Submit(ctx, j, queue.Content{})
+			_, err = s.queue.Publisher().Guarded(s.guard).Submit(ctx, j, queue.Content{})
 		} else {
 			err = s.publishFile(ctx, e, j)
 		}
@@ -145,6 +145,9 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 }
 
 func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) error {
+	if err := s.guard.Path(e.path); err != nil {
+		return err
+	}
 	f, err := os.Open(e.path)
 	if err != nil {
 		return err
@@ -168,7 +171,7 @@ func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) 
 		return io.NopCloser(f), err
 	})
 	defer end()
-	_, err = s.queue.Publisher().Submit(ctx, j, queue.FromFile(size, open))
+	_, err = s.queue.Publisher().Guarded(s.guard).Submit(ctx, j, queue.FromFile(size, open))
 
 	return err
 }

@@ -21,7 +21,7 @@ func (n *Node) startAPI() error {
 		Tokens:      tokens,
 		MaxFileSize: c.MaxFileSize,
 		Ready:       natsconn.Ready(n.nc),
-		Intake:      n.queue.Once().Traced(n.traces),
+		Intake:      n.publisher(n.queue.Once()),
 		Queue:       n.queue,
 		Registry:    n.reg,
 		Log:         n.log.With().Str("component", "api").Logger(),

@@ -13,7 +13,7 @@ import (
 func (n *Node) judge() *judge.Judge {
 	return judge.New(judge.Config{
 		Queue:  n.queue,
-		Intake: n.queue.Publisher().Traced(n.traces),
+		Intake: n.publisher(n.queue.Publisher()),
 		Memory: n.cfg.Pipeline.Memory,
 	})
 }

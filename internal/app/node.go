@@ -27,6 +27,7 @@ import (
 	"backburn/internal/admin"
 	"backburn/internal/clamd"
 	"backburn/internal/config"
+	"backburn/internal/guard"
 	"backburn/internal/health"
 	"backburn/internal/history"
 	"backburn/internal/httpserver"
@@ -105,6 +106,7 @@ type Node struct {
 	member  *fleet.Membership
 	looking []*health.Transport // of services that may be out of reach
 
+	guard    *guard.Guard
 	nc       *nats.Conn
 	queue    *queue.Queue
 	status   *statusCache
@@ -151,6 +153,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.startTracing(ctx); err != nil {
 		return err
 	}
+	n.startGuard()
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
@@ -188,6 +191,21 @@ func (n *Node) start(ctx context.Context) error {
 		}
 	}
 	return n.startHTTP()
+}
+
+// startGuard makes what knows Backburn's own files and secrets.
+func (n *Node) startGuard() {
+	n.guard = guard.New(n.cfg.Guarded())
+	n.reg.MustRegister(n.guard)
+	if short := n.guard.Short(); len(short) > 0 {
+		n.log.Info().Strs("keys", short).Int("min_length", guard.MinSecret).
+			Msg("these secrets are too short to be looked for in contents")
+	}
+}
+
+// publisher hands in what this process was given, and looks at it.
+func (n *Node) publisher(p *queue.Publisher) *queue.Publisher {
+	return p.Traced(n.traces).Guarded(n.guard)
 }
 
 func (n *Node) connect(ctx context.Context) error {
@@ -265,7 +283,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 	n.undo = append(n.undo, n.client.Close)
 	n.worker, err = worker.New(n.queue, wcfg, n.client, n.client,
 		worker.WithLogger(n.log.With().Str("component", "worker").Logger()), worker.WithMetrics(n.reg),
-		worker.WithTracing(n.traces), worker.WithTokens(n.tokens),
+		worker.WithTracing(n.traces), worker.WithTokens(n.tokens), worker.WithGuard(n.guard),
 		worker.WithHealth(n.health), worker.WithProcess(n.describe()))
 
 	return err
@@ -342,8 +360,8 @@ func Sharing(ctx context.Context, cfg config.Config, profile string, q *queue.Qu
 
 func (n *Node) startWatchers() error {
 	for _, c := range n.cfg.Watch {
-		w, err := watch.New(c, folderIntake{n.queue.Publisher().Traced(n.traces)}, n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
-			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue), watch.WithHealth(n.health))
+		w, err := watch.New(c, folderIntake{n.publisher(n.queue.Publisher())}, n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
+			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue), watch.WithHealth(n.health), watch.WithGuard(n.guard))
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", c.Path, err)
 		}
