@@ -1,17 +1,11 @@
 package main
 
 import (
-	"io"
-
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
 	"backburn/internal/app"
 	"backburn/internal/cli"
-	"backburn/internal/config"
-	"backburn/internal/rootfs"
-	"backburn/pipeline/queue"
-	"backburn/pipeline/watch/spool"
 )
 
 func deadReplay(tool *cli.App) *cobra.Command {
@@ -42,11 +36,11 @@ letter stays, and the exit code is 3.`,
 				return err
 			}
 			defer c.release()
-			wcfg, err := app.WorkerConfig(c.cfg)
+			how, err := app.Replays(c.cfg)
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
-			how := queue.Replay{Roots: wcfg.Roots, Find: putAside(c.cfg), DryRun: f.dryRun}
+			how.DryRun = f.dryRun
 			pace := rate.NewLimiter(rate.Limit(perSecond), 1)
 			return f.each(tool, c.letters, "replayed", func(seq uint64) (string, error) {
 				if !f.dryRun {
@@ -62,42 +56,4 @@ letter stays, and the exit code is 3.`,
 	f.bindChoice(cmd, "replay")
 	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most so many letters a `second`")
 	return cmd
-}
-
-// putAside finds the contents of failed files where the watcher of their folder has put
-// them: it is looked for by the job's id, which begins the file's name.
-func putAside(cfg config.Config) func(queue.Letter) (func() (io.ReadCloser, error), int64, bool) {
-	return func(l queue.Letter) (func() (io.ReadCloser, error), int64, bool) {
-		for _, w := range cfg.Watch {
-			if w.Source != l.Job.Source {
-				continue
-			}
-			open := func() (*rootfs.File, error) {
-				return spool.OpenFailed(w.Path, queue.FirstID(l.Job.ID), claimedAs(l))
-			}
-			f, err := open()
-			if err != nil {
-				continue
-			}
-			st, err := f.Stat()
-			f.Close()
-			if err != nil {
-				continue
-			}
-			return func() (io.ReadCloser, error) { return open() }, st.Size, true
-		}
-		return nil, 0, false
-	}
-}
-
-// claimedAs is the name that a letter's file had in the spool; "" where that is not known.
-func claimedAs(l queue.Letter) string {
-	switch c := l.Job.Content; {
-	case c == nil || c.Object != "":
-		return ""
-	case c.PathB64 != nil:
-		return string(c.PathB64)
-	default:
-		return c.Path
-	}
 }

@@ -49,6 +49,8 @@ var commands = []func(*cli.App) *cobra.Command{
 	statusCommand,
 	traceCommand,
 	deadCommand,
+	pauseCommand,
+	resumeCommand,
 	verdictCommand,
 	reportCommand,
 	tokenCommand,

@@ -549,12 +549,12 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 	api := "$JS.API."
 	sealed := []string{ // nobody but the worker and the operator
 		"$KV.backburn_tokens.x", "$KV.backburn_grants.x", api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x",
-		"backburn.requeue.normal.mail", "backburn.ledger.sample.x", "backburn.ledger.job.mail.x",
+		"backburn.requeue.normal.mail", "backburn.ledger.sample.x", "backburn.ledger.job.mail.x", "$KV.backburn_control.pause.uploads",
 	}
 	shared := []string{ // nobody but the worker
 		api + "STREAM.CREATE.BACKBURN_X", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_DEAD",
 		api + "STREAM.UPDATE.BACKBURN_JOBS", api + "CONSUMER.MSG.NEXT.BACKBURN_JOBS.lane-normal-mail", api + "CONSUMER.DELETE.BACKBURN_JOBS.lane-normal-mail",
-		"$KV.backburn_control.pause.uploads", "$KV.backburn_control.leader", "backburn.ask",
+		"$KV.backburn_control.leader", "backburn.ask",
 		"backburn.results.verdict.benign.mail", "backburn.dead.rejected.mail", "backburn.requeue.a.b.c",
 		api + "STREAM.LIST", api + "STREAM.NAMES", "_INBOX.x", "_INBOX_backburn_worker.x",
 	}

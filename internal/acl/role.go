@@ -9,7 +9,7 @@ const (
 	Consumer Role = "consumer" // reads events through one durable, which an operator makes
 	Watcher  Role = "watcher"  // hands in from folders, and reads their events
 	Worker   Role = "worker"   // makes the streams, works on jobs, publishes events; also `backburn run`
-	Operator Role = "operator" // looks at everything, replays and drops dead letters, asks WildFire with the fleet's token
+	Operator Role = "operator" // looks at everything, replays and drops dead letters, pauses uploads, asks WildFire with the fleet's token
 	API      Role = "api"      // the HTTP API: a gateway that can be asked what became of it
 )
 

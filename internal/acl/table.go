@@ -104,7 +104,7 @@ func streams(n queue.Names) []stream {
 			Watcher:  look | get,
 		}, map[Role][]string{
 			Worker:   {">"},
-			Operator: {"quota.>"}, // a command's queries are counted
+			Operator: {"quota.>", "pause.*"}, // a command's queries are counted; pause and resume
 			API:      fleet.Rights("api"),
 			Watcher:  fleet.Rights("watcher"),
 		}),

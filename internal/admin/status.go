@@ -6,7 +6,7 @@
 //	/api/status   the value of the given function, as JSON
 //	/             the given page, and what it asks for below /api/
 //
-// It answers GET and HEAD alone, changes nothing, and holds no credentials. Without basic
+// It answers GET and HEAD, but for the page's POST /api/act/, changes nothing by itself, and holds no credentials. Without basic
 // authentication or client certificates (package httpserver) it belongs on an address that only
 // operators reach. Profiles of the process (/debug/pprof/) are served only when asked for.
 package admin
@@ -46,7 +46,7 @@ type Config struct {
 func New(at httpserver.Config, cfg Config) (*httpserver.Server, error) {
 	use := httpserver.Use{
 		Table:    "http",
-		Routes:   []string{"/healthz", "/readyz", "/metrics", "/api/status", "/api/overview", "/api/search", "/api/job", "/debug/pprof/", "/"},
+		Routes:   []string{"/healthz", "/readyz", "/metrics", "/api/status", "/api/overview", "/api/search", "/api/job", "/api/me", "/api/act/", "/debug/pprof/", "/"},
 		Links:    []string{"/", "/index.html"},
 		Profiles: cfg.Pprof,
 		Log:      cfg.Log,
@@ -79,6 +79,7 @@ func Handler(cfg Config) http.Handler {
 	}
 	if cfg.Page != nil {
 		mux.Handle("GET /", cfg.Page)
+		mux.Handle("POST /api/act/", cfg.Page)
 	}
 
 	return headers(mux)

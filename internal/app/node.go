@@ -396,10 +396,14 @@ func (n *Node) startHTTP() error {
 	if n.cfg.HTTP.Listen == "" {
 		return nil
 	}
+	page, err := n.dashboard()
+	if err != nil {
+		return err
+	}
 	h, err := admin.New(n.cfg.HTTP.Config, admin.Config{
 		Parts: n.health.Parts, Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log.With().Str("component", "http").Logger(),
 		Status: func(ctx context.Context) (any, error) { return n.Status(ctx), nil },
-		Page:   n.dashboard(),
+		Page:   page,
 	})
 	if err != nil {
 		return err
@@ -411,10 +415,10 @@ func (n *Node) startHTTP() error {
 }
 
 // dashboard is the page, and what it asks for.
-func (n *Node) dashboard() http.Handler {
+func (n *Node) dashboard() (http.Handler, error) {
 	n.history = history.NewLog(n.queue, history.DefaultLimits(), n.log.With().Str("component", "dashboard").Logger())
 
-	return ui.New(ui.Config{
+	cfg := ui.Config{
 		History: n.history,
 		Trace: func(ctx context.Context, q queue.TraceQuery) (queue.Trace, error) {
 			if n.queue.NoLedger {
@@ -424,7 +428,17 @@ func (n *Node) dashboard() http.Handler {
 		},
 		Portal: portal(n.cfg.WildFire.Client.BaseURL),
 		Log:    n.log.With().Str("component", "dashboard").Logger(),
-	})
+	}
+	if n.worker != nil {
+		replay, err := Replays(n.cfg)
+		if err != nil {
+			return nil, err
+		}
+		cfg.User = n.cfg.HTTP.User
+		cfg.Acts = &acts{node: n, replay: replay}
+	}
+
+	return ui.New(cfg), nil
 }
 
 // portal is where people read WildFire's reports, for the cloud that is used; "" where it isn't known.

@@ -2,11 +2,13 @@ package httpserver
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Web is what a web configuration file turns on.
@@ -19,6 +21,26 @@ type Web struct {
 	HoldsKey       bool     // the key itself is in the file
 	Certificate    string   // file with the server's certificate
 	CertificatePEM string   // or the certificate itself
+
+	users map[string]string // bcrypt of each user's password
+}
+
+// User is who makes a request to a listener, by basic authentication; "" where there is none, or the
+// password is wrong. The toolkit has let nobody else through, but has read the file before: should its
+// users be gone since then, or have been missing, nobody is taken for one of them. It takes the time of
+// a bcrypt.
+func (c Config) User(r *http.Request) string {
+	name, password, ok := r.BasicAuth()
+	settings, err := Inspect(c.WebConfigFile)
+	if err != nil || !ok {
+		return ""
+	}
+	hash, known := settings.users[name]
+	if !known || bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
+		return ""
+	}
+
+	return name
 }
 
 // Authenticates reports whether who gets through has shown who he is.
@@ -66,6 +88,7 @@ func Inspect(file string) (Web, error) {
 		HoldsKey:       c.TLS.Key != "",
 		Certificate:    beside(c.TLS.CertFile),
 		CertificatePEM: c.TLS.Cert,
+		users:          c.Users,
 	}
 	for _, name := range []string{w.Certificate, w.KeyFile, beside(c.TLS.ClientCA)} {
 		if name != "" {

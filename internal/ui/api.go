@@ -1,16 +1,12 @@
 package ui
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -28,6 +24,11 @@ type Config struct {
 	Trace  func(context.Context, queue.TraceQuery) (queue.Trace, error)
 	Portal string // where people read WildFire's reports; "": nowhere that is known
 	Log    zerolog.Logger
+
+	// User is who makes a request, "" for nobody that is known; nil: nobody ever is. Acts is what a user
+	// may do; nil: nothing.
+	User func(*http.Request) string
+	Acts Acts
 }
 
 const (
@@ -42,13 +43,25 @@ const (
 //	GET /api/search?q=…                 events, the newest first
 //	GET /api/job?source=…&id=…          one job: its events, its trace, others with the same contents
 //
-// It changes nothing.
+//	GET /api/me                         who asks, and may therefore act
+//
+// That changes nothing. Users may act (see Acts):
+//
+//	POST /api/act/retry    {"letter": 17}
+//	POST /api/act/ask      {"sha256": "…"}
+//	POST /api/act/pause    {"for": "4h", "reason": "…"}
+//	POST /api/act/resume   {}
 func New(cfg Config) http.Handler {
 	a := &api{Config: cfg, places: make(chan struct{}, traces)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/overview", a.overview)
 	mux.HandleFunc("GET /api/search", a.search)
 	mux.HandleFunc("GET /api/job", a.job)
+	act := &actor{acts: cfg.Acts, user: cfg.User, log: cfg.Log}
+	mux.HandleFunc("GET /api/me", act.me)
+	if cfg.Acts != nil && cfg.User != nil {
+		mux.Handle("POST /api/act/{action}", act.handler())
+	}
 	mux.Handle("GET /", page())
 
 	return mux
@@ -148,8 +161,6 @@ type job struct {
 	Error  string        `json:"trace_error,omitempty"` // why there is no trace
 }
 
-var sha256Text = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 func (a *api) job(w http.ResponseWriter, r *http.Request) {
 	source, id := r.URL.Query().Get("source"), r.URL.Query().Get("id")
 	if !pipeline.ValidSource(source) || id == "" {
@@ -194,16 +205,4 @@ func (a *api) trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error
 	}
 
 	return t, err
-}
-
-// writeJSON encodes before it writes.
-func writeJSON(w http.ResponseWriter, code int, value any) {
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(value); err != nil {
-		code = http.StatusInternalServerError
-		b = *bytes.NewBufferString(strings.TrimSpace(`{"error": "the answer cannot be encoded"}`))
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_, _ = b.WriteTo(w) // the reader may have gone
 }

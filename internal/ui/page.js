@@ -169,6 +169,7 @@
       return [lane, count(l.waiting), count(l.in_hand), age(l.oldest)];
     });
     for (const b of ["uploads", "queries"]) showBudget(b, st[b], st.paused[b]);
+    showPause(st.paused.uploads);
     fill($("#dead"), Object.entries(st.dead).sort((a, b) => b[1] - a[1]), ([reason, n]) =>
       [reason, count(n), EXPECTED.has(reason) ? "nobody: an ordinary outcome" : "needs a look"]);
     const dead = Object.values(st.dead).reduce((sum, n) => sum + n, 0);
@@ -225,6 +226,16 @@
       (by.length > SPENDERS ? ", and " + (by.length - SPENDERS) + " more" : "") : "");
   }
 
+  // showPause offers to stop uploads, or to let them go on, to who may.
+  function showPause(paused) {
+    const b = $("#pause"), stopped = paused && !paused.spent;
+    b.hidden = !user || Boolean(paused?.spent);
+    put(b, stopped ? "Resume uploads…" : "Pause uploads…");
+    b.onclick = () => stopped
+      ? confirmAct("resume", "Resume uploads", "Uploads are paused until " + seconds(paused.until) + ": " + paused.reason + ". They go on for the whole fleet.", "Resume")
+      : confirmAct("pause", "Pause uploads", "No worker of the fleet uploads meanwhile. Jobs are parked, verdicts are still asked for, and nothing is lost.", "Pause");
+  }
+
   function showProgress(td, f) {
     let bar = $("progress", td);
     if (!bar) {
@@ -266,12 +277,14 @@
   function showProblems(st, known) {
     const found = []; // [level, text]
     for (const p of unwell(st)) {
+      if (known && st[p.part]?.limit !== undefined) continue; // of a budget the fleet tells below
       const is = { failed: " has failed since ", degraded: " is degraded since " }[p.state];
       found.push([p.state === "failed" ? "bad" : "warn", capital(name(p)) + (is ? is + seconds(p.since) : "") + ": " + said(p)]);
     }
     if (known) {
       for (const [budget, p] of Object.entries(st.paused)) {
-        if (!p.spent) found.push(["bad", capital(budget) + " are paused until " + seconds(p.until) + ": " + p.reason]);
+        if (p.by) found.push(["warn", capital(budget) + " are " + p.reason + ", until " + seconds(p.until) + (user ? "" : ": `backburn resume` ends that")]);
+        else if (!p.spent) found.push(["bad", capital(budget) + " are paused until " + seconds(p.until) + ": " + p.reason]);
       }
       const workers = st.members.filter(m => m.slots > 0 && !m.gone);
       if (workers.length === 0) found.push(["bad", "No worker is running, so jobs wait: start `backburn run` or `worker`"]);
@@ -699,6 +712,11 @@
       li.append(put(make("code"), text), b, put(make("span", "small"), what));
       return li;
     }));
+    const may = [];
+    if (user && dead?.seq) may.push(act("Try again…", "retry", "Try again", "The job runs again under a new id, whatever was said of it before, and an upload counts. The dead letter goes.", { letter: dead.seq }));
+    if (user && sha) may.push(act("Ask WildFire again…", "ask", "Ask WildFire again", "It costs at most one of the day's queries. A verdict that has changed is published for every job with these contents.", { sha256: sha }));
+    $("#acts").hidden = may.length === 0;
+    $("#acts").replaceChildren(...may);
     if (portal && sha) {
       const li = make("li"), a = make("a", "", "WildFire's own portal");
       a.href = portal;
@@ -708,6 +726,73 @@
       $("#commands").append(li);
     }
   }
+
+  // ---- what users may do --------------------------------------------------------------
+
+  // user is who has logged in at the listener; "" for nobody, who may do nothing.
+  let user = "";
+  async function askWho() {
+    try { user = (await ask("api/me")).user; } catch { return; }
+    $("#who").hidden = !user;
+    put($("#who"), user ? "logged in as " + user : "");
+  }
+
+  // act is a button for an action.
+  function act(label, action, title, what, body) {
+    const b = make("button", "", label);
+    b.type = "button";
+    b.addEventListener("click", () => confirmAct(action, title, what, title, body));
+    return b;
+  }
+
+  // confirmAct asks before it acts, and says what came of it.
+  const asking = $("#act");
+  let acting; // what is done when the answer is yes
+  function confirmAct(action, title, what, label, body = {}) {
+    acting = { action, body };
+    put($("#act-h"), title);
+    put($("#act-what"), what);
+    put($("#act-said"), "");
+    put($("#act-do"), label);
+    put($("#act-close"), "Cancel");
+    $("#act-do").hidden = false;
+    $("#act-do").disabled = false;
+    $("#act-pause").hidden = action !== "pause";
+    $("#act-reason").value = "";
+    asking.showModal();
+    (action === "pause" ? $("#act-for") : $("#act-do")).focus();
+  }
+
+  $("#act-form").addEventListener("submit", async e => {
+    e.preventDefault();
+    const mine = acting, body = { ...mine.body };
+    if (mine.action === "pause") [body.for, body.reason] = [$("#act-for").value, $("#act-reason").value.trim()];
+    $("#act-do").disabled = true;
+    put($("#act-said"), "…");
+    let said, done = false;
+    try {
+      const res = await fetch("api/act/" + mine.action, {
+        method: "POST", cache: "no-store", signal: AbortSignal.timeout(40000),
+        headers: { "Content-Type": "application/json", "Backburn-Act": "1" }, body: JSON.stringify(body),
+      });
+      const answer = await res.json().catch(() => ({}));
+      done = res.ok;
+      said = res.ok ? capital(answer.done) + "." : capital(answer.error ?? "the process answers " + res.status) + ".";
+    } catch {
+      said = "The process does not answer. Whether it was done will show.";
+    }
+    if (acting !== mine || !asking.open) return;
+    put($("#act-said"), said);
+    $("#act-do").disabled = false;
+    $("#act-do").hidden = done;
+    put($("#act-close"), "Close");
+    if (done) {
+      $("#act-close").focus();
+      look();
+      if (view.job) showFile(view.job);
+    }
+  });
+  $("#act-close").addEventListener("click", () => asking.close());
 
   async function copy(button, code) {
     try {
@@ -764,5 +849,6 @@
   document.addEventListener("visibilitychange", look);
   put($("#place"), location.host + " · times in " + zone + (zone === "UTC" ? "" : " (" + offset(Date.now()) + ")"));
   arrive();
+  askWho().then(() => { if (user && view.job) showFile(view.job); });
   look();
 })();

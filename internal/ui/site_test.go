@@ -25,12 +25,13 @@ type site struct {
 	cfg      config.Config
 	wildfire *wildfiretest.Server
 	folder   string
+	log      zerolog.Logger
 }
 
 func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	t.Helper()
 	const client, secret, tsg = "id@1234567890.iam.panserviceaccount.com", "a secret that must not show", "1234567890"
-	s := &site{t: t, folder: filepath.Join(t.TempDir(), "quarantine")}
+	s := &site{t: t, log: zerolog.Nop(), folder: filepath.Join(t.TempDir(), "quarantine")}
 	s.wildfire = wildfiretest.New(append([]wildfiretest.Option{
 		wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithClient(client, secret, tsg),
 	}, opts...)...)
@@ -65,7 +66,7 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 // start runs a node; the URL is of its HTTP side. stop ends it and waits for that.
 func (s *site) start() (n *app.Node, url string, stop func()) {
 	s.t.Helper()
-	n, err := app.Start(s.t.Context(), s.cfg, app.Roles{Watch: true, Work: true}, zerolog.Nop())
+	n, err := app.Start(s.t.Context(), s.cfg, app.Roles{Watch: true, Work: true}, s.log)
 	check(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -25,6 +25,10 @@ type Pause struct {
 	// Doubted is set when the cause may be that of single samples: whatever succeeds ends the pause.
 	Doubted bool `json:"doubted,omitempty"`
 
+	// By is the person who wants the pause; "" for one that a fault, or the budget, brought. It ends when
+	// it runs out, without a probe.
+	By string `json:"by,omitempty"`
+
 	// Spent says that the budget is used up, which is nobody's fault.
 	Spent bool `json:"spent,omitempty"`
 }
@@ -133,6 +137,9 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool
 	}
 	next := over
 	next.Probing, next.Until = true, p.now().Add(firstPause).UTC().Round(0)
+	if over.By != "" {
+		next = Pause{} // there was no fault that might still be there
+	}
 	_, err = p.store.Save(ctx, pausePrefix+string(b), next, rev)
 	if errors.Is(err, pipeline.ErrConflict) {
 		return false, nil

@@ -124,6 +124,9 @@ func (p *Poller) take() call {
 	for _, a := range p.asked {
 		if a.URL == "" && len(c.hashes) < wildfire.MaxHashes {
 			c.hashes, c.urgent, a.taken = append(c.hashes, a.Key), c.urgent || a.Urgent, true
+			if a.Again {
+				c.again = append(c.again, a.Key)
+			}
 		}
 	}
 	poll := func(e *waiting) {
@@ -159,8 +162,9 @@ func (p *Poller) take() call {
 	for _, e := range more {
 		poll(e)
 	}
-	c.again = p.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
-	c.hashes = append(c.hashes, c.again...)
+	due := p.rechecks.take(now, wildfire.MaxHashes-len(c.hashes))
+	c.again = append(c.again, due...)
+	c.hashes = append(c.hashes, due...)
 	return c
 }
 

@@ -21,6 +21,7 @@ type Question struct {
 	Key    string `json:"key"`              // the sample's key
 	URL    string `json:"url,omitempty"`    // the link, where it is one: those are asked about one by one
 	Urgent bool   `json:"urgent,omitempty"` // may be paid from the reserve
+	Again  bool   `json:"again,omitempty"`  // the answer is also for what is known already: of contents, not of links
 }
 
 // Answer is what WildFire said.
@@ -74,8 +75,9 @@ func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 		p = &openQuestion{Question: qn}
 		a.open[qn.Key] = p
 	}
-	if qn.Urgent && !p.Urgent { // it is put again, as what it is now
-		p.Urgent = true
+	if qn.Urgent && !p.Urgent || qn.Again && !p.Again { // it is put again, as what it is now
+		p.Urgent = p.Urgent || qn.Urgent
+		p.Again = p.Again || qn.Again
 		p.sent = time.Time{}
 	}
 	p.waiters = append(p.waiters, ch)

@@ -25,7 +25,11 @@ func (p *Poller) question(m *nats.Msg) {
 			p.asked[q.Key] = a
 		}
 		a.Urgent = a.Urgent || q.Urgent
+		a.Again = a.Again || q.Again
 		a.inboxes[m.Reply] = true
+		if e := p.list.entries[q.Key]; a.Again && e != nil && e.pending && !e.busy {
+			p.toAsk[q.Key] = e // jobs wait for the same answer
+		}
 	}
 	p.mu.Unlock()
 

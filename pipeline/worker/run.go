@@ -154,11 +154,27 @@ func (w *Worker) pauseFault(b pipeline.Budget) error {
 		}
 	}
 
+	if p.By != "" {
+		return health.Fault{
+			State:  health.Degraded,
+			Cause:  health.CausePause,
+			Reason: fmt.Sprintf("%s are %s, until %s", b, p.Reason, p.Until.Format(time.RFC3339)),
+			Remedy: "`backburn resume` ends that",
+		}
+	}
+
 	return health.Fault{
 		Cause:  health.CausePause,
 		Reason: fmt.Sprintf("%s are paused until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason),
 		Remedy: "one call tries again then",
 	}
+}
+
+// AskAgain asks WildFire about contents whatever is known of them, in the fleet's next call, and returns
+// what it said. A verdict that jobs wait for is taken up, and one that has changed is published. It is paid
+// from the reserve, if need be.
+func (w *Worker) AskAgain(ctx context.Context, sha256 string) (poller.Answer, error) {
+	return w.client.Ask(ctx, poller.Question{Key: sha256, Urgent: true, Again: true})
 }
 
 // Uploads returns the uploads in progress in this process.

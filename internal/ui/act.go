@@ -1,0 +1,226 @@
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backburn/internal/config"
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+)
+
+// Acts is what users may do from the page.
+type Acts interface {
+	// Retry hands the job of a dead letter in again, as `backburn dead replay` does, and returns its new id.
+	Retry(ctx context.Context, letter uint64) (job string, err error)
+	// AskAgain asks WildFire about contents, and returns its verdict.
+	AskAgain(ctx context.Context, sha256 string) (verdict string, err error)
+	// Pause stops all uploads for a while, as `backburn pause` does.
+	Pause(ctx context.Context, by, reason string, d time.Duration) (fleet.Pause, error)
+	// Resume ends a pause of the uploads, as `backburn resume` does.
+	Resume(ctx context.Context) (fleet.Pause, error)
+}
+
+const (
+	actBytes   = 4 << 10 // of a request
+	actTimeout = 30 * time.Second
+	maxReason  = 200 // characters of the reason of a pause
+)
+
+// ActHeader is a header of every request to act. No page of another origin can set it without being asked
+// about it first (CORS), which is refused.
+const ActHeader = "Backburn-Act"
+
+// actor lets users act.
+type actor struct {
+	acts Acts                       // nil: nobody may do anything
+	user func(*http.Request) string // who asks
+	log  zerolog.Logger
+}
+
+// me tells who asks, and may therefore act.
+func (a *actor) me(w http.ResponseWriter, r *http.Request) {
+	user := ""
+	if a.acts != nil && a.user != nil {
+		user = a.user(r)
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"user": user})
+}
+
+// handler serves the actions. To whom has not logged in there are none.
+func (a *actor) handler() http.Handler {
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.log.Warn().Str("action", r.PathValue("action")).Str("origin", r.Header.Get("Origin")).Str("from", r.RemoteAddr).
+			Msg("a page of another site tried to act on the dashboard")
+		refuse(w, http.StatusForbidden, errors.New("pages of other sites may not act"))
+	}))
+
+	return origins.Handler(http.HandlerFunc(a.act))
+}
+
+// request is what an action is given.
+type request struct {
+	Letter uint64 `json:"letter,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	For    string `json:"for,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func (a *actor) act(w http.ResponseWriter, r *http.Request) {
+	user := a.user(r)
+	do, known := map[string]func(context.Context, string, request) (string, error){
+		"retry":  a.retry,
+		"ask":    a.ask,
+		"pause":  a.pause,
+		"resume": a.resume,
+	}[r.PathValue("action")]
+	if user == "" || !known {
+		http.NotFound(w, r)
+		return
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind != "application/json" || r.Header.Get(ActHeader) == "" {
+		refuse(w, http.StatusUnsupportedMediaType, errors.New("an action is JSON, with the header "+ActHeader))
+		return
+	}
+	req, err := decode(http.MaxBytesReader(w, r.Body, actBytes))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(r.Context(), actTimeout)
+	defer cancel()
+	done, err := do(ctx, user, req)
+	a.audit(r, user, req, done, err)
+	if err != nil {
+		refuse(w, statusOf(err), err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"done": done})
+}
+
+// decode reads one object, and nothing that is not known.
+func decode(body io.Reader) (request, error) {
+	var req request
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&req); err != nil {
+		return req, fmt.Errorf("the request cannot be read: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return req, errors.New("the request cannot be read: more than one object")
+	}
+
+	return req, nil
+}
+
+// audit records who did what.
+func (a *actor) audit(r *http.Request, user string, req request, done string, err error) {
+	e := a.log.Info()
+	if err != nil {
+		e = a.log.Warn().Err(err)
+	}
+	e = e.Str("audit", r.PathValue("action")).Str("user", user).Str("from", r.RemoteAddr)
+	for key, text := range map[string]string{"sha256": req.SHA256, "for": req.For, "reason": req.Reason, "done": done} {
+		e = stringOf(e, key, text)
+	}
+	if req.Letter > 0 {
+		e = e.Uint64("letter", req.Letter)
+	}
+	e.Msg("a user acted on the dashboard")
+}
+
+// stringOf adds a text that there is.
+func stringOf(e *zerolog.Event, key, text string) *zerolog.Event {
+	if text == "" {
+		return e
+	}
+
+	return e.Str(key, text)
+}
+
+// errRequest says that an action can't be done as it was asked for.
+var errRequest = errors.New("the request is wrong")
+
+func (a *actor) retry(ctx context.Context, _ string, req request) (string, error) {
+	if req.Letter == 0 {
+		return "", fmt.Errorf("%w: letter: expected the number of a dead letter", errRequest)
+	}
+	job, err := a.acts.Retry(ctx, req.Letter)
+	if err != nil {
+		return "", err
+	}
+
+	return "handed in again as job " + job, nil
+}
+
+func (a *actor) ask(ctx context.Context, _ string, req request) (string, error) {
+	if !sha256Text.MatchString(req.SHA256) {
+		return "", fmt.Errorf("%w: sha256: expected 64 lower-case hexadecimal digits", errRequest)
+	}
+	verdict, err := a.acts.AskAgain(ctx, req.SHA256)
+	if err != nil {
+		return "", err
+	}
+
+	return "WildFire says: " + verdict, nil
+}
+
+func (a *actor) pause(ctx context.Context, user string, req request) (string, error) {
+	d, err := config.ParseDuration(req.For)
+	if err != nil || d < fleet.ShortestStop || d > fleet.LongestStop {
+		return "", fmt.Errorf("%w: for: expected 1m to 7d, such as 4h, got %q", errRequest, req.For)
+	}
+	if len([]rune(req.Reason)) > maxReason {
+		return "", fmt.Errorf("%w: reason: at most %d characters", errRequest, maxReason)
+	}
+	p, err := a.acts.Pause(ctx, user, req.Reason, d)
+	if err != nil {
+		return "", err
+	}
+
+	return "uploads are paused until " + p.Until.Format(time.RFC3339), nil
+}
+
+func (a *actor) resume(ctx context.Context, _ string, _ request) (string, error) {
+	p, err := a.acts.Resume(ctx)
+	if err != nil {
+		return "", err
+	}
+	if p.Until.IsZero() {
+		return "uploads were not paused", nil
+	}
+
+	return "uploads go on", nil
+}
+
+// statusOf is the status of an action that failed.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, errRequest):
+		return http.StatusBadRequest
+	case errors.Is(err, queue.ErrNoLetter):
+		return http.StatusNotFound
+	case errors.Is(err, queue.ErrContentsGone), errors.Is(err, fleet.ErrSpent):
+		return http.StatusConflict
+	case errors.Is(err, pipeline.ErrFull):
+		return http.StatusInsufficientStorage
+	}
+
+	return http.StatusServiceUnavailable
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}

@@ -1,0 +1,315 @@
+package ui_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/rs/zerolog"
+	"golang.org/x/crypto/bcrypt"
+
+	"backburn/internal/app"
+	"backburn/internal/ui"
+	"backburn/pipeline/queue"
+	"backburn/wildfire"
+)
+
+// lines is what was logged. It is safe for concurrent use.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.b.String()
+}
+
+const alicesPassword = "the password of alice"
+
+// withLogin gives the listener a user, alice.
+func (s *site) withLogin() (file string) {
+	s.t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(alicesPassword), bcrypt.MinCost)
+	check(s.t, err)
+	file = filepath.Join(s.t.TempDir(), "web.yml")
+	check(s.t, os.WriteFile(file, fmt.Appendf(nil, "basic_auth_users:\n  alice: %s\n", hash), 0o600))
+	s.cfg.HTTP.WebConfigFile = file
+
+	return file
+}
+
+// post is a request to act as the page makes it, by alice.
+func post(t *testing.T, url, action, body string, change func(*http.Request)) (status int, said map[string]string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"api/act/"+action, strings.NewReader(body))
+	check(t, err)
+	req.SetBasicAuth("alice", alicesPassword)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(ui.ActHeader, "1")
+	req.Header.Set("Origin", strings.TrimSuffix(url, "/"))
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	if change != nil {
+		change(req)
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	check(t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	check(t, err)
+	_ = json.Unmarshal(b, &said) // a refusal may be plain text
+
+	return res.StatusCode, said
+}
+
+// eventually asks the node until something is so.
+func eventually(t *testing.T, n *app.Node, what string, ok func(app.Status) bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		st := n.Status(t.Context())
+		if st.Status != nil && ok(st) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("never: %s: %+v", what, st)
+		}
+	}
+}
+
+// Whoever is not logged in, or is a page of another site, can do nothing.
+func TestStrangersCannotAct(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	file := s.withLogin()
+	said := &lines{}
+	s.log = zerolog.New(said)
+	n, url, _ := s.start()
+	set := func(key, value string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(key, value) } }
+	for name, tc := range map[string]struct {
+		action string
+		change func(*http.Request)
+		want   int
+	}{
+		"no login":               {"pause", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
+		"wrong password":         {"pause", func(r *http.Request) { r.SetBasicAuth("alice", "guess") }, 401},
+		"unknown user":           {"pause", func(r *http.Request) { r.SetBasicAuth("mallory", alicesPassword) }, 401},
+		"GET":                    {"pause", func(r *http.Request) { r.Method = http.MethodGet }, 404},
+		"PUT":                    {"pause", func(r *http.Request) { r.Method = http.MethodPut }, 405},
+		"another origin":         {"pause", func(r *http.Request) { r.Header.Set("Origin", "https://evil.example"); r.Header.Del("Sec-Fetch-Site") }, 403},
+		"origin null":            {"pause", func(r *http.Request) { r.Header.Set("Origin", "null"); r.Header.Del("Sec-Fetch-Site") }, 403},
+		"another site":           {"pause", set("Sec-Fetch-Site", "cross-site"), 403},
+		"a site beside it":       {"pause", set("Sec-Fetch-Site", "same-site"), 403},
+		"typed":                  {"pause", set("Sec-Fetch-Site", "none"), 200},
+		"another host":           {"pause", func(r *http.Request) { r.Host = "rebound.example" }, 421},
+		"a form":                 {"pause", set("Content-Type", "application/x-www-form-urlencoded"), 415},
+		"a form of text":         {"pause", set("Content-Type", "text/plain"), 415},
+		"without the header":     {"pause", func(r *http.Request) { r.Header.Del(ui.ActHeader) }, 415},
+		"another action":         {"drop", nil, 404},
+		"a path below":           {"pause/x", nil, 405},
+		"the page as it is":      {"pause", nil, 200},
+		"a client without marks": {"pause", func(r *http.Request) { r.Header.Del("Origin"); r.Header.Del("Sec-Fetch-Site") }, 200},
+		"too much": {"pause", func(r *http.Request) {
+			r.Body = io.NopCloser(strings.NewReader(`{"for":"4h","reason":"` + strings.Repeat("x", 5000) + `"}`))
+			r.ContentLength = -1
+		}, 400},
+		"no length of time":   {"pause", body(`{}`), 400},
+		"for ever":            {"pause", body(`{"for":"8d"}`), 400},
+		"a moment":            {"pause", body(`{"for":"1s"}`), 400},
+		"a long reason":       {"pause", body(`{"for":"4h","reason":"` + strings.Repeat("x", 201) + `"}`), 400},
+		"what nobody knows":   {"pause", body(`{"for":"4h","by":"bob"}`), 400},
+		"no JSON":             {"pause", body(`for=4h`), 400},
+		"two":                 {"pause", body(`{"for":"4h"}{"for":"4h"}`), 400},
+		"no letter":           {"retry", body(`{}`), 400},
+		"a letter that isn't": {"retry", body(`{"letter":99}`), 404},
+		"a hash that is none": {"ask", body(`{"sha256":"../../etc/passwd"}`), 400},
+	} {
+		_, err := n.Queue().Control().Bucket().PutString(t.Context(), "pause.uploads", "{}")
+		check(t, err)
+		got, answer := post(t, url, tc.action, `{"for":"4h"}`, tc.change)
+		if got != tc.want {
+			t.Errorf("%s: %d %v, want %d", name, got, answer, tc.want)
+		}
+		e, err := n.Queue().Control().Bucket().Get(t.Context(), "pause.uploads")
+		check(t, err)
+		if paused := strings.Contains(string(e.Value()), "alice"); paused != (got == http.StatusOK) {
+			t.Errorf("%s: uploads are paused: %v", name, paused)
+		}
+	}
+	if !strings.Contains(said.String(), "a page of another site tried to act on the dashboard") {
+		t.Errorf("nobody is told of the other site:\n%s", said)
+	}
+
+	// Without users there are no actions, whatever a request calls itself.
+	check(t, os.WriteFile(file, nil, 0o600))
+	if got, _ := post(t, url, "pause", `{"for":"4h"}`, nil); got != 404 {
+		t.Errorf("without users: %d", got)
+	}
+	if who := ask(t, url+"api/me"); who != `{"user":""}` {
+		t.Errorf("without users: %s", who)
+	}
+}
+
+func body(text string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Body = io.NopCloser(strings.NewReader(text))
+		r.ContentLength = int64(len(text))
+	}
+}
+
+// ask is the answer to a GET of alice.
+func ask(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	check(t, err)
+	req.SetBasicAuth("alice", alicesPassword)
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	check(t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	check(t, err)
+
+	return strings.TrimSpace(string(b))
+}
+
+// Who has logged in pauses and resumes uploads, asks WildFire again and retries a dead letter with the
+// mouse, and each is recorded with his name.
+func TestUsersAct(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.withLogin()
+	said := &lines{}
+	s.log = zerolog.New(said)
+	n, url, _ := s.start()
+	ctx := browser(t)
+	violations := watchConsole(t, ctx)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	check(t, err)
+	req.SetBasicAuth("alice", alicesPassword)
+	do(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
+			Headers: network.Headers{"Authorization": req.Header.Get("Authorization")}})
+		return err
+	}), chromedp.Navigate(url))
+	until(t, ctx, `document.querySelector("#who").innerText === "logged in as alice"`)
+
+	// Pause: nothing leaves, and everybody sees who wanted that.
+	press := func(selector string) { do(t, ctx, chromedp.Click(chromedp.CSS(selector))) }
+	until(t, ctx, `document.querySelector("#pause").innerText === "Pause uploads…" && !document.querySelector("#pause").hidden`)
+	press("#pause")
+	do(t, ctx, chromedp.SendKeys(chromedp.CSS("#act-reason"), hostile))
+	shot(t, ctx, "act")
+	press("#act-do")
+	until(t, ctx, `document.querySelector("#act-said").innerText.startsWith("Uploads are paused until ")`)
+	press("#act-close")
+	until(t, ctx, `document.querySelector("#attention").innerText.startsWith("Uploads are paused by alice: <img") && document.querySelector("#pause").innerText === "Resume uploads…"`)
+	s.drop("flip.exe", "MZ flip")
+	s.drop("notes.unsupported", "who knows")
+	eventually(t, n, "both are parked", func(st app.Status) bool { return st.Parked.Jobs == 2 })
+	if got := s.wildfire.Count(wildfire.OpSubmitFile); got != 0 {
+		t.Errorf("%d uploads during the pause", got)
+	}
+	press("#pause")
+	until(t, ctx, `document.querySelector("#act-what").innerText.includes("paused by alice")`)
+	press("#act-do")
+	until(t, ctx, `document.querySelector("#act-said").innerText === "Uploads go on."`)
+	press("#act-close")
+	until(t, ctx, `document.querySelectorAll("#events li").length === 2`)
+
+	// Ask again: WildFire has changed its mind, and everybody is told.
+	press(`#events li:not([data-level="warn"]) a`)
+	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Ask WildFire again…"`)
+	press("#acts button")
+	press("#act-do")
+	until(t, ctx, `document.querySelector("#act-said").innerText === "WildFire says: malware."`)
+	press("#act-close")
+	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ") || document.querySelector("#events").innerText.includes("now malware")`)
+	press("#close")
+
+	// Try again: the job runs under a new id.
+	until(t, ctx, `!document.querySelector("#file").open`)
+	press(`#events li[data-level="warn"] a`)
+	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Try again…"`)
+	press("#acts button")
+	press("#act-do")
+	until(t, ctx, `/^Handed in again as job .*~1\.$/.test(document.querySelector("#act-said").innerText)`)
+	press("#act-close")
+	press("#close")
+	do(t, ctx, chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`)) // who is at a file keeps the list as it is
+	until(t, ctx, `document.querySelectorAll("#events li[data-level=warn]").length === 2`)
+	eventually(t, n, "one letter takes the place of the other", func(st app.Status) bool { return st.Dead["unsupported_type"] == 1 })
+	for letter, err := range n.Queue().DeadLetters(t.Context(), queue.DeadFilter{}) {
+		check(t, err)
+		if !strings.HasSuffix(letter.Job.ID, "~1") {
+			t.Errorf("the letter of %s is there", letter.Job.ID)
+		}
+	}
+
+	sum := sha256.Sum256([]byte("MZ flip"))
+	for _, want := range []string{
+		`"component":"dashboard","audit":"pause","user":"alice","from":"127.0.0.1:`,
+		`"for":"4h"`,
+		`"audit":"resume","user":"alice"`,
+		`"audit":"ask","user":"alice"`,
+		`"sha256":"` + hex.EncodeToString(sum[:]) + `"`,
+		`"audit":"retry","user":"alice"`,
+		`"letter":1`,
+	} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("the log has no %s:\n%s", want, said)
+		}
+	}
+	if strings.Contains(said.String(), alicesPassword) || strings.Contains(said.String(), strings.TrimPrefix(req.Header.Get("Authorization"), "Basic ")) {
+		t.Error("the password is in the log")
+	}
+	for _, v := range violations() {
+		t.Errorf("the console says: %s", v)
+	}
+}
+
+// Without a login the page offers nothing to press.
+func TestNobodyActsWithoutALogin(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	_, url, _ := s.start()
+	ctx := browser(t)
+	violations := watchConsole(t, ctx)
+	s.drop("notes.unsupported", "who knows")
+	do(t, ctx, chromedp.Navigate(url))
+	until(t, ctx, `document.querySelectorAll("#events li").length === 1`)
+	do(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
+	until(t, ctx, `document.querySelector("#commands").innerText.includes("backburn dead replay")`)
+	if value[bool](t, ctx, `document.querySelector("#pause").checkVisibility() || document.querySelector("#acts").checkVisibility() || document.querySelector("#who").checkVisibility()`) {
+		t.Error("there is something to press")
+	}
+	for _, action := range []string{"pause", "resume", "retry", "ask"} {
+		if got, _ := post(t, url, action, `{"for":"4h"}`, nil); got != 404 {
+			t.Errorf("%s: %d", action, got)
+		}
+	}
+	for _, v := range violations() {
+		t.Errorf("the console says: %s", v)
+	}
+}

@@ -1,0 +1,147 @@
+package pipeline_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/poller"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// What a person pauses stays so until it ends, or a person resumes it; jobs wait meanwhile.
+func TestAPersonPausesUploads(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.work(worker.WithClock(c.now))
+	store := f.q.Control()
+	p, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "alice", "the proxy is being changed", c.now(), c.now().Add(4*time.Hour))
+	if err != nil || p.Reason != "paused by alice: the proxy is being changed" || p.By != "alice" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	f.status(func(st queue.Status) bool { return st.Paused[pipeline.Uploads].By == "alice" })
+	f.raw("waits", "mail", "a.exe", "MZ a")
+	f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+	if n := f.wildfire.Count(wildfire.OpSubmitFile); n != 0 {
+		t.Errorf("%d uploads during the pause", n)
+	}
+
+	// Resumed, it goes on at once.
+	was, err := fleet.Resume(t.Context(), store, pipeline.Uploads, c.now())
+	if err != nil || was.By != "alice" {
+		t.Errorf("%+v, %v", was, err)
+	}
+	f.events(1)
+	if was, err = fleet.Resume(t.Context(), store, pipeline.Uploads, c.now()); err != nil || was != (fleet.Pause{}) {
+		t.Errorf("resumed twice: %+v, %v", was, err)
+	}
+
+	// Left alone, it ends by itself.
+	if _, err = fleet.Stop(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	f.raw("later", "mail", "b.exe", "MZ b")
+	f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+	c.advance(61 * time.Minute)
+	f.events(2)
+}
+
+// When it is over there is no fault that might still be there: nobody has to try first while the others wait.
+func TestAPersonsPauseNeedsNoProbe(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t)
+	store := f.q.Control()
+	if _, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	pauses := fleet.NewPauses(store, c.now, time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
+	var g errgroup.Group
+	g.Go(func() error { return pauses.Run(ctx) })
+	for known := false; !known; time.Sleep(time.Millisecond) {
+		_, known, _ = pauses.Active(pipeline.Uploads)
+	}
+
+	c.advance(61 * time.Minute)
+	if err := pauses.Wait(ctx, pipeline.Uploads); err != nil {
+		t.Error(err)
+	}
+	stored, _, err := fleet.Get[fleet.Pause](t.Context(), store, "pause.uploads")
+	if err != nil || stored != (fleet.Pause{}) {
+		t.Errorf("what is left: %+v, %v", stored, err)
+	}
+	cancel()
+	_ = g.Wait()
+}
+
+// A budget that is used up is nobody's to stop or to resume.
+func TestASpentBudgetIsNobodysToResume(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now), wildfiretest.WithQuota(1, 0))
+	f.work(worker.WithClock(c.now))
+	f.raw("first", "mail", "1.exe", "MZ 1")
+	f.events(1)
+	f.raw("second", "mail", "2.exe", "MZ 2")
+	f.status(func(st queue.Status) bool { return st.Paused[pipeline.Uploads].Spent })
+	store := f.q.Control()
+	if _, err := fleet.Resume(t.Context(), store, pipeline.Uploads, c.now()); !errors.Is(err, fleet.ErrSpent) {
+		t.Errorf("resume: %v", err)
+	}
+	if p, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "alice", "", c.now(), c.now().Add(time.Hour)); !errors.Is(err, fleet.ErrSpent) || !p.Spent {
+		t.Errorf("stop for an hour: %+v, %v", p, err)
+	}
+	if p, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "alice", "", c.now(), c.now().Add(48*time.Hour)); err != nil || p.By != "alice" {
+		t.Errorf("stop beyond the reset: %+v, %v", p, err)
+	}
+}
+
+// A question that is asked again is for everybody: for who waits for a verdict, and for who has an old one.
+func TestAskAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithDelay(300*time.Millisecond))
+	f.cfg.FirstPoll = time.Hour // nobody else asks for so long
+	f.cfg.MaxPoll = time.Hour
+	f.work()
+	f.raw("job", "mail", "flip.exe", "MZ flip")
+	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
+
+	ctx, cancel := context.WithCancel(t.Context())
+	client := poller.NewClient(f.q, fleet.NewPauses(f.q.Control(), time.Now, time.Second), f.cfg.Lease)
+	var g errgroup.Group
+	g.Go(func() error { return client.Run(ctx) })
+	g.Go(func() error {
+		sum := sha256.Sum256([]byte("MZ flip"))
+		for fleet.Sleep(ctx, 50*time.Millisecond) == nil {
+			_, err := client.Ask(ctx, poller.Question{Key: hex.EncodeToString(sum[:]), Again: true})
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+		return nil
+	})
+	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
+	cancel()
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	if ev := all.one(t, "job"); ev.Data.Verdict != "benign" {
+		t.Errorf("first it was %s", ev.Data.Verdict)
+	}
+	if ev := all.ofType(results.Changed)[0]; ev.Data.Verdict != "malware" {
+		t.Errorf("then it was %s", ev.Data.Verdict)
+	}
+}
