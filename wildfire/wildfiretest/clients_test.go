@@ -471,3 +471,37 @@ func TestReportLag(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNoReport: what expired, or never came, is asked for in vain, in every format.
+func TestNoReport(t *testing.T) {
+	t.Parallel()
+	server, web := start(t, wildfiretest.WithDelay(0))
+	c := client(t, web.URL, "t")
+	got, err := c.SubmitFile(t.Context(), file("reportless.exe", "MZ"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if verdict := verdictOf(t, c, got.SHA256); verdict != wildfire.Malware {
+		t.Errorf("got %v", verdict)
+	}
+	if _, err := c.Report(t.Context(), got.SHA256); !errors.Is(err, wildfire.ErrNotReady) {
+		t.Errorf("report: %v", err)
+	}
+	if _, err := c.ReportPDF(t.Context(), got.SHA256, io.Discard); !errors.Is(err, wildfire.ErrNotReady) {
+		t.Errorf("PDF: %v", err)
+	}
+	if _, err := c.PCAP(t.Context(), got.SHA256, 0, io.Discard); !errors.Is(err, wildfire.ErrNotReady) {
+		t.Errorf("capture: %v", err)
+	}
+
+	asked := 0
+	for _, call := range server.Calls() {
+		if call.SHA256 == got.SHA256 && (call.Op == wildfire.OpReport || call.Op == wildfire.OpPCAP) {
+			asked++
+		}
+	}
+	if asked != 3 {
+		t.Errorf("%d calls are known by their hash, want 3", asked)
+	}
+}

@@ -23,6 +23,7 @@ In the NAME (upper or lower case; words are separated by anything that is neithe
   never                          as a word: stays pending for ever
   lost                           as a word: accepted and then forgotten (-102 for ever)
   flip                           as a word: benign first, malware as long again after
+  reportless                     as a word: malware, and there is never a report about it
   unsupported                    anywhere: refused, 418 unsupported file type
   unprocessable                  anywhere: refused, 422
   toolarge                       as a word: refused, 413
@@ -58,6 +59,9 @@ type Plan struct {
 	FlipAfter time.Duration
 	FlipTo    wildfire.Verdict
 
+	// NoReport leaves the sample without a report, a PDF and a capture, as when they have expired.
+	NoReport bool
+
 	// Fault happens to its submission: a refusal, or an answer gone wrong. Times limits it to the first
 	// submissions of the sample; 0 means all.
 	Fault Fault
@@ -80,7 +84,7 @@ const headSize = 4 << 10
 var (
 	anywhere = []string{"malware", "grayware", "phishing", "eicar", "unsupported", "unprocessable"}
 	words    = []string{
-		"c2", "error", "flawed", "odd", "never", "lost", "flip", "toolarge", "forbidden", "unstorable",
+		"c2", "error", "flawed", "odd", "never", "lost", "flip", "reportless", "toolarge", "forbidden", "unstorable",
 		"busy", "throttled", "flaky", "unanswered", "garbled", "altered",
 	}
 	contentMarker = []byte("wildfire-test:")
@@ -203,6 +207,8 @@ func planFor(marker string) Plan {
 		plan.Lost = true
 	case "flip":
 		plan.Flips, plan.FlipTo = true, wildfire.Malware
+	case "reportless":
+		plan.Verdict, plan.NoReport = wildfire.Malware, true
 	case "unsupported":
 		plan.Fault = Fault{Status: 418}
 	case "unprocessable":

@@ -23,7 +23,8 @@ type Call struct {
 	// Status is what was answered, 0 where the connection was broken off instead.
 	Status int
 
-	// SHA256, Filename and Size tell the file of a submission whose contents were read.
+	// SHA256, Filename and Size tell the file of a submission whose contents were read. Of a question for a
+	// report or a capture, SHA256 is the hash that was asked about.
 	SHA256, Filename string
 	Size             int64
 

@@ -37,6 +37,9 @@ func (x *exchange) judgedURL(link string) (known, wildfire.Verdict, bool) {
 // reported picks the first sample whose report is out. The mutex is held.
 func (s *Server) reported(samples []*known) (known, wildfire.Verdict, bool) {
 	for _, sample := range samples {
+		if sample.plan.NoReport {
+			continue
+		}
 		if when, ok := sample.changedAt(s.now()); ok && !s.now().Before(when.Add(s.reportLag)) {
 			return *sample, sample.at(s.now(), s.unknownFor), true
 		}
@@ -54,6 +57,7 @@ func (x *exchange) hash(form url.Values) (string, bool) {
 	case !isHash(hash):
 		x.refuse(421, invalidHash)
 	default:
+		x.call.SHA256 = strings.ToLower(hash)
 		return hash, true
 	}
 	return "", false

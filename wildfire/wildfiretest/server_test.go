@@ -90,6 +90,7 @@ func TestMarkers(t *testing.T) {
 		{"odd.exe", 99, nil},
 		{"never.exe", wildfire.Pending, nil},
 		{"lost.exe", wildfire.Unknown, nil},
+		{"reportless.exe", wildfire.Malware, nil},
 		{"unsupported.txt", 0, wildfire.ErrUnsupportedType},
 		{"unprocessable.zip", 0, wildfire.ErrUnprocessable},
 		{"toolarge.iso", 0, wildfire.ErrTooLarge},
@@ -132,7 +133,7 @@ func TestMarkers(t *testing.T) {
 			t.Errorf("%.40q: got %v, want %v", contents, verdict, want)
 		}
 	}
-	for marker := range strings.FieldsSeq("malware grayware phishing c2 eicar error flawed odd never lost flip unsupported unprocessable toolarge forbidden unstorable busy throttled flaky unanswered garbled altered wildfire-test:") {
+	for marker := range strings.FieldsSeq("malware grayware phishing c2 eicar error flawed odd never lost flip reportless unsupported unprocessable toolarge forbidden unstorable busy throttled flaky unanswered garbled altered wildfire-test:") {
 		if !strings.Contains(wildfiretest.MarkerHelp, marker) {
 			t.Errorf("MarkerHelp does not explain %q", marker)
 		}
