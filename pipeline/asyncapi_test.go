@@ -73,6 +73,7 @@ func TestAsyncAPIIsAsThePipeline(t *testing.T) {
 		"verdict":   {n.ResultsSubject(results.Verdict.Name(), "{verdict}", "{source}"), map[string][]string{"verdict": verdicts}},
 		"failed":    {n.ResultsSubject(results.Failed.Name(), "{reason}", "{source}"), map[string][]string{"reason": reasons}},
 		"changed":   {n.ResultsSubject(results.Changed.Name(), "{verdict}", "{source}"), map[string][]string{"verdict": verdicts}},
+		"report":    {n.ResultsSubject(results.Reported.Name(), "{verdict}", "{source}"), map[string][]string{"verdict": verdicts}},
 	} {
 		c, ok := doc.Channels[name]
 		if !ok || c.Address != want.address {

@@ -23,10 +23,14 @@ const (
 	Verdict   Type = "backburn.verdict.v1"   // final
 	Failed    Type = "backburn.failed.v1"    // final
 	Changed   Type = "backburn.changed.v1"   // WildFire changed its mind later
+	Reported  Type = "backburn.report.v1"    // what WildFire found out about malicious contents
 )
 
+// Types lists every type, in the order of a job's life.
+func Types() []Type { return []Type{Submitted, Verdict, Failed, Changed, Reported} }
+
 // Name is the middle of the type, which is also the second token of the subject and
-// the end of the event's id: submitted, verdict, failed or changed.
+// the end of the event's id: submitted, verdict, failed, changed or report.
 func (t Type) Name() string {
 	switch t {
 	case Submitted:
@@ -37,6 +41,8 @@ func (t Type) Name() string {
 		return "failed"
 	case Changed:
 		return "changed"
+	case Reported:
+		return "report"
 	}
 	return "unknown"
 }
@@ -117,6 +123,7 @@ type Data struct {
 	Attempts    int               `json:"attempts,omitempty"`
 	Policy      string            `json:"policy,omitempty"` // on submitted events: the rule by which it left
 	Error       *Error            `json:"error,omitempty"`  // on failed events alone
+	Report      *Report           `json:"report,omitempty"` // on report events alone
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
 

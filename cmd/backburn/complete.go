@@ -57,7 +57,7 @@ func listed[T ~string](values []T) words {
 
 func typeNames(*cli.App) []string {
 	var names []string
-	for _, t := range []results.Type{results.Submitted, results.Verdict, results.Failed, results.Changed} {
+	for _, t := range results.Types() {
 		names = append(names, t.Name())
 	}
 

@@ -88,7 +88,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 	f.StringSliceVar(&verdicts, "verdict", nil, "only these `verdicts`: benign, malware, grayware, phishing, c2, unrecognised, or malicious")
 	f.StringSliceVar(&reasons, "reason", nil, "only failures with these `reasons`, such as too_large")
 	f.StringSliceVar(&wants, "source", nil, "only these `sources`")
-	f.StringSliceVar(&types, "type", nil, "only these `types`: submitted, verdict, failed, changed (default: all but submitted)")
+	f.StringSliceVar(&types, "type", nil, "only these `types`: submitted, verdict, failed, changed, report (default: verdict, failed, changed)")
 	return cmd
 }
 
@@ -107,12 +107,12 @@ func sinceTime(cmd *cobra.Command, since time.Duration, follow bool) time.Time {
 func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, error) {
 	var f results.Filter
 	known := map[string]results.Type{}
-	for _, t := range []results.Type{results.Submitted, results.Verdict, results.Failed, results.Changed} {
+	for _, t := range results.Types() {
 		known[t.Name()] = t
 	}
 	for _, t := range types {
 		if known[t] == "" {
-			return f, cli.Usagef("--type: expected submitted, verdict, failed or changed, got %q", t)
+			return f, cli.Usagef("--type: expected submitted, verdict, failed, changed or report, got %q", t)
 		}
 		f.Types = append(f.Types, known[t])
 	}

@@ -87,7 +87,7 @@ func SinkTarget(c config.Sink) (sink.Target, error) {
 // eventTypes are the types of their short names.
 func eventTypes(names []string) []results.Type {
 	var types []results.Type
-	for _, t := range []results.Type{results.Submitted, results.Verdict, results.Failed, results.Changed} {
+	for _, t := range results.Types() {
 		if slices.Contains(names, t.Name()) {
 			types = append(types, t)
 		}

@@ -236,7 +236,7 @@ func (t APIToken) Check(bad func(key, expected string, beside ...string)) {
 type Sink struct {
 	Name        string        `toml:"name" doc:"1 to 32 of a-z 0-9 _ -. Its place in the stream is remembered under it."`
 	Kind        string        `toml:"kind" doc:"\"webhook\", \"file\" or \"syslog\"."`
-	Types       []string      `toml:"types" doc:"submitted, verdict, failed, changed. None: all."`
+	Types       []string      `toml:"types" doc:"submitted, verdict, failed, changed, report. None: all."`
 	Outcomes    []string      `toml:"outcomes" example:"[\"malware\", \"phishing\"]" doc:"Verdicts and reasons. None: all."`
 	Sources     []string      `toml:"sources" doc:"None: all."`
 	Format      string        `toml:"format" doc:"\"cloudevents\", \"ecs\", \"ocsf\" or \"cef\"; docs/formats.md."`
@@ -278,7 +278,7 @@ func SyslogFacilities() []string {
 // Check is the rules of a [[sink]].
 func (s Sink) Check(bad func(key, expected string, beside ...string)) {
 	want := wants(bad)
-	words := []string{"submitted", "verdict", "failed", "changed"}
+	words := []string{"submitted", "verdict", "failed", "changed", "report"}
 	want(pipeline.ValidSource(s.Name), "name", nameRule)
 	for i, t := range s.Types {
 		want(slices.Contains(words, t), element("types", i), strings.Join(words, ", "))

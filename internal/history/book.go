@@ -106,6 +106,9 @@ func (b *Book) Add(e results.Event, seq uint64) {
 		return
 	}
 	b.last = seq
+	if e.Type == results.Reported {
+		return // the page shows a report with its file
+	}
 
 	b.count(e)
 	if e.Type == results.Submitted {

@@ -459,7 +459,7 @@ func TestSinkPassesOnWhatItDoesNotKnow(t *testing.T) {
 		}()
 	}
 	for _, body := range []string{
-		`{"specversion":"1.0","id":"a.report","source":"backburn/mail","type":"backburn.report.v1","time":"2026-11-21T09:00:00Z",
+		`{"specversion":"1.0","id":"a.report","source":"backburn/mail","type":"backburn.later.v1","time":"2026-11-21T09:00:00Z",
 			"data":{"job_id":"a","source":"mail"}}`,
 		`no event`,
 		string(encoded(t, event("last"))),

@@ -20,6 +20,9 @@ var cefLimits = map[string]int{
 	"request":  1023,
 	"reason":   1023,
 	"msg":      1023,
+
+	"flexString1": 1023,
+	"flexString2": 1023,
 }
 
 const cefLimit = 4000
@@ -64,6 +67,8 @@ func (e event) cefName() string {
 		return "No WildFire verdict"
 	case "changed":
 		return "WildFire verdict changed: " + e.Data.Verdict
+	case "report":
+		return "WildFire report: " + e.Data.Verdict
 	}
 	return "WildFire verdict: " + e.Data.Verdict
 }

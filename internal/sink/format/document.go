@@ -23,8 +23,8 @@ Besides, every event has:
 
 | | |
 |---|---|
-| ECS | ` + "`event.kind`" + ` (` + "`alert`" + ` for malware, grayware, phishing and c2, otherwise ` + "`event`" + `), ` + "`event.category`" + `, ` + "`event.type`" + `, ` + "`event.outcome`" + `, ` + "`event.severity`" + `, ` + "`event.module`" + `, ` + "`event.dataset`" + `, ` + "`observer.*`" + `, ` + "`service.*`" + `, ` + "`message`" + `; simulated ones the tag ` + "`simulated`" + ` |
-| OCSF | a verdict is a Detection Finding (class 2004, activity Create, or Update where it changed); the beginning and the failure of an analysis are Scan Activity (class 6007, Started or Error). That class has no evidence, so its fields are below ` + "`unmapped`" + `, and the job is ` + "`scan.uid`" + `. ` + "`observables`" + ` has names, hashes and links |
+| ECS | ` + "`event.kind`" + ` (` + "`alert`" + ` for the verdicts malware, grayware, phishing and c2, ` + "`enrichment`" + ` for reports, otherwise ` + "`event`" + `), ` + "`event.category`" + `, ` + "`event.type`" + `, ` + "`event.outcome`" + `, ` + "`event.severity`" + `, ` + "`event.module`" + `, ` + "`event.dataset`" + `, ` + "`observer.*`" + `, ` + "`service.*`" + `, ` + "`message`" + `; simulated ones the tag ` + "`simulated`" + ` |
+| OCSF | a verdict is a Detection Finding (class 2004, activity Create, or Update where it changed, or its report came); the beginning and the failure of an analysis are Scan Activity (class 6007, Started or Error). That class has no evidence, so its fields are below ` + "`unmapped`" + `, and the job is ` + "`scan.uid`" + `. ` + "`observables`" + ` has names, hashes and links |
 | CEF | the header: ` + "`Backburn|Backburn|<version>|<event>.<outcome>|<name>|<severity>`" + `; ` + "`outcome`" + `. Values are cut at the standard's limits; control characters become blanks |
 
 Severities:
@@ -35,7 +35,7 @@ Severities:
 | malware, phishing | 8 | 4, High | 2, critical |
 | grayware | 5 | 3, Medium | 4, warning |
 | a failure, a verdict of a later version | 3 | 2, Low | 4, warning |
-| benign, submitted | 1 | 1, Informational | 6, informational |
+| benign, submitted, report | 1 | 1, Informational | 6, informational |
 
 An event of a type that this version does not know is passed on by ` + "`cloudevents`" + ` alone; the others pass over it, and count it (` + "`skipped`" + `).
 `

@@ -46,6 +46,9 @@ func extension(name string) string {
 
 // SeverityOf gives the severity of an event by its type and outcome.
 func SeverityOf(e results.Event) Severity {
+	if e.Type == results.Reported { // the verdict was told before
+		return Severity{CEF: 1, OCSF: 1, Syslog: 6}
+	}
 	switch e.Data.Verdict {
 	case "c2":
 		return Severity{CEF: 9, OCSF: 5, Syslog: 2}
@@ -78,9 +81,9 @@ type Severity struct {
 	Syslog int // RFC 5424, section 6.2.1
 }
 
-// malicious reports whether somebody should look at it.
+// malicious reports whether somebody should look at it. A report is about what was told before.
 func (e event) malicious() bool {
-	return slices.Contains([]string{"malware", "grayware", "phishing", "c2"}, e.Data.Verdict)
+	return e.Type != results.Reported && slices.Contains([]string{"malware", "grayware", "phishing", "c2"}, e.Data.Verdict)
 }
 
 // summary is the event in a sentence.
@@ -92,8 +95,21 @@ func (e event) summary() string {
 		return "No verdict for " + e.subject() + ": " + e.Outcome()
 	case results.Changed:
 		return "WildFire changed its verdict of " + e.subject() + " to " + e.Data.Verdict
+	case results.Reported:
+		if e.found().Status == results.ReportMissing {
+			return "WildFire has no report about " + e.subject()
+		}
+		return "WildFire report about " + e.subject()
 	}
 	return "WildFire verdict of " + e.subject() + ": " + e.Data.Verdict
+}
+
+// found is the report of a report event, and an empty one of others.
+func (e event) found() results.Report {
+	if e.Data.Report == nil {
+		return results.Report{}
+	}
+	return *e.Data.Report
 }
 
 // subject is what the event is about, for people.

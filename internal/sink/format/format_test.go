@@ -75,7 +75,33 @@ func events() map[string]results.Event {
 		Source: "mail",
 		Error:  &results.Error{Reason: results.InvalidJob, Message: "no JSON"},
 	}}
-	return map[string]results.Event{"verdict": everything(), "link": link, "submitted": submitted, "changed": changed, "failed": failed, "bare": bare}
+	report := everything()
+	report.Type = results.Reported
+	report.Data.Report = &results.Report{
+		Status:       results.ReportAvailable,
+		Kept:         []string{"xml", "pdf"},
+		Malware:      "yes",
+		Signer:       "Nobody | a=b",
+		SHA1:         strings.Repeat("c", 40),
+		Platforms:    []results.ReportPlatform{{ID: "66", Name: "Windows 10 64-bit", Malware: "yes"}},
+		Behaviors:    []results.ReportBehavior{{ID: "35", Text: "Created an executable", Details: "as droppers do", Kind: "dropper", Severity: 0.75}},
+		Processes:    []results.ReportProcess{{Name: "sample.exe", Command: `"C:\sample.exe" /q`}},
+		FilesWritten: []string{`C:\a.exe`},
+		RegistryKeys: []results.ReportRegistry{{Key: `\REGISTRY\USER\Run`, Value: "updater", Data: `C:\a.exe`}},
+		Dropped:      []results.ReportFile{{Path: `C:\a.exe`, Type: "exe", Size: 3, SHA256: strings.Repeat("d", 64)}, {MD5: strings.Repeat("e", 32)}},
+		Mutexes:      []string{`Global\1`},
+		Connections:  []results.ReportConnection{{Protocol: "tcp", IP: "198.51.100.7", Port: 8080, Country: "ZZ"}},
+		Domains:      []string{"c2.example.net", "b.example.net"},
+		IPs:          []string{"198.51.100.7"},
+		URLs:         []string{"http://c2.example.net/gate.php?id=1&v=2"},
+		UserAgents:   []string{"Mozilla/4.0 (compatible)"},
+		Truncated:    true,
+	}
+	missing := everything()
+	missing.Type = results.Reported
+	missing.Data.Report = &results.Report{Status: results.ReportMissing}
+
+	return map[string]results.Event{"report": report, "missing": missing, "verdict": everything(), "link": link, "submitted": submitted, "changed": changed, "failed": failed, "bare": bare}
 }
 
 func encode(t *testing.T, f format.Name, e results.Event) string {
@@ -332,6 +358,8 @@ var ecsTypes = map[string]string{
 	"observer.type":             "string",
 	"observer.vendor":           "string",
 	"related.hash":              "strings",
+	"related.hosts":             "strings",
+	"related.ip":                "strings",
 	"service.type":              "string",
 	"service.version":           "string",
 	"tags":                      "strings",
@@ -354,8 +382,14 @@ func TestECSFields(t *testing.T) {
 				t.Errorf("%s: %s is a %s, and the standard has %q", name, path, got, want)
 			}
 		}
-		kind, alert := doc["event"].(map[string]any)["kind"], slices.Contains([]string{"malware", "phishing"}, e.Data.Verdict)
-		if (kind == "alert") != alert {
+		want := "event"
+		switch {
+		case e.Type == results.Reported:
+			want = "enrichment"
+		case slices.Contains([]string{"malware", "phishing"}, e.Data.Verdict):
+			want = "alert"
+		}
+		if kind := doc["event"].(map[string]any)["kind"]; kind != want {
 			t.Errorf("%s: kind %v", name, kind)
 		}
 	}

@@ -78,7 +78,10 @@ func ecsLabels(metadata map[string]string) map[string]string {
 }
 
 func (e event) ecsKind() string {
-	if e.malicious() {
+	switch {
+	case e.Type == results.Reported:
+		return "enrichment"
+	case e.malicious():
 		return "alert"
 	}
 	return "event"
@@ -86,7 +89,7 @@ func (e event) ecsKind() string {
 
 func (e event) ecsCategory() []string {
 	var categories []string
-	if e.malicious() {
+	if e.malicious() || e.Type == results.Reported {
 		categories = append(categories, "malware")
 	}
 	if e.Data.URL != "" {
@@ -120,6 +123,8 @@ const (
 	regularFile     = 1
 	otherScan       = 99
 
+	hostObservable     = 1
+	ipObservable       = 2
 	urlObservable      = 6
 	fileNameObservable = 7
 	hashObservable     = 8
@@ -135,7 +140,7 @@ const (
 func (e event) ocsf() document {
 	class, activity := detectionFinding, findingCreate
 	switch e.Type {
-	case results.Changed:
+	case results.Changed, results.Reported:
 		activity = findingUpdate
 	case results.Submitted:
 		class, activity = scanActivity, scanStarted
@@ -227,6 +232,21 @@ func (e event) ocsfObservables(d document) {
 	} {
 		if o.value != "" {
 			list = append(list, document{"name": o.name, "type_id": o.kind, "value": o.value})
+		}
+	}
+	found := e.found()
+	for _, o := range []struct {
+		name   string
+		kind   int
+		values []string
+	}{
+		{"report.domains", hostObservable, found.Domains},
+		{"report.ips", ipObservable, found.IPs},
+		{"report.urls", urlObservable, found.URLs},
+		{"report.dropped.sha256", hashObservable, e.dropped()},
+	} {
+		for _, value := range o.values {
+			list = append(list, document{"name": o.name, "type_id": o.kind, "value": value})
 		}
 	}
 	if list != nil {

@@ -1,7 +1,9 @@
 package format
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"backburn/results"
@@ -40,7 +42,7 @@ var rows = []row{
 		ecs:   []string{"event.action"},
 		ocsf:  []string{"metadata.event_code"},
 		cef:   "act",
-		note:  "submitted, verdict, failed or changed",
+		note:  "submitted, verdict, failed, changed or report",
 	},
 	{
 		field: "data.job_id",
@@ -203,6 +205,58 @@ var rows = []row{
 		note:  "ECS: `.` and `*` in names become `_`; CEF: as JSON",
 	},
 	{
+		field: "data.report.status",
+		value: func(e event) any { return string(e.found().Status) },
+		ecs:   []string{"backburn.report.status"},
+		ocsf:  []string{"unmapped.report.status"},
+		cef:   "flexString1",
+	},
+	{
+		field: "data.report.domains",
+		value: func(e event) any { return e.found().Domains },
+		ecs:   []string{"related.hosts", "backburn.report.domains"},
+		ocsf:  []string{"unmapped.report.domains"},
+		note:  "OCSF: also in `observables`",
+	},
+	{
+		field: "data.report.ips",
+		value: func(e event) any { return e.found().IPs },
+		ecs:   []string{"related.ip", "backburn.report.ips"},
+		ocsf:  []string{"unmapped.report.ips"},
+		note:  "likewise",
+	},
+	{
+		field: "data.report.urls",
+		value: func(e event) any { return e.found().URLs },
+		ecs:   []string{"backburn.report.urls"},
+		ocsf:  []string{"unmapped.report.urls"},
+		note:  "likewise",
+	},
+	{
+		field: "data.report.user_agents",
+		value: func(e event) any { return e.found().UserAgents },
+		ecs:   []string{"backburn.report.user_agents"},
+		ocsf:  []string{"unmapped.report.user_agents"},
+	},
+	{
+		field: "data.report.behaviors[].text",
+		value: func(e event) any { return e.behaviors() },
+		ecs:   []string{"backburn.report.behaviors"},
+		ocsf:  []string{"unmapped.report.behaviors"},
+	},
+	{
+		field: "data.report.dropped[].sha256",
+		value: func(e event) any { return e.dropped() },
+		ecs:   []string{"backburn.report.dropped"},
+		ocsf:  []string{"unmapped.report.dropped"},
+	},
+	{
+		field: "data.report, its indicators",
+		value: func(e event) any { return strings.Join(e.indicators(), " ") },
+		cef:   "flexString2",
+		note:  "domains, IP addresses, then SHA-256 of dropped files, as many as there is room for",
+	},
+	{
 		field: "backburnsimulated",
 		value: func(e event) any { return e.simulated },
 		ecs:   []string{"backburn.simulated"},
@@ -220,6 +274,31 @@ func (e event) fault() results.Error {
 	return *e.Data.Error
 }
 
+// behaviors are the texts of what the contents did.
+func (e event) behaviors() []string {
+	var texts []string
+	for _, b := range e.found().Behaviors {
+		texts = append(texts, b.Text)
+	}
+	return texts
+}
+
+// dropped are the hashes of the files that the contents wrote.
+func (e event) dropped() []string {
+	var hashes []string
+	for _, f := range e.found().Dropped {
+		if f.SHA256 != "" {
+			hashes = append(hashes, f.SHA256)
+		}
+	}
+	return hashes
+}
+
+// indicators are what one searches for, without URLs, which are long.
+func (e event) indicators() []string {
+	return slices.Concat(e.found().Domains, e.found().IPs, e.dropped())
+}
+
 // labels are what the custom fields of CEF mean.
 var labels = map[string]string{
 	"cs1": "Event",
@@ -230,6 +309,9 @@ var labels = map[string]string{
 	"cs6": "Metadata",
 	"cn1": "Attempts",
 	"cn2": "HTTP Status",
+
+	"flexString1": "Report",
+	"flexString2": "Indicators",
 
 	"deviceCustomDate1": "Submitted",
 }
@@ -252,6 +334,8 @@ func given(v any) bool {
 	case time.Time:
 		return !v.IsZero()
 	case map[string]string:
+		return len(v) > 0
+	case []string:
 		return len(v) > 0
 	}
 	return true

@@ -1,0 +1,98 @@
+package results
+
+// Bounds of a Report in an event. What exceeds them is left out, and Truncated says so.
+const (
+	// MaxReportEntries is the length of each of its lists.
+	MaxReportEntries = 100
+
+	// MaxReportBytes is the size of its JSON.
+	MaxReportBytes = 128 << 10
+)
+
+// ReportStatus says whether there is a report.
+type ReportStatus string
+
+// The states of a report.
+const (
+	ReportAvailable ReportStatus = "available"
+	ReportMissing   ReportStatus = "missing" // WildFire has none: it never came, or has expired
+)
+
+// Report is what WildFire's analysis found out about contents, over all environments in which they were
+// analyzed. Where Status is ReportMissing nothing else is set.
+//
+// All of it is text that the author of the contents had a hand in, on one line each. Nothing is
+// defanged: do not turn URLs into links. Lists hold each entry once, and those without entries are left
+// out. The whole report, without these bounds, is what `backburn report` shows.
+type Report struct {
+	Status ReportStatus `json:"status"`
+
+	// Kept lists the documents that `backburn report` reads without asking WildFire: xml, pdf, pcap.
+	Kept []string `json:"kept,omitempty"`
+
+	Malware string `json:"malware,omitempty"` // the report's own word: yes, no or grayware
+	Signer  string `json:"signer,omitempty"`  // who signed the file
+	SHA1    string `json:"sha1,omitempty"`    // 40 lower-case hexadecimal digits
+
+	Platforms    []ReportPlatform   `json:"platforms,omitempty"`
+	Behaviors    []ReportBehavior   `json:"behaviors,omitempty"`
+	Processes    []ReportProcess    `json:"processes,omitempty"`
+	FilesWritten []string           `json:"files_written,omitempty"` // paths
+	RegistryKeys []ReportRegistry   `json:"registry_keys,omitempty"` // created or set
+	Dropped      []ReportFile       `json:"dropped,omitempty"`
+	Mutexes      []string           `json:"mutexes,omitempty"`
+	Connections  []ReportConnection `json:"connections,omitempty"`
+	Domains      []string           `json:"domains,omitempty"`
+	IPs          []string           `json:"ips,omitempty"`
+	URLs         []string           `json:"urls,omitempty"`
+	UserAgents   []string           `json:"user_agents,omitempty"`
+
+	Truncated bool `json:"truncated,omitempty"`
+}
+
+// ReportPlatform is an environment in which contents were analyzed. It may contradict the verdict.
+type ReportPlatform struct {
+	ID      string `json:"id,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Malware string `json:"malware,omitempty"` // yes, no or suspicious
+}
+
+// ReportBehavior is something that the contents did, or are.
+type ReportBehavior struct {
+	ID       string  `json:"id,omitempty"`
+	Text     string  `json:"text"`
+	Details  string  `json:"details,omitempty"`
+	Kind     string  `json:"kind,omitempty"`
+	Severity float64 `json:"severity"` // WildFire's score, 0 to 1000; its scale is not documented
+}
+
+// ReportProcess is a process that ran during the analysis.
+type ReportProcess struct {
+	Name    string `json:"name,omitempty"`
+	Command string `json:"command,omitempty"`
+}
+
+// ReportRegistry is a key of the Windows registry, with the value that was set.
+type ReportRegistry struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"` // its name
+	Data  string `json:"data,omitempty"`
+}
+
+// ReportFile is a file that was dropped; at least one hash is set.
+type ReportFile struct {
+	Path   string `json:"path,omitempty"`
+	Type   string `json:"type,omitempty"`
+	Size   int64  `json:"size,omitempty"` // in bytes
+	SHA256 string `json:"sha256,omitempty"`
+	SHA1   string `json:"sha1,omitempty"`
+	MD5    string `json:"md5,omitempty"`
+}
+
+// ReportConnection is an address that was talked to.
+type ReportConnection struct {
+	Protocol string `json:"protocol"` // tcp or udp
+	IP       string `json:"ip"`
+	Port     int    `json:"port,omitempty"`
+	Country  string `json:"country,omitempty"`
+}
