@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -59,7 +60,34 @@ type Config struct {
 	MaliciousAge time.Duration `toml:"verdicts.malicious_age" doc:"Reuse the verdicts malware, grayware, phishing and c2 for identical contents for this long."`
 	BenignAge    time.Duration `toml:"verdicts.benign_age" doc:"Reuse the verdict benign for this long."`
 	Recheck      time.Duration `toml:"verdicts.recheck" doc:"Ask about benign verdicts again after this long, in queries that have room. \"0s\": never."`
+
+	_ struct{} `toml:"reports" doc:"WildFire's reports about files: fetched once for the whole fleet, published as backburn.report.v1, and kept; docs/reports.md. Each document costs one of the day's queries, of those that verdicts leave."`
+
+	ReportVerdicts []string      `toml:"reports.verdicts" example:"[\"malware\", \"phishing\", \"c2\"]" doc:"Verdicts whose reports are fetched: malware, grayware, phishing, c2, benign. None: off."`
+	ReportFormats  []string      `toml:"reports.formats" doc:"What is kept: \"xml\", from which the event is made, and \"pdf\"."`
+	ReportPCAP     bool          `toml:"reports.pcap" doc:"Keep the network capture of the analysis as well."`
+	ReportMaxAge   time.Duration `toml:"reports.max_age" doc:"Documents are kept for this long. WildFire's own expire after 30 days."`
+	ReportMaxBytes int64         `toml:"reports.max_bytes" unit:"bytes" doc:"Of all documents. The oldest go first."`
 }
+
+// The defaults of [reports].
+const (
+	DefaultReportMaxAge         = 30 * 24 * time.Hour
+	DefaultReportMaxBytes int64 = 1 << 30
+)
+
+// The documents about a sample that are kept.
+const (
+	ReportXML  = "xml"
+	ReportPDF  = "pdf"
+	ReportPCAP = "pcap"
+)
+
+// reportVerdicts are those whose reports can be asked for.
+var reportVerdicts = []string{"malware", "grayware", "phishing", "c2", "benign"}
+
+// minReportMaxBytes holds the largest report, 32 MiB, and another while it is replaced.
+const minReportMaxBytes = 64 << 20
 
 // DefaultConfig returns the defaults of the configuration file.
 func DefaultConfig() Config {
@@ -75,6 +103,8 @@ func DefaultConfig() Config {
 		Rules:         []Rule{},
 		FirstPoll:     30 * time.Second, MaxPoll: 15 * time.Minute, Deadline: 24 * time.Hour,
 		MaliciousAge: 720 * time.Hour, BenignAge: 168 * time.Hour, Recheck: 24 * time.Hour,
+		ReportVerdicts: []string{}, ReportFormats: []string{ReportXML},
+		ReportMaxAge: DefaultReportMaxAge, ReportMaxBytes: DefaultReportMaxBytes,
 	}
 }
 
@@ -118,6 +148,47 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.MaliciousAge >= 0, "verdicts.malicious_age", "0s or more")
 	want(c.BenignAge >= 0, "verdicts.benign_age", "0s or more")
 	want(c.Recheck >= 0, "verdicts.recheck", "0s or more")
+
+	for _, v := range c.ReportVerdicts {
+		want(slices.Contains(reportVerdicts, v), "reports.verdicts", strings.Join(reportVerdicts, ", "))
+	}
+	for _, f := range c.ReportFormats {
+		want(f == ReportXML || f == ReportPDF, "reports.formats", `"xml" and "pdf"`)
+	}
+	want(slices.Contains(c.ReportFormats, ReportXML), "reports.formats", `"xml" at least, because the event is made from it`)
+	want(c.ReportMaxAge >= time.Hour, "reports.max_age", "at least 1h")
+	want(c.ReportMaxBytes >= minReportMaxBytes, "reports.max_bytes", "at least 64MiB, since a report may have 32MiB")
+}
+
+// WantsReport reports whether the report about a sample is to be fetched.
+func (c Config) WantsReport(key string, s Sample) bool {
+	return s.State == StateVerdict && !IsLink(key) && slices.Contains(c.ReportVerdicts, wildfire.Verdict(s.Verdict).String())
+}
+
+// ReportDocuments lists what is kept about a sample, the report itself first.
+func (c Config) ReportDocuments() []string {
+	documents := []string{ReportXML}
+	if slices.Contains(c.ReportFormats, ReportPDF) {
+		documents = append(documents, ReportPDF)
+	}
+	if c.ReportPCAP {
+		documents = append(documents, ReportPCAP)
+	}
+
+	return documents
+}
+
+// ReportSchedule says when a report is asked for, counted from the verdict: it comes a little later.
+func (c Config) ReportSchedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.Deadline / 4} }
+
+// ReportDeadline is until when a report is waited for. Of a sample that WildFire knew before, it is
+// there by now or has expired.
+func (c Config) ReportDeadline(s Sample) time.Time {
+	if s.SubmittedAt.IsZero() {
+		return s.DecidedAt.Add(c.Deadline / 24)
+	}
+
+	return s.DecidedAt.Add(c.Deadline)
 }
 
 // Validate returns everything that Check finds, also of the rules, as one error; each line begins

@@ -121,6 +121,8 @@ var topology = queue.Topology{
 	Lease:           3 * time.Second,
 	ResultsMaxAge:   24 * time.Hour,
 	ResultsMaxBytes: 1 << 30,
+	ReportsMaxAge:   24 * time.Hour,
+	ReportsMaxBytes: 64 << 20,
 }
 
 func openQueue(t testing.TB, nc *nats.Conn) *queue.Queue {
@@ -145,7 +147,7 @@ func (f *fixture) workOn(q *queue.Queue, opts ...worker.Option) (stop func()) {
 	if os.Getenv("BACKBURN_TEST_LOG") != "" {
 		opts = append([]worker.Option{worker.WithLogger(zerolog.New(zerolog.NewTestWriter(f.t)).Level(zerolog.DebugLevel))}, opts...)
 	}
-	w, err := worker.New(q, f.cfg, f.client, f.client, opts...)
+	w, err := worker.New(q, f.cfg, f.client, f.client, append([]worker.Option{worker.WithReports(f.client)}, opts...)...)
 	if err != nil {
 		f.t.Fatal(err)
 	}

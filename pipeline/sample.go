@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"backburn/results"
@@ -54,6 +56,8 @@ type Sample struct {
 	WithheldAt time.Time `json:"withheld_at,omitzero"`
 
 	Refusal *Refusal `json:"refusal,omitempty"` // where State is StateRefused
+
+	Report *ReportNote `json:"report,omitempty"` // once WildFire's report was fetched, or given up
 }
 
 // Refusal is a terminal answer to these contents under that kind of name. WildFire tells
@@ -121,6 +125,61 @@ func (s *Sample) decide(v wildfire.Verdict, md5 string, now time.Time) {
 	if md5 != "" {
 		s.MD5 = md5
 	}
+}
+
+// ReportNote says what became of the report about a sample. Without one it was not asked for yet, or
+// not found so far.
+type ReportNote struct {
+	State results.ReportStatus `json:"state"`
+	At    time.Time            `json:"at"`
+	Told  []string             `json:"told,omitempty"` // sources for which the event was published
+
+	// Owed are sources whose first job with these contents ended later: for them it is still to be
+	// published.
+	Owed map[string]time.Time `json:"owed,omitempty"`
+}
+
+// maxReportSources bounds the sources of a note. Those beyond it are told nothing.
+const maxReportSources = 100
+
+// Owe notes that a job of a source ends with the sample's verdict. It reports whether that source is to be
+// told of the report and nobody knew.
+func (s *Sample) Owe(source string, now time.Time) bool {
+	r := s.Report
+	if r == nil || slices.Contains(r.Told, source) || len(r.Told)+len(r.Owed) >= maxReportSources {
+		return false
+	}
+	if _, owed := r.Owed[source]; owed {
+		return false
+	}
+
+	note := *r
+	note.Owed = maps.Clone(r.Owed)
+	if note.Owed == nil {
+		note.Owed = map[string]time.Time{}
+	}
+	note.Owed[source] = now.UTC()
+	s.Report = &note
+
+	return true
+}
+
+// Reported notes what became of the report, and for which sources that was published.
+func (s *Sample) Reported(state results.ReportStatus, told []string, now time.Time) {
+	note := ReportNote{State: state, At: now.UTC()}
+	if s.Report != nil {
+		note = *s.Report
+		note.Owed = maps.Clone(note.Owed)
+		note.Told = slices.Clone(note.Told)
+	}
+
+	for _, source := range told {
+		if delete(note.Owed, source); !slices.Contains(note.Told, source) {
+			note.Told = append(note.Told, source)
+		}
+	}
+	slices.Sort(note.Told)
+	s.Report = &note
 }
 
 // Redecide replaces a verdict after WildFire changed its mind.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -49,6 +50,14 @@ func (s Spending) Allowance(source string, p Priority) int {
 	}
 
 	return max(left, 0)
+}
+
+// Spare is how much of a day's budget nobody is expected to need: what is left beside the reserve and
+// three quarters of what the rest of the day would use at an even pace.
+func (s Spending) Spare() int {
+	needed := int(math.Ceil(float64(s.Limit) * s.Left * 3 / 4))
+
+	return max(s.Limit-s.Reserve-s.Used-needed, 0)
 }
 
 // share is the part of total that each source may count on. A source is counted while it asks, and

@@ -27,7 +27,7 @@ const (
 type Report struct {
 	Status ReportStatus `json:"status"`
 
-	// Kept lists the documents that `backburn report` reads without asking WildFire: xml, pdf, pcap.
+	// Kept lists the documents that are in the bucket of reports: xml, pdf, pcap.
 	Kept []string `json:"kept,omitempty"`
 
 	Malware string `json:"malware,omitempty"` // the report's own word: yes, no or grayware

@@ -44,6 +44,7 @@ func streams(n queue.Names) []stream {
 	}
 	files := n.FilesBucket()
 	store := []string{"$O." + files + ".C.>", "$O." + files + ".M.>"}
+	reports := n.ReportsBucket()
 
 	return []stream{
 		{
@@ -130,6 +131,14 @@ func streams(n queue.Names) []stream {
 				Watcher:  store,
 				Gateway:  store,
 			},
+		},
+		{
+			name: "OBJ_" + reports,
+			rights: map[Role]rights{
+				Worker:   all | purge,
+				Operator: look | get | follow, // `backburn report`; an object is read by a push consumer
+			},
+			publish: map[Role][]string{Worker: {"$O." + reports + ".C.>", "$O." + reports + ".M.>"}},
 		},
 	}
 }

@@ -283,7 +283,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 	n.undo = append(n.undo, n.client.Close)
 	n.worker, err = worker.New(n.queue, wcfg, n.client, n.client,
 		worker.WithLogger(n.log.With().Str("component", "worker").Logger()), worker.WithMetrics(n.reg),
-		worker.WithTracing(n.traces), worker.WithTokens(n.tokens), worker.WithGuard(n.guard),
+		worker.WithTracing(n.traces), worker.WithTokens(n.tokens), worker.WithGuard(n.guard), worker.WithReports(n.client),
 		worker.WithHealth(n.health), worker.WithProcess(n.describe()))
 
 	return err

@@ -18,7 +18,7 @@ const UserAgent = "backburn/1"
 
 // Topology is what the queue of a configuration is made with.
 func Topology(c config.Config) queue.Topology {
-	return queue.Topology{
+	t := queue.Topology{
 		Prefix:          c.NATS.Prefix,
 		Domain:          c.NATS.Domain,
 		Replicas:        c.NATS.Replicas,
@@ -31,6 +31,12 @@ func Topology(c config.Config) queue.Topology {
 		DeadMaxBytes:    c.Dead.MaxBytes,
 		Simulated:       c.Pipeline.Simulated,
 	}
+	if len(c.Pipeline.ReportVerdicts) > 0 {
+		t.ReportsMaxAge = c.Pipeline.ReportMaxAge
+		t.ReportsMaxBytes = c.Pipeline.ReportMaxBytes
+	}
+
+	return t
 }
 
 // Streams with a limit reserve it, and the server refuses more than there is room for. So on a
@@ -42,6 +48,7 @@ const (
 	ledgerShare  = 8
 	filesShare   = 8
 	deadShare    = 16
+	reportsShare = 32
 )
 
 // fit reduces what a topology reserves to what an embedded server may store.
@@ -55,6 +62,7 @@ func fit(t queue.Topology, room int64, log zerolog.Logger) queue.Topology {
 	t.LedgerMaxBytes = min(queue.DefaultLedgerMaxBytes, room/ledgerShare)
 	t.FilesMaxBytes = min(queue.DefaultFilesMaxBytes, room/filesShare)
 	t.DeadMaxBytes = min(t.DeadMaxBytes, room/deadShare)
+	t.ReportsMaxBytes = min(t.ReportsMaxBytes, room/reportsShare)
 	return t
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -319,6 +320,20 @@ func (l *Quota) Available(ctx context.Context, source string, p pipeline.Priorit
 	}
 
 	return as.Allowance(s.account(source), p) > 0, nil
+}
+
+// Spare is how much of today's budget nobody is expected to need (see pipeline.Spending.Spare). Where the
+// budget has no limit it is more than anybody asks for.
+func (l *Quota) Spare(ctx context.Context) (int, error) {
+	if l.limit == 0 {
+		return math.MaxInt, nil
+	}
+	_, _, as, err := l.spending(ctx)
+	if err != nil {
+		return 0, err
+	}
+
+	return as.Spare(), nil
 }
 
 // Release returns what is reserved and unspent, at the end of a process.

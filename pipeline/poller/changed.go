@@ -2,7 +2,6 @@ package poller
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,19 +10,6 @@ import (
 	"backburn/results"
 	"backburn/wildfire"
 )
-
-// sampleWritten takes up a verdict that a worker or a leader wrote.
-func (p *Poller) sampleWritten(ctx context.Context, key string, body []byte) {
-	var s pipeline.Sample
-	if json.Unmarshal(body, &s) != nil {
-		return
-	}
-
-	p.note(key, s)
-	if s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero() {
-		p.async(ctx, func() { p.tellWithheld(ctx, key, s) })
-	}
-}
 
 // decided takes up a verdict that we wrote.
 func (p *Poller) decided(s queue.SampleEntry) { p.note(s.Key, s.Sample) }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/wildfire"
 )
@@ -111,5 +112,19 @@ func (p *Poller) sampleChanged(m *nats.Msg) {
 		delete(p.toAsk, e.key)
 		p.list.schedule(e, p.Now())
 		signal(p.wakeLook)
+	}
+}
+
+// sampleWritten takes up a verdict that a worker or a leader wrote.
+func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
+	var s pipeline.Sample
+	if json.Unmarshal(r.Body, &s) != nil {
+		return
+	}
+
+	p.note(r.Key, s)
+	p.noteReport(r, s)
+	if s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero() {
+		p.async(ctx, func() { p.tellWithheld(ctx, r.Key, s) })
 	}
 }

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
@@ -25,12 +26,20 @@ type Oracle interface {
 	URLVerdict(ctx context.Context, url string) (wildfire.VerdictRecord, error)
 }
 
+// Reporter is asked for documents about samples; wildfire.Client is one.
+type Reporter interface {
+	ReportXML(ctx context.Context, sha256 string) ([]byte, error)
+	ReportPDF(ctx context.Context, sha256 string, w io.Writer) (wildfire.Download, error)
+	PCAP(ctx context.Context, sha256 string, platform int, w io.Writer) (wildfire.Download, error)
+}
+
 // Deps is what a poller works with.
 type Deps struct {
 	Queue   *queue.Queue
 	Member  *fleet.Membership
 	Pauses  *fleet.Pauses
 	Oracle  Oracle
+	Reports Reporter // nil: no reports are fetched
 	Queries *fleet.Quota
 	Uploads *fleet.Quota
 	Shares  map[string]*fleet.Quota // of rules, by pipeline.Share.Key
@@ -52,6 +61,10 @@ type Metrics struct {
 	Failed   prometheus.Counter // calls that failed
 	Hashes   prometheus.Observer
 	Finished func(results.Event)
+
+	ReportsWaiting prometheus.Gauge   // samples whose report is to be fetched
+	ReportsFetched prometheus.Counter // reports that were published
+	ReportsMissing prometheus.Counter // reports that were given up
 }
 
 // Poller is the part of a worker that the leader runs.
@@ -65,6 +78,8 @@ type Poller struct {
 	wakeLook chan struct{} // capacity 1: something became due
 	wakeAsk  chan struct{} // capacity 1: there is something to ask
 
+	wakeReport chan struct{} // capacity 1: there is a report to fetch or to publish
+
 	mu    sync.Mutex
 	asked map[string]*askedFor // by key
 	list  *waitlist
@@ -73,6 +88,7 @@ type Poller struct {
 	linksTurn bool // the last call was, or could have been, a link's
 
 	rechecks  rechecks
+	reports   *reportList
 	published mark
 	term      string // of our leadership; another when we lead again
 }
@@ -103,6 +119,8 @@ func New(d Deps) *Poller {
 		requeues:  rate.NewLimiter(requeueRate(d.Config.Rate), requeuePace),
 		wakeLook:  make(chan struct{}, 1),
 		wakeAsk:   make(chan struct{}, 1),
+
+		wakeReport: make(chan struct{}, 1),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // the order in which they are due.
 type rechecks struct {
 	after time.Duration // from the verdict to the second question; 0: never
+	since time.Time     // verdicts that were checked before were asked about again
 	queue []recheck
 }
 
@@ -28,7 +29,7 @@ const maxRechecks = 200_000
 func (r *rechecks) noted(key string, s pipeline.Sample) {
 	withheld := s.State == pipeline.StateNone && !s.WithheldAt.IsZero()
 	harmless := s.State == pipeline.StateVerdict && !wildfire.Verdict(s.Verdict).Malicious()
-	if r.after == 0 || pipeline.IsLink(key) || !withheld && !harmless || len(r.queue) >= maxRechecks {
+	if r.after == 0 || s.CheckedAt.Before(r.since) || pipeline.IsLink(key) || !withheld && !harmless || len(r.queue) >= maxRechecks {
 		return
 	}
 	r.queue = append(r.queue, recheck{key, s.CheckedAt.Add(r.after)})

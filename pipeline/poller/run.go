@@ -50,7 +50,8 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.asked = map[string]*askedFor{}
 	p.list = newWaitlist()
 	p.toAsk = map[string]*waiting{}
-	p.rechecks = rechecks{after: p.Config.Recheck}
+	p.rechecks = rechecks{after: p.Config.Recheck, since: p.Now().Add(-p.Config.Recheck)}
+	p.reports = newReportList(p.Config)
 	p.term = nuid.Next()
 	p.mu.Unlock()
 
@@ -69,6 +70,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.lookLoop(ctx) })
 	g.Go(func() error { return p.askLoop(ctx) })
+	g.Go(func() error { return p.reportLoop(ctx) })
 	g.Go(func() error { return p.keepLeading(ctx) })
 	g.Go(func() error { return p.published.keep(ctx, p.Queue) })
 	g.Go(func() error { return p.Uploads.WatchReturns(ctx, p.lookAgain) })
@@ -97,9 +99,13 @@ func (p *Poller) subscribe(ctx context.Context) (stop func(), err error) {
 		stops = append(stops, func() { _ = sub.Unsubscribe() })
 	}
 
-	if after := p.rechecks.after; after > 0 {
-		s, err := p.Queue.FollowSamples(ctx, p.Now().Add(-after), func(key string, body []byte) {
-			p.sampleWritten(ctx, key, body)
+	after := p.rechecks.after
+	if p.reporting() {
+		after = max(after, reportsBack)
+	}
+	if after > 0 {
+		s, err := p.Queue.FollowSamples(ctx, p.Now().Add(-after), func(r queue.SampleRecord) {
+			p.sampleWritten(ctx, r)
 		})
 		if err != nil {
 			return stop, err

@@ -112,9 +112,16 @@ func (q *Queue) ReadDone(ctx context.Context, subject string) (JobEntry, bool, e
 	return entry, entry.State == JobDone, nil
 }
 
+// SampleRecord is a sample as the ledger has it.
+type SampleRecord struct {
+	Key  string
+	Body []byte
+	Time time.Time // when it was written, by the server's clock
+}
+
 // FollowSamples calls handle for every sample that was written since a time, and then for each new
 // one, until stop. handle is called by one goroutine at a time.
-func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(key string, body []byte)) (stop func(), err error) {
+func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(SampleRecord)) (stop func(), err error) {
 	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.SampleSubject("*")},
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
@@ -125,7 +132,15 @@ func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(
 	}
 
 	consume, err := c.Consume(func(m jetstream.Msg) {
-		handle(m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:], m.Data())
+		meta, err := m.Metadata()
+		if err != nil {
+			return
+		}
+		handle(SampleRecord{
+			Key:  m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:],
+			Body: m.Data(),
+			Time: meta.Timestamp,
+		})
 	}, newsExpiry, newsHeartbeat)
 	if err != nil {
 		return nil, fmt.Errorf("read samples: %w", err)

@@ -41,6 +41,9 @@ func (n Names) GrantsBucket() string { return n.prefix + "_grants" }
 // FilesBucket holds contents that travel.
 func (n Names) FilesBucket() string { return n.prefix + "_files" }
 
+// ReportsBucket holds WildFire's documents about samples.
+func (n Names) ReportsBucket() string { return n.prefix + "_reports" }
+
 // JobSubject is where a job is handed in: <prefix>.jobs.<priority>.<source>.
 func (n Names) JobSubject(p pipeline.Priority, source string) string {
 	return n.prefix + ".jobs." + string(p) + "." + source

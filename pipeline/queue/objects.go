@@ -20,10 +20,13 @@ import (
 // Objects is where contents travel through JetStream, for watchers and gateways whose files the
 // workers cannot reach. The server checks nothing; the client checks the SHA-256 of every object
 // that it reads.
-type Objects struct{ q *Queue }
+type Objects struct {
+	q     *Queue
+	store jetstream.ObjectStore
+}
 
 // Objects returns the queue's object bucket.
-func (q *Queue) Objects() *Objects { return &Objects{q: q} }
+func (q *Queue) Objects() *Objects { return &Objects{q: q, store: q.files} }
 
 // Contents is a job's bytes: their size, and a way to read them from the start as often as it takes.
 type Contents struct {
@@ -63,7 +66,7 @@ func (stallContext) Deadline() (time.Time, bool) { return time.Now().Add(objectS
 // Find returns an object's contents. Errors match pipeline.ErrContentMissing where there is none,
 // pipeline.ErrOutside for a link to another object, and pipeline.ErrUnreadable for a damaged one.
 func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
-	info, err := o.q.files.GetInfo(ctx, name)
+	info, err := o.store.GetInfo(ctx, name)
 	switch {
 	case errors.Is(err, jetstream.ErrObjectNotFound):
 		return Contents{}, fmt.Errorf("%w: object %q", pipeline.ErrContentMissing, name)
@@ -87,7 +90,7 @@ func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
 func (o *Objects) open(ctx context.Context, name string) (io.ReadCloser, error) {
 	rctx, cancel := context.WithTimeout(ctx, objectRead)
 
-	r, err := o.q.files.Get(stallContext{rctx}, name)
+	r, err := o.store.Get(stallContext{rctx}, name)
 	if err != nil {
 		cancel()
 		if errors.Is(err, jetstream.ErrObjectNotFound) {
@@ -137,7 +140,7 @@ func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream
 		return nil, nats.ErrConnectionClosed
 	}
 
-	return o.q.files.Put(ctx, jetstream.ObjectMeta{
+	return o.store.Put(ctx, jetstream.ObjectMeta{
 		Name: name,
 		Opts: &jetstream.ObjectMetaOptions{ChunkSize: o.q.chunkSize()},
 	}, wholeChunks{r})
@@ -178,7 +181,7 @@ func (w wholeChunks) Read(p []byte) (int, error) {
 
 // Delete removes an object. It returns nil where there is none.
 func (o *Objects) Delete(ctx context.Context, name string) error {
-	err := o.q.files.Delete(ctx, name)
+	err := o.store.Delete(ctx, name)
 	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
 		return fmt.Errorf("delete object %q: %w", name, err)
 	}
@@ -188,7 +191,7 @@ func (o *Objects) Delete(ctx context.Context, name string) error {
 
 // List returns the objects whose names begin with a prefix.
 func (o *Objects) List(ctx context.Context, prefix string) ([]pipeline.ObjectInfo, error) {
-	all, err := o.q.files.List(ctx)
+	all, err := o.store.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, nil
 	}

@@ -87,11 +87,24 @@ func (q *Queue) Provision(ctx context.Context) error {
 		return err
 	}
 
-	return insist(ctx, "object bucket "+q.FilesBucket(), func(ctx context.Context) error {
+	err = insist(ctx, "object bucket "+q.FilesBucket(), func(ctx context.Context) error {
 		files, err := q.js.CreateOrUpdateObjectStore(ctx, q.topology.files())
 		if err == nil && q.files == nil {
 			q.files = files
 		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+
+	reports, kept := q.topology.reports()
+	if !kept {
+		return nil
+	}
+
+	return insist(ctx, "object bucket "+reports.Bucket, func(ctx context.Context) error {
+		_, err := q.js.CreateOrUpdateObjectStore(ctx, reports)
 		return err
 	})
 }

@@ -27,6 +27,8 @@ type Topology struct {
 	DeadMaxBytes    int64         // of the DEAD stream, likewise; defaults to 512 MiB
 	FilesMaxBytes   int64         // of contents that travel; defaults to 4 GiB
 	Simulated       bool          // a simulated WildFire judges; never changes for streams that are there
+	ReportsMaxAge   time.Duration // how long documents about samples are kept; 0: there is no bucket for them
+	ReportsMaxBytes int64         // of them; the oldest go first
 }
 
 // The defaults of Topology's bounds.
@@ -196,12 +198,35 @@ func (t Topology) files() jetstream.ObjectStoreConfig {
 	}
 }
 
+// reports is the bucket of documents about samples, where they are kept at all.
+func (t Topology) reports() (jetstream.ObjectStoreConfig, bool) {
+	return jetstream.ObjectStoreConfig{
+		Bucket:      NamesFor(t.Prefix).ReportsBucket(),
+		Description: "WildFire's reports",
+		TTL:         t.ReportsMaxAge,
+		MaxBytes:    t.ReportsMaxBytes,
+		Storage:     jetstream.FileStorage,
+		Replicas:    t.Replicas,
+	}, t.ReportsMaxAge > 0
+}
+
+// objectBucket is what is relied on of the stream behind an object bucket.
+func objectBucket(c jetstream.ObjectStoreConfig) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        "OBJ_" + c.Bucket,
+		Subjects:    []string{"$O." + c.Bucket + ".C.>", "$O." + c.Bucket + ".M.>"},
+		Discard:     jetstream.DiscardNew,
+		MaxAge:      c.TTL,
+		MaxBytes:    c.MaxBytes,
+		Replicas:    c.Replicas,
+		AllowRollup: true,
+	}
+}
+
 // buckets returns what is relied on of the streams behind the buckets, as the client makes them.
 func (t Topology) buckets() []jetstream.StreamConfig {
 	kv := t.control()
-	obj := t.files()
-
-	return []jetstream.StreamConfig{
+	buckets := []jetstream.StreamConfig{
 		{
 			Name:              "KV_" + kv.Bucket,
 			Subjects:          []string{"$KV." + kv.Bucket + ".>"},
@@ -213,16 +238,13 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 			AllowDirect:       true,
 			AllowMsgTTL:       true, // members that died are forgotten by it
 		},
-		{
-			Name:        "OBJ_" + obj.Bucket,
-			Subjects:    []string{"$O." + obj.Bucket + ".C.>", "$O." + obj.Bucket + ".M.>"},
-			Discard:     jetstream.DiscardNew,
-			MaxAge:      obj.TTL,
-			MaxBytes:    obj.MaxBytes,
-			Replicas:    obj.Replicas,
-			AllowRollup: true,
-		},
+		objectBucket(t.files()),
 	}
+	if c, kept := t.reports(); kept {
+		buckets = append(buckets, objectBucket(c))
+	}
+
+	return buckets
 }
 
 // fits reports whether a stream keeps what it has to, and is read and written as it has to be.

@@ -324,6 +324,9 @@ func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step 
 		if d.Basis != "" && basis == results.BasisCache {
 			basis = d.Basis // it waited, and this is what it waited for
 		}
+		if err := w.oweReport(work, d, next); err != nil {
+			return result{}, err
+		}
 		return w.end(work, d, pipeline.VerdictEvent(d.Job, next, basis, w.now()), with)
 
 	case pipeline.StepFail:
@@ -349,6 +352,19 @@ func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step 
 	}
 
 	return retryAfter(step.Delay), nil
+}
+
+// oweReport has the leader tell the job's source of the report about its contents, where that was published
+// before the source had any job with them.
+func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
+	if !s.Owe(d.Job.Source, w.now()) {
+		return nil
+	}
+	_, err := w.q.ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
+		return s.Owe(d.Job.Source, w.now())
+	})
+
+	return err
 }
 
 // end ends a job with its final event.

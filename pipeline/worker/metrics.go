@@ -23,6 +23,8 @@ type metrics struct {
 	conflicts     prometheus.Counter
 	dead          *prometheus.CounterVec // by reason, and whether it needs a person
 	queriesFailed prometheus.Counter
+	reports       *prometheus.CounterVec // by status
+	reportsDue    prometheus.Gauge
 	log           zerolog.Logger
 }
 
@@ -67,9 +69,13 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 		queriesFailed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "backburn_queries_failed_total", Help: "Calls for verdicts that failed.",
 		}),
+		reports: counter("backburn_reports_total", "Reports that this worker published as the leader, by status.", "status"),
+		reportsDue: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "backburn_reports_waiting", Help: "Samples whose report is to be fetched, as the leader sees them; 0 elsewhere.",
+		}),
 		log: log,
 	}
-	reg.MustRegister(m.uploadSeconds, m.uploadBytes, m.queries, m.asked, m.pending, m.parked, m.conflicts, m.queriesFailed)
+	reg.MustRegister(m.reportsDue, m.uploadSeconds, m.uploadBytes, m.queries, m.asked, m.pending, m.parked, m.conflicts, m.queriesFailed)
 	gauge("backburn_jobs_in_hand", "Jobs that this worker holds.", func() float64 { return float64(held.size()) })
 	for _, b := range pipeline.Budgets() {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -88,6 +94,9 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 		m.outcomes.WithLabelValues("failed", string(r))
 		m.dead.WithLabelValues(string(r), attention(r))
 	}
+	for _, status := range []results.ReportStatus{results.ReportAvailable, results.ReportMissing} {
+		m.reports.WithLabelValues(string(status))
+	}
 	for _, a := range pipeline.Actions() {
 		m.uploads.WithLabelValues(a.Label())
 	}
@@ -103,6 +112,10 @@ func (m *metrics) poller() poller.Metrics {
 		Failed:   m.queriesFailed,
 		Hashes:   m.asked,
 		Finished: m.Finished,
+
+		ReportsWaiting: m.reportsDue,
+		ReportsFetched: m.reports.WithLabelValues(string(results.ReportAvailable)),
+		ReportsMissing: m.reports.WithLabelValues(string(results.ReportMissing)),
 	}
 }
 

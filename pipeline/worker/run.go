@@ -69,6 +69,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 		Member:  w.member,
 		Pauses:  pauses,
 		Oracle:  oracle,
+		Reports: o.reports,
 		Queries: w.queries,
 		Uploads: w.uploads,
 		Shares:  w.shares,

@@ -85,9 +85,13 @@ type options struct {
 	now    func() time.Time
 	tick   time.Duration
 
+	reports poller.Reporter
 	health  *health.Registry
 	process fleet.Process
 }
+
+// WithReports sets who is asked for reports; without it none are fetched.
+func WithReports(r poller.Reporter) Option { return func(o *options) { o.reports = r } }
 
 // WithLogger sets the logger; without it the worker is silent.
 func WithLogger(l zerolog.Logger) Option { return func(o *options) { o.log = l } }

@@ -1,0 +1,489 @@
+package poller
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+const (
+	// Reports of samples that were decided longer ago are not looked for when a leader begins.
+	reportsBack = 7 * 24 * time.Hour
+
+	// How long the event of a job is waited for that a source is to be told after.
+	owedPatience = 10 * time.Minute
+
+	// How soon it is looked again whether there is budget to spare.
+	spareTicks = 15
+
+	// The largest document that is kept besides the report, in bytes.
+	maxDocument = 32 << 20
+
+	// The account of the query budget under which documents are counted.
+	reportsAccount = "reports"
+)
+
+// Why a report waits.
+var (
+	errVerdictsFirst = errors.New("verdicts are to be asked for first")
+	errNoSpare       = errors.New("no query to spare for reports")
+)
+
+// reportLoop fetches the reports that are due, one at a time, whenever verdicts leave queries to spare.
+// What is due is what the ledger says: a sample with a verdict that is wanted, and without a note of its
+// report. A document is kept before the event is published, and the note comes last, so that a leader that
+// dies leaves the rest to the next one.
+func (p *Poller) reportLoop(ctx context.Context) error {
+	if !p.reporting() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+
+	for failures := 0; ; {
+		p.mu.Lock()
+		owed := p.reports.nextOwed()
+		key, wait := p.reports.next(p.Now())
+		p.Metrics.ReportsWaiting.Set(float64(len(p.reports.fetch)))
+		p.mu.Unlock()
+
+		var err error
+		switch {
+		case owed != "":
+			key = owed
+			err = p.tellOwed(ctx, key)
+			wait = 0
+		case key != "" && wait <= 0:
+			err = p.report(ctx, key)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+
+		switch {
+		case errors.Is(err, errVerdictsFirst):
+			wait = p.Tick
+		case errors.Is(err, errNoSpare):
+			wait = spareTicks * p.Tick
+		case err != nil:
+			p.Log.Warn().Err(err).Str("sha256", key).Msg("report cannot be fetched or published; retrying")
+			wait = p.Config.Backoff(failures)
+			failures++
+			p.mu.Lock()
+			if owed != "" {
+				p.reports.oweAgain(owed)
+			} else {
+				p.reports.put(key, p.Now().Add(wait))
+			}
+			p.mu.Unlock()
+		case key != "" && wait <= 0:
+			failures = 0
+			continue
+		}
+		if err := p.waitForReport(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// reporting reports whether reports are fetched at all.
+func (p *Poller) reporting() bool { return p.Reports != nil && len(p.Config.ReportVerdicts) > 0 }
+
+// waitForReport waits for news of a report, at most for d and for idleTicks.
+func (p *Poller) waitForReport(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*p.Tick))
+	defer t.Stop()
+
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.wakeReport:
+	case <-t.C:
+	}
+
+	return nil
+}
+
+// noteReport takes up what the ledger says of a sample.
+func (p *Poller) noteReport(r queue.SampleRecord, s pipeline.Sample) {
+	if !p.reporting() {
+		return
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.reports.note(r.Key, s, r.Time) {
+		signal(p.wakeReport)
+	}
+}
+
+// report does what is due about one report, and says when it is due again, or forgets it.
+func (p *Poller) report(ctx context.Context, key string) error {
+	s, err := p.Queue.Sample(ctx, key)
+	if err != nil {
+		return err
+	}
+	if s.Report != nil || !p.Config.WantsReport(key, s.Sample) {
+		p.forgetReport(key)
+		return nil
+	}
+	if p.stillEnding(key) {
+		p.reportLater(key, p.Now().Add(p.Config.FirstPoll))
+		return nil
+	}
+
+	body, at, err := p.keptOrFetched(ctx, key)
+	switch {
+	case err == nil:
+		return p.tellAvailable(ctx, s, body, at)
+	case errors.Is(err, wildfire.ErrNotReady) && p.Now().Before(p.Config.ReportDeadline(s.Sample)):
+		p.reportLater(key, p.Config.ReportSchedule().Next(s.DecidedAt, p.Now()))
+		return nil
+	case noReport(err):
+		return p.tellMissing(ctx, s)
+	}
+
+	return err
+}
+
+// noReport reports whether an error says that there is no report, and none to come.
+func noReport(err error) bool {
+	return errors.Is(err, wildfire.ErrNotReady) ||
+		errors.Is(err, wildfire.ErrGone) ||
+		errors.Is(err, wildfire.ErrSampleForbidden) ||
+		errors.Is(err, wildfire.ErrInvalidArgument)
+}
+
+// stillEnding reports whether jobs wait for a sample that is decided: they end any moment.
+func (p *Poller) stillEnding(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.list.entries[key]
+
+	return e != nil && e.jobs.len() > 0
+}
+
+func (p *Poller) reportLater(key string, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reports.put(key, at)
+}
+
+func (p *Poller) forgetReport(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reports.drop(key)
+}
+
+// keptOrFetched returns the report about a sample, and when it was kept.
+func (p *Poller) keptOrFetched(ctx context.Context, key string) ([]byte, time.Time, error) {
+	reports, err := p.Queue.Reports(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	body, at, err := reports.Read(ctx, key, pipeline.ReportXML)
+	if err == nil || !errors.Is(err, pipeline.ErrContentMissing) && !errors.Is(err, pipeline.ErrUnreadable) {
+		return body, at, err
+	}
+
+	if err := p.toSpare(ctx, len(p.Config.ReportDocuments())); err != nil {
+		return nil, time.Time{}, err
+	}
+	body, err = p.document(ctx, func(io.Writer) ([]byte, error) { return p.Reports.ReportXML(ctx, key) })
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	p.keepOthers(ctx, reports, key)
+
+	// The report comes last: where it is kept, nothing more is asked for.
+	if err := reports.Put(ctx, key, pipeline.ReportXML, body); err != nil {
+		return nil, time.Time{}, err
+	}
+
+	return body, p.Now(), nil
+}
+
+// keepOthers fetches and keeps what is wanted besides the report. There may be none, and a report without
+// them is better than none.
+func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key string) {
+	for _, document := range p.Config.ReportDocuments()[1:] {
+		if _, err := reports.Find(ctx, key, document); err == nil {
+			continue // of a leader that died
+		}
+
+		body, err := p.document(ctx, func(w io.Writer) ([]byte, error) {
+			var err error
+			if document == pipeline.ReportPDF {
+				_, err = p.Reports.ReportPDF(ctx, key, w)
+			} else {
+				_, err = p.Reports.PCAP(ctx, key, 0, w)
+			}
+			return nil, err
+		})
+		if err == nil {
+			err = reports.Put(ctx, key, document, body)
+		}
+		if err != nil && !errors.Is(err, wildfire.ErrNotReady) && ctx.Err() == nil {
+			p.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("document beside the report is not kept")
+		}
+	}
+}
+
+// toSpare returns an error unless n queries are left that verdicts don't need, and none wants to be asked.
+func (p *Poller) toSpare(ctx context.Context, n int) error {
+	if p.anything(false) || !p.Member.Sure() {
+		return errVerdictsFirst
+	}
+	if _, paused, _ := p.Pauses.Active(pipeline.Queries); paused {
+		return errNoSpare
+	}
+
+	spare, err := p.Queries.Spare(ctx)
+	if err != nil {
+		return err
+	}
+	if spare < n {
+		return errNoSpare
+	}
+
+	return nil
+}
+
+// document spends a query on a document. What is written to the writer that fetch gets is returned, or
+// what fetch does.
+func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
+	if err := p.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
+		if errors.Is(err, fleet.ErrSpent) {
+			return nil, errNoSpare
+		}
+		return nil, err
+	}
+
+	var written limitedBuffer
+	body, err := fetch(&written)
+	if err == nil {
+		p.Pauses.Healed(ctx, pipeline.Queries)
+		if body == nil {
+			body = written.Bytes()
+		}
+		return body, nil
+	}
+	if noReport(err) {
+		return nil, err
+	}
+
+	switch pipeline.Classify(pipeline.OpQuery, err).Action {
+	case pipeline.ParkBudget, pipeline.PauseFleet, pipeline.Defer:
+		p.afterQueryError(ctx, err)
+		return nil, errNoSpare
+	}
+	p.Metrics.Failed.Inc()
+
+	return nil, err
+}
+
+// limitedBuffer takes as much as a document may have.
+type limitedBuffer struct{ bytes.Buffer }
+
+var errDocumentTooLarge = fmt.Errorf("larger than %d bytes", maxDocument)
+
+func (b *limitedBuffer) Write(data []byte) (int, error) {
+	if b.Len()+len(data) > maxDocument {
+		return 0, errDocumentTooLarge
+	}
+
+	return b.Buffer.Write(data)
+}
+
+// tellAvailable publishes a report for every source that a job of ended with its sample's verdict.
+func (p *Poller) tellAvailable(ctx context.Context, s queue.SampleEntry, body []byte, at time.Time) error {
+	found, err := p.available(ctx, s.Key, body)
+	if err != nil {
+		return err
+	}
+
+	return p.tell(ctx, s, found, at)
+}
+
+// available reads a report that is kept.
+func (p *Poller) available(ctx context.Context, key string, body []byte) (results.Report, error) {
+	report, err := wildfire.ParseReport(bytes.NewReader(body))
+	if err != nil {
+		return results.Report{}, err // it was read when it was fetched
+	}
+	reports, err := p.Queue.Reports(ctx)
+	if err != nil {
+		return results.Report{}, err
+	}
+
+	kept := []string{pipeline.ReportXML}
+	for _, document := range []string{pipeline.ReportPDF, pipeline.ReportPCAP} {
+		if _, err := reports.Find(ctx, key, document); err == nil {
+			kept = append(kept, document)
+		}
+	}
+
+	return pipeline.AvailableReport(report, kept), nil
+}
+
+// tellMissing publishes that there is no report.
+func (p *Poller) tellMissing(ctx context.Context, s queue.SampleEntry) error {
+	return p.tell(ctx, s, pipeline.MissingReport(), p.Now())
+}
+
+// tell publishes what there is to say of a report, once for each source, and notes that in the ledger.
+func (p *Poller) tell(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
+	finals, err := p.finals(ctx, s, time.Minute, nil)
+	if err != nil {
+		return err
+	}
+	told := slices.Sorted(maps.Keys(finals))
+	for _, source := range told {
+		ev := pipeline.ReportEvent(finals[source], report, at, p.Queue.MaxReport())
+		if err := p.Queue.PublishReport(ctx, ev); err != nil {
+			return err
+		}
+	}
+
+	_, err = p.Queue.ChangeSample(ctx, s.Key, func(sample *pipeline.Sample) bool {
+		if sample.State != pipeline.StateVerdict || sample.Report != nil {
+			return false
+		}
+		sample.Reported(report.Status, told, p.Now())
+		return true
+	})
+	if err != nil {
+		return err
+	}
+
+	p.forgetReport(s.Key)
+	if report.Status == results.ReportMissing {
+		p.Metrics.ReportsMissing.Inc()
+	} else {
+		p.Metrics.ReportsFetched.Inc()
+	}
+	p.Log.Info().Str("sha256", s.Key).Str("status", string(report.Status)).Strs("sources", told).Msg("report published")
+
+	return nil
+}
+
+// finals are the first events by which jobs of each source ended with a sample's verdict, from so long on
+// before the ledger said what is to be done about its report.
+func (p *Poller) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
+	p.mu.Lock()
+	e := p.reports.entries[s.Key]
+	p.mu.Unlock()
+	if e == nil {
+		return nil, nil
+	}
+
+	sub := results.NewSubscriber(p.Queue.JetStream(), results.SubscriberConfig{
+		Prefix: p.Queue.Prefix(),
+		Since:  e.since.Add(-before),
+		Filter: results.Filter{
+			Types:    []results.Type{results.Verdict, results.Changed},
+			Outcomes: []string{wildfire.Verdict(s.Verdict).String()},
+			Sources:  sources,
+		},
+	})
+
+	first := map[string]results.Event{}
+	err := sub.Drain(ctx, func(_ context.Context, e results.Event) error {
+		if _, known := first[e.Data.Source]; !known && e.Data.SHA256 == s.Key {
+			first[e.Data.Source] = e
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find whom to tell of the report on %s: %w", s.Key, err)
+	}
+
+	return first, nil
+}
+
+// tellOwed publishes a report that is known for the sources whose first job with the contents ended later.
+func (p *Poller) tellOwed(ctx context.Context, key string) error {
+	s, err := p.Queue.Sample(ctx, key)
+	if err != nil {
+		return err
+	}
+	if s.Report == nil || len(s.Report.Owed) == 0 {
+		p.forgetReport(key)
+		return nil
+	}
+
+	report, err := p.known(ctx, s)
+	if err != nil {
+		return err
+	}
+	var told []string
+	waits := false
+	for source, at := range s.Report.Owed {
+		finals, err := p.finals(ctx, s, 2*owedPatience, []string{source})
+		if err != nil {
+			return err
+		}
+		final, ended := finals[source]
+		switch {
+		case ended && report.Status != "":
+			ev := pipeline.ReportEvent(final, report, at, p.Queue.MaxReport())
+			if err := p.Queue.PublishReport(ctx, ev); err != nil {
+				return err
+			}
+		case !ended && p.Now().Sub(at) < owedPatience:
+			waits = true
+			continue
+		}
+		told = append(told, source)
+	}
+
+	if len(told) > 0 {
+		_, err := p.Queue.ChangeSample(ctx, key, func(sample *pipeline.Sample) bool {
+			if sample.Report == nil {
+				return false
+			}
+			sample.Reported(sample.Report.State, told, p.Now())
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if waits {
+		return fmt.Errorf("the job that is to be told of the report has not ended yet")
+	}
+
+	return nil
+}
+
+// known is a report that was published before; the zero value where its document is gone.
+func (p *Poller) known(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
+	if s.Report.State == results.ReportMissing {
+		return pipeline.MissingReport(), nil
+	}
+
+	reports, err := p.Queue.Reports(ctx)
+	if err != nil {
+		return results.Report{}, err
+	}
+	body, _, err := reports.Read(ctx, s.Key, pipeline.ReportXML)
+	if errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable) {
+		return results.Report{}, nil
+	}
+	if err != nil {
+		return results.Report{}, err
+	}
+
+	return p.available(ctx, s.Key, body)
+}

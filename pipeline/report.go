@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"time"
+
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// ReportEvent tells of the report about a job's contents; final is what the job ended with. Its JSON has
+// at most limit bytes besides what final has.
+func ReportEvent(final results.Event, r results.Report, at time.Time, limit int) results.Event {
+	ev := final
+	ev.Type = results.Reported
+	ev.Time = at.UTC()
+
+	limit = min(limit, results.MaxReportBytes)
+	for n := results.MaxReportEntries; ; n /= 2 {
+		short := shorten(r, n)
+		if body, err := json.Marshal(short); err == nil && len(body) <= limit || n == 0 {
+			ev.Data.Report = &short
+			return ev
+		}
+	}
+}
+
+// MissingReport is what there is to say where WildFire has no report.
+func MissingReport() results.Report { return results.Report{Status: results.ReportMissing} }
+
+// AvailableReport is a report as an event has it, but for its bounds.
+func AvailableReport(r wildfire.Report, kept []string) results.Report {
+	return results.Report{
+		Status:       results.ReportAvailable,
+		Kept:         kept,
+		Malware:      r.Malware,
+		Signer:       r.Signer,
+		SHA1:         r.SHA1,
+		Platforms:    each(r.Platforms, func(p wildfire.Platform) results.ReportPlatform { return results.ReportPlatform(p) }),
+		Behaviors:    each(r.Behaviors, behavior),
+		Processes:    each(r.Processes, process),
+		FilesWritten: r.FilesWritten,
+		RegistryKeys: each(r.RegistryKeys, func(k wildfire.RegistryKey) results.ReportRegistry { return results.ReportRegistry(k) }),
+		Dropped:      each(r.Dropped, func(f wildfire.DroppedFile) results.ReportFile { return results.ReportFile(f) }),
+		Mutexes:      r.Mutexes,
+		Connections:  each(r.Connections, func(c wildfire.Connection) results.ReportConnection { return results.ReportConnection(c) }),
+		Domains:      r.Domains,
+		IPs:          r.IPs,
+		URLs:         r.URLs,
+		UserAgents:   r.UserAgents,
+		Truncated:    r.Truncated,
+	}
+}
+
+func behavior(b wildfire.Behavior) results.ReportBehavior {
+	return results.ReportBehavior{ID: b.ID, Text: b.Text, Details: b.Details, Kind: b.Kind, Severity: b.Score}
+}
+
+func process(p wildfire.Process) results.ReportProcess {
+	return results.ReportProcess{Name: p.Name, Command: p.Command}
+}
+
+func each[T, U any](list []T, convert func(T) U) []U {
+	var out []U
+	for _, one := range list {
+		out = append(out, convert(one))
+	}
+
+	return out
+}
+
+// shorten keeps at most n entries of each list.
+func shorten(r results.Report, n int) results.Report {
+	first(&r, &r.Platforms, n)
+	first(&r, &r.Behaviors, n)
+	first(&r, &r.Processes, n)
+	first(&r, &r.FilesWritten, n)
+	first(&r, &r.RegistryKeys, n)
+	first(&r, &r.Dropped, n)
+	first(&r, &r.Mutexes, n)
+	first(&r, &r.Connections, n)
+	first(&r, &r.Domains, n)
+	first(&r, &r.IPs, n)
+	first(&r, &r.URLs, n)
+	first(&r, &r.UserAgents, n)
+
+	return r
+}
+
+func first[T any](r *results.Report, list *[]T, n int) {
+	if len(*list) > n {
+		*list = (*list)[:n:n]
+		r.Truncated = true
+	}
+}

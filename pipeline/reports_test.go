@@ -1,0 +1,311 @@
+package pipeline_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/results"
+	"backburn/results/schema"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// reported are the report events of a source.
+func (es events) reported(source string) events {
+	var out events
+	for _, e := range es.ofType(results.Reported) {
+		if e.Data.Source == source {
+			out = append(out, e)
+		}
+	}
+
+	return out
+}
+
+// asked counts the questions about a sample, by what was asked for.
+func (f *fixture) asked(op wildfire.Op, sha256 string) int {
+	n := 0
+	for _, c := range f.wildfire.Calls() {
+		if c.Op == op && c.SHA256 == sha256 {
+			n++
+		}
+	}
+
+	return n
+}
+
+// Malware ends in a report event with its indicators, once for each source, and the documents are kept.
+func TestReportsAreFetchedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.ReportVerdicts = []string{"malware"}
+	f.cfg.ReportFormats = []string{"xml", "pdf"}
+	f.cfg.ReportPCAP = true
+	f.work()
+	f.work()
+	f.raw("first", "mail", "malware.exe", "MZ bad")
+	f.raw("same", "mail", "malware2.exe", "MZ bad")
+	f.raw("other", "web", "malware.exe", "MZ bad")
+	f.raw("good", "mail", "good.exe", "MZ good")
+	f.raw("c2", "mail", "c2.exe", "MZ c2")
+
+	all := f.until(func(es events) bool { return len(es.final()) == 5 && len(es.ofType(results.Reported)) >= 2 })
+	sum := sha("MZ bad")
+	want := wildfiretest.IndicatorsOf(sum)
+	for _, source := range []string{"mail", "web"} {
+		told := all.reported(source)
+		if len(told) != 1 {
+			t.Fatalf("%s is told %d times\n%s", source, len(told), all)
+		}
+		ev := told[0]
+		r := ev.Data.Report
+		if ev.Data.Verdict != "malware" || ev.Data.SHA256 != sum || ev.Data.Filename == "" || r == nil || r.Status != results.ReportAvailable {
+			t.Fatalf("%s is told %+v", source, ev)
+		}
+		if !slices.Contains(r.Domains, want.Domain) || !slices.Contains(r.IPs, want.IP) || !slices.Contains(r.URLs, want.URL) ||
+			!slices.Contains(r.UserAgents, want.UserAgent) || len(r.Dropped) != 1 || r.Dropped[0].SHA256 != want.DroppedSHA256 ||
+			!slices.ContainsFunc(r.Behaviors, func(b results.ReportBehavior) bool { return b.Text == want.Behavior && b.Severity == 0.75 }) {
+			t.Errorf("%s is told %+v", source, r)
+		}
+		if !slices.Equal(r.Kept, []string{"xml", "pdf", "pcap"}) || r.Truncated {
+			t.Errorf("kept: %v, truncated: %v", r.Kept, r.Truncated)
+		}
+		body, err := ev.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, compile(t, schema.Event), body); err != nil {
+			t.Error(err)
+		}
+	}
+	if first := all.reported("mail")[0].Data.JobID; first != all.ofType(results.Verdict).reportedFirst(sum, "mail") {
+		t.Errorf("the event is about %s", first)
+	}
+
+	reports, err := f.q.Reports(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for document, begin := range map[string]string{"xml": "<?xml", "pdf": "%PDF-", "pcap": "\xd4\xc3\xb2\xa1"} {
+		body, _, err := reports.Read(t.Context(), sum, document)
+		if err != nil || !strings.HasPrefix(string(body), begin) {
+			t.Errorf("%s: %q, %v", document, body[:min(len(body), 20)], err)
+		}
+	}
+
+	// Whoever comes later is told from what is kept.
+	f.raw("later", "ftp", "malware.exe", "MZ bad")
+	f.raw("later too", "mail", "malware.exe", "MZ bad")
+	all = f.until(func(es events) bool { return len(es.final()) == 7 && len(es.reported("ftp")) == 1 })
+	if r := all.reported("ftp")[0].Data; r.JobID != "later" || !slices.Contains(r.Report.Domains, want.Domain) {
+		t.Errorf("told later: %+v", r)
+	}
+	if n := len(all.ofType(results.Reported)); n != 3 {
+		t.Errorf("%d report events, want one for each source\n%s", n, all)
+	}
+	if n := f.asked(wildfire.OpReport, sum); n != 2 {
+		t.Errorf("%d documents were asked for, want the report and the PDF", n)
+	}
+	for _, other := range []string{"MZ good", "MZ c2"} {
+		if n := f.asked(wildfire.OpReport, sha(other)); n != 0 {
+			t.Errorf("%d questions for the report on %q, which nobody wants", n, other)
+		}
+	}
+}
+
+// reportedFirst is the first of a source's jobs that ended with contents.
+func (es events) reportedFirst(sum, source string) string {
+	for _, e := range es {
+		if e.Data.SHA256 == sum && e.Data.Source == source {
+			return e.Data.JobID
+		}
+	}
+
+	return ""
+}
+
+// A report that is still being written is asked for again; one that never comes is told once, and not
+// asked for any more.
+func TestReportsThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, wildfiretest.WithReportLag(time.Second))
+	f.cfg.ReportVerdicts = []string{"malware"}
+	f.cfg.Deadline = 3 * time.Second
+	f.work()
+	f.raw("late", "mail", "malware.exe", "MZ late")
+	f.raw("never", "mail", "reportless.exe", "MZ never")
+
+	all := f.until(func(es events) bool { return len(es.ofType(results.Reported)) == 2 })
+	late, never := all.of("late").ofType(results.Reported), all.of("never").ofType(results.Reported)
+	if len(late) != 1 || late[0].Data.Report.Status != results.ReportAvailable {
+		t.Errorf("late: %s", late)
+	}
+	if len(never) != 1 || never[0].Data.Report.Status != results.ReportMissing || never[0].Data.Verdict != "malware" {
+		t.Fatalf("never: %s", never)
+	}
+	body, err := never[0].MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(t, compile(t, schema.Event), body); err != nil {
+		t.Error(err)
+	}
+
+	asked := f.asked(wildfire.OpReport, sha("MZ never"))
+	if n := f.asked(wildfire.OpReport, sha("MZ late")); n < 2 || n > 12 || asked < 2 || asked > 12 {
+		t.Errorf("%d questions for a late report, %d for one that never comes", n, asked)
+	}
+	s := f.noted(sha("MZ never"))
+	if s.Report.State != results.ReportMissing || !slices.Equal(s.Report.Told, []string{"mail"}) {
+		t.Errorf("the ledger says %+v", s.Report)
+	}
+
+	// The next leader does not ask either.
+	f.work()
+	f.raw("again", "mail", "reportless.exe", "MZ never")
+	f.raw("other", "mail", "malware.exe", "MZ other")
+	f.until(func(es events) bool { return len(es.of("other").ofType(results.Reported)) == 1 })
+	if n := f.asked(wildfire.OpReport, sha("MZ never")); n != asked {
+		t.Errorf("%d more questions for a report that was given up", n-asked)
+	}
+}
+
+// noted waits until the ledger has a note of a report.
+func (f *fixture) noted(sum string) pipeline.Sample {
+	f.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		s, err := f.q.Sample(f.t.Context(), sum)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if s.Report != nil {
+			return s.Sample
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("nothing is noted: %+v", s)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// Verdicts come first: reports get what a day's budget has to spare, and nothing of what verdicts need.
+func TestReportsGetWhatVerdictsLeave(t *testing.T) {
+	t.Parallel()
+	c := atNoon()
+	f := newFixture(t, wildfiretest.WithNow(c.now))
+	f.cfg.QueriesPerDay = 480
+	f.cfg.ReservePercent = 10
+	f.cfg.ReportVerdicts = []string{"malware"}
+
+	// At noon 48 are reserved, three quarters of half a day's 480 are kept for verdicts, and this is used:
+	if err := fleet.Charge(t.Context(), f.q.Control(), pipeline.Queries, 240, c.now()); err != nil {
+		t.Fatal(err)
+	}
+	const (
+		spare = 480 - 48 - 180 - 240
+		known = 40
+		fresh = 5
+	)
+	for i := range known {
+		f.wildfire.Know(wildfiretest.Known{SHA256: sha(fmt.Sprint("MZ bad ", i)), Verdict: wildfire.Malware})
+	}
+	f.work(worker.WithClock(c.now), worker.WithTick(20*time.Millisecond))
+	for i := range known {
+		f.raw(fmt.Sprint("bad-", i), "mail", "bad.exe", fmt.Sprint("MZ bad ", i))
+	}
+	f.until(func(es events) bool { return len(es.final()) == known && len(es.ofType(results.Reported)) > 0 })
+
+	// Nothing is to spare any more, and verdicts are given all the same.
+	f.status(func(st queue.Status) bool { return st.Queries.Used >= 240+spare })
+	for i := range fresh {
+		f.raw(fmt.Sprint("new-", i), "mail", "new.exe", fmt.Sprint("MZ new ", i))
+	}
+	all := f.events(known + fresh)
+	if asked := f.wildfire.Count(wildfire.OpReport); asked == 0 || asked > spare || len(all.ofType(results.Reported)) > asked {
+		t.Errorf("%d questions for reports, want up to %d; %d events", asked, spare, len(all.ofType(results.Reported)))
+	}
+	st, err := f.q.Status(t.Context(), f.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := st.Queries.By["reports"]; n == 0 || n > spare {
+		t.Errorf("queries by %v", st.Queries.By)
+	}
+
+	// As the day ends, what verdicts did not need is the reports'.
+	c.advance(11*time.Hour + 30*time.Minute)
+	f.until(func(es events) bool { return len(es.ofType(results.Reported)) == known })
+	if asked := f.wildfire.Count(wildfire.OpReport); asked != known {
+		t.Errorf("%d questions for %d reports", asked, known)
+	}
+}
+
+// A budget that is used up is one for verdicts: no report is asked for.
+func TestNoBudgetNoReports(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]struct {
+		spending pipeline.Spending
+		want     int
+	}{
+		"new day":           {pipeline.Spending{Limit: 1000, Reserve: 100, Left: 1}, 150},
+		"noon, unused":      {pipeline.Spending{Limit: 1000, Reserve: 100, Left: .5}, 525},
+		"noon, as expected": {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 500, Left: .5}, 25},
+		"noon, busy":        {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 600, Left: .5}, 0},
+		"evening, unused":   {pipeline.Spending{Limit: 1000, Reserve: 100, Left: 0}, 900},
+		"used up":           {pipeline.Spending{Limit: 1000, Reserve: 100, Used: 1000, Left: 0}, 0},
+		"tiny":              {pipeline.Spending{Limit: 1, Left: 1}, 0},
+	} {
+		if got := s.spending.Spare(); got != s.want {
+			t.Errorf("%s: %d to spare, want %d", name, got, s.want)
+		}
+	}
+}
+
+// What an event says is bounded, whatever a report says.
+func TestReportEventsAreBounded(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat(`<é"&\`, 290)
+	var r wildfire.Report
+	for i := range wildfire.MaxReportEntries {
+		text := fmt.Sprint(i, long)
+		r.Behaviors = append(r.Behaviors, wildfire.Behavior{Text: text, Details: text})
+		r.Domains = append(r.Domains, fmt.Sprint("d", i, ".example.net"))
+		r.Dropped = append(r.Dropped, wildfire.DroppedFile{Path: text, SHA256: sha(text)})
+		r.RegistryKeys = append(r.RegistryKeys, wildfire.RegistryKey{Key: text, Data: text})
+	}
+	final := results.Event{Type: results.Verdict, Data: results.Data{JobID: "j", Source: "mail", Verdict: "malware", SHA256: sha("x"), Size: 1, ReceivedAt: time.Now(), DecidedAt: time.Now(), Basis: results.BasisUpload, VerdictCode: new(int)}}
+	s := compile(t, schema.Event)
+
+	for _, limit := range []int{results.MaxReportBytes, 20 << 10, 1 << 10} {
+		ev := pipeline.ReportEvent(final, pipeline.AvailableReport(r, nil), time.Now(), limit)
+		body, err := ev.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := json.Marshal(ev.Data.Report)
+		if err != nil || len(report) > limit || !ev.Data.Report.Truncated {
+			t.Errorf("%d bytes of %d, truncated: %v (%v)", len(report), limit, ev.Data.Report.Truncated, err)
+		}
+		if err := validate(t, s, body); err != nil {
+			t.Error(err)
+		}
+	}
+
+	small := wildfire.Report{Malware: "yes", Domains: r.Domains[:results.MaxReportEntries]}
+	if ev := pipeline.ReportEvent(final, pipeline.AvailableReport(small, nil), time.Now(), 1<<20); ev.Data.Report.Truncated || len(ev.Data.Report.Domains) != results.MaxReportEntries {
+		t.Errorf("what fits is cut: %+v", ev.Data.Report)
+	}
+	many := wildfire.Report{Malware: "yes", Domains: r.Domains}
+	if ev := pipeline.ReportEvent(final, pipeline.AvailableReport(many, nil), time.Now(), 1<<20); !ev.Data.Report.Truncated || len(ev.Data.Report.Domains) != results.MaxReportEntries {
+		t.Errorf("%d domains", len(ev.Data.Report.Domains))
+	}
+}
