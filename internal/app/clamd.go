@@ -36,6 +36,7 @@ func (n *Node) startClamd() error {
 		MaxStream:   c.MaxStream,
 		Roots:       c.Roots,
 		Judge:       n.judge(),
+		Guard:       n.guard,
 		Log:         n.log.With().Str("component", "clamd").Logger(),
 	}, n.reg)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"backburn/internal/judge"
+	"backburn/internal/rootfs"
 	"backburn/pipeline"
 )
 
@@ -145,6 +146,11 @@ func (s *Server) file(f *os.File, what subject) result {
 		s.count(answeredError)
 		return fault("size limit exceeded")
 	}
+	if err := s.ours(f); err != nil {
+		s.cfg.Log.Error().Err(err).Str("path", what.path).Msg("a client wants a file of Backburn's own judged; nothing of it leaves")
+		s.count(answeredError)
+		return fault("Access denied")
+	}
 
 	sum := sha256.New()
 	buf := buffers.Get().(*[]byte)
@@ -160,6 +166,16 @@ func (s *Server) file(f *os.File, what subject) result {
 		Size:   n,
 		Open:   func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(whole(f), n+1)), nil },
 	}, what)
+}
+
+// ours returns an error for a file that is Backburn's own.
+func (s *Server) ours(f *os.File) error {
+	st, err := rootfs.StatFile(f)
+	if err != nil {
+		return err
+	}
+
+	return s.cfg.Guard.File(st.Identity)
 }
 
 // whole reads a file from its begin, wherever whoever passed it stands.

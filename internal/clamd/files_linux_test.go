@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"backburn/internal/clamd"
+	"backburn/internal/guard"
 	"backburn/internal/testkit"
 )
 
@@ -202,5 +203,38 @@ func TestScan(t *testing.T) {
 	}
 	if sh := strings.Count(s.ask("nCONTSCAN "+root+"\n"), "FOUND"); sh != 2 {
 		t.Errorf("%d found below the root, want 2", sh)
+	}
+}
+
+// A file that is Backburn's own is not judged, by whatever name and road it comes.
+func TestOwnFilesAreNotJudged(t *testing.T) {
+	t.Parallel()
+	p := testkit.NewPipeline(t)
+	p.Work()
+	dir := t.TempDir()
+	own := write(t, filepath.Join(dir, "backburn.toml"), "of ours")
+	if err := os.Link(own, filepath.Join(dir, "other.exe")); err != nil {
+		t.Skip("SKIPPED: no hard links here: ", err)
+	}
+	s := serve(t, p, func(c *clamd.Config) {
+		c.Roots = []string{dir}
+		c.Guard = guard.New([]guard.Own{{Key: "--config", Path: own}})
+	})
+
+	c := s.dial()
+	c.send("zSCAN " + dir + "/other.exe\x00")
+	scanned := c.reply(0)
+	c = s.dial()
+	c.send("zFILDES\x00")
+	c.pass(open(t, own, unix.O_RDONLY))
+	passed := c.reply(0)
+
+	for _, answer := range []string{scanned, passed} {
+		if !strings.HasSuffix(answer, ": Access denied. ERROR") {
+			t.Errorf("answered %q", answer)
+		}
+	}
+	if n := p.WildFire.Count(""); n != 0 {
+		t.Errorf("%d calls", n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"backburn/internal/guard"
 	"backburn/internal/judge"
 	"backburn/internal/local"
 	"backburn/pipeline"
@@ -34,6 +35,7 @@ type Config struct {
 	MaxStream   int64         // of contents, in bytes
 	Roots       []string      // absolute names of folders; paths below them may be scanned; optional
 	Judge       *judge.Judge
+	Guard       *guard.Guard // optional
 	Log         zerolog.Logger
 }
 

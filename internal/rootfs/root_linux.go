@@ -346,6 +346,9 @@ func StatPath(name string) (State, error) {
 	return stateOf(&st), nil
 }
 
+// StatFile looks at a file that somebody else opened.
+func StatFile(f *os.File) (State, error) { return (&File{fd: int(f.Fd())}).Stat() }
+
 // Move renames a file, from one root to another or within one. It never replaces: where there
 // is a file of the name it fails with fs.ErrExist.
 func Move(from *Root, rel string, to *Root, toRel string) error {

@@ -198,6 +198,9 @@ func (r *Root) Lstat(rel string) (State, error) {
 // Stat looks at the root as it is held open.
 func (r *Root) Stat() (State, error) { return stateOfFile(r.dir) }
 
+// StatFile looks at a file that somebody else opened.
+func StatFile(f *os.File) (State, error) { return stateOfFile(f) }
+
 // Move renames a file, from one root to another or within one. It never replaces: where there
 // is a file of the name it fails with fs.ErrExist. Between the look at the folders and the
 // renaming whoever may write to them could exchange them: the system call that refuses to
