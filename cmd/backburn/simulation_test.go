@@ -145,7 +145,9 @@ func TestSimulationKilled(t *testing.T) {
 	s.Drop(files...)
 	for range 2 {
 		p := s.Start("backburn", "run", "--simulate", "--simulate-delay", "1h")
-		p.Logged("submitted")
+		s.Until("every file to be sent", func() bool {
+			return strings.Count(p.Stderr(), `"message":"submitted"`) >= len(files)
+		})
 		p.Kill()
 	}
 
