@@ -4,17 +4,34 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // File is a regular file that is open for reading. It is the bare descriptor: the runtime's
 // poller has nothing to do for regular files, and these are opened by the thousand. It is for
-// one goroutine at a time.
-type File struct{ fd int }
+// one goroutine at a time, but for Close.
+type File struct {
+	fd int
+
+	mu     sync.Mutex
+	reads  int // under way
+	closed bool
+}
 
 // Read reads from where the file stands.
 func (f *File) Read(p []byte) (int, error) {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return 0, fmt.Errorf("read: %w", fs.ErrClosed)
+	}
+	f.reads++
+	f.mu.Unlock()
+	defer f.readEnded()
+
 	for {
 		n, err := unix.Read(f.fd, p)
 		switch {
@@ -26,6 +43,18 @@ func (f *File) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		return n, nil
+	}
+}
+
+// readEnded releases the descriptor if Close left that to this read.
+func (f *File) readEnded() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	f.reads--
+	if f.closed && f.reads == 0 {
+		unix.Close(f.fd)
+		f.fd = -1
 	}
 }
 
@@ -53,11 +82,21 @@ func (f *File) Data(at, size int64) (from, to int64, err error) {
 	return from, to, err
 }
 
-// Close closes the file. Later calls do nothing.
+// Close closes the file. Later calls do nothing. It does not wait for a read of another goroutine,
+// which may hang as its file system does: until that ends the descriptor stays taken, so that no
+// other file can come in its place.
 func (f *File) Close() error {
-	if f.fd < 0 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	if f.closed {
 		return nil
 	}
+	f.closed = true
+	if f.reads > 0 {
+		return nil
+	}
+
 	err := unix.Close(f.fd)
 	f.fd = -1
 

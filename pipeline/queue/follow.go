@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -51,7 +52,8 @@ func jobRecord(subject string, h nats.Header, seq uint64, at time.Time) JobRecor
 }
 
 // FollowJobs calls handle for every job of the ledger, in the order in which the records were
-// written, and then for each new one, until stop. handle is called by one goroutine at a time.
+// written, and then for each new one, until stop. handle is called by one goroutine at a time, and
+// does not run any more when stop returns.
 func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord)) (stop func(), err error) {
 	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.AnyLedgerJob()},
@@ -61,7 +63,8 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord)) (stop fu
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
 
-	consume, err := c.Consume(func(m jetstream.Msg) {
+	f := &follower{}
+	consume, err := c.Consume(f.calls(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
 			return
@@ -69,12 +72,41 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord)) (stop fu
 		r := jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp)
 		r.Last = meta.NumPending == 0
 		handle(r)
-	}, newsExpiry, newsHeartbeat, jetstream.PullMaxMessages(followAtOnce))
+	}), newsExpiry, newsHeartbeat, jetstream.PullMaxMessages(followAtOnce))
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
 
-	return consume.Stop, nil
+	return func() {
+		consume.Stop()
+		f.end()
+	}, nil
+}
+
+// follower lets a consumer call until it ends. The client's own Stop does not wait for a call that
+// is under way.
+type follower struct {
+	mu    sync.Mutex
+	ended bool
+}
+
+func (f *follower) calls(handle func(jetstream.Msg)) func(jetstream.Msg) {
+	return func(m jetstream.Msg) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+
+		if !f.ended {
+			handle(m)
+		}
+	}
+}
+
+// end returns when no call is under way, and none will be.
+func (f *follower) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	f.ended = true
 }
 
 // followAtOnce is how many records are asked for at a time.
@@ -131,7 +163,8 @@ func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(
 		return nil, fmt.Errorf("read samples: %w", err)
 	}
 
-	consume, err := c.Consume(func(m jetstream.Msg) {
+	f := &follower{}
+	consume, err := c.Consume(f.calls(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
 			return
@@ -141,12 +174,15 @@ func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(
 			Body: m.Data(),
 			Time: meta.Timestamp,
 		})
-	}, newsExpiry, newsHeartbeat)
+	}), newsExpiry, newsHeartbeat)
 	if err != nil {
 		return nil, fmt.Errorf("read samples: %w", err)
 	}
 
-	return consume.Stop, nil
+	return func() {
+		consume.Stop()
+		f.end()
+	}, nil
 }
 
 // LastSequence is the sequence of the newest record of the ledger.
