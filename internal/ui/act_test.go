@@ -210,7 +210,8 @@ func TestUsersAct(t *testing.T) {
 	req.SetBasicAuth("alice", alicesPassword)
 	do(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		_, err := cdp.Call(ctx, tab, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
-			Headers: network.Headers{"Authorization": req.Header.Get("Authorization")}})
+			Headers: network.Headers{"Authorization": req.Header.Get("Authorization")},
+		})
 		return err
 	}), chromedp.Navigate(url))
 	until(t, ctx, `document.querySelector("#who").innerText === "logged in as alice"`)

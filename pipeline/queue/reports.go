@@ -99,7 +99,7 @@ func (r *Reports) makeRoom(ctx context.Context, size int64) (int, error) {
 
 	var total int64
 	for _, o := range all {
-		total += int64(o.Size) //nolint:gosec // sizes are far below 2^63
+		total += int64(o.Size)
 	}
 	want := max(size, total/16)
 
@@ -118,7 +118,7 @@ func (r *Reports) makeRoom(ctx context.Context, size int64) (int, error) {
 		if err := purge(ctx, stream, o); err != nil {
 			return removed, fmt.Errorf("remove report %q: %w", o.Name, err)
 		}
-		want -= int64(o.Size) //nolint:gosec // likewise
+		want -= int64(o.Size)
 		removed++
 	}
 
