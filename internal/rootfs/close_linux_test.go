@@ -12,7 +12,8 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// A transport may close a body while it reads: the descriptor must not become another file's meanwhile.
+// A transport may close a body while it reads: the descriptor must not become another file's
+// meanwhile.
 func TestCloseDuringRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
