@@ -23,7 +23,7 @@ const (
 //
 // All of it is text that the author of the contents had a hand in, on one line each. Nothing is
 // defanged: do not turn URLs into links. Lists hold each entry once, and those without entries are left
-// out. The whole report, without these bounds, is what `backburn report` shows.
+// out. The whole report, without these bounds, is what `backburn report HASH` shows.
 type Report struct {
 	Status ReportStatus `json:"status"`
 

@@ -136,7 +136,7 @@ func streams(n queue.Names) []stream {
 			name: "OBJ_" + reports,
 			rights: map[Role]rights{
 				Worker:   all | purge,
-				Operator: look | get | follow, // `backburn report`; an object is read by a push consumer
+				Operator: look | get | follow, // `backburn report HASH`; an object is read by a push consumer
 			},
 			publish: map[Role][]string{Worker: {"$O." + reports + ".C.>", "$O." + reports + ".M.>"}},
 		},
