@@ -561,6 +561,7 @@
     if (!known) return search(); // it is still being read
     const f = await ask("api/search", { ...parameters(), after: newest, limit: KEEP });
     if (searching) return;
+    if (view.job && f.hits.some(e => e.source + "/" + e.job === view.job)) showFile(view.job); // who is at a file sees its news
     if (!f.ready || f.last < newest || f.matches > f.hits.length) { // another stream, or too much at once
       if (f.ready && !atTop()) {
         waiting = f.hits;
