@@ -308,7 +308,7 @@ func (es events) String() string {
 // status asks for the state of the fleet until it is as wanted.
 func (f *fixture) status(wanted func(queue.Status) bool) queue.Status {
 	f.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		st, err := f.q.Status(f.t.Context(), f.cfg)
 		if err != nil {
