@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"math"
@@ -193,6 +194,34 @@ func TestHits(t *testing.T) {
 	}
 	if hits[0].Message != "it can't be" || hits[0].Event != "failed" || hits[0].Outcome != "too_large" {
 		t.Errorf("%+v", hits[0])
+	}
+}
+
+// Jobs are counted, not events, and a job is none of the others.
+func TestSame(t *testing.T) {
+	t.Parallel()
+	b := history.NewBook(history.DefaultLimits())
+	sum := strings.Repeat("0f", 32)
+	seq := uint64(0)
+	add := func(source, id, sha string, kind results.Type) {
+		seq++
+		b.Add(results.Event{Type: kind, Time: time.Unix(int64(seq), 0), Data: results.Data{Source: source, JobID: id, SHA256: sha, Verdict: "benign"}}, seq)
+	}
+	add("mail", "other", strings.Repeat("0e", 32), results.Verdict)
+	for i := range 30 {
+		add("mail", fmt.Sprint("j", i), sum, results.Verdict)
+		add("mail", fmt.Sprint("j", i), sum, results.Changed)
+	}
+	add("proxy", "j0", sum, results.Verdict)
+
+	var want [32]byte
+	_, err := hex.Decode(want[:], []byte(sum))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hits, jobs := b.Same(want, "mail", "j0", 20)
+	if jobs != 30 || len(hits) != 20 || hits[0].Source != "proxy" || hits[1].Job != "j29" || hits[2].Job != "j28" {
+		t.Errorf("%d jobs, %d hits, %+v", jobs, len(hits), hits[:3])
 	}
 }
 

@@ -207,3 +207,32 @@ func (b *Book) Job(source, id string) []Hit {
 
 	return hits
 }
+
+// Same returns other jobs with the same contents as a job, the newest first, each with its newest
+// event, and how many there are; at most limit are returned.
+func (b *Book) Same(sha256 [32]byte, source, id string, limit int) (hits []Hit, jobs int) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	hits = []Hit{}
+	seen := map[string]bool{clip(source+"/"+id, maxField): true}
+
+	for _, c := range slices.Backward(b.chunks) {
+		for i := len(c.entries) - 1; i >= 0; i-- {
+			r := &c.entries[i]
+			if !r.hashed || r.sha256 != sha256 {
+				continue
+			}
+			job := string(c.text[r.start : int(r.start)+int(r.ends[fieldJob])])
+			if seen[job] {
+				continue
+			}
+			seen[job] = true
+			jobs++
+			if len(hits) < limit {
+				hits = append(hits, b.hit(c, r))
+			}
+		}
+	}
+
+	return hits, jobs
+}

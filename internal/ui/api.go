@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
@@ -25,8 +26,8 @@ type Config struct {
 	Portal string // where people read WildFire's reports; "": nowhere that is known
 	Log    zerolog.Logger
 
-	// User is who makes a request, "" for nobody that is known; nil: nobody ever is. Acts is what a user
-	// may do; nil: nothing.
+	// User is who makes a request, "" for nobody that is known; nil: nobody ever is. Acts is what a
+	// user may do; nil: nothing.
 	User func(*http.Request) string
 	Acts Acts
 }
@@ -156,9 +157,30 @@ type job struct {
 	history.State
 	Time   time.Time     `json:"time"`
 	Events []history.Hit `json:"events"` // the newest first
-	Same   history.Found `json:"same"`   // other jobs with the same contents
+	Same   same          `json:"same"`   // other jobs with the same contents
 	Trace  *queue.Trace  `json:"trace,omitempty"`
 	Error  string        `json:"trace_error,omitempty"` // why there is no trace
+}
+
+// same are other jobs with the same contents.
+type same struct {
+	Hits []history.Hit `json:"hits"` // the newest event of each, the newest first
+	Jobs int           `json:"jobs"` // with those that are not among them
+}
+
+// sameJobs is how many of them are shown.
+const sameJobs = 20
+
+// contentsOf is the SHA-256 of the contents that events are about.
+func contentsOf(events []history.Hit) (sum [32]byte, ok bool) {
+	for _, e := range events {
+		if sha256Text.MatchString(e.SHA256) {
+			_, err := hex.Decode(sum[:], []byte(e.SHA256))
+			return sum, err == nil
+		}
+	}
+
+	return sum, false
 }
 
 func (a *api) job(w http.ResponseWriter, r *http.Request) {
@@ -168,16 +190,9 @@ func (a *api) job(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	book, state := a.History.Book()
-	out := job{State: state, Time: time.Now().UTC(), Events: book.Job(source, id), Same: history.Found{Hits: []history.Hit{}}}
-	if len(out.Events) > 0 && sha256Text.MatchString(out.Events[0].SHA256) {
-		out.Same = book.Search(history.Query{Text: out.Events[0].SHA256, Limit: 20})
-		out.Same.Hits = slices.DeleteFunc(out.Same.Hits, func(h history.Hit) bool {
-			if h.Source == source && h.Job == id {
-				out.Same.Matches--
-				return true
-			}
-			return false
-		})
+	out := job{State: state, Time: time.Now().UTC(), Events: book.Job(source, id), Same: same{Hits: []history.Hit{}}}
+	if sum, ok := contentsOf(out.Events); ok {
+		out.Same.Hits, out.Same.Jobs = book.Same(sum, source, id, sameJobs)
 	}
 
 	t, err := a.trace(r.Context(), queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})

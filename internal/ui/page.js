@@ -14,7 +14,8 @@
 
   // Characters without a shape, and those that turn the direction of writing: with them
   // "exe.fdp" can be made to read "pdf.exe". They are shown by their number.
-  const ODD = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu;
+  // Marks that are piled up on one letter would cover the lines around it.
+  const ODD = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]|\p{M}{5,}/gu;
 
   // put replaces the contents of an element by a text of anybody's, never by markup. It
   // leaves an element alone that shows that text, for the sake of selections in it.
@@ -26,7 +27,7 @@
     let at = 0;
     for (const m of text.matchAll(ODD)) {
       if (m.index > at) parts.push(text.slice(at, m.index));
-      parts.push(make("span", "odd", "⟨U+" + m[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩"));
+      parts.push(make("span", "odd", [...m[0]].length > 1 ? "⟨" + [...m[0]].length + " marks⟩" : "⟨U+" + m[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩"));
       at = m.index + m[0].length;
     }
     if (at < text.length) parts.push(text.slice(at));
@@ -492,7 +493,8 @@
   const SINCE = { "1h": 3600e3, "24h": 86400e3, "7d": 7 * 86400e3 };
   const list = $("#events");
   const levelOf = e => e.event === "failed" ? "warn" : LEVELS[e.outcome] ?? "";
-  const nameOf = e => e.filename || e.url || e.job;
+  // Spaces at the ends of a name would not be seen.
+  const nameOf = e => (e.filename || e.url || e.job).replace(/^ +| +$/g, s => "␣".repeat(s.length));
 
   // view is what the address says: what is looked for, and the file that is looked at.
   let view = { q: "", outcome: "", source: "", since: "", job: "" };
@@ -561,7 +563,7 @@
     if (!known) return search(); // it is still being read
     const f = await ask("api/search", { ...parameters(), after: newest, limit: KEEP });
     if (searching) return;
-    if (view.job && f.hits.some(e => e.source + "/" + e.job === view.job)) showFile(view.job); // who is at a file sees its news
+    if (view.job && f.hits.some(e => e.source + "/" + e.job === view.job)) showFile(view.job, true); // who is at a file sees its news
     if (!f.ready || f.last < newest || f.matches > f.hits.length) { // another stream, or too much at once
       if (f.ready && !atTop()) {
         waiting = f.hits;
@@ -653,13 +655,16 @@
     changed: "WildFire changed its mind", dead: "Kept as a dead letter", sample: "Contents",
   };
 
-  async function showFile(ref) {
+  // showFile shows a file; again, where it is shown already and there is news of it.
+  async function showFile(ref, again = false) {
     const at = ref.indexOf("/"), source = ref.slice(0, at), id = ref.slice(at + 1);
-    put($("#file-h"), id);
-    put($("#file-state"), "Asking…");
-    for (const s of ["#facts", "#steps", "#meta", "#same", "#commands"]) $(s).replaceChildren();
-    for (const s of ["#meta-box", "#same-box"]) $(s).hidden = true;
-    put($("#steps-note"), "");
+    if (!again) {
+      put($("#file-h"), id);
+      put($("#file-state"), "Asking…");
+      for (const s of ["#facts", "#steps", "#meta", "#same", "#acts", "#commands"]) $(s).replaceChildren();
+      for (const s of ["#meta-box", "#same-box"]) $(s).hidden = true;
+      put($("#steps-note"), "");
+    }
     if (!dialog.open) dialog.showModal();
     let j;
     try {
@@ -698,8 +703,8 @@
     const meta = Object.entries(t?.metadata ?? {});
     $("#meta-box").hidden = meta.length === 0;
     pairs($("#meta"), meta);
-    $("#same-box").hidden = j.same.matches === 0;
-    put($("#same-count"), ": " + count(j.same.matches));
+    $("#same-box").hidden = j.same.jobs === 0;
+    put($("#same-count"), ": " + count(j.same.jobs) + (j.same.jobs > j.same.hits.length ? ", of which the newest are" : ""));
     $("#same").replaceChildren(...j.same.hits.map(x => item(x, false)));
     const dead = steps.find(s => s.what === "dead"), job = quoted(ref);
     const commands = [];
@@ -790,7 +795,7 @@
     if (done) {
       $("#act-close").focus();
       look();
-      if (view.job) showFile(view.job);
+      if (view.job) showFile(view.job, true);
     }
   });
   $("#act-close").addEventListener("click", () => asking.close());

@@ -40,6 +40,8 @@ func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 			Trace:   func(context.Context, queue.TraceQuery) (queue.Trace, error) { return past.trace, past.err },
 			Portal:  "https://wildfire.paloaltonetworks.com/",
 			Log:     zerolog.Nop(),
+			User:    alice,
+			Acts:    nobody{},
 		}),
 	})
 	check(t, err)
@@ -194,11 +196,11 @@ func TestPageByKeyboard(t *testing.T) {
 	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return trouble(), nil }, listed(2))))
 	until(t, ctx, `document.querySelectorAll("#events li").length === 2`)
 	var reached []string
-	for len(reached) < 12 {
+	for len(reached) < 13 {
 		do(t, ctx, chromedp.KeyEvent("\t"))
 		reached = append(reached, value[string](t, ctx, `(e => (e.labels?.[0] ?? e).innerText.trim().split("\n")[0])(document.activeElement)`))
 	}
-	want := []string{"Files", "1", "1", "0", "The same as a table", "Queue by lane", "Find", "Verdict", "Source", "Time", "malware", "benign"}
+	want := []string{"Files", "1", "1", "0", "The same as a table", "Queue by lane", "Resume uploads…", "Find", "Verdict", "Source", "Time", "malware", "benign"}
 	if !slices.Equal(reached, want) {
 		t.Errorf("Tab goes to %q, not %q", reached, want)
 	}
@@ -215,8 +217,8 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 }
 
-// A page that is opened while NATS is away shows the process's own parts, and says of the rest that it
-// is not known. It says nothing untrue.
+// A page that is opened while NATS is away shows the process's own parts, and says of the rest that
+// it is not known. It says nothing untrue.
 func TestPageOfAProcessWithoutNATS(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
@@ -257,4 +259,26 @@ func TestPageOfASimulation(t *testing.T) {
 			t.Errorf("simulated %v: the page says so: %v", simulated, shown)
 		}
 	}
+}
+
+// What comes while somebody looks at a file is shown there.
+func TestAnOpenFileFollowsItsEvents(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	past := listed(1)
+	url := serve(t, func() (app.Status, error) { return trouble(), nil }, past)
+	do(t, ctx, chromedp.Navigate(url+"#job=mail/j0"))
+	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("benign since ")`)
+	until(t, ctx, `document.querySelector("#stream").dataset.state === "live"`)
+	// It was asked for twice: when the page was opened, and when it was known who looks.
+	until(t, ctx, `performance.getEntriesByType("resource").filter(e => e.name.includes("api/job")).length === 2`)
+	past.add(results.Event{Type: results.Changed, Time: time.Now(), Data: results.Data{
+		JobID:     "j0",
+		Source:    "mail",
+		Filename:  "Angebot.docx",
+		SHA256:    strings.Repeat("0f", 32),
+		Verdict:   "malware",
+		DecidedAt: time.Now(),
+	}})
+	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ")`)
 }

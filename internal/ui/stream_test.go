@@ -1,0 +1,140 @@
+package ui_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	goruntime "runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/heapprofiler"
+	"github.com/chromedp/cdproto/performance"
+	"github.com/chromedp/chromedp"
+
+	"backburn/internal/app"
+	"backburn/results"
+)
+
+// weight is what a page takes after a collection of garbage.
+type weight struct {
+	heap  float64 // of JavaScript, in bytes
+	nodes float64 // of the DOM, with those that are kept by scripts
+	items int     // files in the list
+	here  uint64  // heap of this process, in bytes
+}
+
+func (w weight) String() string {
+	return fmt.Sprintf("heap %.1f MB, %.0f DOM nodes, %d files in the list; heap of the process %.1f MB", w.heap/1e6, w.nodes, w.items, float64(w.here)/1e6)
+}
+
+func weigh(t *testing.T, ctx context.Context) (w weight) {
+	t.Helper()
+	do(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		if _, err := cdp.Call(ctx, tab, heapprofiler.CollectGarbage, cdp.Empty{}); err != nil {
+			return err
+		}
+		if _, err := cdp.Call(ctx, tab, performance.Enable, performance.EnableParams{}); err != nil {
+			return err
+		}
+		m, err := cdp.Call(ctx, tab, performance.GetMetrics, cdp.Empty{})
+		if err != nil {
+			return err
+		}
+		for _, metric := range m.Metrics {
+			switch metric.Name {
+			case "JSHeapUsedSize":
+				w.heap = metric.Value
+			case "Nodes":
+				w.nodes = metric.Value
+			}
+		}
+
+		return nil
+	}))
+	w.items = value[int](t, ctx, `document.querySelectorAll("#events li").length`)
+	goruntime.GC()
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
+	w.here = m.HeapAlloc
+
+	return w
+}
+
+// The most that a page may take, however much comes.
+const (
+	mostItems = 200
+	mostNodes = 6_000
+	mostHeap  = 8e6
+)
+
+// A page that is left open in a stream of events stays as light as it was. BACKBURN_STREAM=10m has
+// 50 events a second come for so long, and says what the page took; otherwise as many come as are
+// enough to turn the list over.
+func TestPageStaysLightInAStream(t *testing.T) {
+	t.Parallel()
+	long, _ := time.ParseDuration(os.Getenv("BACKBURN_STREAM"))
+	past := newPast()
+	sent := 0
+	send := func() {
+		sent++
+		now := time.Now()
+		past.add(results.Event{Type: results.Verdict, Time: now, Data: results.Data{
+			JobID: fmt.Sprint("j", sent), Source: fmt.Sprint("source-", sent%7), Filename: fmt.Sprintf("invoice %d.pdf", sent), Path: fmt.Sprintf("/srv/mail/invoice %d.pdf", sent),
+			SHA256: fmt.Sprintf("%064x", sent), Verdict: []string{"benign", "benign", "malware"}[sent%3], ReceivedAt: now.Add(-time.Second), DecidedAt: now,
+		}})
+	}
+	ctx := browser(t)
+	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return calm(), nil }, past)))
+	until(t, ctx, `document.querySelector("#stream").dataset.state === "live"`)
+
+	arrived := func() {
+		t.Helper()
+		until(t, ctx, fmt.Sprintf(`document.querySelector("#events .name")?.innerText === "invoice %d.pdf"`, sent))
+	}
+	for _, events := range []int{30, 150, 250} { // each is more than the page asks for at once, or a part of it
+		for range events {
+			send()
+		}
+		arrived()
+	}
+	before := weigh(t, ctx)
+	t.Log("at first: ", before)
+	if long > 0 {
+		tick := time.NewTicker(time.Second / 50)
+		defer tick.Stop()
+		minute := time.NewTicker(time.Minute)
+		defer minute.Stop()
+		for end := time.After(long); ; {
+			select {
+			case <-tick.C:
+				send()
+				continue
+			case <-minute.C:
+				t.Logf("after %d events: %s", sent, weigh(t, ctx))
+				continue
+			case <-end:
+			}
+			break
+		}
+	} else {
+		for range 2 {
+			for range 150 { // fewer than the page asks for, so that they are added to the list
+				send()
+			}
+			arrived()
+		}
+	}
+	arrived()
+	after := weigh(t, ctx)
+	t.Logf("after %d events: %s", sent, after)
+	if after.items > mostItems || after.nodes > mostNodes || after.heap > mostHeap {
+		t.Errorf("it grew: %s", after)
+	}
+	names := value[string](t, ctx, `document.querySelector("#events").innerText`)
+	if !strings.Contains(names, fmt.Sprintf("invoice %d.pdf", sent)) {
+		t.Error("the newest is not there")
+	}
+}
