@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +18,7 @@ import (
 	"backburn/auth"
 	"backburn/auth/authtest"
 	"backburn/auth/cortex"
+	"backburn/internal/testkit/logbuf"
 )
 
 // canaries are the secrets that tests use; none may show anywhere.
@@ -55,22 +54,7 @@ func noSecret(t *testing.T, where, text string, secrets ...string) {
 }
 
 // sink collects everything that a Source writes for people.
-type sink struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (s *sink) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.Write(p)
-}
-
-func (s *sink) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.String()
-}
+type sink struct{ logbuf.Buffer }
 
 // show writes err under every verb, and through both kinds of logger.
 func (s *sink) show(err error) {

@@ -18,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +33,7 @@ import (
 	"backburn/internal/httpserver"
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/logbuf"
 	"backburn/internal/ui"
 	"backburn/pipeline/queue"
 	"backburn/results"
@@ -53,26 +53,7 @@ type behind struct {
 	listen      string // of the proxy
 	pool        *x509.CertPool
 	cert, key   string
-	proxyOutput syncBuffer
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *syncBuffer) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	return s.b.Write(b)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	return s.b.String()
+	proxyOutput logbuf.Buffer
 }
 
 func must(t *testing.T, err error) {

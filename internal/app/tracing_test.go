@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
+	"backburn/internal/testkit/logbuf"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/wildfire/wildfiretest"
@@ -130,29 +130,11 @@ func TestACollectorMayBeAway(t *testing.T) {
 	for name, url := range map[string]string{"refuses": refuses.URL, "is gone": gone.URL, "hangs": hangs.URL} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log logbuf.Buffer
 			traceOne(t, url, zerolog.New(&log).Level(zerolog.WarnLevel))
 			if n := strings.Count(log.String(), "the collector does not take our spans"); n != 1 {
 				t.Errorf("%d warnings:\n%s", n, log.String())
 			}
 		})
 	}
-}
-
-// lockedBuffer is a log that may be written from anywhere.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

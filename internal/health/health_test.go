@@ -1,14 +1,12 @@
 package health_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,28 +18,18 @@ import (
 
 	"backburn/internal/health"
 	"backburn/internal/testkit/leaks"
+	"backburn/internal/testkit/logbuf"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
 // log is a log that may be written from anywhere.
-type log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
+type log struct{ logbuf.Buffer }
 
 // lines are the messages so far, with their level.
 func (l *log) lines() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	var out []string
-	for _, line := range strings.Split(strings.TrimSpace(l.b.String()), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(l.String()), "\n") {
 		var m struct{ Level, Message, Reason string }
 		if json.Unmarshal([]byte(line), &m) == nil {
 			out = append(out, strings.TrimSpace(m.Level+": "+m.Message+" "+m.Reason))

@@ -1,7 +1,6 @@
 package httpserver_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"backburn/internal/httpserver"
+	"backburn/internal/testkit/logbuf"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,32 +30,12 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// log is what was logged. It is safe for concurrent use.
-type log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *log) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.b.Write(b)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.b.String()
-}
-
 // site is a server that runs for the time of a test.
 type site struct {
 	*httpserver.Server
 	t    *testing.T
 	reg  *prometheus.Registry
-	log  *log
+	log  *logbuf.Buffer
 	stop func()
 }
 
@@ -72,7 +52,7 @@ func config() httpserver.Config {
 // serve runs a server. prepare is called before that, and may be nil.
 func serve(t *testing.T, cfg httpserver.Config, use httpserver.Use, h http.Handler, prepare func(*httpserver.Server)) *site {
 	t.Helper()
-	s := &site{t: t, reg: prometheus.NewRegistry(), log: &log{}}
+	s := &site{t: t, reg: prometheus.NewRegistry(), log: &logbuf.Buffer{}}
 	use.Table = "http"
 	use.Registry = s.reg
 	use.Log = zerolog.New(s.log)

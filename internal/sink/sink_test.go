@@ -29,6 +29,7 @@ import (
 	"backburn/internal/sink/format"
 	"backburn/internal/testkit"
 	"backburn/internal/testkit/leaks"
+	"backburn/internal/testkit/logbuf"
 	"backburn/results"
 )
 
@@ -220,21 +221,10 @@ type running struct {
 }
 
 // logs collects lines.
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
+type logs struct{ logbuf.Buffer }
 
 func (l *logs) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), text)
+	return strings.Count(l.String(), text)
 }
 
 func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Target) *running {

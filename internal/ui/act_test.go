@@ -1,7 +1,6 @@
 package ui_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,30 +21,11 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"backburn/internal/app"
+	"backburn/internal/testkit/logbuf"
 	"backburn/internal/ui"
 	"backburn/pipeline/queue"
 	"backburn/wildfire"
 )
-
-// lines is what was logged. It is safe for concurrent use.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	return l.b.String()
-}
 
 const alicesPassword = "the password of alice"
 
@@ -104,7 +83,7 @@ func TestStrangersCannotAct(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	file := s.withLogin()
-	said := &lines{}
+	said := &logbuf.Buffer{}
 	s.log = zerolog.New(said)
 	n, url, _ := s.start()
 	set := func(key, value string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(key, value) } }
@@ -200,7 +179,7 @@ func TestUsersAct(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.withLogin()
-	said := &lines{}
+	said := &logbuf.Buffer{}
 	s.log = zerolog.New(said)
 	n, url, _ := s.start()
 	ctx := browser(t)
