@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"container/heap"
 	"time"
 
 	"backburn/pipeline"
@@ -13,17 +12,17 @@ type reportList struct {
 	wants   func(key string, s pipeline.Sample) bool
 	first   time.Duration         // from the verdict to the first try
 	entries map[string]*reportDue // by sample key
-	fetch   reportHeap            // not asked for yet, or not found so far
+	fetch   schedule[*reportDue]  // not asked for yet, or not found so far
 	owed    []string              // known, and a source is still to be told
 }
 
 // reportDue is one report.
 type reportDue struct {
+	slot // in reportList.fetch: the next try
+
 	key   string
-	at    time.Time // of the next try
 	since time.Time // by the server's clock: no job ended with the verdict before
 	owed  bool
-	pos   int // in the heap; -1: not in it
 }
 
 // maxReports bounds what is remembered. Beyond it reports are not fetched.
@@ -44,12 +43,10 @@ func (l *reportList) note(key string, s pipeline.Sample, since time.Time) bool {
 	switch {
 	case s.Report != nil && len(s.Report.Owed) > 0:
 		if e == nil {
-			e = &reportDue{key: key, since: since, pos: -1}
+			e = &reportDue{slot: unscheduled, key: key, since: since}
 			l.entries[key] = e
 		}
-		if e.pos >= 0 {
-			heap.Remove(&l.fetch, e.pos)
-		}
+		l.fetch.remove(e)
 		if !e.owed {
 			e.owed = true
 			l.owed = append(l.owed, key)
@@ -64,7 +61,7 @@ func (l *reportList) note(key string, s pipeline.Sample, since time.Time) bool {
 		return false
 	}
 
-	l.entries[key] = &reportDue{key: key, since: since, pos: -1}
+	l.entries[key] = &reportDue{slot: unscheduled, key: key, since: since}
 	l.put(key, s.DecidedAt.Add(l.first)) // which is at once where nobody led, or could ask, meanwhile
 
 	return true
@@ -72,28 +69,17 @@ func (l *reportList) note(key string, s pipeline.Sample, since time.Time) bool {
 
 // put makes a report due at a time.
 func (l *reportList) put(key string, at time.Time) {
-	e := l.entries[key]
-	if e == nil {
-		return // forgotten meanwhile
+	if e := l.entries[key]; e != nil { // else it was forgotten meanwhile
+		l.fetch.set(e, at)
 	}
-	e.at = at
-	if e.pos >= 0 {
-		heap.Fix(&l.fetch, e.pos)
-		return
-	}
-	heap.Push(&l.fetch, e)
 }
 
 // drop forgets a report.
 func (l *reportList) drop(key string) {
-	e := l.entries[key]
-	if e == nil {
-		return
+	if e := l.entries[key]; e != nil {
+		l.fetch.remove(e)
+		delete(l.entries, key)
 	}
-	if e.pos >= 0 {
-		heap.Remove(&l.fetch, e.pos)
-	}
-	delete(l.entries, key)
 }
 
 // oweAgain puts back what nextOwed took.
@@ -124,31 +110,5 @@ func (l *reportList) next(now time.Time) (string, time.Duration) {
 		return "", time.Hour
 	}
 
-	return l.fetch[0].key, l.fetch[0].at.Sub(now)
-}
-
-// reportHeap orders reports by the time they are due.
-type reportHeap []*reportDue
-
-func (h reportHeap) Len() int           { return len(h) }
-func (h reportHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h reportHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos = i
-	h[j].pos = j
-}
-
-func (h *reportHeap) Push(x any) {
-	e := x.(*reportDue)
-	e.pos = len(*h)
-	*h = append(*h, e)
-}
-
-func (h *reportHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	e.pos = -1
-	return e
+	return l.fetch[0].key, l.fetch[0].due.Sub(now)
 }

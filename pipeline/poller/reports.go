@@ -143,15 +143,23 @@ func (p *Poller) report(ctx context.Context, key string) error {
 		return nil
 	}
 
-	body, at, err := p.keptOrFetched(ctx, key)
+	reports, err := p.Queue.Reports(ctx)
+	if err != nil {
+		return err
+	}
+	body, at, err := p.keptOrFetched(ctx, reports, key)
 	switch {
 	case err == nil:
-		return p.tellAvailable(ctx, s, body, at)
+		found, err := available(ctx, reports, key, body)
+		if err != nil {
+			return err
+		}
+		return p.tell(ctx, s, found, at)
 	case errors.Is(err, wildfire.ErrNotReady) && p.Now().Before(p.Config.ReportDeadline(s.Sample)):
 		p.reportLater(key, p.Config.ReportSchedule().Next(s.DecidedAt, p.Now()))
 		return nil
 	case noReport(err):
-		return p.tellMissing(ctx, s)
+		return p.tell(ctx, s, pipeline.MissingReport(), p.Now())
 	}
 
 	return err
@@ -187,13 +195,9 @@ func (p *Poller) forgetReport(key string) {
 }
 
 // keptOrFetched returns the report about a sample, and when it was kept.
-func (p *Poller) keptOrFetched(ctx context.Context, key string) ([]byte, time.Time, error) {
-	reports, err := p.Queue.Reports(ctx)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
+func (p *Poller) keptOrFetched(ctx context.Context, reports *queue.Reports, key string) ([]byte, time.Time, error) {
 	body, at, err := reports.Read(ctx, key, pipeline.ReportXML)
-	if err == nil || !errors.Is(err, pipeline.ErrContentMissing) && !errors.Is(err, pipeline.ErrUnreadable) {
+	if !notKept(err) {
 		return body, at, err
 	}
 
@@ -212,6 +216,11 @@ func (p *Poller) keptOrFetched(ctx context.Context, key string) ([]byte, time.Ti
 	}
 
 	return body, p.Now(), nil
+}
+
+// notKept reports whether an error says that a document is not there, or is there in part.
+func notKept(err error) bool {
+	return errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable)
 }
 
 // keepOthers fetches and keeps what is wanted besides the report. There may be none, and a report without
@@ -306,25 +315,11 @@ func (b *limitedBuffer) Write(data []byte) (int, error) {
 	return b.Buffer.Write(data)
 }
 
-// tellAvailable publishes a report for every source that a job of ended with its sample's verdict.
-func (p *Poller) tellAvailable(ctx context.Context, s queue.SampleEntry, body []byte, at time.Time) error {
-	found, err := p.available(ctx, s.Key, body)
-	if err != nil {
-		return err
-	}
-
-	return p.tell(ctx, s, found, at)
-}
-
 // available reads a report that is kept.
-func (p *Poller) available(ctx context.Context, key string, body []byte) (results.Report, error) {
+func available(ctx context.Context, reports *queue.Reports, key string, body []byte) (results.Report, error) {
 	report, err := wildfire.ParseReport(bytes.NewReader(body))
 	if err != nil {
 		return results.Report{}, err // it was read when it was fetched
-	}
-	reports, err := p.Queue.Reports(ctx)
-	if err != nil {
-		return results.Report{}, err
 	}
 
 	kept := []string{pipeline.ReportXML}
@@ -337,12 +332,8 @@ func (p *Poller) available(ctx context.Context, key string, body []byte) (result
 	return pipeline.AvailableReport(report, kept), nil
 }
 
-// tellMissing publishes that there is no report.
-func (p *Poller) tellMissing(ctx context.Context, s queue.SampleEntry) error {
-	return p.tell(ctx, s, pipeline.MissingReport(), p.Now())
-}
-
-// tell publishes what there is to say of a report, once for each source, and notes that in the ledger.
+// tell publishes what there is to say of a report, once for each source that a job of ended with the
+// sample's verdict, and notes that in the ledger.
 func (p *Poller) tell(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
 	finals, err := p.finals(ctx, s, time.Minute, nil)
 	if err != nil {
@@ -478,12 +469,12 @@ func (p *Poller) known(ctx context.Context, s queue.SampleEntry) (results.Report
 		return results.Report{}, err
 	}
 	body, _, err := reports.Read(ctx, s.Key, pipeline.ReportXML)
-	if errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable) {
+	if notKept(err) {
 		return results.Report{}, nil
 	}
 	if err != nil {
 		return results.Report{}, err
 	}
 
-	return p.available(ctx, s.Key, body)
+	return available(ctx, reports, s.Key, body)
 }

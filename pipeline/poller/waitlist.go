@@ -15,7 +15,7 @@ import (
 // due. It holds sequence numbers, not messages. It is not safe for concurrent use.
 type waitlist struct {
 	entries map[string]*waiting // by sample key
-	due     dueHeap
+	due     schedule[*waiting]
 	jobs    int // all of them
 	parked  int // jobs that wait for a budget
 	queued  int // samples that wait for their turn to go back to work
@@ -23,15 +23,15 @@ type waitlist struct {
 
 // waiting is one sample that jobs wait for.
 type waiting struct {
+	slot // in waitlist.due: next time to look, or to ask
+
 	key       string
 	jobs      waitingJobs
 	submitted time.Time // what the schedule counts from
-	due       time.Time // next time to look, or to ask
 	pending   bool      // WildFire has it, as far as we know: when due, ask
 	busy      bool      // being looked at, asked about or settled
 	again     bool      // something changed while busy
 	queued    bool      // it waits for its turn to go back to work
-	pos       int       // in the heap; -1: not in it
 }
 
 // waitingJob is one job that waits, as the ledger has it.
@@ -113,7 +113,7 @@ func newWaitlist() *waitlist { return &waitlist{entries: map[string]*waiting{}} 
 func (l *waitlist) add(key string, j waitingJob, at time.Time) *waiting {
 	e := l.entries[key]
 	if e == nil {
-		e = &waiting{key: key, submitted: at, pos: -1}
+		e = &waiting{slot: unscheduled, key: key, submitted: at}
 		l.entries[key] = e
 	}
 
@@ -171,21 +171,14 @@ func (l *waitlist) queue(e *waiting, queued bool) {
 
 // schedule sets when the sample is due. A busy one is scheduled when it is done.
 func (l *waitlist) schedule(e *waiting, at time.Time) {
-	e.due = at
-	switch {
-	case e.busy:
-	case e.pos >= 0:
-		heap.Fix(&l.due, e.pos)
-	default:
-		heap.Push(&l.due, e)
+	if e.busy {
+		e.due = at
+		return
 	}
+	l.due.set(e, at)
 }
 
-func (l *waitlist) unschedule(e *waiting) {
-	if e.pos >= 0 {
-		heap.Remove(&l.due, e.pos)
-	}
-}
+func (l *waitlist) unschedule(e *waiting) { l.due.remove(e) }
 
 // next is when the first sample is due; the zero time for never.
 func (l *waitlist) next() time.Time {
@@ -201,31 +194,6 @@ func (l *waitlist) pop(now time.Time) *waiting {
 		return nil
 	}
 	return heap.Pop(&l.due).(*waiting)
-}
-
-// dueHeap orders samples by the time they are due.
-type dueHeap []*waiting
-
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
-
-func (h *dueHeap) Push(x any) {
-	e := x.(*waiting)
-	e.pos = len(*h)
-	*h = append(*h, e)
-}
-
-func (h *dueHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	e.pos = -1
-	return e
 }
 
 func newWaitingJob(r queue.JobRecord) waitingJob {
