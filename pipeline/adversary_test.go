@@ -599,7 +599,7 @@ func TestAWallOnTheWayEndsNoFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := atNoon()
+			c := &clock{}
 			f := newFixture(t, wildfiretest.WithNow(c.now))
 			f.cfg.UploadsPerDay = 100
 			heal := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: fault})

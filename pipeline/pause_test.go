@@ -23,7 +23,7 @@ import (
 // What a person pauses stays so until it ends, or a person resumes it; jobs wait meanwhile.
 func TestAPersonPausesUploads(t *testing.T) {
 	t.Parallel()
-	c := atNoon()
+	c := &clock{}
 	f := newFixture(t, wildfiretest.WithNow(c.now))
 	f.work(worker.WithClock(c.now))
 	store := f.q.Control()
