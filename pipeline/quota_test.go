@@ -37,8 +37,8 @@ func (c *clock) advance(d time.Duration) {
 	c.offset += d
 }
 
-// atNoon is a clock that starts at noon UTC, far from any reset. The status that the queue gives goes
-// by the real time: of what ends before the reset it may say that it is over.
+// atNoon is a clock that starts at noon UTC, far from any reset. The status that the queue gives
+// goes by the real time: of what ends before the reset it may say that it is over.
 func atNoon() *clock {
 	now := time.Now().UTC()
 	y, m, d := now.Date()
