@@ -91,7 +91,25 @@ func Many(n int, rnd *rand.Rand) []File {
 	return files
 }
 
-// Drop writes a file into the quarantine; every other by a temporary name and a rename.
+// dropByRename writes a file in a folder on the same file system first, under a name that no other
+// drop has meanwhile.
+func dropByRename(dir, name string, body []byte) error {
+	tmp, err := os.MkdirTemp(dir, "upload-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+
+	written := filepath.Join(tmp, "file")
+	if err := os.WriteFile(written, body, 0o644); err != nil {
+		return err
+	}
+
+	return os.Rename(written, name)
+}
+
+// Drop writes a file into the quarantine; every other by a temporary name and a rename. Several may
+// drop at once.
 func (s *Site) Drop(files ...File) {
 	for i, f := range files {
 		name := filepath.Join(s.folder, f.Name)
@@ -99,11 +117,7 @@ func (s *Site) Drop(files ...File) {
 		if err == nil && i%2 == 0 {
 			err = os.WriteFile(name, f.Body, 0o644)
 		} else if err == nil {
-			// Outside the folder, but on its file system.
-			tmp := filepath.Join(filepath.Dir(s.folder), fmt.Sprintf("upload-%d-%d", i, len(f.Name)))
-			if err = os.WriteFile(tmp, f.Body, 0o644); err == nil {
-				err = os.Rename(tmp, name)
-			}
+			err = dropByRename(filepath.Dir(s.folder), name, f.Body)
 		}
 		if err != nil {
 			s.t.Errorf("drop: %v", err)
