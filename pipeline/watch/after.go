@@ -50,7 +50,7 @@ func (m *mover) conclude(ctx context.Context, id string, e results.Event) error 
 	if base := eventName(e); base != "" && !strings.ContainsAny(base, "/\x00") {
 		guess, _ = spool.ClaimedName(id, base)
 	}
-	name, err := m.spool.FindClaimed(id, m.w.flight.name(id), guess)
+	name, err := m.spool.FindClaimed(id, m.w.inFlight.name(id), guess)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (m *mover) conclude(ctx context.Context, id string, e results.Event) error 
 			return err
 		}
 	}
-	m.w.flight.finished(id)
+	m.w.inFlight.finished(id)
 
 	return nil
 }
@@ -160,7 +160,7 @@ func (m *mover) renew(g *ending) error {
 	}
 	c.name = name
 
-	m.w.flight.add(c.id, c.name, spool.IDTime(c.id))
+	m.w.inFlight.add(c.id, c.name, spool.IDTime(c.id))
 	m.copies.rename(g.id, c.id)
 	m.w.m.finished["resubmit"].Inc()
 	m.w.log.Warn().Str("job", g.id).Str("new_job", c.id).Str("path", g.rel).

@@ -31,24 +31,24 @@ type claimer interface {
 	conclude(ctx context.Context, id string, e results.Event) error
 }
 
-// taker opens complete files, judges them by what was opened, and gives them to a claimer.
-type taker struct {
+// opener opens complete files, judges them by what was opened, and gives them to a claimer.
+type opener struct {
 	*folder
 	rules   settle.Rules
 	claimer claimer
 }
 
-// take runs with a place in flight, and gives it back. unchanged is how long the file has been
+// take runs with a reserved in-flight place and releases it. unchanged is how long the file has been
 // as want says. report may be nil.
-func (t *taker) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
-	defer t.w.flight.leave()
+func (t *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
+	defer t.w.inFlight.leave()
 	if report == nil {
 		report = func(settle.Outcome) {}
 	}
 
 	f, st, o := t.inspect(ctx, rel, want, unchanged)
 	if o != settle.Take {
-		t.w.flight.cancel()
+		t.w.inFlight.cancel()
 		report(o)
 		return
 	}
@@ -58,7 +58,7 @@ func (t *taker) take(ctx context.Context, rel string, want rootfs.State, unchang
 
 // inspect opens a file and judges it by what was opened. Unless the outcome is settle.Take, f is
 // closed.
-func (t *taker) inspect(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration) (f *rootfs.File, st rootfs.State, o settle.Outcome) {
+func (t *opener) inspect(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration) (f *rootfs.File, st rootfs.State, o settle.Outcome) {
 	f, err := t.root.Open(rel)
 	if err != nil {
 		return nil, st, t.cannotOpen(ctx, rel, err)
@@ -83,7 +83,7 @@ func (t *taker) inspect(ctx context.Context, rel string, want rootfs.State, unch
 }
 
 // ours reports whether a file is Backburn's own, and notes that it stays where it is.
-func (t *taker) ours(ctx context.Context, rel string, st rootfs.State) bool {
+func (t *opener) ours(ctx context.Context, rel string, st rootfs.State) bool {
 	err := t.w.guard.File(st.Identity)
 	if err != nil {
 		t.leftAlone(ctx, rel, err)
@@ -93,7 +93,7 @@ func (t *taker) ours(ctx context.Context, rel string, st rootfs.State) bool {
 }
 
 // cannotOpen says what becomes of a file that could not be opened.
-func (t *taker) cannotOpen(ctx context.Context, rel string, err error) settle.Outcome {
+func (t *opener) cannotOpen(ctx context.Context, rel string, err error) settle.Outcome {
 	switch cause := rootfs.CauseOf(err); {
 	case rootfs.IsGone(err):
 		return settle.Forget
@@ -122,7 +122,7 @@ func (t *taker) cannotOpen(ctx context.Context, rel string, err error) settle.Ou
 }
 
 // askWriter decides by whether somebody has the file open for writing.
-func (t *taker) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
+func (t *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
 	switch w, err := f.Writer(); w {
 	case rootfs.NoWriter:
 		t.part("open", "")

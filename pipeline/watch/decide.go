@@ -19,7 +19,7 @@ const lookBatch = 1024
 // decider is the one place where it is decided about names. It looks at files; package settle
 // knows what the looks mean.
 type decider struct {
-	*taker
+	*opener
 	hints   *hints
 	scans   *scans
 	memory  *memory
@@ -126,7 +126,7 @@ func (d *decider) lookAll(ctx context.Context, p *settle.Pending) time.Duration 
 // returns a channel that says when to try again.
 func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct{} {
 	for p.Ready() > 0 {
-		ok, again := d.w.flight.admit()
+		ok, again := d.w.inFlight.admit()
 		if !ok {
 			return again
 		}
@@ -149,7 +149,7 @@ func (d *decider) now(ctx context.Context, rel string) error {
 	if o, _ := d.look(ctx, &e); o != settle.Take {
 		return nil
 	}
-	if err := d.w.flight.await(ctx); err != nil {
+	if err := d.w.inFlight.await(ctx); err != nil {
 		return err
 	}
 	unchanged := d.w.clock() - e.Since

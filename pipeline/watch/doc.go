@@ -17,7 +17,7 @@
 //
 // Package settle knows how long a file must be left alone, package spool the folder that
 // claimed files are in, and package ledger what is remembered of files that can be seen again.
-// A session wires the parts: the finder reports names, the decider judges them, the taker opens
+// A session wires the parts: the finder reports names, the decider judges them, the opener opens
 // files and gives them to a claimer, the tender looks after the folder itself, and the
 // reconciler compares what is claimed with what the queue knows.
 //

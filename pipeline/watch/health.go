@@ -97,7 +97,7 @@ func (h *folderHealth) part(name, reason string) {
 // files has the folder tell of files in trouble, which leave it ok.
 func (h *folderHealth) files(t *troubles, start time.Time) {
 	h.reg.Func(PartPrefix+"_files", h.source, func() error {
-		n, longest := t.told(start)
+		n, longest := t.reported(start)
 		if n == 0 {
 			return nil
 		}

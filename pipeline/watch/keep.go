@@ -51,7 +51,7 @@ func (k *keeper) keepID(st rootfs.State, sum [sha256.Size]byte) string {
 func (k *keeper) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
 	defer f.Close()
 
-	err := k.hand(ctx, rel, f, st)
+	err := k.submit(ctx, rel, f, st)
 	switch {
 	case err == nil:
 		k.part("claim", "")
@@ -70,14 +70,14 @@ func (k *keeper) take(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	}
 }
 
-// hand makes a file a job, publishes it, and remembers the file.
-func (k *keeper) hand(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) error {
+// submit publishes a file as a job and records it in the ledger.
+func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) error {
 	job, r, err := k.describeFile(ctx, rel, f, st)
 	i := k.own(st.Identity)
 	if err == nil {
 		if have, ok := k.memory.get(st.Identity); ok && have.ID == r.ID {
 			err = k.memory.ledger.Touched(i, r)
-			k.w.flight.cancel()
+			k.w.inFlight.cancel()
 			return err
 		}
 		if err = k.sync.sync(ctx, f); err == nil {
@@ -85,22 +85,22 @@ func (k *keeper) hand(ctx context.Context, rel string, f *rootfs.File, st rootfs
 		}
 	}
 	if err != nil {
-		k.w.flight.cancel()
+		k.w.inFlight.cancel()
 		return err
 	}
 
-	k.w.flight.claimed(r.ID, "", job.ReceivedAt)
+	k.w.inFlight.claimed(r.ID, "", job.ReceivedAt)
 	k.w.claims.Add(1)
 	k.w.m.claimed.Inc()
 	k.at("claimed")
 	if err := k.store(ctx, st, &job, func() (*rootfs.File, error) { return k.root.Open(rel) }); err != nil {
-		k.w.flight.finished(r.ID)
+		k.w.inFlight.finished(r.ID)
 		return err
 	}
 	if err := k.publish(ctx, job); err != nil {
 		return err
 	}
-	k.w.flight.published(r.ID)
+	k.w.inFlight.published(r.ID)
 	k.w.m.latency.Observe(time.Since(job.ReceivedAt).Seconds())
 	k.at("published")
 	if err := k.memory.ledger.Published(i, r, job.ReceivedAt); err != nil {
@@ -139,8 +139,8 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 
 	jobs, err := k.memory.ledger.OpenJobs()
 	for id, since := range jobs {
-		k.w.flight.add(id, "", since)
-		k.w.flight.published(id)
+		k.w.inFlight.add(id, "", since)
+		k.w.inFlight.published(id)
 	}
 
 	return err
@@ -154,7 +154,7 @@ func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
 		return 0, err
 	}
 	for _, id := range forgotten {
-		k.w.flight.finished(id)
+		k.w.inFlight.finished(id)
 	}
 
 	return len(forgotten), nil
@@ -165,7 +165,7 @@ func (k *keeper) conclude(_ context.Context, id string, e results.Event) error {
 	if !taking && !k.memory.ledger.IsOpen(id) {
 		return nil
 	}
-	if k.cfg.Sidecar && k.w.flight.has(id) && k.w.flight.name(id) == "" {
+	if k.cfg.Sidecar && k.w.inFlight.has(id) && k.w.inFlight.name(id) == "" {
 		if err := k.sidecar(id, e); err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func (m *memory) known(st rootfs.State) bool {
 	if r.Pending {
 		// It is about to be restored. Where the process that did so is no more, nobody knows
 		// whether it still is what was restored: its contents have to tell.
-		return m.w.flight.has(r.ID)
+		return m.w.inFlight.has(r.ID)
 	}
 
 	return r.Ctime == st.Ctime

@@ -28,8 +28,8 @@ type mover struct {
 	done    *settle.DoneFile // nil without one
 	recheck func()           // asks for a check of the folder
 
-	stuck   atomic.Int64   // claimed files that cannot be prepared for now
-	workers sync.WaitGroup // those who publish what was found claimed
+	unprepared atomic.Int64   // claimed files that cannot be prepared for now
+	workers    sync.WaitGroup // those who publish what was found claimed
 
 	mu      sync.Mutex
 	renewed []*claimedFile // claimed again, and not yet started
@@ -57,7 +57,7 @@ func (c *claimedFile) path() string { return spool.Claimed + "/" + c.name }
 func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome)) {
 	if o := m.memory.compare(ctx, rel, f, st); o != settle.Take {
 		f.Close()
-		m.w.flight.cancel()
+		m.w.inFlight.cancel()
 		report(o)
 		return
 	}
@@ -65,7 +65,7 @@ func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.
 	c, o := m.claim(ctx, rel, f, st)
 	report(o)
 	if c == nil {
-		m.w.flight.cancel()
+		m.w.inFlight.cancel()
 		return
 	}
 	m.finish(ctx, c)
@@ -98,7 +98,7 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 		return nil, settle.Failed
 	}
 
-	m.w.flight.claimed(c.id, c.name, spool.IDTime(c.id))
+	m.w.inFlight.claimed(c.id, c.name, spool.IDTime(c.id))
 	m.w.claims.Add(1)
 	m.w.m.claimed.Inc()
 	m.w.troubles.end(rel)
@@ -164,9 +164,9 @@ func (m *mover) dropDoneFile(ctx context.Context, rel string) {
 // finish publishes a claimed file, however long that takes. It gives the place among those
 // who work back while it waits.
 func (m *mover) finish(ctx context.Context, c *claimedFile) {
-	stuck := false
+	unprepared := false
 	defer func() {
-		if stuck && m.stuck.Add(-1) == 0 {
+		if unprepared && m.unprepared.Add(-1) == 0 {
 			m.part("prepare", "")
 		}
 	}()
@@ -177,7 +177,7 @@ func (m *mover) finish(ctx context.Context, c *claimedFile) {
 		if err == nil {
 			m.w.troubles.end(spool.JobPath(c.name))
 			if err = m.publish(ctx, job); err == nil {
-				m.w.flight.published(c.id)
+				m.w.inFlight.published(c.id)
 				m.w.m.latency.Observe(time.Since(spool.IDTime(c.id)).Seconds())
 				m.at("published")
 			}
@@ -195,17 +195,17 @@ func (m *mover) finish(ctx context.Context, c *claimedFile) {
 			m.troubled(ctx, spool.JobPath(c.name), cannotOpen, err)
 			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
 		default:
-			if !stuck {
-				stuck = true
-				m.stuck.Add(1)
+			if !unprepared {
+				unprepared = true
+				m.unprepared.Add(1)
 			}
 			m.fault(ctx, "prepare", err)
 			wait = min(settle.RetryMin<<min(try, 16), settle.RetryMax)
 		}
 
-		m.w.flight.leave()
+		m.w.inFlight.leave()
 		werr := sleep(ctx, wait)
-		if err := m.w.flight.enter(context.WithoutCancel(ctx)); err != nil || werr != nil {
+		if err := m.w.inFlight.enter(context.WithoutCancel(ctx)); err != nil || werr != nil {
 			return
 		}
 	}
@@ -220,7 +220,7 @@ func (m *mover) gone(c *claimedFile, err error) bool {
 		return false
 	}
 	m.w.log.Debug().Str("job", c.id).Msg("claimed file is gone")
-	m.w.flight.finished(c.id)
+	m.w.inFlight.finished(c.id)
 	m.w.troubles.end(spool.JobPath(c.name))
 
 	return true
@@ -244,7 +244,7 @@ func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 	}
 	m.w.m.skipped["special"].Inc()
 	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was exchanged for something else while it was claimed, set aside")
-	m.w.flight.finished(c.id)
+	m.w.inFlight.finished(c.id)
 
 	return true
 }

@@ -43,7 +43,7 @@ func (r *reconciler) run(ctx context.Context) {
 
 // round asks about all claimed files once.
 func (r *reconciler) round(ctx context.Context) (n int, err error) {
-	for ids := range slices.Chunk(r.w.flight.publishedBefore(time.Now().Add(-r.w.reconcileAge)), reconcileBatch) {
+	for ids := range slices.Chunk(r.w.inFlight.publishedBefore(time.Now().Add(-r.w.reconcileAge)), reconcileBatch) {
 		unknown, err := r.w.catalog.Unknown(ctx, r.cfg.Source, ids)
 		if err != nil {
 			return n, fmt.Errorf("ask the queue about claimed files: %w", err)

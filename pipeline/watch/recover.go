@@ -13,7 +13,7 @@ import (
 const adoptAfter = time.Minute
 
 func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
-	before := m.w.flight.ids()
+	before := m.w.inFlight.ids()
 	there := map[string]struct{}{}
 	var found []*claimedFile
 	err := m.spool.Each(spool.Claimed, func(name string) bool {
@@ -35,12 +35,12 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 		if _, ok := there[id]; ok {
 			continue
 		}
-		name := m.w.flight.name(id)
+		name := m.w.inFlight.name(id)
 		if name == "" {
 			continue
 		}
 		if _, err := m.spool.Lstat(spool.Claimed + "/" + name); rootfs.IsGone(err) {
-			m.w.flight.finished(id)
+			m.w.inFlight.finished(id)
 		}
 	}
 	m.mu.Lock()
@@ -56,10 +56,10 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 // or so young that another watcher may be about to.
 func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *claimedFile {
 	// An id of a time to come was made before the clock was set back.
-	if time.Since(spool.IDTime(id)).Abs() < minAge || m.w.flight.has(id) {
+	if time.Since(spool.IDTime(id)).Abs() < minAge || m.w.inFlight.has(id) {
 		return nil
 	}
-	if !m.w.flight.add(id, name, spool.IDTime(id)) {
+	if !m.w.inFlight.add(id, name, spool.IDTime(id)) {
 		return nil
 	}
 
@@ -91,11 +91,11 @@ func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 
 // start publishes a claimed file, when there is a place among those who work.
 func (m *mover) start(ctx context.Context, c *claimedFile) error {
-	if err := m.w.flight.enter(ctx); err != nil {
+	if err := m.w.inFlight.enter(ctx); err != nil {
 		return err
 	}
 	m.workers.Go(func() {
-		defer m.w.flight.leave()
+		defer m.w.inFlight.leave()
 		m.finish(ctx, c)
 	})
 
@@ -104,12 +104,12 @@ func (m *mover) start(ctx context.Context, c *claimedFile) error {
 
 func (m *mover) republish(ctx context.Context, ids []string) (n int, err error) {
 	for _, id := range ids {
-		name := m.w.flight.name(id)
+		name := m.w.inFlight.name(id)
 		_, base, whole, ok := spool.SplitName(name)
 		if !ok {
 			continue // not one of these files
 		}
-		if !m.w.flight.unpublished(id) {
+		if !m.w.inFlight.unpublished(id) {
 			continue // finished meanwhile
 		}
 		if err := m.start(ctx, &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole)}); err != nil {

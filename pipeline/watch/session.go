@@ -57,7 +57,7 @@ func (w *Watcher) watch(ctx context.Context) error {
 	}
 	defer m.close()
 
-	w.flight.reset()
+	w.inFlight.reset()
 	w.health.opened()
 	s := &session{folder: f, memory: m}
 	s.openEvents()
@@ -128,7 +128,7 @@ func (s *session) wire(hashers *hashers) {
 		}
 	}
 
-	t := &taker{
+	t := &opener{
 		folder:  s.folder,
 		claimer: taking,
 		rules: settle.Rules{
@@ -140,7 +140,7 @@ func (s *session) wire(hashers *hashers) {
 		},
 	}
 	s.decider = &decider{
-		taker:   t,
+		opener:  t,
 		hints:   hints,
 		scans:   scans,
 		memory:  s.memory,
@@ -251,7 +251,7 @@ func (s *session) handle(ctx context.Context, e results.Event) error {
 	case errors.Is(err, errAfterFolder) || !fileFault(err) && !errors.Is(err, errUnsettled):
 		s.fault(ctx, "after", err)
 	default:
-		s.troubled(ctx, spool.JobPath(cmp.Or(s.w.flight.name(id), id)), cannotEnd, err)
+		s.troubled(ctx, spool.JobPath(cmp.Or(s.w.inFlight.name(id), id)), cannotEnd, err)
 	}
 
 	return err
@@ -268,7 +268,7 @@ func (s *session) conclude(ctx context.Context, id string, e results.Event) erro
 			return fmt.Errorf("remove stored contents: %w", err)
 		}
 	}
-	s.w.flight.finished(id)
+	s.w.inFlight.finished(id)
 
 	return nil
 }

@@ -51,9 +51,9 @@ type Trouble struct {
 func (w *Watcher) Status() Status {
 	s := Status{Path: w.cfg.Path, Source: w.cfg.Source}
 	s.State, s.Reason, s.Since, s.Mode = w.health.view()
-	s.Troubled, s.Troubles = w.troubles.told(w.start)
+	s.Troubled, s.Troubles = w.troubles.reported(w.start)
 	s.Pending = int(w.pendingCount.Load())
-	s.InFlight, s.Oldest, s.Held = w.flight.summary()
+	s.InFlight, s.Oldest, s.Held = w.inFlight.summary()
 	s.Scanned = w.scanned.Load()
 	s.Claimed = w.claims.Load()
 	s.Finished = w.finishes.Load()

@@ -125,13 +125,13 @@ func (t *tender) checkSpace() {
 		// Without the number that is free, which changes all the time: it is in the metrics.
 		reason = fmt.Sprintf("nothing is claimed: less than min_free (%d bytes) is free on the disk; free some", t.cfg.MinFree)
 	}
-	t.w.flight.block(reason)
+	t.w.inFlight.block(reason)
 	t.part("space", reason)
 }
 
 // gauges brings the metrics up to date that nobody else keeps so.
 func (t *tender) gauges() {
-	n, oldest, held := t.w.flight.summary()
+	n, oldest, held := t.w.inFlight.summary()
 	t.w.m.inFlight.Set(float64(n))
 	t.w.m.oldest.Set(0)
 	if !oldest.IsZero() {
@@ -177,7 +177,7 @@ func (t *tender) sweepObjects(ctx context.Context) error {
 
 	for _, o := range objects {
 		id := o.Name[min(len(prefix), len(o.Name)):]
-		if !spool.ValidID(id) || time.Since(o.ModTime) < spool.LeftOver || t.w.flight.has(id) {
+		if !spool.ValidID(id) || time.Since(o.ModTime) < spool.LeftOver || t.w.inFlight.has(id) {
 			continue
 		}
 		if err := t.w.objects.Delete(ctx, o.Name); err != nil {

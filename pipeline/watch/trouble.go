@@ -39,10 +39,10 @@ var remedies = map[string]string{
 }
 
 // troubles are files that cannot be dealt with for reasons of their own: the folder goes on
-// without them. One that has been so for a while is told: logged, counted and shown. Safe for
+// without them. One that has been so for a while is reported: logged, counted and shown. Safe for
 // concurrent use.
 type troubles struct {
-	patience time.Duration // how long something may go wrong before it is told
+	patience time.Duration // how long something may go wrong before it is reported
 	count    prometheus.Gauge
 	log      zerolog.Logger
 
@@ -51,9 +51,9 @@ type troubles struct {
 }
 
 type trouble struct {
-	reason string
-	since  time.Duration // on the watcher's clock
-	told   bool
+	reason   string
+	since    time.Duration // on the watcher's clock
+	reported bool
 }
 
 func newTroubles(patience time.Duration, count prometheus.Gauge, log zerolog.Logger) *troubles {
@@ -79,8 +79,8 @@ func (t *troubles) note(rel, what string, err error, now time.Duration) {
 		t.files[rel] = f
 	}
 	f.reason = what + ": " + err.Error() + "; " + remedies[what]
-	if !f.told && (now-f.since >= t.patience || what == isOurs) { // that is no matter of time
-		f.told = true
+	if !f.reported && (now-f.since >= t.patience || what == isOurs) { // that is no matter of time
+		f.reported = true
 		t.log.Warn().Str("path", rel).Str("reason", f.reason).Msg("file cannot be dealt with, will try again")
 		t.showLocked()
 	}
@@ -96,7 +96,7 @@ func (t *troubles) end(rel string) {
 		return
 	}
 	delete(t.files, rel)
-	if f.told {
+	if f.reported {
 		t.log.Info().Str("path", rel).Msg("file is out of trouble")
 		t.showLocked()
 	}
@@ -118,14 +118,14 @@ func (t *troubles) prune(gone func(rel string) bool) {
 	}
 }
 
-// told returns how many files have been in trouble for long enough to be told, and those of them
+// reported returns how many files have been in trouble for long enough to be reported, and those of them
 // that have been so for longest.
-func (t *troubles) told(start time.Time) (n int, longest []Trouble) {
+func (t *troubles) reported(start time.Time) (n int, longest []Trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
 	for rel, f := range t.files {
-		if f.told {
+		if f.reported {
 			longest = append(longest, Trouble{
 				Path:   rel,
 				Reason: f.reason,
@@ -142,7 +142,7 @@ func (t *troubles) told(start time.Time) (n int, longest []Trouble) {
 func (t *troubles) showLocked() {
 	n := 0
 	for _, f := range t.files {
-		if f.told {
+		if f.reported {
 			n++
 		}
 	}

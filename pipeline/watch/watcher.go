@@ -34,7 +34,7 @@ type Watcher struct {
 
 	start     time.Time // origin of the clock that decisions are made by
 	cautious  cautiousClock
-	flight    *flight
+	inFlight  *inFlight
 	health    *folderHealth
 	troubles  *troubles
 	blindOnce sync.Once
@@ -114,7 +114,7 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 		log:            set.log.With().Str("component", "watch").Str("source", cfg.Source).Logger(),
 		m:              newMetrics(set.reg, cfg.Source),
 		start:          time.Now(),
-		flight:         newFlight(cfg.MaxInFlight),
+		inFlight:       newInFlight(cfg.MaxInFlight),
 		reconcileEvery: reconcileEvery,
 		reconcileAge:   reconcileAge,
 		publishWait:    publishWait,

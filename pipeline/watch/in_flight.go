@@ -11,31 +11,31 @@ import (
 // open files and memory, and is the most that share one sync of the disk.
 const slots = 256
 
-// flight counts the files that are claimed and not yet finished, and admits new ones. Safe
+// inFlight counts the files that are claimed and not yet finished, and admits new ones. Safe
 // for concurrent use.
-type flight struct {
+type inFlight struct {
 	mu       sync.Mutex
-	max      int                 // Config.MaxInFlight
-	files    map[string]inFlight // claimed and not finished, by id
-	reserved int                 // admitted and not yet claimed
-	running  int                 // being worked on: admitted, or entered
-	blocked  string              // why nothing is admitted for now, or ""
-	changed  chan struct{}       // closed when a place may have become free; nil if nobody waits
+	max      int                     // Config.MaxInFlight
+	files    map[string]inFlightFile // claimed and not finished, by id
+	reserved int                     // admitted and not yet claimed
+	running  int                     // being worked on: admitted, or entered
+	blocked  string                  // why nothing is admitted for now, or ""
+	changed  chan struct{}           // closed when a place may have become free; nil if nobody waits
 }
 
-// inFlight is a file that is claimed and not finished.
-type inFlight struct {
+// inFlightFile is a file that is claimed and not finished.
+type inFlightFile struct {
 	name  string // in claimedDir; "" where files stay in place
 	since time.Time
 
 	published time.Time // zero until then
 }
 
-func newFlight(limit int) *flight { return &flight{max: limit, files: map[string]inFlight{}} }
+func newInFlight(limit int) *inFlight { return &inFlight{max: limit, files: map[string]inFlightFile{}} }
 
 // admit reserves a place for one more file, or returns a channel that is closed when it is
 // worth asking again.
-func (f *flight) admit() (ok bool, again <-chan struct{}) {
+func (f *inFlight) admit() (ok bool, again <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.blocked == "" && len(f.files)+f.reserved < f.max && f.running < slots {
@@ -47,7 +47,7 @@ func (f *flight) admit() (ok bool, again <-chan struct{}) {
 }
 
 // await is admit that waits until a place is free or ctx ends.
-func (f *flight) await(ctx context.Context) error {
+func (f *inFlight) await(ctx context.Context) error {
 	for {
 		ok, again := f.admit()
 		if ok {
@@ -62,7 +62,7 @@ func (f *flight) await(ctx context.Context) error {
 }
 
 // enter takes a place among those who work, for a file that is claimed already.
-func (f *flight) enter(ctx context.Context) error {
+func (f *inFlight) enter(ctx context.Context) error {
 	for {
 		f.mu.Lock()
 		if f.running < slots {
@@ -81,7 +81,7 @@ func (f *flight) enter(ctx context.Context) error {
 }
 
 // leave gives back what admit and enter gave.
-func (f *flight) leave() {
+func (f *inFlight) leave() {
 	f.mu.Lock()
 	f.running--
 	f.freeLocked()
@@ -89,7 +89,7 @@ func (f *flight) leave() {
 }
 
 // cancel gives back the reservation of a file that was not claimed.
-func (f *flight) cancel() {
+func (f *inFlight) cancel() {
 	f.mu.Lock()
 	f.reserved--
 	f.freeLocked()
@@ -97,34 +97,34 @@ func (f *flight) cancel() {
 }
 
 // claimed turns a reservation into a claimed file.
-func (f *flight) claimed(id, name string, since time.Time) {
+func (f *inFlight) claimed(id, name string, since time.Time) {
 	f.mu.Lock()
 	f.reserved--
-	f.files[id] = inFlight{name: name, since: since}
+	f.files[id] = inFlightFile{name: name, since: since}
 	f.mu.Unlock()
 }
 
 // add counts a claimed file that was found, whatever the limit, and reports whether it is
 // new here.
-func (f *flight) add(id, name string, since time.Time) bool {
+func (f *inFlight) add(id, name string, since time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, known := f.files[id]
 	if !known {
-		f.files[id] = inFlight{name: name, since: since}
+		f.files[id] = inFlightFile{name: name, since: since}
 	}
 	return !known
 }
 
 // name returns the name of a claimed file in claimedDir, or "" if it is not known here.
-func (f *flight) name(id string) string {
+func (f *inFlight) name(id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.files[id].name
 }
 
 // has reports whether a file is claimed and not finished.
-func (f *flight) has(id string) bool {
+func (f *inFlight) has(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, ok := f.files[id]
@@ -132,7 +132,7 @@ func (f *flight) has(id string) bool {
 }
 
 // finished forgets a file.
-func (f *flight) finished(id string) {
+func (f *inFlight) finished(id string) {
 	f.mu.Lock()
 	delete(f.files, id)
 	f.freeLocked()
@@ -140,7 +140,7 @@ func (f *flight) finished(id string) {
 }
 
 // published notes that a file's job was published.
-func (f *flight) published(id string) {
+func (f *inFlight) published(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if file, ok := f.files[id]; ok {
@@ -151,7 +151,7 @@ func (f *flight) published(id string) {
 
 // unpublished notes that a file's job has to be published again, and reports whether it was
 // published.
-func (f *flight) unpublished(id string) bool {
+func (f *inFlight) unpublished(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	file, ok := f.files[id]
@@ -165,7 +165,7 @@ func (f *flight) unpublished(id string) bool {
 }
 
 // publishedBefore returns the files whose jobs were published before a time.
-func (f *flight) publishedBefore(t time.Time) []string {
+func (f *inFlight) publishedBefore(t time.Time) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var ids []string
@@ -179,7 +179,7 @@ func (f *flight) publishedBefore(t time.Time) []string {
 }
 
 // ids returns the files that are known now.
-func (f *flight) ids() []string {
+func (f *inFlight) ids() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ids := make([]string, 0, len(f.files))
@@ -190,7 +190,7 @@ func (f *flight) ids() []string {
 }
 
 // block stops admission for a reason, and allows it again with "".
-func (f *flight) block(reason string) {
+func (f *inFlight) block(reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.blocked = reason
@@ -198,7 +198,7 @@ func (f *flight) block(reason string) {
 }
 
 // reset forgets everything, for a folder that is opened anew.
-func (f *flight) reset() {
+func (f *inFlight) reset() {
 	f.mu.Lock()
 	clear(f.files)
 	f.reserved = 0
@@ -208,14 +208,14 @@ func (f *flight) reset() {
 	f.mu.Unlock()
 }
 
-func (f *flight) waitLocked() <-chan struct{} {
+func (f *inFlight) waitLocked() <-chan struct{} {
 	if f.changed == nil {
 		f.changed = make(chan struct{})
 	}
 	return f.changed
 }
 
-func (f *flight) freeLocked() {
+func (f *inFlight) freeLocked() {
 	if f.changed != nil {
 		close(f.changed)
 		f.changed = nil
@@ -224,7 +224,7 @@ func (f *flight) freeLocked() {
 
 // summary returns the number of files, when the oldest was claimed, and why nothing more
 // is admitted, if so.
-func (f *flight) summary() (n int, oldest time.Time, held string) {
+func (f *inFlight) summary() (n int, oldest time.Time, held string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, file := range f.files {
