@@ -182,7 +182,7 @@ func (d *doctor) disk(cfg config.Config) {
 		d.warn("disk", "", "%s", err)
 		return
 	}
-	free, err := natsd.Room(existing(dir))
+	free, err := natsd.CheckSpace(existing(dir))
 	f, _ := errors.AsType[health.Fault](err)
 	switch {
 	case err == nil:

@@ -27,11 +27,11 @@ import (
 
 // Server is a running server.
 type Server struct {
-	server *server.Server
-	lock   *flock.Flock
-	cfg    config.NATS
-	token  auth.Secret
-	room   config.Size
+	server   *server.Server
+	lock     *flock.Flock
+	cfg      config.NATS
+	token    auth.Secret
+	maxStore config.Size
 }
 
 // Start starts the server of the configuration and waits until it accepts connections
@@ -55,7 +55,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 			_ = lock.Unlock()
 		}
 	}()
-	room, err := capacity(dir)
+	maxStore, err := capacity(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		JetStream:              true,
 		StoreDir:               dir,
 		SyncAlways:             cfg.NATS.Embedded.SyncAlways,
-		JetStreamMaxStore:      room.Bytes(),
+		JetStreamMaxStore:      maxStore.Bytes(),
 		JetStreamMaxMemory:     maxMemory,
 		DisableJetStreamBanner: true,
 		NoSigs:                 true, // signals are for the process to handle
@@ -97,13 +97,13 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		return nil, explain(err, cfg.NATS)
 	}
 	s := &Server{
-		server: ns,
-		lock:   lock,
-		token:  token,
-		room:   room,
-		cfg:    clientOf(ns, cfg.NATS),
+		server:   ns,
+		lock:     lock,
+		token:    token,
+		maxStore: maxStore,
+		cfg:      clientOf(ns, cfg.NATS),
 	}
-	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", room).Msg("nats server is up")
+	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", maxStore).Msg("nats server is up")
 	return s, nil
 }
 
@@ -203,17 +203,17 @@ func (s *Server) Report(r *health.Registry) {
 		}
 	})
 	r.Probe("disk", "", health.Probe{Every: 5 * time.Second, Ask: func(context.Context) error {
-		_, err := Room(s.cfg.Embedded.StoreDir)
+		_, err := CheckSpace(s.cfg.Embedded.StoreDir)
 		return err
 	}})
 }
 
-// Free is the room that the disk of the store has left for this user, in bytes.
+// Free is the space, in bytes, that this user may still use on the disk of the store.
 func (s *Server) Free() (config.Size, error) { return FreeSpace(s.cfg.Embedded.StoreDir) }
 
 // MaxStore is how much all streams together may hold, in bytes. A stream reserves its
 // MaxBytes when it is created, so those must fit in here.
-func (s *Server) MaxStore() config.Size { return s.room }
+func (s *Server) MaxStore() config.Size { return s.maxStore }
 
 // Shutdown stops the server, waits until everything is written, and unlocks the store.
 // It may be called more than once.

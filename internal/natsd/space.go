@@ -10,16 +10,16 @@ import (
 	"backburn/internal/health"
 )
 
-// minFree is the room below which the store is in danger: a server that meets the end
+// minFree is the free space below which the store is in danger: a server that reaches the end
 // of the disk has to be restarted.
 const minFree = config.Size(256 << 20)
 
-// littleFree is the room below which somebody should look.
+// littleFree is the free space below which an operator should act.
 const littleFree = config.Size(2 << 30)
 
-// Room returns how much is free on the disk of a store. The error is a health.Fault where that is
+// CheckSpace returns the free space on the disk of a store. The error is a health.Fault if there is
 // too little.
-func Room(dir string) (config.Size, error) {
+func CheckSpace(dir string) (config.Size, error) {
 	free, err := FreeSpace(dir)
 	if err != nil {
 		return 0, health.Fault{State: health.Degraded, Cause: health.CauseDisk, Reason: err.Error()}
