@@ -323,13 +323,13 @@ func (f *Membership) write(ctx context.Context, key string, self Member, ttl, ti
 	return err
 }
 
-// Bounds of what a member tells of its parts, so that its key stays small.
+// Bounds of what a member publishes about its parts, so that its key stays small.
 const (
-	unwellTold = 5
-	reasonTold = 300 // bytes
+	maxUnwell = 5
+	maxReason = 300 // bytes
 )
 
-// describe is what we tell of ourselves.
+// describe returns what this member publishes about itself.
 func (f *Membership) describe() Member {
 	f.mu.Lock()
 	self, parts := f.self, f.parts
@@ -341,7 +341,7 @@ func (f *Membership) describe() Member {
 	all := parts()
 	self.State = health.Worst(all)
 	unwell := health.Unwell(all)
-	self.Unwell = unwell[:min(len(unwell), unwellTold)]
+	self.Unwell = unwell[:min(len(unwell), maxUnwell)]
 	for i := range self.Unwell {
 		self.Unwell[i].Reason = cut(self.Unwell[i].Reason)
 		self.Unwell[i].Remedy = cut(self.Unwell[i].Remedy)
@@ -351,8 +351,8 @@ func (f *Membership) describe() Member {
 }
 
 func cut(s string) string {
-	if len(s) > reasonTold {
-		s = strings.ToValidUTF8(s[:reasonTold], "") + "…"
+	if len(s) > maxReason {
+		s = strings.ToValidUTF8(s[:maxReason], "") + "…"
 	}
 
 	return s

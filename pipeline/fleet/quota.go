@@ -25,15 +25,15 @@ type Quota struct {
 	reserve int // of limit, kept for urgent jobs
 	now     func() time.Time
 
-	mu        sync.Mutex
-	day       string
-	hands     map[string]*hand // by source
-	yesterday map[string]int   // what each source used on the day before
-	seen      int              // the fleet's count when we last read it
+	mu           sync.Mutex
+	day          string
+	reservations map[string]*reservation // by source
+	yesterday    map[string]int          // what each source used on the day before
+	seen         int                     // the fleet's count when we last read it
 }
 
-// hand is what a process reserved for a source, and did not spend yet.
-type hand struct {
+// reservation is what a process has reserved for a source and not spent yet.
+type reservation struct {
 	common int // for any job
 	urgent int // perhaps out of the reserve: for urgent jobs alone
 }
@@ -83,12 +83,12 @@ func (s *spent) add(source string, n int) {
 // unlimited, and counts nothing.
 func NewQuota(store *Store, b pipeline.Budget, perDay, reservePercent int, now func() time.Time) *Quota {
 	return &Quota{
-		store:   store,
-		budget:  b,
-		limit:   perDay,
-		reserve: perDay * reservePercent / 100,
-		now:     now,
-		hands:   map[string]*hand{},
+		store:        store,
+		budget:       b,
+		limit:        perDay,
+		reserve:      perDay * reservePercent / 100,
+		now:          now,
+		reservations: map[string]*reservation{},
 	}
 }
 
@@ -122,7 +122,7 @@ func (l *Quota) spendBlock(source string, p pipeline.Priority) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	h := l.hand(source)
+	h := l.reservation(source)
 	switch {
 	case p == pipeline.Urgent && h.urgent > 0:
 		h.urgent--
@@ -135,13 +135,13 @@ func (l *Quota) spendBlock(source string, p pipeline.Priority) bool {
 	return true
 }
 
-// hand is what is reserved for a source today. The caller holds mu.
-func (l *Quota) hand(source string) *hand {
-	l.turn(pipeline.Day(l.now()))
-	h := l.hands[source]
+// reservation returns what is reserved for a source today. The caller holds mu.
+func (l *Quota) reservation(source string) *reservation {
+	l.startDay(pipeline.Day(l.now()))
+	h := l.reservations[source]
 	if h == nil {
-		h = &hand{}
-		l.hands[source] = h
+		h = &reservation{}
+		l.reservations[source] = h
 	}
 
 	return h
@@ -155,7 +155,7 @@ func (l *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 	}
 
 	l.mu.Lock()
-	h := l.hand(source)
+	h := l.reservation(source)
 	if p == pipeline.Urgent {
 		h.urgent++
 	} else {
@@ -191,11 +191,11 @@ func (l *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	})
 }
 
-// turn forgets what was reserved on another day. The caller holds mu.
-func (l *Quota) turn(day string) {
+// startDay forgets what was reserved on another day. The caller holds mu.
+func (l *Quota) startDay(day string) {
 	if l.day != day {
 		l.day = day
-		l.hands = map[string]*hand{}
+		l.reservations = map[string]*reservation{}
 		l.yesterday = nil
 		l.seen = 0
 	}
@@ -210,7 +210,7 @@ func (l *Quota) spending(ctx context.Context) (s spent, rev uint64, as pipeline.
 	}
 
 	l.mu.Lock()
-	l.turn(day)
+	l.startDay(day)
 	yesterday := l.yesterday
 	l.seen = s.Used
 	l.mu.Unlock()
@@ -275,8 +275,8 @@ func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	l.turn(day)
-	h := l.hand(source)
+	l.startDay(day)
+	h := l.reservation(source)
 	if p == pipeline.Urgent {
 		h.urgent += n
 	} else {
@@ -307,10 +307,10 @@ func (l *Quota) Available(ctx context.Context, source string, p pipeline.Priorit
 	}
 
 	l.mu.Lock()
-	h := l.hand(source)
-	inHand := h.common > 0 || (p == pipeline.Urgent && h.urgent > 0)
+	h := l.reservation(source)
+	reserved := h.common > 0 || (p == pipeline.Urgent && h.urgent > 0)
 	l.mu.Unlock()
-	if inHand {
+	if reserved {
 		return true, nil
 	}
 
@@ -342,13 +342,13 @@ func (l *Quota) Release(ctx context.Context) {
 	day := l.day
 	back := map[string]int{}
 	total := 0
-	for source, h := range l.hands {
+	for source, h := range l.reservations {
 		if n := h.common + h.urgent; n > 0 {
 			back[source] = n
 			total += n
 		}
 	}
-	clear(l.hands)
+	clear(l.reservations)
 	l.mu.Unlock()
 
 	for total > 0 {
@@ -370,9 +370,9 @@ func (l *Quota) Used() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	l.turn(pipeline.Day(l.now()))
+	l.startDay(pipeline.Day(l.now()))
 	n := l.seen
-	for _, h := range l.hands {
+	for _, h := range l.reservations {
 		n -= h.common + h.urgent
 	}
 
