@@ -45,13 +45,13 @@ const (
 	ParkBudget               // the day's budget is used up: stop it fleet-wide until the reset, uncounted
 	PauseFleet               // nobody's call would fare better: pause the budget fleet-wide, uncounted
 	Doubt                    // of this sample alone, or of all: what others met decides (see Refusals)
-	HandBack                 // this worker cannot do it, another may: release the job, uncounted
+	ReleaseJob               // this worker cannot do it, another may: release the job, uncounted
 	Terminate                // the service will never take it
 )
 
 // Actions lists every action.
 func Actions() []Action {
-	return []Action{Complete, Retry, Defer, ParkBudget, PauseFleet, Doubt, HandBack, Terminate}
+	return []Action{Complete, Retry, Defer, ParkBudget, PauseFleet, Doubt, ReleaseJob, Terminate}
 }
 
 // Label is the action as a metric's label.
@@ -104,7 +104,7 @@ var (
 		{ErrContentChanged, Disposition{Action: Terminate, Reason: results.ContentChanged}},
 		{ErrContentMissing, Disposition{Action: Terminate, Reason: results.ContentMissing}},
 		{ErrOutside, Disposition{Action: Terminate, Reason: results.Forbidden}},
-		{ErrUnreachable, Disposition{Action: HandBack, Delay: 10 * time.Second}},
+		{ErrUnreachable, Disposition{Action: ReleaseJob, Delay: 10 * time.Second}},
 		{ErrUnreadable, Disposition{Action: Retry, Reason: results.ContentMissing}},
 		{wildfire.ErrEmptyFile, Disposition{Action: Terminate, Reason: results.Empty, Content: true}},
 		{wildfire.ErrTooLarge, Disposition{Action: Terminate, Reason: results.TooLarge}},

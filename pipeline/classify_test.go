@@ -326,7 +326,7 @@ func TestClassifyWithoutStatus(t *testing.T) {
 		"changed":                 {pipeline.OpUpload, fmt.Errorf("read: %w", pipeline.ErrContentChanged), changed, false},
 		"outside of its folder":   {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrOutside), meaning{Action: pipeline.Terminate, Reason: results.Forbidden}, false},
 		"unreadable":              {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrUnreadable), unread, false},
-		"this worker's own fault": {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrUnreachable), meaning{Action: pipeline.HandBack}, false},
+		"this worker's own fault": {pipeline.OpUpload, fmt.Errorf("open: %w", pipeline.ErrUnreachable), meaning{Action: pipeline.ReleaseJob}, false},
 		"something else":          {pipeline.OpUpload, errors.New("never seen"), mayPass, false},
 		"something else, asking":  {pipeline.OpQuery, errors.New("never seen"), mayPass, false},
 	} {

@@ -460,7 +460,7 @@ func decisions() []decision {
 			given: ours, step: retry(5 * time.Second), then: released,
 		},
 		{
-			name: "left to another worker", state: uploading, event: came(pipeline.Disposition{Action: pipeline.HandBack, Delay: 10 * time.Second}),
+			name: "left to another worker", state: uploading, event: came(pipeline.Disposition{Action: pipeline.ReleaseJob, Delay: 10 * time.Second}),
 			given: ours, step: retry(10 * time.Second), then: released,
 		},
 		{

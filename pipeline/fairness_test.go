@@ -81,7 +81,7 @@ func TestManySources(t *testing.T) {
 }
 
 // Large jobs fill a worker's hand sooner than small ones: a flood of them takes no more memory.
-func TestLargeJobsAreFewInHand(t *testing.T) {
+func TestFewLargeJobsAreHeld(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Concurrency, f.cfg.ShutdownTimeout = 1, 100*time.Millisecond
@@ -97,7 +97,7 @@ func TestLargeJobsAreFewInHand(t *testing.T) {
 	f.work()
 	full := 0
 	f.status(func(st queue.Status) bool {
-		n := st.Lanes[pipeline.Normal].InHand
+		n := st.Lanes[pipeline.Normal].Held
 		if n > most+1 { // the first is fetched before it is known
 			t.Fatalf("%d jobs of %d KiB are in hand, want at most %d", n, size>>10, most)
 		}

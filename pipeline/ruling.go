@@ -20,12 +20,12 @@ type Facts struct {
 	URL      string   // of a link
 	Name     string   // of the file, where it is known
 	Path     string   // likewise, relative to the source's folder
-	Said     Said
+	Declared Declared
 	Metadata map[string]string
 }
 
-// Said is what a publisher says of a file's name.
-type Said struct{ Name, Path string }
+// Declared is the name that a publisher gave a file. It is not trusted.
+type Declared struct{ Name, Path string }
 
 // FactsOf gathers what is known of a job whose contents were read. Types are those of its contents.
 func FactsOf(j Job, types []string) Facts {
@@ -35,7 +35,7 @@ func FactsOf(j Job, types []string) Facts {
 		Size:     j.Size,
 		Types:    types,
 		URL:      j.URL,
-		Said:     Said{Name: rawName(j.Filename, j.FilenameB64), Path: rawName(j.Path, j.PathB64)},
+		Declared: Declared{Name: rawName(j.Filename, j.FilenameB64), Path: rawName(j.Path, j.PathB64)},
 		Metadata: j.Metadata,
 	}
 	if j.Content == nil || j.Content.Name() == "" {
@@ -194,7 +194,7 @@ func extensions(list string) map[string]bool {
 // refused reports whether contents are of a kind that WildFire is known to refuse. A name under which
 // it takes files goes before what they look like.
 func (c Config) refused(f Facts) bool {
-	for _, name := range []string{f.Name, f.Said.Name} {
+	for _, name := range []string{f.Name, f.Declared.Name} {
 		if taken[strings.ToLower(path.Ext(name))] {
 			return false
 		}
@@ -219,7 +219,7 @@ func (r Rule) matches(f Facts) (known, said bool) {
 	names := r.named(f.Name, f.Path, f.URL)
 	labels := r.labeled(f.Metadata)
 	known = names && len(r.Metadata) == 0
-	said = labels && (names || r.named(f.Said.Name, f.Said.Path, ""))
+	said = labels && (names || r.named(f.Declared.Name, f.Declared.Path, ""))
 
 	return known, said
 }

@@ -69,12 +69,12 @@ func run(t testing.TB, s settings) {
 	site := testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond), wildfiretest.WithCapacity(2*s.n, 100*s.n))
 	site.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 50 * time.Millisecond}})
 	c := testkit.Chaos{
-		Site:  site,
-		Files: testkit.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))),
-		Every: s.every,
-		Storm: s.storm,
-		Seed:  s.seed,
-		Tell:  10 * time.Second,
+		Site:     site,
+		Files:    testkit.Many(s.n, rand.New(rand.NewPCG(s.seed, 3))),
+		Every:    s.every,
+		Storm:    s.storm,
+		Seed:     s.seed,
+		LogEvery: 10 * time.Second,
 	}
 	keys := testkit.Settings{"log.level": "info", "watch.max_in_flight": 2000}
 	switch s.topology {

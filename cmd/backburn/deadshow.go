@@ -111,7 +111,7 @@ func printLetter(w io.Writer, l queue.Letter) {
 		{"reason", printable(string(l.Reason))},
 		{"error", printable(l.Error)},
 		{"attempts", fmt.Sprint(l.Attempts)},
-		{"handed in on", printable(l.Subject)},
+		{"subject", printable(l.Subject)},
 		{"name", printable(letterName(l))},
 		{"size", letterSize(l)},
 		{"sha-256", or(l.Job.SHA256)},

@@ -83,8 +83,8 @@ type doctor struct {
 	err    error // the output's
 }
 
-// tell prints a finding as soon as it is there.
-func (d *doctor) tell(f finding) {
+// report prints a finding immediately.
+func (d *doctor) report(f finding) {
 	if f.Level == levelFail {
 		d.failed++
 	}
@@ -101,15 +101,15 @@ func (d *doctor) tell(f finding) {
 }
 
 func (d *doctor) ok(check, format string, args ...any) {
-	d.tell(finding{check, levelOK, fmt.Sprintf(format, args...), ""})
+	d.report(finding{check, levelOK, fmt.Sprintf(format, args...), ""})
 }
 
 func (d *doctor) warn(check, fix, format string, args ...any) {
-	d.tell(finding{check, levelWarn, fmt.Sprintf(format, args...), fix})
+	d.report(finding{check, levelWarn, fmt.Sprintf(format, args...), fix})
 }
 
 func (d *doctor) fail(check, fix string, err error) {
-	d.tell(finding{check, levelFail, strings.Join(strings.Fields(err.Error()), " "), fix})
+	d.report(finding{check, levelFail, strings.Join(strings.Fields(err.Error()), " "), fix})
 }
 
 // examine tries everything out, in the order in which it is needed.
@@ -166,7 +166,7 @@ func (d *doctor) files(ctx context.Context, cfg config.Config) {
 	}
 	for _, w := range cfg.Watch {
 		for _, f := range watch.Check(ctx, w) {
-			d.tell(finding{"folders", level(f.Level), w.Source + ": " + f.Name + ": " + f.Detail, f.Fix})
+			d.report(finding{"folders", level(f.Level), w.Source + ": " + f.Name + ": " + f.Detail, f.Fix})
 		}
 	}
 }

@@ -36,23 +36,23 @@ rest would be uploaded. It uploads nothing. What the fleet knows already is not 
 What was found out is kept in a state file, also when the command is killed: the next run hashes
 only what is new or changed, and asks only what was not answered.
 
---hand-in PRIORITY hands the unknown files in as jobs of --source; the day's budget spreads them.
+--submit PRIORITY hands the unknown files in as jobs of --source; the day's budget spreads them.
 With --per-day N no more than N are handed in on a UTC day: run it again on the next.
 
 Files are judged by the policy as files of --source that come in messages: their names are claims.`,
 		Example: `  backburn plan /srv/archive
   backburn plan /srv/archive --queries 50 --json
-  backburn plan /srv/archive --hand-in bulk --per-day 40`,
+  backburn plan /srv/archive --submit bulk --per-day 40`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p.handIn = pipeline.Priority(priority)
+			p.submitAs = pipeline.Priority(priority)
 			switch {
-			case priority != "" && !p.handIn.Valid():
-				return cli.Usagef("--hand-in: expected urgent, normal or bulk, got %q", priority)
+			case priority != "" && !p.submitAs.Valid():
+				return cli.Usagef("--submit: expected urgent, normal or bulk, got %q", priority)
 			case !pipeline.ValidSource(p.source):
 				return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", p.source)
 			case p.perDay < 0, p.perDay > 0 && priority == "":
-				return cli.Usagef("--per-day: 0 or more, and with --hand-in alone")
+				return cli.Usagef("--per-day: 0 or more, and with --submit alone")
 			case slices.ContainsFunc(args, isURL):
 				return cli.Usagef("links are not planned: `backburn verdict URL` asks about one")
 			}
@@ -63,7 +63,7 @@ Files are judged by the policy as files of --source that come in messages: their
 	f.StringVar(&p.source, "source", "plan", "`name` of the source in the policy, in subjects and events")
 	f.IntVar(&p.queries, "queries", -1, "ask at most `n` queries; -1: what today's budget has left")
 	f.StringVar(&p.state, "state", "", "`file` in which to keep what was found out (default: one for these paths in the user's cache)")
-	f.StringVar(&priority, "hand-in", "", "hand in what WildFire does not know, at this `priority`")
+	f.StringVar(&priority, "submit", "", "hand in what WildFire does not know, at this `priority`")
 	f.IntVar(&p.perDay, "per-day", 0, "hand in at most `n` a day; 0: all")
 	f.BoolVar(&p.asJSON, "json", false, "as one JSON object")
 
@@ -73,8 +73,8 @@ Files are judged by the policy as files of --source that come in messages: their
 // planReport is what the command prints.
 type planReport struct {
 	plan.Summary
-	HandedIn int    `json:"handed_in,omitempty"`
-	Note     string `json:"note,omitempty"` // why fewer were asked about than there are
+	Submitted int    `json:"submitted,omitempty"`
+	Note      string `json:"note,omitempty"` // why fewer were asked about than there are
 }
 
 func (p *planRun) run(ctx context.Context, args []string) (err error) {
@@ -90,8 +90,8 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer p.service.close()
-	if p.handIn != "" && p.service.fleet.queue == nil {
-		return cli.Exit(cli.Unreachable, fmt.Errorf("--hand-in needs the queue: %w", p.service.fleet.reason))
+	if p.submitAs != "" && p.service.fleet.queue == nil {
+		return cli.Exit(cli.Unreachable, fmt.Errorf("--submit needs the queue: %w", p.service.fleet.reason))
 	}
 
 	if p.memory, err = openPlan(p.state, args); err != nil {
@@ -120,8 +120,8 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 	}
 
 	r := planReport{Summary: p.inventory.Summarize(p.asked, p.left[pipeline.Uploads], time.Now()), Note: note}
-	if p.handIn != "" {
-		if r.HandedIn, err = p.submit(ctx); err != nil {
+	if p.submitAs != "" {
+		if r.Submitted, err = p.submit(ctx); err != nil {
 			return err
 		}
 	}
@@ -260,7 +260,7 @@ func printPlan(tool *cli.App, r planReport) {
 		text = fmt.Sprintf("%s to make: %s at the present budget, done by %s.", plural(r.Unknown, "upload"), plural(r.Days, "day"), r.DoneBy.Format(time.DateOnly))
 	}
 	fmt.Fprintln(tool.Out, "\n"+text)
-	if r.HandedIn > 0 {
-		fmt.Fprintf(tool.Out, "%s handed in.\n", strings.TrimSpace(plural(r.HandedIn, "file")))
+	if r.Submitted > 0 {
+		fmt.Fprintf(tool.Out, "%s submitted.\n", strings.TrimSpace(plural(r.Submitted, "file")))
 	}
 }

@@ -63,7 +63,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 		known = known[n:]
 	}
 
-	args := []string{"plan", "--config", "plan.toml", "--state", "state.jsonl", "--json", "--hand-in", "bulk", "tree"}
+	args := []string{"plan", "--config", "plan.toml", "--state", "state.jsonl", "--json", "--submit", "bulk", "tree"}
 	before := 0
 	for try := 0; before < 100 || before >= files; try++ {
 		if try == 10 {

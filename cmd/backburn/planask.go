@@ -128,7 +128,7 @@ func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
 func (p *planRun) submit(ctx context.Context) (int, error) {
 	room := -1
 	if p.perDay > 0 {
-		room = max(p.perDay-p.memory.HandedInOn(time.Now()), 0)
+		room = max(p.perDay-p.memory.SubmittedOn(time.Now()), 0)
 	}
 
 	n := 0
@@ -136,13 +136,13 @@ func (p *planRun) submit(ctx context.Context) (int, error) {
 		if n == room {
 			break
 		}
-		if p.memory.HandedIn(c.File.SHA256) {
+		if p.memory.Submitted(c.File.SHA256) {
 			continue
 		}
 		if err := p.submitOne(ctx, c); err != nil {
 			return n, fmt.Errorf("hand in %s: %w", c.File.Path, err)
 		}
-		if err := p.memory.HandIn(c.File.SHA256, time.Now()); err != nil {
+		if err := p.memory.MarkSubmitted(c.File.SHA256, time.Now()); err != nil {
 			return n, err
 		}
 		n++
@@ -153,7 +153,7 @@ func (p *planRun) submit(ctx context.Context) (int, error) {
 
 func (p *planRun) submitOne(ctx context.Context, c *plan.Contents) error {
 	j := p.inventory.Job(c.File)
-	j.Priority = p.handIn
+	j.Priority = p.submitAs
 	open := func() (io.ReadCloser, error) { return os.Open(c.File.Path) }
 
 	for {

@@ -9,13 +9,13 @@ import (
 
 // planRun is one run of the command.
 type planRun struct {
-	tool    *cli.App
-	source  string
-	queries int
-	state   string
-	handIn  pipeline.Priority
-	perDay  int
-	asJSON  bool
+	tool     *cli.App
+	source   string
+	queries  int
+	state    string
+	submitAs pipeline.Priority
+	perDay   int
+	asJSON   bool
 
 	service   *service
 	memory    *plan.Memory

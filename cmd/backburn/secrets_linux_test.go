@@ -63,24 +63,24 @@ func TestNoSecretIsUploaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets["nats"] = strings.TrimSpace(string(token))
-	handIn := roads{t: t, p: p, js: js}
+	send := roads{t: t, p: p, js: js}
 
 	// Its own files: they stay.
-	handIn.do(os.Rename(s.Path("spare"), s.Path("quarantine/renamed")))
-	handIn.do(os.Link(s.Path("client"), s.Path("quarantine/linked")))
-	handIn.do(os.Symlink(s.Path("client"), s.Path("quarantine/symlinked")))
+	send.do(os.Rename(s.Path("spare"), s.Path("quarantine/renamed")))
+	send.do(os.Link(s.Path("client"), s.Path("quarantine/linked")))
+	send.do(os.Symlink(s.Path("client"), s.Path("quarantine/symlinked")))
 	left := []string{"renamed", "linked", "symlinked"}
 	if mayMount {
 		s.WriteFile("quarantine/mounted", "")
-		handIn.do(unix.Mount(s.Path("client"), s.Path("quarantine/mounted"), "", unix.MS_BIND, ""))
+		send.do(unix.Mount(s.Path("client"), s.Path("quarantine/mounted"), "", unix.MS_BIND, ""))
 		t.Cleanup(func() { _ = unix.Unmount(s.Path("quarantine/mounted"), unix.MNT_DETACH) })
 		testkit.Fails(t, s.Start("backburn", "config", "check"), 2, `contains "client" (auth.wildfire.client_secret_file)`)
 		left = append(left, "mounted")
 	}
-	handIn.do(os.Link(s.Path("client"), s.Path("root/linked")))
-	handIn.reference("root", `{"path":"linked"}`)
+	send.do(os.Link(s.Path("client"), s.Path("root/linked")))
+	send.reference("root", `{"path":"linked"}`)
 	text, err = os.ReadFile(s.Path("backburn.toml"))
-	handIn.do(err)
+	send.do(err)
 	s.WriteFile("backburn.toml", strings.Replace(string(text), "nats://127.0.0.1:0", p.NATS(), 1))
 	submit := s.Start("backburn", "submit", "api")
 	testkit.Fails(t, submit, 3, "")
@@ -93,12 +93,12 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	s.WriteFile("quarantine/sub/nats", strings.Repeat("0123456789", 300_000)+secrets["nats"])
 	s.WriteFile("quarantine/good.exe", "MZ good")
 	s.WriteFile("root/copy", secrets["nats"])
-	handIn.reference("root", `{"path":"copy"}`)
-	handIn.object("object", "PK "+secrets["client"])
-	handIn.raw("raw", "MZ "+secrets["client"])
-	handIn.http(secrets["api"], "MZ "+secrets["spare"])
-	handIn.clamd("MZ " + secrets["client"])
-	handIn.mail("MZ " + secrets["nats"])
+	send.reference("root", `{"path":"copy"}`)
+	send.object("object", "PK "+secrets["client"])
+	send.raw("raw", "MZ "+secrets["client"])
+	send.http(secrets["api"], "MZ "+secrets["spare"])
+	send.clamd("MZ " + secrets["client"])
+	send.mail("MZ " + secrets["nats"])
 	s.WriteFile("outside/copy", "MZ "+secrets["api"])
 	testkit.Fails(t, s.Start("backburn", "submit", "--wait", "outside"), 3, "") // it has no verdict
 

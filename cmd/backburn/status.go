@@ -162,7 +162,7 @@ func (l *statusLook) gather(ctx context.Context) (app.Status, error) {
 	}
 	st.Role = here.Role
 	st.Parts = here.Parts
-	st.Flights = here.Flights
+	st.UploadsInProgress = here.UploadsInProgress
 	st.Watch = here.Watch
 	st.Sinks = here.Sinks
 	st.Token = here.Token
@@ -245,7 +245,7 @@ func printStatus(w paper, st app.Status) {
 	lanes := newTable("LANE", ">JOBS", ">IN HAND", ">OLDEST")
 	for _, p := range pipeline.Priorities() {
 		l := st.Lanes[p]
-		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.InHand), ago(l.Oldest))
+		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.Held), ago(l.Oldest))
 	}
 	lanes.print(w)
 	fmt.Fprintln(w)
@@ -425,10 +425,10 @@ func printLocal(w paper, st app.Status) {
 		printTroubles(w, st.Watch)
 	}
 	printSinks(w, st.Sinks)
-	if len(st.Flights) > 0 {
+	if len(st.UploadsInProgress) > 0 {
 		fmt.Fprintln(w)
 		t := newTable("~UPLOADING", ">SENT", ">OF", "", ">SINCE")
-		for _, f := range st.Flights {
+		for _, f := range st.UploadsInProgress {
 			t.add(plain, printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), bar(int(f.Sent), int(f.Total), 20), ago(f.Since))
 		}
 		t.print(w)

@@ -31,7 +31,7 @@ func newSubmitBars(w io.Writer, wait bool) *submitBars {
 			mpb.PrependDecorators(decor.Name(name, decor.WC{W: 12, C: decor.DindentRight})),
 			mpb.AppendDecorators(decor.CountersNoUnit("%d of %d"), decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6})))
 	}
-	b.in = bar("handed in")
+	b.in = bar("submitted")
 	if wait {
 		b.out = bar("decided")
 	}
@@ -57,8 +57,8 @@ func (b *submitBars) found() {
 	}
 }
 
-// handedIn notes that a file was accepted, or could not be.
-func (b *submitBars) handedIn(ok bool) {
+// submitted notes that a file was accepted, or could not be.
+func (b *submitBars) submitted(ok bool) {
 	if b.all == nil {
 		return
 	}

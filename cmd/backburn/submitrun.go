@@ -33,7 +33,7 @@ func (s *submission) run(ctx context.Context, args []string) error {
 		began := time.Now().Add(-time.Minute) // the server's clock may be another
 		g.Go(func() error { return s.follow(wctx, began) })
 	}
-	err := s.handIn(ctx, args)
+	err := s.submit(ctx, args)
 	if s.wait && err == nil {
 		select {
 		case <-s.all:
@@ -51,11 +51,11 @@ func (s *submission) run(ctx context.Context, args []string) error {
 	return err
 }
 
-// handIn walks the arguments and hands in what it finds. A file that can't be handed in is
+// submit walks the arguments and submits what it finds. A file that can't be handed in is
 // told of, and keeps no other from it.
-func (s *submission) handIn(ctx context.Context, args []string) error {
+func (s *submission) submit(ctx context.Context, args []string) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(handIns)
+	g.SetLimit(submitAtOnce)
 	err := walkArgs(gctx, args, func(path string, err error) error {
 		e := &entry{path: path, err: err}
 		if err == nil && isURL(path) {
@@ -94,18 +94,18 @@ func (s *submission) one(ctx context.Context, e *entry) error {
 	case err != nil:
 		e.state, e.err = stateError, err
 		delete(s.byJob, e.job)
-		s.bars.handedIn(false)
+		s.bars.submitted(false)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return s.line(e)
 	case e.state == stateDecided:
-		s.bars.handedIn(true)
+		s.bars.submitted(true)
 		return nil
 	}
 	e.state = stateAccepted
 	s.open++
-	s.bars.handedIn(true)
+	s.bars.submitted(true)
 	if s.wait {
 		return nil
 	}
@@ -209,8 +209,8 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 	return err
 }
 
-// handIns is how many files are handed in at a time.
-const handIns = 4
+// submitAtOnce is how many files are handed in at a time.
+const submitAtOnce = 4
 
 // walkArgs calls visit for each link, each file, and each regular file below a folder. visit
 // gets an error with what can't be looked at.

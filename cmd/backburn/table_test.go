@@ -182,7 +182,7 @@ func badDay() app.Status {
 		m.Unwell = []health.Status{{Part: "folder", Of: "mail", State: health.Failed, Reason: name, Remedy: name}}
 		st.Members = append(st.Members, m)
 		st.Parts = append(st.Parts, m.Unwell...)
-		st.Flights = append(st.Flights, worker.Upload{Filename: name, Sent: 34_500_000, Total: 98_000_000, Since: now})
+		st.UploadsInProgress = append(st.UploadsInProgress, worker.Upload{Filename: name, Sent: 34_500_000, Total: 98_000_000, Since: now})
 		folder := watch.Status{
 			Path:     "/srv/" + name,
 			Source:   "mail",

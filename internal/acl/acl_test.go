@@ -623,7 +623,7 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	gw := st.as("gateway-web")
-	handIn := func(id string) {
+	submit := func(id string) {
 		t.Helper()
 		if _, err := gw.js.PublishMsg(ctx, &nats.Msg{
 			Subject: "backburn.jobs.urgent.web", Data: []byte("MZ raw"),
@@ -649,7 +649,7 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	handIn("first")
+	submit("first")
 	final("first")
 	st.as("operator").makeDurable(ctx, "siem")
 	cons, err := c.js.Consumer(ctx, "BACKBURN_RESULTS", "siem")
@@ -669,12 +669,12 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 	if after := streams(t, ctx, worker); after != before {
 		t.Errorf("the server obeyed a delivery:\nbefore %s\nafter  %s", before, after)
 	}
-	handIn("second")
+	submit("second")
 	final("second")
 	if err := c.nc.PublishRequest("backburn.api.CONSUMER.MSG.NEXT.BACKBURN_RESULTS.siem", "backburn.jobs.normal.mail", []byte(`{"batch":1,"expires":10000000000}`)); err != nil {
 		t.Fatal(err)
 	}
-	handIn("third")
+	submit("third")
 	final("third") // neither refused nor taken for a job
 }
 

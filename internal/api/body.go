@@ -72,9 +72,9 @@ type readError struct{ err error }
 func (e *readError) Error() string { return "read the body: " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// maxEnvelope is what a body may hold before its file, and behind it: the borders, headers and
+// maxFraming is what a body may hold before its file, and behind it: the borders, headers and
 // fields of multipart.
-const maxEnvelope = 64 << 10
+const maxFraming = 64 << 10
 
 // unsupported is a body in a form that would have to be undone before it is the file.
 func unsupported(format string, a ...any) error {
@@ -82,7 +82,7 @@ func unsupported(format string, a ...any) error {
 }
 
 // form reports whether the body is multipart/form-data, with which boundary. Any other multipart,
-// and what can't be read as one, is refused: its envelope would be taken for the file.
+// and what can't be read as one, is refused: its framing would be taken for the file.
 func form(r *http.Request) (boundary string, ok bool, err error) {
 	if encoding := r.Header.Values("Content-Encoding"); len(encoding) > 1 || len(encoding) == 1 && !strings.EqualFold(encoding[0], "identity") {
 		return "", false, unsupported("Content-Encoding: identity alone; send the file as it is")
@@ -117,10 +117,10 @@ func validBoundary(b string) bool {
 	return b != "" && len(b) <= 70 && !strings.HasSuffix(b, " ") && !strings.ContainsFunc(b, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// envelope is a multipart body of which only so much may be read. Its end is errCut, behind a line
+// boundedBody is a multipart body of which a limited number of bytes may be read. Its end is errCut, behind a line
 // break: so the reader of parts says io.EOF behind the last border alone, and never where the body
 // breaks off.
-type envelope struct {
+type boundedBody struct {
 	r    io.Reader
 	left int64
 	over error  // what more than that means
@@ -130,7 +130,7 @@ type envelope struct {
 
 var errCut = &readError{io.ErrUnexpectedEOF}
 
-func (e *envelope) Read(b []byte) (int, error) {
+func (e *boundedBody) Read(b []byte) (int, error) {
 	if e.cut {
 		n := copy(b, e.tail)
 		if e.tail = e.tail[n:]; n == 0 {
@@ -152,23 +152,23 @@ func (e *envelope) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (e *envelope) allow(n int64, over error) { e.left, e.over = n, over }
+func (e *boundedBody) allow(n int64, over error) { e.left, e.over = n, over }
 
-var errMuch = bad("at most %d bytes of multipart/form-data before the file, and behind it", maxEnvelope)
+var errMuch = bad("at most %d bytes of multipart/form-data before the file, and behind it", maxFraming)
 
 // filePart is the one file of a multipart body. Its end is known once the body's is.
 type filePart struct {
-	envelope *envelope
-	parts    *multipart.Reader
-	file     *multipart.Part
-	done     error // what Read returned at last
+	body  *boundedBody
+	parts *multipart.Reader
+	file  *multipart.Part
+	done  error // what Read returned at last
 }
 
 // openForm finds the file of a multipart body.
 func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io.Reader, error) {
-	e := &envelope{r: body}
-	e.allow(maxEnvelope, errMuch)
-	f := &filePart{envelope: e, parts: multipart.NewReader(e, boundary)}
+	e := &boundedBody{r: body}
+	e.allow(maxFraming, errMuch)
+	f := &filePart{body: e, parts: multipart.NewReader(e, boundary)}
 	part, err := f.next()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -187,7 +187,7 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 	if j.Filename == "" {
 		j.Filename, j.FilenameB64 = pipeline.Name(baseName(part.FileName()))
 	}
-	e.allow(limit+maxEnvelope, queue.ErrTooLarge)
+	e.allow(limit+maxFraming, queue.ErrTooLarge)
 
 	return f, nil
 }
@@ -217,7 +217,7 @@ func (f *filePart) Read(b []byte) (int, error) {
 	n, err := f.file.Read(b)
 	switch {
 	case errors.Is(err, io.EOF):
-		f.envelope.allow(maxEnvelope, errMuch)
+		f.body.allow(maxFraming, errMuch)
 		_, err = f.next()
 		if err == nil {
 			err = bad("one file a request: this multipart/form-data has more")

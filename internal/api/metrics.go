@@ -68,7 +68,7 @@ func (m *metrics) register(reg *prometheus.Registry, s *service) error {
 		reg.Register(m.submissions),
 		reg.Register(m.unauthorized),
 		reg.Register(m.seconds),
-		reg.Register(gauge("backburn_api_in_hand", "Submissions that are being taken.", func() float64 { return float64(s.inHand.Load()) })),
+		reg.Register(gauge("backburn_api_submissions_in_progress", "Submissions that are being taken.", func() float64 { return float64(s.inProgress.Load()) })),
 		reg.Register(gauge("backburn_api_streams", "Open streams of events.", func() float64 { return float64(len(s.streams)) })),
 	)
 }

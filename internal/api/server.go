@@ -64,12 +64,12 @@ const (
 
 // service answers requests.
 type service struct {
-	cfg     Config
-	base    string // path under which a proxy shows it
-	tokens  *keyring
-	metrics *metrics
-	inHand  atomic.Int64 // submissions
-	streams sse.Places
+	cfg        Config
+	base       string // path under which a proxy shows it
+	tokens     *keyring
+	metrics    *metrics
+	inProgress atomic.Int64 // submissions
+	streams    sse.Places
 }
 
 // New listens, and serves the API once the server runs.

@@ -145,8 +145,8 @@ func (s *service) place(w http.ResponseWriter, h *holder) (release func(), err e
 			return nil, &fault{http.StatusTooManyRequests, "rate-limited", fmt.Sprintf("at most %g submissions per second with this token", h.Rate)}
 		}
 	}
-	release = func() { s.inHand.Add(-1); h.inHand.Add(-1) }
-	if all, own := s.inHand.Add(1), h.inHand.Add(1); all > submissions || own > h.share {
+	release = func() { s.inProgress.Add(-1); h.inProgress.Add(-1) }
+	if all, own := s.inProgress.Add(1), h.inProgress.Add(1); all > submissions || own > h.share {
 		release()
 		retry(w, time.Second)
 		return nil, &fault{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are in hand already, %d of this token", all-1, own-1)}
@@ -226,11 +226,11 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 	if req.boundary, req.form, err = form(r); err != nil {
 		return req, err
 	}
-	envelope := int64(0)
+	framing := int64(0)
 	if req.form {
-		envelope = 2 * maxEnvelope
+		framing = 2 * maxFraming
 	}
-	if r.ContentLength > s.cfg.MaxFileSize+envelope {
+	if r.ContentLength > s.cfg.MaxFileSize+framing {
 		return req, queue.ErrTooLarge // before any of it is sent
 	}
 

@@ -45,9 +45,9 @@ var (
 // holder is whoever shows a token.
 type holder struct {
 	Token
-	limiter *rate.Limiter // nil for none
-	share   int64         // of submissions at a time
-	inHand  atomic.Int64
+	limiter    *rate.Limiter // nil for none
+	share      int64         // of submissions at a time
+	inProgress atomic.Int64
 
 	// Guarded by keyring.mu.
 	digest [sha256.Size]byte

@@ -32,7 +32,7 @@ type fleetMetrics struct {
 	log    zerolog.Logger
 
 	up                          *prometheus.Desc
-	laneJobs, laneHand, laneAge *prometheus.Desc // by lane
+	laneJobs, laneHeld, laneAge *prometheus.Desc // by lane
 	jobs, oldest                *prometheus.Desc // by what jobs wait for
 	dead                        *prometheus.Desc // by reason
 	used, limit, resets, lasts  *prometheus.Desc // by budget
@@ -65,7 +65,7 @@ func newFleetMetrics(f *statusCache, log zerolog.Logger) *fleetMetrics {
 		status: f, log: log,
 		up:       desc("up", "1 where NATS told the state of the fleet; the other backburn_fleet_ metrics are absent otherwise."),
 		laneJobs: desc("lane_jobs", "Jobs in a lane of the queue, those in hand included.", "lane"),
-		laneHand: desc("lane_jobs_in_hand", "Jobs of a lane that workers hold.", "lane"),
+		laneHeld: desc("lane_jobs_held", "Jobs of a lane that workers hold.", "lane"),
 		laneAge:  desc("lane_oldest_seconds", "Age of the oldest job in a lane; 0 where there is none.", "lane"),
 		jobs:     desc("jobs", "Jobs that are queued, pending at WildFire, or parked for a budget or a pause.", "state"),
 		oldest:   desc("oldest_seconds", "Age of the oldest of these jobs; 0 where there is none.", "state"),
@@ -83,7 +83,7 @@ func newFleetMetrics(f *statusCache, log zerolog.Logger) *fleetMetrics {
 
 func (m *fleetMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.up, m.laneJobs, m.laneHand, m.laneAge, m.jobs, m.oldest, m.dead,
+		m.up, m.laneJobs, m.laneHeld, m.laneAge, m.jobs, m.oldest, m.dead,
 		m.used, m.limit, m.resets, m.lasts, m.spent, m.workers, m.leaders, m.members,
 	} {
 		ch <- d
@@ -106,7 +106,7 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range pipeline.Priorities() {
 		lane := st.Lanes[p]
 		gauge(m.laneJobs, float64(lane.Waiting), string(p))
-		gauge(m.laneHand, float64(lane.InHand), string(p))
+		gauge(m.laneHeld, float64(lane.Held), string(p))
 		gauge(m.laneAge, since(lane.Oldest), string(p))
 	}
 	for state, w := range map[string]queue.WaitStatus{"queued": st.Queued, "pending": st.Pending, "parked": st.Parked} {

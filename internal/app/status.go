@@ -21,13 +21,13 @@ type Status struct {
 	*queue.Status       // of the fleet; nil while nobody tells
 	Away          *Away `json:"away,omitempty"` // why nothing is known of the fleet
 
-	ID      string          `json:"id,omitempty"`    // in the fleet, of the process that tells
-	Role    string          `json:"role,omitempty"`  // of the process that tells; "" where there is none on this machine
-	Parts   []health.Status `json:"parts"`           // of that process
-	Flights []worker.Upload `json:"uploading"`       // uploads in progress there
-	Token   *auth.Status    `json:"token,omitempty"` // of the WildFire credential, as seen there
-	Watch   []watch.Status  `json:"watch"`           // folders that are watched there
-	Sinks   []sink.Status   `json:"sinks"`           // that hand events on there
+	ID                string          `json:"id,omitempty"`    // in the fleet, of the process that tells
+	Role              string          `json:"role,omitempty"`  // of the process that tells; "" where there is none on this machine
+	Parts             []health.Status `json:"parts"`           // of that process
+	UploadsInProgress []worker.Upload `json:"uploading"`       // uploads in progress there
+	Token             *auth.Status    `json:"token,omitempty"` // of the WildFire credential, as seen there
+	Watch             []watch.Status  `json:"watch"`           // folders that are watched there
+	Sinks             []sink.Status   `json:"sinks"`           // that hand events on there
 }
 
 // Away says that the state of the fleet is not known.
@@ -39,11 +39,11 @@ type Away struct {
 // NewStatus returns a Status that knows nothing.
 func NewStatus() Status {
 	return Status{
-		Time:    time.Now().UTC(),
-		Parts:   []health.Status{},
-		Flights: []worker.Upload{},
-		Watch:   []watch.Status{},
-		Sinks:   []sink.Status{},
+		Time:              time.Now().UTC(),
+		Parts:             []health.Status{},
+		UploadsInProgress: []worker.Upload{},
+		Watch:             []watch.Status{},
+		Sinks:             []sink.Status{},
 	}
 }
 
@@ -63,7 +63,7 @@ func (n *Node) Status(ctx context.Context) Status {
 	st.Status, st.Away = n.fleet(ctx, statusAge, statusTimeout)
 	st.Parts = n.health.Parts()
 	if n.worker != nil {
-		st.Flights = n.worker.Uploads()
+		st.UploadsInProgress = n.worker.Uploads()
 	}
 	if n.tokens != nil {
 		t := n.tokens.Status()

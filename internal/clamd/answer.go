@@ -60,8 +60,8 @@ func found(signature string) result { return result{text: signature + " FOUND", 
 
 func fault(why string) result { return result{text: why + ". ERROR", fault: true} }
 
-// tell writes the answer about one subject.
-func (s *Server) tell(r result, name string, to answers) { _ = to.say(name + ": " + r.text) }
+// reply writes the answer about one subject.
+func (s *Server) reply(r result, name string, to answers) { _ = to.say(name + ": " + r.text) }
 
 // judge says what is answered about contents.
 func (s *Server) judge(c judge.Contents, what subject) result {
@@ -109,7 +109,7 @@ func (s *Server) ask(c judge.Contents, what subject) (judge.Outcome, error) {
 	}
 	job.Filename, job.FilenameB64 = pipeline.Name(what.filename)
 	job.Path, job.PathB64 = pipeline.Name(what.path)
-	if err := s.cfg.Judge.HandIn(s.life, job, c); err != nil {
+	if err := s.cfg.Judge.Submit(s.life, job, c); err != nil {
 		return judge.Outcome{}, err
 	}
 	s.cfg.Log.Debug().Str("job", job.ID).Str("sha256", c.SHA256).Int64("size", c.Size).Msg("accepted from a clamd client")

@@ -45,7 +45,7 @@ func (s *Server) scan(command, name string, to answers) {
 	}
 	err = w.visit(rel, name, 0)
 	_ = w.files.Wait()
-	if err == nil && w.folder && !w.told.Load() {
+	if err == nil && w.folder && !w.answered.Load() {
 		_ = to.say(line(name) + ": OK")
 	}
 }
@@ -77,14 +77,14 @@ func (s *Server) below(name string) (root, rel string, ok bool) {
 
 // walk is a scan under way.
 type walk struct {
-	s       *Server
-	root    *rootfs.Root
-	command string
-	to      answers
-	folder  bool        // it is a folder that is scanned
-	told    atomic.Bool // something was answered
-	stopped atomic.Bool
-	files   errgroup.Group
+	s        *Server
+	root     *rootfs.Root
+	command  string
+	to       answers
+	folder   bool        // it is a folder that is scanned
+	answered atomic.Bool // something was answered
+	stopped  atomic.Bool
+	files    errgroup.Group
 }
 
 // visit judges what rel names; shown is what the client calls it.
@@ -158,7 +158,7 @@ func (w *walk) report(r result, shown string) error {
 	if w.folder && !r.found && !r.fault {
 		return nil
 	}
-	w.told.Store(true)
+	w.answered.Store(true)
 	if r.found && w.command != "CONTSCAN" && w.command != "MULTISCAN" {
 		w.stopped.Store(true)
 	}

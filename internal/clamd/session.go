@@ -147,7 +147,7 @@ func (n *session) instream(to answers) bool {
 
 	n.do(func() {
 		defer spool.Close()
-		n.s.tell(n.s.judge(spool.Contents(), subject{command: "INSTREAM", filename: "stream"}), "stream", to)
+		n.s.reply(n.s.judge(spool.Contents(), subject{command: "INSTREAM", filename: "stream"}), "stream", to)
 	})
 
 	return true
@@ -209,7 +209,7 @@ func (n *session) fildes(to answers) bool {
 	label := "fd[" + strconv.FormatUint(uint64(f.Fd()), 10) + "]"
 	n.do(func() {
 		defer f.Close()
-		n.s.tell(n.s.file(f, subject{command: "FILDES", filename: nameOf(f)}), label, to)
+		n.s.reply(n.s.file(f, subject{command: "FILDES", filename: nameOf(f)}), label, to)
 	})
 
 	return true

@@ -45,20 +45,20 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	if sig, ok := errors.AsType[signalled](context.Cause(ctx)); ok {
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &sig) {
-			tell(std.Err, cmd, err)
+			printError(std.Err, cmd, err)
 		}
 		return sig.code()
 	}
 	if err == nil {
 		return OK
 	}
-	tell(std.Err, cmd, err)
+	printError(std.Err, cmd, err)
 	return Code(err)
 }
 
-// tell writes an error for a person: the problems of a configuration line by line, so
+// printError writes an error for a person: the problems of a configuration one a line, so
 // that editors and people can jump to them, anything else after the name of the program.
-func tell(w io.Writer, cmd *cobra.Command, err error) {
+func printError(w io.Writer, cmd *cobra.Command, err error) {
 	var silent *exitError
 	if errors.As(err, &silent) && silent.err == nil {
 		return

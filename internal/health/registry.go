@@ -93,11 +93,11 @@ type Part struct {
 	ask func() error // of Func; nil otherwise
 
 	// Guarded by r.mu.
-	status   Status
-	expires  time.Time // the fault's; zero: never
-	told     State     // the state that was logged last
-	toldText string
-	toldAt   time.Time
+	status       Status
+	expires      time.Time // the fault's; zero: never
+	logged       State     // the state that was logged last
+	loggedReason string
+	loggedAt     time.Time
 }
 
 // Part returns the part of a name, and makes it if need be: OK from the start, because it has not
@@ -132,7 +132,7 @@ func (r *Registry) partLocked(part, of string, state State) *Part {
 	if p := r.parts[k]; p != nil {
 		return p
 	}
-	p := &Part{r: r, told: OK, status: Status{Part: part, Of: of, State: state, Since: r.now().UTC()}}
+	p := &Part{r: r, logged: OK, status: Status{Part: part, Of: of, State: state, Since: r.now().UTC()}}
 	r.parts[k] = p
 
 	return p
@@ -209,30 +209,30 @@ func (p *Part) setLocked(err error) bool {
 		s.Since = now.UTC()
 	}
 	p.status = s
-	p.tellLocked(now)
+	p.logLocked(now)
 
 	return (before.severity() >= 2) != (s.State.severity() >= 2)
 }
 
-// tellLocked logs what is news about the part, and a fault that lasts at intervals.
-func (p *Part) tellLocked(now time.Time) {
+// logLocked logs a change of the part at once, and a lasting fault at intervals.
+func (p *Part) logLocked(now time.Time) {
 	s := p.status
 	bad := s.State.severity() >= 2
 	switch {
 	case s.State == Unknown:
 		return
-	case !bad && p.told.severity() < 2:
-		p.told = s.State
+	case !bad && p.logged.severity() < 2:
+		p.logged = s.State
 		return
-	case bad && p.told == s.State && now.Sub(p.toldAt) < logAgain:
+	case bad && p.logged == s.State && now.Sub(p.loggedAt) < logAgain:
 		return
-	case bad && p.told.severity() < 2 && p.toldText == s.Reason && now.Sub(p.toldAt) < logFlaps:
+	case bad && p.logged.severity() < 2 && p.loggedReason == s.Reason && now.Sub(p.loggedAt) < logFlaps:
 		return // it comes and goes
 	}
-	p.told = s.State
-	p.toldAt = now
+	p.logged = s.State
+	p.loggedAt = now
 	if bad {
-		p.toldText = s.Reason
+		p.loggedReason = s.Reason
 	}
 
 	if !bad {
@@ -267,7 +267,7 @@ func (r *Registry) refreshLocked(p *Part) {
 	case !p.expires.IsZero() && !r.now().Before(p.expires):
 		p.setLocked(nil)
 	default:
-		p.tellLocked(r.now())
+		p.logLocked(r.now())
 	}
 }
 

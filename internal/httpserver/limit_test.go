@@ -21,7 +21,7 @@ func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 16, 8
-	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.Hurry(time.Hour) })
+	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
 	var all []net.Conn
 	for i := range 300 {
 		all = append(all, s.dial("127.0.0.1", []string{"", "G", half}[i%3]))
@@ -55,7 +55,7 @@ func TestManyClients(t *testing.T) {
 	}
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 10, 8
-	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.Hurry(time.Hour) })
+	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
 	quiet := s.dial("127.0.0.2", half)
 	until(t, "it is there", func() bool { return s.metric("backburn_http_connections", "http") == 1 })
 	for range 8 {
@@ -116,7 +116,7 @@ func TestDeadlines(t *testing.T) {
 			http.Error(w, "too slow", http.StatusRequestTimeout)
 		}
 	})
-	s := serve(t, config(), httpserver.Use{}, reads, func(s *httpserver.Server) { s.Hurry(50 * time.Millisecond) })
+	s := serve(t, config(), httpserver.Use{}, reads, func(s *httpserver.Server) { s.SetTimeouts(50 * time.Millisecond) })
 	for name, text := range map[string]string{
 		"nothing":      "",
 		"a letter":     "G",

@@ -163,7 +163,7 @@ func TestUntilStop(t *testing.T) {
 		_ = control.Flush()
 		<-ctx.Done()
 	})
-	s := serve(t, config(), httpserver.Use{}, h, func(s *httpserver.Server) { s.Hurry(limit) })
+	s := serve(t, config(), httpserver.Use{}, h, func(s *httpserver.Server) { s.SetTimeouts(limit) })
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get("http://" + s.local() + "/api/events")
 	check(t, err)

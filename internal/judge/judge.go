@@ -112,9 +112,9 @@ func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error)
 	return Outcome{Decided: true, Verdict: v}, true, nil
 }
 
-// HandIn hands contents in and returns once they are durable. They must still be what was hashed.
+// Submit submits contents and returns once they are durable. They must still be what was hashed.
 // Its error says that they may not have been accepted.
-func (j *Judge) HandIn(ctx context.Context, job pipeline.Job, c Contents) error {
+func (j *Judge) Submit(ctx context.Context, job pipeline.Job, c Contents) error {
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
 	select {
@@ -152,7 +152,7 @@ func (j *Judge) Wait(ctx context.Context, ref pipeline.Ref) Outcome {
 	return Outcome{Reason: Pending}
 }
 
-// Refused reports whether an error of HandIn says that these contents can never be accepted.
+// Refused reports whether an error of Submit says that these contents can never be accepted.
 func Refused(err error) bool {
 	return errors.Is(err, pipeline.ErrInvalidJob) || errors.Is(err, pipeline.ErrContentChanged) || errors.Is(err, queue.ErrTooLarge)
 }

@@ -39,7 +39,7 @@ func (s *Server) log(m *message) *zerolog.Event {
 
 // decide says what becomes of a mail.
 func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.Response, error) {
-	parts, err := s.handIn(m, client)
+	parts, err := s.submitParts(m, client)
 	switch {
 	case errors.Is(err, errTooManyParts):
 		s.count(outcomeRefused)
@@ -77,8 +77,8 @@ func (s *Server) later(m *message, err error) (milter.Response, error) {
 	return reply("451 4.3.0 The filter can't take this mail now, try again later (%s)", m.id)
 }
 
-// handIn hands in every attachment, one after the other.
-func (s *Server) handIn(m *message, client string) ([]*part, error) {
+// submitParts submits every attachment, one after the other.
+func (s *Server) submitParts(m *message, client string) ([]*part, error) {
 	var parts []*part
 	err := walk(&m.header, m.body.Reader(), s.cfg.MaxMessage, func(a attachment) error {
 		spool := judge.NewSpool(s.cfg.MaxMessage)
@@ -94,7 +94,7 @@ func (s *Server) handIn(m *message, client string) ([]*part, error) {
 		contents := spool.Contents()
 		known, ok, err := s.cfg.Judge.Known(s.life, contents.SHA256)
 		if err == nil {
-			err = s.cfg.Judge.HandIn(s.life, p.job, contents)
+			err = s.cfg.Judge.Submit(s.life, p.job, contents)
 		}
 		if err != nil {
 			return fmt.Errorf("part %s: %w", a.number, err)

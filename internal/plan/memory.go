@@ -192,16 +192,16 @@ func (m *Memory) Answered(sha256 string, a Answer) error {
 	return m.note(line{SHA256: sha256, Code: &a.Verdict, At: a.At}, false)
 }
 
-// HandedIn reports whether contents were handed in already.
-func (m *Memory) HandedIn(sha256 string) bool {
+// Submitted reports whether contents were handed in already.
+func (m *Memory) Submitted(sha256 string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
 	return !m.handedIn[sha256].IsZero()
 }
 
-// HandedInOn counts what was handed in on the UTC day of a time.
-func (m *Memory) HandedInOn(day time.Time) int {
+// SubmittedOn counts what was handed in on the UTC day of a time.
+func (m *Memory) SubmittedOn(day time.Time) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
@@ -215,8 +215,8 @@ func (m *Memory) HandedInOn(day time.Time) int {
 	return n
 }
 
-// HandIn notes that contents were handed in, at once.
-func (m *Memory) HandIn(sha256 string, at time.Time) error {
+// MarkSubmitted notes that contents were handed in, at once.
+func (m *Memory) MarkSubmitted(sha256 string, at time.Time) error {
 	return m.note(line{SHA256: sha256, At: at.UTC()}, true)
 }
 

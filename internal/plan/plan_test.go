@@ -117,13 +117,13 @@ func TestHashingGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
-func TestMemoryKeepsAnswersAndHandIns(t *testing.T) {
+func TestMemoryKeepsAnswersAndSubmissions(t *testing.T) {
 	t.Parallel()
 	state := filepath.Join(t.TempDir(), "plan.jsonl")
 	m := memory(t, state)
 	at := time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC)
 	a := plan.Answer{Verdict: wildfire.Benign, At: at}
-	for _, err := range []error{m.Answered("a", a), m.HandIn("b", at), m.HandIn("c", at.Add(2*time.Hour)), m.Close()} {
+	for _, err := range []error{m.Answered("a", a), m.MarkSubmitted("b", at), m.MarkSubmitted("c", at.Add(2*time.Hour)), m.Close()} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,10 +134,10 @@ func TestMemoryKeepsAnswersAndHandIns(t *testing.T) {
 	if got, ok := m.Answer("a"); !ok || got != a {
 		t.Errorf("answer %+v, %v", got, ok)
 	}
-	if _, ok := m.Answer("b"); ok || m.HandedIn("a") || !m.HandedIn("b") {
+	if _, ok := m.Answer("b"); ok || m.Submitted("a") || !m.Submitted("b") {
 		t.Error("answers and hand-ins are mixed up")
 	}
-	if n := m.HandedInOn(at); n != 1 {
+	if n := m.SubmittedOn(at); n != 1 {
 		t.Errorf("%d were handed in on the first day, want 1", n)
 	}
 }

@@ -268,7 +268,7 @@ func (s *Syslog) delivered(ctx context.Context) error {
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		n, reset := unsent(s.conn.Conn)
 		if reset {
-			return s.conn.lastWords()
+			return s.conn.resetCause()
 		}
 		if n == 0 {
 			break
@@ -287,14 +287,14 @@ func (s *Syslog) delivered(ctx context.Context) error {
 	}
 	s.conn.used = true
 	if _, reset := unsent(s.conn.Conn); reset {
-		return s.conn.lastWords()
+		return s.conn.resetCause()
 	}
 	return nil
 }
 
-// lastWords is why the server reset the connection: what it said before, such as an alert of TLS,
-// if it said anything.
-func (c *connection) lastWords() error {
+// resetCause is why the server reset the connection: what it sent before, such as a TLS alert,
+// if it sent anything.
+func (c *connection) resetCause() error {
 	<-c.ended // at once: nothing is left to read but that
 	if _, err := c.over(); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		return err

@@ -18,14 +18,14 @@ import (
 // Chaos drops files into a site while the processes that serve it are killed, one after the
 // other, at random, and started again.
 type Chaos struct {
-	Site    *Site
-	Files   []File
-	Members []Member
-	NATS    string        // address to read the events from
-	Every   time.Duration // mean time between two kills
-	Storm   time.Duration // files are dropped, and processes killed, for so long at most
-	Seed    uint64
-	Tell    time.Duration // log how far it has come, each time so long has passed; 0: never
+	Site     *Site
+	Files    []File
+	Members  []Member
+	NATS     string        // address to read the events from
+	Every    time.Duration // mean time between two kills
+	Storm    time.Duration // files are dropped, and processes killed, for so long at most
+	Seed     uint64
+	LogEvery time.Duration // log how far it has come, each time so long has passed; 0: never
 }
 
 // Member is a process that is kept running.
@@ -87,7 +87,7 @@ func (c *Chaos) Run() Figures {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		c.tell(ctx, began, &decided)
+		c.logProgress(ctx, began, &decided)
 	}()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
@@ -158,12 +158,12 @@ func (c *Chaos) count(ctx context.Context, js jetstream.JetStream, decided *atom
 	}
 }
 
-// tell logs, now and then, how many files have their final event.
-func (c *Chaos) tell(ctx context.Context, began time.Time, decided *atomic.Int64) {
-	if c.Tell <= 0 {
+// logProgress logs at intervals how many files have their final event.
+func (c *Chaos) logProgress(ctx context.Context, began time.Time, decided *atomic.Int64) {
+	if c.LogEvery <= 0 {
 		return
 	}
-	tick := time.NewTicker(c.Tell)
+	tick := time.NewTicker(c.LogEvery)
 	defer tick.Stop()
 	for {
 		select {

@@ -166,8 +166,8 @@
     fill($("#jobs"), [["Queued", "for a worker", st.queued], ["At WildFire", "for a verdict", st.pending], ["Parked", st.parked.reason || "for a budget, or the end of a pause", st.parked]],
       ([state, why, j]) => [lines(state, why + (j.until ? "; goes on at " + seconds(j.until) : "")), count(j.jobs), age(j.oldest)]);
     fill($("#lanes"), LANES, lane => {
-      const l = st.lanes[lane] ?? { waiting: 0, in_hand: 0 };
-      return [lane, count(l.waiting), count(l.in_hand), age(l.oldest)];
+      const l = st.lanes[lane] ?? { waiting: 0, held: 0 };
+      return [lane, count(l.waiting), count(l.held), age(l.oldest)];
     });
     for (const b of ["uploads", "queries"]) showBudget(b, st[b], st.paused[b]);
     showPause(st.paused.uploads);

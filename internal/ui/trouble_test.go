@@ -68,7 +68,7 @@ func trouble() app.Status {
 			Time:   now,
 			Paused: map[pipeline.Budget]fleet.Pause{pipeline.Uploads: {Until: now.Add(9 * time.Minute), Reason: "the credential is refused <b>(401)</b>"}},
 			Lanes: map[pipeline.Priority]queue.LaneStatus{
-				pipeline.Urgent: {Waiting: 12, InHand: 8, Oldest: now.Add(-95 * time.Minute)}, pipeline.Normal: {Waiting: 48211, Oldest: now.Add(-50 * time.Hour)},
+				pipeline.Urgent: {Waiting: 12, Held: 8, Oldest: now.Add(-95 * time.Minute)}, pipeline.Normal: {Waiting: 48211, Oldest: now.Add(-50 * time.Hour)},
 			},
 			Uploads: fleet.BudgetStatus{Used: 150, Limit: 150, ResetsAt: now.Add(5 * time.Hour), Spent: true},
 			Queries: fleet.BudgetStatus{Used: 900, Limit: 1050, ResetsAt: now.Add(5 * time.Hour), LastsUntil: now.Add(time.Hour)},
@@ -84,7 +84,7 @@ func trouble() app.Status {
 			Parked:  queue.WaitStatus{Jobs: 61, Oldest: now.Add(-time.Hour), Reason: "today's uploads are used up", Until: now.Add(5 * time.Hour)},
 			Dead:    map[string]uint64{"attempts_exhausted": 7, "unsupported_type": 2311},
 		},
-		Flights: []worker.Upload{{Job: "j", Filename: strings.Repeat("a-very-long-name-without-a-break", 6) + ".iso", Sent: 34_500_000, Total: 98_000_000, Since: now.Add(-20 * time.Second)}},
+		UploadsInProgress: []worker.Upload{{Job: "j", Filename: strings.Repeat("a-very-long-name-without-a-break", 6) + ".iso", Sent: 34_500_000, Total: 98_000_000, Since: now.Add(-20 * time.Second)}},
 		Token: &auth.Status{
 			Name: "wildfire", Kind: auth.KindWildFire, State: "rejected", Shared: true, LastError: "wildfire: invalid_client (401)",
 			Obtained: now.Add(-time.Hour), Expires: now.Add(-45 * time.Minute),

@@ -245,7 +245,7 @@ func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.Verdic
 		return nil, err
 	}
 	if c.link != nil {
-		r, err := p.Oracle.URLVerdict(ctx, c.link.URL)
+		r, err := p.Verdicts.URLVerdict(ctx, c.link.URL)
 		switch {
 		case errors.Is(err, wildfire.ErrNoVerdict):
 			r = wildfire.VerdictRecord{} // of it, but none that can be read
@@ -257,7 +257,7 @@ func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.Verdic
 		}
 		return map[string]wildfire.VerdictRecord{c.link.Key: r}, nil
 	}
-	list, err := p.Oracle.Verdicts(ctx, c.hashes)
+	list, err := p.Verdicts.Verdicts(ctx, c.hashes)
 	if err != nil {
 		return nil, err
 	}

@@ -18,8 +18,8 @@ import (
 	"backburn/wildfire"
 )
 
-// Oracle is asked for verdicts; wildfire.Client is one.
-type Oracle interface {
+// VerdictClient asks WildFire for verdicts. wildfire.Client implements it.
+type VerdictClient interface {
 	// Verdicts asks about any number of hashes. Records come in any order, and may be missing.
 	Verdicts(ctx context.Context, hashes []string) ([]wildfire.VerdictRecord, error)
 	// URLVerdict asks about one link.
@@ -35,20 +35,20 @@ type Reporter interface {
 
 // Deps is what a poller works with.
 type Deps struct {
-	Queue   *queue.Queue
-	Member  *fleet.Membership
-	Pauses  *fleet.Pauses
-	Oracle  Oracle
-	Reports Reporter // nil: no reports are fetched
-	Queries *fleet.Quota
-	Uploads *fleet.Quota
-	Shares  map[string]*fleet.Quota // of rules, by pipeline.Share.Key
-	Config  pipeline.Config
-	Log     zerolog.Logger
-	Metrics Metrics
-	Spans   span.Spans
-	Now     func() time.Time
-	Tick    time.Duration // how often those who wait for a time of day look at the clock
+	Queue    *queue.Queue
+	Member   *fleet.Membership
+	Pauses   *fleet.Pauses
+	Verdicts VerdictClient
+	Reports  Reporter // nil: no reports are fetched
+	Queries  *fleet.Quota
+	Uploads  *fleet.Quota
+	Shares   map[string]*fleet.Quota // of rules, by pipeline.Share.Key
+	Config   pipeline.Config
+	Log      zerolog.Logger
+	Metrics  Metrics
+	Spans    span.Spans
+	Now      func() time.Time
+	Tick     time.Duration // how often those who wait for a time of day look at the clock
 
 	Wait func(ctx context.Context) error // returns when a call would not fail for want of a token
 }

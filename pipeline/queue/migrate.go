@@ -117,10 +117,10 @@ func (q *Queue) noOldWorkers(ctx context.Context) error {
 }
 
 func (q *Queue) oldLeader(ctx context.Context) (bool, error) {
-	type seat struct {
+	type leader struct {
 		Owner string `json:"owner"`
 	}
-	s, _, err := fleet.Get[seat](ctx, q.Control(), oldLeaderKey)
+	s, _, err := fleet.Get[leader](ctx, q.Control(), oldLeaderKey)
 	if err != nil || s.Owner == "" {
 		return false, err
 	}

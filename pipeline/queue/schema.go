@@ -270,14 +270,14 @@ func sameLimit(a, b int64) bool { return max(a, 0) == max(b, 0) }
 
 // OldStreams are the streams of version 1 that a start carries over and removes.
 func (n Names) OldStreams() []string {
-	return []string{n.waitingStream(), "KV_" + n.samplesBucket(), "KV_" + n.recordsBucket()}
+	return []string{n.waitingStream(), "KV_" + n.samplesBucket(), "KV_" + n.jobsBucket()}
 }
 
 func (n Names) waitingStream() string { return n.stream("WAITING") }
 
 func (n Names) samplesBucket() string { return n.prefix + "_samples" }
 
-func (n Names) recordsBucket() string { return n.prefix + "_jobs" }
+func (n Names) jobsBucket() string { return n.prefix + "_jobs" }
 
 // controlMaxBytes bounds the bucket in which the fleet agrees.
 const controlMaxBytes = 16 << 20

@@ -19,7 +19,7 @@ import (
 // LaneStatus is a lane as an operator sees it.
 type LaneStatus struct {
 	Waiting uint64    `json:"waiting"` // in JOBS, in hand included
-	InHand  int       `json:"in_hand"`
+	Held    int       `json:"held"`
 	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest of them was handed in
 }
 
@@ -77,12 +77,12 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 		Lanes:     map[pipeline.Priority]LaneStatus{},
 		Dead:      map[string]uint64{},
 	}
-	inHand, err := q.inHand(ctx)
+	held, err := q.held(ctx)
 	if err != nil {
 		return st, err
 	}
 	for _, p := range pipeline.Priorities() {
-		lane, err := q.laneStatus(ctx, p, inHand[p])
+		lane, err := q.laneStatus(ctx, p, held[p])
 		if err != nil {
 			return st, err
 		}
@@ -127,8 +127,8 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 	return st, err
 }
 
-// inHand counts the jobs of every lane that workers hold, or that come again after a while.
-func (q *Queue) inHand(ctx context.Context) (map[pipeline.Priority]int, error) {
+// held counts the jobs of every lane that workers hold, or that come again after a while.
+func (q *Queue) held(ctx context.Context) (map[pipeline.Priority]int, error) {
 	out := map[pipeline.Priority]int{}
 	consumers := q.jobs.ListConsumers(ctx)
 	for c := range consumers.Info() {
@@ -144,7 +144,7 @@ func (q *Queue) inHand(ctx context.Context) (map[pipeline.Priority]int, error) {
 	return out, nil
 }
 
-func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, inHand int) (LaneStatus, error) {
+func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, held int) (LaneStatus, error) {
 	var st LaneStatus
 	filter := q.prefix + ".*." + string(p) + ".*"
 	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(filter))
@@ -157,7 +157,7 @@ func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, inHand int)
 	if st.Waiting == 0 {
 		return st, nil
 	}
-	st.InHand = inHand
+	st.Held = held
 	m, err := q.jobs.GetMsg(ctx, info.State.FirstSeq, jetstream.WithGetMsgSubject(filter))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return st, nil

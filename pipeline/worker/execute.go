@@ -179,7 +179,7 @@ func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) 
 	disp := pipeline.Classify(pipeline.OpUpload, err)
 
 	switch {
-	case disp.Action == pipeline.HandBack:
+	case disp.Action == pipeline.ReleaseJob:
 		if w.sources.unreachable(d.Job.Source, err) {
 			w.log.Error().Err(err).Str("source", d.Job.Source).
 				Msg("cannot reach this source's contents; its jobs are left to other workers")

@@ -76,7 +76,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 		log: log,
 	}
 	reg.MustRegister(m.reportsDue, m.uploadSeconds, m.uploadBytes, m.queries, m.asked, m.pending, m.parked, m.conflicts, m.queriesFailed)
-	gauge("backburn_jobs_in_hand", "Jobs that this worker holds.", func() float64 { return float64(held.size()) })
+	gauge("backburn_jobs_held", "Jobs that this worker holds.", func() float64 { return float64(held.size()) })
 	for _, b := range pipeline.Budgets() {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "backburn_paused", Help: "1 while the budget is paused for the fleet.", ConstLabels: prometheus.Labels{"budget": string(b)},

@@ -18,7 +18,7 @@ import (
 )
 
 // New makes a worker on an open queue. It does nothing until Run.
-func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller.Oracle, opts ...Option) (*Worker, error) {
+func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poller.VerdictClient, opts ...Option) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -65,21 +65,21 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, oracle poller
 	w.metrics = newMetrics(o.reg, w.log, w.leases, w.pauses)
 	q.OnDeadLetter(w.metrics.deadLettered)
 	w.poller = poller.New(poller.Deps{
-		Queue:   q,
-		Member:  w.member,
-		Pauses:  pauses,
-		Oracle:  oracle,
-		Reports: o.reports,
-		Queries: w.queries,
-		Uploads: w.uploads,
-		Shares:  w.shares,
-		Config:  cfg,
-		Log:     o.log,
-		Metrics: w.metrics.poller(),
-		Spans:   w.spans,
-		Now:     o.now,
-		Tick:    o.tick,
-		Wait:    w.waitForToken,
+		Queue:    q,
+		Member:   w.member,
+		Pauses:   pauses,
+		Verdicts: verdicts,
+		Reports:  o.reports,
+		Queries:  w.queries,
+		Uploads:  w.uploads,
+		Shares:   w.shares,
+		Config:   cfg,
+		Log:      o.log,
+		Metrics:  w.metrics.poller(),
+		Spans:    w.spans,
+		Now:      o.now,
+		Tick:     o.tick,
+		Wait:     w.waitForToken,
 	})
 
 	return w, nil
