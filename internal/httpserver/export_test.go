@@ -2,8 +2,8 @@ package httpserver
 
 import "time"
 
-// SetTimeouts gives requests of a server that does not run yet so much time and no more, and twenty times
-// as much for their answers.
+// SetTimeouts gives requests of a server that does not run yet so much time and no more, and twenty
+// times as much for their answers.
 func (s *Server) SetTimeouts(d time.Duration) {
 	s.http.ReadHeaderTimeout = d
 	s.http.ReadTimeout = d

@@ -38,8 +38,8 @@ type opener struct {
 	claimer claimer
 }
 
-// take runs with a reserved in-flight place and releases it. unchanged is how long the file has been
-// as want says. report may be nil.
+// take runs with a reserved in-flight place and releases it. unchanged is how long the file has
+// been as want says. report may be nil.
 func (t *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
 	defer t.w.inFlight.leave()
 	if report == nil {

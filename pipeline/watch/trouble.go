@@ -118,8 +118,8 @@ func (t *troubles) prune(gone func(rel string) bool) {
 	}
 }
 
-// reported returns how many files have been in trouble for long enough to be reported, and those of them
-// that have been so for longest.
+// reported returns how many files have been in trouble for long enough to be reported, and those of
+// them that have been so for longest.
 func (t *troubles) reported(start time.Time) (n int, longest []Trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
