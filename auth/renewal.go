@@ -146,7 +146,7 @@ func (s *Source) noteError(e *AuthError, now time.Time) {
 
 // revisionOf returns the revision of the shared record that carries err; 0 where none does.
 func revisionOf(err error) uint64 {
-	var n noted
+	var n recordedError
 	if errors.As(err, &n) {
 		return n.revision
 	}

@@ -97,7 +97,7 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 			return h, nil
 		}
 		if left := v.Cool.remaining(f.wall()); left > 0 && !f.outdated(ctx, v.Cool) {
-			return nil, noted{v.Cool.err(f.source.profile.Name, left), v.revision}
+			return nil, recordedError{v.Cool.err(f.source.profile.Name, left), v.revision}
 		}
 
 		wait := jittered(f.source.timing.poll) // for the holder of the claim

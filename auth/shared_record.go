@@ -211,14 +211,14 @@ func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (rev
 	}
 }
 
-// noted is an error that the shared record carries since a revision.
-type noted struct {
+// recordedError is an error that the shared record carries since a revision.
+type recordedError struct {
 	*AuthError
 	revision uint64
 }
 
 // Unwrap makes errors.As find the AuthError.
-func (n noted) Unwrap() error { return n.AuthError }
+func (n recordedError) Unwrap() error { return n.AuthError }
 
 // release gives the claim up after a failure, and notes a cool-down for the fleet where the
 // server gave an answer: that it could not be reached may be this machine's own trouble.
@@ -245,5 +245,5 @@ func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
 	if err != nil || note == nil {
 		return e
 	}
-	return noted{e, revision}
+	return recordedError{e, revision}
 }

@@ -405,11 +405,11 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 	type expected struct{ body, outcome string }
 	want := map[string]expected{}
 	began := time.Now().Add(-time.Second)
-	for way, hand := range ways {
+	for way, submit := range ways {
 		for outcome, of := range outcomes {
 			name, body, ends := of(way)
 			id := strings.ReplaceAll(way+"-"+outcome, " ", "-")
-			hand(f, id, name, body)
+			submit(f, id, name, body)
 			want[id] = expected{body, ends}
 		}
 	}
@@ -789,11 +789,11 @@ func TestAServerThatTakesLessThanBefore(t *testing.T) {
 	f := newFixtureOn(t, openQueue(t, connect(t, s)), wildfiretest.WithDelay(0))
 	f.cfg.Roots["mail"] = t.TempDir()
 	want := map[string]string{}
-	for way, hand := range ways {
+	for way, submit := range ways {
 		for _, size := range []int{10, 30 << 10, 100 << 10, 600 << 10} {
 			id := fmt.Sprintf("%s-%d", strings.ReplaceAll(way, " ", "-"), size)
 			want[id] = string(bytes.Repeat([]byte(id+"\n"), size/len(id)+1))
-			hand(f, id, "x.exe", want[id])
+			submit(f, id, "x.exe", want[id])
 		}
 	}
 	s.Shutdown()

@@ -248,7 +248,7 @@ func (d *decision) waitForOther() Step {
 }
 
 // unknown decides about a sample that nobody works on: it is asked about if so configured, or if
-// an upload may have got through unheard; else it is uploaded.
+// an upload may have succeeded without an answer; else it is uploaded.
 func (d *decision) unknown() Step {
 	if !d.maySend() && d.heldLately() {
 		return d.withhold("WildFire did not know it at " + d.s.CheckedAt.UTC().Format(time.RFC3339) +

@@ -42,7 +42,8 @@ func (f *fixture) asked(op wildfire.Op, sha256 string) int {
 	return n
 }
 
-// Malware ends in a report event with its indicators, once for each source, and the documents are kept.
+// Malware ends in a report event with its indicators, once for each source, and the documents are
+// kept.
 func TestReportsAreFetchedOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -132,8 +133,8 @@ func (es events) reportedFirst(sum, source string) string {
 	return ""
 }
 
-// A report that is still being written is asked for again; one that never comes is told once, and not
-// asked for any more.
+// A report that is still being written is asked for again; one that never comes is told once, and
+// not asked for any more.
 func TestReportsThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithReportLag(time.Second))
@@ -163,7 +164,7 @@ func TestReportsThatAreNotThere(t *testing.T) {
 	if n := f.asked(wildfire.OpReport, sha("MZ late")); n < 2 || n > 12 || asked < 2 || asked > 12 {
 		t.Errorf("%d questions for a late report, %d for one that never comes", n, asked)
 	}
-	s := f.noted(sha("MZ never"))
+	s := f.sampleOf(sha("MZ never"))
 	if s.Report.State != results.ReportMissing || !slices.Equal(s.Report.Told, []string{"mail"}) {
 		t.Errorf("the ledger says %+v", s.Report)
 	}
@@ -178,8 +179,8 @@ func TestReportsThatAreNotThere(t *testing.T) {
 	}
 }
 
-// noted waits until the ledger has a note of a report.
-func (f *fixture) noted(sum string) pipeline.Sample {
+// sampleOf waits until the ledger has a note of a report.
+func (f *fixture) sampleOf(sum string) pipeline.Sample {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -197,7 +198,8 @@ func (f *fixture) noted(sum string) pipeline.Sample {
 	}
 }
 
-// Verdicts come first: reports get what a day's budget has to spare, and nothing of what verdicts need.
+// Verdicts come first: reports get what a day's budget has to spare, and nothing of what verdicts
+// need.
 func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
@@ -206,7 +208,8 @@ func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 	f.cfg.ReservePercent = 10
 	f.cfg.ReportVerdicts = []string{"malware"}
 
-	// At noon 48 are reserved, three quarters of half a day's 480 are kept for verdicts, and this is used:
+	// At noon 48 are reserved, three quarters of half a day's 480 are kept for verdicts, and this
+	// is used:
 	if err := fleet.Charge(t.Context(), f.q.Control(), pipeline.Queries, 240, c.now()); err != nil {
 		t.Fatal(err)
 	}

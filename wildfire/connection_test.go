@@ -150,7 +150,7 @@ func (c *fallingConn) Write(p []byte) (int, error) {
 }
 
 // TestSilentConnectionIsLeft: over HTTP/2 a call that is given up leaves its connection for the
-// next one, which must not meet the same fate until TCP notices.
+// next one, which must not stall as well before TCP notices.
 func TestSilentConnectionIsLeft(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewUnstartedServer(wildfiretest.New(wildfiretest.WithDelay(0)))

@@ -261,7 +261,7 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 	for _, m := range st.Members {
 		switch {
 		case m.Gone:
-			d.warn("processes", "start it again, or wait a day until it is forgotten", "%s on %s ended without a word; it was heard of last at %s", m.Role, m.Host, clock(m.Seen))
+			d.warn("processes", "restart it, or wait: it is dropped from the list after one day", "%s on %s stopped without leaving the fleet; last seen at %s", m.Role, m.Host, clock(m.Seen))
 		case m.State != health.OK && len(m.Unwell) > 0:
 			d.warn("processes", m.Unwell[0].Remedy, "%s on %s is %s: %s: %s", m.Role, m.Host, m.State, m.Unwell[0].Name(), m.Unwell[0].Reason)
 		}

@@ -90,7 +90,7 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		takes, timeout time.Duration
-		handsBack      bool
+		requeues       bool
 	}{
 		"finished in time": {2 * time.Second, 30 * time.Second, false},
 		"time is up":       {time.Minute, time.Second, true},
@@ -111,8 +111,8 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 				t.Errorf("it stops because of %q", cause)
 			}
 			p.Logged("stopped")
-			if _, err := p.WasLogged("shutdown timeout reached; handing jobs back"); (err == nil) != tc.handsBack {
-				t.Errorf("handing back: %v, want %v", err == nil, tc.handsBack)
+			if _, err := p.WasLogged("shutdown timeout reached; handing jobs back"); (err == nil) != tc.requeues {
+				t.Errorf("handing back: %v, want %v", err == nil, tc.requeues)
 			}
 			end()
 

@@ -350,7 +350,7 @@ func printMembers(w paper, st app.Status) {
 		}
 		if m.Gone {
 			up = "-"
-			state = "GONE, heard of last " + ago(m.Seen)
+			state = "GONE, last seen " + ago(m.Seen)
 			tone = notable
 		}
 		t.add(tone,

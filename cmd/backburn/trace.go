@@ -257,7 +257,7 @@ func sampleLine(s queue.SampleTrace) string {
 	switch {
 	case s.Verdict != "":
 		verdict, _ := judged(s.Verdict)
-		line = "verdict " + verdict + ", last heard from WildFire " + clock(s.CheckedAt)
+		line = "verdict " + verdict + ", last confirmed by WildFire " + clock(s.CheckedAt)
 	case s.Refusal != nil:
 		line = "refused: " + string(s.Refusal.Reason) + ": " + s.Refusal.Message
 	case s.State == "pending":

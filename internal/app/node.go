@@ -58,8 +58,8 @@ type Roles struct {
 	// Version is that of the binary.
 	Version string
 
-	// Report has the health registry told of more that the process needs, such as its own NATS server; nil
-	// for nothing.
+	// Report has the health registry told of more that the process needs, such as its own NATS
+	// server; nil for nothing.
 	Report func(*health.Registry)
 }
 
@@ -131,8 +131,9 @@ const (
 	httpGrace   = 2 * time.Second
 )
 
-// Start brings the parts up to the point where they can work: the streams are there, addresses are bound, credentials can be read. What
-// it has begun it undoes when it fails. ctx bounds the start alone.
+// Start brings the parts up to the point where they can work: the streams are there, addresses are
+// bound, credentials can be read. What it has begun it undoes when it fails. ctx bounds the start
+// alone.
 func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, roles: roles, log: log, reg: prometheus.NewRegistry()}
 	n.health = health.New(log.With().Str("component", "health").Logger())
@@ -289,7 +290,8 @@ func (n *Node) startWorker(ctx context.Context) error {
 	return err
 }
 
-// reach has the health registry told whether a service can be reached, by the calls through a transport.
+// reach has the health registry told whether a service can be reached, by the calls through a
+// transport.
 func (n *Node) reach(t http.RoundTripper, s health.Service) *health.Transport {
 	r := health.NewTransport(t, s)
 	n.looking = append(n.looking, r)
@@ -302,8 +304,8 @@ func (n *Node) describe() fleet.Process {
 	return fleet.Process{Role: n.roles.process(), Version: n.roles.Version, Config: fingerprint(n.cfg)}
 }
 
-// join makes the process a member of the fleet: a worker is one already. Whether its key can be written is
-// how it is known whether anything can.
+// join makes the process a member of the fleet: a worker is one already. Whether its key can be
+// written is how it is known whether anything can.
 func (n *Node) join() error {
 	if n.worker != nil {
 		n.member = n.worker.Member()
@@ -441,7 +443,8 @@ func (n *Node) dashboard() (http.Handler, error) {
 	return ui.New(cfg), nil
 }
 
-// portal is where people read WildFire's reports, for the cloud that is used; "" where it isn't known.
+// portal is where people read WildFire's reports, for the cloud that is used; "" where it isn't
+// known.
 func portal(base string) string {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" || !strings.HasSuffix(u.Hostname(), ".wildfire.paloaltonetworks.com") && u.Hostname() != "wildfire.paloaltonetworks.com" {
@@ -511,7 +514,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
 	side.Go(func() error {
-		tellSystemd(last, gctx.Done(), n.log)
+		notifySystemd(last, gctx.Done(), n.log)
 		return nil
 	})
 	err := g.Wait()

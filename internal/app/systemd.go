@@ -8,11 +8,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// tellSystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready at
+// notifySystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready at
 // once, stopping when stopping is closed, and in between a sign of life twice in each WatchdogSec.
 // The sign says that the process is scheduled, and nothing of NATS or WildFire: a restart heals
 // neither. Without systemd it does nothing.
-func tellSystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Logger) {
+func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Logger) {
 	notify := func(state string) bool {
 		sent, err := daemon.SdNotify(false, state)
 		if err != nil {

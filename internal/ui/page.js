@@ -179,7 +179,7 @@
     fill($("#members"), st.members, m => [
       lines(m.role, m.leader ? "leads" : "", m.version ? "version " + m.version : "", m.config ? "configuration " + m.config : ""),
       lines(m.host, "process " + m.pid),
-      m.gone ? health("gone", "heard of last " + age(m.seen) + " ago") : health(m.state, ...(m.unwell ?? []).map(p => name(p) + ": " + said(p))),
+      m.gone ? health("gone", "last seen " + age(m.seen) + " ago") : health(m.state, ...(m.unwell ?? []).map(p => name(p) + ": " + said(p))),
       m.slots ?? 0, m.gone ? "–" : age(m.started)]);
   }
 
@@ -293,7 +293,7 @@
       for (const m of st.members) {
         if (m.id === st.id) continue; // its parts say more
         const who = "The " + m.role + " on " + m.host;
-        if (m.gone) found.push(["bad", who + " is gone, heard of last " + age(m.seen) + " ago: start it again"]);
+        if (m.gone) found.push(["bad", who + " is gone, last seen " + age(m.seen) + " ago: restart it"]);
         else if (m.unwell?.length && !(m.state === "ok")) found.push([m.state === "failed" ? "bad" : "warn", who + " is " + m.state + ": " + name(m.unwell[0]) + ": " + said(m.unwell[0])]);
       }
       for (const b of ["uploads", "queries"]) {

@@ -155,7 +155,7 @@ func TestPageInTrouble(t *testing.T) {
 	for _, want := range []string{
 		"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
 		"Folder mail has failed since ", ": the folder is gone; mount it again", "Wildfire is degraded since ", "Folder_files proxy: files in trouble: 1",
-		"The watcher on mx1 is gone, heard of last 5 min ago", "The api on mx2 is degraded: queue: nearly full", "Today's uploads are spent: what needs them goes on by itself at ", "7 dead letters need a look",
+		"The watcher on mx1 is gone, last seen 5 min ago", "The api on mx2 is degraded: queue: nearly full", "Today's uploads are spent: what needs them goes on by itself at ", "7 dead letters need a look",
 	} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("the problems are\n%s\nwithout %q", problems, want)

@@ -68,7 +68,7 @@ type Member struct {
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst of them
 
 	// Gone says that the process ended without leaving the fleet, and no other one took its place;
-	// it was heard of last at Seen.
+	// it was last seen at Seen.
 	Gone bool      `json:"gone,omitempty"`
 	Seen time.Time `json:"seen,omitzero"`
 }
@@ -472,7 +472,7 @@ func (f *Membership) Leads(ctx context.Context) (bool, error) {
 // ID is this member's id.
 func (f *Membership) ID() string { return f.self.ID }
 
-// Live reports whether a member's key was there when we last heard, without asking.
+// Live reports whether a member's key existed at the last update, without asking.
 func (f *Membership) Live(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -526,7 +526,7 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 }
 
 // replaces reports whether a process took the place of one that died: the same role on the same
-// host, begun after that was heard of last.
+// host, started after that one was last seen.
 func replaces(l, dead Member) bool {
 	return l.Role == dead.Role && l.Host == dead.Host && l.Started.After(dead.Seen)
 }

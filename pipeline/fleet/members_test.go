@@ -7,7 +7,7 @@ import (
 )
 
 // Whoever left the fleet while a worker was cut off has no share of its rate afterwards.
-func TestMembersThatLeftUnheard(t *testing.T) {
+func TestMembersThatLeftUnseen(t *testing.T) {
 	t.Parallel()
 	f := Join(nil, pipeline.DefaultConfig().Lease, Process{Role: "worker", Slots: 8})
 	f.live["stays"], f.live["leaves"] = Member{ID: "stays"}, Member{ID: "leaves"}

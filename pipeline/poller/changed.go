@@ -18,12 +18,13 @@ func (p *Poller) note(key string, s pipeline.Sample) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	if p.rechecks.noted(key, s); len(p.rechecks.queue) == 1 {
+	if p.rechecks.update(key, s); len(p.rechecks.queue) == 1 {
 		signal(p.wakeAsk) // it may be the next thing to do
 	}
 }
 
-// rechecked deals with a second answer about a verdict, or about a sample that the policy keeps here.
+// rechecked deals with a second answer about a verdict, or about a sample that the policy keeps
+// here.
 func (p *Poller) rechecked(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	s, err := p.Queue.Sample(ctx, key)
 	switch {
@@ -38,8 +39,8 @@ func (p *Poller) rechecked(ctx context.Context, key string, r wildfire.VerdictRe
 	return p.changed(ctx, s, r)
 }
 
-// changed publishes that WildFire changed its mind. That is done before it is recorded: should we die
-// in between, it is found again.
+// changed publishes that WildFire changed its mind. That is done before it is recorded: should we
+// die in between, it is found again.
 func (p *Poller) changed(ctx context.Context, s queue.SampleEntry, r wildfire.VerdictRecord) error {
 	now := p.Now().UTC().Truncate(time.Second)
 	before := wildfire.Verdict(s.Verdict)
@@ -68,8 +69,8 @@ func (p *Poller) changed(ctx context.Context, s queue.SampleEntry, r wildfire.Ve
 	return err
 }
 
-// recheckedWithheld notes what WildFire says of a withheld sample. Where that is nothing, it is asked
-// again for as long as those who were told "withheld" can be told more.
+// recheckedWithheld notes what WildFire says of a withheld sample. Where that is nothing, it is
+// asked again for as long as those who were told "withheld" can be told more.
 func (p *Poller) recheckedWithheld(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	_, err := p.Queue.ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateNone || s.WithheldAt.IsZero() {
@@ -86,8 +87,8 @@ func (p *Poller) recheckedWithheld(ctx context.Context, key string, r wildfire.V
 	return err
 }
 
-// tellWithheld publishes a verdict to those whose jobs ended as withheld before there was one.
-func (p *Poller) tellWithheld(ctx context.Context, key string, s pipeline.Sample) {
+// publishWithheld publishes a verdict to those whose jobs ended as withheld before there was one.
+func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sample) {
 	published, err := p.publishChange(ctx, change{
 		key:     key,
 		told:    results.Filter{Types: []results.Type{results.Failed}, Outcomes: []string{string(results.Withheld)}},
@@ -121,9 +122,9 @@ type change struct {
 	at      time.Time
 }
 
-// publishChange publishes a changed event for every job that was told something else about a sample.
-// Which those are is read from RESULTS: changes are rare, and so nothing is written for them in
-// advance.
+// publishChange publishes a changed event for every job that was told something else about a
+// sample. Which those are is read from RESULTS: changes are rare, and so nothing is written for
+// them in advance.
 func (p *Poller) publishChange(ctx context.Context, c change) (int, error) {
 	sub := results.NewSubscriber(p.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: p.Queue.Prefix(),

@@ -7,10 +7,10 @@ import (
 	"backburn/wildfire"
 )
 
-// rechecks are verdicts that WildFire may still change its mind about: harmless ones, some
-// time after they were given; and samples that it did not know and that the policy keeps here. They
-// ride in calls that have room, and are asked about by themselves only while budget is plentiful. In
-// the order in which they are due.
+// rechecks are verdicts that WildFire may still change its mind about: harmless ones, some time
+// after they were given; and samples that it did not know and that the policy keeps here. They ride
+// in calls that have room, and are asked about by themselves only while budget is plentiful. In the
+// order in which they are due.
 type rechecks struct {
 	after time.Duration // from the verdict to the second question; 0: never
 	since time.Time     // verdicts that were checked before were asked about again
@@ -25,8 +25,8 @@ type recheck struct {
 // maxRechecks bounds what is remembered. Beyond it verdicts are simply not asked about again.
 const maxRechecks = 200_000
 
-// noted takes up a verdict that was just given, or is read back.
-func (r *rechecks) noted(key string, s pipeline.Sample) {
+// update takes up a verdict that was just given, or is read back.
+func (r *rechecks) update(key string, s pipeline.Sample) {
 	withheld := s.State == pipeline.StateNone && !s.WithheldAt.IsZero()
 	harmless := s.State == pipeline.StateVerdict && !wildfire.Verdict(s.Verdict).Malicious()
 	if r.after == 0 || s.CheckedAt.Before(r.since) || pipeline.IsLink(key) || !withheld && !harmless || len(r.queue) >= maxRechecks {

@@ -40,10 +40,10 @@ var (
 	errNoSpare       = errors.New("no query to spare for reports")
 )
 
-// reportLoop fetches the reports that are due, one at a time, whenever verdicts leave queries to spare.
-// What is due is what the ledger says: a sample with a verdict that is wanted, and without a note of its
-// report. A document is kept before the event is published, and the note comes last, so that a leader that
-// dies leaves the rest to the next one.
+// reportLoop fetches the reports that are due, one at a time, whenever verdicts leave queries to
+// spare. What is due is what the ledger says: a sample with a verdict that is wanted, and without a
+// note of its report. A document is kept before the event is published, and the note comes last, so
+// that a leader that dies leaves the rest to the next one.
 func (p *Poller) reportLoop(ctx context.Context) error {
 	if !p.reporting() {
 		<-ctx.Done()
@@ -61,7 +61,7 @@ func (p *Poller) reportLoop(ctx context.Context) error {
 		switch {
 		case owed != "":
 			key = owed
-			err = p.tellOwed(ctx, key)
+			err = p.publishOwed(ctx, key)
 			wait = 0
 		case key != "" && wait <= 0:
 			err = p.report(ctx, key)
@@ -154,12 +154,12 @@ func (p *Poller) report(ctx context.Context, key string) error {
 		if err != nil {
 			return err
 		}
-		return p.tell(ctx, s, found, at)
+		return p.publishReport(ctx, s, found, at)
 	case errors.Is(err, wildfire.ErrNotReady) && p.Now().Before(p.Config.ReportDeadline(s.Sample)):
 		p.reportLater(key, p.Config.ReportSchedule().Next(s.DecidedAt, p.Now()))
 		return nil
 	case noReport(err):
-		return p.tell(ctx, s, pipeline.MissingReport(), p.Now())
+		return p.publishReport(ctx, s, pipeline.MissingReport(), p.Now())
 	}
 
 	return err
@@ -223,8 +223,8 @@ func notKept(err error) bool {
 	return errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable)
 }
 
-// keepOthers fetches and keeps what is wanted besides the report. There may be none, and a report without
-// them is better than none.
+// keepOthers fetches and keeps what is wanted besides the report. There may be none, and a report
+// without them is better than none.
 func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key string) {
 	for _, document := range p.Config.ReportDocuments()[1:] {
 		if _, err := reports.Find(ctx, key, document); err == nil {
@@ -249,7 +249,8 @@ func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key str
 	}
 }
 
-// toSpare returns an error unless n queries are left that verdicts don't need, and none wants to be asked.
+// toSpare returns an error unless n queries are left that verdicts don't need, and none wants to be
+// asked.
 func (p *Poller) toSpare(ctx context.Context, n int) error {
 	if p.anything(false) || !p.Member.Sure() {
 		return errVerdictsFirst
@@ -269,8 +270,8 @@ func (p *Poller) toSpare(ctx context.Context, n int) error {
 	return nil
 }
 
-// document spends a query on a document. What is written to the writer that fetch gets is returned, or
-// what fetch does.
+// document spends a query on a document. What is written to the writer that fetch gets is returned,
+// or what fetch does.
 func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
 	if err := p.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
 		if errors.Is(err, fleet.ErrSpent) {
@@ -332,9 +333,9 @@ func available(ctx context.Context, reports *queue.Reports, key string, body []b
 	return pipeline.AvailableReport(report, kept), nil
 }
 
-// tell publishes what there is to say of a report, once for each source that a job of ended with the
-// sample's verdict, and notes that in the ledger.
-func (p *Poller) tell(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
+// publishReport publishes what there is to say of a report, once for each source that a job of
+// ended with the sample's verdict, and notes that in the ledger.
+func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
 	finals, err := p.finals(ctx, s, time.Minute, nil)
 	if err != nil {
 		return err
@@ -369,8 +370,8 @@ func (p *Poller) tell(ctx context.Context, s queue.SampleEntry, report results.R
 	return nil
 }
 
-// finals are the first events by which jobs of each source ended with a sample's verdict, from so long on
-// before the ledger said what is to be done about its report.
+// finals are the first events by which jobs of each source ended with a sample's verdict, from so
+// long on before the ledger said what is to be done about its report.
 func (p *Poller) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
 	p.mu.Lock()
 	e := p.reports.entries[s.Key]
@@ -403,8 +404,9 @@ func (p *Poller) finals(ctx context.Context, s queue.SampleEntry, before time.Du
 	return first, nil
 }
 
-// tellOwed publishes a report that is known for the sources whose first job with the contents ended later.
-func (p *Poller) tellOwed(ctx context.Context, key string) error {
+// publishOwed publishes a report that is known for the sources whose first job with the contents
+// ended later.
+func (p *Poller) publishOwed(ctx context.Context, key string) error {
 	s, err := p.Queue.Sample(ctx, key)
 	if err != nil {
 		return err

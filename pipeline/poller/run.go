@@ -90,7 +90,7 @@ func (p *Poller) subscribe(ctx context.Context) (stop func(), err error) {
 	for subject, handle := range map[string]nats.MsgHandler{
 		p.Queue.AskSubject():     p.question,
 		p.Queue.ChangedSubject(): p.sampleChanged,
-		p.Queue.WaitingSubject(): p.tellWaiting,
+		p.Queue.WaitingSubject(): p.notifyWaiting,
 	} {
 		sub, err := p.Queue.Conn().Subscribe(subject, handle)
 		if err != nil {

@@ -109,8 +109,8 @@ func (q *Queue) Provision(ctx context.Context) error {
 	})
 }
 
-// provisionStream makes a stream that is missing, and changes one that does not fit. One that fits is
-// left alone: of many workers that start together none makes the server's work for the others.
+// provisionStream makes a stream that is missing, and changes one that does not fit. One that fits
+// is left alone: of many workers that start together none makes the server's work for the others.
 func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
 	s, err := q.js.Stream(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -118,7 +118,7 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return s, err
 		}
-		// Another process was faster. Not every server of a cluster may have heard of it yet.
+		// Another process was faster. Not every server of the cluster may know the stream yet.
 		if s, err = q.js.Stream(ctx, c.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil, &jets.Error{Op: "look up", Class: jets.Unavailable, Err: err}
 		}
@@ -139,8 +139,8 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 	return q.js.UpdateStream(ctx, c)
 }
 
-// check refuses a ledger of a later version, and streams of a simulation where work is real, or the other
-// way around, before anything is made. exists says that there is a ledger.
+// check refuses a ledger of a later version, and streams of a simulation where work is real, or the
+// other way around, before anything is made. exists says that there is a ledger.
 func (q *Queue) check(ctx context.Context) (exists bool, err error) {
 	for _, c := range q.topology.Streams() {
 		s, err := q.streamThere(ctx, c.Name)

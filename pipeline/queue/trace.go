@@ -420,7 +420,7 @@ func (t *tracer) walk(ctx context.Context, s jetstream.Stream, name, filter stri
 	}
 }
 
-// events reads RESULTS from when the sample was first heard of.
+// events reads RESULTS from the time that the sample was first seen.
 func (t *tracer) events(ctx context.Context) error {
 	from, n := t.from(), 0
 	cfg := jetstream.OrderedConsumerConfig{

@@ -60,7 +60,7 @@ func (c *counted) Publish(ctx context.Context, job pipeline.Job) error {
 func BenchmarkClaimHashPublish(b *testing.B) {
 	const size = 10 << 10
 	js, stream := startJetStream(b)
-	byHand := func() time.Duration {
+	manual := func() time.Duration {
 		dir, out := b.TempDir(), b.TempDir()
 		fill(b, dir, b.N, size)
 		began := time.Now()
@@ -145,7 +145,7 @@ func BenchmarkClaimHashPublish(b *testing.B) {
 	var limits, tooks []time.Duration
 	b.ResetTimer()
 	for range rounds {
-		limits = append(limits, byHand())
+		limits = append(limits, manual())
 		purge()
 		tooks = append(tooks, byWatcher())
 		purge()

@@ -37,8 +37,8 @@ func (p *Poller) question(m *nats.Msg) {
 	signal(p.wakeAsk)
 }
 
-// tellWaiting answers what waits.
-func (p *Poller) tellWaiting(m *nats.Msg) {
+// notifyWaiting answers what waits.
+func (p *Poller) notifyWaiting(m *nats.Msg) {
 	p.mu.Lock()
 	w := p.list.waiters()
 	p.mu.Unlock()
@@ -125,6 +125,6 @@ func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 	p.note(r.Key, s)
 	p.noteReport(r, s)
 	if s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero() {
-		p.async(ctx, func() { p.tellWithheld(ctx, r.Key, s) })
+		p.async(ctx, func() { p.publishWithheld(ctx, r.Key, s) })
 	}
 }
