@@ -165,7 +165,7 @@ Where to go from here
   backburn run --simulate       the same, to stay: drop files into ./quarantine, results still simulated
   backburn simulate --help      which markers in a file make the simulated WildFire say what
   backburn config show          every setting, with the defaults
-  README.md                     a real account in five lines of TOML
+  docs/install.md               a real account in five lines of TOML
 `)
 }
 

@@ -65,6 +65,47 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// The README fits one screen: what it is, how to try it, and where to read on.
+func TestReadmeIsShort(t *testing.T) {
+	t.Parallel()
+	page := read(t, filepath.Join("..", "..", "README.md"))
+	if n := strings.Count(page, "\n"); n > 50 {
+		t.Errorf("README.md has %d lines: move what is not for the first minute to docs", n)
+	}
+	for _, command := range []string{"go run ./cmd/backburn demo", "go run ./cmd/backburn run --simulate"} {
+		if !strings.Contains(page, command) {
+			t.Errorf("README.md does not show %q", command)
+		}
+	}
+}
+
+var tomlBlock = regexp.MustCompile("(?ms)^```toml\n(.*?)^```$")
+
+// Every example of a configuration in the documents has keys and values that are understood.
+func TestExamplesOfConfiguration(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := 0
+	for _, page := range pages {
+		for i, m := range tomlBlock.FindAllStringSubmatch(read(t, page), -1) {
+			blocks++
+			file := filepath.Join(t.TempDir(), "backburn.toml")
+			if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := config.Read(file, func(string) (string, bool) { return "", false }); err != nil {
+				t.Errorf("%s, example %d: %v", page, i+1, err)
+			}
+		}
+	}
+	if blocks < 10 {
+		t.Errorf("only %d examples", blocks)
+	}
+}
+
 // The configurations that are shipped are understood as they are.
 func TestShippedConfigurations(t *testing.T) {
 	t.Parallel()
