@@ -96,7 +96,7 @@ func TestExamplesOfConfiguration(t *testing.T) {
 			if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := config.Read(file, func(string) (string, bool) { return "", false }); err != nil {
+			if _, err := config.Load(file, func(string) (string, bool) { return "", false }); err != nil {
 				t.Errorf("%s, example %d: %v", page, i+1, err)
 			}
 		}
