@@ -41,6 +41,25 @@ func TestLinks(t *testing.T) {
 		}
 	}
 
+	decisions, err := filepath.Glob(filepath.Join(root, "docs", "adr", "*.md"))
+	if err != nil || len(decisions) < 6 {
+		t.Fatalf("%d decisions, %v", len(decisions), err)
+	}
+	list := read(t, filepath.Join(root, "docs", "adr", "README.md"))
+	for _, page := range decisions {
+		if name := filepath.Base(page); name != "README.md" {
+			if !strings.Contains(list, "]("+name+")") {
+				t.Errorf("docs/adr/README.md does not name %s", name)
+			}
+			for _, part := range []string{"## Context", "## Decision", "## Consequences"} {
+				if !strings.Contains(read(t, page), "\n"+part+"\n") {
+					t.Errorf("%s has no part %q", page, part)
+				}
+			}
+		}
+	}
+	pages = append(pages, decisions...)
+
 	for _, name := range []string{"README.md", "CONTRIBUTING.md", "RELEASE.md", "SECURITY.md", "deploy/helm/backburn/README.md"} {
 		pages = append(pages, filepath.Join(root, filepath.FromSlash(name)))
 	}
