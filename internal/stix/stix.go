@@ -1,0 +1,321 @@
+// Package stix writes WildFire's report about a file as a bundle of STIX 2.1 (OASIS Standard "STIX
+// Version 2.1"), for threat intelligence platforms.
+//
+// The same document, kept at the same time, gives the same bundle, identifiers included. So a
+// bundle may be imported twice. Nothing is defanged.
+package stix
+
+import (
+	"cmp"
+	"errors"
+	"net/netip"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"backburn/wildfire"
+)
+
+// Bundle is a bundle of STIX 2.1.
+type Bundle struct {
+	Type    string `json:"type"`
+	ID      string `json:"id"`
+	Objects []any  `json:"objects"`
+}
+
+// ErrNoHash says that a report does not say which file it is about.
+var ErrNoHash = errors.New("the report holds no hash of the file")
+
+// New makes a bundle of a report that was fetched at a time: the file, the hosts and URLs it talked
+// to and the files it dropped, with an indicator for each, and what WildFire made of the file.
+//
+// What malware talks to may be harmless, and addresses that are not public indicate nothing: the
+// former are anomalous activity, and the latter are observables without an indicator.
+func New(r wildfire.Report, at time.Time) (Bundle, error) {
+	name := cmp.Or(r.SHA256, r.SHA1, r.MD5)
+	if name == "" {
+		return Bundle{}, ErrNoHash
+	}
+
+	b := builder{
+		name: name,
+		at:   at.UTC().Format(timeFormat),
+		seen: map[string]bool{},
+	}
+	b.who = b.identity()
+	sample := b.file(hashesOf(r.SHA256, r.SHA1, r.MD5), "", r.Size)
+	malware := b.malware(r, sample)
+
+	b.indicate(malware, sampleType(r.Malware), hashPattern(r.SHA256, r.SHA1, r.MD5), "The file "+name)
+	for _, domain := range r.Domains {
+		b.contacted(malware, b.value("domain-name", domain), "domain-name", domain)
+	}
+	for _, ip := range r.IPs {
+		b.address(malware, ip)
+	}
+	for _, link := range r.URLs {
+		b.url(malware, link)
+	}
+	for _, f := range r.Dropped {
+		b.dropped(malware, f)
+	}
+	b.analysis(r, sample)
+
+	return Bundle{
+		Type:    "bundle",
+		ID:      b.id("bundle", ""),
+		Objects: b.objects,
+	}, nil
+}
+
+// timeFormat is how STIX writes times.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// builder gathers the objects of a bundle, each of them once.
+type builder struct {
+	name    string // the hash of the file that the report is about
+	at      string
+	who     string // identifier of WildFire
+	objects []any
+	seen    map[string]bool
+	found   []string // identifiers of the observables, the file itself first
+}
+
+// add takes an object up. It reports false where it is there already.
+func (b *builder) add(id string, object any) bool {
+	if b.seen[id] {
+		return false
+	}
+	b.seen[id] = true
+	b.objects = append(b.objects, object)
+
+	return true
+}
+
+// id is an identifier that follows from the report and from what is said.
+func (b *builder) id(kind, what string) string {
+	return kind + "--" + uuid.NewSHA1(findings, []byte(b.name+" "+b.at+" "+kind+" "+what)).String()
+}
+
+// domain begins an object that says something.
+func (b *builder) domain(kind, what string) domain {
+	return domain{
+		common:    common{Type: kind, SpecVersion: specVersion, ID: b.id(kind, what)},
+		CreatedBy: b.who,
+		Created:   b.at,
+		Modified:  b.at,
+	}
+}
+
+// identity is WildFire, which found all of this out.
+func (b *builder) identity() string {
+	d := b.domain("identity", "")
+	d.CreatedBy = ""
+	b.add(d.ID, identity{
+		domain: d,
+		Name:   "Palo Alto Networks WildFire",
+		Class:  "system",
+	})
+
+	return d.ID
+}
+
+// malware is the file as malware; "" where WildFire does not call it that.
+func (b *builder) malware(r wildfire.Report, sample string) string {
+	if r.Malware != "yes" {
+		return ""
+	}
+
+	d := b.domain("malware", "")
+	b.add(d.ID, malware{
+		domain:  d,
+		Name:    "Malware " + b.name,
+		Samples: []string{sample},
+	})
+
+	return d.ID
+}
+
+// analysis is WildFire's verdict, with what was seen on the way to it.
+func (b *builder) analysis(r wildfire.Report, sample string) {
+	d := b.domain("malware-analysis", "")
+	b.add(d.ID, analysis{
+		domain:   d,
+		Product:  "wildfire",
+		Result:   result(r.Malware),
+		Sample:   sample,
+		Observed: b.found[1:],
+	})
+}
+
+// result is the report's word in that of STIX.
+func result(word string) string {
+	switch word {
+	case "yes":
+		return "malicious"
+	case "grayware":
+		return "suspicious"
+	case "no":
+		return "benign"
+	}
+
+	return "unknown"
+}
+
+// sampleType is what the file's hash indicates.
+func sampleType(word string) string {
+	switch word {
+	case "yes":
+		return "malicious-activity"
+	case "no":
+		return "benign"
+	}
+
+	return "anomalous-activity"
+}
+
+// indicate adds an indicator, of the malware where there is one.
+func (b *builder) indicate(malware, kind, pattern, name string) {
+	d := b.domain("indicator", pattern)
+	b.add(d.ID, indicator{
+		domain:      d,
+		Name:        name,
+		Types:       []string{kind},
+		Pattern:     pattern,
+		PatternType: "stix",
+		ValidFrom:   b.at,
+	})
+	b.relate(d.ID, "indicates", malware)
+}
+
+// relate adds a relationship, unless there is no end to it.
+func (b *builder) relate(source, how, target string) {
+	if source == "" || target == "" {
+		return
+	}
+
+	d := b.domain("relationship", source+" "+how+" "+target)
+	b.add(d.ID, relationship{
+		domain: d,
+		Kind:   how,
+		Source: source,
+		Target: target,
+	})
+}
+
+// contacted adds what follows from an observable that the file talked to, or holds.
+func (b *builder) contacted(malware, id, kind, value string) {
+	b.relate(malware, "communicates-with", id)
+	b.indicate(malware, "anomalous-activity", "["+kind+":value = "+quoted(value)+"]", "Contacted by "+b.name)
+}
+
+// address adds an IP address. One that is not public is no indicator of anything.
+func (b *builder) address(malware, text string) {
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		return
+	}
+
+	kind := "ipv6-addr"
+	if ip = ip.Unmap().WithZone(""); ip.Is4() {
+		kind = "ipv4-addr"
+	}
+	id := b.value(kind, ip.String())
+	if ip.IsGlobalUnicast() && !ip.IsPrivate() {
+		b.contacted(malware, id, kind, ip.String())
+		return
+	}
+	b.relate(malware, "communicates-with", id)
+}
+
+// url adds a URL. What is none by RFC 3986, since it is text of a file, is left out.
+func (b *builder) url(malware, text string) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Host == "" || strings.ContainsFunc(text, notInURL) {
+		return
+	}
+
+	b.contacted(malware, b.value("url", text), "url", text)
+}
+
+// notInURL reports whether a character may not stand in a URL as it is.
+func notInURL(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) }
+
+// dropped adds a file that the sample wrote.
+func (b *builder) dropped(malware string, f wildfire.DroppedFile) {
+	hashes := hashesOf(f.SHA256, f.SHA1, f.MD5)
+	if len(hashes) == 0 {
+		return
+	}
+
+	id := b.file(hashes, path.Base(strings.ReplaceAll(f.Path, `\`, "/")), f.Size)
+	b.relate(malware, "drops", id)
+	b.indicate(malware, "anomalous-activity", hashPattern(f.SHA256, f.SHA1, f.MD5), "Dropped by "+b.name)
+}
+
+// observe adds something that was seen in the analysis.
+func (b *builder) observe(id string, object any) {
+	if b.add(id, object) {
+		b.found = append(b.found, id)
+	}
+}
+
+// file adds a file as an observable. The name "." stands for none.
+func (b *builder) file(hashes map[string]string, name string, size int64) string {
+	if name == "." || name == "/" {
+		name = ""
+	}
+
+	o := observable("file", fileKey(hashes, name))
+	b.observe(o.ID, file{
+		common: o,
+		Hashes: hashes,
+		Name:   name,
+		Size:   size,
+	})
+
+	return o.ID
+}
+
+// value adds an observable that is nothing but its value.
+func (b *builder) value(kind, text string) string {
+	o := observable(kind, map[string]any{"value": text})
+	b.observe(o.ID, valued{
+		common: o,
+		Value:  text,
+	})
+
+	return o.ID
+}
+
+// hashesOf names hashes as STIX does.
+func hashesOf(sha256, sha1, md5 string) map[string]string {
+	hashes := map[string]string{}
+	for name, hash := range map[string]string{"SHA-256": sha256, "SHA-1": sha1, "MD5": md5} {
+		if hash != "" {
+			hashes[name] = hash
+		}
+	}
+
+	return hashes
+}
+
+// hashPattern matches a file by the strongest of its hashes.
+func hashPattern(sha256, sha1, md5 string) string {
+	switch {
+	case sha256 != "":
+		return "[file:hashes.'SHA-256' = " + quoted(sha256) + "]"
+	case sha1 != "":
+		return "[file:hashes.'SHA-1' = " + quoted(sha1) + "]"
+	}
+
+	return "[file:hashes.MD5 = " + quoted(md5) + "]"
+}
+
+// quoted is a text as a string of the pattern language.
+func quoted(text string) string { return "'" + patternEscapes.Replace(text) + "'" }
+
+var patternEscapes = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
