@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"backburn/internal/testkit/logbuf"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -195,6 +198,40 @@ func (f *fixture) sampleOf(sum string) pipeline.Sample {
 			f.t.Fatalf("nothing is noted: %+v", s)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A source that is owed a report before its job has ended gets it after that, and nobody is warned
+// of the wait.
+func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.cfg.ReportVerdicts = []string{"malware"}
+	var log logbuf.Buffer
+	f.work(worker.WithLogger(zerolog.New(&log)))
+	f.raw("first", "mail", "malware.exe", "MZ owed")
+	f.until(func(es events) bool { return len(es.reported("mail")) == 1 })
+	sum := sha("MZ owed")
+	f.sampleOf(sum)
+
+	_, err := f.q.ChangeSample(t.Context(), sum, func(s *pipeline.Sample) bool { return s.Owe("web", time.Now()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(log.String(), "has not ended yet"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody looks for the job:\n%s", log.String())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.raw("late", "web", "malware.exe", "MZ owed")
+	all := f.until(func(es events) bool { return len(es.reported("web")) == 1 })
+
+	if got := all.reported("web")[0].Data.JobID; got != "late" {
+		t.Errorf("the event is about %s", got)
+	}
+	if strings.Contains(log.String(), "report cannot be") {
+		t.Errorf("somebody is warned:\n%s", log.String())
 	}
 }
 

@@ -323,7 +323,24 @@ func printJobs(w paper, st app.Status) {
 		t.add(plain, j.name, strconv.Itoa(j.s.Jobs), ago(j.s.Oldest), or(what))
 	}
 	t.print(w)
+	printReportsWaiting(w, st.Reports)
 	fmt.Fprintln(w)
+}
+
+// printReportsWaiting prints how many reports are still to be fetched.
+func printReportsWaiting(w paper, r *queue.ReportsStatus) {
+	if r == nil {
+		return
+	}
+
+	line := "reports: none is to be fetched"
+	if r.Waiting > 0 {
+		line = fmt.Sprintf("reports: %d to be fetched, the first wanted %s", r.Waiting, ago(r.Oldest))
+	}
+	if r.Reason != "" {
+		line += "; " + r.Reason
+	}
+	fmt.Fprintf(w, "\n%s\n", strings.Join(w.wrapped(printable(line), 0), "\n"))
 }
 
 // printMembers prints the processes of the fleet, and what is wrong with them.

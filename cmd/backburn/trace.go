@@ -272,5 +272,8 @@ func sampleLine(s queue.SampleTrace) string {
 	if s.Attempts > 0 {
 		line += fmt.Sprintf(", %s that failed", strings.Replace(plural(s.Attempts, "try"), "trys", "tries", 1))
 	}
+	if r := s.Report; r != nil {
+		line += ", report " + string(r.State) + " since " + clock(r.At)
+	}
 	return line
 }

@@ -652,8 +652,13 @@
 
   const DOES = {
     queued: "Received, waits in the queue", submitted: "Uploaded", waiting: "Waits", verdict: "Verdict", failed: "Failed",
-    changed: "WildFire changed its mind", dead: "Kept as a dead letter", sample: "Contents",
+    changed: "WildFire changed its mind", report: "Report", dead: "Kept as a dead letter", sample: "Contents",
   };
+
+  // reportOf says what became of WildFire's report about contents; undefined before that is known.
+  function reportOf(note) {
+    return note && (note.state === "available" ? "available" : "WildFire has none") + " since " + full(note.at);
+  }
 
   // showFile shows a file; again, where it is shown already and there is news of it.
   async function showFile(ref, again = false) {
@@ -684,7 +689,7 @@
     pairs($("#facts"), [
       ["Path", e?.path], ["Link", e?.url], ["Source", source], ["Job", id], ["SHA-256", sha], ["MD5", e?.md5], ["Type", e?.filetype],
       ["Size", e && (e.size || sha) && !e.url ? size(e.size) + " (" + count(e.size) + " bytes)" : ""], ["Verdict by", BASES[e?.basis] ?? e?.basis],
-      ["Took", e?.took ? length(e.took) : ""],
+      ["Took", e?.took ? length(e.took) : ""], ["Report", reportOf(t?.sample?.report)],
     ]);
     // The events that are here stand in for a trace that can't be had.
     const line = steps.length ? steps : [...j.events].reverse().map(x => ({ time: x.time, what: x.event, detail: x.message || x.outcome }));
@@ -710,6 +715,7 @@
     const commands = [];
     if (job) commands.push(["backburn trace " + job, "all that is known of this job"]);
     if (sha) commands.push(["backburn verdict " + sha, "asks WildFire again"], ["backburn report " + sha, "WildFire's report"]);
+    if (t?.sample?.report?.state === "available") commands.push(["backburn report " + sha + " --format stix", "its indicators, as STIX 2.1"]);
     if (dead?.seq) commands.push(["backburn dead show " + dead.seq, "the dead letter"], ["backburn dead replay " + dead.seq, "tries again"]);
     $("#commands").replaceChildren(...commands.map(([text, what]) => {
       const li = make("li"), b = make("button", "", "Copy");

@@ -282,3 +282,28 @@ func TestAnOpenFileFollowsItsEvents(t *testing.T) {
 	}})
 	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ")`)
 }
+
+// The page of a file says what became of WildFire's report about it.
+func TestAFileSaysWhatBecameOfItsReport(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	for state, want := range map[results.ReportStatus]string{
+		results.ReportAvailable: "available since ",
+		results.ReportMissing:   "WildFire has none since ",
+	} {
+		past := listed(1)
+		past.trace.Sample = &queue.SampleTrace{
+			Key:    strings.Repeat("0f", 32),
+			Report: &pipeline.ReportNote{State: state, At: time.Now()},
+		}
+		past.trace.Steps = []queue.Step{{Time: time.Now(), What: "report", Detail: "domains: 1; kept: xml"}}
+		url := serve(t, func() (app.Status, error) { return trouble(), nil }, past)
+		do(t, ctx, chromedp.Navigate(url+"#job=mail/j0"))
+		until(t, ctx, `document.querySelector("#facts").innerText.includes("`+want+`")`)
+		until(t, ctx, `document.querySelector("#steps").innerText.includes("Report") && document.querySelector("#steps").innerText.includes("domains: 1")`)
+		stix := value[bool](t, ctx, `document.querySelector("#commands").innerText.includes("--format stix")`)
+		if stix != (state == results.ReportAvailable) {
+			t.Errorf("%s: the page offers the report's indicators: %v", state, stix)
+		}
+	}
+}

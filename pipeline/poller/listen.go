@@ -41,6 +41,9 @@ func (p *Poller) question(m *nats.Msg) {
 func (p *Poller) notifyWaiting(m *nats.Msg) {
 	p.mu.Lock()
 	w := p.list.waiters()
+	if p.reporting() {
+		w.Reports = p.reports.status()
+	}
 	p.mu.Unlock()
 
 	if body, err := json.Marshal(w); err == nil && m.Reply != "" {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"backburn/pipeline"
+	"backburn/pipeline/queue"
 )
 
 // reportList is the poller's index of the reports that are to be fetched or published: of what the
@@ -13,16 +14,17 @@ type reportList struct {
 	first   time.Duration         // from the verdict to the first try
 	entries map[string]*reportDue // by sample key
 	fetch   schedule[*reportDue]  // not asked for yet, or not found so far
-	owed    []string              // known, and a source is still to be told
+	owed    schedule[*reportDue]  // known, and a source is still to be told
+	why     string                // why none that is due is fetched; "" for no reason
 }
 
 // reportDue is one report.
 type reportDue struct {
-	slot // in reportList.fetch: the next try
+	slot // in reportList.owed or, otherwise, in reportList.fetch: the next try
 
 	key   string
 	since time.Time // by the server's clock: no job ended with the verdict before
-	owed  bool
+	owed  bool      // it is in reportList.owed
 }
 
 // maxReports bounds what is remembered. Beyond it reports are not fetched.
@@ -46,11 +48,7 @@ func (l *reportList) note(key string, s pipeline.Sample, since time.Time) bool {
 			e = &reportDue{slot: unscheduled, key: key, since: since}
 			l.entries[key] = e
 		}
-		l.fetch.remove(e)
-		if !e.owed {
-			e.owed = true
-			l.owed = append(l.owed, key)
-		}
+		l.owe(key, time.Time{})
 		return true
 
 	case s.Report != nil || !l.wants(key, s):
@@ -67,48 +65,71 @@ func (l *reportList) note(key string, s pipeline.Sample, since time.Time) bool {
 	return true
 }
 
+// status is what an operator sees of it.
+func (l *reportList) status() *queue.ReportsStatus {
+	s := &queue.ReportsStatus{Waiting: len(l.fetch)}
+	for _, e := range l.fetch {
+		if s.Oldest.IsZero() || e.since.Before(s.Oldest) {
+			s.Oldest = e.since.UTC()
+		}
+	}
+	if s.Waiting > 0 {
+		s.Reason = l.why
+	}
+
+	return s
+}
+
 // put makes a report due at a time.
 func (l *reportList) put(key string, at time.Time) {
-	if e := l.entries[key]; e != nil { // else it was forgotten meanwhile
+	if e := l.entries[key]; e != nil && !e.owed { // else it was forgotten meanwhile
 		l.fetch.set(e, at)
 	}
 }
 
 // drop forgets a report.
 func (l *reportList) drop(key string) {
-	if e := l.entries[key]; e != nil {
+	e := l.entries[key]
+	switch {
+	case e == nil:
+		return
+	case e.owed:
+		l.owed.remove(e)
+	default:
 		l.fetch.remove(e)
-		delete(l.entries, key)
 	}
+	delete(l.entries, key)
 }
 
-// oweAgain puts back what nextOwed took.
-func (l *reportList) oweAgain(key string) {
-	if e := l.entries[key]; e != nil && !e.owed {
-		e.owed = true
-		l.owed = append(l.owed, key)
+// owe has a source told of a report that is known, at a time.
+func (l *reportList) owe(key string, at time.Time) {
+	e := l.entries[key]
+	if e == nil || e.owed {
+		return
 	}
+	l.fetch.remove(e)
+	e.owed = true
+	l.owed.set(e, at)
 }
 
-// nextOwed takes a report of which a source is to be told; "" for none.
-func (l *reportList) nextOwed() string {
-	for len(l.owed) > 0 {
-		key := l.owed[0]
-		l.owed = l.owed[1:]
-		if e := l.entries[key]; e != nil && e.owed {
+// next is a report that is due now; "" for none, and how long until one is. One of which a source is
+// to be told is taken out of the list, any other stays there.
+func (l *reportList) next(now time.Time) (key string, owed bool, wait time.Duration) {
+	wait = time.Hour
+	if len(l.owed) > 0 {
+		e := l.owed[0]
+		if wait = e.due.Sub(now); wait <= 0 {
+			l.owed.remove(e)
 			e.owed = false
-			return key
+			return e.key, true, 0
+		}
+	}
+	if len(l.fetch) > 0 {
+		e := l.fetch[0]
+		if wait = min(wait, e.due.Sub(now)); wait <= 0 {
+			return e.key, false, 0
 		}
 	}
 
-	return ""
-}
-
-// next is the report that is due first, and how long until then; "" for none. It stays in the list.
-func (l *reportList) next(now time.Time) (string, time.Duration) {
-	if len(l.fetch) == 0 {
-		return "", time.Hour
-	}
-
-	return l.fetch[0].key, l.fetch[0].due.Sub(now)
+	return "", false, wait
 }

@@ -21,7 +21,7 @@ const (
 	// Reports of samples that were decided longer ago are not looked for when a leader begins.
 	reportsBack = 7 * 24 * time.Hour
 
-	// How long the event of a job is waited for that a source is to be told after.
+	// How long the event of a job is waited for after which a source is told.
 	owedPatience = 10 * time.Minute
 
 	// How soon it is looked again whether there is budget to spare.
@@ -51,48 +51,61 @@ func (p *Poller) reportLoop(ctx context.Context) error {
 	}
 
 	for failures := 0; ; {
-		p.mu.Lock()
-		owed := p.reports.nextOwed()
-		key, wait := p.reports.next(p.Now())
-		p.Metrics.ReportsWaiting.Set(float64(len(p.reports.fetch)))
-		p.mu.Unlock()
-
-		var err error
-		switch {
-		case owed != "":
-			key = owed
-			err = p.publishOwed(ctx, key)
-			wait = 0
-		case key != "" && wait <= 0:
-			err = p.report(ctx, key)
+		key, owed, wait := p.nextReport()
+		if key == "" {
+			if err := p.waitForReport(ctx, wait); err != nil {
+				return err
+			}
+			continue
 		}
+
+		do := p.report
+		if owed {
+			do = p.publishOwed
+		}
+		err := do(ctx, key)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		p.fetchingHalts(err)
 
 		switch {
+		case err == nil:
+			failures = 0
+			continue
 		case errors.Is(err, errVerdictsFirst):
 			wait = p.Tick
 		case errors.Is(err, errNoSpare):
 			wait = spareTicks * p.Tick
-		case err != nil:
+		default:
 			p.Log.Warn().Err(err).Str("sha256", key).Msg("report cannot be fetched or published; retrying")
 			wait = p.Config.Backoff(failures)
 			failures++
-			p.mu.Lock()
-			if owed != "" {
-				p.reports.oweAgain(owed)
-			} else {
-				p.reports.put(key, p.Now().Add(wait))
-			}
-			p.mu.Unlock()
-		case key != "" && wait <= 0:
-			failures = 0
-			continue
+			p.reportLater(key, owed, p.Now().Add(wait))
 		}
 		if err := p.waitForReport(ctx, wait); err != nil {
 			return err
 		}
+	}
+}
+
+// nextReport is what the list says is next.
+func (p *Poller) nextReport() (key string, owed bool, wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Metrics.ReportsWaiting.Set(float64(len(p.reports.fetch)))
+
+	return p.reports.next(p.Now())
+}
+
+// fetchingHalts notes for people why no report is fetched now, where that is so.
+func (p *Poller) fetchingHalts(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.reports.why = ""
+	if err != nil {
+		p.reports.why = err.Error()
 	}
 }
 
@@ -139,7 +152,7 @@ func (p *Poller) report(ctx context.Context, key string) error {
 		return nil
 	}
 	if p.stillEnding(key) {
-		p.reportLater(key, p.Now().Add(p.Config.FirstPoll))
+		p.reportLater(key, false, p.Now().Add(p.Config.FirstPoll))
 		return nil
 	}
 
@@ -156,7 +169,7 @@ func (p *Poller) report(ctx context.Context, key string) error {
 		}
 		return p.publishReport(ctx, s, found, at)
 	case errors.Is(err, wildfire.ErrNotReady) && p.Now().Before(p.Config.ReportDeadline(s.Sample)):
-		p.reportLater(key, p.Config.ReportSchedule().Next(s.DecidedAt, p.Now()))
+		p.reportLater(key, false, p.Config.ReportSchedule().Next(s.DecidedAt, p.Now()))
 		return nil
 	case noReport(err):
 		return p.publishReport(ctx, s, pipeline.MissingReport(), p.Now())
@@ -182,10 +195,16 @@ func (p *Poller) stillEnding(key string) bool {
 	return e != nil && e.jobs.len() > 0
 }
 
-func (p *Poller) reportLater(key string, at time.Time) {
+// reportLater makes a report due again: to be told of, where that is owed, or to be fetched.
+func (p *Poller) reportLater(key string, owed bool, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reports.put(key, at)
+
+	if owed {
+		p.reports.owe(key, at)
+	} else {
+		p.reports.put(key, at)
+	}
 }
 
 func (p *Poller) forgetReport(key string) {
@@ -423,22 +442,15 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 	var told []string
 	waits := false
 	for source, at := range s.Report.Owed {
-		finals, err := p.finals(ctx, s, 2*owedPatience, []string{source})
-		if err != nil {
-			return err
-		}
-		final, ended := finals[source]
+		done, err := p.publishFor(ctx, s, report, source, at)
 		switch {
-		case ended && report.Status != "":
-			ev := pipeline.ReportEvent(final, report, at, p.Queue.MaxReport())
-			if err := p.Queue.PublishReport(ctx, ev); err != nil {
-				return err
-			}
-		case !ended && p.Now().Sub(at) < owedPatience:
+		case err != nil:
+			return err
+		case done:
+			told = append(told, source)
+		default:
 			waits = true
-			continue
 		}
-		told = append(told, source)
 	}
 
 	if len(told) > 0 {
@@ -454,10 +466,30 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 		}
 	}
 	if waits {
-		return fmt.Errorf("the job that is to be told of the report has not ended yet")
+		p.Log.Debug().Str("sha256", key).Msg("a job that is to be told of a report has not ended yet")
+		p.reportLater(key, true, p.Now().Add(p.Config.Lease/3))
 	}
 
 	return nil
+}
+
+// publishFor publishes a report that is known since a time for a source. It reports false where the
+// source's job has not ended yet, which it does any moment.
+func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
+	finals, err := p.finals(ctx, s, 2*owedPatience, []string{source})
+	if err != nil {
+		return false, err
+	}
+
+	final, ended := finals[source]
+	switch {
+	case !ended:
+		return p.Now().Sub(at) >= owedPatience, nil
+	case report.Status == "": // its document is gone
+		return true, nil
+	}
+
+	return true, p.Queue.PublishReport(ctx, pipeline.ReportEvent(final, report, at, p.Queue.MaxReport()))
 }
 
 // known is a report that was published before; the zero value where its document is gone.

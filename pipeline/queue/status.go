@@ -39,6 +39,15 @@ type Status struct {
 	Pending WaitStatus                       `json:"pending"` // jobs whose sample is at WildFire, or being uploaded
 	Parked  WaitStatus                       `json:"parked"`  // jobs that wait for a budget, or for the end of a pause
 	Dead    map[string]uint64                `json:"dead"`    // dead letters by reason
+
+	Reports *ReportsStatus `json:"reports,omitempty"` // nil where the leader fetches none, or does not answer
+}
+
+// ReportsStatus is the reports that are still to be fetched, as an operator sees them.
+type ReportsStatus struct {
+	Waiting int       `json:"waiting"`
+	Oldest  time.Time `json:"oldest,omitzero"`  // when the first of them was wanted
+	Reason  string    `json:"reason,omitempty"` // why none is fetched now
 }
 
 // WaitStatus is jobs that wait, as an operator sees them.
@@ -117,9 +126,13 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 	if st.Members, err = fleet.Members(ctx, control); err != nil {
 		return st, err
 	}
-	if st.Pending, st.Parked, err = q.waiting(ctx); err != nil {
+	waiters, err := q.waiting(ctx)
+	if err != nil {
 		return st, err
 	}
+	st.Pending = waiters.Pending
+	st.Parked = waiters.Parked
+	st.Reports = waiters.Reports
 	if st.Parked.Jobs > 0 {
 		st.Parked.Reason, st.Parked.Until = parkedFor(st)
 	}
@@ -208,21 +221,23 @@ func parkedFor(st Status) (reason string, until time.Time) {
 type Waiters struct {
 	Pending WaitStatus `json:"pending"`
 	Parked  WaitStatus `json:"parked"`
+
+	Reports *ReportsStatus `json:"reports,omitempty"`
 }
 
 // waiting asks the leader what waits, since it knows; where none answers, the ledger is read.
-func (q *Queue) waiting(ctx context.Context) (pending, parked WaitStatus, err error) {
+func (q *Queue) waiting(ctx context.Context) (w Waiters, err error) {
 	actx, cancel := context.WithTimeout(ctx, leaderAnswers)
 	defer cancel()
 
-	var w Waiters
 	m, err := q.nc.RequestWithContext(actx, q.WaitingSubject(), nil)
 	if err == nil && json.Unmarshal(m.Data, &w) == nil {
-		return w.Pending, w.Parked, nil
+		return w, nil
 	}
 
+	w = Waiters{}
 	if q.NoLedger {
-		return pending, parked, nil
+		return w, nil
 	}
 	err = q.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting {
@@ -231,7 +246,7 @@ func (q *Queue) waiting(ctx context.Context) (pending, parked WaitStatus, err er
 		return true
 	})
 
-	return w.Pending, w.Parked, err
+	return w, err
 }
 
 // leaderAnswers is how long a leader is waited for.

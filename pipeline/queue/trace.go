@@ -43,7 +43,7 @@ const (
 // Step is something that happened, or the place where a job is.
 type Step struct {
 	Time   time.Time `json:"time"`
-	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, dead, sample
+	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, report, dead, sample
 	Job    string    `json:"job_id,omitempty"`
 	Source string    `json:"source,omitempty"`
 	Name   string    `json:"name,omitempty"`   // file name or link
@@ -64,6 +64,8 @@ type SampleTrace struct {
 	Refusal     *results.Error `json:"refusal,omitempty"`
 	Rule        string         `json:"rule,omitempty"`       // of the policy, by which the contents left
 	WithheldAt  time.Time      `json:"withheld_at,omitzero"` // since when they are kept here by the policy
+
+	Report *pipeline.ReportNote `json:"report,omitempty"` // once WildFire's report was fetched, or given up
 
 	sample pipeline.Sample
 }
@@ -263,11 +265,38 @@ func (t *tracer) happened(ev results.Event) {
 		if d.Policy != "" {
 			s.Detail += ", let go by " + d.Policy
 		}
+	case d.Report != nil:
+		s.Detail = reportDetail(*d.Report)
 	default:
 		s.Detail = fmt.Sprintf("%s, by %s", d.Verdict, cmp.Or(d.Basis, "WildFire's own decision"))
 	}
 
 	t.step(s)
+}
+
+// reportDetail says what a report event holds, in numbers: what is in it is the author's as well.
+func reportDetail(r results.Report) string {
+	if r.Status != results.ReportAvailable {
+		return "WildFire has none"
+	}
+
+	var parts []string
+	for _, list := range []struct {
+		what string
+		n    int
+	}{
+		{"behaviors", len(r.Behaviors)},
+		{"domains", len(r.Domains)},
+		{"IP addresses", len(r.IPs)},
+		{"URLs", len(r.URLs)},
+		{"files dropped", len(r.Dropped)},
+	} {
+		if list.n > 0 {
+			parts = append(parts, fmt.Sprintf("%s: %d", list.what, list.n))
+		}
+	}
+
+	return cmp.Or(strings.Join(parts, ", "), "without indicators") + "; kept: " + cmp.Or(strings.Join(r.Kept, ", "), "nothing")
 }
 
 // sample reads what is known about the contents.
@@ -304,6 +333,7 @@ func (q *Queue) Known(ctx context.Context, key string) (SampleTrace, bool, error
 		CheckedAt:   s.CheckedAt,
 		Rule:        s.Rule,
 		WithheldAt:  s.WithheldAt,
+		Report:      s.Report,
 		sample:      s.Sample,
 	}
 	switch s.State {
