@@ -8,66 +8,81 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"backburn/internal/cli"
+	"backburn/internal/stix"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/results"
 	"backburn/wildfire"
 )
 
+// reportFormats are what the command writes, besides text for people.
+var reportFormats = []string{formatJSON, formatSTIX, pipeline.ReportXML, pipeline.ReportPDF, pipeline.ReportPCAP, formatMAEC}
+
+const (
+	formatJSON = "json" // what is in the report
+	formatSTIX = "stix" // the indicators, as a bundle of STIX 2.1
+	formatMAEC = "maec" // WildFire's own JSON
+)
+
+// notText reports whether a format is nothing for a terminal.
+func notText(format string) bool {
+	return format == pipeline.ReportPDF || format == pipeline.ReportPCAP
+}
+
 func reportCommand(tool *cli.App) *cobra.Command {
+	r := &reportRun{tool: tool}
 	var (
-		format, output string
-		asJSON         bool
+		output string
+		asJSON bool
 	)
 	cmd := &cobra.Command{
 		Use:   "report HASH",
-		Short: "Fetch WildFire's report about a file",
-		Long: `Fetches the report about a file by its SHA-256 or MD5, with the credential of the
-configuration, and prints what is in it. Reports come some time after verdicts. Each one costs
-one of the day's queries.
+		Short: "Show WildFire's report about a file",
+		Long: `Prints what is in the report about a file, by its SHA-256 or MD5. What the fleet keeps by [reports] is
+read first, by the SHA-256, and costs nothing. Otherwise it is fetched with the credential of the
+configuration, which costs one of the day's queries. --fresh fetches it in any case. Reports come some
+time after verdicts.
 
---format takes WildFire's own document instead: pdf, xml or maec (JSON). A PDF goes to a file or
-into a pipe, never onto a terminal.`,
+Text is for people: URLs and hosts are defanged (hxxp, [.]). --format writes all the rest as it is:
+json (what is in the report), stix (a STIX 2.1 bundle of its indicators), or WildFire's own documents:
+xml, pdf, pcap (the network capture) and maec. PDF and capture go to a file or into a pipe, never onto
+a terminal.`,
 		Example: `  backburn report 44d88612fea8a8f36de82e1278abb02f
   backburn report 44d88612fea8a8f36de82e1278abb02f --format pdf -o report.pdf
-  backburn report 44d88612fea8a8f36de82e1278abb02f --json | jq .File`,
+  backburn report 44d88612fea8a8f36de82e1278abb02f --format stix -o indicators.json
+  backburn report 44d88612fea8a8f36de82e1278abb02f --json | jq .domains`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			hash := strings.ToLower(args[0])
+			r.hash = strings.ToLower(args[0])
 			switch {
-			case !anyHash.MatchString(hash):
+			case !anyHash.MatchString(r.hash):
 				return cli.Usagef("expected a SHA-256 or an MD5, got %q", args[0])
-			case !slices.Contains([]string{"", "pdf", "xml", "maec"}, format):
-				return cli.Usagef("--format: expected pdf, xml or maec, got %q", format)
-			case format != "" && asJSON:
+			case r.format != "" && !slices.Contains(reportFormats, r.format):
+				return cli.Usagef("--format: expected %s, got %q", strings.Join(reportFormats, ", "), r.format)
+			case r.format != "" && asJSON:
 				return cli.Usagef("either --format or --json")
-			case format == "pdf" && (output == "" || output == "-") && isTerminal(tool.Out):
-				return cli.Usagef("a PDF is nothing for a terminal: -o FILE, or a pipe")
+			case notText(r.format) && (output == "" || output == "-") && isTerminal(tool.Out):
+				return cli.Usagef("--format %s is nothing for a terminal: -o FILE, or a pipe", r.format)
 			}
-			cfg, err := tool.Config()
-			if err != nil {
-				return err
+			if asJSON {
+				r.format = formatJSON
 			}
-			s, err := connectWildFire(cmd.Context(), tool, cfg, "report")
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			defer s.charge(cmd.Context(), 1)
-			return toOutput(tool, output, func(w io.Writer) error {
-				return s.writeReport(cmd.Context(), w, hash, format, asJSON)
-			})
+			return toOutput(tool, output, func(w io.Writer) error { return r.run(cmd.Context(), w) })
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "WildFire's own document: pdf, xml or maec")
+	cmd.Flags().StringVar(&r.format, "format", "", strings.Join(reportFormats, ", "))
+	cmd.Flags().BoolVar(&r.fresh, "fresh", false, "ask WildFire, whatever is kept")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `file`; - is standard output")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "what is in the report, as JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as --format json")
 	return cmd
 }
 
@@ -100,40 +115,140 @@ func dirOf(name string) string {
 	return "."
 }
 
-// writeReport fetches a report in a format and writes it.
-func (s *service) writeReport(ctx context.Context, w io.Writer, hash, format string, asJSON bool) error {
-	var err error
-	switch format {
-	case "pdf":
-		_, err = s.ReportPDF(ctx, hash, w)
-	case "xml":
-		var doc []byte
-		if doc, err = s.ReportXML(ctx, hash); err == nil {
-			_, err = w.Write(doc)
+// reportRun is one run of the command.
+type reportRun struct {
+	tool   *cli.App
+	hash   string
+	format string // "" for text
+	fresh  bool
+}
+
+func (r *reportRun) run(ctx context.Context, w io.Writer) error {
+	cfg, err := r.tool.Config()
+	if err != nil {
+		return err
+	}
+	link := linkFleet(ctx, cfg, "report")
+	if !r.fresh && link.queue != nil {
+		if done, err := r.kept(ctx, link.queue, w); done || err != nil {
+			link.close()
+			return err
 		}
-	case "maec":
+	}
+
+	s, err := serve(ctx, r.tool, cfg, link)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	defer s.charge(ctx, 1)
+
+	return r.fetch(ctx, s, w)
+}
+
+// document is what has to be at hand for the format.
+func (r *reportRun) document() string {
+	if notText(r.format) {
+		return r.format
+	}
+
+	return pipeline.ReportXML
+}
+
+// kept writes what the fleet keeps, or says that there is nothing to ask for. It reports false
+// where WildFire has to be asked.
+func (r *reportRun) kept(ctx context.Context, q *queue.Queue, w io.Writer) (done bool, err error) {
+	if !sha256Text.MatchString(r.hash) || r.format == formatMAEC {
+		return false, nil
+	}
+	reports, err := q.Reports(ctx)
+	if errors.Is(err, queue.ErrNoReports) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+
+	body, at, err := reports.Read(ctx, r.hash, r.document())
+	if err == nil {
+		return true, r.write(w, body, at, "kept since "+clock(at))
+	}
+	if !errors.Is(err, pipeline.ErrContentMissing) && !errors.Is(err, pipeline.ErrUnreadable) {
+		return false, err
+	}
+
+	known, _, err := q.Known(ctx, r.hash)
+	if err != nil || known.Report == nil || known.Report.State != results.ReportMissing {
+		return false, err
+	}
+
+	return true, cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire had none at %s, and is not asked again without --fresh", r.hash, clock(known.Report.At)))
+}
+
+// fetch asks WildFire and writes its answer.
+func (r *reportRun) fetch(ctx context.Context, s *service, w io.Writer) error {
+	var err error
+	switch r.format {
+	case pipeline.ReportPDF:
+		_, err = s.ReportPDF(ctx, r.hash, w)
+	case pipeline.ReportPCAP:
+		_, err = s.PCAP(ctx, r.hash, 0, w)
+	case formatMAEC:
 		var doc json.RawMessage
-		if doc, err = s.ReportMAEC(ctx, hash); err == nil {
+		if doc, err = s.ReportMAEC(ctx, r.hash); err == nil {
 			_, err = fmt.Fprintln(w, string(bytes.TrimSpace(doc)))
 		}
 	default:
-		var r wildfire.Report
-		switch r, err = s.Report(ctx, hash); {
-		case err != nil:
-		case asJSON:
-			err = printJSON(w, r)
-		default:
-			printReport(w, r)
+		var doc []byte
+		if doc, err = s.ReportXML(ctx, r.hash); err == nil {
+			err = r.write(w, doc, time.Now(), "fetched now")
 		}
 	}
 	if errors.Is(err, wildfire.ErrNotReady) || errors.Is(err, wildfire.ErrNotFound) {
-		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is not done with it yet (see `backburn verdict HASH`)", hash))
+		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is not done with it yet (see `backburn verdict HASH`)", r.hash))
 	}
+
 	return unreachable(err)
 }
 
-func printReport(w io.Writer, r wildfire.Report) {
+// write writes a document that came at a time in the format.
+func (r *reportRun) write(w io.Writer, body []byte, at time.Time, origin string) error {
+	switch r.format {
+	case pipeline.ReportXML, pipeline.ReportPDF, pipeline.ReportPCAP:
+		_, err := w.Write(body)
+		return err
+	}
+
+	report, err := wildfire.ParseReport(bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	switch r.format {
+	case formatJSON:
+		return printJSON(w, report)
+	case formatSTIX:
+		if report.Truncated {
+			fmt.Fprintln(r.tool.Err, truncated)
+		}
+		bundle, err := stix.New(report, at)
+		if err != nil {
+			return err
+		}
+		return printJSON(w, bundle)
+	}
+	printReport(w, report, origin)
+
+	return nil
+}
+
+// truncated is said of a report with more in it than is shown.
+const truncated = "The report holds more than this: --format xml shows all of it."
+
+// printReport prints what is in a report for people: nothing in it can be clicked on.
+func printReport(w io.Writer, r wildfire.Report, origin string) {
+	harmless := newDefanger(r)
 	printPairs(w, [][]string{
+		{"report", origin},
 		{"malware", printable(or(r.Malware))},
 		{"type", printable(or(r.Filetype))},
 		{"size", humanSize(r.Size)},
@@ -158,13 +273,13 @@ func printReport(w io.Writer, r wildfire.Report) {
 		add("behavior", text, b.Details)
 	}
 	for _, c := range r.Connections {
-		add("network", c.Protocol, net.JoinHostPort(c.IP, strconv.Itoa(c.Port)), c.Country)
+		add("network", c.Protocol, defangHost(c.IP), "port "+strconv.Itoa(c.Port), c.Country)
 	}
 	for _, ip := range r.IPs {
-		add("ip", ip)
+		add("ip", defangHost(ip))
 	}
 	for _, domain := range r.Domains {
-		add("domain", domain)
+		add("domain", defangHost(domain))
 	}
 	for _, address := range r.URLs {
 		add("url", address)
@@ -194,9 +309,9 @@ func printReport(w io.Writer, r wildfire.Report) {
 		fmt.Fprintln(w)
 	}
 	for _, line := range found {
-		fmt.Fprintf(w, "%-10s  %s\n", line[0], printable(line[1]))
+		fmt.Fprintf(w, "%-10s  %s\n", line[0], printable(harmless.text(line[1])))
 	}
 	if r.Truncated {
-		fmt.Fprintln(w, "The report holds more than this: --format xml shows all of it.")
+		fmt.Fprintln(w, truncated)
 	}
 }

@@ -119,7 +119,12 @@ type service struct {
 
 // connectWildFire makes a client with the credential of the configuration. The caller closes it.
 func connectWildFire(ctx context.Context, tool *cli.App, cfg config.Config, command string) (*service, error) {
-	s := &service{fleet: linkFleet(ctx, cfg, command)}
+	return serve(ctx, tool, cfg, linkFleet(ctx, cfg, command))
+}
+
+// serve is connectWildFire where the fleet was reached for before. It takes the link over.
+func serve(ctx context.Context, tool *cli.App, cfg config.Config, fleet fleetLink) (*service, error) {
+	s := &service{fleet: fleet}
 	var err error
 	if s.Tokens, err = tokenSource(ctx, tool, cfg, cfg.WildFire.Auth, s.fleet); err != nil {
 		s.fleet.close()

@@ -197,3 +197,30 @@ func (s *Site) tree(dir string) (names []string) {
 	}
 	return names
 }
+
+// Reports waits for n report events, and returns all that are there then.
+func Reports(t testing.TB, js jetstream.JetStream, n int) (all []results.Event) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), Patience, errors.New("patience"))
+	defer cancel()
+	sub := results.NewSubscriber(js, results.SubscriberConfig{Filter: results.Filter{Types: []results.Type{results.Reported}}})
+	seen := 0
+	err := sub.Run(ctx, func(context.Context, results.Event) error {
+		if seen++; seen >= n {
+			return results.ErrStop
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("%d of %d report events: %v", seen, n, err)
+	}
+	err = sub.Drain(ctx, func(_ context.Context, e results.Event) error {
+		all = append(all, e)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return all
+}
