@@ -1,9 +1,25 @@
-// Package results is the contract with the services that consume what Backburn learnt:
-// the events, their subjects, and how they are published and read.
+// Package results is the contract with programs that read Backburn's events: the event types, their
+// subjects, and a [Subscriber] that reads them.
 //
-// Events are CloudEvents 1.0 in structured JSON mode. Their ids are derived from the job
-// and stay the same however often an event is published, so a consumer that remembers
-// ids sees each event once.
+// Events are CloudEvents 1.0 in structured JSON mode. An event's ID is derived from its job and is
+// the same each time the event is delivered, so a consumer that remembers IDs sees each event once.
+//
+// # What it guarantees
+//
+//   - A [Subscriber] delivers every event at least once, and survives servers that stop and come
+//     back.
+//   - With a Durable it continues where it stopped, also in another process.
+//   - An event of a type that this version does not know is skipped, never misread.
+//
+// # What it does not do
+//
+// It does not remember IDs, and it does not create the stream.
+//
+// # Stability
+//
+// The exported names follow semantic versioning: within a major version they are not removed or
+// changed. New event types, verdicts, reasons and fields may be added. docs/events.md says what a
+// consumer must be prepared for.
 package results
 
 import (

@@ -1,6 +1,6 @@
-// Package wildfire talks to the public API of Palo Alto Networks WildFire, and to the
-// WF-500 appliance: it submits files and links, asks for verdicts, and fetches reports,
-// samples and captures.
+// Package wildfire is a client of the public API of Palo Alto Networks WildFire and of the WF-500
+// appliance. It submits files and links, asks for verdicts, and fetches reports, samples and
+// network captures.
 //
 //	client, err := wildfire.New(wildfire.DefaultConfig(), tokens)
 //	submission, err := client.SubmitFile(ctx, wildfire.File{Name: "invoice.exe", Size: size, Open: open})
@@ -8,28 +8,38 @@
 //
 // # What it guarantees
 //
-//   - A file is streamed with a known length and hashed on the way; its contents are never held in memory.
-//   - A missing verdict is an error, or a record without HasVerdict, and never 0: 0 means benign.
-//   - A submission that WildFire answered with success is never reported as failed because the answer was
-//     cut short or had fields missing: it was counted, so it comes back as [Submission] with Uncertain set.
-//   - An answer in another form than WildFire's, such as a captive portal's login page with 200, is never
-//     taken for WildFire's. It matches [ErrForeignAnswer], and APIError.Foreign describes it.
-//   - Every failure is an [*APIError] that names the operation and matches exactly one of the package's
-//     specific sentinels, so that a 413 for a file differs from a 413 for a list of hashes.
-//   - Credentials go to the configured host alone, in the Authorization header or a form field: never
-//     into a URL, never along a redirect, never into an error.
-//   - Answers are read through limits of size, depth and number of elements; documents with a DTD are refused.
-//     A [Report] is read as a stream, and has bounds for every list and string in it.
-//   - A [Client] is safe for concurrent use, and no goroutine outlives a call, except where a file's reader
-//     hangs and not even closing it ends that.
+//   - A file is streamed with a known length and hashed on the way. Its contents are never held in
+//     memory.
+//   - A missing verdict is an error, or a record without HasVerdict. It is never 0, because 0 means
+//     benign.
+//   - If WildFire accepts a file, and its answer is cut short or lacks fields, the call does not fail:
+//     the upload was counted. It returns a [Submission] with Uncertain set.
+//   - An answer that is not WildFire's, such as a captive portal's login page with status 200, is
+//     an error that matches [ErrForeignAnswer]. APIError.Foreign describes the answer.
+//   - Every failure is an [*APIError] that names the operation and matches exactly one specific
+//     sentinel of this package, so a 413 for a file differs from a 413 for a list of hashes.
+//   - Credentials are sent only to the configured host, in the Authorization header or a form field.
+//     They are never in a URL or an error, and never follow a redirect.
+//   - Answers are read with limits on size, depth and number of elements. Documents with a DTD are
+//     refused. A [Report] is read as a stream, with a limit for every list and string.
+//   - A [Client] is safe for concurrent use. No goroutine outlives a call, unless a file's reader
+//     blocks and closing it does not help.
 //
 // # What it does not do
 //
-// It keeps no account of quotas, waits for no rate limit and does not retry, with three exceptions.
-// A call answered 401 is repeated once with the token that the [TokenSource] then gives. An upload
-// whose connection broke in the middle of the request body is sent once more, because a service
-// that refuses a large body early may close the connection before its status is read. One that
-// asked for a go-ahead and was answered 417 is sent without asking. Everything else is told to the
-// caller, who knows what a repetition costs. It does not fall back to another region: moving
-// samples between regions is a legal decision.
+// It does not count quotas, limit rates or retry, with three exceptions:
+//
+//   - A call answered 401 is repeated once, with a new token of the [TokenSource].
+//   - An upload is repeated once if the connection breaks while the body is sent: a service that
+//     refuses a large body may close the connection before its status is read.
+//   - An upload with "Expect: 100-continue" that is answered 417 is sent without that header.
+//
+// It does not fall back to another region, because moving samples between regions is a legal
+// decision.
+//
+// # Stability
+//
+// The exported names follow semantic versioning: within a major version they are not removed or
+// changed. New fields may be added to structs, and new values to [Verdict] and [Op], so set fields
+// by name and expect unknown values. The texts of errors may change.
 package wildfire

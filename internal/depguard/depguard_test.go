@@ -43,6 +43,10 @@ var rules = []rule{
 		deep: true, reason: "consumers of events import this alone",
 	},
 	{
+		from: "backburn/gateway/...", not: []string{"backburn/internal/...", "backburn/cmd/...", "backburn/auth/..."}, but: []string{"backburn/internal/rootfs", "backburn/internal/jets", "backburn/internal/health", "backburn/internal/guard"},
+		deep: true, reason: "gateways of others import this alone",
+	},
+	{
 		from: "backburn/pipeline/...", not: []string{"backburn/internal/...", "backburn/cmd/..."}, but: []string{"backburn/internal/rootfs", "backburn/internal/jets", "backburn/internal/health", "backburn/internal/guard"},
 		deep: true, reason: "the pipeline is wired from above, and is given what it needs",
 	},

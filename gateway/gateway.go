@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+)
+
+// Errors that a caller may want to handle. Others are faults of the file or of the connection.
+var (
+	// ErrInvalid means that the job itself is wrong, such as a missing file name. Do not repeat it.
+	ErrInvalid = pipeline.ErrInvalidJob
+
+	// ErrTooLarge means that a reader has more bytes than its limit. Do not repeat it.
+	ErrTooLarge = queue.ErrTooLarge
+
+	// ErrFull means that the queue is full and nothing was accepted. Try again later.
+	ErrFull = pipeline.ErrFull
+
+	// ErrUnavailable means that there is no Backburn queue, or that it does not answer now.
+	ErrUnavailable = errors.New("the queue is not available")
+)
+
+// Priority decides which jobs are worked on first.
+type Priority = pipeline.Priority
+
+// The priorities.
+const (
+	Urgent Priority = pipeline.Urgent
+	Normal Priority = pipeline.Normal
+	Bulk   Priority = pipeline.Bulk
+)
+
+// Config says whose jobs a Gateway submits.
+type Config struct {
+	Source string // 1 to 32 of a-z 0-9 _ -; required
+	Prefix string // nats.prefix of the installation; defaults to "backburn"
+}
+
+// Job describes one file or link. All fields are optional, except Filename for a reader.
+type Job struct {
+	// ID is the job's name within its source. Submitting the same contents again with the same ID
+	// has no effect; other contents with the same ID are refused. Empty: a random one.
+	ID string
+
+	Priority Priority // defaults to Normal
+
+	// Filename is the base name of the file. WildFire recognizes scripts by its extension.
+	Filename string
+
+	Path       string            // where the file was found, copied into events
+	ReceivedAt time.Time         // when it came in; defaults to now
+	Metadata   map[string]string // copied into events; at most 32 pairs and 8 KiB
+}
+
+// Receipt describes a job that was accepted.
+type Receipt struct {
+	JobID  string
+	SHA256 string // 64 lower-case hexadecimal digits; "" for a link
+	Size   int64  // of the contents, in bytes
+}
+
+// Gateway submits the jobs of one source. It is safe for concurrent use.
+type Gateway struct {
+	publisher *queue.Publisher
+	source    string
+}
+
+// New returns a Gateway for an installation that is running. A gateway with a NATS account of its
+// own creates js with jetstream.NewWithAPIPrefix(nc, "backburn.api"). It returns ErrUnavailable if
+// there is no queue with the prefix. The connection stays the caller's.
+func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Gateway, error) {
+	if !pipeline.ValidSource(cfg.Source) {
+		return nil, pipeline.Invalid("the source %q is not 1 to 32 of a-z 0-9 _ -", cfg.Source)
+	}
+
+	publisher, err := queue.AttachPublisher(ctx, js, cmp.Or(cfg.Prefix, "backburn"))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+
+	return &Gateway{publisher: publisher, source: cfg.Source}, nil
+}
+
+// SubmitFile submits the file at path. Its base name is used if j has no Filename.
+func (g *Gateway) SubmitFile(ctx context.Context, j Job, path string) (Receipt, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return Receipt{}, err
+	case !info.Mode().IsRegular():
+		return Receipt{}, pipeline.Invalid("%s is not a regular file", path)
+	}
+
+	j.Filename = cmp.Or(j.Filename, filepath.Base(path))
+	content := queue.FromFile(info.Size(), func() (io.ReadCloser, error) { return os.Open(path) })
+
+	return g.submit(ctx, g.job(j), content)
+}
+
+// SubmitReader submits what r returns until io.EOF, up to limit bytes. j must have a Filename.
+func (g *Gateway) SubmitReader(ctx context.Context, j Job, r io.Reader, limit int64) (Receipt, error) {
+	return g.submit(ctx, g.job(j), queue.FromReader(r, limit))
+}
+
+// SubmitLink submits a link, http or https, for WildFire to visit.
+func (g *Gateway) SubmitLink(ctx context.Context, j Job, url string) (Receipt, error) {
+	job := g.job(j)
+	job.URL = url
+
+	return g.submit(ctx, job, queue.Content{})
+}
+
+// job adds what every job of this gateway has.
+func (g *Gateway) job(j Job) pipeline.Job {
+	job := pipeline.Job{
+		ID:         cmp.Or(j.ID, rand.Text()),
+		Source:     g.source,
+		Priority:   cmp.Or(j.Priority, Normal),
+		Metadata:   j.Metadata,
+		ReceivedAt: j.ReceivedAt,
+	}
+	job.Filename, job.FilenameB64 = pipeline.Name(j.Filename)
+	job.Path, job.PathB64 = pipeline.Name(j.Path)
+	if job.ReceivedAt.IsZero() {
+		job.ReceivedAt = time.Now().UTC()
+	}
+
+	return job
+}
+
+func (g *Gateway) submit(ctx context.Context, j pipeline.Job, c queue.Content) (Receipt, error) {
+	r, err := g.publisher.Submit(ctx, j, c)
+	if err != nil {
+		return Receipt{}, unavailable(err)
+	}
+
+	return Receipt{JobID: j.ID, SHA256: r.SHA256, Size: r.Size}, nil
+}
+
+// unavailable marks the errors of a queue that is not there.
+func unavailable(err error) error {
+	if errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+
+	return err
+}
