@@ -5,10 +5,10 @@
 //
 //   - Source.Token returns a token that can be sent now. While the token is fresh, this takes no
 //     lock and allocates nothing.
-//   - Source.Accepted and Source.Rejected report how the service answered. A token that worked before
-//     is renewed as soon as it is rejected. A token that never worked stops token requests for a
-//     while. Both compare the token itself, so a hundred workers that see the same 401 cause one
-//     renewal.
+//   - Source.Accepted and Source.Rejected report how the service answered. A token that worked
+//     before is renewed as soon as it is rejected. A token that never worked stops token requests
+//     for a while. Both compare the token itself, so a hundred workers that see the same 401 cause
+//     one renewal.
 //   - Source.WaitReady waits until Token can return a token.
 //   - Source.RoundTripper does all of this for an HTTP client.
 //
@@ -26,8 +26,8 @@
 //     wait for.
 //   - A token is renewed in the background while the old one is still valid.
 //   - A refresh token is durable before the access token that came with it is used.
-//   - No secret or token appears in the clear in a log, error, metric, status, bucket or state file.
-//     Errors carry a status and a code, never a body or a header.
+//   - No secret or token appears in the clear in a log, error, metric, status, bucket or state
+//     file. Errors carry a status and a code, never a body or a header.
 //
 // # What it does not do
 //

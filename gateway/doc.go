@@ -8,8 +8,8 @@
 //
 // # What it guarantees
 //
-//   - After a nil error the job survives any crash. After an error nothing was accepted, or the same
-//     call may be repeated with the same ID without a second job.
+//   - After a nil error the job survives any crash. After an error nothing was accepted, or the
+//     same call may be repeated with the same ID without a second job.
 //   - Contents are never held in memory as a whole, unless they fit into one NATS message.
 //   - Every error that a caller may want to handle matches one of the sentinels of this package.
 //

@@ -23,7 +23,13 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 
 // startQueue starts a NATS server with Backburn's streams, as `backburn run` does.
 func startQueue(dir string) (js jetstream.JetStream, stop func(), err error) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoSigs: true})
+	s, err := server.NewServer(&server.Options{
+		Host:      "127.0.0.1",
+		Port:      server.RANDOM_PORT,
+		JetStream: true,
+		StoreDir:  dir,
+		NoSigs:    true,
+	})
 	if err != nil {
 		return nil, nil, err
 	}

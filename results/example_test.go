@@ -17,7 +17,13 @@ import (
 
 // exampleStream starts a NATS server with one event in the stream RESULTS.
 func exampleStream(dir string) (js jetstream.JetStream, stop func(), err error) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoSigs: true})
+	s, err := server.NewServer(&server.Options{
+		Host:      "127.0.0.1",
+		Port:      server.RANDOM_PORT,
+		JetStream: true,
+		StoreDir:  dir,
+		NoSigs:    true,
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -12,14 +12,14 @@
 //     memory.
 //   - A missing verdict is an error, or a record without HasVerdict. It is never 0, because 0 means
 //     benign.
-//   - If WildFire accepts a file, and its answer is cut short or lacks fields, the call does not fail:
-//     the upload was counted. It returns a [Submission] with Uncertain set.
+//   - If WildFire accepts a file, and its answer is cut short or lacks fields, the call does not
+//     fail: the upload was counted. It returns a [Submission] with Uncertain set.
 //   - An answer that is not WildFire's, such as a captive portal's login page with status 200, is
 //     an error that matches [ErrForeignAnswer]. APIError.Foreign describes the answer.
 //   - Every failure is an [*APIError] that names the operation and matches exactly one specific
 //     sentinel of this package, so a 413 for a file differs from a 413 for a list of hashes.
-//   - Credentials are sent only to the configured host, in the Authorization header or a form field.
-//     They are never in a URL or an error, and never follow a redirect.
+//   - Credentials are sent only to the configured host, in the Authorization header or a form
+//     field. They are never in a URL or an error, and never follow a redirect.
 //   - Answers are read with limits on size, depth and number of elements. Documents with a DTD are
 //     refused. A [Report] is read as a stream, with a limit for every list and string.
 //   - A [Client] is safe for concurrent use. No goroutine outlives a call, unless a file's reader
