@@ -36,6 +36,6 @@
 // # Stability
 //
 // The exported names follow semantic versioning: within a major version they are not removed or
-// changed. New kinds of service and new fields may be added, so set the fields of [Profile] by name.
-// Records in a Bucket are readable by adjacent minor versions.
+// changed. New kinds of service and new fields may be added, so set the fields of [Profile] by
+// name. Records in a Bucket are readable by adjacent minor versions.
 package auth
