@@ -28,13 +28,14 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"backburn/auth"
 	"backburn/internal/app"
@@ -76,37 +77,67 @@ func main() {
 }
 
 func run(s settings) error {
+	fmt.Printf("%d files of %d bytes, %d connections, sync_always=%v, ask_first=%v, %d CPUs\n",
+		s.n, s.size, s.conns, s.sync, s.ask, runtime.NumCPU())
+
 	var ratios []float64
-	for r := range s.rounds {
-		before := cpuTime()
+	var ours measured
+	for range s.rounds {
 		limit, err := bareLoop(s)
 		if err != nil {
 			return err
 		}
-		between, allocated := cpuTime(), allocations()
-		ours, busy, writes, err := backburn(s)
+		ours, err = backburn(s)
 		if err != nil {
 			return err
 		}
-		after := cpuTime()
-		allocated = allocations() - allocated
-		if r == 0 {
-			fmt.Printf("%d files of %d bytes, %d connections, sync_always=%v, ask_first=%v, %d CPUs\n", s.n, s.size, s.conns, s.sync, s.ask, runtime.NumCPU())
-		}
-		fmt.Printf("bare loop %6.0f files/s (%4.0f µs of CPU each)   backburn %6.0f files/s (%4.0f µs to the final event, %.1f CPUs busy)   ratio %.2f\n",
-			limit, perFile(between-before, s.n), ours, perFile(after-between, s.n), busy, ours/limit)
-		ratios = append(ratios, ours/limit)
-		if r == s.rounds-1 {
-			slices.Sort(ratios)
-			fmt.Printf("median ratio %.2f\n", ratios[len(ratios)/2])
-			printWrites(writes, s.n)
-			if err := writeAllocs(s.allocs); err != nil {
-				return err
-			}
-			fmt.Printf("%d allocations per file, server and simulated WildFire included\n", allocated/uint64(s.n))
-		}
+
+		ratios = append(ratios, ours.perSecond/limit.perSecond)
+		fmt.Printf("bare loop %6.0f files/s (%4.0f µs of CPU each)   backburn %6.0f files/s (%4.0f µs, %.1f CPUs busy)   ratio %.2f\n",
+			limit.perSecond, limit.cpu, ours.perSecond, ours.cpu, ours.cpu*ours.perSecond/1e6, ours.perSecond/limit.perSecond)
 	}
-	return nil
+
+	slices.Sort(ratios)
+	fmt.Printf("median ratio %.2f\n", ratios[len(ratios)/2])
+	printWrites(ours.writes, s.n)
+	fmt.Printf("%.1f messages sent and %.1f received per file, acknowledgments and reads included\n", ours.sent, ours.received)
+	fmt.Printf("%.0f allocations per file, server and simulated WildFire included\n", ours.allocations)
+
+	return writeAllocs(s.allocs)
+}
+
+// measured is what one round took: figures per file but for the first.
+type measured struct {
+	perSecond      float64 // files
+	cpu            float64 // in µs
+	allocations    float64
+	sent, received float64           // messages of our connection to NATS
+	writes         map[string]uint64 // durable ones, in all
+}
+
+// meter measures from its start.
+type meter struct {
+	began     time.Time
+	cpu       time.Duration
+	allocated uint64
+}
+
+func startMeter() meter {
+	return meter{
+		began:     time.Now(),
+		cpu:       cpuTime(),
+		allocated: allocations(),
+	}
+}
+
+func (m meter) stop(n int) measured {
+	files := float64(n)
+
+	return measured{
+		perSecond:   files / time.Since(m.began).Seconds(),
+		cpu:         float64((cpuTime() - m.cpu).Microseconds()) / files,
+		allocations: float64(allocations()-m.allocated) / files,
+	}
 }
 
 // cpuTime is what the process has used so far, simulated WildFire included.
@@ -141,8 +172,6 @@ func allocations() uint64 {
 	return m.Mallocs
 }
 
-func perFile(d time.Duration, n int) float64 { return float64(d.Microseconds()) / float64(n) }
-
 // serve runs a simulated WildFire that judges at once.
 func serve() (url string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -171,48 +200,41 @@ func makeFiles(dir string, n, size int) ([]string, error) {
 }
 
 // bareLoop is the limit: read, hash, post.
-func bareLoop(s settings) (perSecond float64, err error) {
+func bareLoop(s settings) (measured, error) {
 	dir, err := os.MkdirTemp("", "backburn-bench-")
 	if err != nil {
-		return 0, err
+		return measured{}, err
 	}
 	defer os.RemoveAll(dir)
 	names, err := makeFiles(dir, s.n, s.size)
 	if err != nil {
-		return 0, err
+		return measured{}, err
 	}
 	url, stop, err := serve()
 	if err != nil {
-		return 0, err
+		return measured{}, err
 	}
 	defer stop()
+
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: s.conns, DisableCompression: true}}
 	defer client.CloseIdleConnections()
-	work := make(chan string)
-	errs := make(chan error, s.conns)
-	var wg sync.WaitGroup
-	began := time.Now()
+
+	m := startMeter()
+	var next atomic.Int64
+	var g errgroup.Group
 	for range s.conns {
-		wg.Go(func() {
-			for name := range work {
-				if err := post(client, url, name); err != nil {
-					errs <- err
-					return
+		g.Go(func() error {
+			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
+				if err := post(client, url, names[i]); err != nil {
+					return err
 				}
 			}
+			return nil
 		})
 	}
-feed:
-	for _, name := range names {
-		select {
-		case work <- name:
-		case err = <-errs:
-			break feed
-		}
-	}
-	close(work)
-	wg.Wait()
-	return float64(s.n) / time.Since(began).Seconds(), err
+	err = g.Wait()
+
+	return m.stop(s.n), err
 }
 
 func post(client *http.Client, url, name string) error {
@@ -255,74 +277,87 @@ func post(client *http.Client, url, name string) error {
 
 // backburn is what is measured: files are renamed into a watched folder, and the clock stops
 // at the last event.
-func backburn(s settings) (perSecond, busy float64, writes map[string]uint64, err error) {
+func backburn(s settings) (m measured, err error) {
 	dir, err := os.MkdirTemp("", "backburn-bench-")
 	if err != nil {
-		return 0, 0, nil, err
+		return m, err
 	}
 	defer os.RemoveAll(dir)
 	staging, quarantine := filepath.Join(dir, "staging"), filepath.Join(dir, "quarantine")
 	for _, d := range []string{staging, quarantine} {
 		if err := os.Mkdir(d, 0o700); err != nil {
-			return 0, 0, nil, err
+			return m, err
 		}
 	}
 	names, err := makeFiles(staging, s.n, s.size)
 	if err != nil {
-		return 0, 0, nil, err
+		return m, err
 	}
 	url, stop, err := serve()
 	if err != nil {
-		return 0, 0, nil, err
+		return m, err
 	}
 	defer stop()
+
 	cfg, log := configure(s, dir, quarantine, url), zerolog.New(os.Stderr).Level(zerolog.WarnLevel)
 	server, err := natsd.Start(context.Background(), cfg, log)
 	if err != nil {
-		return 0, 0, nil, err
+		return m, err
 	}
 	defer server.Shutdown()
 	cfg.NATS = server.NATS()
 	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true, MaxStore: server.MaxStore()}, log)
 	if err != nil {
-		return 0, 0, nil, err
+		return m, err
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
+	defer func() {
+		cancel()
+		err = errors.Join(err, <-done)
+	}()
 
+	return measure(ctx, s, n, names, quarantine)
+}
+
+// measure drops the files, and waits for their events.
+func measure(ctx context.Context, s settings, n *app.Node, names []string, quarantine string) (m measured, err error) {
 	if s.profile != "" {
 		f, err := os.Create(s.profile)
 		if err != nil {
-			return 0, 0, nil, err
+			return m, err
 		}
 		defer f.Close()
 		if err := pprof.StartCPUProfile(f); err != nil {
-			return 0, 0, nil, err
+			return m, err
 		}
 		defer pprof.StopCPUProfile()
 	}
-	began, cpu := time.Now(), cpuTime()
+
+	conn := n.Queue().JetStream().Conn()
+	before := conn.Stats()
+	meter := startMeter()
 	for _, name := range names {
 		if err := os.Rename(name, filepath.Join(quarantine, filepath.Base(name))); err != nil {
-			return 0, 0, nil, err
+			return m, err
 		}
 	}
 	if err := s.count(ctx, n.Queue()); err != nil {
-		return 0, 0, nil, err
+		return m, err
 	}
-	took := time.Since(began)
-	busy = (cpuTime() - cpu).Seconds() / took.Seconds()
+	m = meter.stop(s.n)
+
 	if err := settle(ctx, n, s.n); err != nil {
-		return 0, 0, nil, err
+		return m, err
 	}
-	writes, err = n.Queue().DurableWrites(ctx)
-	cancel()
-	if rerr := <-done; err == nil {
-		err = rerr
-	}
-	return float64(s.n) / took.Seconds(), busy, writes, err
+	after := conn.Stats()
+	m.sent = float64(after.OutMsgs-before.OutMsgs) / float64(s.n)
+	m.received = float64(after.InMsgs-before.InMsgs) / float64(s.n)
+	m.writes, err = n.Queue().DurableWrites(ctx)
+
+	return m, err
 }
 
 // count waits for the events that end the measurement, without reading them: consumers are not
