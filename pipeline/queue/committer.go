@@ -293,7 +293,7 @@ func (c *committer) answered(answer *nats.Msg) {
 		c.landed(b, seq, err)
 	} else if m := c.flying[token]; m != nil {
 		delete(c.flying, token)
-		c.cost.single()
+		c.cost.single(m.sent)
 		m.arrived(seq, err)
 	}
 

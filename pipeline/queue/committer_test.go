@@ -29,8 +29,9 @@ func groupOf(msgs ...*nats.Msg) *group {
 func asBatches(c *committer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cost.message = time.Millisecond
-	c.cost.fixed = time.Millisecond
+	c.cost.message = lowest{value: time.Millisecond}
+	c.cost.answer = lowest{value: time.Millisecond}
+	c.cost.fixed = lowest{value: time.Millisecond}
 }
 
 // sendAsBatch sends what would have gathered while the server was busy.
@@ -387,7 +388,8 @@ func TestCommitterGathersWithoutAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newCommitter(nc)
-	c.cost.message = time.Millisecond // the server syncs, so few messages go one by one
+	c.cost.message = lowest{value: time.Millisecond} // the server syncs, so few messages go one by one
+	c.cost.answer = lowest{value: time.Millisecond}
 
 	var callers sync.WaitGroup
 	for i := range 3 * c.cost.few() {

@@ -3,21 +3,23 @@ package queue
 import "time"
 
 // cost is what the server takes for single messages and for batches, measured from what is sent. It
-// says which of them to send.
+// says which of them to send. Whatever else the machine does only adds to a measure, so the lowest
+// of the last seconds counts: a busy machine is not a server that syncs.
 type cost struct {
-	message time.Duration // for one message among others, lately
-	fixed   time.Duration // for a batch, apart from its messages, at best lately
+	message lowest // for one message among others
+	answer  lowest // from a single message to its answer
+	fixed   lowest // for a batch, apart from its messages
 
 	since time.Time // when the row of singles under way began
 	acks  int       // of that row
-
-	best, bestBefore time.Duration // of fixed, in this period and the one before
-	period           time.Time
 }
 
 const (
-	// Below this a server does not sync for each message: then nothing is gained by a batch.
+	// Below one of these a server does not sync for each message, or does so in no time: then
+	// nothing is gained by a batch. What a message takes is no measure on a busy machine, and its
+	// answer is none across a network.
 	cheapSingle = 60 * time.Microsecond
+	cheapAnswer = 250 * time.Microsecond
 
 	eachInBatch  = 12 * time.Microsecond
 	leastBatch   = 200 * time.Microsecond
@@ -27,13 +29,19 @@ const (
 	maxInFlight = 512 // messages sent and not answered
 )
 
-func newCost() cost { return cost{message: 20 * time.Microsecond, fixed: 2 * time.Millisecond} }
+func newCost() cost {
+	return cost{
+		message: lowest{value: 20 * time.Microsecond},
+		answer:  lowest{value: 20 * time.Microsecond},
+		fixed:   lowest{value: 2 * time.Millisecond},
+	}
+}
 
 // cheap reports whether single messages cost so little that batches are not worth while.
-func (c *cost) cheap() bool { return c.message < cheapSingle }
+func (c *cost) cheap() bool { return c.message.value < cheapSingle || c.answer.value < cheapAnswer }
 
 // few is how many messages are better sent one by one: about as many as take as long as a batch.
-func (c *cost) few() int { return min(max(int(c.fixed/c.message), 8), maxInFlight) }
+func (c *cost) few() int { return min(max(int(c.fixed.value/c.message.value), 8), maxInFlight) }
 
 // begin notes that single messages are sent, while so many are under way.
 func (c *cost) begin(underWay int) {
@@ -43,34 +51,43 @@ func (c *cost) begin(underWay int) {
 	}
 }
 
-// single notes the answer to a single message. A row of them that were under way together shows
-// what each takes.
-func (c *cost) single() {
+// single notes the answer to a message that was sent by itself. A row of them that were under way
+// together shows what each takes.
+func (c *cost) single(sent time.Time) {
+	now := time.Now()
+	c.answer.add(now, now.Sub(sent))
 	c.acks++
 	if c.acks < rowOfSingles {
 		return
 	}
 
-	each := time.Since(c.since) / time.Duration(c.acks)
-	c.message = max((c.message*3+each)/4, time.Microsecond)
-	c.since = time.Now()
+	c.message.add(now, max(now.Sub(c.since)/time.Duration(c.acks), time.Microsecond))
+	c.since = now
 	c.acks = 0
 }
 
-// batch notes what a batch took. Whatever else the machine does only adds to it, so the lowest of
-// the last seconds counts.
+// batch notes what a batch took.
 func (c *cost) batch(took time.Duration, messages int) {
-	fixed := max(took-time.Duration(messages)*eachInBatch, leastBatch)
+	c.fixed.add(time.Now(), max(took-time.Duration(messages)*eachInBatch, leastBatch))
+}
 
-	if now := time.Now(); now.Sub(c.period) > costPeriod {
-		c.bestBefore = c.best
-		c.best = fixed
-		c.period = now
+// lowest is the lowest measure of the last one to two periods.
+type lowest struct {
+	value        time.Duration
+	best, before time.Duration // in this period and the one before; 0 for none
+	period       time.Time     // when this one began
+}
+
+func (l *lowest) add(now time.Time, d time.Duration) {
+	if now.Sub(l.period) > costPeriod {
+		l.before = l.best
+		l.best = d
+		l.period = now
 	}
 
-	c.best = min(c.best, fixed)
-	c.fixed = c.best
-	if c.bestBefore > 0 {
-		c.fixed = min(c.best, c.bestBefore)
+	l.best = min(l.best, d)
+	l.value = l.best
+	if l.before > 0 {
+		l.value = min(l.best, l.before)
 	}
 }
