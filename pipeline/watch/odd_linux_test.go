@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -145,21 +146,16 @@ func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(staging, "x"), []byte(content), 0o666))
 		must(t, os.Rename(filepath.Join(staging, "x"), r.path("same")))
 	}
-	seen := map[int]bool{}
-	until(t, "the last version", func() bool {
-		clear(seen)
-		for _, j := range r.intake.all() {
-			if i, ok := index[j.SHA256]; ok {
-				seen[i] = true
-			}
-		}
-		return seen[n-1]
-	})
+	last := func(j pipeline.Job) bool { return index[j.SHA256] == n-1 }
+	until(t, "the last version", func() bool { return slices.ContainsFunc(r.intake.all(), last) })
+
 	jobs := r.intake.all()
-	if len(jobs) != len(seen) {
-		t.Errorf("%d jobs of %d versions", len(jobs), len(seen))
-	}
+	seen := map[string]bool{}
 	for _, j := range jobs {
+		if seen[j.SHA256] {
+			t.Errorf("version %d is two jobs", index[j.SHA256])
+		}
+		seen[j.SHA256] = true
 		if got := r.content(j); sum(got) != j.SHA256 {
 			t.Errorf("job %s is of other contents than %q", j.ID, got)
 		}
