@@ -144,7 +144,11 @@ func (g *Guard) Reader(r io.ReadCloser) io.ReadCloser {
 		return r
 	}
 
-	return &reader{r: r, scan: &Scan{m: m}, buf: make([]byte, chunk)}
+	return &reader{
+		r:    r,
+		scan: &Scan{m: m},
+		buf:  buffers.Get().(*[chunk]byte),
+	}
 }
 
 // current returns what finds the secrets of this moment; nil without any.

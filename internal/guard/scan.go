@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"io"
+	"sync"
 )
 
 // Scan looks for secrets in contents that are written to it. It is not safe for concurrent use.
@@ -47,15 +48,17 @@ func (s *Scan) Err() error {
 // chunk is how much a reader holds, in bytes.
 const chunk = 32 << 10
 
+var buffers = sync.Pool{New: func() any { return new([chunk]byte) }}
+
 // reader gives out contents only once they were looked at: of a secret not one byte.
 type reader struct {
 	r       io.ReadCloser
 	scan    *Scan
-	buf     []byte
-	from    int   // the first byte that was not given out
-	cleared int   // up to here no secret begins that was not seen whole
-	end     int   // of what was read
-	err     error // once it all was read
+	buf     *[chunk]byte // nil once all was given out
+	from    int          // the first byte that was not given out
+	cleared int          // up to here no secret begins that was not seen whole
+	end     int          // of what was read
+	err     error        // once it all was read
 }
 
 // Read implements io.Reader.
@@ -64,6 +67,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		r.fill()
 	}
 	if r.from == r.cleared {
+		r.drop()
 		return 0, r.err
 	}
 	n := copy(p, r.buf[r.from:r.cleared])
@@ -73,7 +77,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func (r *reader) fill() {
-	r.end = copy(r.buf, r.buf[r.from:r.end])
+	r.end = copy(r.buf[:], r.buf[r.from:r.end])
 	r.from = 0
 	r.cleared = 0
 
@@ -89,6 +93,15 @@ func (r *reader) fill() {
 	r.cleared = max(0, r.end-r.scan.m.longest+1)
 	if errors.Is(err, io.EOF) {
 		r.cleared = r.end
+	}
+}
+
+// drop gives the buffer back. Close leaves that alone: it may run beside a read.
+func (r *reader) drop() {
+	if r.buf != nil {
+		clear(r.buf[:r.end]) // it may be the rest of a secret
+		buffers.Put(r.buf)
+		r.buf = nil
 	}
 }
 

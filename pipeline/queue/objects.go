@@ -209,62 +209,6 @@ func (o *Objects) List(ctx context.Context, prefix string) ([]pipeline.ObjectInf
 	return out, nil
 }
 
-// Digest reads the contents once, and returns their SHA-256 and size. What it reads goes to see as well.
-func (c Contents) Digest(ctx context.Context, see io.Writer) (sum string, size int64, err error) {
-	h := sha256.New()
-	size, err = c.Copy(ctx, io.MultiWriter(h, see))
-	if err != nil {
-		return "", 0, err
-	}
-
-	return hex.EncodeToString(h.Sum(nil)), size, nil
-}
-
-// Copy reads the contents once, into to, and returns their size.
-func (c Contents) Copy(ctx context.Context, to io.Writer) (size int64, err error) {
-	r, err := c.Open()
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-
-	size, err = io.Copy(to, readerWithContext{ctx, r})
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
-	}
-
-	return size, nil
-}
-
-// Head reads up to n bytes from the beginning of the contents.
-func (c Contents) Head(n int64) ([]byte, error) {
-	r, err := c.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-
-	head, err := io.ReadAll(io.LimitReader(r, n))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
-	}
-
-	return head, nil
-}
-
-type readerWithContext struct {
-	ctx context.Context //nolint:containedctx // io.Reader has no place for it
-	r   io.Reader
-}
-
-func (r readerWithContext) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-
-	return r.r.Read(p)
-}
-
 // hashingReader hashes and counts what is read.
 type hashingReader struct {
 	r io.Reader

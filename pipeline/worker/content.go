@@ -3,9 +3,12 @@ package worker
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"syscall"
 	"time"
@@ -32,9 +35,12 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, j.Size, limit)
 	}
 
-	c, err := w.find(ctx, d)
+	c, opened, err := w.find(ctx, d)
 	if err != nil {
 		return err
+	}
+	if opened != nil {
+		defer opened.Close()
 	}
 	w.sources.reached(j.Source)
 	d.contents = w.guarded(c)
@@ -46,7 +52,7 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, c.Size, limit)
 	}
 	_, _ = io.WriteString(scan, j.Filename+"\n") // it leaves, too
-	if err := verify(ctx, j, c, scan); err != nil {
+	if err := w.read(ctx, d, c, opened, scan); err != nil {
 		return err
 	}
 	if c.Size == 0 {
@@ -56,56 +62,71 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 	return w.mayLeave(scan)
 }
 
-// verify hashes contents that nobody vouches for, and shows them to scan. Of others it shows those
-// that are small.
-func verify(ctx context.Context, j *pipeline.Job, c queue.Contents, scan *guard.Scan) error {
+// read reads contents once, for all who look at them: they are hashed unless somebody vouches for
+// them, shown to scan where they are hashed or small, and their beginning is kept where the policy
+// goes by it.
+func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened io.ReadCloser, scan *guard.Scan) error {
+	j := &d.Job
 	if j.FromSpool() && !j.Verified {
 		j.Learn(j.SHA256, c.Size)
 	}
-	if j.Verified {
-		if c.Size > lookAhead || !scan.Looks() {
-			return nil
-		}
-		_, err := c.Copy(ctx, scan)
+
+	d.head.room = 0
+	if w.cfg.NeedsTypes() {
+		d.head.room = pipeline.TypesBytes
+	}
+	to := io.Writer(&d.head)
+	sum := sha256.New()
+	limit := int64(math.MaxInt64)
+	switch {
+	case !j.Verified:
+		to = io.MultiWriter(&d.head, scan, sum)
+	case c.Size <= lookAhead && scan.Looks():
+		to = io.MultiWriter(&d.head, scan)
+	default:
+		limit = int64(d.head.room)
+	}
+	if limit == 0 {
+		return nil
+	}
+
+	size, err := copyContents(ctx, to, c, opened, limit)
+	if err != nil || j.Verified {
 		return err
 	}
 
 	claimed := j.SHA256
-	sum, size, err := c.Digest(ctx, scan)
-	if err != nil {
-		return err
-	}
-	j.Learn(sum, size)
-
+	j.Learn(hex.EncodeToString(sum.Sum(nil)), size)
 	switch {
 	case size != c.Size:
 		return fmt.Errorf("%w: %d bytes, and %d when they were read", pipeline.ErrContentChanged, c.Size, size)
-	case claimed != "" && claimed != sum:
+	case claimed != "" && claimed != j.SHA256:
 		return fmt.Errorf("%w: the SHA-256 was %s when they were handed in", pipeline.ErrContentChanged, claimed)
 	}
 
 	return nil
 }
 
-// find finds a file job's bytes, wherever they are.
-func (w *Worker) find(ctx context.Context, d *delivery) (queue.Contents, error) {
-	c := d.Job.Content
+// find finds a file job's bytes, wherever they are. Those that it had to open are open, for the
+// caller to close.
+func (w *Worker) find(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
+	at := d.Job.Content
 	switch {
 	case d.Raw:
 		return queue.Contents{
 			Size: int64(len(d.Contents)),
 			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Contents)), nil },
-		}, nil
-	case c.Object == "":
-		return w.file(d.Job.Source, c.Name())
+		}, nil, nil
+	case at.Object == "":
+		return w.file(d.Job.Source, at.Name())
 	}
 
-	found, err := w.q.Objects().Find(ctx, c.Object)
-	if err == nil && !d.Job.Verified && found.StoredAt.After(d.AcceptedAt.Add(clockSlack)) {
-		return found, fmt.Errorf("%w: object %q was replaced", pipeline.ErrContentChanged, c.Object)
+	c, err = w.q.Objects().Find(ctx, at.Object)
+	if err == nil && !d.Job.Verified && c.StoredAt.After(d.AcceptedAt.Add(clockSlack)) {
+		err = fmt.Errorf("%w: object %q was replaced", pipeline.ErrContentChanged, at.Object)
 	}
 
-	return found, err
+	return c, nil, err
 }
 
 // clockSlack is how far the clocks of the servers of a cluster may be apart: one takes the object,
@@ -113,10 +134,10 @@ func (w *Worker) find(ctx context.Context, d *delivery) (queue.Contents, error) 
 const clockSlack = 100 * time.Millisecond
 
 // file opens a name beneath the source's folder, unless it is Backburn's own.
-func (w *Worker) file(source, name string) (queue.Contents, error) {
+func (w *Worker) file(source, name string) (queue.Contents, io.ReadCloser, error) {
 	root, ok := w.cfg.Roots[source]
 	if !ok {
-		return queue.Contents{}, fmt.Errorf("%w: no folder is configured for source %q (worker.roots, or a [[watch]] of that source)",
+		return queue.Contents{}, nil, fmt.Errorf("%w: no folder is configured for source %q (worker.roots, or a [[watch]] of that source)",
 			pipeline.ErrUnreachable, source)
 	}
 
@@ -126,11 +147,10 @@ func (w *Worker) file(source, name string) (queue.Contents, error) {
 	}
 	f, st, err := w.open(root, name)
 	if err != nil {
-		return queue.Contents{}, err
+		return queue.Contents{}, nil, err
 	}
-	f.Close()
 
-	return queue.Contents{Size: st.Size, Open: open}, nil
+	return queue.Contents{Size: st.Size, Open: open}, f, nil
 }
 
 // open opens a regular file beneath a folder, and looks at what it opened.

@@ -37,14 +37,11 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		return result{}, err
 	}
 	d.Share = ""
-	err := w.examine(ctx, d)
-	if err == nil {
-		err = w.rule(d)
-	}
-	if err != nil {
+	if err := w.examine(ctx, d); err != nil {
 		return w.notExamined(ctx, work, d, err)
 	}
 
+	w.rule(d)
 	d.sample.Key = pipeline.SampleKey(d.Job)
 	if r, done, err := w.load(ctx, work, d); done || err != nil {
 		return r, err

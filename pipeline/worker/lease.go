@@ -20,6 +20,7 @@ type delivery struct {
 	sample   queue.SampleEntry // as it was last read
 	entry    queue.JobEntry    // the job's record, as it was last read
 	contents queue.Contents
+	head     beginning       // of the contents
 	ruling   pipeline.Ruling // what may leave
 
 	outcome string // of its final event, once it has one

@@ -10,22 +10,16 @@ import (
 )
 
 // rule finds out what the policy says about a job whose contents were examined.
-func (w *Worker) rule(d *delivery) error {
+func (w *Worker) rule(d *delivery) {
 	var types []string
 	if d.Job.Kind == pipeline.KindFile && w.cfg.NeedsTypes() {
-		head, err := d.contents.Head(pipeline.TypesBytes)
-		if err != nil {
-			return err
-		}
-		types = pipeline.TypesOf(head)
+		types = pipeline.TypesOf(d.head.bytes)
 	}
 
 	d.ruling = w.cfg.Rule(pipeline.FactsOf(d.Job, types), d.Job)
 	if d.ruling.Priority != "" {
 		d.Job.Priority = d.ruling.Priority
 	}
-
-	return nil
 }
 
 // takeUpload spends one upload of the day's budget, and of those of the job's rules. It returns

@@ -47,6 +47,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 		queries:   fleet.NewQuota(control, pipeline.Queries, cfg.QueriesPerDay, cfg.ReservePercent, o.now),
 		client:    poller.NewClient(q, pauses, cfg.Lease),
 		limiter:   rate.NewLimiter(limitOf(cfg.Rate), cfg.Burst),
+		turns:     newTurns(cfg.Concurrency),
 		slots:     newSlots(cfg.Concurrency),
 		leases:    newLeases(),
 		claims:    newClaims(),

@@ -8,13 +8,14 @@ import (
 	"backburn/pipeline"
 )
 
-// slots hands a fixed number of upload slots to the lanes by weight, and within a lane to the
+// slots hands a number of slots to the lanes by weight, and within a lane to the
 // sources in turn: urgent goes first, none starves, and a source that floods a lane delays
 // another by one upload at a time. A lane's turns are its weight in every round of all weights;
 // a lane with nobody waiting passes its turns on.
 type slots struct {
 	mu     sync.Mutex
-	free   int
+	size   int // how many there are
+	taken  int
 	lines  map[pipeline.Priority]*line
 	credit map[pipeline.Priority]int
 }
@@ -23,7 +24,11 @@ type slots struct {
 var laneWeight = map[pipeline.Priority]int{pipeline.Urgent: 9, pipeline.Normal: 3, pipeline.Bulk: 1}
 
 func newSlots(n int) *slots {
-	s := &slots{free: n, lines: map[pipeline.Priority]*line{}, credit: map[pipeline.Priority]int{}}
+	s := &slots{
+		size:   n,
+		lines:  map[pipeline.Priority]*line{},
+		credit: map[pipeline.Priority]int{},
+	}
 	for _, p := range pipeline.Priorities() {
 		s.lines[p] = &line{waiting: map[string][]chan struct{}{}}
 	}
@@ -33,24 +38,28 @@ func newSlots(n int) *slots {
 // acquire waits for a slot. Every nil return must be followed by one release.
 func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string) error {
 	s.mu.Lock()
-	if s.free > 0 {
-		s.free--
+	if s.taken < s.size {
+		s.taken++
 		s.mu.Unlock()
 		return nil
 	}
 	turn := make(chan struct{})
 	s.lines[p].join(source, turn)
 	s.mu.Unlock()
+
 	select {
 	case <-turn:
 		return nil
 	case <-ctx.Done():
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.lines[p].leave(source, turn) {
-		s.pass() // it was ours already
+	if !s.lines[p].leave(source, turn) { // it was ours already
+		s.taken--
+		s.pass()
 	}
+
 	return ctx.Err()
 }
 
@@ -58,11 +67,35 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 func (s *slots) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
+	s.taken--
 	s.pass()
 }
 
-// pass gives a slot to whoever's turn it is. The caller holds mu.
+// resize changes how many slots there are. Those that are taken beyond that stay so until they are
+// released.
+func (s *slots) resize(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.size = n
+	s.pass()
+}
+
+// pass gives the slots that are free to those whose turn it is. The caller holds mu.
 func (s *slots) pass() {
+	for s.taken < s.size {
+		turn := s.next()
+		if turn == nil {
+			return
+		}
+		s.taken++
+		close(turn)
+	}
+}
+
+// next takes out the one whose turn it is; nil if nobody waits. The caller holds mu.
+func (s *slots) next() chan struct{} {
 	for range 2 {
 		for _, p := range pipeline.Priorities() {
 			if s.credit[p] == 0 {
@@ -70,15 +103,15 @@ func (s *slots) pass() {
 			}
 			if turn := s.lines[p].next(); turn != nil {
 				s.credit[p]--
-				close(turn)
-				return
+				return turn
 			}
 		}
 		for p, w := range laneWeight { // a new round
 			s.credit[p] = w
 		}
 	}
-	s.free++
+
+	return nil
 }
 
 // line is who waits in a lane: sources take turns, and within a source it is first come, first

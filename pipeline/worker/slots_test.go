@@ -40,8 +40,8 @@ func TestSlotsGoByWeight(t *testing.T) {
 		for range 300 - 26 {
 			<-got
 		}
-		if s.free != 1 {
-			t.Errorf("%d slots are free at the end, want 1", s.free)
+		if s.taken != 0 {
+			t.Errorf("%d slots are taken at the end, want none", s.taken)
 		}
 	})
 }
@@ -66,8 +66,8 @@ func TestSlotsSurviveThoseWhoGiveUp(t *testing.T) {
 		go cancel()
 		go s.release()
 		synctest.Wait()
-		if s.free != 1 || len(s.lines[pipeline.Bulk].turns) != 0 {
-			t.Errorf("%d free, %d waiting; want 1 and 0", s.free, len(s.lines[pipeline.Bulk].turns))
+		if s.taken != 0 || len(s.lines[pipeline.Bulk].turns) != 0 {
+			t.Errorf("%d taken, %d waiting; want none", s.taken, len(s.lines[pipeline.Bulk].turns))
 		}
 	})
 }
@@ -104,8 +104,43 @@ func TestSlotsGoRoundTheSources(t *testing.T) {
 		if count["flood"] != 10 || count["mail"] != 10 || count["proxy"] != 10 {
 			t.Errorf("the first 30 slots went to %v, want 10 each", count)
 		}
-		if s.free != 1 || len(s.lines[pipeline.Normal].turns) != 0 || len(s.lines[pipeline.Normal].waiting) != 0 {
-			t.Errorf("at the end %d free, line %+v", s.free, s.lines[pipeline.Normal])
+		if s.taken != 0 || len(s.lines[pipeline.Normal].turns) != 0 || len(s.lines[pipeline.Normal].waiting) != 0 {
+			t.Errorf("at the end %d taken, line %+v", s.taken, s.lines[pipeline.Normal])
 		}
+	})
+}
+
+// More slots let those go on who wait; fewer hold only for slots that are released.
+func TestSlotsAreResized(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlots(1)
+		got := make(chan struct{}, 10)
+		for range 6 {
+			go func() {
+				if s.acquire(context.Background(), pipeline.Normal, "mail") == nil {
+					got <- struct{}{}
+				}
+			}()
+		}
+
+		want := func(n int) {
+			t.Helper()
+			synctest.Wait()
+			if len(got) != n {
+				t.Errorf("%d have a slot, want %d", len(got), n)
+			}
+		}
+		want(1)
+		s.resize(4)
+		want(4)
+		s.resize(2)
+		s.release()
+		s.release()
+		want(4)
+		s.release()
+		want(5)
+		s.release()
+		want(6)
 	})
 }

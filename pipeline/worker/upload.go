@@ -37,10 +37,15 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 
 		if !claimed {
 			if err := w.claim(ctx, d); err != nil {
-				w.slots.release()
+				w.turns.release()
 				w.refundUpload(ctx, d)
 				return nil, err
 			}
+		}
+		if ok, err := w.takeSlot(ctx, d); err != nil {
+			return pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}, nil //nolint:nilerr // the worker stops
+		} else if !ok {
+			continue // it waits for the end of the pause, or is parked
 		}
 
 		sub, disp := w.send(work, d)
@@ -78,9 +83,11 @@ func (w *Worker) claim(ctx context.Context, d *delivery) error {
 	s := d.sample
 	s.Sample = next
 	c := w.q.PutSample(s)
+	began := time.Now()
 	if err := w.q.Commit(ctx, c); err != nil {
 		return err
 	}
+	w.turns.claimed(time.Since(began))
 
 	d.sample = s
 	d.sample.Revision = c.Revision
@@ -88,12 +95,31 @@ func (w *Worker) claim(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-// send makes one try at the upload, with its turn in hand, and judges the outcome. A part of the
-// budget is spent only where WildFire may have counted it.
+// takeSlot waits for an upload slot, with the turn in hand and the sample claimed. It gives
+// everything but the claim back where uploads were paused meanwhile, or ctx ended.
+func (w *Worker) takeSlot(ctx context.Context, d *delivery) (bool, error) {
+	err := w.slots.acquire(ctx, d.Job.Priority, d.Job.Source)
+	if err == nil {
+		if pause, on, _ := w.pauses.Active(pipeline.Uploads); !on || pause.Probing {
+			return true, nil
+		}
+		w.slots.release()
+	}
+
+	w.turns.release()
+	w.refundUpload(ctx, d)
+
+	return false, err
+}
+
+// send makes one try at the upload, with a slot and a turn in hand, and judges the outcome. A part
+// of the budget is spent only where WildFire may have counted it.
 func (w *Worker) send(work context.Context, d *delivery) (wildfire.Submission, pipeline.Disposition) {
 	uctx, sp := w.spans.Upload(work, d.contents.Size, d.sample.Attempts+1)
 	sub, err := w.submit(uctx, d)
 	w.slots.release()
+	w.turns.release()
+	w.turns.uploaded(time.Now())
 
 	disp := pipeline.Classify(pipeline.OpUpload, err)
 	if disp.Action == pipeline.Doubt {
@@ -193,16 +219,16 @@ const finalWriteTimeout = 2 * time.Second
 // errPaused says that uploads are paused for so long that a job is not kept waiting for it here.
 var errPaused = errors.New("uploads are paused")
 
-// admit waits for everything that an upload needs: a slot, no pause, a part of the day's budget, a
-// turn of the rate. None of it counts as an attempt.
+// admit waits for everything that a claim needs: a turn, no pause, a part of the day's budget, a
+// place in the rate. None of it counts as an attempt.
 func (w *Worker) admit(ctx context.Context, d *delivery) error {
-	if err := w.slots.acquire(ctx, d.Job.Priority, d.Job.Source); err != nil {
+	if err := w.turns.acquire(ctx, d.Job.Priority, d.Job.Source); err != nil {
 		return err
 	}
 
 	err := w.pass(ctx, d)
 	if err != nil {
-		w.slots.release()
+		w.turns.release()
 	}
 
 	return err

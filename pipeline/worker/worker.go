@@ -48,7 +48,8 @@ type Worker struct {
 
 	tokens   Tokens // nil where nobody tells
 	limiter  *rate.Limiter
-	slots    *slots
+	turns    *turns
+	slots    *slots // uploads
 	leases   *leases
 	claims   *claims
 	sources  *sources

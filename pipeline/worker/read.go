@@ -1,0 +1,64 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+)
+
+// copyContents reads contents up to a limit in bytes, from what is open already or else anew.
+func copyContents(ctx context.Context, to io.Writer, c queue.Contents, opened io.Reader, limit int64) (size int64, err error) {
+	if opened == nil {
+		r, err := c.Open()
+		if err != nil {
+			return 0, err
+		}
+		defer r.Close()
+		opened = r
+	}
+
+	buf := copyBuffers.Get().(*[copyBuffer]byte)
+	defer copyBuffers.Put(buf)
+	size, err = io.CopyBuffer(to, io.LimitReader(readerWithContext{ctx, opened}, limit), buf[:])
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err)
+	}
+
+	return size, nil
+}
+
+const copyBuffer = 32 << 10
+
+var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+type readerWithContext struct {
+	ctx context.Context //nolint:containedctx // io.Reader has no place for it
+	r   io.Reader
+}
+
+func (r readerWithContext) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+
+	return r.r.Read(p)
+}
+
+// beginning keeps the first bytes of what is written to it.
+type beginning struct {
+	room  int // how many more it keeps
+	bytes []byte
+}
+
+// Write keeps what there is room for. It never fails.
+func (b *beginning) Write(p []byte) (int, error) {
+	n := min(len(p), b.room)
+	b.bytes = append(b.bytes, p[:n]...)
+	b.room -= n
+
+	return len(p), nil
+}
