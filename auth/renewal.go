@@ -101,8 +101,8 @@ func (s *Source) renewed(w want, h *held, took time.Duration) {
 		Str("result", string(result)).
 		Str("fingerprint", h.id).
 		Uint64("generation", h.generation).
-		Dur("lifetime", h.life).
-		Dur("took", took).
+		Stringer("lifetime", h.life).
+		Stringer("took", took).
 		Msg("token renewed")
 }
 
@@ -120,7 +120,7 @@ func (s *Source) failed(w want, err error, now time.Time) {
 	s.metrics.refreshed(w.reason, resultOf(e))
 	event.Err(e).
 		Str("reason", string(w.reason)).
-		Dur("pause", s.cool.remaining(now)).
+		Stringer("pause", s.cool.remaining(now)).
 		Bool("old_token_good", s.current.Load().servable(now)).
 		Msg("token not renewed")
 }

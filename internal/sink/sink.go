@@ -234,6 +234,6 @@ func (s *Sink) look(ctx context.Context) {
 // done notes that an event was dealt with.
 func (s *Sink) done(behind uint64) {
 	if since, was := s.state.works(behind); was {
-		s.log.Info().Dur("took", time.Since(since)).Msg("events are handed on again")
+		s.log.Info().Stringer("took", time.Since(since).Round(time.Millisecond)).Msg("events are handed on again")
 	}
 }
