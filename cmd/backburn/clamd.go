@@ -20,6 +20,7 @@ The queue has to be there: a worker makes it.`,
   clamdscan --config-file clamd-client.conf --fdpass invoice.exe`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer cli.SurviveHangup()()
 			cfg, err := tool.ConfigFor(config.Processes["clamd"])
 			if err != nil {
 				return err

@@ -21,6 +21,7 @@ The queue has to be there: a worker makes it.`,
   postconf -e smtpd_milters=unix:/run/backburn/mail.sock milter_default_action=tempfail`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer cli.SurviveHangup()()
 			cfg, err := tool.ConfigFor(config.Processes["mail"])
 			if err != nil {
 				return err
