@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +19,7 @@ import (
 
 	"backburn/internal/health"
 	"backburn/pipeline"
+	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
 	"backburn/results"
@@ -123,6 +124,35 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 	}
 }
 
+// Two sources hand in contents under one id that leave no room in a message. Each has an object of
+// its own, also while both wait.
+func TestLargeContentsOfTwoSourcesAreApart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	store := f.q.Control()
+	now := time.Now()
+	if _, err := fleet.Stop(t.Context(), store, pipeline.Uploads, "ann", "", now, now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{"mail": "malware.exe", "gw": "good.exe"}
+	body := func(source string) string { return strings.Repeat("MZ of "+source+"\n", 1<<20/16) }
+	for source, name := range names {
+		f.raw("same", source, name, body(source))
+	}
+	f.work()
+	f.status(func(st queue.Status) bool { return st.Parked.Jobs == len(names) })
+
+	if _, err := fleet.Resume(t.Context(), store, pipeline.Uploads, now); err != nil {
+		t.Fatal(err)
+	}
+	for _, ev := range f.events(len(names)) {
+		if source := ev.Data.Source; ev.Type.Final() && (ev.Type != results.Verdict || ev.Data.SHA256 != sha(body(source)) ||
+			(ev.Data.Verdict == "malware") != (source == "mail")) {
+			t.Errorf("%s: %s %+v, of %s", source, ev.Outcome(), ev.Data.Error, ev.Data.SHA256)
+		}
+	}
+}
+
 // A gateway names a victim's hash, for contents that are others or cannot be read. That costs the
 // victim's file nothing: no claim, no refusal, no verdict.
 func TestClaimedHashesTouchNothing(t *testing.T) {
@@ -209,8 +239,10 @@ func TestReplacedObjectsAreNotJudged(t *testing.T) {
 			f := newFixture(t)
 			f.object("o", "MZ mal 1")
 			f.asJSON("mail", "a", tc.job)
-			time.Sleep(200 * time.Millisecond) // beyond what the clocks of two servers may differ by
-			f.object("o", tc.other)
+			accepted := f.acceptedAt()
+			for !f.storedAt("o").After(accepted.Add(200 * time.Millisecond)) { // what the clocks of two servers may differ by
+				f.object("o", tc.other)
+			}
 			f.work()
 			if ev := f.events(1).one(t, "a"); ev.Data.Error == nil || ev.Data.Error.Reason != results.ContentChanged {
 				t.Errorf("%s %+v, want content_changed", ev.Outcome(), ev.Data.Error)
@@ -220,6 +252,32 @@ func TestReplacedObjectsAreNotJudged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// acceptedAt is when the server took the last job.
+func (f *fixture) acceptedAt() time.Time {
+	f.t.Helper()
+	jobs, err := f.q.JetStream().Stream(f.t.Context(), f.q.JobsStream())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+
+	return jobs.CachedInfo().State.LastTime
+}
+
+// storedAt is when the server took an object.
+func (f *fixture) storedAt(name string) time.Time {
+	f.t.Helper()
+	files, err := f.q.JetStream().ObjectStore(f.t.Context(), f.q.FilesBucket())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	info, err := files.GetInfo(f.t.Context(), name)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+
+	return info.ModTime
 }
 
 // A file is cut short after it was handed in.
@@ -281,9 +339,12 @@ func TestTruncatedFilesAreChanged(t *testing.T) {
 var hostileJobs = map[string]string{
 	"negative size":   `{"version":1,"kind":"file","filename":"x","size":-5,"content":{"object":"o"}}`,
 	"no hash":         `{"version":1,"kind":"file","filename":"x","sha256":"zz","content":{"object":"o"}}`,
+	"hash of nothing": `{"version":1,"kind":"file","filename":"x","sha256":"zz","content":{"object":"none"}}`,
 	"half a hash":     `{"version":1,"kind":"file","filename":"x","sha256":"` + strings.Repeat("a", 63) + `","content":{"object":"o"}}`,
 	"huge size":       `{"version":1,"kind":"file","filename":"x","size":9223372036854775807,"content":{"object":"o"}}`,
 	"year 12000":      `{"version":1,"kind":"file","filename":"x","received_at":"12000-01-01T00:00:00Z","content":{"object":"o"}}`,
+	"year 10000":      `{"version":1,"kind":"file","filename":"x","received_at":"9999-12-31T23:59:59-05:00","content":{"object":"o"}}`,
+	"before year 0":   `{"version":1,"kind":"file","filename":"x","received_at":"0000-01-01T00:00:00+05:00","content":{"object":"o"}}`,
 	"text as link":    `{"version":1,"kind":"url","url":"javascript:alert(1)"}`,
 	"spaced link":     `{"version":1,"kind":"url","url":"https://exa mple.test/ a"}`,
 	"control in link": `{"version":1,"kind":"url","url":"https://example.test/\u0007"}`,
@@ -405,16 +466,25 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 	type expected struct{ body, outcome string }
 	want := map[string]expected{}
 	began := time.Now().Add(-time.Second)
-	for way, submit := range ways {
-		for outcome, of := range outcomes {
-			name, body, ends := of(way)
-			id := strings.ReplaceAll(way+"-"+outcome, " ", "-")
-			submit(f, id, name, body)
-			want[id] = expected{body, ends}
-		}
+	give := func(way, outcome string) {
+		name, body, ends := outcomes[outcome](way)
+		id := strings.ReplaceAll(way+"-"+outcome, " ", "-")
+		ways[way](f, id, name, body)
+		want[id] = expected{body, ends}
+	}
+	for way := range ways {
+		give(way, "shared")
 	}
 	f.work()
-	all := f.events(len(want))
+	var all events
+	for way := range ways { // one after the other: five sick files in a row would pause uploads
+		for outcome := range outcomes {
+			if outcome != "shared" {
+				give(way, outcome)
+			}
+		}
+		all = f.events(len(want))
+	}
 	check := func(id string, w expected, ev results.Event) {
 		t.Helper()
 		if ev.Outcome() != w.outcome || ev.Data.SHA256 != sha(w.body) || ev.Data.Size != int64(len(w.body)) ||
@@ -428,6 +498,12 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 	}
 	for id, w := range want {
 		check(id, w, all.one(t, id))
+	}
+	for _, ev := range all.ofType(results.Submitted) {
+		if w := want[ev.Data.JobID]; ev.Data.SHA256 != sha(w.body) || ev.Data.Size != int64(len(w.body)) ||
+			ev.Data.MD5 == "" && !strings.HasSuffix(ev.Data.JobID, "-lost") {
+			t.Errorf("%s: sha256 %q, md5 %q, %d bytes", ev.ID(), ev.Data.SHA256, ev.Data.MD5, ev.Data.Size)
+		}
 	}
 
 	// A replay knows as much.
@@ -510,8 +586,9 @@ func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
 	}
 }
 
-// runWorker runs a worker until the test ends.
-func (f *fixture) runWorker(w *worker.Worker) {
+// runWorker runs a worker until the test ends. It returns what has it take no more jobs, and does
+// not wait for those in hand.
+func (f *fixture) runWorker(w *worker.Worker) (stop func()) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -522,6 +599,28 @@ func (f *fixture) runWorker(w *worker.Worker) {
 			f.t.Errorf("worker: %v", err)
 		}
 	})
+
+	return cancel
+}
+
+// gate holds the upload of one file until it is opened.
+type gate struct {
+	worker.Submitter
+
+	name        string
+	open, began chan struct{}
+}
+
+func (g *gate) SubmitFile(ctx context.Context, file wildfire.File, opts ...wildfire.SubmitOption) (wildfire.Submission, error) {
+	if file.Name == g.name {
+		close(g.began)
+		select {
+		case <-g.open:
+		case <-ctx.Done():
+		}
+	}
+
+	return g.Submitter.SubmitFile(ctx, file, opts...)
 }
 
 // Something on the way answers for some of the files. Those end, with its words; the others are not
@@ -585,35 +684,51 @@ func TestAFilterOnTheWayEndsItsFilesAlone(t *testing.T) {
 }
 
 // The same answers to everything are nobody's fault: uploads are paused, no file ends, and nothing
-// is counted as sent.
+// is counted as sent, though that lasts beyond the deadline of verdicts.
 func TestAWallOnTheWayEndsNoFile(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]wildfiretest.Fault{
-		"403":       {Status: 403, Body: wildfiretest.HTMLBody},
-		"302":       {Status: 302, Body: wildfiretest.HTMLBody},
-		"407":       {Status: 407, Body: wildfiretest.HTMLBody},
-		"451":       {Status: 451, Body: wildfiretest.JSONBody},
-		"200":       {Status: 200, Body: wildfiretest.HTMLBody},
-		"200, JSON": {Status: 200, Body: wildfiretest.JSONBody},
-		"511":       {Status: 511, Body: wildfiretest.HTMLBody},
+	portal := wildfiretest.Fault{Status: 200, Body: wildfiretest.HTMLBody}
+	for name, rule := range map[string]wildfiretest.Rule{
+		"403":              {Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 403, Body: wildfiretest.HTMLBody}},
+		"302":              {Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 302, Body: wildfiretest.HTMLBody}},
+		"407":              {Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 407, Body: wildfiretest.HTMLBody}},
+		"451":              {Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 451, Body: wildfiretest.JSONBody}},
+		"511":              {Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 511, Body: wildfiretest.HTMLBody}},
+		"200, HTML":        {Op: wildfire.OpSubmitFile, Fault: portal},
+		"200, JSON":        {Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 200, Body: wildfiretest.JSONBody}},
+		"200, nothing":     {Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 200, Body: wildfiretest.EmptyBody}},
+		"200 to questions": {Op: wildfire.OpVerdicts, Fault: portal},
+		"200 to all":       {Fault: portal},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := &clock{}
 			f := newFixture(t, wildfiretest.WithNow(c.now))
 			f.cfg.UploadsPerDay = 100
-			heal := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: fault})
+			f.cfg.Deadline = 30 * time.Minute
+			heal := f.wildfire.Inject(rule)
 			const jobs = 25
 			for i := range jobs {
 				f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 			}
 			f.work(worker.WithClock(c.now), worker.WithTick(10*time.Millisecond))
-			f.status(func(st queue.Status) bool {
-				return !st.Paused[pipeline.Uploads].Until.IsZero() || f.wildfire.Count(wildfire.OpSubmitFile) > 40
-			})
+			pauses := f.pauses(c.now)
+			paused := func() bool { return pausedFor(pauses, pipeline.Uploads) || pausedFor(pauses, pipeline.Queries) }
+			f.status(func(queue.Status) bool { return paused() || f.wildfire.Count(wildfire.OpSubmitFile) > 40 })
 			if n := f.wildfire.Count(wildfire.OpSubmitFile); n > 3*8 {
 				t.Errorf("%d tries before the pause", n)
 			}
+
+			for range 4 { // twice the deadline
+				tried := len(f.wildfire.Calls())
+				c.advance(15 * time.Minute)
+				f.happens("it is tried again", func() bool { return len(f.wildfire.Calls()) > tried })
+				f.status(func(queue.Status) bool { return paused() })
+			}
+			if early := f.until(func(events) bool { return true }); len(early) > 0 {
+				t.Errorf("before anything got through it says\n%s", early)
+			}
+
 			heal()
 			for range 3 {
 				c.advance(15 * time.Minute)
@@ -624,12 +739,34 @@ func TestAWallOnTheWayEndsNoFile(t *testing.T) {
 				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Type != results.Verdict {
 					t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
 				}
+				if n := f.wildfire.UploadCount(sha(fmt.Sprint("MZ ", i))); n != 1 {
+					t.Errorf("job-%d was uploaded %d times", i, n)
+				}
 			}
 			if n := len(all.ofType(results.Submitted)); n != jobs {
 				t.Errorf("%d submitted events", n)
 			}
 		})
 	}
+}
+
+// pauses follows the pauses of the fleet by a clock, until the test ends.
+func (f *fixture) pauses(now func() time.Time) *fleet.Pauses {
+	f.t.Helper()
+	p := fleet.NewPauses(f.q.Control(), now, time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	f.t.Cleanup(func() { cancel(); <-done })
+
+	return p
+}
+
+// pausedFor reports whether a budget is paused, and nobody finds out whether that is over.
+func pausedFor(p *fleet.Pauses, b pipeline.Budget) bool {
+	is, on, _ := p.Active(b)
+
+	return on && !is.Probing
 }
 
 // The day's uploads are used up while several are about to begin. None begins after the answer,
@@ -657,15 +794,31 @@ func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 			f.work()
 			f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= quota/2 })
 			during(f)
-			deadline := time.Now().Add(30 * time.Second)
-			for f.wildfire.CountStatus(wildfire.OpSubmitFile, 419) == 0 && time.Now().Before(deadline) {
-				time.Sleep(5 * time.Millisecond)
-			}
-			time.Sleep(500 * time.Millisecond) // during which a worker that goes on would show
+			f.taken() // nothing is left for a worker that goes on
 			if n := f.wildfire.CountStatus(wildfire.OpSubmitFile, 419); n == 0 || n > slots {
 				t.Errorf("%d uploads were refused with 419, want 1 to %d: one for each slot", n, slots)
 			}
 		})
+	}
+}
+
+// taken waits until the workers have acknowledged every job: it has ended, or waits in the ledger.
+func (f *fixture) taken() {
+	f.t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		jobs, err := f.q.JetStream().Stream(f.t.Context(), f.q.JobsStream())
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		n := jobs.CachedInfo().State.Msgs
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("%d jobs are still queued", n)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -732,13 +885,26 @@ func TestUrgentLiftsWhatItWaitsFor(t *testing.T) {
 		c := atNoon()
 		f := newFixture(t, wildfiretest.WithNow(c.now))
 		f.cfg.UploadsPerDay, f.cfg.ReservePercent = 10, 50
-		f.work(worker.WithClock(c.now))
-		for i := range 5 {
+		f.cfg.ShutdownTimeout = time.Hour
+		uploads := &gate{Submitter: f.client, name: "held.exe", open: make(chan struct{}), began: make(chan struct{})}
+		first, err := worker.New(f.q, f.cfg, uploads, f.client, worker.WithClock(c.now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := f.runWorker(first)
+		t.Cleanup(func() { close(uploads.open) })
+		f.publish("backburn.jobs.bulk.mail", withID("held", "held.exe"), "MZ held")
+		<-uploads.began
+		for i := range 4 {
 			f.publish("backburn.jobs.bulk.mail", withID(fmt.Sprint("bulk-", i), "x.exe"), fmt.Sprint("MZ bulk ", i))
 		}
-		began(f, 5)
+		began(f, 4)
 		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
 		f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
+
+		// The worker that parked it takes no more jobs, and lives: the urgent one is another's.
+		stop()
+		f.work(worker.WithClock(c.now))
 		urgent(f)
 		all := f.until(func(es events) bool { return ended(es) && len(es.of("slow").final()) == 1 })
 		all.one(t, "slow") // its contents are decided with the other's
@@ -816,7 +982,7 @@ func TestWhoWaitsForATokenIsWoken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.RetryMin, f.cfg.RetryMax = 20*time.Millisecond, time.Hour
-	tokens := &tokens{ready: make(chan struct{})}
+	tokens := &tokens{ready: make(chan struct{}), waits: make(chan struct{})}
 	cfg := wildfire.DefaultConfig()
 	cfg.BaseURL = f.web.URL
 	client, err := wildfire.New(cfg, tokens)
@@ -829,9 +995,10 @@ func TestWhoWaitsForATokenIsWoken(t *testing.T) {
 		f.raw(fmt.Sprint("job-", i), "mail", "x.exe", fmt.Sprint("MZ ", i))
 	}
 	f.work(worker.WithTokens(tokens))
-	deadline := time.Now().Add(30 * time.Second)
-	for tokens.asked.Load() < 20 && time.Now().Before(deadline) && tokens.waited.Load() == 0 {
-		time.Sleep(5 * time.Millisecond)
+	select {
+	case <-tokens.waits:
+	case <-time.After(2 * time.Minute):
+		t.Error("nobody waits for a token")
 	}
 	close(tokens.ready)
 	all := f.events(20)
@@ -842,12 +1009,12 @@ func TestWhoWaitsForATokenIsWoken(t *testing.T) {
 
 // tokens is a source without a token until it is ready.
 type tokens struct {
-	ready         chan struct{}
-	asked, waited atomic.Int64
+	ready chan struct{}
+	waits chan struct{} // closed when the first waits
+	first sync.Once
 }
 
 func (s *tokens) TokenFor(context.Context, time.Duration) (string, error) {
-	s.asked.Add(1)
 	select {
 	case <-s.ready:
 		return "token", nil
@@ -860,7 +1027,7 @@ func (s *tokens) Accepted(string) {}
 func (s *tokens) Rejected(string) {}
 
 func (s *tokens) WaitReady(ctx context.Context) error {
-	s.waited.Add(1)
+	s.first.Do(func() { close(s.waits) })
 	select {
 	case <-s.ready:
 		return nil

@@ -225,7 +225,11 @@ func (d *decision) pending() Step {
 		}, 0)
 	}
 
-	due := d.p.Schedule().Next(d.s.SubmittedAt, d.now)
+	submitted := d.s.SubmittedAt
+	if submitted.After(d.now) { // written before the clock was set back: nobody waits that out
+		submitted = d.now
+	}
+	due := d.p.Schedule().Next(submitted, d.now)
 	if deadline.Before(due) {
 		due = deadline
 	}
@@ -238,7 +242,7 @@ func (d *decision) pending() Step {
 func (d *decision) mayRetry() bool {
 	return d.s.Job == d.j.Ref().String() ||
 		d.j.Priority.Before(d.s.Priority) ||
-		d.now.Sub(d.s.ChangedAt) >= d.p.Patience()
+		d.now.Sub(d.s.ChangedAt).Abs() >= d.p.Patience() // a time to come is from before the clock was set back
 }
 
 // waitForOther waits for the job that is at the upload. That job comes back by itself, also if
@@ -291,7 +295,7 @@ func (d *decision) answered(e Answered) Step {
 		return d.lookedUp(e)
 	case step.Kind == StepWait: // the next try at the upload is another job's
 		return step
-	case d.s.Unsure && d.now.Before(d.s.ChangedAt.Add(d.p.FirstPoll)):
+	case d.s.Unsure && d.now.Sub(d.s.ChangedAt).Abs() < d.p.FirstPoll:
 		// So soon after it was sent, "unknown" may be "not yet".
 		return Step{Kind: StepRetry, Delay: d.s.ChangedAt.Add(d.p.FirstPoll).Sub(d.now)}
 	case !d.maySend():

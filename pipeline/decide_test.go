@@ -362,6 +362,10 @@ func decisions() []decision {
 			name: "it was sent long ago", state: none, event: unknown,
 			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(30 * time.Second) }), step: upload,
 		},
+		{
+			name: "it was sent before the clock was set back", state: none, event: unknown,
+			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(-time.Hour) }), step: upload,
+		},
 		{name: "no answer for long", state: none, event: pipeline.Unanswered{}, step: forQuery},
 		{name: "no turn for long", state: none, event: pipeline.NotAdmitted{}, step: forUpload},
 		{name: "its turn", state: none, event: claimed, step: send, then: isClaimed},
@@ -482,6 +486,10 @@ func decisions() []decision {
 			name: "the other does not come", state: isRetry, event: look,
 			given: func(s *pipeline.Sample) { s.ChangedAt = ago(11 * time.Minute) }, step: ask,
 		},
+		{
+			name: "the other tried before the clock was set back", state: isRetry, event: look,
+			given: func(s *pipeline.Sample) { s.ChangedAt = ago(-time.Hour) }, step: ask,
+		},
 		{name: "never: there is no owner, between tries", state: isRetry, event: byOther, step: forOther(time.Minute)},
 		{name: "it was known meanwhile", state: isRetry, event: malware, given: byThisJob, step: finish(results.BasisLookup), then: decided},
 		{
@@ -530,6 +538,10 @@ func decisions() []decision {
 		{
 			name: "no verdict in time", state: pending, event: analyzing, given: late, step: timeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
+		},
+		{
+			name: "no verdict yet, since before the clock was set back", state: pending, event: analyzing,
+			given: func(s *pipeline.Sample) { s.SubmittedAt = ago(-time.Hour) }, step: forVerdict(0, results.BasisShared),
 		},
 		{name: "no record", state: pending, event: unknown, step: forVerdict(10*time.Minute, results.BasisShared)},
 		{

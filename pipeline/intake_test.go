@@ -163,7 +163,12 @@ func TestAJobIsJSONInAnySpelling(t *testing.T) {
 		h[nats.MsgIdHdr] = []string{fmt.Sprint(i)}
 		f.publish("backburn.jobs.normal.mail", h, fmt.Sprintf(`{"version":1,"kind":"url","url":"https://example.com/%d"}`, i))
 	}
-	for i, all := 0, f.events(3); i < 3; i++ {
+	for i, spelling := range []string{"\ufeff%s", "\ufeff \r\n%s\r\n", "\n%s\n", "%s \t"} {
+		h := nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {fmt.Sprint(3 + i)}}
+		f.publish("backburn.jobs.normal.mail", h, fmt.Sprintf(spelling, fmt.Sprintf(`{"version":1,"kind":"url","url":"https://example.com/%d"}`, 3+i)))
+	}
+	const jobs = 7
+	for i, all := 0, f.events(jobs); i < jobs; i++ {
 		if ev := all.one(t, fmt.Sprint(i)); ev.Type != results.Verdict {
 			t.Errorf("%d ended %s", i, ev.Outcome())
 		}

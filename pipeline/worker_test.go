@@ -290,6 +290,12 @@ func TestChangedVerdictsAreTold(t *testing.T) {
 		}
 	}
 
+	for _, call := range f.wildfire.Calls() {
+		if call.Op == wildfire.OpVerdicts && call.Hashes != 1 {
+			t.Errorf("call %d asks about %d hashes, and there is one", call.Number, call.Hashes)
+		}
+	}
+
 	f.raw("third", "mail", "flip.exe", "MZ flip")
 	all := f.events(3)
 	if ev := all.one(t, "third"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {

@@ -88,7 +88,15 @@ func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.current[b]
-	return c, p.now().Before(c.Until), p.changed
+	return c, c.holds(p.now()), p.changed
+}
+
+// holds reports whether the pause is in force. One for a fault that would last for longer than any
+// was written before the clock was set back, or by a clock that is ahead.
+func (p Pause) holds(now time.Time) bool {
+	left := p.Until.Sub(now)
+
+	return left > 0 && (p.Spent || p.By != "" || left <= LongestPause+clockSlack)
 }
 
 // Long is Active for a pause that lasts longer than jobs are kept in hand.
@@ -162,7 +170,7 @@ func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error
 		if err != nil {
 			return err
 		}
-		if rev != 0 && !cur.Probing && !cur.Until.Before(next.Until) {
+		if rev != 0 && !cur.Probing && cur.holds(p.now()) && !cur.Until.Before(next.Until) {
 			p.set(b, cur)
 			return nil
 		}
@@ -233,6 +241,9 @@ const LongestPause = 10 * time.Minute
 const (
 	firstPause = 30 * time.Second
 
+	// How far the clocks of a fleet may be apart.
+	clockSlack = time.Minute
+
 	// A pause that lasts longer than this is not waited out with jobs in hand.
 	shortPause = 2 * time.Minute
 )
@@ -240,7 +251,7 @@ const (
 // PauseOf reads the pause of a budget from the store; the zero Pause where there is none in force.
 func PauseOf(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pause, error) {
 	p, _, err := Get[Pause](ctx, s, pausePrefix+string(b))
-	if err != nil || !now.Before(p.Until) {
+	if err != nil || !p.holds(now) {
 		return Pause{}, err
 	}
 

@@ -32,7 +32,11 @@ func (p *Poller) lookLoop(ctx context.Context) error {
 			p.Log.Warn().Stringer("by", by).Msg("the clock was set; what waits is due as if it had not been")
 			p.mu.Lock()
 			p.list.shift(by)
+			p.rechecks.shift(by)
+			p.reports.fetch.shift(by)
 			p.mu.Unlock()
+			signal(p.wakeAsk)
+			signal(p.wakeReport)
 		}
 
 		looks, next := p.takeDue()
@@ -181,8 +185,13 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 	case pipeline.StepWait:
 		if step.Asking {
 			p.mu.Lock()
+			defer p.mu.Unlock()
+			if next.SubmittedAt.After(now) { // the clock was set back since: the list knows better
+				e.submitted = earlier(e.submitted, now)
+				due := p.Config.Schedule().Next(e.submitted, now)
+				return outlook{due: p.soonest(due, e.submitted), pending: true}
+			}
 			e.submitted = next.SubmittedAt
-			p.mu.Unlock()
 			return outlook{due: step.Due, pending: true}
 		}
 		if now.Before(step.Due) {

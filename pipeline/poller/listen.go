@@ -75,7 +75,7 @@ func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
 	switch {
 	case !r.Pending.IsZero() && !e.busy:
 		e.pending = true
-		e.submitted = r.Pending
+		e.submitted = earlier(r.Pending, p.Now())
 		due := p.Config.Schedule().Next(e.submitted, p.Now())
 		p.list.schedule(e, p.soonest(due, e.submitted))
 		if e.pos != 0 {

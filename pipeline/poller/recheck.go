@@ -32,7 +32,28 @@ func (r *rechecks) update(key string, s pipeline.Sample) {
 	if r.after == 0 || s.CheckedAt.Before(r.since) || pipeline.IsLink(key) || !withheld && !harmless || len(r.queue) >= maxRechecks {
 		return
 	}
-	r.queue = append(r.queue, recheck{key, s.CheckedAt.Add(r.after)})
+	due := s.CheckedAt.Add(r.after)
+	if !r.holds(key, due) {
+		r.queue = append(r.queue, recheck{key, due})
+	}
+}
+
+// holds reports whether a verdict was taken up before: its leader notes it, and reads it back.
+func (r *rechecks) holds(key string, due time.Time) bool {
+	for i := len(r.queue) - 1; i >= 0 && !r.queue[i].due.Before(due); i-- {
+		if r.queue[i].key == key {
+			return true
+		}
+	}
+
+	return false
+}
+
+// shift moves every time by as much as the clock was set.
+func (r *rechecks) shift(by time.Duration) {
+	for i := range r.queue {
+		r.queue[i].due = r.queue[i].due.Add(by)
+	}
 }
 
 // take returns up to n that are due.

@@ -40,6 +40,13 @@ func (h *schedule[T]) remove(e T) {
 	}
 }
 
+// shift moves every time by as much as the clock was set.
+func (h schedule[T]) shift(by time.Duration) {
+	for _, e := range h {
+		e.at().due = e.at().due.Add(by)
+	}
+}
+
 // Len implements heap.Interface, as do the methods that follow.
 func (h schedule[T]) Len() int { return len(h) }
 

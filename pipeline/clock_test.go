@@ -1,0 +1,198 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backburn/internal/testkit/logbuf"
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+// The clock is set back by hours while jobs wait for verdicts. Nobody waits for those hours: they
+// are asked about as if it had not been, also those that WildFire has no answer for at first, and
+// by another leader.
+func TestAClockThatIsSetBack(t *testing.T) {
+	t.Parallel()
+	const jobs = 40
+	const first = 10 * time.Minute // from an upload to its question, and to each one after
+	for name, then := range map[string]func(f *setBack){
+		"and each is decided":          func(*setBack) {},
+		"and none is decided at first": func(f *setBack) { f.askedAgain(); f.askedAgain() },
+		"and again":                    func(f *setBack) { f.askedAgain(); f.setBack(); f.askedAgain() },
+		"and another leads": func(f *setBack) {
+			f.stop()
+			f.start()
+			f.askedAgain()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &setBack{clock: atNoon(), fixture: newFixture(t, wildfiretest.WithDelay(24*time.Hour)), jobs: jobs, first: first}
+			f.cfg.FirstPoll, f.cfg.MaxPoll = first, first
+			f.start()
+			body := func(i int) string { return fmt.Sprint("MZ ", i) }
+			for i := range jobs {
+				f.raw(fmt.Sprint("job-", i), "mail", "x.exe", body(i))
+			}
+			f.status(func(st queue.Status) bool { return st.Pending.Jobs == jobs })
+
+			f.setBack()
+			then(f)
+			for i := range jobs {
+				if !f.wildfire.SetVerdict("", sha(body(i)), wildfire.Malware) {
+					t.Fatalf("WildFire has no %q", body(i))
+				}
+			}
+			f.askedAgain()
+			all := f.events(jobs)
+			for i := range jobs {
+				if ev := all.one(t, fmt.Sprint("job-", i)); ev.Data.Verdict != wildfire.Malware.String() {
+					t.Errorf("job-%d: %s %+v", i, ev.Outcome(), ev.Data.Error)
+				}
+			}
+		})
+	}
+}
+
+// setBack is a fixture whose worker goes by a clock that is set back.
+type setBack struct {
+	*fixture
+
+	clock *clock
+	log   logbuf.Buffer
+	times int // it was set back
+	jobs  int
+	first time.Duration
+	stop  func()
+}
+
+func (f *setBack) start() {
+	f.stop = f.work(worker.WithClock(f.clock.now), worker.WithTick(10*time.Millisecond), worker.WithLogger(zerolog.New(&f.log)))
+}
+
+// setBack sets the clock back by hours, and waits until the poller says so.
+func (f *setBack) setBack() {
+	f.t.Helper()
+	f.clock.advance(-3 * time.Hour)
+	f.times++
+	f.status(func(queue.Status) bool { return strings.Count(f.log.String(), "the clock was set") == f.times })
+}
+
+// askedAgain lets the time pass after which WildFire is asked, and waits until it was asked about
+// every job. A job that was in hand when it passed has to wait for as long again.
+func (f *setBack) askedAgain() {
+	f.t.Helper()
+	hashes := func() int {
+		sum := 0
+		for _, call := range f.wildfire.Calls() {
+			if call.Op == wildfire.OpVerdicts {
+				sum += call.Hashes
+			}
+		}
+
+		return sum
+	}
+	before := hashes()
+	const most = 6
+	for range most {
+		f.clock.advance(f.first)
+		ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Second)
+		err := f.wildfire.Wait(ctx, func() bool { return hashes() >= before+f.jobs })
+		cancel()
+		if err == nil {
+			return
+		}
+	}
+	f.t.Fatalf("within %s WildFire was asked about %d of %d jobs", most*f.first, hashes()-before, f.jobs)
+}
+
+// happens waits for something that WildFire sees.
+func (f *fixture) happens(what string, done func() bool) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := f.wildfire.Wait(ctx, done); err != nil {
+		f.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// The clock is set back while a fault pauses uploads. The pause lasts no longer for that; one that
+// a person wants, or a spent budget, lasts until the time that it names.
+func TestAClockThatIsSetBackInAPause(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		pause func(ctx context.Context, f *fixture, p *fleet.Pauses, now time.Time) error
+		holds bool
+	}{
+		"a fault": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
+			return p.Grow(ctx, pipeline.Uploads, "the service is sick")
+		}, false},
+		"a doubt": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
+			return p.Doubt(ctx, pipeline.Uploads, "refused")
+		}, false},
+		"a spent budget": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
+			_, err := p.Park(ctx, pipeline.Uploads)
+			return err
+		}, true},
+		"a person": {func(ctx context.Context, f *fixture, p *fleet.Pauses, now time.Time) error {
+			next, err := fleet.Stop(ctx, f.q.Control(), pipeline.Uploads, "ann", "", now, now.Add(time.Minute))
+			f.pauseIs(p, next.Reason)
+			return err
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := atNoon()
+			f := newFixture(t)
+			p := f.pauses(c.now)
+			ctx := t.Context()
+			if err := tc.pause(ctx, f, p, c.now()); err != nil {
+				t.Fatal(err)
+			}
+			if _, on, _ := p.Active(pipeline.Uploads); !on {
+				t.Fatal("there is no pause")
+			}
+
+			c.advance(-time.Hour)
+			_, on, _ := p.Active(pipeline.Uploads)
+			shown, err := fleet.PauseOf(ctx, f.q.Control(), pipeline.Uploads, c.now())
+			if on != tc.holds || (shown.Reason != "") != tc.holds || err != nil {
+				t.Errorf("an hour earlier it holds: %v, and is shown as %+v (%v), want %v", on, shown, err, tc.holds)
+			}
+
+			// Another fault makes a pause that holds.
+			if err := p.Grow(ctx, pipeline.Uploads, "sick again"); err != nil {
+				t.Fatal(err)
+			}
+			if _, on, _ := p.Active(pipeline.Uploads); !on {
+				t.Error("a fault after that pauses nothing")
+			}
+		})
+	}
+}
+
+// pauseIs waits until the fleet's pause of uploads is known to have a reason.
+func (f *fixture) pauseIs(p *fleet.Pauses, reason string) {
+	f.t.Helper()
+	for {
+		now, _, changed := p.Active(pipeline.Uploads)
+		if now.Reason == reason {
+			return
+		}
+		select {
+		case <-changed:
+		case <-time.After(30 * time.Second):
+			f.t.Fatalf("the pause is %+v", now)
+		}
+	}
+}
