@@ -53,6 +53,11 @@ func NewPipeline(t testing.TB, opts ...wildfiretest.Option) *Pipeline {
 	return p
 }
 
+// Root says where workers find the contents of a source. Call it before Work.
+func (p *Pipeline) Root(source, folder string) {
+	p.config.Roots = map[string]string{source: folder}
+}
+
 // Work runs a worker on the queue until the test ends.
 func (p *Pipeline) Work() {
 	p.t.Helper()

@@ -43,6 +43,38 @@ func TestFullness(t *testing.T) {
 	}
 }
 
+// A store that refuses to be written is told, though it can be read and has room.
+func TestWritableWrites(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	member := fleet.Join(q.Control(), 15*time.Second, fleet.Process{Role: "worker", Slots: 1})
+	ctx := t.Context()
+	refuse := func(stream string, size int32) {
+		t.Helper()
+		s, err := q.js.Stream(ctx, stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.CachedInfo().Config
+		c.MaxMsgSize = size
+		if _, err := q.js.UpdateStream(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	for what, ledger := range map[string]bool{q.LedgerStream(): true, "KV_" + q.ControlBucket(): false} {
+		refuse(what, 1)
+		fault, ok := errors.AsType[health.Fault](q.Writable(ctx, member, true))
+		if !ok || fault.State == health.Degraded || !strings.Contains(fault.Reason, strings.TrimPrefix(what, "KV_")) || fault.Remedy == "" {
+			t.Errorf("%s takes no messages, and it says %+v", what, fault)
+		}
+		if err := q.Writable(ctx, member, false); (err == nil) != ledger {
+			t.Errorf("%s takes no messages; a process that does not write the ledger: %v", what, err)
+		}
+		refuse(what, -1)
+	}
+}
+
 // What cannot be written is said, with the stream: a full one, and a server without an answer.
 func TestWritable(t *testing.T) {
 	t.Parallel()
