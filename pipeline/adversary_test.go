@@ -135,12 +135,17 @@ func TestLargeContentsOfTwoSourcesAreApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := map[string]string{"mail": "malware.exe", "gw": "good.exe"}
-	body := func(source string) string { return strings.Repeat("MZ of "+source+"\n", 1<<20/16) }
+	const size = 1<<20 - 8<<10 // no room for what travels with them
+	body := func(source string) string { return strings.Repeat("MZ of "+source+"\n", size)[:size] }
 	for source, name := range names {
 		f.raw("same", source, name, body(source))
 	}
 	f.work()
 	f.status(func(st queue.Status) bool { return st.Parked.Jobs == len(names) })
+	objects, err := f.q.Objects().List(t.Context(), "")
+	if err != nil || len(objects) != len(names) {
+		t.Fatalf("%d objects (%v), want one of each source", len(objects), err)
+	}
 
 	if _, err := fleet.Resume(t.Context(), store, pipeline.Uploads, now); err != nil {
 		t.Fatal(err)
@@ -371,6 +376,12 @@ func TestHostileFieldsReachNoEvent(t *testing.T) {
 			ids[id] = name
 			n++
 		}
+	}
+	for i, at := range []string{"9999-12-31T23:59:59-05:00", "0000-01-01T00:00:00+05:00", "yesterday"} {
+		h := withID(fmt.Sprint("raw-", i), "x.exe")
+		h[queue.HeaderReceived] = []string{at}
+		f.publish("backburn.jobs.normal.gw", h, fmt.Sprint("MZ ", at))
+		n++
 	}
 	f.work()
 	f.events(n)
