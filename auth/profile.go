@@ -41,31 +41,31 @@ const (
 // kind's own. Paths of secret files may be "cred:name", a systemd credential.
 type Profile struct {
 	Name string // the table's name in the configuration: auth.<Name>; labels metrics and logs
-	Kind Kind   `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key" doc:"Kind of credential: wildfire (service account of Strata Cloud Manager), data-security (SaaS Security), watchguard (WatchGuard Cloud), cortex (Cortex hub; log in with backburn login) or api-key (a key as before tokens)."`
+	Kind Kind   `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key" doc:"Kind of credential: wildfire (service account of Strata Cloud Manager), data-security (SaaS Security), watchguard (WatchGuard Cloud), cortex (Cortex hub; log in with backburn login) or api-key (legacy API key)."`
 
-	ClientID         string `toml:"client_id" example:"…" doc:"The client's id; WatchGuard calls it the access id."`
-	ClientSecret     Secret `toml:"client_secret" doc:"The client's secret, as exactly one ${NAME}. Or client_secret_file."`
-	ClientSecretFile string `toml:"client_secret_file" own:"secret" example:"/run/secrets/client" doc:"A file with the client's secret, mode 0600, or cred:NAME for a systemd credential."`
+	ClientID         string `toml:"client_id" example:"…" doc:"The client ID. WatchGuard calls it access ID."`
+	ClientSecret     Secret `toml:"client_secret" doc:"The client secret, as exactly one ${NAME}. Or use client_secret_file."`
+	ClientSecretFile string `toml:"client_secret_file" own:"secret" example:"/run/secrets/client" doc:"A file with the client secret, mode 0600, or cred:NAME for a systemd credential."`
 	TSGID            string `toml:"tsg_id" example:"1234567890" doc:"The tenant service group, digits."`
-	TokenURL         string `toml:"token_url" address:"true" doc:"Where tokens are requested. Empty: the kind's own."`
-	ClientAuth       string `toml:"client_auth" oneof:" basic-raw basic-form body" doc:"basic-raw, basic-form or body: how the client authenticates itself. Empty: the kind's own."`
-	Body             string `toml:"body" oneof:" form json" doc:"form or json: how token requests are written. Empty: the kind's own."`
-	Scope            string `toml:"scope" example:"logging-service:read" doc:"Scope of the token. Empty: the kind's own."`
+	TokenURL         string `toml:"token_url" address:"true" doc:"URL for token requests. Empty: the default of the kind."`
+	ClientAuth       string `toml:"client_auth" oneof:" basic-raw basic-form body" doc:"basic-raw, basic-form or body: how the client authenticates. Empty: the default of the kind."`
+	Body             string `toml:"body" oneof:" form json" doc:"form or json: format of token requests. Empty: the default of the kind."`
+	Scope            string `toml:"scope" example:"logging-service:read" doc:"Scope of the token. Empty: the default of the kind."`
 	Audience         string `toml:"audience" doc:"A managed account of WatchGuard Cloud."`
 
 	APIKeyFile string `toml:"api_key_file" own:"secret" example:"/run/secrets/api-key" doc:"A file with the API key, mode 0600."`
-	URL        string `toml:"url" address:"true" doc:"Base of the API that the token is for. Empty: the region's."`
+	URL        string `toml:"url" address:"true" doc:"Base URL of the API that the token is for. Empty: that of the region."`
 
-	RedirectURL  string `toml:"redirect_url" address:"true" example:"http://127.0.0.1:8400/callback" doc:"Where the browser comes back to."`
-	AuthorizeURL string `toml:"authorize_url" address:"true" doc:"Where the browser is sent. Empty: the kind's own."`
-	RevokeURL    string `toml:"revoke_url" address:"true" doc:"Where grants are revoked. Empty: the kind's own."`
-	InstanceID   string `toml:"instance_id" doc:"This and the region come from the hub: backburn login --params."`
-	Region       string `toml:"region" doc:"Picks the hosts: us, eu, apac, uk, in1, au1, uk2, jp1 (data-security); usa, deu, jpn (watchguard); americas, europe (cortex)."`
+	RedirectURL  string `toml:"redirect_url" address:"true" example:"http://127.0.0.1:8400/callback" doc:"URL to which the browser returns after the login."`
+	AuthorizeURL string `toml:"authorize_url" address:"true" doc:"URL of the login page. Empty: the default of the kind."`
+	RevokeURL    string `toml:"revoke_url" address:"true" doc:"URL for revoking the login. Empty: the default of the kind."`
+	InstanceID   string `toml:"instance_id" doc:"The hub provides this and the region: see backburn login --params."`
+	Region       string `toml:"region" doc:"Selects the hosts: us, eu, apac, uk, in1, au1, uk2, jp1 (data-security); usa, deu, jpn (watchguard); americas, europe (cortex)."`
 	PKCE         bool   `toml:"pkce" doc:"Proof key for code exchange (RFC 7636)."`
-	GrantFile    string `toml:"grant_file" own:"secret" example:"data/cortex.grant" doc:"The refresh token, sealed, mode 0600."`
+	GrantFile    string `toml:"grant_file" own:"secret" example:"data/cortex.grant" doc:"File for the sealed refresh token, mode 0600."`
 
 	CacheKeyFile string `toml:"cache_key_file" own:"secret" doc:"A file with one line of random text that seals shared tokens. Empty: derived from the secret."`
-	Share        Share  `toml:"share" oneof:"prefer required off" doc:"prefer, required or off: one token for the fleet, sealed, through JetStream. A refresh token that rolls must not be used twice, hence required for cortex."`
+	Share        Share  `toml:"share" oneof:"prefer required off" doc:"prefer, required or off: whether the fleet shares one token, sealed in JetStream. cortex needs required, because its refresh token can be used only once."`
 }
 
 // Loopback reports whether host is this machine, by name or address, without a look-up: the

@@ -16,20 +16,20 @@ import (
 // Config is what a worker is made with. The tags are the keys of the configuration file, and
 // what its reference says about them.
 type Config struct {
-	_ struct{} `toml:"worker" doc:"How a worker uploads."`
+	_ struct{} `toml:"worker" doc:"How workers upload."`
 
-	Concurrency     int           `toml:"worker.concurrency" doc:"Uploads at a time in this process, 1 to 256."`
-	Rate            float64       `toml:"worker.rate" doc:"Uploads per second of the whole fleet; each worker takes its share. 0: no limit."`
-	Burst           int           `toml:"worker.burst" doc:"Uploads of the whole fleet that may start at once, likewise."`
-	MaxAttempts     int           `toml:"worker.max_attempts" doc:"Tries at an upload, the first included."`
-	RetryMin        time.Duration `toml:"worker.retry_min" doc:"First back-off. It doubles, with full jitter."`
-	RetryMax        time.Duration `toml:"worker.retry_max" doc:"Longest back-off."`
-	Lease           time.Duration `toml:"worker.lease" doc:"The work of a worker that died is free after this long; at least \"3s\"."`
-	ShutdownTimeout time.Duration `toml:"worker.shutdown_timeout" doc:"How long work in progress may go on when a worker stops; then it is requeued. More than \"0s\"."`
+	Concurrency     int           `toml:"worker.concurrency" doc:"Most uploads at a time in this process, 1 to 256."`
+	Rate            float64       `toml:"worker.rate" doc:"Uploads per second of the whole fleet. Workers share it. 0: no limit."`
+	Burst           int           `toml:"worker.burst" doc:"Uploads of the whole fleet that may start at once. Workers share it."`
+	MaxAttempts     int           `toml:"worker.max_attempts" doc:"Upload attempts, including the first."`
+	RetryMin        time.Duration `toml:"worker.retry_min" doc:"First delay between attempts. It doubles, with full jitter."`
+	RetryMax        time.Duration `toml:"worker.retry_max" doc:"Longest delay between attempts."`
+	Lease           time.Duration `toml:"worker.lease" doc:"How long after a worker dies others take over its jobs; at least \"3s\"."`
+	ShutdownTimeout time.Duration `toml:"worker.shutdown_timeout" doc:"How long a stopping worker may finish its uploads before it requeues them. More than \"0s\"."`
 
 	// Roots maps a source to the folder below which its path contents lie. Folders that are
 	// watched here are added to it.
-	Roots map[string]string `toml:"worker.roots" example:"{}" doc:"source = \"folder\": where the folders of other machines' watchers are mounted here."`
+	Roots map[string]string `toml:"worker.roots" example:"{}" doc:"Where the folders of watchers on other machines are mounted here, as source = \"folder\"."`
 
 	// MaxFileSize is the largest file that is uploaded, in bytes; MaxFileSizes is the same for
 	// single sources (watch.max_file_size).
@@ -40,34 +40,34 @@ type Config struct {
 	// it was sent.
 	Simulated bool
 
-	AskFirst       bool `toml:"wildfire.ask_first" doc:"Look a hash up before uploading the file."`
-	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" doc:"Uploads of the whole organization per day. 0: no limit but the service's own answer (419)."`
-	QueriesPerDay  int  `toml:"wildfire.queries_per_day" doc:"Queries, likewise. One query asks about up to 500 hashes."`
-	ReservePercent int  `toml:"wildfire.reserve_percent" doc:"Part of both that is kept for urgent jobs, 0 to 99."`
+	AskFirst       bool `toml:"wildfire.ask_first" doc:"Ask WildFire about the hash before uploading a file."`
+	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" doc:"Uploads of the whole organization per day. 0: no limit, except the answer of the service (419)."`
+	QueriesPerDay  int  `toml:"wildfire.queries_per_day" doc:"Queries of the whole organization per day. One query asks about up to 500 hashes."`
+	ReservePercent int  `toml:"wildfire.reserve_percent" doc:"Percentage of both that is reserved for urgent jobs, 0 to 99."`
 
-	UrgentSources []string `toml:"wildfire.urgent_sources" doc:"Sources whose jobs may be urgent, and so use what is kept for them; \"*\": every source. Others' urgent jobs count as normal."`
-	RefusedKinds  []string `toml:"wildfire.refused_kinds" doc:"Globs of MIME types that WildFire is known to refuse. WildFire is asked about such files by their hash, and they are not uploaded. The type is what the contents show; files with an extension that WildFire takes, such as .js or .jar, are uploaded all the same. Ordinary keys take no image/* either."`
+	UrgentSources []string `toml:"wildfire.urgent_sources" doc:"Sources whose jobs may be urgent and use the reserve; \"*\": every source. Urgent jobs of other sources count as normal."`
+	RefusedKinds  []string `toml:"wildfire.refused_kinds" doc:"Globs of MIME types that WildFire refuses. WildFire is asked about the hash of such files, and they are not uploaded. The type is detected from the contents; files with an extension that WildFire accepts, such as .js or .jar, are uploaded anyway. WildFire refuses image/*, too, with an ordinary key."`
 
 	// Rules is the policy: which files may leave, and how much of them.
-	Rules []Rule `toml:"policy" doc:"What may leave for WildFire. The first entry that matches a file or link decides; what none matches is submitted. What a publisher says of a file, such as the name of one that came in a message, can only lead to less: an entry that rests on that and would allow more is passed over. A job may ask for less itself. \"backburn policy test PATH\" says which entry takes a file."`
+	Rules []Rule `toml:"policy" doc:"What may be sent to WildFire. The first entry that matches a file or link decides. Without a match, contents may be uploaded. What a publisher states about a file, such as its name in a message, can only restrict: an entry that matches by such a statement and would allow more is skipped. A job can restrict itself, too. \"backburn policy test PATH\" shows which entry applies to a file."`
 
-	_ struct{} `toml:"verdicts" doc:"How long and how often WildFire is asked for a verdict."`
+	_ struct{} `toml:"verdicts" doc:"How often, and for how long, WildFire is asked for a verdict."`
 
-	FirstPoll time.Duration `toml:"verdicts.first_poll" doc:"First query, counted from the upload. The interval grows from here."`
+	FirstPoll time.Duration `toml:"verdicts.first_poll" doc:"Time of the first query after the upload. The interval grows from here."`
 	MaxPoll   time.Duration `toml:"verdicts.max_poll" doc:"Longest interval between queries."`
-	Deadline  time.Duration `toml:"verdicts.deadline" doc:"Counted from the upload; then the job fails with reason verdict_timeout."`
+	Deadline  time.Duration `toml:"verdicts.deadline" doc:"Time after the upload at which a job without a verdict fails with the reason verdict_timeout."`
 
 	MaliciousAge time.Duration `toml:"verdicts.malicious_age" doc:"Reuse the verdicts malware, grayware, phishing and c2 for identical contents for this long."`
 	BenignAge    time.Duration `toml:"verdicts.benign_age" doc:"Reuse the verdict benign for this long."`
-	Recheck      time.Duration `toml:"verdicts.recheck" doc:"Ask about benign verdicts again after this long, in queries that have room. \"0s\": never."`
+	Recheck      time.Duration `toml:"verdicts.recheck" doc:"Ask about benign verdicts again after this long, in queries that are not full. \"0s\": never."`
 
-	_ struct{} `toml:"reports" doc:"WildFire's reports about files: fetched once for the whole fleet, published as backburn.report.v1, and kept; docs/reports.md. Each document costs one of the day's queries, of those that verdicts leave."`
+	_ struct{} `toml:"reports" doc:"WildFire's reports about files. They are fetched once for the whole fleet, published as backburn.report.v1, and kept; docs/reports.md. Each document costs one query of those that verdicts do not need."`
 
-	ReportVerdicts []string      `toml:"reports.verdicts" example:"[\"malware\", \"phishing\", \"c2\"]" doc:"Verdicts whose reports are fetched: malware, grayware, phishing, c2, benign. None: off."`
-	ReportFormats  []string      `toml:"reports.formats" doc:"What is kept: \"xml\", from which the event is made, and \"pdf\"."`
-	ReportPCAP     bool          `toml:"reports.pcap" doc:"Keep the network capture of the analysis as well."`
-	ReportMaxAge   time.Duration `toml:"reports.max_age" doc:"Documents are kept for this long. WildFire's own expire after 30 days."`
-	ReportMaxBytes int64         `toml:"reports.max_bytes" unit:"bytes" doc:"Of all documents. The oldest go first."`
+	ReportVerdicts []string      `toml:"reports.verdicts" example:"[\"malware\", \"phishing\", \"c2\"]" doc:"Verdicts whose reports are fetched: malware, grayware, phishing, c2, benign. Empty: off."`
+	ReportFormats  []string      `toml:"reports.formats" doc:"Documents to keep: \"xml\", from which the event is made, and \"pdf\"."`
+	ReportPCAP     bool          `toml:"reports.pcap" doc:"Also keep the network capture of the analysis."`
+	ReportMaxAge   time.Duration `toml:"reports.max_age" doc:"How long documents are kept. WildFire keeps them for 30 days."`
+	ReportMaxBytes int64         `toml:"reports.max_bytes" unit:"bytes" doc:"Total size of documents. The oldest are removed first."`
 }
 
 // The defaults of [reports].

@@ -16,16 +16,16 @@ import (
 // are the keys of the configuration file, and what its reference says about them.
 type Rule struct {
 	Source    string            `toml:"source" example:"{hr,legal}" doc:"Glob of sources."`
-	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of file names or, with a slash, of relative paths, or of links. Where contents come in a message or an object, the name is the publisher's word."`
-	Extension string            `toml:"extension" example:".{docx,xlsx}" doc:"Glob of the name's extension. Like the name, it may be the publisher's word."`
-	Kind      string            `toml:"kind" example:"application/pdf" doc:"Glob of the MIME type that the contents show, or of a more general one: a DOCX is application/zip as well. Whoever makes a file can make it look like another kind."`
+	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of file names or, with a slash, of relative paths, or of links. If contents come in a message or an object, the publisher chose the name."`
+	Extension string            `toml:"extension" example:".{docx,xlsx}" doc:"Glob of the name's extension. Like the name, it may be the publisher's choice."`
+	Kind      string            `toml:"kind" example:"application/pdf" doc:"Glob of the MIME type that is detected from the contents, or of a more general one: a DOCX is application/zip as well. The author of a file can make it look like another type."`
 	MinSize   int64             `toml:"min_size" unit:"bytes" example:"\"1MB\"" doc:"Smallest size."`
 	MaxSize   int64             `toml:"max_size" unit:"bytes" example:"\"50MB\"" doc:"Largest size. \"0\": none."`
-	Metadata  map[string]string `toml:"metadata" example:"{ classification = \"{confidential,secret}\" }" doc:"Globs of the job's metadata, all of which have to match. They are the publisher's word."`
+	Metadata  map[string]string `toml:"metadata" example:"{ classification = \"{confidential,secret}\" }" doc:"Globs of the job's metadata. All of them must match. The publisher chooses the metadata."`
 
-	Submit        Submit   `toml:"submit" doc:"\"always\": contents may be uploaded. \"lookup\": WildFire is asked about the hash; contents never leave. \"never\": nothing leaves, not even the hash. What is unknown then fails with reason withheld."`
-	Priority      Priority `toml:"priority" doc:"Lane of the jobs from here on: \"urgent\", \"normal\" or \"bulk\". Empty: the job's own."`
-	UploadsPerDay int      `toml:"uploads_per_day" doc:"Uploads of the whole fleet that this rule may use per day, out of wildfire.uploads_per_day. 0: no limit of its own."`
+	Submit        Submit   `toml:"submit" doc:"\"always\": contents may be uploaded. \"lookup\": WildFire is asked about the hash, and contents are never uploaded. \"never\": nothing is sent, not even the hash. If no verdict is known, the job fails with the reason withheld."`
+	Priority      Priority `toml:"priority" doc:"Priority of matching jobs: \"urgent\", \"normal\" or \"bulk\". Empty: unchanged."`
+	UploadsPerDay int      `toml:"uploads_per_day" doc:"Uploads per day that the whole fleet may make by this rule, within wildfire.uploads_per_day. 0: no limit for this rule."`
 }
 
 // DefaultRule gives what a [[policy]] means that names nothing.

@@ -44,7 +44,7 @@ type Config struct {
 	// BaseURL is the host's root, such as https://eu.wildfire.paloaltonetworks.com; /publicapi is
 	// added unless it is there. Verdicts exist only in the region that a sample was submitted to.
 	// Plain http is refused, except to a loopback address or with AllowHTTP.
-	BaseURL string `toml:"url" doc:"Root of the service. Verdicts exist only in the region that a sample was submitted to."`
+	BaseURL string `toml:"url" doc:"Base URL of the service. A verdict exists only in the region to which the sample was submitted."`
 
 	// APIKey sends what the TokenSource gives as the legacy form field "apikey" instead of an
 	// Authorization header. The WF-500 appliance knows nothing else.
@@ -62,7 +62,7 @@ type Config struct {
 	MaxFileSize int64
 
 	// StallTimeout ends an upload or a download on which no byte moved for so long.
-	StallTimeout time.Duration `toml:"stall_timeout" doc:"An upload ends when no byte moved for this long. \"0s\": never."`
+	StallTimeout time.Duration `toml:"stall_timeout" doc:"An upload is aborted if no byte is sent for this long. \"0s\": never."`
 
 	// AnswerTimeout bounds the time from the end of the request to the end of its answer; for a
 	// download, to the start of its answer.

@@ -22,7 +22,7 @@ type TransportConfig struct {
 	// CAFile names a PEM file whose certificates are trusted besides those of the system: what a
 	// WF-500 appliance with a certificate of its own needs. There is no way to switch verification
 	// off.
-	CAFile string `toml:"ca_file" own:"true" doc:"PEM file of authorities to trust besides those of the system."`
+	CAFile string `toml:"ca_file" own:"true" doc:"PEM file of certificate authorities, in addition to those of the system."`
 
 	// CertFile and KeyFile name a client certificate for gateways that ask for one; both or
 	// neither.

@@ -12,15 +12,15 @@ import (
 
 // Clamd answers programs that ask clamd about files.
 type Clamd struct {
-	Listen         string            `toml:"listen" doc:"Such as \"unix:/run/backburn/clamd.sock\" or \"127.0.0.1:3310\". Empty: none. It authenticates nobody."`
-	Mode           string            `toml:"mode" doc:"Of the socket, in octal. Who may write to it may ask."`
-	MaxConnections int               `toml:"max_connections" doc:"At a time; others wait."`
-	Source         string            `toml:"source" doc:"For what is handed in."`
+	Listen         string            `toml:"listen" doc:"Socket or address, such as \"unix:/run/backburn/clamd.sock\" or \"127.0.0.1:3310\". Empty: off. Clients are not authenticated."`
+	Mode           string            `toml:"mode" doc:"Mode of the socket, in octal. Whoever may write to it may ask."`
+	MaxConnections int               `toml:"max_connections" doc:"Connections at a time. Others wait."`
+	Source         string            `toml:"source" doc:"Source of the submitted jobs."`
 	Priority       pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\"."`
-	Wait           time.Duration     `toml:"wait" doc:"For the verdict of contents without one, at most 10m. 0s: not at all."`
-	Unknown        string            `toml:"unknown" doc:"The answer where there is no verdict after that: \"ok\", \"found\" (WildFire.unknown FOUND) or \"error\"."`
-	MaxStream      int64             `toml:"max_stream" unit:"bytes" doc:"Of contents. More is answered with an error."`
-	Roots          []string          `toml:"roots" doc:"Folders; SCAN and its like read files below them, and nowhere else."`
+	Wait           time.Duration     `toml:"wait" doc:"How long to wait for the verdict of new contents, at most 10m. 0s: do not wait."`
+	Unknown        string            `toml:"unknown" doc:"The answer if there is no verdict by then: \"ok\", \"found\" (WildFire.unknown FOUND) or \"error\"."`
+	MaxStream      int64             `toml:"max_stream" unit:"bytes" doc:"Largest size of contents. Larger ones are answered with an error."`
+	Roots          []string          `toml:"roots" doc:"Folders from which SCAN and similar commands may read files."`
 }
 
 // Check is the rules of [clamd].

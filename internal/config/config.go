@@ -24,18 +24,18 @@ import (
 // Config is the whole configuration, put together from the structs of those who own the keys.
 // It is a value: copy it freely, but do not write to the maps and slices that copies share.
 type Config struct {
-	NATS     NATS                    `toml:"nats" doc:"The NATS server, or cluster, through which everything goes."`
-	Watch    []watch.Config          `toml:"watch" doc:"A folder to watch. The first [[watch]] of a file replaces the default one; watch = [] at the top of a file means none."`
-	WildFire WildFire                `toml:"wildfire" doc:"How to reach WildFire, and how much of it may be used."`
+	NATS     NATS                    `toml:"nats" doc:"The NATS server or cluster that holds the queue and all other state."`
+	Watch    []watch.Config          `toml:"watch" doc:"A folder to watch. The first [[watch]] entry of a file replaces the default one. To watch no folder, write watch = [] at the top of the file."`
+	WildFire WildFire                `toml:"wildfire" doc:"How to reach WildFire, and how much of its quota to use."`
 	Pipeline pipeline.Config         `toml:",inline"`
-	Dead     DeadLetters             `toml:"dead_letters" doc:"Bounds of the dead letters: jobs that failed, whole. Of each reason and source the oldest go first."`
-	Results  Results                 `toml:"results" doc:"Bounds of the stream of events. The oldest go first."`
-	Auth     map[string]auth.Profile `toml:"auth" doc:"A profile of credentials. A secret is the name of a file or exactly one ${NAME}; it never stands here itself. Files are read again before every token request. Which keys there are depends on the kind."`
+	Dead     DeadLetters             `toml:"dead_letters" doc:"Limits for dead letters, which are failed jobs. The oldest of each reason and source are removed first."`
+	Results  Results                 `toml:"results" doc:"Limits for the stream of events. The oldest are removed first."`
+	Auth     map[string]auth.Profile `toml:"auth" doc:"A credential. A secret is given by a file name or by exactly one ${NAME}, and never in this file. Files are read again before every token request. The keys depend on the kind."`
 	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard: /healthz, /readyz, /metrics, /api/status, /."`
-	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. Beyond this machine it needs TLS."`
-	Clamd    Clamd                   `toml:"clamd" doc:"The protocol of ClamAV's clamd, for programs that ask it about files; docs/clamd.md."`
-	Mail     Mail                    `toml:"mail" doc:"A milter that judges the attachments of mail; docs/mail.md."`
-	Sink     []Sink                  `toml:"sink" doc:"Events for what does not read NATS; docs/sinks.md."`
+	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
+	Clamd    Clamd                   `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
+	Mail     Mail                    `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
+	Sink     []Sink                  `toml:"sink" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
 	Tracing  Tracing                 `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
 	Log      Log                     `toml:"log" doc:"Logs go to standard error."`
 
@@ -49,27 +49,27 @@ type NATS struct {
 	NKeyFile        string   `toml:"nkey_file" own:"secret" doc:"Or a file with the seed of an NKey, mode 0600."`
 	User            string   `toml:"user" doc:"Or a user name, with password_file."`
 	PasswordFile    string   `toml:"password_file" own:"secret" doc:"A file with the user's password, mode 0600."`
-	TokenFile       string   `toml:"token_file" own:"secret" doc:"Or a file with a token, mode 0600. Empty with the embedded server: the one that the server writes itself, <store_dir>.token."`
-	Domain          string   `toml:"domain" doc:"The JetStream domain of the streams, where url is a leaf node of another server."`
-	Prefix          string   `toml:"prefix" doc:"First token of every subject. Streams and buckets are named after it."`
+	TokenFile       string   `toml:"token_file" own:"secret" doc:"Or a file with a token, mode 0600. Empty, with the embedded server: <store_dir>.token, which the server writes."`
+	Domain          string   `toml:"domain" doc:"The JetStream domain of the streams, if url is a leaf node of another server."`
+	Prefix          string   `toml:"prefix" doc:"First token of every subject, and first part of the names of streams and buckets."`
 	Replicas        int      `toml:"replicas" doc:"Copies of streams and buckets: 1, or 3 or 5 on a cluster."`
-	TLS             TLS      `toml:"tls" doc:"TLS towards the NATS server."`
-	Embedded        Embedded `toml:"embedded" doc:"The NATS server that backburn run starts on nats.url; watcher and worker never do."`
+	TLS             TLS      `toml:"tls" doc:"TLS for the connection to the NATS server."`
+	Embedded        Embedded `toml:"embedded" doc:"The NATS server that backburn run starts on nats.url. watcher and worker do not start one."`
 }
 
 // TLS names the PEM files of a TLS connection. An empty CAFile means the authorities
 // that the system trusts; without CertFile and KeyFile the client shows no certificate.
 type TLS struct {
-	CAFile   string `toml:"ca_file" own:"true" doc:"PEM. Empty: the authorities that the system trusts."`
-	CertFile string `toml:"cert_file" own:"true" doc:"PEM, the client's certificate. Needs key_file."`
-	KeyFile  string `toml:"key_file" own:"secret" doc:"PEM, mode 0600."`
+	CAFile   string `toml:"ca_file" own:"true" doc:"PEM file of certificate authorities. Empty: those of the system."`
+	CertFile string `toml:"cert_file" own:"true" doc:"PEM file with the client certificate. Needs key_file."`
+	KeyFile  string `toml:"key_file" own:"secret" doc:"PEM file with the key, mode 0600."`
 }
 
 // Embedded is the NATS server that `backburn run` starts in its own process.
 type Embedded struct {
-	Enabled    bool   `toml:"enabled" doc:"Start it."`
-	StoreDir   string `toml:"store_dir" own:"true" doc:"One server at a time; needs a local disk."`
-	SyncAlways bool   `toml:"sync_always" doc:"An acknowledged message is on the disk. false: up to 2 minutes are lost with the power."`
+	Enabled    bool   `toml:"enabled" doc:"Start the embedded server."`
+	StoreDir   string `toml:"store_dir" own:"true" doc:"Folder of the streams, for one server at a time. It must be on a local disk."`
+	SyncAlways bool   `toml:"sync_always" doc:"Sync every message to the disk before it is acknowledged. false: a power failure can lose up to 2 minutes."`
 }
 
 // URLs splits the list of servers.
@@ -160,8 +160,8 @@ type WildFire struct {
 
 // Results limits the stream of events. The oldest go first.
 type Results struct {
-	MaxAge   time.Duration `toml:"max_age" doc:"Events are kept, and jobs remembered, for this long; at least verdicts.deadline."`
-	MaxBytes int64         `toml:"max_bytes" unit:"bytes" doc:"Of events. The oldest go first."`
+	MaxAge   time.Duration `toml:"max_age" doc:"How long events and the records of finished jobs are kept; at least verdicts.deadline."`
+	MaxBytes int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of events. The oldest are removed first."`
 }
 
 // Check is the rules of [results].
@@ -171,10 +171,10 @@ func (r Results) Check(bad func(key, expected string, beside ...string)) {
 
 // DeadLetters limits the stream of failed jobs.
 type DeadLetters struct {
-	MaxAge         time.Duration `toml:"max_age" doc:"Dead letters that need a person are kept for this long."`
-	ExpectedMaxAge time.Duration `toml:"expected_max_age" doc:"Those of ordinary outcomes (unsupported_type, empty, too_large, withheld) are kept for this long."`
-	MaxLetters     int           `toml:"max_letters" doc:"Of one reason and source."`
-	MaxBytes       int64         `toml:"max_bytes" unit:"bytes" doc:"Of all together."`
+	MaxAge         time.Duration `toml:"max_age" doc:"How long dead letters are kept that need an operator."`
+	ExpectedMaxAge time.Duration `toml:"expected_max_age" doc:"How long those of ordinary outcomes (unsupported_type, empty, too_large, withheld) are kept."`
+	MaxLetters     int           `toml:"max_letters" doc:"Most dead letters of one reason and source."`
+	MaxBytes       int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of all dead letters."`
 }
 
 // Check is the rules of [dead_letters].
@@ -191,15 +191,15 @@ func (d DeadLetters) Check(bad func(key, expected string, beside ...string)) {
 type HTTP struct {
 	httpserver.Config `toml:",inline"`
 
-	Pprof bool `toml:"pprof" doc:"Serve /debug/pprof/ there as well. Keep it off addresses that others reach."`
+	Pprof bool `toml:"pprof" doc:"Also serve /debug/pprof/. Do not use it on an address that others can reach."`
 }
 
 // API is the HTTP API for gateways that do not speak NATS.
 type API struct {
 	httpserver.Config `toml:",inline"`
 
-	MaxFileSize int64      `toml:"max_file_size" unit:"bytes" doc:"A file of exactly this size is fine."`
-	Tokens      []APIToken `toml:"token" doc:"A token that clients show as Authorization: Bearer, and what it allows. At least one."`
+	MaxFileSize int64      `toml:"max_file_size" unit:"bytes" doc:"Largest file that is accepted."`
+	Tokens      []APIToken `toml:"token" doc:"A token for clients (Authorization: Bearer), and what it allows. The API needs at least one."`
 }
 
 // Check is the rules of [api] that its listener does not have.
@@ -213,12 +213,12 @@ func (a API) Check(bad func(key, expected string, beside ...string)) {
 
 // APIToken is what one client, or one kind of client, shows.
 type APIToken struct {
-	File     string            `toml:"file" own:"secret" example:"/run/secrets/backburn-api" doc:"Mode 0600, with at least 16 characters, such as of: openssl rand -hex 32. Read again every second."`
-	Source   string            `toml:"source" doc:"For which it speaks, and whose jobs and events it shows. Several tokens may share one."`
-	Priority pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\", where a request names none."`
-	Urgent   bool              `toml:"urgent" doc:"Requests may name the priority urgent."`
-	Rate     float64           `toml:"rate" doc:"Submissions per second; what is more gets 429. 0: no limit."`
-	Burst    int               `toml:"burst" doc:"Submissions that may come at once, likewise."`
+	File     string            `toml:"file" own:"secret" example:"/run/secrets/backburn-api" doc:"File with the token, mode 0600, at least 16 characters, such as from: openssl rand -hex 32. Read again every second."`
+	Source   string            `toml:"source" doc:"Source of the jobs submitted with this token. The token sees only jobs and events of this source. Several tokens may share a source."`
+	Priority pipeline.Priority `toml:"priority" doc:"Default priority of a request: \"urgent\", \"normal\" or \"bulk\"."`
+	Urgent   bool              `toml:"urgent" doc:"Allow requests with the priority urgent."`
+	Rate     float64           `toml:"rate" doc:"Submissions per second. More are answered with 429. 0: no limit."`
+	Burst    int               `toml:"burst" doc:"Submissions that may arrive at once without being limited."`
 }
 
 // Check is the rules of an [[api.token]].
@@ -234,29 +234,29 @@ func (t APIToken) Check(bad func(key, expected string, beside ...string)) {
 
 // Sink hands events on to what does not read NATS.
 type Sink struct {
-	Name        string        `toml:"name" doc:"1 to 32 of a-z 0-9 _ -. Its place in the stream is remembered under it."`
+	Name        string        `toml:"name" doc:"1 to 32 of a-z 0-9 _ -. The sink's position in the stream is stored under this name."`
 	Kind        string        `toml:"kind" doc:"\"webhook\", \"file\" or \"syslog\"."`
-	Types       []string      `toml:"types" doc:"submitted, verdict, failed, changed, report. None: all."`
-	Outcomes    []string      `toml:"outcomes" example:"[\"malware\", \"phishing\"]" doc:"Verdicts and reasons. None: all."`
-	Sources     []string      `toml:"sources" doc:"None: all."`
+	Types       []string      `toml:"types" doc:"Event types: submitted, verdict, failed, changed, report. Empty: all."`
+	Outcomes    []string      `toml:"outcomes" example:"[\"malware\", \"phishing\"]" doc:"Verdicts and reasons. Empty: all."`
+	Sources     []string      `toml:"sources" doc:"Sources. Empty: all."`
 	Format      string        `toml:"format" doc:"\"cloudevents\", \"ecs\", \"ocsf\" or \"cef\"; docs/formats.md."`
-	URL         string        `toml:"url" kinds:"webhook" example:"https://siem.example.com/backburn" doc:"Events are posted here, one a request."`
-	SecretFile  string        `toml:"secret_file" own:"secret" kinds:"webhook" example:"/run/secrets/siem" doc:"Mode 0600, the key of signatures (Standard Webhooks): whsec_ and 24 to 64 bytes in base64. Two lines are two keys, during a change."`
-	BearerFile  string        `toml:"bearer_file" own:"secret" kinds:"webhook" doc:"Mode 0600, a token for the header Authorization: Bearer."`
-	HeadersFile string        `toml:"headers_file" own:"headers" kinds:"webhook" doc:"Mode 0600, more headers, \"Name: value\" a line."`
+	URL         string        `toml:"url" kinds:"webhook" example:"https://siem.example.com/backburn" doc:"URL to which events are posted, one per request."`
+	SecretFile  string        `toml:"secret_file" own:"secret" kinds:"webhook" example:"/run/secrets/siem" doc:"File with the signing key (Standard Webhooks), mode 0600: whsec_ and 24 to 64 bytes in base64. While you replace a key, write both, one per line."`
+	BearerFile  string        `toml:"bearer_file" own:"secret" kinds:"webhook" doc:"File with a token for the header Authorization: Bearer, mode 0600."`
+	HeadersFile string        `toml:"headers_file" own:"headers" kinds:"webhook" doc:"File with more headers, one \"Name: value\" per line, mode 0600."`
 	Address     string        `toml:"address" kinds:"syslog" example:"siem.example.com:6514" doc:"Host and port of the syslog server."`
 	Protocol    string        `toml:"protocol" kinds:"syslog" doc:"\"tls\" (RFC 5425), \"tcp\" or \"udp\"."`
 	Facility    string        `toml:"facility" kinds:"syslog" doc:"Such as \"user\", \"daemon\" or \"local0\" to \"local7\"."`
-	CAFile      string        `toml:"ca_file" own:"true" kinds:"webhook syslog" doc:"PEM, the authorities that are trusted. Empty: those that the system trusts."`
-	CertFile    string        `toml:"cert_file" own:"true" kinds:"webhook syslog" doc:"PEM, a certificate to show. Needs key_file."`
-	KeyFile     string        `toml:"key_file" own:"secret" kinds:"webhook syslog" doc:"PEM, mode 0600."`
-	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook syslog" example:"data/siem.dead.jsonl" doc:"Events that were refused, with the reason."`
-	Timeout     time.Duration `toml:"timeout" kinds:"webhook syslog" doc:"Of one try."`
-	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Of one event that makes the receiver break down (500), with back-off from 1s to 1m; then it goes to dead_file."`
-	Path        string        `toml:"path" own:"true" kinds:"file" example:"data/events.jsonl" doc:"An event a line."`
-	Mode        string        `toml:"mode" kinds:"file" doc:"Of the file when it is made, in octal digits."`
-	MaxSize     int64         `toml:"max_size" unit:"bytes" kinds:"file" doc:"At least 1MB; then the file is put aside under its time. 0: never, where logrotate does it."`
-	MaxBackups  int           `toml:"max_backups" kinds:"file" doc:"Kept beside the current one. 0: all."`
+	CAFile      string        `toml:"ca_file" own:"true" kinds:"webhook syslog" doc:"PEM file of certificate authorities. Empty: those of the system."`
+	CertFile    string        `toml:"cert_file" own:"true" kinds:"webhook syslog" doc:"PEM file with a client certificate. Needs key_file."`
+	KeyFile     string        `toml:"key_file" own:"secret" kinds:"webhook syslog" doc:"PEM file with the key, mode 0600."`
+	DeadFile    string        `toml:"dead_file" own:"true" kinds:"webhook syslog" example:"data/siem.dead.jsonl" doc:"File for rejected events, with the reason."`
+	Timeout     time.Duration `toml:"timeout" kinds:"webhook syslog" doc:"Timeout of one attempt."`
+	MaxAttempts int           `toml:"max_attempts" kinds:"webhook" doc:"Attempts for one event that the receiver answers with 500, with back-off from 1s to 1m. Then it goes to dead_file."`
+	Path        string        `toml:"path" own:"true" kinds:"file" example:"data/events.jsonl" doc:"The file, with one event per line."`
+	Mode        string        `toml:"mode" kinds:"file" doc:"Mode of a new file, in octal."`
+	MaxSize     int64         `toml:"max_size" unit:"bytes" kinds:"file" doc:"Size at which the file is rotated, at least 1MB. \"0\": never, for example if logrotate does it."`
+	MaxBackups  int           `toml:"max_backups" kinds:"file" doc:"Rotated files to keep. 0: all."`
 }
 
 // The values of Sink.Kind.
@@ -327,8 +327,8 @@ func (s Sink) checkReceiver(want func(ok bool, key, expected string, beside ...s
 
 // Tracing says where spans go.
 type Tracing struct {
-	Endpoint string  `toml:"endpoint" doc:"Of a collector (OTLP/HTTP), such as \"http://127.0.0.1:4318\". Empty: none."`
-	Sample   float64 `toml:"sample" doc:"Part of the traces that begin here, 0 to 1. A gateway's decision counts for its own."`
+	Endpoint string  `toml:"endpoint" doc:"URL of an OTLP/HTTP collector, such as \"http://127.0.0.1:4318\". Empty: no traces."`
+	Sample   float64 `toml:"sample" doc:"Share of traces to sample, 0 to 1. For a trace that a gateway began, the gateway decides."`
 }
 
 // Check is the rules of [tracing]. It allows http towards other machines too: spans hold no

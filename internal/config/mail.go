@@ -9,17 +9,17 @@ import (
 
 // Mail is a filter for mail servers that speak the milter protocol.
 type Mail struct {
-	Listen         string            `toml:"listen" doc:"Such as \"unix:/run/backburn/mail.sock\" or \"127.0.0.1:9466\". Empty: none. It authenticates nobody."`
-	Mode           string            `toml:"mode" doc:"Of the socket, in octal. Who may write to it may hand mail in."`
-	MaxConnections int               `toml:"max_connections" doc:"At a time; others wait."`
-	Source         string            `toml:"source" doc:"For the attachments."`
+	Listen         string            `toml:"listen" doc:"Socket or address, such as \"unix:/run/backburn/mail.sock\" or \"127.0.0.1:9466\". Empty: off. Clients are not authenticated."`
+	Mode           string            `toml:"mode" doc:"Mode of the socket, in octal. Whoever may write to it may submit mail."`
+	MaxConnections int               `toml:"max_connections" doc:"Connections at a time. Others wait."`
+	Source         string            `toml:"source" doc:"Source of the attachments' jobs."`
 	Priority       pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\"."`
-	Wait           time.Duration     `toml:"wait" doc:"A mail is held for the verdicts on its attachments, at most 4m: Postfix gives up after 5m. 0s: it passes at once, unless something in it is known to be malicious."`
-	Malicious      string            `toml:"malicious" doc:"What becomes of a mail with something malicious: \"reject\", \"quarantine\" (Postfix holds it) or \"header\" (it passes, marked)."`
-	Unknown        string            `toml:"unknown" doc:"And of one that waits for a verdict still: \"accept\" (marked) or \"tempfail\" (the sender tries again)."`
-	Header         string            `toml:"header" doc:"Name of the header that tells the outcome. Those that a mail brings along are removed."`
-	MaxMessage     int64             `toml:"max_message" unit:"bytes" doc:"Of a mail. A larger one is rejected."`
-	MaxParts       int               `toml:"max_parts" doc:"Attachments of a mail. One with more is rejected."`
+	Wait           time.Duration     `toml:"wait" doc:"How long a mail is held for the verdicts on its attachments. At most 4m, because Postfix gives up after 5m. 0s: it passes at once, unless an attachment is known to be malicious."`
+	Malicious      string            `toml:"malicious" doc:"What to do with a mail that has a malicious attachment: \"reject\", \"quarantine\" (Postfix holds it) or \"header\" (mark it and let it pass)."`
+	Unknown        string            `toml:"unknown" doc:"What to do with a mail that has no verdict by then: \"accept\" (mark it and let it pass) or \"tempfail\" (the sender tries again)."`
+	Header         string            `toml:"header" doc:"Name of the header with the result. Headers of that name in an incoming mail are removed."`
+	MaxMessage     int64             `toml:"max_message" unit:"bytes" doc:"Largest mail. Larger ones are rejected."`
+	MaxParts       int               `toml:"max_parts" doc:"Most attachments of a mail. A mail with more is rejected."`
 }
 
 // Check is the rules of [mail].

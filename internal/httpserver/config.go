@@ -12,13 +12,13 @@ import (
 // Config says where a listener is, and what it allows. The keys belong to the table of whoever
 // uses it.
 type Config struct {
-	Listen        string   `toml:"listen" doc:"host:port. Empty: none."`
-	WebConfigFile string   `toml:"web_config_file" own:"keys" doc:"TLS, client certificates and basic authentication: the web configuration file of the Prometheus exporter toolkit. Read again for every connection. Empty: neither."`
-	Names         []string `toml:"names" doc:"Hosts that it answers to, such as \"backburn.example.com\" or \"*.example.com\". Names of this machine (localhost), the address that was connected to and the host of listen always are."`
-	BasePath      string   `toml:"base_path" doc:"Path under which a proxy shows it, such as \"/backburn\". Requests may come with or without it."`
+	Listen        string   `toml:"listen" doc:"Address as host:port. Empty: off."`
+	WebConfigFile string   `toml:"web_config_file" own:"keys" doc:"TLS, client certificates and basic authentication: the web configuration file of the Prometheus exporter toolkit. It is read again for every connection. Empty: none of them."`
+	Names         []string `toml:"names" doc:"Host names that requests may use, such as \"backburn.example.com\" or \"*.example.com\". This machine's names (localhost), the address of the connection and the host in listen are always allowed."`
+	BasePath      string   `toml:"base_path" doc:"Path at which a proxy serves this listener, such as \"/backburn\". Requests may contain it or not."`
 
-	MaxConnections          int `toml:"max_connections" doc:"Connections at a time; at most a quarter of the files that the process may open."`
-	MaxConnectionsPerClient int `toml:"max_connections_per_client" doc:"The same from one address (IPv6: one /64). Behind a proxy all come from its address."`
+	MaxConnections          int `toml:"max_connections" doc:"Most connections at a time; at most a quarter of the files that the process may open."`
+	MaxConnectionsPerClient int `toml:"max_connections_per_client" doc:"Most connections from one address (IPv6: one /64). All connections through a proxy come from its address."`
 }
 
 // DefaultConfig gives the limits, and no address.

@@ -57,23 +57,23 @@ type Config struct {
 	Path        string            `toml:"path" example:"quarantine" doc:"The folder to watch."`
 	Source      string            `toml:"source" doc:"Its name in subjects and events, 1 to 32 of a-z 0-9 _ -. Empty: the folder's base name."`
 	Recursive   bool              `toml:"recursive" doc:"Include the folders below. Symbolic links are never followed."`
-	Claim       string            `toml:"claim" doc:"\"move\": files are renamed into <path>/.backburn. \"keep\": they stay, and a ledger remembers them."`
-	StateDir    string            `toml:"state_dir" own:"true" doc:"Folder of the ledger, with claim = \"keep\" only. Empty: <path>/.backburn. Name another for a folder that is read-only here."`
+	Claim       string            `toml:"claim" doc:"\"move\": files are renamed into <path>/.backburn. \"keep\": files stay, and a ledger records them."`
+	StateDir    string            `toml:"state_dir" own:"true" doc:"Folder of the ledger, with claim = \"keep\" only. Empty: <path>/.backburn. Set another one if the folder is read-only."`
 	Watch       string            `toml:"watch" doc:"\"auto\", \"events\" or \"poll\". Auto polls on network file systems."`
-	Settle      time.Duration     `toml:"settle" doc:"A file is complete once it has not changed for this long and nobody has it open for writing. 5 times as long where that cannot be seen. \"0s\": the second condition alone."`
-	Scan        time.Duration     `toml:"scan" doc:"Interval between full scans, which find what events missed. Long scans are spaced out to 20 times their own duration."`
+	Settle      time.Duration     `toml:"settle" doc:"A file is complete once it has not changed for this long and nobody has it open for writing. If writers cannot be detected, the time is five times as long. \"0s\": only the second condition."`
+	Scan        time.Duration     `toml:"scan" doc:"Interval between full scans, which find files that events missed. After a long scan the interval is at least 20 times its duration."`
 	Exclude     []string          `toml:"exclude" doc:"Globs of names that are never taken: of a file, of a folder on the way or, with a slash, of the relative path."`
 	Defer       []string          `toml:"defer" doc:"Globs of temporary names, taken only after stale_after. Case does not matter."`
-	StaleAfter  time.Duration     `toml:"stale_after" doc:"Temporary names and empty files are taken once they have not changed for this long. Files in trouble are reported after it. At least settle."`
-	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only once that one exists too, and it is removed with the claim. Empty: none."`
+	StaleAfter  time.Duration     `toml:"stale_after" doc:"Files with temporary names and empty files are taken once they have not changed for this long. Files that cannot be processed are reported after this time. At least settle."`
+	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only when this second file exists, which is then removed. Empty: not needed."`
 	Sidecar     bool              `toml:"sidecar" doc:"Write the final event as JSON beside the file."`
-	Hardlinks   string            `toml:"hardlinks" doc:"A file with a second name could change unseen: \"copy\" (at most a tenth of the disk), \"take\" or \"reject\"."`
-	MaxFileSize int64             `toml:"max_file_size" unit:"bytes" doc:"Larger files fail with reason too_large. A file of exactly this size is fine."`
-	MinFree     int64             `toml:"min_free" unit:"bytes" doc:"Nothing is claimed while the disk has less room. \"0\": no limit."`
-	Priority    pipeline.Priority `toml:"priority" doc:"Lane of the jobs: \"urgent\", \"normal\" or \"bulk\"."`
+	Hardlinks   string            `toml:"hardlinks" doc:"What to do with a file that has a second name (hard link), through which it can change: \"copy\" (at most a tenth of the disk), \"take\" or \"reject\"."`
+	MaxFileSize int64             `toml:"max_file_size" unit:"bytes" doc:"Largest file. Larger ones fail with the reason too_large."`
+	MinFree     int64             `toml:"min_free" unit:"bytes" doc:"No file is claimed while the disk has less free space. \"0\": no limit."`
+	Priority    pipeline.Priority `toml:"priority" doc:"Priority of the jobs: \"urgent\", \"normal\" or \"bulk\"."`
 	Transfer    string            `toml:"transfer" doc:"\"path\": workers read the same file system. \"object\": contents travel through JetStream."`
-	MaxInFlight int               `toml:"max_in_flight" doc:"Files claimed and not yet finished. Beyond that the folder itself is the buffer."`
-	After       After             `toml:"after" doc:"What becomes of a claimed file at its final event: \"keep\" (in .backburn/done/<verdict>/, until you remove it), \"delete\", \"restore\" (back where it was found), or a folder with a slash in it, such as \"/srv/malware\" or \"./malware\". Only \"keep\" with claim = \"keep\"."`
+	MaxInFlight int               `toml:"max_in_flight" doc:"Most files that are claimed and not done. Further files stay in the folder."`
+	After       After             `toml:"after" doc:"What to do with a claimed file after its final event: \"keep\" (in .backburn/done/<verdict>/, until you remove it), \"delete\", \"restore\" (back where it was found), or the path of a folder with a slash in it, such as \"/srv/malware\" or \"./malware\". With claim = \"keep\", only \"keep\"."`
 }
 
 // After says what becomes of a claimed file at its final event: "keep", "delete",
