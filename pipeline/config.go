@@ -160,11 +160,6 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.ReportMaxBytes >= minReportMaxBytes, "reports.max_bytes", "at least 64MiB, since a report may have 32MiB")
 }
 
-// WantsReport reports whether the report about a sample is to be fetched.
-func (c Config) WantsReport(key string, s Sample) bool {
-	return s.State == StateVerdict && !IsLink(key) && slices.Contains(c.ReportVerdicts, wildfire.Verdict(s.Verdict).String())
-}
-
 // ReportDocuments lists what is kept about a sample, the report itself first.
 func (c Config) ReportDocuments() []string {
 	documents := []string{ReportXML}

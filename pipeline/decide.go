@@ -217,7 +217,7 @@ func (d *decision) look() Step {
 func (d *decision) pending() Step {
 	deadline := d.s.SubmittedAt.Add(d.p.Deadline)
 	if !d.now.Before(deadline) {
-		d.s = Sample{ChangedAt: d.now}
+		d.s = d.s.renewed(d.now)
 
 		return d.fail(results.Error{
 			Reason:  results.VerdictTimeout,
@@ -327,7 +327,7 @@ func (d *decision) claimed(e Claimed) Step {
 func (d *decision) lookedUp(e Answered) Step {
 	ours := d.s.Unsure && d.s.Job == d.j.Ref().String()
 	if d.s.Final() {
-		d.s = Sample{}
+		d.s = d.s.renewed(d.now)
 	}
 	if !ours {
 		d.s.Job = ""
@@ -436,7 +436,7 @@ func (d *decision) terminate(disp Disposition) Step {
 	cause := results.Error{Reason: disp.Reason, Message: disp.Message, HTTPStatus: disp.Status}
 	attempts := d.s.Attempts + 1
 
-	d.s = Sample{ChangedAt: d.now}
+	d.s = d.s.renewed(d.now)
 	if disp.Content {
 		d.s.Attempts = attempts
 		d.s.refuse(extension(d.j), cause, d.now)

@@ -25,6 +25,7 @@ type Rule struct {
 
 	Submit        Submit   `toml:"submit" doc:"\"always\": contents may be uploaded. \"lookup\": WildFire is asked about the hash, and contents are never uploaded. \"never\": nothing is sent, not even the hash. If no verdict is known, the job fails with the reason withheld."`
 	Priority      Priority `toml:"priority" doc:"Priority of matching jobs: \"urgent\", \"normal\" or \"bulk\". Empty: unchanged."`
+	Report        Wish     `toml:"report" doc:"\"always\": WildFire's report about the contents is fetched for every verdict, and published for the source. \"never\": neither. Empty: reports.verdicts decides. If several jobs have the same contents, the report is fetched if one of them asks for it, and every source gets what its own jobs ask for."`
 	UploadsPerDay int      `toml:"uploads_per_day" doc:"Uploads per day that the whole fleet may make by this rule, within wildfire.uploads_per_day. 0: no limit for this rule."`
 }
 
@@ -50,6 +51,8 @@ func (r Rule) Check(bad func(key, expected string, beside ...string)) {
 	want(r.MaxSize == 0 || r.MaxSize >= r.MinSize, "max_size", "at least min_size", "min_size")
 	want(slices.Contains(Submits(), r.Submit), "submit", `"always", "lookup" or "never"`)
 	want(r.Priority == "" || r.Priority.Valid(), "priority", `"urgent", "normal" or "bulk", or "" for the job's own`)
+	want(slices.Contains(Wishes(), r.Report), "report", `"always", "never" or "" (as reports.verdicts says)`)
+	want(r.Report != ReportAlways || r.Submit != SubmitNever, "report", `anything but "always" where submit is "never": asking for a report sends the hash`, "submit")
 	want(r.UploadsPerDay >= 0, "uploads_per_day", "0 (no limit) or more")
 }
 

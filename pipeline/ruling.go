@@ -81,6 +81,7 @@ type Ruling struct {
 	Submit   Submit
 	Priority Priority // of the job from here on; "" for its own
 	Rule     string   // which rule, for people
+	Report   Wish     // for the report about the contents
 	Shares   []Share  // daily budgets of rules
 }
 
@@ -141,6 +142,9 @@ func (c Config) combine(first, limit int, j Job) Ruling {
 	case said.Priority == "" || said.Priority.Before(current):
 		said.Priority = ruling.Priority
 	}
+	if said.Report.asks() > ruling.Report.asks() {
+		said.Report = ruling.Report
+	}
 	said.Shares = shares
 
 	return said
@@ -151,6 +155,7 @@ func (c Config) ruling(i int) Ruling {
 	ruling := Ruling{
 		Submit:   r.Submit,
 		Priority: r.Priority,
+		Report:   r.Report,
 		Rule:     fmt.Sprintf("policy[%d] (%s)", i, r),
 	}
 	if r.UploadsPerDay > 0 {

@@ -269,13 +269,16 @@ func TestRuleCheck(t *testing.T) {
 
 	wrong := pipeline.Config{Rules: []pipeline.Rule{pipeline.DefaultRule(), {
 		Source: "[", Name: "[", Extension: "[", Kind: "[", MinSize: 2, MaxSize: 1,
-		Metadata: map[string]string{"a": "["}, Submit: "sometimes", Priority: "soon", UploadsPerDay: -1,
-	}}}
+		Metadata: map[string]string{"a": "["}, Submit: "sometimes", Priority: "soon", Report: "perhaps", UploadsPerDay: -1,
+	}, {Submit: pipeline.SubmitNever, Report: pipeline.ReportAlways}}}
 	err := wrong.Validate()
-	for _, key := range []string{"source", "name", "extension", "kind", "max_size", "metadata", "submit", "priority", "uploads_per_day"} {
+	for _, key := range []string{"source", "name", "extension", "kind", "max_size", "metadata", "submit", "priority", "report", "uploads_per_day"} {
 		if !strings.Contains(err.Error(), "policy[1]."+key+": expected ") {
 			t.Errorf("nothing is said of %s:\n%v", key, err)
 		}
+	}
+	if want := `policy[2].report: expected anything but "always" where submit is "never"`; !strings.Contains(err.Error(), want) {
+		t.Errorf("no %s in\n%v", want, err)
 	}
 	if strings.Contains(err.Error(), "policy[0]") {
 		t.Errorf("the default rule is refused:\n%v", err)

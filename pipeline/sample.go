@@ -58,6 +58,10 @@ type Sample struct {
 	Refusal *Refusal `json:"refusal,omitempty"` // where State is StateRefused
 
 	Report *ReportNote `json:"report,omitempty"` // once WildFire's report was fetched, or given up
+
+	// Wishes says what the policy wants of the report, by source. It is nil where no rule says anything
+	// about reports.
+	Wishes *ReportWishes `json:"report_wishes,omitempty"`
 }
 
 // Refusal is a terminal answer to these contents under that kind of name. WildFire tells
@@ -76,10 +80,15 @@ func (r *Refusal) covers(j Job) bool {
 // Final reports whether the sample has a verdict or a refusal, however old.
 func (s *Sample) Final() bool { return s.State == StateVerdict || s.State == StateRefused }
 
+// renewed forgets all that is known of a sample but what the policy wants of its report.
+func (s *Sample) renewed(now time.Time) Sample {
+	return Sample{ChangedAt: now, Wishes: s.Wishes}
+}
+
 // claim marks the sample as being uploaded. Claiming an expired result resets the attempts.
 func (s *Sample) claim(owner string, j Job, now time.Time) {
 	if s.Final() {
-		*s = Sample{}
+		*s = s.renewed(now)
 	}
 
 	s.State = StateUploading
@@ -203,7 +212,7 @@ func (s *Sample) lost(v wildfire.Verdict, now time.Time) {
 // withhold notes that WildFire does not know a sample which a policy keeps here.
 func (s *Sample) withhold(now time.Time) {
 	if s.Final() {
-		*s = Sample{ChangedAt: now}
+		*s = s.renewed(now)
 	}
 	if s.WithheldAt.IsZero() {
 		s.WithheldAt = now
@@ -236,6 +245,6 @@ func (s *Sample) Forgive(now time.Time) bool {
 		return false
 	}
 
-	*s = Sample{ChangedAt: now}
+	*s = s.renewed(now)
 	return true
 }

@@ -100,6 +100,7 @@ type policyAnswer struct {
 	Submit   pipeline.Submit   `json:"submit"`
 	Rule     string            `json:"rule"`
 	Priority pipeline.Priority `json:"priority,omitempty"` // that the rule sets
+	Report   pipeline.Wish     `json:"report,omitempty"`   // "": as reports.verdicts says
 }
 
 func (t *policyTest) run(ctx context.Context, args []string) error {
@@ -190,6 +191,7 @@ func answerFor(cfg pipeline.Config, j pipeline.Job, types []string) policyAnswer
 		Submit:   r.Submit,
 		Rule:     r.Rule,
 		Priority: r.Priority,
+		Report:   r.Report,
 	}
 }
 

@@ -32,6 +32,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 		"reports.pcap":             true,
 		"wildfire.queries_per_day": 100_000,
 	})
+	s.Append("[[policy]]\nname = \"*.exe\"\npriority = \"urgent\"\n")
 	p := s.Start("backburn", "run")
 	const body = "MZ folder"
 	sum := sha256.Sum256([]byte(body))
@@ -106,6 +107,17 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 	}
 	if status.Reports == nil || status.Reports.Waiting != 0 || status.Queries.By["reports"] == 0 {
 		t.Errorf("status: %+v", status)
+	}
+
+	// So is by which rule the file left: who, what, when and why.
+	uploads := run(0, "results", "--uploads", "--config", "away.toml")
+	holds(uploads, "TIME", "SOURCE", told[0].Data.JobID, "quarantine", sha, "malware.exe", `policy[0] (name = "*.exe")`)
+	var upload results.Event
+	if err := json.Unmarshal([]byte(run(0, "results", "--uploads", "--json", "--config", "away.toml")), &upload); err != nil {
+		t.Fatal(err)
+	}
+	if d := upload.Data; upload.Type != results.Submitted || d.SHA256 != sha || d.Source != "quarantine" || d.SubmittedAt.IsZero() || d.Policy != `policy[0] (name = "*.exe")` {
+		t.Errorf("audit: %+v", upload)
 	}
 	p.Stop()
 }

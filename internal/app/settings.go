@@ -31,7 +31,7 @@ func Topology(c config.Config) queue.Topology {
 		DeadMaxBytes:    c.Dead.MaxBytes,
 		Simulated:       c.Pipeline.Simulated,
 	}
-	if len(c.Pipeline.ReportVerdicts) > 0 {
+	if c.Pipeline.Reporting() {
 		t.ReportsMaxAge = c.Pipeline.ReportMaxAge
 		t.ReportsMaxBytes = c.Pipeline.ReportMaxBytes
 	}

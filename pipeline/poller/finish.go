@@ -319,6 +319,9 @@ func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.Sa
 	published()
 	p.Metrics.Finished(ev)
 	p.forget(e, job)
+	if step.Kind == pipeline.StepFinish && p.Config.WantsReport(s.Key, s.Sample) {
+		return p.Queue.OweReport(ctx, s.Key, m.Job.Source, p.Config, now)
+	}
 
 	return nil
 }

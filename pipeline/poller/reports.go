@@ -110,7 +110,7 @@ func (p *Poller) fetchingHalts(err error) {
 }
 
 // reporting reports whether reports are fetched at all.
-func (p *Poller) reporting() bool { return p.Reports != nil && len(p.Config.ReportVerdicts) > 0 }
+func (p *Poller) reporting() bool { return p.Reports != nil && p.Config.Reporting() }
 
 // waitForReport waits for news of a report, at most for d and for idleTicks.
 func (p *Poller) waitForReport(ctx context.Context, d time.Duration) error {
@@ -359,6 +359,7 @@ func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report 
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(finals, func(source string, _ results.Event) bool { return !p.Config.WantsReportFor(source, s.Sample) })
 	told := slices.Sorted(maps.Keys(finals))
 	for _, source := range told {
 		ev := pipeline.ReportEvent(finals[source], report, at, p.Queue.MaxReport())

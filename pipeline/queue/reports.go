@@ -148,5 +148,13 @@ func (q *Queue) PublishReport(ctx context.Context, ev results.Event) error {
 	return q.PublishEvent(ctx, ev)
 }
 
+// OweReport records that a source is to get the report about a sample, where that was published before
+// the source had any job with it.
+func (q *Queue) OweReport(ctx context.Context, key, source string, cfg pipeline.Config, now time.Time) error {
+	_, err := q.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return cfg.Owe(s, source, now) })
+
+	return err
+}
+
 // MaxReport is how many bytes of JSON a report may have in an event, for the server's limit on messages.
 func (q *Queue) MaxReport() int { return int(q.nc.MaxPayload()) / 2 }

@@ -47,6 +47,10 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		return r, err
 	}
 
+	if err := w.recordWish(ctx, d); err != nil {
+		return result{}, err
+	}
+
 	var learned pipeline.Event = pipeline.Look{}
 	for {
 		step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(d), w.now())
@@ -136,6 +140,11 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 
 	if err := w.q.Republish(work, &d.Message, d.entry.Event); err != nil {
 		return result{}, false, err
+	}
+	if d.entry.Event.Type == results.Verdict {
+		if err := w.oweReport(work, d, d.sample.Sample); err != nil {
+			return result{}, false, err
+		}
 	}
 	d.outcome = d.entry.Event.Outcome()
 
@@ -280,6 +289,9 @@ func (w *Worker) writeSample(ctx context.Context, d *delivery, next pipeline.Sam
 // conclude takes the last step, and publishes that WildFire took the upload where that is news.
 func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample) (result, error) {
 	before := d.sample.Sample
+	if step.Kind == pipeline.StepFinish {
+		w.cfg.Owe(&next, d.Job.Source, w.now()) // a report that was published before
+	}
 	after := d.sample
 	after.Sample = next
 
@@ -321,10 +333,11 @@ func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step 
 		if d.Basis != "" && basis == results.BasisCache {
 			basis = d.Basis // it waited, and this is what it waited for
 		}
-		if err := w.oweReport(work, d, next); err != nil {
-			return result{}, err
+		r, err := w.end(work, d, pipeline.VerdictEvent(d.Job, next, basis, w.now()), with)
+		if err == nil && next.Report == nil {
+			err = w.oweReport(work, d, next)
 		}
-		return w.end(work, d, pipeline.VerdictEvent(d.Job, next, basis, w.now()), with)
+		return r, err
 
 	case pipeline.StepFail:
 		return w.end(work, d, pipeline.FailedEvent(d.Job, step.Cause, step.Attempts, w.now()), with)
@@ -351,17 +364,28 @@ func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step 
 	return retryAfter(step.Delay), nil
 }
 
-// oweReport has the leader tell the job's source of the report about its contents, where that was published
-// before the source had any job with them.
-func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
-	if !s.Owe(d.Job.Source, w.now()) {
+// recordWish records in the sample what the job's rule wants of the report, before the job can end.
+func (w *Worker) recordWish(ctx context.Context, d *delivery) error {
+	wished := d.sample.Sample
+	if !w.cfg.RecordWish(&wished, d.Job, d.ruling) {
 		return nil
 	}
-	_, err := w.q.ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
-		return s.Owe(d.Job.Source, w.now())
+
+	var err error
+	d.sample, err = w.q.ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
+		return w.cfg.RecordWish(s, d.Job, d.ruling)
 	})
 
 	return err
+}
+
+// oweReport makes up for a report that was published while the job was ending.
+func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
+	if !w.cfg.WantsReport(d.sample.Key, s) {
+		return nil
+	}
+
+	return w.q.OweReport(ctx, d.sample.Key, d.Job.Source, w.cfg, w.now())
 }
 
 // end ends a job with its final event.
