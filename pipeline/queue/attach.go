@@ -18,7 +18,7 @@ var ErrNoQueue = errors.New("no Backburn queue")
 
 // Attach returns a handle on a queue that exists, for those who look or hand in and must not
 // change how the queue is made: unlike Open it creates and updates nothing. It returns
-// ErrNoQueue where a stream or bucket is missing.
+// ErrNoQueue where a stream or bucket is missing, and ErrFormat for the queue of a later version.
 func Attach(ctx context.Context, nc *nats.Conn, prefix string) (*Queue, error) {
 	return AttachDomain(ctx, nc, "", prefix)
 }
@@ -43,6 +43,9 @@ func AttachDomain(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Q
 		if *s.dst, err = js.Stream(ctx, s.name); err != nil {
 			return nil, q.lacks("stream "+s.name, err)
 		}
+	}
+	if err := checkFormat(q.ledger.CachedInfo().Config); err != nil {
+		return nil, err
 	}
 	if q.control, err = js.KeyValue(ctx, q.ControlBucket()); err != nil {
 		return nil, q.lacks("bucket "+q.ControlBucket(), err)

@@ -159,12 +159,21 @@ func (q *Queue) check(ctx context.Context) (exists bool, err error) {
 			continue
 		}
 		exists = true
-		if n, _ := strconv.Atoi(is.Metadata[formatKey]); n > format {
-			return exists, fmt.Errorf("%w: format %d, this version knows %d: update this process", ErrFormat, n, format)
+		if err := checkFormat(is); err != nil {
+			return exists, err
 		}
 	}
 
 	return exists, nil
+}
+
+// checkFormat refuses a ledger of a later version.
+func checkFormat(ledger jetstream.StreamConfig) error {
+	if n, _ := strconv.Atoi(ledger.Metadata[formatKey]); n > format {
+		return fmt.Errorf("%w: format %d, this version knows %d: update this process", ErrFormat, n, format)
+	}
+
+	return nil
 }
 
 // noteLedger takes note of since when there is a ledger, and which jobs version 1 left in JOBS.

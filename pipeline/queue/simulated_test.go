@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,47 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// A ledger of a later version is left alone by every process of this one, and nothing is made beside
+// it.
+func TestALaterFormatIsRefused(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	ctx := t.Context()
+	s, err := q.js.Stream(ctx, q.LedgerStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.CachedInfo().Config
+	c.Metadata[formatKey] = strconv.Itoa(format + 1)
+	if _, err := q.js.UpdateStream(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+
+	for how, start := range map[string]func() error{
+		"a worker":            func() error { _, err := Open(ctx, q.nc, q.topology); return err },
+		"a watcher":           func() error { _, err := AttachOrOpen(ctx, q.nc, q.topology); return err },
+		"a command":           func() error { _, err := Attach(ctx, q.nc, q.prefix); return err },
+		"a worker that leads": func() error { _, err := q.Repair(ctx); return err },
+	} {
+		if how == "a worker that leads" {
+			if err := q.js.DeleteStream(ctx, q.DeadStream()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := start(); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "update this process") {
+			t.Errorf("%s: %v", how, err)
+		}
+		if how == "a worker that leads" {
+			if _, err := q.js.Stream(ctx, q.DeadStream()); !errors.Is(err, jetstream.ErrStreamNotFound) {
+				t.Errorf("it made a stream: %v", err)
+			}
+			if _, err := q.js.CreateStream(ctx, q.dead.CachedInfo().Config); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
 
 // Whichever streams are left of a fleet, one of the other sort does not mix with it, and changes nothing.
 func TestSimulatedAndRealAreKeptApart(t *testing.T) {

@@ -171,6 +171,9 @@ func TestWriteLease(t *testing.T) {
 
 	r.start()
 	until(t, "the writer to be noticed", func() bool { return r.metric("deferred_total", "writer") > 2 })
+	if f, err := unix.Open(r.path("leased"), unix.O_RDONLY|unix.O_NONBLOCK, 0); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("the lease was waited out, until the kernel broke it: %d, %v", f, err)
+	}
 	if s := r.w.Status(); s.State != watch.StateOK || len(r.intake.all()) != 0 {
 		t.Errorf("state %s, %d jobs", s.State, len(r.intake.all()))
 	}
