@@ -176,6 +176,36 @@ func sample(t *testing.T, name, body string) string {
 	return file
 }
 
+// strictly compiles each schema as Ajv's strict mode has it, which finds what a validator would
+// ignore.
+const strictly = `
+import { readFile } from "node:fs/promises";
+import Ajv from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+for (const schema of process.argv.slice(1)) {
+  const ajv = new Ajv({ strict: true, strictTypes: true, strictRequired: true, allErrors: true });
+  addFormats(ajv);
+  ajv.compile(JSON.parse(await readFile(schema, "utf8")));
+  console.log(schema);
+}`
+
+func TestSchemasAreStrict(t *testing.T) {
+	needs(t, "node", "npm")
+	install(t)
+	schemas, err := filepath.Glob("../results/schema/*.json")
+	if err != nil || len(schemas) == 0 {
+		t.Fatalf("schemas: %v %v", schemas, err)
+	}
+	for _, schema := range schemas {
+		file := filepath.Join("..", schema)
+		cmd := exec.CommandContext(t.Context(), "node", "--input-type=module", "--eval", strictly, "--", file)
+		cmd.Dir = "nodejs"
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != file+"\n" {
+			t.Errorf("%s: %v\n%s", schema, err, out)
+		}
+	}
+}
+
 func TestExamples(t *testing.T) {
 	needs(t, "go", "node", "npm")
 	s := newSite(t)

@@ -13,7 +13,7 @@ if (!durable) {
   console.error("usage: node consume.mjs DURABLE [HOW-MANY-FINAL]");
   process.exit(2);
 }
-const ajv = new Ajv({ strict: false, allErrors: true });
+const ajv = new Ajv({ strict: true, strictRequired: true, allErrors: true });
 addFormats(ajv);
 const schema = new URL("../../results/schema/event.v1.json", import.meta.url);
 const valid = ajv.compile(JSON.parse(await readFile(schema, "utf8")));
