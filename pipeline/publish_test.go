@@ -133,6 +133,9 @@ func TestPublishFileRefusesWhatIsNotWhatWasPromised(t *testing.T) {
 		"other object":   {job: pipeline.Job{SHA256: sha("else")}, size: 1 << 20, open: reader(large), want: "the SHA-256 is another"},
 		"not to be read": {size: 4, open: func() (io.ReadCloser, error) { return nil, gone }, want: "gone"},
 		"no source":      {job: pipeline.Job{Source: "A B"}, size: 4, open: reader("this"), want: "source"},
+		"long path":      {job: pipeline.Job{Path: strings.Repeat("p", 4097)}, size: 4, open: reader("this"), want: "a name of more than 4096 bytes"},
+		"much metadata":  {job: pipeline.Job{Metadata: map[string]string{"k": large[:9000]}}, size: 1 << 20, open: reader(large), want: "metadata of 1 pairs"},
+		"another wish":   {job: pipeline.Job{Submit: "perhaps"}, size: 4, open: reader("this"), want: "submit"},
 	}
 	for name, tc := range cases {
 		tc.job.ID = name

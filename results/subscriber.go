@@ -322,6 +322,7 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 	}
 	c, err = s.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		Durable:        s.cfg.Durable,
+		Description:    "events, for a consumer or a sink",
 		FilterSubjects: subjects,
 		DeliverPolicy:  policy,
 		OptStartTime:   since,

@@ -50,7 +50,8 @@ func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle fun
 
 func (o *Outcomes) follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error, works func()) error {
 	c, err := o.q.results.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: "outcomes-" + source + "-" + o.reader + "-" + pipeline.JobKey(folder),
+		Durable:     "outcomes-" + source + "-" + o.reader + "-" + pipeline.JobKey(folder),
+		Description: "final events of a folder's files, for its watcher",
 		FilterSubjects: []string{
 			o.q.ResultsSubject("verdict", "*", source),
 			o.q.ResultsSubject("failed", "*", source),

@@ -123,6 +123,9 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Content) (Rece
 	if j.Filename == "" {
 		return Receipt{}, pipeline.Invalid("a file name is required")
 	}
+	if err := j.CheckText(); err != nil { // before anything is read, and not by a worker later
+		return Receipt{}, err
+	}
 
 	j.Kind = pipeline.KindFile
 	j.Content = nil

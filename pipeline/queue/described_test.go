@@ -1,0 +1,76 @@
+package queue
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline"
+	"backburn/results"
+)
+
+// Whoever looks at the server is told what each stream, bucket and durable consumer is for.
+func TestWhatIsOnTheServerIsDescribed(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	link := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, URL: "https://example.test/"}
+	if _, err := q.Publisher().Submit(t.Context(), link, Content{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Feeds(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers errgroup.Group
+	ignore := func(context.Context, results.Event) error { return nil }
+	readers.Go(func() error { return q.Outcomes("watcher").Follow(ctx, "mail", "folder", ignore) })
+	readers.Go(func() error {
+		return results.NewSubscriber(q.JetStream(), results.SubscriberConfig{Prefix: q.Prefix(), Durable: "siem"}).Run(ctx, ignore)
+	})
+	t.Cleanup(func() { cancel(); _ = readers.Wait() }) // ended by ctx
+
+	for end := time.Now().Add(time.Minute); len(described(t, q, q.ResultsStream())) < 2; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the readers of events have no consumers")
+		}
+	}
+	streams := q.JetStream().ListStreams(t.Context())
+	n := 0
+	for s := range streams.Info() {
+		n++
+		if s.Config.Description == "" {
+			t.Errorf("stream %s is not described", s.Config.Name)
+		}
+		for name, description := range described(t, q, s.Config.Name) {
+			if description == "" {
+				t.Errorf("consumer %s of %s is not described", name, s.Config.Name)
+			}
+		}
+	}
+	if err := streams.Err(); err != nil || n < 6 {
+		t.Errorf("%d streams (%v)", n, err)
+	}
+}
+
+// described are the descriptions of the durable consumers of a stream, by name.
+func described(t *testing.T, q *Queue, stream string) map[string]string {
+	t.Helper()
+	s, err := q.JetStream().Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	consumers := s.ListConsumers(t.Context())
+	for c := range consumers.Info() {
+		if c.Config.Durable != "" {
+			found[c.Name] = c.Config.Description
+		}
+	}
+	if err := consumers.Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	return found
+}
