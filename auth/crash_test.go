@@ -49,7 +49,7 @@ func crash(order string) {
 
 // TestKilledWhileRefreshing kills a process with SIGKILL at each stage between the answer
 // with a rolled refresh token and its being durable. The next process must be able to
-// refresh. The server honours the old refresh token until the new one is used: that is why
+// refresh. The server honors the old refresh token until the new one is used: that is why
 // a new one must not be used before it is durable.
 func TestKilledWhileRefreshing(t *testing.T) {
 	t.Parallel()

@@ -95,7 +95,7 @@ func WithGrantsBucket(b Bucket) Option { return func(o *options) { o.grants = b 
 // WithLogger logs through l. The default logs nothing.
 func WithLogger(l zerolog.Logger) Option { return func(o *options) { o.log = l } }
 
-// WithMetrics registers metrics with r, labelled with the profile's name, until Close.
+// WithMetrics registers metrics with r, labeled with the profile's name, until Close.
 func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.registry = r } }
 
 // WithUserAgent sends ua with token requests.

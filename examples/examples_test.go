@@ -163,7 +163,7 @@ func install(t *testing.T) {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("npm ci: %v\n%s", err, out)
 		}
-		t.Skipf("SKIPPED: npm can't fetch the packages, so the examples were not run: %v\n%s", err, out)
+		t.Skipf("SKIPPED: npm cannot fetch the packages, so the examples were not run: %v\n%s", err, out)
 	}
 }
 

@@ -36,13 +36,13 @@ func withID(id, filename string) nats.Header {
 	return nats.Header{nats.MsgIdHdr: {id}, queue.HeaderFilename: {filename}}
 }
 
-// asJSON hands in a job as JSON text, whatever it says.
+// asJSON submits a job as JSON text, whatever it says.
 func (f *fixture) asJSON(source, id, body string) {
 	f.t.Helper()
 	f.publish("backburn.jobs.normal."+source, nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {id}}, body)
 }
 
-// A gateway hands in harmless contents under the id of another source's job, in every way that
+// A gateway submits harmless contents under the id of another source's job, in every way that
 // there is to name one. The other's job ends with its own verdict.
 func TestNoSourceEndsAnothersJob(t *testing.T) {
 	t.Parallel()
@@ -124,7 +124,7 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 	}
 }
 
-// Two sources hand in contents under one id that leave no room in a message. Each has an object of
+// Two sources submit contents under one id that leave no room in a message. Each has an object of
 // its own, also while both wait.
 func TestLargeContentsOfTwoSourcesAreApart(t *testing.T) {
 	t.Parallel()
@@ -225,7 +225,7 @@ func (f *fixture) object(name, body string) {
 	}
 }
 
-// An object is replaced after its job was handed in. What is judged is not what was handed in.
+// An object is replaced after its job was submitted. What is judged is not what was submitted.
 func TestReplacedObjectsAreNotJudged(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -285,7 +285,7 @@ func (f *fixture) storedAt(name string) time.Time {
 	return info.ModTime
 }
 
-// A file is cut short after it was handed in.
+// A file is cut short after it was submitted.
 func TestTruncatedFilesAreChanged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -303,7 +303,7 @@ func TestTruncatedFilesAreChanged(t *testing.T) {
 		"both":     results.ContentChanged,
 		"spooled":  results.ContentChanged,
 		"nothing":  results.Empty, // nobody said what it was
-		"original": results.Empty, // it was empty when it was handed in
+		"original": results.Empty, // it was empty when it was submitted
 	}
 	for id := range want {
 		j := pipeline.Job{
@@ -414,7 +414,7 @@ func TestHostileFieldsReachNoEvent(t *testing.T) {
 	}
 }
 
-// ways are the ways in which contents are handed in. Each returns the job's id.
+// ways are the ways in which contents are submitted. Each returns the job's id.
 var ways = map[string]func(f *fixture, id, name, body string){
 	"raw": func(f *fixture, id, name, body string) { f.raw(id, "mail", name, body) },
 	"path": func(f *fixture, id, name, body string) {

@@ -13,7 +13,7 @@ import (
 // What can be wrong with a job's contents, apart from what WildFire says of them.
 var (
 	ErrContentMissing = errors.New("the contents are not there")
-	ErrContentChanged = errors.New("the contents changed after they were handed in")
+	ErrContentChanged = errors.New("the contents changed after they were submitted")
 	ErrOutside        = errors.New("the contents lie outside of the source's folder")
 	ErrUnreadable     = errors.New("the contents cannot be read")
 
@@ -128,7 +128,8 @@ var (
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
 	// Terminate means that what was asked about is wrong, and the call is good for nothing else: a
-	// link goes on without an answer, so that it holds up no others, to its refusal or its deadline.
+	// link goes on without an answer, so that it holds up no others, to its refusal or its
+	// deadline.
 	onQuery = []rule{
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},

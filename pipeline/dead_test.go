@@ -140,7 +140,7 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 	}
 }
 
-// A replay that was cut off after the job was handed in, and is done again.
+// A replay that was cut off after the job was submitted, and is done again.
 func TestAReplayMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

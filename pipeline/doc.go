@@ -1,5 +1,5 @@
-// Package pipeline says what happens to a job: every file or link that is handed in ends in
-// exactly one final event, a verdict or a failure with a reason.
+// Package pipeline says what happens to a job: every file or link that is submitted ends in exactly
+// one final event, a verdict or a failure with a reason.
 //
 // This package holds the values and the decisions. It knows no NATS, no HTTP and no files. The
 // packages below it act:

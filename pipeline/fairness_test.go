@@ -138,7 +138,7 @@ func (f *fixture) uploadsBySource() map[string]int {
 	return n
 }
 
-// The day's uploads are shared between the sources that want some, whatever one of them hands in
+// The day's uploads are shared between the sources that want some, whatever one of them submits
 // and on whichever lane. What one does not use, the other may.
 func TestSourcesShareTheDaysUploads(t *testing.T) {
 	t.Parallel()

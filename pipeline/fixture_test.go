@@ -324,14 +324,14 @@ func (f *fixture) status(wanted func(queue.Status) bool) queue.Status {
 	}
 }
 
-// submit hands in a job that says itself where its contents are, or a link.
+// submit submits a job that says itself where its contents are, or a link.
 func submit(ctx context.Context, q *queue.Queue, j pipeline.Job) error {
 	_, err := q.Publisher().Submit(ctx, j, queue.Content{})
 
 	return err
 }
 
-// submitFile hands in contents.
+// submitFile submits contents.
 func submitFile(ctx context.Context, q *queue.Queue, j pipeline.Job, size int64, open func() (io.ReadCloser, error)) error {
 	_, err := q.Publisher().Submit(ctx, j, queue.FromFile(size, open))
 

@@ -146,7 +146,7 @@ func TestWhatFillsAMessageGoesItsWay(t *testing.T) {
 	for _, l := range f.letters(queue.DeadFilter{Source: "mail"}) {
 		if l.Job.ID == "refused" {
 			if r, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{DryRun: true}); err != nil {
-				t.Errorf("the letter can't be replayed: %+v, %v", r, err)
+				t.Errorf("the letter cannot be replayed: %+v, %v", r, err)
 			}
 		}
 	}
@@ -282,7 +282,7 @@ func TestAFolderThatIsAwayIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A file that is not what was handed in any more is not judged in its stead.
+// A file that is not what was submitted any more is not judged in its stead.
 func TestChangedContentsAreNotJudged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -349,7 +349,7 @@ func TestObjectsThatAreNoContents(t *testing.T) {
 		}
 	}
 	meta(info)
-	// A secret that the worker can read and the publisher can't.
+	// A secret that the worker can read and the publisher cannot.
 	secrets, err := f.q.JetStream().CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: "secrets"})
 	if err != nil {
 		t.Fatal(err)
@@ -384,7 +384,7 @@ func TestObjectsThatAreNoContents(t *testing.T) {
 	}
 }
 
-// A gateway can't speak for another source, whatever its headers say.
+// A gateway cannot speak for another source, whatever its headers say.
 func TestASourceIsItsSubject(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -38,7 +38,7 @@ func (p Priority) rank() int {
 	return len(Priorities())
 }
 
-// Kind says what a job hands in.
+// Kind says what a job submits.
 type Kind string
 
 // The kinds of job.
@@ -47,7 +47,7 @@ const (
 	KindURL  Kind = "url"  // a link for WildFire to visit
 )
 
-// Job is one file or URL that was handed in.
+// Job is one file or URL that was submitted.
 //
 // The JSON form is the contract with gateways (results/schema/job.v1.json). ID, Source
 // and Priority are not part of it: the identity is the message's Nats-Msg-Id, the other

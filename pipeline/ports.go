@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// ErrFull says that the queue has no room: nothing was accepted, and the same may be handed in
+// ErrFull says that the queue has no room: nothing was accepted, and the same may be submitted
 // later.
 var ErrFull = errors.New("the queue is full")
 

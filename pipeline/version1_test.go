@@ -103,7 +103,7 @@ func (v version1) put(bucket, key, value string) {
 	}
 }
 
-// raw is the header of a raw job that has been in a worker's hands; it was handed in as id.
+// raw is the header of a raw job that has been in a worker's hands; it was submitted as id.
 func (v version1) raw(id, source, name string) nats.Header {
 	return nats.Header{
 		"Backburn-Filename": {name},

@@ -18,12 +18,12 @@ const (
 	ReportMissing   ReportStatus = "missing" // WildFire has none: it never came, or has expired
 )
 
-// Report is what WildFire's analysis found out about contents, over all environments in which they were
-// analyzed. Where Status is ReportMissing nothing else is set.
+// Report is what WildFire's analysis found out about contents, over all environments in which they
+// were analyzed. Where Status is ReportMissing nothing else is set.
 //
-// All of it is text that the author of the contents had a hand in, on one line each. Nothing is
-// defanged: do not turn URLs into links. Lists hold each entry once, and those without entries are left
-// out. The whole report, without these bounds, is what `backburn report HASH` shows.
+// All of it is text that the author of the contents had a submit, on one line each. Nothing is
+// defanged: do not turn URLs into links. Lists hold each entry once, and those without entries are
+// left out. The whole report, without these bounds, is what `backburn report HASH` shows.
 type Report struct {
 	Status ReportStatus `json:"status"`
 

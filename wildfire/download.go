@@ -31,7 +31,7 @@ type Download struct {
 
 // Sample writes the contents of a sample to w and compares them with the hash that was asked for,
 // an MD5 or a SHA-256; a difference matches ErrAnswer, and the bytes are then already written. The
-// service hands out samples of one's own organisation, and not all of those (ErrSampleForbidden,
+// service hands out samples of one's own organization, and not all of those (ErrSampleForbidden,
 // ErrNotFound, ErrGone).
 func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
@@ -197,10 +197,10 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 	return got, failure
 }
 
-// maxHead is how much of a download is looked at to recognise what it is, in bytes.
+// maxHead is how much of a download is looked at to recognize what it is, in bytes.
 const maxHead = 512
 
-// inPlaceOfFile recognises an answer that is no file by its beginning. A sample may be a text or a
+// inPlaceOfFile recognizes an answer that is no file by its beginning. A sample may be a text or a
 // document itself: there only one that says "error" or "nothing yet", and was not sent as a file,
 // is taken for the service's. The artifacts of a web page may be empty.
 func inPlaceOfFile(op Op, response *http.Response, reader *bufio.Reader) bool {

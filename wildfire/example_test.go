@@ -44,7 +44,7 @@ func Example() {
 	case errors.Is(err, wildfire.ErrQuota):
 		fmt.Println("come back tomorrow")
 	case errors.Is(err, wildfire.ErrUnsupportedType):
-		fmt.Println("not a type that is analysed")
+		fmt.Println("not a type that is analyzed")
 	case err != nil:
 		fmt.Println(err)
 	}

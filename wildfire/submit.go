@@ -153,7 +153,7 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 
 var errEarlySuccess = errors.New("success before the file was sent")
 
-// SubmitURL has the service fetch a file from a URL and analyse it; SubmitLink is for web pages.
+// SubmitURL has the service fetch a file from a URL and analyze it; SubmitLink is for web pages.
 // The name, which may be empty, tells the type of scripts and of XML and HTML by its extension. Not
 // available on the WF-500. An answer of WildFire's without a readable receipt is a Submission with
 // Uncertain set that knows only the URL.

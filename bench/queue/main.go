@@ -159,7 +159,7 @@ type site struct {
 	sim      *wildfiretest.Server
 	url      string
 	undo     []func()
-	jobs     int // handed in so far
+	jobs     int // submitted so far
 	reported atomic.Int64
 }
 
@@ -219,7 +219,7 @@ func (s *site) open() (*nats.Conn, *queue.Queue, error) {
 	return nc, q, err
 }
 
-// publish hands in n raw jobs.
+// publish submits n raw jobs.
 func (s *site) publish(n int, body func(i int) []byte) error {
 	js := s.q.JetStream()
 	for range n {

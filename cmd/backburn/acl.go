@@ -16,17 +16,17 @@ func aclCommand(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "acl [ROLE]",
-		Short: "Print the NATS permissions that a role needs",
-		Long: `Prints what a gateway, consumer, watcher, worker, operator or api must be allowed to do on
-the NATS server, and no more: as accounts for the server's configuration (--conf, the default)
-or as JSON, one object a line, for tools that make users. Without a role it prints all of them for
-one server: a gateway with --source, a consumer with --durable, a watcher with the sources of the [[watch]]
-entries, an API with --source or those of the [[api.token]] entries.
+		Short: "Print the NATS permissions of a role",
+		Long: `Prints the NATS permissions of a role: gateway, consumer, watcher, worker, operator or api. The
+output is a configuration of the NATS server (--conf, the default) or one JSON object a line, for
+tools that create users. Without a role it prints the roles of one installation: a gateway with
+--source, a consumer with --durable, a watcher for the sources of the [[watch]] entries, and an
+API for --source or the sources of the [[api.token]] entries.
 
-Gateways and consumers get an account of their own each, and reach JetStream under the API prefix
-"<prefix>.api": see docs/security.md for the reason. Passwords are variables that the server
-takes from its environment. Clients set the inbox prefix that is printed with each. A consumer
-reads through one durable, which an operator makes (docs/events.md).`,
+Each gateway and each consumer gets its own account, and uses JetStream with the API prefix
+"<prefix>.api"; docs/security.md explains why. Passwords are variables that the server reads from
+its environment. Clients must use the inbox prefix that is printed. A consumer reads through one
+durable, which an operator creates (docs/events.md).`,
 		Example: `  backburn acl gateway --source mail
   backburn acl consumer --durable siem
   backburn acl --source mail --durable siem > backburn-accounts.conf     # include it in nats-server.conf
@@ -78,10 +78,10 @@ reads through one durable, which an operator makes (docs/events.md).`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.Sources, "source", nil, "`sources` for which it may speak (defaults: [[watch]] for a watcher, [[api.token]] for an API)")
+	f.StringSliceVar(&o.Sources, "source", nil, "`sources` that it may use (defaults: [[watch]] for a watcher, [[api.token]] for an API)")
 	f.StringVar(&o.Durable, "durable", "", "the durable `name` through which a consumer reads")
-	f.BoolVar(&o.RawOnly, "raw", false, "a gateway that sends files in messages alone, without the object bucket")
-	f.BoolVar(&o.NoUrgent, "no-urgent", false, "a gateway, watcher or API that may not hand in at priority urgent")
+	f.BoolVar(&o.RawOnly, "raw", false, "do not allow the object bucket (gateway): files must fit into messages")
+	f.BoolVar(&o.NoUrgent, "no-urgent", false, "do not allow the priority urgent (gateway, watcher, api)")
 	f.BoolVar(&conf, "conf", false, "as configuration of the NATS server (the default)")
 	f.BoolVar(&asJSON, "json", false, "as JSON, one object a line")
 	return cmd

@@ -13,11 +13,11 @@ import (
 func apiCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "api",
-		Short: "Serve the HTTP API alone, for gateways that do not speak NATS",
-		Long: `Serves the HTTP API of [api] in a process of its own, which neither watches folders nor works
-on jobs. "backburn run" serves it too. docs/openapi.yaml describes it.
+		Short: "Serve the HTTP API, as a process of its own",
+		Long: `Serves the HTTP API of [api] in a process of its own. "backburn run" serves it, too.
+docs/openapi.yaml describes it.
 
-The queue has to be there: a worker makes it.`,
+The queue must exist: a worker creates it.`,
 		Example: `  backburn api --config api.toml
   curl -H "Authorization: Bearer $(cat api.token)" --data-binary @invoice.exe \
        "http://127.0.0.1:9465/v1/submit?filename=invoice.exe&wait=60s"`,

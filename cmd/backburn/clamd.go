@@ -11,11 +11,11 @@ import (
 func clamdCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clamd",
-		Short: "Speak clamd's protocol alone, for programs that ask ClamAV about files",
-		Long: `Answers as ClamAV's clamd does, by [clamd], in a process of its own, which neither watches
-folders nor works on jobs. "backburn run" does it too. docs/clamd.md has recipes.
+		Short: "Serve the clamd protocol, as a process of its own",
+		Long: `Serves the protocol of ClamAV's clamd, as [clamd] says, in a process of its own. "backburn run"
+serves it, too. docs/clamd.md has recipes.
 
-The queue has to be there: a worker makes it.`,
+The queue must exist: a worker creates it.`,
 		Example: `  backburn clamd --config clamd.toml
   clamdscan --config-file clamd-client.conf --fdpass invoice.exe`,
 		Args: cobra.NoArgs,

@@ -30,12 +30,13 @@ func configCheck(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Find everything that is wrong with the configuration and its files",
-		Long: `Reads the configuration and looks at the files and folders that it names: whether they
-are there, can be read and written, are closed to others where they hold secrets, and lie
-apart from the watched folders. It asks exactly what the process asks before it starts.
-Every problem is one line on standard error that begins with file:line:column, and the
-exit code is 2.`,
+		Short: "Find every error in the configuration and its files",
+		Long: `Checks the configuration and the files and folders that it names: do they exist, can they be read
+and written, are secrets protected from other users, are they outside the watched folders? A
+process makes the same checks before it starts.
+
+Every error is one line on standard error that begins with file:line:column. The exit code is
+then 2.`,
 		Example: `  backburn config check
   backburn config check --config /etc/backburn.toml --for worker
   backburn config check --json | jq '.problems[].key'`,
@@ -57,8 +58,8 @@ exit code is 2.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&process, "for", "run", "`process` to check it for: run, watcher, worker, api or sink")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as JSON on standard output")
+	cmd.Flags().StringVar(&process, "for", "run", "`process` to check for: run, watcher, worker, api or sink")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the errors as JSON on standard output")
 
 	return cmd
 }
@@ -89,11 +90,11 @@ func printProblems(tool *cli.App, err error) error {
 func configShow(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
-		Short: "Print every setting as it holds, secrets hidden",
-		Long: `Prints the configuration as it holds after defaults and flags, as TOML that Backburn reads
-back, and where each value came from: the default, a line of the file, or a flag. Variables
-of the environment appear by name. A secret is a comment that says it is set; what may be
-secret in an address is left out.`,
+		Short: "Print every effective setting, without secrets",
+		Long: `Prints the effective configuration, after defaults and flags, as TOML that Backburn can read
+again. Each value has a comment with its origin: the default, a line of the file, or a flag.
+Environment variables are shown by name. Secrets, and parts of addresses that may be secret,
+are left out.`,
 		Example: `  backburn config show
   backburn config show --log-level debug > effective.toml`,
 		Args: cobra.NoArgs,

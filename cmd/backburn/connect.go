@@ -46,13 +46,13 @@ func attach(ctx context.Context, tool *cli.App, cfg config.Config, command strin
 	return q, nc.Close, nil
 }
 
-// simulationFlag binds --simulate of commands that look at a queue, or hand in.
+// simulationFlag binds --simulate of commands that look at a queue, or submit.
 func simulationFlag(tool *cli.App, flags *pflag.FlagSet) {
 	tool.Simulation(flags, "use the simulation that run --simulate makes, not the real fleet")
 }
 
-// hintSimulation says what may be meant where the embedded server can't be used, and there is a simulation in
-// its place.
+// hintSimulation says what may be meant where the embedded server cannot be used, and there is a
+// simulation in its place.
 func hintSimulation(cfg config.Config, err error) error {
 	simulation := cfg
 	if cfg.Simulated() || !cfg.NATS.Embedded.Enabled || simulation.Simulate() != nil {

@@ -17,9 +17,9 @@ import (
 func deadCommand(tool *cli.App) *cobra.Command {
 	group := cli.Group(&cobra.Command{
 		Use:   "dead",
-		Short: "Look at what failed, try it again, or give it up",
-		Long: `Every job that fails ends as a dead letter: whole, with the reason. Letters stay until they
-are replayed or dropped.`,
+		Short: "List failed jobs, retry them or drop them",
+		Long: `A failed job is kept whole, with its reason, as a dead letter. Dead letters stay until they are
+replayed or dropped, or expire ([dead_letters]).`,
 		Example: `  backburn dead list
   backburn dead show 17
   backburn dead replay --reason attempts_exhausted --since 24h
@@ -35,8 +35,8 @@ func deadList(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List dead letters by reason",
-		Long: `Lists the newest letters, grouped by reason, and says how many there are of each. The first
-column is the number by which "show", "replay" and "drop" know a letter.`,
+		Long: `Lists the newest dead letters, grouped by reason, with the number of each reason. The first
+column is the number that "show", "replay" and "drop" take.`,
 		Example: `  backburn dead list
   backburn dead list --reason too_large --since 7d
   backburn dead list --json --limit 0 | jq -r .job_id`,

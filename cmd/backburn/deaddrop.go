@@ -18,8 +18,8 @@ func deadDrop(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drop [LETTER|JOB…]",
 		Short: "Remove dead letters for good",
-		Long: `Removes dead letters, and the contents that were kept for them in the object bucket. Their
-failed events stay. It asks first on a terminal, and wants --yes elsewhere.`,
+		Long: `Removes dead letters, and the contents that were kept for them in the object bucket. The failed
+events stay. On a terminal it asks first; elsewhere it requires --yes.`,
 		Example: `  backburn dead drop 17
   backburn dead drop --reason unsupported_type --dry-run
   backburn dead drop --reason unsupported_type --yes`,

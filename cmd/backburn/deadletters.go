@@ -31,7 +31,7 @@ func (f *deadFlags) bind(cmd *cobra.Command, limit int, what string) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.reason, "reason", "", "only letters with this `reason`, such as attempts_exhausted")
 	flags.StringVar(&f.source, "source", "", "only letters of this `source`")
-	flags.Var(spanFlag{&f.since}, "since", "only letters of so long `ago`, such as 24h or 7d")
+	flags.Var(spanFlag{&f.since}, "since", "only letters since this time `ago`, such as 24h or 7d")
 	flags.IntVar(&f.limit, "limit", limit, what)
 	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
 }
@@ -39,8 +39,8 @@ func (f *deadFlags) bind(cmd *cobra.Command, limit int, what string) {
 // bindChoice is bind for a command that does something to the letters: verb is what.
 func (f *deadFlags) bindChoice(cmd *cobra.Command, verb string) {
 	f.bind(cmd, 0, verb+" at most `n`, the oldest; 0: all")
-	cmd.Flags().BoolVar(&f.all, "all", false, "every letter there is")
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only tell what would be done")
+	cmd.Flags().BoolVar(&f.all, "all", false, "all letters")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only print what would be done")
 }
 
 func (f *deadFlags) filter() (queue.DeadFilter, error) {
@@ -177,7 +177,7 @@ type outcome struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// each does something to letters, one by one, and tells of each. A letter for which it can't be
+// each does something to letters, one by one, and tells of each. A letter for which it cannot be
 // done does not keep the others from it, except when nothing goes any more.
 func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
 	failed := 0

@@ -15,14 +15,14 @@ func deadReplay(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "replay [LETTER|JOB…]",
-		Short: "Try dead letters again",
-		Long: `Hands the jobs of dead letters in again, the oldest first, and removes the letters. What is
-remembered of a refusal is forgotten, so that WildFire is really asked, and uploads count.
+		Short: "Retry dead letters",
+		Long: `Submits the jobs of dead letters again, the oldest first, and removes the letters. A recorded
+refusal is ignored, so WildFire is asked again, and uploads count against the budget.
 
-A job that failed has its final event, so it runs on under another id: JOB~1, then JOB~2.
-Interrupted, or given twice, it does nothing twice. Contents that a watcher has put aside
-(.backburn/done/failed, on this machine) are found there. Where contents are no more, the
-letter stays, and the exit code is 3.`,
+The failed job already has its final event, so the new job gets another ID: JOB~1, then JOB~2.
+You can interrupt and repeat the command; nothing is submitted twice. If a watcher on this
+machine kept the file (.backburn/done/failed), it is found there. If the contents no longer
+exist, the letter stays, and the exit code is 3.`,
 		Example: `  backburn dead replay 17 18
   backburn dead replay --reason attempts_exhausted --since 24h --dry-run
   backburn dead replay --all --rate 2`,
@@ -54,6 +54,6 @@ letter stays, and the exit code is 3.`,
 		},
 	}
 	f.bindChoice(cmd, "replay")
-	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most so many letters a `second`")
+	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most this many letters a `second`")
 	return cmd
 }

@@ -15,13 +15,13 @@ func demoCommand(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show the whole way of a file, in half a minute",
-		Long: `Starts everything in a temporary folder: the NATS server, the watcher, the worker, and a
-simulated WildFire. Then it drops files of many kinds into the quarantine, among them
-duplicates, an empty one, and one that is too large, waits for the final event of each, and
-prints a table. No account is needed, and nothing leaves this machine.`,
+		Short: "Show files in and verdicts out, in half a minute",
+		Long: `Starts a NATS server, a watcher, a worker and a simulated WildFire in a temporary folder. It then
+drops files of many kinds into a quarantine folder, including duplicates, an empty file and one
+that is too large, waits for the final event of each, and prints a table. It needs no account, and
+sends nothing to other machines.`,
 		Example: `  backburn demo
-  backburn demo --keep      # leave the folder, to look around in it
+  backburn demo --keep      # keep the folder, to look at it afterwards
   backburn demo --json      # one event a line, for a program`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -35,13 +35,13 @@ func doctorCommand(tool *cli.App) *cobra.Command {
 	var online bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Find out what keeps Backburn from working",
-		Long: `Tries out everything that Backburn needs: the configuration and its files, NATS and JetStream,
-the disk of the embedded server's store, the folders, a token of each profile (one attempt
-each), and the workers. Each line says ok, warn or fail and, where it is not ok, what to do.
+		Short: "Check everything that Backburn needs",
+		Long: `Checks everything that Backburn needs: the configuration and its files, NATS and JetStream, the
+disk of the embedded server's store, the folders, a token of each profile (one attempt each),
+and the workers. Each line is ok, warn or fail, and says what to do if it is not ok.
 
-WildFire itself is asked only with --online, about a hash that nobody knows: that costs one of
-the day's queries. Exit code 3 means that something failed.`,
+WildFire itself is asked only with --online, about an unknown hash. That costs one of the day's
+queries. Exit code 3 means that a check failed.`,
 		Example: `  backburn doctor
   backburn doctor --online
   backburn doctor --json | jq 'select(.level != "ok")'`,
@@ -65,7 +65,7 @@ type level string
 const (
 	levelOK   level = "ok"
 	levelWarn level = "warn" // it works, but not as it should
-	levelFail level = "fail" // it can't work like this
+	levelFail level = "fail" // it cannot work like this
 )
 
 // finding is what was found out about one thing.

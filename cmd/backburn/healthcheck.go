@@ -19,12 +19,11 @@ func healthcheckCommand(tool *cli.App) *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
-		Short: "Ask the process on this machine whether it lives",
-		Long: `Asks for /healthz on http.listen, for containers whose image has no other program. Exit code
-0 means that it answered, 4 that it did not. Where a web configuration asks for a
-password or for TLS, being turned away is an answer, too.
+		Short: "Ask the process on this machine whether it is alive",
+		Long: `Requests /healthz on http.listen, for container images that have no other program. The exit code
+is 0 if it answered and 4 if not. A listener that requires a password or TLS counts as answering.
 
-With --ready it asks for /readyz: whether what it needs is there.`,
+With --ready it requests /readyz: is everything available that the process needs?`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := tool.Config()

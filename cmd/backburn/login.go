@@ -30,15 +30,15 @@ func loginCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "login PROFILE",
 		Short: "Log in to the Cortex hub",
-		Long: `Has an administrator authorise Backburn at the Cortex hub, for a profile of kind "cortex", and
-stores the refresh token, sealed. From then on tokens renew themselves.
+		Long: `Lets an administrator authorize Backburn at the Cortex hub, for a profile of the kind "cortex", and
+stores the refresh token, sealed. From then on tokens are renewed automatically.
 
-Where redirect_url is on this machine (http://localhost:PORT/…), a browser is opened, and
-brings the answer back by itself. Otherwise, or with --no-browser, the address to open is
-printed; paste the address on which the browser ends.
+If redirect_url is on this machine (http://localhost:PORT/…), a browser opens and returns the
+answer by itself. Otherwise, or with --no-browser, the command prints the address to open. Paste
+the address that the browser shows at the end.
 
 --params takes what the hub appended to the tool's address ("params=…") when the instance was
-activated: it says which instance, and in which region.`,
+activated. It contains the instance and its region.`,
 		Example: `  backburn login cortex --params aW5zdGFuY2VfaWQ9MTIzJnJlZ2lvbj1hbWVyaWNhcw==
   backburn login cortex --no-browser`,
 		Args: cobra.ExactArgs(1),
@@ -212,8 +212,8 @@ func logoutCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "logout PROFILE",
 		Short: "Log out of the Cortex hub",
-		Long: `Revokes the stored refresh token of a profile of kind "cortex" at the hub, and wipes it here
-whether or not that succeeded. Access tokens that are out live on until they end.`,
+		Long: `Revokes the stored refresh token of a profile of the kind "cortex" at the hub, and deletes it here
+even if the hub cannot be reached. Access tokens stay valid until they expire.`,
 		Example: `  backburn logout cortex`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -11,12 +11,12 @@ import (
 func mailCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "mail",
-		Short: "Filter mail for Postfix or Sendmail alone, as a milter",
-		Long: `Hands in the attachments of mail, holds it for their verdicts, and rejects, quarantines or marks
-it, by [mail], in a process of its own, which neither watches folders nor works on jobs.
-"backburn run" does it too. docs/mail.md has the recipe for Postfix.
+		Short: "Filter mail as a milter, as a process of its own",
+		Long: `Filters mail as a milter: it submits attachments, holds the mail for their verdicts, then
+rejects, quarantines or marks it, as [mail] says. "backburn run" does this, too. docs/mail.md has
+the recipe for Postfix.
 
-The queue has to be there: a worker makes it.`,
+The queue must exist: a worker creates it.`,
 		Example: `  backburn mail --config mail.toml
   postconf -e smtpd_milters=unix:/run/backburn/mail.sock milter_default_action=tempfail`,
 		Args: cobra.NoArgs,

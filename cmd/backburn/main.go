@@ -84,17 +84,17 @@ func rootCommand(std cli.Std) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "backburn",
 		Version: cli.ThisBuild().String(),
-		Short:   "Have WildFire judge suspicious files, and publish what it learnt",
-		Long: `backburn takes suspicious files out of quarantine folders, has Palo Alto Networks
-WildFire judge them, and publishes the verdicts as events through NATS.
+		Short:   "Send suspicious files to WildFire and publish the verdicts",
+		Long: `backburn sends suspicious files to Palo Alto Networks WildFire and publishes the verdicts as
+events on NATS.
 
-Exit codes: 0 fine, 1 something is malicious, 2 usage or configuration, 3 a part of the
-work failed, 4 cannot reach what it needs, 130 or 143 by signal.`,
-		Example: `  backburn demo                  # see the whole way of a file, in half a minute
+Exit codes: 0 success, 1 something is malicious, 2 wrong usage or configuration, 3 a part of
+the work failed, 4 a server, port or disk space is not available, 130 or 143 on a signal.`,
+		Example: `  backburn demo                  # files in, verdicts out, in half a minute
   backburn run --simulate        # everything in one process; drop files into ./quarantine
-  backburn submit --wait FILE    # hand a file in, and wait for the verdict
-  backburn status                # how is the fleet doing?
-  backburn doctor                # what keeps it from working?`,
+  backburn submit --wait FILE    # submit a file and wait for its verdict
+  backburn status                # state of the fleet
+  backburn doctor                # what is wrong, and how to repair it`,
 	}
 	root.SetVersionTemplate("backburn {{.Version}}\n")
 	tool := cli.NewApp(root, std)

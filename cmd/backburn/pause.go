@@ -21,10 +21,10 @@ func pauseCommand(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "pause",
-		Short: "Stop all uploads for a while",
-		Long: `Stops the uploads of the whole fleet until a time. Jobs are taken in and parked meanwhile, verdicts are
-still asked for, and uploads in progress are finished. Nothing is lost, and nothing counts as an
-attempt. It ends by itself, or with "backburn resume".`,
+		Short: "Pause all uploads for a time",
+		Long: `Stops the uploads of the whole fleet for a time. Meanwhile jobs are accepted and parked, verdicts
+are still queried, and uploads in progress are finished. No job is lost, and none of this counts
+as an attempt. The pause ends by itself, or with "backburn resume".`,
 		Example: `  backburn pause --for 4h --reason "the proxy is being changed"
   backburn resume`,
 		Args: cobra.NoArgs,
@@ -54,7 +54,7 @@ attempt. It ends by itself, or with "backburn resume".`,
 			return nil
 		},
 	}
-	cmd.Flags().Var(newSpan(&d, time.Hour), "for", "so much `time`, at most 7d")
+	cmd.Flags().Var(newSpan(&d, time.Hour), "for", "length of the pause (`time`), at most 7d")
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that status and the dashboard show")
 
 	return cmd
@@ -63,9 +63,10 @@ attempt. It ends by itself, or with "backburn resume".`,
 func resumeCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "resume",
-		Short: "Let uploads go on that are paused",
-		Long: `Ends a pause of the uploads, whether a person began it or a fault did. Where the fault is still there, the
-next upload begins the pause anew. A budget that is used up comes back by itself.`,
+		Short: "End a pause of uploads",
+		Long: `Ends a pause of the uploads, whether a person or a fault started it. If the fault is still there,
+the next upload starts the pause again. A budget that is used up is renewed by itself, and not by
+this command.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := tool.Config()

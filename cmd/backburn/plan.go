@@ -28,18 +28,19 @@ func planCommand(tool *cli.App) *cobra.Command {
 	var priority string
 	cmd := &cobra.Command{
 		Use:   "plan PATH…",
-		Short: "Say what it would cost to have many files judged",
-		Long: `Hashes files, and all files below folders, asks WildFire about the hashes (500 in a query), and says
-how many contents there are, which it knows, which the policy keeps here, and in how many days the
-rest would be uploaded. It uploads nothing. What the fleet knows already is not asked about.
+		Short: "Estimate what it costs to have many files judged",
+		Long: `Hashes files and all files below folders, and asks WildFire about the hashes (500 in a query). It
+prints how many different contents there are, how many WildFire knows, how many the policy
+withholds, and in how many days the rest would be uploaded. It uploads nothing, and does not ask
+about verdicts that the fleet already has.
 
-What was found out is kept in a state file, also when the command is killed: the next run hashes
-only what is new or changed, and asks only what was not answered.
+Results are kept in a state file, also if the command is killed. The next run hashes only new or
+changed files, and asks only what was not answered.
 
---submit PRIORITY hands the unknown files in as jobs of --source; the day's budget spreads them.
-With --per-day N no more than N are handed in on a UTC day: run it again on the next.
+--submit PRIORITY submits the unknown files as jobs of --source; the day's budget spreads them.
+With --per-day N at most N are submitted on a UTC day; run the command again on the next day.
 
-Files are judged by the policy as files of --source that come in messages: their names are claims.`,
+The policy treats the files as if they came in messages of --source: their names are not trusted.`,
 		Example: `  backburn plan /srv/archive
   backburn plan /srv/archive --queries 50 --json
   backburn plan /srv/archive --submit bulk --per-day 40`,
@@ -63,8 +64,8 @@ Files are judged by the policy as files of --source that come in messages: their
 	f.StringVar(&p.source, "source", "plan", "`name` of the source in the policy, in subjects and events")
 	f.IntVar(&p.queries, "queries", -1, "ask at most `n` queries; -1: what today's budget has left")
 	f.StringVar(&p.state, "state", "", "`file` in which to keep what was found out (default: one for these paths in the user's cache)")
-	f.StringVar(&priority, "submit", "", "hand in what WildFire does not know, at this `priority`")
-	f.IntVar(&p.perDay, "per-day", 0, "hand in at most `n` a day; 0: all")
+	f.StringVar(&priority, "submit", "", "submit what WildFire does not know, with this `priority`")
+	f.IntVar(&p.perDay, "per-day", 0, "submit at most `n` a day; 0: all")
 	f.BoolVar(&p.asJSON, "json", false, "as one JSON object")
 
 	return cmd
@@ -159,8 +160,8 @@ func openPlan(name string, args []string) (*plan.Memory, error) {
 	return m, err
 }
 
-// budgets finds what is left of today. Where the fleet is not there, nothing of it was used as far as
-// is known.
+// budgets finds what is left of today. Where the fleet is not there, nothing of it was used as far
+// as is known.
 func (p *planRun) budgets(ctx context.Context, cfg pipeline.Config) (map[pipeline.Budget]int, error) {
 	left := map[pipeline.Budget]int{}
 	for b, limit := range map[pipeline.Budget]int{pipeline.Uploads: cfg.UploadsPerDay, pipeline.Queries: cfg.QueriesPerDay} {

@@ -63,8 +63,8 @@ func fresh(a plan.Answer, cfg pipeline.Config, now time.Time) bool {
 	return now.Sub(a.At) <= cfg.Memory(a.Verdict)
 }
 
-// ask asks WildFire about everything that it may be asked about, within the number of queries. The note
-// says why it ended before.
+// ask asks WildFire about everything that it may be asked about, within the number of queries. The
+// note says why it ended before.
 func (p *planRun) ask(ctx context.Context) (note string, err error) {
 	most := p.queries
 	if most < 0 {
@@ -123,7 +123,7 @@ func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
 	return nil
 }
 
-// submit hands in what WildFire does not know, as much as one day may. Jobs have the ids of their
+// submit submits what WildFire does not know, as much as one day may. Jobs have the ids of their
 // contents, so a repeat is harmless.
 func (p *planRun) submit(ctx context.Context) (int, error) {
 	room := -1
@@ -140,7 +140,7 @@ func (p *planRun) submit(ctx context.Context) (int, error) {
 			continue
 		}
 		if err := p.submitOne(ctx, c); err != nil {
-			return n, fmt.Errorf("hand in %s: %w", c.File.Path, err)
+			return n, fmt.Errorf("submit %s: %w", c.File.Path, err)
 		}
 		if err := p.memory.MarkSubmitted(c.File.SHA256, time.Now()); err != nil {
 			return n, err

@@ -20,7 +20,7 @@ import (
 func policyCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Show what may leave for WildFire",
+		Short: "Show what may be sent to WildFire",
 	}
 	cmd.AddCommand(policyTestCommand(tool))
 
@@ -32,14 +32,14 @@ func policyTestCommand(tool *cli.App) *cobra.Command {
 	var submit string
 	cmd := &cobra.Command{
 		Use:   "test PATH…|URL…",
-		Short: "Say which rule takes a file, and what may leave",
-		Long: `Says for files, all files below folders, and links which [[policy]] takes them and what may leave:
-contents and hash (always), the hash alone (lookup), or nothing (never). It asks nobody, and sends
-nothing.
+		Short: "Show which rule applies to a file, and what may be sent",
+		Long: `Shows which [[policy]] entry applies to files, all files below folders, and links, and what may be
+sent: contents and hash (always), only the hash (lookup), or nothing (never). It sends nothing
+itself.
 
-A file below a folder that is watched here is judged as a file of that folder; others as files of
---source. With --gateway they are judged as if a gateway sent them in a message: then their names
-and metadata are its word, and can only lead to less.`,
+A file below a watched folder is treated as a file of that folder, others as files of --source.
+With --gateway they are treated as if a gateway sent them in messages: then their names and
+metadata are not trusted, and can only restrict.`,
 		Example: `  backburn policy test quarantine
   backburn policy test --source mail --gateway --metadata tlp=red offer.docx
   backburn policy test --json ~/Downloads | jq -r 'select(.submit != "always").path'`,
@@ -59,7 +59,7 @@ and metadata are its word, and can only lead to less.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&t.source, "source", "submit", "`name` of the source of files that are not in a watched folder")
-	f.BoolVar(&t.gateway, "gateway", false, "judge them as files that came in a message")
+	f.BoolVar(&t.gateway, "gateway", false, "treat them as files that came in a message")
 	f.StringToStringVar(&t.metadata, "metadata", nil, "metadata of the jobs, as `key=value`")
 	f.StringVar(&submit, "submit", "", "what the jobs `ask` for: lookup or never")
 	f.BoolVar(&t.asJSON, "json", false, "one JSON object a line")

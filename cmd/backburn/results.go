@@ -21,13 +21,13 @@ func resultsCommand(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "results",
-		Short: "Show what was learnt: verdicts and failures",
-		Long: `Reads the events that other services consume: what is there since some time and, with
---follow, what comes. It takes nothing from those services. Flags may be repeated, or take
-lists; "--verdict malicious" stands for malware, grayware, phishing and c2.
+		Short: "List verdicts and failures",
+		Long: `Lists events that other services consume: those since a time and, with --follow, new ones as they
+arrive. Other consumers are not affected. Flags can be repeated or take lists; "--verdict
+malicious" means malware, grayware, phishing and c2.
 
---uploads lists what left for WildFire instead: when, from which source and job, which contents,
-and the rule of the policy by which it left.
+--uploads lists instead what was uploaded to WildFire: when, from which source and job, which
+contents, and by which rule of the policy.
 
 With --json each line is an event (CloudEvents 1.0), exactly as consumers get it.`,
 		Example: `  backburn results --since 1h
@@ -81,10 +81,10 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 	}
 	simulationFlag(tool, cmd.Flags())
 	f := cmd.Flags()
-	f.BoolVarP(&follow, "follow", "f", false, "go on with what comes, until Ctrl-C")
+	f.BoolVarP(&follow, "follow", "f", false, "print new events as they arrive, until Ctrl-C")
 	f.BoolVar(&asJSON, "json", false, "events as JSON lines")
-	f.BoolVar(&uploads, "uploads", false, "what left for WildFire, and by which rule")
-	f.Var(spanFlag{&since}, "since", "from so long `ago` on (default: everything that is kept; with --follow: from now on)")
+	f.BoolVar(&uploads, "uploads", false, "what was uploaded to WildFire, and by which rule")
+	f.Var(spanFlag{&since}, "since", "events since this time `ago` (default: all; with --follow: only new ones)")
 	f.StringSliceVar(&verdicts, "verdict", nil, "only these `verdicts`: benign, malware, grayware, phishing, c2, unrecognised, or malicious")
 	f.StringSliceVar(&reasons, "reason", nil, "only failures with these `reasons`, such as too_large")
 	f.StringSliceVar(&wants, "source", nil, "only these `sources`")

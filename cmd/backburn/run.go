@@ -18,23 +18,21 @@ func runCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run everything in one process",
-		Long: `Starts a NATS server of its own (nats.embedded, on the disk), watches the folders of the
-[[watch]] entries, has WildFire judge what is dropped there, and publishes the verdicts as
-events. Health, metrics and status are served on http.listen.
+		Long: `Runs everything in one process: a NATS server (nats.embedded), the watchers of the [[watch]]
+entries, and a worker. Health, metrics and the dashboard are served on http.listen.
 
-Killed at any moment, it goes on where it was when it is started again: nothing is lost,
-and nothing is uploaded a second time that WildFire has.
+It can be killed at any moment. The next start continues: no job is lost, and nothing is uploaded
+again that WildFire already has.
 
-With --simulate no credentials are needed, and nothing leaves this machine: a simulated
-WildFire judges by markers in names and contents (see "backburn simulate --help"). A simulation
-is apart from the real thing. What it knows is below <store_dir>-simulated and under the
-prefix <prefix>-simulated, so that a real start afterwards knows nothing of it. Files stay
-where they are, events are marked (backburnsimulated) and go to no sink, and mail servers and clients
-of clamd are not answered. To look at it, give --simulate to results, status, trace, submit and dead, too.`,
+With --simulate it needs no credentials and sends nothing to other machines. A simulated WildFire
+judges files by markers in names and contents (see "backburn simulate --help"). A simulation shares
+no data with real work: it uses <store_dir>-simulated and the prefix <prefix>-simulated. Files stay
+where they are, events are marked (backburnsimulated) and go to no sink, and mail and clamd clients
+are not served. To look at it, add --simulate to results, status, trace, submit and dead.`,
 		Example: `  backburn run --simulate                 # drop files into ./quarantine and watch
-  backburn results --simulate --follow    # what the simulation says
+  backburn results --simulate --follow    # the verdicts of the simulation
   backburn run --config backburn.toml
-  curl -s http://127.0.0.1:9464/readyz    # is it fine?`,
+  curl -s http://127.0.0.1:9464/readyz    # is it ready?`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			defer cli.SurviveHangup()()
@@ -94,7 +92,7 @@ of clamd are not answered. To look at it, give --simulate to results, status, tr
 			return n.Run(ctx)
 		},
 	}
-	tool.Simulation(cmd.Flags(), "have a simulated WildFire judge, apart from the real thing; needs no account")
+	tool.Simulation(cmd.Flags(), "use a simulated WildFire and separate data; needs no account")
 	cmd.Flags().Var(newSpan(&delay, 5*time.Second), "simulate-delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
 	return cmd

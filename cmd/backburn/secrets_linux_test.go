@@ -22,9 +22,10 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Backburn's own secrets are handed in by every road that there is: their very files by other names, and
-// copies of them. Not one byte of them is on the wire to WildFire, nor in what the process says; whatever
-// was accepted ends as withheld, and what is in the folder itself stays there.
+// Backburn's own secrets are submitted by every road that there is: their very files by other
+// names, and copies of them. Not one byte of them is on the wire to WildFire, nor in what the
+// process says; whatever was accepted ends as withheld, and what is in the folder itself stays
+// there.
 func TestNoSecretIsUploaded(t *testing.T) {
 	t.Parallel()
 	const account = "other@1234567890.iam.panserviceaccount.com"
@@ -137,7 +138,8 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	}
 }
 
-// mountsOfItsOwn gives this test, and what it starts, mounts that nobody else sees; false where it may not.
+// mountsOfItsOwn gives this test, and what it starts, mounts that nobody else sees; false where it
+// may not.
 func mountsOfItsOwn(t *testing.T) bool {
 	t.Helper()
 	runtime.LockOSThread() // to the end: the thread is no use to others afterward

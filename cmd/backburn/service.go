@@ -55,7 +55,7 @@ func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile strin
 	required := cfg.Auth[profile].Share == auth.ShareRequired
 	if l.queue == nil {
 		if required {
-			return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\", and the fleet can't be reached: %w", profile, l.reason))
+			return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\", and the fleet cannot be reached: %w", profile, l.reason))
 		}
 		return nil, nil
 	}
@@ -159,7 +159,7 @@ func (s *service) close() {
 }
 
 // unreachable gives errors their exit code that mean: what is needed is not there. A service did
-// not answer, or gives no token; a server can't start where it should.
+// not answer, or gives no token; a server cannot start where it should.
 func unreachable(err error) error {
 	for _, is := range []error{
 		wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,

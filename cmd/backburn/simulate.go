@@ -22,7 +22,7 @@ func simulateCommand(tool *cli.App) *cobra.Command {
 		Use:   "simulate",
 		Short: "Serve a simulated WildFire, with its token service",
 		Long: `Serves the WildFire API under /publicapi and the token service under
-/am/oauth2/access_token, for trying things out and for tests. It analyses nothing; what
+/am/oauth2/access_token, for trying things out and for tests. It analyzes nothing; what
 it answers has the shapes, statuses and reason phrases of the real one.
 
 ` + wildfiretest.MarkerHelp,
@@ -62,7 +62,7 @@ token_url = "%[1]s/am/oauth2/access_token"
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "127.0.0.1:8463", "`host:port` to listen on")
 	f.Var(newSpan(&delay, 30*time.Second), "delay", "`time` from a submission to its verdict")
-	f.Var(newSpan(&jitter, 30*time.Second), "jitter", "up to so much `time` more, by sample")
+	f.Var(newSpan(&jitter, 30*time.Second), "jitter", "up to this much more `time`, by sample")
 	f.Var(newSpan(&lifetime, 15*time.Minute), "token-lifetime", "`time` that an access token is good for")
 	f.IntVar(&uploads, "quota-uploads", 0, "uploads a day for each credential, 0 for no limit")
 	f.IntVar(&queries, "quota-queries", 0, "queries a day for each credential, 0 for no limit")

@@ -11,10 +11,10 @@ import (
 func sinkCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sink",
-		Short: "Hand events on to the [[sink]] entries, alone",
-		Long: `Hands events on to the webhooks, files and syslog servers of the [[sink]] entries in a process of
-its own. "backburn run" does it, too. It goes on where it stopped; a sink that is new begins with
-what comes. Its NATS permissions are those of the role "api". SIGHUP opens files anew.`,
+		Short: "Deliver events to the [[sink]] entries, as a process of its own",
+		Long: `Delivers events to the webhooks, files and syslog servers of the [[sink]] entries, in a process of
+its own. "backburn run" does this, too. A sink continues where it stopped; a new sink starts with
+new events. It needs the NATS permissions of the role "api". SIGHUP reopens files.`,
 		Example: `  backburn sink --config sinks.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

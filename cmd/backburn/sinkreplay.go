@@ -22,14 +22,14 @@ func sinkReplay(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "replay NAME",
-		Short: "Hand events on to a sink again",
-		Long: `Hands events on to a sink of the configuration once more, beside the process that runs it or
-without one. Deliveries have the same ids as before, so a receiver that remembers them takes nothing twice.
+		Short: "Deliver events to a sink again",
+		Long: `Delivers events to a configured sink again. The sink may be running meanwhile. Events have the same
+IDs as before, so a receiver that remembers IDs accepts nothing twice.
 
---dead takes the events of the sink's dead_file, and removes there what is taken; it needs no NATS
-server. Without it the events come from the stream, as far as the sink's filter wants them. A
-receiver that is away, or takes nothing as it is configured, ends the replay with exit code 4;
-the rest of the dead letters stays. Where single events are refused, the exit code is 3.`,
+--dead delivers the events of the sink's dead_file and removes those that are accepted; this needs
+no NATS server. Without --dead the events come from the stream, by the sink's filter. If the
+receiver is down or rejects everything, the replay ends with exit code 4, and the rest stays in
+dead_file. If it rejects single events, the exit code is 3.`,
 		Example: `  backburn sink replay siem --dead --dry-run
   backburn sink replay siem --dead
   backburn sink replay siem --since 24h
@@ -75,9 +75,9 @@ the rest of the dead letters stays. Where single events are refused, the exit co
 	}
 	f := cmd.Flags()
 	f.BoolVar(&dead, "dead", false, "the events of the sink's dead_file")
-	f.Var(spanFlag{&since}, "since", "events from so long `ago` on")
-	f.Var(spanFlag{&until}, "until", "events until so long `ago` (default: now)")
-	f.BoolVar(&dryRun, "dry-run", false, "show which events it would be")
+	f.Var(spanFlag{&since}, "since", "events since this time `ago`")
+	f.Var(spanFlag{&until}, "until", "events until this time `ago` (default: now)")
+	f.BoolVar(&dryRun, "dry-run", false, "only list the events")
 	f.BoolVar(&asJSON, "json", false, "as JSON lines")
 	return cmd
 }

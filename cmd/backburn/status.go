@@ -35,17 +35,17 @@ func statusCommand(tool *cli.App) *cobra.Command {
 	var follow, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show how the fleet is doing",
-		Long: `Shows what is queued, pending at WildFire and parked, the lanes of the queue, what is left of the
-day's budgets, pauses, every process of the fleet with its health, and dead letters. All of it comes from
-NATS, so it works from any machine that reaches the server, and changes nothing there.
+		Short: "Show the state of the fleet",
+		Long: `Shows the jobs that are queued, pending at WildFire or parked, the lanes of the queue, the day's
+remaining budgets, pauses, every process of the fleet with its health, and dead letters. It reads all
+of this from NATS, so it works on any machine that reaches the server. It changes nothing.
 
-Where a process of Backburn serves http.listen on this machine, without a password, its parts, its token, its folders and
-its uploads in flight are shown too, and the budgets are those that it works with. They are shown
-as well while NATS is away; the exit code is 4 then.
+If a process on this machine serves http.listen without a password, its parts, token, folders and
+uploads in progress are shown, too, and the budgets are those of its configuration. This works even
+if NATS is down; the exit code is then 4.
 
-What workers have set aside counts as used: up to a fiftieth of what is left, and 20 calls, each.
-"lasts until" is a forecast: when the budget will be used up at today's pace. A budget without a
+What workers have reserved counts as used: each reserves up to 2 % of the rest, and at most 20 calls.
+"lasts until" is a forecast: when the budget will be used up at today's rate. A budget without a
 limit (0) is not counted.`,
 		Example: `  backburn status
   backburn status --watch                     # again every two seconds

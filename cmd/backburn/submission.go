@@ -29,7 +29,7 @@ type submission struct {
 	entries []*entry          // in the order in which they were found
 	byJob   map[string]*entry // those that were accepted
 	open    int               // accepted, and not decided yet
-	walked  bool              // everything was handed in
+	walked  bool              // everything was submitted
 	all     chan struct{}     // closed when everything is decided
 }
 

@@ -16,19 +16,19 @@ func submitCommand(tool *cli.App) *cobra.Command {
 	var priority, leave string
 	cmd := &cobra.Command{
 		Use:   "submit PATH…|URL…",
-		Short: "Hand in files, folders or links, and wait for the verdicts",
-		Long: `Hands in files, all files below folders, and links, as a gateway does: small ones in a message,
-larger ones through the object bucket. The files stay where they are, and workers need not
-reach them. Links in folders and what a watcher keeps (.backburn) are passed over.
+		Short: "Submit files, folders or links, and wait for their verdicts",
+		Long: `Submits files, all files below folders, and links, as a gateway does: small files in a message,
+larger ones through the object bucket. The files stay where they are, and workers need no access
+to them. Symbolic links and the folder .backburn are skipped.
 
-With --wait it stays until each has its verdict, up to --timeout. What was handed in goes on
-in any case: "backburn trace JOB" and "backburn results --source submit" find it.
+With --wait the command waits for all verdicts, up to --timeout. The jobs continue in any case:
+"backburn trace JOB" and "backburn results --source submit" show them.
 
-A terminal gets a table; anywhere else each file is a line of JSON with "path", "job_id" and
-"state": accepted, decided (with "event"), pending when the time is up, or error.
+On a terminal it prints a table; otherwise one line of JSON for each file, with "path", "job_id" and
+"state": accepted, decided (with "event"), pending at the timeout, or error.
 
-Exit codes, with --wait as with clamscan: 0 all is harmless, 1 something is malicious, 3 a
-file could not be handed in, or has no verdict.`,
+Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 something is malicious,
+3 a file could not be submitted or has no verdict.`,
 		Example: `  backburn submit invoice.exe
   backburn submit --wait ~/Downloads
   backburn submit --wait --priority urgent --timeout 10m suspicious.doc && echo harmless
@@ -75,7 +75,7 @@ file could not be handed in, or has no verdict.`,
 	simulationFlag(tool, cmd.Flags())
 	f := cmd.Flags()
 	f.BoolVar(&s.wait, "wait", false, "wait for the verdicts")
-	f.Var(spanFlag{&s.timeout}, "timeout", "wait no longer than so much `time`; 0: as long as it takes")
+	f.Var(spanFlag{&s.timeout}, "timeout", "wait at most this `time`; 0: no limit")
 	f.StringVar(&priority, "priority", string(pipeline.Normal), "`lane`: urgent, normal or bulk")
 	f.StringVar(&leave, "submit", "", "what may `leave`, if less than the policy allows: lookup (the hash) or never (nothing)")
 	f.StringVar(&s.source, "source", "submit", "`name` of the source in subjects and events")

@@ -9,14 +9,14 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// submitBars shows how files are handed in and decided: bars on a terminal, nothing
+// submitBars shows how files are submitted and decided: bars on a terminal, nothing
 // elsewhere. It is safe for concurrent use.
 type submitBars struct {
 	w       io.Writer
 	all     *mpb.Progress // nil: no terminal
 	in, out *mpb.Bar
 	total   atomic.Int64
-	outs    atomic.Int64 // total of the second bar: what failed to be handed in is never decided
+	outs    atomic.Int64 // total of the second bar: what failed to be submitted is never decided
 	over    sync.Once
 }
 

@@ -51,7 +51,7 @@ func (s *submission) run(ctx context.Context, args []string) error {
 	return err
 }
 
-// submit walks the arguments and submits what it finds. A file that can't be handed in is
+// submit walks the arguments and submits what it finds. A file that cannot be submitted is
 // told of, and keeps no other from it.
 func (s *submission) submit(ctx context.Context, args []string) error {
 	g, gctx := errgroup.WithContext(ctx)
@@ -78,7 +78,7 @@ func (s *submission) submit(ctx context.Context, args []string) error {
 	return err
 }
 
-// one hands in one entry. Only an error that concerns all of them is returned.
+// one submits one entry. Only an error that concerns all of them is returned.
 func (s *submission) one(ctx context.Context, e *entry) error {
 	err := e.err
 	if err == nil {
@@ -112,7 +112,7 @@ func (s *submission) one(ctx context.Context, e *entry) error {
 	return s.line(e)
 }
 
-// publish hands in an entry, as often as it takes while the queue is full.
+// publish submits an entry, as often as it takes while the queue is full.
 func (s *submission) publish(ctx context.Context, e *entry) error {
 	name, nameB64 := pipeline.Name(filepath.Base(e.path))
 	path, pathB64 := pipeline.Name(filepath.ToSlash(e.path))
@@ -209,11 +209,11 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 	return err
 }
 
-// submitAtOnce is how many files are handed in at a time.
+// submitAtOnce is how many files are submitted at a time.
 const submitAtOnce = 4
 
 // walkArgs calls visit for each link, each file, and each regular file below a folder. visit
-// gets an error with what can't be looked at.
+// gets an error with what cannot be looked at.
 func walkArgs(ctx context.Context, args []string, visit func(path string, err error) error) error {
 	for _, arg := range args {
 		if isURL(arg) {

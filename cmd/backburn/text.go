@@ -18,7 +18,7 @@ import (
 
 // printable makes text from outside fit for a terminal: what is no plain character of one
 // (escape sequences, line breaks, marks that turn the direction of writing) is shown as Go
-// would write it in a string, so that a file's name can't pretend to be anything else.
+// would write it in a string, so that a file's name cannot pretend to be anything else.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s

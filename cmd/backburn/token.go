@@ -16,13 +16,12 @@ func tokenCommand(tool *cli.App) *cobra.Command {
 	var status, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "token [PROFILE]",
-		Short: "Print an access token that is good to use now",
-		Long: `Prints a live access token of a profile ([auth.PROFILE]; that of wildfire.auth where none is
-named) on standard output, and nothing else.
-Where the fleet can be reached through NATS the token is shared with it: one that is still good
-is taken over, and a new one is put there. Without NATS it works all the same.
+		Short: "Print a valid access token",
+		Long: `Prints a valid access token of a profile ([auth.PROFILE]; by default that of wildfire.auth) on
+standard output, and nothing else. If NATS can be reached, the token is shared with the fleet: a
+valid one is reused, and a new one is stored for others. It also works without NATS.
 
---status shows the token's age, end, generation and fingerprint, never the token.`,
+--status shows the token's age, expiry, generation and fingerprint, and never the token.`,
 		Example: `  curl -H "Authorization: Bearer $(backburn token watchguard)" https://api.usa.cloud.watchguard.com/…
   backburn token --status
   backburn token wildfire --status --json`,
@@ -70,7 +69,7 @@ is taken over, and a new one is put there. Without NATS it works all the same.
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&status, "status", false, "show how the token is, and not the token")
+	cmd.Flags().BoolVar(&status, "status", false, "show the state of the token, not the token")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "the status as JSON")
 	return cmd
 }

@@ -32,16 +32,15 @@ func traceCommand(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "trace JOB|SHA256|URL|PATH",
-		Short: "Find out where a file is, and what it waits for",
-		Long: `Looks for a job by its id, or for every job about some contents: by their SHA-256, by a file
-that is at hand (its contents are hashed), by the name under which a file was dropped into a
-folder that is watched here, as long as it lies in its .backburn, or by a link. It reads
-LEDGER, JOBS, DEAD and RESULTS, and takes nothing out of them.
+		Short: "Show where a file is and what it waits for",
+		Long: `Finds a job by its ID, or all jobs with the same contents: by SHA-256, by a file (its contents are
+hashed), by the path at which a file was dropped into a watched folder on this machine, as long as
+it is in .backburn, or by a link. It only reads LEDGER, JOBS, DEAD and RESULTS.
 
-What is keyed is found at once. JOBS and RESULTS have to be read through, so that no more than
---limit messages of each are; where there was more, a note says so. --source narrows both.
+JOBS and RESULTS have no index, so at most --limit messages of each are read; a note says when
+there were more. --source narrows both.
 
-Exit code 3 means that nothing is known.`,
+Exit code 3 means that nothing was found.`,
 		Example: `  backburn trace 01JD4S9V5K6ZQ8T7R2M0C30000
   backburn trace 275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f
   backburn trace quarantine/invoice.exe
@@ -89,7 +88,7 @@ Exit code 3 means that nothing is known.`,
 	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
 	cmd.Flags().StringVar(&source, "source", "", "look at jobs of this `source` alone")
-	cmd.Flags().Var(spanFlag{&since}, "since", "look at events of so long `ago` (default: as long as the contents are known, or a day)")
+	cmd.Flags().Var(spanFlag{&since}, "since", "read events since this time `ago` (default: since the contents are known, or a day)")
 	cmd.Flags().IntVar(&limit, "limit", 10_000, "read at most `n` messages of a stream")
 	return cmd
 }

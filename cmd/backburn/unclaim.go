@@ -16,16 +16,15 @@ func unclaimCommand(tool *cli.App) *cobra.Command {
 	var kept, yes bool
 	cmd := &cobra.Command{
 		Use:   "unclaim [FOLDER…]",
-		Short: "Give claimed files back to their folders, to stop using Backburn there",
-		Long: `Moves what watchers claimed in a folder back to where it was found, under a name with a
-number if the old one is taken. Stop the watcher first. Without FOLDER it is every folder of
-the configuration. It prints each file's path.
+		Short: "Move claimed files back, to stop using Backburn",
+		Long: `Moves claimed files back to where they were found; if a name is taken, a number is added. Stop the
+watcher first. Without FOLDER it processes every folder of the configuration. It prints each
+file's path.
 
-Files that were kept after their verdict (.backburn/done) stay, unless --kept says otherwise:
-then MALWARE RETURNS to the folder, too. Once it says that nothing is left, .backburn
-can be removed.
+Files that were kept after their verdict (.backburn/done) stay, unless --kept is given: then
+MALWARE RETURNS to the folder, too. When it reports that nothing is left, .backburn can be removed.
 
-Jobs of files that were not uploaded yet fail as content_missing, should a worker run.`,
+If a worker runs later, jobs of files that were not uploaded yet fail as content_missing.`,
 		Example: `  systemctl stop backburn && backburn unclaim
   backburn unclaim /srv/upload --kept --yes`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,7 +53,7 @@ Jobs of files that were not uploaded yet fail as content_missing, should a worke
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&kept, "kept", false, "those that were kept after their verdict, too, malware among them")
+	cmd.Flags().BoolVar(&kept, "kept", false, "also return files that were kept after their verdict, including malware")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 
 	return cmd

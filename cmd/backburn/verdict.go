@@ -18,13 +18,12 @@ func verdictCommand(tool *cli.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verdict HASH…|URL…",
-		Short: "Ask WildFire what it thinks of hashes or links",
-		Long: `Asks WildFire directly, with the credential of the configuration, about SHA-256 or MD5 hashes
-and links. Nothing is submitted. All hashes together cost one of the day's queries for each 500;
-a link costs one query of its own.
+		Short: "Ask WildFire for the verdicts of hashes or links",
+		Long: `Asks WildFire directly about SHA-256 or MD5 hashes and links, with the configured credential. It
+submits nothing. Every 500 hashes cost one of the day's queries; each link costs one.
 
-Exit codes: 1 when something is malicious, 3 when there is no verdict on some of them (WildFire
-does not know the hash, or is still at it), 4 when WildFire can't be reached.`,
+Exit codes: 1 something is malicious, 3 some have no verdict (WildFire does not know the hash, or
+still analyzes it), 4 WildFire cannot be reached.`,
 		Example: `  backburn verdict 44d88612fea8a8f36de82e1278abb02f
   backburn verdict $(sha256sum *.exe | cut -d' ' -f1)
   backburn verdict https://example.com/login --json`,

@@ -13,7 +13,7 @@ func versionCommand(tool *cli.App) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the version, and what the binary was built from",
+		Short: "Print the version and the source revision",
 		Example: `  backburn version
   backburn version --json`,
 		Args: cobra.NoArgs,

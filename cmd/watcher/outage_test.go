@@ -56,7 +56,7 @@ func TestNATSVanishes(t *testing.T) {
 }
 
 // Without a server at the end the processes are no less willing to end, even in the middle of
-// uploads that they can't record any more. What they did counts when they are back.
+// uploads that they cannot record any more. What they did counts when they are back.
 func TestStopWithoutNATS(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()

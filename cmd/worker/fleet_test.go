@@ -14,7 +14,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Three workers share what a watcher hands in, through a server that belongs to none of them.
+// Three workers share what a watcher submits, through a server that belongs to none of them.
 // One is killed while it uploads: the others take its work over. So is the watcher, which is
 // started again.
 func TestFleetWithSomeKilled(t *testing.T) {

@@ -1,4 +1,4 @@
-// Command worker has WildFire judge what jobs hand in, and publishes the verdicts.
+// Command worker has WildFire judge what jobs submit, and publishes the verdicts.
 package main
 
 import (

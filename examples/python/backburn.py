@@ -5,7 +5,7 @@
     for event in api.events():
         print(event["data"])
 
-Backburn answers 2xx when what was handed in is durable. Everything here may be repeated: a
+Backburn answers 2xx when what was submitted is durable. Everything here may be repeated: a
 submission with the same key and contents does nothing twice, and events come at least once.
 """
 

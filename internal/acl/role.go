@@ -5,9 +5,9 @@ type Role string
 
 // The roles.
 const (
-	Gateway  Role = "gateway"  // hands in, under one source
+	Gateway  Role = "gateway"  // submits, under one source
 	Consumer Role = "consumer" // reads events through one durable, which an operator makes
-	Watcher  Role = "watcher"  // hands in from folders, and reads their events
+	Watcher  Role = "watcher"  // submits from folders, and reads their events
 	Worker   Role = "worker"   // makes the streams, works on jobs, publishes events; also `backburn run`
 	Operator Role = "operator" // looks at everything, replays and drops dead letters, pauses uploads, asks WildFire with the fleet's token
 	API      Role = "api"      // the HTTP API: a gateway that can be asked what became of it
@@ -33,7 +33,7 @@ type Options struct {
 	Sources  []string // for which a gateway, watcher or API may speak; a gateway has exactly one
 	Durable  string   // the one consumer of RESULTS through which a consumer reads
 	RawOnly  bool     // a gateway without the object bucket
-	NoUrgent bool     // a gateway, watcher or API that may not hand in at priority "urgent"
+	NoUrgent bool     // a gateway, watcher or API that may not submit at priority "urgent"
 }
 
 // Outside reports whether a role belongs to somebody else than the system itself. Such clients

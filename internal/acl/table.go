@@ -74,7 +74,7 @@ func streams(n queue.Names) []stream {
 			publish: map[Role][]string{
 				Worker:   {n.SampleSubject("*"), n.AnyLedgerJob()},
 				Operator: {n.SampleSubject("*"), n.AnyLedgerJob()},         // a replay forgets the refusal of the contents
-				API:      {n.Prefix() + ".ledger.job." + anySource + ".*"}, // what was handed in under which key
+				API:      {n.Prefix() + ".ledger.job." + anySource + ".*"}, // what was submitted under which key
 			},
 		},
 		{

@@ -18,7 +18,8 @@ import (
 // errNoAnswer is the cause of a context that ended because NATS did not answer in time.
 var errNoAnswer = fmt.Errorf("no answer within %s", askTimeout)
 
-// patience ends a context when NATS takes too long. The time in which a client sends does not count.
+// patience ends a context when NATS takes too long. The time in which a client sends does not
+// count.
 type patience struct {
 	context.Context //nolint:containedctx // it is one
 	timer           *time.Timer
@@ -82,7 +83,7 @@ func unsupported(format string, a ...any) error {
 }
 
 // form reports whether the body is multipart/form-data, with which boundary. Any other multipart,
-// and what can't be read as one, is refused: its framing would be taken for the file.
+// and what cannot be read as one, is refused: its framing would be taken for the file.
 func form(r *http.Request) (boundary string, ok bool, err error) {
 	if encoding := r.Header.Values("Content-Encoding"); len(encoding) > 1 || len(encoding) == 1 && !strings.EqualFold(encoding[0], "identity") {
 		return "", false, unsupported("Content-Encoding: identity alone; send the file as it is")
@@ -100,7 +101,7 @@ func form(r *http.Request) (boundary string, ok bool, err error) {
 	}
 	switch {
 	case err != nil:
-		return "", false, bad("Content-Type: the parameters of multipart can't be read; a boundary with other characters than letters and digits stands in quotes")
+		return "", false, bad("Content-Type: the parameters of multipart cannot be read; a boundary with other characters than letters and digits stands in quotes")
 	case kind == "multipart/form-data" && !validBoundary(params["boundary"]):
 		return "", false, bad("multipart/form-data without a boundary of 1 to 70 characters")
 	case kind == "multipart/form-data":
@@ -117,9 +118,9 @@ func validBoundary(b string) bool {
 	return b != "" && len(b) <= 70 && !strings.HasSuffix(b, " ") && !strings.ContainsFunc(b, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// boundedBody is a multipart body of which a limited number of bytes may be read. Its end is errCut, behind a line
-// break: so the reader of parts says io.EOF behind the last border alone, and never where the body
-// breaks off.
+// boundedBody is a multipart body of which a limited number of bytes may be read. Its end is
+// errCut, behind a line break: so the reader of parts says io.EOF behind the last border alone, and
+// never where the body breaks off.
 type boundedBody struct {
 	r    io.Reader
 	left int64
@@ -241,5 +242,5 @@ func partError(err error) error {
 		return err
 	}
 
-	return bad("the multipart/form-data can't be read")
+	return bad("the multipart/form-data cannot be read")
 }

@@ -95,7 +95,7 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 		}
 	}
 	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
-	// The repeat is handed in again, in case the first try broke off; a worker drops it.
+	// The repeat is submitted again, in case the first try broke off; a worker drops it.
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 4 {
 		t.Errorf("%d jobs, want 4: %v", st.Lanes[pipeline.Normal].Waiting, err)
 	}
@@ -177,7 +177,7 @@ func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 	accepted("the same again, in the queue", submit("mine", "one", ""))
 	refused("other contents, in the queue", submit("mine", "two", ""))
 
-	// What another gateway handed in under a key is not for this API to show.
+	// What another gateway submitted under a key is not for this API to show.
 	theirs := pipeline.Job{ID: "theirs", Source: "mail", Priority: pipeline.Normal, Filename: "secret.doc"}
 	_, err := s.q.Publisher().Submit(t.Context(), theirs, queue.FromReader(strings.NewReader("one"), 3))
 	if err != nil {
@@ -197,7 +197,7 @@ func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 	}
 }
 
-// A body that breaks off is nothing that was handed in.
+// A body that breaks off is nothing that was submitted.
 func TestABodyThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -218,7 +218,7 @@ func TestABodyThatBreaksOff(t *testing.T) {
 	s.stop() // waits for the handler
 	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
-		t.Errorf("half a file was handed in: %v", err)
+		t.Errorf("half a file was submitted: %v", err)
 	}
 }
 

@@ -105,8 +105,8 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 	return false
 }
 
-// take reads a submission and hands it in, into the trace of the client, if it names one. The ledger
-// tells what comes under a key that was used before.
+// take reads a submission and hands it in, into the trace of the client, if it names one. The
+// ledger tells what comes under a key that was used before.
 func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *request) (queue.Receipt, error) {
 	release, err := s.place(w, h)
 	if err != nil {
@@ -188,7 +188,7 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 	req := request{job: pipeline.Job{Source: h.Source, Priority: h.Priority, ReceivedAt: time.Now().UTC()}}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return req, bad("the query can't be read")
+		return req, bad("the query cannot be read")
 	}
 	for name, values := range q {
 		if !slices.Contains([]string{"filename", "path", "url", "wait"}, name) {
@@ -261,7 +261,7 @@ func (s *service) headers(r *http.Request, h *holder, req *request) error {
 		return bad("%s: always, lookup or never", queue.HeaderSubmit)
 	}
 	if req.job.Priority == pipeline.Urgent && !h.Urgent {
-		return &fault{http.StatusForbidden, "forbidden", "this token may not hand in at priority urgent"}
+		return &fault{http.StatusForbidden, "forbidden", "this token may not submit at priority urgent"}
 	}
 
 	return nil
@@ -310,7 +310,7 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		detail = fmt.Sprintf("at most %d bytes", s.cfg.MaxFileSize)
 	case errors.Is(err, queue.ErrOtherContents):
 		status, kind = http.StatusConflict, "other-contents"
-		detail = "something else was handed in under this Idempotency-Key, and this was not accepted: use another key"
+		detail = "something else was submitted under this Idempotency-Key, and this was not accepted: use another key"
 	case errors.As(err, &read):
 		status, kind = http.StatusBadRequest, "incomplete"
 		detail = "the body ended, or stalled, before it was complete"
@@ -325,7 +325,7 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		s.metrics.submissions.WithLabelValues(h.Source, resultGone).Inc()
 		return
 	default:
-		s.cfg.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("a submission could not be handed in")
+		s.cfg.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("a submission could not be submitted")
 		detail = "the queue does not answer; whether it was accepted is not known: repeat it with the same Idempotency-Key"
 		retry(w, askTimeout)
 	}

@@ -175,7 +175,7 @@ func wrongRequests() map[string]wrong {
 	}
 }
 
-// Every wrong request gets its status and a problem document, and nothing of it is handed in.
+// Every wrong request gets its status and a problem document, and nothing of it is submitted.
 func TestWrongRequests(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -204,7 +204,7 @@ func (n *Node) startGuard() {
 	}
 }
 
-// publisher hands in what this process was given, and looks at it.
+// publisher submits what this process was given, and looks at it.
 func (n *Node) publisher(p *queue.Publisher) *queue.Publisher {
 	return p.Traced(n.traces).Guarded(n.guard)
 }
@@ -372,7 +372,7 @@ func (n *Node) startWatchers() error {
 	return nil
 }
 
-// folderIntake hands in what watchers find: their jobs say where the contents are.
+// folderIntake submits what watchers find: their jobs say where the contents are.
 type folderIntake struct{ publisher *queue.Publisher }
 
 func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {

@@ -104,7 +104,7 @@ func (n *Node) reopenOnHangup(ctx context.Context, hangups <-chan os.Signal) err
 		case <-hangups:
 			for _, s := range n.sinks {
 				if err := s.Reopen(); err != nil {
-					n.log.Warn().Err(err).Str("sink", s.Status().Name).Msg("a file can't be closed")
+					n.log.Warn().Err(err).Str("sink", s.Status().Name).Msg("a file cannot be closed")
 				}
 			}
 			n.log.Info().Msg("SIGHUP: files of sinks are opened again; secrets are read at each use, and the configuration at a start alone")

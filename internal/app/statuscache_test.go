@@ -51,7 +51,7 @@ func TestManyWhoAskCostOneLook(t *testing.T) {
 		}
 		fault = errors.New("NATS is away")
 		time.Sleep(time.Minute)
-		for range 2 { // the second is told what the first learnt
+		for range 2 { // the second is told what the first learned
 			if n, err := ask(time.Second); n != 4 || !errors.Is(err, fault) {
 				t.Errorf("look %d, %v", n, err)
 			}

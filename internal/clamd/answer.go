@@ -124,8 +124,8 @@ func (s *Server) ask(c judge.Contents, what subject) (judge.Outcome, error) {
 func (s *Server) failed(err error, what subject) result {
 	s.count(answeredError)
 	if judge.Refused(err) {
-		s.cfg.Log.Warn().Err(err).Str("command", what.command).Msg("a clamd client's contents can't be judged")
-		return fault("can't be judged: it changed meanwhile, or its name is too long")
+		s.cfg.Log.Warn().Err(err).Str("command", what.command).Msg("a clamd client's contents cannot be judged")
+		return fault("cannot be judged: it changed meanwhile, or its name is too long")
 	}
 	s.cfg.Log.Error().Err(err).Str("command", what.command).Msg("cannot judge for a clamd client")
 
@@ -138,7 +138,7 @@ func (s *Server) file(f *os.File, what subject) result {
 	switch {
 	case err != nil:
 		s.count(answeredError)
-		return fault("can't look at the file")
+		return fault("cannot look at the file")
 	case !info.Mode().IsRegular():
 		s.count(answeredError)
 		return fault("not a regular file")
@@ -158,7 +158,7 @@ func (s *Server) file(f *os.File, what subject) result {
 	buffers.Put(buf)
 	if err != nil || n > s.cfg.MaxStream {
 		s.count(answeredError)
-		return fault("can't read the file")
+		return fault("cannot read the file")
 	}
 
 	return s.judge(judge.Contents{

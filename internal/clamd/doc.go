@@ -3,7 +3,7 @@
 //
 // # What it does
 //
-// A verdict that is known is answered at once. Contents without one are handed in and waited for;
+// A verdict that is known is answered at once. Contents without one are submitted and waited for;
 // what they are answered with after that is the configuration's choice ([Config.Unknown]). A
 // malicious verdict is told as a signature, such as "stream: WildFire.malware FOUND".
 //
@@ -16,7 +16,7 @@
 //
 // OK means a finished verdict that is not malicious, or no contents at all. It means anything else
 // only where Config.Unknown says so, and then the contents were accepted and their verdict comes as
-// an event. What could not be looked up or handed in is an ERROR.
+// an event. What could not be looked up or submitted is an ERROR.
 //
 // Memory is bounded: connections, commands under way, and what is held of each stream. A peer that
 // sends nothing, or does not read, is given up.

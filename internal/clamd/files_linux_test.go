@@ -76,7 +76,7 @@ func TestPassedFiles(t *testing.T) {
 	}
 }
 
-// What is no regular file, or can't be read, is an error; nothing blocks.
+// What is no regular file, or cannot be read, is an error; nothing blocks.
 func TestOddPassedFiles(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) {
@@ -98,8 +98,8 @@ func TestOddPassedFiles(t *testing.T) {
 		"a pipe":             {open(t, fifo, unix.O_RDWR), "not a regular file. ERROR"},
 		"a folder":           {open(t, dir, unix.O_RDONLY), "not a regular file. ERROR"},
 		"a device":           {open(t, "/dev/zero", unix.O_RDONLY), "not a regular file. ERROR"},
-		"only for writing":   {open(t, plain, unix.O_WRONLY), "can't read the file. ERROR"},
-		"a name, not opened": {open(t, plain, unix.O_PATH), "can't read the file. ERROR"},
+		"only for writing":   {open(t, plain, unix.O_WRONLY), "cannot read the file. ERROR"},
+		"a name, not opened": {open(t, plain, unix.O_PATH), "cannot read the file. ERROR"},
 		"too large":          {open(t, large, unix.O_RDONLY), "size limit exceeded. ERROR"},
 		"plain":              {open(t, plain, unix.O_RDONLY), "OK"},
 	} {
@@ -180,11 +180,11 @@ func TestScan(t *testing.T) {
 		"nSCAN " + at("sub"):                {found, odd},
 		"nALLMATCHSCAN " + at("sub"):        {found, odd},
 		"nSCAN " + at("none"):               {at("none") + ": lstat() failed: No such file or directory. ERROR\n"},
-		"nSCAN " + at("link"):               {at("link") + ": Not a regular file. ERROR\n", at("link") + ": can't be opened beneath its root. ERROR\n"},
+		"nSCAN " + at("link"):               {at("link") + ": Not a regular file. ERROR\n", at("link") + ": cannot be opened beneath its root. ERROR\n"},
 		"nSCAN " + at("clean/fifo"):         {at("clean/fifo") + ": Not a regular file. ERROR\n"},
 		"nSCAN " + at("../outside malware"): {at("") + "/../outside malware: Access denied. ERROR\n", filepath.Join(dir, "outside malware") + ": Access denied. ERROR\n"},
 		"nSCAN " + root + "x":               {root + "x: Access denied. ERROR\n"},
-		"nSCAN " + at("clean/dir/sub"):      {at("clean/dir/sub") + ": lstat() failed: can't be opened beneath its root. ERROR\n"},
+		"nSCAN " + at("clean/dir/sub"):      {at("clean/dir/sub") + ": lstat() failed: cannot be opened beneath its root. ERROR\n"},
 		"zSCAN " + root + "/../a\nb\x00x":   {filepath.Join(dir) + "/root/../a?b: Access denied. ERROR\x00"},
 	} {
 		end := "\n"

@@ -146,7 +146,7 @@ func (w *walk) visitAll(rel, shown string, depth int) error {
 	}
 }
 
-// fail answers about what can't be read.
+// fail answers about what cannot be read.
 func (w *walk) fail(why, shown string) error {
 	w.s.count(answeredError)
 
@@ -185,7 +185,7 @@ func line(name string) string {
 	}, name)
 }
 
-// reason says why a file can't be read, in clamd's words where it has some.
+// reason says why a file cannot be read, in clamd's words where it has some.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -196,5 +196,5 @@ func reason(err error) string {
 		return "Not a regular file"
 	}
 
-	return "can't be opened beneath its root"
+	return "cannot be opened beneath its root"
 }

@@ -28,9 +28,9 @@ type Config struct {
 	Listen      string      // see local.Valid
 	Mode        fs.FileMode // of a unix socket
 	Connections int         // at a time
-	Source      string      // that contents are handed in under
+	Source      string      // that contents are submitted under
 	Priority    pipeline.Priority
-	Wait        time.Duration // for the verdict of contents that were handed in; 0: not at all
+	Wait        time.Duration // for the verdict of contents that were submitted; 0: not at all
 	Unknown     string        // UnknownOK, UnknownFound or UnknownError
 	MaxStream   int64         // of contents, in bytes
 	Roots       []string      // absolute names of folders; paths below them may be scanned; optional
@@ -52,8 +52,8 @@ type Server struct {
 	kill   context.CancelFunc
 }
 
-// New listens. It serves nothing before Run; whoever does not call Run calls Close. Its error matches
-// local.ErrListen where the address can't be had.
+// New listens. It serves nothing before Run; whoever does not call Run calls Close. Its error
+// matches local.ErrListen where the address cannot be had.
 func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	l, err := local.Listen(local.Config{Address: cfg.Listen, Mode: cfg.Mode, Limit: cfg.Connections})
 	if err != nil {

@@ -200,7 +200,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// Contents that are new are handed in and waited for, however they come; the second time the
+// Contents that are new are submitted and waited for, however they come; the second time the
 // verdict is known.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
@@ -233,7 +233,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Without a verdict in time the configuration decides, and the contents are handed in all the same.
+// Without a verdict in time the configuration decides, and the contents are submitted all the same.
 func TestUnknown(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -269,7 +269,7 @@ func TestOldVerdictsDoNotCount(t *testing.T) {
 	p.Finals("clamd", 2)
 }
 
-// Nothing is fine that could not be looked up or handed in.
+// Nothing is fine that could not be looked up or submitted.
 func TestTheQueueIsAway(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -332,7 +332,7 @@ func TestSession(t *testing.T) {
 	c.closed()
 }
 
-// Streams that break off are nothing that was handed in; a client that shuts its half down is
+// Streams that break off are nothing that was submitted; a client that shuts its half down is
 // answered.
 func TestHalfOpenClients(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,7 @@ type commandError struct{ err error }
 func (e *commandError) Error() string { return e.err.Error() }
 func (e *commandError) Unwrap() error { return e.err }
 
-// What the parts of a process say when they can't do their work: misconfigured is what only
+// What the parts of a process say when they cannot do their work: misconfigured is what only
 // another configuration heals, unreachable what may be there the next time.
 var (
 	misconfigured = []error{watch.ErrUnusable, queue.ErrMixed}

@@ -32,7 +32,7 @@ func program(t *testing.T, version string) string {
 	install := exec.CommandContext(ctx, "go", "install", "github.com/nats-io/nats-server/v2@"+version)
 	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
 	if out, err := install.CombinedOutput(); err != nil {
-		text := fmt.Sprintf("NATS server %s can't be built, so nothing is known about it: %v\n%s", version, err, out)
+		text := fmt.Sprintf("NATS server %s cannot be built, so nothing is known about it: %v\n%s", version, err, out)
 		if os.Getenv("CI") != "" {
 			t.Fatal(text)
 		}

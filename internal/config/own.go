@@ -56,7 +56,7 @@ func (c Config) Own() []guard.Own {
 	return append(own, ownIn("", schema, reflect.ValueOf(c))...)
 }
 
-// Guarded lists what must not be handed in, nor uploaded: everything of Own but the folders that
+// Guarded lists what must not be submitted, nor uploaded: everything of Own but the folders that
 // files go to after their verdict, and the secrets that the configuration holds itself.
 func (c Config) Guarded() []guard.Own {
 	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.Contains(o.Key, ".after.") })

@@ -185,7 +185,7 @@ func TestAllowed(t *testing.T) {
 		"http to this machine":        "[wildfire]\nurl = 'http://127.0.0.1:8080'\n",
 		"http to this machine, IPv6":  "[wildfire]\nurl = 'http://[::1]:8080'\n",
 		"no limits":                   "[wildfire]\nuploads_per_day = 0\nqueries_per_day = 0\n",
-		"neighbours":                  "[[watch]]\npath = 'q'\n[[watch]]\npath = 'q2'\n",
+		"neighbors":                   "[[watch]]\npath = 'q'\n[[watch]]\npath = 'q2'\n",
 		"after restore":               "[[watch]]\npath = 'q'\nafter = { benign = 'restore', malicious = '/srv/malware' }\n",
 		"done file without extension": "[[watch]]\npath = 'q'\ndone_file = '{name.noext}.ready'\n",
 		"done file of a fixed name":   "[[watch]]\npath = 'q'\ndone_file = 'DONE'\n",

@@ -21,7 +21,7 @@ func suggest(name string, candidates []string) string {
 }
 
 // distance is the Damerau-Levenshtein distance (optimal string alignment): the number of
-// bytes to insert, delete, replace, or swap with their neighbour.
+// bytes to insert, delete, replace, or swap with their neighbor.
 func distance(a, b string) int {
 	const long = 64 // nothing here has names of that length
 	if len(a) > long || len(b) > long {

@@ -32,16 +32,16 @@ func Watcher() cli.Daemon {
 	return cli.Daemon{
 		Name:  "watcher",
 		Short: "Claim the files of quarantine folders and publish them as jobs",
-		Long: `Watches the folders of the [[watch]] entries: it waits until a file is complete, claims
+		Long: `Watches the folders of the [[watch]] entries. It waits until a file is complete, claims
 it, and publishes it as a job through NATS. Workers do the rest.
 
-It needs a NATS server that runs (nats.url) and the folders; it knows no WildFire
-credentials. SIGINT or SIGTERM ends it in good order, a second one at once.
+It needs a running NATS server (nats.url) and the folders. It has no WildFire
+credentials. SIGINT or SIGTERM stops it gracefully; a second one stops it at once.
 
-Exit codes: 0 fine, 2 usage or configuration, 3 a part of the work failed,
-4 cannot reach what it needs, 130 or 143 by signal.`,
+Exit codes: 0 success, 2 wrong usage or configuration, 3 a part of the work failed,
+4 a server, port or disk space is not available, 130 or 143 on a signal.`,
 		Example: `  watcher --config /etc/backburn/backburn.toml
-  watcher --check                       # is the configuration fine, are the folders there?
+  watcher --check                       # check the configuration and the folders
   watcher --http-listen 127.0.0.1:9465  # health, metrics and status elsewhere`,
 		Parts: config.Processes["watcher"],
 		Serve: serve(app.Roles{Watch: true}),
@@ -52,18 +52,18 @@ Exit codes: 0 fine, 2 usage or configuration, 3 a part of the work failed,
 func Worker() cli.Daemon {
 	return cli.Daemon{
 		Name:  "worker",
-		Short: "Have WildFire judge what jobs hand in, and publish the verdicts",
-		Long: `Takes jobs from NATS, asks WildFire about their hashes, uploads what is unknown, waits
-for the verdicts and publishes them as events. Any number of workers share the work,
+		Short: "Upload the files of jobs to WildFire and publish the verdicts",
+		Long: `Takes jobs from NATS, asks WildFire about their hashes, uploads unknown contents, waits
+for the verdicts, and publishes them as events. Any number of workers can share the work,
 the rate and the quota of one fleet.
 
-It needs a NATS server that runs (nats.url) and the credentials of the profile that
-wildfire.auth names. SIGINT or SIGTERM ends it in good order, a second one at once.
+It needs a running NATS server (nats.url) and the credentials of the profile that
+wildfire.auth names. SIGINT or SIGTERM stops it gracefully; a second one stops it at once.
 
-Exit codes: 0 fine, 2 usage or configuration, 3 a part of the work failed,
-4 cannot reach what it needs, 130 or 143 by signal.`,
+Exit codes: 0 success, 2 wrong usage or configuration, 3 a part of the work failed,
+4 a server, port or disk space is not available, 130 or 143 on a signal.`,
 		Example: `  worker --config /etc/backburn/backburn.toml
-  worker --check                       # is the configuration fine, are credentials there?
+  worker --check                       # check the configuration and the credentials
   worker --http-listen 127.0.0.1:9466  # health, metrics and status elsewhere`,
 		Parts: config.Processes["worker"],
 		Serve: serve(app.Roles{Work: true}),

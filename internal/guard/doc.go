@@ -1,4 +1,4 @@
-// Package guard keeps what is Backburn's own from being handed in or uploaded: its secrets, its
+// Package guard keeps what is Backburn's own from being submitted or uploaded: its secrets, its
 // configuration, and the files and folders in which it keeps its state.
 //
 // A [Guard] is made from the configuration of one process. It knows two things:

@@ -32,7 +32,7 @@ func failed(job string, reason results.Reason, at time.Time) results.Event {
 		JobID:      job,
 		Source:     "proxy",
 		ReceivedAt: at,
-		Error:      &results.Error{Reason: reason, Message: "it can't be"},
+		Error:      &results.Error{Reason: reason, Message: "it cannot be"},
 	}}
 }
 
@@ -192,7 +192,7 @@ func TestHits(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if hits[0].Message != "it can't be" || hits[0].Event != "failed" || hits[0].Outcome != "too_large" {
+	if hits[0].Message != "it cannot be" || hits[0].Event != "failed" || hits[0].Outcome != "too_large" {
 		t.Errorf("%+v", hits[0])
 	}
 }

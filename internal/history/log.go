@@ -37,7 +37,7 @@ type Log struct {
 	asked  time.Time
 	behind uint64 // events that are still to be read
 	begun  bool   // the reader has come to the end once
-	err    error  // why it can't be read
+	err    error  // why it cannot be read
 }
 
 // NewLog makes a Log. It reads nothing before Run, and before it is asked.
@@ -49,7 +49,7 @@ func NewLog(q Queue, l Limits, log zerolog.Logger) *Log {
 type State struct {
 	Ready  bool   `json:"ready"`            // everything that is to be read has been
 	Behind uint64 `json:"behind,omitempty"` // events that are still to be read
-	Error  string `json:"error,omitempty"`  // why events can't be read
+	Error  string `json:"error,omitempty"`  // why events cannot be read
 }
 
 // Book is what is known, and how much of it. The first call, and one after an hour without, has it
@@ -122,7 +122,8 @@ func (l *Log) current() *Book {
 	return l.book
 }
 
-// whileAsked returns when nobody has asked for an hour, after which there is no Book, or when ctx ends.
+// whileAsked returns when nobody has asked for an hour, after which there is no Book, or when ctx
+// ends.
 func (l *Log) whileAsked(ctx context.Context) {
 	tick := time.NewTicker(idle / 60)
 	defer tick.Stop()
@@ -144,7 +145,7 @@ func (l *Log) whileAsked(ctx context.Context) {
 	}
 }
 
-// failed takes note of why the stream can't be read, and logs it once.
+// failed takes note of why the stream cannot be read, and logs it once.
 func (l *Log) failed(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

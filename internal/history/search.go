@@ -42,7 +42,7 @@ type Found struct {
 // word is a part of the query.
 type word struct {
 	text []byte // lower-case
-	hash []byte // the whole bytes of the beginning of a SHA-256; nil: it can't be one
+	hash []byte // the whole bytes of the beginning of a SHA-256; nil: it cannot be one
 	half int    // one more digit of it; -1: none
 }
 

@@ -13,7 +13,7 @@ import (
 //
 // A browser on the way to a name that an attacker owns, and that resolves to us (DNS rebinding),
 // takes us for that page's own server. Its requests say the foreign name in Host, so that must be
-// one of ours. An address as Host can't be rebound, and is taken where it is the one that the
+// one of ours. An address as Host cannot be rebound, and is taken where it is the one that the
 // connection came to.
 //
 // Requests that a browser marks as another site's are refused (Fetch Metadata), but for links to

@@ -56,8 +56,8 @@ type Server struct {
 	stop    context.CancelFunc // begins the stop
 }
 
-// ErrListen is matched by the error of New where the address can't be had.
-var ErrListen = errors.New("the address can't be had")
+// ErrListen is matched by the error of New where the address cannot be had.
+var ErrListen = errors.New("the address cannot be had")
 
 // most is how many connections there may be.
 func (s *Server) most() int {

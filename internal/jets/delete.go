@@ -11,7 +11,7 @@ import (
 // Delete removes a message from a stream. One that is not there is removed already.
 //
 // Unlike the client's own function it keeps the server's error code, without which "not there"
-// can't be told from a fault.
+// cannot be told from a fault.
 func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) error {
 	body, err := json.Marshal(struct {
 		Seq     uint64 `json:"seq"`

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrUnreadable is matched by errors about a value that is not JSON of the expected shape.
-var ErrUnreadable = errors.New("value can't be read")
+var ErrUnreadable = errors.New("value cannot be read")
 
 // KV holds values of one type in a key-value bucket, as JSON. It is safe for concurrent use.
 //
@@ -34,7 +34,7 @@ type Entry[T any] struct {
 }
 
 // Get reads a key until the server answers or ctx ends. A key that isn't there is the zero entry. A
-// value that can't be read is ErrUnreadable, with the revision that replaces it.
+// value that cannot be read is ErrUnreadable, with the revision that replaces it.
 func (k KV[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	var raw jetstream.KeyValueEntry
 	err := Retry(ctx, func(ctx context.Context) (err error) {
@@ -77,7 +77,7 @@ func (k KV[T]) Set(ctx context.Context, key string, value T, revision uint64) (u
 
 // Change applies change to the newest value until the write succeeds, and returns what is there
 // then. change may be called several times, each time with a fresh value: the zero value where the
-// key isn't there or can't be read. It returns false to leave the key as it is.
+// key isn't there or cannot be read. It returns false to leave the key as it is.
 func (k KV[T]) Change(ctx context.Context, key string, change func(*T) bool) (Entry[T], error) {
 	for {
 		entry, err := k.Get(ctx, key)

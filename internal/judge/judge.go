@@ -27,7 +27,7 @@ type Queue interface {
 	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
 }
 
-// Intake takes what is handed in.
+// Intake takes what is submitted.
 type Intake interface {
 	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
 }
@@ -44,7 +44,7 @@ type Config struct {
 // The limits of a Judge.
 const (
 	lookTimeout   = 10 * time.Second // of the question whether a verdict is known
-	submitTimeout = 30 * time.Second // until what was handed in is durable
+	submitTimeout = 30 * time.Second // until what was submitted is durable
 	submissions   = 64               // at a time
 	waits         = 256              // at a time; each is a consumer on the server
 )
@@ -76,7 +76,7 @@ type Outcome struct {
 	Reason  string           // why there is none: "pending", or the reason of a failed event
 }
 
-// Pending is the reason of contents that were handed in and have no final event yet.
+// Pending is the reason of contents that were submitted and have no final event yet.
 const Pending = "pending"
 
 // Malicious reports whether there is a verdict, and it is malware, grayware, phishing or c2.
@@ -121,7 +121,7 @@ func (j *Judge) Submit(ctx context.Context, job pipeline.Job, c Contents) error 
 	case j.submit <- struct{}{}:
 		defer func() { <-j.submit }()
 	case <-ctx.Done():
-		return fmt.Errorf("hand in: %d submissions are under way: %w", submissions, ctx.Err())
+		return fmt.Errorf("submit: %d submissions are under way: %w", submissions, ctx.Err())
 	}
 
 	job.SHA256 = c.SHA256

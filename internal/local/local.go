@@ -19,8 +19,8 @@ type Config struct {
 	Limit   int         // connections at a time
 }
 
-// ErrListen is matched by the error of Listen where the address can't be had.
-var ErrListen = errors.New("the address can't be had")
+// ErrListen is matched by the error of Listen where the address cannot be had.
+var ErrListen = errors.New("the address cannot be had")
 
 // Listener accepts connections of this machine. It is safe for concurrent use.
 type Listener struct {
@@ -66,8 +66,8 @@ func Listen(cfg Config) (*Listener, error) {
 	return l, nil
 }
 
-// listenUnix makes a socket under another name and renames it when it has its mode, so that at no time
-// somebody may connect whom the mode excludes.
+// listenUnix makes a socket under another name and renames it when it has its mode, so that at no
+// time somebody may connect whom the mode excludes.
 func listenUnix(path string, mode fs.FileMode) (net.Listener, func(), error) {
 	if err := replaceable(path); err != nil {
 		return nil, nil, err
@@ -118,8 +118,8 @@ func (n named) Addr() net.Addr { return &net.UnixAddr{Name: n.path, Net: "unix"}
 // answerTime is how long the owner of a socket may take to accept.
 const answerTime = 2 * time.Second
 
-// replaceable reports why a path can't be used: something is there that is no socket, or whose owner
-// lives.
+// replaceable reports why a path cannot be used: something is there that is no socket, or whose
+// owner lives.
 func replaceable(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -146,8 +146,8 @@ func replaceable(path string) error {
 // Addr is the address that it listens on.
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
-// Accept waits for the next connection while there are fewer than the limit; the connection is of type
-// *Conn. After Close its error matches net.ErrClosed.
+// Accept waits for the next connection while there are fewer than the limit; the connection is of
+// type *Conn. After Close its error matches net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
@@ -209,8 +209,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 
 var longAgo = time.Unix(1, 0)
 
-// Interrupt ends the reading on all connections, now and later, as a deadline that passed. Answers can
-// still be written.
+// Interrupt ends the reading on all connections, now and later, as a deadline that passed. Answers
+// can still be written.
 func (l *Listener) Interrupt() {
 	l.silent.Store(true)
 	l.mu.Lock()
@@ -237,7 +237,8 @@ func (l *Listener) Open() int {
 	return len(l.conns)
 }
 
-// Close stops listening, and removes the socket. Connections stay open. It may be called more than once.
+// Close stops listening, and removes the socket. Connections stay open. It may be called more than
+// once.
 func (l *Listener) Close() error {
 	var err error
 	l.once.Do(func() {
@@ -249,8 +250,8 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// Drain waits until the servers of all connections have closed them, which they are asked to do by then
-// in other ways. When ctx ends, reads and writes fail, and it goes on waiting.
+// Drain waits until the servers of all connections have closed them, which they are asked to do by
+// then in other ways. When ctx ends, reads and writes fail, and it goes on waiting.
 func (l *Listener) Drain(ctx context.Context) {
 	for {
 		l.mu.Lock()

@@ -16,7 +16,7 @@ import (
 	"backburn/pipeline"
 )
 
-// part is an attachment that was handed in.
+// part is an attachment that was submitted.
 type part struct {
 	job     pipeline.Job
 	outcome judge.Outcome
@@ -72,9 +72,9 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 // later refuses a mail for now.
 func (s *Server) later(m *message, err error) (milter.Response, error) {
 	s.count(outcomeError)
-	s.cfg.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("a mail can't be handed in, and is refused for now")
+	s.cfg.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("a mail cannot be submitted, and is refused for now")
 
-	return reply("451 4.3.0 The filter can't take this mail now, try again later (%s)", m.id)
+	return reply("451 4.3.0 The filter cannot take this mail now, try again later (%s)", m.id)
 }
 
 // submitParts submits every attachment, one after the other.

@@ -3,7 +3,7 @@
 //
 // # What it does
 //
-// Every attachment is handed in under its own name, with the Message-ID, sender, recipients and
+// Every attachment is submitted under its own name, with the Message-ID, sender, recipients and
 // queue id as metadata: whatever is neither the text of the mail nor a container. Nested messages
 // are taken apart, archives go as they are. The mail is held for the verdicts, for as long as the
 // configuration says, and then rejected, quarantined, or passed with a header that tells the
@@ -11,7 +11,7 @@
 //
 // # What it guarantees
 //
-// A mail that passed had every attachment of it handed in durably; otherwise it is refused for now
+// A mail that passed had every attachment of it submitted durably; otherwise it is refused for now
 // (451), and the sender tries again. What is not understood is an attachment: a mail is read more
 // leniently than its standards say, since mail clients do so too.
 //
@@ -20,6 +20,6 @@
 //
 // # What it does not do
 //
-// It opens no archives, and decodes neither TNEF (winmail.dat, which is handed in whole) nor
+// It opens no archives, and decodes neither TNEF (winmail.dat, which is submitted whole) nor
 // uuencoded texts.
 package mail

@@ -12,7 +12,7 @@ import (
 	"backburn/internal/judge"
 )
 
-// maxDepth is how many containers are opened within each other. What is deeper is handed in as it
+// maxDepth is how many containers are opened within each other. What is deeper is submitted as it
 // is.
 const maxDepth = 12
 
@@ -23,7 +23,7 @@ const maxEntities = 5000
 // errTooManyParts says that a mail has more parts or attachments than it may have.
 var errTooManyParts = errors.New("too many attachments")
 
-// attachment is a part of a mail that is handed in.
+// attachment is a part of a mail that is submitted.
 type attachment struct {
 	name   string // a file's name
 	number string // its place in the mail, such as "2.1" for the first part of the second

@@ -34,7 +34,7 @@ type Config struct {
 	Listen      string      // see local.Valid
 	Mode        fs.FileMode // of a unix socket
 	Connections int         // at a time
-	Source      string      // that attachments are handed in under
+	Source      string      // that attachments are submitted under
 	Priority    pipeline.Priority
 	Wait        time.Duration // for verdicts; 0: not at all
 	Malicious   string        // MaliciousReject, MaliciousQuarantine or MaliciousHeader
@@ -68,8 +68,8 @@ const (
 	outcomeError     = "error"     // refused for now
 )
 
-// New listens. It serves nothing before Run; whoever does not call Run calls Close. Its error matches
-// local.ErrListen where the address can't be had.
+// New listens. It serves nothing before Run; whoever does not call Run calls Close. Its error
+// matches local.ErrListen where the address cannot be had.
 func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	l, err := local.Listen(local.Config{Address: cfg.Listen, Mode: cfg.Mode, Limit: cfg.Connections})
 	if err != nil {
@@ -81,7 +81,7 @@ func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	s.ending, s.end = context.WithCancel(s.life)
 	s.mails = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "backburn_mail_messages_total",
-		Help: "Mails that were filtered: none without attachments, clean, malicious, unknown without all verdicts, refused by their bounds, error where they could not be handed in.",
+		Help: "Mails that were filtered: none without attachments, clean, malicious, unknown without all verdicts, refused by their bounds, error where they could not be submitted.",
 	}, []string{"outcome"})
 	for _, o := range []string{outcomeNone, outcomeClean, outcomeMalicious, outcomeUnknown, outcomeRefused, outcomeError} {
 		s.mails.WithLabelValues(o)

@@ -192,7 +192,7 @@ func TestNoWait(t *testing.T) {
 	}
 }
 
-// A mail that can't be handed in is refused for now.
+// A mail that cannot be submitted is refused for now.
 func TestTheQueueIsAway(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)

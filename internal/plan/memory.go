@@ -192,7 +192,7 @@ func (m *Memory) Answered(sha256 string, a Answer) error {
 	return m.note(line{SHA256: sha256, Code: &a.Verdict, At: a.At}, false)
 }
 
-// Submitted reports whether contents were handed in already.
+// Submitted reports whether contents were submitted already.
 func (m *Memory) Submitted(sha256 string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -200,7 +200,7 @@ func (m *Memory) Submitted(sha256 string) bool {
 	return !m.handedIn[sha256].IsZero()
 }
 
-// SubmittedOn counts what was handed in on the UTC day of a time.
+// SubmittedOn counts what was submitted on the UTC day of a time.
 func (m *Memory) SubmittedOn(day time.Time) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -215,7 +215,7 @@ func (m *Memory) SubmittedOn(day time.Time) int {
 	return n
 }
 
-// MarkSubmitted notes that contents were handed in, at once.
+// MarkSubmitted notes that contents were submitted, at once.
 func (m *Memory) MarkSubmitted(sha256 string, at time.Time) error {
 	return m.note(line{SHA256: sha256, At: at.UTC()}, true)
 }

@@ -138,7 +138,7 @@ func TestMemoryKeepsAnswersAndSubmissions(t *testing.T) {
 		t.Error("answers and hand-ins are mixed up")
 	}
 	if n := m.SubmittedOn(at); n != 1 {
-		t.Errorf("%d were handed in on the first day, want 1", n)
+		t.Errorf("%d were submitted on the first day, want 1", n)
 	}
 }
 

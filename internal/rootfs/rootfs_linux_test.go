@@ -244,7 +244,7 @@ func TestVeryLongPaths(t *testing.T) {
 	}
 }
 
-// TestNothingToSync has a folder on a file system that can't make its entries durable.
+// TestNothingToSync has a folder on a file system that cannot make its entries durable.
 func TestNothingToSync(t *testing.T) {
 	t.Parallel()
 	must(t, open(t, "/proc").SyncDir(""))

@@ -203,7 +203,7 @@ func TestRootStaysTheSame(t *testing.T) {
 	must(t, err)
 	defer sub.Close()
 	if err := os.Rename(dir, dir+".old"); err != nil {
-		t.Skipf("SKIPPED: a folder that is open can't be renamed here: %v", err)
+		t.Skipf("SKIPPED: a folder that is open cannot be renamed here: %v", err)
 	}
 	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
 

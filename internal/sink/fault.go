@@ -10,8 +10,8 @@ type Kind string
 
 // The kinds of faults.
 const (
-	// Unavailable is a receiver that can't be reached or asks for patience, or a disk that is full.
-	// It is tried again without an end.
+	// Unavailable is a receiver that cannot be reached or asks for patience, or a disk that is
+	// full. It is tried again without an end.
 	Unavailable Kind = "unavailable"
 
 	// Failing is a receiver that broke down over an event. It is tried again Config.MaxAttempts

@@ -177,7 +177,7 @@ func (f *File) rotate() error {
 	return f.open()
 }
 
-// prune removes the oldest files. One that can't be removed is tried again with the next.
+// prune removes the oldest files. One that cannot be removed is tried again with the next.
 func (f *File) prune(stem, ext string) {
 	entries, err := os.ReadDir(filepath.Dir(f.cfg.Path))
 	if err != nil {

@@ -209,7 +209,7 @@ func (s *Sink) trouble(f *Fault, m Message, attempt int) {
 	if !s.state.fails(f, attempt, s.cfg.WarnEvery) {
 		return
 	}
-	msg := "events can't be handed on, they are kept and tried again"
+	msg := "events cannot be handed on, they are kept and tried again"
 	if f.Kind == Misconfigured {
 		msg = "the receiver takes nothing as it is configured: the sink is paused, events are kept"
 	}

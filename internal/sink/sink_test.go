@@ -109,7 +109,7 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// secretFile writes a file that others can't read.
+// secretFile writes a file that others cannot read.
 func secretFile(t *testing.T, text string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "secret")
@@ -409,7 +409,7 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	}
 }
 
-// An event that can't even be put among the dead letters stays in the stream.
+// An event that cannot even be put among the dead letters stays in the stream.
 func TestNothingIsGivenUpUnwritten(t *testing.T) {
 	t.Parallel()
 	js := stream(t)

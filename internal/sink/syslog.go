@@ -188,7 +188,7 @@ func (s *Syslog) broken(err error) *Fault {
 
 // dialFault tells a server that is away from one that is not whom we trust.
 func dialFault(err error) *Fault {
-	f := &Fault{Kind: Unavailable, Err: fmt.Errorf("the syslog server can't be reached: %w", err)}
+	f := &Fault{Kind: Unavailable, Err: fmt.Errorf("the syslog server cannot be reached: %w", err)}
 	var (
 		cert *tls.CertificateVerificationError
 		host x509.HostnameError

@@ -233,7 +233,7 @@ func TestSyslogHostileReceivers(t *testing.T) {
 				want = append(want, fmt.Sprint("job-", i))
 			}
 			publish(t, js, want...)
-			if name == "resets behind each message" { // whether it has read it can't be told, so the next does not come
+			if name == "resets behind each message" { // whether it has read it cannot be told, so the next does not come
 				until(t, "the first has come, again and again", func() bool { return len(srv.got()) > 3 })
 				if s := r.Status(); len(srv.jobs()) != 1 || s.State != sink.StateRetrying {
 					t.Errorf("%q, %+v", srv.jobs(), s)

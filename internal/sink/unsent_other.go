@@ -4,5 +4,5 @@ package sink
 
 import "net"
 
-// unsent can't be told here.
+// unsent cannot be told here.
 func unsent(net.Conn) (n int, reset bool) { return 0, false }

@@ -30,7 +30,7 @@ type Webhook struct {
 	client *http.Client
 }
 
-// NewWebhook makes a webhook. It fails where a file that it names can't be used.
+// NewWebhook makes a webhook. It fails where a file that it names cannot be used.
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	w := &Webhook{cfg: cfg}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, cfg.URL, nil)
@@ -76,7 +76,7 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err // an address may have a secret in it
 		}
-		return &Fault{Kind: Unavailable, Err: fmt.Errorf("the webhook can't be reached: %w", err)}
+		return &Fault{Kind: Unavailable, Err: fmt.Errorf("the webhook cannot be reached: %w", err)}
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again

@@ -38,7 +38,7 @@ func TestStandardWebhooksVerify(t *testing.T) {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("npm: %v\n%s", err, out)
 		}
-		t.Skipf("SKIPPED: npm can't fetch standardwebhooks: %v\n%s", err, out)
+		t.Skipf("SKIPPED: npm cannot fetch standardwebhooks: %v\n%s", err, out)
 	}
 
 	got := make(chan delivery, 10)
@@ -246,7 +246,7 @@ func TestErrorsHideTheAddress(t *testing.T) {
 	}
 	defer w.Close()
 	err = w.Send(t.Context(), message(t, event("a")))
-	if err == nil || !strings.Contains(err.Error(), "can't be reached") || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), key) {
+	if err == nil || !strings.Contains(err.Error(), "cannot be reached") || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), key) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := sink.NewWebhook(sink.WebhookConfig{URL: "https://a b/?token=hush"}); err == nil || strings.Contains(err.Error(), "hush") {

@@ -161,7 +161,7 @@ func validate(t *testing.T, bundles map[string]json.RawMessage) map[string][]str
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("npm ci: %v\n%s", err, out)
 		}
-		t.Skipf("SKIPPED: npm can't fetch the packages, so bundles were not validated: %v\n%s", err, out)
+		t.Skipf("SKIPPED: npm cannot fetch the packages, so bundles were not validated: %v\n%s", err, out)
 	}
 
 	in, err := json.Marshal(bundles)

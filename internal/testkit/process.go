@@ -266,7 +266,7 @@ func Fails(t testing.TB, p *Process, code int, says string) {
 }
 
 // NobodyAnswers demands that a program without a NATS server, or with one that does not know it,
-// ends with the code for what can't be reached, and says so.
+// ends with the code for what cannot be reached, and says so.
 func NobodyAnswers(t *testing.T, program string) {
 	t.Helper()
 	s := NewSite(t)

@@ -20,7 +20,8 @@ import (
 
 // Acts is what users may do from the page.
 type Acts interface {
-	// Retry hands the job of a dead letter in again, as `backburn dead replay` does, and returns its new id.
+	// Retry hands the job of a dead letter in again, as `backburn dead replay` does, and returns
+	// its new id.
 	Retry(ctx context.Context, letter uint64) (job string, err error)
 	// AskAgain asks WildFire about contents, and returns its verdict.
 	AskAgain(ctx context.Context, sha256 string) (verdict string, err error)
@@ -36,8 +37,8 @@ const (
 	maxReason  = 200 // characters of the reason of a pause
 )
 
-// ActHeader is a header of every request to act. No page of another origin can set it without being asked
-// about it first (CORS), which is refused.
+// ActHeader is a header of every request to act. No page of another origin can set it without being
+// asked about it first (CORS), which is refused.
 const ActHeader = "Backburn-Act"
 
 // actor lets users act.
@@ -150,7 +151,7 @@ func stringOf(e *zerolog.Event, key, text string) *zerolog.Event {
 	return e.Str(key, text)
 }
 
-// errRequest says that an action can't be done as it was asked for.
+// errRequest says that an action cannot be done as it was asked for.
 var errRequest = errors.New("the request is wrong")
 
 func (a *actor) retry(ctx context.Context, _ string, req request) (string, error) {
@@ -162,7 +163,7 @@ func (a *actor) retry(ctx context.Context, _ string, req request) (string, error
 		return "", err
 	}
 
-	return "handed in again as job " + job, nil
+	return "submitted again as job " + job, nil
 }
 
 func (a *actor) ask(ctx context.Context, _ string, req request) (string, error) {

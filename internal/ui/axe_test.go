@@ -49,7 +49,7 @@ func needAxe(t *testing.T) string {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
-		t.Skipf("SKIPPED: npm can't fetch axe-core: %v", err)
+		t.Skipf("SKIPPED: npm cannot fetch axe-core: %v", err)
 	}
 
 	return text

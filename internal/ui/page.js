@@ -362,7 +362,7 @@
     const events = o.events > 0 || all.some(h => h.arrived);
     $("#day-known").hidden = !events;
     $("#day-none").hidden = events && o.ready;
-    put($("#day-none"), o.error ? "The events can't be read: " + o.error : !o.ready ? "Reading the events" + (o.behind ? ": " + count(o.behind) + " to go…" : "…") : "Nothing has been decided yet.");
+    put($("#day-none"), o.error ? "The events cannot be read: " + o.error : !o.ready ? "Reading the events" + (o.behind ? ": " + count(o.behind) + " to go…" : "…") : "Nothing has been decided yet.");
     if (events) showChart(all, tiles);
     fill($("#hours"), [...all].reverse(), h => [hourName(h.start), count(h.bad), count(h.failed), count(h.odd), count(h.good), count(h.arrived)]);
     showSources(o.sources);
@@ -478,7 +478,7 @@
       }
       await refresh();
     } catch (e) {
-      unanswered(e instanceof Refused ? "The process can't tell the state: " + e.message + "." : "The process does not answer.");
+      unanswered(e instanceof Refused ? "The process cannot tell the state: " + e.message + "." : "The process does not answer.");
       stream("away", "not live; trying again");
     } finally {
       looking = false;
@@ -675,7 +675,7 @@
     try {
       j = await ask("api/job", { source, id }, AbortSignal.timeout(2 * PATIENCE));
     } catch (e) {
-      if (view.job === ref) put($("#file-state"), e instanceof Refused ? "This can't be told: " + e.message : "The process does not answer.");
+      if (view.job === ref) put($("#file-state"), e instanceof Refused ? "This cannot be told: " + e.message : "The process does not answer.");
       return;
     }
     if (view.job !== ref) return; // another one meanwhile
@@ -691,7 +691,7 @@
       ["Size", e && (e.size || sha) && !e.url ? size(e.size) + " (" + count(e.size) + " bytes)" : ""], ["Verdict by", BASES[e?.basis] ?? e?.basis],
       ["Took", e?.took ? length(e.took) : ""], ["Report", reportOf(t?.sample?.report)],
     ]);
-    // The events that are here stand in for a trace that can't be had.
+    // The events that are here stand in for a trace that cannot be had.
     const line = steps.length ? steps : [...j.events].reverse().map(x => ({ time: x.time, what: x.event, detail: x.message || x.outcome }));
     const received = e?.took ? new Date(Date.parse(e.time) - e.took * 1000).toISOString() : "";
     if (received && !line.some(s => s.what === "queued")) line.unshift({ time: received, what: "received", detail: "from " + source });

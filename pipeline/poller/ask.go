@@ -219,7 +219,7 @@ func (p *Poller) askOnce(ctx context.Context) error {
 		if r, ok := records[key]; ok {
 			p.async(ctx, func() {
 				if err := p.rechecked(ctx, key, r); err != nil && ctx.Err() == nil {
-					p.Log.Warn().Err(err).Str("sha256", key).Msg("changed verdict can't be told")
+					p.Log.Warn().Err(err).Str("sha256", key).Msg("changed verdict cannot be told")
 				}
 			})
 		}

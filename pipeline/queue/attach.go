@@ -16,7 +16,7 @@ import (
 // ErrNoQueue says that nothing of Backburn's is on the server under the prefix.
 var ErrNoQueue = errors.New("no Backburn queue")
 
-// Attach returns a handle on a queue that exists, for those who look or hand in and must not
+// Attach returns a handle on a queue that exists, for those who look or submit and must not
 // change how the queue is made: unlike Open it creates and updates nothing. It returns
 // ErrNoQueue where a stream or bucket is missing, and ErrFormat for the queue of a later version.
 func Attach(ctx context.Context, nc *nats.Conn, prefix string) (*Queue, error) {

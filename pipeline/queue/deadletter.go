@@ -28,7 +28,7 @@ type Letter struct {
 	Reason   results.Reason `json:"reason"`
 	Error    string         `json:"error"`
 	Attempts int            `json:"attempts"` // tries at the upload
-	Subject  string         `json:"subject"`  // under which the job was handed in; "" where only headers were read
+	Subject  string         `json:"subject"`  // under which the job was submitted; "" where only headers were read
 	Raw      bool           `json:"raw"`      // the body is the contents
 	Job      pipeline.Job   `json:"-"`        // where only headers were read: without metadata and where its contents are
 
@@ -171,7 +171,7 @@ func (q *Queue) Drop(ctx context.Context, seq uint64) error {
 // Replay is how dead letters are sent back to work.
 type Replay struct {
 	// Roots are the folders below which path contents lie, as in Config, as far as this
-	// machine has them. Contents of other sources can't be looked for from here.
+	// machine has them. Contents of other sources cannot be looked for from here.
 	Roots map[string]string
 
 	// Find returns contents that are not any more where the letter says, such as those of a
@@ -182,7 +182,7 @@ type Replay struct {
 	DryRun bool
 }
 
-// ErrContentsGone says that a letter can't be replayed, because its contents are no more.
+// ErrContentsGone says that a letter cannot be replayed, because its contents are no more.
 var ErrContentsGone = errors.New("its contents are not there any more")
 
 // Replayed is the outcome of one replay.
@@ -247,7 +247,7 @@ func NextID(id string) string {
 	return base + "~" + strconv.Itoa(n+1)
 }
 
-// FirstID is the id under which a job was handed in before it was ever replayed.
+// FirstID is the id under which a job was submitted before it was ever replayed.
 func FirstID(id string) string {
 	next := NextID(id)
 

@@ -28,7 +28,7 @@ type JobState string
 
 // The states of a job. A job that nobody has looked at yet has no record.
 const (
-	JobAccepted JobState = "accepted" // handed in over HTTP, with what its contents are
+	JobAccepted JobState = "accepted" // submitted over HTTP, with what its contents are
 	JobWaiting  JobState = "waiting"  // it waits for its sample, whole, with all that was learned
 	JobDone     JobState = "done"     // it has its one final event
 )

@@ -219,7 +219,7 @@ func (m *Message) readJSON(body []byte) error {
 	var j pipeline.Job
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := d.Decode(&j); err != nil {
-		return pipeline.Invalid("the JSON can't be read: %v", err)
+		return pipeline.Invalid("the JSON cannot be read: %v", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return pipeline.Invalid("there is more than one JSON value")
@@ -286,7 +286,7 @@ func decodeRecord(h nats.Header, body []byte) (Message, error) {
 
 	var r record
 	if err := json.Unmarshal(body[:n], &r); err != nil {
-		return Message{}, pipeline.Invalid("the record can't be read: %v", err)
+		return Message{}, pipeline.Invalid("the record cannot be read: %v", err)
 	}
 
 	m := Message{

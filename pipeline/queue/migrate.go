@@ -24,13 +24,13 @@ import (
 //	<prefix>_samples  per sample: what is known
 //	<prefix>_jobs     per job: its one final event
 //
-// They are carried over at a start, and removed after that. Each step may be repeated: a record that
-// the ledger has already stays. The jobs in JOBS stay where they are: [Queue.open] knows by their
-// sequence that they came from version 1.
+// They are carried over at a start, and removed after that. Each step may be repeated: a record
+// that the ledger has already stays. The jobs in JOBS stay where they are: [Queue.open] knows by
+// their sequence that they came from version 1.
 
 // Headers of version 1, on jobs that had been in a worker's hands.
 const (
-	headerOldSubject = "Backburn-Subject" // under which the job was handed in
+	headerOldSubject = "Backburn-Subject" // under which the job was submitted
 	headerOldBasis   = "Backburn-Basis"   // of a job that waits
 
 	// oldLeaderKey is where the leader of a fleet of version 1 is named, in the control bucket.
@@ -39,8 +39,8 @@ const (
 	migrateAtOnce = 512 // records on their way
 )
 
-// errOldWorkers says that workers of version 1 still run: they would go on writing to what is carried
-// over.
+// errOldWorkers says that workers of version 1 still run: they would go on writing to what is
+// carried over.
 var errOldWorkers = errors.New("workers of version 1 are still running: stop them first")
 
 // migrate carries over what version 1 left, if anything.
@@ -99,8 +99,8 @@ func (q *Queue) migrate(ctx context.Context) error {
 	return nil
 }
 
-// noOldWorkers waits until no worker of version 1 leads a fleet. One that died counts as running for as
-// long as its lease lasts.
+// noOldWorkers waits until no worker of version 1 leads a fleet. One that died counts as running
+// for as long as its lease lasts.
 func (q *Queue) noOldWorkers(ctx context.Context) error {
 	for {
 		led, err := q.oldLeader(ctx)
@@ -236,8 +236,9 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 	return m.q.Republish(ctx, &msg, entry.Event)
 }
 
-// sample carries over what is known about a sample. Version 1 named jobs by their ids alone: whose a
-// job is, is known of those that wait. One that is on its way in JOBS makes the next try in any case.
+// sample carries over what is known about a sample. Version 1 named jobs by their ids alone: whose
+// a job is, is known of those that wait. One that is on its way in JOBS makes the next try in any
+// case.
 func (m *migration) sample(ctx context.Context, old oldMessage) error {
 	s := SampleEntry{Key: old.key()}
 	if json.Unmarshal(old.body, &s.Sample) != nil {

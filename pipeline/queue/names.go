@@ -44,13 +44,13 @@ func (n Names) FilesBucket() string { return n.prefix + "_files" }
 // ReportsBucket holds WildFire's documents about samples.
 func (n Names) ReportsBucket() string { return n.prefix + "_reports" }
 
-// JobSubject is where a job is handed in: <prefix>.jobs.<priority>.<source>.
+// JobSubject is where a job is submitted: <prefix>.jobs.<priority>.<source>.
 func (n Names) JobSubject(p pipeline.Priority, source string) string {
 	return n.prefix + ".jobs." + string(p) + "." + source
 }
 
-// RequeueSubject is where a job goes back to the workers: <prefix>.requeue.<priority>.<source>. Only
-// workers may publish there.
+// RequeueSubject is where a job goes back to the workers: <prefix>.requeue.<priority>.<source>.
+// Only workers may publish there.
 func (n Names) RequeueSubject(p pipeline.Priority, source string) string {
 	return n.prefix + ".requeue." + string(p) + "." + source
 }

@@ -28,7 +28,8 @@ type Objects struct {
 // Objects returns the queue's object bucket.
 func (q *Queue) Objects() *Objects { return &Objects{q: q, store: q.files} }
 
-// Contents is a job's bytes: their size, and a way to read them from the start as often as it takes.
+// Contents is a job's bytes: their size, and a way to read them from the start as often as it
+// takes.
 type Contents struct {
 	Size     int64 // in bytes
 	Open     func() (io.ReadCloser, error)
@@ -54,7 +55,7 @@ const objectRead = 10 * time.Minute
 
 // objectStall ends a read that gets nothing: the chunks of an object that is removed or replaced
 // meanwhile never come. It is below the upload's own limit (wildfire.stall_timeout), since the
-// client can't be interrupted while it waits for a chunk.
+// client cannot be interrupted while it waits for a chunk.
 const objectStall = 10 * time.Second
 
 // stallContext has a deadline that is always the same while away. The client takes the deadline
@@ -76,7 +77,7 @@ func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
 		return Contents{}, fmt.Errorf("object %q: %w", name, err)
 	}
 
-	if info.Opts != nil && info.Opts.Link != nil { // to another bucket, perhaps, that its publisher can't read
+	if info.Opts != nil && info.Opts.Link != nil { // to another bucket, perhaps, that its publisher cannot read
 		return Contents{}, fmt.Errorf("%w: object %q is a link", pipeline.ErrOutside, name)
 	}
 
@@ -167,7 +168,8 @@ func holds(info *jetstream.ObjectInfo, sha256 string) bool {
 	return err == nil && hex.EncodeToString(digest) == sha256
 }
 
-// wholeChunks fills every Read, since the client makes one chunk, and so one durable write, of each.
+// wholeChunks fills every Read, since the client makes one chunk, and so one durable write, of
+// each.
 type wholeChunks struct{ r io.Reader }
 
 func (w wholeChunks) Read(p []byte) (int, error) {

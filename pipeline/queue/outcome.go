@@ -26,8 +26,8 @@ type Ending struct {
 	By     string    // the term of the leader that ends a job which waits; "" for a worker, whose message comes again
 }
 
-// Finish ends a job: with its final event in the ledger, a dead letter if it failed, and the
-// event on RESULTS, each acknowledged before the next. It may be repeated at will. A job that has its
+// Finish ends a job: with its final event in the ledger, a dead letter if it failed, and the event
+// on RESULTS, each acknowledged before the next. It may be repeated at will. A job that has its
 // event already keeps it: whoever comes second, be it a second delivery or a worker that slept
 // through its lease, publishes what is written. So a job cannot end in two ways. Finish returns the
 // event that the job has. Only after that may the job's message be given up.
@@ -101,8 +101,9 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 }
 
 // Republish publishes the final event of a job again, which may have been lost when a process died
-// between record and event. The server's own memory of ids covers a repeat within its window;
-// for an older event, and for one of version 1, whose ids were others, RESULTS is looked through. m is nil where the job is not at hand.
+// between record and event. The server's own memory of ids covers a repeat within its window; for
+// an older event, and for one of version 1, whose ids were others, RESULTS is looked through. m is
+// nil where the job is not at hand.
 func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) error {
 	if time.Since(ev.Time) > q.topology.dedupe()/2 || ev.Time.UnixNano() < q.ledgerMade.Load() {
 		there, err := q.published(ctx, ev)
@@ -235,8 +236,8 @@ func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Err
 	return nil
 }
 
-// OnDeadLetter has f called for every new dead letter that this process writes. Call it before the queue is
-// used.
+// OnDeadLetter has f called for every new dead letter that this process writes. Call it before the
+// queue is used.
 func (q *Queue) OnDeadLetter(f func(results.Reason)) { q.deadLettered = f }
 
 // keptOfInvalid is how much is kept of what is no job.
@@ -266,7 +267,7 @@ func (q *Queue) Requeue(ctx context.Context, m *Message) error {
 	return q.insistOn(ctx, q.jobCommits, []*nats.Msg{back}, func(int, *message) {})
 }
 
-// Final returns a job's final event; false where it has none yet, or was never handed in.
+// Final returns a job's final event; false where it has none yet, or was never submitted.
 func (q *Queue) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error) {
 	j, err := q.Job(ctx, ref)
 	if err != nil {

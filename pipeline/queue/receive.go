@@ -30,7 +30,7 @@ func (q *Queue) Receive(msg jetstream.Msg) (Message, error) {
 }
 
 // openOld reads a job that version 1 left: in its messages a header names the job, and the subject
-// under which it was handed in.
+// under which it was submitted.
 func (q *Queue) openOld(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	if id := h.Get(headerJob); id != "" {
 		own := nats.Header{}

@@ -62,7 +62,8 @@ const (
 	formatKey = "backburn.format"
 	format    = 2
 
-	// simulatedKey is the stream metadata that marks the streams of a simulation. Streams without it are real.
+	// simulatedKey is the stream metadata that marks the streams of a simulation. Streams without
+	// it are real.
 	simulatedKey = "backburn.simulated"
 
 	// oldJobsKey is the stream metadata of the ledger with the last sequence of JOBS that version 1
@@ -94,7 +95,8 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			MaxAge:      cmp.Or(t.DeadMaxAge, DefaultDeadMaxAge),
 			MaxBytes:    cmp.Or(t.DeadMaxBytes, DefaultDeadMaxBytes),
 
-			// A subject is a reason and a source: no reason and no source displaces another's letters.
+			// A subject is a reason and a source: no reason and no source displaces another's
+			// letters.
 			MaxMsgsPerSubject: cmp.Or(t.DeadMaxLetters, DefaultDeadMaxLetters),
 			AllowMsgTTL:       true, // those of expected outcomes go sooner
 
@@ -102,7 +104,7 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 		},
 		{
 			Name:        n.JobsStream(),
-			Description: "what was handed in",
+			Description: "what was submitted",
 			Subjects:    n.jobSubjects(), // what is published elsewhere is not acknowledged
 			Retention:   jetstream.WorkQueuePolicy,
 			Discard:     jetstream.DiscardNew,
@@ -129,8 +131,8 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			MaxBytes:          cmp.Or(t.LedgerMaxBytes, DefaultLedgerMaxBytes),
 			Metadata:          map[string]string{formatKey: strconv.Itoa(format)},
 
-			// The others hold messages of outsiders, whose headers could pass for those that a server
-			// adds to what is read directly.
+			// The others hold messages of outsiders, whose headers could pass for those that a
+			// server adds to what is read directly.
 			AllowDirect: true,
 
 			AllowAtomicPublish: true,

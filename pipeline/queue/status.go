@@ -20,7 +20,7 @@ import (
 type LaneStatus struct {
 	Waiting uint64    `json:"waiting"` // in JOBS, in hand included
 	Held    int       `json:"held"`
-	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest of them was handed in
+	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest of them was submitted
 }
 
 // Status is the state of the fleet.

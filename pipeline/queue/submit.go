@@ -22,10 +22,10 @@ import (
 	"backburn/pipeline/span"
 )
 
-// Publisher hands in jobs. It needs the right to publish on its own job subjects, and for contents
+// Publisher submits jobs. It needs the right to publish on its own job subjects, and for contents
 // that do not fit a message to the object bucket. It is safe for concurrent use. Where the context
-// of a call holds a span, the job carries it as traceparent (W3C Trace Context), and what workers do
-// about it continues that trace.
+// of a call holds a span, the job carries it as traceparent (W3C Trace Context), and what workers
+// do about it continues that trace.
 type Publisher struct {
 	q     *Queue
 	spans span.Spans
@@ -33,11 +33,11 @@ type Publisher struct {
 	guard *guard.Guard
 }
 
-// Publisher returns what hands in jobs without a look at the ledger: whether a job repeats another
+// Publisher returns what submits jobs without a look at the ledger: whether a job repeats another
 // is for the worker to find out.
 func (q *Queue) Publisher() *Publisher { return &Publisher{q: q} }
 
-// Once returns what hands in jobs that may be repeated by somebody who wants to know: a repeat
+// Once returns what submits jobs that may be repeated by somebody who wants to know: a repeat
 // with other contents is ErrOtherContents, one with the same is told by the receipt. It needs the
 // right to read and write the ledger.
 func (q *Queue) Once() *Publisher { return &Publisher{q: q, once: true} }
@@ -59,7 +59,7 @@ func (p *Publisher) Guarded(g *guard.Guard) *Publisher {
 	return &guarded
 }
 
-// Content is where a job's bytes come from when it is handed in. The zero value is for links, and
+// Content is where a job's bytes come from when it is submitted. The zero value is for links, and
 // for jobs that say themselves where their contents are.
 type Content struct {
 	size  int64 // -1: not known before it was read
@@ -78,20 +78,20 @@ func FromReader(r io.Reader, limit int64) Content {
 	return Content{size: -1, limit: limit, open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
 }
 
-// Receipt is what became of a job that was handed in.
+// Receipt is what became of a job that was submitted.
 type Receipt struct {
 	Size      int64  // of its contents, in bytes
 	SHA256    string // 64 lower-case hexadecimal digits; "" for a link
-	Duplicate bool   // a job of this source and id was handed in before, with the same contents
+	Duplicate bool   // a job of this source and id was submitted before, with the same contents
 }
 
-// What can be wrong with a job that is handed in, beside pipeline.ErrInvalidJob.
+// What can be wrong with a job that is submitted, beside pipeline.ErrInvalidJob.
 var (
 	// ErrTooLarge says that contents are longer than they may be.
 	ErrTooLarge = errors.New("larger than is allowed")
 
-	// ErrOtherContents says that a job of this source and id was handed in with other contents.
-	ErrOtherContents = fmt.Errorf("%w since they were handed in under this id", pipeline.ErrContentChanged)
+	// ErrOtherContents says that a job of this source and id was submitted with other contents.
+	ErrOtherContents = fmt.Errorf("%w since they were submitted under this id", pipeline.ErrContentChanged)
 )
 
 // rawHeadroom is what a raw job's message needs beside the contents: names, metadata and headers,
@@ -101,13 +101,13 @@ const rawHeadroom = onwardRoom
 // Submit hands a job in and returns once it and its contents are durable: in the job's message
 // where the server's max_payload allows, else as an object. ID, Source and Priority are the
 // caller's, and so is the Filename of a file or the URL of a link; the rest is optional. A repeat
-// with the same id is harmless, though not at the same time. It returns pipeline.ErrFull when the queue has
-// no room: nothing was accepted.
+// with the same id is harmless, though not at the same time. It returns pipeline.ErrFull when the
+// queue has no room: nothing was accepted.
 func (p *Publisher) Submit(ctx context.Context, j pipeline.Job, c Content) (Receipt, error) {
 	j.Version = 1
 	receipt, err := p.submit(ctx, j, c)
 	if err != nil {
-		return receipt, fmt.Errorf("hand in job %s: %w", j.Ref(), err)
+		return receipt, fmt.Errorf("submit job %s: %w", j.Ref(), err)
 	}
 
 	return receipt, nil
@@ -153,7 +153,7 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Content) (Rece
 	return p.inMessage(ctx, j, c, head.Bytes())
 }
 
-// inPlace hands in a job that says where its contents are, or a link.
+// inPlace submits a job that says where its contents are, or a link.
 func (p *Publisher) inPlace(ctx context.Context, j pipeline.Job) (Receipt, error) {
 	if j.URL != "" {
 		j.Kind = pipeline.KindURL
@@ -166,7 +166,7 @@ func (p *Publisher) inPlace(ctx context.Context, j pipeline.Job) (Receipt, error
 	return p.publish(ctx, j, func() (*nats.Msg, error) { return p.jsonJob(j) })
 }
 
-// inMessage hands in a job whose contents are in its message.
+// inMessage submits a job whose contents are in its message.
 func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, body []byte) (Receipt, error) {
 	sum := sha256.Sum256(body)
 	if err := c.verify(j, hex.EncodeToString(sum[:]), int64(len(body))); err != nil {
@@ -215,7 +215,7 @@ func (c Content) verify(j pipeline.Job, sum string, n int64) error {
 	return nil
 }
 
-// stream stores the contents as an object, and then hands in the job. Contents that are there
+// stream stores the contents as an object, and then submits the job. Contents that are there
 // already are left alone: a worker may be reading them. The object of a job that was not accepted
 // is removed; one of which that is not known stays, and is dropped by the bucket's age if nobody
 // comes for it. No more than a chunk is held in memory.
@@ -285,7 +285,7 @@ func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*
 	return receipt, err
 }
 
-// accept notes in the ledger what is about to be handed in. known says that this job is under way,
+// accept notes in the ledger what is about to be submitted. known says that this job is under way,
 // or over, already.
 func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err error) {
 	key := pipeline.SampleKey(j)

@@ -22,7 +22,7 @@ import (
 type TraceQuery struct {
 	Job    string // a job's id, with its Source where several have one of that id; or:
 	SHA256 string // 64 lower-case hexadecimal digits; or:
-	URL    string // a link that was handed in
+	URL    string // a link that was submitted
 
 	Source string    // looks at jobs of this source alone; "" for every source
 	Since  time.Time // how far back to look for events; zero: as far as the sample is known, or a day

@@ -35,7 +35,7 @@ func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (lef
 		missing[id] = true
 	}
 
-	filter := q.prefix + ".*.*." + source // handed in, or requeued
+	filter := q.prefix + ".*.*." + source // submitted, or requeued
 	for seq, n := uint64(1), 0; len(missing) > 0; n++ {
 		m, err := q.jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(filter))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -23,10 +23,10 @@ const (
 	nearlyFull   = 90 // percent
 )
 
-// Writable reports whether what a process works with can be written, by writing: its own key in the store in
-// which the fleet agrees and, where it is a worker's, a record of the ledger. It then looks whether the
-// streams that push back have room. It returns nil, or a health.Fault that says what to do. It takes a few
-// small requests, and is bounded by ctx.
+// Writable reports whether what a process works with can be written, by writing: its own key in the
+// store in which the fleet agrees and, where it is a worker's, a record of the ledger. It then
+// looks whether the streams that push back have room. It returns nil, or a health.Fault that says
+// what to do. It takes a few small requests, and is bounded by ctx.
 func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
 	if err := member.Renew(ctx); err != nil {
 		return q.unwritable(q.ControlBucket(), err)
@@ -94,7 +94,7 @@ func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 	return f, false
 }
 
-// unwritable says why something can't be written, and what to do.
+// unwritable says why something cannot be written, and what to do.
 func (q *Queue) unwritable(what string, err error) error {
 	f := health.Fault{
 		Cause:  health.CauseOther,

@@ -23,7 +23,7 @@ const scope = "backburn/pipeline"
 
 // The names of the spans.
 const (
-	spanPublish = "backburn.publish" // a job is handed in
+	spanPublish = "backburn.publish" // a job is submitted
 	spanJob     = "backburn.job"     // one delivery of a job
 	spanAsk     = "backburn.ask"     // what WildFire knows about its contents
 	spanUpload  = "backburn.upload"  // one try

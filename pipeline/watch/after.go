@@ -164,7 +164,7 @@ func (m *mover) renew(g *ending) error {
 	m.copies.rename(g.id, c.id)
 	m.w.m.finished["resubmit"].Inc()
 	m.w.log.Warn().Str("job", g.id).Str("new_job", c.id).Str("path", g.rel).
-		Msg("file changed after it was handed in; what it is now is a new job")
+		Msg("file changed after it was submitted; what it is now is a new job")
 	m.mu.Lock()
 	m.renewed = append(m.renewed, c) // for the tender: the event's context ends with the event
 	m.mu.Unlock()

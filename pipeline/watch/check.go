@@ -22,7 +22,7 @@ type Level string
 const (
 	OK   Level = "ok"
 	Warn Level = "warn" // it works, but not as well as it could
-	Fail Level = "fail" // it can't work like this
+	Fail Level = "fail" // it cannot work like this
 )
 
 // Finding is what a check of a folder found out about one thing.
@@ -101,7 +101,7 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 		return
 	}
 	if info.Remote {
-		c.add("file_system", Warn, info.Kind+": a network file system; writers on other machines can't be seen, and changes are found by scans alone",
+		c.add("file_system", Warn, info.Kind+": a network file system; writers on other machines cannot be seen, and changes are found by scans alone",
 			fmt.Sprintf("raise settle above the time that attributes are cached (NFS: acregmax, 60s), or use done_file; files wait %d times settle here", settle.Patient))
 	} else {
 		c.add("file_system", OK, info.Kind, "")
@@ -138,7 +138,7 @@ func (c *checker) lease(f *folder) {
 	}
 	blind := fmt.Sprintf("; files are taken after %d times settle without knowing about writers", settle.Patient)
 	if err != nil {
-		c.add("lease", Warn, "can't tell whether files are open for writing: "+err.Error()+blind, "")
+		c.add("lease", Warn, "cannot tell whether files are open for writing: "+err.Error()+blind, "")
 		return
 	}
 	d, err := f.root.OpenDir("")
@@ -147,13 +147,13 @@ func (c *checker) lease(f *folder) {
 		return
 	}
 	defer d.Close()
-	entries, _ := d.ReadDir(scanBatch) // what can't be read here is found by the watcher
+	entries, _ := d.ReadDir(scanBatch) // what cannot be read here is found by the watcher
 	for _, e := range entries {
 		if !e.Type().IsRegular() {
 			continue
 		}
 		if state, err := askWriter(f.root, e.Name()); err != nil || state == rootfs.UnknownWriter {
-			c.add("lease", Warn, fmt.Sprintf("can't tell whether %q is open for writing: %v%s", e.Name(), err, blind), fix)
+			c.add("lease", Warn, fmt.Sprintf("cannot tell whether %q is open for writing: %v%s", e.Name(), err, blind), fix)
 			return
 		}
 	}
@@ -178,12 +178,12 @@ func (c *checker) events(ctx context.Context, r *rootfs.Root) {
 	}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
-		c.add("events", Warn, "can't be had: "+err.Error(), eventLimits(0).fix)
+		c.add("events", Warn, "cannot be had: "+err.Error(), eventLimits(0).fix)
 		return
 	}
 	defer n.Close()
 	if err := n.Add(c.path); err != nil {
-		c.add("events", Warn, "can't be had: "+err.Error(), "sysctl fs.inotify.max_user_watches=1048576")
+		c.add("events", Warn, "cannot be had: "+err.Error(), "sysctl fs.inotify.max_user_watches=1048576")
 		return
 	}
 	folders := 1

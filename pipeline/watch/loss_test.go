@@ -19,7 +19,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// queueIntake hands in as the program does.
+// queueIntake submits as the program does.
 type queueIntake struct{ publisher *queue.Publisher }
 
 func (i queueIntake) Publish(ctx context.Context, j pipeline.Job) error {

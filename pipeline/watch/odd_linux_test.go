@@ -519,7 +519,7 @@ func TestFolderIsAwayWhenTheVerdictComes(t *testing.T) {
 	until(t, "nothing to be in flight", func() bool { return r.w.Status().InFlight == 0 })
 }
 
-// TestMountInsideTheFolder mounts a disk inside the folder. Its files can't be claimed; that is
+// TestMountInsideTheFolder mounts a disk inside the folder. Its files cannot be claimed; that is
 // said, and all others are taken.
 func TestMountInsideTheFolder(t *testing.T) {
 	t.Parallel()
@@ -546,7 +546,7 @@ func TestMountInsideTheFolder(t *testing.T) {
 	}
 }
 
-// TestRestoreWhereThereIsAMountNow restores a file to the folder itself where its own can't be
+// TestRestoreWhereThereIsAMountNow restores a file to the folder itself where its own cannot be
 // had.
 func TestRestoreWhereThereIsAMountNow(t *testing.T) {
 	t.Parallel()

@@ -11,9 +11,9 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// TestOwnStaysWhereItIs puts a file and a folder of Backburn's own into the watched folder, and contents
-// with a secret. What is its own stays, and is told at once. The contents are handed in as what must not
-// leave.
+// TestOwnStaysWhereItIs puts a file and a folder of Backburn's own into the watched folder, and
+// contents with a secret. What is its own stays, and is told at once. The contents are submitted as
+// what must not leave.
 func TestOwnStaysWhereItIs(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -43,7 +43,7 @@ func TestOwnStaysWhereItIs(t *testing.T) {
 					want, why = "", ""
 				}
 				if j.Submit != want || j.SubmitReason != why || j.SHA256 == "" {
-					t.Errorf("%s is handed in with %q: %q", j.Path, j.Submit, j.SubmitReason)
+					t.Errorf("%s is submitted with %q: %q", j.Path, j.Submit, j.SubmitReason)
 				}
 			}
 			until(t, "both to be told", func() bool { return r.w.Status().Troubled == 2 && r.gauge("troubled_files") == 2 })

@@ -184,7 +184,7 @@ func TestWriteLease(t *testing.T) {
 }
 
 // TestFileIsRewrittenAfterItsClaim has a local user who kept the file open, and writes to it
-// through that after it was claimed and handed in: the verdict is about other contents. What is
+// through that after it was claimed and submitted: the verdict is about other contents. What is
 // there by then is a new job, and goes nowhere before that has its own verdict.
 func TestFileIsRewrittenAfterItsClaim(t *testing.T) {
 	t.Parallel()

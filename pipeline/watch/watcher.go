@@ -76,8 +76,8 @@ func WithCatalog(c Catalog) Option { return func(s *settings) { s.cat = c } }
 // one of its own.
 func WithHealth(r *health.Registry) Option { return func(s *settings) { s.health = r } }
 
-// WithGuard has the watcher leave alone what is Backburn's own, and hand in contents with a secret as
-// what must not leave. Without it, it knows nothing of either.
+// WithGuard has the watcher leave alone what is Backburn's own, and submit contents with a secret
+// as what must not leave. Without it, it knows nothing of either.
 func WithGuard(g *guard.Guard) Option { return func(s *settings) { s.guard = g } }
 
 // New makes a watcher of one folder. It touches nothing yet. objects may be nil unless

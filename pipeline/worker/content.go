@@ -101,7 +101,7 @@ func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened
 	case size != c.Size:
 		return fmt.Errorf("%w: %d bytes, and %d when they were read", pipeline.ErrContentChanged, c.Size, size)
 	case claimed != "" && claimed != j.SHA256:
-		return fmt.Errorf("%w: the SHA-256 was %s when they were handed in", pipeline.ErrContentChanged, claimed)
+		return fmt.Errorf("%w: the SHA-256 was %s when they were submitted", pipeline.ErrContentChanged, claimed)
 	}
 
 	return nil

@@ -115,8 +115,8 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) 
 	}
 }
 
-// load reads what is known of the job's sample, and of the job. done says that this was all there is
-// to do: the job is over, or its id is another job's.
+// load reads what is known of the job's sample, and of the job. done says that this was all there
+// is to do: the job is over, or its id is another job's.
 func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
 	d.sample, d.entry, err = w.q.Load(ctx, d.sample.Key, d.Job.Ref())
 	if err != nil {
@@ -213,8 +213,8 @@ func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) 
 	return result{}, err
 }
 
-// unreadable requeues a job whose contents exist but cannot be read, or ends it when its attempts are
-// used up. No attempt has been recorded yet, so JetStream's delivery count is used.
+// unreadable requeues a job whose contents exist but cannot be read, or ends it when its attempts
+// are used up. No attempt has been recorded yet, so JetStream's delivery count is used.
 func (w *Worker) unreadable(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
 	meta, err := d.msg.Metadata()
 	if err != nil {

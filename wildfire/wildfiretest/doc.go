@@ -25,7 +25,7 @@
 //
 // # What it does not do
 //
-// It analyses nothing, it is not hardened for hostile networks, and where public sources say
-// nothing about the real service it picks one plausible behaviour. Passing against it does not
+// It analyzes nothing, it is not hardened for hostile networks, and where public sources say
+// nothing about the real service it picks one plausible behavior. Passing against it does not
 // prove that the live service agrees.
 package wildfiretest

@@ -163,7 +163,7 @@ func jsonForm(form url.Values) []byte {
 }
 
 // incoming notes what the answer says and returns it in the form that x/oauth2 reads.
-// JSON is recognised by its first byte, because some servers call it text/plain.
+// JSON is recognized by its first byte, because some servers call it text/plain.
 func (w *wire) incoming(req *http.Request, resp *http.Response, body []byte) *http.Response {
 	fields, ok := jsonObject(body)
 	body = nil

@@ -198,7 +198,7 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 		}
 	}
 
-	// What is another's can't be taken, looked at, deleted, or replaced; and none can be made.
+	// What is another's cannot be taken, looked at, deleted, or replaced; and none can be made.
 	as := "nats --timeout 3s --inbox-prefix _INBOX_backburn_consumer-siem --js-api-prefix backburn.api consumer "
 	for _, command := range []string{
 		"next BACKBURN_RESULTS other --count 1 --ack --timeout 3s",

@@ -61,7 +61,7 @@ func ReadBearer(file string) (auth.Secret, error) {
 	}
 	token, err := auth.ReadSecretFile(file)
 	if err == nil && !httpguts.ValidHeaderFieldValue(token.Reveal()) {
-		err = errors.New("the token can't stand in a header")
+		err = errors.New("the token cannot stand in a header")
 	}
 	return token, err
 }

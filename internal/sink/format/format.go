@@ -38,7 +38,7 @@ func (n Name) ContentType() string {
 }
 
 // Encode writes an event, which is a structured CloudEvent, on one line and without its end.
-// product is the version of Backburn. It returns ErrUnknown for events that the format can't hold.
+// product is the version of Backburn. It returns ErrUnknown for events that the format cannot hold.
 func (n Name) Encode(body []byte, product string) ([]byte, error) {
 	if n == CloudEvents {
 		var line bytes.Buffer

@@ -126,7 +126,7 @@ func CheckDoneFile(setting string) error {
 	case strings.ContainsAny(d.before+d.after+d.fixed, "{}"):
 		return errors.New("the only placeholders are {name} and {name.noext}, once")
 	case d.fixed == "" && d.before == "" && d.after == "" && !d.noExt:
-		return errors.New("a file can't be its own done file")
+		return errors.New("a file cannot be its own done file")
 	}
 	return nil
 }
