@@ -71,7 +71,16 @@ func SampleKey(j Job) string {
 // LinkKey is the SampleKey of a link.
 func LinkKey(url string) string {
 	sum := sha256.Sum256([]byte(url))
-	return linkPrefix + hex.EncodeToString(sum[:])
+
+	return LinkKeyOf(hex.EncodeToString(sum[:]))
+}
+
+// LinkKeyOf is the SampleKey of a link whose text has this SHA-256.
+func LinkKeyOf(sha256 string) string { return linkPrefix + sha256 }
+
+// CutLink returns the SHA-256 in a sample's key, of the contents of a file or of a link's text.
+func CutLink(sampleKey string) (sha256 string, link bool) {
+	return strings.CutPrefix(sampleKey, linkPrefix)
 }
 
 const linkPrefix = "u-"

@@ -131,15 +131,16 @@ func (p *Poller) take() call {
 	}
 	poll := func(e *waiting) {
 		p.poll(&c, e)
-		if a := p.asked[e.key]; a == nil || !a.taken {
-			c.hashes = append(c.hashes, e.key)
+		key := e.key()
+		if a := p.asked[key]; a == nil || !a.taken {
+			c.hashes = append(c.hashes, key)
 		}
 	}
-	for _, e := range p.toAsk {
+	for e := range p.toAsk {
 		if len(c.hashes) >= wildfire.MaxHashes {
 			return c
 		}
-		if !pipeline.IsLink(e.key) {
+		if !e.sample.link {
 			poll(e)
 		}
 	}
@@ -155,7 +156,7 @@ func (p *Poller) take() call {
 		if len(c.hashes)+len(more) >= wildfire.MaxHashes {
 			break
 		}
-		if e.pending && !pipeline.IsLink(e.key) && e.due.Sub(now) < p.Config.FirstPoll && now.Sub(e.submitted) >= p.Config.FirstPoll {
+		if e.pending && !e.sample.link && e.due.sub(now) < p.Config.FirstPoll && now.Sub(e.submitted.time()) >= p.Config.FirstPoll {
 			more = append(more, e)
 		}
 	}
@@ -177,9 +178,9 @@ func (p *Poller) takeLink() (call, bool) {
 			return call{link: &qn, urgent: a.Urgent}, true
 		}
 	}
-	for _, e := range p.toAsk {
-		if pipeline.IsLink(e.key) {
-			c := call{link: &Question{Key: e.key}, polled: map[string]*waiting{}} // its text is read from the job
+	for e := range p.toAsk {
+		if e.sample.link {
+			c := call{link: &Question{Key: e.key()}, polled: map[string]*waiting{}} // its text is read from the job
 			p.poll(&c, e)
 			return c, true
 		}
@@ -189,10 +190,10 @@ func (p *Poller) takeLink() (call, bool) {
 
 // poll takes a sample that jobs wait for into a call. The caller holds mu.
 func (p *Poller) poll(c *call, e *waiting) {
-	delete(p.toAsk, e.key)
+	delete(p.toAsk, e)
 	p.list.unschedule(e)
 	e.busy = true
-	c.polled[e.key] = e
+	c.polled[e.key()] = e
 	for j := range e.jobs.all() {
 		c.urgent = c.urgent || j.priority() == pipeline.Urgent
 	}
@@ -282,7 +283,7 @@ func (p *Poller) linkText(ctx context.Context, c *call) error {
 	}
 	p.mu.Unlock()
 
-	m, _, err := p.Queue.ReadWaiting(ctx, job.subject)
+	m, _, err := p.Queue.ReadWaiting(ctx, job.name)
 	if err != nil || m == nil {
 		return err
 	}
@@ -298,13 +299,13 @@ func (p *Poller) putBack(c call) {
 	for _, a := range p.asked {
 		a.taken = false
 	}
-	for key, e := range c.polled {
+	for _, e := range c.polled {
 		e.busy = false
 		if e.jobs.len() == 0 {
 			p.list.drop(e)
 			continue
 		}
-		p.toAsk[key] = e
+		p.toAsk[e] = struct{}{}
 	}
 }
 
@@ -340,7 +341,7 @@ func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
 
 // polled deals with what WildFire said about a sample that jobs wait for.
 func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) outlook {
-	s, err := p.Queue.Sample(ctx, e.key)
+	s, err := p.Queue.Sample(ctx, e.key())
 	if err != nil {
 		return p.later(ctx, e, err, "sample cannot be read")
 	}

@@ -15,7 +15,7 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 	b := &Poller{
 		Deps:  Deps{Now: time.Now, Config: pipeline.DefaultConfig()},
 		asked: map[string]*askedFor{},
-		toAsk: map[string]*waiting{},
+		toAsk: map[*waiting]struct{}{},
 		list:  newWaitlist(),
 	}
 	links, files := 0, 0
@@ -24,8 +24,8 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 			key := fmt.Sprint(i, len(b.asked))
 			b.asked[key] = &askedFor{Question: Question{Key: key}}
 		}
-		e := b.list.add(fmt.Sprint("u-", i), waitingJob{subject: fmt.Sprint("subject ", i), seq: uint64(i), lane: 0}, time.Now())
-		b.toAsk[e.key] = e
+		e := b.list.add(idOf(t, pipeline.LinkKey(fmt.Sprint(i))), waitingJob{name: fmt.Sprint("mail.", i), seq: uint64(i), lane: 0}, time.Now())
+		b.toAsk[e] = struct{}{}
 		c := b.take()
 		if c.link != nil {
 			if links++; len(c.polled) != 1 || len(c.hashes) != 0 || !c.urgent {

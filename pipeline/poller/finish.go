@@ -71,7 +71,7 @@ func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
 			break
 		}
 		if e.pending {
-			p.toAsk[e.key] = e
+			p.toAsk[e] = struct{}{}
 			signal(p.wakeAsk)
 			continue
 		}
@@ -95,7 +95,7 @@ func (p *Poller) lookAgain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	for _, e := range p.list.entries {
+	for e := range p.list.all() {
 		switch {
 		case e.busy:
 			e.again = true
@@ -128,7 +128,7 @@ func (p *Poller) done(e *waiting, o outlook) {
 
 // look finds out what is known about a sample, and acts on it.
 func (p *Poller) look(ctx context.Context, e *waiting) outlook {
-	s, err := p.Queue.Sample(ctx, e.key)
+	s, err := p.Queue.Sample(ctx, e.key())
 	if err != nil {
 		return p.later(ctx, e, err, "sample cannot be read")
 	}
@@ -139,7 +139,7 @@ func (p *Poller) look(ctx context.Context, e *waiting) outlook {
 // later reports what could not be done about a sample, and looks again after a while.
 func (p *Poller) later(ctx context.Context, e *waiting, err error, message string) outlook {
 	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
-		p.Log.Warn().Err(err).Str("sha256", e.key).Msg(message + "; retrying")
+		p.Log.Warn().Err(err).Str("sha256", e.key()).Msg(message + "; retrying")
 	}
 
 	return outlook{due: p.Now().Add(p.Config.Lease / 3)}
@@ -187,11 +187,12 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if next.SubmittedAt.After(now) { // the clock was set back since: the list knows better
-				e.submitted = earlier(e.submitted, now)
-				due := p.Config.Schedule().Next(e.submitted, now)
-				return outlook{due: p.soonest(due, e.submitted), pending: true}
+				submitted := earlier(e.submitted.time(), now)
+				e.submitted = momentOf(submitted)
+				due := p.Config.Schedule().Next(submitted, now)
+				return outlook{due: p.soonest(due, submitted), pending: true}
 			}
-			e.submitted = next.SubmittedAt
+			e.submitted = momentOf(next.SubmittedAt)
 			return outlook{due: step.Due, pending: true}
 		}
 		if now.Before(step.Due) {
@@ -244,7 +245,7 @@ func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, f
 
 	s.Sample = freed
 	if err := p.Queue.Commit(ctx, p.Queue.PutSample(s)); err != nil && !errors.Is(err, pipeline.ErrConflict) {
-		p.Log.Warn().Err(err).Str("sha256", e.key).Msg("sample cannot be freed")
+		p.Log.Warn().Err(err).Str("sha256", e.key()).Msg("sample cannot be freed")
 	}
 
 	return o
@@ -277,7 +278,7 @@ func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with
 
 // end ends one job that waits.
 func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
-	m, revision, err := p.Queue.ReadWaiting(ctx, job.subject)
+	m, revision, err := p.Queue.ReadWaiting(ctx, job.name)
 	if err != nil {
 		return err
 	}
@@ -338,14 +339,14 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 	p.mu.Lock()
 	var job waitingJob
 	for j := range e.jobs.all() {
-		if job.subject == "" || j.lane < job.lane || j.lane == job.lane && j.seq < job.seq {
+		if job.name == "" || j.lane < job.lane || j.lane == job.lane && j.seq < job.seq {
 			job = j
 		}
 	}
 	p.mu.Unlock()
 
 	now := p.Now()
-	if job.subject == "" {
+	if job.name == "" {
 		return outlook{due: now}
 	}
 	if pause, paused, _ := p.Pauses.Long(pipeline.Uploads); paused {
@@ -358,7 +359,7 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 		return outlook{due: now.Add(p.requeueIn()), queued: true}
 	}
 
-	m, _, err := p.Queue.ReadWaiting(ctx, job.subject)
+	m, _, err := p.Queue.ReadWaiting(ctx, job.name)
 	switch {
 	case err != nil:
 		return p.later(ctx, e, err, "waiting job cannot be read")
@@ -421,9 +422,9 @@ func (c *clock) jumped() time.Duration {
 }
 
 // republish publishes the event of a job that another leader ended, if that did not.
-func (p *Poller) republish(ctx context.Context, subject string, published func()) {
+func (p *Poller) republish(ctx context.Context, name string, published func()) {
 	for ctx.Err() == nil {
-		entry, done, err := p.Queue.ReadDone(ctx, subject)
+		entry, done, err := p.Queue.ReadDone(ctx, name)
 		if err == nil && done && !p.published.tooOld(entry.Event, p.Now()) {
 			err = p.Queue.Republish(ctx, nil, entry.Event)
 		}

@@ -28,8 +28,8 @@ func (p *Poller) question(m *nats.Msg) {
 		a.Urgent = a.Urgent || q.Urgent
 		a.Again = a.Again || q.Again
 		a.inboxes[m.Reply] = true
-		if e := p.list.entries[q.Key]; a.Again && e != nil && e.pending && !e.busy {
-			p.toAsk[q.Key] = e // jobs wait for the same answer
+		if e := p.list.find(q.Key); a.Again && e != nil && e.pending && !e.busy {
+			p.toAsk[e] = struct{}{} // jobs wait for the same answer
 		}
 	}
 	p.mu.Unlock()
@@ -56,28 +56,30 @@ func (p *Poller) notifyWaiting(m *nats.Msg) {
 func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
 	if r.State == queue.JobDone && r.By != "" && r.By != p.term && r.Seq > p.published.from {
 		published := p.published.begin() // before the record is seen: the mark stays behind it
-		p.async(ctx, func() { p.republish(ctx, r.Subject, published) })
+		p.async(ctx, func() { p.republish(ctx, r.Name, published) })
 	}
 	p.published.saw(r.Seq)
 
 	if r.State == queue.JobDone && r.By != p.term {
 		p.forgetJob(r)
 	}
-	if r.State != queue.JobWaiting || !r.Priority.Valid() || r.Sample == "" {
+	id, ok := parseSampleID(r.Sample)
+	if r.State != queue.JobWaiting || !r.Priority.Valid() || !ok {
 		return
 	}
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	e := p.list.add(r.Sample, newWaitingJob(r), r.Time)
+	e := p.list.add(id, newWaitingJob(r), r.Time)
 	e.again = e.busy
 	switch {
 	case !r.Pending.IsZero() && !e.busy:
 		e.pending = true
-		e.submitted = earlier(r.Pending, p.Now())
-		due := p.Config.Schedule().Next(e.submitted, p.Now())
-		p.list.schedule(e, p.soonest(due, e.submitted))
+		submitted := earlier(r.Pending, p.Now())
+		e.submitted = momentOf(submitted)
+		due := p.Config.Schedule().Next(submitted, p.Now())
+		p.list.schedule(e, p.soonest(due, submitted))
 		if e.pos != 0 {
 			return // not the first that is due
 		}
@@ -92,8 +94,8 @@ func (p *Poller) forgetJob(r queue.JobRecord) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	if e := p.list.entries[r.Sample]; e != nil {
-		if j, known := e.jobs.get(r.Subject); known && j.seq < r.Seq {
+	if e := p.list.find(r.Sample); e != nil {
+		if j, known := e.jobs.get(r.Name); known && j.seq < r.Seq {
 			p.list.remove(e, j)
 		}
 	}
@@ -104,7 +106,7 @@ func (p *Poller) sampleChanged(m *nats.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	e := p.list.entries[string(m.Data)]
+	e := p.list.find(string(m.Data))
 	if e == nil {
 		return
 	}
@@ -112,7 +114,7 @@ func (p *Poller) sampleChanged(m *nats.Msg) {
 	e.again = e.busy
 	if !e.busy {
 		e.pending = false
-		delete(p.toAsk, e.key)
+		delete(p.toAsk, e)
 		p.list.schedule(e, p.Now())
 		signal(p.wakeLook)
 	}

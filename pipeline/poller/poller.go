@@ -83,7 +83,7 @@ type Poller struct {
 	mu    sync.Mutex
 	asked map[string]*askedFor // by key
 	list  *waitlist
-	toAsk map[string]*waiting // due, and known to be pending at WildFire
+	toAsk map[*waiting]struct{} // due, and known to be pending at WildFire
 
 	linksTurn bool // the last call was, or could have been, a link's
 

@@ -118,7 +118,7 @@ func (l *reportList) next(now time.Time) (key string, owed bool, wait time.Durat
 	wait = time.Hour
 	if len(l.owed) > 0 {
 		e := l.owed[0]
-		if wait = e.due.Sub(now); wait <= 0 {
+		if wait = e.due.sub(now); wait <= 0 {
 			l.owed.remove(e)
 			e.owed = false
 			return e.key, true, 0
@@ -126,7 +126,7 @@ func (l *reportList) next(now time.Time) (key string, owed bool, wait time.Durat
 	}
 	if len(l.fetch) > 0 {
 		e := l.fetch[0]
-		if wait = min(wait, e.due.Sub(now)); wait <= 0 {
+		if wait = min(wait, e.due.sub(now)); wait <= 0 {
 			return e.key, false, 0
 		}
 	}

@@ -190,7 +190,7 @@ func noReport(err error) bool {
 func (p *Poller) stillEnding(key string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.list.entries[key]
+	e := p.list.find(key)
 
 	return e != nil && e.jobs.len() > 0
 }

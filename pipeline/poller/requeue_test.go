@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -21,10 +20,10 @@ func TestParkedJobsComeBackAtTheFleetsPace(t *testing.T) {
 	for waiting, longest := range map[int]time.Duration{0: time.Second, 399: 100 * time.Second, 100_000: spentPatience} {
 		b := &Poller{list: newWaitlist(), requeues: rate.NewLimiter(4, requeuePace)}
 		for i := range waiting {
-			b.list.queue(b.list.add(fmt.Sprint(i), waitingJob{subject: "s"}, time.Time{}), true)
+			b.list.queue(b.list.add(idOf(t, digest(i)), waitingJob{name: "mail.s"}, time.Time{}), true)
 		}
 		for i := range 10_000 {
-			b.list.add(fmt.Sprint("pending", i), waitingJob{subject: "s"}, time.Time{})
+			b.list.add(idOf(t, digest(-1-i)), waitingJob{name: "mail.s"}, time.Time{})
 		}
 		var sum, most time.Duration
 		const times = 1000

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -49,7 +50,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.mu.Lock()
 	p.asked = map[string]*askedFor{}
 	p.list = newWaitlist()
-	p.toAsk = map[string]*waiting{}
+	p.toAsk = map[*waiting]struct{}{}
 	p.rechecks = rechecks{after: p.Config.Recheck, since: p.Now().Add(-p.Config.Recheck)}
 	p.reports = newReportList(p.Config)
 	p.term = nuid.Next()
@@ -59,7 +60,8 @@ func (p *Poller) serve(ctx context.Context) error {
 		return err
 	}
 
-	stop, err := p.subscribe(ctx)
+	read := make(chan struct{})
+	stop, err := p.subscribe(ctx, sync.OnceFunc(func() { close(read) }))
 	defer stop()
 	if err != nil {
 		return err
@@ -71,6 +73,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	g.Go(func() error { return p.lookLoop(ctx) })
 	g.Go(func() error { return p.askLoop(ctx) })
 	g.Go(func() error { return p.reportLoop(ctx) })
+	g.Go(func() error { return p.followSamples(ctx, read) })
 	g.Go(func() error { return p.keepLeading(ctx) })
 	g.Go(func() error { return p.published.keep(ctx, p.Queue) })
 	g.Go(func() error { return p.Uploads.WatchReturns(ctx, p.lookAgain) })
@@ -78,8 +81,9 @@ func (p *Poller) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// subscribe begins to hear of what a leader hears of.
-func (p *Poller) subscribe(ctx context.Context) (stop func(), err error) {
+// subscribe begins to hear of what a leader hears of. It calls read when all jobs of the ledger are
+// known.
+func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
 		for _, s := range stops {
@@ -99,27 +103,45 @@ func (p *Poller) subscribe(ctx context.Context) (stop func(), err error) {
 		stops = append(stops, func() { _ = sub.Unsubscribe() })
 	}
 
-	after := p.rechecks.after
-	if p.reporting() {
-		after = max(after, reportsBack)
-	}
-	if after > 0 {
-		s, err := p.Queue.FollowSamples(ctx, p.Now().Add(-after), func(r queue.SampleRecord) {
-			p.sampleWritten(ctx, r)
-		})
-		if err != nil {
-			return stop, err
-		}
-		stops = append(stops, s)
-	}
-
-	s, err := p.Queue.FollowJobs(ctx, func(r queue.JobRecord) { p.jobWritten(ctx, r) })
+	s, err := p.Queue.FollowJobs(ctx, func(r queue.JobRecord) { p.jobWritten(ctx, r) }, read)
 	if err != nil {
 		return stop, err
 	}
 	stops = append(stops, s)
 
 	return stop, nil
+}
+
+// jobsFirst is for how long samples are not read for the sake of the jobs, at most.
+const jobsFirst = time.Minute
+
+// followSamples hears of samples until ctx ends, once the jobs that wait are known: there may be a
+// million of both, and what is to be asked again or reported can wait a little longer.
+func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
+	after := p.rechecks.after
+	if p.reporting() {
+		after = max(after, reportsBack)
+	}
+	if after == 0 {
+		return nil
+	}
+	since := p.Now().Add(-after)
+
+	select {
+	case <-jobsRead:
+	case <-time.After(jobsFirst):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+
+	stop, err := p.Queue.FollowSamples(ctx, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
+	if err != nil {
+		return err
+	}
+	defer stop()
+	<-ctx.Done()
+
+	return ctx.Err()
 }
 
 // keepLeading ends the service when our membership is in doubt, or another leads. Meanwhile it

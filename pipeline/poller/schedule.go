@@ -2,6 +2,7 @@ package poller
 
 import (
 	"container/heap"
+	"math"
 	"time"
 )
 
@@ -11,10 +12,10 @@ type schedule[T scheduled] []T
 // scheduled is what a schedule can hold: something that has a slot.
 type scheduled interface{ at() *slot }
 
-// slot is the place of an entry in its schedule.
+// slot is the place of an entry in its schedule. There may be a million.
 type slot struct {
-	due time.Time
-	pos int // -1: not in it
+	due moment
+	pos int32 // -1: not in it
 }
 
 // unscheduled is the slot of what is in no schedule.
@@ -22,12 +23,46 @@ var unscheduled = slot{pos: -1}
 
 func (s *slot) at() *slot { return s }
 
+// moment is a time of day in nanoseconds since 1970, in a third of the room of a time.Time.
+type moment int64
+
+// always is the moment of the zero time, which is before all others.
+const always moment = math.MinInt64
+
+func momentOf(t time.Time) moment {
+	if t.IsZero() {
+		return always
+	}
+
+	return moment(t.UnixNano())
+}
+
+func (m moment) time() time.Time {
+	if m == always {
+		return time.Time{}
+	}
+
+	return time.Unix(0, int64(m))
+}
+
+// sub returns how long m is after a time.
+func (m moment) sub(t time.Time) time.Duration { return m.time().Sub(t) }
+
+// add returns the moment that is so much later.
+func (m moment) add(d time.Duration) moment {
+	if m == always {
+		return always
+	}
+
+	return m + moment(d)
+}
+
 // set makes an entry due at a time, whether or not it was in the schedule.
 func (h *schedule[T]) set(e T, due time.Time) {
 	s := e.at()
-	s.due = due
+	s.due = momentOf(due)
 	if s.pos >= 0 {
-		heap.Fix(h, s.pos)
+		heap.Fix(h, int(s.pos))
 		return
 	}
 	heap.Push(h, e)
@@ -36,31 +71,31 @@ func (h *schedule[T]) set(e T, due time.Time) {
 // remove takes an entry out, if it is in.
 func (h *schedule[T]) remove(e T) {
 	if pos := e.at().pos; pos >= 0 {
-		heap.Remove(h, pos)
+		heap.Remove(h, int(pos))
 	}
 }
 
 // shift moves every time by as much as the clock was set.
 func (h schedule[T]) shift(by time.Duration) {
 	for _, e := range h {
-		e.at().due = e.at().due.Add(by)
+		e.at().due = e.at().due.add(by)
 	}
 }
 
 // Len implements heap.Interface, as do the methods that follow.
 func (h schedule[T]) Len() int { return len(h) }
 
-func (h schedule[T]) Less(i, j int) bool { return h[i].at().due.Before(h[j].at().due) }
+func (h schedule[T]) Less(i, j int) bool { return h[i].at().due < h[j].at().due }
 
 func (h schedule[T]) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].at().pos = i
-	h[j].at().pos = j
+	h[i].at().pos = int32(i)
+	h[j].at().pos = int32(j)
 }
 
 func (h *schedule[T]) Push(x any) {
 	e := x.(T)
-	e.at().pos = len(*h)
+	e.at().pos = int32(len(*h))
 	*h = append(*h, e)
 }
 

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"iter"
 	"maps"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,85 +14,103 @@ import (
 )
 
 // waitlist is the poller's index of the jobs that wait: for which sample, and when each sample is
-// due. It holds sequence numbers, not messages. It is not safe for concurrent use.
+// due. It holds sequence numbers, not messages, and of names as little as it can: there may be a
+// million samples. It is not safe for concurrent use.
 type waitlist struct {
-	entries map[string]*waiting // by sample key
+	entries map[uint64]*waiting // by sampleID.hash, and then by waiting.next
+	samples int
 	due     schedule[*waiting]
 	jobs    int // all of them
 	parked  int // jobs that wait for a budget
 	queued  int // samples that wait for their turn to go back to work
+	oldest  oldest
 }
+
+// oldest remembers since when the first jobs wait. To find that out takes a look at all of them,
+// which is done for a small part of the time at most: with many jobs it may be a little old.
+type oldest struct {
+	pending, parked uint32 // seconds since 1970
+	until           time.Time
+}
+
+// lookPart is by how much longer what was found is told than it took to find.
+const lookPart = 50
 
 // waiting is one sample that jobs wait for.
 type waiting struct {
 	slot // in waitlist.due: next time to look, or to ask
 
-	key       string
+	sample    sampleID
+	pending   bool // WildFire has it, as far as we know: when due, ask
+	busy      bool // being looked at, asked about or settled
+	again     bool // something changed while busy
+	queued    bool // it waits for its turn to go back to work
 	jobs      waitingJobs
-	submitted time.Time // what the schedule counts from
-	pending   bool      // WildFire has it, as far as we know: when due, ask
-	busy      bool      // being looked at, asked about or settled
-	again     bool      // something changed while busy
-	queued    bool      // it waits for its turn to go back to work
+	submitted moment // what the schedule counts from
+	next      *waiting
 }
+
+func (e *waiting) key() string { return e.sample.key() }
 
 // waitingJob is one job that waits, as the ledger has it.
 type waitingJob struct {
-	subject string
-	seq     uint64
-	since   int64 // seconds since 1970
-	lane    uint8 // index among the priorities
-	parked  bool  // for a budget
+	name   string // of its record: <source>.<job key>; "" for no job
+	seq    uint64
+	since  uint32 // seconds since 1970
+	lane   uint8  // index among the priorities
+	parked bool   // for a budget
 }
 
-// source is the token of the subject before the last.
 func (j waitingJob) source() string {
-	head := j.subject[:max(strings.LastIndexByte(j.subject, '.'), 0)]
+	source, _, _ := strings.Cut(j.name, ".")
 
-	return head[strings.LastIndexByte(head, '.')+1:]
+	return source
 }
 
 func (j waitingJob) priority() pipeline.Priority { return pipeline.Priorities()[j.lane] }
 
-// waitingJobs are those that wait for one sample. Hardly ever is it more than one, and there may
-// be a million samples: one job takes no map.
+// waitingJobs are those that wait for one sample. Hardly ever is it more than one: one job takes no
+// map.
 type waitingJobs struct {
 	one  waitingJob            // where there is just one
-	more map[string]waitingJob // by subject, where there are or were several
+	more map[string]waitingJob // by name, where there are or were several
 }
 
 func (w *waitingJobs) len() int {
 	switch {
 	case w.more != nil:
 		return len(w.more)
-	case w.one.subject != "":
+	case w.one.name != "":
 		return 1
 	}
+
 	return 0
 }
 
-func (w *waitingJobs) get(subject string) (j waitingJob, ok bool) {
+func (w *waitingJobs) get(name string) (j waitingJob, ok bool) {
 	if w.more != nil {
-		j, ok = w.more[subject]
+		j, ok = w.more[name]
 		return j, ok
 	}
-	return w.one, w.one.subject == subject
+
+	return w.one, w.one.name == name
 }
 
 func (w *waitingJobs) put(j waitingJob) {
 	switch {
 	case w.more != nil:
-		w.more[j.subject] = j
-	case w.one.subject == "" || w.one.subject == j.subject:
+		w.more[j.name] = j
+	case w.one.name == "" || w.one.name == j.name:
 		w.one = j
 	default:
-		w.more, w.one = map[string]waitingJob{w.one.subject: w.one, j.subject: j}, waitingJob{}
+		w.more = map[string]waitingJob{w.one.name: w.one, j.name: j}
+		w.one = waitingJob{}
 	}
 }
 
-func (w *waitingJobs) remove(subject string) {
-	delete(w.more, subject)
-	if w.one.subject == subject {
+func (w *waitingJobs) remove(name string) {
+	delete(w.more, name)
+	if w.one.name == name {
 		w.one = waitingJob{}
 	}
 }
@@ -100,30 +120,68 @@ func (w *waitingJobs) all() iter.Seq[waitingJob] {
 	if w.more != nil {
 		return maps.Values(w.more)
 	}
+
 	return func(yield func(waitingJob) bool) {
-		if w.one.subject != "" {
+		if w.one.name != "" {
 			yield(w.one)
 		}
 	}
 }
 
-func newWaitlist() *waitlist { return &waitlist{entries: map[string]*waiting{}} }
+func newWaitlist() *waitlist { return &waitlist{entries: map[uint64]*waiting{}} }
 
-// add notes a job that waits since a time; the newest record of a job counts.
-func (l *waitlist) add(key string, j waitingJob, at time.Time) *waiting {
-	e := l.entries[key]
-	if e == nil {
-		e = &waiting{slot: unscheduled, key: key, submitted: at}
-		l.entries[key] = e
+// find returns a sample; nil where no job waits for it.
+func (l *waitlist) find(key string) *waiting {
+	id, ok := parseSampleID(key)
+	if !ok {
+		return nil
+	}
+	e := l.entries[id.hash()]
+	for e != nil && e.sample != id {
+		e = e.next
 	}
 
-	old, known := e.jobs.get(j.subject)
+	return e
+}
+
+// all goes over the samples in no order. None may be added or dropped meanwhile.
+func (l *waitlist) all() iter.Seq[*waiting] {
+	return func(yield func(*waiting) bool) {
+		for _, e := range l.entries {
+			for ; e != nil; e = e.next {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// add notes a job that waits since a time; the newest record of a job counts.
+func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waiting {
+	e := l.entries[id.hash()]
+	for e != nil && e.sample != id {
+		e = e.next
+	}
+	if e == nil {
+		e = &waiting{
+			slot:      unscheduled,
+			sample:    id,
+			submitted: momentOf(at),
+			next:      l.entries[id.hash()],
+		}
+		l.entries[id.hash()] = e
+		l.samples++
+	}
+
+	old, known := e.jobs.get(j.name)
 	if known && j.seq < old.seq {
 		return e
 	}
 
 	l.count(old, known, -1)
 	l.count(j, true, 1)
+	l.oldest.note(j)
 	e.jobs.put(j)
 
 	return e
@@ -142,8 +200,8 @@ func (l *waitlist) count(j waitingJob, known bool, by int) {
 
 // remove forgets a job that waits no more, and the sample with its last one.
 func (l *waitlist) remove(e *waiting, j waitingJob) {
-	if now, known := e.jobs.get(j.subject); known && now.seq == j.seq {
-		e.jobs.remove(j.subject)
+	if now, known := e.jobs.get(j.name); known && now.seq == j.seq {
+		e.jobs.remove(j.name)
 		l.count(now, true, -1)
 	}
 	if e.jobs.len() == 0 && !e.busy {
@@ -151,11 +209,28 @@ func (l *waitlist) remove(e *waiting, j waitingJob) {
 	}
 }
 
-// drop forgets a sample.
+// drop forgets a sample. To forget it again does nothing.
 func (l *waitlist) drop(e *waiting) {
-	l.unschedule(e)
+	l.due.remove(e)
 	l.queue(e, false)
-	delete(l.entries, e.key)
+
+	hash := e.sample.hash()
+	first := l.entries[hash]
+	switch {
+	case first == e && e.next == nil:
+		delete(l.entries, hash)
+	case first == e:
+		l.entries[hash] = e.next
+	default:
+		for first != nil && first.next != e {
+			first = first.next
+		}
+		if first == nil {
+			return // it was forgotten before
+		}
+		first.next = e.next
+	}
+	l.samples--
 }
 
 // queue notes whether the sample waits for its turn to go back to work.
@@ -172,7 +247,7 @@ func (l *waitlist) queue(e *waiting, queued bool) {
 // schedule sets when the sample is due. A busy one is scheduled when it is done.
 func (l *waitlist) schedule(e *waiting, at time.Time) {
 	if e.busy {
-		e.due = at
+		e.due = momentOf(at)
 		return
 	}
 	l.due.set(e, at)
@@ -185,53 +260,72 @@ func (l *waitlist) next() time.Time {
 	if len(l.due) == 0 {
 		return time.Time{}
 	}
-	return l.due[0].due
+
+	return l.due[0].due.time()
 }
 
 // pop takes the first sample that is due by now out of the schedule; nil where none is.
 func (l *waitlist) pop(now time.Time) *waiting {
-	if len(l.due) == 0 || l.due[0].due.After(now) {
+	if len(l.due) == 0 || l.due[0].due > momentOf(now) {
 		return nil
 	}
+
 	return heap.Pop(&l.due).(*waiting)
 }
 
+// newWaitingJob is what the list keeps of a record. The name is a copy: the strings of a record are
+// parts of larger ones.
 func newWaitingJob(r queue.JobRecord) waitingJob {
-	j := waitingJob{
-		subject: r.Subject,
-		seq:     r.Seq,
-		since:   r.Time.Unix(),
-		parked:  r.Parked != "",
+	return waitingJob{
+		name:   strings.Clone(r.Name),
+		seq:    r.Seq,
+		since:  uint32(r.Time.Unix()),
+		lane:   uint8(max(slices.Index(pipeline.Priorities(), r.Priority), 0)),
+		parked: r.Parked != "",
 	}
-	for i, p := range pipeline.Priorities() {
-		if p == r.Priority {
-			j.lane = uint8(i)
-		}
-	}
-
-	return j
 }
 
 // waiters counts the jobs by what they wait for.
 func (l *waitlist) waiters() queue.Waiters {
-	var w queue.Waiters
-	for _, e := range l.entries {
-		for j := range e.jobs.all() {
-			r := queue.JobRecord{Time: time.Unix(j.since, 0).UTC()}
-			if j.parked {
-				r.Parked = pipeline.Uploads
+	began := time.Now()
+	if !began.Before(l.oldest.until) {
+		l.oldest = oldest{pending: math.MaxUint32, parked: math.MaxUint32}
+		for e := range l.all() {
+			for j := range e.jobs.all() {
+				l.oldest.note(j)
 			}
-			w.Note(r)
 		}
+		l.oldest.until = began.Add(lookPart * time.Since(began))
+	}
+
+	return queue.Waiters{
+		Pending: waitStatus(l.jobs-l.parked, l.oldest.pending),
+		Parked:  waitStatus(l.parked, l.oldest.parked),
+	}
+}
+
+func waitStatus(jobs int, oldest uint32) queue.WaitStatus {
+	w := queue.WaitStatus{Jobs: jobs}
+	if jobs > 0 && oldest != math.MaxUint32 {
+		w.Oldest = time.Unix(int64(oldest), 0).UTC()
 	}
 
 	return w
 }
 
+// note takes a job into account.
+func (o *oldest) note(j waitingJob) {
+	if j.parked {
+		o.parked = min(o.parked, j.since)
+	} else {
+		o.pending = min(o.pending, j.since)
+	}
+}
+
 // shift moves every time by as much as the clock was set.
 func (l *waitlist) shift(by time.Duration) {
-	for _, e := range l.entries {
-		e.due = e.due.Add(by)
-		e.submitted = e.submitted.Add(by)
+	for e := range l.all() {
+		e.due = e.due.add(by)
+		e.submitted = e.submitted.add(by)
 	}
 }

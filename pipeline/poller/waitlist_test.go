@@ -1,11 +1,15 @@
 package poller
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"backburn/pipeline"
 )
 
 // Of a job that came to wait twice the newest message counts, and a sample is forgotten with its
@@ -13,30 +17,31 @@ import (
 func TestWaitlist(t *testing.T) {
 	t.Parallel()
 	l := newWaitlist()
-	job := func(subject string, seq uint64) waitingJob {
-		return waitingJob{subject: subject, seq: seq, lane: 1}
+	job := func(name string, seq uint64) waitingJob {
+		return waitingJob{name: name, seq: seq, lane: 1}
 	}
+	sample := idOf(t, digest(1))
 	first := time.Unix(1, 0)
-	e := l.add("sample", job("a", 1), first)
-	l.add("sample", job("a", 5), time.Unix(2, 0))
-	l.add("sample", job("a", 3), time.Unix(3, 0)) // read late
+	e := l.add(sample, job("a", 1), first)
+	l.add(sample, job("a", 5), time.Unix(2, 0))
+	l.add(sample, job("a", 3), time.Unix(3, 0)) // read late
 	check := func(what string, jobs, samples int) {
 		t.Helper()
 		n := 0
 		for range e.jobs.all() {
 			n++
 		}
-		if l.jobs != jobs || e.jobs.len() != jobs || n != jobs || len(l.entries) != samples {
+		if l.jobs != jobs || e.jobs.len() != jobs || n != jobs || l.samples != samples {
 			t.Errorf("%s: %d jobs in the list, %d of the sample, %d gone over, %d samples; want %d jobs of %d samples",
-				what, l.jobs, e.jobs.len(), n, len(l.entries), jobs, samples)
+				what, l.jobs, e.jobs.len(), n, l.samples, jobs, samples)
 		}
 	}
 	check("three messages of one job", 1, 1)
-	if j, ok := e.jobs.get("a"); !ok || j.seq != 5 || !e.submitted.Equal(first) {
-		t.Errorf("the job is %+v, waiting since %s", j, e.submitted)
+	if j, ok := e.jobs.get("a"); !ok || j.seq != 5 || !e.submitted.time().Equal(first) {
+		t.Errorf("the job is %+v, waiting since %s", j, e.submitted.time())
 	}
-	l.add("sample", job("b", 7), first)
-	l.add("sample", job("c", 8), first)
+	l.add(sample, job("b", 7), first)
+	l.add(sample, job("c", 8), first)
 	check("two more", 3, 1)
 	l.remove(e, job("a", 1)) // an old message of it
 	check("an old message left", 3, 1)
@@ -47,9 +52,61 @@ func TestWaitlist(t *testing.T) {
 	l.remove(e, job("b", 7))
 	check("the last left while the sample was looked at", 0, 1)
 	e.busy = false
-	l.add("sample", job("d", 9), first)
+	l.add(sample, job("d", 9), first)
 	l.remove(e, job("d", 9))
 	check("the last left", 0, 0)
+}
+
+// Samples of which the SHA-256 begins alike are told apart.
+func TestWaitlistTellsSamplesApart(t *testing.T) {
+	t.Parallel()
+	l := newWaitlist()
+	same := strings.Repeat("ab", 8)
+	var keys []string
+	for i := range 3 {
+		digits := same + digest(i)[len(same):]
+		keys = append(keys, digits, pipeline.LinkKeyOf(digits))
+	}
+	for i, key := range keys {
+		l.add(idOf(t, key), waitingJob{name: fmt.Sprint("mail.", i), seq: 1}, time.Unix(1, 0))
+	}
+
+	for round := range keys {
+		found := 0
+		for e := range l.all() {
+			if l.find(e.key()) == e {
+				found++
+			}
+		}
+		if want := len(keys) - round; found != want || l.samples != want || len(l.entries) != 1 {
+			t.Errorf("%d of %d samples are found, under %d beginnings", found, l.samples, len(l.entries))
+		}
+
+		gone := l.find(keys[(round*5+2)%len(keys)]) // the first, the last, and one between
+		l.drop(gone)
+		l.drop(gone)
+	}
+	if len(l.entries) != 0 || l.samples != 0 || l.find("no key") != nil {
+		t.Errorf("%d entries and %d samples are left", len(l.entries), l.samples)
+	}
+}
+
+// idOf reads a key.
+func idOf(t testing.TB, key string) sampleID {
+	t.Helper()
+	id, ok := parseSampleID(key)
+	if !ok || id.key() != key {
+		t.Fatalf("%q became %+v", key, id)
+	}
+
+	return id
+}
+
+// digest is the SHA-256 of a number.
+func digest(i int) string {
+	sum := sha256.Sum256(fmt.Append(nil, i))
+
+	return hex.EncodeToString(sum[:])
 }
 
 // BenchmarkWaitlist tells the memory of each sample that waits.
@@ -61,9 +118,8 @@ func BenchmarkWaitlist(b *testing.B) {
 		runtime.ReadMemStats(&before)
 		l := newWaitlist()
 		for i := range samples {
-			subject := fmt.Sprintf("backburn.ledger.job.quarantine.%s%06d", strings.Repeat("j", 20), i)
-			key := fmt.Sprintf("%064x", i)
-			l.schedule(l.add(key, waitingJob{subject: subject, seq: uint64(i), lane: 1}, time.Now()), time.Now())
+			name := fmt.Sprintf("quarantine.%s%06d", strings.Repeat("j", 20), i)
+			l.schedule(l.add(idOf(b, digest(i)), waitingJob{name: name, seq: uint64(i), lane: 1}, time.Now()), time.Now())
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)

@@ -16,7 +16,7 @@ import (
 
 // JobRecord is what the ledger says of a job, without the job itself.
 type JobRecord struct {
-	Subject  string // names the job
+	Name     string // of the record, beneath Names.LedgerSubject: <source>.<job key>
 	Source   string
 	Seq      uint64
 	Time     time.Time
@@ -26,13 +26,12 @@ type JobRecord struct {
 	Pending  time.Time         // of JobWaiting: since when WildFire has the sample; zero: it has not
 	Parked   pipeline.Budget   // of JobWaiting: the budget that it waits for; "" for none
 	By       string            // of JobDone: the leader that ended it; "" for a worker
-	Last     bool              // nothing more was there when it was sent
 }
 
 // jobRecord reads the headers of a record.
-func jobRecord(subject string, h nats.Header, seq uint64, at time.Time) JobRecord {
+func (n Names) jobRecord(subject string, h nats.Header, seq uint64, at time.Time) JobRecord {
 	r := JobRecord{
-		Subject:  subject,
+		Name:     strings.TrimPrefix(subject, n.ledgerJob("")),
 		Seq:      seq,
 		Time:     at.UTC(),
 		State:    JobState(h.Get(headerState)),
@@ -41,9 +40,7 @@ func jobRecord(subject string, h nats.Header, seq uint64, at time.Time) JobRecor
 		Parked:   pipeline.Budget(h.Get(headerParked)),
 		By:       h.Get(headerBy),
 	}
-	if t := strings.Split(subject, "."); len(t) >= 2 {
-		r.Source = t[len(t)-2]
-	}
+	r.Source, _, _ = strings.Cut(r.Name, ".")
 	if ns, err := strconv.ParseInt(h.Get(headerPending), 10, 64); err == nil {
 		r.Pending = time.Unix(0, ns).UTC()
 	}
@@ -52,9 +49,10 @@ func jobRecord(subject string, h nats.Header, seq uint64, at time.Time) JobRecor
 }
 
 // FollowJobs calls handle for every job of the ledger, in the order in which the records were
-// written, and then for each new one, until stop. handle is called by one goroutine at a time, and
-// does not run any more when stop returns.
-func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord)) (stop func(), err error) {
+// written, and then for each new one, until stop. It calls read whenever handle has had all that
+// were there. Both are called by one goroutine at a time, and do not run any more when stop
+// returns.
+func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read func()) (stop func(), err error) {
 	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.AnyLedgerJob()},
 		HeadersOnly:    true,
@@ -63,15 +61,19 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord)) (stop fu
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
 
+	if c.CachedInfo().NumPending == 0 {
+		read()
+	}
 	f := &follower{}
 	consume, err := c.Consume(f.calls(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
 			return
 		}
-		r := jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp)
-		r.Last = meta.NumPending == 0
-		handle(r)
+		handle(q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		if meta.NumPending == 0 {
+			read()
+		}
 	}), newsExpiry, newsHeartbeat, jetstream.PullMaxMessages(followAtOnce))
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
@@ -118,13 +120,13 @@ func (q *Queue) readJobs(ctx context.Context, visit func(JobRecord) bool) error 
 		FilterSubjects: []string{q.AnyLedgerJob()},
 		HeadersOnly:    true,
 	}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
-		return visit(jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		return visit(q.jobRecord(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 	})
 }
 
-// ReadWaiting reads a job that waits; nil where it does not any more.
-func (q *Queue) ReadWaiting(ctx context.Context, subject string) (*Message, uint64, error) {
-	msgs, err := q.reads.last(ctx, subject)
+// ReadWaiting reads a job that waits by the name of its record; nil where it does not any more.
+func (q *Queue) ReadWaiting(ctx context.Context, name string) (*Message, uint64, error) {
+	msgs, err := q.reads.last(ctx, q.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
 		return nil, 0, err
 	}
@@ -133,9 +135,9 @@ func (q *Queue) ReadWaiting(ctx context.Context, subject string) (*Message, uint
 	return entry.Message, entry.Revision, nil
 }
 
-// ReadDone reads the final event of a job by its subject; false where it has none.
-func (q *Queue) ReadDone(ctx context.Context, subject string) (JobEntry, bool, error) {
-	msgs, err := q.reads.last(ctx, subject)
+// ReadDone reads the final event of a job by the name of its record; false where it has none.
+func (q *Queue) ReadDone(ctx context.Context, name string) (JobEntry, bool, error) {
+	msgs, err := q.reads.last(ctx, q.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
 		return JobEntry{}, false, err
 	}

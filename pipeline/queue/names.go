@@ -72,8 +72,11 @@ func (n Names) SampleSubject(sampleKey string) string {
 
 // LedgerSubject is where the ledger keeps a job. Its identity is its source and its id.
 func (n Names) LedgerSubject(r pipeline.Ref) string {
-	return n.prefix + ".ledger.job." + r.Source + "." + pipeline.JobKey(r.ID)
+	return n.ledgerJob(r.Source + "." + pipeline.JobKey(r.ID))
 }
+
+// ledgerJob is the subject of a job's record by its name.
+func (n Names) ledgerJob(name string) string { return n.prefix + ".ledger.job." + name }
 
 // AnyLedgerJob matches every job of the ledger.
 func (n Names) AnyLedgerJob() string { return n.prefix + ".ledger.job.*.*" }

@@ -355,7 +355,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 	var subjects []string
 	err := t.q.readJobs(ctx, func(r JobRecord) bool {
 		if r.State == JobWaiting && r.Sample == t.key && (t.query.Source == "" || r.Source == t.query.Source) {
-			subjects = append(subjects, r.Subject)
+			subjects = append(subjects, t.q.ledgerJob(r.Name))
 		}
 		return len(subjects) < t.limit
 	})

@@ -1,0 +1,271 @@
+//go:build linux
+
+// Command pending measures the poller with many jobs that wait for WildFire: the resident memory of
+// the process that leads, and how long another takes to lead in its place once it was killed.
+//
+// The ledger is filled first, by this program; NATS and the simulated WildFire run in it, too. What
+// is measured are two workers, this program again, as processes of their own.
+//
+//	go run ./bench/pending
+//	go run ./bench/pending -n 100000
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func main() {
+	n := flag.Int("n", 1_000_000, "jobs that wait")
+	nats := flag.String("nats", "", "be a worker of this server")
+	url := flag.String("wildfire", "", "the WildFire of that worker")
+	flag.Parse()
+
+	measure := func() error { return run(*n) }
+	if *nats != "" {
+		measure = func() error { return work(*nats, *url) }
+	}
+	if err := measure(); err != nil {
+		fmt.Fprintln(os.Stderr, "pending:", err)
+		os.Exit(1)
+	}
+}
+
+func topology() queue.Topology {
+	return queue.Topology{
+		Prefix:          "backburn",
+		Replicas:        1,
+		Lease:           pipeline.DefaultConfig().Lease,
+		ResultsMaxAge:   24 * time.Hour,
+		ResultsMaxBytes: 8 << 30,
+	}
+}
+
+// work is a worker, until it is killed.
+func work(url, wildFire string) error {
+	ctx := context.Background()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		return err
+	}
+	q, err := queue.Open(ctx, nc, topology())
+	if err != nil {
+		return err
+	}
+
+	of := wildfire.DefaultConfig()
+	of.BaseURL = wildFire
+	client, err := wildfire.New(of, wildfire.StaticToken("token"))
+	if err != nil {
+		return err
+	}
+	cfg := pipeline.DefaultConfig()
+	w, err := worker.New(q, cfg, client, client)
+	if err != nil {
+		return err
+	}
+
+	return w.Run(ctx)
+}
+
+func run(n int) error {
+	dir, err := os.MkdirTemp("", "backburn-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	ns, err := server.NewServer(&server.Options{
+		ServerName: "bench",
+		Host:       "127.0.0.1",
+		Port:       server.RANDOM_PORT,
+		JetStream:  true,
+		StoreDir:   dir,
+		NoSigs:     true,
+		NoLog:      true,
+	})
+	if err != nil {
+		return err
+	}
+	ns.Start()
+	defer func() { ns.Shutdown(); ns.WaitForShutdown() }()
+	if !ns.ReadyForConnections(30 * time.Second) {
+		return errors.New("the NATS server did not start")
+	}
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	sim := wildfiretest.New(wildfiretest.WithDelay(24*time.Hour), wildfiretest.WithUnknownFor(0))
+	h := sim.NewHTTPServer()
+	go func() { _ = h.Serve(sim.Listener(l)) }()
+	defer h.Close()
+
+	nc, err := nats.Connect(ns.ClientURL())
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	q, err := queue.Open(context.Background(), nc, topology())
+	if err != nil {
+		return err
+	}
+
+	began := time.Now()
+	if err := fill(q, n); err != nil {
+		return err
+	}
+	fmt.Printf("%d jobs wait; that took %s\n", n, time.Since(began).Round(time.Second))
+
+	return measure(n, nc, q, ns.ClientURL(), "http://"+l.Addr().String())
+}
+
+// fill has jobs wait that were uploaded a moment ago.
+func fill(q *queue.Queue, n int) error {
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(context.Background())
+	for range 256 {
+		g.Go(func() error {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				if err := wait(ctx, q, int(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+
+	return g.Wait()
+}
+
+func wait(ctx context.Context, q *queue.Queue, i int) error {
+	sum := sha256.Sum256([]byte(strconv.Itoa(i)))
+	key := hex.EncodeToString(sum[:])
+	now := time.Now().UTC()
+	m := &queue.Message{AcceptedAt: now}
+	m.Job = pipeline.Job{
+		ID:         fmt.Sprintf("01K9%022d", i),
+		Source:     "quarantine",
+		Priority:   pipeline.Normal,
+		Version:    1,
+		Kind:       pipeline.KindFile,
+		Filename:   fmt.Sprintf("invoice-%d.exe", i),
+		ReceivedAt: now,
+	}
+	m.Job.Learn(key, 10_240)
+
+	return q.Commit(ctx,
+		q.PutSample(queue.SampleEntry{Key: key, Sample: pipeline.Sample{
+			State:       pipeline.StatePending,
+			ChangedAt:   now,
+			Size:        10_240,
+			SubmittedAt: now,
+		}}),
+		q.PutWaiting(m, queue.Waiting{Sample: key, Basis: results.BasisUpload, Pending: now}, 0))
+}
+
+func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) error {
+	first, err := start(server, wildFire)
+	if err != nil {
+		return err
+	}
+	defer first.kill()
+	began := time.Now()
+	if err := untilLed(nc, q, n); err != nil {
+		return err
+	}
+	fmt.Printf("a leader knows them all after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), first.resident()>>20)
+
+	second, err := start(server, wildFire)
+	if err != nil {
+		return err
+	}
+	defer second.kill()
+	time.Sleep(10 * time.Second) // it joins, and the first one goes on
+	fmt.Printf("ten seconds later: the leader has %d MB resident, the other worker %d MB\n", first.resident()>>20, second.resident()>>20)
+
+	first.kill()
+	began = time.Now()
+	if err := untilLed(nc, q, n); err != nil {
+		return err
+	}
+	fmt.Printf("killed, and another leads and knows them all after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), second.resident()>>20)
+
+	return nil
+}
+
+// untilLed waits until a leader answers that so many jobs wait.
+func untilLed(nc *nats.Conn, q *queue.Queue, n int) error {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		m, err := nc.Request(q.WaitingSubject(), nil, time.Second)
+		if err != nil {
+			continue
+		}
+		var w queue.Waiters
+		if err := json.Unmarshal(m.Data, &w); err != nil {
+			return err
+		}
+		if w.Pending.Jobs == n {
+			return nil
+		}
+	}
+
+	return errors.New("no leader knew all jobs within five minutes")
+}
+
+// process is a worker that runs.
+type process struct{ cmd *exec.Cmd }
+
+func start(server, wildFire string) (process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return process{}, err
+	}
+	cmd := exec.Command(self, "-nats", server, "-wildfire", wildFire)
+	cmd.Stderr = os.Stderr
+
+	return process{cmd}, cmd.Start()
+}
+
+func (p process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+// resident is the process's resident memory, in bytes.
+func (p process) resident() int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+
+	return pages * int64(os.Getpagesize())
+}
