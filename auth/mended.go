@@ -17,7 +17,7 @@ func (s *Source) mended(ctx context.Context, err error) bool {
 		return false
 	}
 
-	s.log.Info().Msg("the credential was replaced, asking for a token again")
+	s.log.Info().Msg("the credential was replaced; requesting a token")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cool = cooldown{}

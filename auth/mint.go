@@ -61,7 +61,7 @@ func (s *Source) mint(ctx context.Context) (oauth.Minted, error) {
 	m, err := s.grant.Mint(ctx)
 	if errors.Is(err, ErrCredentialRejected) {
 		if changed, _ := s.credential.client.Reload(); changed {
-			s.log.Info().Msg("the client secret was replaced, trying the new one")
+			s.log.Info().Msg("the client secret was replaced; trying the new one")
 			m, err = s.grant.Mint(ctx)
 		}
 	}
@@ -75,7 +75,7 @@ func (s *Source) mint(ctx context.Context) (oauth.Minted, error) {
 // observe notes what a token tells about the server and the clock.
 func (s *Source) observe(m oauth.Minted) {
 	if m.Life.Odd {
-		s.log.Warn().Stringer("lifetime", m.Life.D).Msg("the token endpoint gave an odd expires_in")
+		s.log.Warn().Stringer("lifetime", m.Life.D).Msg("the token endpoint returned an invalid expires_in")
 	}
 	if !m.Skewed {
 		return

@@ -175,7 +175,7 @@ func (f *shared) publish(ctx context.Context, w want, v view, m oauth.Minted) *h
 	}
 
 	f.source.metrics.bucket.Inc()
-	f.source.log.Warn().Str("reason", kv.Reason(err)).Msg("token not shared, this process uses its own")
+	f.source.log.Warn().Str("reason", kv.Reason(err)).Msg("cannot share the token; this process uses its own")
 	return h
 }
 
@@ -219,7 +219,7 @@ func (f *shared) lost(cause error) {
 	f.mu.Unlock()
 
 	if !was {
-		f.source.log.Warn().Str("reason", kv.Reason(cause)).Bool("required", f.required).Msg("the token bucket cannot be reached")
+		f.source.log.Warn().Str("reason", kv.Reason(cause)).Bool("required", f.required).Msg("cannot reach the token bucket")
 	}
 }
 
@@ -231,7 +231,7 @@ func (f *shared) reached() {
 	f.mu.Unlock()
 
 	if was {
-		f.source.log.Info().Msg("the token bucket answers again")
+		f.source.log.Info().Msg("the token bucket is reachable again")
 	}
 }
 

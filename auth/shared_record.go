@@ -80,7 +80,7 @@ func (f *shared) open(at place, e Entry) view {
 		r, err = decodeRecord(plain)
 	}
 	if err != nil {
-		f.source.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("shared token cannot be read, treating it as none")
+		f.source.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("cannot read the shared token; ignoring it")
 		r = record{}
 	}
 	return f.seen(view{record: r, revision: e.Revision, at: at})
@@ -146,7 +146,7 @@ func (f *shared) abandoned(v view) bool {
 	if time.Since(f.claimSeen.at) < f.source.timing.claimTTL {
 		return false
 	}
-	f.source.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over a claim that has not moved")
+	f.source.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over an abandoned claim on the shared token")
 	return true
 }
 
@@ -240,7 +240,7 @@ func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
 		r.Cool = note
 	})
 	if err != nil {
-		f.source.log.Debug().Str("reason", kv.Reason(err)).Msg("claim not released, it will age")
+		f.source.log.Debug().Str("reason", kv.Reason(err)).Msg("cannot release the claim on the shared token; it will expire")
 	}
 	if err != nil || note == nil {
 		return e

@@ -126,5 +126,5 @@ func (s *Source) adopt(h *held) {
 	}
 
 	s.install(h)
-	s.log.Debug().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("token of the fleet taken")
+	s.log.Debug().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("using the fleet's token")
 }

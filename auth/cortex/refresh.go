@@ -102,7 +102,7 @@ func (g *Grant) refreshAny(ctx context.Context, clientSecret secret.Secret, r re
 		}
 	}
 	if r.Previous != "" {
-		g.config.Log.Warn().Msg("the refresh token is refused, trying the previous one")
+		g.config.Log.Warn().Msg("the refresh token was rejected; trying the previous one")
 		if m, err := try(r.Previous); err == nil {
 			return m, r.Previous, nil
 		}
@@ -131,7 +131,7 @@ func (g *Grant) replace(ctx context.Context, r record, token, used string) {
 
 	if err := g.store.keep(context.WithoutCancel(ctx), next); err != nil {
 		g.metrics.Saves.Inc()
-		g.config.Log.Error().Err(err).Msg("the new refresh token is not stored: if this process ends now, it is lost")
+		g.config.Log.Error().Err(err).Msg("cannot store the new refresh token; it is lost if this process stops now")
 		g.wg.Go(g.keepTrying)
 	}
 }
@@ -155,7 +155,7 @@ func (g *Grant) keepTrying() {
 		}
 		g.metrics.Saves.Inc()
 	}
-	g.config.Log.Error().Msg("closed with a refresh token that is not stored: authorize again")
+	g.config.Log.Error().Msg("stopped with a refresh token that is not stored; log in again")
 }
 
 func (g *Grant) flushLocked(ctx context.Context) error {

@@ -13,7 +13,7 @@ func TestHealthcheck(t *testing.T) {
 	s := testkit.NewSite(t)
 	p := s.Start("backburn", "run")
 	p.Logged("ready")
-	addr := p.Logged("health, metrics and status are served").Text("addr")
+	addr := p.Logged("serving health, metrics and status").Text("addr")
 	ask := func(args ...string) int {
 		t.Helper()
 		return s.Start("backburn", append([]string{"healthcheck"}, args...)...).Wait()

@@ -69,7 +69,7 @@ func TestRecipeClamdscan(t *testing.T) {
 	p := newPlace(t)
 	s := testkit.NewSite(t)
 	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
-	s.Start("backburn", "run").Logged("speaking the clamd protocol")
+	s.Start("backburn", "run").Logged("serving the clamd protocol")
 	p.write("etc/backburn/clamd-client.conf", p.here(testkit.Snippet(t, clamdDoc, "/etc/backburn/clamd-client.conf")))
 	bad := p.write("srv/upload/invoice.js", "var x; // wildfire-test:malware")
 	p.write("srv/upload/good.exe", "MZ good")
@@ -108,7 +108,7 @@ func TestRecipeSquid(t *testing.T) {
 	p := newPlace(t)
 	s := testkit.NewSite(t)
 	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
-	s.Start("backburn", "run").Logged("speaking the clamd protocol")
+	s.Start("backburn", "run").Logged("serving the clamd protocol")
 
 	icap, proxy := p.port("1344"), p.port("3128")
 	virusScan := p.write("virus_scan.conf", p.here(testkit.Snippet(t, clamdDoc, "/etc/c-icap/virus_scan.conf")))

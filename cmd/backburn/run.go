@@ -87,7 +87,7 @@ are not served. To look at it, add --simulate to results, status, trace, submit 
 				return err
 			}
 			for _, w := range cfg.Watch {
-				log.Info().Str("path", w.Path).Str("source", w.Source).Msg("files dropped here are judged")
+				log.Info().Str("path", w.Path).Str("source", w.Source).Msg("watching a folder")
 			}
 			return n.Run(ctx)
 		},

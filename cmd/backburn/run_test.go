@@ -107,11 +107,11 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			s.Drop(files...)
 			inUpload(t, s, files)
 			p.Stop()
-			if cause := p.Logged("stopping: nothing new is taken on, and work in hand is finished or handed back").Text("cause"); cause != "ended by signal: terminated" {
+			if cause := p.Logged("stopping: finishing or requeuing jobs in progress").Text("cause"); cause != "ended by signal: terminated" {
 				t.Errorf("it stops because of %q", cause)
 			}
 			p.Logged("stopped")
-			if _, err := p.WasLogged("shutdown timeout reached; handing jobs back"); (err == nil) != tc.requeues {
+			if _, err := p.WasLogged("shutdown timeout reached; requeuing jobs"); (err == nil) != tc.requeues {
 				t.Errorf("handing back: %v, want %v", err == nil, tc.requeues)
 			}
 			end()
@@ -148,7 +148,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	s.Drop(files...)
 	inUpload(t, s, files)
 	p.Signal(syscall.SIGTERM)
-	p.Logged("finishing jobs under way")
+	p.Logged("finishing jobs in progress")
 	p.Stop()
 	end()
 

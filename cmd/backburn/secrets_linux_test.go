@@ -209,7 +209,7 @@ func (r roads) http(token, body string) {
 
 func (r roads) clamd(body string) {
 	r.t.Helper()
-	c, err := net.Dial("tcp", r.p.Logged("speaking the clamd protocol").Text("addr"))
+	c, err := net.Dial("tcp", r.p.Logged("serving the clamd protocol").Text("addr"))
 	r.do(err)
 	defer c.Close()
 	r.do(c.SetDeadline(time.Now().Add(testkit.Patience)))

@@ -61,11 +61,11 @@ func TestOneFileInTrouble(t *testing.T) {
 			strings.Contains(body, `backburn_part_state{of="quarantine",part="folder_files",state="ok"} 1`)
 	})
 	p.Until("/api/status", func(_ int, body string) bool { return strings.Contains(body, `"path":"stuck.exe"`) })
-	p.Logged("file cannot be dealt with, will try again")
+	p.Logged("cannot process a file; retrying")
 	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	if err := setImmutable(stuck, false); err != nil {
 		t.Fatal(err)
 	}
-	p.Logged("file is out of trouble")
+	p.Logged("a file that had problems is processed again")
 	p.Stop()
 }

@@ -92,7 +92,7 @@ func current(cfg Config) http.HandlerFunc {
 		defer cancel()
 		value, err := cfg.Status(ctx)
 		if err != nil {
-			cfg.Log.Warn().Err(err).Msg("cannot tell the status")
+			cfg.Log.Warn().Err(err).Msg("cannot determine the status")
 			writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": err.Error()})
 			return
 		}

@@ -175,7 +175,7 @@ func (s *service) unauthorized(w http.ResponseWriter, r *http.Request, err error
 
 // unavailable answers where NATS does not.
 func (s *service) unavailable(w http.ResponseWriter, err error) {
-	s.cfg.Log.Error().Err(err).Msg("cannot query the queue for an HTTP client")
+	s.cfg.Log.Error().Err(err).Msg("cannot read the queue for an HTTP client")
 	retry(w, askTimeout)
 	problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
 }

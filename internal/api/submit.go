@@ -325,7 +325,7 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		s.metrics.submissions.WithLabelValues(h.Source, resultGone).Inc()
 		return
 	default:
-		s.cfg.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("a submission could not be submitted")
+		s.cfg.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish a submission")
 		detail = "the queue does not answer; whether it was accepted is not known: repeat it with the same Idempotency-Key"
 		retry(w, askTimeout)
 	}

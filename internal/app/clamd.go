@@ -44,7 +44,7 @@ func (n *Node) startClamd() error {
 	}
 	n.clamd = s
 	n.undo = append(n.undo, s.Close)
-	n.log.Info().Str("addr", s.Addr().String()).Str("source", c.Source).Msg("speaking the clamd protocol")
+	n.log.Info().Str("addr", s.Addr().String()).Str("source", c.Source).Msg("serving the clamd protocol")
 
 	return nil
 }

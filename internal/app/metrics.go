@@ -98,7 +98,7 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	st, err := m.status.status(ctx, scrapeAge)
 	if err != nil {
-		m.log.Debug().Err(err).Msg("no state of the fleet for a scrape")
+		m.log.Debug().Err(err).Msg("cannot read the state of the fleet for a scrape")
 		gauge(m.up, 0)
 		return
 	}

@@ -412,7 +412,7 @@ func (n *Node) startHTTP() error {
 	}
 	n.http = h
 	n.undo = append(n.undo, h.Close)
-	n.log.Info().Str("addr", h.Addr().String()).Msg("health, metrics and status are served")
+	n.log.Info().Str("addr", h.Addr().String()).Msg("serving health, metrics and status")
 	return nil
 }
 
@@ -509,7 +509,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error {
 		<-gctx.Done()
 		began = time.Now()
-		n.log.Info().AnErr("cause", context.Cause(gctx)).Msg("stopping: nothing new is taken on, and work in hand is finished or handed back")
+		n.log.Info().AnErr("cause", context.Cause(gctx)).Msg("stopping: finishing or requeuing jobs in progress")
 		return nil
 	})
 	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")

@@ -104,10 +104,10 @@ func (n *Node) reopenOnHangup(ctx context.Context, hangups <-chan os.Signal) err
 		case <-hangups:
 			for _, s := range n.sinks {
 				if err := s.Reopen(); err != nil {
-					n.log.Warn().Err(err).Str("sink", s.Status().Name).Msg("a file cannot be closed")
+					n.log.Warn().Err(err).Str("sink", s.Status().Name).Msg("cannot close a file")
 				}
 			}
-			n.log.Info().Msg("SIGHUP: files of sinks are opened again; secrets are read at each use, and the configuration at a start alone")
+			n.log.Info().Msg("SIGHUP: reopened the files of sinks; secrets are read at each use, the configuration only at a start")
 		}
 	}
 }

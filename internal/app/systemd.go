@@ -16,7 +16,7 @@ func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Lo
 	notify := func(state string) bool {
 		sent, err := daemon.SdNotify(false, state)
 		if err != nil {
-			log.Warn().Err(err).Msg("systemd was not told the state of this process")
+			log.Warn().Err(err).Msg("cannot notify systemd")
 		}
 
 		return sent
@@ -27,7 +27,7 @@ func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Lo
 
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		log.Warn().Err(err).Msg("WATCHDOG_USEC is not understood: systemd gets no signs of life")
+		log.Warn().Err(err).Msg("cannot parse WATCHDOG_USEC; systemd gets no watchdog notifications")
 	}
 	var alive <-chan time.Time
 	if interval > 0 {

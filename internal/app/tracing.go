@@ -114,7 +114,7 @@ func (l *lossy) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) 
 	now := time.Now().UnixNano()
 	if last := l.warned.Load(); err != nil && (last == 0 || now-last >= int64(traceWarning)) {
 		l.warned.Store(now)
-		l.log.Warn().Err(err).Int("spans", len(spans)).Msg("the collector does not take our spans; they are lost, and nothing else is")
+		l.log.Warn().Err(err).Int("spans", len(spans)).Msg("trace collector unreachable; dropping spans")
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func (s *Server) judge(c judge.Contents, what subject) result {
 	switch {
 	case out.Malicious():
 		s.count(answeredFound)
-		s.cfg.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", what.command).Msg("clamd client was told of malicious contents")
+		s.cfg.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", what.command).Msg("reported malicious contents to a clamd client")
 		return found("WildFire." + out.String())
 	case out.Decided:
 		s.count(answeredOK)
@@ -147,7 +147,7 @@ func (s *Server) file(f *os.File, what subject) result {
 		return fault("size limit exceeded")
 	}
 	if err := s.ours(f); err != nil {
-		s.cfg.Log.Error().Err(err).Str("path", what.path).Msg("a client wants a file of Backburn's own judged; nothing of it leaves")
+		s.cfg.Log.Error().Err(err).Str("path", what.path).Msg("a client sent a file of Backburn's own; it is not uploaded")
 		s.count(answeredError)
 		return fault("Access denied")
 	}

@@ -138,7 +138,7 @@ func (n *session) instream(to answers) bool {
 		return false
 	case err != nil: // no room on the disk
 		n.s.count(answeredError)
-		n.s.cfg.Log.Error().Err(err).Msg("a stream could not be held")
+		n.s.cfg.Log.Error().Err(err).Msg("cannot store a stream temporarily")
 		_ = spool.Close()
 		_ = to.say("INSTREAM: no room for the stream. ERROR")
 		n.p.linger()

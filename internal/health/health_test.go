@@ -152,8 +152,8 @@ func TestLog(t *testing.T) {
 		cancel()
 		<-done
 		want := []string{
-			"error: part is failed away", "error: part is failed away", "error: part is failed away", "info: part is well again",
-			"warn: part is degraded flaps", "info: part is well again",
+			"error: part is failed away", "error: part is failed away", "error: part is failed away", "info: part works again",
+			"warn: part is degraded flaps", "info: part works again",
 		}
 		if got := l.lines(); strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("the log is\n%s", strings.Join(got, "\n"))

@@ -236,7 +236,7 @@ func (p *Part) logLocked(now time.Time) {
 	}
 
 	if !bad {
-		p.r.fields(p.r.log.Info(), s).Msg("part is well again")
+		p.r.fields(p.r.log.Info(), s).Msg("part works again")
 		return
 	}
 	e := p.r.log.Warn()

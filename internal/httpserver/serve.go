@@ -143,7 +143,7 @@ func (s *Server) recovering(next http.Handler) http.Handler {
 			case http.ErrAbortHandler:
 				panic(p)
 			default:
-				s.use.Log.Error().Str("path", r.URL.Path).Bytes("stack", debug.Stack()).Msg("a request made the process panic")
+				s.use.Log.Error().Str("path", r.URL.Path).Bytes("stack", debug.Stack()).Msg("panic in a request handler")
 				s.use.refuse(w, http.StatusInternalServerError, "internal error")
 			}
 		}()
@@ -158,7 +158,7 @@ type serverLog struct{ log, few zerolog.Logger }
 func (l serverLog) Write(b []byte) (int, error) {
 	text := strings.TrimSpace(string(b))
 	if strings.Contains(text, "TLS handshake error") {
-		l.log.Debug().Str("err", text).Msg("a client did not get through the TLS handshake")
+		l.log.Debug().Str("err", text).Msg("TLS handshake with a client failed")
 		return len(b), nil
 	}
 	l.few.Warn().Str("err", text).Msg("the HTTP server reports an error")

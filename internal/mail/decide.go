@@ -72,7 +72,7 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 // later refuses a mail for now.
 func (s *Server) later(m *message, err error) (milter.Response, error) {
 	s.count(outcomeError)
-	s.cfg.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("a mail cannot be submitted, and is refused for now")
+	s.cfg.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("cannot submit the attachments of a mail; refused temporarily")
 
 	return reply("451 4.3.0 The filter cannot take this mail now, try again later (%s)", m.id)
 }

@@ -111,14 +111,14 @@ func watch(log zerolog.Logger) []nats.Option {
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // the health registry tells people
-				log.Debug().Err(err).Msg("lost the connection to nats, looking for it again")
+				log.Debug().Err(err).Msg("lost the connection to nats; reconnecting")
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			log.Debug().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to nats again")
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			log.Debug().Err(err).Msg("nats is still away")
+			log.Debug().Err(err).Msg("nats is still unreachable")
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			event := log.Error().Err(err)
@@ -127,9 +127,9 @@ func watch(log zerolog.Logger) []nats.Option {
 			}
 			switch {
 			case errors.Is(err, nats.ErrPermissionViolation):
-				event.Msg("nats forbids a subject to this process; compare its permissions with `backburn acl`")
+				event.Msg("nats denies this process a subject; compare its permissions with `backburn acl`")
 			case errors.Is(err, nats.ErrSlowConsumer):
-				event.Msg("this process reads too slowly, nats dropped messages")
+				event.Msg("this process reads too slowly; nats dropped messages")
 			default:
 				event.Msg("nats reports an error")
 			}

@@ -122,12 +122,12 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	m, err := newMessage(d.Body, s.cfg.Format, s.cfg.Product)
 	if errors.Is(err, format.ErrUnknown) {
 		s.metric.skipped.Inc()
-		s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("an event has no place in the format, and is passed over")
+		s.log.Debug().Uint64("sequence", d.Sequence).Err(err).Msg("skipped an event that the format cannot express")
 		return nil
 	}
 	if err != nil {
 		s.metric.skipped.Inc()
-		s.log.Error().Uint64("sequence", d.Sequence).Err(err).Msg("a message of the stream is no event, and is passed over")
+		s.log.Error().Uint64("sequence", d.Sequence).Err(err).Msg("skipped a message that is not an event")
 		return nil
 	}
 	s.state.holds(m.ID, d.Pending+1)
@@ -234,6 +234,6 @@ func (s *Sink) look(ctx context.Context) {
 // done notes that an event was dealt with.
 func (s *Sink) done(behind uint64) {
 	if since, was := s.state.works(behind); was {
-		s.log.Info().Stringer("took", time.Since(since).Round(time.Millisecond)).Msg("events are handed on again")
+		s.log.Info().Stringer("took", time.Since(since).Round(time.Millisecond)).Msg("events are delivered again")
 	}
 }

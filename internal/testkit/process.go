@@ -155,7 +155,7 @@ func (p *Process) NATS() string { p.t.Helper(); return p.Logged("nats server is 
 // URL is a page of the process's HTTP side.
 func (p *Process) URL(path string) string {
 	p.t.Helper()
-	return "http://" + p.Logged("health, metrics and status are served").Text("addr") + path
+	return "http://" + p.Logged("serving health, metrics and status").Text("addr") + path
 }
 
 // Ask gets a page of the process's HTTP side: its status, and its body.

@@ -220,7 +220,7 @@ func (p *Poller) askOnce(ctx context.Context) error {
 		if r, ok := records[key]; ok {
 			p.async(ctx, func() {
 				if err := p.rechecked(ctx, key, r); err != nil && ctx.Err() == nil {
-					p.Log.Warn().Err(err).Str("sha256", key).Msg("changed verdict cannot be told")
+					p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish a changed verdict")
 				}
 			})
 		}
@@ -251,7 +251,7 @@ func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.Verdic
 		case errors.Is(err, wildfire.ErrNoVerdict):
 			r = wildfire.VerdictRecord{} // of it, but none that can be read
 		case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
-			p.Log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire does not answer for a link; who submits it will hear why")
+			p.Log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire rejected a URL query; the submission will report the reason")
 			return nil, nil
 		case err != nil:
 			return nil, err
@@ -395,7 +395,7 @@ func (p *Poller) afterQueryError(ctx context.Context, err error) bool {
 		p.logPause(err)
 		p.Log.Warn().Time("until", pause.Until).Msg("query budget is used up; queries stop until the reset")
 	case pipeline.PauseFleet:
-		p.Log.Error().Err(err).Msg("WildFire refuses queries; queries are paused")
+		p.Log.Error().Err(err).Msg("WildFire rejects queries; queries paused")
 		p.logPause(p.Pauses.Grow(ctx, pipeline.Queries, d.Message))
 	case pipeline.Defer:
 		p.Log.Warn().Err(err).Msg("cannot query verdicts without a token; retrying")
@@ -410,6 +410,6 @@ func (p *Poller) afterQueryError(ctx context.Context, err error) bool {
 
 func (p *Poller) logPause(err error) {
 	if err != nil {
-		p.Log.Warn().Err(err).Msg("pause holds here alone: it cannot be written")
+		p.Log.Warn().Err(err).Msg("cannot write a pause; it applies only to this process")
 	}
 }

@@ -109,7 +109,7 @@ func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sam
 		p.Log.Info().Str("sha256", key).Stringer("verdict", wildfire.Verdict(s.Verdict)).Int("jobs", published).
 			Msg("there is a verdict on withheld contents")
 	case ctx.Err() == nil:
-		p.Log.Warn().Err(err).Str("sha256", key).Msg("verdict on withheld contents cannot be published; the next leader will")
+		p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents; the next leader retries")
 	}
 }
 

@@ -78,7 +78,7 @@ func (p *Poller) reportLoop(ctx context.Context) error {
 		case errors.Is(err, errNoSpare):
 			wait = spareTicks * p.Tick
 		default:
-			p.Log.Warn().Err(err).Str("sha256", key).Msg("report cannot be fetched or published; retrying")
+			p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot fetch or publish a report; retrying")
 			wait = p.Config.Backoff(failures)
 			failures++
 			p.reportLater(key, owed, p.Now().Add(wait))
@@ -263,7 +263,7 @@ func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key str
 			err = reports.Put(ctx, key, document, body)
 		}
 		if err != nil && !errors.Is(err, wildfire.ErrNotReady) && ctx.Err() == nil {
-			p.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("document beside the report is not kept")
+			p.Log.Warn().Err(err).Str("sha256", key).Str("document", document).Msg("cannot keep a document beside the report")
 		}
 	}
 }

@@ -167,16 +167,16 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 			p.Log.Warn().Str("source", source).Msg("dead letters were nearly full; the oldest beyond this source's share were removed")
 		}
 		if err != nil && ctx.Err() == nil {
-			p.Log.Warn().Err(err).Msg("dead letters cannot be trimmed")
+			p.Log.Warn().Err(err).Msg("cannot trim dead letters")
 		}
 
 		changed, err := p.Queue.Repair(ctx)
 		for _, what := range changed {
-			p.Log.Warn().Str("what", what).Msg("stream or bucket was removed or changed from outside; put right")
+			p.Log.Warn().Str("what", what).Msg("a stream or bucket was removed or changed from outside; repaired")
 		}
 		switch {
 		case err != nil && ctx.Err() == nil:
-			p.Log.Warn().Err(err).Msg("streams cannot be checked")
+			p.Log.Warn().Err(err).Msg("cannot check streams")
 		case len(changed) > 0:
 			return errors.New("the ledger may have been made anew")
 		}

@@ -111,7 +111,7 @@ func (t *opener) cannotOpen(ctx context.Context, rel string, err error) settle.O
 		t.w.m.deferred["fault"].Inc()
 	}
 
-	t.w.log.Debug().Str("path", rel).Err(err).Msg("file cannot be opened, will look again")
+	t.w.log.Debug().Str("path", rel).Err(err).Msg("cannot open a file; retrying")
 	if fileFault(err) {
 		t.troubled(ctx, rel, cannotOpen, err)
 	} else {
@@ -135,7 +135,7 @@ func (t *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchange
 		}
 		t.w.m.writerBlind.Inc()
 		t.w.blindOnce.Do(func() {
-			t.w.log.Warn().Err(err).Msg("cannot see whether files are open for writing, files wait longer; " +
+			t.w.log.Warn().Err(err).Msg("cannot detect whether files are open for writing; files wait longer; " +
 				"run as the owner of the files or with CAP_LEASE")
 		})
 		return settle.Take

@@ -62,7 +62,7 @@ func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State,
 	job.SHA256 = hex.EncodeToString(sum[:])
 	if err := scan.Err(); err != nil {
 		h.guard.Withheld()
-		h.log.Error().Err(err).Str("path", job.Path).Msg("Backburn's own came into the folder; nothing of it leaves")
+		h.log.Error().Err(err).Str("path", job.Path).Msg("a file of Backburn's own came into the folder; it is not uploaded")
 		job.Withhold(err.Error())
 	}
 

@@ -62,7 +62,7 @@ func (f *finder) follow(ctx context.Context) error {
 				return errors.New("the event source was closed")
 			}
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				f.w.log.Warn().Err(err).Msg("watch event source reports a fault, scanning")
+				f.w.log.Warn().Err(err).Msg("file system events failed; scanning instead")
 			}
 			f.w.m.overflows.Inc()
 			f.scans.full()

@@ -243,7 +243,7 @@ func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 		return false
 	}
 	m.w.m.skipped["special"].Inc()
-	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was exchanged for something else while it was claimed, set aside")
+	m.w.log.Warn().Str("job", c.id).Str("path", c.rel).Msg("a file was replaced while it was claimed; set aside")
 	m.w.inFlight.finished(c.id)
 
 	return true

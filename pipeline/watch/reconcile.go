@@ -28,7 +28,7 @@ func (r *reconciler) run(ctx context.Context) {
 		n, err := r.round(ctx)
 		if n > 0 {
 			r.w.m.republished.Add(float64(n))
-			r.w.log.Warn().Int("files", n).Msg("the queue did not know of claimed files; published again")
+			r.w.log.Warn().Int("files", n).Msg("the queue had no jobs for some claimed files; published again")
 		}
 		switch {
 		case err != nil:

@@ -70,7 +70,7 @@ func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *
 func (m *mover) foundAt(id, base string, whole bool) string {
 	rel, err := m.spool.Paths.Found(id, base, whole)
 	if err != nil {
-		m.w.log.Error().Str("job", id).Err(err).Msg("a claimed file's folder is not on record, its path is lost")
+		m.w.log.Error().Str("job", id).Err(err).Msg("the original folder of a claimed file is not recorded; its path is lost")
 		return base
 	}
 

@@ -191,7 +191,7 @@ func (s *session) run(ctx context.Context) error {
 		g.Go(func() error { return s.finder.follow(ctx) })
 	}
 	if err := s.recoverAll(ctx); err != nil {
-		s.w.log.Debug().Err(err).Msg("recovery cut short")
+		s.w.log.Debug().Err(err).Msg("recovery was interrupted")
 		g.Go(func() error { return err })
 		return g.Wait()
 	}

@@ -81,7 +81,7 @@ func (t *troubles) note(rel, what string, err error, now time.Duration) {
 	f.reason = what + ": " + err.Error() + "; " + remedies[what]
 	if !f.reported && (now-f.since >= t.patience || what == isOurs) { // that is no matter of time
 		f.reported = true
-		t.log.Warn().Str("path", rel).Str("reason", f.reason).Msg("file cannot be dealt with, will try again")
+		t.log.Warn().Str("path", rel).Str("reason", f.reason).Msg("cannot process a file; retrying")
 		t.showLocked()
 	}
 }
@@ -97,7 +97,7 @@ func (t *troubles) end(rel string) {
 	}
 	delete(t.files, rel)
 	if f.reported {
-		t.log.Info().Str("path", rel).Msg("file is out of trouble")
+		t.log.Info().Str("path", rel).Msg("a file that had problems is processed again")
 		t.showLocked()
 	}
 }

@@ -137,7 +137,7 @@ var ErrUnusable = spool.ErrUnusable
 // called once.
 func (w *Watcher) Run(ctx context.Context) error {
 	if runtime.GOOS == "linux" && !rootfs.SeesWriters() {
-		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE the writers of other users' files cannot be seen; "+
+		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE, writers of other users' files cannot be detected; "+
 			"those files wait %d times settle (systemd: AmbientCapabilities=CAP_LEASE)", settle.Patient)
 	}
 

@@ -223,7 +223,7 @@ func (w *Worker) unreadable(work context.Context, d *delivery, disp pipeline.Dis
 
 	tries := int(min(meta.NumDelivered, 1<<20))
 	if tries < w.cfg.MaxAttempts {
-		w.log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("contents cannot be read; retrying")
+		w.log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("cannot read contents; retrying")
 		return retryAfter(w.cfg.Backoff(tries - 1)), nil
 	}
 

@@ -122,7 +122,7 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 // laneFault waits after a fault, and reports the first one of a row.
 func laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) int {
 	if fault == 0 && ctx.Err() == nil {
-		log.Warn().Err(err).Msg("jobs cannot be fetched; retrying")
+		log.Warn().Err(err).Msg("cannot fetch jobs; retrying")
 	}
 	_ = fleet.Sleep(ctx, pipeline.Backoff(fault, 100*time.Millisecond, 5*time.Second))
 

@@ -48,7 +48,7 @@ func (w *Worker) process(ctx, work context.Context, d *delivery) {
 		err = w.leases.nak(d, r.after)
 	}
 	if err != nil {
-		log.Debug().Err(err).Msg("message not settled; it will be redelivered")
+		log.Debug().Err(err).Msg("cannot acknowledge a message; it will be redelivered")
 	}
 }
 

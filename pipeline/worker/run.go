@@ -116,13 +116,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() { w.jobs.Wait(); close(idle) }()
 	if n := w.leases.size(); n > 0 {
-		w.log.Info().Int("jobs", n).Stringer("timeout", w.cfg.ShutdownTimeout).Msg("finishing jobs under way")
+		w.log.Info().Int("jobs", n).Stringer("timeout", w.cfg.ShutdownTimeout).Msg("finishing jobs in progress")
 	}
 
 	select {
 	case <-idle:
 	case <-time.After(w.cfg.ShutdownTimeout):
-		w.log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; handing jobs back")
+		w.log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; requeuing jobs")
 		stopWork()
 		<-idle
 	}

@@ -55,7 +55,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 
 		// Not the file's fault nor the service's: no token, say. The claim is kept meanwhile, since
 		// giving it back and taking it again would be two durable writes each time.
-		w.log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload put off; retrying")
+		w.log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload deferred; retrying")
 		if err := w.waitForToken(ctx); err != nil {
 			return w.uploaded(work, d, sub, disp), nil
 		}
@@ -179,7 +179,7 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 		w.log.Debug().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Bool("uncertain", sub.Uncertain).Msg("submitted")
 	case pipeline.Retry:
 		if disp.Reason == results.AttemptsExhausted && w.breaker.fault(d.sample.Key) {
-			w.log.Error().Str("err", disp.Message).Msg("WildFire fails one file after the other; uploads are paused")
+			w.log.Error().Str("err", disp.Message).Msg("WildFire rejects file after file; uploads paused")
 			err = w.pauses.Grow(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
 		}
 	case pipeline.ParkBudget:
@@ -195,7 +195,7 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 		}
 	}
 	if err != nil {
-		w.log.Warn().Err(err).Msg("pause holds here alone: it cannot be written")
+		w.log.Warn().Err(err).Msg("cannot write a pause; it applies only to this process")
 	}
 
 	return pipeline.Uploaded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
