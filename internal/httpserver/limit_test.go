@@ -116,7 +116,14 @@ func TestDeadlines(t *testing.T) {
 			http.Error(w, "too slow", http.StatusRequestTimeout)
 		}
 	})
-	s := serve(t, config(), httpserver.Use{}, reads, func(s *httpserver.Server) { s.SetTimeouts(50 * time.Millisecond) })
+	s := serve(t, config(), httpserver.Use{}, reads, func(s *httpserver.Server) {
+		for i, bound := range s.Timeouts() {
+			if bound <= 0 || bound > time.Minute {
+				t.Errorf("deadline %d of a server is %s", i, bound)
+			}
+		}
+		s.SetTimeouts(50 * time.Millisecond)
+	})
 	for name, text := range map[string]string{
 		"nothing":      "",
 		"a letter":     "G",
