@@ -423,6 +423,29 @@ func TestRestoredFilesAreNotTakenAgain(t *testing.T) {
 	}
 }
 
+// TestRenamedFileWaits renames a restored file while there is no room for another one in flight. It
+// is remembered until it can be looked at, however long that takes, and not taken again.
+func TestRenamedFileWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *watch.Config) { c.After.Benign, c.MaxInFlight = watch.AfterRestore, 1 })
+	r.start()
+	r.write("a.txt", "contents")
+	r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
+	r.outcomes.settle(t)
+	until(t, "scans", scans(r, 3))
+
+	r.write("other", "x")
+	other := r.intake.wait(t, 2)[1]
+	must(t, os.Rename(r.path("a.txt"), r.path("b.txt")))
+	until(t, "many rounds", scans(r, 20))
+	r.outcomes.send(verdict(other, "benign"))
+	r.outcomes.settle(t)
+	r.write("last", "y")
+	if j := r.intake.wait(t, 3)[2]; j.Filename != "last" {
+		t.Errorf("taken: %+v", j)
+	}
+}
+
 // TestRestoreWhereTheFolderIsNoMore puts something else where the file's folder was.
 func TestRestoreWhereTheFolderIsNoMore(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"backburn/internal/rootfs"
 	"backburn/pipeline/watch/ledger"
@@ -125,7 +126,7 @@ func (m *memory) tend() error {
 		return nil
 	}
 
-	err := m.ledger.Tend(func(key []byte, r ledger.Record) bool {
+	err := m.ledger.Tend(time.Now(), func(key []byte, r ledger.Record) bool {
 		st, err := m.root.Lstat(r.Rel)
 		if err != nil {
 			return !rootfs.IsGone(err)

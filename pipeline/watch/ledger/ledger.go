@@ -32,9 +32,8 @@ type Ledger struct {
 	db *bolt.DB
 
 	// Owned by tend.
-	cursor  []byte            // where the last round stopped
-	missing map[string]uint64 // records whose file was not there, and in which round
-	round   uint64
+	cursor  []byte               // where the last round stopped
+	missing map[string]time.Time // records whose file was not there, and since when
 }
 
 // Buckets.
@@ -47,6 +46,7 @@ var (
 const (
 	fileName      = "ledger.db"        // in the spool
 	lockWait      = time.Second        // for another watcher to let go of it
+	goneAfter     = time.Hour          // how long a file is missing when its record is dropped
 	finalKept     = 7 * 24 * time.Hour // how long a final event may be ahead of its record
 	recordBatch   = 4096               // records looked at per tick
 	shrinkAt      = 1 << 20            // bytes; smaller ledgers are left as they are
@@ -128,7 +128,7 @@ func Open(spool *rootfs.Root) (*Ledger, error) {
 	l := &Ledger{
 		root:    spool,
 		lock:    lock,
-		missing: map[string]uint64{},
+		missing: map[string]time.Time{},
 	}
 	if err := l.open(); err != nil {
 		lock.Close()
@@ -313,9 +313,9 @@ func keyTime(b []byte) time.Time {
 
 // Tend looks at a part of the records, drops those whose file is gone, and gives space
 // back when much has become free. there reports whether a record's file is where it was. A
-// file counts as gone when it was not there in two rounds: one that was renamed within the
-// folder is found again by a scan in between.
-func (l *Ledger) Tend(there func(key []byte, r Record) bool) error {
+// file counts as gone when it was not there for an hour: one that was renamed within the folder is
+// found by a scan, and then has to wait for its turn to be compared.
+func (l *Ledger) Tend(now time.Time, there func(key []byte, r Record) bool) error {
 	var gone [][]byte
 	n, done := 0, false
 	l.mu.RLock()
@@ -325,12 +325,13 @@ func (l *Ledger) Tend(there func(key []byte, r Record) bool) error {
 		for ; k != nil && n < recordBatch; k, v = c.Next() {
 			n++
 			r, ok := DecodeRecord(v)
+			since, missing := l.missing[string(k)]
 			switch {
 			case ok && (r.Pending || there(k, r)):
 				delete(l.missing, string(k))
-			case l.missing[string(k)] == 0:
-				l.missing[string(k)] = l.round + 1
-			case l.missing[string(k)] <= l.round:
+			case !missing:
+				l.missing[string(k)] = now
+			case now.Sub(since) >= goneAfter:
 				gone = append(gone, bytes.Clone(k))
 				delete(l.missing, string(k))
 			}
@@ -350,7 +351,8 @@ func (l *Ledger) Tend(there func(key []byte, r Record) bool) error {
 	if !done {
 		return nil
 	}
-	l.cursor, l.round = nil, l.round+1
+	l.cursor = nil
+
 	return l.shrink()
 }
 

@@ -103,20 +103,22 @@ func TestFilesThatAreGoneAreForgottenAndSpaceIsGivenBack(t *testing.T) {
 	full := l.size()
 	forEach(n/100, func(i int) { l.finish(i) })
 	// A round ends with a call that reaches the last record.
-	round := func(there func(rel string) bool) {
+	begin := time.Now()
+	round := func(after time.Duration, there func(rel string) bool) {
 		for range n/4096 + 1 {
-			l.check(l.Tend(func(_ []byte, r ledger.Record) bool { return there(r.Rel) }))
+			l.check(l.Tend(begin.Add(after), func(_ []byte, r ledger.Record) bool { return there(r.Rel) }))
 		}
 	}
 	even := func(rel string) bool { return strings.HasSuffix(rel, "0") }
 
-	round(func(string) bool { return false })
+	round(0, func(string) bool { return false })
+	round(59*time.Minute, func(string) bool { return false })
 	for i := range n {
 		if !l.has(i) {
-			t.Fatalf("file %d was forgotten in the first round", i)
+			t.Fatalf("file %d was forgotten within the hour", i)
 		}
 	}
-	round(even)
+	round(time.Hour, even)
 	for i := range n {
 		if l.has(i) != (i%10 == 0) {
 			t.Fatalf("file %d is known: %v", i, l.has(i))
