@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline"
+)
+
+// What this process may not read is no fault of the job: another worker may. What leads out of the
+// folder, or is not there, ends it.
+func TestWhoseFaultIsAFileThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("reading as somebody else needs root")
+		}
+		t.Skip("SKIPPED: reading as somebody else needs root")
+	}
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.WriteFile(filepath.Join(dir, "locked"), []byte("MZ"), 0o600))
+	must(os.Mkdir(filepath.Join(dir, "closed"), 0o700))
+	must(os.WriteFile(filepath.Join(dir, "closed", "a"), []byte("MZ"), 0o644))
+	must(os.Mkdir(filepath.Join(dir, "folder"), 0o755))
+	must(os.Symlink("/etc/passwd", filepath.Join(dir, "link")))
+	must(unix.Mkfifo(filepath.Join(dir, "pipe"), 0o644))
+	root, err := rootfs.Open(dir)
+	must(err)
+	defer root.Close()
+
+	looked := make(chan struct{})
+	go func() { // on a thread of its own, which ends with it
+		defer close(looked)
+		runtime.LockOSThread()
+		if err := unix.Setfsuid(65534); err != nil {
+			t.Error(err)
+			return
+		}
+		blame(t, root)
+	}()
+	<-looked
+}
+
+func blame(t *testing.T, root *rootfs.Root) {
+	t.Helper()
+	for name, want := range map[string]error{
+		"locked":   pipeline.ErrUnreachable,
+		"closed/a": pipeline.ErrUnreachable,
+		"link":     pipeline.ErrOutside,
+		"folder":   pipeline.ErrOutside,
+		"pipe":     pipeline.ErrOutside,
+		"none":     pipeline.ErrContentMissing,
+	} {
+		f, err := openBeneath(root, name)
+		if err == nil {
+			f.Close()
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+		handed := pipeline.Classify(pipeline.OpUpload, err).Action == pipeline.ReleaseJob
+		if handed != errors.Is(want, pipeline.ErrUnreachable) {
+			t.Errorf("%s: left to other workers: %v", name, handed)
+		}
+	}
+}
