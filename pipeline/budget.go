@@ -20,8 +20,8 @@ func Budgets() []Budget { return []Budget{Uploads, Queries} }
 // Day names the day of the budgets to which t belongs. It begins at 00:00 UTC.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// ResetAfter is the instant at which the budgets of t's day come back, and a little more: the
-// service's own clock decides, and every client of the world calls at midnight.
+// ResetAfter is when the budgets of t's day are renewed, plus a margin: the service's own clock
+// decides, and clients all over the world call at midnight.
 func ResetAfter(t time.Time) time.Time {
 	y, m, d := t.UTC().Date()
 

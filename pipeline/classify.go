@@ -17,11 +17,11 @@ var (
 	ErrOutside        = errors.New("the contents lie outside of the source's folder")
 	ErrUnreadable     = errors.New("the contents cannot be read")
 
-	// ErrOwn says that the contents are, or hold, what is Backburn's own, such as a secret.
+	// ErrOwn means that the contents are Backburn's own, or contain one of its secrets.
 	ErrOwn = errors.New("kept here")
 
-	// ErrUnreachable says that this worker cannot reach the contents of a source, which says
-	// nothing about the job: another worker may.
+	// ErrUnreachable means that this worker cannot reach the contents of a source. This is no fault
+	// of the job: another worker may reach them.
 	ErrUnreachable = errors.New("this worker cannot reach the source's contents")
 )
 
@@ -34,7 +34,7 @@ const (
 	OpQuery  Op = "query"
 )
 
-// Action is what follows from the outcome of a call.
+// Action is what to do after the outcome of a call.
 type Action int
 
 // The actions.
@@ -154,8 +154,8 @@ var (
 	}
 )
 
-// Classify decides what the outcome of a call means. It is the only place that does. What no
-// row names is a fault: it is tried again, to the end of the attempts.
+// Classify decides what the outcome of a call means. No other function does. An error that matches
+// no row is a fault: it is retried until the attempts are used up.
 func Classify(op Op, err error) Disposition {
 	if err == nil {
 		return Disposition{Action: Complete}
@@ -193,8 +193,8 @@ func rulesOf(op Op) []rule {
 	return onUpload
 }
 
-// Answered reports whether the service judged what it was sent, for good or ill: it works, and
-// knows us.
+// Answered reports whether the service judged the request, with whatever result: it works, and it
+// accepts our credential.
 func (d Disposition) Answered() bool {
 	return d.Action == Complete || d.Action == Terminate && d.Status != 0
 }

@@ -173,11 +173,12 @@ func (c Config) ReportDocuments() []string {
 	return documents
 }
 
-// ReportSchedule says when a report is asked for, counted from the verdict: it comes a little later.
+// ReportSchedule says when a report is requested, counted from the verdict. WildFire completes it a
+// little later than the verdict.
 func (c Config) ReportSchedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.Deadline / 4} }
 
-// ReportDeadline is until when a report is waited for. Of a sample that WildFire knew before, it is
-// there by now or has expired.
+// ReportDeadline is how long a report is waited for. If WildFire knew the sample before, its report
+// exists by then or has expired.
 func (c Config) ReportDeadline(s Sample) time.Time {
 	if s.SubmittedAt.IsZero() {
 		return s.DecidedAt.Add(c.Deadline / 24)
@@ -197,7 +198,7 @@ func (c Config) Validate() error {
 	})
 }
 
-// CheckError makes one error of what the Check of a configuration finds, nil where that is nothing.
+// CheckError joins what Check finds in a configuration into one error, or returns nil.
 func CheckError(check func(bad func(key, expected string, beside ...string))) error {
 	var all []error
 	check(func(key, expected string, _ ...string) {
@@ -207,7 +208,7 @@ func CheckError(check func(bad func(key, expected string, beside ...string))) er
 	return errors.Join(all...)
 }
 
-// Memory is how long a verdict answers for the same contents without asking again.
+// Memory is how long a verdict is reused for the same contents without asking again.
 func (c Config) Memory(v wildfire.Verdict) time.Duration {
 	if v.Malicious() {
 		return c.MaliciousAge
@@ -223,14 +224,14 @@ func (c Config) MayBeUrgent(source string) bool {
 	return slices.Contains(c.UrgentSources, anySource) || slices.Contains(c.UrgentSources, source)
 }
 
-// Patience is how long the other jobs of a sample wait for the one that is at its upload. That job
-// comes back by itself, also if its worker dies, unless it was removed by hand.
+// Patience is how long the other jobs of a sample wait for the job that is uploading it. That job
+// returns by itself, even if its worker dies, unless somebody removed it.
 func (c Config) Patience() time.Duration { return 2*c.RetryMax + 4*c.Lease }
 
-// Schedule says when a sample that WildFire has is asked about.
+// Schedule says when WildFire is asked about a pending sample.
 func (c Config) Schedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.MaxPoll} }
 
-// Backoff is how long to wait after so many counted tries.
+// Backoff is the delay after this many counted attempts.
 func (c Config) Backoff(attempts int) time.Duration {
 	return Backoff(attempts, c.RetryMin, c.RetryMax)
 }

@@ -16,7 +16,7 @@ type (
 	// Look learns nothing new: a job arrived, or its sample is due to be looked at.
 	Look struct{}
 
-	// Owned says that the owner of the claim was looked up.
+	// Owned means that the owner of the claim was looked up.
 	Owned struct {
 		By   string // the sample's owner when it was looked up
 		Gone bool   // it is no member of the fleet any more
@@ -29,16 +29,16 @@ type (
 		MD5     string
 	}
 
-	// Unanswered says that queries are paused, or their budget is spent, for long.
+	// Unanswered means that queries are paused, or their budget is used up, for a long time.
 	Unanswered struct{}
 
-	// NotAdmitted says that uploads are paused, or their budget is spent, for long.
+	// NotAdmitted means that uploads are paused, or their budget is used up, for a long time.
 	NotAdmitted struct{}
 
-	// Claimed says that the turn to upload has come.
+	// Claimed means that it is the job's turn to upload.
 	Claimed struct{ Owner string }
 
-	// Uploaded is the outcome of a try at the upload that the sample's owner made.
+	// Uploaded is the outcome of an upload attempt by the sample's owner.
 	Uploaded struct {
 		Disposition Disposition // Complete, or what else follows
 		MD5         string      // of Complete
@@ -54,7 +54,7 @@ func (NotAdmitted) event() {}
 func (Claimed) event()     {}
 func (Uploaded) event()    {}
 
-// StepKind is what is to be done next about a job.
+// StepKind is the kind of the next step of a job.
 type StepKind int
 
 // The steps. Finish, Fail, Wait, Park and Retry end the work on a job for now; the others
@@ -78,7 +78,7 @@ var stepNames = [...]string{
 
 func (k StepKind) String() string { return stepNames[k] }
 
-// Step is what is to be done next about a job.
+// Step is the next step of a job.
 type Step struct {
 	Kind     StepKind
 	Basis    results.Basis // of StepFinish and StepWait
@@ -90,7 +90,7 @@ type Step struct {
 	Delay    time.Duration // of StepRetry
 }
 
-// Policy is what Decide goes by beside the facts.
+// Policy is what Decide needs in addition to the facts.
 type Policy struct {
 	Config
 
@@ -104,7 +104,7 @@ func (p Policy) backoff(attempts int) time.Duration {
 	return backoff(attempts, p.RetryMin, p.RetryMax, p.Random)
 }
 
-// refusalMemory is how long a refusal answers for the same contents.
+// refusalMemory is how long a refusal holds for the same contents.
 const refusalMemory = 24 * time.Hour
 
 // unknownGrace is how long "unknown" after our own submission means no more than "not yet", and
@@ -123,10 +123,10 @@ func (p Policy) unknownGrace() time.Duration {
 	return unknownGrace
 }
 
-// Decide says what is next for a job, given what is known about its sample and what was just
-// learned, and how the sample's record reads then. It is the only function that moves a sample from
-// state to state; it does nothing, and the same arguments give the same answer. Whoever calls
-// it writes the sample, if it changed, before or together with the step's effect.
+// Decide returns the next step of a job and the new record of its sample, given what is known about
+// the sample and what was just learned. It is the only function that changes a sample's state. It
+// has no side effects, and the same arguments give the same result. The caller writes a changed
+// record before the step's effect, or together with it.
 func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
 	d := decision{s: s, j: j, p: p, now: now}
 
@@ -162,20 +162,20 @@ type decision struct {
 	now time.Time
 }
 
-// mayAsk reports whether the hash or the link may leave.
+// mayAsk reports whether the hash or the link may be sent.
 func (d *decision) mayAsk() bool { return d.p.Ruling.Submit.allows() >= SubmitLookup.allows() }
 
-// maySend reports whether contents may leave, or a link be submitted.
+// maySend reports whether contents may be uploaded, or a link submitted.
 func (d *decision) maySend() bool { return d.p.Ruling.Submit.allows() >= SubmitAlways.allows() }
 
-// heldLately reports whether WildFire was asked lately about contents that a policy keeps here. It
-// is asked again by itself, and whoever was told "withheld" is told what comes of it.
+// heldLately reports whether WildFire was asked recently about contents that the policy withholds.
+// The poller asks again by itself, and publishes the answer for each job that was withheld.
 func (d *decision) heldLately() bool {
 	return d.s.State == StateNone && !d.s.WithheldAt.IsZero() && d.j.Kind != KindURL &&
 		d.now.Sub(d.s.CheckedAt) < d.p.Recheck
 }
 
-// withhold ends a job that the policy keeps here.
+// withhold ends a job that the policy withholds.
 func (d *decision) withhold(why string) Step {
 	return d.fail(results.Error{
 		Reason:  results.Withheld,
@@ -183,7 +183,7 @@ func (d *decision) withhold(why string) Step {
 	}, 0)
 }
 
-// look decides by the record alone.
+// look decides from the record alone.
 func (d *decision) look() Step {
 	switch d.s.State {
 	case StateVerdict:
@@ -237,22 +237,23 @@ func (d *decision) pending() Step {
 	return Step{Kind: StepWait, Asking: true, Due: due, Basis: d.basis()}
 }
 
-// mayRetry reports whether the job may make the next try at the upload: it made the last one, is
-// more urgent, or the one that should make it has not come for long.
+// mayRetry reports whether the job may make the next upload attempt: it made the last one, is more
+// urgent, or the job that should make it has not returned for a long time.
 func (d *decision) mayRetry() bool {
 	return d.s.Job == d.j.Ref().String() ||
 		d.j.Priority.Before(d.s.Priority) ||
 		d.now.Sub(d.s.ChangedAt).Abs() >= d.p.Patience() // a time to come is from before the clock was set back
 }
 
-// waitForOther waits for the job that is at the upload. That job comes back by itself, also if
-// its worker dies, unless it was removed by hand.
+// waitForOther waits for the job that is uploading the sample. That job returns by itself, even if
+// its worker dies, unless somebody removed it.
 func (d *decision) waitForOther() Step {
 	return Step{Kind: StepWait, Due: d.s.ChangedAt.Add(d.p.Patience()), Basis: results.BasisShared}
 }
 
-// unknown decides about a sample that nobody works on: it is asked about if so configured, or if
-// an upload may have succeeded without an answer; else it is uploaded.
+// unknown decides about a sample that nobody works on. WildFire is asked about it if the
+// configuration says so, or if an earlier upload may have succeeded without an answer. Otherwise it
+// is uploaded.
 func (d *decision) unknown() Step {
 	if !d.maySend() && d.heldLately() {
 		return d.withhold("WildFire did not know it at " + d.s.CheckedAt.UTC().Format(time.RFC3339) +
@@ -281,7 +282,8 @@ func (d *decision) owned(e Owned) Step {
 	return d.waitForOther()
 }
 
-// answered decides by what WildFire says. A claim, and an end that still counts, go before it.
+// answered decides after WildFire's answer. A live claim, and a result that is still valid, take
+// precedence.
 func (d *decision) answered(e Answered) Step {
 	if d.s.State == StatePending {
 		return d.polled(e)
@@ -306,7 +308,7 @@ func (d *decision) answered(e Answered) Step {
 	return Step{Kind: StepUpload}
 }
 
-// claimed decides when the turn to upload has come. Only a sample that waits for its upload is
+// claimed decides when it is the job's turn to upload. Only a sample that waits for its upload is
 // claimed.
 func (d *decision) claimed(e Claimed) Step {
 	step := d.look()
@@ -323,7 +325,7 @@ func (d *decision) claimed(e Claimed) Step {
 	return Step{Kind: StepSend}
 }
 
-// lookedUp decides about a sample that WildFire knew, though its record here did not say so.
+// lookedUp decides about a sample that WildFire knew and the ledger did not.
 func (d *decision) lookedUp(e Answered) Step {
 	ours := d.s.Unsure && d.s.Job == d.j.Ref().String()
 	if d.s.Final() {
@@ -380,11 +382,11 @@ func (d *decision) polled(e Answered) Step {
 	return d.pending()
 }
 
-// ours reports whether the sample is claimed by the worker that decides.
+// ours reports whether the deciding worker has claimed the sample.
 func (d *decision) ours() bool { return d.s.State == StateUploading && d.s.Owner == d.p.Self }
 
-// uploaded decides by the outcome of a try at the upload. A claim that was taken over meanwhile is
-// left to whoever has it.
+// uploaded decides after an upload attempt. If another worker took the claim over meanwhile, it is
+// left to that worker.
 func (d *decision) uploaded(e Uploaded) Step {
 	if !d.ours() {
 		return d.look()
@@ -430,8 +432,8 @@ func (d *decision) uploaded(e Uploaded) Step {
 	return Step{Kind: StepRetry, Delay: max(disp.Delay, d.p.RetryMin)}
 }
 
-// terminate ends a job that WildFire won't take. If that holds for the contents, it is remembered
-// for others that bring the same.
+// terminate ends a job that WildFire rejects. If the rejection holds for the contents, it is
+// recorded for other jobs with the same contents.
 func (d *decision) terminate(disp Disposition) Step {
 	cause := results.Error{Reason: disp.Reason, Message: disp.Message, HTTPStatus: disp.Status}
 	attempts := d.s.Attempts + 1
@@ -449,7 +451,7 @@ func (d *decision) fail(cause results.Error, attempts int) Step {
 	return Step{Kind: StepFail, Cause: cause, Attempts: attempts}
 }
 
-// basis tells how the job will have come by the verdict of a pending sample.
+// basis returns how the job gets the verdict of a pending sample.
 func (d *decision) basis() results.Basis {
 	switch d.s.Job {
 	case d.j.Ref().String():

@@ -13,10 +13,11 @@ type Ref struct {
 	ID     string
 }
 
-// String gives "source/id", the form that people type and read.
+// String returns "source/id", the form for people.
 func (r Ref) String() string { return r.Source + "/" + r.ID }
 
-// ParseRef reads "source/id". A text without a valid source in front is an id alone: ok is false.
+// ParseRef reads "source/id". If the text has no valid source before a slash, it is an ID alone,
+// and ok is false.
 func ParseRef(s string) (r Ref, ok bool) {
 	source, id, found := strings.Cut(s, "/")
 	if !found || !ValidSource(source) || id == "" {

@@ -21,7 +21,7 @@ import (
 	"backburn/internal/jets"
 )
 
-// Process says what a member of the fleet is.
+// Process describes a member of the fleet.
 type Process struct {
 	Role    string // one of Roles
 	Version string
@@ -29,11 +29,11 @@ type Process struct {
 	Slots   int    // uploads at a time; 0 for those that upload nothing
 }
 
-// Roles lists what a process can be.
+// Roles lists the roles of a process.
 func Roles() []string { return []string{"run", "worker", "watcher", "api", "clamd", "mail", "sink"} }
 
-// place is where the keys of a role are. NATS permissions depend on it: nobody may write the keys
-// of workers but workers, since a sample's claim lives as long as its worker's key.
+// place is where the keys of a role are stored. NATS permissions depend on it: only workers may
+// write the keys of workers, because a sample's claim is valid as long as its worker's key.
 func place(role string) string {
 	switch role {
 	case "watcher":
@@ -73,7 +73,7 @@ type Member struct {
 	Seen time.Time `json:"seen,omitzero"`
 }
 
-// Works reports whether a member is alive, and uploads.
+// Works reports whether a member is alive and uploads.
 func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 
 // Membership is a process's place in the fleet: it keeps one key alive under a time-to-live that
@@ -107,8 +107,8 @@ const (
 	lastEvery  = time.Minute
 )
 
-// Join makes a membership. It is not known to others until Run. lease is how long others wait
-// before they take over a dead member's work.
+// Join creates a membership. Others see it only after Run. lease is how long others wait before
+// they take over a dead member's work.
 func Join(store *Store, lease time.Duration, p Process) *Membership {
 	host, err := os.Hostname()
 	if err != nil {
@@ -138,14 +138,14 @@ func Join(store *Store, lease time.Duration, p Process) *Membership {
 	}
 }
 
-// Reports sets what tells how the member's parts are.
+// Reports sets the function that returns the state of the member's parts.
 func (f *Membership) Reports(parts func() []health.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.parts = parts
 }
 
-// Run keeps the membership until ctx ends, and then gives it up at once.
+// Run keeps the membership until ctx ends, and then leaves the fleet at once.
 func (f *Membership) Run(ctx context.Context) error {
 	renew := time.NewTicker(min(f.ttl/3, time.Second))
 	defer renew.Stop()
@@ -204,8 +204,7 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 	}
 }
 
-// keep drops the members that are not there any more: that they left was told while we were
-// cut off.
+// keep drops members that no longer exist: they left while we were disconnected.
 func (f *Membership) keep(there map[string]bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -245,8 +244,8 @@ func (f *Membership) saw(id string, e jetstream.KeyValueEntry) {
 	f.changed = make(chan struct{})
 }
 
-// tend renews our key when that is due, or when our state is another. What fails the next tick
-// tries again; until then we are members for what is left.
+// tend renews our key when it is due, or when our state has changed. If that fails, the next tick
+// retries; until then we remain a member for the rest of the lease.
 func (f *Membership) tend(ctx context.Context) {
 	state := f.describe().State
 	f.mu.Lock()
@@ -259,8 +258,8 @@ func (f *Membership) tend(ctx context.Context) {
 	}
 }
 
-// takePlace removes what is left of processes that died here and in whose place we are, so that
-// nobody misses them when we leave.
+// takePlace removes the records of dead processes that this one replaces, so that nobody misses
+// them when it leaves.
 func (f *Membership) takePlace(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
@@ -358,7 +357,7 @@ func cut(s string) string {
 	return s
 }
 
-// leave gives the membership up, so that nobody has to wait for its end.
+// leave ends the membership at once, so that nobody has to wait for the lease.
 func (f *Membership) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -366,7 +365,7 @@ func (f *Membership) leave() {
 	_ = f.store.kv.Purge(ctx, lastPrefix+f.place+"."+f.self.ID, jetstream.PurgeTTL(time.Minute))
 }
 
-// Sure reports whether our membership is certainly still standing.
+// Sure reports whether our membership certainly still exists.
 func (f *Membership) Sure() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -462,7 +461,7 @@ func (f *Membership) StepDown(ctx context.Context) {
 	}
 }
 
-// Leads reports whether the store says that we lead.
+// Leads reports whether the store names us as the leader.
 func (f *Membership) Leads(ctx context.Context) (bool, error) {
 	s, _, err := Get[leadership](ctx, f.store, leaderKey)
 

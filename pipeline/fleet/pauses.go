@@ -12,24 +12,24 @@ import (
 	"backburn/pipeline"
 )
 
-// Pause says that a budget is not to be touched by anybody in the fleet until a time.
+// Pause stops a budget for the whole fleet until a time.
 type Pause struct {
 	Until  time.Time `json:"until"`
 	Reason string    `json:"reason"`
 	Streak int       `json:"streak,omitempty"` // pauses for the same cause without a success between them
 
-	// Probing is set when the pause is over and one worker finds out, with one call, whether it
-	// really is. The others wait for what comes of that.
+	// Probing means that the pause has run out, and one worker makes one call to find out whether
+	// the fault is gone. The others wait for the result.
 	Probing bool `json:"probing,omitempty"`
 
-	// Doubted is set when the cause may be that of single samples: whatever succeeds ends the pause.
+	// Doubted means that single samples may be the cause: any success ends the pause.
 	Doubted bool `json:"doubted,omitempty"`
 
 	// By is the person who wants the pause; "" for one that a fault, or the budget, brought. It ends when
 	// it runs out, without a probe.
 	By string `json:"by,omitempty"`
 
-	// Spent says that the budget is used up, which is nobody's fault.
+	// Spent means that the budget is used up. This is no fault.
 	Spent bool `json:"spent,omitempty"`
 }
 
@@ -83,7 +83,8 @@ func (p *Pauses) set(b pipeline.Budget, next Pause) {
 	p.changed = make(chan struct{})
 }
 
-// Active returns the pause of a budget that is in force, and what to wait on for news.
+// Active returns the pause of a budget that is in force, and a channel that is closed at the next
+// change.
 func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,8 +106,8 @@ func (p *Pauses) Long(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	return c, on && c.Until.Sub(p.now()) > shortPause, changed
 }
 
-// Wait blocks while the budget is paused. When a pause has run out, one caller of the whole
-// fleet gets through, as the probe: its success (Healed) lets the others go on at once.
+// Wait blocks while the budget is paused. After a pause for a fault, one caller in the whole fleet
+// goes first, as the probe. Its success (Healed) releases the others at once.
 func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	for {
 		c, on, changed := p.Active(b)
@@ -132,8 +133,8 @@ func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	}
 }
 
-// probe makes the caller the one that tries, if nobody else was faster. Should it never tell
-// what came of it, another one tries after a while.
+// probe makes the caller the one that tries, unless another was faster. If it never reports a
+// result, another caller tries after a while.
 func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool, error) {
 	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
 	if err != nil {
@@ -185,8 +186,8 @@ func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error
 	}
 }
 
-// Park stops a budget that is used up until it comes back. A call that is refused just
-// after the reset means that the service's day is not over yet: another ten minutes.
+// Park stops a budget that is used up, until it is renewed. If a call is refused just after the
+// reset, the service's day has not ended yet: the budget stops for another ten minutes.
 func (p *Pauses) Park(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	now := p.now().UTC()
 	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up", Spent: true}
@@ -220,7 +221,7 @@ func (p *Pauses) grow(ctx context.Context, b pipeline.Budget, next Pause) error 
 	return p.pause(ctx, b, next)
 }
 
-// Healed ends a pause that is over, being probed, or doubted, after a success.
+// Healed ends a pause that has run out, is being probed, or is doubted, after a success.
 func (p *Pauses) Healed(ctx context.Context, b pipeline.Budget) {
 	cur, on, _ := p.Active(b)
 	if cur.Reason == "" || (on && !cur.Probing && !cur.Doubted) {

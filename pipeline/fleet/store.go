@@ -21,7 +21,7 @@ type Store struct {
 // NewStore returns the store in a bucket.
 func NewStore(js jetstream.JetStream, kv jetstream.KeyValue) *Store { return &Store{js: js, kv: kv} }
 
-// Bucket is the bucket itself, for those who list and watch keys.
+// Bucket returns the bucket itself, for listing and watching keys.
 func (s *Store) Bucket() jetstream.KeyValue { return s.kv }
 
 // Get reads a key, and the revision that a change must name: 0 where there is none. A value that
@@ -56,8 +56,8 @@ func Change[T any](ctx context.Context, s *Store, key string, change func(*T) bo
 	return err
 }
 
-// follow calls changed with the newest entry of each key that matches, and with every change from
-// then on, until ctx ends. A watch that breaks is begun again.
+// follow calls changed with the newest entry of each matching key, and with every later change,
+// until ctx ends. It restarts a watch that breaks.
 func (s *Store) follow(ctx context.Context, keys string, changed func(jetstream.KeyValueEntry)) error {
 	for {
 		s.watch(ctx, keys, changed)
