@@ -298,7 +298,9 @@ func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, s
 	var with []*queue.Change
 	if next != before {
 		with = append(with, w.q.PutSample(after))
-		defer w.q.SampleChanged(after.Key)
+		if step.Kind != pipeline.StepWait || !step.Asking { // else the job's record says as much
+			defer w.q.SampleChanged(after.Key)
+		}
 	}
 
 	// The event and the records may become durable in any order: whatever a crash leaves out, the
