@@ -43,7 +43,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 			}
 		}
 		if ok, err := w.takeSlot(ctx, d); err != nil {
-			return pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}, nil //nolint:nilerr // the worker stops
+			return pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}, nil // the worker stops
 		} else if !ok {
 			continue // it waits for the end of the pause, or is parked
 		}
