@@ -81,8 +81,12 @@ const commitTimeout = 5 * time.Second
 // errNoAnswer says that a message was not answered: it may be durable or not.
 var errNoAnswer = fmt.Errorf("no answer within %s: %w", commitTimeout, nats.ErrTimeout)
 
-func newCommitter(nc *nats.Conn) *committer {
-	return &committer{nc: nc, flying: map[uint64]*message{}, cost: newCost()}
+func newCommitter(nc *nats.Conn, a *answer) *committer {
+	return &committer{
+		nc:     nc,
+		flying: map[uint64]*message{},
+		cost:   newCost(a),
+	}
 }
 
 // commit sends messages, and returns once each has an outcome, or ctx ends: then what was not sent
@@ -293,7 +297,7 @@ func (c *committer) answered(answer *nats.Msg) {
 		c.landed(b, seq, err)
 	} else if m := c.flying[token]; m != nil {
 		delete(c.flying, token)
-		c.cost.single(m.sent)
+		c.cost.single(m.sent, err == nil && !bytes.Contains(answer.Data, duplicate))
 		m.arrived(seq, err)
 	}
 
@@ -344,6 +348,9 @@ func (c *committer) overdue() {
 
 	c.send()
 }
+
+// duplicate says in an acknowledgment that the message was there before.
+var duplicate = []byte(`"duplicate":true`)
 
 // readAck reads a publish acknowledgment: {"stream":"S","seq":12,…} or {"error":{…}}. The first form
 // is read by hand: there is one for each message. A message whose id the server knows is durable, under

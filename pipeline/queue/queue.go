@@ -54,16 +54,17 @@ type Queue struct {
 
 func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 	n := NamesFor(t.Prefix)
+	a := newAnswer()
 
 	return &Queue{
 		Names:         n,
 		nc:            nc,
 		js:            js,
 		topology:      t,
-		jobCommits:    newCommitter(nc),
-		ledgerCommits: newCommitter(nc),
-		eventCommits:  newCommitter(nc),
-		deadCommits:   newCommitter(nc),
+		jobCommits:    newCommitter(nc, a),
+		ledgerCommits: newCommitter(nc, a),
+		eventCommits:  newCommitter(nc, a),
+		deadCommits:   newCommitter(nc, a),
 		reads:         newReader(nc, jets.APIPrefix(js.Options()), n.LedgerStream()),
 		feeds:         map[string]Feed{},
 	}

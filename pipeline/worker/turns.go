@@ -22,7 +22,7 @@ type turns struct {
 }
 
 // mostAhead is how many more turns than upload slots there are, for each slot, at most.
-const mostAhead = 3
+const mostAhead = 15
 
 func newTurns(uploads int) *turns {
 	return &turns{
