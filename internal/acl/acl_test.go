@@ -423,6 +423,9 @@ func everyRoleWorks(t *testing.T, st *site) {
 	if err != nil {
 		t.Errorf("consumer: %v", err)
 	}
+	if _, err := c.js.Stream(ctx, "BACKBURN_RESULTS"); err != nil { // as most clients begin
+		t.Errorf("consumer: %v", err)
+	}
 	c.unhindered()
 
 	q := operator.attach()

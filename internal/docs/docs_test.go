@@ -91,7 +91,7 @@ func TestReadmeIsShort(t *testing.T) {
 	if n := strings.Count(page, "\n"); n > 50 {
 		t.Errorf("README.md has %d lines: move what is not for the first minute to docs", n)
 	}
-	for _, command := range []string{"go run ./cmd/backburn demo", "go run ./cmd/backburn run --simulate"} {
+	for _, command := range []string{"go run ./cmd/backburn demo", "go run ./cmd/backburn run --simulate", "go test ./..."} {
 		if !strings.Contains(page, command) {
 			t.Errorf("README.md does not show %q", command)
 		}
