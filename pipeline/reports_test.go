@@ -235,7 +235,7 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	if got := all.reported("web")[0].Data.JobID; got != "late" {
 		t.Errorf("the event is about %s", got)
 	}
-	if strings.Contains(log.String(), "report cannot be") {
+	if strings.Contains(log.String(), "cannot fetch or publish a report") {
 		t.Errorf("somebody is warned:\n%s", log.String())
 	}
 }

@@ -132,7 +132,7 @@ func TestACollectorMayBeAway(t *testing.T) {
 			t.Parallel()
 			var log logbuf.Buffer
 			traceOne(t, url, zerolog.New(&log).Level(zerolog.WarnLevel))
-			if n := strings.Count(log.String(), "the collector does not take our spans"); n != 1 {
+			if n := strings.Count(log.String(), "trace collector unreachable; dropping spans"); n != 1 {
 				t.Errorf("%d warnings:\n%s", n, log.String())
 			}
 		})

@@ -185,7 +185,7 @@ func TestPanics(t *testing.T) {
 	if got := s.ask("localhost", "/"); got != 500 {
 		t.Errorf("%d", got)
 	}
-	if log := s.log.String(); !strings.Contains(log, "made the process panic") || strings.Contains(log, `"secret"`) {
+	if log := s.log.String(); !strings.Contains(log, "panic in a request handler") || strings.Contains(log, `"secret"`) {
 		t.Error(log)
 	}
 	if n := s.metric("backburn_http_requests_total", "5xx", "http", "other"); n != 1 {

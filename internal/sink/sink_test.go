@@ -384,7 +384,7 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 			h.answer(200)
 			until(t, "all are taken", func() bool { return h.got() == "one two three" })
 			until(t, "the state is well", func() bool { return r.Status().Behind == 0 && r.Status().State == sink.StateOK })
-			if r.logs.count("handed on again") != 1 || r.count(t, "backburn_sink_paused", "") != 0 {
+			if r.logs.count("events are delivered again") != 1 || r.count(t, "backburn_sink_paused", "") != 0 {
 				t.Error("its end was not said")
 			}
 		})
