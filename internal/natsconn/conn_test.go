@@ -211,9 +211,14 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 	if err := nc.Publish("forbidden", nil); err != nil {
 		t.Fatal(err)
 	}
-	for line := range log.seen {
-		if strings.Contains(line, "forbids") && strings.Contains(line, `\"forbidden\"`) {
-			return
+	for deadline := time.After(time.Minute); ; {
+		select {
+		case line := <-log.seen:
+			if strings.Contains(line, "denies this process a subject") && strings.Contains(line, `\"forbidden\"`) {
+				return
+			}
+		case <-deadline:
+			t.Fatal("the log says nothing of the subject")
 		}
 	}
 }

@@ -234,7 +234,7 @@ func TestUsersAct(t *testing.T) {
 	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Try again…"`)
 	press("#acts button")
 	press("#act-do")
-	until(t, ctx, `/^Handed in again as job .*~1\.$/.test(document.querySelector("#act-said").innerText)`)
+	until(t, ctx, `/^Submitted again as job .*~1\.$/.test(document.querySelector("#act-said").innerText)`)
 	press("#act-close")
 	press("#close")
 	// Who is at a file keeps the list as it is.
