@@ -97,7 +97,7 @@ func (p *Poller) nextRecheck() time.Duration {
 func (p *Poller) anything(plenty bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.asked)+len(p.toAsk) > 0 || plenty && p.rechecks.overdue(p.Now())
+	return len(p.asked)+len(p.list.toAsk) > 0 || plenty && p.rechecks.overdue(p.Now())
 }
 
 // call is what goes into one request.
@@ -136,7 +136,7 @@ func (p *Poller) take() call {
 			c.hashes = append(c.hashes, key)
 		}
 	}
-	for e := range p.toAsk {
+	for e := range p.list.toAsk {
 		if len(c.hashes) >= wildfire.MaxHashes {
 			return c
 		}
@@ -178,7 +178,7 @@ func (p *Poller) takeLink() (call, bool) {
 			return call{link: &qn, urgent: a.Urgent}, true
 		}
 	}
-	for e := range p.toAsk {
+	for e := range p.list.toAsk {
 		if e.sample.link {
 			c := call{link: &Question{Key: e.key()}, polled: map[string]*waiting{}} // its text is read from the job
 			p.poll(&c, e)
@@ -190,7 +190,7 @@ func (p *Poller) takeLink() (call, bool) {
 
 // poll takes a sample that jobs wait for into a call. The caller holds mu.
 func (p *Poller) poll(c *call, e *waiting) {
-	delete(p.toAsk, e)
+	delete(p.list.toAsk, e)
 	p.list.unschedule(e)
 	e.busy = true
 	c.polled[e.key()] = e
@@ -305,7 +305,7 @@ func (p *Poller) putBack(c call) {
 			p.list.drop(e)
 			continue
 		}
-		p.toAsk[e] = struct{}{}
+		p.list.toAsk[e] = struct{}{}
 	}
 }
 

@@ -15,7 +15,6 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 	b := &Poller{
 		Deps:  Deps{Now: time.Now, Config: pipeline.DefaultConfig()},
 		asked: map[string]*askedFor{},
-		toAsk: map[*waiting]struct{}{},
 		list:  newWaitlist(),
 	}
 	links, files := 0, 0
@@ -25,7 +24,7 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 			b.asked[key] = &askedFor{Question: Question{Key: key}}
 		}
 		e := b.list.add(idOf(t, pipeline.LinkKey(fmt.Sprint(i))), waitingJob{name: fmt.Sprint("mail.", i), seq: uint64(i), lane: 0}, time.Now())
-		b.toAsk[e] = struct{}{}
+		b.list.toAsk[e] = struct{}{}
 		c := b.take()
 		if c.link != nil {
 			if links++; len(c.polled) != 1 || len(c.hashes) != 0 || !c.urgent {

@@ -71,7 +71,7 @@ func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
 			break
 		}
 		if e.pending {
-			p.toAsk[e] = struct{}{}
+			p.list.toAsk[e] = struct{}{}
 			signal(p.wakeAsk)
 			continue
 		}

@@ -29,7 +29,7 @@ func (p *Poller) question(m *nats.Msg) {
 		a.Again = a.Again || q.Again
 		a.inboxes[m.Reply] = true
 		if e := p.list.find(q.Key); a.Again && e != nil && e.pending && !e.busy {
-			p.toAsk[e] = struct{}{} // jobs wait for the same answer
+			p.list.toAsk[e] = struct{}{} // jobs wait for the same answer
 		}
 	}
 	p.mu.Unlock()
@@ -114,7 +114,7 @@ func (p *Poller) sampleChanged(m *nats.Msg) {
 	e.again = e.busy
 	if !e.busy {
 		e.pending = false
-		delete(p.toAsk, e)
+		delete(p.list.toAsk, e)
 		p.list.schedule(e, p.Now())
 		signal(p.wakeLook)
 	}

@@ -83,7 +83,6 @@ type Poller struct {
 	mu    sync.Mutex
 	asked map[string]*askedFor // by key
 	list  *waitlist
-	toAsk map[*waiting]struct{} // due, and known to be pending at WildFire
 
 	linksTurn bool // the last call was, or could have been, a link's
 

@@ -50,7 +50,6 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.mu.Lock()
 	p.asked = map[string]*askedFor{}
 	p.list = newWaitlist()
-	p.toAsk = map[*waiting]struct{}{}
 	p.rechecks = rechecks{after: p.Config.Recheck, since: p.Now().Add(-p.Config.Recheck)}
 	p.reports = newReportList(p.Config)
 	p.term = nuid.Next()

@@ -20,9 +20,10 @@ type waitlist struct {
 	entries map[uint64]*waiting // by sampleID.hash, and then by waiting.next
 	samples int
 	due     schedule[*waiting]
-	jobs    int // all of them
-	parked  int // jobs that wait for a budget
-	queued  int // samples that wait for their turn to go back to work
+	toAsk   map[*waiting]struct{} // were due, and are pending at WildFire as far as we know
+	jobs    int                   // all of them
+	parked  int                   // jobs that wait for a budget
+	queued  int                   // samples that wait for their turn to go back to work
 	oldest  oldest
 }
 
@@ -128,7 +129,12 @@ func (w *waitingJobs) all() iter.Seq[waitingJob] {
 	}
 }
 
-func newWaitlist() *waitlist { return &waitlist{entries: map[uint64]*waiting{}} }
+func newWaitlist() *waitlist {
+	return &waitlist{
+		entries: map[uint64]*waiting{},
+		toAsk:   map[*waiting]struct{}{},
+	}
+}
 
 // find returns a sample; nil where no job waits for it.
 func (l *waitlist) find(key string) *waiting {
@@ -136,6 +142,11 @@ func (l *waitlist) find(key string) *waiting {
 	if !ok {
 		return nil
 	}
+
+	return l.get(id)
+}
+
+func (l *waitlist) get(id sampleID) *waiting {
 	e := l.entries[id.hash()]
 	for e != nil && e.sample != id {
 		e = e.next
@@ -159,10 +170,7 @@ func (l *waitlist) all() iter.Seq[*waiting] {
 
 // add notes a job that waits since a time; the newest record of a job counts.
 func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waiting {
-	e := l.entries[id.hash()]
-	for e != nil && e.sample != id {
-		e = e.next
-	}
+	e := l.get(id)
 	if e == nil {
 		e = &waiting{
 			slot:      unscheduled,
@@ -212,6 +220,7 @@ func (l *waitlist) remove(e *waiting, j waitingJob) {
 // drop forgets a sample. To forget it again does nothing.
 func (l *waitlist) drop(e *waiting) {
 	l.due.remove(e)
+	delete(l.toAsk, e)
 	l.queue(e, false)
 
 	hash := e.sample.hash()

@@ -57,6 +57,34 @@ func TestWaitlist(t *testing.T) {
 	check("the last left", 0, 0)
 }
 
+// A sample that is forgotten while it is to be asked about is not asked about beside its successor:
+// of two entries for one answer, one would wait for ever.
+func TestForgottenSamplesAreNotAskedAbout(t *testing.T) {
+	t.Parallel()
+	b := &Poller{
+		Deps: Deps{Now: time.Now, Config: pipeline.DefaultConfig()},
+		list: newWaitlist(),
+	}
+	sample := idOf(t, digest(1))
+	job := waitingJob{name: "mail.a", seq: 1}
+	gone := b.list.add(sample, job, time.Now())
+	b.list.toAsk[gone] = struct{}{}
+	b.list.remove(gone, job)
+
+	next := b.list.add(sample, waitingJob{name: "mail.b", seq: 2}, time.Now())
+	b.list.toAsk[next] = struct{}{}
+	for range 2 { // every other call may be for a link
+		c := b.take()
+		if c.link == nil && (len(c.hashes) != 1 || len(c.polled) != 1 || c.polled[digest(1)] != next) {
+			t.Fatalf("asked about %d hashes for %d samples", len(c.hashes), len(c.polled))
+		}
+		if next.busy {
+			return
+		}
+	}
+	t.Error("the sample that jobs wait for was not asked about")
+}
+
 // Samples of which the SHA-256 begins alike are told apart.
 func TestWaitlistTellsSamplesApart(t *testing.T) {
 	t.Parallel()
