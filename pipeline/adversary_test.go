@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/health"
+	"backburn/internal/jets"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -811,6 +812,34 @@ func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The bucket in which the fleet agrees is lost just when a pause is to be written. The pause holds
+// here, whoever paused is not held up, and the fleet is told when the bucket is there again.
+func TestAPauseIsToldLater(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	p := f.pauses(time.Now)
+	if err := f.q.JetStream().DeleteKeyValue(t.Context(), f.q.ControlBucket()); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := p.Grow(t.Context(), pipeline.Queries, "the service is sick"); err == nil {
+		t.Fatal("the fleet was told without a bucket")
+	}
+	if !pausedFor(p, pipeline.Queries) {
+		t.Error("there is no pause here")
+	}
+
+	err := jets.Retry(t.Context(), func(ctx context.Context) error {
+		_, err := f.q.Repair(ctx)
+
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.pauseIs(f.pauses(time.Now), pipeline.Queries, "the service is sick")
 }
 
 // taken waits until the workers have acknowledged every job: it has ended, or waits in the ledger.

@@ -146,7 +146,7 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 		}, true},
 		"a person": {func(ctx context.Context, f *fixture, p *fleet.Pauses, now time.Time) error {
 			next, err := fleet.Stop(ctx, f.q.Control(), pipeline.Uploads, "ann", "", now, now.Add(time.Minute))
-			f.pauseIs(p, next.Reason)
+			f.pauseIs(p, pipeline.Uploads, next.Reason)
 			return err
 		}, true},
 	} {
@@ -181,11 +181,11 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 	}
 }
 
-// pauseIs waits until the fleet's pause of uploads is known to have a reason.
-func (f *fixture) pauseIs(p *fleet.Pauses, reason string) {
+// pauseIs waits until the fleet's pause of a budget is known to have a reason.
+func (f *fixture) pauseIs(p *fleet.Pauses, b pipeline.Budget, reason string) {
 	f.t.Helper()
 	for {
-		now, _, changed := p.Active(pipeline.Uploads)
+		now, _, changed := p.Active(b)
 		if now.Reason == reason {
 			return
 		}

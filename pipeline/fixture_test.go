@@ -190,7 +190,7 @@ func (f *fixture) events(want int) events {
 // until collects everything in RESULTS until enough has come.
 func (f *fixture) until(enough func(events) bool) events {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(f.t.Context(), 2*time.Minute)
 	defer cancel()
 	c := f.results(ctx)
 	var all events

@@ -40,9 +40,12 @@ type Pauses struct {
 	now   func() time.Time
 	tick  time.Duration // how often those who wait look at the clock
 
-	mu      sync.Mutex
-	current map[pipeline.Budget]Pause
-	changed chan struct{} // closed and replaced at every change
+	mu        sync.Mutex
+	current   map[pipeline.Budget]Pause
+	changed   chan struct{} // closed and replaced at every change
+	unwritten map[pipeline.Budget]Pause
+
+	owes chan struct{} // takes one when unwritten was empty
 }
 
 const pausePrefix = "pause."
@@ -51,16 +54,23 @@ const pausePrefix = "pause."
 // look at it every tick.
 func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 	return &Pauses{
-		store:   store,
-		now:     now,
-		tick:    tick,
-		current: map[pipeline.Budget]Pause{},
-		changed: make(chan struct{}),
+		store:     store,
+		now:       now,
+		tick:      tick,
+		current:   map[pipeline.Budget]Pause{},
+		changed:   make(chan struct{}),
+		unwritten: map[pipeline.Budget]Pause{},
+		owes:      make(chan struct{}, 1),
 	}
 }
 
-// Run follows the pauses of the fleet until ctx ends.
+// Run follows the pauses of the fleet until ctx ends, and tells the fleet of those that could not be
+// written at first.
 func (p *Pauses) Run(ctx context.Context) error {
+	var telling sync.WaitGroup
+	telling.Go(func() { p.writeOwed(ctx) })
+	defer telling.Wait()
+
 	_ = p.store.follow(ctx, pausePrefix+">", func(e jetstream.KeyValueEntry) {
 		var next Pause
 		if e.Operation() == jetstream.KeyValuePut && json.Unmarshal(e.Value(), &next) != nil {
@@ -159,13 +169,67 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool
 	return err == nil, err
 }
 
-// pause stops a budget for the whole fleet until a time. Of two pauses the later end counts.
+// pause stops a budget for the whole fleet until a time. Of two pauses the later end counts. Where the
+// pause cannot be written soon, it holds here, the caller gets an error, and Run writes it as soon as
+// that is possible: no job waits for it.
 func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	if local, on, _ := p.Active(b); !on || local.Probing || local.Until.Before(next.Until) {
 		p.set(b, next) // here at once: whoever is about to make a call must not wait for the write
 	}
 
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err := p.write(ctx, b, next)
+	if err != nil {
+		p.owe(b, next)
+	}
+
+	return err
+}
+
+// owe keeps a pause that the fleet does not know of for writeOwed.
+func (p *Pauses) owe(b pipeline.Budget, next Pause) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.unwritten[b] = next
+	select {
+	case p.owes <- struct{}{}:
+	default:
+	}
+}
+
+// writeOwed writes what is owed until ctx ends.
+func (p *Pauses) writeOwed(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.owes:
+		}
+
+		p.mu.Lock()
+		unwritten := p.unwritten
+		p.unwritten = map[pipeline.Budget]Pause{}
+		p.mu.Unlock()
+
+		for b, next := range unwritten {
+			for p.still(b, next) && p.write(ctx, b, next) != nil && Sleep(ctx, time.Second) == nil {
+			}
+		}
+	}
+}
+
+// still reports whether a pause is in force, and no other has taken its place.
+func (p *Pauses) still(b pipeline.Budget, is Pause) bool {
+	current, on, _ := p.Active(b)
+
+	return on && current == is
+}
+
+// write is pause in the store.
+func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error {
 	for {
 		cur, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
 		if err != nil {
@@ -227,6 +291,9 @@ func (p *Pauses) Healed(ctx context.Context, b pipeline.Budget) {
 	if cur.Reason == "" || (on && !cur.Probing && !cur.Doubted) {
 		return
 	}
+
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
 	if err != nil || rev == 0 || stored != cur {
 		return
@@ -247,6 +314,9 @@ const (
 
 	// A pause that lasts longer than this is not waited out with jobs in hand.
 	shortPause = 2 * time.Minute
+
+	// How long the one who pauses a budget waits until the fleet knows.
+	writeTimeout = 5 * time.Second
 )
 
 // PauseOf reads the pause of a budget from the store; the zero Pause where there is none in force.
