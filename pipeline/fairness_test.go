@@ -157,6 +157,11 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 			for i := range 30 {
 				f.publish("backburn.jobs."+lane+".mail", withID(fmt.Sprint("mail-", i), "x.exe"), fmt.Sprint("MZ mail ", i))
 			}
+			st := f.status(func(st queue.Status) bool { return st.Queued.Jobs == 130 })
+			if by := st.Lanes[pipeline.Priority(lane)].By; by["flood"] != 100 || by["mail"] != 30 {
+				t.Errorf("queued by source: %v", by)
+			}
+
 			f.work(worker.WithClock(c.now))
 			all := 36
 			if lane == "urgent" {
@@ -166,7 +171,7 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 			if n := f.uploadsBySource(); n["mail"] < all/2-2 || n["flood"] < all/2-2 {
 				t.Errorf("uploads by source: %v, want about as many for both", n)
 			}
-			st := f.status(func(st queue.Status) bool { return st.Uploads.Used == all })
+			st = f.status(func(st queue.Status) bool { return st.Uploads.Used == all })
 			if st.Uploads.By["mail"]+st.Uploads.By["flood"] != all {
 				t.Errorf("status: %v", st.Uploads.By)
 			}

@@ -248,6 +248,7 @@ func printStatus(w paper, st app.Status) {
 		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.Held), ago(l.Oldest))
 	}
 	lanes.print(w)
+	printSources(w, "queued", queuedBy(st))
 	fmt.Fprintln(w)
 
 	budgets := newTable("BUDGET", ">USED", ">LIMIT", "SPENT", "RESETS", "LASTS UNTIL")
@@ -270,34 +271,46 @@ func printStatus(w paper, st app.Status) {
 		budgets.add(tone, b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), bar(b.s.Used, b.s.Limit, 20), clock(b.s.ResetsAt), lasts)
 	}
 	budgets.print(w)
-	printSpenders(w, "uploads", st.Uploads)
+	printSources(w, "uploads", st.Uploads.By)
 	printMembers(w, st)
 	fmt.Fprintln(w)
 	printDead(w, st.Dead)
 	printLocal(w, st)
 }
 
-// mostSpenders is how many sources are named, those that used most.
-const mostSpenders = 10
+// queuedBy is how many jobs of each source wait in all lanes.
+func queuedBy(st app.Status) map[string]int {
+	by := map[string]int{}
+	for _, lane := range st.Lanes {
+		for source, n := range lane.By {
+			by[source] += n
+		}
+	}
 
-// printSpenders says which sources used a budget.
-func printSpenders(w paper, name string, s fleet.BudgetStatus) {
-	if len(s.By) == 0 {
+	return by
+}
+
+// mostSources is how many sources are named, those that have most.
+const mostSources = 10
+
+// printSources says which sources have how much of something scarce.
+func printSources(w paper, what string, by map[string]int) {
+	if len(by) == 0 {
 		return
 	}
-	sources := slices.SortedFunc(maps.Keys(s.By), func(a, b string) int {
-		return cmp.Or(cmp.Compare(s.By[b], s.By[a]), strings.Compare(a, b))
+	sources := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
+		return cmp.Or(cmp.Compare(by[b], by[a]), strings.Compare(a, b))
 	})
 
 	var parts []string
 	for i, source := range sources {
-		if i == mostSpenders {
+		if i == mostSources {
 			parts = append(parts, fmt.Sprintf("and %d more sources", len(sources)-i))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s %d", printable(source), s.By[source]))
+		parts = append(parts, fmt.Sprintf("%s %d", printable(source), by[source]))
 	}
-	for i, line := range w.wrapped(name+" by source: "+strings.Join(parts, ", "), 0) {
+	for i, line := range w.wrapped(what+" by source: "+strings.Join(parts, ", "), 0) {
 		if i == 0 {
 			fmt.Fprintln(w)
 		}

@@ -1,10 +1,12 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +23,8 @@ type LaneStatus struct {
 	Waiting uint64    `json:"waiting"` // in JOBS, in hand included
 	Held    int       `json:"held"`
 	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest of them was submitted
+
+	By map[string]int `json:"by,omitempty"` // of Waiting, by source; "*" for all but the 200 with the most
 }
 
 // Status is the state of the fleet.
@@ -170,6 +174,7 @@ func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, held int) (
 	if st.Waiting == 0 {
 		return st, nil
 	}
+	st.By = bySource(info.State.Subjects)
 	st.Held = held
 	m, err := q.jobs.GetMsg(ctx, info.State.FirstSeq, jetstream.WithGetMsgSubject(filter))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -180,6 +185,30 @@ func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, held int) (
 	}
 	st.Oldest = m.Time
 	return st, nil
+}
+
+// mostSources is how many sources are told apart in a status.
+const mostSources = 200
+
+// bySource counts messages by the source that their subjects end with.
+func bySource(subjects map[string]uint64) map[string]int {
+	n := map[string]int{}
+	for subject, messages := range subjects {
+		n[subject[strings.LastIndexByte(subject, '.')+1:]] += int(messages)
+	}
+	if len(n) <= mostSources {
+		return n
+	}
+
+	least := slices.SortedFunc(maps.Keys(n), func(a, b string) int { return cmp.Compare(n[a], n[b]) })
+	rest := 0
+	for _, source := range least[:len(n)-mostSources] {
+		rest += n[source]
+		delete(n, source)
+	}
+	n["*"] += rest
+
+	return n
 }
 
 // deadByReason counts the dead letters.

@@ -1,0 +1,27 @@
+package queue
+
+import (
+	"fmt"
+	"testing"
+)
+
+// A status names the sources with the most jobs, however many there are, and leaves no job out.
+func TestJobsBySource(t *testing.T) {
+	t.Parallel()
+	subjects := map[string]uint64{
+		"backburn.jobs.bulk.mail":    70,
+		"backburn.requeue.bulk.mail": 30,
+	}
+	for i := range 300 {
+		subjects[fmt.Sprint("backburn.jobs.bulk.s", i)] = 2
+	}
+
+	by := bySource(subjects)
+	all := 0
+	for _, n := range by {
+		all += n
+	}
+	if len(by) != mostSources+1 || by["mail"] != 100 || by["*"] != 202 || all != 700 {
+		t.Errorf("%d names, %d jobs of mail, %d of others, %d of all", len(by), by["mail"], by["*"], all)
+	}
+}
