@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 
 	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
@@ -64,7 +65,7 @@ func childMain(spec string) error {
 	defer log.Close()
 	q := &fileQueue{spec: s, log: log, news: make(chan struct{}, 1)}
 	reg := prometheus.NewRegistry()
-	w, err := watch.New(s.Config, q, q, nil, watch.WithMetrics(reg))
+	w, err := watch.New(s.Config, q, q, nil, watch.WithMetrics(reg), watch.WithLogger(zerolog.New(os.Stderr)))
 	if err != nil {
 		return err
 	}

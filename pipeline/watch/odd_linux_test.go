@@ -297,6 +297,9 @@ func TestLeaseRefusedFallsBackToSettle(t *testing.T) {
 		t.Errorf("the metric says %v", n)
 	}
 	c.finish(t)
+	if told := c.stderr.String(); !strings.Contains(told, "AmbientCapabilities=CAP_LEASE") {
+		t.Errorf("nobody is told what to do about it: %s", told)
+	}
 }
 
 func TestHardlinks(t *testing.T) {
