@@ -47,6 +47,43 @@ func Command(t testing.TB, document, word string) []string {
 	return nil
 }
 
+// Block is a document's block that begins with a line.
+func Block(t testing.TB, document, first string) string {
+	t.Helper()
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, block := range strings.Split(string(text), "\n```") {
+		_, body, _ := strings.Cut(block, "\n") // what language it is
+		if i%2 == 1 && strings.HasPrefix(body, first+"\n") {
+			return body
+		}
+	}
+	t.Fatalf("%s has no block that begins with %q", document, first)
+
+	return ""
+}
+
+// Rest is the line of a document's block that begins with a word, without that word, for a shell.
+func Rest(t testing.TB, document, word string) string {
+	t.Helper()
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, block := range strings.Split(string(text), "\n```") {
+		for line := range strings.Lines(block) {
+			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), word+" "); ok && i%2 == 1 {
+				return rest
+			}
+		}
+	}
+	t.Fatalf("%s has no command %q", document, word)
+
+	return ""
+}
+
 // Programs demands programs of others. Where one is missing nothing is proven, so that fails in CI.
 func Programs(t testing.TB, packages string, names ...string) {
 	t.Helper()

@@ -70,6 +70,11 @@ func (m *mover) conclude(ctx context.Context, id string, e results.Event) error 
 			return err
 		}
 	}
+	if m.mayHaveBeside() {
+		if err := m.spool.ForgetBeside(id); err != nil {
+			return err
+		}
+	}
 	m.w.inFlight.finished(id)
 
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"backburn/pipeline"
+	"backburn/pipeline/watch/beside"
 	"backburn/pipeline/watch/settle"
 )
 
@@ -36,6 +37,13 @@ const (
 	HardlinksCopy   = "copy"   // contents are copied into a file of our own, and that is taken
 	HardlinksTake   = "take"   // taken as they are; another name can change the contents under way
 	HardlinksReject = "reject" // left where they are, and counted
+)
+
+// Values of Config.Metadata.
+const (
+	MetadataNone     = string(beside.None)
+	MetadataJSON     = string(beside.JSON)
+	MetadataSuricata = string(beside.Suricata)
 )
 
 // Values of the fields of After, besides the name of a folder.
@@ -66,6 +74,7 @@ type Config struct {
 	Defer       []string          `toml:"defer" doc:"Globs of temporary names, taken only after stale_after. Case does not matter."`
 	StaleAfter  time.Duration     `toml:"stale_after" doc:"Files with temporary names and empty files are taken once they have not changed for this long. Files that cannot be processed are reported after this time. At least settle."`
 	DoneFile    string            `toml:"done_file" doc:"\"{name}.done\", \"{name.noext}.ready\" or a fixed name: a file is taken only when this second file exists, which is then removed. Empty: not needed."`
+	Metadata    string            `toml:"metadata" doc:"Where the metadata and the true name of a file come from. \"suricata\": the JSON files beside it that Suricata's file-store writes. \"json\": <name>.json beside it, written before it. Empty: from nowhere. With claim = \"move\" the JSON file is removed with its file."`
 	Sidecar     bool              `toml:"sidecar" doc:"Write the final event as JSON beside the file."`
 	Hardlinks   string            `toml:"hardlinks" doc:"What to do with a file that has a second name (hard link), through which it can change: \"copy\" (at most a tenth of the disk), \"take\" or \"reject\"."`
 	MaxFileSize int64             `toml:"max_file_size" unit:"bytes" doc:"Largest file. Larger ones fail with the reason too_large."`
@@ -172,6 +181,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.MaxInFlight > 0, "max_in_flight", "more than 0")
 	want(settle.CheckDoneFile(c.DoneFile) == nil, "done_file",
 		`a name with {name} or {name.noext} in it at most once, such as "{name}.done"`)
+	want(oneOf(c.Metadata, MetadataNone, MetadataJSON, MetadataSuricata), "metadata", `"", "json" or "suricata"`)
 	want(c.StateDir == "" || c.Claim == ClaimKeep, "state_dir",
 		`nothing unless claim = "keep": claimed files stay on the folder's own file system`, "claim")
 	c.checkGlobs("exclude", c.Exclude, want)
@@ -201,6 +211,8 @@ func (c Config) checkAfter(key, action string, want rule) {
 	switch {
 	case c.Claim == ClaimKeep:
 		want(action == AfterKeep, key, `"keep", because files stay where they are with claim = "keep"`, "claim")
+	case c.Metadata != MetadataNone && action == AfterRestore:
+		want(false, key, `another value, because the metadata beside the file would be lost`, "metadata")
 	case !isWord && !strings.ContainsAny(action, `/\`):
 		want(false, key, `"keep", "delete", "restore", or a folder with a slash such as "./archive"`)
 	case !isWord && c.Path != "":

@@ -57,6 +57,9 @@ func TestValidateCombinations(t *testing.T) {
 		change func(*watch.Config)
 		want   string // "" for valid
 	}{
+		"metadata of nobody":      {func(c *watch.Config) { c.Metadata = "zeek" }, "metadata: "},
+		"metadata that is lost":   {func(c *watch.Config) { c.Metadata, c.After.Benign = "json", "restore" }, "after.benign: "},
+		"metadata with keep":      {func(c *watch.Config) { c.Metadata, c.Claim = "suricata", "keep" }, ""},
 		"delete with keep":        {func(c *watch.Config) { c.Claim, c.After.Benign = "keep", "delete" }, "after.benign: "},
 		"restore with keep":       {func(c *watch.Config) { c.Claim, c.After.Failed = "keep", "restore" }, "after.failed: "},
 		"move with keep":          {func(c *watch.Config) { c.Claim, c.After.Malicious = "keep", "/tmp/x" }, "after.malicious: "},

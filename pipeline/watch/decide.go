@@ -211,7 +211,7 @@ func (d *decider) eligible(rel string, st rootfs.State) bool {
 		return false
 	}
 
-	return !d.goesWithItsFile(rel)
+	return !d.goesWithItsFile(rel) && !d.describesAnother(rel)
 }
 
 // goesWithItsFile reports whether rel is a done file whose file is there.

@@ -43,6 +43,7 @@
 //	claimed/<id>-<name>         claimed and not yet finished; what jobs refer to
 //	done/<verdict>/<id>-<name>  finished, with After = "keep"; done/failed for failures;
 //	                            stays until somebody removes it, which is safe at any time
+//	beside/<id>                 what lay beside a claimed file, with Config.Metadata
 //	paths/<tag>                 the folders that claimed files were found in, while they are there
 //	tmp/                        what is being written
 //	folder                      the folder's own id

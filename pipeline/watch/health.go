@@ -25,6 +25,7 @@ var aspects = map[string]aspect{
 	"mount":    {state: health.Degraded},
 	"queue":    {state: health.Degraded},
 	"janitor":  {state: health.Degraded},
+	"metadata": {state: health.Degraded, expires: true},
 	"intake":   {state: health.Failed},
 	"outcomes": {state: health.Failed},
 	"prepare":  {state: health.Failed},

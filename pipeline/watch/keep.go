@@ -118,6 +118,9 @@ func (k *keeper) describeFile(ctx context.Context, rel string, f *rootfs.File, s
 	job.ReceivedAt = time.Now().UTC()
 	job.Content.Path = job.Path
 	job.Content.PathB64 = job.PathB64
+	if name := k.besideOf(ctx, rel); name != "" {
+		k.describeBy(&job, k.root, name)
+	}
 	if err := k.memory.hashers.fill(ctx, f, st, k.cfg.MaxFileSize, &job); err != nil {
 		return job, r, err
 	}

@@ -103,6 +103,7 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	m.w.m.claimed.Inc()
 	m.w.troubles.end(rel)
 	m.part("claim", "")
+	m.takeBeside(ctx, c)
 	m.dropDoneFile(ctx, rel)
 	// A producer may have put another file under the name since it was opened, or written to
 	// it; then that is what was claimed, and has to be judged afresh.
@@ -272,10 +273,15 @@ func (m *mover) prepare(ctx context.Context, c *claimedFile) (pipeline.Job, erro
 	job := m.describe(c.id, c.rel, before)
 	job.ReceivedAt = spool.IDTime(c.id)
 	job.Content.Path, job.Content.PathB64 = pipeline.Name(spool.JobPath(c.name))
+	described := m.describeBy(&job, m.spool.Root, spool.Beside+"/"+c.id)
 	if err := m.hashers.fill(ctx, c.f, before, m.cfg.MaxFileSize, &job); err != nil {
 		return pipeline.Job{}, err
 	}
-	if err := m.sync.sync(ctx, c.f, syncDir{spool: true, rel: spool.Claimed}, syncDir{rel: path.Dir(c.rel)}); err != nil {
+	dirs := []syncDir{{spool: true, rel: spool.Claimed}, {rel: path.Dir(c.rel)}}
+	if described {
+		dirs = append([]syncDir{{spool: true, rel: spool.Beside}}, dirs...)
+	}
+	if err := m.sync.sync(ctx, c.f, dirs...); err != nil {
 		return pipeline.Job{}, err
 	}
 	m.at("synced")

@@ -81,7 +81,8 @@ func (m *mover) foundAt(id, base string, whole bool) string {
 func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 	for _, c := range found {
 		if _, err := m.root.Lstat(c.rel); rootfs.IsGone(err) {
-			m.dropDoneFile(ctx, c.rel) // unless it belongs to a new file of the name
+			m.takeBeside(ctx, c) // unless it belongs to a new file of the name
+			m.dropDoneFile(ctx, c.rel)
 		}
 		if m.start(ctx, c) != nil {
 			return

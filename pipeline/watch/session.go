@@ -137,6 +137,7 @@ func (s *session) wire(hashers *hashers) {
 			Remote:     s.remote,
 			Temporary:  settle.CompileGlobs(s.cfg.Defer, true),
 			Done:       done,
+			Describes:  s.describes,
 		},
 	}
 	s.decider = &decider{

@@ -27,6 +27,10 @@ type Rules struct {
 	Remote     bool          // the file system is; others write to it unseen
 	Temporary  Globs
 	Done       *DoneFile // nil without one
+
+	// Describes reports whether a file is named as one that lies beside another and describes it.
+	// nil: none is.
+	Describes func(rel string) bool
 }
 
 // Patience is how long a file must not have changed, and why it waits. blind says that nobody
@@ -68,7 +72,7 @@ func (r Rules) temporary(rel string, st rootfs.State) bool {
 	if st.Mtime == 0 { // rsync -a --partial leaves 1970
 		return true
 	}
-	if r.Temporary.Match(rel) {
+	if r.Temporary.Match(rel) || r.Describes != nil && r.Describes(rel) {
 		return true
 	}
 	if r.Done == nil {

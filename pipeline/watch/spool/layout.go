@@ -10,6 +10,7 @@ const (
 	Claimed = "claimed"
 	Done    = "done"
 	Failed  = Done + "/failed"
+	Beside  = "beside" // what lay beside claimed files, by id
 
 	tmpDir     = "tmp"
 	pathsDir   = "paths"

@@ -5,6 +5,7 @@
 //
 //	claimed/<id>-<name>         claimed and not yet finished; what jobs refer to
 //	done/<verdict>/<id>-<name>  finished and kept; done/failed for failures
+//	beside/<id>                 what lay beside a claimed file
 //	paths/<tag>                 the folders that claimed files were found in
 //	tmp/                        what is being written
 //	folder                      the folder's own id
@@ -187,9 +188,37 @@ func (s *Spool) Take(folder *rootfs.Root, rel, id string) (name string, err erro
 	return name, nil
 }
 
+// TakeBeside moves what lies beside a claimed file into the spool. It fails with fs.ErrExist where
+// that was done before.
+func (s *Spool) TakeBeside(folder *rootfs.Root, rel, id string) error {
+	to := Beside + "/" + id
+	err := rootfs.Move(folder, rel, s.Root, to)
+	if !rootfs.IsGone(err) {
+		return err
+	}
+	if err := s.MkdirAll(Beside, 0o700); err != nil {
+		return err
+	}
+
+	return rootfs.Move(folder, rel, s.Root, to)
+}
+
+// ForgetBeside removes what TakeBeside moved, if there is anything.
+func (s *Spool) ForgetBeside(id string) error {
+	err := s.Remove(Beside + "/" + id)
+	if rootfs.IsGone(err) {
+		return nil
+	}
+
+	return err
+}
+
 // Rename gives a claimed file another id, and returns its new name.
 func (s *Spool) Rename(name, id, newID, rel string) (newName string, err error) {
 	newName = newID + name[len(id):]
+	if err := rootfs.Move(s.Root, Beside+"/"+id, s.Root, Beside+"/"+newID); err != nil && !rootfs.IsGone(err) {
+		return "", err
+	}
 	if _, _, whole, _ := SplitName(name); !whole {
 		if err := s.Paths.record(newID, rel); err != nil {
 			return "", err

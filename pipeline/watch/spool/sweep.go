@@ -16,7 +16,41 @@ func (s *Spool) Sweep(gone func(dir string) bool) error {
 		return err
 	}
 
-	return s.sweepPaths(gone)
+	if err := s.sweepPaths(gone); err != nil {
+		return err
+	}
+
+	return s.sweepBeside()
+}
+
+// sweepBeside removes what lay beside files that are not claimed any more.
+func (s *Spool) sweepBeside() error {
+	unused := map[string]bool{}
+	err := s.Each(Beside, func(id string) bool {
+		if ValidID(id) && time.Since(IDTime(id)) > LeftOver {
+			unused[id] = true
+		}
+		return true
+	})
+	if rootfs.IsGone(err) || err == nil && len(unused) == 0 {
+		return nil
+	}
+
+	if err == nil {
+		err = s.Each(Claimed, func(name string) bool {
+			if id, _, _, ok := SplitName(name); ok {
+				delete(unused, id)
+			}
+			return true
+		})
+	}
+	for id := range unused {
+		if err == nil {
+			err = s.ForgetBeside(id)
+		}
+	}
+
+	return err
 }
 
 // sweepTmp removes files that were never finished writing.

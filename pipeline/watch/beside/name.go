@@ -1,0 +1,93 @@
+package beside
+
+import (
+	"path"
+	"strconv"
+	"strings"
+)
+
+// Kind says who writes beside a file, and in what form.
+type Kind string
+
+// The kinds. None means that nothing is read.
+const (
+	None     Kind = ""
+	JSON     Kind = "json"
+	Suricata Kind = "suricata"
+)
+
+// suffix ends the name of every description.
+const suffix = ".json"
+
+// digits is the length of a SHA-256 in hexadecimal.
+const digits = 64
+
+// Of returns the file that a description is about, going by the description's name. ok is false for
+// a name that is no description's.
+func (k Kind) Of(rel string) (of string, ok bool) {
+	of, ok = strings.CutSuffix(rel, suffix)
+	switch k {
+	case JSON:
+		return of, ok && of != "" && !strings.HasSuffix(of, "/")
+	case Suricata:
+		var number, seconds string
+		of, number = cutLast(of)
+		of, seconds = cutLast(of)
+		return of, ok && isNumber(number) && isNumber(seconds) && isHash(path.Base(of))
+	default:
+		return "", false
+	}
+}
+
+// Newest returns the name of the last description of a file among the names of its folder, or "".
+// With JSON there is one name, which is returned whether it is among them or not; ask for it.
+func (k Kind) Newest(base string, names []string) (newest string) {
+	if k == JSON {
+		return base + suffix
+	}
+
+	var last [2]uint64
+	for _, name := range names {
+		of, ok := k.Of(name)
+		if !ok || of != base {
+			continue
+		}
+		if at := order(name); newest == "" || at[0] > last[0] || at[0] == last[0] && at[1] > last[1] {
+			newest = name
+			last = at
+		}
+	}
+
+	return newest
+}
+
+// Lists reports whether the names of a folder are needed to find the description of a file.
+func (k Kind) Lists(base string) bool { return k == Suricata && isHash(base) }
+
+// order are the seconds and the number in a name of Suricata's.
+func order(name string) (at [2]uint64) {
+	rest, number := cutLast(strings.TrimSuffix(name, suffix))
+	_, seconds := cutLast(rest)
+	at[0], _ = strconv.ParseUint(seconds, 10, 64)
+	at[1], _ = strconv.ParseUint(number, 10, 64)
+
+	return at
+}
+
+// cutLast cuts the last part behind a dot off.
+func cutLast(s string) (rest, last string) {
+	dot := strings.LastIndexByte(s, '.')
+	if dot < 0 {
+		return s, ""
+	}
+
+	return s[:dot], s[dot+1:]
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+
+	return err == nil && s[0] != '+'
+}
+
+func isHash(s string) bool { return len(s) == digits && strings.Trim(s, "0123456789abcdef") == "" }

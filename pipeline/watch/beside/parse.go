@@ -1,0 +1,241 @@
+package beside
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"backburn/pipeline"
+)
+
+// MaxSize is the size of a description at most, in bytes.
+const MaxSize = 64 << 10
+
+// MetadataError is the name of the metadata that says why a description could not be used.
+const MetadataError = "metadata-error"
+
+// Bounds of what is kept, in bytes.
+const (
+	maxName      = 255
+	maxExtension = 32
+	maxURL       = 2048
+	maxValue     = 320
+)
+
+// About is what a description says.
+type About struct {
+	Filename string            // the last element of a path; "" where nothing is said
+	Metadata map[string]string // within the bounds of a job
+}
+
+// Apply puts it into a job.
+func (a About) Apply(job *pipeline.Job) {
+	if a.Filename != "" {
+		job.Filename, job.FilenameB64 = pipeline.Name(a.Filename)
+	}
+	if len(a.Metadata) > 0 {
+		job.Metadata = a.Metadata
+	}
+}
+
+// Unusable is About for a description that cannot be used: policies and consumers can see it.
+func Unusable(why error) About {
+	return About{Metadata: map[string]string{MetadataError: cut(why.Error(), maxValue)}}
+}
+
+// Parse reads a description.
+func (k Kind) Parse(text []byte) (About, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if k == Suricata {
+		var r record
+		if err := d.Decode(&r); err != nil {
+			return About{}, fmt.Errorf("not a record of Suricata: %w", err)
+		}
+		return r.about(), nil
+	}
+
+	var plain struct {
+		Filename string                     `json:"filename"`
+		Metadata map[string]json.RawMessage `json:"metadata"`
+	}
+	if err := d.Decode(&plain); err != nil {
+		return About{}, fmt.Errorf("not the JSON that was expected: %w", err)
+	}
+	a := About{Filename: baseName(plain.Filename), Metadata: map[string]string{}}
+	total := 0
+	for _, key := range slices.Sorted(maps.Keys(plain.Metadata)) {
+		value, err := scalar(plain.Metadata[key])
+		if err != nil {
+			return About{}, fmt.Errorf("metadata.%.64s: %w", key, err)
+		}
+		a.Metadata[key] = value
+		total += len(key) + len(value)
+	}
+	if len(a.Metadata) > pipeline.MaxMetadataPairs || total > pipeline.MaxMetadataBytes {
+		return About{}, fmt.Errorf("metadata of %d pairs and %d bytes; at most %d and %d",
+			len(a.Metadata), total, pipeline.MaxMetadataPairs, pipeline.MaxMetadataBytes)
+	}
+
+	return a, nil
+}
+
+// scalar is the text of a value of JSON that is not an array or an object.
+func scalar(raw json.RawMessage) (string, error) {
+	var s string
+	switch text := string(raw); {
+	case text == "true", text == "false", text[0] == '-', text[0] >= '0' && text[0] <= '9':
+		return text, nil
+	case text[0] != '"' || json.Unmarshal(raw, &s) != nil:
+		return "", errors.New("expected a string, a number, true or false")
+	}
+
+	return s, nil
+}
+
+// record is what is used of a fileinfo record of Suricata (docs.suricata.io, EVE JSON Format).
+type record struct {
+	Timestamp string      `json:"timestamp"`
+	FlowID    json.Number `json:"flow_id"`
+	SrcIP     string      `json:"src_ip"`
+	SrcPort   json.Number `json:"src_port"`
+	DestIP    string      `json:"dest_ip"`
+	DestPort  json.Number `json:"dest_port"`
+	AppProto  string      `json:"app_proto"`
+	HTTP      struct {
+		Hostname    string      `json:"hostname"`
+		Port        json.Number `json:"http_port"`
+		URL         string      `json:"url"`
+		UserAgent   string      `json:"http_user_agent"`
+		ContentType string      `json:"http_content_type"`
+		Referrer    string      `json:"http_refer"`
+		Method      string      `json:"http_method"`
+		Status      json.Number `json:"status"`
+	} `json:"http"`
+	Email struct {
+		From string   `json:"from"`
+		To   []string `json:"to"`
+	} `json:"email"`
+	SMTP struct {
+		From string   `json:"mail_from"`
+		To   []string `json:"rcpt_to"`
+	} `json:"smtp"`
+	SMB struct {
+		Share string `json:"share"`
+	} `json:"smb"`
+	FileInfo struct {
+		Filename string        `json:"filename"`
+		State    string        `json:"state"`
+		Gaps     bool          `json:"gaps"`
+		SID      []json.Number `json:"sid"`
+	} `json:"fileinfo"`
+}
+
+func (r *record) about() About {
+	a := About{Filename: baseName(r.FileInfo.Filename), Metadata: map[string]string{}}
+	set := func(key, value string, most int) {
+		if value = cut(value, most); value != "" {
+			a.Metadata[key] = value
+		}
+	}
+
+	set("time", r.Timestamp, maxValue)
+	set("flow-id", r.FlowID.String(), maxValue)
+	set("protocol", r.AppProto, maxValue)
+	set("src", endpoint(r.SrcIP, r.SrcPort), maxValue)
+	set("dest", endpoint(r.DestIP, r.DestPort), maxValue)
+	set("url", r.url(), maxURL)
+	set("host", r.HTTP.Hostname, maxValue)
+	set("method", r.HTTP.Method, maxValue)
+	set("status", r.HTTP.Status.String(), maxValue)
+	set("user-agent", r.HTTP.UserAgent, maxValue)
+	set("referrer", r.HTTP.Referrer, maxValue)
+	set("content-type", r.HTTP.ContentType, maxValue)
+	set("sender", cmp.Or(r.SMTP.From, r.Email.From), maxValue)
+	set("recipients", cmp.Or(strings.Join(r.SMTP.To, ","), strings.Join(r.Email.To, ",")), maxValue)
+	set("share", r.SMB.Share, maxValue)
+	set("state", strings.ToLower(r.FileInfo.State), maxValue)
+	if r.FileInfo.Gaps {
+		set("gaps", "true", maxValue)
+	}
+	var rules []string
+	for _, sid := range r.FileInfo.SID {
+		rules = append(rules, sid.String())
+	}
+	set("rules", strings.Join(rules, ","), maxValue)
+
+	return a
+}
+
+// url is where contents were loaded from, or "".
+func (r *record) url() string {
+	h := &r.HTTP
+	if h.URL == "" || strings.Contains(h.URL, "://") { // as a client of a proxy asks
+		return h.URL
+	}
+	host := h.Hostname
+	if host == "" {
+		return ""
+	}
+	if port := h.Port.String(); port != "" && port != "80" && port != "0" {
+		host = net.JoinHostPort(host, port)
+	}
+
+	return "http://" + host + "/" + strings.TrimPrefix(h.URL, "/")
+}
+
+func endpoint(ip string, port json.Number) string {
+	if ip == "" || port == "" {
+		return ip
+	}
+
+	return net.JoinHostPort(ip, port.String())
+}
+
+// baseName is the last element of a path of any kind of system, without control characters, and
+// short enough, with its extension. It is "" where nothing is left.
+func baseName(s string) string {
+	s = s[strings.LastIndexAny(s, `/\`)+1:]
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s))
+	if s == "." || s == ".." {
+		return ""
+	}
+	ext := path.Ext(s)
+	if len(ext) > maxExtension {
+		ext = ""
+	}
+	if len(s) <= maxName {
+		return s
+	}
+
+	return cut(strings.TrimSuffix(s, ext), maxName-len(ext)) + ext
+}
+
+// cut keeps so many bytes of a text, in whole characters.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	s = s[:most]
+	for s != "" {
+		if r, size := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || size > 1 {
+			break
+		}
+		s = s[:len(s)-1]
+	}
+
+	return s
+}

@@ -1,0 +1,153 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline"
+	"backburn/pipeline/watch/beside"
+	"backburn/pipeline/watch/spool"
+)
+
+// kind says what lies beside files.
+func (f *folder) kind() beside.Kind { return beside.Kind(f.cfg.Metadata) }
+
+// describes reports whether rel is named as a description of another file.
+func (f *folder) describes(rel string) bool {
+	_, ok := f.kind().Of(rel)
+
+	return ok
+}
+
+// describesAnother reports whether rel describes another file and is no work of its own. What
+// Suricata writes never is; other JSON is, where the file is not there that it would describe.
+func (f *folder) describesAnother(rel string) bool {
+	of, ok := f.kind().Of(rel)
+	if !ok || f.kind() == beside.Suricata {
+		return ok
+	}
+	st, err := f.root.Lstat(of)
+
+	return err == nil && st.Regular
+}
+
+// besideOf returns the name of the description of a file in the watched folder, or "" if it has
+// none. One of Backburn's own files is none.
+func (f *folder) besideOf(ctx context.Context, rel string) string {
+	if f.cfg.Metadata == MetadataNone {
+		return ""
+	}
+	dir, base := path.Split(rel)
+	var names []string
+	if f.kind().Lists(base) {
+		var err error
+		if names, err = f.names(path.Clean("/" + dir)[1:]); err != nil && !rootfs.IsGone(err) {
+			f.fault(ctx, "metadata", err)
+			return ""
+		}
+	}
+	newest := f.kind().Newest(base, names)
+	if newest == "" {
+		return ""
+	}
+	st, err := f.root.Lstat(dir + newest)
+	if err != nil || !st.Regular {
+		return ""
+	}
+	if err := f.w.guard.File(st.Identity); err != nil {
+		f.leftAlone(ctx, dir+newest, err)
+		return ""
+	}
+
+	return dir + newest
+}
+
+// names are the names in a folder.
+func (f *folder) names(dir string) (names []string, err error) {
+	d, err := f.root.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+
+	for {
+		entries, err := d.ReadDir(scanBatch)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// describeBy puts what a description says into a job. A job whose description cannot be used says
+// so in its metadata: a policy may hold it back. It reports whether there is a description.
+func (f *folder) describeBy(job *pipeline.Job, root *rootfs.Root, name string) bool {
+	if f.cfg.Metadata == MetadataNone {
+		return false
+	}
+	text, err := root.ReadFile(name, beside.MaxSize)
+	if rootfs.IsGone(err) {
+		return false
+	}
+	var a beside.About
+	if err == nil {
+		a, err = f.understand(text)
+	}
+	if err != nil {
+		f.w.log.Warn().Err(err).Str("path", job.Path).Msg("cannot use the metadata beside a file")
+		a = beside.Unusable(err)
+	}
+	a.Apply(job)
+
+	return true
+}
+
+// understand reads a description that holds no secret.
+func (f *folder) understand(text []byte) (beside.About, error) {
+	scan := f.w.guard.Scan()
+	_, _ = scan.Write(text) // never fails
+	if err := scan.Err(); err != nil {
+		return beside.About{}, err
+	}
+
+	return f.kind().Parse(text)
+}
+
+// mayHaveBeside reports whether there is something to remove beside claimed files.
+func (m *mover) mayHaveBeside() bool {
+	if m.cfg.Metadata != MetadataNone {
+		return true
+	}
+	_, err := m.spool.Lstat(spool.Beside) // the configuration has changed
+
+	return err == nil
+}
+
+// takeBeside moves the description of a file that was claimed into the spool. It stays there until
+// the file is finished, since the job may have to be published again.
+func (m *mover) takeBeside(ctx context.Context, c *claimedFile) {
+	name := m.besideOf(ctx, c.rel)
+	if name == "" {
+		return
+	}
+	err := m.spool.TakeBeside(m.root, name, c.id)
+	switch {
+	case err == nil, rootfs.IsGone(err), errors.Is(err, fs.ErrExist):
+		m.part("metadata", "")
+		m.w.troubles.end(name)
+	case fileFault(err):
+		m.troubled(ctx, name, cannotMove, err)
+	default:
+		m.fault(ctx, "metadata", fmt.Errorf("move what lies beside a file: %w", err))
+	}
+}

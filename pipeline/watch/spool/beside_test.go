@@ -1,0 +1,52 @@
+package spool_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/spool"
+)
+
+// What lay beside a file stays for as long as the file is claimed, and a while for one that is
+// about to be.
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	dir, s := open(t)
+	root, err := rootfs.Open(dir)
+	must(t, err)
+	defer root.Close()
+	claimed := spool.NewID(time.Now().Add(-2*spool.LeftOver), spool.RootTag)
+	left := spool.NewID(time.Now().Add(-2*spool.LeftOver), spool.RootTag)
+	young := newID()
+	must(t, s.Sweep(func(string) bool { return false })) // there is nothing yet
+	must(t, s.ForgetBeside(left))
+	for _, id := range []string{claimed, left, young} {
+		must(t, os.WriteFile(filepath.Join(dir, "a.json"), []byte(id), 0o600))
+		must(t, s.TakeBeside(root, "a.json", id))
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "a.json"), nil, 0o600))
+	if err := s.TakeBeside(root, "a.json", claimed); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second one: %v", err)
+	}
+	must(t, s.Write(spool.Claimed+"/"+claimed+"-a", nil, false))
+
+	must(t, s.Sweep(func(string) bool { return false }))
+	for id, want := range map[string]bool{claimed: true, left: false, young: true} {
+		if _, err := s.Lstat(spool.Beside + "/" + id); (err == nil) != want {
+			t.Errorf("%s: %v, want %v", id, err, want)
+		}
+	}
+
+	renewed := newID()
+	_, err = s.Rename(claimed+"-a", claimed, renewed, "a")
+	must(t, err)
+	if _, err := s.Lstat(spool.Beside + "/" + renewed); err != nil {
+		t.Error(err)
+	}
+	must(t, s.ForgetBeside(renewed))
+}
