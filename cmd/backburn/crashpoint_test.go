@@ -1,0 +1,138 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"backburn/internal/testkit"
+	"backburn/wildfire/wildfiretest"
+)
+
+// durable reports whether a message to a subject changes what the queue knows of files.
+func durable(subject string) bool {
+	if strings.HasPrefix(subject, "backburn.ledger.sample.probe-") {
+		return false
+	}
+	for _, kind := range []string{
+		"backburn.jobs.", "backburn.requeue.", "backburn.ledger.", "backburn.results.", "backburn.dead.",
+		"$JS.ACK.BACKBURN_JOBS.",
+	} {
+		if strings.HasPrefix(subject, kind) {
+			return true
+		}
+	}
+
+	return false
+}
+
+// A process is killed at each message that it writes about files, one after the other: before the
+// message reaches the server, and when it is stored and the answer is lost. Whatever it was, the
+// next process ends each file with one event, and WildFire gets its contents once.
+func TestKilledAtEveryWrite(t *testing.T) {
+	t.Parallel()
+	file := testkit.File{Name: "invoice.exe", Body: []byte("MZ an invoice"), Verdict: "benign"}
+	for name, k := range map[string]crashes{
+		"one":                         {files: []testkit.File{file}},
+		"two alike, and it syncs":     {sync: true, files: []testkit.File{file, {Name: "copy.exe", Body: file.Body, Verdict: "benign"}}},
+		"a refused one, and it syncs": {sync: true, files: []testkit.File{{Name: "notes.unsupported", Body: []byte("what is it"), Verdict: "unsupported_type"}}},
+	} {
+		t.Run(name, k.all)
+	}
+}
+
+// crashes are kills of a process that has some files in hand.
+type crashes struct {
+	files []testkit.File
+	sync  bool // the server writes to the disk before it answers
+}
+
+func (k crashes) all(t *testing.T) {
+	t.Parallel()
+	whole := newCrashSite(t, k)
+	whole.wire.Count(durable)
+	whole.Drop(k.files...)
+	whole.judge()
+	writes := whole.wire.Seen()
+	if len(writes) < 5 {
+		t.Fatalf("only %d messages about the files: %q", len(writes), writes)
+	}
+	t.Logf("%d messages: %s", len(writes), strings.Join(writes, ", "))
+
+	// Most of the time is spent waiting for the lease of the dead.
+	turns := make(chan struct{}, 6)
+	var all sync.WaitGroup
+	for n := range len(writes) {
+		for _, stored := range []bool{false, true} {
+			all.Go(func() {
+				turns <- struct{}{}
+				defer func() { <-turns }()
+				t.Run(fmt.Sprintf("write %d, stored %v", n+1, stored), func(t *testing.T) { k.one(t, n+1, stored) })
+			})
+		}
+	}
+	all.Wait()
+}
+
+// one is the kill at the nth write. Where the process has it done with fewer, since it writes
+// more at once, it is killed when all is done.
+func (k crashes) one(t *testing.T, n int, stored bool) {
+	c := newCrashSite(t, k)
+	cut := c.wire.CutAt(n, stored, durable)
+	c.Drop(k.files...)
+	done := func() bool {
+		select {
+		case <-cut:
+			return true
+		default:
+			return len(c.Left()) == 0
+		}
+	}
+	c.Until("the last write", done)
+	c.process.Kill()
+
+	c.Configure(testkit.Settings{"nats.url": c.server, "nats.embedded.enabled": false})
+	c.process = c.Start("backburn", "run")
+	c.process.Logged("ready")
+	c.judge()
+}
+
+// crashSite is a site whose one process reaches the NATS server over a wire.
+type crashSite struct {
+	*testkit.Site
+	t       *testing.T
+	crashes crashes
+	server  string
+	wire    *testkit.Wire
+	process *testkit.Process
+}
+
+func newCrashSite(t *testing.T, k crashes) *crashSite {
+	t.Helper()
+	c := &crashSite{t: t, crashes: k, Site: testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))}
+	c.server = testkit.StartNATS(t, &server.Options{SyncAlways: k.sync}).ClientURL()
+	c.wire = testkit.NewWire(t, c.server)
+	c.Configure(testkit.Settings{"nats.url": c.wire.URL(), "nats.embedded.enabled": false})
+	c.process = c.Start("backburn", "run")
+	c.process.Logged("ready")
+
+	return c
+}
+
+// judge demands one final event of each file, one upload of its contents, and a folder that is
+// put away.
+func (c *crashSite) judge() {
+	c.t.Helper()
+	files := c.crashes.files
+	testkit.OneEach(c.t, files, testkit.Finals(c.t, c.Connect(c.server), len(files)))
+	c.NothingLeft(len(files))
+	c.OnceUploaded(slices.DeleteFunc(slices.Clone(files), func(f testkit.File) bool { return f.Verdict == "unsupported_type" }))
+	c.process.Stop()
+}
