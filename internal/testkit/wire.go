@@ -42,7 +42,13 @@ func NewWire(t testing.TB, server string) *Wire {
 		t.Fatal(err)
 	}
 
-	w := &Wire{t: t, listener: l, server: u.Host, conns: map[net.Conn]bool{}, cut: make(chan struct{})}
+	w := &Wire{
+		t:        t,
+		listener: l,
+		server:   u.Host,
+		conns:    map[net.Conn]bool{},
+		cut:      make(chan struct{}),
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() { w.serve(&serving) })
 	t.Cleanup(func() {
@@ -66,7 +72,10 @@ func (w *Wire) Count(counts func(subject string) bool) { w.CutAt(0, false, count
 func (w *Wire) CutAt(n int, deliver bool, counts func(subject string) bool) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.counts, w.left, w.deliver, w.seen = counts, n, deliver, nil
+	w.counts = counts
+	w.left = n
+	w.deliver = deliver
+	w.seen = nil
 
 	return w.cut
 }
