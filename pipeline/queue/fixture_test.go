@@ -22,16 +22,19 @@ func TestMain(m *testing.M) {
 // startServer is a real server in the test, with file storage.
 func startServer(t testing.TB, dir string, syncAlways bool) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		ServerName: "test",
-		Host:       "127.0.0.1",
-		Port:       server.RANDOM_PORT,
-		JetStream:  true,
-		StoreDir:   dir,
-		SyncAlways: syncAlways,
-		NoSigs:     true,
-		NoLog:      true,
-	})
+
+	return startServerWith(t, server.Options{StoreDir: dir, SyncAlways: syncAlways})
+}
+
+func startServerWith(t testing.TB, opts server.Options) *server.Server {
+	t.Helper()
+	opts.ServerName = "test"
+	opts.Host = "127.0.0.1"
+	opts.Port = server.RANDOM_PORT
+	opts.JetStream = true
+	opts.NoSigs = true
+	opts.NoLog = true
+	s, err := server.NewServer(&opts)
 	if err != nil {
 		t.Fatal(err)
 	}
