@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backburn/internal/cli"
+	"backburn/internal/config"
 	"backburn/internal/stix"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -55,7 +56,9 @@ time after verdicts.
 Text is for people: URLs and hosts are defanged (hxxp, [.]). --format writes all the rest as it is:
 json (what is in the report), stix (a STIX 2.1 bundle of its indicators), or WildFire's own documents:
 xml, pdf, pcap (the network capture) and maec. PDF and capture go to a file or into a pipe, never onto
-a terminal.`,
+a terminal.
+
+With --simulate it reads what a simulation keeps, and asks nobody.`,
 		Example: `  backburn report 44d88612fea8a8f36de82e1278abb02f
   backburn report 44d88612fea8a8f36de82e1278abb02f --format pdf -o report.pdf
   backburn report 44d88612fea8a8f36de82e1278abb02f --format stix -o indicators.json
@@ -70,6 +73,8 @@ a terminal.`,
 				return cli.Usagef("--format: expected %s, got %q", strings.Join(reportFormats, ", "), r.format)
 			case r.format != "" && asJSON:
 				return cli.Usagef("either --format or --json")
+			case r.fresh && tool.Simulated():
+				return cli.Usagef("either --fresh or --simulate: there is no service to ask")
 			case notText(r.format) && (output == "" || output == "-") && isTerminal(tool.Out):
 				return cli.Usagef("--format %s is nothing for a terminal: -o FILE, or a pipe", r.format)
 			}
@@ -83,6 +88,7 @@ a terminal.`,
 	cmd.Flags().BoolVar(&r.fresh, "fresh", false, "ask WildFire, whatever is kept")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `file`; - is standard output")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as --format json")
+	simulationFlag(tool, cmd.Flags())
 	return cmd
 }
 
@@ -128,6 +134,10 @@ func (r *reportRun) run(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Simulated() {
+		return r.simulated(ctx, cfg, w)
+	}
+
 	link := linkFleet(ctx, cfg, "report")
 	if !r.fresh && link.queue != nil {
 		if done, err := r.kept(ctx, link.queue, w); done || err != nil {
@@ -144,6 +154,25 @@ func (r *reportRun) run(ctx context.Context, w io.Writer) error {
 	defer s.charge(ctx, 1)
 
 	return r.fetch(ctx, s, w)
+}
+
+// simulated writes what a simulation keeps.
+func (r *reportRun) simulated(ctx context.Context, cfg config.Config, w io.Writer) error {
+	q, leave, err := attach(ctx, r.tool, cfg, "report")
+	if err != nil {
+		return err
+	}
+	defer leave()
+
+	if r.format == "" {
+		printNotice(w, true)
+	}
+	done, err := r.kept(ctx, q, w)
+	if done || err != nil {
+		return err
+	}
+
+	return cli.Exit(cli.Partial, fmt.Errorf("the simulation keeps no report on %s as %s: it keeps those that [reports] of the configuration wants, by the SHA-256", r.hash, r.document()))
 }
 
 // document is what has to be at hand for the format.

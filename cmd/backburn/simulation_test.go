@@ -39,6 +39,32 @@ func says(t *testing.T, s *testkit.Site, code int, texts []string, args ...strin
 	}
 }
 
+// What a simulation keeps of the reports on its malware is read like the real ones, and marked.
+func TestReportOfASimulation(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{
+		"nats.url":         "nats://127.0.0.1:" + testkit.FreePort(t), // for commands
+		"reports.verdicts": toml(`["malware"]`),
+	})
+	files := suspects()
+	s.Drop(files...)
+	p := s.Start("backburn", "run", "--simulate", "--simulate-delay", "100ms")
+	testkit.FinalsUnder(t, s.Simulation(p), simulatedPrefix, len(files))
+	malware, benign := files[1].SHA256(), files[0].SHA256()
+	s.Until("the report", func() bool { return s.Start("backburn", "report", "--simulate", malware).Wait() == 0 })
+
+	says(t, s, 0, []string{"SIMULATED", malware}, "report", "--simulate", malware)
+	says(t, s, 0, []string{`"bundle"`}, "report", "--simulate", "--format", "stix", malware)
+	says(t, s, 3, []string{"keeps no report"}, "report", "--simulate", benign)
+	says(t, s, 2, []string{"either --fresh or --simulate"}, "report", "--simulate", "--fresh", malware)
+	p.Stop()
+	says(t, s, 4, nil, "report", "--simulate", malware)
+	if n := s.WildFire.Count(""); n != 0 {
+		t.Errorf("WildFire was called %d times", n)
+	}
+}
+
 // A simulation touches nothing: not WildFire, not the files, no sink, and nothing that a real start in the same
 // folder afterwards would find.
 func TestRealAfterSimulation(t *testing.T) {
