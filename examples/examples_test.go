@@ -213,9 +213,10 @@ func TestExamples(t *testing.T) {
 
 	small, large := sample(t, "malware.exe", "MZ malware"), sample(t, "large.exe", "MZ"+strings.Repeat("large", 1<<19))
 	s.run(t, "gateway", "go", "go", "run", "./gateway", "mail", small, large)
-	first := s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", small, "from-node")
-	again := s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", small, "from-node")
-	if first != again || !strings.Contains(again, `"job_id":"from-node"`) {
+	publish := testkit.Command(t, examplesDoc, "node")
+	publish[3] = small
+	first, again := s.run(t, "gateway", "nodejs", publish...), s.run(t, "gateway", "nodejs", publish...)
+	if first != again || again != "{\"job_id\":\"from-node\"}\n" {
 		t.Errorf("the same id twice: %s%s", first, again)
 	}
 	odd := sample(t, "unsupported.xyz", "?")
@@ -226,7 +227,14 @@ func TestExamples(t *testing.T) {
 	if strings.Count(two, `"verdict":"malware"`) == 0 || strings.Count(two, "\n") != 2 {
 		t.Errorf("the consumer in Go: %s", two)
 	}
-	events := two + s.run(t, "consumer", "nodejs", "node", "consume.mjs", "siem", "2")
+	consume := strings.Fields(testkit.ShellLine(t, examplesDoc, "node consume.mjs"))
+	consume[3] = "2"
+	fromNode := s.run(t, "consumer", "nodejs", consume...)
+	shown := `{"id":"from-node.verdict","type":"backburn.verdict.v1","job":"from-node","verdict":"malware"}`
+	if strings.Contains(fromNode, `"from-node"`) && !strings.Contains(fromNode, shown+"\n") {
+		t.Errorf("the consumer in Node.js: %s", fromNode)
+	}
+	events := two + fromNode
 	for _, want := range []string{`"id":"from-node.verdict"`, `"verdict":"malware"`, `"id":"odd.`} {
 		if !strings.Contains(events, want) {
 			t.Errorf("no %s among the events:\n%s", want, events)

@@ -2,6 +2,8 @@ package examples_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -9,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +23,7 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
+	"backburn/internal/testkit"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -78,6 +82,33 @@ func python(t *testing.T, env []string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
+// answered is a service that takes JSON: it answers with the statuses, the last for good, and keeps
+// what it got.
+func answered(t *testing.T, path, authorization string, said string, statuses ...int) (url string, got func() []map[string]any) {
+	t.Helper()
+	var mu sync.Mutex
+	var all []map[string]any
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		var body map[string]any
+		raw, _ := io.ReadAll(r.Body)
+		if err := json.Unmarshal(raw, &body); err != nil || r.Method != http.MethodPost || r.URL.Path != path || r.Header.Get("Authorization") != authorization {
+			t.Errorf("%s %s %v: %s", r.Method, r.URL, r.Header, raw)
+		}
+		all = append(all, body)
+		w.WriteHeader(statuses[min(len(all), len(statuses))-1])
+		_, _ = io.WriteString(w, said)
+	}))
+	t.Cleanup(srv.Close)
+
+	return srv.URL, func() []map[string]any {
+		mu.Lock()
+		defer mu.Unlock()
+		return all
+	}
+}
+
 func TestPython(t *testing.T) {
 	needs(t, "python3")
 	env := node(t)
@@ -107,24 +138,81 @@ func TestPython(t *testing.T) {
 		t.Errorf("events %v:\n%s", verdicts, out)
 	}
 
-	// TheHive: away at first, then it knows the alert already.
-	var mu sync.Mutex
-	var got []map[string]any
-	answers := []int{503, 201}
-	hive := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		var body map[string]any
-		raw, _ := io.ReadAll(r.Body)
-		if err := json.Unmarshal(raw, &body); err != nil || r.Method != http.MethodPost || r.URL.Path != "/api/v1/alert" || r.Header.Get("Authorization") != "Bearer hive-key" {
-			t.Errorf("%s %s %v: %s", r.Method, r.URL, r.Header, raw)
+	// TheHive and MISP: away at first, then they know it already.
+	url, got := answered(t, "/api/v1/alert", "Bearer hive-key", `{"message":"Alert already exists"}`, 503, 400)
+	documentedLine(t, env, 0, "../docs/sinks.md", "THEHIVE=", "https://thehive.example.com", url, "/etc/backburn/thehive.key", sample(t, "hive", "hive-key\n"), ".py", ".py 1")
+	alerts := got()
+	if len(alerts) != 2 || alerts[1]["type"] != "wildfire" || alerts[1]["severity"] != 3.0 || alerts[1]["title"] != "WildFire: malware: malware.exe" || alerts[0]["sourceRef"] != alerts[1]["sourceRef"] {
+		t.Errorf("alerts %v", alerts)
+	}
+
+	url, got = answered(t, "/events/add", "misp-key", `{"errors":"Event already exists, if you would like to edit it, use the url."}`, 502, 403)
+	documentedLine(t, env, 0, "../docs/sinks.md", "MISP=", "https://misp.example.com", url, "/etc/backburn/misp.key", sample(t, "misp", "misp-key\n"), ".py", ".py 1")
+	made := got()
+	if len(made) != 2 || !reflect.DeepEqual(made[0], made[1]) {
+		t.Fatalf("events of MISP %v", made)
+	}
+	event, _ := made[1]["Event"].(map[string]any)
+	objects, _ := event["Object"].([]any)
+	if event["info"] != "WildFire: malware: malware.exe" || event["threat_level_id"] != "2" || event["published"] != false || len(objects) != 1 {
+		t.Fatalf("event of MISP %v", event)
+	}
+	attributes, _ := objects[0].(map[string]any)["Attribute"].([]any)
+	values := map[string]any{}
+	for _, a := range attributes {
+		a := a.(map[string]any)
+		values[a["type"].(string)] = a["value"]
+	}
+	sum := sha256.Sum256([]byte("MZ malware"))
+	if values["sha256"] != hex.EncodeToString(sum[:]) || values["filename"] != "malware.exe" || values["size-in-bytes"] != "10" {
+		t.Errorf("attributes %v", values)
+	}
+}
+
+// documentedLine runs a line of a document, with changes, in the module's folder, and returns what
+// it printed.
+func documentedLine(t *testing.T, env []string, code int, document, begin string, changes ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	line := strings.NewReplacer(changes...).Replace(testkit.ShellLine(t, document, begin))
+	cmd := exec.CommandContext(ctx, "sh", "-c", line)
+	cmd.Dir, cmd.Env = "..", env
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code || stderr.Len() > 0 {
+		t.Fatalf("%s: %v\n%s%s", line, err, out, stderr.String())
+	}
+
+	return string(out)
+}
+
+const examplesDoc = "../docs/examples.md"
+
+// The commands of the page of examples print what it says.
+func TestDocumentedCommands(t *testing.T) {
+	needs(t, "python3", "curl", "sh")
+	env := node(t)
+	bad := sample(t, "invoice.exe", "MZ wildfire-test:malware")
+	var base, token string
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "BACKBURN_API="); ok {
+			base = v
 		}
-		got = append(got, body)
-		w.WriteHeader(answers[min(len(got), len(answers))-1])
-	}))
-	defer hive.Close()
-	python(t, append(env, "THEHIVE="+hive.URL, "THEHIVE_KEY_FILE="+sample(t, "hive", "hive-key\n")), "thehive.py", "1")
-	if len(got) != 2 || got[1]["type"] != "wildfire" || got[1]["severity"] != 3.0 || got[1]["title"] != "WildFire: malware: malware.exe" || got[0]["sourceRef"] != got[1]["sourceRef"] {
-		t.Errorf("alerts %v", got)
+		if v, ok := strings.CutPrefix(e, "BACKBURN_TOKEN_FILE="); ok {
+			token = v
+		}
+	}
+
+	out := documentedLine(t, env, 0, examplesDoc, "curl ", "http://127.0.0.1:9465", base, "api.token", token, "@invoice.exe", "@"+bad)
+	if !strings.Contains(out, `"type":"backburn.verdict.v1"`) || !strings.Contains(out, `"verdict":"malware"`) {
+		t.Errorf("curl: %s", out)
+	}
+	if out := documentedLine(t, env, 1, examplesDoc, "python3 examples/python/submit.py", "invoice.exe", bad); out != bad+": malware\n" {
+		t.Errorf("submit.py: %q", out)
+	}
+	if out := documentedLine(t, env, 0, examplesDoc, "python3 examples/python/follow.py"); !strings.Contains(out, `"backburn.verdict.v1"`) {
+		t.Errorf("follow.py: %q", out)
 	}
 }

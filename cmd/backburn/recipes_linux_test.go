@@ -170,6 +170,51 @@ http_access allow localhost
 	}
 }
 
+// TestRecipeRspamd has rspamd's own worker ask about the parts of mails.
+func TestRecipeRspamd(t *testing.T) {
+	t.Parallel()
+	testkit.Programs(t, "rspamd curl", "rspamd", "curl")
+	p := newPlace(t)
+	s := testkit.NewSite(t)
+	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
+	s.Start("backburn", "run").Logged("serving the clamd protocol")
+
+	address := p.port("11333")
+	conf := p.write("rspamd.conf", fmt.Sprintf(`options {
+	pidfile = "%[1]s/rspamd.pid";
+	url_tld = "${SHAREDIR}/effective_tld_names.dat";
+	temp_dir = "%[1]s";
+	dns { nameserver = ["127.0.0.1:1"]; timeout = 0.1s; retransmits = 1; }
+}
+logging { type = "console"; level = "info"; }
+worker "normal" { bind_socket = "%[2]s"; count = 1; }
+modules { path = "${PLUGINSDIR}"; }
+lua = "${RULESDIR}/rspamd.lua";
+actions { reject = 15; }
+antivirus {
+%[3]s}
+`, p.dir, address, p.here(testkit.Snippet(t, clamdDoc, "/etc/rspamd/local.d/antivirus.conf"))))
+	s.Foreign(address, "rspamd", "--no-fork", "--insecure", "--config="+conf, "--var=DBDIR="+p.dir, "--var=RUNDIR="+p.dir, "--var=LOGDIR="+p.dir)
+
+	for verdict, want := range map[string][2]string{
+		"benign":   {`"action":"no action"`, ""},
+		"malware":  {`"action":"reject"`, "WildFire.malware"},
+		"phishing": {`"action":"reject"`, "WildFire.phishing"},
+	} {
+		mail := p.write(verdict+".eml", "From: bob@example.org\r\nTo: alice@mail.test\r\nSubject: x\r\nMIME-Version: 1.0\r\n"+
+			"Content-Type: multipart/mixed; boundary=BB\r\n\r\n--BB\r\nContent-Type: text/plain\r\n\r\nhello\r\n--BB\r\n"+
+			"Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=a.exe\r\n\r\nMZ wildfire-test:"+verdict+"\r\n--BB--\r\n")
+		ask := testkit.Command(t, clamdDoc, "curl")
+		for i := range ask {
+			ask[i] = strings.Replace(p.here(ask[i]), "@mail.eml", "@"+mail, 1)
+		}
+		out, err := exec.CommandContext(t.Context(), ask[0], ask[1:]...).Output()
+		if err != nil || !strings.Contains(string(out), want[0]) || strings.Contains(string(out), `"WILDFIRE"`) != (want[1] != "") || !strings.Contains(string(out), want[1]) {
+			t.Errorf("%s: %v, %s", verdict, err, out)
+		}
+	}
+}
+
 // modules is where c-icap's modules are, which depends on the kind of machine.
 func modules(t *testing.T) string {
 	t.Helper()

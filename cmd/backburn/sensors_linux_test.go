@@ -306,13 +306,13 @@ log file = %[1]s/samba/log
 	if err := os.MkdirAll(p.dir+"/samba/ncalrpc", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s.Foreign("127.0.0.1:"+port, "smbd", "--foreground", "--no-process-group", "--debug-stdout", "--configfile="+conf)
+	s.Foreign("127.0.0.1:"+port, "smbd", "--foreground", "--debug-stdout", "--configfile="+conf)
 
 	p.write("invoice.exe", "MZ wildfire-test:malware")
 	p.write("large.exe", "MZ "+strings.Repeat("large", 1<<20))
 	args := []string{"--port=" + port, "--configfile=" + conf}
 	for _, file := range []string{"invoice.exe", "large.exe"} {
-		put := testkit.Rest(t, sensorsDoc, "smbclient")
+		put := strings.TrimPrefix(testkit.ShellLine(t, sensorsDoc, "smbclient "), "smbclient ")
 		command := strings.Replace(put, "put invoice.exe", "lcd "+p.dir+"; put "+file, 1)
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", "smbclient "+strings.Join(args, " ")+" "+command).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "putting file "+file) {

@@ -1,6 +1,7 @@
 package sink_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
@@ -120,6 +121,54 @@ console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(verify)));
 		if verified[i] != want.Want {
 			t.Errorf("delivery %d: verified %v, want %v", i, verified[i], want.Want)
 		}
+	}
+}
+
+// The receiver of the documents takes what is signed by its key, and nothing else.
+func TestDocumentedReceiver(t *testing.T) {
+	t.Parallel()
+	needs(t, "node", "npm")
+	const document = "../../docs/examples.md"
+	dir := t.TempDir()
+	npm := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "standardwebhooks@1.1.1")
+	if out, err := npm.CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("npm: %v\n%s", err, out)
+		}
+		t.Skipf("SKIPPED: npm cannot fetch standardwebhooks: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "receiver.mjs"), []byte(testkit.Block(t, document, "// receiver.mjs")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port := testkit.FreePort(t)
+	command := strings.Fields(strings.NewReplacer("webhook.key", secretFile(t, key+"\n"), "8080", port).Replace(testkit.ShellLine(t, document, "node receiver.mjs")))
+	receiver := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	receiver.Dir = dir
+	printed, err := receiver.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := receiver.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = receiver.Process.Kill(); _ = receiver.Wait() }()
+
+	send := func(key string) error {
+		w, err := sink.NewWebhook(sink.WebhookConfig{URL: "http://127.0.0.1:" + port + "/", SecretFile: secretFile(t, key), UserAgent: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		return w.Send(t.Context(), message(t, event("from-node")))
+	}
+	until(t, "the receiver takes an event", func() bool { return send(key) == nil })
+	line, err := bufio.NewReader(printed).ReadString('\n')
+	if err != nil || line != "backburn.verdict.v1 from-node.verdict\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	f, ok := errors.AsType[*sink.Fault](send("whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))))
+	if !ok || f.Kind != sink.Misconfigured || !strings.Contains(f.Error(), "401") {
+		t.Errorf("another key: %v", f)
 	}
 }
 

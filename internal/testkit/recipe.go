@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // Snippet is the block of a document whose first line names a file, without that line.
@@ -65,8 +67,8 @@ func Block(t testing.TB, document, first string) string {
 	return ""
 }
 
-// Rest is the line of a document's block that begins with a word, without that word, for a shell.
-func Rest(t testing.TB, document, word string) string {
+// ShellLine is the line of a document's block that begins with a text, for a shell.
+func ShellLine(t testing.TB, document, begin string) string {
 	t.Helper()
 	text, err := os.ReadFile(document)
 	if err != nil {
@@ -74,12 +76,12 @@ func Rest(t testing.TB, document, word string) string {
 	}
 	for i, block := range strings.Split(string(text), "\n```") {
 		for line := range strings.Lines(block) {
-			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), word+" "); ok && i%2 == 1 {
-				return rest
+			if line = strings.TrimSpace(line); i%2 == 1 && strings.HasPrefix(line, begin) {
+				return line
 			}
 		}
 	}
-	t.Fatalf("%s has no command %q", document, word)
+	t.Fatalf("%s has no line that begins with %q", document, begin)
 
 	return ""
 }
@@ -137,7 +139,7 @@ func (s *Site) Append(text string) {
 }
 
 // Foreign starts a program of others that stays in the foreground, and waits until it listens. It
-// is killed when the test ends; what it wrote is shown if the test failed.
+// is ended when the test ends; what it wrote is shown if the test failed.
 func (s *Site) Foreign(address string, command ...string) {
 	s.t.Helper()
 	out, err := os.Create(filepath.Join(s.t.(interface{ TempDir() string }).TempDir(), "out"))
@@ -149,10 +151,17 @@ func (s *Site) Foreign(address string, command ...string) {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
 	s.t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it ends its own children
+		select {
+		case <-ended:
+		case <-time.After(Patience):
+			s.t.Errorf("%s does not end", command[0])
+			_ = cmd.Process.Kill()
+			<-ended
+		}
 		if text, err := os.ReadFile(out.Name()); err == nil && s.t.Failed() {
 			s.t.Logf("%s wrote:\n%s", command[0], text)
 		}
