@@ -147,9 +147,11 @@ func TestPython(t *testing.T) {
 	}
 
 	url, got = answered(t, "/events/add", "misp-key", `{"errors":"Event already exists, if you would like to edit it, use the url."}`, 502, 403)
-	documentedLine(t, env, 0, "../docs/sinks.md", "MISP=", "https://misp.example.com", url, "/etc/backburn/misp.key", sample(t, "misp", "misp-key\n"), ".py", ".py 1")
+	for range 2 { // as after a restart
+		documentedLine(t, env, 0, "../docs/sinks.md", "MISP=", "https://misp.example.com", url, "/etc/backburn/misp.key", sample(t, "misp", "misp-key\n"), ".py", ".py 1")
+	}
 	made := got()
-	if len(made) != 2 || !reflect.DeepEqual(made[0], made[1]) {
+	if len(made) != 3 || !reflect.DeepEqual(made[0], made[2]) {
 		t.Fatalf("events of MISP %v", made)
 	}
 	event, _ := made[1]["Event"].(map[string]any)

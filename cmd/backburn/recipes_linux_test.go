@@ -376,6 +376,14 @@ func TestRecipePostfix(t *testing.T) {
 		t.Errorf("%d events of %d names", len(events), len(names))
 	}
 
+	s.Configure(testkit.Settings{"nats.url": b.NATS(), "nats.token_file": s.Path("nats.token")})
+	for _, e := range events { // each has a trace of its own, under its name
+		trace := s.Start("backburn", "trace", "mail/"+e.Data.JobID)
+		if code := trace.Wait(); code != 0 || !strings.Contains(trace.Stdout(), e.Data.Filename) || !strings.Contains(trace.Stdout(), e.Data.SHA256) {
+			t.Errorf("trace of %s: exit code %d\n%s%s", e.Data.JobID, code, trace.Stdout(), trace.Stderr())
+		}
+	}
+
 	b.Stop()
 	if err := send("away", attached("a.exe", "MZ away")); err == nil || !strings.Contains(err.Error(), "4.7.1") {
 		t.Errorf("without the filter: %v", err)

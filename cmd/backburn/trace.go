@@ -21,6 +21,7 @@ import (
 	"backburn/internal/config"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
+	"backburn/pipeline/watch/spool"
 )
 
 func traceCommand(tool *cli.App) *cobra.Command {
@@ -31,7 +32,7 @@ func traceCommand(tool *cli.App) *cobra.Command {
 		limit  int
 	)
 	cmd := &cobra.Command{
-		Use:   "trace JOB|SHA256|URL|PATH",
+		Use:   "trace [SOURCE/]JOB|SHA256|URL|PATH",
 		Short: "Show where a file is and what it waits for",
 		Long: `Finds a job by its ID, or all jobs with the same contents: by SHA-256, by a file (its contents are
 hashed), by the path at which a file was dropped into a watched folder on this machine, as long as
@@ -42,6 +43,7 @@ there were more. --source narrows both.
 
 Exit code 3 means that nothing was found.`,
 		Example: `  backburn trace 01JD4S9V5K6ZQ8T7R2M0C30000
+  backburn trace mail/4711
   backburn trace 275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f
   backburn trace quarantine/invoice.exe
   backburn trace https://example.com/login --since 72h --json`,
@@ -126,10 +128,25 @@ func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	if id, source, err := claimedFor(arg, cfg); err != nil || id != "" {
 		return queue.TraceQuery{Job: id, Source: source}, err
 	}
+	if source, id, ok := sourceAndID(arg); ok {
+		return queue.TraceQuery{Job: id, Source: source}, nil
+	}
 	if strings.ContainsRune(arg, filepath.Separator) {
 		return queue.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched here; `backburn results --json` shows jobs and hashes", arg, pipeline.SpoolDir)
 	}
 	return queue.TraceQuery{Job: arg}, nil
+}
+
+// sourceAndID takes a job's full name apart, such as mail/4711. A name below a folder that is there
+// is a path, unless it ends as the id of a watcher's job does.
+func sourceAndID(arg string) (source, id string, ok bool) {
+	source, id, ok = strings.Cut(arg, "/")
+	if !ok || id == "" || strings.Contains(id, "/") || !pipeline.ValidSource(source) {
+		return "", "", false
+	}
+	_, err := os.Stat(source)
+
+	return source, id, errors.Is(err, fs.ErrNotExist) || spool.ValidID(id)
 }
 
 func isURL(s string) bool {
