@@ -63,6 +63,10 @@ func TestAsyncAPIIsAsThePipeline(t *testing.T) {
 	for _, r := range results.Reasons() {
 		reasons = append(reasons, string(r))
 	}
+	var actions []string
+	for _, a := range results.AuditActions() {
+		actions = append(actions, string(a))
+	}
 	verdicts := []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
 	for name, want := range map[string]struct {
 		address string
@@ -73,6 +77,7 @@ func TestAsyncAPIIsAsThePipeline(t *testing.T) {
 		"verdict":   {n.ResultsSubject(results.Verdict.Name(), "{verdict}", "{source}"), map[string][]string{"verdict": verdicts}},
 		"failed":    {n.ResultsSubject(results.Failed.Name(), "{reason}", "{source}"), map[string][]string{"reason": reasons}},
 		"changed":   {n.ResultsSubject(results.Changed.Name(), "{verdict}", "{source}"), map[string][]string{"verdict": verdicts}},
+		"audit":     {n.ResultsSubject(results.Audited.Name(), "{action}", results.AuditSource), map[string][]string{"action": actions}},
 		"report":    {n.ResultsSubject(results.Reported.Name(), "{verdict}", "{source}"), map[string][]string{"verdict": verdicts}},
 	} {
 		c, ok := doc.Channels[name]

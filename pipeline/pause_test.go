@@ -145,3 +145,60 @@ func TestAskAgain(t *testing.T) {
 		t.Errorf("then it was %s", ev.Data.Verdict)
 	}
 }
+
+// The same for a link: who waits for its verdict gets the answer, and who has an old one is told.
+func TestAskAgainAboutALink(t *testing.T) {
+	t.Parallel()
+	const link, other = "https://example.com/login", "https://example.com/"
+	f := newFixture(t)
+	f.cfg.FirstPoll = time.Hour // nobody else asks for so long
+	f.cfg.MaxPoll = time.Hour
+	for _, url := range []string{link, other} {
+		f.wildfire.Know(wildfiretest.Known{URL: url, Verdict: wildfire.Benign})
+	}
+	f.work()
+	for id, url := range map[string]string{"a": link, "b": other} {
+		err := submit(t.Context(), f.q, pipeline.Job{
+			ID:       id,
+			Source:   "proxy",
+			Priority: pipeline.Normal,
+			Version:  1,
+			Kind:     pipeline.KindURL,
+			URL:      url,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.events(2)
+
+	f.wildfire.Know(wildfiretest.Known{URL: link, Verdict: wildfire.Phishing})
+	f.wildfire.Know(wildfiretest.Known{URL: other, Verdict: wildfire.Phishing})
+	ctx, cancel := context.WithCancel(t.Context())
+	client := poller.NewClient(f.q, fleet.NewPauses(f.q.Control(), time.Now, time.Second), f.cfg.Lease)
+	var g errgroup.Group
+	g.Go(func() error { return client.Run(ctx) })
+	answer, err := client.Ask(ctx, poller.Question{Key: pipeline.LinkKey(link), URL: link, Again: true})
+	if err != nil || answer.Verdict != wildfire.Phishing {
+		t.Errorf("WildFire says %s, %v", answer.Verdict, err)
+	}
+
+	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
+	ev := all.ofType(results.Changed)[0]
+	if ev.Data.JobID != "a" || ev.Data.URL != link || ev.Data.Verdict != "phishing" {
+		t.Errorf("told of the change: %+v", ev.Data)
+	}
+
+	// An answer about one link is never recorded as that about another.
+	asked := f.wildfire.Count(wildfire.OpVerdict)
+	wrong, stop := context.WithTimeout(ctx, 2*time.Second)
+	_, err = client.Ask(wrong, poller.Question{Key: pipeline.LinkKey(other), URL: link, Again: true})
+	stop()
+	if n := f.wildfire.Count(wildfire.OpVerdict); !errors.Is(err, context.DeadlineExceeded) || n != asked {
+		t.Errorf("a question with another link's key: %v, %d calls", err, n-asked)
+	}
+	cancel()
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+}

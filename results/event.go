@@ -23,6 +23,7 @@
 package results
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -40,13 +41,14 @@ const (
 	Failed    Type = "backburn.failed.v1"    // final
 	Changed   Type = "backburn.changed.v1"   // WildFire changed its mind later
 	Reported  Type = "backburn.report.v1"    // what WildFire found out about malicious contents
+	Audited   Type = "backburn.audit.v1"     // what a person did, about no job of its own
 )
 
-// Types lists every type, in the order of a job's life.
-func Types() []Type { return []Type{Submitted, Verdict, Failed, Changed, Reported} }
+// Types lists every type: those of jobs, in the order of a job's life, and then Audited.
+func Types() []Type { return []Type{Submitted, Verdict, Failed, Changed, Reported, Audited} }
 
-// Name is the middle of the type, which is also the second token of the subject and
-// the end of the event's id: submitted, verdict, failed, changed or report.
+// Name is the middle of the type, which is also the second token of the subject and a
+// part of the event's id: submitted, verdict, failed, changed, report or audit.
 func (t Type) Name() string {
 	switch t {
 	case Submitted:
@@ -59,6 +61,8 @@ func (t Type) Name() string {
 		return "changed"
 	case Reported:
 		return "report"
+	case Audited:
+		return "audit"
 	}
 	return "unknown"
 }
@@ -119,7 +123,7 @@ func (r Reason) Expected() bool {
 
 // Data is the payload of every event. Fields without a value are left out.
 type Data struct {
-	JobID       string            `json:"job_id"`
+	JobID       string            `json:"job_id,omitempty"` // on every event but audit events
 	Source      string            `json:"source"`
 	Filename    string            `json:"filename,omitempty"`
 	FilenameB64 []byte            `json:"filename_b64,omitempty"`
@@ -140,6 +144,7 @@ type Data struct {
 	Policy      string            `json:"policy,omitempty"` // on submitted events: the rule by which it left
 	Error       *Error            `json:"error,omitempty"`  // on failed events alone
 	Report      *Report           `json:"report,omitempty"` // on report events alone
+	Audit       *Audit            `json:"audit,omitempty"`  // on audit events alone
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
 
@@ -163,7 +168,7 @@ type Error struct {
 	HTTPStatus int    `json:"http_status,omitempty"`
 }
 
-// Event is one thing that became known about a job.
+// Event is one thing that became known about a job, or that a person did.
 type Event struct {
 	Type Type
 	Time time.Time // when it became known
@@ -178,19 +183,25 @@ type Event struct {
 const simulatedExtension = "backburnsimulated"
 
 // ID is the identity of the event, <job id>.<event>, and its Nats-Msg-Id. A changed event
-// carries the time of the decision besides, since a verdict may change more than once.
+// carries the time of the decision besides, since a verdict may change more than once. That of an
+// audit event is <id of the action>.audit.<status>.
 func (e Event) ID() string {
-	if e.Type == Changed {
+	switch {
+	case e.Type == Changed:
 		return e.Data.JobID + ".changed." + e.Data.DecidedAt.UTC().Format("20060102T150405Z")
+	case e.Type == Audited && e.Data.Audit != nil:
+		return e.Data.Audit.ID + ".audit." + string(e.Data.Audit.Status)
 	}
 	return e.Data.JobID + "." + e.Type.Name()
 }
 
-// Outcome is the third token of the subject: pending, the verdict, or the reason.
+// Outcome is the third token of the subject: pending, the verdict, the reason, or the action.
 func (e Event) Outcome() string {
 	switch {
 	case e.Type == Submitted:
 		return "pending"
+	case e.Type == Audited && e.Data.Audit != nil:
+		return string(e.Data.Audit.Action)
 	case e.Type == Failed && e.Data.Error != nil:
 		return string(e.Data.Error.Reason)
 	case e.Data.Verdict != "":
@@ -204,6 +215,16 @@ func (e Event) Subject(prefix string) string {
 	return prefix + ".results." + e.Type.Name() + "." + e.Outcome() + "." + e.Data.Source
 }
 
+// about is the CloudEvent's subject: the SHA-256 or the link; "" where neither is known.
+func (e Event) about() string {
+	var a Audit
+	if e.Data.Audit != nil {
+		a = *e.Data.Audit
+	}
+
+	return cmp.Or(e.Data.SHA256, e.Data.URL, a.SHA256, a.URL)
+}
+
 // ContentType is that of a structured CloudEvent.
 const ContentType = "application/cloudevents+json"
 
@@ -214,11 +235,8 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	ce.SetType(string(e.Type))
 	ce.SetSource("backburn/" + e.Data.Source)
 	ce.SetTime(e.Time.UTC())
-	switch {
-	case e.Data.SHA256 != "":
-		ce.SetSubject(e.Data.SHA256)
-	case e.Data.URL != "":
-		ce.SetSubject(e.Data.URL)
+	if about := e.about(); about != "" {
+		ce.SetSubject(about)
 	}
 	if e.Simulated {
 		ce.SetExtension(simulatedExtension, true)

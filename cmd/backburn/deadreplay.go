@@ -22,7 +22,8 @@ refusal is ignored, so WildFire is asked again, and uploads count against the bu
 The failed job already has its final event, so the new job gets another ID: JOB~1, then JOB~2.
 You can interrupt and repeat the command; nothing is submitted twice. If a watcher on this
 machine kept the file (.backburn/done/failed), it is found there. If the contents no longer
-exist, the letter stays, and the exit code is 3.`,
+exist, the letter stays, and the exit code is 3. Each letter has its audit events ("backburn results
+--type audit").`,
 		Example: `  backburn dead replay 17 18
   backburn dead replay --reason attempts_exhausted --since 24h --dry-run
   backburn dead replay --all --rate 2`,
@@ -41,14 +42,18 @@ exist, the letter stays, and the exit code is 3.`,
 				return cli.Exit(cli.Usage, err)
 			}
 			how.DryRun = f.dryRun
+			operator := operatorOf(c.queue)
+			operator.Replay = how
 			pace := rate.NewLimiter(rate.Limit(perSecond), 1)
 			return f.each(tool, c.letters, "replayed", func(seq uint64) (string, error) {
-				if !f.dryRun {
-					if err := pace.Wait(ctx); err != nil {
-						return "", err
-					}
+				if f.dryRun {
+					r, err := c.queue.Replay(ctx, seq, how)
+					return r.Job, err
 				}
-				r, err := c.queue.Replay(ctx, seq, how)
+				if err := pace.Wait(ctx); err != nil {
+					return "", err
+				}
+				r, err := operator.Retry(ctx, seq)
 				return r.Job, err
 			})
 		},

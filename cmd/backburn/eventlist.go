@@ -91,6 +91,10 @@ func (l *eventList) print(p paper, e results.Event) {
 	}
 
 	l.tally.event(e)
+	if a := d.Audit; a != nil {
+		l.line(p, auditTone(*a), []string{stamp(p, e.Time), string(a.Action) + " " + string(a.Status), "-", short(a.SHA256), "-", "-", printable(auditText(*a))})
+		return
+	}
 	result, tone := judged(d.Verdict)
 	text := printable(cmp.Or(d.Path, d.Filename, d.URL))
 	switch {
@@ -104,6 +108,34 @@ func (l *eventList) print(p paper, e results.Event) {
 		result = "now " + result
 	}
 	l.line(p, tone, []string{stamp(p, e.Time), printable(result), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text})
+}
+
+// auditTone makes what failed stand out.
+func auditTone(a results.Audit) tone {
+	if a.Status == results.AuditFailed {
+		return notable
+	}
+
+	return plain
+}
+
+// auditText says who did what, where, and what came of it.
+func auditText(a results.Audit) string {
+	text := a.By + ", " + a.Via
+	if a.From != "" {
+		text += " at " + a.From
+	}
+	if a.Letter > 0 {
+		text += fmt.Sprintf(": letter %d", a.Letter)
+	}
+	if about := cmp.Or(a.Job, a.URL, a.SHA256); about != "" {
+		text += ", " + about
+	}
+	if detail := cmp.Or(a.Result, a.Reason); detail != "" {
+		text += ": " + detail
+	}
+
+	return text
 }
 
 // end tells how much it was.

@@ -52,6 +52,7 @@ var commands = []func(*cli.App) *cobra.Command{
 	pauseCommand,
 	resumeCommand,
 	verdictCommand,
+	recheckCommand,
 	reportCommand,
 	tokenCommand,
 	loginCommand,

@@ -3,14 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os/user"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"backburn/internal/cli"
 	"backburn/internal/config"
-	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 )
 
@@ -24,7 +22,8 @@ func pauseCommand(tool *cli.App) *cobra.Command {
 		Short: "Pause all uploads for a time",
 		Long: `Stops the uploads of the whole fleet for a time. Meanwhile jobs are accepted and parked, verdicts
 are still queried, and uploads in progress are finished. No job is lost, and none of this counts
-as an attempt. The pause ends by itself, or with "backburn resume".`,
+as an attempt. The pause ends by itself, or with "backburn resume". Both are recorded as audit events
+("backburn results --type audit").`,
 		Example: `  backburn pause --for 4h --reason "the proxy is being changed"
   backburn resume`,
 		Args: cobra.NoArgs,
@@ -41,8 +40,7 @@ as an attempt. The pause ends by itself, or with "backburn resume".`,
 				return err
 			}
 			defer release()
-			now := time.Now()
-			p, err := fleet.Stop(cmd.Context(), q.Control(), pipeline.Uploads, operator(), reason, now, now.Add(d))
+			p, err := operatorOf(q).Pause(cmd.Context(), reason, d)
 			if errors.Is(err, fleet.ErrSpent) {
 				return cli.Exit(cli.Partial, fmt.Errorf("%w: uploads stop until %s anyway", err, clock(p.Until)))
 			}
@@ -78,7 +76,7 @@ this command.`,
 				return err
 			}
 			defer release()
-			p, err := fleet.Resume(cmd.Context(), q.Control(), pipeline.Uploads, time.Now())
+			p, err := operatorOf(q).Resume(cmd.Context())
 			switch {
 			case errors.Is(err, fleet.ErrSpent):
 				return cli.Exit(cli.Partial, fmt.Errorf("%w; uploads go on by themselves at %s", err, clock(p.Until)))
@@ -93,13 +91,4 @@ this command.`,
 			return nil
 		},
 	}
-}
-
-// operator is who runs the command.
-func operator() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
-	}
-
-	return "an operator"
 }

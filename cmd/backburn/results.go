@@ -29,11 +29,15 @@ malicious" means malware, grayware, phishing and c2.
 --uploads lists instead what was uploaded to WildFire: when, from which source and job, which
 contents, and by which rule of the policy.
 
+"--type audit" lists what people did to the fleet at the dashboard or with a command: who, what and
+when. These events have no source, so --source leaves them out.
+
 With --json each line is an event (CloudEvents 1.0), exactly as consumers get it.`,
 		Example: `  backburn results --since 1h
   backburn results --follow --verdict malicious
   backburn results --type failed --source mail --json | jq .data.error
   backburn results --uploads --since 24h
+  backburn results --type audit --since 7d
   backburn results --since 30d --json > month.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -88,7 +92,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 	f.StringSliceVar(&verdicts, "verdict", nil, "only these `verdicts`: benign, malware, grayware, phishing, c2, unrecognised, or malicious")
 	f.StringSliceVar(&reasons, "reason", nil, "only failures with these `reasons`, such as too_large")
 	f.StringSliceVar(&wants, "source", nil, "only these `sources`")
-	f.StringSliceVar(&types, "type", nil, "only these `types`: submitted, verdict, failed, changed, report (default: verdict, failed, changed)")
+	f.StringSliceVar(&types, "type", nil, "only these `types`: submitted, verdict, failed, changed, report, audit (default: verdict, failed, changed)")
 	return cmd
 }
 
@@ -112,7 +116,7 @@ func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, 
 	}
 	for _, t := range types {
 		if known[t] == "" {
-			return f, cli.Usagef("--type: expected submitted, verdict, failed, changed or report, got %q", t)
+			return f, cli.Usagef("--type: expected submitted, verdict, failed, changed, report or audit, got %q", t)
 		}
 		f.Types = append(f.Types, known[t])
 	}

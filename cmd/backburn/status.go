@@ -160,6 +160,7 @@ func (l *statusLook) gather(ctx context.Context) (app.Status, error) {
 	if here == nil {
 		return st, err
 	}
+	st.ID = here.ID
 	st.Role = here.Role
 	st.Parts = here.Parts
 	st.UploadsInProgress = here.UploadsInProgress
@@ -273,6 +274,7 @@ func printStatus(w paper, st app.Status) {
 	budgets.print(w)
 	printSources(w, "uploads", st.Uploads.By)
 	printMembers(w, st)
+	printDuties(w, st)
 	fmt.Fprintln(w)
 	printDead(w, st.Dead)
 	printLocal(w, st)
@@ -402,6 +404,43 @@ func printMembers(w paper, st app.Status) {
 	if len(why.rows) > 0 {
 		fmt.Fprintln(w)
 		why.print(w)
+	}
+}
+
+// printDuties prints what the other processes do. What the one on this machine does is told with
+// more below.
+func printDuties(w paper, st app.Status) {
+	folders := newTable("~FLEET'S FOLDER", "~SOURCE", "~HOST", "STATE", ">PENDING", ">IN FLIGHT")
+	sinks := newTable("~FLEET'S SINK", "KIND", "~HOST", "STATE", ">BEHIND", ">LAST")
+	tokens := newTable("~FLEET'S TOKEN", "~HOST", "STATE", "EXPIRES")
+	omitted := 0
+	for _, m := range st.Members {
+		if m.Gone || st.ID != "" && m.ID == st.ID {
+			continue
+		}
+		host := printable(m.Host)
+		omitted += m.Omitted
+		for _, f := range m.Folders {
+			folders.add(toneOf(f.State == watch.StateOK),
+				printable(f.Path), printable(f.Source), host, printable(f.State), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight))
+		}
+		for _, s := range m.Sinks {
+			sinks.add(toneOf(s.State == sink.StateOK),
+				printable(s.Name), printable(s.Kind), host, printable(s.State), strconv.FormatUint(s.Behind, 10), ago(s.Last))
+		}
+		for _, t := range m.Tokens {
+			tokens.add(toneOf(t.State != "rejected" && t.State != "expired"), printable(t.Profile), host, printable(t.State), clock(t.Expires))
+		}
+	}
+
+	for _, t := range []*table{folders, sinks, tokens} {
+		if len(t.rows) > 0 {
+			fmt.Fprintln(w)
+			t.print(w)
+		}
+	}
+	if omitted > 0 {
+		fmt.Fprintf(w, "%d more folders and sinks: run `backburn status` on their machines\n", omitted)
 	}
 }
 

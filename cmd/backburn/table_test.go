@@ -181,6 +181,12 @@ func badDay() app.Status {
 			Slots:   8,
 		}
 		m.Unwell = []health.Status{{Part: "folder", Of: "mail", State: health.Failed, Reason: name, Remedy: name}}
+		m.Duties = fleet.Duties{
+			Folders: []fleet.Folder{{Path: "/srv/" + name, Source: "mail", State: "failed", Pending: 123_456, InFlight: 1000}},
+			Sinks:   []fleet.Sink{{Name: "splunk", Kind: "webhook", State: "retrying", Behind: 1_234_567, Last: now.Add(-time.Hour)}},
+			Tokens:  []fleet.Token{{Profile: "wildfire", State: "rejected", Expires: now.Add(-48 * time.Hour)}},
+			Omitted: 7,
+		}
 		st.Members = append(st.Members, m)
 		st.Parts = append(st.Parts, m.Unwell...)
 		st.UploadsInProgress = append(st.UploadsInProgress, worker.Upload{Filename: name, Sent: 34_500_000, Total: 98_000_000, Since: now})
@@ -219,7 +225,7 @@ func TestStatusOnATerminal(t *testing.T) {
 
 	var b bytes.Buffer
 	printStatus(paper{&b, cli.Screen{Color: true}}, badDay())
-	for _, want := range []string{"\x1b[33mqueries  1050   1050  [####################]", "uploads    75    150  [##########..........]", "\x1b[33mattempts_exhausted"} {
+	for _, want := range []string{"\x1b[33mqueries  1050   1050  [####################]", "uploads    75    150  [##########..........]", "\x1b[33mattempts_exhausted", "FLEET'S FOLDER", "1234567  1h0m ago", "\x1b[33mwildfire", "more folders and sinks"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

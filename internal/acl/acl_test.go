@@ -23,12 +23,14 @@ import (
 
 	"backburn/auth/natsbucket"
 	"backburn/internal/acl"
+	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
 	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
+	"backburn/pipeline/poller"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
 	"backburn/results"
@@ -337,6 +339,23 @@ func contents(s string) (int64, func() (io.ReadCloser, error)) {
 }
 
 // Each role does its whole work with what it may do, and is not hindered once.
+// rechecks asks WildFire again, as the operator's command does.
+func (c *client) rechecks(ctx context.Context, q *queue.Queue) {
+	c.t.Helper()
+	ask := poller.NewClient(q, fleet.NewPauses(q.Control(), time.Now, time.Second), topology().Lease)
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- ask.Run(running) }()
+	o := app.Operator{Queue: q, Who: results.Audit{By: "alice", Via: results.AuditCommand}, Ask: ask.Ask}
+	if _, err := o.Recheck(ctx, strings.Repeat("0f", 32), ""); err != nil {
+		c.t.Errorf("recheck: %v", err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		c.t.Error(err)
+	}
+}
+
 func TestEveryRoleCanWork(t *testing.T) {
 	for name, make := range modes {
 		t.Run(name, func(t *testing.T) { everyRoleWorks(t, newSite(t, make)) })
@@ -443,10 +462,11 @@ func everyRoleWorks(t *testing.T, st *site) {
 			t.Fatal(err)
 		}
 		n++
-		if _, err := q.Replay(ctx, l.Seq, queue.Replay{}); err != nil {
+		if _, err := (app.Operator{Queue: q, Who: results.Audit{By: "alice", Via: results.AuditCommand}}).Retry(ctx, l.Seq); err != nil {
 			t.Errorf("replay: %v", err)
 		}
 	}
+	operator.rechecks(ctx, q)
 	if n != 1 {
 		t.Errorf("%d dead letters, want 1", n)
 	}
@@ -553,11 +573,12 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 	sealed := []string{ // nobody but the worker and the operator
 		"$KV.backburn_tokens.x", "$KV.backburn_grants.x", api + "DIRECT.GET.KV_backburn_tokens.$KV.backburn_tokens.x",
 		"backburn.requeue.normal.mail", "backburn.ledger.sample.x", "backburn.ledger.job.mail.x", "$KV.backburn_control.pause.uploads",
+		"backburn.ask", "backburn.results.audit.pause._fleet",
 	}
 	shared := []string{ // nobody but the worker
 		api + "STREAM.CREATE.BACKBURN_X", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_RESULTS", api + "STREAM.PURGE.BACKBURN_DEAD",
 		api + "STREAM.UPDATE.BACKBURN_JOBS", api + "CONSUMER.MSG.NEXT.BACKBURN_JOBS.lane-normal-mail", api + "CONSUMER.DELETE.BACKBURN_JOBS.lane-normal-mail",
-		"$KV.backburn_control.leader", "backburn.ask",
+		"$KV.backburn_control.leader", "backburn.results.audit.pause.mail",
 		"backburn.results.verdict.benign.mail", "backburn.dead.rejected.mail", "backburn.requeue.a.b.c",
 		api + "STREAM.LIST", api + "STREAM.NAMES", "_INBOX.x", "_INBOX_backburn_worker.x",
 	}

@@ -111,8 +111,8 @@ func (b *builder) beside(o Options, inbox string) {
 			b.publish("$JS.API.STREAM.DELETE." + s)
 		}
 	case Operator:
-		b.publish("$JS.API.INFO") // doctor: has the account JetStream?
-		b.publish(b.n.WaitingSubject(), b.n.ChangedSubject())
+		b.publish("$JS.API.INFO")                                               // doctor: has the account JetStream?
+		b.publish(b.n.WaitingSubject(), b.n.ChangedSubject(), b.n.AskSubject()) // the last: recheck
 	case API:
 		b.publish(b.n.WaitingSubject())
 	case Watcher:

@@ -3,6 +3,7 @@ package acl
 import (
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
+	"backburn/results"
 )
 
 // rights are what a role may do with a stream, beside publishing to it.
@@ -86,7 +87,10 @@ func streams(n queue.Names) []stream {
 				Watcher:  look | read, // its durable's name has the machine and the folder in it
 				Consumer: look,        // and the one durable
 			},
-			publish: map[Role][]string{Worker: {n.ResultsSubject("*", "*", "*")}},
+			publish: map[Role][]string{
+				Worker:   {n.ResultsSubject("*", "*", "*")},
+				Operator: {n.ResultsSubject(results.Audited.Name(), "*", results.AuditSource)}, // what he does
+			},
 		},
 		{
 			name: n.DeadStream(),

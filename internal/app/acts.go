@@ -8,55 +8,54 @@ import (
 
 	"backburn/internal/config"
 	"backburn/internal/rootfs"
-	"backburn/pipeline"
+	"backburn/internal/ui"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/poller"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch/spool"
+	"backburn/results"
 	"backburn/wildfire"
 )
 
-// acts is what users of the dashboard may do. Only a worker has the rights for it.
-type acts struct {
-	node   *Node
-	replay queue.Replay
+// operator is a user of the dashboard, who acts from an address. Only a worker has the rights for
+// it.
+func (n *Node) operator(by, from string, replay queue.Replay) ui.Acts {
+	return acts{Operator{
+		Queue:  n.queue,
+		Who:    results.Audit{By: by, Via: results.AuditDashboard, From: from},
+		Replay: replay,
+		Ask:    n.worker.Ask,
+	}}
 }
 
-// Retry hands the job of a dead letter in again, and returns its new id.
-func (a *acts) Retry(ctx context.Context, letter uint64) (string, error) {
-	r, err := a.node.queue.Replay(ctx, letter, a.replay)
+// acts is an operator as the dashboard knows him.
+type acts struct{ operator Operator }
+
+func (a acts) Retry(ctx context.Context, letter uint64) (string, error) {
+	r, err := a.operator.Retry(ctx, letter)
 
 	return r.Job, err
 }
 
-// AskAgain asks WildFire about contents, and returns its verdict.
-func (a *acts) AskAgain(ctx context.Context, sha256 string) (string, error) {
-	answer, err := a.node.worker.AskAgain(ctx, sha256)
+func (a acts) AskAgain(ctx context.Context, sha256, url string) (string, error) {
+	verdict, err := a.operator.Recheck(ctx, sha256, url)
 	switch {
 	case errors.Is(err, poller.ErrNoAnswers):
 		return "", errors.New("queries are paused; see the budgets")
-	case errors.Is(err, context.DeadlineExceeded):
-		return "", errors.New("WildFire gave no answer in time; the budgets and the parts of the leading worker may say why")
 	case err != nil:
 		return "", err
-	case answer.Verdict == wildfire.Unknown:
-		return "it does not know these contents", nil
+	case verdict == wildfire.Unknown:
+		return "it does not know this", nil
 	}
 
-	return answer.Verdict.String(), nil
+	return verdict.String(), nil
 }
 
-// Pause stops all uploads for a while.
-func (a *acts) Pause(ctx context.Context, by, reason string, d time.Duration) (fleet.Pause, error) {
-	now := time.Now()
-
-	return fleet.Stop(ctx, a.node.queue.Control(), pipeline.Uploads, by, reason, now, now.Add(d))
+func (a acts) Pause(ctx context.Context, reason string, d time.Duration) (fleet.Pause, error) {
+	return a.operator.Pause(ctx, reason, d)
 }
 
-// Resume ends a pause of the uploads.
-func (a *acts) Resume(ctx context.Context) (fleet.Pause, error) {
-	return fleet.Resume(ctx, a.node.queue.Control(), pipeline.Uploads, time.Now())
-}
+func (a acts) Resume(ctx context.Context) (fleet.Pause, error) { return a.operator.Resume(ctx) }
 
 // Replays is how dead letters are sent back to work from this machine.
 func Replays(cfg config.Config) (queue.Replay, error) {

@@ -313,6 +313,7 @@ func (n *Node) join() error {
 		n.member = fleet.Join(n.queue.Control(), n.cfg.Pipeline.Lease, n.describe())
 	}
 	n.member.Reports(n.health.Parts)
+	n.member.Tells(n.duties)
 	n.health.Probe("queue", "", health.Probe{Ask: func(ctx context.Context) error {
 		return n.queue.Writable(ctx, n.member, n.roles.Work)
 	}})
@@ -437,7 +438,7 @@ func (n *Node) dashboard() (http.Handler, error) {
 			return nil, err
 		}
 		cfg.User = n.cfg.HTTP.User
-		cfg.Acts = &acts{node: n, replay: replay}
+		cfg.Acts = func(by, from string) ui.Acts { return n.operator(by, from, replay) }
 	}
 
 	return ui.New(cfg), nil

@@ -8,6 +8,7 @@ import (
 	"backburn/auth"
 	"backburn/internal/health"
 	"backburn/internal/sink"
+	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/watch"
 	"backburn/pipeline/worker"
@@ -77,6 +78,37 @@ func (n *Node) Status(ctx context.Context) Status {
 	}
 
 	return st
+}
+
+// duties is what this process tells the fleet of what it does.
+func (n *Node) duties() fleet.Duties {
+	var d fleet.Duties
+	for _, w := range n.watchers {
+		s := w.Status()
+		d.Folders = append(d.Folders, fleet.Folder{
+			Path:     s.Path,
+			Source:   s.Source,
+			State:    s.State,
+			Pending:  s.Pending,
+			InFlight: s.InFlight,
+		})
+	}
+	for _, k := range n.sinks {
+		s := k.Status()
+		d.Sinks = append(d.Sinks, fleet.Sink{
+			Name:   s.Name,
+			Kind:   s.Kind,
+			State:  s.State,
+			Behind: s.Behind,
+			Last:   s.Last,
+		})
+	}
+	if n.tokens != nil {
+		t := n.tokens.Status()
+		d.Tokens = []fleet.Token{{Profile: t.Name, State: t.State, Shared: t.Shared, Expires: t.Expires}}
+	}
+
+	return d
 }
 
 // fleet is the state of the fleet, or why it is not known.

@@ -236,7 +236,7 @@ func (t APIToken) Check(bad func(key, expected string, beside ...string)) {
 type Sink struct {
 	Name        string        `toml:"name" doc:"1 to 32 of a-z 0-9 _ -. The sink's position in the stream is stored under this name."`
 	Kind        string        `toml:"kind" doc:"\"webhook\", \"file\" or \"syslog\"."`
-	Types       []string      `toml:"types" doc:"Event types: submitted, verdict, failed, changed, report. Empty: all."`
+	Types       []string      `toml:"types" doc:"Event types: submitted, verdict, failed, changed, report, audit. Empty: all."`
 	Outcomes    []string      `toml:"outcomes" example:"[\"malware\", \"phishing\"]" doc:"Verdicts and reasons. Empty: all."`
 	Sources     []string      `toml:"sources" doc:"Sources. Empty: all."`
 	Format      string        `toml:"format" doc:"\"cloudevents\", \"ecs\", \"ocsf\" or \"cef\"; docs/formats.md."`
@@ -278,7 +278,7 @@ func SyslogFacilities() []string {
 // Check is the rules of a [[sink]].
 func (s Sink) Check(bad func(key, expected string, beside ...string)) {
 	want := wants(bad)
-	words := []string{"submitted", "verdict", "failed", "changed", "report"}
+	words := []string{"submitted", "verdict", "failed", "changed", "report", "audit"}
 	want(pipeline.ValidSource(s.Name), "name", nameRule)
 	for i, t := range s.Types {
 		want(slices.Contains(words, t), element("types", i), strings.Join(words, ", "))

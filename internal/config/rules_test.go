@@ -64,7 +64,7 @@ func TestRules(t *testing.T) {
 		"authorities without TLS":     {"[[sink]]\nname = 'a'\nkind = 'syslog'\naddress = 'siem:1'\ndead_file = 'd'\nprotocol = 'udp'\nca_file = 'c'\n", `6:1: sink[0].protocol: expected "tls" with ca_file or cert_file, got "udp"`},
 		"certificate without a key":   {"[[sink]]\nname = 'a'\nkind = 'syslog'\naddress = 'siem:1'\ndead_file = 'd'\ncert_file = 'c'\n", `6:1: sink[0].cert_file: expected cert_file and key_file together`},
 		"sink without a grave":        {"[[sink]]\nname = 'a'\nkind = 'webhook'\nurl = 'https://siem'\nsecret_file = 's'\n", "1:3: sink[0].dead_file: expected a file for events that are refused"},
-		"sink of a strange type":      {"[[sink]]\nname = 'a'\nkind = 'file'\npath = 'p'\ntypes = ['verdicts']\n", `5:10: sink[0].types[0]: expected submitted, verdict, failed, changed, report, got "verdicts"`},
+		"sink of a strange type":      {"[[sink]]\nname = 'a'\nkind = 'file'\npath = 'p'\ntypes = ['verdicts']\n", `5:10: sink[0].types[0]: expected submitted, verdict, failed, changed, report, audit, got "verdicts"`},
 		"sink with small files":       {"[[sink]]\nname = 'a'\nkind = 'file'\npath = 'p'\nmax_size = '1kB'\n", "5:1: sink[0].max_size: expected at least 1MB"},
 		"sink is one table":           {"[sink]\n", "1:2: sink: expected an array of tables ([[sink]]), got a table"},
 		"API nowhere":                 {"[api]\nlisten = '80'\nweb_config_file = 'w'\n[[api.token]]\nfile = 't'\n", "2:1: api.listen: expected an address"},

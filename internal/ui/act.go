@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"time"
 
@@ -18,21 +19,22 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Acts is what users may do from the page.
+// Acts is what a user may do from the page. Each is recorded by an audit event.
 type Acts interface {
 	// Retry hands the job of a dead letter in again, as `backburn dead replay` does, and returns
 	// its new id.
 	Retry(ctx context.Context, letter uint64) (job string, err error)
-	// AskAgain asks WildFire about contents, and returns its verdict.
-	AskAgain(ctx context.Context, sha256 string) (verdict string, err error)
+	// AskAgain asks WildFire about contents or a link, as `backburn recheck SHA256` does, and
+	// returns its verdict. One of the two is "".
+	AskAgain(ctx context.Context, sha256, url string) (verdict string, err error)
 	// Pause stops all uploads for a while, as `backburn pause` does.
-	Pause(ctx context.Context, by, reason string, d time.Duration) (fleet.Pause, error)
+	Pause(ctx context.Context, reason string, d time.Duration) (fleet.Pause, error)
 	// Resume ends a pause of the uploads, as `backburn resume` does.
 	Resume(ctx context.Context) (fleet.Pause, error)
 }
 
 const (
-	actBytes   = 4 << 10 // of a request
+	actBytes   = 64 << 10 // of a request: a link is long, and JSON may make it longer
 	actTimeout = 30 * time.Second
 	maxReason  = 200 // characters of the reason of a pause
 )
@@ -43,7 +45,7 @@ const ActHeader = "Backburn-Act"
 
 // actor lets users act.
 type actor struct {
-	acts Acts                       // nil: nobody may do anything
+	acts func(by, from string) Acts // of a user, at an address; nil: nobody may do anything
 	user func(*http.Request) string // who asks
 	log  zerolog.Logger
 }
@@ -73,17 +75,18 @@ func (a *actor) handler() http.Handler {
 type request struct {
 	Letter uint64 `json:"letter,omitempty"`
 	SHA256 string `json:"sha256,omitempty"`
+	URL    string `json:"url,omitempty"`
 	For    string `json:"for,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }
 
 func (a *actor) act(w http.ResponseWriter, r *http.Request) {
 	user := a.user(r)
-	do, known := map[string]func(context.Context, string, request) (string, error){
-		"retry":  a.retry,
-		"ask":    a.ask,
-		"pause":  a.pause,
-		"resume": a.resume,
+	do, known := map[string]func(context.Context, Acts, request) (string, error){
+		"retry":  retry,
+		"ask":    askAgain,
+		"pause":  pause,
+		"resume": resume,
 	}[r.PathValue("action")]
 	if user == "" || !known {
 		http.NotFound(w, r)
@@ -102,13 +105,23 @@ func (a *actor) act(w http.ResponseWriter, r *http.Request) {
 
 	ctx, cancel := context.WithTimeout(r.Context(), actTimeout)
 	defer cancel()
-	done, err := do(ctx, user, req)
+	done, err := do(ctx, a.acts(user, addressOf(r)), req)
 	a.audit(r, user, req, done, err)
 	if err != nil {
 		refuse(w, statusOf(err), err)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"done": done})
+}
+
+// addressOf is the IP address from which a request came.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+
+	return host
 }
 
 // decode reads one object, and nothing that is not known.
@@ -133,7 +146,7 @@ func (a *actor) audit(r *http.Request, user string, req request, done string, er
 		e = a.log.Warn().Err(err)
 	}
 	e = e.Str("audit", r.PathValue("action")).Str("user", user).Str("from", r.RemoteAddr)
-	for key, text := range map[string]string{"sha256": req.SHA256, "for": req.For, "reason": req.Reason, "done": done} {
+	for key, text := range map[string]string{"sha256": req.SHA256, "url": req.URL, "for": req.For, "reason": req.Reason, "done": done} {
 		e = stringOf(e, key, text)
 	}
 	if req.Letter > 0 {
@@ -154,11 +167,11 @@ func stringOf(e *zerolog.Event, key, text string) *zerolog.Event {
 // errRequest says that an action cannot be done as it was asked for.
 var errRequest = errors.New("the request is wrong")
 
-func (a *actor) retry(ctx context.Context, _ string, req request) (string, error) {
+func retry(ctx context.Context, acts Acts, req request) (string, error) {
 	if req.Letter == 0 {
 		return "", fmt.Errorf("%w: letter: expected the number of a dead letter", errRequest)
 	}
-	job, err := a.acts.Retry(ctx, req.Letter)
+	job, err := acts.Retry(ctx, req.Letter)
 	if err != nil {
 		return "", err
 	}
@@ -166,11 +179,16 @@ func (a *actor) retry(ctx context.Context, _ string, req request) (string, error
 	return "submitted again as job " + job, nil
 }
 
-func (a *actor) ask(ctx context.Context, _ string, req request) (string, error) {
-	if !sha256Text.MatchString(req.SHA256) {
+func askAgain(ctx context.Context, acts Acts, req request) (string, error) {
+	switch {
+	case req.SHA256 != "" && req.URL != "":
+		return "", fmt.Errorf("%w: expected sha256 or url, not both", errRequest)
+	case req.URL == "" && !sha256Text.MatchString(req.SHA256):
 		return "", fmt.Errorf("%w: sha256: expected 64 lower-case hexadecimal digits", errRequest)
+	case req.URL != "" && !pipeline.ValidURL(req.URL):
+		return "", fmt.Errorf("%w: url: expected http:// or https://, of at most %d bytes", errRequest, pipeline.MaxURLBytes)
 	}
-	verdict, err := a.acts.AskAgain(ctx, req.SHA256)
+	verdict, err := acts.AskAgain(ctx, req.SHA256, req.URL)
 	if err != nil {
 		return "", err
 	}
@@ -178,7 +196,7 @@ func (a *actor) ask(ctx context.Context, _ string, req request) (string, error) 
 	return "WildFire says: " + verdict, nil
 }
 
-func (a *actor) pause(ctx context.Context, user string, req request) (string, error) {
+func pause(ctx context.Context, acts Acts, req request) (string, error) {
 	d, err := config.ParseDuration(req.For)
 	if err != nil || d < fleet.ShortestStop || d > fleet.LongestStop {
 		return "", fmt.Errorf("%w: for: expected 1m to 7d, such as 4h, got %q", errRequest, req.For)
@@ -186,7 +204,7 @@ func (a *actor) pause(ctx context.Context, user string, req request) (string, er
 	if len([]rune(req.Reason)) > maxReason {
 		return "", fmt.Errorf("%w: reason: at most %d characters", errRequest, maxReason)
 	}
-	p, err := a.acts.Pause(ctx, user, req.Reason, d)
+	p, err := acts.Pause(ctx, req.Reason, d)
 	if err != nil {
 		return "", err
 	}
@@ -194,8 +212,8 @@ func (a *actor) pause(ctx context.Context, user string, req request) (string, er
 	return "uploads are paused until " + p.Until.Format(time.RFC3339), nil
 }
 
-func (a *actor) resume(ctx context.Context, _ string, _ request) (string, error) {
-	p, err := a.acts.Resume(ctx)
+func resume(ctx context.Context, acts Acts, _ request) (string, error) {
+	p, err := acts.Resume(ctx)
 	if err != nil {
 		return "", err
 	}

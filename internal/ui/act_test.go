@@ -23,8 +23,11 @@ import (
 	"backburn/internal/app"
 	"backburn/internal/testkit/logbuf"
 	"backburn/internal/ui"
+	"backburn/pipeline"
 	"backburn/pipeline/queue"
+	"backburn/results"
 	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
 )
 
 const alicesPassword = "the password of alice"
@@ -111,7 +114,7 @@ func TestStrangersCannotAct(t *testing.T) {
 		"the page as it is":      {"pause", nil, 200},
 		"a client without marks": {"pause", func(r *http.Request) { r.Header.Del("Origin"); r.Header.Del("Sec-Fetch-Site") }, 200},
 		"too much": {"pause", func(r *http.Request) {
-			r.Body = io.NopCloser(strings.NewReader(`{"for":"4h","reason":"` + strings.Repeat("x", 5000) + `"}`))
+			r.Body = io.NopCloser(strings.NewReader(`{"for":"4h","reason":"` + strings.Repeat("x", 70_000) + `"}`))
 			r.ContentLength = -1
 		}, 400},
 		"no length of time":   {"pause", body(`{}`), 400},
@@ -124,6 +127,9 @@ func TestStrangersCannotAct(t *testing.T) {
 		"no letter":           {"retry", body(`{}`), 400},
 		"a letter that isn't": {"retry", body(`{"letter":99}`), 404},
 		"a hash that is none": {"ask", body(`{"sha256":"../../etc/passwd"}`), 400},
+		"a link that is none": {"ask", body(`{"url":"javascript:alert(1)"}`), 400},
+		"a link too long":     {"ask", body(`{"url":"https://example.com/` + strings.Repeat("x", 8<<10) + `"}`), 400},
+		"a hash and a link":   {"ask", body(`{"sha256":"` + strings.Repeat("0f", 32) + `","url":"https://example.com/"}`), 400},
 	} {
 		_, err := n.Queue().Control().Bucket().PutString(t.Context(), "pause.uploads", "{}")
 		check(t, err)
@@ -247,7 +253,35 @@ func TestUsersAct(t *testing.T) {
 		}
 	}
 
+	// A link's verdict, too, is asked for again.
+	const link = "https://example.com/login?a=1&b=<2>"
+	s.wildfire.Know(wildfiretest.Known{URL: link, Verdict: wildfire.Benign})
+	_, err = n.Queue().Publisher().Submit(t.Context(), pipeline.Job{
+		ID:       "link",
+		Source:   "proxy",
+		Priority: pipeline.Normal,
+		Version:  1,
+		Kind:     pipeline.KindURL,
+		URL:      link,
+	}, queue.Content{})
+	check(t, err)
+	do(t, ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(url+"#source=proxy"))
+	until(t, ctx, `document.querySelectorAll("#events li").length === 1 && document.querySelector("#who").innerText !== ""`)
+	s.wildfire.Know(wildfiretest.Known{URL: link, Verdict: wildfire.Phishing})
+	press("#events a")
+	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Ask WildFire again…"`)
+	until(t, ctx, `document.querySelector("#commands").innerText.includes("backburn recheck 'https://example.com/login?a=1&b=<2>'")`)
+	press("#acts button")
+	until(t, ctx, `document.querySelector("#act-what").innerText.includes("every job with this link")`)
+	press("#act-do")
+	until(t, ctx, `document.querySelector("#act-said").innerText === "WildFire says: phishing."`)
+	press("#act-close")
+	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("phishing since ")`)
+	until(t, ctx, `document.querySelector("#steps").innerText.includes("A person acted\nrecheck by alice (dashboard): WildFire says: phishing")`)
+	shot(t, ctx, "acted")
+
 	sum := sha256.Sum256([]byte("MZ flip"))
+	wantAudits(t, n, hex.EncodeToString(sum[:]), link)
 	for _, want := range []string{
 		`"component":"dashboard","audit":"pause","user":"alice","from":"127.0.0.1:`,
 		`"for":"4h"`,
@@ -266,6 +300,46 @@ func TestUsersAct(t *testing.T) {
 	}
 	for _, v := range violations() {
 		t.Errorf("the console says: %s", v)
+	}
+}
+
+// wantAudits checks the audit events of what alice did: who, what, when, and what came of it.
+func wantAudits(t *testing.T, n *app.Node, sum, link string) {
+	t.Helper()
+	var got []results.Audit
+	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Filter: results.Filter{Types: []results.Type{results.Audited}}})
+	err := sub.Drain(t.Context(), func(_ context.Context, e results.Event) error {
+		a := *e.Data.Audit
+		if age := time.Since(e.Time); age < 0 || age > time.Hour || a.By != "alice" || a.Via != results.AuditDashboard || a.From != "127.0.0.1" {
+			t.Errorf("%s: %+v", e.Time, a)
+		}
+		if a.Status == results.AuditDone {
+			got = append(got, a)
+		}
+		return nil
+	})
+	check(t, err)
+	if len(got) != 5 {
+		t.Fatalf("%d actions are over, want 5: %+v", len(got), got)
+	}
+	for i, want := range []results.Audit{
+		{Action: results.AuditPause, Reason: hostile},
+		{Action: results.AuditResume},
+		{Action: results.AuditRecheck, SHA256: sum, Result: "WildFire says: malware"},
+		{Action: results.AuditRetry, Letter: 1},
+		{Action: results.AuditRecheck, URL: link, Result: "WildFire says: phishing"},
+	} {
+		a := got[i]
+		if a.Action != want.Action || a.URL != want.URL || a.Letter != want.Letter || a.Reason != want.Reason ||
+			want.SHA256 != "" && a.SHA256 != want.SHA256 || want.Result != "" && a.Result != want.Result {
+			t.Errorf("action %d is %+v, want %+v", i, a, want)
+		}
+	}
+	if until := got[0].Until; time.Until(until) < 3*time.Hour || time.Until(until) > 5*time.Hour {
+		t.Errorf("the pause ends at %s", until)
+	}
+	if job := got[3].Job; !strings.HasPrefix(job, "quarantine/") || got[3].SHA256 == "" {
+		t.Errorf("what was retried is %+v", got[3])
 	}
 }
 

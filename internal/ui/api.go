@@ -26,10 +26,10 @@ type Config struct {
 	Portal string // where people read WildFire's reports; "": nowhere that is known
 	Log    zerolog.Logger
 
-	// User is who makes a request, "" for nobody that is known; nil: nobody ever is. Acts is what a
-	// user may do; nil: nothing.
+	// User is who makes a request, "" for nobody that is known; nil: nobody ever is. Acts is what that
+	// user may do, who is at an IP address; nil: nothing.
 	User func(*http.Request) string
-	Acts Acts
+	Acts func(by, from string) Acts
 }
 
 const (
@@ -49,7 +49,7 @@ const (
 // That changes nothing. Users may act (see Acts):
 //
 //	POST /api/act/retry    {"letter": 17}
-//	POST /api/act/ask      {"sha256": "…"}
+//	POST /api/act/ask      {"sha256": "…"} or {"url": "…"}
 //	POST /api/act/pause    {"for": "4h", "reason": "…"}
 //	POST /api/act/resume   {}
 func New(cfg Config) http.Handler {

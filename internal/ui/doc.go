@@ -8,6 +8,7 @@
 // come from attackers: the page writes text, never markup (Trusted Types enforce it), and shows
 // characters that have no shape, or turn the direction of writing, by their number.
 //
-// The page and what it asks for change nothing: what an operator does, he does with the backburn
-// command. One job's answer has its metadata, which may name people; lists have not.
+// The page and what it asks for change nothing, but for what a user does who has logged in (see
+// Acts): each of these actions has its audit events. One job's answer has its metadata, which may
+// name people; lists have not.
 package ui

@@ -7,6 +7,7 @@
   const PAGE = 50;       // files that are asked for at a time
   const KEEP = 200;      // files in the list that come by themselves
   const MOST = 600;      // files in the list at all
+  const LONG = 2048;     // bytes of a text of which a list has no more (history.maxField)
 
   const $ = (selector, root = document) => root.querySelector(selector);
 
@@ -132,6 +133,7 @@
 
   const SPENDERS = 5; // sources that are named for a budget
   const LANES = ["urgent", "normal", "bulk"];
+  const TOKENS = { fresh: "good", stale: "warn", none: "", expired: "warn", rejected: "bad" };
   const EXPECTED = new Set(["unsupported_type", "too_large", "empty", "withheld"]); // results.Reason.Expected
 
   const level = state => ({ ok: "good", degraded: "warn", retrying: "warn", paused: "warn", failed: "bad", gone: "bad" })[state] ?? "";
@@ -181,6 +183,23 @@
       lines(m.host, "process " + m.pid),
       m.gone ? health("gone", "last seen " + age(m.seen) + " ago") : health(m.state, ...(m.unwell ?? []).map(p => name(p) + ": " + said(p))),
       m.slots ?? 0, m.gone ? "–" : age(m.started)]);
+    showDuties(st.members.filter(m => m.id !== st.id && !m.gone));
+  }
+
+  // showDuties shows what the other processes do, as they said at their last renewal.
+  function showDuties(members) {
+    const all = key => members.flatMap(m => (m[key] ?? []).map(x => ({ ...x, of: m.role + " on " + m.host })));
+    fill($("#folders"), all("folders"), f => [lines(f.path, "source " + f.source, f.of), health(f.state), count(f.pending), count(f.in_flight)]);
+    fill($("#fleet-sinks"), all("sinks"), s => [lines(s.name, s.kind, s.of), health(s.state), count(s.behind), s.last ? age(s.last) + " ago" : "never"]);
+    fill($("#tokens"), all("tokens"), t => [lines(t.profile, t.of), td => {
+      const key = t.state + t.shared;
+      if (td.dataset.text === key) return;
+      td.dataset.text = key;
+      td.replaceChildren(badge(t.state, TOKENS[t.state] ?? ""), put(make("span", "small"), t.shared ? "shared with the fleet" : ""));
+    }, t.expires ? Date.parse(t.expires) > now() ? "in " + until(t.expires) : "has expired" : "–"]);
+    const omitted = members.reduce((n, m) => n + (m.omitted ?? 0), 0);
+    $("#omitted").hidden = omitted === 0;
+    put($("#omitted"), count(omitted) + " more folders and sinks: see the dashboards of their own processes.");
   }
 
   // showHere shows what this process knows by itself.
@@ -254,7 +273,7 @@
     list.hidden = !t;
     $(".none", list.parentElement).hidden = Boolean(t);
     if (!t) return;
-    const level = { fresh: "good", stale: "warn", none: "", expired: "warn", rejected: "bad" }[t.state] ?? "";
+    const level = TOKENS[t.state] ?? "";
     const rows = [
       ["Profile", t.name + " (" + t.kind + ")"],
       ["State", badge(t.state + (t.refreshing ? ", being renewed" : ""), level)],
@@ -651,7 +670,7 @@
   }
 
   const DOES = {
-    queued: "Received, waits in the queue", submitted: "Uploaded", waiting: "Waits", verdict: "Verdict", failed: "Failed",
+    queued: "Received, waits in the queue", audit: "A person acted", submitted: "Uploaded", waiting: "Waits", verdict: "Verdict", failed: "Failed",
     changed: "WildFire changed its mind", report: "Report", dead: "Kept as a dead letter", sample: "Contents",
   };
 
@@ -714,7 +733,11 @@
     const dead = steps.find(s => s.what === "dead"), job = quoted(ref);
     const commands = [];
     if (job) commands.push(["backburn trace " + job, "all that is known of this job"]);
-    if (sha) commands.push(["backburn verdict " + sha, "asks WildFire again"], ["backburn report " + sha, "WildFire's report"]);
+    // A list has the beginning of a long link, the trace all of it.
+    const link = e?.url && (steps.find(s => s.name?.startsWith(e.url))?.name ?? (new TextEncoder().encode(e.url).length < LONG ? e.url : ""));
+    const asked = sha || link && quoted(link);
+    if (asked) commands.push(["backburn recheck " + asked, "asks WildFire again, and publishes a verdict that has changed"]);
+    if (sha) commands.push(["backburn report " + sha, "WildFire's report"]);
     if (t?.sample?.report?.state === "available") commands.push(["backburn report " + sha + " --format stix", "its indicators, as STIX 2.1"]);
     if (dead?.seq) commands.push(["backburn dead show " + dead.seq, "the dead letter"], ["backburn dead replay " + dead.seq, "tries again"]);
     $("#commands").replaceChildren(...commands.map(([text, what]) => {
@@ -726,7 +749,7 @@
     }));
     const may = [];
     if (user && dead?.seq) may.push(act("Try again…", "retry", "Try again", "The job runs again under a new id, whatever was said of it before, and an upload counts. The dead letter goes.", { letter: dead.seq }));
-    if (user && sha) may.push(act("Ask WildFire again…", "ask", "Ask WildFire again", "It costs at most one of the day's queries. A verdict that has changed is published for every job with these contents.", { sha256: sha }));
+    if (user && (sha || link)) may.push(act("Ask WildFire again…", "ask", "Ask WildFire again", "It costs at most one of the day's queries. A verdict that has changed is published for every job with " + (sha ? "these contents." : "this link."), sha ? { sha256: sha } : { url: link }));
     $("#acts").hidden = may.length === 0;
     $("#acts").replaceChildren(...may);
     if (portal && sha) {

@@ -93,3 +93,21 @@ func check(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// Every process tells the others which folders it watches, and how its token is.
+func TestTheFleetKnowsFoldersAndTokens(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.cfg.Sink = []config.Sink{{Name: "file", Kind: config.SinkFile, Path: filepath.Join(t.TempDir(), "events.jsonl"), Format: "cloudevents", Mode: "0600"}}
+	n, _, _ := s.start()
+	s.drop("a.bin", "a") // a token is needed now
+	eventually(t, n, "its key is renewed", func(st app.Status) bool {
+		if len(st.Members) != 1 {
+			return false
+		}
+		m := st.Members[0]
+		return len(m.Folders) == 1 && m.Folders[0].Path == s.folder && m.Folders[0].Source == "quarantine" && m.Folders[0].State == "ok" &&
+			len(m.Sinks) == 1 && m.Sinks[0].Name == "file" && m.Sinks[0].State == "ok" &&
+			len(m.Tokens) == 1 && m.Tokens[0].Profile == "wildfire" && m.Tokens[0].State == "fresh"
+	})
+}

@@ -41,7 +41,7 @@ func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 			Portal:  "https://wildfire.paloaltonetworks.com/",
 			Log:     zerolog.Nop(),
 			User:    alice,
-			Acts:    nobody{},
+			Acts:    func(string, string) ui.Acts { return nobody{} },
 		}),
 	})
 	check(t, err)
@@ -77,6 +77,15 @@ func trouble() app.Status {
 				{
 					ID: "a1", Role: "api", Host: "mx2", PID: 8, Version: "1.2.3", Config: "0badcafe", Started: now.Add(-time.Hour), State: health.Degraded,
 					Unwell: []health.Status{{Part: "queue", State: health.Degraded, Since: now, Reason: "nearly full"}},
+				},
+				{
+					ID: "w2", Role: "watcher", Host: "mx3", PID: 9, Version: "1.2.3", Config: "0badcafe", Started: now.Add(-time.Hour), State: health.OK,
+					Duties: fleet.Duties{
+						Folders: []fleet.Folder{{Path: "/srv/share/<b>incoming</b>", Source: "share", State: "degraded", Pending: 12, InFlight: 3456}},
+						Sinks:   []fleet.Sink{{Name: "thehive", Kind: "webhook", State: "retrying", Behind: 98765, Last: now.Add(-2 * time.Hour)}},
+						Tokens:  []fleet.Token{{Profile: "wildfire", State: "rejected", Shared: true, Expires: now.Add(-time.Minute)}},
+						Omitted: 7,
+					},
 				},
 			},
 			Queued:  queue.WaitStatus{Jobs: 48223, Oldest: now.Add(-50 * time.Hour)},
@@ -177,6 +186,10 @@ func TestPageInTrouble(t *testing.T) {
 		"#queue-h + table": "\t61\t1 h 0 min",
 		"#sinks":           "splunk",
 		"#members":         "gone",
+		"#folders":         "/srv/share/<b>incoming</b>\nsource share\nwatcher on mx3\n\tdegraded\t12\t3,456",
+		"#fleet-sinks":     "thehive\nwebhook\nwatcher on mx3\n\tretrying\t98,765\t2 h 0 min ago",
+		"#tokens":          "wildfire\nwatcher on mx3\n\trejected\nshared with the fleet\n\thas expired",
+		"#omitted":         "7 more folders and sinks",
 		"#parts":           "connection refused",
 	} {
 		if got := text(t, ctx, selector); !strings.Contains(got, want) {

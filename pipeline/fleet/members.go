@@ -67,6 +67,8 @@ type Member struct {
 	State  health.State    `json:"state"`            // the worst of its parts
 	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst of them
 
+	Duties // at its last renewal, a third of the lease ago at most
+
 	// Gone says that the process ended without leaving the fleet, and no other one took its place;
 	// it was last seen at Seen.
 	Gone bool      `json:"gone,omitempty"`
@@ -89,6 +91,7 @@ type Membership struct {
 	mu        sync.Mutex
 	self      Member
 	parts     func() []health.Status // nil for none
+	duties    func() Duties          // likewise
 	live      map[string]Member      // workers
 	absent    map[string]time.Time   // members that were looked up in vain, and since when
 	renewedAt time.Time
@@ -143,6 +146,13 @@ func (f *Membership) Reports(parts func() []health.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.parts = parts
+}
+
+// Tells sets the function that returns the member's duties.
+func (f *Membership) Tells(duties func() Duties) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.duties = duties
 }
 
 // Run keeps the membership until ctx ends, and then leaves the fleet at once.
@@ -283,6 +293,7 @@ func (f *Membership) takePlace(ctx context.Context) {
 // write that costs little, so its error says whether this process can write at all.
 func (f *Membership) Renew(ctx context.Context) error {
 	self := f.describe()
+	self.Duties = f.busy()
 	asked := time.Now()
 	if err := f.write(ctx, f.place+"."+self.ID, self, f.ttl, f.ttl/3); err != nil {
 		return err
@@ -342,19 +353,23 @@ func (f *Membership) describe() Member {
 	unwell := health.Unwell(all)
 	self.Unwell = unwell[:min(len(unwell), maxUnwell)]
 	for i := range self.Unwell {
-		self.Unwell[i].Reason = cut(self.Unwell[i].Reason)
-		self.Unwell[i].Remedy = cut(self.Unwell[i].Remedy)
+		self.Unwell[i].Reason = cut(self.Unwell[i].Reason, maxReason)
+		self.Unwell[i].Remedy = cut(self.Unwell[i].Remedy, maxReason)
 	}
 
 	return self
 }
 
-func cut(s string) string {
-	if len(s) > maxReason {
-		s = strings.ToValidUTF8(s[:maxReason], "") + "…"
+// busy returns what this member publishes about its duties.
+func (f *Membership) busy() Duties {
+	f.mu.Lock()
+	duties := f.duties
+	f.mu.Unlock()
+	if duties == nil {
+		return Duties{}
 	}
 
-	return s
+	return duties().bounded()
 }
 
 // leave ends the membership at once, so that nobody has to wait for the lease.

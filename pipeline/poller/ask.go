@@ -172,11 +172,21 @@ func (p *Poller) take() call {
 // takeLink collects a call for one link, if there is one to ask about. The caller holds mu.
 func (p *Poller) takeLink() (call, bool) {
 	for _, a := range p.asked {
-		if a.URL != "" {
-			qn := a.Question
-			a.taken = true
-			return call{link: &qn, urgent: a.Urgent}, true
+		if a.URL == "" {
+			continue
 		}
+		qn := a.Question
+		a.taken = true
+		c := call{link: &qn, urgent: a.Urgent, polled: map[string]*waiting{}}
+		if a.Again {
+			c.again = []string{a.Key}
+		}
+		if e := p.list.find(a.Key); e != nil { // jobs wait for the same answer
+			if _, due := p.list.toAsk[e]; due {
+				p.poll(&c, e)
+			}
+		}
+		return c, true
 	}
 	for e := range p.list.toAsk {
 		if e.sample.link {
@@ -220,7 +230,7 @@ func (p *Poller) askOnce(ctx context.Context) error {
 		if r, ok := records[key]; ok {
 			p.async(ctx, func() {
 				if err := p.rechecked(ctx, key, r); err != nil && ctx.Err() == nil {
-					p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish a changed verdict")
+					p.Log.Warn().Err(err).Str("sample", key).Msg("cannot publish a changed verdict")
 				}
 			})
 		}

@@ -122,6 +122,15 @@ type change struct {
 	at      time.Time
 }
 
+// keyOf is the key of the sample that an event is about.
+func keyOf(d results.Data) string {
+	if d.URL != "" {
+		return pipeline.LinkKey(d.URL)
+	}
+
+	return d.SHA256
+}
+
 // publishChange publishes a changed event for every job that was told something else about a
 // sample. Which those are is read from RESULTS: changes are rare, and so nothing is written for
 // them in advance.
@@ -134,7 +143,7 @@ func (p *Poller) publishChange(ctx context.Context, c change) (int, error) {
 
 	published := 0
 	err := sub.Drain(ctx, func(ctx context.Context, e results.Event) error {
-		if e.Data.SHA256 != c.key {
+		if keyOf(e.Data) != c.key {
 			return nil
 		}
 		code := int(c.verdict)

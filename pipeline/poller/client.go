@@ -21,7 +21,7 @@ type Question struct {
 	Key    string `json:"key"`              // the sample's key
 	URL    string `json:"url,omitempty"`    // the link, where it is one: those are asked about one by one
 	Urgent bool   `json:"urgent,omitempty"` // may be paid from the reserve
-	Again  bool   `json:"again,omitempty"`  // the answer is also for what is known already: of contents, not of links
+	Again  bool   `json:"again,omitempty"`  // the answer is also for what is known already
 }
 
 // Answer is what WildFire said.

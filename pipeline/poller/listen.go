@@ -20,6 +20,9 @@ func (p *Poller) question(m *nats.Msg) {
 
 	p.mu.Lock()
 	for _, q := range questions {
+		if q.URL != "" && q.Key != pipeline.LinkKey(q.URL) {
+			continue // the answer would be recorded for another link
+		}
 		a := p.asked[q.Key]
 		if a == nil {
 			a = &askedFor{Question: q, inboxes: map[string]bool{}}

@@ -43,7 +43,7 @@ const (
 // Step is something that happened, or the place where a job is.
 type Step struct {
 	Time   time.Time `json:"time"`
-	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, report, dead, sample
+	What   string    `json:"what"` // queued, submitted, waiting, verdict, failed, changed, report, dead, audit, sample
 	Job    string    `json:"job_id,omitempty"`
 	Source string    `json:"source,omitempty"`
 	Name   string    `json:"name,omitempty"`   // file name or link
@@ -89,7 +89,13 @@ type Trace struct {
 // once; of what has to be read through it reads no more than the limit, and says so. It
 // takes nothing from anybody.
 func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
-	t := &tracer{q: q, query: tq, limit: cmp.Or(tq.Limit, defaultTraceLimit), jobs: map[pipeline.Ref]results.Event{}}
+	t := &tracer{
+		q:     q,
+		query: tq,
+		limit: cmp.Or(tq.Limit, defaultTraceLimit),
+		jobs:  map[pipeline.Ref]results.Event{},
+		acts:  map[string]int{},
+	}
 	t.out.Simulated = q.Simulated()
 	if err := t.identify(ctx); err != nil {
 		return Trace{}, fmt.Errorf("trace: %w", err)
@@ -119,6 +125,7 @@ type tracer struct {
 	s    pipeline.Sample                // what is known about it
 	job  *pipeline.Job                  // one that is under way, if there is
 	jobs map[pipeline.Ref]results.Event // final events
+	acts map[string]int                 // steps of what people did, by the action's id
 }
 
 // ErrAmbiguous says that several sources have a job of an id.
@@ -454,7 +461,7 @@ func (t *tracer) walk(ctx context.Context, s jetstream.Stream, name, filter stri
 func (t *tracer) events(ctx context.Context) error {
 	from, n := t.from(), 0
 	cfg := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{t.q.ResultsSubject("*", "*", cmp.Or(t.query.Source, "*"))},
+		FilterSubjects: t.subjects(),
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &from,
 	}
 	err := readAll(ctx, t.q.results, cfg, func(m jetstream.Msg, _ *jetstream.MsgMetadata) bool {
@@ -463,7 +470,8 @@ func (t *tracer) events(ctx context.Context) error {
 			return false
 		}
 		id := m.Headers().Get(nats.MsgIdHdr)
-		if t.query.Job != "" && !strings.Contains(id, "."+t.query.Job+".") {
+		audit := strings.HasPrefix(id, results.AuditSource+".")
+		if t.query.Job != "" && !audit && !strings.Contains(id, "."+t.query.Job+".") {
 			return true
 		}
 		var ev results.Event
@@ -471,6 +479,8 @@ func (t *tracer) events(ctx context.Context) error {
 			return true // of a later version
 		}
 		switch {
+		case ev.Data.Audit != nil:
+			t.acted(ev.Time, *ev.Data.Audit)
 		case t.query.Job != "" && ev.Data.JobID != t.query.Job, t.query.Job == "" && keyOf(ev.Data) != t.key:
 		case ev.Type.Final():
 			t.ended(ev)
@@ -483,6 +493,42 @@ func (t *tracer) events(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", t.q.ResultsStream(), err)
 	}
 	return nil
+}
+
+// subjects are those of the events that may be about what is looked for.
+func (t *tracer) subjects() []string {
+	if t.query.Source == "" || t.query.Source == results.AuditSource {
+		return []string{t.q.ResultsSubject("*", "*", "*")}
+	}
+
+	return []string{
+		t.q.ResultsSubject("*", "*", t.query.Source),
+		t.q.ResultsSubject(results.Audited.Name(), "*", results.AuditSource),
+	}
+}
+
+// acted makes a step of what a person did to a job or its contents. Of an action's two events the
+// later one counts.
+func (t *tracer) acted(at time.Time, a results.Audit) {
+	about := a.SHA256
+	if a.URL != "" {
+		about = pipeline.LinkKey(a.URL)
+	}
+	if ref := (pipeline.Ref{Source: t.query.Source, ID: t.query.Job}); a.Job != ref.String() && (about == "" || about != t.key) {
+		return
+	}
+
+	s := Step{Time: at, What: "audit", Detail: fmt.Sprintf("%s by %s (%s): %s", a.Action, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))}
+	if a.Letter > 0 {
+		s.Detail = fmt.Sprintf("%s of dead letter %d by %s (%s): %s", a.Action, a.Letter, a.By, a.Via, cmp.Or(a.Result, string(a.Status)))
+	}
+	if i, known := t.acts[a.ID]; known {
+		s.Time = t.out.Steps[i].Time // it was asked for then
+		t.out.Steps[i] = s
+		return
+	}
+	t.acts[a.ID] = len(t.out.Steps)
+	t.step(s)
 }
 
 // from is when the first event can have come.
@@ -510,7 +556,7 @@ func (t *tracer) from() time.Time {
 // dead finds the letters of the jobs that failed: by reason and source, which the event tells. A
 // letter may be older than any event: then it is all there is, and looked for by its job.
 func (t *tracer) dead(ctx context.Context) error {
-	if t.query.Job != "" && len(t.out.Steps) == 0 {
+	if t.query.Job != "" && len(t.out.Steps) == len(t.acts) { // nothing but what people did
 		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
 	}
 	for ref, ev := range t.jobs {

@@ -172,11 +172,10 @@ func (w *Worker) pauseFault(b pipeline.Budget) error {
 	}
 }
 
-// AskAgain asks WildFire about contents whatever is known of them, in the fleet's next call, and returns
-// what it said. A verdict that jobs wait for is taken up, and one that has changed is published. It is paid
-// from the reserve, if need be.
-func (w *Worker) AskAgain(ctx context.Context, sha256 string) (poller.Answer, error) {
-	return w.client.Ask(ctx, poller.Question{Key: sha256, Urgent: true, Again: true})
+// Ask puts a question to the fleet's poller, beside those of this worker's own jobs, and returns what
+// WildFire said.
+func (w *Worker) Ask(ctx context.Context, q poller.Question) (poller.Answer, error) {
+	return w.client.Ask(ctx, q)
 }
 
 // Uploads returns the uploads in progress in this process.

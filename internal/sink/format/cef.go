@@ -50,7 +50,7 @@ func (e event) cef() string {
 			continue
 		}
 		add(r.cef, cefValue(r.cef, v))
-		if label := labels[r.cef]; label != "" {
+		if label := r.labelOf(); label != "" {
 			add(r.cef+"Label", cefText(label))
 		}
 	}
@@ -67,6 +67,8 @@ func (e event) cefName() string {
 		return "No WildFire verdict"
 	case "changed":
 		return "WildFire verdict changed: " + e.Data.Verdict
+	case "audit":
+		return "Audit: " + e.Outcome()
 	case "report":
 		return "WildFire report: " + e.Data.Verdict
 	}

@@ -23,8 +23,8 @@ Besides, every event has:
 
 | | |
 |---|---|
-| ECS | ` + "`event.kind`" + ` (` + "`alert`" + ` for the verdicts malware, grayware, phishing and c2, ` + "`enrichment`" + ` for reports, otherwise ` + "`event`" + `), ` + "`event.category`" + `, ` + "`event.type`" + `, ` + "`event.outcome`" + `, ` + "`event.severity`" + `, ` + "`event.module`" + `, ` + "`event.dataset`" + `, ` + "`observer.*`" + `, ` + "`service.*`" + `, ` + "`message`" + `; simulated ones the tag ` + "`simulated`" + ` |
-| OCSF | a verdict is a Detection Finding (class 2004, activity Create, or Update where it changed, or its report came); the beginning and the failure of an analysis are Scan Activity (class 6007, Started or Error). That class has no evidence, so its fields are below ` + "`unmapped`" + `, and the job is ` + "`scan.uid`" + `. ` + "`observables`" + ` has names, hashes and links |
+| ECS | ` + "`event.kind`" + ` (` + "`alert`" + ` for the verdicts malware, grayware, phishing and c2, ` + "`enrichment`" + ` for reports, otherwise ` + "`event`" + `), ` + "`event.category`" + `, ` + "`event.type`" + `, ` + "`event.outcome`" + `, ` + "`event.severity`" + `, ` + "`event.module`" + `, ` + "`event.dataset`" + `, ` + "`observer.*`" + `, ` + "`service.*`" + `, ` + "`message`" + `; audit events have the category ` + "`configuration`" + ` and no ` + "`observer.*`" + `; simulated ones the tag ` + "`simulated`" + ` |
+| OCSF | a verdict is a Detection Finding (class 2004, activity Create, or Update where it changed, or its report came); the beginning and the failure of an analysis are Scan Activity (class 6007, Started or Error). That class has no evidence, so its fields are below ` + "`unmapped`" + `, and the job is ` + "`scan.uid`" + `; an audit event is API Activity (class 6003: Create for a retry, Update for pause and resume, Delete for a drop, Other for a recheck). ` + "`observables`" + ` has names, hashes and links |
 | CEF | the header: ` + "`Backburn|Backburn|<version>|<event>.<outcome>|<name>|<severity>`" + `; ` + "`outcome`" + `. Values are cut at the standard's limits; control characters become blanks |
 
 Severities:
@@ -35,6 +35,8 @@ Severities:
 | malware, phishing | 8 | 4, High | 2, critical |
 | grayware | 5 | 3, Medium | 4, warning |
 | a failure, a verdict of a later version | 3 | 2, Low | 4, warning |
+| an audit event with the status failed | 3 | 2, Low | 4, warning |
+| another audit event | 2 | 1, Informational | 5, notice |
 | benign, submitted, report | 1 | 1, Informational | 6, informational |
 
 An event of a type that this version does not know is passed on by ` + "`cloudevents`" + ` alone; the others pass over it, and count it (` + "`skipped`" + `).
@@ -46,7 +48,7 @@ func Document() []byte {
 	fmt.Fprintf(&b, documentHead, ECSVersion, OCSFVersion)
 	for _, r := range rows {
 		cef := code(r.cef)
-		if label := labels[r.cef]; label != "" {
+		if label := r.labelOf(); label != "" {
 			cef += fmt.Sprintf(" (%sLabel=%s)", r.cef, label)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.field, paths(r.ecs), paths(r.ocsf), cef, r.note)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -49,6 +50,9 @@ func SeverityOf(e results.Event) Severity {
 	if e.Type == results.Reported { // the verdict was told before
 		return Severity{CEF: 1, OCSF: 1, Syslog: 6}
 	}
+	if e.Type == results.Audited && (e.Data.Audit == nil || e.Data.Audit.Status != results.AuditFailed) {
+		return Severity{CEF: 2, OCSF: 1, Syslog: 5}
+	}
 	switch e.Data.Verdict {
 	case "c2":
 		return Severity{CEF: 9, OCSF: 5, Syslog: 2}
@@ -89,6 +93,8 @@ func (e event) malicious() bool {
 // summary is the event in a sentence.
 func (e event) summary() string {
 	switch e.Type {
+	case results.Audited:
+		return e.auditSummary()
 	case results.Submitted:
 		return "WildFire analyzes " + e.subject()
 	case results.Failed:
@@ -120,4 +126,37 @@ func (e event) subject() string {
 		}
 	}
 	return e.Data.JobID
+}
+
+// act is what a person did, and nothing in other events.
+func (e event) act() results.Audit {
+	if e.Data.Audit == nil {
+		return results.Audit{}
+	}
+	return *e.Data.Audit
+}
+
+// actedFrom is where a person was who acted: an IP address, or a host.
+func (e event) actedFrom() (address, host string) {
+	from := e.act().From
+	if _, err := netip.ParseAddr(from); err == nil {
+		return from, ""
+	}
+	return "", from
+}
+
+// auditSummary is an action in a sentence.
+func (e event) auditSummary() string {
+	a := e.act()
+	what := map[results.AuditAction]string{
+		results.AuditRetry:   fmt.Sprintf("retry of dead letter %d", a.Letter),
+		results.AuditDrop:    fmt.Sprintf("removal of dead letter %d", a.Letter),
+		results.AuditRecheck: "another question to WildFire",
+		results.AuditPause:   "pause of uploads",
+		results.AuditResume:  "end of the pause of uploads",
+	}[a.Action]
+	if what == "" {
+		what = string(a.Action)
+	}
+	return fmt.Sprintf("Audit: %s, by %s: %s", what, a.By, a.Status)
 }

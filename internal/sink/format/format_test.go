@@ -101,7 +101,31 @@ func events() map[string]results.Event {
 	missing.Type = results.Reported
 	missing.Data.Report = &results.Report{Status: results.ReportMissing}
 
-	return map[string]results.Event{"report": report, "missing": missing, "verdict": everything(), "link": link, "submitted": submitted, "changed": changed, "failed": failed, "bare": bare}
+	pause := results.Event{Type: results.Audited, Time: noon, Data: results.Data{Source: results.AuditSource, Audit: &results.Audit{
+		ID:     "JBSWY3DPEHPK3PXPJBSWY3DPEH",
+		Action: results.AuditPause,
+		Status: results.AuditRequested,
+		By:     "alice",
+		Via:    results.AuditDashboard,
+		From:   "192.0.2.7",
+		Until:  noon.Add(4 * time.Hour),
+		Reason: "the proxy is being changed",
+	}}}
+	retry := results.Event{Type: results.Audited, Time: noon, Data: results.Data{Source: results.AuditSource, Audit: &results.Audit{
+		ID:     "JBSWY3DPEHPK3PXPJBSWY3DPEH",
+		Action: results.AuditRetry,
+		Status: results.AuditFailed,
+		By:     "bob",
+		Via:    results.AuditCommand,
+		From:   "mx1.example.com",
+		Letter: 17,
+		Job:    "mail/mail-4711",
+		SHA256: strings.Repeat("0a", 32),
+		URL:    "https://example.com/login?a=1",
+		Result: "its contents are not there any more",
+	}}}
+
+	return map[string]results.Event{"pause": pause, "retry": retry, "report": report, "missing": missing, "verdict": everything(), "link": link, "submitted": submitted, "changed": changed, "failed": failed, "bare": bare}
 }
 
 func encode(t *testing.T, f format.Name, e results.Event) string {
@@ -162,6 +186,7 @@ func golden(t *testing.T, name, got string) {
 func TestNothingIsLeftOut(t *testing.T) {
 	t.Parallel()
 	verdict, failed, link := events()["verdict"], events()["failed"], events()["link"]
+	pause, retry := events()["pause"], events()["retry"]
 	for _, f := range []format.Name{format.ECS, format.OCSF, format.CEF} {
 		for what, tc := range map[string]struct {
 			e    results.Event
@@ -184,6 +209,19 @@ func TestNothingIsLeftOut(t *testing.T) {
 			"reason":      {failed, "too_large", ""},
 			"message":     {failed, "larger than 100MB", ""},
 			"HTTP status": {failed, "413", ""},
+			"action":      {pause, "pause", ""},
+			"actor":       {pause, "alice", ""},
+			"address":     {pause, "192.0.2.7", ""},
+			"way":         {pause, "dashboard", ""},
+			"why":         {pause, "the proxy is being changed", ""},
+			"action's id": {retry, retry.Data.Audit.ID, ""},
+			"host":        {retry, "mx1.example.com", ""},
+			"letter":      {retry, "17", ""},
+			"its job":     {retry, "mail/mail-4711", ""},
+			"its hash":    {retry, retry.Data.Audit.SHA256, ""},
+			"its link":    {retry, "https://example.com/login", ""},
+			"its result":  {retry, "its contents are not there any more", ""},
+			"its status":  {retry, "failed", ""},
 		} {
 			if got := encode(t, f, tc.e); f != tc.not && !strings.Contains(got, tc.text) {
 				t.Errorf("%s has no %s: %s", f, what, got)
@@ -360,11 +398,15 @@ var ecsTypes = map[string]string{
 	"related.hash":              "strings",
 	"related.hosts":             "strings",
 	"related.ip":                "strings",
+	"related.user":              "strings",
 	"service.type":              "string",
 	"service.version":           "string",
+	"source.address":            "string",
+	"source.ip":                 "string",
 	"tags":                      "strings",
 	"url.full":                  "string",
 	"url.original":              "string",
+	"user.name":                 "string",
 }
 
 func TestECSFields(t *testing.T) {
@@ -449,6 +491,15 @@ func TestOCSFRequired(t *testing.T) {
 		has("metadata", doc["metadata"], "version", "product", "uid")
 		if doc["type_uid"] != doc["class_uid"].(float64)*100+doc["activity_id"].(float64) || doc["category_uid"] != float64(int(doc["class_uid"].(float64))/1000) {
 			t.Errorf("%s: numbers %v", name, doc)
+		}
+		if doc["class_uid"] == 6003.0 {
+			has("api", doc["api"], "operation")
+			has("user", doc["actor"].(map[string]any)["user"], "name")
+			has("src_endpoint", doc["src_endpoint"], "svc_name")
+			for _, o := range doc["observables"].([]any) {
+				has("observable", o, "name", "type_id", "value")
+			}
+			continue
 		}
 		if doc["class_uid"] == 6007.0 {
 			has("scan", doc["scan"], "type_id", "uid")

@@ -45,15 +45,17 @@ func (e event) ecs() document {
 	d.set("message", e.summary())
 	d.set("event.kind", e.ecsKind())
 	d.set("event.category", e.ecsCategory())
-	d.set("event.type", []string{"info"})
+	d.set("event.type", e.ecsTypes())
 	d.set("event.outcome", e.ecsOutcome())
 	d.set("event.severity", SeverityOf(e.Event).CEF)
 	d.set("event.module", "backburn")
 	d.set("event.provider", "backburn")
 	d.set("event.dataset", "backburn."+e.Type.Name())
-	d.set("observer.vendor", serviceVendor)
-	d.set("observer.product", serviceProduct)
-	d.set("observer.type", "sandbox")
+	if e.Type != results.Audited {
+		d.set("observer.vendor", serviceVendor)
+		d.set("observer.product", serviceProduct)
+		d.set("observer.type", "sandbox")
+	}
 	d.set("service.type", "backburn")
 	d.set("service.version", e.product)
 	if e.Data.SHA256 != "" {
@@ -87,7 +89,17 @@ func (e event) ecsKind() string {
 	return "event"
 }
 
+func (e event) ecsTypes() []string {
+	if e.Type == results.Audited {
+		return []string{"change"}
+	}
+	return []string{"info"}
+}
+
 func (e event) ecsCategory() []string {
+	if e.Type == results.Audited {
+		return []string{"configuration"}
+	}
 	var categories []string
 	if e.malicious() || e.Type == results.Reported {
 		categories = append(categories, "malware")
@@ -99,10 +111,10 @@ func (e event) ecsCategory() []string {
 }
 
 func (e event) ecsOutcome() string {
-	switch e.Type {
-	case results.Failed:
+	switch status := e.act().Status; {
+	case e.Type == results.Failed, status == results.AuditFailed:
 		return "failure"
-	case results.Submitted:
+	case e.Type == results.Submitted, status == results.AuditRequested:
 		return "unknown"
 	}
 	return "success"
@@ -112,11 +124,16 @@ func (e event) ecsOutcome() string {
 const (
 	detectionFinding = 2004
 	scanActivity     = 6007
+	apiActivity      = 6003
 
 	findingCreate = 1
 	findingUpdate = 2
 	scanStarted   = 1
 	scanError     = 6
+	apiCreate     = 1
+	apiUpdate     = 3
+	apiDelete     = 4
+	apiOther      = 99
 
 	sha256Algorithm = 3
 	md5Algorithm    = 1
@@ -125,18 +142,21 @@ const (
 
 	hostObservable     = 1
 	ipObservable       = 2
+	userObservable     = 4
 	urlObservable      = 6
 	fileNameObservable = 7
 	hashObservable     = 8
 
 	statusNew     = 1 // of a finding
-	statusSuccess = 1 // of an activity
+	statusUnknown = 0 // of an activity, as the next two
+	statusSuccess = 1
 	statusFailure = 2
 )
 
 // ocsf is the event by the Open Cybersecurity Schema Framework: what WildFire judged is a
 // Detection Finding, the beginning and the failure of an analysis are Scan Activity, which has no
-// place for the file; there the fields of the evidence are unmapped.
+// place for the file; there the fields of the evidence are unmapped. What a person did is API
+// Activity.
 func (e event) ocsf() document {
 	class, activity := detectionFinding, findingCreate
 	switch e.Type {
@@ -146,6 +166,8 @@ func (e event) ocsf() document {
 		class, activity = scanActivity, scanStarted
 	case results.Failed:
 		class, activity = scanActivity, scanError
+	case results.Audited:
+		class, activity = apiActivity, e.auditActivity()
 	}
 
 	d := document{}
@@ -169,13 +191,21 @@ func (e event) ocsf() document {
 	d.set("message", e.summary())
 	d.set("metadata.version", OCSFVersion)
 	d.set("metadata.product", document{"name": product, "vendor_name": vendor, "version": e.product})
-	d.set("metadata.log_provider", serviceVendor+" "+serviceProduct)
+	if class != apiActivity {
+		d.set("metadata.log_provider", serviceVendor+" "+serviceProduct)
+	}
 
-	if class == detectionFinding {
+	switch class {
+	case detectionFinding:
 		d.set("finding_info.title", e.summary())
 		d.set("finding_info.created_time", e.Time.UnixMilli())
 		d.set("status_id", statusNew)
-	} else {
+	case apiActivity:
+		d.set("status_id", e.ocsfStatus())
+		if activity == apiOther {
+			d.set("activity_name", string(e.act().Action))
+		}
+	default:
 		d.set("scan.name", "WildFire analysis")
 		d.set("scan.type_id", otherScan)
 		d.set("scan.type", "Sandbox")
@@ -229,6 +259,9 @@ func (e event) ocsfObservables(d document) {
 		{"file.hashes.sha256", hashObservable, e.Data.SHA256},
 		{"file.hashes.md5", hashObservable, e.Data.MD5},
 		{"url.url_string", urlObservable, e.Data.URL},
+		{"actor.user.name", userObservable, e.act().By},
+		{"audit.sha256", hashObservable, e.act().SHA256},
+		{"audit.url", urlObservable, e.act().URL},
 	} {
 		if o.value != "" {
 			list = append(list, document{"name": o.name, "type_id": o.kind, "value": o.value})
@@ -252,4 +285,28 @@ func (e event) ocsfObservables(d document) {
 	if list != nil {
 		d.set("observables", list)
 	}
+}
+
+// auditActivity is the activity of OCSF's API Activity.
+func (e event) auditActivity() int {
+	switch e.act().Action {
+	case results.AuditRetry:
+		return apiCreate
+	case results.AuditDrop:
+		return apiDelete
+	case results.AuditPause, results.AuditResume:
+		return apiUpdate
+	}
+	return apiOther
+}
+
+// ocsfStatus is how an action went so far.
+func (e event) ocsfStatus() int {
+	switch e.act().Status {
+	case results.AuditDone:
+		return statusSuccess
+	case results.AuditFailed:
+		return statusFailure
+	}
+	return statusUnknown
 }

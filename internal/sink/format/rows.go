@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,11 +17,16 @@ type row struct {
 	ecs   []string // paths
 	ocsf  []string // paths; a number is a place in an array
 	cef   string   // key
+	label string   // what a custom field of CEF means, where labels does not say it
 	note  string
 }
 
-// rows is the table. Values that are "", 0, nil or the zero time are left out.
-var rows = []row{
+// labelOf is what the row's custom field of CEF means; "" for a field of the standard.
+func (r row) labelOf() string { return cmp.Or(r.label, labels[r.cef]) }
+
+// jobRows is where the fields of events about jobs go, and those of every event. Values that are
+// "", 0, nil or the zero time are left out.
+var jobRows = []row{
 	{
 		field: "time",
 		value: func(e event) any { return e.Time },
@@ -42,11 +48,11 @@ var rows = []row{
 		ecs:   []string{"event.action"},
 		ocsf:  []string{"metadata.event_code"},
 		cef:   "act",
-		note:  "submitted, verdict, failed, changed or report",
+		note:  "submitted, verdict, failed, changed, report or audit",
 	},
 	{
 		field: "data.job_id",
-		value: func(e event) any { return e.Data.Source + "/" + e.Data.JobID },
+		value: func(e event) any { return e.job() },
 		ecs:   []string{"backburn.job"},
 		ocsf:  []string{"finding_info.uid"},
 		note:  "`<data.source>/<data.job_id>`",
@@ -264,6 +270,14 @@ var rows = []row{
 		cef:   "cat",
 		note:  "CEF: `simulated`",
 	},
+}
+
+// job is the job with its source; "" for an event that is about none.
+func (e event) job() string {
+	if e.Data.JobID == "" {
+		return ""
+	}
+	return e.Data.Source + "/" + e.Data.JobID
 }
 
 // fault is the error of a failed event, and nothing of others.

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/internal/app"
+	"backburn/internal/cli"
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/poller"
+	"backburn/pipeline/queue"
+	"backburn/wildfire"
+)
+
+// recheckTime is how long the fleet may take to answer about one hash or link: a question that
+// waits for the next call is answered in a second or two.
+const recheckTime = time.Minute
+
+func recheckCommand(tool *cli.App) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "recheck SHA256…|URL…",
+		Short: "Have the fleet ask WildFire again",
+		Long: `Has the fleet's workers ask WildFire again about contents or links, whatever is known of them. A
+verdict that has changed is recorded, and published as a changed event for every job that was told
+the old one. Jobs that wait for the verdict get it. Each question costs at most one of the day's
+queries, from the reserve if need be, and has its audit events ("backburn results --type audit").
+
+"backburn verdict" asks WildFire, too, but from this machine, and changes nothing.
+
+Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
+		Example: `  backburn recheck 275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f
+  backburn recheck https://example.com/login`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, a := range args {
+				if !sha256Text.MatchString(a) && !pipeline.ValidURL(a) {
+					return cli.Usagef("expected a SHA-256 or a link with http:// or https://, got %q", a)
+				}
+			}
+			cfg, err := tool.Config()
+			if err != nil {
+				return err
+			}
+			q, release, err := attach(cmd.Context(), tool, cfg, "recheck")
+			if err != nil {
+				return err
+			}
+			defer release()
+
+			answers, err := recheckAll(cmd.Context(), q, args, cfg.Pipeline.Lease)
+			if perr := printAnswers(tool, answers, asJSON); err == nil {
+				err = perr
+			}
+			if err != nil {
+				return err
+			}
+			return judge(answers)
+		},
+	}
+	simulationFlag(tool, cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+
+	return cmd
+}
+
+// recheckAll asks about one after another. What was answered comes back along with an error.
+func recheckAll(ctx context.Context, q *queue.Queue, args []string, lease time.Duration) (answers []verdictAnswer, err error) {
+	pauses := fleet.NewPauses(q.Control(), time.Now, time.Second)
+	client := poller.NewClient(q, pauses, lease)
+	operator := operatorOf(q)
+	operator.Ask = client.Ask
+
+	running, stop := context.WithCancel(ctx)
+	var g errgroup.Group
+	g.Go(func() error { return pauses.Run(running) })
+	g.Go(func() error { return client.Run(running) })
+	defer func() {
+		stop()
+		err = errors.Join(err, g.Wait())
+	}()
+
+	for _, arg := range args {
+		a := verdictAnswer{SHA256: strings.ToLower(arg)}
+		if isURL(arg) {
+			a = verdictAnswer{URL: arg}
+		}
+		if err := recheckOne(ctx, operator, &a); err != nil {
+			return answers, err
+		}
+		answers = append(answers, a)
+	}
+
+	return answers, nil
+}
+
+// recheckOne fills in the verdict.
+func recheckOne(ctx context.Context, operator app.Operator, a *verdictAnswer) error {
+	ctx, cancel := context.WithTimeout(ctx, recheckTime)
+	defer cancel()
+	verdict, err := operator.Recheck(ctx, a.SHA256, a.URL)
+	switch {
+	case errors.Is(err, poller.ErrNoAnswers), errors.Is(err, app.ErrNobodyAnswers):
+		return cli.Exit(cli.Partial, err)
+	case err != nil:
+		return err
+	}
+
+	a.Verdict = "none"
+	if verdict != wildfire.Unknown {
+		code := int(verdict)
+		a.Verdict = verdict.String()
+		a.Code = &code
+	}
+	a.Malicious = verdict.Malicious()
+	a.Final = verdict.Final()
+
+	return nil
+}

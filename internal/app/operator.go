@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"backburn/pipeline"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/poller"
+	"backburn/pipeline/queue"
+	"backburn/results"
+	"backburn/wildfire"
+)
+
+// Operator is a person who acts on the fleet, at the dashboard or with a command. Each action has
+// its audit events: the first is durable before anything is done (see queue.Queue.Audited).
+type Operator struct {
+	Queue  *queue.Queue
+	Who    results.Audit // By, Via and From
+	Replay queue.Replay  // for Retry
+
+	// Ask puts a question to the fleet's poller, for Recheck.
+	Ask func(context.Context, poller.Question) (poller.Answer, error)
+}
+
+// Retry hands the job of a dead letter in again. See queue.Queue.Replay.
+func (o Operator) Retry(ctx context.Context, letter uint64) (queue.Replayed, error) {
+	var done queue.Replayed
+	err := o.withLetter(ctx, results.AuditRetry, letter, func(ctx context.Context) (_ string, err error) {
+		done, err = o.Queue.Replay(ctx, letter, o.Replay)
+		return "submitted again as job " + done.Job, err
+	})
+
+	return done, err
+}
+
+// Drop removes a dead letter for good. See queue.Queue.Drop.
+func (o Operator) Drop(ctx context.Context, letter uint64) error {
+	return o.withLetter(ctx, results.AuditDrop, letter, func(ctx context.Context) (string, error) {
+		return "removed", o.Queue.Drop(ctx, letter)
+	})
+}
+
+func (o Operator) withLetter(ctx context.Context, action results.AuditAction, letter uint64, do func(context.Context) (string, error)) error {
+	a := o.Who
+	a.Action = action
+	if err := o.Queue.AuditLetter(ctx, &a, letter); err != nil {
+		return err
+	}
+	_, err := o.Queue.Audited(ctx, a, do)
+
+	return err
+}
+
+// ErrNobodyAnswers says that no worker led the fleet, or WildFire did not answer it.
+var ErrNobodyAnswers = errors.New("WildFire gave no answer in time; `backburn status` and the parts of the leading worker may say why")
+
+// Recheck asks WildFire about contents or, where url is not empty, about a link, whatever is known
+// of them, in the fleet's next call. A verdict that jobs wait for is taken up, and one that has
+// changed is published. It is paid from the reserve of the day's queries, if need be. It returns
+// poller.ErrNoAnswers while queries are paused, and ErrNobodyAnswers where ctx ended first.
+func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Verdict, error) {
+	a := o.Who
+	a.Action = results.AuditRecheck
+	a.SHA256 = sha256
+	a.URL = url
+	question := poller.Question{Key: sha256, URL: url, Urgent: true, Again: true}
+	if url != "" {
+		question.Key = pipeline.LinkKey(url)
+	}
+
+	var verdict wildfire.Verdict
+	_, err := o.Queue.Audited(ctx, a, func(ctx context.Context) (string, error) {
+		answer, err := o.Ask(ctx, question)
+		verdict = answer.Verdict
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return "", ErrNobodyAnswers
+		case err != nil:
+			return "", err
+		case verdict == wildfire.Unknown:
+			return "WildFire does not know it", nil
+		}
+		return "WildFire says: " + verdict.String(), nil
+	})
+
+	return verdict, err
+}
+
+// Pause stops all uploads for a while. It returns fleet.ErrSpent, with the pause, where the budget
+// is used up for longer than that.
+func (o Operator) Pause(ctx context.Context, reason string, d time.Duration) (fleet.Pause, error) {
+	now := time.Now()
+	a := o.Who
+	a.Action = results.AuditPause
+	a.Until = now.Add(d).UTC().Truncate(time.Second)
+	a.Reason = reason
+
+	var p fleet.Pause
+	_, err := o.Queue.Audited(ctx, a, func(ctx context.Context) (_ string, err error) {
+		p, err = fleet.Stop(ctx, o.Queue.Control(), pipeline.Uploads, a.By, reason, now, a.Until)
+		return "uploads are paused until " + p.Until.Format(time.RFC3339), err
+	})
+
+	return p, err
+}
+
+// Resume ends a pause of the uploads, and returns it; the zero Pause where there was none. It
+// returns fleet.ErrSpent, with the pause, where the budget is used up.
+func (o Operator) Resume(ctx context.Context) (fleet.Pause, error) {
+	a := o.Who
+	a.Action = results.AuditResume
+
+	var p fleet.Pause
+	_, err := o.Queue.Audited(ctx, a, func(ctx context.Context) (_ string, err error) {
+		p, err = fleet.Resume(ctx, o.Queue.Control(), pipeline.Uploads, time.Now())
+		if p.Until.IsZero() {
+			return "uploads were not paused", err
+		}
+		return fmt.Sprintf("uploads go on; they were %s", p.Reason), err
+	})
+
+	return p, err
+}
