@@ -56,41 +56,6 @@ func NewBook(l Limits) *Book {
 	}
 }
 
-// The texts of an event, in the order in which a chunk keeps them.
-const (
-	fieldJob = iota // source/job
-	fieldName
-	fieldPath
-	fieldURL
-	fieldMD5
-	fieldMessageID
-	fieldMessage
-	fields
-)
-
-// entry is an event without its texts.
-type entry struct {
-	seq      uint64
-	at       int64 // ms since 1970
-	size     int64 // in bytes
-	sha256   [32]byte
-	took     float32 // in s from being received to being decided; 0: not known
-	start    uint32  // of the texts in the chunk
-	ends     [fields]uint16
-	outcome  uint16
-	source   uint16
-	filetype uint16
-	basis    uint16
-	kind     results.Type
-	hashed   bool // sha256 is known
-	upper    bool // the texts have letters that are not lower-case
-}
-
-type chunk struct {
-	entries []entry
-	text    []byte // of all of them
-}
-
 // Older notes that the stream has events that were published before the first one of the Book.
 func (b *Book) Older() {
 	b.mu.Lock()
@@ -106,8 +71,8 @@ func (b *Book) Add(e results.Event, seq uint64) {
 		return
 	}
 	b.last = seq
-	if e.Type == results.Reported {
-		return // the page shows a report with its file
+	if e.Type == results.Reported || e.Type == results.Audited {
+		return // the page shows a report with its file; an audit event is about no file
 	}
 
 	b.count(e)
@@ -118,7 +83,7 @@ func (b *Book) Add(e results.Event, seq uint64) {
 	for len(b.chunks) > 1 && (b.events > b.limits.Events || b.bytes > b.limits.Bytes) {
 		old := b.chunks[0]
 		b.events -= len(old.entries)
-		b.bytes -= len(old.text)
+		b.bytes -= old.bytes()
 		b.dropped += uint64(len(old.entries))
 		b.chunks[0] = nil
 		b.chunks = b.chunks[1:]
@@ -176,7 +141,6 @@ func (b *Book) keep(e results.Event, seq uint64) {
 		filetype: b.names.number(d.Filetype),
 		basis:    b.names.number(string(d.Basis)),
 		kind:     e.Type,
-		start:    uint32(len(c.text)),
 	}
 	if sum, err := hex.DecodeString(d.SHA256); err == nil && len(sum) == len(r.sha256) {
 		r.sha256 = [32]byte(sum)
@@ -194,7 +158,7 @@ func (b *Book) keep(e results.Event, seq uint64) {
 	if d.Error != nil {
 		message = clip(d.Error.Message, maxMessage)
 	}
-	for i, s := range [fields]string{
+	texts := [fields]string{
 		fieldJob:       d.Source + "/" + d.JobID,
 		fieldName:      name,
 		fieldPath:      d.Path,
@@ -202,19 +166,17 @@ func (b *Book) keep(e results.Event, seq uint64) {
 		fieldMD5:       d.MD5,
 		fieldMessageID: messageID(d.Metadata),
 		fieldMessage:   message,
-	} {
-		s = clip(s, maxField)
-		c.text = append(c.text, s...)
-		r.ends[i] = uint16(len(c.text) - int(r.start))
-		c.text = append(c.text, 0) // so that nothing is found across two of them
-		r.upper = r.upper || strings.ToLower(s) != s
 	}
-	c.entries = append(c.entries, r)
-	if len(c.entries) == chunkEvents { // nothing more comes: what was allocated ahead is given back
-		c.text = append(make([]byte, 0, len(c.text)), c.text...)
+	for i := range texts {
+		texts[i] = clip(texts[i], maxField)
+	}
+	before := c.bytes()
+	c.add(r, texts)
+	if len(c.entries) == chunkEvents {
+		c.full()
 	}
 	b.events++
-	b.bytes += len(c.text) - int(r.start)
+	b.bytes += c.bytes() - before
 }
 
 // messageID is the mail's Message-ID, which gateways give as metadata.
@@ -240,16 +202,6 @@ func clip(s string, n int) string {
 	return s[:n]
 }
 
-// field is one of the texts of an event.
-func (c *chunk) field(r *entry, i int) string {
-	from := int(r.start)
-	if i > 0 {
-		from += int(r.ends[i-1]) + 1
-	}
-
-	return string(c.text[from : int(r.start)+int(r.ends[i])])
-}
-
 // Hit is an event as a list shows it. Metadata is not part of it: it may name people.
 type Hit struct {
 	Seq      uint64    `json:"seq"` // in the stream
@@ -270,23 +222,24 @@ type Hit struct {
 	Took     float64   `json:"took,omitempty"`    // in s from being received to being decided; absent: not known
 }
 
-func (b *Book) hit(c *chunk, r *entry) Hit {
+func (b *Book) hit(c *chunk, i int) Hit {
+	r := &c.entries[i]
 	h := Hit{
 		Seq:      r.seq,
 		Time:     time.UnixMilli(r.at).UTC(),
 		Event:    r.kind.Name(),
 		Outcome:  b.names.list[r.outcome],
-		Filename: c.field(r, fieldName),
-		Path:     c.field(r, fieldPath),
-		URL:      c.field(r, fieldURL),
-		MD5:      c.field(r, fieldMD5),
+		Filename: c.field(i, fieldName),
+		Path:     c.field(i, fieldPath),
+		URL:      c.field(i, fieldURL),
+		MD5:      c.field(i, fieldMD5),
 		Size:     r.size,
 		Filetype: b.names.list[r.filetype],
 		Basis:    b.names.list[r.basis],
-		Message:  c.field(r, fieldMessage),
+		Message:  c.field(i, fieldMessage),
 		Took:     float64(r.took),
 	}
-	source, job, _ := strings.Cut(c.field(r, fieldJob), "/") // a source has no slash
+	source, job, _ := strings.Cut(c.field(i, fieldJob), "/") // a source has no slash
 	h.Source = source
 	h.Job = job
 	if h.Filename == "" && h.Path != "" {

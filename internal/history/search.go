@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"backburn/results"
 )
@@ -44,6 +46,8 @@ type word struct {
 	text []byte // lower-case
 	hash []byte // the whole bytes of the beginning of a SHA-256; nil: it cannot be one
 	half int    // one more digit of it; -1: none
+
+	sum, mask uint32 // of the first four bytes of a hash those that are told
 }
 
 // hashLike is the beginning of a hash: shorter ones would be in half of all.
@@ -51,7 +55,8 @@ var hashLike = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 
 func words(text string) []word {
 	var out []word
-	for _, w := range strings.Fields(strings.ToLower(clip(text, maxText))) {
+	space := func(r rune) bool { return r == 0 || unicode.IsSpace(r) } // no text has a zero byte
+	for _, w := range strings.FieldsFunc(strings.ToLower(clip(text, maxText)), space) {
 		if len(out) == maxWords {
 			break
 		}
@@ -61,11 +66,37 @@ func words(text string) []word {
 			if len(w)%2 == 1 {
 				one.half = strings.IndexByte("0123456789abcdef", w[len(w)-1])
 			}
+			one.sum, one.mask = beginning(w)
 		}
 		out = append(out, one)
 	}
+	// The rarest comes first: the others are looked for where that is.
+	slices.SortStableFunc(out, func(a, b word) int { return b.rarity() - a.rarity() })
 
 	return out
+}
+
+// rarity is higher for a word that fewer texts have, as far as one can tell.
+func (w word) rarity() int {
+	n := len(w.text)
+	for _, c := range w.text {
+		if '0' <= c && c <= '9' {
+			n += 2
+		}
+	}
+
+	return n
+}
+
+// beginning is what up to eight digits say of the first four bytes of a hash.
+func beginning(digits string) (sum, mask uint32) {
+	for i := range min(len(digits), 8) {
+		n, _ := strconv.ParseUint(digits[i:i+1], 16, 4)
+		sum |= uint32(n) << (28 - 4*i)
+		mask |= 0xf << (28 - 4*i)
+	}
+
+	return sum, mask
 }
 
 // begins reports whether a hash begins with the word.
@@ -88,20 +119,25 @@ func (b *Book) Search(q Query) Found {
 	found := Found{Hits: []Hit{}, Last: b.last, From: b.from(), Older: b.older || b.dropped > 0}
 	m := b.matcher(q)
 
+	all := m.everything()
 	for _, c := range slices.Backward(b.chunks) {
-		for i := len(c.entries) - 1; i >= 0; i-- {
+		if newest := c.entries[len(c.entries)-1].seq; newest <= q.After || all && len(found.Hits) == limit && q.After == 0 {
+			break
+		}
+		has := m.look(c)
+		for i := has.last(len(c.entries)); i >= 0; i = has.last(i) {
 			r := &c.entries[i]
 			if r.seq <= q.After {
 				return found
 			}
-			if !m.match(c, r) {
-				continue
-			}
 			found.Matches++
 			if len(found.Hits) < limit && (q.Before == 0 || r.seq < q.Before) {
-				found.Hits = append(found.Hits, b.hit(c, r))
+				found.Hits = append(found.Hits, b.hit(c, i))
 			}
 		}
+	}
+	if all && q.After == 0 {
+		found.Matches = b.events
 	}
 
 	return found
@@ -114,7 +150,6 @@ type matcher struct {
 	sources      []bool
 	failed       bool  // every failure
 	since, until int64 // ms since 1970; until 0: no end
-	lower        []byte
 }
 
 func (b *Book) matcher(q Query) *matcher {
@@ -146,7 +181,28 @@ func (b *Book) numbers(list []string) []bool {
 	return out
 }
 
-func (m *matcher) match(c *chunk, r *entry) bool {
+// everything reports whether all events are asked for.
+func (m *matcher) everything() bool {
+	return len(m.words) == 0 && m.outcomes == nil && m.sources == nil && m.since == 0 && m.until == 0
+}
+
+// look marks the entries of a chunk that are asked for.
+func (m *matcher) look(c *chunk) *marks {
+	has := &marks{}
+	for i := range c.entries {
+		if m.fits(&c.entries[i]) {
+			has.set(i)
+		}
+	}
+	for _, w := range m.words {
+		c.narrow(w, has)
+	}
+
+	return has
+}
+
+// fits reports whether an event is one of those that are asked for, but for the words.
+func (m *matcher) fits(r *entry) bool {
 	switch {
 	case r.at < m.since, m.until != 0 && r.at >= m.until:
 		return false
@@ -154,38 +210,9 @@ func (m *matcher) match(c *chunk, r *entry) bool {
 		return false
 	case m.outcomes != nil && !m.outcomes[r.outcome] && !(m.failed && r.kind == results.Failed):
 		return false
-	case len(m.words) == 0:
-		return true
-	}
-
-	text := c.text[r.start : int(r.start)+int(r.ends[fields-1])]
-	if r.upper {
-		m.lower = appendLower(m.lower[:0], text)
-		text = m.lower
-	}
-	for _, w := range m.words {
-		if !(r.hashed && w.begins(&r.sha256)) && !bytes.Contains(text, w.text) {
-			return false
-		}
 	}
 
 	return true
-}
-
-// appendLower appends a text in lower case.
-func appendLower(to, text []byte) []byte {
-	from := len(to)
-	to = append(to, text...)
-	for i, c := range to[from:] {
-		switch {
-		case c >= 0x80:
-			return append(to[:from], bytes.ToLower(text)...)
-		case 'A' <= c && c <= 'Z':
-			to[from+i] = c + 'a' - 'A'
-		}
-	}
-
-	return to
 }
 
 // jobEvents is how many events of one job are listed: a verdict may change again and again.
@@ -196,11 +223,12 @@ func (b *Book) Job(source, id string) []Hit {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	want := clip(source+"/"+id, maxField)
+	lower := []byte(lowerASCII(want))
 	hits := []Hit{}
 	for _, c := range slices.Backward(b.chunks) {
 		for i := len(c.entries) - 1; i >= 0 && len(hits) < jobEvents; i-- {
-			if r := &c.entries[i]; int(r.ends[fieldJob]) == len(want) && string(c.text[r.start:int(r.start)+len(want)]) == want {
-				hits = append(hits, b.hit(c, r))
+			if c.is(i, want, lower) {
+				hits = append(hits, b.hit(c, i))
 			}
 		}
 	}
@@ -222,14 +250,14 @@ func (b *Book) Same(sha256 [32]byte, source, id string, limit int) (hits []Hit, 
 			if !r.hashed || r.sha256 != sha256 {
 				continue
 			}
-			job := string(c.text[r.start : int(r.start)+int(r.ends[fieldJob])])
+			job := c.field(i, fieldJob)
 			if seen[job] {
 				continue
 			}
 			seen[job] = true
 			jobs++
 			if len(hits) < limit {
-				hits = append(hits, b.hit(c, r))
+				hits = append(hits, b.hit(c, i))
 			}
 		}
 	}
