@@ -1,0 +1,367 @@
+// Command search measures how fast the dashboard finds a file among many: it takes jobs through a
+// worker to their final events, on a real JetStream server and against a simulated WildFire, opens
+// the dashboard on what is there, and asks for what people look for, over HTTP, while more events
+// come.
+//
+// Every question is one that the dashboard itself asks. Those that match nothing look at
+// everything. It ends with code 1 where the 95th percentile of a question is above -most.
+//
+//	go run ./bench/search
+//	go run ./bench/search -n 30000
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"backburn/internal/history"
+	"backburn/internal/ui"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/worker"
+	"backburn/results"
+	"backburn/wildfire"
+	"backburn/wildfire/wildfiretest"
+)
+
+func main() {
+	n := flag.Int("n", 300_000, "jobs")
+	times := flag.Int("times", 40, "each question is asked so often")
+	rate := flag.Int("rate", 50, "events a second that come meanwhile")
+	most := flag.Duration("most", 200*time.Millisecond, "what 95 of 100 answers may take")
+	flag.Parse()
+	if err := run(*n, *times, *rate, *most); err != nil {
+		fmt.Fprintln(os.Stderr, "search:", err)
+		os.Exit(1)
+	}
+}
+
+// sources are those of the jobs.
+var sources = []string{"mail", "proxy", "share", "upload", "soc", "edge-1", "edge-2"}
+
+func run(n, times, rate int, most time.Duration) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s, err := start(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+
+	began := time.Now()
+	if err := s.publish(n); err != nil {
+		return err
+	}
+	last, err := s.decide(ctx, n)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d jobs have their final events, after %s\n", n, time.Since(began).Round(time.Second))
+
+	before := heap()
+	events := history.NewLog(s.q, history.DefaultLimits(), zerolog.Nop())
+	web := httptest.NewServer(ui.New(ui.Config{History: events, Trace: s.q.Trace, Log: zerolog.Nop()}))
+	defer web.Close()
+	var g errgroup.Group
+	g.Go(func() error { return events.Run(ctx) })
+	defer func() { cancel(); _ = g.Wait() }()
+
+	opened := time.Now()
+	for ready := false; !ready; time.Sleep(20 * time.Millisecond) {
+		if _, err := ask(web.URL, url.Values{}, &ready); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("the dashboard knows them all %s after it was opened, in %.0f MB\n", time.Since(opened).Round(time.Millisecond), (heap()-before)/1e6)
+
+	g.Go(func() error { return s.stream(ctx, rate) })
+
+	return measure(web.URL, last, times, most)
+}
+
+// measure asks each question and prints how long the answers took.
+func measure(at string, last results.Event, times int, most time.Duration) error {
+	d := last.Data
+	now := time.Now().UTC()
+	slow := false
+	for _, q := range []struct {
+		what string
+		v    url.Values
+	}{
+		{"the newest", url.Values{}},
+		{"what is new", url.Values{"after": {"1000000000"}}},
+		{"a SHA-256", url.Values{"q": {d.SHA256}}},
+		{"the beginning of one", url.Values{"q": {d.SHA256[:9]}}},
+		{"an MD5", url.Values{"q": {d.MD5}}},
+		{"a file's name", url.Values{"q": {d.Filename}}},
+		{"a path", url.Values{"q": {d.Path}}},
+		{"a job", url.Values{"q": {d.JobID}}},
+		{"a Message-ID", url.Values{"q": {d.Metadata["message-id"]}}},
+		{"in all of them", url.Values{"q": {"invoice"}}},
+		{"two words", url.Values{"q": {"rechnung müller"}}},
+		{"in none", url.Values{"q": {"no file is called so"}}},
+		{"eight words in none", url.Values{"q": {"a e i o u 0 1 zz"}}},
+		{"malicious ones", url.Values{"outcome": {"malicious"}}},
+		{"of a source, in an hour", url.Values{"source": {"proxy"}, "since": {now.Add(-time.Hour).Format(time.RFC3339)}, "q": {"exe"}}},
+	} {
+		took, matches, err := timed(at, q.v, times)
+		if err != nil {
+			return err
+		}
+		p95 := took[len(took)*95/100]
+		fmt.Printf("%-24s %7d found: median %7s, 95 %% within %7s, slowest %7s\n",
+			q.what, matches, ms(took[len(took)/2]), ms(p95), ms(took[len(took)-1]))
+		slow = slow || p95 > most
+	}
+	if slow {
+		return fmt.Errorf("more than %s", most)
+	}
+
+	return nil
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+
+// timed asks a question again and again, and returns how long the answers took, in ascending order.
+func timed(at string, v url.Values, times int) (took []time.Duration, matches int, err error) {
+	for range times {
+		began := time.Now()
+		matches, err = ask(at, v, nil)
+		if err != nil {
+			return nil, 0, err
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+
+	return took, matches, nil
+}
+
+// ask asks one question, and says how many events match.
+func ask(at string, v url.Values, ready *bool) (matches int, err error) {
+	res, err := http.Get(at + "/api/search?" + v.Encode())
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		return 0, errors.Join(err, fmt.Errorf("it answers %s: %s", res.Status, body))
+	}
+	var found struct {
+		Ready   bool   `json:"ready"`
+		Error   string `json:"error"`
+		Matches int    `json:"matches"`
+	}
+	if err := json.Unmarshal(body, &found); err != nil || found.Error != "" {
+		return 0, errors.Join(err, errors.New(found.Error))
+	}
+	if ready != nil {
+		*ready = found.Ready
+	}
+
+	return found.Matches, nil
+}
+
+func heap() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+
+	return float64(m.HeapAlloc)
+}
+
+// site is a server, a queue on it, and a simulated WildFire.
+type site struct {
+	q    *queue.Queue
+	url  string // of WildFire
+	undo []func()
+}
+
+func (s *site) stop() {
+	for _, undo := range slices.Backward(s.undo) {
+		undo()
+	}
+}
+
+func start(ctx context.Context) (_ *site, err error) {
+	s := &site{}
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	dir, err := os.MkdirTemp("", "backburn-bench-")
+	if err != nil {
+		return nil, err
+	}
+	s.undo = append(s.undo, func() { _ = os.RemoveAll(dir) })
+	ns, err := server.NewServer(&server.Options{
+		ServerName: "bench",
+		Host:       "127.0.0.1",
+		Port:       server.RANDOM_PORT,
+		JetStream:  true,
+		StoreDir:   dir,
+		NoSigs:     true,
+		NoLog:      true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ns.Start()
+	s.undo = append(s.undo, func() { ns.Shutdown(); ns.WaitForShutdown() })
+	if !ns.ReadyForConnections(30 * time.Second) {
+		return nil, errors.New("the NATS server did not start")
+	}
+
+	sim := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithCapacity(2_000_000, 1000))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	h := sim.NewHTTPServer()
+	go func() { _ = h.Serve(sim.Listener(l)) }()
+	s.undo = append(s.undo, func() { _ = h.Close() })
+	s.url = "http://" + l.Addr().String()
+
+	nc, err := nats.Connect(ns.ClientURL())
+	if err != nil {
+		return nil, err
+	}
+	s.undo = append(s.undo, nc.Close)
+	s.q, err = queue.Open(ctx, nc, queue.Topology{
+		Prefix:          "backburn",
+		Replicas:        1,
+		Lease:           pipeline.DefaultConfig().Lease,
+		ResultsMaxAge:   24 * time.Hour,
+		ResultsMaxBytes: 8 << 30,
+	})
+
+	return s, err
+}
+
+// contents is how many different contents the files have: of most files there are several.
+const contents = 15_000
+
+// publish submits n files, each with a name, a path and a Message-ID of its own.
+func (s *site) publish(n int) error {
+	js := s.q.JetStream()
+	kinds := []string{"invoice", "invoice Müller", "Rechnung Müller", "setup malware"}
+	for i := range n {
+		name := fmt.Sprintf("%s %d.exe", kinds[i%len(kinds)], i)
+		m := nats.NewMsg(s.q.JobSubject(pipeline.Normal, sources[i%len(sources)]))
+		m.Data = fmt.Append(nil, "MZ contents ", i%contents)
+		for key, value := range map[string]string{
+			nats.MsgIdHdr:               fmt.Sprintf("01JD4S9V5K6ZQ8T7R2M0C3%06d", i),
+			queue.HeaderFilename:        name,
+			queue.HeaderPath:            fmt.Sprintf("/srv/quarantine/%02d/%02d/%s", i%24, i%60, name),
+			"Backburn-Meta-message-id":  fmt.Sprintf("<%08x.%06d@mx%d.example.com>", i*7919, i, i%3),
+			"Backburn-Meta-client-ip":   "192.0.2.7",
+			"Backburn-Meta-recipients":  "a@example.com, b@example.com",
+			"Backburn-Meta-mail-server": "mx1.example.com",
+		} {
+			m.Header[key] = []string{value}
+		}
+		if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(30*time.Second)); err != nil {
+			return err
+		}
+	}
+	<-js.PublishAsyncComplete()
+
+	return nil
+}
+
+// decide has a worker take every job to its final event, and returns one from the middle.
+func (s *site) decide(ctx context.Context, n int) (results.Event, error) {
+	of := wildfire.DefaultConfig()
+	of.BaseURL = s.url
+	client, err := wildfire.New(of, wildfire.StaticToken("token"))
+	if err != nil {
+		return results.Event{}, err
+	}
+	defer client.Close()
+	cfg := pipeline.DefaultConfig()
+	cfg.Rate = 0
+	cfg.UploadsPerDay = 0
+	cfg.QueriesPerDay = 0
+	cfg.FirstPoll = 500 * time.Millisecond
+	cfg.MaxPoll = time.Second
+	w, err := worker.New(s.q, cfg, client, client)
+	if err != nil {
+		return results.Event{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Hour)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error { return w.Run(ctx) })
+	defer func() { cancel(); _ = g.Wait() }()
+
+	var one results.Event
+	seen := 0
+	final := results.Filter{Types: []results.Type{results.Verdict, results.Failed}}
+	err = results.NewSubscriber(s.q.JetStream(), results.SubscriberConfig{Filter: final}).Run(ctx, func(_ context.Context, e results.Event) error {
+		if e.Type == results.Failed {
+			return fmt.Errorf("%s failed: %s", e.Data.JobID, e.Data.Error.Message)
+		}
+		if seen++; seen == n/2 {
+			one = e
+		}
+		if seen == n {
+			return results.ErrStop
+		}
+		return nil
+	})
+
+	return one, err
+}
+
+// stream publishes events until ctx ends.
+func (s *site) stream(ctx context.Context, rate int) error {
+	if rate <= 0 {
+		return nil
+	}
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	code := 0
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := time.Now().UTC()
+		err := s.q.PublishEvent(ctx, results.Event{Type: results.Verdict, Time: now, Data: results.Data{
+			JobID:       fmt.Sprint("later-", i),
+			Source:      "mail",
+			Filename:    "later.exe",
+			SHA256:      fmt.Sprintf("%064x", i),
+			Size:        3,
+			Verdict:     "benign",
+			VerdictCode: &code,
+			Basis:       results.BasisLookup,
+			ReceivedAt:  now,
+			DecidedAt:   now,
+		}})
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
