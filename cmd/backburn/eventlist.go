@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"backburn/internal/cli"
@@ -13,12 +14,15 @@ import (
 // eventList is a table of events that is never done: its columns are as wide as they are.
 type eventList struct {
 	tool    *cli.App
-	uploads bool
+	uploads bool // nothing but submitted events
+	audits  bool // nothing but audit events
 	tally   tally
 }
 
-func newEventList(tool *cli.App, uploads bool) *eventList {
-	return &eventList{tool: tool, uploads: uploads}
+func newEventList(tool *cli.App, types []results.Type) *eventList {
+	only := func(t results.Type) bool { return len(types) == 1 && types[0] == t }
+
+	return &eventList{tool: tool, uploads: only(results.Submitted), audits: only(results.Audited)}
 }
 
 // clockWidth is that of a time without its year.
@@ -39,6 +43,9 @@ func (l *eventList) head() {
 	if l.uploads {
 		cells = []string{"TIME", "SOURCE", "JOB", "SHA-256", "SIZE", "NAME", "RULE"}
 	}
+	if l.audits {
+		cells = []string{"TIME", "ACTION", "STATUS", "BY", "WHAT"}
+	}
 	l.line(p, strong, cells)
 }
 
@@ -46,6 +53,16 @@ func (l *eventList) head() {
 func (l *eventList) line(p paper, tone tone, cells []string) {
 	if l.uploads {
 		p.row(tone, []byte("    >~ "), []int{19, 12, 30, 64, 9, 24, 0}, cells)
+		return
+	}
+
+	if l.audits {
+		widths := []int{len(stamp(p, time.Time{})), 7, 9, 12}
+		left := p.screen.Width
+		for _, w := range widths {
+			left -= w + gap
+		}
+		p.row(tone, []byte("   ~="), append(widths, max(left, narrowest)), cells)
 		return
 	}
 
@@ -91,8 +108,11 @@ func (l *eventList) print(p paper, e results.Event) {
 	}
 
 	l.tally.event(e)
-	if a := d.Audit; a != nil {
-		l.line(p, auditTone(*a), []string{stamp(p, e.Time), string(a.Action) + " " + string(a.Status), "-", short(a.SHA256), "-", "-", printable(auditText(*a))})
+	if a := d.Audit; a != nil && l.audits {
+		l.line(p, auditTone(*a), []string{stamp(p, e.Time), string(a.Action), string(a.Status), printable(a.By), printable(auditText(*a))})
+		return
+	} else if a != nil {
+		l.line(p, auditTone(*a), []string{stamp(p, e.Time), string(a.Action) + " " + string(a.Status), "-", short(a.SHA256), "-", "-", printable(a.By + ": " + auditText(*a))})
 		return
 	}
 	result, tone := judged(d.Verdict)
@@ -119,23 +139,23 @@ func auditTone(a results.Audit) tone {
 	return plain
 }
 
-// auditText says who did what, where, and what came of it.
+// auditText says what an action was about, what came of it, and where it was done.
 func auditText(a results.Audit) string {
-	text := a.By + ", " + a.Via
-	if a.From != "" {
-		text += " at " + a.From
-	}
+	var parts []string
 	if a.Letter > 0 {
-		text += fmt.Sprintf(": letter %d", a.Letter)
+		parts = append(parts, fmt.Sprintf("letter %d", a.Letter))
 	}
-	if about := cmp.Or(a.Job, a.URL, a.SHA256); about != "" {
-		text += ", " + about
+	for _, part := range []string{cmp.Or(a.Job, a.URL, a.SHA256), cmp.Or(a.Result, a.Reason)} {
+		if part != "" {
+			parts = append(parts, part)
+		}
 	}
-	if detail := cmp.Or(a.Result, a.Reason); detail != "" {
-		text += ": " + detail
+	where := "(" + a.Via
+	if a.From != "" {
+		where += " at " + a.From
 	}
 
-	return text
+	return strings.TrimLeft(strings.Join(parts, ": ")+" "+where+")", " ")
 }
 
 // end tells how much it was.

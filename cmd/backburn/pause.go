@@ -52,6 +52,7 @@ as an attempt. The pause ends by itself, or with "backburn resume". Both are rec
 			return nil
 		},
 	}
+	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().Var(newSpan(&d, time.Hour), "for", "length of the pause (`time`), at most 7d")
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that status and the dashboard show")
 
@@ -59,7 +60,7 @@ as an attempt. The pause ends by itself, or with "backburn resume". Both are rec
 }
 
 func resumeCommand(tool *cli.App) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "resume",
 		Short: "End a pause of uploads",
 		Long: `Ends a pause of the uploads, whether a person or a fault started it. If the fault is still there,
@@ -91,4 +92,7 @@ this command.`,
 			return nil
 		},
 	}
+	simulationFlag(tool, cmd.Flags())
+
+	return cmd
 }

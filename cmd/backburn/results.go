@@ -63,7 +63,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 			sub := results.NewSubscriber(q.JetStream(), results.SubscriberConfig{
 				Prefix: q.Prefix(), Filter: filter, Since: sinceTime(cmd, since, follow),
 			})
-			list := newEventList(tool, uploads)
+			list := newEventList(tool, filter.Types)
 			show := func(_ context.Context, e results.Event) error {
 				if asJSON {
 					return printJSON(tool.Out, e)

@@ -296,7 +296,7 @@ func TestResultsOnATerminal(t *testing.T) {
 		for _, name := range hostileNames {
 			var b bytes.Buffer
 			p := paper{&b, cli.Screen{Color: true, Width: width}}
-			l := newEventList(&cli.App{}, false)
+			l := newEventList(&cli.App{}, nil)
 			e := results.Event{Type: results.Verdict, Time: time.Now(), Data: results.Data{Verdict: "malware", Path: name, Source: strings.Repeat("s", 32), Size: 98_765_432_100}}
 			l.print(p, e)
 			e.Type = results.Changed
@@ -306,7 +306,22 @@ func TestResultsOnATerminal(t *testing.T) {
 			e.Data.Verdict = ""
 			e.Data.Error = &results.Error{Reason: results.AttemptsExhausted, Message: name}
 			l.print(p, e)
+			acts := newEventList(&cli.App{}, []results.Type{results.Audited})
+			e = results.Event{Type: results.Audited, Time: time.Now(), Data: results.Data{Audit: &results.Audit{
+				Action: results.AuditRecheck,
+				Status: results.AuditFailed,
+				By:     name,
+				Via:    results.AuditCommand,
+				From:   name,
+				URL:    "https://example.com/" + name,
+				Result: name,
+			}}}
+			l.print(p, e)
+			acts.print(p, e)
 			checkPaper(t, b.String(), width)
+			if want := "\x1b[33m" + stamp(p, e.Time) + "  recheck  failed     "; !strings.Contains(b.String(), want) {
+				t.Errorf("no %q in\n%s", want, b.String())
+			}
 			if !strings.Contains(b.String(), "MALWARE") || !strings.Contains(b.String(), "now GRAYWARE") || !strings.Contains(b.String(), "attempts_exhausted  ") {
 				t.Errorf("got\n%s", b.String())
 			}

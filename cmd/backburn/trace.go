@@ -280,7 +280,7 @@ func sampleLine(s queue.SampleTrace) string {
 		line = "pending at WildFire since " + clock(s.SubmittedAt)
 	}
 	if s.Rule != "" {
-		line += ", contents let go by " + s.Rule
+		line += ", uploaded by the policy: " + s.Rule
 	}
 	if !s.WithheldAt.IsZero() {
 		line += ", withheld by the policy since " + clock(s.WithheldAt)

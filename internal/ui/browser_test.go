@@ -224,7 +224,8 @@ func TestPageSaysWhenTheProcessIsAway(t *testing.T) {
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 2`)
 }
 
-// shot leaves a picture of the whole page where BACKBURN_SCREENSHOTS says, for people.
+// shot leaves two pictures where BACKBURN_SCREENSHOTS says, for people: of the whole page, and of what
+// is seen of it.
 func shot(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	dir := os.Getenv("BACKBURN_SCREENSHOTS")
@@ -233,4 +234,6 @@ func shot(t *testing.T, ctx context.Context, name string) {
 	}
 	png := result(t, ctx, chromedp.FullScreenshot(100))
 	check(t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600))
+	png = result(t, ctx, chromedp.CaptureScreenshot())
+	check(t, os.WriteFile(filepath.Join(dir, name+"-seen.png"), png, 0o600))
 }

@@ -36,6 +36,16 @@
     return element;
   }
 
+  // tell is put for a sentence: what is between backticks is a command.
+  function tell(element, text) {
+    if (element.dataset.text === text) return element;
+    const parts = text.split("`");
+    if (parts.length % 2 === 0) return put(element, text);
+    element.replaceChildren(...parts.map((part, i) => put(make(i % 2 ? "code" : "span"), part)));
+    element.dataset.text = text;
+    return element;
+  }
+
   function make(tag, className, text) {
     const e = document.createElement(tag);
     if (className) e.className = className;
@@ -326,10 +336,10 @@
     found.sort((x, y) => (x[0] === "bad" ? 0 : 1) - (y[0] === "bad" ? 0 : 1));
     const [first, ...rest] = found;
     $("#attention").dataset.level = first ? first[0] : "good";
-    put($("#health"), first ? first[1] + (rest.length ? " — and " + rest.length + " more:" : "") : "All is well: there is nothing to do.");
+    tell($("#health"), first ? first[1] + (rest.length ? " — and " + rest.length + " more:" : "") : "All is well: there is nothing to do.");
     const list = $("#problems");
     while (list.children.length > rest.length) list.lastChild.remove();
-    rest.forEach(([, text], i) => put(list.children[i] ?? list.appendChild(make("li")), text));
+    rest.forEach(([, text], i) => tell(list.children[i] ?? list.appendChild(make("li")), text));
     document.title = (found.length ? "(" + found.length + ") " : "") + "Backburn";
   }
 
@@ -631,7 +641,7 @@
     if (known && (filtered || more)) say.push(count(matched) + (filtered ? (matched === 1 ? " file matches" : " files match") : " files"));
     if (bound.older && bound.from) say.push("reaches back to " + seconds(bound.from) + "; `backburn results` has what is older");
     if (list.children.length >= MOST && more) say.push("narrow the search to see older ones");
-    put($("#matches"), say.join("; "));
+    tell($("#matches"), say.join("; "));
     if (natsAway) stream("away", known ? "NATS is away: nothing new since " + seconds(natsAway) : "NATS is away since " + seconds(natsAway));
     else if (!known) stream("waiting", bound.error || "reading…");
     else stream("live", "live");

@@ -66,7 +66,7 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 // start runs a node; the URL is of its HTTP side. stop ends it and waits for that.
 func (s *site) start() (n *app.Node, url string, stop func()) {
 	s.t.Helper()
-	n, err := app.Start(s.t.Context(), s.cfg, app.Roles{Watch: true, Work: true}, s.log)
+	n, err := app.Start(s.t.Context(), s.cfg, app.Roles{Watch: true, Work: true, Sinks: true}, s.log)
 	check(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -154,11 +154,34 @@ func listed(n int) *past {
 	return p
 }
 
+// mostTransferred is how many bytes it may take to open the page with all that it shows at first: the
+// page, the state of the fleet, the last 24 hours, and the newest 50 files.
+const mostTransferred = 150_000
+
+// weightOf is what was transferred, in bytes.
+type weightOf struct {
+	Page     int `json:"page"`
+	All      int `json:"all"`      // with every answer so far, and headers
+	Unpacked int `json:"unpacked"` // without headers
+}
+
+// transferred is a weightOf the page as it is.
+const transferred = `(() => {
+  const page = performance.getEntriesByType("navigation")[0], all = [page, ...performance.getEntriesByType("resource")];
+  const sum = key => all.reduce((n, e) => n + e[key], 0);
+  return { page: page.transferSize, all: sum("transferSize"), unpacked: sum("decodedBodySize") };
+})()`
+
 func TestPageInTrouble(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
 	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return trouble(), nil }, listed(60))))
 	until(t, ctx, `document.querySelector("#attention").dataset.level === "bad" && document.querySelector("#stream").dataset.state === "live"`)
+	opened := value[weightOf](t, ctx, transferred)
+	t.Logf("opening the page transfers %d bytes, of which %d are the page; unpacked they are %d", opened.All, opened.Page, opened.Unpacked)
+	if opened.All > mostTransferred || opened.Unpacked > mostTransferred || opened.Page == 0 {
+		t.Errorf("opening the page transfers %+v bytes, more than %d", opened, mostTransferred)
+	}
 	do(t, ctx, chromedp.Click(chromedp.CSS("section[aria-labelledby=queue-h] summary")))
 	problems := text(t, ctx, "#attention")
 	for _, want := range []string{
@@ -169,6 +192,9 @@ func TestPageInTrouble(t *testing.T) {
 		if !strings.Contains(problems, want) {
 			t.Errorf("the problems are\n%s\nwithout %q", problems, want)
 		}
+	}
+	if commands := value[[]string](t, ctx, `[...document.querySelectorAll("#attention code")].map(e => e.innerText)`); !slices.Equal(commands, []string{"backburn run", "worker", "backburn dead list"}) {
+		t.Errorf("the commands among them are %q", commands)
 	}
 	if title := value[string](t, ctx, "document.title"); title != "(9) Backburn" {
 		t.Errorf("the title is %q", title)

@@ -270,7 +270,7 @@ func (t *tracer) happened(ev results.Event) {
 			s.Detail += " as " + d.Filetype
 		}
 		if d.Policy != "" {
-			s.Detail += ", let go by " + d.Policy
+			s.Detail += ", by the policy: " + d.Policy
 		}
 	case d.Report != nil:
 		s.Detail = reportDetail(*d.Report)
