@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"backburn/results"
 )
@@ -22,10 +21,9 @@ type Limits struct {
 func DefaultLimits() Limits { return Limits{Events: 400_000, Bytes: 64 << 20} }
 
 const (
-	chunkEvents = 4096    // leave together
-	maxField    = 2048    // bytes of a text that are kept
-	maxMessage  = 300     // bytes of the message of a failure
-	maxOpen     = 200_000 // jobs that were uploaded and are not done
+	maxField   = 2048    // bytes of a text that are kept
+	maxMessage = 300     // bytes of the message of a failure
+	maxOpen    = 200_000 // jobs that were uploaded and are not done
 )
 
 // Book is the summary. It is safe for concurrent use.
@@ -188,18 +186,6 @@ func messageID(m map[string]string) string {
 	}
 
 	return ""
-}
-
-// clip cuts a text at a character.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-
-	return s[:n]
 }
 
 // Hit is an event as a list shows it. Metadata is not part of it: it may name people.

@@ -39,9 +39,12 @@ type entry struct {
 	foreign  bool // the texts have capital letters that are not ASCII
 }
 
-// chunk is events that leave together. Their texts lie behind each other, each with a zero byte behind
-// it, so that one search finds a word in all of them. They are kept in lower case, as far as ASCII
-// goes, with a bit for each letter that was not.
+// chunkEvents is how many events leave together.
+const chunkEvents = 4096
+
+// chunk is events that leave together. Their texts lie behind each other, each with a zero byte
+// behind it, so that one search finds a word in all of them. They are kept in lower case, as far as
+// ASCII goes, with a bit for each letter that was not.
 type chunk struct {
 	entries  []entry
 	starts   []uint32 // of each entry's texts

@@ -13,8 +13,8 @@ import (
 	"backburn/results"
 )
 
-// What is found is what a look at each event finds, whatever its case, its language, and the chunk that
-// it is in.
+// What is found is what a look at each event finds, whatever its case, its language, and the chunk
+// that it is in.
 func TestSearchFindsWhatALookFinds(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(17, 4))

@@ -181,11 +181,17 @@ func TestPageStaysRightInAStream(t *testing.T) {
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 1`)
 	// Who is at a file keeps it under his eyes, and is told how much has come.
 	do(t, ctx, chromedp.Focus(chromedp.CSS("#events a")))
+	until(t, ctx, `document.querySelector("#chart svg") !== null`) // which is above it
+	const place = `[...document.querySelectorAll("#events li")].find(li => li.innerText.includes("before.bin")).getBoundingClientRect().top`
+	before := value[float64](t, ctx, place)
 	const files = 80
 	for i := range files {
 		s.drop(fmt.Sprintf("file-%02d-malware.bin", i), fmt.Sprint("body ", i))
 	}
 	until(t, ctx, fmt.Sprintf(`document.querySelector("#newer").innerText === "%d new"`, files))
+	if after := value[float64](t, ctx, place); after != before {
+		t.Errorf("the row that somebody is at moved from %.1f to %.1f", before, after)
+	}
 	if got := text(t, ctx, "#events"); !strings.Contains(got, "before.bin") || strings.Contains(got, "file-") {
 		t.Errorf("the list moved away under a reader:\n%s", got)
 	}
@@ -224,8 +230,8 @@ func TestPageSaysWhenTheProcessIsAway(t *testing.T) {
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 2`)
 }
 
-// shot leaves two pictures where BACKBURN_SCREENSHOTS says, for people: of the whole page, and of what
-// is seen of it.
+// shot leaves two pictures where BACKBURN_SCREENSHOTS says, for people: of the whole page, and of
+// what is seen of it.
 func shot(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	dir := os.Getenv("BACKBURN_SCREENSHOTS")

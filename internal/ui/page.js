@@ -147,7 +147,8 @@
   const EXPECTED = new Set(["unsupported_type", "too_large", "empty", "withheld"]); // results.Reason.Expected
 
   const level = state => ({ ok: "good", degraded: "warn", retrying: "warn", paused: "warn", failed: "bad", gone: "bad" })[state] ?? "";
-  const name = p => p.part + (p.of ? " " + p.of : "");
+  const PARTS = { nats: "NATS", wildfire: "WildFire" };
+  const name = p => (PARTS[p.part] ?? p.part.replaceAll("_", " ")) + (p.of ? " " + p.of : "");
   const said = p => p.note || [p.reason, p.remedy].filter(Boolean).join("; ");
   const capital = s => s && s[0].toUpperCase() + s.slice(1);
   const unwell = st => (st.parts ?? []).filter(p => p.state === "degraded" || p.state === "failed" || p.note);

@@ -154,8 +154,8 @@ func listed(n int) *past {
 	return p
 }
 
-// mostTransferred is how many bytes it may take to open the page with all that it shows at first: the
-// page, the state of the fleet, the last 24 hours, and the newest 50 files.
+// mostTransferred is how many bytes it may take to open the page with all that it shows at first:
+// the page, the state of the fleet, the last 24 hours, and the newest 50 files.
 const mostTransferred = 150_000
 
 // weightOf is what was transferred, in bytes.
@@ -186,7 +186,7 @@ func TestPageInTrouble(t *testing.T) {
 	problems := text(t, ctx, "#attention")
 	for _, want := range []string{
 		"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
-		"Folder mail has failed since ", ": the folder is gone; mount it again", "Wildfire is degraded since ", "Folder_files proxy: files in trouble: 1",
+		"Folder mail has failed since ", ": the folder is gone; mount it again", "WildFire is degraded since ", "Folder files proxy: files in trouble: 1",
 		"The watcher on mx1 is gone, last seen 5 min ago", "The api on mx2 is degraded: queue: nearly full", "Today's uploads are spent: what needs them goes on by itself at ", "7 dead letters need a look",
 	} {
 		if !strings.Contains(problems, want) {

@@ -109,6 +109,25 @@ func TestAudited(t *testing.T) {
 	}
 }
 
+// Whoever waited may have gone: what came of it is recorded all the same.
+func TestAuditedOutlivesItsCaller(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+	for range 30 { // a message may be on its way before it is seen that nobody waits
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := q.Audited(ctx, results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
+			cancel()
+			return "uploads go on", nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list := audits(t, q); len(list) != 60 {
+		t.Errorf("%d audit events, want 60", len(list))
+	}
+}
+
 // What cannot be recorded is not done.
 func TestUnrecordedIsNotDone(t *testing.T) {
 	t.Parallel()

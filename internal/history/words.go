@@ -1,0 +1,96 @@
+package history
+
+import (
+	"bytes"
+	"encoding/hex"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxWords = 8
+	maxText  = 1024 // bytes of a query
+)
+
+// word is a part of the query.
+type word struct {
+	text []byte // lower-case
+	hash []byte // the whole bytes of the beginning of a SHA-256; nil: it cannot be one
+	half int    // one more digit of it; -1: none
+
+	sum, mask uint32 // of the first four bytes of a hash those that are told
+}
+
+// hashLike is the beginning of a hash: shorter ones would be in half of all.
+var hashLike = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
+
+func words(text string) []word {
+	var out []word
+	space := func(r rune) bool { return r == 0 || unicode.IsSpace(r) } // no text has a zero byte
+	for _, w := range strings.FieldsFunc(strings.ToLower(clip(text, maxText)), space) {
+		if len(out) == maxWords {
+			break
+		}
+		one := word{text: []byte(w), half: -1}
+		if hashLike.MatchString(w) {
+			one.hash, _ = hex.DecodeString(w[:len(w)/2*2])
+			if len(w)%2 == 1 {
+				one.half = strings.IndexByte("0123456789abcdef", w[len(w)-1])
+			}
+			one.sum, one.mask = beginning(w)
+		}
+		out = append(out, one)
+	}
+	// The rarest comes first: the others are looked for where that is.
+	slices.SortStableFunc(out, func(a, b word) int { return b.rarity() - a.rarity() })
+
+	return out
+}
+
+// rarity is higher for a word that fewer texts have, as far as one can tell.
+func (w word) rarity() int {
+	n := len(w.text)
+	for _, c := range w.text {
+		if '0' <= c && c <= '9' {
+			n += 2
+		}
+	}
+
+	return n
+}
+
+// beginning is what up to eight digits say of the first four bytes of a hash.
+func beginning(digits string) (sum, mask uint32) {
+	for i := range min(len(digits), 8) {
+		n, _ := strconv.ParseUint(digits[i:i+1], 16, 4)
+		sum |= uint32(n) << (28 - 4*i)
+		mask |= 0xf << (28 - 4*i)
+	}
+
+	return sum, mask
+}
+
+// begins reports whether a hash begins with the word.
+func (w word) begins(sum *[32]byte) bool {
+	if w.hash == nil || !bytes.HasPrefix(sum[:], w.hash) {
+		return false
+	}
+
+	return w.half < 0 || int(sum[len(w.hash)]>>4) == w.half
+}
+
+// clip cuts a text at a character.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+
+	return s[:n]
+}
