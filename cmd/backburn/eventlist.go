@@ -44,7 +44,8 @@ func (l *eventList) head() {
 		cells = []string{"TIME", "SOURCE", "JOB", "SHA-256", "SIZE", "NAME", "RULE"}
 	}
 	if l.audits {
-		cells = []string{"TIME", "ACTION", "STATUS", "BY", "WHAT"}
+		p.auditLine(strong, "TIME", "ACTION", "STATUS", "BY", "WHAT")
+		return
 	}
 	l.line(p, strong, cells)
 }
@@ -53,16 +54,6 @@ func (l *eventList) head() {
 func (l *eventList) line(p paper, tone tone, cells []string) {
 	if l.uploads {
 		p.row(tone, []byte("    >~ "), []int{19, 12, 30, 64, 9, 24, 0}, cells)
-		return
-	}
-
-	if l.audits {
-		widths := []int{len(stamp(p, time.Time{})), 7, 9, 12}
-		left := p.screen.Width
-		for _, w := range widths {
-			left -= w + gap
-		}
-		p.row(tone, []byte("   ~="), append(widths, max(left, narrowest)), cells)
 		return
 	}
 
@@ -109,7 +100,7 @@ func (l *eventList) print(p paper, e results.Event) {
 
 	l.tally.event(e)
 	if a := d.Audit; a != nil && l.audits {
-		l.line(p, auditTone(*a), []string{stamp(p, e.Time), string(a.Action), string(a.Status), printable(a.By), printable(auditText(*a))})
+		p.auditLine(auditTone(*a), stamp(p, e.Time), string(a.Action), string(a.Status), printable(a.By), printable(auditText(*a)))
 		return
 	} else if a != nil {
 		l.line(p, auditTone(*a), []string{stamp(p, e.Time), string(a.Action) + " " + string(a.Status), "-", short(a.SHA256), "-", "-", printable(a.By + ": " + auditText(*a))})
@@ -128,6 +119,17 @@ func (l *eventList) print(p paper, e results.Event) {
 		result = "now " + result
 	}
 	l.line(p, tone, []string{stamp(p, e.Time), printable(result), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text})
+}
+
+// auditLine prints the cells of an audit event among others: its time, action, status, author and
+// what it was about.
+func (p paper) auditLine(tone tone, cells ...string) {
+	widths := []int{len(stamp(p, time.Time{})), 7, 9, 12}
+	left := p.screen.Width
+	for _, w := range widths {
+		left -= w + gap
+	}
+	p.row(tone, []byte("   ~="), append(widths, max(left, narrowest)), cells)
 }
 
 // auditTone makes what failed stand out.
