@@ -429,7 +429,7 @@
       }
       svg.append(g);
       line += (i ? "L" : "M") + x + " " + y(hour.arrived) + "H" + (x + step);
-      if (new Date(hour.start).getHours() % every === 0 && x < w - 20) {
+      if (new Date(hour.start).getHours() % every === 0 && x < w - 36) { // the whole of it has room
         svg.append(draw("text", { x: x + 1, y: h - 5 }, clock(hour.start)));
       }
     });
