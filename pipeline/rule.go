@@ -40,11 +40,11 @@ func (r Rule) Check(bad func(key, expected string, beside ...string)) {
 		}
 	}
 
-	for key, glob := range map[string]string{"source": r.Source, "name": r.Name, "extension": r.Extension, "kind": r.Kind} {
-		want(doublestar.ValidatePattern(glob), key, "a glob such as \"*.pdf\" or \"{a,b}\"")
+	for _, glob := range []struct{ key, text string }{{"source", r.Source}, {"name", r.Name}, {"extension", r.Extension}, {"kind", r.Kind}} {
+		want(doublestar.ValidatePattern(glob.text), glob.key, "a glob such as \"*.pdf\" or \"{a,b}\"")
 	}
-	for key, glob := range r.Metadata {
-		want(doublestar.ValidatePattern(glob), "metadata", "globs as values; that of "+key+" is none")
+	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
+		want(doublestar.ValidatePattern(r.Metadata[key]), "metadata", "globs as values; that of "+key+" is none")
 	}
 	want(r.MinSize >= 0, "min_size", "0 or more")
 	want(r.MaxSize >= 0, "max_size", "0 (none) or more")

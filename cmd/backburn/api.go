@@ -28,9 +28,6 @@ The queue must exist: a worker creates it.`,
 			if err != nil {
 				return err
 			}
-			if cfg.API.Listen == "" {
-				return cli.Exit(cli.Usage, cfg.Problem("api.listen", `expected an address such as "127.0.0.1:9465": without one there is no HTTP API`))
-			}
 			return serveAlone(cmd.Context(), tool, cfg, app.Roles{API: true})
 		},
 	}

@@ -25,9 +25,6 @@ The queue must exist: a worker creates it.`,
 			if err != nil {
 				return err
 			}
-			if cfg.Clamd.Listen == "" {
-				return cli.Exit(cli.Usage, cfg.Problem("clamd.listen", `expected an address such as "unix:/run/backburn/clamd.sock": without one nobody can ask`))
-			}
 			return serveAlone(cmd.Context(), tool, cfg, app.Roles{Clamd: true})
 		},
 	}

@@ -39,6 +39,7 @@ Every error is one line on standard error that begins with file:line:column. The
 then 2.`,
 		Example: `  backburn config check
   backburn config check --config /etc/backburn.toml --for worker
+  backburn config check --simulate
   backburn config check --json | jq '.problems[].key'`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -59,6 +60,7 @@ then 2.`,
 		},
 	}
 	cmd.Flags().StringVar(&process, "for", "run", "`process` to check for: run, watcher, worker, api or sink")
+	tool.Simulation(cmd.Flags(), "check what the process does with --simulate, which needs no account")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the errors as JSON on standard output")
 
 	return cmd

@@ -91,6 +91,7 @@ func (d *demo) config() (config.Config, error) {
 	cfg.HTTP.Listen = ""
 	cfg.Pipeline.Rate = 20
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = time.Second, 2*time.Second
+	cfg.Pipeline.UploadsPerDay, cfg.Pipeline.QueriesPerDay = 0, 0
 	w := &cfg.Watch[0]
 	w.Path = filepath.Join(d.dir, "quarantine")
 	w.Settle = time.Second

@@ -26,9 +26,6 @@ The queue must exist: a worker creates it.`,
 			if err != nil {
 				return err
 			}
-			if cfg.Mail.Listen == "" {
-				return cli.Exit(cli.Usage, cfg.Problem("mail.listen", `expected an address such as "unix:/run/backburn/mail.sock": without one no mail comes`))
-			}
 			return serveAlone(cmd.Context(), tool, cfg, app.Roles{Mail: true})
 		},
 	}

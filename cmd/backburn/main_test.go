@@ -11,6 +11,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"backburn":         main,
+		"backburn-deaf":    deaf,
 		"backburn-watcher": main,
 		"backburn-worker":  main,
 	})

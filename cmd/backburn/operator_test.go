@@ -47,6 +47,7 @@ func startOperated(env *testscript.Env) error {
 	cfg.HTTP.Listen = "127.0.0.1:0"
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = delay, 2*delay
 	cfg.Pipeline.Rate = 100
+	cfg.Pipeline.UploadsPerDay, cfg.Pipeline.QueriesPerDay = 0, 0
 	w := &cfg.Watch[0]
 	w.Path = filepath.Join(env.WorkDir, "quarantine")
 	w.Source = "quarantine"

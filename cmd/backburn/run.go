@@ -37,7 +37,7 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			defer cli.SurviveHangup()()
 			ctx := cmd.Context()
-			cfg, err := tool.Read()
+			cfg, err := tool.ConfigFor(config.Processes["run"])
 			if err != nil {
 				return err
 			}
@@ -51,9 +51,6 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 				sim.use(&cfg)
 				log.Info().Str("url", sim.url).Str("prefix", cfg.NATS.Prefix).
 					Msg("WildFire is simulated: nothing leaves this machine, files stay where they are, and no sink, mail server or client of clamd is served")
-			}
-			if err := cfg.Validate(config.Processes["run"]); err != nil {
-				return cli.Exit(cli.Usage, err)
 			}
 			if tool.File() == "" {
 				// Without a configuration there is one folder, ours to make.

@@ -75,7 +75,6 @@ func (s *simulation) stop() {
 // use points a configuration to the simulation.
 func (s *simulation) use(cfg *config.Config) {
 	cfg.UseSimulator(s.url, auth.Profile{
-		Name:         "simulated",
 		Kind:         auth.KindWildFire,
 		ClientID:     simulatedClient,
 		ClientSecret: auth.NewSecret(s.secret),

@@ -23,9 +23,6 @@ new events. It needs the NATS permissions of the role "api". SIGHUP reopens file
 			if err != nil {
 				return err
 			}
-			if len(cfg.Sink) == 0 {
-				return cli.Exit(cli.Usage, cfg.Problem("sink", "there is none: name one in [[sink]]"))
-			}
 			return serveAlone(cmd.Context(), tool, cfg, app.Roles{Sinks: true})
 		},
 	}

@@ -33,6 +33,7 @@ const (
 	SinkPart                     // the sinks of events
 	ClamdPart                    // the protocol of clamd, where it is configured
 	MailPart                     // the filter for mail, where one is configured
+	Alone                        // that these parts are configured, which are all that the process is for
 	Everything  = ServerPart | WatcherPart | WorkerPart | ProfilePart | APIPart | SinkPart | ClamdPart | MailPart
 )
 
@@ -41,10 +42,10 @@ var Processes = map[string]Part{
 	"run":     Everything,
 	"watcher": WatcherPart,
 	"worker":  WorkerPart | ProfilePart,
-	"api":     APIPart,
-	"sink":    SinkPart,
-	"clamd":   ClamdPart,
-	"mail":    MailPart,
+	"api":     APIPart | Alone,
+	"sink":    SinkPart | Alone,
+	"clamd":   ClamdPart | Alone,
+	"mail":    MailPart | Alone,
 }
 
 // Validate finds everything that is wrong with the configuration for a process that runs the
@@ -57,13 +58,34 @@ var Processes = map[string]Part{
 // Backburn's own is in a watched folder. Without parts it looks at no files.
 func (c Config) Validate(parts Part) error {
 	p := c.collect()
-	p.needsProfile = parts&ProfilePart != 0
+	p.needsProfile = parts&ProfilePart != 0 && !c.Simulated() // the simulator brings its own
 	c.rules(p)
+	if parts&Alone != 0 {
+		p.configured(c, parts)
+	}
 	if parts != 0 {
 		p.files(c, parts)
 	}
 
 	return p.problems.err()
+}
+
+// configured wants the parts to be there.
+func (p *collector) configured(c Config, parts Part) {
+	for _, part := range []struct {
+		is             Part
+		on             bool
+		key, otherwise string
+	}{
+		{APIPart, c.API.Listen != "", "api.listen", `expected an address such as "127.0.0.1:9465": without one there is no HTTP API`},
+		{SinkPart, len(c.Sink) > 0, "sink", "there is none: name one in [[sink]]"},
+		{ClamdPart, c.Clamd.Listen != "", "clamd.listen", `expected an address such as "unix:/run/backburn/clamd.sock": without one nobody can ask`},
+		{MailPart, c.Mail.Listen != "", "mail.listen", `expected an address such as "unix:/run/backburn/mail.sock": without one no mail comes`},
+	} {
+		if parts&part.is != 0 && !part.on && !p.failed(part.key) {
+			p.add(part.key, "%s", part.otherwise)
+		}
+	}
 }
 
 // CheckProfile says what is wrong with a profile or missing in it, as Problems.

@@ -110,6 +110,11 @@ func TestCheckFiles(t *testing.T) {
 			[]string{`f.toml:4:1: watch[0].state_dir: expected a folder, "@/plain" is none`},
 			false,
 		},
+		"none of the things that it is for": {
+			"", config.APIPart | config.ClamdPart | config.MailPart | config.SinkPart | config.Alone,
+			[]string{"f.toml: api.listen: expected", "f.toml: sink: there is none", "f.toml: clamd.listen: expected", "f.toml: mail.listen: expected"},
+			false,
+		},
 		"not the worker's": {"[[watch]]\npath='@/none'\n", config.WorkerPart, nil, false},
 		"not the watcher's": {
 			"[worker.roots]\na='@/none'\n[auth.wildfire]\nclient_secret_file='@/none'\n[wildfire]\nca_file='@/none'\n[[watch]]\npath='@/q'\n",

@@ -14,6 +14,12 @@ import (
 // simulated ends the names of what a simulation has for itself.
 const simulated = "-simulated"
 
+// The profile of a simulation, and its address until UseSimulator knows another.
+const (
+	simulatedProfile = "simulated"
+	simulatedURL     = "http://127.0.0.1"
+)
+
 // The schedule of a simulation, whose verdicts come within seconds.
 const (
 	simulatedFirstPoll = 2 * time.Second
@@ -28,6 +34,8 @@ func (c Config) Simulated() bool { return c.Pipeline.Simulated }
 //
 //   - What is known, and all that processes agree on, has a prefix and a store of its own, and watchers keep
 //     their state there: a real start finds none of it.
+//   - WildFire's address, its profile and its daily limits are those of the simulator, which judges within
+//     seconds. No credential of the configuration is used.
 //   - Files stay where they are, whatever after says: no verdict of a simulation moves or deletes one.
 //   - Events go to no sink and no trace to a collector, mail servers and clients of clamd are not answered:
 //     none of these could tell that nobody looked at the contents.
@@ -54,22 +62,8 @@ func (c *Config) Simulate() error {
 	c.Tracing.Endpoint = ""
 	c.Clamd.Listen = ""
 	c.Mail.Listen = ""
+	c.UseSimulator(simulatedURL, auth.Profile{Name: simulatedProfile, Kind: auth.KindWildFire, Share: auth.ShareOff})
 	c.Pipeline.Simulated = true
-
-	return nil
-}
-
-// UseSimulator points the configuration to a simulated WildFire at a URL, which knows the client of the
-// profile alone, and shortens the schedule to what it takes.
-func (c *Config) UseSimulator(url string, client auth.Profile) {
-	w := &c.WildFire.Client
-	w.BaseURL = url
-	w.Agent = ""
-	w.Network.CAFile = ""
-
-	c.WildFire.Auth = client.Name
-	c.Auth = maps.Clone(c.Auth)
-	c.Auth[client.Name] = client
 
 	p := &c.Pipeline
 	p.FirstPoll = min(p.FirstPoll, simulatedFirstPoll)
@@ -78,4 +72,20 @@ func (c *Config) UseSimulator(url string, client auth.Profile) {
 		p.UploadsPerDay = 0
 		p.QueriesPerDay = 0
 	}
+
+	return nil
+}
+
+// UseSimulator points the configuration to a simulated WildFire at a URL, which knows the client of the
+// profile alone.
+func (c *Config) UseSimulator(url string, client auth.Profile) {
+	w := &c.WildFire.Client
+	w.BaseURL = url
+	w.Agent = ""
+	w.Network.CAFile = ""
+
+	client.Name = simulatedProfile
+	c.WildFire.Auth = client.Name
+	c.Auth = maps.Clone(c.Auth)
+	c.Auth[client.Name] = client
 }

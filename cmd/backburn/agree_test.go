@@ -1,0 +1,312 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"backburn/internal/cli"
+	"backburn/internal/testkit"
+)
+
+// siteOf makes what the right configuration names, and what wrong ones do.
+func siteOf(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"q/inside", "kept", "roots", "other", "linked", "elsewhere", "here"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	authority := testkit.NewAuthority(t)
+	cert, key := authority.Certificate()
+	for name, text := range map[string]string{
+		"secret":     "hush hush\n",
+		"shown":      "a secret that everybody can read\n",
+		"empty":      "",
+		"api-token":  "a token of more than sixteen letters\n",
+		"api-token2": "another token of more than sixteen letters\n",
+		"hook-key":   "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n",
+		"cert.pem":   contents(t, cert),
+		"key.pem":    contents(t, key),
+	} {
+		write(t, filepath.Join(root, name), text)
+	}
+	if err := os.Chmod(filepath.Join(root, "shown"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"link": "q", "linked/.backburn": "elsewhere"} {
+		if err := os.Symlink(filepath.Join(root, to), filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	return root
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func contents(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return string(text)
+}
+
+// everything is what is below a folder: names, modes, sizes and times.
+func everything(t *testing.T, root string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(&b, path, info.Mode(), info.Size(), info.ModTime())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return b.String()
+}
+
+// setEnv is the environment of the tests here.
+func setEnv(name string) (string, bool) { return "some value", name == "SET_BY_THE_TEST" }
+
+// ending is what a command ended with.
+type ending struct {
+	code   int
+	works  bool // it said that it is ready, and was stopped
+	stderr string
+}
+
+// untilReady is the standard error of a command that is stopped once it says that it is ready.
+type untilReady struct {
+	stop context.CancelFunc
+
+	mu    sync.Mutex // guards what follows
+	text  bytes.Buffer
+	ready bool
+}
+
+func (w *untilReady) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if bytes.Contains(b, []byte(`"message":"ready"`)) || bytes.Contains(b, []byte(" ready ")) {
+		w.ready = true
+		w.stop()
+	}
+
+	return w.text.Write(b)
+}
+
+// endOf runs a command until it ends, or is ready.
+func endOf(t *testing.T, words ...string) ending {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	w := untilReady{stop: cancel}
+	code := run(ctx, words, setEnv, strings.NewReader(""), io.Discard, &w)
+
+	return ending{code, w.ready, w.text.String()}
+}
+
+// process is a way to start one, as the words after backburn, with those by which config check
+// looks at the same.
+type process struct{ start, check string }
+
+var processes = []process{
+	{"run", "--for run"},
+	{"run --simulate", "--for run --simulate"},
+	{"worker", "--for worker"},
+	{"watcher", "--for watcher"},
+}
+
+// others do one thing on the way of what the processes do. Each gets its share of the
+// configurations.
+var others = []process{
+	{"api", "--for api"},
+	{"clamd", "--for clamd"},
+	{"mail", "--for mail"},
+	{"sink", "--for sink"},
+}
+
+// agreeEvery thins the configurations out: 1 takes minutes, and all of them.
+var agreeEvery = flag.Int("agree-every", 10, "how many of the generated values go to one that is tried")
+
+// TestCheckAgreesWithStart feeds config check and the processes the same configurations. What one
+// refuses the other refuses in the same words and with the same code, and leaves no trace of it.
+// What one finds fine, the other starts with.
+func TestCheckAgreesWithStart(t *testing.T) {
+	root := siteOf(t)
+	t.Chdir(filepath.Join(root, "here")) // not parallel: some names are relative
+	folder := t.TempDir()
+	before := everything(t, root)
+	all := variants(*agreeEvery)
+
+	var mu sync.Mutex // guards what follows
+	refused := 0
+	fine := map[string][]variant{}
+	t.Run("refused", func(t *testing.T) {
+		for part := range 4 {
+			t.Run(strconv.Itoa(part), func(t *testing.T) {
+				t.Parallel()
+				for i := part; i < len(all); i += 4 {
+					file := filepath.Join(folder, strconv.Itoa(i)+".toml")
+					write(t, file, strings.ReplaceAll(all[i].text, "@", root))
+					passed := agree(t, all[i].name, file, append(slices.Clone(processes), others[i/4%len(others)]))
+
+					mu.Lock()
+					if len(passed) <= len(processes) {
+						refused++
+					}
+					for _, p := range passed {
+						fine[p] = append(fine[p], all[i])
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	if after := everything(t, root); after != before {
+		t.Errorf("there were\n%s\nand there are\n%s", before, after)
+	}
+	t.Logf("%d configurations, of which %d are refused", len(all), refused)
+	if refused < 200 {
+		t.Errorf("only %d of %d configurations are refused", refused, len(all))
+	}
+
+	t.Run("fine", func(t *testing.T) {
+		for _, p := range append(slices.Clone(processes), others...) {
+			for i := 0; i < len(fine[p.start]); i += 2 * *agreeEvery {
+				starts(t, p.start, fine[p.start][i])
+			}
+			starts(t, p.start, variant{"right", render(base())})
+		}
+	})
+}
+
+// starts demands that a process starts with a configuration that config check finds fine. An
+// address that was changed may still be another machine's, or taken.
+func starts(t *testing.T, start string, v variant) {
+	t.Helper()
+	t.Run(start+" "+v.name, func(t *testing.T) {
+		t.Parallel()
+		root := siteOf(t)
+		adapt := func(text string) string { return strings.ReplaceAll(text, "@", root) }
+		if !strings.HasPrefix(start, "run") { // its server is another process
+			url := testkit.StartNATS(t, &server.Options{}).ClientURL()
+			adapt = strings.NewReplacer("@", root, "nats://127.0.0.1:0", url, "enabled = true", "enabled = false").Replace
+			if end := startOf(t, "worker", adapt(render(base()))); !end.works {
+				t.Fatalf("the worker that makes the queue ends with %d:\n%s", end.code, end.stderr)
+			}
+		}
+
+		end := startOf(t, start, adapt(v.text))
+		elsewhere := v.text != render(base()) && end.code == cli.Unreachable
+		if !end.works && !elsewhere {
+			t.Errorf("it ends with %d:\n%s", end.code, end.stderr)
+		}
+		if elsewhere {
+			t.Logf("it ends with %d:\n%s", end.code, end.stderr)
+		}
+	})
+}
+
+// startOf starts a process with a configuration. Whatever that says of the log, what is waited for
+// is in it.
+func startOf(t *testing.T, start, text string) ending {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "backburn.toml")
+	write(t, file, text)
+
+	return endOf(t, append(strings.Fields(start), "--config", file, "--log-level", "info", "--log-format", "json")...)
+}
+
+// TestRefusalsOfTheProgram tries the real program with some of the wrong configurations, in a
+// sandbox where it cannot listen: it refuses them in the same words, and does not try to.
+func TestRefusalsOfTheProgram(t *testing.T) {
+	t.Parallel()
+	root := siteOf(t)
+	before := everything(t, root)
+	site := testkit.NewSite(t)
+	file := filepath.Join(t.TempDir(), "backburn.toml")
+	program := func(words string) ending {
+		p := site.Start("backburn-deaf", append(strings.Fields(words), "--config", file)...)
+		code := p.Wait()
+
+		return ending{code: code, stderr: p.Stderr()}
+	}
+
+	all := variants(50)
+	for i := 0; i < len(all); i += 10 {
+		write(t, file, strings.ReplaceAll(all[i].text, "@", root))
+		for _, p := range processes {
+			checked := program("config check " + p.check)
+			if checked.code == cli.OK {
+				continue
+			}
+			if started := program(p.start); started != checked {
+				t.Errorf("%s: config check %s: %+v\n%s: %+v", all[i].name, p.check, checked, p.start, started)
+			}
+		}
+	}
+	if after := everything(t, root); after != before {
+		t.Errorf("there were\n%s\nand there are\n%s", before, after)
+	}
+	if runtime.GOOS == "linux" {
+		write(t, file, strings.ReplaceAll(render(base()), "@", root))
+		if end := program("run --simulate"); end.code == cli.Usage || !strings.Contains(end.stderr, "operation not permitted") {
+			t.Errorf("the sandbox lets it listen: %+v", end)
+		}
+	}
+}
+
+// agree compares, for each process, what config check says of a file with what a start does that
+// is to be refused. It returns the processes for which config check finds it fine.
+func agree(t *testing.T, name, file string, processes []process) (fine []string) {
+	t.Helper()
+	for _, p := range processes {
+		config := []string{"--config", file}
+		checked := endOf(t, append(append([]string{"config", "check"}, strings.Fields(p.check)...), config...)...)
+		if checked.code == cli.OK {
+			fine = append(fine, p.start)
+			continue
+		}
+		if started := endOf(t, append(strings.Fields(p.start), config...)...); started != checked {
+			t.Errorf("%s: config check %s ends with %d:\n%s%s ends with %d, ready: %t:\n%s", name, p.check,
+				checked.code, checked.stderr, p.start, started.code, started.works, started.stderr)
+		}
+	}
+
+	return fine
+}
