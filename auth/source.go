@@ -75,16 +75,6 @@ type options struct {
 // own with TLS 1.2 or newer, the proxy of the environment, and no connections kept.
 func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
 
-// WithHTTPClient sends token requests through c's transport. Its other settings are not
-// used: requests have their own deadline, and redirects are never followed.
-func WithHTTPClient(c *http.Client) Option {
-	return func(o *options) {
-		if o.transport = http.DefaultTransport; c != nil && c.Transport != nil {
-			o.transport = c.Transport
-		}
-	}
-}
-
 // WithBucket shares access tokens through b with every Source that has the same profile
 // and secret, in whatever process.
 func WithBucket(b Bucket) Option { return func(o *options) { o.bucket = b } }

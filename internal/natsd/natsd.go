@@ -208,9 +208,6 @@ func (s *Server) Report(r *health.Registry) {
 	}})
 }
 
-// Free is the space, in bytes, that this user may still use on the disk of the store.
-func (s *Server) Free() (config.Size, error) { return FreeSpace(s.cfg.Embedded.StoreDir) }
-
 // MaxStore is how much all streams together may hold, in bytes. A stream reserves its
 // MaxBytes when it is created, so those must fit in here.
 func (s *Server) MaxStore() config.Size { return s.maxStore }

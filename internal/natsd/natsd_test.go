@@ -211,12 +211,13 @@ func TestStartEndsWithItsContext(t *testing.T) {
 
 func TestStoreIsBounded(t *testing.T) {
 	t.Parallel()
-	s := start(t, on(filepath.Join(t.TempDir(), "nats"), anyPort))
+	dir := filepath.Join(t.TempDir(), "nats")
+	s := start(t, on(dir, anyPort))
 	js, err := jetstream.New(dial(t, s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := s.Free()
+	free, err := natsd.FreeSpace(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func TestCauses(t *testing.T) {
 			t.Errorf("%s of a folder that is a link: %v", name, err)
 		}
 	}
-	if _, err := rootfs.OpenFile(filepath.Join(dir, "no-root"), "file"); rootfs.CauseOf(err) != rootfs.NoRoot {
+	if _, err := rootfs.Open(filepath.Join(dir, "no-root")); rootfs.CauseOf(err) != rootfs.NoRoot {
 		t.Errorf("a root that is not there: %v", err)
 	}
 	if got := rootfs.CauseOf(io.ErrUnexpectedEOF); got != rootfs.Fault {

@@ -13,17 +13,6 @@ import (
 // Name is the path under which the root was opened.
 func (r *Root) Name() string { return r.path }
 
-// OpenFile opens one regular file beneath a root. The caller closes it.
-func OpenFile(root, rel string, opts ...Option) (*File, error) {
-	r, err := Open(root, opts...)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-
-	return r.Open(rel)
-}
-
 // MkdirAll makes the folder rel and those on the way to it, each durably.
 func (r *Root) MkdirAll(rel string, perm fs.FileMode) error {
 	for i := 0; i <= len(rel); i++ {
