@@ -19,8 +19,8 @@ type Config struct {
 	_ struct{} `toml:"worker" doc:"How workers upload."`
 
 	Concurrency     int           `toml:"worker.concurrency" doc:"Most uploads at a time in this process, 1 to 256."`
-	Rate            float64       `toml:"worker.rate" doc:"Uploads per second of the whole fleet. Workers share it. 0: no limit."`
-	Burst           int           `toml:"worker.burst" doc:"Uploads of the whole fleet that may start at once. Workers share it."`
+	Rate            float64       `toml:"worker.rate" reload:"true" doc:"Uploads per second of the whole fleet. Workers share it. 0: no limit."`
+	Burst           int           `toml:"worker.burst" reload:"true" doc:"Uploads of the whole fleet that may start at once. Workers share it."`
 	MaxAttempts     int           `toml:"worker.max_attempts" doc:"Upload attempts, including the first."`
 	RetryMin        time.Duration `toml:"worker.retry_min" doc:"First delay between attempts. It doubles, with full jitter."`
 	RetryMax        time.Duration `toml:"worker.retry_max" doc:"Longest delay between attempts."`
@@ -40,16 +40,16 @@ type Config struct {
 	// it was sent.
 	Simulated bool
 
-	AskFirst       bool `toml:"wildfire.ask_first" doc:"Ask WildFire about the hash before uploading a file."`
-	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" doc:"Uploads of the whole organization per day. 0: no limit, except the answer of the service (419)."`
-	QueriesPerDay  int  `toml:"wildfire.queries_per_day" doc:"Queries of the whole organization per day. One query asks about up to 500 hashes."`
-	ReservePercent int  `toml:"wildfire.reserve_percent" doc:"Percentage of both that is reserved for urgent jobs, 0 to 99."`
+	AskFirst       bool `toml:"wildfire.ask_first" reload:"true" doc:"Ask WildFire about the hash before uploading a file."`
+	UploadsPerDay  int  `toml:"wildfire.uploads_per_day" reload:"true" doc:"Uploads of the whole organization per day. 0: no limit, except the answer of the service (419)."`
+	QueriesPerDay  int  `toml:"wildfire.queries_per_day" reload:"true" doc:"Queries of the whole organization per day. One query asks about up to 500 hashes."`
+	ReservePercent int  `toml:"wildfire.reserve_percent" reload:"true" doc:"Percentage of both that is reserved for urgent jobs, 0 to 99."`
 
-	UrgentSources []string `toml:"wildfire.urgent_sources" doc:"Sources whose jobs may be urgent and use the reserve; \"*\": every source. Urgent jobs of other sources count as normal."`
-	RefusedKinds  []string `toml:"wildfire.refused_kinds" doc:"Globs of MIME types that WildFire refuses. WildFire is asked about the hash of such files, and they are not uploaded. The type is detected from the contents; files with an extension that WildFire accepts, such as .js or .jar, are uploaded anyway. WildFire refuses image/*, too, with an ordinary key."`
+	UrgentSources []string `toml:"wildfire.urgent_sources" reload:"true" doc:"Sources whose jobs may be urgent and use the reserve; \"*\": every source. Urgent jobs of other sources count as normal."`
+	RefusedKinds  []string `toml:"wildfire.refused_kinds" reload:"true" doc:"Globs of MIME types that WildFire refuses. WildFire is asked about the hash of such files, and they are not uploaded. The type is detected from the contents; files with an extension that WildFire accepts, such as .js or .jar, are uploaded anyway. WildFire refuses image/*, too, with an ordinary key."`
 
 	// Rules is the policy: which files may leave, and how much of them.
-	Rules []Rule `toml:"policy" doc:"What may be sent to WildFire. The first entry that matches a file or link decides. Without a match, contents may be uploaded. What a publisher states about a file, such as its name in a message, can only restrict: an entry that matches by such a statement and would allow more is skipped. A job can restrict itself, too. \"backburn policy test PATH\" shows which entry applies to a file."`
+	Rules []Rule `toml:"policy" reload:"true" doc:"What may be sent to WildFire. The first entry that matches a file or link decides. Without a match, contents may be uploaded. What a publisher states about a file, such as its name in a message, can only restrict: an entry that matches by such a statement and would allow more is skipped. A job can restrict itself, too. \"backburn policy test PATH\" shows which entry applies to a file."`
 
 	_ struct{} `toml:"verdicts" doc:"How often, and for how long, WildFire is asked for a verdict."`
 

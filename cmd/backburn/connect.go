@@ -22,7 +22,7 @@ import (
 // wrong, unless more is asked for than the default.
 func commandLog(tool *cli.App, cfg config.Config) zerolog.Logger {
 	log := tool.Logger(cfg)
-	if log.GetLevel() == zerolog.InfoLevel {
+	if cfg.Log.Level == "info" {
 		log = log.Level(zerolog.WarnLevel)
 	}
 	return log

@@ -170,7 +170,7 @@ func TestHangup(t *testing.T) {
 		p = s.Start("backburn", command)
 		p.Logged("ready")
 		p.Signal(syscall.SIGHUP)
-		p.Logged("SIGHUP: reopened the files of sinks; secrets are read at each use, the configuration only at a start")
+		p.Logged(reloaded)
 		p.Until("/healthz", func(code int, _ string) bool { return code == 200 })
 		p.Stop()
 		if bareDuration.MatchString(p.Stderr()) {

@@ -22,7 +22,8 @@ func runCommand(tool *cli.App) *cobra.Command {
 entries, and a worker. Health, metrics and the dashboard are served on http.listen.
 
 It can be killed at any moment. The next start continues: no job is lost, and nothing is uploaded
-again that WildFire already has.
+again that WildFire already has. SIGHUP reloads what can change while it runs: the log level, the
+rate, the budgets, the policy and the sinks.
 
 With --simulate it needs no credentials and sends nothing to other machines. A simulated WildFire
 judges files by markers in names and contents (see "backburn simulate --help"). A simulation shares
@@ -42,6 +43,7 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 				return err
 			}
 			log := tool.Logger(cfg)
+			reload := tool.Reload(cfg, config.Processes["run"])
 			if cfg.Simulated() {
 				sim, err := startSimulation("127.0.0.1:0", simulationOptions(delay, delay)...)
 				if err != nil {
@@ -49,9 +51,17 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 				}
 				defer sim.stop()
 				sim.use(&cfg)
+				reload.Read = func() (config.Config, error) {
+					cfg, err := tool.Read()
+					if err == nil {
+						sim.use(&cfg)
+					}
+					return cfg, err
+				}
 				log.Info().Str("url", sim.url).Str("prefix", cfg.NATS.Prefix).
 					Msg("WildFire is simulated: nothing leaves this machine, files stay where they are, and no sink, mail server or client of clamd is served")
 			}
+			reload.Loaded = cfg
 			if tool.File() == "" {
 				// Without a configuration there is one folder, ours to make.
 				for _, w := range cfg.Watch {
@@ -67,6 +77,7 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 				Clamd:   true,
 				Mail:    true,
 				Sinks:   true,
+				Reload:  reload,
 				Version: cli.ThisBuild().Version,
 			}
 			if cfg.NATS.Embedded.Enabled {

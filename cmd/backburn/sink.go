@@ -14,7 +14,8 @@ func sinkCommand(tool *cli.App) *cobra.Command {
 		Short: "Deliver events to the [[sink]] entries, as a process of its own",
 		Long: `Delivers events to the webhooks, files and syslog servers of the [[sink]] entries, in a process of
 its own. "backburn run" does this, too. A sink continues where it stopped; a new sink starts with
-new events. It needs the NATS permissions of the role "api". SIGHUP reopens files.`,
+new events. It needs the NATS permissions of the role "api". SIGHUP reopens
+files, and takes up sinks that were added, changed or removed.`,
 		Example: `  backburn sink --config sinks.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

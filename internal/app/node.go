@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"backburn/auth/natsbucket"
 	"backburn/internal/admin"
 	"backburn/internal/clamd"
+	"backburn/internal/cli"
 	"backburn/internal/config"
 	"backburn/internal/guard"
 	"backburn/internal/health"
@@ -33,7 +35,6 @@ import (
 	"backburn/internal/httpserver"
 	"backburn/internal/mail"
 	"backburn/internal/natsconn"
-	"backburn/internal/sink"
 	"backburn/internal/ui"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
@@ -57,6 +58,9 @@ type Roles struct {
 
 	// Version is that of the binary.
 	Version string
+
+	// Reload is how the configuration is read again at SIGHUP; nil: not at all.
+	Reload *cli.Reload
 
 	// Report has the health registry told of more that the process needs, such as its own NATS
 	// server; nil for nothing.
@@ -82,6 +86,9 @@ func (r Roles) process() string {
 	return "sink"
 }
 
+// Parts is what the configuration of the process is validated for.
+func (r Roles) Parts() config.Part { return config.Processes[r.process()] }
+
 // name is the role for which the process has its NATS permissions; a worker's include those of
 // a watcher.
 func (r Roles) name() string {
@@ -97,7 +104,8 @@ func (r Roles) name() string {
 // Node is a process of the system. Start makes it, Run lets it work, and Close undoes
 // Start where Run was never called.
 type Node struct {
-	cfg   config.Config
+	cfg   config.Config                 // of the start
+	live  atomic.Pointer[config.Config] // of the last reload; nil before
 	roles Roles
 	log   zerolog.Logger
 	reg   *prometheus.Registry
@@ -119,7 +127,7 @@ type Node struct {
 	api      *httpserver.Server
 	clamd    *clamd.Server
 	mail     *mail.Server
-	sinks    []*sink.Sink
+	sinks    *sinks
 	traces   trace.TracerProvider // nil for none
 
 	undo []func() // in the order of starting
@@ -136,6 +144,7 @@ const (
 // alone.
 func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, roles: roles, log: log, reg: prometheus.NewRegistry()}
+	n.sinks = &sinks{node: n}
 	n.health = health.New(log.With().Str("component", "health").Logger())
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		n.health, buildInfo(roles))
@@ -238,7 +247,7 @@ func (n *Node) connect(ctx context.Context) error {
 	}
 	n.queue.NoLedger = role == "watcher"
 	n.status = newStatusCache(func(ctx context.Context) (queue.Status, error) {
-		wcfg, err := WorkerConfig(n.cfg)
+		wcfg, err := WorkerConfig(n.config())
 		if err != nil {
 			return queue.Status{}, err
 		}
@@ -489,7 +498,7 @@ func (n *Node) Run(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before it says that it is ready
 	defer signal.Stop(hangups)
-	side.Go(func() error { return n.reopenOnHangup(last, hangups) })
+	side.Go(func() error { return n.reloadOnHangup(gctx, hangups) })
 	if n.http != nil {
 		side.Go(func() error { return n.http.Run(last, httpGrace) })
 		side.Go(func() error { return n.history.Run(last) })
@@ -503,8 +512,8 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.mail != nil {
 		g.Go(func() error { return n.mail.Run(gctx, apiGrace) })
 	}
-	for _, s := range n.sinks {
-		g.Go(func() error { return s.Run(gctx) })
+	if n.roles.Sinks {
+		g.Go(func() error { return n.sinks.run(gctx) })
 	}
 	var began time.Time // to stop
 	g.Go(func() error {

@@ -2,11 +2,15 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"reflect"
 	"slices"
 	"strconv"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/cli"
 	"backburn/internal/config"
@@ -16,22 +20,152 @@ import (
 	"backburn/results"
 )
 
+// sinks are those of a node. They are safe for concurrent use.
+type sinks struct {
+	node *Node
+
+	mu    sync.Mutex
+	all   []*oneSink
+	start func(*oneSink) // has one run; nil before run, and after it
+}
+
+// oneSink is a sink, with what it was made of.
+type oneSink struct {
+	*sink.Sink
+
+	cfg    config.Sink
+	target sink.Target
+	stop   context.CancelFunc
+	ended  chan struct{} // closed when it stopped
+}
+
 // startSinks makes what hands events on.
 func (n *Node) startSinks() error {
+	n.sinks.mu.Lock()
+	defer n.sinks.mu.Unlock()
+
 	for _, c := range n.cfg.Sink {
 		target, err := SinkTarget(c)
 		if err != nil {
 			return fmt.Errorf("sink %s: %w", c.Name, err)
 		}
 		n.undo = append(n.undo, func() { _ = target.Close() })
-		s, err := sink.New(n.queue.JetStream(), SinkConfig(n.cfg, c), target, n.log, n.reg)
-		if err != nil {
+		if err := n.sinks.makeLocked(c, target); err != nil {
 			return err
 		}
-		n.sinks = append(n.sinks, s)
-		n.health.Func("sink", c.Name, func() error { return sinkFault(s.Status()) })
 	}
+
 	return nil
+}
+
+// makeLocked makes a sink, and has it run if the others do.
+func (s *sinks) makeLocked(c config.Sink, target sink.Target) error {
+	n := s.node
+	made, err := sink.New(n.queue.JetStream(), SinkConfig(n.cfg, c), target, n.log, n.reg)
+	if err != nil {
+		return err
+	}
+	n.health.Func("sink", c.Name, func() error { return sinkFault(made.Status()) })
+	o := &oneSink{Sink: made, cfg: c, target: target}
+	s.all = append(s.all, o)
+	if s.start != nil {
+		s.start(o)
+	}
+
+	return nil
+}
+
+// run hands events on until ctx ends or a sink fails for good.
+func (s *sinks) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	start := func(o *oneSink) {
+		octx, stop := context.WithCancel(ctx)
+		o.stop = stop
+		o.ended = make(chan struct{})
+		group.Go(func() error {
+			defer close(o.ended)
+			defer stop()
+			return o.Run(octx)
+		})
+	}
+	s.mu.Lock()
+	s.start = start
+	for _, o := range s.all {
+		start(o)
+	}
+	s.mu.Unlock()
+
+	<-ctx.Done()
+	s.mu.Lock()
+	s.start = nil // nothing is made to run from here on
+	s.mu.Unlock()
+
+	return group.Wait()
+}
+
+// change has those run that a configuration names. A sink that is the same in it is left alone, and
+// one that is not goes on with the event at which it stopped.
+func (s *sinks) change(to []config.Sink) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.start == nil {
+		return errors.New("the process is stopping")
+	}
+
+	targets := map[string]sink.Target{}
+	for _, c := range to {
+		if s.unchangedLocked(c) {
+			continue
+		}
+		target, err := SinkTarget(c)
+		if err != nil {
+			for _, t := range targets {
+				_ = t.Close()
+			}
+			return fmt.Errorf("sink %s: %w", c.Name, err)
+		}
+		targets[c.Name] = target
+	}
+
+	s.all = slices.DeleteFunc(s.all, func(o *oneSink) bool {
+		if slices.ContainsFunc(to, func(c config.Sink) bool { return reflect.DeepEqual(c, o.cfg) }) {
+			return false
+		}
+		o.stop()
+		<-o.ended
+		o.Withdraw()
+		s.node.health.Forget("sink", o.cfg.Name)
+		return true
+	})
+	var failed []error
+	for _, c := range to {
+		if target := targets[c.Name]; target != nil {
+			failed = append(failed, s.makeLocked(c, target))
+		}
+	}
+
+	return errors.Join(failed...)
+}
+
+func (s *sinks) unchangedLocked(c config.Sink) bool {
+	return slices.ContainsFunc(s.all, func(o *oneSink) bool { return reflect.DeepEqual(c, o.cfg) })
+}
+
+// list returns the sinks of this moment.
+func (s *sinks) list() []*oneSink {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return slices.Clone(s.all)
+}
+
+// reopen lets the sinks go of their files.
+func (s *sinks) reopen() {
+	for _, o := range s.list() {
+		if err := o.Reopen(); err != nil {
+			s.node.log.Warn().Err(err).Str("sink", o.cfg.Name).Msg("cannot close a file")
+		}
+	}
 }
 
 // SinkConfig is what a sink of the configuration reads, and how it deals with faults.
@@ -93,23 +227,6 @@ func eventTypes(names []string) []results.Type {
 		}
 	}
 	return types
-}
-
-// reopenOnHangup lets the sinks go of their files at each SIGHUP, until ctx ends.
-func (n *Node) reopenOnHangup(ctx context.Context, hangups <-chan os.Signal) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hangups:
-			for _, s := range n.sinks {
-				if err := s.Reopen(); err != nil {
-					n.log.Warn().Err(err).Str("sink", s.Status().Name).Msg("cannot close a file")
-				}
-			}
-			n.log.Info().Msg("SIGHUP: reopened the files of sinks; secrets are read at each use, the configuration only at a start")
-		}
-	}
 }
 
 // sinkFault says how a sink is. One that hands nothing on is no reason to send no work here.

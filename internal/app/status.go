@@ -73,7 +73,7 @@ func (n *Node) Status(ctx context.Context) Status {
 	for _, w := range n.watchers {
 		st.Watch = append(st.Watch, w.Status())
 	}
-	for _, s := range n.sinks {
+	for _, s := range n.sinks.list() {
 		st.Sinks = append(st.Sinks, s.Status())
 	}
 
@@ -93,7 +93,7 @@ func (n *Node) duties() fleet.Duties {
 			InFlight: s.InFlight,
 		})
 	}
-	for _, k := range n.sinks {
+	for _, k := range n.sinks.list() {
 		s := k.Status()
 		d.Sinks = append(d.Sinks, fleet.Sink{
 			Name:   s.Name,

@@ -8,6 +8,21 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// notifyReloading reports to systemd that the process reloads its configuration. The function that
+// comes with it reports that it has. This is the protocol of Type=notify-reload, and of
+// Type=notify, too.
+func notifyReloading(log zerolog.Logger) (done func()) {
+	state := daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
+	notify := func(state string) {
+		if _, err := daemon.SdNotify(false, state); err != nil {
+			log.Warn().Err(err).Msg("cannot notify systemd")
+		}
+	}
+	notify(state)
+
+	return func() { notify(daemon.SdNotifyReady) }
+}
+
 // notifySystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready at
 // once, stopping when stopping is closed, and in between a sign of life twice in each WatchdogSec.
 // The sign says that the process is scheduled, and nothing of NATS or WildFire: a restart heals

@@ -25,6 +25,7 @@ type App struct {
 	color    color
 	simulate bool
 	settings []setting
+	level    level // of the loggers
 }
 
 // NewApp binds the global flags to the root command.
@@ -136,5 +137,7 @@ func (a *App) Setting(flags *pflag.FlagSet, name, key, usage string) {
 
 // Logger logs to standard error as the configuration says.
 func (a *App) Logger(cfg config.Config) zerolog.Logger {
-	return newLogger(a.Err, cfg.Log, a.color.on(a.Err, a.Env))
+	a.level.set(cfg.Log.Level)
+
+	return newLogger(a.Err, cfg.Log, a.color.on(a.Err, a.Env), &a.level)
 }

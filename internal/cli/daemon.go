@@ -19,8 +19,8 @@ type Daemon struct {
 	Example string
 	Parts   config.Part // what --check and the start validate the configuration for
 	// Serve does the work until ctx ends; the cause of ctx says why. It returns nil when
-	// it ended in good order.
-	Serve func(ctx context.Context, cfg config.Config, log zerolog.Logger) error
+	// it ended in good order. start has the configuration.
+	Serve func(ctx context.Context, start *Reload, log zerolog.Logger) error
 }
 
 // Called is the same daemon under another name, which may be of two words.
@@ -80,6 +80,6 @@ func (d Daemon) fill(cmd *cobra.Command, tool *App) func(*cobra.Command, []strin
 			return err
 		}
 
-		return d.Serve(cmd.Context(), cfg, tool.Logger(cfg))
+		return d.Serve(cmd.Context(), tool.Reload(cfg, d.Parts), tool.Logger(cfg))
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,15 +17,27 @@ func init() { zerolog.ErrorFieldName = "err" }
 // stamp is the time in log lines: UTC, RFC 3339 with milliseconds.
 const stamp = "2006-01-02T15:04:05.000Z07:00"
 
-func newLogger(w io.Writer, cfg config.Log, colors bool) zerolog.Logger {
+// level is from which level on a logger, and all that are made of it, log. It may change at any
+// time. To the library it is a sampler, which is asked before an event is made.
+type level struct{ from atomic.Int32 }
+
+// Sample implements zerolog.Sampler.
+func (l *level) Sample(lvl zerolog.Level) bool { return int32(lvl) >= l.from.Load() }
+
+// set takes the name of a level, as log.level has it.
+func (l *level) set(name string) {
+	from, err := zerolog.ParseLevel(name)
+	if err != nil {
+		from = zerolog.InfoLevel // not reached: the configuration was checked
+	}
+	l.from.Store(int32(from))
+}
+
+func newLogger(w io.Writer, cfg config.Log, colors bool, at *level) zerolog.Logger {
 	if cfg.Format == "console" || cfg.Format == "auto" && isTerminal(w) {
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !colors}
 	}
-	level, err := zerolog.ParseLevel(cfg.Level)
-	if err != nil {
-		level = zerolog.InfoLevel // not reached: the configuration was checked
-	}
-	return zerolog.New(w).Level(level).Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {
+	return zerolog.New(w).Sample(at).Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {
 		e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format(stamp))
 	}))
 }

@@ -35,7 +35,7 @@ type Config struct {
 	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
 	Clamd    Clamd                   `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
 	Mail     Mail                    `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
-	Sink     []Sink                  `toml:"sink" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
+	Sink     []Sink                  `toml:"sink" reload:"true" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
 	Tracing  Tracing                 `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
 	Log      Log                     `toml:"log" doc:"Logs go to standard error."`
 
@@ -347,7 +347,7 @@ func (t Tracing) Check(bad func(key, expected string, beside ...string)) {
 
 // Log says what is logged, and in which shape. Logs go to standard error.
 type Log struct {
-	Level  string `toml:"level" doc:"\"trace\", \"debug\", \"info\", \"warn\" or \"error\"."`
+	Level  string `toml:"level" reload:"true" doc:"\"trace\", \"debug\", \"info\", \"warn\" or \"error\"."`
 	Format string `toml:"format" doc:"\"auto\" (console on a terminal, JSON elsewhere), \"console\" or \"json\"."`
 }
 

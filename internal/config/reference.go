@@ -45,6 +45,9 @@ cannot work is an error, and all errors are reported at once.
 - In a string, ` + "`${NAME}`" + ` is the environment variable NAME, which must be set. ` + "`$$`" + ` is one dollar sign.
 - Relative paths count from the working directory of the process.
 
+A running process takes up other values of the keys with "yes" in the column Reload when it gets SIGHUP, as from
+` + "`systemctl reload backburn`" + ` ([operate](operate.md#change-the-configuration)). The others hold from the next start.
+
 This page is generated from the source: ` + "`make config`" + `.
 `
 
@@ -56,6 +59,7 @@ type entry struct {
 	doc     string
 	value   reflect.Value
 	example bool // not there by default
+	reload  bool // a running process takes up all of its keys
 }
 
 // entries lists the tables in the order of the example.
@@ -69,10 +73,19 @@ func entriesOf(n *node, path string, v reflect.Value) []entry {
 		at := join(path, c.name)
 		switch {
 		case c.leaf == nil:
-			list = append(list, entry{c, at, "[" + at + "]", c.doc, v, false})
+			list = append(list, entry{
+				node:    c,
+				path:    at,
+				heading: "[" + at + "]",
+				doc:     c.doc,
+				value:   v,
+			})
 			list = append(list, entriesOf(c, at, v)...)
 		case c.leaf.element != nil:
-			list = append(list, samples(c, at)...)
+			for _, e := range samples(c, at) {
+				e.reload = c.leaf.reloads()
+				list = append(list, e)
+			}
 		}
 	}
 
@@ -85,19 +98,27 @@ func samples(c *node, path string) []entry {
 	switch c.leaf.typ.Elem() {
 	case reflect.TypeFor[watch.Config]():
 		v := reflect.ValueOf(Default().Watch[0])
-		e := entry{element, path, "[[" + path + "]]", c.doc, v, false}
+		e := exampleOf(c, path, Default().Watch[0])
+		e.example = false
 		return append([]entry{e}, entriesOf(element, path, v)...)
 
 	case reflect.TypeFor[APIToken]():
-		return []entry{{element, path, "[[" + path + "]]", c.doc, reflect.ValueOf(DefaultAPIToken()), true}}
+		return []entry{exampleOf(c, path, DefaultAPIToken())}
 	case reflect.TypeFor[pipeline.Rule]():
-		return []entry{{element, path, "[[" + path + "]]", c.doc, reflect.ValueOf(pipeline.DefaultRule()), true}}
+		return []entry{exampleOf(c, path, pipeline.DefaultRule())}
 
 	case reflect.TypeFor[auth.Profile]():
 		list := []entry{}
 		for _, kind := range exampleKinds() {
 			v := reflect.ValueOf(DefaultProfile(string(kind), kind))
-			list = append(list, entry{element, path, "[" + join(path, string(kind)) + "]", c.doc, v, kind != auth.KindWildFire})
+			list = append(list, entry{
+				node:    element,
+				path:    path,
+				heading: "[" + join(path, string(kind)) + "]",
+				doc:     c.doc,
+				value:   v,
+				example: kind != auth.KindWildFire,
+			})
 		}
 		return list
 	}
@@ -107,10 +128,22 @@ func samples(c *node, path string) []entry {
 		s := DefaultSink()
 		s.Kind = kind
 		s.Name = kind
-		list = append(list, entry{element, path, "[[" + path + "]]", c.doc, reflect.ValueOf(s), true})
+		list = append(list, exampleOf(c, path, s))
 	}
 
 	return list
+}
+
+// exampleOf is a table of an array that has none by default.
+func exampleOf(c *node, path string, value any) entry {
+	return entry{
+		node:    c.leaf.element,
+		path:    path,
+		heading: "[[" + path + "]]",
+		doc:     c.doc,
+		value:   reflect.ValueOf(value),
+		example: true,
+	}
 }
 
 // exampleKinds lists the kinds of profile, the one that is there by default first.
@@ -228,10 +261,14 @@ func Reference() []byte {
 			heading = map[bool]string{true: "[" + e.path + ".NAME]", false: heading}[!strings.HasPrefix(heading, "[[")]
 		}
 		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", heading, e.doc)
-		b.WriteString("| Key | Type | Default | Meaning |\n|---|---|---|---|\n")
+		b.WriteString("| Key | Type | Default | Reload | Meaning |\n|---|---|---|---|---|\n")
 		for _, c := range e.node.children {
 			if c.leaf != nil && c.leaf.element == nil {
-				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.name, typeName(c.leaf), defaultOf(c, e), meaning(c, e))
+				reload := ""
+				if e.reload || c.leaf.reloads() {
+					reload = "yes"
+				}
+				fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", c.name, typeName(c.leaf), defaultOf(c, e), reload, meaning(c, e))
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 //	own:"…"          names a file or folder that is Backburn's own; see Config.Own. It holds what
 //	                 package guard calls so ("secret", "keys", "headers"), or no secret ("true")
 //	example:"…"      what the example shows where the default says nothing
+//	reload:"true"    a running process takes up another value at SIGHUP; other keys need a start
 //	kinds:"a b"      the key is only there where the key "kind" of its table is one of these
 //
 // A struct that has a method Check states its rules there; see rules.go.

@@ -71,10 +71,11 @@ Exit codes: 0 success, 2 wrong usage or configuration, 3 a part of the work fail
 }
 
 // serve runs a node with the roles until ctx ends.
-func serve(roles app.Roles) func(context.Context, config.Config, zerolog.Logger) error {
-	return func(ctx context.Context, cfg config.Config, log zerolog.Logger) error {
+func serve(roles app.Roles) func(context.Context, *cli.Reload, zerolog.Logger) error {
+	return func(ctx context.Context, start *cli.Reload, log zerolog.Logger) error {
 		roles.Version = cli.ThisBuild().Version
-		n, err := app.Start(ctx, cfg, roles, log)
+		roles.Reload = start
+		n, err := app.Start(ctx, start.Loaded, roles, log)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,22 @@ func New(own []Own) *Guard {
 	g.lookLocked()
 
 	return g
+}
+
+// Add adds what has become Backburn's own since. What was so before stays so.
+func (g *Guard) Add(own []Own) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+
+	for _, o := range own {
+		known := slices.ContainsFunc(g.own, func(k Own) bool { return k.Path == o.Path && k.Holds == o.Holds })
+		if o.Path == "" || known {
+			continue
+		}
+		g.own = append(g.own, o)
+		g.files = append(g.files, file{})
+	}
+	g.lookLocked()
 }
 
 // Format implements fmt.Formatter: a guard shows nothing of what it knows.

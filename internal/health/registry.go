@@ -147,6 +147,15 @@ func (r *Registry) Func(part, of string, ask func() error) {
 	r.partLocked(part, of, OK).ask = ask
 }
 
+// Forget removes a part that is there no more, such as a sink that was taken out of the
+// configuration.
+func (r *Registry) Forget(part, of string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	delete(r.parts, key{part, of})
+}
+
 // OK says that the part has just worked. It reports whether that ends a fault.
 func (p *Part) OK() bool {
 	p.r.mu.Lock()

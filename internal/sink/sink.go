@@ -104,6 +104,10 @@ func (s *Sink) Run(ctx context.Context) error {
 	return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 }
 
+// Withdraw removes the sink's metrics, so that another sink of its name can be made. Run must have
+// returned.
+func (s *Sink) Withdraw() { s.metric.withdraw() }
+
 // Status is how the sink is doing. It is safe for concurrent use.
 func (s *Sink) Status() Status { return s.state.get() }
 

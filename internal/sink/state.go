@@ -106,6 +106,8 @@ func (s *state) works(behind uint64) (since time.Time, was bool) {
 type metrics struct {
 	sent, dead, skipped prometheus.Counter
 	failed              map[Kind]prometheus.Counter
+
+	withdraw func() // all of them
 }
 
 func newMetrics(name string, reg prometheus.Registerer, s *state) (*metrics, error) {
@@ -135,13 +137,19 @@ func newMetrics(name string, reg prometheus.Registerer, s *state) (*metrics, err
 		Help:        "Events that wait for a sink, as of its last try.",
 		ConstLabels: sink,
 	}, func() float64 { return float64(s.get().Behind) })
-	for _, c := range []prometheus.Collector{events, failed, paused, behind} {
+	all := []prometheus.Collector{events, failed, paused, behind}
+	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
 
 	m := &metrics{
+		withdraw: func() {
+			for _, c := range all {
+				reg.Unregister(c)
+			}
+		},
 		sent:    events.WithLabelValues("sent"),
 		dead:    events.WithLabelValues("dead_lettered"),
 		skipped: events.WithLabelValues("skipped"),

@@ -439,6 +439,13 @@ func (f *Membership) SetLeader(v bool) {
 	f.mu.Unlock()
 }
 
+// SetConfig shows on our key that the process goes by another configuration, of this fingerprint.
+func (f *Membership) SetConfig(fingerprint string) {
+	f.mu.Lock()
+	f.self.Config = fingerprint
+	f.mu.Unlock()
+}
+
 // leadership names the worker that runs the poller.
 type leadership struct {
 	Owner string `json:"owner"`

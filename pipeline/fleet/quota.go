@@ -19,13 +19,13 @@ import (
 // the count is never below what was really spent, and above it by no more than the blocks in hand.
 // The day ends at 00:00 UTC.
 type Quota struct {
-	store   *Store
-	budget  pipeline.Budget
-	limit   int // a day; 0: unlimited
-	reserve int // of limit, kept for urgent jobs
-	now     func() time.Time
+	store  *Store
+	budget pipeline.Budget
+	now    func() time.Time
 
 	mu           sync.Mutex
+	limit        int // a day; 0: unlimited
+	reserve      int // of limit, kept for urgent jobs
 	day          string
 	reservations map[string]*reservation // by source
 	yesterday    map[string]int          // what each source used on the day before
@@ -85,11 +85,29 @@ func NewQuota(store *Store, b pipeline.Budget, perDay, reservePercent int, now f
 	return &Quota{
 		store:        store,
 		budget:       b,
+		now:          now,
 		limit:        perDay,
 		reserve:      perDay * reservePercent / 100,
-		now:          now,
 		reservations: map[string]*reservation{},
 	}
+}
+
+// SetLimit changes the budget, as NewQuota has it, from the next call on. Release what is reserved
+// where the new limit is to hold at once.
+func (l *Quota) SetLimit(perDay, reservePercent int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	l.limit = perDay
+	l.reserve = perDay * reservePercent / 100
+}
+
+// Limit is the budget a day; 0 is unlimited.
+func (l *Quota) Limit() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.limit
 }
 
 func quotaKey(b pipeline.Budget, t time.Time) string {
@@ -102,10 +120,10 @@ func (l *Quota) key(day string) string { return "quota." + string(l.budget) + ".
 // ErrSpent when there is none left for the job's priority, or the source used its share while others
 // want theirs (see pipeline.Spending).
 func (l *Quota) Take(ctx context.Context, source string, p pipeline.Priority) error {
-	if l.limit == 0 {
-		return nil
-	}
 	for {
+		if l.Limit() == 0 {
+			return nil
+		}
 		if l.spendBlock(source, p) {
 			return nil
 		}
@@ -150,11 +168,11 @@ func (l *Quota) reservation(source string) *reservation {
 // Refund gives back what Take took for a call that the service did not count. Once the day's budget
 // has run out, others of the fleet may be parked for want of it: then it goes back to the store.
 func (l *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
+	l.mu.Lock()
 	if l.limit == 0 {
+		l.mu.Unlock()
 		return
 	}
-
-	l.mu.Lock()
 	h := l.reservation(source)
 	if p == pipeline.Urgent {
 		h.urgent++
@@ -170,13 +188,8 @@ func (l *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 }
 
 // WatchReturns calls returned whenever a part of today's budget came back, until ctx ends. It may
-// call too often.
+// call too often. Without a limit nothing is counted, and nothing comes back, until there is one.
 func (l *Quota) WatchReturns(ctx context.Context, returned func()) error {
-	if l.limit == 0 {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-
 	used := map[string]int{} // by day
 
 	return l.store.follow(ctx, "quota."+string(l.budget)+".>", func(e jetstream.KeyValueEntry) {
@@ -212,6 +225,7 @@ func (l *Quota) spending(ctx context.Context) (s spent, rev uint64, as pipeline.
 	l.mu.Lock()
 	l.startDay(day)
 	yesterday := l.yesterday
+	limit, reserve := l.limit, l.reserve
 	l.seen = s.Used
 	l.mu.Unlock()
 	if yesterday == nil {
@@ -236,8 +250,8 @@ func (l *Quota) spending(ctx context.Context) (s spent, rev uint64, as pipeline.
 	}
 
 	return s, rev, pipeline.Spending{
-		Limit:     l.limit,
-		Reserve:   l.reserve,
+		Limit:     limit,
+		Reserve:   reserve,
 		Used:      s.Used,
 		By:        s.By,
 		Asking:    asking,
@@ -256,7 +270,7 @@ func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	account := s.account(source)
 	left := as.Allowance(account, p)
 	if left == 0 && !s.asks(account, l.now()) {
-		return fmt.Errorf("%w: %d of %d %s, %d of them by %s", ErrSpent, s.Used, l.limit, l.budget, s.By[account], account)
+		return fmt.Errorf("%w: %d of %d %s, %d of them by %s", ErrSpent, s.Used, as.Limit, l.budget, s.By[account], account)
 	}
 
 	n := 0
@@ -302,11 +316,11 @@ func (s *spent) asks(source string, now time.Time) bool {
 
 // Available reports whether a source could take from the budget now, without taking.
 func (l *Quota) Available(ctx context.Context, source string, p pipeline.Priority) (bool, error) {
+	l.mu.Lock()
 	if l.limit == 0 {
+		l.mu.Unlock()
 		return true, nil
 	}
-
-	l.mu.Lock()
 	h := l.reservation(source)
 	reserved := h.common > 0 || (p == pipeline.Urgent && h.urgent > 0)
 	l.mu.Unlock()
@@ -325,7 +339,7 @@ func (l *Quota) Available(ctx context.Context, source string, p pipeline.Priorit
 // Spare is how much of today's budget nobody is expected to need (see pipeline.Spending.Spare). Where the
 // budget has no limit it is more than anybody asks for.
 func (l *Quota) Spare(ctx context.Context) (int, error) {
-	if l.limit == 0 {
+	if l.Limit() == 0 {
 		return math.MaxInt, nil
 	}
 	_, _, as, err := l.spending(ctx)
@@ -432,6 +446,3 @@ func Charge(ctx context.Context, store *Store, b pipeline.Budget, calls int, now
 		}
 	}
 }
-
-// Limit is the budget a day; 0 is unlimited.
-func (l *Quota) Limit() int { return l.limit }

@@ -17,8 +17,9 @@ const gatherQuestions = 20 * time.Millisecond
 
 // askLoop asks WildFire whenever there is something to ask and budget to ask it with.
 func (p *Poller) askLoop(ctx context.Context) error {
-	pace := pipeline.Pacer{Limit: p.Config.QueriesPerDay}
+	var pace pipeline.Pacer
 	for attempt := 0; ; {
+		pace.Limit = p.config().QueriesPerDay
 		if !p.anything(pace.Plenty()) {
 			if err := p.waitForAsk(ctx, p.nextRecheck()); err != nil {
 				return err
@@ -58,7 +59,7 @@ func (p *Poller) askLoop(ctx context.Context) error {
 			attempt = 0
 			continue
 		}
-		if err := fleet.Sleep(ctx, p.Config.Backoff(attempt)); err != nil {
+		if err := fleet.Sleep(ctx, p.config().Backoff(attempt)); err != nil {
 			return err
 		}
 		attempt++
@@ -156,7 +157,7 @@ func (p *Poller) take() call {
 		if len(c.hashes)+len(more) >= wildfire.MaxHashes {
 			break
 		}
-		if e.pending && !e.sample.link && e.due.sub(now) < p.Config.FirstPoll && now.Sub(e.submitted.time()) >= p.Config.FirstPoll {
+		if e.pending && !e.sample.link && e.due.sub(now) < p.config().FirstPoll && now.Sub(e.submitted.time()) >= p.config().FirstPoll {
 			more = append(more, e)
 		}
 	}

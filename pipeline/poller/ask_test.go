@@ -13,7 +13,7 @@ import (
 func TestFilesAndLinksTakeTurns(t *testing.T) {
 	t.Parallel()
 	b := &Poller{
-		Deps:  Deps{Now: time.Now, Config: pipeline.DefaultConfig()},
+		Deps:  Deps{Now: time.Now, Settings: pipeline.NewSettings(pipeline.DefaultConfig())},
 		asked: map[string]*askedFor{},
 		list:  newWaitlist(),
 	}

@@ -142,12 +142,12 @@ func (p *Poller) later(ctx context.Context, e *waiting, err error, message strin
 		p.Log.Warn().Err(err).Str("sha256", e.key()).Msg(message + "; retrying")
 	}
 
-	return outlook{due: p.Now().Add(p.Config.Lease / 3)}
+	return outlook{due: p.Now().Add(p.config().Lease / 3)}
 }
 
 // policy is what the poller decides by: it uploads nothing itself.
 func (p *Poller) policy() pipeline.Policy {
-	return pipeline.Policy{Config: p.Config, Ruling: pipeline.Unruled()}
+	return pipeline.Policy{Config: p.config(), Ruling: pipeline.Unruled()}
 }
 
 // act does what follows from a sample's record for the jobs that wait for it.
@@ -189,7 +189,7 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 			if next.SubmittedAt.After(now) { // the clock was set back since: the list knows better
 				submitted := earlier(e.submitted.time(), now)
 				e.submitted = momentOf(submitted)
-				due := p.Config.Schedule().Next(submitted, now)
+				due := p.config().Schedule().Next(submitted, now)
 				return outlook{due: p.soonest(due, submitted), pending: true}
 			}
 			e.submitted = momentOf(next.SubmittedAt)
@@ -197,7 +197,7 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 		}
 		if now.Before(step.Due) {
 			// The claim may end with its owner, long before the others' patience.
-			return outlook{due: earlier(step.Due, now.Add(p.Config.Lease))}
+			return outlook{due: earlier(step.Due, now.Add(p.config().Lease))}
 		}
 		return p.requeueOne(ctx, e) // the job that should go on may have been removed by hand
 
@@ -233,7 +233,7 @@ func earlier(a, b time.Time) time.Time {
 
 // soonest keeps the deadline from being slept through.
 func (p *Poller) soonest(due, submitted time.Time) time.Time {
-	return earlier(due, submitted.Add(p.Config.Deadline))
+	return earlier(due, submitted.Add(p.config().Deadline))
 }
 
 // timeOut ends the jobs whose sample got no verdict in time, and frees the sample after the last.
@@ -273,7 +273,7 @@ func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with
 		with = nil
 	}
 
-	return outlook{due: p.Now().Add(p.Config.Lease)} // for what arrived meanwhile
+	return outlook{due: p.Now().Add(p.config().Lease)} // for what arrived meanwhile
 }
 
 // end ends one job that waits.
@@ -320,8 +320,8 @@ func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.Sa
 	published()
 	p.Metrics.Finished(ev)
 	p.forget(e, job)
-	if step.Kind == pipeline.StepFinish && p.Config.WantsReport(s.Key, s.Sample) {
-		return p.Queue.OweReport(ctx, s.Key, m.Job.Source, p.Config, now)
+	if step.Kind == pipeline.StepFinish && p.config().WantsReport(s.Key, s.Sample) {
+		return p.Queue.OweReport(ctx, s.Key, m.Job.Source, p.config(), now)
 	}
 
 	return nil
@@ -367,7 +367,7 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 		p.forget(e, job)
 		return outlook{due: now}
 	}
-	if share := p.Shares[m.Share]; share != nil {
+	if share := p.Shares.Of(m.Share); share != nil {
 		if ok, err := share.Available(ctx, "", pipeline.Normal); err != nil || !ok {
 			return outlook{due: now.Add(min(spentPatience, pipeline.ResetAfter(now).Sub(now)))}
 		}
@@ -376,7 +376,7 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 		return p.later(ctx, e, err, "waiting job cannot be requeued")
 	}
 
-	return outlook{due: now.Add(4 * p.Config.Lease)}
+	return outlook{due: now.Add(4 * p.config().Lease)}
 }
 
 // requeueIn is when to try again to requeue a job: a random time within the period that it takes to

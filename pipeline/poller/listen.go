@@ -81,7 +81,7 @@ func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
 		e.pending = true
 		submitted := earlier(r.Pending, p.Now())
 		e.submitted = momentOf(submitted)
-		due := p.Config.Schedule().Next(submitted, p.Now())
+		due := p.config().Schedule().Next(submitted, p.Now())
 		p.list.schedule(e, p.soonest(due, submitted))
 		if e.pos != 0 {
 			return // not the first that is due

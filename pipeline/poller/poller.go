@@ -42,8 +42,8 @@ type Deps struct {
 	Reports  Reporter // nil: no reports are fetched
 	Queries  *fleet.Quota
 	Uploads  *fleet.Quota
-	Shares   map[string]*fleet.Quota // of rules, by pipeline.Share.Key
-	Config   pipeline.Config
+	Shares   *fleet.Shares // of rules
+	Settings *pipeline.Settings
 	Log      zerolog.Logger
 	Metrics  Metrics
 	Spans    span.Spans
@@ -115,13 +115,16 @@ func New(d Deps) *Poller {
 	return &Poller{
 		Deps:      d,
 		finishing: make(chan struct{}, finishAtOnce),
-		requeues:  rate.NewLimiter(requeueRate(d.Config.Rate), requeuePace),
+		requeues:  rate.NewLimiter(requeueRate(d.Settings.Now().Rate), requeuePace),
 		wakeLook:  make(chan struct{}, 1),
 		wakeAsk:   make(chan struct{}, 1),
 
 		wakeReport: make(chan struct{}, 1),
 	}
 }
+
+// config is what the poller goes by at this moment.
+func (p *Poller) config() pipeline.Config { return p.Settings.Now() }
 
 // requeueRate is how many jobs a second go back to the workers: enough to keep the fleet busy at its
 // rate, and not so many that most of them find the budget spent and come back.

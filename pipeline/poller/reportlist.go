@@ -30,10 +30,10 @@ type reportDue struct {
 // maxReports bounds what is remembered. Beyond it reports are not fetched.
 const maxReports = 200_000
 
-func newReportList(cfg pipeline.Config) *reportList {
+func newReportList(settings *pipeline.Settings) *reportList {
 	return &reportList{
-		wants:   cfg.WantsReport,
-		first:   cfg.ReportSchedule().First,
+		wants:   func(key string, s pipeline.Sample) bool { return settings.Now().WantsReport(key, s) },
+		first:   settings.Now().ReportSchedule().First,
 		entries: map[string]*reportDue{},
 	}
 }

@@ -79,7 +79,7 @@ func (p *Poller) reportLoop(ctx context.Context) error {
 			wait = spareTicks * p.Tick
 		default:
 			p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot fetch or publish a report; retrying")
-			wait = p.Config.Backoff(failures)
+			wait = p.config().Backoff(failures)
 			failures++
 			p.reportLater(key, owed, p.Now().Add(wait))
 		}
@@ -110,7 +110,7 @@ func (p *Poller) fetchingHalts(err error) {
 }
 
 // reporting reports whether reports are fetched at all.
-func (p *Poller) reporting() bool { return p.Reports != nil && p.Config.Reporting() }
+func (p *Poller) reporting() bool { return p.Reports != nil && p.config().Reporting() }
 
 // waitForReport waits for news of a report, at most for d and for idleTicks.
 func (p *Poller) waitForReport(ctx context.Context, d time.Duration) error {
@@ -147,12 +147,12 @@ func (p *Poller) report(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	if s.Report != nil || !p.Config.WantsReport(key, s.Sample) {
+	if s.Report != nil || !p.config().WantsReport(key, s.Sample) {
 		p.forgetReport(key)
 		return nil
 	}
 	if p.stillEnding(key) {
-		p.reportLater(key, false, p.Now().Add(p.Config.FirstPoll))
+		p.reportLater(key, false, p.Now().Add(p.config().FirstPoll))
 		return nil
 	}
 
@@ -168,8 +168,8 @@ func (p *Poller) report(ctx context.Context, key string) error {
 			return err
 		}
 		return p.publishReport(ctx, s, found, at)
-	case errors.Is(err, wildfire.ErrNotReady) && p.Now().Before(p.Config.ReportDeadline(s.Sample)):
-		p.reportLater(key, false, p.Config.ReportSchedule().Next(s.DecidedAt, p.Now()))
+	case errors.Is(err, wildfire.ErrNotReady) && p.Now().Before(p.config().ReportDeadline(s.Sample)):
+		p.reportLater(key, false, p.config().ReportSchedule().Next(s.DecidedAt, p.Now()))
 		return nil
 	case noReport(err):
 		return p.publishReport(ctx, s, pipeline.MissingReport(), p.Now())
@@ -220,7 +220,7 @@ func (p *Poller) keptOrFetched(ctx context.Context, reports *queue.Reports, key 
 		return body, at, err
 	}
 
-	if err := p.toSpare(ctx, len(p.Config.ReportDocuments())); err != nil {
+	if err := p.toSpare(ctx, len(p.config().ReportDocuments())); err != nil {
 		return nil, time.Time{}, err
 	}
 	body, err = p.document(ctx, func(io.Writer) ([]byte, error) { return p.Reports.ReportXML(ctx, key) })
@@ -245,7 +245,7 @@ func notKept(err error) bool {
 // keepOthers fetches and keeps what is wanted besides the report. There may be none, and a report
 // without them is better than none.
 func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key string) {
-	for _, document := range p.Config.ReportDocuments()[1:] {
+	for _, document := range p.config().ReportDocuments()[1:] {
 		if _, err := reports.Find(ctx, key, document); err == nil {
 			continue // of a leader that died
 		}
@@ -359,7 +359,7 @@ func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report 
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(finals, func(source string, _ results.Event) bool { return !p.Config.WantsReportFor(source, s.Sample) })
+	maps.DeleteFunc(finals, func(source string, _ results.Event) bool { return !p.config().WantsReportFor(source, s.Sample) })
 	told := slices.Sorted(maps.Keys(finals))
 	for _, source := range told {
 		ev := pipeline.ReportEvent(finals[source], report, at, p.Queue.MaxReport())
@@ -468,7 +468,7 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 	}
 	if waits {
 		p.Log.Debug().Str("sha256", key).Msg("a job that is to be told of a report has not ended yet")
-		p.reportLater(key, true, p.Now().Add(p.Config.Lease/3))
+		p.reportLater(key, true, p.Now().Add(p.config().Lease/3))
 	}
 
 	return nil

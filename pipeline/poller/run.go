@@ -32,7 +32,7 @@ func (p *Poller) Run(ctx context.Context) error {
 			return nil
 		}
 
-		wait := p.Config.Lease / 3
+		wait := p.config().Lease / 3
 		if err != nil {
 			wait = time.Second
 		}
@@ -50,8 +50,8 @@ func (p *Poller) serve(ctx context.Context) error {
 	p.mu.Lock()
 	p.asked = map[string]*askedFor{}
 	p.list = newWaitlist()
-	p.rechecks = rechecks{after: p.Config.Recheck, since: p.Now().Add(-p.Config.Recheck)}
-	p.reports = newReportList(p.Config)
+	p.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck)}
+	p.reports = newReportList(p.Settings)
 	p.term = nuid.Next()
 	p.mu.Unlock()
 
@@ -147,7 +147,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 // keeps the streams as they should be.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {
-		if err := fleet.Sleep(ctx, p.Config.Lease/3); err != nil {
+		if err := fleet.Sleep(ctx, p.config().Lease/3); err != nil {
 			return err
 		}
 

@@ -62,7 +62,7 @@ func TestWaitlist(t *testing.T) {
 func TestForgottenSamplesAreNotAskedAbout(t *testing.T) {
 	t.Parallel()
 	b := &Poller{
-		Deps: Deps{Now: time.Now, Config: pipeline.DefaultConfig()},
+		Deps: Deps{Now: time.Now, Settings: pipeline.NewSettings(pipeline.DefaultConfig())},
 		list: newWaitlist(),
 	}
 	sample := idOf(t, digest(1))

@@ -31,7 +31,7 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 		return w.mayLeave(scan)
 	}
 
-	limit := w.cfg.SizeLimit(j.Source)
+	limit := w.config().SizeLimit(j.Source)
 	if j.Size > limit {
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, j.Size, limit)
 	}
@@ -73,7 +73,7 @@ func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened
 	}
 
 	d.head.room = 0
-	if w.cfg.NeedsTypes() {
+	if w.config().NeedsTypes() {
 		d.head.room = pipeline.TypesBytes
 	}
 	to := io.Writer(&d.head)
@@ -137,7 +137,7 @@ const clockSlack = 100 * time.Millisecond
 
 // file opens a name beneath the source's folder, unless it is Backburn's own.
 func (w *Worker) file(source, name string) (queue.Contents, io.ReadCloser, error) {
-	root, ok := w.cfg.Roots[source]
+	root, ok := w.config().Roots[source]
 	if !ok {
 		return queue.Contents{}, nil, fmt.Errorf("%w: no folder is configured for source %q (worker.roots, or a [[watch]] of that source)",
 			pipeline.ErrUnreachable, source)

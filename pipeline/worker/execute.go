@@ -193,7 +193,7 @@ func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) 
 		return retryAfter(disp.Delay), nil
 
 	case disp.Action == pipeline.Defer:
-		return retryAfter(max(disp.Delay, w.cfg.RetryMin)), nil
+		return retryAfter(max(disp.Delay, w.config().RetryMin)), nil
 
 	case disp.Action == pipeline.Terminate:
 		if errors.Is(err, pipeline.ErrOwn) {
@@ -222,9 +222,9 @@ func (w *Worker) unreadable(work context.Context, d *delivery, disp pipeline.Dis
 	}
 
 	tries := int(min(meta.NumDelivered, 1<<20))
-	if tries < w.cfg.MaxAttempts {
+	if tries < w.config().MaxAttempts {
 		w.log.Warn().Str("job", d.Job.ID).Int("attempt", tries).Str("err", disp.Message).Msg("cannot read contents; retrying")
-		return retryAfter(w.cfg.Backoff(tries - 1)), nil
+		return retryAfter(w.config().Backoff(tries - 1)), nil
 	}
 
 	return w.fail(work, d, results.Error{
@@ -290,7 +290,7 @@ func (w *Worker) writeSample(ctx context.Context, d *delivery, next pipeline.Sam
 func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample) (result, error) {
 	before := d.sample.Sample
 	if step.Kind == pipeline.StepFinish {
-		w.cfg.Owe(&next, d.Job.Source, w.now()) // a report that was published before
+		w.config().Owe(&next, d.Job.Source, w.now()) // a report that was published before
 	}
 	after := d.sample
 	after.Sample = next
@@ -369,13 +369,13 @@ func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step 
 // recordWish records in the sample what the job's rule wants of the report, before the job can end.
 func (w *Worker) recordWish(ctx context.Context, d *delivery) error {
 	wished := d.sample.Sample
-	if !w.cfg.RecordWish(&wished, d.Job, d.ruling) {
+	if !w.config().RecordWish(&wished, d.Job, d.ruling) {
 		return nil
 	}
 
 	var err error
 	d.sample, err = w.q.ChangeSample(ctx, d.sample.Key, func(s *pipeline.Sample) bool {
-		return w.cfg.RecordWish(s, d.Job, d.ruling)
+		return w.config().RecordWish(s, d.Job, d.ruling)
 	})
 
 	return err
@@ -383,11 +383,11 @@ func (w *Worker) recordWish(ctx context.Context, d *delivery) error {
 
 // oweReport makes up for a report that was published while the job was ending.
 func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
-	if !w.cfg.WantsReport(d.sample.Key, s) {
+	if !w.config().WantsReport(d.sample.Key, s) {
 		return nil
 	}
 
-	return w.q.OweReport(ctx, d.sample.Key, d.Job.Source, w.cfg, w.now())
+	return w.q.OweReport(ctx, d.sample.Key, d.Job.Source, w.config(), w.now())
 }
 
 // end ends a job with its final event.

@@ -12,11 +12,11 @@ import (
 // rule finds out what the policy says about a job whose contents were examined.
 func (w *Worker) rule(d *delivery) {
 	var types []string
-	if d.Job.Kind == pipeline.KindFile && w.cfg.NeedsTypes() {
+	if d.Job.Kind == pipeline.KindFile && w.config().NeedsTypes() {
 		types = pipeline.TypesOf(d.head.bytes)
 	}
 
-	d.ruling = w.cfg.Rule(pipeline.FactsOf(d.Job, types), d.Job)
+	d.ruling = w.config().Rule(pipeline.FactsOf(d.Job, types), d.Job)
 	if d.ruling.Priority != "" {
 		d.Job.Priority = d.ruling.Priority
 	}
@@ -30,7 +30,7 @@ func (w *Worker) takeUpload(ctx context.Context, d *delivery) error {
 	}
 
 	for i, s := range d.ruling.Shares {
-		err := w.shares[s.Key].Take(ctx, "", pipeline.Normal)
+		err := w.shares.Of(s.Key).Take(ctx, "", pipeline.Normal)
 		if err == nil {
 			continue
 		}
@@ -54,6 +54,6 @@ func (w *Worker) refundUpload(ctx context.Context, d *delivery) {
 
 func (w *Worker) refundShares(ctx context.Context, shares []pipeline.Share) {
 	for _, s := range shares {
-		w.shares[s.Key].Refund(ctx, "", pipeline.Normal)
+		w.shares.Of(s.Key).Refund(ctx, "", pipeline.Normal)
 	}
 }

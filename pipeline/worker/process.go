@@ -15,7 +15,7 @@ import (
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
 	d.Message, d.invalid = w.q.Receive(msg)
-	if d.Job.Priority == pipeline.Urgent && !w.cfg.MayBeUrgent(d.Job.Source) {
+	if d.Job.Priority == pipeline.Urgent && !w.config().MayBeUrgent(d.Job.Source) {
 		d.Job.Priority = pipeline.Normal
 	}
 	w.leases.take(d)
@@ -37,9 +37,9 @@ func (w *Worker) process(ctx, work context.Context, d *delivery) {
 	switch {
 	case err != nil && ctx.Err() == nil:
 		log.Warn().Err(err).Msg("cannot process job now; requeued")
-		r = retryAfter(w.cfg.Backoff(0))
+		r = retryAfter(w.config().Backoff(0))
 	case err != nil:
-		r = retryAfter(w.cfg.Lease / 3)
+		r = retryAfter(w.config().Lease / 3)
 	}
 
 	if r.ack {

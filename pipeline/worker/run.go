@@ -36,7 +36,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 	pauses := fleet.NewPauses(control, o.now, o.tick)
 	w := &Worker{
 		q:         q,
-		cfg:       cfg,
+		settings:  pipeline.NewSettings(cfg),
 		submitter: submitter,
 		log:       o.log,
 		spans:     span.New(o.traces),
@@ -55,10 +55,9 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 		progress:  newProgress(),
 		tokens:    o.tokens,
 		guard:     o.guard,
-	}
-	w.shares = map[string]*fleet.Quota{}
-	for _, s := range cfg.Shares() {
-		w.shares[s.Key] = fleet.NewQuota(control, pipeline.Budget(s.Key), s.PerDay, 0, o.now)
+		shares:    fleet.NewShares(control, cfg.Shares(), o.now),
+
+		reconfigured: make(chan struct{}, 1),
 	}
 	for _, b := range pipeline.Budgets() {
 		o.health.Func(string(b), "", func() error { return w.pauseFault(b) })
@@ -74,7 +73,7 @@ func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poll
 		Queries:  w.queries,
 		Uploads:  w.uploads,
 		Shares:   w.shares,
-		Config:   cfg,
+		Settings: w.settings,
 		Log:      o.log,
 		Metrics:  w.metrics.poller(),
 		Spans:    w.spans,
@@ -106,7 +105,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var g errgroup.Group
 	for _, run := range []func(context.Context) error{
 		w.member.Run, w.pauses.Run, w.client.Run, w.poller.Run, w.shareRate,
-		func(ctx context.Context) error { return w.leases.run(ctx, w.cfg.Lease) },
+		func(ctx context.Context) error { return w.leases.run(ctx, w.config().Lease) },
 	} {
 		g.Go(func() error { return run(services) })
 	}
@@ -116,12 +115,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() { w.jobs.Wait(); close(idle) }()
 	if n := w.leases.size(); n > 0 {
-		w.log.Info().Int("jobs", n).Stringer("timeout", w.cfg.ShutdownTimeout).Msg("finishing jobs in progress")
+		w.log.Info().Int("jobs", n).Stringer("timeout", w.config().ShutdownTimeout).Msg("finishing jobs in progress")
 	}
 
 	select {
 	case <-idle:
-	case <-time.After(w.cfg.ShutdownTimeout):
+	case <-time.After(w.config().ShutdownTimeout):
 		w.log.Warn().Int("jobs", w.leases.size()).Msg("shutdown timeout reached; requeuing jobs")
 		stopWork()
 		<-idle
@@ -131,12 +130,35 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer cancel()
 	w.uploads.Release(bctx)
 	w.queries.Release(bctx)
-	for _, s := range w.shares {
+	for _, s := range w.shares.All() {
 		s.Release(bctx)
 	}
 	stopServices()
 
 	return g.Wait()
+}
+
+// Reconfigure has the worker go by another configuration while it runs, from the next step of each
+// job on. It may differ from the one before in the keys that are tagged with reload; the others hold
+// from the next start, and are the caller's to keep. It is safe for concurrent use.
+func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	w.settings.Set(cfg)
+
+	w.shares.Set(cfg.Shares())
+	for q, perDay := range map[*fleet.Quota]int{w.uploads: cfg.UploadsPerDay, w.queries: cfg.QueriesPerDay} {
+		q.SetLimit(perDay, cfg.ReservePercent)
+		q.Release(ctx)
+	}
+	select {
+	case w.reconfigured <- struct{}{}:
+	default: // it is told already
+	}
+	w.poller.Reconfigured()
+
+	return nil
 }
 
 // Member is the worker's place in the fleet.
@@ -189,15 +211,15 @@ func (w *Worker) shareRate(ctx context.Context) error {
 		for _, m := range members {
 			total += m.Slots
 		}
-		share := float64(w.cfg.Concurrency) / float64(max(total, 1))
-		if w.cfg.Rate > 0 {
-			w.limiter.SetLimit(rate.Limit(w.cfg.Rate * share))
-			w.limiter.SetBurst(max(int(float64(w.cfg.Burst)*share), 1))
-		}
+		cfg := w.config()
+		share := float64(cfg.Concurrency) / float64(max(total, 1))
+		w.limiter.SetLimit(limitOf(cfg.Rate * share))
+		w.limiter.SetBurst(max(int(float64(cfg.Burst)*share), 1))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-w.reconfigured:
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 
 // waitForToken waits a moment, and then for as long as there is no token.
 func (w *Worker) waitForToken(ctx context.Context) error {
-	if err := fleet.Sleep(ctx, w.cfg.RetryMin); err != nil || w.tokens == nil {
+	if err := fleet.Sleep(ctx, w.config().RetryMin); err != nil || w.tokens == nil {
 		return err
 	}
 

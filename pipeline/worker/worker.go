@@ -31,7 +31,7 @@ type Submitter interface {
 // any number of processes, share one queue.
 type Worker struct {
 	q         *queue.Queue
-	cfg       pipeline.Config
+	settings  *pipeline.Settings
 	submitter Submitter
 	log       zerolog.Logger
 	metrics   *metrics
@@ -42,7 +42,7 @@ type Worker struct {
 	pauses  *fleet.Pauses
 	uploads *fleet.Quota
 	queries *fleet.Quota
-	shares  map[string]*fleet.Quota // of rules, by pipeline.Share.Key
+	shares  *fleet.Shares // of rules
 	client  *poller.Client
 	poller  *poller.Poller
 
@@ -57,6 +57,8 @@ type Worker struct {
 	breaker  breaker
 	refusals pipeline.Refusals
 	guard    *guard.Guard // nil lets everything leave
+
+	reconfigured chan struct{} // capacity 1: the rate may be another
 
 	jobs sync.WaitGroup // deliveries that are worked on
 }
@@ -121,7 +123,10 @@ func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
 
 const defaultTick = time.Second
 
+// config is what the worker goes by at this moment.
+func (w *Worker) config() pipeline.Config { return w.settings.Now() }
+
 // policy is what Decide goes by.
 func (w *Worker) policy(d *delivery) pipeline.Policy {
-	return pipeline.Policy{Config: w.cfg, Ruling: d.ruling, Self: w.member.ID(), Random: rand.Float64()}
+	return pipeline.Policy{Config: w.config(), Ruling: d.ruling, Self: w.member.ID(), Random: rand.Float64()}
 }

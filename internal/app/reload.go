@@ -1,0 +1,137 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"backburn/internal/config"
+	"backburn/internal/health"
+)
+
+// reloadTimeout bounds what NATS has to do for a reload.
+const reloadTimeout = 5 * time.Second
+
+// reloadOnHangup takes up the configuration anew at each SIGHUP, and has the sinks open their files
+// again, until ctx ends.
+func (n *Node) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+		}
+
+		done := notifyReloading(n.log)
+		n.sinks.reopen()
+		n.reload(ctx)
+		if ctx.Err() == nil {
+			done()
+		}
+	}
+}
+
+// reload takes up what has changed in the configuration and may change while the process runs. It
+// names the rest. A configuration that cannot work changes nothing.
+func (n *Node) reload(ctx context.Context) {
+	if n.roles.Reload == nil {
+		return
+	}
+
+	part := n.health.Part("configuration", "")
+	changes, err := n.takeUp(ctx)
+	if err != nil {
+		part.Fault(health.Fault{
+			State:  health.Degraded,
+			Reason: "the last reload was refused: " + err.Error(),
+			Remedy: "`backburn config check` says what is wrong; reload again",
+		})
+		n.log.Error().Strs("problems", problemsOf(err)).Msg("SIGHUP: configuration refused; the settings from before stay")
+		return
+	}
+	part.OK()
+
+	reloaded, restart := []string{}, []string{}
+	for _, c := range changes {
+		if c.Reload {
+			reloaded = append(reloaded, c.Key)
+		} else {
+			restart = append(restart, c.Key)
+		}
+	}
+	n.log.Info().Strs("changed", reloaded).Msg("SIGHUP: configuration reloaded, files of sinks reopened")
+	if len(restart) > 0 {
+		n.log.Warn().Strs("keys", restart).Msg("SIGHUP: these keys changed, too, and need a restart")
+	}
+}
+
+func problemsOf(err error) []string {
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok {
+		return []string{err.Error()}
+	}
+
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, p.String())
+	}
+
+	return texts
+}
+
+// takeUp reads the configuration, and has the parts go by it as far as they can. It returns what is
+// different from the one before.
+func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
+	r := n.roles.Reload
+	next, err := r.Read()
+	if err != nil {
+		return nil, err
+	}
+	if err := next.Validate(r.Parts); err != nil {
+		return nil, err
+	}
+	changes := r.Loaded.Changes(next)
+	loaded := r.Loaded.Reloaded(next)
+	if err := loaded.Validate(r.Parts); err != nil { // beside the values that stay
+		return nil, err
+	}
+	if loaded.Pipeline.Reporting() && !r.Loaded.Pipeline.Reporting() {
+		return nil, loaded.Problem("policy", "expected no report = \"always\" before a restart, because no reports were fetched so far")
+	}
+
+	cfg := n.config().Reloaded(next)
+	n.guard.Add(cfg.Guarded()) // before anybody uses a new secret
+	if n.roles.Sinks {
+		if err := n.sinks.change(cfg.Sink); err != nil {
+			return nil, err
+		}
+	}
+	if n.worker != nil {
+		wcfg, err := WorkerConfig(cfg)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+		defer cancel()
+		if err := n.worker.Reconfigure(ctx, wcfg); err != nil {
+			return nil, err
+		}
+	}
+	r.Level(cfg.Log.Level)
+
+	r.Loaded = loaded
+	n.live.Store(&cfg)
+	n.member.SetConfig(fingerprint(cfg))
+
+	return changes, nil
+}
+
+// config is what the process goes by at this moment. n.cfg is what it started with.
+func (n *Node) config() config.Config {
+	if cfg := n.live.Load(); cfg != nil {
+		return *cfg
+	}
+
+	return n.cfg
+}
