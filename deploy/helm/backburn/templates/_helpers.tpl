@@ -6,6 +6,19 @@
 {{- end -}}
 {{- end }}
 
+{{- /* Where NATS is. The name of an installed one is as the chart of the NATS project has it. */}}
+{{- define "backburn.natsURL" -}}
+{{- if .Values.nats.url -}}
+{{ .Values.nats.url }}
+{{- else if not .Values.nats.enabled -}}
+nats://nats:4222
+{{- else if contains "nats" .Release.Name -}}
+nats://{{ .Release.Name }}:4222
+{{- else -}}
+nats://{{ .Release.Name }}-nats:4222
+{{- end -}}
+{{- end }}
+
 {{- define "backburn.labels" -}}
 app.kubernetes.io/name: backburn
 app.kubernetes.io/instance: {{ .Release.Name }}
