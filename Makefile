@@ -36,6 +36,10 @@ lint: ## what .ci/run asks golangci-lint
 fuzz: ## fuzz every target for a minute
 	.ci/fuzz 60s
 
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities in what is used (asks vuln.go.dev)
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
 .PHONY: config
 config: ## write config.example.toml and docs/configuration.md from the structs
 	go test -run TestGeneratedFiles ./internal/config -update
