@@ -46,10 +46,10 @@ func TestReloadUnderLoad(t *testing.T) {
 		"[[sink]]\nname = \"siem\"\nkind = \"file\"\npath = \"events.jsonl\"\n")
 	p.Signal(syscall.SIGHUP)
 	line := p.Logged(reloaded)
-	if got, want := keys(line, "changed"), []string{"log.level", "policy", "sink", "worker.burst", "worker.rate"}; !slices.Equal(got, want) {
+	if got, want := fieldWords(line, "changed"), []string{"log.level", "policy", "sink", "worker.burst", "worker.rate"}; !slices.Equal(got, want) {
 		t.Errorf("reloaded: %q, want %q", got, want)
 	}
-	if got, want := keys(p.Logged(needsRestart), "keys"), []string{"watch", "worker.concurrency"}; !slices.Equal(got, want) {
+	if got, want := fieldWords(p.Logged(needsRestart), "keys"), []string{"watch", "worker.concurrency"}; !slices.Equal(got, want) {
 		t.Errorf("needs a restart: %q, want %q", got, want)
 	}
 	atOnce := s.WildFire.Count(wildfire.OpSubmitFile)
@@ -98,8 +98,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// keys are the sorted values of a field.
-func keys(l testkit.Line, field string) []string {
+// fieldWords are the sorted values of a field.
+func fieldWords(l testkit.Line, field string) []string {
 	var all []string
 	list, _ := l[field].([]any)
 	for _, v := range list {
@@ -146,7 +146,7 @@ func TestReloadRefused(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
-	if l := p.Logged(refused); len(keys(l, "problems")) == 0 {
+	if l := p.Logged(refused); len(fieldWords(l, "problems")) == 0 {
 		t.Errorf("the log does not say what is wrong: %v", l)
 	}
 	if strings.Contains(p.Stderr(), `"level":"debug"`) {
