@@ -119,8 +119,9 @@ func TestAPatternIsNoSource(t *testing.T) {
 	f.work()
 	f.raw("a", "mail", "x.exe", "MZ")
 	f.raw("b", "a*b", "x.exe", "MZ")
-	all := f.events(2)
-	for id, want := range map[string]string{"a": "benign", "b": "invalid_job"} {
+	f.raw("c", results.AuditSource, "x.exe", "MZ") // what people do is told under this name
+	all := f.events(3)
+	for id, want := range map[string]string{"a": "benign", "b": "invalid_job", "c": "invalid_job"} {
 		if ev := all.one(t, id); ev.Outcome() != want {
 			t.Errorf("job %s ended %s, want %s", id, ev.Outcome(), want)
 		}

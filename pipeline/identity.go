@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"backburn/results"
 )
 
 // Ref is the identity of a job: who handed it in, and under which id. Two sources may use the
@@ -30,9 +32,10 @@ func ParseRef(s string) (r Ref, ok bool) {
 // Ref returns the identity of the job.
 func (j Job) Ref() Ref { return Ref{Source: j.Source, ID: j.ID} }
 
-// ValidSource reports whether s can name a source: [a-z0-9_-]{1,32}.
+// ValidSource reports whether s can name a source: [a-z0-9_-]{1,32}, but not the name that events
+// about the whole fleet have in its place.
 func ValidSource(s string) bool {
-	if s == "" || len(s) > 32 {
+	if s == "" || len(s) > 32 || s == results.AuditSource {
 		return false
 	}
 	for _, c := range []byte(s) {

@@ -37,7 +37,7 @@ import (
 
 func main() {
 	n := flag.Int("n", 3000, "files")
-	depth := flag.Bool("depth", false, "measure with 1,000, 30,000 and 300,000 jobs in the queue instead")
+	depth := flag.Bool("depth", false, "measure with 1,000 to 1,000,000 jobs in the queue instead")
 	flag.Parse()
 	measure := func() error { return files(*n) }
 	if *depth {
@@ -106,49 +106,61 @@ func throughput(n, workers int, sync bool) error {
 // so that it is the queue's cost alone.
 func depths(n int) error {
 	fmt.Printf("%d jobs whose verdict is known here, with others queued behind them\n", n)
-	for _, depth := range []int{1_000, 30_000, 300_000} {
-		s, err := start(false)
+	for _, depth := range []int{30_000, 300_000, 1_000_000} {
+		shallow, err := costAt(n, 1_000)
 		if err != nil {
 			return err
 		}
-		err = s.atDepth(min(n, depth), depth)
-		s.stop()
+		deep, err := costAt(n, depth)
 		if err != nil {
 			return err
 		}
+		fmt.Printf("%9d queued: %6.1f µs a job; with 1,000 just before: %6.1f; ratio %.2f\n", depth, deep, shallow, deep/shallow)
 	}
+
 	return nil
 }
 
-func (s *site) atDepth(n, depth int) error {
+// costAt is what a job costs with so many queued, in µs, on a server of its own.
+func costAt(n, depth int) (float64, error) {
+	s, err := start(false)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop()
+
+	return s.atDepth(min(n, depth), depth)
+}
+
+func (s *site) atDepth(n, depth int) (float64, error) {
 	known := []byte("MZ known")
 	sum := sha256.Sum256(known)
 	s.sim.Know(wildfiretest.Known{SHA256: hex.EncodeToString(sum[:]), Verdict: wildfire.Malware})
 	if err := s.publish(1, func(int) []byte { return known }); err != nil {
-		return err
+		return 0, err
 	}
 	stop, err := s.work(1)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	_, err = s.finals(1, 1)
 	stop()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := s.publish(depth, func(int) []byte { return known }); err != nil {
-		return err
+		return 0, err
 	}
 	if stop, err = s.work(1); err != nil {
-		return err
+		return 0, err
 	}
 	defer stop()
 	took, err := s.finals(n/5, n)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	fmt.Printf("%7d queued: %6.1f µs a job\n", depth, float64(took.Microseconds())/float64(n-n/5))
-	return nil
+
+	return float64(took.Microseconds()) / float64(n-n/5), nil
 }
 
 // site is a server, a queue on it, and a simulated WildFire.
