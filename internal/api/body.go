@@ -77,11 +77,6 @@ func (e *readError) Unwrap() error { return e.err }
 // fields of multipart.
 const maxFraming = 64 << 10
 
-// unsupported is a body in a form that would have to be undone before it is the file.
-func unsupported(format string, a ...any) error {
-	return &fault{http.StatusUnsupportedMediaType, "unsupported-media", fmt.Sprintf(format, a...)}
-}
-
 // form reports whether the body is multipart/form-data, with which boundary. Any other multipart,
 // and what cannot be read as one, is refused: its framing would be taken for the file.
 func form(r *http.Request) (boundary string, ok bool, err error) {
@@ -192,6 +187,9 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 
 	return f, nil
 }
+
+// baseName is the last element of a name from either kind of system.
+func baseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 // next is the next part that is a file; io.EOF where there is none.
 func (f *filePart) next() (*multipart.Part, error) {

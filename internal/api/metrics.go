@@ -3,8 +3,11 @@ package api
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"backburn/internal/sse"
 )
 
 // metrics tell what became of submissions, and of requests without a valid token. Every series is
@@ -59,7 +62,9 @@ func newMetrics(tokens []Token) *metrics {
 	return m
 }
 
-func (m *metrics) register(reg *prometheus.Registry, s *service) error {
+// register registers the metrics, and gauges of the submissions and streams that are open at the
+// time of a scrape.
+func (m *metrics) register(reg *prometheus.Registry, inProgress *atomic.Int64, streams sse.Places) error {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
@@ -68,7 +73,7 @@ func (m *metrics) register(reg *prometheus.Registry, s *service) error {
 		reg.Register(m.submissions),
 		reg.Register(m.unauthorized),
 		reg.Register(m.seconds),
-		reg.Register(gauge("backburn_api_submissions_in_progress", "Submissions that are being taken.", func() float64 { return float64(s.inProgress.Load()) })),
-		reg.Register(gauge("backburn_api_streams", "Open streams of events.", func() float64 { return float64(len(s.streams)) })),
+		reg.Register(gauge("backburn_api_submissions_in_progress", "Submissions that are being taken.", func() float64 { return float64(inProgress.Load()) })),
+		reg.Register(gauge("backburn_api_streams", "Open streams of events.", func() float64 { return float64(len(streams)) })),
 	)
 }

@@ -36,18 +36,6 @@ type request struct {
 	wait     time.Duration
 }
 
-// fault is an error that is the client's, with the problem that it becomes.
-type fault struct {
-	status       int
-	kind, detail string
-}
-
-func (f *fault) Error() string { return f.detail }
-
-func bad(format string, a ...any) error {
-	return &fault{http.StatusBadRequest, "invalid-request", fmt.Sprintf(format, a...)}
-}
-
 func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	h := holderOf(r)
@@ -290,9 +278,6 @@ func (s *service) metadata(r *http.Request, j *pipeline.Job) error {
 
 	return nil
 }
-
-// baseName is the last element of a name from either kind of system.
-func baseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 // refuse answers a submission that was not accepted.
 func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req request, err error) {

@@ -16,7 +16,6 @@ import (
 var knotted = map[string]bool{
 	"backburn/auth":                  true,
 	"backburn/internal/admin":        true,
-	"backburn/internal/api":          true,
 	"backburn/internal/app":          true,
 	"backburn/internal/config":       true,
 	"backburn/pipeline/watch":        true,

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/sse"
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/results"
+)
+
+// Queue is what the API needs of the pipeline; a *queue.Queue is one.
+type Queue interface {
+	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
+	Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error)
+	Known(ctx context.Context, sha256 string) (queue.SampleTrace, bool, error)
+	Trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error)
+
+	JetStream() jetstream.JetStream
+	Prefix() string // nats.prefix
+}
+
+// Intake takes submissions.
+type Intake interface {
+	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
+}
+
+// Config is what the API is made with. Every field is required but those that say otherwise.
+type Config struct {
+	Tokens      []Token
+	MaxFileSize int64 // in bytes; exactly so many are fine
+
+	// Ready returns nil while NATS is connected. It answers at once.
+	Ready  func(ctx context.Context) error
+	Intake Intake
+	Queue  Queue
+
+	Registry *prometheus.Registry // nil for none
+	Log      zerolog.Logger
+}
+
+// service answers requests.
+type service struct {
+	cfg        Config
+	base       string // path under which a proxy shows it
+	tokens     *keyring
+	metrics    *metrics
+	inProgress atomic.Int64 // submissions
+	streams    sse.Places
+}
+
+// unavailable answers where NATS does not.
+func (s *service) unavailable(w http.ResponseWriter, err error) {
+	s.cfg.Log.Error().Err(err).Msg("cannot read the queue for an HTTP client")
+	retry(w, askTimeout)
+	problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
+}
+
+// ready reports whether NATS is there to be asked; else it has answered.
+func (s *service) ready(w http.ResponseWriter, r *http.Request) bool {
+	if err := s.cfg.Ready(r.Context()); err != nil {
+		s.unavailable(w, err)
+		return false
+	}
+
+	return true
+}
