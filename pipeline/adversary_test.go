@@ -29,8 +29,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Everything in this file is what a hostile or broken neighbor does: a gateway, a service, a proxy,
-// a file server, a person with the rights of an operator.
+// The tests in this file play hostile or broken neighbors: a gateway, a service, a proxy, a file
+// server, a person with an operator's permissions.
 
 // withID is the header of a raw job.
 func withID(id, filename string) nats.Header {
@@ -43,12 +43,12 @@ func (f *fixture) asJSON(source, id, body string) {
 	f.publish("backburn.jobs.normal."+source, nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {id}}, body)
 }
 
-// A gateway submits harmless contents under the id of another source's job, in every way that
-// there is to name one. The other's job ends with its own verdict.
+// A gateway submits harmless contents under the ID of another source's job, in every possible
+// spelling. The other job still ends with its own verdict.
 func TestNoSourceEndsAnothersJob(t *testing.T) {
 	t.Parallel()
 	const victim = "mail-999"
-	long := strings.Repeat("x", 200) + ".1" // no token of a subject: it is hashed
+	long := strings.Repeat("x", 200) + ".1" // not a valid subject token, so it is hashed
 	for name, attack := range map[string]func(f *fixture, id string){
 		"the id": func(f *fixture, id string) {
 			f.publish("backburn.jobs.urgent.gw", withID(id, "good.exe"), "MZ good")
@@ -125,8 +125,8 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 	}
 }
 
-// Two sources submit contents under one id that leave no room in a message. Each has an object of
-// its own, also while both wait.
+// Two sources submit contents under the same ID that are too large for a message. Each gets an
+// object of its own, even while both jobs wait.
 func TestLargeContentsOfTwoSourcesAreApart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -136,7 +136,7 @@ func TestLargeContentsOfTwoSourcesAreApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := map[string]string{"mail": "malware.exe", "gw": "good.exe"}
-	const size = 1<<20 - 8<<10 // no room for what travels with them
+	const size = 1<<20 - 8<<10 // no room for the headers that travel with them
 	body := func(source string) string { return strings.Repeat("MZ of "+source+"\n", size)[:size] }
 	for source, name := range names {
 		f.raw("same", source, name, body(source))
@@ -159,8 +159,8 @@ func TestLargeContentsOfTwoSourcesAreApart(t *testing.T) {
 	}
 }
 
-// A gateway names a victim's hash, for contents that are others or cannot be read. That costs the
-// victim's file nothing: no claim, no refusal, no verdict.
+// A gateway claims a victim's hash for other contents, or for contents that cannot be read. The
+// victim's file is not affected: no claim, no refusal, no verdict.
 func TestClaimedHashesTouchNothing(t *testing.T) {
 	t.Parallel()
 	const victim = "MZ the victim, malware"
@@ -226,7 +226,8 @@ func (f *fixture) object(name, body string) {
 	}
 }
 
-// An object is replaced after its job was submitted. What is judged is not what was submitted.
+// An object is replaced after its job was submitted. The new contents get no verdict in the name of
+// the old.
 func TestReplacedObjectsAreNotJudged(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -246,7 +247,7 @@ func TestReplacedObjectsAreNotJudged(t *testing.T) {
 			f.object("o", "MZ mal 1")
 			f.asJSON("mail", "a", tc.job)
 			accepted := f.acceptedAt()
-			for !f.storedAt("o").After(accepted.Add(200 * time.Millisecond)) { // what the clocks of two servers may differ by
+			for !f.storedAt("o").After(accepted.Add(200 * time.Millisecond)) { // how far the clocks of two servers may be apart
 				f.object("o", tc.other)
 			}
 			f.work()
@@ -260,7 +261,7 @@ func TestReplacedObjectsAreNotJudged(t *testing.T) {
 	}
 }
 
-// acceptedAt is when the server took the last job.
+// acceptedAt is when the server accepted the last job.
 func (f *fixture) acceptedAt() time.Time {
 	f.t.Helper()
 	jobs, err := f.q.JetStream().Stream(f.t.Context(), f.q.JobsStream())
@@ -271,7 +272,7 @@ func (f *fixture) acceptedAt() time.Time {
 	return jobs.CachedInfo().State.LastTime
 }
 
-// storedAt is when the server took an object.
+// storedAt is when the server stored an object.
 func (f *fixture) storedAt(name string) time.Time {
 	f.t.Helper()
 	files, err := f.q.JetStream().ObjectStore(f.t.Context(), f.q.FilesBucket())
@@ -341,7 +342,7 @@ func TestTruncatedFilesAreChanged(t *testing.T) {
 	}
 }
 
-// hostileJobs are JSON jobs whose fields would break an event if they were copied unread.
+// hostileJobs are JSON jobs whose fields would break an event if they were copied unchecked.
 var hostileJobs = map[string]string{
 	"negative size":   `{"version":1,"kind":"file","filename":"x","size":-5,"content":{"object":"o"}}`,
 	"no hash":         `{"version":1,"kind":"file","filename":"x","sha256":"zz","content":{"object":"o"}}`,
@@ -362,8 +363,8 @@ var hostileJobs = map[string]string{
 	"deep":            strings.Repeat(`{"metadata":`, 2000) + strings.Repeat("}", 2000),
 }
 
-// Whatever a gateway writes, each event that comes of it is as the schema says, and a strict reader
-// takes it.
+// Whatever a gateway writes, each resulting event follows the schema, and a strict reader accepts
+// it.
 func TestHostileFieldsReachNoEvent(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -453,8 +454,8 @@ func (f *fixture) file(name, body string) {
 	}
 }
 
-// However contents came in, and whatever becomes of them, the final event says what they are and
-// when they came.
+// However contents were submitted, and whatever their outcome, the final event has their hash, size
+// and time of arrival.
 func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -489,7 +490,7 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 	}
 	f.work()
 	var all events
-	for way := range ways { // one after the other: five sick files in a row would pause uploads
+	for way := range ways { // one at a time: five failing files in a row would pause uploads
 		for outcome := range outcomes {
 			if outcome != "shared" {
 				give(way, outcome)
@@ -518,7 +519,7 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 		}
 	}
 
-	// A replay knows as much.
+	// A replay has the same facts.
 	f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Name: "never"})
 	for _, l := range f.letters(queue.DeadFilter{Reason: results.UnsupportedType}) {
 		if _, err := f.q.Replay(t.Context(), l.Seq, queue.Replay{}); err != nil {
@@ -533,8 +534,8 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 	}
 }
 
-// One worker cannot reach what another can: it ends nobody's job, fetches no more of the source,
-// and says so. The other does the work.
+// One worker cannot reach contents that another can reach. It fails no job, stops fetching jobs of
+// that source, and reports it. The other worker does the work.
 func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
 	t.Parallel()
 	for name, root := range map[string]func(t *testing.T) map[string]string{
@@ -584,7 +585,7 @@ func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
 			if s := parts.Part("source", "mail").Status(); s.State != health.Failed || s.Remedy == "" {
 				t.Errorf("it says %+v", s)
 			}
-			f.raw("raw", "other", "x.exe", "MZ raw") // it serves the others
+			f.raw("raw", "other", "x.exe", "MZ raw") // it still serves other sources
 			f.until(func(es events) bool { return len(es.of("raw").final()) == 1 })
 
 			f.work()
@@ -598,8 +599,8 @@ func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
 	}
 }
 
-// runWorker runs a worker until the test ends. It returns what has it take no more jobs, and does
-// not wait for those in hand.
+// runWorker runs a worker until the test ends. It returns a function that stops its intake and does
+// not wait for the jobs that it holds.
 func (f *fixture) runWorker(w *worker.Worker) (stop func()) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -615,7 +616,7 @@ func (f *fixture) runWorker(w *worker.Worker) (stop func()) {
 	return cancel
 }
 
-// gate holds the upload of one file until it is opened.
+// gate blocks the upload of one file until the gate is opened.
 type gate struct {
 	worker.Submitter
 
@@ -635,9 +636,9 @@ func (g *gate) SubmitFile(ctx context.Context, file wildfire.File, opts ...wildf
 	return g.Submitter.SubmitFile(ctx, file, opts...)
 }
 
-// Something on the way answers for some of the files. Those end, with its words; the others are not
-// held up, and nothing is paused for long.
-func TestAFilterOnTheWayEndsItsFilesAlone(t *testing.T) {
+// A proxy answers in place of WildFire for some of the files. Their jobs fail with the proxy's
+// text; the others are not delayed, and nothing is paused for long.
+func TestAProxyThatBlocksSomeFilesFailsOnlyThose(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]wildfiretest.Fault{
 		"403 with a page":     {Status: 403, Body: wildfiretest.HTMLBody},
@@ -672,7 +673,7 @@ func TestAFilterOnTheWayEndsItsFilesAlone(t *testing.T) {
 						n++
 					}
 				}
-				if n < good+blocked { // life goes on
+				if n < good+blocked { // later files are uploaded as usual
 					more++
 					f.raw(fmt.Sprint("more-", more), "mail", "fine.exe", fmt.Sprint("MZ more ", more))
 				}
@@ -695,9 +696,9 @@ func TestAFilterOnTheWayEndsItsFilesAlone(t *testing.T) {
 	}
 }
 
-// The same answers to everything are nobody's fault: uploads are paused, no file ends, and nothing
-// is counted as sent, though that lasts beyond the deadline of verdicts.
-func TestAWallOnTheWayEndsNoFile(t *testing.T) {
+// A proxy gives the same answers to every upload. Uploads are paused, no job fails, and nothing is
+// counted as sent, even beyond the deadline for verdicts.
+func TestAProxyThatRefusesAllFailsNoFile(t *testing.T) {
 	t.Parallel()
 	portal := wildfiretest.Fault{Status: 200, Body: wildfiretest.HTMLBody}
 	for name, rule := range map[string]wildfiretest.Rule{
@@ -762,7 +763,7 @@ func TestAWallOnTheWayEndsNoFile(t *testing.T) {
 	}
 }
 
-// pauses follows the pauses of the fleet by a clock, until the test ends.
+// pauses follows the fleet's pauses, with the given clock, until the test ends.
 func (f *fixture) pauses(now func() time.Time) *fleet.Pauses {
 	f.t.Helper()
 	p := fleet.NewPauses(f.q.Control(), now, time.Millisecond)
@@ -774,7 +775,7 @@ func (f *fixture) pauses(now func() time.Time) *fleet.Pauses {
 	return p
 }
 
-// pausedFor reports whether a budget is paused, and nobody finds out whether that is over.
+// pausedFor reports whether a budget is paused and not being probed.
 func pausedFor(p *fleet.Pauses, b pipeline.Budget) bool {
 	is, on, _ := p.Active(b)
 
@@ -782,7 +783,7 @@ func pausedFor(p *fleet.Pauses, b pipeline.Budget) bool {
 }
 
 // The day's uploads are used up while several are about to begin. None begins after the answer,
-// though the others of the fleet have not been told, or cannot be.
+// even if the rest of the fleet has not been informed yet or cannot be.
 func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 	t.Parallel()
 	for name, during := range map[string]func(f *fixture){
@@ -806,7 +807,7 @@ func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 			f.work()
 			f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= quota/2 })
 			during(f)
-			f.taken() // nothing is left for a worker that goes on
+			f.taken() // nothing is left for a worker that continues
 			if n := f.wildfire.CountStatus(wildfire.OpSubmitFile, 419); n == 0 || n > slots {
 				t.Errorf("%d uploads were refused with 419, want 1 to %d: one for each slot", n, slots)
 			}
@@ -814,9 +815,9 @@ func TestNoUploadAfterTheBudgetIsSpent(t *testing.T) {
 	}
 }
 
-// The bucket in which the fleet agrees is lost just when a pause is to be written. The pause holds
-// here, whoever paused is not held up, and the fleet is told when the bucket is there again.
-func TestAPauseIsToldLater(t *testing.T) {
+// The control bucket is lost just as a pause is written. The pause applies in this process, the
+// caller is not delayed, and the pause is written for the fleet once the bucket is back.
+func TestAPauseIsWrittenLater(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	p := f.pauses(time.Now)
@@ -842,7 +843,7 @@ func TestAPauseIsToldLater(t *testing.T) {
 	f.pauseIs(f.pauses(time.Now), pipeline.Queries, "the service is sick")
 }
 
-// taken waits until the workers have acknowledged every job: it has ended, or waits in the ledger.
+// taken waits until the workers have acknowledged every job: each has ended or waits in the ledger.
 func (f *fixture) taken() {
 	f.t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
@@ -862,7 +863,7 @@ func (f *fixture) taken() {
 	}
 }
 
-// control edits the limits of the bucket in which the fleet agrees.
+// control edits the limits of the control bucket.
 func (f *fixture) control(edit func(*jetstream.StreamConfig)) {
 	f.t.Helper()
 	js := f.q.JetStream()
@@ -877,9 +878,9 @@ func (f *fixture) control(edit func(*jetstream.StreamConfig)) {
 	}
 }
 
-// An urgent job whose contents somebody less urgent already has in work is not held up by that
-// one's wait.
-func TestUrgentLiftsWhatItWaitsFor(t *testing.T) {
+// An urgent job is not delayed if a less urgent job with the same contents is already being
+// processed and waits.
+func TestAnUrgentJobSpeedsUpItsDuplicate(t *testing.T) {
 	t.Parallel()
 	same := "MZ the same"
 	urgent := func(f *fixture) {
@@ -942,12 +943,13 @@ func TestUrgentLiftsWhatItWaitsFor(t *testing.T) {
 		f.publish("backburn.jobs.bulk.mail", withID("slow", "x.exe"), same)
 		f.status(func(st queue.Status) bool { return st.Parked.Jobs == 1 })
 
-		// The worker that parked it takes no more jobs, and lives: the urgent one is another's.
+		// The worker that parked it is alive but fetches no more jobs, so another worker gets the
+		// urgent job.
 		stop()
 		f.work(worker.WithClock(c.now))
 		urgent(f)
 		all := f.until(func(es events) bool { return ended(es) && len(es.of("slow").final()) == 1 })
-		all.one(t, "slow") // its contents are decided with the other's
+		all.one(t, "slow") // both jobs have the same contents and end together
 	})
 	t.Run("while it waits for a slot", func(t *testing.T) {
 		t.Parallel()
@@ -968,7 +970,7 @@ func TestUrgentLiftsWhatItWaitsFor(t *testing.T) {
 	})
 }
 
-// sampleIs waits until a sample is in a state.
+// sampleIs waits until a sample has the given state.
 func (f *fixture) sampleIs(key, state string) {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -987,8 +989,9 @@ func (f *fixture) sampleIs(key, state string) {
 	}
 }
 
-// The server takes smaller messages than before. Contents that fitted then have not changed.
-func TestAServerThatTakesLessThanBefore(t *testing.T) {
+// The server now has a smaller message limit. Contents that fitted before are not reported as
+// changed.
+func TestAServerWithASmallerMessageLimit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := natsServerIn(t, dir, -1)
@@ -1017,8 +1020,8 @@ func TestAServerThatTakesLessThanBefore(t *testing.T) {
 	}
 }
 
-// The fleet waits for a token: who waits is woken when there is one, whatever the back-off says.
-func TestWhoWaitsForATokenIsWoken(t *testing.T) {
+// Jobs wait for a token. They continue as soon as there is one, whatever their back-off is.
+func TestJobsContinueOnceThereIsAToken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.RetryMin, f.cfg.RetryMax = 20*time.Millisecond, time.Hour
@@ -1050,7 +1053,7 @@ func TestWhoWaitsForATokenIsWoken(t *testing.T) {
 // tokens is a source without a token until it is ready.
 type tokens struct {
 	ready chan struct{}
-	waits chan struct{} // closed when the first waits
+	waits chan struct{} // closed when the first caller waits
 	first sync.Once
 }
 

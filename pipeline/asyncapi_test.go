@@ -25,7 +25,7 @@ type channel struct {
 	} `yaml:"messages"`
 }
 
-// docs/asyncapi.yaml has the subjects that are used, and refers to what is there.
+// docs/asyncapi.yaml has the subjects that the code uses, and its references resolve.
 func TestAsyncAPIIsAsThePipeline(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/asyncapi.yaml")

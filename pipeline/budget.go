@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Budget is one of WildFire's two daily allowances. They are spent, and paused, apart.
+// Budget is one of WildFire's two daily allowances. Each is spent and paused independently.
 type Budget string
 
 // The budgets.
@@ -14,21 +14,21 @@ const (
 	Queries Budget = "queries"
 )
 
-// Budgets lists both.
+// Budgets lists both budgets.
 func Budgets() []Budget { return []Budget{Uploads, Queries} }
 
 // Day names the day of the budgets to which t belongs. It begins at 00:00 UTC.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// ResetAfter is when the budgets of t's day are renewed, plus a margin: the service's own clock
-// decides, and clients all over the world call at midnight.
+// ResetAfter returns when the budgets of t's day are renewed, plus a margin. The service's clock
+// may differ from ours, and clients all over the world call at midnight.
 func ResetAfter(t time.Time) time.Time {
 	y, m, d := t.UTC().Date()
 
 	return time.Date(y, m, d+1, 0, 1, 0, 0, time.UTC).Add(rand.N(30 * time.Second))
 }
 
-// Backoff grows from low, doubling with each attempt, to high. The upper half of it is random.
+// Backoff starts at low and doubles with each attempt, up to high. Its upper half is random.
 func Backoff(attempt int, low, high time.Duration) time.Duration {
 	return backoff(attempt, low, high, rand.Float64())
 }

@@ -10,7 +10,7 @@ import (
 	"backburn/wildfire"
 )
 
-// What can be wrong with a job's contents, apart from what WildFire says of them.
+// Faults of a job's contents that are found without WildFire.
 var (
 	ErrContentMissing = errors.New("the contents are not there")
 	ErrContentChanged = errors.New("the contents changed after they were submitted")
@@ -20,8 +20,8 @@ var (
 	// ErrOwn means that the contents are Backburn's own, or contain one of its secrets.
 	ErrOwn = errors.New("kept here")
 
-	// ErrUnreachable means that this worker cannot reach the contents of a source. This is no fault
-	// of the job: another worker may reach them.
+	// ErrUnreachable means that this worker cannot reach the contents of a source. The job is not
+	// at fault: another worker may reach them.
 	ErrUnreachable = errors.New("this worker cannot reach the source's contents")
 )
 
@@ -40,11 +40,11 @@ type Action int
 // The actions.
 const (
 	Complete   Action = iota // done: go on
-	Retry                    // a fault: try again after a delay, and count the attempt
-	Defer                    // not the job's fault and not the service's: again, uncounted
-	ParkBudget               // the day's budget is used up: stop it fleet-wide until the reset, uncounted
-	PauseFleet               // nobody's call would fare better: pause the budget fleet-wide, uncounted
-	Doubt                    // of this sample alone, or of all: what others met decides (see Refusals)
+	Retry                    // fault: retry after a delay, and count the attempt
+	Defer                    // fault of neither the job nor the service: retry, uncounted
+	ParkBudget               // the day's budget is used up: pause it fleet-wide until the reset, uncounted
+	PauseFleet               // every call would fail like this: pause the budget fleet-wide, uncounted
+	Doubt                    // either this sample is refused or every sample is: other outcomes decide (see Refusals)
 	ReleaseJob               // this worker cannot do it, another may: release the job, uncounted
 	Terminate                // the service will never take it
 )
@@ -62,17 +62,17 @@ func (a Action) Label() string {
 // Disposition is what an outcome means for a job.
 type Disposition struct {
 	Action  Action
-	Reason  results.Reason // of Terminate, and of Retry when attempts run out
+	Reason  results.Reason // of Terminate, and of Retry when no attempts are left
 	Message string         // for operators
-	Status  int            // HTTP status, 0 where there was none
-	Delay   time.Duration  // the service's own wish; 0: back off as configured
+	Status  int            // HTTP status; 0 without an answer
+	Delay   time.Duration  // delay that the service asked for; 0: back off as configured
 	Tries   int            // most attempts for this fault; 0: as configured
-	Unsure  bool           // the service may have taken the upload: ask before sending again
-	Doubted bool           // it may be about this sample alone: a success of others ends a pause for it
-	Content bool           // of Terminate: it holds for these contents, whoever hands them in
+	Unsure  bool           // the service may have received the upload: ask before sending again
+	Doubted bool           // may be about this sample alone: the success of another ends the pause
+	Content bool           // of Terminate: applies to every job with these contents
 }
 
-// rule is a row of the table: the first sentinel that matches decides.
+// rule is a row of the table. The first row whose sentinel matches decides.
 type rule struct {
 	is   error
 	then Disposition
@@ -87,7 +87,7 @@ var (
 )
 
 // onUpload and onQuery are what the outcomes mean, after the service's error codes (WildFire API
-// Reference, "Error Codes"). Nothing else in the pipeline judges an error.
+// Reference, "Error Codes"). Nothing else in the pipeline classifies errors.
 var (
 	onUpload = []rule{
 		{context.Canceled, Disposition{Action: Defer}},
@@ -127,9 +127,8 @@ var (
 		{wildfire.ErrAnswer, mayPass},
 		{wildfire.ErrSource, Disposition{Action: Retry, Reason: results.ContentMissing}},
 	}
-	// Terminate means that what was asked about is wrong, and the call is good for nothing else: a
-	// link goes on without an answer, so that it holds up no others, to its refusal or its
-	// deadline.
+	// Terminate means that the request itself is wrong. A link then continues without an answer, so
+	// that it does not block others, until it is refused or its deadline passes.
 	onQuery = []rule{
 		{wildfire.ErrToken, noToken},
 		{wildfire.ErrUnauthorized, noAccess},
@@ -155,7 +154,7 @@ var (
 )
 
 // Classify decides what the outcome of a call means. No other function does. An error that matches
-// no row is a fault: it is retried until the attempts are used up.
+// no row is a fault: the call is retried until the attempts are used up.
 func Classify(op Op, err error) Disposition {
 	if err == nil {
 		return Disposition{Action: Complete}
@@ -193,14 +192,14 @@ func rulesOf(op Op) []rule {
 	return onUpload
 }
 
-// Answered reports whether the service judged the request, with whatever result: it works, and it
-// accepts our credential.
+// Answered reports whether the service processed the request, whatever the result. It is then up,
+// and accepts our credential.
 func (d Disposition) Answered() bool {
 	return d.Action == Complete || d.Action == Terminate && d.Status != 0
 }
 
-// HTTPStatus is the status of the call's answer, 0 where there was none. Of a success the client
-// tells no more than that; the API has one status for it (WildFire API Reference, error codes).
+// HTTPStatus is the status of the call's answer, or 0 without one. The client does not return the
+// status of a success; the API has only one (WildFire API Reference, error codes).
 func (d Disposition) HTTPStatus() int {
 	if d.Action == Complete {
 		return http.StatusOK

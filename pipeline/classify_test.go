@@ -31,7 +31,7 @@ func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
 		_, err := io.Copy(io.Discard, r.Body)
 		_ = r.Body.Close()
 		if err != nil {
-			return nil, err // as net/http does: a body that ends in an error is not sent to its end
+			return nil, err // as in net/http: a body whose reader fails is not sent completely
 		}
 	}
 	if a.fault != nil {
@@ -99,7 +99,7 @@ func contents(body string) wildfire.File {
 	}
 }
 
-// clientOf returns a client of the service as a transport plays it.
+// clientOf returns a client whose service is simulated by the transport.
 func clientOf(t *testing.T, transport http.RoundTripper, token wildfire.TokenSource) *wildfire.Client {
 	t.Helper()
 	cfg := wildfire.DefaultConfig()
@@ -114,7 +114,7 @@ func clientOf(t *testing.T, transport http.RoundTripper, token wildfire.TokenSou
 	return c
 }
 
-// meaning is what an outcome means, apart from its text.
+// meaning is a disposition without its text.
 type meaning struct {
 	Action  pipeline.Action
 	Reason  results.Reason
@@ -137,9 +137,9 @@ var (
 	isUnsuitable = meaning{Action: pipeline.Terminate, Reason: results.UnsupportedType, Content: true}
 )
 
-// statusMeaning is the table: what a status means to an operation. Statuses that the service does
-// not use come from something on the way: of an upload they may be about the file, and cost no
-// verdict.
+// statusMeaning is the table of what each status means for each operation. Statuses that the
+// service does not use come from a proxy. For an upload they may be about the file alone, and no
+// verdict is lost.
 func statusMeaning(call wildfireCall, status int) meaning {
 	upload := map[int]meaning{
 		400: isRejected,
@@ -178,7 +178,7 @@ func statusMeaning(call wildfireCall, status int) meaning {
 		456: isRejected,
 	}
 	if call.name == "get/verdict" {
-		query[404] = isRejected // this link, not the address: an appliance knows none
+		query[404] = isRejected // about this link, not the address: an appliance does not support links
 	}
 
 	listed, otherwise := upload, isDoubtful
@@ -215,7 +215,7 @@ func TestClassifyEveryStatus(t *testing.T) {
 				if diff := cmp.Diff(statusMeaning(call, status), meaningOf(d)); diff != "" {
 					t.Errorf("%d, %v (-want +got)\n%s", status, err, diff)
 				}
-				gateway := status == 502 || status == 504 // the request may have got through before
+				gateway := status == 502 || status == 504 // the request may have reached the service first
 				if d.Unsure != gateway {
 					t.Errorf("%d: unsure %v, want %v", status, d.Unsure, gateway)
 				}
@@ -234,7 +234,7 @@ func TestClassifyEveryStatus(t *testing.T) {
 	}
 }
 
-// The service's own wish for a delay counts where the call is to be made again, and there alone.
+// The delay that the service asks for is used if the call is repeated, and only then.
 func TestClassifyRetryAfter(t *testing.T) {
 	t.Parallel()
 
@@ -346,7 +346,7 @@ func TestClassifyWithoutStatus(t *testing.T) {
 	}
 }
 
-// Every action has a label of its own, since it is a metric's.
+// Every action has a label of its own, because a metric uses it.
 func TestActionLabels(t *testing.T) {
 	t.Parallel()
 
@@ -359,8 +359,8 @@ func TestActionLabels(t *testing.T) {
 	}
 }
 
-// uploadsOf plays uploads: each round every sample that is not done is sent once. It returns how
-// many pauses there were, and how the samples ended: true for sent, false for refused.
+// uploadsOf simulates uploads: in each round, every sample that is not done is sent once. It
+// returns the number of pauses and how each sample ended: true for sent, false for refused.
 func uploadsOf(rounds int, samples []string, refuses func(sample string) bool) (pauses int, ended map[string]bool) {
 	var refusals pipeline.Refusals
 	doubt := pipeline.Classify(pipeline.OpUpload, forbidden{})
@@ -399,8 +399,7 @@ func (forbidden) Error() string { return "403 no permission" }
 
 func (forbidden) Is(target error) bool { return target == wildfire.ErrForbidden }
 
-// Three of 23 files that something on the way refuses are about these three: they end, and nobody
-// waits for them.
+// A proxy refuses three of 23 files. Those three end, and the others do not wait for them.
 func TestRefusalsOfSomeFiles(t *testing.T) {
 	t.Parallel()
 
@@ -421,8 +420,8 @@ func TestRefusalsOfSomeFiles(t *testing.T) {
 	}
 }
 
-// Where the refused ones come first there is nothing yet to tell them from a refusal of everything;
-// they are put off, nobody else waits, and the first that gets through settles it.
+// If the refused files come first, it is not yet known whether everything is refused. They are
+// postponed, the others do not wait, and the first success decides.
 func TestRefusalsBeforeAnythingGotThrough(t *testing.T) {
 	t.Parallel()
 
@@ -436,7 +435,8 @@ func TestRefusalsBeforeAnythingGotThrough(t *testing.T) {
 	}
 }
 
-// A credential without a license refuses everything: uploads are paused, and no file pays for it.
+// With a credential that has no license, everything is refused: uploads are paused, and no file
+// fails.
 func TestRefusalsOfEverything(t *testing.T) {
 	t.Parallel()
 
@@ -450,8 +450,8 @@ func TestRefusalsOfEverything(t *testing.T) {
 	}
 }
 
-// One refused file alone comes again later each time, and nobody waits for it: nothing says that
-// others would fare worse, or better. Once one gets through, the refusal is that file's.
+// A single refused file is retried with growing delays, and nothing waits for it: there is no
+// evidence yet about other files. Once another file succeeds, the refusal is about that file alone.
 func TestRefusalsOfOneFileAlone(t *testing.T) {
 	t.Parallel()
 
@@ -479,10 +479,10 @@ func TestRefusalsOfOneFileAlone(t *testing.T) {
 	judged(pipeline.Retry)
 	judged(pipeline.Retry)
 	r.Passed("alone")
-	judged(pipeline.Defer) // it got through: what is refused now begins anew
+	judged(pipeline.Defer) // it succeeded: the next refusal starts a new count
 }
 
-// What is remembered is bounded, and to forget it is harmless.
+// The memory is bounded, and forgetting is harmless.
 func TestRefusalsAreBounded(t *testing.T) {
 	t.Parallel()
 

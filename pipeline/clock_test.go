@@ -18,13 +18,13 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// The clock is set back by hours while jobs wait for verdicts. Nobody waits for those hours: they
-// are asked about as if it had not been, also those that WildFire has no answer for at first, and
-// by another leader.
+// The clock is set back by hours while jobs wait for verdicts. The jobs do not wait for those
+// hours: WildFire is asked as if nothing had happened, even if it has no answer at first, and also
+// by the next leader.
 func TestAClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	const jobs = 40
-	const first = 10 * time.Minute // from an upload to its question, and to each one after
+	const first = 10 * time.Minute // from an upload to the first question, and between questions
 	for name, then := range map[string]func(f *setBack){
 		"and each is decided":          func(*setBack) {},
 		"and none is decided at first": func(f *setBack) { f.askedAgain(); f.askedAgain() },
@@ -64,7 +64,7 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	}
 }
 
-// setBack is a fixture whose worker goes by a clock that is set back.
+// setBack is a fixture whose worker uses a clock that can be set back.
 type setBack struct {
 	*fixture
 
@@ -80,7 +80,7 @@ func (f *setBack) start() {
 	f.stop = f.work(worker.WithClock(f.clock.now), worker.WithTick(10*time.Millisecond), worker.WithLogger(zerolog.New(&f.log)))
 }
 
-// setBack sets the clock back by hours, and waits until the poller says so.
+// setBack sets the clock back by hours, and waits until the poller logs it.
 func (f *setBack) setBack() {
 	f.t.Helper()
 	f.clock.advance(-3 * time.Hour)
@@ -88,8 +88,8 @@ func (f *setBack) setBack() {
 	f.status(func(queue.Status) bool { return strings.Count(f.log.String(), "the clock was set") == f.times })
 }
 
-// askedAgain lets the time pass after which WildFire is asked, and waits until it was asked about
-// every job. A job that was in hand when it passed has to wait for as long again.
+// askedAgain advances the clock to the next question, and waits until WildFire was asked about
+// every job. A job that was being processed at that moment waits for one more interval.
 func (f *setBack) askedAgain() {
 	f.t.Helper()
 	hashes := func() int {
@@ -116,7 +116,7 @@ func (f *setBack) askedAgain() {
 	f.t.Fatalf("within %s WildFire was asked about %d of %d jobs", most*f.first, hashes()-before, f.jobs)
 }
 
-// happens waits for something that WildFire sees.
+// happens waits for a request at the simulated WildFire.
 func (f *fixture) happens(what string, done func() bool) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 2*time.Minute)
@@ -126,8 +126,8 @@ func (f *fixture) happens(what string, done func() bool) {
 	}
 }
 
-// The clock is set back while a fault pauses uploads. The pause lasts no longer for that; one that
-// a person wants, or a spent budget, lasts until the time that it names.
+// The clock is set back while a fault pauses uploads. The pause does not become longer. A pause by
+// a person, or for a spent budget, lasts until its stated time.
 func TestAClockThatIsSetBackInAPause(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -170,7 +170,7 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 				t.Errorf("an hour earlier it holds: %v, and is shown as %+v (%v), want %v", on, shown, err, tc.holds)
 			}
 
-			// Another fault makes a pause that holds.
+			// A later fault starts a pause that applies.
 			if err := p.Grow(ctx, pipeline.Uploads, "sick again"); err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +181,7 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 	}
 }
 
-// pauseIs waits until the fleet's pause of a budget is known to have a reason.
+// pauseIs waits until the fleet's pause of a budget has the given reason.
 func (f *fixture) pauseIs(p *fleet.Pauses, b pipeline.Budget, reason string) {
 	f.t.Helper()
 	for {

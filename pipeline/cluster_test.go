@@ -53,7 +53,7 @@ func cluster(t *testing.T) []*server.Server {
 	return servers
 }
 
-// On a cluster the same holds, also when the server that leads the streams dies.
+// The guarantees also hold on a cluster, even when the server that leads the streams dies.
 func TestAClusterSurvivesItsLeader(t *testing.T) {
 	t.Parallel()
 	servers := cluster(t)
@@ -111,7 +111,7 @@ func TestAClusterSurvivesItsLeader(t *testing.T) {
 	}
 }
 
-// kill ends the server that leads JOBS.
+// kill stops the server that leads JOBS.
 func kill(t *testing.T, q *queue.Queue, servers []*server.Server) {
 	t.Helper()
 	s, err := q.JetStream().Stream(t.Context(), q.JobsStream())

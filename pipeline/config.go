@@ -13,8 +13,8 @@ import (
 	"backburn/wildfire"
 )
 
-// Config is what a worker is made with. The tags are the keys of the configuration file, and
-// what its reference says about them.
+// Config is the configuration of a worker. The tags hold the keys of the configuration file and
+// their text in its reference.
 type Config struct {
 	_ struct{} `toml:"worker" doc:"How workers upload."`
 
@@ -27,8 +27,8 @@ type Config struct {
 	Lease           time.Duration `toml:"worker.lease" doc:"How long after a worker dies others take over its jobs; at least \"3s\"."`
 	ShutdownTimeout time.Duration `toml:"worker.shutdown_timeout" doc:"How long a stopping worker may finish its uploads before it requeues them. More than \"0s\"."`
 
-	// Roots maps a source to the folder below which its path contents lie. Folders that are
-	// watched here are added to it.
+	// Roots maps a source to the folder below which its path contents lie. The folders that this
+	// process watches are added to it.
 	Roots map[string]string `toml:"worker.roots" example:"{}" doc:"Where the folders of watchers on other machines are mounted here, as source = \"folder\"."`
 
 	// MaxFileSize is the largest file that is uploaded, in bytes; MaxFileSizes is the same for
@@ -36,8 +36,8 @@ type Config struct {
 	MaxFileSize  int64
 	MaxFileSizes map[string]int64
 
-	// Simulated says that WildFire is simulated. A simulator that starts knows nothing of what the one before
-	// it was sent.
+	// Simulated says that WildFire is simulated. A simulator knows nothing of uploads from before
+	// its start.
 	Simulated bool
 
 	AskFirst       bool `toml:"wildfire.ask_first" reload:"true" doc:"Ask WildFire about the hash before uploading a file."`
@@ -76,17 +76,18 @@ const (
 	DefaultReportMaxBytes int64 = 1 << 30
 )
 
-// The documents about a sample that are kept.
+// Kinds of documents that are kept about a sample.
 const (
 	ReportXML  = "xml"
 	ReportPDF  = "pdf"
 	ReportPCAP = "pcap"
 )
 
-// reportVerdicts are those whose reports can be asked for.
+// reportVerdicts are the verdicts whose reports can be requested.
 var reportVerdicts = []string{"malware", "grayware", "phishing", "c2", "benign"}
 
-// minReportMaxBytes holds the largest report, 32 MiB, and another while it is replaced.
+// minReportMaxBytes leaves room for the largest report, 32 MiB, and for a second one that replaces
+// it.
 const minReportMaxBytes = 64 << 20
 
 // DefaultConfig returns the defaults of the configuration file.
@@ -108,8 +109,8 @@ func DefaultConfig() Config {
 	}
 }
 
-// Check calls bad for each key whose value cannot work, with what was expected instead, and
-// with the other keys that the rule depends on. It repeats no values.
+// Check calls bad for each key with an invalid value, with the expected values and the other keys
+// that the rule depends on. It never repeats the value itself.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want := func(ok bool, key, expected string, beside ...string) {
 		if !ok {
@@ -160,7 +161,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.ReportMaxBytes >= minReportMaxBytes, "reports.max_bytes", "at least 64MiB, since a report may have 32MiB")
 }
 
-// ReportDocuments lists what is kept about a sample, the report itself first.
+// ReportDocuments lists the documents that are kept about a sample, the report itself first.
 func (c Config) ReportDocuments() []string {
 	documents := []string{ReportXML}
 	if slices.Contains(c.ReportFormats, ReportPDF) {
@@ -177,8 +178,8 @@ func (c Config) ReportDocuments() []string {
 // little later than the verdict.
 func (c Config) ReportSchedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.Deadline / 4} }
 
-// ReportDeadline is how long a report is waited for. If WildFire knew the sample before, its report
-// exists by then or has expired.
+// ReportDeadline limits how long to wait for a report. If WildFire already knew the sample, its
+// report exists by then or has expired.
 func (c Config) ReportDeadline(s Sample) time.Time {
 	if s.SubmittedAt.IsZero() {
 		return s.DecidedAt.Add(c.Deadline / 24)
@@ -187,8 +188,8 @@ func (c Config) ReportDeadline(s Sample) time.Time {
 	return s.DecidedAt.Add(c.Deadline)
 }
 
-// Validate returns everything that Check finds, also of the rules, as one error; each line begins
-// with the key.
+// Validate returns everything that Check finds, here and in the rules, as one error. Each line
+// begins with the key.
 func (c Config) Validate() error {
 	return CheckError(func(bad func(key, expected string, beside ...string)) {
 		c.Check(bad)
@@ -208,7 +209,7 @@ func CheckError(check func(bad func(key, expected string, beside ...string))) er
 	return errors.Join(all...)
 }
 
-// Memory is how long a verdict is reused for the same contents without asking again.
+// Memory returns how long a verdict is reused for identical contents without asking again.
 func (c Config) Memory(v wildfire.Verdict) time.Duration {
 	if v.Malicious() {
 		return c.MaliciousAge
@@ -225,10 +226,10 @@ func (c Config) MayBeUrgent(source string) bool {
 }
 
 // Patience is how long the other jobs of a sample wait for the job that is uploading it. That job
-// returns by itself, even if its worker dies, unless somebody removed it.
+// is redelivered even if its worker dies, unless somebody removed it.
 func (c Config) Patience() time.Duration { return 2*c.RetryMax + 4*c.Lease }
 
-// Schedule says when WildFire is asked about a pending sample.
+// Schedule returns when to ask WildFire about a pending sample.
 func (c Config) Schedule() Schedule { return Schedule{First: c.FirstPoll, Max: c.MaxPoll} }
 
 // Backoff is the delay after this many counted attempts.

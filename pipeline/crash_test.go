@@ -11,8 +11,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// A worker died at the end of a long upload. WildFire has the contents, and does not know them yet
-// when the next worker asks: they are not sent again.
+// A worker died at the end of a long upload. WildFire has the contents but does not know them yet
+// when the next worker asks. They are not sent again.
 func TestALongUploadWhoseWorkerDiesAtItsEnd(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithUnknownFor(6*time.Second), wildfiretest.WithDelay(6200*time.Millisecond))

@@ -28,7 +28,7 @@ func sha(body string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// letters reads every letter of a filter, whole.
+// letters reads all letters that match a filter, with their bodies.
 func (f *fixture) letters(filter queue.DeadFilter) []queue.Letter {
 	f.t.Helper()
 	var out []queue.Letter
@@ -45,7 +45,7 @@ func (f *fixture) letters(filter queue.DeadFilter) []queue.Letter {
 	return out
 }
 
-// one is the only letter there is.
+// one returns the only letter.
 func (f *fixture) letter() queue.Letter {
 	f.t.Helper()
 	all := f.letters(queue.DeadFilter{})
@@ -101,7 +101,7 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// Refusals are remembered; a replay must not be answered from memory.
+// Refusals are remembered, but a replay must ask WildFire again.
 func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -140,7 +140,7 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 	}
 }
 
-// A replay that was cut off after the job was submitted, and is done again.
+// A replay is interrupted after the job was submitted, and repeated.
 func TestAReplayMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -169,7 +169,7 @@ func TestAReplayMayBeRepeated(t *testing.T) {
 	f.work()
 	f.events(2)
 	f.idle()
-	f.events(2).one(t, "a~1") // and no more than one
+	f.events(2).one(t, "a~1") // and only one
 	if l := f.letter(); l.Job.ID != "a~1" || queue.NextID(l.Job.ID) != "a~2" {
 		t.Errorf("the next letter is of %s", l.Job.ID)
 	}
@@ -226,7 +226,7 @@ func TestReplayOfContentsThatAreNotThere(t *testing.T) {
 		t.Fatalf("letter of a~1 has contents %+v, want an object", l.Job.Content)
 	}
 
-	// Dropping takes the contents along, and objects that are gone are noticed.
+	// Dropping a letter removes its contents, and a replay reports missing objects.
 	if err := f.q.Objects().Delete(t.Context(), l.Job.Content.Object); err != nil {
 		t.Fatal(err)
 	}

@@ -13,18 +13,18 @@ type Event interface{ event() }
 
 // The events.
 type (
-	// Look learns nothing new: a job arrived, or its sample is due to be looked at.
+	// Look carries no news: a job arrived, or its sample is due for a check.
 	Look struct{}
 
 	// Owned means that the owner of the claim was looked up.
 	Owned struct {
 		By   string // the sample's owner when it was looked up
-		Gone bool   // it is no member of the fleet any more
+		Gone bool   // it has left the fleet
 	}
 
 	// Answered is WildFire's answer to a question about the sample.
 	Answered struct {
-		Known   bool             // a record came
+		Known   bool             // the answer had a record
 		Verdict wildfire.Verdict // Pending for a record without a verdict
 		MD5     string
 	}
@@ -38,9 +38,9 @@ type (
 	// Claimed means that it is the job's turn to upload.
 	Claimed struct{ Owner string }
 
-	// Uploaded is the outcome of an upload attempt by the sample's owner.
+	// Uploaded is the outcome of an upload attempt that the sample's owner made.
 	Uploaded struct {
-		Disposition Disposition // Complete, or what else follows
+		Disposition Disposition // Complete, or the action after an error
 		MD5         string      // of Complete
 		Filetype    string
 	}
@@ -57,19 +57,19 @@ func (Uploaded) event()    {}
 // StepKind is the kind of the next step of a job.
 type StepKind int
 
-// The steps. Finish, Fail, Wait, Park and Retry end the work on a job for now; the others
-// are done, and lead to the next event.
+// The steps. Finish, Fail, Wait, Park and Retry end the work on a job for now. The caller carries
+// out the others, and each leads to the next event.
 const (
 	StepFinish     StepKind = iota // the job ends with its sample's verdict
 	StepFail                       // the job ends with a reason
 	StepWait                       // the job waits for its sample, until Due at the latest
 	StepPark                       // the job waits for Budget
-	StepRetry                      // the job comes again after Delay
+	StepRetry                      // the job is redelivered after Delay
 	StepFindOwner                  // find out whether the claim's owner is a live member
 	StepAsk                        // ask WildFire
 	StepUpload                     // wait for a turn, claim the sample, and upload it
-	StepSend                       // the claim is to be written; then send
-	StepReconsider                 // the sample changed: write it, and look again
+	StepSend                       // write the claim, then send
+	StepReconsider                 // the sample changed: write it, then decide again
 )
 
 var stepNames = [...]string{
@@ -83,9 +83,9 @@ type Step struct {
 	Kind     StepKind
 	Basis    results.Basis // of StepFinish and StepWait
 	Cause    results.Error // of StepFail
-	Attempts int           // of StepFail: tries at the upload
-	Due      time.Time     // of StepWait: when to look, or to ask, again
-	Asking   bool          // of StepWait: WildFire has the sample, and is asked at Due
+	Attempts int           // of StepFail: upload attempts
+	Due      time.Time     // of StepWait: next time to check, or to ask
+	Asking   bool          // of StepWait: WildFire has the sample; ask at Due
 	Budget   Budget        // of StepPark
 	Delay    time.Duration // of StepRetry
 }
@@ -94,12 +94,12 @@ type Step struct {
 type Policy struct {
 	Config
 
-	Ruling Ruling  // what may leave for the job; the poller, which sends no contents, uses Unruled
-	Self   string  // the worker that decides; "" for the poller, which uploads nothing
-	Random float64 // from 0 to 1, drawn for each decision: it spreads the retries of many jobs
+	Ruling Ruling  // what may leave for this job; Unruled for the poller, which sends no contents
+	Self   string  // the worker that calls Decide; "" for the poller, which uploads nothing
+	Random float64 // from 0 to 1, drawn for each decision, to spread the retries of many jobs
 }
 
-// backoff is how long to wait after so many counted tries.
+// backoff is the delay after this many counted attempts.
 func (p Policy) backoff(attempts int) time.Duration {
 	return backoff(attempts, p.RetryMin, p.RetryMax, p.Random)
 }
@@ -107,14 +107,14 @@ func (p Policy) backoff(attempts int) time.Duration {
 // refusalMemory is how long a refusal holds for the same contents.
 const refusalMemory = 24 * time.Hour
 
-// unknownGrace is how long "unknown" after our own submission means no more than "not yet", and
-// simulatedGrace the same where WildFire is simulated.
+// unknownGrace is the time after our own submission within which "unknown" may only mean "not yet".
+// simulatedGrace is the same for a simulated WildFire.
 const (
 	unknownGrace   = 5 * time.Minute
 	simulatedGrace = 3 * time.Second
 )
 
-// unknownGrace is the one that holds here.
+// unknownGrace returns the grace period that applies here.
 func (p Policy) unknownGrace() time.Duration {
 	if p.Simulated {
 		return simulatedGrace
@@ -162,20 +162,20 @@ type decision struct {
 	now time.Time
 }
 
-// mayAsk reports whether the hash or the link may be sent.
+// mayAsk reports whether WildFire may be asked about the hash or the link.
 func (d *decision) mayAsk() bool { return d.p.Ruling.Submit.allows() >= SubmitLookup.allows() }
 
 // maySend reports whether contents may be uploaded, or a link submitted.
 func (d *decision) maySend() bool { return d.p.Ruling.Submit.allows() >= SubmitAlways.allows() }
 
 // heldLately reports whether WildFire was asked recently about contents that the policy withholds.
-// The poller asks again by itself, and publishes the answer for each job that was withheld.
+// The poller repeats the question, and publishes the answer for each job that was withheld.
 func (d *decision) heldLately() bool {
 	return d.s.State == StateNone && !d.s.WithheldAt.IsZero() && d.j.Kind != KindURL &&
 		d.now.Sub(d.s.CheckedAt) < d.p.Recheck
 }
 
-// withhold ends a job that the policy withholds.
+// withhold ends a job whose contents the policy withholds.
 func (d *decision) withhold(why string) Step {
 	return d.fail(results.Error{
 		Reason:  results.Withheld,
@@ -213,7 +213,7 @@ func (d *decision) look() Step {
 	return d.unknown()
 }
 
-// pending decides about a sample that WildFire has, and ends it at the deadline.
+// pending decides about a sample that WildFire has. At the deadline the job fails.
 func (d *decision) pending() Step {
 	deadline := d.s.SubmittedAt.Add(d.p.Deadline)
 	if !d.now.Before(deadline) {
@@ -226,7 +226,7 @@ func (d *decision) pending() Step {
 	}
 
 	submitted := d.s.SubmittedAt
-	if submitted.After(d.now) { // written before the clock was set back: nobody waits that out
+	if submitted.After(d.now) { // written before the clock was set back: do not wait that long
 		submitted = d.now
 	}
 	due := d.p.Schedule().Next(submitted, d.now)
@@ -237,21 +237,21 @@ func (d *decision) pending() Step {
 	return Step{Kind: StepWait, Asking: true, Due: due, Basis: d.basis()}
 }
 
-// mayRetry reports whether the job may make the next upload attempt: it made the last one, is more
-// urgent, or the job that should make it has not returned for a long time.
+// mayRetry reports whether this job may make the next upload attempt: because it made the last one,
+// is more urgent, or the job that should make it has been missing for a long time.
 func (d *decision) mayRetry() bool {
 	return d.s.Job == d.j.Ref().String() ||
 		d.j.Priority.Before(d.s.Priority) ||
-		d.now.Sub(d.s.ChangedAt).Abs() >= d.p.Patience() // a time to come is from before the clock was set back
+		d.now.Sub(d.s.ChangedAt).Abs() >= d.p.Patience() // a time in the future was written before the clock was set back
 }
 
-// waitForOther waits for the job that is uploading the sample. That job returns by itself, even if
-// its worker dies, unless somebody removed it.
+// waitForOther waits for the job that is uploading the sample. That job is redelivered even if its
+// worker dies, unless somebody removed it.
 func (d *decision) waitForOther() Step {
 	return Step{Kind: StepWait, Due: d.s.ChangedAt.Add(d.p.Patience()), Basis: results.BasisShared}
 }
 
-// unknown decides about a sample that nobody works on. WildFire is asked about it if the
+// unknown decides about a sample that nobody is uploading. WildFire is asked about it if the
 // configuration says so, or if an earlier upload may have succeeded without an answer. Otherwise it
 // is uploaded.
 func (d *decision) unknown() Step {
@@ -271,7 +271,7 @@ func (d *decision) owned(e Owned) Step {
 	switch {
 	case d.s.State != StateUploading || d.s.Owner != e.By:
 		return d.look()
-	case e.Gone: // WildFire may have it or not, since any moment until now
+	case e.Gone: // WildFire may have received it at any moment until now, or not at all
 		d.s.Unsure = true
 		d.s.release(StateNone, d.now)
 		return Step{Kind: StepReconsider}
@@ -282,7 +282,7 @@ func (d *decision) owned(e Owned) Step {
 	return d.waitForOther()
 }
 
-// answered decides after WildFire's answer. A live claim, and a result that is still valid, take
+// answered decides after WildFire's answer. A live claim or a result that is still valid takes
 // precedence.
 func (d *decision) answered(e Answered) Step {
 	if d.s.State == StatePending {
@@ -295,10 +295,10 @@ func (d *decision) answered(e Answered) Step {
 		return step
 	case e.Known && e.Verdict.Final(), e.Known && e.Verdict == wildfire.Pending:
 		return d.lookedUp(e)
-	case step.Kind == StepWait: // the next try at the upload is another job's
+	case step.Kind == StepWait: // another job makes the next upload attempt
 		return step
 	case d.s.Unsure && d.now.Sub(d.s.ChangedAt).Abs() < d.p.FirstPoll:
-		// So soon after it was sent, "unknown" may be "not yet".
+		// Shortly after the upload, "unknown" may mean "not yet".
 		return Step{Kind: StepRetry, Delay: d.s.ChangedAt.Add(d.p.FirstPoll).Sub(d.now)}
 	case !d.maySend():
 		d.s.withhold(d.now)
@@ -308,8 +308,8 @@ func (d *decision) answered(e Answered) Step {
 	return Step{Kind: StepUpload}
 }
 
-// claimed decides when it is the job's turn to upload. Only a sample that waits for its upload is
-// claimed.
+// claimed decides when it is the job's turn to upload. It claims a sample only if that still has to
+// be uploaded.
 func (d *decision) claimed(e Claimed) Step {
 	step := d.look()
 	switch {
@@ -325,7 +325,7 @@ func (d *decision) claimed(e Claimed) Step {
 	return Step{Kind: StepSend}
 }
 
-// lookedUp decides about a sample that WildFire knew and the ledger did not.
+// lookedUp decides about a sample that WildFire knows and the ledger does not.
 func (d *decision) lookedUp(e Answered) Step {
 	ours := d.s.Unsure && d.s.Job == d.j.Ref().String()
 	if d.s.Final() {
@@ -367,7 +367,7 @@ func (d *decision) polled(e Answered) Step {
 		d.s.decide(v, e.MD5, d.now)
 		return Step{Kind: StepFinish, Basis: basis}
 	case v == wildfire.Unknown && d.now.Sub(d.s.SubmittedAt) < d.p.unknownGrace():
-	case v == wildfire.Unknown && d.p.Simulated: // started anew, it has forgotten, as often as that is
+	case v == wildfire.Unknown && d.p.Simulated: // a restarted simulator has forgotten the sample, however often that happens
 		d.s.release(StateNone, d.now)
 		return d.look()
 	case v == wildfire.Unknown && d.s.Resubmitted:
@@ -385,8 +385,8 @@ func (d *decision) polled(e Answered) Step {
 // ours reports whether the deciding worker has claimed the sample.
 func (d *decision) ours() bool { return d.s.State == StateUploading && d.s.Owner == d.p.Self }
 
-// uploaded decides after an upload attempt. If another worker took the claim over meanwhile, it is
-// left to that worker.
+// uploaded decides after an upload attempt. If another worker has taken over the claim, the sample
+// is left to that worker.
 func (d *decision) uploaded(e Uploaded) Step {
 	if !d.ours() {
 		return d.look()
@@ -422,7 +422,7 @@ func (d *decision) uploaded(e Uploaded) Step {
 		return Step{Kind: StepRetry, Delay: delay}
 	}
 
-	// Not counted: no fault of the file's.
+	// Not counted: the file is not at fault.
 	d.s.Unsure = d.s.Unsure || disp.Unsure
 	d.s.release(StateNone, d.now)
 	if disp.Action == ParkBudget {
@@ -451,7 +451,7 @@ func (d *decision) fail(cause results.Error, attempts int) Step {
 	return Step{Kind: StepFail, Cause: cause, Attempts: attempts}
 }
 
-// basis returns how the job gets the verdict of a pending sample.
+// basis returns the basis of the verdict that the job will get for a pending sample.
 func (d *decision) basis() results.Basis {
 	switch d.s.Job {
 	case d.j.Ref().String():

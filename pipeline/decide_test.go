@@ -18,7 +18,7 @@ import (
 	"backburn/wildfire"
 )
 
-// The table's job, its worker, and its clock.
+// The job, the worker and the time of the table.
 const (
 	thisWorker  = "this"
 	otherWorker = "other"
@@ -43,7 +43,7 @@ func decidePolicy() pipeline.Policy {
 
 func ago(d time.Duration) time.Time { return decideNow.Add(-d) }
 
-// typical is a sample in a state, at which some other job got it.
+// typical is a sample in a state that another job brought about.
 func typical(s pipeline.State) pipeline.Sample {
 	switch s {
 	case pipeline.StateUploading:
@@ -101,14 +101,14 @@ type decision struct {
 	name  string
 	state pipeline.State
 	event pipeline.Event
-	given func(*pipeline.Sample) // what differs from the typical sample
-	job   func(*pipeline.Job)    // what differs from the usual job
-	cfg   func(*pipeline.Policy) // what differs from the defaults
+	given func(*pipeline.Sample) // changes to the typical sample
+	job   func(*pipeline.Job)    // changes to the usual job
+	cfg   func(*pipeline.Policy) // changes to the defaults
 	step  pipeline.Step
-	then  func(*pipeline.Sample) // what changes in the sample; nil: nothing
+	then  func(*pipeline.Sample) // expected change of the sample; nil: none
 }
 
-// Steps that are spelled often.
+// Steps that many rows expect.
 var (
 	ask       = pipeline.Step{Kind: pipeline.StepAsk}
 	upload    = pipeline.Step{Kind: pipeline.StepUpload}
@@ -146,7 +146,7 @@ func failed(cause results.Error, attempts int) pipeline.Step {
 	return pipeline.Step{Kind: pipeline.StepFail, Cause: cause, Attempts: attempts}
 }
 
-// forOther is the wait for the job that is at the upload since a time.
+// forOther is the wait for a job that has been uploading for some time.
 func forOther(since time.Duration) pipeline.Step {
 	return pipeline.Step{
 		Kind:  pipeline.StepWait,
@@ -155,7 +155,8 @@ func forOther(since time.Duration) pipeline.Step {
 	}
 }
 
-// forVerdict is the wait for the next question about a sample that was submitted some time ago.
+// forVerdict is the wait until the next question about a sample, given the time since its
+// submission.
 func forVerdict(submitted time.Duration, b results.Basis) pipeline.Step {
 	return pipeline.Step{
 		Kind:   pipeline.StepWait,
@@ -165,7 +166,7 @@ func forVerdict(submitted time.Duration, b results.Basis) pipeline.Step {
 	}
 }
 
-// Events that are spelled often.
+// Events of many rows.
 var (
 	look      = pipeline.Look{}
 	byOther   = pipeline.Owned{By: otherWorker}
@@ -202,7 +203,7 @@ func becomes(s pipeline.Sample) func(*pipeline.Sample) {
 	return func(to *pipeline.Sample) { *to = s }
 }
 
-// all makes several changes one after the other.
+// all makes several changes in order.
 func all(changes ...func(*pipeline.Sample)) func(*pipeline.Sample) {
 	return func(s *pipeline.Sample) {
 		for _, f := range changes {
@@ -211,7 +212,7 @@ func all(changes ...func(*pipeline.Sample)) func(*pipeline.Sample) {
 	}
 }
 
-// isClaimed is what Claimed makes of a sample.
+// isClaimed is the change that Claimed makes.
 func isClaimed(s *pipeline.Sample) {
 	s.State = pipeline.StateUploading
 	s.Owner = thisWorker
@@ -222,7 +223,7 @@ func isClaimed(s *pipeline.Sample) {
 	s.Rule = "no rule matches"
 }
 
-// decided is a verdict that was given now.
+// decided sets a verdict that was given now.
 func decided(s *pipeline.Sample) {
 	s.State = pipeline.StateVerdict
 	s.Owner = ""
@@ -237,7 +238,7 @@ func decided(s *pipeline.Sample) {
 	s.CheckedAt = decideNow
 }
 
-// isPending is a submission that was seen, or made, now.
+// isPending is the change for a submission that was made or discovered now.
 func isPending(s *pipeline.Sample) {
 	s.State = pipeline.StatePending
 	s.Owner = ""
@@ -246,7 +247,7 @@ func isPending(s *pipeline.Sample) {
 	s.SubmittedAt = decideNow
 }
 
-// released is a sample that nobody works on since now.
+// released is the change for a sample whose claim ends now.
 func released(s *pipeline.Sample) {
 	s.State = pipeline.StateNone
 	s.Owner = ""
@@ -267,13 +268,13 @@ func isRefused(cause results.Error, ext string) func(*pipeline.Sample) {
 	}
 }
 
-// isWithheld is a sample that WildFire does not know, and that a rule keeps here.
+// isWithheld is the change for a sample that WildFire does not know and a rule withholds.
 func isWithheld(s *pipeline.Sample) {
 	s.WithheldAt = decideNow
 	s.CheckedAt = decideNow
 }
 
-// heldFor is a sample that was withheld a while ago.
+// heldFor is a sample that has been withheld for some time.
 func heldFor(d time.Duration) func(*pipeline.Sample) {
 	return func(s *pipeline.Sample) {
 		s.WithheldAt = ago(d)
@@ -288,9 +289,8 @@ func retrying(s *pipeline.Sample) {
 	s.ChangedAt = decideNow
 }
 
-// decisions is the whole of Decide: every state and every event. Rows that say "never" cannot come
-// about, since whoever learns of such an event has read the record before; they say what happens
-// all the same.
+// decisions covers Decide completely: every state and every event. Rows that say "never" cannot
+// occur, because the caller has read the record before such an event. They are defined anyway.
 func decisions() []decision {
 	const (
 		none      = pipeline.StateNone
@@ -325,7 +325,7 @@ func decisions() []decision {
 	}
 
 	return []decision{
-		// Nothing is known.
+		// Unknown samples.
 		{name: "first", state: none, event: look, step: ask},
 		{name: "first, and nobody is asked", state: none, event: look, cfg: noAsk, step: upload},
 		{name: "it may have got through", state: none, event: look, given: unsure, cfg: noAsk, step: ask},
@@ -375,7 +375,7 @@ func decisions() []decision {
 		},
 		{name: "the claim was released by others", state: none, event: complete, given: unsure, step: ask},
 
-		// Claimed.
+		// Claimed samples.
 		{name: "claimed by another", state: uploading, event: look, step: findOwner},
 		{name: "its owner lives", state: uploading, event: byOther, step: forOther(time.Minute)},
 		{name: "its owner lives, and has this job", state: uploading, event: byOther, given: byThisJob, step: retry(5 * time.Second)},
@@ -477,7 +477,7 @@ func decisions() []decision {
 			},
 		},
 
-		// Between two tries.
+		// Between two attempts.
 		{name: "another's next try", state: isRetry, event: look, step: forOther(time.Minute)},
 		{name: "this job's next try", state: isRetry, event: look, given: byThisJob, step: ask},
 		{name: "this job's next try, and nobody is asked", state: isRetry, event: look, given: byThisJob, cfg: noAsk, step: upload},
@@ -648,8 +648,7 @@ func decisions() []decision {
 		{name: "never: its turn, and a refusal that counts", state: refusal, event: claimed, step: refused},
 		{name: "sent, and refused to others meanwhile", state: refusal, event: complete, step: refused},
 
-		// An owner, or an upload, that the record no longer knows: it is as if the record were
-		// looked at.
+		// The owner or the upload is no longer in the record: the same as Look.
 		{name: "outdated owner: nobody is asked", state: none, event: byOther, cfg: noAsk, step: upload},
 		{name: "outdated owner: next try", state: isRetry, event: byOther, given: byThisJob, step: ask},
 		{name: "outdated owner: next try, nobody is asked", state: isRetry, event: byOther, given: byThisJob, cfg: noAsk, step: upload},
@@ -764,7 +763,7 @@ func decisions() []decision {
 	}
 }
 
-// arguments are what the row calls Decide with.
+// arguments returns the arguments of Decide for the row.
 func (d decision) arguments() (pipeline.Sample, pipeline.Job, pipeline.Policy) {
 	s := typical(d.state)
 	if d.given != nil {
@@ -807,8 +806,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// The table has a row for each state and event; the events are read from the source, so that a new
-// one cannot be forgotten.
+// The table has a row for each state and event. The events are read from the source code, so that a
+// new one cannot be forgotten.
 func TestDecideTableIsComplete(t *testing.T) {
 	t.Parallel()
 
@@ -841,7 +840,7 @@ func TestDecideTableIsComplete(t *testing.T) {
 
 func eventName(e pipeline.Event) string { return reflect.TypeOf(e).Name() }
 
-// eventNames lists the types with the method that makes them events.
+// eventNames lists the types that implement Event.
 func eventNames(t *testing.T) []string {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), "decide.go", nil, 0)
@@ -860,8 +859,8 @@ func eventNames(t *testing.T) []string {
 	return names
 }
 
-// What the worker does with a step leads to an end, or to a wait: from any sample, whatever is
-// learned, a job is not kept in hand for ever.
+// From any sample, and with any sequence of events, the steps lead to an end or a wait: a worker
+// never holds a job forever.
 func TestDecideComesToAnEnd(t *testing.T) {
 	t.Parallel()
 
@@ -900,7 +899,7 @@ func TestDecideComesToAnEnd(t *testing.T) {
 	}
 }
 
-// What holds for every sample, whatever happens.
+// Invariants of every sample, for any event.
 func TestDecideKeepsItsRules(t *testing.T) {
 	t.Parallel()
 
@@ -959,7 +958,7 @@ func TestDecideKeepsItsRules(t *testing.T) {
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-// randomAgo is a time in the past, of every order of magnitude.
+// randomAgo returns a time in the past, of any order of magnitude.
 func randomAgo(r *rand.Rand) time.Time {
 	return ago(time.Duration(r.Int64N(int64(time.Second) << r.IntN(24))))
 }
@@ -982,7 +981,7 @@ func randomJob(r *rand.Rand) pipeline.Job {
 	return j
 }
 
-// randomSample is a sample as the ledger may hold it.
+// randomSample returns a sample that the ledger could hold.
 func randomSample(r *rand.Rand) pipeline.Sample {
 	s := pipeline.Sample{
 		State:       pick(r, pipeline.States()...),

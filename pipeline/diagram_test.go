@@ -20,8 +20,8 @@ const (
 	statesEnd   = "<!-- end of the generated part -->\n"
 )
 
-// The diagram and the table of the page are what Decide does with the rows of its table, which has every
-// state and every event.
+// The diagram and the table of the page match what Decide does with the rows of its test table,
+// which covers every state and every event.
 func TestStateDiagram(t *testing.T) {
 	t.Parallel()
 
@@ -55,7 +55,7 @@ func stateName(s pipeline.State) string {
 	return string(s)
 }
 
-// stateDiagram draws how samples go from state to state, and on which events.
+// stateDiagram draws the transitions between states, with their events.
 func stateDiagram() string {
 	events := map[[2]pipeline.State][]string{}
 	for _, d := range decisions() {
@@ -82,7 +82,7 @@ func stateDiagram() string {
 	return b.String()
 }
 
-// stepTable lists the steps that may follow from each state and event.
+// stepTable lists the possible steps for each state and event.
 func stepTable(t *testing.T) string {
 	t.Helper()
 	type cell struct {
@@ -117,7 +117,7 @@ func stepTable(t *testing.T) string {
 	return b.String()
 }
 
-// Nothing happens to any sample that the table, and with it the page, does not show.
+// No sample makes a transition that is missing in the table, and so on the page.
 func TestDecideTableShowsEveryTransition(t *testing.T) {
 	t.Parallel()
 

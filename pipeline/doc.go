@@ -9,7 +9,7 @@
 //	pipeline/worker   fetches jobs, reads their contents, uploads
 //	pipeline/poller   asks WildFire for verdicts, for the whole fleet; one worker runs it
 //	pipeline/fleet    what all processes agree on: members, leader, pauses, quota
-//	pipeline/span     the OpenTelemetry spans of all that
+//	pipeline/span     the OpenTelemetry spans of all these
 //
 // # The way of a file
 //
@@ -20,7 +20,7 @@
 //		                   └── requeued ◄──── poller: asks, ends what is decided ────────────────► RESULTS
 //
 //	 1. A watcher or a gateway publishes a [Job] on JOBS. From the acknowledgment on, the job is ours.
-//	 2. A worker fetches it and hashes its contents. What a publisher says of them is only a claim.
+//	 2. A worker fetches it and hashes its contents. The publisher's hash is only a claim.
 //	 3. The worker reads two records of the ledger: the [Sample], which is what is known about these
 //	    contents, and the job's own.
 //	 4. [Decide] says what is next, given the sample, the job and what was just learned. The worker does
@@ -31,13 +31,13 @@
 //	 6. The final event is written to the ledger first, then published on RESULTS.
 //
 // [Classify] says what the outcome of a call to WildFire means, and nothing else does. [Refusals]
-// tells whether an answer such as 403 is about one file or about all of them.
+// finds out whether an answer such as 403 is about one file or about all of them.
 //
 // # What it guarantees
 //
 // A job that was acknowledged to its publisher ends in one final event, whichever process is killed
 // when. Every step writes its effect, waits for the acknowledgment, and only then gives up the
-// message that caused it. Every step may be repeated: ids are derived, and records change by
+// message that caused it. Every step may be repeated: IDs are derived, and records change by
 // compare-and-set.
 //
 // A job's identity is its source and its id ([Ref]). No source can suppress or end another's job.
@@ -48,6 +48,6 @@
 //
 // # What it does not
 //
-// Events are delivered at least once; their ids are the same each time. Contents by reference have
-// to stay in place until the final event.
+// Events are delivered at least once; their ids are the same each time. Contents that are submitted
+// by path or object must stay in place until the final event.
 package pipeline

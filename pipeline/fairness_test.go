@@ -16,8 +16,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// A source that floods a lane does not starve another one: of two that want uploads each gets
-// its half, and so the small one is done long before the large one.
+// A source that floods a lane does not starve another one. Each of the two gets half of the
+// uploads, so the small one is done long before the large one.
 func TestAFloodStarvesNobody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -36,7 +36,7 @@ func TestAFloodStarvesNobody(t *testing.T) {
 	}
 	<-js.PublishAsyncComplete()
 	f.work()
-	f.events(10) // the hand is full of them
+	f.events(10) // the worker holds as many of them as it may
 	for i := range few {
 		f.raw(fmt.Sprint("few-", i), "mail", "few.exe", fmt.Sprint("MZ few ", i))
 	}
@@ -57,8 +57,8 @@ func TestAFloodStarvesNobody(t *testing.T) {
 	}
 }
 
-// Many sources with little each are served as fast as one with much: none of them keeps room for
-// jobs that it has not got.
+// Many sources with few jobs each are served as fast as one with many: no source reserves room for
+// jobs that it does not have.
 func TestManySources(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -80,7 +80,7 @@ func TestManySources(t *testing.T) {
 	}
 }
 
-// Large jobs fill a worker's hand sooner than small ones: a flood of them takes no more memory.
+// A worker holds fewer large jobs than small ones, so a flood of large ones takes no more memory.
 func TestFewLargeJobsAreHeld(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -89,7 +89,7 @@ func TestFewLargeJobsAreHeld(t *testing.T) {
 	const (
 		size = 900 << 10
 		jobs = 120
-		most = 256 / 4 // a source's share, of which each takes four
+		most = 256 / 4 // the share of a source; each job takes four places
 	)
 	for i := range jobs {
 		f.raw(fmt.Sprint("large-", i), "mail", "large.exe", strings.Repeat(fmt.Sprintf("%-10d", i), size/10))
@@ -98,7 +98,7 @@ func TestFewLargeJobsAreHeld(t *testing.T) {
 	full := 0
 	f.status(func(st queue.Status) bool {
 		n := st.Lanes[pipeline.Normal].Held
-		if n > most+1 { // the first is fetched before it is known
+		if n > most+1 { // the first one is fetched before its size is known
 			t.Fatalf("%d jobs of %d KiB are in hand, want at most %d", n, size>>10, most)
 		}
 		if n > most/2 {
@@ -108,8 +108,8 @@ func TestFewLargeJobsAreHeld(t *testing.T) {
 	})
 }
 
-// The server takes messages on subjects that are patterns. A consumer of such a one would have the
-// jobs of all sources.
+// The server accepts messages on subjects that are patterns. A consumer for such a subject would
+// get the jobs of all sources.
 func TestAPatternIsNoSource(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -139,8 +139,8 @@ func (f *fixture) uploadsBySource() map[string]int {
 	return n
 }
 
-// The day's uploads are shared between the sources that want some, whatever one of them submits
-// and on whichever lane. What one does not use, the other may.
+// The day's uploads are shared between the sources that want some, whatever and on whichever lane
+// one of them submits. A source may use what another does not need.
 func TestSourcesShareTheDaysUploads(t *testing.T) {
 	t.Parallel()
 	for name, lane := range map[string]string{"normal": "normal", "urgent": "urgent"} {
@@ -197,12 +197,12 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 		if n := f.uploadsBySource(); n["flood"] != 18 {
 			t.Errorf("uploads by source: %v, want 18 of the flood while the other may come again", n)
 		}
-		c.advance(40 * time.Minute) // the other asks no more
+		c.advance(40 * time.Minute) // the other source has stopped asking
 		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 36 })
 	})
 }
 
-// Jobs of a source that may not be urgent use nothing of the reserve.
+// Jobs of a source that may not be urgent never use the reserve.
 func TestASourceMayBeForbiddenUrgent(t *testing.T) {
 	t.Parallel()
 	c := atNoon()

@@ -38,7 +38,7 @@ func natsServerIn(t testing.TB, dir string, port int) *server.Server {
 	return natsServerTaking(t, dir, port, server.MAX_PAYLOAD_SIZE)
 }
 
-// natsServerTaking is a server that takes messages of at most so many bytes.
+// natsServerTaking is a server with the given message limit in bytes.
 func natsServerTaking(t testing.TB, dir string, port int, maxPayload int32) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
@@ -82,7 +82,7 @@ type fixture struct {
 	cfg      pipeline.Config
 }
 
-// newFixture gives fast schedules; change cfg before starting a worker.
+// newFixture sets fast schedules; change cfg before starting a worker.
 func newFixture(t testing.TB, opts ...wildfiretest.Option) *fixture {
 	t.Helper()
 	return newFixtureOn(t, openQueue(t, connect(t, natsServer(t))), opts...)
@@ -136,7 +136,7 @@ func openQueue(t testing.TB, nc *nats.Conn) *queue.Queue {
 	return q
 }
 
-// work starts a worker, and returns what stops it and waits for it.
+// work starts a worker, and returns a function that stops it and waits for its end.
 func (f *fixture) work(opts ...worker.Option) (stop func()) {
 	f.t.Helper()
 	return f.workOn(f.q, opts...)
@@ -181,13 +181,13 @@ func (f *fixture) publish(subject string, h nats.Header, body string) {
 	}
 }
 
-// events collects everything in RESULTS until want final events have come.
+// events collects the events of RESULTS until it has want final events.
 func (f *fixture) events(want int) events {
 	f.t.Helper()
 	return f.until(func(es events) bool { return len(es.final()) >= want })
 }
 
-// until collects everything in RESULTS until enough has come.
+// until collects the events of RESULTS until enough returns true.
 func (f *fixture) until(enough func(events) bool) events {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 2*time.Minute)
@@ -218,8 +218,8 @@ func (f *fixture) until(enough func(events) bool) events {
 	}
 }
 
-// results reads RESULTS from its beginning. A request that meets no leader is never answered, so
-// it is made again.
+// results reads RESULTS from its beginning. A request is never answered while the stream has no
+// leader, so it is repeated.
 func (f *fixture) results(ctx context.Context) jetstream.Consumer {
 	f.t.Helper()
 	for {
@@ -235,7 +235,7 @@ func (f *fixture) results(ctx context.Context) jetstream.Consumer {
 	}
 }
 
-// idle waits until no job is queued, in hand or waiting.
+// idle waits until no job is queued, held by a worker or waiting.
 func (f *fixture) idle() {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -305,7 +305,7 @@ func (es events) String() string {
 	return b.String()
 }
 
-// status asks for the state of the fleet until it is as wanted.
+// status asks for the state of the fleet until it is the wanted one.
 func (f *fixture) status(wanted func(queue.Status) bool) queue.Status {
 	f.t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
@@ -324,7 +324,7 @@ func (f *fixture) status(wanted func(queue.Status) bool) queue.Status {
 	}
 }
 
-// submit submits a job that says itself where its contents are, or a link.
+// submit submits a link, or a job that refers to its contents.
 func submit(ctx context.Context, q *queue.Queue, j pipeline.Job) error {
 	_, err := q.Publisher().Submit(ctx, j, queue.Content{})
 

@@ -8,8 +8,8 @@ import (
 	"backburn/results"
 )
 
-// Ref is the identity of a job: who handed it in, and under which id. Two sources may use the
-// same id; each has its own job.
+// Ref is the identity of a job: its source and its ID. Two sources may use the same ID for
+// different jobs.
 type Ref struct {
 	Source string
 	ID     string
@@ -47,8 +47,8 @@ func ValidSource(s string) bool {
 	return true
 }
 
-// JobKey makes any job id fit for a subject token. Ids that fit already, such as those of the
-// watcher, stay as they are.
+// JobKey turns any job ID into a valid subject token. IDs that are valid already, such as the
+// watcher's, stay unchanged.
 func JobKey(id string) string {
 	fits := id != "" && len(id) <= 128
 	for _, c := range []byte(id) {
@@ -62,8 +62,8 @@ func JobKey(id string) string {
 	return "h-" + hex.EncodeToString(sum[:])
 }
 
-// SampleKey is the key of what is known about a job's contents: the SHA-256 of a file, or "u-"
-// and the SHA-256 of a link's text. It is "" while the SHA-256 of a file is not known.
+// SampleKey is the key of the job's sample: the SHA-256 of a file, or "u-" and the SHA-256 of a
+// link's text. It is "" while the SHA-256 of a file is not known.
 func SampleKey(j Job) string {
 	if j.Kind == KindURL {
 		return LinkKey(j.URL)
@@ -82,12 +82,12 @@ func LinkKey(url string) string {
 // LinkKeyOf is the SampleKey of a link whose text has this SHA-256.
 func LinkKeyOf(sha256 string) string { return linkPrefix + sha256 }
 
-// CutLink returns the SHA-256 in a sample's key, of the contents of a file or of a link's text.
+// CutLink returns the SHA-256 in a sample's key: of a file's contents or of a link's text.
 func CutLink(sampleKey string) (sha256 string, link bool) {
 	return strings.CutPrefix(sampleKey, linkPrefix)
 }
 
 const linkPrefix = "u-"
 
-// IsLink tells the key of a link from that of a file.
+// IsLink reports whether the key is that of a link.
 func IsLink(sampleKey string) bool { return strings.HasPrefix(sampleKey, linkPrefix) }

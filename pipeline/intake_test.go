@@ -20,7 +20,7 @@ import (
 	"backburn/wildfire"
 )
 
-// badJobs are JSON bodies that make no job.
+// badJobs are JSON bodies that are not valid jobs.
 var badJobs = map[string]string{
 	"cut off":           `{"version":1,"kind":"file"`,
 	"two values":        `{"version":1,"kind":"url","url":"http://x/"} {}`,
@@ -57,13 +57,14 @@ var badJobs = map[string]string{
 	"wrong type":        `{"version":"1","kind":"url","url":"http://x/"}`,
 }
 
-// beyondSchema are those that no schema can tell.
+// beyondSchema are the bad jobs that a schema cannot detect.
 var beyondSchema = map[string]bool{
 	"windows path": true, "parent": true, "parent inside": true, "parent in base64": true, "dot": true, "NUL": true, "no host": true,
 	"much metadata": true,
 }
 
-// A message that makes no job is kept whole, with its reason, and told.
+// A message that is not a valid job is kept unchanged as a dead letter, with its reason, and gets a
+// failed event.
 func TestBadJobsAreRefusedAndKept(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -103,9 +104,9 @@ func TestBadJobsAreRefusedAndKept(t *testing.T) {
 	}
 }
 
-// Whatever fits into a message on JOBS ends, also where what is added on its way does not fit in
-// with it: contents become an object, and foreign headers stay behind.
-func TestWhatFillsAMessageGoesItsWay(t *testing.T) {
+// Every job that fits into a message on JOBS ends, even if the data that is added later no longer
+// fits: the contents move to an object, and foreign headers are dropped.
+func TestJobsThatFillAMessageEnd(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.work()
@@ -152,7 +153,7 @@ func TestWhatFillsAMessageGoesItsWay(t *testing.T) {
 	}
 }
 
-// Names of headers come in any case: NATS keeps them as they were sent.
+// Header names may be in any case, because NATS keeps them as they were sent.
 func TestAJobIsJSONInAnySpelling(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -175,7 +176,7 @@ func TestAJobIsJSONInAnySpelling(t *testing.T) {
 	}
 }
 
-// No spelling of a path, and no link, makes a worker upload what lies outside the root.
+// No spelling of a path, and no symbolic link, makes a worker upload a file outside the root.
 func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -209,7 +210,7 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 		"plain.exe": "", "sub/deep.exe": "", "a:b.exe": "",
 		"out": results.Forbidden, "away/secret": results.Forbidden, "inside": results.Forbidden, "alias/deep.exe": results.Forbidden,
 		"sub": results.Forbidden, "gone.exe": results.ContentMissing, "plain.exe/x": results.ContentMissing,
-		strings.Repeat("x", 300): results.ContentMissing, // no file can be called that
+		strings.Repeat("x", 300): results.ContentMissing, // this name is impossible for a file
 	}
 	for path := range want {
 		f.job("mail", pipeline.Job{
@@ -229,8 +230,8 @@ func TestNoPathLeadsOutOfTheRoot(t *testing.T) {
 	}
 }
 
-// A folder that is not mounted for a while is waited for: what lies in it has not vanished.
-func TestAFolderThatIsAwayIsWaitedFor(t *testing.T) {
+// Jobs wait while a folder is not mounted: its files are not reported as missing.
+func TestJobsWaitForAnUnmountedFolder(t *testing.T) {
 	t.Parallel()
 	nc := connect(t, natsServer(t))
 	f := newFixtureOn(t, openQueue(t, nc))
@@ -282,7 +283,7 @@ func TestAFolderThatIsAwayIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A file that is not what was submitted any more is not judged in its stead.
+// A file that changed after it was submitted gets no verdict in place of the original.
 func TestChangedContentsAreNotJudged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -314,7 +315,7 @@ func TestChangedContentsAreNotJudged(t *testing.T) {
 	}
 }
 
-// Objects can be incomplete, or links to what lies in another bucket.
+// Objects can be incomplete, or links to objects in another bucket.
 func TestObjectsThatAreNoContents(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -332,7 +333,7 @@ func TestObjectsThatAreNoContents(t *testing.T) {
 		}
 		return info
 	}
-	// The digest is another's.
+	// The digest belongs to another object.
 	info := put(files, "corrupt", "MZ corrupt")
 	info.Digest = put(files, "other", "MZ another").Digest
 	meta := func(info *jetstream.ObjectInfo) {

@@ -11,7 +11,7 @@ import (
 // Priority is the lane of a job, the second token of its subject.
 type Priority string
 
-// The lanes, from the one that goes first.
+// The lanes, the most urgent first.
 const (
 	Urgent Priority = "urgent"
 	Normal Priority = "normal"
@@ -27,7 +27,7 @@ func (p Priority) Valid() bool { return p == Urgent || p == Normal || p == Bulk 
 // Before reports whether p is more urgent than o.
 func (p Priority) Before(o Priority) bool { return p.rank() < o.rank() }
 
-// rank orders the lanes, the most urgent first. No priority at all ranks last.
+// rank orders the lanes, the most urgent first. An empty priority ranks last.
 func (p Priority) rank() int {
 	for i, l := range Priorities() {
 		if l == p {
@@ -38,7 +38,7 @@ func (p Priority) rank() int {
 	return len(Priorities())
 }
 
-// Kind says what a job submits.
+// Kind says whether a job submits a file or a link.
 type Kind string
 
 // The kinds of job.
@@ -60,9 +60,9 @@ type Job struct {
 	Version int  `json:"version"` // always 1
 	Kind    Kind `json:"kind"`
 
-	// Filename is the base name under which the file was found, Path its name relative to
-	// the folder that is watched. Names that are not UTF-8 are shown with replacement
-	// characters here, and whole in the _b64 twins.
+	// Filename is the base name of the file where it was found; Path is its name relative to the
+	// watched folder. If a name is not UTF-8, these fields have replacement characters and the _b64
+	// fields have its bytes.
 	Filename    string `json:"filename,omitempty"`
 	FilenameB64 []byte `json:"filename_b64,omitempty"`
 	Path        string `json:"path,omitempty"`
@@ -76,18 +76,18 @@ type Job struct {
 	Metadata   map[string]string `json:"metadata,omitempty"` // at most 32 pairs and 8 KiB
 	ReceivedAt time.Time         `json:"received_at,omitzero"`
 
-	// Submit asks for less than the policy allows; "" for what that says.
+	// Submit asks for less than the policy allows; "": as the policy says.
 	Submit Submit `json:"submit,omitempty"`
 
-	// SubmitReason says why Submit asks for less, for people; at most MaxSubmitReason bytes.
+	// SubmitReason is a text for people: why Submit asks for less. At most MaxSubmitReason bytes.
 	SubmitReason string `json:"submit_reason,omitempty"`
 
-	// Verified says that SHA256 and Size are those of the contents, as a worker or this system's
-	// own watcher computed them, and not what a publisher says. It never comes from outside.
+	// Verified says that a worker or Backburn's own watcher computed SHA256 and Size from the
+	// contents, so they are not a publisher's claim. It is never read from a publisher's message.
 	Verified bool `json:"-"`
 }
 
-// Learn takes note of what the contents are.
+// Learn sets the hashes and the size that were computed from the contents.
 func (j *Job) Learn(sha256 string, size int64) {
 	j.SHA256 = sha256
 	j.Size = size
@@ -97,7 +97,7 @@ func (j *Job) Learn(sha256 string, size int64) {
 // MaxSubmitReason bounds Job.SubmitReason, in bytes.
 const MaxSubmitReason = 512
 
-// Withhold has nothing of the job leave, not even its hash.
+// Withhold asks that nothing of the job leaves, not even its hash.
 func (j *Job) Withhold(why string) {
 	j.Submit = SubmitNever
 	j.SubmitReason = why[:min(len(why), MaxSubmitReason)]
@@ -107,10 +107,10 @@ func (j *Job) Withhold(why string) {
 type Content struct {
 	Object  string `json:"object,omitempty"`   // name in the object bucket
 	Path    string `json:"path,omitempty"`     // slash-separated name below the source's root
-	PathB64 []byte `json:"path_b64,omitempty"` // the same where Path is not UTF-8; wins over it
+	PathB64 []byte `json:"path_b64,omitempty"` // the bytes of a Path that is not UTF-8; takes precedence
 }
 
-// Name is the path's bytes.
+// Name returns the path as bytes.
 func (c *Content) Name() string {
 	if c.PathB64 != nil {
 		return string(c.PathB64)
@@ -119,8 +119,8 @@ func (c *Content) Name() string {
 	return c.Path
 }
 
-// Name splits a file name of any bytes into the text that JSON can carry and, where
-// that text is not the whole truth, the bytes themselves (nil otherwise).
+// Name returns a file name as text that JSON can carry and, if the name is not UTF-8, its bytes as
+// well (nil otherwise).
 func Name(raw string) (text string, b64 []byte) {
 	if utf8.ValidString(raw) {
 		return raw, nil
@@ -128,5 +128,6 @@ func Name(raw string) (text string, b64 []byte) {
 	return strings.ToValidUTF8(raw, "\uFFFD"), []byte(raw)
 }
 
-// extension is what WildFire would tell a script by; "." for a name without one.
+// extension is the part of the name by which WildFire recognizes scripts; "." for a name without
+// one.
 func extension(j Job) string { return cmp.Or(strings.ToLower(path.Ext(j.Filename)), ".") }

@@ -3,9 +3,10 @@ package pipeline
 // Submit says how much of a file or link may leave for WildFire.
 type Submit string
 
-// The values of Submit, from the most that may leave to nothing. Anything else means nothing.
+// The values of Submit, from the most permissive to the strictest. Any other value means
+// SubmitNever.
 const (
-	SubmitAlways Submit = "always" // contents are uploaded where WildFire does not know them
+	SubmitAlways Submit = "always" // contents are uploaded if WildFire does not know them
 	SubmitLookup Submit = "lookup" // WildFire is asked about the hash or the link; contents never leave
 	SubmitNever  Submit = "never"  // nothing leaves, not even the hash
 )
@@ -13,7 +14,7 @@ const (
 // Submits lists the values of Submit.
 func Submits() []Submit { return []Submit{SubmitAlways, SubmitLookup, SubmitNever} }
 
-// allows orders the values by how much may leave.
+// allows ranks the values by how much may leave.
 func (s Submit) allows() int {
 	switch s {
 	case SubmitAlways:

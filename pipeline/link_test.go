@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// TestLinkWithoutAnAnswer ends at its deadline, having been submitted where WildFire did not even
-// have a record, and holds up nobody.
+// A link gets no verdict: it fails at its deadline, is first submitted if WildFire had no record of
+// it, and does not delay other jobs.
 func TestLinkWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

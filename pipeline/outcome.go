@@ -24,7 +24,7 @@ func eventAbout(t results.Type, j Job, at time.Time) results.Event {
 	}}
 }
 
-// SubmittedEvent says that WildFire took an upload.
+// SubmittedEvent says that WildFire accepted an upload.
 func SubmittedEvent(j Job, s Sample) results.Event {
 	ev := eventAbout(results.Submitted, j, s.SubmittedAt)
 	ev.Data.MD5 = s.MD5
@@ -61,7 +61,7 @@ func VerdictEvent(j Job, s Sample, basis results.Basis, at time.Time) results.Ev
 	return ev
 }
 
-// FailedEvent is the final event of a job that could not be done.
+// FailedEvent is the final event of a job that failed.
 func FailedEvent(j Job, cause results.Error, attempts int, at time.Time) results.Event {
 	ev := eventAbout(results.Failed, j, at)
 	ev.Data.Error = &cause
@@ -71,7 +71,7 @@ func FailedEvent(j Job, cause results.Error, attempts int, at time.Time) results
 	return ev
 }
 
-// rejection is the failure of what WildFire calls wrong.
+// rejection is the failure of a job that WildFire rejected.
 func rejection(message string) results.Error {
 	return results.Error{Reason: results.Rejected, Message: message}
 }

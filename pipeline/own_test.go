@@ -18,7 +18,7 @@ import (
 
 const ownSecret = "9c41-of-this-process-alone-77f0"
 
-// ownGuard knows a secret, and a file and a folder in dir whose contents are none.
+// ownGuard knows one secret, and protects one file and one folder in dir that contain no secret.
 func ownGuard(t *testing.T, dir string) *guard.Guard {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(dir, "store", "below"), 0o700); err != nil {
@@ -41,8 +41,9 @@ func ownGuard(t *testing.T, dir string) *guard.Guard {
 	})
 }
 
-// A worker that knows a secret lets no contents with it leave, nor their hash, by whichever kind of job
-// they come; of those that are too large to be looked at before, nothing from the secret on.
+// A worker that knows a secret uploads no contents with that secret, nor sends their hash, for
+// every kind of job. If contents are too large to scan before the upload, nothing from the secret
+// on is sent.
 func TestWorkerWithholdsItsSecrets(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -123,7 +124,7 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 	f.idle()
 }
 
-// Whoever hands contents in looks at them, too: its secrets may be others than the worker's.
+// The publisher scans contents as well, because its secrets may differ from the worker's.
 func TestPublisherWithholdsItsSecrets(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

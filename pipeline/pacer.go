@@ -2,9 +2,9 @@ package pipeline
 
 import "time"
 
-// Pacer spreads what is left of a day's queries over what is left of the day, with some to
-// spend at once after a quiet while. When budget is plentiful a question is asked as soon as it
-// comes; when it is scarce the batches grow by themselves. It is not safe for concurrent use.
+// Pacer spreads the remaining queries of a day over its remaining hours, and allows a burst after a
+// quiet period. With plenty of budget each question is asked at once; with little, questions gather
+// into larger batches. It is not safe for concurrent use.
 type Pacer struct {
 	Limit int // a day; 0: no pacing
 
@@ -15,8 +15,8 @@ type Pacer struct {
 // burst is how many calls may follow each other: an hour's worth of a full day.
 func (p *Pacer) burst() float64 { return max(float64(p.Limit)/24, 1) }
 
-// Delay is how long the next call has to wait at a time, with so many left until reset.
-// Zero means now, and counts the call as made.
+// Delay returns how long the next call has to wait, given the calls that are left until the reset.
+// Zero means that the call may be made now, and counts it.
 func (p *Pacer) Delay(now time.Time, left int, reset time.Time) time.Duration {
 	if p.Limit == 0 {
 		return 0
@@ -25,7 +25,7 @@ func (p *Pacer) Delay(now time.Time, left int, reset time.Time) time.Duration {
 		p.last, p.tokens = now, p.burst()
 	}
 	perSecond := float64(left) / max(reset.Sub(now).Seconds(), 1)
-	p.tokens = min(p.tokens+max(now.Sub(p.last).Seconds(), 0)*perSecond, p.burst()) // clocks are set back
+	p.tokens = min(p.tokens+max(now.Sub(p.last).Seconds(), 0)*perSecond, p.burst()) // the clock may have been set back
 	p.last = now
 	if p.tokens >= 1 {
 		p.tokens--
@@ -37,6 +37,5 @@ func (p *Pacer) Delay(now time.Time, left int, reset time.Time) time.Duration {
 	return time.Duration((1 - p.tokens) / perSecond * float64(time.Second))
 }
 
-// Plenty reports whether so little was asked lately that a call may be spent on what is not
-// urgent at all.
+// Plenty reports whether recent use was so low that a call may be spent on work that can wait.
 func (p *Pacer) Plenty() bool { return p.Limit == 0 || p.last.IsZero() || p.tokens > p.burst()/2 }

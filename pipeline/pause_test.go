@@ -20,7 +20,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// What a person pauses stays so until it ends, or a person resumes it; jobs wait meanwhile.
+// A pause by a person lasts until its end, or until a person resumes the budget. Jobs wait
+// meanwhile.
 func TestAPersonPausesUploads(t *testing.T) {
 	t.Parallel()
 	c := &clock{}
@@ -38,7 +39,7 @@ func TestAPersonPausesUploads(t *testing.T) {
 		t.Errorf("%d uploads during the pause", n)
 	}
 
-	// Resumed, it goes on at once.
+	// After a resume, uploads continue at once.
 	was, err := fleet.Resume(t.Context(), store, pipeline.Uploads, c.now())
 	if err != nil || was.By != "alice" {
 		t.Errorf("%+v, %v", was, err)
@@ -48,7 +49,7 @@ func TestAPersonPausesUploads(t *testing.T) {
 		t.Errorf("resumed twice: %+v, %v", was, err)
 	}
 
-	// Left alone, it ends by itself.
+	// Without a resume, the pause ends by itself.
 	if _, err = fleet.Stop(t.Context(), store, pipeline.Uploads, "bob", "", c.now(), c.now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestAPersonPausesUploads(t *testing.T) {
 	f.events(2)
 }
 
-// When it is over there is no fault that might still be there: nobody has to try first while the others wait.
+// After a pause by a person no fault can remain, so no probe is needed while the others wait.
 func TestAPersonsPauseNeedsNoProbe(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
@@ -87,8 +88,8 @@ func TestAPersonsPauseNeedsNoProbe(t *testing.T) {
 	_ = g.Wait()
 }
 
-// A budget that is used up is nobody's to stop or to resume.
-func TestASpentBudgetIsNobodysToResume(t *testing.T) {
+// A budget that is used up can be neither paused nor resumed.
+func TestASpentBudgetCannotBeResumed(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now), wildfiretest.WithQuota(1, 0))
@@ -109,11 +110,12 @@ func TestASpentBudgetIsNobodysToResume(t *testing.T) {
 	}
 }
 
-// A question that is asked again is for everybody: for who waits for a verdict, and for who has an old one.
+// The answer to a repeated question serves everyone: jobs that wait for a verdict, and jobs that
+// got an older one.
 func TestAskAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithDelay(300*time.Millisecond))
-	f.cfg.FirstPoll = time.Hour // nobody else asks for so long
+	f.cfg.FirstPoll = time.Hour // no regular query happens within this time
 	f.cfg.MaxPoll = time.Hour
 	f.work()
 	f.raw("job", "mail", "flip.exe", "MZ flip")

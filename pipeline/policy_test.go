@@ -16,7 +16,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Under "lookup" hashes are asked about, and contents stay here, whoever wants what.
+// Under "lookup" WildFire is asked about hashes, and contents are never uploaded, whatever the jobs
+// ask for.
 func TestLookupUploadsNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -65,7 +66,7 @@ func TestLookupUploadsNothing(t *testing.T) {
 	f.idle()
 }
 
-// Under "never" WildFire hears of nothing, also where it is asked about other files.
+// Under "never" WildFire gets not even the hash, even while it is asked about other files.
 func TestNeverSendsNotEvenAHash(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -98,9 +99,10 @@ func TestNeverSendsNotEvenAHash(t *testing.T) {
 	}
 }
 
-// What was withheld is asked about again, and a verdict that comes later is told to whoever was
-// told "withheld": from WildFire, or since another rule let the same contents go.
-func TestWithheldIsToldALaterVerdict(t *testing.T) {
+// WildFire is asked again about withheld contents. A later verdict is published for every job that
+// ended as withheld, whether WildFire learned it elsewhere or another rule allowed the same
+// contents.
+func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Recheck = time.Second
@@ -127,7 +129,7 @@ func TestWithheldIsToldALaterVerdict(t *testing.T) {
 		t.Errorf("%d uploads of what is withheld", n)
 	}
 
-	// It is told once.
+	// It is published once.
 	deadline := time.Now().Add(30 * time.Second)
 	for _, contents := range []string{"MZ later", "MZ uploaded by another"} {
 		for {
@@ -163,8 +165,7 @@ func TestWithheldIsRemembered(t *testing.T) {
 	}
 }
 
-// The audit: what leaves is written with its rule before it does, in the ledger, and then as an
-// event.
+// The audit: before contents leave, the ledger has the rule that allows it; an event follows.
 func TestUploadsAreWrittenWithTheirRule(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -193,8 +194,8 @@ func TestUploadsAreWrittenWithTheirRule(t *testing.T) {
 	}
 }
 
-// A rule's part of the day is all that its files get: the others wait for the next day, and take
-// nothing from anybody else.
+// Files of a rule get no more uploads than the rule's daily share. The rest wait for the next day,
+// and use nothing of other shares.
 func TestRulesShareOfTheDay(t *testing.T) {
 	t.Parallel()
 	c := atNoon()

@@ -66,7 +66,7 @@ func TestPublishFile(t *testing.T) {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
 	}
-	// What is over stays over, and leaves nothing behind.
+	// A finished job stays finished, and a repeat leaves nothing behind.
 	j := cases["large"].job
 	j.ID = "large"
 	j.Source = "mail"
@@ -114,7 +114,7 @@ func TestPublishFileChoosesHowContentsTravel(t *testing.T) {
 	}
 }
 
-func TestPublishFileRefusesWhatIsNotWhatWasPromised(t *testing.T) {
+func TestPublishFileRefusesContentsThatDiffer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	gone := errors.New("gone")
@@ -163,7 +163,7 @@ func TestAwait(t *testing.T) {
 	f := newFixture(t)
 	j := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, Filename: "malware.exe"}
 
-	// Nobody works: it is accepted, and that is all.
+	// No worker runs: the job is accepted, and nothing more happens.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	once := f.q.Once()
@@ -183,7 +183,7 @@ func TestAwait(t *testing.T) {
 		t.Errorf("%v, want %v", err, queue.ErrPending)
 	}
 	f.work()
-	for range 2 { // while it is in work, and when it is over
+	for range 2 { // during the work, and after its end
 		submitted()
 		ev, err := f.q.Await(t.Context(), j.Ref())
 		if err != nil || ev.Data.JobID != "a" || ev.Data.Verdict != "malware" {

@@ -37,16 +37,16 @@ func (c *clock) advance(d time.Duration) {
 	c.offset += d
 }
 
-// atNoon is a clock that starts at noon UTC, far from any reset. The status that the queue gives
-// goes by the real time: of what ends before the reset it may say that it is over.
+// atNoon is a clock that starts at noon UTC, far from any reset. The queue's status uses the real
+// time, so it may call a pause that ends before the reset over.
 func atNoon() *clock {
 	now := time.Now().UTC()
 	y, m, d := now.Date()
 	return &clock{offset: time.Date(y, m, d, 12, 0, 0, 0, time.UTC).Sub(now)}
 }
 
-// The fleet keeps its own count: the service is never asked for more than the budget, what
-// is reserved serves urgent jobs, and the rest drains by itself after the reset.
+// The fleet counts by itself: the service never gets more calls than the budget allows, the reserve
+// serves urgent jobs, and the remaining jobs continue after the reset.
 func TestABudgetLastsTheDay(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
@@ -83,8 +83,8 @@ func TestABudgetLastsTheDay(t *testing.T) {
 	}
 }
 
-// The service's day may end later than ours: who is refused just after the reset tries again soon,
-// and not a day later.
+// The service's day may end later than ours. A call that is refused just after the reset is retried
+// soon, not a day later.
 func TestTheServiceResetsLate(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
@@ -109,8 +109,8 @@ func TestTheServiceResetsLate(t *testing.T) {
 	}
 }
 
-// 419 for queries does not stop uploads, nor the other way round.
-func TestBudgetsAreParkedApart(t *testing.T) {
+// 419 for queries does not stop uploads, and 419 for uploads does not stop queries.
+func TestBudgetsAreParkedIndependently(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.AskFirst = false
@@ -126,8 +126,8 @@ func TestBudgetsAreParkedApart(t *testing.T) {
 	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 2 })
 }
 
-// While nobody may ask, what needs no answer goes on, however much waits for one.
-func TestSpentQueriesHoldUpNothingThatNeedsNone(t *testing.T) {
+// While queries are stopped, jobs that need no answer continue, however many jobs wait for one.
+func TestSpentQueriesDelayOnlyJobsThatNeedThem(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
@@ -135,7 +135,7 @@ func TestSpentQueriesHoldUpNothingThatNeedsNone(t *testing.T) {
 	f.raw("first", "mail", "x.exe", "MZ known here")
 	f.events(1)
 	remove := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpVerdicts, Fault: wildfiretest.Fault{Status: 419}})
-	const jobs = 300 // more than a hand holds of one source
+	const jobs = 300 // more jobs of one source than a worker holds
 	for i := range jobs {
 		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
@@ -153,7 +153,7 @@ func TestSpentQueriesHoldUpNothingThatNeedsNone(t *testing.T) {
 	}
 }
 
-// A credential that is refused fails no file: uploads pause, and one probe finds out.
+// A rejected credential fails no file: uploads pause, and a single probe checks it again.
 func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 	t.Parallel()
 	c := &clock{}
@@ -174,13 +174,13 @@ func TestARefusedCredentialPausesTheFleet(t *testing.T) {
 			t.Errorf("job %d: %s after %d attempts", i, ev.Type, ev.Data.Attempts)
 		}
 	}
-	if before > 2*20 { // no job tried again, but for the one repetition with a new token
+	if before > 2*20 { // no job was retried, except for one repetition with a new token
 		t.Errorf("%d uploads were refused before the pause", before)
 	}
 }
 
-// What somebody else wrote among the fleet's notes is written over.
-func TestGarbageAmongTheNotesStopsNobody(t *testing.T) {
+// Foreign values in the control bucket are overwritten.
+func TestForeignValuesInTheControlBucketAreOverwritten(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
@@ -207,7 +207,7 @@ func TestGarbageAmongTheNotesStopsNobody(t *testing.T) {
 	}
 }
 
-// A file that WildFire refuses shows as well as another one that the credential is fine again.
+// A file that WildFire rejects proves, like any other, that the credential works again.
 func TestARefusedFileEndsAPause(t *testing.T) {
 	t.Parallel()
 	c := &clock{}
@@ -229,7 +229,7 @@ func TestARefusedFileEndsAPause(t *testing.T) {
 	}
 }
 
-// A service that fails everything uses up nobody's attempts.
+// A service that fails every call uses up no attempts.
 func TestASickServicePausesUploads(t *testing.T) {
 	t.Parallel()
 	c := &clock{}
@@ -252,7 +252,7 @@ func TestASickServicePausesUploads(t *testing.T) {
 	}
 }
 
-// A batch asks about many at once: questions cost far less than one for each file.
+// One query asks about many hashes, so queries cost far less than one for each file.
 func TestQuestionsAreAskedInBatches(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithLatency(100*time.Millisecond))
@@ -270,8 +270,7 @@ func TestQuestionsAreAskedInBatches(t *testing.T) {
 	}
 }
 
-// A part of the budget that comes back, after a refused upload, serves what is parked for want of
-// it.
+// Budget that is returned after a refused upload serves jobs that are parked for lack of it.
 func TestAReturnedPartOfTheBudgetServesWhatIsParked(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
@@ -297,7 +296,8 @@ func TestAReturnedPartOfTheBudgetServesWhatIsParked(t *testing.T) {
 	}
 }
 
-// WildFire counts what it takes. What it refuses, and what never gets as far, costs no budget.
+// WildFire counts the uploads that it accepts. Uploads that it refuses, or that never reach it,
+// cost no budget.
 func TestOnlyWhatWildFireTakesIsSpent(t *testing.T) {
 	t.Parallel()
 	c := atNoon()

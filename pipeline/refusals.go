@@ -5,34 +5,35 @@ import (
 	"time"
 )
 
-// Refusals tells whether an answer such as 403 is about one sample or about everything that is
-// sent: a filter on the way may refuse one file, and a credential without a license refuses all.
-// What others met decides. Safe for concurrent use.
+// Refusals finds out whether an answer such as 403 is about one sample or about every upload: a
+// proxy may refuse one file, while a credential without a license has all of them refused. The
+// outcomes of other uploads decide. Safe for concurrent use.
 type Refusals struct {
 	mu      sync.Mutex
 	refused map[string]refused // by sample
-	open    int                // those for which nothing got through since
+	open    int                // samples refused since the last success
 }
 
 type refused struct {
-	passed bool // another sample got through since
-	times  int  // how often it was refused while nothing did
+	passed bool // another sample has succeeded since
+	times  int  // refusals without a success in between
 }
 
 const (
-	// maxRefusals bounds what is remembered; beyond it everything is forgotten, which costs a try
-	// each.
+	// maxRefusals bounds the samples that are remembered. Beyond it all are forgotten, which costs
+	// each of them one more attempt.
 	maxRefusals = 10_000
 
-	// So many samples that are refused, with nothing that gets through, are no fault of theirs.
+	// If this many samples are refused without any success, the samples are not at fault.
 	refusedByAll = 5
 
-	// A refused sample comes again after so long, then later each time. Nobody else waits for it.
+	// Delay before a refused sample is tried again; it grows each time. Other samples do not wait
+	// for it.
 	firstDoubt   = time.Second
 	longestDoubt = 5 * time.Minute
 )
 
-// Passed notes that a sample got through.
+// Passed records that a sample was accepted.
 func (r *Refusals) Passed(sample string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,9 +50,9 @@ func (r *Refusals) Passed(sample string) {
 	r.open = 0
 }
 
-// Judge turns a doubt about a refused sample into what is to be done: a counted try where others
-// got through since; a pause where several samples were refused and nothing got through since;
-// until then the sample is put off, uncounted, and others go on.
+// Judge decides what to do about a refused sample. If others have succeeded since, the attempt is
+// counted. If several samples were refused and none has succeeded since, the budget is paused.
+// Until then the sample is postponed, uncounted, and others continue.
 func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +74,7 @@ func (r *Refusals) Judge(sample string, d Disposition) Disposition {
 	return d
 }
 
-// note counts a refusal of a sample, and returns how often it was refused.
+// note counts a refusal of a sample, and returns its number of refusals.
 func (r *Refusals) note(sample string) int {
 	if len(r.refused) >= maxRefusals {
 		r.refused = nil

@@ -8,8 +8,8 @@ import (
 	"backburn/wildfire"
 )
 
-// ReportEvent tells of the report about a job's contents; final is what the job ended with. Its JSON has
-// at most limit bytes besides what final has.
+// ReportEvent returns the event with the report about a job's contents. final is the job's final
+// event. The JSON has at most limit bytes beyond the fields taken from final.
 func ReportEvent(final results.Event, r results.Report, at time.Time, limit int) results.Event {
 	ev := final
 	ev.Type = results.Reported
@@ -25,10 +25,10 @@ func ReportEvent(final results.Event, r results.Report, at time.Time, limit int)
 	}
 }
 
-// MissingReport is what there is to say where WildFire has no report.
+// MissingReport is the data of the event if WildFire has no report.
 func MissingReport() results.Report { return results.Report{Status: results.ReportMissing} }
 
-// AvailableReport is a report as an event has it, but for its bounds.
+// AvailableReport is a report in the form of an event, before it is shortened.
 func AvailableReport(r wildfire.Report, kept []string) results.Report {
 	return results.Report{
 		Status:       results.ReportAvailable,

@@ -8,7 +8,7 @@ import (
 	"backburn/wildfire"
 )
 
-// Wish records the wish of a job. It reports whether that changed anything.
+// Wish records a job's wish. It reports whether the sample changed.
 func (s *Sample) Wish(source string, w Wish) bool {
 	wishes := ReportWishes{}
 	if s.Wishes != nil {
@@ -37,9 +37,9 @@ func (c Config) Reporting() bool {
 		slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Report == ReportAlways })
 }
 
-// RecordWish records in a sample what a job's ruling wants of the report. A job whose hash must not
-// leave wants none fetched: it gets one that others have, unless its rule refuses that as well. It
-// reports whether that changed anything.
+// RecordWish records in a sample whether a job's ruling asks for the report. A job whose hash must
+// not leave never causes a fetch: it gets a report that was fetched for others, unless its rule
+// refuses that as well. RecordWish reports whether the sample changed.
 func (c Config) RecordWish(s *Sample, j Job, r Ruling) bool {
 	if !c.ruleOnReports() || j.Kind == KindURL || r.Submit == SubmitNever && r.Report != ReportNever {
 		return false
@@ -81,7 +81,7 @@ func (c Config) WantsReportFor(source string, s Sample) bool {
 	return w.wants(c.listed(s))
 }
 
-// Owe is Sample.Owe, for a source that wants the report.
+// Owe is Sample.Owe for a source that gets the report.
 func (c Config) Owe(s *Sample, source string, now time.Time) bool {
 	return c.WantsReportFor(source, *s) && s.Owe(source, now)
 }

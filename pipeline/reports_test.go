@@ -33,7 +33,7 @@ func (es events) reported(source string) events {
 	return out
 }
 
-// asked counts the questions about a sample, by what was asked for.
+// asked counts the requests about a sample, by kind of document.
 func (f *fixture) asked(op wildfire.Op, sha256 string) int {
 	n := 0
 	for _, c := range f.wildfire.Calls() {
@@ -45,7 +45,7 @@ func (f *fixture) asked(op wildfire.Op, sha256 string) int {
 	return n
 }
 
-// Malware ends in a report event with its indicators, once for each source, and the documents are
+// Malware leads to one report event with its indicators for each source, and the documents are
 // kept.
 func TestReportsAreFetchedOnce(t *testing.T) {
 	t.Parallel()
@@ -105,7 +105,7 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 		}
 	}
 
-	// Whoever comes later is told from what is kept.
+	// A later source gets its report event from the documents that are kept.
 	f.raw("later", "ftp", "malware.exe", "MZ bad")
 	f.raw("later too", "mail", "malware.exe", "MZ bad")
 	all = f.until(func(es events) bool { return len(es.final()) == 7 && len(es.reported("ftp")) == 1 })
@@ -125,7 +125,7 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 	}
 }
 
-// reportedFirst is the first of a source's jobs that ended with contents.
+// reportedFirst is the first job of a source with these contents that ended.
 func (es events) reportedFirst(sum, source string) string {
 	for _, e := range es {
 		if e.Data.SHA256 == sum && e.Data.Source == source {
@@ -136,8 +136,8 @@ func (es events) reportedFirst(sum, source string) string {
 	return ""
 }
 
-// A report that is still being written is asked for again; one that never comes is told once, and
-// not asked for any more.
+// A report that is not complete yet is requested again. One that never appears is published as
+// missing once, and not requested any more.
 func TestReportsThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -177,7 +177,7 @@ func TestReportsThatAreNotThere(t *testing.T) {
 		t.Errorf("the ledger says %+v", s.Report)
 	}
 
-	// The next leader does not ask either.
+	// The next leader does not request it either.
 	f.work()
 	f.raw("again", "mail", "reportless.exe", "MZ never")
 	f.raw("other", "mail", "malware.exe", "MZ other")
@@ -206,8 +206,8 @@ func (f *fixture) sampleOf(sum string) pipeline.Sample {
 	}
 }
 
-// A source that is owed a report before its job has ended gets it after that, and nobody is warned
-// of the wait.
+// A source that is owed a report before its job ends gets it afterwards, and no warning is logged
+// about the wait.
 func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -240,8 +240,7 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	}
 }
 
-// Verdicts come first: reports get what a day's budget has to spare, and nothing of what verdicts
-// need.
+// Verdicts come first: reports use only the part of the day's budget that verdicts do not need.
 func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
@@ -269,7 +268,7 @@ func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 	}
 	f.until(func(es events) bool { return len(es.final()) == known && len(es.ofType(results.Reported)) > 0 })
 
-	// Nothing is to spare any more, and verdicts are given all the same.
+	// No budget is spare now, and verdicts are still given.
 	f.status(func(st queue.Status) bool { return st.Queries.Used >= 240+spare })
 	for i := range fresh {
 		f.raw(fmt.Sprint("new-", i), "mail", "new.exe", fmt.Sprint("MZ new ", i))
@@ -286,7 +285,7 @@ func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 		t.Errorf("queries by %v", st.Queries.By)
 	}
 
-	// As the day ends, what verdicts did not need is the reports'.
+	// At the end of the day, reports may use what verdicts did not need.
 	c.advance(11*time.Hour + 30*time.Minute)
 	f.until(func(es events) bool { return len(es.ofType(results.Reported)) == known })
 	if asked := f.wildfire.Count(wildfire.OpReport); asked != known {
@@ -294,7 +293,7 @@ func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 	}
 }
 
-// A budget that is used up is one for verdicts: no report is asked for.
+// While the budget is used up, no report is requested.
 func TestNoBudgetNoReports(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]struct {
@@ -315,7 +314,7 @@ func TestNoBudgetNoReports(t *testing.T) {
 	}
 }
 
-// What an event says is bounded, whatever a report says.
+// An event stays within its bounds, whatever the report contains.
 func TestReportEventsAreBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat(`<é"&\`, 290)

@@ -11,9 +11,9 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Rule is one [[policy]]: what it is about, and what may leave. A condition that is not set holds
-// for everything; texts are globs with **, [a-z] and {a,b}, in which case does not matter. The tags
-// are the keys of the configuration file, and what its reference says about them.
+// Rule is one [[policy]]: its conditions, and what may leave. A condition that is not set matches
+// everything. Texts are case-insensitive globs with **, [a-z] and {a,b}. The tags hold the keys of
+// the configuration file and their text in its reference.
 type Rule struct {
 	Source    string            `toml:"source" example:"{hr,legal}" doc:"Glob of sources."`
 	Name      string            `toml:"name" example:"contracts/**" doc:"Glob of file names or, with a slash, of relative paths, or of links. If contents come in a message or an object, the publisher chose the name."`
@@ -29,10 +29,10 @@ type Rule struct {
 	UploadsPerDay int      `toml:"uploads_per_day" doc:"Uploads per day that the whole fleet may make by this rule, within wildfire.uploads_per_day. 0: no limit for this rule."`
 }
 
-// DefaultRule gives what a [[policy]] means that names nothing.
+// DefaultRule returns the defaults of a [[policy]].
 func DefaultRule() Rule { return Rule{Metadata: map[string]string{}, Submit: SubmitAlways} }
 
-// Check calls bad for each key whose value cannot work, as [Config.Check] does.
+// Check calls bad for each key with an invalid value, as [Config.Check] does.
 func (r Rule) Check(bad func(key, expected string, beside ...string)) {
 	want := func(ok bool, key, expected string, beside ...string) {
 		if !ok {
@@ -56,7 +56,7 @@ func (r Rule) Check(bad func(key, expected string, beside ...string)) {
 	want(r.UploadsPerDay >= 0, "uploads_per_day", "0 (no limit) or more")
 }
 
-// String writes the conditions as they stand in the configuration.
+// String returns the conditions as they are written in the configuration.
 func (r Rule) String() string {
 	var parts []string
 	add := func(key, value string) {
@@ -86,11 +86,12 @@ func (r Rule) String() string {
 
 // Share is the part of the day's uploads that a rule may use.
 type Share struct {
-	Key    string // names the rule by its conditions: one token of [a-z0-9-]
+	Key    string // identifies the rule by its conditions: one token of [a-z0-9-]
 	PerDay int
 }
 
-// share names the rule's budget by its conditions, so that it stays the same when rules move.
+// share names the rule's budget after its conditions, so that the name stays the same when rules
+// are reordered.
 func (r Rule) share() Share {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(r.String()))

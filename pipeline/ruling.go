@@ -10,15 +10,15 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// Facts is what rules look at. Of contents that are at hand under a name of a folder, the name is
-// known; of what a publisher sent, names and metadata are its word alone.
+// Facts are what rules match on. The name of a file in a folder is known; the names and metadata of
+// a publisher's message are only claims.
 type Facts struct {
 	Source   string
 	Kind     Kind
 	Size     int64    // in bytes
-	Types    []string // MIME types, the most special first; see TypesOf
+	Types    []string // MIME types, the most specific first; see TypesOf
 	URL      string   // of a link
-	Name     string   // of the file, where it is known
+	Name     string   // of the file, if it is known
 	Path     string   // likewise, relative to the source's folder
 	Declared Declared
 	Metadata map[string]string
@@ -27,7 +27,7 @@ type Facts struct {
 // Declared is the name that a publisher gave a file. It is not trusted.
 type Declared struct{ Name, Path string }
 
-// FactsOf gathers what is known of a job whose contents were read. Types are those of its contents.
+// FactsOf collects the facts about a job whose contents were read. types are those of the contents.
 func FactsOf(j Job, types []string) Facts {
 	f := Facts{
 		Source:   j.Source,
@@ -44,7 +44,7 @@ func FactsOf(j Job, types []string) Facts {
 
 	f.Name = path.Base(j.Content.Name())
 	if claimed, ok := strings.CutPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-"); ok {
-		f.Name = claimed // where it was found is what the watcher says
+		f.Name = claimed // only the watcher says where the file was found
 	} else {
 		f.Path = j.Content.Name()
 	}
@@ -60,10 +60,10 @@ func rawName(text string, b64 []byte) string {
 	return text
 }
 
-// TypesBytes is how much of the beginning of contents TypesOf looks at.
+// TypesBytes is how many bytes at the beginning of the contents TypesOf reads.
 const TypesBytes = 3072
 
-// TypesOf tells the MIME types of contents by their beginning, the most special first.
+// TypesOf detects the MIME types of contents from their beginning, the most specific first.
 func TypesOf(head []byte) []string {
 	var types []string
 	for m := mimetype.Detect(head); m != nil; m = m.Parent() {
@@ -79,17 +79,17 @@ func TypesOf(head []byte) []string {
 // Ruling is what the policy says about a job. The zero value lets nothing leave.
 type Ruling struct {
 	Submit   Submit
-	Priority Priority // of the job from here on; "" for its own
-	Rule     string   // which rule, for people
-	Report   Wish     // for the report about the contents
+	Priority Priority // priority of the job from now on; "": unchanged
+	Rule     string   // the rule, for people
+	Report   Wish     // whether the report about the contents is wanted
 	Shares   []Share  // daily budgets of rules
 }
 
-// Unruled is the ruling where there is no policy.
+// Unruled is the ruling without a policy.
 func Unruled() Ruling { return Ruling{Submit: SubmitAlways, Rule: "no rule matches"} }
 
-// Rule finds what holds for a job. What its publisher says can only lead to less: where the first rule
-// that matches rests on that, the first that does not is the limit.
+// Rule finds the ruling for a job. A publisher's claims can only restrict it: if the first matching
+// rule relies on a claim, the first matching rule that does not is the limit.
 func (c Config) Rule(f Facts, j Job) Ruling {
 	first, limit := -1, -1
 	for i, r := range c.Rules {
@@ -119,7 +119,7 @@ func (c Config) Rule(f Facts, j Job) Ruling {
 	return ruling
 }
 
-// combine makes a ruling of the rule that matched first and the one that limits it; -1 for none.
+// combine makes a ruling from the rule that matched first and the rule that limits it; -1: none.
 func (c Config) combine(first, limit int, j Job) Ruling {
 	ruling := Unruled()
 	if limit >= 0 {
@@ -177,13 +177,14 @@ func (c Config) Shares() []Share {
 	return shares
 }
 
-// NeedsTypes reports whether the policy looks at what contents are.
+// NeedsTypes reports whether the policy depends on the types of contents.
 func (c Config) NeedsTypes() bool {
 	return len(c.RefusedKinds) > 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Kind != "" })
 }
 
-// taken are extensions of names under which WildFire takes files, whatever their contents look like: it
-// tells scripts by them, and programs run files by them that begin like something else.
+// taken are the extensions that WildFire accepts whatever the contents look like. It recognizes
+// scripts by them, and programs open files by their extension even if the beginning looks like
+// another type.
 var taken = extensions("7z apk app asp aspx bat class cmd csv dll dmg doc docm docx dot elf exe fon hta htm html iqy jar jnlp js " +
 	"jse lnk macho msi ocx pdf pkg pl ppt pptm pptx ps1 py rar rtf scr sh slk swf sys vbe vbs wsf xls xlsb xlsm xlsx xml zip")
 
@@ -196,8 +197,8 @@ func extensions(list string) map[string]bool {
 	return set
 }
 
-// refused reports whether contents are of a kind that WildFire is known to refuse. A name under which
-// it takes files goes before what they look like.
+// refused reports whether contents are of a kind that WildFire is known to refuse. An extension
+// that WildFire accepts takes precedence over the type of the contents.
 func (c Config) refused(f Facts) bool {
 	for _, name := range []string{f.Name, f.Declared.Name} {
 		if taken[strings.ToLower(path.Ext(name))] {
@@ -208,7 +209,7 @@ func (c Config) refused(f Facts) bool {
 	return slices.ContainsFunc(c.RefusedKinds, func(glob string) bool { return anyMatch(glob, f.Types) })
 }
 
-// matches reports whether the rule matches by what is known, or by what the publisher says.
+// matches reports whether the rule matches by known facts, or by the publisher's claims.
 func (r Rule) matches(f Facts) (known, said bool) {
 	switch {
 	case !match(r.Source, f.Source):
@@ -229,7 +230,7 @@ func (r Rule) matches(f Facts) (known, said bool) {
 	return known, said
 }
 
-// named reports whether the conditions on names hold for a file's name and path, or for a link.
+// named reports whether the conditions on names match a file's name and path, or a link.
 func (r Rule) named(name, rel, url string) bool {
 	if r.Name != "" {
 		against := name
@@ -248,7 +249,7 @@ func (r Rule) named(name, rel, url string) bool {
 	return name != "" && match(strings.TrimPrefix(r.Extension, "."), ext)
 }
 
-// labeled reports whether the conditions on metadata hold.
+// labeled reports whether the conditions on metadata match.
 func (r Rule) labeled(metadata map[string]string) bool {
 	for key, glob := range r.Metadata {
 		found := false
@@ -263,7 +264,7 @@ func (r Rule) labeled(metadata map[string]string) bool {
 	return true
 }
 
-// match matches a glob, in which case does not matter; "" matches everything.
+// match matches a case-insensitive glob; "" matches everything.
 func match(glob, text string) bool {
 	return glob == "" || doublestar.MatchUnvalidated(strings.ToLower(glob), strings.ToLower(text))
 }

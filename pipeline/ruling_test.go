@@ -12,7 +12,7 @@ import (
 	"backburn/pipeline"
 )
 
-// Jobs that rules are tried on.
+// Jobs for the tests of rules.
 var (
 	claimedJob = pipeline.Job{ // of a watcher
 		ID: "01J", Source: "hr", Priority: pipeline.Normal, Kind: pipeline.KindFile, Size: 1000,
@@ -37,12 +37,12 @@ var (
 	}
 )
 
-// A rule by what it lets leave.
+// Rules that differ in what may leave.
 func always(r pipeline.Rule) pipeline.Rule { r.Submit = pipeline.SubmitAlways; return r }
 func lookup(r pipeline.Rule) pipeline.Rule { r.Submit = pipeline.SubmitLookup; return r }
 func never(r pipeline.Rule) pipeline.Rule  { r.Submit = pipeline.SubmitNever; return r }
 
-// Every condition alone, by what it matches and what it does not.
+// Each condition alone, with a match and a mismatch.
 func TestRuleConditions(t *testing.T) {
 	t.Parallel()
 
@@ -126,7 +126,7 @@ func TestRuleConditions(t *testing.T) {
 	}
 }
 
-// Which of several rules decides. What a publisher says leads to less, and never to more.
+// Which of several rules decides. A publisher's claims can only restrict, never allow more.
 func TestRuleOrder(t *testing.T) {
 	t.Parallel()
 
@@ -145,7 +145,7 @@ func TestRuleOrder(t *testing.T) {
 		job      pipeline.Job
 		types    []string
 		want     pipeline.Submit
-		by       string // the rule's text begins so
+		by       string // beginning of the rule's text
 		priority pipeline.Priority
 		shares   []int
 	}{
@@ -205,7 +205,7 @@ func TestRuleOrder(t *testing.T) {
 	}
 }
 
-// Whatever a publisher says, no more leaves than by the first rule that does not look at it.
+// Whatever a publisher claims, no more may leave than the first rule without a claim allows.
 func FuzzPublishersCannotGainByWhatTheySay(f *testing.F) {
 	f.Add("a.docx", "x/a.docx", "red", uint8(0))
 	f.Add("", "", "", uint8(255))

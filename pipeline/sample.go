@@ -9,17 +9,17 @@ import (
 	"backburn/wildfire"
 )
 
-// State says what has happened to a sample, never what is about to.
+// State says what has happened to a sample, never what will happen.
 type State string
 
-// The states of a sample. Who moves it on stands beside each; Decide says where to.
+// The states of a sample. Each comment says who changes the state next; Decide says to which.
 const (
-	StateNone      State = ""          // nothing yet, or released after a try: any worker
-	StateUploading State = "uploading" // claimed by Owner, who may be sending it: its owner, or whoever finds it gone
-	StateRetrying  State = "retrying"  // a try ended in a fault: Job, a more urgent one, or anyone after a while
+	StateNone      State = ""          // nothing yet, or released after an attempt: any worker
+	StateUploading State = "uploading" // claimed by Owner, who may be uploading it: Owner, or the first to find that Owner has died
+	StateRetrying  State = "retrying"  // an attempt failed: Job, a more urgent one, or after a while any job
 	StatePending   State = "pending"   // WildFire has it, and no verdict yet: the poller
-	StateVerdict   State = "verdict"   // final, until it is too old to count
-	StateRefused   State = "refused"   // WildFire refused these contents, until that is too old to count
+	StateVerdict   State = "verdict"   // final, until the verdict expires
+	StateRefused   State = "refused"   // WildFire refused these contents: final, until the refusal expires
 )
 
 // States lists every state, in the order of a sample's life.
@@ -32,13 +32,13 @@ func States() []State {
 type Sample struct {
 	State     State     `json:"state"`
 	Owner     string    `json:"owner,omitempty"`     // worker that claimed it
-	Job       string    `json:"job,omitempty"`       // Ref of the job that claimed it, or makes the next try
+	Job       string    `json:"job,omitempty"`       // Ref of the job that claimed it, or makes the next attempt
 	Priority  Priority  `json:"priority,omitempty"`  // of that job
-	Unsure    bool      `json:"unsure,omitempty"`    // WildFire may have got it: ask before sending
+	Unsure    bool      `json:"unsure,omitempty"`    // WildFire may have received it: ask before sending
 	ChangedAt time.Time `json:"changed_at,omitzero"` // of State
 
-	Attempts    int  `json:"attempts,omitempty"`    // tries at the upload that ended in a fault
-	Resubmitted bool `json:"resubmitted,omitempty"` // it was uploaded a second time, which is the last
+	Attempts    int  `json:"attempts,omitempty"`    // upload attempts that failed
+	Resubmitted bool `json:"resubmitted,omitempty"` // it was uploaded a second time; there is no third
 
 	MD5         string    `json:"md5,omitempty"`
 	Size        int64     `json:"size,omitempty"` // in bytes
@@ -47,32 +47,33 @@ type Sample struct {
 
 	Verdict   int       `json:"verdict"` // where State is StateVerdict
 	DecidedAt time.Time `json:"decided_at,omitzero"`
-	CheckedAt time.Time `json:"checked_at,omitzero"` // when WildFire last said so, or that it knows nothing
+	CheckedAt time.Time `json:"checked_at,omitzero"` // when WildFire last gave this verdict, or said that it does not know the sample
 
-	// Rule is the rule by which the contents left, written before the first byte of them does.
+	// Rule is the rule that let the contents leave. It is written before the first byte is sent.
 	Rule string `json:"rule,omitempty"`
 
-	// WithheldAt is since when a job ended as withheld that is to be told a later verdict.
+	// WithheldAt is when the first job ended as withheld that still gets an event if there is a
+	// verdict later.
 	WithheldAt time.Time `json:"withheld_at,omitzero"`
 
 	Refusal *Refusal `json:"refusal,omitempty"` // where State is StateRefused
 
-	Report *ReportNote `json:"report,omitempty"` // once WildFire's report was fetched, or given up
+	Report *ReportNote `json:"report,omitempty"` // set once the report was fetched or given up
 
-	// Wishes says what the policy wants of the report, by source. It is nil where no rule says anything
-	// about reports.
+	// Wishes are the policy's wishes about the report, by source. It is nil if no rule mentions
+	// reports.
 	Wishes *ReportWishes `json:"report_wishes,omitempty"`
 }
 
-// Refusal is a terminal answer to these contents under that kind of name. WildFire tells
-// scripts by the extension, so the same bytes may be accepted under another.
+// Refusal is a terminal answer to these contents under that kind of name. WildFire recognizes
+// scripts by their extension, so it may accept the same bytes under another one.
 type Refusal struct {
 	Error results.Error `json:"error"`
 	Ext   string        `json:"ext,omitempty"` // "" for every name
 	At    time.Time     `json:"at"`
 }
 
-// covers reports whether the refusal holds for another job with the same contents.
+// covers reports whether the refusal applies to another job with the same contents.
 func (r *Refusal) covers(j Job) bool {
 	return r != nil && (r.Ext == "" || r.Ext == extension(j))
 }
@@ -80,7 +81,7 @@ func (r *Refusal) covers(j Job) bool {
 // Final reports whether the sample has a verdict or a refusal, however old.
 func (s *Sample) Final() bool { return s.State == StateVerdict || s.State == StateRefused }
 
-// renewed forgets all that is known of a sample but what the policy wants of its report.
+// renewed forgets everything about a sample except the policy's wishes about its report.
 func (s *Sample) renewed(now time.Time) Sample {
 	return Sample{ChangedAt: now, Wishes: s.Wishes}
 }
@@ -100,8 +101,8 @@ func (s *Sample) claim(owner string, j Job, now time.Time) {
 	s.Size = j.Size
 }
 
-// release ends a claim after a try that did not succeed. It keeps the count of attempts and, where
-// WildFire may have the sample all the same, the job that will have uploaded it.
+// release ends a claim after an attempt that did not succeed. It keeps the attempt count and, if
+// WildFire may have the sample anyway, the job that would have uploaded it.
 func (s *Sample) release(next State, now time.Time) {
 	s.State = next
 	s.Owner = ""
@@ -113,7 +114,7 @@ func (s *Sample) release(next State, now time.Time) {
 	}
 }
 
-// submitted marks the sample as being with WildFire. Job stays: the job that uploaded it.
+// submitted marks the sample as pending at WildFire. Job stays the job that uploaded it.
 func (s *Sample) submitted(now time.Time) {
 	s.State = StatePending
 	s.Owner = ""
@@ -122,7 +123,7 @@ func (s *Sample) submitted(now time.Time) {
 	s.ChangedAt = now
 }
 
-// decide gives the sample its verdict.
+// decide sets the sample's verdict.
 func (s *Sample) decide(v wildfire.Verdict, md5 string, now time.Time) {
 	s.Unsure = false
 	s.release(StateVerdict, now)
@@ -136,23 +137,23 @@ func (s *Sample) decide(v wildfire.Verdict, md5 string, now time.Time) {
 	}
 }
 
-// ReportNote says what became of the report about a sample. Without one it was not asked for yet, or
-// not found so far.
+// ReportNote records the outcome of a report request. A sample without a note has a report that was
+// not requested yet, or not found so far.
 type ReportNote struct {
 	State results.ReportStatus `json:"state"`
 	At    time.Time            `json:"at"`
 	Told  []string             `json:"told,omitempty"` // sources for which the event was published
 
-	// Owed are sources whose first job with these contents ended later: for them it is still to be
-	// published.
+	// Owed are the sources whose first job with these contents ended later. The event has yet to be
+	// published for them.
 	Owed map[string]time.Time `json:"owed,omitempty"`
 }
 
-// maxReportSources bounds the sources of a note. Those beyond it are told nothing.
+// maxReportSources bounds the sources of a note. Further sources get no event.
 const maxReportSources = 100
 
-// Owe notes that a job of a source ends with the sample's verdict. It reports whether that source is to be
-// told of the report and nobody knew.
+// Owe records that a job of a source ends with the sample's verdict. It reports whether the report
+// must now be published for that source as well.
 func (s *Sample) Owe(source string, now time.Time) bool {
 	r := s.Report
 	if r == nil || slices.Contains(r.Told, source) || len(r.Told)+len(r.Owed) >= maxReportSources {
@@ -173,7 +174,7 @@ func (s *Sample) Owe(source string, now time.Time) bool {
 	return true
 }
 
-// Reported notes what became of the report, and for which sources that was published.
+// Reported records the outcome of the report request, and the sources for which it was published.
 func (s *Sample) Reported(state results.ReportStatus, told []string, now time.Time) {
 	note := ReportNote{State: state, At: now.UTC()}
 	if s.Report != nil {
@@ -194,8 +195,8 @@ func (s *Sample) Reported(state results.ReportStatus, told []string, now time.Ti
 // Redecide replaces a verdict after WildFire changed its mind.
 func (s *Sample) Redecide(v wildfire.Verdict, md5 string, now time.Time) { s.decide(v, md5, now) }
 
-// lost frees a sample that WildFire has no verdict on and never will have from this submission,
-// so that it is uploaded again, once. The second time it is refused.
+// lost frees a sample if this submission will never lead to a verdict, so that it is uploaded
+// again, once. The second time the sample is refused.
 func (s *Sample) lost(v wildfire.Verdict, now time.Time) {
 	if !s.Resubmitted {
 		s.Resubmitted = true
@@ -209,7 +210,7 @@ func (s *Sample) lost(v wildfire.Verdict, now time.Time) {
 	}, now)
 }
 
-// withhold notes that WildFire does not know a sample which a policy keeps here.
+// withhold records that WildFire does not know a sample that the policy withholds.
 func (s *Sample) withhold(now time.Time) {
 	if s.Final() {
 		*s = s.renewed(now)
@@ -220,8 +221,8 @@ func (s *Sample) withhold(now time.Time) {
 	s.CheckedAt = now
 }
 
-// Recheck takes note of WildFire's answer about a withheld sample that was asked about again. It reports
-// whether there is a verdict now.
+// Recheck records WildFire's answer to another question about a withheld sample. It reports whether
+// there is a verdict now.
 func (s *Sample) Recheck(v wildfire.Verdict, md5 string, now time.Time) (decided bool) {
 	s.CheckedAt = now
 	if v.Final() {
@@ -231,15 +232,16 @@ func (s *Sample) Recheck(v wildfire.Verdict, md5 string, now time.Time) (decided
 	return v.Final()
 }
 
-// refuse remembers a terminal answer. ext restricts it to names with that extension; "" is for
-// every name.
+// refuse records a refusal. ext restricts it to names with that extension; "" applies to every
+// name.
 func (s *Sample) refuse(ext string, cause results.Error, now time.Time) {
 	s.Unsure = false
 	s.release(StateRefused, now)
 	s.Refusal = &Refusal{Error: cause, Ext: ext, At: now}
 }
 
-// Forgive forgets a refusal, so that the contents are tried again. It reports whether there was one.
+// Forgive removes a refusal, so that the contents can be uploaded again. It reports whether there
+// was one.
 func (s *Sample) Forgive(now time.Time) bool {
 	if s.State != StateRefused {
 		return false

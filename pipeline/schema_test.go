@@ -42,7 +42,7 @@ func validate(t *testing.T, s *jsonschema.Schema, body []byte) error {
 	return s.Validate(doc)
 }
 
-// What is really published is what the schema says, whatever became of the job.
+// Published events follow the schema, whatever the outcome of the job.
 func TestEventsAreAsTheSchemaSays(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -87,7 +87,7 @@ func TestEventsAreAsTheSchemaSays(t *testing.T) {
 	}
 }
 
-// Our own jobs are what the schema says; and what it refuses, we refuse.
+// Our own jobs follow the schema, and the code refuses what the schema refuses.
 func TestJobsAreAsTheSchemaSays(t *testing.T) {
 	t.Parallel()
 	s := compile(t, schema.Job)

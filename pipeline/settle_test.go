@@ -14,7 +14,7 @@ import (
 	"backburn/results"
 )
 
-// A raw job came in when it came in, though it is read back from another stream each time.
+// A raw job keeps its time of arrival, although it is read back from a different stream each time.
 func TestARawJobKeepsTheTimeOfItsArrival(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -56,7 +56,7 @@ func TestARawJobKeepsTheTimeOfItsArrival(t *testing.T) {
 	}
 }
 
-// A job that comes again after its event was told long ago leaves no object behind.
+// A job that is redelivered long after its final event leaves no object behind.
 func TestAnOldDecisionDropsTheObject(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// Spending is what a day's budget was spent on, and who else wants of it.
+// Spending says how much of a day's budget each source used, and which sources want more.
 type Spending struct {
 	Limit     int            // a day
 	Reserve   int            // of Limit, kept for urgent jobs
-	Used      int            // by all
+	Used      int            // by all sources
 	By        map[string]int // of Used, by source
-	Asking    map[string]int // sources that want more, or did a short while ago
+	Asking    map[string]int // sources that want more, or did so recently
 	Yesterday map[string]int // what each source used the day before
-	Left      float64        // how much of the day is left, from 1 to 0
+	Left      float64        // fraction of the day that is left, from 1 to 0
 }
 
-// Allowance is how much of a day's budget a source may still use for jobs of a priority. Sources that
-// ask have equal shares; what one does not use is the others'. For a source that has not asked yet,
-// what it used the day before is kept, up to its share, and less as the day goes on. So nobody can use
-// up the day before the others come, and nothing is left over at its end.
+// Allowance returns how much of a day's budget a source may still use for jobs of a priority.
+// Sources that ask have equal shares, and others may use what one of them does not need. For a
+// source that has not asked today, as much as it used yesterday is reserved, up to its share; the
+// reservation shrinks as the day goes on. So no source can use up the budget before the others ask,
+// and nothing is left over at the end of the day.
 func (s Spending) Allowance(source string, p Priority) int {
 	left := s.Limit - s.Used
 	total := s.Limit
@@ -52,16 +53,16 @@ func (s Spending) Allowance(source string, p Priority) int {
 	return max(left, 0)
 }
 
-// Spare is how much of a day's budget nobody is expected to need: what is left beside the reserve and
-// three quarters of what the rest of the day would use at an even pace.
+// Spare returns how much of a day's budget is not expected to be needed: the remainder, less the
+// reserve and three quarters of what the rest of the day would use at an even pace.
 func (s Spending) Spare() int {
 	needed := int(math.Ceil(float64(s.Limit) * s.Left * 3 / 4))
 
 	return max(s.Limit-s.Reserve-s.Used-needed, 0)
 }
 
-// share is the part of total that each source may count on. A source is counted while it asks, and
-// where it may still come today.
+// share returns the part of total that each source may count on. A source counts while it asks, and
+// also if it may still ask today.
 func (s Spending) share(total int, source string) int {
 	n := 0
 	known := s.known()
@@ -76,7 +77,7 @@ func (s Spending) share(total int, source string) int {
 	return max(total/n, 1)
 }
 
-// known are the sources of which anything is known.
+// known returns all sources in the spending.
 func (s Spending) known() map[string]bool {
 	known := map[string]bool{}
 	for _, m := range []map[string]int{s.By, s.Asking, s.Yesterday} {
@@ -88,15 +89,15 @@ func (s Spending) known() map[string]bool {
 	return known
 }
 
-// LeftOfDay is how much of the day of the budgets is left at a time, from 1 to 0.
+// LeftOfDay returns the fraction of the budgets' day that is left at t, from 1 to 0.
 func LeftOfDay(t time.Time) float64 {
 	t = t.UTC()
 
 	return 1 - float64(t.Sub(t.Truncate(24*time.Hour)))/float64(24*time.Hour)
 }
 
-// EqualShare is how much each source may have, so that all together have no more than total: those that
-// have less keep it, and the others have the same.
+// EqualShare returns the most that each source may have, so that together they have at most total:
+// a source that has less keeps it, and all others have the same amount.
 func EqualShare(has map[string]int64, total int64) int64 {
 	sizes := slices.Sorted(maps.Values(has))
 	for i, size := range sizes {

@@ -47,7 +47,7 @@ func TestAllowance(t *testing.T) {
 		}
 	}
 
-	// The reserve is shared likewise.
+	// The reserve is shared in the same way.
 	s := pipeline.Spending{
 		Limit:   100,
 		Reserve: 10,
@@ -58,7 +58,7 @@ func TestAllowance(t *testing.T) {
 	if a, b := s.Allowance("a", pipeline.Urgent), s.Allowance("b", pipeline.Urgent); a != 0 || b != 10 {
 		t.Errorf("of the reserve: %d and %d, want 0 and 10", a, b)
 	}
-	// A call that serves all has no share of its own.
+	// A call that serves all sources has no share of its own.
 	if got := s.Allowance("", pipeline.Urgent); got != 10 {
 		t.Errorf("a call for all: %d, want 10", got)
 	}
@@ -72,8 +72,8 @@ func many(n int) map[string]int {
 	return m
 }
 
-// Whatever the order in which sources come, the budget is used up, never exceeded, and those that
-// want more than their share end equal.
+// In whatever order sources ask, the budget is used up and never exceeded, and sources that want
+// more than their share end with the same amount.
 func TestAllowanceUsesTheBudgetUp(t *testing.T) {
 	t.Parallel()
 	for _, demand := range []map[string]int{

@@ -24,7 +24,7 @@ func (f *fixture) trace(q queue.TraceQuery) queue.Trace {
 	return t
 }
 
-// whats lists the steps of a trace, each with its job.
+// whats lists the steps of a trace with their jobs.
 func whats(t queue.Trace) string {
 	var out []string
 	for _, s := range t.Steps {
@@ -33,7 +33,7 @@ func whats(t queue.Trace) string {
 	return strings.Join(out, ", ")
 }
 
-func TestTraceOfWhatIsQueued(t *testing.T) {
+func TestTraceOfQueuedJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.raw("other", "proxy", "y.exe", "MZ other")
@@ -49,14 +49,14 @@ func TestTraceOfWhatIsQueued(t *testing.T) {
 	if got := f.trace(queue.TraceQuery{Job: "a", Source: "proxy"}); got.State != queue.TraceUnknown {
 		t.Errorf("among jobs of another source: %+v", got)
 	}
-	// The search has its bound, and says so.
+	// The search is bounded, and says so.
 	if got := f.trace(queue.TraceQuery{Job: "a", Limit: 1}); got.State != queue.TraceUnknown || len(got.Notes) != 1 ||
 		got.Notes[0] != "only 1 messages of BACKBURN_JOBS were read" {
 		t.Errorf("with a limit of 1: %+v", got)
 	}
 }
 
-func TestTraceOfWhatWaits(t *testing.T) {
+func TestTraceOfWaitingJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithDelay(time.Hour))
 	f.work()
@@ -80,7 +80,7 @@ func TestTraceOfWhatWaits(t *testing.T) {
 	}
 }
 
-func TestTraceOfWhatIsOver(t *testing.T) {
+func TestTraceOfFinishedJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.work()
@@ -141,7 +141,7 @@ func TestAttach(t *testing.T) {
 	}
 }
 
-// A dead letter is kept longer than the memory of its job.
+// A dead letter is kept longer than the record of its job.
 func TestTraceOfAnOldLetter(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -177,7 +177,7 @@ func TestCharge(t *testing.T) {
 	}
 }
 
-// Reading through the streams has to be quick enough for a person, and takes nothing away.
+// Reading the streams has to be fast enough for a person, and removes no messages.
 func BenchmarkTrace(b *testing.B) {
 	f := newFixture(b)
 	const n = 2000

@@ -25,7 +25,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// spans keeps what every process of a test traced.
+// spans collects the spans of every process of a test.
 type spans struct {
 	t   *testing.T
 	out *tracetest.InMemoryExporter
@@ -33,12 +33,12 @@ type spans struct {
 
 func newSpans(t *testing.T) spans { return spans{t, tracetest.NewInMemoryExporter()} }
 
-// process is the provider of one process.
+// process returns the trace provider of one process.
 func (s spans) process(name string) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.out), sdktrace.WithResource(resource.NewSchemaless(attribute.String("process", name))))
 }
 
-// of gives the spans of a name, in the order in which they ended.
+// of returns the spans with a name, in the order of their ends.
 func (s spans) of(name string) tracetest.SpanStubs {
 	var found tracetest.SpanStubs
 	for _, sp := range s.out.GetSpans() {
@@ -58,7 +58,7 @@ func (s spans) one(name string) tracetest.SpanStub {
 	return found[0]
 }
 
-// child checks what a span belongs to.
+// child checks the parent and the trace of a span.
 func (s spans) child(sp tracetest.SpanStub, parent trace.SpanContext) {
 	s.t.Helper()
 	if sp.SpanContext.TraceID() != parent.TraceID() || sp.Parent.SpanID() != parent.SpanID() {
@@ -66,7 +66,7 @@ func (s spans) child(sp tracetest.SpanStub, parent trace.SpanContext) {
 	}
 }
 
-// attr is the text of an attribute; "" where there is none.
+// attr returns the text of an attribute, or "".
 func attr(sp tracetest.SpanStub, key string) string {
 	for _, a := range append(sp.Attributes, sp.Resource.Attributes()...) {
 		if string(a.Key) == key {
@@ -102,8 +102,8 @@ func spanOf(h nats.Header) trace.SpanContext {
 	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), one))
 }
 
-// A publisher that traces begins the trace that a worker continues, or continues that of its
-// caller.
+// A publisher with tracing starts the trace that a worker continues, or continues its caller's
+// trace.
 func TestPublisherTraces(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -140,7 +140,8 @@ func TestPublisherTraces(t *testing.T) {
 	}
 }
 
-// headersOfJobs reads the headers of the first n messages of JOBS, which has no second reader.
+// headersOfJobs reads the headers of the first n messages of JOBS, a work queue that allows no
+// second consumer.
 func (f *fixture) headersOfJobs(n uint64) []nats.Header {
 	f.t.Helper()
 	jobs, err := f.q.JetStream().Stream(f.t.Context(), f.q.JobsStream())
@@ -158,8 +159,8 @@ func (f *fixture) headersOfJobs(n uint64) []nats.Header {
 	return all
 }
 
-// From the gateway's publish to the verdict it is one trace, though one worker uploads, the job
-// waits, and another worker ends it.
+// From the gateway's publish to the verdict there is one trace, although one worker uploads, the
+// job waits, and another worker ends it.
 func TestOneTraceFromPublishToVerdict(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64 // of WildFire's clock
@@ -229,8 +230,8 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 	}
 }
 
-// A gateway in any language continues its trace by a header in any case, and so does what fails.
-// One that knows nothing of traces begins one here.
+// A gateway in any language continues its trace with a header whose name may be in any case, also
+// for jobs that fail. Without the header a new trace starts here.
 func TestTraceOfRawJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -265,8 +266,8 @@ func TestTraceOfRawJobs(t *testing.T) {
 	}
 }
 
-// Without a provider there is neither a span nor a header, even if who starts the worker has a
-// span.
+// Without a provider there are neither spans nor headers, even if the caller that starts the worker
+// has a span.
 func TestWithoutTracing(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]worker.Option{"by default": nil, "nil": {worker.WithTracing(nil)}} {

@@ -12,7 +12,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// TestUnknownJobs asks about jobs wherever they can be.
+// TestUnknownJobs asks about jobs in every place where they can be.
 func TestUnknownJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithDelay(time.Hour))

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Limits of a job's text, in bytes where nothing else is said.
+// Limits of a job's text, in bytes unless noted otherwise.
 const (
 	MaxMetadataPairs = 32 // pairs
 	MaxMetadataBytes = 8 << 10
@@ -23,7 +23,7 @@ const (
 	MaxIDBytes       = 1 << 10
 )
 
-// ErrInvalidJob is matched by everything that makes a message no job.
+// ErrInvalidJob is matched by every error that says why a message is not a valid job.
 var ErrInvalidJob = errors.New("invalid job")
 
 // Invalid returns an error that matches ErrInvalidJob.
@@ -31,8 +31,7 @@ func Invalid(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidJob, fmt.Sprintf(format, a...))
 }
 
-// Check reports what makes a job unfit to be worked on. It may tidy what it checks: the SHA-256
-// becomes lower-case.
+// Check returns why a job is invalid. It may normalize fields: the SHA-256 becomes lower-case.
 func (j *Job) Check() error {
 	if j.Version != 1 {
 		return Invalid("version %d; this is version 1", j.Version)
@@ -51,7 +50,7 @@ func (j *Job) Check() error {
 	return Invalid("kind %q; file or url", j.Kind)
 }
 
-// CheckText reports what makes the names, metadata, time or wish of a job unfit.
+// CheckText returns why the names, metadata, time or wish of a job are invalid.
 func (j *Job) CheckText() error {
 	if max(len(j.Filename), len(j.FilenameB64), len(j.Path), len(j.PathB64)) > MaxNameBytes {
 		return Invalid("a name of more than %d bytes", MaxNameBytes)
@@ -138,11 +137,12 @@ func (c *Content) check() error {
 	return CheckRelative(c.Name())
 }
 
-// drive is how absolute names begin on Windows. Elsewhere a colon is a character like any other.
+// drive matches the beginning of absolute names on Windows. On other systems a colon is an ordinary
+// character.
 var drive = regexp.MustCompile(`^[A-Za-z]:[/\\]`)
 
-// CheckRelative refuses the name of contents that could lead out of a root by its spelling. Links
-// are judged when the file is opened.
+// CheckRelative refuses a name whose spelling could lead out of the root. Symbolic links are
+// checked when the file is opened.
 func CheckRelative(name string) error {
 	switch {
 	case strings.ContainsRune(name, 0), len(name) > MaxNameBytes:
@@ -156,8 +156,8 @@ func CheckRelative(name string) error {
 	return nil
 }
 
-// Bare keeps of an invalid job what is certain: who handed it in, when, and its name if that is
-// fit to be shown. Nothing else that its publisher wrote reaches an event.
+// Bare reduces an invalid job to what is certain: its source, its time and, if it can be shown, its
+// name. Nothing else that the publisher wrote reaches an event.
 func (j Job) Bare() Job {
 	bare := Job{ID: j.ID, Source: j.Source, Priority: j.Priority}
 	if Writable(j.ReceivedAt) {
@@ -171,15 +171,15 @@ func (j Job) Bare() Job {
 	return bare
 }
 
-// SpoolDir is a watcher's own folder, below the one that it watches.
+// SpoolDir is the watcher's own folder, inside the folder that it watches.
 const SpoolDir = ".backburn"
 
-// ClaimedDir is where a watcher keeps the files that it claimed, below the folder that it watches.
-// A claimed file is named <job id>-<name>.
+// ClaimedDir is the folder for claimed files, inside the watched folder. A claimed file is named
+// <job id>-<name>.
 const ClaimedDir = SpoolDir + "/claimed"
 
-// FromSpool reports whether the job's contents are the file that a watcher claimed for it, whose
-// name vouches for what the watcher said of it.
+// FromSpool reports whether the job's contents are the file that a watcher claimed for it. The
+// file's name contains the job ID, so the watcher's hash and size belong to this file.
 func (j Job) FromSpool() bool {
 	return j.Content != nil && j.Content.Object == "" && j.SHA256 != "" &&
 		strings.HasPrefix(j.Content.Name(), ClaimedDir+"/"+j.ID+"-")

@@ -19,8 +19,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// version1 writes a store as version 1 left it: its streams, buckets, subjects, headers and JSON.
-// They were taken from a store that version 1 made.
+// version1 writes a store in the form of version 1: its streams, buckets, subjects, headers and
+// JSON, as copied from a store that version 1 made.
 type version1 struct {
 	t  testing.TB
 	js jetstream.JetStream
@@ -103,7 +103,7 @@ func (v version1) put(bucket, key, value string) {
 	}
 }
 
-// raw is the header of a raw job that has been in a worker's hands; it was submitted as id.
+// raw is the header of a raw job that a worker has already processed; it was submitted as id.
 func (v version1) raw(id, source, name string) nats.Header {
 	return nats.Header{
 		"Backburn-Filename": {name},
@@ -113,7 +113,7 @@ func (v version1) raw(id, source, name string) nats.Header {
 	}
 }
 
-// waits lets a raw job wait for its sample.
+// waits adds a raw job that waits for its sample.
 func (v version1) waits(id, source, name, body, basis string) {
 	v.t.Helper()
 	h := v.raw(id, source, name)
@@ -131,7 +131,7 @@ func (v version1) verdict(id, source, name, body, verdict string, code int) stri
 		id, source, name, sha(body), len(body), verdict, code)
 }
 
-// ended records that a job ended, and with published, its event.
+// ended records the end of a job and, if published is set, its event.
 func (v version1) ended(id, source, name, body string, published bool) {
 	v.t.Helper()
 	ev := v.verdict(id, source, name, body, "malware", 1)
@@ -147,7 +147,7 @@ func (v version1) ended(id, source, name, body string, published bool) {
 const knownSample = `{"state":"verdict","changed_at":%[1]q,"md5":"6c9685bba4f5cf03e762f4c9d8689080","size":5,` +
 	`"filetype":"PE32 executable","submitted_at":%[1]q,"verdict":1,"decided_at":%[1]q,"checked_at":%[1]q}`
 
-// write makes a store with a job in every place that there is.
+// write makes a store with a job in every possible place.
 func (v version1) write() {
 	v.t.Helper()
 	now := time.Now().UTC().Format(time.RFC3339Nano)
@@ -160,27 +160,27 @@ func (v version1) write() {
 		v.waits(fmt.Sprint("waits-", i), "mail", "x.exe", body, "upload")
 	}
 	v.waits("shared", "proxy", "y.exe", "MZ pending 0", "shared")
-	v.waits("waits-1", "proxy", "z.exe", "MZ pending 0", "shared") // an id that another source uses, too
+	v.waits("waits-1", "proxy", "z.exe", "MZ pending 0", "shared") // an ID that another source uses as well
 	jsonWaits := v.raw("json", "mail", "")
 	jsonWaits["Content-Type"] = []string{"application/json"}
 	jsonWaits["Backburn-Basis"] = []string{"shared"}
 	v.publish("backburn.waiting."+sha("MZ pending 2")+".json", jsonWaits,
 		[]byte(`{"version":1,"kind":"file","filename":"j.exe","content":{"object":"gone"}}`))
 
-	// A worker died while it uploaded this: WildFire may have it.
+	// A worker died while uploading this: WildFire may have it.
 	v.put("backburn_samples", sha("MZ uploading"), fmt.Sprintf(`{"state":"uploading","owner":"gone-1","job":"claims","changed_at":%q,"verdict":0}`, now))
 	v.publish("backburn.jobs.normal.mail", nats.Header{"Nats-Msg-Id": {"claims"}, "Backburn-Filename": {"c.exe"}}, []byte("MZ uploading"))
 
-	// The next try is a job's that had waited, and went back to the workers.
+	// The next attempt belongs to a job that had waited and was requeued.
 	v.put("backburn_samples", sha("MZ again"), fmt.Sprintf(`{"state":"retrying","job":"again","attempts":2,"changed_at":%q,"verdict":0}`, now))
 	again := v.raw("again", "mail", "a.exe")
 	again["Nats-Msg-Id"] = []string{"again.again.7"}
 	v.publish("backburn.jobs.normal.mail", again, []byte("MZ again"))
 
-	// Jobs that nobody has looked at.
+	// Jobs that no worker has read.
 	v.publish("backburn.jobs.bulk.mail", nats.Header{"Nats-Msg-Id": {"queued"}, "Backburn-Filename": {"q.exe"}}, []byte("MZ queued"))
 
-	// What is remembered.
+	// Samples with a known result.
 	v.put("backburn_samples", sha("MZ known"), fmt.Sprintf(knownSample, now))
 	v.ended("over", "mail", "o.exe", "MZ known", true)
 
@@ -192,7 +192,7 @@ func (v version1) write() {
 	v.ended("queued-too", "mail", "p.exe", "MZ known", true)
 	v.publish("backburn.jobs.normal.mail", nats.Header{"Nats-Msg-Id": {"queued-too"}, "Backburn-Filename": {"p.exe"}}, []byte("MZ known"))
 
-	// What cannot be read stops nobody.
+	// Unreadable records stop nothing.
 	v.put("backburn_samples", sha("garbage"), `{"state":`)
 	v.put("backburn_jobs", "garbage", `{"event":{}}`)
 
@@ -206,7 +206,7 @@ func (v version1) write() {
 // finalsOfVersion1 is how many jobs of the store have, or will have, a final event.
 const finalsOfVersion1 = 40 + 3 + 3 + 4
 
-// checkVersion1 lets a worker do the rest, and checks that every job ends once.
+// checkVersion1 runs a worker on the remaining jobs, and checks that every job ends once.
 func (f *fixture) checkVersion1() {
 	f.t.Helper()
 	for i := range 40 {
@@ -243,7 +243,7 @@ func (f *fixture) checkVersion1() {
 		f.t.Errorf("a job that waited: %s by %s, received at %s", ev.Outcome(), ev.Data.Basis, ev.Data.ReceivedAt)
 	}
 
-	// The contents under way are not uploaded again, and what is known answers.
+	// Contents that WildFire already has are not uploaded again, and known verdicts are reused.
 	f.raw("new", "mail", "n.exe", "MZ known")
 	if ev := f.events(finalsOfVersion1+1).one(f.t, "new"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
 		f.t.Errorf("a remembered verdict: %s by %s", ev.Outcome(), ev.Data.Basis)
@@ -255,7 +255,7 @@ func (f *fixture) checkVersion1() {
 	}
 }
 
-// submitted hands contents to WildFire, as version 1 had done.
+// submitted sends contents to WildFire, as version 1 had done.
 func (f *fixture) submitted(body string) {
 	f.t.Helper()
 	_, err := f.client.SubmitFile(f.t.Context(), wildfire.File{
@@ -320,7 +320,7 @@ func TestMigrationIsRepeatable(t *testing.T) {
 		if limit > 30*time.Second {
 			t.Fatal(err)
 		}
-		// Others at the same time, of which some are stopped.
+		// Several at the same time, some of which are stopped.
 		var others sync.WaitGroup
 		for i := range 3 {
 			others.Go(func() {
@@ -335,7 +335,7 @@ func TestMigrationIsRepeatable(t *testing.T) {
 	newFixtureOn(t, openQueue(t, connect(t, s))).checkVersion1()
 }
 
-// A worker of version 1 that still runs would go on writing to what is carried over.
+// A running worker of version 1 would continue to write to streams that are being migrated.
 func TestMigrationWaitsForOldWorkers(t *testing.T) {
 	t.Parallel()
 	nc := connect(t, natsServer(t))
@@ -362,7 +362,7 @@ func TestMigrationWaitsForOldWorkers(t *testing.T) {
 	f.events(1).one(t, "a")
 }
 
-// The header that names a job counts on messages of version 1 alone.
+// The header that names a job is only used on messages of version 1.
 func TestHeadersOfVersion1CountForItsMessagesAlone(t *testing.T) {
 	t.Parallel()
 	nc := connect(t, natsServer(t))

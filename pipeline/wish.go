@@ -2,25 +2,25 @@ package pipeline
 
 import "slices"
 
-// Wish is what a rule of the policy wants of the report about contents.
+// Wish says whether a rule of the policy wants the report about contents.
 type Wish string
 
 // The wishes.
 const (
 	ReportByVerdict Wish = ""       // as reports.verdicts says
-	ReportAlways    Wish = "always" // whatever the verdict
+	ReportAlways    Wish = "always" // for every verdict
 	ReportNever     Wish = "never"
 )
 
 // Wishes lists every wish, the one that asks for most first.
 func Wishes() []Wish { return []Wish{ReportAlways, ReportByVerdict, ReportNever} }
 
-// asks is greater where a wish asks for more.
+// asks ranks wishes: the more a wish asks for, the greater.
 func (w Wish) asks() int { return -slices.Index(Wishes(), w) }
 
 // wants reports whether the report is wanted. listed says that reports.verdicts names the verdict.
 func (w Wish) wants(listed bool) bool { return w == ReportAlways || w == ReportByVerdict && listed }
 
-// ReportWishes are the wishes of the jobs with the same contents: of each source the one that asks
-// for most.
+// ReportWishes are the wishes of the jobs with the same contents: for each source, the wish that
+// asks for most.
 type ReportWishes map[string]Wish

@@ -23,7 +23,7 @@ func TestWishes(t *testing.T) {
 		rules  []pipeline.Rule
 		listed []string
 		sample pipeline.Sample
-		from   []string        // sources of jobs, one after the other
+		from   []string        // sources of the jobs, in order
 		fetch  bool            // whether the report is wanted
 		gets   map[string]bool // sources, and whether they get it
 	}{
@@ -64,7 +64,7 @@ func TestWishes(t *testing.T) {
 	}
 }
 
-// Of a source's jobs the one counts that asks for most, in whatever order they come.
+// Of a source's jobs, the one that asks for most counts, in any order.
 func TestWishesOnlyGrow(t *testing.T) {
 	t.Parallel()
 	var s pipeline.Sample
@@ -89,7 +89,7 @@ func TestWishesOnlyGrow(t *testing.T) {
 	}
 }
 
-// What the policy wants of a report outlives a verdict that is too old to count.
+// The policy's wishes about a report outlive an expired verdict.
 func TestWishesOutliveVerdicts(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -107,7 +107,7 @@ func TestWishesOutliveVerdicts(t *testing.T) {
 	}
 }
 
-// What a publisher says of a file cannot make more reports be asked for.
+// A publisher's claims about a file cannot lead to more reports.
 func TestPublishersCannotWishForMore(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ said, limit, want pipeline.Wish }{
@@ -127,7 +127,7 @@ func TestPublishersCannotWishForMore(t *testing.T) {
 	}
 }
 
-// The policy says of which files reports are fetched, and who gets them.
+// The policy decides for which files reports are fetched, and which sources get them.
 func TestPolicySaysWhoseReports(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -155,7 +155,8 @@ func TestPolicySaysWhoseReports(t *testing.T) {
 		t.Errorf("mail gets the report about %s", id)
 	}
 
-	// Whoever comes later gets what its rule says, too; and is what makes a report be fetched.
+	// A later source also gets what its rule says, and its job can be the one that causes the
+	// fetch.
 	f.raw("vip-secret", "vip", "malware.exe", "MZ secret")
 	f.raw("quiet-good", "quiet", "good.exe", "MZ good")
 	f.raw("vip-fine", "vip", "fine.exe", "MZ fine")

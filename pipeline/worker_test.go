@@ -89,8 +89,8 @@ func TestHashesThatWildFireKnowsAreNotUploaded(t *testing.T) {
 	}
 }
 
-// A job that is over stays over: the server forgets the ids of consumed jobs when it
-// restarts, the records do not.
+// A finished job stays finished. The server forgets the IDs of consumed jobs when it restarts; the
+// ledger does not.
 func TestARepeatedJobDoesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -116,7 +116,7 @@ func TestARepeatedJobDoesNothing(t *testing.T) {
 	}
 }
 
-// The memory of a sample may be shorter than that of a job, and a publisher may use an id twice.
+// The record of a sample may expire before that of a job, and a publisher may use an ID twice.
 func TestARepeatedIDWithOtherContentsDoesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -137,7 +137,7 @@ func TestARepeatedIDWithOtherContentsDoesNothing(t *testing.T) {
 	}
 }
 
-func TestWhatWildFireWontTakeFails(t *testing.T) {
+func TestRefusedContentsFail(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.MaxFileSize = 1000
@@ -204,7 +204,7 @@ func TestFaultsAreRetried(t *testing.T) {
 	}
 }
 
-// An upload whose answer got lost is not repeated because WildFire takes a moment to know of it.
+// An upload whose answer was lost is not repeated just because WildFire takes a moment to list it.
 func TestAnUnansweredUploadIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithUnknownFor(time.Second), wildfiretest.WithDelay(1200*time.Millisecond))
@@ -249,11 +249,11 @@ func TestASpentBudgetParksWork(t *testing.T) {
 		f.raw(fmt.Sprint("job-", i), "mail", fmt.Sprintf("%d.exe", i), fmt.Sprint("MZ ", i))
 	}
 	f.events(3)
-	// What needs no upload goes on meanwhile.
+	// Jobs that need no upload continue meanwhile.
 	f.raw("known", "mail", "known.exe", "MZ known")
 	all := f.events(4)
 	all.one(t, "known")
-	// The fourth upload may be refused only after the known one was answered.
+	// The fourth upload must be refused only after the answer about the known sample.
 	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	if p, ok := st.Paused[pipeline.Uploads]; !ok || p.Until.Before(time.Now().Add(time.Minute)) {
 		t.Errorf("paused: %+v, want uploads until the reset", st.Paused)
@@ -263,7 +263,7 @@ func TestASpentBudgetParksWork(t *testing.T) {
 	}
 }
 
-func TestChangedVerdictsAreTold(t *testing.T) {
+func TestChangedVerdictsArePublished(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Recheck = time.Second
@@ -278,7 +278,8 @@ func TestChangedVerdictsAreTold(t *testing.T) {
 		}
 	}
 
-	// The change is told before it is recorded: should the leader die in between, it is told again.
+	// The change is published before it is recorded. If the leader dies in between, it is published
+	// again.
 	sum := sha256.Sum256([]byte("MZ flip"))
 	for end := time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
 		sample, err := f.q.Sample(t.Context(), hex.EncodeToString(sum[:]))
@@ -308,7 +309,7 @@ func TestChangedVerdictsAreTold(t *testing.T) {
 func TestEveryQueryIsCounted(t *testing.T) {
 	t.Parallel()
 	today := func() int { return time.Now().UTC().YearDay() }
-	for day := 0; day != today(); { // at midnight the count begins anew
+	for day := 0; day != today(); { // the count restarts at midnight
 		day = today()
 		f := newFixture(t, wildfiretest.WithDelay(4*time.Second), wildfiretest.WithCapacity(10_000, 100_000))
 		f.cfg.QueriesPerDay = 1_000_000
@@ -337,9 +338,9 @@ func TestEveryQueryIsCounted(t *testing.T) {
 	}
 }
 
-// A claim whose acknowledgement was lost names a worker that is alive and knows nothing of
-// it. So does one whose outcome could not be written.
-func TestOwnClaimThatNobodyIsAt(t *testing.T) {
+// A claim whose acknowledgment was lost names a worker that is alive and does not know of it. The
+// same is true of a claim whose outcome could not be written.
+func TestOwnClaimWithoutAnUpload(t *testing.T) {
 	t.Parallel()
 	for name, uploaded := range map[string]bool{"before the upload": false, "after it": true} {
 		t.Run(name, func(t *testing.T) {
@@ -377,7 +378,7 @@ func TestOwnClaimThatNobodyIsAt(t *testing.T) {
 	}
 }
 
-// The job that was to make the next try may never come back: somebody removed it.
+// The job that should make the next attempt may never return, because somebody removed it.
 func TestAJobThatWasRemovedHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -397,8 +398,8 @@ func TestAJobThatWasRemovedHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// What an upload came to is written down also where the time was up: nobody has to wait until the
-// worker counts as dead.
+// The outcome of an upload is recorded even after the shutdown timeout, so no job has to wait until
+// the worker counts as dead.
 func TestAnUploadThatIsCutShortIsGivenBack(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -424,8 +425,8 @@ func TestAnUploadThatIsCutShortIsGivenBack(t *testing.T) {
 	f.events(1).one(t, "a")
 }
 
-// What WildFire says about one link keeps nobody else from being answered.
-func TestALinkThatCantBeAskedAbout(t *testing.T) {
+// WildFire's answer about one link does not block the answers about others.
+func TestALinkWithoutAnAnswerBlocksNoOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Deadline = time.Second
