@@ -13,12 +13,12 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// ErrNoQueue says that nothing of Backburn's is on the server under the prefix.
+// ErrNoQueue says that the server has no Backburn streams under the prefix.
 var ErrNoQueue = errors.New("no Backburn queue")
 
-// Attach returns a handle on a queue that exists, for those who look or submit and must not
-// change how the queue is made: unlike Open it creates and updates nothing. It returns
-// ErrNoQueue where a stream or bucket is missing, and ErrFormat for the queue of a later version.
+// Attach returns a handle on an existing queue, for processes that only read or submit. Unlike
+// Open, it creates and updates nothing. It returns ErrNoQueue if a stream or bucket is missing, and
+// ErrFormat for the queue of a later version.
 func Attach(ctx context.Context, nc *nats.Conn, prefix string) (*Queue, error) {
 	return AttachDomain(ctx, nc, "", prefix)
 }
@@ -59,10 +59,10 @@ func AttachDomain(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Q
 	return q, nil
 }
 
-// AttachPublisher returns the intake of a queue that exists, for gateways: it looks up the
-// object bucket and nothing else, so that it needs no right to anything else. It returns
-// ErrNoQueue where there is none. A gateway with an account of its own makes js with
-// jetstream.NewWithAPIPrefix, as `backburn acl` tells it.
+// AttachPublisher returns a publisher for an existing queue, for gateways. It looks up only the
+// object bucket, so it needs no other permission. It returns ErrNoQueue if there is no queue. A
+// gateway in an account of its own makes js with jetstream.NewWithAPIPrefix, with the prefix that
+// `backburn acl` prints.
 func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string) (*Publisher, error) {
 	var err error
 	q := newQueue(js.Conn(), js, Topology{Prefix: prefix})
@@ -72,9 +72,9 @@ func AttachPublisher(ctx context.Context, js jetstream.JetStream, prefix string)
 	return q.Publisher(), nil
 }
 
-// AttachOrOpen is for those who need a queue but leave it to others how it is made, such as
-// watchers: it attaches to the one that is there, and only where there is none makes it. Who
-// may not do that waits until ctx ends for somebody who may, a worker.
+// AttachOrOpen attaches to an existing queue, and creates one only if there is none. It is for
+// processes such as watchers, which need a queue but do not configure it. A process without
+// permission to create the queue waits until a worker does, or ctx ends.
 func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	for {
 		q, err := attachOrOpen(ctx, nc, t)
@@ -90,8 +90,8 @@ func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	}
 }
 
-// attachOrOpen tries it once. The try is bounded: what is forbidden is not answered, and meanwhile
-// somebody else may have made the queue.
+// attachOrOpen makes one attempt. The attempt is bounded in time: the server never answers a
+// forbidden request, and another process may create the queue meanwhile.
 func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, provisionAttempt)
 	defer cancel()
@@ -99,7 +99,7 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	if errors.Is(err, ErrNoQueue) {
 		made, merr := Open(ctx, nc, t)
 		if merr != nil {
-			return nil, fmt.Errorf("%w: %w; where this process may not make the queue, start a worker first", err, merr)
+			return nil, fmt.Errorf("%w: %w; if this process may not create the queue, start a worker first", err, merr)
 		}
 		return made, nil
 	}
@@ -114,7 +114,7 @@ func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 	return q, nil
 }
 
-// lacks says why a part of the queue could not be looked up.
+// lacks returns an error that says why a part of the queue could not be looked up.
 func (q *Queue) lacks(part string, err error) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("%w under prefix %q (%s is not there): has `backburn run` or `worker` ever started here?",
@@ -123,7 +123,7 @@ func (q *Queue) lacks(part string, err error) error {
 	return fmt.Errorf("%s: %w", part, err)
 }
 
-// found is the topology of the streams that are there.
+// found returns the topology of the existing streams.
 func (q *Queue) found(prefix string) Topology {
 	jobs := q.jobs.CachedInfo().Config
 	events := q.results.CachedInfo().Config

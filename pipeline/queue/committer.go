@@ -15,13 +15,13 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// committer makes messages of one stream durable for many callers at once (group commit). What
-// gathers while the server is at work on what was sent before goes out together: as single
-// messages while those are cheap, as one atomic batch where the server syncs its disk for each
-// message, since it syncs a batch once. Nobody waits for a batch to fill.
+// committer publishes messages to one stream for many callers at once (group commit). Messages that
+// gather while the server processes earlier ones are sent together: as single messages while those
+// are cheap, or as one atomic batch if the server syncs its disk for each message, because it syncs
+// only once for a batch. No caller waits for a batch to fill.
 //
-// It has no goroutine of its own: callers send, and answers send what has gathered meanwhile. It is
-// safe for concurrent use.
+// It has no goroutine of its own: callers send, and each answer from the server triggers the next
+// send. It is safe for concurrent use.
 type committer struct {
 	nc    *nats.Conn
 	inbox string // prefix of the reply subjects
@@ -31,15 +31,16 @@ type committer struct {
 	mu     sync.Mutex
 	queue  []*group            // not sent yet
 	queued int                 // messages in queue
-	flying map[uint64]*message // single messages under way, by token
-	batch  *batch              // the atomic batch under way
+	flying map[uint64]*message // single messages in progress, by token
+	batch  *batch              // the atomic batch in progress
 	token  uint64              // of the last reply subject
-	check  *time.Timer         // runs while anything is under way
+	check  *time.Timer         // runs while anything is in progress
 	cost   cost
 }
 
-// group is what one caller wants durable, in this order. As single messages one may be refused
-// where others are not; as a batch none is, or all are and the group is tried by itself.
+// group holds the messages of one caller, in order. Sent as single messages, some may be refused
+// and others not. In a batch all are accepted, or the batch is refused and the group is sent again
+// by itself.
 type group struct {
 	messages []*message
 	left     int // messages without an outcome
@@ -51,11 +52,11 @@ type message struct {
 	group *group
 	sent  time.Time
 
-	seq uint64 // in the stream, once it is durable
+	seq uint64 // its sequence in the stream, once it is durable
 	err error
 }
 
-// batch is what went out as one.
+// batch holds the groups that were sent as one atomic batch.
 type batch struct {
 	groups   []*group
 	messages int
@@ -63,7 +64,7 @@ type batch struct {
 	sent     time.Time
 }
 
-// The server's limits for a batch, and headers of the protocol (ADR-50 of NATS).
+// The server's limits for a batch, and the headers of the protocol (ADR-50 of NATS).
 const (
 	maxBatchMessages = 1000
 	maxBatchBytes    = 8 << 20
@@ -75,10 +76,10 @@ const (
 	headerTTL         = "Nats-TTL"
 )
 
-// commitTimeout bounds the wait for one answer. What is not answered may be durable or not.
+// commitTimeout bounds the wait for one answer. A message without an answer may be durable or not.
 const commitTimeout = 5 * time.Second
 
-// errNoAnswer says that a message was not answered: it may be durable or not.
+// errNoAnswer says that a message got no answer: it may be durable or not.
 var errNoAnswer = fmt.Errorf("no answer within %s: %w", commitTimeout, nats.ErrTimeout)
 
 func newCommitter(nc *nats.Conn, a *answer) *committer {
@@ -89,8 +90,9 @@ func newCommitter(nc *nats.Conn, a *answer) *committer {
 	}
 }
 
-// commit sends messages, and returns once each has an outcome, or ctx ends: then what was not sent
-// yet may still be. The error is that of the first message that has one.
+// commit sends messages, and returns once each has an outcome or ctx ends. In the second case,
+// messages that were not sent yet may still be sent. It returns the first error in the order of the
+// messages.
 func (c *committer) commit(ctx context.Context, msgs ...*nats.Msg) ([]*message, error) {
 	c.once.Do(c.subscribe)
 	if c.fault != nil {
@@ -131,10 +133,10 @@ func (c *committer) subscribe() {
 		c.fault = fmt.Errorf("subscribe to acknowledgments: %w", err)
 		return
 	}
-	_ = sub.SetPendingLimits(-1, -1) // answers are small, and as many as messages under way
+	_ = sub.SetPendingLimits(-1, -1) // answers are small, and no more than messages in progress
 }
 
-// send sends what may go now. The caller holds mu.
+// send sends the messages that may be sent now. The caller holds mu.
 func (c *committer) send() {
 	defer c.watch()
 
@@ -145,12 +147,12 @@ func (c *committer) send() {
 		case len(c.flying) == 0:
 			c.sendBatch()
 		default:
-			return // what is under way arrives first, and meanwhile more gathers
+			return // messages in progress are answered first, and meanwhile more gather
 		}
 	}
 }
 
-// watch looks for what is overdue while anything is under way. The caller holds mu.
+// watch checks for overdue answers while anything is in progress. The caller holds mu.
 func (c *committer) watch() {
 	if c.check == nil && (c.batch != nil || len(c.flying) > 0) {
 		c.check = time.AfterFunc(commitTimeout/8, c.overdue)
@@ -183,7 +185,7 @@ func (c *committer) sendSingle(m *message) {
 	}
 }
 
-// sendBatch sends what has gathered as one atomic batch. The caller holds mu.
+// sendBatch sends the gathered messages as one atomic batch. The caller holds mu.
 func (c *committer) sendBatch() {
 	b := c.gather()
 	b.sent = time.Now()
@@ -213,8 +215,8 @@ func (c *committer) sendBatch() {
 	}
 }
 
-// gather takes groups out of the queue for a batch. A subject with an expectation goes into it
-// once: the server allows none on a subject that the batch itself wrote before.
+// gather takes groups out of the queue for a batch. A subject with an expected sequence may occur
+// only once: the server allows no expectation on a subject that the same batch has already written.
 func (c *committer) gather() *batch {
 	b := &batch{}
 	bytes := 0
@@ -243,7 +245,7 @@ func (c *committer) gather() *batch {
 	return b
 }
 
-// meets reports whether the group has an expectation on one of the subjects.
+// meets reports whether the group has an expected sequence on one of the subjects.
 func (g *group) meets(subjects map[string]struct{}) bool {
 	for _, m := range g.messages {
 		if _, there := subjects[m.msg.Subject]; there {
@@ -254,7 +256,7 @@ func (g *group) meets(subjects map[string]struct{}) bool {
 	return false
 }
 
-// arrived notes the outcome of a message, and wakes its caller after the last.
+// arrived records the outcome of a message, and wakes its caller after the last one.
 func (m *message) arrived(seq uint64, err error) {
 	m.seq = seq
 	m.err = err
@@ -264,7 +266,7 @@ func (m *message) arrived(seq uint64, err error) {
 	}
 }
 
-// failed gives every message of the batch an error.
+// failed sets an error on every message of the batch.
 func (b *batch) failed(err error) {
 	for _, g := range b.groups {
 		for _, m := range g.messages {
@@ -274,14 +276,14 @@ func (b *batch) failed(err error) {
 	}
 }
 
-// single takes the headers of a batch off, so that the message can be sent by itself.
+// single removes the headers of a batch, so that the message can be sent by itself.
 func (m *message) single() {
 	delete(m.msg.Header, headerBatchID)
 	delete(m.msg.Header, headerBatchSeq)
 	delete(m.msg.Header, headerBatchCommit)
 }
 
-// answered takes the server's answers.
+// answered handles the server's answers.
 func (c *committer) answered(answer *nats.Msg) {
 	token, err := strconv.ParseUint(answer.Subject[len(c.inbox):], 10, 64)
 	if err != nil {
@@ -304,8 +306,8 @@ func (c *committer) answered(answer *nats.Msg) {
 	c.send()
 }
 
-// landed deals with the answer to a batch. One that was refused is taken apart: each message then
-// succeeds or fails by itself. The caller holds mu.
+// landed handles the answer to a batch. A refused batch is split: each message is sent again by
+// itself and succeeds or fails alone. The caller holds mu.
 func (c *committer) landed(b *batch, last uint64, err error) {
 	if err == nil {
 		c.cost.batch(time.Since(b.sent), b.messages)
@@ -329,7 +331,7 @@ func (c *committer) landed(b *batch, last uint64, err error) {
 	}
 }
 
-// overdue gives up on what was not answered in time.
+// overdue gives up on messages that were not answered in time.
 func (c *committer) overdue() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -349,12 +351,12 @@ func (c *committer) overdue() {
 	c.send()
 }
 
-// duplicate says in an acknowledgment that the message was there before.
+// duplicate is the field of an acknowledgment that says that the message existed before.
 var duplicate = []byte(`"duplicate":true`)
 
-// readAck reads a publish acknowledgment: {"stream":"S","seq":12,…} or {"error":{…}}. The first form
-// is read by hand: there is one for each message. A message whose id the server knows is durable, under
-// the sequence that it has.
+// readAck reads a publish acknowledgment: {"stream":"S","seq":12,…} or {"error":{…}}. The first
+// form has a parser of its own, because there is one for each message. If the server already knows
+// the message's ID, the message is durable under the returned sequence.
 func readAck(m *nats.Msg) (seq uint64, err error) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return 0, nats.ErrNoResponders

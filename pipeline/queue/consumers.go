@@ -15,19 +15,19 @@ import (
 )
 
 const (
-	// Jobs of one consumer that all workers together hold, those in back-off included.
+	// The most jobs of one consumer that all workers together hold, including jobs in back-off.
 	laneMaxAckPending = 10_000
 
-	// The server forgets a consumer when nobody has asked for long. Jobs don't go with it.
+	// The server removes a consumer that has long been unused. Its jobs stay.
 	consumerMemory = time.Hour
 )
 
-// subjects are those on which the lane's jobs come.
+// subjects returns the subjects of the lane's jobs.
 func (q *Queue) subjects(l Lane) []string {
 	return []string{q.JobSubject(l.Priority, l.Source), q.RequeueSubject(l.Priority, l.Source)}
 }
 
-// lanes lists the lanes that hold jobs now.
+// lanes lists the lanes that have jobs now.
 func (q *Queue) lanes(ctx context.Context) ([]Lane, error) {
 	info, err := q.jobs.Info(ctx, jetstream.WithSubjectFilter(q.prefix+".>"))
 	if err != nil {
@@ -53,9 +53,9 @@ func (q *Queue) lanes(ctx context.Context) ([]Lane, error) {
 	return lanes, nil
 }
 
-// Feeds returns the feeds of the lanes that hold jobs now, and makes those that are new. A consumer
-// has no delivery limit and no back-off list: attempts are counted in the sample's record. The
-// error, with the feeds that there are, tells of lanes that have none.
+// Feeds returns the feeds of the lanes that have jobs now, and creates missing ones. A consumer has
+// no delivery limit and no back-off list: attempts are counted in the sample's record. If some
+// lanes have no feed, Feeds returns the others with an error.
 func (q *Queue) Feeds(ctx context.Context) ([]Feed, error) {
 	lanes, err := q.lanes(ctx)
 	if err != nil {
@@ -87,10 +87,10 @@ func (q *Queue) Feeds(ctx context.Context) ([]Feed, error) {
 	return slices.Collect(maps.Values(feeds)), err
 }
 
-// Lost forgets a feed whose consumer does not answer, so that it is made again.
+// Lost forgets a feed whose consumer does not answer, so that it is created again.
 func (q *Queue) Lost(f Feed) { q.lostFeeds.Store(f.Name, true) }
 
-// feed finds or makes the feeds of lanes.
+// feed finds or creates the feeds of lanes.
 func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) error {
 	names, err := q.consumers(ctx)
 	if err != nil {
@@ -102,8 +102,8 @@ func (q *Queue) feed(ctx context.Context, lanes []Lane, feeds map[string]Feed) e
 	for _, l := range lanes {
 		own := l.own()
 		switch {
-		case l.Source == "*" || l.Source == ">": // it would be the consumer of all sources
-			faults = append(faults, fmt.Errorf("jobs were published on %s, which is a pattern and no subject: purge it",
+		case l.Source == "*" || l.Source == ">": // its consumer would get the jobs of all sources
+			faults = append(faults, fmt.Errorf("jobs were published on %s, which is a wildcard and not a valid subject: purge it",
 				q.JobSubject(l.Priority, l.Source)))
 		case names[own.Name] || countOf(names, l.Priority) < ownConsumers:
 			names[own.Name] = true
@@ -155,8 +155,8 @@ func (q *Queue) consumers(ctx context.Context) (map[string]bool, error) {
 	return names, nil
 }
 
-// join adds subjects to those of a shared consumer. Should two workers do that at the same moment,
-// the one whose change is lost joins again when it next looks for lanes.
+// join adds subjects to those of a shared consumer. If two workers do that at the same moment, one
+// change is lost, and that worker joins again at its next look for lanes.
 func (q *Queue) join(ctx context.Context, name string, subjects []string) (jetstream.Consumer, error) {
 	c, err := q.jobs.Consumer(ctx, name)
 	if err == nil {

@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// cost is what the server takes for single messages and for batches, measured from what is sent. It
-// says which of them to send.
+// cost measures how long the server takes for single messages and for batches, and decides which of
+// them to send.
 type cost struct {
-	message time.Duration // for one message among others, lately
+	message time.Duration // recent time of one message among others
 	answer  *answer       // of the connection
 	fixed   lowest        // for a batch, apart from its messages
 
-	since time.Time // when the row of singles under way began
-	acks  int       // of that row
+	since time.Time // when the current series of single messages began
+	acks  int       // messages in that series
 }
 
 const (
-	// Below one of these a server does not sync for each message, or does so in no time: then
-	// nothing is gained by a batch. What a message takes among others goes up with all that a
-	// machine does; the answer to one that met a quiet moment does not.
+	// Below one of these times a server does not sync for each message, or syncs very fast, and a
+	// batch gains nothing. The time of a message among others rises with the load of the machine.
+	// The fastest answer to one message does not.
 	cheapSingle = 60 * time.Microsecond
 	cheapAnswer = 200 * time.Microsecond
 
 	eachInBatch  = 12 * time.Microsecond
 	leastBatch   = 200 * time.Microsecond
-	rowOfSingles = 16 // messages, to measure by
+	rowOfSingles = 16 // messages in a measurement
 
 	answerPeriod = 5 * time.Minute
 	batchPeriod  = 2 * time.Second
@@ -41,13 +41,13 @@ func newCost(a *answer) cost {
 	}
 }
 
-// cheap reports whether single messages cost so little that batches are not worth while.
+// cheap reports whether single messages are so cheap that batches gain nothing.
 func (c *cost) cheap() bool { return c.message < cheapSingle || c.answer.cheap() }
 
-// few is how many messages are better sent one by one: about as many as take as long as a batch.
+// few is how many messages are better sent one by one: about as many as take the time of one batch.
 func (c *cost) few() int { return min(max(int(c.fixed.value/c.message), 8), maxInFlight) }
 
-// begin notes that single messages are sent, while so many are under way.
+// begin records that single messages are sent, and how many are in progress.
 func (c *cost) begin(underWay int) {
 	if underWay == 0 {
 		c.since = time.Now()
@@ -55,11 +55,11 @@ func (c *cost) begin(underWay int) {
 	}
 }
 
-// single notes the answer to a message that was sent by itself, and whether it was written then. A
-// row of them that were under way together shows what each takes.
+// single records the answer to a single message, and whether it was written. A series of messages
+// that were in progress together shows how long each takes.
 func (c *cost) single(sent time.Time, durable bool) {
 	now := time.Now()
-	if durable { // neither a refusal nor a repetition is written
+	if durable { // refused and repeated messages are not written
 		c.answer.add(now, now.Sub(sent))
 	}
 	c.acks++
@@ -73,7 +73,7 @@ func (c *cost) single(sent time.Time, durable bool) {
 	c.acks = 0
 }
 
-// batch notes what a batch took.
+// batch records how long a batch took.
 func (c *cost) batch(took time.Duration, messages int) {
 	c.fixed.add(time.Now(), max(took-time.Duration(messages)*eachInBatch, leastBatch))
 }
@@ -100,8 +100,8 @@ func (a *answer) cheap() bool {
 	return a.value < cheapAnswer
 }
 
-// lowest is the lowest measure of the last one to two periods: whatever else a machine does only
-// adds to it.
+// lowest is the lowest value of the last one to two periods. Other load on the machine only raises
+// the values.
 type lowest struct {
 	period       time.Duration
 	value        time.Duration

@@ -27,17 +27,17 @@ type Letter struct {
 	Time     time.Time      `json:"time"` // when it was put there
 	Reason   results.Reason `json:"reason"`
 	Error    string         `json:"error"`
-	Attempts int            `json:"attempts"` // tries at the upload
-	Subject  string         `json:"subject"`  // under which the job was submitted; "" where only headers were read
+	Attempts int            `json:"attempts"` // upload attempts
+	Subject  string         `json:"subject"`  // under which the job was submitted; "" if only headers were read
 	Raw      bool           `json:"raw"`      // the body is the contents
-	Job      pipeline.Job   `json:"-"`        // where only headers were read: without metadata and where its contents are
+	Job      pipeline.Job   `json:"-"`        // without metadata and the place of its contents if only headers were read
 
 	Header  nats.Header `json:"-"` // of the letter
-	Body    []byte      `json:"-"` // the contents, where they travelled in the message
-	Message *Message    `json:"-"` // the whole job; nil where only headers were read
+	Body    []byte      `json:"-"` // the contents, if they came in the message
+	Message *Message    `json:"-"` // the whole job; nil if only headers were read
 }
 
-// MarshalJSON gives the letter and what it says of the job, in one object.
+// MarshalJSON encodes the letter and its job as one object.
 func (l Letter) MarshalJSON() ([]byte, error) {
 	type plain Letter
 	return json.Marshal(struct {
@@ -49,19 +49,19 @@ func (l Letter) MarshalJSON() ([]byte, error) {
 	}{plain(l), l.Job.ID, l.Job.Source, l.Job.Priority, &l.Job})
 }
 
-// DeadFilter says which dead letters are meant. The zero value means all.
+// DeadFilter selects dead letters. The zero value selects all.
 type DeadFilter struct {
 	Reason results.Reason
 	Source string
 	Since  time.Time
 }
 
-// ErrNoLetter says that a dead letter is not there, or not any more.
+// ErrNoLetter says that a dead letter does not exist, or no longer exists.
 var ErrNoLetter = errors.New("no such dead letter")
 
-// DeadLetters reads the dead letters of a filter, the oldest first, without their bodies: a
-// body may be as large as a file. What a JSON job says of itself is therefore missing;
-// DeadLetter has it. The letters that arrive meanwhile are left out.
+// DeadLetters reads the dead letters that match a filter, the oldest first, without their bodies,
+// because a body may be as large as a file. The fields of a JSON job are therefore missing;
+// DeadLetter returns them. Letters that arrive meanwhile are left out.
 func (q *Queue) DeadLetters(ctx context.Context, f DeadFilter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{q.deadFilter(f)}, HeadersOnly: true}
@@ -87,7 +87,7 @@ func (q *Queue) deadFilter(f DeadFilter) string {
 	return q.DeadSubject(or(string(f.Reason)), or(f.Source))
 }
 
-// DeadLetter reads one letter whole. It returns ErrNoLetter where there is none.
+// DeadLetter reads one letter with its body. It returns ErrNoLetter if it does not exist.
 func (q *Queue) DeadLetter(ctx context.Context, seq uint64) (Letter, error) {
 	m, err := q.dead.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -102,7 +102,7 @@ func (q *Queue) DeadLetter(ctx context.Context, seq uint64) (Letter, error) {
 	return q.letter(m.Subject, m.Header, m.Data, m.Sequence, m.Time), nil
 }
 
-// letter makes sense of a message of DEAD. Where only headers were read, the job is what they say.
+// letter decodes a message of DEAD. If only headers were read, the job has only the fields in them.
 func (q *Queue) letter(subject string, h nats.Header, body []byte, seq uint64, at time.Time) Letter {
 	l := Letter{
 		Seq:    seq,
@@ -152,8 +152,8 @@ func (q *Queue) letter(subject string, h nats.Header, body []byte, seq uint64, a
 	return l
 }
 
-// Drop removes a letter for good, and the contents that were kept for it in the object
-// bucket. It returns ErrNoLetter where there is none.
+// Drop removes a letter for good, with its contents in the object bucket. It returns ErrNoLetter if
+// it does not exist.
 func (q *Queue) Drop(ctx context.Context, seq uint64) error {
 	l, err := q.DeadLetter(ctx, seq)
 	if err != nil {
@@ -168,33 +168,34 @@ func (q *Queue) Drop(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-// Replay is how dead letters are sent back to work.
+// Replay has the options for replaying dead letters.
 type Replay struct {
-	// Roots are the folders below which path contents lie, as in Config, as far as this
-	// machine has them. Contents of other sources cannot be looked for from here.
+	// Roots maps sources to the folders of their path contents, as in Config, if this machine has
+	// them. Contents of other sources cannot be checked from here.
 	Roots map[string]string
 
-	// Find returns contents that are not any more where the letter says, such as those of a
-	// file that the watcher has put aside; false where it has none. nil finds nothing.
+	// Find looks for contents that are no longer where the letter says, such as a file that the
+	// watcher has moved away. It returns false if it finds none. A nil Find finds nothing.
 	Find func(Letter) (open func() (io.ReadCloser, error), size int64, ok bool)
 
-	// DryRun only tells what would be done.
+	// DryRun changes nothing and returns what would be done.
 	DryRun bool
 }
 
-// ErrContentsGone says that a letter cannot be replayed, because its contents are no more.
+// ErrContentsGone says that a letter cannot be replayed, because its contents no longer exist.
 var ErrContentsGone = errors.New("its contents are not there any more")
 
 // Replayed is the outcome of one replay.
 type Replayed struct {
 	Job   string `json:"job_id"`          // under which the job runs now
-	Found bool   `json:"found,omitempty"` // its contents had been put aside, and were found
+	Found bool   `json:"found,omitempty"` // its contents had been moved away, and were found
 }
 
-// Replay hands the job of a letter in again, really to be tried: a refusal that is remembered for
-// its contents is forgotten. Then the letter is removed. It may be repeated at any point: the job's
-// id is derived from the letter's, since the old one has its final event (see NextID). It returns
-// ErrNoLetter, ErrContentsGone or pipeline.ErrFull, and then the letter, if there is one, stays.
+// Replay submits the job of a letter again. It removes a recorded refusal of the contents, so that
+// WildFire is really asked, and then the letter. Replay may be repeated after an interruption at
+// any point, because the new job's ID is derived from the old one (see NextID); the old ID already
+// has its final event. It returns ErrNoLetter, ErrContentsGone or pipeline.ErrFull, and then keeps
+// an existing letter.
 func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, error) {
 	l, err := q.DeadLetter(ctx, seq)
 	if err != nil {
@@ -202,7 +203,7 @@ func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, err
 	}
 	done := Replayed{Job: NextID(l.Job.ID)}
 	if l.Message == nil || l.Message.Original != nil {
-		return done, fmt.Errorf("dead letter %d: it is no job (%s): hand its contents in anew", seq, l.Error)
+		return done, fmt.Errorf("dead letter %d: not a valid job (%s): submit its contents again", seq, l.Error)
 	}
 
 	m := *l.Message
@@ -235,7 +236,7 @@ func (q *Queue) Replay(ctx context.Context, seq uint64, r Replay) (Replayed, err
 	return done, q.removeLetter(ctx, seq)
 }
 
-// NextID is the id under which a job is tried once more: <id>~1, then <id>~2, and so on.
+// NextID returns the ID for a replay of a job: <id>~1, then <id>~2, and so on.
 func NextID(id string) string {
 	base, n := id, 0
 	if at := strings.LastIndexByte(id, '~'); at > 0 {
@@ -247,14 +248,14 @@ func NextID(id string) string {
 	return base + "~" + strconv.Itoa(n+1)
 }
 
-// FirstID is the id under which a job was submitted before it was ever replayed.
+// FirstID returns the ID under which a job was submitted before any replay.
 func FirstID(id string) string {
 	next := NextID(id)
 
 	return next[:strings.LastIndexByte(next, '~')]
 }
 
-// stillThere looks for the contents of a letter where it says that they are.
+// stillThere reports whether the contents of a letter are where the letter says.
 func (q *Queue) stillThere(ctx context.Context, l Letter, r Replay) error {
 	c := l.Job.Content
 	switch {
@@ -274,7 +275,7 @@ func (q *Queue) stillThere(ctx context.Context, l Letter, r Replay) error {
 	}
 	dir, err := os.OpenRoot(root)
 	if err != nil {
-		return nil // what this process may not read, a worker may
+		return nil // a worker may have permission to read it
 	}
 	defer dir.Close()
 	if _, err := dir.Lstat(filepath.FromSlash(c.Name())); errors.Is(err, fs.ErrNotExist) {
@@ -284,23 +285,23 @@ func (q *Queue) stillThere(ctx context.Context, l Letter, r Replay) error {
 	return nil
 }
 
-// storeFound stores contents that were found again as an object, and points the job to it.
+// storeFound stores contents that Find returned as an object, and points the job to it.
 func (q *Queue) storeFound(ctx context.Context, m *Message, size int64, open func() (io.ReadCloser, error)) error {
 	name := objectName(m.Job.Ref())
 	if err := q.Objects().Put(ctx, name, size, open); err != nil {
 		return fmt.Errorf("replay job %s: %w", m.Job.Ref(), err)
 	}
 	m.Job.Content = &pipeline.Content{Object: name}
-	m.AcceptedAt = time.Now().UTC() // the object is as old
+	m.AcceptedAt = time.Now().UTC() // the object was stored then
 
 	return nil
 }
 
-// forgive forgets that WildFire refused a job's contents, so that it is asked again.
+// forgive removes WildFire's recorded refusal of a job's contents, so that it is asked again.
 func (q *Queue) forgive(ctx context.Context, j pipeline.Job) error {
 	key := pipeline.SampleKey(j)
 	if key == "" {
-		return nil // nobody ever read it
+		return nil // no worker has ever read it
 	}
 
 	_, err := q.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return s.Forgive(time.Now().UTC()) })

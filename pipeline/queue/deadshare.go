@@ -13,34 +13,35 @@ import (
 	"backburn/pipeline"
 )
 
-// The server drops the oldest of a full DEAD stream, whosever they are, so one source could drop
-// the dead letters of all others. Before the stream is full, those are removed that are beyond
-// their source's share.
+// The server drops the oldest messages of a full DEAD stream, from any source, so one source could
+// displace the dead letters of all others. Before the stream is full, letters beyond their source's
+// share are removed.
 const (
-	deadFull  = 0.75 // of the stream's bytes: beyond it, letters are removed
-	deadRoom  = 0.5  // of the stream's bytes: what is left then
-	deadCheck = 16   // a process looks each time when it wrote so small a part of the stream
+	deadFull  = 0.75 // part of the stream's bytes beyond which letters are removed
+	deadRoom  = 0.5  // part of the stream's bytes that is kept then
+	deadCheck = 16   // a process checks each time it has written this part of the stream
 )
 
-// msgSizeHeader is what a server adds to messages that it delivers without their bodies: in bytes.
+// msgSizeHeader is the header with the size, in bytes, of a message that the server delivers
+// without its body.
 const msgSizeHeader = "Nats-Msg-Size"
 
-// deadWritten notes that a dead letter was written, and makes room where it is time for it.
+// deadWritten records that a dead letter was written, and makes room when it is time.
 func (q *Queue) deadWritten(ctx context.Context, size int) {
 	limit := cmp.Or(q.topology.DeadMaxBytes, DefaultDeadMaxBytes)
 	if q.deadBytes.Add(int64(size)) < limit/deadCheck {
 		return
 	}
 	if !q.trimming.TryLock() {
-		return // somebody else is at it
+		return // another goroutine is doing it
 	}
 	defer q.trimming.Unlock()
 	q.deadBytes.Store(0)
-	_, _ = q.TrimDead(ctx) // the letter is kept; the leader tries again, and says what is wrong
+	_, _ = q.TrimDead(ctx) // the letter is kept; the leader tries again and logs the error
 }
 
-// TrimDead removes the oldest dead letters of the sources that have more than their share, where
-// the stream is nearly full. It returns those sources.
+// TrimDead removes the oldest dead letters of sources with more than their share if the stream is
+// nearly full. It returns those sources.
 func (q *Queue) TrimDead(ctx context.Context) ([]string, error) {
 	s, err := q.js.Stream(ctx, q.DeadStream())
 	if err != nil {

@@ -1,12 +1,12 @@
 // Package queue keeps everything on NATS JetStream: the streams JOBS, LEDGER, RESULTS and DEAD, the
-// bucket in which a fleet agrees, and the object bucket for contents. Topology.Streams is the one
-// place that says which streams there are, on which subjects, and within which bounds.
+// control bucket with the shared state of a fleet, and the object bucket for contents.
+// Topology.Streams is the only definition of the streams, with their subjects and limits.
 //
-// It guarantees that what it reported as written is durable as far as the server's own disk is.
-// Messages of many callers go out together where that costs the server fewer syncs (committer.go),
-// and each caller gets the outcome of its own. Records of the ledger change by compare-and-set
+// It guarantees that everything it reported as written is as durable as the server's disk. Messages
+// of many callers are sent together if that costs the server fewer syncs (committer.go), and each
+// caller gets the outcome of its own messages. Records of the ledger change by compare-and-set
 // (ledger.go), so of many writers one succeeds. A job gets one final event, however often Finish is
 // repeated (outcome.go).
 //
-// It decides nothing about jobs: that is package pipeline's.
+// It decides nothing about jobs: that is the task of package pipeline.
 package queue

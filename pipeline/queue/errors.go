@@ -10,7 +10,7 @@ import (
 	"backburn/pipeline"
 )
 
-// permanent returns the error that another try won't cure, or nil.
+// permanent returns the error if a retry cannot succeed, or nil.
 func permanent(err error) error {
 	switch class := jets.Classify(err); {
 	case class == jets.Full:
@@ -22,10 +22,10 @@ func permanent(err error) error {
 	return nil
 }
 
-// refused reports whether a failed publish certainly had no effect.
+// refused reports whether a failed publish definitely had no effect.
 func refused(err error) bool { return jets.Classify(err).Refused() }
 
-// isGone reports that a stream or bucket is not there: a publish to it finds nobody who answers.
+// isGone reports whether a stream or bucket does not exist: a publish to it has no responder.
 func isGone(err error) bool {
 	return errors.Is(err, nats.ErrNoResponders) || jets.Is(err, jets.Gone)
 }

@@ -14,18 +14,18 @@ import (
 	"backburn/pipeline"
 )
 
-// JobRecord is what the ledger says of a job, without the job itself.
+// JobRecord is a job's record in the ledger, without the job itself.
 type JobRecord struct {
-	Name     string // of the record, beneath Names.LedgerSubject: <source>.<job key>
+	Name     string // name of the record, below Names.LedgerSubject: <source>.<job key>
 	Source   string
 	Seq      uint64
 	Time     time.Time
 	State    JobState
 	Sample   string            // the sample's key
 	Priority pipeline.Priority // of JobWaiting
-	Pending  time.Time         // of JobWaiting: since when WildFire has the sample; zero: it has not
-	Parked   pipeline.Budget   // of JobWaiting: the budget that it waits for; "" for none
-	By       string            // of JobDone: the leader that ended it; "" for a worker
+	Pending  time.Time         // of JobWaiting: since when WildFire has had the sample; zero: not at all
+	Parked   pipeline.Budget   // of JobWaiting: the budget that it waits for, or ""
+	By       string            // of JobDone: the leader that ended it; "" if a worker did
 }
 
 // jobRecord reads the headers of a record.
@@ -49,8 +49,8 @@ func (n Names) jobRecord(subject string, h nats.Header, seq uint64, at time.Time
 }
 
 // FollowJobs calls handle for every job of the ledger, in the order in which the records were
-// written, and then for each new one, until stop. It calls read whenever handle has had all that
-// were there. Both are called by one goroutine at a time, and do not run any more when stop
+// written, and then for each new one, until stop is called. It calls read whenever handle has seen
+// all existing records. Both are called by one goroutine at a time; neither runs after stop
 // returns.
 func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read func()) (stop func(), err error) {
 	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
@@ -85,8 +85,8 @@ func (q *Queue) FollowJobs(ctx context.Context, handle func(JobRecord), read fun
 	}, nil
 }
 
-// follower lets a consumer call until it ends. The client's own Stop does not wait for a call that
-// is under way.
+// follower lets a consumer's callbacks run until its end. The client's own Stop does not wait for a
+// running callback.
 type follower struct {
 	mu    sync.Mutex
 	ended bool
@@ -103,7 +103,7 @@ func (f *follower) calls(handle func(jetstream.Msg)) func(jetstream.Msg) {
 	}
 }
 
-// end returns when no call is under way, and none will be.
+// end returns once no callback is running and none can start.
 func (f *follower) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,10 +111,10 @@ func (f *follower) end() {
 	f.ended = true
 }
 
-// followAtOnce is how many records are asked for at a time.
+// followAtOnce is how many records are requested at a time.
 const followAtOnce = 4096
 
-// readJobs visits the jobs that the ledger holds now, until visit returns false.
+// readJobs visits the jobs that are in the ledger now, until visit returns false.
 func (q *Queue) readJobs(ctx context.Context, visit func(JobRecord) bool) error {
 	return readAll(ctx, q.ledger, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.AnyLedgerJob()},
@@ -124,7 +124,8 @@ func (q *Queue) readJobs(ctx context.Context, visit func(JobRecord) bool) error 
 	})
 }
 
-// ReadWaiting reads a job that waits by the name of its record; nil where it does not any more.
+// ReadWaiting reads a waiting job by the name of its record. It returns nil if the job no longer
+// waits.
 func (q *Queue) ReadWaiting(ctx context.Context, name string) (*Message, uint64, error) {
 	msgs, err := q.reads.last(ctx, q.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
@@ -135,7 +136,8 @@ func (q *Queue) ReadWaiting(ctx context.Context, name string) (*Message, uint64,
 	return entry.Message, entry.Revision, nil
 }
 
-// ReadDone reads the final event of a job by the name of its record; false where it has none.
+// ReadDone reads the final event of a job by the name of its record. It returns false if there is
+// none.
 func (q *Queue) ReadDone(ctx context.Context, name string) (JobEntry, bool, error) {
 	msgs, err := q.reads.last(ctx, q.ledgerJob(name))
 	if err != nil || msgs[0] == nil {
@@ -146,15 +148,15 @@ func (q *Queue) ReadDone(ctx context.Context, name string) (JobEntry, bool, erro
 	return entry, entry.State == JobDone, nil
 }
 
-// SampleRecord is a sample as the ledger has it.
+// SampleRecord is a sample's record in the ledger.
 type SampleRecord struct {
 	Key  string
 	Body []byte
 	Time time.Time // when it was written, by the server's clock
 }
 
-// FollowSamples calls handle for every sample that was written since a time, and then for each new
-// one, until stop. handle is called by one goroutine at a time.
+// FollowSamples calls handle for every sample that was written since the given time, and then for
+// each new one, until stop is called. handle is called by one goroutine at a time.
 func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(SampleRecord)) (stop func(), err error) {
 	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.SampleSubject("*")},
@@ -187,7 +189,7 @@ func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(
 	}, nil
 }
 
-// LastSequence is the sequence of the newest record of the ledger.
+// LastSequence returns the sequence of the newest record of the ledger.
 func (q *Queue) LastSequence(ctx context.Context) (uint64, error) {
 	info, err := q.ledger.Info(ctx)
 	if err != nil {

@@ -20,16 +20,16 @@ import (
 //	<prefix>.ledger.sample.<sample key>     what is known about contents: a pipeline.Sample
 //	<prefix>.ledger.job.<source>.<job key>  what became of a job: accepted, waiting, then done
 //
-// A record is changed by naming the sequence that it replaces, so of many writers one succeeds.
-// What is over expires with the results; what waits stays.
+// A change names the sequence that it replaces, so of many writers one succeeds. Finished records
+// expire with the results; waiting ones stay.
 
-// JobState says what became of a job.
+// JobState is the state of a job in the ledger.
 type JobState string
 
-// The states of a job. A job that nobody has looked at yet has no record.
+// The states of a job. A job that no worker has read yet has no record.
 const (
-	JobAccepted JobState = "accepted" // submitted over HTTP, with what its contents are
-	JobWaiting  JobState = "waiting"  // it waits for its sample, whole, with all that was learned
+	JobAccepted JobState = "accepted" // submitted over HTTP, with the hash of its contents
+	JobWaiting  JobState = "waiting"  // it waits for its sample; the record holds the whole job with all that was learned
 	JobDone     JobState = "done"     // it has its one final event
 )
 
@@ -37,8 +37,8 @@ const (
 const (
 	headerState    = "Backburn-State"
 	headerSample   = "Backburn-Sample"   // the sample's key
-	headerPriority = "Backburn-Priority" // waiting: the job's
-	headerPending  = "Backburn-Pending"  // waiting: since when WildFire has the sample, in ns since 1970
+	headerPriority = "Backburn-Priority" // waiting: the job's priority
+	headerPending  = "Backburn-Pending"  // waiting: since when WildFire has had the sample, in ns since 1970
 	headerParked   = "Backburn-Parked"   // waiting: the budget for which it waits
 	headerBy       = "Backburn-By"       // done: the term of the leader that ended it
 )
@@ -59,7 +59,7 @@ type SampleEntry struct {
 	pipeline.Sample
 }
 
-// Load reads a sample and a job at once. An empty key or ref reads nothing.
+// Load reads a sample and a job in one request. An empty key or ref is not read.
 func (q *Queue) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
 	subjects := make([]string, 0, 2)
 	if ref.ID != "" {
@@ -82,7 +82,7 @@ func (q *Queue) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (S
 		case subjects[i] == q.SampleSubject(sampleKey):
 			s.Revision = sequenceOf(m)
 			if json.Unmarshal(m.Data, &s.Sample) != nil {
-				s.Sample = pipeline.Sample{} // what cannot be read is written over
+				s.Sample = pipeline.Sample{} // an unreadable record is overwritten
 			}
 		default:
 			j = q.jobEntry(m)
@@ -99,14 +99,14 @@ func (q *Queue) Sample(ctx context.Context, key string) (SampleEntry, error) {
 	return s, err
 }
 
-// Job reads what became of a job.
+// Job reads a job's record.
 func (q *Queue) Job(ctx context.Context, ref pipeline.Ref) (JobEntry, error) {
 	_, j, err := q.Load(ctx, "", ref)
 
 	return j, err
 }
 
-// jobEntry reads a record. One that cannot be read counts as none, and is written over.
+// jobEntry decodes a record. An unreadable one counts as missing, and is overwritten.
 func (q *Queue) jobEntry(m *nats.Msg) JobEntry {
 	j := JobEntry{
 		Revision: sequenceOf(m),
@@ -130,12 +130,12 @@ func (q *Queue) jobEntry(m *nats.Msg) JobEntry {
 	return j
 }
 
-// Change is one record of the ledger to be replaced.
+// Change replaces one record of the ledger.
 type Change struct {
 	msg *nats.Msg
 	err error
 
-	Revision uint64 // after a successful Commit: of the new record
+	Revision uint64 // after a successful Commit: the revision of the new record
 }
 
 func change(subject string, body []byte, replaces uint64, err error) *Change {
@@ -146,7 +146,7 @@ func change(subject string, body []byte, replaces uint64, err error) *Change {
 	return &Change{msg: m, err: err}
 }
 
-// PutSample replaces a sample's record, if it is still at its revision.
+// PutSample replaces a sample's record if its revision has not changed.
 func (q *Queue) PutSample(s SampleEntry) *Change {
 	body, err := json.Marshal(s.Sample)
 	c := change(q.SampleSubject(s.Key), body, s.Revision, err)
@@ -157,15 +157,15 @@ func (q *Queue) PutSample(s SampleEntry) *Change {
 	return c
 }
 
-// Waiting is why a job waits.
+// Waiting says why a job waits.
 type Waiting struct {
 	Sample  string          // the sample's key
-	Basis   results.Basis   // how the job will have come by its verdict
-	Pending time.Time       // since when WildFire has the sample; zero: it has not
-	Parked  pipeline.Budget // the budget that it waits for; "" for none
+	Basis   results.Basis   // the basis of the verdict that the job will get
+	Pending time.Time       // since when WildFire has had the sample; zero: not at all
+	Parked  pipeline.Budget // the budget that it waits for, or ""
 }
 
-// PutWaiting replaces a job's record by the whole job, which waits.
+// PutWaiting replaces a job's record by the whole waiting job.
 func (q *Queue) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	m.Basis = why.Basis
 	c := change(q.LedgerSubject(m.Job.Ref()), nil, replaces, nil)
@@ -185,8 +185,8 @@ func (q *Queue) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	return c
 }
 
-// putDone replaces a job's record by its final event. by names the leader, where it is one that
-// ends the job: then nothing but the ledger knows of the event until it is published.
+// putDone replaces a job's record by its final event. by names the leader if a leader ends the job:
+// then the event is only in the ledger until it is published.
 func (q *Queue) putDone(ref pipeline.Ref, sampleKey string, event []byte, by string, replaces uint64) *Change {
 	c := change(q.LedgerSubject(ref), event, replaces, nil)
 	c.msg.Header[headerState] = []string{string(JobDone)}
@@ -205,11 +205,11 @@ func (c *Change) expires(after time.Duration) {
 	}
 }
 
-// Commit makes changes durable, together where the server syncs its disk. Each is true by itself,
-// and has its own condition: where one is refused the others may have been made.
-// pipeline.ErrConflict says that a record was at another revision; it is also what a writer gets
-// whose first try succeeded without an answer. Changes are sent until they are answered or ctx
-// ends.
+// Commit makes changes durable, in one batch if the server syncs its disk for each message. Each
+// change has its own condition and is valid by itself: if one is refused, the others may still have
+// been made. pipeline.ErrConflict says that a record had another revision; a writer also gets it if
+// its first attempt succeeded but the answer was lost. Commit repeats changes until they are
+// answered or ctx ends.
 func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -250,9 +250,9 @@ func (q *Queue) ChangeSample(ctx context.Context, key string, change func(*pipel
 	}
 }
 
-// conflictWait is how long a replica gets to learn what its leader knows.
+// conflictWait is how long to wait for a replica to catch up with its leader.
 const conflictWait = 20 * time.Millisecond
 
-// SampleChanged tells the poller that a sample changed for which jobs may wait. It does no harm if
-// that gets lost: they are due anyway.
+// SampleChanged notifies the poller that a sample changed for which jobs may wait. A lost
+// notification does no harm, because the jobs are due anyway.
 func (q *Queue) SampleChanged(key string) { _ = q.nc.Publish(q.ChangedSubject(), []byte(key)) }

@@ -22,7 +22,7 @@ import (
 	"backburn/results"
 )
 
-// Headers of a job's message, and of what is made of it on its way.
+// Headers of a job's message, of its records and of its dead letter.
 const (
 	HeaderFilename     = "Backburn-Filename"      // required on raw jobs
 	HeaderPath         = "Backburn-Path"          // optional on raw jobs: where the file was found
@@ -30,9 +30,9 @@ const (
 	HeaderReceived     = "Backburn-Received"      // optional on raw jobs: when the file came in (RFC 3339)
 	HeaderSubmit       = "Backburn-Submit"        // optional on raw jobs: "lookup" or "never", to ask for less than the policy allows
 	HeaderSubmitReason = "Backburn-Submit-Reason" // optional beside it: why
-	HeaderReason       = "Backburn-Reason"        // dead letters: why
-	HeaderError        = "Backburn-Error"         // dead letters: what was said
-	HeaderAttempts     = "Backburn-Attempts"      // dead letters: tries at the upload
+	HeaderReason       = "Backburn-Reason"        // dead letters: the reason
+	HeaderError        = "Backburn-Error"         // dead letters: the error text
+	HeaderAttempts     = "Backburn-Attempts"      // dead letters: upload attempts
 
 	headerRecord = "Backburn-Record" // records: how many bytes of the body are JSON; contents follow
 	headerJob    = "Backburn-Job"    // records, for people: source/id
@@ -44,19 +44,20 @@ const (
 // maxJobJSON bounds a JSON job, in bytes.
 const maxJobJSON = 128 << 10
 
-// Message is a job, with its contents where they travel in the message, and all that was learned
-// about it. That travels on with the job: in the ledger, back to the workers, and in dead letters.
+// Message is a job with all that was learned about it and, if they are in the message, its
+// contents. Everything stays with the job: in the ledger, when it is requeued, and in its dead
+// letter.
 type Message struct {
 	Job        pipeline.Job
-	AcceptedAt time.Time     // when the queue took it
-	Basis      results.Basis // of a job that waited: how it will have come by its verdict
-	Share      string        // of a job that waits for a rule's part of the uploads: pipeline.Share.Key
+	AcceptedAt time.Time     // when the queue accepted it
+	Basis      results.Basis // of a job that waited: the basis of the verdict that it will get
+	Share      string        // of a job that waits for a rule's share of uploads: pipeline.Share.Key
 	Trace      span.Context
-	Contents   []byte // of a raw job; nil where Job says where they are, or for a link
+	Contents   []byte // of a raw job; nil for a link, or if Job refers to them
 	Raw        bool   // Contents are the job's
-	Requeued   bool   // it comes from the ledger, not from its publisher
+	Requeued   bool   // it was read from the ledger, not from its publisher's message
 
-	// Original is what a publisher sent that is no job, for its dead letter.
+	// Original is the publisher's message if that is not a valid job, for its dead letter.
 	Original *Original
 }
 
@@ -79,7 +80,7 @@ func (n Names) openPublished(subject string, h nats.Header, body []byte, seq uin
 	m.Job.Source = source
 	m.Job.ReceivedAt = at.UTC()
 	m.Job.ID = cmp.Or(h.Get(nats.MsgIdHdr), fmt.Sprintf("m%d-%x", seq, at.UnixNano()))
-	if len(m.Job.ID) > pipeline.MaxIDBytes || !utf8.ValidString(m.Job.ID) { // it would not survive in an event
+	if len(m.Job.ID) > pipeline.MaxIDBytes || !utf8.ValidString(m.Job.ID) { // an event could not carry it unchanged
 		m.Job.ID = pipeline.JobKey(m.Job.ID)
 	}
 
@@ -111,7 +112,7 @@ func isJSON(h nats.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(mediaType), "application/json")
 }
 
-// bounded keeps of a header what leaves room for our own.
+// bounded cuts a header so that there is room for our own.
 func bounded(h nats.Header) nats.Header {
 	room := maxHeaderBytes - onwardRoom
 	kept := nats.Header{}
@@ -126,14 +127,14 @@ func bounded(h nats.Header) nats.Header {
 }
 
 const (
-	maxHeaderBytes = 64<<10 - 1 // of all headers of a message: JetStream takes no more
+	maxHeaderBytes = 64<<10 - 1 // JetStream's limit for all headers of a message
 
-	// What a record needs beside contents: the job as JSON, with an original's headers, and
-	// headers of its own.
+	// The size of a record without the contents: the job as JSON, with an original's headers, and
+	// its own headers.
 	onwardRoom = 40 << 10
 )
 
-// headerBytes is what a header takes in a message.
+// headerBytes is the size of a header in a message, in bytes.
 func headerBytes(key string, values []string) int {
 	n := 0
 	for _, v := range values {
@@ -143,7 +144,7 @@ func headerBytes(key string, values []string) int {
 	return n
 }
 
-// readRaw reads a job whose body is the contents.
+// readRaw decodes a job whose body is the contents.
 func (m *Message) readRaw(h nats.Header, body []byte) error {
 	j := &m.Job
 	j.Version = 1
@@ -189,7 +190,7 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 	return "", false
 }
 
-// headerFold finds a header whatever the case in which it was sent: NATS keeps it as is.
+// headerFold finds a header regardless of case, because NATS keeps names as they were sent.
 func headerFold(h nats.Header, key string) string {
 	if v := h.Get(key); v != "" {
 		return v
@@ -203,10 +204,10 @@ func headerFold(h nats.Header, key string) string {
 	return ""
 }
 
-// byteOrderMark begins texts of some editors and systems.
+// byteOrderMark is the beginning of texts from some editors and systems.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// readJSON reads a job that says where its contents are, or a link.
+// readJSON decodes a link, or a job that refers to its contents.
 func (m *Message) readJSON(body []byte) error {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	if len(body) > maxJobJSON {
@@ -236,7 +237,7 @@ func (m *Message) readJSON(body []byte) error {
 	return m.Job.Check()
 }
 
-// record is what a message of ours says of its job, before the contents.
+// record is the job in a message of ours, before the contents.
 type record struct {
 	ID         string            `json:"id"`
 	Source     string            `json:"source"`
@@ -251,7 +252,7 @@ type record struct {
 	Original   *Original         `json:"original,omitempty"`
 }
 
-// encode writes the message in our own form: the record as JSON, then the contents.
+// encode returns the message in our own form: the record as JSON, then the contents.
 func (m *Message) encode(to *nats.Msg) error {
 	body, err := json.Marshal(record{
 		ID:         m.Job.ID,
@@ -277,7 +278,7 @@ func (m *Message) encode(to *nats.Msg) error {
 	return nil
 }
 
-// decodeRecord reads what encode wrote.
+// decodeRecord decodes the result of encode.
 func decodeRecord(h nats.Header, body []byte) (Message, error) {
 	n, err := strconv.Atoi(h.Get(headerRecord))
 	if err != nil || n < 0 || n > len(body) {
@@ -309,7 +310,7 @@ func decodeRecord(h nats.Header, body []byte) (Message, error) {
 	return m, nil
 }
 
-// Unload moves contents that leave no room in a message for what travels with them into an object,
+// Unload moves contents into an object if they leave too little room in a message for the record,
 // and makes the job point there.
 func (q *Queue) Unload(ctx context.Context, m *Message) error {
 	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= q.nc.MaxPayload()-onwardRoom {
@@ -331,7 +332,7 @@ func (q *Queue) Unload(ctx context.Context, m *Message) error {
 	return nil
 }
 
-// oneLine makes text fit for a header.
+// oneLine makes text valid for a header.
 func oneLine(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -18,32 +18,32 @@ import (
 	"backburn/results"
 )
 
-// Version 1 kept in a stream and two buckets what the ledger keeps now:
+// Version 1 used a stream and two buckets in place of the ledger:
 //
 //	<PREFIX>_WAITING  <prefix>.waiting.<sample key>.<job key>: jobs that wait, with their headers
 //	<prefix>_samples  per sample: what is known
 //	<prefix>_jobs     per job: its one final event
 //
-// They are carried over at a start, and removed after that. Each step may be repeated: a record
-// that the ledger has already stays. The jobs in JOBS stay where they are: [Queue.open] knows by
-// their sequence that they came from version 1.
+// They are migrated at the next start, and then removed. Each step may be repeated: a record that
+// is already in the ledger stays. The jobs in JOBS stay where they are: [Queue.open] recognizes
+// jobs of version 1 by their sequence.
 
-// Headers of version 1, on jobs that had been in a worker's hands.
+// Headers of version 1, on jobs that a worker had already processed.
 const (
 	headerOldSubject = "Backburn-Subject" // under which the job was submitted
-	headerOldBasis   = "Backburn-Basis"   // of a job that waits
+	headerOldBasis   = "Backburn-Basis"   // on a waiting job
 
-	// oldLeaderKey is where the leader of a fleet of version 1 is named, in the control bucket.
+	// oldLeaderKey is the key of the leader of a version 1 fleet, in the control bucket.
 	oldLeaderKey = "batcher"
 
-	migrateAtOnce = 512 // records on their way
+	migrateAtOnce = 512 // records in progress
 )
 
-// errOldWorkers says that workers of version 1 still run: they would go on writing to what is
-// carried over.
+// errOldWorkers says that workers of version 1 still run: they would continue to write to the old
+// streams.
 var errOldWorkers = errors.New("workers of version 1 are still running: stop them first")
 
-// migrate carries over what version 1 left, if anything.
+// migrate moves the data of version 1, if there is any, into the ledger.
 func (q *Queue) migrate(ctx context.Context) error {
 	var old []jetstream.Stream
 	for _, name := range q.OldStreams() {
@@ -67,9 +67,9 @@ func (q *Queue) migrate(ctx context.Context) error {
 		from jetstream.Stream
 		each func(context.Context, oldMessage) error
 	}{
-		{records, m.record}, // before the jobs: one that has its event does not wait
+		{records, m.record}, // before the waiting jobs: a job with a final event does not wait
 		{waiting, m.waiting},
-		{samples, m.sample}, // after the jobs: they say which source a job is of
+		{samples, m.sample}, // after the jobs: they say which source a job belongs to
 	} {
 		if step.from == nil {
 			continue
@@ -99,8 +99,8 @@ func (q *Queue) migrate(ctx context.Context) error {
 	return nil
 }
 
-// noOldWorkers waits until no worker of version 1 leads a fleet. One that died counts as running
-// for as long as its lease lasts.
+// noOldWorkers waits until no worker of version 1 leads a fleet. A worker that died counts as
+// running until its lease ends.
 func (q *Queue) noOldWorkers(ctx context.Context) error {
 	for {
 		led, err := q.oldLeader(ctx)
@@ -134,12 +134,12 @@ func (q *Queue) oldLeader(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// migration is one pass over what version 1 left.
+// migration is one pass over the data of version 1.
 type migration struct {
 	q *Queue
 
 	mu   sync.Mutex
-	refs map[string][]pipeline.Ref // jobs that wait, by sample; guarded by mu
+	refs map[string][]pipeline.Ref // waiting jobs by sample; guarded by mu
 }
 
 // oldMessage is a message of version 1.
@@ -153,7 +153,7 @@ type oldMessage struct {
 // key is the last token of the subject.
 func (m oldMessage) key() string { return m.subject[strings.LastIndexByte(m.subject, '.')+1:] }
 
-// all calls each for the newest message of every subject of a stream, for many at once.
+// all calls each for the newest message of every subject of a stream, for many concurrently.
 func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(context.Context, oldMessage) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(migrateAtOnce)
@@ -175,7 +175,7 @@ func (m *migration) all(ctx context.Context, s jetstream.Stream, each func(conte
 	return err
 }
 
-// put writes a record that the ledger does not have yet. written says that it was.
+// put writes a record unless the ledger already has it. written says whether it wrote.
 func (m *migration) put(ctx context.Context, c *Change) (written bool, err error) {
 	err = m.q.Commit(ctx, c)
 	if errors.Is(err, pipeline.ErrConflict) {
@@ -185,7 +185,7 @@ func (m *migration) put(ctx context.Context, c *Change) (written bool, err error
 	return err == nil, err
 }
 
-// record carries over what became of a job.
+// record migrates a job's outcome.
 func (m *migration) record(ctx context.Context, old oldMessage) error {
 	var r struct {
 		Event json.RawMessage `json:"event"`
@@ -205,8 +205,8 @@ func (m *migration) record(ctx context.Context, old oldMessage) error {
 	return err
 }
 
-// waiting carries over a job that waits. One that has its final event may have died before that was
-// published.
+// waiting migrates a waiting job. If the job has a final event, the process may have died before
+// publishing it.
 func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 	t := strings.Split(old.subject, ".")
 	sample := t[len(t)-2]
@@ -236,9 +236,8 @@ func (m *migration) waiting(ctx context.Context, old oldMessage) error {
 	return m.q.Republish(ctx, &msg, entry.Event)
 }
 
-// sample carries over what is known about a sample. Version 1 named jobs by their ids alone: whose
-// a job is, is known of those that wait. One that is on its way in JOBS makes the next try in any
-// case.
+// sample migrates a sample. Version 1 named jobs by their IDs alone, so the source is known only
+// for waiting jobs. A job that is still in JOBS makes the next attempt in any case.
 func (m *migration) sample(ctx context.Context, old oldMessage) error {
 	s := SampleEntry{Key: old.key()}
 	if json.Unmarshal(old.body, &s.Sample) != nil {

@@ -6,7 +6,7 @@ import (
 	"backburn/pipeline"
 )
 
-// Names spells every stream, bucket and subject from the one prefix of the configuration.
+// Names derives the names of all streams, buckets and subjects from the configured prefix.
 type Names struct{ prefix string }
 
 // NamesFor returns the names under a prefix, such as "backburn".
@@ -20,7 +20,7 @@ func (n Names) stream(s string) string { return strings.ToUpper(n.prefix) + "_" 
 // JobsStream is the work queue.
 func (n Names) JobsStream() string { return n.stream("JOBS") }
 
-// LedgerStream holds what is known of samples and of jobs.
+// LedgerStream holds the records of samples and jobs.
 func (n Names) LedgerStream() string { return n.stream("LEDGER") }
 
 // ResultsStream holds the events.
@@ -29,7 +29,7 @@ func (n Names) ResultsStream() string { return n.stream("RESULTS") }
 // DeadStream holds the dead letters.
 func (n Names) DeadStream() string { return n.stream("DEAD") }
 
-// ControlBucket is where the fleet agrees.
+// ControlBucket holds the shared state of the fleet.
 func (n Names) ControlBucket() string { return n.prefix + "_control" }
 
 // TokensBucket holds sealed access tokens.
@@ -38,24 +38,24 @@ func (n Names) TokensBucket() string { return n.prefix + "_tokens" }
 // GrantsBucket holds sealed refresh tokens.
 func (n Names) GrantsBucket() string { return n.prefix + "_grants" }
 
-// FilesBucket holds contents that travel.
+// FilesBucket holds contents that do not travel in a message.
 func (n Names) FilesBucket() string { return n.prefix + "_files" }
 
 // ReportsBucket holds WildFire's documents about samples.
 func (n Names) ReportsBucket() string { return n.prefix + "_reports" }
 
-// JobSubject is where a job is submitted: <prefix>.jobs.<priority>.<source>.
+// JobSubject is the subject for submitted jobs: <prefix>.jobs.<priority>.<source>.
 func (n Names) JobSubject(p pipeline.Priority, source string) string {
 	return n.prefix + ".jobs." + string(p) + "." + source
 }
 
-// RequeueSubject is where a job goes back to the workers: <prefix>.requeue.<priority>.<source>.
-// Only workers may publish there.
+// RequeueSubject is the subject for requeued jobs: <prefix>.requeue.<priority>.<source>. Only
+// workers may publish there.
 func (n Names) RequeueSubject(p pipeline.Priority, source string) string {
 	return n.prefix + ".requeue." + string(p) + "." + source
 }
 
-// DeadSubject is where a dead letter lies: <prefix>.dead.<reason>.<source>.
+// DeadSubject is the subject of a dead letter: <prefix>.dead.<reason>.<source>.
 func (n Names) DeadSubject(reason, source string) string {
 	return n.prefix + ".dead." + reason + "." + source
 }
@@ -65,32 +65,33 @@ func (n Names) ResultsSubject(event, outcome, source string) string {
 	return n.prefix + ".results." + event + "." + outcome + "." + source
 }
 
-// SampleSubject is where the ledger keeps a sample.
+// SampleSubject is the subject of a sample in the ledger.
 func (n Names) SampleSubject(sampleKey string) string {
 	return n.prefix + ".ledger.sample." + sampleKey
 }
 
-// LedgerSubject is where the ledger keeps a job. Its identity is its source and its id.
+// LedgerSubject is the subject of a job in the ledger. Its identity is its source and its ID.
 func (n Names) LedgerSubject(r pipeline.Ref) string {
 	return n.ledgerJob(r.Source + "." + pipeline.JobKey(r.ID))
 }
 
-// ledgerJob is the subject of a job's record by its name.
+// ledgerJob returns the subject of a job's record by the record's name.
 func (n Names) ledgerJob(name string) string { return n.prefix + ".ledger.job." + name }
 
 // AnyLedgerJob matches every job of the ledger.
 func (n Names) AnyLedgerJob() string { return n.prefix + ".ledger.job.*.*" }
 
-// AskSubject is where workers put their questions to the poller.
+// AskSubject is the subject for the workers' questions to the poller.
 func (n Names) AskSubject() string { return n.prefix + ".ask" }
 
-// ChangedSubject is where workers say that a sample changed, for the poller. It carries the key.
+// ChangedSubject is the subject on which workers notify the poller that a sample changed. The
+// message is the sample's key.
 func (n Names) ChangedSubject() string { return n.prefix + ".sample.changed" }
 
-// WaitingSubject is where the poller answers what waits, and for what.
+// WaitingSubject is the subject on which the poller answers how many jobs wait, and for what.
 func (n Names) WaitingSubject() string { return n.prefix + ".waiting" }
 
-// parseJobSubject takes the subject of a job apart. requeued says that it came from a worker.
+// parseJobSubject splits the subject of a job. requeued says that a worker published it.
 func (n Names) parseJobSubject(subject string) (p pipeline.Priority, source string, requeued, ok bool) {
 	rest, ok := strings.CutPrefix(subject, n.prefix+".")
 	if !ok {

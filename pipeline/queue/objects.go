@@ -17,9 +17,9 @@ import (
 	"backburn/pipeline"
 )
 
-// Objects is where contents travel through JetStream, for watchers and gateways whose files the
-// workers cannot reach. The server checks nothing; the client checks the SHA-256 of every object
-// that it reads.
+// Objects keeps contents in JetStream, for watchers and gateways whose files the workers cannot
+// reach. The server does not verify objects; the client checks the SHA-256 of every object that it
+// reads.
 type Objects struct {
 	q     *Queue
 	store jetstream.ObjectStore
@@ -33,18 +33,18 @@ func (q *Queue) Objects() *Objects { return &Objects{q: q, store: q.files} }
 type Contents struct {
 	Size     int64 // in bytes
 	Open     func() (io.ReadCloser, error)
-	StoredAt time.Time // of an object: when the server took it; zero elsewhere
+	StoredAt time.Time // when the server stored the object; zero for other contents
 }
 
 const (
 	// Larger chunks mean fewer durable writes.
 	largestChunk = 512 << 10
 
-	// What a chunk's message needs beside its bytes.
+	// Overhead of a chunk's message, in bytes.
 	chunkHeadroom = 1 << 10
 )
 
-// chunkSize is below what the server takes in a message.
+// chunkSize stays below the server's message limit.
 func (q *Queue) chunkSize() uint32 {
 	return uint32(min(max(q.nc.MaxPayload()-chunkHeadroom, chunkHeadroom), largestChunk))
 }
@@ -53,18 +53,18 @@ func (q *Queue) chunkSize() uint32 {
 // off after five seconds.
 const objectRead = 10 * time.Minute
 
-// objectStall ends a read that gets nothing: the chunks of an object that is removed or replaced
-// meanwhile never come. It is below the upload's own limit (wildfire.stall_timeout), since the
+// objectStall ends a read without progress: if an object is removed or replaced meanwhile, its
+// chunks never arrive. It is below the upload's own limit (wildfire.stall_timeout), because the
 // client cannot be interrupted while it waits for a chunk.
 const objectStall = 10 * time.Second
 
-// stallContext has a deadline that is always the same while away. The client takes the deadline
-// of its context anew for every read.
+// stallContext has a deadline that is always the same time ahead. The client asks its context for
+// the deadline again for every read.
 type stallContext struct{ context.Context } //nolint:containedctx // it is one
 
 func (stallContext) Deadline() (time.Time, bool) { return time.Now().Add(objectStall), true }
 
-// Find returns an object's contents. Errors match pipeline.ErrContentMissing where there is none,
+// Find returns an object's contents. Errors match pipeline.ErrContentMissing if there is no object,
 // pipeline.ErrOutside for a link to another object, and pipeline.ErrUnreadable for a damaged one.
 func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
 	info, err := o.store.GetInfo(ctx, name)
@@ -77,7 +77,7 @@ func (o *Objects) Find(ctx context.Context, name string) (Contents, error) {
 		return Contents{}, fmt.Errorf("object %q: %w", name, err)
 	}
 
-	if info.Opts != nil && info.Opts.Link != nil { // to another bucket, perhaps, that its publisher cannot read
+	if info.Opts != nil && info.Opts.Link != nil { // it may lead to a bucket that its publisher cannot read
 		return Contents{}, fmt.Errorf("%w: object %q is a link", pipeline.ErrOutside, name)
 	}
 
@@ -115,7 +115,7 @@ func (r *objectReader) Close() error {
 }
 
 // Put stores size bytes under a name, replacing what was there, and returns once they are durable.
-// Contents of another size are an error, and nothing stays.
+// Contents of another size are an error, and nothing is kept.
 func (o *Objects) Put(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) error {
 	r, err := open()
 	if err != nil {
@@ -135,9 +135,9 @@ func (o *Objects) Put(ctx context.Context, name string, size int64, open func() 
 	return nil
 }
 
-// put stores what r gives under a name.
+// put stores the bytes of r under a name.
 func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream.ObjectInfo, error) {
-	if o.q.nc.IsClosed() { // the client would leave a goroutine behind
+	if o.q.nc.IsClosed() { // otherwise the client leaks a goroutine
 		return nil, nats.ErrConnectionClosed
 	}
 
@@ -147,8 +147,8 @@ func (o *Objects) put(ctx context.Context, name string, r io.Reader) (*jetstream
 	}, wholeChunks{r})
 }
 
-// keepObject makes sure that an object holds contents of ours, whose SHA-256 is known. What is
-// there under the name and differs was cut short when a process died, and is replaced.
+// keepObject makes sure that an object holds contents of ours, whose SHA-256 is known. An existing
+// object that differs is incomplete, because a process died while writing it, and is replaced.
 func (q *Queue) keepObject(ctx context.Context, name, sum string, size int64, open func() (io.ReadCloser, error)) error {
 	info, err := q.files.GetInfo(ctx, name)
 	if err == nil && holds(info, sum) {
@@ -168,8 +168,8 @@ func holds(info *jetstream.ObjectInfo, sha256 string) bool {
 	return err == nil && hex.EncodeToString(digest) == sha256
 }
 
-// wholeChunks fills every Read, since the client makes one chunk, and so one durable write, of
-// each.
+// wholeChunks fills the buffer in every Read, because the client makes one chunk, and so one
+// durable write, of each Read.
 type wholeChunks struct{ r io.Reader }
 
 func (w wholeChunks) Read(p []byte) (int, error) {
@@ -181,7 +181,7 @@ func (w wholeChunks) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Delete removes an object. It returns nil where there is none.
+// Delete removes an object. It returns nil if there is none.
 func (o *Objects) Delete(ctx context.Context, name string) error {
 	err := o.store.Delete(ctx, name)
 	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
@@ -211,7 +211,7 @@ func (o *Objects) List(ctx context.Context, prefix string) ([]pipeline.ObjectInf
 	return out, nil
 }
 
-// hashingReader hashes and counts what is read.
+// hashingReader hashes and counts the bytes that are read.
 type hashingReader struct {
 	r io.Reader
 	h hash.Hash

@@ -10,9 +10,9 @@ import (
 	"backburn/internal/jets"
 )
 
-// Open creates the streams and buckets, or updates them to the topology, and returns a
-// handle on them. It retries until ctx ends while the server is not ready for JetStream,
-// and then returns ErrUnavailable.
+// Open creates the streams and buckets, or updates them to the topology, and returns a handle on
+// them. While the server is not ready for JetStream it retries until ctx ends, and then returns
+// ErrUnavailable.
 func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	js, err := jets.New(nc, t.Domain,
 		jetstream.WithPublishAsyncMaxPending(4096),
@@ -35,10 +35,10 @@ func Open(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	return q, nil
 }
 
-// minServer is the oldest NATS server that does: atomic batches came with it.
+// minServer is the oldest supported version of the NATS server: the first with atomic batches.
 const minServerMajor, minServerMinor = 2, 12
 
-// checkServer refuses a server that is too old, before anything is made on it.
+// checkServer refuses a server that is too old, before anything is created on it.
 func checkServer(nc *nats.Conn) error {
 	var major, minor int
 	version := nc.ConnectedServerVersion()

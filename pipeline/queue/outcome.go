@@ -20,17 +20,17 @@ import (
 // Ending is the end of a job.
 type Ending struct {
 	Event  results.Event
-	Sample string    // the key of the job's sample; "" where it has none
+	Sample string    // the key of the job's sample, or ""
 	Entry  JobEntry  // the job's record, as it was read
-	With   []*Change // what changes together with it
-	By     string    // the term of the leader that ends a job which waits; "" for a worker, whose message comes again
+	With   []*Change // changes that are written together with it
+	By     string    // the term of the leader that ends a waiting job; "" for a worker, whose message would be redelivered
 }
 
-// Finish ends a job: with its final event in the ledger, a dead letter if it failed, and the event
-// on RESULTS, each acknowledged before the next. It may be repeated at will. A job that has its
-// event already keeps it: whoever comes second, be it a second delivery or a worker that slept
-// through its lease, publishes what is written. So a job cannot end in two ways. Finish returns the
-// event that the job has. Only after that may the job's message be given up.
+// Finish ends a job: it writes the final event to the ledger, a dead letter if the job failed, and
+// the event to RESULTS, each acknowledged before the next. It may be repeated. A job that already
+// has a final event keeps it: a second delivery, or a worker that missed the end of its lease,
+// publishes the recorded event. So a job cannot end in two ways. Finish returns the job's final
+// event. Only after that may the caller acknowledge the job's message.
 func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event, error) {
 	e.Event.Simulated = q.Simulated()
 	body, err := e.Event.MarshalJSON()
@@ -38,7 +38,7 @@ func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event
 		return e.Event, err
 	}
 
-	// The ledger's record of a job that waits is all there is of it.
+	// A waiting job exists only in its ledger record.
 	if e.By != "" && e.Event.Type == results.Failed {
 		if err := q.deadLetter(ctx, m, e.Event); err != nil {
 			return e.Event, err
@@ -66,7 +66,8 @@ func (q *Queue) Finish(ctx context.Context, m *Message, e Ending) (results.Event
 	return ev, nil
 }
 
-// record writes the final event of a job, unless it has one: then that is returned, as adopted.
+// record writes the final event of a job. If the job already has one, record returns that one, with
+// adopted set.
 func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []byte) (results.Event, bool, error) {
 	entry := e.Entry
 	with := e.With
@@ -83,7 +84,7 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 		case !errors.Is(err, pipeline.ErrConflict):
 			return e.Event, false, err
 		case done.Revision == 0 && len(with) > 0:
-			with = nil // whether they were made is found out by whoever needs it
+			with = nil // the next reader finds out whether they were made
 		case done.Revision != 0:
 			return e.Event, false, nil
 		}
@@ -92,7 +93,7 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 		if entry, err = q.Job(ctx, ref); err != nil {
 			return e.Event, false, err
 		}
-		if entry.Revision == before { // the replica that was asked lags behind, or it was another change
+		if entry.Revision == before { // the replica lags behind, or it was another change
 			if err := fleet.Sleep(ctx, conflictWait); err != nil {
 				return e.Event, false, err
 			}
@@ -100,10 +101,10 @@ func (q *Queue) record(ctx context.Context, ref pipeline.Ref, e Ending, body []b
 	}
 }
 
-// Republish publishes the final event of a job again, which may have been lost when a process died
-// between record and event. The server's own memory of ids covers a repeat within its window; for
-// an older event, and for one of version 1, whose ids were others, RESULTS is looked through. m is
-// nil where the job is not at hand.
+// Republish publishes the final event of a job again, in case a process died after recording and
+// before publishing it. The server's deduplication covers a repeat within its window. For an older
+// event, and for one of version 1, which used other IDs, RESULTS is searched. m is nil if the
+// caller does not have the job.
 func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) error {
 	if time.Since(ev.Time) > q.topology.dedupe()/2 || ev.Time.UnixNano() < q.ledgerMade.Load() {
 		there, err := q.published(ctx, ev)
@@ -129,8 +130,8 @@ func (q *Queue) Republish(ctx context.Context, m *Message, ev results.Event) err
 	return nil
 }
 
-// dropContents removes the object of a job that has its verdict. One that stays is removed by the
-// bucket's own age.
+// dropContents removes the object of a job that has its verdict. If that fails, the bucket's age
+// limit removes it.
 func (q *Queue) dropContents(ctx context.Context, m *Message, ev results.Event) {
 	if m == nil || m.Job.Content == nil || m.Job.Content.Object == "" || ev.Type == results.Failed {
 		return
@@ -138,7 +139,8 @@ func (q *Queue) dropContents(ctx context.Context, m *Message, ev results.Event) 
 	_ = q.Objects().Delete(ctx, m.Job.Content.Object)
 }
 
-// messageID is the id of an event on its stream: two sources may use the same job id.
+// messageID is the ID of an event on its stream. It includes the source, because two sources may
+// use the same job ID.
 func messageID(ev results.Event) string { return ev.Data.Source + "." + ev.ID() }
 
 // PublishEvent publishes on RESULTS, with ctx's trace, and returns once the event is durable.
@@ -153,7 +155,7 @@ func (q *Queue) PublishEvent(ctx context.Context, ev results.Event) error {
 	return q.publishEncoded(ctx, ev, body)
 }
 
-// publishEncoded publishes an event whose JSON is at hand.
+// publishEncoded publishes an event that is already encoded.
 func (q *Queue) publishEncoded(ctx context.Context, ev results.Event, body []byte) error {
 	m := nats.NewMsg(ev.Subject(q.prefix))
 	m.Header["Content-Type"] = []string{results.ContentType}
@@ -164,8 +166,8 @@ func (q *Queue) publishEncoded(ctx context.Context, ev results.Event, body []byt
 	return q.insistOn(ctx, q.eventCommits, []*nats.Msg{m}, func(int, *message) {})
 }
 
-// published looks for an event in RESULTS, from shortly before it was decided. It reads one outcome
-// of one source: enough for a question that is hardly ever asked.
+// published looks for an event in RESULTS, from shortly before it was decided. It reads the events
+// of one outcome and one source, which is fast enough for a rare check.
 func (q *Queue) published(ctx context.Context, ev results.Event) (bool, error) {
 	from := ev.Time.Add(-time.Minute)
 	found := false
@@ -184,7 +186,7 @@ func (q *Queue) published(ctx context.Context, ev results.Event) (bool, error) {
 	return found, err
 }
 
-// deadLetter copies a failed job to DEAD, whole, with its reason.
+// deadLetter copies a failed job to DEAD completely, with its reason.
 func (q *Queue) deadLetter(ctx context.Context, m *Message, ev results.Event) error {
 	reason := ev.Data.Error
 	if reason == nil {
@@ -194,14 +196,15 @@ func (q *Queue) deadLetter(ctx context.Context, m *Message, ev results.Event) er
 	return q.DeadLetterAs(ctx, m, *reason, ev.Data.Attempts, messageID(ev))
 }
 
-// DeadLetterAs copies a job to DEAD for a reason that need not have an event. id tells repeats.
+// DeadLetterAs copies a job to DEAD for a reason that need not have an event. Repeats have the same
+// id.
 func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Error, attempts int, id string) error {
 	letter := nats.NewMsg(q.DeadSubject(string(reason.Reason), m.Job.Source))
 	if err := q.cut(m).encode(letter); err != nil {
 		return err
 	}
 
-	// What a list of letters shows, without reading their bodies.
+	// The fields of a list of letters, readable without their bodies.
 	h := letter.Header
 	set := func(key, value string) {
 		if value != "" {
@@ -236,14 +239,14 @@ func (q *Queue) DeadLetterAs(ctx context.Context, m *Message, reason results.Err
 	return nil
 }
 
-// OnDeadLetter has f called for every new dead letter that this process writes. Call it before the
-// queue is used.
+// OnDeadLetter registers f, which is called for every new dead letter that this process writes.
+// Call it before the queue is used.
 func (q *Queue) OnDeadLetter(f func(results.Reason)) { q.deadLettered = f }
 
-// keptOfInvalid is how much is kept of what is no job.
+// keptOfInvalid limits what a dead letter keeps of an invalid message, in bytes.
 const keptOfInvalid = 64 << 10
 
-// cut bounds what a letter keeps of a message that is no job.
+// cut bounds what a letter keeps of an invalid message.
 func (q *Queue) cut(m *Message) *Message {
 	limit := min(keptOfInvalid, int(q.nc.MaxPayload())-onwardRoom)
 	if m.Original == nil || len(m.Contents) <= max(limit, 0) {
@@ -256,8 +259,8 @@ func (q *Queue) cut(m *Message) *Message {
 	return &short
 }
 
-// Requeue sends a job back to the workers. It goes on waiting in the ledger until one of them ends
-// it, or lets it wait anew.
+// Requeue sends a job back to the workers. Its record keeps waiting in the ledger until a worker
+// ends the job or lets it wait again.
 func (q *Queue) Requeue(ctx context.Context, m *Message) error {
 	back := nats.NewMsg(q.RequeueSubject(m.Job.Priority, m.Job.Source))
 	if err := m.encode(back); err != nil {
@@ -267,7 +270,7 @@ func (q *Queue) Requeue(ctx context.Context, m *Message) error {
 	return q.insistOn(ctx, q.jobCommits, []*nats.Msg{back}, func(int, *message) {})
 }
 
-// Final returns a job's final event; false where it has none yet, or was never submitted.
+// Final returns a job's final event, or false if it has none yet or was never submitted.
 func (q *Queue) Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error) {
 	j, err := q.Job(ctx, ref)
 	if err != nil {
@@ -277,11 +280,11 @@ func (q *Queue) Final(ctx context.Context, ref pipeline.Ref) (results.Event, boo
 	return j.Event, j.State == JobDone, nil
 }
 
-// ErrPending says that a job was accepted, and had no final event yet when the time was up.
-var ErrPending = errors.New("accepted, and without a final event yet")
+// ErrPending says that a job was accepted, and had no final event when the wait ended.
+var ErrPending = errors.New("accepted, but without a final event yet")
 
-// Await waits for a job's final event until ctx ends, which is ErrPending. That the job was handed
-// in is for the caller to know.
+// Await waits for a job's final event, and returns ErrPending if ctx ends first. It does not check
+// that the job was ever submitted.
 func (q *Queue) Await(ctx context.Context, ref pipeline.Ref) (results.Event, error) {
 	for attempt := 0; ; attempt++ {
 		ev, err := q.await(ctx, ref)
@@ -326,7 +329,7 @@ func (q *Queue) await(ctx context.Context, ref pipeline.Ref) (results.Event, err
 	}
 }
 
-// News that stops coming is noticed soon: the client's own defaults are ten times as long.
+// Detect a lost connection soon: the client's own defaults are ten times as long.
 const (
 	newsExpiry    = jetstream.PullExpiry(5 * time.Second)
 	newsHeartbeat = jetstream.PullHeartbeat(time.Second)

@@ -13,29 +13,29 @@ import (
 	"backburn/results"
 )
 
-// Outcomes delivers final events to whoever handed the files in. What was delivered is
-// remembered by the server under the reader's name.
+// Outcomes delivers final events to the process that submitted the files. The server remembers the
+// delivered events under the reader's name.
 type Outcomes struct {
 	q      *Queue
 	reader string
 }
 
-// Outcomes returns a reader of final events. Readers of one name share the events of a source
-// between them; readers of different names each see all. The name must stay the same
-// over restarts, and is forgotten when it was not used for as long as results are kept.
+// Outcomes returns a reader of final events. Readers with the same name share the events of a
+// source; readers with different names each see all. The name must stay the same over restarts. The
+// server forgets a name that was not used for as long as results are kept.
 func (q *Queue) Outcomes(reader string) *Outcomes {
 	return &Outcomes{q: q, reader: pipeline.JobKey(reader)}
 }
 
-// outcomesAtOnce is how many events are fetched in one request, which stays open for fetchWait.
+// outcomesAtOnce is how many events one request fetches. A request stays open for fetchWait.
 const (
 	outcomesAtOnce = 256
 	fetchWait      = time.Second
 )
 
-// Follow hands the final events of a source to handle, each at least once, from where the
-// reader left off with the folder of this id, until ctx ends. An event is done with when
-// handle returns nil; after an error it comes again. handle is called by many goroutines at once.
+// Follow passes the final events of a source to handle, each at least once, until ctx ends. It
+// resumes where the reader stopped for the folder with this ID. An event is done when handle
+// returns nil; after an error it is redelivered. handle is called by many goroutines at once.
 func (o *Outcomes) Follow(ctx context.Context, source, folder string, handle func(context.Context, results.Event) error) error {
 	for fault := 0; ; fault++ {
 		err := o.follow(ctx, source, folder, handle, func() { fault = 0 })
@@ -86,8 +86,8 @@ func (o *Outcomes) follow(ctx context.Context, source, folder string, handle fun
 	return ctx.Err()
 }
 
-// deliver delivers one event. The acknowledgement need not be waited for: an event that
-// comes again is harmless.
+// deliver delivers one event. It does not wait for the acknowledgment, because a repeated event is
+// harmless.
 func (o *Outcomes) deliver(ctx context.Context, m jetstream.Msg, handle func(context.Context, results.Event) error) {
 	var ev results.Event
 	if err := ev.UnmarshalJSON(m.Data()); err != nil {

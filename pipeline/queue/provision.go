@@ -17,7 +17,7 @@ import (
 // ErrFormat says that the ledger was written by a later version, which this one cannot read.
 var ErrFormat = errors.New("the ledger was written by a later version of Backburn")
 
-// insist makes a request until it is answered or ctx ends.
+// insist repeats a request until it is answered or ctx ends.
 func insist(ctx context.Context, what string, request func(context.Context) error) error {
 	for attempt := 0; ; attempt++ {
 		actx, cancel := context.WithTimeout(ctx, min(provisionAttempt<<min(attempt, 4), longestProvisionAttempt))
@@ -40,8 +40,8 @@ func insist(ctx context.Context, what string, request func(context.Context) erro
 	}
 }
 
-// Provision makes the streams and buckets that are missing, and puts right those whose limits are
-// not the topology's. It may be repeated at any time.
+// Provision creates missing streams and buckets, and corrects limits that differ from the topology.
+// It may be repeated at any time.
 func (q *Queue) Provision(ctx context.Context) error {
 	exists, err := q.check(ctx)
 	if err != nil {
@@ -109,8 +109,8 @@ func (q *Queue) Provision(ctx context.Context) error {
 	})
 }
 
-// provisionStream makes a stream that is missing, and changes one that does not fit. One that fits
-// is left alone: of many workers that start together none makes the server's work for the others.
+// provisionStream creates a missing stream, and changes one that does not fit. It leaves a stream
+// that fits alone, so that many workers that start together do not burden the server.
 func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
 	s, err := q.js.Stream(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -139,8 +139,8 @@ func (q *Queue) provisionStream(ctx context.Context, c jetstream.StreamConfig) (
 	return q.js.UpdateStream(ctx, c)
 }
 
-// check refuses a ledger of a later version, and streams of a simulation where work is real, or the
-// other way around, before anything is made. exists says that there is a ledger.
+// check refuses a ledger of a later version, streams of a simulation in a real fleet, and real
+// streams in a simulation, before anything is created. exists says whether there is a ledger.
 func (q *Queue) check(ctx context.Context) (exists bool, err error) {
 	for _, c := range q.topology.Streams() {
 		s, err := q.streamThere(ctx, c.Name)
@@ -176,14 +176,14 @@ func checkFormat(ledger jetstream.StreamConfig) error {
 	return nil
 }
 
-// noteLedger takes note of since when there is a ledger, and which jobs version 1 left in JOBS.
+// noteLedger records when the ledger was created, and which jobs version 1 left in JOBS.
 func (q *Queue) noteLedger(info *jetstream.StreamInfo) {
 	n, _ := strconv.ParseUint(info.Config.Metadata[oldJobsKey], 10, 64)
 	q.oldJobsUntil.Store(n)
 	q.ledgerMade.Store(info.Created.UnixNano())
 }
 
-// oldJobs returns up to which sequence JOBS was written by version 1; 0 where there was none.
+// oldJobs returns the last sequence of JOBS that version 1 wrote; 0 if there was no version 1.
 func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
 	found, err := q.streamThere(ctx, q.waitingStream())
 	if found == nil || err != nil {
@@ -197,7 +197,7 @@ func (q *Queue) oldJobs(ctx context.Context) (uint64, error) {
 	return jobs.CachedInfo().State.LastSeq, nil
 }
 
-// streamThere looks a stream up; nil where it is not there.
+// streamThere looks up a stream, and returns nil if it does not exist.
 func (q *Queue) streamThere(ctx context.Context, name string) (jetstream.Stream, error) {
 	var found jetstream.Stream
 	err := insist(ctx, "stream "+name, func(ctx context.Context) error {

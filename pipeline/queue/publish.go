@@ -53,13 +53,13 @@ func (q *Queue) insistOn(ctx context.Context, c *committer, msgs []*nats.Msg, du
 		if serr := fleet.Sleep(ctx, pipeline.Backoff(attempt, 50*time.Millisecond, 2*time.Second)); serr != nil {
 			return fmt.Errorf("publish to %s: %w (%w)", msgs[0].Subject, serr, err)
 		}
-		if attempt > 0 { // a server that is about to stop says so, too
+		if attempt > 0 { // a server that is shutting down answers this as well
 			q.restore(ctx, err)
 		}
 	}
 }
 
-// restore makes the streams again where one is gone, as far as this process may.
+// restore creates missing streams again, if this process has the permission.
 func (q *Queue) restore(ctx context.Context, err error) {
 	if !isGone(err) {
 		return
@@ -67,5 +67,5 @@ func (q *Queue) restore(ctx context.Context, err error) {
 
 	ctx, cancel := context.WithTimeout(ctx, provisionAttempt)
 	defer cancel()
-	_ = q.Provision(ctx) // the next try tells
+	_ = q.Provision(ctx) // the next attempt shows the result
 }

@@ -14,8 +14,8 @@ import (
 	"backburn/results"
 )
 
-// Queue is the pipeline's handle on JetStream: the streams and buckets of the system, opened
-// and made fit. It is safe for concurrent use.
+// Queue is the pipeline's handle on JetStream: the opened streams and buckets. It is safe for
+// concurrent use.
 type Queue struct {
 	Names
 	nc       *nats.Conn
@@ -35,18 +35,18 @@ type Queue struct {
 	deadCommits   *committer
 	reads         *reader // of the ledger
 
-	// NoLedger says that this process may not read the ledger, so what waits is asked of the leader
-	// alone. Set it before the queue is used.
+	// NoLedger says that this process may not read the ledger, so only the leader is asked about
+	// waiting jobs. Set it before the queue is used.
 	NoLedger bool
 
 	deadLettered func(results.Reason) // may be nil
 
 	feedsMu   sync.Mutex
-	feeds     map[string]Feed // of lanes that have one of their own; guarded by feedsMu
+	feeds     map[string]Feed // of lanes with a feed of their own; guarded by feedsMu
 	lostFeeds sync.Map        // names
 
-	ledgerMade   atomic.Int64  // when the ledger was made, in ns since 1970
-	oldJobsUntil atomic.Uint64 // up to this sequence JOBS was written by version 1
+	ledgerMade   atomic.Int64  // when the ledger was created, in ns since 1970
+	oldJobsUntil atomic.Uint64 // version 1 wrote JOBS up to this sequence
 
 	deadBytes atomic.Int64 // written to DEAD since it was last trimmed
 	trimming  sync.Mutex
@@ -70,18 +70,18 @@ func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 	}
 }
 
-// ResultsMaxAge is how long events are kept.
+// ResultsMaxAge returns how long events are kept.
 func (q *Queue) ResultsMaxAge() time.Duration { return q.topology.ResultsMaxAge }
 
-// Control is where the fleet agrees.
+// Control returns the bucket with the shared state of the fleet.
 func (q *Queue) Control() *fleet.Store { return fleet.NewStore(q.js, q.control) }
 
-// Conn is the connection, for those who publish beside the streams.
+// Conn returns the connection, for messages outside the streams.
 func (q *Queue) Conn() *nats.Conn { return q.nc }
 
-// JetStream is the connection's JetStream context, for those who build beside the queue.
+// JetStream returns the connection's JetStream context, for streams outside the queue.
 func (q *Queue) JetStream() jetstream.JetStream { return q.js }
 
-// ErrUnavailable is matched by the error of Open where JetStream is not there, or does not
-// become ready in time.
+// ErrUnavailable is matched by the error of Open if JetStream is missing or does not become ready
+// in time.
 var ErrUnavailable = errors.New("JetStream is not available")

@@ -16,8 +16,8 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// reader reads the last messages of subjects of one stream. What many ask for at the same time is
-// asked for in one request. It is safe for concurrent use.
+// reader reads the last message of each subject of one stream. Reads of many callers at the same
+// time are combined into one request. It is safe for concurrent use.
 type reader struct {
 	nc     *nats.Conn
 	api    string // the subject of requests: a direct get, which any replica answers
@@ -26,10 +26,10 @@ type reader struct {
 	fault  error // of the subscription to answers
 
 	mu      sync.Mutex
-	queue   map[string][]chan *nats.Msg // not asked for yet
+	queue   map[string][]chan *nats.Msg // not requested yet
 	rounds  map[uint64]*round
 	token   uint64
-	overdue *time.Timer // runs while a round is under way
+	overdue *time.Timer // runs while a round is in progress
 }
 
 // readRequest is the body of a request (ADR-31 of NATS).
@@ -40,14 +40,14 @@ type readRequest struct {
 
 // round is one request.
 type round struct {
-	wanted map[string][]chan *nats.Msg // without an answer
+	wanted map[string][]chan *nats.Msg // subjects without an answer
 	sent   time.Time
 }
 
 const (
-	readAtOnce = 512     // subjects; the server answers for 1,024 at most
-	readBytes  = 8 << 20 // after which the server ends its answer, so that it does not outgrow the connection
-	readRounds = 2       // under way at a time
+	readAtOnce = 512     // subjects; the server allows 1,024 at most
+	readBytes  = 8 << 20 // limit of the server's answer, so that it does not overflow the connection
+	readRounds = 2       // rounds in progress at a time
 )
 
 var errUnread = errors.New("no answer to a read")
@@ -61,8 +61,8 @@ func newReader(nc *nats.Conn, api, stream string) *reader {
 	}
 }
 
-// last returns the last message of every subject, nil where there is none. It asks until it is
-// answered or ctx ends.
+// last returns the last message of every subject, or nil if there is none. It repeats the request
+// until it is answered or ctx ends.
 func (r *reader) last(ctx context.Context, subjects ...string) ([]*nats.Msg, error) {
 	for attempt := 0; ; attempt++ {
 		msgs, err := r.try(ctx, subjects)
@@ -118,7 +118,7 @@ func (r *reader) subscribe() {
 	_ = sub.SetPendingLimits(-1, -1)
 }
 
-// send asks for what has gathered. The caller holds mu.
+// send requests the gathered subjects. The caller holds mu.
 func (r *reader) send() {
 	for len(r.queue) > 0 && len(r.rounds) < readRounds {
 		next := &round{wanted: make(map[string][]chan *nats.Msg, len(r.queue)), sent: time.Now()}
@@ -147,7 +147,7 @@ func (r *reader) send() {
 	}
 }
 
-// fail ends a round without answers. The caller holds mu.
+// fail ends a round with an error. The caller holds mu.
 func (r *reader) fail(token uint64) {
 	for _, answers := range r.rounds[token].wanted {
 		for _, answer := range answers {
@@ -172,7 +172,7 @@ func (r *reader) giveUp() {
 	r.send()
 }
 
-// answered takes one message of a round, or its end.
+// answered handles one message of a round, or its end.
 func (r *reader) answered(m *nats.Msg) {
 	token, err := strconv.ParseUint(m.Subject[len(r.prefix):], 10, 64)
 	if err != nil {
@@ -210,7 +210,7 @@ func (r *reader) answered(m *nats.Msg) {
 	r.send()
 }
 
-// complete ends a round: what it has no answer to is not there. The caller holds mu.
+// complete ends a round: subjects without an answer do not exist. The caller holds mu.
 func (r *reader) complete(token uint64) {
 	for _, answers := range r.rounds[token].wanted {
 		for _, answer := range answers {
@@ -220,7 +220,7 @@ func (r *reader) complete(token uint64) {
 	delete(r.rounds, token)
 }
 
-// resume asks again for the rest of a round whose answer was cut short. The caller holds mu.
+// resume requests the rest of a round whose answer was truncated. The caller holds mu.
 func (r *reader) resume(token uint64) {
 	for s, answers := range r.rounds[token].wanted {
 		r.queue[s] = append(r.queue[s], answers...)
@@ -228,14 +228,14 @@ func (r *reader) resume(token uint64) {
 	delete(r.rounds, token)
 }
 
-// sequenceOf is the sequence of a message that was read.
+// sequenceOf returns the sequence of a message that was read.
 func sequenceOf(m *nats.Msg) uint64 {
 	n, _ := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
 
 	return n
 }
 
-// timeOf is when the stream took a message that was read.
+// timeOf returns when the stream stored a message that was read.
 func timeOf(m *nats.Msg) time.Time {
 	at, _ := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
 

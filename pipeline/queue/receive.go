@@ -8,9 +8,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// open reads a job's message from JOBS. seq and at, its place in the stream, make the id of a job
-// whose publisher gave none. The error, which matches pipeline.ErrInvalidJob, says why it is no
-// job: then the message is fit for a dead letter and holds of the job what is certain.
+// open decodes a job's message from JOBS. If the publisher gave no ID, seq and at, its place in the
+// stream, make one. An error that matches pipeline.ErrInvalidJob says why the message is not a
+// valid job. The returned Message is then suitable for a dead letter, and its job has only the
+// facts that are certain.
 func (q *Queue) open(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	if seq <= q.oldJobsUntil.Load() {
 		return q.openOld(subject, h, body, seq, at)
@@ -19,7 +20,8 @@ func (q *Queue) open(subject string, h nats.Header, body []byte, seq uint64, at 
 	return q.openPublished(subject, h, body, seq, at)
 }
 
-// Receive makes sense of a message of JOBS. The error says why it is no job; see Message.Original.
+// Receive decodes a message of JOBS. The error says why it is not a valid job; see
+// Message.Original.
 func (q *Queue) Receive(msg jetstream.Msg) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -29,8 +31,8 @@ func (q *Queue) Receive(msg jetstream.Msg) (Message, error) {
 	return q.open(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
 }
 
-// openOld reads a job that version 1 left: in its messages a header names the job, and the subject
-// under which it was submitted.
+// openOld decodes a job of version 1, whose messages name the job and its original subject in
+// headers.
 func (q *Queue) openOld(subject string, h nats.Header, body []byte, seq uint64, at time.Time) (Message, error) {
 	if id := h.Get(headerJob); id != "" {
 		own := nats.Header{}

@@ -8,9 +8,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Repair looks whether the streams and buckets are there and within their bounds, and puts right
-// what somebody removed or changed from outside: limits that are too narrow drop what is needed. It
-// returns the names of those that it made or changed.
+// Repair checks that the streams and buckets exist and have the right limits, and corrects outside
+// changes, because limits that are too narrow drop data. It returns the names of those that it
+// created or changed.
 func (q *Queue) Repair(ctx context.Context) ([]string, error) {
 	var wrong []string
 	for _, want := range append(q.topology.Streams(), q.topology.buckets()...) {

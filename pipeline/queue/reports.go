@@ -18,13 +18,13 @@ import (
 	"backburn/results"
 )
 
-// Reports are WildFire's documents about samples, as they came.
+// Reports are WildFire's documents about samples, unchanged.
 type Reports struct{ objects *Objects }
 
-// ErrNoReports says that no documents are kept on this queue.
+// ErrNoReports says that this queue keeps no documents.
 var ErrNoReports = errors.New("no reports are kept here")
 
-// Reports returns the documents that are kept. It returns ErrNoReports where there is no bucket for them.
+// Reports returns the document store. It returns ErrNoReports if there is no bucket for it.
 func (q *Queue) Reports(ctx context.Context) (*Reports, error) {
 	store, err := q.js.ObjectStore(ctx, q.ReportsBucket())
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -40,7 +40,8 @@ func (q *Queue) Reports(ctx context.Context) (*Reports, error) {
 // reportName is the name of a document about a sample, such as "<sha256>.xml".
 func reportName(sha256, document string) string { return sha256 + "." + document }
 
-// Find returns a document about a sample. Errors match pipeline.ErrContentMissing where it isn't kept.
+// Find returns a document about a sample. Errors match pipeline.ErrContentMissing if it is not
+// kept.
 func (r *Reports) Find(ctx context.Context, sha256, document string) (Contents, error) {
 	return r.objects.Find(ctx, reportName(sha256, document))
 }
@@ -68,10 +69,10 @@ func (r *Reports) Read(ctx context.Context, sha256, document string) ([]byte, ti
 	return body, c.StoredAt, nil
 }
 
-// Put keeps a document about a sample. Where there is no room for it the oldest go.
+// Put stores a document about a sample. If there is no room, it removes the oldest documents.
 func (r *Reports) Put(ctx context.Context, sha256, document string, body []byte) error {
 	if most := r.objects.q.topology.ReportsMaxBytes / 2; most > 0 && int64(len(body)) > most {
-		return fmt.Errorf("object %q: %d bytes, and the bucket takes %d at a time", reportName(sha256, document), len(body), most)
+		return fmt.Errorf("object %q: %d bytes, and the bucket allows %d for one document", reportName(sha256, document), len(body), most)
 	}
 
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
@@ -86,8 +87,8 @@ func (r *Reports) Put(ctx context.Context, sha256, document string, body []byte)
 	}
 }
 
-// makeRoom removes the oldest documents, so many bytes of them and somewhat more, so that not every new
-// one has to. It returns how many it removed.
+// makeRoom removes the oldest documents, somewhat more than the given number of bytes, so that not
+// every new document has to. It returns how many it removed.
 func (r *Reports) makeRoom(ctx context.Context, size int64) (int, error) {
 	all, err := r.objects.store.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
@@ -125,8 +126,8 @@ func (r *Reports) makeRoom(ctx context.Context, size int64) (int, error) {
 	return removed, nil
 }
 
-// purge removes an object from the stream behind its bucket. A full bucket has no room for the mark that
-// Delete leaves.
+// purge removes an object from the stream behind its bucket. A full bucket has no room for the
+// marker that Delete writes.
 func purge(ctx context.Context, stream jetstream.Stream, o *jetstream.ObjectInfo) error {
 	name := base64.URLEncoding.EncodeToString([]byte(o.Name))
 	if err := stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+o.Bucket+".M."+name)); err != nil {
@@ -136,7 +137,7 @@ func purge(ctx context.Context, stream jetstream.Stream, o *jetstream.ObjectInfo
 	return stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+o.Bucket+".C."+o.NUID))
 }
 
-// PublishReport publishes a report event, unless it is there.
+// PublishReport publishes a report event, unless it was published before.
 func (q *Queue) PublishReport(ctx context.Context, ev results.Event) error {
 	if time.Since(ev.Time) > q.topology.dedupe()/2 {
 		there, err := q.published(ctx, ev)
@@ -148,13 +149,14 @@ func (q *Queue) PublishReport(ctx context.Context, ev results.Event) error {
 	return q.PublishEvent(ctx, ev)
 }
 
-// OweReport records that a source is to get the report about a sample, where that was published before
-// the source had any job with it.
+// OweReport records that a source still has to get the report about a sample, if the report was
+// published before the source had a job with that sample.
 func (q *Queue) OweReport(ctx context.Context, key, source string, cfg pipeline.Config, now time.Time) error {
 	_, err := q.ChangeSample(ctx, key, func(s *pipeline.Sample) bool { return cfg.Owe(s, source, now) })
 
 	return err
 }
 
-// MaxReport is how many bytes of JSON a report may have in an event, for the server's limit on messages.
+// MaxReport returns how many bytes of JSON a report in an event may have, given the server's
+// message limit.
 func (q *Queue) MaxReport() int { return int(q.nc.MaxPayload()) / 2 }

@@ -7,15 +7,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// readBatch is how many messages of a stream are asked for at a time.
+// readBatch is how many messages of a stream are requested at a time.
 const readBatch = 256
 
-// errCutOff says that a server stopped to answer: what was read is not all there is.
+// errCutOff says that a server stopped answering before all messages were read.
 var errCutOff = errors.New("the server stopped in the middle of its answer")
 
-// readAll visits what a stream holds now, until visit returns false.
+// readAll visits the messages that are in a stream now, until visit returns false.
 func readAll(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, visit func(jetstream.Msg, *jetstream.MsgMetadata) bool) error {
-	cfg.MaxResetAttempts = 2 // otherwise it would try for ever, whatever becomes of ctx
+	cfg.MaxResetAttempts = 2 // otherwise it would retry forever, even after ctx ends
 	c, err := s.OrderedConsumer(ctx, cfg)
 	if err != nil {
 		return err

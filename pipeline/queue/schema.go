@@ -11,24 +11,24 @@ import (
 	"backburn/pipeline"
 )
 
-// Topology is what the streams and buckets are made with.
+// Topology has the settings of the streams and buckets.
 type Topology struct {
 	Prefix          string        // first subject token
-	Domain          string        // the JetStream domain, where the connection is one to a leaf node
+	Domain          string        // the JetStream domain, if the connection is to a leaf node
 	Replicas        int           // 1, or 3 on a cluster
 	Lease           time.Duration // AckWait of the lanes
-	ResultsMaxAge   time.Duration // how long events, and the memory of jobs and samples, are kept
+	ResultsMaxAge   time.Duration // how long events, and records of finished jobs and samples, are kept
 	ResultsMaxBytes int64         // of the RESULTS stream
-	JobsMaxBytes    int64         // of the JOBS stream, beyond which it pushes back; defaults to 2 GiB
+	JobsMaxBytes    int64         // of the JOBS stream, which refuses messages beyond it; defaults to 2 GiB
 	LedgerMaxBytes  int64         // of the LEDGER stream, likewise; defaults to 2 GiB
-	DeadMaxAge      time.Duration // how long dead letters are kept that need a person; defaults to 90 days
-	DeadExpectedAge time.Duration // how long those of expected outcomes are kept; defaults to 7 days
-	DeadMaxLetters  int64         // of one reason and source: beyond it the oldest go; defaults to 10,000
+	DeadMaxAge      time.Duration // how long dead letters that need a person are kept; defaults to 90 days
+	DeadExpectedAge time.Duration // how long dead letters of expected outcomes are kept; defaults to 7 days
+	DeadMaxLetters  int64         // letters of one reason and source, beyond which the oldest are dropped; defaults to 10,000
 	DeadMaxBytes    int64         // of the DEAD stream, likewise; defaults to 512 MiB
-	FilesMaxBytes   int64         // of contents that travel; defaults to 4 GiB
-	Simulated       bool          // a simulated WildFire judges; never changes for streams that are there
+	FilesMaxBytes   int64         // of the object bucket for contents; defaults to 4 GiB
+	Simulated       bool          // WildFire is simulated; never changes for existing streams
 	ReportsMaxAge   time.Duration // how long documents about samples are kept; 0: there is no bucket for them
-	ReportsMaxBytes int64         // of them; the oldest go first
+	ReportsMaxBytes int64         // of these documents; the oldest are removed first
 }
 
 // The defaults of Topology's bounds.
@@ -45,20 +45,20 @@ const (
 const (
 	jobsMaxMsgs = 1_000_000
 
-	// The server remembers the ids of events for so long. It is the first filter alone: what was
-	// published is known from the ledger.
+	// How long the server remembers the IDs of events. This is only a first filter: the ledger
+	// knows what was published.
 	dedupeWindow = 10 * time.Minute
 
-	// Contents that nobody came for are dropped after so long, whatever happened.
+	// Contents that nobody fetched are dropped after this time in any case.
 	filesMaxAge = 14 * 24 * time.Hour
 
-	// A cluster leaves some requests without an answer: those that reach no leader, and those for
-	// what another process creates at the same moment. They are made again after so long at
-	// first, and after longer each time, apart from those of others.
+	// A cluster leaves some requests unanswered: while there is no leader, or while another process
+	// creates the same thing. They are repeated after this time at first, then with growing and
+	// randomized delays.
 	provisionAttempt        = 2 * time.Second
 	longestProvisionAttempt = 10 * time.Second
 
-	// formatKey is the stream metadata that says which version of the format the ledger has.
+	// formatKey is the stream metadata with the version of the ledger's format.
 	formatKey = "backburn.format"
 	format    = 2
 
@@ -71,7 +71,7 @@ const (
 	oldJobsKey = "backburn.version1_jobs"
 )
 
-// dedupe is how long the server remembers the ids of events: no longer than the events themselves.
+// dedupe is how long the server remembers the IDs of events: no longer than it keeps the events.
 func (t Topology) dedupe() time.Duration {
 	if t.ResultsMaxAge > 0 {
 		return min(dedupeWindow, t.ResultsMaxAge)
@@ -80,8 +80,7 @@ func (t Topology) dedupe() time.Duration {
 	return dedupeWindow
 }
 
-// Streams returns the streams of a topology. It is the one place that says which there are, on
-// which subjects, and within which bounds.
+// Streams returns the streams of a topology. It is their only definition, with subjects and limits.
 func (t Topology) Streams() []jetstream.StreamConfig {
 	n := NamesFor(t.Prefix)
 
@@ -95,17 +94,17 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			MaxAge:      cmp.Or(t.DeadMaxAge, DefaultDeadMaxAge),
 			MaxBytes:    cmp.Or(t.DeadMaxBytes, DefaultDeadMaxBytes),
 
-			// A subject is a reason and a source: no reason and no source displaces another's
-			// letters.
+			// A subject is a reason and a source, so no reason and no source displaces the letters
+			// of another.
 			MaxMsgsPerSubject: cmp.Or(t.DeadMaxLetters, DefaultDeadMaxLetters),
-			AllowMsgTTL:       true, // those of expected outcomes go sooner
+			AllowMsgTTL:       true, // letters of expected outcomes expire sooner
 
 			AllowAtomicPublish: true,
 		},
 		{
 			Name:        n.JobsStream(),
 			Description: "what was submitted",
-			Subjects:    n.jobSubjects(), // what is published elsewhere is not acknowledged
+			Subjects:    n.jobSubjects(), // messages on other subjects get no acknowledgment
 			Retention:   jetstream.WorkQueuePolicy,
 			Discard:     jetstream.DiscardNew,
 			MaxMsgs:     jobsMaxMsgs,
@@ -113,9 +112,10 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 
 			AllowAtomicPublish: true,
 
-			// A server drops messages whose id it saw lately, whichever subject they came on, so
-			// one source could suppress the jobs of another. That cannot be switched off but for
-			// streams with a source; this one's never has a message. The ledger knows repeats.
+			// A server drops messages whose ID it saw recently, even on another subject, so one
+			// source could suppress the jobs of another. That can only be switched off for a stream
+			// with a source stream; the one given here never has a message. The ledger detects
+			// repeats.
 			Sources: []*jetstream.StreamSource{{
 				Name:          n.DeadStream(),
 				FilterSubject: n.DeadSubject("none", "none"),
@@ -131,12 +131,12 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 			MaxBytes:          cmp.Or(t.LedgerMaxBytes, DefaultLedgerMaxBytes),
 			Metadata:          map[string]string{formatKey: strconv.Itoa(format)},
 
-			// The others hold messages of outsiders, whose headers could pass for those that a
-			// server adds to what is read directly.
+			// The other streams have messages of outsiders, whose headers could imitate those that
+			// a server adds to a direct read.
 			AllowDirect: true,
 
 			AllowAtomicPublish: true,
-			AllowMsgTTL:        true, // what is over expires; what waits does not
+			AllowMsgTTL:        true, // finished records expire; waiting ones do not
 		},
 		{
 			Name:        n.ResultsStream(),
@@ -166,7 +166,7 @@ func (t Topology) Streams() []jetstream.StreamConfig {
 	return streams
 }
 
-// jobSubjects are those of all lanes.
+// jobSubjects returns the subjects of all lanes.
 func (n Names) jobSubjects() []string {
 	var subjects []string
 	for _, p := range pipeline.Priorities() {
@@ -176,7 +176,7 @@ func (n Names) jobSubjects() []string {
 	return subjects
 }
 
-// control is the bucket in which the fleet agrees.
+// control returns the bucket with the shared state of the fleet.
 func (t Topology) control() jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket:         NamesFor(t.Prefix).ControlBucket(),
@@ -188,7 +188,7 @@ func (t Topology) control() jetstream.KeyValueConfig {
 	}
 }
 
-// files is the bucket of contents that travel.
+// files returns the object bucket for contents.
 func (t Topology) files() jetstream.ObjectStoreConfig {
 	return jetstream.ObjectStoreConfig{
 		Bucket:      NamesFor(t.Prefix).FilesBucket(),
@@ -200,7 +200,7 @@ func (t Topology) files() jetstream.ObjectStoreConfig {
 	}
 }
 
-// reports is the bucket of documents about samples, where they are kept at all.
+// reports returns the bucket of documents about samples, if any are kept.
 func (t Topology) reports() (jetstream.ObjectStoreConfig, bool) {
 	return jetstream.ObjectStoreConfig{
 		Bucket:      NamesFor(t.Prefix).ReportsBucket(),
@@ -212,7 +212,7 @@ func (t Topology) reports() (jetstream.ObjectStoreConfig, bool) {
 	}, t.ReportsMaxAge > 0
 }
 
-// objectBucket is what is relied on of the stream behind an object bucket.
+// objectBucket returns the required settings of the stream behind an object bucket.
 func objectBucket(c jetstream.ObjectStoreConfig) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        "OBJ_" + c.Bucket,
@@ -225,7 +225,8 @@ func objectBucket(c jetstream.ObjectStoreConfig) jetstream.StreamConfig {
 	}
 }
 
-// buckets returns what is relied on of the streams behind the buckets, as the client makes them.
+// buckets returns the required settings of the streams behind the buckets, as the client creates
+// them.
 func (t Topology) buckets() []jetstream.StreamConfig {
 	kv := t.control()
 	buckets := []jetstream.StreamConfig{
@@ -238,7 +239,7 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 			Replicas:          kv.Replicas,
 			AllowRollup:       true,
 			AllowDirect:       true,
-			AllowMsgTTL:       true, // members that died are forgotten by it
+			AllowMsgTTL:       true, // this is how dead members expire
 		},
 		objectBucket(t.files()),
 	}
@@ -249,7 +250,7 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 	return buckets
 }
 
-// fits reports whether a stream keeps what it has to, and is read and written as it has to be.
+// fits reports whether a stream has the required limits and access settings.
 func fits(is, want jetstream.StreamConfig) bool {
 	return is.MaxBytes == want.MaxBytes &&
 		is.MaxAge == want.MaxAge &&
@@ -267,10 +268,10 @@ func fits(is, want jetstream.StreamConfig) bool {
 		slices.EqualFunc(is.Sources, want.Sources, func(a, b *jetstream.StreamSource) bool { return a.Name == b.Name })
 }
 
-// sameLimit compares limits, of which those that are not positive mean none.
+// sameLimit compares two limits; values that are not positive mean no limit.
 func sameLimit(a, b int64) bool { return max(a, 0) == max(b, 0) }
 
-// OldStreams are the streams of version 1 that a start carries over and removes.
+// OldStreams are the streams of version 1, which the next start migrates and removes.
 func (n Names) OldStreams() []string {
 	return []string{n.waitingStream(), "KV_" + n.samplesBucket(), "KV_" + n.jobsBucket()}
 }
@@ -281,5 +282,5 @@ func (n Names) samplesBucket() string { return n.prefix + "_samples" }
 
 func (n Names) jobsBucket() string { return n.prefix + "_jobs" }
 
-// controlMaxBytes bounds the bucket in which the fleet agrees.
+// controlMaxBytes bounds the control bucket.
 const controlMaxBytes = 16 << 20

@@ -7,18 +7,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrMixed says that a process and the fleet that it finds differ in whether WildFire is simulated.
+// ErrMixed says that either this process or the existing fleet uses a simulated WildFire, and the
+// other a real one.
 var ErrMixed = errors.New("simulated and real work are kept apart")
 
-// Simulated reports whether a simulated WildFire judges here.
+// Simulated reports whether WildFire is simulated.
 func (q *Queue) Simulated() bool { return q.topology.Simulated }
 
-// isSimulated reports whether a stream is one of a simulation. One that was made before there was such a
-// mark is real.
+// isSimulated reports whether a stream belongs to a simulation. A stream from before this marker
+// existed is real.
 func isSimulated(c jetstream.StreamConfig) bool { return c.Metadata[simulatedKey] == "true" }
 
-// checkMark refuses a stream that was made by the other sort of fleet: its verdicts would be taken for
-// ours, or ours for its.
+// checkMark refuses a simulated stream in a real fleet, and a real stream in a simulation:
+// otherwise their verdicts would be mixed.
 func (t Topology) checkMark(c jetstream.StreamConfig) error {
 	is := isSimulated(c)
 	switch {
@@ -33,7 +34,7 @@ func (t Topology) checkMark(c jetstream.StreamConfig) error {
 		ErrMixed, c.Name)
 }
 
-// CheckMark refuses a queue of the other sort with ErrMixed.
+// CheckMark returns ErrMixed if either the caller or the queue is simulated and the other is real.
 func (q *Queue) CheckMark(simulated bool) error {
 	return Topology{Simulated: simulated}.checkMark(q.ledger.CachedInfo().Config)
 }

@@ -20,18 +20,18 @@ import (
 
 // LaneStatus is a lane as an operator sees it.
 type LaneStatus struct {
-	Waiting uint64    `json:"waiting"` // in JOBS, in hand included
+	Waiting uint64    `json:"waiting"` // in JOBS, including those that workers hold
 	Held    int       `json:"held"`
 	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest of them was submitted
 
-	By map[string]int `json:"by,omitempty"` // of Waiting, by source; "*" for all but the 200 with the most
+	By map[string]int `json:"by,omitempty"` // of Waiting, by source; "*" for all except the 200 with the most jobs
 }
 
 // Status is the state of the fleet.
 type Status struct {
 	Time time.Time `json:"time"`
 
-	// Simulated says that a simulated WildFire judges here.
+	// Simulated says that WildFire is simulated.
 	Simulated bool `json:"simulated,omitempty"`
 
 	Paused  map[pipeline.Budget]fleet.Pause  `json:"paused"`
@@ -41,25 +41,25 @@ type Status struct {
 	Members []fleet.Member                   `json:"members"` // every process, those that died included
 	Queued  WaitStatus                       `json:"queued"`  // jobs in JOBS, of all lanes
 	Pending WaitStatus                       `json:"pending"` // jobs whose sample is at WildFire, or being uploaded
-	Parked  WaitStatus                       `json:"parked"`  // jobs that wait for a budget, or for the end of a pause
+	Parked  WaitStatus                       `json:"parked"`  // jobs that wait for a budget or the end of a pause
 	Dead    map[string]uint64                `json:"dead"`    // dead letters by reason
 
-	Reports *ReportsStatus `json:"reports,omitempty"` // nil where the leader fetches none, or does not answer
+	Reports *ReportsStatus `json:"reports,omitempty"` // nil if the leader fetches no reports or does not answer
 }
 
-// ReportsStatus is the reports that are still to be fetched, as an operator sees them.
+// ReportsStatus says which reports still have to be fetched, for operators.
 type ReportsStatus struct {
 	Waiting int       `json:"waiting"`
-	Oldest  time.Time `json:"oldest,omitzero"`  // when the first of them was wanted
-	Reason  string    `json:"reason,omitempty"` // why none is fetched now
+	Oldest  time.Time `json:"oldest,omitzero"`  // since when the oldest of them is wanted
+	Reason  string    `json:"reason,omitempty"` // why no report is fetched now
 }
 
-// WaitStatus is jobs that wait, as an operator sees them.
+// WaitStatus describes waiting jobs, for operators.
 type WaitStatus struct {
 	Jobs   int       `json:"jobs"`
-	Oldest time.Time `json:"oldest,omitzero"` // since when the first of them waits
+	Oldest time.Time `json:"oldest,omitzero"` // since when the oldest of them waits
 	Reason string    `json:"reason,omitempty"`
-	Until  time.Time `json:"until,omitzero"` // when that is over, where it is known
+	Until  time.Time `json:"until,omitzero"` // when the wait ends, if known
 }
 
 // Workers returns the live workers.
@@ -67,7 +67,7 @@ func (s Status) Workers() []fleet.Member {
 	return slices.DeleteFunc(slices.Clone(s.Members), func(m fleet.Member) bool { return !m.Works() })
 }
 
-// DeadLetters counts the dead letters that are an expected outcome, and those that need a person.
+// DeadLetters counts the dead letters of expected outcomes, and those that need a person.
 func (s Status) DeadLetters() (expected, attention uint64) {
 	for reason, n := range s.Dead {
 		if results.Reason(reason).Expected() {
@@ -80,7 +80,7 @@ func (s Status) DeadLetters() (expected, attention uint64) {
 	return expected, attention
 }
 
-// Status asks the server for the state of the fleet. cfg tells the limits of the budgets.
+// Status asks the server for the state of the fleet. cfg has the limits of the budgets.
 func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error) {
 	now := time.Now().UTC()
 	st := Status{
@@ -122,7 +122,7 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 		return st, err
 	}
 	for b, s := range map[pipeline.Budget]*fleet.BudgetStatus{pipeline.Uploads: &st.Uploads, pipeline.Queries: &st.Queries} {
-		if st.Paused[b].Spent { // WildFire says so, whatever our own count is
+		if st.Paused[b].Spent { // WildFire said so, whatever our own count is
 			s.Spent = true
 			s.LastsUntil = time.Time{}
 		}
@@ -144,7 +144,7 @@ func (q *Queue) Status(ctx context.Context, cfg pipeline.Config) (Status, error)
 	return st, err
 }
 
-// held counts the jobs of every lane that workers hold, or that come again after a while.
+// held counts the jobs of every lane that workers hold or that wait for redelivery.
 func (q *Queue) held(ctx context.Context) (map[pipeline.Priority]int, error) {
 	out := map[pipeline.Priority]int{}
 	consumers := q.jobs.ListConsumers(ctx)
@@ -187,10 +187,10 @@ func (q *Queue) laneStatus(ctx context.Context, p pipeline.Priority, held int) (
 	return st, nil
 }
 
-// mostSources is how many sources are told apart in a status.
+// mostSources is how many sources a status lists by name.
 const mostSources = 200
 
-// bySource counts messages by the source that their subjects end with.
+// bySource counts messages by source, the last token of their subjects.
 func bySource(subjects map[string]uint64) map[string]int {
 	n := map[string]int{}
 	for subject, messages := range subjects {
@@ -226,7 +226,7 @@ func (q *Queue) deadByReason(ctx context.Context) (map[string]uint64, error) {
 	return out, nil
 }
 
-// parkedFor says what parked jobs wait for, and until when.
+// parkedFor returns what parked jobs wait for, and until when.
 func parkedFor(st Status) (reason string, until time.Time) {
 	for _, b := range pipeline.Budgets() {
 		if p, on := st.Paused[b]; on {
@@ -254,7 +254,7 @@ type Waiters struct {
 	Reports *ReportsStatus `json:"reports,omitempty"`
 }
 
-// waiting asks the leader what waits, since it knows; where none answers, the ledger is read.
+// waiting asks the leader about waiting jobs; if none answers, it reads the ledger.
 func (q *Queue) waiting(ctx context.Context) (w Waiters, err error) {
 	actx, cancel := context.WithTimeout(ctx, leaderAnswers)
 	defer cancel()
@@ -278,7 +278,7 @@ func (q *Queue) waiting(ctx context.Context) (w Waiters, err error) {
 	return w, err
 }
 
-// leaderAnswers is how long a leader is waited for.
+// leaderAnswers bounds the wait for the leader's answer.
 const leaderAnswers = 500 * time.Millisecond
 
 // Note counts a job that waits.

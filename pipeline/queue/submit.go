@@ -22,27 +22,27 @@ import (
 	"backburn/pipeline/span"
 )
 
-// Publisher submits jobs. It needs the right to publish on its own job subjects, and for contents
-// that do not fit a message to the object bucket. It is safe for concurrent use. Where the context
-// of a call holds a span, the job carries it as traceparent (W3C Trace Context), and what workers
-// do about it continues that trace.
+// Publisher submits jobs. It needs permission to publish on its own job subjects and, for contents
+// that do not fit into a message, on the object bucket. It is safe for concurrent use. If the
+// context of a call has a span, the job carries it as traceparent (W3C Trace Context), and workers
+// continue that trace.
 type Publisher struct {
 	q     *Queue
 	spans span.Spans
-	once  bool // the ledger is asked, and told, before the job is published
+	once  bool // read and write the ledger before publishing a job
 	guard *guard.Guard
 }
 
-// Publisher returns what submits jobs without a look at the ledger: whether a job repeats another
-// is for the worker to find out.
+// Publisher returns a publisher that does not use the ledger: the worker finds out whether a job
+// repeats another one.
 func (q *Queue) Publisher() *Publisher { return &Publisher{q: q} }
 
-// Once returns what submits jobs that may be repeated by somebody who wants to know: a repeat
-// with other contents is ErrOtherContents, one with the same is told by the receipt. It needs the
-// right to read and write the ledger.
+// Once returns a publisher that reports repeats: a repeat with other contents is ErrOtherContents,
+// and one with the same contents is marked in the receipt. It needs permission to read and write
+// the ledger.
 func (q *Queue) Once() *Publisher { return &Publisher{q: q, once: true} }
 
-// Traced returns a publisher whose jobs carry a span of its own, which t makes; nil makes none.
+// Traced returns a publisher that starts a span with t for each job. A nil t starts none.
 func (p *Publisher) Traced(t trace.TracerProvider) *Publisher {
 	traced := *p
 	traced.spans = span.New(t)
@@ -50,8 +50,8 @@ func (p *Publisher) Traced(t trace.TracerProvider) *Publisher {
 	return &traced
 }
 
-// Guarded returns a publisher that looks for secrets in the contents that it reads. A job with such
-// contents asks that nothing of it leaves.
+// Guarded returns a publisher that scans contents for secrets while reading them. If it finds one,
+// it marks the job so that nothing of it leaves.
 func (p *Publisher) Guarded(g *guard.Guard) *Publisher {
 	guarded := *p
 	guarded.guard = g
@@ -59,50 +59,50 @@ func (p *Publisher) Guarded(g *guard.Guard) *Publisher {
 	return &guarded
 }
 
-// Content is where a job's bytes come from when it is submitted. The zero value is for links, and
-// for jobs that say themselves where their contents are.
+// Content is the source of a job's bytes at submission. The zero value is for links, and for jobs
+// that refer to their contents.
 type Content struct {
-	size  int64 // -1: not known before it was read
+	size  int64 // -1: unknown until the contents are read
 	limit int64
 	open  func() (io.ReadCloser, error)
 }
 
-// FromFile is contents of a known size, in bytes; open is called once.
+// FromFile returns contents of a known size, in bytes; open is called once.
 func FromFile(size int64, open func() (io.ReadCloser, error)) Content {
 	return Content{size: size, limit: size, open: open}
 }
 
-// FromReader is contents that can be read once and whose size is not known before, such as the
-// body of a request; more than limit bytes are ErrTooLarge.
+// FromReader returns contents that can be read only once and whose size is unknown, such as the
+// body of a request. More than limit bytes are ErrTooLarge.
 func FromReader(r io.Reader, limit int64) Content {
 	return Content{size: -1, limit: limit, open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
 }
 
-// Receipt is what became of a job that was submitted.
+// Receipt describes a job that was submitted.
 type Receipt struct {
 	Size      int64  // of its contents, in bytes
 	SHA256    string // 64 lower-case hexadecimal digits; "" for a link
 	Duplicate bool   // a job of this source and id was submitted before, with the same contents
 }
 
-// What can be wrong with a job that is submitted, beside pipeline.ErrInvalidJob.
+// Errors of Submit, in addition to pipeline.ErrInvalidJob.
 var (
-	// ErrTooLarge says that contents are longer than they may be.
+	// ErrTooLarge says that contents exceed their size limit.
 	ErrTooLarge = errors.New("larger than is allowed")
 
 	// ErrOtherContents says that a job of this source and id was submitted with other contents.
 	ErrOtherContents = fmt.Errorf("%w since they were submitted under this id", pipeline.ErrContentChanged)
 )
 
-// rawHeadroom is what a raw job's message needs beside the contents: names, metadata and headers,
-// also those that are added on its way, in bytes.
+// rawHeadroom is the room, in bytes, that a raw job's message needs in addition to the contents,
+// for names, metadata and headers, including headers that are added later.
 const rawHeadroom = onwardRoom
 
-// Submit hands a job in and returns once it and its contents are durable: in the job's message
-// where the server's max_payload allows, else as an object. ID, Source and Priority are the
-// caller's, and so is the Filename of a file or the URL of a link; the rest is optional. A repeat
-// with the same id is harmless, though not at the same time. It returns pipeline.ErrFull when the
-// queue has no room: nothing was accepted.
+// Submit submits a job, and returns once it and its contents are durable: in the job's message if
+// the server's max_payload allows, otherwise as an object. The caller sets ID, Source and Priority,
+// and the Filename of a file or the URL of a link; the rest is optional. A repeat with the same ID
+// is harmless, unless it runs at the same time. Submit returns pipeline.ErrFull if the queue has no
+// room; then nothing was accepted.
 func (p *Publisher) Submit(ctx context.Context, j pipeline.Job, c Content) (Receipt, error) {
 	j.Version = 1
 	receipt, err := p.submit(ctx, j, c)
@@ -123,7 +123,7 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Content) (Rece
 	if j.Filename == "" {
 		return Receipt{}, pipeline.Invalid("a file name is required")
 	}
-	if err := j.CheckText(); err != nil { // before anything is read, and not by a worker later
+	if err := j.CheckText(); err != nil { // before anything is read, rather than later by a worker
 		return Receipt{}, err
 	}
 
@@ -153,7 +153,7 @@ func (p *Publisher) submit(ctx context.Context, j pipeline.Job, c Content) (Rece
 	return p.inMessage(ctx, j, c, head.Bytes())
 }
 
-// inPlace submits a job that says where its contents are, or a link.
+// inPlace submits a link, or a job that refers to its contents.
 func (p *Publisher) inPlace(ctx context.Context, j pipeline.Job) (Receipt, error) {
 	if j.URL != "" {
 		j.Kind = pipeline.KindURL
@@ -185,7 +185,7 @@ func (p *Publisher) inMessage(ctx context.Context, j pipeline.Job, c Content, bo
 	})
 }
 
-// lookAt looks for secrets in what leaves of a job beside contents.
+// lookAt scans the fields of a job that leave in addition to its contents.
 func (p *Publisher) lookAt(j pipeline.Job) *guard.Scan {
 	s := p.guard.Scan()
 	_, _ = io.WriteString(s, j.Filename+"\n"+j.URL+"\n") // never fails
@@ -193,7 +193,7 @@ func (p *Publisher) lookAt(j pipeline.Job) *guard.Scan {
 	return s
 }
 
-// keepHere has nothing leave of a job whose contents hold a secret.
+// keepHere marks a job with a secret in its contents so that nothing of it leaves.
 func (p *Publisher) keepHere(j *pipeline.Job, s *guard.Scan) {
 	if err := s.Err(); err != nil {
 		p.guard.Withheld()
@@ -201,7 +201,7 @@ func (p *Publisher) keepHere(j *pipeline.Job, s *guard.Scan) {
 	}
 }
 
-// verify holds contents that were read against what was promised.
+// verify compares the contents that were read with the job's size and hash.
 func (c Content) verify(j pipeline.Job, sum string, n int64) error {
 	switch {
 	case c.size >= 0 && n != c.size:
@@ -215,10 +215,10 @@ func (c Content) verify(j pipeline.Job, sum string, n int64) error {
 	return nil
 }
 
-// stream stores the contents as an object, and then submits the job. Contents that are there
-// already are left alone: a worker may be reading them. The object of a job that was not accepted
-// is removed; one of which that is not known stays, and is dropped by the bucket's age if nobody
-// comes for it. No more than a chunk is held in memory.
+// stream stores the contents as an object, and then submits the job. Identical contents that exist
+// already are not rewritten, because a worker may be reading them. If the job was not accepted, its
+// object is removed. If that is not known, the object stays, and the bucket's age limit removes it
+// if it is never used. Only one chunk is held in memory.
 func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.Reader) (Receipt, error) {
 	name := objectName(j.Ref())
 	scan := p.lookAt(j)
@@ -258,10 +258,11 @@ func (p *Publisher) stream(ctx context.Context, j pipeline.Job, c Content, r io.
 	return receipt, err
 }
 
-// objectName is where the contents of a job are stored. A token more would be another job's.
+// objectName is the name of the object with a job's contents. With one more token it would be the
+// name for another job.
 func objectName(r pipeline.Ref) string { return "job." + r.Source + "." + pipeline.JobKey(r.ID) }
 
-// publish makes the message of a job durable, unless the ledger knows a job of its identity.
+// publish makes the message of a job durable, unless the ledger knows a job with its identity.
 func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*nats.Msg, error)) (Receipt, error) {
 	receipt := Receipt{Size: j.Size, SHA256: j.SHA256}
 	if p.once {
@@ -285,8 +286,8 @@ func (p *Publisher) publish(ctx context.Context, j pipeline.Job, build func() (*
 	return receipt, err
 }
 
-// accept notes in the ledger what is about to be submitted. known says that this job is under way,
-// or over, already.
+// accept records in the ledger a job that is about to be submitted. known says that this job is
+// already in progress or done.
 func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err error) {
 	key := pipeline.SampleKey(j)
 	for {
@@ -298,7 +299,7 @@ func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err
 		case entry.Sample != "" && key != "" && entry.Sample != key:
 			return false, ErrOtherContents
 		default:
-			return entry.State != JobAccepted, nil // accepted, and then perhaps never published
+			return entry.State != JobAccepted, nil // accepted, but perhaps never published
 		}
 
 		c := change(p.q.LedgerSubject(j.Ref()), nil, entry.Revision, nil)
@@ -311,7 +312,7 @@ func (p *Publisher) accept(ctx context.Context, j pipeline.Job) (known bool, err
 	}
 }
 
-// jsonJob is the message of a job by reference, or of a link.
+// jsonJob returns the message of a link, or of a job that refers to its contents.
 func (p *Publisher) jsonJob(j pipeline.Job) (*nats.Msg, error) {
 	body, err := json.Marshal(j)
 	if err != nil {
@@ -326,8 +327,8 @@ func (p *Publisher) jsonJob(j pipeline.Job) (*nats.Msg, error) {
 	return m, nil
 }
 
-// rawHeader is the header of a raw job; not ok where it would not arrive as it is, since values
-// lose what surrounds them, and names of metadata their case.
+// rawHeader returns the header of a raw job. ok is false if the header would not arrive unchanged:
+// values lose surrounding spaces, and names of metadata lose their case.
 func rawHeader(j pipeline.Job) (nats.Header, bool) {
 	h := nats.Header{"Content-Type": {"application/octet-stream"}, nats.MsgIdHdr: {j.ID}}
 	ok := true
@@ -356,5 +357,5 @@ func rawHeader(j pipeline.Job) (nats.Header, bool) {
 	return h, ok
 }
 
-// plainKey matches names of metadata that survive as part of a header's name.
+// plainKey matches names of metadata that can be part of a header's name unchanged.
 var plainKey = regexp.MustCompile(`^[a-z0-9._-]+$`)

@@ -18,24 +18,24 @@ import (
 	"backburn/wildfire"
 )
 
-// TraceQuery says what to look for: a job by its id, or everything about some contents.
+// TraceQuery says what to look for: a job by its ID, or everything about a sample.
 type TraceQuery struct {
-	Job    string // a job's id, with its Source where several have one of that id; or:
+	Job    string // a job's ID, with its Source if several have a job of that ID; or:
 	SHA256 string // 64 lower-case hexadecimal digits; or:
 	URL    string // a link that was submitted
 
-	Source string    // looks at jobs of this source alone; "" for every source
-	Since  time.Time // how far back to look for events; zero: as far as the sample is known, or a day
-	Limit  int       // messages to read of each stream at most; 0: 10,000
+	Source string    // only jobs of this source; "" for every source
+	Since  time.Time // how far back to look for events; zero: since the sample was first seen, or one day
+	Limit  int       // most messages to read of each stream; 0: 10,000
 }
 
 const defaultTraceLimit = 10_000
 
 // Where a job or a sample is.
 const (
-	TraceUnknown = "unknown" // nothing is known of it
+	TraceUnknown = "unknown" // unknown job or sample
 	TraceQueued  = "queued"  // in JOBS
-	TraceWaiting = "waiting" // in the ledger: for a verdict, a budget, or the end of a pause
+	TraceWaiting = "waiting" // in the ledger, waiting for a verdict, a budget or the end of a pause
 	TraceDone    = "done"    // it has its verdict
 	TraceFailed  = "failed"  // it has its failed event
 )
@@ -51,43 +51,42 @@ type Step struct {
 	Seq    uint64    `json:"seq,omitempty"`    // in its stream: JOBS, LEDGER or DEAD
 }
 
-// SampleTrace is what is known about contents.
+// SampleTrace describes a sample.
 type SampleTrace struct {
 	Key         string         `json:"key"`   // the SHA-256; of a link, "u-" and the SHA-256 of its text
 	State       string         `json:"state"` // none, uploading, retrying, pending, verdict, refused
 	Since       time.Time      `json:"since,omitzero"`
-	Owner       string         `json:"owner,omitempty"` // worker that uploads it
-	Attempts    int            `json:"attempts"`        // tries at the upload that ended in a fault
+	Owner       string         `json:"owner,omitempty"` // the worker that uploads it
+	Attempts    int            `json:"attempts"`        // upload attempts that failed
 	SubmittedAt time.Time      `json:"submitted_at,omitzero"`
 	Verdict     string         `json:"verdict,omitempty"`
 	CheckedAt   time.Time      `json:"checked_at,omitzero"`
 	Refusal     *results.Error `json:"refusal,omitempty"`
-	Rule        string         `json:"rule,omitempty"`       // of the policy, by which the contents left
-	WithheldAt  time.Time      `json:"withheld_at,omitzero"` // since when they are kept here by the policy
+	Rule        string         `json:"rule,omitempty"`       // the policy rule that let the contents leave
+	WithheldAt  time.Time      `json:"withheld_at,omitzero"` // since when the policy has withheld the contents
 
-	Report *pipeline.ReportNote `json:"report,omitempty"` // once WildFire's report was fetched, or given up
+	Report *pipeline.ReportNote `json:"report,omitempty"` // set once the report was fetched or given up
 
 	sample pipeline.Sample
 }
 
-// Trace is what was found out: the state, and the timeline that led to it.
+// Trace is the result: the state, and the timeline that led to it.
 type Trace struct {
-	State    string       `json:"state"`               // of the job; with several, of the one that is least far
-	Since    time.Time    `json:"since,omitzero"`      // since when it is so
+	State    string       `json:"state"`               // of the job; of several jobs, the one with the least progress
+	Since    time.Time    `json:"since,omitzero"`      // since when it has this state
 	WaitsFor string       `json:"waits_for,omitempty"` // for people
 	Sample   *SampleTrace `json:"sample,omitempty"`
 	Steps    []Step       `json:"steps"`           // the oldest first
-	Notes    []string     `json:"notes,omitempty"` // where the search ended before the stream did
+	Notes    []string     `json:"notes,omitempty"` // streams that were not read to their end
 
-	Metadata map[string]string `json:"metadata,omitempty"` // of the job that was asked for
+	Metadata map[string]string `json:"metadata,omitempty"` // of the requested job
 
-	Simulated bool `json:"simulated,omitempty"` // a simulated WildFire judges here
+	Simulated bool `json:"simulated,omitempty"` // WildFire is simulated
 }
 
-// Trace looks for a job, or for everything about some contents, wherever they may be: in
-// the ledger, JOBS, DEAD and RESULTS. What is keyed is found at
-// once; of what has to be read through it reads no more than the limit, and says so. It
-// takes nothing from anybody.
+// Trace looks for a job, or for everything about a sample, in the ledger, JOBS, DEAD and RESULTS.
+// Keyed records are found directly. Of a stream that has to be searched it reads at most the limit,
+// and reports if that was reached. It consumes no messages.
 func (q *Queue) Trace(ctx context.Context, tq TraceQuery) (Trace, error) {
 	t := &tracer{
 		q:     q,
@@ -121,17 +120,17 @@ type tracer struct {
 	limit int
 	out   Trace
 
-	key  string                         // of the sample, once it is known
-	s    pipeline.Sample                // what is known about it
-	job  *pipeline.Job                  // one that is under way, if there is
+	key  string                         // key of the sample, once it is known
+	s    pipeline.Sample                // its record
+	job  *pipeline.Job                  // a job in progress, if there is one
 	jobs map[pipeline.Ref]results.Event // final events
 	acts map[string]int                 // steps of what people did, by the action's id
 }
 
-// ErrAmbiguous says that several sources have a job of an id.
+// ErrAmbiguous says that several sources have a job with this ID.
 var ErrAmbiguous = errors.New("several sources have a job of this id")
 
-// identify finds the source of a job that was asked for by its id alone.
+// identify finds the source of a job that was requested by its ID alone.
 func (t *tracer) identify(ctx context.Context) error {
 	if t.query.Job == "" || t.query.Source != "" {
 		return nil
@@ -157,7 +156,7 @@ func (t *tracer) identify(ctx context.Context) error {
 	return nil
 }
 
-// Sources lists the sources that have a job of an id in the ledger.
+// Sources lists the sources that have a job with this ID in the ledger.
 func (q *Queue) Sources(ctx context.Context, id string) ([]string, error) {
 	filter := q.prefix + ".ledger.job.*." + pipeline.JobKey(id)
 	info, err := q.ledger.Info(ctx, jetstream.WithSubjectFilter(filter))
@@ -181,12 +180,12 @@ func (t *tracer) step(s Step) {
 	t.out.Steps = append(t.out.Steps, s)
 }
 
-// bounded notes that a stream was not read to its end.
+// bounded records that a stream was not read to its end.
 func (t *tracer) bounded(stream string) {
 	t.out.Notes = append(t.out.Notes, fmt.Sprintf("only %d messages of %s were read", t.limit, stream))
 }
 
-// wants reports whether a job is one that is looked for.
+// wants reports whether a job matches the query.
 func (t *tracer) wants(j pipeline.Job) bool {
 	if t.query.Source != "" && j.Source != t.query.Source {
 		return false
@@ -198,7 +197,7 @@ func (t *tracer) wants(j pipeline.Job) bool {
 	return pipeline.SampleKey(j) == t.key
 }
 
-// ledger finds what became of the job, and what is known of its contents.
+// ledger reads the records of the job and its sample.
 func (t *tracer) ledger(ctx context.Context) error {
 	switch {
 	case t.query.URL != "":
@@ -225,7 +224,7 @@ func (t *tracer) ledger(ctx context.Context) error {
 	return t.sample(ctx)
 }
 
-// ended takes note of a final event.
+// ended records a final event.
 func (t *tracer) ended(ev results.Event) {
 	ref := pipeline.Ref{Source: ev.Data.Source, ID: ev.Data.JobID}
 	if _, known := t.jobs[ref]; known {
@@ -250,7 +249,7 @@ func keyOf(d results.Data) string {
 	return d.SHA256
 }
 
-// happened makes a step of an event.
+// happened turns an event into a step.
 func (t *tracer) happened(ev results.Event) {
 	d := ev.Data
 	s := Step{
@@ -281,7 +280,8 @@ func (t *tracer) happened(ev results.Event) {
 	t.step(s)
 }
 
-// reportDetail says what a report event holds, in numbers: what is in it is the author's as well.
+// reportDetail describes a report event in numbers only, because the author of a malicious file
+// influences the texts in it.
 func reportDetail(r results.Report) string {
 	if r.Status != results.ReportAvailable {
 		return "WildFire has none"
@@ -306,7 +306,7 @@ func reportDetail(r results.Report) string {
 	return cmp.Or(strings.Join(parts, ", "), "without indicators") + "; kept: " + cmp.Or(strings.Join(r.Kept, ", "), "nothing")
 }
 
-// sample reads what is known about the contents.
+// sample reads the record of the sample.
 func (t *tracer) sample(ctx context.Context) error {
 	if t.key == "" {
 		return nil
@@ -322,8 +322,8 @@ func (t *tracer) sample(ctx context.Context) error {
 	return nil
 }
 
-// Known says what is known of contents by their SHA-256 (64 lower-case hexadecimal digits), or of a
-// link by its key; false for nothing.
+// Known returns what is known about contents by their SHA-256 (64 lower-case hexadecimal digits),
+// or about a link by its key; false if nothing is known.
 func (q *Queue) Known(ctx context.Context, key string) (SampleTrace, bool, error) {
 	s, err := q.Sample(ctx, key)
 	if err != nil || s.Revision == 0 {
@@ -353,7 +353,7 @@ func (q *Queue) Known(ctx context.Context, key string) (SampleTrace, bool, error
 	return st, true, nil
 }
 
-// waiting looks for jobs that wait for contents: the ledger's records say for which.
+// waiting looks for jobs that wait for the sample, which the ledger's records name.
 func (t *tracer) waiting(ctx context.Context) error {
 	if t.query.Job != "" || t.key == "" {
 		return nil
@@ -379,7 +379,7 @@ func (t *tracer) waiting(ctx context.Context) error {
 	return nil
 }
 
-// waits makes a step of a job that waits.
+// waits turns a waiting job into a step.
 func (t *tracer) waits(ctx context.Context, subject string) error {
 	msgs, err := t.q.reads.last(ctx, subject)
 	if err != nil || msgs[0] == nil {
@@ -400,7 +400,7 @@ func (t *tracer) waits(ctx context.Context, subject string) error {
 	return nil
 }
 
-// queued reads through JOBS. A work queue has no second reader, so its messages are got one by one.
+// queued searches JOBS. A work queue allows no second consumer, so it gets the messages one by one.
 func (t *tracer) queued(ctx context.Context) error {
 	if len(t.jobs) > 0 && t.query.Job != "" {
 		return nil // it is over
@@ -418,7 +418,7 @@ func (t *tracer) queued(ctx context.Context) error {
 		t.step(jobStep("queued", msg.Job, m.Sequence, m.Time, "in lane "+string(msg.Job.Priority)))
 		if t.key == "" {
 			t.key = pipeline.SampleKey(msg.Job)
-			_ = t.sample(ctx) // one more thing to tell, if it can be
+			_ = t.sample(ctx) // optional detail
 		}
 		return t.query.Job == ""
 	})
@@ -457,7 +457,7 @@ func (t *tracer) walk(ctx context.Context, s jetstream.Stream, name, filter stri
 	}
 }
 
-// events reads RESULTS from the time that the sample was first seen.
+// events reads RESULTS from the time at which the sample was first seen.
 func (t *tracer) events(ctx context.Context) error {
 	from, n := t.from(), 0
 	cfg := jetstream.OrderedConsumerConfig{
@@ -553,8 +553,8 @@ func (t *tracer) from() time.Time {
 	return from
 }
 
-// dead finds the letters of the jobs that failed: by reason and source, which the event tells. A
-// letter may be older than any event: then it is all there is, and looked for by its job.
+// dead finds the letters of failed jobs, by the reason and source in their events. A letter may
+// outlive the job's event; then dead searches for the letter by its job.
 func (t *tracer) dead(ctx context.Context) error {
 	if t.query.Job != "" && len(t.out.Steps) == len(t.acts) { // nothing but what people did
 		return t.letter(ctx, t.query.Job, DeadFilter{Source: t.query.Source})
@@ -571,7 +571,7 @@ func (t *tracer) dead(ctx context.Context) error {
 	return nil
 }
 
-// letter finds the letter of a job among those of a filter.
+// letter finds the letter of a job among those that match a filter.
 func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 	n := 0
 	for l, err := range t.q.DeadLetters(ctx, f) {
@@ -591,7 +591,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 				Seq:    l.Seq,
 				Detail: fmt.Sprintf("kept as dead letter %d", l.Seq),
 			}
-			if len(t.jobs) == 0 { // no event says why
+			if len(t.jobs) == 0 { // no event has the reason
 				s.Detail += ", " + string(l.Reason) + ": " + l.Error
 			}
 			t.step(s)
@@ -601,7 +601,7 @@ func (t *tracer) letter(ctx context.Context, job string, f DeadFilter) error {
 	return nil
 }
 
-// conclude says where the job is, and what it waits for.
+// conclude sets the state of the job, and what it waits for.
 func (t *tracer) conclude(ctx context.Context) error {
 	o := &t.out
 	o.State = TraceUnknown
@@ -637,7 +637,7 @@ func (t *tracer) conclude(ctx context.Context) error {
 	return err
 }
 
-// reason says why the job is not done yet: what has to happen before its next step.
+// reason returns what has to happen before the job's next step.
 func (t *tracer) reason(ctx context.Context) (string, error) {
 	control := t.q.Control()
 	members, err := fleet.Members(ctx, control)
@@ -673,7 +673,7 @@ func (t *tracer) reason(ctx context.Context) (string, error) {
 	return "its turn to be uploaded, as the day's budget and the rate allow", nil
 }
 
-// next is what Decide says about the job, given what is known.
+// next returns what Decide says about the job, given the records.
 func (t *tracer) next() pipeline.Step {
 	j := pipeline.Job{Priority: pipeline.Normal}
 	if t.job != nil {
@@ -688,7 +688,7 @@ func (t *tracer) next() pipeline.Step {
 // budgetsOf lists the budgets that a step needs.
 func budgetsOf(s pipeline.Step) []pipeline.Budget {
 	switch s.Kind {
-	case pipeline.StepAsk: // it is asked about first, and then uploaded
+	case pipeline.StepAsk: // first the question, then the upload
 		return []pipeline.Budget{pipeline.Queries, pipeline.Uploads}
 	case pipeline.StepUpload:
 		return []pipeline.Budget{pipeline.Uploads}
@@ -701,7 +701,7 @@ func budgetsOf(s pipeline.Step) []pipeline.Budget {
 	return nil
 }
 
-// describe names a worker for people.
+// describe returns a worker's name for people.
 func describe(members []fleet.Member, id string) string {
 	for _, m := range members {
 		if m.ID == id {

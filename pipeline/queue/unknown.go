@@ -11,13 +11,13 @@ import (
 	"backburn/pipeline"
 )
 
-// unknownLimit is how many jobs of a source are read in JOBS at most to find some of them.
+// unknownLimit is the most jobs of a source that are read from JOBS in a search.
 const unknownLimit = 20_000
 
-// Unknown returns those of the given jobs of a source that the queue knows nothing of: they are
-// neither queued nor waiting, and have no final event. One that was accepted over HTTP and never
-// got to the queue is such a job. Where that would take too much reading it returns none. It looks
-// in the order in which jobs move, so that none slips past.
+// Unknown returns those of the given jobs of a source that the queue does not know: they are
+// neither queued nor waiting, and have no final event. A job that was accepted over HTTP and never
+// reached the queue counts as unknown. If too many messages would have to be read, Unknown returns
+// none. It searches in the order in which jobs move, so that it misses none.
 func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]string, error) {
 	left, all, err := q.notQueued(ctx, source, ids)
 	if err != nil || !all {
@@ -28,7 +28,7 @@ func (q *Queue) Unknown(ctx context.Context, source string, ids []string) ([]str
 }
 
 // notQueued returns those of the jobs that are not in JOBS. all says whether JOBS was read to its
-// end, or to the last of them.
+// end, or until all of them were found.
 func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (left []string, all bool, err error) {
 	missing := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -56,7 +56,7 @@ func (q *Queue) notQueued(ctx context.Context, source string, ids []string) (lef
 }
 
 // withoutRecord returns the jobs that have no record in the ledger. It reads them one by one: a
-// watcher may read the records of its own sources alone, which the server tells by the subject.
+// watcher may only read the records of its own sources, and the server checks that by the subject.
 func (q *Queue) withoutRecord(ctx context.Context, source string, ids []string) ([]string, error) {
 	var missing []string
 	for _, id := range ids {

@@ -13,20 +13,20 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// probeTTL is how long a probe of the ledger stays, should its process end.
+// probeTTL is how long a probe of the ledger stays if its process dies.
 const probeTTL = time.Minute
 
-// A stream is as good as full when less than this is left: of its bytes, and of its messages.
+// A stream counts as nearly full if less than this is left of its bytes or messages.
 const (
 	fullBytes    = 256 << 10
 	fullMessages = 100
 	nearlyFull   = 90 // percent
 )
 
-// Writable reports whether what a process works with can be written, by writing: its own key in the
-// store in which the fleet agrees and, where it is a worker's, a record of the ledger. It then
-// looks whether the streams that push back have room. It returns nil, or a health.Fault that says
-// what to do. It takes a few small requests, and is bounded by ctx.
+// Writable checks that this process can write by doing so: its own key in the control bucket and,
+// for a worker, a record of the ledger. It then checks that the streams that refuse messages when
+// full have room. It returns nil, or a health.Fault that says what to do. It makes a few small
+// requests, and is bounded by ctx.
 func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger bool) error {
 	if err := member.Renew(ctx); err != nil {
 		return q.unwritable(q.ControlBucket(), err)
@@ -57,7 +57,8 @@ func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger b
 	return nearly
 }
 
-// fullness says how full a stream is that pushes back; ok is false while there is room enough.
+// fullness says how full a stream is that refuses messages when full. ok is false while there is
+// enough room.
 func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 	c, s := info.Config, info.State
 	if c.Discard != jetstream.DiscardNew {
@@ -77,7 +78,7 @@ func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 		f = health.Fault{
 			Cause:  health.CauseFull,
 			Reason: fmt.Sprintf("stream %s holds %d of %d %s", c.Name, limit.used, limit.max, limit.what),
-			Remedy: "see `backburn status` for what waits; more workers or budget empty it",
+			Remedy: "`backburn status` shows which jobs wait; more workers or a larger budget reduce them",
 		}
 		switch {
 		case limit.used >= limit.max-min(limit.margin, limit.max/10):
@@ -94,7 +95,7 @@ func fullness(info *jetstream.StreamInfo) (f health.Fault, ok bool) {
 	return f, false
 }
 
-// unwritable says why something cannot be written, and what to do.
+// unwritable returns why something cannot be written, and what to do.
 func (q *Queue) unwritable(what string, err error) error {
 	f := health.Fault{
 		Cause:  health.CauseOther,
@@ -107,10 +108,10 @@ func (q *Queue) unwritable(what string, err error) error {
 	case jets.Forbidden:
 		f.Cause = health.CauseRefused
 	case jets.Gone:
-		f.Remedy = "a running worker makes it again within seconds"
+		f.Remedy = "a running worker creates it again within seconds"
 	case jets.Unavailable:
 		f.Cause = health.CauseTimeout
-		f.Remedy = "see whether the NATS server runs, with JetStream and a leader for the stream; compare the permissions with `backburn acl`"
+		f.Remedy = "check that the NATS server runs with JetStream and that the stream has a leader; compare the permissions with `backburn acl`"
 	}
 
 	return f

@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// DurableWrites counts what was written since the streams were made: every message, and every
-// removal of one. With sync_always each costs the server an fsync. It is for benchmarks.
+// DurableWrites counts the writes since the streams were created: every message, and every removal
+// of one. With sync_always each costs the server an fsync. It is for benchmarks.
 func (q *Queue) DurableWrites(ctx context.Context) (map[string]uint64, error) {
 	writes := map[string]uint64{}
 	for _, s := range []struct{ name, stream, removed string }{
