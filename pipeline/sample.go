@@ -192,7 +192,7 @@ func (s *Sample) Reported(state results.ReportStatus, told []string, now time.Ti
 	s.Report = &note
 }
 
-// Redecide replaces a verdict after WildFire changed its mind.
+// Redecide replaces a verdict after WildFire changed it.
 func (s *Sample) Redecide(v wildfire.Verdict, md5 string, now time.Time) { s.decide(v, md5, now) }
 
 // lost frees a sample if this submission will never lead to a verdict, so that it is uploaded

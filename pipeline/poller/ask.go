@@ -11,11 +11,11 @@ import (
 	"backburn/wildfire"
 )
 
-// gatherQuestions is how long a question waits for others to share its call with: nothing
-// beside what WildFire takes to answer, and every call costs one of the day's queries.
+// gatherQuestions is how long a question waits for others to share its call. This is negligible
+// compared with WildFire's response time, and each call uses one of the day's queries.
 const gatherQuestions = 20 * time.Millisecond
 
-// askLoop asks WildFire whenever there is something to ask and budget to ask it with.
+// askLoop asks WildFire whenever there are questions and the budget allows a call.
 func (p *Poller) askLoop(ctx context.Context) error {
 	var pace pipeline.Pacer
 	for attempt := 0; ; {
@@ -48,14 +48,14 @@ func (p *Poller) askLoop(ctx context.Context) error {
 			continue
 		}
 		if errors.Is(err, fleet.ErrSpent) {
-			// What is left is reserved for urgent jobs: one of those may come any time.
+			// The rest is reserved for urgent jobs, which may arrive at any time.
 			if err := p.waitForAsk(ctx, idleTicks*p.Tick); err != nil {
 				return err
 			}
 			continue
 		}
 
-		if p.afterQueryError(ctx, err) { // a wait of another kind cures it, which begins anew then
+		if p.afterQueryError(ctx, err) { // another kind of wait follows, so start over
 			attempt = 0
 			continue
 		}
@@ -66,10 +66,11 @@ func (p *Poller) askLoop(ctx context.Context) error {
 	}
 }
 
-// idleTicks is how many ticks may pass without a look at what could be asked: a minute.
+// idleTicks is how many ticks may pass before the poller looks again for something to ask: one
+// minute.
 const idleTicks = 60
 
-// waitForAsk waits for news of something to ask, at most for d and for idleTicks.
+// waitForAsk waits until there is something new to ask, at most for d and for idleTicks.
 func (p *Poller) waitForAsk(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*p.Tick))
 	defer t.Stop()
@@ -82,8 +83,8 @@ func (p *Poller) waitForAsk(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// nextRecheck is how long until a verdict may be asked about again. Without budget to spare
-// that is looked at again after a minute.
+// nextRecheck returns the time until a verdict may be rechecked. Without spare budget, that is
+// checked again after a minute.
 func (p *Poller) nextRecheck() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,26 +94,27 @@ func (p *Poller) nextRecheck() time.Duration {
 	return time.Minute
 }
 
-// anything reports whether there is something to ask; with budget to spare, that may be
-// verdicts which were given before.
+// anything reports whether there is something to ask. With spare budget, this includes rechecks of
+// earlier verdicts.
 func (p *Poller) anything(plenty bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.asked)+len(p.list.toAsk) > 0 || plenty && p.rechecks.overdue(p.Now())
 }
 
-// call is what goes into one request.
+// call holds the questions of one request.
 type call struct {
 	hashes []string            // for get/verdicts
 	link   *Question           // or one link, for get/verdict
 	polled map[string]*waiting // by key
-	again  []string            // verdicts that were given before
+	again  []string            // earlier verdicts to recheck
 	urgent bool
 }
 
-// take collects the next call: workers' questions first, since somebody holds a job for
-// them, then what is due, and then, since they cost nothing more, hashes that will be. Links need a
-// call each; while there are both, every other call is a link's.
+// take collects the next call: first the workers' questions, because workers hold jobs for them,
+// then samples that are due, and then samples that will be due soon, because they cost nothing
+// extra. Each link needs a call of its own; while there are hashes and links, every other call is
+// for a link.
 func (p *Poller) take() call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +152,8 @@ func (p *Poller) take() call {
 			return c
 		}
 	}
-	// The front of the heap is near enough to the soonest, and all of it may be very long.
+	// The front of the heap approximates the soonest well enough; sorting a large heap would take
+	// too long.
 	now := p.Now()
 	var more []*waiting
 	for _, e := range p.list.due[:min(len(p.list.due), 2*wildfire.MaxHashes)] {
@@ -191,7 +194,7 @@ func (p *Poller) takeLink() (call, bool) {
 	}
 	for e := range p.list.toAsk {
 		if e.sample.link {
-			c := call{link: &Question{Key: e.key()}, polled: map[string]*waiting{}} // its text is read from the job
+			c := call{link: &Question{Key: e.key()}, polled: map[string]*waiting{}} // the link's text is read from the job
 			p.poll(&c, e)
 			return c, true
 		}
@@ -199,7 +202,7 @@ func (p *Poller) takeLink() (call, bool) {
 	return call{}, false
 }
 
-// poll takes a sample that jobs wait for into a call. The caller holds mu.
+// poll adds a sample that jobs wait for to a call. The caller holds mu.
 func (p *Poller) poll(c *call, e *waiting) {
 	delete(p.list.toAsk, e)
 	p.list.unschedule(e)
@@ -210,7 +213,7 @@ func (p *Poller) poll(c *call, e *waiting) {
 	}
 }
 
-// askOnce makes one call and deals with its answers. After an error everything is asked
+// askOnce makes one call and handles its answers. After an error, all its questions are asked
 // again.
 func (p *Poller) askOnce(ctx context.Context) error {
 	c := p.take()
@@ -260,7 +263,7 @@ func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.Verdic
 		r, err := p.Verdicts.URLVerdict(ctx, c.link.URL)
 		switch {
 		case errors.Is(err, wildfire.ErrNoVerdict):
-			r = wildfire.VerdictRecord{} // of it, but none that can be read
+			r = wildfire.VerdictRecord{} // a record, but an unreadable one
 		case err != nil && pipeline.Classify(pipeline.OpQuery, err).Action == pipeline.Terminate:
 			p.Log.Warn().Err(err).Str("link", c.link.Key).Msg("WildFire rejected a URL query; the submission will report the reason")
 			return nil, nil
@@ -280,7 +283,7 @@ func (p *Poller) query(ctx context.Context, c *call) (map[string]wildfire.Verdic
 	return records, nil
 }
 
-// linkText finds the URL of a link that is polled, in one of its jobs.
+// linkText finds the URL of a polled link in one of its jobs.
 func (p *Poller) linkText(ctx context.Context, c *call) error {
 	e := c.polled[c.link.Key]
 	if c.link.URL != "" || e == nil {
@@ -303,7 +306,7 @@ func (p *Poller) linkText(ctx context.Context, c *call) error {
 	return nil
 }
 
-// putBack returns what an unsuccessful call had taken.
+// putBack returns the questions of an unsuccessful call to the lists.
 func (p *Poller) putBack(c call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -320,8 +323,8 @@ func (p *Poller) putBack(c call) {
 	}
 }
 
-// reply answers the workers' questions. A hash that has no readable record counts as
-// pending if a record came, and as unknown if none did.
+// reply answers the workers' questions. A hash with an unreadable record counts as pending, and one
+// without a record as unknown.
 func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
 	byInbox := map[string][]Answer{}
 	p.mu.Lock()
@@ -350,7 +353,7 @@ func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
 	}
 }
 
-// polled deals with what WildFire said about a sample that jobs wait for.
+// polled handles WildFire's answer about a sample that jobs wait for.
 func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) outlook {
 	s, err := p.Queue.Sample(ctx, e.key())
 	if err != nil {
@@ -383,8 +386,8 @@ func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecor
 	return p.act(ctx, e, s)
 }
 
-// answered is an answer as Decide takes it. A record without a readable verdict is one of a sample
-// that is being analyzed.
+// answered converts an answer to an event for Decide. A record without a readable verdict means
+// that the sample is being analyzed.
 func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
 	a := pipeline.Answered{Known: ok, Verdict: r.Verdict, MD5: r.MD5}
 	if ok && !r.HasVerdict {
@@ -394,8 +397,8 @@ func answered(r wildfire.VerdictRecord, ok bool) pipeline.Answered {
 	return a
 }
 
-// afterQueryError pauses or parks queries, depending on why a call failed. It reports whether that,
-// or a short wait for a token, is all there is to do before the next call.
+// afterQueryError pauses or parks queries, depending on why a call failed. It reports whether the
+// next call may follow after that, or after a short wait for a token.
 func (p *Poller) afterQueryError(ctx context.Context, err error) bool {
 	d := pipeline.Classify(pipeline.OpQuery, err)
 	p.Metrics.Failed.Inc()

@@ -9,7 +9,7 @@ import (
 	"backburn/wildfire"
 )
 
-// However many files come, links are asked about, too, and the other way round.
+// Any number of files does not keep WildFire from being asked about links, nor the reverse.
 func TestFilesAndLinksTakeTurns(t *testing.T) {
 	t.Parallel()
 	b := &Poller{

@@ -11,7 +11,7 @@ import (
 	"backburn/wildfire"
 )
 
-// decided takes up a verdict that we wrote.
+// decided schedules the recheck of a verdict that we wrote.
 func (p *Poller) decided(s queue.SampleEntry) { p.note(s.Key, s.Sample) }
 
 func (p *Poller) note(key string, s pipeline.Sample) {
@@ -19,12 +19,11 @@ func (p *Poller) note(key string, s pipeline.Sample) {
 	defer p.mu.Unlock()
 
 	if p.rechecks.update(key, s); len(p.rechecks.queue) == 1 {
-		signal(p.wakeAsk) // it may be the next thing to do
+		signal(p.wakeAsk) // this may be the next call
 	}
 }
 
-// rechecked deals with a second answer about a verdict, or about a sample that the policy keeps
-// here.
+// rechecked handles the answer to a recheck of a verdict or of a sample that the policy withholds.
 func (p *Poller) rechecked(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	s, err := p.Queue.Sample(ctx, key)
 	switch {
@@ -39,8 +38,8 @@ func (p *Poller) rechecked(ctx context.Context, key string, r wildfire.VerdictRe
 	return p.changed(ctx, s, r)
 }
 
-// changed publishes that WildFire changed its mind. That is done before it is recorded: should we
-// die in between, it is found again.
+// changed publishes that WildFire changed a verdict. It publishes before it records the change, so
+// that if this process dies in between, the change is found again.
 func (p *Poller) changed(ctx context.Context, s queue.SampleEntry, r wildfire.VerdictRecord) error {
 	now := p.Now().UTC().Truncate(time.Second)
 	before := wildfire.Verdict(s.Verdict)
@@ -64,13 +63,13 @@ func (p *Poller) changed(ctx context.Context, s queue.SampleEntry, r wildfire.Ve
 		return true
 	})
 	p.Log.Info().Str("sha256", s.Key).Stringer("from", before).Stringer("verdict", r.Verdict).Int("jobs", published).
-		Msg("WildFire changed its mind")
+		Msg("WildFire changed a verdict")
 
 	return err
 }
 
-// recheckedWithheld notes what WildFire says of a withheld sample. Where that is nothing, it is
-// asked again for as long as those who were told "withheld" can be told more.
+// recheckedWithheld records WildFire's answer about a withheld sample. If there is no verdict, it
+// is asked again for as long as the jobs that ended as withheld can still be found.
 func (p *Poller) recheckedWithheld(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	_, err := p.Queue.ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateNone || s.WithheldAt.IsZero() {
@@ -87,7 +86,7 @@ func (p *Poller) recheckedWithheld(ctx context.Context, key string, r wildfire.V
 	return err
 }
 
-// publishWithheld publishes a verdict to those whose jobs ended as withheld before there was one.
+// publishWithheld publishes a verdict for the jobs that ended as withheld before there was one.
 func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sample) {
 	published, err := p.publishChange(ctx, change{
 		key:     key,
@@ -107,17 +106,17 @@ func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sam
 	switch {
 	case err == nil:
 		p.Log.Info().Str("sha256", key).Stringer("verdict", wildfire.Verdict(s.Verdict)).Int("jobs", published).
-			Msg("there is a verdict on withheld contents")
+			Msg("withheld contents now have a verdict")
 	case ctx.Err() == nil:
 		p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot publish the verdict on withheld contents; the next leader retries")
 	}
 }
 
-// change is a verdict that comes after jobs ended.
+// change is a verdict that arrives after jobs have ended.
 type change struct {
 	key     string
-	told    results.Filter // what those jobs were told
-	since   time.Time      // when the first of them was
+	told    results.Filter // the result that those jobs got
+	since   time.Time      // when the first of them got it
 	verdict wildfire.Verdict
 	at      time.Time
 }

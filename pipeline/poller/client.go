@@ -31,9 +31,9 @@ type Answer struct {
 	MD5     string           `json:"md5,omitempty"`
 }
 
-// Client puts a worker's questions to the fleet's poller and passes the answers on. A question is
-// repeated until it is answered, so it survives a poller that dies and a message that gets lost;
-// nothing of this is stored anywhere. It is safe for concurrent use.
+// Client sends a worker's questions to the fleet's poller and returns the answers. It repeats a
+// question until it is answered, so the death of a poller or the loss of a message does no harm.
+// Questions are not stored anywhere. It is safe for concurrent use.
 type Client struct {
 	q      *queue.Queue
 	pauses *fleet.Pauses
@@ -41,18 +41,18 @@ type Client struct {
 
 	mu   sync.Mutex
 	open map[string]*openQuestion // by key
-	news chan struct{}            // capacity 1: there are questions that were never sent
+	news chan struct{}            // capacity 1: there are questions that have never been sent
 }
 
-// openQuestion is a question on its way.
+// openQuestion is a question without an answer yet.
 type openQuestion struct {
 	Question
-	sent    time.Time // last time; zero: never
+	sent    time.Time // when it was last sent; zero: never
 	sends   int
-	waiters []chan Answer // each with room for one
+	waiters []chan Answer // each of capacity 1
 }
 
-// NewClient returns a client; it carries nothing until Run.
+// NewClient returns a client; it sends nothing until Run.
 func NewClient(q *queue.Queue, p *fleet.Pauses, lease time.Duration) *Client {
 	return &Client{
 		q:      q,
@@ -63,10 +63,10 @@ func NewClient(q *queue.Queue, p *fleet.Pauses, lease time.Duration) *Client {
 	}
 }
 
-// ErrNoAnswers says that queries are paused for so long that a job is not kept in hand.
+// ErrNoAnswers says that queries are paused for too long for a worker to hold the job.
 var ErrNoAnswers = errors.New("queries are paused")
 
-// Ask waits for the answer to a question. It returns ErrNoAnswers when that would take too long.
+// Ask waits for the answer to a question. It returns ErrNoAnswers if that would take too long.
 func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	ch := make(chan Answer, 1)
 	a.mu.Lock()
@@ -75,7 +75,7 @@ func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 		p = &openQuestion{Question: qn}
 		a.open[qn.Key] = p
 	}
-	if qn.Urgent && !p.Urgent || qn.Again && !p.Again { // it is put again, as what it is now
+	if qn.Urgent && !p.Urgent || qn.Again && !p.Again { // it is sent again in its new form
 		p.Urgent = p.Urgent || qn.Urgent
 		p.Again = p.Again || qn.Again
 		p.sent = time.Time{}
@@ -118,7 +118,7 @@ func (a *Client) forget(key string, ch chan Answer) {
 	}
 }
 
-// Run carries questions and answers until ctx ends.
+// Run sends questions and receives answers until ctx ends.
 func (a *Client) Run(ctx context.Context) error {
 	inbox := a.q.Conn().NewInbox()
 	sub, err := a.q.Conn().Subscribe(inbox, a.answered)
@@ -139,11 +139,11 @@ func (a *Client) Run(ctx context.Context) error {
 	}
 }
 
-// askRepeat is how soon a question that got no answer is put again at first; it doubles
-// to a third of the lease.
+// askRepeat is the first delay before an unanswered question is repeated; it doubles up to a third
+// of the lease.
 const askRepeat = 250 * time.Millisecond
 
-// send puts every question that is new, or due to be repeated, in messages of up to 500.
+// send sends every question that is new, or due to be repeated, in messages of up to 500.
 func (a *Client) send(inbox string) {
 	now := time.Now()
 	var due []Question
@@ -159,7 +159,7 @@ func (a *Client) send(inbox string) {
 	for len(due) > 0 {
 		n := min(len(due), wildfire.MaxHashes)
 		if b, err := json.Marshal(due[:n]); err == nil {
-			_ = a.q.Conn().PublishRequest(a.q.AskSubject(), inbox, b) // the tick repeats what is lost
+			_ = a.q.Conn().PublishRequest(a.q.AskSubject(), inbox, b) // the next tick repeats lost messages
 		}
 		due = due[n:]
 	}

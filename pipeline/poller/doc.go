@@ -1,8 +1,8 @@
-// Package poller asks WildFire for verdicts on behalf of a whole fleet: what workers ask before
-// they upload, and what jobs wait for, in one call of up to 500 hashes, as often as the query
-// budget allows. It ends the jobs whose samples are decided, and sends those back to the workers
-// that need one.
+// Package poller asks WildFire for verdicts on behalf of a whole fleet: for workers before they
+// upload, and for jobs that wait. One call asks about up to 500 hashes, as often as the query
+// budget allows. The poller ends jobs whose samples are decided, and requeues jobs that need a
+// worker.
 //
-// One worker of the fleet leads and runs it. All that it knows can be read again from the ledger by
-// the next leader; nothing is lost with it.
+// One worker of the fleet, the leader, runs it. The next leader can read all its state from the
+// ledger, so nothing is lost with it.
 package poller

@@ -14,22 +14,22 @@ import (
 	"backburn/results"
 )
 
-// outlook says when a sample is due again, and for what.
+// outlook says when a sample is due again, and what for.
 type outlook struct {
 	due     time.Time
-	pending bool // to be asked about; otherwise to be looked at
-	queued  bool // it waits for its turn to go back to the workers
+	pending bool // due to be asked about; otherwise due to be checked
+	queued  bool // a job of it waits for its turn to be requeued
 }
 
-// lookLoop takes up samples as they become due: those that are pending at WildFire are put on the
-// list to ask, the others are looked at.
+// lookLoop handles samples as they become due: samples that are pending at WildFire go on the list
+// of questions, the others are checked.
 func (p *Poller) lookLoop(ctx context.Context) error {
 	_, _, pauseChanged := p.Pauses.Active(pipeline.Uploads)
 	clock := newClock(p.Now)
 
 	for {
 		if by := clock.jumped(); by != 0 {
-			p.Log.Warn().Stringer("by", by).Msg("the clock was set; what waits is due as if it had not been")
+			p.Log.Warn().Stringer("by", by).Msg("the clock was set back; adjusting the times of waiting jobs")
 			p.mu.Lock()
 			p.list.shift(by)
 			p.rechecks.shift(by)
@@ -59,13 +59,13 @@ func (p *Poller) lookLoop(ctx context.Context) error {
 	}
 }
 
-// takeDue takes what is due out of the schedule, and says when to look again.
+// takeDue takes due samples out of the schedule, and returns when to look again.
 func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
 	now := p.Now()
-	for len(looks) < finishAtOnce { // a new leader looks at all that wait
+	for len(looks) < finishAtOnce { // a new leader checks all waiting samples
 		e := p.list.pop(now)
 		if e == nil {
 			break
@@ -89,8 +89,8 @@ func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
 	return looks, p.Tick
 }
 
-// lookAgain makes everything due that is not pending: uploads were paused, or go on, or a part of
-// the budget came back.
+// lookAgain makes every sample due that is not pending, because uploads were paused or resumed, or
+// some budget was returned.
 func (p *Poller) lookAgain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *Poller) lookAgain() {
 	signal(p.wakeLook)
 }
 
-// done puts a sample back into the schedule, unless nobody waits for it any more.
+// done puts a sample back into the schedule, unless no job waits for it.
 func (p *Poller) done(e *waiting, o outlook) {
 	p.mu.Lock()
 	e.busy = false
@@ -126,7 +126,7 @@ func (p *Poller) done(e *waiting, o outlook) {
 	signal(p.wakeLook)
 }
 
-// look finds out what is known about a sample, and acts on it.
+// look reads a sample's record and acts on it.
 func (p *Poller) look(ctx context.Context, e *waiting) outlook {
 	s, err := p.Queue.Sample(ctx, e.key())
 	if err != nil {
@@ -136,7 +136,7 @@ func (p *Poller) look(ctx context.Context, e *waiting) outlook {
 	return p.act(ctx, e, s)
 }
 
-// later reports what could not be done about a sample, and looks again after a while.
+// later logs an error about a sample, and checks it again after a while.
 func (p *Poller) later(ctx context.Context, e *waiting, err error, message string) outlook {
 	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
 		p.Log.Warn().Err(err).Str("sha256", e.key()).Msg(message + "; retrying")
@@ -145,12 +145,12 @@ func (p *Poller) later(ctx context.Context, e *waiting, err error, message strin
 	return outlook{due: p.Now().Add(p.config().Lease / 3)}
 }
 
-// policy is what the poller decides by: it uploads nothing itself.
+// policy returns the policy for Decide: the poller uploads nothing itself.
 func (p *Poller) policy() pipeline.Policy {
 	return pipeline.Policy{Config: p.config(), Ruling: pipeline.Unruled()}
 }
 
-// act does what follows from a sample's record for the jobs that wait for it.
+// act carries out what a sample's record means for the jobs that wait for it.
 func (p *Poller) act(ctx context.Context, e *waiting, s queue.SampleEntry) outlook {
 	if s.Final() {
 		return p.each(ctx, e, s)
@@ -164,7 +164,7 @@ func (p *Poller) act(ctx context.Context, e *waiting, s queue.SampleEntry) outlo
 	return p.follow(ctx, e, s, step, next)
 }
 
-// actOnClaim deals with a sample that some worker claimed for its upload.
+// actOnClaim handles a sample that a worker has claimed for its upload.
 func (p *Poller) actOnClaim(ctx context.Context, e *waiting, s queue.SampleEntry) outlook {
 	gone, err := p.Member.Gone(ctx, s.Owner)
 	if err != nil {
@@ -177,7 +177,7 @@ func (p *Poller) actOnClaim(ctx context.Context, e *waiting, s queue.SampleEntry
 	return p.follow(ctx, e, s, step, next)
 }
 
-// follow does what Decide said about a sample without an end.
+// follow carries out a step of Decide that does not end the jobs.
 func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) outlook {
 	now := p.Now()
 
@@ -186,7 +186,7 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 		if step.Asking {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if next.SubmittedAt.After(now) { // the clock was set back since: the list knows better
+			if next.SubmittedAt.After(now) { // the clock was set back since then: use the time in the list
 				submitted := earlier(e.submitted.time(), now)
 				e.submitted = momentOf(submitted)
 				due := p.config().Schedule().Next(submitted, now)
@@ -199,7 +199,7 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 			// The claim may end with its owner, long before the others' patience.
 			return outlook{due: earlier(step.Due, now.Add(p.config().Lease))}
 		}
-		return p.requeueOne(ctx, e) // the job that should go on may have been removed by hand
+		return p.requeueOne(ctx, e) // the job that should continue may have been removed by hand
 
 	case pipeline.StepFail: // its deadline has passed
 		return p.timeOut(ctx, e, s, next)
@@ -216,7 +216,7 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 
 	if step.Kind == pipeline.StepAsk {
 		if pause, paused, _ := p.Pauses.Long(pipeline.Queries); paused {
-			return outlook{due: pause.Until} // a worker would have to ask first
+			return outlook{due: pause.Until} // a worker would have to ask WildFire first
 		}
 	}
 
@@ -231,16 +231,16 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// soonest keeps the deadline from being slept through.
+// soonest returns the earlier time, so that the deadline is not missed.
 func (p *Poller) soonest(due, submitted time.Time) time.Time {
 	return earlier(due, submitted.Add(p.config().Deadline))
 }
 
-// timeOut ends the jobs whose sample got no verdict in time, and frees the sample after the last.
+// timeOut ends the jobs of a sample without a verdict at its deadline, and then frees the sample.
 func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, freed pipeline.Sample) outlook {
 	o := p.each(ctx, e, s)
 	if p.awaited(e) {
-		return o // some could not be ended: freed now, the sample would be uploaded for them again
+		return o // some could not be ended: if the sample were freed now, it would be uploaded again for them
 	}
 
 	s.Sample = freed
@@ -259,8 +259,8 @@ func (p *Poller) awaited(e *waiting) bool {
 	return e.jobs.len() > 0
 }
 
-// each ends every job that waits for a sample as its record says; those for which it says nothing
-// go back to the workers. with is a change that goes along with the first one.
+// each ends every job that waits for a sample as the record says, and requeues jobs for which the
+// record has no result. with is a change that is written together with the first job.
 func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with ...*queue.Change) outlook {
 	p.mu.Lock()
 	jobs := slices.Collect(e.jobs.all())
@@ -276,7 +276,7 @@ func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with
 	return outlook{due: p.Now().Add(p.config().Lease)} // for what arrived meanwhile
 }
 
-// end ends one job that waits.
+// end ends one waiting job.
 func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
 	m, revision, err := p.Queue.ReadWaiting(ctx, job.name)
 	if err != nil {
@@ -314,7 +314,7 @@ func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.Sa
 	})
 	span.EndVerdict(sp, ev, err != nil)
 	if err != nil {
-		return err // the mark stays where it is: the event may be recorded, and not published
+		return err // keep the mark: the event may be recorded but not published
 	}
 
 	published()
@@ -333,8 +333,8 @@ func (p *Poller) forget(e *waiting, job waitingJob) {
 	p.list.remove(e, job)
 }
 
-// requeueOne sends one job of a sample that nobody is working on back to the workers, the most
-// urgent one. The others go on waiting: it is as if the one had come first.
+// requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs
+// keep waiting, as if that job had been the first.
 func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 	p.mu.Lock()
 	var job waitingJob
@@ -379,8 +379,8 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 	return outlook{due: now.Add(4 * p.config().Lease)}
 }
 
-// requeueIn is when to try again to requeue a job: a random time within the period that it takes to
-// requeue everyone who waits for that, so that few wake up too early.
+// requeueIn returns when to try again to requeue a job: a random time within the period that it
+// takes to requeue all jobs that wait for it, so that few wake up too early.
 func (p *Poller) requeueIn() time.Duration {
 	p.mu.Lock()
 	n := p.list.queued + 1
@@ -391,14 +391,14 @@ func (p *Poller) requeueIn() time.Duration {
 	return rand.N(min(max(all, time.Second), spentPatience))
 }
 
-// clock notices that the time of day was set, as opposed to having passed.
+// clock detects that the time of day was set.
 type clock struct {
 	now  func() time.Time
 	wall time.Time // Round(0): without the monotonic reading
 	mono time.Time
 }
 
-// smallJump is what a clock may differ by: slewing, rounding, a busy machine.
+// smallJump is a difference that is not a jump: slewing, rounding, a busy machine.
 const smallJump = 5 * time.Second
 
 func newClock(now func() time.Time) *clock {
@@ -421,7 +421,7 @@ func (c *clock) jumped() time.Duration {
 	return 0
 }
 
-// republish publishes the event of a job that another leader ended, if that did not.
+// republish publishes the event of a job that another leader ended but may not have published.
 func (p *Poller) republish(ctx context.Context, name string, published func()) {
 	for ctx.Err() == nil {
 		entry, done, err := p.Queue.ReadDone(ctx, name)

@@ -11,7 +11,7 @@ import (
 	"backburn/wildfire"
 )
 
-// question takes a worker's questions.
+// question handles a worker's questions.
 func (p *Poller) question(m *nats.Msg) {
 	var questions []Question
 	if m.Reply == "" || json.Unmarshal(m.Data, &questions) != nil || len(questions) > wildfire.MaxHashes {
@@ -32,7 +32,7 @@ func (p *Poller) question(m *nats.Msg) {
 		a.Again = a.Again || q.Again
 		a.inboxes[m.Reply] = true
 		if e := p.list.find(q.Key); a.Again && e != nil && e.pending && !e.busy {
-			p.list.toAsk[e] = struct{}{} // jobs wait for the same answer
+			p.list.toAsk[e] = struct{}{} // jobs already wait for the same answer
 		}
 	}
 	p.mu.Unlock()
@@ -40,7 +40,7 @@ func (p *Poller) question(m *nats.Msg) {
 	signal(p.wakeAsk)
 }
 
-// notifyWaiting answers what waits.
+// notifyWaiting answers a request for the numbers of waiting jobs.
 func (p *Poller) notifyWaiting(m *nats.Msg) {
 	p.mu.Lock()
 	w := p.list.waiters()
@@ -54,11 +54,11 @@ func (p *Poller) notifyWaiting(m *nats.Msg) {
 	}
 }
 
-// jobWritten takes note of what the ledger says of a job. Where that does not say that WildFire has
-// the sample, it is looked at right away: it may have been decided meanwhile.
+// jobWritten handles a job's record in the ledger. Unless the record says that WildFire has the
+// sample, the sample is checked at once, because it may have been decided meanwhile.
 func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
 	if r.State == queue.JobDone && r.By != "" && r.By != p.term && r.Seq > p.published.from {
-		published := p.published.begin() // before the record is seen: the mark stays behind it
+		published := p.published.begin() // before the record is marked as seen, so that the mark stays behind it
 		p.async(ctx, func() { p.republish(ctx, r.Name, published) })
 	}
 	p.published.saw(r.Seq)
@@ -84,7 +84,7 @@ func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
 		due := p.config().Schedule().Next(submitted, p.Now())
 		p.list.schedule(e, p.soonest(due, submitted))
 		if e.pos != 0 {
-			return // not the first that is due
+			return // it is not the next sample that is due
 		}
 	case !e.pending:
 		p.list.schedule(e, p.Now())
@@ -92,7 +92,7 @@ func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
 	signal(p.wakeLook)
 }
 
-// forgetJob forgets a job that somebody else ended.
+// forgetJob forgets a job that another process ended.
 func (p *Poller) forgetJob(r queue.JobRecord) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +104,7 @@ func (p *Poller) forgetJob(r queue.JobRecord) {
 	}
 }
 
-// sampleChanged makes the jobs due that wait for a sample which a worker changed.
+// sampleChanged makes a sample due that a worker has changed.
 func (p *Poller) sampleChanged(m *nats.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,7 +123,7 @@ func (p *Poller) sampleChanged(m *nats.Msg) {
 	}
 }
 
-// sampleWritten takes up a verdict that a worker or a leader wrote.
+// sampleWritten schedules the recheck of a verdict that a worker or a leader wrote.
 func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 	var s pipeline.Sample
 	if json.Unmarshal(r.Body, &s) != nil {

@@ -26,14 +26,14 @@ type VerdictClient interface {
 	URLVerdict(ctx context.Context, url string) (wildfire.VerdictRecord, error)
 }
 
-// Reporter is asked for documents about samples; wildfire.Client is one.
+// Reporter fetches documents about samples; wildfire.Client implements it.
 type Reporter interface {
 	ReportXML(ctx context.Context, sha256 string) ([]byte, error)
 	ReportPDF(ctx context.Context, sha256 string, w io.Writer) (wildfire.Download, error)
 	PCAP(ctx context.Context, sha256 string, platform int, w io.Writer) (wildfire.Download, error)
 }
 
-// Deps is what a poller works with.
+// Deps are the dependencies of a poller.
 type Deps struct {
 	Queue    *queue.Queue
 	Member   *fleet.Membership
@@ -48,12 +48,12 @@ type Deps struct {
 	Metrics  Metrics
 	Spans    span.Spans
 	Now      func() time.Time
-	Tick     time.Duration // how often those who wait for a time of day look at the clock
+	Tick     time.Duration // how often goroutines that wait for a time of day check the clock
 
-	Wait func(ctx context.Context) error // returns when a call would not fail for want of a token
+	Wait func(ctx context.Context) error // returns once a call would not fail for lack of a token
 }
 
-// Metrics is what a poller counts.
+// Metrics are the poller's metrics.
 type Metrics struct {
 	Pending  prometheus.Gauge   // jobs that wait for a verdict
 	Parked   prometheus.Gauge   // jobs that wait for a budget
@@ -71,9 +71,9 @@ type Metrics struct {
 type Poller struct {
 	Deps
 
-	finishing chan struct{} // bounds the samples that are finished at a time
+	finishing chan struct{} // bounds the samples that are finished concurrently
 	finishers sync.WaitGroup
-	requeues  *rate.Limiter // jobs that go back to the workers
+	requeues  *rate.Limiter // jobs to requeue
 
 	wakeLook chan struct{} // capacity 1: something became due
 	wakeAsk  chan struct{} // capacity 1: there is something to ask
@@ -84,27 +84,28 @@ type Poller struct {
 	asked map[string]*askedFor // by key
 	list  *waitlist
 
-	linksTurn bool // the last call was, or could have been, a link's
+	linksTurn bool // the last call was, or could have been, for a link
 
 	rechecks  rechecks
 	reports   *reportList
 	published mark
-	term      string // of our leadership; another when we lead again
+	term      string // of our leadership; each leadership has a new one
 }
 
-// askedFor is a question of a worker, and the inboxes that want the answer.
+// askedFor is a question, and the inboxes of the workers that want the answer.
 type askedFor struct {
 	Question
 	inboxes map[string]bool
-	taken   bool // it is in the call that is under way
+	taken   bool // it is part of the current call
 }
 
 const (
 	finishAtOnce = 1024
 	requeuePace  = 64 // per second, at most
 
-	// How soon a sample that waits for budget is looked at again on the same day: what is given
-	// back by a worker that stops, and does not serve new jobs, is little.
+	// How soon a sample that waits for budget is checked again on the same day. Only workers that
+	// stop return budget, and new jobs may use that first, so little is to be gained by a short
+	// interval.
 	spentPatience = 15 * time.Minute
 )
 
@@ -136,8 +137,8 @@ func requeueRate(perSecond float64) rate.Limit {
 	return rate.Limit(min(2*perSecond, requeuePace))
 }
 
-// async runs f when it is its turn among a bounded number of others, and does not keep the caller;
-// serve waits for them all.
+// async runs f in a goroutine, of which a bounded number run at a time, without blocking the
+// caller. serve waits for all of them.
 func (p *Poller) async(ctx context.Context, f func()) {
 	p.finishers.Go(func() {
 		select {

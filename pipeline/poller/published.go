@@ -10,20 +10,20 @@ import (
 	"backburn/results"
 )
 
-// mark knows up to where in the ledger the final events of the jobs that a leader ended are
-// published. Such a job is ended by one commit, after which nothing waits for its event any more:
-// should the leader die before the event is out, the next one finds it behind the mark.
+// mark is the position in the ledger up to which the final events of jobs that a leader ended are
+// published. Such a job ends with one commit, after which no other process would publish its event.
+// If the leader dies before it is published, the next leader finds the event after the mark.
 type mark struct {
-	from uint64 // what the store said when we began to lead
-	lost bool   // there was no mark: only what is recent is looked at
+	from uint64 // the stored mark when we began to lead
+	lost bool   // there was no mark: check only recent events
 
 	mu     sync.Mutex
-	seen   uint64         // the last sequence of the ledger that we know of
-	open   map[uint64]int // events on their way, by what was seen when they began
+	seen   uint64         // the last ledger sequence that we have seen
+	open   map[uint64]int // events in progress, by the value of seen at their start
 	stored uint64
 }
 
-// publishedMark is the mark as it is kept for the next leader.
+// publishedMark is the mark as stored for the next leader.
 type publishedMark struct {
 	Sequence uint64 `json:"sequence"`
 }
@@ -34,7 +34,7 @@ const (
 	markLostFor  = time.Hour
 )
 
-// load reads where the leader before us got to. Without a mark nothing was ended by any.
+// load reads the mark of the previous leader. Without a mark no leader has ended a job yet.
 func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 	last, err := q.LastSequence(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 
 	m.from = stored.Sequence
 	m.lost = revision == 0
-	if m.from > last { // the ledger was made anew
+	if m.from > last { // the ledger was created again
 		m.from = 0
 	}
 	m.seen = m.from
@@ -60,20 +60,21 @@ func (m *mark) load(ctx context.Context, q *queue.Queue) error {
 	return nil
 }
 
-// tooOld reports whether an event need not be looked for, since the mark was lost and it is old.
+// tooOld reports whether an event need not be checked, because the mark was lost and the event is
+// old.
 func (m *mark) tooOld(ev results.Event, now time.Time) bool {
 	return m.lost && now.Sub(ev.Time) > markLostFor
 }
 
-// saw notes a record that the ledger's consumer delivered.
+// saw records that the ledger's consumer delivered a record.
 func (m *mark) saw(seq uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen = max(m.seen, seq)
 }
 
-// begin notes that a job is about to be ended; its event is out when the returned function is
-// called.
+// begin records that a job is about to be ended. The caller calls the returned function once its
+// event is published.
 func (m *mark) begin() (published func()) {
 	m.mu.Lock()
 	floor := m.seen
@@ -89,7 +90,7 @@ func (m *mark) begin() (published func()) {
 	}
 }
 
-// sequence is up to where every event is out.
+// sequence returns the position up to which every event is published.
 func (m *mark) sequence() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,7 +103,7 @@ func (m *mark) sequence() uint64 {
 	return s
 }
 
-// keep stores the mark until ctx ends.
+// keep stores the mark regularly until ctx ends.
 func (m *mark) keep(ctx context.Context, q *queue.Queue) error {
 	for {
 		if err := fleet.Sleep(ctx, markEvery); err != nil {

@@ -7,13 +7,12 @@ import (
 	"backburn/wildfire"
 )
 
-// rechecks are verdicts that WildFire may still change its mind about: harmless ones, some time
-// after they were given; and samples that it did not know and that the policy keeps here. They ride
-// in calls that have room, and are asked about by themselves only while budget is plentiful. In the
-// order in which they are due.
+// rechecks holds benign verdicts that WildFire may change some time later, and samples that it did
+// not know and the policy withholds. They fill free room in calls, and get calls of their own only
+// while the budget is plentiful. They are ordered by the time at which they are due.
 type rechecks struct {
-	after time.Duration // from the verdict to the second question; 0: never
-	since time.Time     // verdicts that were checked before were asked about again
+	after time.Duration // from the verdict to the recheck; 0: never
+	since time.Time     // already rechecked verdicts were asked about again
 	queue []recheck
 }
 
@@ -22,10 +21,10 @@ type recheck struct {
 	due time.Time
 }
 
-// maxRechecks bounds what is remembered. Beyond it verdicts are simply not asked about again.
+// maxRechecks bounds the list. Verdicts beyond it are not rechecked.
 const maxRechecks = 200_000
 
-// update takes up a verdict that was just given, or is read back.
+// update adds or replaces a verdict that was just given or read back.
 func (r *rechecks) update(key string, s pipeline.Sample) {
 	withheld := s.State == pipeline.StateNone && !s.WithheldAt.IsZero()
 	harmless := s.State == pipeline.StateVerdict && !wildfire.Verdict(s.Verdict).Malicious()
@@ -38,7 +37,8 @@ func (r *rechecks) update(key string, s pipeline.Sample) {
 	}
 }
 
-// holds reports whether a verdict was taken up before: its leader notes it, and reads it back.
+// holds reports whether the list already has a verdict: a leader adds it when writing it, and then
+// reads it back from the ledger.
 func (r *rechecks) holds(key string, due time.Time) bool {
 	for i := len(r.queue) - 1; i >= 0 && !r.queue[i].due.Before(due); i-- {
 		if r.queue[i].key == key {
@@ -56,7 +56,7 @@ func (r *rechecks) shift(by time.Duration) {
 	}
 }
 
-// take returns up to n that are due.
+// take removes and returns up to n due entries.
 func (r *rechecks) take(now time.Time, n int) []string {
 	var keys []string
 	for len(keys) < n && len(r.queue) > 0 && !r.queue[0].due.After(now) {
@@ -66,13 +66,14 @@ func (r *rechecks) take(now time.Time, n int) []string {
 	return keys
 }
 
-// patience is how long a due one waits for a call with room before it is worth one of its own.
+// patience is how long a due entry waits for room in another call before it may have a call of its
+// own.
 func (r *rechecks) patience() time.Duration { return r.after / 24 }
 
-// overdue reports whether they are worth a call of their own.
+// overdue reports whether due entries may have a call of their own.
 func (r *rechecks) overdue(now time.Time) bool { return r.next(now) <= 0 }
 
-// next is how long until they are; an hour at most.
+// next returns the time until overdue is true; at most an hour.
 func (r *rechecks) next(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour

@@ -7,27 +7,27 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// reportList is the poller's index of the reports that are to be fetched or published: of what the
-// ledger says, in memory. It is not safe for concurrent use.
+// reportList is the poller's in-memory index of the reports that have to be fetched or published
+// according to the ledger. It is not safe for concurrent use.
 type reportList struct {
 	wants   func(key string, s pipeline.Sample) bool
-	first   time.Duration         // from the verdict to the first try
+	first   time.Duration         // from the verdict to the first attempt
 	entries map[string]*reportDue // by sample key
-	fetch   schedule[*reportDue]  // not asked for yet, or not found so far
-	owed    schedule[*reportDue]  // known, and a source is still to be told
-	why     string                // why none that is due is fetched; "" for no reason
+	fetch   schedule[*reportDue]  // not requested yet, or not found so far
+	owed    schedule[*reportDue]  // available, but still to be published for a source
+	why     string                // why due reports are not fetched; "" if they are
 }
 
 // reportDue is one report.
 type reportDue struct {
-	slot // in reportList.owed or, otherwise, in reportList.fetch: the next try
+	slot // next attempt; in reportList.owed or, otherwise, in reportList.fetch
 
 	key   string
-	since time.Time // by the server's clock: no job ended with the verdict before
+	since time.Time // by the server's clock: no job ended with the verdict before this time
 	owed  bool      // it is in reportList.owed
 }
 
-// maxReports bounds what is remembered. Beyond it reports are not fetched.
+// maxReports bounds the list. Reports beyond it are not fetched.
 const maxReports = 200_000
 
 func newReportList(settings *pipeline.Settings) *reportList {
@@ -38,8 +38,8 @@ func newReportList(settings *pipeline.Settings) *reportList {
 	}
 }
 
-// note takes up what the ledger says of a sample since a time. It reports whether there is something new to
-// do.
+// note adds the report of a sample's record, written at the given time. It reports whether there is
+// something new to do.
 func (l *reportList) note(key string, s pipeline.Sample, since time.Time) bool {
 	e := l.entries[key]
 	switch {
@@ -60,12 +60,12 @@ func (l *reportList) note(key string, s pipeline.Sample, since time.Time) bool {
 	}
 
 	l.entries[key] = &reportDue{slot: unscheduled, key: key, since: since}
-	l.put(key, s.DecidedAt.Add(l.first)) // which is at once where nobody led, or could ask, meanwhile
+	l.put(key, s.DecidedAt.Add(l.first)) // at once, if no leader could ask meanwhile
 
 	return true
 }
 
-// status is what an operator sees of it.
+// status returns the list's state for operators.
 func (l *reportList) status() *queue.ReportsStatus {
 	s := &queue.ReportsStatus{Waiting: len(l.fetch)}
 	for _, e := range l.fetch {
@@ -82,7 +82,7 @@ func (l *reportList) status() *queue.ReportsStatus {
 
 // put makes a report due at a time.
 func (l *reportList) put(key string, at time.Time) {
-	if e := l.entries[key]; e != nil && !e.owed { // else it was forgotten meanwhile
+	if e := l.entries[key]; e != nil && !e.owed { // otherwise it was forgotten meanwhile
 		l.fetch.set(e, at)
 	}
 }
@@ -101,7 +101,7 @@ func (l *reportList) drop(key string) {
 	delete(l.entries, key)
 }
 
-// owe has a source told of a report that is known, at a time.
+// owe makes an available report due to be published for a source at the given time.
 func (l *reportList) owe(key string, at time.Time) {
 	e := l.entries[key]
 	if e == nil || e.owed {
@@ -112,8 +112,8 @@ func (l *reportList) owe(key string, at time.Time) {
 	l.owed.set(e, at)
 }
 
-// next is a report that is due now; "" for none, and how long until one is. One of which a source is
-// to be told is taken out of the list, any other stays there.
+// next returns a report that is due now, or "" and the time until one is due. A report that is owed
+// to a source is removed from the list; any other stays.
 func (l *reportList) next(now time.Time) (key string, owed bool, wait time.Duration) {
 	wait = time.Hour
 	if len(l.owed) > 0 {

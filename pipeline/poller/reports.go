@@ -18,32 +18,32 @@ import (
 )
 
 const (
-	// Reports of samples that were decided longer ago are not looked for when a leader begins.
+	// A new leader ignores reports of samples that were decided longer ago than this.
 	reportsBack = 7 * 24 * time.Hour
 
-	// How long the event of a job is waited for after which a source is told.
+	// How long a report event waits for the final event of the source's job.
 	owedPatience = 10 * time.Minute
 
-	// How soon it is looked again whether there is budget to spare.
+	// How soon to check again for spare budget.
 	spareTicks = 15
 
-	// The largest document that is kept besides the report, in bytes.
+	// The largest document in addition to the report that is kept, in bytes.
 	maxDocument = 32 << 20
 
-	// The account of the query budget under which documents are counted.
+	// The account in the query budget for documents.
 	reportsAccount = "reports"
 )
 
 // Why a report waits.
 var (
-	errVerdictsFirst = errors.New("verdicts are to be asked for first")
-	errNoSpare       = errors.New("no query to spare for reports")
+	errVerdictsFirst = errors.New("queries for verdicts come first")
+	errNoSpare       = errors.New("no spare queries for reports")
 )
 
-// reportLoop fetches the reports that are due, one at a time, whenever verdicts leave queries to
-// spare. What is due is what the ledger says: a sample with a verdict that is wanted, and without a
-// note of its report. A document is kept before the event is published, and the note comes last, so
-// that a leader that dies leaves the rest to the next one.
+// reportLoop fetches due reports, one at a time, whenever verdicts leave spare queries. A report is
+// due if the ledger has a sample with a verdict whose report is wanted and no note about it. Each
+// document is stored before the event is published, and the note is written last, so that if the
+// leader dies the next one does the rest.
 func (p *Poller) reportLoop(ctx context.Context) error {
 	if !p.reporting() {
 		<-ctx.Done()
@@ -89,7 +89,7 @@ func (p *Poller) reportLoop(ctx context.Context) error {
 	}
 }
 
-// nextReport is what the list says is next.
+// nextReport returns the next report in the list.
 func (p *Poller) nextReport() (key string, owed bool, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +98,7 @@ func (p *Poller) nextReport() (key string, owed bool, wait time.Duration) {
 	return p.reports.next(p.Now())
 }
 
-// fetchingHalts notes for people why no report is fetched now, where that is so.
+// fetchingHalts records why no report is fetched now, for operators.
 func (p *Poller) fetchingHalts(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +112,7 @@ func (p *Poller) fetchingHalts(err error) {
 // reporting reports whether reports are fetched at all.
 func (p *Poller) reporting() bool { return p.Reports != nil && p.config().Reporting() }
 
-// waitForReport waits for news of a report, at most for d and for idleTicks.
+// waitForReport waits for a change of the list, at most for d and for idleTicks.
 func (p *Poller) waitForReport(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(min(max(d, time.Millisecond), idleTicks*p.Tick))
 	defer t.Stop()
@@ -127,7 +127,7 @@ func (p *Poller) waitForReport(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// noteReport takes up what the ledger says of a sample.
+// noteReport adds a sample's record to the list.
 func (p *Poller) noteReport(r queue.SampleRecord, s pipeline.Sample) {
 	if !p.reporting() {
 		return
@@ -141,7 +141,7 @@ func (p *Poller) noteReport(r queue.SampleRecord, s pipeline.Sample) {
 	}
 }
 
-// report does what is due about one report, and says when it is due again, or forgets it.
+// report handles one due report, and then schedules it again or forgets it.
 func (p *Poller) report(ctx context.Context, key string) error {
 	s, err := p.Queue.Sample(ctx, key)
 	if err != nil {
@@ -178,7 +178,7 @@ func (p *Poller) report(ctx context.Context, key string) error {
 	return err
 }
 
-// noReport reports whether an error says that there is no report, and none to come.
+// noReport reports whether an error says that there is no report and never will be.
 func noReport(err error) bool {
 	return errors.Is(err, wildfire.ErrNotReady) ||
 		errors.Is(err, wildfire.ErrGone) ||
@@ -186,7 +186,7 @@ func noReport(err error) bool {
 		errors.Is(err, wildfire.ErrInvalidArgument)
 }
 
-// stillEnding reports whether jobs wait for a sample that is decided: they end any moment.
+// stillEnding reports whether jobs still wait for a decided sample. They will end shortly.
 func (p *Poller) stillEnding(key string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,7 +195,7 @@ func (p *Poller) stillEnding(key string) bool {
 	return e != nil && e.jobs.len() > 0
 }
 
-// reportLater makes a report due again: to be told of, where that is owed, or to be fetched.
+// reportLater makes a report due again: to be published if it is owed, or to be fetched.
 func (p *Poller) reportLater(key string, owed bool, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -213,7 +213,7 @@ func (p *Poller) forgetReport(key string) {
 	p.reports.drop(key)
 }
 
-// keptOrFetched returns the report about a sample, and when it was kept.
+// keptOrFetched returns the report about a sample, and when it was stored.
 func (p *Poller) keptOrFetched(ctx context.Context, reports *queue.Reports, key string) ([]byte, time.Time, error) {
 	body, at, err := reports.Read(ctx, key, pipeline.ReportXML)
 	if !notKept(err) {
@@ -229,7 +229,7 @@ func (p *Poller) keptOrFetched(ctx context.Context, reports *queue.Reports, key 
 	}
 	p.keepOthers(ctx, reports, key)
 
-	// The report comes last: where it is kept, nothing more is asked for.
+	// The report is stored last: once it is stored, nothing more is requested.
 	if err := reports.Put(ctx, key, pipeline.ReportXML, body); err != nil {
 		return nil, time.Time{}, err
 	}
@@ -237,17 +237,17 @@ func (p *Poller) keptOrFetched(ctx context.Context, reports *queue.Reports, key 
 	return body, p.Now(), nil
 }
 
-// notKept reports whether an error says that a document is not there, or is there in part.
+// notKept reports whether an error says that a document is missing or incomplete.
 func notKept(err error) bool {
 	return errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable)
 }
 
-// keepOthers fetches and keeps what is wanted besides the report. There may be none, and a report
+// keepOthers fetches and stores the other wanted documents. They may not exist, and a report
 // without them is better than none.
 func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key string) {
 	for _, document := range p.config().ReportDocuments()[1:] {
 		if _, err := reports.Find(ctx, key, document); err == nil {
-			continue // of a leader that died
+			continue // stored by a leader that died
 		}
 
 		body, err := p.document(ctx, func(w io.Writer) ([]byte, error) {
@@ -268,8 +268,8 @@ func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key str
 	}
 }
 
-// toSpare returns an error unless n queries are left that verdicts don't need, and none wants to be
-// asked.
+// toSpare returns an error unless verdicts leave at least n spare queries and no question is
+// waiting.
 func (p *Poller) toSpare(ctx context.Context, n int) error {
 	if p.anything(false) || !p.Member.Sure() {
 		return errVerdictsFirst
@@ -289,8 +289,7 @@ func (p *Poller) toSpare(ctx context.Context, n int) error {
 	return nil
 }
 
-// document spends a query on a document. What is written to the writer that fetch gets is returned,
-// or what fetch does.
+// document spends one query and calls fetch. It returns what fetch writes, or fetch's error.
 func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
 	if err := p.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
 		if errors.Is(err, fleet.ErrSpent) {
@@ -322,7 +321,7 @@ func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, er
 	return nil, err
 }
 
-// limitedBuffer takes as much as a document may have.
+// limitedBuffer holds at most the size limit of a document.
 type limitedBuffer struct{ bytes.Buffer }
 
 var errDocumentTooLarge = fmt.Errorf("larger than %d bytes", maxDocument)
@@ -335,11 +334,11 @@ func (b *limitedBuffer) Write(data []byte) (int, error) {
 	return b.Buffer.Write(data)
 }
 
-// available reads a report that is kept.
+// available reads a stored report.
 func available(ctx context.Context, reports *queue.Reports, key string, body []byte) (results.Report, error) {
 	report, err := wildfire.ParseReport(bytes.NewReader(body))
 	if err != nil {
-		return results.Report{}, err // it was read when it was fetched
+		return results.Report{}, err // it was parsed when it was fetched
 	}
 
 	kept := []string{pipeline.ReportXML}
@@ -352,8 +351,8 @@ func available(ctx context.Context, reports *queue.Reports, key string, body []b
 	return pipeline.AvailableReport(report, kept), nil
 }
 
-// publishReport publishes what there is to say of a report, once for each source that a job of
-// ended with the sample's verdict, and notes that in the ledger.
+// publishReport publishes the report event, once for each source with a job that ended with the
+// sample's verdict, and records that in the ledger.
 func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report results.Report, at time.Time) error {
 	finals, err := p.finals(ctx, s, time.Minute, nil)
 	if err != nil {
@@ -390,8 +389,8 @@ func (p *Poller) publishReport(ctx context.Context, s queue.SampleEntry, report 
 	return nil
 }
 
-// finals are the first events by which jobs of each source ended with a sample's verdict, from so
-// long on before the ledger said what is to be done about its report.
+// finals returns, for each source, the first final event with the sample's verdict. It searches
+// from shortly before the time of the sample's record.
 func (p *Poller) finals(ctx context.Context, s queue.SampleEntry, before time.Duration, sources []string) (map[string]results.Event, error) {
 	p.mu.Lock()
 	e := p.reports.entries[s.Key]
@@ -418,14 +417,14 @@ func (p *Poller) finals(ctx context.Context, s queue.SampleEntry, before time.Du
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("find whom to tell of the report on %s: %w", s.Key, err)
+		return nil, fmt.Errorf("find the jobs for the report on %s: %w", s.Key, err)
 	}
 
 	return first, nil
 }
 
-// publishOwed publishes a report that is known for the sources whose first job with the contents
-// ended later.
+// publishOwed publishes an available report for the sources whose first job with the contents ended
+// later.
 func (p *Poller) publishOwed(ctx context.Context, key string) error {
 	s, err := p.Queue.Sample(ctx, key)
 	if err != nil {
@@ -474,8 +473,8 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 	return nil
 }
 
-// publishFor publishes a report that is known since a time for a source. It reports false where the
-// source's job has not ended yet, which it does any moment.
+// publishFor publishes for a source a report that has been available since the given time. It
+// returns false if the source's job has not ended yet, which will happen shortly.
 func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
 	finals, err := p.finals(ctx, s, 2*owedPatience, []string{source})
 	if err != nil {
@@ -493,7 +492,7 @@ func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report res
 	return true, p.Queue.PublishReport(ctx, pipeline.ReportEvent(final, report, at, p.Queue.MaxReport()))
 }
 
-// known is a report that was published before; the zero value where its document is gone.
+// known is a report that was published before; the zero value where its document was removed.
 func (p *Poller) known(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
 	if s.Report.State == results.ReportMissing {
 		return pipeline.MissingReport(), nil

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Parked jobs come back no faster than they could be uploaded, and while many wait each is looked
-// at rarely: the looks of all of them together keep to about the same pace. What waits for a
-// verdict does not count.
+// Parked jobs are requeued no faster than they could be uploaded. While many wait, each is checked
+// rarely, so that the checks of all of them together have about the same rate. Jobs that wait for a
+// verdict do not count.
 func TestParkedJobsComeBackAtTheFleetsPace(t *testing.T) {
 	t.Parallel()
 	for perSecond, want := range map[float64]rate.Limit{0: requeuePace, 2: 4, 1000: requeuePace} {

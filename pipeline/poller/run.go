@@ -15,7 +15,7 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Run competes for leadership until ctx ends, and serves while it leads.
+// Run competes for leadership until ctx ends, and runs the poller while it leads.
 func (p *Poller) Run(ctx context.Context) error {
 	for {
 		leads, err := p.Member.Lead(ctx)
@@ -40,7 +40,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	}
 }
 
-// serve does the leader's work until ctx ends, or until leadership is not surely ours.
+// serve does the leader's work until ctx ends or leadership is no longer certain.
 func (p *Poller) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -80,8 +80,8 @@ func (p *Poller) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// subscribe begins to hear of what a leader hears of. It calls read when all jobs of the ledger are
-// known.
+// subscribe subscribes to everything that a leader handles. It calls read once all jobs of the
+// ledger have been read.
 func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
@@ -111,11 +111,11 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 	return stop, nil
 }
 
-// jobsFirst is for how long samples are not read for the sake of the jobs, at most.
+// jobsFirst is the most time that reading samples is postponed until the jobs are read.
 const jobsFirst = time.Minute
 
-// followSamples hears of samples until ctx ends, once the jobs that wait are known: there may be a
-// million of both, and what is to be asked again or reported can wait a little longer.
+// followSamples follows the sample records until ctx ends. It starts after the waiting jobs are
+// read: there may be a million of both, and rechecks and reports can wait a little longer.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
 	after := p.rechecks.after
 	if p.reporting() {
@@ -143,8 +143,8 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 	return ctx.Err()
 }
 
-// keepLeading ends the service when our membership is in doubt, or another leads. Meanwhile it
-// keeps the streams as they should be.
+// keepLeading returns when our membership is in doubt or another worker leads. Meanwhile it repairs
+// the streams.
 func (p *Poller) keepLeading(ctx context.Context) error {
 	for {
 		if err := fleet.Sleep(ctx, p.config().Lease/3); err != nil {
@@ -177,7 +177,7 @@ func (p *Poller) keepLeading(ctx context.Context) error {
 		case err != nil && ctx.Err() == nil:
 			p.Log.Warn().Err(err).Msg("cannot check streams")
 		case len(changed) > 0:
-			return errors.New("the ledger may have been made anew")
+			return errors.New("the ledger may have been created again")
 		}
 	}
 }

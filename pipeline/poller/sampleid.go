@@ -8,13 +8,13 @@ import (
 	"backburn/pipeline"
 )
 
-// sampleID is the key of a sample in half its room.
+// sampleID is the key of a sample in half the memory.
 type sampleID struct {
 	sum  [sha256.Size]byte
 	link bool
 }
 
-// parseSampleID reads a key as pipeline.SampleKey makes it.
+// parseSampleID parses a key that pipeline.SampleKey made.
 func parseSampleID(key string) (id sampleID, ok bool) {
 	digits, link := pipeline.CutLink(key)
 	if len(digits) != 2*len(id.sum) {

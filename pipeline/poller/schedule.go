@@ -6,24 +6,25 @@ import (
 	"time"
 )
 
-// schedule holds what is due at a time, the earliest first. It is not safe for concurrent use.
+// schedule holds entries with the times at which they are due, the earliest first. It is not safe
+// for concurrent use.
 type schedule[T scheduled] []T
 
-// scheduled is what a schedule can hold: something that has a slot.
+// scheduled is an entry of a schedule: anything with a slot.
 type scheduled interface{ at() *slot }
 
-// slot is the place of an entry in its schedule. There may be a million.
+// slot is the position of an entry in its schedule. There may be a million entries.
 type slot struct {
 	due moment
 	pos int32 // -1: not in it
 }
 
-// unscheduled is the slot of what is in no schedule.
+// unscheduled is the slot of an entry that is in no schedule.
 var unscheduled = slot{pos: -1}
 
 func (s *slot) at() *slot { return s }
 
-// moment is a time of day in nanoseconds since 1970, in a third of the room of a time.Time.
+// moment is a time in nanoseconds since 1970, in a third of the memory of a time.Time.
 type moment int64
 
 // always is the moment of the zero time, which is before all others.
@@ -48,7 +49,7 @@ func (m moment) time() time.Time {
 // sub returns how long m is after a time.
 func (m moment) sub(t time.Time) time.Duration { return m.time().Sub(t) }
 
-// add returns the moment that is so much later.
+// add returns the moment that is d later.
 func (m moment) add(d time.Duration) moment {
 	if m == always {
 		return always
@@ -57,7 +58,7 @@ func (m moment) add(d time.Duration) moment {
 	return m + moment(d)
 }
 
-// set makes an entry due at a time, whether or not it was in the schedule.
+// set makes an entry due at the given time, whether or not it was in the schedule.
 func (h *schedule[T]) set(e T, due time.Time) {
 	s := e.at()
 	s.due = momentOf(due)
@@ -68,7 +69,7 @@ func (h *schedule[T]) set(e T, due time.Time) {
 	heap.Push(h, e)
 }
 
-// remove takes an entry out, if it is in.
+// remove removes an entry if the schedule has it.
 func (h *schedule[T]) remove(e T) {
 	if pos := e.at().pos; pos >= 0 {
 		heap.Remove(h, int(pos))

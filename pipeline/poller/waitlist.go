@@ -13,49 +13,49 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// waitlist is the poller's index of the jobs that wait: for which sample, and when each sample is
-// due. It holds sequence numbers, not messages, and of names as little as it can: there may be a
+// waitlist is the poller's index of the waiting jobs by sample, with the time at which each sample
+// is due. To save memory it holds sequence numbers, not messages, and short names: there may be a
 // million samples. It is not safe for concurrent use.
 type waitlist struct {
 	entries map[uint64]*waiting // by sampleID.hash, and then by waiting.next
 	samples int
 	due     schedule[*waiting]
-	toAsk   map[*waiting]struct{} // were due, and are pending at WildFire as far as we know
+	toAsk   map[*waiting]struct{} // due to be asked about: pending at WildFire, as far as we know
 	jobs    int                   // all of them
 	parked  int                   // jobs that wait for a budget
-	queued  int                   // samples that wait for their turn to go back to work
+	queued  int                   // samples with a job that waits for its turn to be requeued
 	oldest  oldest
 }
 
-// oldest remembers since when the first jobs wait. To find that out takes a look at all of them,
-// which is done for a small part of the time at most: with many jobs it may be a little old.
+// oldest caches since when the oldest jobs wait. Finding that out requires a scan of all jobs, so
+// scans are limited to a small part of the time. With many jobs the value may be a little old.
 type oldest struct {
 	pending, parked uint32 // seconds since 1970
 	until           time.Time
 }
 
-// lookPart is by how much longer what was found is told than it took to find.
+// lookPart is how many times the duration of a scan its result is reused.
 const lookPart = 50
 
-// waiting is one sample that jobs wait for.
+// waiting is a sample that jobs wait for.
 type waiting struct {
-	slot // in waitlist.due: next time to look, or to ask
+	slot // in waitlist.due: next time to check, or to ask
 
 	sample    sampleID
 	pending   bool // WildFire has it, as far as we know: when due, ask
-	busy      bool // being looked at, asked about or settled
+	busy      bool // being checked, asked about or finished
 	again     bool // something changed while busy
-	queued    bool // it waits for its turn to go back to work
+	queued    bool // a job of it waits for its turn to be requeued
 	jobs      waitingJobs
-	submitted moment // what the schedule counts from
+	submitted moment // start of the schedule
 	next      *waiting
 }
 
 func (e *waiting) key() string { return e.sample.key() }
 
-// waitingJob is one job that waits, as the ledger has it.
+// waitingJob is a waiting job according to the ledger.
 type waitingJob struct {
-	name   string // of its record: <source>.<job key>; "" for no job
+	name   string // name of its record: <source>.<job key>; "" for no job
 	seq    uint64
 	since  uint32 // seconds since 1970
 	lane   uint8  // index among the priorities
@@ -70,11 +70,10 @@ func (j waitingJob) source() string {
 
 func (j waitingJob) priority() pipeline.Priority { return pipeline.Priorities()[j.lane] }
 
-// waitingJobs are those that wait for one sample. Hardly ever is it more than one: one job takes no
-// map.
+// waitingJobs are the jobs that wait for one sample. Usually that is just one, which needs no map.
 type waitingJobs struct {
-	one  waitingJob            // where there is just one
-	more map[string]waitingJob // by name, where there are or were several
+	one  waitingJob            // if there is just one
+	more map[string]waitingJob // by name, if there are or were several
 }
 
 func (w *waitingJobs) len() int {
@@ -116,7 +115,7 @@ func (w *waitingJobs) remove(name string) {
 	}
 }
 
-// all goes over the jobs in no order.
+// all iterates over the jobs in no particular order.
 func (w *waitingJobs) all() iter.Seq[waitingJob] {
 	if w.more != nil {
 		return maps.Values(w.more)
@@ -136,7 +135,7 @@ func newWaitlist() *waitlist {
 	}
 }
 
-// find returns a sample; nil where no job waits for it.
+// find returns a sample, or nil if no job waits for it.
 func (l *waitlist) find(key string) *waiting {
 	id, ok := parseSampleID(key)
 	if !ok {
@@ -155,7 +154,7 @@ func (l *waitlist) get(id sampleID) *waiting {
 	return e
 }
 
-// all goes over the samples in no order. None may be added or dropped meanwhile.
+// all iterates over the samples in no particular order. None may be added or dropped meanwhile.
 func (l *waitlist) all() iter.Seq[*waiting] {
 	return func(yield func(*waiting) bool) {
 		for _, e := range l.entries {
@@ -168,7 +167,7 @@ func (l *waitlist) all() iter.Seq[*waiting] {
 	}
 }
 
-// add notes a job that waits since a time; the newest record of a job counts.
+// add adds a job that has been waiting since the given time; the newest record of a job counts.
 func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waiting {
 	e := l.get(id)
 	if e == nil {
@@ -195,7 +194,7 @@ func (l *waitlist) add(id sampleID, j waitingJob, at time.Time) *waiting {
 	return e
 }
 
-// count notes a job that came or went.
+// count adjusts the counts for a job that was added or removed.
 func (l *waitlist) count(j waitingJob, known bool, by int) {
 	if !known {
 		return
@@ -206,7 +205,7 @@ func (l *waitlist) count(j waitingJob, known bool, by int) {
 	}
 }
 
-// remove forgets a job that waits no more, and the sample with its last one.
+// remove forgets a job that no longer waits, and its sample with the last job.
 func (l *waitlist) remove(e *waiting, j waitingJob) {
 	if now, known := e.jobs.get(j.name); known && now.seq == j.seq {
 		e.jobs.remove(j.name)
@@ -217,7 +216,7 @@ func (l *waitlist) remove(e *waiting, j waitingJob) {
 	}
 }
 
-// drop forgets a sample. To forget it again does nothing.
+// drop forgets a sample. A repeat does nothing.
 func (l *waitlist) drop(e *waiting) {
 	l.due.remove(e)
 	delete(l.toAsk, e)
@@ -235,14 +234,14 @@ func (l *waitlist) drop(e *waiting) {
 			first = first.next
 		}
 		if first == nil {
-			return // it was forgotten before
+			return // it was already forgotten
 		}
 		first.next = e.next
 	}
 	l.samples--
 }
 
-// queue notes whether the sample waits for its turn to go back to work.
+// queue records whether a job of the sample waits for its turn to be requeued.
 func (l *waitlist) queue(e *waiting, queued bool) {
 	switch {
 	case queued && !e.queued:
@@ -253,7 +252,7 @@ func (l *waitlist) queue(e *waiting, queued bool) {
 	e.queued = queued
 }
 
-// schedule sets when the sample is due. A busy one is scheduled when it is done.
+// schedule sets when the sample is due. A busy sample is scheduled when it is done.
 func (l *waitlist) schedule(e *waiting, at time.Time) {
 	if e.busy {
 		e.due = momentOf(at)
@@ -264,7 +263,7 @@ func (l *waitlist) schedule(e *waiting, at time.Time) {
 
 func (l *waitlist) unschedule(e *waiting) { l.due.remove(e) }
 
-// next is when the first sample is due; the zero time for never.
+// next returns when the first sample is due; the zero time means never.
 func (l *waitlist) next() time.Time {
 	if len(l.due) == 0 {
 		return time.Time{}
@@ -273,7 +272,7 @@ func (l *waitlist) next() time.Time {
 	return l.due[0].due.time()
 }
 
-// pop takes the first sample that is due by now out of the schedule; nil where none is.
+// pop removes and returns the first sample that is due by now, or nil.
 func (l *waitlist) pop(now time.Time) *waiting {
 	if len(l.due) == 0 || l.due[0].due > momentOf(now) {
 		return nil
@@ -282,8 +281,8 @@ func (l *waitlist) pop(now time.Time) *waiting {
 	return heap.Pop(&l.due).(*waiting)
 }
 
-// newWaitingJob is what the list keeps of a record. The name is a copy: the strings of a record are
-// parts of larger ones.
+// newWaitingJob keeps the necessary part of a record. It copies the name, because the strings of a
+// record are parts of larger strings.
 func newWaitingJob(r queue.JobRecord) waitingJob {
 	return waitingJob{
 		name:   strings.Clone(r.Name),
@@ -322,7 +321,7 @@ func waitStatus(jobs int, oldest uint32) queue.WaitStatus {
 	return w
 }
 
-// note takes a job into account.
+// note counts a job.
 func (o *oldest) note(j waitingJob) {
 	if j.parked {
 		o.parked = min(o.parked, j.since)

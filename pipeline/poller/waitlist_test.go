@@ -12,8 +12,8 @@ import (
 	"backburn/pipeline"
 )
 
-// Of a job that came to wait twice the newest message counts, and a sample is forgotten with its
-// last job, unless somebody is at it.
+// If a job has several records, the newest counts. A sample is forgotten with its last job, unless
+// it is busy.
 func TestWaitlist(t *testing.T) {
 	t.Parallel()
 	l := newWaitlist()
@@ -57,8 +57,8 @@ func TestWaitlist(t *testing.T) {
 	check("the last left", 0, 0)
 }
 
-// A sample that is forgotten while it is to be asked about is not asked about beside its successor:
-// of two entries for one answer, one would wait for ever.
+// If a sample is forgotten while it is due to be asked about, it is not asked about together with
+// its successor: one of two entries with the same answer would wait forever.
 func TestForgottenSamplesAreNotAskedAbout(t *testing.T) {
 	t.Parallel()
 	b := &Poller{
@@ -85,7 +85,7 @@ func TestForgottenSamplesAreNotAskedAbout(t *testing.T) {
 	t.Error("the sample that jobs wait for was not asked about")
 }
 
-// Samples of which the SHA-256 begins alike are told apart.
+// Samples whose SHA-256 begins with the same bytes are distinguished.
 func TestWaitlistTellsSamplesApart(t *testing.T) {
 	t.Parallel()
 	l := newWaitlist()
@@ -137,7 +137,7 @@ func digest(i int) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// BenchmarkWaitlist tells the memory of each sample that waits.
+// BenchmarkWaitlist measures the memory of each waiting sample.
 func BenchmarkWaitlist(b *testing.B) {
 	const samples = 100_000
 	for b.Loop() {

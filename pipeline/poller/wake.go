@@ -1,6 +1,6 @@
 package poller
 
-// signal wakes whoever waits on a channel of capacity one.
+// signal wakes the receiver of a channel of capacity one.
 func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

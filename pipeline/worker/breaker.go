@@ -2,17 +2,17 @@ package worker
 
 import "sync"
 
-// breaker notices that the service fails whatever it is sent, as opposed to a file that makes
-// it fail: faults of several samples without a success between them.
+// breaker detects that the service fails for every upload, as opposed to one file that makes it
+// fail: several samples fail without a success in between.
 type breaker struct {
 	mu     sync.Mutex
-	failed map[string]struct{} // samples since the last success
+	failed map[string]struct{} // samples that failed since the last success
 }
 
-// breakerSamples is how many samples have to fail in a row.
+// breakerSamples is how many samples must fail in a row.
 const breakerSamples = 5
 
-// fault notes a fault, and reports whether uploads should be paused for it.
+// fault records a fault, and reports whether uploads should be paused for it.
 func (b *breaker) fault(sample string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -8,18 +8,18 @@ import (
 )
 
 // claims are the samples that this process is about to upload, or is uploading. A sample's record
-// may name this worker though none of its goroutines is at it: the answer to the claim was lost, or
-// the outcome of the upload could not be written. Nobody else would ever take such a claim over,
-// since its owner is alive. It is safe for concurrent use.
+// may name this worker although none of its goroutines is uploading it: the answer to the claim was
+// lost, or the outcome of the upload could not be written. No other worker would take over such a
+// claim, because its owner is alive. It is safe for concurrent use.
 type claims struct {
 	mu   sync.Mutex
-	held map[string][]pipeline.Priority // by sample key: of the jobs that try
+	held map[string][]pipeline.Priority // by sample key: the jobs that are uploading
 }
 
 func newClaims() *claims { return &claims{held: map[string][]pipeline.Priority{}} }
 
-// hold notes that a job is about to upload a sample, until the function that it returns is called.
-// It refuses where a job that is as urgent is at it already: the other may wait for that.
+// hold records that a job is about to upload a sample, until the returned function is called. It
+// refuses if an equally urgent job is already doing so: the second job may wait for the first.
 func (c *claims) hold(key string, p pipeline.Priority) (release func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,7 +42,7 @@ func (c *claims) hold(key string, p pipeline.Priority) (release func(), ok bool)
 	}, true
 }
 
-// has reports whether an upload of a sample is tried here.
+// has reports whether this process is uploading a sample.
 func (c *claims) has(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

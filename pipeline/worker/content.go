@@ -21,8 +21,9 @@ import (
 	"backburn/wildfire"
 )
 
-// examine finds out what a job's contents are. What its publisher says of them is a claim: they are
-// hashed here, unless they came in the message or are the file that a watcher claimed.
+// examine determines the hash and size of a job's contents. The publisher's statements are only
+// claims, so the contents are hashed here, unless they came in the message or are the file that a
+// watcher claimed.
 func (w *Worker) examine(ctx context.Context, d *delivery) error {
 	j := &d.Job
 	scan := w.guard.Scan()
@@ -52,7 +53,7 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 	case c.Size > limit:
 		return fmt.Errorf("%w: %d bytes; at most %d", wildfire.ErrTooLarge, c.Size, limit)
 	}
-	_, _ = io.WriteString(scan, j.Filename+"\n") // it leaves, too
+	_, _ = io.WriteString(scan, j.Filename+"\n") // this field leaves as well
 	if err := w.read(ctx, d, c, opened, scan); err != nil {
 		return err
 	}
@@ -63,9 +64,8 @@ func (w *Worker) examine(ctx context.Context, d *delivery) error {
 	return w.mayLeave(scan)
 }
 
-// read reads contents once, for all who look at them: they are hashed unless somebody vouches for
-// them, shown to scan where they are hashed or small, and their beginning is kept where the policy
-// goes by it.
+// read reads contents once for several purposes: it hashes them unless the hash is trusted, scans
+// them if they are hashed or small, and keeps their beginning if the policy depends on types.
 func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened io.ReadCloser, scan *guard.Scan) error {
 	j := &d.Job
 	if j.FromSpool() && !j.Verified {
@@ -77,7 +77,7 @@ func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened
 		d.head.room = pipeline.TypesBytes
 	}
 	to := io.Writer(&d.head)
-	var sum hash.Hash // of what nobody vouches for
+	var sum hash.Hash // of contents whose hash is not trusted
 	limit := int64(math.MaxInt64)
 	switch {
 	case !j.Verified:
@@ -109,8 +109,7 @@ func (w *Worker) read(ctx context.Context, d *delivery, c queue.Contents, opened
 	return nil
 }
 
-// find finds a file job's bytes, wherever they are. Those that it had to open are open, for the
-// caller to close.
+// find finds a file job's bytes, wherever they are. If it had to open a file, the caller closes it.
 func (w *Worker) find(ctx context.Context, d *delivery) (c queue.Contents, opened io.ReadCloser, err error) {
 	at := d.Job.Content
 	switch {
@@ -131,11 +130,11 @@ func (w *Worker) find(ctx context.Context, d *delivery) (c queue.Contents, opene
 	return c, nil, err
 }
 
-// clockSlack is how far the clocks of the servers of a cluster may be apart: one takes the object,
+// clockSlack is how far the clocks of the servers of a cluster may be apart: one stores the object,
 // another the job.
 const clockSlack = 100 * time.Millisecond
 
-// file opens a name beneath the source's folder, unless it is Backburn's own.
+// file opens a file below the source's folder, unless it is one of Backburn's own.
 func (w *Worker) file(source, name string) (queue.Contents, io.ReadCloser, error) {
 	root, ok := w.config().Roots[source]
 	if !ok {
@@ -155,7 +154,7 @@ func (w *Worker) file(source, name string) (queue.Contents, io.ReadCloser, error
 	return queue.Contents{Size: st.Size, Open: open}, f, nil
 }
 
-// open opens a regular file beneath a folder, and looks at what it opened.
+// open opens a regular file below a folder, and checks the opened file.
 func (w *Worker) open(root, name string) (*rootfs.File, rootfs.State, error) {
 	dir, err := rootfs.Open(root)
 	if err != nil {
@@ -181,7 +180,7 @@ func (w *Worker) open(root, name string) (*rootfs.File, rootfs.State, error) {
 	return f, st, nil
 }
 
-// openBeneath opens a regular file, and says whose fault it is where that fails.
+// openBeneath opens a regular file. Its error says whether the job or this worker is at fault.
 func openBeneath(dir *rootfs.Root, name string) (*rootfs.File, error) {
 	f, err := dir.Open(name)
 	switch rootfs.CauseOf(err) {
@@ -189,7 +188,7 @@ func openBeneath(dir *rootfs.Root, name string) (*rootfs.File, error) {
 		return f, nil
 	case rootfs.Missing:
 		if strings.HasPrefix(name, pipeline.SpoolDir+"/") && dir.CheckDir(pipeline.SpoolDir) != nil {
-			// The folder is not mounted: a watcher's own folder is always in it.
+			// The folder is not mounted: otherwise it would contain the watcher's own folder.
 			return nil, fmt.Errorf("%w: %s has no %s", pipeline.ErrUnreachable, dir.Name(), pipeline.SpoolDir)
 		}
 		return nil, fmt.Errorf("%w: %s", pipeline.ErrContentMissing, name)

@@ -13,8 +13,8 @@ import (
 	"backburn/pipeline"
 )
 
-// What this process may not read is no fault of the job: another worker may. What leads out of the
-// folder, or is not there, ends it.
+// A file that this process may not read does not fail the job, because another worker may read it.
+// A missing file, or a link out of the folder, does.
 func TestWhoseFaultIsAFileThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -41,7 +41,7 @@ func TestWhoseFaultIsAFileThatCannotBeOpened(t *testing.T) {
 	defer root.Close()
 
 	looked := make(chan struct{})
-	go func() { // on a thread of its own, which ends with it
+	go func() { // on a thread of its own, which ends with the goroutine
 		defer close(looked)
 		runtime.LockOSThread()
 		if err := unix.Setfsuid(65534); err != nil {

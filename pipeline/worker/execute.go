@@ -16,8 +16,8 @@ import (
 	"backburn/wildfire"
 )
 
-// result says what is to become of a delivery's message: it is acknowledged, since the job is done
-// or waits in the ledger, or it comes again after a while.
+// result says what to do with a delivery's message: acknowledge it, because the job is done or
+// waits in the ledger, or have it redelivered after a delay.
 type result struct {
 	ack   bool
 	after time.Duration
@@ -27,8 +27,9 @@ var ack = result{ack: true}
 
 func retryAfter(d time.Duration) result { return result{after: d} }
 
-// execute does what is next for a job until it is done, waits, or has to come again. ctx ends with
-// the worker's intake: what has not begun by then is handed back. work is for what has.
+// execute carries out the next step of a job until it is done, waits, or has to be redelivered. ctx
+// ends with the worker's intake: an upload that has not begun by then is given back. work is the
+// context of uploads that have begun.
 func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error) {
 	if d.invalid != nil {
 		return w.invalid(ctx, work, d)
@@ -83,11 +84,11 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 		case err == nil:
 		case !errors.Is(err, pipeline.ErrConflict):
 			return result{}, err
-		case uploaded: // what came of the upload is still to be written
+		case uploaded: // the upload's outcome still has to be written
 			if r, done, err := w.reload(work, d, u); done || err != nil {
 				return r, err
 			}
-		default: // somebody else was faster: look again
+		default: // another worker was faster: read again
 			learned = pipeline.Look{}
 			if r, done, err := w.load(ctx, work, d); done || err != nil {
 				return r, err
@@ -96,8 +97,8 @@ func (w *Worker) execute(ctx, work context.Context, d *delivery) (result, error)
 	}
 }
 
-// reload reads the records again after an upload whose outcome could not be written. Should the job
-// have ended meanwhile, the outcome is written to the sample alone.
+// reload reads the records again after an upload whose outcome could not be written. If the job has
+// ended meanwhile, the outcome is written only to the sample.
 func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) (r result, done bool, err error) {
 	for {
 		d.sample, d.entry, err = w.q.Load(work, d.sample.Key, d.Job.Ref())
@@ -115,8 +116,8 @@ func (w *Worker) reload(work context.Context, d *delivery, u pipeline.Uploaded) 
 	}
 }
 
-// load reads what is known of the job's sample, and of the job. done says that this was all there
-// is to do: the job is over, or its id is another job's.
+// load reads the records of the job and its sample. done says that nothing is left to do: the job
+// has ended, or its ID belongs to another job.
 func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bool, err error) {
 	d.sample, d.entry, err = w.q.Load(ctx, d.sample.Key, d.Job.Ref())
 	if err != nil {
@@ -126,7 +127,7 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 	switch known := d.entry; {
 	case known.State == "" || known.Sample == d.sample.Key || known.Sample == "":
 	case known.State == queue.JobDone && known.Event.Data.SHA256 == "" && known.Event.Data.URL == "":
-		// It ended before anybody knew its contents.
+		// It ended before its contents were known.
 	default:
 		r, err = w.conflict(work, d)
 		return r, true, err
@@ -151,8 +152,8 @@ func (w *Worker) load(ctx, work context.Context, d *delivery) (r result, done bo
 	return ack, true, nil
 }
 
-// conflict keeps a job as a dead letter whose id its source used before, for other contents. The id
-// has, or will have, its one final event.
+// conflict makes a dead letter of a job whose source used the ID before for other contents. That ID
+// already has, or will have, its one final event.
 func (w *Worker) conflict(work context.Context, d *delivery) (result, error) {
 	cause := results.Error{
 		Reason:  results.Conflict,
@@ -171,7 +172,7 @@ func (w *Worker) conflict(work context.Context, d *delivery) (result, error) {
 	return ack, nil
 }
 
-// invalid ends what is no job.
+// invalid ends an invalid job.
 func (w *Worker) invalid(ctx, work context.Context, d *delivery) (result, error) {
 	if r, done, err := w.load(ctx, work, d); done || err != nil {
 		return r, err
@@ -180,7 +181,7 @@ func (w *Worker) invalid(ctx, work context.Context, d *delivery) (result, error)
 	return w.fail(work, d, results.Error{Reason: results.InvalidJob, Message: d.invalid.Error()}, 0)
 }
 
-// notExamined ends a job, or sends it back, for an error in getting at its contents.
+// notExamined ends or requeues a job whose contents could not be read.
 func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) (result, error) {
 	disp := pipeline.Classify(pipeline.OpUpload, err)
 
@@ -198,7 +199,7 @@ func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) 
 	case disp.Action == pipeline.Terminate:
 		if errors.Is(err, pipeline.ErrOwn) {
 			w.log.Error().Err(err).Str("job", d.Job.Ref().String()).Str("file", d.Job.Filename).
-				Msg("Backburn's own was handed in; nothing of it leaves")
+				Msg("one of Backburn's own files or secrets was submitted; nothing of it leaves")
 		}
 		d.sample.Key = pipeline.SampleKey(d.Job)
 		if r, done, err := w.load(ctx, work, d); done || err != nil {
@@ -213,8 +214,8 @@ func (w *Worker) notExamined(ctx, work context.Context, d *delivery, err error) 
 	return result{}, err
 }
 
-// unreadable requeues a job whose contents exist but cannot be read, or ends it when its attempts
-// are used up. No attempt has been recorded yet, so JetStream's delivery count is used.
+// unreadable requeues a job whose contents exist but cannot be read, or ends it if no attempts are
+// left. No attempt has been recorded yet, so JetStream's delivery count is used.
 func (w *Worker) unreadable(work context.Context, d *delivery, disp pipeline.Disposition) (result, error) {
 	meta, err := d.msg.Metadata()
 	if err != nil {
@@ -233,8 +234,8 @@ func (w *Worker) unreadable(work context.Context, d *delivery, disp pipeline.Dis
 	}, 0)
 }
 
-// findOwner finds out whether anybody is still at the upload of a claimed sample. Of a claim that
-// names this worker its own book tells.
+// findOwner finds out whether the owner of a claimed sample is still uploading it. If the claim
+// names this worker, its own list of claims decides.
 func (w *Worker) findOwner(ctx context.Context, d *delivery) (pipeline.Event, error) {
 	owner := d.sample.Owner
 	if owner == w.member.ID() {
@@ -270,7 +271,7 @@ func (w *Worker) ask(ctx context.Context, d *delivery) (pipeline.Event, error) {
 	}, nil
 }
 
-// writeSample writes a change of the sample that no step goes along with.
+// writeSample writes a change of the sample that belongs to no step.
 func (w *Worker) writeSample(ctx context.Context, d *delivery, next pipeline.Sample) error {
 	s := d.sample
 	s.Sample = next
@@ -286,7 +287,8 @@ func (w *Worker) writeSample(ctx context.Context, d *delivery, next pipeline.Sam
 	return nil
 }
 
-// conclude takes the last step, and publishes that WildFire took the upload where that is news.
+// conclude carries out the last step, and publishes that WildFire accepted the upload if this is
+// new.
 func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample) (result, error) {
 	before := d.sample.Sample
 	if step.Kind == pipeline.StepFinish {
@@ -298,13 +300,13 @@ func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, s
 	var with []*queue.Change
 	if next != before {
 		with = append(with, w.q.PutSample(after))
-		if step.Kind != pipeline.StepWait || !step.Asking { // else the job's record says as much
+		if step.Kind != pipeline.StepWait || !step.Asking { // otherwise the job's record says so
 			defer w.q.SampleChanged(after.Key)
 		}
 	}
 
-	// The event and the records may become durable in any order: whatever a crash leaves out, the
-	// next delivery makes up for.
+	// The event and the records may become durable in any order: the next delivery completes
+	// whatever a crash prevented.
 	var published errgroup.Group
 	if tookUpload(before, next, step) {
 		published.Go(func() error { return w.q.PublishEvent(work, pipeline.SubmittedEvent(d.Job, next)) })
@@ -317,7 +319,7 @@ func (w *Worker) conclude(work context.Context, d *delivery, e pipeline.Event, s
 	return r, err
 }
 
-// tookUpload reports whether it was learned now that WildFire has the sample from this job.
+// tookUpload reports whether this step first learned that WildFire has the sample from this job.
 func tookUpload(before, next pipeline.Sample, step pipeline.Step) bool {
 	if step.Basis != results.BasisUpload {
 		return false
@@ -327,13 +329,13 @@ func tookUpload(before, next pipeline.Sample, step pipeline.Step) bool {
 		step.Kind == pipeline.StepFinish && before.Unsure
 }
 
-// take takes the last step: what becomes of the job is written together with the sample.
+// take carries out the last step: it writes the job's outcome together with the sample.
 func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step pipeline.Step, next pipeline.Sample, with []*queue.Change) (result, error) {
 	switch step.Kind {
 	case pipeline.StepFinish:
 		basis := step.Basis
 		if d.Basis != "" && basis == results.BasisCache {
-			basis = d.Basis // it waited, and this is what it waited for
+			basis = d.Basis // the job waited for this budget
 		}
 		r, err := w.end(work, d, pipeline.VerdictEvent(d.Job, next, basis, w.now()), with)
 		if err == nil && next.Report == nil {
@@ -366,7 +368,7 @@ func (w *Worker) take(work context.Context, d *delivery, e pipeline.Event, step 
 	return retryAfter(step.Delay), nil
 }
 
-// recordWish records in the sample what the job's rule wants of the report, before the job can end.
+// recordWish records in the sample whether the job's rule wants the report, before the job can end.
 func (w *Worker) recordWish(ctx context.Context, d *delivery) error {
 	wished := d.sample.Sample
 	if !w.config().RecordWish(&wished, d.Job, d.ruling) {
@@ -381,7 +383,8 @@ func (w *Worker) recordWish(ctx context.Context, d *delivery) error {
 	return err
 }
 
-// oweReport makes up for a report that was published while the job was ending.
+// oweReport handles a report that was published while the job was ending: the job's source still
+// has to get it.
 func (w *Worker) oweReport(ctx context.Context, d *delivery, s pipeline.Sample) error {
 	if !w.config().WantsReport(d.sample.Key, s) {
 		return nil
@@ -408,7 +411,7 @@ func (w *Worker) end(work context.Context, d *delivery, ev results.Event, with [
 	return ack, nil
 }
 
-// fail ends a job that cannot be done.
+// fail ends a job with a failure.
 func (w *Worker) fail(work context.Context, d *delivery, cause results.Error, attempts int) (result, error) {
 	return w.end(work, d, pipeline.FailedEvent(d.Job, cause, attempts, w.now()), nil)
 }

@@ -15,19 +15,19 @@ import (
 )
 
 const (
-	// How often workers look for lanes that are new.
+	// How often workers look for new lanes.
 	lookForLanes = 500 * time.Millisecond
 
-	// A lane is asked for jobs for so long after there was one in it.
+	// How long workers fetch from a lane after its last job.
 	laneMemory = 10 * time.Minute
 
-	// fetchWait is how long one request for jobs stays open, and so the longest that a stop waits
-	// for fetchers.
+	// fetchWait is how long one request for jobs stays open. A stop waits at most this long for the
+	// fetchers.
 	fetchWait = time.Second
 )
 
-// fetchAll fetches jobs from every lane until ctx ends. A lane is found by its first job, at the
-// latest after lookForLanes.
+// fetchAll fetches jobs from every lane until ctx ends. A new lane is found by its first job, at
+// the latest after lookForLanes.
 func (w *Worker) fetchAll(ctx, work context.Context) {
 	windows := map[pipeline.Priority]*window{}
 	for _, p := range pipeline.Priorities() {
@@ -79,16 +79,16 @@ type fetcher struct {
 	w      *Worker
 	feed   queue.Feed
 	window *window
-	large  int       // places that the largest job of the last fetch took; 0 before the first
-	seen   time.Time // when there was last something in it; guarded by the lock of fetchAll
+	large  int       // window places of the largest job in the last fetch; 0 before the first fetch
+	seen   time.Time // when it last had a job; guarded by the lock of fetchAll
 }
 
-// A feed that has more than was asked for is asked for more.
+// A feed with more jobs than requested gets a larger request next.
 const firstFetch = 8
 
-// run fetches until ctx ends, over says that the feed has been empty for long, or its consumer is
-// lost. While there is nothing in it, it keeps no places: one job is asked for beyond the window,
-// and for others there have to be places first.
+// run fetches until ctx ends, over returns true because the feed has long been empty, or the
+// consumer is lost. While the feed is empty it reserves no window places: one job is requested
+// beyond the window, and further jobs need places first.
 func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 	log := f.w.log.With().Str("feed", f.feed.Name).Logger()
 	most := 0
@@ -107,7 +107,7 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 
 		taken, err := f.fetch(ctx, work, n)
 		if err != nil && ctx.Err() == nil {
-			f.w.q.Lost(f.feed) // it may have been lost with its server; it is made again
+			f.w.q.Lost(f.feed) // the consumer may have been lost with its server; it is created again
 			laneFault(ctx, log, err, 0)
 			return
 		}
@@ -119,7 +119,7 @@ func (f *fetcher) run(ctx, work context.Context, over func() bool) {
 	}
 }
 
-// laneFault waits after a fault, and reports the first one of a row.
+// laneFault waits after a fault, and logs the first of several in a row.
 func laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) int {
 	if fault == 0 && ctx.Err() == nil {
 		log.Warn().Err(err).Msg("cannot fetch jobs; retrying")
@@ -129,8 +129,8 @@ func laneFault(ctx context.Context, log zerolog.Logger, err error, fault int) in
 	return fault + 1
 }
 
-// fetch takes the jobs that are there and fit into n places, or where n is 0 waits for one. It
-// starts on each as it arrives, and returns how many came.
+// fetch gets the queued jobs that fit into n window places, or waits for one job if n is 0. It
+// starts each job as it arrives, and returns the number of jobs.
 func (f *fetcher) fetch(ctx, work context.Context, n int) (int, error) {
 	var batch jetstream.MessageBatch
 	var err error

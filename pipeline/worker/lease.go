@@ -15,15 +15,15 @@ import (
 type delivery struct {
 	queue.Message
 	msg     jetstream.Msg
-	invalid error // why it is no job; nil for a good one
+	invalid error // why it is not a valid job; nil for a valid one
 
 	sample   queue.SampleEntry // as it was last read
 	entry    queue.JobEntry    // the job's record, as it was last read
 	contents queue.Contents
 	head     beginning       // of the contents
-	ruling   pipeline.Ruling // what may leave
+	ruling   pipeline.Ruling // the policy's ruling on what may leave
 
-	outcome string // of its final event, once it has one
+	outcome string // type of its final event, once it has one
 }
 
 // leases tracks the deliveries that this worker holds, and extends their AckWait on one ticker. It
@@ -54,7 +54,7 @@ func (l *leases) size() int {
 	return len(l.held)
 }
 
-// run tells the server, a third of the lease apart, that the deliveries are in progress.
+// run reports the deliveries as in progress to the server every third of the lease.
 func (l *leases) run(ctx context.Context, lease time.Duration) error {
 	t := time.NewTicker(lease / 3)
 	defer t.Stop()
@@ -68,21 +68,21 @@ func (l *leases) run(ctx context.Context, lease time.Duration) error {
 
 		l.mu.Lock()
 		for d := range l.held {
-			_ = d.msg.InProgress() // the next makes up for a lost one
+			_ = d.msg.InProgress() // the next report replaces a lost one
 		}
 		l.mu.Unlock()
 	}
 }
 
-// ack acknowledges a delivery. All that the job needs is in the ledger by then: should the
-// acknowledgment get lost, the job comes again, and is found there.
+// ack acknowledges a delivery. By then everything about the job is in the ledger. If the
+// acknowledgment is lost, the job is redelivered and found there.
 func (l *leases) ack(d *delivery) error {
 	l.drop(d)
 
 	return d.msg.Ack()
 }
 
-// nak hands a delivery back, to come again after a delay.
+// nak returns a delivery to the server, to be redelivered after a delay.
 func (l *leases) nak(d *delivery, after time.Duration) error {
 	l.drop(d)
 

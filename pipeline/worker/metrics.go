@@ -21,7 +21,7 @@ type metrics struct {
 	pending       prometheus.Gauge
 	parked        prometheus.Gauge
 	conflicts     prometheus.Counter
-	dead          *prometheus.CounterVec // by reason, and whether it needs a person
+	dead          *prometheus.CounterVec // by reason, and by whether a person is needed
 	queriesFailed prometheus.Counter
 	reports       *prometheus.CounterVec // by status
 	reportsDue    prometheus.Gauge
@@ -45,12 +45,12 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	}
 	m := &metrics{
 		outcomes: counter("backburn_jobs_finished_total", "Jobs that got their final event here.", "event", "outcome"),
-		uploads:  counter("backburn_uploads_total", "Uploads tried, by what followed.", "result"),
+		uploads:  counter("backburn_uploads_total", "Upload attempts, by the action that followed.", "result"),
 		uploadSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "backburn_upload_seconds", Help: "Time that WildFire took to take an upload.",
+			Name: "backburn_upload_seconds", Help: "Time that WildFire took to accept an upload.",
 			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 		}),
-		uploadBytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_upload_bytes_total", Help: "Contents that WildFire took."}),
+		uploadBytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_upload_bytes_total", Help: "Bytes of contents that WildFire accepted."}),
 		queries:     prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_queries_total", Help: "Calls for verdicts that were answered."}),
 		asked: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "backburn_query_hashes", Help: "Hashes in a call for verdicts.", Buckets: []float64{1, 2, 5, 10, 25, 50, 100, 250, 500},
@@ -103,7 +103,7 @@ func newMetrics(reg prometheus.Registerer, log zerolog.Logger, held *leases, pau
 	return m
 }
 
-// poller is what the poller counts.
+// poller returns the poller's metrics.
 func (m *metrics) poller() poller.Metrics {
 	return poller.Metrics{
 		Pending:  m.pending,

@@ -13,12 +13,12 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// lookAhead is up to which size contents that were hashed before are looked at before anything of them
-// leaves, in bytes. Larger ones are looked at as they leave.
+// lookAhead is the largest size, in bytes, at which contents with a trusted hash are scanned before
+// anything of them leaves. Larger contents are scanned during the upload.
 const lookAhead = 1 << 20
 
-// guarded has contents looked at as they are read, whatever was seen of them before. It is the last
-// look: an upload ends before the first byte of a secret.
+// guarded returns contents that are scanned while they are read, even if they were scanned before.
+// This is the last check: an upload ends before the first byte of a secret.
 func (w *Worker) guarded(c queue.Contents) queue.Contents {
 	open := c.Open
 	c.Open = func() (io.ReadCloser, error) {
@@ -33,7 +33,7 @@ func (w *Worker) guarded(c queue.Contents) queue.Contents {
 	return c
 }
 
-// withheld says in the pipeline's words that the guard keeps contents here.
+// withheld turns the guard's refusal into an error of the pipeline.
 type withheld struct{ io.ReadCloser }
 
 func (r withheld) Read(p []byte) (int, error) {
@@ -45,7 +45,7 @@ func (r withheld) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// own makes an error of the guard one of the pipeline.
+// own converts an error of the guard to one of the pipeline.
 func own(err error) error {
 	if errors.Is(err, guard.ErrOwn) {
 		return fmt.Errorf("%w: %w", pipeline.ErrOwn, err)

@@ -9,7 +9,7 @@ import (
 	"backburn/pipeline/fleet"
 )
 
-// rule finds out what the policy says about a job whose contents were examined.
+// rule applies the policy to a job whose contents were examined.
 func (w *Worker) rule(d *delivery) {
 	var types []string
 	if d.Job.Kind == pipeline.KindFile && w.config().NeedsTypes() {
@@ -22,8 +22,8 @@ func (w *Worker) rule(d *delivery) {
 	}
 }
 
-// takeUpload spends one upload of the day's budget, and of those of the job's rules. It returns
-// fleet.ErrSpent where one of them is used up.
+// takeUpload spends one upload of the day's budget and of the budgets of the job's rules. It
+// returns fleet.ErrSpent if one of them is used up.
 func (w *Worker) takeUpload(ctx context.Context, d *delivery) error {
 	if err := w.uploads.Take(ctx, d.Job.Source, d.Job.Priority); err != nil {
 		return err
@@ -46,7 +46,7 @@ func (w *Worker) takeUpload(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-// refundUpload gives back what takeUpload took.
+// refundUpload returns what takeUpload spent.
 func (w *Worker) refundUpload(ctx context.Context, d *delivery) {
 	w.uploads.Refund(ctx, d.Job.Source, d.Job.Priority)
 	w.refundShares(ctx, d.ruling.Shares)

@@ -11,7 +11,7 @@ import (
 	"backburn/pipeline/span"
 )
 
-// accept takes a message on.
+// accept starts the work on a message.
 func (w *Worker) accept(msg jetstream.Msg) *delivery {
 	d := &delivery{msg: msg}
 	d.Message, d.invalid = w.q.Receive(msg)
@@ -28,7 +28,7 @@ func (w *Worker) process(ctx, work context.Context, d *delivery) {
 	ctx, sp := w.spans.Job(ctx, d.Job, d.Trace)
 	if sp != nil {
 		work = trace.ContextWithSpan(work, sp)
-		d.Trace = span.Current(ctx) // what happens to the job later belongs to this delivery
+		d.Trace = span.Current(ctx) // later steps of the job belong to this delivery's trace
 	}
 	r, err := w.execute(ctx, work, d)
 	w.endSpan(sp, d, r, err)

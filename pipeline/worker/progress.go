@@ -19,7 +19,7 @@ type Upload struct {
 	Since    time.Time `json:"since"`
 }
 
-// progress keeps what is being uploaded now, for those who look. It is safe for concurrent use.
+// progress lists the uploads in progress, for status pages. It is safe for concurrent use.
 type progress struct {
 	mu  sync.Mutex
 	now map[*upload]struct{}
@@ -32,7 +32,7 @@ type upload struct {
 
 func newProgress() *progress { return &progress{now: map[*upload]struct{}{}} }
 
-// start notes an upload; report is for its transport, done for its end.
+// start adds an upload. Its transport calls report; the caller calls done at its end.
 func (p *progress) start(j pipeline.Job, at time.Time) (report func(sent, total int64), done func()) {
 	u := &upload{Upload: Upload{
 		Job:      j.ID,

@@ -10,7 +10,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// copyContents reads contents up to a limit in bytes, from what is open already or else anew.
+// copyContents reads contents up to a limit in bytes, from the file that is already open or else
+// from the start.
 func copyContents(ctx context.Context, to io.Writer, c queue.Contents, opened io.Reader, limit int64) (size int64, err error) {
 	if opened == nil {
 		r, err := c.Open()
@@ -50,11 +51,11 @@ func (r readerWithContext) Read(p []byte) (int, error) {
 
 // beginning keeps the first bytes of what is written to it.
 type beginning struct {
-	room  int // how many more it keeps
+	room  int // how many more bytes to keep
 	bytes []byte
 }
 
-// Write keeps what there is room for. It never fails.
+// Write keeps as much as there is room for. It never fails.
 func (b *beginning) Write(p []byte) (int, error) {
 	n := min(len(p), b.room)
 	b.bytes = append(b.bytes, p[:n]...)

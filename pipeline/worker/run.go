@@ -17,7 +17,7 @@ import (
 	"backburn/pipeline/span"
 )
 
-// New makes a worker on an open queue. It does nothing until Run.
+// New makes a worker for an open queue. It does nothing until Run.
 func New(q *queue.Queue, cfg pipeline.Config, submitter Submitter, verdicts poller.VerdictClient, opts ...Option) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -92,9 +92,9 @@ func limitOf(perSecond float64) rate.Limit {
 	return rate.Limit(perSecond)
 }
 
-// Run works until ctx ends. It then fetches no more jobs, hands back those that were not begun, lets
-// uploads in progress go on for the shutdown timeout, and returns when
-// every goroutine is gone.
+// Run works until ctx ends. It then fetches no more jobs, gives back jobs that have not begun, lets
+// uploads in progress continue for the shutdown timeout, and returns when every goroutine has
+// ended.
 func (w *Worker) Run(ctx context.Context) error {
 	ctx = span.Detached(ctx)
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
@@ -164,7 +164,8 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 // Member is the worker's place in the fleet.
 func (w *Worker) Member() *fleet.Membership { return w.member }
 
-// pauseFault says how a budget is: well, stopped after a fault, or used up, which is nobody's fault.
+// pauseFault returns the state of a budget: available, paused after a fault, or used up, which is
+// not a fault.
 func (w *Worker) pauseFault(b pipeline.Budget) error {
 	p, on, _ := w.pauses.Active(b)
 	switch {
@@ -183,14 +184,14 @@ func (w *Worker) pauseFault(b pipeline.Budget) error {
 			State:  health.Degraded,
 			Cause:  health.CausePause,
 			Reason: fmt.Sprintf("%s are %s, until %s", b, p.Reason, p.Until.Format(time.RFC3339)),
-			Remedy: "`backburn resume` ends that",
+			Remedy: "`backburn resume` ends the pause",
 		}
 	}
 
 	return health.Fault{
 		Cause:  health.CausePause,
 		Reason: fmt.Sprintf("%s are paused until %s: %s", b, p.Until.Format(time.RFC3339), p.Reason),
-		Remedy: "one call tries again then",
+		Remedy: "one call checks then whether the fault is gone",
 	}
 }
 
@@ -203,7 +204,8 @@ func (w *Worker) Ask(ctx context.Context, q poller.Question) (poller.Answer, err
 // Uploads returns the uploads in progress in this process.
 func (w *Worker) Uploads() []Upload { return w.progress.list() }
 
-// shareRate keeps this worker's part of the fleet's rate, by the slots of those alive.
+// shareRate keeps this worker's rate at its share of the fleet's rate, in proportion to the upload
+// slots of the live workers.
 func (w *Worker) shareRate(ctx context.Context) error {
 	for {
 		members, changed := w.member.Members()

@@ -8,19 +8,19 @@ import (
 	"backburn/pipeline"
 )
 
-// slots hands a number of slots to the lanes by weight, and within a lane to the
-// sources in turn: urgent goes first, none starves, and a source that floods a lane delays
-// another by one upload at a time. A lane's turns are its weight in every round of all weights;
-// a lane with nobody waiting passes its turns on.
+// slots gives upload slots to the lanes by weight, and within a lane to the sources in turn. Urgent
+// jobs go first, no lane starves, and a source that floods a lane delays another by one upload at a
+// time. In each round a lane gets as many turns as its weight; a lane without waiting jobs passes
+// its turns on.
 type slots struct {
 	mu     sync.Mutex
-	size   int // how many there are
+	size   int // total number
 	taken  int
 	lines  map[pipeline.Priority]*line
 	credit map[pipeline.Priority]int
 }
 
-// laneWeight is how many of 13 contested slots a lane gets.
+// laneWeight is how many of 13 slots a lane gets while all lanes wait.
 var laneWeight = map[pipeline.Priority]int{pipeline.Urgent: 9, pipeline.Normal: 3, pipeline.Bulk: 1}
 
 func newSlots(n int) *slots {
@@ -35,7 +35,7 @@ func newSlots(n int) *slots {
 	return s
 }
 
-// acquire waits for a slot. Every nil return must be followed by one release.
+// acquire waits for a slot. After a nil error the caller must call release once.
 func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string) error {
 	s.mu.Lock()
 	if s.taken < s.size {
@@ -55,7 +55,7 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.lines[p].leave(source, turn) { // it was ours already
+	if !s.lines[p].leave(source, turn) { // the slot was already assigned to us
 		s.taken--
 		s.pass()
 	}
@@ -63,7 +63,7 @@ func (s *slots) acquire(ctx context.Context, p pipeline.Priority, source string)
 	return ctx.Err()
 }
 
-// release gives a slot back.
+// release returns a slot.
 func (s *slots) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *slots) release() {
 	s.pass()
 }
 
-// resize changes how many slots there are. Those that are taken beyond that stay so until they are
+// resize changes the number of slots. Slots in use beyond the new number stay in use until they are
 // released.
 func (s *slots) resize(n int) {
 	s.mu.Lock()
@@ -82,7 +82,7 @@ func (s *slots) resize(n int) {
 	s.pass()
 }
 
-// pass gives the slots that are free to those whose turn it is. The caller holds mu.
+// pass gives free slots to the waiters whose turn it is. The caller holds mu.
 func (s *slots) pass() {
 	for s.taken < s.size {
 		turn := s.next()
@@ -94,7 +94,7 @@ func (s *slots) pass() {
 	}
 }
 
-// next takes out the one whose turn it is; nil if nobody waits. The caller holds mu.
+// next removes and returns the waiter whose turn it is; nil if nobody waits. The caller holds mu.
 func (s *slots) next() chan struct{} {
 	for range 2 {
 		for _, p := range pipeline.Priorities() {
@@ -114,8 +114,8 @@ func (s *slots) next() chan struct{} {
 	return nil
 }
 
-// line is who waits in a lane: sources take turns, and within a source it is first come, first
-// served.
+// line holds the waiters of a lane: sources take turns, and within a source the order is first
+// come, first served.
 type line struct {
 	turns   []string                   // sources with somebody waiting, the next one first
 	waiting map[string][]chan struct{} // by source
@@ -128,7 +128,7 @@ func (l *line) join(source string, turn chan struct{}) {
 	l.waiting[source] = append(l.waiting[source], turn)
 }
 
-// leave takes out one that gives up; false if it had its turn already.
+// leave removes a waiter that gives up; false if it already had its turn.
 func (l *line) leave(source string, turn chan struct{}) bool {
 	at := slices.Index(l.waiting[source], turn)
 	if at < 0 {
@@ -142,7 +142,7 @@ func (l *line) leave(source string, turn chan struct{}) bool {
 	return true
 }
 
-// next takes out the one whose turn it is; nil if nobody waits.
+// next removes and returns the waiter whose turn it is; nil if nobody waits.
 func (l *line) next() chan struct{} {
 	if len(l.turns) == 0 {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"backburn/pipeline"
 )
 
-// Of contested slots urgent gets most, and bulk some all the same.
+// While all lanes wait, urgent jobs get most slots, and bulk jobs still get some.
 func TestSlotsGoByWeight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestSlotsGoByWeight(t *testing.T) {
 	})
 }
 
-// A waiter that gives up loses no slot, whether or not it was its turn already.
+// No slot is lost when a waiter gives up, even if it already had its turn.
 func TestSlotsSurviveThoseWhoGiveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestSlotsSurviveThoseWhoGiveUp(t *testing.T) {
 	})
 }
 
-// Within a lane sources take turns, however many one of them has waiting.
+// Within a lane sources take turns, however many jobs of one of them wait.
 func TestSlotsGoRoundTheSources(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,7 +110,8 @@ func TestSlotsGoRoundTheSources(t *testing.T) {
 	})
 }
 
-// More slots let those go on who wait; fewer hold only for slots that are released.
+// With more slots, waiters continue at once. With fewer, slots in use stay in use until they are
+// released.
 func TestSlotsAreResized(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,11 +20,11 @@ type sources struct {
 
 type sourceFault struct {
 	inARow int
-	until  time.Time // no job of the source is fetched before
+	until  time.Time // time until which no job of the source is fetched
 }
 
 const (
-	// So many jobs of a source in a row that could not be reached are no trouble of single files.
+	// After this many unreachable jobs of a source in a row, the fault is not in single files.
 	unreachableAfter = 2
 
 	firstSourcePause   = 5 * time.Second
@@ -35,7 +35,7 @@ func newSources(r *health.Registry) *sources {
 	return &sources{health: r, faults: map[string]*sourceFault{}}
 }
 
-// reached notes that contents of a source were opened.
+// reached records that contents of a source were opened.
 func (s *sources) reached(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,8 +45,8 @@ func (s *sources) reached(source string) {
 	}
 }
 
-// unreachable notes that contents of a source could not be reached. first says that nobody was
-// told.
+// unreachable records that contents of a source could not be reached. first says that this is not
+// reported yet.
 func (s *sources) unreachable(source string, err error) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

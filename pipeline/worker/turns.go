@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// turns say who may claim a sample next, to upload it. There are as many as upload slots and, where
-// uploads follow each other faster than claims become durable, some more: then the next samples are
-// claimed while others are uploaded, and no slot waits for a claim. Where uploads are rare or slow
-// there are none ahead, so nothing that is claimed waits long for its slot. It is safe for
+// turns limits how many jobs may claim their samples for an upload. There are as many turns as
+// upload slots. If uploads end faster than claims become durable, there are more, so that the next
+// samples are claimed during other uploads and no slot waits for a claim. If uploads are rare or
+// slow there are no extra turns, so that no claimed sample waits long for its slot. It is safe for
 // concurrent use.
 type turns struct {
 	*slots
@@ -16,12 +16,12 @@ type turns struct {
 	uploads int // at a time
 
 	mu    sync.Mutex
-	claim time.Duration // what a claim took, lately
-	pause time.Duration // from the end of one upload to that of the next, lately
-	ended time.Time     // the last upload
+	claim time.Duration // recent duration of a claim
+	pause time.Duration // recent time between the ends of two uploads
+	ended time.Time     // end of the last upload
 }
 
-// mostAhead is how many more turns than upload slots there are, for each slot, at most.
+// mostAhead is the most extra turns for each upload slot.
 const mostAhead = 15
 
 func newTurns(uploads int) *turns {
@@ -32,7 +32,7 @@ func newTurns(uploads int) *turns {
 	}
 }
 
-// claimed notes how long a claim took.
+// claimed records how long a claim took.
 func (t *turns) claimed(took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -41,7 +41,7 @@ func (t *turns) claimed(took time.Duration) {
 	t.adapt()
 }
 
-// uploaded notes that an upload ended.
+// uploaded records that an upload ended.
 func (t *turns) uploaded(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,7 +51,8 @@ func (t *turns) uploaded(now time.Time) {
 	t.adapt()
 }
 
-// adapt has as many turns ahead as uploads end while a claim becomes durable. The caller holds mu.
+// adapt sets the number of extra turns to the number of uploads that end while a claim becomes
+// durable. The caller holds mu.
 func (t *turns) adapt() {
 	pause := max(t.pause, time.Microsecond)
 	ahead := int((t.claim + pause/2) / pause)

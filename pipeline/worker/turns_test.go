@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Samples are claimed ahead of their slots only where uploads end faster than claims are written.
+// Samples are claimed before a slot is free only if uploads end faster than claims are written.
 func TestTurnsAhead(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		claim, pause time.Duration
 		want         int
 	}{
-		"nothing took place":        {0, 0, 4},
-		"uploads take long":         {5 * time.Millisecond, 300 * time.Millisecond, 4},
-		"the rate is low":           {20 * time.Millisecond, 500 * time.Millisecond, 4},
-		"claims take as long":       {6 * time.Millisecond, 2 * time.Millisecond, 4 + 3},
-		"claims take far longer":    {90 * time.Millisecond, time.Millisecond, 4 + 4*mostAhead},
-		"everything takes no time":  {10 * time.Microsecond, 100 * time.Microsecond, 4},
-		"uploads end all at a time": {time.Second, 0, 4 + 4*mostAhead},
+		"no uploads yet":                   {0, 0, 4},
+		"uploads take long":                {5 * time.Millisecond, 300 * time.Millisecond, 4},
+		"the rate is low":                  {20 * time.Millisecond, 500 * time.Millisecond, 4},
+		"claims take as long":              {6 * time.Millisecond, 2 * time.Millisecond, 4 + 3},
+		"claims take far longer":           {90 * time.Millisecond, time.Millisecond, 4 + 4*mostAhead},
+		"claims and uploads take no time":  {10 * time.Microsecond, 100 * time.Microsecond, 4},
+		"all uploads end at the same time": {time.Second, 0, 4 + 4*mostAhead},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

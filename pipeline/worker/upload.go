@@ -12,12 +12,12 @@ import (
 	"backburn/wildfire"
 )
 
-// upload waits for a turn, claims the sample and sends it. The turn comes before the claim: a job
-// that is more urgent need not wait for one that waits itself. It returns pipeline.ErrConflict if
-// somebody else was faster, and what was learned.
+// upload waits for a turn, claims the sample and sends it, and returns what was learned. The turn
+// comes before the claim, so that a more urgent job never waits for a claim whose owner is itself
+// waiting. It returns pipeline.ErrConflict if another worker was faster.
 func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event, error) {
 	release, ok := w.claims.hold(d.sample.Key, d.Job.Priority)
-	if !ok { // it waits as if the claim were written already
+	if !ok { // waits as if the claim were already written
 		d.sample.State = pipeline.StateUploading
 		d.sample.Owner = w.member.ID()
 		d.sample.ChangedAt = w.now()
@@ -43,9 +43,9 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 			}
 		}
 		if ok, err := w.takeSlot(ctx, d); err != nil {
-			return pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}, nil // the worker stops
+			return pipeline.Uploaded{Disposition: pipeline.Disposition{Action: pipeline.Defer}}, nil // the worker is stopping
 		} else if !ok {
-			continue // it waits for the end of the pause, or is parked
+			continue // wait for the end of the pause, or park the job
 		}
 
 		sub, disp := w.send(work, d)
@@ -53,8 +53,8 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 			return w.uploaded(work, d, sub, disp), nil
 		}
 
-		// Not the file's fault nor the service's: no token, say. The claim is kept meanwhile, since
-		// giving it back and taking it again would be two durable writes each time.
+		// Neither the file nor the service is at fault: for example, there is no token. Keep the
+		// claim meanwhile, because releasing and renewing it would be two durable writes each time.
 		w.log.Warn().Str("err", disp.Message).Str("job", d.Job.ID).Msg("upload deferred; retrying")
 		if err := w.waitForToken(ctx); err != nil {
 			return w.uploaded(work, d, sub, disp), nil
@@ -62,7 +62,7 @@ func (w *Worker) upload(ctx, work context.Context, d *delivery) (pipeline.Event,
 	}
 }
 
-// waitForToken waits a moment, and then for as long as there is no token.
+// waitForToken waits for a moment, and then until there is a token.
 func (w *Worker) waitForToken(ctx context.Context) error {
 	if err := fleet.Sleep(ctx, w.config().RetryMin); err != nil || w.tokens == nil {
 		return err
@@ -71,8 +71,8 @@ func (w *Worker) waitForToken(ctx context.Context) error {
 	return w.tokens.WaitReady(ctx)
 }
 
-// claim writes that this worker uploads the sample. It returns pipeline.ErrConflict if the sample
-// is not to be uploaded any more.
+// claim records that this worker uploads the sample. It returns pipeline.ErrConflict if the sample
+// no longer needs an upload.
 func (w *Worker) claim(ctx context.Context, d *delivery) error {
 	learned := pipeline.Claimed{Owner: w.member.ID()}
 	step, next := pipeline.Decide(d.sample.Sample, d.Job, learned, w.policy(d), w.now())
@@ -95,8 +95,8 @@ func (w *Worker) claim(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-// takeSlot waits for an upload slot, with the turn in hand and the sample claimed. It gives
-// everything but the claim back where uploads were paused meanwhile, or ctx ended.
+// takeSlot waits for an upload slot. The caller holds the turn and the claim. If uploads were
+// paused meanwhile or ctx ended, takeSlot releases everything except the claim.
 func (w *Worker) takeSlot(ctx context.Context, d *delivery) (bool, error) {
 	err := w.slots.acquire(ctx, d.Job.Priority, d.Job.Source)
 	if err == nil {
@@ -112,8 +112,8 @@ func (w *Worker) takeSlot(ctx context.Context, d *delivery) (bool, error) {
 	return false, err
 }
 
-// send makes one try at the upload, with a slot and a turn in hand, and judges the outcome. A part
-// of the budget is spent only where WildFire may have counted it.
+// send makes one upload attempt and classifies its outcome. The caller holds a slot and a turn. An
+// upload is spent from the budget only if WildFire may have counted it.
 func (w *Worker) send(work context.Context, d *delivery) (wildfire.Submission, pipeline.Disposition) {
 	uctx, sp := w.spans.Upload(work, d.contents.Size, d.sample.Attempts+1)
 	sub, err := w.submit(uctx, d)
@@ -161,8 +161,8 @@ func (w *Worker) submit(work context.Context, d *delivery) (wildfire.Submission,
 	return sub, err
 }
 
-// uploaded draws the consequence of an upload for others, and returns what was learned for the job.
-// A pause holds in this process at once, before it is written for the fleet.
+// uploaded pauses or resumes uploads depending on the outcome of one upload, and returns what was
+// learned for the job. A pause applies to this process at once, before it is written for the fleet.
 func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submission, disp pipeline.Disposition) pipeline.Event {
 	ctx, cancel := outlive(work)
 	defer cancel()
@@ -179,7 +179,7 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 		w.log.Debug().Str("job", d.Job.ID).Str("sha256", d.Job.SHA256).Bool("uncertain", sub.Uncertain).Msg("submitted")
 	case pipeline.Retry:
 		if disp.Reason == results.AttemptsExhausted && w.breaker.fault(d.sample.Key) {
-			w.log.Error().Str("err", disp.Message).Msg("WildFire rejects file after file; uploads paused")
+			w.log.Error().Str("err", disp.Message).Msg("WildFire rejects every file; uploads paused")
 			err = w.pauses.Grow(ctx, pipeline.Uploads, "WildFire fails: "+disp.Message)
 		}
 	case pipeline.ParkBudget:
@@ -201,8 +201,8 @@ func (w *Worker) uploaded(work context.Context, d *delivery, sub wildfire.Submis
 	return pipeline.Uploaded{Disposition: disp, MD5: sub.MD5, Filetype: sub.Filetype}
 }
 
-// outlive returns a context that lasts a moment longer than work: what came of an upload is written
-// down even where the upload was the last thing there was time for.
+// outlive returns a context that lasts a moment longer than work, so that the outcome of an upload
+// is recorded even if the shutdown timeout ends with it.
 func outlive(work context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(work))
 	stop := context.AfterFunc(work, func() {
@@ -216,11 +216,11 @@ func outlive(work context.Context) (context.Context, context.CancelFunc) {
 // finalWriteTimeout bounds recording an upload's outcome after the time for work is up.
 const finalWriteTimeout = 2 * time.Second
 
-// errPaused says that uploads are paused for so long that a job is not kept waiting for it here.
+// errPaused says that uploads are paused for too long for the worker to hold the job.
 var errPaused = errors.New("uploads are paused")
 
-// admit waits for everything that a claim needs: a turn, no pause, a part of the day's budget, a
-// place in the rate. None of it counts as an attempt.
+// admit waits for everything that a claim needs: a turn, the end of a pause, one upload of the
+// day's budget, and the rate limit. None of these waits counts as an attempt.
 func (w *Worker) admit(ctx context.Context, d *delivery) error {
 	if err := w.turns.acquire(ctx, d.Job.Priority, d.Job.Source); err != nil {
 		return err
@@ -253,6 +253,6 @@ func (w *Worker) pass(ctx context.Context, d *delivery) error {
 		if pause, on, _ := w.pauses.Active(pipeline.Uploads); !on || pause.Probing {
 			return nil
 		}
-		w.refundUpload(ctx, d) // somebody met a pause while we waited for the rate
+		w.refundUpload(ctx, d) // uploads were paused while we waited for the rate limit
 	}
 }

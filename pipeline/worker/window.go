@@ -13,28 +13,28 @@ import (
 // window limits how many jobs of a lane a worker holds, shared fairly between sources. Large
 // messages count as several jobs, so that a flood of them takes no more memory. A source may hold
 // at most windowShare times what is left free (the dynamic threshold of shared packet buffers:
-// Choudhury and Hahne, 1998). So one source alone uses four fifths, many share alike, and a
-// newcomer always finds some without anybody having to count sources. It is safe for concurrent
+// Choudhury and Hahne, 1998). So one source alone uses four fifths, many sources get equal parts,
+// and a new source always finds free places, without a count of sources. It is safe for concurrent
 // use.
 type window struct {
 	mu    sync.Mutex
 	free  int
 	held  map[string]int // by source
-	freed chan struct{}  // closed and replaced when places come back
+	freed chan struct{}  // closed and replaced when places are released
 }
 
 const (
-	// Jobs of a lane in one worker. Jobs that wait for an answer of WildFire need no
-	// slot, and the more of them there are, the better a call is used: 256 of one source.
+	// Jobs of a lane in one worker. Jobs that wait for an answer from WildFire need no upload slot,
+	// and many of them fill a call better. A single source can have 256.
 	windowSize = 320
 
-	// A job takes a place, and another for each so many bytes of its message.
+	// A job takes one place, and one more for each of this many bytes of its message.
 	bytesPerPlace = 256 << 10
 
 	windowShare = 4
 
-	// In a window that was full, places come back job by job: they gather for a moment, so that
-	// one request fetches several.
+	// In a full window, places are released job by job. They gather for a moment, so that one
+	// request fetches several jobs.
 	gatherPlaces = 5 * time.Millisecond
 )
 
@@ -42,8 +42,8 @@ func newWindow(n int) *window {
 	return &window{free: n, held: map[string]int{}, freed: make(chan struct{})}
 }
 
-// reserve waits until a source may hold more, and takes up to most of it. It returns 0 when
-// ctx ends.
+// reserve waits until a source may hold more, and takes up to most places. It returns 0 when ctx
+// ends.
 func (w *window) reserve(ctx context.Context, source string, most int) int {
 	for waited := false; ; waited = true {
 		if waited && fleet.Sleep(ctx, gatherPlaces) != nil {
@@ -61,7 +61,8 @@ func (w *window) reserve(ctx context.Context, source string, most int) int {
 	}
 }
 
-// try takes what there is for a source now, and says what to wait on if that is nothing.
+// try takes the places that a source may have now. If there are none, it returns the channel to
+// wait on.
 func (w *window) try(source string, most int) (int, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,8 +76,8 @@ func (w *window) try(source string, most int) (int, <-chan struct{}) {
 	return n, nil
 }
 
-// exceed takes places that may not be there: an empty queue waits for its next job without
-// keeping room for it, and jobs may turn out larger than those before.
+// exceed takes places even if none are free: an empty feed waits for its next job without reserving
+// room, and jobs may be larger than expected.
 func (w *window) exceed(source string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +88,7 @@ func (w *window) exceed(source string, n int) {
 // placesOf is how many places a job takes.
 func placesOf(m jetstream.Msg) int { return 1 + len(m.Data())/bytesPerPlace }
 
-// release gives places back.
+// release returns places.
 func (w *window) release(source string, n int) {
 	if n == 0 {
 		return

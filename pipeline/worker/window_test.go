@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 )
 
-// However much a source wants, the next one finds room.
+// However many places a source wants, the next source finds some.
 func TestRoomIsLeftForOthers(t *testing.T) {
 	t.Parallel()
 	r := newWindow(320)
@@ -21,7 +21,7 @@ func TestRoomIsLeftForOthers(t *testing.T) {
 	if held["a"] != 256 || held["b"] < 40 || held["c"] < 8 {
 		t.Errorf("a source alone holds %d, want 256; the next ones %d and %d, want a fair part of the rest", held["a"], held["b"], held["c"])
 	}
-	// As the first one's jobs are done the others catch up with it.
+	// As jobs of the first source finish, the other sources catch up.
 	for range 200 {
 		r.release("a", 1)
 		held["a"]--

@@ -21,7 +21,7 @@ import (
 	"backburn/wildfire"
 )
 
-// Submitter takes uploads; wildfire.Client is one.
+// Submitter uploads files and links; wildfire.Client implements it.
 type Submitter interface {
 	SubmitFile(ctx context.Context, f wildfire.File, opts ...wildfire.SubmitOption) (wildfire.Submission, error)
 	SubmitLink(ctx context.Context, link string) (wildfire.LinkSubmission, error)
@@ -46,7 +46,7 @@ type Worker struct {
 	client  *poller.Client
 	poller  *poller.Poller
 
-	tokens   Tokens // nil where nobody tells
+	tokens   Tokens // nil without WithTokens
 	limiter  *rate.Limiter
 	turns    *turns
 	slots    *slots // uploads
@@ -56,7 +56,7 @@ type Worker struct {
 	progress *progress
 	breaker  breaker
 	refusals pipeline.Refusals
-	guard    *guard.Guard // nil lets everything leave
+	guard    *guard.Guard // nil: no guard
 
 	reconfigured chan struct{} // capacity 1: the rate may be another
 
@@ -66,17 +66,17 @@ type Worker struct {
 // Option changes how a worker is made.
 type Option func(*options)
 
-// Tokens tells when a token can be had; auth.Source is one.
+// Tokens says when a token is available; auth.Source implements it.
 type Tokens interface {
-	// WaitReady returns when a call would not fail for want of a token, or with ctx's error.
+	// WaitReady returns nil once a call would not fail for lack of a token, or ctx's error.
 	WaitReady(ctx context.Context) error
 }
 
-// WithTokens lets the worker wait for a token where one is missing; without it, it tries again
-// after a while.
+// WithTokens lets the worker wait for a missing token. Without it, the worker retries after a
+// delay.
 func WithTokens(t Tokens) Option { return func(o *options) { o.tokens = t } }
 
-// WithGuard lets nothing of Backburn's own leave: what is, or holds, what g knows is withheld.
+// WithGuard withholds Backburn's own files and all contents with a secret that g knows.
 func WithGuard(g *guard.Guard) Option { return func(o *options) { o.guard = g } }
 
 type options struct {
@@ -93,32 +93,33 @@ type options struct {
 	process fleet.Process
 }
 
-// WithReports sets who is asked for reports; without it none are fetched.
+// WithReports sets the client that fetches reports; without it none are fetched.
 func WithReports(r poller.Reporter) Option { return func(o *options) { o.reports = r } }
 
-// WithLogger sets the logger; without it the worker is silent.
+// WithLogger sets the logger; without it the worker logs nothing.
 func WithLogger(l zerolog.Logger) Option { return func(o *options) { o.log = l } }
 
-// WithMetrics sets where metrics are registered; without it they are not.
+// WithMetrics sets the registry for metrics; without it they are not registered.
 func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.reg = r } }
 
-// WithTracing sets where spans go; without it, or with nil, there are none, and events carry no
-// traceparent.
+// WithTracing sets the provider of spans; without it, or with nil, there are none, and events carry
+// no traceparent.
 func WithTracing(p trace.TracerProvider) Option { return func(o *options) { o.traces = p } }
 
-// WithHealth sets the registry to which the worker reports: the sources whose contents it cannot reach, and
-// the budgets that are stopped. Without it there is one of its own.
+// WithHealth sets the registry to which the worker reports: the sources whose contents it cannot
+// reach, and the budgets that are stopped. Without it the worker uses a registry of its own.
 func WithHealth(r *health.Registry) Option { return func(o *options) { o.health = r } }
 
-// WithProcess says as what the worker joins the fleet; without it as "worker". Its slots are the worker's.
+// WithProcess sets the process that joins the fleet; without it the role is "worker". Its slots are
+// the worker's.
 func WithProcess(p fleet.Process) Option { return func(o *options) { o.process = p } }
 
-// WithClock sets what tells the time of day, on which quotas, verdicts' ages and schedules depend.
+// WithClock sets the clock on which quotas, the age of verdicts and schedules depend.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
-// WithTick sets how often those who wait for a time of day look at the clock: a second, since
-// clocks are set, and machines are suspended, without a timer noticing. A clock that runs
-// faster than time needs less.
+// WithTick sets how often goroutines that wait for a time of day check the clock. The default is
+// one second, because timers do not notice that a clock was set or a machine suspended. A test
+// clock that runs faster needs a shorter tick.
 func WithTick(d time.Duration) Option { return func(o *options) { o.tick = d } }
 
 const defaultTick = time.Second
