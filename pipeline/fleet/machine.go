@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// machineID names what process numbers are unique in: a boot of a machine, and in it a container.
+// machineID names the scope in which process IDs are unique: a boot of a machine and, within it, a
+// container.
 func machineID(boot, pids string) string {
 	sum := sha256.Sum256([]byte(boot + "\n" + pids))
 	return fmt.Sprintf("%x", sum[:5])

@@ -32,8 +32,9 @@ type Process struct {
 // Roles lists the roles of a process.
 func Roles() []string { return []string{"run", "worker", "watcher", "api", "clamd", "mail", "sink"} }
 
-// place is where the keys of a role are stored. NATS permissions depend on it: only workers may
-// write the keys of workers, because a sample's claim is valid as long as its worker's key.
+// place is the prefix of a role's keys in the store. NATS permissions depend on it: only workers
+// may write the keys of workers, because a sample's claim is valid as long as its worker's key
+// exists.
 func place(role string) string {
 	switch role {
 	case "watcher":
@@ -45,7 +46,7 @@ func place(role string) string {
 	return workerPlace
 }
 
-// The places of members in the store. Permissions are made of them.
+// The prefixes of members' keys in the store. NATS permissions use them.
 const (
 	workerPlace  = "worker"
 	watcherPlace = "watcher"
@@ -64,8 +65,8 @@ type Member struct {
 	Slots   int       `json:"slots,omitempty"`  // uploads at a time
 	Leader  bool      `json:"leader,omitempty"` // it runs the poller
 
-	State  health.State    `json:"state"`            // the worst of its parts
-	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst of them
+	State  health.State    `json:"state"`            // the worst state of its parts
+	Unwell []health.Status `json:"unwell,omitempty"` // its parts that are not ok, the worst first
 
 	Duties // at its last renewal, a third of the lease ago at most
 
@@ -78,24 +79,24 @@ type Member struct {
 // Works reports whether a member is alive and uploads.
 func (m Member) Works() bool { return !m.Gone && m.Slots > 0 }
 
-// Membership is a process's place in the fleet: it keeps one key alive under a time-to-live that
-// the server judges and, if it is a worker, knows who else does. Everything that must end with its
-// worker (a claimed sample, leadership, a share of the rate) hangs on that key, so no two clocks
-// are ever compared, and an upload costs no renewals of its own. It is safe for concurrent use.
+// Membership is a process's place in the fleet: it renews one key, which the server expires after
+// its time-to-live. In a worker it also knows the other live workers. Everything that must end with
+// its worker (a claimed sample, leadership, a share of the rate) depends on that key, so clocks are
+// never compared, and an upload needs no renewals of its own. It is safe for concurrent use.
 type Membership struct {
 	store *Store
 	place string
 	ttl   time.Duration // of the key, renewed at a third
-	grace time.Duration // how long a key has to be gone before its worker is
+	grace time.Duration // how long a key must be absent before its worker counts as gone
 
 	mu        sync.Mutex
 	self      Member
 	parts     func() []health.Status // nil for none
 	duties    func() Duties          // likewise
 	live      map[string]Member      // workers
-	absent    map[string]time.Time   // members that were looked up in vain, and since when
+	absent    map[string]time.Time   // members whose keys were absent, and since when
 	renewedAt time.Time
-	keptAt    time.Time     // when the lasting record was written
+	keptAt    time.Time     // when the permanent record was written
 	kept      health.State  // what it says
 	changed   chan struct{} // closed and replaced when live changes
 }
@@ -103,8 +104,8 @@ type Membership struct {
 const (
 	memberPrefix = workerPlace + "."
 
-	// Beside the key of a live member there is one that outlives it, so that one which died is
-	// seen. It is removed when the member leaves in good order.
+	// In addition to its expiring key, a member has a permanent one, so that a death is visible.
+	// The member removes it when it leaves properly.
 	lastPrefix = "last."
 	lastTTL    = 24 * time.Hour
 	lastEvery  = time.Minute
@@ -117,7 +118,7 @@ func Join(store *Store, lease time.Duration, p Process) *Membership {
 	if err != nil {
 		host = "unknown"
 	}
-	// Both together are the lease. The server counts whole seconds.
+	// Together they make up the lease. The server counts whole seconds.
 	ttl := max((lease * 2 / 3).Truncate(time.Second), time.Second)
 	return &Membership{
 		store: store,
@@ -189,7 +190,7 @@ func (f *Membership) follow(ctx context.Context, renew <-chan time.Time) error {
 		return fmt.Errorf("watch the fleet: %w", err)
 	}
 	defer func() { _ = w.Stop() }()
-	there := map[string]bool{} // until all that is there was read
+	there := map[string]bool{} // until all existing keys were read
 	for {
 		select {
 		case <-ctx.Done():
@@ -268,14 +269,14 @@ func (f *Membership) tend(ctx context.Context) {
 	}
 }
 
-// takePlace removes the records of dead processes that this one replaces, so that nobody misses
-// them when it leaves.
+// takePlace removes the records of dead processes that this one replaces, so that they are not
+// shown as gone after it leaves.
 func (f *Membership) takePlace(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, f.ttl/3)
 	defer cancel()
 	live, last, err := f.store.members(ctx)
 	if err != nil {
-		return // it is shown as replaced for as long as we are here
+		return // it is shown as replaced as long as we run
 	}
 	for _, m := range live {
 		delete(last, m.ID)
@@ -289,8 +290,8 @@ func (f *Membership) takePlace(ctx context.Context) {
 	}
 }
 
-// Renew writes our key with its time-to-live: a plain Put or Update would drop it. It is a real
-// write that costs little, so its error says whether this process can write at all.
+// Renew writes our key with its time-to-live: a plain Put or Update would drop it. It is a cheap
+// real write, so its error shows whether this process can write at all.
 func (f *Membership) Renew(ctx context.Context) error {
 	self := f.describe()
 	self.Duties = f.busy()
@@ -339,7 +340,7 @@ const (
 	maxReason = 300 // bytes
 )
 
-// describe returns what this member publishes about itself.
+// describe returns the data that this member publishes about itself.
 func (f *Membership) describe() Member {
 	f.mu.Lock()
 	self, parts := f.self, f.parts
@@ -372,7 +373,7 @@ func (f *Membership) busy() Duties {
 	return duties().bounded()
 }
 
-// leave ends the membership at once, so that nobody has to wait for the lease.
+// leave ends the membership at once, so that other members need not wait for the lease.
 func (f *Membership) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -380,16 +381,16 @@ func (f *Membership) leave() {
 	_ = f.store.kv.Purge(ctx, lastPrefix+f.place+"."+f.self.ID, jetstream.PurgeTTL(time.Minute))
 }
 
-// Sure reports whether our membership certainly still exists.
+// Sure reports whether our membership definitely still exists.
 func (f *Membership) Sure() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.renewedAt.IsZero() && time.Since(f.renewedAt) < f.ttl*2/3
 }
 
-// Gone reports whether a member is away for good: its key has expired, and its process is known
-// to be dead or the key has been seen to be absent for a while, since after an outage of the
-// server every member is absent for a moment.
+// Gone reports whether a member is gone for good: its key has expired, and either its process is
+// known to be dead or the key has been absent for a while. The delay is needed because after an
+// outage of the server every member is absent for a moment.
 func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	if id == f.self.ID {
 		return false, nil
@@ -418,7 +419,7 @@ func (f *Membership) Gone(ctx context.Context, id string) (bool, error) {
 	return time.Since(since) >= f.grace, nil
 }
 
-// Members returns the live workers, ourselves included, for a worker.
+// Members returns the live workers, including ourselves. It works only in a worker.
 func (f *Membership) Members() ([]Member, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -432,7 +433,7 @@ func (f *Membership) Members() ([]Member, <-chan struct{}) {
 	return out, f.changed
 }
 
-// SetLeader shows on our key whether we lead.
+// SetLeader publishes in our key whether we lead.
 func (f *Membership) SetLeader(v bool) {
 	f.mu.Lock()
 	f.self.Leader = v
@@ -453,8 +454,9 @@ type leadership struct {
 
 const leaderKey = "leader"
 
-// Lead tries to become the leader: nobody is, we are already, or the one that was is gone. Of a
-// dead process the key need not have expired: unlike an upload, its questions leave nothing behind.
+// Lead tries to become the leader. It succeeds if there is no leader, we already lead, or the
+// leader is gone. If the leader's process is dead, its key need not have expired: unlike an upload,
+// a leader's questions leave nothing unfinished.
 func (f *Membership) Lead(ctx context.Context) (bool, error) {
 	s, rev, err := Get[leadership](ctx, f.store, leaderKey)
 	if err != nil {
@@ -475,7 +477,7 @@ func (f *Membership) Lead(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// StepDown ends our leadership, if it is ours.
+// StepDown ends our leadership, if we lead.
 func (f *Membership) StepDown(ctx context.Context) {
 	s, rev, err := Get[leadership](ctx, f.store, leaderKey)
 	if err == nil && rev != 0 && s.Owner == f.self.ID {
@@ -490,10 +492,10 @@ func (f *Membership) Leads(ctx context.Context) (bool, error) {
 	return s.Owner == f.self.ID, err
 }
 
-// ID is this member's id.
+// ID returns this member's ID.
 func (f *Membership) ID() string { return f.self.ID }
 
-// Live reports whether a member's key existed at the last update, without asking.
+// Live reports whether a member's key existed at the last update. It makes no request.
 func (f *Membership) Live(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -502,8 +504,8 @@ func (f *Membership) Live(id string) bool {
 	return live || id == f.self.ID
 }
 
-// Members returns the processes of a fleet, in the order in which they started: those that are
-// alive, and those that died and that nobody replaced.
+// Members returns the processes of a fleet, ordered by start: live processes, and dead ones that
+// were not replaced.
 func Members(ctx context.Context, s *Store) ([]Member, error) {
 	live, last, err := s.members(ctx)
 	if err != nil {
@@ -513,7 +515,7 @@ func Members(ctx context.Context, s *Store) ([]Member, error) {
 	return withGone(live, last), nil
 }
 
-// members reads the keys of live members, and the lasting ones by id.
+// members reads the keys of live members, and the permanent keys by ID.
 func (s *Store) members(ctx context.Context) (live []Member, last map[string]Member, err error) {
 	base := "$KV." + s.kv.Bucket() + "."
 	live = []Member{}
@@ -534,7 +536,7 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 		at, id, _ := strings.Cut(strings.TrimPrefix(key, lastPrefix), ".")
 		var member Member
 		if json.Unmarshal(m.Data, &member) != nil || member.ID != id || place(member.Role) != at {
-			continue // not for others to write
+			continue // other roles may not write it
 		}
 		if strings.HasPrefix(key, lastPrefix) {
 			last[member.ID] = member
@@ -546,13 +548,13 @@ func (s *Store) members(ctx context.Context) (live []Member, last map[string]Mem
 	return live, last, nil
 }
 
-// replaces reports whether a process took the place of one that died: the same role on the same
-// host, started after that one was last seen.
+// replaces reports whether a process replaces a dead one: it has the same role on the same host,
+// and started after the other was last seen.
 func replaces(l, dead Member) bool {
 	return l.Role == dead.Role && l.Host == dead.Host && l.Started.After(dead.Seen)
 }
 
-// withGone adds those who are not alive any more, unless another process took their place.
+// withGone adds dead processes, unless another process replaced them.
 func withGone(live []Member, last map[string]Member) []Member {
 	for _, m := range live {
 		delete(last, m.ID)
@@ -573,7 +575,8 @@ func withGone(live []Member, last map[string]Member) []Member {
 	return all
 }
 
-// Rights are the keys of the store that a process of a role writes about itself, for permissions.
+// Rights returns the keys of the store that a process of a role writes about itself, for NATS
+// permissions.
 func Rights(role string) []string {
 	p := place(role)
 

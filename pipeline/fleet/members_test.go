@@ -6,7 +6,7 @@ import (
 	"backburn/pipeline"
 )
 
-// Whoever left the fleet while a worker was cut off has no share of its rate afterwards.
+// A member that left the fleet while a worker was disconnected has no share of the rate afterwards.
 func TestMembersThatLeftUnseen(t *testing.T) {
 	t.Parallel()
 	f := Join(nil, pipeline.DefaultConfig().Lease, Process{Role: "worker", Slots: 8})

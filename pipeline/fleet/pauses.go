@@ -18,40 +18,40 @@ type Pause struct {
 	Reason string    `json:"reason"`
 	Streak int       `json:"streak,omitempty"` // pauses for the same cause without a success between them
 
-	// Probing means that the pause has run out, and one worker makes one call to find out whether
-	// the fault is gone. The others wait for the result.
+	// Probing means that the pause has ended, and one worker makes a single call to find out
+	// whether the fault is gone. The others wait for the result.
 	Probing bool `json:"probing,omitempty"`
 
 	// Doubted means that single samples may be the cause: any success ends the pause.
 	Doubted bool `json:"doubted,omitempty"`
 
-	// By is the person who wants the pause; "" for one that a fault, or the budget, brought. It ends when
-	// it runs out, without a probe.
+	// By is the person who requested the pause; "" for a pause after a fault or for a spent budget.
+	// A person's pause ends without a probe.
 	By string `json:"by,omitempty"`
 
 	// Spent means that the budget is used up. This is no fault.
 	Spent bool `json:"spent,omitempty"`
 }
 
-// Pauses is the fleet's view of what is paused, kept in the store and watched. A pause holds in this
-// process before it is written for the others. It is safe for concurrent use.
+// Pauses holds the fleet's pauses, kept in the store and watched. A pause applies in this process
+// before it is written for the others. It is safe for concurrent use.
 type Pauses struct {
 	store *Store
 	now   func() time.Time
-	tick  time.Duration // how often those who wait look at the clock
+	tick  time.Duration // how often waiting goroutines check the clock
 
 	mu        sync.Mutex
 	current   map[pipeline.Budget]Pause
 	changed   chan struct{} // closed and replaced at every change
 	unwritten map[pipeline.Budget]Pause
 
-	owes chan struct{} // takes one when unwritten was empty
+	owes chan struct{} // receives a value when unwritten was empty
 }
 
 const pausePrefix = "pause."
 
-// NewPauses returns the pauses of a fleet. now tells the time of day; those who wait for one
-// look at it every tick.
+// NewPauses returns the pauses of a fleet. now returns the time of day; waiting goroutines check it
+// every tick.
 func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 	return &Pauses{
 		store:     store,
@@ -64,8 +64,8 @@ func NewPauses(store *Store, now func() time.Time, tick time.Duration) *Pauses {
 	}
 }
 
-// Run follows the pauses of the fleet until ctx ends, and tells the fleet of those that could not be
-// written at first.
+// Run follows the pauses of the fleet until ctx ends, and writes pauses that could not be written
+// at first.
 func (p *Pauses) Run(ctx context.Context) error {
 	var telling sync.WaitGroup
 	telling.Go(func() { p.writeOwed(ctx) })
@@ -93,8 +93,7 @@ func (p *Pauses) set(b pipeline.Budget, next Pause) {
 	p.changed = make(chan struct{})
 }
 
-// Active returns the pause of a budget that is in force, and a channel that is closed at the next
-// change.
+// Active returns the active pause of a budget, and a channel that is closed at the next change.
 func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,22 +101,23 @@ func (p *Pauses) Active(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	return c, c.holds(p.now()), p.changed
 }
 
-// holds reports whether the pause is in force. One for a fault that would last for longer than any
-// was written before the clock was set back, or by a clock that is ahead.
+// holds reports whether the pause is active. A pause after a fault whose end is further away than
+// any such pause lasts does not count: it was written before the clock was set back, or by a clock
+// that is ahead.
 func (p Pause) holds(now time.Time) bool {
 	left := p.Until.Sub(now)
 
 	return left > 0 && (p.Spent || p.By != "" || left <= LongestPause+clockSlack)
 }
 
-// Long is Active for a pause that lasts longer than jobs are kept in hand.
+// Long is Active for a pause that lasts longer than workers hold jobs.
 func (p *Pauses) Long(b pipeline.Budget) (Pause, bool, <-chan struct{}) {
 	c, on, changed := p.Active(b)
 	return c, on && c.Until.Sub(p.now()) > shortPause, changed
 }
 
 // Wait blocks while the budget is paused. After a pause for a fault, one caller in the whole fleet
-// goes first, as the probe. Its success (Healed) releases the others at once.
+// continues first, as the probe. Its success (Healed) releases the others at once.
 func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	for {
 		c, on, changed := p.Active(b)
@@ -143,8 +143,8 @@ func (p *Pauses) Wait(ctx context.Context, b pipeline.Budget) error {
 	}
 }
 
-// probe makes the caller the one that tries, unless another was faster. If it never reports a
-// result, another caller tries after a while.
+// probe makes the caller the probe, unless another was faster. If the probe never reports a result,
+// another caller takes over after a while.
 func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool, error) {
 	stored, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
 	if err != nil {
@@ -157,7 +157,7 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool
 	next := over
 	next.Probing, next.Until = true, p.now().Add(firstPause).UTC().Round(0)
 	if over.By != "" {
-		next = Pause{} // there was no fault that might still be there
+		next = Pause{} // no fault caused this pause, so none can remain
 	}
 	_, err = p.store.Save(ctx, pausePrefix+string(b), next, rev)
 	if errors.Is(err, pipeline.ErrConflict) {
@@ -169,13 +169,13 @@ func (p *Pauses) probe(ctx context.Context, b pipeline.Budget, over Pause) (bool
 	return err == nil, err
 }
 
-// pause stops a budget for the whole fleet until a time. Of two pauses the later end counts. Where the
-// pause cannot be written soon, it holds here, the caller gets an error, and Run writes it as soon as
-// that is possible: no job waits for it.
+// pause stops a budget for the whole fleet until a time. Of two pauses the later end counts. If the
+// pause cannot be written soon, it applies in this process, the caller gets an error, and Run
+// writes the pause as soon as possible: no job waits for the write.
 func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error {
 	next.Until = next.Until.UTC().Round(0)
 	if local, on, _ := p.Active(b); !on || local.Probing || local.Until.Before(next.Until) {
-		p.set(b, next) // here at once: whoever is about to make a call must not wait for the write
+		p.set(b, next) // apply it here at once: a caller that is about to make a call must not wait for the write
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
@@ -188,7 +188,7 @@ func (p *Pauses) pause(ctx context.Context, b pipeline.Budget, next Pause) error
 	return err
 }
 
-// owe keeps a pause that the fleet does not know of for writeOwed.
+// owe keeps a pause that is not in the store yet for writeOwed.
 func (p *Pauses) owe(b pipeline.Budget, next Pause) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,7 +200,7 @@ func (p *Pauses) owe(b pipeline.Budget, next Pause) {
 	}
 }
 
-// writeOwed writes what is owed until ctx ends.
+// writeOwed writes these pauses until ctx ends.
 func (p *Pauses) writeOwed(ctx context.Context) {
 	for {
 		select {
@@ -221,14 +221,14 @@ func (p *Pauses) writeOwed(ctx context.Context) {
 	}
 }
 
-// still reports whether a pause is in force, and no other has taken its place.
+// still reports whether a pause is active and has not been replaced by another.
 func (p *Pauses) still(b pipeline.Budget, is Pause) bool {
 	current, on, _ := p.Active(b)
 
 	return on && current == is
 }
 
-// write is pause in the store.
+// write writes a pause to the store.
 func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error {
 	for {
 		cur, rev, err := Get[Pause](ctx, p.store, pausePrefix+string(b))
@@ -251,7 +251,7 @@ func (p *Pauses) write(ctx context.Context, b pipeline.Budget, next Pause) error
 }
 
 // Park stops a budget that is used up, until it is renewed. If a call is refused just after the
-// reset, the service's day has not ended yet: the budget stops for another ten minutes.
+// reset, the service's day has not ended yet, and the budget stops for another ten minutes.
 func (p *Pauses) Park(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	now := p.now().UTC()
 	next := Pause{Until: pipeline.ResetAfter(now), Reason: "today's " + string(b) + " are used up", Spent: true}
@@ -261,14 +261,13 @@ func (p *Pauses) Park(ctx context.Context, b pipeline.Budget) (Pause, error) {
 	return next, p.pause(ctx, b, next)
 }
 
-// Grow pauses a budget after a fault that no other call would get around: 30 seconds at
-// first, doubling to ten minutes until a call succeeds. Workers that met the fault together
-// pause once.
+// Grow pauses a budget after a fault that affects every call: 30 seconds at first, doubling up to
+// ten minutes until a call succeeds. Workers that detect the fault at the same time pause once.
 func (p *Pauses) Grow(ctx context.Context, b pipeline.Budget, reason string) error {
 	return p.grow(ctx, b, Pause{Reason: reason})
 }
 
-// Doubt is Grow for a cause that may be that of single samples alone.
+// Doubt is Grow for a cause that may lie in single samples.
 func (p *Pauses) Doubt(ctx context.Context, b pipeline.Budget, reason string) error {
 	return p.grow(ctx, b, Pause{Reason: reason, Doubted: true})
 }
@@ -285,7 +284,7 @@ func (p *Pauses) grow(ctx context.Context, b pipeline.Budget, next Pause) error 
 	return p.pause(ctx, b, next)
 }
 
-// Healed ends a pause that has run out, is being probed, or is doubted, after a success.
+// Healed ends a pause after a success, if it has run out, is being probed, or is doubted.
 func (p *Pauses) Healed(ctx context.Context, b pipeline.Budget) {
 	cur, on, _ := p.Active(b)
 	if cur.Reason == "" || (on && !cur.Probing && !cur.Doubted) {
@@ -312,14 +311,14 @@ const (
 	// How far the clocks of a fleet may be apart.
 	clockSlack = time.Minute
 
-	// A pause that lasts longer than this is not waited out with jobs in hand.
+	// During a pause that lasts longer than this, workers do not hold jobs.
 	shortPause = 2 * time.Minute
 
-	// How long the one who pauses a budget waits until the fleet knows.
+	// How long the caller that pauses a budget waits for the write.
 	writeTimeout = 5 * time.Second
 )
 
-// PauseOf reads the pause of a budget from the store; the zero Pause where there is none in force.
+// PauseOf reads the active pause of a budget from the store; the zero Pause if there is none.
 func PauseOf(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pause, error) {
 	p, _, err := Get[Pause](ctx, s, pausePrefix+string(b))
 	if err != nil || !p.holds(now) {

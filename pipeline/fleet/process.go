@@ -10,12 +10,12 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// A worker's id tells which process it is, where the system can tell: the machine until its next
-// boot, the process, and when that began, so that a number which was given out again is not
-// taken for it. Whoever restarts a worker after a crash then knows at once that the one before is
-// dead, and need not wait for its lease.
+// A worker's ID identifies its process if the system allows it: the boot of the machine, the
+// process ID and its start time, so that a reused process ID is not mistaken for it. After a crash,
+// the restarted worker knows at once that the previous one is dead, and need not wait for its
+// lease.
 
-// workers counts those of this process.
+// workers counts the workers of this process.
 var workers atomic.Uint64
 
 // newWorkerID returns an id that no other worker has, ever, and that can be part of a key.
@@ -31,8 +31,8 @@ func newWorkerID() string {
 	return fmt.Sprintf("%s-%d-%s-%d", machine, os.Getpid(), strconv.FormatUint(began, 36), workers.Add(1))
 }
 
-// dead reports whether the process of a worker is certainly no more: it ran on this machine,
-// and its number is nobody's, or another's. It knows nothing of other machines.
+// dead reports whether the process of a worker has definitely ended: it ran on this machine, and
+// its process ID is unused or reused. It returns false for other machines.
 func dead(worker string) bool {
 	parts := strings.Split(worker, "-")
 	if len(parts) != 4 {

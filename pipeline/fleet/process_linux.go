@@ -23,13 +23,13 @@ var thisMachine = sync.OnceValues(func() (string, error) {
 	return machineID(string(boot), pids), nil
 })
 
-// processExists asks by kill(2), which answers for processes of other users too.
+// processExists uses kill(2), which also works for processes of other users.
 func processExists(pid int) bool {
 	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
-// processBegan is when a process began, in clock ticks since the boot (starttime of
-// proc_pid_stat(5), the 20th field behind the name, which may hold anything).
+// processBegan returns when a process started, in clock ticks since the boot: starttime of
+// proc_pid_stat(5), the 20th field after the name, which may contain any character.
 func processBegan(pid int) (uint64, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

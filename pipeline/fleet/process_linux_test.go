@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The id of a worker whose process is dead says so; that of a living one, of another machine's, or
-// of none, does not.
+// The ID of a worker shows if its process is dead. The IDs of a live process, of one on another
+// machine, and of no process do not count as dead.
 func TestDeadProcess(t *testing.T) {
 	t.Parallel()
 	if _, err := thisMachine(); err != nil {
@@ -35,9 +35,9 @@ func TestDeadProcess(t *testing.T) {
 	}{
 		{"this process", self, false},
 		{"a process that has ended", ended, true},
-		{"a process whose number was given out again", with(2, "0"), true},
+		{"a process whose ID was reused", with(2, "0"), true},
 		{"a process of another machine", strings.Replace(ended, machine, strings.Repeat("0", len(machine)), 1), false},
-		{"an id that tells nothing", "L3KNtfnps2Lv4VGmKpR84R", false},
+		{"an ID without a process", "L3KNtfnps2Lv4VGmKpR84R", false},
 		{"no id", "", false},
 	} {
 		if got := dead(c.id); got != c.want {

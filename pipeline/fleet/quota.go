@@ -14,10 +14,9 @@ import (
 	"backburn/pipeline"
 )
 
-// Quota keeps the fleet's count of one day's budget in the store. A process
-// reserves a small block by compare-and-set and spends it without another write, so
-// the count is never below what was really spent, and above it by no more than the blocks in hand.
-// The day ends at 00:00 UTC.
+// Quota keeps the fleet's count of one day's budget in the store. A process reserves a small block
+// by compare-and-set and spends it without another write, so the count is never too low, and too
+// high by no more than the reserved blocks. The day ends at 00:00 UTC.
 type Quota struct {
 	store  *Store
 	budget pipeline.Budget
@@ -28,17 +27,17 @@ type Quota struct {
 	reserve      int // of limit, kept for urgent jobs
 	day          string
 	reservations map[string]*reservation // by source
-	yesterday    map[string]int          // what each source used on the day before
+	yesterday    map[string]int          // use by each source on the day before
 	seen         int                     // the fleet's count when we last read it
 }
 
 // reservation is what a process has reserved for a source and not spent yet.
 type reservation struct {
 	common int // for any job
-	urgent int // perhaps out of the reserve: for urgent jobs alone
+	urgent int // may come from the reserve: only for urgent jobs
 }
 
-// ErrSpent says that today's budget, or what of it is not reserved, is used up.
+// ErrSpent says that today's budget, or the unreserved part of it, is used up.
 var ErrSpent = errors.New("today's budget is used up")
 
 // spent is the value of a day's key.
@@ -49,10 +48,10 @@ type spent struct {
 }
 
 const (
-	// A source that wanted more so long ago counts as one that does.
+	// How long a source that wanted more counts as one that wants more.
 	askingFor = 10 * time.Minute
 
-	// So many sources are told apart; those that come later share what one source has.
+	// The number of sources that are counted separately; later ones share the share of one source.
 	maxSpenders = 200
 	others      = "*"
 )
@@ -67,7 +66,7 @@ func (s *spent) account(source string) string {
 	return source
 }
 
-// add counts n calls of a source, or gives them back.
+// add counts n calls of a source, or returns them if n is negative.
 func (s *spent) add(source string, n int) {
 	s.Used = max(s.Used+n, 0)
 	if source == "" {
@@ -79,8 +78,8 @@ func (s *spent) add(source string, n int) {
 	s.By[source] = max(s.By[source]+n, 0)
 }
 
-// NewQuota returns a budget of so many calls a day, of which a part is kept for urgent jobs; 0 is
-// unlimited, and counts nothing.
+// NewQuota returns a budget with a number of calls per day, of which a part is reserved for urgent
+// jobs; 0 is unlimited and counts nothing.
 func NewQuota(store *Store, b pipeline.Budget, perDay, reservePercent int, now func() time.Time) *Quota {
 	return &Quota{
 		store:        store,
@@ -116,9 +115,9 @@ func quotaKey(b pipeline.Budget, t time.Time) string {
 
 func (l *Quota) key(day string) string { return "quota." + string(l.budget) + "." + day }
 
-// Take spends one call of the budget for a job of a source, "" for a call that serves all. It returns
-// ErrSpent when there is none left for the job's priority, or the source used its share while others
-// want theirs (see pipeline.Spending).
+// Take spends one call of the budget for a job of a source; "" is for a call that serves all
+// sources. It returns ErrSpent if none is left for the job's priority, or if the source used its
+// share while others want theirs (see pipeline.Spending).
 func (l *Quota) Take(ctx context.Context, source string, p pipeline.Priority) error {
 	for {
 		if l.Limit() == 0 {
@@ -135,7 +134,7 @@ func (l *Quota) Take(ctx context.Context, source string, p pipeline.Priority) er
 	}
 }
 
-// spendBlock takes from what is reserved already.
+// spendBlock takes from the reserved block.
 func (l *Quota) spendBlock(source string, p pipeline.Priority) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,7 +152,7 @@ func (l *Quota) spendBlock(source string, p pipeline.Priority) bool {
 	return true
 }
 
-// reservation returns what is reserved for a source today. The caller holds mu.
+// reservation returns today's reservation for a source. The caller holds mu.
 func (l *Quota) reservation(source string) *reservation {
 	l.startDay(pipeline.Day(l.now()))
 	h := l.reservations[source]
@@ -165,8 +164,9 @@ func (l *Quota) reservation(source string) *reservation {
 	return h
 }
 
-// Refund gives back what Take took for a call that the service did not count. Once the day's budget
-// has run out, others of the fleet may be parked for want of it: then it goes back to the store.
+// Refund returns a call that Take spent and the service did not count. Once the day's budget is
+// used up, jobs elsewhere in the fleet may be parked for lack of it, so the call is then returned
+// to the store.
 func (l *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) {
 	l.mu.Lock()
 	if l.limit == 0 {
@@ -204,7 +204,7 @@ func (l *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	})
 }
 
-// startDay forgets what was reserved on another day. The caller holds mu.
+// startDay forgets reservations of another day. The caller holds mu.
 func (l *Quota) startDay(day string) {
 	if l.day != day {
 		l.day = day
@@ -214,7 +214,7 @@ func (l *Quota) startDay(day string) {
 	}
 }
 
-// spending reads what the budget was spent on.
+// spending reads the use of the budget.
 func (l *Quota) spending(ctx context.Context) (s spent, rev uint64, as pipeline.Spending, err error) {
 	now := l.now().UTC()
 	day := pipeline.Day(now)
@@ -283,7 +283,7 @@ func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 		return err
 	}
 	if n == 0 {
-		return pipeline.ErrConflict // that it asks is known now: look once more
+		return pipeline.ErrConflict // the store now knows that the source asks: check once more
 	}
 
 	l.mu.Lock()
@@ -301,7 +301,8 @@ func (l *Quota) reserveBlock(ctx context.Context, source string, p pipeline.Prio
 	return nil
 }
 
-// asks notes that a source wants more. It reports whether that is news which others should have.
+// asks records that a source wants more. It reports whether this is new and should be stored for
+// the others.
 func (s *spent) asks(source string, now time.Time) bool {
 	if source == "" || now.Unix()-s.Asked[source] < int64(askingFor/time.Second)/2 {
 		return false
@@ -314,7 +315,7 @@ func (s *spent) asks(source string, now time.Time) bool {
 	return true
 }
 
-// Available reports whether a source could take from the budget now, without taking.
+// Available reports whether Take would succeed for a source now.
 func (l *Quota) Available(ctx context.Context, source string, p pipeline.Priority) (bool, error) {
 	l.mu.Lock()
 	if l.limit == 0 {
@@ -336,8 +337,8 @@ func (l *Quota) Available(ctx context.Context, source string, p pipeline.Priorit
 	return as.Allowance(s.account(source), p) > 0, nil
 }
 
-// Spare is how much of today's budget nobody is expected to need (see pipeline.Spending.Spare). Where the
-// budget has no limit it is more than anybody asks for.
+// Spare returns how much of today's budget is not expected to be needed (see
+// pipeline.Spending.Spare). For a budget without a limit it returns a very large number.
 func (l *Quota) Spare(ctx context.Context) (int, error) {
 	if l.Limit() == 0 {
 		return math.MaxInt, nil
@@ -350,7 +351,7 @@ func (l *Quota) Spare(ctx context.Context) (int, error) {
 	return as.Spare(), nil
 }
 
-// Release returns what is reserved and unspent, at the end of a process.
+// Release returns reserved calls that were not spent, at the end of a process.
 func (l *Quota) Release(ctx context.Context) {
 	l.mu.Lock()
 	day := l.day
@@ -379,7 +380,7 @@ func (l *Quota) Release(ctx context.Context) {
 	}
 }
 
-// Used is the fleet's count today, as far as it is known without asking.
+// Used returns the fleet's last known count for today, without a request.
 func (l *Quota) Used() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -395,11 +396,11 @@ func (l *Quota) Used() int {
 
 // BudgetStatus is one budget as an operator sees it.
 type BudgetStatus struct {
-	Used       int       `json:"used"`  // what workers have set aside included
+	Used       int       `json:"used"`  // including what workers have reserved
 	Limit      int       `json:"limit"` // 0: unlimited, and not counted
 	ResetsAt   time.Time `json:"resets_at"`
-	Spent      bool      `json:"spent"`                // there is nothing left until the reset
-	LastsUntil time.Time `json:"lasts_until,omitzero"` // at today's pace, in the future; absent where it outlasts the day, and when it is spent
+	Spent      bool      `json:"spent"`                // nothing is left until the reset
+	LastsUntil time.Time `json:"lasts_until,omitzero"` // forecast at today's pace; absent if the budget outlasts the day, or is spent
 
 	By map[string]int `json:"by,omitempty"` // of Used, by source; "*" for those beyond the first 200
 }
@@ -431,8 +432,9 @@ func StatusOf(ctx context.Context, store *Store, b pipeline.Budget, limit int, n
 	return st, nil
 }
 
-// Charge counts calls that were made outside the pipeline, by a person at a terminal, so
-// that the fleet's ledger stays true. It refuses nothing: the calls were made.
+// Charge counts calls that were made outside the pipeline, by a person at a terminal, so that the
+// fleet's count stays correct. It never fails for lack of budget, because the calls have already
+// been made.
 func Charge(ctx context.Context, store *Store, b pipeline.Budget, calls int, now time.Time) error {
 	key := quotaKey(b, now)
 	for {

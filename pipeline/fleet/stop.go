@@ -8,9 +8,10 @@ import (
 	"backburn/pipeline"
 )
 
-// Stop pauses a budget for the whole fleet until a time, since the person by wants that. It takes the
-// place of a pause for a fault, and of what another person said; no call that succeeds ends it, only its
-// end or Resume. It returns ErrSpent, with the pause, where the budget is used up for longer than that.
+// Stop pauses a budget for the whole fleet until a time, for the person by. It replaces a pause
+// after a fault and a pause by another person. A successful call does not end it; only its end or
+// Resume does. It returns ErrSpent, with the existing pause, if the budget is used up for longer
+// than that.
 func Stop(ctx context.Context, s *Store, b pipeline.Budget, by, reason string, now, until time.Time) (Pause, error) {
 	next := Pause{Until: until.UTC().Round(0), Reason: "paused by " + by, By: by}
 	if reason != "" {
@@ -32,8 +33,8 @@ func Stop(ctx context.Context, s *Store, b pipeline.Budget, by, reason string, n
 	return next, errors.Join(err, spent)
 }
 
-// Resume ends the pause of a budget, whoever began it, and returns it; the zero Pause where there was none
-// in force. It returns ErrSpent, with the pause, where the budget is used up.
+// Resume ends the pause of a budget, whatever its cause, and returns it, or the zero Pause if none
+// was active. It returns ErrSpent, with the pause, if the budget is used up.
 func Resume(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pause, error) {
 	var was Pause
 	var spent error
@@ -55,7 +56,7 @@ func Resume(ctx context.Context, s *Store, b pipeline.Budget, now time.Time) (Pa
 	return was, errors.Join(err, spent)
 }
 
-// How long a person may pause a budget for: what is forgotten ends by itself.
+// The longest pause by a person, so that a forgotten one ends by itself.
 const (
 	ShortestStop = time.Minute
 	LongestStop  = 7 * 24 * time.Hour

@@ -11,8 +11,8 @@ import (
 	"backburn/pipeline"
 )
 
-// Store is the bucket in which the processes of a fleet agree: every key is a JSON value under
-// compare-and-set. It is safe for concurrent use.
+// Store is the control bucket with the shared state of a fleet: every key has a JSON value that
+// changes by compare-and-set. It is safe for concurrent use.
 type Store struct {
 	js jetstream.JetStream
 	kv jetstream.KeyValue
@@ -24,9 +24,9 @@ func NewStore(js jetstream.JetStream, kv jetstream.KeyValue) *Store { return &St
 // Bucket returns the bucket itself, for listing and watching keys.
 func (s *Store) Bucket() jetstream.KeyValue { return s.kv }
 
-// Get reads a key, and the revision that a change must name: 0 where there is none. A value that
-// cannot be read counts as none and is written over, since it must not keep the fleet from its
-// work. A server that does not answer is asked again until ctx ends.
+// Get reads a key, and the revision that a change must name: 0 if the key does not exist. An
+// unreadable value counts as missing and is overwritten, so that it cannot stop the fleet. Get
+// repeats the request until the server answers or ctx ends.
 func Get[T any](ctx context.Context, s *Store, key string) (v T, revision uint64, err error) {
 	e, err := jets.NewKV[T](s.js, s.kv).Get(ctx, key)
 	if err != nil && !errors.Is(err, jets.ErrUnreadable) {
@@ -36,9 +36,9 @@ func Get[T any](ctx context.Context, s *Store, key string) (v T, revision uint64
 	return e.Value, e.Revision, nil
 }
 
-// Save writes a value if the key is still at the revision; 0 creates it. Whoever lost the race
-// gets pipeline.ErrConflict. So does a writer whose first try succeeded without an answer: callers
-// read again, and find their own value.
+// Save writes a value if the key still has the revision; 0 creates the key. If another writer was
+// faster, Save returns pipeline.ErrConflict. It also does so if its first attempt succeeded but the
+// answer was lost; the caller reads again and finds its own value.
 func (s *Store) Save(ctx context.Context, key string, v any, revision uint64) (uint64, error) {
 	next, err := jets.NewKV[any](s.js, s.kv).Set(ctx, key, v, revision)
 	if jets.Is(err, jets.Conflict) {
@@ -83,7 +83,7 @@ func (s *Store) watch(ctx context.Context, keys string, changed func(jetstream.K
 			if !ok {
 				return
 			}
-			if e != nil { // nil: all that was there has been told
+			if e != nil { // nil: all existing keys were delivered
 				changed(e)
 			}
 		}

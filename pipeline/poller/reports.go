@@ -492,7 +492,7 @@ func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report res
 	return true, p.Queue.PublishReport(ctx, pipeline.ReportEvent(final, report, at, p.Queue.MaxReport()))
 }
 
-// known is a report that was published before; the zero value where its document was removed.
+// known returns a report that was published before, or the zero value if its document was removed.
 func (p *Poller) known(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
 	if s.Report.State == results.ReportMissing {
 		return pipeline.MissingReport(), nil
