@@ -36,7 +36,7 @@ type Type string
 
 // The event types. Verdict and Failed are final: every job ends in exactly one of them.
 const (
-	Submitted Type = "backburn.submitted.v1" // WildFire took an upload
+	Submitted Type = "backburn.submitted.v1" // WildFire accepted an upload
 	Verdict   Type = "backburn.verdict.v1"   // final
 	Failed    Type = "backburn.failed.v1"    // final
 	Changed   Type = "backburn.changed.v1"   // WildFire changed its mind later
@@ -70,15 +70,15 @@ func (t Type) Name() string {
 // Final reports whether a job ends with an event of this type.
 func (t Type) Final() bool { return t == Verdict || t == Failed }
 
-// Basis says how a verdict was come by.
+// Basis says how the job got its verdict.
 type Basis string
 
 // The bases of a verdict.
 const (
 	BasisUpload Basis = "upload" // this job uploaded the contents
-	BasisShared Basis = "shared" // another job's upload was waited for
-	BasisLookup Basis = "lookup" // WildFire was asked and knew
-	BasisCache  Basis = "cache"  // it was known here
+	BasisShared Basis = "shared" // another job uploaded the contents
+	BasisLookup Basis = "lookup" // WildFire already knew the contents
+	BasisCache  Basis = "cache"  // Backburn already knew the verdict
 )
 
 // Reason is why a job failed; a closed list.
@@ -110,8 +110,8 @@ func Reasons() []Reason {
 	}
 }
 
-// Expected reports whether a failure for this reason is an ordinary outcome, which needs nobody: WildFire
-// does not take such files, or a policy keeps them here.
+// Expected reports whether a failure for this reason is an ordinary outcome that needs no action:
+// WildFire does not accept such files, or the policy withholds them.
 func (r Reason) Expected() bool {
 	switch r {
 	case UnsupportedType, TooLarge, Empty, Withheld:
@@ -148,7 +148,7 @@ type Data struct {
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
 
-// MarshalJSON writes the size of contents also where they are empty.
+// MarshalJSON writes the size of contents even if it is 0.
 func (d Data) MarshalJSON() ([]byte, error) {
 	type plain Data
 	if d.SHA256 == "" || d.Size != 0 {
@@ -174,8 +174,8 @@ type Event struct {
 	Time time.Time // when it became known
 	Data Data
 
-	// Simulated says that a simulated WildFire judged: the event says nothing about the contents. It is the
-	// extension attribute backburnsimulated.
+	// Simulated says that the event comes from a simulated WildFire and says nothing about the
+	// contents. It is the extension attribute backburnsimulated.
 	Simulated bool
 }
 
@@ -228,7 +228,7 @@ func (e Event) about() string {
 // ContentType is that of a structured CloudEvent.
 const ContentType = "application/cloudevents+json"
 
-// MarshalJSON gives the structured CloudEvent.
+// MarshalJSON encodes the event as a structured CloudEvent.
 func (e Event) MarshalJSON() ([]byte, error) {
 	ce := cloudevents.New()
 	ce.SetID(e.ID())
@@ -247,10 +247,10 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	return ce.MarshalJSON()
 }
 
-// UnmarshalJSON reads a structured CloudEvent. An event of a type that is not known here
-// is an error; unknown fields of the data are not.
+// UnmarshalJSON reads a structured CloudEvent. An unknown event type is an error; unknown fields of
+// the data are ignored.
 func (e *Event) UnmarshalJSON(b []byte) error {
-	// In one pass: the CloudEvents type would parse the data first as JSON, then as what it is.
+	// Parse in one pass: the CloudEvents type would parse the data twice.
 	var ce struct {
 		SpecVersion string    `json:"specversion"`
 		ID          string    `json:"id"`

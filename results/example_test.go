@@ -83,7 +83,7 @@ func ExampleSubscriber_Run() {
 	})
 	err = subscriber.Run(context.Background(), func(_ context.Context, e results.Event) error {
 		fmt.Println(e.Data.Source, e.Data.Filename, e.Data.Verdict)
-		return results.ErrStop // one is enough here; nil reads on until the context ends
+		return results.ErrStop // one event is enough here; after nil, reading continues until the context ends
 	})
 	fmt.Println(err)
 	// Output:

@@ -7,7 +7,7 @@ import (
 	"backburn/results"
 )
 
-// Somebody is called for what needs a person, and not for what is as usual.
+// Reasons that need a person are not expected, and ordinary outcomes are.
 func TestExpectedReasons(t *testing.T) {
 	t.Parallel()
 	expected := []results.Reason{results.UnsupportedType, results.TooLarge, results.Empty, results.Withheld}

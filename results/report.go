@@ -1,6 +1,6 @@
 package results
 
-// Bounds of a Report in an event. What exceeds them is left out, and Truncated says so.
+// Bounds of a Report in an event. Data beyond them is left out, and Truncated is set.
 const (
 	// MaxReportEntries is the length of each of its lists.
 	MaxReportEntries = 100
@@ -15,23 +15,23 @@ type ReportStatus string
 // The states of a report.
 const (
 	ReportAvailable ReportStatus = "available"
-	ReportMissing   ReportStatus = "missing" // WildFire has none: it never came, or has expired
+	ReportMissing   ReportStatus = "missing" // WildFire has none: it never appeared, or has expired
 )
 
-// Report is what WildFire's analysis found out about contents, over all environments in which they
-// were analyzed. Where Status is ReportMissing nothing else is set.
+// Report is the result of WildFire's analysis of contents, from all environments in which they were
+// analyzed. If Status is ReportMissing, nothing else is set.
 //
-// All of it is text that the author of the contents had a submit, on one line each. Nothing is
-// defanged: do not turn URLs into links. Lists hold each entry once, and those without entries are
-// left out. The whole report, without these bounds, is what `backburn report HASH` shows.
+// The author of the contents can influence all of it, so treat it only as text. Each string is on
+// one line. Nothing is defanged: do not turn URLs into links. Lists hold each entry once, and empty
+// lists are left out. `backburn report HASH` shows the whole report, without these bounds.
 type Report struct {
 	Status ReportStatus `json:"status"`
 
-	// Kept lists the documents that are in the bucket of reports: xml, pdf, pcap.
+	// Kept lists the documents that Backburn keeps: xml, pdf, pcap.
 	Kept []string `json:"kept,omitempty"`
 
-	Malware string `json:"malware,omitempty"` // the report's own word: yes, no or grayware
-	Signer  string `json:"signer,omitempty"`  // who signed the file
+	Malware string `json:"malware,omitempty"` // the report's overall result: yes, no or grayware
+	Signer  string `json:"signer,omitempty"`  // the signer of the file
 	SHA1    string `json:"sha1,omitempty"`    // 40 lower-case hexadecimal digits
 
 	Platforms    []ReportPlatform   `json:"platforms,omitempty"`
@@ -50,14 +50,15 @@ type Report struct {
 	Truncated bool `json:"truncated,omitempty"`
 }
 
-// ReportPlatform is an environment in which contents were analyzed. It may contradict the verdict.
+// ReportPlatform is an environment in which contents were analyzed. Its result may contradict the
+// verdict.
 type ReportPlatform struct {
 	ID      string `json:"id,omitempty"`
 	Name    string `json:"name,omitempty"`
 	Malware string `json:"malware,omitempty"` // yes, no or suspicious
 }
 
-// ReportBehavior is something that the contents did, or are.
+// ReportBehavior is an action or a property of the contents.
 type ReportBehavior struct {
 	ID       string  `json:"id,omitempty"`
 	Text     string  `json:"text"`
@@ -72,7 +73,7 @@ type ReportProcess struct {
 	Command string `json:"command,omitempty"`
 }
 
-// ReportRegistry is a key of the Windows registry, with the value that was set.
+// ReportRegistry is a key of the Windows registry with the value that was set.
 type ReportRegistry struct {
 	Key   string `json:"key"`
 	Value string `json:"value,omitempty"` // its name
@@ -89,7 +90,7 @@ type ReportFile struct {
 	MD5    string `json:"md5,omitempty"`
 }
 
-// ReportConnection is an address that was talked to.
+// ReportConnection is an address with which the contents communicated.
 type ReportConnection struct {
 	Protocol string `json:"protocol"` // tcp or udp
 	IP       string `json:"ip"`

@@ -14,12 +14,12 @@ import (
 
 // Filter says which events a Subscriber wants. The zero value wants all.
 type Filter struct {
-	Types    []Type   // none: every type
-	Outcomes []string // verdicts and reasons, such as "malware"; none: every one
-	Sources  []string // none: every source
+	Types    []Type   // empty: every type
+	Outcomes []string // verdicts and reasons, such as "malware"; empty: all
+	Sources  []string // empty: every source
 }
 
-// subjects are the filter's, for the server to judge.
+// subjects returns the subjects by which the server filters.
 func (f Filter) subjects(prefix string) []string {
 	any := func(s []string) []string {
 		if len(s) == 0 {
@@ -43,42 +43,42 @@ func (f Filter) subjects(prefix string) []string {
 	return slices.Compact(out)
 }
 
-// SubscriberConfig says what a Subscriber reads, and from where on.
+// SubscriberConfig says which events a Subscriber reads, and where it starts.
 type SubscriberConfig struct {
 	Prefix string // nats.prefix; defaults to "backburn"
 	Filter Filter
 
-	// Durable names a place in the stream that the server remembers: a Subscriber of that name goes
-	// on where the last one stopped, and several of one name share the events between them.
-	// Without it a Subscriber keeps its place itself, from Since on.
+	// Durable names a position in the stream that the server remembers. A Subscriber with that name
+	// continues where the last one stopped, and several with the same name share the events.
+	// Without it a Subscriber starts at Since and keeps its position in memory.
 	Durable string
 
-	// Since is the time of the first event wanted, when a Durable is made or there is none. The
-	// zero time wants everything that is kept.
+	// Since is the time of the first wanted event, for a new Durable or without one. The zero time
+	// wants all events in the stream.
 	Since time.Time
 
-	// AckWait is how long a durable's handler may take before the event comes again. Defaults to
+	// AckWait is how long a durable's handler may take before the event is redelivered. Defaults to
 	// 30s.
 	AckWait time.Duration
 
-	// Ahead is how many events are fetched before the handler gets to them. With a durable, AckWait
-	// runs for those as well. Defaults to 256.
+	// Ahead is how many events are fetched in advance. With a durable, their AckWait is already
+	// running. Defaults to 256.
 	Ahead int
 
-	// InOrder makes a durable give one event at a time, to one process: the next one comes when the
-	// last one was handled, also where that took several deliveries. It holds for durables that are
-	// made with it. Set Ahead to 1.
+	// InOrder makes a durable deliver one event at a time, to one process: the next event follows
+	// only after the last one was handled, even if that took several deliveries. It has an effect
+	// only when the durable is created. Set Ahead to 1.
 	InOrder bool
 }
 
-// Subscriber reads events from the RESULTS stream. Every event comes at least once; its ID
-// is the same each time.
+// Subscriber reads events from the RESULTS stream. It delivers every event at least once, with the
+// same ID each time.
 type Subscriber struct {
 	js  jetstream.JetStream
 	cfg SubscriberConfig
 }
 
-// NewSubscriber makes a Subscriber; it does nothing before Run or Drain.
+// NewSubscriber makes a Subscriber. It does nothing before Run or Drain.
 func NewSubscriber(js jetstream.JetStream, cfg SubscriberConfig) *Subscriber {
 	if cfg.Prefix == "" {
 		cfg.Prefix = "backburn"
@@ -92,43 +92,43 @@ func NewSubscriber(js jetstream.JetStream, cfg SubscriberConfig) *Subscriber {
 	return &Subscriber{js: js, cfg: cfg}
 }
 
-// Delivery is an event as it is in the stream, perhaps of a type that this version does not know.
+// Delivery is an event as stored in the stream. This version may not know its type.
 type Delivery struct {
 	Body     []byte    // the structured CloudEvent, byte for byte
-	Stored   time.Time // when the stream took it
+	Stored   time.Time // when the stream stored it
 	Sequence uint64    // in the stream
-	Pending  uint64    // how many events of the filter are behind it
+	Pending  uint64    // how many later events match the filter
 
 	msg jetstream.Msg
 }
 
-// Event reads the body.
+// Event parses the body.
 func (d Delivery) Event() (Event, error) {
 	var e Event
 	err := e.UnmarshalJSON(d.Body)
 	return e, err
 }
 
-// InProgress gives the handler of a durable another AckWait.
+// InProgress extends the time of a durable's handler by another AckWait.
 func (d Delivery) InProgress() error { return d.msg.InProgress() }
 
-// RawHandler gets one event as it was published. Errors mean what they mean to a Handler.
+// RawHandler gets one event as it was published. Its errors mean the same as a Handler's.
 type RawHandler func(ctx context.Context, d Delivery) error
 
-// Handler gets one event. An error brings the event of a durable again later; without a durable
-// it ends Run.
+// Handler gets one event. After an error, a durable delivers the event again later; without a
+// durable the error ends Run.
 type Handler func(ctx context.Context, e Event) error
 
-// ErrStop ends Run without an error when a handler returns it. The event counts as handled.
+// ErrStop, returned by a handler, ends Run without an error. The event counts as handled.
 var ErrStop = errors.New("no more events wanted")
 
-// Run hands events to handle, one at a time, until ctx ends or handle returns ErrStop. It
-// survives servers that go away and come back.
+// Run passes events to handle, one at a time, until ctx ends or handle returns ErrStop. It survives
+// servers that stop and come back.
 func (s *Subscriber) Run(ctx context.Context, handle Handler) error {
 	return s.RunRaw(ctx, known(handle))
 }
 
-// RunRaw is Run for who passes events on: events of every type come, as they were published.
+// RunRaw is Run for programs that forward events: it delivers events of every type, unchanged.
 func (s *Subscriber) RunRaw(ctx context.Context, handle RawHandler) error {
 	err := s.run(ctx, handle, true)
 	if errors.Is(err, ErrStop) {
@@ -137,12 +137,12 @@ func (s *Subscriber) RunRaw(ctx context.Context, handle RawHandler) error {
 	return err
 }
 
-// Drain hands every event that is there to handle, and returns.
+// Drain passes every existing event to handle, and returns.
 func (s *Subscriber) Drain(ctx context.Context, handle Handler) error {
 	return s.DrainRaw(ctx, known(handle))
 }
 
-// DrainRaw is Drain for who passes events on.
+// DrainRaw is Drain for programs that forward events.
 func (s *Subscriber) DrainRaw(ctx context.Context, handle RawHandler) error {
 	err := s.run(ctx, handle, false)
 	if errors.Is(err, ErrStop) {
@@ -151,10 +151,10 @@ func (s *Subscriber) DrainRaw(ctx context.Context, handle RawHandler) error {
 	return err
 }
 
-// errUnknown is an event that this version does not know.
+// errUnknown says that this version does not know the type of an event.
 var errUnknown = errors.New("not an event that this version knows")
 
-// known reads events, for a handler.
+// known parses events for a handler, and skips unknown ones.
 func known(handle Handler) RawHandler {
 	return func(ctx context.Context, d Delivery) error {
 		e, err := d.Event()
@@ -168,7 +168,7 @@ func known(handle Handler) RawHandler {
 const (
 	drainSize = 1024
 	retryWait = time.Second
-	heartbeat = 5 * time.Second // two that do not come mean that the server, or the consumer, is gone
+	heartbeat = 5 * time.Second // after two missing heartbeats the server or the consumer counts as gone
 )
 
 func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) error {
@@ -176,7 +176,7 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 	for ctx.Err() == nil {
 		c, err := s.consumer(ctx, p)
 		if err != nil && (!follow || p.began.IsZero() && !s.away()) {
-			return fmt.Errorf("read results: %w", err) // at first it is the configuration, later it is the server
+			return fmt.Errorf("read results: %w", err) // at first the configuration is wrong, later the server is away
 		}
 		if err == nil && p.began.IsZero() {
 			p.began = time.Now()
@@ -202,28 +202,28 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 	return ctx.Err()
 }
 
-// place is how far a Subscriber without a durable has come.
+// place is the position of a Subscriber without a durable.
 type place struct {
 	since time.Time
-	began time.Time // when the first consumer was there
-	seq   uint64    // of the last message that was seen, in the stream; 0: none yet
+	began time.Time // when the first consumer was created
+	seq   uint64    // stream sequence of the last message; 0: none yet
 }
 
-// follow reads from a consumer until ctx ends, or the consumer does. Messages are asked for
-// ahead of time, so that a handler does not wait for the network between two of them.
+// follow reads from a consumer until ctx or the consumer ends. It requests messages in advance, so
+// that the handler does not wait for the network between two of them.
 func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle RawHandler, p *place) error {
 	it, err := c.Messages(jetstream.PullMaxMessages(s.cfg.Ahead), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return err
 	}
-	defer it.Stop() // what was asked for and not handled comes again
+	defer it.Stop() // fetched messages that were not handled are redelivered
 	for {
 		m, err := it.Next(jetstream.NextContext(ctx))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			continue // the server is away, or busy; the iterator asks again
+			continue // the server is away or busy; the iterator asks again
 		case err != nil:
 			return err
 		}
@@ -233,7 +233,7 @@ func (s *Subscriber) follow(ctx context.Context, c jetstream.Consumer, handle Ra
 	}
 }
 
-// drain reads what is there.
+// drain reads the existing messages.
 func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle RawHandler, p *place) error {
 	for ctx.Err() == nil {
 		batch, err := c.FetchNoWait(drainSize)
@@ -250,7 +250,7 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Raw
 		switch err := batch.Error(); {
 		case err != nil:
 			return err
-		case n == 0 && s.cfg.Durable == "" && c.CachedInfo().NumPending > 0: // made anew for every batch
+		case n == 0 && s.cfg.Durable == "" && c.CachedInfo().NumPending > 0: // created again for every batch
 			return errors.New("the server stopped in the middle of its answer")
 		case n == 0:
 			return nil
@@ -259,8 +259,8 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Raw
 	return ctx.Err()
 }
 
-// consumer makes a consumer. A cluster leaves requests without an answer that reach no leader:
-// they are made again, a few times.
+// consumer creates a consumer. A cluster does not answer requests while there is no leader, so they
+// are repeated a few times.
 func (s *Subscriber) consumer(ctx context.Context, p place) (c jetstream.Consumer, err error) {
 	for attempt := range attempts {
 		actx, cancel := context.WithTimeout(ctx, attemptTime<<attempt)
@@ -274,25 +274,25 @@ func (s *Subscriber) consumer(ctx context.Context, p place) (c jetstream.Consume
 }
 
 const (
-	resets      = 3 // of an ordered consumer by itself, which does not heed ctx; then it is made anew
+	resets      = 3 // attempts of an ordered consumer by itself, which ignores ctx; then it is created again
 	attempts    = 3
-	attemptTime = 2 * time.Second // for the first request, and twice as long for each further one
+	attemptTime = 2 * time.Second // for the first request; it doubles for each further one
 )
 
-// unanswered reports whether the server may well answer the same request later.
+// unanswered reports whether the server may answer the same request later.
 func unanswered(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
 		errors.As(err, &api) && api.Code == 503
 }
 
-// away reports whether the connection is one that comes back.
+// away reports whether the connection is down and will reconnect.
 func (s *Subscriber) away() bool {
 	nc := s.js.Conn()
 	return !nc.IsConnected() && !nc.IsClosed()
 }
 
-// create makes the durable, or an ordered one that is its own.
+// create creates the durable, or an ordered consumer for this Subscriber alone.
 func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, error) {
 	policy := jetstream.DeliverAllPolicy
 	since := (*time.Time)(nil)
@@ -310,8 +310,8 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 			MaxResetAttempts: resets,
 		})
 	}
-	// One that is there is used as it is: where it starts was decided when it was made, perhaps by
-	// somebody who may do that while this process may not.
+	// An existing durable is used unchanged: its start was set when it was created, perhaps by a
+	// user with more permissions than this process.
 	c, err := s.js.Consumer(ctx, stream, s.cfg.Durable)
 	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return c, err
@@ -337,7 +337,7 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 	return c, err
 }
 
-// handlerError is what a handler returned, as opposed to the server.
+// handlerError is an error of the handler, as opposed to the server.
 type handlerError struct{ err error }
 
 func (e *handlerError) Error() string { return e.err.Error() }

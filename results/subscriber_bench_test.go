@@ -69,9 +69,9 @@ func event(i int) results.Event {
 	}}
 }
 
-// All read the same events by turns, acknowledging each: a pull consumer that does not look at
-// them, one that decodes them, as whoever uses them must, and the Subscriber. The ratios are what
-// the Subscriber keeps of their speed.
+// Three readers take turns with the same events and acknowledge each: a pull consumer that ignores
+// their contents, one that decodes them, as every user must, and the Subscriber. The ratios are the
+// Subscriber's speed relative to the others.
 func BenchmarkSubscriber(b *testing.B) {
 	const n = 20_000
 	js := stream(b, n)

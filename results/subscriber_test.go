@@ -59,7 +59,7 @@ func TestHandlerErrors(t *testing.T) {
 	if !errors.Is(err, fault) {
 		t.Errorf("got %v", err)
 	}
-	// With one the event comes again, and the others are not held up.
+	// With a durable the event is redelivered, and the others are not delayed.
 	var got []string
 	err = results.NewSubscriber(js, results.SubscriberConfig{Durable: "d"}).Run(t.Context(), func(_ context.Context, e results.Event) error {
 		got = append(got, e.Data.JobID)
@@ -76,7 +76,7 @@ func TestHandlerErrors(t *testing.T) {
 	}
 }
 
-// A consumer that vanishes is made again, and goes on after the last event that was seen.
+// A consumer that disappears is created again, and continues after the last event that was seen.
 func TestConsumerVanishes(t *testing.T) {
 	t.Parallel()
 	js := stream(t, 3)
@@ -113,7 +113,7 @@ func TestConsumerVanishes(t *testing.T) {
 	}
 }
 
-// deaf is a cluster that leaves the first request for a consumer without an answer.
+// deaf simulates a cluster that does not answer the first request for a consumer.
 type deaf struct {
 	jetstream.JetStream
 	asked atomic.Int32
@@ -213,7 +213,7 @@ func TestServerIsAwayAtTheStart(t *testing.T) {
 	}
 }
 
-// asking tells that a consumer was asked for, without an answer.
+// asking signals a request for a consumer, which gets no answer.
 type asking struct {
 	jetstream.JetStream
 	first chan struct{}
@@ -246,7 +246,7 @@ func TestUnmarshalEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := got.UnmarshalJSON(b); err != nil || !got.Simulated || !bytes.Contains(b, []byte(`"backburnsimulated":true`)) {
-		t.Errorf("the mark of a simulation is lost: %s, %v", b, err)
+		t.Errorf("the attribute of a simulation is lost: %s, %v", b, err)
 	}
 
 	for name, text := range map[string]string{

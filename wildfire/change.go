@@ -14,7 +14,7 @@ import (
 const maxComment = 2048
 
 // RequestVerdictChange asks the vendor to review the verdict of a sample; the answer goes to the
-// e-mail address. A verdict that the sample has already gives ErrSameVerdict. Cloud only.
+// e-mail address. If the sample already has that verdict, the error is ErrSameVerdict. Cloud only.
 func (c *Client) RequestVerdictChange(ctx context.Context, sha256 string, verdict Verdict, email, comment string) error {
 	if email == "" {
 		return invalid(OpChangeRequest, errors.New("e-mail address is empty"))
@@ -23,8 +23,8 @@ func (c *Client) RequestVerdictChange(ctx context.Context, sha256 string, verdic
 	return err
 }
 
-// ChangeLocalVerdict sets the verdict of a sample on a WF-500 and returns the one that the
-// appliance says it has now; false where its answer does not say.
+// ChangeLocalVerdict sets the verdict of a sample on a WF-500 and returns the verdict that the
+// appliance reports afterwards, or false if its answer has none.
 func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict Verdict, comment string) (Verdict, bool, error) {
 	text, err := c.change(ctx, OpLocalVerdictChange, sha256, verdict, comment)
 	if err != nil {
@@ -34,16 +34,15 @@ func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict 
 	return now, ok, nil
 }
 
-// change returns the text of the answer's body element, if it has one: the answer of the cloud is
-// not documented, so that a document of WildFire's is taken for a success whatever it holds, except
-// an error.
+// change returns the text of the answer's body element, if it has one: the cloud's answer is not
+// documented, so any WildFire document except an error counts as success.
 func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdict, comment string, more ...field) (string, error) {
 	hash, err := normalHash(sha256)
 	switch {
 	case err != nil:
 		return "", invalid(op, err)
 	case len(hash) != sha256Length:
-		return "", invalid(op, errors.New("an MD5 does not name one sample: give the SHA-256"))
+		return "", invalid(op, errors.New("an MD5 is ambiguous: use the SHA-256"))
 	case len(comment) > maxComment:
 		return "", invalid(op, errors.New("comment is longer than 2048 bytes"))
 	}

@@ -19,8 +19,8 @@ type Client struct {
 	endpoint string // scheme, host and path, without a trailing slash
 	tokens   TokenSource
 
-	// transport is used without an http.Client around it: a redirect would take the credentials, and the
-	// sample, to another place, so that it is an answer like any other.
+	// transport is used without an http.Client, so that a redirect is an ordinary answer: following
+	// it would send the credentials and the sample elsewhere.
 	transport http.RoundTripper
 }
 
@@ -48,15 +48,15 @@ func New(cfg Config, tokens TokenSource) (*Client, error) {
 	return &Client{cfg: cfg, endpoint: endpoint, tokens: tokens, transport: transport}, nil
 }
 
-// Close closes idle connections, those of a transport that is shared included. Calls that are under way are
-// not affected.
+// Close closes idle connections, including those of a shared transport. Calls in progress are not
+// affected.
 func (c *Client) Close() {
 	if idle, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		idle.CloseIdleConnections()
 	}
 }
 
-// field is one form field; a slice of them keeps the order, and the credential in front.
+// field is one form field. A slice of fields keeps their order, with the credential first.
 type field struct{ name, value string }
 
 // payload is a request body that can be opened any number of times.
@@ -66,21 +66,21 @@ type payload struct {
 	open        func() (io.ReadCloser, error)
 	expect      bool // send "Expect: 100-continue"
 
-	// resend says whether an attempt that failed with this error may be made a second time.
+	// resend says whether an attempt that failed with this error may be repeated.
 	resend func(error) bool
 
-	// failed returns what the reading side found wrong, which explains a broken request better than the
-	// transport does.
+	// failed returns the error of the reading side, which explains a broken request better than the
+	// transport's error.
 	failed func() error
 
-	// sent reports whether the whole body was handed to the transport.
+	// sent reports whether the transport has read the whole body.
 	sent func() bool
 
 	// watch gives every attempt its watchdog.
 	watch func(*watchdog)
 
-	// abort closes what is being read, which frees most readers that are stuck. Where it is set, reading may
-	// block for ever.
+	// abort closes the source of the body, which unblocks most stuck readers. It is set if reading
+	// may block forever.
 	abort func()
 }
 
@@ -89,15 +89,15 @@ type exchange struct {
 	op     Op
 	path   string                         // below the endpoint; "" for the operation's own
 	build  func([]field) (payload, error) // the body around the credential's fields
-	takes  time.Duration                  // how long the request may be on its way over a slow line
-	stream bool                           // the answer is read piece by piece, with the watchdog kept awake by every piece
+	takes  time.Duration                  // how long sending the request may take on a slow line
+	stream bool                           // the answer is read in pieces, each of which resets the watchdog
 	public bool                           // needs no credential
 	answer func(*http.Response, string) error
 }
 
-// do makes the call: once, again after a 401 with the token that the source then gives, again where the
-// connection broke in the middle of a large body, and again, unasked, where something on the way knows no
-// go-ahead.
+// do makes the call. It repeats it after a 401 with the source's next token, after the connection
+// broke in the middle of a large body, and without "Expect: 100-continue" if a proxy does not
+// support that.
 func (c *Client) do(ctx context.Context, x exchange) error {
 	var refused, resent, unasked bool
 	for {
@@ -156,8 +156,8 @@ func (c *Client) credential(token string, x exchange) []field {
 	return fields
 }
 
-// attempt makes one request and hands a successful answer to x.answer. It returns the status, 0 where
-// there was none. The answer is drained, so that its connection can be used again, and closed.
+// attempt makes one request and passes a successful answer to x.answer. It returns the status, or 0
+// without an answer. It drains and closes the answer, so that the connection can be reused.
 func (c *Client) attempt(parent context.Context, x exchange, body payload, token string) (int, error) {
 	dog := newWatchdog(parent, c.cfg.StallTimeout, c.cfg.AnswerTimeout)
 	defer dog.stop()
@@ -189,20 +189,20 @@ func (c *Client) attempt(parent context.Context, x exchange, body payload, token
 	return response.StatusCode, err
 }
 
-// vouches reports whether a call that ended so, after a status of success, got its answer from
-// WildFire, which then took the credential.
+// vouches reports whether a call with a success status and this error was answered by WildFire,
+// which then accepted the credential.
 func vouches(err error) bool {
 	failure, failed := errors.AsType[*APIError](err)
 
 	return !failed || failure.Foreign == nil && !errors.Is(err, ErrTransport)
 }
 
-// abandonAfter is how long a cancelled upload may take to come to its end.
+// abandonAfter is how long a canceled upload may take to end.
 const abandonAfter = time.Second
 
-// roundTrip sends a request. net/http does not return from a cancelled one before its body's reader has;
-// one that hangs, on a network file system that is gone, is freed by closing it, or else left behind with
-// its goroutine until the file system answers.
+// roundTrip sends a request. net/http does not return from a canceled request before the body's
+// reader returns. A reader that hangs, for example on a lost network file system, is closed. If
+// that does not help, it is abandoned with its goroutine until the file system answers.
 func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (*http.Response, error) {
 	if body.abort == nil {
 		return c.transport.RoundTrip(request)
@@ -236,7 +236,7 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 			}
 		}()
 	}
-	return nil, context.Cause(dog.ctx) // what the transport says may be that its body was closed
+	return nil, context.Cause(dog.ctx) // the transport's error may only say that the body was closed
 }
 
 func (c *Client) request(ctx context.Context, x exchange, body payload, token string) (*http.Request, error) {
@@ -268,10 +268,10 @@ func (c *Client) request(ctx context.Context, x exchange, body payload, token st
 	return request, nil
 }
 
-// transportError explains a request without an answer: by what the reading side found, by the watchdog,
-// or by what the transport says.
+// transportError explains a request without an answer, by the error of the reading side, of the
+// watchdog or of the transport.
 func (c *Client) transportError(ctx context.Context, x exchange, body payload, err error) error {
-	// A reader that was closed because the attempt ended is not what ended it.
+	// If the reader was closed because the attempt ended, its error is not the cause.
 	if body.failed != nil && ctx.Err() == nil {
 		if failure := body.failed(); failure != nil {
 			kind := ErrSource
@@ -289,7 +289,7 @@ func (c *Client) transportError(ctx context.Context, x exchange, body payload, e
 	return failure
 }
 
-// statusError reads the error document, if it is one, and classifies the status.
+// statusError reads the error document, if there is one, and classifies the status.
 func (c *Client) statusError(op Op, response *http.Response, token string) error {
 	answer, _ := readLimited(response.Body, maxErrorAnswer)
 	var message string
@@ -306,8 +306,9 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 	}
 }
 
-// counted is for the answer to a submission that holds no receipt. It returns nil where the answer is
-// WildFire's, cut short or with fields missing: what was sent is then taken, and counted.
+// counted handles the answer to a submission without a readable receipt. It returns nil if the
+// answer is WildFire's but truncated or without some fields: the submission was then accepted and
+// counted.
 func counted(op Op, response *http.Response, token string, body []byte, err error) error {
 	if _, refused := errors.AsType[errorDocument](err); !refused && ownXML(body) {
 		return nil
@@ -316,8 +317,8 @@ func counted(op Op, response *http.Response, token string, body []byte, err erro
 	return answerError(op, response, token, body, err)
 }
 
-// answerError is for a success whose body, as much of it as was read, is not the document that belongs
-// to the call.
+// answerError is the error for a success whose body, as far as it was read, is not the expected
+// document.
 func answerError(op Op, response *http.Response, token string, body []byte, err error) error {
 	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrAnswer}
 	if document, ok := errors.AsType[errorDocument](err); ok {
@@ -343,13 +344,13 @@ func answerError(op Op, response *http.Response, token string, body []byte, err 
 	return failure
 }
 
-// drain reads what is left of an answer, within reason, so that its connection can be used again.
+// drain reads the rest of an answer, up to a limit, so that its connection can be reused.
 func drain(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, maxDrain)
 	_ = body.Close()
 }
 
-// form builds a small body: urlencoded, or multipart for the operations that insist on it.
+// form builds a small body: urlencoded, or multipart for the operations that require it.
 func form(op Op, fields ...field) func([]field) (payload, error) {
 	if op.multipart() {
 		return list(fields, "", "")
@@ -402,7 +403,7 @@ func buffered(contentType string, content []byte) payload {
 	}
 }
 
-// bufferedBody says when it was taken whole.
+// bufferedBody records when it was read completely.
 type bufferedBody struct {
 	content []byte
 	taken   *atomic.Bool

@@ -15,17 +15,18 @@ const (
 	// DefaultBaseURL is the global cloud, located in the USA.
 	DefaultBaseURL = "https://wildfire.paloaltonetworks.com"
 
-	// DefaultMaxFileSize is the public cloud's documented "100 MB" read conservatively, in bytes.
+	// DefaultMaxFileSize is the documented limit of the public cloud, "100 MB", interpreted
+	// conservatively, in bytes.
 	DefaultMaxFileSize = 100_000_000
 
-	// DefaultStallTimeout is how long a transfer may go without moving a byte.
+	// DefaultStallTimeout is how long a transfer may make no progress.
 	DefaultStallTimeout = 30 * time.Second
 
-	// DefaultAnswerTimeout is how long an answer may take once the request has gone out.
+	// DefaultAnswerTimeout is how long an answer may take after the request was sent.
 	DefaultAnswerTimeout = 2 * time.Minute
 
-	// DefaultExpectContinue is the size of an upload, in bytes, from which on it waits for the
-	// service's go-ahead before the contents are sent.
+	// DefaultExpectContinue is the size, in bytes, from which an upload waits for the service's
+	// "100 Continue" before sending the contents.
 	DefaultExpectContinue = 1 << 20
 
 	// DefaultMaxDownload bounds a sample, capture or report, in bytes.
@@ -37,17 +38,17 @@ const (
 
 const apiPath = "/publicapi"
 
-// Config says where the service is and how to deal with it. The zero value of a limit or a timeout
-// switches it off; start from DefaultConfig. The tags are the keys of Backburn's configuration
-// file, and what its reference says about them.
+// Config has the address of the service and the client's limits. The zero value of a limit or a
+// timeout disables it; start from DefaultConfig. The tags hold the keys of Backburn's configuration
+// file and their text in its reference.
 type Config struct {
 	// BaseURL is the host's root, such as https://eu.wildfire.paloaltonetworks.com; /publicapi is
-	// added unless it is there. Verdicts exist only in the region that a sample was submitted to.
-	// Plain http is refused, except to a loopback address or with AllowHTTP.
+	// added unless it is there. A verdict exists only in the region to which the sample was
+	// submitted. Plain http is refused, except to a loopback address or with AllowHTTP.
 	BaseURL string `toml:"url" doc:"Base URL of the service. A verdict exists only in the region to which the sample was submitted."`
 
-	// APIKey sends what the TokenSource gives as the legacy form field "apikey" instead of an
-	// Authorization header. The WF-500 appliance knows nothing else.
+	// APIKey sends the TokenSource's token in the legacy form field "apikey" instead of an
+	// Authorization header. The WF-500 appliance supports nothing else.
 	APIKey bool
 
 	// Agent is the form field "agent": which product a legacy key belongs to ("pcc" for Prisma
@@ -61,19 +62,19 @@ type Config struct {
 	// is fine.
 	MaxFileSize int64
 
-	// StallTimeout ends an upload or a download on which no byte moved for so long.
+	// StallTimeout ends an upload or a download that makes no progress for this long.
 	StallTimeout time.Duration `toml:"stall_timeout" doc:"An upload is aborted if no byte is sent for this long. \"0s\": never."`
 
 	// AnswerTimeout bounds the time from the end of the request to the end of its answer; for a
 	// download, to the start of its answer.
 	AnswerTimeout time.Duration
 
-	// ExpectContinue is the upload size, in bytes, from which on "Expect: 100-continue" is sent, so
-	// that a refusal costs no transfer. An upload of this size is also sent again once if its
-	// connection breaks before the contents are out.
+	// ExpectContinue is the upload size, in bytes, from which "Expect: 100-continue" is sent, so
+	// that a refusal costs no transfer. An upload of at least this size is also repeated once if
+	// its connection breaks before all contents are sent.
 	ExpectContinue int64
 
-	// MaxDownload bounds what is written by one download, in bytes.
+	// MaxDownload is the most that one download writes, in bytes.
 	MaxDownload int64
 
 	// AllowHTTP permits an unencrypted BaseURL that is not a loopback address.
@@ -102,8 +103,8 @@ func DefaultConfig() Config {
 	}
 }
 
-// Check calls bad for each key whose value cannot work, with what was expected instead. It repeats
-// no values: a URL may hold a password.
+// Check calls bad for each key with an invalid value, with the expected values. It never repeats
+// the value itself, because a URL may contain a password.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	if _, err := c.endpoint(); err != nil {
 		bad("url", err.Error())
@@ -141,7 +142,7 @@ func (c Config) Validate() error {
 }
 
 // endpoint returns BaseURL with /publicapi and without a trailing slash. Its error says what was
-// expected, without the URL, which may hold a password.
+// expected, without the URL, which may contain a password.
 func (c Config) endpoint() (string, error) {
 	u, err := url.Parse(c.BaseURL)
 	if err != nil {

@@ -149,7 +149,7 @@ func authority(t *testing.T, web *httptest.Server) (caFile string) {
 	return caFile
 }
 
-// TestTLS trusts the given authority and none else, over both versions of HTTP.
+// TestTLS trusts only the given authority, over both versions of HTTP.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithDelay(0))
@@ -186,8 +186,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestFaultsOverHTTP2: a stream that is reset in the middle of a large upload is repeated once, and
-// an answer that does not come is told.
+// TestFaultsOverHTTP2: an upload whose stream is reset in the middle is repeated once, and a
+// missing answer is reported.
 func TestFaultsOverHTTP2(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithDelay(0))
@@ -220,7 +220,7 @@ func TestFaultsOverHTTP2(t *testing.T) {
 	}
 }
 
-// TestProxy sends the calls to a proxy, and its password nowhere else.
+// TestProxy sends the calls through a proxy, and the proxy's password only to the proxy.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	var asked *url.URL

@@ -15,7 +15,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// counted serves a simulator and counts the connections that are made to it.
+// counted serves a simulator and counts its connections.
 func counted(t *testing.T, server *wildfiretest.Server) (string, *atomic.Int64) {
 	t.Helper()
 	var connections atomic.Int64
@@ -32,7 +32,7 @@ func counted(t *testing.T, server *wildfiretest.Server) (string, *atomic.Int64) 
 	return web.URL, &connections
 }
 
-// TestOneConnection carries a thousand calls of every kind.
+// TestOneConnection makes a thousand calls of every kind on one connection.
 func TestOneConnection(t *testing.T) {
 	t.Parallel()
 	oneConnection(t, func(server *wildfiretest.Server, c *wildfire.Client) {
@@ -47,10 +47,9 @@ func TestOneConnection(t *testing.T) {
 	})
 }
 
-// oneConnection makes the calls up to three times, and fails unless one round did with a single
-// connection. On a machine that is overloaded net/http gives a connection up whose writer did not
-// come to rest within 50 ms of the answer; an answer that is not drained costs connections in every
-// round.
+// oneConnection makes the calls in up to three rounds, and fails unless one round used a single
+// connection. On an overloaded machine, net/http drops a connection whose writer is still busy 50
+// ms after the answer. An answer that is not drained costs connections in every round.
 func oneConnection(t *testing.T, calls func(*wildfiretest.Server, *wildfire.Client)) {
 	t.Helper()
 	var counts []int64
@@ -65,7 +64,7 @@ func oneConnection(t *testing.T, calls func(*wildfiretest.Server, *wildfire.Clie
 	t.Errorf("%v connections, want 1", counts)
 }
 
-// TestOneConnectionOverErrors: an answer is drained whatever it is.
+// TestOneConnectionOverErrors: every answer is drained, errors included.
 func TestOneConnectionOverErrors(t *testing.T) {
 	t.Parallel()
 	bodies := []wildfiretest.Body{wildfiretest.XMLBody, wildfiretest.EmptyBody, wildfiretest.HTMLBody, wildfiretest.JSONBody}
@@ -123,12 +122,12 @@ func TestLongErrorPagesAreDrained(t *testing.T) {
 	}
 }
 
-// falling is a listener whose connections can fall silent, as behind a firewall that has forgotten
-// them: what is written to them from then on goes nowhere.
+// falling is a listener whose connections can become silent, as behind a firewall that has dropped
+// their state: later writes are lost.
 type falling struct {
 	net.Listener
 	made   atomic.Int64
-	silent atomic.Int64 // the connections up to this one are
+	silent atomic.Int64 // connections up to this number are silent
 }
 
 func (l *falling) Accept() (net.Conn, error) {
@@ -149,8 +148,8 @@ func (c *fallingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestSilentConnectionIsLeft: over HTTP/2 a call that is given up leaves its connection for the
-// next one, which must not stall as well before TCP notices.
+// TestSilentConnectionIsLeft: over HTTP/2 a connection stays open after a call times out. The next
+// call must not stall on it until TCP detects the loss.
 func TestSilentConnectionIsLeft(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewUnstartedServer(wildfiretest.New(wildfiretest.WithDelay(0)))

@@ -11,12 +11,12 @@ import (
 const (
 	maxMessage = 200
 
-	// MaxRetryAfter is the longest wait that APIError.RetryAfter asks for; a longer one is cut down
+	// MaxRetryAfter is the longest wait that APIError.RetryAfter asks for; longer waits are reduced
 	// to it.
 	MaxRetryAfter = 24 * time.Hour
 )
 
-// describe gives the text of a cause without the pieces of the answer that net/http quotes when the
+// describe returns the text of an error without the parts of the answer that net/http quotes if the
 // answer is not HTTP.
 func describe(err error) string {
 	if network, ok := errors.AsType[*net.OpError](err); ok {
@@ -31,9 +31,9 @@ func describe(err error) string {
 
 var urls = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>]+`)
 
-// tidy makes a message of the service fit for an error: one line of printable ASCII, without the
-// literal quotes around it, without URLs, which may carry credentials of their own, and without the
-// credential.
+// tidy prepares a message of the service for an error: one line of printable ASCII, without
+// surrounding quotes, without URLs, which may contain credentials, and without the credential
+// itself.
 func tidy(message, credential string) string {
 	message = line(message)
 	if credential != "" {
@@ -48,7 +48,7 @@ func printable(text string) string { return cut(line(text)) }
 
 func cut(text string) string { return strings.TrimRight(text[:min(len(text), maxMessage)], " ") }
 
-// line reduces text to printable ASCII, with single spaces for its white space.
+// line reduces text to printable ASCII, with single spaces in place of white space.
 func line(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -14,12 +14,12 @@ import (
 	"sync"
 )
 
-// Download tells what was written to a caller's writer.
+// Download describes the bytes that were written to the caller's writer.
 type Download struct {
-	// Filename is the attachment's name as SafeFilename makes it, "" where the answer gave none.
+	// Filename is the attachment's name after SafeFilename, or "" if the answer had none.
 	Filename string
 
-	// ContentType is the answer's media type, "" where it gave none.
+	// ContentType is the answer's media type, or "".
 	ContentType string
 
 	// Size is the number of bytes written.
@@ -29,9 +29,9 @@ type Download struct {
 	SHA256 string
 }
 
-// Sample writes the contents of a sample to w and compares them with the hash that was asked for,
-// an MD5 or a SHA-256; a difference matches ErrAnswer, and the bytes are then already written. The
-// service hands out samples of one's own organization, and not all of those (ErrSampleForbidden,
+// Sample writes the contents of a sample to w and compares them with the given hash, an MD5 or a
+// SHA-256. If they differ, the error matches ErrAnswer, but the bytes are already written. The
+// service returns only samples of one's own organization, and not all of them (ErrSampleForbidden,
 // ErrNotFound, ErrGone).
 func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
@@ -42,7 +42,7 @@ func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download
 }
 
 // PCAP writes the network capture of a sample's analysis to w: that of the platform with the given
-// id (WildFire API Reference, "Get a Packet Capture"), or of any where platform is 0.
+// id (WildFire API Reference, "Get a Packet Capture"), or of any platform if platform is 0.
 func (c *Client) PCAP(ctx context.Context, hash string, platform int, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -58,7 +58,7 @@ func (c *Client) PCAP(ctx context.Context, hash string, platform int, w io.Write
 	return c.download(ctx, fetch{op: OpPCAP}, w, fields...)
 }
 
-// Artifact is a kind of thing that the analysis of a web page leaves.
+// Artifact is a kind of result from the analysis of a web page.
 type Artifact string
 
 // The artifacts.
@@ -68,7 +68,7 @@ const (
 )
 
 // WebArtifacts writes the artifacts of a web page's analysis to w, as a tar.gz that may be empty.
-// Without kinds it asks for all.
+// Without kinds it requests all.
 func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kinds ...Artifact) (Download, error) {
 	if err := checkLink(url); err != nil {
 		return Download{}, invalid(OpWebArtifacts, err)
@@ -104,8 +104,8 @@ const (
 	TestELF   TestKind = "elf"
 )
 
-// TestFile writes a harmless file to w that WildFire will judge malware. Every call gives another
-// one. It needs no credential and costs no quota.
+// TestFile writes to w a harmless file that gets the verdict malware. Every call returns a
+// different file. It needs no credential and costs no quota.
 func (c *Client) TestFile(ctx context.Context, kind TestKind, w io.Writer) (Download, error) {
 	switch kind {
 	case TestPE, TestAPK, TestMacOS, TestELF:
@@ -115,11 +115,11 @@ func (c *Client) TestFile(ctx context.Context, kind TestKind, w io.Writer) (Down
 	return c.download(ctx, fetch{op: OpTestFile, path: "test/" + string(kind), public: true}, w)
 }
 
-// fetch says what a download is of.
+// fetch describes a download.
 type fetch struct {
 	op     Op
 	path   string // "" for the operation's own
-	hash   string // what the contents must have; "" checks nothing
+	hash   string // the hash that the contents must have; "" checks nothing
 	public bool
 }
 
@@ -137,7 +137,7 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 		public: what.public,
 		answer: func(response *http.Response, token string) error {
 			if response.StatusCode != http.StatusOK {
-				return c.unexpected(what.op, response, token) // 206 and its like are not what was asked for
+				return c.unexpected(what.op, response, token) // 206 and similar answers are not the requested file
 			}
 			var err error
 			got, err = c.receive(what, response, token, w)
@@ -156,7 +156,7 @@ func (*Client) unexpected(op Op, response *http.Response, token string) error {
 	return failure
 }
 
-// receive copies an answer to w, unless it is a document of the service or of a proxy in place of a
+// receive copies an answer to w, unless it is a document of the service or a proxy in place of the
 // file.
 func (c *Client) receive(what fetch, response *http.Response, token string, w io.Writer) (Download, error) {
 	reader := bufio.NewReader(response.Body)
@@ -197,12 +197,13 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 	return got, failure
 }
 
-// maxHead is how much of a download is looked at to recognize what it is, in bytes.
+// maxHead is how many bytes at the beginning of a download are used to recognize it.
 const maxHead = 512
 
-// inPlaceOfFile recognizes an answer that is no file by its beginning. A sample may be a text or a
-// document itself: there only one that says "error" or "nothing yet", and was not sent as a file,
-// is taken for the service's. The artifacts of a web page may be empty.
+// inPlaceOfFile recognizes, from the beginning of an answer, that it is not the file. Because a
+// sample may itself be a text or an XML document, an answer to a request for a sample counts as the
+// service's only if it says "error" or "nothing yet" and was not sent as a file. The artifacts of a
+// web page may be empty.
 func inPlaceOfFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 	head, _ := reader.Peek(maxHead)
 	switch {
@@ -232,7 +233,7 @@ func sentAsFile(response *http.Response) bool {
 	return mediaType(response) == "application/octet-stream" || attachment(response) != ""
 }
 
-// attachment is the file name of the answer; the header comes quoted and unquoted.
+// attachment returns the file name of the answer. The header has it with or without quotes.
 func attachment(response *http.Response) string {
 	_, params, err := mime.ParseMediaType(response.Header.Get("Content-Disposition"))
 	if err != nil || params["filename"] == "" {
@@ -241,7 +242,7 @@ func attachment(response *http.Response) string {
 	return SafeFilename(params["filename"])
 }
 
-// copyLimited copies at most limit bytes, and fails where there are more; limit 0 is none.
+// copyLimited copies at most limit bytes, and fails if there are more; 0 is no limit.
 func copyLimited(w io.Writer, r io.Reader, limit int64) (int64, error) {
 	buffer := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buffer)
@@ -264,10 +265,10 @@ func copyLimited(w io.Writer, r io.Reader, limit int64) (int64, error) {
 
 var copyBuffers = sync.Pool{New: func() any { buffer := make([]byte, 32<<10); return &buffer }}
 
-// onlyReader hides bufio's WriteTo, which would copy in pieces of its own small buffer.
+// onlyReader hides bufio's WriteTo, which would copy in small pieces.
 type onlyReader struct{ io.Reader }
 
-// ErrSink matches the failure of the writer that a download was written to; the writer's error is
+// ErrSink matches a failure of the caller's writer during a download; the writer's error is
 // wrapped.
 var ErrSink = errors.New("writing download")
 

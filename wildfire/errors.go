@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// What can go wrong, for errors.Is. An answer of the service matches exactly one specific sentinel; the
-// families below them are matched in addition. The numbers are HTTP statuses (WildFire API Reference,
-// "Error Codes").
+// Sentinels for errors.Is. A failed call matches exactly one specific sentinel, and possibly one of
+// the families at the end. The numbers are HTTP statuses (WildFire API Reference, "Error Codes").
 var (
 	ErrRedirect         = errors.New("redirected")                    // 3xx: plain http, or a captive portal; not followed
 	ErrInvalidRequest   = errors.New("invalid request")               // 400, 456
@@ -20,7 +19,7 @@ var (
 	ErrSampleForbidden  = errors.New("sample not available to you")   // 403 on get/sample, get/pcap and the like
 	ErrInvalidDate      = errors.New("invalid date")                  // 403 on get/verdicts/changed: not an authentication fault
 	ErrNotReady         = errors.New("not ready or unknown")          // 404, or an empty answer, on reports, captures and artifacts; also matches ErrNotFound
-	ErrNotFound         = errors.New("not found")                     // 404 where something was asked for
+	ErrNotFound         = errors.New("not found")                     // 404 on a request for something
 	ErrNoSuchOperation  = errors.New("no such operation")             // 404 elsewhere: the base URL is wrong
 	ErrMethod           = errors.New("method not allowed")            // 405
 	ErrConflict         = errors.New("conflict")                      // 409
@@ -37,23 +36,23 @@ var (
 	ErrInvalidArgument  = errors.New("invalid argument")              // 421, or refused before sending
 	ErrUnprocessable    = errors.New("unprocessable")                 // 422
 	ErrTooManyRequests  = errors.New("too many requests")             // 429: slow down; the day's quota is 419
-	ErrServer           = errors.New("internal error of the service") // 500 and the 5xx without a row of their own
-	ErrGateway          = errors.New("bad gateway")                   // 502, 504, and 408, which the service's proxy alone gives
+	ErrServer           = errors.New("internal error of the service") // 500, and every 5xx without a sentinel of its own
+	ErrGateway          = errors.New("bad gateway")                   // 502, 504, and 408, which only the service's proxy returns
 	ErrUnavailable      = errors.New("service unavailable")           // 503
 	ErrUploadFailed     = errors.New("service could not store file")  // 513
-	ErrUnexpectedStatus = errors.New("unexpected status")             // everything without a row
+	ErrUnexpectedStatus = errors.New("unexpected status")             // every other status
 	ErrRejected         = errors.New("rejected")                      // 200 with an <error> document
 
-	ErrAnswer        = errors.New("unusable answer")          // success, but not the document that belongs to the call
-	ErrForeignAnswer = errors.New("answer is not WildFire's") // success, in no form of WildFire's: see APIError.Foreign; also matches ErrAnswer
-	ErrNoVerdict     = errors.New("answer without verdict")   // a record that holds no readable verdict; also matches ErrAnswer
+	ErrAnswer        = errors.New("unusable answer")          // success, but not the expected document
+	ErrForeignAnswer = errors.New("answer is not WildFire's") // success in a form that WildFire does not use: see APIError.Foreign; also matches ErrAnswer
+	ErrNoVerdict     = errors.New("answer without verdict")   // a record without a readable verdict; also matches ErrAnswer
 	ErrAmbiguous     = errors.New("several samples")          // an MD5 that belongs to more than one sample
-	ErrTransport     = errors.New("no answer")                // connection, TLS, proxy, time-out: there was no status
-	ErrStalled       = errors.New("transfer stalled")         // no byte moved for StallTimeout, no answer within AnswerTimeout; also matches ErrTransport
+	ErrTransport     = errors.New("no answer")                // connection, TLS, proxy or time-out: no status
+	ErrStalled       = errors.New("transfer stalled")         // no progress for StallTimeout, or no answer within AnswerTimeout; also matches ErrTransport
 	ErrToken         = errors.New("no token")                 // the TokenSource failed; its error is wrapped
 
 	ErrEmptyFile      = errors.New("empty file")                 // refused locally: the service answers 513
-	ErrSource         = errors.New("reading file")               // File.Open, or reading what it returned, failed
+	ErrSource         = errors.New("reading file")               // File.Open or a read from its result failed
 	ErrContentChanged = errors.New("contents changed")           // see ContentError
 	ErrAnswerMismatch = errors.New("service saw other contents") // see ContentError; also matches ErrContentChanged
 	ErrDownloadLimit  = errors.New("download too large")         // over Config.MaxDownload
@@ -61,36 +60,37 @@ var (
 	ErrQuota = errors.New("quota exceeded") // family of ErrUploadQuota and ErrQueryQuota
 )
 
-// APIError is what every failed call returns.
+// APIError is the error of every failed call.
 //
 // Its text holds the operation, the status and at most a short, printable excerpt of the service's own
 // message. It never holds a body, a header, a URL or a credential.
 type APIError struct {
-	// Op is what was asked for.
+	// Op is the operation.
 	Op Op
 
-	// Status is the HTTP status, 0 where there was no answer or the call was refused locally.
+	// Status is the HTTP status, or 0 without an answer or if the call was refused locally.
 	Status int
 
-	// Message is the service's error message: at most 200 bytes of printable ASCII, without the quotes that the
-	// service puts around it, with URLs and the credential cut out. Empty where there was none. For people:
-	// branch on the sentinels.
+	// Message is the service's error message: at most 200 bytes of printable ASCII, without the
+	// service's surrounding quotes, URLs and the credential. Empty if there was none. It is for
+	// people: branch on the sentinels.
 	Message string
 
-	// RetryAfter is how long the service asked to wait, between 0 (it did not say) and MaxRetryAfter.
+	// RetryAfter is the wait that the service asked for, from 0 (none) to MaxRetryAfter.
 	RetryAfter time.Duration
 
-	// MaybeDone is set where the whole request had gone out and no answer of WildFire's came back: there
-	// was none, it broke off too early to tell whose it was, or it was a success or the error of a gateway
-	// (502, 504) that something on the way gave. The service may have acted on the request all the same:
-	// after a submission, ask for the verdict before sending the file again.
+	// MaybeDone is set if the whole request was sent and no answer of WildFire's came back: there
+	// was no answer, it broke off too early to tell whose it was, or a proxy answered with a
+	// success or a gateway error (502, 504). The service may still have acted on the request: after
+	// a submission, ask for the verdict before sending the file again.
 	MaybeDone bool
 
-	// Foreign describes an answer that is not in WildFire's form, and that something on the way gave,
-	// such as a captive portal, a proxy, a web filter or a virus scanner. It is nil for WildFire's own
-	// answers and where there was none. With a success the error matches ErrForeignAnswer; with any other
-	// status it matches the sentinel of that status, which then need not mean what WildFire means by it.
-	// The pages of WildFire's own front end cannot be told from those of a proxy, and count as foreign.
+	// Foreign describes an answer that is not in WildFire's form, so that it came from something in
+	// between: a captive portal, a proxy, a web filter or a virus scanner. It is nil for WildFire's
+	// own answers and without an answer. With a success status the error matches ErrForeignAnswer.
+	// With any other status it matches the sentinel of that status, whose meaning may then differ
+	// from WildFire's. Pages of WildFire's own front end look like those of a proxy, and count as
+	// foreign.
 	Foreign *ForeignAnswer
 
 	// Err is the cause of a failure without a status, nil otherwise.
@@ -124,8 +124,8 @@ func (e *APIError) Error() string {
 	return text.String()
 }
 
-// ambiguous reports whether an answer leaves open if WildFire got the request: it broke off, or
-// something on the way answered with a success, or in place of a server that it had asked.
+// ambiguous reports whether an answer leaves open if WildFire got the request: it broke off, or a
+// proxy answered with a success or with a gateway error.
 func (e *APIError) ambiguous() bool {
 	if errors.Is(e.kind, ErrTransport) || errors.Is(e.kind, ErrStalled) {
 		return true
@@ -134,7 +134,8 @@ func (e *APIError) ambiguous() bool {
 	return e.Foreign != nil && (succeeded(e.Status) || e.Status == 502 || e.Status == 504)
 }
 
-// cause is the text of Err, reduced where it came from the network: what the other side sent may be in it.
+// cause returns the text of Err, reduced if it came from the network, because it may contain data
+// of the other side.
 func (e *APIError) cause() string {
 	switch e.kind {
 	case ErrTransport, ErrStalled, ErrAnswer: //nolint:errorlint // a sentinel, never wrapped
@@ -143,7 +144,7 @@ func (e *APIError) cause() string {
 	return e.Err.Error()
 }
 
-// Unwrap gives the sentinels and the cause to errors.Is and errors.As.
+// Unwrap returns the sentinels and the cause for errors.Is and errors.As.
 func (e *APIError) Unwrap() []error {
 	chain := make([]error, 0, 3)
 	if e.kind != nil {
@@ -168,26 +169,27 @@ var families = map[error]error{
 	ErrAnswerMismatch: ErrContentChanged,
 }
 
-// ContentError tells which of two things happened to the contents of an upload.
+// ContentError says which of two faults happened to the contents of an upload.
 //
-// Where the file's bytes or size are not what File promised, Answered is empty and the error matches
-// ErrContentChanged: the source changed, the end of the body was withheld, and nothing was submitted.
+// If the file's bytes or size differ from File's fields, Answered is empty and the error matches
+// ErrContentChanged: the source changed, the end of the body was not sent, and nothing was
+// submitted.
 //
-// Where the service reports another SHA-256 than that of the bytes that were sent, the error matches
-// ErrAnswerMismatch as well: something between here and there altered the upload, and it was counted. The
-// Submission is returned along with the error.
+// If the service reports a SHA-256 that differs from that of the bytes sent, the error also matches
+// ErrAnswerMismatch: the upload was altered on the way, and it was counted. The Submission is
+// returned with the error.
 type ContentError struct {
-	Expected string // SHA-256 that File promised, if any; or that of the bytes sent
-	Sent     string // SHA-256 of the bytes sent; empty when the size differed
+	Expected string // SHA-256 in File, if any; or that of the bytes sent
+	Sent     string // SHA-256 of the bytes sent; empty if the size differed
 	Answered string // SHA-256 or MD5 in the service's answer
 	Detail   string // what differed
 }
 
-// Error says what differed; digests are not secret.
+// Error describes the difference. Digests are not secret.
 func (e *ContentError) Error() string { return e.Detail }
 
-// classify gives the sentinel for a status that is not a success. Several statuses mean different things
-// to different operations; message, in lower case, decides only where the operation does not.
+// classify returns the sentinel for a status that is not a success. Several statuses depend on the
+// operation. The message, in lower case, decides only if the operation does not.
 func classify(op Op, status int, message string) error {
 	switch status {
 	case 400, 456:
@@ -206,7 +208,7 @@ func classify(op Op, status int, message string) error {
 		switch {
 		case op == OpReport || op == OpPCAP || op == OpWebArtifacts:
 			return ErrNotReady
-		case op.fetches(), op == OpVerdict: // an appliance knows no URLs
+		case op.fetches(), op == OpVerdict: // an appliance does not support URLs
 			return ErrNotFound
 		}
 		return ErrNoSuchOperation
@@ -259,16 +261,16 @@ func classify(op Op, status int, message string) error {
 	return ErrUnexpectedStatus
 }
 
-// succeeded tells the statuses after which the answer itself decides.
+// succeeded reports whether the status leaves the decision to the body of the answer.
 func succeeded(status int) bool { return status >= 200 && status < 300 }
 
-// cause is why an attempt failed: the watchdog, where that ended it, and not the cancellation that it did so
-// by.
+// cause returns why an attempt failed: the watchdog's error, if the watchdog ended it, and not the
+// cancellation that resulted.
 func cause(ctx context.Context, err error) error {
 	if reason := context.Cause(ctx); reason != nil && errors.Is(reason, ErrStalled) {
 		return reason
 	}
-	// A transport of the caller's own may be a client, whose errors show the URL.
+	// The caller's own transport may be a client, whose errors contain the URL.
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}

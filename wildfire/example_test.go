@@ -11,9 +11,9 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// A file is hashed and looked up first; it is uploaded only where WildFire does not know it.
+// A file is hashed and looked up first. It is uploaded only if WildFire does not know it.
 func Example() {
-	service := wildfiretest.New(wildfiretest.WithDelay(0)).Start() // in earnest: wildfire.DefaultBaseURL
+	service := wildfiretest.New(wildfiretest.WithDelay(0)).Start() // in production: wildfire.DefaultBaseURL
 	defer service.Close()
 
 	cfg := wildfire.DefaultConfig()

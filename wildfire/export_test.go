@@ -1,6 +1,6 @@
 package wildfire
 
-// What fuzzing and benchmarks reach for directly.
+// Internal functions for fuzzing and benchmarks.
 var (
 	ParseVerdicts   = func(b []byte) ([]VerdictRecord, error) { return parseVerdicts(b, maxTags) }
 	ParseReceipts   = parseReceipts
@@ -12,7 +12,7 @@ var (
 	Printable       = printable
 )
 
-// ErrorMessage is what an error body adds to an APIError.
+// ErrorMessage returns the text that an error body adds to an APIError.
 func ErrorMessage(body []byte, credential string) string {
 	root, err := parseXML(body, maxTags)
 	if err != nil {

@@ -11,13 +11,13 @@ const (
 	noStem       = "sample"
 )
 
-// SafeFilename makes a name fit to be sent: printable ASCII without separators or anything that XML
-// or a header gives a meaning to, at most 128 bytes long, never empty. The service echoes the name
-// into an XML answer without escaping it, and takes the type of scripts from the extension, which
-// is therefore kept.
+// SafeFilename returns a name that is safe to send: printable ASCII without separators or
+// characters with a meaning in XML or headers, at most 128 bytes long, never empty. The service
+// copies the name into an XML answer without escaping it. It recognizes scripts by their extension,
+// which is therefore kept.
 //
-// Only the part behind the last slash or backslash is used. It is idempotent: a safe name is
-// returned as it is. Different names may become the same; they are labels, not keys.
+// Only the part after the last slash or backslash is used. A safe name is returned unchanged.
+// Different names may become equal; they are labels, not keys.
 func SafeFilename(name string) string {
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
 		name = name[i+1:]

@@ -12,15 +12,15 @@ import (
 )
 
 // ForeignAnswer describes an answer that is not in WildFire's form: that of a captive portal, a
-// proxy, a web filter, or a virus scanner on the way. It holds nothing of the answer's body but the
-// title of a page.
+// proxy, a web filter or a virus scanner in between. Of the answer's body it has only the title of
+// a page.
 type ForeignAnswer struct {
-	// ContentType is the answer's media type: as it was announced, or else as its first bytes look.
-	// Empty where the answer had no body.
+	// ContentType is the answer's media type: from its header, or else detected from its first
+	// bytes. Empty if the answer had no body.
 	ContentType string
 
-	// Title is that of an HTML page, made fit for an error as APIError.Message is: at most 80 bytes
-	// of printable ASCII. Empty where there is none.
+	// Title is the title of an HTML page, reduced like APIError.Message to at most 80 bytes of
+	// printable ASCII. Empty if there is none.
 	Title string
 }
 
@@ -38,7 +38,7 @@ func (f *ForeignAnswer) String() string {
 	return fmt.Sprintf("%s %q", f.ContentType, f.Title)
 }
 
-// describeForeign makes the description of an answer; body is as much of it as was read.
+// describeForeign describes an answer; body is the part that was read.
 func describeForeign(response *http.Response, body []byte, credential string) *ForeignAnswer {
 	if blank(body) {
 		return &ForeignAnswer{}
@@ -56,7 +56,7 @@ func blank(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 
 var titleElement = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title`)
 
-// title finds the title of an HTML page, "" where there is none.
+// title returns the title of an HTML page, or "".
 func title(body []byte, credential string) string {
 	found := titleElement.FindSubmatch(body)
 	if found == nil {
@@ -68,9 +68,9 @@ func title(body []byte, credential string) string {
 	return strings.TrimRight(text[:min(len(text), maxTitle)], " ")
 }
 
-// foreignStatus describes the answer to a call that failed, where something else than WildFire
-// seems to have given it; nil otherwise. The service itself was seen to answer without a body, so
-// that an empty answer is taken for its own where it documents the status.
+// foreignStatus describes the answer to a failed call if something other than WildFire seems to
+// have sent it, and otherwise returns nil. The service sometimes answers without a body, so an
+// empty answer counts as its own if the status is documented.
 func foreignStatus(response *http.Response, body []byte, credential string) *ForeignAnswer {
 	if ownXML(body) || blank(body) && documented[response.StatusCode] {
 		return nil
@@ -79,17 +79,17 @@ func foreignStatus(response *http.Response, body []byte, credential string) *For
 	return describeForeign(response, body, credential)
 }
 
-// documented are the statuses that WildFire says it gives (WildFire API Reference, "Error Codes").
+// documented are the statuses in WildFire's documentation (WildFire API Reference, "Error Codes").
 var documented = map[int]bool{
 	400: true, 401: true, 403: true, 404: true, 405: true, 409: true, 410: true, 413: true, 415: true,
 	417: true, 418: true, 419: true, 420: true, 421: true, 422: true, 429: true, 456: true,
 	500: true, 503: true, 513: true,
 }
 
-// ownXML reports whether a body is a document of WildFire's, even one that is cut short.
+// ownXML reports whether a body is a WildFire document, even a truncated one.
 func ownXML(body []byte) bool { return ownRoots[rootOf(body)] }
 
-// ownDocument reports whether a body is one of WildFire's documents in XML or JSON.
+// ownDocument reports whether a body is a WildFire document in XML or JSON.
 func ownDocument(body []byte) bool { return ownXML(body) || ownJSON(body) }
 
 // ownJSON reports whether a body is a JSON answer of WildFire's: an object with a "result".
@@ -103,9 +103,9 @@ func ownJSON(body []byte) bool {
 	return ok
 }
 
-// textual reports whether a file looks like text by its first bytes: so do the pages, the JSON and
-// the words that come in place of a file, and so does none of the captures, archives and reports in
-// PDF that WildFire sends. Nothing at all is no file either.
+// textual reports whether the first bytes of a download look like text. Pages, JSON and messages in
+// place of a file do; WildFire's captures, archives and PDF reports do not. An empty answer is not
+// a file either.
 func textual(head []byte) bool {
 	return blank(head) || strings.HasPrefix(http.DetectContentType(head), "text/")
 }

@@ -22,7 +22,7 @@ const (
 <html xmlns="http://www.w3.org/1999/xhtml"><head><title>Blocked</title></head></html>`
 )
 
-// foreigners are answers that captive portals, proxies, filters and scanners give.
+// foreigners are answers of captive portals, proxies, filters and scanners.
 var foreigners = map[string]struct {
 	contentType string
 	body        string
@@ -46,8 +46,8 @@ var foreigners = map[string]struct {
 	},
 }
 
-// TestForeignSuccess: a success that is not WildFire's is no success of any operation, proves
-// nothing about the credential, and leaves open whether WildFire got the request.
+// TestForeignSuccess: a success that is not WildFire's fails every operation, proves nothing about
+// the credential, and leaves open whether WildFire got the request.
 func TestForeignSuccess(t *testing.T) {
 	t.Parallel()
 	for name, tt := range foreigners {
@@ -102,7 +102,7 @@ func contentType(value string) http.Header {
 	return http.Header{"Content-Type": {value}}
 }
 
-// TestForeignSuccessOfReports covers the formats of reports that invoke does not ask for.
+// TestForeignSuccessOfReports covers the report formats that invoke does not request.
 func TestForeignSuccessOfReports(t *testing.T) {
 	t.Parallel()
 	for name, tt := range foreigners {
@@ -120,7 +120,7 @@ func TestForeignSuccessOfReports(t *testing.T) {
 	}
 }
 
-// TestForeignStatus: of a failure it is said who gave it.
+// TestForeignStatus: the error of a failure says who sent it.
 func TestForeignStatus(t *testing.T) {
 	t.Parallel()
 	documented := []int{400, 401, 403, 404, 405, 409, 410, 413, 415, 417, 418, 419, 420, 421, 422, 429, 456, 500, 503, 513}
@@ -168,7 +168,7 @@ func contains(all []int, one int) bool {
 	return false
 }
 
-// TestForeignAnswerIsNamed: the error tells an operator who answered, and shows nothing else of it.
+// TestForeignAnswerIsNamed: the error says who answered, and shows nothing else of the answer.
 func TestForeignAnswerIsNamed(t *testing.T) {
 	t.Parallel()
 	page := func(title string) string {
@@ -202,7 +202,8 @@ func TestForeignAnswerIsNamed(t *testing.T) {
 	}
 }
 
-// TestOwnAnswerCutShort: what shows WildFire's root element is its answer, however little follows.
+// TestOwnAnswerCutShort: an answer with WildFire's root element counts as WildFire's, however
+// little follows.
 func TestOwnAnswerCutShort(t *testing.T) {
 	t.Parallel()
 	receipt := `<?xml version="1.0" encoding="UTF-8"?>
@@ -245,7 +246,7 @@ func TestOwnAnswerCutShort(t *testing.T) {
 	}
 }
 
-// TestRefusalCutShort is a refusal all the same.
+// TestRefusalCutShort: a truncated refusal is still a refusal.
 func TestRefusalCutShort(t *testing.T) {
 	t.Parallel()
 	for op, call := range invoke {
@@ -258,7 +259,7 @@ func TestRefusalCutShort(t *testing.T) {
 	}
 }
 
-// TestNoticeInPlaceOfSample: a scanner's notice with 200 in place of a sample is not the sample.
+// TestNoticeInPlaceOfSample: a scanner's notice with status 200 does not count as the sample.
 func TestNoticeInPlaceOfSample(t *testing.T) {
 	t.Parallel()
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("s3cr3t"), func(cfg *wildfire.Config) {

@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire"
 )
 
-// swallow reads a request through a fixed buffer and answers with nothing that can be read, so that
-// what is allocated is the client's doing.
+// swallow reads a request through a fixed buffer and sends an unreadable answer, so that only the
+// client allocates.
 type swallow struct{ buffer []byte }
 
 func (s *swallow) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -26,8 +26,9 @@ func (s *swallow) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader("<wildfire/>"))}, nil
 }
 
-// TestUploadsAllocateTheSame whatever their size: the number of allocations and their bytes.
-func TestUploadsAllocateTheSame(t *testing.T) { // not parallel: others' allocations would be counted
+// TestUploadsAllocateTheSame: the number of allocations and their bytes do not depend on the size
+// of the upload.
+func TestUploadsAllocateTheSame(t *testing.T) { // not parallel, because allocations of other tests would be counted
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = &swallow{buffer: make([]byte, 32<<10)}
 	})
@@ -55,7 +56,7 @@ func TestUploadsAllocateTheSame(t *testing.T) { // not parallel: others' allocat
 	}
 }
 
-// TestListsAreParsedWithinBounds: what a full list of verdicts costs is bounded.
+// TestListsAreParsedWithinBounds: the memory for a full list of verdicts is bounded.
 func TestListsAreParsedWithinBounds(t *testing.T) {
 	body := []byte(verdictList(500))
 	got := testing.AllocsPerRun(5, func() {

@@ -12,8 +12,8 @@ import (
 	"backburn/wildfire"
 )
 
-// shapes are the answers that documents, fixtures and clients show, and what those were seen to do
-// to a parser. Every target starts from all of them: an answer to the wrong call is a case as well.
+// shapes are answers from documentation, fixtures and clients, and inputs that are hard for
+// parsers. Every target starts from all of them, so that answers to the wrong call are covered too.
 var shapes = []string{
 	"",
 	vendorError,
@@ -45,7 +45,7 @@ func addShapes(f *testing.F) {
 	}
 }
 
-// checkHash fails unless a digest is empty or in lower-case hexadecimal of its length.
+// checkHash fails unless a digest is empty or lower-case hexadecimal of the right length.
 func checkHash(t *testing.T, hash string, length int) {
 	t.Helper()
 	if hash != "" && (len(hash) != length || strings.Trim(hash, "0123456789abcdef") != "") {
@@ -182,7 +182,7 @@ func FuzzSafeFilename(f *testing.F) {
 	})
 }
 
-// plain tells an extension that has to be kept: a dot, and a few letters and digits.
+// plain matches an extension that has to be kept: a dot and a few letters and digits.
 func plain(extension string) bool {
 	if len(extension) < 2 || len(extension) > 16 {
 		return false

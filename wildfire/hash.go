@@ -11,8 +11,8 @@ const (
 	sha256Length = 64
 )
 
-// normalHash lowers an MD5 or SHA-256 and refuses everything else, SHA-1 included: nothing that is
-// not hexadecimal reaches a request.
+// normalHash converts an MD5 or SHA-256 to lower case and refuses everything else, including SHA-1,
+// so that only hexadecimal text reaches a request.
 func normalHash(hash string) (string, error) {
 	if len(hash) != md5Length && len(hash) != sha256Length {
 		return "", fmt.Errorf("hash of %d characters: must be an MD5 (32) or a SHA-256 (64) in hexadecimal", len(hash))
@@ -33,12 +33,12 @@ func normalHash(hash string) (string, error) {
 	return strings.ToLower(hash), nil
 }
 
-// invalid is the error of a call that was refused locally.
+// invalid returns the error of a call that was refused locally.
 func invalid(op Op, err error) error {
 	return &APIError{Op: op, Err: err, kind: ErrInvalidArgument}
 }
 
-// hashOf is a digest of the given length in lower case, "" where the text is none.
+// hashOf returns a digest of the given length in lower case, or "" if the text is not one.
 func hashOf(text string, length int) string {
 	if len(text) != length {
 		return ""
@@ -50,7 +50,7 @@ func hashOf(text string, length int) string {
 	return hash
 }
 
-// sha1Of reads a SHA-1; what is none is "".
+// sha1Of returns a SHA-1 in lower case, or "" if the text is not one.
 func sha1Of(text string) string {
 	text = strings.ToLower(strings.TrimSpace(text))
 	if len(text) != sha1Length || strings.Trim(text, "0123456789abcdef") != "" {

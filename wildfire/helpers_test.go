@@ -36,7 +36,7 @@ func client(t testing.TB, url string, tokens wildfire.TokenSource, change ...fun
 	return c
 }
 
-// file is a File of the given contents.
+// file returns a File with the given contents.
 func file(name, contents string) wildfire.File {
 	return wildfire.File{
 		Name: name,

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// MaxLinks is how many links one call of submit/links takes.
+// MaxLinks is the most links that one call of submit/links accepts.
 const MaxLinks = 1000
 
 // LinkSubmission is WildFire's receipt for a web page.
 type LinkSubmission struct {
-	// URL is the link as the service took it: it puts http:// in front of a link without a scheme.
+	// URL is the link as the service recorded it: it adds http:// to a link without a scheme.
 	URL string
 
-	// SHA256 and MD5 are the digests of that URL, by which its verdict can be asked for.
+	// SHA256 and MD5 are the digests of that URL. Its verdict can be requested by them.
 	SHA256, MD5 string
 
-	// Uncertain is set where WildFire answered with a document of its own but without a readable
+	// Uncertain is set if WildFire answered with a document of its own but without a readable
 	// receipt. The link was counted: ask for its verdict with URLVerdict.
 	Uncertain bool
 }
@@ -38,9 +38,9 @@ func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, e
 	return records[0], nil
 }
 
-// SubmitLinks submits any number of links, MaxLinks a call. It returns one receipt per link, in the
-// order of the links; one that the answer does not hold is Uncertain. Where a later call fails, the
-// receipts of those before it are returned along with the error.
+// SubmitLinks submits any number of links, MaxLinks per call. It returns one receipt for each link,
+// in the order of the links; a receipt that the answer lacks is Uncertain. If a later call fails,
+// the receipts of the earlier ones are returned with the error.
 func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmission, error) {
 	for i, link := range links {
 		if err := checkLink(link); err != nil {
@@ -70,7 +70,7 @@ func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload,
 		op:    op,
 		build: build,
 		answer: func(response *http.Response, token string) error {
-			body, err := readLimited(response.Body, maxReport) // URLs are as long as those that were sent
+			body, err := readLimited(response.Body, maxReport) // the answer repeats the URLs, so its limit depends on their length
 			if err == nil {
 				records, err = parseLinks(body)
 			}
@@ -84,7 +84,7 @@ func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload,
 	return records, err
 }
 
-// parseLinks reads submit-link-info records; those without a SHA-256 are Uncertain.
+// parseLinks reads submit-link-info records; a record without a SHA-256 is Uncertain.
 func parseLinks(body []byte) ([]LinkSubmission, error) {
 	records, err := parseRecords(body, maxTags, linkElement, (*LinkSubmission).set)
 	for i := range records {
@@ -106,8 +106,7 @@ func (l *LinkSubmission) set(field, text string) {
 	}
 }
 
-// inOrder matches receipts with the links that they are for: by URL, with or without the http://
-// that the service adds.
+// inOrder matches receipts with links by URL, with or without the http:// that the service adds.
 func inOrder(links []string, records []LinkSubmission) []LinkSubmission {
 	byURL := make(map[string]LinkSubmission, len(records))
 	for _, record := range records {

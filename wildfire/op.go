@@ -23,7 +23,7 @@ const (
 	OpTestFile           Op = "test"
 )
 
-// submits tells the operations that the daily allowance of uploads is spent on; the others cost
+// submits reports whether the operation costs an upload of the daily quota; the others cost
 // queries.
 func (op Op) submits() bool {
 	switch op {
@@ -33,7 +33,7 @@ func (op Op) submits() bool {
 	return false
 }
 
-// fetches tells the operations that ask for something WildFire may not have, or not have yet.
+// fetches reports whether the operation requests something that WildFire may not have, or not yet.
 func (op Op) fetches() bool {
 	switch op {
 	case OpReport, OpSample, OpPCAP, OpWebArtifacts, OpTestFile:
@@ -42,5 +42,5 @@ func (op Op) fetches() bool {
 	return false
 }
 
-// multipart tells the operations that refuse an urlencoded body, with 415.
+// multipart reports whether the operation refuses an urlencoded body, with 415.
 func (op Op) multipart() bool { return strings.HasPrefix(string(op), "submit/") }

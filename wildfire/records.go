@@ -2,8 +2,8 @@ package wildfire
 
 import "github.com/beevik/etree"
 
-// parseRecords reads the records of an answer, the children of its root with the given name. The
-// function is given the fields of a record in their order, their text without the space around it.
+// parseRecords reads the records of an answer: the children of its root with the given name. The
+// function gets the fields of a record in order, with their text trimmed.
 func parseRecords[T any](body []byte, tags int, name string, set func(record *T, field, text string)) ([]T, error) {
 	root, err := wildfireRoot(body, tags)
 	if err != nil {
@@ -24,7 +24,7 @@ func parseRecords[T any](body []byte, tags int, name string, set func(record *T,
 	return records, nil
 }
 
-// setFirst sets a field that is not set yet: of an element that comes twice, the first counts.
+// setFirst sets a field that is not set yet: if an element is repeated, the first one counts.
 func setFirst(field *string, value string) {
 	if *field == "" {
 		*field = value

@@ -1,6 +1,6 @@
 package wildfire
 
-// Bounds of a Report. What exceeds them is left out, and Truncated says so.
+// Bounds of a Report. Data beyond them is left out, and Truncated is set.
 const (
 	// MaxReportEntries is the length of each of its lists.
 	MaxReportEntries = 500
@@ -13,21 +13,20 @@ const (
 	MaxReportListBytes = 32 << 10
 )
 
-// Report is what an analysis found out about a sample: the parts of WildFire's XML report that an
-// incident responder asks for, over all environments that the sample was analyzed in.
+// Report is the result of an analysis: the parts of WildFire's XML report that incident responders
+// need, from all environments in which the sample was analyzed.
 //
-// Everything in it comes from the sample's author as much as from WildFire, and is no more than
-// text: strings are valid UTF-8 on one line, hashes are lower-case hexadecimal, IP addresses and
-// domain names are well-formed. Lists hold each entry once, in the order of the report, and are
-// bounded. Nothing is defanged.
+// The sample's author can influence all of it, so treat it only as text: strings are valid UTF-8 on
+// one line, hashes are lower-case hexadecimal, IP addresses and domain names are well-formed. Lists
+// hold each entry once, in the order of the report, and are bounded. Nothing is defanged.
 type Report struct {
-	// Malware is the overall answer in the report's words: "yes", "no" or "grayware". See Verdict.
+	// Malware is the overall result in the report's words: "yes", "no" or "grayware". See Verdict.
 	Malware string `json:"malware"`
 
-	// Filetype may differ from the label that the submission of the same file got.
+	// Filetype may differ from the label in the Submission of the same file.
 	Filetype string `json:"filetype,omitempty"`
 
-	// Signer is who signed the file; empty where nobody did.
+	// Signer is the signer of the file; empty if it is not signed.
 	Signer string `json:"signer,omitempty"`
 
 	// Size is in bytes.
@@ -51,27 +50,26 @@ type Report struct {
 	UserAgents   []string       `json:"user_agents,omitempty"`
 	Links        []EmbeddedLink `json:"links,omitempty"`
 
-	// Truncated is set where entries were left out or strings cut. The XML has them.
+	// Truncated is set if entries were left out or strings were cut. The XML has the rest.
 	Truncated bool `json:"truncated,omitempty"`
 }
 
-// Platform is an environment that the sample was analyzed in, static or dynamic. What it says may
-// be the opposite of the overall answer.
+// Platform is an environment in which the sample was analyzed, static or dynamic. Its result may
+// contradict the overall one.
 type Platform struct {
-	ID      string `json:"id,omitempty"` // as Client.PCAP takes it
+	ID      string `json:"id,omitempty"` // the argument of Client.PCAP
 	Name    string `json:"name,omitempty"`
 	Malware string `json:"malware,omitempty"` // "yes", "no" or "suspicious"
 }
 
-// Behavior is something that the sample did or is.
+// Behavior is an action or a property of the sample.
 type Behavior struct {
 	ID      string `json:"id,omitempty"`
 	Text    string `json:"text"`
 	Details string `json:"details,omitempty"`
 	Kind    string `json:"kind,omitempty"` // WildFire's group of behaviors, or a malware family
 
-	// Score is the severity that WildFire gives it. The scale is not documented; 0 stands for
-	// harmless, and for none.
+	// Score is WildFire's severity. The scale is not documented; 0 means harmless, or no score.
 	Score float64 `json:"score"`
 }
 
@@ -93,27 +91,27 @@ type RegistryKey struct {
 type DroppedFile struct {
 	Path   string `json:"path,omitempty"`
 	Type   string `json:"type,omitempty"`
-	Size   int64  `json:"size,omitempty"` // in bytes; 0 where it is not known
+	Size   int64  `json:"size,omitempty"` // in bytes; 0 if unknown
 	SHA256 string `json:"sha256,omitempty"`
 	SHA1   string `json:"sha1,omitempty"`
 	MD5    string `json:"md5,omitempty"`
 }
 
-// Connection is an address that the sample talked to.
+// Connection is an address with which the sample communicated.
 type Connection struct {
 	Protocol string `json:"protocol"` // "tcp" or "udp"
 	IP       string `json:"ip"`
-	Port     int    `json:"port,omitempty"` // 0 where it is not known
+	Port     int    `json:"port,omitempty"` // 0 if unknown
 	Country  string `json:"country,omitempty"`
 }
 
-// EmbeddedLink is a link that a document holds, whether it was followed or not. Most are harmless.
+// EmbeddedLink is a link in a document, whether it was followed or not. Most are harmless.
 type EmbeddedLink struct {
 	URL     string `json:"url"`
 	Verdict string `json:"verdict,omitempty"` // WildFire's word, often "unknown"
 }
 
-// Verdict is the overall answer as a verdict; false where it is none of the words that are known.
+// Verdict returns the overall result as a verdict, or false if the word is unknown.
 func (r Report) Verdict() (Verdict, bool) {
 	switch r.Malware {
 	case "yes":

@@ -10,8 +10,8 @@ import (
 	"net/http"
 )
 
-// Report fetches the report about a sample. It comes later than the verdict: until it is there the
-// error matches ErrNotReady, which also stands for a sample that the service does not know.
+// Report fetches the report about a sample. The report is complete some time after the verdict.
+// Until then, and also if the service does not know the sample, the error matches ErrNotReady.
 func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 	var report Report
 	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
@@ -27,8 +27,8 @@ func (c *Client) Report(ctx context.Context, hash string) (Report, error) {
 	return report, nil
 }
 
-// ReportXML fetches the report about a sample as the service wrote it, once Report could make sense
-// of it. ParseReport reads it.
+// ReportXML fetches the report about a sample unchanged, after checking that it can be parsed.
+// ParseReport reads it.
 func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 	var document []byte
 	err := c.report(ctx, hash, func(answer io.Reader) (Report, error) {
@@ -46,7 +46,7 @@ func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 	return document, nil
 }
 
-// report fetches an XML report, which read consumes.
+// report fetches an XML report and passes it to read.
 func (c *Client) report(ctx context.Context, hash string, read func(io.Reader) (Report, error)) error {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -75,15 +75,15 @@ func (c *Client) report(ctx context.Context, hash string, read func(io.Reader) (
 	})
 }
 
-// maxReportHead is how much of an answer is kept to recognize whose it is, in bytes.
+// maxReportHead is how many bytes of an answer are kept to recognize its sender.
 const maxReportHead = 4 << 10
 
 // ParseReport reads a report in WildFire's XML, as Client.ReportXML returns it.
 //
-// It reads at most 32 MiB, in pieces, and refuses document type declarations, deep nesting, and
-// more elements than a report has. The error matches ErrNotReady where the document holds no report
-// yet, ErrRejected for an error document, ErrForeignAnswer where it is not WildFire's, and
-// ErrAnswer where it is and cannot be read. An error of r is wrapped.
+// It reads at most 32 MiB, as a stream, and refuses document type declarations, deep nesting and
+// too many elements. The error matches ErrNotReady if the document has no report yet, ErrRejected
+// for an error document, ErrForeignAnswer if the document is not WildFire's, and ErrAnswer if it is
+// WildFire's but cannot be read. An error of r is wrapped.
 func ParseReport(r io.Reader) (Report, error) {
 	buffered := bufio.NewReaderSize(r, maxReportHead)
 	head, _ := buffered.Peek(maxReportHead)

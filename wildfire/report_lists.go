@@ -12,10 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// entryCost is about what an entry takes in JSON besides its strings, in bytes.
+// entryCost is the approximate size of an entry in JSON without its strings, in bytes.
 const entryCost = 64
 
-// add appends an entry to a list of the report, unless the list has it or is full. Parts are the
+// add appends an entry to a list of the report, unless the list has it or is full. parts are the
 // strings of the entry.
 func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...string) {
 	key := name + "\x00" + strings.Join(parts, "\x00")
@@ -33,12 +33,11 @@ func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...strin
 	*list = append(*list, entry)
 }
 
-// clean makes a string of the report fit for use: one line of valid UTF-8, at most MaxReportText
-// bytes.
+// clean reduces a string of the report to one line of valid UTF-8 with at most MaxReportText bytes.
 func (r *reportReader) clean(text string) string {
 	text = strings.TrimSpace(strings.Map(printableRune, strings.ToValidUTF8(text, "?")))
 	if len(text) <= MaxReportText {
-		return strings.Clone(text) // not a piece of a larger one
+		return strings.Clone(text) // a copy, so that the larger string can be freed
 	}
 
 	r.report.Truncated = true
@@ -50,8 +49,8 @@ func (r *reportReader) clean(text string) string {
 	return strings.Clone(text[:end])
 }
 
-// printableRune replaces control characters, line breaks and invisible marks of direction, which
-// make a text look like another.
+// printableRune replaces control characters, line breaks and invisible direction marks, which can
+// make one text look like another.
 func printableRune(r rune) rune {
 	switch {
 	case unicode.IsControl(r), r == '\u2028', r == '\u2029':
@@ -86,7 +85,7 @@ func (r *reportReader) behavior(id, text, details, kind, score string) {
 	}
 }
 
-// severity reads a score; what is no number from 0 to 1,000 is 0.
+// severity parses a score; anything other than a number from 0 to 1,000 is 0.
 func severity(text string) float64 {
 	score, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	if err != nil || math.IsNaN(score) || score < 0 || score > 1000 {
@@ -122,8 +121,8 @@ func (r *reportReader) written(path string) {
 	}
 }
 
-// dropped adds a file that has a hash, unless it is the sample. A file comes up in several sections
-// of a report, with its type and size in some.
+// dropped adds a file with a hash, unless it is the sample itself. A file can occur in several
+// sections of a report, and only some have its type and size.
 func (r *reportReader) dropped(f frame, path string) {
 	d := DroppedFile{
 		Path:   r.clean(path),
@@ -150,7 +149,7 @@ func (r *reportReader) dropped(f frame, path string) {
 	add(r, "dropped", &r.report.Dropped, d, d.SHA256, d.SHA1, d.MD5, d.Path, d.Type)
 }
 
-// maxFileType is the length of a file's type, in bytes; a longer one is none.
+// maxFileType is the longest valid file type, in bytes.
 const maxFileType = 32
 
 func (r *reportReader) connection(f frame) {
@@ -168,8 +167,8 @@ func (r *reportReader) connection(f frame) {
 	add(r, "ip", &r.report.IPs, ip, ip)
 }
 
-// request adds what an HTTP request tells: its URL, its host and its user agent. The report says no
-// scheme; the sandbox saw the request in the clear.
+// request adds the URL, the host and the user agent of an HTTP request. The report has no scheme;
+// the sandbox saw the request unencrypted.
 func (r *reportReader) request(f frame) {
 	host, uri := strings.TrimSpace(f.attr("host")), strings.TrimSpace(f.attr("uri"))
 	if host != "" && !strings.Contains(uri, "://") {
@@ -195,8 +194,8 @@ func (r *reportReader) link(f frame, text string) {
 	}
 }
 
-// urlOf accepts absolute URLs. WildFire leaves out http://, as in links that are submitted. One
-// that is cut would be another, and is left out.
+// urlOf accepts absolute URLs. WildFire omits http://, as in submitted links. A truncated URL would
+// be a different one, so it is left out.
 func (r *reportReader) urlOf(text string) (string, bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -251,7 +250,7 @@ func (r *reportReader) domain(text string) {
 	}
 }
 
-// domainOf reads a domain name of at least two labels, in ASCII. Names of services begin with "_".
+// domainOf parses a domain name of at least two ASCII labels. Service labels begin with "_".
 func domainOf(text string) (string, bool) {
 	domain := strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text)), ".")
 	if len(domain) > maxDomain || !strings.Contains(domain, ".") {

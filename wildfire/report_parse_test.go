@@ -17,13 +17,13 @@ import (
 	"backburn/wildfire"
 )
 
-// inReport puts sections into the report of an environment.
+// inReport returns a report with the given sections for one environment.
 func inReport(sections string) string {
 	return `<wildfire><version>2.0</version><file_info><malware>yes</malware><sha256>` + anyHash + `</sha256></file_info>` +
 		`<task_info><report>` + sections + `</report></task_info></wildfire>`
 }
 
-// TestParseReport reads reports in the shapes that public samples and clients show.
+// TestParseReport reads reports in the formats of public samples and clients.
 func TestParseReport(t *testing.T) {
 	t.Parallel()
 	const (
@@ -233,7 +233,7 @@ func TestParseReportErrors(t *testing.T) {
 	}
 }
 
-// repeated is a report with something in it n times, without being in memory.
+// repeated streams a report with n copies of something, without holding it in memory.
 func repeated(what string, n int, around ...string) io.Reader {
 	before, after, _ := strings.Cut(inReport("|"), "|")
 	if len(around) == 2 {
@@ -251,7 +251,7 @@ func repeated(what string, n int, around ...string) io.Reader {
 	return io.MultiReader(parts...)
 }
 
-// TestReportsAreBounded whatever is in them.
+// TestReportsAreBounded: a report stays within its bounds, whatever its contents.
 func TestReportsAreBounded(t *testing.T) {
 	t.Parallel()
 	var many strings.Builder
@@ -298,7 +298,7 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 }
 
-// checkReport fails where a report is not what its documentation promises.
+// checkReport fails if a report breaks the guarantees of its documentation.
 func checkReport(t *testing.T, r wildfire.Report) {
 	t.Helper()
 	checkHash(t, r.SHA256, 64)
@@ -334,7 +334,7 @@ func checkReport(t *testing.T, r wildfire.Report) {
 	checkStrings(t, generic)
 }
 
-// checkStrings fails where a string or a list in a JSON document exceeds its bounds.
+// checkStrings fails if a string or a list in a JSON document exceeds its bounds.
 func checkStrings(t *testing.T, value any) {
 	t.Helper()
 	switch value := value.(type) {
@@ -356,8 +356,8 @@ func checkStrings(t *testing.T, value any) {
 	}
 }
 
-// TestLargeReportsTakeLittleMemory: a report is read in pieces, and its timeline is not kept.
-func TestLargeReportsTakeLittleMemory(t *testing.T) { // not parallel: others' memory would be counted
+// TestLargeReportsTakeLittleMemory: a report is read as a stream, and its timeline is not kept.
+func TestLargeReportsTakeLittleMemory(t *testing.T) { // not parallel, because memory of other tests would be counted
 	timeline := `<entry seq="1">Created process c:\sample.exe with a command line that is of no interest</entry>`
 	n := 300_000
 	var before, after runtime.MemStats
@@ -376,7 +376,7 @@ func TestLargeReportsTakeLittleMemory(t *testing.T) { // not parallel: others' m
 	}
 }
 
-// sampled calls a function now and then while it is read.
+// sampled calls a function at intervals while it is read.
 type sampled struct {
 	io.Reader
 	every, read int

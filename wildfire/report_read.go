@@ -15,8 +15,8 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// readReport reads a report as a stream of elements, to the end of its root. A tree of it would take many
-// times its size, and most of it, such as the timeline of every call, is never looked at.
+// readReport reads a report as a stream of elements, to the end of its root. A tree would take many
+// times the report's size, and most of it, such as the timeline of every call, is not used.
 func readReport(r io.Reader) (Report, error) {
 	decoder := xml.NewDecoder(&tagLimiter{r: cleanReader(&cappedReader{r: r, left: maxReport})})
 	decoder.Strict = false
@@ -49,7 +49,7 @@ func readReport(r io.Reader) (Report, error) {
 	return reader.finish()
 }
 
-// cappedReader fails where there is more to read than it may.
+// cappedReader fails if there is more to read than its limit.
 type cappedReader struct {
 	r    io.Reader
 	left int64
@@ -66,8 +66,8 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cleanReader makes a stream valid UTF-8 without characters that XML does not allow, as clean does for
-// a body.
+// cleanReader converts a stream to valid UTF-8 without characters that XML does not allow, as clean
+// does for a body.
 func cleanReader(r io.Reader) io.Reader {
 	buffered := bufio.NewReader(r)
 	if mark, _ := buffered.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
@@ -82,7 +82,7 @@ func cleanReader(r io.Reader) io.Reader {
 	return transform.NewReader(buffered, transform.Chain(decode, runes.Map(xmlRune)))
 }
 
-// xmlRune replaces what XML cannot hold (XML 1.0, section 2.2).
+// xmlRune replaces characters that XML does not allow (XML 1.0, section 2.2).
 func xmlRune(r rune) rune {
 	switch {
 	case r < ' ' && r != '\t' && r != '\n' && r != '\r', r == 0xFFFE, r == 0xFFFF, r == utf8.RuneError:
@@ -92,8 +92,8 @@ func xmlRune(r rune) rune {
 	return r
 }
 
-// tagLimiter fails where a tag is longer than maxTag. Quotes matter, since an attribute may hold a ">";
-// a "<" always begins a tag, since none may hold that.
+// tagLimiter fails if a tag is longer than maxTag. It tracks quotes, because an attribute may
+// contain ">"; a "<" always begins a tag, because no attribute may contain it.
 type tagLimiter struct {
 	r     io.Reader
 	inTag bool
@@ -129,7 +129,7 @@ func (l *tagLimiter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// start opens an element, and takes what is in its attributes alone.
+// start opens an element, and reads elements whose data is in attributes only.
 func (r *reportReader) start(element xml.StartElement) error {
 	name := strings.ToLower(element.Name.Local)
 	if len(r.frames) == 0 {
@@ -151,7 +151,7 @@ func (r *reportReader) start(element xml.StartElement) error {
 	return nil
 }
 
-// chars adds to the text of the innermost element. In front of the root there may be white space alone.
+// chars adds to the text of the innermost element. Only white space may come before the root.
 func (r *reportReader) chars(text xml.CharData) error {
 	if len(r.frames) == 0 {
 		if len(bytes.TrimSpace(text)) > 0 {
@@ -166,7 +166,7 @@ func (r *reportReader) chars(text xml.CharData) error {
 	return nil
 }
 
-// end closes the innermost element, and takes what is in its text.
+// end closes the innermost element, and reads the data in its text.
 func (r *reportReader) end() {
 	if path := r.path(); path != "" {
 		r.texts(path, r.frames[len(r.frames)-1], string(r.text))
@@ -177,7 +177,7 @@ func (r *reportReader) end() {
 	r.done = len(r.frames) == 0
 }
 
-// finish returns the report, unless the document is another.
+// finish returns the report, or an error if the document is not a report.
 func (r *reportReader) finish() (Report, error) {
 	switch {
 	case r.refusal():
@@ -192,13 +192,13 @@ func (r *reportReader) finish() (Report, error) {
 // refusal reports whether the document is an error document.
 func (r *reportReader) refusal() bool { return r.root == "error" || r.root == "submission" }
 
-// failure explains why reading ended early. What the parser says of a document is kept out of it, since
-// that quotes the document.
+// failure explains why reading ended early. It leaves out the parser's error, which quotes the
+// document.
 func (r *reportReader) failure(err error) error {
 	_, malformed := errors.AsType[*xml.SyntaxError](err)
 	switch {
 	case r.refusal() && (malformed || errors.Is(err, io.EOF)):
-		return errorDocument{message: r.message} // a refusal, though its words were cut off
+		return errorDocument{message: r.message} // an error document whose text was cut off
 	case malformed, errors.Is(err, io.EOF):
 		return errors.New("not well-formed XML")
 	}
@@ -206,15 +206,15 @@ func (r *reportReader) failure(err error) error {
 	return err
 }
 
-// path tells where the innermost element is: below the root, or, beginning with "report/", below the
-// report of an environment. It is empty where nothing is that anybody looks for.
+// path returns the path of the innermost element: below the root or, beginning with "report/",
+// below the report of an environment. It is empty in places that are never used.
 func (r *reportReader) path() string {
 	depth := len(r.frames)
 	below, path := r.frames[1:], ""
 	if depth > 3 && r.frames[1].name == "task_info" && r.frames[2].name == "report" {
 		below, path = r.frames[3:], "report/"
 		if below[0].name == "process_tree" && r.frames[depth-1].name == "process" {
-			return "report/process_tree/process" // nested as deeply as the processes are
+			return "report/process_tree/process" // nested as deeply as the process tree
 		}
 	}
 	if len(below) > 4 {
@@ -230,7 +230,7 @@ func (r *reportReader) path() string {
 	return path
 }
 
-// attributes takes an element that tells all it has to in its attributes.
+// attributes reads an element whose data is all in its attributes.
 func (r *reportReader) attributes(path string, f frame) {
 	switch path {
 	case "file_info":
@@ -263,7 +263,7 @@ func (r *reportReader) attributes(path string, f frame) {
 	}
 }
 
-// texts takes an element that tells something in its text.
+// texts reads an element with data in its text.
 func (r *reportReader) texts(path string, f frame, text string) {
 	file := &r.report
 	switch path {

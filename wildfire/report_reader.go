@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// Limits on a report's XML, besides maxReport, maxReportTags and maxDepth.
+// Limits on a report's XML, in addition to maxReport, maxReportTags and maxDepth.
 const (
-	maxTag    = 1 << 20 // bytes of one tag: its attributes are all in memory at once
+	maxTag    = 1 << 20 // bytes of one tag, because all its attributes are in memory at once
 	maxDomain = 253     // bytes of a domain name (RFC 1035, section 2.3.4)
 	maxLabel  = 63
 )
 
-// frame is an element that is open.
+// frame is an open element.
 type frame struct {
-	name  string // in lower case: the same thing is "Create" in one report and "create" in another
+	name  string // in lower case, because reports differ, for example "Create" and "create"
 	attrs []xml.Attr
 }
 
-// attr is the value of an attribute, "" where there is none.
+// attr returns the value of an attribute, or "".
 func (f frame) attr(name string) string {
 	for _, a := range f.attrs {
 		if a.Name.Local == name {
@@ -33,19 +33,19 @@ func (f frame) attr(name string) string {
 // reportReader gathers a report from the elements of its XML.
 type reportReader struct {
 	report   Report
-	platform Platform // of the environment that is being read
+	platform Platform // of the current environment
 	frames   []frame
 	root     string // the name of the outermost element, once it began
 	text     []byte // of the innermost element, so far
 	hasFile  bool   // there is a file_info
-	message  string // of an error document
+	message  string // in an error document
 	done     bool   // the outermost element has ended
 
 	seen  map[string]struct{} // entries that the lists hold
 	bytes map[string]int      // by list
 }
 
-// size reads a number of bytes; what is none is 0.
+// size parses a number of bytes; anything else is 0.
 func size(text string) int64 {
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil {

@@ -26,7 +26,7 @@ func judged(t *testing.T, client *wildfire.Client, name string) string {
 	return got.SHA256
 }
 
-// TestReport is about a sample that the simulation found malicious, in several spellings.
+// TestReport fetches the report about a malicious sample of the simulation, in several formats.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	styles := []wildfiretest.Style{
@@ -61,7 +61,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// simulatedReport is what the simulation says of malware.exe.
+// simulatedReport is the simulation's report about malware.exe.
 func simulatedReport(hash string) wildfire.Report {
 	found := wildfiretest.IndicatorsOf(hash)
 	dropped := wildfire.DroppedFile{
@@ -114,7 +114,7 @@ func simulatedReport(hash string) wildfire.Report {
 	}
 }
 
-// TestReportNotReady has two shapes, and is never an empty report.
+// TestReportNotReady: both answers without a report are ErrNotReady, never an empty report.
 func TestReportNotReady(t *testing.T) {
 	t.Parallel()
 	for _, style := range []wildfiretest.Style{0, wildfiretest.ResponseRoot} {
@@ -256,7 +256,7 @@ func TestDownloads(t *testing.T) {
 	}
 }
 
-// TestTestFileIsFoundMalicious is the vendor's end-to-end check.
+// TestTestFileIsFoundMalicious runs the vendor's end-to-end check.
 func TestTestFileIsFoundMalicious(t *testing.T) {
 	t.Parallel()
 	client, _ := start(t, wildfiretest.New(wildfiretest.WithDelay(0)))

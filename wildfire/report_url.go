@@ -10,14 +10,14 @@ import (
 
 // URLReport is the analysis of a web page.
 type URLReport struct {
-	AnalysisTime time.Time // zero where the answer gave none
+	AnalysisTime time.Time // zero if the answer had none
 	URLType      string    // such as "original"
 
-	// Report is a JSON document whose form the service does not document.
+	// Report is a JSON document in an undocumented format.
 	Report json.RawMessage
 }
 
-// URLReport fetches the report about a URL. Until it is there the error matches ErrNotReady. Not
+// URLReport fetches the report about a URL. Until it is complete the error matches ErrNotReady. Not
 // available on the WF-500, nor in every region.
 func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	if err := checkLink(url); err != nil {
@@ -34,7 +34,7 @@ func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	return report, nil
 }
 
-// document fetches a report in JSON, which is parsed as a whole.
+// document fetches a report in JSON and parses it as a whole.
 func (c *Client) document(ctx context.Context, fields []field, use func([]byte) error) error {
 	return c.do(ctx, exchange{
 		op:     OpReport,
@@ -54,8 +54,8 @@ func (c *Client) document(ctx context.Context, fields []field, use func([]byte) 
 	})
 }
 
-// ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until it is there
-// the error matches ErrNotReady.
+// ReportMAEC fetches the report about a sample as a MAEC document, which is JSON. Until it is
+// complete the error matches ErrNotReady.
 func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -73,8 +73,7 @@ func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, 
 }
 
 // parseURLReport reads {"success": …, "result": {"analysis_time", "url_type", "report"}}. The value
-// of success is ignored: it was seen as a string and as a boolean, and says nothing that the report
-// does not.
+// of success is ignored: it can be a string or a boolean, and adds nothing to the report.
 func parseURLReport(body []byte) (URLReport, error) {
 	var answer struct {
 		Result struct {
@@ -108,7 +107,7 @@ func parseMAEC(body []byte) (json.RawMessage, error) {
 	return embedded(answer.Result)
 }
 
-// parseJSON parses an answer; where it is XML instead, it says what that is.
+// parseJSON parses an answer. If it is XML instead, the error says what it is.
 func parseJSON(body []byte, into any) error {
 	if err := json.Unmarshal(body, into); err == nil && ownJSON(body) {
 		return nil
@@ -121,8 +120,8 @@ func parseJSON(body []byte, into any) error {
 	return errors.New("not the JSON that was expected")
 }
 
-// embedded unwraps a JSON document that comes as itself or as a text in a string. Nothing, an empty
-// string and null mean that there is none yet.
+// embedded unwraps a JSON document that is given directly or as the text of a string. A missing
+// value, an empty string and null mean that there is none yet.
 func embedded(value json.RawMessage) (json.RawMessage, error) {
 	var inner string
 	if err := json.Unmarshal(value, &inner); err == nil {
@@ -137,10 +136,10 @@ func embedded(value json.RawMessage) (json.RawMessage, error) {
 	return value, nil
 }
 
-// text is a JSON string, or nothing where it is something else.
+// text is a JSON string, or empty for any other value.
 type text string
 
-// UnmarshalJSON never fails: a field of an undocumented form must not cost the report.
+// UnmarshalJSON never fails: an unexpected field must not make the report unreadable.
 func (t *text) UnmarshalJSON(value []byte) error {
 	var s string
 	if json.Unmarshal(value, &s) == nil {

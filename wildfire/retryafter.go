@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3): seconds, and a date,
-// which is compared with now. What cannot be read, or lies in the past, is 0.
+// parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3): seconds, or a date,
+// which is compared with now. An unreadable value or a past date is 0.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -18,7 +18,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
 		wait = time.Duration(min(seconds, uint64(MaxRetryAfter/time.Second))) * time.Second
 	} else if isDigits(value) {
-		wait = MaxRetryAfter // more digits than fit
+		wait = MaxRetryAfter // too many digits
 	} else if date, err := http.ParseTime(value); err == nil {
 		wait = date.Sub(now)
 	}

@@ -14,7 +14,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// rawServer answers every connection with the same bytes, whatever it is asked.
+// rawServer answers every request with the same bytes.
 func rawServer(t *testing.T, answer string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,7 +38,8 @@ func rawServer(t *testing.T, answer string) string {
 	return "http://" + listener.Addr().String()
 }
 
-// TestNothingOfTheAnswerShows in the error of an answer that is not HTTP, or not quite.
+// TestNothingOfTheAnswerShows: the error about an answer that is not valid HTTP contains no part of
+// it.
 func TestNothingOfTheAnswerShows(t *testing.T) {
 	t.Parallel()
 	const canary = "c4nary"
@@ -69,7 +70,7 @@ func TestNothingOfTheAnswerShows(t *testing.T) {
 	}
 }
 
-// TestSecretsDoNotShow whatever fails, in any way of printing the error.
+// TestSecretsDoNotShow: no error contains a secret, in any way of printing it.
 func TestSecretsDoNotShow(t *testing.T) {
 	t.Parallel()
 	const secret = "s3cr3t-0123456789"
@@ -89,7 +90,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 			remove := server.Inject(wildfiretest.Rule{Fault: fault})
 			for op, call := range invoke {
 				if op == wildfire.OpTestFile {
-					continue // it is asked for without a credential
+					continue // this call needs no credential
 				}
 				err := call(t.Context(), c)
 				if err == nil {
@@ -110,7 +111,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 	}
 }
 
-// TestMaybeDone: a call that did not reach the service certainly did nothing.
+// TestMaybeDone: a call that did not reach the service definitely had no effect.
 func TestMaybeDone(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,7 +15,7 @@ import (
 	"backburn/wildfire"
 )
 
-// specific are the sentinels of which an error matches exactly one, families those it may match besides.
+// An error matches exactly one of the specific sentinels, and possibly some of the families.
 var specific = map[string]error{
 	"redirect": wildfire.ErrRedirect, "invalid request": wildfire.ErrInvalidRequest,
 	"unauthorized": wildfire.ErrUnauthorized, "forbidden": wildfire.ErrForbidden,
@@ -35,7 +35,7 @@ var specific = map[string]error{
 	"download limit": wildfire.ErrDownloadLimit, "foreign answer": wildfire.ErrForeignAnswer,
 }
 
-// everywhere is what a status means to every operation that is not listed in special.
+// everywhere is the meaning of a status for every operation that is not listed in special.
 var everywhere = map[int]error{
 	400: wildfire.ErrInvalidRequest, 401: wildfire.ErrUnauthorized, 403: wildfire.ErrForbidden,
 	404: wildfire.ErrNoSuchOperation, 405: wildfire.ErrMethod, 408: wildfire.ErrGateway, 409: wildfire.ErrConflict,
@@ -80,7 +80,7 @@ func meaning(op wildfire.Op, status int) error {
 
 const anyHash = "d5b2f38c0000000000000000000000000000000000000000000000000000beef"
 
-// invoke makes a call of every operation, and says whether a success needs a document to be one.
+// invoke makes a call of every operation, and says whether a success requires a document.
 var invoke = map[wildfire.Op]func(context.Context, *wildfire.Client) error{
 	wildfire.OpSubmitFile: func(ctx context.Context, c *wildfire.Client) error {
 		_, err := c.SubmitFile(ctx, file("a.exe", "contents"))
@@ -171,9 +171,9 @@ type countedBody struct {
 
 func (b *countedBody) Close() error { *b.closed++; return nil }
 
-// TestEveryStatusOfEveryOperation is the package's table of errors: what each status that is not a success
-// means to each operation, that it means that one thing only, and that nothing of the answer's body or of
-// the credential shows in the error's text.
+// TestEveryStatusOfEveryOperation is the package's table of errors. It checks what each status
+// other than success means for each operation, that the error matches exactly one specific
+// sentinel, and that its text contains nothing of the answer's body or the credential.
 func TestEveryStatusOfEveryOperation(t *testing.T) {
 	t.Parallel()
 	const secret, canary = "s3cr3t-token", "canary-in-the-body"
@@ -219,18 +219,18 @@ func TestEveryStatusOfEveryOperation(t *testing.T) {
 	}
 }
 
-// TestEverySuccess gives every operation successes that hold nothing it can use.
+// TestEverySuccess answers every operation with a success that has nothing usable.
 func TestEverySuccess(t *testing.T) {
 	t.Parallel()
-	// Operations whose success is one whatever a document of WildFire's holds: what was sent was counted, or nothing
-	// is known of the answer.
+	// Operations that succeed with any WildFire document: the submission was counted, or the answer
+	// is undocumented.
 	tolerant := map[wildfire.Op]bool{
 		wildfire.OpSubmitFile: true, wildfire.OpSubmitURL: true, wildfire.OpSubmitLink: true, wildfire.OpSubmitLinks: true,
 		wildfire.OpChangeRequest: true, wildfire.OpLocalVerdictChange: true,
 	}
 	for _, op := range slices.Sorted(maps.Keys(invoke)) {
 		if op == wildfire.OpTestFile {
-			continue // any bytes are a file
+			continue // any bytes are a valid file
 		}
 		for status := 200; status < 300; status++ {
 			for name, body := range map[string]string{"html": "<html><body>Forbidden. (403)</body></html>", "error": vendorError, "response": "<response><version>2.0</version></response>"} {

@@ -12,41 +12,41 @@ import (
 	"time"
 )
 
-// Submission is WildFire's receipt for a file. It holds no verdict, and does not tell whether the
-// file was known: ask for both.
+// Submission is WildFire's receipt for a file. It has no verdict, and does not say whether the file
+// was known: ask for the verdict.
 type Submission struct {
-	// URL is where the file came from, for SubmitURL.
+	// URL is the file's address, for SubmitURL.
 	URL string
 
-	// Filetype is the service's label, such as "PE32 executable"; a report may name the same file's
-	// otherwise.
+	// Filetype is the service's label, such as "PE32 executable". The report about the same file
+	// may have a different one.
 	Filetype string
 
-	// Filename is the name as the service echoed it; empty for SubmitURL.
+	// Filename is the name in the service's answer; empty for SubmitURL.
 	Filename string
 
-	// SHA256 and MD5 are lower-case hexadecimal. For SubmitFile they are those of the bytes that
-	// were sent; for SubmitURL those that the service reports.
+	// SHA256 and MD5 are lower-case hexadecimal. For SubmitFile they are the digests of the bytes
+	// sent; for SubmitURL the digests in the service's answer.
 	SHA256, MD5 string
 
 	// Size is in bytes.
 	Size int64
 
-	// Uncertain is set where WildFire answered with success, and with a document of its own, but
-	// not with a readable receipt for these contents: the document was cut short, or fields were
-	// missing. The submission was counted: go on with the verdict, do not submit again.
+	// Uncertain is set if WildFire answered with success and a document of its own, but without a
+	// readable receipt for these contents: the document was truncated, or fields were missing. The
+	// submission was counted: ask for the verdict, do not submit again.
 	Uncertain bool
 }
 
 // SubmitFile uploads one file.
 //
-// It refuses locally what the service would: an empty file (ErrEmptyFile), and one over
+// It refuses locally what the service would refuse: an empty file (ErrEmptyFile), and a file over
 // Config.MaxFileSize (ErrTooLarge). The answer's digests are compared with those of the bytes sent.
-// See ContentError for what happens when either the file or the answer is not what was expected; in
-// the second case the Submission is returned together with the error. A document of WildFire's that
-// cannot be read to its end is a Submission with Uncertain set and no error. A success in any other
-// form, such as a login page, is ErrForeignAnswer: something on the way gave it, and nothing is
-// known of the file.
+// If the file or the answer has unexpected contents, the error is a ContentError; in the second
+// case the Submission is returned with the error. A WildFire document that cannot be read
+// completely leads to a Submission with Uncertain set and no error. A success in any other form,
+// such as a login page, is ErrForeignAnswer: something in between sent it, and it is unknown what
+// happened to the file.
 func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption) (Submission, error) {
 	var options submitOptions
 	for _, option := range opts {
@@ -76,11 +76,11 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	return submission, err
 }
 
-// slowLine is what the upload of a file is expected to move at least, in bytes per second: its
-// token has to last until the end.
+// slowLine is the lowest expected upload speed, in bytes per second. The token has to last until
+// the end of the upload.
 const slowLine = 256 << 10
 
-// acceptable refuses what need not be sent.
+// acceptable refuses files that need not be sent.
 func (c *Client) acceptable(file File) error {
 	refuse := func(kind error, format string, args ...any) error {
 		return &APIError{Op: OpSubmitFile, kind: kind, Err: fmt.Errorf(format, args...)}
@@ -103,8 +103,7 @@ func (c *Client) acceptable(file File) error {
 	return nil
 }
 
-// receipt reads the answer to an upload. Whatever it holds, the digests of the bytes sent are
-// known.
+// receipt reads the answer to an upload. The digests of the bytes sent are known in any case.
 func (u *upload) receipt(response *http.Response, token string) (Submission, error) {
 	stream := u.current.Load()
 	sha, md := stream.sums()
@@ -114,7 +113,7 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 		records, err = parseReceipts(body)
 	}
 	if sha == "" {
-		// A success before the contents were out is no receipt for them, nor is it a refusal.
+		// A success before the contents were sent is neither a receipt for them nor a refusal.
 		return Submission{}, answerError(OpSubmitFile, response, token, body, cmp.Or(err, errEarlySuccess))
 	}
 	if err != nil {
@@ -154,9 +153,9 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 var errEarlySuccess = errors.New("success before the file was sent")
 
 // SubmitURL has the service fetch a file from a URL and analyze it; SubmitLink is for web pages.
-// The name, which may be empty, tells the type of scripts and of XML and HTML by its extension. Not
-// available on the WF-500. An answer of WildFire's without a readable receipt is a Submission with
-// Uncertain set that knows only the URL.
+// The service recognizes scripts, XML and HTML by the extension of the name, which may be empty.
+// Not available on the WF-500. If WildFire's answer has no readable receipt, the Submission has
+// only the URL, and Uncertain is set.
 func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submission, error) {
 	if err := checkLink(location); err != nil {
 		return Submission{}, invalid(OpSubmitURL, err)
@@ -191,8 +190,8 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	return submission, nil
 }
 
-// parseReceipts reads the upload-file-info elements, in whatever order their children are and
-// however many there are. A digest that is not one is treated as absent.
+// parseReceipts reads any number of upload-file-info elements, with their children in any order. An
+// invalid digest counts as absent.
 func parseReceipts(body []byte) ([]Submission, error) {
 	return parseRecords(body, maxTags, receiptElement, (*Submission).set)
 }
@@ -218,7 +217,8 @@ func (s *Submission) set(field, text string) {
 	}
 }
 
-// checkLink refuses what the service answers with 421, and what would break a line of a list.
+// checkLink refuses links that the service would answer with 421, and links that would break the
+// lines of a list.
 func checkLink(link string) error {
 	if strings.TrimSpace(link) == "" {
 		return errors.New("empty link")
@@ -226,8 +226,8 @@ func checkLink(link string) error {
 	if strings.ContainsAny(link, "\r\n\x00") {
 		return errors.New("link with a line break or NUL")
 	}
-	// Without a scheme the service puts http:// in front. "host:8080/x" has none, though it parses
-	// as if.
+	// The service adds http:// to a link without a scheme. "host:8080/x" has none, although it
+	// parses as if it had.
 	scheme, _, found := strings.Cut(link, "://")
 	if !found {
 		return nil

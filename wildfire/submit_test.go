@@ -60,7 +60,7 @@ func receiptFor(name string) wildfire.Submission {
 	}
 }
 
-// TestSubmitFileSpellings takes a receipt in every spelling that it may come in.
+// TestSubmitFileSpellings reads a receipt in every known format.
 func TestSubmitFileSpellings(t *testing.T) {
 	t.Parallel()
 	sure := func(s *wildfire.Submission) {}
@@ -133,7 +133,7 @@ func TestSubmitFileAnswerAboutOtherContents(t *testing.T) {
 	}
 }
 
-// TestSubmitFileSourceChanged gives contents that are not what File promises; nothing may be
+// TestSubmitFileSourceChanged: if the contents differ from the fields of File, nothing is
 // submitted.
 func TestSubmitFileSourceChanged(t *testing.T) {
 	t.Parallel()
@@ -247,7 +247,8 @@ func TestSubmitFileReaderThatGivesNothing(t *testing.T) {
 	}
 }
 
-// TestContentsAreClosed counts, over a success, a refusal, a repetition and a broken source.
+// TestContentsAreClosed counts opened and closed contents in a success, a refusal, a repetition and
+// a broken source.
 func TestContentsAreClosed(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()
@@ -277,7 +278,7 @@ type closing struct {
 
 func (c *closing) Close() error { c.closed.Add(1); return c.ReadCloser.Close() }
 
-// rotating is a TokenSource that gives the next token once one was rejected.
+// rotating is a TokenSource that returns the next token after a rejection.
 type rotating struct {
 	mu       sync.Mutex
 	tokens   []string
@@ -392,7 +393,7 @@ func (n noToken) TokenFor(context.Context, time.Duration) (string, error) { retu
 func (noToken) Accepted(string)                                           {}
 func (noToken) Rejected(string)                                           {}
 
-// TestTokenLastsForTheUpload: a large one on a slow line must not outlive its token.
+// TestTokenLastsForTheUpload: the token must last for a large upload on a slow line.
 func TestTokenLastsForTheUpload(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()
@@ -410,7 +411,7 @@ func TestTokenLastsForTheUpload(t *testing.T) {
 	}
 }
 
-// TestAPIKey sends the legacy key in the form, in front of the file, and no header.
+// TestAPIKey sends the legacy key in the form, before the file, and no header.
 func TestAPIKey(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New(wildfiretest.WithAPIKey("the-key"), wildfiretest.WithDelay(0))
@@ -449,7 +450,7 @@ func TestAPIKey(t *testing.T) {
 	}
 }
 
-// capturing is a transport that keeps the request.
+// capturing is a transport that records the request.
 type capturing struct {
 	request *http.Request
 	body    []byte
@@ -493,7 +494,8 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-// TestUnansweredSubmission tells that the file may have arrived, and does not send it again.
+// TestUnansweredSubmission: without an answer, the error says that the file may have arrived, and
+// it is not sent again.
 func TestUnansweredSubmission(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()
@@ -515,8 +517,8 @@ func TestUnansweredSubmission(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswer comes while the file is still being sent: once SubmitFile returns, the file is
-// closed and no progress is reported.
+// TestEarlyAnswer: an answer arrives while the file is still being sent. Once SubmitFile returns,
+// the file is closed and no progress is reported.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	var body io.Reader
@@ -548,8 +550,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// TestBodyClosedWhileItIsRead is not a fault of the file: HTTP/2 closes a body so when its stream
-// ends.
+// TestBodyClosedWhileItIsRead: HTTP/2 closes a body when its stream ends. That does not count as a
+// fault of the file.
 func TestBodyClosedWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	reset := errors.New("stream reset")
@@ -573,7 +575,7 @@ func TestBodyClosedWhileItIsRead(t *testing.T) {
 	}
 }
 
-// signalling says when it is first read.
+// signalling signals its first Read.
 type signalling struct {
 	*io.PipeReader
 	reading chan struct{}
@@ -585,7 +587,7 @@ func (s *signalling) Read(p []byte) (int, error) {
 	return s.PipeReader.Read(p)
 }
 
-// TestAnswerThatBreaksOff is a submission: the status was read.
+// TestAnswerThatBreaksOff: the status was read, so the file counts as submitted.
 func TestAnswerThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
@@ -606,7 +608,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestReceiptAmongOthers is found by its SHA-256.
+// TestReceiptAmongOthers finds the right receipt by its SHA-256.
 func TestReceiptAmongOthers(t *testing.T) {
 	t.Parallel()
 	one := func(sha string) string { return "<upload-file-info><sha256>" + sha + "</sha256></upload-file-info>" }
@@ -619,10 +621,10 @@ func TestReceiptAmongOthers(t *testing.T) {
 	}
 }
 
-// TestLargeUploadIsSentAgainOnce when its connection breaks in the middle of the body.
+// TestLargeUploadIsSentAgainOnce: the connection breaks in the middle of the body.
 func TestLargeUploadIsSentAgainOnce(t *testing.T) {
 	t.Parallel()
-	const large = 64 << 20 // more than the sockets' buffers hold: the body cannot be out when the reset comes
+	const large = 64 << 20 // more than the sockets' buffers hold, so that the reset comes before the body is sent
 	for _, tt := range []struct {
 		name  string
 		size  int64
@@ -657,7 +659,8 @@ func TestLargeUploadIsSentAgainOnce(t *testing.T) {
 	}
 }
 
-// TestEarlyRefusalOfLargeUpload is understood, and costs no transfer: the go-ahead does not come.
+// TestEarlyRefusalOfLargeUpload: without "100 Continue" the refusal is read, and the contents are
+// not sent.
 func TestEarlyRefusalOfLargeUpload(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("0123456789abcdef", 1<<18)
@@ -683,8 +686,8 @@ func TestEarlyRefusalOfLargeUpload(t *testing.T) {
 	}
 }
 
-// TestProxyWithoutGoAhead: what is answered 417 for asking is sent without asking, once and for
-// free.
+// TestProxyWithoutGoAhead: an upload whose "Expect: 100-continue" is answered 417 is sent once
+// without that header.
 func TestProxyWithoutGoAhead(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()
@@ -763,7 +766,8 @@ func TestSubmitLink(t *testing.T) {
 	}
 }
 
-// TestSubmitLinks splits above 1,000, and gives a receipt for every link in its place.
+// TestSubmitLinks makes several calls above 1,000 links, and returns a receipt for every link in
+// order.
 func TestSubmitLinks(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()
@@ -789,7 +793,7 @@ func TestSubmitLinks(t *testing.T) {
 		t.Errorf("calls of %v links, want 1000 and 1", sizes)
 	}
 	for i := range links[:1000] {
-		links[i] += strings.Repeat("y", 850) // the receipts are more than any other answer
+		links[i] += strings.Repeat("y", 850) // the receipts are larger than any other answer
 	}
 	got, err = client.SubmitLinks(t.Context(), links[:1000])
 	if err != nil || len(got) != 1000 || got[999].Uncertain {

@@ -5,36 +5,35 @@ import (
 	"time"
 )
 
-// TokenSource gives what authenticates a call, and learns what became of it.
+// TokenSource provides tokens, and learns whether the service accepted them.
 //
-// All methods are safe for concurrent use, and called with every request, so they have to be cheap
-// while the token is good.
+// All methods must be safe for concurrent use. They are called for every request, so they must be
+// cheap while the token is valid.
 type TokenSource interface {
-	// TokenFor returns the Bearer token, or the API key under Config.APIKey, for a call that takes
-	// up to d: 0 for one that takes no time to speak of. Where no token lives so long, the newest
-	// has to do.
+	// TokenFor returns the Bearer token, or the API key under Config.APIKey, for a call that lasts
+	// up to d (0 for a short call). If no token lasts that long, the newest is returned.
 	TokenFor(ctx context.Context, d time.Duration) (string, error)
 
-	// Accepted reports that the service took this token: a later refusal of it, or of the next one,
-	// is then no sign of a credential that is no good at all.
+	// Accepted reports that the service accepted this token. A later refusal of this token or the
+	// next one then does not mean that the credential was never valid.
 	Accepted(token string)
 
-	// Rejected reports that the service refused this token with 401. It is told by value: a source
-	// that has fetched a newer one since must not throw that away.
+	// Rejected reports that the service refused this token with 401. The token is passed by value,
+	// so that the source keeps a newer token that it has fetched meanwhile.
 	Rejected(token string)
 }
 
-// StaticToken is a TokenSource that always gives the same token: an API key, or a token from
+// StaticToken is a TokenSource that always returns the same token: an API key, or a token from
 // elsewhere.
 type StaticToken string
 
 // TokenFor returns the token.
 func (t StaticToken) TokenFor(context.Context, time.Duration) (string, error) { return string(t), nil }
 
-// Accepted does nothing: there is no doubt to end.
+// Accepted does nothing.
 func (StaticToken) Accepted(string) {}
 
-// Rejected does nothing: there is no other token.
+// Rejected does nothing, because there is no other token.
 func (StaticToken) Rejected(string) {}
 
 // String keeps the token out of logs.

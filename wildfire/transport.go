@@ -13,44 +13,44 @@ import (
 )
 
 // TransportConfig describes how to reach the network. The API client and the token client should
-// use one and the same, so that a proxy or a private certificate authority holds for both.
+// share one, so that a proxy or a private certificate authority applies to both.
 type TransportConfig struct {
 	// Proxy is the proxy's URL (http, https or socks5). Empty takes HTTPS_PROXY, HTTP_PROXY and
 	// NO_PROXY from the environment; "direct" uses none.
 	Proxy string
 
-	// CAFile names a PEM file whose certificates are trusted besides those of the system: what a
-	// WF-500 appliance with a certificate of its own needs. There is no way to switch verification
-	// off.
+	// CAFile names a PEM file whose certificates are trusted in addition to those of the system,
+	// for example for a WF-500 appliance with a certificate of its own. Verification cannot be
+	// switched off.
 	CAFile string `toml:"ca_file" own:"true" doc:"PEM file of certificate authorities, in addition to those of the system."`
 
-	// CertFile and KeyFile name a client certificate for gateways that ask for one; both or
+	// CertFile and KeyFile name a client certificate for gateways that require one. Set both or
 	// neither.
 	CertFile, KeyFile string
 
-	// DialTimeout bounds connecting, TLSTimeout the handshake after it.
+	// DialTimeout bounds connecting; TLSTimeout bounds the TLS handshake.
 	DialTimeout, TLSTimeout time.Duration
 
-	// ContinueTimeout is how long a request that asked for a go-ahead ("Expect: 100-continue")
-	// waits for it before sending its body all the same.
+	// ContinueTimeout is how long a request with "Expect: 100-continue" waits for the interim
+	// answer before it sends its body anyway.
 	ContinueTimeout time.Duration
 
-	// IdleTimeout closes connections that were not used for so long. It is shorter than the usual
-	// server's, so that the client is the one to close and no request meets a connection that is
-	// being closed.
+	// IdleTimeout closes connections that were unused for this long. It is shorter than the usual
+	// timeout of servers, so that the client closes first and no request uses a connection that the
+	// server is closing.
 	IdleTimeout time.Duration
 
-	// MaxIdlePerHost is how many idle connections are kept, so that as many workers never need a
-	// new handshake.
+	// MaxIdlePerHost is how many idle connections are kept, so that this many concurrent calls need
+	// no new handshake.
 	MaxIdlePerHost int
 
-	// PingTimeout is for HTTP/2, where calls share a connection and one that times out does not end
-	// it: a connection on which nothing came for so long is asked for a sign of life, and closed
-	// where none comes within as long again. It has to be longer than what waits to be sent takes
-	// on a slow line: the question is behind it. 0 never asks.
+	// PingTimeout is for HTTP/2, where calls share a connection and a call that times out does not
+	// close it. A connection on which nothing was received for this long gets a ping, and is closed
+	// if there is no reply within the same time again. It must be longer than sending the queued
+	// data takes on a slow line, because the ping is sent after that. 0 disables pings.
 	PingTimeout time.Duration
 
-	// DisableHTTP2 keeps to HTTP/1.1.
+	// DisableHTTP2 uses HTTP/1.1 only.
 	DisableHTTP2 bool
 }
 
@@ -66,9 +66,9 @@ func DefaultTransportConfig() TransportConfig {
 	}
 }
 
-// NewTransport builds a transport: TLS 1.2 or later, HTTP/2 where the server offers it, the
-// system's roots plus CAFile, and no compression, because lengths of downloads are checked. The
-// files are read once, now.
+// NewTransport builds a transport: TLS 1.2 or later, HTTP/2 if the server offers it, the system's
+// roots plus CAFile, and no compression, because lengths of downloads are checked. The files are
+// read once, during this call.
 func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 	proxy, err := proxyFunc(cfg.Proxy)
 	if err != nil {
@@ -111,7 +111,7 @@ func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
 	}
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {
-		// The parser's error would repeat the URL, password included.
+		// The parser's error would repeat the URL, including the password.
 		return nil, errors.New("proxy: not a URL")
 	}
 	switch u.Scheme {
@@ -130,7 +130,7 @@ func tlsConfig(cfg TransportConfig) (*tls.Config, error) {
 		}
 		roots, err := x509.SystemCertPool()
 		if err != nil {
-			// Some systems have no store; the given authority is then the only one.
+			// Some systems have no certificate store; the given authority is then the only one.
 			roots = x509.NewCertPool()
 		}
 		if !roots.AppendCertsFromPEM(pem) {

@@ -2,7 +2,7 @@ package wildfire
 
 import (
 	"bytes"
-	"crypto/md5" // #nosec G501 -- the service identifies samples by it; nothing relies on it
+	"crypto/md5" // #nosec G501 -- the service also identifies samples by MD5; security does not rely on it
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -18,20 +18,20 @@ import (
 
 // File is something to submit.
 type File struct {
-	// Name is the file's name; it is sent as SafeFilename makes it. Keep the original extension: the service
-	// tells scripts by nothing else.
+	// Name is the file's name; SafeFilename is applied before it is sent. Keep the original
+	// extension: the service recognizes scripts only by it.
 	Name string
 
-	// Size is the exact number of bytes that Open's reader gives.
+	// Size is the exact number of bytes that Open's reader returns.
 	Size int64
 
-	// SHA256 is what the contents are expected to be, in hexadecimal; empty where it is not known. Contents
-	// that differ are not submitted: the call ends with ErrContentChanged.
+	// SHA256 is the expected hash of the contents, in hexadecimal; empty if unknown. Contents that
+	// differ are not submitted: the call fails with ErrContentChanged.
 	SHA256 string
 
-	// Open returns the contents from their beginning, once for every attempt. What it returns is closed before
-	// SubmitFile returns. Close may be called while Read runs, as an os.File allows: that is how a reader that
-	// hangs is freed.
+	// Open returns the contents from their beginning. It is called once for every attempt, and its
+	// result is closed before SubmitFile returns. Close may be called while Read runs, as os.File
+	// allows, to unblock a reader that hangs.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -42,14 +42,14 @@ type submitOptions struct {
 	progress func(sent, total int64)
 }
 
-// WithProgress calls f while a file is sent, with the bytes of the file handed to the network so far and
-// in all. It is called from another goroutine, never concurrently with itself and never after SubmitFile
-// has returned, and must return at once. A repeated attempt starts over from 0.
+// WithProgress calls f while a file is sent, with the bytes of the file that were sent so far and
+// in all. f is called from another goroutine, never concurrently with itself and never after
+// SubmitFile has returned. It must return at once. A repeated attempt starts over from 0.
 func WithProgress(f func(sent, total int64)) SubmitOption {
 	return func(o *submitOptions) { o.progress = f }
 }
 
-// upload is one file on its way, over all its attempts.
+// upload is the upload of one file, over all its attempts.
 type upload struct {
 	file     File
 	progress func(sent, total int64)
@@ -58,11 +58,11 @@ type upload struct {
 	dog      atomic.Pointer[watchdog]
 
 	reporting sync.Mutex // held while progress runs
-	over      bool       // no more progress: SubmitFile returns
+	over      bool       // no more progress calls, because SubmitFile returns
 }
 
-// report calls the caller's progress function, unless the call is over: the transport may still be sending
-// when an early answer has ended it.
+// report calls the caller's progress function, unless the call has ended: after an early answer the
+// transport may still be sending.
 func (u *upload) report(sent int64) {
 	if u.progress == nil {
 		return
@@ -119,7 +119,7 @@ func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 	return stream, nil
 }
 
-// failed returns what went wrong on the reading side of the last attempt.
+// failed returns the error of the reading side in the last attempt.
 func (u *upload) failed() error {
 	if stream := u.current.Load(); stream != nil {
 		return stream.failure()
@@ -127,28 +127,28 @@ func (u *upload) failed() error {
 	return nil
 }
 
-// sent reports whether the last attempt handed its whole body to the transport.
+// sent reports whether the transport read the whole body in the last attempt.
 func (u *upload) sent() bool {
 	stream := u.current.Load()
 	return stream != nil && stream.finished()
 }
 
-// resend allows a second attempt where the connection broke in the middle of a large body: the service
-// may have refused the file and closed the connection before its status could be read. An upload whose
-// body was complete is not sent again, since it may have been counted.
+// resend allows a second attempt if the connection broke in the middle of a large body: the service
+// may have refused the file and closed the connection before its status could be read. If the body
+// was sent completely, the upload is not repeated, because it may have been counted.
 func (u *upload) resend(err error) bool {
 	stream := u.current.Load()
 	return u.large && stream != nil && stream.begun() && !stream.finished() &&
 		errors.Is(err, ErrTransport) && !errors.Is(err, ErrStalled) && brokeOff(err)
 }
 
-// brokeOff tells a connection that was cut from one that timed out.
+// brokeOff reports whether the connection was closed, as opposed to a time-out.
 func brokeOff(err error) bool {
 	network, ok := errors.AsType[net.Error](err)
 	return !ok || !network.Timeout()
 }
 
-// close ends the progress reports, and releases the contents where the transport has not.
+// close ends the progress calls, and releases the contents if the transport has not.
 func (u *upload) close() {
 	u.reporting.Lock()
 	u.over = true
@@ -163,10 +163,11 @@ func (u *upload) abort() {
 	}
 }
 
-// uploadStream is the body of one attempt: the form's head, the contents, the form's end. The contents
-// are hashed on the way, and the end is withheld unless they are what was promised.
+// uploadStream is the body of one attempt: the form's head, the contents, the form's end. The
+// contents are hashed while they are read, and the end is not sent unless size and hash match.
 //
-// Read belongs to the transport's goroutine; the mutex lets the caller's ask what came of it.
+// Read is called by the transport's goroutine; the mutex lets the caller's goroutine read the
+// result.
 type uploadStream struct {
 	upload   *upload
 	dog      *watchdog
@@ -175,7 +176,7 @@ type uploadStream struct {
 	mu             sync.Mutex
 	prefix, suffix []byte
 	left           int64
-	hashes         *hashes // given back by Close
+	hashes         *hashes // returned to the pool by Close
 	checked        bool
 	done           bool
 	err            error
@@ -183,7 +184,7 @@ type uploadStream struct {
 	closed         atomic.Bool
 }
 
-// Read gives the transport the next piece, straight into its buffer.
+// Read reads the next piece directly into the transport's buffer.
 func (s *uploadStream) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,8 +248,8 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 	return 0, s.err
 }
 
-// unlessClosed keeps an error of the contents, unless it comes of their having been closed meanwhile: HTTP/2
-// closes a body whose stream ended while it is being read.
+// unlessClosed drops an error of the contents if they were closed meanwhile: HTTP/2 closes a body
+// whose stream ended while it is being read.
 func (s *uploadStream) unlessClosed(err error) error {
 	if s.closed.Load() {
 		return errBodyClosed
@@ -259,7 +260,7 @@ func (s *uploadStream) unlessClosed(err error) error {
 // maxEmptyReads is how often a reader may return neither bytes nor an error.
 const maxEmptyReads = 100
 
-// check finds out whether the contents end where they should, and are what they should be.
+// check verifies the size and the hash of the contents.
 func (s *uploadStream) check() error {
 	var extra [1]byte
 	for i := 0; ; i++ {
@@ -284,7 +285,7 @@ func (s *uploadStream) check() error {
 	return nil
 }
 
-// alive tells the watchdog that a piece was taken.
+// alive reports to the watchdog that a piece was read.
 func (s *uploadStream) alive() {
 	if s.dog != nil {
 		s.dog.progress(&stateSending, s.upload.file.Size-s.left)
@@ -297,7 +298,7 @@ func (s *uploadStream) Close() error {
 		return nil
 	}
 	err := s.contents.Close()
-	if s.mu.TryLock() { // a Read that is stuck keeps its hashes; the collector gets them
+	if s.mu.TryLock() { // a stuck Read keeps its hashes, which are garbage-collected later
 		giveHashes(s.hashes)
 		s.hashes = nil
 		if s.err == nil && !s.done {
@@ -337,14 +338,14 @@ func (s *uploadStream) begun() bool {
 	return len(s.prefix) == 0
 }
 
-// sums returns the digests of the contents, empty before they were all read.
+// sums returns the digests of the contents, or empty ones before all were read.
 func (s *uploadStream) sums() (sha256, md5 string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sha256, s.md5
 }
 
-// hashes computes both digests in one pass; pooled, so that an upload allocates nothing for them.
+// hashes computes both digests in one pass. It is pooled, so that an upload allocates none.
 type hashes struct{ sha256, md5 hash.Hash }
 
 var hashPool = sync.Pool{New: func() any { return &hashes{sha256: sha256.New(), md5: md5.New()} }} // #nosec G401

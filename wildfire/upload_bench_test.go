@@ -17,7 +17,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// zeros is a file of any size that costs nothing to read.
+// zeros is a file of any size that takes no time to read.
 type zeros struct{ left int64 }
 
 func (z *zeros) Read(p []byte) (int, error) {
@@ -36,8 +36,8 @@ func zeroFile(size int64) wildfire.File {
 	return wildfire.File{Name: "zeros.bin", Size: size, Open: func() (io.ReadCloser, error) { return &zeros{left: size}, nil }}
 }
 
-// bareUpload is the least that net/http needs to stream a file in a form with a known length and to
-// hash it on the way: what the client is compared with.
+// bareUpload is the baseline for the client: the minimum for net/http to stream and hash a file in
+// a form of known length.
 func bareUpload(ctx context.Context, transport http.RoundTripper, url string, size int64) error {
 	var frame bytes.Buffer
 	form := multipart.NewWriter(&frame)
@@ -66,9 +66,9 @@ func bareUpload(ctx context.Context, transport http.RoundTripper, url string, si
 	return err
 }
 
-// BenchmarkUpload reports, besides the speed, the ratio of it to that of a bare stream against the
-// same server in the same run: 1 is as fast, more is faster. The two take turns, so that both meet
-// the same load of the machine.
+// BenchmarkUpload reports the speed, and its ratio to that of a bare stream to the same server in
+// the same run: 1 is as fast, more is faster. The two alternate, so that the load of the machine is
+// the same for both.
 func BenchmarkUpload(b *testing.B) {
 	for _, size := range []int64{1 << 10, 1 << 20, 100 << 20} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
@@ -98,8 +98,8 @@ func BenchmarkUpload(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			// In turns of about a megabyte, and at least one upload: stopping the timer stops the
-			// world.
+			// Alternate after about a megabyte and at least one upload, because stopping the timer
+			// stops the world.
 			turn := int(max(1, min(64, (1<<20)/size)))
 			var ours, theirs time.Duration
 			var n int
@@ -145,7 +145,7 @@ func BenchmarkParseVerdicts(b *testing.B) {
 	}
 }
 
-// verdictList is an answer of n records as the service indents it.
+// verdictList is an answer with n records, indented as by the service.
 func verdictList(n int) string {
 	var out strings.Builder
 	out.WriteString("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<wildfire>\n")

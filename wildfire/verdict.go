@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Verdict is WildFire's judgement as a code. Codes that this package does not know pass through as
-// themselves: 5 appeared years after the others.
+// Verdict is the code of a WildFire verdict. Unknown codes are passed through unchanged: 5 was
+// added years after the others.
 type Verdict int
 
 // The verdicts (WildFire API Reference, "Get a Verdict").
@@ -18,11 +18,11 @@ const (
 	Phishing Verdict = 4
 	C2       Verdict = 5 // command and control
 
-	Pending       Verdict = -100 // the sample exists, its analysis has not ended
+	Pending       Verdict = -100 // the sample exists, but its analysis has not ended
 	AnalysisError Verdict = -101
-	Unknown       Verdict = -102 // no such sample; normal for a moment after a submission
+	Unknown       Verdict = -102 // no such sample; also shortly after a submission
 	InvalidHash   Verdict = -103
-	Flawed        Verdict = -104 // the submission was damaged: submit again; known from clients only
+	Flawed        Verdict = -104 // the submission was damaged: submit again; undocumented, seen in clients
 )
 
 var verdictNames = map[Verdict]string{
@@ -30,7 +30,7 @@ var verdictNames = map[Verdict]string{
 	Pending: "pending", AnalysisError: "error", Unknown: "unknown", InvalidHash: "invalid_hash", Flawed: "flawed",
 }
 
-// String names the verdict; a code that is not known is "unrecognised".
+// String returns the name of the verdict; an unknown code is "unrecognised".
 func (v Verdict) String() string {
 	if name, ok := verdictNames[v]; ok {
 		return name
@@ -38,12 +38,12 @@ func (v Verdict) String() string {
 	return "unrecognised"
 }
 
-// Final reports whether the service has judged: every code that is not negative, those that are not
-// known included. A final verdict may still be changed later.
+// Final reports whether the service has given a verdict: every code that is not negative, including
+// unknown codes. A final verdict may still change later.
 func (v Verdict) Final() bool { return v >= 0 }
 
-// Malicious reports whether the verdict is malware, grayware, phishing or command and control. A
-// code that is not known is neither malicious nor benign.
+// Malicious reports whether the verdict is malware, grayware, phishing or command and control. An
+// unknown code is neither malicious nor benign.
 func (v Verdict) Malicious() bool {
 	switch v {
 	case Malware, Grayware, Phishing, C2:
@@ -57,11 +57,11 @@ type VerdictRecord struct {
 	SHA256, MD5 string // lower-case hexadecimal; either may be empty
 	URL         string // for URLVerdict
 
-	// Verdict means something only where HasVerdict is set: its zero value is benign.
+	// Verdict is valid only if HasVerdict is set: its zero value is benign.
 	Verdict    Verdict
 	HasVerdict bool
 
-	// AnalysisTime and Valid come with verdicts about URLs; zero and empty elsewhere.
+	// AnalysisTime and Valid are set for verdicts about URLs, and otherwise zero and empty.
 	AnalysisTime time.Time
 	Valid        string
 }
@@ -77,7 +77,7 @@ const verdictElement = "get-verdict-info"
 // verdictReader gathers the fields of a record.
 type verdictReader struct {
 	VerdictRecord
-	seen bool // a verdict, be it readable or not
+	seen bool // has a verdict, readable or not
 }
 
 func (r *verdictReader) set(field, text string) {
@@ -94,7 +94,7 @@ func (r *verdictReader) set(field, text string) {
 		r.AnalysisTime = parseTime(text)
 	case "verdict":
 		code, err := strconv.ParseInt(text, 10, 32)
-		// Two verdicts that differ are none that could be believed.
+		// If two verdicts differ, neither is reliable.
 		r.HasVerdict = err == nil && (!r.seen || r.HasVerdict && r.Verdict == Verdict(code))
 		r.Verdict, r.seen = Verdict(code), true
 	}
@@ -113,7 +113,7 @@ func verdictRecords(found []verdictReader) []VerdictRecord {
 	return records
 }
 
-// parseTime reads the spellings of time that were seen; the zero time where it cannot. All are UTC.
+// parseTime parses the known formats, all in UTC. It returns the zero time for others.
 func parseTime(text string) time.Time {
 	text = strings.TrimSpace(text)
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {

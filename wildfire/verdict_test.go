@@ -42,7 +42,7 @@ func TestVerdictCodes(t *testing.T) {
 	}
 }
 
-// known returns a server that knows n samples, and their hashes. The verdict of number i is i%3.
+// known returns a server that knows n samples, and their hashes. The verdict of sample i is i%3.
 func known(n int, opts ...wildfiretest.Option) (*wildfiretest.Server, []string) {
 	server := wildfiretest.New(opts...)
 	hashes := make([]string, n)
@@ -53,8 +53,8 @@ func known(n int, opts ...wildfiretest.Option) (*wildfiretest.Server, []string) 
 	return server, hashes
 }
 
-// TestVerdictSpellings takes a verdict in every spelling: by itself, where one that cannot be read
-// is an error, and in a list, where it is a record that says so.
+// TestVerdictSpellings reads a verdict in every known format. An unreadable verdict is an error in
+// a single call, and a record without HasVerdict in a list.
 func TestVerdictSpellings(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -230,7 +230,7 @@ func TestVerdictsChanged(t *testing.T) {
 	}
 }
 
-// TestVerdictComesInItsTime follows one sample from its submission on.
+// TestVerdictComesInItsTime follows one sample from its submission to its verdict.
 func TestVerdictComesInItsTime(t *testing.T) {
 	t.Parallel()
 	clock := wildfiretest.NewClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
@@ -258,7 +258,7 @@ func TestVerdictComesInItsTime(t *testing.T) {
 	}
 }
 
-// TestOddLists: what is not a plain list is read as XML has it, or refused.
+// TestOddLists: a list with unusual XML is read correctly or refused.
 func TestOddLists(t *testing.T) {
 	t.Parallel()
 	one := "<get-verdict-info><verdict>0</verdict></get-verdict-info>"
@@ -314,7 +314,7 @@ func TestTwoVerdictsInOneRecord(t *testing.T) {
 	}
 }
 
-// TestTwoRecordsAboutOneSample count as one; where they differ neither is believed.
+// TestTwoRecordsAboutOneSample: equal records count as one; if they differ, neither is used.
 func TestTwoRecordsAboutOneSample(t *testing.T) {
 	t.Parallel()
 	record := func(verdict string) string {
@@ -336,7 +336,7 @@ func TestTwoRecordsAboutOneSample(t *testing.T) {
 	}
 }
 
-// TestAnswersAreLimited in size, depth and number of elements.
+// TestAnswersAreLimited: answers are limited in size, depth and number of elements.
 func TestAnswersAreLimited(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{

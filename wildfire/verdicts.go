@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// MaxHashes is how many hashes one call of get/verdicts takes. The call costs one query whatever
-// their number.
+// MaxHashes is the most hashes that one call of get/verdicts accepts. The call costs one query for
+// any number of hashes.
 const MaxHashes = 500
 
-// Verdict asks about one sample by MD5 or SHA-256. The record always has a verdict; where the
-// answer's has none the error matches ErrNoVerdict. An MD5 may belong to several samples: the error
-// then matches ErrAmbiguous, and Verdicts returns them all.
+// Verdict asks about one sample by MD5 or SHA-256. The returned record always has a verdict; if the
+// answer has none, the error matches ErrNoVerdict. If an MD5 belongs to several samples, the error
+// matches ErrAmbiguous; Verdicts returns all of them.
 func (c *Client) Verdict(ctx context.Context, hash string) (VerdictRecord, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
@@ -71,14 +71,14 @@ func distinct(records []VerdictRecord) int {
 	return len(seen)
 }
 
-// Verdicts asks about any number of samples by MD5 or SHA-256, MaxHashes a call, and matches the
-// answers by hash, whatever their order.
+// Verdicts asks about any number of samples by MD5 or SHA-256, MaxHashes per call, and matches the
+// answers by hash in any order.
 //
-// The records come in the order of the hashes, each hash once. One that the service left out is
-// absent, and one that it gave no readable verdict for, or two that differ, has HasVerdict false.
-// An MD5 gives as many records as samples have it. A hash that is neither an MD5 nor a SHA-256
-// fails the call before anything is sent. Where a later call fails, the records of those before it
-// are returned along with the error.
+// The records are in the order of the hashes, each hash once. A hash that the service left out has
+// no record. A record without a readable verdict, or with two different ones, has HasVerdict false.
+// An MD5 has one record for each sample with it. If a hash is neither an MD5 nor a SHA-256, the
+// call fails before anything is sent. If a later call fails, the records of the earlier ones are
+// returned with the error.
 func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord, error) {
 	wanted := make([]string, 0, len(hashes))
 	seen := make(map[string]struct{}, len(hashes))
@@ -108,8 +108,7 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 	return all, nil
 }
 
-// agreed makes one record of those about the same sample. Of two verdicts that differ neither can
-// be believed.
+// agreed merges the records about the same sample. If two verdicts differ, neither is reliable.
 func agreed(records []VerdictRecord) []VerdictRecord {
 	first := make(map[string]int, len(records))
 	kept := records[:0]
@@ -127,7 +126,7 @@ func agreed(records []VerdictRecord) []VerdictRecord {
 	return kept
 }
 
-// matching picks the records that answer the hashes, in their order, each record once.
+// matching returns the records for the hashes, in their order, each record once.
 func matching(hashes []string, records []VerdictRecord) []VerdictRecord {
 	byHash := make(map[string][]int, 2*len(records))
 	for i, record := range records {
@@ -150,14 +149,14 @@ func matching(hashes []string, records []VerdictRecord) []VerdictRecord {
 	return matched
 }
 
-// answers reports whether a record is about a hash. One without any hash is taken to be about the
-// only one that was asked for.
+// answers reports whether a record is about a hash. A record without any hash counts if only one
+// hash was requested.
 func answers(record VerdictRecord, hash string) bool {
 	return record.SHA256 == hash || record.MD5 == hash || record.SHA256 == "" && record.MD5 == ""
 }
 
 // VerdictsChanged returns the samples whose verdict changed since the given day (UTC), at most 30
-// days back. Documented for the WF-500; the cloud answers too. A date that is out of range is
+// days back. It is documented for the WF-500 and also works in the cloud. A date out of range is
 // refused locally with ErrInvalidArgument, and by the service with ErrInvalidDate.
 func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]VerdictRecord, error) {
 	day, today := since.UTC().Truncate(24*time.Hour), time.Now().UTC().Truncate(24*time.Hour)
@@ -173,11 +172,11 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 	return changed, err
 }
 
-// records makes a call that is answered by get-verdict-info records.
+// records makes a call whose answer has get-verdict-info records.
 func (c *Client) records(ctx context.Context, op Op, build func([]field) (payload, error), use func([]VerdictRecord) error) error {
 	limit, tags := int64(maxAnswer), maxTags
 	if op == OpVerdictsChanged {
-		limit, tags = maxReport, maxReportTags // as many records as there were changes, of one sample too
+		limit, tags = maxReport, maxReportTags // one record for each change, also for several changes of one sample
 	}
 	return c.do(ctx, exchange{
 		op:    op,

@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// watchdog ends an attempt that makes no progress, by cancelling its context with an error that says so.
+// watchdog ends an attempt without progress by canceling its context with an error that explains
+// it.
 //
-// A single limit for a whole upload would have to be as long as the largest file takes on the slowest
-// line. The watchdog is reset by every byte instead, and so can be short.
+// A single limit for a whole upload would have to allow for the largest file on the slowest line.
+// The watchdog is reset by every byte instead, so its limit can be short.
 type watchdog struct {
 	ctx    context.Context //nolint:containedctx // the attempt that it ends
 	cancel context.CancelCauseFunc
@@ -22,7 +23,7 @@ type watchdog struct {
 	moved         atomic.Int64 // bytes of the file or the answer so far
 }
 
-// What an attempt waits for, as the error says it.
+// What an attempt waits for, as named in the error.
 var (
 	stateSending   = "sending"
 	stateSource    = "reading the file"
@@ -49,8 +50,8 @@ func (d *watchdog) expire() {
 	d.cancel(&stallError{state: *state, limit: limit, moved: d.moved.Load()})
 }
 
-// arm starts the timer anew; limit 0 is none. It is safe for concurrent use: the transport's goroutine may
-// still be sending while the caller's reads an early answer.
+// arm restarts the timer; 0 is no limit. It is safe for concurrent use: the transport's goroutine
+// may still be sending while the caller reads an early answer.
 func (d *watchdog) arm(limit time.Duration) {
 	if limit <= 0 {
 		d.timer.Stop()
@@ -59,14 +60,14 @@ func (d *watchdog) arm(limit time.Duration) {
 	d.timer.Reset(limit)
 }
 
-// progress says that bytes moved, and what the attempt is about to wait for.
+// progress records that bytes moved, and what the attempt waits for next.
 func (d *watchdog) progress(state *string, n int64) {
 	d.state.Store(state)
 	d.moved.Store(n)
 	d.arm(d.stall)
 }
 
-// waiting says that the request is out, or on its way, and the answer is due.
+// waiting records that the attempt waits for the answer.
 func (d *watchdog) waiting() {
 	d.state.Store(&stateAnswer)
 	d.arm(d.answer)
@@ -78,8 +79,9 @@ func (d *watchdog) stop() {
 	d.cancel(nil)
 }
 
-// reader explains what breaks the reading of an answer, and, with awake, takes every piece for progress;
-// otherwise the whole answer has to arrive within the limit that runs already.
+// reader returns a reader of the answer whose errors explain why it broke off. With awake set,
+// every piece counts as progress; otherwise the whole answer has to arrive within the running
+// limit.
 func (d *watchdog) reader(answer io.ReadCloser, awake bool) io.ReadCloser {
 	if awake {
 		d.progress(&stateReceiving, 0)
@@ -106,13 +108,13 @@ func (w *watchedAnswer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readError tells an answer that broke off from one that is wrong.
+// readError is the error of an answer that broke off, as opposed to a wrong answer.
 type readError struct{ err error }
 
 func (e *readError) Error() string { return "reading the answer: " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// stallError says which limit ended an attempt, and at what point.
+// stallError says which limit ended an attempt, and in which phase.
 type stallError struct {
 	state string
 	limit time.Duration
@@ -125,5 +127,5 @@ func (e *stallError) Error() string {
 
 func (e *stallError) Is(target error) bool { return target == ErrStalled }
 
-// Timeout makes the error a net.Error in spirit: it is a time-out.
+// Timeout marks the error as a time-out, as in net.Error.
 func (e *stallError) Timeout() bool { return true }

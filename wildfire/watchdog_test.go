@@ -14,22 +14,22 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// stall makes a client over a transport of the test's own, with a stall limit of 30 s and an answer
-// limit of 2 min.
+// stall makes a client with the test's transport, a stall limit of 30 s and an answer limit of 2
+// min.
 func stall(t *testing.T, transport roundTrip) *wildfire.Client {
 	return client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.Transport = transport
 	})
 }
 
-// wait is what a transport does whose connection is silent.
+// wait simulates a transport with a silent connection.
 func wait(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
 
-// TestStalls ends a transfer when nothing moves, says what it waited for, and does not look like a
-// cancellation by the caller.
+// TestStalls: a transfer without progress ends, and its error says what it waited for and does not
+// look like a cancellation by the caller.
 func TestStalls(t *testing.T) {
 	t.Parallel()
 	submit := func(ctx context.Context, c *wildfire.Client) error {
@@ -101,7 +101,7 @@ func TestStalls(t *testing.T) {
 	}
 }
 
-// trickle is a body that gives a byte at a time, and then nothing for long.
+// trickle is a body that returns one byte at a time, and then nothing for a long time.
 type trickle struct {
 	ctx         context.Context
 	every, then time.Duration
@@ -128,8 +128,8 @@ func (b *trickle) Read(p []byte) (int, error) {
 
 func (*trickle) Close() error { return nil }
 
-// TestStuckSource ends an upload whose file cannot be read, says that it was the file, and frees
-// the reader by closing it: the transport, like net/http, waits for that.
+// TestStuckSource: an upload whose file blocks ends with an error about the file, and closing the
+// file unblocks the reader. The transport, like net/http, waits for the reader.
 func TestStuckSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -152,8 +152,8 @@ func TestStuckSource(t *testing.T) {
 	})
 }
 
-// TestStuckSourceOverTheNetwork does the same with net/http between, which waits for the reader; it
-// is freed by closing the file.
+// TestStuckSourceOverTheNetwork is the same test with net/http, which waits for the reader until
+// closing the file unblocks it.
 func TestStuckSourceOverTheNetwork(t *testing.T) {
 	t.Parallel()
 	for _, expect := range []int64{0, 1} {
@@ -176,8 +176,8 @@ func TestStuckSourceOverTheNetwork(t *testing.T) {
 	}
 }
 
-// TestHungSource is not even freed by closing the file: the call returns all the same, for the
-// watchdog and for the caller's cancellation.
+// TestHungSource: closing the file does not unblock the reader. The call still returns, after the
+// watchdog and after the caller's cancellation.
 func TestHungSource(t *testing.T) {
 	t.Parallel()
 	for _, cancelled := range []bool{false, true} {
@@ -205,12 +205,12 @@ func TestHungSource(t *testing.T) {
 	}
 }
 
-// hung is a reader on a file system that is gone, until it is back.
+// hung is a reader that blocks as on a lost file system, until that is back.
 type hung struct{ back chan struct{} }
 
 func (h hung) Read([]byte) (int, error) { <-h.back; return 0, io.ErrUnexpectedEOF }
 
-// TestSlowUploadIsNoStall takes an hour, byte by byte.
+// TestSlowUploadIsNoStall: an upload that takes an hour, byte by byte, is not a stall.
 func TestSlowUploadIsNoStall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestSlowUploadIsNoStall(t *testing.T) {
 	})
 }
 
-// TestWithoutLimits waits for the caller's context alone, and reports it as such.
+// TestWithoutLimits: only the caller's context ends the call, and the error says so.
 func TestWithoutLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -249,7 +249,8 @@ func TestWithoutLimits(t *testing.T) {
 	})
 }
 
-// TestCancelledUploadIsNotRepeated, though its connection broke in the middle.
+// TestCancelledUploadIsNotRepeated: a canceled upload is not repeated, although its connection
+// broke in the middle.
 func TestCancelledUploadIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	server := wildfiretest.New()

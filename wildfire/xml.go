@@ -23,10 +23,10 @@ const (
 	maxReportTags  = 1 << 20
 )
 
-// errTooLong says that an answer was cut off by a limit.
+// errTooLong says that an answer exceeded a limit.
 var errTooLong = errors.New("answer longer than allowed")
 
-// readLimited reads all of r, and fails instead of truncating where it is longer than limit.
+// readLimited reads all of r, and fails if it is longer than limit.
 func readLimited(r io.Reader, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(body)) > limit {
@@ -35,10 +35,10 @@ func readLimited(r io.Reader, limit int64) ([]byte, error) {
 	return body, err
 }
 
-// parseXML returns the root element. It forgives what the service was seen to get wrong, such as
-// control characters and bare ampersands from an echoed file name, a wrong or a Latin-1 encoding in
-// the declaration, and blank lines in front of it. It refuses a DTD, deep nesting, and more tags
-// than an honest answer has: a tree takes many times the memory of its text.
+// parseXML returns the root element. It tolerates known faults of the service: control characters
+// and bare ampersands from an echoed file name, a wrong or Latin-1 encoding in the declaration, and
+// blank lines before it. It refuses a DTD, deep nesting and more tags than a real answer has,
+// because a tree takes many times the memory of its text.
 func parseXML(body []byte, tags int) (*etree.Element, error) {
 	if bytes.Count(body, []byte{'<'}) > tags {
 		return nil, errors.New("too many elements")
@@ -46,7 +46,7 @@ func parseXML(body []byte, tags int) (*etree.Element, error) {
 	doc := etree.NewDocument()
 	doc.ReadSettings = etree.ReadSettings{Permissive: true, MaxDepth: maxDepth}
 	if err := doc.ReadFromBytes(clean(body)); err != nil {
-		// The parser's error quotes the document; all that is kept of it is that it did not parse.
+		// The parser's error quotes the document, so it is not kept.
 		return nil, errors.New("not well-formed XML")
 	}
 	if hasDirective(&doc.Element) {
@@ -59,7 +59,7 @@ func parseXML(body []byte, tags int) (*etree.Element, error) {
 	return root, nil
 }
 
-// hasDirective finds <!DOCTYPE and the like, wherever they are.
+// hasDirective reports whether there is a <!DOCTYPE or a similar directive anywhere.
 func hasDirective(e *etree.Element) bool {
 	for _, token := range e.Child {
 		switch token := token.(type) {
@@ -74,8 +74,8 @@ func hasDirective(e *etree.Element) bool {
 	return false
 }
 
-// clean makes a body valid UTF-8 without control characters, both of which stop Go's XML parser.
-// Bodies that are clean already, nearly all of them, are returned as they are.
+// clean converts a body to valid UTF-8 without control characters, because Go's XML parser fails on
+// either fault. A body without faults, as nearly all are, is returned unchanged.
 func clean(body []byte) []byte {
 	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	body = bytes.TrimLeft(body, " \t\r\n")
@@ -105,7 +105,7 @@ func withoutNoncharacters(body []byte) []byte {
 	return bytes.ReplaceAll(body, []byte("\xef\xbf\xbf"), []byte("?"))
 }
 
-// toUTF8 decodes Latin-1 where the declaration says so, and otherwise replaces what is not UTF-8.
+// toUTF8 decodes Latin-1 if the declaration says so, and otherwise replaces invalid UTF-8.
 func toUTF8(body []byte) []byte {
 	if !declaresLatin1(body[:min(len(body), 200)]) {
 		return bytes.ToValidUTF8(body, []byte("?"))
@@ -117,8 +117,7 @@ func toUTF8(body []byte) []byte {
 	return out
 }
 
-// declaresLatin1 reports whether a declaration at the beginning of a document says Latin-1, or what
-// Windows makes of it.
+// declaresLatin1 reports whether the declaration of a document says Latin-1 or Windows-1252.
 func declaresLatin1(head []byte) bool {
 	declaration, _, _ := bytes.Cut(head, []byte("?>"))
 	declaration = bytes.ToLower(declaration)
@@ -126,8 +125,8 @@ func declaresLatin1(head []byte) bool {
 	return bytes.Contains(declaration, []byte("8859-1")) || bytes.Contains(declaration, []byte("1252"))
 }
 
-// wildfireRoot parses an answer and asserts its root. An <error> document becomes errorDocument,
-// and the <response> document, which stands for "nothing yet", errNoData.
+// wildfireRoot parses an answer and asserts its root. An <error> document becomes errorDocument. A
+// <response> document, which means "nothing yet", becomes errNoData.
 func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 	name := rootOf(body)
 	if name == "" {
@@ -139,7 +138,7 @@ func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 
 	root, err := parseXML(body, tags)
 	switch name {
-	case "error", "submission": // a refusal, even where its words were cut off
+	case "error", "submission": // an error document, even if its text was cut off
 		return nil, errorDocument{message: errorMessage(root)}
 	case "response":
 		if err == nil {
@@ -152,7 +151,7 @@ func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 
 var errNoData = errors.New("empty document")
 
-// errorDocument is an <error> root where another was due.
+// errorDocument is an <error> root in place of the expected one.
 type errorDocument struct{ message string }
 
 func (e errorDocument) Error() string { return "error document" }
@@ -173,7 +172,7 @@ func errorMessage(root *etree.Element) string {
 	return childText(root, "error-message")
 }
 
-// childText is the trimmed text of a child, "" where there is none.
+// childText returns the trimmed text of a child, or "".
 func childText(e *etree.Element, tag string) string {
 	child := e.SelectElement(tag)
 	if child == nil {
@@ -182,7 +181,7 @@ func childText(e *etree.Element, tag string) string {
 	return trimmed(child)
 }
 
-// trimmed is the text of an element without the white space around it.
+// trimmed returns the text of an element without surrounding white space.
 func trimmed(e *etree.Element) string { return strings.TrimSpace(e.Text()) }
 
 const byteOrderMark = "\xef\xbb\xbf"
@@ -190,8 +189,8 @@ const byteOrderMark = "\xef\xbb\xbf"
 // ownRoots are the root elements of WildFire's documents.
 var ownRoots = map[string]bool{"wildfire": true, "error": true, "submission": true, "response": true}
 
-// rootOf returns the name of the root element of a document that may end anywhere behind its start
-// tag. It returns "" where anything but white space, a declaration and comments comes before it.
+// rootOf returns the name of the root element. The document may be truncated after its start tag.
+// It returns "" if anything other than white space, a declaration or comments precedes the element.
 func rootOf(body []byte) string {
 	decoder := xml.NewDecoder(bytes.NewReader(clean(body)))
 	decoder.Strict = false

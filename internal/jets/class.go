@@ -9,28 +9,28 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Class is what an error of NATS or JetStream means to the one who made the request.
+// Class is what an error of NATS or JetStream means for the caller.
 type Class string
 
 // The classes.
 const (
 	Unavailable Class = "unavailable" // no answer, or "try again": the same request may succeed later
 	Conflict    Class = "conflict"    // what the request expected no longer holds: read again, then decide
-	Full        Class = "full"        // the stream takes nothing more for now: the same request may succeed later
-	Limit       Class = "limit"       // an account or server limit forbids what the request asks for
+	Full        Class = "full"        // the stream accepts no more messages for now: the same request may succeed later
+	Limit       Class = "limit"       // an account or server limit forbids the request
 	Gone        Class = "gone"        // the stream, consumer, message, key or object is not there
 	Forbidden   Class = "forbidden"   // the user may not do this
-	TooOld      Class = "too_old"     // the server, or the stream as it was made, lacks a feature
+	TooOld      Class = "too_old"     // the server, or the stream's configuration, lacks a feature
 	TooLarge    Class = "too_large"   // the message, its headers or the batch is larger than allowed
 	Invalid     Class = "invalid"     // the server rejects the request as such
 	Ended       Class = "ended"       // this process closed the connection or canceled the request
 	Unknown     Class = "unknown"     // not an error of NATS
 )
 
-// Retry reports whether the same request, made again, may succeed without anything else changing.
+// Retry reports whether the same request may succeed later without any other change.
 func (c Class) Retry() bool { return c == Unavailable || c == Full }
 
-// Refused reports whether the request certainly had no effect. After Unavailable and Ended the
+// Refused reports whether the request definitely had no effect. After Unavailable and Ended the
 // outcome is open.
 func (c Class) Refused() bool {
 	switch c {
@@ -63,7 +63,7 @@ func Classify(err error) Class {
 	if errors.As(err, &classified) {
 		return classified.Class
 	}
-	// The client's own sentinels first: some of them wrap a server's error of a wider meaning.
+	// Check the client's own sentinels first: some wrap a server error with a wider meaning.
 	for _, s := range sentinels {
 		if errors.Is(err, s.err) {
 			return s.class
@@ -76,8 +76,8 @@ func Classify(err error) Class {
 	return Unknown
 }
 
-// sentinels are the errors that the client returns by itself. Those which are only another name
-// of a server's code are in the table of codes.
+// sentinels are the client's own errors. Sentinels that only name a server's code are covered by
+// the table of codes.
 var sentinels = []struct {
 	err   error
 	class Class
@@ -147,7 +147,7 @@ var sentinels = []struct {
 	{jetstream.ErrConsumerCreationResponseEmpty, Unavailable},
 }
 
-// The server's codes that others branch on, and that package jetstream does not name.
+// Codes of the server that other packages use, and that package jetstream does not name.
 const (
 	codeStoreFailed      jetstream.ErrorCode = 10077
 	codeDeleteFailed     jetstream.ErrorCode = 10057
@@ -157,7 +157,7 @@ const (
 	codeAPILevel         jetstream.ErrorCode = 10185
 )
 
-// codes are those whose class their HTTP-like status does not tell.
+// codes are the error codes whose class does not follow from their HTTP-like status.
 var codes = map[jetstream.ErrorCode]Class{
 	10070: Conflict, // wrong last message id
 	10071: Conflict, // wrong last sequence
@@ -176,7 +176,7 @@ var codes = map[jetstream.ErrorCode]Class{
 	10023: Full, // the server's limits are reached
 	10028: Full, // memory
 
-	10047: Limit, // storage that all streams together reserve
+	10047: Limit, // storage reserved by all streams together
 	10026: Limit, // consumers
 	10027: Limit, // streams
 	10113: Limit, // max_bytes is required
@@ -220,7 +220,7 @@ var codes = map[jetstream.ErrorCode]Class{
 	10195: Unavailable, // consumer is offline
 	10202: Unavailable, // cluster membership changes
 	10226: Unavailable, // the stream is being reconfigured
-	10176: Unavailable, // an atomic batch lost messages on its way
+	10176: Unavailable, // messages of an atomic batch were lost
 }
 
 func classifyAPI(e *jetstream.APIError) Class {
@@ -242,8 +242,8 @@ func classifyAPI(e *jetstream.APIError) Class {
 	return Invalid
 }
 
-// storeFailed takes apart the one code for everything that keeps a message out of the store:
-// the server tells a limit of the stream from a fault of the disk by its text alone.
+// storeFailed finds the class for the one code of all failures to store a message: only the text
+// distinguishes a limit of the stream from a fault of the disk.
 func storeFailed(description string) Class {
 	switch {
 	case strings.Contains(description, "maximum"):
@@ -254,7 +254,8 @@ func storeFailed(description string) Class {
 	return Unavailable
 }
 
-// deleteFailed tells by the text, too, what was not there to delete, and what may not be deleted.
+// deleteFailed finds the class from the text as well: the message did not exist, or must not be
+// deleted.
 func deleteFailed(description string) Class {
 	switch {
 	case strings.Contains(description, "no message found"), strings.Contains(description, "not found"), strings.Contains(description, "EOF"):
@@ -265,10 +266,10 @@ func deleteFailed(description string) Class {
 	return Unknown
 }
 
-// Error is a failed request with its class. Its text ends with what to do about it, where there is
-// something that an operator can do.
+// Error is a failed request with its class. Its text ends with the remedy, if an operator can do
+// something.
 type Error struct {
-	Op    string // what was done, such as "stream BACKBURN_JOBS"
+	Op    string // the operation, such as "stream BACKBURN_JOBS"
 	Class Class
 	Err   error
 }

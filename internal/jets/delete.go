@@ -8,10 +8,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Delete removes a message from a stream. One that is not there is removed already.
+// Delete removes a message from a stream. It returns nil if the message does not exist.
 //
-// Unlike the client's own function it keeps the server's error code, without which "not there"
-// cannot be told from a fault.
+// Unlike the client's own function it keeps the server's error code, which distinguishes a missing
+// message from a fault.
 func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) error {
 	body, err := json.Marshal(struct {
 		Seq     uint64 `json:"seq"`
@@ -40,7 +40,7 @@ func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence
 	return Explain(fmt.Sprintf("remove message %d of stream %s", sequence, stream), err)
 }
 
-// APIPrefix is where a JetStream with these options makes its requests, with the last dot.
+// APIPrefix returns the subject prefix of requests with these options, including the final dot.
 func APIPrefix(o jetstream.JetStreamOptions) string {
 	switch {
 	case o.APIPrefix != "":

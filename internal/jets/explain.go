@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Explain wraps err with the operation, its class and the remedy. It returns nil for nil, and an
-// error that has its class already with the operation alone.
+// Explain wraps err with the operation, its class and the remedy. It returns nil for nil. To an
+// error that already has a class it adds only the operation.
 func Explain(op string, err error) error {
 	if err == nil {
 		return nil
@@ -23,8 +23,7 @@ func Explain(op string, err error) error {
 	return &Error{Op: op, Class: Classify(err), Err: err}
 }
 
-// Remedy is what an operator can do about an error, as the end of a sentence; "" where there is
-// nothing to do, or the class says nothing about it.
+// Remedy returns what an operator can do about an error, as the end of a sentence, or "".
 func Remedy(err error) string {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
@@ -42,26 +41,26 @@ var codeRemedies = map[jetstream.ErrorCode]string{
 		"set a bound other than 0 for each of them",
 	codeMaxStreamBytes: "the NATS account bounds the size of a single stream: lower its max_bytes setting",
 	codeAPILevel:       "the NATS server is too old for this version",
-	10026:              "the limit of consumers is reached: delete those that nobody uses, or raise the limit",
+	10026:              "the limit of consumers is reached: delete unused consumers, or raise the limit",
 	10027:              "the NATS account may have no more streams: raise its limit",
 	10074:              "this NATS server is not part of a cluster: set nats.replicas = 1",
 	10005:              "the cluster has too few servers with JetStream for nats.replicas",
 	10039:              "enable JetStream for this NATS account",
 	10076:              "enable JetStream on the NATS server",
 	10023:              "the NATS server's disk, or its limit, is full: free space or raise max_file_store",
-	10002:              "the NATS account's storage is full: raise its limit, or lower how long things are kept",
+	10002:              "the NATS account's storage is full: raise its limit, or shorten how long data is kept",
 }
 
 var classRemedies = map[Class]string{
 	Forbidden: "grant the user the permissions that `backburn acl` prints for its role",
 	TooOld:    "update the NATS server",
 	TooLarge:  "raise the NATS server's max_payload",
-	Full:      "the same is tried again later",
+	Full:      "it will be retried",
 }
 
 // Denied returns an error of class Forbidden if the server has refused this connection a subject
-// that holds one of the parts, and nil otherwise. A server leaves forbidden requests without an
-// answer and reports the reason to the connection alone: call it after a request that timed out.
+// that contains one of the parts, and nil otherwise. A server does not answer forbidden requests,
+// and reports the reason only to the connection, so call Denied after a request timed out.
 func Denied(nc *nats.Conn, parts ...string) error {
 	last := nc.LastError()
 	if !errors.Is(last, nats.ErrPermissionViolation) {

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// connect returns a client of a server of its own.
+// connect starts a server and returns its client.
 func connect(t *testing.T, opts *server.Options, with ...nats.Option) jetstream.JetStream {
 	t.Helper()
 	ns := testkit.StartNATS(t, opts)
@@ -53,7 +53,7 @@ func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) {
 	}
 }
 
-// TestClassesOfServerAnswers makes a real server give each answer.
+// TestClassesOfServerAnswers gets each answer from a real server.
 func TestClassesOfServerAnswers(t *testing.T) {
 	t.Parallel()
 	js := connect(t, &server.Options{JetStreamMaxStore: 64 << 20, MaxPayload: 4 << 10})
@@ -90,9 +90,9 @@ func TestClassesOfServerAnswers(t *testing.T) {
 		want    jets.Class
 		says    string
 	}{
-		"stream full of messages": {func(context.Context) error { return publish("msgs.b", 1) }, jets.Full, "tried again later"},
-		"stream full of bytes":    {func(context.Context) error { return publish("bytes.b", 500) }, jets.Full, "tried again later"},
-		"subject full":            {func(context.Context) error { return publish("subject.a", 1) }, jets.Full, "tried again later"},
+		"stream full of messages": {func(context.Context) error { return publish("msgs.b", 1) }, jets.Full, "will be retried"},
+		"stream full of bytes":    {func(context.Context) error { return publish("bytes.b", 500) }, jets.Full, "will be retried"},
+		"subject full":            {func(context.Context) error { return publish("subject.a", 1) }, jets.Full, "will be retried"},
 		"message over the stream's limit": {
 			func(context.Context) error { return publish("s.a", 3<<10) }, jets.TooLarge, "max_payload",
 		},
@@ -143,7 +143,7 @@ func TestClassesOfServerAnswers(t *testing.T) {
 				}
 			}
 			return nil
-		}, jets.Limit, "delete those that nobody uses"},
+		}, jets.Limit, "delete unused consumers"},
 		"closed connection": {func(ctx context.Context) error {
 			_, err := closed.Publish(ctx, "s.a", nil)
 			return err
@@ -169,7 +169,7 @@ func TestClassesOfServerAnswers(t *testing.T) {
 	}
 }
 
-// TestClassesOfErrors has what a single server on loopback does not answer.
+// TestClassesOfErrors covers answers that a single server on loopback does not give.
 func TestClassesOfErrors(t *testing.T) {
 	t.Parallel()
 	api := func(status int, code jetstream.ErrorCode, text string) error {
@@ -308,7 +308,7 @@ func TestRetry(t *testing.T) {
 						t.Errorf("%v is not %v", err, want)
 					}
 				}
-				// Two seconds apart at most, and a half more by chance.
+				// At most two seconds apart, plus up to half of that at random.
 				if tc.tries != 0 && tries != tc.tries || tc.tries == 0 && tries < int(time.Hour/(3*time.Second)) {
 					t.Errorf("%d tries", tries)
 				}
@@ -442,7 +442,7 @@ func TestDelete(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, sequence := range []uint64{1, 1, 2, 2, 99} { // again, and one that never was
+	for _, sequence := range []uint64{1, 1, 2, 2, 99} { // again, and one that never existed
 		if err := jets.Delete(ctx, js, "S", sequence); err != nil {
 			t.Error(err)
 		}

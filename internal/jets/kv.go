@@ -15,26 +15,27 @@ var ErrUnreadable = errors.New("value cannot be read")
 
 // KV holds values of one type in a key-value bucket, as JSON. It is safe for concurrent use.
 //
-// A read may be behind on a cluster, where any replica answers; a write never is, because it
-// succeeds at the key's newest revision alone.
+// On a cluster a read may be outdated, because any replica answers. A write is never outdated,
+// because it succeeds only at the key's newest revision.
 type KV[T any] struct {
 	js     jetstream.JetStream
 	bucket jetstream.KeyValue
 }
 
-// NewKV returns the values of a bucket that js opened.
+// NewKV returns a KV for a bucket that js opened.
 func NewKV[T any](js jetstream.JetStream, bucket jetstream.KeyValue) KV[T] {
 	return KV[T]{js: js, bucket: bucket}
 }
 
-// Entry is the value of a key. Revision is 0 where the key isn't there.
+// Entry is the value of a key. Revision is 0 if the key does not exist.
 type Entry[T any] struct {
 	Value    T
 	Revision uint64
 }
 
-// Get reads a key until the server answers or ctx ends. A key that isn't there is the zero entry. A
-// value that cannot be read is ErrUnreadable, with the revision that replaces it.
+// Get reads a key, and retries until the server answers or ctx ends. For a missing key it returns
+// the zero entry. For an unreadable value it returns ErrUnreadable, with the revision that a write
+// must name to replace it.
 func (k KV[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	var raw jetstream.KeyValueEntry
 	err := Retry(ctx, func(ctx context.Context) (err error) {
@@ -55,9 +56,9 @@ func (k KV[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	return Entry[T]{Value: value, Revision: raw.Revision()}, nil
 }
 
-// Set writes a value if the key is still at the revision, 0 being that of a key that isn't there,
-// and returns the new revision. Otherwise the error is of class Conflict. So it is where an attempt
-// without an answer was carried out: who reads again finds the own value.
+// Set writes a value if the key still has the given revision (0: the key does not exist), and
+// returns the new revision. Otherwise the error is of class Conflict. It is also of that class if
+// an earlier attempt without an answer succeeded; the caller reads again and finds its own value.
 func (k KV[T]) Set(ctx context.Context, key string, value T, revision uint64) (uint64, error) {
 	body, err := json.Marshal(value)
 	if err != nil {
@@ -75,9 +76,9 @@ func (k KV[T]) Set(ctx context.Context, key string, value T, revision uint64) (u
 	return next, nil
 }
 
-// Change applies change to the newest value until the write succeeds, and returns what is there
-// then. change may be called several times, each time with a fresh value: the zero value where the
-// key isn't there or cannot be read. It returns false to leave the key as it is.
+// Change applies change to the newest value until the write succeeds, and returns the resulting
+// entry. change may be called several times, each time with a fresh value: the zero value if the
+// key does not exist or is unreadable. It returns false to leave the key unchanged.
 func (k KV[T]) Change(ctx context.Context, key string, change func(*T) bool) (Entry[T], error) {
 	for {
 		entry, err := k.Get(ctx, key)
@@ -102,13 +103,13 @@ func (k KV[T]) Change(ctx context.Context, key string, change func(*T) bool) (En
 	}
 }
 
-// conflictPause is how long a replica gets to learn what its leader knows.
+// conflictPause is how long to wait for a replica to catch up with its leader.
 const conflictPause = 5 * time.Millisecond
 
 // write is one attempt.
 func (k KV[T]) write(ctx context.Context, key string, body []byte, revision uint64) (uint64, error) {
 	if revision == 0 {
-		return k.bucket.Create(ctx, key, body) // over the marker of a removed key as well
+		return k.bucket.Create(ctx, key, body) // also replaces the marker of a removed key
 	}
 
 	return k.bucket.Update(ctx, key, body, revision)

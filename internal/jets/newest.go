@@ -16,9 +16,9 @@ type newestRequest struct {
 }
 
 // Newest returns the newest message of each subject of a stream that matches one of the filters, in
-// the order of the stream; 1,024 subjects at most, beyond which it is an error. It makes no
-// consumer, and needs the right to DIRECT.GET of the stream, which must allow direct reads. On a
-// cluster a replica answers, which may be a moment behind.
+// the order of the stream; more than 1,024 subjects are an error. It creates no consumer. It needs
+// permission for DIRECT.GET of the stream, which must allow direct reads. On a cluster a replica
+// answers, whose data may be slightly old.
 func Newest(ctx context.Context, js jetstream.JetStream, stream string, filters ...string) ([]*nats.Msg, error) {
 	body, err := json.Marshal(newestRequest{filters})
 	if err != nil {
@@ -37,7 +37,7 @@ func Newest(ctx context.Context, js jetstream.JetStream, stream string, filters 
 	return found, nil
 }
 
-// newest asks once, and collects the answers up to the server's word that they are all.
+// newest makes one request, and collects the answers up to the server's end marker.
 func newest(ctx context.Context, js jetstream.JetStream, stream string, body []byte) ([]*nats.Msg, error) {
 	nc := js.Conn()
 	inbox := nc.NewInbox()
@@ -61,7 +61,7 @@ func newest(ctx context.Context, js jetstream.JetStream, stream string, body []b
 			return nil, err
 		}
 		switch status := m.Header.Get("Status"); {
-		case status == "204", status == "404": // the end; there is nothing
+		case status == "204", status == "404": // the end: no messages
 			return found, nil
 		case status == "503":
 			return nil, nats.ErrNoResponders

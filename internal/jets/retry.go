@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Attempt bounds a single request. A longer one has lost its answer, as requests to a leader that
-// changes do.
+// Attempt bounds a single request. After this time the answer counts as lost, for example because
+// the leader changed.
 const Attempt = 5 * time.Second
 
 const (
@@ -19,7 +19,7 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// New returns the JetStream that a connection reaches, in a domain where one is named.
+// New returns the JetStream context of a connection, in a domain if one is named.
 func New(nc *nats.Conn, domain string, opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	if domain == "" {
 		return jetstream.New(nc, opts...)
@@ -27,9 +27,9 @@ func New(nc *nats.Conn, domain string, opts ...jetstream.JetStreamOpt) (jetstrea
 	return jetstream.NewWithDomain(nc, domain, opts...)
 }
 
-// Retry makes a request until it is answered or ctx ends: each attempt gets a context of its own,
-// which ends after Attempt, and an error of class Unavailable brings another. Any other error is
-// returned as it is. When ctx ends, the error wraps both its cause and the last answer.
+// Retry repeats a request until it is answered or ctx ends. Each attempt has a context of its own,
+// which ends after Attempt. An error of class Unavailable leads to another attempt; any other error
+// is returned unchanged. When ctx ends, the error wraps both its cause and the last answer.
 func Retry(ctx context.Context, request func(context.Context) error) error {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = firstPause, longestPause
@@ -62,7 +62,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// deniedOr replaces the time-out of a request that the server has forbidden.
+// deniedOr replaces the time-out error of a request that the server has forbidden.
 func deniedOr(nc *nats.Conn, err error, parts ...string) error {
 	if Is(err, Unavailable) {
 		if denied := Denied(nc, parts...); denied != nil {
