@@ -1,14 +1,14 @@
-// Package health is the one place in a process that knows how its parts are: each watched folder,
-// the connection to NATS, the queue, the services it calls, its disk.
+// Package health keeps the state of all parts of a process: each watched folder, the connection to
+// NATS, the queue, the services it calls, its disk.
 //
-// Whoever does the work of a part reports to it: [Part.OK] at every success, [Part.Fault] at every
-// fault. What does no work of its own is asked: by [Registry.Func] whenever somebody looks, or by
-// [Registry.Probe] at intervals. Readiness, the status, the metric backburn_part_state, the fleet's
-// list of members and the log lines about parts are all made from the registry.
+// The code that does the work of a part reports to it: [Part.OK] at every success, [Part.Fault] at
+// every fault. Parts without work of their own are checked by [Registry.Func] on every read, or by
+// [Registry.Probe] at intervals. The registry is the source of readiness, the status, the metric
+// backburn_part_state, the fleet's list of members and the log lines about parts.
 //
-// A part that works again is well at its next success. A fault of a single file belongs to that
-// file: a part may carry it as a note, and stays ok.
+// A part is ok again at its next success. A fault of a single file belongs to that file: the part
+// may carry it as a note, and stays ok.
 //
-// The package decides nothing about work, and imports nothing of Backburn's, so that everything may
-// use it.
+// The package decides nothing about work, and imports no other package of Backburn, so that every
+// package can use it.
 package health

@@ -2,5 +2,5 @@ package health
 
 import "time"
 
-// Impatient lets a transport look at once for a service that is lost.
+// Impatient makes a transport check at once for a lost service.
 func Impatient(t *Transport) { t.every, t.after = time.Millisecond, 0 }

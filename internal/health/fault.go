@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// State is how a part is.
+// State is the state of a part.
 type State string
 
-// The states, from well to unwell.
+// The states, from best to worst.
 const (
 	OK       State = "ok"
-	Unknown  State = "unknown"  // nothing is known yet
-	Degraded State = "degraded" // it works, and something is missing
+	Unknown  State = "unknown"  // not known yet
+	Degraded State = "degraded" // it works in part
 	Failed   State = "failed"   // it does not work
 )
 
@@ -32,17 +32,17 @@ func (s State) severity() int {
 	return 3
 }
 
-// Cause is the kind of a fault: what kept a service from being reached, or a part from working.
+// Cause is the kind of a fault: why a service cannot be reached or a part does not work.
 type Cause string
 
 // The causes. A part may have others.
 const (
 	CauseDNS     Cause = "dns"     // the name cannot be resolved
-	CauseTCP     Cause = "tcp"     // no connection, or it broke
-	CauseTLS     Cause = "tls"     // the certificate, or the handshake
-	CauseProxy   Cause = "proxy"   // the proxy cannot be reached, or refuses
+	CauseTCP     Cause = "tcp"     // no connection, or a broken one
+	CauseTLS     Cause = "tls"     // certificate or handshake
+	CauseProxy   Cause = "proxy"   // the proxy cannot be reached, or refuses the request
 	CauseTimeout Cause = "timeout" // no answer in time
-	CauseStatus  Cause = "status"  // an answer that says that the service does not work
+	CauseStatus  Cause = "status"  // the answer says that the service does not work
 	CauseFull    Cause = "full"    // no room
 	CauseRefused Cause = "refused" // credentials, or permissions
 	CauseQuota   Cause = "quota"   // the day's budget is used up
@@ -51,19 +51,19 @@ const (
 	CauseOther   Cause = "other"
 )
 
-// Fault is why a part is not well.
+// Fault says why a part is not ok.
 type Fault struct {
 	State  State  // Degraded or Failed; defaults to Failed
 	Cause  Cause  // defaults to CauseOther
-	Reason string // what failed, and why; without secrets
-	Remedy string // what to do; "" where the reason says it, or nothing is to be done
+	Reason string // what failed and why, without secrets
+	Remedy string // what to do; "" if the reason says it, or nothing can be done
 
-	// Expires is after how long the fault is over if it is not reported again: for what may be
-	// given up without a success. 0 is never.
+	// Expires is the time after which the fault ends unless it is reported again, for work that may
+	// be given up without a success. 0 is never.
 	Expires time.Duration
 }
 
-// Error makes a Fault the error of a check.
+// Error lets a check return a Fault as its error.
 func (f Fault) Error() string {
 	if f.Remedy == "" {
 		return f.Reason
@@ -72,12 +72,12 @@ func (f Fault) Error() string {
 	return f.Reason + "; " + f.Remedy
 }
 
-// Note is the error of a check whose part is ok, with something that deserves a look.
+// Note is the error of a check whose part is ok but has something to report.
 type Note string
 
 func (n Note) Error() string { return string(n) }
 
-// faultOf makes a fault of the error of a check.
+// faultOf converts the error of a check to a Fault.
 func faultOf(err error) Fault {
 	f, ok := errors.AsType[Fault](err)
 	if !ok {

@@ -23,10 +23,10 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// log is a log that may be written from anywhere.
+// log is a log that is safe for concurrent use.
 type log struct{ logbuf.Buffer }
 
-// lines are the messages so far, with their level.
+// lines returns the messages so far, with their levels.
 func (l *log) lines() []string {
 	var out []string
 	for _, line := range strings.Split(strings.TrimSpace(l.String()), "\n") {
@@ -38,7 +38,8 @@ func (l *log) lines() []string {
 	return out
 }
 
-// A part is what was reported last, since when it became so, and one success ends any fault.
+// A part has the state that was reported last and the time when it began, and one success ends any
+// fault.
 func TestPartIsWhatWasReportedLast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -74,7 +75,7 @@ func TestPartIsWhatWasReportedLast(t *testing.T) {
 	})
 }
 
-// Ready means that nothing has failed, and that what has to be asked first has answered.
+// Ready means that nothing has failed, and that all required parts have answered.
 func TestReady(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -106,7 +107,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// What may be given up without a success is over when it does not come again.
+// A fault with an expiry ends if it is not reported again.
 func TestFaultsThatExpire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,8 +131,8 @@ func TestFaultsThatExpire(t *testing.T) {
 	})
 }
 
-// The log has the beginning and the end of a fault, a fault that lasts at intervals, and no flood
-// of one that comes and goes.
+// The log has the beginning and the end of a fault, and a lasting fault at intervals. A fault that
+// comes and goes does not flood it.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// A probe is asked at intervals, more often while it fails, and once at a time if it hangs.
+// A probe runs at intervals, and more often while it fails. While one run hangs there is no other.
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -175,7 +176,7 @@ func TestProbe(t *testing.T) {
 		r.Probe("queue", "", health.Probe{Ask: func(context.Context) error {
 			asked.Add(1)
 			if hangs.Load() {
-				<-release // deaf to its context
+				<-release // ignores its context
 			}
 			if f := fault.Load(); f != nil {
 				return *f
@@ -260,7 +261,7 @@ backburn_part_state{of="siem",part="sink",state="failed"} 0
 	}
 }
 
-// The worst part is shown first, then the one that has been unwell for longest.
+// The worst part is first; of equal ones, the one that has been in that state for longest.
 func TestUnwell(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -2,17 +2,17 @@ package health
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// MetricName is the metric that shows the parts.
+// MetricName is the name of the metric with the states of parts.
 const MetricName = "backburn_part_state"
 
 // stateDesc describes the metric: one series for each state of each part, of which one is 1.
 var stateDesc = prometheus.NewDesc(MetricName, "1 for the state that a part of this process is in, 0 for the others.",
 	[]string{"part", "of", "state"}, nil)
 
-// Describe is for the registry of metrics.
+// Describe implements prometheus.Collector.
 func (r *Registry) Describe(ch chan<- *prometheus.Desc) { ch <- stateDesc }
 
-// Collect is for the registry of metrics.
+// Collect implements prometheus.Collector.
 func (r *Registry) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range r.Parts() {
 		for _, s := range States() {

@@ -12,21 +12,21 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Status is how a part is, as it is shown. There is no secret in it.
+// Status is the state of a part for display. It contains no secrets.
 type Status struct {
-	Part   string    `json:"part"`         // what it is, such as "nats" or "folder_claim"
-	Of     string    `json:"of,omitempty"` // whose: a source, a profile, a sink
+	Part   string    `json:"part"`         // the part, such as "nats" or "folder_claim"
+	Of     string    `json:"of,omitempty"` // what the part belongs to: a source, a profile, a sink
 	State  State     `json:"state"`
 	Since  time.Time `json:"since"` // when the state began
 	Cause  Cause     `json:"cause,omitempty"`
 	Reason string    `json:"reason,omitempty"` // what failed, and why
 	Remedy string    `json:"remedy,omitempty"` // what to do
-	Note   string    `json:"note,omitempty"`   // what deserves a look though the part is ok
+	Note   string    `json:"note,omitempty"`   // something to report although the part is ok
 
 	required bool
 }
 
-// Name is the part and whose it is, for people.
+// Name returns the part and what it belongs to, for people.
 func (s Status) Name() string {
 	if s.Of == "" {
 		return s.Part
@@ -35,7 +35,7 @@ func (s Status) Name() string {
 	return s.Part + " " + s.Of
 }
 
-// Text is what there is to say of the part, for people.
+// Text describes the part, for people.
 func (s Status) Text() string {
 	if s.State == OK {
 		return s.Note
@@ -52,7 +52,7 @@ func Worst(parts []Status) State {
 	worst := OK
 	for _, p := range parts {
 		if p.State == Unknown && !p.required {
-			continue // such as a service that was never called
+			continue // for example a service that was never called
 		}
 		if p.State.severity() > worst.severity() {
 			worst = p.State
@@ -62,15 +62,15 @@ func Worst(parts []Status) State {
 	return worst
 }
 
-// How often a registry looks at its parts by itself, to log and to let faults expire, and how
-// often it logs a fault that lasts.
+// How often a registry checks its parts, to log and to expire faults, and how often it logs a
+// lasting fault.
 const (
 	tick     = time.Second
 	logAgain = 10 * time.Minute
-	logFlaps = time.Minute // the same fault of a part that was well in between
+	logFlaps = time.Minute // the same fault of a part that was ok in between
 )
 
-// Registry knows the parts of a process. It is safe for concurrent use.
+// Registry has the parts of a process. It is safe for concurrent use.
 type Registry struct {
 	log zerolog.Logger
 	now func() time.Time
@@ -82,26 +82,26 @@ type Registry struct {
 
 type key struct{ part, of string }
 
-// New makes a registry. It logs when a part changes, and every ten minutes while a fault lasts.
+// New makes a registry. It logs changes of parts, and lasting faults every ten minutes.
 func New(log zerolog.Logger) *Registry {
 	return &Registry{log: log, now: time.Now, parts: map[key]*Part{}}
 }
 
-// Part is one part, as those see it who work for it.
+// Part is a part of the process. The code that does its work reports to it.
 type Part struct {
 	r   *Registry
-	ask func() error // of Func; nil otherwise
+	ask func() error // the function of Func; nil otherwise
 
 	// Guarded by r.mu.
 	status       Status
-	expires      time.Time // the fault's; zero: never
+	expires      time.Time // expiry of the fault; zero: never
 	logged       State     // the state that was logged last
 	loggedReason string
 	loggedAt     time.Time
 }
 
-// Part returns the part of a name, and makes it if need be: OK from the start, because it has not
-// failed.
+// Part returns the part with a name, and creates it if necessary. A new part is OK, because it has
+// not failed.
 func (r *Registry) Part(part, of string) *Part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,7 +109,7 @@ func (r *Registry) Part(part, of string) *Part {
 	return r.partLocked(part, of, OK)
 }
 
-// Unknown is Part for what nothing is known of before it was first used, such as a service.
+// Unknown is Part for a part whose state is unknown until its first use, such as a service.
 func (r *Registry) Unknown(part, of string) *Part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +117,7 @@ func (r *Registry) Unknown(part, of string) *Part {
 	return r.partLocked(part, of, Unknown)
 }
 
-// Required is Unknown for what the process is not ready without.
+// Required is Unknown for a part without which the process is not ready.
 func (r *Registry) Required(part, of string) *Part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,8 +138,8 @@ func (r *Registry) partLocked(part, of string, state State) *Part {
 	return p
 }
 
-// Func makes a part that is asked whenever somebody looks. ask must be quick and must not call the
-// registry; it returns nil, a Note, a Fault or another error.
+// Func creates a part whose state comes from ask on every read. ask must be fast and must not call
+// the registry. It returns nil, a Note, a Fault or another error.
 func (r *Registry) Func(part, of string, ask func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +164,7 @@ func (p *Part) OK() bool {
 	return p.setLocked(nil)
 }
 
-// Fault says that the part has just failed. It reports whether it was well before.
+// Fault records a fault of the part. It reports whether the part was ok before.
 func (p *Part) Fault(f Fault) bool {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
@@ -172,7 +172,7 @@ func (p *Part) Fault(f Fault) bool {
 	return p.setLocked(f)
 }
 
-// Check says how the part is by the error of its work: nil for well.
+// Check records the result of the part's work; nil is a success.
 func (p *Part) Check(err error) {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
@@ -180,7 +180,7 @@ func (p *Part) Check(err error) {
 	p.setLocked(err)
 }
 
-// Status is how the part is.
+// Status returns the state of the part.
 func (p *Part) Status() Status {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
@@ -189,7 +189,7 @@ func (p *Part) Status() Status {
 	return p.status
 }
 
-// setLocked reports whether the part was well before and is not now, or the other way round.
+// setLocked reports whether the part changed from ok to not ok, or the reverse.
 func (p *Part) setLocked(err error) bool {
 	now := p.r.now()
 	before := p.status.State
@@ -214,7 +214,7 @@ func (p *Part) setLocked(err error) bool {
 			p.expires = now.Add(f.Expires)
 		}
 	}
-	if s.State != before && !(before.severity() >= 2 && s.State.severity() >= 2) { // a fault that grows is the same fault
+	if s.State != before && !(before.severity() >= 2 && s.State.severity() >= 2) { // a fault that becomes worse is still the same fault
 		s.Since = now.UTC()
 	}
 	p.status = s
@@ -268,7 +268,7 @@ func (r *Registry) fields(e *zerolog.Event, s Status) *zerolog.Event {
 	return e
 }
 
-// refreshLocked asks a part that is asked, and ends a fault that was not reported again.
+// refreshLocked updates a part of Func, and ends an expired fault.
 func (r *Registry) refreshLocked(p *Part) {
 	switch {
 	case p.ask != nil:
@@ -297,21 +297,21 @@ func (r *Registry) Parts() []Status {
 	return all
 }
 
-// Of returns the parts of one owner whose names begin with prefix.
+// Of returns the parts that belong to of and whose names begin with prefix.
 func (r *Registry) Of(prefix, of string) []Status {
 	return slices.DeleteFunc(r.Parts(), func(s Status) bool {
 		return s.Of != of || len(s.Part) < len(prefix) || s.Part[:len(prefix)] != prefix
 	})
 }
 
-// Ready reports whether a process with these parts can do its work: none has failed, and none that
-// has to be asked first is still unknown.
+// Ready reports whether a process with these parts can do its work: none has failed, and no
+// required part is still unknown.
 func Ready(parts []Status) bool {
 	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed || s.State == Unknown && s.required })
 }
 
-// Unwell returns the parts that are not ok, the worst first, then those that have been so for
-// longest.
+// Unwell returns the parts that are not ok, the worst first, and of equal ones those with the
+// longest duration first.
 func Unwell(parts []Status) []Status {
 	var bad []Status
 	for _, s := range parts {
@@ -326,7 +326,7 @@ func Unwell(parts []Status) []Status {
 	return bad
 }
 
-// Run asks the probes and looks at the parts until ctx ends.
+// Run runs the probes and checks the parts until ctx ends.
 func (r *Registry) Run(ctx context.Context) error {
 	r.mu.Lock()
 	probes := slices.Clone(r.probes)
@@ -351,17 +351,17 @@ func (r *Registry) Run(ctx context.Context) error {
 	return nil
 }
 
-// Probe is a question that costs something, and is therefore put at intervals.
+// Probe is a check that is too expensive for every read, so it runs at intervals.
 type Probe struct {
-	Every   time.Duration // between two questions while the part is well; defaults to 10s
-	Again   time.Duration // while it is not; defaults to 1s
-	Timeout time.Duration // of one; defaults to 5s
+	Every   time.Duration // interval while the part is ok; defaults to 10s
+	Again   time.Duration // interval while it is not; defaults to 1s
+	Timeout time.Duration // of one run; defaults to 5s
 
 	// Optional leaves the process ready before the first answer.
 	Optional bool
 
-	// Ask returns nil, a Note, a Fault or another error. One that is deaf to its context is
-	// reported as failed, and is not asked again before it has returned.
+	// Ask returns nil, a Note, a Fault or another error. If it ignores the end of its context, the
+	// part is reported as failed, and Ask is not called again before it has returned.
 	Ask func(ctx context.Context) error
 }
 
@@ -370,7 +370,7 @@ type probe struct {
 	part *Part
 }
 
-// Probe makes a part that is asked at intervals by Run, which must be called afterwards.
+// Probe creates a part that Run checks at intervals. Run must be called afterwards.
 func (r *Registry) Probe(part, of string, p Probe) {
 	p.Every = cmp.Or(p.Every, 10*time.Second)
 	p.Again = cmp.Or(p.Again, time.Second)
@@ -402,7 +402,8 @@ func (p *probe) run(ctx context.Context) {
 	}
 }
 
-// once asks once. It returns when the question has: a question that hangs costs one goroutine.
+// once runs the probe once, and returns when the probe does. A probe that hangs costs one
+// goroutine.
 func (p *probe) once(ctx context.Context) {
 	actx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
@@ -411,7 +412,7 @@ func (p *probe) once(ctx context.Context) {
 	go func() {
 		defer func() {
 			if recover() != nil {
-				answer <- errors.New("the check panicked") // the value may hold anything
+				answer <- errors.New("the check panicked") // the panic value may contain secrets
 			}
 		}()
 		answer <- p.Ask(actx)

@@ -16,29 +16,29 @@ import (
 	"time"
 )
 
-// Service says what reaching a service means for a part.
+// Service describes the service behind a part.
 type Service struct {
 	Part *Part
 	Name string // for people, such as "WildFire"
-	Key  string // the configuration's, that has its address
-	URL  string // asked without credentials while the service is out of reach and nobody calls it; "" for never
+	Key  string // configuration key of its address
+	URL  string // URL to request, without credentials, while the service cannot be reached and there are no calls; "": never
 
-	// Bad tells which statuses say that the service does not work; nil for 407 and 5xx.
+	// Bad says which statuses mean that the service does not work; nil: 407 and 5xx.
 	Bad func(status int) bool
 }
 
-// Transport reports to a part whether the service behind it can be reached, by the calls that
-// are made through it. Answers other than those that Service.Bad names say that it can.
+// Transport reports to a part whether its service can be reached, based on the calls through this
+// transport. Every answer except those of Service.Bad means that it can.
 type Transport struct {
 	next http.RoundTripper
 	s    Service
 
-	every, after time.Duration // tests set others
+	every, after time.Duration // tests change these
 
 	mu     sync.Mutex
 	inARow int       // faults
 	last   time.Time // of any outcome
-	lost   bool      // the last outcome was no answer
+	lost   bool      // the last call had no answer
 }
 
 // NewTransport wraps a transport.
@@ -50,14 +50,14 @@ func NewTransport(next http.RoundTripper, s Service) *Transport {
 	return &Transport{next: next, s: s, every: lookEvery, after: lookAfter}
 }
 
-// CloseIdleConnections closes those of the transport below.
+// CloseIdleConnections closes the idle connections of the wrapped transport.
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// RoundTrip makes a call and notes what came of it.
+// RoundTrip makes a call and reports its outcome.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := t.next.RoundTrip(r)
 	if err != nil {
@@ -71,8 +71,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// failedAfter is how many calls in a row have to fail before the service counts as failed. Until
-// then it is degraded.
+// failedAfter is how many calls in a row must fail before the service counts as failed. Until then
+// it is degraded.
 const failedAfter = 3
 
 func (t *Transport) fault(f Fault, lost bool) {
@@ -97,7 +97,7 @@ func (t *Transport) fault(f Fault, lost bool) {
 
 func (t *Transport) answered(status int) {
 	if t.s.Bad(status) {
-		f := Fault{Cause: CauseStatus, Reason: t.s.Name + " answers " + strconv.Itoa(status), Remedy: "the service, or something before it, does not work: wait, or ask its operator"}
+		f := Fault{Cause: CauseStatus, Reason: t.s.Name + " answers " + strconv.Itoa(status), Remedy: "the service, or a proxy in front of it, does not work: wait, or ask its operator"}
 		switch {
 		case status == http.StatusProxyAuthRequired:
 			f.Cause = CauseProxy
@@ -123,8 +123,8 @@ const (
 	lookAfter   = 15 * time.Second // without an outcome
 )
 
-// Run looks by itself whether a service that was out of reach is back, where no call would tell:
-// until ctx ends. The request has no credentials and counts for no budget.
+// Run checks, until ctx ends, whether a service that could not be reached is back while no calls
+// are made. Its requests have no credentials and use no budget.
 func (t *Transport) Run(ctx context.Context) error {
 	tick := time.NewTicker(t.every)
 	defer tick.Stop()
@@ -154,14 +154,14 @@ func (t *Transport) look(ctx context.Context) {
 	}
 	res, err := t.RoundTrip(req)
 	if err != nil {
-		return // RoundTrip has told
+		return // RoundTrip has reported it
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 4<<10))
 	_ = res.Body.Close()
 }
 
-// Unreachable says why a call had no answer. ok is false where that says nothing about the service:
-// the caller gave up, or could not read what it was about to send.
+// Unreachable returns why a call had no answer. ok is false if that says nothing about the service:
+// the caller gave up, or could not read the data to send.
 func Unreachable(err error) (f Fault, ok bool) {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
@@ -175,7 +175,7 @@ func Unreachable(err error) (f Fault, ok bool) {
 	case isDNS:
 		return Fault{Cause: CauseDNS, Reason: "name " + dns.Name + ": " + dns.Err, Remedy: "check the host name and the name server"}, true
 	case isTLS(err):
-		return Fault{Cause: CauseTLS, Reason: text, Remedy: "check ca_file, the clock, and whether something on the way opens TLS"}, true
+		return Fault{Cause: CauseTLS, Reason: text, Remedy: "check ca_file, the clock, and whether a proxy intercepts TLS"}, true
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
 		return Fault{Cause: CauseTimeout, Reason: text, Remedy: "check the network, firewalls and the proxy"}, true
 	case isOp, errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
@@ -215,7 +215,7 @@ func as[E error](err error) bool {
 	return ok
 }
 
-// brief is an error in one short line, without the URL that may have a secret in it.
+// brief returns an error as one short line, without the URL, which may contain a secret.
 func brief(err error) string {
 	s := strings.Join(strings.Fields(err.Error()), " ")
 	if len(s) > 200 {

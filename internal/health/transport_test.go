@@ -19,7 +19,7 @@ import (
 	"backburn/internal/health"
 )
 
-// Each way in which a service can be out of reach is told apart, by real calls.
+// Real calls distinguish each reason why a service cannot be reached.
 func TestWhyAServiceIsOutOfReach(t *testing.T) {
 	t.Parallel()
 	plain := httptest.NewServer(http.NotFoundHandler())
@@ -33,7 +33,7 @@ func TestWhyAServiceIsOutOfReach(t *testing.T) {
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
 	t.Cleanup(refusing.Close)
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // without it, nobody would notice that the client is gone
+		_, _ = io.Copy(io.Discard, r.Body) // without it, the server would not notice that the client is gone
 		<-r.Context().Done()
 	}))
 	t.Cleanup(hangs.Close)
@@ -49,21 +49,21 @@ func TestWhyAServiceIsOutOfReach(t *testing.T) {
 		url, proxy string
 		cause      health.Cause // "": it can be reached
 	}{
-		"a name that is none":        {"http://backburn.invalid/", "", health.CauseDNS},
-		"nobody listens":             {gone.URL, "", health.CauseTCP},
-		"the connection breaks":      {breaks.URL, "", health.CauseTCP},
-		"a certificate of another":   {secure.URL, "", health.CauseTLS},
-		"TLS to one that has none":   {strings.Replace(plain.URL, "http:", "https:", 1), "", health.CauseTLS},
-		"the proxy is gone":          {"https://wildfire.example/", gone.URL, health.CauseProxy},
-		"the proxy wants a password": {"https://wildfire.example/", refusing.URL, health.CauseProxy},
-		"likewise, in the clear":     {"http://wildfire.example/", refusing.URL, health.CauseProxy},
-		"no answer":                  {hangs.URL, "", health.CauseTimeout},
-		"503":                        {status(503).URL, "", health.CauseStatus},
-		"500":                        {status(500).URL, "", health.CauseStatus},
-		"404":                        {status(404).URL, "", ""},
-		"401":                        {status(401).URL, "", ""},
-		"419":                        {status(419).URL, "", ""},
-		"200":                        {status(200).URL, "", ""},
+		"a name that does not exist":             {"http://backburn.invalid/", "", health.CauseDNS},
+		"nobody listens":                         {gone.URL, "", health.CauseTCP},
+		"the connection breaks":                  {breaks.URL, "", health.CauseTCP},
+		"a certificate of another host":          {secure.URL, "", health.CauseTLS},
+		"TLS to a server without TLS":            {strings.Replace(plain.URL, "http:", "https:", 1), "", health.CauseTLS},
+		"the proxy is gone":                      {"https://wildfire.example/", gone.URL, health.CauseProxy},
+		"the proxy wants a password":             {"https://wildfire.example/", refusing.URL, health.CauseProxy},
+		"the proxy wants a password, plain HTTP": {"http://wildfire.example/", refusing.URL, health.CauseProxy},
+		"no answer":                              {hangs.URL, "", health.CauseTimeout},
+		"503":                                    {status(503).URL, "", health.CauseStatus},
+		"500":                                    {status(500).URL, "", health.CauseStatus},
+		"404":                                    {status(404).URL, "", ""},
+		"401":                                    {status(401).URL, "", ""},
+		"419":                                    {status(419).URL, "", ""},
+		"200":                                    {status(200).URL, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +108,7 @@ func TestWhyAServiceIsOutOfReach(t *testing.T) {
 	}
 }
 
-// next answers as it is told.
+// next gives the configured answers.
 type next func(*http.Request) (*http.Response, error)
 
 func (n next) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
@@ -124,8 +124,8 @@ func call(t *testing.T, tr http.RoundTripper, ctx context.Context) {
 	}
 }
 
-// Giving a call up, and failing to read what was to be sent, say nothing about the service. One
-// answer makes it well.
+// A call that is given up, or whose data cannot be read, says nothing about the service. One answer
+// makes the part ok.
 func TestOutcomesThatSayNothing(t *testing.T) {
 	t.Parallel()
 	var err error
@@ -157,7 +157,7 @@ func TestOutcomesThatSayNothing(t *testing.T) {
 	}
 }
 
-// A receiver that takes nothing but 2xx for an answer.
+// For a receiver of this kind, only 2xx is a success.
 func TestStatusesThatAreFaults(t *testing.T) {
 	t.Parallel()
 	status := 404
@@ -176,7 +176,7 @@ func TestStatusesThatAreFaults(t *testing.T) {
 	}
 }
 
-// A service that was out of reach is looked for where nobody calls it.
+// A service that could not be reached is checked while there are no calls.
 func TestLooksForALostService(t *testing.T) {
 	t.Parallel()
 	asked := make(chan string, 100)

@@ -13,11 +13,11 @@ import (
 
 // Limits bound a Book.
 type Limits struct {
-	Events int // that can be searched
-	Bytes  int // of their names, paths and ids
+	Events int // events that can be searched
+	Bytes  int // bytes of their names, paths and IDs
 }
 
-// DefaultLimits are 400,000 events and 64 MiB of text, which take 120 MB at most.
+// DefaultLimits are 400,000 events and 64 MiB of text, which use at most 120 MB.
 func DefaultLimits() Limits { return Limits{Events: 400_000, Bytes: 64 << 20} }
 
 const (
@@ -26,7 +26,7 @@ const (
 	maxOpen    = 200_000 // jobs that were uploaded and are not done
 )
 
-// Book is the summary. It is safe for concurrent use.
+// Book is the summary of events. It is safe for concurrent use.
 type Book struct {
 	limits Limits
 
@@ -34,12 +34,12 @@ type Book struct {
 	chunks  []*chunk // the oldest first
 	events  int
 	bytes   int
-	dropped uint64 // events that left
+	dropped uint64 // events that were dropped
 	older   bool   // the stream has older events, which were never read
 	last    uint64 // sequence of the newest event
 	names   names
 	hours   hours
-	open    map[uint64]struct{} // jobs that have arrived and are not done
+	open    map[uint64]struct{} // jobs that were received and are not done
 	seed    maphash.Seed
 }
 
@@ -61,7 +61,7 @@ func (b *Book) Older() {
 	b.older = true
 }
 
-// Add takes an event, which is in the stream at seq. Events that were taken before are passed over.
+// Add adds an event with its sequence in the stream. Events that were added before are ignored.
 func (b *Book) Add(e results.Event, seq uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +109,7 @@ func (b *Book) count(e results.Event) {
 		h.failed[known(e.Outcome(), reasonNames)]++
 	case results.Changed:
 		h.changed++
-		return // the job arrived long ago
+		return // the job arrived too long ago
 	}
 	if e.Type.Final() {
 		delete(b.open, job)
@@ -177,7 +177,7 @@ func (b *Book) keep(e results.Event, seq uint64) {
 	b.bytes += c.bytes() - before
 }
 
-// messageID is the mail's Message-ID, which gateways give as metadata.
+// messageID returns the mail's Message-ID, which gateways set as metadata.
 func messageID(m map[string]string) string {
 	for _, key := range []string{"message-id", "message_id", "Message-ID"} {
 		if v := m[key]; v != "" {
@@ -205,7 +205,7 @@ type Hit struct {
 	Filetype string    `json:"filetype,omitempty"`
 	Basis    string    `json:"basis,omitempty"`
 	Message  string    `json:"message,omitempty"` // on failed events
-	Took     float64   `json:"took,omitempty"`    // in s from being received to being decided; absent: not known
+	Took     float64   `json:"took,omitempty"`    // seconds from arrival to decision; absent: unknown
 }
 
 func (b *Book) hit(c *chunk, i int) Hit {

@@ -160,7 +160,7 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// A hit gives back what the event said, however odd, and no metadata.
+// A hit has the event's values unchanged, even unusual ones, and no metadata.
 func TestHits(t *testing.T) {
 	t.Parallel()
 	const odd = "a\n\x00</script>\u202Efdp.exe"
@@ -197,7 +197,7 @@ func TestHits(t *testing.T) {
 	}
 }
 
-// Jobs are counted, not events, and a job is none of the others.
+// Same counts jobs, not events, and does not count the job itself.
 func TestSame(t *testing.T) {
 	t.Parallel()
 	b := history.NewBook(history.DefaultLimits())
@@ -252,7 +252,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// What others put into names, sources and outcomes takes no more than it may.
+// Foreign names, sources and outcomes are bounded.
 func TestHostileEventsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := book()
@@ -286,7 +286,7 @@ func TestAddIsHarmlessTwice(t *testing.T) {
 	}
 }
 
-// big is a book of so many jobs with paths as they are.
+// big is a book with many jobs and realistic paths.
 func big(jobs int) *history.Book {
 	b := history.NewBook(history.DefaultLimits())
 	outcomes := []string{"benign", "benign", "benign", "malware", "grayware"}
@@ -301,7 +301,7 @@ func big(jobs int) *history.Book {
 	return b
 }
 
-// The worst of many answers has to come within 200 ms; TestSearchIsQuick prints them.
+// The slowest of many searches must take less than 200 ms; TestSearchIsQuick prints all.
 var searches = map[string]history.Query{
 	"nothing is asked":    {},
 	"a name":              {Text: "invoice 0123456"},

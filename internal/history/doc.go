@@ -1,11 +1,11 @@
 // Package history is a bounded summary, in memory, of the events that Backburn published: what
-// happened in each of the last 24 hours, and the newest events in a form that is searched in a few
-// milliseconds per 10,000.
+// happened in each of the last 24 hours, and the newest events in a form that can be searched in a
+// few milliseconds per 10,000 events.
 //
-// A [Book] is the summary, a value that knows no NATS. A [Log] fills one from the stream RESULTS
-// while somebody looks at it, and gives the memory back an hour after nobody does. What a Book
-// holds is made of the stream alone: it is rebuilt at every start, and nothing depends on it.
+// A [Book] is the summary, and does not depend on NATS. A [Log] fills a Book from the stream
+// RESULTS while it is used, and frees it an hour after the last use. A Book is built only from the
+// stream, so it is rebuilt at every start, and nothing else depends on it.
 //
 // It is bounded by the number of events and by the bytes of their text ([Limits]). The oldest
-// events leave first, 4,096 at a time, and every answer says from when on events are there.
+// events are dropped first, 4,096 at a time, and every answer has the time of the oldest event.
 package history

@@ -9,14 +9,14 @@ import (
 	"backburn/results"
 )
 
-// Hours is how many hours are counted, the one that is under way included.
+// Hours is how many hours are counted, including the current one.
 const Hours = 24
 
-// hours counts what happened, by hour.
+// hours counts events by hour.
 type hours struct {
 	by     map[int64]*hour // hours since 1970
 	newest int64
-	spare  hour // takes what is older than what is counted
+	spare  hour // collects counts for hours that are too old
 }
 
 type hour struct {
@@ -29,8 +29,8 @@ type hour struct {
 
 func newHour() *hour { return &hour{verdicts: map[string]int{}, failed: map[string]int{}} }
 
-// at is the hour of a time. Hours that are too old are forgotten, so there are never more than a
-// few beside those that are counted.
+// at returns the hour of a time. Hours that are too old are forgotten, so there are never more than
+// a few in addition to the counted ones.
 func (h *hours) at(t time.Time) *hour {
 	i := t.Unix() / 3600
 	if i > h.newest {
@@ -52,7 +52,7 @@ func (h *hours) at(t time.Time) *hour {
 	return h.by[i]
 }
 
-// The outcomes that are told apart; events come from a stream that others may write to.
+// The outcomes that are counted separately. Others may write to the stream, so the list is closed.
 var (
 	verdictNames = []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
 	reasonNames  = func() (out []string) {
@@ -71,8 +71,8 @@ func known(s string, list []string) string {
 	return otherName
 }
 
-// spread counts lengths of time in classes, each a twentieth longer than the one before: a
-// percentile is off by 5 % at most.
+// spread counts durations in classes, each 5 % longer than the one before, so a percentile is off
+// by at most 5 %.
 type spread struct {
 	counts map[int16]int
 	n      int
@@ -99,7 +99,8 @@ func (s *spread) merge(o spread) {
 	s.n += o.n
 }
 
-// at is the length, in seconds, that a share of all does not exceed; 0 for none.
+// at returns the duration, in seconds, that the given share of all does not exceed; 0 if there are
+// none.
 func (s *spread) at(share float64) float64 {
 	want := int(math.Ceil(share * float64(s.n)))
 	for _, class := range slices.Sorted(maps.Keys(s.counts)) {

@@ -12,7 +12,7 @@ import (
 	"backburn/results"
 )
 
-// Queue is where the events are; a *queue.Queue is one.
+// Queue has the events; *queue.Queue implements it.
 type Queue interface {
 	JetStream() jetstream.JetStream
 	Prefix() string        // nats.prefix
@@ -20,12 +20,12 @@ type Queue interface {
 }
 
 const (
-	idle       = time.Hour // after which what nobody asks for is forgotten
+	idle       = time.Hour // an unused Book is freed after this time
 	retry      = 2 * time.Second
 	askTimeout = 5 * time.Second
 )
 
-// Log keeps a Book of the events while somebody asks for it. It is safe for concurrent use.
+// Log keeps a Book of the events while it is used. It is safe for concurrent use.
 type Log struct {
 	queue  Queue
 	limits Limits
@@ -36,24 +36,24 @@ type Log struct {
 	book   *Book
 	asked  time.Time
 	behind uint64 // events that are still to be read
-	begun  bool   // the reader has come to the end once
-	err    error  // why it cannot be read
+	begun  bool   // the reader has reached the end once
+	err    error  // why the stream cannot be read
 }
 
-// NewLog makes a Log. It reads nothing before Run, and before it is asked.
+// NewLog makes a Log. It reads nothing before Run and the first use.
 func NewLog(q Queue, l Limits, log zerolog.Logger) *Log {
 	return &Log{queue: q, limits: l, log: log, wanted: make(chan struct{}, 1)}
 }
 
-// State says how far the Book is.
+// State says how complete the Book is.
 type State struct {
-	Ready  bool   `json:"ready"`            // everything that is to be read has been
+	Ready  bool   `json:"ready"`            // all events were read
 	Behind uint64 `json:"behind,omitempty"` // events that are still to be read
 	Error  string `json:"error,omitempty"`  // why events cannot be read
 }
 
-// Book is what is known, and how much of it. The first call, and one after an hour without, has it
-// read from the stream.
+// Book returns the Book and its state. The first call, and a call after an hour without one, starts
+// reading the stream.
 func (l *Log) Book() (*Book, State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,7 +75,7 @@ func (l *Log) Book() (*Book, State) {
 	return l.book, st
 }
 
-// Run reads the stream while somebody asks, until ctx ends.
+// Run reads the stream while the Book is used, until ctx ends.
 func (l *Log) Run(ctx context.Context) error {
 	for {
 		select {
@@ -87,7 +87,7 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// follow fills the Book until nobody asks for it.
+// follow fills the Book until it is no longer used.
 func (l *Log) follow(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -122,8 +122,7 @@ func (l *Log) current() *Book {
 	return l.book
 }
 
-// whileAsked returns when nobody has asked for an hour, after which there is no Book, or when ctx
-// ends.
+// whileAsked returns when ctx ends, or after an hour without use; then it frees the Book.
 func (l *Log) whileAsked(ctx context.Context) {
 	tick := time.NewTicker(idle / 60)
 	defer tick.Stop()
@@ -145,17 +144,17 @@ func (l *Log) whileAsked(ctx context.Context) {
 	}
 }
 
-// failed takes note of why the stream cannot be read, and logs it once.
+// failed records why the stream cannot be read, and logs it once.
 func (l *Log) failed(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil && err != nil {
-		l.log.Warn().Err(err).Msg("cannot read the events that the dashboard shows; trying again")
+		l.log.Warn().Err(err).Msg("cannot read events for the dashboard; retrying")
 	}
 	l.err = err
 }
 
-// read hands the events of the stream to the Book. It returns when ctx ends, or with an error.
+// read adds the events of the stream to the Book. It returns when ctx ends, or with an error.
 func (l *Log) read(ctx context.Context, book *Book) error {
 	since, empty, err := l.begin(ctx, book)
 	if err != nil {
@@ -168,7 +167,7 @@ func (l *Log) read(ctx context.Context, book *Book) error {
 	sub := results.NewSubscriber(l.queue.JetStream(), results.SubscriberConfig{Prefix: l.queue.Prefix(), Since: since, Ahead: 1024})
 
 	return sub.RunRaw(ctx, func(_ context.Context, d results.Delivery) error {
-		if e, err := d.Event(); err == nil { // of a later version otherwise
+		if e, err := d.Event(); err == nil { // otherwise it is from a later version
 			book.Add(e, d.Sequence)
 		}
 		l.progress(d.Pending)
@@ -177,7 +176,7 @@ func (l *Log) read(ctx context.Context, book *Book) error {
 	})
 }
 
-// progress takes note of how many events are behind the last one.
+// progress records how many events follow the last one.
 func (l *Log) progress(behind uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -185,7 +184,8 @@ func (l *Log) progress(behind uint64) {
 	l.begun = l.begun || behind == 0
 }
 
-// begin is where to start: no more is read than can be kept, where every job is uploaded.
+// begin returns where to start, so that no more events are read than can be kept if every job is
+// uploaded.
 func (l *Log) begin(ctx context.Context, book *Book) (since time.Time, empty bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -24,8 +24,8 @@ func (s stream) JetStream() jetstream.JetStream { return s.js }
 func (stream) Prefix() string                   { return "backburn" }
 func (stream) ResultsStream() string            { return "BACKBURN_RESULTS" }
 
-// A Log reads what is there once it is asked, no more than it may keep, and then what comes. It
-// waits for a stream that is not there yet.
+// At its first use a Log reads the existing events, up to its limits, and then new ones. It waits
+// for a stream that does not exist yet.
 func TestLogFollowsTheStream(t *testing.T) {
 	t.Parallel()
 	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())

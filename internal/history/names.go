@@ -2,10 +2,11 @@ package history
 
 import "strings"
 
-// maxNames bounds the different sources, outcomes and file types; the others share a name.
+// maxNames bounds the number of different sources, outcomes and file types; further ones share one
+// name.
 const maxNames = 10_000
 
-// names gives each of a few texts a number.
+// names numbers a small set of texts.
 type names struct {
 	index map[string]uint16
 	list  []string

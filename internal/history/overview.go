@@ -6,34 +6,34 @@ import (
 	"time"
 )
 
-// Hour is what happened in one hour.
+// Hour has the counts of one hour.
 type Hour struct {
 	Start    time.Time      `json:"start"`
 	Verdicts map[string]int `json:"verdicts"` // by verdict
 	Failed   map[string]int `json:"failed"`   // by reason
 	Changed  int            `json:"changed"`  // verdicts that WildFire changed
-	Arrived  int            `json:"arrived"`  // jobs that were received then, and were uploaded or are done
+	Arrived  int            `json:"arrived"`  // jobs that were received in this hour, and were uploaded or are done
 }
 
-// Took is how long verdicts took, in seconds from being received; within 5 %.
+// Took is how long verdicts took, in seconds since the arrival, accurate to 5 %.
 type Took struct {
-	Verdicts int     `json:"verdicts"` // of which it is known
+	Verdicts int     `json:"verdicts"` // number of verdicts with a known duration
 	P50      float64 `json:"p50"`
 	P95      float64 `json:"p95"`
 }
 
-// Overview is what happened in the last hours.
+// Overview summarizes the last hours.
 type Overview struct {
-	Hours   []Hour    `json:"hours"` // the oldest first, each of them, up to the one that is under way
+	Hours   []Hour    `json:"hours"` // every hour up to the current one, the oldest first
 	Took    Took      `json:"took"`
 	Sources []string  `json:"sources"`        // that have events
 	Events  int       `json:"events"`         // that can be searched
-	From    time.Time `json:"from,omitzero"`  // of the oldest of them
+	From    time.Time `json:"from,omitzero"`  // time of the oldest of them
 	Older   bool      `json:"older"`          // the stream had older ones
 	Last    uint64    `json:"last,omitempty"` // sequence of the newest event
 }
 
-// Overview says what happened until now.
+// Overview returns the summary up to now.
 func (b *Book) Overview(now time.Time) Overview {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -68,7 +68,7 @@ func (b *Book) Overview(now time.Time) Overview {
 	return o
 }
 
-// from is the time of the oldest event.
+// from returns the time of the oldest event.
 func (b *Book) from() time.Time {
 	if len(b.chunks) == 0 {
 		return time.Time{}

@@ -7,13 +7,13 @@ import (
 	"backburn/results"
 )
 
-// Query says which events are wanted. The zero value wants the newest.
+// Query selects events. The zero value selects the newest.
 type Query struct {
-	Text     string    // words that must all be in it; upper and lower case are the same
-	Outcomes []string  // verdicts and reasons; "failed" for every reason; none: all
-	Sources  []string  // none: all
-	Since    time.Time // zero: from the first on
-	Until    time.Time // zero: to the last
+	Text     string    // words that the event must contain, regardless of case
+	Outcomes []string  // verdicts and reasons; "failed": every reason; empty: all
+	Sources  []string  // empty: all
+	Since    time.Time // zero: from the first event
+	Until    time.Time // zero: to the last event
 	Before   uint64    // older than this sequence; 0: all
 	After    uint64    // newer than this sequence
 	Limit    int       // 0: 50
@@ -24,13 +24,13 @@ const (
 	maxLimit     = 200
 )
 
-// Found is what was found.
+// Found is the result of a search.
 type Found struct {
 	Hits    []Hit     `json:"hits"`          // the newest first
-	Matches int       `json:"matches"`       // with those that Before and Limit leave out
-	Last    uint64    `json:"last"`          // sequence of the newest event of all, found or not
-	From    time.Time `json:"from,omitzero"` // events are known from then on
-	Older   bool      `json:"older"`         // and the stream had older ones
+	Matches int       `json:"matches"`       // including those beyond Before and Limit
+	Last    uint64    `json:"last"`          // sequence of the newest event, found or not
+	From    time.Time `json:"from,omitzero"` // time of the oldest event that was searched
+	Older   bool      `json:"older"`         // the stream had older events
 }
 
 // Search looks through every event.
@@ -68,12 +68,12 @@ func (b *Book) Search(q Query) Found {
 	return found
 }
 
-// matcher is a query made ready.
+// matcher is a prepared query.
 type matcher struct {
 	words        []word
 	outcomes     []bool // by number; nil: all
 	sources      []bool
-	failed       bool  // every failure
+	failed       bool  // match every failure
 	since, until int64 // ms since 1970; until 0: no end
 }
 
@@ -91,7 +91,7 @@ func (b *Book) matcher(q Query) *matcher {
 	return m
 }
 
-// numbers marks the numbers of names.
+// numbers returns the set of the numbers of names.
 func (b *Book) numbers(list []string) []bool {
 	if len(list) == 0 {
 		return nil
@@ -162,7 +162,7 @@ func (b *Book) Job(source, id string) []Hit {
 }
 
 // Same returns other jobs with the same contents as a job, the newest first, each with its newest
-// event, and how many there are; at most limit are returned.
+// event, and their total number. It returns at most limit jobs.
 func (b *Book) Same(sha256 [32]byte, source, id string, limit int) (hits []Hit, jobs int) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()

@@ -1,11 +1,11 @@
-// Package judge answers, for programs that ask about contents and wait, what WildFire's verdict is.
+// Package judge finds WildFire's verdict for programs that ask about contents and wait for the
+// answer.
 //
-// A [Judge] looks contents up by their SHA-256, hands them in where no verdict is known, and waits
-// for their final event. An answer comes from a finished verdict alone, of the ledger or of the
-// job's final event; everything else is "no verdict", with the reason. What that means for whoever
-// asked is theirs to say.
+// A [Judge] looks up contents by their SHA-256, submits them if no verdict is known, and waits for
+// their final event. An answer comes only from a final verdict, in the ledger or in the job's final
+// event. Everything else is "no verdict", with the reason. The caller decides what that means.
 //
-// A [Spool] holds contents that come as a stream, and hashes them meanwhile.
+// A [Spool] stores contents that arrive as a stream, and hashes them.
 package judge
 
 import (
@@ -21,30 +21,30 @@ import (
 	"backburn/wildfire"
 )
 
-// Queue is what a Judge needs of the pipeline.
+// Queue is the part of the pipeline that a Judge needs.
 type Queue interface {
 	Sample(ctx context.Context, key string) (queue.SampleEntry, error)
 	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
 }
 
-// Intake takes what is submitted.
+// Intake accepts submitted jobs.
 type Intake interface {
 	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
 }
 
-// Config is what a Judge is made with. Every field is required.
+// Config has the dependencies of a Judge. Every field is required.
 type Config struct {
 	Queue  Queue
 	Intake Intake
 
-	// Memory is how long a verdict answers for the same contents.
+	// Memory returns how long a verdict is reused for the same contents.
 	Memory func(wildfire.Verdict) time.Duration
 }
 
 // The limits of a Judge.
 const (
-	lookTimeout   = 10 * time.Second // of the question whether a verdict is known
-	submitTimeout = 30 * time.Second // until what was submitted is durable
+	lookTimeout   = 10 * time.Second // for looking up a known verdict
+	submitTimeout = 30 * time.Second // for making a submission durable
 	submissions   = 64               // at a time
 	waits         = 256              // at a time; each is a consumer on the server
 )
@@ -62,17 +62,17 @@ func New(cfg Config) *Judge {
 	return &Judge{cfg: cfg, submit: make(chan struct{}, submissions), wait: make(chan struct{}, waits)}
 }
 
-// Contents are bytes that can be read more than once, while whoever has them keeps them.
+// Contents are bytes that can be read more than once, as long as their owner keeps them.
 type Contents struct {
 	SHA256 string // 64 lower-case hexadecimal digits
 	Size   int64  // in bytes
 	Open   func() (io.ReadCloser, error)
 }
 
-// Outcome is what is known of contents.
+// Outcome is the result for contents.
 type Outcome struct {
-	Decided bool             // Verdict is WildFire's
-	Verdict wildfire.Verdict // where Decided
+	Decided bool             // there is a verdict
+	Verdict wildfire.Verdict // if Decided
 	Reason  string           // why there is none: "pending", or the reason of a failed event
 }
 
@@ -82,7 +82,7 @@ const Pending = "pending"
 // Malicious reports whether there is a verdict, and it is malware, grayware, phishing or c2.
 func (o Outcome) Malicious() bool { return o.Decided && o.Verdict.Malicious() }
 
-// String is the verdict's word, or the reason why there is none.
+// String returns the name of the verdict, or the reason why there is none.
 func (o Outcome) String() string {
 	if o.Decided {
 		return o.Verdict.String()
@@ -91,8 +91,8 @@ func (o Outcome) String() string {
 	return o.Reason
 }
 
-// Known looks for a verdict that is known here and not too old to count. One that was read is
-// remembered for a few seconds. Its error says that the ledger could not be read.
+// Known looks for a verdict in the ledger that has not expired. It caches the result for a few
+// seconds. An error means that the ledger could not be read.
 func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error) {
 	if v, ok := j.recent.get(sha256, time.Now()); ok {
 		return Outcome{Decided: true, Verdict: v}, true, nil
@@ -112,8 +112,8 @@ func (j *Judge) Known(ctx context.Context, sha256 string) (Outcome, bool, error)
 	return Outcome{Decided: true, Verdict: v}, true, nil
 }
 
-// Submit submits contents and returns once they are durable. They must still be what was hashed.
-// Its error says that they may not have been accepted.
+// Submit submits contents and returns once they are durable. They must still match their hash. An
+// error means that they may not have been accepted.
 func (j *Judge) Submit(ctx context.Context, job pipeline.Job, c Contents) error {
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (j *Judge) Submit(ctx context.Context, job pipeline.Job, c Contents) error 
 	case j.submit <- struct{}{}:
 		defer func() { <-j.submit }()
 	case <-ctx.Done():
-		return fmt.Errorf("submit: %d submissions are under way: %w", submissions, ctx.Err())
+		return fmt.Errorf("submit: %d submissions are in progress: %w", submissions, ctx.Err())
 	}
 
 	job.SHA256 = c.SHA256
@@ -141,7 +141,7 @@ func (j *Judge) Wait(ctx context.Context, ref pipeline.Ref) Outcome {
 
 	ev, err := j.cfg.Queue.Await(ctx, ref)
 	switch {
-	case err != nil: // ErrPending: there is no other
+	case err != nil: // always ErrPending
 		return Outcome{Reason: Pending}
 	case ev.Data.VerdictCode != nil:
 		return Outcome{Decided: true, Verdict: wildfire.Verdict(*ev.Data.VerdictCode)}
@@ -152,7 +152,7 @@ func (j *Judge) Wait(ctx context.Context, ref pipeline.Ref) Outcome {
 	return Outcome{Reason: Pending}
 }
 
-// Refused reports whether an error of Submit says that these contents can never be accepted.
+// Refused reports whether an error of Submit means that these contents can never be accepted.
 func Refused(err error) bool {
 	return errors.Is(err, pipeline.ErrInvalidJob) || errors.Is(err, pipeline.ErrContentChanged) || errors.Is(err, queue.ErrTooLarge)
 }

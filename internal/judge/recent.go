@@ -7,13 +7,13 @@ import (
 	"backburn/wildfire"
 )
 
-// recent remembers verdicts that were just read from the ledger: the same file is often asked about
-// many times at once, as an attachment to many mails or a popular download. It is safe for
-// concurrent use.
+// recent caches verdicts that were just read from the ledger. The same file is often requested many
+// times at once, as an attachment to many mails or a popular download. It is safe for concurrent
+// use.
 type recent struct {
 	mu      sync.Mutex
 	now     map[string]verdict
-	before  map[string]verdict // those of the generation before, until theirs is over
+	before  map[string]verdict // verdicts of the previous generation
 	rotated time.Time
 }
 
@@ -23,11 +23,11 @@ type verdict struct {
 }
 
 const (
-	recentFor  = 5 * time.Second // a verdict that changes is noticed after that
+	recentFor  = 5 * time.Second // a changed verdict is noticed after this time
 	recentMost = 8192            // of a generation
 )
 
-// get returns a verdict that was read a short while ago.
+// get returns a verdict that was read recently.
 func (r *recent) get(sha256 string, at time.Time) (wildfire.Verdict, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"backburn/wildfire"
 )
 
-// A verdict is remembered for a short while, however many there are.
+// A verdict is cached for a short time, and the cache is bounded.
 func TestRecent(t *testing.T) {
 	t.Parallel()
 	var r recent
@@ -29,6 +29,6 @@ func TestRecent(t *testing.T) {
 		t.Errorf("%d are kept", n)
 	}
 	if _, ok := r.get("a", began); ok {
-		t.Error("the oldest is kept for ever")
+		t.Error("the oldest is kept forever")
 	}
 }

@@ -12,17 +12,15 @@ import (
 	"runtime"
 )
 
-// InMemory is how much of its contents a Spool holds in memory, in bytes; more goes to a temporary
-// file.
+// InMemory is how much a Spool holds in memory, in bytes. Larger contents go to a temporary file.
 const InMemory = 64 << 10
 
-// ErrTooLong is matched by the error of Write where contents are longer than the limit of their
-// Spool.
+// ErrTooLong is matched by the error of Write if the contents exceed the limit of their Spool.
 var ErrTooLong = errors.New("longer than allowed")
 
-// Spool holds contents that are written once, and then read as often as needed. Its temporary file
-// has no name where the system allows that, so a crash leaves nothing behind. It is not safe for
-// concurrent use before Contents was called, and is afterwards. The caller closes it.
+// Spool holds contents that are written once, and then read as often as needed. If the system
+// allows it, the temporary file has no name, so a crash leaves nothing behind. A Spool is safe for
+// concurrent use only after Contents was called. The caller closes it.
 type Spool struct {
 	limit int64
 	size  int64
@@ -34,8 +32,7 @@ type Spool struct {
 // NewSpool makes a spool for at most limit bytes.
 func NewSpool(limit int64) *Spool { return &Spool{limit: limit, sum: sha256.New()} }
 
-// Write adds to the contents. Its error matches ErrTooLong, or says that there is no room on the
-// disk.
+// Write appends to the contents. Its error matches ErrTooLong, or says that the disk is full.
 func (s *Spool) Write(p []byte) (int, error) {
 	if s.size+int64(len(p)) > s.limit {
 		return 0, fmt.Errorf("%w: at most %d bytes", ErrTooLong, s.limit)
@@ -67,7 +64,7 @@ func (s *Spool) toFile() error {
 		return fmt.Errorf("spool: %w", err)
 	}
 	s.file = f
-	if runtime.GOOS != "windows" { // where an open file keeps its name
+	if runtime.GOOS != "windows" { // on systems where an open file cannot be removed
 		if err := os.Remove(f.Name()); err != nil {
 			return fmt.Errorf("spool: %w", err)
 		}
@@ -80,10 +77,10 @@ func (s *Spool) toFile() error {
 	return nil
 }
 
-// Size is how much was written, in bytes.
+// Size returns how much was written, in bytes.
 func (s *Spool) Size() int64 { return s.size }
 
-// Reader reads the contents from their begin.
+// Reader returns a reader of the contents from their beginning.
 func (s *Spool) Reader() io.Reader {
 	if s.file == nil {
 		return bytes.NewReader(s.head)
@@ -92,7 +89,7 @@ func (s *Spool) Reader() io.Reader {
 	return io.NewSectionReader(s.file, 0, s.size)
 }
 
-// Contents is what was written, while the spool is open.
+// Contents returns what was written. It is valid while the spool is open.
 func (s *Spool) Contents() Contents {
 	return Contents{
 		SHA256: hex.EncodeToString(s.sum.Sum(nil)),
@@ -101,7 +98,7 @@ func (s *Spool) Contents() Contents {
 	}
 }
 
-// Close drops the contents. It may be called more than once.
+// Close discards the contents. It may be called more than once.
 func (s *Spool) Close() error {
 	s.head = nil
 	if s.file == nil {

@@ -12,7 +12,7 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// A transport may close a body while it reads: the descriptor must not become another file's
+// A transport may close a body during a read. The descriptor must not be reused for another file
 // meanwhile.
 func TestCloseDuringRead(t *testing.T) {
 	t.Parallel()

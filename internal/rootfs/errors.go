@@ -7,35 +7,35 @@ import (
 	"strings"
 )
 
-// Errors that callers branch on, besides those of io/fs.
+// Errors that callers branch on, in addition to those of io/fs.
 var (
 	// ErrRoot matches every error of opening the root itself.
 	ErrRoot = errors.New("the folder itself cannot be opened")
-	// ErrOutside matches names that lead over a link, or out of the root.
+	// ErrOutside matches names that lead through a link or out of the root.
 	ErrOutside = errors.New("the name leads over a link or out of the folder")
-	// ErrOtherMount matches names that are on another mount than the root, where that is
-	// not allowed, and renames from one mount to another.
+	// ErrOtherMount matches names on another mount than the root if that is not allowed, and
+	// renames between mounts.
 	ErrOtherMount = errors.New("the name is on another mount")
-	// ErrNotRegular matches devices, pipes, sockets and folders where a file is wanted.
+	// ErrNotRegular matches devices, pipes, sockets and folders in place of a file.
 	ErrNotRegular = errors.New("not a regular file")
 	// ErrTooLarge matches files that are larger than the caller wants to read.
 	ErrTooLarge = errors.New("too large")
-	// ErrBusy matches files that cannot be opened now because somebody writes to them.
+	// ErrBusy matches files that cannot be opened now because another process writes to them.
 	ErrBusy = errors.New("somebody has the file open for writing")
 )
 
-// Cause says whose fault it is that a file could not be opened or read.
+// Cause says why a file could not be opened or read.
 type Cause uint8
 
 // Causes.
 const (
 	None    Cause = iota // no error
-	NoRoot               // the root cannot be opened: not mounted, removed, or not allowed
+	NoRoot               // the root cannot be opened: not mounted, removed or forbidden
 	Missing              // there is no such file
 	Outside              // the name leads over a link or out of the root
 	Special              // it is not a regular file
-	Denied               // this process may not, though another might
-	Busy                 // somebody writes to it; later it may work
+	Denied               // this process lacks permission, but another may have it
+	Busy                 // another process writes to it; it may work later
 	Fault                // anything else: an I/O error, or a limit of this process or machine
 )
 
@@ -53,14 +53,14 @@ func CauseOf(err error) Cause {
 	case errors.Is(err, ErrBusy):
 		return Busy
 	case IsGone(err), IsTooLong(err), errors.Is(err, fs.ErrInvalid):
-		return Missing // a name that the file system cannot hold is not there
+		return Missing // a name that the file system cannot store does not exist
 	case errors.Is(err, fs.ErrPermission):
 		return Denied
 	}
 	return Fault
 }
 
-// IsGone reports whether a file or folder was not there.
+// IsGone reports whether a file or folder did not exist.
 func IsGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || isNotDir(err) }
 
 // IsBlocked reports whether something that is not a folder is where a folder should be.
@@ -68,7 +68,7 @@ func IsBlocked(err error) bool {
 	return isNotDir(err) || errors.Is(err, ErrOutside) || errors.Is(err, ErrNotRegular)
 }
 
-// check returns an error unless rel is a name that can only mean something beneath the root.
+// check returns an error unless rel can only refer to something below the root.
 func check(op, rel string) error {
 	if strings.IndexByte(rel, 0) >= 0 {
 		return &fs.PathError{Op: op, Path: rel, Err: fs.ErrInvalid}

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is a regular file that is open for reading. It is the bare descriptor: the runtime's
-// poller has nothing to do for regular files, and these are opened by the thousand. It is for
-// one goroutine at a time, but for Close.
+// File is a regular file that is open for reading. It is a bare descriptor, because the runtime's
+// poller is useless for regular files and thousands of them are opened. Only Close may be called
+// concurrently with other methods.
 type File struct {
 	fd int
 
@@ -21,7 +21,7 @@ type File struct {
 	closed bool
 }
 
-// Read reads from where the file stands.
+// Read reads from the current offset.
 func (f *File) Read(p []byte) (int, error) {
 	f.mu.Lock()
 	if f.closed {
@@ -58,17 +58,17 @@ func (f *File) readEnded() {
 	}
 }
 
-// Rewind goes back to the start.
-func (f *File) Rewind() { _, _ = unix.Seek(f.fd, 0, io.SeekStart) } // a regular file can always
+// Rewind sets the offset to the start.
+func (f *File) Rewind() { _, _ = unix.Seek(f.fd, 0, io.SeekStart) } // always works for a regular file
 
-// Data returns where the next bytes from at on are that are not a hole, of a file of the given
-// size, and goes there; from and to are size where there are none.
+// Data finds the next range without a hole, at or after at, in a file of the given size, and sets
+// the offset to its start. from and to are size if there is none.
 func (f *File) Data(at, size int64) (from, to int64, err error) {
 	from, err = unix.Seek(f.fd, at, unix.SEEK_DATA)
 	switch {
 	case errors.Is(err, unix.ENXIO):
 		return size, size, nil
-	case err != nil: // a file system that knows of no holes
+	case err != nil: // a file system without support for holes
 		from, to = at, size
 	default:
 		if to, err = unix.Seek(f.fd, from, unix.SEEK_HOLE); err != nil {
@@ -83,8 +83,8 @@ func (f *File) Data(at, size int64) (from, to int64, err error) {
 }
 
 // Close closes the file. Later calls do nothing. It does not wait for a read of another goroutine,
-// which may hang as its file system does: until that ends the descriptor stays taken, so that no
-// other file can come in its place.
+// which may hang with its file system. The descriptor stays in use until that read ends, so that it
+// cannot be reused for another file.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,7 +103,7 @@ func (f *File) Close() error {
 	return err
 }
 
-// Stat looks at the open file.
+// Stat returns the state of the open file.
 func (f *File) Stat() (State, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(f.fd, "", unix.AT_EMPTY_PATH, statMask, &st); err != nil {
@@ -116,9 +116,9 @@ func (f *File) Stat() (State, error) {
 // Sync makes the contents durable.
 func (f *File) Sync() error { return fsync(f.fd) }
 
-// Writer asks whether anybody on this machine has the file open for writing, or mapped so:
-// the kernel grants a read lease only if nobody has. The lease is given back at once, since
-// a writer who comes meanwhile would be kept waiting.
+// Writer reports whether any process on this machine has the file open or mapped for writing: the
+// kernel grants a read lease only if none has. The lease is released at once, because it would
+// delay new writers.
 func (f *File) Writer() (Writer, error) {
 	w, err := f.Hold()
 	if w != NoWriter {
@@ -131,9 +131,9 @@ func (f *File) Writer() (Writer, error) {
 	return NoWriter, nil
 }
 
-// Hold is Writer that keeps the answer true: with NoWriter, whoever wants to write waits until
-// the file is closed here, or for as long as the kernel's lease-break-time. Held says whether
-// nobody did.
+// Hold is Writer with a lasting answer: after NoWriter, a new writer has to wait until the file is
+// closed here, at most for the kernel's lease-break-time. Held reports whether there was no new
+// writer.
 func (f *File) Hold() (Writer, error) {
 	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_SETLEASE, unix.F_RDLCK)
 	switch {
@@ -146,15 +146,15 @@ func (f *File) Hold() (Writer, error) {
 	return UnknownWriter, fmt.Errorf("take lease: %w", err)
 }
 
-// Held reports whether nobody wanted to write since Hold.
+// Held reports whether no process has tried to write since Hold.
 func (f *File) Held() bool {
 	kind, err := unix.FcntlInt(uintptr(f.fd), unix.F_GETLEASE, 0)
 
 	return err == nil && kind == unix.F_RDLCK
 }
 
-// SeesWriters reports whether this process learns of the writers of files that belong to
-// others: it needs CAP_LEASE for that.
+// SeesWriters reports whether this process can detect writers of other users' files, which requires
+// CAP_LEASE.
 func SeesWriters() bool {
 	var data [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystems are the magic numbers of statfs(2) that matter: those of remote file systems.
+// fileSystems has the statfs(2) magic numbers of remote file systems.
 var fileSystems = map[int64]FileSystem{
 	0x6969:     {Kind: "nfs", Remote: true},
 	0xFE534D42: {Kind: "smb2", Remote: true},
@@ -28,7 +28,7 @@ var fileSystems = map[int64]FileSystem{
 	0x2FC12FC1: {Kind: "zfs"},
 }
 
-// FileSystem asks the file system about itself.
+// FileSystem returns the properties of the file system.
 func (r *Root) FileSystem() (FileSystem, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(r.fd, &st); err != nil {

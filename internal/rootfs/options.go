@@ -10,5 +10,5 @@ type options struct{ oneMount bool }
 // OneMount refuses names that are on another mount than the root.
 func OneMount() Option { return func(o *options) { o.oneMount = true } }
 
-// under is a name below a root, as the system writes it.
+// under returns a name below a root in the system's notation.
 func under(root, rel string) string { return filepath.Join(root, filepath.FromSlash(rel)) }

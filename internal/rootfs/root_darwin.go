@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// openFlags keep an open from blocking or following a link.
+	// openFlags prevent an open from blocking or following a link.
 	openFlags = unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_NOCTTY
-	// ClosesBeforeRename says whether an open file cannot be renamed.
+	// ClosesBeforeRename says whether a file must be closed before it is renamed.
 	ClosesBeforeRename = false
 
 	errLoop   = unix.ELOOP
@@ -28,7 +28,7 @@ func (r *Root) lstat(rel string) (State, error) {
 	return stateOf(info)
 }
 
-// StatPath looks at a file or folder by a name of the operator's.
+// StatPath returns the state of a file or folder by a name that the operator chose.
 func StatPath(name string) (State, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -48,7 +48,7 @@ func stateOfFile(f *os.File) (State, error) {
 func stateOf(info fs.FileInfo) (State, error) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return State{}, fmt.Errorf("stat %s: the system tells no inode", info.Name())
+		return State{}, fmt.Errorf("stat %s: the system returns no inode", info.Name())
 	}
 	return State{
 		Identity: Identity{Dev: uint64(uint32(st.Dev)), Ino: st.Ino, Birth: st.Birthtimespec.Nano()},
@@ -67,7 +67,7 @@ func (s State) Ours() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
 // renamePath renames a file; it never overwrites and fails with fs.ErrExist.
 func renamePath(from, to string) error {
 	err := unix.RenamexNp(from, to, unix.RENAME_EXCL)
-	if errors.Is(err, unix.ENOTSUP) { // a file system that doesn't know it: look first
+	if errors.Is(err, unix.ENOTSUP) { // the file system does not support it: check first
 		if _, err := os.Lstat(to); err == nil {
 			return &os.LinkError{Op: "rename", Old: from, New: to, Err: unix.EEXIST}
 		}
@@ -85,13 +85,13 @@ func syncDir(d *os.File) error { return d.Sync() }
 // Sync makes the contents durable (Go uses F_FULLFSYNC).
 func (f *File) Sync() error { return f.File.Sync() }
 
-// Writer cannot be answered here: macOS has no leases.
+// Writer is unsupported here: macOS has no leases.
 func (f *File) Writer() (Writer, error) { return UnknownWriter, errors.New("macOS cannot say") }
 
-// SeesWriters reports whether this process learns of the writers of files.
+// SeesWriters reports whether this process can detect the writers of files.
 func SeesWriters() bool { return false }
 
-// FileSystem asks the file system about itself.
+// FileSystem returns the properties of the file system.
 func (r *Root) FileSystem() (FileSystem, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(r.dir.Fd()), &st); err != nil {
@@ -115,5 +115,5 @@ func isCrossDevice(err error) bool { return errors.Is(err, unix.EXDEV) }
 
 func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
 
-// checkSystem has nothing to add here.
+// checkSystem needs no further rules on this system.
 func checkSystem(_, _ string) error { return nil }

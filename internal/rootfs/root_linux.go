@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root is a folder that is held open. Safe for concurrent use, but for Keep and Close.
+// Root is an open folder. It is safe for concurrent use, except for Keep and Close.
 type Root struct {
 	path string
 	fd   int
@@ -44,7 +44,7 @@ func newRoot(name string, fd int, oneMount bool) *Root {
 	}
 }
 
-// Sub opens a folder beneath the root as a root of its own. The caller closes it.
+// Sub opens a folder below the root as a root of its own. The caller closes it.
 func (r *Root) Sub(rel string) (*Root, error) {
 	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -54,8 +54,8 @@ func (r *Root) Sub(rel string) (*Root, error) {
 	return newRoot(under(r.path, rel), fd, r.one), nil
 }
 
-// Keep holds the folder rel open until Close, so that names in it are resolved at no cost. It
-// must not run beside other calls.
+// Keep holds the folder rel open until Close, so that names in it need no resolution. It must not
+// run concurrently with other calls.
 func (r *Root) Keep(rel string) error {
 	fd, err := r.openat(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -66,7 +66,7 @@ func (r *Root) Keep(rel string) error {
 	return nil
 }
 
-// Close gives back what is held open. Nothing may be called afterwards.
+// Close releases the open folders. No method may be called afterwards.
 func (r *Root) Close() {
 	for _, fd := range r.kept {
 		unix.Close(fd)
@@ -74,9 +74,9 @@ func (r *Root) Close() {
 	unix.Close(r.fd)
 }
 
-// disturbed is how often a name is resolved again when a rename elsewhere disturbed that, or a
-// signal arrived. What goes on for longer is no disturbance: a writer that holds a lease on the
-// file refuses a non-blocking open with the same error, for up to lease-break-time.
+// disturbed is how often a name is resolved again after a concurrent rename or a signal. Longer
+// failures have another cause: a writer with a lease on the file makes a non-blocking open fail
+// with the same error, for up to lease-break-time.
 const disturbed = 16
 
 // openat opens rel. No component may be a link or, with OneMount, on another mount.
@@ -106,7 +106,7 @@ func (r *Root) openat(rel string, flags int, perm fs.FileMode) (int, error) {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 			continue
 		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM):
-			// Before Linux 5.6, or filtered by seccomp, or really not permitted.
+			// Before Linux 5.6, filtered by seccomp, or really forbidden.
 			return r.walk(rel, flags, perm)
 		}
 		return -1, openError(rel, err)
@@ -115,7 +115,7 @@ func (r *Root) openat(rel string, flags int, perm fs.FileMode) (int, error) {
 	return r.walk(rel, flags, perm)
 }
 
-// walk is openat without openat2: one component after the other.
+// walk is openat without openat2: it opens component by component.
 func (r *Root) walk(rel string, flags int, perm fs.FileMode) (fd int, err error) {
 	at := r.fd
 	for rest, more := rel, true; more; {
@@ -142,7 +142,7 @@ func (r *Root) walk(rel string, flags int, perm fs.FileMode) (fd int, err error)
 	return at, nil
 }
 
-// openComponent opens a name in a folder. A link is ELOOP, whatever else was asked for.
+// openComponent opens a name in a folder. A link fails with ELOOP, whatever the flags.
 func openComponent(dirfd int, name string, flags int, perm fs.FileMode) (int, error) {
 	for try := 0; ; try++ {
 		fd, err := unix.Openat(dirfd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, uint32(perm.Perm()))
@@ -160,7 +160,7 @@ func openComponent(dirfd int, name string, flags int, perm fs.FileMode) (int, er
 	}
 }
 
-// sameMount reports whether two descriptors are on one mount, as far as the kernel says.
+// sameMount reports whether two descriptors are on one mount, if the kernel can tell.
 func sameMount(a, b int) bool {
 	mount := func(fd int) (dev, id uint64) {
 		var st unix.Statx_t
@@ -175,7 +175,7 @@ func sameMount(a, b int) bool {
 	return devA == devB && idA == idB
 }
 
-// openError names what an error of open(2) means.
+// openError classifies an error of open(2).
 func openError(rel string, err error) error {
 	wrapped := &fs.PathError{Op: "open", Path: rel, Err: err}
 	switch {
@@ -192,7 +192,7 @@ func openError(rel string, err error) error {
 	return wrapped
 }
 
-// parent returns the folder that rel is in. The caller closes fd if owned.
+// parent returns the parent folder of rel. The caller closes fd if owned.
 func (r *Root) parent(op, rel string) (fd int, base string, owned bool, err error) {
 	if err := check(op, rel); err != nil {
 		return -1, "", false, err
@@ -211,7 +211,7 @@ func (r *Root) parent(op, rel string) (fd int, base string, owned bool, err erro
 	return fd, base, err == nil, err
 }
 
-// in calls f with the folder that rel is in, and wraps what it returns.
+// in calls f with the parent folder of rel, and wraps its error.
 func (r *Root) in(op, rel string, f func(dirfd int, base string) error) error {
 	fd, base, owned, err := r.parent(op, rel)
 	if err != nil {
@@ -259,7 +259,7 @@ func (r *Root) Open(rel string) (*File, error) {
 // OpenFile opens a regular file as os.OpenFile does; ErrNotRegular for anything else.
 func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, error) {
 	if flags&unix.O_CREAT == 0 {
-		perm = 0 // openat2 wants it so
+		perm = 0 // required by openat2
 	}
 	fd, err := r.openat(rel, flags|unix.O_NONBLOCK|unix.O_NOCTTY, perm)
 	if err != nil {
@@ -316,7 +316,7 @@ func (r *Root) CheckDir(rel string) error {
 	return unix.Close(fd)
 }
 
-// Lstat looks at rel without opening it; "" is the root.
+// Lstat returns the state of rel without opening it; "" is the root.
 func (r *Root) Lstat(rel string) (State, error) {
 	if rel == "" {
 		return r.Stat()
@@ -333,10 +333,10 @@ func (r *Root) Lstat(rel string) (State, error) {
 	return stateOf(&st), nil
 }
 
-// Stat looks at the root as it is held open.
+// Stat returns the state of the open root.
 func (r *Root) Stat() (State, error) { return (&File{fd: r.fd}).Stat() }
 
-// StatPath looks at a file or folder by a name of the operator's.
+// StatPath returns the state of a file or folder by a name that the operator chose.
 func StatPath(name string) (State, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, name, 0, statMask, &st); err != nil {
@@ -346,16 +346,16 @@ func StatPath(name string) (State, error) {
 	return stateOf(&st), nil
 }
 
-// StatFile looks at a file that somebody else opened.
+// StatFile returns the state of a file that was opened elsewhere.
 func StatFile(f *os.File) (State, error) { return (&File{fd: int(f.Fd())}).Stat() }
 
-// Move renames a file, from one root to another or within one. It never replaces: where there
-// is a file of the name it fails with fs.ErrExist.
+// Move renames a file, from one root to another or within one. It never replaces: if the name
+// exists it fails with fs.ErrExist.
 func Move(from *Root, rel string, to *Root, toRel string) error {
 	return rename(from, rel, to, toRel, unix.RENAME_NOREPLACE)
 }
 
-// Replace renames a file within the root and replaces what has the name.
+// Replace renames a file within the root, and replaces an existing file with the new name.
 func (r *Root) Replace(rel, toRel string) error { return rename(r, rel, r, toRel, 0) }
 
 func rename(from *Root, rel string, to *Root, toRel string, flags uint) error {
@@ -380,7 +380,7 @@ func renameat(fromFD int, from string, toFD int, to string, flags uint) error {
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 		return err
 	}
-	// A file system that does not know RENAME_NOREPLACE, NFS among them: look first.
+	// The file system does not support RENAME_NOREPLACE, as with NFS: check first.
 	var st unix.Stat_t
 	if err := unix.Fstatat(toFD, to, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
 		return unix.EEXIST
@@ -409,7 +409,7 @@ func (r *Root) ChmodDir(rel string, perm fs.FileMode) error {
 	return errors.Join(d.Chmod(perm), d.Close())
 }
 
-// Chtimes sets the times of a file that was made with Create, in nanoseconds since 1970.
+// Chtimes sets the times of a file from Create, in nanoseconds since 1970.
 func Chtimes(f *os.File, mtime int64) error {
 	t := unix.NsecToTimeval(mtime)
 
@@ -434,9 +434,9 @@ func (r *Root) SyncDir(rel string) error {
 	return fsync(fd)
 }
 
-// SyncAll makes everything on the root's file system durable; ok is false where that cannot be
-// asked for in one call.
+// SyncAll makes everything on the root's file system durable; ok is false if the system has no
+// single call for that.
 func (r *Root) SyncAll() (ok bool, err error) { return true, unix.Syncfs(r.fd) }
 
-// ClosesBeforeRename says whether an open file cannot be renamed.
+// ClosesBeforeRename says whether a file must be closed before it is renamed.
 const ClosesBeforeRename = false

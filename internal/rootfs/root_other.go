@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// Root is a folder that is held open. Safe for concurrent use, but for Keep and Close.
+// Root is an open folder. It is safe for concurrent use, except for Keep and Close.
 type Root struct {
 	path string
 	r    *os.Root
 	dir  *os.File // the folder itself, for Stat
 }
 
-// Open opens a folder as a root. Links in its own name are followed. All its errors match
-// ErrRoot. The caller closes it. Mounts are not told apart here.
+// Open opens a folder as a root. Links in its own name are followed. All its errors match ErrRoot.
+// The caller closes it. Mounts are not distinguished here.
 func Open(name string, _ ...Option) (*Root, error) {
 	r, err := os.OpenRoot(name)
 	if err != nil {
@@ -41,7 +41,7 @@ func newRoot(name string, r *os.Root) (*Root, error) {
 	return &Root{path: name, r: r, dir: dir}, nil
 }
 
-// Sub opens a folder beneath the root as a root of its own. The caller closes it.
+// Sub opens a folder below the root as a root of its own. The caller closes it.
 func (r *Root) Sub(rel string) (*Root, error) {
 	if err := r.CheckDir(rel); err != nil {
 		return nil, err
@@ -54,16 +54,16 @@ func (r *Root) Sub(rel string) (*Root, error) {
 	return newRoot(under(r.path, rel), sub)
 }
 
-// Keep makes sure that rel is a folder; see its twin for Linux.
+// Keep checks that rel is a folder; see the version for Linux.
 func (r *Root) Keep(rel string) error { return r.CheckDir(rel) }
 
-// Close gives back what is held open. Nothing may be called afterwards.
+// Close releases the open folders. No method may be called afterwards.
 func (r *Root) Close() {
 	r.dir.Close()
 	r.r.Close()
 }
 
-// named says what an error of os.Root means.
+// named classifies an error of os.Root.
 func named(err error) error {
 	if err != nil && (strings.Contains(err.Error(), "path escapes") || errors.Is(err, errLoop)) {
 		return fmt.Errorf("%w: %w", ErrOutside, err)
@@ -72,7 +72,7 @@ func named(err error) error {
 	return err
 }
 
-// steps looks at every component of rel and returns what the last one is. None may be a link.
+// steps checks every component of rel, and returns the state of the last one. None may be a link.
 func (r *Root) steps(op, rel string) (last fs.FileInfo, err error) {
 	if err := check(op, rel); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (r *Root) steps(op, rel string) (last fs.FileInfo, err error) {
 // isLink reports whether a name leads elsewhere: a link, or on Windows a reparse point.
 func isLink(info fs.FileInfo) bool { return info.Mode()&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
 
-// in makes sure that the folder that rel is in is reached without links.
+// in checks that the parent folder of rel is reached without links.
 func (r *Root) in(op, rel string) (name string, err error) {
 	if err := check(op, rel); err != nil {
 		return "", err
@@ -136,7 +136,7 @@ func (r *Root) OpenFile(rel string, flags int, perm fs.FileMode) (*os.File, erro
 	}
 	after, err := f.Stat()
 	if err == nil && before != nil && !os.SameFile(before, after) {
-		err = fmt.Errorf("%w: %s was exchanged while it was opened", ErrOutside, rel)
+		err = fmt.Errorf("%w: %s was replaced while it was opened", ErrOutside, rel)
 	}
 	if err != nil {
 		f.Close()
@@ -182,7 +182,7 @@ func (r *Root) CheckDir(rel string) error {
 	return nil
 }
 
-// Lstat looks at rel without opening it; "" is the root.
+// Lstat returns the state of rel without opening it; "" is the root.
 func (r *Root) Lstat(rel string) (State, error) {
 	if rel == "" {
 		return r.Stat()
@@ -195,16 +195,16 @@ func (r *Root) Lstat(rel string) (State, error) {
 	return r.lstat(name)
 }
 
-// Stat looks at the root as it is held open.
+// Stat returns the state of the open root.
 func (r *Root) Stat() (State, error) { return stateOfFile(r.dir) }
 
-// StatFile looks at a file that somebody else opened.
+// StatFile returns the state of a file that was opened elsewhere.
 func StatFile(f *os.File) (State, error) { return stateOfFile(f) }
 
-// Move renames a file, from one root to another or within one. It never replaces: where there
-// is a file of the name it fails with fs.ErrExist. Between the look at the folders and the
-// renaming whoever may write to them could exchange them: the system call that refuses to
-// replace knows no folders that are held open.
+// Move renames a file, from one root to another or within one. It never replaces: if the name
+// exists it fails with fs.ErrExist. A user who may write to the folders could exchange them between
+// the check and the rename, because the system call that refuses to replace does not accept open
+// folders.
 func Move(from *Root, rel string, to *Root, toRel string) error {
 	if _, err := from.in("rename", rel); err != nil {
 		return err
@@ -221,7 +221,7 @@ func Move(from *Root, rel string, to *Root, toRel string) error {
 	return err
 }
 
-// Replace renames a file within the root and replaces what has the name.
+// Replace renames a file within the root, and replaces an existing file with the new name.
 func (r *Root) Replace(rel, toRel string) error {
 	name, err := r.in("rename", rel)
 	if err != nil {
@@ -267,14 +267,14 @@ func (r *Root) ChmodDir(rel string, perm fs.FileMode) error {
 	return r.r.Chmod(filepath.FromSlash(rel), perm)
 }
 
-// Chtimes sets the times of a file that was made with Create, in nanoseconds since 1970.
+// Chtimes sets the times of a file from Create, in nanoseconds since 1970.
 func Chtimes(f *os.File, mtime int64) error {
 	t := time.Unix(0, mtime)
 
 	return os.Chtimes(f.Name(), t, t)
 }
 
-// SyncDir makes the entries of a folder durable, as far as the system lets us ask for it.
+// SyncDir makes the entries of a folder durable if the system supports that.
 func (r *Root) SyncDir(rel string) error {
 	if rel == "." {
 		rel = ""
@@ -287,7 +287,7 @@ func (r *Root) SyncDir(rel string) error {
 	return errors.Join(syncDir(d), d.Close())
 }
 
-// SyncAll is not to be had here.
+// SyncAll is not supported here.
 func (r *Root) SyncAll() (ok bool, err error) { return false, nil }
 
 // File is a regular file that is open for reading. It is for one goroutine at a time.
@@ -296,25 +296,24 @@ type File struct {
 	path string
 }
 
-// Rewind goes back to the start.
-func (f *File) Rewind() { f.Seek(0, 0) } // a regular file can always
+// Rewind sets the offset to the start.
+func (f *File) Rewind() { f.Seek(0, 0) } // always works for a regular file
 
-// Data says that a file has no holes; see its twin for Linux.
+// Data reports a file without holes; see the version for Linux.
 func (f *File) Data(at, size int64) (from, to int64, err error) { return at, size, nil }
 
-// Stat looks at the open file.
+// Stat returns the state of the open file.
 func (f *File) Stat() (State, error) { return stateOfFile(f.File) }
 
-// Hold says whether there is a writer; that there is none cannot be kept true here.
+// Hold reports whether there is a writer. It cannot keep new writers waiting here.
 func (f *File) Hold() (Writer, error) {
 	w, err := f.Writer()
 	if w == NoWriter {
-		return UnknownWriter, errors.New("writers cannot be kept waiting here")
+		return UnknownWriter, errors.New("this system cannot delay writers")
 	}
 
 	return w, err
 }
 
-// Held reports whether nobody wanted to write since Hold said that there is no writer, which it
-// never does here.
+// Held is never called here, because Hold never returns NoWriter.
 func (f *File) Held() bool { return false }

@@ -13,16 +13,17 @@ import (
 )
 
 const (
-	// openFlags has nothing to add: there are no pipes or devices in folders.
+	// openFlags is empty: folders contain no pipes or devices.
 	openFlags = 0
-	// ClosesBeforeRename says whether an open file cannot be renamed.
+	// ClosesBeforeRename says whether a file must be closed before it is renamed.
 	ClosesBeforeRename = true
 
 	errLoop   = windows.ERROR_CANT_RESOLVE_FILENAME
 	errNotDir = windows.ERROR_DIRECTORY
 )
 
-// openAttributes opens a file or folder just to look at it, the link itself if it is one.
+// openAttributes opens a file or folder only for its attributes. It opens a link itself, not its
+// target.
 func openAttributes(name string, flags uint32) (windows.Handle, error) {
 	p, err := windows.UTF16PtrFromString(name)
 	if err != nil {
@@ -37,7 +38,7 @@ func (r *Root) lstat(rel string) (State, error) {
 	return lookAt(under(r.path, rel), windows.FILE_FLAG_OPEN_REPARSE_POINT)
 }
 
-// StatPath looks at a file or folder by a name of the operator's.
+// StatPath returns the state of a file or folder by a name that the operator chose.
 func StatPath(name string) (State, error) { return lookAt(name, 0) }
 
 func lookAt(name string, flags uint32) (State, error) {
@@ -112,7 +113,7 @@ func renamePath(from, to string) error {
 func syncDir(*os.File) error { return nil }
 
 // Sync makes the contents durable. Windows flushes only through a handle that may write; a
-// file that is read-only keeps the durability that its writer gave it.
+// read-only file is only as durable as its writer made it.
 func (f *File) Sync() error {
 	p, err := windows.UTF16PtrFromString(f.path)
 	if err != nil {
@@ -130,8 +131,8 @@ func (f *File) Sync() error {
 	return windows.FlushFileBuffers(h)
 }
 
-// Writer asks whether anybody has the file open for writing: an open that shares with
-// readers alone is refused if so.
+// Writer reports whether any process has the file open for writing: if so, opening it with sharing
+// for readers only fails.
 func (f *File) Writer() (Writer, error) {
 	p, err := windows.UTF16PtrFromString(f.path)
 	if err != nil {
@@ -149,10 +150,10 @@ func (f *File) Writer() (Writer, error) {
 	return UnknownWriter, fmt.Errorf("open without sharing: %w", err)
 }
 
-// SeesWriters reports whether this process learns of the writers of files.
+// SeesWriters reports whether this process can detect the writers of files.
 func SeesWriters() bool { return true }
 
-// FileSystem asks the file system about itself.
+// FileSystem returns the properties of the file system.
 func (r *Root) FileSystem() (FileSystem, error) {
 	p, err := windows.UTF16PtrFromString(r.path)
 	if err != nil {
@@ -185,7 +186,7 @@ func isCrossDevice(err error) bool { return errors.Is(err, windows.ERROR_NOT_SAM
 
 func isNotDir(err error) bool { return errors.Is(err, windows.ERROR_DIRECTORY) }
 
-// checkSystem refuses what Windows reads as more than a name: drives, streams, backslashes.
+// checkSystem refuses names with a special meaning on Windows: drives, streams, backslashes.
 func checkSystem(_, rel string) error {
 	if strings.ContainsAny(rel, `\:`) || !filepath.IsLocal(filepath.FromSlash(rel)) {
 		return fmt.Errorf("%w: %q", ErrOutside, rel)

@@ -13,7 +13,7 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// TestWalking opens names where the kernel has no openat2, or filters it.
+// TestWalking opens names as on a kernel without openat2, or with a filter against it.
 func TestWalking(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func TestWalking(t *testing.T) {
 	}
 }
 
-// TestOtherMounts opens a file on a mount beneath the root, with and without OneMount.
+// TestOtherMounts opens a file on a mount below the root, with and without OneMount.
 func TestOtherMounts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -60,7 +60,7 @@ func TestOtherMounts(t *testing.T) {
 	}
 }
 
-// cannotRun skips a test that the system does not allow, and fails it where it should.
+// cannotRun skips a test that the system does not allow, and fails it in CI.
 func cannotRun(t *testing.T, why string, err error) {
 	t.Helper()
 	if os.Getenv("CI") != "" && os.Geteuid() == 0 {
@@ -84,8 +84,8 @@ func TestSpecialFilesDoNotBlock(t *testing.T) {
 	}
 }
 
-// TestFileUnderAWriteLease opens a file that another program has a write lease on, as a Samba or
-// NFS server does. The kernel refuses that for up to lease-break-time; nothing may wait for it.
+// TestFileUnderAWriteLease opens a file on which another program has a write lease, like a Samba or
+// NFS server. The kernel refuses that for up to lease-break-time; no call may wait that long.
 func TestFileUnderAWriteLease(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -101,7 +101,7 @@ func TestFileUnderAWriteLease(t *testing.T) {
 	}
 }
 
-// leaseEnv makes the test binary a program that holds a write lease.
+// leaseEnv turns the test binary into a program that holds a write lease.
 const leaseEnv = "ROOTFS_TEST_LEASE"
 
 func TestMain(m *testing.M) {
@@ -112,7 +112,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// holdLease takes a write lease, says so, and keeps it until its input ends.
+// holdLease takes a write lease, prints a line, and keeps the lease until its input ends.
 func holdLease(name string) {
 	fd, err := unix.Open(name, unix.O_RDWR, 0)
 	if err == nil {
@@ -182,8 +182,8 @@ func TestWriters(t *testing.T) {
 	}
 }
 
-// TestExchangedFolder exchanges a folder for a link while files in it are opened. What is opened
-// is never the file outside.
+// TestExchangedFolder replaces a folder with a link while files in it are opened. The file outside
+// is never opened.
 func TestExchangedFolder(t *testing.T) {
 	t.Parallel()
 	dir, outside := t.TempDir(), t.TempDir()
@@ -225,7 +225,7 @@ func TestExchangedFolder(t *testing.T) {
 	}
 }
 
-// TestVeryLongPaths opens a file whose path no system call takes whole.
+// TestVeryLongPaths opens a file whose path is too long for a single system call.
 func TestVeryLongPaths(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -244,7 +244,7 @@ func TestVeryLongPaths(t *testing.T) {
 	}
 }
 
-// TestNothingToSync has a folder on a file system that cannot make its entries durable.
+// TestNothingToSync uses a folder on a file system that cannot make entries durable.
 func TestNothingToSync(t *testing.T) {
 	t.Parallel()
 	must(t, open(t, "/proc").SyncDir(""))

@@ -29,7 +29,7 @@ func open(t testing.TB, dir string, opts ...rootfs.Option) *rootfs.Root {
 	return r
 }
 
-// TestCauses opens names of every kind and asks whose fault it is.
+// TestCauses opens names of every kind and checks the cause of each error.
 func TestCauses(t *testing.T) {
 	t.Parallel()
 	dir, outside := t.TempDir(), t.TempDir()
@@ -93,8 +93,8 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestNothingLeadsOut tries every operation over a link to a folder outside. Each must fail, and
-// leave what is outside as it was.
+// TestNothingLeadsOut tries every operation through a link to a folder outside. Each must fail, and
+// leave the outside unchanged.
 func TestNothingLeadsOut(t *testing.T) {
 	t.Parallel()
 	dir, outside := t.TempDir(), t.TempDir()
@@ -163,7 +163,7 @@ func TestMoveNeverReplaces(t *testing.T) {
 	}
 }
 
-// TestWriteFile writes files anew and over others.
+// TestWriteFile writes new files and replaces existing ones.
 func TestWriteFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -193,7 +193,7 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// TestRootStaysTheSame renames the folder while it is held open, and puts another in its place.
+// TestRootStaysTheSame renames the open folder, and creates another one with its name.
 func TestRootStaysTheSame(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "root")

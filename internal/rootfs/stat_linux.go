@@ -31,8 +31,8 @@ func stateOf(st *unix.Statx_t) State {
 // Ours reports whether a file belongs to this process's user, or to root.
 func (s State) Ours() bool { return s.UID == 0 || int(s.UID) == os.Geteuid() }
 
-// fsync makes a file or the entries of a folder durable, where the file system knows what that
-// is: vboxsf and 9p don't for folders, those that are read-only don't for anything.
+// fsync makes a file or the entries of a folder durable if the file system supports that: vboxsf
+// and 9p do not for folders, and read-only file systems do not at all.
 func fsync(fd int) error {
 	for {
 		err := unix.Fsync(fd)

@@ -2,7 +2,7 @@ package rootfs
 
 import "io/fs"
 
-// State is what the file system says about a file.
+// State has the attributes of a file.
 type State struct {
 	Identity
 	Stamp
@@ -13,41 +13,40 @@ type State struct {
 	Perm    fs.FileMode // permission bits; 0700 on Windows
 }
 
-// Identity tells a file from all others that exist and, with the birth time, also from those
-// that had its inode before.
+// Identity distinguishes a file from all others and, with the birth time, from earlier files with
+// the same inode.
 type Identity struct {
 	Dev, Ino uint64
-	Birth    int64 // nanoseconds since 1970; 0 where the file system keeps none
+	Birth    int64 // nanoseconds since 1970; 0 if the file system has none
 }
 
-// Stamp changes when a file does, except under a writer that has it mapped. Times are in
+// Stamp changes when the file changes, except by a writer that has it mapped. Times are in
 // nanoseconds since 1970.
 type Stamp struct {
 	Size         int64 // bytes
 	Mtime, Ctime int64
 }
 
-// Same reports whether two looks found the same file, unchanged.
+// Same reports whether both states are of the same, unchanged file.
 func (s State) Same(o State) bool { return s.Identity == o.Identity && s.Stamp == o.Stamp }
 
-// Writer is the answer to whether somebody has a file open for writing.
+// Writer says whether a process has a file open for writing.
 type Writer uint8
 
 // Answers.
 const (
 	NoWriter      Writer = iota
-	HasWriter            // somebody on this machine has
-	UnknownWriter        // the system cannot say, or does not let this process know
+	HasWriter            // a process on this machine has
+	UnknownWriter        // the system cannot tell, or this process may not know
 )
 
-// FileSystem is what is known of a file system.
+// FileSystem has the properties of a file system.
 type FileSystem struct {
-	Kind   string // as mount(8) calls it, where that is known
-	Remote bool   // others may write to it unseen by this kernel
+	Kind   string // its name in mount(8), if known
+	Remote bool   // other machines may write to it without this kernel's knowledge
 	Free   int64  // bytes that this process may use
-	Total  int64  // bytes; 0 where the file system does not say
+	Total  int64  // bytes; 0 if unknown
 }
 
-// Full reports whether less than floor bytes are free. It says no for file systems that do not
-// know their size.
+// Full reports whether less than floor bytes are free. It returns false if the size is unknown.
 func (i FileSystem) Full(floor int64) bool { return i.Free < floor && i.Total > 0 }

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 )
 
-// Name is the path under which the root was opened.
+// Name returns the path by which the root was opened.
 func (r *Root) Name() string { return r.path }
 
 // MkdirAll makes the folder rel and those on the way to it, each durably.
@@ -35,8 +35,8 @@ func (r *Root) MkdirAll(rel string, perm fs.FileMode) error {
 	return nil
 }
 
-// ReadFile returns the contents of a small file. It returns ErrTooLarge for one
-// of more than limit bytes.
+// ReadFile returns the contents of a small file. It returns ErrTooLarge if the file has more than
+// limit bytes.
 func (r *Root) ReadFile(rel string, limit int64) ([]byte, error) {
 	f, err := r.Open(rel)
 	if err != nil {
@@ -55,19 +55,19 @@ func (r *Root) ReadFile(rel string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// Write says how WriteFile writes.
+// Write has the options of WriteFile.
 type Write struct {
-	// Temp is the name beneath the root that the file has while it is written. It must be on
-	// the same file system. Empty means a random name beside the file.
+	// Temp is the name, below the root, of the file while it is written. It must be on the same
+	// file system. Empty means a random name in the same folder.
 	Temp string
 	// Perm are the permissions. 0 means 0600.
 	Perm fs.FileMode
-	// Keep fails with fs.ErrExist where there is a file of the name. Else it is replaced.
+	// Keep fails with fs.ErrExist if the name exists. Otherwise the file is replaced.
 	Keep bool
 }
 
-// WriteFile writes a file durably and all at once: after a crash there is the old file or the
-// new one, and never a part. What it leaves behind then is w.Temp.
+// WriteFile writes a file durably and atomically: after a crash there is either the old file or the
+// new one. A crash may leave w.Temp behind.
 func (r *Root) WriteFile(rel string, content []byte, w Write) (err error) {
 	tmp := w.Temp
 	if tmp == "" {
@@ -108,7 +108,7 @@ func (r *Root) WriteFile(rel string, content []byte, w Write) (err error) {
 	return r.SyncDir(path.Dir(rel))
 }
 
-// WriteFile is Root.WriteFile for a file whose folder is named by the operator.
+// WriteFile is Root.WriteFile for a file in a folder that the operator chose.
 func WriteFile(name string, content []byte, w Write) error {
 	r, err := Open(filepath.Dir(name))
 	if err != nil {
