@@ -38,8 +38,8 @@ func topology() queue.Topology {
 	}
 }
 
-// TestServers takes a small file, a large one and one that WildFire refuses to their final events,
-// on the oldest line of servers that it works with, the newest, and one between them.
+// TestServers processes a small file, a large one and one that WildFire refuses up to their final
+// events, on the oldest supported version of the server, the newest, and one in between.
 func TestServers(t *testing.T) {
 	for _, version := range []string{"v2.12.15", "v2.14.10", "v2.15.3"} {
 		t.Run(version, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// endToEnd hands files in and awaits what becomes of them.
+// endToEnd submits files and waits for their final events.
 func endToEnd(t *testing.T, cfg config.NATS) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -131,7 +131,7 @@ func work(t *testing.T, q *queue.Queue) {
 	})
 }
 
-// TestOldServersAreRefused finds out before anything is made on them.
+// TestOldServersAreRefused: an old server is refused before anything is created on it.
 func TestOldServersAreRefused(t *testing.T) {
 	for _, version := range []string{"v2.10.29", "v2.11.17"} {
 		t.Run(version, func(t *testing.T) {

@@ -1,3 +1,3 @@
-// Package compat holds tests, and nothing else: that the system works with every NATS server that
-// it says it works with, as programs of their own, and refuses older ones with a reason.
+// Package compat has only tests: that the system works with every supported version of the NATS
+// server, run as a separate program, and refuses older ones with a reason.
 package compat

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// program returns the NATS server of a version, which it builds once and keeps in the user's cache.
+// program returns the NATS server of a version. It builds the server once and keeps it in the
+// user's cache.
 func program(t *testing.T, version string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()

@@ -1,6 +1,6 @@
 package guard
 
-// Look has the files looked at now.
+// Look checks the files now.
 func (g *Guard) Look() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// lookEvery is how often the files are looked at, and how long a change may go unnoticed.
+	// lookEvery is how often the files are checked, and how long a change may go unnoticed.
 	lookEvery = time.Second
 
-	// maxFile bounds what is read of a file with secrets, in bytes.
+	// maxFile limits how much of a file with secrets is read, in bytes.
 	maxFile = 4 << 20
 )
 
-// Guard knows what is Backburn's own. A nil Guard knows nothing, and lets everything pass. It is safe
-// for concurrent use.
+// Guard recognizes Backburn's own files and secrets. A nil Guard recognizes nothing. It is safe for
+// concurrent use.
 type Guard struct {
 	own      []Own
 	withheld *prometheus.CounterVec
@@ -35,14 +35,14 @@ type Guard struct {
 	matcher *matcher // nil without secrets
 }
 
-// file is what a name of own led to when it was last looked at.
+// file is the file that a name of own referred to at the last check.
 type file struct {
-	state rootfs.State // zero: to nothing so far
+	state rootfs.State // zero: it has not existed so far
 	parts [][]byte
 	short bool
 }
 
-// New makes a guard of what is Backburn's own, and looks at it.
+// New makes a guard for Backburn's own files and secrets, and reads them.
 func New(own []Own) *Guard {
 	g := &Guard{
 		own:   own,
@@ -50,7 +50,7 @@ func New(own []Own) *Guard {
 		withheld: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "backburn",
 			Name:      "own_withheld_total",
-			Help:      "Files and contents that were recognized as Backburn's own and kept here, each time they were met.",
+			Help:      "Backburn's own files, and contents with its secrets, that were recognized and withheld, counted each time.",
 		}, []string{"by"}),
 	}
 	for _, by := range []string{"file", "contents"} {
@@ -91,7 +91,7 @@ func (g *Guard) Describe(to chan<- *prometheus.Desc) { g.withheld.Describe(to) }
 // Collect implements prometheus.Collector.
 func (g *Guard) Collect(to chan<- prometheus.Metric) { g.withheld.Collect(to) }
 
-// Short lists the keys of secrets that are too short to be looked for in contents.
+// Short lists the keys of secrets that are too short to be recognized in contents.
 func (g *Guard) Short() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -124,8 +124,8 @@ func (g *Guard) File(id rootfs.Identity) error {
 	return &Error{Key: key}
 }
 
-// Path returns an error that matches ErrOwn if what a name leads to, or a folder that this is in, is
-// Backburn's own. Of a name that leads to nothing it says nothing.
+// Path returns an error that matches ErrOwn if a name refers to one of Backburn's own files or
+// folders, or to something inside such a folder. It returns nil for a name that does not exist.
 func (g *Guard) Path(name string) error {
 	real, err := filepath.EvalSymlinks(name)
 	if err == nil {
@@ -147,14 +147,14 @@ func (g *Guard) Path(name string) error {
 	}
 }
 
-// Scan returns what looks for secrets in contents, those of this moment.
+// Scan returns a scanner that looks for the current secrets in contents.
 func (g *Guard) Scan() *Scan { return &Scan{m: g.current()} }
 
-// Withheld counts contents that are kept here, after the error of a Scan.
+// Withheld counts contents that were withheld after the error of a Scan.
 func (g *Guard) Withheld() { g.withheld.WithLabelValues("contents").Inc() }
 
-// Reader returns contents that are looked at as they are read: before it gave out the first byte of a
-// secret it fails with an error that matches ErrOwn. Closing it closes r.
+// Reader returns contents that are scanned while they are read. Before the first byte of a secret
+// it fails with an error that matches ErrOwn. Closing it closes r.
 func (g *Guard) Reader(r io.ReadCloser) io.ReadCloser {
 	m := g.current()
 	if m == nil {
@@ -168,7 +168,7 @@ func (g *Guard) Reader(r io.ReadCloser) io.ReadCloser {
 	}
 }
 
-// current returns what finds the secrets of this moment; nil without any.
+// current returns the matcher of the current secrets; nil if there are none.
 func (g *Guard) current() *matcher {
 	if g == nil {
 		return nil
@@ -186,7 +186,7 @@ func (g *Guard) refreshLocked() {
 	}
 }
 
-// lookLocked looks at every file, and reads those that changed.
+// lookLocked checks every file, and reads changed files.
 func (g *Guard) lookLocked() {
 	changed := g.looked.IsZero()
 	for i, o := range g.own {
@@ -214,8 +214,8 @@ func (g *Guard) lookLocked() {
 	}
 }
 
-// look reports whether the file is another, or changed. One that is gone, or cannot be read at the
-// moment, stays what it was.
+// look reports whether the file was replaced or changed. For a file that is missing or unreadable
+// at the moment, the old data is kept.
 func (f *file) look(o Own) bool {
 	if o.Path == "" {
 		return false

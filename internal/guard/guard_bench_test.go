@@ -9,7 +9,7 @@ import (
 	"backburn/internal/guard"
 )
 
-// What looking for ten secrets adds to hashing, over contents of 1 MiB.
+// The cost of looking for ten secrets in addition to hashing, for contents of 1 MiB.
 func BenchmarkScan(b *testing.B) {
 	var own []guard.Own
 	for range 10 {

@@ -36,7 +36,7 @@ func identity(t *testing.T, name string) rootfs.Identity {
 	return st.Identity
 }
 
-// keyOf is the key that an error names; "" for none.
+// keyOf returns the key that an error names, or "".
 func keyOf(t *testing.T, err error) string {
 	t.Helper()
 	if err == nil {
@@ -50,7 +50,7 @@ func keyOf(t *testing.T, err error) string {
 	return own.Key
 }
 
-// scanned is the key of a secret in contents.
+// scanned returns the key of a secret in contents.
 func scanned(t *testing.T, g *guard.Guard, content string) string {
 	t.Helper()
 	s := g.Scan()
@@ -136,7 +136,7 @@ func TestContents(t *testing.T) {
 	}
 }
 
-// A secret is found wherever the contents are cut as they come, and of it nothing is given out.
+// A secret is found wherever the reads split the contents, and none of its bytes are returned.
 func TestReader(t *testing.T) {
 	t.Parallel()
 	g := guard.New([]guard.Own{
@@ -209,7 +209,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// A secret is replaced, and one is moved away: both are known, and so is the file that comes next.
+// One secret is replaced, and one is moved away. Both are still recognized, and so is the next file
+// with that name.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -245,7 +246,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// A guard that is not there lets everything pass.
+// A nil guard recognizes nothing.
 func TestNil(t *testing.T) {
 	t.Parallel()
 	var g *guard.Guard

@@ -2,12 +2,12 @@ package guard
 
 import "bytes"
 
-// matcher finds any of some texts of at least MinSecret bytes, by Wu and Manber's algorithm ("A fast
-// algorithm for multi-pattern searching", 1994): most bytes are never looked at, however many texts
-// there are. It is never changed.
+// matcher finds any of some texts of at least MinSecret bytes, by Wu and Manber's algorithm ("A
+// fast algorithm for multi-pattern searching", 1994): most bytes are never examined, however many
+// texts there are. It is immutable.
 type matcher struct {
-	// shift is how far the end of a window of MinSecret bytes may move on, by its last two bytes.
-	// 0 says that a text may begin with the window.
+	// shift is how far a window of MinSecret bytes may advance, given its last two bytes. 0 means
+	// that a text may begin with the window.
 	shift [1 << blockBits]uint8
 
 	texts   map[uint16][]text // by the last two bytes of their first MinSecret
@@ -19,7 +19,8 @@ type text struct {
 	key   string // of the configuration
 }
 
-// blockBits is what two bytes are reduced to, so that the table stays in the processor's cache.
+// blockBits is the number of bits to which two bytes are reduced, so that the table fits into the
+// processor's cache.
 const blockBits = 13
 
 func block(a, b byte) uint16 { return uint16(a) ^ uint16(b)<<(blockBits-8) }
@@ -42,7 +43,7 @@ func newMatcher(all []text) *matcher {
 	return m
 }
 
-// find returns the key of a text that is in b; "" for none.
+// find returns the key of a text that is in b, or "".
 func (m *matcher) find(b []byte) string {
 	for end := MinSecret - 1; end < len(b); {
 		last := block(b[end-1], b[end])

@@ -5,32 +5,32 @@ import (
 	"fmt"
 )
 
-// Own is a file or a folder that is Backburn's own, or a secret that is in none.
+// Own is one of Backburn's own files or folders, or a secret that is not in a file.
 type Own struct {
 	Key   string        // the configuration key that names it, such as "nats.token_file"
 	Path  string        // "" for none; it need not exist yet
 	Holds Holds         // of a file
-	Value func() string // gives a secret that the configuration holds itself; nil for none
+	Value func() string // returns a secret in the configuration itself; nil: none
 }
 
-// Holds says which secrets are in a file.
+// Holds says what kind of secrets a file has.
 type Holds string
 
-// What a file can hold.
+// The kinds of secrets in a file.
 const (
 	Nothing Holds = ""        // no secret
-	Secrets Holds = "secret"  // a secret a line, or private keys
+	Secrets Holds = "secret"  // one secret per line, or private keys
 	Keys    Holds = "keys"    // private keys, among other text
-	Headers Holds = "headers" // headers of HTTP, of which those are secret that authenticate
+	Headers Holds = "headers" // HTTP headers, of which authentication headers are secret
 )
 
-// ErrOwn is matched by every error that says that something is Backburn's own.
+// ErrOwn is matched by every error about one of Backburn's own files or secrets.
 var ErrOwn = errors.New("is Backburn's own")
 
-// Error says what was recognized. It holds no contents.
+// Error says what was recognized, without contents.
 type Error struct {
 	Key      string // the configuration key of the file or the secret
-	Contents bool   // contents hold the secret; else it is the very file or folder
+	Contents bool   // the contents contain the secret; otherwise it is the file or folder itself
 }
 
 func (e *Error) Error() string {

@@ -6,20 +6,20 @@ import (
 	"sync"
 )
 
-// Scan looks for secrets in contents that are written to it. It is not safe for concurrent use.
+// Scan looks for secrets in the contents that are written to it. It is not safe for concurrent use.
 type Scan struct {
-	m    *matcher // nil where there is nothing to look for
-	tail []byte   // the end of what was written: a secret may go on in what comes
+	m    *matcher // nil if there are no secrets
+	tail []byte   // the end of the data so far, because a secret may continue in the next write
 	key  string   // of what was found
 }
 
-// Write looks at the next part of the contents. It never fails.
+// Write scans the next part of the contents. It never fails.
 func (s *Scan) Write(p []byte) (int, error) {
 	if s.m == nil || s.key != "" {
 		return len(p), nil
 	}
 
-	// A text across the seam ends within the first bytes of p, and begins in the tail.
+	// A text that spans two writes begins in the tail and ends within the first bytes of p.
 	overlap := s.m.longest - 1
 	seam := append(s.tail, p[:min(len(p), overlap)]...)
 	if s.key = s.m.find(seam); s.key == "" {
@@ -33,10 +33,10 @@ func (s *Scan) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Looks reports whether there is anything to look for.
+// Looks reports whether there are any secrets to look for.
 func (s *Scan) Looks() bool { return s.m != nil }
 
-// Err returns an error that matches ErrOwn if the contents so far hold a secret.
+// Err returns an error that matches ErrOwn if the contents so far contain a secret.
 func (s *Scan) Err() error {
 	if s.key == "" {
 		return nil
@@ -45,20 +45,20 @@ func (s *Scan) Err() error {
 	return &Error{Key: s.key, Contents: true}
 }
 
-// chunk is how much a reader holds, in bytes.
+// chunk is the size of a reader's buffer, in bytes.
 const chunk = 32 << 10
 
 var buffers = sync.Pool{New: func() any { return new([chunk]byte) }}
 
-// reader gives out contents only once they were looked at: of a secret not one byte.
+// reader returns contents only after they were scanned, and never a byte of a secret.
 type reader struct {
 	r       io.ReadCloser
 	scan    *Scan
-	buf     *[chunk]byte // nil once all was given out
-	from    int          // the first byte that was not given out
-	cleared int          // up to here no secret begins that was not seen whole
+	buf     *[chunk]byte // nil once everything was returned
+	from    int          // the first byte that was not returned yet
+	cleared int          // no incomplete secret begins before this offset
 	end     int          // of what was read
-	err     error        // once it all was read
+	err     error        // set at the end of the contents
 }
 
 // Read implements io.Reader.
@@ -96,10 +96,10 @@ func (r *reader) fill() {
 	}
 }
 
-// drop gives the buffer back. Close leaves that alone: it may run beside a read.
+// drop releases the buffer. Close does not, because it may run during a read.
 func (r *reader) drop() {
 	if r.buf != nil {
-		clear(r.buf[:r.end]) // it may be the rest of a secret
+		clear(r.buf[:r.end]) // these bytes may be the beginning of a secret
 		buffers.Put(r.buf)
 		r.buf = nil
 	}

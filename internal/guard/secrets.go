@@ -6,20 +6,21 @@ import (
 )
 
 const (
-	// MinSecret is the length of the shortest secret that is looked for in contents, in bytes.
+	// MinSecret is the length of the shortest secret that is recognized in contents, in bytes.
 	MinSecret = 16
 
-	// longestPart bounds what is compared of a secret, in bytes. It is its end: tokens begin alike.
+	// longestPart limits the compared part of a secret, in bytes. It is the end, because tokens
+	// often have the same beginning.
 	longestPart = 64
 )
 
-// parts finds the secrets in the contents of a file, and returns what contents are compared with.
-// short reports that there are secrets that are too short for that.
+// parts finds the secrets in a file, and returns the texts to look for. short reports whether some
+// secrets are too short.
 func parts(content []byte, holds Holds) (parts [][]byte, short bool) {
 	var blocks [][]byte
 	blocks, content = privateBlocks(content)
 	for _, line := range blocks {
-		if len(line) >= MinSecret { // the last line of a key is what is left
+		if len(line) >= MinSecret { // the last line of a key may be short
 			parts = append(parts, part(line))
 		}
 	}
@@ -51,8 +52,8 @@ var (
 	public     = regexp.MustCompile(`CERTIFICATE|PUBLIC|PARAMETERS|CRL`)
 )
 
-// privateBlocks returns the lines of the blocks (RFC 7468, and the like of NATS) that are not public,
-// and what is outside of all blocks.
+// privateBlocks returns the lines of private blocks (RFC 7468, and the similar format of NATS), and
+// the text outside of all blocks.
 func privateBlocks(content []byte) (lines [][]byte, rest []byte) {
 	in := ""
 	for line := range bytes.Lines(content) {
@@ -74,8 +75,8 @@ func privateBlocks(content []byte) (lines [][]byte, rest []byte) {
 
 var authenticates = regexp.MustCompile(`(?i)auth|cookie|key|pass|secret|session|token`)
 
-// secretHeaders returns the last word of those headers whose names say that they authenticate: what
-// comes before it is a scheme, such as "Bearer".
+// secretHeaders returns the last word of each authentication header, recognized by its name. The
+// words before it are a scheme, such as "Bearer".
 func secretHeaders(content []byte) [][]byte {
 	var words [][]byte
 	for line := range bytes.Lines(content) {

@@ -1,10 +1,10 @@
 // Package natsconn connects a process to the NATS server, or cluster, of its
 // configuration, and keeps it connected.
 //
-// A connection that is lost is looked for again for ever, with jitter, and nothing is
-// buffered meanwhile: a publish that the server did not acknowledge did not happen.
-// What the server refuses later (a permission that is missing, a reader that is too
-// slow) reaches no caller, so it is logged here, and Health tells about the rest.
+// It reconnects after a loss, without a limit and with jitter, and buffers nothing meanwhile: a
+// publish without the server's acknowledgment did not happen. Later refusals by the server (a
+// missing permission, a slow reader) reach no caller, so they are logged here. Health reports the
+// state of the connection.
 package natsconn
 
 import (
@@ -24,9 +24,9 @@ import (
 
 const (
 	dialTimeout   = 5 * time.Second  // for each server of the list
-	reconnectWait = time.Second      // between two rounds through the list
-	reconnectRand = time.Second      // added at random, so that a fleet does not come back at once
-	pingInterval  = 20 * time.Second // two pings without an answer mean that the connection is gone
+	reconnectWait = time.Second      // between two rounds over the list
+	reconnectRand = time.Second      // added at random, so that not all of a fleet reconnects at once
+	pingInterval  = 20 * time.Second // after two pings without an answer the connection counts as lost
 )
 
 // Option changes how Connect behaves.
@@ -37,18 +37,18 @@ type settings struct {
 	options []nats.Option
 }
 
-// Patient makes Connect return a connection that is still looking for its server instead
-// of ErrUnreachable. Credentials that are refused are an error all the same.
+// Patient makes Connect return a connection that is still trying to connect, instead of
+// ErrUnreachable. Rejected credentials are still an error.
 func Patient() Option { return func(s *settings) { s.patient = true } }
 
-// Inbox gives this process a reply prefix of its own, "_INBOX_<prefix>_<role>", so that
-// permissions can keep one role from reading the answers to another. Without it the
-// prefix is the common _INBOX.
+// Inbox gives this process a reply prefix of its own, "_INBOX_<prefix>_<role>", so that permissions
+// can prevent a role from reading the answers to another one. Without it the prefix is the common
+// _INBOX.
 func Inbox(prefix, role string) Option {
 	return func(s *settings) { s.options = append(s.options, nats.CustomInboxPrefix(InboxPrefix(prefix, role))) }
 }
 
-// InboxPrefix is the prefix that Inbox sets, for the permissions that go with it.
+// InboxPrefix returns the prefix that Inbox sets, for the corresponding permissions.
 func InboxPrefix(prefix, role string) string { return "_INBOX_" + prefix + "_" + role }
 
 // Connect connects under a name that the server shows to its operators. It tries each
@@ -76,7 +76,7 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectRand, reconnectRand),
-		nats.ReconnectBufSize(-1), // a publish while disconnected fails, and is known to
+		nats.ReconnectBufSize(-1), // a publish while disconnected fails at once
 		nats.IgnoreAuthErrorAbort(),
 		nats.PermissionErrOnSubscribe(true),
 	}, watch(log)...)
@@ -88,8 +88,8 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 	servers := strings.Join(cfg.URLs(), ",")
 	nc, err := nats.Connect(servers, options...)
 	if err != nil && s.patient && passing(cfg, err) {
-		// Not at first, because the library would look for a server for ever that is
-		// there and refuses.
+		// Not for the first connection, because the library would retry forever on a server that
+		// refuses it.
 		nc, err = nats.Connect(servers, append(options, nats.RetryOnFailedConnect(true))...)
 	}
 	if err != nil {
@@ -98,19 +98,19 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 	return nc, nil
 }
 
-// JetStream returns the JetStream of a connection, in the domain of the configuration.
+// JetStream returns the JetStream context of a connection, in the configured domain.
 func JetStream(nc *nats.Conn, cfg config.NATS, opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	return jets.New(nc, cfg.Domain, opts...)
 }
 
-// watch logs what happens to a connection after it was made.
+// watch logs the later events of a connection.
 func watch(log zerolog.Logger) []nats.Option {
 	return []nats.Option{
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			log.Debug().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to nats")
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // the health registry tells people
+			if err != nil { // the health registry reports it
 				log.Debug().Err(err).Msg("lost the connection to nats; reconnecting")
 			}
 		}),
@@ -137,7 +137,8 @@ func watch(log zerolog.Logger) []nats.Option {
 	}
 }
 
-// Health tells how a connection is, for the health registry: it has failed while there is none.
+// Health returns the state of a connection for the health registry: failed while it is not
+// connected.
 func Health(nc *nats.Conn) func() error {
 	return func() error {
 		status := nc.Status()
@@ -165,7 +166,7 @@ func Health(nc *nats.Conn) func() error {
 	}
 }
 
-// Ready is Health for those who ask with a context: nil while there is a connection.
+// Ready is Health with a context: nil while there is a connection.
 func Ready(nc *nats.Conn) func(context.Context) error {
 	tells := Health(nc)
 

@@ -124,7 +124,7 @@ func TestConnectRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, options := range [][]natsconn.Option{nil, {natsconn.Patient()}} {
 				if options != nil && errors.Is(tc.is, natsconn.ErrUnreachable) {
-					continue // that is what patience is for
+					continue // this is the purpose of Patient
 				}
 				nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop(), options...)
 				if err == nil {
@@ -144,7 +144,7 @@ func TestPatientConnectsLater(t *testing.T) {
 	cfg := config.Default()
 	cfg.NATS.URL = unused(t)
 	cfg.NATS.Embedded.StoreDir = filepath.Join(t.TempDir(), "nats")
-	// The token is there before the server is, as after a restart of the machine.
+	// The token exists before the server runs, as after a restart of the machine.
 	first := cfg
 	first.NATS.URL = "nats://127.0.0.1:0"
 	s, err := natsd.Start(t.Context(), first, zerolog.Nop())
@@ -223,7 +223,7 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 	}
 }
 
-// lines is a log that hands on what is written to it.
+// lines is a log that forwards its lines to the test.
 type lines struct {
 	mu   sync.Mutex
 	all  bytes.Buffer

@@ -13,9 +13,8 @@ import (
 	"backburn/internal/config"
 )
 
-// credentials reads the files once, so that what is wrong with them is said at start. All are read
-// again at every reconnection, so that they can be renewed in place; a seed must stay that of the
-// same NKey.
+// credentials reads the files once, so that faults are reported at the start. All are read again at
+// every reconnection, so that they can be renewed in place; a seed must stay that of the same NKey.
 func credentials(cfg config.NATS) ([]nats.Option, error) {
 	switch {
 	case cfg.CredentialsFile != "":
@@ -54,7 +53,7 @@ func token(cfg config.NATS) ([]nats.Option, error) {
 	if file == "" && cfg.Embedded.Enabled {
 		file = cfg.Embedded.TokenFile()
 		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-			return nil, nil // no embedded server has run here; the one at nats.url may want no token
+			return nil, nil // no embedded server has run here; the server at nats.url may need no token
 		}
 	}
 	if file == "" {
@@ -66,15 +65,15 @@ func token(cfg config.NATS) ([]nats.Option, error) {
 	return []nats.Option{nats.TokenHandler(func() string { return reveal(file) })}, nil
 }
 
-// reveal reads a secret anew. An unreadable one is empty, which the server refuses, and that is
-// logged.
+// reveal reads a secret again. An unreadable secret is returned as empty, which the server rejects,
+// and is logged.
 func reveal(file string) string {
 	secret, _ := auth.ReadSecretFile(file)
 	return secret.Reveal()
 }
 
-// warnInClear warns of a password or token that others may read on its way. Credentials and NKeys
-// never leave the machine: they sign what the server asks.
+// warnInClear logs a warning about a password or token that is sent unencrypted. Credentials and
+// NKeys never leave the machine: they sign the server's challenge.
 func warnInClear(cfg config.NATS, log zerolog.Logger) {
 	key := ""
 	switch {

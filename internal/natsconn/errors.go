@@ -16,7 +16,7 @@ import (
 	"backburn/internal/config"
 )
 
-// The conditions under which Connect gives up. Each comes with a text that says what to do about it.
+// The errors with which Connect gives up. Each has a text that says what to do.
 var (
 	ErrUnreachable = errors.New("no NATS server answers")
 	ErrRefused     = errors.New("the NATS server refuses the credentials")
@@ -25,13 +25,13 @@ var (
 	ErrClosed      = errors.New("the NATS server closes the connection")
 )
 
-// explain says what an error of a connection means, and what to do about it.
+// explain adds to an error of a connection its meaning and what to do.
 func explain(cfg config.NATS, err error) error {
 	condition := condition(cfg, err)
 	return fmt.Errorf("connect to %s: %w: %w; %s", cfg.URL, condition, err, remedy(cfg, condition, err))
 }
 
-// passing reports whether the same connection may well succeed later.
+// passing reports whether the same attempt may succeed later.
 func passing(cfg config.NATS, err error) bool {
 	switch condition(cfg, err) {
 	case ErrRefused, ErrOversized, ErrTLS: //nolint:errorlint // a sentinel, never wrapped
@@ -40,8 +40,8 @@ func passing(cfg config.NATS, err error) bool {
 	return true
 }
 
-// condition finds the one that err stands for. A server that closes the connection often does it
-// before the client has read why.
+// condition finds the sentinel for err. A server often closes the connection before the client has
+// read the reason.
 func condition(cfg config.NATS, err error) error {
 	for _, refusal := range []error{
 		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
@@ -66,8 +66,8 @@ func condition(cfg config.NATS, err error) error {
 	return ErrUnreachable
 }
 
-// defaultControlLine is how much of a client's first line a server reads, unless it is told
-// otherwise, and lineHeadroom what that line holds beside the JWT, in bytes.
+// defaultControlLine is a server's default limit for a client's first line; lineHeadroom is the
+// size of that line without the JWT. Both are in bytes.
 const (
 	defaultControlLine = 4 << 10
 	lineHeadroom       = 400
@@ -111,7 +111,7 @@ func remedy(cfg config.NATS, condition, err error) string {
 	case ErrTLS:
 		return tlsRemedy(cfg, err)
 	}
-	return "start one with `backburn run`, or set nats.url to one that runs"
+	return "start one with `backburn run`, or set nats.url to a running server"
 }
 
 func credentialsRemedy(cfg config.NATS) string {
@@ -138,13 +138,13 @@ func tlsRemedy(cfg config.NATS, err error) string {
 	)
 	switch {
 	case errors.Is(err, nats.ErrSecureConnWanted):
-		return "the server speaks no TLS: enable it there, or use nats:// in nats.url without nats.tls"
+		return "the server does not support TLS: enable it there, or use nats:// in nats.url without nats.tls"
 	case errors.As(err, &authority):
 		return "set nats.tls.ca_file to the authority of the server's certificate"
 	case errors.As(err, &hostname):
-		return "use a name in nats.url that the server's certificate has"
+		return "use a name in nats.url that is in the server's certificate"
 	case cfg.TLS.CertFile == "":
-		return "if the server demands a certificate, set nats.tls.cert_file and nats.tls.key_file; otherwise see its log"
+		return "if the server requires a certificate, set nats.tls.cert_file and nats.tls.key_file; otherwise see its log"
 	}
 	return "check nats.tls and the certificates of both sides"
 }

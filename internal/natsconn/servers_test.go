@@ -108,7 +108,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// TestPasswordIsReadAgain renews the password on both sides while the connection is lost.
+// TestPasswordIsReadAgain changes the password on both sides while the connection is lost.
 func TestPasswordIsReadAgain(t *testing.T) {
 	t.Parallel()
 	with := func(password string, port int) *server.Server {
@@ -184,7 +184,7 @@ func TestOtherConditions(t *testing.T) {
 			config.NATS{URL: mutual.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "nats.tls.cert_file",
 		},
 		"server without TLS": {
-			config.NATS{URL: plain.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "speaks no TLS",
+			config.NATS{URL: plain.ClientURL(), TLS: config.TLS{CAFile: authority.File}}, natsconn.ErrTLS, "does not support TLS",
 		},
 		"too many connections": {config.NATS{URL: busy.ClientURL()}, natsconn.ErrClosed, "max_connections"},
 		"nobody there":         {config.NATS{URL: unused(t)}, natsconn.ErrUnreachable, "set nats.url"},

@@ -9,8 +9,8 @@ import (
 	"backburn/internal/config"
 )
 
-// transport is the TLS of a connection. A file of authorities or a certificate demands TLS of the
-// server, whatever the scheme of its address.
+// transport returns the TLS configuration of a connection. With a CA file or a client certificate
+// TLS is required, whatever the scheme of the address.
 func transport(t config.TLS) ([]nats.Option, error) {
 	var options []nats.Option
 	if t.CAFile != "" {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// The conditions under which a server does not start. Each comes with a text that says
-// what to do about it. An address that is not this machine's is config.Problems.
+// The errors with which a server does not start. Each has a text that says what to do. An address
+// of another machine is config.Problems.
 var (
 	ErrLocked    = errors.New("another server uses this store")
 	ErrPortInUse = errors.New("the port is in use")
@@ -14,7 +14,7 @@ var (
 )
 
 const (
-	startTimeout  = time.Minute // recovery of a large store takes its time
+	startTimeout  = time.Minute // the recovery of a large store takes long
 	maxPayload    = 1 << 20     // bytes in one message
 	maxMemory     = 64 << 20    // bytes of memory streams, of which there are none
 	storePercent  = 80          // of what the store has and could have, is how much it may use

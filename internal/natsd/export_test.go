@@ -1,4 +1,4 @@
 package natsd
 
-// SyncAlways is what the running server was told.
+// SyncAlways returns the setting of the running server.
 func (s *Server) SyncAlways() bool { return s.server.JetStreamConfig().SyncAlways }

@@ -7,8 +7,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// logger is the server's way to our log. What the server notices is worth a line when somebody
-// debugs; its fatal errors end Start or, once it is up, are logged; they never end the process.
+// logger writes the server's messages to our log. Its notices are logged at debug level. Its fatal
+// errors end Start or, once the server is up, are logged; they never end the process.
 type logger struct {
 	log   zerolog.Logger
 	fatal chan error // holds the first fatal error of the start

@@ -1,10 +1,9 @@
 // Package natsd runs the NATS server that `backburn run` starts in its own process.
 //
-// It listens on a loopback address alone, demands a token that it makes once and keeps
-// beside its store, and keeps JetStream in files. With sync_always an acknowledged
-// message is on the disk. Two servers on one store would silently destroy it, so the
-// store is locked; a full disk would stop JetStream until a restart, so the store may
-// never take all of it, and Check warns before.
+// It listens only on a loopback address, requires a token that it creates once and keeps next to
+// its store, and keeps JetStream in files. With sync_always an acknowledged message is on the disk.
+// Two servers on one store would silently destroy it, so the store is locked. A full disk would
+// stop JetStream until a restart, so the store may never fill the disk, and Check warns in time.
 package natsd
 
 import (
@@ -34,9 +33,9 @@ type Server struct {
 	maxStore config.Size
 }
 
-// Start starts the server of the configuration and waits until it accepts connections
-// and has recovered its streams, or until ctx ends. Port 0 in nats.url means any free
-// port. What it had begun it undoes when it fails.
+// Start starts the server of the configuration and waits until it accepts connections and has
+// recovered its streams, or until ctx ends. Port 0 in nats.url means any free port. If it fails, it
+// undoes what it has begun.
 func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Server, err error) {
 	host, port, err := loopback(cfg)
 	if err != nil {
@@ -75,7 +74,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		JetStreamMaxStore:      maxStore.Bytes(),
 		JetStreamMaxMemory:     maxMemory,
 		DisableJetStreamBanner: true,
-		NoSigs:                 true, // signals are for the process to handle
+		NoSigs:                 true, // the process handles signals
 	})
 	if err != nil {
 		return nil, fmt.Errorf("embedded nats server: %w", err)
@@ -85,7 +84,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	started := make(chan struct{})
 	go func() {
 		defer close(started)
-		ns.Start() // returns once everything is recovered and listens
+		ns.Start() // returns once everything is recovered and the server listens
 	}()
 	err = ready(ctx, ns, logger)
 	if err != nil {
@@ -119,8 +118,8 @@ func loopback(cfg config.Config) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// lockStore takes the lock that keeps a second server off the store; the kernel gives it
-// back when the process ends, however it ends.
+// lockStore takes the lock that prevents a second server on the store. The kernel releases it at
+// any end of the process.
 func lockStore(dir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dir, "backburn.lock"), flock.SetPermissions(0o600))
 	switch ok, err := lock.TryLock(); {
@@ -133,7 +132,7 @@ func lockStore(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// ready waits for the server, or for it to give up.
+// ready waits until the server is ready or gives up.
 func ready(ctx context.Context, ns *server.Server, logger *logger) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready within %s", startTimeout))
 	defer cancel()
@@ -155,7 +154,7 @@ func ready(ctx context.Context, ns *server.Server, logger *logger) error {
 	}
 }
 
-// explain turns the text of the server's last words into a condition.
+// explain finds the sentinel for the text of the server's last error.
 func explain(err error, cfg config.NATS) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "address already in use"), strings.Contains(text, "Only one usage of each socket address"):
@@ -166,8 +165,8 @@ func explain(err error, cfg config.NATS) error {
 	return fmt.Errorf("embedded nats server: %w", err)
 }
 
-// clientOf is what a client of the server has to know; how to reach another server is not part of
-// it.
+// clientOf returns the configuration of a client of this server, without the settings for other
+// servers.
 func clientOf(ns *server.Server, cfg config.NATS) config.NATS {
 	return config.NATS{
 		URL:      ns.ClientURL(),
@@ -177,20 +176,20 @@ func clientOf(ns *server.Server, cfg config.NATS) config.NATS {
 	}
 }
 
-// ClientURL is where it listens, with the port that it really has.
+// ClientURL returns the URL of the server with its actual port.
 func (s *Server) ClientURL() string { return s.cfg.URL }
 
-// Token is what clients must show.
+// Token returns the token that clients need.
 func (s *Server) Token() auth.Secret { return s.token }
 
-// NATS is the configuration of a client of this server.
+// NATS returns the configuration of a client of this server.
 func (s *Server) NATS() config.NATS { return s.cfg }
 
-// Addr is the address that it listens on.
+// Addr returns the address on which it listens.
 func (s *Server) Addr() net.Addr { return s.server.Addr() }
 
-// Report has a registry tell how the server and the disk of its store are. After the disk was full
-// JetStream takes nothing more until the server is started again, and does not say so.
+// Report adds the server and the disk of its store to a registry. After the disk was full,
+// JetStream accepts no messages until the server is restarted, and does not report it.
 func (s *Server) Report(r *health.Registry) {
 	r.Func("store", "", func() error {
 		if s.server.Running() && s.server.JetStreamEnabled() {

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// on gives a configuration with its store in dir.
+// on returns a configuration with its store in dir.
 func on(dir, url string) config.Config {
 	cfg := config.Default()
 	cfg.NATS.URL = url
@@ -141,7 +141,7 @@ func TestExposedTokenIsRefused(t *testing.T) {
 			s.Shutdown()
 		}
 	}
-	// What had begun is undone: the store can be locked again.
+	// After a failure everything is undone: the store can be locked again.
 	if err := os.Remove(cfg.NATS.Embedded.TokenFile()); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	cancel(gone)
 	s, err := natsd.Start(ctx, on(filepath.Join(t.TempDir(), "nats"), anyPort), zerolog.Nop())
 	if err == nil {
-		s.Shutdown() // it was quicker than its context was looked at
+		s.Shutdown() // it started before it checked its context
 	} else if !errors.Is(err, gone) {
 		t.Error(err)
 	}
@@ -245,7 +245,7 @@ func TestSyncAlways(t *testing.T) {
 	}
 }
 
-// storeFault is what is wrong with the server by the registry.
+// storeFault returns the server's fault in the registry.
 func storeFault(r *health.Registry) error {
 	for _, p := range r.Of("store", "") {
 		if p.State != health.OK {

@@ -10,8 +10,8 @@ import (
 	"backburn/internal/health"
 )
 
-// minFree is the free space below which the store is in danger: a server that reaches the end
-// of the disk has to be restarted.
+// minFree is the free space below which the store is in danger: after the disk is full the server
+// has to be restarted.
 const minFree = config.Size(256 << 20)
 
 // littleFree is the free space below which an operator should act.
@@ -28,7 +28,7 @@ func CheckSpace(dir string) (config.Size, error) {
 	f := health.Fault{
 		Cause:  health.CauseDisk,
 		Reason: fmt.Sprintf("less than %s free for %s", human(littleFree), dir),
-		Remedy: "free some, or set nats.embedded.store_dir to another disk: a store that is full stops everything",
+		Remedy: "free some, or set nats.embedded.store_dir to another disk: a full store stops everything",
 	}
 	switch {
 	case free < minFree:
@@ -42,8 +42,8 @@ func CheckSpace(dir string) (config.Size, error) {
 	return free, nil
 }
 
-// capacity is how many bytes the store may hold: a part of what it holds already and
-// what the disk has free, so that it stays the same when a full store is opened again.
+// capacity returns how many bytes the store may hold: a part of the sum of its current size and the
+// free space, so that it does not change when a full store is opened again.
 func capacity(dir string) (config.Size, error) {
 	free, err := FreeSpace(dir)
 	if err != nil {

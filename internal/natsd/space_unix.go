@@ -10,7 +10,8 @@ import (
 	"backburn/internal/config"
 )
 
-// FreeSpace is what the file system of dir has left for users without privileges.
+// FreeSpace returns the space, in bytes, that the file system of dir has left for unprivileged
+// users.
 func FreeSpace(dir string) (config.Size, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

@@ -8,7 +8,7 @@ import (
 	"backburn/internal/config"
 )
 
-// FreeSpace is what the file system of dir has left for this user.
+// FreeSpace returns the space, in bytes, that the file system of dir has left for this user.
 func FreeSpace(dir string) (config.Size, error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {

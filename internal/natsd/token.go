@@ -10,13 +10,13 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// keepToken reads the token, or makes one that nobody can guess and writes it, mode
-// 0600, whole or not at all. Only the holder of the store's lock calls it.
+// keepToken reads the token, or creates a random one and writes it atomically with mode 0600. Only
+// the holder of the store's lock calls it.
 func keepToken(file string) (auth.Secret, error) {
 	token, err := auth.ReadSecretFile(file)
 	if !errors.Is(err, os.ErrNotExist) {
 		if err != nil {
-			err = fmt.Errorf("token of the embedded nats server: %w; delete the file, and a new one is made", err)
+			err = fmt.Errorf("token of the embedded nats server: %w; delete the file to get a new one", err)
 		}
 		return token, err
 	}

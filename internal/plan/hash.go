@@ -13,19 +13,19 @@ import (
 	"backburn/pipeline"
 )
 
-// ErrNotRegular says that a path names no regular file.
+// ErrNotRegular says that a path is not a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
-// Hasher hashes files on all cores, except those that the memory knows.
+// Hasher hashes files on all cores, except files that the memory knows.
 type Hasher struct {
 	Memory *Memory
-	Types  bool                          // also find out what the contents are
+	Types  bool                          // also detect the types of contents
 	Done   func(f File, remembered bool) // called for each file, by one goroutine at a time
 	Failed func(path string, err error)  // likewise
 }
 
-// Run hashes the paths that walk visits until it returns, or ctx ends. Errors are those of walk,
-// and of writing the memory.
+// Run hashes the paths that walk visits until walk returns or ctx ends. Its errors are those of
+// walk and of writes to the memory.
 func (h *Hasher) Run(ctx context.Context, walk func(visit func(path string) error) error) error {
 	paths := make(chan string, 4096)
 	ctx, cancel := context.WithCancelCause(ctx)

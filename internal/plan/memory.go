@@ -22,17 +22,17 @@ type File struct {
 	Size    int64 // in bytes
 	ModTime time.Time
 	SHA256  string   // 64 lower-case hexadecimal digits
-	Types   []string // MIME types, the most special first
+	Types   []string // MIME types, the most specific first
 }
 
-// Answer is what WildFire said about contents.
+// Answer is WildFire's answer about contents.
 type Answer struct {
 	Verdict wildfire.Verdict
 	At      time.Time
 }
 
-// Memory is a file in which a plan notes what it found out, so that it goes on there after it was
-// killed. Lines that were cut off are found out again. It is safe for concurrent use.
+// Memory is a file in which a plan records its results, so that it can continue after it was
+// killed. The results of truncated lines are determined again. It is safe for concurrent use.
 type Memory struct {
 	lock *flock.Flock
 
@@ -45,7 +45,7 @@ type Memory struct {
 	handedIn map[string]time.Time
 }
 
-// line is what a line of the file holds: a file, an answer, or a hand-in.
+// line is one line of the file: a hashed file, an answer or a submission.
 type line struct {
 	Path   []byte            `json:"f,omitempty"` // any bytes
 	Size   int64             `json:"s,omitempty"`
@@ -56,13 +56,13 @@ type line struct {
 	At     time.Time         `json:"at,omitzero"`
 }
 
-// saveEvery is after how many lines they are handed to the operating system.
+// saveEvery is how many lines are buffered before they are written.
 const saveEvery = 64
 
-// ErrInUse says that another plan works with the same memory.
-var ErrInUse = errors.New("another plan is at work with this state")
+// ErrInUse says that another plan uses the same memory.
+var ErrInUse = errors.New("another plan is using this state")
 
-// OpenMemory opens the memory in a file, which is made where there is none. The caller closes it.
+// OpenMemory opens the memory in a file, and creates it if necessary. The caller closes it.
 func OpenMemory(name string) (*Memory, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (m *Memory) open(name string) error {
 			m.file = f
 			m.out = bufio.NewWriterSize(f, 1<<16)
 			if len(text) > 0 {
-				_, err = m.out.WriteString("\n") // ends what was cut off
+				_, err = m.out.WriteString("\n") // ends a truncated line
 				return err
 			}
 			return nil
@@ -118,7 +118,7 @@ func (m *Memory) open(name string) error {
 	}
 }
 
-// take notes what a line says.
+// take adds the data of a line.
 func (m *Memory) take(l line) {
 	switch {
 	case l.Path != nil:
@@ -157,7 +157,7 @@ func (m *Memory) note(l line, now bool) error {
 	return m.out.Flush()
 }
 
-// File returns what is known of a file, unless it changed since.
+// File returns the record of a file, unless the file has changed since.
 func (m *Memory) File(path string, info os.FileInfo) (File, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -167,7 +167,7 @@ func (m *Memory) File(path string, info os.FileInfo) (File, bool) {
 	return f, ok && f.Size == info.Size() && f.ModTime.Equal(info.ModTime())
 }
 
-// Hashed notes a file.
+// Hashed records a file.
 func (m *Memory) Hashed(f File) error {
 	return m.note(line{
 		Path:   []byte(f.Path),
@@ -178,7 +178,7 @@ func (m *Memory) Hashed(f File) error {
 	}, false)
 }
 
-// Answer returns what WildFire said about contents.
+// Answer returns WildFire's answer about contents.
 func (m *Memory) Answer(sha256 string) (Answer, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -187,7 +187,7 @@ func (m *Memory) Answer(sha256 string) (Answer, bool) {
 	return a, ok
 }
 
-// Answered notes what WildFire said.
+// Answered records WildFire's answer.
 func (m *Memory) Answered(sha256 string, a Answer) error {
 	return m.note(line{SHA256: sha256, Code: &a.Verdict, At: a.At}, false)
 }
@@ -215,12 +215,12 @@ func (m *Memory) SubmittedOn(day time.Time) int {
 	return n
 }
 
-// MarkSubmitted notes that contents were submitted, at once.
+// MarkSubmitted records at once that contents were submitted.
 func (m *Memory) MarkSubmitted(sha256 string, at time.Time) error {
 	return m.note(line{SHA256: sha256, At: at.UTC()}, true)
 }
 
-// Close saves what is not saved yet.
+// Close writes the buffered lines and closes the file.
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

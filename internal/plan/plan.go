@@ -1,6 +1,6 @@
-// Package plan finds out what it would cost to have WildFire judge many files: which contents there
-// are, which of them WildFire knows, which the policy keeps here, and how many days of the budget
-// the rest takes. It uploads nothing.
+// Package plan estimates the cost of submitting many files to WildFire: which contents there are,
+// which of them WildFire knows, which the policy withholds, and how many days of the budget the
+// rest needs. It uploads nothing.
 package plan
 
 import (
@@ -16,26 +16,26 @@ import (
 
 // Contents is one SHA-256, in one file or more.
 type Contents struct {
-	File   File // the first that was found of those from which the most may leave
+	File   File // the first file among those with the most permissive ruling
 	Ruling pipeline.Ruling
 	Files  int
 
-	Answer *Answer // what WildFire said; nil: nobody asked it
+	Answer *Answer // WildFire's answer; nil: not asked
 	Here   bool    // the fleet knows the verdict
 }
 
 // MayAsk reports whether WildFire may be asked about the hash.
 func (c *Contents) MayAsk() bool { return c.Ruling.Submit != pipeline.SubmitNever }
 
-// MaySend reports whether the contents would be uploaded: WildFire was asked, and does not know
-// them.
+// MaySend reports whether the contents would be uploaded, because WildFire was asked and does not
+// know them.
 func (c *Contents) MaySend() bool {
 	return c.Ruling.Submit == pipeline.SubmitAlways && c.Answer != nil && c.Answer.Verdict == wildfire.Unknown
 }
 
 // Inventory is all contents that were found.
 type Inventory struct {
-	Source string          // of the jobs that they would be
+	Source string          // source of the jobs that the files would become
 	Config pipeline.Config // its policy and limits
 
 	all      map[string]*Contents
@@ -47,7 +47,7 @@ type Inventory struct {
 	tooLarge int
 }
 
-// Job is the job that a file would be.
+// Job returns the job that a file would become.
 func (v *Inventory) Job(f File) pipeline.Job {
 	j := pipeline.Job{
 		ID:       "plan-" + f.SHA256,
@@ -98,7 +98,7 @@ func (v *Inventory) Add(f File) {
 
 func rank(s pipeline.Submit) int { return slices.Index(pipeline.Submits(), s) }
 
-// Fail notes a file that cannot be read.
+// Fail records a file that cannot be read.
 func (v *Inventory) Fail() { v.files++; v.failed++ }
 
 // Contents lists the contents in the order in which they were found.
@@ -111,17 +111,17 @@ func (v *Inventory) Contents() []*Contents {
 	return list
 }
 
-// ToAsk lists those about which WildFire may be asked, and was not.
+// ToAsk lists the contents about which WildFire may be asked and was not.
 func (v *Inventory) ToAsk() []*Contents {
 	return slices.DeleteFunc(v.Contents(), func(c *Contents) bool { return !c.MayAsk() || c.Answer != nil })
 }
 
-// ToSend lists those that would be uploaded.
+// ToSend lists the contents that would be uploaded.
 func (v *Inventory) ToSend() []*Contents {
 	return slices.DeleteFunc(v.Contents(), func(c *Contents) bool { return !c.MaySend() })
 }
 
-// Summary is what came of it. Everything from Distinct on counts contents, not files.
+// Summary is the result. From Distinct on, it counts contents, not files.
 type Summary struct {
 	Files      int   `json:"files"`
 	Bytes      int64 `json:"bytes"`
@@ -131,20 +131,21 @@ type Summary struct {
 
 	Distinct  int            `json:"distinct"`
 	Known     map[string]int `json:"known"`      // by verdict
-	KnownHere int            `json:"known_here"` // of Known: without a question
-	Pending   int            `json:"pending"`    // WildFire analyzes them
-	Withheld  int            `json:"withheld"`   // the policy keeps them here, and nobody knows a verdict
-	NotAsked  int            `json:"not_asked"`  // the queries did not suffice
+	KnownHere int            `json:"known_here"` // of Known: known to the fleet without a query
+	Pending   int            `json:"pending"`    // WildFire is analyzing them
+	Withheld  int            `json:"withheld"`   // the policy withholds them, and there is no verdict
+	NotAsked  int            `json:"not_asked"`  // not asked, because there were too few queries
 	Unknown   int            `json:"unknown"`    // they would be uploaded
 
 	UnknownBytes int64     `json:"unknown_bytes"`
-	Queries      int       `json:"queries"`           // that were made
-	Days         int       `json:"days"`              // of uploads, today included; 0: none
+	Queries      int       `json:"queries"`           // queries that were made
+	Days         int       `json:"days"`              // days of uploads, including today; 0: none
 	DoneBy       time.Time `json:"done_by,omitzero"`  // when the last would be uploaded; absent without a limit
-	PerDay       int       `json:"per_day,omitempty"` // uploads of a day; absent without a limit
+	PerDay       int       `json:"per_day,omitempty"` // uploads per day; absent without a limit
 }
 
-// Summarize counts. left is how many uploads today's budget has left for jobs that are not urgent.
+// Summarize returns the summary. left is how many uploads today's budget has left for jobs that are
+// not urgent.
 func (v *Inventory) Summarize(queries, left int, now time.Time) Summary {
 	s := Summary{
 		Files:      v.files,
@@ -193,7 +194,8 @@ func (v *Inventory) Summarize(queries, left int, now time.Time) Summary {
 	return s
 }
 
-// daysFor is how many days so many uploads take, where today has left and each other day perDay.
+// daysFor returns how many days the uploads take if today has left uploads and each further day
+// perDay.
 func daysFor(n, left, perDay int) int {
 	switch {
 	case n == 0:

@@ -27,7 +27,7 @@ func memory(t *testing.T, name string) *plan.Memory {
 	return m
 }
 
-// hashAll hashes files, and counts those that were remembered.
+// hashAll hashes files, and counts the files that the memory knew.
 func hashAll(t *testing.T, m *plan.Memory, paths ...string) (files map[string]plan.File, remembered int, failed []string) {
 	t.Helper()
 	files = map[string]plan.File{}
@@ -86,7 +86,7 @@ func TestHashingGoesOnWhereItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Killed inside a line: that one alone is lost.
+	// The process is killed within a line: only that line is lost.
 	body, err := os.ReadFile(state)
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestSummary(t *testing.T) {
 	add("a.secret", "secret", 10)
 	add("a.private", "private", 10)
 	add("b.private", "twofold", 10)
-	add("b.txt", "twofold", 10) // under this name it may leave
+	add("b.txt", "twofold", 10) // with this name it may leave
 	add("late.txt", "late", 10)
 	add("large", "large", 1001)
 	add("empty", "empty", 0)

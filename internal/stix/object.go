@@ -8,14 +8,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// common is what every object has.
+// common has the properties of every object.
 type common struct {
 	Type        string `json:"type"`
 	SpecVersion string `json:"spec_version"`
 	ID          string `json:"id"`
 }
 
-// domain is what every object has that somebody found out, as opposed to one that was observed.
+// domain has the properties of every domain object, as opposed to an observable.
 type domain struct {
 	common
 
@@ -84,15 +84,15 @@ type (
 )
 
 var (
-	// observables is the namespace for what was observed: whoever sees the same gives it the same
-	// identifier (STIX 2.1, section 2.9).
+	// observables is the namespace of observables: every producer gives the same observable the
+	// same identifier (STIX 2.1, section 2.9).
 	observables = uuid.MustParse("00abedb4-aa42-466c-9c01-fed23315a9b7")
 
 	// findings is the namespace for everything else.
 	findings = uuid.MustParse("5f1c5f0c-3a70-4c1f-9d0e-7b7e0a4f6b1d")
 )
 
-// observable begins an object whose identifier follows from some of its properties.
+// observable starts an object whose identifier is derived from some of its properties.
 func observable(kind string, key map[string]any) common {
 	return common{
 		Type:        kind,
@@ -103,7 +103,8 @@ func observable(kind string, key map[string]any) common {
 
 const specVersion = "2.1"
 
-// fileKey is what a file's identifier follows from: one hash, in this order, and its name.
+// fileKey has the properties from which a file's identifier is derived: its name and one hash, the
+// first of this order.
 func fileKey(hashes map[string]string, name string) map[string]any {
 	key := map[string]any{}
 	for _, algorithm := range []string{"MD5", "SHA-1", "SHA-256"} {
@@ -119,16 +120,16 @@ func fileKey(hashes map[string]string, name string) map[string]any {
 	return key
 }
 
-// canonical is the JSON of a value by RFC 8785, as far as values here need it: keys in order, and
-// no more escapes than there must be.
+// canonical returns the JSON of a value by RFC 8785, as far as needed here: ordered keys and
+// minimal escapes.
 func canonical(v any) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // maps of strings always can be
+	_ = e.Encode(v) // maps of strings can always be encoded
 
 	return []byte(lineSeparators.Replace(strings.TrimSuffix(out.String(), "\n")))
 }
 
-// lineSeparators are the two characters that Go escapes all the same.
+// lineSeparators are the two characters that Go always escapes.
 var lineSeparators = strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029")

@@ -1,7 +1,7 @@
 // Package stix writes WildFire's report about a file as a bundle of STIX 2.1 (OASIS Standard "STIX
 // Version 2.1"), for threat intelligence platforms.
 //
-// The same document, kept at the same time, gives the same bundle, identifiers included. So a
+// The same document with the same time results in the same bundle, including identifiers, so a
 // bundle may be imported twice. Nothing is defanged.
 package stix
 
@@ -26,14 +26,14 @@ type Bundle struct {
 	Objects []any  `json:"objects"`
 }
 
-// ErrNoHash says that a report does not say which file it is about.
+// ErrNoHash says that a report has no hash of its file.
 var ErrNoHash = errors.New("the report holds no hash of the file")
 
-// New makes a bundle of a report that was fetched at a time: the file, the hosts and URLs it talked
-// to and the files it dropped, with an indicator for each, and what WildFire made of the file.
+// New makes a bundle of a report that was fetched at the given time: the file, the hosts and URLs
+// it contacted and the files it dropped, with an indicator for each, and WildFire's verdict.
 //
-// What malware talks to may be harmless, and addresses that are not public indicate nothing: the
-// former are anomalous activity, and the latter are observables without an indicator.
+// Malware also contacts harmless hosts, so their indicators are anomalous activity. Addresses that
+// are not public have no indicator.
 func New(r wildfire.Report, at time.Time) (Bundle, error) {
 	name := cmp.Or(r.SHA256, r.SHA1, r.MD5)
 	if name == "" {
@@ -74,7 +74,7 @@ func New(r wildfire.Report, at time.Time) (Bundle, error) {
 // timeFormat is how STIX writes times.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-// builder gathers the objects of a bundle, each of them once.
+// builder collects the objects of a bundle, each of them once.
 type builder struct {
 	name    string // the hash of the file that the report is about
 	at      string
@@ -84,7 +84,7 @@ type builder struct {
 	found   []string // identifiers of the observables, the file itself first
 }
 
-// add takes an object up. It reports false where it is there already.
+// add adds an object. It returns false if the bundle already has it.
 func (b *builder) add(id string, object any) bool {
 	if b.seen[id] {
 		return false
@@ -95,12 +95,12 @@ func (b *builder) add(id string, object any) bool {
 	return true
 }
 
-// id is an identifier that follows from the report and from what is said.
+// id returns an identifier that is derived from the report and the given parts.
 func (b *builder) id(kind, what string) string {
 	return kind + "--" + uuid.NewSHA1(findings, []byte(b.name+" "+b.at+" "+kind+" "+what)).String()
 }
 
-// domain begins an object that says something.
+// domain starts a domain object.
 func (b *builder) domain(kind, what string) domain {
 	return domain{
 		common:    common{Type: kind, SpecVersion: specVersion, ID: b.id(kind, what)},
@@ -110,7 +110,7 @@ func (b *builder) domain(kind, what string) domain {
 	}
 }
 
-// identity is WildFire, which found all of this out.
+// identity is WildFire, the creator of all objects.
 func (b *builder) identity() string {
 	d := b.domain("identity", "")
 	d.CreatedBy = ""
@@ -123,7 +123,7 @@ func (b *builder) identity() string {
 	return d.ID
 }
 
-// malware is the file as malware; "" where WildFire does not call it that.
+// malware adds the file as malware; "" if that is not WildFire's verdict.
 func (b *builder) malware(r wildfire.Report, sample string) string {
 	if r.Malware != "yes" {
 		return ""
@@ -139,7 +139,7 @@ func (b *builder) malware(r wildfire.Report, sample string) string {
 	return d.ID
 }
 
-// analysis is WildFire's verdict, with what was seen on the way to it.
+// analysis adds WildFire's verdict with the observations of its analysis.
 func (b *builder) analysis(r wildfire.Report, sample string) {
 	d := b.domain("malware-analysis", "")
 	b.add(d.ID, analysis{
@@ -151,7 +151,7 @@ func (b *builder) analysis(r wildfire.Report, sample string) {
 	})
 }
 
-// result is the report's word in that of STIX.
+// result converts the report's result to the vocabulary of STIX.
 func result(word string) string {
 	switch word {
 	case "yes":
@@ -165,7 +165,7 @@ func result(word string) string {
 	return "unknown"
 }
 
-// sampleType is what the file's hash indicates.
+// sampleType is the indicator type of the file's hash.
 func sampleType(word string) string {
 	switch word {
 	case "yes":
@@ -177,7 +177,7 @@ func sampleType(word string) string {
 	return "anomalous-activity"
 }
 
-// indicate adds an indicator, of the malware where there is one.
+// indicate adds an indicator, related to the malware if there is one.
 func (b *builder) indicate(malware, kind, pattern, name string) {
 	d := b.domain("indicator", pattern)
 	b.add(d.ID, indicator{
@@ -191,7 +191,7 @@ func (b *builder) indicate(malware, kind, pattern, name string) {
 	b.relate(d.ID, "indicates", malware)
 }
 
-// relate adds a relationship, unless there is no end to it.
+// relate adds a relationship, unless one of its ends is missing.
 func (b *builder) relate(source, how, target string) {
 	if source == "" || target == "" {
 		return
@@ -206,13 +206,14 @@ func (b *builder) relate(source, how, target string) {
 	})
 }
 
-// contacted adds what follows from an observable that the file talked to, or holds.
+// contacted adds the indicator and relationships of an observable that the file contacted or
+// contains.
 func (b *builder) contacted(malware, id, kind, value string) {
 	b.relate(malware, "communicates-with", id)
 	b.indicate(malware, "anomalous-activity", "["+kind+":value = "+quoted(value)+"]", "Contacted by "+b.name)
 }
 
-// address adds an IP address. One that is not public is no indicator of anything.
+// address adds an IP address. A private address has no indicator.
 func (b *builder) address(malware, text string) {
 	ip, err := netip.ParseAddr(text)
 	if err != nil {
@@ -231,7 +232,7 @@ func (b *builder) address(malware, text string) {
 	b.relate(malware, "communicates-with", id)
 }
 
-// url adds a URL. What is none by RFC 3986, since it is text of a file, is left out.
+// url adds a URL. Text that is not a URL by RFC 3986 is left out.
 func (b *builder) url(malware, text string) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" || strings.ContainsFunc(text, notInURL) {
@@ -241,7 +242,7 @@ func (b *builder) url(malware, text string) {
 	b.contacted(malware, b.value("url", text), "url", text)
 }
 
-// notInURL reports whether a character may not stand in a URL as it is.
+// notInURL reports whether a character must be escaped in a URL.
 func notInURL(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r) }
 
 // dropped adds a file that the sample wrote.
@@ -256,7 +257,7 @@ func (b *builder) dropped(malware string, f wildfire.DroppedFile) {
 	b.indicate(malware, "anomalous-activity", hashPattern(f.SHA256, f.SHA1, f.MD5), "Dropped by "+b.name)
 }
 
-// observe adds something that was seen in the analysis.
+// observe adds an observation of the analysis.
 func (b *builder) observe(id string, object any) {
 	if b.add(id, object) {
 		b.found = append(b.found, id)
@@ -280,7 +281,7 @@ func (b *builder) file(hashes map[string]string, name string, size int64) string
 	return o.ID
 }
 
-// value adds an observable that is nothing but its value.
+// value adds an observable whose only property is its value.
 func (b *builder) value(kind, text string) string {
 	o := observable(kind, map[string]any{"value": text})
 	b.observe(o.ID, valued{
@@ -291,7 +292,7 @@ func (b *builder) value(kind, text string) string {
 	return o.ID
 }
 
-// hashesOf names hashes as STIX does.
+// hashesOf returns hashes under their names in STIX.
 func hashesOf(sha256, sha1, md5 string) map[string]string {
 	hashes := map[string]string{}
 	for name, hash := range map[string]string{"SHA-256": sha256, "SHA-1": sha1, "MD5": md5} {
@@ -315,7 +316,7 @@ func hashPattern(sha256, sha1, md5 string) string {
 	return "[file:hashes.MD5 = " + quoted(md5) + "]"
 }
 
-// quoted is a text as a string of the pattern language.
+// quoted returns a text as a string of the pattern language.
 func quoted(text string) string { return "'" + patternEscapes.Replace(text) + "'" }
 
 var patternEscapes = strings.NewReplacer(`\`, `\\`, `'`, `\'`)

@@ -25,7 +25,7 @@ const (
 
 var at = time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC)
 
-// full is a report with everything that a bundle has, and with what it must not take over.
+// full is a report with everything that a bundle can have, and with data that it must leave out.
 func full() wildfire.Report {
 	return wildfire.Report{
 		Malware: "yes",
@@ -83,7 +83,7 @@ func TestBundle(t *testing.T) {
 	}
 }
 
-// What is harmless is no malware, and indicates nothing bad.
+// A harmless file is not malware, and its indicators are not malicious.
 func TestHarmlessFiles(t *testing.T) {
 	t.Parallel()
 	for word, want := range map[string][]string{
@@ -110,7 +110,7 @@ func TestNobodysReport(t *testing.T) {
 	}
 }
 
-// Others' types and identifiers agree with ours, and would notice if they did not.
+// A foreign validator agrees with our types and identifiers, and detects faults in them.
 func TestForeignValidator(t *testing.T) {
 	t.Parallel()
 	bundles := map[string]json.RawMessage{
@@ -147,8 +147,8 @@ func TestForeignValidator(t *testing.T) {
 	}
 }
 
-// validate says what is wrong with bundles, by their names. It brings the packages that the
-// validator is made of, as the lock file has them.
+// validate returns the faults of bundles by name. It installs the validator's packages from the
+// lock file.
 func validate(t *testing.T, bundles map[string]json.RawMessage) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// alone is a testing.TB for programs that are no tests, as far as this package needs one. The
-// embedded interface is nil: what is not here panics.
+// alone is a testing.TB for programs that are not tests, with the methods that this package needs.
+// The embedded interface is nil, so other methods panic.
 type alone struct {
 	testing.TB
 	ctx    context.Context
@@ -23,8 +23,8 @@ type alone struct {
 	cleanups []func()
 }
 
-// Alone lets a program that is no test use this package. It calls run, cleans up after it, and
-// reports whether nothing failed. What is logged goes to out.
+// Alone lets a program that is not a test use this package. It calls run, cleans up, and reports
+// whether nothing failed. Logs go to out.
 func Alone(ctx context.Context, out io.Writer, run func(t testing.TB)) (ok bool) {
 	a := &alone{out: out}
 	a.ctx, a.cancel = context.WithCancel(ctx)

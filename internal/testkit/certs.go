@@ -26,7 +26,7 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewAuthority returns one that nobody trusts who is not told to.
+// NewAuthority returns a new authority. Clients must be configured to trust it.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{t: t, Pool: x509.NewCertPool(), key: newKey(t)}
@@ -55,8 +55,8 @@ func (a *Authority) Certificate() (certFile, keyFile string) {
 	return a.write("CERTIFICATE", cert.Raw), a.write("PRIVATE KEY", der)
 }
 
-// ServerTLS is the configuration of a server; with clients it demands a certificate of this
-// authority from them.
+// ServerTLS returns the configuration of a server. With clients set, it requires client
+// certificates of this authority.
 func (a *Authority) ServerTLS(clients bool) *tls.Config {
 	a.t.Helper()
 	cert, err := tls.LoadX509KeyPair(a.Certificate())

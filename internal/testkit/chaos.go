@@ -23,31 +23,31 @@ type Chaos struct {
 	Members  []Member
 	NATS     string        // address to read the events from
 	Every    time.Duration // mean time between two kills
-	Storm    time.Duration // files are dropped, and processes killed, for so long at most
+	Storm    time.Duration // longest time for dropping files and killing processes
 	Seed     uint64
-	LogEvery time.Duration // log how far it has come, each time so long has passed; 0: never
+	LogEvery time.Duration // interval for logging the progress; 0: never
 }
 
 // Member is a process that is kept running.
 type Member struct {
-	Role    string // kills are counted by it
+	Role    string // kills are counted by this name
 	Program string
 	Args    []string
-	Leads   func(jetstream.JetStream) bool // of its role only the one is killed that this says so of; nil: any
+	Leads   func(jetstream.JetStream) bool // only kill a process of the role for which this returns true; nil: any
 
 	process *Process
 	back    time.Time // when to start it again after a kill
 }
 
-// Figures are what came of a Chaos.
+// Figures are the results of a Chaos.
 type Figures struct {
 	Files, Distinct  int
 	Kills            map[string]int // by role
-	EndedThemselves  int            // processes that found no server, and were started again
-	InStorm          int            // files that had their final event when the last kill was over
+	EndedThemselves  int            // processes that found no server and were restarted
+	InStorm          int            // files with a final event at the time of the last kill
 	Took             time.Duration
-	Uploads, Excess  int // accepted by WildFire, and more than one of a contents
-	Tries            int // calls of submit/file, broken ones included
+	Uploads, Excess  int // uploads accepted by WildFire, and repeated uploads of the same contents
+	Tries            int // calls of submit/file, including broken ones
 	Finals           int // messages
 	DistinctFinalIDs int
 }
@@ -61,8 +61,8 @@ func (f Figures) String() string {
 	return b.String()
 }
 
-// Run runs it, demands exactly one final event of every file, with one id, and that nothing is
-// left in the folder, and returns the figures. Uploads are for the caller to judge.
+// Run runs the Chaos and returns the figures. It requires exactly one final event with one ID for
+// every file, and an empty folder at the end. The caller checks the uploads.
 func (c *Chaos) Run() Figures {
 	t := c.Site.t
 	t.Helper()
@@ -118,7 +118,7 @@ func (c *Chaos) Run() Figures {
 	return f
 }
 
-// await waits for the next look at the processes.
+// await waits until the next check of the processes.
 func (c *Chaos) await(look *time.Ticker) {
 	select {
 	case <-look.C:
@@ -127,7 +127,7 @@ func (c *Chaos) await(look *time.Ticker) {
 	}
 }
 
-// begin starts some of the members together, and waits until each has logged that it is there.
+// begin starts some members together, and waits until each has logged that it is ready.
 func (c *Chaos) begin(logged string, which func(*Member) bool) {
 	for _, then := range []func(*Member){c.start, func(m *Member) { m.process.Logged(logged) }} {
 		for i := range c.Members {
@@ -140,7 +140,7 @@ func (c *Chaos) begin(logged string, which func(*Member) bool) {
 
 func (c *Chaos) start(m *Member) { m.process = c.Site.Start(m.Program, m.Args...) }
 
-// count counts files with a final event, over the deaths of the server.
+// count counts files with a final event, even while the server is killed.
 func (c *Chaos) count(ctx context.Context, js jetstream.JetStream, decided *atomic.Int64) {
 	paths := map[string]bool{}
 	for ctx.Err() == nil {
@@ -158,7 +158,7 @@ func (c *Chaos) count(ctx context.Context, js jetstream.JetStream, decided *atom
 	}
 }
 
-// logProgress logs at intervals how many files have their final event.
+// logProgress logs at intervals how many files have a final event.
 func (c *Chaos) logProgress(ctx context.Context, began time.Time, decided *atomic.Int64) {
 	if c.LogEvery <= 0 {
 		return
@@ -175,7 +175,7 @@ func (c *Chaos) logProgress(ctx context.Context, began time.Time, decided *atomi
 	}
 }
 
-// drop spreads the files over the first four fifths of the storm.
+// drop spreads the files over the first four fifths of the run.
 func (c *Chaos) drop(ctx context.Context) {
 	const batches = 40
 	tick := time.NewTicker(c.Storm * 4 / 5 / batches)
@@ -190,7 +190,7 @@ func (c *Chaos) drop(ctx context.Context) {
 	}
 }
 
-// kill kills one process, if the one whose turn it is may be.
+// kill kills the next process, if that is allowed.
 func (c *Chaos) kill(rnd *rand.Rand, js jetstream.JetStream, f *Figures) {
 	m := &c.Members[rnd.IntN(len(c.Members))]
 	if m.Leads != nil { // it stands for its role
@@ -208,7 +208,8 @@ func (c *Chaos) kill(rnd *rand.Rand, js jetstream.JetStream, f *Figures) {
 	f.Kills[m.Role]++
 }
 
-// revive starts what was killed a while ago, and what has ended because there was no server.
+// revive restarts processes that were killed some time ago, and processes that ended because there
+// was no server.
 func (c *Chaos) revive(f *Figures) {
 	for i := range c.Members {
 		m := &c.Members[i]
@@ -233,7 +234,7 @@ func (c *Chaos) Up(role string) bool {
 	return true
 }
 
-// judge looks at what came of it.
+// judge checks the results.
 func (c *Chaos) judge(js jetstream.JetStream, f *Figures) {
 	t := c.Site.t
 	t.Helper()

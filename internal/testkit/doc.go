@@ -1,12 +1,12 @@
-// Package testkit lets the tests of the binaries run them as processes, that can be killed,
-// against a simulated WildFire and, where a test wants one, a NATS server in the test itself.
+// Package testkit lets tests run the binaries as processes that can be killed, against a simulated
+// WildFire and, if needed, a NATS server in the test itself.
 //
-// A test writes the configuration of a Site, starts processes on it, drops files into its
-// folder, and demands that each came out as exactly one final event. It builds nothing:
-// testscript.Main puts the programs that a test binary contains into the PATH.
+// A test writes the configuration of a Site, starts processes on it, drops files into its folder,
+// and requires exactly one final event for each. It builds nothing: testscript.Main puts the
+// programs in a test binary into the PATH.
 package testkit
 
 import "time"
 
-// Patience is how long anything may take that must happen. Nothing is measured by it.
+// Patience is the time-out for everything that must happen. No measurement uses it.
 const Patience = 90 * time.Second

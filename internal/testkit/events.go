@@ -18,7 +18,7 @@ import (
 	"backburn/results"
 )
 
-// Queue connects the test to the server that a process has started, once that is ready.
+// Queue connects the test to the server that a process has started, once the server is ready.
 func (s *Site) Queue(p *Process) jetstream.JetStream {
 	s.t.Helper()
 	p.Logged("ready")
@@ -60,9 +60,9 @@ func (s *Site) connect(url, tokenFile string) jetstream.JetStream {
 	return js
 }
 
-// Finals reads events from the first on until n files have a final one, and then whatever
-// else is there. It returns the final events in order, every message of them. A server that has
-// just been started again, or has no leader yet, is asked again.
+// Finals reads events from the first one until n files have a final event, and then all remaining
+// events. It returns every message with a final event, in order. If a server was just restarted or
+// has no leader yet, it retries.
 func Finals(t testing.TB, js jetstream.JetStream, n int) []results.Event {
 	t.Helper()
 	return FinalsUnder(t, js, "", n)
@@ -118,8 +118,8 @@ func pathOf(e results.Event) string {
 	return e.Data.Path
 }
 
-// OneEach demands exactly one final event for every file, with the right contents and
-// verdict, and none for anything else.
+// OneEach requires exactly one final event for every file, with the right contents and verdict, and
+// no other final events.
 func OneEach(t testing.TB, files []File, finals []results.Event) {
 	t.Helper()
 	ids := map[string][]string{}
@@ -145,7 +145,7 @@ func OneEach(t testing.TB, files []File, finals []results.Event) {
 	}
 }
 
-// OnceUploaded demands that WildFire got every distinct contents exactly once.
+// OnceUploaded requires that WildFire got all distinct contents exactly once.
 func (s *Site) OnceUploaded(files []File) {
 	s.t.Helper()
 	seen := map[string]bool{}
@@ -159,8 +159,8 @@ func (s *Site) OnceUploaded(files []File) {
 	}
 }
 
-// NothingLeft demands that no file is left in the quarantine, and that all are kept as done.
-// Files are put away after their event, so it waits for that.
+// NothingLeft requires that no file is left in the quarantine, and that all are kept as done. Files
+// are moved after their event, so it waits for that.
 func (s *Site) NothingLeft(files int) {
 	s.t.Helper()
 	s.Until("files to be put away", func() bool { return len(s.Left()) == 0 })
@@ -169,14 +169,14 @@ func (s *Site) NothingLeft(files int) {
 	}
 }
 
-// Left is what is in the quarantine, claimed or not: the files that are not done.
+// Left returns the files in the quarantine that are not done, claimed or not.
 func (s *Site) Left() []string {
 	s.t.Helper()
 	return slices.Concat(s.tree(""), s.tree(".backburn/claimed"))
 }
 
-// tree lists the files below a folder of the quarantine, without the spool where it is not
-// what was asked for.
+// tree lists the files below a folder of the quarantine. It leaves out the spool unless that is the
+// given folder.
 func (s *Site) tree(dir string) (names []string) {
 	s.t.Helper()
 	err := filepath.WalkDir(filepath.Join(s.folder, dir), func(name string, d os.DirEntry, err error) error {
@@ -198,7 +198,7 @@ func (s *Site) tree(dir string) (names []string) {
 	return names
 }
 
-// Reports waits for n report events, and returns all that are there then.
+// Reports waits for n report events, and returns all report events.
 func Reports(t testing.TB, js jetstream.JetStream, n int) (all []results.Event) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), Patience, errors.New("patience"))

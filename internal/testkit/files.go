@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// File is a file to drop, and what the simulated WildFire says of it.
+// File is a file to drop, with its verdict by the simulated WildFire.
 type File struct {
 	Name    string // below the quarantine
 	Body    []byte
@@ -26,14 +26,14 @@ func (f File) SHA256() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// odd are names that programs have stumbled over.
+// odd are names that cause faults in programs.
 var odd = []string{
 	"Rechnung für Müller.pdf", "請求書 2026.docx", "🔥🔥.bin", "-rf.txt", "--help", "two\nlines.exe", " leading and trailing ", "tab\there.js",
 	"not utf-8 \xff\xfe.dat", "quote\"back\\slash'.bin", "%s%n%00.bin", "semi;colon&amp <b>.html", "$(reboot).sh", "*.bin", "...",
 	".hidden", "half.part", "CON", "NUL.txt", strings.Repeat("n", 246) + ".bin", strings.Repeat("é", 125), "sub/folder/deep.exe", "sub/-.txt",
 }
 
-// oddNames are the odd names that the system lets a file have.
+// oddNames returns the odd names that the system allows.
 func oddNames() []string {
 	if runtime.GOOS == "linux" {
 		return odd
@@ -76,8 +76,8 @@ func Mixed(n int, rnd *rand.Rand) []File {
 	return files
 }
 
-// Many makes n files, small but for the first few hundred. Every fifth of the small ones has the
-// contents of another one.
+// Many makes n files, small except for the first few hundred. Every fifth small file has the same
+// contents as another one.
 func Many(n int, rnd *rand.Rand) []File {
 	files := Mixed(min(n, 300), rnd)
 	for i := len(files); i < n; i++ {
@@ -91,8 +91,8 @@ func Many(n int, rnd *rand.Rand) []File {
 	return files
 }
 
-// dropByRename writes a file in a folder on the same file system first, under a name that no other
-// drop has meanwhile.
+// dropByRename first writes a file in another folder on the same file system, under a unique name,
+// and then renames it.
 func dropByRename(dir, name string, body []byte) error {
 	tmp, err := os.MkdirTemp(dir, "upload-")
 	if err != nil {
@@ -108,8 +108,8 @@ func dropByRename(dir, name string, body []byte) error {
 	return os.Rename(written, name)
 }
 
-// Drop writes a file into the quarantine; every other by a temporary name and a rename. Several may
-// drop at once.
+// Drop writes a file into the quarantine, every second one by a temporary name and a rename. It is
+// safe for concurrent use.
 func (s *Site) Drop(files ...File) {
 	for i, f := range files {
 		name := filepath.Join(s.folder, f.Name)

@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// NATS is a program: a NATS server as a process of its own, that can be killed. Every acknowledged
+// NATS is a program: a NATS server as a separate process that can be killed. Every acknowledged
 // message is on the disk (sync_always). See NATSArgs for its flags.
 func NATS() {
 	flags := flag.NewFlagSet("nats", flag.ExitOnError)

@@ -34,7 +34,7 @@ type Account struct {
 	key    nkeys.KeyPair
 }
 
-// NewAccount returns an account that no server knows before Issue.
+// NewAccount returns an account. Servers know it only after Issue.
 func (o *Operator) NewAccount() *Account {
 	o.t.Helper()
 	key, err := nkeys.CreateAccount()
@@ -48,7 +48,7 @@ func (o *Operator) NewAccount() *Account {
 	return &Account{Public: public, o: o, key: key}
 }
 
-// Issue gives the account what fill writes into its claims, and shows it to the servers.
+// Issue sets the account's claims with fill, and publishes the account to the servers.
 func (a *Account) Issue(fill func(*jwt.AccountClaims)) {
 	a.o.t.Helper()
 	claims := jwt.NewAccountClaims(a.Public)
@@ -99,7 +99,7 @@ func (a *Account) User(fill func(*jwt.UserClaims)) (credentialsFile string) {
 	return file
 }
 
-// Options are those of a server in operator mode, which has default limits.
+// Options returns the options of a server in operator mode, with default limits.
 func (o *Operator) Options() *server.Options {
 	o.t.Helper()
 	system := o.NewAccount()

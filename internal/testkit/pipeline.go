@@ -19,7 +19,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Pipeline is a real queue in the test itself, before a simulated WildFire.
+// Pipeline is a real queue in the test itself, with a simulated WildFire.
 type Pipeline struct {
 	t        testing.TB
 	NATS     *server.Server
@@ -29,7 +29,7 @@ type Pipeline struct {
 	config   pipeline.Config
 }
 
-// NewPipeline makes a queue that nobody works on yet.
+// NewPipeline makes a queue without workers.
 func NewPipeline(t testing.TB, opts ...wildfiretest.Option) *Pipeline {
 	t.Helper()
 	p := &Pipeline{t: t, NATS: StartNATS(t, &server.Options{}), config: pipeline.DefaultConfig()}
@@ -53,7 +53,7 @@ func NewPipeline(t testing.TB, opts ...wildfiretest.Option) *Pipeline {
 	return p
 }
 
-// Root says where workers find the contents of a source. Call it before Work.
+// Root sets the folder with the contents of a source. Call it before Work.
 func (p *Pipeline) Root(source, folder string) {
 	p.config.Roots = map[string]string{source: folder}
 }
@@ -94,7 +94,7 @@ func (p *Pipeline) Judge() *judge.Judge {
 	return judge.New(judge.Config{Queue: p.Queue, Intake: p.Queue.Publisher(), Memory: p.config.Memory})
 }
 
-// Forget makes every verdict too old to count, for workers and judges that are made from now on.
+// Forget makes every verdict expire, for workers and judges that are created later.
 func (p *Pipeline) Forget() { p.config.BenignAge, p.config.MaliciousAge = 0, 0 }
 
 // Finals waits for n final events of a source, and returns them.
@@ -104,7 +104,7 @@ func (p *Pipeline) Finals(source string, n int) []results.Event {
 	return FinalsOf(p.t, p.Queue.JetStream(), source, n)
 }
 
-// FinalsOf reads events of a source, from the first on, until there are n final ones.
+// FinalsOf reads events of a source, from the first one, until there are n final ones.
 func FinalsOf(t testing.TB, js jetstream.JetStream, source string, n int) []results.Event {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)

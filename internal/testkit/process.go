@@ -18,12 +18,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Process is a program that was started. Its standard error is read as log lines.
+// Process is a running program. Its standard error is read as log lines.
 type Process struct {
 	t    testing.TB
 	name string
 	cmd  *exec.Cmd
-	out  strings.Builder // standard output; complete once the process is gone
+	out  strings.Builder // standard output; complete after the end of the process
 
 	mu    sync.Mutex
 	lines []string
@@ -31,9 +31,9 @@ type Process struct {
 	gone  bool          // all that it wrote has been read
 }
 
-// Start starts a program from the PATH in the site's folder. When the test ends it is killed if
-// it still runs; what it wrote is shown if the test failed. A data race or a panic in it fails
-// the test, and so does the client secret in what it wrote.
+// Start starts a program from the PATH in the site's folder. At the end of the test it is killed if
+// it still runs, and its output is shown if the test failed. A data race or a panic in it fails the
+// test, and so does the client secret in its output.
 func (s *Site) Start(name string, args ...string) *Process {
 	s.t.Helper()
 	p := &Process{t: s.t, name: name, cmd: exec.Command(name, args...), news: make(chan struct{})}
@@ -91,7 +91,7 @@ func (p *Process) read(r io.Reader) {
 	}
 }
 
-// Stderr is what it has written to standard error so far.
+// Stderr returns its standard error so far.
 func (p *Process) Stderr() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -122,7 +122,7 @@ func (p *Process) Logged(message string) Line {
 	return l
 }
 
-// WasLogged is Logged with an error where the process ends without the line.
+// WasLogged is Logged with an error if the process ends without the line.
 func (p *Process) WasLogged(message string) (Line, error) {
 	deadline := time.After(Patience)
 	for at := 0; ; {
@@ -149,16 +149,16 @@ func (p *Process) WasLogged(message string) (Line, error) {
 	}
 }
 
-// NATS is the address of the server that the process has started.
+// NATS returns the address of the server that the process has started.
 func (p *Process) NATS() string { p.t.Helper(); return p.Logged("nats server is up").Text("url") }
 
-// URL is a page of the process's HTTP side.
+// URL returns the URL of a page of the process's HTTP listener.
 func (p *Process) URL(path string) string {
 	p.t.Helper()
 	return "http://" + p.Logged("serving health, metrics and status").Text("addr") + path
 }
 
-// Ask gets a page of the process's HTTP side: its status, and its body.
+// Ask requests a page of the process's HTTP listener, and returns its status and body.
 func (p *Process) Ask(path string) (status int, body string) {
 	p.t.Helper()
 	res, err := http.Get(p.URL(path))
@@ -173,7 +173,7 @@ func (p *Process) Ask(path string) (status int, body string) {
 	return res.StatusCode, string(b)
 }
 
-// Until asks for a page, again and again, until its answer pleases.
+// Until requests a page repeatedly until the answer is accepted.
 func (p *Process) Until(path string, pleases func(status int, body string) bool) {
 	p.t.Helper()
 	var status int
@@ -183,7 +183,7 @@ func (p *Process) Until(path string, pleases func(status int, body string) bool)
 	}
 }
 
-// Until waits for what nothing signals.
+// Until polls for a condition without a signal.
 func (s *Site) Until(what string, ok func() bool) {
 	s.t.Helper()
 	if !poll(ok) {
@@ -191,7 +191,7 @@ func (s *Site) Until(what string, ok func() bool) {
 	}
 }
 
-// poll asks again and again, and reports whether the answer was yes at last.
+// poll asks repeatedly, and reports whether the answer became true.
 func poll(ok func() bool) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -242,7 +242,7 @@ func (p *Process) Wait() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Stop ends it with SIGTERM, and demands that it ends as one that was told to.
+// Stop sends SIGTERM, and requires the exit code for it.
 func (p *Process) Stop() {
 	p.t.Helper()
 	p.Signal(syscall.SIGTERM)
@@ -251,10 +251,10 @@ func (p *Process) Stop() {
 	}
 }
 
-// Stdout is what it wrote to standard output. Call it after Wait.
+// Stdout returns its standard output. Call it after Wait.
 func (p *Process) Stdout() string { return p.out.String() }
 
-// Fails demands that a process ends by itself with an exit code, and says what is wrong.
+// Fails requires that a process ends by itself with an exit code and an error text.
 func Fails(t testing.TB, p *Process, code int, says string) {
 	t.Helper()
 	if got := p.Wait(); got != code {
@@ -265,8 +265,8 @@ func Fails(t testing.TB, p *Process, code int, says string) {
 	}
 }
 
-// NobodyAnswers demands that a program without a NATS server, or with one that does not know it,
-// ends with the code for what cannot be reached, and says so.
+// NobodyAnswers requires that a program without a NATS server, or with rejected credentials, ends
+// with the exit code for an unreachable service and says so.
 func NobodyAnswers(t *testing.T, program string) {
 	t.Helper()
 	s := NewSite(t)

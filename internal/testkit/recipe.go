@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Snippet is the block of a document whose first line names a file, without that line.
+// Snippet returns the block of a document whose first line names a file, without that line.
 func Snippet(t testing.TB, document, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(document)
@@ -30,7 +30,7 @@ func Snippet(t testing.TB, document, file string) string {
 	return ""
 }
 
-// Command is the line of a document's block that begins with a word.
+// Command returns the line in a block of a document that begins with a word.
 func Command(t testing.TB, document, word string) []string {
 	t.Helper()
 	text, err := os.ReadFile(document)
@@ -86,7 +86,7 @@ func ShellLine(t testing.TB, document, begin string) string {
 	return ""
 }
 
-// Programs demands programs of others. Where one is missing nothing is proven, so that fails in CI.
+// Programs requires foreign programs. If one is missing, the test is skipped, or fails in CI.
 func Programs(t testing.TB, packages string, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -101,7 +101,7 @@ func Programs(t testing.TB, packages string, names ...string) {
 	}
 }
 
-// OpenDir is a temporary folder that other users may look into, with a short name.
+// OpenDir returns a temporary folder with a short name that other users may read.
 func OpenDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bb")
@@ -116,7 +116,7 @@ func OpenDir(t testing.TB) string {
 	return dir
 }
 
-// FreePort is a port of this machine that nobody uses.
+// FreePort returns an unused port of this machine.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -138,8 +138,8 @@ func (s *Site) Append(text string) {
 	s.WriteFile("backburn.toml", string(before)+"\n"+text)
 }
 
-// Foreign starts a program of others that stays in the foreground, and waits until it listens. It
-// is ended when the test ends; what it wrote is shown if the test failed.
+// Foreign starts a foreign program that stays in the foreground, and waits until it listens. It is
+// ended with the test; its output is shown if the test failed.
 func (s *Site) Foreign(address string, command ...string) {
 	s.t.Helper()
 	out, err := os.Create(filepath.Join(s.t.(interface{ TempDir() string }).TempDir(), "out"))
@@ -170,7 +170,7 @@ func (s *Site) Foreign(address string, command ...string) {
 	s.Listens(address)
 }
 
-// Listens waits until somebody listens at an address.
+// Listens waits until there is a listener at an address.
 func (s *Site) Listens(address string) {
 	s.t.Helper()
 	s.Until("a listener at "+address, func() bool {

@@ -9,11 +9,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// Scripts runs the scripts in testdata/script. They have one command more than testscript's own:
+// Scripts runs the scripts in testdata/script. They have one additional command:
 //
 //	exits CODE PROGRAM [ARG...]
 //
-// runs a program and demands its exit code.
+// runs a program and checks its exit code.
 func Scripts(t *testing.T) {
 	t.Helper()
 	testscript.Run(t, testscript.Params{
@@ -23,7 +23,7 @@ func Scripts(t *testing.T) {
 	})
 }
 
-// Exits is the command of that name.
+// Exits implements the command exits.
 func Exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")

@@ -25,19 +25,18 @@ type Site struct {
 	env      []string
 }
 
-// Settings are keys of the configuration, dotted. Those that begin with "watch." are of its one
+// Settings are dotted keys of the configuration. Keys that begin with "watch." apply to its one
 // folder. A nil value leaves the key out.
 type Settings map[string]any
 
-// The service account that the simulated WildFire of a site knows.
+// The service account of a site's simulated WildFire.
 const (
 	clientID = "id@1234567890.iam.panserviceaccount.com"
 	tsgID    = "1234567890"
 	secret   = "a secret that must not show"
 )
 
-// NewSite makes a site with a simulated WildFire that decides quickly, and schedules to
-// match it.
+// NewSite makes a site with a fast simulated WildFire and short schedules.
 func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 	t.Helper()
 	s := &Site{t: t, Dir: t.TempDir()}
@@ -63,7 +62,7 @@ func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 		"worker.rate":             1000.0, "worker.burst": 1000, "worker.lease": "3s", "worker.retry_min": "50ms", "worker.retry_max": "500ms",
 		"worker.shutdown_timeout": "10s",
 		"verdicts.first_poll":     "200ms", "verdicts.max_poll": "1s",
-		"results.max_bytes": "1GB", // of what a small disk has
+		"results.max_bytes": "1GB", // of a small disk
 		"http.listen":       "127.0.0.1:0", "log.level": "debug", "log.format": "json",
 	}
 	s.Configure(nil)
@@ -71,10 +70,10 @@ func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 	return s
 }
 
-// Path is a name in the site's folder.
+// Path returns a path in the site's folder.
 func (s *Site) Path(elem ...string) string { return filepath.Join(append([]string{s.Dir}, elem...)...) }
 
-// Called waits until WildFire has been called as often, or in such a way, as it takes.
+// Called waits until WildFire's calls satisfy a condition.
 func (s *Site) Called(enough func() bool) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), Patience)
@@ -84,11 +83,11 @@ func (s *Site) Called(enough func() bool) {
 	}
 }
 
-// Watch makes another folder the quarantine.
+// Watch sets another folder as the quarantine.
 func (s *Site) Watch(folder string) { s.folder, s.base["watch.path"] = folder, folder }
 
-// Configure writes backburn.toml: what NewSite chose, with changes. Programs that are started
-// from now on read it.
+// Configure writes backburn.toml: the settings of NewSite with changes. Programs that start later
+// read it.
 func (s *Site) Configure(changes Settings) {
 	s.t.Helper()
 	all := maps.Clone(s.base)
@@ -120,8 +119,7 @@ func (s *Site) WriteFile(name, text string) {
 	}
 }
 
-// secretIsHidden looks for the client secret in every file of the site but those that
-// were dropped.
+// secretIsHidden looks for the client secret in every file of the site except the dropped ones.
 func (s *Site) secretIsHidden() {
 	err := filepath.WalkDir(s.Dir, func(name string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || strings.HasPrefix(name, s.folder) {

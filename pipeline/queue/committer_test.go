@@ -25,7 +25,7 @@ func groupOf(msgs ...*nats.Msg) *group {
 	return g
 }
 
-// asBatches makes a committer believe that its server syncs each message.
+// asBatches makes a committer assume that its server syncs each message.
 func asBatches(c *committer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -34,7 +34,7 @@ func asBatches(c *committer) {
 	c.cost.fixed = lowest{value: time.Millisecond}
 }
 
-// sendAsBatch sends what would have gathered while the server was busy.
+// sendAsBatch sends messages as if they had gathered while the server was busy.
 func sendAsBatch(c *committer, groups ...*group) {
 	c.once.Do(c.subscribe)
 	asBatches(c)
@@ -60,7 +60,7 @@ func await(t *testing.T, groups ...*group) {
 	}
 }
 
-// Whatever went out together, each caller gets what came of its own messages.
+// Each caller gets the outcome of its own messages, whatever was sent together.
 func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -93,7 +93,7 @@ func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 	})
 }
 
-// isAt checks what the ledger holds at a sequence.
+// isAt checks the ledger's message at a sequence.
 func isAt(t *testing.T, q *Queue, seq uint64, body string) {
 	t.Helper()
 	m, err := q.ledger.GetMsg(t.Context(), seq)
@@ -106,7 +106,7 @@ func isAt(t *testing.T, q *Queue, seq uint64, body string) {
 	}
 }
 
-// A batch that is refused is taken apart: what is wrong with one is no other's concern.
+// A refused batch is split: a fault of one message does not affect the others.
 func TestCommitterTakesARefusedBatchApart(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -136,8 +136,8 @@ func TestCommitterTakesARefusedBatchApart(t *testing.T) {
 	})
 }
 
-// Events repeat: an id that the server saw refuses a batch, and is no fault of the others, nor of
-// the repeat.
+// Events repeat: the server refuses a batch with a known ID. The other messages and the repeat must
+// still succeed.
 func TestCommitterOfRepeatedIDs(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -166,8 +166,8 @@ func TestCommitterOfRepeatedIDs(t *testing.T) {
 	})
 }
 
-// A batch holds a subject with an expectation once, and no more than a server takes. What is left
-// keeps its order.
+// A batch has a subject with an expected sequence only once, and stays within the server's limits.
+// The remaining messages keep their order.
 func TestCommitterGathers(t *testing.T) {
 	t.Parallel()
 
@@ -221,7 +221,7 @@ func TestCommitterGathers(t *testing.T) {
 	}
 }
 
-// What is more than a batch holds is sent all the same.
+// Messages that do not fit into a batch are sent as well.
 func TestCommitterOfAVeryLargeGroup(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -243,8 +243,8 @@ func TestCommitterOfAVeryLargeGroup(t *testing.T) {
 	}
 }
 
-// Where no answer comes the caller gets an error, as soon for a batch as for a message, and the
-// next ones are sent.
+// Without an answer the caller gets an error, as soon for a batch as for a message, and the next
+// messages are sent.
 func TestCommitterWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
@@ -287,7 +287,7 @@ func TestCommitterWithoutAnswer(t *testing.T) {
 	}
 }
 
-// A caller that does not wait any more is not waited for.
+// A caller that has given up does not block the others.
 func TestCommitterWithoutCaller(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
@@ -333,8 +333,8 @@ func TestReadAck(t *testing.T) {
 	}
 }
 
-// A job whose end was written without the writer hearing of it is found by its own value: the
-// repeat ends in the same event, once.
+// The end of a job was written, but the answer was lost. The repeat finds its own value and ends
+// with the same event, once.
 func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -356,7 +356,7 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 			}
 		}
 
-		// Every try believes that nothing was written before.
+		// Every attempt assumes that nothing was written before.
 		began := time.Now().UTC().Truncate(time.Second)
 		var first results.Event
 		for i := range 3 {
@@ -379,8 +379,7 @@ func TestFinishIsRepeatedAfterALostAnswer(t *testing.T) {
 	})
 }
 
-// Messages that gather while others are under way are sent, too, when no answer ever comes to
-// those.
+// Messages that gather while others are in progress are sent even if those never get an answer.
 func TestCommitterGathersWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())

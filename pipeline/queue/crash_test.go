@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// serveIn and servePort make this test program a server that can be killed.
+// serveIn and servePort turn this test program into a server that can be killed.
 const (
 	serveIn   = "BACKBURN_TEST_SERVE_IN"
 	servePort = "BACKBURN_TEST_SERVE_PORT"
@@ -42,7 +42,7 @@ func serveForever(dir string) {
 	os.Exit(0)
 }
 
-// victim is a server in a process of its own.
+// victim is a server in a separate process.
 type victim struct {
 	dir string
 	url string
@@ -104,8 +104,8 @@ func (v *victim) connect(t *testing.T) *nats.Conn {
 	}
 }
 
-// The server is killed while a batch is on its way. What it acknowledged is there when it comes
-// back; of what it did not, all is there or nothing.
+// The server is killed while a batch is being sent. After the restart, an acknowledged batch is
+// complete; an unacknowledged one is complete or missing.
 func TestServerKilledInsideABatch(t *testing.T) {
 	t.Parallel()
 	v := newVictim(t)
@@ -131,7 +131,7 @@ func TestServerKilledInsideABatch(t *testing.T) {
 			await(t, groups...)
 			took = time.Since(began)
 		} else {
-			time.Sleep(rand.N(2 * took)) // when it is killed is what differs between rounds
+			time.Sleep(rand.N(2 * took)) // the rounds differ in the time of the kill
 		}
 		v.kill()
 		acknowledged := isDone(groups[0]) && groups[0].messages[0].err == nil

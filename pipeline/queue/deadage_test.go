@@ -7,13 +7,13 @@ import (
 	"backburn/results"
 )
 
-// Letters about what is as usual are kept for a shorter time than those that need a person, which
-// have the age of the stream.
+// Letters of expected outcomes are kept for a shorter time than letters that need a person, which
+// have the age limit of the stream.
 func TestDeadLettersAreKeptByReason(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		age, expectedAge time.Duration
-		expected         string // the time to live of a letter that is as usual
+		expected         string // the time to live of a letter of an expected outcome
 	}{
 		"by default":              {0, 0, "168h0m0s"},
 		"an age":                  {0, time.Hour, "1h0m0s"},

@@ -9,7 +9,7 @@ import (
 	"backburn/results"
 )
 
-// A source that floods DEAD drops its own letters, and not those of others.
+// A source that floods DEAD loses its own letters, not those of other sources.
 func TestDeadLettersAreKeptBySource(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())

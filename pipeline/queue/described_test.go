@@ -11,7 +11,7 @@ import (
 	"backburn/results"
 )
 
-// Whoever looks at the server is told what each stream, bucket and durable consumer is for.
+// Each stream, bucket and durable consumer on the server has a description.
 func TestWhatIsOnTheServerIsDescribed(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -54,7 +54,7 @@ func TestWhatIsOnTheServerIsDescribed(t *testing.T) {
 	}
 }
 
-// described are the descriptions of the durable consumers of a stream, by name.
+// described returns the descriptions of a stream's durable consumers, by name.
 func described(t *testing.T, q *Queue, stream string) map[string]string {
 	t.Helper()
 	s, err := q.JetStream().Stream(t.Context(), stream)

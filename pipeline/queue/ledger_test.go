@@ -32,7 +32,7 @@ func aJob(source, id string) *Message {
 	return m
 }
 
-// Of many writers of one record one succeeds, and what it wrote is there.
+// Of many writers of one record one succeeds, and the record has its value.
 func TestLedgerComparesAndSets(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -77,7 +77,7 @@ func TestLedgerComparesAndSets(t *testing.T) {
 	})
 }
 
-// A change that everybody makes is made by everybody.
+// Concurrent changes by many writers all take effect.
 func TestChangeSampleLosesNoChange(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -103,7 +103,8 @@ func TestChangeSampleLosesNoChange(t *testing.T) {
 	}
 }
 
-// What is over expires with the results. What somebody still works on, or waits for, never does.
+// Finished records expire with the results. Records of work in progress, or with waiting jobs,
+// never do.
 func TestLedgerExpiresWhatIsOver(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -149,7 +150,7 @@ func expires(t *testing.T, q *Queue, subject string, want bool) {
 	}
 }
 
-// A job that waits comes back from the ledger as it went in.
+// A waiting job is read back from the ledger unchanged.
 func TestAWaitingJobIsKeptWhole(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -186,8 +187,8 @@ func TestAWaitingJobIsKeptWhole(t *testing.T) {
 	}
 }
 
-// A server drops what has an id that it saw lately, whichever subject it came on. JOBS must not:
-// one source would suppress the jobs of another.
+// A server drops messages with a recent ID, on any subject. JOBS must not do that: one source would
+// suppress the jobs of another.
 func TestJobsOfTwoSourcesMayShareAnID(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -228,8 +229,8 @@ func TestJobsOfTwoSourcesMayShareAnID(t *testing.T) {
 	})
 }
 
-// However many sources there are, each job is in some feed, and the server has room for the
-// consumers.
+// With any number of sources, each job is in a feed, and the consumers stay within the server's
+// limit.
 func TestFeedsServeManySources(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -278,7 +279,7 @@ func TestFeedsServeManySources(t *testing.T) {
 	}
 }
 
-// Limits that were edited from outside are put right; what the system needs to be there is made
+// Limits that were changed from outside are corrected, and missing streams and buckets are created
 // again.
 func TestRepair(t *testing.T) {
 	t.Parallel()
@@ -353,7 +354,7 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// The memory of ids is no longer than that of events, which a server would not take.
+// IDs are not remembered for longer than events are kept, because a server would refuse that.
 func TestEventsAreKeptForLessThanIDs(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
@@ -364,7 +365,8 @@ func TestEventsAreKeptForLessThanIDs(t *testing.T) {
 	}
 }
 
-// A stream that is deleted while everything runs is made again by whoever needs it; nobody hangs.
+// A stream that is deleted during operation is created again by the next process that needs it, and
+// nothing hangs.
 func TestWritersMakeADeletedStreamAgain(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -390,8 +392,7 @@ func TestWritersMakeADeletedStreamAgain(t *testing.T) {
 	}
 }
 
-// Of two contents under one id, one is accepted, whoever comes first. Who comes again hears the
-// same.
+// Of two contents under one ID, the first is accepted. A repeat of either gets the same answer.
 func TestOnceAcceptsOneOfTwoContents(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
@@ -437,7 +438,7 @@ func TestOnceAcceptsOneOfTwoContents(t *testing.T) {
 	})
 }
 
-// An id belongs to its source: another's job of the same id is no repeat.
+// An ID belongs to its source: a job of another source with the same ID is not a repeat.
 func TestOnceKnowsSourcesApart(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)

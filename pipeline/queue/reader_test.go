@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// store writes what some subject of the ledger is to hold.
+// store writes messages to subjects of the ledger.
 func store(t testing.TB, q *Queue, subject string, body []byte) {
 	t.Helper()
 	if err := q.Commit(t.Context(), change(subject, body, 0, nil)); err != nil {
@@ -15,7 +15,8 @@ func store(t testing.TB, q *Queue, subject string, body []byte) {
 	}
 }
 
-// What many ask for travels in few requests; what is not there is told from what is.
+// Reads of many callers are combined into few requests, and missing subjects are distinguished from
+// existing ones.
 func TestReaderAsksForManyAtOnce(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -86,8 +87,8 @@ func TestReaderServesManyCallers(t *testing.T) {
 	}
 }
 
-// The server ends an answer that grows too large before its end. What it left out is there all the
-// same: a job that waits must not be taken for one that is gone.
+// The server truncates an answer that becomes too large. The rest still exists: a waiting job must
+// not be taken for a missing one.
 func TestReaderOfLargeRecords(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -113,7 +114,7 @@ func TestReaderOfLargeRecords(t *testing.T) {
 	}
 }
 
-// A reader of a stream that is not there asks until somebody makes it.
+// A reader of a missing stream retries until the stream is created.
 func TestReaderOfNoStream(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())

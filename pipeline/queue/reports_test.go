@@ -11,8 +11,8 @@ import (
 	"backburn/pipeline"
 )
 
-// Reports are kept within their bound: where there is no room the oldest go, and those that are there are
-// whole.
+// Reports are kept within their limit: if there is no room, the oldest are removed, and the
+// remaining ones are complete.
 func TestReportsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, t.TempDir(), false)
@@ -67,7 +67,7 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 }
 
-// Without [reports] there is no bucket, and whoever asks is told.
+// Without [reports] there is no bucket, and the error says so.
 func TestNoReportsAreKept(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, t.TempDir(), false)

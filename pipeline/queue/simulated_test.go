@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A ledger of a later version is left alone by every process of this one, and nothing is made beside
-// it.
+// Processes of this version leave a ledger of a later version alone, and create nothing on its
+// server.
 func TestALaterFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -54,7 +54,8 @@ func TestALaterFormatIsRefused(t *testing.T) {
 	}
 }
 
-// Whichever streams are left of a fleet, one of the other sort does not mix with it, and changes nothing.
+// Whichever streams of a fleet still exist, a fleet of the other kind refuses them, and changes
+// nothing.
 func TestSimulatedAndRealAreKeptApart(t *testing.T) {
 	t.Parallel()
 	for name, simulated := range map[string]bool{"real": false, "simulated": true} {
@@ -100,7 +101,7 @@ func TestSimulatedAndRealAreKeptApart(t *testing.T) {
 	}
 }
 
-// Of two that start at the same moment one has the streams, all of them, and the other is told.
+// If two start at the same moment, one gets all streams, and the other gets an error.
 func TestSimulatedAndRealStartTogether(t *testing.T) {
 	t.Parallel()
 	for range 5 {

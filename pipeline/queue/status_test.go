@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A status names the sources with the most jobs, however many there are, and leaves no job out.
+// A status names the sources with the most jobs, for any number of sources, and omits no job.
 func TestJobsBySource(t *testing.T) {
 	t.Parallel()
 	subjects := map[string]uint64{

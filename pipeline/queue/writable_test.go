@@ -43,7 +43,7 @@ func TestFullness(t *testing.T) {
 	}
 }
 
-// A store that refuses to be written is told, though it can be read and has room.
+// A store that refuses writes is reported, although it can be read and has room.
 func TestWritableWrites(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -75,7 +75,8 @@ func TestWritableWrites(t *testing.T) {
 	}
 }
 
-// What cannot be written is said, with the stream: a full one, and a server without an answer.
+// The fault names the stream that cannot be written: a full stream, and a server that does not
+// answer.
 func TestWritable(t *testing.T) {
 	t.Parallel()
 	q, err := Open(t.Context(), connectTo(t, startServer(t, t.TempDir(), false).ClientURL()), Topology{
