@@ -153,7 +153,7 @@ func TestAskAgainAboutALink(t *testing.T) {
 	t.Parallel()
 	const link, other = "https://example.com/login", "https://example.com/"
 	f := newFixture(t)
-	f.cfg.FirstPoll = time.Hour // nobody else asks for so long
+	f.cfg.FirstPoll = time.Hour // no regular query happens within this time
 	f.cfg.MaxPoll = time.Hour
 	for _, url := range []string{link, other} {
 		f.wildfire.Know(wildfiretest.Known{URL: url, Verdict: wildfire.Benign})

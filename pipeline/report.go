@@ -53,7 +53,13 @@ func AvailableReport(r wildfire.Report, kept []string) results.Report {
 }
 
 func behavior(b wildfire.Behavior) results.ReportBehavior {
-	return results.ReportBehavior{ID: b.ID, Text: b.Text, Details: b.Details, Kind: b.Kind, Severity: b.Score}
+	return results.ReportBehavior{
+		ID:       b.ID,
+		Text:     b.Text,
+		Details:  b.Details,
+		Kind:     b.Kind,
+		Severity: b.Score,
+	}
 }
 
 func process(p wildfire.Process) results.ReportProcess {

@@ -27,8 +27,8 @@ func States() []State {
 	return []State{StateNone, StateUploading, StateRetrying, StatePending, StateVerdict, StateRefused}
 }
 
-// Sample is what is known about one SHA-256, or one link: a record of the ledger. Every change is
-// a compare-and-set on the record's revision, so of many workers with the same contents one uploads.
+// Sample is what is known about one SHA-256, or one link: a record of the ledger. Every change is a
+// compare-and-set on the record's revision, so of many workers with the same contents one uploads.
 type Sample struct {
 	State     State     `json:"state"`
 	Owner     string    `json:"owner,omitempty"`     // worker that claimed it

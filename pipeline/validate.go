@@ -77,7 +77,8 @@ func (j *Job) CheckText() error {
 	return nil
 }
 
-// Writable reports whether a time can be written in an event: RFC 3339 has four digits for the year.
+// Writable reports whether a time can be written in an event: RFC 3339 has four digits for the
+// year.
 func Writable(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
 
 func (j *Job) checkLink() error {

@@ -39,8 +39,8 @@ const (
 	Submitted Type = "backburn.submitted.v1" // WildFire accepted an upload
 	Verdict   Type = "backburn.verdict.v1"   // final
 	Failed    Type = "backburn.failed.v1"    // final
-	Changed   Type = "backburn.changed.v1"   // WildFire changed its mind later
-	Reported  Type = "backburn.report.v1"    // what WildFire found out about malicious contents
+	Changed   Type = "backburn.changed.v1"   // WildFire changed the verdict later
+	Reported  Type = "backburn.report.v1"    // WildFire's report about the contents
 	Audited   Type = "backburn.audit.v1"     // what a person did, about no job of its own
 )
 
@@ -141,9 +141,9 @@ type Data struct {
 	SubmittedAt time.Time         `json:"submitted_at,omitzero"`
 	DecidedAt   time.Time         `json:"decided_at,omitzero"`
 	Attempts    int               `json:"attempts,omitempty"`
-	Policy      string            `json:"policy,omitempty"` // on submitted events: the rule by which it left
-	Error       *Error            `json:"error,omitempty"`  // on failed events alone
-	Report      *Report           `json:"report,omitempty"` // on report events alone
+	Policy      string            `json:"policy,omitempty"` // on submitted events: the rule that allowed the upload
+	Error       *Error            `json:"error,omitempty"`  // only on failed events
+	Report      *Report           `json:"report,omitempty"` // only on report events
 	Audit       *Audit            `json:"audit,omitempty"`  // on audit events alone
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
@@ -182,9 +182,9 @@ type Event struct {
 // simulatedExtension is the CloudEvents extension attribute of the events of a simulation.
 const simulatedExtension = "backburnsimulated"
 
-// ID is the identity of the event, <job id>.<event>, and its Nats-Msg-Id. A changed event
-// carries the time of the decision besides, since a verdict may change more than once. That of an
-// audit event is <id of the action>.audit.<status>.
+// ID is the identity of the event, <job id>.<event>, and its Nats-Msg-Id. A changed event's ID also
+// has the time of the change, because a verdict may change more than once. That of an audit event
+// is <id of the action>.audit.<status>.
 func (e Event) ID() string {
 	switch {
 	case e.Type == Changed:
@@ -225,7 +225,7 @@ func (e Event) about() string {
 	return cmp.Or(e.Data.SHA256, e.Data.URL, a.SHA256, a.URL)
 }
 
-// ContentType is that of a structured CloudEvent.
+// ContentType is the content type of a structured CloudEvent.
 const ContentType = "application/cloudevents+json"
 
 // MarshalJSON encodes the event as a structured CloudEvent.

@@ -260,7 +260,9 @@ func (c *Client) request(ctx context.Context, x exchange, body payload, token st
 	if err != nil {
 		return nil, err
 	}
-	request.Body, request.GetBody, request.ContentLength = reader, body.open, body.length
+	request.Body = reader
+	request.GetBody = body.open
+	request.ContentLength = body.length
 	request.Header.Set("Content-Type", body.contentType)
 	if body.expect {
 		request.Header.Set("Expect", "100-continue")
@@ -364,7 +366,8 @@ func form(op Op, fields ...field) func([]field) (payload, error) {
 	}
 }
 
-// list builds a multipart body of fields and, where filename is set, a text in a file part named "file".
+// list builds a multipart body of fields and, if filename is set, a text in a file part named
+// "file".
 func list(fields []field, filename, text string) func([]field) (payload, error) {
 	return func(credential []field) (payload, error) {
 		var buffer bytes.Buffer

@@ -62,7 +62,7 @@ var (
 
 // APIError is the error of every failed call.
 //
-// Its text holds the operation, the status and at most a short, printable excerpt of the service's own
+// Its text has the operation, the status and at most a short, printable excerpt of the service's
 // message. It never holds a body, a header, a URL or a credential.
 type APIError struct {
 	// Op is the operation.

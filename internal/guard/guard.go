@@ -82,7 +82,7 @@ func (g *Guard) Add(own []Own) {
 	g.lookLocked()
 }
 
-// Format implements fmt.Formatter: a guard shows nothing of what it knows.
+// Format implements fmt.Formatter: a guard shows none of its data.
 func (g *Guard) Format(to fmt.State, _ rune) { _, _ = io.WriteString(to, "guard") }
 
 // Describe implements prometheus.Collector.

@@ -156,7 +156,7 @@ func (r *Registry) Forget(part, of string) {
 	delete(r.parts, key{part, of})
 }
 
-// OK says that the part has just worked. It reports whether that ends a fault.
+// OK records a success of the part. It reports whether that ends a fault.
 func (p *Part) OK() bool {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()

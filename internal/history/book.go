@@ -54,7 +54,7 @@ func NewBook(l Limits) *Book {
 	}
 }
 
-// Older notes that the stream has events that were published before the first one of the Book.
+// Older records that the stream has events from before the first one in the Book.
 func (b *Book) Older() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -188,7 +188,7 @@ func messageID(m map[string]string) string {
 	return ""
 }
 
-// Hit is an event as a list shows it. Metadata is not part of it: it may name people.
+// Hit is an event in a list. It has no metadata, which may name people.
 type Hit struct {
 	Seq      uint64    `json:"seq"` // in the stream
 	Time     time.Time `json:"time"`

@@ -33,7 +33,7 @@ type Found struct {
 	Older   bool      `json:"older"`         // the stream had older events
 }
 
-// Search looks through every event.
+// Search searches all events.
 func (b *Book) Search(q Query) Found {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -140,7 +140,7 @@ func (m *matcher) fits(r *entry) bool {
 	return true
 }
 
-// jobEvents is how many events of one job are listed: a verdict may change again and again.
+// jobEvents limits the listed events of one job, because a verdict may change many times.
 const jobEvents = 20
 
 // Job returns the events of one job, the newest first.

@@ -207,8 +207,8 @@ func (s *Server) Report(r *health.Registry) {
 	}})
 }
 
-// MaxStore is how much all streams together may hold, in bytes. A stream reserves its
-// MaxBytes when it is created, so those must fit in here.
+// MaxStore returns the limit for all streams together, in bytes. A stream reserves its MaxBytes
+// when it is created, so the sum of these must fit.
 func (s *Server) MaxStore() config.Size { return s.maxStore }
 
 // Shutdown stops the server, waits until everything is written, and unlocks the store.

@@ -13,7 +13,7 @@ import (
 // Name returns the path by which the root was opened.
 func (r *Root) Name() string { return r.path }
 
-// MkdirAll makes the folder rel and those on the way to it, each durably.
+// MkdirAll creates the folder rel and its parents, each durably.
 func (r *Root) MkdirAll(rel string, perm fs.FileMode) error {
 	for i := 0; i <= len(rel); i++ {
 		if i < len(rel) && rel[i] != '/' {

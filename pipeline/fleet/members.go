@@ -70,7 +70,7 @@ type Member struct {
 
 	Duties // at its last renewal, a third of the lease ago at most
 
-	// Gone says that the process ended without leaving the fleet, and no other one took its place;
+	// Gone says that the process ended without leaving the fleet, and no other process replaced it;
 	// it was last seen at Seen.
 	Gone bool      `json:"gone,omitempty"`
 	Seen time.Time `json:"seen,omitzero"`
@@ -156,7 +156,7 @@ func (f *Membership) Tells(duties func() Duties) {
 	f.duties = duties
 }
 
-// Run keeps the membership until ctx ends, and then leaves the fleet at once.
+// Run renews the membership until ctx ends, and then leaves the fleet at once.
 func (f *Membership) Run(ctx context.Context) error {
 	renew := time.NewTicker(min(f.ttl/3, time.Second))
 	defer renew.Stop()

@@ -101,7 +101,7 @@ func (l *Quota) SetLimit(perDay, reservePercent int) {
 	l.reserve = perDay * reservePercent / 100
 }
 
-// Limit is the budget a day; 0 is unlimited.
+// Limit returns the budget per day; 0 is unlimited.
 func (l *Quota) Limit() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,8 +187,9 @@ func (l *Quota) Refund(ctx context.Context, source string, p pipeline.Priority) 
 	}
 }
 
-// WatchReturns calls returned whenever a part of today's budget came back, until ctx ends. It may
-// call too often. Without a limit nothing is counted, and nothing comes back, until there is one.
+// WatchReturns calls returned whenever a part of today's budget was returned, until ctx ends. It
+// may call too often. Without a limit nothing is counted, and nothing comes back, until there is
+// one.
 func (l *Quota) WatchReturns(ctx context.Context, returned func()) error {
 	used := map[string]int{} // by day
 

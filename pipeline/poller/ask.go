@@ -126,7 +126,9 @@ func (p *Poller) take() call {
 	c := call{polled: map[string]*waiting{}}
 	for _, a := range p.asked {
 		if a.URL == "" && len(c.hashes) < wildfire.MaxHashes {
-			c.hashes, c.urgent, a.taken = append(c.hashes, a.Key), c.urgent || a.Urgent, true
+			c.hashes = append(c.hashes, a.Key)
+			c.urgent = c.urgent || a.Urgent
+			a.taken = true
 			if a.Again {
 				c.again = append(c.again, a.Key)
 			}

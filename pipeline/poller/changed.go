@@ -130,9 +130,8 @@ func keyOf(d results.Data) string {
 	return d.SHA256
 }
 
-// publishChange publishes a changed event for every job that was told something else about a
-// sample. Which those are is read from RESULTS: changes are rare, and so nothing is written for
-// them in advance.
+// publishChange publishes a changed event for every job that ended with another result for the
+// sample. It finds these jobs in RESULTS. Changes are rare, so no index is kept for them.
 func (p *Poller) publishChange(ctx context.Context, c change) (int, error) {
 	sub := results.NewSubscriber(p.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: p.Queue.Prefix(),

@@ -19,8 +19,8 @@ import (
 // Question asks what WildFire knows about a sample.
 type Question struct {
 	Key    string `json:"key"`              // the sample's key
-	URL    string `json:"url,omitempty"`    // the link, where it is one: those are asked about one by one
-	Urgent bool   `json:"urgent,omitempty"` // may be paid from the reserve
+	URL    string `json:"url,omitempty"`    // the link's text, if it is a link: links are asked about one by one
+	Urgent bool   `json:"urgent,omitempty"` // may use the reserve
 	Again  bool   `json:"again,omitempty"`  // the answer is also for what is known already
 }
 

@@ -196,7 +196,7 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 			return outlook{due: step.Due, pending: true}
 		}
 		if now.Before(step.Due) {
-			// The claim may end with its owner, long before the others' patience.
+			// The claim may end when its owner dies, long before the other jobs stop waiting.
 			return outlook{due: earlier(step.Due, now.Add(p.config().Lease))}
 		}
 		return p.requeueOne(ctx, e) // the job that should continue may have been removed by hand
@@ -273,7 +273,7 @@ func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with
 		with = nil
 	}
 
-	return outlook{due: p.Now().Add(p.config().Lease)} // for what arrived meanwhile
+	return outlook{due: p.Now().Add(p.config().Lease)} // for jobs that arrived meanwhile
 }
 
 // end ends one waiting job.

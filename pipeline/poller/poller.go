@@ -127,8 +127,8 @@ func New(d Deps) *Poller {
 // config is what the poller goes by at this moment.
 func (p *Poller) config() pipeline.Config { return p.Settings.Now() }
 
-// requeueRate is how many jobs a second go back to the workers: enough to keep the fleet busy at its
-// rate, and not so many that most of them find the budget spent and come back.
+// requeueRate is how many jobs per second are requeued: enough to keep the fleet busy at its rate,
+// but not so many that most of them find the budget spent and are parked again.
 func requeueRate(perSecond float64) rate.Limit {
 	if perSecond == 0 {
 		return requeuePace

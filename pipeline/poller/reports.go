@@ -109,7 +109,7 @@ func (p *Poller) fetchingHalts(err error) {
 	}
 }
 
-// reporting reports whether reports are fetched at all.
+// reporting reports whether reports are enabled.
 func (p *Poller) reporting() bool { return p.Reports != nil && p.config().Reporting() }
 
 // waitForReport waits for a change of the list, at most for d and for idleTicks.
@@ -466,7 +466,7 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 		}
 	}
 	if waits {
-		p.Log.Debug().Str("sha256", key).Msg("a job that is to be told of a report has not ended yet")
+		p.Log.Debug().Str("sha256", key).Msg("cannot publish a report yet: a job with these contents has not ended")
 		p.reportLater(key, true, p.Now().Add(p.config().Lease/3))
 	}
 
@@ -485,7 +485,7 @@ func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report res
 	switch {
 	case !ended:
 		return p.Now().Sub(at) >= owedPatience, nil
-	case report.Status == "": // its document is gone
+	case report.Status == "": // its document was removed
 		return true, nil
 	}
 

@@ -531,7 +531,7 @@ func (t *tracer) acted(at time.Time, a results.Audit) {
 	t.step(s)
 }
 
-// from is when the first event can have come.
+// from returns the earliest possible time of an event.
 func (t *tracer) from() time.Time {
 	if !t.query.Since.IsZero() {
 		return t.query.Since

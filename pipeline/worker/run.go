@@ -139,8 +139,8 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 // Reconfigure has the worker go by another configuration while it runs, from the next step of each
-// job on. It may differ from the one before in the keys that are tagged with reload; the others hold
-// from the next start, and are the caller's to keep. It is safe for concurrent use.
+// job on. It may differ from the one before in the keys that are tagged with reload; the others
+// hold from the next start, and are the caller's to keep. It is safe for concurrent use.
 func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -195,8 +195,8 @@ func (w *Worker) pauseFault(b pipeline.Budget) error {
 	}
 }
 
-// Ask puts a question to the fleet's poller, beside those of this worker's own jobs, and returns what
-// WildFire said.
+// Ask puts a question to the fleet's poller, beside those of this worker's own jobs, and returns
+// what WildFire said.
 func (w *Worker) Ask(ctx context.Context, q poller.Question) (poller.Answer, error) {
 	return w.client.Ask(ctx, q)
 }

@@ -60,7 +60,7 @@ type Worker struct {
 
 	reconfigured chan struct{} // capacity 1: the rate may be another
 
-	jobs sync.WaitGroup // deliveries that are worked on
+	jobs sync.WaitGroup // deliveries in progress
 }
 
 // Option changes how a worker is made.
@@ -127,7 +127,7 @@ const defaultTick = time.Second
 // config is what the worker goes by at this moment.
 func (w *Worker) config() pipeline.Config { return w.settings.Now() }
 
-// policy is what Decide goes by.
+// policy returns the policy for Decide.
 func (w *Worker) policy(d *delivery) pipeline.Policy {
 	return pipeline.Policy{Config: w.config(), Ruling: d.ruling, Self: w.member.ID(), Random: rand.Float64()}
 }
