@@ -466,7 +466,7 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 		}
 	}
 	if waits {
-		p.Log.Debug().Str("sha256", key).Msg("cannot publish a report yet: a job with these contents has not ended")
+		p.Log.Debug().Str("sha256", key).Msg("cannot publish a report: a job with these contents has not ended yet")
 		p.reportLater(key, true, p.Now().Add(p.config().Lease/3))
 	}
 
