@@ -36,8 +36,6 @@ var unmended = map[string]bool{
 	"pipeline/watch/watch_bench_test.go":    true,
 	"wildfire/doc.go":                       true,
 	"wildfire/wildfiretest/clients_test.go": true,
-	"wildfire/wildfiretest/plan.go":         true,
-	"wildfire/wildfiretest/record.go":       true,
 	"wildfire/wildfiretest/report.go":       true,
 	"wildfire/wildfiretest/server_test.go":  true,
 	"wildfire/wildfiretest/submit.go":       true,

@@ -1,7 +1,6 @@
 package wildfiretest
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 
 const (
 	defaultTokenLifetime = 900 * time.Second
-	defaultHeaderTimeout = 10 * time.Second
 	maxTokens            = 10_000 // issued tokens that are remembered
 )
 
@@ -48,22 +46,6 @@ func newAccounts() accounts {
 		static:   make(map[string]struct{}),
 		keys:     make(map[string]struct{}),
 		state:    &accountState{issued: make(map[string]issued), revoked: make(map[string]struct{})},
-	}
-}
-
-// Revoke refuses a token or an API key from now on, though it has not expired.
-func (s *Server) Revoke(token string) {
-	s.auth.state.mu.Lock()
-	defer s.auth.state.mu.Unlock()
-	s.auth.state.revoked[token] = struct{}{}
-}
-
-// RevokeAll refuses all tokens issued so far.
-func (s *Server) RevokeAll() {
-	s.auth.state.mu.Lock()
-	defer s.auth.state.mu.Unlock()
-	for token := range s.auth.state.issued {
-		s.auth.state.revoked[token] = struct{}{}
 	}
 }
 
@@ -119,45 +101,6 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// token is the token service: the client credentials grant (RFC 6749, section 4.4) with the
-// credentials in a Basic header, raw or form-encoded, or in the form.
-func (x *exchange) token() {
-	x.r.Body = http.MaxBytesReader(x.w, x.r.Body, 64<<10)
-	if !strings.HasPrefix(x.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || x.r.ParseForm() != nil {
-		x.oauthError(http.StatusBadRequest, "invalid_request", "Invalid Request")
-		return
-	}
-	form := x.r.PostForm
-	id, secret := form.Get("client_id"), form.Get("client_secret")
-	if basicID, basicSecret, ok := x.r.BasicAuth(); ok {
-		id, secret = basicID, basicSecret
-	}
-	x.call.Token = id
-	if form.Get("grant_type") != "client_credentials" {
-		x.oauthError(http.StatusBadRequest, "unsupported_grant_type", "Grant type is not supported")
-		return
-	}
-	id, account, ok := x.server.auth.authenticate(id, secret)
-	if !ok {
-		x.oauthError(http.StatusUnauthorized, "invalid_client", "Client authentication failed")
-		return
-	}
-	x.call.Token = id
-	scope := form.Get("scope")
-	if account.tsg != "" && scope != "tsg_id:"+account.tsg {
-		x.oauthError(http.StatusBadRequest, "invalid_scope", "The requested scope is invalid")
-		return
-	}
-	answer, _ := json.Marshal(map[string]any{
-		"access_token": x.server.auth.issue(id, x.server.now()),
-		"scope":        strings.TrimSpace("profile " + scope + " email"), // more than was asked for, as the service does
-		"token_type":   "Bearer",
-		"expires_in":   int(x.server.auth.lifetime / time.Second),
-	})
-	x.w.Header().Set("Cache-Control", "no-store")
-	x.send(http.StatusOK, "application/json;charset=UTF-8", answer)
-}
-
 // authenticate accepts the credentials as they are and in the encoding of RFC 6749, section 2.3.1.
 // Without any client registered it accepts all.
 func (a *accounts) authenticate(id, secret string) (string, account, bool) {
@@ -176,9 +119,4 @@ func (a *accounts) authenticate(id, secret string) (string, account, bool) {
 	}
 	known, ok := a.clients[id]
 	return id, known, ok && known.secret == secret
-}
-
-func (x *exchange) oauthError(status int, code, description string) {
-	body, _ := json.Marshal(map[string]string{"error": code, "error_description": description})
-	x.send(status, "application/json;charset=UTF-8", body)
 }

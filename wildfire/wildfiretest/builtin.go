@@ -80,16 +80,3 @@ func rated(link string) *known {
 		plan:     Plan{Verdict: verdict},
 	}
 }
-
-// findURL returns what is known about a URL. The mutex is held.
-func (s *Server) findURL(region, link string) []*known {
-	sha, _ := urlDigests(link)
-	if found := s.find(region, sha); found != nil {
-		return found
-	}
-	if page := rated(link); page != nil {
-		return []*known{page}
-	}
-
-	return nil
-}

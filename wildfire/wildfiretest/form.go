@@ -99,3 +99,38 @@ func readField(form url.Values, name string, part io.Reader) error {
 
 // broken answers a body that ended or broke before its time; usually nobody listens any more.
 func (x *exchange) broken(error) { x.refuse(http.StatusBadRequest, "") }
+
+// admittedForm reads a small form and checks its credential and the quota.
+func (x *exchange) admittedForm() (form url.Values, owner string, ok bool) {
+	return x.admittedList(nil)
+}
+
+// admittedList does the same for a form with a text in its file part.
+func (x *exchange) admittedList(onText func(filename, text string)) (form url.Values, owner string, ok bool) {
+	if bearer(x.r) != "" {
+		if owner, ok = x.admit(""); !ok {
+			return nil, "", false
+		}
+	}
+	var onFile func(url.Values, string, io.Reader) bool
+	if onText != nil {
+		onFile = func(_ url.Values, filename string, part io.Reader) bool {
+			text, err := io.ReadAll(io.LimitReader(part, maxList))
+			if err != nil {
+				x.broken(err)
+				return false
+			}
+			onText(filename, string(text))
+			return true
+		}
+	}
+	if form, ok = x.readForm(onFile); !ok {
+		return nil, "", false
+	}
+	if owner == "" {
+		if owner, ok = x.admit(form.Get("apikey")); !ok {
+			return nil, "", false
+		}
+	}
+	return form, owner, true
+}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Start serves on a free loopback port, with the vendor's reason phrases. The caller closes what it
@@ -42,6 +43,9 @@ func (s *Server) Listener(inner net.Listener) net.Listener { return &phraseListe
 func (*Server) ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
+
+// defaultHeaderTimeout is how long a client may take to send its headers.
+const defaultHeaderTimeout = 10 * time.Second
 
 // NewHTTPServer returns an http.Server for a listener made by Listener. The caller serves and shuts
 // down.

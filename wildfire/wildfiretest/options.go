@@ -2,12 +2,7 @@ package wildfiretest
 
 import (
 	"time"
-
-	"backburn/wildfire"
 )
-
-// Option configures a Server.
-type Option func(*Server)
 
 // WithNow replaces the clock; see Clock for one that a test can set.
 func WithNow(now func() time.Time) Option { return func(s *Server) { s.now = now } }
@@ -93,15 +88,3 @@ func WithPhrases(on bool) Option { return func(s *Server) { s.phrases = on } }
 // WithHTTPSOnly answers unencrypted calls with a redirect, as the service does, except for test
 // files.
 func WithHTTPSOnly() Option { return func(s *Server) { s.httpsOnly = true } }
-
-// Known describes a sample that the service has judged before anybody submits it.
-type Known struct {
-	// Region is where it is known; "" is the default region.
-	Region string
-
-	SHA256, MD5 string
-	URL         string // for a URL instead of a file
-	Verdict     wildfire.Verdict
-	Filetype    string
-	Size        int64
-}

@@ -47,3 +47,12 @@ func message(status int) string {
 
 	return Phrase(status)
 }
+
+// Messages of the service for arguments that it does not take.
+const (
+	invalidHash      = "Invalid hash, has to be 32 or 64 bytes 0-9a-fA-F"
+	invalidHashValue = "invalid hash value" // of get/verdict
+	invalidLink      = "Invalid webpage type url, url should start with http or https"
+	invalidDate      = "Invalid Date (longer than 30 days from now or newer than now)"
+	tooMany          = "Only 500 entries are allowed for each file"
+)

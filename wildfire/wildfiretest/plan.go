@@ -1,54 +1,18 @@
 package wildfiretest
 
 import (
-	"bytes"
-	"hash/fnv"
-	"strings"
 	"time"
 
 	"backburn/wildfire"
 )
-
-// MarkerHelp explains the markers that decide what becomes of a sample. Show it to whoever runs the
-// simulator.
-const MarkerHelp = `Every file is benign, unless its name or the first 4 KiB of its contents say otherwise.
-
-In the NAME (upper or lower case; words are separated by anything that is neither letter nor digit):
-  malware, grayware, phishing    anywhere in the name: that verdict
-  c2                             as a word: command and control
-  eicar                          anywhere: malware
-  error                          as a word: the analysis fails (-101)
-  flawed                         as a word: flawed submission (-104)
-  odd                            as a word: a verdict code that nobody knows (99)
-  never                          as a word: stays pending for ever
-  lost                           as a word: accepted and then forgotten (-102 for ever)
-  flip                           as a word: benign first, malware as long again after
-  reportless                     as a word: malware, and there is never a report about it
-  unsupported                    anywhere: refused, 418 unsupported file type
-  unprocessable                  anywhere: refused, 422
-  toolarge                       as a word: refused, 413
-  forbidden                      as a word: refused, 403
-  unstorable                     as a word: refused, 513, every time
-  busy, throttled, flaky         as a word: 503, 429 with Retry-After, or 500 at first, then accepted
-  unanswered                     as a word: accepted, but the connection breaks before the answer, at first
-  garbled                        as a word: accepted, but the answer is an HTML page
-  altered                        as a word: accepted, but the answer shows another SHA-256
-
-In the CONTENTS:
-  wildfire-test:<marker>         any of the markers above, such as wildfire-test:phishing
-  the EICAR test string          malware
-
-A link is judged by the same words in its URL. Known without having been submitted are
-www.google.com and hosts that are numbers, such as http://1404/: the remainder of the number
-divided by 7 tells whether it is benign (0), malware, grayware, phishing, c2 (4), or unknown.
-`
 
 // Plan is what becomes of a sample.
 type Plan struct {
 	// Verdict is the final one.
 	Verdict wildfire.Verdict
 
-	// Delay is the time from the submission to the verdict; negative takes the server's (WithDelay).
+	// Delay is the time from the submission to the verdict; negative takes the server's
+	// (WithDelay).
 	Delay time.Duration
 
 	// Never keeps the sample at Pending; Lost keeps it at Unknown.
@@ -62,8 +26,8 @@ type Plan struct {
 	// NoReport leaves the sample without a report, a PDF and a capture, as when they have expired.
 	NoReport bool
 
-	// Fault happens to its submission: a refusal, or an answer gone wrong. Times limits it to the first
-	// submissions of the sample; 0 means all.
+	// Fault happens to its submission: a refusal, or an answer gone wrong. Times limits it to the
+	// first submissions of the sample; 0 means all.
 	Fault Fault
 	Times int
 }
@@ -77,160 +41,5 @@ type Sample struct {
 	Head []byte
 }
 
+// headSize is how much of the contents is looked at for markers, in bytes.
 const headSize = 4 << 10
-
-// anywhere are the markers that are looked for in the whole name, words those that must be words of it:
-// "terror.pdf" is no error.
-var (
-	anywhere = []string{"malware", "grayware", "phishing", "eicar", "unsupported", "unprocessable"}
-	words    = []string{
-		"c2", "error", "flawed", "odd", "never", "lost", "flip", "reportless", "toolarge", "forbidden", "unstorable",
-		"busy", "throttled", "flaky", "unanswered", "garbled", "altered",
-	}
-	contentMarker = []byte("wildfire-test:")
-
-	// eicar is put together here so that no scanner takes this source for the test file.
-	eicar = []byte("EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE")
-)
-
-// plan decides what becomes of a sample: by WithPlan, by its contents, by its name.
-func (s *Server) plan(sample Sample) Plan {
-	if s.planFor != nil {
-		if plan, ok := s.planFor(sample); ok {
-			return plan
-		}
-	}
-	marker := markerIn(sample)
-	plan := planFor(marker)
-	if plan.Flips {
-		plan.FlipAfter = max(s.delayOf(sample.SHA256), time.Second)
-	}
-	return plan
-}
-
-// delayOf is the server's delay with the sample's own part of the jitter.
-func (s *Server) delayOf(sha256 string) time.Duration {
-	if s.jitter <= 0 {
-		return s.delay
-	}
-	return s.delay + time.Duration(s.chance("delay", sha256)*float64(s.jitter))
-}
-
-// chance is a number in [0,1) that depends on the seed and the given words alone, and so not on the order
-// in which concurrent calls arrive.
-func (s *Server) chance(about ...string) float64 {
-	sum := fnv.New64a()
-	for i := range 8 {
-		_, _ = sum.Write([]byte{byte(s.seed >> (8 * i))})
-	}
-	for _, word := range about {
-		_, _ = sum.Write([]byte(word))
-		_, _ = sum.Write([]byte{0})
-	}
-	// FNV's high bits move little for short inputs; a multiplication spreads them (splitmix64).
-	x := sum.Sum64()
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return float64((x^x>>31)>>11) / (1 << 53)
-}
-
-func markerIn(sample Sample) string {
-	if marker := markerInContents(sample.Head); marker != "" {
-		return marker
-	}
-	if marker := markerInName(sample.Filename); marker != "" {
-		return marker
-	}
-	return markerInName(sample.URL)
-}
-
-func markerInContents(head []byte) string {
-	if bytes.Contains(head, eicar) {
-		return "eicar"
-	}
-	_, rest, found := bytes.Cut(head, contentMarker)
-	if !found {
-		return ""
-	}
-	for _, list := range [][]string{anywhere, words} {
-		for _, marker := range list {
-			if bytes.HasPrefix(rest, []byte(marker)) {
-				return marker
-			}
-		}
-	}
-	return ""
-}
-
-func markerInName(name string) string {
-	if name == "" {
-		return ""
-	}
-	name = strings.ToLower(name)
-	for _, marker := range anywhere {
-		if strings.Contains(name, marker) {
-			return marker
-		}
-	}
-	for _, word := range strings.FieldsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9')
-	}) {
-		for _, marker := range words {
-			if word == marker || strings.TrimRight(word, "0123456789") == marker {
-				return marker
-			}
-		}
-	}
-	return ""
-}
-
-func planFor(marker string) Plan {
-	plan := Plan{Delay: -1}
-	switch marker {
-	case "malware", "eicar":
-		plan.Verdict = wildfire.Malware
-	case "grayware":
-		plan.Verdict = wildfire.Grayware
-	case "phishing":
-		plan.Verdict = wildfire.Phishing
-	case "c2":
-		plan.Verdict = wildfire.C2
-	case "error":
-		plan.Verdict = wildfire.AnalysisError
-	case "flawed":
-		plan.Verdict = wildfire.Flawed
-	case "odd":
-		plan.Verdict = 99
-	case "never":
-		plan.Never = true
-	case "lost":
-		plan.Lost = true
-	case "flip":
-		plan.Flips, plan.FlipTo = true, wildfire.Malware
-	case "reportless":
-		plan.Verdict, plan.NoReport = wildfire.Malware, true
-	case "unsupported":
-		plan.Fault = Fault{Status: 418}
-	case "unprocessable":
-		plan.Fault = Fault{Status: 422}
-	case "toolarge":
-		plan.Fault = Fault{Status: 413}
-	case "forbidden":
-		plan.Fault = Fault{Status: 403}
-	case "unstorable":
-		plan.Fault = Fault{Status: 513}
-	case "busy":
-		plan.Fault, plan.Times = Fault{Status: 503, Body: HTMLBody, RetryAfter: "1"}, 1
-	case "throttled":
-		plan.Fault, plan.Times = Fault{Status: 429, RetryAfter: "1"}, 1
-	case "flaky":
-		plan.Fault, plan.Times = Fault{Status: 500}, 1
-	case "unanswered":
-		plan.Fault, plan.Times = Fault{LoseAnswer: true}, 1
-	case "garbled":
-		plan.Fault = Fault{Style: HTML200}
-	case "altered":
-		plan.Fault = Fault{Style: WrongSHA256}
-	}
-	return plan
-}

@@ -11,15 +11,6 @@ import (
 	"backburn/wildfire"
 )
 
-// Messages of the service for arguments that it does not take.
-const (
-	invalidHash      = "Invalid hash, has to be 32 or 64 bytes 0-9a-fA-F"
-	invalidHashValue = "invalid hash value" // of get/verdict
-	invalidLink      = "Invalid webpage type url, url should start with http or https"
-	invalidDate      = "Invalid Date (longer than 30 days from now or newer than now)"
-	tooMany          = "Only 500 entries are allowed for each file"
-)
-
 // verdict answers for one hash or URL.
 func (x *exchange) verdict() {
 	form, owner, ok := x.admittedForm()
@@ -236,16 +227,4 @@ func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok b
 		return "", 0, false
 	}
 	return sha, wildfire.Verdict(code), x.charged(owner)
-}
-
-func isHash(hash string) bool {
-	if len(hash) != 32 && len(hash) != 64 {
-		return false
-	}
-	for _, r := range hash {
-		if !(r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F') {
-			return false
-		}
-	}
-	return true
 }

@@ -7,12 +7,6 @@ import (
 	"backburn/wildfire"
 )
 
-// budget is what a credential has spent of a day's allowances.
-type budget struct {
-	day              string
-	uploads, queries int
-}
-
 // Spent returns the uploads and queries that a credential has used today; the credential is a
 // token, an API key, or a client id of the token service.
 func (s *Server) Spent(credential string) (uploads, queries int) {

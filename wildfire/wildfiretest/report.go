@@ -4,8 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -350,11 +348,4 @@ func packageID(kind, sha256 string) string {
 	digest := hashOf(kind + sha256)
 
 	return "package--" + digest[:8] + "-" + digest[8:12] + "-4" + digest[13:16] + "-8" + digest[17:20] + "-" + digest[20:32]
-}
-
-// hashOf is the SHA-256 of a text, in hexadecimal.
-func hashOf(text string) string {
-	sum := sha256.Sum256([]byte(text))
-
-	return hex.EncodeToString(sum[:])
 }

@@ -1,8 +1,6 @@
 package wildfiretest
 
 import (
-	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,6 +48,15 @@ type Server struct {
 	tests    int
 }
 
+// Option configures a Server.
+type Option func(*Server)
+
+// budget is what a credential has spent of a day's allowances.
+type budget struct {
+	day              string
+	uploads, queries int
+}
+
 // New makes a server.
 func New(opts ...Option) *Server {
 	s := &Server{
@@ -89,84 +96,3 @@ const (
 	// well.
 	TokenPath = "/am/oauth2/access_token"
 )
-
-// ServeHTTP answers one call.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{server: s, w: w, r: r}
-	s.mu.Lock()
-	x.style = s.style
-	s.mu.Unlock()
-	switch r.URL.Path {
-	case TokenPath, "/oauth2/access_token", "/auth/v1/oauth2/access_token":
-		x.call.Op = OpToken
-		x.run(x.token)
-		return
-	}
-	region, path, ok := strings.Cut(r.URL.Path, apiPrefix)
-	if x.elsewhere(path) {
-		return
-	}
-	if !ok {
-		x.refuse(http.StatusNotFound, "")
-		return
-	}
-	x.call.Region = regionOf(region, r.Host)
-	if kind, ok := strings.CutPrefix(path, "test/"); ok {
-		x.call.Op = wildfire.OpTestFile
-		x.run(func() { x.testFile(kind) })
-		return
-	}
-	op := wildfire.Op(strings.TrimSuffix(path, "/"))
-	handle, ok := operations[op]
-	if !ok {
-		x.refuse(http.StatusNotFound, "")
-		return
-	}
-	x.call.Op = op
-	x.run(func() { handle(x) })
-}
-
-// elsewhere redirects who is at the wrong place: unencrypted calls to HTTPS, and visitors of the
-// root to the portal. It reports whether it did.
-func (x *exchange) elsewhere(path string) bool {
-	var location string
-	switch {
-	case x.server.httpsOnly && !encrypted(x.r) && !strings.HasPrefix(path, "test/"):
-		location = "https://" + x.r.Host + "/"
-	case x.r.URL.Path == "/":
-		location = "/wildfire/dashboard"
-	default:
-		return false
-	}
-	x.w.Header().Set("Location", location)
-	x.send(http.StatusFound, "", nil)
-
-	return true
-}
-
-var operations = map[wildfire.Op]func(*exchange){
-	wildfire.OpSubmitFile:         (*exchange).submitFile,
-	wildfire.OpSubmitURL:          (*exchange).submitURL,
-	wildfire.OpSubmitLink:         (*exchange).submitLink,
-	wildfire.OpSubmitLinks:        (*exchange).submitLinks,
-	wildfire.OpChangeRequest:      (*exchange).changeRequest,
-	wildfire.OpLocalVerdictChange: (*exchange).localVerdictChange,
-	wildfire.OpVerdict:            (*exchange).verdict,
-	wildfire.OpVerdicts:           (*exchange).verdicts,
-	wildfire.OpVerdictsChanged:    (*exchange).verdictsChanged,
-	wildfire.OpReport:             (*exchange).report,
-	wildfire.OpSample:             (*exchange).sample,
-	wildfire.OpPCAP:               (*exchange).pcap,
-	wildfire.OpWebArtifacts:       (*exchange).webArtifacts,
-}
-
-// regionOf names the region of a call, "" for the default one.
-func regionOf(prefix, host string) string {
-	if region := strings.Trim(prefix, "/"); region != "" {
-		return region
-	}
-	if label, rest, ok := strings.Cut(host, "."); ok && strings.HasPrefix(rest, "wildfire.") {
-		return label
-	}
-	return ""
-}

@@ -327,41 +327,6 @@ func acceptableLink(link string) bool {
 	return link != "" && (!found || scheme == "http" || scheme == "https")
 }
 
-// admittedForm reads a small form and checks its credential and the quota.
-func (x *exchange) admittedForm() (form url.Values, owner string, ok bool) {
-	return x.admittedList(nil)
-}
-
-// admittedList does the same for a form with a text in its file part.
-func (x *exchange) admittedList(onText func(filename, text string)) (form url.Values, owner string, ok bool) {
-	if bearer(x.r) != "" {
-		if owner, ok = x.admit(""); !ok {
-			return nil, "", false
-		}
-	}
-	var onFile func(url.Values, string, io.Reader) bool
-	if onText != nil {
-		onFile = func(_ url.Values, filename string, part io.Reader) bool {
-			text, err := io.ReadAll(io.LimitReader(part, maxList))
-			if err != nil {
-				x.broken(err)
-				return false
-			}
-			onText(filename, string(text))
-			return true
-		}
-	}
-	if form, ok = x.readForm(onFile); !ok {
-		return nil, "", false
-	}
-	if owner == "" {
-		if owner, ok = x.admit(form.Get("apikey")); !ok {
-			return nil, "", false
-		}
-	}
-	return form, owner, true
-}
-
 // filetype labels a file by its first bytes, else by its extension, as the service does.
 func filetype(name string, head []byte) string {
 	for _, magic := range []struct{ prefix, label string }{
