@@ -40,7 +40,7 @@ func LookupAudience(ctx context.Context, p Profile, account string, opts ...Opti
 	req.Header.Set("Accept", "application/json")
 	resp, err := s.RoundTripper(s.transport).RoundTrip(req)
 	if err != nil {
-		return "", s.asAuthError("audience look-up", err)
+		return "", s.asAuthError("audience look-up", err, s.current.Load())
 	}
 	defer resp.Body.Close()
 	return s.readAudience(resp)

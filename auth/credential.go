@@ -15,13 +15,13 @@ type credential struct {
 }
 
 // openCredential reads the secrets of a profile, so that what is wrong with their files shows
-// at once.
-func openCredential(p Profile) (credential, error) {
+// at once. formField is that of the kind: there is an API key and no OAuth client.
+func openCredential(p Profile, formField bool) (credential, error) {
 	var c credential
 	var cacheKey *secret.File
 	clientFile, clientKey := p.ClientSecretFile, "client_secret_file"
 	apiKeyFile := p.APIKeyFile
-	if p.Kind.FormField() {
+	if formField {
 		clientFile, clientKey = p.APIKeyFile, "api_key_file"
 		apiKeyFile = ""
 	}

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -41,12 +40,4 @@ func (s hostSet) has(u *url.URL) bool {
 	return slices.ContainsFunc(s, func(entry string) bool {
 		return entry == name || entry[0] == '.' && strings.HasSuffix(name, entry)
 	})
-}
-
-// header adds what the service wants to see: the token and, for WatchGuard Cloud, the API key.
-func (s *Source) header(h http.Header, token string) {
-	h.Set("Authorization", "Bearer "+token)
-	if s.credential.apiKey != nil {
-		h.Set("WatchGuard-API-Key", s.credential.apiKey.Get().Reveal())
-	}
 }

@@ -1,9 +1,6 @@
 package auth
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"backburn/auth/cortex"
@@ -70,45 +67,4 @@ func cortexConfig(p grantParts) cortex.Config {
 		BucketOp:     p.options.timing.bucketOp,
 		Retry:        p.options.timing.saveRetry,
 	}
-}
-
-// NewLogin prepares a login for a profile of a kind that logs in. hub is what the hub appended
-// to the app's URL (see cortex.ParseHubParams) and fills an empty instance_id and region of
-// the profile; where both say something they must agree.
-func NewLogin(p Profile, hub cortex.HubParams, opts ...Option) (*cortex.Login, error) {
-	c, err := loginConfig(p, opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Merge(hub); err != nil {
-		return nil, err
-	}
-	if err := errors.Join(p.Validate(), c.Check()); err != nil {
-		return nil, err
-	}
-	return cortex.NewLogin(c)
-}
-
-// Logout ends the login of a profile, see cortex.Logout.
-func Logout(ctx context.Context, p Profile, opts ...Option) error {
-	c, err := loginConfig(p, opts)
-	if err != nil {
-		return err
-	}
-	if err := p.Validate(); err != nil {
-		return err
-	}
-	return cortex.Logout(ctx, c)
-}
-
-// loginConfig prepares what a login needs, without a judgment about the profile.
-func loginConfig(p Profile, opts []Option) (cortex.Config, error) {
-	if !p.Kind.LogsIn() {
-		return cortex.Config{}, fmt.Errorf("auth.%s: profiles of kind %q do not log in", p.Name, p.Kind)
-	}
-	c, err := openCredential(p)
-	if err != nil {
-		return cortex.Config{}, err
-	}
-	return cortexConfig(p.parts(c, nil, newOptions(opts))), nil
 }

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // mended reports whether the credential was replaced since it was refused for the reason err:
@@ -32,54 +31,4 @@ func (s *Source) reloadCredential(ctx context.Context) bool {
 	secrets, _ := s.credential.reload()
 	grants := s.grant.Reload(ctx)
 	return secrets || grants
-}
-
-// watchCredential looks for a new credential until the cool-down ends, so that it ends at once
-// when there is one, although nobody calls Token. mu is held.
-func (s *Source) watchCredential() {
-	if s.closed || s.watching {
-		return
-	}
-	s.watching = true
-	s.wg.Go(func() {
-		for {
-			select {
-			case <-time.After(s.timing.credential):
-			case <-s.life.Done():
-				return
-			}
-
-			err := s.refusal()
-			if err == nil {
-				return
-			}
-			if s.mended(s.life, err) {
-				s.renewNow()
-			}
-		}
-	})
-}
-
-// refusal returns the permanent error of the cool-down, or nil and ends the watch.
-func (s *Source) refusal() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	if s.cool.remaining(time.Now()) == 0 || !s.cool.err.Permanent {
-		s.watching = false
-		return nil
-	}
-	return s.cool.err
-}
-
-// renewNow starts a renewal that nobody waits for.
-func (s *Source) renewNow() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	now := time.Now()
-	h := s.current.Load()
-	if !s.closed && s.renewal == nil && !h.servable(now) && s.cool.remaining(now) == 0 {
-		s.launch(s.why(h, now))
-	}
 }

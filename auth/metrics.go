@@ -45,9 +45,19 @@ type metrics struct {
 	saves     prometheus.Counter
 }
 
-// newMetrics makes the metrics and registers them with r, which may be nil.
-func newMetrics(s *Source, r prometheus.Registerer) (*metrics, error) {
-	labels := prometheus.Labels{"profile": s.profile.Name}
+// readings are what is asked for at every scrape.
+type readings struct {
+	waiters   func() float64
+	remaining func() float64 // seconds
+	cooldown  func() float64 // seconds
+	skew      func() float64 // seconds
+	ready     func() float64 // 0 or 1
+	grantAge  func() float64 // seconds
+}
+
+// newMetrics makes the metrics of a profile and registers them with r, which may be nil.
+func newMetrics(profile string, r prometheus.Registerer, now readings) (*metrics, error) {
+	labels := prometheus.Labels{"profile": profile}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_auth_" + name, Help: help, ConstLabels: labels})
 	}
@@ -73,17 +83,12 @@ func newMetrics(s *Source, r prometheus.Registerer) (*metrics, error) {
 	}
 	m.all = []prometheus.Collector{
 		m.refreshes, m.requests, m.breaker, m.conflicts, m.bucket, m.rolls, m.saves,
-		gauge("waiters", "Callers that wait for a token.", func() float64 { return float64(s.waiters.Load()) }),
-		gauge("token_remaining_seconds", "Seconds until the token ends; 0 without one, +Inf where it has no end.", s.remainingSeconds),
-		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", s.cooldownSeconds),
-		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", func() float64 { return s.clockSkew().Seconds() }),
-		gauge("ready", "1 while there is a token to give out.", func() float64 {
-			if s.Status().Ready {
-				return 1
-			}
-			return 0
-		}),
-		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", s.grantAge),
+		gauge("waiters", "Callers that wait for a token.", now.waiters),
+		gauge("token_remaining_seconds", "Seconds until the token ends; 0 without one, +Inf where it has no end.", now.remaining),
+		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", now.cooldown),
+		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", now.skew),
+		gauge("ready", "1 while there is a token to give out.", now.ready),
+		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", now.grantAge),
 	}
 	if r == nil {
 		return m, nil
@@ -93,7 +98,7 @@ func newMetrics(s *Source, r prometheus.Registerer) (*metrics, error) {
 			for _, done := range m.all[:i] {
 				r.Unregister(done)
 			}
-			return nil, errors.New("auth " + s.profile.Name + ": metrics: another source with this name is registered")
+			return nil, errors.New("auth " + profile + ": metrics: another source with this name is registered")
 		}
 	}
 	return m, nil

@@ -3,37 +3,36 @@ package auth
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"backburn/auth/internal/oauth"
 )
 
+// opRenew is what a renewal's errors say was being done.
+const opRenew = "renewing the token"
+
 // maxSkew is how far this machine's clock and the issuer's may differ without a warning.
 const maxSkew = 30 * time.Second
 
-// want says what a renewal is for.
-type want struct {
-	reason reason
-	have   *held // the current token, or nil
-	probe  bool  // a cool-down for a refused token has ended: the same token may do now
-}
+// minter gets tokens from the token endpoint, for one profile. Only the renewal that runs calls
+// mint; everything else is safe for concurrent use.
+type minter struct {
+	profile    Profile
+	timing     timing
+	log        zerolog.Logger
+	metrics    *metrics
+	credential credential
+	grant      grant
 
-// refused reports whether a token endpoint gave the token again that was just refused.
-func (w want) refused(token string) bool {
-	return w.have != nil && w.have.rejected.Load() && !w.probe && Fingerprint(token) == w.have.id
-}
-
-// obtain gets a token: the fleet's where it shares, its own otherwise.
-func (s *Source) obtain(ctx context.Context, w want) (*held, error) {
-	if s.shared != nil {
-		return s.shared.obtain(ctx, w)
-	}
-	return s.mintLocal(ctx, w)
+	skew atomic.Int64 // nanoseconds; this machine's clock minus the issuer's
 }
 
 // mintLocal gets a token that is not shared.
-func (s *Source) mintLocal(ctx context.Context, w want) (*held, error) {
-	m, err := s.mint(ctx)
+func (m *minter) mintLocal(ctx context.Context, w want) (*held, error) {
+	t, err := m.mint(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -42,49 +41,74 @@ func (s *Source) mintLocal(ctx context.Context, w want) (*held, error) {
 	if w.have != nil {
 		generation = w.have.generation + 1
 	}
-	return s.hold(m, generation), nil
+	return m.hold(t, generation), nil
 }
 
 // hold makes a cached token of a new one.
-func (s *Source) hold(m oauth.Minted, generation uint64) *held {
-	return hold(m.Value, generation, m.Sent, m.Life.D, s.profile.preset().window)
+func (m *minter) hold(t oauth.Minted, generation uint64) *held {
+	return hold(t.Value, generation, t.Sent, t.Life.D, m.profile.preset().window)
 }
 
 // mint asks for one token, and once more where the refusal of the first request shows that the
 // secret on disk is a newer one.
-func (s *Source) mint(ctx context.Context) (oauth.Minted, error) {
-	if _, err := s.credential.reload(); err != nil {
+func (m *minter) mint(ctx context.Context) (oauth.Minted, error) {
+	if _, err := m.credential.reload(); err != nil {
 		// A secret that is being replaced may be missing for a moment: the old one is tried.
-		s.log.Warn().Err(err).Msg("secret not read again")
+		m.log.Warn().Err(err).Msg("secret not read again")
 	}
 
-	m, err := s.grant.Mint(ctx)
+	t, err := m.grant.Mint(ctx)
 	if errors.Is(err, ErrCredentialRejected) {
-		if changed, _ := s.credential.client.Reload(); changed {
-			s.log.Info().Msg("the client secret was replaced; trying the new one")
-			m, err = s.grant.Mint(ctx)
+		if changed, _ := m.credential.client.Reload(); changed {
+			m.log.Info().Msg("the client secret was replaced; trying the new one")
+			t, err = m.grant.Mint(ctx)
 		}
 	}
 	if err != nil {
 		return oauth.Minted{}, err
 	}
-	s.observe(m)
-	return m, nil
+	m.observe(t)
+	return t, nil
 }
 
 // observe notes what a token tells about the server and the clock.
-func (s *Source) observe(m oauth.Minted) {
-	if m.Life.Odd {
-		s.log.Warn().Stringer("lifetime", m.Life.D).Msg("the token endpoint returned an invalid expires_in")
+func (m *minter) observe(t oauth.Minted) {
+	if t.Life.Odd {
+		m.log.Warn().Stringer("lifetime", t.Life.D).Msg("the token endpoint returned an invalid expires_in")
 	}
-	if !m.Skewed {
+	if !t.Skewed {
 		return
 	}
 
-	s.mu.Lock()
-	s.skew = m.Skew
-	s.mu.Unlock()
-	if m.Skew.Abs() > maxSkew {
-		s.log.Warn().Stringer("skew", m.Skew).Msg("this machine's clock and the token issuer's differ: check NTP")
+	m.skew.Store(int64(t.Skew))
+	if t.Skew.Abs() > maxSkew {
+		m.log.Warn().Stringer("skew", t.Skew).Msg("this machine's clock and the token issuer's differ: check NTP")
 	}
+}
+
+// clockSkew returns this machine's clock minus the token issuer's, as of the newest token.
+func (m *minter) clockSkew() time.Duration { return time.Duration(m.skew.Load()) }
+
+// asAuthError returns err as this package's error type. It never shows a secret, nor the token
+// current, which may be nil.
+func (m *minter) asAuthError(op string, err error, current *held) *AuthError {
+	var e *AuthError
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &AuthError{Profile: m.profile.Name, Op: op, Class: ErrTemporary}
+	e.Describe(err, oauth.NewScrubber(m.profile.ClientID, m.knownSecrets(current)...))
+	return e
+}
+
+// knownSecrets lists what must never show.
+func (m *minter) knownSecrets(current *held) []string {
+	var out []string
+	for _, f := range m.credential.files() {
+		out = append(out, f.Get().Reveal())
+	}
+	if current != nil {
+		out = append(out, current.value)
+	}
+	return out
 }

@@ -1,11 +1,7 @@
 package auth
 
 import (
-	"errors"
-	"fmt"
 	"reflect"
-	"slices"
-	"strings"
 
 	"backburn/auth/internal/oauth"
 )
@@ -68,64 +64,6 @@ type Profile struct {
 	Share        Share  `toml:"share" oneof:"prefer required off" doc:"prefer, required or off: whether the fleet shares one token, sealed in JetStream. cortex needs required, because its refresh token can be used only once."`
 }
 
-// Loopback reports whether host is this machine, by name or address, without a look-up: the
-// only host that credentials may travel to without TLS.
-func Loopback(host string) bool { return oauth.Loopback(host) }
-
-// A Problem is one thing that is wrong with a profile.
-type Problem struct {
-	Profile string // its name
-	Key     string // of the configuration, such as "client_id"
-	Message string // what is wrong, to follow the key
-}
-
-// Error names the key as configuration does.
-func (p Problem) Error() string { return "auth." + p.Profile + "." + p.Key + ": " + p.Message }
-
-// Validate reports everything that is wrong with p, joined. It reads no files.
-func (p Profile) Validate() error {
-	if p.Name == "" {
-		return errors.New("auth: a profile needs a name")
-	}
-	var errs []error
-	for _, problem := range p.Problems() {
-		errs = append(errs, problem)
-	}
-	return errors.Join(errs...)
-}
-
-// Problems lists everything that is wrong with p, each with its key. It reads no files.
-func (p Profile) Problems() []Problem {
-	v := validator{profile: p}
-	preset, known := presets[p.Kind]
-	switch {
-	case p.Kind == "":
-		v.add("kind", "is required: %s", KindList(Kinds()))
-	case !known:
-		v.add("kind", "%q is none of %s", p.Kind, KindList(Kinds()))
-	default:
-		v.required(preset.required)
-		v.region(preset.regions)
-		v.client()
-		v.encoding(preset.keys)
-		if preset.check != nil {
-			preset.check(&v)
-		}
-	}
-
-	v.values()
-	return v.problems
-}
-
-type validator struct {
-	profile  Profile
-	problems []Problem
-}
-
-func (v *validator) add(key, format string, args ...any) {
-	v.problems = append(v.problems, Problem{v.profile.Name, key, fmt.Sprintf(format, args...)})
-}
-
 // fields calls each for the fields of the profile that are keys of the configuration.
 func (p Profile) fields(each func(key string, tag reflect.StructTag, value reflect.Value)) {
 	for field, value := range reflect.ValueOf(p).Fields() {
@@ -135,73 +73,6 @@ func (p Profile) fields(each func(key string, tag reflect.StructTag, value refle
 	}
 }
 
-func (v *validator) required(keys []string) {
-	v.profile.fields(func(key string, _ reflect.StructTag, value reflect.Value) {
-		switch {
-		case !slices.Contains(keys, key):
-		case key == "client_secret":
-			v.secret()
-		case value.IsZero():
-			v.add(key, "is required for kind %q", v.profile.Kind)
-		}
-	})
-}
-
-// secret checks that there is one way to the client secret.
-func (v *validator) secret() {
-	p := v.profile
-	switch {
-	case p.ClientSecret.IsSet() && p.ClientSecretFile != "":
-		v.add("client_secret", "and client_secret_file are both set: keep one")
-	case !p.ClientSecret.IsSet() && p.ClientSecretFile == "":
-		v.add("client_secret_file", "is required for kind %q (or client_secret = \"${NAME}\")", p.Kind)
-	}
-}
-
-// client checks that the client id can be sent.
-func (v *validator) client() {
-	if strings.ContainsRune(v.profile.ClientID, ':') && v.profile.clientAuth() == ClientAuthBasicRaw {
-		v.add("client_id", "holds a colon, which basic-raw cannot carry: set client_auth")
-	}
-}
-
-// encoding checks that the kind understands what the body is encoded in.
-func (v *validator) encoding(keys []string) {
-	if v.profile.Body == BodyJSON && !slices.Contains(keys, "body") {
-		v.add("body", "%s is not understood by kind %q", BodyJSON, v.profile.Kind)
-	}
-}
-
-// region checks that a region is known: another region is another host, never a default.
-func (v *validator) region(hosts map[string]string) {
-	region := v.profile.Region
-	if _, known := hosts[region]; region == "" || known || len(hosts) == 0 {
-		return
-	}
-	var names []string
-	for name := range hosts {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	v.add("region", "%q is none of %s", region, strings.Join(names, ", "))
-}
-
-// values checks what holds for a field in every kind: choices, and addresses. Problems with the
-// kind itself are reported elsewhere.
-func (v *validator) values() {
-	v.profile.fields(func(key string, tag reflect.StructTag, value reflect.Value) {
-		if key == "kind" || value.IsZero() {
-			return
-		}
-		if choices := strings.Fields(tag.Get("oneof")); len(choices) > 0 && !slices.Contains(choices, value.String()) {
-			v.add(key, "%q is none of %s", value, strings.Join(choices, ", "))
-		}
-		if tag.Get("address") == "true" {
-			if err := oauth.CheckURL(value.String()); err != nil {
-				v.add(key, "%s", err)
-			}
-		}
-	})
-}
+// Loopback reports whether host is this machine, by name or address, without a look-up: the
+// only host that credentials may travel to without TLS.
+func Loopback(host string) bool { return oauth.Loopback(host) }

@@ -46,18 +46,6 @@ func (s *Source) Accepted(token string) {
 	}
 }
 
-// accept records that the current token worked. It ends the cool-down of a breaker that was
-// opened for this very token: the call that was refused overtook one that was not. mu is held.
-func (s *Source) accept(h *held) {
-	h.worked.Store(true)
-	s.lastReject = time.Time{}
-	s.cool.breaks = 0
-
-	if s.cool.refused == h.id {
-		s.endCooldown()
-	}
-}
-
 // refuse decides what the refusal of the current token means. mu is held.
 func (s *Source) refuse(h *held, now time.Time) {
 	age := h.age(now)
@@ -82,27 +70,4 @@ func (s *Source) refuse(h *held, now time.Time) {
 // refusedWithin reports whether a token was refused less than d ago, with none accepted since.
 func (s *Source) refusedWithin(d time.Duration, now time.Time) bool {
 	return !s.lastReject.IsZero() && now.Sub(s.lastReject) < d
-}
-
-// trip opens the loop breaker for the token that was refused last. mu is held.
-func (s *Source) trip(now time.Time) {
-	e := &AuthError{
-		Profile:   s.profile.Name,
-		Op:        "using a fresh token",
-		Status:    401,
-		Permanent: true,
-		Class:     ErrCredentialRejected,
-		Hint:      s.profile.preset().refusedHint,
-	}
-	s.cool.trip(now, e, s.lastRefused, s.timing)
-	s.noteError(e, now)
-	s.metrics.breaker.Inc()
-	s.log.Error().Stringer("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
-		Msg("the service refuses a fresh token; no new one until the cool-down ends")
-
-	s.watchCredential()
-	if s.shared != nil && !s.closed {
-		id, e := s.lastRefused, *e
-		s.wg.Go(func() { s.shared.reportRefused(s.life, id, e) })
-	}
 }

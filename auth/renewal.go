@@ -6,37 +6,6 @@ import (
 	"time"
 )
 
-// reason is why a renewal starts; its values label a metric.
-type reason string
-
-const (
-	reasonInitial  reason = "initial"  // there was no token
-	reasonEarly    reason = "early"    // the token is in its renewal window
-	reasonExpired  reason = "expired"  // the token has ended
-	reasonRejected reason = "rejected" // a service refused the token
-)
-
-var reasons = []reason{reasonInitial, reasonEarly, reasonExpired, reasonRejected}
-
-// renewal is one renewal under way. Its results may be read once done is closed.
-type renewal struct {
-	done  chan struct{}
-	token *held
-	err   error
-}
-
-// why returns why h, which may be nil, has to be renewed.
-func (s *Source) why(h *held, now time.Time) reason {
-	switch {
-	case h == nil:
-		return reasonInitial
-	case h.phase(now) == refused:
-		return reasonRejected
-	default:
-		return reasonExpired
-	}
-}
-
 // launch starts a renewal. mu is held and no renewal runs.
 func (s *Source) launch(why reason) {
 	r := &renewal{done: make(chan struct{})}
@@ -56,6 +25,26 @@ func (s *Source) launch(why reason) {
 	})
 }
 
+// obtain gets a token: the fleet's where it shares, its own otherwise.
+func (s *Source) obtain(ctx context.Context, w want) (*held, error) {
+	if s.shared != nil {
+		return s.shared.obtain(ctx, w)
+	}
+	return s.mintLocal(ctx, w)
+}
+
+// why returns why h, which may be nil, has to be renewed.
+func (s *Source) why(h *held, now time.Time) reason {
+	switch {
+	case h == nil:
+		return reasonInitial
+	case h.phase(now) == refused:
+		return reasonRejected
+	default:
+		return reasonExpired
+	}
+}
+
 // land installs the outcome of a renewal and wakes everybody who waits for it.
 func (s *Source) land(r *renewal, w want, h *held, err error, began time.Time) {
 	s.mu.Lock()
@@ -70,7 +59,7 @@ func (s *Source) land(r *renewal, w want, h *held, err error, began time.Time) {
 
 	case err != nil:
 		s.failed(w, err, now)
-		r.err = s.asAuthError(opRenew, err).After(s.cool.remaining(now))
+		r.err = s.asAuthError(opRenew, err, s.current.Load()).After(s.cool.remaining(now))
 
 	case h.id == s.lastRefused && !w.probe && s.why(s.current.Load(), now) == reasonRejected:
 		// The server gave the refused token out again. It is not installed.
@@ -84,9 +73,6 @@ func (s *Source) land(r *renewal, w want, h *held, err error, began time.Time) {
 		s.renewed(w, h, now.Sub(began))
 	}
 }
-
-// opRenew is what a renewal's errors say was being done.
-const opRenew = "renewing the token"
 
 // renewed logs and counts a renewal that succeeded.
 func (s *Source) renewed(w want, h *held, took time.Duration) {
@@ -108,7 +94,7 @@ func (s *Source) renewed(w want, h *held, took time.Duration) {
 
 // failed starts a cool-down after a renewal that failed, logs and counts it. mu is held.
 func (s *Source) failed(w want, err error, now time.Time) {
-	e := s.asAuthError(opRenew, err)
+	e := s.asAuthError(opRenew, err, s.current.Load())
 	s.cool.note(now, e, revisionOf(err), s.timing)
 	s.noteError(e, now)
 
@@ -125,25 +111,6 @@ func (s *Source) failed(w want, err error, now time.Time) {
 		Msg("token not renewed")
 }
 
-// install makes h the current token. mu is held.
-func (s *Source) install(h *held) {
-	s.current.Store(h)
-	s.endCooldown()
-}
-
-// endCooldown lets the token endpoint be asked again. mu is held.
-func (s *Source) endCooldown() {
-	s.cool.granted()
-	s.lastErr = nil
-	s.announce()
-}
-
-// noteError keeps what Status shows. mu is held.
-func (s *Source) noteError(e *AuthError, now time.Time) {
-	s.lastErr = e
-	s.lastErrAt = now
-}
-
 // revisionOf returns the revision of the shared record that carries err; 0 where none does.
 func revisionOf(err error) uint64 {
 	var n recordedError
@@ -151,4 +118,81 @@ func revisionOf(err error) uint64 {
 		return n.revision
 	}
 	return 0
+}
+
+// trip opens the loop breaker for the token that was refused last. mu is held.
+func (s *Source) trip(now time.Time) {
+	e := &AuthError{
+		Profile:   s.profile.Name,
+		Op:        "using a fresh token",
+		Status:    401,
+		Permanent: true,
+		Class:     ErrCredentialRejected,
+		Hint:      s.profile.preset().refusedHint,
+	}
+	s.cool.trip(now, e, s.lastRefused, s.timing)
+	s.noteError(e, now)
+	s.metrics.breaker.Inc()
+	s.log.Error().Stringer("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
+		Msg("the service refuses a fresh token; no new one until the cool-down ends")
+
+	s.watchCredential()
+	if s.shared != nil && !s.closed {
+		id, e := s.lastRefused, *e
+		s.wg.Go(func() {
+			if v, ok := s.shared.reportRefused(s.life, id, e); ok {
+				s.refusalShared(id, v)
+			}
+		})
+	}
+}
+
+// watchCredential looks for a new credential until the cool-down ends, so that it ends at once
+// when there is one, although nobody calls Token. mu is held.
+func (s *Source) watchCredential() {
+	if s.closed || s.watching {
+		return
+	}
+	s.watching = true
+	s.wg.Go(func() {
+		for {
+			select {
+			case <-time.After(s.timing.credential):
+			case <-s.life.Done():
+				return
+			}
+
+			err := s.refusal()
+			if err == nil {
+				return
+			}
+			if s.mended(s.life, err) {
+				s.renewNow()
+			}
+		}
+	})
+}
+
+// refusal returns the permanent error of the cool-down, or nil and ends the watch.
+func (s *Source) refusal() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.cool.remaining(time.Now()) == 0 || !s.cool.err.Permanent {
+		s.watching = false
+		return nil
+	}
+	return s.cool.err
+}
+
+// renewNow starts a renewal that nobody waits for.
+func (s *Source) renewNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	now := time.Now()
+	h := s.current.Load()
+	if !s.closed && s.renewal == nil && !h.servable(now) && s.cool.remaining(now) == 0 {
+		s.launch(s.why(h, now))
+	}
 }

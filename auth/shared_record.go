@@ -9,23 +9,22 @@ import (
 	"backburn/auth/internal/seal"
 )
 
-// place is where the record is, and under which keys: both follow from the secret.
-type place struct {
-	keys seal.Keys
-	key  string
-}
+const (
+	tokenPrefix  = "tok"
+	tokenPurpose = "token"
+)
 
 // place returns the place for the secret as it is now.
 func (f *shared) place() (place, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	clientSecret := f.source.credential.client.Get()
+	clientSecret := f.minter.credential.client.Get()
 	if f.at.key != "" && f.of.Equal(clientSecret) {
 		return f.at, nil
 	}
 
-	k, err := seal.New(f.source.profile.sealed(), clientSecret, f.source.credential.cacheKey)
+	k, err := seal.New(f.minter.profile.sealed(), clientSecret, f.minter.credential.cacheKey)
 	if err != nil {
 		return place{}, err
 	}
@@ -58,7 +57,7 @@ func (f *shared) read(ctx context.Context) (view, error) {
 		return view{}, err
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, f.source.timing.bucketOp)
+	ctx, cancel := context.WithTimeout(ctx, f.minter.timing.bucketOp)
 	defer cancel()
 	e, err := f.bucket.Get(ctx, at.key)
 	if errors.Is(err, ErrKeyNotFound) {
@@ -80,7 +79,7 @@ func (f *shared) open(at place, e Entry) view {
 		r, err = decodeRecord(plain)
 	}
 	if err != nil {
-		f.source.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("cannot read the shared token; ignoring it")
+		f.minter.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("cannot read the shared token; ignoring it")
 		r = record{}
 	}
 	return f.seen(view{record: r, revision: e.Revision, at: at})
@@ -96,7 +95,7 @@ func (f *shared) seen(v view) view {
 		return v
 	}
 	if v.Token != "" {
-		f.source.log.Warn().Uint64("generation", v.Generation).Uint64("seen", f.lastGen).
+		f.minter.log.Warn().Uint64("generation", v.Generation).Uint64("seen", f.lastGen).
 			Msg("shared token is older than one seen before, not using it")
 	}
 	return view{record{Generation: f.lastGen, Claim: v.Claim}, v.revision, v.at}
@@ -127,11 +126,11 @@ func (f *shared) held(v view) *held {
 
 	life := time.Duration(v.Life) * time.Millisecond
 	if life > 0 {
-		life -= min(f.source.timing.foreignTrim, life/10)
+		life -= min(f.minter.timing.foreignTrim, life/10)
 	}
 	age := max(f.wall().Sub(time.UnixMilli(v.Obtained)), 0)
 
-	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.source.profile.preset().window)
+	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.minter.profile.preset().window)
 	h.foreign = true
 	h.worked.Store(v.Worked)
 	return h
@@ -143,10 +142,10 @@ func (f *shared) abandoned(v view) bool {
 		f.claimSeen.nonce = v.Claim.Nonce
 		f.claimSeen.at = time.Now()
 	}
-	if time.Since(f.claimSeen.at) < f.source.timing.claimTTL {
+	if time.Since(f.claimSeen.at) < f.minter.timing.claimTTL {
 		return false
 	}
-	f.source.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over an abandoned claim on the shared token")
+	f.minter.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over an abandoned claim on the shared token")
 	return true
 }
 
@@ -178,7 +177,7 @@ func (f *shared) write(ctx context.Context, v view, next record) (uint64, error)
 		return 0, err
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, f.source.timing.bucketOp)
+	ctx, cancel := context.WithTimeout(ctx, f.minter.timing.bucketOp)
 	defer cancel()
 	if v.revision == 0 {
 		return f.bucket.Create(ctx, v.at.key, sealed)
@@ -199,7 +198,7 @@ func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (rev
 			return revision, err
 		}
 
-		f.source.metrics.conflicts.Inc()
+		f.minter.metrics.conflicts.Inc()
 		now, readErr := f.read(ctx)
 		if readErr != nil {
 			return 0, readErr
@@ -229,9 +228,9 @@ func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
 		if v.Cool != nil && v.Cool.Permanent == e.Permanent {
 			n = v.Cool.InARow
 		}
-		d := f.source.timing.pause(e, n)
+		d := f.minter.timing.pause(e, n)
 		note = newCoolNote(e, f.wall(), d, n+1)
-		note.Grant = f.source.grant.Generation()
+		note.Grant = f.minter.grant.Generation()
 		e = e.After(d)
 	}
 
@@ -240,7 +239,7 @@ func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
 		r.Cool = note
 	})
 	if err != nil {
-		f.source.log.Debug().Str("reason", kv.Reason(err)).Msg("cannot release the claim on the shared token; it will expire")
+		f.minter.log.Debug().Str("reason", kv.Reason(err)).Msg("cannot release the claim on the shared token; it will expire")
 	}
 	if err != nil || note == nil {
 		return e

@@ -25,11 +25,11 @@ func (f *shared) reportAccepted(ctx context.Context, id string) {
 }
 
 // reportRefused publishes that a service refused the token with the given fingerprint
-// while it was fresh, and that no other one is to be asked for before the cool-down ends.
-// Where another process knows that the token worked, the cool-down ends here instead.
-func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) {
+// while it was fresh, and that no other one is to be asked for before the cool-down ends;
+// unless another process knows that the token worked. It returns what report does.
+func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) (v view, ok bool) {
 	until := time.Now().Add(e.RetryAfter)
-	v, ok := f.report(ctx, id, func(r *record) bool {
+	return f.report(ctx, id, func(r *record) bool {
 		if r.Worked || r.Cool.remaining(f.wall()) > 0 {
 			return false
 		}
@@ -39,9 +39,6 @@ func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) {
 		r.Cool.Grant = r.Grant
 		return true
 	})
-	if ok {
-		f.source.refusalShared(id, v)
-	}
 }
 
 // report changes the record if it is about the token with the given fingerprint and change
@@ -67,64 +64,4 @@ func (f *shared) report(ctx context.Context, id string, change func(*record) boo
 		}
 	}
 	return view{}, false
-}
-
-// follow applies a record that another process may have changed: its token, whether that
-// worked, and the end of a cool-down. h is the record's token, nil where it has none.
-func (s *Source) follow(v view, h *held) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	if s.closed {
-		return
-	}
-	if h != nil {
-		s.learn(h)
-		if v.Rejected != h.id {
-			s.adopt(h)
-		}
-	}
-	if s.cool.revision != 0 && v.revision > s.cool.revision && v.Cool.remaining(s.shared.wall()) == 0 {
-		s.endCooldown()
-	}
-}
-
-// refusalShared applies what the record says about a fresh token that was refused here: another
-// process may know that it worked.
-func (s *Source) refusalShared(id string, v view) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	h := s.current.Load()
-	switch {
-	case h == nil || h.id != id:
-	case v.Worked && !h.worked.Load():
-		s.accept(h)
-	case s.cool.refused == id:
-		s.cool.revision = v.revision
-	}
-}
-
-// learn marks the current token as one that worked if h, the same token as another process
-// shared it, says so. mu is held.
-func (s *Source) learn(h *held) {
-	cur := s.current.Load()
-	if cur != nil && cur.id == h.id && h.worked.Load() && !cur.worked.Load() {
-		s.accept(cur)
-	}
-}
-
-// adopt makes a token of the fleet the current one where that is an improvement. mu is held.
-func (s *Source) adopt(h *held) {
-	now := time.Now()
-	if h.phase(now) != fresh || h.id == s.lastRefused {
-		return
-	}
-	cur := s.current.Load()
-	if cur.servable(now) && (cur.id == h.id || !h.outlives(cur)) {
-		return
-	}
-
-	s.install(h)
-	s.log.Debug().Str("fingerprint", h.id).Uint64("generation", h.generation).Msg("using the fleet's token")
 }

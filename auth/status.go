@@ -44,7 +44,7 @@ func (s *Source) Status() Status {
 		Shared:     s.shared != nil,
 		Refreshing: s.renewal != nil,
 		Waiters:    s.waiters.Load(),
-		ClockSkew:  s.skew,
+		ClockSkew:  s.clockSkew(),
 	}
 	if h := s.current.Load(); h != nil {
 		st.State = h.phase(now).String()
@@ -71,6 +71,23 @@ func (s *Source) Status() Status {
 	return st
 }
 
+// readings returns what the metrics of s ask for.
+func (s *Source) readings() readings {
+	return readings{
+		waiters:   func() float64 { return float64(s.waiters.Load()) },
+		remaining: s.remainingSeconds,
+		cooldown:  s.cooldownSeconds,
+		skew:      func() float64 { return s.clockSkew().Seconds() },
+		ready: func() float64 {
+			if s.Status().Ready {
+				return 1
+			}
+			return 0
+		},
+		grantAge: s.grantAge,
+	}
+}
+
 func (s *Source) remainingSeconds() float64 {
 	h, now := s.current.Load(), time.Now()
 	switch {
@@ -87,12 +104,6 @@ func (s *Source) cooldownSeconds() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cool.remaining(time.Now()).Seconds()
-}
-
-func (s *Source) clockSkew() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.skew
 }
 
 func (s *Source) grantAge() float64 {

@@ -87,12 +87,6 @@ func (s *Source) notReadyFor() (left time.Duration, changed <-chan struct{}, err
 	}
 }
 
-// announce wakes WaitReady. mu is held.
-func (s *Source) announce() {
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
 // renewEarly starts a renewal of h in the background, unless one runs or a cool-down
 // forbids it. It returns the renewal that runs, or nil.
 func (s *Source) renewEarly(h *held) *renewal {

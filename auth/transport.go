@@ -93,6 +93,14 @@ func (t *roundTripper) signed(req *http.Request, body io.ReadCloser, token strin
 	return out
 }
 
+// header adds what the service wants to see: the token and, for WatchGuard Cloud, the API key.
+func (s *Source) header(h http.Header, token string) {
+	h.Set("Authorization", "Bearer "+token)
+	if s.credential.apiKey != nil {
+		h.Set("WatchGuard-API-Key", s.credential.apiKey.Get().Reveal())
+	}
+}
+
 func closeBody(body io.Closer) {
 	if body != nil {
 		_ = body.Close()

@@ -1,0 +1,69 @@
+package auth
+
+import (
+	"context"
+
+	"golang.org/x/time/rate"
+)
+
+// New makes a Source. It reads the secret files, so that what is wrong with them shows at
+// once, and asks no server: the first Token does.
+func New(p Profile, opts ...Option) (*Source, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+
+	o := newOptions(opts)
+	s := &Source{
+		minter:    &minter{profile: p, timing: o.timing, log: o.logger(p)},
+		transport: o.transport,
+		hosts:     newHostSet(p, o.hosts),
+		pace:      rate.NewLimiter(rate.Every(o.timing.renewGap), renewBurst),
+		changed:   make(chan struct{}),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	if err := s.assemble(o); err != nil {
+		s.end()
+		return nil, err
+	}
+
+	for _, w := range p.warnings() {
+		s.log.Warn().Msg(w)
+	}
+	if s.shared != nil {
+		s.wg.Go(func() { s.shared.run(s.life, s.follow) })
+	}
+	return s, nil
+}
+
+// assemble makes the parts that can fail.
+func (s *Source) assemble(o options) (err error) {
+	if s.credential, err = openCredential(s.profile, s.Kind().FormField()); err != nil {
+		return err
+	}
+	if s.shared, err = newShared(s.minter, o); err != nil {
+		return err
+	}
+	if s.metrics, err = newMetrics(s.profile.Name, o.registry, s.readings()); err != nil {
+		return err
+	}
+	if s.grant, err = s.profile.preset().grant(s.profile.parts(s.credential, s.metrics, o)); err != nil {
+		s.metrics.unregister()
+	}
+	return err
+}
+
+// Close ends what runs in the background, waits for it, and forgets the token. Callers
+// that wait for one get ErrClosed.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.announce()
+	s.mu.Unlock()
+	s.end()
+	s.wg.Wait()
+	s.grant.Close()
+	s.current.Store(nil)
+	s.metrics.unregister()
+	return nil
+}

@@ -1,0 +1,145 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	mathrand "math/rand/v2"
+	"time"
+
+	"backburn/auth/internal/kv"
+	"backburn/auth/internal/oauth"
+)
+
+// conflictPause is how long to wait, at most, after another process was ahead.
+const conflictPause = 20 * time.Millisecond
+
+// obtain gets a token for the fleet or from it. It returns when there is one, when a cool-down
+// forbids to ask, or when ctx ends.
+func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
+	if _, err := f.minter.credential.client.Reload(); err != nil {
+		f.minter.log.Warn().Err(err).Msg("secret not read again")
+	}
+
+	nonce := rand.Text()
+	for failures := 0; ; {
+		v, err := f.read(ctx)
+		if err != nil {
+			return f.alone(ctx, w, err)
+		}
+		if h := f.adoptable(v, w); h != nil {
+			return h, nil
+		}
+		if left := v.Cool.remaining(f.wall()); left > 0 && !f.outdated(ctx, v.Cool) {
+			return nil, recordedError{v.Cool.err(f.minter.profile.Name, left), v.revision}
+		}
+
+		wait := jittered(f.minter.timing.poll) // for the holder of the claim
+		if !f.claimedByOther(v, nonce) {
+			err := f.claim(ctx, &v, w, nonce)
+			if err == nil {
+				return f.fetch(ctx, w, v)
+			}
+			if !errors.Is(err, ErrKeyConflict) {
+				failures++
+			}
+			if failures > 1 {
+				return f.alone(ctx, w, err)
+			}
+			wait = time.Duration(mathrand.Int64N(int64(conflictPause)))
+		}
+		if err := f.pause(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// claimedByOther reports whether another process is at the token endpoint.
+func (f *shared) claimedByOther(v view, nonce string) bool {
+	return v.Claim != nil && v.Claim.Nonce != nonce && !f.abandoned(v)
+}
+
+// outdated reports whether the cool-down is about a grant that was replaced since.
+func (f *shared) outdated(ctx context.Context, n *coolNote) bool {
+	if !n.Permanent {
+		return false
+	}
+	f.minter.grant.Reload(ctx)
+	return f.minter.grant.Generation() > n.Grant
+}
+
+// fetch asks the token endpoint as the holder of the claim at v, and writes what came of it.
+// It ends well before the claim counts as abandoned.
+func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
+	bounded, cancel := context.WithTimeout(ctx, f.minter.timing.claimTTL-f.minter.timing.bucketOp)
+	defer cancel()
+	m, err := f.minter.mint(bounded)
+	if err != nil {
+		return nil, f.release(ctx, v, f.minter.asAuthError(opRenew, err, w.have))
+	}
+
+	if w.refused(m.Value) { // the same token again: nobody is to use it
+		_ = f.release(ctx, v, &AuthError{})
+		return f.minter.hold(m, v.Generation), nil
+	}
+	return f.publish(ctx, w, v, m), nil
+}
+
+// publish replaces the claim at v by a new token. It returns the token to use: the new one, or
+// that of a process which took the claim over and was faster.
+func (f *shared) publish(ctx context.Context, w want, v view, m oauth.Minted) *held {
+	next := record{
+		Generation: v.Generation + 1,
+		Token:      m.Value,
+		Life:       m.Life.D.Milliseconds(),
+		Obtained:   f.wall().Add(-time.Since(m.Sent)).UnixMilli(),
+		Grant:      f.minter.grant.Generation(),
+	}
+	h := f.minter.hold(m, next.Generation)
+
+	_, err := f.settle(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
+	if err == nil {
+		f.seen(view{record: next, at: v.at})
+		return h
+	}
+	if errors.Is(err, ErrKeyConflict) {
+		if theirs := f.adoptable(v, w); theirs != nil {
+			return theirs
+		}
+	}
+
+	f.minter.metrics.bucket.Inc()
+	f.minter.log.Warn().Str("reason", kv.Reason(err)).Msg("cannot share the token; this process uses its own")
+	return h
+}
+
+// alone gets a token without the fleet, while the bucket cannot be reached: slowly, because
+// every process does the same, and not at all where sharing is required.
+func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f.lost(cause)
+
+	t := f.minter.timing
+	e := &AuthError{
+		Profile: f.minter.profile.Name,
+		Op:      "sharing the token",
+		Class:   ErrTemporary,
+		Desc:    kv.Reason(cause),
+		Hint:    "the key-value bucket cannot be reached: check the NATS server",
+	}
+	if f.required {
+		return nil, e
+	}
+	if left := t.awayPause - time.Since(f.lastAlone); !f.lastAlone.IsZero() && left > 0 {
+		return nil, e.After(left)
+	}
+
+	// Every process of the fleet is here at the same time: spread out.
+	if err := f.pause(ctx, time.Duration(mathrand.Int64N(int64(t.awayJitter)+1))); err != nil {
+		return nil, err
+	}
+	f.lastAlone = time.Now()
+	return f.minter.mintLocal(ctx, w)
+}

@@ -1,0 +1,60 @@
+package auth
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+
+	"backburn/auth/internal/oauth"
+)
+
+// Validate reports everything that is wrong with p, joined. It reads no files.
+func (p Profile) Validate() error {
+	if p.Name == "" {
+		return errors.New("auth: a profile needs a name")
+	}
+	var errs []error
+	for _, problem := range p.Problems() {
+		errs = append(errs, problem)
+	}
+	return errors.Join(errs...)
+}
+
+// Problems lists everything that is wrong with p, each with its key. It reads no files.
+func (p Profile) Problems() []Problem {
+	v := validator{profile: p}
+	preset, known := presets[p.Kind]
+	switch {
+	case p.Kind == "":
+		v.add("kind", "is required: %s", KindList(Kinds()))
+	case !known:
+		v.add("kind", "%q is none of %s", p.Kind, KindList(Kinds()))
+	default:
+		v.required(preset.required)
+		v.region(preset.regions)
+		v.client(p.clientAuth())
+		v.encoding(preset.keys)
+		if preset.check != nil {
+			preset.check(&v)
+		}
+	}
+
+	v.values()
+	return v.problems
+}
+
+// warnings lists what is suspicious in a profile but not wrong. The token endpoint sees the
+// secret, so that a host outside the vendor's domain is worth a word.
+func (p Profile) warnings() []string {
+	var out []string
+	vendor := p.preset().vendor
+	u, err := url.Parse(p.tokenURL())
+	if err == nil && vendor != "" && !oauth.Loopback(u.Hostname()) &&
+		u.Hostname() != vendor && !strings.HasSuffix(u.Hostname(), "."+vendor) {
+		out = append(out, "the token endpoint is outside the vendor's domain and will see the client secret")
+	}
+	if p.preset().warn != nil {
+		out = append(out, p.preset().warn(p)...)
+	}
+	return out
+}
