@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -18,32 +17,6 @@ import (
 	"backburn/pipeline/watch/spool"
 	"backburn/results"
 )
-
-// class returns what is configured for an event, and the name of its folder in spool.Done.
-func (a After) class(e results.Event) (action, verdict string) {
-	if e.Type == results.Failed {
-		return a.Failed, "failed"
-	}
-	switch v := e.Data.Verdict; v {
-	case "benign":
-		return a.Benign, v
-	case "malware", "grayware", "phishing", "c2":
-		return a.Malicious, v
-	default:
-		return AfterKeep, "unrecognised"
-	}
-}
-
-// ending is a claimed file whose job has ended.
-type ending struct {
-	claimedFile
-	e       results.Event
-	state   rootfs.State
-	held    bool // nobody can write to it before it is closed
-	action  string
-	done    string // the folder in the spool
-	sidecar []byte // nil without one
-}
 
 func (m *mover) conclude(ctx context.Context, id string, e results.Event) error {
 	guess := ""
@@ -80,6 +53,16 @@ func (m *mover) conclude(ctx context.Context, id string, e results.Event) error 
 	return nil
 }
 
+// mayHaveBeside reports whether there is something to remove beside claimed files.
+func (m *mover) mayHaveBeside() bool {
+	if m.cfg.Metadata != MetadataNone {
+		return true
+	}
+	_, err := m.spool.Lstat(spool.Beside) // the configuration has changed
+
+	return err == nil
+}
+
 // end sends a claimed file where its event says, durably. What is there must still be what the
 // event is about: whoever opened the file before it was claimed can have written to it since.
 // What changed is new work.
@@ -105,51 +88,6 @@ func (m *mover) end(ctx context.Context, id, name string, e results.Event) error
 	}
 
 	return m.dispose(ctx, g)
-}
-
-// vouch opens a claimed file and reports whether it is what its event is about.
-func (m *mover) vouch(ctx context.Context, g *ending) (bool, error) {
-	if err := m.reopen(&g.claimedFile); err != nil {
-		if g.action == AfterKeep && rootfs.CauseOf(err) == rootfs.Denied {
-			return true, nil // it stays in the spool, and nobody learns more of it than now
-		}
-		return false, err
-	}
-
-	writer, _ := g.f.Hold()
-	if writer == rootfs.HasWriter {
-		return false, errUnsettled
-	}
-	g.held = writer == rootfs.NoWriter
-	st, err := g.f.Stat()
-	if err != nil {
-		return false, err
-	}
-	g.state = st
-
-	d := g.e.Data
-	if d.SHA256 == "" { // too large to be hashed
-		return d.Size == 0 || d.Size == st.Size, nil
-	}
-	if st.Size > m.cfg.MaxFileSize || d.Size != 0 && d.Size != st.Size {
-		return false, nil
-	}
-	sum, err := m.hashers.sum(ctx, g.f, st.Size, io.Discard)
-	if err != nil {
-		return false, err
-	}
-
-	return hex.EncodeToString(sum[:]) == d.SHA256, nil
-}
-
-// still reports whether an open file is what vouch found; its name may be another by now.
-func (m *mover) still(g *ending) bool {
-	if g.held {
-		return g.f.Held()
-	}
-	now, err := g.f.Stat()
-
-	return err == nil && now.Identity == g.state.Identity && now.Size == g.state.Size && now.Mtime == g.state.Mtime
 }
 
 // renew makes a claimed file that changed a new job.

@@ -198,9 +198,6 @@ func (c *checker) events(ctx context.Context, r *rootfs.Root) {
 	c.add("events", level, limits.detail, limits.fix)
 }
 
-// limits is what the system allows, in words.
-type limits struct{ detail, fix string }
-
 // countFolders counts the folders to watch, up to a million.
 func countFolders(ctx context.Context, dir string) int {
 	n := 0

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
@@ -29,4 +30,16 @@ func (c *cautiousClock) anchor(now time.Duration) {
 // elapsed.
 func (c *cautiousClock) now(elapsed time.Duration) int64 {
 	return min(time.Now().UnixNano(), c.last.Load()+int64(elapsed), c.before.Load()+int64(elapsed))
+}
+
+// sleep waits, or returns ctx's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -2,7 +2,9 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"backburn/internal/rootfs"
@@ -15,6 +17,15 @@ const oldestEvery = 5 * time.Second
 
 // lookBatch is how many names are looked at before others have their turn.
 const lookBatch = 1024
+
+// maxPath is the length of a relative name at most, in bytes; a job has no room for more.
+const maxPath = 4096
+
+// errPathTooLong is what is wrong with a name that no job has room for.
+var errPathTooLong = errors.New("more than 4096 bytes")
+
+// workers are the goroutines that take and publish files.
+type workers struct{ sync.WaitGroup }
 
 // decider is the one place where it is decided about names. It looks at files; package settle
 // knows what the looks mean.

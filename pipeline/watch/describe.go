@@ -3,15 +3,12 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"path"
 
 	"backburn/internal/rootfs"
 	"backburn/pipeline"
 	"backburn/pipeline/watch/beside"
-	"backburn/pipeline/watch/spool"
 )
 
 // kind says what lies beside files.
@@ -121,33 +118,4 @@ func (f *folder) understand(text []byte) (beside.About, error) {
 	}
 
 	return f.kind().Parse(text)
-}
-
-// mayHaveBeside reports whether there is something to remove beside claimed files.
-func (m *mover) mayHaveBeside() bool {
-	if m.cfg.Metadata != MetadataNone {
-		return true
-	}
-	_, err := m.spool.Lstat(spool.Beside) // the configuration has changed
-
-	return err == nil
-}
-
-// takeBeside moves the description of a file that was claimed into the spool. It stays there until
-// the file is finished, since the job may have to be published again.
-func (m *mover) takeBeside(ctx context.Context, c *claimedFile) {
-	name := m.besideOf(ctx, c.rel)
-	if name == "" {
-		return
-	}
-	err := m.spool.TakeBeside(m.root, name, c.id)
-	switch {
-	case err == nil, rootfs.IsGone(err), errors.Is(err, fs.ErrExist):
-		m.part("metadata", "")
-		m.w.troubles.end(name)
-	case fileFault(err):
-		m.troubled(ctx, name, cannotMove, err)
-	default:
-		m.fault(ctx, "metadata", fmt.Errorf("move what lies beside a file: %w", err))
-	}
 }

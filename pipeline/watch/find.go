@@ -19,11 +19,9 @@ import (
 )
 
 const (
-	scanBatch    = 512 // entries read at once
-	scanSpacing  = 20  // scans are at least this many times their duration apart
+	scanSpacing  = 20 // scans are at least this many times their duration apart
 	minScanPause = time.Second
 	eventSlots   = 1024 // events kept between the kernel's queue and ours
-	maxPath      = 4096 // bytes of a relative name; a job has no room for more
 )
 
 // finder reports the names of files: those that events speak of, and those that scans find.
@@ -322,6 +320,3 @@ func (f *finder) descends(ctx context.Context, rel string) bool {
 
 	return true
 }
-
-// errPathTooLong is what is wrong with a name that no job has room for.
-var errPathTooLong = errors.New("more than 4096 bytes")

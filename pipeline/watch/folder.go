@@ -36,6 +36,9 @@ type folder struct {
 // when a name has vanished, which claiming makes happen all the time. So polling is the default.
 const eventsByDefault = runtime.GOOS != "darwin"
 
+// scanBatch is how many entries of a folder are read at once.
+const scanBatch = 512
+
 // openFolder opens the watched folder and its spool. The caller closes it.
 func openFolder(w *Watcher) (f *folder, err error) {
 	root, state, err := openRoots(w.path, w.cfg)
@@ -215,16 +218,4 @@ func unchanged(f *rootfs.File, before rootfs.State) error {
 	}
 
 	return nil
-}
-
-// sleep waits, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -201,12 +201,3 @@ func (k *keeper) sidecar(id string, e results.Event) error {
 
 	return k.spool.Write(done+"/"+name+spool.SidecarSuffix, append(b, '\n'), true)
 }
-
-// eventName is the name of the file that an event is about.
-func eventName(e results.Event) string {
-	if e.Data.FilenameB64 != nil {
-		return string(e.Data.FilenameB64)
-	}
-
-	return e.Data.Filename
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -114,6 +115,25 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	c.settled = same && now.Size == st.Size && now.Mtime == st.Mtime
 
 	return c, settle.Forget
+}
+
+// takeBeside moves the description of a file that was claimed into the spool. It stays there until
+// the file is finished, since the job may have to be published again.
+func (m *mover) takeBeside(ctx context.Context, c *claimedFile) {
+	name := m.besideOf(ctx, c.rel)
+	if name == "" {
+		return
+	}
+	err := m.spool.TakeBeside(m.root, name, c.id)
+	switch {
+	case err == nil, rootfs.IsGone(err), errors.Is(err, fs.ErrExist):
+		m.part("metadata", "")
+		m.w.troubles.end(name)
+	case fileFault(err):
+		m.troubled(ctx, name, cannotMove, err)
+	default:
+		m.fault(ctx, "metadata", fmt.Errorf("move what lies beside a file: %w", err))
+	}
 }
 
 // cannotMove says what becomes of a file that could not be claimed.

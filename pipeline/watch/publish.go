@@ -15,10 +15,6 @@ const (
 	publishMax = 5 * time.Second
 )
 
-// publishWait bounds one try: an intake that goes on trying by itself must not hide that files
-// wait.
-const publishWait = 10 * time.Second
-
 // publish hands a job over, however often that has to be tried. The only error is ctx's.
 func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 	for try := 0; ; try++ {

@@ -7,13 +7,8 @@ import (
 	"time"
 )
 
-// Of the comparison of what is claimed with what the queue knows.
-const (
-	// Defaults; tests set others.
-	reconcileEvery = time.Minute
-	reconcileAge   = time.Minute // how long a job must be published: before, it may be on its way
-	reconcileBatch = 500         // ids asked about at once
-)
+// reconcileBatch is how many ids the queue is asked about at once.
+const reconcileBatch = 500
 
 // reconciler publishes claimed files again that the queue knows nothing of: it lost its store,
 // came back from an older backup, or somebody purged it. Until the file's job has ended the file

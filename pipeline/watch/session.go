@@ -21,9 +21,6 @@ import (
 // followAgain is how long to wait before following outcomes again after a fault.
 const followAgain = time.Second
 
-// workers are the goroutines that take and publish files.
-type workers struct{ sync.WaitGroup }
-
 // session is the work on one incarnation of the folder: from opening it to the end, or to
 // the moment when the folder's name means another one. It only wires the parts.
 type session struct {

@@ -40,13 +40,6 @@ type Status struct {
 	Troubles []Trouble `json:"troubles,omitempty"` // of them those that have waited longest
 }
 
-// Trouble is a file or folder that cannot be dealt with. It is tried again, ever more slowly.
-type Trouble struct {
-	Path   string    `json:"path"`   // relative to the watched folder
-	Reason string    `json:"reason"` // what failed, why, and what to do
-	Since  time.Time `json:"since"`  // when it failed first
-}
-
 // Status returns where the watcher stands. Safe for concurrent use.
 func (w *Watcher) Status() Status {
 	s := Status{Path: w.cfg.Path, Source: w.cfg.Source}

@@ -38,6 +38,13 @@ var remedies = map[string]string{
 	isOurs:     "move it, or this name of it, out of the watched folder, and find out what put it there",
 }
 
+// Trouble is a file or folder that cannot be dealt with. It is tried again, ever more slowly.
+type Trouble struct {
+	Path   string    `json:"path"`   // relative to the watched folder
+	Reason string    `json:"reason"` // what failed, why, and what to do
+	Since  time.Time `json:"since"`  // when it failed first
+}
+
 // troubles are files that cannot be dealt with for reasons of their own: the folder goes on
 // without them. One that has been so for a while is reported: logged, counted and shown. Safe for
 // concurrent use.

@@ -1,11 +1,9 @@
 package watch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,9 +13,21 @@ import (
 
 	"backburn/internal/guard"
 	"backburn/internal/health"
-	"backburn/internal/rootfs"
-	"backburn/pipeline/watch/settle"
 	"backburn/pipeline/watch/spool"
+)
+
+// ErrUnusable is matched by the errors of Run: faults of a folder, or of what the
+// configuration makes of it, that waiting does not heal.
+var ErrUnusable = spool.ErrUnusable
+
+// Defaults of what tests set otherwise.
+const (
+	reconcileEvery = time.Minute // between two comparisons with what the queue knows
+	reconcileAge   = time.Minute // how long a job must be published: before, it may be on its way
+
+	// publishWait bounds one try to publish: an intake that goes on trying by itself must not hide
+	// that files wait.
+	publishWait = 10 * time.Second
 )
 
 // Watcher looks after one folder. Make it with New.
@@ -125,41 +135,6 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 	w.cautious.anchor(0)
 	w.cautious.anchor(w.clock())
 	return w, nil
-}
-
-// ErrUnusable is matched by the errors of Run: faults of a folder, or of what the
-// configuration makes of it, that waiting does not heal.
-var ErrUnusable = spool.ErrUnusable
-
-// Run watches the folder until ctx ends, and returns nil when all that it started is gone.
-// A folder that is missing or broken is degraded, shown so by Status, and healed; the only
-// errors are those of a configuration that can never work, and say what to do. Run must be
-// called once.
-func (w *Watcher) Run(ctx context.Context) error {
-	if runtime.GOOS == "linux" && !rootfs.SeesWriters() {
-		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE, writers of other users' files cannot be detected; "+
-			"those files wait %d times settle (systemd: AmbientCapabilities=CAP_LEASE)", settle.Patient)
-	}
-
-	var wait time.Duration
-	for first := true; ; first = false {
-		began := time.Now()
-		err := w.watch(ctx)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end is no fault
-		}
-		if errors.Is(err, ErrUnusable) && first {
-			return fmt.Errorf("watch %s: %w", w.cfg.Path, err)
-		}
-		w.health.closed(w.path + ": " + err.Error())
-		if time.Since(began) > time.Minute {
-			wait = 0
-		}
-		wait = min(max(2*wait, 50*time.Millisecond), w.cfg.Scan, 10*time.Second)
-		if sleep(ctx, wait) != nil {
-			return nil //nolint:nilerr // the end is no fault
-		}
-	}
 }
 
 // clock is the time since the watcher was made, which no change of the wall clock affects.

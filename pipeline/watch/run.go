@@ -1,0 +1,43 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"backburn/internal/rootfs"
+	"backburn/pipeline/watch/settle"
+)
+
+// Run watches the folder until ctx ends, and returns nil when all that it started is gone.
+// A folder that is missing or broken is degraded, shown so by Status, and healed; the only
+// errors are those of a configuration that can never work, and say what to do. Run must be
+// called once.
+func (w *Watcher) Run(ctx context.Context) error {
+	if runtime.GOOS == "linux" && !rootfs.SeesWriters() {
+		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE, writers of other users' files cannot be detected; "+
+			"those files wait %d times settle (systemd: AmbientCapabilities=CAP_LEASE)", settle.Patient)
+	}
+
+	var wait time.Duration
+	for first := true; ; first = false {
+		began := time.Now()
+		err := w.watch(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the end is no fault
+		}
+		if errors.Is(err, ErrUnusable) && first {
+			return fmt.Errorf("watch %s: %w", w.cfg.Path, err)
+		}
+		w.health.closed(w.path + ": " + err.Error())
+		if time.Since(began) > time.Minute {
+			wait = 0
+		}
+		wait = min(max(2*wait, 50*time.Millisecond), w.cfg.Scan, 10*time.Second)
+		if sleep(ctx, wait) != nil {
+			return nil //nolint:nilerr // the end is no fault
+		}
+	}
+}
