@@ -30,6 +30,7 @@ func TestSearchFindsWhatALookFinds(t *testing.T) {
 	b := history.NewBook(history.DefaultLimits())
 	type one struct {
 		texts  []string
+		lower  []string // texts in lower case
 		sha256 string
 	}
 	var all []one
@@ -43,10 +44,14 @@ func TestSearchFindsWhatALookFinds(t *testing.T) {
 		})
 		b.Add(e, uint64(i+1))
 		d := e.Data
-		all = append(all, one{[]string{d.Source + "/" + d.JobID, d.Filename, d.Path}, d.SHA256})
+		o := one{texts: []string{d.Source + "/" + d.JobID, d.Filename, d.Path}, sha256: d.SHA256}
+		for _, s := range o.texts {
+			o.lower = append(o.lower, strings.ToLower(s))
+		}
+		all = append(all, o)
 	}
 
-	for range 300 {
+	for range 120 {
 		var words []string
 		for range 1 + r.IntN(3) {
 			words = append(words, strings.Fields(text(3) + " a")[0])
@@ -64,8 +69,8 @@ func TestSearchFindsWhatALookFinds(t *testing.T) {
 			for _, w := range words {
 				w = strings.ToLower(w)
 				in := len(w) >= 4 && strings.HasPrefix(o.sha256, w)
-				for _, s := range o.texts {
-					in = in || strings.Contains(strings.ToLower(s), w)
+				for _, s := range o.lower {
+					in = in || strings.Contains(s, w)
 				}
 				has = has && in
 			}

@@ -233,7 +233,8 @@ func TestPageByKeyboard(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
 	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return trouble(), nil }, listed(2))))
-	until(t, ctx, `document.querySelectorAll("#events li").length === 2 && document.querySelector("#pause").innerText === "Resume uploads…"`)
+	until(t, ctx, `document.querySelectorAll("#events li").length === 2 &&
+		document.querySelector("#pause").innerText === "Resume uploads…" && document.querySelector("#pause").checkVisibility()`)
 	var reached []string
 	for len(reached) < 13 {
 		do(t, ctx, chromedp.KeyEvent("\t"))
