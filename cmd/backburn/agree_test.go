@@ -161,7 +161,7 @@ var others = []process{
 }
 
 // agreeEvery thins the configurations out: 1 takes minutes, and all of them.
-var agreeEvery = flag.Int("agree-every", 10, "how many of the generated values go to one that is tried")
+var agreeEvery = flag.Int("agree-every", 20, "how many of the generated values go to one that is tried")
 
 // TestCheckAgreesWithStart feeds config check and the processes the same configurations. What one
 // refuses the other refuses in the same words and with the same code, and leaves no trace of it.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"flag"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -9,6 +12,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Most tests here wait for other processes. So more of them run at once than there are
+	// processors, unless -parallel says otherwise.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
+
 	testscript.Main(m, map[string]func(){
 		"backburn":         main,
 		"backburn-deaf":    deaf,
