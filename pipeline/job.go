@@ -5,7 +5,6 @@ import (
 	"path"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Priority is the lane of a job, the second token of its subject.
@@ -117,15 +116,6 @@ func (c *Content) Name() string {
 	}
 
 	return c.Path
-}
-
-// Name returns a file name as text that JSON can carry and, if the name is not UTF-8, its bytes as
-// well (nil otherwise).
-func Name(raw string) (text string, b64 []byte) {
-	if utf8.ValidString(raw) {
-		return raw, nil
-	}
-	return strings.ToValidUTF8(raw, "\uFFFD"), []byte(raw)
 }
 
 // extension is the part of the name by which WildFire recognizes scripts; "." for a name without

@@ -181,15 +181,12 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 	}
 	f.file = part
 	if j.Filename == "" {
-		j.Filename, j.FilenameB64 = pipeline.Name(baseName(part.FileName()))
+		j.Filename, j.FilenameB64 = pipeline.Name(pipeline.BaseName(part.FileName()))
 	}
 	e.allow(limit+maxFraming, queue.ErrTooLarge)
 
 	return f, nil
 }
-
-// baseName is the last element of a name from either kind of system.
-func baseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 // next is the next part that is a file; io.EOF where there is none.
 func (f *filePart) next() (*multipart.Part, error) {

@@ -203,7 +203,7 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 			return req, bad("a link, or a file: ?url=… comes without a body")
 		}
 	}
-	req.job.Filename, req.job.FilenameB64 = pipeline.Name(baseName(q.Get("filename")))
+	req.job.Filename, req.job.FilenameB64 = pipeline.Name(pipeline.BaseName(q.Get("filename")))
 	req.job.Path, req.job.PathB64 = pipeline.Name(q.Get("path"))
 	if err := s.metadata(r, &req.job); err != nil {
 		return req, err

@@ -1,15 +1,10 @@
 package mail
 
 import (
-	"strings"
 	"unicode/utf8"
+
+	"backburn/pipeline"
 )
-
-// maxName is how much is kept of a name, in bytes.
-const maxName = 255
-
-// maxExtension is how much is kept of the extension of a longer name, in bytes.
-const maxExtension = 32
 
 // extensions are those by which WildFire tells what is no more than text.
 var extensions = map[string]string{
@@ -31,35 +26,8 @@ var extensions = map[string]string{
 	"application/x-silverlight-app": ".xap",
 }
 
-// baseName makes a name of a file out of what a mail says: the last element from any kind of
-// system, without control characters, short enough, with its extension. It is "" where nothing is
-// left.
-func baseName(s string) string {
-	s = s[strings.LastIndexAny(s, `/\`)+1:]
-	s = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, keepBytes(s)))
-	if s == "." || s == ".." {
-		return ""
-	}
-	if len(s) <= maxName {
-		return s
-	}
-
-	extension := ""
-	if dot := strings.LastIndexByte(s, '.'); dot > 0 && len(s)-dot <= maxExtension {
-		extension = s[dot:]
-	}
-	stem := s[:maxName-len(extension)]
-	for len(stem) > 0 && utf8.ValidString(s) && !utf8.ValidString(stem) {
-		stem = stem[:len(stem)-1]
-	}
-
-	return stem + extension
-}
+// baseName makes a name of a file out of what a mail says; "" if nothing is left of it.
+func baseName(s string) string { return pipeline.CleanName(keepBytes(pipeline.BaseName(s))) }
 
 // keepBytes returns s, or text in its place where it is no UTF-8: a Latin-1 name is the likeliest.
 func keepBytes(s string) string {

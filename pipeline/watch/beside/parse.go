@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"path"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -24,10 +23,8 @@ const MetadataError = "metadata-error"
 
 // Bounds of what is kept, in bytes.
 const (
-	maxName      = 255
-	maxExtension = 32
-	maxURL       = 2048
-	maxValue     = 320
+	maxURL   = 2048
+	maxValue = 320
 )
 
 // About is what a description says.
@@ -70,7 +67,7 @@ func (k Kind) Parse(text []byte) (About, error) {
 	if err := d.Decode(&plain); err != nil {
 		return About{}, fmt.Errorf("not the JSON that was expected: %w", err)
 	}
-	a := About{Filename: baseName(plain.Filename), Metadata: map[string]string{}}
+	a := About{Filename: fileName(plain.Filename), Metadata: map[string]string{}}
 	total := 0
 	for _, key := range slices.Sorted(maps.Keys(plain.Metadata)) {
 		value, err := scalar(plain.Metadata[key])
@@ -140,7 +137,7 @@ type record struct {
 }
 
 func (r *record) about() About {
-	a := About{Filename: baseName(r.FileInfo.Filename), Metadata: map[string]string{}}
+	a := About{Filename: fileName(r.FileInfo.Filename), Metadata: map[string]string{}}
 	set := func(key, value string, most int) {
 		if value = cut(value, most); value != "" {
 			a.Metadata[key] = value
@@ -200,29 +197,8 @@ func endpoint(ip string, port json.Number) string {
 	return net.JoinHostPort(ip, port.String())
 }
 
-// baseName is the last element of a path of any kind of system, without control characters, and
-// short enough, with its extension. It is "" where nothing is left.
-func baseName(s string) string {
-	s = s[strings.LastIndexAny(s, `/\`)+1:]
-	s = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s))
-	if s == "." || s == ".." {
-		return ""
-	}
-	ext := path.Ext(s)
-	if len(ext) > maxExtension {
-		ext = ""
-	}
-	if len(s) <= maxName {
-		return s
-	}
-
-	return cut(strings.TrimSuffix(s, ext), maxName-len(ext)) + ext
-}
+// fileName is the name of a file as a description has it; "" if nothing is left of it.
+func fileName(s string) string { return pipeline.CleanName(pipeline.BaseName(s)) }
 
 // cut keeps so many bytes of a text, in whole characters.
 func cut(s string, most int) string {

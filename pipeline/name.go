@@ -1,0 +1,54 @@
+package pipeline
+
+import (
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of CleanName, in bytes.
+const (
+	maxNameBytes      = 255
+	maxExtensionBytes = 32
+)
+
+// Name returns a file name as text that JSON can carry and, if the name is not UTF-8, its bytes as
+// well (nil otherwise).
+func Name(raw string) (text string, b64 []byte) {
+	if utf8.ValidString(raw) {
+		return raw, nil
+	}
+	return strings.ToValidUTF8(raw, "\uFFFD"), []byte(raw)
+}
+
+// BaseName is the last element of a path of any system.
+func BaseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
+
+// CleanName makes the name of a file out of a base name from outside, in UTF-8: without control
+// characters and outer space, at most 255 bytes long. Of a longer name the extension stays, if it
+// has at most 32 bytes. It returns "" if nothing is left, and for the names of folders, . and .. .
+func CleanName(base string) string {
+	s := strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, base))
+	if s == "." || s == ".." {
+		return ""
+	}
+	if len(s) <= maxNameBytes {
+		return s
+	}
+
+	extension := path.Ext(s)
+	if len(extension) > maxExtensionBytes {
+		extension = ""
+	}
+	end := maxNameBytes - len(extension)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+
+	return s[:end] + extension
+}
