@@ -141,29 +141,13 @@ func (s *site) run(t *testing.T, user, dir string, command ...string) string {
 	return string(out)
 }
 
-// needs skips a test, loudly, where a program is missing; not where everything has to be there.
-func needs(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("%s is not here", p)
-			}
-			t.Skipf("SKIPPED: %s is not here, so this example was not run", p)
-		}
-	}
-}
-
 // install brings the packages of the Node.js examples, as the lock file has them.
 func install(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = "nodejs"
 	if out, err := cmd.CombinedOutput(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("npm ci: %v\n%s", err, out)
-		}
-		t.Skipf("SKIPPED: npm cannot fetch the packages, so the examples were not run: %v\n%s", err, out)
+		testkit.CannotRun(t, "npm cannot fetch the packages, so the examples were not run: %v\n%s", err, out)
 	}
 }
 
@@ -190,7 +174,7 @@ for (const schema of process.argv.slice(1)) {
 }`
 
 func TestSchemasAreStrict(t *testing.T) {
-	needs(t, "node", "npm")
+	testkit.Programs(t, "nodejs npm", "node", "npm")
 	install(t)
 	schemas, err := filepath.Glob("../results/schema/*.json")
 	if err != nil || len(schemas) == 0 {
@@ -207,7 +191,7 @@ func TestSchemasAreStrict(t *testing.T) {
 }
 
 func TestExamples(t *testing.T) {
-	needs(t, "go", "node", "npm")
+	testkit.Programs(t, "golang nodejs npm", "go", "node", "npm")
 	s := newSite(t)
 	install(t)
 

@@ -180,21 +180,7 @@ func (b *behind) start(name string, args ...string) {
 			b.t.Logf("%s wrote:\n%s", name, b.proxyOutput.String())
 		}
 	})
-	for end := time.Now().Add(testkit.Patience); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", b.listen)
-		if err == nil {
-			_ = c.Close()
-			return
-		}
-		select {
-		case <-gone:
-			b.t.Fatalf("%s ended", name)
-		default:
-		}
-		if time.Now().After(end) {
-			b.t.Fatalf("%s does not listen", name)
-		}
-	}
+	testkit.Listening(b.t, name, b.listen, gone)
 }
 
 // try uses Backburn as a client of the proxy does.
@@ -279,7 +265,7 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func TestNginx(t *testing.T) {
 	t.Parallel()
-	needs(t, "nginx")
+	testkit.Programs(t, "nginx-light", "nginx")
 	b := newBehind(t)
 	_, port, _ := net.SplitHostPort(b.listen)
 	site := b.read("nginx.conf", "listen 443 ssl", "listen 127.0.0.1:"+port+" ssl", "/etc/nginx/backburn.pem", b.cert, "/etc/nginx/backburn.key", b.key)
@@ -300,7 +286,7 @@ func TestNginx(t *testing.T) {
 
 func TestCaddy(t *testing.T) {
 	t.Parallel()
-	needs(t, "caddy")
+	testkit.Programs(t, "caddy", "caddy")
 	b := newBehind(t)
 	_, port, _ := net.SplitHostPort(b.listen)
 	site := "{\n\tadmin off\n\tauto_https disable_redirects\n}\n" +

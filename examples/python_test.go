@@ -110,7 +110,7 @@ func answered(t *testing.T, path, authorization string, said string, statuses ..
 }
 
 func TestPython(t *testing.T) {
-	needs(t, "python3")
+	testkit.Programs(t, "python3", "python3")
 	env := node(t)
 	bad, good := sample(t, "malware.exe", "MZ malware"), sample(t, "brochure.pdf", "%PDF-1.4 fine")
 	odd := sample(t, "unsupported.xyz", "?")
@@ -194,7 +194,7 @@ const examplesDoc = "../docs/examples.md"
 
 // The commands of the page of examples print what it says.
 func TestDocumentedCommands(t *testing.T) {
-	needs(t, "python3", "curl", "sh")
+	testkit.Programs(t, "python3 curl", "python3", "curl", "sh")
 	env := node(t)
 	bad := sample(t, "invoice.exe", "MZ wildfire-test:malware")
 	var base, token string

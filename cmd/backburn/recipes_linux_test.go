@@ -233,13 +233,7 @@ const mailDoc = "../../docs/mail.md"
 func postfix(t *testing.T, s *testkit.Site, p *place) (address, box string) {
 	t.Helper()
 	testkit.Programs(t, "postfix", "postfix")
-	if os.Geteuid() != 0 {
-		const why = "SKIPPED: Postfix starts for root alone, so this recipe was not run"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
+	asRoot(t, "Postfix")
 	address = "127.0.0.1:" + testkit.FreePort(t)
 	box = filepath.Join(p.dir, "box")
 	for dir, mode := range map[string]os.FileMode{"box": 0o777, "spool": 0o755, "data": 0o755} {
@@ -310,7 +304,7 @@ postlog unix-dgram n - n - 1 postlogd
 		log, _ := os.ReadFile(filepath.Join(p.dir, "maillog"))
 		t.Fatalf("%v\n%s", err, log)
 	}
-	s.Listens(address)
+	testkit.Listening(t, "Postfix", address, nil)
 
 	return address, filepath.Join(box, "m", "new")
 }

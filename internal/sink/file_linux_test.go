@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"backburn/internal/sink"
+	"backburn/internal/testkit"
 )
 
 // The real logrotate, with the configuration of the examples, and with copytruncate.
 func TestFileUnderLogrotate(t *testing.T) {
 	t.Parallel()
-	needs(t, "logrotate")
+	testkit.Programs(t, "logrotate", "logrotate")
 	example, err := os.ReadFile(filepath.Join("..", "..", "examples", "logrotate", "backburn"))
 	if err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ type rsyslog struct {
 
 func newRsyslog(t *testing.T, a *testkit.Authority) *rsyslog {
 	t.Helper()
-	needs(t, "rsyslogd")
+	testkit.Programs(t, "rsyslog rsyslog-gnutls", "rsyslogd")
 	r := &rsyslog{dir: t.TempDir(), tls: freePort(t), tcp: freePort(t), udp: freePort(t)}
 	cert, key := a.Certificate()
 	conf := fmt.Sprintf(`

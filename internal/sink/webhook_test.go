@@ -28,19 +28,24 @@ type delivery struct {
 	Body    string            `json:"body"`
 }
 
+// standardWebhooks installs the library of that name for Node.js into a folder of its own.
+func standardWebhooks(t *testing.T) (dir string) {
+	t.Helper()
+	testkit.Programs(t, "nodejs npm", "node", "npm")
+	dir = t.TempDir()
+	npm := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "standardwebhooks@1.1.1")
+	if out, err := npm.CombinedOutput(); err != nil {
+		testkit.CannotRun(t, "npm cannot fetch standardwebhooks: %v\n%s", err, out)
+	}
+
+	return dir
+}
+
 // The library "standardwebhooks" of npm verifies deliveries, during a change of keys, too, and
 // refuses those that are not what was signed.
 func TestStandardWebhooksVerify(t *testing.T) {
 	t.Parallel()
-	needs(t, "node", "npm")
-	dir := t.TempDir()
-	npm := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "standardwebhooks@1.1.1")
-	if out, err := npm.CombinedOutput(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("npm: %v\n%s", err, out)
-		}
-		t.Skipf("SKIPPED: npm cannot fetch standardwebhooks: %v\n%s", err, out)
-	}
+	dir := standardWebhooks(t)
 
 	got := make(chan delivery, 10)
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -127,16 +132,8 @@ console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(verify)));
 // The receiver of the documents takes what is signed by its key, and nothing else.
 func TestDocumentedReceiver(t *testing.T) {
 	t.Parallel()
-	needs(t, "node", "npm")
 	const document = "../../docs/examples.md"
-	dir := t.TempDir()
-	npm := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "standardwebhooks@1.1.1")
-	if out, err := npm.CombinedOutput(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("npm: %v\n%s", err, out)
-		}
-		t.Skipf("SKIPPED: npm cannot fetch standardwebhooks: %v\n%s", err, out)
-	}
+	dir := standardWebhooks(t)
 	if err := os.WriteFile(filepath.Join(dir, "receiver.mjs"), []byte(testkit.Block(t, document, "// receiver.mjs")), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package testkit
 
 import (
+	"fmt"
+	"iter"
 	"net"
 	"os"
 	"os/exec"
@@ -12,54 +14,37 @@ import (
 	"time"
 )
 
-// Snippet returns the block of a document whose first line names a file, without that line.
-func Snippet(t testing.TB, document, file string) string {
+// blocks yields the blocks of a document, without the line that says what language they are in.
+func blocks(t testing.TB, document string) iter.Seq[string] {
 	t.Helper()
 	text, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, block := range strings.Split(string(text), "\n```") {
-		_, body, _ := strings.Cut(block, "\n") // what language it is
-		if first, rest, _ := strings.Cut(body, "\n"); i%2 == 1 && first == "# "+file {
-			return rest + "\n"
-		}
-	}
-	t.Fatalf("%s has no block that begins with %q", document, "# "+file)
 
-	return ""
-}
-
-// Command returns the line in a block of a document that begins with a word.
-func Command(t testing.TB, document, word string) []string {
-	t.Helper()
-	text, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, block := range strings.Split(string(text), "\n```") {
-		for line := range strings.Lines(block) {
-			if i%2 == 1 && strings.HasPrefix(line, word+" ") {
-				return strings.Fields(line)
+	return func(yield func(string) bool) {
+		for i, block := range strings.Split(string(text), "\n```") {
+			if _, body, _ := strings.Cut(block, "\n"); i%2 == 1 && !yield(body) {
+				return
 			}
 		}
 	}
-	t.Fatalf("%s has no command %q", document, word)
+}
 
-	return nil
+// Snippet returns the block of a document whose first line names a file, without that line.
+func Snippet(t testing.TB, document, file string) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(Block(t, document, "# "+file), "\n")
+
+	return rest + "\n"
 }
 
 // Block is a document's block that begins with a line.
 func Block(t testing.TB, document, first string) string {
 	t.Helper()
-	text, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, block := range strings.Split(string(text), "\n```") {
-		_, body, _ := strings.Cut(block, "\n") // what language it is
-		if i%2 == 1 && strings.HasPrefix(body, first+"\n") {
-			return body
+	for block := range blocks(t, document) {
+		if strings.HasPrefix(block, first+"\n") {
+			return block
 		}
 	}
 	t.Fatalf("%s has no block that begins with %q", document, first)
@@ -67,16 +52,19 @@ func Block(t testing.TB, document, first string) string {
 	return ""
 }
 
+// Command returns the line in a block of a document that begins with a word.
+func Command(t testing.TB, document, word string) []string {
+	t.Helper()
+
+	return strings.Fields(ShellLine(t, document, word+" "))
+}
+
 // ShellLine is the line of a document's block that begins with a text, for a shell.
 func ShellLine(t testing.TB, document, begin string) string {
 	t.Helper()
-	text, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, block := range strings.Split(string(text), "\n```") {
+	for block := range blocks(t, document) {
 		for line := range strings.Lines(block) {
-			if line = strings.TrimSpace(line); i%2 == 1 && strings.HasPrefix(line, begin) {
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, begin) {
 				return line
 			}
 		}
@@ -86,18 +74,25 @@ func ShellLine(t testing.TB, document, begin string) string {
 	return ""
 }
 
-// Programs requires foreign programs. If one is missing, the test is skipped, or fails in CI.
+// CannotRun skips a test, loudly, for what this machine lacks. In CI, where everything has to be
+// there, the test fails.
+func CannotRun(t testing.TB, format string, args ...any) {
+	t.Helper()
+	why := "SKIPPED: " + fmt.Sprintf(format, args...)
+	if os.Getenv("CI") == "true" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// Programs requires foreign programs, which come in packages. If one is missing, the test cannot
+// run.
 func Programs(t testing.TB, packages string, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if _, err := exec.LookPath(name); err == nil {
-			continue
+		if _, err := exec.LookPath(name); err != nil {
+			CannotRun(t, "%s is not in PATH (Debian: apt-get install %s)", name, packages)
 		}
-		missing := "SKIPPED: " + name + " is not in PATH, so this recipe was not run (Debian: apt-get install " + packages + ")"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
 	}
 }
 
@@ -167,17 +162,32 @@ func (s *Site) Foreign(address string, command ...string) {
 		}
 		_ = out.Close()
 	})
-	s.Listens(address)
+	Listening(s.t, command[0], address, ended)
 }
 
-// Listens waits until there is a listener at an address.
-func (s *Site) Listens(address string) {
-	s.t.Helper()
-	s.Until("a listener at "+address, func() bool {
+// Listening waits until a program listens at an address. The test fails if the program, whose end
+// closes gone, has ended; gone may be nil.
+func Listening(t testing.TB, program, address string, gone <-chan struct{}) {
+	t.Helper()
+	ended := false
+	listens := poll(func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close()
+			return true
 		}
-		return err == nil
+		select {
+		case <-gone:
+			ended = true
+		default:
+		}
+		return ended
 	})
+
+	switch {
+	case ended:
+		t.Fatalf("%s has ended", program)
+	case !listens:
+		t.Fatalf("%s does not listen at %s", program, address)
+	}
 }

@@ -227,21 +227,7 @@ func (p *pipeline) start() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		<-gone
 	}
-	for end := time.Now().Add(testkit.Patience); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", p.listen)
-		if err == nil {
-			_ = c.Close()
-			return
-		}
-		select {
-		case <-gone:
-			p.t.Fatalf("%s ended:\n%s", program, p.output.String())
-		default:
-		}
-		if time.Now().After(end) {
-			p.t.Fatalf("%s does not listen", program)
-		}
-	}
+	testkit.Listening(p.t, program, p.listen, gone)
 }
 
 func (p *pipeline) stop() {

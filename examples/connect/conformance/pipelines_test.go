@@ -187,16 +187,22 @@ func TestAnswers(t *testing.T) {
 	p.silent("hec-token", other)
 }
 
+// takesTwo starts a pipeline, and waits until its output has the events of the jobs one and two.
+func (p *pipeline) takesTwo() {
+	p.t.Helper()
+	p.start()
+	b := newBackburn(p.t, p)
+	b.publish("one")
+	b.publish("two")
+	wait(p.t, "records of the output", func() bool { return len(p.records()) >= 2 })
+}
+
 // Up to their outputs, for which stand-ins answer, the other two do what they should; what the
 // output failed at comes again.
 func TestKafka(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t, "kafka")
-	p.start()
-	b := newBackburn(t, p)
-	b.publish("one")
-	b.publish("two")
-	wait(t, "records", func() bool { return len(p.records()) >= 2 })
+	p.takesTwo()
 	for i, job := range []string{"one", "two"} {
 		got := p.records()[i]
 		e := event(job)
@@ -223,11 +229,7 @@ func source(t *testing.T, job string) string {
 func TestS3(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t, "s3")
-	p.start()
-	b := newBackburn(t, p)
-	b.publish("one")
-	b.publish("two")
-	wait(t, "objects", func() bool { return len(p.records()) >= 2 })
+	p.takesTwo()
 	paths := map[string]bool{}
 	for i, job := range []string{"one", "two"} {
 		got := p.records()[i]
