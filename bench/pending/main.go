@@ -18,18 +18,19 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
+	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
@@ -44,12 +45,19 @@ func main() {
 	url := flag.String("wildfire", "", "the WildFire of that worker")
 	flag.Parse()
 
-	measure := func() error { return run(*n) }
 	if *nats != "" {
-		measure = func() error { return work(*nats, *url) }
+		if err := work(*nats, *url); err != nil {
+			fmt.Fprintln(os.Stderr, "pending:", err)
+			os.Exit(1)
+		}
+		return
 	}
-	if err := measure(); err != nil {
-		fmt.Fprintln(os.Stderr, "pending:", err)
+
+	if !testkit.Alone(context.Background(), os.Stdout, func(t testing.TB) {
+		if err := run(t, *n); err != nil {
+			t.Fatal("pending:", err)
+		}
+	}) {
 		os.Exit(1)
 	}
 }
@@ -91,44 +99,15 @@ func work(url, wildFire string) error {
 	return w.Run(ctx)
 }
 
-func run(n int) error {
-	dir, err := os.MkdirTemp("", "backburn-bench-")
+func run(t testing.TB, n int) error {
+	url := testkit.StartNATS(t, &server.Options{}).ClientURL()
+	web := wildfiretest.New(wildfiretest.WithDelay(24*time.Hour), wildfiretest.WithUnknownFor(0)).Start()
+	t.Cleanup(web.Close)
+	nc, err := nats.Connect(url)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	ns, err := server.NewServer(&server.Options{
-		ServerName: "bench",
-		Host:       "127.0.0.1",
-		Port:       server.RANDOM_PORT,
-		JetStream:  true,
-		StoreDir:   dir,
-		NoSigs:     true,
-		NoLog:      true,
-	})
-	if err != nil {
-		return err
-	}
-	ns.Start()
-	defer func() { ns.Shutdown(); ns.WaitForShutdown() }()
-	if !ns.ReadyForConnections(30 * time.Second) {
-		return errors.New("the NATS server did not start")
-	}
-
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	sim := wildfiretest.New(wildfiretest.WithDelay(24*time.Hour), wildfiretest.WithUnknownFor(0))
-	h := sim.NewHTTPServer()
-	go func() { _ = h.Serve(sim.Listener(l)) }()
-	defer h.Close()
-
-	nc, err := nats.Connect(ns.ClientURL())
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
+	t.Cleanup(nc.Close)
 	q, err := queue.Open(context.Background(), nc, topology())
 	if err != nil {
 		return err
@@ -140,7 +119,7 @@ func run(n int) error {
 	}
 	fmt.Printf("%d jobs wait; that took %s\n", n, time.Since(began).Round(time.Second))
 
-	return measure(n, nc, q, ns.ClientURL(), "http://"+l.Addr().String())
+	return measure(n, nc, q, url, web.URL)
 }
 
 // fill has jobs wait that were uploaded a moment ago.

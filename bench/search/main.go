@@ -17,12 +17,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -32,6 +32,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/history"
+	"backburn/internal/testkit"
 	"backburn/internal/ui"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -47,8 +48,12 @@ func main() {
 	rate := flag.Int("rate", 50, "events a second that come meanwhile")
 	most := flag.Duration("most", 200*time.Millisecond, "what 95 of 100 answers may take")
 	flag.Parse()
-	if err := run(*n, *times, *rate, *most); err != nil {
-		fmt.Fprintln(os.Stderr, "search:", err)
+
+	if !testkit.Alone(context.Background(), os.Stdout, func(t testing.TB) {
+		if err := run(t, *n, *times, *rate, *most); err != nil {
+			t.Fatal("search:", err)
+		}
+	}) {
 		os.Exit(1)
 	}
 }
@@ -56,14 +61,13 @@ func main() {
 // sources are those of the jobs.
 var sources = []string{"mail", "proxy", "share", "upload", "soc", "edge-1", "edge-2"}
 
-func run(n, times, rate int, most time.Duration) error {
-	ctx, cancel := context.WithCancel(context.Background())
+func run(t testing.TB, n, times, rate int, most time.Duration) error {
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s, err := start(ctx)
+	s, err := start(ctx, t)
 	if err != nil {
 		return err
 	}
-	defer s.stop()
 
 	began := time.Now()
 	if err := s.publish(n); err != nil {
@@ -179,64 +183,23 @@ func ask(at string, v url.Values, ready *bool) (matches int, err error) {
 	return found.Matches, nil
 }
 
-// site is a server, a queue on it, and a simulated WildFire.
+// site is a queue on a server, and a simulated WildFire.
 type site struct {
-	q    *queue.Queue
-	url  string // of WildFire
-	undo []func()
+	q   *queue.Queue
+	url string // of WildFire
 }
 
-func (s *site) stop() {
-	for _, undo := range slices.Backward(s.undo) {
-		undo()
-	}
-}
-
-func start(ctx context.Context) (_ *site, err error) {
-	s := &site{}
-	defer func() {
-		if err != nil {
-			s.stop()
-		}
-	}()
-	dir, err := os.MkdirTemp("", "backburn-bench-")
-	if err != nil {
-		return nil, err
-	}
-	s.undo = append(s.undo, func() { _ = os.RemoveAll(dir) })
-	ns, err := server.NewServer(&server.Options{
-		ServerName: "bench",
-		Host:       "127.0.0.1",
-		Port:       server.RANDOM_PORT,
-		JetStream:  true,
-		StoreDir:   dir,
-		NoSigs:     true,
-		NoLog:      true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	ns.Start()
-	s.undo = append(s.undo, func() { ns.Shutdown(); ns.WaitForShutdown() })
-	if !ns.ReadyForConnections(30 * time.Second) {
-		return nil, errors.New("the NATS server did not start")
-	}
-
+func start(ctx context.Context, t testing.TB) (s *site, err error) {
 	sim := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithCapacity(2_000_000, 1000))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	web := sim.Start()
+	t.Cleanup(web.Close)
+	nc, err := nats.Connect(testkit.StartNATS(t, &server.Options{}).ClientURL())
 	if err != nil {
 		return nil, err
 	}
-	h := sim.NewHTTPServer()
-	go func() { _ = h.Serve(sim.Listener(l)) }()
-	s.undo = append(s.undo, func() { _ = h.Close() })
-	s.url = "http://" + l.Addr().String()
+	t.Cleanup(nc.Close)
 
-	nc, err := nats.Connect(ns.ClientURL())
-	if err != nil {
-		return nil, err
-	}
-	s.undo = append(s.undo, nc.Close)
+	s = &site{url: web.URL}
 	s.q, err = queue.Open(ctx, nc, queue.Topology{
 		Prefix:          "backburn",
 		Replicas:        1,
