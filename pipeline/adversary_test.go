@@ -19,6 +19,7 @@ import (
 
 	"backburn/internal/health"
 	"backburn/internal/jets"
+	"backburn/internal/testkit/schemas"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -388,7 +389,7 @@ func TestHostileFieldsReachNoEvent(t *testing.T) {
 	f.work()
 	f.events(n)
 
-	s := compile(t, schema.Event)
+	s := schemas.Compile(t, schema.Event)
 	stream, err := f.q.JetStream().Stream(t.Context(), f.q.ResultsStream())
 	if err != nil {
 		t.Fatal(err)
@@ -398,7 +399,7 @@ func TestHostileFieldsReachNoEvent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(t, s, m.Data); err != nil {
+		if err := schemas.Validate(t, s, m.Data); err != nil {
 			t.Errorf("%v\n%.600s", err, m.Data)
 		}
 		var strict struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/testkit/logbuf"
+	"backburn/internal/testkit/schemas"
 	"backburn/pipeline"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
@@ -86,7 +87,7 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(t, compile(t, schema.Event), body); err != nil {
+		if err := schemas.Validate(t, schemas.Compile(t, schema.Event), body); err != nil {
 			t.Error(err)
 		}
 	}
@@ -164,7 +165,7 @@ func TestReportsThatAreNotThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := validate(t, compile(t, schema.Event), body); err != nil {
+	if err := schemas.Validate(t, schemas.Compile(t, schema.Event), body); err != nil {
 		t.Error(err)
 	}
 
@@ -327,7 +328,7 @@ func TestReportEventsAreBounded(t *testing.T) {
 		r.RegistryKeys = append(r.RegistryKeys, wildfire.RegistryKey{Key: text, Data: text})
 	}
 	final := results.Event{Type: results.Verdict, Data: results.Data{JobID: "j", Source: "mail", Verdict: "malware", SHA256: sha("x"), Size: 1, ReceivedAt: time.Now(), DecidedAt: time.Now(), Basis: results.BasisUpload, VerdictCode: new(int)}}
-	s := compile(t, schema.Event)
+	s := schemas.Compile(t, schema.Event)
 
 	for _, limit := range []int{results.MaxReportBytes, 20 << 10, 1 << 10} {
 		ev := pipeline.ReportEvent(final, pipeline.AvailableReport(r, nil), time.Now(), limit)
@@ -339,7 +340,7 @@ func TestReportEventsAreBounded(t *testing.T) {
 		if err != nil || len(report) > limit || !ev.Data.Report.Truncated {
 			t.Errorf("%d bytes of %d, truncated: %v (%v)", len(report), limit, ev.Data.Report.Truncated, err)
 		}
-		if err := validate(t, s, body); err != nil {
+		if err := schemas.Validate(t, s, body); err != nil {
 			t.Error(err)
 		}
 	}

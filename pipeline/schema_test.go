@@ -1,7 +1,6 @@
 package pipeline_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"testing"
@@ -9,38 +8,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"backburn/internal/testkit/schemas"
 	"backburn/pipeline"
 	"backburn/results/schema"
 )
-
-func compile(t *testing.T, text []byte) *jsonschema.Schema {
-	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func validate(t *testing.T, s *jsonschema.Schema, body []byte) error {
-	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(doc)
-}
 
 // Published events follow the schema, whatever the outcome of the job.
 func TestEventsAreAsTheSchemaSays(t *testing.T) {
@@ -61,7 +33,7 @@ func TestEventsAreAsTheSchemaSays(t *testing.T) {
 	f.publish("backburn.jobs.normal.mail", nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {"nonsense"}}, `{"version":`)
 	f.until(func(es events) bool { return len(es.final()) == 10 && len(es.ofType("backburn.changed.v1")) == 1 })
 
-	s := compile(t, schema.Event)
+	s := schemas.Compile(t, schema.Event)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	c, err := f.q.JetStream().OrderedConsumer(ctx, f.q.ResultsStream(), jetstream.OrderedConsumerConfig{})
@@ -75,7 +47,7 @@ func TestEventsAreAsTheSchemaSays(t *testing.T) {
 	n := 0
 	for m := range batch.Messages() {
 		n++
-		if err := validate(t, s, m.Data()); err != nil {
+		if err := schemas.Validate(t, s, m.Data()); err != nil {
 			t.Errorf("%s: %v\n%s", m.Subject(), err, m.Data())
 		}
 		if ct := m.Headers().Get("Content-Type"); ct != "application/cloudevents+json" {
@@ -90,7 +62,7 @@ func TestEventsAreAsTheSchemaSays(t *testing.T) {
 // Our own jobs follow the schema, and the code refuses what the schema refuses.
 func TestJobsAreAsTheSchemaSays(t *testing.T) {
 	t.Parallel()
-	s := compile(t, schema.Job)
+	s := schemas.Compile(t, schema.Job)
 	for name, j := range map[string]pipeline.Job{
 		"path": {
 			Version: 1, Kind: pipeline.KindFile, Filename: "a.exe", Size: 3, SHA256: "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5",
@@ -103,7 +75,7 @@ func TestJobsAreAsTheSchemaSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(t, s, body); err != nil {
+		if err := schemas.Validate(t, s, body); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -111,7 +83,7 @@ func TestJobsAreAsTheSchemaSays(t *testing.T) {
 		if !json.Valid([]byte(body)) {
 			continue
 		}
-		if err := validate(t, s, []byte(body)); err == nil && !beyondSchema[name] {
+		if err := schemas.Validate(t, s, []byte(body)); err == nil && !beyondSchema[name] {
 			t.Errorf("%s: the schema lets it pass", name)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"backburn/internal/testkit/schemas"
 	"backburn/pipeline"
 	"backburn/results"
 	"backburn/results/schema"
@@ -18,28 +18,12 @@ import (
 // audits are the audit events that are there, each as the schema has it.
 func audits(t *testing.T, q *Queue) []results.Audit {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(schema.Event)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := schemas.Compile(t, schema.Event)
 
 	var list []results.Audit
 	sub := results.NewSubscriber(q.JetStream(), results.SubscriberConfig{})
-	err = sub.DrainRaw(t.Context(), func(_ context.Context, d results.Delivery) error {
-		whole, err := jsonschema.UnmarshalJSON(strings.NewReader(string(d.Body)))
-		if err != nil {
-			return err
-		}
-		if err := s.Validate(whole); err != nil {
+	err := sub.DrainRaw(t.Context(), func(_ context.Context, d results.Delivery) error {
+		if err := schemas.Validate(t, s, d.Body); err != nil {
 			t.Errorf("%v\n%s", err, d.Body)
 		}
 		e, err := d.Event()
