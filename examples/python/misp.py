@@ -5,16 +5,11 @@ has the key of a user that may make events. The UUIDs follow from our event, so 
 twice makes one event in MISP.
 """
 
-import json
 import os
-import pathlib
 import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
 
-from backburn import Backburn
+import cases
 
 LEVEL = {"grayware": "3", "malware": "2", "phishing": "2", "c2": "1"}  # threat_level_id: 1 is high
 
@@ -75,39 +70,15 @@ def misp_event(event):
 
 
 def publish(url, key, body):
-    """Makes an event, again while MISP is away. One that is there is fine."""
-    while True:
-        request = urllib.request.Request(url + "/events/add", data=json.dumps(body).encode(), method="POST")
-        request.add_header("Authorization", key)
-        request.add_header("Content-Type", "application/json")
-        request.add_header("Accept", "application/json")
-        try:
-            with urllib.request.urlopen(request, timeout=30):
-                return
-        except urllib.error.HTTPError as answer:
-            with answer:
-                said = answer.read(4096).decode(errors="replace")
-            if answer.code in (403, 409) and "already exists" in said.lower():
-                return
-            if answer.code < 500 and answer.code != 429:
-                raise SystemExit(f"MISP answers {answer.code}: {said}") from None
-        except OSError:
-            pass
-        time.sleep(1)
+    """Makes an event. One that is there is fine."""
+    cases.hand_in(
+        "MISP", url + "/events/add", {"Authorization": key, "Accept": "application/json"}, body,
+        lambda code, said: code in (403, 409) and "already exists" in said)
 
 
 def main(wanted):
-    def secret(name):
-        return pathlib.Path(os.environ[name]).read_text().strip()
-
-    api = Backburn(os.environ.get("BACKBURN_API", "http://127.0.0.1:9465"), secret("BACKBURN_TOKEN_FILE"))
-    made = 0
-    for event in api.events(last="1970-01-02T00:00:00Z"):
-        if event["type"] in ("backburn.verdict.v1", "backburn.changed.v1") and event["data"]["verdict"] in LEVEL:
-            publish(os.environ["MISP"].rstrip("/"), secret("MISP_KEY_FILE"), misp_event(event))
-            made += 1
-            if 0 < wanted <= made:
-                return
+    for event in cases.malicious(LEVEL, wanted):
+        publish(os.environ["MISP"].rstrip("/"), cases.secret("MISP_KEY_FILE"), misp_event(event))
 
 
 if __name__ == "__main__":

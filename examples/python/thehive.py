@@ -9,13 +9,9 @@ import datetime
 import hashlib
 import json
 import os
-import pathlib
 import sys
-import time
-import urllib.error
-import urllib.request
 
-from backburn import Backburn
+import cases
 
 SEVERITY = {"grayware": 2, "malware": 3, "phishing": 3, "c2": 4}
 
@@ -43,38 +39,15 @@ def alert(event):
 
 
 def publish(url, key, body):
-    """Makes an alert, again while TheHive is away. One that is there is fine."""
-    while True:
-        request = urllib.request.Request(url + "/api/v1/alert", data=json.dumps(body).encode(), method="POST")
-        request.add_header("Authorization", "Bearer " + key)
-        request.add_header("Content-Type", "application/json")
-        try:
-            with urllib.request.urlopen(request, timeout=30):
-                return
-        except urllib.error.HTTPError as answer:
-            with answer:
-                said = answer.read(4096).decode(errors="replace")
-            if answer.code == 400 and "already exist" in said.lower():
-                return
-            if answer.code < 500 and answer.code != 429:
-                raise SystemExit(f"TheHive answers {answer.code}: {said}") from None
-        except OSError:
-            pass
-        time.sleep(1)
+    """Makes an alert. One that is there is fine."""
+    cases.hand_in(
+        "TheHive", url + "/api/v1/alert", {"Authorization": "Bearer " + key}, body,
+        lambda code, said: code == 400 and "already exist" in said)
 
 
 def main(wanted):
-    def secret(name):
-        return pathlib.Path(os.environ[name]).read_text().strip()
-
-    api = Backburn(os.environ.get("BACKBURN_API", "http://127.0.0.1:9465"), secret("BACKBURN_TOKEN_FILE"))
-    made = 0
-    for event in api.events(last="1970-01-02T00:00:00Z"):
-        if event["type"] in ("backburn.verdict.v1", "backburn.changed.v1") and event["data"]["verdict"] in SEVERITY:
-            publish(os.environ["THEHIVE"].rstrip("/"), secret("THEHIVE_KEY_FILE"), alert(event))
-            made += 1
-            if 0 < wanted <= made:
-                return
+    for event in cases.malicious(SEVERITY, wanted):
+        publish(os.environ["THEHIVE"].rstrip("/"), cases.secret("THEHIVE_KEY_FILE"), alert(event))
 
 
 if __name__ == "__main__":
