@@ -12,9 +12,7 @@
 package admin
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -98,33 +96,4 @@ func current(cfg Config) http.HandlerFunc {
 		}
 		writeJSON(w, http.StatusOK, value)
 	}
-}
-
-// headers keeps answers out of caches and browsers from guessing or embedding. A page may
-// set a Content-Security-Policy of its own.
-func headers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		next.ServeHTTP(w, r)
-	})
-}
-
-// writeJSON encodes before it writes, so that a value that cannot be encoded is a 500 and
-// not half an answer.
-func writeJSON(w http.ResponseWriter, code int, value any) {
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(value); err != nil {
-		code = http.StatusInternalServerError
-		b.Reset()
-		b.WriteString("{\"error\": \"the answer cannot be encoded\"}\n")
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_, _ = b.WriteTo(w) // the reader may have gone
 }
