@@ -1,9 +1,7 @@
 package config
 
 import (
-	"io/fs"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"backburn/internal/local"
@@ -38,17 +36,4 @@ func (c Clamd) Check(bad func(key, expected string, beside ...string)) {
 	for i, r := range c.Roots {
 		want(filepath.IsAbs(r), element("roots", i), "the absolute name of a folder")
 	}
-}
-
-// permissionsRule says what FileMode accepts.
-const permissionsRule = `permissions in octal, such as "0660"`
-
-// FileMode reads permissions in octal.
-func FileMode(s string) (fs.FileMode, error) {
-	n, err := strconv.ParseUint(s, 8, 32)
-	if err != nil || n > 0o777 {
-		return 0, strconv.ErrSyntax
-	}
-
-	return fs.FileMode(n), nil
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -157,16 +156,6 @@ func (d *decoder) describe(value any) string {
 	}
 
 	return fmt.Sprint(value)
-}
-
-// quote shortens and quotes text from the file.
-func quote(s string) string {
-	const most = 80
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-
-	return strconv.Quote(s)
 }
 
 // table decodes a TOML table. The fields of its keys are in target.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -56,4 +57,32 @@ func (ps Problems) err() error {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return ps
+}
+
+// quote shortens and quotes text from the file.
+func quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+
+	return strconv.Quote(s)
+}
+
+// redact takes out of a text what may be secret in an address: user and password, and the
+// query. It goes by the text alone, so that no spelling gets around it.
+func redact(s string) string {
+	scheme, rest, isAddress := strings.Cut(s, "://")
+	if !isAddress {
+		return s
+	}
+
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = "…" + rest[at:]
+	}
+	if before, _, ok := strings.Cut(rest, "?"); ok {
+		rest = before + "?…"
+	}
+
+	return scheme + "://" + rest
 }

@@ -21,7 +21,7 @@ import (
 //	reload:"true"    a running process takes up another value at SIGHUP; other keys need a start
 //	kinds:"a b"      the key is only there where the key "kind" of its table is one of these
 //
-// A struct that has a method Check states its rules there; see rules.go.
+// A struct that has a method Check states its rules there; see checker.
 type node struct {
 	name     string
 	doc      string
@@ -141,4 +141,45 @@ func (n *node) kindOf(table reflect.Value) string {
 	}
 
 	return ""
+}
+
+// found is a value with the tag of its key.
+type found struct {
+	reflect.Value
+	leaf *leaf
+}
+
+// lookup finds the value of a key such as "watch[1].after.benign" or "auth.wildfire.tsg_id".
+func lookup(n *node, table reflect.Value, key string) (found, bool) {
+	part, rest := cutKey(key)
+	name, index, isElement := cutIndex(part)
+	child := n.child(name)
+	switch {
+	case child == nil:
+		return found{}, false
+	case child.leaf == nil:
+		return lookup(child, table, rest)
+	}
+
+	v := table.FieldByIndex(child.leaf.index)
+	switch {
+	case isElement && (v.Kind() != reflect.Slice || index >= v.Len()):
+		return found{}, false
+	case isElement:
+		v = v.Index(index)
+	case v.Kind() == reflect.Map && rest != "":
+		part, rest = cutKey(rest)
+		if v = v.MapIndex(reflect.ValueOf(unquoteKey(part))); !v.IsValid() {
+			return found{}, false
+		}
+	}
+
+	switch {
+	case rest == "":
+		return found{v, child.leaf}, v.Type() == reflect.TypeFor[auth.Secret]() || v.Kind() != reflect.Struct
+	case child.leaf.element == nil:
+		return found{}, false
+	}
+
+	return lookup(child.leaf.element, v, rest)
 }

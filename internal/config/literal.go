@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// literal writes a value that is no table.
+func literal(v reflect.Value, l *leaf) string {
+	switch value := v.Interface().(type) {
+	case time.Duration:
+		return tomlString(FormatDuration(value))
+	case []string:
+		items := make([]string, len(value))
+		for i, item := range value {
+			items[i] = tomlString(escape(item))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case map[string]string:
+		items := make([]string, 0, len(value))
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			items = append(items, quoteKey(key)+" = "+tomlString(escape(value[key])))
+		}
+		return "{" + strings.Join(items, ", ") + "}"
+	}
+
+	switch v.Kind() {
+	case reflect.Int64:
+		if l.tag.Get("unit") == "bytes" {
+			return tomlString(Size(v.Int()).String())
+		}
+	case reflect.String:
+		return tomlString(escape(v.String()))
+	case reflect.Float64:
+		s := strconv.FormatFloat(v.Float(), 'f', -1, 64)
+		if !strings.ContainsAny(s, ".IN") {
+			s += ".0"
+		}
+		return s
+	case reflect.Slice, reflect.Map, reflect.Struct:
+		return ""
+	}
+
+	return fmt.Sprint(v.Interface())
+}
+
+// tomlString writes a TOML string.
+func tomlString(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s) {
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	}
+	b, err := toml.Marshal(map[string]string{"s": s})
+	if err != nil {
+		return strconv.Quote(s) // not reached: every string can be marshaled
+	}
+	_, text, _ := strings.Cut(strings.TrimSuffix(string(b), "\n"), " = ")
+
+	return text
+}
+
+func sortedKeys(m reflect.Value) []string {
+	names := make([]string, 0, m.Len())
+	for _, k := range m.MapKeys() {
+		names = append(names, k.String())
+	}
+	slices.Sort(names)
+
+	return names
+}

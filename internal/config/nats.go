@@ -1,0 +1,125 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"backburn/auth"
+	"backburn/pipeline"
+)
+
+// NATS says how to reach the server, or the cluster, through which everything goes.
+type NATS struct {
+	URL             string   `toml:"url" doc:"Servers, separated by commas for a cluster (nats, tls, ws, wss)."`
+	CredentialsFile string   `toml:"credentials_file" own:"secret" doc:"NATS .creds file, mode 0600."`
+	NKeyFile        string   `toml:"nkey_file" own:"secret" doc:"Or a file with the seed of an NKey, mode 0600."`
+	User            string   `toml:"user" doc:"Or a user name, with password_file."`
+	PasswordFile    string   `toml:"password_file" own:"secret" doc:"A file with the user's password, mode 0600."`
+	TokenFile       string   `toml:"token_file" own:"secret" doc:"Or a file with a token, mode 0600. Empty, with the embedded server: <store_dir>.token, which the server writes."`
+	Domain          string   `toml:"domain" doc:"The JetStream domain of the streams, if url is a leaf node of another server."`
+	Prefix          string   `toml:"prefix" doc:"First token of every subject, and first part of the names of streams and buckets."`
+	Replicas        int      `toml:"replicas" doc:"Copies of streams and buckets: 1, or 3 or 5 on a cluster."`
+	TLS             TLS      `toml:"tls" doc:"TLS for the connection to the NATS server."`
+	Embedded        Embedded `toml:"embedded" doc:"The NATS server that backburn run starts on nats.url. watcher and worker do not start one."`
+}
+
+// TLS names the PEM files of a TLS connection. An empty CAFile means the authorities
+// that the system trusts; without CertFile and KeyFile the client shows no certificate.
+type TLS struct {
+	CAFile   string `toml:"ca_file" own:"true" doc:"PEM file of certificate authorities. Empty: those of the system."`
+	CertFile string `toml:"cert_file" own:"true" doc:"PEM file with the client certificate. Needs key_file."`
+	KeyFile  string `toml:"key_file" own:"secret" doc:"PEM file with the key, mode 0600."`
+}
+
+// Embedded is the NATS server that `backburn run` starts in its own process.
+type Embedded struct {
+	Enabled    bool   `toml:"enabled" doc:"Start the embedded server."`
+	StoreDir   string `toml:"store_dir" own:"true" doc:"Folder of the streams, for one server at a time. It must be on a local disk."`
+	SyncAlways bool   `toml:"sync_always" doc:"Sync every message to the disk before it is acknowledged. false: a power failure can lose up to 2 minutes."`
+}
+
+// URLs splits the list of servers.
+func (n NATS) URLs() []string {
+	var urls []string
+	for u := range strings.SplitSeq(n.URL, ",") {
+		urls = append(urls, strings.TrimSpace(u))
+	}
+
+	return urls
+}
+
+// Loopback returns where the embedded server listens. Port 0 means any free one.
+func (n NATS) Loopback() (host string, port int, err error) {
+	urls := n.URLs()
+	u, err := url.Parse(urls[0])
+	if err != nil || len(urls) != 1 || u.Scheme != "nats" || !auth.Loopback(u.Hostname()) {
+		return "", 0, errors.New(`one address of this machine alone, such as "nats://127.0.0.1:4222", for the embedded ` +
+			`server (or nats.embedded.enabled = false)`)
+	}
+
+	const natsPort = 4222
+	if port = natsPort; u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil || port > 65535 {
+			return "", 0, errors.New("a port of 0 to 65535")
+		}
+	}
+
+	return u.Hostname(), port, nil
+}
+
+// TokenFile is where the embedded server keeps the token that clients must show, mode
+// 0600. It stands beside the store, so that a backup of the store does not contain it.
+func (e Embedded) TokenFile() string {
+	return strings.TrimRight(filepath.Clean(e.StoreDir), string(filepath.Separator)) + ".token"
+}
+
+// Check is the rules of [nats].
+func (n NATS) Check(bad func(key, expected string, beside ...string)) {
+	want := wants(bad)
+	for _, s := range n.URLs() {
+		u, err := url.Parse(s)
+		want(err == nil && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) && u.Hostname() != "",
+			"url", `servers such as "nats://127.0.0.1:4222", separated by commas`)
+		want(err != nil || u.User == nil, "url",
+			"no user or password in the address; use nats.user and nats.password_file")
+	}
+	want(pipeline.ValidSource(n.Prefix), "prefix", nameRule)
+	want(slices.Contains([]int{1, 3, 5}, n.Replicas), "replicas", "1, 3 or 5")
+	want(n.Replicas <= 1 || !n.Embedded.Enabled, "replicas",
+		"1, because the embedded server is alone; a cluster needs nats.embedded.enabled = false", "embedded.enabled")
+	n.checkCredentials(want)
+	want(n.Domain == "" || domainName.MatchString(n.Domain), "domain", "1 to 64 of A-Z, a-z, 0-9, _ and -")
+	want(n.Domain == "" || !n.Embedded.Enabled, "domain",
+		"none, because the embedded server has no domain; another server needs nats.embedded.enabled = false", "embedded.enabled")
+	want(n.TLS.CertFile == "" || n.TLS.KeyFile != "", "tls.key_file", "a file with the key of nats.tls.cert_file", "tls.cert_file")
+	want(n.TLS.KeyFile == "" || n.TLS.CertFile != "", "tls.cert_file", "a file with the certificate of nats.tls.key_file", "tls.key_file")
+	want(!n.Embedded.Enabled || n.Embedded.StoreDir != "", "embedded.store_dir", "a folder")
+}
+
+// domainName is what the server takes for a JetStream domain, which is one token of a subject.
+var domainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// checkCredentials allows one way to prove who a client is, and that one whole.
+func (n NATS) checkCredentials(want func(ok bool, key, expected string, beside ...string)) {
+	first := ""
+	for _, way := range []struct{ key, value string }{
+		{"credentials_file", n.CredentialsFile},
+		{"nkey_file", n.NKeyFile},
+		{"user", n.User},
+		{"token_file", n.TokenFile},
+	} {
+		if way.value == "" {
+			continue
+		}
+		want(first == "", way.key, "either this or nats."+first, first)
+		first = cmp.Or(first, way.key)
+	}
+	want(n.User == "" || n.PasswordFile != "", "password_file", "a file with the password of nats.user", "user")
+	want(n.PasswordFile == "" || n.User != "", "user", "the user of nats.password_file", "password_file")
+}
