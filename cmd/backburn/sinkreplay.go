@@ -51,7 +51,7 @@ dead_file. If it rejects single events, the exit code is 3.`,
 				return cli.Usagef("there is no sink %q in the configuration", args[0])
 			}
 			r := replayReport{tool: tool, dryRun: dryRun, asJSON: asJSON}
-			replay := sink.Replay{Config: app.SinkConfig(cfg, cfg.Sink[i]), DryRun: dryRun, Each: r.each}
+			replay := sink.Replay{Config: app.SinkConfig(cfg.NATS.Prefix, cfg.Sink[i]), DryRun: dryRun, Each: r.each}
 			if replay.Target, err = app.SinkTarget(cfg.Sink[i]); err != nil {
 				return cli.Exit(cli.Usage, fmt.Errorf("sink %s: %w", args[0], err))
 			}

@@ -126,12 +126,3 @@ func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
 
 	return changes, nil
 }
-
-// config is what the process goes by at this moment. n.cfg is what it started with.
-func (n *Node) config() config.Config {
-	if cfg := n.live.Load(); cfg != nil {
-		return *cfg
-	}
-
-	return n.cfg
-}

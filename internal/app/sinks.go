@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"backburn/internal/cli"
@@ -22,7 +25,11 @@ import (
 
 // sinks are those of a node. They are safe for concurrent use.
 type sinks struct {
-	node *Node
+	js     jetstream.JetStream
+	prefix string // of the subjects
+	log    zerolog.Logger
+	reg    prometheus.Registerer
+	health *health.Registry
 
 	mu    sync.Mutex
 	all   []*oneSink
@@ -39,33 +46,21 @@ type oneSink struct {
 	ended  chan struct{} // closed when it stopped
 }
 
-// startSinks makes what hands events on.
-func (n *Node) startSinks() error {
-	n.sinks.mu.Lock()
-	defer n.sinks.mu.Unlock()
+// make makes a sink before the others run.
+func (s *sinks) make(c config.Sink, target sink.Target) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	for _, c := range n.cfg.Sink {
-		target, err := SinkTarget(c)
-		if err != nil {
-			return fmt.Errorf("sink %s: %w", c.Name, err)
-		}
-		n.undo = append(n.undo, func() { _ = target.Close() })
-		if err := n.sinks.makeLocked(c, target); err != nil {
-			return err
-		}
-	}
-
-	return nil
+	return s.makeLocked(c, target)
 }
 
 // makeLocked makes a sink, and has it run if the others do.
 func (s *sinks) makeLocked(c config.Sink, target sink.Target) error {
-	n := s.node
-	made, err := sink.New(n.queue.JetStream(), SinkConfig(n.cfg, c), target, n.log, n.reg)
+	made, err := sink.New(s.js, SinkConfig(s.prefix, c), target, s.log, s.reg)
 	if err != nil {
 		return err
 	}
-	n.health.Func("sink", c.Name, func() error { return sinkFault(made.Status()) })
+	s.health.Func("sink", c.Name, func() error { return sinkFault(made.Status()) })
 	o := &oneSink{Sink: made, cfg: c, target: target}
 	s.all = append(s.all, o)
 	if s.start != nil {
@@ -134,7 +129,7 @@ func (s *sinks) change(to []config.Sink) error {
 		o.stop()
 		<-o.ended
 		o.Withdraw()
-		s.node.health.Forget("sink", o.cfg.Name)
+		s.health.Forget("sink", o.cfg.Name)
 		return true
 	})
 	var failed []error
@@ -151,8 +146,11 @@ func (s *sinks) unchangedLocked(c config.Sink) bool {
 	return slices.ContainsFunc(s.all, func(o *oneSink) bool { return reflect.DeepEqual(c, o.cfg) })
 }
 
-// list returns the sinks of this moment.
+// list returns the sinks of this moment. A nil s has none.
 func (s *sinks) list() []*oneSink {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -163,17 +161,17 @@ func (s *sinks) list() []*oneSink {
 func (s *sinks) reopen() {
 	for _, o := range s.list() {
 		if err := o.Reopen(); err != nil {
-			s.node.log.Warn().Err(err).Str("sink", o.cfg.Name).Msg("cannot close a file")
+			s.log.Warn().Err(err).Str("sink", o.cfg.Name).Msg("cannot close a file")
 		}
 	}
 }
 
-// SinkConfig is what a sink of the configuration reads, and how it deals with faults.
-func SinkConfig(c config.Config, s config.Sink) sink.Config {
+// SinkConfig is what a sink reads below a prefix, and how it deals with faults.
+func SinkConfig(prefix string, s config.Sink) sink.Config {
 	return sink.Config{
 		Name:        s.Name,
 		Kind:        s.Kind,
-		Prefix:      c.NATS.Prefix,
+		Prefix:      prefix,
 		Filter:      results.Filter{Types: eventTypes(s.Types), Outcomes: s.Outcomes, Sources: s.Sources},
 		Format:      format.Name(s.Format),
 		Product:     cli.ThisBuild().Version,

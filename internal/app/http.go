@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"backburn/internal/admin"
+	"backburn/internal/history"
+	"backburn/internal/ui"
+	"backburn/pipeline/queue"
+)
+
+func (n *Node) startHTTP() error {
+	if n.cfg.HTTP.Listen == "" {
+		return nil
+	}
+	page, err := n.dashboard()
+	if err != nil {
+		return err
+	}
+	h, err := admin.New(n.cfg.HTTP.Config, admin.Config{
+		Parts: n.health.Parts, Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log.With().Str("component", "http").Logger(),
+		Status: func(ctx context.Context) (any, error) { return n.Status(ctx), nil },
+		Page:   page,
+	})
+	if err != nil {
+		return err
+	}
+	n.http = h
+	n.undo = append(n.undo, h.Close)
+	n.log.Info().Str("addr", h.Addr().String()).Msg("serving health, metrics and status")
+	return nil
+}
+
+// dashboard is the page, and what it asks for.
+func (n *Node) dashboard() (http.Handler, error) {
+	n.history = history.NewLog(n.queue, history.DefaultLimits(), n.log.With().Str("component", "dashboard").Logger())
+
+	cfg := ui.Config{
+		History: n.history,
+		Trace: func(ctx context.Context, q queue.TraceQuery) (queue.Trace, error) {
+			if n.queue.NoLedger {
+				return queue.Trace{}, errors.New("a watcher may not read the ledger; ask the dashboard of a worker, or run `backburn trace JOB` with its rights")
+			}
+			return n.queue.Trace(ctx, q)
+		},
+		Portal: portal(n.cfg.WildFire.Client.BaseURL),
+		Log:    n.log.With().Str("component", "dashboard").Logger(),
+	}
+	if n.worker != nil {
+		replay, err := Replays(n.cfg)
+		if err != nil {
+			return nil, err
+		}
+		cfg.User = n.cfg.HTTP.User
+		cfg.Acts = func(by, from string) ui.Acts { return n.operator(by, from, replay) }
+	}
+
+	return ui.New(cfg), nil
+}
+
+// portal is where people read WildFire's reports, for the cloud that is used; "" where it isn't
+// known.
+func portal(base string) string {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" || !strings.HasSuffix(u.Hostname(), ".wildfire.paloaltonetworks.com") && u.Hostname() != "wildfire.paloaltonetworks.com" {
+		return ""
+	}
+
+	return "https://" + u.Hostname() + "/"
+}
+
+// HTTPAddr is where the HTTP side listens; "" for nowhere.
+func (n *Node) HTTPAddr() string {
+	if n.http == nil {
+		return ""
+	}
+	return n.http.Addr().String()
+}

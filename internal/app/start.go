@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+
+	"backburn/internal/config"
+	"backburn/internal/guard"
+	"backburn/internal/health"
+	"backburn/internal/natsconn"
+	"backburn/pipeline/fleet"
+	"backburn/pipeline/queue"
+)
+
+// Start brings the parts up to the point where they can work: the streams are there, addresses are
+// bound, credentials can be read. What it has begun it undoes when it fails. ctx bounds the start
+// alone.
+func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logger) (*Node, error) {
+	n := &Node{cfg: cfg, roles: roles, log: log, reg: prometheus.NewRegistry()}
+	n.health = health.New(log.With().Str("component", "health").Logger())
+	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		n.health, buildInfo(roles))
+	if roles.Report != nil {
+		roles.Report(n.health)
+	}
+	if err := n.start(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// start is the order in which the parts need each other.
+func (n *Node) start(ctx context.Context) error {
+	if err := n.startTracing(ctx); err != nil {
+		return err
+	}
+	n.startGuard()
+	if err := n.connect(ctx); err != nil {
+		return err
+	}
+	if n.roles.Work {
+		if err := n.startWorker(ctx); err != nil {
+			return err
+		}
+	}
+	if err := n.join(); err != nil {
+		return err
+	}
+	if n.roles.Watch {
+		if err := n.startWatchers(); err != nil {
+			return err
+		}
+	}
+	if n.roles.API && n.cfg.API.Listen != "" {
+		if err := n.startAPI(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Clamd && n.cfg.Clamd.Listen != "" {
+		if err := n.startClamd(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Mail && n.cfg.Mail.Listen != "" {
+		if err := n.startMail(); err != nil {
+			return err
+		}
+	}
+	if n.roles.Sinks {
+		if err := n.startSinks(); err != nil {
+			return err
+		}
+	}
+	return n.startHTTP()
+}
+
+// startGuard makes what knows Backburn's own files and secrets.
+func (n *Node) startGuard() {
+	n.guard = guard.New(n.cfg.Guarded())
+	n.reg.MustRegister(n.guard)
+	if short := n.guard.Short(); len(short) > 0 {
+		n.log.Info().Strs("keys", short).Int("min_length", guard.MinSecret).
+			Msg("these secrets are too short to be looked for in contents")
+	}
+}
+
+// openTimeout is how long JetStream may take to be there at a start.
+const openTimeout = time.Minute
+
+// connect connects to NATS, and attaches the process to the queue.
+func (n *Node) connect(ctx context.Context) error {
+	role := n.roles.name()
+	nc, err := natsconn.Connect(n.cfg.NATS, "backburn "+role, n.log.With().Str("component", "nats").Logger(),
+		natsconn.Inbox(n.cfg.NATS.Prefix, role))
+	if err != nil {
+		return err
+	}
+	n.nc = nc
+	n.health.Func("nats", "", natsconn.Health(nc))
+	n.undo = append(n.undo, nc.Close)
+	if err := n.reg.Register(connected(nc)); err != nil {
+		return err
+	}
+	octx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	topology := Topology(n.cfg)
+	if n.roles.MaxStore > 0 {
+		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
+	}
+	// The worker is the one that makes the queue and brings it up to date with the configuration.
+	open := queue.AttachOrOpen
+	if n.roles.Work {
+		open = queue.Open
+	}
+	if n.queue, err = open(octx, nc, topology); err != nil {
+		return err
+	}
+	n.queue.NoLedger = role == "watcher"
+	n.status = newStatusCache(func(ctx context.Context) (queue.Status, error) {
+		wcfg, err := WorkerConfig(n.config())
+		if err != nil {
+			return queue.Status{}, err
+		}
+		return n.queue.Status(ctx, wcfg)
+	})
+	return nil
+}
+
+// join makes the process a member of the fleet: a worker is one already. Whether its key can be
+// written is how it is known whether anything can.
+func (n *Node) join() error {
+	if n.worker != nil {
+		n.member = n.worker.Member()
+	} else {
+		n.member = fleet.Join(n.queue.Control(), n.cfg.Pipeline.Lease, n.describe())
+	}
+	n.member.Reports(n.health.Parts)
+	n.member.Tells(n.duties)
+	n.health.Probe("queue", "", health.Probe{Ask: func(ctx context.Context) error {
+		return n.queue.Writable(ctx, n.member, n.roles.Work)
+	}})
+
+	return n.reg.Register(newFleetMetrics(n.status, n.log))
+}
+
+// startSinks makes what hands events on.
+func (n *Node) startSinks() error {
+	n.sinks = &sinks{
+		js:     n.queue.JetStream(),
+		prefix: n.cfg.NATS.Prefix,
+		log:    n.log,
+		reg:    n.reg,
+		health: n.health,
+	}
+	for _, c := range n.cfg.Sink {
+		target, err := SinkTarget(c)
+		if err != nil {
+			return fmt.Errorf("sink %s: %w", c.Name, err)
+		}
+		n.undo = append(n.undo, func() { _ = target.Close() })
+		if err := n.sinks.make(c, target); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}

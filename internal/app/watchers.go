@@ -1,0 +1,48 @@
+package app
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+
+	"backburn/pipeline"
+	"backburn/pipeline/queue"
+	"backburn/pipeline/watch"
+)
+
+func (n *Node) startWatchers() error {
+	for _, c := range n.cfg.Watch {
+		w, err := watch.New(c, folderIntake{n.publisher(n.queue.Publisher())}, n.queue.Outcomes(readerOf(c.Path)), n.queue.Objects(),
+			watch.WithLogger(n.log), watch.WithMetrics(n.reg), watch.WithCatalog(n.queue), watch.WithHealth(n.health), watch.WithGuard(n.guard))
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", c.Path, err)
+		}
+		n.watchers = append(n.watchers, w)
+	}
+	return nil
+}
+
+// folderIntake submits what watchers find: their jobs say where the contents are.
+type folderIntake struct{ publisher *queue.Publisher }
+
+func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {
+	_, err := i.publisher.Submit(ctx, j, queue.Content{})
+
+	return err
+}
+
+// readerOf names the reader of a folder's events: the same for every watcher of this folder
+// on this machine, and for nobody else.
+func readerOf(path string) string {
+	host, _ := os.Hostname()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(host + "\x00" + abs))
+	return hex.EncodeToString(h.Sum(nil))
+}
