@@ -135,7 +135,9 @@ func TestDecideTableShowsEveryTransition(t *testing.T) {
 
 	for seed := range uint64(50_000) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		s, j, p := randomSample(r), randomJob(r), randomPolicy(r)
+		s := randomSample(r)
+		j := randomJob(r)
+		p := randomPolicy(r)
 		e := randomEvent(r, s, p)
 		step, next := pipeline.Decide(s, j, e, p, decideNow)
 		if found := (transition{s.State, next.State, eventName(e), step.Kind}); !shown[found] {

@@ -96,8 +96,12 @@ func newFixtureOn(t testing.TB, q *queue.Queue, opts ...wildfiretest.Option) *fi
 	t.Cleanup(f.web.Close)
 	f.client = f.newClient("token")
 	f.cfg = pipeline.DefaultConfig()
-	f.cfg.Rate, f.cfg.UploadsPerDay, f.cfg.QueriesPerDay = 0, 0, 0
-	f.cfg.Lease, f.cfg.RetryMin, f.cfg.RetryMax = 3*time.Second, 10*time.Millisecond, 50*time.Millisecond
+	f.cfg.Rate = 0
+	f.cfg.UploadsPerDay = 0
+	f.cfg.QueriesPerDay = 0
+	f.cfg.Lease = 3 * time.Second
+	f.cfg.RetryMin = 10 * time.Millisecond
+	f.cfg.RetryMax = 50 * time.Millisecond
 	f.cfg.FirstPoll, f.cfg.MaxPoll = 60*time.Millisecond, 200*time.Millisecond
 	f.cfg.Roots = map[string]string{}
 	return f

@@ -327,7 +327,17 @@ func TestReportEventsAreBounded(t *testing.T) {
 		r.Dropped = append(r.Dropped, wildfire.DroppedFile{Path: text, SHA256: sha(text)})
 		r.RegistryKeys = append(r.RegistryKeys, wildfire.RegistryKey{Key: text, Data: text})
 	}
-	final := results.Event{Type: results.Verdict, Data: results.Data{JobID: "j", Source: "mail", Verdict: "malware", SHA256: sha("x"), Size: 1, ReceivedAt: time.Now(), DecidedAt: time.Now(), Basis: results.BasisUpload, VerdictCode: new(int)}}
+	final := results.Event{Type: results.Verdict, Data: results.Data{
+		JobID:       "j",
+		Source:      "mail",
+		Verdict:     "malware",
+		SHA256:      sha("x"),
+		Size:        1,
+		ReceivedAt:  time.Now(),
+		DecidedAt:   time.Now(),
+		Basis:       results.BasisUpload,
+		VerdictCode: new(int),
+	}}
 	s := schemas.Compile(t, schema.Event)
 
 	for _, limit := range []int{results.MaxReportBytes, 20 << 10, 1 << 10} {

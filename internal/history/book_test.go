@@ -19,7 +19,14 @@ import (
 var noon = time.Date(2026, 3, 14, 12, 30, 0, 0, time.UTC)
 
 func verdict(job, outcome string, at time.Time, change ...func(*results.Data)) results.Event {
-	d := results.Data{JobID: job, Source: "mail", Filename: job + ".exe", Verdict: outcome, ReceivedAt: at.Add(-10 * time.Second), DecidedAt: at}
+	d := results.Data{
+		JobID:      job,
+		Source:     "mail",
+		Filename:   job + ".exe",
+		Verdict:    outcome,
+		ReceivedAt: at.Add(-10 * time.Second),
+		DecidedAt:  at,
+	}
 	for _, c := range change {
 		c(&d)
 	}
@@ -165,7 +172,11 @@ func TestHits(t *testing.T) {
 	t.Parallel()
 	const odd = "a\n\x00</script>\u202Efdp.exe"
 	b := book(verdict("j", "malware", noon, func(d *results.Data) {
-		d.Path, d.Filename, d.Size, d.Filetype, d.Basis = "/q/"+odd, odd, 7, "PE", results.BasisLookup
+		d.Path = "/q/" + odd
+		d.Filename = odd
+		d.Size = 7
+		d.Filetype = "PE"
+		d.Basis = results.BasisLookup
 		d.SHA256, d.URL = strings.Repeat("0a", 32), "http://x"
 	}), failed("f", results.TooLarge, noon))
 
@@ -261,7 +272,11 @@ func TestHostileEventsAreBounded(t *testing.T) {
 		b.Add(verdict(fmt.Sprint(i), fmt.Sprint("outcome-", i), noon, func(d *results.Data) {
 			d.Source, d.Filetype = fmt.Sprint("source-", i), fmt.Sprint("type-", i)
 			if i < 10 {
-				d.Filename, d.Path, d.URL, d.MD5, d.JobID = huge, huge, huge, huge, huge
+				d.Filename = huge
+				d.Path = huge
+				d.URL = huge
+				d.MD5 = huge
+				d.JobID = huge
 			}
 		}), uint64(i+1))
 	}

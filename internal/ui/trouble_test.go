@@ -61,7 +61,7 @@ func trouble() app.Status {
 		Parts: []health.Status{
 			{Part: "nats", State: health.OK, Since: now},
 			{Part: "folder", Of: "mail", State: health.Failed, Since: now.Add(-time.Hour), Reason: "the folder is gone", Remedy: "mount it again"},
-			{Part: "folder_files", Of: "proxy", State: health.OK, Since: now, Note: "files in trouble: 1, for longest \"a\": cannot be opened"},
+			{Part: "folder_files", Of: "proxy", State: health.OK, Since: now, Note: "files in trouble: 1; longest: \"a\": cannot be opened"},
 			{Part: "wildfire", State: health.Degraded, Since: now.Add(-time.Minute), Cause: health.CauseTCP, Reason: "WildFire cannot be reached: connection refused", Remedy: "check the network"},
 		},
 		Status: &queue.Status{

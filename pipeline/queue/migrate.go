@@ -53,7 +53,9 @@ func (q *Queue) migrate(ctx context.Context) error {
 		}
 		old = append(old, s)
 	}
-	waiting, samples, records := old[0], old[1], old[2]
+	waiting := old[0]
+	samples := old[1]
+	records := old[2]
 	if waiting == nil && samples == nil && records == nil {
 		return nil
 	}

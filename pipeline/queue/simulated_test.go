@@ -64,7 +64,14 @@ func TestSimulatedAndRealAreKeptApart(t *testing.T) {
 			nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			made := Topology{Prefix: "backburn", Replicas: 1, Lease: 3 * time.Second, ResultsMaxAge: time.Hour, ResultsMaxBytes: 64 << 20, Simulated: simulated}
+			made := Topology{
+				Prefix:          "backburn",
+				Replicas:        1,
+				Lease:           3 * time.Second,
+				ResultsMaxAge:   time.Hour,
+				ResultsMaxBytes: 64 << 20,
+				Simulated:       simulated,
+			}
 			q, err := Open(ctx, nc, made)
 			if err != nil {
 				t.Fatal(err)
@@ -112,7 +119,13 @@ func TestSimulatedAndRealStartTogether(t *testing.T) {
 		var both sync.WaitGroup
 		for i := range errs {
 			both.Go(func() {
-				_, errs[i] = Open(ctx, nc, Topology{Prefix: "backburn", Replicas: 1, ResultsMaxAge: time.Hour, ResultsMaxBytes: 64 << 20, Simulated: i == 1})
+				_, errs[i] = Open(ctx, nc, Topology{
+					Prefix:          "backburn",
+					Replicas:        1,
+					ResultsMaxAge:   time.Hour,
+					ResultsMaxBytes: 64 << 20,
+					Simulated:       i == 1,
+				})
 			})
 		}
 		both.Wait()

@@ -31,7 +31,7 @@ func (m *mover) conclude(ctx context.Context, id string, e results.Event) error 
 	if name != "" {
 		err := m.end(ctx, id, name, e)
 		if _, lerr := m.spool.Lstat(spool.Claimed + "/" + name); rootfs.IsGone(err) && rootfs.IsGone(lerr) {
-			err = nil // another watcher was first
+			err = nil // another watcher has finished it
 		}
 		if err != nil {
 			return err
@@ -53,19 +53,19 @@ func (m *mover) conclude(ctx context.Context, id string, e results.Event) error 
 	return nil
 }
 
-// mayHaveBeside reports whether there is something to remove beside claimed files.
+// mayHaveBeside reports whether the spool may hold descriptions of claimed files to remove.
 func (m *mover) mayHaveBeside() bool {
 	if m.cfg.Metadata != MetadataNone {
 		return true
 	}
-	_, err := m.spool.Lstat(spool.Beside) // the configuration has changed
+	_, err := m.spool.Lstat(spool.Beside) // there may be some from an earlier configuration
 
 	return err == nil
 }
 
-// end sends a claimed file where its event says, durably. What is there must still be what the
-// event is about: whoever opened the file before it was claimed can have written to it since.
-// What changed is new work.
+// end disposes of a claimed file as configured for its event, durably. It first checks that the
+// file is still the one that was judged: a program that opened the file before the claim may have
+// written to it since. A changed file becomes a new job.
 func (m *mover) end(ctx context.Context, id, name string, e results.Event) error {
 	g := &ending{claimedFile: claimedFile{id: id, name: name}, e: e}
 	defer g.close()
@@ -90,7 +90,7 @@ func (m *mover) end(ctx context.Context, id, name string, e results.Event) error
 	return m.dispose(ctx, g)
 }
 
-// renew makes a claimed file that changed a new job.
+// renew submits a claimed file that has changed as a new job.
 func (m *mover) renew(g *ending) error {
 	g.close()
 	c := &claimedFile{id: spool.NewID(time.Now(), spool.IDTag(g.id)), rel: g.rel}
@@ -107,16 +107,16 @@ func (m *mover) renew(g *ending) error {
 	m.copies.rename(g.id, c.id)
 	m.w.m.finished["resubmit"].Inc()
 	m.w.log.Warn().Str("job", g.id).Str("new_job", c.id).Str("path", g.rel).
-		Msg("file changed after it was submitted; what it is now is a new job")
+		Msg("file changed after it was submitted; submitting it again as a new job")
 	m.mu.Lock()
-	m.renewed = append(m.renewed, c) // for the tender: the event's context ends with the event
+	m.renewed = append(m.renewed, c) // started by the tender, because the event's context ends with the event
 	m.mu.Unlock()
 	m.recheck()
 
 	return nil
 }
 
-// dispose sends a file that is as it was where its event says.
+// dispose disposes of an unchanged file as configured for its event.
 func (m *mover) dispose(ctx context.Context, g *ending) (err error) {
 	if m.cfg.Sidecar {
 		if err := m.writeSidecar(g); err != nil {
@@ -152,8 +152,9 @@ func (m *mover) dispose(ctx context.Context, g *ending) (err error) {
 	return m.ends.sync(ctx, nil, dirs...)
 }
 
-// writeSidecar makes the sidecar of a file, and writes it unless it goes out with its file. That
-// comes before the file itself goes: a crash in between repeats both.
+// writeSidecar encodes the sidecar of a file. It also writes it, except for files that moveOut
+// moves together with their sidecars. The sidecar is written before its file is removed or moved,
+// so that after a crash in between both steps are repeated.
 func (m *mover) writeSidecar(g *ending) error {
 	b, err := json.Marshal(g.e)
 	if err != nil {
@@ -170,7 +171,7 @@ func (m *mover) writeSidecar(g *ending) error {
 	return m.spool.Write(g.done+"/"+g.name+spool.SidecarSuffix, g.sidecar, true)
 }
 
-// keepDone moves a file to its verdict's folder in the spool, which is made when it is missing.
+// keepDone moves a file to its verdict's folder in the spool, creating the folder if necessary.
 func (m *mover) keepDone(ctx context.Context, g *ending) error {
 	to, err := renameNumbered(ctx, m.spool.Root, g.path(), m.spool.Root, g.done, g.name)
 	if rootfs.IsGone(err) {
@@ -186,8 +187,8 @@ func (m *mover) keepDone(ctx context.Context, g *ending) error {
 	return err
 }
 
-// renameNumbered moves a file to a name in dir, with a number if the name is taken, and
-// returns where it is.
+// renameNumbered moves a file to a name in dir, adding a number if the name is taken. It returns
+// the file's new path.
 func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *rootfs.Root, dir, name string) (toRel string, err error) {
 	for n := 0; ctx.Err() == nil; n++ {
 		toRel = path.Join(dir, spool.Numbered(name, n))
@@ -199,8 +200,8 @@ func renameNumbered(ctx context.Context, from *rootfs.Root, rel string, to *root
 	return "", ctx.Err()
 }
 
-// restore puts a claimed file back where it was found, under a name with a number if its
-// own is taken. The ledger knows it before it is there, so that it isn't taken again.
+// restore moves a claimed file back to where it was found, adding a number if the name is taken.
+// The ledger has a record of the file before it reappears, so that it is not claimed again.
 func (m *mover) restore(ctx context.Context, g *ending) error {
 	rel, err := m.restorable(g.rel)
 	if err != nil {
@@ -231,8 +232,8 @@ func (m *mover) restore(ctx context.Context, g *ending) error {
 		return err
 	}
 
-	// The renaming was a change, too. Without this the record would do for a file of the same
-	// size and mtime.
+	// Renaming changed the ctime. Record the new one: otherwise the record would also match a later
+	// file of the same size and mtime.
 	now, err := m.root.Lstat(to)
 	if err == nil && now.Identity == g.state.Identity && now.Size == g.state.Size && now.Mtime == g.state.Mtime && (g.f == nil || m.still(g)) {
 		r.Pending = false
@@ -240,7 +241,7 @@ func (m *mover) restore(ctx context.Context, g *ending) error {
 		r.Rel = to
 		err = m.memory.ledger.Touched(i, r)
 	} else {
-		// Somebody wrote to it in that moment, or took it away. What is there now is new.
+		// The file was written to or removed since it was judged. Treat whatever is there as new.
 		err = m.memory.ledger.Drop(i)
 		m.hints.put(to, true)
 	}
@@ -248,8 +249,8 @@ func (m *mover) restore(ctx context.Context, g *ending) error {
 	return err
 }
 
-// restorable is where a file can be put back: where it was found or, if something that is not a
-// folder is in the way now, or another mount, the watched folder itself.
+// restorable returns the path to restore a file to: where it was found or, if something other than
+// a folder or another mount is in the way, its base name in the watched folder.
 func (m *mover) restorable(rel string) (string, error) {
 	dir := path.Dir(rel)
 	if dir == "." {

@@ -21,11 +21,11 @@ type Level string
 // Levels of findings.
 const (
 	OK   Level = "ok"
-	Warn Level = "warn" // it works, but not as well as it could
-	Fail Level = "fail" // it cannot work like this
+	Warn Level = "warn" // it works, with a limitation
+	Fail Level = "fail" // it does not work
 )
 
-// Finding is what a check of a folder found out about one thing.
+// Finding is the result of checking one aspect of a folder.
 type Finding struct {
 	Name   string `json:"name"` // folder, file_system, free_space, permissions, rename, lease, events, after
 	Level  Level  `json:"level"`
@@ -33,9 +33,9 @@ type Finding struct {
 	Fix    string `json:"fix,omitempty"` // what to do about it
 }
 
-// Check tries out whether a folder can be watched as configured, by doing what a watcher
-// does: it writes, renames and removes empty files in the folder, and makes the spool if it
-// isn't there. It does no harm while a watcher is at work.
+// Check tests whether a folder can be watched as configured. It does what a watcher does: it
+// writes, renames and removes empty files in the folder, and creates the spool if it is missing. It
+// is safe while a watcher is running.
 func Check(ctx context.Context, cfg Config) []Finding {
 	if err := cfg.Validate(); err != nil {
 		return []Finding{{"configuration", Fail, err.Error(), "correct the configuration"}}
@@ -47,7 +47,7 @@ func Check(ctx context.Context, cfg Config) []Finding {
 	st, err := os.Stat(abs)
 	switch {
 	case err != nil:
-		return []Finding{{"folder", Fail, err.Error(), "make the folder, or correct path"}}
+		return []Finding{{"folder", Fail, err.Error(), "create the folder, or correct path"}}
 	case !st.IsDir():
 		return []Finding{{"folder", Fail, abs + " is not a folder", "name the folder that files arrive in"}}
 	}
@@ -59,7 +59,7 @@ func Check(ctx context.Context, cfg Config) []Finding {
 		return c.found
 	}
 	defer f.close()
-	c.add("permissions", OK, "the folder can be read, and the spool written", "")
+	c.add("permissions", OK, "the folder is readable, and the spool is writable", "")
 	if cfg.Claim == ClaimMove {
 		c.add("rename", OK, "files can be claimed by renaming them", "")
 	}
@@ -80,11 +80,11 @@ func (c *checker) add(name string, l Level, detail, fix string) {
 	c.found = append(c.found, Finding{name, l, detail, fix})
 }
 
-// spoolFault explains why the spool cannot be used.
+// spoolFault adds a finding about why the spool cannot be used.
 func (c *checker) spoolFault(err error) {
 	switch {
 	case isMount(err):
-		c.add("rename", Fail, err.Error(), "make "+spool.Dir+" a plain folder in the watched one, not a mount")
+		c.add("rename", Fail, err.Error(), "make "+spool.Dir+" an ordinary folder inside the watched one, not a mount")
 	case errors.Is(err, fs.ErrPermission):
 		c.add("permissions", Fail, err.Error(),
 			`let the watcher's user write to the folder, or use claim = "keep" with a state_dir`)
@@ -93,7 +93,7 @@ func (c *checker) spoolFault(err error) {
 	}
 }
 
-// fileSystem judges kind and free space.
+// fileSystem checks the file system's type and free space.
 func (c *checker) fileSystem(r *rootfs.Root) {
 	info, err := r.FileSystem()
 	if err != nil {
@@ -101,21 +101,21 @@ func (c *checker) fileSystem(r *rootfs.Root) {
 		return
 	}
 	if info.Remote {
-		c.add("file_system", Warn, info.Kind+": a network file system; writers on other machines cannot be seen, and changes are found by scans alone",
-			fmt.Sprintf("raise settle above the time that attributes are cached (NFS: acregmax, 60s), or use done_file; files wait %d times settle here", settle.Patient))
+		c.add("file_system", Warn, info.Kind+": a network file system; writers on other machines cannot be detected, and changes are found only by scans",
+			fmt.Sprintf("set settle above the attribute cache time (NFS: acregmax, 60s), or use done_file; on this file system files wait %d times settle", settle.Patient))
 	} else {
 		c.add("file_system", OK, info.Kind, "")
 	}
 	detail := fmt.Sprintf("%d MiB of %d MiB", info.Free>>20, info.Total>>20)
 	if info.Full(c.cfg.MinFree) {
-		c.add("free_space", Fail, detail, fmt.Sprintf("nothing is claimed below min_free (%d MiB)", c.cfg.MinFree>>20))
+		c.add("free_space", Fail, detail, fmt.Sprintf("no files are claimed while less than min_free (%d MiB) is free", c.cfg.MinFree>>20))
 		return
 	}
 	c.add("free_space", OK, detail, "")
 }
 
-// lease tries whether the kernel tells us about writers: of a file of our own, and of one
-// that lies in the folder, which may be somebody else's.
+// lease checks that the kernel reports writers of two files: one that it creates, and one that is
+// already in the folder and may belong to another user.
 func (c *checker) lease(f *folder) {
 	const fix = "run the watcher as the owner of the files, or give it CAP_LEASE (systemd: AmbientCapabilities=CAP_LEASE)"
 	inside := f.spool.Temp()
@@ -128,15 +128,15 @@ func (c *checker) lease(f *folder) {
 	busy, err := askWriter(f.spool.Root, inside)
 	w.Close()
 	if err == nil && busy != rootfs.HasWriter {
-		err = errors.New("a writer was not noticed")
+		err = errors.New("a file open for writing was not detected")
 	}
 	if err == nil {
 		var free rootfs.Writer
 		if free, err = askWriter(f.spool.Root, inside); err == nil && free != rootfs.NoWriter {
-			err = errors.New("a writer was seen where there is none")
+			err = errors.New("a writer was reported for a file that nobody has open")
 		}
 	}
-	blind := fmt.Sprintf("; files are taken after %d times settle without knowing about writers", settle.Patient)
+	blind := fmt.Sprintf("; files are claimed after %d times settle instead", settle.Patient)
 	if err != nil {
 		c.add("lease", Warn, "cannot tell whether files are open for writing: "+err.Error()+blind, "")
 		return
@@ -147,7 +147,7 @@ func (c *checker) lease(f *folder) {
 		return
 	}
 	defer d.Close()
-	entries, _ := d.ReadDir(scanBatch) // what cannot be read here is found by the watcher
+	entries, _ := d.ReadDir(scanBatch) // the watcher reports what cannot be read
 	for _, e := range entries {
 		if !e.Type().IsRegular() {
 			continue
@@ -157,7 +157,7 @@ func (c *checker) lease(f *folder) {
 			return
 		}
 	}
-	c.add("lease", OK, "files that are open for writing are noticed", "")
+	c.add("lease", OK, "files that are open for writing are detected", "")
 }
 
 func askWriter(r *rootfs.Root, rel string) (rootfs.Writer, error) {
@@ -169,7 +169,7 @@ func askWriter(r *rootfs.Root, rel string) (rootfs.Writer, error) {
 	return f.Writer()
 }
 
-// events tries whether the system reports changes, and whether its limits suffice.
+// events checks whether file system events work, and whether the system's limits are high enough.
 func (c *checker) events(ctx context.Context, r *rootfs.Root) {
 	info, err := r.FileSystem()
 	if c.cfg.Watch == WatchPoll || (c.cfg.Watch == WatchAuto && (err != nil || info.Remote || !eventsByDefault)) {
@@ -178,12 +178,12 @@ func (c *checker) events(ctx context.Context, r *rootfs.Root) {
 	}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
-		c.add("events", Warn, "cannot be had: "+err.Error(), eventLimits(0).fix)
+		c.add("events", Warn, "not available: "+err.Error(), eventLimits(0).fix)
 		return
 	}
 	defer n.Close()
 	if err := n.Add(c.path); err != nil {
-		c.add("events", Warn, "cannot be had: "+err.Error(), "sysctl fs.inotify.max_user_watches=1048576")
+		c.add("events", Warn, "not available: "+err.Error(), "sysctl fs.inotify.max_user_watches=1048576")
 		return
 	}
 	folders := 1
@@ -198,7 +198,7 @@ func (c *checker) events(ctx context.Context, r *rootfs.Root) {
 	c.add("events", level, limits.detail, limits.fix)
 }
 
-// countFolders counts the folders to watch, up to a million.
+// countFolders counts the folders to watch, up to one million.
 func countFolders(ctx context.Context, dir string) int {
 	n := 0
 	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -217,7 +217,7 @@ func countFolders(ctx context.Context, dir string) int {
 	return n
 }
 
-// after tries whether files can be moved to the folders that After names.
+// after checks that files can be moved to the folders in After.
 func (c *checker) after() {
 	for key, action := range map[string]string{
 		"after.benign": c.cfg.After.Benign, "after.malicious": c.cfg.After.Malicious, "after.failed": c.cfg.After.Failed,

@@ -9,37 +9,38 @@ import (
 	"backburn/results"
 )
 
-// claimer is a way to make complete files jobs, each once: by moving them into the spool, or by
-// remembering them where they are. One of a session's claimers takes files; the others look
-// after what was claimed under another configuration.
+// claimer makes each complete file a job exactly once. A mover moves files into the spool; a keeper
+// leaves them in place and records them. One of a session's claimers takes new files. The others
+// finish what was claimed under an earlier configuration.
 type claimer interface {
-	// take claims an open file that was found complete and sees it through to its publication.
-	// It closes f, gives back the reservation in flight, and calls report once, as soon as it
-	// is known what becomes of the name.
+	// take claims an open, complete file and publishes its job. It closes f and releases the
+	// in-flight reservation. It calls report exactly once, as soon as the outcome for the name is
+	// known.
 	take(ctx context.Context, rel string, f *rootfs.File, st rootfs.State, report func(settle.Outcome))
 
-	// recover counts what is claimed already, and publishes again what this watcher does not
-	// know and nobody has touched for minAge. At a start that is everything (minAge is 0).
+	// recover counts the files that are already claimed. It publishes again those that this watcher
+	// does not know and that are at least minAge old. At startup minAge is 0, which means all
+	// files.
 	recover(ctx context.Context, minAge time.Duration) error
 
-	// republish publishes again what is claimed under these ids, of which the queue knows
-	// nothing, and returns how many there were.
+	// republish publishes again the claimed files with these ids, whose jobs the queue has lost. It
+	// returns how many there were.
 	republish(ctx context.Context, ids []string) (n int, err error)
 
-	// conclude deals with a job's final event, if the file is one of its own. It is safe to
-	// repeat at any point.
+	// conclude handles a job's final event if this claimer has the file. It may be repeated at any
+	// point.
 	conclude(ctx context.Context, id string, e results.Event) error
 }
 
-// opener opens complete files, judges them by what was opened, and gives them to a claimer.
+// opener opens complete files, checks them through the open file, and passes them to a claimer.
 type opener struct {
 	*folder
 	rules   settle.Rules
 	claimer claimer
 }
 
-// take runs with a reserved in-flight place and releases it. unchanged is how long the file has
-// been as want says. report may be nil.
+// take needs an in-flight reservation, and releases it. want is the file's last known state, and
+// unchanged how long the file has been in it. report may be nil.
 func (t *opener) take(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration, report func(settle.Outcome)) {
 	defer t.w.inFlight.leave()
 	if report == nil {
@@ -56,8 +57,8 @@ func (t *opener) take(ctx context.Context, rel string, want rootfs.State, unchan
 	t.claimer.take(ctx, rel, f, st, report)
 }
 
-// inspect opens a file and judges it by what was opened. Unless the outcome is settle.Take, f is
-// closed.
+// inspect opens a file and checks it through the open file. It closes f unless the outcome is
+// settle.Take.
 func (t *opener) inspect(ctx context.Context, rel string, want rootfs.State, unchanged time.Duration) (f *rootfs.File, st rootfs.State, o settle.Outcome) {
 	f, err := t.root.Open(rel)
 	if err != nil {
@@ -82,7 +83,7 @@ func (t *opener) inspect(ctx context.Context, rel string, want rootfs.State, unc
 	return f, st, o
 }
 
-// ours reports whether a file is Backburn's own, and notes that it stays where it is.
+// ours reports whether a file belongs to Backburn itself, and if so records that it is left alone.
 func (t *opener) ours(ctx context.Context, rel string, st rootfs.State) bool {
 	err := t.w.guard.File(st.Identity)
 	if err != nil {
@@ -92,7 +93,7 @@ func (t *opener) ours(ctx context.Context, rel string, st rootfs.State) bool {
 	return err != nil
 }
 
-// cannotOpen says what becomes of a file that could not be opened.
+// cannotOpen returns the outcome for a file that could not be opened.
 func (t *opener) cannotOpen(ctx context.Context, rel string, err error) settle.Outcome {
 	switch cause := rootfs.CauseOf(err); {
 	case rootfs.IsGone(err):
@@ -121,7 +122,7 @@ func (t *opener) cannotOpen(ctx context.Context, rel string, err error) settle.O
 	return settle.Failed
 }
 
-// askWriter decides by whether somebody has the file open for writing.
+// askWriter returns the outcome that depends on whether any process has the file open for writing.
 func (t *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchanged time.Duration) settle.Outcome {
 	switch w, err := f.Writer(); w {
 	case rootfs.NoWriter:
@@ -135,7 +136,7 @@ func (t *opener) askWriter(rel string, f *rootfs.File, st rootfs.State, unchange
 		}
 		t.w.m.writerBlind.Inc()
 		t.w.blindOnce.Do(func() {
-			t.w.log.Warn().Err(err).Msg("cannot detect whether files are open for writing; files wait longer; " +
+			t.w.log.Warn().Err(err).Msg("cannot detect whether files are open for writing, so files wait longer; " +
 				"run as the owner of the files or with CAP_LEASE")
 		})
 		return settle.Take

@@ -15,27 +15,27 @@ import (
 
 // Values of Config.Claim.
 const (
-	ClaimMove = "move" // by atomic rename into .backburn/claimed
-	ClaimKeep = "keep" // left in place, remembered in a ledger
+	ClaimMove = "move" // renamed into .backburn/claimed
+	ClaimKeep = "keep" // left in place and recorded in a ledger
 )
 
 // Values of Config.Watch.
 const (
-	WatchAuto   = "auto"   // events where they can be trusted, else poll
+	WatchAuto   = "auto"   // events where they are reliable, otherwise poll
 	WatchEvents = "events" // file system events, and scans
-	WatchPoll   = "poll"   // scans alone
+	WatchPoll   = "poll"   // only scans
 )
 
 // Values of Config.Transfer.
 const (
 	TransferPath   = "path"   // workers read the same file system
-	TransferObject = "object" // contents travel through Objects
+	TransferObject = "object" // contents are stored through Objects
 )
 
 // Values of Config.Hardlinks.
 const (
-	HardlinksCopy   = "copy"   // contents are copied into a file of our own, and that is taken
-	HardlinksTake   = "take"   // taken as they are; another name can change the contents under way
+	HardlinksCopy   = "copy"   // contents are copied to a new file, which is claimed instead
+	HardlinksTake   = "take"   // claimed as they are; contents may change through the other name
 	HardlinksReject = "reject" // left where they are, and counted
 )
 
@@ -48,19 +48,18 @@ const (
 
 // Values of the fields of After, besides the name of a folder.
 const (
-	AfterKeep    = "keep"    // .backburn/done/<verdict>/, failures in .backburn/done/failed/; nothing prunes them
+	AfterKeep    = "keep"    // moved to .backburn/done/<verdict>/, or .backburn/done/failed/ after a failure, until somebody removes it
 	AfterDelete  = "delete"  // removed
-	AfterRestore = "restore" // back where it was found; not taken again unless it changes
+	AfterRestore = "restore" // returned to where it was found; claimed again only if it changes
 )
 
-// Config says which folder a Watcher looks after, and how. DefaultConfig gives working
-// values for everything but Path. The tags are the keys of the configuration file, and what
-// its reference says about them.
+// Config describes the folder that a Watcher watches, and how. DefaultConfig sets every field but
+// Path. The tags hold the keys of the configuration file and their documentation.
 //
-// Claim = "keep" leaves files where they are and remembers device, inode, birth time, size,
-// times and contents in a ledger: every scan has to look at every file, the producer may
-// change a file before a worker has read it, and one watcher at a time works on the folder
-// while others stand by.
+// Claim = "keep" leaves files in place and records their device, inode, birth time, size, times and
+// contents in a ledger. That has three costs: every scan must look at every file, the producer may
+// change a file before a worker has read it, and only one watcher at a time can work on a folder;
+// others stand by.
 type Config struct {
 	Path        string            `toml:"path" example:"quarantine" doc:"The folder to watch."`
 	Source      string            `toml:"source" doc:"Its name in subjects and events, 1 to 32 of a-z 0-9 _ -. Empty: the folder's base name."`
@@ -85,16 +84,16 @@ type Config struct {
 	After       After             `toml:"after" doc:"What to do with a claimed file after its final event: \"keep\" (in .backburn/done/<verdict>/, until you remove it), \"delete\", \"restore\" (back where it was found), or the path of a folder with a slash in it, such as \"/srv/malware\" or \"./malware\". With claim = \"keep\", only \"keep\"."`
 }
 
-// After says what becomes of a claimed file at its final event: "keep", "delete",
-// "restore", or the name of a folder to move it to (one with a slash in it; created when
-// it isn't there). An unrecognised verdict goes the way of "keep".
+// After says what happens to a claimed file after its final event: "keep", "delete", "restore", or
+// a folder to move it to (a path with a slash; created if necessary). An unknown verdict is treated
+// like "keep".
 type After struct {
 	Benign    string `toml:"benign" own:"true" doc:"After the verdict benign."`
 	Malicious string `toml:"malicious" own:"true" doc:"After the verdicts malware, grayware, phishing and c2."`
 	Failed    string `toml:"failed" own:"true" doc:"After a failure."`
 }
 
-// DefaultConfig returns the defaults of every field but Path; Complete fills in Source.
+// DefaultConfig returns the defaults of all fields but Path. Complete sets Source.
 func DefaultConfig() Config {
 	return Config{
 		Recursive:   true,
@@ -115,8 +114,8 @@ func DefaultConfig() Config {
 	}
 }
 
-// DefaultDefer returns the names under which programs are known to write before they
-// rename: rsync, FTP servers, browsers, editors, desktop environments.
+// DefaultDefer returns the temporary names that programs use before they rename a finished file:
+// rsync, FTP servers, browsers, editors, desktop environments.
 func DefaultDefer() []string {
 	return []string{
 		".*", "~$*", "*~", "#*#",
@@ -126,21 +125,21 @@ func DefaultDefer() []string {
 	}
 }
 
-// Complete fills in what follows from other fields: Source from the base name of Path.
+// Complete sets Source from the base name of Path if it is empty.
 func (c *Config) Complete() {
 	if c.Source == "" {
 		c.Source = sourceOf(c.Path)
 	}
 }
 
-// sourceOf makes the base name of a folder fit to be a source: lower case, everything but
-// letters, digits, _ and - replaced by -, at most 32 bytes. It is "" where nothing is left.
+// sourceOf makes a valid source from the base name of a folder: lower case, other characters than
+// letters, digits, _ and - replaced by -, at most 32 bytes. It returns "" if nothing is left.
 func sourceOf(path string) string {
 	if path == "" {
 		return ""
 	}
 	if abs, err := filepath.Abs(path); err == nil {
-		path = abs // the name of "."
+		path = abs // resolves "."
 	}
 
 	fit := strings.Map(func(r rune) rune {
@@ -154,8 +153,8 @@ func sourceOf(path string) string {
 	return strings.Trim(fit[:min(len(fit), 32)], "-")
 }
 
-// Check calls bad for each key whose value cannot work, with what was expected instead, and
-// with the other keys that the rule depends on. It repeats no values. It looks at no files.
+// Check calls bad for each key with an invalid value, with what is expected instead, and with the
+// other keys that the rule depends on. The messages contain no values. Check does not access files.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want := func(ok bool, key, expected string, beside ...string) {
 		if !ok {
@@ -191,7 +190,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	c.checkAfter("after.failed", c.After.Failed, want)
 }
 
-// Validate returns everything that Check finds as one error; each line begins with the key.
+// Validate returns everything that Check finds as one error, with one line for each key.
 func (c Config) Validate() error { return pipeline.CheckError(c.Check) }
 
 func oneOf(got string, words ...string) bool { return slices.Contains(words, got) }
@@ -205,7 +204,7 @@ func (c Config) checkGlobs(key string, globs []string, want rule) {
 	}
 }
 
-// checkAfter judges one field of After.
+// checkAfter checks one field of After.
 func (c Config) checkAfter(key, action string, want rule) {
 	isWord := oneOf(action, AfterKeep, AfterDelete, AfterRestore)
 	switch {
@@ -220,7 +219,7 @@ func (c Config) checkAfter(key, action string, want rule) {
 	}
 }
 
-// within reports whether name is folder or below it, going by the names alone.
+// within reports whether name is folder or below it. It compares only the paths.
 func within(folder, name string) bool {
 	f, err1 := filepath.Abs(folder)
 	n, err2 := filepath.Abs(name)
@@ -232,16 +231,15 @@ func within(folder, name string) bool {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
-// usesLedger reports whether the configuration puts files that were handed over where the
-// watcher will see them again.
+// usesLedger reports whether, with this configuration, finished files can be seen again in the
+// folder.
 func (c Config) usesLedger() bool {
 	return c.Claim == ClaimKeep ||
 		c.After.Benign == AfterRestore || c.After.Malicious == AfterRestore || c.After.Failed == AfterRestore
 }
 
-// State is the folder of the ledger, in which files that stay where they are (Claim "keep") or
-// come back (after "restore") are remembered: StateDir or, where that is empty, .backburn
-// below the folder.
+// State returns the folder of the ledger: StateDir or, if that is empty, .backburn in the watched
+// folder. The ledger records files that stay in place (Claim "keep") or return (After "restore").
 func (c Config) State() string {
 	if c.StateDir != "" {
 		return c.StateDir

@@ -118,7 +118,9 @@ func second(_ *watch.Watcher, err error) error { return err }
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	cfg := watch.DefaultConfig()
-	cfg.Path, cfg.Source, cfg.MinFree = t.TempDir(), "test", 0
+	cfg.Path = t.TempDir()
+	cfg.Source = "test"
+	cfg.MinFree = 0
 	cfg.After.Malicious = t.TempDir() + "/bad"
 	for _, f := range watch.Check(t.Context(), cfg) {
 		if f.Level == watch.Fail || f.Detail == "" {

@@ -19,16 +19,15 @@ import (
 	"backburn/pipeline"
 )
 
-// readBuffer is how much is read at once.
+// readBuffer is the size of one read in bytes.
 const readBuffer = 256 << 10
 
-// hashers bounds how many files are hashed at once: there is nothing to gain beyond the
-// processors.
+// hashers limits how many files are hashed at once; more than one for each processor gains nothing.
 type hashers struct {
 	places  chan struct{}
 	guard   *guard.Guard
 	log     zerolog.Logger
-	hashed  func() // called when a file was read, for tests
+	hashed  func() // called after each file; for tests
 	buffers sync.Pool
 }
 
@@ -42,9 +41,9 @@ func newHashers(g *guard.Guard, log zerolog.Logger, hashed func()) *hashers {
 	}
 }
 
-// fill fills in the hash of a file that is open at its start, unless it is too large for
-// anybody to ask. A job whose contents hold a secret then asks that nothing of it leaves. It returns
-// errUnsettled if the file was not the same before and after.
+// fill sets the hash in job, reading f from its start. It skips files over the size limit, whose
+// contents nobody needs. If the contents hold a secret, the job says that nothing of it may leave.
+// It returns errUnsettled if the file changed meanwhile.
 func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State, maxSize int64, job *pipeline.Job) error {
 	if before.Size > maxSize {
 		return nil
@@ -62,15 +61,15 @@ func (h *hashers) fill(ctx context.Context, f *rootfs.File, before rootfs.State,
 	job.SHA256 = hex.EncodeToString(sum[:])
 	if err := scan.Err(); err != nil {
 		h.guard.Withheld()
-		h.log.Error().Err(err).Str("path", job.Path).Msg("a file of Backburn's own came into the folder; it is not uploaded")
+		h.log.Error().Err(err).Str("path", job.Path).Msg("one of Backburn's own files is in the watched folder; it is not uploaded")
 		job.Withhold(err.Error())
 	}
 
 	return nil
 }
 
-// store puts the contents of a file into the object store, with Transfer = "object", and
-// notes in the job where. open opens the file at its start.
+// store puts a file's contents into the object store if Transfer is "object", and records the
+// object in the job. open opens the file at its start.
 func (f *folder) store(ctx context.Context, st rootfs.State, job *pipeline.Job, open func() (*rootfs.File, error)) error {
 	if f.cfg.Transfer != TransferObject {
 		return nil
@@ -78,29 +77,36 @@ func (f *folder) store(ctx context.Context, st rootfs.State, job *pipeline.Job, 
 	name := f.objectName(job.ID)
 	job.Content = &pipeline.Content{Object: name}
 	if st.Size > f.cfg.MaxFileSize {
-		return nil // nobody will ask for it: the size alone ends the job
+		return nil // over the size limit: the job fails without its contents
 	}
 	err := f.w.objects.Put(ctx, name, st.Size, func() (io.ReadCloser, error) {
 		in, err := open()
 		if err != nil {
 			return nil, err
 		}
-		return &verified{f: in, ctx: ctx, sum: sha256.New(), left: st.Size, want: job.SHA256}, nil
+		return &verified{
+			f:    in,
+			ctx:  ctx,
+			sum:  sha256.New(),
+			left: st.Size,
+			want: job.SHA256,
+		}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("store contents: %w", err)
 	}
 	f.at("stored")
+
 	return nil
 }
 
-// objectName is the name of a job's contents in the object store. It tells the folder, so
-// that the janitors of two folders keep out of each other's way.
+// objectName returns the name of a job's contents in the object store. It contains the folder's id,
+// so that the janitors of two folders do not remove each other's objects.
 func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
 
 func (f *folder) objectPrefix() string { return f.cfg.Source + "/" + f.id + "/" }
 
-// sum hashes a file of the given size from where it stands, and shows it to see.
+// sum hashes a file of the given size from the current offset, and copies what it reads to see.
 func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, see io.Writer) (sum [sha256.Size]byte, err error) {
 	select {
 	case h.places <- struct{}{}:
@@ -120,7 +126,7 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, see io.Wr
 		sha.Write((*buf)[:m])
 		_, _ = see.Write((*buf)[:m]) // never fails
 		if n += int64(m); n > size {
-			return sum, errUnsettled // it grows as we read
+			return sum, errUnsettled // the file is growing
 		}
 		if errors.Is(err, io.EOF) || (err == nil && n == size && m < len(*buf)) {
 			break
@@ -133,11 +139,12 @@ func (h *hashers) sum(ctx context.Context, f *rootfs.File, size int64, see io.Wr
 		return sum, errUnsettled
 	}
 	sha.Sum(sum[:0])
+
 	return sum, nil
 }
 
-// verified reads a file and fails at its end, before it hands out the last bytes, unless it is
-// as long as it was and hashes as it did before.
+// verified reads a file and checks its length and hash. If they differ from what was expected, it
+// returns an error instead of the last bytes.
 type verified struct {
 	f    *rootfs.File
 	ctx  context.Context //nolint:containedctx // io.Reader has no place for it
@@ -158,13 +165,14 @@ func (v *verified) Read(p []byte) (int, error) {
 	if v.left == 0 && hex.EncodeToString(v.sum.Sum(nil)) != v.want {
 		return 0, errUnsettled
 	}
+
 	return n, err
 }
 
 func (v *verified) Close() error { return v.f.Close() }
 
-// copyFile copies a file of the given size, holes as holes: what is nothing on one disk must
-// not fill another.
+// copyFile copies a file of the given size and keeps its holes, so that a sparse file does not fill
+// the disk.
 func copyFile(ctx context.Context, dst *os.File, src *rootfs.File, size int64) error {
 	for at := int64(0); at < size; {
 		from, to, err := src.Data(at, size)
@@ -183,6 +191,7 @@ func copyFile(ctx context.Context, dst *os.File, src *rootfs.File, size int64) e
 		}
 		at = to
 	}
+
 	return dst.Truncate(size)
 }
 
@@ -196,5 +205,6 @@ func (c *contextReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
+
 	return c.r.Read(p)
 }

@@ -7,12 +7,12 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// copyShare is the part of a disk that copies of hard-linked files may fill: a thousand names of
-// one file cost next to nothing, a thousand copies do.
+// copyShare limits copies of hard-linked files to this fraction of the disk (1/10). A thousand
+// names of one file need almost no space; a thousand copies do.
 const copyShare = 10
 
-// copies bounds the space that copies of hard-linked files take: those that are claimed, and
-// those that were made by this process and are kept. Safe for concurrent use.
+// copies limits the space used by copies of hard-linked files: those that are claimed, and those
+// that this process has made and that are kept. Safe for concurrent use.
 type copies struct {
 	spool   *rootfs.Root
 	minFree int64
@@ -24,22 +24,23 @@ type copies struct {
 
 type copied struct {
 	size int64
-	kept string // where it is in the spool when it is finished; "" until then
+	kept string // path in the spool once finished; "" before
 }
 
 func newCopies(spool *rootfs.Root, minFree int64) *copies {
 	return &copies{spool: spool, minFree: minFree, made: map[string]copied{}}
 }
 
-// reserve sets space aside for a copy, or says why there is none. A single copy is always made,
-// if the disk has room. The space is given back by drop, or when a kept copy is removed.
+// reserve reserves space for a copy, or returns an error that says why it cannot. The first copy is
+// always allowed if the disk has room. drop releases the space; it is also released when somebody
+// removes a kept copy.
 func (c *copies) reserve(id string, size int64) error {
 	info, err := c.spool.FileSystem()
 	if err != nil {
 		return err
 	}
 	if info.Full(c.minFree + size) {
-		return fmt.Errorf("copy a hard-linked file of %d bytes: no space left above min_free; free some", size)
+		return fmt.Errorf("copy a hard-linked file of %d bytes: it would leave less than min_free; free some space", size)
 	}
 
 	c.mu.Lock()
@@ -50,7 +51,7 @@ func (c *copies) reserve(id string, size int64) error {
 		c.forgetLocked()
 	}
 	if info.Total > 0 && c.total > 0 && c.total+size > share {
-		return fmt.Errorf("copy a hard-linked file of %d bytes: copies fill their share of the disk (%d bytes); "+
+		return fmt.Errorf("copy a hard-linked file of %d bytes: copies already use their share of the disk (%d bytes); "+
 			`remove old ones from .backburn/done, or set hardlinks = "reject" or "take"`, size, share)
 	}
 	c.made[id] = copied{size: size}
@@ -59,7 +60,7 @@ func (c *copies) reserve(id string, size int64) error {
 	return nil
 }
 
-// keep notes where a finished copy is kept.
+// keep records where a finished copy is kept.
 func (c *copies) keep(id, rel string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,7 +70,7 @@ func (c *copies) keep(id, rel string) {
 	}
 }
 
-// drop gives back the space of a copy that is no more.
+// drop releases the space of a copy that no longer exists.
 func (c *copies) drop(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +82,7 @@ func (c *copies) dropLocked(id string) {
 	delete(c.made, id)
 }
 
-// forgetLocked gives back the space of kept copies that somebody removed.
+// forgetLocked releases the space of kept copies that somebody has removed. The caller holds mu.
 func (c *copies) forgetLocked() {
 	for id, made := range c.made {
 		if made.kept == "" {
@@ -93,7 +94,7 @@ func (c *copies) forgetLocked() {
 	}
 }
 
-// rename notes that a copy goes on under another id.
+// rename records that a copy has a new id.
 func (c *copies) rename(from, to string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

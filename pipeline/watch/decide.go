@@ -12,23 +12,23 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// oldestEvery is the time between two looks for the name that has waited longest.
+// oldestEvery is the interval at which the metric of the oldest pending name is updated.
 const oldestEvery = 5 * time.Second
 
-// lookBatch is how many names are looked at before others have their turn.
+// lookBatch is how many names are examined before other work gets its turn.
 const lookBatch = 1024
 
-// maxPath is the length of a relative name at most, in bytes; a job has no room for more.
+// maxPath is the maximum length of a relative path in bytes; a job has no room for a longer one.
 const maxPath = 4096
 
-// errPathTooLong is what is wrong with a name that no job has room for.
+// errPathTooLong means that a path is longer than maxPath.
 var errPathTooLong = errors.New("more than 4096 bytes")
 
 // workers are the goroutines that take and publish files.
 type workers struct{ sync.WaitGroup }
 
-// decider is the one place where it is decided about names. It looks at files; package settle
-// knows what the looks mean.
+// decider is the only part that decides about names. It examines the files; package settle
+// interprets what it finds.
 type decider struct {
 	*opener
 	hints   *hints
@@ -38,7 +38,7 @@ type decider struct {
 	workers *workers
 }
 
-// run owns the pending set, and returns when ctx ends.
+// run owns the pending set until ctx ends.
 func (d *decider) run(ctx context.Context) {
 	p := settle.NewPending(d.cfg.Settle)
 	names, results := map[string]bool{}, []result(nil)
@@ -65,12 +65,12 @@ func (d *decider) run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-d.hints.wake:
 		case <-timer.C:
-		case <-freed: // nil, and never ready, unless somebody waits for a place
+		case <-freed: // nil, which blocks forever, unless a file waits for a place
 		}
 	}
 }
 
-// noteOldest publishes since when the oldest name waits.
+// noteOldest updates the time of the name that has been pending longest.
 func (d *decider) noteOldest(p *settle.Pending) {
 	first, any := p.Oldest()
 	if !any {
@@ -84,7 +84,7 @@ func (d *decider) noteOldest(p *settle.Pending) {
 	d.w.m.oldestPending.Set(float64(at.UnixMilli()) / 1e3)
 }
 
-// absorb takes over what was reported.
+// absorb adds reported names and results to the pending set.
 func (d *decider) absorb(p *settle.Pending, names map[string]bool, results []result) {
 	now := d.w.clock()
 	for _, r := range results {
@@ -96,7 +96,7 @@ func (d *decider) absorb(p *settle.Pending, names map[string]bool, results []res
 	}
 }
 
-// count counts what became of a file.
+// count counts the outcome for one file.
 func (d *decider) count(rel string, o settle.Outcome) {
 	switch o {
 	case settle.Writing:
@@ -106,7 +106,7 @@ func (d *decider) count(rel string, o settle.Outcome) {
 	}
 }
 
-// lookAll looks at everything that is due and returns how long nothing more will be.
+// lookAll examines every name that is due and returns the time until the next is due.
 func (d *decider) lookAll(ctx context.Context, p *settle.Pending) time.Duration {
 	for n := 0; ctx.Err() == nil; n++ {
 		now := d.w.clock()
@@ -133,8 +133,8 @@ func (d *decider) lookAll(ctx context.Context, p *settle.Pending) time.Duration 
 	return 0
 }
 
-// dispatch starts taking what is ready while there is room in flight. If there is none it
-// returns a channel that says when to try again.
+// dispatch starts taking ready files while there is room in flight. If there is no room, it returns
+// a channel that is closed when it is worth trying again.
 func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct{} {
 	for p.Ready() > 0 {
 		ok, again := d.w.inFlight.admit()
@@ -153,8 +153,8 @@ func (d *decider) dispatch(ctx context.Context, p *settle.Pending) <-chan struct
 	return nil
 }
 
-// now judges a name for which there is no room in memory, and takes the file if it is complete.
-// Else the next scan meets it again.
+// now judges a name for which there is no room in memory, and takes the file if it is complete. An
+// incomplete file is found again by the next scan.
 func (d *decider) now(ctx context.Context, rel string) error {
 	e := settle.Entry{Rel: rel}
 	if o, _ := d.look(ctx, &e); o != settle.Take {
@@ -169,7 +169,7 @@ func (d *decider) now(ctx context.Context, rel string) error {
 	return nil
 }
 
-// look judges a name: whether it is to be taken, now or after wait.
+// look examines a name and returns whether to take it, now or after wait.
 func (d *decider) look(ctx context.Context, e *settle.Entry) (o settle.Outcome, wait time.Duration) {
 	if len(e.Rel) > maxPath {
 		d.troubled(ctx, e.Rel, tooLong, errPathTooLong)
@@ -191,7 +191,7 @@ func (d *decider) look(ctx context.Context, e *settle.Entry) (o settle.Outcome, 
 		return settle.Later, d.rules.Again(left, why)
 	}
 	if !d.announced(e.Rel) {
-		// Its done file will be reported, and leads back here; so does every scan.
+		// An event for the done file leads back to this name, and so does every scan.
 		d.w.m.deferred["done_file"].Inc()
 		return settle.Forget, 0
 	}
@@ -199,7 +199,7 @@ func (d *decider) look(ctx context.Context, e *settle.Entry) (o settle.Outcome, 
 	return settle.Take, 0
 }
 
-// eligible reports whether a name can ever be taken. Folders are handed on to be scanned.
+// eligible reports whether a name can ever be taken. It passes folders on to be scanned.
 func (d *decider) eligible(rel string, st rootfs.State) bool {
 	switch {
 	case spool.Within(rel), spool.IsProbe(rel) && st.Size == 0:
@@ -225,7 +225,7 @@ func (d *decider) eligible(rel string, st rootfs.State) bool {
 	return !d.goesWithItsFile(rel) && !d.describesAnother(rel)
 }
 
-// goesWithItsFile reports whether rel is a done file whose file is there.
+// goesWithItsFile reports whether rel is a done file and the file that it announces exists.
 func (d *decider) goesWithItsFile(rel string) bool {
 	done := d.rules.Done
 	if done == nil {
@@ -245,14 +245,14 @@ func (d *decider) goesWithItsFile(rel string) bool {
 	return !rootfs.IsGone(err)
 }
 
-// announced reports whether the done file of rel is there, or none is needed.
+// announced reports whether rel has its done file, or needs none.
 func (d *decider) announced(rel string) bool {
 	done := d.rules.Done
 	if done == nil {
 		return true
 	}
 	if isDone, _ := done.Is(rel); isDone {
-		return true // one that has lost its file, and is taken as one
+		return true // a done file without its file is treated as an ordinary file
 	}
 	st, err := d.root.Lstat(done.Of(rel))
 

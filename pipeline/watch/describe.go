@@ -11,18 +11,19 @@ import (
 	"backburn/pipeline/watch/beside"
 )
 
-// kind says what lies beside files.
+// kind returns the configured kind of descriptions beside files.
 func (f *folder) kind() beside.Kind { return beside.Kind(f.cfg.Metadata) }
 
-// describes reports whether rel is named as a description of another file.
+// describes reports whether the name rel is that of a description of another file.
 func (f *folder) describes(rel string) bool {
 	_, ok := f.kind().Of(rel)
 
 	return ok
 }
 
-// describesAnother reports whether rel describes another file and is no work of its own. What
-// Suricata writes never is; other JSON is, where the file is not there that it would describe.
+// describesAnother reports whether rel is a description, and not a file to submit. Suricata's JSON
+// files always are descriptions. Other JSON files are only if the file that they would describe
+// exists.
 func (f *folder) describesAnother(rel string) bool {
 	of, ok := f.kind().Of(rel)
 	if !ok || f.kind() == beside.Suricata {
@@ -33,8 +34,8 @@ func (f *folder) describesAnother(rel string) bool {
 	return err == nil && st.Regular
 }
 
-// besideOf returns the name of the description of a file in the watched folder, or "" if it has
-// none. One of Backburn's own files is none.
+// besideOf returns the path of a file's description in the watched folder, or "" if it has none.
+// Files of Backburn itself never count as descriptions.
 func (f *folder) besideOf(ctx context.Context, rel string) string {
 	if f.cfg.Metadata == MetadataNone {
 		return ""
@@ -64,7 +65,7 @@ func (f *folder) besideOf(ctx context.Context, rel string) string {
 	return dir + newest
 }
 
-// names are the names in a folder.
+// names returns the names in a folder.
 func (f *folder) names(dir string) (names []string, err error) {
 	d, err := f.root.OpenDir(dir)
 	if err != nil {
@@ -86,8 +87,8 @@ func (f *folder) names(dir string) (names []string, err error) {
 	}
 }
 
-// describeBy puts what a description says into a job. A job whose description cannot be used says
-// so in its metadata: a policy may hold it back. It reports whether there is a description.
+// describeBy adds the contents of a description to a job, and reports whether there is one. If it
+// cannot be used, the job's metadata says so, and a policy may hold the job back.
 func (f *folder) describeBy(job *pipeline.Job, root *rootfs.Root, name string) bool {
 	if f.cfg.Metadata == MetadataNone {
 		return false
@@ -109,7 +110,7 @@ func (f *folder) describeBy(job *pipeline.Job, root *rootfs.Root, name string) b
 	return true
 }
 
-// understand reads a description that holds no secret.
+// understand parses a description, unless it holds a secret.
 func (f *folder) understand(text []byte) (beside.About, error) {
 	scan := f.w.guard.Scan()
 	_, _ = scan.Write(text) // never fails

@@ -14,17 +14,17 @@ type ending struct {
 	claimedFile
 	e       results.Event
 	state   rootfs.State
-	held    bool // nobody can write to it before it is closed
+	held    bool // no process can write to it while it is open
 	action  string
-	done    string // the folder in the spool
+	done    string // its folder in the spool
 	sidecar []byte // nil without one
 }
 
-// vouch opens a claimed file and reports whether it is what its event is about.
+// vouch opens a claimed file and reports whether it is the file that its event is about.
 func (m *mover) vouch(ctx context.Context, g *ending) (bool, error) {
 	if err := m.reopen(&g.claimedFile); err != nil {
 		if g.action == AfterKeep && rootfs.CauseOf(err) == rootfs.Denied {
-			return true, nil // it stays in the spool, and nobody learns more of it than now
+			return true, nil // it only moves within the spool, and stays unreadable
 		}
 		return false, err
 	}
@@ -55,7 +55,7 @@ func (m *mover) vouch(ctx context.Context, g *ending) (bool, error) {
 	return hex.EncodeToString(sum[:]) == d.SHA256, nil
 }
 
-// still reports whether an open file is what vouch found; its name may be another by now.
+// still reports whether an open file has not changed since vouch. Its name may have changed.
 func (m *mover) still(g *ending) bool {
 	if g.held {
 		return g.f.Held()

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	scanSpacing  = 20 // scans are at least this many times their duration apart
+	scanSpacing  = 20 // minimum interval between scans, as a multiple of their duration
 	minScanPause = time.Second
-	eventSlots   = 1024 // events kept between the kernel's queue and ours
+	eventSlots   = 1024 // events buffered between the kernel's queue and ours
 )
 
-// finder reports the names of files: those that events speak of, and those that scans find.
+// finder reports the names of files from events and scans.
 type finder struct {
 	*folder
 	events  *fsnotify.Watcher // nil in poll mode
@@ -33,14 +33,14 @@ type finder struct {
 	exclude settle.Globs
 	done    *settle.DoneFile // nil without one
 	memory  *memory
-	decider *decider // takes what there is no room to remember
-	prefix  string   // the folder's path with a separator, which event names begin with
-	recheck func()   // asks for a check of the folder
+	decider *decider // takes files directly when there is no room in memory
+	prefix  string   // the folder's path with a separator, with which event names begin
+	recheck func()   // requests a check of the folder
 }
 
-// follow turns file system events into hints. It does nothing else: whatever takes time
-// here makes the kernel's queue overflow. Errors are read in the same select, because the
-// library delivers nothing more while one is unread.
+// follow turns file system events into hints. It does nothing else, because slow handling would
+// make the kernel's queue overflow. Errors are read in the same select: while one is unread,
+// fsnotify delivers nothing more.
 func (f *finder) follow(ctx context.Context) error {
 	for {
 		select {
@@ -48,7 +48,7 @@ func (f *finder) follow(ctx context.Context) error {
 			return nil
 		case ev, ok := <-f.events.Events:
 			if !ok {
-				return errors.New("the event source was closed")
+				return errors.New("file system event source closed")
 			}
 			f.w.m.events.Inc()
 			if f.w.onEvent != nil {
@@ -57,7 +57,7 @@ func (f *finder) follow(ctx context.Context) error {
 			f.hint(ev)
 		case err, ok := <-f.events.Errors:
 			if !ok {
-				return errors.New("the event source was closed")
+				return errors.New("file system event source closed")
 			}
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				f.w.log.Warn().Err(err).Msg("file system events failed; scanning instead")
@@ -68,7 +68,7 @@ func (f *finder) follow(ctx context.Context) error {
 	}
 }
 
-// hint reports the name of an event.
+// hint reports the name in an event.
 func (f *finder) hint(ev fsnotify.Event) {
 	if ev.Name == f.root.Name() {
 		if ev.Has(fsnotify.Remove) || ev.Has(fsnotify.Rename) {
@@ -77,7 +77,7 @@ func (f *finder) hint(ev fsnotify.Event) {
 		return
 	}
 	if !ev.Has(fsnotify.Create) && !ev.Has(fsnotify.Write) && !ev.Has(fsnotify.Chmod) {
-		return // a name that is gone, perhaps by our own claim
+		return // the name no longer exists, perhaps because we claimed the file
 	}
 	rel, ok := strings.CutPrefix(ev.Name, f.prefix)
 	if !ok {
@@ -99,15 +99,15 @@ func (f *finder) hint(ev fsnotify.Event) {
 	}
 }
 
-// watchDir asks for the events of a folder. Adding comes before scanning, always: what
-// appears in between is then reported by both, and never by neither.
+// watchDir subscribes to the events of a folder. This must happen before scanning it: a file that
+// appears in between is then reported twice rather than never.
 func (f *finder) watchDir(rel string) {
 	if f.events == nil {
 		return
 	}
 	err := f.events.Add(filepath.Join(f.root.Name(), filepath.FromSlash(rel)))
 	if err == nil || rootfs.IsGone(err) || rel != "" && fileFault(err) {
-		return // a folder that cannot be read is the scan's to report
+		return // the scan reports a folder that cannot be read
 	}
 
 	f.scans.unwatched.Store(true)
@@ -119,21 +119,21 @@ func (f *finder) watchDir(rel string) {
 	f.part("watches", reason)
 }
 
-// run scans everything at once, then every Config.Scan and whenever it is asked for.
+// run scans everything once, then every Config.Scan and whenever a scan is requested.
 func (f *finder) run(ctx context.Context) error {
 	last, took, err := f.scanAll(ctx)
 	for err == nil && ctx.Err() == nil {
 		subtrees, full := f.scans.next()
 		pause := max(f.cfg.Scan, scanSpacing*took)
-		pause += time.Duration(rand.Int64N(int64(pause)/5+1)) - pause/10 // jitter: many folders, one disk
+		pause += time.Duration(rand.Int64N(int64(pause)/5+1)) - pause/10 // jitter, because many folders may share one disk
 		if full {
 			pause = min(pause, max(min(minScanPause, f.cfg.Scan), 2*took))
 		}
 
-		// What is due comes first: folders may appear without end.
+		// Check the time first: new folders may keep appearing.
 		wait := time.Until(last.Add(pause))
 		if wait <= 0 {
-			last, took, err = f.scanAll(ctx) // and the subtrees with it
+			last, took, err = f.scanAll(ctx) // includes all subtrees
 			continue
 		}
 		if len(subtrees) == 0 {
@@ -180,7 +180,7 @@ func (f *finder) scanAll(ctx context.Context) (end time.Time, took time.Duration
 	return end, took, nil
 }
 
-// scanned ends the faults that a full scan did not meet again.
+// scanned ends the faults that did not recur in a full scan.
 func (f *finder) scanned() {
 	if !f.scans.unwatched.Load() {
 		f.part("watches", "")
@@ -193,8 +193,8 @@ func (f *finder) scanned() {
 	}
 }
 
-// visit reports an entry that a scan found or, where there is no room for its name, judges it
-// here and now.
+// visit reports an entry that a scan found. If there is no room for its name, the entry is judged
+// immediately.
 func (f *finder) visit(ctx context.Context, rel string, t fs.FileMode) error {
 	if spool.Within(rel) {
 		return nil
@@ -209,8 +209,8 @@ func (f *finder) visit(ctx context.Context, rel string, t fs.FileMode) error {
 	return f.decider.now(ctx, rel)
 }
 
-// scanTree reads a folder and, if Config.Recursive, those below, and visits everything that
-// is not a folder. Entries are streamed: nothing is sorted or held, however many there are.
+// scanTree reads a folder and, if Config.Recursive, all folders below it, and visits everything
+// that is not a folder. Entries are streamed: memory use does not depend on their number.
 func (f *finder) scanTree(ctx context.Context, rel string, visit func(ctx context.Context, rel string, t fs.FileMode) error) error {
 	stack := []string{rel}
 	for len(stack) > 0 {
@@ -231,7 +231,7 @@ func (f *finder) scanTree(ctx context.Context, rel string, visit func(ctx contex
 	return ctx.Err()
 }
 
-// cannotScan notes why a folder below cannot be scanned, and reports whether that may pass.
+// cannotScan records why a subfolder cannot be scanned, and reports whether to try again.
 func (f *finder) cannotScan(ctx context.Context, dir string, err error) (again bool) {
 	switch {
 	case rootfs.IsGone(err), ctx.Err() != nil:
@@ -242,7 +242,7 @@ func (f *finder) cannotScan(ctx context.Context, dir string, err error) (again b
 	case errors.Is(err, guard.ErrOwn):
 		f.leftAlone(ctx, dir, err)
 		return false
-	case rootfs.CauseOf(err) == rootfs.Outside: // exchanged for a link
+	case rootfs.CauseOf(err) == rootfs.Outside: // replaced by a link
 		return false
 	}
 
@@ -257,7 +257,7 @@ func (f *finder) cannotScan(ctx context.Context, dir string, err error) (again b
 	return true
 }
 
-// scanDir visits what is in one folder and returns the folders in it.
+// scanDir visits the entries of one folder and returns its subfolders.
 func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context.Context, rel string, t fs.FileMode) error) (below []string, err error) {
 	if err := f.notOurs(dir); err != nil {
 		return nil, err
@@ -297,8 +297,8 @@ func (f *finder) scanDir(ctx context.Context, dir string, visit func(ctx context
 	return below, ctx.Err()
 }
 
-// notOurs returns an error that matches guard.ErrOwn for a folder that is Backburn's own: neither it
-// nor what is below it is taken.
+// notOurs returns an error that matches guard.ErrOwn if a folder belongs to Backburn. Nothing in or
+// below such a folder is taken.
 func (f *finder) notOurs(dir string) error {
 	st, err := f.root.Lstat(dir)
 	if err != nil {
@@ -308,7 +308,7 @@ func (f *finder) notOurs(dir string) error {
 	return f.w.guard.File(st.Identity)
 }
 
-// descends reports whether the folder rel is scanned.
+// descends reports whether the folder rel is to be scanned.
 func (f *finder) descends(ctx context.Context, rel string) bool {
 	switch {
 	case !f.cfg.Recursive, rel == spool.Dir, f.exclude.Match(rel):

@@ -16,27 +16,27 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// folder is the watched folder as it is held open, and what all parts of the work on it share.
+// folder is the watched folder, held open, and what all parts of a session share.
 type folder struct {
 	w       *Watcher
 	cfg     Config
 	root    *rootfs.Root // the watched folder
 	spool   *spool.Spool
-	state   *rootfs.Root    // what the spool is in: root, unless Config.StateDir says otherwise
-	inside  bool            // the spool is in the watched folder, and files can be claimed into it
-	id      string          // the folder's own
-	dev     uint64          // its device
-	remote  bool            // the file system is
-	claimed rootfs.Identity // of the folder of claimed files
-	mounted atomic.Bool     // another mount was met in this scan
+	state   *rootfs.Root    // holds the spool: root, or Config.StateDir if that is set
+	inside  bool            // the spool is in the watched folder, so files can be claimed into it
+	id      string          // identifies this folder
+	dev     uint64          // device number
+	remote  bool            // it is on a network file system
+	claimed rootfs.Identity // the folder of claimed files
+	mounted atomic.Bool     // this scan met another mount
 }
 
-// eventsByDefault says whether Watch = "auto" uses file system events. On macOS kqueue opens
-// every file of a folder and reads the whole folder for every change in it, and gives up half-way
-// when a name has vanished, which claiming makes happen all the time. So polling is the default.
+// eventsByDefault reports whether Watch = "auto" uses file system events. It does not on macOS:
+// kqueue opens every file of a folder, rereads the whole folder after each change, and gives up
+// when a name vanishes, which every claim causes.
 const eventsByDefault = runtime.GOOS != "darwin"
 
-// scanBatch is how many entries of a folder are read at once.
+// scanBatch is the number of directory entries read at once.
 const scanBatch = 512
 
 // openFolder opens the watched folder and its spool. The caller closes it.
@@ -67,11 +67,11 @@ func openFolder(w *Watcher) (f *folder, err error) {
 	return f, nil
 }
 
-// openRoots opens the watched folder, and the folder that the spool is in: the same, unless
+// openRoots opens the watched folder and the folder that holds the spool. They are the same unless
 // Config.StateDir names another.
 func openRoots(name string, cfg Config) (root, state *rootfs.Root, err error) {
 	if st, err := os.Stat(name); err == nil && !st.IsDir() {
-		return nil, nil, fmt.Errorf("%w: it is not a folder; name the folder that files arrive in", ErrUnusable)
+		return nil, nil, fmt.Errorf("%w: not a folder; name the folder in which files arrive", ErrUnusable)
 	}
 	if root, err = rootfs.Open(name, rootfs.OneMount()); err != nil {
 		return nil, nil, err
@@ -92,7 +92,7 @@ func openRoots(name string, cfg Config) (root, state *rootfs.Root, err error) {
 	return root, state, nil
 }
 
-// look finds out what does not change while the folder is open.
+// look determines what does not change while the folder is open.
 func (f *folder) look() error {
 	info, err := f.root.FileSystem()
 	if err != nil {
@@ -126,8 +126,8 @@ func (f *folder) close() {
 	f.root.Close()
 }
 
-// own makes an identity one within the folder: its device counts only where it is another
-// than the folder's own, since the numbers of devices change with restarts.
+// own makes an identity relative to the folder: it clears the device number if it is the folder's
+// own, because device numbers change with restarts.
 func (f *folder) own(i rootfs.Identity) rootfs.Identity {
 	if i.Dev == f.dev {
 		i.Dev = 0
@@ -136,35 +136,34 @@ func (f *folder) own(i rootfs.Identity) rootfs.Identity {
 	return i
 }
 
-// at tells a test how far a file has come.
+// at tells tests that a file has completed a step.
 func (f *folder) at(step string) { f.w.at(step) }
 
-// part notes a fault in one part of the work, which leaves the rest going, or its end.
+// part records a fault of one part, while the rest continues, or its end if reason is "".
 func (f *folder) part(name, reason string) { f.w.health.part(name, reason) }
 
-// fault notes that something went wrong in a part that is tried again. At the end of ctx things
-// go wrong by themselves.
+// fault records a fault of a part that is retried. It ignores errors after the end of ctx.
 func (f *folder) fault(ctx context.Context, part string, err error) {
 	if ctx.Err() == nil {
 		f.part(part, part+": "+err.Error())
 	}
 }
 
-// troubled notes that something is wrong with one file alone.
+// troubled records a fault of a single file.
 func (f *folder) troubled(ctx context.Context, rel, what string, err error) {
 	if ctx.Err() == nil {
 		f.w.troubles.note(rel, what, err, f.w.clock())
 	}
 }
 
-// leftAlone notes that something in the folder is Backburn's own.
+// leftAlone records that a file in the folder belongs to Backburn itself.
 func (f *folder) leftAlone(ctx context.Context, rel string, err error) {
 	f.w.m.deferred["own"].Inc()
 	f.troubled(ctx, rel, isOurs, err)
 }
 
-// patience is how long a claimed file must not have changed that was not left alone for long
-// enough before.
+// patience returns how long a recovered file must not have changed if it had not settled before its
+// claim.
 func (f *folder) patience(blind bool) time.Duration {
 	if f.remote || blind {
 		return f.cfg.Settle * settle.Patient
@@ -173,17 +172,17 @@ func (f *folder) patience(blind bool) time.Duration {
 	return f.cfg.Settle
 }
 
-// isMount reports whether something is on another mount than the folder.
+// isMount reports whether the error says that a file is on another mount than the folder.
 func isMount(err error) bool { return errors.Is(err, rootfs.ErrOtherMount) }
 
-// mountedAt notes what cannot be taken since it is on another mount.
+// mountedAt records that files at rel cannot be taken because they are on another mount.
 func (f *folder) mountedAt(rel string) {
 	f.mounted.Store(true)
 	f.w.m.skipped["mount"].Inc()
 	f.part("mount", fmt.Sprintf("another file system is mounted inside the folder, at or above %q; watch it as a folder of its own", rel))
 }
 
-// describe is the part of a job that does not depend on how the file was claimed.
+// describe returns the parts of a job that do not depend on how the file was claimed.
 func (f *folder) describe(id, rel string, st rootfs.State) pipeline.Job {
 	job := pipeline.Job{
 		ID:       id,
@@ -200,11 +199,11 @@ func (f *folder) describe(id, rel string, st rootfs.State) pipeline.Job {
 	return job
 }
 
-// errUnsettled says that a file cannot be published yet: somebody is still writing to it, or did so
-// while it was read.
+// errUnsettled means that a file cannot be published yet: a process is writing to it, or wrote to
+// it while it was being read.
 var errUnsettled = errors.New("still being written")
 
-// unchanged returns errUnsettled if a file is not as it was, or has a writer.
+// unchanged returns errUnsettled if a file has changed, or is open for writing.
 func unchanged(f *rootfs.File, before rootfs.State) error {
 	after, err := f.Stat()
 	if err != nil {

@@ -141,7 +141,11 @@ func TestSameContentsUnderManyNames(t *testing.T) {
 func TestFilesRenamedWhileScanned(t *testing.T) {
 	t.Parallel()
 	const n = 3000
-	r := newRig(t, func(c *watch.Config) { c.Watch, c.MaxInFlight, c.Scan = watch.WatchPoll, n, 10*time.Millisecond })
+	r := newRig(t, func(c *watch.Config) {
+		c.Watch = watch.WatchPoll
+		c.MaxInFlight = n
+		c.Scan = 10 * time.Millisecond
+	})
 	for i := range n {
 		r.write(fmt.Sprintf("%d.tmp", i), fmt.Sprint(i))
 	}
@@ -480,7 +484,11 @@ func TestFilesStayInPlace(t *testing.T) {
 	for name, stateDir := range map[string]string{"ledger in the folder": "", "ledger elsewhere": state} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, func(c *watch.Config) { c.Claim, c.StateDir, c.Sidecar = watch.ClaimKeep, stateDir, true })
+			r := newRig(t, func(c *watch.Config) {
+				c.Claim = watch.ClaimKeep
+				c.StateDir = stateDir
+				c.Sidecar = true
+			})
 			if stateDir != "" {
 				if err := os.Chmod(r.dir, 0o755); err != nil {
 					t.Fatal(err)
@@ -616,7 +624,11 @@ func TestContentsTravelAsObjects(t *testing.T) {
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
 		t.Run(claim, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, func(c *watch.Config) { c.Transfer, c.Claim, c.MaxFileSize = watch.TransferObject, claim, 100 })
+			r := newRig(t, func(c *watch.Config) {
+				c.Transfer = watch.TransferObject
+				c.Claim = claim
+				c.MaxFileSize = 100
+			})
 			r.objects.fail = errors.New("store is away")
 			r.write("a", "contents")
 			r.start()

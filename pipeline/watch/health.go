@@ -8,17 +8,17 @@ import (
 	"backburn/internal/health"
 )
 
-// PartPrefix is what the names of a folder's parts in the health registry begin with. Whose they
-// are is the folder's source.
+// PartPrefix begins the names of a folder's parts in the health registry. Their instance is the
+// folder's source.
 const PartPrefix = "folder"
 
-// aspect is a part of the work on a folder.
+// aspect describes a part of the work on a folder.
 type aspect struct {
-	state   health.State // of the folder while this has a fault
-	expires bool         // what it failed at may be given up, such as a file that was removed
+	state   health.State // the folder's state while this part has a fault
+	expires bool         // the fault may end without notice, for example when a file is removed
 }
 
-// aspects are the parts of the work. What is degraded leaves files being taken and finished.
+// aspects lists the parts. While one is degraded, files are still taken and finished.
 var aspects = map[string]aspect{
 	"watches":  {state: health.Degraded},
 	"events":   {state: health.Degraded},
@@ -37,15 +37,15 @@ var aspects = map[string]aspect{
 	"after":    {state: health.Failed, expires: true},
 }
 
-// partKept is how long a fault is shown after it last occurred, where nothing says that it is over.
+// partKept is how long a fault without a known end is shown after it last occurred.
 const partKept = 2 * time.Minute
 
-// folderHealth reports how a folder is to the registry.
+// folderHealth reports the state of a folder to the registry.
 type folderHealth struct {
 	reg    *health.Registry
 	source string
-	kept   time.Duration // of faults that expire
-	folder *health.Part  // as a whole
+	kept   time.Duration // how long faults that expire are shown
+	folder *health.Part  // the folder as a whole
 	parts  map[string]*health.Part
 	mode   atomic.Value // string: how the folder is watched
 }
@@ -55,7 +55,7 @@ func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
 		reg:    reg,
 		source: cfg.Source,
 		kept:   max(partKept, 3*cfg.Scan),
-		folder: reg.Required(PartPrefix, cfg.Source), // unknown until it was opened
+		folder: reg.Required(PartPrefix, cfg.Source), // unknown until the folder is open
 		parts:  map[string]*health.Part{},
 	}
 	for name := range aspects {
@@ -65,11 +65,10 @@ func newFolderHealth(reg *health.Registry, cfg Config) *folderHealth {
 	return h
 }
 
-// opened says that the folder as a whole can be worked on.
+// opened reports that the folder as a whole is usable.
 func (h *folderHealth) opened() { h.folder.OK() }
 
-// closed says why the folder cannot be worked on at all. Its parts have no faults of their own
-// then.
+// closed reports why the folder is not usable at all. This clears the faults of its parts.
 func (h *folderHealth) closed(reason string) {
 	h.folder.Fault(health.Fault{Reason: reason})
 	for _, p := range h.parts {
@@ -77,7 +76,7 @@ func (h *folderHealth) closed(reason string) {
 	}
 }
 
-// part notes a fault in a part of the folder, or with reason "" that it works.
+// part records a fault of a part or, if reason is "", that the part works.
 func (h *folderHealth) part(name, reason string) {
 	p := h.parts[name]
 	if reason == "" {
@@ -95,7 +94,7 @@ func (h *folderHealth) part(name, reason string) {
 	p.Fault(f)
 }
 
-// files has the folder tell of files in trouble, which leave it ok.
+// files adds a note about files in trouble to the folder's state, which stays ok.
 func (h *folderHealth) files(t *troubles, start time.Time) {
 	h.reg.Func(PartPrefix+"_files", h.source, func() error {
 		n, longest := t.reported(start)
@@ -103,15 +102,15 @@ func (h *folderHealth) files(t *troubles, start time.Time) {
 			return nil
 		}
 
-		return health.Note(fmt.Sprintf("files in trouble: %d, for longest %q: %s", n, longest[0].Path, longest[0].Reason))
+		return health.Note(fmt.Sprintf("files in trouble: %d; longest: %q: %s", n, longest[0].Path, longest[0].Reason))
 	})
 }
 
-// view is the state as a whole, with the first reason that there is.
+// view returns the overall state and the first reason for it.
 func (h *folderHealth) view() (state, reason string, since time.Time, mode string) {
 	parts := h.reg.Of(PartPrefix, h.source)
 	unwell := health.Unwell(parts)
-	for _, p := range parts { // well since the last fault ended
+	for _, p := range parts { // ok since the last fault ended
 		if p.Since.After(since) {
 			since = p.Since
 		}

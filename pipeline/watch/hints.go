@@ -6,23 +6,23 @@ import (
 	"backburn/pipeline/watch/settle"
 )
 
-// maxPending bounds the names in memory. Names beyond it are not lost: the folder has them,
-// and a scan judges them one by one when there is no room.
+// maxPending limits the names in memory. Further names are not lost: they stay in the folder, and
+// scans judge them one by one while there is no room.
 const maxPending = 1 << 15
 
-// result is what became of taking a file.
+// result is the outcome of taking a file.
 type result struct {
 	rel     string
 	outcome settle.Outcome
 }
 
-// hints are the names that somebody reported, until the decider picks them up. Putting one
-// costs a map insert, so that the event loop never falls behind. Safe for concurrent use.
+// hints collects reported names until the decider fetches them. Adding one costs a map insert, so
+// that the event loop keeps up with the kernel. Safe for concurrent use.
 type hints struct {
 	mu      sync.Mutex
 	names   map[string]bool // true if an event reported it
 	results []result
-	tracked int // names that the decider has
+	tracked int // number of names that the decider has
 	wake    chan struct{}
 }
 
@@ -30,8 +30,8 @@ func newHints() *hints {
 	return &hints{names: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
-// put reports a name and returns false if there is no room for it. An event, other than a
-// scan, says that something has just happened to the file.
+// put reports a name. It returns false if there is no room for it. event says that the name comes
+// from an event and not from a scan: the file has just changed.
 func (h *hints) put(rel string, event bool) bool {
 	h.mu.Lock()
 	ok := len(h.names)+h.tracked < maxPending
@@ -46,7 +46,7 @@ func (h *hints) put(rel string, event bool) bool {
 	return ok
 }
 
-// done reports what became of taking a file.
+// done reports the outcome of taking a file.
 func (h *hints) done(r result) {
 	h.mu.Lock()
 	h.results = append(h.results, r)
@@ -61,7 +61,8 @@ func (h *hints) signal() {
 	}
 }
 
-// swap returns what was reported since, and takes emptied containers for what comes next.
+// swap returns everything reported since the last call, and keeps the given, emptied containers for
+// what follows.
 func (h *hints) swap(names map[string]bool, results []result, tracked int) (map[string]bool, []result) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

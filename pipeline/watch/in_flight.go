@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// slots is how many files are worked on at once, between claim and publication. It bounds
-// open files and memory, and is the most that share one sync of the disk.
+// slots is the maximum number of files between claim and publication. It limits open files and
+// memory, and is the largest group that shares one sync of the disk.
 const slots = 256
 
-// inFlight counts the files that are claimed and not yet finished, and admits new ones. Safe
-// for concurrent use.
+// inFlight counts the claimed, unfinished files, and limits how many more may be claimed. Safe for
+// concurrent use.
 type inFlight struct {
 	mu       sync.Mutex
 	max      int                     // Config.MaxInFlight
-	files    map[string]inFlightFile // claimed and not finished, by id
+	files    map[string]inFlightFile // claimed and unfinished, by id
 	reserved int                     // admitted and not yet claimed
-	running  int                     // being worked on: admitted, or entered
-	blocked  string                  // why nothing is admitted for now, or ""
-	changed  chan struct{}           // closed when a place may have become free; nil if nobody waits
+	running  int                     // with a slot, from admit or enter
+	blocked  string                  // why no more files are admitted, or ""
+	changed  chan struct{}           // closed when there may be room; nil if nobody waits
 }
 
-// inFlightFile is a file that is claimed and not finished.
+// inFlightFile is a claimed, unfinished file.
 type inFlightFile struct {
-	name  string // in claimedDir; "" where files stay in place
+	name  string // in spool.Claimed; "" if the file stays in place
 	since time.Time
 
-	published time.Time // zero until then
+	published time.Time // zero before that
 }
 
 func newInFlight(limit int) *inFlight { return &inFlight{max: limit, files: map[string]inFlightFile{}} }
 
-// admit reserves a place for one more file, or returns a channel that is closed when it is
-// worth asking again.
+// admit reserves room for one more file. If there is none, it returns a channel that is closed when
+// it is worth trying again.
 func (f *inFlight) admit() (ok bool, again <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -46,7 +46,7 @@ func (f *inFlight) admit() (ok bool, again <-chan struct{}) {
 	return false, f.waitLocked()
 }
 
-// await is admit that waits until a place is free or ctx ends.
+// await calls admit until it succeeds or ctx ends.
 func (f *inFlight) await(ctx context.Context) error {
 	for {
 		ok, again := f.admit()
@@ -61,7 +61,7 @@ func (f *inFlight) await(ctx context.Context) error {
 	}
 }
 
-// enter takes a place among those who work, for a file that is claimed already.
+// enter waits for a slot for a file that is already claimed.
 func (f *inFlight) enter(ctx context.Context) error {
 	for {
 		f.mu.Lock()
@@ -80,7 +80,7 @@ func (f *inFlight) enter(ctx context.Context) error {
 	}
 }
 
-// leave gives back what admit and enter gave.
+// leave releases the slot taken by admit or enter.
 func (f *inFlight) leave() {
 	f.mu.Lock()
 	f.running--
@@ -88,7 +88,7 @@ func (f *inFlight) leave() {
 	f.mu.Unlock()
 }
 
-// cancel gives back the reservation of a file that was not claimed.
+// cancel releases the reservation of a file that was not claimed.
 func (f *inFlight) cancel() {
 	f.mu.Lock()
 	f.reserved--
@@ -104,8 +104,8 @@ func (f *inFlight) claimed(id, name string, since time.Time) {
 	f.mu.Unlock()
 }
 
-// add counts a claimed file that was found, whatever the limit, and reports whether it is
-// new here.
+// add adds a claimed file that was found, regardless of the limit. It reports whether the file was
+// not known before.
 func (f *inFlight) add(id, name string, since time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,14 +116,14 @@ func (f *inFlight) add(id, name string, since time.Time) bool {
 	return !known
 }
 
-// name returns the name of a claimed file in claimedDir, or "" if it is not known here.
+// name returns the name of a claimed file in spool.Claimed, or "" if it is unknown.
 func (f *inFlight) name(id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.files[id].name
 }
 
-// has reports whether a file is claimed and not finished.
+// has reports whether a file is claimed and unfinished.
 func (f *inFlight) has(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -131,7 +131,7 @@ func (f *inFlight) has(id string) bool {
 	return ok
 }
 
-// finished forgets a file.
+// finished removes a file.
 func (f *inFlight) finished(id string) {
 	f.mu.Lock()
 	delete(f.files, id)
@@ -139,7 +139,7 @@ func (f *inFlight) finished(id string) {
 	f.mu.Unlock()
 }
 
-// published notes that a file's job was published.
+// published records that a file's job has been published.
 func (f *inFlight) published(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,7 +149,7 @@ func (f *inFlight) published(id string) {
 	}
 }
 
-// unpublished notes that a file's job has to be published again, and reports whether it was
+// unpublished records that a file's job must be published again. It reports whether it had been
 // published.
 func (f *inFlight) unpublished(id string) bool {
 	f.mu.Lock()
@@ -164,7 +164,7 @@ func (f *inFlight) unpublished(id string) bool {
 	return true
 }
 
-// publishedBefore returns the files whose jobs were published before a time.
+// publishedBefore returns the files whose jobs were published before t.
 func (f *inFlight) publishedBefore(t time.Time) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -178,7 +178,7 @@ func (f *inFlight) publishedBefore(t time.Time) []string {
 	return ids
 }
 
-// ids returns the files that are known now.
+// ids returns the ids of all files.
 func (f *inFlight) ids() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -189,7 +189,7 @@ func (f *inFlight) ids() []string {
 	return ids
 }
 
-// block stops admission for a reason, and allows it again with "".
+// block stops admission for the given reason; "" allows it again.
 func (f *inFlight) block(reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -197,7 +197,7 @@ func (f *inFlight) block(reason string) {
 	f.freeLocked()
 }
 
-// reset forgets everything, for a folder that is opened anew.
+// reset removes all files, for a folder that is opened again.
 func (f *inFlight) reset() {
 	f.mu.Lock()
 	clear(f.files)
@@ -222,8 +222,8 @@ func (f *inFlight) freeLocked() {
 	}
 }
 
-// summary returns the number of files, when the oldest was claimed, and why nothing more
-// is admitted, if so.
+// summary returns the number of files, when the oldest was claimed, and why no more are admitted,
+// or "".
 func (f *inFlight) summary() (n int, oldest time.Time, held string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -234,7 +234,7 @@ func (f *inFlight) summary() (n int, oldest time.Time, held string) {
 	}
 	held = f.blocked
 	if n = len(f.files); held == "" && n+f.reserved >= f.max {
-		held = fmt.Sprintf("max_in_flight: %d files are claimed and not yet finished", n)
+		held = fmt.Sprintf("max_in_flight: %d files are claimed and unfinished", n)
 	}
 	return n, oldest, held
 }

@@ -18,18 +18,17 @@ import (
 	"backburn/results"
 )
 
-// keeper leaves files where they are and remembers them in the ledger. It takes files with
-// claim = "keep", and looks after those that were taken so before. Its memory has a ledger.
+// keeper leaves files in place and records them in the ledger. It takes files if claim = "keep",
+// and otherwise finishes those taken earlier. Its memory always has a ledger.
 type keeper struct {
 	*folder
 	memory *memory
 	sync   *syncer
 }
 
-// keepID derives a job's id from everything that makes a file this one and not another. The
-// name is no part of it: a file that is renamed in place is the same, and another one of the
-// same name has another inode or birth time. Where the file system keeps no birth time the
-// time of the last change stands in for it.
+// keepID derives a job's id from everything that distinguishes this file from others. The name is
+// not included: a file renamed in place is the same file, and a different file with the same name
+// has another inode or birth time. Without a birth time, the ctime is used.
 func (k *keeper) keepID(st rootfs.State, sum [sha256.Size]byte) string {
 	h := sha256.New()
 	h.Write([]byte(k.id))
@@ -111,7 +110,7 @@ func (k *keeper) submit(ctx context.Context, rel string, f *rootfs.File, st root
 	return nil
 }
 
-// describeFile hashes a file and returns its job, and what is to be remembered of it.
+// describeFile hashes a file and returns its job and its ledger record.
 func (k *keeper) describeFile(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) (pipeline.Job, ledger.Record, error) {
 	r := ledger.Record{Stamp: st.Stamp, Rel: rel}
 	job := k.describe("", rel, st)
@@ -133,8 +132,8 @@ func (k *keeper) describeFile(ctx context.Context, rel string, f *rootfs.File, s
 	return job, r, nil
 }
 
-// recover counts what was published and is not finished, as the ledger has it. Later the ledger
-// says nothing that is not known here.
+// recover counts the jobs in the ledger that are published and unfinished. After startup it does
+// nothing, since this process knows everything in the ledger.
 func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 	if minAge > 0 {
 		return nil
@@ -149,8 +148,8 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 	return err
 }
 
-// republish forgets the files, so that the next scan takes them again. They get the ids that they
-// had.
+// republish removes the files' records, so that the next scan takes them again. They keep their
+// ids.
 func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
 	forgotten, err := k.memory.ledger.Forget(ids)
 	if err != nil {
@@ -186,7 +185,7 @@ func (k *keeper) conclude(_ context.Context, id string, e results.Event) error {
 	return nil
 }
 
-// sidecar writes the final event of a file that stays where it is.
+// sidecar writes the final event of a file that stays in place.
 func (k *keeper) sidecar(id string, e results.Event) error {
 	_, verdict := k.cfg.After.class(e)
 	done := spool.Done + "/" + verdict

@@ -1,4 +1,4 @@
 package watch
 
-// limits is what the system allows, in words.
+// limits describes the system's limits, and how to raise them.
 type limits struct{ detail, fix string }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Limits of inotify(7) that are worth having.
+// Recommended limits of inotify(7).
 const (
 	goodWatches   = 8192
 	goodQueue     = 65536
 	goodInstances = 128
 )
 
-// eventLimits compares the limits of inotify with what watching so many folders needs; 0
-// means that events cannot be had at all.
+// eventLimits compares the limits of inotify with what is needed to watch this many folders.
+// folders is 0 if events are not available at all.
 func eventLimits(folders int) limits {
 	read := func(name string) int {
 		b, err := os.ReadFile("/proc/sys/fs/inotify/" + name)
@@ -41,11 +41,11 @@ func eventLimits(folders int) limits {
 	}
 	raise("max_user_watches", watches, max(2*folders, goodWatches))
 	raise("max_user_instances", instances, goodInstances)
-	if queue >= 0 && queue < 16384 { // the kernel's default; bursts beyond it cost a scan, nothing else
+	if queue >= 0 && queue < 16384 { // the kernel's default; larger bursts only cause a scan
 		raise("max_queued_events", queue, goodQueue)
 	}
 	l.fix = strings.Join(fixes, "; ")
-	if folders == 0 && l.fix == "" { // none could be had, so others have used them up
+	if folders == 0 && l.fix == "" { // no instance available: other processes have used them up
 		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_instances=%d", max(2*instances, goodInstances))
 	}
 	return l

@@ -4,7 +4,7 @@ package watch
 
 import "fmt"
 
-// eventLimits has no limits to compare with here.
+// eventLimits knows no limits on this system.
 func eventLimits(folders int) limits {
 	return limits{detail: fmt.Sprintf("%d folders", folders)}
 }

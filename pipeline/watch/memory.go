@@ -12,15 +12,15 @@ import (
 	"backburn/pipeline/watch/settle"
 )
 
-// memory tells files that were handed over before from new ones, where they can be seen again. It
-// remembers nothing where there is no ledger.
+// memory recognizes files that have been submitted before and can be seen again. Without a ledger
+// it recognizes nothing.
 type memory struct {
 	*folder
-	ledger  *ledger.Ledger // nil where nothing is seen again
+	ledger  *ledger.Ledger // nil if no file can be seen again
 	hashers *hashers
 }
 
-// openMemory opens the ledger if the configuration needs one, or there is one.
+// openMemory opens the ledger if the configuration needs one, or if one exists.
 func openMemory(f *folder, h *hashers) (*memory, error) {
 	m := &memory{folder: f, hashers: h}
 	there, err := ledger.Exists(f.spool.Root)
@@ -40,7 +40,7 @@ func (m *memory) close() {
 	}
 }
 
-// get returns what is known of a file.
+// get returns the record of a file.
 func (m *memory) get(i rootfs.Identity) (ledger.Record, bool) {
 	if m.ledger == nil {
 		return ledger.Record{}, false
@@ -49,23 +49,22 @@ func (m *memory) get(i rootfs.Identity) (ledger.Record, bool) {
 	return m.ledger.Get(m.own(i))
 }
 
-// known reports whether a file was handed over before, as it is now, going by what the file
-// system says of it.
+// known reports whether a file has been submitted in its present state, judged by its metadata.
 func (m *memory) known(st rootfs.State) bool {
 	r, ok := m.get(st.Identity)
 	if !ok || r.Size != st.Size || r.Mtime != st.Mtime {
 		return false
 	}
 	if r.Pending {
-		// It is about to be restored. Where the process that did so is no more, nobody knows
-		// whether it still is what was restored: its contents have to tell.
+		// The file is being restored. If the process that was restoring it is gone, only comparing
+		// the contents can tell whether this is the same file.
 		return m.w.inFlight.has(r.ID)
 	}
 
 	return r.Ctime == st.Ctime
 }
 
-// knownName is known for a name that a scan found, so that it need not be remembered.
+// knownName is known for a name found by a scan, so that known files take no room in memory.
 func (m *memory) knownName(rel string) bool {
 	if m.ledger == nil {
 		return false
@@ -75,9 +74,9 @@ func (m *memory) knownName(rel string) bool {
 	return err == nil && st.Regular && m.known(st)
 }
 
-// compare says of a file that was handed over before, and whose ctime changed since, whether it
-// still has the contents that it had: then there is nothing to do with it. Without a birth time it
-// may be another file in the same inode, and is taken. f is at its start when it is to be taken.
+// compare checks a submitted file whose ctime has changed. If its contents are the same it returns
+// settle.Forget. Without a birth time a different file may have the same inode, so the file is
+// taken. When it returns settle.Take, f is at its start.
 func (m *memory) compare(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) settle.Outcome {
 	r, ok := m.get(st.Identity)
 	if !ok || st.Birth == 0 || r.Size != st.Size || r.Mtime != st.Mtime || st.Size > m.cfg.MaxFileSize {
@@ -119,8 +118,8 @@ func (m *memory) same(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	return true, m.ledger.Touched(m.own(st.Identity), r)
 }
 
-// tend lets the ledger look after itself. Nothing goes on without it, so its faults end the
-// session.
+// tend runs the ledger's maintenance. A session cannot work without its ledger, so an error ends
+// the session.
 func (m *memory) tend() error {
 	if m.ledger == nil {
 		return nil

@@ -6,14 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Why a name was not taken; the closed list of label values of skipped.
+// skipReasons are the label values of skipped: why a name is never taken.
 var skipReasons = []string{"excluded", "special", "hardlink", "mount"}
 
-// Why a file waits; the closed list of label values of deferred.
+// waitReasons are the label values of deferred: why a file is not taken yet.
 var waitReasons = []string{"changing", "temporary", "empty", "writer", "done_file", "unreadable", "immovable", "fault", "own"}
 
-// metrics of one watcher. The collectors are shared by all watchers of a registry and told
-// apart by the label source.
+// metrics are the metrics of one watcher. All watchers of a registry share the collectors and
+// differ in the label source.
 type metrics struct {
 	pending, inFlight, free                  prometheus.Gauge
 	oldest, oldestPending                    prometheus.Gauge
@@ -27,7 +27,7 @@ type metrics struct {
 	finished                                 map[string]prometheus.Counter
 }
 
-// Ways that a claimed file can go; the closed list of label values of finished.
+// finishActions are the label values of finished: what was done with a finished file.
 var finishActions = []string{"keep", "delete", "restore", "move", "resubmit"}
 
 func newMetrics(reg prometheus.Registerer, source string) *metrics {
@@ -60,39 +60,38 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 		}, []string{"source"})).WithLabelValues(source)
 	}
 	return &metrics{
-		pending:       gauge("pending_files", "Names that wait to be judged or taken, in memory; the folder may hold more."),
+		pending:       gauge("pending_files", "Names in memory that are not yet judged or taken; the folder may hold more."),
 		inFlight:      gauge("in_flight_files", "Files claimed and not yet finished."),
 		oldest:        gauge("oldest_in_flight_timestamp_seconds", "When the oldest unfinished file was claimed; 0 if there is none."),
-		oldestPending: gauge("oldest_pending_timestamp_seconds", "When the name was first met that has waited longest to be claimed; 0 if there is none."),
+		oldestPending: gauge("oldest_pending_timestamp_seconds", "When the name that has been pending longest was first seen; 0 if there is none."),
 		free:          gauge("free_bytes", "Free space on the folder's file system."),
 		held:          gauge("held_back", "1 while files wait because max_in_flight, free space or the queue allow no more claims."),
-		troubled:      gauge("troubled_files", "Files that cannot be read, claimed or moved for longer than stale_after, for reasons of their own."),
-		republished:   counter("republished_total", "Claimed files that the queue did not know of any more, and that were published again."),
+		troubled:      gauge("troubled_files", "Files that for longer than stale_after could not be read, claimed or moved, because of faults of the files themselves."),
+		republished:   counter("republished_total", "Claimed files published again because the queue had lost their jobs."),
 		claimed:       counter("claimed_total", "Files claimed."),
-		published:     counter("published_total", "Jobs published, repeats after restarts included."),
-		retries:       counter("publish_retries_total", "Publishes that failed and were tried again."),
+		published:     counter("published_total", "Jobs published, including repeats after restarts."),
+		retries:       counter("publish_retries_total", "Attempts to publish that failed and were repeated."),
 		events:        counter("events_total", "File system events received."),
-		overflows:     counter("overflows_total", "Times that events or names were dropped and a scan made up for it."),
-		rebuilds:      counter("watch_rebuilds_total", "Times that the folder was opened anew because it had been replaced or lost."),
-		writerBlind:   counter("writer_check_unavailable_total", "Files taken without knowing whether a writer was left, after a longer wait."),
+		overflows:     counter("overflows_total", "Times that events or names were dropped, each followed by a full scan."),
+		rebuilds:      counter("watch_rebuilds_total", "Times that the folder was reopened because it had been replaced or lost."),
+		writerBlind:   counter("writer_check_unavailable_total", "Files taken after a longer wait because writers could not be detected."),
 		scanEntries:   gauge("scan_entries", "Entries seen by the last full scan."),
 		scanSeconds:   histogram("scan_seconds", "Duration of full scans.", []float64{.001, .01, .1, 1, 10, 60, 600}),
 		latency:       histogram("publish_seconds", "Time from the claim of a file to its publication.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 300}),
-		deferred:      counters("deferred_total", "Looks at files that had to wait, by reason.", "reason", waitReasons),
-		skipped:       counters("skipped_total", "Names that are not to be taken, each time they are met, by reason.", "reason", skipReasons),
-		finished:      counters("finished_total", "Claimed files that were dealt with after their final event, by action.", "action", finishActions),
+		deferred:      counters("deferred_total", "Times that a file was examined and not taken yet, by reason.", "reason", waitReasons),
+		skipped:       counters("skipped_total", "Times that a name was skipped because it is never taken, by reason.", "reason", skipReasons),
+		finished:      counters("finished_total", "Claimed files finished after their final event, by action.", "action", finishActions),
 	}
 }
 
-// register returns the collector that the registry has by this name, which is c if it is
-// the first.
+// register registers c, or returns the collector that is already registered under its name.
 func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	err := reg.Register(c)
 	if have, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		return have.ExistingCollector.(C)
 	}
 	if err != nil {
-		panic(err) // two collectors of one name and different labels: a mistake in this file
+		panic(err) // same name with different labels: a bug in this file
 	}
 	return c
 }

@@ -16,34 +16,34 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// mover claims files by renaming them into the spool. It takes files with claim = "move", and
-// looks after those that were taken so before.
+// mover claims files by renaming them into the spool. It takes files if claim = "move", and
+// otherwise finishes those taken earlier.
 type mover struct {
 	*folder
 	memory  *memory
 	hashers *hashers
-	sync    *syncer // of claims
-	ends    *syncer // of finished files
+	sync    *syncer // for claims
+	ends    *syncer // for finished files
 	copies  *copies
 	hints   *hints
 	done    *settle.DoneFile // nil without one
-	recheck func()           // asks for a check of the folder
+	recheck func()           // requests a check of the folder
 
-	unprepared atomic.Int64   // claimed files that cannot be prepared for now
-	workers    sync.WaitGroup // those who publish what was found claimed
+	unprepared atomic.Int64   // claimed files that cannot be prepared at present
+	workers    sync.WaitGroup // goroutines that publish recovered files
 
 	mu      sync.Mutex
-	renewed []*claimedFile // claimed again, and not yet started
+	renewed []*claimedFile // claimed again and not started yet
 }
 
-// claimedFile is a file in the spool that is not yet published.
+// claimedFile is a file in the spool whose job is not published yet.
 type claimedFile struct {
 	id      string
 	name    string         // in spool.Claimed
-	rel     string         // where it was found
+	rel     string         // where it was found, relative to the watched folder
 	f       *rootfs.File   // open, or nil
-	settled bool           // it was left alone for long enough
-	seen    settle.History // the last look, until it is settled
+	settled bool           // it did not change for long enough
+	seen    settle.History // the last look; unused once settled
 }
 
 func (c *claimedFile) close() {
@@ -72,8 +72,7 @@ func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.
 	m.finish(ctx, c)
 }
 
-// claim renames a file into the spool, under a new id. It returns nil if the file was not
-// claimed.
+// claim renames a file into the spool under a new id. It returns nil if the file was not claimed.
 func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) (*claimedFile, settle.Outcome) {
 	dir, _ := path.Split(rel)
 	tag, err := m.spool.Paths.Tag(path.Clean("/" + dir)[1:])
@@ -93,7 +92,7 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	}
 	m.at("claimed")
 
-	// By its name, as a worker will: the spool may have been exchanged.
+	// Look it up by path, as a worker will: the spool may have been replaced.
 	now, err := m.root.Lstat(spool.JobPath(c.name))
 	if (rootfs.IsGone(err) || err == nil && !now.Regular) && m.putBack(c) {
 		return nil, settle.Failed
@@ -106,8 +105,8 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	m.part("claim", "")
 	m.takeBeside(ctx, c)
 	m.dropDoneFile(ctx, rel)
-	// A producer may have put another file under the name since it was opened, or written to
-	// it; then that is what was claimed, and has to be judged afresh.
+	// The name may have been given to another file since f was opened, or the file may have
+	// changed. In either case the claimed file must be judged again.
 	same := err == nil && now.Identity == st.Identity
 	if !same {
 		c.close()
@@ -117,8 +116,8 @@ func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs
 	return c, settle.Forget
 }
 
-// takeBeside moves the description of a file that was claimed into the spool. It stays there until
-// the file is finished, since the job may have to be published again.
+// takeBeside moves a claimed file's description into the spool. It stays there until the file is
+// finished, because the job may have to be published again.
 func (m *mover) takeBeside(ctx context.Context, c *claimedFile) {
 	name := m.besideOf(ctx, c.rel)
 	if name == "" {
@@ -132,14 +131,14 @@ func (m *mover) takeBeside(ctx context.Context, c *claimedFile) {
 	case fileFault(err):
 		m.troubled(ctx, name, cannotMove, err)
 	default:
-		m.fault(ctx, "metadata", fmt.Errorf("move what lies beside a file: %w", err))
+		m.fault(ctx, "metadata", fmt.Errorf("move the metadata beside a file: %w", err))
 	}
 }
 
-// cannotMove says what becomes of a file that could not be claimed.
+// cannotMove returns the outcome for a file that could not be claimed.
 func (m *mover) cannotMove(ctx context.Context, rel string, err error) settle.Outcome {
 	switch {
-	case rootfs.IsGone(err): // deleted, or another watcher was first
+	case rootfs.IsGone(err): // deleted, or claimed by another watcher
 		return settle.Forget
 	case isMount(err):
 		m.mountedAt(rel)
@@ -154,21 +153,20 @@ func (m *mover) cannotMove(ctx context.Context, rel string, err error) settle.Ou
 	return settle.Failed
 }
 
-// putBack undoes a claim of something that is not a file: the spool was moved away, or a folder,
-// say, came into the file's place in that moment. Now it is back where it was, to be judged as what
-// it is.
+// putBack undoes a claim that went wrong: the spool was moved, or the file was replaced by a
+// folder, for example, at that moment. The entry returns to its old path, to be judged again.
 func (m *mover) putBack(c *claimedFile) bool {
 	if rootfs.Move(m.spool.Root, c.path(), m.root, c.rel) != nil {
 		return false
 	}
 	c.close()
-	_ = m.spool.Paths.Forget(c.id) // the next start does
+	_ = m.spool.Paths.Forget(c.id) // otherwise the next start does it
 	m.recheck()
 
 	return true
 }
 
-// dropDoneFile removes the done file of a file that was claimed.
+// dropDoneFile removes the done file of a claimed file.
 func (m *mover) dropDoneFile(ctx context.Context, rel string) {
 	if m.done == nil || m.done.Shared() {
 		return
@@ -182,8 +180,7 @@ func (m *mover) dropDoneFile(ctx context.Context, rel string) {
 	}
 }
 
-// finish publishes a claimed file, however long that takes. It gives the place among those
-// who work back while it waits.
+// finish publishes a claimed file, however long that takes. While it waits it releases its slot.
 func (m *mover) finish(ctx context.Context, c *claimedFile) {
 	unprepared := false
 	defer func() {
@@ -202,7 +199,7 @@ func (m *mover) finish(ctx context.Context, c *claimedFile) {
 				m.w.m.latency.Observe(time.Since(spool.IDTime(c.id)).Seconds())
 				m.at("published")
 			}
-			return // published, or ctx has ended
+			return // published, or ctx ended
 		}
 		if ctx.Err() != nil || m.gone(c, err) || m.setAside(ctx, c, err) {
 			return
@@ -232,7 +229,7 @@ func (m *mover) finish(ctx context.Context, c *claimedFile) {
 	}
 }
 
-// gone reports whether a claimed file was finished by another watcher, or taken away by hand.
+// gone reports whether a claimed file has been finished by another watcher or removed by somebody.
 func (m *mover) gone(c *claimedFile, err error) bool {
 	if !rootfs.IsGone(err) {
 		return false
@@ -247,8 +244,8 @@ func (m *mover) gone(c *claimedFile, err error) bool {
 	return true
 }
 
-// setAside gets rid of something that is no file and was exchanged for one in the moment of
-// its claim. It is kept, for whoever wants to know, and reported as a thing that is not taken.
+// setAside moves an entry that replaced a file at the moment of its claim, and is not a regular
+// file, out of the way. It is kept for inspection and counted as skipped.
 func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 	if cause := rootfs.CauseOf(err); cause != rootfs.Special && cause != rootfs.Outside {
 		return false
@@ -270,8 +267,8 @@ func (m *mover) setAside(ctx context.Context, c *claimedFile, err error) bool {
 	return true
 }
 
-// prepare hashes a claimed file, makes it durable, and returns its job. It is hashed first: files
-// that become durable together are then published together.
+// prepare hashes a claimed file, makes it durable, and returns its job. Hashing comes first, so
+// that files that become durable together are published together.
 func (m *mover) prepare(ctx context.Context, c *claimedFile) (pipeline.Job, error) {
 	if err := m.reopen(c); err != nil {
 		return pipeline.Job{}, err
@@ -283,7 +280,7 @@ func (m *mover) prepare(ctx context.Context, c *claimedFile) (pipeline.Job, erro
 	if !m.leftAlone(c, before) {
 		return pipeline.Job{}, errUnsettled
 	}
-	// Contents that are too large are never read, and not worth a copy.
+	// Contents over the size limit are never read, so they need no copy.
 	if before.Links > 1 && m.cfg.Hardlinks != HardlinksTake && before.Size <= m.cfg.MaxFileSize {
 		if before, err = m.makeOwn(ctx, c, before); err != nil {
 			return pipeline.Job{}, err
@@ -309,12 +306,12 @@ func (m *mover) prepare(ctx context.Context, c *claimedFile) (pipeline.Job, erro
 	return job, m.store(ctx, before, &job, func() (*rootfs.File, error) { return m.spool.Open(c.path()) })
 }
 
-// leftAlone reports whether a claimed file, found in the given state, has no writer and did not
-// change for long enough.
+// leftAlone reports whether a claimed file, in the given state, has no writer and has not changed
+// for long enough.
 func (m *mover) leftAlone(c *claimedFile, st rootfs.State) bool {
 	writer, _ := c.f.Writer()
 	if !c.settled {
-		// By its name it has waited already; the name is what it was claimed by.
+		// The longer wait for temporary names does not apply: the file has already been claimed.
 		now := m.w.clock()
 		unchanged := c.seen.Unchanged(st, now, m.w.cautious.now(now), m.remote)
 		c.settled = unchanged >= m.patience(writer == rootfs.UnknownWriter)
@@ -323,7 +320,7 @@ func (m *mover) leftAlone(c *claimedFile, st rootfs.State) bool {
 	return c.settled && writer != rootfs.HasWriter
 }
 
-// reopen opens a claimed file unless it is.
+// reopen opens a claimed file if it is not open.
 func (m *mover) reopen(c *claimedFile) (err error) {
 	if c.f == nil {
 		c.f, err = m.spool.Open(c.path())
@@ -332,8 +329,8 @@ func (m *mover) reopen(c *claimedFile) (err error) {
 	return err
 }
 
-// makeOwn gives a claimed file that has other names contents of its own, so that nobody can
-// change them through another name from then on.
+// makeOwn replaces a claimed file that has other names with a copy, so that its contents cannot
+// change through those names.
 func (m *mover) makeOwn(ctx context.Context, c *claimedFile, before rootfs.State) (rootfs.State, error) {
 	if err := m.copies.reserve(c.id, before.Size); err != nil {
 		return rootfs.State{}, err
@@ -353,7 +350,7 @@ func (m *mover) copyOwn(ctx context.Context, c *claimedFile, before rootfs.State
 	if err != nil {
 		return rootfs.State{}, err
 	}
-	defer func() { _ = m.spool.Remove(tmp) }() // fails when all went well: it has its name by then
+	defer func() { _ = m.spool.Remove(tmp) }() // fails after success, because the file was renamed
 
 	err = copyFile(ctx, out, c.f, before.Size)
 	if err == nil {

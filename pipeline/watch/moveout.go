@@ -20,23 +20,23 @@ import (
 	"backburn/results"
 )
 
-// Copies that are being made are called copyPrefix, an id, copySuffix.
+// An unfinished copy is named copyPrefix + id + copySuffix.
 const (
 	copyPrefix = ".backburn-"
 	copySuffix = ".tmp"
 )
 
-// errAfterFolder is matched by faults of a folder that finished files are moved to.
+// errAfterFolder is matched by faults of a folder to which finished files are moved.
 var errAfterFolder = errors.New("the folder for finished files")
 
 func copyName() string { return copyPrefix + spool.NewID(time.Now(), spool.RootTag) + copySuffix }
 
-// moveOut moves a claimed file to a folder of the operator's, by copying where that is on
-// another file system.
+// moveOut moves a claimed file to a configured folder. If that is on another file system, it copies
+// the file.
 func (m *mover) moveOut(ctx context.Context, g *ending) error {
 	err := m.moveTo(ctx, g)
 	if err == nil || ctx.Err() != nil || errors.Is(err, errUnsettled) || errors.Is(err, syscall.EPERM) || rootfs.IsGone(err) {
-		return err // the file's own
+		return err // a fault of the file itself
 	}
 
 	return fmt.Errorf("%w %s: %w", errAfterFolder, g.action, err)
@@ -59,7 +59,7 @@ func (m *mover) moveTo(ctx context.Context, g *ending) error {
 	for n := 0; ctx.Err() == nil; n++ {
 		to := spool.Numbered(base, n)
 		if g.sidecar != nil {
-			// The sidecar comes first, and reserves the name.
+			// Write the sidecar first: it reserves the name.
 			ok, err := reserve(out, to+spool.SidecarSuffix, g.id, g.sidecar)
 			if err != nil {
 				return err
@@ -89,8 +89,8 @@ func (m *mover) moveTo(ctx context.Context, g *ending) error {
 	return ctx.Err()
 }
 
-// reserve writes a sidecar, whole and durably, unless there is one that belongs to another
-// job. One that belongs to this job is from a try that was cut short, and stays.
+// reserve writes a sidecar durably and atomically. It returns false if the name belongs to another
+// job. A sidecar of this job, left by an interrupted attempt, is kept.
 func reserve(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err error) {
 	err = out.WriteFile(name, sidecar, rootfs.Write{Temp: copyName(), Keep: true})
 	if !errors.Is(err, fs.ErrExist) {
@@ -106,12 +106,12 @@ func reserve(out *rootfs.Root, name, id string, sidecar []byte) (ok bool, err er
 	return json.Unmarshal(b, &e) == nil && e.Data.JobID == id, nil
 }
 
-// maxSidecar is the size of a sidecar at most, in bytes.
+// maxSidecar is the maximum size of a sidecar in bytes.
 const maxSidecar = 1 << 20
 
-// copyOut is a move to another file system. The copy gets its name when it is whole and
-// durable, and only then is the original removed. If a crash comes between the two, the
-// repeat finds a copy of equal contents and is content with it.
+// copyOut moves a file to another file system. The copy gets its final name once it is complete and
+// durable; only then is the original removed. After a crash between the two, the repeat finds a
+// copy with the same contents and keeps it.
 func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to string) error {
 	if err := m.reopen(&g.claimedFile); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (m *mover) copyOut(ctx context.Context, g *ending, out *rootfs.Root, to str
 	if err != nil {
 		return err
 	}
-	defer func() { _ = out.Remove(tmp) }() // fails when it got its name
+	defer func() { _ = out.Remove(tmp) }() // fails after success, because the copy was renamed
 
 	g.f.Rewind()
 	err = copyFile(ctx, f, g.f, g.state.Size)
@@ -187,8 +187,7 @@ func digest(ctx context.Context, r *rootfs.Root, rel string) (sum [sha256.Size]b
 	return [sha256.Size]byte(h.Sum(nil)), size, nil
 }
 
-// sweepCopies removes copies that were never finished, from the folders that finished files
-// are moved to.
+// sweepCopies removes unfinished copies from the folders to which finished files are moved.
 func sweepCopies(after After) error {
 	var errs []error
 	for _, dir := range []string{after.Benign, after.Malicious, after.Failed} {

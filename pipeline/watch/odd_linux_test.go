@@ -268,7 +268,9 @@ func startAsNobody(t *testing.T, spec childSpec, prepare func()) *child {
 	}
 	prepare()
 	return startChild(t, spec, func(cmd *exec.Cmd) {
-		cmd.Path, cmd.Args, cmd.Dir = copied, []string{copied}, "/"
+		cmd.Path = copied
+		cmd.Args = []string{copied}
+		cmd.Dir = "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	})
 }

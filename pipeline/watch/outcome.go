@@ -2,7 +2,7 @@ package watch
 
 import "backburn/results"
 
-// class returns what is configured for an event, and the name of its folder in spool.Done.
+// class returns the configured action for an event, and the name of its folder in spool.Done.
 func (a After) class(e results.Event) (action, verdict string) {
 	if e.Type == results.Failed {
 		return a.Failed, "failed"
@@ -17,7 +17,7 @@ func (a After) class(e results.Event) (action, verdict string) {
 	}
 }
 
-// eventName is the name of the file that an event is about.
+// eventName returns the name of the file that an event is about.
 func eventName(e results.Event) string {
 	if e.Data.FilenameB64 != nil {
 		return string(e.Data.FilenameB64)

@@ -8,43 +8,42 @@ import (
 	"backburn/results"
 )
 
-// Intake takes jobs.
+// Intake accepts jobs.
 type Intake interface {
-	// Publish returns nil once the job is durable. It is called by many goroutines at
-	// once, and again with the same job.ID until it has returned nil, also after
-	// restarts; a repeat must be harmless. errors.Is(err, pipeline.ErrFull) means: try again later.
+	// Publish returns nil once the job is durable. It is called from many goroutines at once. It is
+	// called again with the same job.ID until it returns nil, also after restarts, so a repeat must
+	// be harmless. An error that matches pipeline.ErrFull means: try again later.
 	Publish(ctx context.Context, job pipeline.Job) error
 }
 
-// Outcomes delivers what became of jobs.
+// Outcomes delivers the final events of jobs.
 type Outcomes interface {
-	// Follow hands the final events of a source to handle, each at least once, from
-	// where this watcher left off with the folder of this id, until ctx ends. What was
-	// delivered for one folder was not for another: an empty place must not use up the events
-	// of the folder that is mounted there at other times. An event is done with when handle
-	// returns nil; after an error it is delivered again later. Follow may call handle
-	// from several goroutines, and returns only when all these calls have.
+	// Follow passes the final events of a source to handle, each at least once, until ctx ends.
+	// Progress is tracked per folder ID, so that an empty mount point does not consume the events
+	// of the disk normally mounted there. An event is finished when handle returns nil; after an
+	// error it is delivered again later. Follow may call handle from several goroutines, and
+	// returns only when all these calls have returned.
 	Follow(ctx context.Context, source, folder string, handle func(ctx context.Context, e results.Event) error) error
 }
 
 // Catalog knows which jobs the queue has.
 type Catalog interface {
-	// Unknown returns those of the given jobs of a source that the queue knows nothing of: they
-	// are neither queued nor under way, and have no final event. It must not name a job of
-	// which it cannot be sure. Publish then takes such a job as a new one, at the latest when
-	// what it remembers of its id has expired.
+	// Unknown returns those of the given jobs of a source that the queue does not have: they are
+	// neither queued nor in progress, and have no final event. If it is not certain about a job, it
+	// must not return it. Publish must then accept such a job as new, at the latest when the
+	// deduplication of its id has expired.
 	Unknown(ctx context.Context, source string, ids []string) ([]string, error)
 }
 
-// Objects is where contents travel with Transfer = "object".
+// Objects stores contents with Transfer = "object".
 type Objects interface {
-	// Put stores size bytes under name, replacing what was there, and returns nil once
-	// they are durable. It calls open at least once and closes what it gets; a retry
-	// opens again. Bytes are checked by digest on the way.
+	// Put stores size bytes under name, replacing any previous object, and returns nil once they
+	// are durable. It calls open at least once, again for each retry, and closes what open returns.
+	// It verifies the bytes by digest.
 	Put(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) error
-	// Delete removes an object. It returns nil where there is none.
+	// Delete removes an object. It returns nil if there is none.
 	Delete(ctx context.Context, name string) error
-	// List returns the objects whose names begin with prefix, for the janitor that
-	// removes what a crash left behind.
+	// List returns the objects whose names begin with prefix. The janitor uses it to remove objects
+	// left by a crash.
 	List(ctx context.Context, prefix string) ([]pipeline.ObjectInfo, error)
 }

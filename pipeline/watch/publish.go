@@ -9,13 +9,13 @@ import (
 	"backburn/pipeline"
 )
 
-// Bounds of the time between two tries to publish a job: doubling, full jitter.
+// Backoff between attempts to publish a job: doubling, with full jitter.
 const (
 	publishMin = 100 * time.Millisecond
 	publishMax = 5 * time.Second
 )
 
-// publish hands a job over, however often that has to be tried. The only error is ctx's.
+// publish publishes a job, retrying until it succeeds. It returns only ctx's error.
 func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 	for try := 0; ; try++ {
 		err := f.publishOnce(ctx, job)

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// reconcileBatch is how many ids the queue is asked about at once.
+// reconcileBatch is how many ids one query to the queue contains.
 const reconcileBatch = 500
 
-// reconciler publishes claimed files again that the queue knows nothing of: it lost its store,
-// came back from an older backup, or somebody purged it. Until the file's job has ended the file
-// is there, so nothing is lost by that.
+// reconciler publishes claimed files again if the queue has lost their jobs: its store was lost,
+// restored from an older backup, or purged. Nothing is lost, because a file stays claimed until its
+// job has ended.
 type reconciler struct {
 	*folder
 	claimers []claimer
@@ -23,20 +23,20 @@ func (r *reconciler) run(ctx context.Context) {
 		n, err := r.round(ctx)
 		if n > 0 {
 			r.w.m.republished.Add(float64(n))
-			r.w.log.Warn().Int("files", n).Msg("the queue had no jobs for some claimed files; published again")
+			r.w.log.Warn().Int("files", n).Msg("published some claimed files again, because the queue had lost their jobs")
 		}
 		switch {
 		case err != nil:
 			r.fault(ctx, "queue", err)
 		case n > 0:
-			r.part("queue", fmt.Sprintf("the queue lost %d claimed files, which were published again; see whether its store was replaced or purged", n))
+			r.part("queue", fmt.Sprintf("the queue lost the jobs of %d claimed files, which were published again; check whether its store was replaced or purged", n))
 		default:
 			r.part("queue", "")
 		}
 	}
 }
 
-// round asks about all claimed files once.
+// round checks all claimed files once.
 func (r *reconciler) round(ctx context.Context) (n int, err error) {
 	for ids := range slices.Chunk(r.w.inFlight.publishedBefore(time.Now().Add(-r.w.reconcileAge)), reconcileBatch) {
 		unknown, err := r.w.catalog.Unknown(ctx, r.cfg.Source, ids)

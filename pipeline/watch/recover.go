@@ -8,8 +8,8 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// adoptAfter is how old a claimed file is that this watcher does not know when it takes
-// care of it: whoever claimed it has had time enough, or is gone.
+// adoptAfter is the age at which this watcher adopts a claimed file that it does not know. By then
+// the watcher that claimed it has published it, or is gone.
 const adoptAfter = time.Minute
 
 func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
@@ -29,8 +29,8 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 		return err
 	}
 
-	// What was claimed while the folder was read may not have been seen: only what was
-	// known before, and is not there, is gone.
+	// A file claimed while the folder was being read may have been missed. So only files that were
+	// known before and are not there now are gone.
 	for _, id := range before {
 		if _, ok := there[id]; ok {
 			continue
@@ -52,10 +52,10 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 	return ctx.Err()
 }
 
-// adopt counts a claimed file, and returns it if it is to be published: unless it is known,
-// or so young that another watcher may be about to.
+// adopt adds a claimed file to those in flight. It returns nil if the file is known already, or so
+// young that another watcher may be about to publish it.
 func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *claimedFile {
-	// An id of a time to come was made before the clock was set back.
+	// The id is in the future if the clock has been set back.
 	if time.Since(spool.IDTime(id)).Abs() < minAge || m.w.inFlight.has(id) {
 		return nil
 	}
@@ -66,7 +66,8 @@ func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *
 	return &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole)}
 }
 
-// foundAt is where a claimed file was found. Where that is lost, its contents must not be.
+// foundAt returns the path where a claimed file was found. If that is not recorded, it returns the
+// base name, so that the contents are submitted in any case.
 func (m *mover) foundAt(id, base string, whole bool) string {
 	rel, err := m.spool.Paths.Found(id, base, whole)
 	if err != nil {
@@ -77,11 +78,11 @@ func (m *mover) foundAt(id, base string, whole bool) string {
 	return rel
 }
 
-// resume publishes files that were found claimed.
+// resume publishes recovered files.
 func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 	for _, c := range found {
 		if _, err := m.root.Lstat(c.rel); rootfs.IsGone(err) {
-			m.takeBeside(ctx, c) // unless it belongs to a new file of the name
+			m.takeBeside(ctx, c) // unless it belongs to a new file of the same name
 			m.dropDoneFile(ctx, c.rel)
 		}
 		if m.start(ctx, c) != nil {
@@ -90,7 +91,7 @@ func (m *mover) resume(ctx context.Context, found []*claimedFile) {
 	}
 }
 
-// start publishes a claimed file, when there is a place among those who work.
+// start publishes a claimed file as soon as there is a slot.
 func (m *mover) start(ctx context.Context, c *claimedFile) error {
 	if err := m.w.inFlight.enter(ctx); err != nil {
 		return err
@@ -108,10 +109,10 @@ func (m *mover) republish(ctx context.Context, ids []string) (n int, err error) 
 		name := m.w.inFlight.name(id)
 		_, base, whole, ok := spool.SplitName(name)
 		if !ok {
-			continue // not one of these files
+			continue // not a file of this claimer
 		}
 		if !m.w.inFlight.unpublished(id) {
-			continue // finished meanwhile
+			continue // finished in the meantime
 		}
 		if err := m.start(ctx, &claimedFile{id: id, name: name, rel: m.foundAt(id, base, whole)}); err != nil {
 			return n, err

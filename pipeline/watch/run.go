@@ -11,13 +11,13 @@ import (
 	"backburn/pipeline/watch/settle"
 )
 
-// Run watches the folder until ctx ends, and returns nil when all that it started is gone.
-// A folder that is missing or broken is degraded, shown so by Status, and healed; the only
-// errors are those of a configuration that can never work, and say what to do. Run must be
-// called once.
+// Run watches the folder until ctx ends, and returns nil once all its goroutines have ended. A
+// missing or broken folder is shown as degraded by Status and reopened when possible. Run returns
+// an error only for a configuration that can never work; the error says what to do. Run must be
+// called only once.
 func (w *Watcher) Run(ctx context.Context) error {
 	if runtime.GOOS == "linux" && !rootfs.SeesWriters() {
-		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE, writers of other users' files cannot be detected; "+
+		w.log.Info().Str("path", w.path).Msgf("without CAP_LEASE, writers to other users' files cannot be detected; "+
 			"those files wait %d times settle (systemd: AmbientCapabilities=CAP_LEASE)", settle.Patient)
 	}
 

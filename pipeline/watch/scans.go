@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// maxSubtrees is how many folders are remembered that are to be scanned; beyond, everything is.
+// maxSubtrees limits the folders that are remembered for scanning; beyond it, everything is
+// scanned.
 const maxSubtrees = 4096
 
-// scans is what there is to scan. Safe for concurrent use.
+// scans holds the requested scans. Safe for concurrent use.
 type scans struct {
 	mu         sync.Mutex
-	subtrees   map[string]struct{} // folders that have appeared
+	subtrees   map[string]struct{} // new folders
 	everything bool
 	wake       chan struct{}
 	unwatched  atomic.Bool // a folder could not be watched during this scan
@@ -24,7 +25,7 @@ func newScans() *scans {
 	return &scans{subtrees: map[string]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
-// full asks for a scan of everything, soon.
+// full requests a scan of everything.
 func (c *scans) full() {
 	c.mu.Lock()
 	c.everything = true
@@ -32,7 +33,7 @@ func (c *scans) full() {
 	c.signal()
 }
 
-// subtree asks for a scan of one folder and what is below.
+// subtree requests a scan of one folder and everything below it.
 func (c *scans) subtree(rel string) {
 	c.mu.Lock()
 	if len(c.subtrees) < maxSubtrees {
@@ -51,7 +52,7 @@ func (c *scans) signal() {
 	}
 }
 
-// await waits until something is asked for, ctx ends, or the time has passed.
+// await waits until a scan is requested, ctx ends, or d has passed.
 func (c *scans) await(ctx context.Context, d time.Duration) {
 	due := time.NewTimer(d)
 	defer due.Stop()
@@ -62,7 +63,7 @@ func (c *scans) await(ctx context.Context, d time.Duration) {
 	}
 }
 
-// next takes what was asked for.
+// next returns the requested scans and clears them.
 func (c *scans) next() (subtrees []string, full bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +76,7 @@ func (c *scans) next() (subtrees []string, full bool) {
 	return subtrees, c.everything
 }
 
-// begin notes that a full scan begins: what is asked for from now on asks for another one.
+// begin marks the start of a full scan: later requests lead to another one.
 func (c *scans) begin() {
 	c.mu.Lock()
 	c.everything = false

@@ -18,18 +18,18 @@ import (
 	"backburn/results"
 )
 
-// followAgain is how long to wait before following outcomes again after a fault.
+// followAgain is the delay before outcomes are followed again after a fault.
 const followAgain = time.Second
 
-// session is the work on one incarnation of the folder: from opening it to the end, or to
-// the moment when the folder's name means another one. It only wires the parts.
+// session is the work on one open folder: from opening it until ctx ends, or until the folder's
+// path leads to another folder. It only wires the parts.
 type session struct {
 	*folder
 	events   *fsnotify.Watcher // nil in poll mode
 	memory   *memory
 	claims   *syncer
 	ends     *syncer
-	mover    *mover // nil where the spool is elsewhere
+	mover    *mover // nil if the spool is outside the folder
 	claimers []claimer
 	finder   *finder
 	decider  *decider
@@ -37,7 +37,7 @@ type session struct {
 	workers  workers
 }
 
-// watch works on the folder until ctx ends or the folder is not what it was.
+// watch works on the folder until ctx ends or the folder is replaced.
 func (w *Watcher) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -80,14 +80,14 @@ func (s *session) openEvents() {
 		if s.events, err = fsnotify.NewBufferedWatcher(eventSlots); err != nil {
 			s.events = nil
 			mode = WatchPoll
-			s.part("events", "files are found by scans alone, events cannot be had: "+err.Error()+
+			s.part("events", "files are found only by scans, events are not available: "+err.Error()+
 				"; if the limit of inotify instances is reached, raise it with `sysctl fs.inotify.max_user_instances=1024`")
 		}
 	}
 	s.w.health.mode.Store(mode)
 }
 
-// wire makes the parts of the session and connects them.
+// wire creates the parts of the session and connects them.
 func (s *session) wire(hashers *hashers) {
 	hints, scans := newHints(), newScans()
 	check := make(chan struct{}, 1)
@@ -170,7 +170,7 @@ func (s *session) wire(hashers *hashers) {
 // run starts the parts of the session and waits for all of them.
 func (s *session) run(ctx context.Context) error {
 	stop := make(chan struct{})
-	var last sync.WaitGroup // outlives the workers, who depend on it
+	var last sync.WaitGroup // outlives the workers, who need it
 	last.Go(func() { s.claims.run(stop) })
 	last.Go(func() { s.ends.run(stop) })
 	defer last.Wait()
@@ -182,8 +182,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 	defer s.workers.Wait()
 
-	// The order matters: subscribe, count what is claimed already, and only then claim
-	// and scan.
+	// The order matters: subscribe to events, count the claimed files, and only then claim and
+	// scan.
 	s.finder.watchDir("")
 	if s.events != nil {
 		g.Go(func() error { return s.finder.follow(ctx) })
@@ -215,7 +215,7 @@ func (s *session) recoverAll(ctx context.Context) error {
 	return nil
 }
 
-// finishAll deals with files whose jobs have ended, until ctx ends.
+// finishAll handles the final events of jobs until ctx ends.
 func (s *session) finishAll(ctx context.Context) {
 	for {
 		err := s.w.outcomes.Follow(ctx, s.cfg.Source, s.id, s.handle)
@@ -223,7 +223,7 @@ func (s *session) finishAll(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			err = errors.New("the events ended")
+			err = errors.New("the subscription to events ended")
 		}
 		s.part("outcomes", "final events cannot be read, finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
 		if sleep(ctx, followAgain) != nil {
@@ -232,14 +232,14 @@ func (s *session) finishAll(ctx context.Context) {
 	}
 }
 
-// handle does what is configured with the file of a final event. It returns nil when that is
-// durable, or there is nothing to do: the file is another watcher's, or was dealt with
-// before. It is safe to repeat at any point.
+// handle disposes of the file of a final event as configured. It returns nil when that is durable,
+// or when there is nothing to do: the file belongs to another watcher, or is finished already. It
+// may be repeated at any point.
 func (s *session) handle(ctx context.Context, e results.Event) error {
 	s.part("outcomes", "")
 	id := e.Data.JobID
 	if !e.Type.Final() || !spool.ValidID(id) {
-		return nil // news of a job under way, or another publisher's
+		return nil // a non-final event, or a job of another publisher
 	}
 
 	err := s.conclude(ctx, id, e)
@@ -271,7 +271,7 @@ func (s *session) conclude(ctx context.Context, id string, e results.Event) erro
 	return nil
 }
 
-// withSeparator is what the names of everything in a folder begin with.
+// withSeparator returns dir with a trailing separator.
 func withSeparator(dir string) string {
 	if strings.HasSuffix(dir, string(filepath.Separator)) {
 		return dir // the root of the file system

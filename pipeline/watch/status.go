@@ -6,14 +6,14 @@ import (
 	"backburn/internal/health"
 )
 
-// States of a folder; those of health.State.
+// States of a folder, as in health.State.
 const (
 	StateOK       = string(health.OK)
-	StateDegraded = string(health.Degraded) // files are taken and finished, and something is missing
+	StateDegraded = string(health.Degraded) // files are taken and finished, with some limitation
 	StateFailed   = string(health.Failed)
 )
 
-// Status is where a watcher stands.
+// Status describes the present state of a watcher.
 type Status struct {
 	Path   string `json:"path"`
 	Source string `json:"source"`
@@ -23,24 +23,24 @@ type Status struct {
 	Since  time.Time `json:"since,omitzero"`   // when the state began
 
 	Mode string `json:"mode,omitempty"` // events or poll
-	Held string `json:"held,omitempty"` // why nothing more is claimed just now
+	Held string `json:"held,omitempty"` // why no more files are claimed at the moment
 
-	Pending  int   `json:"pending"`   // names in memory that wait to be judged or taken
+	Pending  int   `json:"pending"`   // names in memory that are not yet judged or taken
 	InFlight int   `json:"in_flight"` // claimed and not yet finished
-	Scanned  int64 `json:"scanned"`   // entries that the last full scan saw
-	Claimed  int64 `json:"claimed"`   // since the start of the watcher
-	Finished int64 `json:"finished"`  // likewise
+	Scanned  int64 `json:"scanned"`   // entries seen by the last full scan
+	Claimed  int64 `json:"claimed"`   // files claimed since the watcher started
+	Finished int64 `json:"finished"`  // files finished since the watcher started
 
 	Oldest   time.Time `json:"oldest,omitzero"`    // when the oldest unfinished file was claimed
-	Waiting  time.Time `json:"waiting,omitzero"`   // when the name was first met that has waited longest to be claimed
+	Waiting  time.Time `json:"waiting,omitzero"`   // when the name that has been pending longest was first seen
 	LastScan time.Time `json:"last_scan,omitzero"` // end of the last full scan
 
-	// Files that cannot be dealt with, for reasons of their own. They leave the folder ok.
+	// Files that cannot be processed because of faults of their own. The folder stays ok.
 	Troubled int       `json:"troubled,omitempty"`
-	Troubles []Trouble `json:"troubles,omitempty"` // of them those that have waited longest
+	Troubles []Trouble `json:"troubles,omitempty"` // the oldest of them
 }
 
-// Status returns where the watcher stands. Safe for concurrent use.
+// Status returns the present state of the watcher. Safe for concurrent use.
 func (w *Watcher) Status() Status {
 	s := Status{Path: w.cfg.Path, Source: w.cfg.Source}
 	s.State, s.Reason, s.Since, s.Mode = w.health.view()

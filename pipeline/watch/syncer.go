@@ -10,26 +10,26 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// fewFiles is up to how many files are synced one by one. Beyond, one call for the whole
-// file system is cheaper.
+// fewFiles is the largest number of files that are synced one by one. For more, one call for the
+// whole file system is cheaper.
 const fewFiles = 4
 
-// maxSyncPause bounds the pause between two syncs. Each sync holds up everybody who writes to the
-// same file system, so under load the next one begins only after a pause as long as the last one
-// took. Who asks alone, or after a quiet moment, waits for nothing.
+// maxSyncPause limits the pause between two syncs. Each sync delays everybody who writes to the
+// file system, so under load the next one starts only after a pause as long as the last sync took.
+// A single request, or one after a quiet moment, does not wait.
 const maxSyncPause = 25 * time.Millisecond
 
-// syncer makes changes durable in groups: whoever asks while a sync is under way shares the
-// next one. What was claimed must be durable before its job is published, or a power failure
-// could put its file back into the folder, to be claimed under a second id.
+// syncer makes changes durable in groups: requests that arrive during a sync share the next one. A
+// claim must be durable before its job is published. Otherwise a power failure could put the file
+// back into the folder, and it would be claimed again under another id.
 type syncer struct {
 	root     *rootfs.Root // the watched folder
 	spool    *spool.Spool
 	requests chan syncRequest
-	flushed  func() // called when a group is durable
+	flushed  func() // called when a group is durable; for tests
 }
 
-// syncRequest is what has to be durable: a file's contents, then entries of folders in their
+// syncRequest lists what must become durable: a file's contents, then directory entries, in this
 // order.
 type syncRequest struct {
 	f    *rootfs.File // nil for none
@@ -37,9 +37,9 @@ type syncRequest struct {
 	done chan error
 }
 
-// syncDir is a folder with entries that have to be durable.
+// syncDir is a folder whose entries must become durable.
 type syncDir struct {
-	spool bool // it is in the spool, else in the watched folder
+	spool bool // in the spool, otherwise in the watched folder
 	rel   string
 }
 
@@ -52,8 +52,8 @@ func newSyncer(f *folder, flushed func()) *syncer {
 	}
 }
 
-// sync returns when the contents of f, if there is one, and the entries of folders are durable.
-// The goroutine of run does the work; f must stay open until sync returns.
+// sync returns when the contents of f, if not nil, and the entries of dirs are durable. The
+// goroutine of run does the work. f must stay open until sync returns.
 func (y *syncer) sync(ctx context.Context, f *rootfs.File, dirs ...syncDir) error {
 	req := syncRequest{f: f, dirs: dirs, done: make(chan error, 1)}
 	select {
@@ -62,7 +62,7 @@ func (y *syncer) sync(ctx context.Context, f *rootfs.File, dirs ...syncDir) erro
 		return ctx.Err()
 	}
 
-	// The request is answered whatever happens to ctx: run outlives all who ask.
+	// Ignore ctx here: run outlives all callers and answers each request.
 	return <-req.done
 }
 
@@ -133,8 +133,8 @@ func (y *syncer) flush(group []syncRequest) error {
 	return y.flushDirs(group)
 }
 
-// flushDirs makes the entries of folders durable, each once: the first ones of all requests, then
-// the second ones.
+// flushDirs makes directory entries durable, each folder once: first the first folder of every
+// request, then the second.
 func (y *syncer) flushDirs(group []syncRequest) error {
 	var done []syncDir
 	for i := 0; ; i++ {
@@ -168,8 +168,8 @@ func (y *syncer) flushDir(d syncDir) error {
 		return nil
 	}
 
-	// It may have been removed, renamed or exchanged for something else meanwhile: whoever
-	// does that must not be able to hold up files that are claimed.
+	// The folder may have been removed, renamed or replaced meanwhile. That must not block claimed
+	// files.
 	if ok, aerr := y.root.SyncAll(); ok {
 		return aerr
 	}

@@ -14,19 +14,19 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// janitorEvery is the time between two rounds of the janitor.
+// janitorEvery is the interval between two runs of the janitor.
 const janitorEvery = 10 * time.Minute
 
-// tender looks after everything that only changes with time: whether the folder is still the
-// one that is watched, free space, what other watchers have claimed or finished, left-overs.
+// tender does the periodic work: it checks that the folder is still the one being watched, checks
+// free space, adopts and forgets files for other watchers, and removes leftovers.
 type tender struct {
 	*folder
 	events   *fsnotify.Watcher
 	scans    *scans
 	memory   *memory
 	claimers []claimer
-	check    chan struct{} // asks for a check before the next is due
-	swept    time.Time     // when the janitor is due
+	check    chan struct{} // requests a check before the next is due
+	swept    time.Time     // when the janitor runs next
 }
 
 func (t *tender) run(ctx context.Context) error {
@@ -75,10 +75,10 @@ func (t *tender) round(ctx context.Context) error {
 	return nil
 }
 
-// errReplaced says that the folder's name does not lead to what is watched any more.
+// errReplaced means that the folder's path no longer leads to the open folder.
 var errReplaced = errors.New("the folder was removed, renamed, unmounted or mounted over")
 
-// stillThere reports whether the folder's name leads to what is held open, and the kernel
+// stillThere reports whether the folder's path leads to the open folder, and whether the kernel
 // still sends its events.
 func (t *tender) stillThere() error {
 	held, err := t.root.Stat()
@@ -89,14 +89,14 @@ func (t *tender) stillThere() error {
 	if err != nil {
 		return err
 	}
-	// The birth time is no part of this: a folder keeps it, and some file systems make it up.
+	// Do not compare birth times: some file systems make them up.
 	if held.Dev != now.Dev || held.Ino != now.Ino {
 		return errReplaced
 	}
 
 	claimed, err := t.state.Lstat(spool.Dir + "/" + spool.Claimed)
 	if err != nil || claimed.Dev != t.claimed.Dev || claimed.Ino != t.claimed.Ino {
-		return fmt.Errorf("%s/%s was removed or exchanged: %w", spool.Dir, spool.Claimed, errReplaced)
+		return fmt.Errorf("%s/%s was removed or replaced: %w", spool.Dir, spool.Claimed, errReplaced)
 	}
 
 	if t.events != nil && !slices.Contains(t.events.WatchList(), t.root.Name()) && !t.scans.unwatched.Load() {
@@ -105,14 +105,14 @@ func (t *tender) stillThere() error {
 	if t.events == nil && t.cfg.Watch != WatchPoll && !t.remote && eventsByDefault {
 		if probe, err := fsnotify.NewWatcher(); err == nil {
 			probe.Close()
-			return errors.New("events can be had again")
+			return errors.New("events are available again")
 		}
 	}
 
 	return nil
 }
 
-// checkSpace stops claiming while the disk is nearly full.
+// checkSpace stops claiming while the disk is almost full.
 func (t *tender) checkSpace() {
 	info, err := t.root.FileSystem()
 	if err != nil {
@@ -122,14 +122,14 @@ func (t *tender) checkSpace() {
 	t.w.m.free.Set(float64(info.Free))
 	reason := ""
 	if info.Full(t.cfg.MinFree) {
-		// Without the number that is free, which changes all the time: it is in the metrics.
-		reason = fmt.Sprintf("nothing is claimed: less than min_free (%d bytes) is free on the disk; free some", t.cfg.MinFree)
+		// Leave out the current free space, which changes all the time: it is in the metrics.
+		reason = fmt.Sprintf("no files are claimed: less than min_free (%d bytes) is free on the disk; free some space", t.cfg.MinFree)
 	}
 	t.w.inFlight.block(reason)
 	t.part("space", reason)
 }
 
-// gauges brings the metrics up to date that nobody else keeps so.
+// gauges updates the metrics that no other part updates.
 func (t *tender) gauges() {
 	n, oldest, held := t.w.inFlight.summary()
 	t.w.m.inFlight.Set(float64(n))
@@ -143,9 +143,8 @@ func (t *tender) gauges() {
 	}
 }
 
-// sweep removes what crashes left behind: half-written files, and contents in the object store
-// whose file is not claimed any more; and what is of no use any more. What fails is tried again at
-// the next round.
+// sweep removes leftovers of crashes and other useless data: partly written files, and objects
+// whose file is no longer claimed. Whatever fails is tried again in the next run.
 func (t *tender) sweep(ctx context.Context) {
 	if time.Now().Before(t.swept) {
 		return
@@ -167,7 +166,7 @@ func (t *tender) sweep(ctx context.Context) {
 	t.part("janitor", "")
 }
 
-// sweepObjects removes contents whose file is finished: a crash came between the two.
+// sweepObjects removes objects whose file was finished just before a crash.
 func (t *tender) sweepObjects(ctx context.Context) error {
 	prefix := t.objectPrefix()
 	objects, err := t.w.objects.List(ctx, prefix)

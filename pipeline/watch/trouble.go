@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	maxTroubles   = 4096 // remembered; of more than these only the next scan knows
+	maxTroubles   = 4096 // remembered; further ones are only found again by the next scan
 	shownTroubles = 10
 )
 
-// What is wrong with a file, in words: what failed, and what to do.
+// What is wrong with a file.
 const (
 	cannotOpen = "cannot be opened"
 	cannotMove = "cannot be claimed"
@@ -28,28 +28,28 @@ const (
 	isOurs     = "is left alone"
 )
 
-// remedies say what to do, by what is wrong.
+// remedies say what to do about each.
 var remedies = map[string]string{
 	cannotOpen: "let the watcher's user read it (as the owner, or with CAP_DAC_READ_SEARCH), and exempt the watched folder from on-access virus scanners",
-	cannotMove: "let the watcher's user rename it: it may be immutable (lsattr), or its folder sticky or closed to the watcher",
+	cannotMove: "let the watcher's user rename it: it may be immutable (lsattr), or its folder may be sticky or not writable by the watcher",
 	cannotScan: "let the watcher's user read the folder, or exclude it",
-	cannotEnd:  "let the watcher's user move it: it may be immutable (lsattr), or the folder it goes to closed to the watcher",
-	tooLong:    "move it nearer to the watched folder",
-	isOurs:     "move it, or this name of it, out of the watched folder, and find out what put it there",
+	cannotEnd:  "let the watcher's user move it: it may be immutable (lsattr), or the destination folder may not be writable by the watcher",
+	tooLong:    "move it to a shorter path",
+	isOurs:     "move it (or this hard link to it) out of the watched folder, and find out what put it there",
 }
 
-// Trouble is a file or folder that cannot be dealt with. It is tried again, ever more slowly.
+// Trouble is a file or folder that cannot be processed. It is retried at increasing intervals.
 type Trouble struct {
 	Path   string    `json:"path"`   // relative to the watched folder
 	Reason string    `json:"reason"` // what failed, why, and what to do
-	Since  time.Time `json:"since"`  // when it failed first
+	Since  time.Time `json:"since"`  // when it first failed
 }
 
-// troubles are files that cannot be dealt with for reasons of their own: the folder goes on
-// without them. One that has been so for a while is reported: logged, counted and shown. Safe for
-// concurrent use.
+// troubles are the files that cannot be processed because of faults of their own. The folder
+// continues without them. A file that stays in trouble is reported: logged, counted and shown. Safe
+// for concurrent use.
 type troubles struct {
-	patience time.Duration // how long something may go wrong before it is reported
+	patience time.Duration // how long a fault must last before it is reported
 	count    prometheus.Gauge
 	log      zerolog.Logger
 
@@ -59,7 +59,7 @@ type troubles struct {
 
 type trouble struct {
 	reason   string
-	since    time.Duration // on the watcher's clock
+	since    time.Duration // when the fault began, on the watcher's clock
 	reported bool
 }
 
@@ -72,7 +72,7 @@ func newTroubles(patience time.Duration, count prometheus.Gauge, log zerolog.Log
 	}
 }
 
-// note says that something went wrong with a file, or with a folder below the watched one.
+// note records a fault of a file, or of a subfolder of the watched one.
 func (t *troubles) note(rel, what string, err error, now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,14 +86,14 @@ func (t *troubles) note(rel, what string, err error, now time.Duration) {
 		t.files[rel] = f
 	}
 	f.reason = what + ": " + err.Error() + "; " + remedies[what]
-	if !f.reported && (now-f.since >= t.patience || what == isOurs) { // that is no matter of time
+	if !f.reported && (now-f.since >= t.patience || what == isOurs) { // does not end with time
 		f.reported = true
 		t.log.Warn().Str("path", rel).Str("reason", f.reason).Msg("cannot process a file; retrying")
 		t.showLocked()
 	}
 }
 
-// end says that a file is out of trouble, or gone.
+// end records that a file has no fault any more, or no longer exists.
 func (t *troubles) end(rel string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -109,7 +109,7 @@ func (t *troubles) end(rel string) {
 	}
 }
 
-// prune ends what gone says is no more.
+// prune ends the faults of files that no longer exist according to gone.
 func (t *troubles) prune(gone func(rel string) bool) {
 	t.mu.Lock()
 	names := make([]string, 0, len(t.files))
@@ -125,8 +125,7 @@ func (t *troubles) prune(gone func(rel string) bool) {
 	}
 }
 
-// reported returns how many files have been in trouble for long enough to be reported, and those of
-// them that have been so for longest.
+// reported returns the number of reported files, and the oldest of them.
 func (t *troubles) reported(start time.Time) (n int, longest []Trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,7 +155,7 @@ func (t *troubles) showLocked() {
 	t.count.Set(float64(n))
 }
 
-// fileFault reports whether an error is one file's own, and says nothing about others.
+// fileFault reports whether an error concerns only one file.
 func fileFault(err error) bool {
 	switch rootfs.CauseOf(err) {
 	case rootfs.Denied, rootfs.Busy, rootfs.Outside, rootfs.Special:
@@ -165,5 +164,5 @@ func fileFault(err error) bool {
 		return !rootfs.IsGone(err)
 	}
 
-	return errors.Is(err, syscall.EIO) // a bad sector; where the disk is gone, all files say so
+	return errors.Is(err, syscall.EIO) // a bad sector; if the whole disk has failed, every file reports this
 }

@@ -13,14 +13,14 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// Unclaim ends the use of a folder that no watcher watches any more: files that are claimed return
-// to where they were found, under a name with a number if theirs is taken; and so do those that
-// were kept after their verdict, where kept says so, malware among them. It reports each by paths
-// relative to the folder. left is how many files the spool still holds. While a watcher has the
-// folder's ledger open it returns ledger.ErrHeld.
+// Unclaim empties the spool of a folder that is no longer watched. It returns claimed files to
+// where they were found, adding a number if the name is taken. If kept is true it also returns
+// files that were kept after their verdict, malware among them. It reports each move with paths
+// relative to the folder. left is the number of files that remain in the spool. While a watcher has
+// the folder's ledger open, Unclaim returns ledger.ErrHeld.
 //
-// The queue still has the jobs of claimed files: they end as content_missing, if WildFire has not
-// taken their files yet.
+// The jobs of claimed files stay in the queue. They end as content_missing, unless WildFire already
+// has the contents.
 func Unclaim(ctx context.Context, name string, kept bool, report func(from, to string)) (left int, err error) {
 	folder, err := rootfs.Open(name)
 	if err != nil {
@@ -70,16 +70,16 @@ type giver struct {
 	left   int
 }
 
-// empty moves the files of one folder of the spool back, or counts them.
+// empty moves the files in one folder of the spool back, or only counts them.
 func (g *giver) empty(ctx context.Context, dir string, move bool) error {
 	var names []string
 	if err := g.spool.Each(dir, func(name string) bool { names = append(names, name); return true }); err != nil {
 		return err
 	}
-	slices.Sort(names) // by the time at which they were claimed
+	slices.Sort(names) // in the order in which they were claimed
 
 	for _, name := range names {
-		if strings.HasPrefix(name, ".") { // what keeps the folder itself
+		if strings.HasPrefix(name, ".") { // a file that keeps the folder itself
 			continue
 		}
 		if !move {
@@ -108,7 +108,7 @@ func (g *giver) unclaim(ctx context.Context, dir, name string) error {
 
 	to, err := renameNumbered(ctx, g.spool.Root, path.Join(dir, name), g.folder, parent, path.Base(rel))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // somebody removed it meanwhile
+		return nil // removed in the meantime
 	}
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (g *giver) unclaim(ctx context.Context, dir, name string) error {
 	return nil
 }
 
-// origin is where a file of the spool was found, or its name where that is not known any more.
+// origin returns where a file in the spool was found, or its name if that is not recorded.
 func (g *giver) origin(name string) string {
 	id, base, whole, ok := spool.SplitName(name)
 	if !ok {

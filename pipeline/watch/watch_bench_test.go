@@ -205,7 +205,11 @@ func BenchmarkBareScan(b *testing.B) {
 // after the settle time each was claimed, and published. Run with -benchtime=5000x.
 func BenchmarkDetection(b *testing.B) {
 	const settle = 200 * time.Millisecond
-	r := newRig(b, func(c *watch.Config) { c.Settle, c.Scan, c.MaxInFlight = settle, 10*time.Second, b.N+1 })
+	r := newRig(b, func(c *watch.Config) {
+		c.Settle = settle
+		c.Scan = 10 * time.Second
+		c.MaxInFlight = b.N + 1
+	})
 	staging := b.TempDir()
 	fill(b, staging, b.N, 10<<10)
 	var mu sync.Mutex

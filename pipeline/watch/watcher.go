@@ -16,21 +16,21 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// ErrUnusable is matched by the errors of Run: faults of a folder, or of what the
-// configuration makes of it, that waiting does not heal.
+// ErrUnusable is matched by the errors of Run: faults of a folder or its configuration that do not
+// end by waiting.
 var ErrUnusable = spool.ErrUnusable
 
-// Defaults of what tests set otherwise.
+// Defaults that tests override.
 const (
-	reconcileEvery = time.Minute // between two comparisons with what the queue knows
-	reconcileAge   = time.Minute // how long a job must be published: before, it may be on its way
+	reconcileEvery = time.Minute // interval between comparisons with the queue's jobs
+	reconcileAge   = time.Minute // minimum age of a published job before it is compared; a younger one may not have arrived yet
 
-	// publishWait bounds one try to publish: an intake that goes on trying by itself must not hide
-	// that files wait.
+	// publishWait limits one attempt to publish. An intake that retries by itself must not hide the
+	// fact that files are waiting.
 	publishWait = 10 * time.Second
 )
 
-// Watcher looks after one folder. Make it with New.
+// Watcher watches one folder. Create it with New.
 type Watcher struct {
 	cfg      Config
 	path     string // Config.Path, absolute
@@ -38,11 +38,11 @@ type Watcher struct {
 	outcomes Outcomes
 	objects  Objects
 	log      zerolog.Logger
-	catalog  Catalog // nil where nobody can say
+	catalog  Catalog // nil if there is no way to ask
 	guard    *guard.Guard
 	m        *metrics
 
-	start     time.Time // origin of the clock that decisions are made by
+	start     time.Time // zero of the clock that decisions use
 	cautious  cautiousClock
 	inFlight  *inFlight
 	health    *folderHealth
@@ -51,15 +51,15 @@ type Watcher struct {
 
 	pendingCount, oldestPending, scanned, claims, finishes, lastScan atomic.Int64
 
-	// Set by tests alone.
-	step    func(name string) // called when a step towards publication is done
+	// For tests only.
+	step    func(name string) // called after each step towards publication
 	onEvent func()            // called for every file system event
 	onScan  func()            // called after every full scan
 
 	reconcileEvery, reconcileAge, publishWait time.Duration
 }
 
-// Option changes what a Watcher uses.
+// Option configures a Watcher.
 type Option func(*settings)
 
 type settings struct {
@@ -71,27 +71,26 @@ type settings struct {
 	health *health.Registry
 }
 
-// WithLogger sets the logger. Without it nothing is logged.
+// WithLogger sets the logger. The default logs nothing.
 func WithLogger(log zerolog.Logger) Option { return func(s *settings) { s.log = log } }
 
 // WithMetrics registers the watcher's metrics, backburn_watch_*, with the label source.
 // Several watchers may share a registry.
 func WithMetrics(reg prometheus.Registerer) Option { return func(s *settings) { s.reg = reg } }
 
-// WithCatalog lets the watcher compare from time to time what it has claimed with what the queue
-// knows, and publish again what the queue lost.
+// WithCatalog makes the watcher regularly compare the claimed files with the queue's jobs, and
+// publish again those that the queue has lost.
 func WithCatalog(c Catalog) Option { return func(s *settings) { s.cat = c } }
 
-// WithHealth sets the registry to which the watcher reports how the folder is. Without it there is
-// one of its own.
+// WithHealth sets the registry for the folder's health. The default is a new registry.
 func WithHealth(r *health.Registry) Option { return func(s *settings) { s.health = r } }
 
-// WithGuard has the watcher leave alone what is Backburn's own, and submit contents with a secret
-// as what must not leave. Without it, it knows nothing of either.
+// WithGuard makes the watcher leave Backburn's own files alone, and mark contents with a secret so
+// that they are not uploaded. Without a guard, it does neither.
 func WithGuard(g *guard.Guard) Option { return func(s *settings) { s.guard = g } }
 
-// New makes a watcher of one folder. It touches nothing yet. objects may be nil unless
-// cfg.Transfer is "object".
+// New creates a watcher of one folder. It accesses no files. objects may be nil unless cfg.Transfer
+// is "object".
 func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...Option) (*Watcher, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -137,10 +136,10 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 	return w, nil
 }
 
-// clock is the time since the watcher was made, which no change of the wall clock affects.
+// clock returns the time since the watcher was created; changes of the wall clock do not affect it.
 func (w *Watcher) clock() time.Duration { return time.Since(w.start) }
 
-// at tells a test how far a file has come.
+// at tells tests that a file has completed a step.
 func (w *Watcher) at(step string) {
 	if w.step != nil {
 		w.step(step)

@@ -63,12 +63,19 @@ func events() map[string]results.Event {
 	}
 	submitted := everything()
 	submitted.Type = results.Submitted
-	submitted.Data.Verdict, submitted.Data.VerdictCode, submitted.Data.DecidedAt = "", nil, time.Time{}
+	submitted.Data.Verdict = ""
+	submitted.Data.VerdictCode = nil
+	submitted.Data.DecidedAt = time.Time{}
 	changed := everything()
 	benign := 0
-	changed.Type, changed.Data.Verdict, changed.Data.VerdictCode = results.Changed, "benign", &benign
+	changed.Type = results.Changed
+	changed.Data.Verdict = "benign"
+	changed.Data.VerdictCode = &benign
 	failed := everything()
-	failed.Type, failed.Data.Verdict, failed.Data.VerdictCode, failed.Data.DecidedAt = results.Failed, "", nil, time.Time{}
+	failed.Type = results.Failed
+	failed.Data.Verdict = ""
+	failed.Data.VerdictCode = nil
+	failed.Data.DecidedAt = time.Time{}
 	failed.Data.Error = &results.Error{Reason: results.TooLarge, Message: "larger than 100MB", HTTPStatus: 413}
 	bare := results.Event{Type: results.Failed, Time: noon, Data: results.Data{
 		JobID:  "bare",
@@ -185,7 +192,9 @@ func golden(t *testing.T, name, got string) {
 // Every field of an event is in every format: what it says can be found there.
 func TestNothingIsLeftOut(t *testing.T) {
 	t.Parallel()
-	verdict, failed, link := events()["verdict"], events()["failed"], events()["link"]
+	verdict := events()["verdict"]
+	failed := events()["failed"]
+	link := events()["link"]
 	pause, retry := events()["pause"], events()["retry"]
 	for _, f := range []format.Name{format.ECS, format.OCSF, format.CEF} {
 		for what, tc := range map[string]struct {
@@ -238,7 +247,9 @@ func TestHostileNames(t *testing.T) {
 		strings.Repeat("ä", 5000), "a act=benign severity=0", `trailing\`,
 	} {
 		e := everything()
-		e.Data.Filename, e.Data.FilenameB64, e.Data.Metadata = name, nil, map[string]string{"x": name}
+		e.Data.Filename = name
+		e.Data.FilenameB64 = nil
+		e.Data.Metadata = map[string]string{"x": name}
 		for _, f := range []format.Name{format.ECS, format.OCSF} {
 			line := encode(t, f, e)
 			var doc map[string]any
@@ -299,14 +310,19 @@ func parseCEF(t *testing.T, line string) (header []string, extension map[string]
 
 	// A key is a word in front of an equals sign that is not escaped.
 	extension = map[string]string{}
-	key, value, word := "", "", ""
+	key := ""
+	value := ""
+	word := ""
 	for i := 0; i < len(rest); i++ {
 		switch c := rest[i]; {
 		case c == '\\' && i+1 < len(rest):
 			i++
 			word += map[byte]string{'n': "\n", 'r': "\r", '=': "=", '\\': `\`}[rest[i]]
 		case c == '=':
-			extension[key], key, value, word = strings.TrimSuffix(value, " "), word, "", ""
+			extension[key] = strings.TrimSuffix(value, " ")
+			key = word
+			value = ""
+			word = ""
 		case c == ' ':
 			value, word = value+word+" ", ""
 		default:

@@ -1,10 +1,11 @@
-// Package beside reads what producers write beside a file: what it is called where it comes from,
-// and metadata for its job.
+// Package beside reads descriptions: JSON files that producers write beside a file, with the file's
+// real name and metadata for its job.
 //
-// Suricata's file-store writes <sha256>.<seconds>.<number>.json beside <sha256>, one for each time
-// that the contents were seen. Other producers write <name>.json beside <name>, in the form of
-// [Parse] with [JSON].
+// Suricata's file-store writes <sha256>.<seconds>.<number>.json beside <sha256>, one each time it
+// sees the contents. Other producers write <name>.json beside <name>, in the format that [Parse]
+// expects for [JSON].
 //
-// It knows names and texts, and opens nothing. Texts are hostile: what comes out of them fits into
+// The package works on names and texts and opens no files. Texts are hostile input: whatever they
+// contain, the result respects the limits of a job.
 // a job, whatever they say.
 package beside

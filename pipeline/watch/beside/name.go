@@ -6,24 +6,24 @@ import (
 	"strings"
 )
 
-// Kind says who writes beside a file, and in what form.
+// Kind is the format of descriptions, named after their producer.
 type Kind string
 
-// The kinds. None means that nothing is read.
+// The kinds. With None, descriptions are not read.
 const (
 	None     Kind = ""
 	JSON     Kind = "json"
 	Suricata Kind = "suricata"
 )
 
-// suffix ends the name of every description.
+// suffix ends the name of each description.
 const suffix = ".json"
 
-// digits is the length of a SHA-256 in hexadecimal.
+// digits is the number of hexadecimal digits in a SHA-256.
 const digits = 64
 
-// Of returns the file that a description is about, going by the description's name. ok is false for
-// a name that is no description's.
+// Of returns the name of the file that a description is about, derived from the description's name.
+// ok is false if rel is not the name of a description.
 func (k Kind) Of(rel string) (of string, ok bool) {
 	of, ok = strings.CutSuffix(rel, suffix)
 	switch k {
@@ -39,8 +39,8 @@ func (k Kind) Of(rel string) (of string, ok bool) {
 	}
 }
 
-// Newest returns the name of the last description of a file among the names of its folder, or "".
-// With JSON there is one name, which is returned whether it is among them or not; ask for it.
+// Newest returns the name of a file's newest description among the names in its folder, or "". For
+// JSON there is only one possible name; it is returned even if it is not in names.
 func (k Kind) Newest(base string, names []string) (newest string) {
 	if k == JSON {
 		return base + suffix
@@ -61,10 +61,10 @@ func (k Kind) Newest(base string, names []string) (newest string) {
 	return newest
 }
 
-// Lists reports whether the names of a folder are needed to find the description of a file.
+// Lists reports whether Newest needs the names in the folder to find the description of a file.
 func (k Kind) Lists(base string) bool { return k == Suricata && isHash(base) }
 
-// order are the seconds and the number in a name of Suricata's.
+// order returns the seconds and the number in the name of one of Suricata's descriptions.
 func order(name string) (at [2]uint64) {
 	rest, number := cutLast(strings.TrimSuffix(name, suffix))
 	_, seconds := cutLast(rest)
@@ -74,7 +74,7 @@ func order(name string) (at [2]uint64) {
 	return at
 }
 
-// cutLast cuts the last part behind a dot off.
+// cutLast splits s at its last dot.
 func cutLast(s string) (rest, last string) {
 	dot := strings.LastIndexByte(s, '.')
 	if dot < 0 {

@@ -15,25 +15,25 @@ import (
 	"backburn/pipeline"
 )
 
-// MaxSize is the size of a description at most, in bytes.
+// MaxSize is the maximum size of a description in bytes.
 const MaxSize = 64 << 10
 
-// MetadataError is the name of the metadata that says why a description could not be used.
+// MetadataError is the metadata key whose value says why a description could not be used.
 const MetadataError = "metadata-error"
 
-// Bounds of what is kept, in bytes.
+// Limits of what is kept, in bytes.
 const (
 	maxURL   = 2048
 	maxValue = 320
 )
 
-// About is what a description says.
+// About is the content of a description.
 type About struct {
-	Filename string            // the last element of a path; "" where nothing is said
-	Metadata map[string]string // within the bounds of a job
+	Filename string            // base name; "" if the description has none
+	Metadata map[string]string // within the limits of a job
 }
 
-// Apply puts it into a job.
+// Apply copies the filename and the metadata into a job.
 func (a About) Apply(job *pipeline.Job) {
 	if a.Filename != "" {
 		job.Filename, job.FilenameB64 = pipeline.Name(a.Filename)
@@ -43,19 +43,20 @@ func (a About) Apply(job *pipeline.Job) {
 	}
 }
 
-// Unusable is About for a description that cannot be used: policies and consumers can see it.
+// Unusable returns the About of a description that cannot be used. Policies and consumers see the
+// reason in the metadata.
 func Unusable(why error) About {
 	return About{Metadata: map[string]string{MetadataError: cut(why.Error(), maxValue)}}
 }
 
-// Parse reads a description.
+// Parse parses a description.
 func (k Kind) Parse(text []byte) (About, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	if k == Suricata {
 		var r record
 		if err := d.Decode(&r); err != nil {
-			return About{}, fmt.Errorf("not a record of Suricata: %w", err)
+			return About{}, fmt.Errorf("not a Suricata record: %w", err)
 		}
 		return r.about(), nil
 	}
@@ -65,7 +66,7 @@ func (k Kind) Parse(text []byte) (About, error) {
 		Metadata map[string]json.RawMessage `json:"metadata"`
 	}
 	if err := d.Decode(&plain); err != nil {
-		return About{}, fmt.Errorf("not the JSON that was expected: %w", err)
+		return About{}, fmt.Errorf("unexpected JSON: %w", err)
 	}
 	a := About{Filename: fileName(plain.Filename), Metadata: map[string]string{}}
 	total := 0
@@ -85,7 +86,7 @@ func (k Kind) Parse(text []byte) (About, error) {
 	return a, nil
 }
 
-// scalar is the text of a value of JSON that is not an array or an object.
+// scalar returns a JSON value as text, unless it is an array or an object.
 func scalar(raw json.RawMessage) (string, error) {
 	var s string
 	switch text := string(raw); {
@@ -98,7 +99,8 @@ func scalar(raw json.RawMessage) (string, error) {
 	return s, nil
 }
 
-// record is what is used of a fileinfo record of Suricata (docs.suricata.io, EVE JSON Format).
+// record has the fields used from a fileinfo record of Suricata (docs.suricata.io, EVE JSON
+// Format).
 type record struct {
 	Timestamp string      `json:"timestamp"`
 	FlowID    json.Number `json:"flow_id"`
@@ -172,10 +174,10 @@ func (r *record) about() About {
 	return a
 }
 
-// url is where contents were loaded from, or "".
+// url returns the URL from which the contents were loaded, or "".
 func (r *record) url() string {
 	h := &r.HTTP
-	if h.URL == "" || strings.Contains(h.URL, "://") { // as a client of a proxy asks
+	if h.URL == "" || strings.Contains(h.URL, "://") { // absolute, as in requests to a proxy
 		return h.URL
 	}
 	host := h.Hostname
@@ -197,10 +199,10 @@ func endpoint(ip string, port json.Number) string {
 	return net.JoinHostPort(ip, port.String())
 }
 
-// fileName is the name of a file as a description has it; "" if nothing is left of it.
+// fileName cleans a file name from a description; it returns "" if nothing is left.
 func fileName(s string) string { return pipeline.CleanName(pipeline.BaseName(s)) }
 
-// cut keeps so many bytes of a text, in whole characters.
+// cut returns at most most bytes of s, without splitting a character.
 func cut(s string, most int) string {
 	if len(s) <= most {
 		return s

@@ -1,8 +1,9 @@
-// Package ledger remembers files that were handed over and can be seen again: those that are left
-// in place, and those that were restored.
+// Package ledger records files that have been submitted and can be seen again: files that are left
+// in place, and files that were restored.
 //
-// It is written after a job is published, and the id of a job is derived from the file, so that
-// a crash in between repeats a publication and never loses or doubles one. It is a bbolt store
+// A record is written after its job is published, and the job ID is derived from the file. So a
+// crash in between leads to a repeated publication with the same ID; no job is lost or duplicated.
+// The ledger is a bbolt database in the watcher's spool.
 // in the watcher's spool, opened beneath it.
 package ledger
 
@@ -23,46 +24,45 @@ import (
 // Ledger is an open ledger. Safe for concurrent use.
 type Ledger struct {
 	root *rootfs.Root // the spool
-	// lock is an empty store that stands for the ledger: whoever has it open has the ledger.
-	// The ledger itself is exchanged when it shrinks, and a lock on it would be one on a
-	// file that is gone.
+	// lock is an empty database that locks the ledger. The ledger's own file cannot serve as the
+	// lock, because shrinking replaces it.
 	lock *bolt.DB
 
-	mu sync.RWMutex // held for writing while db is exchanged
+	mu sync.RWMutex // held for writing while db is replaced
 	db *bolt.DB
 
-	// Owned by tend.
-	cursor  []byte               // where the last round stopped
-	missing map[string]time.Time // records whose file was not there, and since when
+	// Used only by Tend.
+	cursor  []byte               // where the last call stopped
+	missing map[string]time.Time // records whose file was not found, and since when
 }
 
 // Buckets.
 var (
 	filesBucket = []byte("files") // identity to record
-	openBucket  = []byte("open")  // job id to when it was published; no final event yet
-	finalBucket = []byte("final") // job id of which nothing else is known to when its final event came
+	openBucket  = []byte("open")  // job ID to time of publication; jobs without a final event
+	finalBucket = []byte("final") // job ID to time of the final event, for jobs without a record
 )
 
 const (
 	fileName      = "ledger.db"        // in the spool
-	lockWait      = time.Second        // for another watcher to let go of it
-	goneAfter     = time.Hour          // how long a file is missing when its record is dropped
-	finalKept     = 7 * 24 * time.Hour // how long a final event may be ahead of its record
-	recordBatch   = 4096               // records looked at per tick
-	shrinkAt      = 1 << 20            // bytes; smaller ledgers are left as they are
+	lockWait      = time.Second        // for another watcher to release the lock
+	goneAfter     = time.Hour          // a record is dropped when its file has been missing for this long
+	finalKept     = 7 * 24 * time.Hour // how long a final event waits for its record
+	recordBatch   = 4096               // records checked by one call of Tend
+	shrinkAt      = 1 << 20            // bytes; smaller ledgers are not rewritten
 	recordVersion = 1
 )
 
-// Record is what the ledger knows of a file.
+// Record is the ledger's entry for one file.
 type Record struct {
 	rootfs.Stamp
-	Pending bool     // being restored: Ctime is not known yet
-	SHA256  [32]byte // zero for files that were too large to be hashed
-	ID      string   // of its job, 26 characters
+	Pending bool     // being restored, and Ctime is not known yet
+	SHA256  [32]byte // zero for files that are too large to be hashed
+	ID      string   // job ID, 26 characters
 	Rel     string   // where it was last seen
 }
 
-// Encode is what a ledger holds of a file.
+// Encode returns the stored form of a record.
 func (r Record) Encode() []byte {
 	b := []byte{recordVersion, 0}
 	if r.Pending {
@@ -76,7 +76,7 @@ func (r Record) Encode() []byte {
 	return append(b, r.Rel...)
 }
 
-// DecodeRecord reads what a ledger holds of a file.
+// DecodeRecord decodes the stored form of a record.
 func DecodeRecord(b []byte) (r Record, ok bool) {
 	const fixed = 2 + 3*8 + 32 + 26
 	if len(b) < fixed || b[0] != recordVersion {
@@ -93,7 +93,7 @@ func DecodeRecord(b []byte) (r Record, ok bool) {
 	return r, true
 }
 
-// Key is the key of a file's record.
+// Key returns the key of a file's record.
 func Key(i rootfs.Identity) []byte {
 	b := binary.BigEndian.AppendUint64(nil, i.Dev)
 	b = binary.BigEndian.AppendUint64(b, i.Ino)
@@ -114,8 +114,8 @@ func Exists(spool *rootfs.Root) (bool, error) {
 	return err == nil, err
 }
 
-// Open opens the ledger in a spool, and makes it the first time. The caller closes it, before
-// the spool.
+// Open opens the ledger in a spool and creates it if necessary. The caller closes it, before the
+// spool.
 func Open(spool *rootfs.Root) (*Ledger, error) {
 	lock, err := openStore(spool, fileName+".lock", &bolt.Options{})
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -142,7 +142,7 @@ func Open(spool *rootfs.Root) (*Ledger, error) {
 	return l, nil
 }
 
-// openStore opens a store beneath the spool, whatever has become of the spool's name.
+// openStore opens a database in the spool, even if the spool's path now leads elsewhere.
 func openStore(spool *rootfs.Root, name string, o *bolt.Options) (*bolt.DB, error) {
 	o.Timeout = lockWait
 	o.OpenFile = spool.OpenFile
@@ -178,7 +178,7 @@ func (l *Ledger) Close() {
 	l.lock.Close()
 }
 
-// Get returns what is known of a file.
+// Get returns the record of a file.
 func (l *Ledger) Get(i rootfs.Identity) (r Record, ok bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -189,7 +189,7 @@ func (l *Ledger) Get(i rootfs.Identity) (r Record, ok bool) {
 	return r, ok
 }
 
-// batch runs a change durably, together with those of others that come at the same time.
+// batch makes a change durable, together with concurrent ones.
 func (l *Ledger) batch(f func(tx *bolt.Tx) error) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -199,8 +199,8 @@ func (l *Ledger) batch(f func(tx *bolt.Tx) error) error {
 	return nil
 }
 
-// Published notes a file whose job was published, and that the job is open unless its final
-// event came first.
+// Published records a file whose job has been published. The job is open, unless its final event
+// has already arrived.
 func (l *Ledger) Published(i rootfs.Identity, r Record, now time.Time) error {
 	return l.batch(func(tx *bolt.Tx) error {
 		if err := tx.Bucket(filesBucket).Put(Key(i), r.Encode()); err != nil {
@@ -214,12 +214,12 @@ func (l *Ledger) Published(i rootfs.Identity, r Record, now time.Time) error {
 	})
 }
 
-// Touched notes that a file was seen elsewhere, or with another ctime, and is the same.
+// Touched records that a known file has a new path or ctime.
 func (l *Ledger) Touched(i rootfs.Identity, r Record) error {
 	return l.batch(func(tx *bolt.Tx) error { return tx.Bucket(filesBucket).Put(Key(i), r.Encode()) })
 }
 
-// Finished notes a final event, and reports whether the job was open.
+// Finished records a final event, and reports whether the job was open.
 func (l *Ledger) Finished(id string, now time.Time) (wasOpen bool, err error) {
 	err = l.batch(func(tx *bolt.Tx) error {
 		open := tx.Bucket(openBucket)
@@ -231,7 +231,7 @@ func (l *Ledger) Finished(id string, now time.Time) (wasOpen bool, err error) {
 	return wasOpen, err
 }
 
-// IsOpen reports whether a job was published and has no final event.
+// IsOpen reports whether a job is published and has no final event.
 func (l *Ledger) IsOpen(id string) (open bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -242,7 +242,7 @@ func (l *Ledger) IsOpen(id string) (open bool) {
 	return open
 }
 
-// OpenJobs returns the jobs without a final event, and when they were published.
+// OpenJobs returns the jobs without a final event, and the times of their publication.
 func (l *Ledger) OpenJobs() (map[string]time.Time, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -256,13 +256,13 @@ func (l *Ledger) OpenJobs() (map[string]time.Time, error) {
 	return jobs, err
 }
 
-// Drop forgets a file.
+// Drop removes the record of a file.
 func (l *Ledger) Drop(i rootfs.Identity) error {
 	return l.batch(func(tx *bolt.Tx) error { return tx.Bucket(filesBucket).Delete(Key(i)) })
 }
 
-// Forget drops what is known of open jobs, so that their files are new again, and returns those
-// that were known.
+// Forget removes the records of open jobs, so that their files are taken again. It returns the jobs
+// for which it found a record.
 func (l *Ledger) Forget(ids []string) (forgotten []string, err error) {
 	want := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -270,7 +270,7 @@ func (l *Ledger) Forget(ids []string) (forgotten []string, err error) {
 	}
 
 	err = l.batch(func(tx *bolt.Tx) error {
-		forgotten = forgotten[:0] // a batch that fails is tried again
+		forgotten = forgotten[:0] // bbolt runs a failed batch again
 		files, open := tx.Bucket(filesBucket), tx.Bucket(openBucket)
 		var keys [][]byte
 		err := files.ForEach(func(k, v []byte) error {
@@ -311,9 +311,10 @@ func keyTime(b []byte) time.Time {
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
 }
 
-// Tend looks at a part of the records, drops those whose file is gone, and gives space
-// back when much has become free. there reports whether a record's file is where it was. A
-// file counts as gone when it was not there for an hour: one that was renamed within the folder is
+// Tend checks some of the records, drops those whose file is gone, and shrinks the ledger when much
+// of it is free. there reports whether a record's file is where the record says. A file counts as
+// gone only after an hour: a scan has to find a file that was renamed within the folder, and
+// compare its contents, before its record has the new path.
 // found by a scan, and then has to wait for its turn to be compared.
 func (l *Ledger) Tend(now time.Time, there func(key []byte, r Record) bool) error {
 	var gone [][]byte
@@ -356,7 +357,7 @@ func (l *Ledger) Tend(now time.Time, there func(key []byte, r Record) bool) erro
 	return l.shrink()
 }
 
-// prune removes records, and final events that nothing came of.
+// prune removes records, and final events whose record never came.
 func (l *Ledger) prune(gone [][]byte) error {
 	var stale [][]byte
 	l.mu.RLock()
@@ -391,7 +392,7 @@ func (l *Ledger) prune(gone [][]byte) error {
 func (l *Ledger) shrink() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var used int64 // of the file; it grows ahead of what is used
+	var used int64 // bytes in use; the file grows in larger steps
 	if err := l.db.View(func(tx *bolt.Tx) error { used = tx.Size(); return nil }); err != nil {
 		return err
 	}

@@ -1,9 +1,10 @@
-// Package settle decides whether a file is complete. It does no I/O, knows no clock and starts
-// nothing: times and what the file system said come in as values.
+// Package settle decides whether a file is complete. It is pure: it does no I/O and has no clock or
+// goroutines. Times and file states are passed in.
 //
-// A file is complete when it was left alone for long enough. [Rules] says how long that is for
-// which file. [Pending] is the set of names that wait, each with what was seen of it; whoever
-// owns one asks it for the next name that is due, looks at the file, and says what came of it.
+// A file is complete when it has not changed for long enough. [Rules] defines how long that is.
+// [Pending] is the set of names that wait, each with its history. The owner of a Pending fetches
+// the next name that is due, looks at the file, and reports the outcome.
 //
+// Whether a process still writes to a file is not decided here; the kernel is asked for that.
 // Whether somebody still writes to a file is not decided here: the kernel knows that.
 package settle

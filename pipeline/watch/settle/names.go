@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// glob is a compiled pattern. The shapes that nearly all patterns have are matched
-// without path.Match, since every name of every scan passes through here.
+// glob is a compiled pattern. The most common forms are matched without path.Match, because every
+// name of every scan is matched.
 type glob struct {
 	pattern string
 	kind    globKind
-	text    string // what is compared, unless kind is globMatch
+	text    string // what to compare with, unless kind is globMatch
 }
 
 type globKind uint8
@@ -36,8 +36,8 @@ func compileGlob(pattern string) glob {
 	return glob{pattern, globMatch, ""}
 }
 
-// match reports whether the glob matches a name without slashes, or a whole path where
-// the pattern has slashes itself.
+// match reports whether the glob matches name: a name without slashes or, if the pattern contains a
+// slash, a whole path.
 func (g glob) match(name string) bool {
 	switch g.kind {
 	case globExact:
@@ -51,15 +51,14 @@ func (g glob) match(name string) bool {
 	return ok
 }
 
-// Globs is a list of patterns for relative paths.
+// Globs is a list of patterns that match relative paths.
 type Globs struct {
-	names []glob // for one component
-	paths []glob // with a slash, for the whole path
-	fold  bool   // upper and lower case are the same
+	names []glob // match one component
+	paths []glob // contain a slash and match the whole path
+	fold  bool   // ignore case
 }
 
-// CompileGlobs compiles patterns that path.Match understands. With fold upper and lower case are
-// the same.
+// CompileGlobs compiles patterns in the syntax of path.Match. With fold they ignore case.
 func CompileGlobs(patterns []string, fold bool) Globs {
 	l := Globs{fold: fold}
 	for _, p := range patterns {
@@ -75,8 +74,8 @@ func CompileGlobs(patterns []string, fold bool) Globs {
 	return l
 }
 
-// Match reports whether a component of rel, or the whole of it, matches a pattern. rel is
-// relative and slash-separated.
+// Match reports whether a pattern matches any component of rel, or all of it. rel is relative and
+// slash-separated.
 func (l Globs) Match(rel string) bool {
 	if len(l.names) == 0 && len(l.paths) == 0 {
 		return false
@@ -101,20 +100,20 @@ func (l Globs) Match(rel string) bool {
 	return false
 }
 
-// DoneFile knows the name of the file that says that another is complete.
+// DoneFile knows the name of the file that marks another file as complete.
 type DoneFile struct {
-	before, after string // around the name
-	noExt         bool   // the name without its last extension
-	fixed         string // one name for all files of a folder; then nothing else is set
+	before, after string // surround the name
+	noExt         bool   // the name without its extension
+	fixed         string // one name for all files of a folder; the other fields are empty
 }
 
-// Placeholders of the setting, the longer one first.
+// Placeholders in the setting, longest first.
 const (
 	nameWithoutExt = "{name.noext}"
 	wholeName      = "{name}"
 )
 
-// CheckDoneFile judges the setting that CompileDoneFile takes.
+// CheckDoneFile validates the setting for CompileDoneFile.
 func CheckDoneFile(setting string) error {
 	if setting == "" {
 		return nil
@@ -122,17 +121,17 @@ func CheckDoneFile(setting string) error {
 	d := CompileDoneFile(setting)
 	switch {
 	case strings.ContainsAny(setting, "/\x00"):
-		return errors.New("a done file lies beside its file; no slash is possible")
+		return errors.New("a done file is in the same folder as its file, so the name cannot contain a slash")
 	case strings.ContainsAny(d.before+d.after+d.fixed, "{}"):
-		return errors.New("the only placeholders are {name} and {name.noext}, once")
+		return errors.New("the only placeholders are {name} and {name.noext}, and only one of them may be used, once")
 	case d.fixed == "" && d.before == "" && d.after == "" && !d.noExt:
 		return errors.New("a file cannot be its own done file")
 	}
 	return nil
 }
 
-// CompileDoneFile makes a DoneFile of a setting such as "{name}.done", "{name.noext}.ready", or
-// one name for all files of a folder. "" is nil.
+// CompileDoneFile returns the DoneFile for a setting such as "{name}.done", "{name.noext}.ready",
+// or one name for all files of a folder. It returns nil for "".
 func CompileDoneFile(setting string) *DoneFile {
 	if setting == "" {
 		return nil
@@ -147,7 +146,7 @@ func CompileDoneFile(setting string) *DoneFile {
 	return &DoneFile{fixed: setting}
 }
 
-// Shared reports whether one done file speaks for all files of a folder.
+// Shared reports whether one done file marks all files of a folder.
 func (d DoneFile) Shared() bool { return d.fixed != "" }
 
 // Of returns the name of the done file of rel.
@@ -162,7 +161,8 @@ func (d DoneFile) Of(rel string) string {
 	return dir + d.before + base + d.after
 }
 
-// Is reports whether rel is named like a done file, and if it can be told, of which file.
+// Is reports whether rel has the name of a done file, and returns the file that it marks if the
+// name tells.
 func (d DoneFile) Is(rel string) (ok bool, of string) {
 	dir, base := path.Split(rel)
 	if d.fixed != "" {

@@ -5,53 +5,53 @@ import (
 	"time"
 )
 
-// RetryMin and RetryMax bound the time after which a file is looked at again that could not
-// be read or moved.
+// RetryMin and RetryMax limit the delay before a file that could not be read or moved is examined
+// again.
 const (
 	RetryMin = time.Second
 	RetryMax = time.Minute
 )
 
-// soon is how long a file with a writer is left alone at least.
+// soon is the minimum delay before a file that has a writer is examined again.
 const soon = 50 * time.Millisecond
 
-// Outcome is what a look at a file, or the try to take it, led to.
+// Outcome is the result of examining or taking a file.
 type Outcome uint8
 
 // Outcomes.
 const (
-	Forget  Outcome = iota // taken, gone, not ours, or known already
+	Forget  Outcome = iota // taken, gone, or not to be taken
 	Take                   // complete: take it
 	Later                  // look again after a while
-	Changed                // it is not as it was: look again now
-	Writing                // there is a writer
-	Blind                  // nobody can say whether there is one
-	Failed                 // it could not be read or moved; look again with growing delays
+	Changed                // it has changed: look again at once
+	Writing                // a process has it open for writing
+	Blind                  // it is unknown whether a process has it open for writing
+	Failed                 // it could not be read or moved; retry with increasing delays
 )
 
-// phase is where a name is on its way.
+// phase is the state of an entry.
 type phase uint8
 
 const (
-	waiting phase = iota // for its time, in the heap
-	ready                // for a place in flight
+	waiting phase = iota // in the heap, until it is due
+	ready                // complete; waits for room in flight
 	taking               // it is being taken
 )
 
-// Entry is a name that was reported, and what is known of it.
+// Entry is a reported name and its history.
 type Entry struct {
 	History
 	Rel   string
-	Blind bool          // nobody could say whether there is a writer
+	Blind bool          // writers could not be detected
 	first time.Duration // when it was first reported
 	due   time.Duration // time of the next look
 	index int           // in the heap
-	tries int8          // looks or takes that went wrong in a row
+	tries int8          // consecutive failures
 	phase phase
-	again bool // reported while taking: there may be a new file of this name
+	again bool // reported while taking: there may be a new file with this name
 }
 
-// queue is the heap of waiting entries, the next one due first.
+// queue is the heap of waiting entries; the one due next is first.
 type queue []*Entry
 
 func (q queue) Len() int           { return len(q) }
@@ -67,7 +67,7 @@ func (q *queue) Pop() any {
 	return e
 }
 
-// Pending is the set of names that wait. It is for one goroutine.
+// Pending is the set of names that wait. It is not safe for concurrent use.
 type Pending struct {
 	settle  time.Duration
 	entries map[string]*Entry
@@ -75,18 +75,18 @@ type Pending struct {
 	ready   []*Entry // first in, first out
 }
 
-// NewPending makes an empty set. settle is Rules.Settle.
+// NewPending creates an empty set. settle is Rules.Settle.
 func NewPending(settle time.Duration) *Pending {
 	return &Pending{settle: settle, entries: map[string]*Entry{}}
 }
 
-// Len is the number of names.
+// Len returns the number of names.
 func (p *Pending) Len() int { return len(p.entries) }
 
-// Report adds a name, to be looked at now, or notes that there is news of it. A file that waits
-// for longer than settle, since it was empty, say, is looked at after settle when an event
-// speaks of it: what it had to wait for may have changed. Nearer looks stay as they are, so
-// a busy writer causes no more.
+// Report adds a name, due now, or records an event for a known name. If a file has to wait for
+// longer than settle, for example because it was empty, an event makes it due after settle: the
+// reason for its wait may be over. An entry that is due sooner stays as it is, so that a busy
+// writer causes no additional work.
 func (p *Pending) Report(rel string, event bool, now time.Duration) {
 	e := p.entries[rel]
 	switch {
@@ -108,7 +108,7 @@ func (p *Pending) Report(rel string, event bool, now time.Duration) {
 	}
 }
 
-// Settle notes what became of an entry that Next or Dequeue returned.
+// Settle records the outcome for an entry that Next or Dequeue returned.
 func (p *Pending) Settle(e *Entry, o Outcome, now time.Duration) {
 	again := e.again
 	e.again = false
@@ -138,23 +138,23 @@ func (p *Pending) Settle(e *Entry, o Outcome, now time.Duration) {
 	}
 }
 
-// Taken is Settle for the name of an entry that Dequeue returned. A name that is not being taken
-// is none of this set's.
+// Taken records the outcome for the name of an entry that Dequeue returned. It ignores names that
+// are not being taken.
 func (p *Pending) Taken(rel string, o Outcome, now time.Duration) {
 	if e := p.entries[rel]; e != nil && e.phase == taking {
 		p.Settle(e, o, now)
 	}
 }
 
-// Wait lets an entry that is in none of the queues wait for its time.
+// Wait makes an entry wait until it is due. The entry must not be in a queue.
 func (p *Pending) Wait(e *Entry, due time.Duration) {
 	e.phase = waiting
 	e.due = due
 	heap.Push(&p.waiting, e)
 }
 
-// Next takes the next entry that is due, or returns nil and when it will be. any says whether an
-// entry waits at all.
+// Next returns the next entry that is due. If there is none, it returns nil and the time when one
+// will be; any says whether an entry waits at all.
 func (p *Pending) Next(now time.Duration) (e *Entry, due time.Duration, any bool) {
 	if len(p.waiting) == 0 {
 		return nil, 0, false
@@ -166,10 +166,10 @@ func (p *Pending) Next(now time.Duration) (e *Entry, due time.Duration, any bool
 	return heap.Pop(&p.waiting).(*Entry), 0, true
 }
 
-// Ready is the number of entries that are complete and wait for a place in flight.
+// Ready returns the number of complete entries that wait for room in flight.
 func (p *Pending) Ready() int { return len(p.ready) }
 
-// Dequeue takes the complete entry that has waited longest, to be taken; nil if there is none.
+// Dequeue returns the complete entry that has waited longest, for taking; nil if there is none.
 func (p *Pending) Dequeue() *Entry {
 	if len(p.ready) == 0 {
 		return nil
@@ -185,7 +185,7 @@ func (p *Pending) Dequeue() *Entry {
 	return e
 }
 
-// Oldest is when the name that has waited longest was first reported.
+// Oldest returns when the name that has been pending longest was first reported.
 func (p *Pending) Oldest() (first time.Duration, any bool) {
 	for _, e := range p.entries {
 		if !any || e.first < first {

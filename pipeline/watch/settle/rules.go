@@ -6,11 +6,11 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// Patient is how many times as long as Rules.Settle a file is left alone where less can be
-// known about it.
+// Patient is the factor by which Rules.Settle is extended where writers cannot be detected.
 const Patient = 5
 
-// remoteSkew is how far the clocks of a file server and of this machine may disagree.
+// remoteSkew is the assumed maximum difference between the clocks of a file server and this
+// machine.
 const remoteSkew = time.Minute
 
 // Why a file waits.
@@ -20,24 +20,23 @@ const (
 	Empty     = "empty"
 )
 
-// Rules says how long files have to be left alone.
+// Rules define how long files must stay unchanged.
 type Rules struct {
-	Settle     time.Duration // every file
-	StaleAfter time.Duration // names that look temporary, and empty files
-	Remote     bool          // the file system is; others write to it unseen
+	Settle     time.Duration // for every file
+	StaleAfter time.Duration // for temporary names, and for empty files
+	Remote     bool          // on a network file system, where writers on other machines are invisible
 	Temporary  Globs
 	Done       *DoneFile // nil without one
 
-	// Describes reports whether a file is named as one that lies beside another and describes it.
-	// nil: none is.
+	// Describes reports whether a name is that of a description of another file. It may be nil.
 	Describes func(rel string) bool
 }
 
-// Patience is how long a file must not have changed, and why it waits. blind says that nobody
-// could tell whether somebody writes to it.
+// Patience returns how long a file must stay unchanged, and the reason. blind means that writers
+// cannot be detected.
 //
-// An empty file waits as long as one with a temporary name: browsers and copying programs reserve
-// a name so, and write later.
+// An empty file waits as long as one with a temporary name: browsers and copying programs first
+// create an empty file to reserve the name.
 func (r Rules) Patience(rel string, st rootfs.State, blind bool) (d time.Duration, why string) {
 	d = r.Settle
 	if r.Remote || blind {
@@ -54,11 +53,11 @@ func (r Rules) Patience(rel string, st rootfs.State, blind bool) (d time.Duratio
 	return d, Changing
 }
 
-// emptyLook is the least time between two looks at an empty file.
+// emptyLook is the minimum interval between two looks at an empty file.
 const emptyLook = time.Second
 
-// Again is after how long a file is looked at again that has to wait for as long as left. An empty
-// one is looked at before: it may have got its contents without an event that says so.
+// Again returns the delay before a file that has to wait for left is examined again. An empty file
+// is examined sooner: it may be written to without an event.
 func (r Rules) Again(left time.Duration, why string) time.Duration {
 	if why == Empty {
 		return min(left, max(Patient*r.Settle, emptyLook))
@@ -67,7 +66,7 @@ func (r Rules) Again(left time.Duration, why string) time.Duration {
 	return left
 }
 
-// temporary reports whether a file looks like one that will be renamed or written to.
+// temporary reports whether a file looks as if it will be renamed or written to.
 func (r Rules) temporary(rel string, st rootfs.State) bool {
 	if st.Mtime == 0 { // rsync -a --partial leaves 1970
 		return true
@@ -83,16 +82,16 @@ func (r Rules) temporary(rel string, st rootfs.State) bool {
 	return done
 }
 
-// History is what was seen of one file.
+// History is what is known of one file.
 type History struct {
-	State rootfs.State  // as it was at the last look
-	Since time.Duration // since when it is so, on the watcher's clock
-	Look  time.Duration // time of the last look
+	State rootfs.State  // at the last look
+	Since time.Duration // when that state began, on the watcher's clock
+	Look  time.Duration // time of the last look, on the watcher's clock
 	Seen  bool          // State is set
 }
 
-// Unchanged notes how a file was found at now, and returns how long it has been so. wall is the
-// time of day in nanoseconds since 1970.
+// Unchanged records the state found at now, and returns how long the file has been in that state.
+// wall is the wall time in nanoseconds since 1970.
 func (h *History) Unchanged(st rootfs.State, now time.Duration, wall int64, remote bool) time.Duration {
 	if !h.Seen || !h.State.Same(st) {
 		h.Since = h.changedAt(st, now, wall, remote)
@@ -104,9 +103,9 @@ func (h *History) Unchanged(st rootfs.State, now time.Duration, wall int64, remo
 	return now - h.Since
 }
 
-// changedAt is since when a file, found in a state that is new, has been in it. The time of its
-// last change says so where kernel and file system share a clock, within the bounds of what was
-// seen. A remote file system's clock is trusted to a minute.
+// changedAt returns since when a file has been in a newly found state. If kernel and file system
+// share a clock, that is the time of the last change, limited to what was observed. On a remote
+// file system the clocks may differ by up to a minute.
 func (h *History) changedAt(st rootfs.State, now time.Duration, wall int64, remote bool) time.Duration {
 	age := time.Duration(max(wall-st.Ctime, 0))
 	if remote {

@@ -8,7 +8,7 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// Owner returns the job of a file in the spool of a watched folder, going by the file's name.
+// Owner returns the job ID in the name of a file in the spool of a watched folder.
 func Owner(folder, name string) (id string, ok bool) {
 	abs, err1 := filepath.Abs(name)
 	root, err2 := filepath.Abs(folder)
@@ -24,9 +24,8 @@ func Owner(folder, name string) (id string, ok bool) {
 	return id, ok
 }
 
-// Newest returns the newest job of a file that had this name, of those that are claimed in a
-// watched folder or were kept when they were finished; "" if there is none. It works beside a
-// watcher, and on a folder that has none.
+// Newest returns the newest job of a file with this name among the claimed and the kept files, or
+// "". It works with or without a running watcher.
 func Newest(folder, base string) (id string, err error) {
 	s, err := look(folder)
 	if s == nil {
@@ -53,9 +52,8 @@ func Newest(folder, base string) (id string, err error) {
 	return id, nil
 }
 
-// OpenFailed opens the file of a job that failed, where a watcher has put it aside. likely is the
-// name that it was claimed under, or "". It fails with fs.ErrNotExist where there is none. The
-// caller closes it.
+// OpenFailed opens the kept file of a failed job. likely is the name under which it was claimed, or
+// "". It returns fs.ErrNotExist if there is no such file. The caller closes the file.
 func OpenFailed(folder, id, likely string) (*rootfs.File, error) {
 	s, err := look(folder)
 	if err == nil && s == nil {
@@ -72,7 +70,7 @@ func OpenFailed(folder, id, likely string) (*rootfs.File, error) {
 			return f, err
 		}
 	}
-	found := "" // the shortest name: a sidecar's is longer
+	found := "" // the shortest name, because a sidecar's is longer
 	err = s.Each(Failed, func(name string) bool {
 		got, _, _, ok := SplitName(name)
 		if ok && got == id && (found == "" || len(name) < len(found)) {
@@ -90,7 +88,7 @@ func OpenFailed(folder, id, likely string) (*rootfs.File, error) {
 	return s.Open(Failed + "/" + found)
 }
 
-// look opens a spool as it is. It is nil where there is none.
+// look opens a spool without changing it. It returns nil if there is none.
 func look(folder string) (*Spool, error) {
 	root, err := rootfs.Open(folder)
 	if rootfs.IsGone(err) {
@@ -124,7 +122,7 @@ func (s *Spool) Outcomes() (dirs []string, err error) {
 	return dirs, err
 }
 
-// Existing opens the spool below a folder as it is. The caller closes it.
+// Existing opens the spool below a folder without changing it. The caller closes it.
 func Existing(folder *rootfs.Root) (*Spool, error) {
 	r, err := folder.Sub(Dir)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// A job's id has the form of a ULID: 26 characters of Crockford's base 32, the first ten
-// the time of the claim in milliseconds. Of the other sixteen, ten are random and the last
-// six are the tag of the folder in which the file was found, so that a claimed file's name
-// alone is enough to publish it again as it was, and no record has to be written per file.
+// A job ID has the form of a ULID: 26 characters of Crockford's base 32. The first ten encode the
+// time of the claim in milliseconds. Of the other sixteen, ten are random and the last six are the
+// tag of the folder in which the file was found. The name of a claimed file is therefore enough to
+// publish it again, without a separate record for each file.
 const (
 	idLen     = 26
 	timeLen   = 10
@@ -24,7 +24,7 @@ const (
 	RootTag   = "000000" // the watched folder itself
 )
 
-// NewID makes an id for a file found in the folder with the given tag.
+// NewID returns a new ID for a file in the folder with the given tag.
 func NewID(now time.Time, tag string) string {
 	var random [8]byte
 	rand.Read(random[:]) // never fails (crypto/rand)
@@ -35,7 +35,7 @@ func NewID(now time.Time, tag string) string {
 	return string(b[:])
 }
 
-// encode32 writes the low 5*len(dst) bits of v.
+// encode32 writes the low 5*len(dst) bits of v in base 32.
 func encode32(dst []byte, v uint64) {
 	for i := len(dst) - 1; i >= 0; i-- {
 		dst[i] = crockford[v&31]
@@ -43,7 +43,7 @@ func encode32(dst []byte, v uint64) {
 	}
 }
 
-// decode32 reads what encode32 wrote.
+// decode32 is the reverse of encode32.
 func decode32(s string) (v uint64, ok bool) {
 	for i := range len(s) {
 		d := strings.IndexByte(crockford, s[i])
@@ -55,8 +55,8 @@ func decode32(s string) (v uint64, ok bool) {
 	return v, true
 }
 
-// ValidID reports whether s has the form of an id made here; other publishers of a source
-// name their jobs as they like.
+// ValidID reports whether s has the form of an ID made by NewID. Other publishers may choose other
+// forms.
 func ValidID(s string) bool {
 	if len(s) != idLen {
 		return false
@@ -66,17 +66,16 @@ func ValidID(s string) bool {
 	return ok1 && ok2
 }
 
-// IDTime is when the id was made, that is, when the file was claimed.
+// IDTime returns the time at which the ID was made, when the file was claimed.
 func IDTime(id string) time.Time {
 	ms, _ := decode32(id[:timeLen])
 	return time.UnixMilli(int64(ms)).UTC()
 }
 
-// IDTag is the tag of the folder in which the file was found.
+// IDTag returns the tag of the folder in which the file was found.
 func IDTag(id string) string { return id[idLen-tagLen:] }
 
-// dirTag is the tag that a folder gets unless another one has it already; probe counts the
-// tags that were taken.
+// dirTag returns the tag for a folder. probe is the number of tags that other folders already use.
 func dirTag(dir string, probe int) string {
 	if dir == "" {
 		return RootTag
@@ -87,16 +86,16 @@ func dirTag(dir string, probe int) string {
 	return string(b[:])
 }
 
-// NameMax is how many bytes a name may have on every file system in use (NAME_MAX).
+// NameMax is the maximum length of a file name on common file systems, in bytes (NAME_MAX).
 const NameMax = 255
 
-// HashedName begins what stands for a name that is too long to be part of another one.
+// HashedName begins a hash that replaces a name that is too long.
 const HashedName = "~"
 
-// ClaimedName is the name of a claimed file, <id>-<name>. Where that would be too long a
-// hash stands for the name, whole is false, and the true name has to be recorded.
+// ClaimedName returns the name of a claimed file, <id>-<name>. If that would be too long, a hash
+// replaces the name and whole is false; the real name must then be recorded.
 func ClaimedName(id, base string) (name string, whole bool) {
-	// Room is left for the suffixes of sidecars and of names that are taken.
+	// Leave room for sidecar suffixes and numbers.
 	if name = id + "-" + base; len(name) <= NameMax-16 && !strings.HasPrefix(base, HashedName) {
 		return name, true
 	}
@@ -104,14 +103,14 @@ func ClaimedName(id, base string) (name string, whole bool) {
 	return hashed(id, base), false
 }
 
-// hashed is the name of a claimed file whose own name is too long.
+// hashed returns the name of a claimed file whose own name is too long.
 func hashed(id, base string) string {
 	sum := sha256.Sum256([]byte(base))
 
 	return id + "-" + HashedName + hex.EncodeToString(sum[:16])
 }
 
-// SplitName takes a claimed file's name apart. whole is false where base is a hash.
+// SplitName splits the name of a claimed file. whole is false if base is a hash.
 func SplitName(name string) (id, base string, whole, ok bool) {
 	if len(name) < idLen+2 || name[idLen] != '-' || !ValidID(name[:idLen]) {
 		return "", "", false, false
@@ -120,16 +119,16 @@ func SplitName(name string) (id, base string, whole, ok bool) {
 	return name[:idLen], base, !strings.HasPrefix(base, HashedName), true
 }
 
-// baseOf is the last component of a relative name.
+// baseOf returns the last component of a relative path.
 func baseOf(rel string) string { return path.Base(rel) }
 
-// SidecarSuffix ends the name of a sidecar; what is before is the name of its file.
+// SidecarSuffix is appended to a file's name to form the name of its sidecar.
 const SidecarSuffix = ".json"
 
-// maxExt is how long an extension is at most; what is longer is part of the name.
+// maxExt is the maximum length of an extension; a longer one counts as part of the name.
 const maxExt = 32
 
-// Numbered returns name with a number before its extension; the zeroth is name itself.
+// Numbered inserts a number before the extension of name; 0 leaves it unchanged.
 func Numbered(name string, n int) string {
 	if n == 0 {
 		return name
@@ -145,7 +144,7 @@ func Numbered(name string, n int) string {
 	return stem[:min(len(stem), max(NameMax-len(SidecarSuffix)-len(suffix), 1))] + suffix
 }
 
-// Shorten cuts a name to so many bytes, from the end of what is before its extension.
+// Shorten shortens a name to size bytes by cutting the part before its extension.
 func Shorten(name string, size int) string {
 	over := len(name) - size
 	ext := filepath.Ext(name)
@@ -156,27 +155,26 @@ func Shorten(name string, size int) string {
 	return name[:min(len(name), size)]
 }
 
-// probePrefix begins the names of files by which it is tried whether renaming works. They
-// are empty, and only empty files of such names are passed over.
+// probePrefix begins the names of the empty files with which renaming is tested. Only empty files
+// with such names are ignored.
 const probePrefix = ".backburn-probe-"
 
 func probeName(temp string) string { return probePrefix + path.Base(temp) }
 
-// IsProbe reports whether a file of the watched folder is named like one by which it is tried
-// whether renaming works.
+// IsProbe reports whether a file in the watched folder has the name of a renaming test.
 func IsProbe(rel string) bool {
 	id, ok := strings.CutPrefix(path.Base(rel), probePrefix)
 
 	return ok && ValidID(id)
 }
 
-// Within reports whether rel, below the watched folder, is the spool or in it.
+// Within reports whether rel, relative to the watched folder, is the spool or inside it.
 func Within(rel string) bool { return rel == Dir || strings.HasPrefix(rel, Dir+"/") }
 
-// JobPath is what a job calls the file of this name in Claimed.
+// JobPath returns the path that jobs use for the file with this name in Claimed.
 func JobPath(name string) string { return Dir + "/" + Claimed + "/" + name }
 
-// DerivedID is the id of a file that is known by a digest of at least 26 bytes.
+// DerivedID returns an ID derived from a digest of at least 26 bytes.
 func DerivedID(digest []byte) string {
 	id := make([]byte, idLen)
 	for i := range id {

@@ -4,13 +4,13 @@ import (
 	"backburn/pipeline"
 )
 
-// The layout. Names of folders are relative to the spool.
+// The layout. Paths are relative to the spool.
 const (
 	Dir     = pipeline.SpoolDir // the spool itself, below the watched folder
 	Claimed = "claimed"
 	Done    = "done"
 	Failed  = Done + "/failed"
-	Beside  = "beside" // what lay beside claimed files, by id
+	Beside  = "beside" // descriptions of claimed files, by job ID
 
 	tmpDir     = "tmp"
 	pathsDir   = "paths"

@@ -12,16 +12,16 @@ import (
 	"backburn/pipeline"
 )
 
-// maxTags bounds the tags in memory.
+// maxTags limits the tags in memory.
 const maxTags = 4096
 
-// maxPath is the size of a record at most, in bytes.
+// maxPath is the maximum size of a record in bytes.
 const maxPath = 1 << 20
 
-// Paths remembers where claimed files were found. Below pathsDir there is one small file
-// per folder, named by the folder's tag and holding its name, and one per claimed file whose
-// name was too long, named by its id. Several watchers can share them. Safe for concurrent
-// use.
+// Paths records where claimed files were found. pathsDir has one small file for each folder, with
+// the folder's tag as its name and the folder's path as its contents. It also has one file for each
+// claimed file with a hashed name, with the job ID as its name. Several watchers can share them.
+// Safe for concurrent use.
 type Paths struct {
 	root *rootfs.Root
 	mu   sync.Mutex
@@ -30,8 +30,8 @@ type Paths struct {
 
 func newPaths(r *rootfs.Root) *Paths { return &Paths{root: r, tags: map[string]string{}} }
 
-// Tag returns the tag of a folder ("" is the watched one). A new one is durable when it is
-// returned.
+// Tag returns the tag of a folder; "" is the watched folder. The record of a new tag is durable
+// when Tag returns.
 func (p *Paths) Tag(dir string) (string, error) {
 	if dir == "" {
 		return RootTag, nil
@@ -39,7 +39,7 @@ func (p *Paths) Tag(dir string) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if tag, ok := p.tags[dir]; ok {
-		if _, err := p.root.Lstat(pathsDir + "/" + tag); err == nil { // no janitor was there
+		if _, err := p.root.Lstat(pathsDir + "/" + tag); err == nil { // not yet removed by another watcher's Sweep
 			return tag, nil
 		}
 	}
@@ -51,7 +51,7 @@ func (p *Paths) Tag(dir string) (string, error) {
 		have, err := p.read(tag)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err = p.write(tag, dir); errors.Is(err, fs.ErrExist) {
-				have, err = p.read(tag) // another watcher was first
+				have, err = p.read(tag) // another watcher has just recorded it
 			} else {
 				have = dir
 			}
@@ -70,7 +70,7 @@ func (p *Paths) Tag(dir string) (string, error) {
 	}
 }
 
-// record notes the whole path of one claimed file, durably.
+// record durably records the whole path of one claimed file.
 func (p *Paths) record(id, rel string) error { return p.write(id, rel) }
 
 // Forget removes what record wrote.
@@ -97,7 +97,7 @@ func (p *Paths) Found(id, base string, whole bool) (string, error) {
 	return path.Join(dir, base), nil
 }
 
-// drop removes the record of a folder that is gone, and of which nothing is claimed.
+// drop removes the record of a folder that is gone and from which no file is claimed.
 func (p *Paths) drop(tag, dir string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,7 +105,7 @@ func (p *Paths) drop(tag, dir string) error {
 	return p.Forget(tag)
 }
 
-// read returns what a record holds.
+// read returns the contents of a record.
 func (p *Paths) read(name string) (string, error) {
 	b, err := p.root.ReadFile(pathsDir+"/"+name, maxPath)
 	if err != nil {
@@ -114,12 +114,12 @@ func (p *Paths) read(name string) (string, error) {
 
 	rel := string(b)
 	if text, _ := pipeline.Name(rel); !fs.ValidPath(text) || rel == "." {
-		return "", fmt.Errorf("%s/%s does not hold a name", pathsDir, name)
+		return "", fmt.Errorf("%s/%s does not contain a path", pathsDir, name)
 	}
 	return rel, nil
 }
 
-// write makes a record, durably and all at once. It fails with fs.ErrExist if there is one.
+// write creates a record, durably and atomically. It returns fs.ErrExist if the record exists.
 func (p *Paths) write(name, content string) error {
 	return p.root.WriteFile(pathsDir+"/"+name, []byte(content), rootfs.Write{
 		Temp: tmpDir + "/" + NewID(time.Now(), RootTag),

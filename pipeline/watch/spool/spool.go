@@ -1,18 +1,18 @@
-// Package spool is a watcher's own folder, .backburn below the one that it watches.
+// Package spool manages a watcher's own folder, .backburn in the watched folder.
 //
-// It knows the layout, the names of claimed files and the ids in them, and where a claimed
-// file was found. Watchers use it, and commands that look for a job's file.
+// It defines the layout, the names of claimed files and the job IDs in them, and records where
+// claimed files were found. Watchers use it, and commands that look for a job's file.
 //
-//	claimed/<id>-<name>         claimed and not yet finished; what jobs refer to
+//	claimed/<id>-<name>         claimed and unfinished; jobs refer to these files
 //	done/<verdict>/<id>-<name>  finished and kept; done/failed for failures
-//	beside/<id>                 what lay beside a claimed file
-//	paths/<tag>                 the folders that claimed files were found in
-//	tmp/                        what is being written
-//	folder                      the folder's own id
-//	ledger.db                   what was handed over and can be seen again
+//	beside/<id>                 the description of a claimed file
+//	paths/<tag>                 the folders in which claimed files were found
+//	tmp/                        partly written files
+//	folder                      the folder's own ID
+//	ledger.db                   submitted files that can be seen again
 //
-// The spool is held open from Open on and belongs to the watcher's user alone. Whoever may
-// write to the watched folder can exchange the name .backburn, but not what is worked on.
+// The spool belongs to the watcher's user alone, and is held open. Somebody who can write to the
+// watched folder can replace the entry .backburn, but cannot reach the open spool.
 package spool
 
 import (
@@ -25,16 +25,16 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// ErrUnusable is matched by errors that waiting does not mend.
+// ErrUnusable is matched by errors that do not end by waiting.
 var ErrUnusable = errors.New("this cannot work")
 
-// Spool is a spool that is held open. Safe for concurrent use until Close.
+// Spool is an open spool. Safe for concurrent use until Close.
 type Spool struct {
 	*rootfs.Root
 	Paths *Paths
 }
 
-// Open makes what is missing of the spool below a folder, tries it out and opens it. The caller
+// Open creates whatever is missing of the spool below a folder, tests it and opens it. The caller
 // closes it.
 func Open(folder *rootfs.Root) (*Spool, error) {
 	err := folder.Mkdir(Dir, 0o700)
@@ -83,14 +83,14 @@ func (s *Spool) prepare(folder *rootfs.Root) error {
 	return s.probeRename(folder)
 }
 
-// guard makes sure that nobody else can reach into the spool.
+// guard ensures that no other user can write to the spool.
 func (s *Spool) guard() error {
 	st, err := s.Stat()
 	if err != nil {
 		return err
 	}
 	if !st.Ours() {
-		return fmt.Errorf("%w: %s belongs to another user, who could exchange what was claimed; remove it", ErrUnusable, Dir)
+		return fmt.Errorf("%w: %s belongs to another user, who could replace claimed files; remove it", ErrUnusable, Dir)
 	}
 	if st.Perm&0o022 != 0 {
 		if err := s.ChmodDir("", st.Perm&^0o022); err != nil {
@@ -101,7 +101,7 @@ func (s *Spool) guard() error {
 	return nil
 }
 
-// mountHint explains the error of a spool that is a mount of its own.
+// mountHint explains an error that occurs because the spool is on a mount of its own.
 func mountHint(err error) error {
 	if errors.Is(err, rootfs.ErrOtherMount) {
 		return fmt.Errorf("%w: %s is on another mount than the folder, and files cannot be claimed by renaming them; "+
@@ -111,8 +111,8 @@ func mountHint(err error) error {
 	return err
 }
 
-// probeRename renames an empty file out of the spool and back: the only proof that both are
-// on one mount, since the file system's numbers are the same on two mounts of it.
+// probeRename renames an empty file out of the spool and back. Only this proves that both folders
+// are on one mount: two mounts of the same file system have the same device number.
 func (s *Spool) probeRename(folder *rootfs.Root) error {
 	inside := s.Temp()
 	outside := probeName(inside)
@@ -134,8 +134,8 @@ func (s *Spool) probeRename(folder *rootfs.Root) error {
 	return s.Remove(inside)
 }
 
-// FolderID returns the folder's own id, and makes it the first time. Objects are named after
-// it, so that two folders of one source never clean up each other's.
+// FolderID returns the folder's own ID and creates it if necessary. The names of objects contain
+// it, so that two folders of one source do not remove each other's objects.
 func (s *Spool) FolderID() (string, error) {
 	for {
 		b, err := s.ReadFile(folderFile, idLen)
@@ -143,7 +143,7 @@ func (s *Spool) FolderID() (string, error) {
 		case err == nil && ValidID(string(b)):
 			return string(b), nil
 		case err == nil, errors.Is(err, rootfs.ErrTooLarge), errors.Is(err, rootfs.ErrNotRegular):
-			return "", fmt.Errorf("%w: %s/%s does not hold an id; remove it", ErrUnusable, Dir, folderFile)
+			return "", fmt.Errorf("%w: %s/%s does not contain an ID; remove it", ErrUnusable, Dir, folderFile)
 		case !rootfs.IsGone(err):
 			return "", err
 		}
@@ -155,17 +155,17 @@ func (s *Spool) FolderID() (string, error) {
 	}
 }
 
-// Temp is a new name for something that is being written.
+// Temp returns a new name for a file that is being written.
 func (s *Spool) Temp() string { return tmpDir + "/" + NewID(time.Now(), RootTag) }
 
-// Write writes a file in the spool, durably and all at once. Without replace it fails with
-// fs.ErrExist if there is one.
+// Write writes a file in the spool, durably and atomically. Without replace it returns fs.ErrExist
+// if the file exists.
 func (s *Spool) Write(rel string, content []byte, replace bool) error {
 	return s.WriteFile(rel, content, rootfs.Write{Temp: s.Temp(), Keep: !replace})
 }
 
-// Take moves a file of the watched folder into Claimed, under a name that begins with id, and
-// returns the name. The true name is on record, durably, before the file has lost it.
+// Take moves a file from the watched folder into Claimed, under a name that begins with id, and
+// returns the new name. The original path is recorded durably before the move.
 func (s *Spool) Take(folder *rootfs.Root, rel, id string) (name string, err error) {
 	base := baseOf(rel)
 	name, whole := ClaimedName(id, base)
@@ -188,8 +188,8 @@ func (s *Spool) Take(folder *rootfs.Root, rel, id string) (name string, err erro
 	return name, nil
 }
 
-// TakeBeside moves what lies beside a claimed file into the spool. It fails with fs.ErrExist where
-// that was done before.
+// TakeBeside moves the description of a claimed file into the spool. It returns fs.ErrExist if that
+// has already been done.
 func (s *Spool) TakeBeside(folder *rootfs.Root, rel, id string) error {
 	to := Beside + "/" + id
 	err := rootfs.Move(folder, rel, s.Root, to)
@@ -203,7 +203,7 @@ func (s *Spool) TakeBeside(folder *rootfs.Root, rel, id string) error {
 	return rootfs.Move(folder, rel, s.Root, to)
 }
 
-// ForgetBeside removes what TakeBeside moved, if there is anything.
+// ForgetBeside removes what TakeBeside moved, if anything.
 func (s *Spool) ForgetBeside(id string) error {
 	err := s.Remove(Beside + "/" + id)
 	if rootfs.IsGone(err) {
@@ -228,8 +228,8 @@ func (s *Spool) Rename(name, id, newID, rel string) (newName string, err error) 
 	return newName, rootfs.Move(s.Root, Claimed+"/"+name, s.Root, Claimed+"/"+newName)
 }
 
-// FindClaimed returns the name in Claimed of a file with the given id, or "" if there is none.
-// Names that are likely are tried first.
+// FindClaimed returns the name in Claimed of the file with the given ID, or "". It tries the likely
+// names first.
 func (s *Spool) FindClaimed(id string, likely ...string) (string, error) {
 	for _, name := range likely {
 		if name == "" {
@@ -252,10 +252,11 @@ func (s *Spool) FindClaimed(id string, likely ...string) (string, error) {
 	return found, err
 }
 
-// batch is how many entries of a folder are read at once.
+// batch is the number of directory entries read at once.
 const batch = 512
 
-// Each calls visit with the names in a folder of the spool, in no order, until it returns false.
+// Each calls visit with each name in a folder of the spool, in no particular order, until visit
+// returns false.
 func (s *Spool) Each(dir string, visit func(name string) bool) error {
 	f, err := s.OpenDir(dir)
 	if err != nil {

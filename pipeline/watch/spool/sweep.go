@@ -6,11 +6,11 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// LeftOver is how old something has to be before it is taken for left behind by a crash.
+// LeftOver is the age at which an entry counts as left behind by a crash.
 const LeftOver = time.Hour
 
-// Sweep removes what crashes left behind, and the records of folders that are gone. gone says
-// so of a folder below the watched one.
+// Sweep removes leftovers of crashes, and the records of folders that are gone. gone reports
+// whether a subfolder of the watched folder is gone.
 func (s *Spool) Sweep(gone func(dir string) bool) error {
 	if err := s.sweepTmp(); err != nil {
 		return err
@@ -23,7 +23,7 @@ func (s *Spool) Sweep(gone func(dir string) bool) error {
 	return s.sweepBeside()
 }
 
-// sweepBeside removes what lay beside files that are not claimed any more.
+// sweepBeside removes the descriptions of files that are no longer claimed.
 func (s *Spool) sweepBeside() error {
 	unused := map[string]bool{}
 	err := s.Each(Beside, func(id string) bool {
@@ -53,7 +53,7 @@ func (s *Spool) sweepBeside() error {
 	return err
 }
 
-// sweepTmp removes files that were never finished writing.
+// sweepTmp removes partly written files.
 func (s *Spool) sweepTmp() (err error) {
 	werr := s.Each(tmpDir, func(name string) bool {
 		if ValidID(name) && time.Since(IDTime(name)) > LeftOver {
@@ -70,15 +70,15 @@ func (s *Spool) sweepTmp() (err error) {
 	return err
 }
 
-// sweepPaths removes the records of folders that are gone: some producers make one for every
-// file. That a folder is gone is found out before what is claimed, so that nothing is claimed
-// from it in between.
+// sweepPaths removes the records of folders that are gone; some producers create a folder for every
+// file. It first finds the folders that are gone, and then lists the claimed files: no file can be
+// claimed from such a folder in between.
 func (s *Spool) sweepPaths(gone func(dir string) bool) error {
 	unused := map[string]string{} // tag to folder
 	err := s.Each(pathsDir, func(tag string) bool {
 		st, err := s.Lstat(pathsDir + "/" + tag)
 		if err != nil || len(tag) != tagLen || time.Since(time.Unix(0, st.Mtime)) <= LeftOver {
-			return true // another watcher's janitor was first
+			return true // removed by another watcher's janitor
 		}
 		dir, err := s.Paths.read(tag)
 		if err == nil && gone(dir) {
