@@ -20,17 +20,17 @@ import (
 	"backburn/pipeline"
 )
 
-// commands are those of VERSIONCOMMANDS.
+// commands is the answer to VERSIONCOMMANDS.
 const commands = "SCAN CONTSCAN MULTISCAN ALLMATCHSCAN INSTREAM FILDES PING VERSION VERSIONCOMMANDS STATS RELOAD IDSESSION END"
 
-// version is in the shape that clients take apart: engine, signatures and their date. The engine's
-// number is that of the protocol which is spoken; the rest stands for signatures that are not
-// there.
+// version returns the version in the form that clients parse: engine, signature database and its
+// date. The engine number is that of the protocol version; there are no signatures, so the rest is
+// a placeholder.
 func (s *Server) version() string {
 	return "ClamAV 1.4.3/1/" + s.started.UTC().Format(time.ANSIC)
 }
 
-// stats says in the shape of clamd how much is going on.
+// stats returns the current load in the form of clamd's STATS.
 func (s *Server) stats() string {
 	open := s.listener.Open()
 
@@ -38,16 +38,16 @@ func (s *Server) stats() string {
 		open, s.cfg.Connections, int(stallTimeout.Seconds()))
 }
 
-// subject is what is asked about.
+// subject is what a client asks about.
 type subject struct {
 	command  string
-	filename string // any bytes
-	path     string // likewise; "" where there is none
+	filename string // may contain any bytes
+	path     string // may contain any bytes; "" if there is none
 }
 
 func (s *Server) count(answer string) { s.metrics.answers.WithLabelValues(answer).Inc() }
 
-// result is what is answered about one subject.
+// result is the answer about one subject.
 type result struct {
 	text  string // after the name and a colon
 	found bool
@@ -60,10 +60,10 @@ func found(signature string) result { return result{text: signature + " FOUND", 
 
 func fault(why string) result { return result{text: why + ". ERROR", fault: true} }
 
-// reply writes the answer about one subject.
+// reply sends the answer about one subject.
 func (s *Server) reply(r result, name string, to answers) { _ = to.say(name + ": " + r.text) }
 
-// judge says what is answered about contents.
+// judge returns the answer about contents.
 func (s *Server) judge(c judge.Contents, what subject) result {
 	if c.Size == 0 {
 		s.count(answeredOK)
@@ -98,7 +98,7 @@ func (s *Server) judge(c judge.Contents, what subject) result {
 	return fault("WildFire has no verdict (" + out.Reason + ")")
 }
 
-// ask hands contents in, and waits for what becomes of them.
+// ask submits contents and waits for the outcome.
 func (s *Server) ask(c judge.Contents, what subject) (judge.Outcome, error) {
 	job := pipeline.Job{
 		ID:         "clamd-" + rand.Text(),
@@ -120,19 +120,19 @@ func (s *Server) ask(c judge.Contents, what subject) (judge.Outcome, error) {
 	return s.cfg.Judge.Wait(ctx, job.Ref()), nil
 }
 
-// failed says what is answered about contents that could not be judged.
+// failed returns the answer about contents that could not be judged.
 func (s *Server) failed(err error, what subject) result {
 	s.count(answeredError)
 	if judge.Refused(err) {
-		s.cfg.Log.Warn().Err(err).Str("command", what.command).Msg("a clamd client's contents cannot be judged")
-		return fault("cannot be judged: it changed meanwhile, or its name is too long")
+		s.cfg.Log.Warn().Err(err).Str("command", what.command).Msg("cannot judge a clamd client's contents")
+		return fault("cannot be judged: it changed while it was read, or its name is too long")
 	}
 	s.cfg.Log.Error().Err(err).Str("command", what.command).Msg("cannot judge for a clamd client")
 
 	return fault("the queue does not answer, or is full")
 }
 
-// file says what is answered about a file that is open.
+// file returns the answer about an open file.
 func (s *Server) file(f *os.File, what subject) result {
 	info, err := f.Stat()
 	switch {
@@ -147,7 +147,7 @@ func (s *Server) file(f *os.File, what subject) result {
 		return fault("size limit exceeded")
 	}
 	if err := s.ours(f); err != nil {
-		s.cfg.Log.Error().Err(err).Str("path", what.path).Msg("a client sent a file of Backburn's own; it is not uploaded")
+		s.cfg.Log.Error().Err(err).Str("path", what.path).Msg("a client sent one of Backburn's own files; it is not uploaded")
 		s.count(answeredError)
 		return fault("Access denied")
 	}
@@ -168,7 +168,7 @@ func (s *Server) file(f *os.File, what subject) result {
 	}, what)
 }
 
-// ours returns an error for a file that is Backburn's own.
+// ours returns an error if a file belongs to Backburn itself.
 func (s *Server) ours(f *os.File) error {
 	st, err := rootfs.StatFile(f)
 	if err != nil {
@@ -178,11 +178,11 @@ func (s *Server) ours(f *os.File) error {
 	return s.cfg.Guard.File(st.Identity)
 }
 
-// whole reads a file from its begin, wherever whoever passed it stands.
+// whole reads a file from its beginning, whatever its current offset.
 func whole(f *os.File) io.Reader { return io.NewSectionReader(f, 0, 1<<62) }
 
-// nameOf is the name of a file that was passed, where the system tells it: WildFire tells scripts
-// by the extension.
+// nameOf returns the name of a passed file if the system reveals it. WildFire recognizes scripts by
+// their extension.
 func nameOf(f *os.File) string {
 	const unnamed = "file"
 	if runtime.GOOS != "linux" {

@@ -1,6 +1,6 @@
 package clamd
 
-// answers is where the answers to one command go.
+// answers sends the answers to one command.
 type answers struct {
 	p      *peer
 	prefix string

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// command is what a client asks for.
+// command is one request of a client.
 type command struct {
 	name string // in upper case
 	arg  string
-	end  byte // ends the command and its answers: NUL or newline
+	end  byte // terminates the command and its answers: NUL or newline
 }
 
-// maxCommand is the longest command, in bytes: a path of the longest kind, and a word before it.
+// maxCommand is the maximum length of a command in bytes: the longest path, plus a word before it.
 const maxCommand = 4096 + 64
 
 var errLongCommand = errors.New("a command that is too long")
 
-// readCommand reads one command. A prefix says what ends it: z a NUL, n a newline; without one it
-// is a newline. The reader's buffer must hold maxCommand bytes.
+// readCommand reads one command. The prefix defines the terminator: NUL after z, newline after n or
+// without a prefix. The reader's buffer must hold maxCommand bytes.
 func readCommand(r *bufio.Reader) (command, error) {
 	first, err := r.Peek(1)
 	if err != nil {

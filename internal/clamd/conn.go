@@ -10,19 +10,20 @@ import (
 	"backburn/internal/local"
 )
 
-// The times that a client is given.
+// Time limits for clients.
 const (
-	stallTimeout = 30 * time.Second // for the next bytes while no command is under way, and to take an answer
+	stallTimeout = 30 * time.Second // for the next bytes while no command is running, and for accepting an answer
 	streamTime   = 10 * time.Minute // for a whole stream
-	lingerTime   = time.Second      // to read an answer that came before all was sent
+	lingerTime   = time.Second      // for reading an answer that was sent before the client had sent everything
 )
 
-// peer is the client's end. Reading is for one goroutine; say is safe for concurrent use.
+// peer is the connection to the client. Only one goroutine may read; say is safe for concurrent
+// use.
 type peer struct {
 	conn  *local.Conn
 	in    *bufio.Reader // reads through receive
-	files []*os.File    // passed, not asked for yet
-	until time.Time     // when the stream must have ended; zero for no stream
+	files []*os.File    // passed by the client and not used yet
+	until time.Time     // deadline of the current stream; zero without a stream
 
 	mu  sync.Mutex
 	out []byte
@@ -37,7 +38,7 @@ func newPeer(conn *local.Conn) *peer {
 	return p
 }
 
-// close ends the connection, and drops what was passed over it.
+// close closes the connection, and the files passed over it.
 func (p *peer) close() {
 	for _, f := range p.files {
 		_ = f.Close()
@@ -48,12 +49,12 @@ func (p *peer) close() {
 	_ = p.conn.Close()
 }
 
-// maxPassed is how many files may have been passed that no command has asked for yet.
+// maxPassed is the maximum number of passed files that no command has used yet.
 const maxPassed = 16
 
-var errTooManyFiles = errors.New("more files passed than asked for")
+var errTooManyFiles = errors.New("too many files passed without a command")
 
-// keep takes over a file that was passed.
+// keep stores a file that was passed.
 func (p *peer) keep(f *os.File) error {
 	if len(p.files) == maxPassed {
 		_ = f.Close()
@@ -64,7 +65,7 @@ func (p *peer) keep(f *os.File) error {
 	return nil
 }
 
-// passed waits for the file that a FILDES announces: it comes with one byte, which means nothing.
+// passed waits for the file of a FILDES command. It arrives with one byte, which has no meaning.
 func (p *peer) passed() (*os.File, error) {
 	if _, err := p.in.ReadByte(); err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func (p *peer) passed() (*os.File, error) {
 	return f, nil
 }
 
-// say writes one answer.
+// say sends one answer.
 func (p *peer) say(text string, end byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,8 +92,8 @@ func (p *peer) say(text string, end byte) error {
 	return err
 }
 
-// linger lets the client read an answer that came before all that it sends was read: the system
-// would drop the answer otherwise.
+// linger gives the client time to read an answer that was sent before its input was read
+// completely. Closing at once could discard the answer.
 func (p *peer) linger() {
 	if half, ok := p.conn.Conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return

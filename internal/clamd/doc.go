@@ -1,27 +1,29 @@
-// Package clamd speaks the protocol of ClamAV's clamd (clamd(8), "COMMANDS"), so that what asks
-// clamd about files asks WildFire: rspamd, amavis, c-icap, squidclamav, Exim, clamdscan, Nextcloud.
+// Package clamd speaks the protocol of ClamAV's clamd (clamd(8), "COMMANDS"), so that programs that
+// ask clamd about files can ask WildFire: rspamd, amavis, c-icap, squidclamav, Exim, clamdscan,
+// Nextcloud.
 //
 // # What it does
 //
-// A verdict that is known is answered at once. Contents without one are submitted and waited for;
-// what they are answered with after that is the configuration's choice ([Config.Unknown]). A
-// malicious verdict is told as a signature, such as "stream: WildFire.malware FOUND".
+// A known verdict is returned at once. Contents without a verdict are submitted, and the client
+// waits. If no verdict arrives in time, [Config.Unknown] determines the answer. A malicious verdict
+// is returned as a signature, such as "stream: WildFire.malware FOUND".
 //
-// Commands may have the prefix n or z, or none; sessions (IDSESSION) answer their commands as they
-// are done, each with its number. INSTREAM, FILDES and the commands that name a path below
-// [Config.Roots] are judged; a path beyond them is refused. SHUTDOWN and STREAM are unknown
+// Commands may have the prefix n, the prefix z, or none. Sessions (IDSESSION) answer commands in
+// the order in which they finish, each with its number. INSTREAM, FILDES and the commands with a
+// path below [Config.Roots] are supported; other paths are refused. SHUTDOWN and STREAM are unknown
 // commands.
 //
 // # What it guarantees
 //
-// OK means a finished verdict that is not malicious, or no contents at all. It means anything else
-// only where Config.Unknown says so, and then the contents were accepted and their verdict comes as
-// an event. What could not be looked up or submitted is an ERROR.
+// OK means a final verdict that is not malicious, or no contents at all. If Config.Unknown is "ok"
+// it can also mean that the contents were accepted and their verdict will come as an event.
+// Contents that could not be looked up or submitted lead to an ERROR.
 //
-// Memory is bounded: connections, commands under way, and what is held of each stream. A peer that
-// sends nothing, or does not read, is given up.
+// Memory is bounded: connections, running commands, and the buffered part of each stream. A client
+// that neither sends nor reads is disconnected.
 //
 // # What it does not do
 //
-// It authenticates nobody; package local says who may connect. Archives are judged as they are.
+// It does not authenticate clients; package local limits who may connect. Archives are judged as
+// they are.
 package clamd

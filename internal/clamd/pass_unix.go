@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// receive reads from a unix socket, and keeps the files that come along.
+// receive reads from a Unix socket, and stores the files passed with the data.
 func (p *peer) receive(u *net.UnixConn, b []byte) (int, error) {
-	var space [64]byte // of one file, and some headroom; the system drops what does not fit
+	var space [64]byte // for one file, and some headroom; the system drops further ones
 	n, rights, _, _, err := u.ReadMsgUnix(b, space[:syscall.CmsgSpace(4)])
 	if rights > 0 {
 		if kept := p.keepAll(space[:rights]); err == nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Read reads for as long as bytes come: the deadline moves with them.
+// Read extends the deadline as long as data arrives.
 func (p *peer) Read(b []byte) (int, error) {
 	deadline := time.Now().Add(stallTimeout)
 	if !p.until.IsZero() && p.until.Before(deadline) {

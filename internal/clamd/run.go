@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Run serves until ctx ends; those who wait are then answered with what is known, and what else is
-// under way gets the grace time. It returns when no connection is left, nil when it was ctx that
-// ended it. Call it once.
+// Run serves clients until ctx ends. Clients that wait for a verdict are then answered immediately,
+// with what is known; other running commands get the grace period. Run returns once all connections
+// are closed; the error is nil if ctx ended. It must be called only once.
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	if err := s.listener.Serve(ctx, grace, s.Close, s.kill, s.serve); err != nil {
 		return fmt.Errorf("clamd: %w", err)

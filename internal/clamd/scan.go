@@ -14,15 +14,15 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// The bounds of a scan.
+// Limits of a scan.
 const (
-	scanDepth    = 64 // folders within each other
-	scanAtOnce   = 8  // files of a MULTISCAN
+	scanDepth    = 64 // nested folders
+	scanAtOnce   = 8  // files that a MULTISCAN judges at once
 	namesAtATime = 256
 )
 
-// scan judges a file, or the files of a folder, as the command says: SCAN and ALLMATCHSCAN stop at
-// the first that is found, CONTSCAN goes on, MULTISCAN judges several at a time.
+// scan judges a file, or the files of a folder. SCAN and ALLMATCHSCAN stop at the first malicious
+// file, CONTSCAN continues, and MULTISCAN judges several files at a time.
 func (s *Server) scan(command, name string, to answers) {
 	root, rel, ok := s.below(name)
 	if !ok {
@@ -50,7 +50,7 @@ func (s *Server) scan(command, name string, to answers) {
 	}
 }
 
-// below finds the root of a path, and the path's name below it.
+// below returns the root that contains a path, and the path relative to it.
 func (s *Server) below(name string) (root, rel string, ok bool) {
 	if !path.IsAbs(name) {
 		return "", "", false
@@ -75,19 +75,19 @@ func (s *Server) below(name string) (root, rel string, ok bool) {
 	return root, rel, ok
 }
 
-// walk is a scan under way.
+// walk is a scan in progress.
 type walk struct {
 	s        *Server
 	root     *rootfs.Root
 	command  string
 	to       answers
-	folder   bool        // it is a folder that is scanned
-	answered atomic.Bool // something was answered
+	folder   bool        // the scan is of a folder
+	answered atomic.Bool // at least one answer was sent
 	stopped  atomic.Bool
 	files    errgroup.Group
 }
 
-// visit judges what rel names; shown is what the client calls it.
+// visit judges the file or folder rel. shown is the client's name for it.
 func (w *walk) visit(rel, shown string, depth int) error {
 	if w.stopped.Load() || w.s.ending.Err() != nil {
 		return errStopped
@@ -98,10 +98,10 @@ func (w *walk) visit(rel, shown string, depth int) error {
 		return w.fail("lstat() failed: "+reason(err), shown)
 	case state.Dir:
 		if depth == 0 {
-			w.folder = true // before any file is judged beside the walk
+			w.folder = true // set before other goroutines judge files
 		}
 		return w.visitAll(rel, shown, depth)
-	case !state.Regular && depth > 0: // links, sockets and the like hold no contents of their own
+	case !state.Regular && depth > 0: // links, sockets and so on have no contents
 		return nil
 	}
 
@@ -122,7 +122,7 @@ func (w *walk) visit(rel, shown string, depth int) error {
 
 func (w *walk) visitAll(rel, shown string, depth int) error {
 	if depth == scanDepth {
-		return w.fail("too many folders within each other", shown)
+		return w.fail("too many nested folders", shown)
 	}
 	dir, err := w.root.OpenDir(rel)
 	if err != nil {
@@ -146,14 +146,15 @@ func (w *walk) visitAll(rel, shown string, depth int) error {
 	}
 }
 
-// fail answers about what cannot be read.
+// fail reports something that cannot be read.
 func (w *walk) fail(why, shown string) error {
 	w.s.count(answeredError)
 
 	return w.report(fault(why), shown)
 }
 
-// report answers about one file. In a folder, those that are fine are not mentioned.
+// report sends the answer about one file. In a folder, only malicious and failed files are
+// reported.
 func (w *walk) report(r result, shown string) error {
 	if w.folder && !r.found && !r.fault {
 		return nil
@@ -172,10 +173,10 @@ func (w *walk) report(r result, shown string) error {
 	return nil
 }
 
-// errStopped ends a scan before its end.
+// errStopped ends a scan early.
 var errStopped = errors.New("stopped")
 
-// line makes a name fit for an answer, which ends at a newline or a NUL.
+// line makes a name safe for an answer, which ends at a newline or a NUL.
 func line(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -185,7 +186,7 @@ func line(name string) string {
 	}, name)
 }
 
-// reason says why a file cannot be read, in clamd's words where it has some.
+// reason says why a file cannot be read, in clamd's words if it has a message for that.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -4,7 +4,7 @@ import (
 	"backburn/internal/local"
 )
 
-// serve answers a client until it is done, or given up.
+// serve serves one client until the connection ends.
 func (s *Server) serve(conn *local.Conn) {
 	n := &session{s: s, p: newPeer(conn)}
 	n.work.SetLimit(sessionCommands)

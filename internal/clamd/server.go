@@ -16,30 +16,30 @@ import (
 	"backburn/pipeline"
 )
 
-// What contents without a verdict are answered with.
+// Answers for contents without a verdict.
 const (
 	UnknownOK    = "ok"    // OK
 	UnknownFound = "found" // WildFire.unknown FOUND
 	UnknownError = "error" // ERROR
 )
 
-// Config is what a Server is made with. Every field is required but those that say otherwise.
+// Config configures a Server. All fields are required unless they say otherwise.
 type Config struct {
 	Listen      string      // see local.Valid
-	Mode        fs.FileMode // of a unix socket
-	Connections int         // at a time
-	Source      string      // that contents are submitted under
+	Mode        fs.FileMode // of a Unix socket
+	Connections int         // maximum number at a time
+	Source      string      // for submitted contents
 	Priority    pipeline.Priority
-	Wait        time.Duration // for the verdict of contents that were submitted; 0: not at all
+	Wait        time.Duration // for the verdict of submitted contents; 0 does not wait
 	Unknown     string        // UnknownOK, UnknownFound or UnknownError
-	MaxStream   int64         // of contents, in bytes
-	Roots       []string      // absolute names of folders; paths below them may be scanned; optional
+	MaxStream   int64         // maximum size of contents in bytes
+	Roots       []string      // absolute paths of folders; clients may scan paths below them; optional
 	Judge       *judge.Judge
 	Guard       *guard.Guard // optional
 	Log         zerolog.Logger
 }
 
-// Server is a listener that is open already. Run serves it.
+// Server is an open listener. Run serves it.
 type Server struct {
 	cfg      Config
 	listener *local.Listener
@@ -52,8 +52,8 @@ type Server struct {
 	kill   context.CancelFunc
 }
 
-// New listens. It serves nothing before Run; whoever does not call Run calls Close. Its error
-// matches local.ErrListen where the address cannot be had.
+// New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
+// matches local.ErrListen if the address is not available.
 func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	l, err := local.Listen(local.Config{Address: cfg.Listen, Mode: cfg.Mode, Limit: cfg.Connections})
 	if err != nil {
@@ -71,10 +71,10 @@ func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	return s, nil
 }
 
-// Addr is the address that it listens on.
+// Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close stops listening, and ends those who wait. It may be called more than once.
+// Close stops listening and closes all connections. It may be called more than once.
 func (s *Server) Close() {
 	s.end()
 	_ = s.listener.Close()

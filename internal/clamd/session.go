@@ -16,20 +16,20 @@ import (
 	"backburn/internal/judge"
 )
 
-// sessionCommands is how many commands of one session are judged at a time.
+// sessionCommands is how many commands of one session run at a time.
 const sessionCommands = 8
 
-// session is a connection with the commands that are under way on it. Without IDSESSION it has one.
+// session is a connection and its running commands. Without IDSESSION there is only one command.
 type session struct {
 	s     *Server
 	p     *peer
-	ids   bool // IDSESSION was called: answers bear numbers
+	ids   bool // IDSESSION was called: answers are numbered
 	last  int  // number of the last command
 	work  errgroup.Group
-	count atomic.Int32 // commands under way
+	count atomic.Int32 // running commands
 }
 
-// next answers the next command. It reports whether another one may follow.
+// next handles the next command. It reports whether another one may follow.
 func (n *session) next() bool {
 	if !n.awaitCommand() {
 		return false
@@ -56,8 +56,8 @@ func (n *session) next() bool {
 	return n.answer(c, to)
 }
 
-// awaitCommand waits for the first byte of a command. A client that waits for an answer may be
-// silent for as long as that takes.
+// awaitCommand waits for the first byte of a command. A client may be silent while it waits for an
+// answer.
 func (n *session) awaitCommand() bool {
 	for {
 		_, err := n.p.in.Peek(1)
@@ -76,7 +76,7 @@ func isTimeout(err error) bool {
 	return ok && ne.Timeout() || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// answer answers a command. It reports whether another one may follow.
+// answer handles a command. It reports whether another one may follow.
 func (n *session) answer(c command, to answers) bool {
 	switch c.name {
 	case "PING":
@@ -87,7 +87,7 @@ func (n *session) answer(c command, to answers) bool {
 		return to.say(n.s.version()+"| COMMANDS: "+commands) == nil
 	case "STATS":
 		return to.say(n.s.stats()) == nil
-	case "RELOAD": // there is nothing to load again
+	case "RELOAD": // there is nothing to reload
 		return to.say("RELOADING") == nil
 	case "IDSESSION":
 		n.ids = true
@@ -108,7 +108,7 @@ func (n *session) answer(c command, to answers) bool {
 	return false
 }
 
-// do works on a command, beside others of its session.
+// do runs a command concurrently with others of its session.
 func (n *session) do(work func()) {
 	n.count.Add(1)
 	n.work.Go(func() error {
@@ -118,7 +118,7 @@ func (n *session) do(work func()) {
 	})
 }
 
-// instream reads a stream, and has it judged.
+// instream reads a stream and judges it.
 func (n *session) instream(to answers) bool {
 	spool := judge.NewSpool(n.s.cfg.MaxStream)
 	err := n.readStream(spool)
@@ -136,7 +136,7 @@ func (n *session) instream(to answers) bool {
 	case errors.Is(err, errBroken):
 		_ = spool.Close()
 		return false
-	case err != nil: // no room on the disk
+	case err != nil: // the disk is full
 		n.s.count(answeredError)
 		n.s.cfg.Log.Error().Err(err).Msg("cannot store a stream temporarily")
 		_ = spool.Close()
@@ -153,11 +153,11 @@ func (n *session) instream(to answers) bool {
 	return true
 }
 
-// errBroken says that the client is gone, or given up, in the middle of a stream.
-var errBroken = errors.New("the stream broke off")
+// errBroken means that the client disconnected, or was disconnected, in the middle of a stream.
+var errBroken = errors.New("the stream ended early")
 
-// readStream reads chunks: four bytes of length, and as many of contents. One without length ends
-// them.
+// readStream reads chunks: four bytes with the length, followed by the contents. A chunk of length
+// zero ends the stream.
 func (n *session) readStream(spool *judge.Spool) error {
 	n.p.until = time.Now().Add(streamTime)
 	defer func() { n.p.until = time.Time{} }()
@@ -190,7 +190,7 @@ func (n *session) readStream(spool *judge.Spool) error {
 	}
 }
 
-// broken tells what keeps a stream from its end: a client that is slow, or gone.
+// broken explains why a stream did not reach its end: a slow or disconnected client.
 func broken(err error) error {
 	if isTimeout(err) {
 		return err
@@ -199,7 +199,7 @@ func broken(err error) error {
 	return fmt.Errorf("%w: %w", errBroken, err)
 }
 
-// fildes takes the file that was passed, and has it judged.
+// fildes judges the file that was passed.
 func (n *session) fildes(to answers) bool {
 	f, err := n.p.passed()
 	if err != nil {

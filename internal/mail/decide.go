@@ -16,19 +16,19 @@ import (
 	"backburn/pipeline"
 )
 
-// part is an attachment that was submitted.
+// part is a submitted attachment.
 type part struct {
 	job     pipeline.Job
 	outcome judge.Outcome
 }
 
-// summary is what is known of a mail.
+// summary is the result for a whole mail.
 type summary struct {
 	parts     int
 	malicious int
-	pending   int    // without a verdict yet
-	unjudged  int    // without one for good, such as what WildFire does not analyze
-	worst     string // of the malicious verdicts the first
+	pending   int    // have no verdict yet
+	unjudged  int    // will never have a verdict, such as types that WildFire does not analyze
+	worst     string // the first malicious verdict
 }
 
 func (s *Server) count(outcome string) { s.mails.WithLabelValues(outcome).Inc() }
@@ -37,7 +37,7 @@ func (s *Server) log(m *message) *zerolog.Event {
 	return s.cfg.Log.Info().Str("mail", m.id).Str("queue_id", m.queueID)
 }
 
-// decide says what becomes of a mail.
+// decide returns the response for a mail.
 func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.Response, error) {
 	parts, err := s.submitParts(m, client)
 	switch {
@@ -62,22 +62,22 @@ func (s *Server) decide(m *message, client string, to *milter.Modifier) (milter.
 		return reply("451 4.7.1 No verdict on an attachment yet, try again later (%s)", m.id)
 	}
 	if err := s.mark(m, sum, to); err != nil {
-		return nil, err // the connection is gone
+		return nil, err // the connection has ended
 	}
 	s.count(outcome)
 
-	return milter.RespContinue, nil // at the end of a mail it means that it passes
+	return milter.RespContinue, nil // at the end of a mail, this lets it pass
 }
 
-// later refuses a mail for now.
+// later refuses a mail temporarily.
 func (s *Server) later(m *message, err error) (milter.Response, error) {
 	s.count(outcomeError)
-	s.cfg.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("cannot submit the attachments of a mail; refused temporarily")
+	s.cfg.Log.Error().Err(err).Str("mail", m.id).Str("queue_id", m.queueID).Msg("cannot submit the attachments of a mail; refusing it temporarily")
 
 	return reply("451 4.3.0 The filter cannot take this mail now, try again later (%s)", m.id)
 }
 
-// submitParts submits every attachment, one after the other.
+// submitParts submits all attachments, one after the other.
 func (s *Server) submitParts(m *message, client string) ([]*part, error) {
 	var parts []*part
 	err := walk(&m.header, m.body.Reader(), s.cfg.MaxMessage, func(a attachment) error {
@@ -110,7 +110,7 @@ func (s *Server) submitParts(m *message, client string) ([]*part, error) {
 	return parts, err
 }
 
-// job describes an attachment.
+// job returns the job of an attachment.
 func (s *Server) job(m *message, client string, a attachment, n int) pipeline.Job {
 	j := pipeline.Job{
 		ID:         m.id + "-" + strconv.Itoa(n),
@@ -143,7 +143,7 @@ func (s *Server) job(m *message, client string, a attachment, n int) pipeline.Jo
 	return j
 }
 
-// await waits for the verdicts that are not known yet.
+// await waits for verdicts that are not known yet.
 func (s *Server) await(parts []*part) {
 	ctx, cancel := context.WithTimeout(s.ending, s.cfg.Wait)
 	defer cancel()
@@ -188,9 +188,10 @@ func (s summary) outcome() string {
 	return outcomeNone
 }
 
-// mark replaces the headers of our name by the one that is true, and has a malicious mail held.
+// mark sets our header, replacing any that the mail already has, and quarantines a malicious mail
+// if configured.
 func (s *Server) mark(m *message, sum summary, to *milter.Modifier) error {
-	for i := m.ours; i > 0; i-- { // the last first, since removing one counts the others anew
+	for i := m.ours; i > 0; i-- { // backwards, because removing one renumbers those after it
 		if err := to.ChangeHeader(i, s.cfg.Header, ""); err != nil {
 			return err
 		}

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// decoded undoes a Content-Transfer-Encoding. An unknown one leaves the contents as they are.
+// decoded decodes a Content-Transfer-Encoding. With an unknown encoding it returns the contents
+// unchanged.
 func decoded(encoding string, r io.Reader) io.Reader {
 	encoding, _, _ = strings.Cut(strings.ToLower(encoding), ";")
 	switch strings.TrimSpace(encoding) {
@@ -19,13 +20,13 @@ func decoded(encoding string, r io.Reader) io.Reader {
 	return r
 }
 
-// decoder reads what step makes of its input, one step after the other. A step appends no more than
-// three bytes, and ends with the error of its input.
+// decoder reads the output of step, which it calls repeatedly on its input. A call appends at most
+// three bytes, and returns the error of the input at its end.
 type decoder struct {
 	in   *bufio.Reader
 	step func(in *bufio.Reader, out []byte) ([]byte, error)
 	buf  [4 << 10]byte
-	out  []byte // of buf, not read yet
+	out  []byte // the unread part of buf
 	err  error
 }
 
@@ -45,11 +46,11 @@ func (d *decoder) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// base64Group decodes as mail clients do: what is not of the alphabet is passed over, padding ends
-// a group and not the contents, and a group that is cut short gives what there is.
+// base64Group decodes base64 as mail clients do. It ignores characters outside the alphabet.
+// Padding ends a group but not the contents, and an incomplete group yields the bytes that it has.
 type base64Group struct {
 	bits uint32
-	have int // characters of the group
+	have int // number of characters in the group
 }
 
 const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -81,7 +82,7 @@ func (g *base64Group) next(in *bufio.Reader, out []byte) ([]byte, error) {
 	return out, nil
 }
 
-// end appends what the characters of a group mean, and begins a new one.
+// end appends the decoded bytes of the group, and starts a new one.
 func (g *base64Group) end(out []byte) []byte {
 	bits := g.bits << (6 * (4 - g.have))
 	for i := range max(g.have-1, 0) {
@@ -92,7 +93,7 @@ func (g *base64Group) end(out []byte) []byte {
 	return out
 }
 
-// nextQuoted decodes quoted-printable (RFC 2045, 6.7). What is no escape stays as it is.
+// nextQuoted decodes quoted-printable (RFC 2045, 6.7). It leaves invalid escapes unchanged.
 func nextQuoted(in *bufio.Reader, out []byte) ([]byte, error) {
 	c, err := in.ReadByte()
 	switch {
@@ -102,7 +103,7 @@ func nextQuoted(in *bufio.Reader, out []byte) ([]byte, error) {
 		return append(out, c), nil
 	}
 
-	two, _ := in.Peek(2) // fewer at the end
+	two, _ := in.Peek(2) // fewer at the end of the input
 	if len(two) == 2 && hexValue(two[0]) >= 0 && hexValue(two[1]) >= 0 {
 		out = append(out, byte(hexValue(two[0])<<4|hexValue(two[1])))
 		_, err = in.Discard(2)
@@ -116,10 +117,10 @@ func nextQuoted(in *bufio.Reader, out []byte) ([]byte, error) {
 	return append(out, c), nil
 }
 
-// maxTrailing is how many blanks may stand between the = of a line that goes on and its end.
+// maxTrailing limits the blanks between the = of a soft line break and the end of the line.
 const maxTrailing = 1000
 
-// softBreak reports whether the line ends here, and how many bytes that takes.
+// softBreak reports whether a soft line break follows, and its length in bytes.
 func softBreak(in *bufio.Reader) (n int, ok bool) {
 	for n = 1; n <= maxTrailing; n++ {
 		b, err := in.Peek(n)

@@ -1,25 +1,26 @@
-// Package mail is a milter: a filter that mail servers such as Postfix and Sendmail ask about every
-// mail.
+// Package mail is a milter: a filter that mail servers such as Postfix and Sendmail consult for
+// each mail.
 //
 // # What it does
 //
-// Every attachment is submitted under its own name, with the Message-ID, sender, recipients and
-// queue id as metadata: whatever is neither the text of the mail nor a container. Nested messages
-// are taken apart, archives go as they are. The mail is held for the verdicts, for as long as the
-// configuration says, and then rejected, quarantined, or passed with a header that tells the
-// outcome.
+// Every part of a mail that is neither its text nor a container is an attachment. Each is submitted
+// under its own name, with the Message-ID, sender, recipients and queue ID as metadata. Nested
+// messages are split into their parts; archives are submitted whole. The mail is held until the
+// verdicts arrive, at most for the configured time. It is then rejected, quarantined, or passed
+// with a header that states the outcome.
 //
 // # What it guarantees
 //
-// A mail that passed had every attachment of it submitted durably; otherwise it is refused for now
-// (451), and the sender tries again. What is not understood is an attachment: a mail is read more
-// leniently than its standards say, since mail clients do so too.
+// All attachments of a mail that passes have been submitted durably. Otherwise the mail is refused
+// temporarily (451), and the sender retries. A part that cannot be parsed is treated as an
+// attachment. Mails are parsed more leniently than the standards require, because mail clients do
+// the same.
 //
-// Memory is bounded: connections, the header, parts and depth of a mail. Bodies and attachments are
-// spooled to disk.
+// Memory is bounded: connections, and the header, number of parts and nesting of a mail. Bodies and
+// attachments are spooled to disk.
 //
 // # What it does not do
 //
-// It opens no archives, and decodes neither TNEF (winmail.dat, which is submitted whole) nor
-// uuencoded texts.
+// It does not open archives. It decodes neither TNEF (winmail.dat is submitted whole) nor uuencoded
+// text.
 package mail

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// maxHeader is how much is kept of the fields of a mail or part that matter, in bytes.
+// maxHeader is how much of a mail's or part's relevant fields is kept, in bytes.
 const maxHeader = 256 << 10
 
-// header is the fields that matter here, in the order in which they came.
+// header holds the relevant fields of a header, in their original order.
 type header struct {
 	fields []field
-	size   int  // of those, in bytes
-	cut    bool // there was more of them than is kept
+	size   int  // total size in bytes
+	cut    bool // fields were dropped because of the limit
 }
 
 type field struct{ name, value string }
 
-// add adds a field, unless it does not matter, or there are too many.
+// add adds a field if it is relevant and there is room.
 func (h *header) add(name, value string) {
 	name = strings.ToLower(strings.TrimRight(name, " \t"))
 	switch name {
@@ -37,7 +37,7 @@ func (h *header) add(name, value string) {
 	h.fields = append(h.fields, field{name, unfold(value)})
 }
 
-// all returns the values of a field.
+// all returns all values of a field.
 func (h *header) all(name string) []string {
 	var values []string
 	for _, f := range h.fields {
@@ -49,7 +49,7 @@ func (h *header) all(name string) []string {
 	return values
 }
 
-// get returns the first value of a field, "" where there is none.
+// get returns the first value of a field, or "" if it has none.
 func (h *header) get(name string) string {
 	if all := h.all(name); len(all) > 0 {
 		return all[0]
@@ -58,13 +58,13 @@ func (h *header) get(name string) string {
 	return ""
 }
 
-// unfold makes one line of a value.
+// unfold joins the lines of a folded value.
 func unfold(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(s))
 }
 
-// readHeader reads fields up to an empty line. A line that is no field is passed over, as mail
-// clients do.
+// readHeader reads fields up to an empty line. Like mail clients, it ignores lines that are not
+// fields.
 func readHeader(r *bufio.Reader) (header, error) {
 	var h header
 	var line []byte
@@ -92,7 +92,7 @@ func readHeader(r *bufio.Reader) (header, error) {
 		if len(line)+len(text) <= maxHeader {
 			line = append(line, text...)
 		}
-		for !whole { // the rest of a line that is longer than the buffer
+		for !whole { // skip the rest of a line that is longer than the buffer
 			part, err = r.ReadSlice('\n')
 			whole = !errors.Is(err, bufio.ErrBufferFull)
 			if len(line)+len(part) <= maxHeader {

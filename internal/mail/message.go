@@ -10,22 +10,22 @@ import (
 	"backburn/internal/judge"
 )
 
-// maxAddress bounds one address, in bytes.
+// maxAddress is the maximum length of an address in bytes.
 const maxAddress = 512
 
-// message is a mail under way.
+// message is a mail in progress.
 type message struct {
-	id         string // names it in jobs, logs and the header
+	id         string // identifies it in jobs, logs and the header
 	queueID    string
 	sender     string
 	recipients []string
-	more       int // recipients beside those
+	more       int // further recipients, which are only counted
 	header     header
-	ours       int // headers with our name that came along
+	ours       int // headers with our name that the mail already had
 	body       *judge.Spool
 }
 
-// note takes over the queue id, which comes with any of the calls.
+// note stores the queue ID, which the mail server may send with any call.
 func (m *message) note(from *milter.Modifier) {
 	for _, name := range []string{"i", "{i}"} {
 		if id := from.Macros[name]; id != "" {
@@ -34,7 +34,7 @@ func (m *message) note(from *milter.Modifier) {
 	}
 }
 
-// addressees is the recipients in one line.
+// addressees returns the recipients as one line.
 func (m *message) addressees() string {
 	text := strings.Join(m.recipients, ",")
 	if m.more > 0 {
@@ -44,7 +44,7 @@ func (m *message) addressees() string {
 	return text
 }
 
-// short makes text from outside fit for metadata.
+// short sanitizes and shortens untrusted text for metadata.
 func short(s string) string {
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -59,8 +59,8 @@ func short(s string) string {
 	return s
 }
 
-// reply is an answer in SMTP's words. It never is one of the library's simple ones, after which it
-// would serve the next mail of the connection with another session.
+// reply returns an SMTP response. It never returns one of the library's simple responses: after
+// those the library serves the next mail of the connection with a different session.
 func reply(format string, a ...any) (milter.Response, error) {
 	return milter.NewResponseStr(byte(milter.ActReplyCode), fmt.Sprintf(format, a...)), nil
 }

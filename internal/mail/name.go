@@ -6,7 +6,7 @@ import (
 	"backburn/pipeline"
 )
 
-// extensions are those by which WildFire tells what is no more than text.
+// extensions maps text types to the extensions by which WildFire recognizes them.
 var extensions = map[string]string{
 	"application/hta":               ".hta",
 	"application/javascript":        ".js",
@@ -26,10 +26,10 @@ var extensions = map[string]string{
 	"application/x-silverlight-app": ".xap",
 }
 
-// baseName makes a name of a file out of what a mail says; "" if nothing is left of it.
+// baseName returns a clean file name from a mail; "" if nothing is left of it.
 func baseName(s string) string { return pipeline.CleanName(keepBytes(pipeline.BaseName(s))) }
 
-// keepBytes returns s, or text in its place where it is no UTF-8: a Latin-1 name is the likeliest.
+// keepBytes returns s, or, if s is not UTF-8, its conversion from Latin-1, the most likely charset.
 func keepBytes(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -38,7 +38,7 @@ func keepBytes(s string) string {
 	return toUTF8("windows-1252", s)
 }
 
-// nameOf is the name of an attachment: as its disposition says, or else its type, or else its
+// nameOf returns the name of an attachment: from its disposition, else from its type, else from its
 // number.
 func nameOf(h *header, number string) string {
 	for _, f := range []struct{ field, parameter string }{
@@ -59,7 +59,7 @@ func nameOf(h *header, number string) string {
 	return "part" + number + extensions[kind]
 }
 
-// named reports whether a part says that it is a file.
+// named reports whether a part's header gives it a file name.
 func named(h *header) bool {
 	for _, name := range []string{"content-disposition", "content-type"} {
 		for _, value := range h.all(name) {

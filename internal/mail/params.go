@@ -11,9 +11,9 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 )
 
-// params takes a value such as that of Content-Type apart: its first word in lower case, and its
-// parameters (RFC 2045, 5.1, and RFC 2231). It takes what mail clients take: parameters without
-// quotes, with unfinished ones, and more than one of a name, of which the first counts.
+// params parses a value such as that of Content-Type: its first word, in lower case, and its
+// parameters (RFC 2045, 5.1, and RFC 2231). It accepts what mail clients accept: parameters without
+// quotes, with unterminated quotes, and repeated names, of which the first one counts.
 func params(value string) (word string, found map[string]string) {
 	first, rest := cutOutside(value)
 	word = strings.ToLower(strings.TrimSpace(first))
@@ -38,21 +38,21 @@ func params(value string) (word string, found map[string]string) {
 		pieces[name] = append(pieces[name], piece{max(index, 0), extended, text})
 	}
 
-	for name, all := range pieces { // RFC 2231, 4.1: it wins over the plain one
+	for name, all := range pieces { // RFC 2231, 4.1: it takes precedence over the plain one
 		found[name] = join(all)
 	}
 
 	return word, found
 }
 
-// piece is a part of a parameter's value (RFC 2231, 3).
+// piece is a section of a parameter's value (RFC 2231, 3).
 type piece struct {
 	index    int
 	extended bool // percent-encoded
 	text     string
 }
 
-// splitKey takes name*1* apart; index is -1 where there is none.
+// splitKey splits name*1* into its parts; index is -1 if there is none.
 func splitKey(key string) (name string, index int, extended bool) {
 	key, extended = strings.CutSuffix(key, "*")
 	name, number, ok := strings.Cut(key, "*")
@@ -67,7 +67,7 @@ func splitKey(key string) (name string, index int, extended bool) {
 	return name, int(n), extended
 }
 
-// join puts the pieces of a value together. The first one may name a charset.
+// join concatenates the pieces of a value. The first one may name a charset.
 func join(all []piece) string {
 	slices.SortStableFunc(all, func(a, b piece) int { return cmp.Compare(a.index, b.index) })
 	charset := ""
@@ -105,7 +105,7 @@ func percentDecode(s string) string {
 	return b.String()
 }
 
-// cutOutside cuts at the first semicolon that is not in quotes.
+// cutOutside cuts s at the first semicolon outside quotes.
 func cutOutside(s string) (before, after string) {
 	quoted := false
 	for i := 0; i < len(s); i++ {
@@ -122,7 +122,7 @@ func cutOutside(s string) (before, after string) {
 	return s, ""
 }
 
-// unquote takes quotes off, also where the last one is missing.
+// unquote removes quotes, even if the closing one is missing.
 func unquote(s string) string {
 	inner, ok := strings.CutPrefix(s, `"`)
 	if !ok {
@@ -144,8 +144,8 @@ func unquote(s string) string {
 	return b.String()
 }
 
-// decodeWords decodes encoded words (RFC 2047), which mail clients put into parameters although
-// they should not.
+// decodeWords decodes encoded words (RFC 2047). Mail clients use them in parameters although the
+// RFC does not allow it.
 func decodeWords(s string) string {
 	if !strings.Contains(s, "=?") {
 		return s
@@ -165,7 +165,7 @@ func decodeWords(s string) string {
 	return text
 }
 
-// toUTF8 converts a text; one of an unknown charset stays as it is.
+// toUTF8 converts text to UTF-8. It returns text in an unknown charset unchanged.
 func toUTF8(charset, s string) string {
 	if charset == "" {
 		return s

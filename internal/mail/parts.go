@@ -12,45 +12,44 @@ import (
 	"backburn/internal/judge"
 )
 
-// maxDepth is how many containers are opened within each other. What is deeper is submitted as it
-// is.
+// maxDepth is how many nested containers are opened. A deeper one is submitted whole.
 const maxDepth = 12
 
-// maxEntities is how many parts of any kind a mail may have, texts and containers included: each
-// costs some work, and takes no more than a line.
+// maxEntities is the maximum number of parts of any kind in a mail, including texts and containers.
+// Each costs some work but may take only one line of the mail.
 const maxEntities = 5000
 
-// errTooManyParts says that a mail has more parts or attachments than it may have.
+// errTooManyParts means that a mail exceeds the limit of parts or of attachments.
 var errTooManyParts = errors.New("too many attachments")
 
-// attachment is a part of a mail that is submitted.
+// attachment is a part of a mail that is to be submitted.
 type attachment struct {
-	name   string // a file's name
-	number string // its place in the mail, such as "2.1" for the first part of the second
+	name   string // file name
+	number string // position in the mail, such as "2.1" for the first part of the second part
 	body   io.Reader
 }
 
-// walker takes a mail apart.
+// walker visits the parts of a mail.
 type walker struct {
 	limit int64 // of the mail, in bytes
 	visit func(attachment) error
-	seen  int // parts of any kind
+	seen  int // parts of any kind so far
 }
 
-// walk calls visit for each attachment of a mail, by its header and its body, which is encoded. An
-// error of visit ends the walk, and is returned.
+// walk calls visit for each attachment of a mail. body is still encoded. An error from visit ends
+// the walk and is returned.
 func walk(h *header, body io.Reader, limit int64, visit func(attachment) error) error {
 	w := walker{limit: limit, visit: visit}
 
 	return w.entity(h, body, "", 0)
 }
 
-// entity visits a mail, or a part of one.
+// entity visits a mail or a part of one.
 func (w *walker) entity(h *header, body io.Reader, number string, depth int) error {
 	if w.seen++; w.seen > maxEntities {
 		return errTooManyParts
 	}
-	if h.cut { // what it says of itself is not known
+	if h.cut { // its type is not reliable
 		return w.leaf(h, body, number)
 	}
 	encoding := h.get("content-transfer-encoding")
@@ -81,8 +80,8 @@ func (w *walker) leaf(h *header, content io.Reader, number string) error {
 	return w.visit(attachment{name: nameOf(h, number), number: number, body: content})
 }
 
-// container visits the parts of a container. One without its boundary may be encoded, against RFC
-// 2045, 6.4; and if that is not it, it is an attachment.
+// container visits the parts of a container. If the boundary is not found, the container itself may
+// be encoded, in violation of RFC 2045, 6.4. If decoding does not help either, it is an attachment.
 func (w *walker) container(h *header, boundary, encoding string, body io.Reader, number string, depth int) error {
 	whole := judge.NewSpool(w.limit)
 	defer whole.Close()
@@ -124,8 +123,8 @@ func (w *walker) parts(boundary string, body io.Reader, number string, depth int
 	return s.found, ignoreEOF(s.err)
 }
 
-// boundaryOf is what separates the parts of a container. Of several types the first that is one
-// counts.
+// boundaryOf returns the boundary of a container. If there are several Content-Type fields, the
+// first one that names a container counts.
 func boundaryOf(h *header) (string, bool) {
 	for _, value := range h.all("content-type") {
 		kind, found := params(value)
@@ -137,12 +136,12 @@ func boundaryOf(h *header) (string, bool) {
 	return "", false
 }
 
-// isMessage reports whether a type is that of a nested message.
+// isMessage reports whether a type is a nested message.
 func isMessage(kind string) bool {
 	return kind == "message/rfc822" || kind == "message/global" || kind == "message/news"
 }
 
-// isText reports whether a type is that of the text of a mail, or of a report by a mail server.
+// isText reports whether a type is a mail's text or a mail server's report.
 func isText(kind string) bool {
 	switch kind {
 	case "", "text", "text/plain", "text/html", "text/rfc822-headers", "message/delivery-status", "message/disposition-notification":
@@ -152,9 +151,10 @@ func isText(kind string) bool {
 	return false
 }
 
-// beginsHeader reports whether contents begin as a message does: with a field, or an envelope line.
+// beginsHeader reports whether contents begin like a message: with a header field or an envelope
+// line.
 func beginsHeader(r *bufio.Reader) bool {
-	begin, _ := r.Peek(200) // fewer at the end
+	begin, _ := r.Peek(200) // fewer at the end of the input
 	if bytes.HasPrefix(begin, []byte("From ")) {
 		return true
 	}
@@ -171,18 +171,18 @@ func beginsHeader(r *bufio.Reader) bool {
 	return true
 }
 
-// splitter reads the parts of a container, one after the other (RFC 2046, 5.1.1). Where the last
-// boundary is missing, the last part ends with the contents; parts that come after it are parts.
+// splitter reads the parts of a container in order (RFC 2046, 5.1.1). If the closing boundary is
+// missing, the last part ends with the contents. Parts after the closing boundary are read, too.
 type splitter struct {
 	in       *bufio.Reader
-	boundary []byte // with the two hyphens before it
-	between  bool   // in what comes before the first part, or after the last one
-	atStart  bool   // of a line
-	found    bool   // the boundary was
-	ended    bool   // the part ended
-	held     string // line end that belongs to the next boundary, if that comes
-	head     string // line end that is to be read before out
-	out      []byte // of the reader's buffer, not read yet
+	boundary []byte // including the leading hyphens
+	between  bool   // before the first part or after the closing boundary
+	atStart  bool   // at the beginning of a line
+	found    bool   // the boundary was found
+	ended    bool   // the current part has ended
+	held     string // line end that belongs to the boundary, if one follows
+	head     string // line end to return before out
+	out      []byte // unread part of the reader's buffer
 	err      error
 }
 
@@ -196,7 +196,7 @@ func newSplitter(body io.Reader, boundary string) *splitter {
 	}
 }
 
-// next goes to the next part. It reports whether there is one.
+// next advances to the next part. It reports whether there is one.
 func (s *splitter) next() bool {
 	for s.err == nil && (!s.ended || s.between) {
 		s.advance()
@@ -210,7 +210,7 @@ func (s *splitter) next() bool {
 	return true
 }
 
-// Read reads from the part.
+// Read reads from the current part.
 func (s *splitter) Read(p []byte) (int, error) {
 	for len(s.head)+len(s.out) == 0 {
 		switch {
@@ -231,7 +231,7 @@ func (s *splitter) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// advance reads a line, or a piece of one that is longer than the buffer.
+// advance reads a line, or a piece of a line that is longer than the buffer.
 func (s *splitter) advance() {
 	line, err := s.in.ReadSlice('\n')
 	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
@@ -264,7 +264,7 @@ func (s *splitter) advance() {
 	s.out = text
 }
 
-// delimits reports whether a line is the boundary, and whether it is the final one.
+// delimits reports whether a line is a boundary, and whether it is the closing one.
 func (s *splitter) delimits(line []byte) (final, ok bool) {
 	rest, ok := bytes.CutPrefix(line, s.boundary)
 	if !ok {

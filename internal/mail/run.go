@@ -11,9 +11,9 @@ import (
 	"github.com/emersion/go-milter"
 )
 
-// Run serves until ctx ends; mail that waits is then answered by what is known, and what else is
-// under way gets the grace time. It returns when no connection is left, nil when it was ctx that
-// ended it. Call it once.
+// Run serves mail servers until ctx ends. Mails that wait for verdicts are then answered
+// immediately, with what is known; other requests get the grace period. Run returns once all
+// connections are closed; the error is nil if ctx ended. It must be called only once.
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	if err := s.listener.Serve(ctx, grace, s.Close, s.kill, func(c *local.Conn) { s.serve(c) }); err != nil {
 		return fmt.Errorf("mail: %w", err)
@@ -22,8 +22,8 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// serve lets a milter server of its own serve a connection: the library tells nobody that one
-// ended, and serves without time limits.
+// serve runs a separate milter server for each connection, because the library does not report when
+// a connection ends and has no time limits.
 func (s *Server) serve(c net.Conn) {
 	n := &session{s: s}
 	one := &single{conn: &timed{Conn: c}, ended: make(chan struct{})}
@@ -36,10 +36,10 @@ func (s *Server) serve(c net.Conn) {
 		Actions:   milter.OptAddHeader | milter.OptChangeHeader | milter.OptQuarantine,
 		Protocol:  milter.OptNoHelo,
 	}
-	_ = server.Serve(one) // net.ErrClosed, when the connection ended
+	_ = server.Serve(one) // net.ErrClosed after the connection has ended
 }
 
-// single is a listener for one connection.
+// single is a listener that accepts one connection.
 type single struct {
 	conn  *timed
 	taken bool

@@ -16,37 +16,37 @@ import (
 	"backburn/pipeline"
 )
 
-// What becomes of a mail with something malicious.
+// Actions for a mail with a malicious attachment.
 const (
 	MaliciousReject     = "reject"
 	MaliciousQuarantine = "quarantine"
 	MaliciousHeader     = "header"
 )
 
-// What becomes of a mail without a verdict on everything.
+// Actions for a mail that has attachments without a verdict.
 const (
 	UnknownAccept   = "accept"
 	UnknownTempfail = "tempfail"
 )
 
-// Config is what a Server is made with. Every field is required.
+// Config configures a Server. All fields are required.
 type Config struct {
 	Listen      string      // see local.Valid
-	Mode        fs.FileMode // of a unix socket
-	Connections int         // at a time
-	Source      string      // that attachments are submitted under
+	Mode        fs.FileMode // of a Unix socket
+	Connections int         // maximum number at a time
+	Source      string      // for submitted attachments
 	Priority    pipeline.Priority
-	Wait        time.Duration // for verdicts; 0: not at all
+	Wait        time.Duration // for verdicts; 0 does not wait
 	Malicious   string        // MaliciousReject, MaliciousQuarantine or MaliciousHeader
 	Unknown     string        // UnknownAccept or UnknownTempfail
-	Header      string        // name of the header that tells the outcome
+	Header      string        // name of the header that states the outcome
 	MaxMessage  int64         // in bytes
-	MaxParts    int           // attachments of a mail
+	MaxParts    int           // maximum number of attachments in a mail
 	Judge       *judge.Judge
 	Log         zerolog.Logger
 }
 
-// Server is a listener that is open already. Run serves it.
+// Server is an open listener. Run serves it.
 type Server struct {
 	cfg      Config
 	listener *local.Listener
@@ -58,18 +58,18 @@ type Server struct {
 	kill   context.CancelFunc
 }
 
-// The values of the label "outcome".
+// Values of the label "outcome".
 const (
 	outcomeNone      = "none"      // no attachment
-	outcomeClean     = "clean"     // verdicts, none of them malicious
+	outcomeClean     = "clean"     // all attachments have verdicts, none malicious
 	outcomeMalicious = "malicious" // at least one malicious verdict
-	outcomeUnknown   = "unknown"   // not all verdicts
+	outcomeUnknown   = "unknown"   // some attachments have no verdict
 	outcomeRefused   = "refused"   // too large, or too many attachments
-	outcomeError     = "error"     // refused for now
+	outcomeError     = "error"     // refused temporarily
 )
 
-// New listens. It serves nothing before Run; whoever does not call Run calls Close. Its error
-// matches local.ErrListen where the address cannot be had.
+// New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
+// matches local.ErrListen if the address is not available.
 func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	l, err := local.Listen(local.Config{Address: cfg.Listen, Mode: cfg.Mode, Limit: cfg.Connections})
 	if err != nil {
@@ -81,13 +81,13 @@ func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	s.ending, s.end = context.WithCancel(s.life)
 	s.mails = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "backburn_mail_messages_total",
-		Help: "Mails that were filtered: none without attachments, clean, malicious, unknown without all verdicts, refused by their bounds, error where they could not be submitted.",
+		Help: "Mails by outcome: none (no attachments), clean, malicious, unknown (verdicts missing), refused (over a limit), error (could not be submitted).",
 	}, []string{"outcome"})
 	for _, o := range []string{outcomeNone, outcomeClean, outcomeMalicious, outcomeUnknown, outcomeRefused, outcomeError} {
 		s.mails.WithLabelValues(o)
 	}
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "backburn_mail_connections", Help: "Connections of mail servers that are open.",
+		Name: "backburn_mail_connections", Help: "Open connections of mail servers.",
 	}, func() float64 { return float64(l.Open()) })
 	if err := errors.Join(reg.Register(s.mails), reg.Register(open)); err != nil {
 		s.Close()
@@ -97,22 +97,22 @@ func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	return s, nil
 }
 
-// Addr is the address that it listens on.
+// Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close stops listening, and ends those who wait. It may be called more than once.
+// Close stops listening and closes all connections. It may be called more than once.
 func (s *Server) Close() {
 	s.end()
 	_ = s.listener.Close()
 }
 
-// The times that a mail server is given. It is silent while its own client is.
+// Time limits for mail servers. A mail server is silent while its own client is.
 const (
 	readTimeout  = 10 * time.Minute
 	writeTimeout = 30 * time.Second
 )
 
-// timed is a connection whose deadlines move with what comes and goes.
+// timed is a connection whose deadlines are extended with each read and write.
 type timed struct {
 	net.Conn
 	closed func()
@@ -134,7 +134,7 @@ func (c *timed) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Close is called once: by the library, after its last call of the session.
+// Close is called once by the library, after its last call of the session.
 func (c *timed) Close() error {
 	err := c.Conn.Close()
 	c.closed()

@@ -12,25 +12,25 @@ import (
 	"backburn/internal/judge"
 )
 
-// session is a connection of a mail server, with the mail that comes over it. The library calls one
-// method at a time.
+// session is a mail server's connection, with its current mail. The library calls one method at a
+// time.
 type session struct {
 	milter.NoOpMilter
 	s      *Server
-	client string // address of whoever sent the mail
-	fields int    // bytes of header since the library last forgot them
+	client string // address of the SMTP client
+	fields int    // bytes of header fields since the library last discarded them
 
-	mail *message // nil between mails
+	mail *message // nil between two mails
 }
 
 const (
 	keptRecipients = 64
-	maxFields      = 4 << 20 // of a connection, in bytes, until the mail server ends or aborts a mail
+	maxFields      = 4 << 20 // bytes of header fields on one connection, until the mail server ends or aborts a mail
 )
 
 var errFields = errors.New("more header fields than a connection may send")
 
-// reset drops the mail that is under way.
+// reset discards the current mail.
 func (n *session) reset() {
 	if n.mail != nil && n.mail.body != nil {
 		_ = n.mail.body.Close()
@@ -38,7 +38,8 @@ func (n *session) reset() {
 	n.mail = nil
 }
 
-// current is the mail under way; some mail servers do not say where one begins.
+// current returns the current mail. It starts one if necessary, because some mail servers do not
+// announce a new mail.
 func (n *session) current() *message {
 	if n.mail == nil {
 		n.mail = &message{id: "mail-" + rand.Text(), body: judge.NewSpool(n.s.cfg.MaxMessage)}
@@ -47,7 +48,7 @@ func (n *session) current() *message {
 	return n.mail
 }
 
-// Connect notes who sends.
+// Connect records the SMTP client.
 func (n *session) Connect(_, _ string, _ uint16, addr net.IP, _ *milter.Modifier) (milter.Response, error) {
 	n.client = ""
 	if addr != nil {
@@ -57,7 +58,7 @@ func (n *session) Connect(_, _ string, _ uint16, addr net.IP, _ *milter.Modifier
 	return milter.RespContinue, nil
 }
 
-// MailFrom begins a mail.
+// MailFrom starts a mail.
 func (n *session) MailFrom(from string, m *milter.Modifier) (milter.Response, error) {
 	n.reset()
 	mail := n.current()
@@ -67,7 +68,7 @@ func (n *session) MailFrom(from string, m *milter.Modifier) (milter.Response, er
 	return milter.RespContinue, nil
 }
 
-// RcptTo notes a recipient.
+// RcptTo records a recipient.
 func (n *session) RcptTo(to string, m *milter.Modifier) (milter.Response, error) {
 	mail := n.current()
 	if len(mail.recipients) < keptRecipients {
@@ -80,8 +81,8 @@ func (n *session) RcptTo(to string, m *milter.Modifier) (milter.Response, error)
 	return milter.RespContinue, nil
 }
 
-// Header notes a field of the mail's own header. The library keeps all of them, so they are bounded
-// here.
+// Header records a field of the mail's header. The library stores all fields, so their size is
+// limited here.
 func (n *session) Header(name, value string, m *milter.Modifier) (milter.Response, error) {
 	if n.fields += len(name) + len(value) + 64; n.fields > maxFields {
 		return nil, errFields
@@ -96,7 +97,7 @@ func (n *session) Header(name, value string, m *milter.Modifier) (milter.Respons
 	return milter.RespContinue, nil
 }
 
-// BodyChunk holds a piece of the body.
+// BodyChunk stores a piece of the body.
 func (n *session) BodyChunk(chunk []byte, m *milter.Modifier) (milter.Response, error) {
 	mail := n.current()
 	mail.note(m)
@@ -115,7 +116,7 @@ func (n *session) BodyChunk(chunk []byte, m *milter.Modifier) (milter.Response, 
 	return milter.RespContinue, nil
 }
 
-// Body is the end of a mail, which is judged now.
+// Body is called at the end of a mail, and judges it.
 func (n *session) Body(m *milter.Modifier) (milter.Response, error) {
 	mail := n.current()
 	defer n.reset()
@@ -124,7 +125,7 @@ func (n *session) Body(m *milter.Modifier) (milter.Response, error) {
 	return n.s.decide(mail, n.client, m)
 }
 
-// Abort drops a mail.
+// Abort discards the mail.
 func (n *session) Abort(*milter.Modifier) error {
 	n.reset()
 	n.fields = 0
@@ -132,7 +133,7 @@ func (n *session) Abort(*milter.Modifier) error {
 	return nil
 }
 
-// Headers is the end of the header.
+// Headers is called at the end of the header.
 func (n *session) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
 	return milter.RespContinue, nil
 }
