@@ -7,20 +7,20 @@ import (
 	"backburn/results"
 )
 
-// Config says what a sink reads, and how it deals with faults.
+// Config says which events a sink reads, and how it handles faults.
 type Config struct {
-	Name    string // of the sink; part of its durable
-	Kind    string // for Status
+	Name    string // sink name; part of its durable consumer's name
+	Kind    string // shown in Status
 	Prefix  string // nats.prefix
 	Filter  results.Filter
 	Format  format.Name // defaults to cloudevents
-	Product string      // version of Backburn
+	Product string      // Backburn's version
 
-	DeadFile    string        // JSON lines of events that were refused, with the reason; "": they are tried again
-	MaxAttempts int           // of an event over which the receiver breaks down; defaults to 10
-	Timeout     time.Duration // that Send may take; defaults to 30s
-	RetryMin    time.Duration // the back-off begins here; defaults to 1s
-	RetryMax    time.Duration // and ends here; defaults to 1m
-	Pause       time.Duration // between two tries of a receiver that is misconfigured; defaults to 1m
-	WarnEvery   time.Duration // a fault that lasts is logged so often; defaults to 10m
+	DeadFile    string        // JSON lines with rejected events and their reasons; "": they are retried instead
+	MaxAttempts int           // attempts for an event on which the receiver fails; defaults to 10
+	Timeout     time.Duration // limit for one call of Send; defaults to 30s
+	RetryMin    time.Duration // first retry delay; defaults to 1s
+	RetryMax    time.Duration // longest retry delay; defaults to 1m
+	Pause       time.Duration // retry delay while something is misconfigured; defaults to 1m
+	WarnEvery   time.Duration // interval between log messages about a lasting fault; defaults to 10m
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// letter is a line of the file of dead letters.
+// letter is one line of the dead-letter file.
 type letter struct {
 	Time     time.Time       `json:"time"`
 	Attempts int             `json:"attempts"`
@@ -23,10 +23,10 @@ type letter struct {
 	Event    json.RawMessage `json:"event"`
 }
 
-// deadFile is a file of dead letters. Processes that write to it take turns.
+// deadFile is a file of dead letters. A lock serializes the processes that write to it.
 type deadFile struct{ path string }
 
-// openDeadFile makes the file where it is missing. Without a path there is none.
+// openDeadFile creates the file if it is missing. It returns nil if path is "".
 func openDeadFile(path string) (*deadFile, error) {
 	if path == "" {
 		return nil, nil
@@ -41,7 +41,7 @@ func openDeadFile(path string) (*deadFile, error) {
 	return &deadFile{path}, f.Close()
 }
 
-// lock keeps other processes from the file, for a moment.
+// lock excludes other processes from the file until unlock is called.
 func (d *deadFile) lock() (unlock func(), err error) {
 	l := flock.New(d.path + ".lock")
 	if err := l.Lock(); err != nil {
@@ -50,7 +50,7 @@ func (d *deadFile) lock() (unlock func(), err error) {
 	return func() { _ = l.Unlock() }, nil
 }
 
-// add appends letters. They are on the disk when it returns.
+// add appends letters, and returns once they are on the disk.
 func (d *deadFile) add(letters ...letter) error {
 	unlock, err := d.lock()
 	if err != nil {
@@ -79,7 +79,7 @@ func (d *deadFile) add(letters ...letter) error {
 	return f.Sync()
 }
 
-// ownLine ends a line that somebody left without its end, in front of what is appended.
+// ownLine returns a newline if the file ends in the middle of a line.
 func ownLine(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
@@ -99,15 +99,15 @@ func ignoreEOF(err error) error {
 	return err
 }
 
-// errReplaying is another replay of the same file.
+// errReplaying means that another replay of the same file is running.
 var errReplaying = errors.New("another replay of this sink is running")
 
-// maxLetter bounds a line, in bytes.
+// maxLetter is the maximum length of a line in bytes.
 const maxLetter = 16 << 20
 
-// each gives every letter to do, and keeps those for which do reports true. Letters that come
-// meanwhile are not touched. If it is interrupted, or the process is killed, no letter is lost,
-// and some may be given to do again.
+// each calls do for every letter, and keeps those for which do returns true. It does not touch
+// letters that are added meanwhile. If it is interrupted or the process is killed, no letter is
+// lost, but do may be called again for some of them.
 func (d *deadFile) each(ctx context.Context, do func(letter) (keep bool, err error)) error {
 	alone := flock.New(d.path + ".replay.lock")
 	if got, err := alone.TryLock(); err != nil || !got {
@@ -133,7 +133,7 @@ func (d *deadFile) each(ctx context.Context, do func(letter) (keep bool, err err
 	for lines.Scan() {
 		var l letter
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			continue // a line that was torn when the power went; its event is in the stream
+			continue // a line truncated by a power failure; its event is still in the stream
 		}
 		if stop == nil {
 			stop = ctx.Err()
@@ -147,7 +147,7 @@ func (d *deadFile) each(ctx context.Context, do func(letter) (keep bool, err err
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", taken, err) // it is there for the next replay
+		return fmt.Errorf("%s: %w", taken, err) // it stays for the next replay
 	}
 	if len(kept) > 0 {
 		if err := d.add(kept...); err != nil {
@@ -157,7 +157,8 @@ func (d *deadFile) each(ctx context.Context, do func(letter) (keep bool, err err
 	return errors.Join(stop, os.Remove(taken))
 }
 
-// take moves the letters aside, behind those of a replay that was killed. "" is none.
+// take moves the letters to another file, after those left by a replay that was killed. It returns
+// that file's name, or "" if there are no letters.
 func (d *deadFile) take() (string, error) {
 	aside := d.path + ".replay"
 	unlock, err := d.lock()
@@ -202,7 +203,7 @@ func (d *deadFile) take() (string, error) {
 	return aside, os.Remove(d.path)
 }
 
-// list gives every letter to do, and changes nothing.
+// list calls do for every letter without changing anything.
 func (d *deadFile) list(do func(letter) error) error {
 	for _, path := range []string{d.path + ".replay", d.path} {
 		f, err := os.Open(path)

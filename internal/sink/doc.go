@@ -1,12 +1,13 @@
-// Package sink hands events on to what does not read NATS: a webhook, a file, or a syslog server.
+// Package sink delivers events to receivers that do not read NATS: a webhook, a file, or a syslog
+// server.
 //
-// A sink is a consumer of the stream of events like any other, with a durable of its own
-// ("sink-<name>"), so that it goes on where it stopped. Each event is handed on at least once, in
-// the order of the stream, one at a time. A sink holds up no other consumer, and nothing of the
-// pipeline.
+// A sink is an ordinary consumer of the event stream, with its own durable ("sink-<name>"), so it
+// resumes where it stopped. It delivers each event at least once, in stream order, one at a time. A
+// slow sink delays neither other consumers nor the pipeline.
 //
-// Why an event was not taken decides what follows ([Fault]): a receiver that is away, or that does
-// not take anything as it is configured, is tried again for as long as the stream keeps the event.
-// Only what the receiver says of one event ends in the file of dead letters, on the disk before the
-// event is given up. [Replay] hands on again what is there, or what the stream has from a time on.
+// What happens after a failed delivery depends on its cause ([Fault]). If the receiver is
+// unavailable or something is misconfigured, the sink retries for as long as the stream keeps the
+// event. If the receiver rejects one particular event, the event goes to the dead-letter file; it
+// is on the disk before the sink continues. [Replay] delivers the dead letters again, or all events
+// of the stream since a given time.
 package sink

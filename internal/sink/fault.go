@@ -5,42 +5,42 @@ import (
 	"time"
 )
 
-// Kind is whose fault it is that an event was not taken.
+// Kind classifies why an event was not delivered.
 type Kind string
 
 // The kinds of faults.
 const (
-	// Unavailable is a receiver that cannot be reached or asks for patience, or a disk that is
-	// full. It is tried again without an end.
+	// Unavailable: the receiver cannot be reached or asks for a delay, or a disk is full. The sink
+	// retries without limit.
 	Unavailable Kind = "unavailable"
 
-	// Failing is a receiver that broke down over an event. It is tried again Config.MaxAttempts
-	// times.
+	// Failing: the receiver reported an internal error for an event. The sink makes at most
+	// Config.MaxAttempts attempts.
 	Failing Kind = "failing"
 
-	// Misconfigured is a receiver, or a sink, that takes nothing until somebody changes its
-	// configuration. The sink pauses, and tries again without an end.
+	// Misconfigured: the receiver or the sink does not work until somebody changes a configuration.
+	// The sink pauses between attempts, and retries without limit.
 	Misconfigured Kind = "misconfigured"
 
-	// Refused is one event that the receiver will never take.
+	// Refused: the receiver will never accept this event.
 	Refused Kind = "refused"
 )
 
-// Kinds lists the kinds of faults.
+// Kinds lists all kinds.
 func Kinds() []Kind { return []Kind{Unavailable, Failing, Misconfigured, Refused} }
 
-// Fault is why a target did not take an event. Its text holds no secret.
+// Fault says why a target did not accept an event. Its text contains no secrets.
 type Fault struct {
 	Kind   Kind
-	After  time.Duration // how long the receiver wants to be left alone; 0 where it does not say
-	Remedy string        // what an operator can do; "" where that is nothing
+	After  time.Duration // delay requested by the receiver; 0 if none
+	Remedy string        // what an operator can do; "" if nothing
 	Err    error
 }
 
 func (f *Fault) Error() string { return f.Err.Error() }
 func (f *Fault) Unwrap() error { return f.Err }
 
-// faultOf takes any other error for a receiver that is away.
+// faultOf treats every other error as an unavailable receiver.
 func faultOf(err error) *Fault {
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f

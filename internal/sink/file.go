@@ -15,30 +15,30 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// FileConfig says where events are written.
+// FileConfig says how events are written to files.
 type FileConfig struct {
 	Path       string
-	Mode       fs.FileMode // of files that are made
-	MaxSize    int64       // in bytes; then the file is put aside under its time. 0: never, for logrotate
-	MaxBackups int         // files kept beside the current one; 0: all
+	Mode       fs.FileMode // of new files
+	MaxSize    int64       // in bytes; a larger file is renamed with a timestamp. 0: never, because logrotate does it
+	MaxBackups int         // rotated files to keep; 0: all
 }
 
-// File appends each event as a line. A line is with the operating system when the event is
-// acknowledged; it is not waited for the disk.
+// File appends each event as one line. An event is acknowledged once the operating system has the
+// line; File does not wait for the disk.
 //
-// Others may rename, remove or truncate the file at any time, as logrotate does: each line goes to
-// the end of what has the name at that moment.
+// Other programs, such as logrotate, may rename, remove or truncate the file at any time. Each line
+// is appended to the file that has the configured name at that moment.
 type File struct {
 	cfg FileConfig
 
 	mu sync.Mutex
-	f  *os.File // nil while it is closed
+	f  *os.File // nil while closed
 }
 
-// NewFile opens the file with the first event.
+// NewFile returns a target that opens its file at the first event.
 func NewFile(cfg FileConfig) *File { return &File{cfg: cfg} }
 
-// Send writes a line, whole or not at all.
+// Send writes one line, completely or not at all.
 func (f *File) Send(_ context.Context, m Message) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +67,7 @@ func (f *File) Close() error {
 	return f.close()
 }
 
-// Reopen lets go of the file, so that one that was moved away can be removed.
+// Reopen closes the file, so that a renamed file is released. The next event opens it again.
 func (f *File) Reopen() error { return f.Close() }
 
 func (f *File) close() error {
@@ -79,7 +79,7 @@ func (f *File) close() error {
 	return err
 }
 
-// open opens the file that has the name now, unless it is open.
+// open opens the file that has the name now, if it is not the open one.
 func (f *File) open() error {
 	if f.f != nil {
 		is, err := os.Stat(f.cfg.Path)
@@ -108,10 +108,10 @@ func (f *File) open() error {
 	return nil
 }
 
-// create makes the file with its mode, whatever the umask.
+// create creates the file with its mode, regardless of the umask.
 func (f *File) create() (*os.File, error) {
 	made, err := os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-	if errors.Is(err, fs.ErrExist) { // somebody was faster
+	if errors.Is(err, fs.ErrExist) { // another process has just created it
 		return os.OpenFile(f.cfg.Path, os.O_RDWR|os.O_APPEND, 0)
 	}
 	if err != nil {
@@ -132,7 +132,8 @@ func (f *File) size() (int64, error) {
 	return info.Size(), nil
 }
 
-// append writes a line behind whole lines. What a full disk leaves of it is taken back.
+// append writes a line after complete lines only. If the disk is full, it removes the part that was
+// written.
 func (f *File) append(line []byte) error {
 	defer lock(f.f)()
 
@@ -152,16 +153,16 @@ func (f *File) append(line []byte) error {
 		return err
 	}
 	after, serr := f.size()
-	if serr == nil && after == before+int64(n) { // nobody else wrote
+	if serr == nil && after == before+int64(n) { // no other process wrote
 		return errors.Join(err, f.f.Truncate(before))
 	}
-	return errors.Join(err, serr) // the next line begins on a line of its own
+	return errors.Join(err, serr) // the next line starts with a newline
 }
 
-// stampLayout sorts by time, and a name that has it is this sink's.
+// stampLayout sorts by time. File names with such a timestamp belong to this sink.
 const stampLayout = "20060102T150405.000000000Z"
 
-// rotate puts the file aside under its time, and removes the oldest ones.
+// rotate renames the file to a name with a timestamp, and removes the oldest files.
 func (f *File) rotate() error {
 	if err := f.close(); err != nil {
 		return err
@@ -177,14 +178,14 @@ func (f *File) rotate() error {
 	return f.open()
 }
 
-// prune removes the oldest files. One that cannot be removed is tried again with the next.
+// prune removes the oldest files. A file that cannot be removed is tried again next time.
 func (f *File) prune(stem, ext string) {
 	entries, err := os.ReadDir(filepath.Dir(f.cfg.Path))
 	if err != nil {
 		return
 	}
 	var old []string
-	for _, e := range entries { // by name, which is by time
+	for _, e := range entries { // sorted by name, and therefore by time
 		stamp, ok := strings.CutPrefix(e.Name(), filepath.Base(stem))
 		stamp, has := strings.CutSuffix(stamp, ext)
 		if _, err := time.Parse(stampLayout, stamp); ok && has && err == nil {
@@ -197,12 +198,12 @@ func (f *File) prune(stem, ext string) {
 	}
 }
 
-// fault says what an operator can do.
+// fault adds what an operator can do.
 func fault(err error) *Fault {
 	remedy := "check the sink's path"
 	switch {
 	case rootfs.IsNoSpace(err):
-		remedy = "make room on the disk"
+		remedy = "free some disk space"
 	case errors.Is(err, fs.ErrPermission):
 		remedy = "let Backburn's user write there"
 	}

@@ -103,7 +103,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 	publish(t, js, want...)
 	until(t, "the state says that the disk is full", func() bool {
 		s := r.Status()
-		return s.State == sink.StateRetrying && strings.Contains(s.Cause, "no space left") && s.Remedy == "make room on the disk" && s.Attempts > 3
+		return s.State == sink.StateRetrying && strings.Contains(s.Cause, "no space left") && s.Remedy == "free some disk space" && s.Attempts > 3
 	})
 	if got := written(t, path); len(got) == 0 || len(got) >= n {
 		t.Errorf("%d lines on the full disk", len(got))

@@ -4,5 +4,5 @@ package sink
 
 import "os"
 
-// lock does nothing: there is one writer.
+// lock does nothing, because there is only one writer.
 func lock(*os.File) (unlock func()) { return func() {} }

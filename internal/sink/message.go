@@ -12,7 +12,7 @@ import (
 	"backburn/results"
 )
 
-// newMessage encodes an event. It returns format.ErrUnknown where the format has no place for it.
+// newMessage encodes an event. It returns format.ErrUnknown if the format cannot express it.
 func newMessage(body []byte, f format.Name, product string) (Message, error) {
 	var ce struct {
 		ID     string    `json:"id"`
@@ -40,19 +40,20 @@ func newMessage(body []byte, f format.Name, product string) (Message, error) {
 		Type:  f.ContentType(),
 	}
 	var e results.Event
-	_ = e.UnmarshalJSON(body) // of a later version: as bad as a failure
+	_ = e.UnmarshalJSON(body) // a type of a later version gets the severity of a failure
 	m.Severity = format.SeverityOf(e)
 	return m, nil
 }
 
-// deliveryID names an event for receivers. Job ids come from outside and may hold anything; a
-// header may not. Standard Webhooks sign the id with a full stop behind it, so there is none in it.
+// deliveryID returns the event's ID for receivers. Job IDs are untrusted and may contain any
+// characters, but a header may not. Standard Webhooks signs the ID followed by a full stop, so the
+// result contains none.
 func deliveryID(source, id string) string {
 	h := sha256.Sum256([]byte(source + "\x00" + id))
 	return "msg_" + base64.RawURLEncoding.EncodeToString(h[:18])
 }
 
-// typeName is the middle of a type: "verdict" of "backburn.verdict.v1".
+// typeName returns the middle of a type: "verdict" for "backburn.verdict.v1".
 func typeName(ceType string) string {
 	if parts := strings.Split(ceType, "."); len(parts) == 3 {
 		return parts[1]
@@ -60,13 +61,13 @@ func typeName(ceType string) string {
 	return "event"
 }
 
-// Message is an event on its way to a target.
+// Message is an encoded event for a target.
 type Message struct {
-	ID       string // of the delivery: the same each time, and different for each event
-	Name     string // the type without prefix and version, such as "verdict"
+	ID       string // delivery ID: different for each event, and the same in each delivery of it
+	Name     string // type without prefix and version, such as "verdict"
 	Time     time.Time
 	Severity format.Severity
-	Event    []byte // the CloudEvent, as it was published
-	Body     []byte // in the format of the sink, on one line and without its end
+	Event    []byte // the CloudEvent as published
+	Body     []byte // in the sink's format, one line without a line end
 	Type     string // media type of the body
 }

@@ -13,29 +13,29 @@ import (
 	"backburn/results"
 )
 
-// Replay hands events on again, beside a sink that runs or without one. Deliveries have the same
-// ids as before.
+// Replay delivers events again, whether or not the sink is running. Deliveries have the same IDs as
+// before.
 type Replay struct {
 	Config Config
-	Target Target // owned by the caller; unused in a dry run
+	Target Target // owned by the caller; not used in a dry run
 	DryRun bool
-	Each   func(Replayed) error // is told of each event; an error ends the replay
+	Each   func(Replayed) error // called for each event; an error ends the replay
 }
 
-// Replayed is what became of an event.
+// Replayed is the result for one event.
 type Replayed struct {
 	Source string `json:"source"` // of the CloudEvent
 	ID     string `json:"id"`     // of the CloudEvent
-	Done   bool   `json:"done"`   // false in a dry run, too
+	Done   bool   `json:"done"`   // also false in a dry run
 	Error  string `json:"error,omitempty"`
 }
 
-// ErrNoDeadFile is a sink that keeps no dead letters.
+// ErrNoDeadFile means that the sink has no dead-letter file.
 var ErrNoDeadFile = errors.New("this sink has no dead_file")
 
-// Dead hands on what is in the file of dead letters, as far as its event is from since on. What
-// is taken is removed there; what is refused again stays. A receiver that is away or misconfigured
-// ends the replay, and the rest stays.
+// Dead delivers the dead letters whose events are not older than since. It removes those that are
+// accepted, and keeps those that are rejected again. If the receiver is unavailable or
+// misconfigured, the replay ends and the remaining letters stay.
 func (r Replay) Dead(ctx context.Context, since time.Time) error {
 	d, err := openDeadFile(r.Config.DeadFile)
 	if err != nil {
@@ -65,9 +65,9 @@ func (r Replay) Dead(ctx context.Context, since time.Time) error {
 	})
 }
 
-// Stream hands on what the stream has between two times, as far as the sink wants it. What the
-// receiver refuses is told, and passed over. A receiver that is away or misconfigured ends the
-// replay.
+// Stream delivers the events that the stream stored between two times and that match the sink's
+// filter. It reports and skips events that the receiver rejects. If the receiver is unavailable or
+// misconfigured, the replay ends.
 func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until time.Time) error {
 	sub := results.NewSubscriber(js, results.SubscriberConfig{
 		Prefix: r.Config.Prefix,
@@ -88,11 +88,11 @@ func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until
 
 func replayed(body []byte) Replayed {
 	var ce Replayed
-	_ = json.Unmarshal(body, &ce) // what is no event has no id
+	_ = json.Unmarshal(body, &ce) // a message that is not an event has no ID
 	return Replayed{Source: ce.Source, ID: ce.ID}
 }
 
-// one tries an event once. The error ends the replay.
+// one makes one attempt for an event. An error ends the replay.
 func (r Replay) one(ctx context.Context, body []byte) (Replayed, error) {
 	said := replayed(body)
 	cfg := r.Config.withDefaults()

@@ -17,8 +17,8 @@ import (
 	"backburn/results"
 )
 
-// Target takes events. Send tries once, and is called by one goroutine at a time. An error means
-// that the event was not taken; it may be a *Fault.
+// Target accepts events. Send makes one attempt; only one goroutine at a time calls it. An error,
+// which may be a *Fault, means that the event was not accepted.
 type Target interface {
 	Send(ctx context.Context, m Message) error
 	io.Closer
@@ -26,7 +26,7 @@ type Target interface {
 
 func (c Config) durable() string { return "sink-" + c.Name }
 
-// maxAfter bounds how long a receiver can ask to be left alone.
+// maxAfter limits the delay that a receiver can request.
 const maxAfter = 15 * time.Minute
 
 func (c Config) withDefaults() Config {
@@ -49,22 +49,22 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Sink carries events from the stream to a target.
+// Sink delivers events from the stream to a target.
 type Sink struct {
 	cfg    Config
 	js     jetstream.JetStream
 	sub    *results.Subscriber
 	target Target
-	dead   *deadFile // nil for none
+	dead   *deadFile // nil if there is none
 	log    zerolog.Logger
 	metric *metrics
 	state  state
 }
 
-// keepAlive is how often a sink tells the server that it is still at an event.
+// keepAlive is the interval at which a sink tells the server that it is still processing an event.
 const keepAlive = 10 * time.Second
 
-// New makes a sink, which owns the target from here on. Metrics are registered on reg.
+// New creates a sink, which becomes the owner of target. It registers metrics on reg.
 func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, reg prometheus.Registerer) (*Sink, error) {
 	cfg = cfg.withDefaults()
 	s := &Sink{
@@ -73,7 +73,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 		target: target,
 		log:    log.With().Str("component", "sink").Str("sink", cfg.Name).Logger(),
 		sub: results.NewSubscriber(js, results.SubscriberConfig{
-			// A new sink begins with what comes, not with the events of a month.
+			// A new sink starts with new events, not with those of the past month.
 			Since:   time.Now(),
 			Prefix:  cfg.Prefix,
 			Durable: cfg.durable(),
@@ -94,7 +94,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 	return s, nil
 }
 
-// Run hands events on until ctx ends, and then closes the target.
+// Run delivers events until ctx ends, and then closes the target.
 func (s *Sink) Run(ctx context.Context) error {
 	defer func() { _ = s.target.Close() }()
 	err := s.sub.RunRaw(ctx, s.deliver)
@@ -104,15 +104,15 @@ func (s *Sink) Run(ctx context.Context) error {
 	return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 }
 
-// Withdraw removes the sink's metrics, so that another sink of its name can be made. Run must have
-// returned.
+// Withdraw unregisters the sink's metrics, so that another sink with its name can be created. Call
+// it only after Run has returned.
 func (s *Sink) Withdraw() { s.metric.withdraw() }
 
-// Status is how the sink is doing. It is safe for concurrent use.
+// Status returns the state of the sink. It is safe for concurrent use.
 func (s *Sink) Status() Status { return s.state.get() }
 
-// Reopen lets go of what the target has open, such as a file that was moved. It is safe for
-// concurrent use.
+// Reopen releases the files that the target has open, for example one that was renamed. It is safe
+// for concurrent use.
 func (s *Sink) Reopen() error {
 	if r, ok := s.target.(interface{ Reopen() error }); ok {
 		return r.Reopen()
@@ -120,8 +120,8 @@ func (s *Sink) Reopen() error {
 	return nil
 }
 
-// deliver tries until the event is taken or put among the dead letters. An error leaves it in
-// the stream.
+// deliver tries until the event is accepted or dead-lettered. After an error the event stays in the
+// stream.
 func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	m, err := newMessage(d.Body, s.cfg.Format, s.cfg.Product)
 	if errors.Is(err, format.ErrUnknown) {
@@ -140,7 +140,7 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	b.InitialInterval, b.MaxInterval = s.cfg.RetryMin, s.cfg.RetryMax
 	failing := 0
 	for attempt := 1; ; attempt++ {
-		_ = d.InProgress() // a server that is away delivers the event again
+		_ = d.InProgress() // if the server is unreachable, it will redeliver the event
 		err := s.send(ctx, m)
 		if err == nil {
 			s.metric.sent.Inc()
@@ -160,11 +160,11 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 			if derr == nil {
 				s.metric.dead.Inc()
 				s.log.Error().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("dead_file", s.cfg.DeadFile).
-					Msg("an event was refused and put into dead_file; backburn sink replay tries it again")
+					Msg("event rejected and written to dead_file; `backburn sink replay` delivers it again")
 				s.done(d.Pending)
 				return nil
 			}
-			f = &Fault{Kind: Unavailable, Err: fmt.Errorf("dead_file: %w", derr), Remedy: "make room for dead_file, or make it writable"}
+			f = &Fault{Kind: Unavailable, Err: fmt.Errorf("dead_file: %w", derr), Remedy: "free space for dead_file, or make it writable"}
 		}
 		s.trouble(f, m, attempt)
 		s.look(ctx)
@@ -174,14 +174,14 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 	}
 }
 
-// send tries once.
+// send makes one attempt.
 func (s *Sink) send(ctx context.Context, m Message) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	return s.target.Send(ctx, m)
 }
 
-// wait is how long to leave the receiver alone.
+// wait returns the delay before the next attempt.
 func (s *Sink) wait(f *Fault, b *backoff.ExponentialBackOff) time.Duration {
 	d := b.NextBackOff()
 	if f.Kind == Misconfigured || f.Kind == Refused {
@@ -190,7 +190,7 @@ func (s *Sink) wait(f *Fault, b *backoff.ExponentialBackOff) time.Duration {
 	return max(d, min(f.After, maxAfter))
 }
 
-// pause waits, and keeps the event. It reports false when ctx ends first.
+// pause waits while the sink keeps the event. It returns false if ctx ends first.
 func (s *Sink) pause(ctx context.Context, d time.Duration, of results.Delivery) bool {
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
@@ -208,34 +208,34 @@ func (s *Sink) pause(ctx context.Context, d time.Duration, of results.Delivery) 
 	}
 }
 
-// trouble notes a fault, and logs it at intervals.
+// trouble records a fault, and logs it at intervals.
 func (s *Sink) trouble(f *Fault, m Message, attempt int) {
 	if !s.state.fails(f, attempt, s.cfg.WarnEvery) {
 		return
 	}
-	msg := "events cannot be handed on, they are kept and tried again"
+	msg := "cannot deliver events; they are kept and retried"
 	if f.Kind == Misconfigured {
-		msg = "the receiver takes nothing as it is configured: the sink is paused, events are kept"
+		msg = "the receiver or the sink is misconfigured; the sink is paused and keeps its events"
 	}
 	s.log.Warn().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("remedy", f.Remedy).Msg(msg)
 }
 
-// lookTime bounds a question to the server.
+// lookTime limits the duration of a request to the server.
 const lookTime = 5 * time.Second
 
-// look asks how many events wait, for the status.
+// look asks the server how many events are pending, for the status.
 func (s *Sink) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	c, err := s.js.Consumer(ctx, strings.ToUpper(s.cfg.Prefix)+"_RESULTS", s.cfg.durable())
 	if err != nil {
-		return // the old number stays
+		return // keep the previous number
 	}
 	info := c.CachedInfo()
 	s.state.behind(info.NumPending + uint64(info.NumAckPending))
 }
 
-// done notes that an event was dealt with.
+// done records that an event is finished.
 func (s *Sink) done(behind uint64) {
 	if since, was := s.state.works(behind); was {
 		s.log.Info().Stringer("took", time.Since(since).Round(time.Millisecond)).Msg("events are delivered again")

@@ -10,25 +10,25 @@ import (
 // The states of a sink.
 const (
 	StateOK       = "ok"
-	StateRetrying = "retrying" // the receiver is away, or breaks down
-	StatePaused   = "paused"   // somebody has to change a configuration
+	StateRetrying = "retrying" // the receiver is unavailable or failing
+	StatePaused   = "paused"   // waiting for a change of configuration
 )
 
-// Status is how a sink is doing.
+// Status is the state of a sink.
 type Status struct {
 	Name     string    `json:"name"`
 	Kind     string    `json:"kind"`
 	State    string    `json:"state"` // ok, retrying or paused
-	Since    time.Time `json:"since"` // of the state
+	Since    time.Time `json:"since"` // when the state began
 	Cause    string    `json:"cause,omitempty"`
 	Remedy   string    `json:"remedy,omitempty"`
-	Event    string    `json:"event,omitempty"`    // that is being tried: the id of its delivery
-	Attempts int       `json:"attempts,omitempty"` // of that event
-	Last     time.Time `json:"last,omitzero"`      // when an event was last dealt with
-	Behind   uint64    `json:"behind"`             // events that wait, this one included
+	Event    string    `json:"event,omitempty"`    // delivery ID of the event being retried
+	Attempts int       `json:"attempts,omitempty"` // attempts for that event
+	Last     time.Time `json:"last,omitzero"`      // when an event was last finished
+	Behind   uint64    `json:"behind"`             // pending events, including the current one
 }
 
-// state is the Status, for many readers and one writer.
+// state holds the Status. It has one writer and many readers.
 type state struct {
 	mu     sync.Mutex
 	s      Status
@@ -61,7 +61,7 @@ func (s *state) behind(n uint64) {
 	s.s.Behind = n
 }
 
-// fails notes a fault, and reports whether to log it: a new one, and one that lasts now and then.
+// fails records a fault, and reports whether to log it: when it is new, and then at intervals.
 func (s *state) fails(f *Fault, attempt int, every time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *state) fails(f *Fault, attempt int, every time.Duration) bool {
 	return log
 }
 
-// works notes success, and reports since when there was trouble before, if there was.
+// works records a success. If it ends a fault, it returns true and when the fault began.
 func (s *state) works(behind uint64) (since time.Time, was bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,29 +102,29 @@ func (s *state) works(behind uint64) (since time.Time, was bool) {
 	return since, was
 }
 
-// metrics of a sink.
+// metrics are the metrics of a sink.
 type metrics struct {
 	sent, dead, skipped prometheus.Counter
 	failed              map[Kind]prometheus.Counter
 
-	withdraw func() // all of them
+	withdraw func() // unregisters all
 }
 
 func newMetrics(name string, reg prometheus.Registerer, s *state) (*metrics, error) {
 	sink := prometheus.Labels{"sink": name}
 	events := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name:        "backburn_sink_events_total",
-		Help:        "Events that a sink has dealt with.",
+		Help:        "Events that a sink has finished.",
 		ConstLabels: sink,
 	}, []string{"outcome"})
 	failed := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name:        "backburn_sink_failed_tries_total",
-		Help:        "Tries to hand an event on that failed.",
+		Help:        "Failed attempts to deliver an event.",
 		ConstLabels: sink,
 	}, []string{"fault"})
 	paused := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "backburn_sink_paused",
-		Help:        "1 while the receiver takes nothing as it is configured.",
+		Help:        "1 while the receiver or the sink is misconfigured.",
 		ConstLabels: sink,
 	}, func() float64 {
 		if s.get().State == StatePaused {
@@ -134,7 +134,7 @@ func newMetrics(name string, reg prometheus.Registerer, s *state) (*metrics, err
 	})
 	behind := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "backburn_sink_behind_events",
-		Help:        "Events that wait for a sink, as of its last try.",
+		Help:        "Events pending for a sink, as of its last attempt.",
 		ConstLabels: sink,
 	}, func() float64 { return float64(s.get().Behind) })
 	all := []prometheus.Collector{events, failed, paused, behind}

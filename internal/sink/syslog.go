@@ -22,69 +22,69 @@ import (
 	"backburn/internal/sink/format"
 )
 
-// The protocols that carry syslog.
+// Transport protocols for syslog.
 const (
 	SyslogTLS = "tls" // RFC 5425
 	SyslogTCP = "tcp" // RFC 6587, octet counting
 	SyslogUDP = "udp" // RFC 5426
 )
 
-// SyslogConfig says where messages by RFC 5424 go.
+// SyslogConfig says where to send RFC 5424 messages.
 type SyslogConfig struct {
 	Address  string // host and port
 	Protocol string // tls, tcp or udp
 	Facility int    // 0 to 23
 	Format   format.Name
 	TLS      TLSFiles
-	Hostname string // that messages name; defaults to this machine's
+	Hostname string // host name in messages; defaults to this machine's
 }
 
-// Syslog sends each event as a message of RFC 5424.
+// Syslog sends each event as an RFC 5424 message.
 //
-// Neither TCP nor UDP tells whether the receiver has read a message. Over TCP and TLS an event
-// counts as taken when, on Linux, the receiver's machine has acknowledged all its bytes, elsewhere
-// when this machine has taken them; and what was written in the last seconds before a connection
-// broke is sent again over the next one, unless the receiver ended it in good order. So a receiver
-// may get an event twice, and loses what it has neither read nor stored when its machine stops.
-// Over UDP nothing is known.
+// Neither TCP nor UDP reveals whether the receiver has read a message. Over TCP and TLS, an event
+// counts as delivered once the receiver's machine has acknowledged all its bytes (on Linux), or
+// once this machine has buffered them (elsewhere). When a connection breaks, the messages of the
+// last seconds are sent again over the next one, unless the receiver closed the connection cleanly.
+// A receiver may therefore get an event twice, and loses whatever it has not yet read or stored
+// when its machine stops. Over UDP, deliveries are not confirmed at all.
 type Syslog struct {
 	cfg SyslogConfig
 	tls *tls.Config
 
-	conn   *connection   // nil: none
-	recent []sentMessage // over this connection, or the one that broke
-	broke  time.Time     // when that was
+	conn   *connection   // nil if there is none
+	recent []sentMessage // sent over this connection, or the one that broke
+	broke  time.Time     // when the last connection broke
 }
 
-// connection is a connection and what reads from it.
+// connection is a connection with a goroutine that reads from it.
 type connection struct {
 	net.Conn
-	used   bool          // a message was written
-	ended  chan struct{} // closed when the receiver has ended it
-	err    error         // why; only once it has ended
-	at     time.Time     // when; likewise
+	used   bool          // a message was written and not refused
+	ended  chan struct{} // closed when the receiver has closed the connection
+	err    error         // why it ended; set before ended is closed
+	at     time.Time     // when it ended; set before ended is closed
 	reader sync.WaitGroup
 }
 
-// sentMessage is a message that may not have been read.
+// sentMessage is a message that the receiver may not have read.
 type sentMessage struct {
 	at    time.Time
 	text  []byte
-	again int // how often it was sent again
+	again int // number of repeats
 }
 
-// What is sent again after a break: as much as a receiver may have had in its buffers.
+// Limits of what is sent again after a break: as much as a receiver may have had in its buffers.
 const (
 	recentTime  = 10 * time.Second
 	recentCount = 256
 	recentBytes = 1 << 20
-	recentAgain = 3 // times, so that a receiver that breaks every connection still sees the next message
+	recentAgain = 3 // repeats, so that a receiver that breaks every connection still gets the next message
 )
 
-// maxDatagram is the most that fits a datagram of UDP, in bytes.
+// maxDatagram is the maximum size of a message over UDP, in bytes.
 const maxDatagram = 65_507
 
-// NewSyslog makes a syslog target, and connects with the first event.
+// NewSyslog returns a syslog target that connects at the first event.
 func NewSyslog(cfg SyslogConfig) (*Syslog, error) {
 	host, _, err := net.SplitHostPort(cfg.Address)
 	if err != nil {
@@ -102,7 +102,7 @@ func NewSyslog(cfg SyslogConfig) (*Syslog, error) {
 	return s, nil
 }
 
-// Close ends the connection in good order.
+// Close closes the connection cleanly.
 func (s *Syslog) Close() error {
 	s.drop()
 	return nil
@@ -112,7 +112,7 @@ func (s *Syslog) Close() error {
 func (s *Syslog) Send(ctx context.Context, m Message) error {
 	text := s.frame(m)
 	if s.cfg.Protocol == SyslogUDP && len(text) > maxDatagram {
-		return &Fault{Kind: Refused, Err: fmt.Errorf("the message has %d bytes, a datagram takes %d", len(text), maxDatagram)}
+		return &Fault{Kind: Refused, Err: fmt.Errorf("the message has %d bytes; a datagram can hold %d", len(text), maxDatagram)}
 	}
 	if err := s.connect(ctx); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (s *Syslog) Send(ctx context.Context, m Message) error {
 	return nil
 }
 
-// connect makes a connection where there is none, and sends again what the last one may have lost.
+// connect connects if necessary, and repeats messages that the last connection may have lost.
 func (s *Syslog) connect(ctx context.Context) error {
 	if s.conn != nil {
 		select {
@@ -145,7 +145,7 @@ func (s *Syslog) connect(ctx context.Context) error {
 	s.recent = nil
 	for i, m := range again {
 		if m.at.Before(s.broke.Add(-recentTime)) {
-			continue // it was read long before
+			continue // sent long enough before the break
 		}
 		m.again++
 		if err := s.write(ctx, m.text); err != nil {
@@ -160,7 +160,7 @@ func (s *Syslog) connect(ctx context.Context) error {
 	return nil
 }
 
-// dial makes a connection.
+// dial opens a connection.
 func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second}}
 	if s.cfg.Protocol == SyslogUDP {
@@ -178,7 +178,7 @@ func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 	return secure, nil
 }
 
-// broken drops the connection, and says why.
+// broken drops the connection, and returns a fault that says why.
 func (s *Syslog) broken(err error) *Fault {
 	s.drop()
 	f := dialFault(err)
@@ -186,7 +186,7 @@ func (s *Syslog) broken(err error) *Fault {
 	return f
 }
 
-// dialFault tells a server that is away from one that is not whom we trust.
+// dialFault distinguishes an unreachable server from one whose certificate or protocol is wrong.
 func dialFault(err error) *Fault {
 	f := &Fault{Kind: Unavailable, Err: fmt.Errorf("the syslog server cannot be reached: %w", err)}
 	var (
@@ -198,21 +198,21 @@ func dialFault(err error) *Fault {
 	if errors.As(err, &cert) || errors.As(err, &host) {
 		f.Kind, f.Remedy = Misconfigured, "check the sink's ca_file, and that the server's certificate has the name in address"
 	}
-	if errors.As(err, &op) && op.Op == "remote error" || errors.As(err, &odd) { // an alert of TLS, or no TLS
+	if errors.As(err, &op) && op.Op == "remote error" || errors.As(err, &odd) { // a TLS alert, or the server does not speak TLS
 		f.Kind, f.Remedy = Misconfigured, "check the sink's protocol, cert_file and key_file, and what the server demands"
 	}
 	return f
 }
 
-// read reads until the connection ends. Receivers of syslog say nothing; what one says all the
-// same is thrown away.
+// read reads until the connection ends. Syslog receivers do not send data; anything that arrives is
+// discarded.
 func (c *connection) read() {
 	defer close(c.ended)
 	buf := make([]byte, 512)
 	for {
 		_, err := c.Read(buf)
 		if _, udp := c.Conn.(*net.UDPConn); udp && !errors.Is(err, net.ErrClosed) {
-			continue // that nobody listens there may be over soon
+			continue // the port may only be closed temporarily
 		}
 		if err != nil {
 			c.err, c.at = err, time.Now()
@@ -221,9 +221,8 @@ func (c *connection) read() {
 	}
 }
 
-// over reports whether the connection has ended, and why. A receiver that has ended it in good
-// order, after it had read everything, is no error: with something unread, its machine resets the
-// connection.
+// over reports whether the connection has ended, and why. A receiver that has read everything and
+// closes its end is not an error; if data was unread, its machine resets the connection.
 func (c *connection) over() (bool, error) {
 	select {
 	case <-c.ended:
@@ -236,9 +235,9 @@ func (c *connection) over() (bool, error) {
 	return true, c.err
 }
 
-// write writes until ctx ends, and waits for the receiver's machine to have it.
+// write writes until ctx ends, and waits until the receiver's machine has acknowledged the data.
 func (s *Syslog) write(ctx context.Context, text []byte) error {
-	conn := s.conn // whoever ends ctx may do so when it is gone
+	conn := s.conn // the function that runs at the end of ctx may run after s.conn is cleared
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetWriteDeadline(deadline); err != nil {
 		return err
@@ -254,16 +253,16 @@ func (s *Syslog) write(ctx context.Context, text []byte) error {
 	return s.delivered(ctx)
 }
 
-// The first and longest pause between two looks at what is under way, and how long the first
-// message of a connection waits for a server that wants none: with TLS 1.3 a certificate is
-// refused after the handshake.
+// The shortest and longest interval between checks for unacknowledged data. firstWait is how long
+// the first message of a connection waits for a rejection by the server: in TLS 1.3, a client
+// certificate is rejected only after the handshake.
 const (
 	firstLook = 50 * time.Microsecond
 	lastLook  = 20 * time.Millisecond
 	firstWait = 250 * time.Millisecond
 )
 
-// delivered waits until the receiver's machine has acknowledged everything.
+// delivered waits until the receiver's machine has acknowledged all data.
 func (s *Syslog) delivered(ctx context.Context) error {
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		n, reset := unsent(s.conn.Conn)
@@ -292,26 +291,27 @@ func (s *Syslog) delivered(ctx context.Context) error {
 	return nil
 }
 
-// resetCause is why the server reset the connection: what it sent before, such as a TLS alert,
-// if it sent anything.
+// resetCause returns why the server reset the connection: what the server sent before, such as a
+// TLS alert, or errReset.
 func (c *connection) resetCause() error {
-	<-c.ended // at once: nothing is left to read but that
+	<-c.ended // immediately, because only that is left to read
 	if _, err := c.over(); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}
 	return errReset
 }
 
-// errReset is a receiver that ended a connection with something unread.
+// errReset means that the receiver closed the connection with unread data.
 var errReset = errors.New("the server reset it")
 
-// stays waits, at most until the connection ends. It fails where that is not in good order.
+// stays waits for d, or until the connection ends. It returns an error unless the connection was
+// closed cleanly.
 func (s *Syslog) stays(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	ended := s.conn.ended
 	if over, err := s.conn.over(); over && err == nil {
-		ended = nil // what is under way may still arrive
+		ended = nil // sent data may still be acknowledged
 	}
 	select {
 	case <-ended:
@@ -323,7 +323,7 @@ func (s *Syslog) stays(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// drop ends a connection.
+// drop closes the connection.
 func (s *Syslog) drop() {
 	if s.conn == nil {
 		return
@@ -332,16 +332,16 @@ func (s *Syslog) drop() {
 	if over, err := s.conn.over(); over {
 		s.broke = s.conn.at
 		if _, reset := unsent(s.conn.Conn); err == nil && !reset {
-			s.recent = nil // all of it was read
+			s.recent = nil // the receiver read all of it
 		}
 	}
-	_ = s.conn.SetDeadline(time.Now().Add(time.Second)) // for the end of TLS
+	_ = s.conn.SetDeadline(time.Now().Add(time.Second)) // for the TLS closing handshake
 	_ = s.conn.Close()
 	s.conn.reader.Wait()
 	s.conn = nil
 }
 
-// remember keeps a message for a while.
+// remember keeps a message for a possible repeat.
 func (s *Syslog) remember(m sentMessage) {
 	if s.cfg.Protocol == SyslogUDP {
 		return
@@ -359,7 +359,7 @@ func (s *Syslog) remember(m sentMessage) {
 	}
 }
 
-// frame is a message as the protocol carries it.
+// frame returns a message in the framing of the protocol.
 func (s *Syslog) frame(m Message) []byte {
 	text := s.text(m)
 	if s.cfg.Protocol == SyslogUDP {
@@ -368,7 +368,7 @@ func (s *Syslog) frame(m Message) []byte {
 	return append([]byte(strconv.Itoa(len(text))+" "), text...)
 }
 
-// text is a message of RFC 5424, section 6.
+// text returns a message in the format of RFC 5424, section 6.
 func (s *Syslog) text(m Message) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<%d>1 %s %s backburn %d %s - ",
@@ -385,7 +385,7 @@ func (s *Syslog) text(m Message) []byte {
 	return b.Bytes()
 }
 
-// headerField is a field of the header: visible ASCII, or "-" for nothing.
+// headerField returns a header field: visible ASCII, or "-" if it is empty.
 func headerField(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if r < '!' || r > '~' {
@@ -399,8 +399,8 @@ func headerField(s string, limit int) string {
 	return s[:min(len(s), limit)]
 }
 
-// ascii writes JSON without other characters. A message of UTF-8 would have to begin with a byte
-// order mark, which many receivers take for a part of the JSON.
+// ascii escapes all other characters in JSON. A UTF-8 message would have to start with a byte order
+// mark, which many receivers treat as part of the JSON.
 func ascii(body []byte) []byte {
 	if !bytes.ContainsFunc(body, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return body

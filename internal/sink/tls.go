@@ -10,16 +10,16 @@ import (
 	"backburn/auth"
 )
 
-// TLSFiles are PEM files of a connection to a receiver.
+// TLSFiles are the PEM files for connections to a receiver.
 type TLSFiles struct {
-	CAFile   string // authorities that are trusted; "" for those of the system
-	CertFile string // certificate that the receiver sees; "" for none
+	CAFile   string // trusted authorities; "" for the system's
+	CertFile string // client certificate; "" for none
 	KeyFile  string // its key
 }
 
-// client makes the configuration of connections. The certificate and its key are read again for
-// each. server is the name that the receiver's certificate must have, where the connection does not
-// say.
+// client returns the configuration of connections. It reads the certificate and key again for each
+// connection. server is the name that the receiver's certificate must have, unless the connection
+// sets it.
 func (t TLSFiles) client(server string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: server}
 	if t.CAFile != "" {

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpClose is the state of a connection that the other machine has reset (linux/tcp_states.h).
+// tcpClose is the state of a connection that the peer has reset (linux/tcp_states.h).
 const tcpClose = 7
 
-// unsent is how many bytes the other machine has not acknowledged, and whether it has reset the
+// unsent returns how many bytes the peer has not acknowledged, and whether it has reset the
 // connection.
 func unsent(conn net.Conn) (n int, reset bool) {
 	if t, ok := conn.(*tls.Conn); ok {

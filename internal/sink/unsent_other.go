@@ -4,5 +4,5 @@ package sink
 
 import "net"
 
-// unsent cannot be told here.
+// unsent is not supported on this system.
 func unsent(net.Conn) (n int, reset bool) { return 0, false }

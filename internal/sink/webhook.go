@@ -14,28 +14,28 @@ import (
 	"backburn/internal/sink/credential"
 )
 
-// WebhookConfig says where events are posted. Files are read again at every try.
+// WebhookConfig says where events are posted. The files are read again for each attempt.
 type WebhookConfig struct {
 	URL         string
-	SecretFile  string // keys of signatures, one a line; "" for no signatures
+	SecretFile  string // signing keys, one per line; "" for no signatures
 	BearerFile  string // a token for Authorization; "" for none
-	HeadersFile string // more headers, "Name: value" a line; "" for none
+	HeadersFile string // additional headers, one "Name: value" per line; "" for none
 	TLS         TLSFiles
 	UserAgent   string
 }
 
-// Webhook posts each event.
+// Webhook posts each event to a URL.
 type Webhook struct {
 	cfg    WebhookConfig
 	client *http.Client
 }
 
-// NewWebhook makes a webhook. It fails where a file that it names cannot be used.
+// NewWebhook creates a webhook. It returns an error if a file in cfg is not usable.
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	w := &Webhook{cfg: cfg}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, cfg.URL, nil)
 	if err != nil {
-		return nil, errors.New("url: not an address")
+		return nil, errors.New("url: not a valid URL")
 	}
 	if err := w.authorize(req, Message{}, time.Time{}); err != nil {
 		return nil, err
@@ -47,26 +47,26 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	t.MaxResponseHeaderBytes = 64 << 10
 	w.client = &http.Client{
 		Transport: t,
-		// Credentials are for nobody else.
+		// Do not send credentials to another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return w, nil
 }
 
-// Close drops idle connections.
+// Close closes idle connections.
 func (w *Webhook) Close() error {
 	w.client.CloseIdleConnections()
 	return nil
 }
 
-// Send posts an event once.
+// Send makes one attempt to post an event.
 func (w *Webhook) Send(ctx context.Context, m Message) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.cfg.URL, bytes.NewReader(m.Body))
 	if err != nil {
-		return &Fault{Kind: Misconfigured, Err: errors.New("url: not an address")}
+		return &Fault{Kind: Misconfigured, Err: errors.New("url: not a valid URL")}
 	}
 	if err := w.authorize(req, m, time.Now()); err != nil {
-		return &Fault{Kind: Misconfigured, Err: err, Remedy: "mend the file"}
+		return &Fault{Kind: Misconfigured, Err: err, Remedy: "correct the file"}
 	}
 	req.Header.Set("Content-Type", m.Type)
 	req.Header.Set("User-Agent", w.cfg.UserAgent)
@@ -74,16 +74,16 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 	res, err := w.client.Do(req)
 	if err != nil {
 		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err // an address may have a secret in it
+			err = ue.Err // the URL may contain a secret
 		}
 		return &Fault{Kind: Unavailable, Err: fmt.Errorf("the webhook cannot be reached: %w", err)}
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be reused
 	return answer(res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now()))
 }
 
-// answer judges a status.
+// answer returns the fault for a status, or nil.
 func answer(status int, after time.Duration) error {
 	f := &Fault{After: after, Err: fmt.Errorf("the webhook answers %d", status)}
 	switch {
@@ -98,18 +98,18 @@ func answer(status int, after time.Duration) error {
 	case status >= 500:
 		f.Kind = Failing
 	case status/100 == 3:
-		f.Kind, f.Remedy = Misconfigured, "redirections are not followed: set url to where the receiver really is"
+		f.Kind, f.Remedy = Misconfigured, "redirects are not followed: set url to the receiver's actual URL"
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		f.Kind, f.Remedy = Misconfigured, "check the sink's secret_file, bearer_file, headers_file and certificate, and what the receiver allows"
 	case status == http.StatusNotFound, status == http.StatusGone:
-		f.Kind, f.Remedy = Misconfigured, "check the sink's url, and that the receiver's endpoint is there"
+		f.Kind, f.Remedy = Misconfigured, "check the sink's url, and that the receiver's endpoint exists"
 	default:
 		f.Kind, f.Remedy = Misconfigured, "check the sink's url and format, and what the receiver expects"
 	}
 	return f
 }
 
-// retryAfter reads the header (RFC 9110, section 10.2.3); 0 where it says nothing.
+// retryAfter parses the Retry-After header (RFC 9110, section 10.2.3); 0 if it has no valid value.
 func retryAfter(v string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseInt(v, 10, 32); err == nil {
 		return max(0, time.Duration(seconds)*time.Second)
@@ -120,7 +120,7 @@ func retryAfter(v string, now time.Time) time.Duration {
 	return 0
 }
 
-// authorize adds what the receiver knows us by.
+// authorize adds the credentials for the receiver.
 func (w *Webhook) authorize(req *http.Request, m Message, now time.Time) error {
 	headers, err := credential.ReadHeaders(w.cfg.HeadersFile)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package credential reads what a webhook's receiver knows Backburn by: keys of signatures by
-// Standard Webhooks, and headers. The configuration asks it before anything starts.
+// Package credential reads the credentials that a webhook sends: signing keys for Standard
+// Webhooks, a bearer token, and additional headers. The configuration check uses it, too.
 package credential
 
 import (
@@ -17,20 +17,20 @@ import (
 	"backburn/auth"
 )
 
-// Headers of a delivery by Standard Webhooks.
+// Headers of a delivery, defined by Standard Webhooks.
 const (
-	HeaderID        = "Webhook-Id"        // the same each time an event is delivered
-	HeaderTimestamp = "Webhook-Timestamp" // of the try, in seconds since 1970
-	HeaderSignature = "Webhook-Signature" // for each key "v1," and the base64 HMAC-SHA256 of id, timestamp and body
+	HeaderID        = "Webhook-Id"        // the same for each delivery of an event
+	HeaderTimestamp = "Webhook-Timestamp" // time of the attempt, in seconds since 1970
+	HeaderSignature = "Webhook-Signature" // for each key, "v1," and the base64 HMAC-SHA256 of ID, timestamp and body
 )
 
-// Header is one of a file of headers.
+// Header is one line of a headers file.
 type Header struct {
 	Name  string
 	Value auth.Secret
 }
 
-// ReadHeaders reads a file with "Name: value" a line. Without a file there are none.
+// ReadHeaders reads a file with one "Name: value" per line. It returns none if file is "".
 func ReadHeaders(file string) ([]Header, error) {
 	if file == "" {
 		return nil, nil
@@ -54,19 +54,19 @@ func ReadHeaders(file string) ([]Header, error) {
 	return headers, nil
 }
 
-// ReadBearer reads a token for the header Authorization. Without a file there is none.
+// ReadBearer reads a token for the Authorization header. It returns none if file is "".
 func ReadBearer(file string) (auth.Secret, error) {
 	if file == "" {
 		return auth.Secret{}, nil
 	}
 	token, err := auth.ReadSecretFile(file)
 	if err == nil && !httpguts.ValidHeaderFieldValue(token.Reveal()) {
-		err = errors.New("the token cannot stand in a header")
+		err = errors.New("the token contains characters that a header cannot have")
 	}
 	return token, err
 }
 
-// reserved are headers that are not the operator's to set.
+// reserved lists headers that the headers file must not set.
 var reserved = map[string]bool{
 	"Content-Type":      true,
 	"Content-Length":    true,
@@ -87,9 +87,9 @@ const (
 	maxKeys   = 2
 )
 
-// ReadKeys reads the keys of signatures by Standard Webhooks: "whsec_" and 24 to 64 bytes in
-// base64. Two lines are two keys, while receivers change from one to the other. Without a file
-// there are none.
+// ReadKeys reads signing keys for Standard Webhooks: "whsec_" and 24 to 64 bytes in base64, one key
+// per line. A file may have two keys while the receiver switches from one to the other. ReadKeys
+// returns none if file is "".
 func ReadKeys(file string) ([]auth.Secret, error) {
 	if file == "" {
 		return nil, nil
@@ -113,7 +113,7 @@ func ReadKeys(file string) ([]auth.Secret, error) {
 	return keys, nil
 }
 
-// Sign makes the value of Webhook-Signature, with a signature by each key.
+// Sign returns the value of Webhook-Signature: one signature for each key.
 func Sign(keys []auth.Secret, id string, now time.Time, body []byte) string {
 	var signatures []string
 	for _, key := range keys {

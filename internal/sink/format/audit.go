@@ -2,11 +2,11 @@ package format
 
 import "slices"
 
-// rows is the whole table.
+// rows is the complete table.
 var rows = slices.Concat(jobRows, auditRows)
 
-// auditRows is where the fields of audit events go. Such an event has no job, verdict or file of
-// its own, so keys of those are free.
+// auditRows maps the fields of audit events. Such events have no job, verdict or file, so their
+// rows may use the keys of those fields.
 var auditRows = []row{
 	{
 		field: "data.audit.id",

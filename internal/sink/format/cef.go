@@ -9,7 +9,8 @@ import (
 	"unicode"
 )
 
-// cefLimits are the most characters that the standard gives a key; cefLimit is for others.
+// cefLimits has the maximum lengths, in characters, that the standard gives for keys; cefLimit
+// applies to the others.
 var cefLimits = map[string]int{
 	"act":      63,
 	"cat":      1023,
@@ -27,7 +28,7 @@ var cefLimits = map[string]int{
 
 const cefLimit = 4000
 
-// cef is the event in the Common Event Format, version 0.
+// cef encodes the event in the Common Event Format, version 0.
 func (e event) cef() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CEF:0|%s|%s|%s|%s|%s|%d|",
@@ -58,7 +59,7 @@ func (e event) cef() string {
 	return b.String()
 }
 
-// cefName is the event's name: the same for all of a kind, for people.
+// cefName returns the event's name for people. It is the same for all events of a kind.
 func (e event) cefName() string {
 	switch e.Type.Name() {
 	case "submitted":
@@ -96,7 +97,7 @@ func cefValue(key string, v any) string {
 	return ""
 }
 
-// cut shortens a text to so many characters.
+// cut shortens a text to limit characters.
 func cut(s string, limit int) string {
 	n := 0
 	for i := range s {
@@ -108,7 +109,7 @@ func cut(s string, limit int) string {
 	return s
 }
 
-// cefText escapes the value of a key: backslash, equals sign and line ends.
+// cefText escapes a value: backslash, equals sign and line ends.
 func cefText(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -127,7 +128,7 @@ func cefText(s string) string {
 	return b.String()
 }
 
-// cefHeader escapes a field of the header: backslash and pipe. It can hold no line ends.
+// cefHeader escapes a header field: backslash and pipe. A header field cannot contain line ends.
 func cefHeader(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -139,7 +140,7 @@ func cefHeader(s string) string {
 	return b.String()
 }
 
-// visible replaces what could steer a terminal or end a line.
+// visible replaces characters that could control a terminal or end a line.
 func visible(r rune) rune {
 	if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 		return ' '

@@ -19,7 +19,7 @@ Where each field goes. Fields without a value are left out. This page is generat
 `
 
 const documentTail = `
-Besides, every event has:
+In addition, every event has:
 
 | | |
 |---|---|
@@ -39,10 +39,10 @@ Severities:
 | another audit event | 2 | 1, Informational | 5, notice |
 | benign, submitted, report | 1 | 1, Informational | 6, informational |
 
-An event of a type that this version does not know is passed on by ` + "`cloudevents`" + ` alone; the others pass over it, and count it (` + "`skipped`" + `).
+Only ` + "`cloudevents`" + ` delivers events of a type that this version does not know; the other formats skip and count them (` + "`skipped`" + `).
 `
 
-// Document is docs/formats.md.
+// Document returns docs/formats.md.
 func Document() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, documentHead, ECSVersion, OCSFVersion)
@@ -57,7 +57,7 @@ func Document() []byte {
 	return []byte(b.String())
 }
 
-// paths writes paths with the usual brackets for arrays.
+// paths writes paths with brackets for arrays, as usual.
 func paths(list []string) string {
 	var all []string
 	for _, path := range list {

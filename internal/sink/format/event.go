@@ -11,11 +11,11 @@ import (
 	"backburn/results"
 )
 
-// event is an event with what its encodings need besides.
+// event is an event with additional data for its encodings.
 type event struct {
 	results.Event
 	simulated bool
-	product   string // version
+	product   string // Backburn's version
 }
 
 func parse(body []byte, product string) (event, error) {
@@ -33,10 +33,10 @@ func parse(body []byte, product string) (event, error) {
 	return e, nil
 }
 
-// identity is the event's id with its source, since two sources may use the same job id.
+// identity is the event's ID with its source, because two sources may use the same job ID.
 func (e event) identity() string { return e.Data.Source + "/" + e.ID() }
 
-// extension is the last part of a file's name, without the dot; "" for none.
+// extension returns a file name's extension without the dot, or "".
 func extension(name string) string {
 	i := strings.LastIndexByte(name, '.')
 	if i <= 0 {
@@ -45,9 +45,9 @@ func extension(name string) string {
 	return name[i+1:]
 }
 
-// SeverityOf gives the severity of an event by its type and outcome.
+// SeverityOf returns the severity of an event according to its type and outcome.
 func SeverityOf(e results.Event) Severity {
-	if e.Type == results.Reported { // the verdict was told before
+	if e.Type == results.Reported { // the verdict had its own event
 		return Severity{CEF: 1, OCSF: 1, Syslog: 6}
 	}
 	if e.Type == results.Audited && (e.Data.Audit == nil || e.Data.Audit.Status != results.AuditFailed) {
@@ -66,31 +66,33 @@ func SeverityOf(e results.Event) Severity {
 	if e.Type == results.Submitted {
 		return Severity{CEF: 1, OCSF: 1, Syslog: 6}
 	}
-	return Severity{CEF: 3, OCSF: 2, Syslog: 4} // a failure, or a verdict of a later version
+	return Severity{CEF: 3, OCSF: 2, Syslog: 4} // a failure, or a verdict that this version does not know
 }
 
-// The versions of the standards that are written.
+// Versions of the standards that the encodings follow.
 const (
 	ECSVersion  = "8.11.0"
 	OCSFVersion = "1.3.0"
 )
 
-// ErrUnknown is an event of a type that this version does not know. Only CloudEvents can carry it.
+// ErrUnknown means that this version does not know the event's type. Only CloudEvents can carry
+// such an event.
 var ErrUnknown = errors.New("an event of a type that this version does not know")
 
-// Severity is how bad an event is, on the scales of the formats.
+// Severity is an event's severity on the scales of the formats.
 type Severity struct {
 	CEF    int // 0 to 10; also event.severity of ECS
 	OCSF   int // severity_id
 	Syslog int // RFC 5424, section 6.2.1
 }
 
-// malicious reports whether somebody should look at it. A report is about what was told before.
+// malicious reports whether somebody should look at the event. A report does not count, because its
+// verdict had its own event.
 func (e event) malicious() bool {
 	return e.Type != results.Reported && slices.Contains([]string{"malware", "grayware", "phishing", "c2"}, e.Data.Verdict)
 }
 
-// summary is the event in a sentence.
+// summary describes the event in one sentence.
 func (e event) summary() string {
 	switch e.Type {
 	case results.Audited:
@@ -100,17 +102,17 @@ func (e event) summary() string {
 	case results.Failed:
 		return "No verdict for " + e.subject() + ": " + e.Outcome()
 	case results.Changed:
-		return "WildFire changed its verdict of " + e.subject() + " to " + e.Data.Verdict
+		return "WildFire changed its verdict on " + e.subject() + " to " + e.Data.Verdict
 	case results.Reported:
 		if e.found().Status == results.ReportMissing {
 			return "WildFire has no report about " + e.subject()
 		}
 		return "WildFire report about " + e.subject()
 	}
-	return "WildFire verdict of " + e.subject() + ": " + e.Data.Verdict
+	return "WildFire verdict on " + e.subject() + ": " + e.Data.Verdict
 }
 
-// found is the report of a report event, and an empty one of others.
+// found returns the report of a report event, and an empty one for other events.
 func (e event) found() results.Report {
 	if e.Data.Report == nil {
 		return results.Report{}
@@ -118,7 +120,7 @@ func (e event) found() results.Report {
 	return *e.Data.Report
 }
 
-// subject is what the event is about, for people.
+// subject names what the event is about, for people.
 func (e event) subject() string {
 	for _, s := range []string{e.Data.Filename, e.Data.URL, e.Data.SHA256} {
 		if s != "" {
@@ -128,7 +130,7 @@ func (e event) subject() string {
 	return e.Data.JobID
 }
 
-// act is what a person did, and nothing in other events.
+// act returns what a person did, and an empty value for other events.
 func (e event) act() results.Audit {
 	if e.Data.Audit == nil {
 		return results.Audit{}
@@ -136,7 +138,7 @@ func (e event) act() results.Audit {
 	return *e.Data.Audit
 }
 
-// actedFrom is where a person was who acted: an IP address, or a host.
+// actedFrom returns where the person acted from: an IP address or a host.
 func (e event) actedFrom() (address, host string) {
 	from := e.act().From
 	if _, err := netip.ParseAddr(from); err == nil {
@@ -145,13 +147,13 @@ func (e event) actedFrom() (address, host string) {
 	return "", from
 }
 
-// auditSummary is an action in a sentence.
+// auditSummary describes an action in one sentence.
 func (e event) auditSummary() string {
 	a := e.act()
 	what := map[results.AuditAction]string{
 		results.AuditRetry:   fmt.Sprintf("retry of dead letter %d", a.Letter),
 		results.AuditDrop:    fmt.Sprintf("removal of dead letter %d", a.Letter),
-		results.AuditRecheck: "another question to WildFire",
+		results.AuditRecheck: "new query to WildFire",
 		results.AuditPause:   "pause of uploads",
 		results.AuditResume:  "end of the pause of uploads",
 	}[a.Action]

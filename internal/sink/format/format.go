@@ -9,7 +9,7 @@ import (
 	"backburn/results"
 )
 
-// Name is a format.
+// Name is the name of a format.
 type Name string
 
 // The formats.
@@ -17,16 +17,16 @@ const (
 	CloudEvents Name = "cloudevents" // as published
 	ECS         Name = "ecs"         // JSON
 	OCSF        Name = "ocsf"        // JSON
-	CEF         Name = "cef"         // a line of text
+	CEF         Name = "cef"         // one line of text
 )
 
 // Names lists the formats.
 func Names() []Name { return []Name{CloudEvents, ECS, OCSF, CEF} }
 
-// Valid reports whether there is such a format.
+// Valid reports whether the format exists.
 func (n Name) Valid() bool { return slices.Contains(Names(), n) }
 
-// ContentType is the media type of an encoded event.
+// ContentType returns the media type of an encoded event.
 func (n Name) ContentType() string {
 	switch n {
 	case CloudEvents:
@@ -37,8 +37,8 @@ func (n Name) ContentType() string {
 	return "application/json"
 }
 
-// Encode writes an event, which is a structured CloudEvent, on one line and without its end.
-// product is the version of Backburn. It returns ErrUnknown for events that the format cannot hold.
+// Encode encodes a structured CloudEvent as one line without a line end. product is Backburn's
+// version. It returns ErrUnknown for events that the format cannot express.
 func (n Name) Encode(body []byte, product string) ([]byte, error) {
 	if n == CloudEvents {
 		var line bytes.Buffer
@@ -60,10 +60,10 @@ func (n Name) Encode(body []byte, product string) ([]byte, error) {
 	case CEF:
 		return []byte(e.cef()), nil
 	}
-	return nil, fmt.Errorf("format %q: there is none", n)
+	return nil, fmt.Errorf("unknown format %q", n)
 }
 
-// encodeJSON leaves "<", ">" and "&" as they are: links are full of them.
+// encodeJSON does not escape "<", ">" and "&", because links contain many of them.
 func encodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

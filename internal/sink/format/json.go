@@ -7,14 +7,14 @@ import (
 	"backburn/results"
 )
 
-// document is a JSON object that is filled by dotted paths.
+// document is a JSON object with fields that are set by dotted paths.
 type document map[string]any
 
 func (d document) set(path string, v any) {
 	put(map[string]any(d), strings.Split(path, "."), v)
 }
 
-// The names under which Backburn and the service that judges are known to SIEMs.
+// Names of Backburn and of the analysis service in SIEMs.
 const (
 	vendor         = "Backburn"
 	product        = "Backburn"
@@ -22,7 +22,7 @@ const (
 	serviceProduct = "WildFire"
 )
 
-// ecs is the event by the Elastic Common Schema.
+// ecs encodes the event in the Elastic Common Schema.
 func (e event) ecs() document {
 	d := document{}
 	for _, r := range rows {
@@ -70,7 +70,8 @@ func (e event) ecs() document {
 	return d
 }
 
-// ecsLabels makes names that label fields may have: no dots, which would nest, and no wildcards.
+// ecsLabels makes valid names for label fields: without dots, which would nest the fields, and
+// without wildcards.
 func ecsLabels(metadata map[string]string) map[string]string {
 	labels := map[string]string{}
 	for name, v := range metadata {
@@ -120,7 +121,7 @@ func (e event) ecsOutcome() string {
 	return "success"
 }
 
-// Classes and activities of OCSF.
+// Classes and activities in OCSF.
 const (
 	detectionFinding = 2004
 	scanActivity     = 6007
@@ -148,15 +149,14 @@ const (
 	hashObservable     = 8
 
 	statusNew     = 1 // of a finding
-	statusUnknown = 0 // of an activity, as the next two
+	statusUnknown = 0 // of an activity; so are the next two
 	statusSuccess = 1
 	statusFailure = 2
 )
 
-// ocsf is the event by the Open Cybersecurity Schema Framework: what WildFire judged is a
-// Detection Finding, the beginning and the failure of an analysis are Scan Activity, which has no
-// place for the file; there the fields of the evidence are unmapped. What a person did is API
-// Activity.
+// ocsf encodes the event in the Open Cybersecurity Schema Framework. A verdict is a Detection
+// Finding. The start and the failure of an analysis are Scan Activity; that class has no fields for
+// the file, so its evidence is unmapped. The action of a person is API Activity.
 func (e event) ocsf() document {
 	class, activity := detectionFinding, findingCreate
 	switch e.Type {
@@ -216,7 +216,7 @@ func (e event) ocsf() document {
 	return d
 }
 
-// ocsfPath is a path of the table in a class.
+// ocsfPath converts a path of the table to the event's class.
 func ocsfPath(class int, path string) string {
 	if class == detectionFinding {
 		return path
@@ -230,7 +230,7 @@ func ocsfPath(class int, path string) string {
 	return path
 }
 
-// ocsfFile adds what the standard requires of files and hashes.
+// ocsfFile adds the fields that the standard requires for files and hashes.
 func (e event) ocsfFile(d document, class int) {
 	if e.Data.SHA256 == "" {
 		return
@@ -247,7 +247,7 @@ func (e event) ocsfFile(d document, class int) {
 	}
 }
 
-// ocsfObservables adds what is searched for.
+// ocsfObservables adds the values that analysts search for.
 func (e event) ocsfObservables(d document) {
 	var list []any
 	for _, o := range []struct {
@@ -287,7 +287,7 @@ func (e event) ocsfObservables(d document) {
 	}
 }
 
-// auditActivity is the activity of OCSF's API Activity.
+// auditActivity returns the activity ID in OCSF's API Activity.
 func (e event) auditActivity() int {
 	switch e.act().Action {
 	case results.AuditRetry:
@@ -300,7 +300,7 @@ func (e event) auditActivity() int {
 	return apiOther
 }
 
-// ocsfStatus is how an action went so far.
+// ocsfStatus returns the status ID of an action.
 func (e event) ocsfStatus() int {
 	switch e.act().Status {
 	case results.AuditDone:

@@ -10,22 +10,22 @@ import (
 	"backburn/results"
 )
 
-// row is where a field of an event goes in each format. "" is nowhere.
+// row maps one field of an event to each format. "" means that the format has no such field.
 type row struct {
-	field string // of the CloudEvent
+	field string // name of the CloudEvent field
 	value func(event) any
 	ecs   []string // paths
-	ocsf  []string // paths; a number is a place in an array
+	ocsf  []string // paths; a number is an array index
 	cef   string   // key
-	label string   // what a custom field of CEF means, where labels does not say it
+	label string   // label of a CEF custom field, unless labels has it
 	note  string
 }
 
-// labelOf is what the row's custom field of CEF means; "" for a field of the standard.
+// labelOf returns the label of the row's CEF custom field; "" for standard fields.
 func (r row) labelOf() string { return cmp.Or(r.label, labels[r.cef]) }
 
-// jobRows is where the fields of events about jobs go, and those of every event. Values that are
-// "", 0, nil or the zero time are left out.
+// jobRows maps the fields of job events, and those that every event has. Values that are "", 0, nil
+// or the zero time are left out.
 var jobRows = []row{
 	{
 		field: "time",
@@ -260,7 +260,7 @@ var jobRows = []row{
 		field: "data.report, its indicators",
 		value: func(e event) any { return strings.Join(e.indicators(), " ") },
 		cef:   "flexString2",
-		note:  "domains, IP addresses, then SHA-256 of dropped files, as many as there is room for",
+		note:  "domains, IP addresses, then SHA-256 of dropped files, up to the field's size limit",
 	},
 	{
 		field: "backburnsimulated",
@@ -272,7 +272,7 @@ var jobRows = []row{
 	},
 }
 
-// job is the job with its source; "" for an event that is about none.
+// job returns the source and ID of the job; "" if the event has no job.
 func (e event) job() string {
 	if e.Data.JobID == "" {
 		return ""
@@ -280,7 +280,7 @@ func (e event) job() string {
 	return e.Data.Source + "/" + e.Data.JobID
 }
 
-// fault is the error of a failed event, and nothing of others.
+// fault returns the error of a failed event, and an empty value for other events.
 func (e event) fault() results.Error {
 	if e.Data.Error == nil {
 		return results.Error{}
@@ -288,7 +288,7 @@ func (e event) fault() results.Error {
 	return *e.Data.Error
 }
 
-// behaviors are the texts of what the contents did.
+// behaviors returns the texts of the report's behaviors.
 func (e event) behaviors() []string {
 	var texts []string
 	for _, b := range e.found().Behaviors {
@@ -297,7 +297,7 @@ func (e event) behaviors() []string {
 	return texts
 }
 
-// dropped are the hashes of the files that the contents wrote.
+// dropped returns the hashes of the files that the sample wrote.
 func (e event) dropped() []string {
 	var hashes []string
 	for _, f := range e.found().Dropped {
@@ -308,12 +308,12 @@ func (e event) dropped() []string {
 	return hashes
 }
 
-// indicators are what one searches for, without URLs, which are long.
+// indicators returns values to search for. It leaves out URLs, which are long.
 func (e event) indicators() []string {
 	return slices.Concat(e.found().Domains, e.found().IPs, e.dropped())
 }
 
-// labels are what the custom fields of CEF mean.
+// labels has the meaning of the CEF custom fields.
 var labels = map[string]string{
 	"cs1": "Event",
 	"cs2": "Source",
@@ -330,7 +330,7 @@ var labels = map[string]string{
 	"deviceCustomDate1": "Submitted",
 }
 
-// given reports whether a value is there.
+// given reports whether a value is set.
 func given(v any) bool {
 	switch v := v.(type) {
 	case nil:
@@ -355,7 +355,7 @@ func given(v any) bool {
 	return true
 }
 
-// put sets the value at a path of JSON objects and, where the path has a number, arrays.
+// put sets the value at a path of nested JSON objects and, if the path contains a number, arrays.
 func put(node any, path []string, v any) any {
 	if len(path) == 0 {
 		return v
