@@ -77,9 +77,9 @@ type Gateway struct {
 	source    string
 }
 
-// New returns a Gateway for an installation that is running. A gateway with a NATS account of its
-// own creates js with jetstream.NewWithAPIPrefix(nc, "backburn.api"). It returns ErrUnavailable if
-// there is no queue with the prefix. The connection stays the caller's.
+// New returns a Gateway for a running installation. A gateway that has its own NATS account creates
+// js with jetstream.NewWithAPIPrefix(nc, "backburn.api"). New returns ErrUnavailable if there is no
+// queue with the prefix. The caller keeps ownership of the connection.
 func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Gateway, error) {
 	if !pipeline.ValidSource(cfg.Source) {
 		return nil, pipeline.Invalid("the source %q is not 1 to 32 of a-z 0-9 _ -", cfg.Source)

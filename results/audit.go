@@ -2,11 +2,11 @@ package results
 
 import "time"
 
-// AuditSource stands for a source in audit events: what a person does concerns the whole fleet.
-// Their subjects are <prefix>.results.audit.<action>._fleet.
+// AuditSource is the source of audit events, because the action of a person concerns the whole
+// fleet. Their subjects are <prefix>.results.audit.<action>._fleet.
 const AuditSource = "_fleet"
 
-// AuditAction is what a person did; a closed list.
+// AuditAction is the action of a person; a closed list.
 type AuditAction string
 
 // The actions of audit events.
@@ -23,12 +23,12 @@ func AuditActions() []AuditAction {
 	return []AuditAction{AuditRetry, AuditDrop, AuditRecheck, AuditPause, AuditResume}
 }
 
-// AuditStatus says how far an action is.
+// AuditStatus is the state of an action.
 type AuditStatus string
 
-// The states of an action. Each action has one event with AuditRequested, which is durable before
-// anything is done, and one of the others once it is over. Where only the first is there, the
-// process died in between: it may have been done.
+// Each action has one event with AuditRequested, which is durable before the action starts, and
+// another event when it ends. If only the first event exists, the process died in between, and the
+// action may or may not have been carried out.
 const (
 	AuditRequested AuditStatus = "requested"
 	AuditDone      AuditStatus = "done"
@@ -40,14 +40,14 @@ func AuditStatuses() []AuditStatus {
 	return []AuditStatus{AuditRequested, AuditDone, AuditFailed}
 }
 
-// Where a person acts.
+// The interfaces through which a person acts.
 const (
 	AuditDashboard = "dashboard"
 	AuditCommand   = "command"
 )
 
-// Audit is what a person did to the fleet, on audit events alone. Such an event is about no job of
-// its own: it has no job_id.
+// Audit describes the action of a person. Only audit events have it; they are not about a job and
+// have no job_id.
 type Audit struct {
 	ID     string      `json:"id"` // of the action; its events share it
 	Action AuditAction `json:"action"`
@@ -58,10 +58,10 @@ type Audit struct {
 	From string `json:"from,omitempty"` // the IP address of the browser, or the host of the command
 
 	Letter uint64    `json:"letter,omitempty"` // the number of the dead letter: retry, drop
-	Job    string    `json:"job,omitempty"`    // <source>/<job id> of that: retry, drop
-	SHA256 string    `json:"sha256,omitempty"` // of the contents, where they are known: retry, drop, recheck
-	URL    string    `json:"url,omitempty"`    // the link, likewise
+	Job    string    `json:"job,omitempty"`    // <source>/<job ID> of that dead letter: retry, drop
+	SHA256 string    `json:"sha256,omitempty"` // of the contents, if known: retry, drop, recheck
+	URL    string    `json:"url,omitempty"`    // the link, if known: retry, drop, recheck
 	Until  time.Time `json:"until,omitzero"`   // the end of the pause: pause
 	Reason string    `json:"reason,omitempty"` // of the pause, for people: pause
-	Result string    `json:"result,omitempty"` // for people: what came of it, or why it failed
+	Result string    `json:"result,omitempty"` // for people: the outcome, or why it failed
 }

@@ -41,7 +41,7 @@ const (
 	Failed    Type = "backburn.failed.v1"    // final
 	Changed   Type = "backburn.changed.v1"   // WildFire changed the verdict later
 	Reported  Type = "backburn.report.v1"    // WildFire's report about the contents
-	Audited   Type = "backburn.audit.v1"     // what a person did, about no job of its own
+	Audited   Type = "backburn.audit.v1"     // the action of a person; not about a job
 )
 
 // Types lists every type: those of jobs, in the order of a job's life, and then Audited.
@@ -144,7 +144,7 @@ type Data struct {
 	Policy      string            `json:"policy,omitempty"` // on submitted events: the rule that allowed the upload
 	Error       *Error            `json:"error,omitempty"`  // only on failed events
 	Report      *Report           `json:"report,omitempty"` // only on report events
-	Audit       *Audit            `json:"audit,omitempty"`  // on audit events alone
+	Audit       *Audit            `json:"audit,omitempty"`  // only on audit events
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
 

@@ -176,7 +176,7 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 	for ctx.Err() == nil {
 		c, err := s.consumer(ctx, p)
 		if err != nil && (!follow || p.began.IsZero() && !s.away()) {
-			return fmt.Errorf("read results: %w", err) // at first the configuration is wrong, later the server is away
+			return fmt.Errorf("read results: %w", err) // an error at the first attempt is permanent; later the server may be away
 		}
 		if err == nil && p.began.IsZero() {
 			p.began = time.Now()
@@ -332,7 +332,7 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 		MaxDeliver:     -1,
 	})
 	if errors.Is(err, jetstream.ErrConsumerExists) {
-		return s.js.Consumer(ctx, stream, s.cfg.Durable) // another process was faster
+		return s.js.Consumer(ctx, stream, s.cfg.Durable) // another process has just created it
 	}
 	return c, err
 }

@@ -118,7 +118,7 @@ func TestExitCodes(t *testing.T) {
 		"nobody answers":    {fmt.Errorf("connect: %w", natsconn.ErrUnreachable), 4, "tool: connect: no NATS server answers\n"},
 		"folder unusable":   {fmt.Errorf("watch in: %w", watch.ErrUnusable), 2, "tool: watch in: this cannot work\nSee `tool --help`.\n"},
 		"no JetStream":      {queue.ErrUnavailable, 4, "tool: JetStream is not available\n"},
-		"address in use":    {httpserver.ErrListen, 4, "tool: the address cannot be had\n"},
+		"address in use":    {httpserver.ErrListen, 4, "tool: cannot listen on the address\n"},
 		"refused":           {natsconn.ErrRefused, 4, "tool: the NATS server refuses the credentials\n"},
 		"said by the error": {fmt.Errorf("start: %w", cli.Exit(cli.Unreachable, errors.New("port in use"))), 4, "tool: start: port in use\n"},
 	} {

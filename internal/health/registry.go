@@ -147,7 +147,7 @@ func (r *Registry) Func(part, of string, ask func() error) {
 	r.partLocked(part, of, OK).ask = ask
 }
 
-// Forget removes a part that is there no more, such as a sink that was taken out of the
+// Forget removes a part that no longer exists, such as a sink that was removed from the
 // configuration.
 func (r *Registry) Forget(part, of string) {
 	r.mu.Lock()
@@ -310,8 +310,8 @@ func Ready(parts []Status) bool {
 	return !slices.ContainsFunc(parts, func(s Status) bool { return s.State == Failed || s.State == Unknown && s.required })
 }
 
-// Unwell returns the parts that are not ok, the worst first, and of equal ones those with the
-// longest duration first.
+// Unwell returns the parts that are not ok, the worst first. Parts in the same state are sorted by
+// duration, the longest first.
 func Unwell(parts []Status) []Status {
 	var bad []Status
 	for _, s := range parts {
@@ -402,8 +402,8 @@ func (p *probe) run(ctx context.Context) {
 	}
 }
 
-// once runs the probe once, and returns when the probe does. A probe that hangs costs one
-// goroutine.
+// once runs the probe once. It returns when the probe does, even if that is after the timeout, so a
+// probe that hangs costs one goroutine.
 func (p *probe) once(ctx context.Context) {
 	actx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()

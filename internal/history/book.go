@@ -70,7 +70,7 @@ func (b *Book) Add(e results.Event, seq uint64) {
 	}
 	b.last = seq
 	if e.Type == results.Reported || e.Type == results.Audited {
-		return // the page shows a report with its file; an audit event is about no file
+		return // the page shows a report with its file; an audit event has no file
 	}
 
 	b.count(e)

@@ -10,7 +10,7 @@ import (
 	"backburn/results"
 )
 
-// The texts of an event, in the order in which a chunk keeps them.
+// Indexes of an event's texts, in the order in which a chunk stores them.
 const (
 	fieldJob = iota // source/job
 	fieldName
@@ -28,7 +28,7 @@ type entry struct {
 	at       int64 // ms since 1970
 	size     int64 // in bytes
 	sha256   [32]byte
-	took     float32 // in s from being received to being decided; 0: not known
+	took     float32 // in s from arrival to decision; 0: unknown
 	ends     [fields]uint16
 	outcome  uint16
 	source   uint16
@@ -36,22 +36,22 @@ type entry struct {
 	basis    uint16
 	kind     results.Type
 	hashed   bool // sha256 is known
-	foreign  bool // the texts have capital letters that are not ASCII
+	foreign  bool // the texts contain upper-case letters outside ASCII
 }
 
-// chunkEvents is how many events leave together.
+// chunkEvents is how many events are dropped together.
 const chunkEvents = 4096
 
-// chunk is events that leave together. Their texts lie behind each other, each with a zero byte
-// behind it, so that one search finds a word in all of them. They are kept in lower case, as far as
-// ASCII goes, with a bit for each letter that was not.
+// chunk is a group of events that are dropped together. Their texts are concatenated, each followed
+// by a zero byte, so that one search covers all of them. ASCII letters are stored in lower case,
+// with a bit for each letter that was upper-case.
 type chunk struct {
 	entries  []entry
-	starts   []uint32 // of each entry's texts
-	sums     []uint32 // the beginning of each entry's SHA-256
+	starts   []uint32 // start of each entry's texts
+	sums     []uint32 // first bytes of each entry's SHA-256
 	text     []byte
-	capitals []byte // bit i%8 of byte i/8: text[i] is a letter that was a capital
-	foreign  []int  // the entries that are
+	capitals []byte // bit i%8 of byte i/8: text[i] was an upper-case letter
+	foreign  []int  // entries whose texts contain upper-case letters outside ASCII
 }
 
 // add appends an entry with its texts.
@@ -67,7 +67,7 @@ func (c *chunk) add(r entry, texts [fields]string) {
 			c.text = append(c.text, b)
 		}
 		r.ends[i] = uint16(len(c.text) - start)
-		c.text = append(c.text, 0) // so that nothing is found across two of them
+		c.text = append(c.text, 0) // so that no match spans two texts
 		r.foreign = r.foreign || !ascii(s) && strings.ToLower(s) != lowerASCII(s)
 	}
 	if r.foreign {
@@ -88,7 +88,7 @@ func ascii(s string) bool {
 	return true
 }
 
-// lowerASCII changes no byte but capital letters of ASCII.
+// lowerASCII converts only the upper-case letters of ASCII.
 func lowerASCII(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -100,7 +100,7 @@ func lowerASCII(s string) string {
 	return string(b)
 }
 
-// capital notes that the letter at a place of the text was one.
+// capital marks the letter at a position as upper-case.
 func (c *chunk) capital(at int) {
 	for len(c.capitals) <= at/8 {
 		c.capitals = append(c.capitals, 0)
@@ -108,16 +108,16 @@ func (c *chunk) capital(at int) {
 	c.capitals[at/8] |= 1 << (at % 8)
 }
 
-// full gives back what was allocated ahead: nothing more comes.
+// full releases unused capacity; the chunk is complete.
 func (c *chunk) full() {
 	c.text = slices.Clip(slices.Clone(c.text))
 	c.capitals = slices.Clip(slices.Clone(c.capitals))
 }
 
-// bytes is what the texts take.
+// bytes returns the size of the texts.
 func (c *chunk) bytes() int { return len(c.text) + len(c.capitals) }
 
-// place is where one of the texts of entry i is.
+// place returns the position of a text of entry i.
 func (c *chunk) place(i, field int) (from, to int) {
 	r := &c.entries[i]
 	start := int(c.starts[i])
@@ -129,7 +129,7 @@ func (c *chunk) place(i, field int) (from, to int) {
 	return from, start + int(r.ends[field])
 }
 
-// field is one of the texts of entry i, as it was.
+// field returns a text of entry i in its original case.
 func (c *chunk) field(i, field int) string {
 	from, to := c.place(i, field)
 	text := slices.Clone(c.text[from:to])
@@ -142,7 +142,7 @@ func (c *chunk) field(i, field int) string {
 	return string(text)
 }
 
-// is reports whether entry i is of a job, which is given as it was and in lower case.
+// is reports whether entry i belongs to a job; lower is the job in lower case.
 func (c *chunk) is(i int, job string, lower []byte) bool {
 	from, to := c.place(i, fieldJob)
 
@@ -170,7 +170,7 @@ func (m *marks) len() (n int) {
 	return n
 }
 
-// last is the highest one below i; -1 for none.
+// last returns the highest entry below i, or -1.
 func (m *marks) last(i int) int {
 	for w := (i - 1) / 64; i > 0 && w >= 0; w-- {
 		word := m[w]
@@ -185,7 +185,7 @@ func (m *marks) last(i int) int {
 	return -1
 }
 
-// find marks the entries that have a word in their texts, or the beginning of whose hash it is.
+// find marks the entries whose texts contain a word, or whose hash begins with it.
 func (c *chunk) find(w word, m *marks) {
 	for i := 0; i < len(c.starts); i++ {
 		from := int(c.starts[i])
@@ -214,7 +214,7 @@ func (c *chunk) find(w word, m *marks) {
 	}
 }
 
-// entryAt is the entry whose texts have a place, i or a later one.
+// entryAt returns the entry whose texts include a position; it starts the search at i.
 func (c *chunk) entryAt(i int, place uint32) int {
 	if i+1 == len(c.starts) || place < c.starts[i+1] {
 		return i
@@ -227,17 +227,17 @@ func (c *chunk) entryAt(i int, place uint32) int {
 	return i + later
 }
 
-// begins reports whether a word is the beginning of the hash of entry i.
+// begins reports whether the hash of entry i begins with a word.
 func (c *chunk) begins(i int, w word) bool {
 	r := &c.entries[i]
 
 	return r.hashed && w.begins(&r.sha256)
 }
 
-// few is how many entries are looked at one by one, and not all of them.
+// few is up to how many entries are checked one by one, instead of searching the whole chunk.
 const few = chunkEvents / 4
 
-// narrow drops the marks of entries that find would not mark.
+// narrow removes the marks of entries that find would not mark.
 func (c *chunk) narrow(w word, m *marks) {
 	if m.len() > few {
 		var one marks

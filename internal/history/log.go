@@ -202,7 +202,7 @@ func (l *Log) begin(ctx context.Context, book *Book) (since time.Time, empty boo
 	book.Older()
 	m, err := s.GetMsg(ctx, state.LastSeq-most, jetstream.WithGetMsgSubject(l.queue.Prefix()+".results.>"))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return state.LastTime, false, nil // they were removed meanwhile
+		return state.LastTime, false, nil // the events were removed in the meantime
 	}
 	if err != nil {
 		return since, false, err

@@ -106,12 +106,12 @@ func (b *Book) numbers(list []string) []bool {
 	return out
 }
 
-// everything reports whether all events are asked for.
+// everything reports whether the query matches all events.
 func (m *matcher) everything() bool {
 	return len(m.words) == 0 && m.outcomes == nil && m.sources == nil && m.since == 0 && m.until == 0
 }
 
-// look marks the entries of a chunk that are asked for.
+// look marks the matching entries of a chunk.
 func (m *matcher) look(c *chunk) *marks {
 	has := &marks{}
 	for i := range c.entries {
@@ -126,7 +126,7 @@ func (m *matcher) look(c *chunk) *marks {
 	return has
 }
 
-// fits reports whether an event is one of those that are asked for, but for the words.
+// fits reports whether an event matches the query, apart from its words.
 func (m *matcher) fits(r *entry) bool {
 	switch {
 	case r.at < m.since, m.until != 0 && r.at >= m.until:

@@ -16,21 +16,21 @@ const (
 	maxText  = 1024 // bytes of a query
 )
 
-// word is a part of the query.
+// word is one word of the query.
 type word struct {
 	text []byte // lower-case
-	hash []byte // the whole bytes of the beginning of a SHA-256; nil: it cannot be one
-	half int    // one more digit of it; -1: none
+	hash []byte // the complete bytes of a hash prefix; nil: not a hash
+	half int    // one more hexadecimal digit; -1: none
 
-	sum, mask uint32 // of the first four bytes of a hash those that are told
+	sum, mask uint32 // the known bits of the hash's first four bytes
 }
 
-// hashLike is the beginning of a hash: shorter ones would be in half of all.
+// hashLike matches the beginning of a hash. Shorter prefixes would match most hashes.
 var hashLike = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 
 func words(text string) []word {
 	var out []word
-	space := func(r rune) bool { return r == 0 || unicode.IsSpace(r) } // no text has a zero byte
+	space := func(r rune) bool { return r == 0 || unicode.IsSpace(r) } // the texts contain no zero bytes
 	for _, w := range strings.FieldsFunc(strings.ToLower(clip(text, maxText)), space) {
 		if len(out) == maxWords {
 			break
@@ -45,13 +45,13 @@ func words(text string) []word {
 		}
 		out = append(out, one)
 	}
-	// The rarest comes first: the others are looked for where that is.
+	// Start with the rarest word; the others are searched for only in its matches.
 	slices.SortStableFunc(out, func(a, b word) int { return b.rarity() - a.rarity() })
 
 	return out
 }
 
-// rarity is higher for a word that fewer texts have, as far as one can tell.
+// rarity estimates how rare a word is; higher is rarer.
 func (w word) rarity() int {
 	n := len(w.text)
 	for _, c := range w.text {
@@ -63,7 +63,7 @@ func (w word) rarity() int {
 	return n
 }
 
-// beginning is what up to eight digits say of the first four bytes of a hash.
+// beginning returns what up to eight digits determine of a hash's first four bytes.
 func beginning(digits string) (sum, mask uint32) {
 	for i := range min(len(digits), 8) {
 		n, _ := strconv.ParseUint(digits[i:i+1], 16, 4)
@@ -83,7 +83,7 @@ func (w word) begins(sum *[32]byte) bool {
 	return w.half < 0 || int(sum[len(w.hash)]>>4) == w.half
 }
 
-// clip cuts a text at a character.
+// clip cuts a text to n bytes without splitting a character.
 func clip(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Config says where a listener is, and what it allows. The keys belong to the table of whoever
-// uses it.
+// Config configures a listener and its limits. It becomes part of the configuration table of the
+// listener's user.
 type Config struct {
 	Listen        string   `toml:"listen" doc:"Address as host:port. Empty: off."`
 	WebConfigFile string   `toml:"web_config_file" own:"keys" doc:"TLS, client certificates and basic authentication: the web configuration file of the Prometheus exporter toolkit. It is read again for every connection. Empty: none of them."`
@@ -21,12 +21,12 @@ type Config struct {
 	MaxConnectionsPerClient int `toml:"max_connections_per_client" doc:"Most connections from one address (IPv6: one /64). All connections through a proxy come from its address."`
 }
 
-// DefaultConfig gives the limits, and no address.
+// DefaultConfig has the default limits, and no address.
 func DefaultConfig() Config {
 	return Config{Names: []string{}, MaxConnections: 512, MaxConnectionsPerClient: 128}
 }
 
-// Check is the rules of a listener.
+// Check calls bad for each key with an invalid value.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want := func(ok bool, key, expected string) {
 		if !ok {
@@ -50,7 +50,7 @@ var (
 	basePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 )
 
-// validListen reports whether s is an address to listen on; "" means none, and is fine.
+// validListen reports whether s is a valid address to listen on; "" means none, and is valid.
 func validListen(s string) bool {
 	_, port, err := net.SplitHostPort(s)
 	n, bad := strconv.Atoi(port)
@@ -58,10 +58,10 @@ func validListen(s string) bool {
 	return s == "" || err == nil && bad == nil && n >= 0 && n <= 65535
 }
 
-// Local reports whether the listener is reached from this machine alone.
+// Local reports whether the listener accepts connections only from this machine.
 func (c Config) Local() bool { return isLoopback(hostOf(c.Listen)) }
 
-// hostOf is the host of host:port, or of a host alone, lower-case and without brackets.
+// hostOf returns the host of host:port, or of a host alone, in lower case and without brackets.
 func hostOf(s string) string {
 	if host, _, err := net.SplitHostPort(s); err == nil {
 		s = host
@@ -71,8 +71,8 @@ func hostOf(s string) string {
 	return strings.ToLower(strings.TrimSuffix(s, "."))
 }
 
-// isLoopback reports whether a host is this machine, whatever a name server says: an address of the
-// loopback network, or localhost (RFC 6761, section 6.3).
+// isLoopback reports whether a host is this machine regardless of name servers: a loopback address,
+// or localhost (RFC 6761, section 6.3).
 func isLoopback(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true

@@ -1,15 +1,15 @@
-// Package httpserver is the one life cycle of every HTTP listener: limits, names, TLS, basic
-// authentication, metrics, and a stop in good order. Who uses it brings a handler.
+// Package httpserver runs every HTTP listener: limits, host names, TLS, basic authentication,
+// metrics, and a graceful stop. Its users provide a handler.
 //
-// Every limit holds before anybody has shown who he is. There are only so many connections, in all
-// and for each client address, and a connection that has sent no complete header makes room for a
-// new one. Headers and bodies have deadlines, and so has an answer that nobody reads. A handler
-// that needs more time moves the deadlines of its own request, by http.ResponseController.
+// All limits apply before authentication. The number of connections is limited, in total and for
+// each client address. A connection without a complete request header makes way for a new one.
+// Headers, bodies and responses have deadlines. A handler that needs more time can extend the
+// deadlines of its own request with http.ResponseController.
 //
-// A request must name in Host a host that the listener answers to, so that no page in a browser can
-// read it by a name that resolves to us (DNS rebinding). What a browser marks as asked for by a
-// page of another site is refused.
+// The Host of a request must be one of the listener's names, so that a web page cannot read
+// responses through a name that resolves to this machine (DNS rebinding). Requests that a browser
+// marks as coming from another site are refused.
 //
-// TLS and basic authentication are those of the Prometheus exporter toolkit's web configuration
-// file, which is read again for every connection and request.
+// TLS and basic authentication use the web configuration file of the Prometheus exporter toolkit,
+// which is read again for each connection and request.
 package httpserver

@@ -4,7 +4,7 @@ package httpserver
 
 import "golang.org/x/sys/unix"
 
-// openFiles is how many files the process may open; 0 where that is not known.
+// openFiles returns how many files the process may open; 0 if unknown.
 func openFiles() uint64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {

@@ -9,30 +9,30 @@ import (
 	"strings"
 )
 
-// guard keeps the pages that a browser has open from using a listener.
+// guard protects a listener from web pages that a browser has open.
 //
-// A browser on the way to a name that an attacker owns, and that resolves to us (DNS rebinding),
-// takes us for that page's own server. Its requests say the foreign name in Host, so that must be
-// one of ours. An address as Host cannot be rebound, and is taken where it is the one that the
-// connection came to.
+// In DNS rebinding, an attacker's host name resolves to this machine, and the browser treats the
+// listener as the server of the attacker's page. Such requests have the attacker's name in Host, so
+// Host must be one of our names. An IP address cannot be rebound; it is accepted if it is the
+// connection's own.
 //
-// Requests that a browser marks as another site's are refused (Fetch Metadata), but for links to
-// pages: their pages could not read the answer, but could use up what there is a limit of.
+// Requests that a browser marks as cross-site (Fetch Metadata) are refused, except links to pages.
+// The other site could not read the response, but could use up limited resources.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.named(r) {
-			s.use.refuse(w, http.StatusMisdirectedRequest, "this listener does not answer to the name in Host; "+s.use.Table+".names lists more")
+			s.use.refuse(w, http.StatusMisdirectedRequest, "the name in Host is not allowed on this listener; add it to "+s.use.Table+".names")
 			return
 		}
 		if foreign(r.Header.Get("Sec-Fetch-Site")) && !slices.Contains(s.use.Links, r.URL.Path) {
-			s.use.refuse(w, http.StatusForbidden, "pages of other sites may not use this listener")
+			s.use.refuse(w, http.StatusForbidden, "cross-site requests are not allowed")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// named reports whether a request asks for a host that the listener answers to.
+// named reports whether a request's Host is allowed.
 func (s *Server) named(r *http.Request) bool {
 	host := hostOf(r.Host)
 	if isLoopback(host) || host != "" && host == hostOf(s.cfg.Listen) {
@@ -55,11 +55,11 @@ func (s *Server) named(r *http.Request) bool {
 	return err == nil && at.Addr().Unmap().WithZone("") == addr.Unmap().WithZone("")
 }
 
-// foreign reports whether a browser says that a page of another origin asks. "none" is a
-// person who typed the address; programs send nothing.
+// foreign reports whether the browser marks a request as coming from another origin. "none" means
+// that a person entered the address; programs send no value.
 func foreign(site string) bool { return site != "" && site != "same-origin" && site != "none" }
 
-// based takes the base path off a request that has it.
+// based removes the base path from requests that have it.
 func (s *Server) based(next http.Handler) http.Handler {
 	base := s.cfg.BasePath
 	if base == "" {

@@ -8,47 +8,47 @@ import (
 	"time"
 )
 
-// limiter is a listener with a bound on its connections, in all and for each client.
+// limiter is a listener that limits its connections, in total and for each client.
 //
-// Where a bound is reached, the connection makes room that waits longest for a header, or between
-// two requests: of the same client where it is that client's bound, else of the client with the
-// most connections. So those who open connections and say nothing lose theirs first, however
-// many they open. Where every connection is at work, the new one is answered 503 and closed.
+// When a limit is reached, the connection that has waited longest for a request header makes way
+// for the new one: among those of the same client for the client limit, otherwise among those of
+// the client with the most connections. A client that opens many connections and sends nothing thus
+// loses its own first. If all connections are busy, the new one gets status 503 and is closed.
 type limiter struct {
 	net.Listener
 	total     int
 	perClient int
-	plain     bool // without TLS, so that a refusal can be read
+	plain     bool // without TLS, so that a refusal is readable
 	begin     func()
 	dropped   func(why dropReason)
 
 	once    sync.Once
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
-	clients map[netip.Addr]int // connections of each
+	clients map[netip.Addr]int // number of connections of each
 }
 
-// dropReason says why a connection was closed before its time.
+// dropReason says why the limiter closed a connection.
 type dropReason string
 
 const (
-	evicted       dropReason = "evicted"        // it said nothing, and another needed its place
-	refusedTotal  dropReason = "refused_total"  // max_connections are at work
-	refusedClient dropReason = "refused_client" // max_connections_per_client of its address are
+	evicted       dropReason = "evicted"        // it was waiting, and a new connection needed its place
+	refusedTotal  dropReason = "refused_total"  // max_connections are busy
+	refusedClient dropReason = "refused_client" // max_connections_per_client are busy
 )
 
-// dropReasons is the closed list.
+// dropReasons lists every dropReason.
 var dropReasons = []dropReason{evicted, refusedTotal, refusedClient}
 
-// conn is a connection that counts.
+// conn is a counted connection.
 type conn struct {
 	net.Conn
 	limiter *limiter
 	client  netip.Addr
 
 	// Guarded by limiter.mu.
-	waiting bool      // for the header of a request
-	since   time.Time // that
+	waiting bool      // for a request header
+	since   time.Time // when it began to wait
 }
 
 func newLimiter(l net.Listener, total, perClient int) *limiter {
@@ -61,7 +61,7 @@ func newLimiter(l net.Listener, total, perClient int) *limiter {
 	}
 }
 
-// Accept returns the next connection that there is room for.
+// Accept returns the next connection for which there is room.
 func (l *limiter) Accept() (net.Conn, error) {
 	l.once.Do(l.begin)
 	for {
@@ -82,7 +82,7 @@ func (l *limiter) Accept() (net.Conn, error) {
 	}
 }
 
-// admit counts a connection, in place of another one where it must.
+// admit counts a connection. If necessary it returns a victim that must be closed.
 func (l *limiter) admit(c net.Conn) (admitted, victim *conn, why dropReason) {
 	n := &conn{
 		Conn:    c,
@@ -113,8 +113,8 @@ func (l *limiter) admit(c net.Conn) (admitted, victim *conn, why dropReason) {
 	return n, victim, ""
 }
 
-// crowded is the connection that waits longest, of the clients that have most connections of
-// those with one that waits. The caller holds mu.
+// crowded returns the connection that has waited longest, among the clients with the most
+// connections that have one waiting. The caller holds mu.
 func (l *limiter) crowded() *conn {
 	most := 0
 	for c := range l.conns {
@@ -126,7 +126,7 @@ func (l *limiter) crowded() *conn {
 	return l.longestWaiting(func(c *conn) bool { return l.clients[c.client] == most })
 }
 
-// longestWaiting returns nil where none waits. The caller holds mu.
+// longestWaiting returns the connection that has waited longest, or nil. The caller holds mu.
 func (l *limiter) longestWaiting(of func(*conn) bool) *conn {
 	var longest *conn
 	for c := range l.conns {
@@ -138,7 +138,7 @@ func (l *limiter) longestWaiting(of func(*conn) bool) *conn {
 	return longest
 }
 
-// forget takes a connection out of the count. The caller holds mu.
+// forget stops counting a connection. The caller holds mu.
 func (l *limiter) forget(c *conn) {
 	if _, there := l.conns[c]; !there {
 		return
@@ -149,7 +149,7 @@ func (l *limiter) forget(c *conn) {
 	}
 }
 
-// open is how many connections there are.
+// open returns the number of connections.
 func (l *limiter) open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,20 +157,20 @@ func (l *limiter) open() int {
 	return len(l.conns)
 }
 
-// refusal is what a connection gets for which there is no room. The buffer of a new
-// connection is empty, so writing it does not wait.
+// refusal is the response for a connection for which there is no room. Writing it does not block,
+// because the buffer of a new connection is empty.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 func (l *limiter) refuse(c net.Conn) {
 	if l.plain {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = c.Write([]byte(refusal)) // nobody may be there any more
+		_, _ = c.Write([]byte(refusal)) // the client may be gone
 	}
 	_ = c.Close()
 }
 
-// noteState is the http.Server's ConnState: a connection waits until the header of a request is
-// complete, and again after the answer.
+// noteState is http.Server's ConnState callback. A connection waits until its request header is
+// complete, and again after the response.
 func (l *limiter) noteState(c net.Conn, state http.ConnState) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
 		c = t.NetConn()
@@ -191,7 +191,7 @@ func (l *limiter) noteState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// Close closes the connection, and makes room.
+// Close closes the connection and stops counting it.
 func (c *conn) Close() error {
 	c.limiter.mu.Lock()
 	c.limiter.forget(c)
@@ -200,8 +200,8 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite lets http.Server end its half before it closes, so that the client can still read an
-// answer to a request that was not read whole.
+// CloseWrite lets http.Server close its half first, so that the client can read a response that was
+// sent before its request was read completely.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -210,8 +210,8 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// clientOf is the address that a client's connections are counted by. Whoever has one IPv6 address
-// has its whole /64.
+// clientOf returns the address under which a client's connections are counted. For IPv6 that is the
+// /64, because a client usually has all of it.
 func clientOf(a net.Addr) netip.Addr {
 	at, err := netip.ParseAddrPort(a.String())
 	if err != nil {
@@ -219,7 +219,7 @@ func clientOf(a net.Addr) netip.Addr {
 	}
 	addr := at.Addr().Unmap().WithZone("")
 	if addr.Is6() {
-		prefix, _ := addr.Prefix(64) // 64 bits are always there
+		prefix, _ := addr.Prefix(64) // an IPv6 address always has 64 bits
 		return prefix.Addr()
 	}
 

@@ -38,7 +38,7 @@ func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
 	if n := s.metric("backburn_http_connections_dropped_total", "http", "refused_client"); n != 0 {
 		t.Errorf("%v were refused", n)
 	}
-	if !strings.Contains(s.log.String(), "a limit of connections is reached") {
+	if !strings.Contains(s.log.String(), "connection limit reached") {
 		t.Errorf("nobody is told:\n%s", s.log)
 	}
 	for _, c := range all {

@@ -12,13 +12,14 @@ import (
 	"os"
 )
 
-// LocalClient returns a client for a listener of another process on this machine that has the same
-// configuration, and the listener's URL without a path. With TLS it trusts the listener's own
-// certificate alone. Basic authentication is not its business: nobody has the password.
+// LocalClient returns a client for a listener of another process on this machine with the same
+// configuration, and the listener's URL without a path. With TLS, the client trusts only the
+// listener's own certificate. It does not use basic authentication, because the passwords are not
+// known.
 func (c Config) LocalClient() (client *http.Client, url string, err error) {
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil || port == "0" {
-		return nil, "", errors.New("no address that could be known")
+		return nil, "", errors.New("the listen address is not a fixed one")
 	}
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
 		host = "127.0.0.1"
@@ -28,7 +29,7 @@ func (c Config) LocalClient() (client *http.Client, url string, err error) {
 		return nil, "", err
 	}
 
-	transport := &http.Transport{DisableKeepAlives: true} // no proxy: it is this machine
+	transport := &http.Transport{DisableKeepAlives: true} // no proxy, because the listener is on this machine
 	scheme := "http://"
 	if settings.TLS {
 		scheme = "https://"
@@ -41,7 +42,7 @@ func (c Config) LocalClient() (client *http.Client, url string, err error) {
 			MinVersion:         tls.VersionTLS12,
 			VerifyConnection: func(s tls.ConnectionState) error {
 				if len(s.PeerCertificates) == 0 || !bytes.Equal(s.PeerCertificates[0].Raw, leaf.Raw) {
-					return errors.New("another certificate than that of the web configuration file")
+					return errors.New("the certificate is not the one in the web configuration file")
 				}
 				return nil
 			},
@@ -51,7 +52,7 @@ func (c Config) LocalClient() (client *http.Client, url string, err error) {
 	return &http.Client{Transport: transport}, scheme + net.JoinHostPort(host, port), nil
 }
 
-// leaf is the server's certificate.
+// leaf returns the server's certificate.
 func (w Web) leaf() (*x509.Certificate, error) {
 	text := []byte(w.CertificatePEM)
 	if w.Certificate != "" {

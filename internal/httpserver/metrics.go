@@ -8,27 +8,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are those of one listener. Every series is there from the start.
+// metrics are the metrics of one listener. Every series exists from the start.
 type metrics struct {
-	requests *prometheus.CounterVec // by route and class of status
+	requests *prometheus.CounterVec // by route and status class
 	dropped  *prometheus.CounterVec // by reason
 	routes   []string
 }
 
-// otherRoute stands for paths that are none of ours.
+// otherRoute is the label for unknown paths.
 const otherRoute = "other"
 
-// classes are the classes of status codes.
+// classes are the status classes.
 var classes = []string{"2xx", "3xx", "4xx", "5xx"}
 
 func newMetrics(listener string, routes []string, open func() float64) (*metrics, []prometheus.Collector) {
 	labels := prometheus.Labels{"listener": listener}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "backburn_http_requests_total", Help: "Requests that were answered, by what was asked for and the class of the status.", ConstLabels: labels,
+			Name: "backburn_http_requests_total", Help: "Answered requests, by route and status class.", ConstLabels: labels,
 		}, []string{"route", "code"}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "backburn_http_connections_dropped_total", Help: "Connections that were closed because of a limit.", ConstLabels: labels,
+			Name: "backburn_http_connections_dropped_total", Help: "Connections closed because of a limit.", ConstLabels: labels,
 		}, []string{"reason"}),
 		routes: routes,
 	}
@@ -47,8 +47,8 @@ func newMetrics(listener string, routes []string, open func() float64) (*metrics
 	return m, []prometheus.Collector{m.requests, m.dropped, connections}
 }
 
-// route is the listed route that a path belongs to: itself, or one that ends with a slash and
-// begins it.
+// route returns the listed route of a path: the path itself, or a route that ends with a slash and
+// is a prefix of the path.
 func (m *metrics) route(path string) string {
 	for _, route := range m.routes {
 		if path == route || len(route) > 1 && strings.HasSuffix(route, "/") && strings.HasPrefix(path, route) {
@@ -59,7 +59,7 @@ func (m *metrics) route(path string) string {
 	return otherRoute
 }
 
-// counting counts the answers of a handler.
+// counting counts the responses of a handler.
 func (m *metrics) counting(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := &recorder{ResponseWriter: w}
@@ -71,14 +71,14 @@ func (m *metrics) counting(next http.Handler) http.Handler {
 	})
 }
 
-// recorder remembers the status of an answer.
+// recorder records the status of a response.
 type recorder struct {
 	http.ResponseWriter
 	status int
 }
 
 func (r *recorder) WriteHeader(status int) {
-	if r.status < 200 { // what comes before the answer proper does not count
+	if r.status < 200 { // ignore informational responses
 		r.status = status
 	}
 	r.ResponseWriter.WriteHeader(status)
@@ -92,5 +92,5 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.ResponseWriter.Write(b)
 }
 
-// Unwrap lets http.ResponseController at what is beneath.
+// Unwrap lets http.ResponseController access the wrapped writer.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -16,8 +16,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// New listens. It serves nothing before Run; whoever does not call Run calls Close. It warns of
-// what is open to the network and should not be.
+// New opens the listener. Run serves it; a caller that does not call Run must call Close. It logs a
+// warning if something is exposed to the network that should not be.
 func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 	settings, err := Inspect(cfg.WebConfigFile)
 	if err != nil {
@@ -44,7 +44,7 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 	s.limiter.dropped = func(why dropReason) {
 		m.dropped.WithLabelValues(string(why)).Inc()
 		drops.Warn().Str("reason", string(why)).Int("max_connections", s.limiter.total).
-			Int("max_connections_per_client", s.limiter.perClient).Msg("a limit of connections is reached")
+			Int("max_connections_per_client", s.limiter.perClient).Msg("connection limit reached")
 	}
 
 	ending, stop := context.WithCancel(context.Background())
@@ -61,16 +61,16 @@ func New(cfg Config, use Use, h http.Handler) (*Server, error) {
 		BaseContext:       func(net.Listener) context.Context { return context.WithValue(context.Background(), stopping{}, ending) },
 		ErrorLog:          stdlog.New(serverLog{use.Log, use.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute})}, "", 0),
 	}
-	// The toolkit puts its authentication around the handler before it serves. Names and metrics
-	// come before that, so they are put around it when it asks for the first connection.
+	// The toolkit wraps the handler with its authentication before it accepts the first connection.
+	// The checks of names and the metrics must come first, so they are added then.
 	s.limiter.begin = func() { s.http.Handler = unread(s.based(m.counting(s.guard(s.http.Handler)))) }
 	s.warn(settings)
 
 	return s, nil
 }
 
-// Run serves until ctx ends. Answers that would go on then end (UntilStop), other requests get the
-// grace time, and all is closed. It returns nil when it was ctx that ended it. Call it once.
+// Run serves until ctx ends. Endless responses then end (UntilStop), other requests get the grace
+// period, and everything is closed. It returns nil if ctx ended. It must be called only once.
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	served := make(chan error, 1)
 	go func() {
@@ -97,14 +97,14 @@ func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// Close closes the listener and every connection at once. It may be called more than once.
+// Close closes the listener and all connections immediately. It may be called more than once.
 func (s *Server) Close() {
 	s.stop()
 	_ = s.http.Close()
-	_ = s.limiter.Close() // http.Server knows it only once it serves
+	_ = s.limiter.Close() // http.Server knows the listener only once it is serving
 }
 
-// warn tells of what others can reach and should not.
+// warn logs warnings about what is exposed to the network.
 func (s *Server) warn(settings Web) {
 	if isLoopback(hostOf(s.Addr().String())) {
 		return
@@ -118,8 +118,9 @@ func (s *Server) warn(settings Web) {
 	}
 }
 
-// unread keeps no connection for the rest of a body that nobody reads: http.Server would wait for it
-// behind the answer. A handler that has read the body to its end may take the header Connection back.
+// unread closes the connection after a response to a request whose body was not read: otherwise
+// http.Server would wait for the rest of the body. A handler that has read the whole body may
+// remove the Connection header again.
 func unread(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 || r.ProtoMajor != 1 {
@@ -129,12 +130,13 @@ func unread(next http.Handler) http.Handler {
 		w.Header().Set("Connection", "close")
 		next.ServeHTTP(w, r)
 		if w.Header().Get("Connection") == "close" {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // the connection ends anyway
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // the connection is closed anyway
 		}
 	})
 }
 
-// recovering answers 500 where a handler panics. The value may hold anything, so it is not logged.
+// recovering responds with status 500 if a handler panics. It does not log the panic value, which
+// may contain anything.
 func (s *Server) recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -151,8 +153,8 @@ func (s *Server) recovering(next http.Handler) http.Handler {
 	})
 }
 
-// serverLog is where http.Server reports what nobody is told otherwise. Whoever connects can
-// cause as much of it as he likes.
+// serverLog receives messages that http.Server reports only to its log. Clients can cause any
+// number of them.
 type serverLog struct{ log, few zerolog.Logger }
 
 func (l serverLog) Write(b []byte) (int, error) {
@@ -161,7 +163,7 @@ func (l serverLog) Write(b []byte) (int, error) {
 		l.log.Debug().Str("err", text).Msg("TLS handshake with a client failed")
 		return len(b), nil
 	}
-	l.few.Warn().Str("err", text).Msg("the HTTP server reports an error")
+	l.few.Warn().Str("err", text).Msg("HTTP server error")
 
 	return len(b), nil
 }

@@ -5,15 +5,15 @@ import (
 	"net/http"
 )
 
-// stopping is the key of a context that ends when the server begins to stop.
+// stopping is the context key of a context that ends when the server begins to stop.
 type stopping struct{}
 
-// UntilStop gives a context that ends with the request, and as soon as the server begins to stop:
-// for answers that would go on. Other requests get their time to end.
+// UntilStop returns a context that ends with the request, or when the server begins to stop. It is
+// for responses that would not end by themselves; other requests may finish.
 func UntilStop(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(r.Context())
 	stop, ok := ctx.Value(stopping{}).(context.Context)
-	if !ok { // another server
+	if !ok { // not served by this package
 		return ctx, cancel
 	}
 	ended := context.AfterFunc(stop, cancel)

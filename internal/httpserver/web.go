@@ -11,24 +11,24 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Web is what a web configuration file turns on.
+// Web describes the contents of a web configuration file.
 type Web struct {
 	TLS            bool
-	BasicAuth      bool     // users and passwords
-	ClientCerts    bool     // clients must show a certificate that an authority of ours signed
-	Files          []string // that it names: certificates and keys
-	KeyFile        string   // one of them
-	HoldsKey       bool     // the key itself is in the file
+	BasicAuth      bool     // it has users with passwords
+	ClientCerts    bool     // clients need a certificate signed by a configured authority
+	Files          []string // certificate and key files that it names
+	KeyFile        string   // the private key's file
+	HoldsKey       bool     // the private key itself is in the file
 	Certificate    string   // file with the server's certificate
 	CertificatePEM string   // or the certificate itself
 
-	users map[string]string // bcrypt of each user's password
+	users map[string]string // bcrypt hash of each user's password
 }
 
-// User is who makes a request to a listener, by basic authentication; "" where there is none, or the
-// password is wrong. The toolkit has let nobody else through, but has read the file before: should its
-// users be gone since then, or have been missing, nobody is taken for one of them. It takes the time of
-// a bcrypt.
+// User returns the user of a request with basic authentication, or "" if there is none or the
+// password is wrong. The toolkit has already authenticated the request, but with an earlier reading
+// of the file. If the users have been removed since, User returns "". It takes as long as one
+// bcrypt.
 func (c Config) User(r *http.Request) string {
 	name, password, ok := r.BasicAuth()
 	settings, err := Inspect(c.WebConfigFile)
@@ -43,10 +43,11 @@ func (c Config) User(r *http.Request) string {
 	return name
 }
 
-// Authenticates reports whether who gets through has shown who he is.
+// Authenticates reports whether clients need a password or a certificate.
 func (w Web) Authenticates() bool { return w.BasicAuth || w.ClientCerts }
 
-// Inspect reads a web configuration file, with what it names. No name of a file means none of it.
+// Inspect reads a web configuration file and the files that it names. If file is "", it returns the
+// zero value.
 func Inspect(file string) (Web, error) {
 	if file == "" {
 		return Web{}, nil
@@ -74,7 +75,7 @@ func Inspect(file string) (Web, error) {
 		return Web{}, fmt.Errorf("web configuration file %s: %w", file, err)
 	}
 
-	beside := func(name string) string { // relative to the file, as the toolkit has it
+	beside := func(name string) string { // relative to the file, as in the toolkit
 		if name == "" || filepath.IsAbs(name) {
 			return name
 		}

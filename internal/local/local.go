@@ -19,8 +19,8 @@ type Config struct {
 	Limit   int         // connections at a time
 }
 
-// ErrListen is matched by the error of Listen where the address cannot be had.
-var ErrListen = errors.New("the address cannot be had")
+// ErrListen is matched by the error of Listen if the address is not available.
+var ErrListen = errors.New("cannot listen on the address")
 
 // Listener accepts connections of this machine. It is safe for concurrent use.
 type Listener struct {

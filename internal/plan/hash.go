@@ -31,7 +31,7 @@ func (h *Hasher) Run(ctx context.Context, walk func(visit func(path string) erro
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
-	var mu sync.Mutex // of Done and Failed
+	var mu sync.Mutex // guards calls of Done and Failed
 	var hashing sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		hashing.Go(func() {

@@ -12,7 +12,7 @@ var (
 	// ErrRoot matches every error of opening the root itself.
 	ErrRoot = errors.New("the folder itself cannot be opened")
 	// ErrOutside matches names that lead through a link or out of the root.
-	ErrOutside = errors.New("the name leads over a link or out of the folder")
+	ErrOutside = errors.New("the name leads through a link or out of the folder")
 	// ErrOtherMount matches names on another mount than the root if that is not allowed, and
 	// renames between mounts.
 	ErrOtherMount = errors.New("the name is on another mount")
@@ -32,7 +32,7 @@ const (
 	None    Cause = iota // no error
 	NoRoot               // the root cannot be opened: not mounted, removed or forbidden
 	Missing              // there is no such file
-	Outside              // the name leads over a link or out of the root
+	Outside              // the name leads through a link or out of the root
 	Special              // it is not a regular file
 	Denied               // this process lacks permission, but another may have it
 	Busy                 // another process writes to it; it may work later

@@ -36,8 +36,8 @@ type Writer uint8
 // Answers.
 const (
 	NoWriter      Writer = iota
-	HasWriter            // a process on this machine has
-	UnknownWriter        // the system cannot tell, or this process may not know
+	HasWriter            // a process on this machine has it open
+	UnknownWriter        // the system or this process cannot tell
 )
 
 // FileSystem has the properties of a file system.

@@ -1,5 +1,5 @@
-// Package sse writes server-sent events (the HTML standard, section 9.2), once for everybody who
-// does. A stream ends with its client, with a client that takes nothing more, and with the server.
+// Package sse writes server-sent events (HTML standard, section 9.2). A stream ends when its client
+// disconnects or stops reading, and when the server stops.
 package sse
 
 import (
@@ -15,26 +15,26 @@ import (
 )
 
 const (
-	// A client that takes nothing for so long is sent away; it comes again by itself.
+	// A client that does not read for this long is disconnected; it reconnects by itself.
 	writeTimeout = 30 * time.Second
 
-	// Comments keep a stream alive through proxies, and find out that nobody listens.
+	// Comments keep a stream alive through proxies, and detect clients that are gone.
 	pingInterval = 15 * time.Second
 
-	// A client that was cut off, or sent away, comes again after so long.
+	// A disconnected client reconnects after this time.
 	retry = 2 * time.Second
 )
 
-// ErrGone is matched by errors of a client that does not read its stream any more.
-var ErrGone = errors.New("the client takes nothing")
+// ErrGone is matched by errors about a client that no longer reads its stream.
+var ErrGone = errors.New("the client does not read its events")
 
-// Places are how many may listen at a time. It is safe for concurrent use.
+// Places limits the number of concurrent streams. It is safe for concurrent use.
 type Places chan struct{}
 
-// NewPlaces makes n places.
+// NewPlaces allows n concurrent streams.
 func NewPlaces(n int) Places { return make(Places, n) }
 
-// Take takes a place, which release gives back, and reports whether one was free.
+// Take reserves a place until release is called. It returns false if none is free.
 func (p Places) Take() (release func(), ok bool) {
 	select {
 	case p <- struct{}{}:
@@ -44,30 +44,30 @@ func (p Places) Take() (release func(), ok bool) {
 	}
 }
 
-// RetryAfter is the value of the header Retry-After for whoever found no place.
+// RetryAfter returns the Retry-After header for clients that found no free place.
 func RetryAfter() string { return strconv.Itoa(int(retry.Seconds())) }
 
-// Event is one event. ID and Type may be empty; Data is one line, as JSON is.
+// Event is one event. ID and Type may be empty; Data must be a single line, such as JSON.
 type Event struct {
 	ID   string
 	Type string
 	Data []byte
 }
 
-// Stream is the answer to one client. It is safe for concurrent use.
+// Stream is the response to one client. It is safe for concurrent use.
 type Stream struct {
 	mu      sync.Mutex
 	w       http.ResponseWriter
 	control *http.ResponseController
 }
 
-// Serve answers with what feed sends, until feed returns; its context ends with the request and
-// when the server stops. It returns the error of feed, or nil where the stream ended because
-// nobody reads it or the server stops. A HEAD request gets the header alone.
+// Serve responds with what feed sends, until feed returns. feed's context ends with the request,
+// and when the server stops. Serve returns feed's error, or nil if the stream ended because the
+// client stopped reading or the server stopped. For a HEAD request it sends only the header.
 func Serve(w http.ResponseWriter, r *http.Request, feed func(ctx context.Context, out *Stream) error) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx passes on what it gets, as it gets it
+	w.Header().Set("X-Accel-Buffering", "no") // nginx then does not buffer the stream
 	if r.Method == http.MethodHead {
 		return nil
 	}
@@ -75,7 +75,7 @@ func Serve(w http.ResponseWriter, r *http.Request, feed func(ctx context.Context
 	ctx, cancel := httpserver.UntilStop(r)
 	defer cancel()
 	s := &Stream{w: w, control: http.NewResponseController(w)}
-	// The deadlines are those of requests that end. Writers of tests have none.
+	// Remove the deadlines of ordinary requests. Recorders in tests have none.
 	_ = s.control.SetReadDeadline(time.Time{})
 	if s.send("retry: "+strconv.FormatInt(retry.Milliseconds(), 10)+"\n\n") != nil {
 		return nil
@@ -92,7 +92,7 @@ func Serve(w http.ResponseWriter, r *http.Request, feed func(ctx context.Context
 	return err
 }
 
-// Send sends an event. Its error matches ErrGone.
+// Send sends one event. Its error matches ErrGone.
 func (s *Stream) Send(e Event) error {
 	var b strings.Builder
 	if e.ID != "" {
@@ -111,7 +111,7 @@ func (s *Stream) Send(e Event) error {
 func (s *Stream) send(text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Every write has a deadline of its own, which must not pass in between: that would end the
+	// Each write sets its own deadline. It must not expire between writes: that would end the
 	// stream of an HTTP/2 connection.
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, err := s.w.Write([]byte(text))
@@ -126,7 +126,7 @@ func (s *Stream) send(text string) error {
 	return nil
 }
 
-// ping sends comments until ctx ends. It ends the stream of a client that does not take them.
+// ping sends comments until ctx ends. If the client does not read them, it ends the stream.
 func (s *Stream) ping(ctx context.Context, cancel func()) {
 	tick := time.NewTicker(pingInterval)
 	defer tick.Stop()

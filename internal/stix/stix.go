@@ -123,7 +123,8 @@ func (b *builder) identity() string {
 	return d.ID
 }
 
-// malware adds the file as malware; "" if that is not WildFire's verdict.
+// malware adds the file as malware and returns its identifier; "" unless that is WildFire's
+// verdict.
 func (b *builder) malware(r wildfire.Report, sample string) string {
 	if r.Malware != "yes" {
 		return ""
