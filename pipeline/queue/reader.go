@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,7 +19,8 @@ import (
 )
 
 // reader reads the last message of each subject of one stream. Reads of many callers at the same
-// time are combined into one request. It is safe for concurrent use.
+// time are combined into one request. A subject by itself gets a simpler request, which takes the
+// server less time. It is safe for concurrent use.
 type reader struct {
 	nc     *nats.Conn
 	api    string // the subject of requests: a direct get, which any replica answers
@@ -41,6 +44,7 @@ type readRequest struct {
 // round is one request.
 type round struct {
 	wanted map[string][]chan *nats.Msg // subjects without an answer
+	single bool                        // the request for one subject, which one message answers
 	sent   time.Time
 }
 
@@ -121,29 +125,39 @@ func (r *reader) subscribe() {
 // send requests the gathered subjects. The caller holds mu.
 func (r *reader) send() {
 	for len(r.queue) > 0 && len(r.rounds) < readRounds {
-		next := &round{wanted: make(map[string][]chan *nats.Msg, len(r.queue)), sent: time.Now()}
-		subjects := make([]string, 0, min(len(r.queue), readAtOnce))
+		wanted := make(map[string][]chan *nats.Msg, min(len(r.queue), readAtOnce))
 		for s, answers := range r.queue {
 			delete(r.queue, s)
-			next.wanted[s] = answers
-			if subjects = append(subjects, s); len(subjects) == readAtOnce {
+			if wanted[s] = answers; len(wanted) == readAtOnce {
 				break
 			}
 		}
-
-		body, err := json.Marshal(readRequest{Subjects: subjects, MaxBytes: readBytes})
-		if err == nil {
-			r.token++
-			r.rounds[r.token] = next
-			err = r.nc.PublishRequest(r.api, r.prefix+strconv.FormatUint(r.token, 10), body)
-		}
-		if err != nil {
-			r.fail(r.token)
-		}
+		r.start(&round{wanted: wanted, single: len(wanted) == 1, sent: time.Now()})
 	}
 
 	if r.overdue == nil && len(r.rounds) > 0 {
 		r.overdue = time.AfterFunc(commitTimeout/8, r.giveUp)
+	}
+}
+
+// start sends the request of a round. The caller holds mu.
+func (r *reader) start(next *round) {
+	r.token++
+	r.rounds[r.token] = next
+	reply := r.prefix + strconv.FormatUint(r.token, 10)
+	subjects := slices.Collect(maps.Keys(next.wanted))
+
+	var err error
+	if next.single {
+		err = r.nc.PublishRequest(r.api+"."+subjects[0], reply, nil)
+	} else {
+		var body []byte
+		if body, err = json.Marshal(readRequest{Subjects: subjects, MaxBytes: readBytes}); err == nil {
+			err = r.nc.PublishRequest(r.api, reply, body)
+		}
+	}
+	if err != nil {
+		r.fail(r.token)
 	}
 }
 
@@ -194,11 +208,19 @@ func (r *reader) answered(m *nats.Msg) {
 			answer <- m
 		}
 		delete(round.wanted, s)
+		if round.single {
+			r.complete(token)
+			r.send()
+		}
 		return
 	}
 
 	left := m.Header.Get("Nats-Num-Pending")
 	switch {
+	case round.single && status == "404": // there is none, or it could not be read: the other request distinguishes them
+		delete(r.rounds, token)
+		round.single = false
+		r.start(round)
 	case status == "204" && left != "" && left != "0":
 		r.resume(token)
 	case status == "204", status == "404" && strings.HasPrefix(m.Header.Get("Description"), "No Results"):

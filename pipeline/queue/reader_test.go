@@ -55,6 +55,49 @@ func TestReaderAsksForManyAtOnce(t *testing.T) {
 	}
 }
 
+// A subject by itself is read by the simpler request. That answers alike if there is no record and
+// if it cannot be read, so a missing record is confirmed by the other request.
+func TestReaderAsksForOne(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+
+	subject := q.SampleSubject("present")
+	store(t, q, subject, []byte("body"))
+	single, err := q.nc.SubscribeSync(q.reads.api + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := q.nc.SubscribeSync(q.reads.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := func() string {
+		t.Helper()
+		if err := q.nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		one, _, _ := single.Pending()
+		more, _, _ := many.Pending()
+		return fmt.Sprint(one, " and ", more)
+	}
+
+	msgs, err := q.reads.last(t.Context(), subject)
+	if err != nil || msgs[0] == nil || string(msgs[0].Data) != "body" || sequenceOf(msgs[0]) != 1 || timeOf(msgs[0]).IsZero() {
+		t.Errorf("read %+v, %v", msgs, err)
+	}
+	if got := asked(); got != "1 and 0" {
+		t.Errorf("%s requests for a record that is there, want 1 and 0", got)
+	}
+
+	msgs, err = q.reads.last(t.Context(), q.SampleSubject("missing"))
+	if err != nil || msgs[0] != nil {
+		t.Errorf("read %+v, %v of a missing record", msgs, err)
+	}
+	if got := asked(); got != "2 and 1" {
+		t.Errorf("%s requests after one for a missing record, want 2 and 1", got)
+	}
+}
+
 func TestReaderServesManyCallers(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
