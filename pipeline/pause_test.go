@@ -2,8 +2,6 @@ package pipeline_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"testing"
 	"time"
@@ -114,11 +112,11 @@ func TestASpentBudgetCannotBeResumed(t *testing.T) {
 // got an older one.
 func TestAskAgain(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, wildfiretest.WithDelay(300*time.Millisecond))
+	f := newFixture(t)
 	f.cfg.FirstPoll = time.Hour // no regular query happens within this time
 	f.cfg.MaxPoll = time.Hour
 	f.work()
-	f.raw("job", "mail", "flip.exe", "MZ flip")
+	f.raw("job", "mail", "changed.exe", "MZ changed")
 	f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 1 })
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -126,15 +124,18 @@ func TestAskAgain(t *testing.T) {
 	var g errgroup.Group
 	g.Go(func() error { return client.Run(ctx) })
 	g.Go(func() error {
-		sum := sha256.Sum256([]byte("MZ flip"))
 		for fleet.Sleep(ctx, 50*time.Millisecond) == nil {
-			_, err := client.Ask(ctx, poller.Question{Key: hex.EncodeToString(sum[:]), Again: true})
+			_, err := client.Ask(ctx, poller.Question{Key: sha("MZ changed"), Again: true})
 			if err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
 		return nil
 	})
+	f.events(1)
+	if !f.wildfire.SetVerdict("", sha("MZ changed"), wildfire.Malware) {
+		t.Fatal("WildFire does not know it")
+	}
 	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
 	cancel()
 	if err := g.Wait(); err != nil {

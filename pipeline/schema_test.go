@@ -12,6 +12,7 @@ import (
 	"backburn/internal/testkit/schemas"
 	"backburn/pipeline"
 	"backburn/results/schema"
+	"backburn/wildfire"
 )
 
 // Published events follow the schema, whatever the outcome of the job.
@@ -21,7 +22,7 @@ func TestEventsAreAsTheSchemaSays(t *testing.T) {
 	f.cfg.Recheck = time.Second
 	f.work()
 	f.raw("good", "mail", "good.exe", "MZ good")
-	f.raw("flip", "mail", "flip.exe", "MZ flip")
+	f.raw("changed", "mail", "changed.exe", "MZ changed")
 	f.raw("bad", "mail", "malware.exe", "MZ bad")
 	f.raw("again", "mail", "malware.exe", "MZ bad")
 	f.raw("odd", "mail", "odd.exe", "MZ odd")
@@ -31,7 +32,11 @@ func TestEventsAreAsTheSchemaSays(t *testing.T) {
 	f.publish("backburn.jobs.normal.mail", nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {"url"}},
 		`{"version":1,"kind":"url","url":"https://example.com/phishing","metadata":{"client":"10.0.0.7"}}`)
 	f.publish("backburn.jobs.normal.mail", nats.Header{"Content-Type": {"application/json"}, nats.MsgIdHdr: {"nonsense"}}, `{"version":`)
-	f.until(func(es events) bool { return len(es.final()) == 10 && len(es.ofType("backburn.changed.v1")) == 1 })
+	f.events(10)
+	if !f.wildfire.SetVerdict("", sha("MZ changed"), wildfire.Malware) {
+		t.Fatal("WildFire does not know it")
+	}
+	f.until(func(es events) bool { return len(es.ofType("backburn.changed.v1")) == 1 })
 
 	s := schemas.Compile(t, schema.Event)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -268,9 +268,12 @@ func TestChangedVerdictsArePublished(t *testing.T) {
 	f := newFixture(t)
 	f.cfg.Recheck = time.Second
 	f.work()
-	f.raw("first", "mail", "flip.exe", "MZ flip")
-	f.raw("second", "proxy", "flip.exe", "MZ flip")
+	f.raw("first", "mail", "changed.exe", "MZ changed")
+	f.raw("second", "proxy", "changed.exe", "MZ changed")
 	f.events(2)
+	if !f.wildfire.SetVerdict("", sha("MZ changed"), wildfire.Malware) {
+		t.Fatal("WildFire does not know it")
+	}
 	changed := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 2 }).ofType(results.Changed)
 	for _, ev := range changed {
 		if ev.Data.Verdict != "malware" || *ev.Data.VerdictCode != 1 {
@@ -280,9 +283,8 @@ func TestChangedVerdictsArePublished(t *testing.T) {
 
 	// The change is published before it is recorded. If the leader dies in between, it is published
 	// again.
-	sum := sha256.Sum256([]byte("MZ flip"))
 	for end := time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
-		sample, err := f.q.Sample(t.Context(), hex.EncodeToString(sum[:]))
+		sample, err := f.q.Sample(t.Context(), sha("MZ changed"))
 		if err == nil && wildfire.Verdict(sample.Verdict) == wildfire.Malware {
 			break
 		}
@@ -297,7 +299,7 @@ func TestChangedVerdictsArePublished(t *testing.T) {
 		}
 	}
 
-	f.raw("third", "mail", "flip.exe", "MZ flip")
+	f.raw("third", "mail", "changed.exe", "MZ changed")
 	all := f.events(3)
 	if ev := all.one(t, "third"); ev.Data.Verdict != "malware" || ev.Data.Basis != results.BasisCache {
 		t.Errorf("afterwards: %s by %s, want malware by cache", ev.Data.Verdict, ev.Data.Basis)

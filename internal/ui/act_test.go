@@ -211,7 +211,7 @@ func TestUsersAct(t *testing.T) {
 	until(t, ctx, `document.querySelector("#act-said").innerText.startsWith("Uploads are paused until ")`)
 	press("#act-close")
 	until(t, ctx, `document.querySelector("#attention").innerText.startsWith("Uploads are paused by alice: <img") && document.querySelector("#pause").innerText === "Resume uploads…"`)
-	s.drop("flip.exe", "MZ flip")
+	s.drop("changed.exe", "MZ changed")
 	s.drop("notes.unsupported", "who knows")
 	eventually(t, n, "both are parked", func(st app.Status) bool { return st.Parked.Jobs == 2 })
 	if got := s.wildfire.Count(wildfire.OpSubmitFile); got != 0 {
@@ -225,6 +225,10 @@ func TestUsersAct(t *testing.T) {
 	until(t, ctx, `document.querySelectorAll("#events li").length === 2`)
 
 	// Ask again: WildFire has changed its mind, and everybody is told.
+	sum := sha256.Sum256([]byte("MZ changed"))
+	if !s.wildfire.SetVerdict("", hex.EncodeToString(sum[:]), wildfire.Malware) {
+		t.Fatal("WildFire does not know it")
+	}
 	press(`#events li:not([data-level="warn"]) a`)
 	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Ask WildFire again…"`)
 	press("#acts button")
@@ -280,7 +284,6 @@ func TestUsersAct(t *testing.T) {
 	until(t, ctx, `document.querySelector("#steps").innerText.includes("A person acted\nrecheck by alice (dashboard): WildFire says: phishing")`)
 	shot(t, ctx, "acted")
 
-	sum := sha256.Sum256([]byte("MZ flip"))
 	wantAudits(t, n, hex.EncodeToString(sum[:]), link)
 	for _, want := range []string{
 		`"component":"dashboard","audit":"pause","user":"alice","from":"127.0.0.1:`,
