@@ -83,7 +83,7 @@ func newBehind(t *testing.T) *behind {
 	text, err := os.ReadFile(filepath.Join("proxies", "backburn.toml"))
 	must(t, err)
 	replaced := strings.NewReplacer("127.0.0.1:9464", "127.0.0.1:0", "127.0.0.1:9465", "127.0.0.1:0", "/etc/backburn/api.token", token).Replace(string(text))
-	cfg, err := config.Parse([]byte(replaced), "backburn.toml", nil)
+	cfg, err := config.Decode([]byte(replaced), "backburn.toml", nil)
 	must(t, err)
 	must(t, cfg.Validate(config.APIPart))
 	page, err := admin.New(cfg.HTTP.Config, admin.Config{

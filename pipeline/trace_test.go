@@ -123,12 +123,12 @@ func TestAttach(t *testing.T) {
 	t.Parallel()
 	ns := natsServer(t)
 	nc := connect(t, ns)
-	_, err := queue.Attach(t.Context(), nc, "backburn")
+	_, err := queue.Attach(t.Context(), nc, "", "backburn")
 	if err == nil || !strings.Contains(err.Error(), "has `backburn run` or `worker` ever started here?") || !strings.Contains(err.Error(), `prefix "backburn"`) {
 		t.Errorf("on an empty server: %v", err)
 	}
 	openQueue(t, nc)
-	q, err := queue.Attach(t.Context(), nc, "backburn")
+	q, err := queue.Attach(t.Context(), nc, "", "backburn")
 	if err != nil {
 		t.Fatal(err)
 	}

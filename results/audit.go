@@ -35,12 +35,6 @@ const (
 	AuditFailed    AuditStatus = "failed" // Result says why
 )
 
-// AuditStatuses lists every status, for schemas.
-func AuditStatuses() []AuditStatus {
-	return []AuditStatus{AuditRequested, AuditDone, AuditFailed}
-}
-
-// The interfaces through which a person acts.
 const (
 	AuditDashboard = "dashboard"
 	AuditCommand   = "command"

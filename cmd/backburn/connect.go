@@ -78,7 +78,7 @@ func printNotice(w io.Writer, simulated bool) {
 func attachTo(ctx context.Context, nc *nats.Conn, cfg config.Config) (*queue.Queue, error) {
 	actx, cancel := context.WithTimeout(ctx, attachTime)
 	defer cancel()
-	q, err := queue.AttachDomain(actx, nc, cfg.NATS.Domain, cfg.NATS.Prefix)
+	q, err := queue.Attach(actx, nc, cfg.NATS.Domain, cfg.NATS.Prefix)
 	if err != nil && ctx.Err() == nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("JetStream does not answer at %s: %w", cfg.NATS.URL, err)

@@ -50,7 +50,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 	if err := os.Mkdir(s.Path("tree"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	q, err := queue.AttachDomain(t.Context(), s.Queue(p).Conn(), "", "backburn")
+	q, err := queue.Attach(t.Context(), s.Queue(p).Conn(), "", "backburn")
 	if err != nil {
 		t.Fatal(err)
 	}

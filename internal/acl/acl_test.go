@@ -250,7 +250,7 @@ func (c *client) attach() *queue.Queue {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
 	defer cancel()
-	q, err := queue.Attach(ctx, c.nc, prefix)
+	q, err := queue.Attach(ctx, c.nc, "", prefix)
 	if err != nil {
 		c.unhindered()
 		c.t.Fatalf("%s: %v", c.user, err)

@@ -38,20 +38,30 @@ var same = cmp.Options{
 	cmp.Comparer(func(a, b auth.Secret) bool { return a.Equal(b) }),
 }
 
+// decode reads and checks the text of a configuration.
+func decode(text []byte, name string, env config.Env) (config.Config, error) {
+	cfg, err := config.Decode(text, name, env)
+	if err != nil {
+		return cfg, err
+	}
+
+	return cfg, cfg.Validate(0)
+}
+
 func parse(t *testing.T, text string, pairs ...string) config.Config {
 	t.Helper()
-	cfg, err := config.Parse([]byte(text), "backburn.toml", env(pairs...))
+	cfg, err := decode([]byte(text), "backburn.toml", env(pairs...))
 	if err != nil {
-		t.Fatalf("Parse:\n%v", err)
+		t.Fatalf("decode:\n%v", err)
 	}
 	return cfg
 }
 
 func problems(t *testing.T, text string, pairs ...string) string {
 	t.Helper()
-	_, err := config.Parse([]byte(text), "backburn.toml", env(pairs...))
+	_, err := decode([]byte(text), "backburn.toml", env(pairs...))
 	if ps, ok := errors.AsType[config.Problems](err); !ok || len(ps) == 0 {
-		t.Fatalf("Parse gave %v (%T), want Problems", err, err)
+		t.Fatalf("decode gave %v (%T), want Problems", err, err)
 	}
 	return err.Error()
 }
@@ -233,21 +243,25 @@ func TestShowOfNoWatch(t *testing.T) {
 	}
 }
 
-func TestLoad(t *testing.T) {
+func TestRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "b.toml")
 	if err := os.WriteFile(file, []byte("[log]\nlevel = 'loud'\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := config.Load(file, nil)
+	cfg, err := config.Read(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cfg.Validate(0)
 	if want := file + `:2:1: log.level: expected "trace", "debug", "info", "warn" or "error", got "loud"`; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	if _, err := config.Load(filepath.Join(dir, "none"), nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := config.Read(filepath.Join(dir, "none"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := config.Load(dir, nil); err == nil || !strings.Contains(err.Error(), "expected a file") {
+	if _, err := config.Read(dir, nil); err == nil || !strings.Contains(err.Error(), "expected a file") {
 		t.Errorf("folder: %v", err)
 	}
 }

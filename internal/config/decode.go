@@ -21,30 +21,8 @@ import (
 // maxFile is the longest configuration that is read, in bytes.
 const maxFile = 1 << 20
 
-// Load reads and checks the file as Parse does. An error that is no Problems means that it
+// Read reads the file and decodes it as Decode does. An error that is no Problems means that it
 // could not be read.
-func Load(path string, env Env) (Config, error) {
-	cfg, err := Read(path, env)
-	if err != nil {
-		return cfg, err
-	}
-
-	return cfg, cfg.Validate(0)
-}
-
-// Parse reads and checks the text of a configuration. The name stands for the file in
-// messages. A nil env means that no variable is set. The error, where there is one, is of
-// type Problems.
-func Parse(data []byte, name string, env Env) (Config, error) {
-	cfg, err := Decode(data, name, env)
-	if err != nil {
-		return cfg, err
-	}
-
-	return cfg, cfg.Validate(0)
-}
-
-// Read reads the file and decodes it as Decode does.
 func Read(path string, env Env) (Config, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -61,7 +39,8 @@ func Read(path string, env Env) (Config, error) {
 	return Decode(data, path, env)
 }
 
-// Decode reads the text of a configuration and lays it over the defaults. The error, where
+// Decode reads the text of a configuration and lays it over the defaults. The name stands for the
+// file in messages. A nil env means that no variable is set. The error, where
 // there is one, is of type Problems and means that the text is not TOML. Everything else that
 // is wrong is remembered: a value that cannot be decoded leaves the default where it is, and
 // Validate returns its problem with all others.

@@ -11,9 +11,9 @@ import (
 	"backburn/internal/config"
 )
 
-// FuzzParse holds that no text makes Parse panic, that whatever is wrong comes as Problems
+// FuzzDecode holds that no text makes Decode panic, that whatever is wrong comes as Problems
 // with a place, and that what is fine is shown as a configuration of the same meaning.
-func FuzzParse(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	example, err := os.ReadFile("../../config.example.toml")
 	if err != nil {
 		f.Fatal(err)
@@ -26,7 +26,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		cfg, err := config.Parse(text, "f.toml", env("A", "value-of-a-variable"))
+		cfg, err := decode(text, "f.toml", env("A", "value-of-a-variable"))
 		if err != nil {
 			problems, ok := errors.AsType[config.Problems](err)
 			if !ok || len(problems) == 0 {
@@ -51,7 +51,7 @@ func FuzzParse(f *testing.F) {
 		if err := cfg.Show(&shown); err != nil {
 			t.Fatal(err)
 		}
-		again, err := config.Parse(shown.Bytes(), "shown.toml", env())
+		again, err := decode(shown.Bytes(), "shown.toml", env())
 		if err != nil {
 			t.Fatalf("%v\n%s", err, shown.String())
 		}

@@ -10,7 +10,7 @@ import (
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	File    string `json:"file"`    // as given to Load or Parse, or the flag that set the value; "" for a configuration that came from no file
+	File    string `json:"file"`    // as given to Read or Decode, or the flag that set the value; "" for a configuration that came from no file
 	Line    int    `json:"line"`    // from 1; 0 where the problem has no place in the file
 	Column  int    `json:"column"`  // from 1, in bytes; 0 likewise
 	Key     string `json:"key"`     // for example "watch[1].settle"; "" where the text is not TOML

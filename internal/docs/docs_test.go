@@ -115,7 +115,11 @@ func TestExamplesOfConfiguration(t *testing.T) {
 			if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := config.Load(file, func(string) (string, bool) { return "", false }); err != nil {
+			cfg, err := config.Read(file, nil)
+			if err == nil {
+				err = cfg.Validate(0)
+			}
+			if err != nil {
 				t.Errorf("%s, example %d: %v", page, i+1, err)
 			}
 		}

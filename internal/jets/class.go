@@ -27,9 +27,6 @@ const (
 	Unknown     Class = "unknown"     // not an error of NATS
 )
 
-// Retry reports whether the same request may succeed later without any other change.
-func (c Class) Retry() bool { return c == Unavailable || c == Full }
-
 // Refused reports whether the request definitely had no effect. After Unavailable and Ended the
 // outcome is open.
 func (c Class) Refused() bool {

@@ -29,23 +29,11 @@ const (
 	pingInterval  = 20 * time.Second // after two pings without an answer the connection counts as lost
 )
 
-// Option changes how Connect behaves.
-type Option func(*settings)
-
-type settings struct {
-	patient bool
-	options []nats.Option
-}
-
-// Patient makes Connect return a connection that is still trying to connect, instead of
-// ErrUnreachable. Rejected credentials are still an error.
-func Patient() Option { return func(s *settings) { s.patient = true } }
-
 // Inbox gives this process a reply prefix of its own, "_INBOX_<prefix>_<role>", so that permissions
 // can prevent a role from reading the answers to another one. Without it the prefix is the common
 // _INBOX.
-func Inbox(prefix, role string) Option {
-	return func(s *settings) { s.options = append(s.options, nats.CustomInboxPrefix(InboxPrefix(prefix, role))) }
+func Inbox(prefix, role string) nats.Option {
+	return nats.CustomInboxPrefix(InboxPrefix(prefix, role))
 }
 
 // InboxPrefix returns the prefix that Inbox sets, for the corresponding permissions.
@@ -55,7 +43,7 @@ func InboxPrefix(prefix, role string) string { return "_INBOX_" + prefix + "_" +
 // server of cfg.URL once and then returns one of this package's errors (for errors.Is) with what
 // to do about it; unreadable or exposed credential files are errors of their own. The caller
 // closes or drains the connection.
-func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (*nats.Conn, error) {
+func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...nats.Option) (*nats.Conn, error) {
 	credentials, err := credentials(cfg)
 	if err != nil {
 		return nil, err
@@ -63,10 +51,6 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 	transport, err := transport(cfg.TLS)
 	if err != nil {
 		return nil, err
-	}
-	s := settings{}
-	for _, o := range opts {
-		o(&s)
 	}
 
 	options := append([]nats.Option{
@@ -82,16 +66,10 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...Option) (
 	}, watch(log)...)
 	options = append(options, credentials...)
 	options = append(options, transport...)
-	options = append(options, s.options...)
+	options = append(options, opts...)
 	warnInClear(cfg, log)
 
-	servers := strings.Join(cfg.URLs(), ",")
-	nc, err := nats.Connect(servers, options...)
-	if err != nil && s.patient && passing(cfg, err) {
-		// Not for the first connection, because the library would retry forever on a server that
-		// refuses it.
-		nc, err = nats.Connect(servers, append(options, nats.RetryOnFailedConnect(true))...)
-	}
+	nc, err := nats.Connect(strings.Join(cfg.URLs(), ","), options...)
 	if err != nil {
 		return nil, explain(cfg, err)
 	}

@@ -122,58 +122,15 @@ func TestConnectRefusals(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			for _, options := range [][]natsconn.Option{nil, {natsconn.Patient()}} {
-				if options != nil && errors.Is(tc.is, natsconn.ErrUnreachable) {
-					continue // this is the purpose of Patient
-				}
-				nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop(), options...)
-				if err == nil {
-					nc.Close()
-					t.Fatal("it connected")
-				}
-				if tc.is != nil && !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
-					t.Errorf("%v: want %v, and a text with %q", err, tc.is, tc.says)
-				}
+			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
+			if err == nil {
+				nc.Close()
+				t.Fatal("it connected")
+			}
+			if tc.is != nil && !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%v: want %v, and a text with %q", err, tc.is, tc.says)
 			}
 		})
-	}
-}
-
-func TestPatientConnectsLater(t *testing.T) {
-	t.Parallel()
-	cfg := config.Default()
-	cfg.NATS.URL = unused(t)
-	cfg.NATS.Embedded.StoreDir = filepath.Join(t.TempDir(), "nats")
-	// The token exists before the server runs, as after a restart of the machine.
-	first := cfg
-	first.NATS.URL = "nats://127.0.0.1:0"
-	s, err := natsd.Start(t.Context(), first, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Shutdown()
-
-	var log lines
-	nc, err := natsconn.Connect(cfg.NATS, "test", zerolog.New(&log).Level(zerolog.DebugLevel), natsconn.Patient())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	if err := natsconn.Health(nc)(); err == nil {
-		t.Error("ready without a server")
-	}
-	if err := nc.Publish("s", nil); err == nil {
-		t.Error("a publish without a server was buffered")
-	}
-	connected := nc.StatusChanged(nats.CONNECTED)
-	s, err = natsd.Start(t.Context(), cfg, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Shutdown()
-	<-connected
-	if err := natsconn.Health(nc)(); err != nil {
-		t.Errorf("Ready: %v", err)
 	}
 }
 

@@ -31,15 +31,6 @@ func explain(cfg config.NATS, err error) error {
 	return fmt.Errorf("connect to %s: %w: %w; %s", cfg.URL, condition, err, remedy(cfg, condition, err))
 }
 
-// passing reports whether the same attempt may succeed later.
-func passing(cfg config.NATS, err error) bool {
-	switch condition(cfg, err) {
-	case ErrRefused, ErrOversized, ErrTLS: //nolint:errorlint // a sentinel, never wrapped
-		return false
-	}
-	return true
-}
-
 // condition finds the sentinel for err. A server often closes the connection before the client has
 // read the reason.
 func condition(cfg config.NATS, err error) error {

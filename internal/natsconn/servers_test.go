@@ -71,7 +71,7 @@ func TestCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.cfg.URL = tc.url
-			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop(), natsconn.Patient())
+			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
 			if err == nil {
 				nc.Close()
 			}

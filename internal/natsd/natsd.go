@@ -9,7 +9,6 @@ package natsd
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,17 +175,11 @@ func clientOf(ns *server.Server, cfg config.NATS) config.NATS {
 	}
 }
 
-// ClientURL returns the URL of the server with its actual port.
-func (s *Server) ClientURL() string { return s.cfg.URL }
-
 // Token returns the token that clients need.
 func (s *Server) Token() auth.Secret { return s.token }
 
 // NATS returns the configuration of a client of this server.
 func (s *Server) NATS() config.NATS { return s.cfg }
-
-// Addr returns the address on which it listens.
-func (s *Server) Addr() net.Addr { return s.server.Addr() }
 
 // Report adds the server and the disk of its store to a registry. After the disk was full,
 // JetStream accepts no messages until the server is restarted, and does not report it.

@@ -45,7 +45,7 @@ func start(t *testing.T, cfg config.Config) *natsd.Server {
 
 func dial(t *testing.T, s *natsd.Server) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.ClientURL(), nats.Token(s.Token().Reveal()))
+	nc, err := nats.Connect(s.NATS().URL, nats.Token(s.Token().Reveal()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestTokenIsPrivateAndDemanded(t *testing.T) {
 		t.Errorf("the token file has mode %v", info.Mode())
 	}
 	for _, options := range [][]nats.Option{nil, {nats.Token("wrong")}} {
-		if nc, err := nats.Connect(s.ClientURL(), options...); !errors.Is(err, nats.ErrAuthorization) {
+		if nc, err := nats.Connect(s.NATS().URL, options...); !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("without the token: %v", err)
 			if nc != nil {
 				nc.Close()

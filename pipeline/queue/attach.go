@@ -17,15 +17,10 @@ import (
 var ErrNoQueue = errors.New("no Backburn queue")
 
 // Attach returns a handle on an existing queue, for processes that only read or submit. Unlike
-// Open, it creates and updates nothing. It returns ErrNoQueue if a stream or bucket is missing, and
-// ErrFormat for the queue of a later version.
-func Attach(ctx context.Context, nc *nats.Conn, prefix string) (*Queue, error) {
-	return AttachDomain(ctx, nc, "", prefix)
-}
-
-// AttachDomain is Attach for a queue in a JetStream domain, which the connection reaches through a
-// leaf node.
-func AttachDomain(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, error) {
+// Open, it creates and updates nothing. The domain is that of JetStream, which the connection
+// reaches through a leaf node; "" for that of its server. It returns ErrNoQueue if a stream or
+// bucket is missing, and ErrFormat for the queue of a later version.
+func Attach(ctx context.Context, nc *nats.Conn, domain, prefix string) (*Queue, error) {
 	js, err := jets.New(nc, domain)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
@@ -95,7 +90,7 @@ func AttachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error
 func attachOrOpen(ctx context.Context, nc *nats.Conn, t Topology) (*Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, provisionAttempt)
 	defer cancel()
-	q, err := AttachDomain(ctx, nc, t.Domain, t.Prefix)
+	q, err := Attach(ctx, nc, t.Domain, t.Prefix)
 	if errors.Is(err, ErrNoQueue) {
 		made, merr := Open(ctx, nc, t)
 		if merr != nil {

@@ -32,7 +32,7 @@ func TestALaterFormatIsRefused(t *testing.T) {
 	for how, start := range map[string]func() error{
 		"a worker":            func() error { _, err := Open(ctx, q.nc, q.topology); return err },
 		"a watcher":           func() error { _, err := AttachOrOpen(ctx, q.nc, q.topology); return err },
-		"a command":           func() error { _, err := Attach(ctx, q.nc, q.prefix); return err },
+		"a command":           func() error { _, err := Attach(ctx, q.nc, "", q.prefix); return err },
 		"a worker that leads": func() error { _, err := q.Repair(ctx); return err },
 	} {
 		if how == "a worker that leads" {
@@ -97,7 +97,7 @@ func TestSimulatedAndRealAreKeptApart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			attached, err := Attach(ctx, nc, "backburn")
+			attached, err := Attach(ctx, nc, "", "backburn")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -37,8 +37,9 @@ func newBackburn(t *testing.T, p *pipeline, changes ...string) *backburn {
 	b := &backburn{t: t, deadFile: filepath.Join(t.TempDir(), "dead.jsonl")}
 	changes = append(changes, "127.0.0.1:4196", p.listen, "/etc/backburn/connect.secret", p.secretFile, "data/connect.dead.jsonl", b.deadFile)
 	text := strings.NewReplacer(changes...).Replace(testkit.Block(t, document, "[[sink]]\nname = \"connect\""))
-	cfg, err := config.Parse([]byte(text), "backburn.toml", nil)
+	cfg, err := config.Decode([]byte(text), "backburn.toml", nil)
 	must(t, err)
+	must(t, cfg.Validate(0))
 
 	web := wildfiretest.New(wildfiretest.WithAPIKey("key")).Start()
 	t.Cleanup(web.Close)
