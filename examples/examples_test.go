@@ -16,6 +16,7 @@ import (
 	"backburn/internal/acl"
 	"backburn/internal/testkit"
 	"backburn/internal/testkit/leaks"
+	"backburn/internal/testkit/needs"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
 	"backburn/pipeline/worker"
@@ -147,7 +148,7 @@ func install(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = "nodejs"
 	if out, err := cmd.CombinedOutput(); err != nil {
-		testkit.CannotRun(t, "npm cannot fetch the packages, so the examples were not run: %v\n%s", err, out)
+		needs.CannotRun(t, "npm cannot fetch the packages, so the examples were not run: %v\n%s", err, out)
 	}
 }
 
@@ -174,7 +175,7 @@ for (const schema of process.argv.slice(1)) {
 }`
 
 func TestSchemasAreStrict(t *testing.T) {
-	testkit.Programs(t, "nodejs npm", "node", "npm")
+	needs.Programs(t, "nodejs npm", "node", "npm")
 	install(t)
 	schemas, err := filepath.Glob("../results/schema/*.json")
 	if err != nil || len(schemas) == 0 {
@@ -191,7 +192,7 @@ func TestSchemasAreStrict(t *testing.T) {
 }
 
 func TestExamples(t *testing.T) {
-	testkit.Programs(t, "golang nodejs npm", "go", "node", "npm")
+	needs.Programs(t, "golang nodejs npm", "go", "node", "npm")
 	s := newSite(t)
 	install(t)
 

@@ -34,6 +34,7 @@ import (
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
 	"backburn/internal/testkit/logbuf"
+	"backburn/internal/testkit/needs"
 	"backburn/internal/ui"
 	"backburn/pipeline/queue"
 	"backburn/results"
@@ -265,7 +266,7 @@ func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func TestNginx(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "nginx-light", "nginx")
+	needs.Programs(t, "nginx-light", "nginx")
 	b := newBehind(t)
 	_, port, _ := net.SplitHostPort(b.listen)
 	site := b.read("nginx.conf", "listen 443 ssl", "listen 127.0.0.1:"+port+" ssl", "/etc/nginx/backburn.pem", b.cert, "/etc/nginx/backburn.key", b.key)
@@ -286,7 +287,7 @@ func TestNginx(t *testing.T) {
 
 func TestCaddy(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "caddy", "caddy")
+	needs.Programs(t, "caddy", "caddy")
 	b := newBehind(t)
 	_, port, _ := net.SplitHostPort(b.listen)
 	site := "{\n\tadmin off\n\tauto_https disable_redirects\n}\n" +

@@ -24,6 +24,7 @@ import (
 	"backburn/internal/config"
 	"backburn/internal/natsd"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -110,7 +111,7 @@ func answered(t *testing.T, path, authorization string, said string, statuses ..
 }
 
 func TestPython(t *testing.T) {
-	testkit.Programs(t, "python3", "python3")
+	needs.Programs(t, "python3", "python3")
 	env := node(t)
 	bad, good := sample(t, "malware.exe", "MZ malware"), sample(t, "brochure.pdf", "%PDF-1.4 fine")
 	odd := sample(t, "unsupported.xyz", "?")
@@ -194,7 +195,7 @@ const examplesDoc = "../docs/examples.md"
 
 // The commands of the page of examples print what it says.
 func TestDocumentedCommands(t *testing.T) {
-	testkit.Programs(t, "python3 curl", "python3", "curl", "sh")
+	needs.Programs(t, "python3 curl", "python3", "curl", "sh")
 	env := node(t)
 	bad := sample(t, "invoice.exe", "MZ wildfire-test:malware")
 	var base, token string

@@ -35,6 +35,7 @@ const (
 	AuditFailed    AuditStatus = "failed" // Result says why
 )
 
+// The interfaces through which a person acts.
 const (
 	AuditDashboard = "dashboard"
 	AuditCommand   = "command"

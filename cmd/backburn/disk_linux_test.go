@@ -1,43 +1,20 @@
 package main
 
 import (
-	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
-
-// tmpfs mounts a file system of a size, in bytes, until the test ends. That needs privileges: the
-// test is skipped without them.
-func tmpfs(t *testing.T, dir, size string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size="+size)
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		t.Skip("SKIPPED: mounting a file system needs CAP_SYS_ADMIN")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Errorf("unmount %s: %v", dir, err)
-		}
-	})
-}
 
 func TestSpoolOnAnotherMount(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
-	tmpfs(t, s.Path("quarantine", ".backburn"), "1m")
+	needs.Tmpfs(t, s.Path("quarantine", ".backburn"), "mode=0700,size=1m")
 	file := testkit.File{Name: "sample.bin", Body: []byte("must not be lost")}
 	s.Drop(file)
 	p := s.Start("backburn", "run")
@@ -50,7 +27,7 @@ func TestSpoolOnAnotherMount(t *testing.T) {
 func TestStoreWithoutRoom(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
-	tmpfs(t, s.Path("small"), "64m")
+	needs.Tmpfs(t, s.Path("small"), "mode=0700,size=64m")
 	s.Configure(testkit.Settings{"nats.embedded.store_dir": s.Path("small", "nats")})
 	p := s.Start("backburn", "run")
 	testkit.Fails(t, p, 4, "the disk is full")
@@ -63,7 +40,7 @@ func TestStoreWithoutRoom(t *testing.T) {
 func TestStoreOnSmallDisk(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
-	tmpfs(t, s.Path("small"), "1g")
+	needs.Tmpfs(t, s.Path("small"), "mode=0700,size=1g")
 	s.Configure(testkit.Settings{"nats.embedded.store_dir": s.Path("small", "nats"), "results.max_bytes": nil})
 	files := testkit.Mixed(3, rand.New(rand.NewPCG(8, 8)))
 	p := s.Start("backburn", "run")
@@ -77,7 +54,7 @@ func TestStoreOnSmallDisk(t *testing.T) {
 func TestFolderWithoutRoom(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
-	tmpfs(t, s.Path("small"), "8m")
+	needs.Tmpfs(t, s.Path("small"), "mode=0700,size=8m")
 	quarantine := s.Path("small", "quarantine")
 	if err := os.Mkdir(quarantine, 0o755); err != nil {
 		t.Fatal(err)

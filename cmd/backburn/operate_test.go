@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 	"backburn/wildfire"
 	"backburn/wildfire/wildfiretest"
 )
@@ -22,7 +23,7 @@ const operateDoc = "../../docs/operate.md"
 // event there.
 func TestBackupMoves(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "tar", "tar")
+	needs.Programs(t, "tar", "tar")
 	s := testkit.NewSite(t, wildfiretest.WithDelay(300*time.Millisecond))
 	machine := func(name string) (root, folder string) {
 		root = s.Path(name)
@@ -101,7 +102,7 @@ func previous(t *testing.T) string {
 		commit, err = git("rev-parse", "HEAD~1")
 	}
 	if err != nil {
-		testkit.CannotRun(t, "there is no history of git here, so no version before this one to run beside it")
+		needs.CannotRun(t, "there is no history of git here, so no version before this one to run beside it")
 	}
 
 	dir := t.TempDir()
@@ -116,7 +117,7 @@ func previous(t *testing.T) string {
 // Neighboring versions work in one fleet, in any order, and nothing is lost or uploaded twice.
 func TestMixedVersions(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "git tar", "git", "tar")
+	needs.Programs(t, "git tar", "git", "tar")
 	before := previous(t)
 	ns := testkit.StartNATS(t, &server.Options{StoreDir: t.TempDir(), SyncAlways: true})
 	s := testkit.NewSite(t, wildfiretest.WithDelay(200*time.Millisecond))

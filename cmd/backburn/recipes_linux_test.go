@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
 
 // place is where the names of a recipe lead to in a test.
@@ -65,7 +66,7 @@ const clamdDoc = "../../docs/clamd.md"
 
 func TestRecipeClamdscan(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "clamdscan", "clamdscan")
+	needs.Programs(t, "clamdscan", "clamdscan")
 	p := newPlace(t)
 	s := testkit.NewSite(t)
 	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
@@ -104,7 +105,7 @@ func TestRecipeClamdscan(t *testing.T) {
 
 func TestRecipeSquid(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "squid c-icap libc-icap-mod-virus-scan", "squid", "c-icap")
+	needs.Programs(t, "squid c-icap libc-icap-mod-virus-scan", "squid", "c-icap")
 	p := newPlace(t)
 	s := testkit.NewSite(t)
 	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
@@ -173,7 +174,7 @@ http_access allow localhost
 // TestRecipeRspamd has rspamd's own worker ask about the parts of mails.
 func TestRecipeRspamd(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "rspamd curl", "rspamd", "curl")
+	needs.Programs(t, "rspamd curl", "rspamd", "curl")
 	p := newPlace(t)
 	s := testkit.NewSite(t)
 	s.Append(p.here(testkit.Snippet(t, clamdDoc, "backburn.toml")))
@@ -232,8 +233,8 @@ const mailDoc = "../../docs/mail.md"
 // mail.
 func postfix(t *testing.T, s *testkit.Site, p *place) (address, box string) {
 	t.Helper()
-	testkit.Programs(t, "postfix", "postfix")
-	asRoot(t, "Postfix")
+	needs.Programs(t, "postfix", "postfix")
+	needs.Root(t, "Postfix")
 	address = "127.0.0.1:" + testkit.FreePort(t)
 	box = filepath.Join(p.dir, "box")
 	for dir, mode := range map[string]os.FileMode{"box": 0o777, "spool": 0o755, "data": 0o755} {

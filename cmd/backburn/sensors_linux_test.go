@@ -17,18 +17,11 @@ import (
 	"testing"
 
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 	"backburn/results"
 )
 
 const sensorsDoc = "../../docs/sensors.md"
-
-// asRoot is for a recipe that only root can run.
-func asRoot(t *testing.T, what string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		testkit.CannotRun(t, "%s needs root, so this recipe was not run", what)
-	}
-}
 
 // capture is a file of packets, in libpcap's format: connections over Ethernet and IPv4, one after
 // the other.
@@ -122,8 +115,8 @@ func execute(t *testing.T, command ...string) {
 // the group of its folder.
 func TestRecipeSuricata(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "suricata (from backports in Debian 12)", "suricata")
-	asRoot(t, "Backburn as another user than Suricata")
+	needs.Programs(t, "suricata (from backports in Debian 12)", "suricata")
+	needs.Root(t, "Backburn as another user than Suricata")
 	const nobody = 65534
 	p := newPlace(t)
 	for _, name := range []string{"/var/spool/suricata", "/var/lib/backburn", "/etc/suricata"} {
@@ -264,8 +257,8 @@ func TestRecipeZeek(t *testing.T) {
 // TestRecipeSamba puts files on a share with Debian's server and client.
 func TestRecipeSamba(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "samba smbclient", "smbd", "smbclient")
-	asRoot(t, "Samba's server")
+	needs.Programs(t, "samba smbclient", "smbd", "smbclient")
+	needs.Root(t, "Samba's server")
 	p := newPlace(t)
 	p.old = append(p.old, "/srv/drop", p.dir+"/srv/drop", "force group = backburn", "force group = root")
 	if err := os.MkdirAll(p.dir+"/srv/drop", 0o755); err != nil {

@@ -6,32 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
-
-// immutable is FS_IMMUTABLE_FL (linux/fs.h): not even root can rename such a file.
-const immutable = 0x10
-
-func setImmutable(name string, on bool) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-
-	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
-	if err != nil {
-		return err
-	}
-	flags &^= immutable
-	if on {
-		flags |= immutable
-	}
-
-	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
-}
 
 // TestOneFileInTrouble has a file that cannot be claimed. Everything says so, the process stays
 // ready, and the other files get their verdicts.
@@ -44,13 +21,7 @@ func TestOneFileInTrouble(t *testing.T) {
 	if err := os.WriteFile(stuck, []byte("stuck"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := setImmutable(stuck, true); err != nil {
-		if os.Getenv("CI") != "" && os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skipf("SKIPPED: immutable files need root and a file system that has them: %v", err)
-	}
-	t.Cleanup(func() { setImmutable(stuck, false) })
+	release := needs.Immutable(t, stuck)
 
 	p := s.Start("backburn", "run")
 	p.Until("/readyz", func(status int, body string) bool {
@@ -63,9 +34,7 @@ func TestOneFileInTrouble(t *testing.T) {
 	p.Until("/api/status", func(_ int, body string) bool { return strings.Contains(body, `"path":"stuck.exe"`) })
 	p.Logged("cannot process a file; retrying")
 	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
-	if err := setImmutable(stuck, false); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	p.Logged("a file that had problems is processed again")
 	p.Stop()
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
 
 var tutorialBlock = regexp.MustCompile("(?ms)^```(sh|text)\n(.*?)^```$")
@@ -19,7 +20,7 @@ var tutorialBlock = regexp.MustCompile("(?ms)^```(sh|text)\n(.*?)^```$")
 // The tutorial's commands, one after the other in one shell, show what it says they show.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "bash coreutils", "bash", "sha256sum")
+	needs.Programs(t, "bash coreutils", "bash", "sha256sum")
 	text, err := os.ReadFile("../../docs/tutorial.md")
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"backburn/internal/config"
 	"backburn/internal/natsd"
 	"backburn/internal/testkit/leaks"
+	"backburn/internal/testkit/needs"
 	"backburn/wildfire/wildfiretest"
 )
 
@@ -288,15 +289,8 @@ func TestAlertsFire(t *testing.T) {
 		}
 	}
 
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		const missing = "no promtool in PATH: the alerts were not tried out (Debian: package prometheus)"
-		if os.Getenv("CI") != "" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	cmd := exec.CommandContext(t.Context(), promtool, "test", "rules", "alerts_test.yml")
+	needs.Programs(t, "prometheus", "promtool")
+	cmd := exec.CommandContext(t.Context(), "promtool", "test", "rules", "alerts_test.yml")
 	cmd.Dir = docs
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"backburn/internal/rootfs"
+	"backburn/internal/testkit/needs"
 )
 
 // TestWalking opens names as on a kernel without openat2, or with a filter against it.
@@ -41,11 +42,7 @@ func TestOtherMounts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	mounted := filepath.Join(dir, "mounted")
-	must(t, os.Mkdir(mounted, 0o700))
-	if err := unix.Mount("tmpfs", mounted, "tmpfs", 0, ""); err != nil {
-		cannotRun(t, "mounting needs root", err)
-	}
-	t.Cleanup(func() { unix.Unmount(mounted, unix.MNT_DETACH) })
+	needs.Tmpfs(t, mounted, "")
 	must(t, os.WriteFile(filepath.Join(mounted, "file"), nil, 0o600))
 
 	f, err := open(t, dir).Open("mounted/file")
@@ -58,15 +55,6 @@ func TestOtherMounts(t *testing.T) {
 	if err := rootfs.OpenByWalking(one, "mounted/file"); rootfs.CauseOf(err) != rootfs.Outside {
 		t.Errorf("on another mount, by walking: %v", err)
 	}
-}
-
-// cannotRun skips a test that the system does not allow, and fails it in CI.
-func cannotRun(t *testing.T, why string, err error) {
-	t.Helper()
-	if os.Getenv("CI") != "" && os.Geteuid() == 0 {
-		t.Fatalf("%s: %v", why, err)
-	}
-	t.Skipf("SKIPPED, NOTHING IS PROVED: %s: %v", why, err)
 }
 
 // TestSpecialFilesDoNotBlock opens pipes, sockets and devices.
@@ -142,7 +130,7 @@ func lease(t *testing.T, name string) {
 	n, err := out.Read(line)
 	must(t, err)
 	if got := strings.TrimSpace(string(line[:n])); got != "held" {
-		cannotRun(t, "a write lease", os.NewSyscallError("F_SETLEASE", unix.EINVAL))
+		needs.CannotRun(t, "a write lease: %v", os.NewSyscallError("F_SETLEASE", unix.EINVAL))
 	}
 }
 

@@ -1,7 +1,6 @@
 package sink_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,16 +9,14 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"backburn/internal/sink"
-	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
 
 // The real logrotate, with the configuration of the examples, and with copytruncate.
 func TestFileUnderLogrotate(t *testing.T) {
 	t.Parallel()
-	testkit.Programs(t, "logrotate", "logrotate")
+	needs.Programs(t, "logrotate", "logrotate")
 	example, err := os.ReadFile(filepath.Join("..", "..", "examples", "logrotate", "backburn"))
 	if err != nil {
 		t.Fatal(err)
@@ -73,18 +70,7 @@ func TestFileUnderLogrotate(t *testing.T) {
 func TestFileOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size=256k")
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		t.Skip("SKIPPED: mounting a file system needs CAP_SYS_ADMIN")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	needs.Tmpfs(t, dir, "mode=0700,size=256k")
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 200<<10), 0o600); err != nil {
 		t.Fatal(err)

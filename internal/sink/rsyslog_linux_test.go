@@ -13,6 +13,7 @@ import (
 
 	"backburn/internal/sink"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
 
 // freePort is a port that nobody listened to a moment ago.
@@ -35,7 +36,7 @@ type rsyslog struct {
 
 func newRsyslog(t *testing.T, a *testkit.Authority) *rsyslog {
 	t.Helper()
-	testkit.Programs(t, "rsyslog rsyslog-gnutls", "rsyslogd")
+	needs.Programs(t, "rsyslog rsyslog-gnutls", "rsyslogd")
 	r := &rsyslog{dir: t.TempDir(), tls: freePort(t), tcp: freePort(t), udp: freePort(t)}
 	cert, key := a.Certificate()
 	conf := fmt.Sprintf(`

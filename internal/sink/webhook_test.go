@@ -20,6 +20,7 @@ import (
 	"backburn/internal/sink/credential"
 	"backburn/internal/sink/format"
 	"backburn/internal/testkit"
+	"backburn/internal/testkit/needs"
 )
 
 // delivery is a request as the foreign library gets it.
@@ -31,11 +32,11 @@ type delivery struct {
 // standardWebhooks installs the library of that name for Node.js into a folder of its own.
 func standardWebhooks(t *testing.T) (dir string) {
 	t.Helper()
-	testkit.Programs(t, "nodejs npm", "node", "npm")
+	needs.Programs(t, "nodejs npm", "node", "npm")
 	dir = t.TempDir()
 	npm := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "standardwebhooks@1.1.1")
 	if out, err := npm.CombinedOutput(); err != nil {
-		testkit.CannotRun(t, "npm cannot fetch standardwebhooks: %v\n%s", err, out)
+		needs.CannotRun(t, "npm cannot fetch standardwebhooks: %v\n%s", err, out)
 	}
 
 	return dir

@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"fmt"
 	"iter"
 	"net"
 	"os"
@@ -72,28 +71,6 @@ func ShellLine(t testing.TB, document, begin string) string {
 	t.Fatalf("%s has no line that begins with %q", document, begin)
 
 	return ""
-}
-
-// CannotRun skips a test, loudly, for what this machine lacks. In CI, where everything has to be
-// there, the test fails.
-func CannotRun(t testing.TB, format string, args ...any) {
-	t.Helper()
-	why := "SKIPPED: " + fmt.Sprintf(format, args...)
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
-// Programs requires foreign programs, which come in packages. If one is missing, the test cannot
-// run.
-func Programs(t testing.TB, packages string, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err != nil {
-			CannotRun(t, "%s is not in PATH (Debian: apt-get install %s)", name, packages)
-		}
-	}
 }
 
 // OpenDir returns a temporary folder with a short name that other users may read.

@@ -16,29 +16,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"backburn/internal/testkit/needs"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/pipeline/watch/spool"
 	"backburn/results"
 )
-
-// cantRun skips a test that the system does not allow, and fails it where it should.
-func cantRun(t *testing.T, why string, err error) {
-	t.Helper()
-	if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
-		t.Fatalf("%s: %v", why, err)
-	}
-	t.Skipf("SKIPPED, NOTHING IS PROVED: %s: %v", why, err)
-}
-
-// mount mounts a file system for the test.
-func mount(t *testing.T, source, target, kind string, flags uintptr, data string) {
-	t.Helper()
-	if err := unix.Mount(source, target, kind, flags, data); err != nil {
-		cantRun(t, "mounting needs root", err)
-	}
-	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
-}
 
 // TestOddFiles puts everything into a folder that is not an ordinary file, and ordinary
 // files with odd names. All of the latter are taken, none of the former, and nothing hangs.
@@ -233,9 +216,7 @@ func TestFolderInTheMomentOfTheClaim(t *testing.T) {
 
 func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		cantRun(t, "running as somebody else needs root", os.ErrPermission)
-	}
+	needs.Root(t, "running as somebody else")
 	spec := crashSpec(t, func(c *watch.Config) { c.Scan = 24 * time.Hour }) // the event alone leads back
 	c := startAsNobody(t, spec, func() {
 		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "locked"), []byte("x"), 0o000))
@@ -277,9 +258,7 @@ func startAsNobody(t *testing.T, spec childSpec, prepare func()) *child {
 
 func TestLeaseRefusedFallsBackToSettle(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		cantRun(t, "running as somebody else needs root", os.ErrPermission)
-	}
+	needs.Root(t, "running as somebody else")
 	spec := crashSpec(t, func(c *watch.Config) { c.Settle = 100 * time.Millisecond })
 	spec.Verdict = ""
 	began := time.Now()
@@ -385,7 +364,7 @@ func TestHolesAreMovedAsHoles(t *testing.T) {
 	r := newRig(t, nil)
 	archive := filepath.Join(t.TempDir(), "archive")
 	must(t, os.Mkdir(archive, 0o700))
-	mount(t, "tmpfs", archive, "tmpfs", 0, "size=4m")
+	needs.Tmpfs(t, archive, "size=4m")
 	r.cfg.After.Failed = archive
 	must(t, os.WriteFile(r.path("sparse"), nil, 0o666))
 	must(t, os.Truncate(r.path("sparse"), 1<<40))
@@ -424,7 +403,7 @@ func TestSpoolOnAnotherMountIsRefused(t *testing.T) {
 			spool := r.path(where)
 			must(t, os.MkdirAll(spool, 0o700))
 			must(t, os.MkdirAll(r.path("elsewhere"), 0o700))
-			mount(t, r.path("elsewhere"), spool, "", unix.MS_BIND, "") // the same file system, another mount
+			needs.Mount(t, r.path("elsewhere"), spool, "", unix.MS_BIND, "") // the same file system, another mount
 			w, err := watch.New(r.cfg, r.intake, r.outcomes, nil)
 			must(t, err)
 			err = w.Run(t.Context())
@@ -462,10 +441,10 @@ func TestFolderIsLostAndFound(t *testing.T) {
 			},
 			{
 				"unmounted", func(t *testing.T, dir string) { must(t, unix.Unmount(dir, unix.MNT_DETACH)) },
-				func(t *testing.T, dir string) { mount(t, "tmpfs", dir, "tmpfs", 0, "") },
+				func(t *testing.T, dir string) { needs.Tmpfs(t, dir, "") },
 			},
 			{
-				"mounted over", func(t *testing.T, dir string) { mount(t, "tmpfs", dir, "tmpfs", 0, "") },
+				"mounted over", func(t *testing.T, dir string) { needs.Tmpfs(t, dir, "") },
 				func(t *testing.T, dir string) {},
 			},
 			{
@@ -484,7 +463,7 @@ func TestFolderIsLostAndFound(t *testing.T) {
 				r.cfg.Path = r.dir
 				must(t, os.Mkdir(r.dir, 0o777))
 				if c.name == "unmounted" {
-					mount(t, "tmpfs", r.dir, "tmpfs", 0, "")
+					needs.Tmpfs(t, r.dir, "")
 				}
 				r.write("first", "first")
 				r.start()
@@ -515,7 +494,7 @@ func TestFolderIsAwayWhenTheVerdictComes(t *testing.T) {
 	r.start()
 	r.write("a", "a")
 	job := r.intake.wait(t, 1)[0]
-	mount(t, "tmpfs", r.dir, "tmpfs", 0, "")
+	needs.Tmpfs(t, r.dir, "")
 	r.write("b", "b")
 	r.outcomes.send(verdict(job, "malware"), verdict(r.intake.wait(t, 2)[1], "benign"))
 	until(t, "the other file to be done", func() bool { return len(r.tree(".backburn/done/benign")) == 1 })
@@ -533,7 +512,7 @@ func TestMountInsideTheFolder(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, func(c *watch.Config) { c.Watch = mode })
 			must(t, os.Mkdir(r.path("disk"), 0o777))
-			mount(t, "tmpfs", r.path("disk"), "tmpfs", 0, "")
+			needs.Tmpfs(t, r.path("disk"), "")
 			r.write("disk/below/a", "a")
 			r.start()
 			r.write("disk/b", "b")
@@ -559,7 +538,7 @@ func TestRestoreWhereThereIsAMountNow(t *testing.T) {
 	r.write("sub/a", "a")
 	r.start()
 	job := r.intake.wait(t, 1)[0]
-	mount(t, "tmpfs", r.path("sub"), "tmpfs", 0, "")
+	needs.Tmpfs(t, r.path("sub"), "")
 	r.outcomes.send(verdict(job, "benign"))
 	r.outcomes.settle(t)
 	if b, err := os.ReadFile(r.path("a")); err != nil || string(b) != "a" {
@@ -572,7 +551,7 @@ func TestRestoreWhereThereIsAMountNow(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MinFree = 1 << 20 })
-	mount(t, "tmpfs", r.dir, "tmpfs", 0, "size=4m")
+	needs.Tmpfs(t, r.dir, "size=4m")
 	must(t, os.WriteFile(r.path(".ballast"), make([]byte, 3500<<10), 0o666))
 	r.write("file", "x")
 	r.start()
@@ -604,7 +583,7 @@ func TestOverflow(t *testing.T) {
 	queue, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	must(t, err)
 	if queue > 100_000 {
-		cantRun(t, "the queue is too long to fill", fmt.Errorf("max_queued_events is %d", queue))
+		needs.CannotRun(t, "the queue is too long to fill: max_queued_events is %d", queue)
 	}
 	n := queue + 4000
 	staging := t.TempDir()
@@ -673,7 +652,7 @@ func TestFolderIsExchangedAfterTheClaim(t *testing.T) {
 		"a file":  func(t *testing.T, name string) { must(t, os.WriteFile(name, nil, 0o666)) },
 		"a mount": func(t *testing.T, name string) {
 			must(t, os.Mkdir(name, 0o777))
-			mount(t, "tmpfs", name, "tmpfs", 0, "")
+			needs.Tmpfs(t, name, "")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,31 +14,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"backburn/internal/testkit/needs"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
-
-// immutable is FS_IMMUTABLE_FL (linux/fs.h).
-const immutable = 0x10
-
-// setImmutable sets or clears the attribute by which not even root can rename a file.
-func setImmutable(name string, on bool) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
-	if err != nil {
-		return err
-	}
-	flags &^= immutable
-	if on {
-		flags |= immutable
-	}
-
-	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
-}
 
 // TestImmutableFile has a file that cannot be renamed. It is that file's fault, and told; others
 // are taken.
@@ -46,10 +25,7 @@ func TestImmutableFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
 	r.write("stuck", "malware")
-	if err := setImmutable(r.path("stuck"), true); err != nil {
-		cantRun(t, "immutable files need root and a file system that has them", err)
-	}
-	t.Cleanup(func() { setImmutable(r.path("stuck"), false) })
+	release := needs.Immutable(t, r.path("stuck"))
 	r.write("plain", "x")
 	r.start()
 
@@ -59,7 +35,7 @@ func TestImmutableFile(t *testing.T) {
 	if trouble := r.troubled("stuck"); !strings.Contains(trouble.Reason, "immutable") || trouble.Since.IsZero() {
 		t.Errorf("told: %+v", trouble)
 	}
-	must(t, setImmutable(r.path("stuck"), false))
+	release()
 	r.intake.wait(t, 2)
 	if s := r.w.Status(); s.Troubled != 0 || r.gauge("troubled_files") != 0 {
 		t.Errorf("still in trouble: %+v", s.Troubles)
@@ -71,13 +47,10 @@ func TestTroubleOfARemovedFileEnds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
 	r.write("stuck", "malware")
-	if err := setImmutable(r.path("stuck"), true); err != nil {
-		cantRun(t, "immutable files need root and a file system that has them", err)
-	}
-	t.Cleanup(func() { setImmutable(r.path("stuck"), false) })
+	release := needs.Immutable(t, r.path("stuck"))
 	r.start()
 	r.troubled("stuck")
-	must(t, setImmutable(r.path("stuck"), false))
+	release()
 	os.Remove(r.path("stuck"))
 	until(t, "the trouble to end", func() bool { return r.w.Status().Troubled == 0 })
 }
@@ -90,15 +63,12 @@ func TestFileThatCannotBeMovedAfterItsVerdict(t *testing.T) {
 	r.start()
 	job := r.intake.wait(t, 1)[0]
 	name := r.path(job.Content.Path)
-	if err := setImmutable(name, true); err != nil {
-		cantRun(t, "immutable files need root and a file system that has them", err)
-	}
-	t.Cleanup(func() { setImmutable(name, false) })
+	release := needs.Immutable(t, name)
 	r.outcomes.send(verdict(job, "benign"))
 	if trouble := r.troubled(job.Content.Path); !strings.Contains(trouble.Reason, "verdict") {
 		t.Errorf("told: %+v", trouble)
 	}
-	must(t, setImmutable(name, false))
+	release()
 	r.outcomes.settle(t)
 	if s := r.w.Status(); s.Troubled != 0 {
 		t.Errorf("still in trouble: %+v", s.Troubles)
@@ -108,9 +78,7 @@ func TestFileThatCannotBeMovedAfterItsVerdict(t *testing.T) {
 // TestUnreadableFilesAreTold has files of another user that the watcher may not read, and a folder.
 func TestUnreadableFilesAreTold(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		cantRun(t, "running as somebody else needs root", os.ErrPermission)
-	}
+	needs.Root(t, "running as somebody else")
 	spec := crashSpec(t, func(c *watch.Config) { c.StaleAfter = 100 * time.Millisecond })
 	c := startAsNobody(t, spec, func() {
 		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "locked"), []byte("x"), 0o600))
@@ -166,7 +134,7 @@ func TestWriteLease(t *testing.T) {
 	defer cmd.Wait()
 	defer in.Close()
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "<nil>\n" {
-		cantRun(t, "a write lease", fmt.Errorf("%s: %w", line, err))
+		needs.CannotRun(t, "a write lease: %s: %v", line, err)
 	}
 
 	r.start()
@@ -350,7 +318,7 @@ func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 		t.Run(after, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, func(c *watch.Config) { c.MinFree = 0; c.After.Benign = after })
-			mount(t, "tmpfs", r.dir, "tmpfs", 0, "size=20m")
+			needs.Tmpfs(t, r.dir, "size=20m")
 			must(t, os.WriteFile(r.path("linked-0"), make([]byte, 900<<10), 0o666))
 			const names = 4 // a tenth of the disk has room for two
 			for i := 1; i < names; i++ {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"backburn/internal/rootfs"
+	"backburn/internal/testkit/needs"
 	"backburn/pipeline"
 )
 
@@ -17,12 +18,7 @@ import (
 // A missing file, or a link out of the folder, does.
 func TestWhoseFaultIsAFileThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("reading as somebody else needs root")
-		}
-		t.Skip("SKIPPED: reading as somebody else needs root")
-	}
+	needs.Root(t, "reading as somebody else")
 	dir := t.TempDir()
 	must := func(err error) {
 		t.Helper()
