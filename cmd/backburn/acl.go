@@ -18,7 +18,7 @@ func aclCommand(tool *cli.App) *cobra.Command {
 		Use:   "acl [ROLE]",
 		Short: "Print the NATS permissions of a role",
 		Long: `Prints the NATS permissions of a role: gateway, consumer, watcher, worker, operator or api. The
-output is a configuration of the NATS server (--conf, the default) or one JSON object a line, for
+output is a configuration of the NATS server (--conf, the default) or one JSON object per line, for
 tools that create users. Without a role it prints the roles of one installation: a gateway with
 --source, a consumer with --durable, a watcher for the sources of the [[watch]] entries, and an
 API for --source or the sources of the [[api.token]] entries.
@@ -83,11 +83,11 @@ durable, which an operator creates (docs/events.md).`,
 	f.BoolVar(&o.RawOnly, "raw", false, "do not allow the object bucket (gateway): files must fit into messages")
 	f.BoolVar(&o.NoUrgent, "no-urgent", false, "do not allow the priority urgent (gateway, watcher, api)")
 	f.BoolVar(&conf, "conf", false, "as configuration of the NATS server (the default)")
-	f.BoolVar(&asJSON, "json", false, "as JSON, one object a line")
+	f.BoolVar(&asJSON, "json", false, "as JSON, one object per line")
 	return cmd
 }
 
-// rolesFor are those that the options say enough about.
+// rolesFor returns the roles for which the options have enough information.
 func rolesFor(o acl.Options, folders, tokens int) []acl.Role {
 	return slices.DeleteFunc(acl.Roles(), func(r acl.Role) bool {
 		switch r {

@@ -6,7 +6,7 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// columns aligns rows of text by what they take on a terminal.
+// columns aligns rows of text by their width on a terminal.
 func columns(rows [][]string, line func(string)) {
 	width := make([]int, len(rows[0]))
 	for _, r := range rows {
@@ -26,7 +26,7 @@ func columns(rows [][]string, line func(string)) {
 	}
 }
 
-// humanSize is a size for people.
+// humanSize formats a size in bytes for people.
 func humanSize(n int64) string {
 	switch {
 	case n >= 1e9:

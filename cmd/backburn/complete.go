@@ -13,10 +13,10 @@ import (
 	"backburn/results"
 )
 
-// words gives the values that a flag or an argument takes.
+// words returns the values that a flag or an argument accepts.
 type words func(*cli.App) []string
 
-// flagWords has the values of flags by name: a name means the same in every command.
+// flagWords has the values of flags by name. A name means the same in every command.
 var flagWords = map[string]words{
 	"for":        func(*cli.App) []string { return slices.Sorted(maps.Keys(config.Processes)) },
 	"log-format": fixed("auto", "console", "json"),
@@ -30,12 +30,12 @@ var flagWords = map[string]words{
 	},
 }
 
-// commandFlagWords has those of flags that mean something in one command alone.
+// commandFlagWords has the values of flags that exist in one command only.
 var commandFlagWords = map[string]map[string]words{
 	"report": {"format": fixed("pdf", "xml", "maec")},
 }
 
-// argumentWords has those of arguments, by command.
+// argumentWords has the values of arguments, by command.
 var argumentWords = map[string]words{
 	"login":  profileNames,
 	"logout": profileNames,
@@ -64,7 +64,7 @@ func typeNames(*cli.App) []string {
 	return names
 }
 
-// sourceNames are the sources of the configuration, where it can be read.
+// sourceNames returns the sources of the configuration, or nothing if it cannot be read.
 func sourceNames(tool *cli.App) []string {
 	cfg, err := tool.Read()
 	if err != nil {
@@ -83,7 +83,7 @@ func sourceNames(tool *cli.App) []string {
 	return slices.Compact(names)
 }
 
-// profileNames are the profiles of the configuration, where it can be read.
+// profileNames returns the profiles of the configuration, or nothing if it cannot be read.
 func profileNames(tool *cli.App) []string {
 	cfg, err := tool.Read()
 	if err != nil {
@@ -93,7 +93,7 @@ func profileNames(tool *cli.App) []string {
 	return slices.Sorted(maps.Keys(cfg.Auth))
 }
 
-// complete has shells offer values, for the command and all below it.
+// complete registers shell completions for the command and its subcommands.
 func complete(cmd *cobra.Command, tool *cli.App) {
 	offer := func(f words) cobra.CompletionFunc {
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -106,7 +106,7 @@ func complete(cmd *cobra.Command, tool *cli.App) {
 			f, ok = flagWords[flag.Name]
 		}
 		if ok {
-			_ = cmd.RegisterFlagCompletionFunc(flag.Name, offer(f)) // the flag is there, and has none yet
+			_ = cmd.RegisterFlagCompletionFunc(flag.Name, offer(f)) // the flag exists and has no completion yet
 		}
 	}
 	cmd.Flags().VisitAll(bind)

@@ -66,7 +66,7 @@ then 2.`,
 	return cmd
 }
 
-// printProblems prints what is wrong as JSON. The exit code is that of err.
+// printProblems prints the errors of the configuration as JSON. The exit code is that of err.
 func printProblems(tool *cli.App, err error) error {
 	problems, ok := errors.AsType[config.Problems](err)
 	if err != nil && !ok {

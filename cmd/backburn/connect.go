@@ -18,8 +18,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// commandLog is for commands that print what they find out: of the log they show what is
-// wrong, unless more is asked for than the default.
+// commandLog is the log of commands that print a result. It shows only problems, unless --log-level
+// asks for more.
 func commandLog(tool *cli.App, cfg config.Config) zerolog.Logger {
 	log := tool.Logger(cfg)
 	if cfg.Log.Level == "info" {
@@ -28,11 +28,11 @@ func commandLog(tool *cli.App, cfg config.Config) zerolog.Logger {
 	return log
 }
 
-// attachTime bounds the looking up of a queue.
+// attachTime limits how long a command looks for the queue.
 const attachTime = 10 * time.Second
 
-// attach connects to the NATS server of the configuration and takes hold of the queue that
-// is there. It creates nothing. The caller calls release.
+// attach connects to the configured NATS server and opens the existing queue. It creates nothing.
+// The caller calls release.
 func attach(ctx context.Context, tool *cli.App, cfg config.Config, command string) (q *queue.Queue, release func(), err error) {
 	nc, err := natsconn.Connect(cfg.NATS, "backburn "+command, commandLog(tool, cfg), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
@@ -46,13 +46,13 @@ func attach(ctx context.Context, tool *cli.App, cfg config.Config, command strin
 	return q, nc.Close, nil
 }
 
-// simulationFlag binds --simulate of commands that look at a queue, or submit.
+// simulationFlag binds --simulate for commands that read a queue or submit to it.
 func simulationFlag(tool *cli.App, flags *pflag.FlagSet) {
-	tool.Simulation(flags, "use the simulation that run --simulate makes, not the real fleet")
+	tool.Simulation(flags, "use the simulation of run --simulate, not the real fleet")
 }
 
-// hintSimulation says what may be meant where the embedded server cannot be used, and there is a
-// simulation in its place.
+// hintSimulation adds a hint to err if the embedded server is not reachable but a simulation
+// exists.
 func hintSimulation(cfg config.Config, err error) error {
 	simulation := cfg
 	if cfg.Simulated() || !cfg.NATS.Embedded.Enabled || simulation.Simulate() != nil {
@@ -62,13 +62,13 @@ func hintSimulation(cfg config.Config, err error) error {
 		return err
 	}
 
-	return fmt.Errorf("%w (to use what `backburn run --simulate` made, add --simulate)", err)
+	return fmt.Errorf("%w (to use the data of `backburn run --simulate`, add --simulate)", err)
 }
 
-// simulationNotice heads what people read of a simulation.
+// simulationNotice is the first line of output about a simulation.
 const simulationNotice = "SIMULATED: these verdicts are not WildFire's, and say nothing about the files."
 
-// printNotice writes the notice where WildFire is simulated.
+// printNotice writes the notice if WildFire is simulated.
 func printNotice(w io.Writer, simulated bool) {
 	if simulated {
 		fmt.Fprintf(w, "%s\n\n", simulationNotice)

@@ -71,8 +71,8 @@ column is the number that "show", "replay" and "drop" take.`,
 	return cmd
 }
 
-// newest reads the newest letters of a filter, with what their jobs say, the oldest of
-// them first, and counts all by reason.
+// newest reads the newest letters that match the filter, with the data of their jobs, the oldest
+// first. It also counts all matching letters by reason.
 func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]queue.Letter, map[string]uint64, error) {
 	var letters []queue.Letter
 	counts := map[string]uint64{}
@@ -94,7 +94,7 @@ func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit 
 		}
 		whole, err := q.DeadLetter(ctx, l.Seq)
 		if errors.Is(err, queue.ErrNoLetter) {
-			continue // gone meanwhile
+			continue // removed meanwhile
 		}
 		if err != nil {
 			return nil, nil, err
@@ -130,7 +130,7 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 				printable(clip(l.Error, 80)))
 		}
 		if narrow(p) {
-			t.without("JOB") // the number is enough to go on with
+			t.without("JOB") // the number identifies a letter
 		}
 		t.print(p)
 	}

@@ -49,10 +49,10 @@ events stay, and audit events say who removed which letter. On a terminal it ask
 	return cmd
 }
 
-// confirm asks a person. Where there is none, the answer has to be on the command line.
+// confirm asks the user. Without a terminal, the command line must contain --yes.
 func confirm(tool *cli.App, question string) error {
 	if !isTerminal(tool.In) || !isTerminal(tool.Err) {
-		return cli.Usagef("%s Say --yes: there is nobody to ask", question)
+		return cli.Usagef("%s Add --yes: standard input is not a terminal", question)
 	}
 	fmt.Fprintf(tool.Err, "%s [y/N] ", question)
 	line, err := bufio.NewReader(tool.In).ReadString('\n')

@@ -18,12 +18,12 @@ import (
 	"backburn/results"
 )
 
-// deadFlags say which letters are meant, and what of it is shown.
+// deadFlags select letters and how they are shown.
 type deadFlags struct {
 	reason, source string
 	since          time.Duration
 	limit          int
-	all, dryRun    bool // of the commands that do something to letters
+	all, dryRun    bool // of commands that replay or drop letters
 	asJSON         bool
 }
 
@@ -33,10 +33,10 @@ func (f *deadFlags) bind(cmd *cobra.Command, limit int, what string) {
 	flags.StringVar(&f.source, "source", "", "only letters of this `source`")
 	flags.Var(spanFlag{&f.since}, "since", "only letters since this time `ago`, such as 24h or 7d")
 	flags.IntVar(&f.limit, "limit", limit, what)
-	flags.BoolVar(&f.asJSON, "json", false, "one JSON object a line")
+	flags.BoolVar(&f.asJSON, "json", false, "one JSON object per line")
 }
 
-// bindChoice is bind for a command that does something to the letters: verb is what.
+// bindChoice is bind for a command that replays or drops letters; verb names the action.
 func (f *deadFlags) bindChoice(cmd *cobra.Command, verb string) {
 	f.bind(cmd, 0, verb+" at most `n`, the oldest; 0: all")
 	cmd.Flags().BoolVar(&f.all, "all", false, "all letters")
@@ -62,7 +62,7 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 	return out, nil
 }
 
-// openDead attaches to the queue for a command about letters.
+// openDead attaches to the queue for the dead commands.
 func openDead(ctx context.Context, tool *cli.App) (config.Config, *queue.Queue, func(), error) {
 	cfg, err := tool.Config()
 	if err != nil {
@@ -88,8 +88,8 @@ func letterSize(l queue.Letter) string {
 	return humanSize(l.Job.Size)
 }
 
-// choice is what a command does something to: letters, the oldest first, of a queue. The caller
-// calls release.
+// choice has the letters that a command replays or drops, the oldest first. The caller calls
+// release.
 type choice struct {
 	cfg     config.Config
 	queue   *queue.Queue
@@ -97,8 +97,8 @@ type choice struct {
 	letters []uint64
 }
 
-// choose attaches to the queue and finds the letters that arguments, or else the flags, name. A
-// command line that names none, or names them twice, is refused before.
+// choose attaches to the queue and finds the letters that the arguments or the flags name. First it
+// rejects a command line that uses both or neither.
 func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (choice, error) {
 	filter, err := f.filter()
 	narrowed := f.reason != "" || f.source != "" || f.since > 0
@@ -106,9 +106,9 @@ func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (c
 	case err != nil:
 		return choice{}, err
 	case len(args) == 0 && !narrowed && !f.all:
-		return choice{}, cli.Usagef("name letters or jobs, or say which with --reason, --source or --since, or --all")
+		return choice{}, cli.Usagef("name letters or jobs, or select them with --reason, --source, --since or --all")
 	case len(args) > 0 && (narrowed || f.all || f.limit > 0):
-		return choice{}, cli.Usagef("either name letters or jobs, or say which with --all, --reason, --source, --since and --limit")
+		return choice{}, cli.Usagef("either name letters or jobs, or select them with --all, --reason, --source, --since and --limit")
 	}
 	var c choice
 	if c.cfg, c.queue, c.release, err = openDead(ctx, tool); err != nil {
@@ -125,7 +125,7 @@ func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (c
 	return c, err
 }
 
-// lettersOf finds the letters of a filter, at most limit of them; 0 means all.
+// lettersOf finds the letters that match a filter, at most limit; 0 means all.
 func lettersOf(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit int) ([]uint64, error) {
 	var seqs []uint64
 	for l, err := range q.DeadLetters(ctx, filter) {
@@ -139,7 +139,7 @@ func lettersOf(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, lim
 	return seqs, nil
 }
 
-// letterArgs finds the letters that arguments name, by number or by the id of their job.
+// letterArgs finds the letters that arguments name, by number or by the ID of their job.
 func letterArgs(ctx context.Context, q *queue.Queue, args []string) ([]uint64, error) {
 	var seqs []uint64
 	wanted := map[string]bool{}
@@ -161,24 +161,24 @@ func letterArgs(ctx context.Context, q *queue.Queue, args []string) ([]uint64, e
 			}
 		}
 		for id := range wanted {
-			return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows those that are there", queue.ErrNoLetter, id)
+			return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows the existing letters", queue.ErrNoLetter, id)
 		}
 	}
 	slices.Sort(seqs)
 	return slices.Compact(seqs), nil
 }
 
-// outcome is what became of a letter, as a line of JSON.
+// outcome is the result for one letter, printed as a line of JSON.
 type outcome struct {
 	Seq    uint64 `json:"seq"`
 	Done   string `json:"done,omitempty"` // replayed or dropped
 	DryRun bool   `json:"dry_run,omitempty"`
-	Job    string `json:"job_id,omitempty"` // under which it runs now
+	Job    string `json:"job_id,omitempty"` // ID of the new job
 	Error  string `json:"error,omitempty"`
 }
 
-// each does something to letters, one by one, and tells of each. A letter for which it cannot be
-// done does not keep the others from it, except when nothing goes any more.
+// each calls do for every letter and prints the result. It continues after an error with a single
+// letter, and stops after an error that concerns all of them.
 func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq uint64) (job string, err error)) error {
 	failed := 0
 	for _, seq := range seqs {

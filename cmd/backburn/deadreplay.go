@@ -59,6 +59,6 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
 		},
 	}
 	f.bindChoice(cmd, "replay")
-	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most this many letters a `second`")
+	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most this many letters per `second`")
 	return cmd
 }

@@ -28,7 +28,7 @@ func deadShow(tool *cli.App) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "show LETTER|JOB",
-		Short: "Show one dead letter whole",
+		Short: "Show one complete dead letter",
 		Long: `Shows a dead letter: its reason, the message of WildFire or Backburn, the headers, and the
 beginning of the body. The body of a raw job is the submitted file, which may be malware. It is
 shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
@@ -38,7 +38,7 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output == "-" {
-				return cli.Usagef("--output: expected a new file: what is in the letter may be malware, and standard output has the rest")
+				return cli.Usagef("--output: expected the name of a new file: the body may be malware, and standard output has the other fields")
 			}
 			_, q, release, err := openDead(cmd.Context(), tool)
 			if err != nil {
@@ -66,12 +66,12 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object, the body in base64 unless -o takes it")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object, with the body in base64 unless -o is given")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write the body to a new `file`")
 	return cmd
 }
 
-// writeNew writes a file that is not there yet, for its owner alone.
+// writeNew creates a file that only its owner can read, and fails if the name exists.
 func writeNew(name string, body []byte) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -91,7 +91,7 @@ func writeNew(name string, body []byte) error {
 func wholeLetter(l queue.Letter, body bool) any {
 	m := map[string]any{}
 	if b, err := json.Marshal(l); err == nil {
-		_ = json.Unmarshal(b, &m) // it is an object
+		_ = json.Unmarshal(b, &m) // cannot fail: the value is a JSON object
 	}
 	m["headers"] = l.Header
 	if body {
@@ -100,7 +100,7 @@ func wholeLetter(l queue.Letter, body bool) any {
 	return m
 }
 
-// dumpBytes is how much of a body is shown.
+// dumpBytes is how many bytes of a body are shown.
 const dumpBytes = 512
 
 func printLetter(w io.Writer, l queue.Letter) {
@@ -138,7 +138,7 @@ func printLetter(w io.Writer, l queue.Letter) {
 	}
 	fmt.Fprint(w, hex.Dump(l.Body[:min(len(l.Body), dumpBytes)]))
 	if len(l.Body) > dumpBytes {
-		fmt.Fprintf(w, "… %d bytes more; -o FILE writes all\n", len(l.Body)-dumpBytes)
+		fmt.Fprintf(w, "… %d more bytes; -o FILE writes the whole body\n", len(l.Body)-dumpBytes)
 	}
 }
 

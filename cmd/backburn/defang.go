@@ -9,8 +9,8 @@ import (
 	"backburn/wildfire"
 )
 
-// defanger makes text that people read harmless to click on and to paste: hxxp for http, and [.] in
-// the names and addresses of hosts.
+// defanger makes URLs and hosts in text safe to click and paste: it writes hxxp for http, and [.]
+// in host names and addresses.
 type defanger struct{ hosts *strings.Replacer }
 
 var (
@@ -19,7 +19,7 @@ var (
 	fangs  = strings.NewReplacer("http", "hxxp", "ftp", "fxp")
 )
 
-// newDefanger knows the hosts of a report, so that it finds them in any text.
+// newDefanger returns a defanger that finds the hosts of the report in any text.
 func newDefanger(r wildfire.Report) defanger {
 	domains := slices.Clone(r.Domains)
 	slices.SortFunc(domains, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
@@ -32,12 +32,12 @@ func newDefanger(r wildfire.Report) defanger {
 	return defanger{hosts: strings.NewReplacer(pairs...)}
 }
 
-// defangHost makes the name or the address of a host harmless.
+// defangHost defangs a host name or address.
 func defangHost(host string) string {
 	return strings.NewReplacer(".", "[.]", ":", "[:]").Replace(host)
 }
 
-// text makes the URLs and hosts in a text harmless.
+// text defangs the URLs and hosts in s.
 func (d defanger) text(s string) string {
 	s = anyURL.ReplaceAllStringFunc(s, func(begin string) string {
 		scheme, host, _ := strings.Cut(begin, "://")

@@ -85,7 +85,7 @@ func TestDemoTable(t *testing.T) {
 	if left, err := os.ReadDir(s.Path("tmp")); err != nil || len(left) != 1 {
 		t.Errorf("--keep left %v, %v", left, err)
 	}
-	if !strings.Contains(p.Stderr(), "Everything is left in "+s.Path("tmp")) {
+	if !strings.Contains(p.Stderr(), "All files are in "+s.Path("tmp")) {
 		t.Errorf("it does not say where: %s", p.Stderr())
 	}
 }

@@ -26,7 +26,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 		return cli.Exit(cli.Unreachable, fmt.Errorf("demo: %w", err))
 	}
 	if keep {
-		defer fmt.Fprintf(d.talk, "Everything is left in %s\n", d.dir)
+		defer fmt.Fprintf(d.talk, "All files are in %s\n", d.dir)
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
 	}
@@ -67,23 +67,23 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	return errors.Join(watched(), g.Wait())
 }
 
-// demo is one run of the demonstration.
+// demo is one run of the command.
 type demo struct {
 	out, talk io.Writer
-	screen    cli.Screen // of out
+	screen    cli.Screen // properties of out
 	asJSON    bool
 	delay     time.Duration
 
 	dir     string
 	samples []sampleFile
-	dropped map[string]time.Time // by path below the quarantine
+	dropped map[string]time.Time // by path relative to the quarantine folder
 }
 
 // demoPatience is how long the demo waits for the verdicts.
 const demoPatience = 2 * time.Minute
 
-// config is that of a new installation, in the temporary folder and at a pace that can be
-// watched.
+// config returns the defaults, with all paths in the temporary folder and at a pace that people can
+// follow.
 func (d *demo) config() (config.Config, error) {
 	cfg := config.Default()
 	cfg.NATS.URL = "nats://127.0.0.1:0"
@@ -102,7 +102,7 @@ func (d *demo) config() (config.Config, error) {
 	return cfg, os.MkdirAll(w.Path, 0o700)
 }
 
-// drop writes the samples into the quarantine.
+// drop writes the samples into the quarantine folder.
 func (d *demo) drop(quarantine string) error {
 	var err error
 	if d.samples, err = sampleFiles(); err != nil {
@@ -123,7 +123,7 @@ func (d *demo) drop(quarantine string) error {
 	return nil
 }
 
-// follow shows how the files come along until each has its final event.
+// follow shows progress until each file has its final event.
 func (d *demo) follow(ctx context.Context, n *app.Node) error {
 	show := newProgress(d.talk, len(d.samples))
 	sub := results.NewSubscriber(n.Queue().JetStream(), results.SubscriberConfig{Prefix: n.Queue().Prefix()})
@@ -163,14 +163,14 @@ func (d *demo) next() {
 Every line above is an event that other services can consume; duplicates were uploaded once.
 
 Where to go from here
-  backburn run --simulate       the same, to stay: drop files into ./quarantine, results still simulated
-  backburn simulate --help      which markers in a file make the simulated WildFire say what
+    backburn run --simulate       the same, until you stop it: drop files into ./quarantine
+    backburn simulate --help      the markers that decide a simulated verdict
   backburn config show          every setting, with the defaults
   docs/install.md               a real account in five lines of TOML
 `)
 }
 
-// table prints what became of each file.
+// table prints the result of each file.
 func (d *demo) table(final map[string]results.Event) {
 	t := newTable("~FILE", ">SIZE", "SHA-256", "VERDICT", "BASIS", ">TIME")
 	var all tally

@@ -55,11 +55,11 @@ queries. Exit code 3 means that a check failed.`,
 		},
 	}
 	cmd.Flags().BoolVar(&online, "online", false, "ask WildFire too; costs one query")
-	cmd.Flags().BoolVar(&d.asJSON, "json", false, "one JSON object a line")
+	cmd.Flags().BoolVar(&d.asJSON, "json", false, "one JSON object per line")
 	return cmd
 }
 
-// level says how much a finding matters.
+// level is the severity of a finding.
 type level string
 
 const (
@@ -68,7 +68,7 @@ const (
 	levelFail level = "fail" // it cannot work like this
 )
 
-// finding is what was found out about one thing.
+// finding is the result of one check.
 type finding struct {
 	Check  string `json:"check"`
 	Level  level  `json:"level"`
@@ -80,10 +80,10 @@ type doctor struct {
 	tool   *cli.App
 	asJSON bool
 	failed int
-	err    error // the output's
+	err    error // of the output
 }
 
-// report prints a finding immediately.
+// report prints a finding at once.
 func (d *doctor) report(f finding) {
 	if f.Level == levelFail {
 		d.failed++
@@ -112,7 +112,7 @@ func (d *doctor) fail(check, fix string, err error) {
 	d.report(finding{check, levelFail, strings.Join(strings.Fields(err.Error()), " "), fix})
 }
 
-// examine tries everything out, in the order in which it is needed.
+// examine runs all checks, in the order in which a process needs the things checked.
 func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) error {
 	d.ok("config", "%s can be read", d.tool.Describe())
 	d.files(ctx, cfg)
@@ -127,14 +127,14 @@ func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) er
 	link := fleetLink{queue: q, close: func() {}, reason: natsconn.ErrUnreachable}
 	for _, profile := range slices.Sorted(maps.Keys(cfg.Auth)) {
 		if profile != cfg.WildFire.Auth && cfg.Auth[profile] == config.Default().Auth[profile] {
-			continue // the default's, which nobody has filled in, nor uses
+			continue // the default profile, neither completed nor used
 		}
 		d.token(ctx, cfg, profile, link)
 	}
 	if online {
 		d.wildfire(ctx, cfg)
 	} else {
-		fmt.Fprintln(d.tool.Err, "WildFire itself was not asked: --online does, and costs one query.")
+		fmt.Fprintln(d.tool.Err, "WildFire itself was not asked; --online asks it, which costs one query.")
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -147,7 +147,7 @@ func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) er
 	return nil
 }
 
-// files looks at the files and folders that the configuration names.
+// files checks the files and folders that the configuration names.
 func (d *doctor) files(ctx context.Context, cfg config.Config) {
 	problems, _ := errors.AsType[config.Problems](cfg.Validate(config.Everything &^ config.ProfilePart))
 	folders := 0
@@ -159,7 +159,7 @@ func (d *doctor) files(ctx context.Context, cfg config.Config) {
 		d.fail(check, "", errors.New(p.String()))
 	}
 	if len(problems) == folders {
-		d.ok("files", "every file that is named is there, and closed to others where it holds a secret")
+		d.ok("files", "every configured file exists, and files with secrets are protected from other users")
 	}
 	if folders > 0 {
 		return
@@ -171,7 +171,7 @@ func (d *doctor) files(ctx context.Context, cfg config.Config) {
 	}
 }
 
-// disk looks at the room that the store of the embedded server has.
+// disk checks the free space for the store of the embedded server.
 func (d *doctor) disk(cfg config.Config) {
 	e := cfg.NATS.Embedded
 	if !e.Enabled {
@@ -194,7 +194,7 @@ func (d *doctor) disk(cfg config.Config) {
 	}
 }
 
-// existing is a folder, or the nearest above it that has been made.
+// existing returns dir, or its nearest parent that exists.
 func existing(dir string) string {
 	for {
 		_, err := os.Stat(dir)
@@ -206,7 +206,7 @@ func existing(dir string) string {
 	}
 }
 
-// nats looks for the server, JetStream, and the queue. Both may be nil.
+// nats checks the server, JetStream and the queue. Both results may be nil.
 func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queue.Queue) {
 	nc, err := natsconn.Connect(cfg.NATS, "backburn doctor", zerolog.Nop(), natsconn.Inbox(cfg.NATS.Prefix, "operator"))
 	if err != nil {
@@ -222,7 +222,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 		account, err = js.AccountInfo(actx)
 	}
 	if err != nil {
-		d.fail("jetstream", "start the server with JetStream (-js), or give this account the use of it", err)
+		d.fail("jetstream", "start the server with JetStream (-js), or enable JetStream for this account", err)
 		return nc, nil
 	}
 	limit := "no limit"
@@ -233,17 +233,17 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 	q, err := attachTo(ctx, nc, cfg)
 	switch {
 	case errors.Is(err, queue.ErrNoQueue):
-		d.warn("queue", "start `backburn run` or `worker`: the first one makes it", "%s", err)
+		d.warn("queue", "start `backburn run` or `worker`: the first one creates it", "%s", err)
 		return nc, nil
 	case err != nil:
 		d.fail("queue", "", err)
 		return nc, nil
 	}
-	d.ok("queue", "there, under prefix %q", cfg.NATS.Prefix)
+	d.ok("queue", "exists, with the prefix %q", cfg.NATS.Prefix)
 	return nc, q
 }
 
-// fleet looks whether anybody works, and may.
+// fleet checks for workers, pauses, faults and dead letters.
 func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 	st, err := q.Status(ctx, pipeline.DefaultConfig())
 	if err != nil {
@@ -271,16 +271,16 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 	}
 }
 
-// tokenTime bounds one attempt to get a token.
+// tokenTime limits one attempt to get a token.
 const tokenTime = 30 * time.Second
 
-// token tries to get a token of a profile, once.
+// token makes one attempt to get a token of a profile.
 func (d *doctor) token(ctx context.Context, cfg config.Config, profile string, link fleetLink) {
 	check := "token"
 	if lacks, ok := errors.AsType[config.Problems](cfg.CheckProfile(profile)); ok {
 		for _, p := range lacks {
 			if profile == cfg.WildFire.Auth {
-				d.fail(check, "no account at hand? `backburn run --simulate` needs none", errors.New(p.String()))
+				d.fail(check, "without an account, use `backburn run --simulate`", errors.New(p.String()))
 			} else {
 				d.warn(check, "", "%s", p)
 			}
@@ -306,10 +306,10 @@ func (d *doctor) token(ctx context.Context, cfg config.Config, profile string, l
 	}
 }
 
-// wildfire asks about a hash that nobody knows.
+// wildfire asks WildFire about a random hash.
 func (d *doctor) wildfire(ctx context.Context, cfg config.Config) {
 	if cfg.CheckProfile(cfg.WildFire.Auth) != nil {
-		return // was told
+		return // already reported
 	}
 	s, err := connectWildFire(ctx, d.tool, cfg, "doctor")
 	if err != nil {

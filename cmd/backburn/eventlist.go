@@ -11,11 +11,11 @@ import (
 	"backburn/results"
 )
 
-// eventList is a table of events that is never done: its columns are as wide as they are.
+// eventList is a table of events without an end, so its columns have fixed widths.
 type eventList struct {
 	tool    *cli.App
-	uploads bool // nothing but submitted events
-	audits  bool // nothing but audit events
+	uploads bool // only submitted events
+	audits  bool // only audit events
 	tally   tally
 }
 
@@ -25,10 +25,10 @@ func newEventList(tool *cli.App, types []results.Type) *eventList {
 	return &eventList{tool: tool, uploads: only(results.Submitted), audits: only(results.Audited)}
 }
 
-// clockWidth is that of a time without its year.
+// clockWidth is the width of a time without the year.
 const clockWidth = 15
 
-// stamp is the time of an event.
+// stamp formats the time of an event.
 func stamp(p paper, t time.Time) string {
 	if narrow(p) {
 		return t.Local().Format(time.Stamp)
@@ -65,11 +65,11 @@ func (l *eventList) line(p paper, tone tone, cells []string) {
 	p.row(tone, []byte("  ~>~"), widths, []string{cells[0], cells[1], cells[2], cells[4], cells[6]})
 }
 
-// narrowColumns are those before the name where there is little room: time, result, source and
-// size. The hash and the way to the verdict are left out.
+// narrowColumns are the widths of the columns before the name on a narrow terminal: time, result,
+// source and size. The hash and the basis are left out.
 var narrowColumns = []int{clockWidth, 18, 10, 8}
 
-// nameWidth is what is left for the name there.
+// nameWidth is the remaining width for the name on a narrow terminal.
 func (p paper) nameWidth() int {
 	left := p.screen.Width
 	for _, w := range narrowColumns {
@@ -90,7 +90,7 @@ func (l *eventList) print(p paper, e results.Event) {
 	if d.Size > 0 {
 		size = humanSize(d.Size)
 	}
-	if l.uploads { // a record for audits: the whole SHA-256
+	if l.uploads { // a record for audits needs the whole SHA-256
 		l.line(p, plain, []string{
 			d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), or(d.SHA256),
 			size, printable(cmp.Or(d.Path, d.Filename, d.URL)), printable(or(d.Policy)),
@@ -121,8 +121,8 @@ func (l *eventList) print(p paper, e results.Event) {
 	l.line(p, tone, []string{stamp(p, e.Time), printable(result), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text})
 }
 
-// auditLine prints the cells of an audit event among others: its time, action, status, author and
-// what it was about.
+// auditLine prints the cells of an audit event in a list with other events: time, action, status,
+// author and subject.
 func (p paper) auditLine(tone tone, cells ...string) {
 	widths := []int{len(stamp(p, time.Time{})), 7, 9, 12}
 	left := p.screen.Width
@@ -132,7 +132,7 @@ func (p paper) auditLine(tone tone, cells ...string) {
 	p.row(tone, []byte("   ~="), append(widths, max(left, narrowest)), cells)
 }
 
-// auditTone makes what failed stand out.
+// auditTone highlights failed actions.
 func auditTone(a results.Audit) tone {
 	if a.Status == results.AuditFailed {
 		return notable
@@ -141,7 +141,7 @@ func auditTone(a results.Audit) tone {
 	return plain
 }
 
-// auditText says what an action was about, what came of it, and where it was done.
+// auditText describes the subject of an action, its result, and where it was started.
 func auditText(a results.Audit) string {
 	var parts []string
 	if a.Letter > 0 {
@@ -160,7 +160,7 @@ func auditText(a results.Audit) string {
 	return strings.TrimLeft(strings.Join(parts, ": ")+" "+where+")", " ")
 }
 
-// end tells how much it was.
+// end prints the number of events.
 func (l *eventList) end() {
 	if line := l.tally.line(talkTo(l.tool)); line != "" {
 		fmt.Fprintln(l.tool.Err, line)

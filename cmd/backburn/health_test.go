@@ -92,7 +92,7 @@ func TestStatusWithoutNATS(t *testing.T) {
 	testkit.StopNATS(ns)
 	p.Until("/api/status", func(code int, body string) bool {
 		st := status(t, body)
-		return code == 200 && st.Status == nil && st.Away != nil && strings.Contains(st.Away.Reason, "NATS is away") && !st.Away.Since.IsZero() &&
+		return code == 200 && st.Status == nil && st.Away != nil && strings.Contains(st.Away.Reason, "NATS is unreachable") && !st.Away.Since.IsZero() &&
 			part(st, "nats").State == health.Failed && part(st, "nats").Remedy != "" && len(st.Watch) == 1
 	})
 	addr := strings.TrimSuffix(strings.TrimPrefix(p.URL("/"), "http://"), "/")
@@ -101,7 +101,7 @@ func TestStatusWithoutNATS(t *testing.T) {
 	if code := cli.Wait(); code != 4 {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"NATS is away since", "process on this machine (watcher)", "FOLDER", "nats"} {
+	for _, want := range []string{"NATS has been unreachable since", "process on this machine (watcher)", "FOLDER", "nats"} {
 		if !strings.Contains(cli.Stdout(), want) {
 			t.Errorf("backburn status does not say %q:\n%s", want, cli.Stdout())
 		}

@@ -12,7 +12,7 @@ import (
 	"backburn/internal/cli"
 )
 
-// healthWait bounds the answer that a process which lives gives.
+// healthWait is the longest time that a live process takes to answer.
 const healthWait = 4 * time.Second
 
 func healthcheckCommand(tool *cli.App) *cobra.Command {
@@ -21,9 +21,9 @@ func healthcheckCommand(tool *cli.App) *cobra.Command {
 		Use:   "healthcheck",
 		Short: "Ask the process on this machine whether it is alive",
 		Long: `Requests /healthz on http.listen, for container images that have no other program. The exit code
-is 0 if it answered and 4 if not. A listener that requires a password or TLS counts as answering.
+is 0 if there is an answer and 4 if not. Asking for a password or TLS counts as an answer.
 
-With --ready it requests /readyz: is everything available that the process needs?`,
+With --ready it requests /readyz, which also checks what the process needs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := tool.Config()
@@ -31,7 +31,7 @@ With --ready it requests /readyz: is everything available that the process needs
 				return err
 			}
 			if cfg.HTTP.Listen == "" {
-				return cli.Usagef("http.listen is empty: there is nobody to ask")
+				return cli.Usagef("http.listen is empty, so no process can be asked")
 			}
 			path := "/healthz"
 			if ready {
@@ -50,7 +50,7 @@ With --ready it requests /readyz: is everything available that the process needs
 	return cmd
 }
 
-// healthy asks a listener of this machine.
+// healthy requests a path from a listener on this machine.
 func healthy(ctx context.Context, listen, path string) error {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
@@ -66,7 +66,7 @@ func healthy(ctx context.Context, listen, path string) error {
 		return err
 	}
 
-	t := &http.Transport{DisableKeepAlives: true} // and no proxy: it is this machine
+	t := &http.Transport{DisableKeepAlives: true} // no proxy, since the listener is on this machine
 	res, err := t.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("no answer: %w", err)

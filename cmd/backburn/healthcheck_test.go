@@ -29,7 +29,7 @@ func TestHealthcheck(t *testing.T) {
 		t.Errorf("it is gone, but the exit code is %d", code)
 	}
 	if code := ask("--http-listen", ""); code != 2 {
-		t.Errorf("nobody to ask: exit code %d", code)
+		t.Errorf("without an address: exit code %d", code)
 	}
 
 	status := make(chan int, 1)

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// malicious are the verdicts for which "malicious" stands.
+// malicious are the verdicts that the word "malicious" includes.
 var malicious = []string{"malware", "grayware", "phishing", "c2"}
 
-// judged is how a verdict is shown: what is malicious stands out without colors, too.
+// judged returns the text and tone of a verdict. Malicious verdicts stand out even without colors.
 func judged(verdict string) (string, tone) {
 	switch {
 	case verdict == "grayware":

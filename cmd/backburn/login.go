@@ -59,11 +59,11 @@ activated. It contains the instance and its region.`,
 	return cmd
 }
 
-// loginTime is how long a login waits for the person.
+// loginTime is how long a login waits for the user.
 const loginTime = 10 * time.Minute
 
-// login logs in with a browser of this machine, which browser opens, or, where that is nil
-// or would not come back to here, with one elsewhere.
+// login logs in. It calls browser to open a browser on this machine. If browser is nil, or
+// redirect_url is not on this machine, the user opens the address elsewhere.
 func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, params string, browser func(context.Context, string) error) error {
 	var hub cortex.HubParams
 	if params != "" {
@@ -81,7 +81,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errors.New("nobody logged in"))
+	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errors.New("no login within the time"))
 	defer cancel()
 	var grant cortex.Authorized
 	if address, local := localCallback(cfg.Auth[profile].RedirectURL); local && browser != nil {
@@ -99,14 +99,14 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 	return nil
 }
 
-// cortexOptions are those of a login and a logout: the same as a token's, so that the grant
-// lies where the fleet looks for it.
+// cortexOptions returns the options for login and logout. They equal those of a token source, so
+// that the fleet finds the grant.
 func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profile, command string) ([]auth.Option, func(), error) {
 	if err := knownProfile(cfg, profile); err != nil {
 		return nil, nil, err
 	}
 	if kind := cfg.Auth[profile].Kind; !kind.LogsIn() {
-		return nil, nil, cli.Usagef("profile %q is of kind %q; only %q logs in and out", profile, kind, auth.KindCortex)
+		return nil, nil, cli.Usagef("profile %q has the kind %q; only %q uses login and logout", profile, kind, auth.KindCortex)
 	}
 	t, err := transport(cfg)
 	if err != nil {
@@ -121,7 +121,8 @@ func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profil
 	return append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg))), fleet.close, nil
 }
 
-// localCallback is where to listen for the browser, if redirect_url is on this machine.
+// localCallback returns the address to listen on for the browser, if redirect_url is on this
+// machine.
 func localCallback(redirect string) (address string, ok bool) {
 	u, err := url.Parse(redirect)
 	if err != nil || u.Scheme != "http" || u.Port() == "" {
@@ -130,7 +131,7 @@ func localCallback(redirect string) (address string, ok bool) {
 	return u.Host, auth.Loopback(u.Hostname())
 }
 
-// loginHere serves the login to a browser of this machine.
+// loginHere serves the login for a browser on this machine.
 func loginHere(ctx context.Context, tool *cli.App, l *cortex.Login, address string, browser func(context.Context, string) error) (cortex.Authorized, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -138,24 +139,25 @@ func loginHere(ctx context.Context, tool *cli.App, l *cortex.Login, address stri
 	}
 	server := http.Server{Handler: l.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
 	served := make(chan struct{})
-	go func() { defer close(served); _ = server.Serve(listener) }() // ends with Shutdown
+	go func() { defer close(served); _ = server.Serve(listener) }() // returns after Shutdown
 	defer func() {
 		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		if server.Shutdown(sctx) != nil { // the last page first
+		if server.Shutdown(sctx) != nil { // deliver the last page first
 			_ = server.Close()
 		}
 		<-served
 	}()
 	start := "http://" + address + cortex.StartPath
-	fmt.Fprintf(tool.Err, "Opening %s in a browser. If none comes up, open it yourself; Ctrl-C gives up.\n", start)
+	fmt.Fprintf(tool.Err, "Opening %s in a browser. If no browser appears, open it yourself; Ctrl-C cancels.\n", start)
 	if err := browser(ctx, start); err != nil {
 		fmt.Fprintf(tool.Err, "No browser could be opened: %s\n", err)
 	}
 	return l.Wait(ctx)
 }
 
-// openBrowser opens an address as the desktop does. It does not wait for the browser.
+// openBrowser opens an address with the desktop's default browser. It does not wait for the
+// browser.
 func openBrowser(ctx context.Context, address string) error {
 	name, args := "xdg-open", []string{address}
 	switch runtime.GOOS {
@@ -171,11 +173,11 @@ func openBrowser(ctx context.Context, address string) error {
 	return cmd.Process.Release()
 }
 
-// loginElsewhere has a person carry the addresses back and forth.
+// loginElsewhere prints the address to open, and reads the address that the browser ends on.
 func loginElsewhere(ctx context.Context, tool *cli.App, l *cortex.Login) (cortex.Authorized, error) {
-	fmt.Fprintf(tool.Err, "Open this address in a browser:\n\n%s\n\nand paste the address on which it ends: ", l.Begin())
+	fmt.Fprintf(tool.Err, "Open this address in a browser:\n\n%s\n\nand paste the address that the browser shows at the end: ", l.Begin())
 	lines := make(chan string)
-	go func() { // it ends with standard input, or the process
+	go func() { // ends when standard input ends, or with the process
 		defer close(lines)
 		in := bufio.NewScanner(tool.In)
 		in.Buffer(nil, 64<<10)

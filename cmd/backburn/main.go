@@ -1,5 +1,5 @@
-// Command backburn is everything in one binary: it runs the whole system on one machine,
-// hands files in, shows what became of them, and helps with what goes wrong.
+// Command backburn is everything in one binary: it runs the whole system on one machine, submits
+// files, shows their results, and helps to find faults.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"backburn/internal/daemons"
 )
 
-// links are the names under which packages link this binary, and what it is then.
+// links has the names under which packages link this binary, and the daemon that each name runs.
 var links = map[string]func() cli.Daemon{
 	"backburn-watcher": daemons.Watcher,
 	"backburn-worker":  daemons.Worker,
@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, env config.Env, stdin io.Reader, st
 	return cli.Run(ctx, rootCommand(std), std)
 }
 
-// commands makes every command; each has a file of its own, and a line here.
+// commands has the constructor of every command. Each command has a file of its own.
 var commands = []func(*cli.App) *cobra.Command{
 	runCommand,
 	watcherCommand,

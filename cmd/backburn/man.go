@@ -11,15 +11,15 @@ import (
 	"backburn/internal/cli"
 )
 
-// manCommand writes what packages install.
+// manCommand writes the manual pages that packages install.
 func manCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man FOLDER",
 		Short: "Write the manual pages into a folder",
 		Long: `Writes a manual page of section 1 for every command into an empty or new folder.
 
-The pages bear the date of the revision that this binary was made from, so that equal
-builds have equal pages.`,
+The pages have the date of the source revision of this binary, so equal builds have equal
+pages.`,
 		Example: `  backburn man /usr/local/share/man/man1`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -28,7 +28,7 @@ builds have equal pages.`,
 			}
 			build := cli.ThisBuild()
 			date, err := time.Parse(time.RFC3339, build.Time)
-			if err != nil { // no revision is known
+			if err != nil { // the revision is unknown
 				date = time.Unix(0, 0).UTC()
 			}
 			header := doc.GenManHeader{

@@ -9,8 +9,7 @@ import (
 	"backburn/results"
 )
 
-// operatorOf is who runs the command, for what he does to the fleet of a queue: audit events name
-// him.
+// operatorOf returns the user who runs the command. Audit events name this user.
 func operatorOf(q *queue.Queue) app.Operator {
 	host, _ := os.Hostname()
 
@@ -20,7 +19,7 @@ func operatorOf(q *queue.Queue) app.Operator {
 	}
 }
 
-// account is the user of this machine who runs the command.
+// account returns the account that runs the command on this machine.
 func account() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username

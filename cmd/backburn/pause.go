@@ -42,7 +42,7 @@ as an attempt. The pause ends by itself, or with "backburn resume". Both are rec
 			defer release()
 			p, err := operatorOf(q).Pause(cmd.Context(), reason, d)
 			if errors.Is(err, fleet.ErrSpent) {
-				return cli.Exit(cli.Partial, fmt.Errorf("%w: uploads stop until %s anyway", err, clock(p.Until)))
+				return cli.Exit(cli.Partial, fmt.Errorf("%w: uploads are already paused until %s", err, clock(p.Until)))
 			}
 			if err != nil {
 				return err
@@ -63,9 +63,8 @@ func resumeCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume",
 		Short: "End a pause of uploads",
-		Long: `Ends a pause of the uploads, whether a person or a fault started it. If the fault is still there,
-the next upload starts the pause again. A budget that is used up is renewed by itself, and not by
-this command.`,
+		Long: `Ends a pause of the uploads, whether a person or a fault started it. If the fault persists, the next
+upload starts the pause again. This command does not renew a budget that is used up.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := tool.Config()
@@ -80,13 +79,13 @@ this command.`,
 			p, err := operatorOf(q).Resume(cmd.Context())
 			switch {
 			case errors.Is(err, fleet.ErrSpent):
-				return cli.Exit(cli.Partial, fmt.Errorf("%w; uploads go on by themselves at %s", err, clock(p.Until)))
+				return cli.Exit(cli.Partial, fmt.Errorf("%w; uploads continue by themselves at %s", err, clock(p.Until)))
 			case err != nil:
 				return err
 			case p.Until.IsZero():
 				fmt.Fprintln(tool.Out, "uploads were not paused")
 			default:
-				fmt.Fprintf(tool.Out, "uploads go on; they were %s\n", printable(p.Reason))
+				fmt.Fprintf(tool.Out, "uploads continue; they were %s\n", printable(p.Reason))
 			}
 
 			return nil

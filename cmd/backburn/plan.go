@@ -34,8 +34,8 @@ prints how many different contents there are, how many WildFire knows, how many 
 withholds, and in how many days the rest would be uploaded. It uploads nothing, and does not ask
 about verdicts that the fleet already has.
 
-Results are kept in a state file, also if the command is killed. The next run hashes only new or
-changed files, and asks only what was not answered.
+Results are kept in a state file, even if the command is killed. The next run hashes only new or
+changed files, and asks only about hashes that have no answer.
 
 --submit PRIORITY submits the unknown files as jobs of --source; the day's budget spreads them.
 With --per-day N at most N are submitted on a UTC day; run the command again on the next day.
@@ -55,27 +55,27 @@ The policy treats the files as if they came in messages of --source: their names
 			case p.perDay < 0, p.perDay > 0 && priority == "":
 				return cli.Usagef("--per-day: 0 or more, and with --submit alone")
 			case slices.ContainsFunc(args, isURL):
-				return cli.Usagef("links are not planned: `backburn verdict URL` asks about one")
+				return cli.Usagef("plan accepts files and folders only; `backburn verdict URL` asks about a link")
 			}
 			return p.run(cmd.Context(), args)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&p.source, "source", "plan", "`name` of the source in the policy, in subjects and events")
-	f.IntVar(&p.queries, "queries", -1, "ask at most `n` queries; -1: what today's budget has left")
-	f.StringVar(&p.state, "state", "", "`file` in which to keep what was found out (default: one for these paths in the user's cache)")
-	f.StringVar(&priority, "submit", "", "submit what WildFire does not know, with this `priority`")
-	f.IntVar(&p.perDay, "per-day", 0, "submit at most `n` a day; 0: all")
+	f.IntVar(&p.queries, "queries", -1, "make at most `n` queries; -1: the rest of today's budget")
+	f.StringVar(&p.state, "state", "", "`file` for the results (default: one for these paths in the user's cache)")
+	f.StringVar(&priority, "submit", "", "submit files that WildFire does not know, with this `priority`")
+	f.IntVar(&p.perDay, "per-day", 0, "submit at most `n` per day; 0: all")
 	f.BoolVar(&p.asJSON, "json", false, "as one JSON object")
 
 	return cmd
 }
 
-// planReport is what the command prints.
+// planReport is the output of the command.
 type planReport struct {
 	plan.Summary
 	Submitted int    `json:"submitted,omitempty"`
-	Note      string `json:"note,omitempty"` // why fewer were asked about than there are
+	Note      string `json:"note,omitempty"` // why some hashes were not asked about
 }
 
 func (p *planRun) run(ctx context.Context, args []string) (err error) {
@@ -134,12 +134,12 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 	return nil
 }
 
-// openPlan opens the state file, by default one of the user's cache that the paths name.
+// openPlan opens the state file. The default is a file in the user's cache, named after the paths.
 func openPlan(name string, args []string) (*plan.Memory, error) {
 	if name == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return nil, cli.Usagef("--state FILE: there is no cache folder for it (%v)", err)
+			return nil, cli.Usagef("use --state FILE: the user has no cache folder (%v)", err)
 		}
 		h := sha256.New()
 		for _, arg := range args {
@@ -160,8 +160,8 @@ func openPlan(name string, args []string) (*plan.Memory, error) {
 	return m, err
 }
 
-// budgets finds what is left of today. Where the fleet is not there, nothing of it was used as far
-// as is known.
+// budgets returns the rest of today's budgets. If the fleet is not reachable, it assumes that
+// nothing was used.
 func (p *planRun) budgets(ctx context.Context, cfg pipeline.Config) (map[pipeline.Budget]int, error) {
 	left := map[pipeline.Budget]int{}
 	for b, limit := range map[pipeline.Budget]int{pipeline.Uploads: cfg.UploadsPerDay, pipeline.Queries: cfg.QueriesPerDay} {
@@ -182,7 +182,7 @@ func (p *planRun) budgets(ctx context.Context, cfg pipeline.Config) (map[pipelin
 	return left, nil
 }
 
-// hash finds all files, and hashes those that are new.
+// hash finds all files and hashes the new ones.
 func (p *planRun) hash(ctx context.Context, args []string) error {
 	bars := newPlanBars(p.tool.Err)
 	defer bars.end()
@@ -196,7 +196,7 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 		path string
 		err  error
 	}
-	var problems []problem // of finding files, which goes on beside hashing
+	var problems []problem // from the search for files, which runs concurrently with hashing
 
 	h := &plan.Hasher{
 		Memory: p.memory,
@@ -245,10 +245,10 @@ func printPlan(tool *cli.App, r planReport) {
 		row("  known: "+verdict, r.Known[verdict], "")
 	}
 	row("  being analyzed", r.Pending, "")
-	row("  withheld", r.Withheld, "the policy keeps them here")
+	row("  withheld", r.Withheld, "withheld by the policy")
 	row("  not asked about", r.NotAsked, r.Note)
 	row("  unknown", r.Unknown, humanSize(r.UnknownBytes))
-	row("queries made", r.Queries, fmt.Sprintf("%d contents known here without one", r.KnownHere))
+	row("queries made", r.Queries, fmt.Sprintf("%d contents known without a query", r.KnownHere))
 	printPairs(tool.Out, rows)
 
 	var text string
@@ -258,7 +258,7 @@ func printPlan(tool *cli.App, r planReport) {
 	case r.DoneBy.IsZero():
 		text = fmt.Sprintf("%s to make; there is no daily limit.", plural(r.Unknown, "upload"))
 	default:
-		text = fmt.Sprintf("%s to make: %s at the present budget, done by %s.", plural(r.Unknown, "upload"), plural(r.Days, "day"), r.DoneBy.Format(time.DateOnly))
+		text = fmt.Sprintf("%s to make: %s at the current budget, done by %s.", plural(r.Unknown, "upload"), plural(r.Days, "day"), r.DoneBy.Format(time.DateOnly))
 	}
 	fmt.Fprintln(tool.Out, "\n"+text)
 	if r.Submitted > 0 {

@@ -16,10 +16,10 @@ import (
 	"backburn/wildfire"
 )
 
-// lookedUpAtOnce is how many records of the ledger are read at a time.
+// lookedUpAtOnce is how many ledger records are read at a time.
 const lookedUpAtOnce = 64
 
-// lookHere takes the verdicts that the fleet knows, and the answers of earlier runs.
+// lookHere uses the verdicts that the fleet has, and the answers of earlier runs.
 func (p *planRun) lookHere(ctx context.Context, cfg pipeline.Config) error {
 	now := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
@@ -51,10 +51,10 @@ func (p *planRun) lookHere(ctx context.Context, cfg pipeline.Config) error {
 	return g.Wait()
 }
 
-// unknownAge is how long "unknown" counts: others submit files as well.
+// unknownAge is how long the answer "unknown" is reused. Others submit files to WildFire too.
 const unknownAge = 24 * time.Hour
 
-// fresh reports whether an answer need not be asked for again.
+// fresh reports whether an answer is recent enough to be reused.
 func fresh(a plan.Answer, cfg pipeline.Config, now time.Time) bool {
 	if !a.Verdict.Final() {
 		return now.Sub(a.At) < unknownAge
@@ -63,8 +63,8 @@ func fresh(a plan.Answer, cfg pipeline.Config, now time.Time) bool {
 	return now.Sub(a.At) <= cfg.Memory(a.Verdict)
 }
 
-// ask asks WildFire about everything that it may be asked about, within the number of queries. The
-// note says why it ended before.
+// ask asks WildFire about every hash that the policy allows, within the number of queries. The note
+// says why it ended early.
 func (p *planRun) ask(ctx context.Context) (note string, err error) {
 	most := p.queries
 	if most < 0 {
@@ -90,7 +90,7 @@ func (p *planRun) ask(ctx context.Context) (note string, err error) {
 	return "", nil
 }
 
-// askAbout asks one query.
+// askAbout makes one query.
 func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
 	hashes := make([]string, len(batch))
 	for i, c := range batch {
@@ -123,8 +123,8 @@ func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
 	return nil
 }
 
-// submit submits what WildFire does not know, as much as one day may. Jobs have the ids of their
-// contents, so a repeat is harmless.
+// submit submits files that WildFire does not know, up to the limit for one day. Job IDs are
+// derived from the contents, so a repeat has no effect.
 func (p *planRun) submit(ctx context.Context) (int, error) {
 	room := -1
 	if p.perDay > 0 {

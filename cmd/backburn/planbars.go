@@ -9,11 +9,11 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// planBars shows how many of the files that were found are hashed: a bar on a terminal, nothing
-// elsewhere. It is safe for concurrent use.
+// planBars shows how many of the files found so far are hashed: a bar on a terminal, otherwise
+// nothing. It is safe for concurrent use.
 type planBars struct {
 	w     io.Writer
-	all   *mpb.Progress // nil: no terminal
+	all   *mpb.Progress // nil without a terminal
 	files *mpb.Bar
 	total atomic.Int64
 	bytes atomic.Int64
@@ -38,7 +38,7 @@ func newPlanBars(w io.Writer) *planBars {
 	return b
 }
 
-// talk is where to write while there are bars.
+// talk returns the writer for messages while bars are shown.
 func (b *planBars) talk() io.Writer {
 	if b.all != nil {
 		return b.all
@@ -47,14 +47,14 @@ func (b *planBars) talk() io.Writer {
 	return b.w
 }
 
-// found notes one more file.
+// found counts one more file.
 func (b *planBars) found() {
 	if b.all != nil {
 		b.files.SetTotal(b.total.Add(1), false)
 	}
 }
 
-// done notes a file that is hashed, of so many bytes.
+// done counts a hashed file of the given size in bytes.
 func (b *planBars) done(size int64) {
 	if b.all != nil {
 		b.bytes.Add(size)
@@ -62,7 +62,7 @@ func (b *planBars) done(size int64) {
 	}
 }
 
-// end leaves the bar as it is, once.
+// end stops the bar. Later calls do nothing.
 func (b *planBars) end() {
 	b.over.Do(func() {
 		if b.all != nil {

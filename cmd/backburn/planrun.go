@@ -21,6 +21,6 @@ type planRun struct {
 	memory    *plan.Memory
 	inventory *plan.Inventory
 	guard     *guard.Guard
-	left      map[pipeline.Budget]int // of today's budgets, for jobs that are not urgent
-	asked     int                     // queries that were made
+	left      map[pipeline.Budget]int // rest of today's budgets for jobs that are not urgent
+	asked     int                     // queries made
 }

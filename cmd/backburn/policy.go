@@ -62,7 +62,7 @@ metadata are not trusted, and can only restrict.`,
 	f.BoolVar(&t.gateway, "gateway", false, "treat them as files that came in a message")
 	f.StringToStringVar(&t.metadata, "metadata", nil, "metadata of the jobs, as `key=value`")
 	f.StringVar(&submit, "submit", "", "what the jobs `ask` for: lookup or never")
-	f.BoolVar(&t.asJSON, "json", false, "one JSON object a line")
+	f.BoolVar(&t.asJSON, "json", false, "one JSON object per line")
 
 	return cmd
 }
@@ -90,17 +90,17 @@ func (t *policyTest) check() error {
 	return nil
 }
 
-// policyAnswer is what the policy says of a file.
+// policyAnswer is the policy's decision about a file.
 type policyAnswer struct {
 	Path     string            `json:"path,omitempty"`
 	URL      string            `json:"url,omitempty"`
 	Source   string            `json:"source"`
 	Size     int64             `json:"size,omitempty"`  // in bytes
-	Kinds    []string          `json:"kinds,omitempty"` // MIME types, the most special first
+	Kinds    []string          `json:"kinds,omitempty"` // MIME types, the most specific first
 	Submit   pipeline.Submit   `json:"submit"`
 	Rule     string            `json:"rule"`
-	Priority pipeline.Priority `json:"priority,omitempty"` // that the rule sets
-	Report   pipeline.Wish     `json:"report,omitempty"`   // "": as reports.verdicts says
+	Priority pipeline.Priority `json:"priority,omitempty"` // set by the rule
+	Report   pipeline.Wish     `json:"report,omitempty"`   // "": reports.verdicts decides
 }
 
 func (t *policyTest) run(ctx context.Context, args []string) error {
@@ -131,13 +131,13 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 		rows.print(paperOf(t.tool))
 	}
 	if err == nil && failed > 0 {
-		err = cli.Exit(cli.Partial, fmt.Errorf("%s could not be looked at", plural(failed, "file")))
+		err = cli.Exit(cli.Partial, fmt.Errorf("%s could not be read", plural(failed, "file")))
 	}
 
 	return err
 }
 
-// judge says what the policy makes of a file or a link.
+// judge applies the policy to a file or a link.
 func (t *policyTest) judge(arg string) (policyAnswer, error) {
 	j := pipeline.Job{Source: t.source, Priority: pipeline.Normal, Metadata: t.metadata, Submit: t.submit}
 	if isURL(arg) {
@@ -195,8 +195,8 @@ func answerFor(cfg pipeline.Config, j pipeline.Job, types []string) policyAnswer
 	}
 }
 
-// placeOf finds the watched folder in which a file lies: its source, and the name below it.
-// Elsewhere a file is one of the source that is named.
+// placeOf returns the source of the watched folder that contains the file, and the file's path
+// relative to it. A file outside watched folders belongs to the given source.
 func placeOf(cfg config.Config, name, source string) (of, rel string, err error) {
 	abs, err := filepath.Abs(name)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"backburn/results"
 )
 
-// progress shows how files come along: bars on a terminal, a line an event elsewhere.
+// progress shows the progress of files: bars on a terminal, otherwise one line per event.
 type progress struct {
 	w                    io.Writer
 	bars                 *mpb.Progress
@@ -35,7 +35,7 @@ func newProgress(w io.Writer, total int) *progress {
 	return p
 }
 
-// event takes note of an event.
+// event processes one event.
 func (p *progress) event(e results.Event) {
 	if p.bars == nil {
 		fmt.Fprintf(p.w, "%-10s %-16s %s\n", e.Type.Name(), e.Outcome(), e.Data.Path)
@@ -50,7 +50,7 @@ func (p *progress) event(e results.Event) {
 	p.submitted.SetCurrent(int64(p.submittedN))
 }
 
-// end leaves the bars as they are: not everything has to be submitted.
+// end stops the bars where they are, because some files are never uploaded.
 func (p *progress) end() {
 	if p.bars == nil {
 		fmt.Fprintln(p.w)

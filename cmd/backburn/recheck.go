@@ -18,8 +18,8 @@ import (
 	"backburn/wildfire"
 )
 
-// recheckTime is how long the fleet may take to answer about one hash or link: a question that
-// waits for the next call is answered in a second or two.
+// recheckTime is how long the fleet may take to answer about one hash or link. Usually it takes a
+// second or two.
 const recheckTime = time.Minute
 
 func recheckCommand(tool *cli.App) *cobra.Command {
@@ -27,12 +27,12 @@ func recheckCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recheck SHA256…|URL…",
 		Short: "Have the fleet ask WildFire again",
-		Long: `Has the fleet's workers ask WildFire again about contents or links, whatever is known of them. A
-verdict that has changed is recorded, and published as a changed event for every job that was told
-the old one. Jobs that wait for the verdict get it. Each question costs at most one of the day's
-queries, from the reserve if need be, and has its audit events ("backburn results --type audit").
+		Long: `Has the fleet's workers ask WildFire again about contents or links, whatever is known about them.
+A changed verdict is recorded, and published as a changed event for every job that got the old
+one. Jobs that wait for the verdict get it. Each hash or link costs at most one of the day's
+queries, from the reserve if necessary, and has audit events ("backburn results --type audit").
 
-"backburn verdict" asks WildFire, too, but from this machine, and changes nothing.
+"backburn verdict" also asks WildFire, but from this machine, and changes nothing.
 
 Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
 		Example: `  backburn recheck 275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f
@@ -65,12 +65,12 @@ Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
 		},
 	}
 	simulationFlag(tool, cmd.Flags())
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object per line")
 
 	return cmd
 }
 
-// recheckAll asks about one after another. What was answered comes back along with an error.
+// recheckAll asks about each argument in turn. With an error, it also returns the answers so far.
 func recheckAll(ctx context.Context, q *queue.Queue, args []string, lease time.Duration) (answers []verdictAnswer, err error) {
 	pauses := fleet.NewPauses(q.Control(), time.Now, time.Second)
 	client := poller.NewClient(q, pauses, lease)
@@ -100,7 +100,7 @@ func recheckAll(ctx context.Context, q *queue.Queue, args []string, lease time.D
 	return answers, nil
 }
 
-// recheckOne fills in the verdict.
+// recheckOne asks about one hash or link and fills in its verdict.
 func recheckOne(ctx context.Context, operator app.Operator, a *verdictAnswer) error {
 	ctx, cancel := context.WithTimeout(ctx, recheckTime)
 	defer cancel()

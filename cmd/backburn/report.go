@@ -25,16 +25,16 @@ import (
 	"backburn/wildfire"
 )
 
-// reportFormats are what the command writes, besides text for people.
+// reportFormats are the formats that the command writes, besides text for people.
 var reportFormats = []string{formatJSON, formatSTIX, pipeline.ReportXML, pipeline.ReportPDF, pipeline.ReportPCAP, formatMAEC}
 
 const (
-	formatJSON = "json" // what is in the report
+	formatJSON = "json" // the contents of the report
 	formatSTIX = "stix" // the indicators, as a bundle of STIX 2.1
 	formatMAEC = "maec" // WildFire's own JSON
 )
 
-// notText reports whether a format is nothing for a terminal.
+// notText reports whether a format is unsuitable for a terminal.
 func notText(format string) bool {
 	return format == pipeline.ReportPDF || format == pipeline.ReportPCAP
 }
@@ -48,17 +48,17 @@ func reportCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report HASH",
 		Short: "Show WildFire's report about a file",
-		Long: `Prints what is in the report about a file, by its SHA-256 or MD5. What the fleet keeps by [reports] is
-read first, by the SHA-256, and costs nothing. Otherwise it is fetched with the credential of the
-configuration, which costs one of the day's queries. --fresh fetches it in any case. Reports come some
-time after verdicts.
+		Long: `Prints the report about a file, by its SHA-256 or MD5. If the fleet keeps the report ([reports]), it
+is read from there by the SHA-256, which costs no query. Otherwise it is fetched with the configured
+credential, which costs one of the day's queries. --fresh always fetches it. A report is available
+some time after the verdict.
 
-Text is for people: URLs and hosts are defanged (hxxp, [.]). --format writes all the rest as it is:
-json (what is in the report), stix (a STIX 2.1 bundle of its indicators), or WildFire's own documents:
-xml, pdf, pcap (the network capture) and maec. PDF and capture go to a file or into a pipe, never onto
-a terminal.
+Text is for people: URLs and hosts are defanged (hxxp, [.]). The formats of --format are not
+defanged: json (the contents of the report), stix (a STIX 2.1 bundle of its indicators), and
+WildFire's own documents xml, pdf, pcap (the network capture) and maec. PDF and capture are written
+to a file or a pipe, never to a terminal.
 
-With --simulate it reads what a simulation keeps, and asks nobody.`,
+With --simulate it reads only the reports that a simulation keeps.`,
 		Example: `  backburn report 44d88612fea8a8f36de82e1278abb02f
   backburn report 44d88612fea8a8f36de82e1278abb02f --format pdf -o report.pdf
   backburn report 44d88612fea8a8f36de82e1278abb02f --format stix -o indicators.json
@@ -76,7 +76,7 @@ With --simulate it reads what a simulation keeps, and asks nobody.`,
 			case r.fresh && tool.Simulated():
 				return cli.Usagef("either --fresh or --simulate: there is no service to ask")
 			case notText(r.format) && (output == "" || output == "-") && isTerminal(tool.Out):
-				return cli.Usagef("--format %s is nothing for a terminal: -o FILE, or a pipe", r.format)
+				return cli.Usagef("--format %s cannot be written to a terminal: use -o FILE or a pipe", r.format)
 			}
 			if asJSON {
 				r.format = formatJSON
@@ -85,14 +85,14 @@ With --simulate it reads what a simulation keeps, and asks nobody.`,
 		},
 	}
 	cmd.Flags().StringVar(&r.format, "format", "", strings.Join(reportFormats, ", "))
-	cmd.Flags().BoolVar(&r.fresh, "fresh", false, "ask WildFire, whatever is kept")
+	cmd.Flags().BoolVar(&r.fresh, "fresh", false, "always ask WildFire")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `file`; - is standard output")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as --format json")
 	simulationFlag(tool, cmd.Flags())
 	return cmd
 }
 
-// toOutput writes to standard output, or to a file that is there only if it is whole.
+// toOutput writes to standard output, or to a file that appears only when it is complete.
 func toOutput(tool *cli.App, name string, write func(io.Writer) error) error {
 	if name == "" || name == "-" {
 		return write(tool.Out)
@@ -156,7 +156,7 @@ func (r *reportRun) run(ctx context.Context, w io.Writer) error {
 	return r.fetch(ctx, s, w)
 }
 
-// simulated writes what a simulation keeps.
+// simulated writes a report that a simulation keeps.
 func (r *reportRun) simulated(ctx context.Context, cfg config.Config, w io.Writer) error {
 	q, leave, err := attach(ctx, r.tool, cfg, "report")
 	if err != nil {
@@ -172,10 +172,10 @@ func (r *reportRun) simulated(ctx context.Context, cfg config.Config, w io.Write
 		return err
 	}
 
-	return cli.Exit(cli.Partial, fmt.Errorf("the simulation keeps no report on %s as %s: it keeps those that [reports] of the configuration wants, by the SHA-256", r.hash, r.document()))
+	return cli.Exit(cli.Partial, fmt.Errorf("the simulation has no report on %s as %s: it keeps the reports that [reports] selects, by their SHA-256", r.hash, r.document()))
 }
 
-// document is what has to be at hand for the format.
+// document returns the document from which the format is made.
 func (r *reportRun) document() string {
 	if notText(r.format) {
 		return r.format
@@ -184,8 +184,8 @@ func (r *reportRun) document() string {
 	return pipeline.ReportXML
 }
 
-// kept writes what the fleet keeps, or says that there is nothing to ask for. It reports false
-// where WildFire has to be asked.
+// kept writes the report that the fleet keeps, or returns an error if WildFire is known to have
+// none. It reports false if WildFire must be asked.
 func (r *reportRun) kept(ctx context.Context, q *queue.Queue, w io.Writer) (done bool, err error) {
 	if !sha256Text.MatchString(r.hash) || r.format == formatMAEC {
 		return false, nil
@@ -211,7 +211,7 @@ func (r *reportRun) kept(ctx context.Context, q *queue.Queue, w io.Writer) (done
 		return false, err
 	}
 
-	return true, cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire had none at %s, and is not asked again without --fresh", r.hash, clock(known.Report.At)))
+	return true, cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire had none at %s; use --fresh to ask again", r.hash, clock(known.Report.At)))
 }
 
 // fetch asks WildFire and writes its answer.
@@ -234,13 +234,13 @@ func (r *reportRun) fetch(ctx context.Context, s *service, w io.Writer) error {
 		}
 	}
 	if errors.Is(err, wildfire.ErrNotReady) || errors.Is(err, wildfire.ErrNotFound) {
-		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is not done with it yet (see `backburn verdict HASH`)", r.hash))
+		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is still analyzing it (see `backburn verdict HASH`)", r.hash))
 	}
 
 	return unreachable(err)
 }
 
-// write writes a document that came at a time in the format.
+// write writes a document in the requested format; at is when it was fetched.
 func (r *reportRun) write(w io.Writer, body []byte, at time.Time, origin string) error {
 	switch r.format {
 	case pipeline.ReportXML, pipeline.ReportPDF, pipeline.ReportPCAP:
@@ -270,10 +270,10 @@ func (r *reportRun) write(w io.Writer, body []byte, at time.Time, origin string)
 	return nil
 }
 
-// truncated is said of a report with more in it than is shown.
-const truncated = "The report holds more than this: --format xml shows all of it."
+// truncated is printed if a report contains more than is shown.
+const truncated = "The report contains more than this: --format xml shows all of it."
 
-// printReport prints what is in a report for people: nothing in it can be clicked on.
+// printReport prints a report for people. URLs and hosts are defanged.
 func printReport(w io.Writer, r wildfire.Report, origin string) {
 	harmless := newDefanger(r)
 	printPairs(w, [][]string{

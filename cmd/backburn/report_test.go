@@ -97,7 +97,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 
 	// It is told of wherever an operator looks.
 	holds(run(0, "trace", sha, "--config", "away.toml"), "report available since", "domains: 1", "kept: xml, pdf, pcap")
-	holds(run(0, "status", "--config", "away.toml"), "reports: none is to be fetched")
+	holds(run(0, "status", "--config", "away.toml"), "reports: none to fetch")
 	var status struct {
 		Reports *struct{ Waiting int }
 		Queries struct{ By map[string]int }

@@ -22,7 +22,7 @@ func resultsCommand(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "results",
 		Short: "List verdicts and failures",
-		Long: `Lists events that other services consume: those since a time and, with --follow, new ones as they
+		Long: `Lists the events that services consume: past ones and, with --follow, new ones as they
 arrive. Other consumers are not affected. Flags can be repeated or take lists; "--verdict
 malicious" means malware, grayware, phishing and c2.
 
@@ -47,7 +47,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 			}
 			if uploads {
 				if len(types)+len(verdicts)+len(reasons) > 0 {
-					return cli.Usagef("--uploads goes with --source and --since alone")
+					return cli.Usagef("--uploads can be combined only with --source and --since")
 				}
 				filter.Types = []results.Type{results.Submitted}
 			}
@@ -96,7 +96,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 	return cmd
 }
 
-// sinceTime is the time of the first event wanted.
+// sinceTime returns the time from which events are read.
 func sinceTime(cmd *cobra.Command, since time.Duration, follow bool) time.Time {
 	switch {
 	case cmd.Flags().Changed("since"):
@@ -107,7 +107,8 @@ func sinceTime(cmd *cobra.Command, since time.Duration, follow bool) time.Time {
 	return time.Time{}
 }
 
-// resultsFilter checks the words of the flags: a misspelt one would wait for ever.
+// resultsFilter checks the values of the flags, because --follow would wait forever for a
+// misspelled one.
 func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, error) {
 	var f results.Filter
 	known := map[string]results.Type{}

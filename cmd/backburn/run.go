@@ -59,11 +59,11 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 					return cfg, err
 				}
 				log.Info().Str("url", sim.url).Str("prefix", cfg.NATS.Prefix).
-					Msg("WildFire is simulated: nothing leaves this machine, files stay where they are, and no sink, mail server or client of clamd is served")
+					Msg("WildFire is simulated: nothing leaves this machine, files are not moved, and sinks, mail servers and clamd clients are not served")
 			}
 			reload.Loaded = cfg
 			if tool.File() == "" {
-				// Without a configuration there is one folder, ours to make.
+				// Without a configuration there is one folder, and we create it.
 				for _, w := range cfg.Watch {
 					if err := os.MkdirAll(w.Path, 0o750); err != nil {
 						return cli.Exit(cli.Usage, fmt.Errorf("the folder to watch: %w", err))

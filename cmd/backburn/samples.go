@@ -15,10 +15,10 @@ import (
 // demoMaxFileSize is the largest file that the demo uploads.
 const demoMaxFileSize = 8_000_000
 
-// sampleFile is a file of the demo: what it is called, and its contents; or its size alone,
-// for a file that is too large to be worth writing.
+// sampleFile is a file of the demo: its name and contents. A file that is too large to generate has
+// only a size.
 type sampleFile struct {
-	name   string // below the quarantine, with slashes
+	name   string // relative to the quarantine folder, with slashes
 	body   []byte
 	sparse int64
 }
@@ -38,8 +38,7 @@ func (s sampleFile) write(path string) error {
 	return f.Close()
 }
 
-// sampleFiles makes files of many kinds. What the simulated WildFire says of them is decided
-// by markers: nothing in them is harmful.
+// sampleFiles makes harmless files of many kinds. Markers in them decide the simulated verdicts.
 func sampleFiles() ([]sampleFile, error) {
 	archive, err := zipOf("readme.txt", "A harmless archive.")
 	if err != nil {
@@ -110,8 +109,7 @@ func tarOf(name, text string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// executable is a program of this machine, or, where none of a handy size is found, a small
-// one made here.
+// executable returns a program of this machine, or a generated one if none has a suitable size.
 func executable() sampleFile {
 	candidates := []string{"/bin/true", "/usr/bin/true", "/bin/echo"}
 	if runtime.GOOS == "windows" {
@@ -132,7 +130,7 @@ func exeSuffix() string {
 	return ""
 }
 
-// peFile is the head of a Windows program without any code.
+// peFile returns the header of a Windows program without any code.
 func peFile() []byte {
 	b := make([]byte, 512)
 	copy(b, "MZ")
@@ -141,11 +139,11 @@ func peFile() []byte {
 	return b
 }
 
-// elfFile is the head of a Linux program without any code.
+// elfFile returns the header of a Linux program without any code.
 func elfFile() []byte {
 	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT), Ehsize: 64}
 	copy(h.Ident[:], fmt.Sprintf("%s\x02\x01\x01", elf.ELFMAG))
 	var b bytes.Buffer
-	_ = binary.Write(&b, binary.LittleEndian, h) // a buffer takes everything
+	_ = binary.Write(&b, binary.LittleEndian, h) // writes to a buffer cannot fail
 	return b.Bytes()
 }

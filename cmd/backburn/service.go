@@ -24,17 +24,18 @@ import (
 	"backburn/wildfire"
 )
 
-// reachTime bounds the attempt to reach the fleet for something that works without it.
+// reachTime limits the attempt to reach the fleet, for commands that also work without it.
 const reachTime = 3 * time.Second
 
-// fleetLink is what a command has of the fleet: nothing, where NATS is not there.
+// fleetLink is a command's connection to the fleet. It is empty if NATS is not reachable.
 type fleetLink struct {
 	queue  *queue.Queue // nil: not reachable
 	close  func()
 	reason error // why there is no queue
 }
 
-// linkFleet reaches for the fleet, quietly: commands that use it work without.
+// linkFleet tries to connect to the fleet without printing errors, because its callers also work
+// without the fleet.
 func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
@@ -50,12 +51,12 @@ func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink
 	return fleetLink{queue: q, close: nc.Close}
 }
 
-// sharing shares tokens through the fleet where there is one, and grants with it.
+// sharing returns the options to share tokens and grants through the fleet, if it is reachable.
 func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile string) ([]auth.Option, error) {
 	required := cfg.Auth[profile].Share == auth.ShareRequired
 	if l.queue == nil {
 		if required {
-			return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\", and the fleet cannot be reached: %w", profile, l.reason))
+			return nil, cli.Exit(cli.Unreachable, fmt.Errorf("auth.%s.share is \"required\", but the fleet is not reachable: %w", profile, l.reason))
 		}
 		return nil, nil
 	}
@@ -68,7 +69,7 @@ func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile strin
 	return opts, nil
 }
 
-// knownProfile wants a profile of the configuration that has what its kind needs.
+// knownProfile returns an error unless the configuration has a complete profile of this name.
 func knownProfile(cfg config.Config, profile string) error {
 	if _, ok := cfg.Auth[profile]; !ok {
 		return cli.Usagef("there is no profile %q; the configuration has %s", profile, strings.Join(slices.Sorted(maps.Keys(cfg.Auth)), ", "))
@@ -79,8 +80,7 @@ func knownProfile(cfg config.Config, profile string) error {
 	return nil
 }
 
-// transport is the way to the services: through the proxy of the environment, and with
-// wildfire.ca_file trusted besides.
+// transport uses the proxy from the environment, and also trusts wildfire.ca_file.
 func transport(cfg config.Config) (http.RoundTripper, error) {
 	t, err := wildfire.NewTransport(app.WildFireConfig(cfg).Network)
 	if err != nil {
@@ -89,7 +89,7 @@ func transport(cfg config.Config) (http.RoundTripper, error) {
 	return t, nil
 }
 
-// tokenSource makes the source of a profile's tokens. The caller closes it.
+// tokenSource returns the token source of a profile. The caller closes it.
 func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile string, fleet fleetLink) (*auth.Source, error) {
 	if err := knownProfile(cfg, profile); err != nil {
 		return nil, err
@@ -110,19 +110,19 @@ func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile 
 	return s, nil
 }
 
-// service is WildFire, for a command that calls it by itself.
+// service is a WildFire client for commands that call WildFire directly.
 type service struct {
 	*wildfire.Client
 	Tokens *auth.Source
 	fleet  fleetLink
 }
 
-// connectWildFire makes a client with the credential of the configuration. The caller closes it.
+// connectWildFire returns a client with the configured credential. The caller closes it.
 func connectWildFire(ctx context.Context, tool *cli.App, cfg config.Config, command string) (*service, error) {
 	return serve(ctx, tool, cfg, linkFleet(ctx, cfg, command))
 }
 
-// serve is connectWildFire where the fleet was reached for before. It takes the link over.
+// serve is connectWildFire with an existing link to the fleet, which it then owns.
 func serve(ctx context.Context, tool *cli.App, cfg config.Config, fleet fleetLink) (*service, error) {
 	s := &service{fleet: fleet}
 	var err error
@@ -142,14 +142,14 @@ func serve(ctx context.Context, tool *cli.App, cfg config.Config, fleet fleetLin
 	return s, nil
 }
 
-// charge tells the fleet's ledger of queries that it did not make itself.
+// charge adds queries of this command to the fleet's count.
 func (s *service) charge(ctx context.Context, queries int) {
 	if s.fleet.queue == nil || queries == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reachTime)
 	defer cancel()
-	_ = fleet.Charge(ctx, s.fleet.queue.Control(), pipeline.Queries, queries, time.Now()) // the service counts for itself
+	_ = fleet.Charge(ctx, s.fleet.queue.Control(), pipeline.Queries, queries, time.Now()) // WildFire counts the queries in any case
 }
 
 func (s *service) close() {
@@ -158,8 +158,8 @@ func (s *service) close() {
 	s.fleet.close()
 }
 
-// unreachable gives errors their exit code that mean: what is needed is not there. A service did
-// not answer, or gives no token; a server cannot start where it should.
+// unreachable sets the exit code of errors that mean that something needed is not available: a
+// service does not answer or gives no token, or a server cannot start.
 func unreachable(err error) error {
 	for _, is := range []error{
 		wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,

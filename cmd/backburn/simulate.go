@@ -22,8 +22,8 @@ func simulateCommand(tool *cli.App) *cobra.Command {
 		Use:   "simulate",
 		Short: "Serve a simulated WildFire, with its token service",
 		Long: `Serves the WildFire API under /publicapi and the token service under
-/am/oauth2/access_token, for trying things out and for tests. It analyzes nothing; what
-it answers has the shapes, statuses and reason phrases of the real one.
+/am/oauth2/access_token, for trials and tests. It analyzes nothing. Its answers have the
+format, status codes and reason phrases of the real service.
 
 ` + wildfiretest.MarkerHelp,
 		Example: `  backburn simulate
@@ -54,7 +54,7 @@ client_secret = "${WILDFIRE_CLIENT_SECRET}"   # any value
 tsg_id = "%s"
 token_url = "%[1]s/am/oauth2/access_token"
 `, sim.url, simulatedClient, simulatedTSG)
-			fmt.Fprintln(tool.Err, "Ctrl-C ends it.")
+			fmt.Fprintln(tool.Err, "Press Ctrl-C to stop.")
 			<-cmd.Context().Done()
 			return cmd.Context().Err()
 		},
@@ -62,10 +62,10 @@ token_url = "%[1]s/am/oauth2/access_token"
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "127.0.0.1:8463", "`host:port` to listen on")
 	f.Var(newSpan(&delay, 30*time.Second), "delay", "`time` from a submission to its verdict")
-	f.Var(newSpan(&jitter, 30*time.Second), "jitter", "up to this much more `time`, by sample")
-	f.Var(newSpan(&lifetime, 15*time.Minute), "token-lifetime", "`time` that an access token is good for")
-	f.IntVar(&uploads, "quota-uploads", 0, "uploads a day for each credential, 0 for no limit")
-	f.IntVar(&queries, "quota-queries", 0, "queries a day for each credential, 0 for no limit")
-	f.Uint64Var(&seed, "seed", 1, "makes everything random repeatable")
+	f.Var(newSpan(&jitter, 30*time.Second), "jitter", "up to this much more `time`, depending on the sample")
+	f.Var(newSpan(&lifetime, 15*time.Minute), "token-lifetime", "`time` until an access token expires")
+	f.IntVar(&uploads, "quota-uploads", 0, "uploads per day for each credential, 0 for no limit")
+	f.IntVar(&queries, "quota-queries", 0, "queries per day for each credential, 0 for no limit")
+	f.Uint64Var(&seed, "seed", 1, "seed that makes random values repeatable")
 	return cmd
 }

@@ -24,19 +24,19 @@ type simulation struct {
 	finished chan struct{}
 }
 
-// The service account that the simulation knows. Its secret is made anew each time.
+// The service account that the simulation accepts. Its secret is new each time.
 const (
 	simulatedClient = "demo@1234567890.iam.panserviceaccount.com"
 	simulatedTSG    = "1234567890"
 )
 
-// simulationOptions are those of a simulation for people: delays that can be watched.
+// simulationOptions returns options for a simulation with delays that people can follow.
 func simulationOptions(delay, jitter time.Duration) []wildfiretest.Option {
 	return []wildfiretest.Option{wildfiretest.WithDelay(delay), wildfiretest.WithJitter(jitter), wildfiretest.WithUnknownFor(min(time.Second, delay))}
 }
 
-// startSimulation serves a simulated WildFire that knows one service account, with a secret
-// that is made for it; the caller stops it.
+// startSimulation serves a simulated WildFire that accepts one service account, with a new secret.
+// The caller stops it.
 func startSimulation(listen string, opts ...wildfiretest.Option) (*simulation, error) {
 	secret := rand.Text()
 	s, err := startOpenSimulation(listen, append(opts, wildfiretest.WithClient(simulatedClient, secret, simulatedTSG))...)
@@ -57,12 +57,12 @@ func startOpenSimulation(listen string, opts ...wildfiretest.Option) (*simulatio
 	s.http = s.server.NewHTTPServer()
 	go func() {
 		defer close(s.finished)
-		_ = s.http.Serve(s.server.Listener(l)) // ends with stop
+		_ = s.http.Serve(s.server.Listener(l)) // returns after stop
 	}()
 	return s, nil
 }
 
-// stop ends the service and waits for it.
+// stop stops the service and waits for it.
 func (s *simulation) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -72,7 +72,7 @@ func (s *simulation) stop() {
 	<-s.finished
 }
 
-// use points a configuration to the simulation.
+// use makes the configuration refer to the simulation.
 func (s *simulation) use(cfg *config.Config) {
 	cfg.UseSimulator(s.url, auth.Profile{
 		Kind:         auth.KindWildFire,

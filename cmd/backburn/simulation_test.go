@@ -56,7 +56,7 @@ func TestReportOfASimulation(t *testing.T) {
 
 	says(t, s, 0, []string{"SIMULATED", malware}, "report", "--simulate", malware)
 	says(t, s, 0, []string{`"bundle"`}, "report", "--simulate", "--format", "stix", malware)
-	says(t, s, 3, []string{"keeps no report"}, "report", "--simulate", benign)
+	says(t, s, 3, []string{"has no report"}, "report", "--simulate", benign)
 	says(t, s, 2, []string{"either --fresh or --simulate"}, "report", "--simulate", "--fresh", malware)
 	p.Stop()
 	says(t, s, 4, nil, "report", "--simulate", malware)

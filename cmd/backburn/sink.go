@@ -15,7 +15,7 @@ func sinkCommand(tool *cli.App) *cobra.Command {
 		Long: `Delivers events to the webhooks, files and syslog servers of the [[sink]] entries, in a process of
 its own. "backburn run" does this, too. A sink continues where it stopped; a new sink starts with
 new events. It needs the NATS permissions of the role "api". SIGHUP reopens
-files, and takes up sinks that were added, changed or removed.`,
+files, and applies changes to the sinks in the configuration.`,
 		Example: `  backburn sink --config sinks.toml`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -23,7 +23,7 @@ func sinkReplay(tool *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay NAME",
 		Short: "Deliver events to a sink again",
-		Long: `Delivers events to a configured sink again. The sink may be running meanwhile. Events have the same
+		Long: `Delivers events to a configured sink again. The sink may run at the same time. Events have the same
 IDs as before, so a receiver that remembers IDs accepts nothing twice.
 
 --dead delivers the events of the sink's dead_file and removes those that are accepted; this needs
@@ -37,7 +37,7 @@ dead_file. If it rejects single events, the exit code is 3.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !dead && !cmd.Flags().Changed("since") {
-				return cli.Usagef("say which events: --dead, or --since")
+				return cli.Usagef("select events with --dead or --since")
 			}
 			if since < 0 || until < 0 || dead && until > 0 {
 				return cli.Usagef("--since and --until: not negative, and no --until with --dead")
@@ -82,7 +82,7 @@ dead_file. If it rejects single events, the exit code is 3.`,
 	return cmd
 }
 
-// replayReport tells of a replay, and counts.
+// replayReport prints and counts the events of a replay.
 type replayReport struct {
 	tool           *cli.App
 	dryRun, asJSON bool
@@ -101,14 +101,14 @@ func (r *replayReport) each(e sink.Replayed) error {
 	case e.Error != "":
 		fmt.Fprintf(r.tool.Err, "%s: %s\n", name, printable(e.Error))
 	case r.dryRun:
-		fmt.Fprintf(r.tool.Out, "%s: would be handed on\n", name)
+		fmt.Fprintf(r.tool.Out, "%s: would be delivered\n", name)
 	default:
-		fmt.Fprintf(r.tool.Out, "%s: handed on\n", name)
+		fmt.Fprintf(r.tool.Out, "%s: delivered\n", name)
 	}
 	return nil
 }
 
-// end makes the exit code.
+// end returns the error that sets the exit code.
 func (r *replayReport) end(err error) error {
 	switch f, ok := errors.AsType[*sink.Fault](err); {
 	case errors.Is(err, context.Canceled):
@@ -120,7 +120,7 @@ func (r *replayReport) end(err error) error {
 	case err != nil:
 		return err
 	case r.refused > 0:
-		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s could not be handed on", r.refused, plural(r.all, "event")))
+		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s could not be delivered", r.refused, plural(r.all, "event")))
 	case r.all == 0:
 		fmt.Fprintln(r.tool.Err, "There are no such events.")
 	}

@@ -8,7 +8,7 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// claimedBy returns the job of a file that lies in the spool of a watched folder, and its source.
+// claimedBy returns the job ID and the source of a file in the spool of a watched folder.
 func claimedBy(path string, cfg config.Config) (source, id string, ok bool) {
 	for _, w := range cfg.Watch {
 		if id, ok := spool.Owner(w.Path, path); ok {
@@ -19,8 +19,9 @@ func claimedBy(path string, cfg config.Config) (source, id string, ok bool) {
 	return "", "", false
 }
 
-// claimedFor looks for a file that is not there any more among those that watchers of the folders
-// hold, or have put aside. id is "" where there is none; of several the newest counts.
+// claimedFor looks for a file that no longer exists at its path, among the claimed and finished
+// files of the watched folders. id is "" if there is none. If there are several, it returns the
+// newest.
 func claimedFor(path string, cfg config.Config) (id, source string, err error) {
 	for _, w := range cfg.Watch {
 		if filepath.Dir(path) != "." && !below(path, w.Path) {
@@ -39,7 +40,7 @@ func claimedFor(path string, cfg config.Config) (id, source string, err error) {
 	return id, source, nil
 }
 
-// below reports whether a path is in a folder, by its spelling.
+// below reports whether a path is in a folder. It compares names only and resolves no links.
 func below(path, folder string) bool {
 	p, err1 := filepath.Abs(path)
 	f, err2 := filepath.Abs(folder)

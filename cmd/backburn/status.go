@@ -41,10 +41,11 @@ remaining budgets, pauses, every process of the fleet with its health, and dead 
 of this from NATS, so it works on any machine that reaches the server. It changes nothing.
 
 If a process on this machine serves http.listen without a password, its parts, token, folders and
-uploads in progress are shown, too, and the budgets are those of its configuration. This works even
+uploads in progress are shown too, and the budgets are those of its configuration. This works even
 if NATS is down; the exit code is then 4.
 
-What workers have reserved counts as used: each reserves up to 2 % of the rest, and at most 20 calls.
+Calls that workers have reserved count as used: each worker reserves up to 2 % of the rest, and at
+most 20 calls.
 "lasts until" is a forecast: when the budget will be used up at today's rate. A budget without a
 limit (0) is not counted.`,
 		Example: `  backburn status
@@ -81,15 +82,15 @@ limit (0) is not counted.`,
 	}
 	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "show it again every two seconds, until Ctrl-C")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON, one object a line")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON, one object per line")
 	return cmd
 }
 
-// statusPeriod is the time between two looks of --watch.
+// statusPeriod is the refresh interval of --watch.
 const statusPeriod = 2 * time.Second
 
-// every calls show once or, to follow, until ctx ends; then a server that goes away is no
-// reason to stop.
+// every calls show once or, to follow, repeatedly until ctx ends. When following, it continues
+// while the server is not reachable.
 func every(ctx context.Context, talk io.Writer, follow bool, show func(context.Context) error) error {
 	if !follow {
 		return show(ctx)
@@ -111,8 +112,8 @@ func every(ctx context.Context, talk io.Writer, follow bool, show func(context.C
 	}
 }
 
-// refresh writes a page: over the last one on a terminal that is watched, and no more of it than
-// there are lines, since the terminal would scroll.
+// refresh writes a page. With --watch on a terminal it overwrites the last page, and cuts the new
+// one at the height of the terminal, which would scroll otherwise.
 func refresh(w io.Writer, screen cli.Screen, page []byte, follow bool) error {
 	switch {
 	case follow && screen.Terminal:
@@ -120,7 +121,7 @@ func refresh(w io.Writer, screen cli.Screen, page []byte, follow bool) error {
 			page = bytes.Join(lines[:screen.Height-2], nil)
 			page = fmt.Appendf(page, "%d more lines: `backburn status` shows all\n", len(lines)-1-(screen.Height-2))
 		}
-		// Home; each line is cleared to its end, and everything below the last.
+		// Move to the top left; clear the rest of each line, and everything below the last one.
 		page = append([]byte("\x1b[H"), bytes.ReplaceAll(page, []byte("\n"), []byte("\x1b[K\n"))...)
 		page = append(page, "\x1b[J"...)
 	case follow:
@@ -130,13 +131,14 @@ func refresh(w io.Writer, screen cli.Screen, page []byte, follow bool) error {
 	return err
 }
 
-// statusLook asks NATS for the fleet, and the process on this machine for itself.
+// statusLook reads the state of the fleet from NATS, and that of the local process from its
+// listener.
 type statusLook struct {
 	tool *cli.App
 	cfg  config.Config
 	wcfg pipeline.Config
 
-	queue *queue.Queue // nil: not attached yet
+	queue *queue.Queue // nil until attached
 	done  func()
 }
 
@@ -146,7 +148,7 @@ func (l *statusLook) release() {
 	}
 }
 
-// gather returns what is known, and why it is not all.
+// gather returns the state as far as it is known, and an error if it is incomplete.
 func (l *statusLook) gather(ctx context.Context) (app.Status, error) {
 	local := make(chan *app.Status, 1)
 	go func() { local <- askLocal(ctx, l.cfg.HTTP.Config) }()
@@ -171,7 +173,7 @@ func (l *statusLook) gather(ctx context.Context) (app.Status, error) {
 	case err != nil:
 		st.Away = cmp.Or(here.Away, &app.Away{Since: st.Time, Reason: err.Error()})
 		return st, cli.Exit(cli.Unreachable, err)
-	case here.Token != nil && here.Status != nil: // a worker: its limits hold, whatever our configuration says
+	case here.Token != nil && here.Status != nil: // the limits of a running worker apply, not those of our configuration
 		st.Uploads = here.Uploads
 		st.Queries = here.Queries
 	}
@@ -192,8 +194,8 @@ func (l *statusLook) fleet(ctx context.Context) (queue.Status, error) {
 	return l.queue.Status(ctx, l.wcfg)
 }
 
-// askLocal asks the process that serves on this machine; nil where there is none, or where it wants
-// a password.
+// askLocal asks the process on this machine. It returns nil if there is none, or if it requires a
+// password.
 func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
 	client, url, err := at.LocalClient()
 	if err != nil {
@@ -221,14 +223,14 @@ func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
 func printStatus(w paper, st app.Status) {
 	fmt.Fprintf(w, "%s\n\n", w.say(dim, st.Time.Local().Format("2006-01-02 15:04:05 MST")))
 	if st.Status == nil {
-		away := "NATS is away"
+		away := "NATS is unreachable"
 		if st.Away != nil {
-			away = fmt.Sprintf("NATS is away since %s: %s", clock(st.Away.Since), printable(st.Away.Reason))
+			away = fmt.Sprintf("NATS has been unreachable since %s: %s", clock(st.Away.Since), printable(st.Away.Reason))
 		}
 		for _, line := range w.wrapped(away, 0) {
 			fmt.Fprintln(w, w.say(notable, line))
 		}
-		fmt.Fprintf(w, "Nothing is known of the fleet. The process on this machine (%s) says of itself:\n", printable(st.Role))
+		fmt.Fprintf(w, "The state of the fleet is unknown. State of the process on this machine (%s):\n", printable(st.Role))
 		printLocal(w, st)
 		return
 	}
@@ -243,7 +245,7 @@ func printStatus(w paper, st app.Status) {
 		}
 	}
 	printJobs(w, st)
-	lanes := newTable("LANE", ">JOBS", ">IN HAND", ">OLDEST")
+	lanes := newTable("LANE", ">JOBS", ">HELD", ">OLDEST")
 	for _, p := range pipeline.Priorities() {
 		l := st.Lanes[p]
 		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.Held), ago(l.Oldest))
@@ -280,7 +282,7 @@ func printStatus(w paper, st app.Status) {
 	printLocal(w, st)
 }
 
-// queuedBy is how many jobs of each source wait in all lanes.
+// queuedBy counts the queued jobs of each source over all lanes.
 func queuedBy(st app.Status) map[string]int {
 	by := map[string]int{}
 	for _, lane := range st.Lanes {
@@ -292,10 +294,10 @@ func queuedBy(st app.Status) map[string]int {
 	return by
 }
 
-// mostSources is how many sources are named, those that have most.
+// mostSources is how many sources are listed; those with the most jobs come first.
 const mostSources = 10
 
-// printSources says which sources have how much of something scarce.
+// printSources prints the share of each source.
 func printSources(w paper, what string, by map[string]int) {
 	if len(by) == 0 {
 		return
@@ -320,7 +322,7 @@ func printSources(w paper, what string, by map[string]int) {
 	}
 }
 
-// printJobs prints where the jobs are that are not done.
+// printJobs prints where unfinished jobs are.
 func printJobs(w paper, st app.Status) {
 	t := newTable("JOBS", ">NUMBER", ">OLDEST", "=FOR")
 	for _, j := range []struct {
@@ -328,7 +330,7 @@ func printJobs(w paper, st app.Status) {
 		s          queue.WaitStatus
 	}{
 		{"queued", "a worker", st.Queued},
-		{"pending", "a verdict of WildFire", st.Pending},
+		{"pending", "a verdict from WildFire", st.Pending},
 		{"parked", st.Parked.Reason, st.Parked},
 	} {
 		what := printable(j.what)
@@ -342,15 +344,15 @@ func printJobs(w paper, st app.Status) {
 	fmt.Fprintln(w)
 }
 
-// printReportsWaiting prints how many reports are still to be fetched.
+// printReportsWaiting prints how many reports have not been fetched yet.
 func printReportsWaiting(w paper, r *queue.ReportsStatus) {
 	if r == nil {
 		return
 	}
 
-	line := "reports: none is to be fetched"
+	line := "reports: none to fetch"
 	if r.Waiting > 0 {
-		line = fmt.Sprintf("reports: %d to be fetched, the first wanted %s", r.Waiting, ago(r.Oldest))
+		line = fmt.Sprintf("reports: %d to fetch, the first requested %s", r.Waiting, ago(r.Oldest))
 	}
 	if r.Reason != "" {
 		line += "; " + r.Reason
@@ -358,7 +360,7 @@ func printReportsWaiting(w paper, r *queue.ReportsStatus) {
 	fmt.Fprintf(w, "\n%s\n", strings.Join(w.wrapped(printable(line), 0), "\n"))
 }
 
-// printMembers prints the processes of the fleet, and what is wrong with them.
+// printMembers prints the processes of the fleet and their faults.
 func printMembers(w paper, st app.Status) {
 	fmt.Fprintln(w)
 	if len(st.Workers()) == 0 {
@@ -407,8 +409,8 @@ func printMembers(w paper, st app.Status) {
 	}
 }
 
-// printDuties prints what the other processes do. What the one on this machine does is told with
-// more below.
+// printDuties prints the folders, sinks and tokens of other processes. printLocal shows those of
+// the local process in more detail.
 func printDuties(w paper, st app.Status) {
 	folders := newTable("~FLEET'S FOLDER", "~SOURCE", "~HOST", "STATE", ">PENDING", ">IN FLIGHT")
 	sinks := newTable("~FLEET'S SINK", "KIND", "~HOST", "STATE", ">BEHIND", ">LAST")
@@ -467,7 +469,7 @@ func printDead(w paper, dead map[string]uint64) {
 	t.print(w)
 }
 
-// printLocal prints what only a process on this machine knows.
+// printLocal prints details that only the process on this machine knows.
 func printLocal(w paper, st app.Status) {
 	printParts(w, st)
 	if st.Token != nil {
@@ -504,7 +506,7 @@ func printLocal(w paper, st app.Status) {
 	}
 }
 
-// printSinks prints what hands events on.
+// printSinks prints the state of the sinks.
 func printSinks(w paper, sinks []sink.Status) {
 	if len(sinks) == 0 {
 		return
@@ -528,8 +530,7 @@ func printSinks(w paper, sinks []sink.Status) {
 	t.print(w)
 }
 
-// printParts prints how the parts of the process on this machine are, where one is not well or has
-// a note.
+// printParts prints the parts of the local process that are not well or have a note.
 func printParts(w paper, st app.Status) {
 	t := newTable("~PART HERE", "STATE", ">SINCE", "=REASON")
 	for _, p := range st.Parts {
@@ -546,7 +547,7 @@ func printParts(w paper, st app.Status) {
 	}
 }
 
-// printTroubles prints the files that cannot be dealt with.
+// printTroubles prints the files that cannot be processed.
 func printTroubles(w paper, folders []watch.Status) {
 	t := newTable("~FILE IN TROUBLE", "~SOURCE", ">SINCE", "=REASON")
 	for _, f := range folders {
@@ -563,7 +564,7 @@ func printTroubles(w paper, folders []watch.Status) {
 	}
 }
 
-// tokenLine is a token's state for people; there is no token in it.
+// tokenLine describes the state of a token. It does not contain the token.
 func tokenLine(s auth.Status) string {
 	line := fmt.Sprintf("%s (%s): %s", s.Name, s.Kind, s.State)
 	if s.Fingerprint != "" {

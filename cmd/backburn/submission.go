@@ -11,7 +11,7 @@ import (
 	"backburn/results"
 )
 
-// submission is one run of the command.
+// submission is one run of the submit command.
 type submission struct {
 	tool     *cli.App
 	queue    *queue.Queue
@@ -22,18 +22,18 @@ type submission struct {
 	wait     bool
 	asJSON   bool
 	timeout  time.Duration
-	limit    int64 // of a file, in bytes
+	limit    int64 // largest file, in bytes
 	bars     *submitBars
 
 	mu      sync.Mutex
 	entries []*entry          // in the order in which they were found
-	byJob   map[string]*entry // those that were accepted
-	open    int               // accepted, and not decided yet
-	walked  bool              // everything was submitted
-	all     chan struct{}     // closed when everything is decided
+	byJob   map[string]*entry // accepted entries
+	open    int               // number of accepted entries without a final event
+	walked  bool              // all arguments were submitted
+	all     chan struct{}     // closed when every entry has its final event
 }
 
-// entry is a file, or a link, and what became of it.
+// entry is a file or a link, and its result.
 type entry struct {
 	path, url string
 	job       string
@@ -51,7 +51,7 @@ const (
 	stateError    = "error"
 )
 
-// settled notices, and reports, that nothing is left to wait for. The caller holds mu.
+// settled reports whether every entry is finished, and then closes all. The caller holds mu.
 func (s *submission) settled() bool {
 	if !s.walked || s.open > 0 {
 		return false

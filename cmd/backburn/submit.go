@@ -21,7 +21,7 @@ func submitCommand(tool *cli.App) *cobra.Command {
 larger ones through the object bucket. The files stay where they are, and workers need no access
 to them. Symbolic links and the folder .backburn are skipped.
 
-With --wait the command waits for all verdicts, up to --timeout. The jobs continue in any case:
+With --wait the command waits for all verdicts, up to --timeout. The jobs continue afterwards:
 "backburn trace JOB" and "backburn results --source submit" show them.
 
 On a terminal it prints a table; otherwise one line of JSON for each file, with "path", "job_id" and
@@ -45,9 +45,9 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 			case !pipeline.ValidSource(s.source):
 				return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", s.source)
 			case slices.Contains(args, "-"):
-				return cli.Usagef("standard input is not read: write it to a file, whose name goes into the events (./- is a file)")
+				return cli.Usagef("standard input is not read: write the contents to a file, whose name appears in the events (for a file named -, use ./-)")
 			case s.timeout > 0 && !s.wait:
-				return cli.Usagef("--timeout is for --wait: without it nothing is waited for")
+				return cli.Usagef("--timeout needs --wait")
 			}
 			cfg, err := tool.Config()
 			if err != nil {
@@ -77,8 +77,8 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 	f.BoolVar(&s.wait, "wait", false, "wait for the verdicts")
 	f.Var(spanFlag{&s.timeout}, "timeout", "wait at most this `time`; 0: no limit")
 	f.StringVar(&priority, "priority", string(pipeline.Normal), "`lane`: urgent, normal or bulk")
-	f.StringVar(&leave, "submit", "", "what may `leave`, if less than the policy allows: lookup (the hash) or never (nothing)")
+	f.StringVar(&leave, "submit", "", "what may be `sent`, if less than the policy allows: lookup (the hash) or never (nothing)")
 	f.StringVar(&s.source, "source", "submit", "`name` of the source in subjects and events")
-	f.BoolVar(&s.asJSON, "json", false, "JSON lines on a terminal too")
+	f.BoolVar(&s.asJSON, "json", false, "print JSON lines, also on a terminal")
 	return cmd
 }

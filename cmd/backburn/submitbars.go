@@ -9,14 +9,14 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// submitBars shows how files are submitted and decided: bars on a terminal, nothing
-// elsewhere. It is safe for concurrent use.
+// submitBars shows how many files are submitted and decided: bars on a terminal, otherwise nothing.
+// It is safe for concurrent use.
 type submitBars struct {
 	w       io.Writer
-	all     *mpb.Progress // nil: no terminal
+	all     *mpb.Progress // nil without a terminal
 	in, out *mpb.Bar
 	total   atomic.Int64
-	outs    atomic.Int64 // total of the second bar: what failed to be submitted is never decided
+	outs    atomic.Int64 // total of the second bar, without files that could not be submitted
 	over    sync.Once
 }
 
@@ -38,7 +38,7 @@ func newSubmitBars(w io.Writer, wait bool) *submitBars {
 	return b
 }
 
-// talk is where to write while there are bars.
+// talk returns the writer for messages while bars are shown.
 func (b *submitBars) talk() io.Writer {
 	if b.all != nil {
 		return b.all
@@ -46,7 +46,7 @@ func (b *submitBars) talk() io.Writer {
 	return b.w
 }
 
-// found notes one more file.
+// found counts one more file.
 func (b *submitBars) found() {
 	if b.all == nil {
 		return
@@ -57,7 +57,7 @@ func (b *submitBars) found() {
 	}
 }
 
-// submitted notes that a file was accepted, or could not be.
+// submitted records whether a file was accepted.
 func (b *submitBars) submitted(ok bool) {
 	if b.all == nil {
 		return
@@ -68,18 +68,17 @@ func (b *submitBars) submitted(ok bool) {
 	}
 }
 
-// decided notes a final event.
+// decided counts a final event.
 func (b *submitBars) decided() {
 	if b.out != nil {
 		b.out.Increment()
 	}
 }
 
-// barFrom is the size in bytes from which a file has a bar of its own.
+// barFrom is the smallest size in bytes for which a file has its own bar.
 const barFrom = 1 << 20
 
-// file gives a file that takes a while a bar of its own, which follows the reading. end
-// removes it.
+// file shows a separate bar for a large file, which follows the reading. end removes the bar.
 func (b *submitBars) file(name string, size int64, open func() (io.ReadCloser, error)) (_ func() (io.ReadCloser, error), end func()) {
 	if b.all == nil || size < barFrom {
 		return open, func() {}
@@ -97,7 +96,7 @@ func (b *submitBars) file(name string, size int64, open func() (io.ReadCloser, e
 	}, func() { bar.Abort(true) }
 }
 
-// end leaves the bars as they are, once.
+// end stops the bars. Later calls do nothing.
 func (b *submitBars) end() {
 	b.over.Do(func() {
 		if b.all == nil {

@@ -10,10 +10,10 @@ import (
 	"backburn/results"
 )
 
-// submitLine is what became of a file, as a line of JSON.
+// submitLine is the result of a file, printed as a line of JSON.
 type submitLine struct {
 	Path    string         `json:"path,omitempty"`
-	PathB64 []byte         `json:"path_b64,omitempty"` // where the path is not UTF-8
+	PathB64 []byte         `json:"path_b64,omitempty"` // if the path is not UTF-8
 	URL     string         `json:"url,omitempty"`
 	Job     string         `json:"job_id,omitempty"`
 	Size    int64          `json:"size,omitempty"`
@@ -23,8 +23,8 @@ type submitLine struct {
 	Event   *results.Event `json:"event,omitempty"`
 }
 
-// line prints an entry as JSON, when it has come as far as it will. On a terminal the table
-// comes at the end. The caller holds mu.
+// line prints a finished entry as JSON. On a terminal it prints nothing, since a table follows at
+// the end. The caller holds mu.
 func (s *submission) line(e *entry) error {
 	if !s.asJSON {
 		return nil
@@ -49,7 +49,7 @@ func (s *submission) line(e *entry) error {
 	return printJSON(s.tool.Out, l)
 }
 
-// report tells what is left to tell, and gives the exit code.
+// report prints the remaining results, and returns the error that sets the exit code.
 func (s *submission) report(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *submission) report(ctx context.Context) error {
 		s.table()
 	}
 	if n := count[stateAccepted] + count[statePending]; n > 0 {
-		fmt.Fprintf(s.tool.Err, "%s in work; `backburn results --source %s` shows what becomes of it.\n", plural(n, "job"), s.source)
+		fmt.Fprintf(s.tool.Err, "%s in progress; `backburn results --source %s` shows the results.\n", plural(n, "job"), s.source)
 	}
 	failed += count[stateError]
 	switch {
@@ -94,7 +94,7 @@ func (s *submission) report(ctx context.Context) error {
 	return nil
 }
 
-// table prints every entry for people, and how many there are of what.
+// table prints every entry for people, and the totals.
 func (s *submission) table() {
 	t := newTable("STATE", ">SIZE", "~JOB", "~FILE")
 	var all tally

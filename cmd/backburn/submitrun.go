@@ -30,7 +30,7 @@ func (s *submission) run(ctx context.Context, args []string) error {
 	}
 	var g errgroup.Group
 	if s.wait {
-		began := time.Now().Add(-time.Minute) // the server's clock may be another
+		began := time.Now().Add(-time.Minute) // the server's clock may be slow
 		g.Go(func() error { return s.follow(wctx, began) })
 	}
 	err := s.submit(ctx, args)
@@ -51,8 +51,8 @@ func (s *submission) run(ctx context.Context, args []string) error {
 	return err
 }
 
-// submit walks the arguments and submits what it finds. A file that cannot be submitted is
-// told of, and keeps no other from it.
+// submit walks the arguments and submits what it finds. It reports a file that cannot be submitted,
+// and continues with the others.
 func (s *submission) submit(ctx context.Context, args []string) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(submitAtOnce)
@@ -78,11 +78,11 @@ func (s *submission) submit(ctx context.Context, args []string) error {
 	return err
 }
 
-// one submits one entry. Only an error that concerns all of them is returned.
+// one submits one entry. It returns only errors that concern all entries.
 func (s *submission) one(ctx context.Context, e *entry) error {
 	err := e.err
 	if err == nil {
-		s.mu.Lock() // the event may be faster than we are
+		s.mu.Lock() // the event may arrive before Submit returns
 		e.job = "submit-" + rand.Text()
 		s.byJob[e.job] = e
 		s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *submission) one(ctx context.Context, e *entry) error {
 	return s.line(e)
 }
 
-// publish submits an entry, as often as it takes while the queue is full.
+// publish submits an entry. While the queue is full, it retries.
 func (s *submission) publish(ctx context.Context, e *entry) error {
 	name, nameB64 := pipeline.Name(filepath.Base(e.path))
 	path, pathB64 := pipeline.Name(filepath.ToSlash(e.path))
@@ -134,7 +134,7 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 			return err
 		}
 		if !told {
-			fmt.Fprintln(s.bars.talk(), "The queue is full; waiting until it has room.")
+			fmt.Fprintln(s.bars.talk(), "The queue is full; waiting for space.")
 		}
 		select {
 		case <-ctx.Done():
@@ -159,7 +159,7 @@ func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) 
 		return err
 	case !info.Mode().IsRegular():
 		return errors.New("not a regular file")
-	case info.Size() > s.limit: // a worker would refuse it, once it had gone through the queue
+	case info.Size() > s.limit: // a worker would refuse it anyway
 		return fmt.Errorf("%d bytes; at most %d", info.Size(), s.limit)
 	}
 	size := info.Size()
@@ -212,8 +212,8 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 // submitAtOnce is how many files are submitted at a time.
 const submitAtOnce = 4
 
-// walkArgs calls visit for each link, each file, and each regular file below a folder. visit
-// gets an error with what cannot be looked at.
+// walkArgs calls visit for each link, each file, and each regular file below a folder. If a path
+// cannot be read, visit gets the error.
 func walkArgs(ctx context.Context, args []string, visit func(path string, err error) error) error {
 	for _, arg := range args {
 		if isURL(arg) {
@@ -233,7 +233,7 @@ func walkArgs(ctx context.Context, args []string, visit func(path string, err er
 			continue
 		}
 		if err == nil {
-			// A link to a folder is followed where it was named, nowhere else.
+			// Follow a symbolic link to a folder only if it is an argument.
 			err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, d os.DirEntry, err error) error {
 				switch {
 				case ctx.Err() != nil:

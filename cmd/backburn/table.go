@@ -11,8 +11,8 @@ import (
 	"backburn/internal/cli"
 )
 
-// paper is what text for people is written on. Text from outside has to be printable before it gets
-// here: what is written keeps every byte.
+// paper is an output for people. It writes bytes unchanged, so callers must pass text from outside
+// through printable first.
 type paper struct {
 	io.Writer
 	screen cli.Screen
@@ -20,16 +20,16 @@ type paper struct {
 
 func paperOf(tool *cli.App) paper { return paper{tool.Out, tool.Screen()} }
 
-// talkTo is where a command talks to a person.
+// talkTo returns the output for messages to the user.
 func talkTo(tool *cli.App) paper { return paper{tool.Err, tool.TalkScreen()} }
 
-// spacious is the width of a terminal from which on nothing is left out.
+// spacious is the terminal width, in columns, from which no column is left out.
 const spacious = 120
 
-// narrow reports whether there is too little room for all columns.
+// narrow reports whether the terminal is too narrow for all columns.
 func narrow(p paper) bool { return p.screen.Width > 0 && p.screen.Width < spacious }
 
-// tone says how much of a look something deserves.
+// tone is how strongly text is emphasized.
 type tone int
 
 const (
@@ -40,7 +40,7 @@ const (
 	alarm   // malicious
 )
 
-// toneOf is the tone of what is well, or is not.
+// toneOf returns plain for a good state and notable for a bad one.
 func toneOf(well bool) tone {
 	if well {
 		return plain
@@ -49,11 +49,11 @@ func toneOf(well bool) tone {
 	return notable
 }
 
-// sgr are the sequences of the tones (ECMA-48, section 8.3.117). Only colors that can be read on
-// light and dark grounds are used.
+// sgr has the escape sequences of the tones (ECMA-48, section 8.3.117). Its colors are readable on
+// light and dark backgrounds.
 var sgr = map[tone]string{dim: "2", strong: "1", notable: "33", alarm: "1;31"}
 
-// say gives a text its tone.
+// say returns the text with the escape sequences of its tone.
 func (p paper) say(t tone, text string) string {
 	if !p.screen.Color || t == plain || text == "" {
 		return text
@@ -62,11 +62,11 @@ func (p paper) say(t tone, text string) string {
 	return "\x1b[" + sgr[t] + "m" + text + "\x1b[0m"
 }
 
-// table is rows below a head. A column's name may begin with what it does:
+// table has a header and rows. A column name may begin with a mark:
 //
-//	">SIZE"  its numbers end below each other
-//	"~NAME"  its texts are shortened in the middle where the terminal is too narrow
-//	"=WHY"   its texts go on in the next line there; for the last column
+//	">SIZE"  numbers are aligned to the right
+//	"~NAME"  text is shortened in the middle if the terminal is too narrow
+//	"=WHY"   text continues on the next line; only for the last column
 type table struct {
 	head []string
 	kind []byte
@@ -95,7 +95,7 @@ func newTable(head ...string) *table {
 
 func (t *table) add(tone tone, cells ...string) { t.rows = append(t.rows, row{tone, cells}) }
 
-// without takes a column out.
+// without removes a column.
 func (t *table) without(head string) {
 	i := slices.Index(t.head, head)
 	t.head = slices.Delete(t.head, i, i+1)
@@ -105,13 +105,14 @@ func (t *table) without(head string) {
 	}
 }
 
-// gap is what is between two columns.
+// gap is the number of spaces between two columns.
 const gap = 2
 
-// narrowest is the least that a column is given that can do with less than its texts need.
+// narrowest is the smallest width of a column whose text can be shortened.
 const narrowest = 8
 
-// widths shares a line of so many columns out; 0 is a line without an end.
+// widths distributes the width of a line, in terminal columns, among the table's columns. 0 means
+// no limit.
 func (t *table) widths(line int) []int {
 	widths := make([]int, len(t.head))
 	total := gap * (len(widths) - 1)
@@ -131,7 +132,7 @@ func (t *table) widths(line int) []int {
 			}
 		}
 		if widest < 0 {
-			break // it does not fit; the terminal wraps it
+			break // it cannot fit, so the terminal will wrap it
 		}
 		widths[widest]--
 		total--
@@ -140,7 +141,7 @@ func (t *table) widths(line int) []int {
 	return widths
 }
 
-// print writes the table as the paper has room for it.
+// print writes the table, fitted to the width of the terminal.
 func (t *table) print(p paper) {
 	widths := t.widths(p.screen.Width)
 	p.row(strong, t.kind, widths, t.head)
@@ -149,11 +150,11 @@ func (t *table) print(p paper) {
 	}
 }
 
-// row writes one row, in more than one line where its last text takes them.
+// row writes one row, on several lines if its last text is wrapped.
 func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
 	var b strings.Builder
 	last := len(cells) - 1
-	before := 0 // columns before the last cell
+	before := 0 // width of the columns before the last cell
 	for i, c := range cells[:last] {
 		if kind[i] == '~' || kind[i] == '=' {
 			c = shorten(c, widths[i])
@@ -186,8 +187,8 @@ func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
 	}
 }
 
-// shorten takes the middle out of a text that is wider than a column: of a name, the beginning and
-// the extension tell most.
+// shorten removes the middle of a text that is too wide. The beginning and the extension of a name
+// are the most useful parts.
 func shorten(s string, width int) string {
 	all := runewidth.StringWidth(s)
 	if all <= width || width < 3 {
@@ -199,7 +200,7 @@ func shorten(s string, width int) string {
 	return head + "…" + runewidth.TruncateLeft(s, all-tail, "")
 }
 
-// wrap breaks a text into lines, between words where there are some.
+// wrap breaks a text into lines, between words if possible.
 func wrap(s string, width int) []string {
 	var lines []string
 	for width > 0 && runewidth.StringWidth(s) > width {
@@ -208,7 +209,7 @@ func wrap(s string, width int) []string {
 			head = head[:at]
 		}
 		if head == "" {
-			break // not even one character has room
+			break // not even one character fits
 		}
 		lines = append(lines, head)
 		s = strings.TrimLeft(s[len(head):], " ")
@@ -229,7 +230,7 @@ func (p paper) wrapped(s string, indent int) []string {
 	return wrap(s, max(p.screen.Width-indent, narrowest))
 }
 
-// bar shows which part of a whole is used, in so many characters.
+// bar draws used of a total as a bar of the given width in characters.
 func bar(used, of, width int) string {
 	n := 0
 	if of > 0 {

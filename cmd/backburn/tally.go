@@ -9,17 +9,17 @@ import (
 	"backburn/results"
 )
 
-// tally counts what became of files and links.
+// tally counts the results of files and links.
 type tally struct {
 	files  int
 	links  int
 	counts map[string]int // by verdict, "failed", or "without a verdict"
 }
 
-// undecided is what has no final event.
+// undecided counts entries without a final event.
 const undecided = "without a verdict"
 
-// tallied are the counts in the order in which they are told.
+// tallied are the counts in the order in which they are printed.
 var tallied = []string{"benign", "malware", "phishing", "c2", "grayware", "unrecognised", "failed", undecided}
 
 // event counts a final event.
@@ -45,7 +45,7 @@ func (t *tally) add(what string, link bool) {
 	}
 }
 
-// line is all of it in one line, "" where there is nothing.
+// line returns all counts in one line, or "" if there are none.
 func (t *tally) line(p paper) string {
 	var of []string
 	if t.files > 0 {

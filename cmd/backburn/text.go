@@ -16,9 +16,9 @@ import (
 	"golang.org/x/term"
 )
 
-// printable makes text from outside fit for a terminal: what is no plain character of one
-// (escape sequences, line breaks, marks that turn the direction of writing) is shown as Go
-// would write it in a string, so that a file's name cannot pretend to be anything else.
+// printable makes text from outside safe for a terminal. Escape sequences, line breaks and marks
+// that change the direction of writing are written as in a Go string, so that a file name cannot
+// imitate other output.
 func printable(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
@@ -27,7 +27,7 @@ func printable(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), `\\`, `\`)
 }
 
-// or is s, or a dash where there is nothing.
+// or returns s, or a dash if s is empty.
 func or(s string) string {
 	if s == "" {
 		return "-"
@@ -35,7 +35,7 @@ func or(s string) string {
 	return s
 }
 
-// short is the beginning of a hash.
+// short returns the beginning of a hash.
 func short(hash string) string {
 	if len(hash) > 12 {
 		return hash[:12]
@@ -43,7 +43,7 @@ func short(hash string) string {
 	return or(hash)
 }
 
-// clip is the beginning of a text.
+// clip returns the beginning of a text.
 func clip(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-1]) + "…"
@@ -51,7 +51,7 @@ func clip(s string, n int) string {
 	return s
 }
 
-// clock is a time for people: local, with the day where it is not today.
+// clock formats a time for people: local, and with the date if it is not today.
 func clock(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -63,7 +63,7 @@ func clock(t time.Time) string {
 	return t.Format(time.DateTime)
 }
 
-// ago is how long ago a time is, for people.
+// ago formats how long ago a time is.
 func ago(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -71,7 +71,7 @@ func ago(t time.Time) string {
 	return span(time.Since(t)) + " ago"
 }
 
-// span is a length of time in its two largest units.
+// span formats a duration in its two largest units.
 func span(d time.Duration) string {
 	d = max(d, 0)
 	day := 24 * time.Hour
@@ -86,7 +86,7 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%ds", d/time.Second)
 }
 
-// plural is "1 file", or "3 files".
+// plural returns "1 file" or "3 files".
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -100,7 +100,7 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// printPairs prints what something is called, and what it is, below each other.
+// printPairs prints rows of names and values.
 func printPairs(w io.Writer, rows [][]string) {
 	columns(rows, func(line string) { fmt.Fprintln(w, strings.TrimRight(line, " ")) })
 }
@@ -112,10 +112,10 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// spanFlag is a flag that holds a length of time, of days as well.
+// spanFlag is a flag for a duration that may be given in days.
 type spanFlag struct{ d *time.Duration }
 
-// newSpan is a spanFlag with a default.
+// newSpan returns a spanFlag with a default.
 func newSpan(d *time.Duration, standard time.Duration) spanFlag {
 	*d = standard
 	return spanFlag{d}

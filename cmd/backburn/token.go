@@ -28,7 +28,7 @@ valid one is reused, and a new one is stored for others. It also works without N
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asJSON && !status {
-				return cli.Usagef("--json is for --status: a token is printed as it is")
+				return cli.Usagef("--json needs --status")
 			}
 			ctx := cmd.Context()
 			cfg, err := tool.Config()
@@ -74,7 +74,7 @@ valid one is reused, and a new one is stored for others. It also works without N
 	return cmd
 }
 
-// printToken prints the state of a token for people.
+// printToken prints the state of a token.
 func printToken(w io.Writer, s auth.Status) {
 	ends := "no end"
 	if !s.Expires.IsZero() {
@@ -103,7 +103,7 @@ func printToken(w io.Writer, s auth.Status) {
 		rows = append(rows, []string{"last error", printable(s.LastError) + " (" + ago(s.LastErrorAt) + ")"})
 	}
 	if !s.CooldownUntil.IsZero() {
-		rows = append(rows, []string{"not asked before", clock(s.CooldownUntil)})
+		rows = append(rows, []string{"next request not before", clock(s.CooldownUntil)})
 	}
 	printPairs(w, rows)
 }

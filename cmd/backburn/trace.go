@@ -35,10 +35,10 @@ func traceCommand(tool *cli.App) *cobra.Command {
 		Use:   "trace [SOURCE/]JOB|SHA256|URL|PATH",
 		Short: "Show where a file is and what it waits for",
 		Long: `Finds a job by its ID, or all jobs with the same contents: by SHA-256, by a file (its contents are
-hashed), by the path at which a file was dropped into a watched folder on this machine, as long as
-it is in .backburn, or by a link. It only reads LEDGER, JOBS, DEAD and RESULTS.
+hashed), by a link, or by the original path of a file in a watched folder on this machine (as long
+as the file is in .backburn). It only reads LEDGER, JOBS, DEAD and RESULTS.
 
-JOBS and RESULTS have no index, so at most --limit messages of each are read; a note says when
+JOBS and RESULTS have no index, so at most --limit messages of each are read; a note says if
 there were more. --source narrows both.
 
 Exit code 3 means that nothing was found.`,
@@ -89,8 +89,8 @@ Exit code 3 means that nothing was found.`,
 	}
 	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
-	cmd.Flags().StringVar(&source, "source", "", "look at jobs of this `source` alone")
-	cmd.Flags().Var(spanFlag{&since}, "since", "read events since this time `ago` (default: since the contents are known, or a day)")
+	cmd.Flags().StringVar(&source, "source", "", "only jobs of this `source`")
+	cmd.Flags().Var(spanFlag{&since}, "since", "read events since this time `ago` (default: since the sample was first recorded, or one day)")
 	cmd.Flags().IntVar(&limit, "limit", 10_000, "read at most `n` messages of a stream")
 	return cmd
 }
@@ -100,8 +100,8 @@ var (
 	partOfHash = regexp.MustCompile(`^[0-9a-fA-F]{6,63}$`)
 )
 
-// traceQuery finds out what an argument means: a hash, a link, a file that is there, a file
-// that was claimed, or, where it is none of these, a job's id.
+// traceQuery interprets an argument as a hash, a link, an existing file, a claimed file, or
+// otherwise as a job ID.
 func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	switch {
 	case sha256Text.MatchString(arg):
@@ -132,13 +132,13 @@ func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 		return queue.TraceQuery{Job: id, Source: source}, nil
 	}
 	if strings.ContainsRune(arg, filepath.Separator) {
-		return queue.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched here; `backburn results --json` shows jobs and hashes", arg, pipeline.SpoolDir)
+		return queue.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched on this machine; `backburn results --json` shows jobs and hashes", arg, pipeline.SpoolDir)
 	}
 	return queue.TraceQuery{Job: arg}, nil
 }
 
-// sourceAndID takes a job's full name apart, such as mail/4711. A name below a folder that is there
-// is a path, unless it ends as the id of a watcher's job does.
+// sourceAndID splits a job's full name, such as mail/4711. If a folder of the first name exists,
+// the argument is a path, unless it ends like the ID of a watcher's job.
 func sourceAndID(arg string) (source, id string, ok bool) {
 	source, id, ok = strings.Cut(arg, "/")
 	if !ok || id == "" || strings.Contains(id, "/") || !pipeline.ValidSource(source) {
@@ -190,9 +190,9 @@ func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
 	if len(t.Steps) > 0 {
 		printSteps(w, t.Steps)
 	} else if t.Sample == nil {
-		fmt.Fprintf(w, "\nNothing is known of %s.\n", printable(query.Job+query.SHA256+query.URL))
+		fmt.Fprintf(w, "\nNothing is known about %s.\n", printable(query.Job+query.SHA256+query.URL))
 		if partOfHash.MatchString(query.Job) {
-			fmt.Fprintln(w, "If it is the beginning of a SHA-256: it has to be whole, as `backburn results --json` shows it.")
+			fmt.Fprintln(w, "If it is part of a SHA-256, use all of it, as shown by `backburn results --json`.")
 		}
 	}
 	for _, n := range t.Notes {
@@ -200,8 +200,8 @@ func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
 	}
 }
 
-// printSteps prints what happened, and how long after the step before. Where all is about one job,
-// that is told once.
+// printSteps prints each step and the time since the previous one. If all steps concern one job,
+// the job is printed once.
 func printSteps(w paper, steps []queue.Step) {
 	one := len(jobsOf(steps)) == 1
 	t := newTable("TIME", ">AFTER", "WHAT", "~JOB", "~SOURCE", "~NAME", "=DETAIL")
@@ -239,7 +239,7 @@ func printSteps(w paper, steps []queue.Step) {
 	t.print(w)
 }
 
-// jobsOf are the jobs that steps are about.
+// jobsOf returns the jobs that the steps concern.
 func jobsOf(steps []queue.Step) map[pipeline.Ref]bool {
 	jobs := map[pipeline.Ref]bool{}
 	for _, s := range steps {
@@ -251,7 +251,7 @@ func jobsOf(steps []queue.Step) map[pipeline.Ref]bool {
 	return jobs
 }
 
-// printJobOf says which job steps are about.
+// printJobOf prints the job that the steps concern.
 func printJobOf(w paper, steps []queue.Step) {
 	var ref pipeline.Ref
 	name := ""

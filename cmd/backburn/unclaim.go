@@ -39,7 +39,7 @@ If a worker runs later, jobs of files that were not uploaded yet fail as content
 				}
 			}
 			if kept && !yes {
-				if err := confirm(tool, "Put everything back that was judged, malware among it?"); err != nil {
+				if err := confirm(tool, "Also return judged files, including malware?"); err != nil {
 					return err
 				}
 			}
@@ -66,7 +66,7 @@ func unclaim(cmd *cobra.Command, tool *cli.App, folder string, kept bool) error 
 		fmt.Fprintln(tool.Out, filepath.Join(folder, filepath.FromSlash(to)))
 	})
 	if errors.Is(err, ledger.ErrHeld) {
-		return cli.Exit(cli.Unreachable, fmt.Errorf("%s: a watcher watches it: stop that first", folder))
+		return cli.Exit(cli.Unreachable, fmt.Errorf("%s: a watcher is running for this folder: stop it first", folder))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", folder, err)

@@ -52,13 +52,13 @@ still analyzes it), 4 WildFire cannot be reached.`,
 			return judge(answers)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object per line")
 	return cmd
 }
 
 var anyHash = regexp.MustCompile(`^([0-9a-fA-F]{32}|[0-9a-fA-F]{64})$`)
 
-// sortQuestions tells hashes from links.
+// sortQuestions separates hashes from links.
 func sortQuestions(args []string) (hashes, links []string, err error) {
 	for _, a := range args {
 		switch {
@@ -73,13 +73,13 @@ func sortQuestions(args []string) (hashes, links []string, err error) {
 	return hashes, links, nil
 }
 
-// verdictAnswer is what WildFire says of one hash or link.
+// verdictAnswer is WildFire's answer about one hash or link.
 type verdictAnswer struct {
 	SHA256       string    `json:"sha256,omitempty"`
 	MD5          string    `json:"md5,omitempty"`
 	URL          string    `json:"url,omitempty"`
-	Verdict      string    `json:"verdict"`                // "none" where WildFire left it out
-	Code         *int      `json:"verdict_code,omitempty"` // WildFire's own
+	Verdict      string    `json:"verdict"`                // "none" if WildFire did not return it
+	Code         *int      `json:"verdict_code,omitempty"` // WildFire's own code
 	Malicious    bool      `json:"malicious"`
 	Final        bool      `json:"final"`
 	AnalysisTime time.Time `json:"analysis_time,omitzero"`
@@ -103,7 +103,7 @@ func answerOf(r wildfire.VerdictRecord) verdictAnswer {
 	return a
 }
 
-// ask asks about everything. What was answered comes back along with an error.
+// ask asks about all hashes and links. With an error, it also returns the answers so far.
 func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAnswer, error) {
 	var answers []verdictAnswer
 	if len(hashes) > 0 {
@@ -171,7 +171,7 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 	return nil
 }
 
-// judge is the exit code of answers.
+// judge returns the error that sets the exit code for the answers.
 func judge(answers []verdictAnswer) error {
 	untold := 0
 	for _, a := range answers {
@@ -183,7 +183,7 @@ func judge(answers []verdictAnswer) error {
 		}
 	}
 	if untold > 0 {
-		return cli.Exit(cli.Partial, fmt.Errorf("WildFire has no verdict on %d of %d", untold, len(answers)))
+		return cli.Exit(cli.Partial, fmt.Errorf("WildFire has no verdict for %d of %d", untold, len(answers)))
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ func (o Operator) Resume(ctx context.Context) (fleet.Pause, error) {
 		if p.Until.IsZero() {
 			return "uploads were not paused", err
 		}
-		return fmt.Sprintf("uploads go on; they were %s", p.Reason), err
+		return fmt.Sprintf("uploads continue; they were %s", p.Reason), err
 	})
 
 	return p, err

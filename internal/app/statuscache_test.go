@@ -49,7 +49,7 @@ func TestManyWhoAskCostOneLook(t *testing.T) {
 				t.Errorf("after %s more, up to %s old: look %d, %v; want %d", step.after, step.maxAge, n, err, step.want)
 			}
 		}
-		fault = errors.New("NATS is away")
+		fault = errors.New("NATS is unreachable")
 		time.Sleep(time.Minute)
 		for range 2 { // the second is told what the first learned
 			if n, err := ask(time.Second); n != 4 || !errors.Is(err, fault) {

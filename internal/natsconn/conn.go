@@ -126,7 +126,7 @@ func Health(nc *nats.Conn) func() error {
 
 		f := health.Fault{
 			Cause:  health.CauseTCP,
-			Reason: "NATS is away (" + strings.ToLower(status.String()) + ")",
+			Reason: "NATS is unreachable (" + strings.ToLower(status.String()) + ")",
 			Remedy: "start the NATS server, or check nats.url and the network; nothing is lost meanwhile",
 		}
 		if err := nc.LastError(); err != nil {

@@ -221,7 +221,7 @@ func resume(ctx context.Context, acts Acts, _ request) (string, error) {
 		return "uploads were not paused", nil
 	}
 
-	return "uploads go on", nil
+	return "uploads continue", nil
 }
 
 // statusOf is the status of an action that failed.

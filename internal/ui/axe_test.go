@@ -128,17 +128,17 @@ func named(names []string) *past {
 }
 
 // Nothing keeps anybody from using the page: at a glance, searching, at one file, with and without
-// data, while NATS is away, in light and dark, with the colors of a person's own, at 200 %, on
+// data, while NATS is unreachable, in light and dark, with the colors of a person's own, at 200 %, on
 // every screen.
 func TestPageIsForEverybody(t *testing.T) {
 	t.Parallel()
 	script := needAxe(t)
 	ctx := browser(t)
 	unread := newPast()
-	unread.state = history.State{Error: "NATS is away"}
+	unread.state = history.State{Error: "NATS is unreachable"}
 	away := trouble()
 	away.Status = nil
-	away.Away = &app.Away{Since: time.Now().Add(-time.Minute), Reason: "NATS is away (reconnecting)"}
+	away.Away = &app.Away{Since: time.Now().Add(-time.Minute), Reason: "NATS is unreachable (reconnecting)"}
 	names := hostileNames()
 	for _, tc := range []struct {
 		name  string

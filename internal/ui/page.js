@@ -170,7 +170,7 @@
     if (known) $("#simulated").hidden = !st.simulated;
     for (const e of document.querySelectorAll(".fleet")) e.hidden = !known;
     if (known) showFleet(st);
-    else put(away, "NATS is away since " + full(st.away.since) + st.away.reason.replace(/^NATS is away\s*/, " ").replace(/^(?! )/, ": ").trimEnd() + ". Since then nothing is known of the fleet; what follows is what this process knows by itself.");
+    else put(away, "NATS has been unreachable since " + full(st.away.since) + st.away.reason.replace(/^NATS is unreachable\s*/, " ").replace(/^(?! )/, ": ").trimEnd() + ". Since then nothing is known of the fleet; what follows is what this process knows by itself.");
     showProblems(st, known);
   }
 
@@ -643,7 +643,7 @@
     if (bound.older && bound.from) say.push("reaches back to " + seconds(bound.from) + "; `backburn results` has what is older");
     if (list.children.length >= MOST && more) say.push("narrow the search to see older ones");
     tell($("#matches"), say.join("; "));
-    if (natsAway) stream("away", known ? "NATS is away: nothing new since " + seconds(natsAway) : "NATS is away since " + seconds(natsAway));
+    if (natsAway) stream("away", known ? "NATS is unreachable: nothing new since " + seconds(natsAway) : "NATS has been unreachable since " + seconds(natsAway));
     else if (!known) stream("waiting", bound.error || "reading…");
     else stream("live", "live");
   }

@@ -257,19 +257,19 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 }
 
-// A page that is opened while NATS is away shows the process's own parts, and says of the rest that
+// A page that is opened while NATS is unreachable shows the process's own parts, and says of the rest that
 // it is not known. It says nothing untrue.
 func TestPageOfAProcessWithoutNATS(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
 	unread := newPast()
-	unread.state = history.State{Error: "NATS is away"}
+	unread.state = history.State{Error: "NATS is unreachable"}
 	st := trouble()
 	st.Status = nil
-	st.Away = &app.Away{Since: time.Now().Add(-time.Minute), Reason: "NATS is away (reconnecting)"}
+	st.Away = &app.Away{Since: time.Now().Add(-time.Minute), Reason: "NATS is unreachable (reconnecting)"}
 	do(t, ctx, chromedp.Navigate(serve(t, func() (app.Status, error) { return st, nil }, unread)))
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "away" && !document.querySelector("#away").hidden`)
-	if got := text(t, ctx, "#away"); !strings.Contains(got, "NATS is away since ") || !strings.Contains(got, "(reconnecting)") {
+	if got := text(t, ctx, "#away"); !strings.Contains(got, "NATS has been unreachable since ") || !strings.Contains(got, "(reconnecting)") {
 		t.Errorf("it says %q", got)
 	}
 	page := value[string](t, ctx, "document.body.innerText")
