@@ -159,6 +159,55 @@ func TestReloadRefused(t *testing.T) {
 	p.Stop()
 }
 
+// A reload that fails at one part leaves the others as they are: a sink that was to change goes on
+// as it is, and one that was to go stays.
+func TestReloadIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	fileSink := func(name, file string) string {
+		return fmt.Sprintf("[[sink]]\nname = %q\nkind = \"file\"\npath = %q\n", name, file)
+	}
+	s := testkit.NewSite(t)
+	s.Configure(testkit.Settings{"log.level": "info"})
+	s.Append(fileSink("changes", "changes.jsonl") + fileSink("goes", "goes.jsonl"))
+	p := s.Start("backburn", "run")
+	p.Logged("ready")
+	js := s.Queue(p)
+
+	// The file of dead letters is a folder, which only opening it tells.
+	if err := os.Mkdir(s.Path("letters"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.Configure(testkit.Settings{"log.level": "debug"})
+	s.Append("[[policy]]\nname = \"*.exe\"\nsubmit = \"never\"\n" +
+		fileSink("changes", "other.jsonl") +
+		"[[sink]]\nname = \"fails\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\ndead_file = \"letters\"\n")
+	p.Signal(syscall.SIGHUP)
+	if got := fieldWords(p.Logged(refused), "problems"); len(got) != 1 || !strings.Contains(got[0], "sink fails: dead_file") {
+		t.Errorf("refused for %q", got)
+	}
+
+	f := testkit.File{Name: "a.exe", Body: []byte("MZ a"), Verdict: "benign"}
+	s.Drop(f)
+	testkit.OneEach(t, []testkit.File{f}, testkit.Finals(t, js, 1))
+	for _, sink := range []string{"changes", "goes"} {
+		s.Until("the event in the file of the sink "+sink, func() bool {
+			b, _ := os.ReadFile(s.Path(sink + ".jsonl"))
+			return strings.Contains(string(b), `"verdict":"benign"`)
+		})
+		p.Until("/metrics", func(_ int, body string) bool {
+			return strings.Contains(body, fmt.Sprintf(`backburn_sink_events_total{outcome="sent",sink=%q}`, sink))
+		})
+		p.Until("/readyz", func(_ int, body string) bool { return strings.Contains(body, fmt.Sprintf("%q", sink)) })
+	}
+	if _, err := os.Stat(s.Path("other.jsonl")); err == nil {
+		t.Error("a sink of the refused configuration runs")
+	}
+	if strings.Contains(p.Stderr(), `"level":"debug"`) {
+		t.Error("the log level of the refused configuration holds")
+	}
+	p.Stop()
+}
+
 // Jobs that wait for a budget, of the day or of a rule, go on when the configuration allows more.
 func TestReloadRaisesABudget(t *testing.T) {
 	t.Parallel()

@@ -80,8 +80,8 @@ func problemsOf(err error) []string {
 	return texts
 }
 
-// takeUp reads the configuration, and has the parts go by it as far as they can. It returns what is
-// different from the one before.
+// takeUp reads the configuration, and has the parts go by it as far as they can: all of them, or
+// none. It returns what is different from the one before.
 func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
 	r := n.roles.Reload
 	next, err := r.Read()
@@ -102,22 +102,11 @@ func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
 
 	cfg := n.config().Reloaded(next)
 	n.guard.Add(cfg.Guarded()) // before anybody uses a new secret
-	if n.roles.Sinks {
-		if err := n.sinks.change(cfg.Sink); err != nil {
-			return nil, err
-		}
+	apply, err := n.prepare(ctx, cfg)
+	if err != nil {
+		return nil, err
 	}
-	if n.worker != nil {
-		wcfg, err := WorkerConfig(cfg)
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
-		defer cancel()
-		if err := n.worker.Reconfigure(ctx, wcfg); err != nil {
-			return nil, err
-		}
-	}
+	apply()
 	r.Level(cfg.Log.Level)
 
 	r.Loaded = loaded
@@ -125,4 +114,39 @@ func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
 	n.member.SetConfig(fingerprint(cfg))
 
 	return changes, nil
+}
+
+// prepare does all of a reload that can be refused, and returns what is left to do. The worker is
+// the last of it, since it goes by a configuration at once.
+func (n *Node) prepare(ctx context.Context, cfg config.Config) (apply func(), err error) {
+	if !n.roles.Sinks {
+		return func() {}, n.reconfigureWorker(ctx, cfg)
+	}
+
+	change, err := n.sinks.prepare(cfg.Sink)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.reconfigureWorker(ctx, cfg); err != nil {
+		change.drop()
+		return nil, err
+	}
+
+	return change.apply, nil
+}
+
+// reconfigureWorker has the worker, where there is one, go by a configuration.
+func (n *Node) reconfigureWorker(ctx context.Context, cfg config.Config) error {
+	if n.worker == nil {
+		return nil
+	}
+
+	wcfg, err := WorkerConfig(cfg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+	defer cancel()
+
+	return n.worker.Reconfigure(ctx, wcfg)
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"reflect"
@@ -34,6 +33,7 @@ type sinks struct {
 	mu    sync.Mutex
 	all   []*oneSink
 	start func(*oneSink) // has one run; nil before run, and after it
+	ended bool           // run is over, or nearly: none starts any more
 }
 
 // oneSink is a sink, with what it was made of.
@@ -42,32 +42,77 @@ type oneSink struct {
 
 	cfg    config.Sink
 	target sink.Target
-	stop   context.CancelFunc
-	ended  chan struct{} // closed when it stopped
+	stop   context.CancelFunc // nil before it runs
+	ended  chan struct{}      // closed when it stopped
 }
 
-// make makes a sink before the others run.
-func (s *sinks) make(c config.Sink, target sink.Target) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	return s.makeLocked(c, target)
+// end returns when the sink hands nothing on any more.
+func (o *oneSink) end() {
+	if o.stop == nil {
+		_ = o.target.Close()
+		return
+	}
+	o.stop()
+	<-o.ended
 }
 
-// makeLocked makes a sink, and has it run if the others do.
-func (s *sinks) makeLocked(c config.Sink, target sink.Target) error {
+// makeAll makes sinks that do not run yet: all of them, or none.
+func (s *sinks) makeAll(list []config.Sink) ([]*oneSink, error) {
+	var all []*oneSink
+	for _, c := range list {
+		o, err := s.make(c)
+		if err != nil {
+			closeTargets(all)
+			return nil, err
+		}
+		all = append(all, o)
+	}
+
+	return all, nil
+}
+
+func (s *sinks) make(c config.Sink) (*oneSink, error) {
+	target, err := SinkTarget(c)
+	if err != nil {
+		return nil, fmt.Errorf("sink %s: %w", c.Name, err)
+	}
 	made, err := sink.New(s.js, SinkConfig(s.prefix, c), target, s.log, s.reg)
 	if err != nil {
-		return err
+		_ = target.Close()
+		return nil, err
 	}
-	s.health.Func("sink", c.Name, func() error { return sinkFault(made.Status()) })
-	o := &oneSink{Sink: made, cfg: c, target: target}
+
+	return &oneSink{Sink: made, cfg: c, target: target}, nil
+}
+
+// closeTargets ends sinks that never ran.
+func closeTargets(all []*oneSink) {
+	for _, o := range all {
+		_ = o.target.Close()
+	}
+}
+
+// add has sinks that were made listed, before the others run.
+func (s *sinks) add(made []*oneSink) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range made {
+		if err := o.Announce(); err != nil {
+			return err
+		}
+		s.addLocked(o)
+	}
+
+	return nil
+}
+
+// addLocked has a sink listed, and has it run if the others do.
+func (s *sinks) addLocked(o *oneSink) {
+	s.health.Func("sink", o.cfg.Name, func() error { return sinkFault(o.Status()) })
 	s.all = append(s.all, o)
 	if s.start != nil {
 		s.start(o)
 	}
-
-	return nil
 }
 
 // run hands events on until ctx ends or a sink fails for good.
@@ -92,54 +137,64 @@ func (s *sinks) run(ctx context.Context) error {
 
 	<-ctx.Done()
 	s.mu.Lock()
-	s.start = nil // nothing is made to run from here on
+	s.start = nil
+	s.ended = true
 	s.mu.Unlock()
 
 	return group.Wait()
 }
 
-// change has those run that a configuration names. A sink that is the same in it is left alone, and
-// one that is not goes on with the event at which it stopped.
-func (s *sinks) change(to []config.Sink) error {
+// sinkChange is a change of the sinks in which all that can be refused is done.
+type sinkChange struct {
+	sinks *sinks
+	to    []config.Sink
+	made  []*oneSink // do not run yet
+}
+
+// prepare makes the sinks of a configuration that differ from those that run, and leaves those as
+// they are. The caller applies the change, or drops it, before another one is prepared.
+func (s *sinks) prepare(to []config.Sink) (*sinkChange, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.start == nil {
-		return errors.New("the process is stopping")
+
+	made, err := s.makeAll(slices.DeleteFunc(slices.Clone(to), s.unchangedLocked))
+	if err != nil {
+		return nil, err
 	}
 
-	targets := map[string]sink.Target{}
-	for _, c := range to {
-		if s.unchangedLocked(c) {
-			continue
-		}
-		target, err := SinkTarget(c)
-		if err != nil {
-			for _, t := range targets {
-				_ = t.Close()
-			}
-			return fmt.Errorf("sink %s: %w", c.Name, err)
-		}
-		targets[c.Name] = target
+	return &sinkChange{sinks: s, to: to, made: made}, nil
+}
+
+// drop leaves the sinks as they were.
+func (c *sinkChange) drop() { closeTargets(c.made) }
+
+// apply has those sinks run that the configuration names. One that is the same in it is left alone,
+// and one that is not goes on with the event at which it stopped. It does nothing in a process that
+// is stopping.
+func (c *sinkChange) apply() {
+	s := c.sinks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		c.drop()
+		return
 	}
 
 	s.all = slices.DeleteFunc(s.all, func(o *oneSink) bool {
-		if slices.ContainsFunc(to, func(c config.Sink) bool { return reflect.DeepEqual(c, o.cfg) }) {
+		if slices.ContainsFunc(c.to, func(to config.Sink) bool { return reflect.DeepEqual(to, o.cfg) }) {
 			return false
 		}
-		o.stop()
-		<-o.ended
+		o.end()
 		o.Withdraw()
 		s.health.Forget("sink", o.cfg.Name)
 		return true
 	})
-	var failed []error
-	for _, c := range to {
-		if target := targets[c.Name]; target != nil {
-			failed = append(failed, s.makeLocked(c, target))
+	for _, o := range c.made {
+		if err := o.Announce(); err != nil { // the one of its name has withdrawn
+			s.log.Error().Err(err).Msg("a sink runs without metrics")
 		}
+		s.addLocked(o)
 	}
-
-	return errors.Join(failed...)
 }
 
 func (s *sinks) unchangedLocked(c config.Sink) bool {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -158,16 +157,11 @@ func (n *Node) startSinks() error {
 		reg:    n.reg,
 		health: n.health,
 	}
-	for _, c := range n.cfg.Sink {
-		target, err := SinkTarget(c)
-		if err != nil {
-			return fmt.Errorf("sink %s: %w", c.Name, err)
-		}
-		n.undo = append(n.undo, func() { _ = target.Close() })
-		if err := n.sinks.make(c, target); err != nil {
-			return err
-		}
+	made, err := n.sinks.makeAll(n.cfg.Sink)
+	if err != nil {
+		return err
 	}
+	n.undo = append(n.undo, func() { closeTargets(made) })
 
-	return nil
+	return n.sinks.add(made)
 }

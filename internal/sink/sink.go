@@ -57,6 +57,7 @@ type Sink struct {
 	target Target
 	dead   *deadFile // nil if there is none
 	log    zerolog.Logger
+	reg    prometheus.Registerer
 	metric *metrics
 	state  state
 }
@@ -64,7 +65,8 @@ type Sink struct {
 // keepAlive is the interval at which a sink tells the server that it is still processing an event.
 const keepAlive = 10 * time.Second
 
-// New creates a sink, which becomes the owner of target. It registers metrics on reg.
+// New creates a sink. The caller closes target, until Run has been called. The metrics are
+// registered by Announce, so that a sink can be created while another one with its name runs.
 func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, reg prometheus.Registerer) (*Sink, error) {
 	cfg = cfg.withDefaults()
 	s := &Sink{
@@ -72,6 +74,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 		js:     js,
 		target: target,
 		log:    log.With().Str("component", "sink").Str("sink", cfg.Name).Logger(),
+		reg:    reg,
 		sub: results.NewSubscriber(js, results.SubscriberConfig{
 			// A new sink starts with new events, not with those of the past month.
 			Since:   time.Now(),
@@ -87,9 +90,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 	if s.dead, err = openDeadFile(cfg.DeadFile); err != nil {
 		return nil, fmt.Errorf("sink %s: dead_file: %w", cfg.Name, err)
 	}
-	if s.metric, err = newMetrics(cfg.Name, reg, &s.state); err != nil {
-		return nil, fmt.Errorf("sink %s: %w", cfg.Name, err)
-	}
+	s.metric = newMetrics(cfg.Name, &s.state)
 	s.state.begin(cfg)
 	return s, nil
 }
@@ -104,9 +105,18 @@ func (s *Sink) Run(ctx context.Context) error {
 	return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 }
 
-// Withdraw unregisters the sink's metrics, so that another sink with its name can be created. Call
-// it only after Run has returned.
-func (s *Sink) Withdraw() { s.metric.withdraw() }
+// Announce registers the sink's metrics. It returns an error while those of another sink with its
+// name are registered.
+func (s *Sink) Announce() error {
+	if err := s.metric.register(s.reg); err != nil {
+		return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
+	}
+	return nil
+}
+
+// Withdraw unregisters the sink's metrics, so that another sink with its name can announce its own.
+// Call it only after Run has returned.
+func (s *Sink) Withdraw() { s.metric.unregister(s.reg) }
 
 // Status returns the state of the sink. It is safe for concurrent use.
 func (s *Sink) Status() Status { return s.state.get() }

@@ -234,6 +234,9 @@ func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Ta
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Announce(); err != nil {
+		t.Fatal(err)
+	}
 	r.Sink = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -107,10 +107,10 @@ type metrics struct {
 	sent, dead, skipped prometheus.Counter
 	failed              map[Kind]prometheus.Counter
 
-	withdraw func() // unregisters all
+	all []prometheus.Collector
 }
 
-func newMetrics(name string, reg prometheus.Registerer, s *state) (*metrics, error) {
+func newMetrics(name string, s *state) *metrics {
 	sink := prometheus.Labels{"sink": name}
 	events := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name:        "backburn_sink_events_total",
@@ -137,19 +137,9 @@ func newMetrics(name string, reg prometheus.Registerer, s *state) (*metrics, err
 		Help:        "Events pending for a sink, as of its last attempt.",
 		ConstLabels: sink,
 	}, func() float64 { return float64(s.get().Behind) })
-	all := []prometheus.Collector{events, failed, paused, behind}
-	for _, c := range all {
-		if err := reg.Register(c); err != nil {
-			return nil, err
-		}
-	}
 
 	m := &metrics{
-		withdraw: func() {
-			for _, c := range all {
-				reg.Unregister(c)
-			}
-		},
+		all:     []prometheus.Collector{events, failed, paused, behind},
 		sent:    events.WithLabelValues("sent"),
 		dead:    events.WithLabelValues("dead_lettered"),
 		skipped: events.WithLabelValues("skipped"),
@@ -158,5 +148,24 @@ func newMetrics(name string, reg prometheus.Registerer, s *state) (*metrics, err
 	for _, k := range Kinds() {
 		m.failed[k] = failed.WithLabelValues(string(k))
 	}
-	return m, nil
+	return m
+}
+
+// register shows the metrics on reg: all, or none of them.
+func (m *metrics) register(reg prometheus.Registerer) error {
+	for i, c := range m.all {
+		if err := reg.Register(c); err != nil {
+			for _, done := range m.all[:i] {
+				reg.Unregister(done)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *metrics) unregister(reg prometheus.Registerer) {
+	for _, c := range m.all {
+		reg.Unregister(c)
+	}
 }
