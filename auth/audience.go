@@ -14,9 +14,9 @@ import (
 
 const audiencePath = "/rest/platform/authorization/v1/audiences"
 
-// LookupAudience asks WatchGuard Cloud for the audience by which a service provider reaches
-// an account that it manages (such as "WGC-1-123abc456"). The result is for
-// Profile.Audience: tokens are made for one audience each. p itself must have none.
+// LookupAudience asks WatchGuard Cloud for the audience through which a service provider reaches a
+// managed account (such as "WGC-1-123abc456"). Set Profile.Audience to the result, since a token is
+// valid for one audience only. p itself must have no audience.
 func LookupAudience(ctx context.Context, p Profile, account string, opts ...Option) (string, error) {
 	if !slices.Contains(p.Kind.Keys(), "audience") || p.Audience != "" {
 		return "", fmt.Errorf("auth.%s: audiences are looked up with a profile of kind %q without an audience", p.Name, KindWatchGuard)

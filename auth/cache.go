@@ -8,8 +8,8 @@ func (s *Source) install(h *held) {
 	s.endCooldown()
 }
 
-// accept records that the current token worked. It ends the cool-down of a breaker that was
-// opened for this very token: the call that was refused overtook one that was not. mu is held.
+// accept records that the current token worked. If the loop breaker was opened for this token, its
+// cool-down ends: another call with the token has succeeded. mu is held.
 func (s *Source) accept(h *held) {
 	h.worked.Store(true)
 	s.lastReject = time.Time{}
@@ -20,14 +20,14 @@ func (s *Source) accept(h *held) {
 	}
 }
 
-// endCooldown lets the token endpoint be asked again. mu is held.
+// endCooldown allows token requests again. mu is held.
 func (s *Source) endCooldown() {
 	s.cool.granted()
 	s.lastErr = nil
 	s.announce()
 }
 
-// noteError keeps what Status shows. mu is held.
+// noteError records the error that Status shows. mu is held.
 func (s *Source) noteError(e *AuthError, now time.Time) {
 	s.lastErr = e
 	s.lastErrAt = now

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// cooldown remembers why nobody is to be asked for a token, and until when. It is a
-// negative cache: callers get the error that is in it.
+// cooldown records why no token may be requested, and until when. It is a negative cache: callers
+// get the error that it contains.
 type cooldown struct {
 	until  time.Time
 	err    *AuthError
@@ -15,10 +15,10 @@ type cooldown struct {
 	breaks int // fresh tokens refused in a row
 
 	refused  string // fingerprint of the fresh token that was refused; "" for any other cause
-	revision uint64 // of the shared record when it said so too; 0: only this process knows
+	revision uint64 // revision of the shared record with this cool-down; 0: it is local
 }
 
-// remaining returns what is left, 0 when it is over.
+// remaining returns the rest of the cool-down, or 0 if it is over.
 func (c *cooldown) remaining(now time.Time) time.Duration {
 	if c.err == nil {
 		return 0
@@ -26,8 +26,8 @@ func (c *cooldown) remaining(now time.Time) time.Duration {
 	return max(c.until.Sub(now), 0)
 }
 
-// note remembers a failure and for how long it holds. revision is that of the shared record
-// which says so; 0: none does.
+// note starts a cool-down after a failure. revision is that of the shared record that reports the
+// failure, or 0.
 func (c *cooldown) note(now time.Time, e *AuthError, revision uint64, t timing) {
 	n := &c.soft
 	if e.Permanent {
@@ -40,8 +40,9 @@ func (c *cooldown) note(now time.Time, e *AuthError, revision uint64, t timing) 
 	*n++
 }
 
-// pause returns how long a failure holds, the one after n like it. A server's Retry-After
-// wins. A missing grant is looked for every minute: somebody may have logged in.
+// pause returns the length of the cool-down after n earlier failures of the same class. A
+// Retry-After from the server takes precedence. A missing grant is looked for every minute, because
+// somebody may log in.
 func (t timing) pause(e *AuthError, n int) time.Duration {
 	switch {
 	case e.RetryAfter > 0:
@@ -66,6 +67,6 @@ func (c *cooldown) trip(now time.Time, e *AuthError, id string, t timing) {
 	c.revision = 0
 }
 
-// granted forgets failures of the token endpoint. Refusals of fresh tokens stay counted:
-// a new token proves nothing about whether the service takes it.
+// granted resets the failures of the token endpoint. Refusals of fresh tokens stay counted: a new
+// token does not prove that the service accepts it.
 func (c *cooldown) granted() { *c = cooldown{breaks: c.breaks} }

@@ -7,15 +7,15 @@ import (
 	"backburn/auth/internal/secret"
 )
 
-// credential is the secrets of a profile.
+// credential has the secrets of a profile.
 type credential struct {
 	client   *secret.File // of the OAuth client; for a kind without one, the API key
-	apiKey   *secret.File // what goes beside the token; nil for most kinds
-	cacheKey Secret       // seals what is shared and stored; unset: the client secret does
+	apiKey   *secret.File // sent in addition to the token; nil for most kinds
+	cacheKey Secret       // seals shared and stored values; unset: the client secret is used
 }
 
-// openCredential reads the secrets of a profile, so that what is wrong with their files shows
-// at once. formField is that of the kind: there is an API key and no OAuth client.
+// openCredential reads the secrets of a profile, so that faults in their files are found at once.
+// formField says that the kind has an API key and no OAuth client.
 func openCredential(p Profile, formField bool) (credential, error) {
 	var c credential
 	var cacheKey *secret.File
@@ -47,7 +47,7 @@ func openCredential(p Profile, formField bool) (credential, error) {
 	return c, nil
 }
 
-// files returns those of the secrets that may be replaced while the process runs.
+// files returns the secrets that may be replaced while the process runs.
 func (c credential) files() []*secret.File {
 	out := []*secret.File{c.client}
 	if c.apiKey != nil {
@@ -56,7 +56,7 @@ func (c credential) files() []*secret.File {
 	return out
 }
 
-// reload reads the files again and reports whether any holds another secret.
+// reload reads the files again and reports whether any secret has changed.
 func (c credential) reload() (changed bool, err error) {
 	var errs []error
 	for _, f := range c.files() {

@@ -17,12 +17,12 @@ func (p Profile) clientAuth() string { return cmp.Or(p.ClientAuth, p.preset().cl
 
 const tokenPath = "/oauth/token"
 
-// tokenURL returns where tokens are asked for.
+// tokenURL returns the URL of the token endpoint.
 func (p Profile) tokenURL() string {
 	return cmp.Or(p.TokenURL, p.preset().tokenURL, p.apiURL()+tokenPath)
 }
 
-// apiURL returns the base of the API, without a slash at its end; "" where none is known.
+// apiURL returns the base of the API, without a trailing slash; "" if none is known.
 func (p Profile) apiURL() string {
 	if p.URL != "" {
 		return strings.TrimRight(p.URL, "/")
@@ -33,7 +33,7 @@ func (p Profile) apiURL() string {
 	return ""
 }
 
-// scope returns the scope to ask for. What is granted may be wider and is not compared.
+// scope returns the scope to request. The granted scope may be wider and is not checked.
 func (p Profile) scope() string {
 	if p.Scope == "" && p.preset().scope != nil {
 		return p.preset().scope(p)
@@ -69,7 +69,7 @@ func (p Profile) client(o options) oauth.Client {
 	}
 }
 
-// sealed returns what sealed values of the profile are bound to.
+// sealed returns the context to which the profile's sealed values are bound.
 func (p Profile) sealed() seal.Credential {
 	return seal.Credential{
 		Kind:       string(p.Kind),
@@ -82,7 +82,7 @@ func (p Profile) sealed() seal.Credential {
 	}
 }
 
-// parts returns what a grant of the profile is made of.
+// parts returns the dependencies of the profile's grant.
 func (p Profile) parts(c credential, m *metrics, o options) grantParts {
 	p.AuthorizeURL = cmp.Or(p.AuthorizeURL, p.preset().authorizeURL)
 	p.RevokeURL = cmp.Or(p.RevokeURL, p.preset().revokeURL)

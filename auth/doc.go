@@ -18,8 +18,8 @@
 //
 //   - A Source makes one token request at a time, however many callers wait. With a [Bucket] this
 //     holds for the whole fleet.
-//   - After a failure, or while Retry-After says so, callers get the error and the time of the next
-//     attempt. The server is not asked meanwhile.
+//   - After a failure, or until the server's Retry-After, callers get the error and the time of the
+//     next attempt, and the server is not asked.
 //   - This cool-down ends in the whole fleet as soon as its cause does: a login, a new secret, or a
 //     token of another process.
 //   - A caller waits at most until its own context ends. It never cancels the request that others

@@ -2,8 +2,8 @@ package auth
 
 import "time"
 
-// follow applies a record that another process may have changed: its token, whether that
-// worked, and the end of a cool-down. h is the record's token, nil where it has none.
+// follow applies a record that another process may have changed: its token, whether the token
+// worked, and the end of a cool-down. h is the record's token, or nil.
 func (s *Source) follow(v view, h *held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -22,8 +22,8 @@ func (s *Source) follow(v view, h *held) {
 	}
 }
 
-// refusalShared applies what the record says about a fresh token that was refused here: another
-// process may know that it worked.
+// refusalShared applies the record's data about a fresh token that was refused here. Another
+// process may have recorded that the token worked.
 func (s *Source) refusalShared(id string, v view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,8 +38,8 @@ func (s *Source) refusalShared(id string, v view) {
 	}
 }
 
-// learn marks the current token as one that worked if h, the same token as another process
-// shared it, says so. mu is held.
+// learn marks the current token as accepted if another process has recorded that in h, which holds
+// the same token. mu is held.
 func (s *Source) learn(h *held) {
 	cur := s.current.Load()
 	if cur != nil && cur.id == h.id && h.worked.Load() && !cur.worked.Load() {
@@ -47,7 +47,7 @@ func (s *Source) learn(h *held) {
 	}
 }
 
-// adopt makes a token of the fleet the current one where that is an improvement. mu is held.
+// adopt makes a token of the fleet the current one if it is better. mu is held.
 func (s *Source) adopt(h *held) {
 	now := time.Now()
 	if h.phase(now) != fresh || h.id == s.lastRefused {

@@ -10,37 +10,37 @@ import (
 	"backburn/auth/internal/secret"
 )
 
-// grant is how the tokens of one kind are got. Mint is called by one goroutine at a time,
-// everything else by any.
+// grant gets the tokens of one kind. Only one goroutine at a time calls Mint; all other methods are
+// safe for concurrent use.
 type grant interface {
 	// Mint makes one attempt to get a token. Its errors are *AuthError.
 	Mint(ctx context.Context) (oauth.Minted, error)
 
-	// Reload reports whether a newer grant is stored than those used or reported before.
-	// Secret files are not its matter.
+	// Reload reports whether a newer grant is stored than those used or reported before. It does
+	// not read secret files.
 	Reload(ctx context.Context) bool
 
-	// Generation counts the grants that are stored; 0 where there are none to store.
+	// Generation returns the number of the newest stored grant; 0 for kinds that store none.
 	Generation() uint64
 
-	// Status says since when there is a grant, for kinds that store one.
+	// Status describes the stored grant, for kinds that store one.
 	Status() cortex.Status
 
-	// Close ends what runs in the background.
+	// Close stops the background work.
 	Close()
 }
 
-// grantParts is what a grant is made of.
+// grantParts are the dependencies of a grant.
 type grantParts struct {
-	profile    Profile // with the addresses that the kind has by default
+	profile    Profile // with the default addresses of the kind
 	client     oauth.Client
 	sealed     seal.Credential
 	credential credential
-	metrics    *metrics // nil: a login or logout
+	metrics    *metrics // nil for a login or logout
 	options    options
 }
 
-// constant is the part of a grant that stores nothing.
+// constant has the methods of a grant that stores nothing.
 type constant struct{}
 
 func (constant) Reload(context.Context) bool { return false }
@@ -48,7 +48,7 @@ func (constant) Generation() uint64          { return 0 }
 func (constant) Status() cortex.Status       { return cortex.Status{} }
 func (constant) Close()                      {}
 
-// keyGrant has a key in place of tokens.
+// keyGrant returns an API key instead of tokens.
 type keyGrant struct {
 	constant
 	key *secret.File

@@ -9,37 +9,37 @@ import (
 	"backburn/auth/internal/seal"
 )
 
-// phase is where a token stands in its life.
+// phase is a stage in a token's life.
 type phase int
 
 const (
-	fresh   phase = iota // served as it is
-	stale                // served, while one renewal runs in the background
-	expired              // not served
-	refused              // a service said 401 to it: not served
+	fresh   phase = iota // returned as it is
+	stale                // returned, while a renewal runs in the background
+	expired              // not returned
+	refused              // a service answered 401: not returned
 )
 
 func (p phase) String() string { return [...]string{"fresh", "stale", "expired", "rejected"}[p] }
 
-// held is a token in the cache. All but the two flags at its end is fixed when it is made.
+// held is a token in the cache. Only the last two fields change after it is created.
 type held struct {
 	value      string
 	id         string // fingerprint
 	generation uint64
 	foreign    bool          // minted by another process of the fleet
-	sent       time.Time     // when the request for it left this machine, or as near as can be told
+	sent       time.Time     // when the request for it was sent, at least approximately
 	sentWall   int64         // the same on the wall clock, Unix nanoseconds
-	life       time.Duration // from sent; 0: without end
-	renewAt    time.Duration // from sent: stale from here; 0: never
+	life       time.Duration // counted from sent; 0: does not expire
+	renewAt    time.Duration // counted from sent: when the token becomes stale; 0: never
 
 	rejected atomic.Bool // a service answered 401 to it
-	worked   atomic.Bool // a service took it, here or in another process of the fleet
+	worked   atomic.Bool // a service accepted it, here or in another process of the fleet
 }
 
-// hold makes a cached token of life d. The last part of a life is the renewal window: a
-// fifth of it, at most window, less a random third, so that a fleet does not renew in
-// step. It follows from the life alone, so that no answer of a server, however absurd,
-// can make every call a renewal.
+// hold makes a cached token of life d. The last part of a life is the renewal window: a fifth of
+// it, at most window, less a random third, so that the processes of a fleet do not all renew at the
+// same time. It depends only on the life, so no answer of a server can make every call start a
+// renewal.
 func hold(value string, generation uint64, sent time.Time, d, window time.Duration) *held {
 	h := &held{
 		value:      value,
@@ -57,8 +57,8 @@ func hold(value string, generation uint64, sent time.Time, d, window time.Durati
 	return h
 }
 
-// age returns how old the token is by the clock that says more: the monotonic one stops
-// while a machine sleeps, the wall clock can be set.
+// age returns the larger of two ages, by the monotonic clock and by the wall clock: the first stops
+// while a machine sleeps, the second can be set.
 func (h *held) age(now time.Time) time.Duration {
 	return max(now.Sub(h.sent), time.Duration(now.UnixNano()-h.sentWall))
 }
@@ -80,14 +80,14 @@ func (h *held) phase(now time.Time) phase {
 	}
 }
 
-// endsWithin reports whether the token ends within d and a new one would last longer: one that
-// is in the first half of its life is about as good as it gets.
+// endsWithin reports whether the token expires within d and a new one would last longer. In the
+// first half of its life a token is not worth replacing.
 func (h *held) endsWithin(d time.Duration, now time.Time) bool {
 	age := h.age(now)
 	return h.servable(now) && h.life != 0 && h.life-age < d && age >= h.life/2
 }
 
-// servable reports whether the token may still be given out.
+// servable reports whether the token may still be returned.
 func (h *held) servable(now time.Time) bool { return h != nil && h.phase(now) <= stale }
 
 // outlives reports whether h ends after other.
@@ -98,12 +98,11 @@ func (h *held) outlives(other *held) bool {
 	return h.sent.Add(h.life).After(other.sent.Add(other.life))
 }
 
-// is reports whether h holds token, in time that does not depend on where they differ.
+// is reports whether h holds token, in constant time.
 func (h *held) is(token string) bool {
 	return subtle.ConstantTimeCompare([]byte(h.value), []byte(token)) == 1
 }
 
-// Fingerprint names a token without giving it away: the first 12 hexadecimal digits of its
-// SHA-256. It is fit for logs because tokens are long and random; passwords are not, and
-// must not be passed to it.
+// Fingerprint identifies a token without revealing it: the first 12 hexadecimal digits of its
+// SHA-256. It is safe in logs because tokens are long and random. Do not pass passwords to it.
 func Fingerprint(token string) string { return seal.Fingerprint(token) }

@@ -8,11 +8,11 @@ import (
 	"backburn/auth/internal/oauth"
 )
 
-// hostSet is where a token may go. Entries are "host:port", or ".domain:port" for the hosts
-// below a domain.
+// hostSet lists the hosts that may receive a token. Entries are "host:port", or ".domain:port" for
+// the hosts below a domain.
 type hostSet []string
 
-// newHostSet collects the hosts of a profile: its URL's, the kind's own, and more.
+// newHostSet collects the hosts of a profile: the host of its URL, those of its kind, and more.
 func newHostSet(p Profile, more []string) hostSet {
 	var set hostSet
 	if u, err := url.Parse(p.apiURL()); err == nil && u.Hostname() != "" {
@@ -30,8 +30,8 @@ func newHostSet(p Profile, more []string) hostSet {
 	return set
 }
 
-// has reports whether a request to u may carry the token: to a known host, and encrypted
-// unless it does not leave the machine.
+// has reports whether a request to u may carry the token: the host is known, and the request is
+// encrypted or stays on this machine.
 func (s hostSet) has(u *url.URL) bool {
 	if !oauth.Confidential(u) {
 		return false

@@ -1,6 +1,6 @@
 package auth
 
-// apiKey is a static key, as WildFire knew it before tokens.
+// apiKey is a static legacy WildFire key.
 var apiKey = preset{
 	grant:       newKeyGrant,
 	keys:        []string{"api_key_file"},

@@ -6,8 +6,8 @@ import (
 	"backburn/auth/cortex"
 )
 
-// cortexHub is the Cortex hub. The documented life of its tokens is an hour. Sharing is
-// required, because two processes that refresh one rolling grant at the same time can lose it.
+// cortexHub is the Cortex hub. Its tokens are documented to last an hour. Sharing is required,
+// because two processes that refresh one rolling grant at the same time can lose it.
 var cortexHub = preset{
 	grant: newCortexGrant,
 	keys: oauthKeys("body", "scope", "url", "region", "redirect_url", "authorize_url", "revoke_url",

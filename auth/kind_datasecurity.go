@@ -2,8 +2,8 @@ package auth
 
 import "time"
 
-// dataSecurity is the Data Security (SaaS Security, Aperture) API. It documents that an answer
-// without expires_in is a token that does not expire.
+// dataSecurity is the Data Security (SaaS Security, Aperture) API. By its documentation, a token
+// without expires_in does not expire.
 var dataSecurity = preset{
 	grant:    newClientGrant,
 	keys:     oauthKeys("scope", "url", "region"),

@@ -2,8 +2,8 @@ package auth
 
 import "time"
 
-// watchGuard is WatchGuard Cloud. The documented life of its tokens is an hour. It answers 400
-// to bad credentials.
+// watchGuard is WatchGuard Cloud. Its tokens are documented to last an hour. It answers bad
+// credentials with 400.
 var watchGuard = preset{
 	grant:    newClientGrant,
 	keys:     oauthKeys("scope", "audience", "api_key_file", "url", "region"),

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// wildFire is WildFire through Strata Cloud Manager. The documented life of its tokens is 900 s.
-// The client authenticates itself in the body, because client ids hold "@", which Basic spells
-// in two ways.
+// wildFire is WildFire through Strata Cloud Manager. Its tokens are documented to last 900 s. The
+// client authenticates in the body, because client IDs contain "@", which Basic authentication
+// encodes in two ways.
 var wildFire = preset{
 	grant:    newClientGrant,
 	keys:     oauthKeys("tsg_id"),

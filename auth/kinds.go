@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// presets has what is special about each kind.
+// presets has the properties of each kind.
 var presets = map[Kind]preset{
 	KindWildFire:     wildFire,
 	KindDataSecurity: dataSecurity,
@@ -16,27 +16,26 @@ var presets = map[Kind]preset{
 	KindAPIKey:       apiKey,
 }
 
-// Kinds lists the kinds in the order of their names.
+// Kinds lists the kinds, sorted by name.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(presets)) }
 
-// Keys lists the configuration keys that a profile of the kind may have, besides "kind"; none
-// for a kind that is not known.
+// Keys lists the configuration keys that a profile of the kind may have, besides "kind". It returns
+// none for an unknown kind.
 func (k Kind) Keys() []string { return slices.Clone(presets[k].keys) }
 
-// Required lists the keys that a profile of the kind has to have in a configuration;
-// "client_secret" stands for either way to give it. Validate asks for fewer: what only a login
-// needs may come with it.
+// Required lists the keys that a profile of the kind must have in a configuration; "client_secret"
+// stands for client_secret or client_secret_file. Validate requires fewer keys, because a login can
+// supply some of them.
 func (k Kind) Required() []string { return slices.Concat(presets[k].required, presets[k].login) }
 
-// LogsIn reports whether an administrator has to log in before there are tokens.
+// LogsIn reports whether an administrator has to log in first.
 func (k Kind) LogsIn() bool { return presets[k].logsIn }
 
-// FormField reports whether what Token returns is the value of a form field, which its client
-// adds, and not a bearer token.
+// FormField reports whether Token returns the value of a form field, which the client adds itself,
+// instead of a bearer token.
 func (k Kind) FormField() bool { return presets[k].formField }
 
-// DefaultShare returns how a profile of the kind shares tokens unless it says otherwise; ""
-// where there is nothing to share.
+// DefaultShare returns the default of Profile.Share; "" if the kind has nothing to share.
 func (k Kind) DefaultShare() Share {
 	if presets[k].unshared {
 		return ""
@@ -44,7 +43,7 @@ func (k Kind) DefaultShare() Share {
 	return cmp.Or(presets[k].share, SharePrefer)
 }
 
-// KindsWith lists the kinds that have a configuration key, in the order of their names.
+// KindsWith lists the kinds that have a configuration key, sorted by name.
 func KindsWith(key string) []Kind {
 	return slices.DeleteFunc(Kinds(), func(k Kind) bool { return !slices.Contains(presets[k].keys, key) })
 }

@@ -8,9 +8,9 @@ import (
 	"backburn/auth/cortex"
 )
 
-// NewLogin prepares a login for a profile of a kind that logs in. hub is what the hub appended
-// to the app's URL (see cortex.ParseHubParams) and fills an empty instance_id and region of
-// the profile; where both say something they must agree.
+// NewLogin prepares a login for a profile of a kind that logs in. hub has the parameters that the
+// hub appended to the app's URL (see cortex.ParseHubParams). They fill an empty instance_id and
+// region of the profile; values that both contain must be equal.
 func NewLogin(p Profile, hub cortex.HubParams, opts ...Option) (*cortex.Login, error) {
 	c, err := loginConfig(p, opts)
 	if err != nil {
@@ -37,7 +37,7 @@ func Logout(ctx context.Context, p Profile, opts ...Option) error {
 	return cortex.Logout(ctx, c)
 }
 
-// loginConfig prepares what a login needs, without a judgment about the profile.
+// loginConfig prepares the configuration of a login without validating the profile.
 func loginConfig(p Profile, opts []Option) (cortex.Config, error) {
 	if !p.Kind.LogsIn() {
 		return cortex.Config{}, fmt.Errorf("auth.%s: profiles of kind %q do not log in", p.Name, p.Kind)

@@ -5,9 +5,8 @@ import (
 	"errors"
 )
 
-// mended reports whether the credential was replaced since it was refused for the reason err:
-// a secret's file holds another one, or somebody logged in. If so, the cool-down ends, because
-// it was the old credential's.
+// mended reports whether the credential was replaced after the refusal err: a secret file has
+// changed, or somebody logged in. The cool-down then ends, because it was about the old credential.
 func (s *Source) mended(ctx context.Context, err error) bool {
 	if !errors.Is(err, ErrCredentialRejected) && !errors.Is(err, ErrReauthorize) {
 		return false
@@ -25,8 +24,8 @@ func (s *Source) mended(ctx context.Context, err error) bool {
 	return true
 }
 
-// reloadCredential reads again what the credential is made of and reports whether any of it is
-// new. A secret that cannot be read, because it is being replaced, is the old one.
+// reloadCredential reads the secrets and the grant again, and reports whether any of them is new. A
+// secret that is unreadable, for example while it is being replaced, counts as unchanged.
 func (s *Source) reloadCredential(ctx context.Context) bool {
 	secrets, _ := s.credential.reload()
 	grants := s.grant.Reload(ctx)

@@ -6,18 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// result is how a renewal ended; its values label a metric.
+// result is the outcome of a renewal. Its values are labels of a metric.
 type result string
 
 const (
-	resultOK          result = "ok"          // a token request gave a new one
+	resultOK          result = "ok"          // a token request returned a new one
 	resultAdopted     result = "adopted"     // another process had one
 	resultTemporary   result = "temporary"   // ErrTemporary
 	resultRejected    result = "rejected"    // ErrCredentialRejected
 	resultReauthorize result = "reauthorize" // ErrReauthorize
 )
 
-// resultOf returns how a renewal that failed with e ended.
+// resultOf returns the result of a renewal that failed with e.
 func resultOf(e *AuthError) result {
 	switch {
 	case errors.Is(e, ErrReauthorize):
@@ -31,8 +31,8 @@ func resultOf(e *AuthError) result {
 
 var results = []result{resultOK, resultAdopted, resultTemporary, resultRejected, resultReauthorize}
 
-// metrics are one Source's. Everything that changes with time is asked for when somebody
-// scrapes, so that Token counts nothing.
+// metrics are the metrics of one Source. Values that change with time are computed at each scrape,
+// so Token updates no metric.
 type metrics struct {
 	registry  prometheus.Registerer
 	all       []prometheus.Collector
@@ -45,7 +45,7 @@ type metrics struct {
 	saves     prometheus.Counter
 }
 
-// readings are what is asked for at every scrape.
+// readings are computed at each scrape.
 type readings struct {
 	waiters   func() float64
 	remaining func() float64 // seconds
@@ -71,7 +71,7 @@ func newMetrics(profile string, r prometheus.Registerer, now readings) (*metrics
 		}, []string{"reason", "result"}),
 		requests:  counter("token_requests_total", "Requests to the token endpoint."),
 		breaker:   counter("fresh_rejections_total", "Times that a service refused a fresh token."),
-		conflicts: counter("bucket_conflicts_total", "Writes to the bucket that another process was ahead of."),
+		conflicts: counter("bucket_conflicts_total", "Writes to the bucket that failed because another process wrote first."),
 		bucket:    counter("bucket_errors_total", "Calls of the bucket that failed."),
 		rolls:     counter("grant_rolls_total", "Refresh tokens that the server replaced."),
 		saves:     counter("grant_save_errors_total", "Attempts to persist a refresh token that failed."),
@@ -83,11 +83,11 @@ func newMetrics(profile string, r prometheus.Registerer, now readings) (*metrics
 	}
 	m.all = []prometheus.Collector{
 		m.refreshes, m.requests, m.breaker, m.conflicts, m.bucket, m.rolls, m.saves,
-		gauge("waiters", "Callers that wait for a token.", now.waiters),
-		gauge("token_remaining_seconds", "Seconds until the token ends; 0 without one, +Inf where it has no end.", now.remaining),
+		gauge("waiters", "Callers waiting for a token.", now.waiters),
+		gauge("token_remaining_seconds", "Seconds until the token expires; 0 without one, +Inf if it never expires.", now.remaining),
 		gauge("cooldown_seconds", "Seconds until the token endpoint may be asked again.", now.cooldown),
 		gauge("clock_skew_seconds", "This machine's clock minus the token issuer's.", now.skew),
-		gauge("ready", "1 while there is a token to give out.", now.ready),
+		gauge("ready", "1 while there is a valid token.", now.ready),
 		gauge("grant_age_seconds", "Age of the refresh token; 0 without one.", now.grantAge),
 	}
 	if r == nil {

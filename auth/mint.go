@@ -11,14 +11,14 @@ import (
 	"backburn/auth/internal/oauth"
 )
 
-// opRenew is what a renewal's errors say was being done.
+// opRenew is the operation in the errors of a renewal.
 const opRenew = "renewing the token"
 
 // maxSkew is how far this machine's clock and the issuer's may differ without a warning.
 const maxSkew = 30 * time.Second
 
-// minter gets tokens from the token endpoint, for one profile. Only the renewal that runs calls
-// mint; everything else is safe for concurrent use.
+// minter gets tokens from the token endpoint, for one profile. Only the running renewal calls mint;
+// all other methods are safe for concurrent use.
 type minter struct {
 	profile    Profile
 	timing     timing
@@ -44,17 +44,17 @@ func (m *minter) mintLocal(ctx context.Context, w want) (*held, error) {
 	return m.hold(t, generation), nil
 }
 
-// hold makes a cached token of a new one.
+// hold returns a new token as a cached token.
 func (m *minter) hold(t oauth.Minted, generation uint64) *held {
 	return hold(t.Value, generation, t.Sent, t.Life.D, m.profile.preset().window)
 }
 
-// mint asks for one token, and once more where the refusal of the first request shows that the
-// secret on disk is a newer one.
+// mint requests a token. If the request is refused and the secret file has changed, it tries again
+// with the new secret.
 func (m *minter) mint(ctx context.Context) (oauth.Minted, error) {
 	if _, err := m.credential.reload(); err != nil {
-		// A secret that is being replaced may be missing for a moment: the old one is tried.
-		m.log.Warn().Err(err).Msg("secret not read again")
+		// While a secret file is being replaced it may be missing, so try the old secret.
+		m.log.Warn().Err(err).Msg("cannot reload secret; using the old one")
 	}
 
 	t, err := m.grant.Mint(ctx)
@@ -71,7 +71,7 @@ func (m *minter) mint(ctx context.Context) (oauth.Minted, error) {
 	return t, nil
 }
 
-// observe notes what a token tells about the server and the clock.
+// observe logs an invalid expires_in and records the clock skew.
 func (m *minter) observe(t oauth.Minted) {
 	if t.Life.Odd {
 		m.log.Warn().Stringer("lifetime", t.Life.D).Msg("the token endpoint returned an invalid expires_in")
@@ -82,15 +82,15 @@ func (m *minter) observe(t oauth.Minted) {
 
 	m.skew.Store(int64(t.Skew))
 	if t.Skew.Abs() > maxSkew {
-		m.log.Warn().Stringer("skew", t.Skew).Msg("this machine's clock and the token issuer's differ: check NTP")
+		m.log.Warn().Stringer("skew", t.Skew).Msg("this machine's clock differs from the token issuer's: check NTP")
 	}
 }
 
 // clockSkew returns this machine's clock minus the token issuer's, as of the newest token.
 func (m *minter) clockSkew() time.Duration { return time.Duration(m.skew.Load()) }
 
-// asAuthError returns err as this package's error type. It never shows a secret, nor the token
-// current, which may be nil.
+// asAuthError converts err to an *AuthError. The result contains no secret and not the current
+// token, which may be nil.
 func (m *minter) asAuthError(op string, err error, current *held) *AuthError {
 	var e *AuthError
 	if errors.As(err, &e) {
@@ -101,7 +101,7 @@ func (m *minter) asAuthError(op string, err error, current *held) *AuthError {
 	return e
 }
 
-// knownSecrets lists what must never show.
+// knownSecrets lists the texts that errors must not contain.
 func (m *minter) knownSecrets(current *held) []string {
 	var out []string
 	for _, f := range m.credential.files() {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// New makes a Source. It reads the secret files, so that what is wrong with them shows at
-// once, and asks no server: the first Token does.
+// New returns a Source. It reads the secret files, so faults in them are found at once. It makes no
+// request; the first Token does.
 func New(p Profile, opts ...Option) (*Source, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func New(p Profile, opts ...Option) (*Source, error) {
 	return s, nil
 }
 
-// assemble makes the parts that can fail.
+// assemble creates the parts that can fail.
 func (s *Source) assemble(o options) (err error) {
 	if s.credential, err = openCredential(s.profile, s.Kind().FormField()); err != nil {
 		return err
@@ -53,8 +53,8 @@ func (s *Source) assemble(o options) (err error) {
 	return err
 }
 
-// Close ends what runs in the background, waits for it, and forgets the token. Callers
-// that wait for one get ErrClosed.
+// Close stops the background work, waits for it, and drops the token. Waiting callers get
+// ErrClosed.
 func (s *Source) Close() error {
 	s.mu.Lock()
 	s.closed = true

@@ -10,7 +10,7 @@ import (
 	"backburn/auth/internal/oauth"
 )
 
-// Option sets what New does not need.
+// Option is an optional argument of New.
 type Option func(*options)
 
 type options struct {
@@ -22,17 +22,17 @@ type options struct {
 	userAgent string
 	hosts     []string
 	timing    timing
-	wall      func() time.Time // stamps what other machines read
+	wall      func() time.Time // clock for times that other machines read
 
 	persistHook func(stage string) // called at each stage of storing a grant; nil outside tests
 }
 
-// WithTransport sends token requests through t, in place of a transport of the package's
-// own with TLS 1.2 or newer, the proxy of the environment, and no connections kept.
+// WithTransport sends token requests through t. The default is a transport with TLS 1.2 or newer
+// and the proxy from the environment, which does not reuse connections.
 func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
 
-// WithBucket shares access tokens through b with every Source that has the same profile
-// and secret, in whatever process.
+// WithBucket shares access tokens through b with every Source that has the same profile and secret,
+// in any process.
 func WithBucket(b Bucket) Option { return func(o *options) { o.bucket = b } }
 
 // WithGrantsBucket keeps the refresh token of KindCortex in b too, sealed.
@@ -47,8 +47,8 @@ func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.r
 // WithUserAgent sends ua with token requests.
 func WithUserAgent(ua string) Option { return func(o *options) { o.userAgent = ua } }
 
-// WithHosts adds hosts ("name" or "name:port") to those that may see the token; the host
-// of Profile.URL and the kind's own are always among them.
+// WithHosts adds hosts ("name" or "name:port") to those that may receive the token. The hosts of
+// Profile.URL and of the kind are always included.
 func WithHosts(hosts ...string) Option {
 	return func(o *options) { o.hosts = append(o.hosts, hosts...) }
 }

@@ -6,24 +6,24 @@ import (
 	"backburn/auth/internal/oauth"
 )
 
-// Share says how much a Source insists on one token for the whole fleet.
+// Share says whether a Source uses one token for the whole fleet.
 type Share string
 
 // How a Source uses its Bucket. The zero value means Kind.DefaultShare, or ShareOff without a
 // Bucket.
 const (
-	SharePrefer   Share = "prefer"   // one for the fleet; each its own, slowly, while the bucket is away
-	ShareRequired Share = "required" // one for the fleet; no new ones while the bucket is away
-	ShareOff      Share = "off"      // each process its own
+	SharePrefer   Share = "prefer"   // one for the fleet; while the bucket is unreachable, each process gets its own, slowly
+	ShareRequired Share = "required" // one for the fleet; no new tokens while the bucket is unreachable
+	ShareOff      Share = "off"      // each process gets its own
 )
 
-// The ways in which a client authenticates itself at a token endpoint. RFC 6749 section
-// 2.3.1 form-encodes the id and secret of Basic authentication; many servers do not decode
-// them, so both spellings exist and none is guessed.
+// The ways in which a client authenticates itself at a token endpoint. RFC 6749 section 2.3.1
+// form-encodes the id and secret of Basic authentication; many servers do not decode them, so both
+// encodings are available and none is guessed.
 const (
 	ClientAuthBasicRaw  = oauth.AuthBasicRaw  // base64(id:secret)
 	ClientAuthBasicForm = oauth.AuthBasicForm // base64(form-encoded id:form-encoded secret), RFC 6749
-	ClientAuthBody      = oauth.AuthBody      // client_id and client_secret beside the grant
+	ClientAuthBody      = oauth.AuthBody      // client_id and client_secret in the body
 )
 
 // How the body of a token request is encoded.
@@ -32,9 +32,9 @@ const (
 	BodyJSON = oauth.BodyJSON // application/json, what the vendor's own Cortex SDKs send
 )
 
-// Profile describes one credential. Fields that a kind has no use for are left empty; see
-// Kind.Keys. An empty TokenURL, ClientAuth, Body, Scope, AuthorizeURL or RevokeURL means the
-// kind's own. Paths of secret files may be "cred:name", a systemd credential.
+// Profile describes one credential. Fields that a kind does not use must be empty; see Kind.Keys.
+// An empty TokenURL, ClientAuth, Body, Scope, AuthorizeURL or RevokeURL means the kind's own. Paths
+// of secret files may be "cred:name", a systemd credential.
 type Profile struct {
 	Name string // the table's name in the configuration: auth.<Name>; labels metrics and logs
 	Kind Kind   `toml:"kind" oneof:"wildfire data-security watchguard cortex api-key" doc:"Kind of credential: wildfire (service account of Strata Cloud Manager), data-security (SaaS Security), watchguard (WatchGuard Cloud), cortex (Cortex hub; log in with backburn login) or api-key (legacy API key)."`
@@ -64,7 +64,7 @@ type Profile struct {
 	Share        Share  `toml:"share" oneof:"prefer required off" doc:"prefer, required or off: whether the fleet shares one token, sealed in JetStream. cortex needs required, because its refresh token can be used only once."`
 }
 
-// fields calls each for the fields of the profile that are keys of the configuration.
+// fields calls each for every field of the profile that is a configuration key.
 func (p Profile) fields(each func(key string, tag reflect.StructTag, value reflect.Value)) {
 	for field, value := range reflect.ValueOf(p).Fields() {
 		if key := field.Tag.Get("toml"); key != "" {
@@ -73,6 +73,6 @@ func (p Profile) fields(each func(key string, tag reflect.StructTag, value refle
 	}
 }
 
-// Loopback reports whether host is this machine, by name or address, without a look-up: the
-// only host that credentials may travel to without TLS.
+// Loopback reports whether host is this machine, by name or address, without a DNS lookup.
+// Credentials may be sent without TLS only to such a host.
 func Loopback(host string) bool { return oauth.Loopback(host) }

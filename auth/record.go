@@ -8,33 +8,33 @@ import (
 
 const recordVersion = 1
 
-// record is what the fleet knows about one credential: the token, who is getting the next
-// one, which one was refused, and until when nobody is to ask. It is one key of a bucket,
-// sealed, and changes by compare-and-set only: the revision is the fencing token.
+// record is the fleet's state of one credential: the token, which process is requesting the next
+// one, which token was refused, and the cool-down. It is the sealed value of one key in a bucket,
+// and changes only by compare-and-set: the revision is the fencing token.
 type record struct {
 	Version    int       `json:"v"`
-	Generation uint64    `json:"generation"`         // counts tokens, never goes back
+	Generation uint64    `json:"generation"`         // counts tokens, never decreases
 	Token      string    `json:"token,omitempty"`    // empty: none yet
-	Obtained   int64     `json:"obtained,omitempty"` // Unix milliseconds, by the clock of who got it
-	Life       int64     `json:"life,omitempty"`     // milliseconds; 0: without end
-	Grant      uint64    `json:"grant,omitempty"`    // generation of the refresh token that it was got by
-	Worked     bool      `json:"worked,omitempty"`   // a service took Token
+	Obtained   int64     `json:"obtained,omitempty"` // Unix milliseconds, by the clock of the process that got it
+	Life       int64     `json:"life,omitempty"`     // milliseconds; 0: does not expire
+	Grant      uint64    `json:"grant,omitempty"`    // generation of the refresh token with which it was requested
+	Worked     bool      `json:"worked,omitempty"`   // a service accepted Token
 	Rejected   string    `json:"rejected,omitempty"` // fingerprint of the token that a service refused
 	Claim      *claim    `json:"claim,omitempty"`
 	Cool       *coolNote `json:"cool,omitempty"`
 }
 
-// claim says that a process is at the token endpoint. It ages by the clocks of those who
-// watch it: there is no time in it.
+// claim says that a process is requesting a token. It contains no time: each observer measures its
+// age with its own clock.
 type claim struct {
 	Holder string `json:"holder"` // for people
-	Nonce  string `json:"nonce"`  // by which the holder knows its own
+	Nonce  string `json:"nonce"`  // identifies the holder's own claim
 }
 
 // coolNote is a cool-down for the whole fleet.
 type coolNote struct {
-	Until     int64  `json:"until"` // Unix milliseconds, by the clock of who noted it
-	For       int64  `json:"for"`   // milliseconds; caps what a clock that is wrong makes of Until
+	Until     int64  `json:"until"` // Unix milliseconds, by the clock of the process that wrote it
+	For       int64  `json:"for"`   // milliseconds; limits the effect of a wrong clock on Until
 	InARow    int    `json:"in_a_row"`
 	Class     string `json:"class"`
 	Op        string `json:"op"`
@@ -49,7 +49,7 @@ type coolNote struct {
 
 var classNames = map[string]error{"temporary": ErrTemporary, "rejected": ErrCredentialRejected, "reauthorize": ErrReauthorize}
 
-// newCoolNote notes e for the fleet for d.
+// newCoolNote returns a cool-down of length d because of e.
 func newCoolNote(e *AuthError, now time.Time, d time.Duration, inARow int) *coolNote {
 	n := &coolNote{
 		Until:     now.Add(d).UnixMilli(),
@@ -70,8 +70,8 @@ func newCoolNote(e *AuthError, now time.Time, d time.Duration, inARow int) *cool
 	return n
 }
 
-// remaining returns what is left of the cool-down by this machine's clock, which may differ
-// from the noter's: never more than its length.
+// remaining returns the rest of the cool-down by this machine's clock, and never more than its
+// length, because the writer's clock may differ.
 func (n *coolNote) remaining(now time.Time) time.Duration {
 	if n == nil {
 		return 0
@@ -80,7 +80,7 @@ func (n *coolNote) remaining(now time.Time) time.Duration {
 	return max(min(left, time.Duration(n.For)*time.Millisecond), 0)
 }
 
-// err returns the error that the note carries.
+// err returns the error in the note.
 func (n *coolNote) err(profile string, left time.Duration) *AuthError {
 	class := classNames[n.Class]
 	if class == nil {
@@ -107,10 +107,10 @@ func (r record) encode() ([]byte, error) {
 func decodeRecord(plain []byte) (record, error) {
 	var r record
 	if err := json.Unmarshal(plain, &r); err != nil {
-		return record{}, errors.New("record cannot be read")
+		return record{}, errors.New("record is not readable")
 	}
 	if r.Version != recordVersion || r.Life < 0 {
-		return record{}, errors.New("record of another version")
+		return record{}, errors.New("record has an unsupported version")
 	}
 	return r, nil
 }

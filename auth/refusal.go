@@ -5,11 +5,11 @@ import (
 )
 
 // Rejected reports that a service answered 401 to token. It does nothing unless token is the
-// current one. Otherwise the token is not given out again.
+// current one, which is then not returned again.
 //
-// A token that worked before is renewed by the next Token. A token that never worked opens
-// the loop breaker, because another one would hardly fare better: no token is asked for during
-// a cool-down that doubles, and Token returns ErrCredentialRejected. See Accepted.
+// A token that worked before is renewed by the next Token. A token that never worked opens the loop
+// breaker, because another one would probably fail too: during a cool-down, which doubles each
+// time, no token is requested and Token returns ErrCredentialRejected. See Accepted.
 func (s *Source) Rejected(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -23,9 +23,9 @@ func (s *Source) Rejected(token string) {
 	s.refuse(h, time.Now())
 }
 
-// Accepted reports that a service took token: if it is refused later, the credential is good
-// and the token is renewed at once, by every process of the fleet. Only the first report about
-// a token takes a lock. Where nobody calls Accepted, a token that is not refused within a
+// Accepted reports that a service accepted token. If the token is refused later, the credential is
+// known to be valid, and every process of the fleet renews the token at once. Only the first report
+// about a token takes a lock. Without a call of Accepted, a token that is not refused within a
 // minute counts as accepted.
 func (s *Source) Accepted(token string) {
 	h := s.current.Load()
@@ -46,10 +46,10 @@ func (s *Source) Accepted(token string) {
 	}
 }
 
-// refuse decides what the refusal of the current token means. mu is held.
+// refuse reacts to the refusal of the current token. mu is held.
 func (s *Source) refuse(h *held, now time.Time) {
 	age := h.age(now)
-	aged := h.life > 0 && age >= h.renewAt // it may have ended on its way, or by the service's clock
+	aged := h.life > 0 && age >= h.renewAt // it may have expired in transit, or by the service's clock
 	worked := h.worked.Load() || age >= s.timing.freshFor
 	again := !h.worked.Load() && s.cool.breaks == 0 && s.refusedWithin(s.timing.inARow, now)
 

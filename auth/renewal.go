@@ -18,14 +18,14 @@ func (s *Source) launch(why reason) {
 
 		began := time.Now()
 		if w.reason == reasonRejected && !w.probe {
-			_ = s.pace.Wait(ctx) // where that fails, obtain does too
+			_ = s.pace.Wait(ctx) // if it fails, obtain fails too
 		}
 		h, err := s.obtain(ctx, w)
 		s.land(r, w, h, err, began)
 	})
 }
 
-// obtain gets a token: the fleet's where it shares, its own otherwise.
+// obtain gets a token, through the fleet if tokens are shared.
 func (s *Source) obtain(ctx context.Context, w want) (*held, error) {
 	if s.shared != nil {
 		return s.shared.obtain(ctx, w)
@@ -33,7 +33,7 @@ func (s *Source) obtain(ctx context.Context, w want) (*held, error) {
 	return s.mintLocal(ctx, w)
 }
 
-// why returns why h, which may be nil, has to be renewed.
+// why returns the reason to renew h, which may be nil.
 func (s *Source) why(h *held, now time.Time) reason {
 	switch {
 	case h == nil:
@@ -45,7 +45,7 @@ func (s *Source) why(h *held, now time.Time) reason {
 	}
 }
 
-// land installs the outcome of a renewal and wakes everybody who waits for it.
+// land installs the outcome of a renewal and wakes all callers that wait for it.
 func (s *Source) land(r *renewal, w want, h *held, err error, began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +62,7 @@ func (s *Source) land(r *renewal, w want, h *held, err error, began time.Time) {
 		r.err = s.asAuthError(opRenew, err, s.current.Load()).After(s.cool.remaining(now))
 
 	case h.id == s.lastRefused && !w.probe && s.why(s.current.Load(), now) == reasonRejected:
-		// The server gave the refused token out again. It is not installed.
+		// The server returned the refused token again. Do not install it.
 		s.trip(now)
 		r.err = s.cool.err.After(s.cool.remaining(now))
 		s.metrics.refreshed(w.reason, resultRejected)
@@ -92,7 +92,7 @@ func (s *Source) renewed(w want, h *held, took time.Duration) {
 		Msg("token renewed")
 }
 
-// failed starts a cool-down after a renewal that failed, logs and counts it. mu is held.
+// failed logs and counts a failed renewal, and starts a cool-down. mu is held.
 func (s *Source) failed(w want, err error, now time.Time) {
 	e := s.asAuthError(opRenew, err, s.current.Load())
 	s.cool.note(now, e, revisionOf(err), s.timing)
@@ -111,7 +111,7 @@ func (s *Source) failed(w want, err error, now time.Time) {
 		Msg("token not renewed")
 }
 
-// revisionOf returns the revision of the shared record that carries err; 0 where none does.
+// revisionOf returns the revision of the shared record that contains err, or 0.
 func revisionOf(err error) uint64 {
 	var n recordedError
 	if errors.As(err, &n) {
@@ -134,7 +134,7 @@ func (s *Source) trip(now time.Time) {
 	s.noteError(e, now)
 	s.metrics.breaker.Inc()
 	s.log.Error().Stringer("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
-		Msg("the service refuses a fresh token; no new one until the cool-down ends")
+		Msg("the service refuses a fresh token; no request for a new one until the cool-down ends")
 
 	s.watchCredential()
 	if s.shared != nil && !s.closed {
@@ -147,8 +147,8 @@ func (s *Source) trip(now time.Time) {
 	}
 }
 
-// watchCredential looks for a new credential until the cool-down ends, so that it ends at once
-// when there is one, although nobody calls Token. mu is held.
+// watchCredential checks for a new credential until the cool-down ends. A new credential ends the
+// cool-down at once, even if nobody calls Token. mu is held.
 func (s *Source) watchCredential() {
 	if s.closed || s.watching {
 		return

@@ -9,17 +9,17 @@ import (
 	"backburn/auth/internal/oauth"
 )
 
-// A Problem is one thing that is wrong with a profile.
+// A Problem is one error in a profile.
 type Problem struct {
 	Profile string // its name
-	Key     string // of the configuration, such as "client_id"
-	Message string // what is wrong, to follow the key
+	Key     string // configuration key, such as "client_id"
+	Message string // description, to be printed after the key
 }
 
-// Error names the key as configuration does.
+// Error returns the key, as in the configuration, and the message.
 func (p Problem) Error() string { return "auth." + p.Profile + "." + p.Key + ": " + p.Message }
 
-// validator collects what is wrong with a profile. Its rules are told what depends on the kind.
+// validator collects the problems of a profile.
 type validator struct {
 	profile  Profile
 	problems []Problem
@@ -41,7 +41,7 @@ func (v *validator) required(keys []string) {
 	})
 }
 
-// secret checks that there is one way to the client secret.
+// secret checks that the client secret is given in exactly one way.
 func (v *validator) secret() {
 	p := v.profile
 	switch {
@@ -55,18 +55,19 @@ func (v *validator) secret() {
 // client checks that the client id can be sent by the method auth, see ClientAuthBasicRaw.
 func (v *validator) client(auth string) {
 	if strings.ContainsRune(v.profile.ClientID, ':') && auth == ClientAuthBasicRaw {
-		v.add("client_id", "holds a colon, which basic-raw cannot carry: set client_auth")
+		v.add("client_id", "contains a colon, which basic-raw cannot encode: set client_auth")
 	}
 }
 
-// encoding checks that the kind understands what the body is encoded in.
+// encoding checks that the kind supports the encoding of the body.
 func (v *validator) encoding(keys []string) {
 	if v.profile.Body == BodyJSON && !slices.Contains(keys, "body") {
-		v.add("body", "%s is not understood by kind %q", BodyJSON, v.profile.Kind)
+		v.add("body", "%s is not supported by kind %q", BodyJSON, v.profile.Kind)
 	}
 }
 
-// region checks that a region is known: another region is another host, never a default.
+// region checks that the region is known. There is no default, because regions have different
+// hosts.
 func (v *validator) region(hosts map[string]string) {
 	region := v.profile.Region
 	if _, known := hosts[region]; region == "" || known || len(hosts) == 0 {
@@ -79,18 +80,18 @@ func (v *validator) region(hosts map[string]string) {
 		}
 	}
 	slices.Sort(names)
-	v.add("region", "%q is none of %s", region, strings.Join(names, ", "))
+	v.add("region", "%q is not one of %s", region, strings.Join(names, ", "))
 }
 
-// values checks what holds for a field in every kind: choices, and addresses. Problems with the
-// kind itself are reported elsewhere.
+// values checks the rules that all kinds share: choices and addresses. Problems reports an unknown
+// kind.
 func (v *validator) values() {
 	v.profile.fields(func(key string, tag reflect.StructTag, value reflect.Value) {
 		if key == "kind" || value.IsZero() {
 			return
 		}
 		if choices := strings.Fields(tag.Get("oneof")); len(choices) > 0 && !slices.Contains(choices, value.String()) {
-			v.add(key, "%q is none of %s", value, strings.Join(choices, ", "))
+			v.add(key, "%q is not one of %s", value, strings.Join(choices, ", "))
 		}
 		if tag.Get("address") == "true" {
 			if err := oauth.CheckURL(value.String()); err != nil {

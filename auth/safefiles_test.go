@@ -57,7 +57,7 @@ func TestGrantFileBelowAFolderForEverybody(t *testing.T) {
 			}
 			_, err = l.Complete(t.Context(), browse(t, l.Begin()))
 
-			if err == nil || !strings.Contains(err.Error(), "everybody may write to") {
+			if err == nil || !strings.Contains(err.Error(), "world-writable") {
 				t.Errorf("got %v, want an error that names the folder", err)
 			}
 			_ = filepath.WalkDir(root, func(path string, d os.DirEntry, _ error) error {
@@ -78,7 +78,7 @@ func TestSecretBelowAFolderForEverybody(t *testing.T) {
 	path := filepath.Join(dir, "secret")
 	overwrite(t, path, "canary-secret-0b7e")
 
-	if _, err := auth.ReadSecretFile(path); err == nil || !strings.Contains(err.Error(), open+" is a folder that everybody may write to") {
+	if _, err := auth.ReadSecretFile(path); err == nil || !strings.Contains(err.Error(), open+" is a world-writable folder") {
 		t.Errorf("got %v, want an error that names the folder", err)
 	}
 	if err := auth.CheckSecretFile(path); err == nil {

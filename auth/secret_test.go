@@ -106,8 +106,8 @@ func TestReadSecretFile(t *testing.T) {
 		{name: "read-only", content: "secret", mode: 0o400, want: "secret"},
 		{name: "readable by the group", content: "secret", mode: 0o640, problem: "chmod 600"},
 		{name: "readable by all", content: "secret", mode: 0o604, problem: "chmod 600"},
-		{name: "writable by all", content: "secret", mode: 0o602, problem: "everybody may write"},
-		{name: "in a folder writable by all", content: "secret", dir: 0o777, problem: "folder that everybody may write"},
+		{name: "writable by all", content: "secret", mode: 0o602, problem: "world-writable"},
+		{name: "in a folder writable by all", content: "secret", dir: 0o777, problem: "world-writable folder"},
 		{name: "in a sticky folder writable by all", content: "secret", dir: 0o777 | os.ModeSticky, want: "secret"},
 	}
 	for _, tt := range tests {

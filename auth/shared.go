@@ -23,13 +23,13 @@ type shared struct {
 	bucket   Bucket
 	required bool
 	holder   string
-	wall     func() time.Time // stamps records; a seam for clocks that are wrong
+	wall     func() time.Time // clock for records; tests replace it to simulate wrong clocks
 
-	// changed wakes who waits for the record to change. Sends never block.
+	// changed wakes a waiter when the record changes. Sends never block.
 	changed chan struct{}
 
-	// claimSeen is when the claim that is there now was first seen, and lastAlone when a token was
-	// last asked for without the bucket. Both belong to the renewal that runs: there is one.
+	// claimSeen is when the current claim was first seen, and lastAlone when a token was last
+	// requested without the bucket. Only the running renewal uses them.
 	claimSeen struct {
 		nonce string
 		at    time.Time
@@ -37,20 +37,20 @@ type shared struct {
 	lastAlone time.Time
 
 	mu      sync.Mutex // never held across a wait
-	of      Secret     // what at was derived from
+	of      Secret     // secret from which at was derived
 	at      place
 	unwatch context.CancelFunc
 	lastGen uint64 // highest generation seen; an older record is a replay
 	away    bool   // the bucket did not answer last time
 }
 
-// place is where the record is, and under which keys: both follow from the secret.
+// place has the record's key in the bucket and its sealing keys. Both depend on the secret.
 type place struct {
 	keys seal.Keys
 	key  string
 }
 
-// newShared returns nil where tokens are not shared.
+// newShared returns nil if tokens are not shared.
 func newShared(m *minter, o options) (*shared, error) {
 	mode := m.profile.Share
 	if mode == "" {

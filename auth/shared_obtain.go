@@ -11,14 +11,14 @@ import (
 	"backburn/auth/internal/oauth"
 )
 
-// conflictPause is how long to wait, at most, after another process was ahead.
+// conflictPause is the longest wait after another process wrote first.
 const conflictPause = 20 * time.Millisecond
 
-// obtain gets a token for the fleet or from it. It returns when there is one, when a cool-down
-// forbids to ask, or when ctx ends.
+// obtain gets a token for the fleet or from it. It returns when there is a token, when a cool-down
+// forbids a request, or when ctx ends.
 func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 	if _, err := f.minter.credential.client.Reload(); err != nil {
-		f.minter.log.Warn().Err(err).Msg("secret not read again")
+		f.minter.log.Warn().Err(err).Msg("cannot reload secret; using the old one")
 	}
 
 	nonce := rand.Text()
@@ -54,12 +54,12 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 	}
 }
 
-// claimedByOther reports whether another process is at the token endpoint.
+// claimedByOther reports whether another process is requesting a token.
 func (f *shared) claimedByOther(v view, nonce string) bool {
 	return v.Claim != nil && v.Claim.Nonce != nonce && !f.abandoned(v)
 }
 
-// outdated reports whether the cool-down is about a grant that was replaced since.
+// outdated reports whether the cool-down concerns a grant that has been replaced.
 func (f *shared) outdated(ctx context.Context, n *coolNote) bool {
 	if !n.Permanent {
 		return false
@@ -68,8 +68,8 @@ func (f *shared) outdated(ctx context.Context, n *coolNote) bool {
 	return f.minter.grant.Generation() > n.Grant
 }
 
-// fetch asks the token endpoint as the holder of the claim at v, and writes what came of it.
-// It ends well before the claim counts as abandoned.
+// fetch requests a token as the holder of the claim at v, and writes the outcome. It ends well
+// before the claim counts as abandoned.
 func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 	bounded, cancel := context.WithTimeout(ctx, f.minter.timing.claimTTL-f.minter.timing.bucketOp)
 	defer cancel()
@@ -78,15 +78,15 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 		return nil, f.release(ctx, v, f.minter.asAuthError(opRenew, err, w.have))
 	}
 
-	if w.refused(m.Value) { // the same token again: nobody is to use it
+	if w.refused(m.Value) { // the same token again: do not use it
 		_ = f.release(ctx, v, &AuthError{})
 		return f.minter.hold(m, v.Generation), nil
 	}
 	return f.publish(ctx, w, v, m), nil
 }
 
-// publish replaces the claim at v by a new token. It returns the token to use: the new one, or
-// that of a process which took the claim over and was faster.
+// publish replaces the claim at v with a new token. It returns the token to use: the new one, or
+// that of a process that took over the claim first.
 func (f *shared) publish(ctx context.Context, w want, v view, m oauth.Minted) *held {
 	next := record{
 		Generation: v.Generation + 1,
@@ -113,8 +113,8 @@ func (f *shared) publish(ctx context.Context, w want, v view, m oauth.Minted) *h
 	return h
 }
 
-// alone gets a token without the fleet, while the bucket cannot be reached: slowly, because
-// every process does the same, and not at all where sharing is required.
+// alone gets a token without the fleet while the bucket is unreachable. It does so slowly, because
+// every process does the same, and not at all if sharing is required.
 func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) 
 		return nil, e.After(left)
 	}
 
-	// Every process of the fleet is here at the same time: spread out.
+	// All processes of the fleet get here at the same time, so wait a random time.
 	if err := f.pause(ctx, time.Duration(mathrand.Int64N(int64(t.awayJitter)+1))); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ const (
 	tokenPurpose = "token"
 )
 
-// place returns the place for the secret as it is now.
+// place returns the place for the current secret.
 func (f *shared) place() (place, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,15 +42,15 @@ func (f *shared) place() (place, error) {
 	return f.at, nil
 }
 
-// view is the record as it was read, and where.
+// view is a record, where it was read, and its revision.
 type view struct {
 	record
 	revision uint64 // 0: there is none
 	at       place
 }
 
-// read returns the record. One that cannot be opened, or is older than one seen before,
-// counts as empty; it is replaced at its revision like any other.
+// read returns the record. A record that is unreadable or older than one seen before counts as
+// empty; it can be replaced at its revision.
 func (f *shared) read(ctx context.Context) (view, error) {
 	at, err := f.place()
 	if err != nil {
@@ -85,7 +85,7 @@ func (f *shared) open(at place, e Entry) view {
 	return f.seen(view{record: r, revision: e.Revision, at: at})
 }
 
-// seen remembers the highest generation, and empties a view that is behind it.
+// seen records the highest generation, and clears a view with a lower one.
 func (f *shared) seen(v view) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,7 +101,7 @@ func (f *shared) seen(v view) view {
 	return view{record{Generation: f.lastGen, Claim: v.Claim}, v.revision, v.at}
 }
 
-// adoptable makes a cached token of a record that serves what is wanted, or returns nil.
+// adoptable returns the record's token as a cached token if it satisfies w, otherwise nil.
 func (f *shared) adoptable(v view, w want) *held {
 	h := f.held(v)
 	now := time.Now()
@@ -111,14 +111,14 @@ func (f *shared) adoptable(v view, w want) *held {
 	case w.reason == reasonEarly && h.phase(now) != fresh:
 		return nil
 	case w.have != nil && w.have.id == h.id && (w.reason != reasonInitial || w.have.rejected.Load()):
-		return nil // it is the token that has to be replaced
+		return nil // this is the token to replace
 	default:
 		return h
 	}
 }
 
-// held makes a cached token of a record. Its age is judged by the wall clock of who got it
-// and our own, so some of its life is taken off.
+// held returns the record's token as a cached token. Its age is measured with two wall clocks, the
+// issuer process's and our own, so its life is shortened a little.
 func (f *shared) held(v view) *held {
 	if v.Token == "" {
 		return nil
@@ -136,7 +136,7 @@ func (f *shared) held(v view) *held {
 	return h
 }
 
-// abandoned reports whether a claim has not moved for claimTTL since it was first seen here.
+// abandoned reports whether this process has seen the claim unchanged for claimTTL.
 func (f *shared) abandoned(v view) bool {
 	if f.claimSeen.nonce != v.Claim.Nonce {
 		f.claimSeen.nonce = v.Claim.Nonce
@@ -149,7 +149,7 @@ func (f *shared) abandoned(v view) bool {
 	return true
 }
 
-// claim writes our claim over v and moves v on to it.
+// claim writes our claim over v and updates v.
 func (f *shared) claim(ctx context.Context, v *view, w want, nonce string) error {
 	next := v.record
 	next.Claim = &claim{Holder: f.holder, Nonce: nonce}
@@ -185,9 +185,9 @@ func (f *shared) write(ctx context.Context, v view, next record) (uint64, error)
 	return f.bucket.Update(ctx, v.at.key, sealed, v.revision)
 }
 
-// settle changes the record on behalf of the holder of the claim in v. Others may write about
-// the old token meanwhile; as long as the claim is ours, the change is made to what they wrote.
-// Otherwise settle returns ErrKeyConflict, and v is what the winner wrote.
+// settle changes the record on behalf of the holder of the claim in v. Other processes may update
+// the old token's data meanwhile; as long as the claim is ours, the change is applied to their
+// version. Otherwise settle returns ErrKeyConflict, and v has the winner's version.
 func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
 	nonce := v.Claim.Nonce
 	for {
@@ -210,17 +210,17 @@ func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (rev
 	}
 }
 
-// recordedError is an error that the shared record carries since a revision.
+// recordedError is an error from the shared record at a revision.
 type recordedError struct {
 	*AuthError
 	revision uint64
 }
 
-// Unwrap makes errors.As find the AuthError.
+// Unwrap returns the AuthError.
 func (n recordedError) Unwrap() error { return n.AuthError }
 
-// release gives the claim up after a failure, and notes a cool-down for the fleet where the
-// server gave an answer: that it could not be reached may be this machine's own trouble.
+// release gives up the claim after a failure. It also starts a cool-down for the fleet if the
+// server answered; an unreachable server may be a problem of this machine only.
 func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
 	var note *coolNote
 	if e.Status != 0 {

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// reportTries bounds how often a report is written again after another process was ahead.
+// reportTries limits how often a report is retried after another process wrote first.
 const reportTries = 5
 
-// reportAccepted publishes that a service took the token with the given fingerprint. It
-// ends a cool-down that began because another process met a refusal of the same token.
+// reportAccepted records for the fleet that a service accepted the token with the given
+// fingerprint. It ends a cool-down that another process started because of a refusal of the same
+// token.
 func (f *shared) reportAccepted(ctx context.Context, id string) {
 	_, _ = f.report(ctx, id, func(r *record) bool {
 		if r.Worked {
@@ -24,9 +25,9 @@ func (f *shared) reportAccepted(ctx context.Context, id string) {
 	})
 }
 
-// reportRefused publishes that a service refused the token with the given fingerprint
-// while it was fresh, and that no other one is to be asked for before the cool-down ends;
-// unless another process knows that the token worked. It returns what report does.
+// reportRefused records for the fleet that a service refused the fresh token with the given
+// fingerprint, and starts a cool-down, unless another process has recorded that the token worked.
+// Its results are those of report.
 func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) (v view, ok bool) {
 	until := time.Now().Add(e.RetryAfter)
 	return f.report(ctx, id, func(r *record) bool {
@@ -41,9 +42,8 @@ func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) (v v
 	})
 }
 
-// report changes the record if it is about the token with the given fingerprint and change
-// returns true. It returns the record as it is then; ok is false where there is none or it
-// could not be written.
+// report changes the record if it concerns the token with the given fingerprint and change returns
+// true. It returns the resulting record; ok is false if there is none or it could not be written.
 func (f *shared) report(ctx context.Context, id string, change func(*record) bool) (v view, ok bool) {
 	for range reportTries {
 		v, err := f.read(ctx)

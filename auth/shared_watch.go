@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// run watches the record until ctx ends, so that a token that another process got is here
-// before anybody asks for it. Everything works without it, by looking. Each record goes to follow,
-// with its token, nil where it has none.
+// run watches the record until ctx ends, so that a token of another process is available before a
+// caller needs it. It is only an optimization: without it, the record is polled. It passes each
+// record to follow with its token, or nil.
 func (f *shared) run(ctx context.Context, follow func(view, *held)) {
 	for ctx.Err() == nil {
 		f.watch(ctx, follow)
@@ -18,7 +18,7 @@ func (f *shared) run(ctx context.Context, follow func(view, *held)) {
 	}
 }
 
-// watch follows the record until ctx ends, the watch breaks, or the secret is another one.
+// watch follows the record until ctx ends, the watch breaks, or the secret changes.
 func (f *shared) watch(ctx context.Context, follow func(view, *held)) {
 	at, err := f.place()
 	if err != nil {
@@ -40,7 +40,7 @@ func (f *shared) watch(ctx context.Context, follow func(view, *held)) {
 		v := f.open(at, e)
 		select {
 		case f.changed <- struct{}{}:
-		default: // a wake-up is due already
+		default: // a wake-up is already pending
 		}
 		follow(v, f.held(v))
 	}

@@ -10,24 +10,23 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Source gives out the tokens of one Profile. It is safe for concurrent use. Close it.
+// Source returns the tokens of one Profile. It is safe for concurrent use. The caller closes it.
 //
 // It is a cache of one token, filled by at most one renewal at a time, with a cool-down after
-// failures. The minter gets tokens; shared, where there is a bucket, makes them one for the
-// fleet.
+// failures. The minter gets tokens. With a bucket, shared makes one token serve the fleet.
 type Source struct {
 	*minter
 
 	transport http.RoundTripper
 	shared    *shared // nil: no bucket, or sharing is off
 	hosts     hostSet
-	pace      *rate.Limiter // of renewals of refused tokens that worked
+	pace      *rate.Limiter // limits renewals of refused tokens that had worked
 
 	current atomic.Pointer[held]
 	waiters atomic.Int64
 
-	// life ends with Close. Renewals hang on it and not on any caller: who gives up waiting
-	// must not take the token away from those who still wait.
+	// life ends with Close. Renewals use it instead of a caller's context, because a caller that
+	// gives up must not cancel the renewal for the others.
 	life context.Context //nolint:containedctx // as above
 	end  context.CancelFunc
 	wg   sync.WaitGroup
@@ -44,7 +43,7 @@ type Source struct {
 	lastErrAt   time.Time
 }
 
-// renewal is one renewal under way. Its results may be read once done is closed.
+// renewal is a renewal in progress. Its results may be read once done is closed.
 type renewal struct {
 	done  chan struct{}
 	token *held

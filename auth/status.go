@@ -5,30 +5,29 @@ import (
 	"time"
 )
 
-// Status is what an operator may know about a Source. There are no secrets and no tokens
-// in it.
+// Status describes a Source for operators. It contains no secrets and no tokens.
 type Status struct {
 	Name        string    `json:"name"`
 	Kind        Kind      `json:"kind"`
 	State       string    `json:"state"`                 // none, fresh, stale, expired, rejected
-	Ready       bool      `json:"ready"`                 // there is a token to give out
-	Shared      bool      `json:"shared"`                // with the fleet, through the bucket
+	Ready       bool      `json:"ready"`                 // there is a valid token
+	Shared      bool      `json:"shared"`                // shared with the fleet, through the bucket
 	Obtained    time.Time `json:"obtained,omitzero"`     // UTC, by this machine's clock
-	Expires     time.Time `json:"expires,omitzero"`      // UTC; zero: without end, or no token
-	Generation  uint64    `json:"generation,omitempty"`  // counts the tokens of the profile, in the fleet where it shares
+	Expires     time.Time `json:"expires,omitzero"`      // UTC; zero if it does not expire or there is no token
+	Generation  uint64    `json:"generation,omitempty"`  // counts the tokens of the profile, of the whole fleet if shared
 	Fingerprint string    `json:"fingerprint,omitempty"` // of the token, see Fingerprint
 
 	Refreshing    bool      `json:"refreshing"`
 	Waiters       int64     `json:"waiters"`
 	LastError     string    `json:"last_error,omitempty"` // of the last renewal; empty once one succeeded
 	LastErrorAt   time.Time `json:"last_error_at,omitzero"`
-	CooldownUntil time.Time `json:"cooldown_until,omitzero"` // nobody is asked before
+	CooldownUntil time.Time `json:"cooldown_until,omitzero"` // no request before then
 
 	ClockSkew time.Duration `json:"clock_skew,omitempty"` // nanoseconds; this machine minus the issuer
 
 	GrantObtained   time.Time `json:"grant_obtained,omitzero"`    // KindCortex: since when the refresh token is held
 	GrantGeneration uint64    `json:"grant_generation,omitempty"` // counts how often it rolled
-	GrantUnsaved    bool      `json:"grant_unsaved,omitempty"`    // it could not be persisted yet
+	GrantUnsaved    bool      `json:"grant_unsaved,omitempty"`    // it is not durable yet
 }
 
 // Status reports the state of s. It never asks a server.
@@ -71,7 +70,7 @@ func (s *Source) Status() Status {
 	return st
 }
 
-// readings returns what the metrics of s ask for.
+// readings returns the values of the metrics of s.
 func (s *Source) readings() readings {
 	return readings{
 		waiters:   func() float64 { return float64(s.waiters.Load()) },

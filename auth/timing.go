@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// timing holds every duration that governs a Source. They are values, so that tests of
-// other things than time can shrink them.
+// timing has all durations of a Source. They are variables so that tests can shorten them.
 type timing struct {
-	renewal     time.Duration // one renewal, waiting for another process included
+	renewal     time.Duration // one renewal, including the wait for another process
 	freshFor    time.Duration // a token refused this soon after it was issued was never valid
 	inARow      time.Duration // a second refusal within this, with no success between, is like an early one
 	renewGap    time.Duration // between renewals of refused tokens that worked, after the first renewBurst
@@ -18,11 +17,11 @@ type timing struct {
 	backoffMin  time.Duration // first pause after a temporary error; doubles
 	backoffMax  time.Duration
 	claimTTL    time.Duration // a claim on the record that is unchanged for this long is abandoned
-	bucketOp    time.Duration // one call of the bucket
-	poll        time.Duration // between looks at a record that another process has claimed
-	awayPause   time.Duration // between own token requests while the bucket is away
-	awayJitter  time.Duration // spread of processes that find the bucket away at the same time
-	foreignTrim time.Duration // taken off the life of a token whose birth was judged by the wall clock
+	bucketOp    time.Duration // timeout of one bucket call
+	poll        time.Duration // between reads of a record that another process has claimed
+	awayPause   time.Duration // between own token requests while the bucket is unreachable
+	awayJitter  time.Duration // random delay of own requests, because all processes lose the bucket at the same time
+	foreignTrim time.Duration // taken off the life of a token whose start was measured with a wall clock
 	watchRetry  time.Duration // between attempts to watch the bucket
 	saveRetry   time.Duration // between attempts to persist a rolled refresh token
 	credential  time.Duration // between checks for a new secret or grant after a refusal

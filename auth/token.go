@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Token returns a token that is good to send: for KindAPIKey the key, otherwise a bearer
-// token. While one is fresh it returns at once and allocates nothing. In the renewal
-// window it returns the old one at once and renews in the background. Otherwise it waits
-// for the one renewal that is under way for everybody, as long as ctx allows.
+// Token returns a valid token: for KindAPIKey the key, otherwise a bearer token. With a fresh token
+// it returns at once and allocates nothing. In the renewal window it returns the old token at once
+// and renews it in the background. Otherwise it waits for the renewal that all callers share, until
+// ctx ends.
 //
-// Errors are ctx's own, ErrClosed, or an *AuthError: of class ErrTemporary,
-// ErrCredentialRejected or ErrReauthorize. During a cool-down the error comes at once,
-// without a request, and its RetryAfter says how long the cool-down still lasts. That of a
-// refused credential ends early where a secret's file holds another one.
+// Errors are ctx's own, ErrClosed, or an *AuthError: of class ErrTemporary, ErrCredentialRejected
+// or ErrReauthorize. During a cool-down it returns the error at once, without a request; RetryAfter
+// is the rest of the cool-down. The cool-down of a refused credential ends early if a secret file
+// changes.
 func (s *Source) Token(ctx context.Context) (string, error) {
 	if h := s.current.Load(); h != nil {
 		switch h.phase(time.Now()) {
@@ -27,9 +27,8 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 	return s.wait(ctx)
 }
 
-// TokenFor is Token for a call that takes long, such as a large upload: it waits for a
-// renewal where the token at hand ends within d. Where the service grants no life that
-// long, the newest token is returned.
+// TokenFor is Token for a long call, such as a large upload: it waits for a renewal if the current
+// token expires within d. If the service grants no token for that long, it returns the newest one.
 func (s *Source) TokenFor(ctx context.Context, d time.Duration) (string, error) {
 	h := s.current.Load()
 	if h == nil || !h.endsWithin(d, time.Now()) {
@@ -46,10 +45,9 @@ func (s *Source) TokenFor(ctx context.Context, d time.Duration) (string, error) 
 	return s.Token(ctx)
 }
 
-// WaitReady waits while Token would fail at once: until there is a token, or a cool-down has
-// ended and the token endpoint may be asked again. It asks no server itself and returns nil,
-// ctx's error or ErrClosed. Whoever lacks a token calls it between attempts, in place of a
-// back-off of its own.
+// WaitReady waits while Token would fail at once: until there is a token, or the cool-down is over
+// and a token may be requested. It makes no request itself and returns nil, ctx's error or
+// ErrClosed. Callers without a token use it between attempts instead of their own back-off.
 func (s *Source) WaitReady(ctx context.Context) error {
 	for {
 		left, changed, err := s.notReadyFor()
@@ -71,7 +69,7 @@ func (s *Source) WaitReady(ctx context.Context) error {
 	}
 }
 
-// notReadyFor returns how long Token fails at once, unless changed is closed before.
+// notReadyFor returns how long Token will fail at once, unless changed is closed earlier.
 func (s *Source) notReadyFor() (left time.Duration, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +100,7 @@ func (s *Source) renewEarly(h *held) *renewal {
 	return s.renewal
 }
 
-// wait returns the outcome of the renewal that everybody waits for, starting it if need be.
+// wait returns the outcome of the shared renewal, and starts it if necessary.
 func (s *Source) wait(ctx context.Context) (string, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -121,14 +119,14 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 				return "", err
 			}
 		}
-		if !h.rejected.Load() { // by a caller that was faster
+		if !h.rejected.Load() { // set by another caller
 			return h.value, nil
 		}
 	}
 }
 
-// await waits for a renewal. A new token is returned even if its life was no longer than the
-// request for it.
+// await waits for a renewal. It returns a new token even if the token has expired during the
+// request.
 func (s *Source) await(ctx context.Context, r *renewal) (*held, error) {
 	s.waiters.Add(1)
 	defer s.waiters.Add(-1)
@@ -141,8 +139,7 @@ func (s *Source) await(ctx context.Context, r *renewal) (*held, error) {
 	}
 }
 
-// join returns a token that may be served, or the renewal to wait for, or why there is
-// neither.
+// join returns a valid token, or the renewal to wait for, or an error.
 func (s *Source) join() (*held, *renewal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,14 +7,13 @@ import (
 
 const maxDrain = 64 << 10 // bytes of a 401's body read so that its connection can be used again
 
-// RoundTripper returns a transport over base (http.DefaultTransport where nil) that adds to
-// requests what the service wants: the bearer token and, for KindWatchGuard, the API key.
-// For KindAPIKey it adds nothing: the key is a form field.
-//
-// Only requests to the profile's own hosts get it, over https or to this machine; others,
-// such as redirects to elsewhere, pass as they are. An answer of 401 is reported to the
-// Source, and the request sent once more with the next token where it has no body or can
-// get it again (GetBody). 403 and 419 are the caller's matter: no token cures them.
+// RoundTripper returns a transport over base (http.DefaultTransport if nil) that adds credentials
+// to requests: the bearer token and, for KindWatchGuard, the API key. For KindAPIKey it adds
+// nothing: the key is a form field. Only requests to the profile's hosts, over https or to this
+// machine, get credentials; other requests, such as redirects to another host, pass unchanged. A
+// 401 answer is reported to the Source, and the request is sent again with the next token if it has
+// no body or can reopen it (GetBody). The caller handles 403 and 419, because a new token does not
+// help.
 //
 // The request is never changed, and its body is closed on every path.
 func (s *Source) RoundTripper(base http.RoundTripper) http.RoundTripper {
@@ -50,7 +49,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.again(req, resp, token)
 }
 
-// report tells the source what the service thinks of token.
+// report tells the source whether the service accepted token.
 func (t *roundTripper) report(resp *http.Response, token string) {
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
@@ -60,8 +59,8 @@ func (t *roundTripper) report(resp *http.Response, token string) {
 	}
 }
 
-// again repeats a request that was answered with 401, or returns that answer where it
-// cannot be repeated.
+// again repeats a request that was answered with 401. If it cannot be repeated, it returns that
+// answer.
 func (t *roundTripper) again(req *http.Request, refused *http.Response, token string) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return refused, nil
@@ -93,7 +92,7 @@ func (t *roundTripper) signed(req *http.Request, body io.ReadCloser, token strin
 	return out
 }
 
-// header adds what the service wants to see: the token and, for WatchGuard Cloud, the API key.
+// header adds the token and, for WatchGuard Cloud, the API key.
 func (s *Source) header(h http.Header, token string) {
 	h.Set("Authorization", "Bearer "+token)
 	if s.credential.apiKey != nil {

@@ -8,7 +8,7 @@ import (
 	"backburn/auth/internal/oauth"
 )
 
-// Validate reports everything that is wrong with p, joined. It reads no files.
+// Validate returns all problems of p, joined. It reads no files.
 func (p Profile) Validate() error {
 	if p.Name == "" {
 		return errors.New("auth: a profile needs a name")
@@ -20,7 +20,7 @@ func (p Profile) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Problems lists everything that is wrong with p, each with its key. It reads no files.
+// Problems lists all problems of p, each with its key. It reads no files.
 func (p Profile) Problems() []Problem {
 	v := validator{profile: p}
 	preset, known := presets[p.Kind]
@@ -28,7 +28,7 @@ func (p Profile) Problems() []Problem {
 	case p.Kind == "":
 		v.add("kind", "is required: %s", KindList(Kinds()))
 	case !known:
-		v.add("kind", "%q is none of %s", p.Kind, KindList(Kinds()))
+		v.add("kind", "%q is not one of %s", p.Kind, KindList(Kinds()))
 	default:
 		v.required(preset.required)
 		v.region(preset.regions)
@@ -43,8 +43,8 @@ func (p Profile) Problems() []Problem {
 	return v.problems
 }
 
-// warnings lists what is suspicious in a profile but not wrong. The token endpoint sees the
-// secret, so that a host outside the vendor's domain is worth a word.
+// warnings lists settings that are suspicious but not wrong, such as a token endpoint outside the
+// vendor's domain, which receives the secret.
 func (p Profile) warnings() []string {
 	var out []string
 	vendor := p.preset().vendor

@@ -1,25 +1,25 @@
 package auth
 
-// reason is why a renewal starts; its values label a metric.
+// reason is why a renewal starts. Its values are labels of a metric.
 type reason string
 
 const (
 	reasonInitial  reason = "initial"  // there was no token
 	reasonEarly    reason = "early"    // the token is in its renewal window
-	reasonExpired  reason = "expired"  // the token has ended
+	reasonExpired  reason = "expired"  // the token has expired
 	reasonRejected reason = "rejected" // a service refused the token
 )
 
 var reasons = []reason{reasonInitial, reasonEarly, reasonExpired, reasonRejected}
 
-// want says what a renewal is for.
+// want describes the purpose of a renewal.
 type want struct {
 	reason reason
 	have   *held // the current token, or nil
-	probe  bool  // a cool-down for a refused token has ended: the same token may do now
+	probe  bool  // a cool-down for a refused token has ended, so the same token may be accepted now
 }
 
-// refused reports whether a token endpoint gave the token again that was just refused.
+// refused reports whether token is the token that was just refused.
 func (w want) refused(token string) bool {
 	return w.have != nil && w.have.rejected.Load() && !w.probe && Fingerprint(token) == w.have.id
 }

@@ -144,7 +144,7 @@ func (c *Client) token(ctx context.Context, x exchange) (string, error) {
 	return token, err
 }
 
-// credential gives the form fields that go in front of all others.
+// credential returns the form fields that must come first.
 func (c *Client) credential(token string, x exchange) []field {
 	var fields []field
 	if c.cfg.APIKey && !x.public {
@@ -189,8 +189,8 @@ func (c *Client) attempt(parent context.Context, x exchange, body payload, token
 	return response.StatusCode, err
 }
 
-// vouches reports whether a call with a success status and this error was answered by WildFire,
-// which then accepted the credential.
+// vouches reports whether WildFire itself sent a success answer that led to this error, and so
+// accepted the credential.
 func vouches(err error) bool {
 	failure, failed := errors.AsType[*APIError](err)
 

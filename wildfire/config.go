@@ -32,7 +32,7 @@ const (
 	// DefaultMaxDownload bounds a sample, capture or report, in bytes.
 	DefaultMaxDownload = 1 << 30
 
-	// DefaultUserAgent names this package.
+	// DefaultUserAgent identifies this package.
 	DefaultUserAgent = "backburn-wildfire/1"
 )
 
@@ -158,7 +158,7 @@ func (c Config) endpoint() (string, error) {
 	case u.RawQuery != "" || u.Fragment != "":
 		return "", errors.New("no query or fragment in the address")
 	case u.Scheme == "http" && !c.AllowHTTP && !isLoopback(u.Hostname()):
-		return "", errors.New("https, because credentials travel there (http is for loopback addresses only)")
+		return "", errors.New("https, because credentials are sent there (http is allowed for loopback addresses only)")
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	if !strings.HasSuffix(path, apiPath) {

@@ -115,7 +115,7 @@ func (e *APIError) Error() string {
 		fmt.Fprintf(&text, " (%s)", e.Message)
 	}
 	if e.Foreign != nil {
-		fmt.Fprintf(&text, "; answered by something on the way to WildFire: %s", e.Foreign)
+		fmt.Fprintf(&text, "; answered by something between here and WildFire: %s", e.Foreign)
 	}
 	if e.Err != nil {
 		text.WriteString(": ")

@@ -191,7 +191,7 @@ func TestForeignAnswerIsNamed(t *testing.T) {
 					cfg.Transport = &answering{status: status, body: page(tt.title)}
 				})
 				_, err := c.SubmitFile(t.Context(), file("a.exe", contents))
-				if want := "something on the way to WildFire: " + tt.want; err == nil || !strings.HasSuffix(err.Error(), want) {
+				if want := "something between here and WildFire: " + tt.want; err == nil || !strings.HasSuffix(err.Error(), want) {
 					t.Errorf("%d: got %v, want it to end in %s", status, err, want)
 				}
 				if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "s3cr3t") {

@@ -9,11 +9,11 @@ import (
 	"backburn/auth"
 )
 
-// ErrDown is what a Bucket returns while it is down.
+// ErrDown is the error of a Bucket that is down.
 var ErrDown = errors.New("authtest: bucket is down")
 
-// Bucket is an auth.Bucket in memory, without goroutines of its own but one for each watch,
-// which ends with its context: it works inside a testing/synctest bubble.
+// Bucket is an auth.Bucket in memory. Its only goroutines are one for each watch, which ends with
+// its context, so it works inside a testing/synctest bubble.
 type Bucket struct {
 	mu       sync.Mutex
 	entries  map[string]auth.Entry
@@ -38,7 +38,7 @@ func (b *Bucket) SetDown(down bool) {
 	b.announce()
 }
 
-// Wipe deletes all keys, as deleting and making the bucket again does.
+// Wipe deletes all keys, as if the bucket were deleted and created again.
 func (b *Bucket) Wipe() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,14 +46,14 @@ func (b *Bucket) Wipe() {
 	b.announce()
 }
 
-// Put overwrites key, whatever its revision: what somebody with write access can do.
+// Put overwrites key regardless of its revision, as somebody with write access could.
 func (b *Bucket) Put(key string, value []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.put(key, value)
 }
 
-// Keys lists the keys there are.
+// Keys lists the existing keys.
 func (b *Bucket) Keys() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

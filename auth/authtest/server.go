@@ -20,27 +20,27 @@ import (
 	"github.com/go-oauth2/oauth2/v4/server"
 )
 
-// Config is the server's one client and its habits. The zero value of a field is stated
-// with it.
+// Config describes the server's only client and the server's behavior. Comments state the meaning
+// of zero values.
 type Config struct {
 	ClientID     string
 	ClientSecret string
-	ClientAuth   string        // the only style taken: "basic-raw", "basic-form" or "body"; empty: "body" and "basic-raw"
+	ClientAuth   string        // the only style accepted: "basic-raw", "basic-form" or "body"; empty: "body" and "basic-raw"
 	Lifetime     time.Duration // of access tokens; 0: 900 s
 	Scope        string        // the only scope granted; empty: any
-	RedirectURL  string        // the only place that codes are sent to
+	RedirectURL  string        // the only URL that codes are sent to
 	InstanceID   string        // must come with authorization requests; empty: any
 
-	Roll   bool // a refresh gives a new refresh token; false: none in the answer, the old one stays
-	Strict bool // with Roll, the old refresh token ends at once; false: when the new one is first used
+	Roll   bool // a refresh returns a new refresh token; false: none is returned, and the old one stays valid
+	Strict bool // with Roll, the old refresh token expires at once; false: when the new one is first used
 
-	APIKey string // WatchGuard-API-Key that Protect wants; empty: none
+	APIKey string // WatchGuard-API-Key that Protect requires; empty: none
 }
 
 // Server is an authorization server on the loopback interface. All of its methods are safe
 // for concurrent use.
 type Server struct {
-	URL string // base, without a slash at its end
+	URL string // base URL, without a trailing slash
 
 	config  Config
 	http    *httptest.Server
@@ -48,7 +48,7 @@ type Server struct {
 	manager *manage.Manager
 	store   *store
 
-	mu       sync.Mutex // one token request at a time
+	mu       sync.Mutex // held during a token request
 	secret   string
 	roll     bool
 	faults   []Fault
@@ -66,8 +66,8 @@ type Request struct {
 	Status int // of the answer
 }
 
-// Fault stands in for one answer of the token endpoint. Hang waits until the client gives
-// up; Cut closes the connection in the middle of the body.
+// Fault replaces one answer of the token endpoint. Hang waits until the client gives up; Cut closes
+// the connection in the middle of the body.
 type Fault struct {
 	Status int
 	Header map[string]string
@@ -132,7 +132,7 @@ func (s *Server) SetRoll(roll bool) { s.locked(func() { s.roll = roll }) }
 // Fail answers the next token requests with faults, one each.
 func (s *Server) Fail(faults ...Fault) { s.locked(func() { s.faults = append(s.faults, faults...) }) }
 
-// Edit changes what successful answers say; nil stops it.
+// Edit modifies successful answers; nil ends this.
 func (s *Server) Edit(edit func(answer map[string]any)) { s.locked(func() { s.edit = edit }) }
 
 // Requests returns the token requests so far.
@@ -141,13 +141,13 @@ func (s *Server) Requests() (out []Request) {
 	return out
 }
 
-// Issued returns every access and refresh token that was given out, oldest first.
+// Issued returns every access and refresh token issued so far, oldest first.
 func (s *Server) Issued() (out []string) {
 	s.locked(func() { out = slices.Clone(s.issued) })
 	return out
 }
 
-// Revoked returns the tokens that were revoked at the endpoint for it.
+// Revoked returns the tokens that were revoked at RevokeURL.
 func (s *Server) Revoked() (out []string) {
 	s.locked(func() { out = slices.Clone(s.revoked) })
 	return out
@@ -204,8 +204,8 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(rec.Body.Bytes())
 }
 
-// grant lets go-oauth2 perform the grant. The library does not look at the secret of a
-// client that refreshes; real servers do.
+// grant lets go-oauth2 perform the grant. It checks the secret of a client that refreshes, because
+// the library does not and real servers do.
 func (s *Server) grant(w http.ResponseWriter, r *http.Request) {
 	s.manager.SetRefreshTokenCfg(&manage.RefreshingConfig{IsGenerateRefresh: s.roll, IsRemoveRefreshing: s.roll && s.config.Strict})
 	if id, secret, err := s.clientInfo(r); r.Form.Get("grant_type") == "refresh_token" && (err != nil || id != s.config.ClientID || secret != s.secret) {
@@ -224,7 +224,7 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) {
 		s.replaced[s.issued[n-1]] = used
 	}
 	if old := s.replaced[used]; old != "" {
-		_ = s.store.RemoveByRefresh(r.Context(), old) // the new one is in use: the old one ends
+		_ = s.store.RemoveByRefresh(r.Context(), old) // the new one is in use, so the old one expires
 		delete(s.replaced, used)
 	}
 }
@@ -247,7 +247,7 @@ func (f *Fault) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// respond is what go-oauth2 answers through. s.mu is held.
+// respond writes the answers of go-oauth2. s.mu is held.
 func (s *Server) respond(w http.ResponseWriter, data map[string]any, header http.Header, status ...int) error {
 	code := http.StatusOK
 	if len(status) > 0 && status[0] > 0 {
@@ -271,7 +271,7 @@ func (s *Server) respond(w http.ResponseWriter, data map[string]any, header http
 	return json.NewEncoder(w).Encode(data)
 }
 
-// clientInfo reads the client's id and secret in the style that the server takes.
+// clientInfo reads the client's id and secret in the style that the server accepts.
 func (s *Server) clientInfo(r *http.Request) (id, secret string, err error) {
 	if user, pass, ok := r.BasicAuth(); ok && s.config.ClientAuth != "body" {
 		if s.config.ClientAuth != "basic-form" {
@@ -292,8 +292,7 @@ func (s *Server) clientInfo(r *http.Request) (id, secret string, err error) {
 	return "", "", errors.ErrInvalidClient
 }
 
-// authorizeUser grants what the hub's requests ask for, and refuses those without the
-// instance.
+// authorizeUser grants authorization requests, and refuses those without the instance.
 func (s *Server) authorizeUser(_ http.ResponseWriter, r *http.Request) (string, error) {
 	if s.config.InstanceID != "" && r.FormValue("instance_id") != s.config.InstanceID {
 		return "", errors.ErrAccessDenied
@@ -308,7 +307,7 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 
 	if r.Header.Get("Content-Type") == "application/json" {
-		_ = json.NewDecoder(r.Body).Decode(&body) // what is missing is refused
+		_ = json.NewDecoder(r.Body).Decode(&body) // missing fields are refused below
 	} else {
 		for _, name := range []string{"client_id", "client_secret", "token"} {
 			body[name] = r.PostFormValue(name)
@@ -328,8 +327,8 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"issuccess":"true"}`)
 }
 
-// Protect guards next as a resource of the service: a valid bearer token, and the API key
-// where one is configured; 401 and 403 otherwise.
+// Protect makes next require a valid bearer token (otherwise 401) and, if configured, the API key
+// (otherwise 403).
 func (s *Server) Protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := s.oauth.ValidationBearerToken(r); err != nil {
@@ -345,7 +344,7 @@ func (s *Server) Protect(next http.Handler) http.Handler {
 	})
 }
 
-// clients is the store of the one client.
+// clients is a store with the only client.
 type clients struct{ s *Server }
 
 func (c clients) GetByID(_ context.Context, id string) (oauth2.ClientInfo, error) {

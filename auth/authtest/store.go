@@ -8,8 +8,8 @@ import (
 	"github.com/go-oauth2/oauth2/v4/models"
 )
 
-// store keeps what go-oauth2 gave out, in memory and without goroutines. It hands out
-// copies, because the library changes what it gets.
+// store keeps the tokens of go-oauth2 in memory, without goroutines. It returns copies, because the
+// library changes the values that it gets.
 type store struct {
 	mu                    sync.Mutex
 	code, access, refresh map[string]models.Token

@@ -17,9 +17,9 @@ const (
 	maxCallback = 8 << 10 // bytes of a callback's query
 )
 
-// Handler serves StartPath, which sends the browser on with a state of its own, and the
-// path of redirect_url, which takes it back. It answers only to the host of redirect_url,
-// so that no other name can be made to point here, and repeats nothing of a request.
+// Handler serves StartPath, which redirects the browser with a new state, and the path of
+// redirect_url, to which the browser returns. It answers only requests for the host of
+// redirect_url, which prevents DNS rebinding. Its pages contain nothing from a request.
 func (l *Login) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(StartPath, l.serveStart)
@@ -34,7 +34,7 @@ func (l *Login) Handler() http.Handler {
 		host := oauth.HostPort(&url.URL{Scheme: l.redirect.Scheme, Host: r.Host})
 		switch {
 		case r.Method != http.MethodGet:
-			say(w, http.StatusMethodNotAllowed, "Only GET is answered here.")
+			say(w, http.StatusMethodNotAllowed, "Only GET is allowed.")
 		case host != oauth.HostPort(l.redirect):
 			say(w, http.StatusMisdirectedRequest, "This login has another address.")
 		case len(r.URL.RawQuery) > maxCallback:
@@ -60,8 +60,8 @@ func (l *Login) serveStart(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, l.begin(session), http.StatusSeeOther)
 }
 
-// serveCallback finishes a login. The exchange goes on if the browser goes away: the code
-// is good once.
+// serveCallback finishes a login. The exchange continues if the browser disconnects, because a code
+// can be used only once.
 func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -70,8 +70,8 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 	}
 	cookie, err := r.Cookie(loginCookie)
 	if err != nil || cookie.Value == "" {
-		l.config.Log.Warn().Msg("callback without the cookie of a login refused")
-		say(w, http.StatusForbidden, "This browser has not begun this login. Begin again.")
+		l.config.Log.Warn().Msg("refused a callback without a login cookie")
+		say(w, http.StatusForbidden, "This browser did not start this login. Start again.")
 		return
 	}
 
@@ -81,7 +81,7 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusOK, "Authorized. You can close this window.")
 	case errors.Is(err, ErrState), errors.Is(err, ErrCallback):
 		l.config.Log.Warn().Err(err).Msg("callback refused")
-		say(w, http.StatusForbidden, "This login is unknown, used or expired. Begin again.")
+		say(w, http.StatusForbidden, "This login is unknown, used or expired. Start again.")
 	default:
 		say(w, http.StatusBadGateway, "Not authorized. The terminal says why.")
 	}

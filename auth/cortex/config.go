@@ -13,14 +13,14 @@ import (
 	"backburn/auth/internal/secret"
 )
 
-// Config is a profile of the Cortex hub and what works for it. Package auth fills it.
+// Config is a profile of the Cortex hub with its dependencies. Package auth fills it.
 type Config struct {
 	Name   string // of the profile: auth.<Name>
 	Client oauth.Client
 	Seal   seal.Credential
 
 	Secret   *secret.File  // of the client
-	CacheKey secret.Secret // seals the grant; unset: the client secret does
+	CacheKey secret.Secret // key that seals the grant; unset: the client secret is used
 
 	AuthorizeURL string
 	RevokeURL    string
@@ -28,29 +28,29 @@ type Config struct {
 	Region       string // a key of Regions; "" until a login
 	PKCE         bool   // RFC 7636, which the hub does not document
 
-	GrantFile string    // "": the bucket alone
-	Grants    kv.Bucket // nil: the file alone
+	GrantFile string    // "": only the bucket
+	Grants    kv.Bucket // nil: only the file
 
 	Log      zerolog.Logger
 	Hook     func(stage string) // called at each stage of storing a grant; nil outside tests
-	BucketOp time.Duration      // one call of the bucket
-	Retry    time.Duration      // between attempts to store a refresh token
+	BucketOp time.Duration      // timeout of one bucket call
+	Retry    time.Duration      // delay between attempts to store a refresh token
 }
 
-// Metrics count what a Grant does.
+// Metrics are the counters of a Grant.
 type Metrics struct {
 	Requests prometheus.Counter // token requests
 	Rolls    prometheus.Counter // refresh tokens that the server replaced
-	Saves    prometheus.Counter // attempts to store one that failed
+	Saves    prometheus.Counter // failed attempts to store a refresh token
 }
 
-// Regions are the API hosts by region. The hub always says which region it is.
+// Regions are the API hosts by region. The hub always states the region.
 var Regions = map[string]string{
 	"americas": "api.us.cdl.paloaltonetworks.com",
 	"europe":   "api.eu.cdl.paloaltonetworks.com",
 }
 
-// storing says that storing or wiping the grant did not work.
+// storing wraps an error from storing or wiping the grant.
 func (c Config) storing(err error) error {
 	return fmt.Errorf("auth.%s: storing the grant: %w", c.Name, err)
 }

@@ -2,9 +2,8 @@
 // (authorization code, RFC 6749 section 4.1), and from then on a refresh token gets access
 // tokens.
 //
-// It guarantees that a refresh token is durable before the access token that came with it is
-// used, that nobody refreshes one grant twice at a time on one machine, and that a failure
-// never costs the refresh token that is stored.
-//
-// Package auth makes what is here from a profile: auth.New, auth.NewLogin, auth.Logout.
+// It guarantees that a refresh token is durable before the access token that came with it is used,
+// that on one machine a grant is refreshed by one process at a time, and that a failure never loses
+// the stored refresh token. Use it through auth.New, auth.NewLogin and auth.Logout, which take a
+// profile.
 package cortex

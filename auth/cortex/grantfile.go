@@ -13,7 +13,7 @@ import (
 
 const grantHeader = "backburn grant v1\n"
 
-// stageResponse is the stage before those of package statefile: the answer is here, nothing is
+// stageResponse precedes the stages of package statefile: the answer has arrived, and nothing is
 // written.
 const stageResponse = "response"
 
@@ -41,7 +41,7 @@ func (f grantFile) read() ([]byte, error) {
 	return sealed, nil
 }
 
-// write replaces the file by one with the sealed bytes.
+// write replaces the file's contents with the sealed bytes.
 func (f grantFile) write(sealed []byte) error {
 	return f.Write([]byte(grantHeader + base64.StdEncoding.EncodeToString(sealed) + "\n"))
 }

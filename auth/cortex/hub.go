@@ -14,22 +14,22 @@ import (
 
 const maxHubParams = 16 << 10 // bytes
 
-// HubParams is what the Cortex hub appends to an app's URL when an administrator activates
-// an instance of it. All values are opaque: an instance id has more digits than a float
-// holds.
+// HubParams are the parameters that the Cortex hub appends to an app's URL when an administrator
+// activates an instance. All values are opaque strings: an instance ID has more digits than a
+// float64 can hold.
 type HubParams struct {
 	InstanceID   string
 	InstanceName string
 	Region       string // "americas", "europe"
 	LSN          string
 	Description  string
-	Custom       map[string]string // what the app's manifest adds
+	Custom       map[string]string // parameters from the app's manifest
 }
 
 // ParseHubParams decodes the value of the hub's "params": a URL query in base64, of either
-// alphabet, with or without padding. Spaces stand for the plus signs that became them on
-// the way through a query string. Instance id and region are required, names must not
-// repeat, and the region must be one whose hosts are known.
+// alphabet, with or without padding. Spaces count as plus signs, because a query string decodes
+// plus signs to spaces. Instance id and region are required, names must not repeat, and the region
+// must be one of Regions.
 func ParseHubParams(encoded string) (HubParams, error) {
 	if len(encoded) > maxHubParams {
 		return HubParams{}, errors.New("hub params: longer than 16 KiB")
@@ -55,7 +55,7 @@ func ParseHubParams(encoded string) (HubParams, error) {
 		value := values[0]
 		switch {
 		case len(values) > 1:
-			return HubParams{}, fmt.Errorf("hub params: %q is there more than once", name)
+			return HubParams{}, fmt.Errorf("hub params: %q occurs more than once", name)
 		case !printable(name) || !printable(value):
 			return HubParams{}, errors.New("hub params: decoded, they are not text")
 		case fields[name] != nil:
@@ -69,7 +69,7 @@ func ParseHubParams(encoded string) (HubParams, error) {
 		return HubParams{}, errors.New("hub params: instance_id and region are required")
 	}
 	if _, known := Regions[p.Region]; !known {
-		return HubParams{}, fmt.Errorf("hub params: region %q is none of %s", p.Region, regionList())
+		return HubParams{}, fmt.Errorf("hub params: region %q is not one of %s", p.Region, regionList())
 	}
 	return p, nil
 }
@@ -77,7 +77,7 @@ func ParseHubParams(encoded string) (HubParams, error) {
 func regionList() string { return strings.Join(slices.Sorted(maps.Keys(Regions)), ", ") }
 
 func decodeAnyBase64(s string) (string, error) {
-	if strings.ContainsAny(s, "\r\n") { // which the decoders would skip
+	if strings.ContainsAny(s, "\r\n") { // the decoders would skip these
 		return "", errors.New("hub params: not base64")
 	}
 	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {

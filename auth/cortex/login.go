@@ -19,17 +19,17 @@ import (
 
 const (
 	stateTTL   = 10 * time.Minute
-	maxPending = 16 // authorizations begun and not ended; the oldest goes first
+	maxPending = 16 // most pending authorizations; the oldest is dropped first
 )
 
-// What a callback can be refused for. None of these ends a Login: the right callback may
-// still come.
+// Reasons to refuse a callback. They do not end a Login, because the right callback may still
+// arrive.
 var (
 	ErrState    = errors.New("auth: the state is unknown, used, expired or another browser's")
 	ErrCallback = errors.New("auth: not a callback of this login")
 )
 
-// Authorized is what a Login obtained, without the token.
+// Authorized is the result of a Login, without the token.
 type Authorized struct {
 	InstanceID string
 	Region     string
@@ -38,11 +38,10 @@ type Authorized struct {
 }
 
 // Login is the authorization code grant of RFC 6749 section 4.1: it sends the administrator's
-// browser to the authorization server, takes the callback, and stores the refresh token.
-//
-// Handler serves both ends of it for a browser: StartPath, which begins, and the path of
-// the profile's redirect_url. Where there is no such browser, Begin returns the URL to open
-// and Complete takes the URL that the browser ended on. It is safe for concurrent use.
+// browser to the authorization server, receives the callback, and stores the refresh token. Handler
+// serves the login for a browser: StartPath and the path of the profile's redirect_url. Without
+// such a browser, Begin returns the URL to open, and Complete takes the URL on which the browser
+// ended. It is safe for concurrent use.
 type Login struct {
 	config   Config
 	redirect *url.URL
@@ -57,8 +56,8 @@ type Login struct {
 	err     error
 }
 
-// pending is an authorization that was begun. It is bound to the browser that began it, to
-// the instance and the redirect URL, and is good once, for stateTTL.
+// pending is a started authorization. It is bound to its browser, the instance and the redirect
+// URL, and can be used once within stateTTL.
 type pending struct {
 	state    string
 	session  string // cookie of the browser; "": Begin
@@ -68,8 +67,7 @@ type pending struct {
 	expires  time.Time
 }
 
-// Merge adds what the hub appended to what the profile says; where both say something they
-// must agree.
+// Merge adds the hub's parameters to the configuration. A value that both contain must be equal.
 func (c *Config) Merge(hub HubParams) error {
 	for _, f := range []struct {
 		key     string
@@ -80,12 +78,12 @@ func (c *Config) Merge(hub HubParams) error {
 		{"region", &c.Region, hub.Region},
 	} {
 		if *f.own != "" && f.fromHub != "" && *f.own != f.fromHub {
-			return fmt.Errorf("auth.%s.%s: is %q, but the hub says %q", c.Name, f.key, *f.own, f.fromHub)
+			return fmt.Errorf("auth.%s.%s: is %q, but the hub's value is %q", c.Name, f.key, *f.own, f.fromHub)
 		}
 		*f.own = cmp.Or(*f.own, f.fromHub)
 	}
 	if _, known := Regions[hub.Region]; hub.Region != "" && !known {
-		return fmt.Errorf("auth.%s.region: the hub says %q, which is none of %s", c.Name, hub.Region, regionList())
+		return fmt.Errorf("auth.%s.region: the hub's value %q is not one of %s", c.Name, hub.Region, regionList())
 	}
 	c.Seal.InstanceID = c.InstanceID
 	return nil
@@ -126,8 +124,8 @@ func NewLogin(c Config) (*Login, error) {
 // StartPath is the path under which Handler begins a login.
 const StartPath = "/login"
 
-// Begin starts an authorization without a browser of ours and returns the URL to open. The
-// URL on which the browser ends goes to Complete.
+// Begin starts an authorization and returns the URL to open in any browser. Pass the URL on which
+// the browser ends to Complete.
 func (l *Login) Begin() string { return l.begin("") }
 
 func (l *Login) begin(session string) string {
@@ -167,8 +165,8 @@ func (l *Login) add(p pending) {
 	l.pending = append(l.pending, p)
 }
 
-// take removes the pending authorization with a state, whether or not the rest of the
-// callback holds: a state is good once.
+// take removes and returns the pending authorization with a state. A state can be used only once,
+// even if the callback turns out to be invalid.
 func (l *Login) take(state string) (pending, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -181,7 +179,7 @@ func (l *Login) take(state string) (pending, bool) {
 	return pending{}, false
 }
 
-// same compares in a time that does not depend on where a and b differ.
+// same compares a and b in constant time.
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // Complete takes the URL that the browser was sent back to after Begin, exchanges its code
@@ -198,12 +196,12 @@ func (l *Login) Complete(ctx context.Context, callback string) (Authorized, erro
 	return l.complete(ctx, query, "")
 }
 
-// complete checks a callback's query and finishes the login. Errors before the state is
-// known to be good leave the login open; later ones end it.
+// complete checks a callback's query and finishes the login. Errors before the state is verified
+// leave the login open; later errors end it.
 func (l *Login) complete(ctx context.Context, query url.Values, session string) (Authorized, error) {
 	for name, values := range query {
 		if len(values) > 1 {
-			return Authorized{}, fmt.Errorf("%w: %q is there more than once", ErrCallback, knownParam(name))
+			return Authorized{}, fmt.Errorf("%w: %q occurs more than once", ErrCallback, knownParam(name))
 		}
 	}
 
@@ -230,7 +228,7 @@ func knownParam(name string) string {
 	}
 }
 
-// finish acts on a callback that is ours.
+// finish processes a verified callback.
 func (l *Login) finish(ctx context.Context, query url.Values, p pending) (Authorized, error) {
 	clientSecret := l.config.Secret.Get()
 	code := query.Get("code")
@@ -267,7 +265,7 @@ func (l *Login) refusal(op string, class error) *oauth.Error {
 	return &oauth.Error{Profile: l.config.Name, Op: op, Permanent: true, Class: class}
 }
 
-// persist stores a new grant over whatever there was.
+// persist stores a new grant, replacing any old one.
 func (l *Login) persist(ctx context.Context, token string) (Authorized, error) {
 	unlock, err := l.store.lock(ctx)
 	if err != nil {

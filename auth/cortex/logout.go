@@ -10,10 +10,9 @@ import (
 	"backburn/auth/internal/secret"
 )
 
-// Logout revokes the stored refresh token at the vendor, and wipes it here whether or not that
-// succeeded: the file and the bucket then say that nobody is logged in. It is no error when
-// nobody was. Access tokens that are out live on until they end, which the vendor gives no way
-// to change.
+// Logout revokes the stored refresh token at the hub, and wipes the file and the bucket even if the
+// revocation fails. If nobody is logged in, it returns nil. Issued access tokens stay valid until
+// they expire, because the hub cannot revoke them.
 func Logout(ctx context.Context, c Config) error {
 	s, err := newStore(c)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"backburn/auth/internal/secret"
 )
 
-// Grant gets access tokens by the refresh token that a Login stored. Mint is called by one
-// goroutine at a time, everything else by any.
+// Grant gets access tokens with the refresh token that a Login stored. Only one goroutine at a time
+// may call Mint; all other methods are safe for concurrent use.
 type Grant struct {
 	config  Config
 	store   *store
@@ -34,21 +34,21 @@ func NewGrant(c Config, m Metrics) (*Grant, error) {
 	return g, nil
 }
 
-// Close ends what runs in the background, after one last attempt to store what is not stored.
+// Close stops the background work, after a last attempt to store an unsaved refresh token.
 func (g *Grant) Close() {
 	g.end()
 	g.wg.Wait()
 }
 
-// Generation counts the refresh tokens of the profile; it is that of the newest one seen.
+// Generation returns the number of the newest refresh token seen.
 func (g *Grant) Generation() uint64 { return g.store.generation() }
 
 // Reload reports whether a newer refresh token is stored than those used or reported before.
 func (g *Grant) Reload(ctx context.Context) bool { return g.store.reload(ctx) }
 
-// Mint gets an access token by the stored refresh token, RFC 6749 section 6, and stores the
-// refresh token that may come with it before the access token is given out: who dies in
-// between still has one that works. Its errors are *oauth.Error.
+// Mint gets an access token by the stored refresh token, RFC 6749 section 6, and stores any new
+// refresh token before it returns the access token, so a crash in between does not lose the grant.
+// Its errors are *oauth.Error.
 func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	clientSecret := g.config.Secret.Get()
 	g.store.learn(clientSecret)
@@ -59,7 +59,7 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	defer unlock()
 
 	if err := g.store.flush(ctx); err != nil {
-		// The newest refresh token exists in memory alone. Another roll would not help.
+		// The newest refresh token exists only in memory. Another refresh would make it worse.
 		return oauth.Minted{}, g.storeError(err)
 	}
 	r, err := g.store.load(ctx) // under the lock: another process may have refreshed
@@ -78,9 +78,9 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	return m, nil
 }
 
-// refreshAny tries the stored refresh token, once more where it is not known whether the
-// server saw the request, and, where the server does not know it, the one that another
-// process has stored meanwhile or, as a last resort, the previous one.
+// refreshAny tries the stored refresh token, and repeats the request if the server may not have
+// seen it. If the server does not know the token, it tries one that another process has stored
+// meanwhile and, as a last resort, the previous one.
 func (g *Grant) refreshAny(ctx context.Context, clientSecret secret.Secret, r record) (m oauth.Minted, used string, err error) {
 	try := func(token string) (oauth.Minted, error) {
 		g.metrics.Requests.Inc()
@@ -116,8 +116,8 @@ func ambiguous(err error) bool {
 	return errors.As(err, &e) && e.Temporary() && (e.Status == 0 || e.Status/100 == 2)
 }
 
-// replace stores a new refresh token in place of r's. Where that fails the token is kept in
-// memory, an operator is told, and storing goes on in the background.
+// replace stores a new refresh token in place of r's. If that fails, it keeps the token in memory,
+// logs an error, and retries in the background.
 func (g *Grant) replace(ctx context.Context, r record, token, used string) {
 	next := r
 	next.Generation++
@@ -136,8 +136,8 @@ func (g *Grant) replace(ctx context.Context, r record, token, used string) {
 	}
 }
 
-// keepTrying runs until the refresh token is stored or the Grant is closed, which gets one
-// last attempt.
+// keepTrying runs until the refresh token is stored or the Grant is closed, with a last attempt at
+// the close.
 func (g *Grant) keepTrying() {
 	for closing := false; !closing; {
 		select {
@@ -167,7 +167,7 @@ func (g *Grant) flushLocked(ctx context.Context) error {
 	return g.store.flush(ctx)
 }
 
-// storeError says what is wrong with the store.
+// storeError turns an error of the store into an *oauth.Error.
 func (g *Grant) storeError(err error) error {
 	e := &oauth.Error{Profile: g.config.Name, Op: "reading the grant", Class: oauth.ErrTemporary}
 	e.Describe(err, oauth.NewScrubber(g.config.Client.ID, g.config.Secret.Get().Reveal()))
@@ -183,9 +183,9 @@ func (g *Grant) storeError(err error) error {
 	return e
 }
 
-// Status is what may be shown of the grant.
+// Status describes the grant without secrets.
 type Status struct {
-	Obtained   time.Time // zero: there is none
+	Obtained   time.Time // zero if there is none
 	Generation uint64
 	Unsaved    bool // the newest refresh token could not be stored yet
 }

@@ -18,17 +18,17 @@ import (
 const (
 	grantVersion  = 1
 	grantPurpose  = "grant"
-	grantOldAfter = 150 * 24 * time.Hour // the hub's grants are said to live half a year
+	grantOldAfter = 150 * 24 * time.Hour // the hub's grants are documented to last half a year
 	writeTries    = 5
 )
 
-// record is a refresh token and what it is for, as it is sealed into the grant file and the
-// grants bucket. The highest generation is the one that counts.
+// record is a refresh token with its profile's data, as sealed in the grant file and the grants
+// bucket. The record with the highest generation is valid.
 type record struct {
 	Version    int    `json:"v"`
 	Generation uint64 `json:"generation"`
 	Token      string `json:"refresh_token,omitempty"` // empty: logged out
-	Previous   string `json:"previous,omitempty"`      // what Token replaced; the last resort
+	Previous   string `json:"previous,omitempty"`      // the token that Token replaced, as a last resort
 	Instance   string `json:"instance,omitempty"`
 	Region     string `json:"region,omitempty"`
 	Obtained   int64  `json:"obtained"` // Unix milliseconds
@@ -37,15 +37,15 @@ type record struct {
 // ErrNoGrant: there is no refresh token anywhere.
 var ErrNoGrant = errors.New("no grant is stored")
 
-// store keeps a refresh token where a crash cannot lose it: in a file, in a bucket, or in
-// both. It is used under its lock, see lock.
+// store keeps a refresh token durably, in a file, a bucket, or both. Callers hold its lock, see
+// lock.
 type store struct {
 	config Config
 	file   grantFile
 
 	mu      sync.Mutex      // never held across a wait
-	secrets []secret.Secret // client secrets seen, newest last: what was sealed before a rotation still opens
-	last    record          // as it was last read or written, without tokens
+	secrets []secret.Secret // client secrets seen, newest last, to open values sealed before a rotation
+	last    record          // the record last read or written, without tokens
 	known   uint64          // highest generation seen
 	noticed uint64          // highest generation that load, save or reload has reported
 	unsaved *record
@@ -62,7 +62,7 @@ func newStore(c Config) (*store, error) {
 	return s, nil
 }
 
-// learn adds a client secret to those that open what is stored.
+// learn adds a client secret for opening stored values.
 func (s *store) learn(clientSecret secret.Secret) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,17 +71,17 @@ func (s *store) learn(clientSecret secret.Secret) {
 	}
 }
 
-// key is the bucket's key for the grant. It does not depend on the secret, so that it is found
-// again after a rotation, and gives nothing away.
+// key is the bucket's key for the grant. It does not depend on the secret, so it is found after a
+// rotation, and it reveals nothing.
 func (s *store) key() string {
 	c := s.config.Client
 	return grantPurpose + "." + seal.Fingerprint(seal.Joined(c.TokenURL, c.ID, s.config.Name))
 }
 
-// place is where a grant is kept.
+// place is the file or the bucket.
 type place struct {
-	what  string // for people
-	bound string // what the sealed value is bound to
+	what  string // name for messages
+	bound string // context to which the sealed value is bound
 	read  func(context.Context) ([]byte, error)
 	write func(context.Context, []byte, record) error
 }
@@ -107,9 +107,9 @@ func (s *store) places() []place {
 	return out
 }
 
-// stored is what the places hold.
+// stored is the contents of all places.
 type stored struct {
-	best   record  // of the highest generation; zero: none can be read
+	best   record  // record of the highest generation; zero if none can be read
 	resave bool    // a copy is sealed under an old secret
 	errs   []error // one for each place that cannot be read
 }
@@ -166,7 +166,7 @@ func (s *store) load(ctx context.Context) (record, error) {
 	return all.best, nil
 }
 
-// newest returns the highest generation that can be read, 0 where there is none.
+// newest returns the highest readable generation, or 0.
 func (s *store) newest(ctx context.Context) uint64 { return s.readAll(ctx).best.Generation }
 
 // notice records that a generation was read or written, and used.
@@ -199,7 +199,7 @@ func (s *store) reload(ctx context.Context) bool {
 	return true
 }
 
-// remember keeps what may be shown of a grant, and says when it gets old.
+// remember keeps a grant's data for Status, and warns if the grant is old.
 func (s *store) remember(r record) {
 	s.notice(r.Generation)
 	r.Token, r.Previous = "", ""
@@ -229,7 +229,7 @@ func (s *store) readBucket(ctx context.Context) ([]byte, error) {
 	return e.Value, err
 }
 
-// writeBucket writes over any older generation and never over a newer one.
+// writeBucket replaces an older generation, and never a newer one.
 func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.BucketOp)
 	defer cancel()
@@ -253,11 +253,11 @@ func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error 
 			return errors.New(kv.Reason(err))
 		}
 	}
-	return errors.New("another process keeps writing")
+	return errors.New("other processes keep writing")
 }
 
-// save makes r durable. One durable copy is enough: where a second one fails, it is only
-// logged, and written with the next generation.
+// save makes r durable. One durable copy is enough: if the second copy fails, it is only logged,
+// and written with the next generation.
 func (s *store) save(ctx context.Context, r record) error {
 	r.Version = grantVersion
 	plain, err := json.Marshal(r) //nolint:gosec // sealed below
@@ -297,8 +297,8 @@ func (s *store) newestSecret() secret.Secret {
 	return s.secrets[len(s.secrets)-1]
 }
 
-// unseal opens a stored grant with the newest secret that fits; old says that it was not
-// the newest.
+// unseal opens a stored grant with the newest secret that fits; old reports that a newer secret
+// exists.
 func (s *store) unseal(bound string, sealed []byte) (r record, old bool, err error) {
 	s.mu.Lock()
 	secrets := slices.Clone(s.secrets)
@@ -314,15 +314,15 @@ func (s *store) unseal(bound string, sealed []byte) (r record, old bool, err err
 			continue
 		}
 		if json.Unmarshal(plain, &r) != nil || r.Version != grantVersion {
-			return record{}, false, errors.New("is of another version")
+			return record{}, false, errors.New("has an unsupported version")
 		}
 		return r, i != len(secrets)-1, nil
 	}
-	return record{}, false, fmt.Errorf("%w: the client secret or the cache key was another one when it was stored", seal.ErrSealed)
+	return record{}, false, fmt.Errorf("%w: the client secret or the cache key has changed since it was stored", seal.ErrSealed)
 }
 
-// lock serializes the use of the grant among the processes of this machine. Refreshing one
-// grant twice at the same time can lose it.
+// lock serializes the use of the grant among the processes of this machine. Two simultaneous
+// refreshes can lose the grant.
 func (s *store) lock(ctx context.Context) (unlock func(), err error) {
 	if s.config.GrantFile == "" {
 		return func() {}, nil

@@ -16,14 +16,14 @@ import (
 	"backburn/auth"
 )
 
-// Bucket is an auth.Bucket over a JetStream key-value bucket. It is safe for concurrent use
-// and closes nothing: the connection is the caller's.
+// Bucket is an auth.Bucket over a JetStream key-value bucket. It is safe for concurrent use. The
+// caller owns the connection.
 type Bucket struct{ kv jetstream.KeyValue }
 
 var _ auth.Bucket = (*Bucket)(nil)
 
-// New wraps a bucket that exists. The role needs $KV.<bucket>.> and, to watch, the right to
-// create consumers on the bucket's stream.
+// New wraps an existing bucket. The role needs $KV.<bucket>.> and, to watch, the right to create
+// consumers on the bucket's stream.
 func New(kv jetstream.KeyValue) *Bucket { return &Bucket{kv} }
 
 // Sizes of the two buckets, in bytes. A record is a few kilobytes.
@@ -32,9 +32,9 @@ const (
 	maxGrantsBytes = 16 << 20
 )
 
-// Tokens opens the bucket for access tokens, and creates it where it does not exist: one
-// revision a key, gone after ttl without a write, which must be at least as long as the
-// longest life of a token (24 hours where 0).
+// Tokens opens the bucket for access tokens, and creates it if it does not exist. It keeps one
+// revision per key, which expires after ttl without a write. ttl must be at least the longest life
+// of a token; 0 means 24 hours.
 func Tokens(ctx context.Context, js jetstream.JetStream, name string, replicas int, ttl time.Duration) (*Bucket, error) {
 	if ttl == 0 {
 		ttl = 24 * time.Hour
@@ -49,8 +49,8 @@ func Tokens(ctx context.Context, js jetstream.JetStream, name string, replicas i
 	})
 }
 
-// Grants opens the bucket for refresh tokens, and creates it where it does not exist: on
-// disk, without an end, with some history, because they cannot be had again.
+// Grants opens the bucket for refresh tokens, and creates it if it does not exist. It is stored on
+// disk, with some history and without expiry, because a lost refresh token requires a new login.
 func Grants(ctx context.Context, js jetstream.JetStream, name string, replicas int) (*Bucket, error) {
 	return open(ctx, js, jetstream.KeyValueConfig{
 		Bucket:      name,
@@ -62,14 +62,14 @@ func Grants(ctx context.Context, js jetstream.JetStream, name string, replicas i
 	})
 }
 
-// open prefers the bucket that is there, whatever its settings: an operator may have chosen
-// others, and a worker's role may not create any.
+// open prefers an existing bucket with any settings: an operator may have changed them, and the
+// role may not be allowed to create buckets.
 func open(ctx context.Context, js jetstream.JetStream, cfg jetstream.KeyValueConfig) (*Bucket, error) {
 	kv, err := js.KeyValue(ctx, cfg.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		kv, err = js.CreateKeyValue(ctx, cfg)
 		if errors.Is(err, jetstream.ErrBucketExists) {
-			kv, err = js.KeyValue(ctx, cfg.Bucket) // another process was faster
+			kv, err = js.KeyValue(ctx, cfg.Bucket) // another process created it first
 		}
 	}
 	if err != nil {
@@ -105,12 +105,12 @@ func (b *Bucket) Update(ctx context.Context, key string, value []byte, revision 
 	return next, conflict("update", key, err)
 }
 
-// wrongSequenceBusy is the code of a replicated stream that still has another write to the
-// same key in hand; package jetstream names only the other one.
+// wrongSequenceBusy is the error code of a replicated stream that is still processing another write
+// to the same key. Package jetstream has no name for it.
 const wrongSequenceBusy jetstream.ErrorCode = 10164
 
-// conflict maps the ways in which a server says that a key is at another revision. Create
-// over a deleted key is two steps, and reports the second one's loss as Update does.
+// conflict maps the server's errors about another revision to ErrKeyConflict. Create over a deleted
+// key takes two steps; a conflict in the second looks like that of Update.
 func conflict(op, key string, err error) error {
 	if err == nil {
 		return nil
@@ -123,7 +123,7 @@ func conflict(op, key string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, key, err)
 }
 
-// Watch implements auth.Bucket. Only the newest entry waits for a slow reader.
+// Watch implements auth.Bucket. A slow reader gets only the newest entry.
 func (b *Bucket) Watch(ctx context.Context, key string) (<-chan auth.Entry, error) {
 	w, err := b.kv.Watch(ctx, key, jetstream.IgnoreDeletes())
 	if err != nil {
@@ -134,8 +134,8 @@ func (b *Bucket) Watch(ctx context.Context, key string) (<-chan auth.Entry, erro
 	return out, nil
 }
 
-// forward runs until ctx ends or the watcher closes; the reader of out, who waits for it to
-// be closed, owns it.
+// forward runs until ctx ends or the watcher closes, and then closes out. The reader of out waits
+// for that.
 func forward(ctx context.Context, w jetstream.KeyWatcher, out chan<- auth.Entry) {
 	defer close(out)
 	defer func() { _ = w.Stop() }()

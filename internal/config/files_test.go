@@ -143,7 +143,7 @@ func TestCheckFiles(t *testing.T) {
 		"key is not our format":     {"[nats]\ncredentials_file='@/blank'\n", config.ServerPart, nil, false},
 		"secret is a folder":        {"[nats]\ntoken_file='@/q'\n", config.ServerPart, []string{`f.toml:2:1: nats.token_file: secret file @/q: is not a regular file`}, false},
 		"secret others read":        {"[nats]\ncredentials_file='@/open'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/open: has mode 0644: others may read it: chmod 600`}, true},
-		"secret others write":       {"[nats]\ncredentials_file='@/wide'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/wide: has mode 0666: everybody may write to it`}, true},
+		"secret others write":       {"[nats]\ncredentials_file='@/wide'\n", config.ServerPart, []string{`f.toml:2:1: nats.credentials_file: secret file @/wide: has mode 0666: it is world-writable`}, true},
 		"API's token is short":      {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/short'\n", config.APIPart, []string{`f.toml:4:1: api.token[0].file: "@/short" holds a token of 15 characters; at least 16`}, false},
 		"API's tokens are one":      {"[api]\nlisten='127.0.0.1:0'\n[[api.token]]\nfile='@/long'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:6:1: api.token[1].file: "@/long" holds the same token as that of api.token[0]`}, false},
 		"API with passwords":        {"[api]\nlisten='127.0.0.1:0'\nweb_config_file='@/users.yml'\n[[api.token]]\nfile='@/long'\n", config.APIPart, []string{`f.toml:3:1: api.web_config_file: "@/users.yml" has basic_auth_users`}, false},

@@ -126,7 +126,7 @@ func TestRules(t *testing.T) {
 		"after of the second":      {"[[watch]]\npath = 'p'\n[[watch]]\npath = 'q'\n[watch.after]\nbenign = 'x'\n", `6:1: watch[1].after.benign: expected "keep"`},
 
 		"address":               {"[wildfire]\nurl = 'wildfire.example'\n", "2:1: wildfire.url: expected an address such as"},
-		"address in the clear":  {"[wildfire]\nurl = 'http://wildfire.example'\n", `2:1: wildfire.url: expected https, because credentials travel there (http is for loopback addresses only), got "http://wildfire.example"`},
+		"address in the clear":  {"[wildfire]\nurl = 'http://wildfire.example'\n", `2:1: wildfire.url: expected https, because credentials are sent there (http is allowed for loopback addresses only), got "http://wildfire.example"`},
 		"user in the address":   {"[wildfire]\nurl = 'https://u:secret-value@wildfire.example'\n", "2:1: wildfire.url: expected no user or password"},
 		"no such profile":       {"[wildfire]\nauth = 'wildfier'\n", `2:1: wildfire.auth: expected the name of an [auth.*] profile ("wildfire"), got "wildfier"; did you mean "wildfire"?`},
 		"negative quota":        {"[wildfire]\nuploads_per_day = -1\n", "2:1: wildfire.uploads_per_day: expected 0 (no limit) or more, got -1"},
@@ -155,11 +155,11 @@ func TestRules(t *testing.T) {
 		"secret is empty":          {"[auth.wildfire]\nclient_secret = '${EMPTY}'\n", "2:1: auth.wildfire.client_secret: the environment variable EMPTY is empty"},
 		"secret twice":             {"[auth.wildfire]\nclient_secret = '${SET}'\nclient_secret_file = 'f'\n", `2:1: auth.wildfire.client_secret: and client_secret_file are both set: keep one`},
 		"no kind":                  {"[auth.x]\nclient_id = 'i'\n", `1:7: auth.x.kind: is required: api-key, cortex, data-security, watchguard, wildfire`},
-		"unknown kind":             {"[auth.x]\nkind = 'wildfir'\n", `2:1: auth.x.kind: "wildfir" is none of api-key, cortex, data-security, watchguard, wildfire`},
+		"unknown kind":             {"[auth.x]\nkind = 'wildfir'\n", `2:1: auth.x.kind: "wildfir" is not one of api-key, cortex, data-security, watchguard, wildfire`},
 		"key of another kind":      {"[auth.x]\nkind = 'api-key'\nclient_id = 'i'\n", `3:1: auth.x.client_id: does not belong to kind "api-key", only to cortex, data-security, watchguard, wildfire`},
 		"unknown key of a profile": {"[auth.wildfire]\nclientid = 'i'\n", `2:1: auth.wildfire.clientid: unknown key; did you mean "client_id"?`},
-		"client auth":              {"[auth.wildfire]\nclient_auth = 'basic'\n", `2:1: auth.wildfire.client_auth: "basic" is none of basic-raw, basic-form, body`},
-		"token in the clear":       {"[auth.wildfire]\ntoken_url = 'http://sso.example/token'\n", `2:1: auth.wildfire.token_url: must be https, because credentials travel to it (http is for loopback only)`},
+		"client auth":              {"[auth.wildfire]\nclient_auth = 'basic'\n", `2:1: auth.wildfire.client_auth: "basic" is not one of basic-raw, basic-form, body`},
+		"token in the clear":       {"[auth.wildfire]\ntoken_url = 'http://sso.example/token'\n", `2:1: auth.wildfire.token_url: must be https, because credentials are sent to it (http is allowed for loopback only)`},
 		"name of a profile":        {"[auth.'a b']\nkind = 'api-key'\n", `1:7: auth."a b": expected a name of letters`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,7 @@ const (
 	maxTokens            = 10_000 // issued tokens that are remembered
 )
 
-// accounts knows the credentials.
+// accounts stores the credentials.
 type accounts struct {
 	strict   bool // an unknown credential is refused
 	lifetime time.Duration
@@ -49,7 +49,8 @@ func newAccounts() accounts {
 	}
 }
 
-// owner returns whose quota a credential spends, false where it is refused.
+// owner returns the owner of the quota that a credential uses, or false if the credential is
+// refused.
 func (a *accounts) owner(token string, key bool, now time.Time) (string, bool) {
 	if token == "" {
 		return "", false
@@ -74,12 +75,12 @@ func (a *accounts) owner(token string, key bool, now time.Time) (string, bool) {
 	return "", false
 }
 
-// issue makes a token for a client.
+// issue creates a token for a client.
 func (a *accounts) issue(client string, now time.Time) string {
 	a.state.mu.Lock()
 	defer a.state.mu.Unlock()
 	a.state.count++
-	// As long as the service's, which is a JWT of about a kilobyte, and as opaque.
+	// As long as the service's token, an opaque JWT of about 1 KB.
 	token := "simulated." + strconv.Itoa(a.state.count) + "." + strings.Repeat("0123456789abcdef", 60)
 	a.state.issued[token] = issued{client: client, expires: now.Add(a.lifetime)}
 	a.state.order = append(a.state.order, token)
@@ -92,7 +93,7 @@ func (a *accounts) issue(client string, now time.Time) string {
 	return token
 }
 
-// bearer is the token of the Authorization header.
+// bearer returns the token in the Authorization header.
 func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -101,8 +102,8 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// authenticate accepts the credentials as they are and in the encoding of RFC 6749, section 2.3.1.
-// Without any client registered it accepts all.
+// authenticate accepts the credentials in plain form and form-encoded (RFC 6749, section 2.3.1). If
+// no client is registered, it accepts all.
 func (a *accounts) authenticate(id, secret string) (string, account, bool) {
 	if len(a.clients) == 0 {
 		return id, account{}, id != "" && secret != ""

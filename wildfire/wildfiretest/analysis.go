@@ -10,18 +10,18 @@ import (
 	"backburn/wildfire"
 )
 
-// Indicators are what the simulated analysis of a malicious sample finds. They follow from the
-// sample's SHA-256 alone, so that a test can look for them where a report goes. Names and addresses
-// are of the ranges that are set aside for documentation.
+// Indicators are the findings of a simulated analysis of a malicious sample. They depend only on
+// the sample's SHA-256, so a test can look for them wherever a report is used. Names and addresses
+// are from the ranges reserved for documentation.
 type Indicators struct {
 	Domain    string
-	IP        string // what the domain resolves to, and what is connected to
+	IP        string // address of the domain, and of the connection
 	Port      int
 	URL       string // requested
 	UserAgent string
 	Mutex     string
 
-	RegistryKey  string // set to start the dropped file
+	RegistryKey  string // key that starts the dropped file
 	RegistryName string
 
 	DroppedPath   string
@@ -29,11 +29,11 @@ type Indicators struct {
 	DroppedSHA1   string
 	DroppedMD5    string
 
-	Behavior string // the text of the one with the highest score
-	Link     string // embedded, and harmless
+	Behavior string // the behavior with the highest score
+	Link     string // embedded link, harmless
 }
 
-// IndicatorsOf returns what the report about a malicious sample holds.
+// IndicatorsOf returns the indicators in the report about a malicious sample.
 func IndicatorsOf(sha256 string) Indicators {
 	sha256 = strings.ToLower(sha256)
 	id := hashOf("indicators of " + sha256)
@@ -59,7 +59,7 @@ func IndicatorsOf(sha256 string) Indicators {
 	}
 }
 
-// attr renders attributes: names and values in turn.
+// attr renders attributes from alternating names and values.
 func attr(pairs ...string) string {
 	var out strings.Builder
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -71,17 +71,17 @@ func attr(pairs ...string) string {
 
 var attrEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "\n", "&#10;", "\t", "&#9;")
 
-// section makes an element of children.
+// section returns an element with children.
 func section(name string, children ...element) element {
 	return element{name: name, children: children}
 }
 
-// leaf makes an element of attributes alone.
+// leaf returns an element with attributes only.
 func leaf(name string, pairs ...string) element { return element{name: name, attrs: attr(pairs...)} }
 
-// analysis are the parts of an XML report: the overall answer, a static analysis that says the
-// opposite of it, and a dynamic one with all that a malicious sample does. A benign one opens a
-// file and a page.
+// analysis returns the parts of an XML report: the overall result, a static analysis with the
+// opposite result, and a dynamic analysis with all actions of a malicious sample. A benign sample
+// opens a file and a page.
 func analysis(sample known, verdict wildfire.Verdict) []element {
 	overall, dynamic := "no", "no"
 	switch {
@@ -115,7 +115,7 @@ func analysis(sample known, verdict wildfire.Verdict) []element {
 	}
 }
 
-// reportFiletype is what a report calls a file that the submission called otherwise.
+// reportFiletype returns the file type in reports for the file type in submissions, which differs.
 func reportFiletype(label string) string {
 	switch label {
 	case "PE32 executable":
@@ -146,7 +146,7 @@ func entry(text string, pairs ...string) element {
 	return element{name: "entry", text: text, attrs: attr(pairs...)}
 }
 
-// harmless is what every sample does.
+// harmless returns the behavior of every sample.
 func harmless() []element {
 	return []element{
 		section("summary",
@@ -163,7 +163,7 @@ func harmless() []element {
 	}
 }
 
-// harmful is what malware does.
+// harmful returns the behavior of malware.
 func harmful(found Indicators) []element {
 	hashes := []string{"md5", found.DroppedMD5, "sha1", found.DroppedSHA1, "sha256", found.DroppedSHA256}
 	dropped := append([]string{"name", found.DroppedPath, "type", "exe", "size", "23312"}, hashes...)

@@ -9,11 +9,11 @@ import (
 	"backburn/wildfire"
 )
 
-// builtinSince is when the service judged what it has always known.
+// builtinSince is the time of the verdicts on built-in samples.
 var builtinSince = time.Date(2021, 7, 26, 20, 12, 35, 0, time.UTC)
 
-// builtin are the samples that the service knows though nobody here submitted them: those that the
-// tests of public clients rely on. They are the same in every region.
+// builtin are samples that the service knows without a submission. Tests of public clients rely on
+// them. They are the same in every region.
 var builtin = []known{
 	{
 		// document.write('Hello, World!');
@@ -23,7 +23,7 @@ var builtin = []known{
 		size:     33,
 	},
 	{sha256: emptySHA256, md5: emptyMD5, filetype: "Unknown file type"},
-	// An MD5 can have several samples, and that of nothing has.
+	// The MD5 of empty contents belongs to several samples.
 	{sha256: "0" + emptySHA256[1:], md5: emptyMD5, filetype: "Unknown file type"},
 }
 
@@ -45,13 +45,13 @@ func builtins(hash string) []*known {
 	return found
 }
 
-// ratedHosts are judged without having been submitted, besides the hosts that are numbers.
+// ratedHosts have a verdict without a submission, in addition to numeric hosts.
 var ratedHosts = map[string]wildfire.Verdict{
 	"www.google.com": wildfire.Benign,
 }
 
-// rated is a URL that the service knows though nobody here submitted it, as it knows much of the
-// web; nil for others. A host that is a number has the verdict that follows from it, or none.
+// rated returns a URL that the service knows without a submission, or nil. The verdict of a numeric
+// host, if any, depends on the number.
 func rated(link string) *known {
 	parsed, err := url.Parse(link)
 	if err != nil {

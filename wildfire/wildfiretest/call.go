@@ -6,7 +6,7 @@ import (
 	"backburn/wildfire"
 )
 
-// Call is one request that the server answered, or broke off.
+// Call is one request that the server answered, or whose connection it closed.
 type Call struct {
 	// Number counts all calls from 1.
 	Number int
@@ -15,37 +15,36 @@ type Call struct {
 	Region string
 	Time   time.Time
 
-	// Token is the Bearer token or the API key that came with it, "" for none; for the token
-	// service, the client id.
+	// Token is the bearer token or API key in the request, or "". For the token service it is the
+	// client ID.
 	Token string
 
-	// Status is what was answered, 0 where the connection was broken off instead.
+	// Status is the status of the answer; 0 if the connection was closed instead.
 	Status int
 
-	// SHA256, Filename and Size tell the file of a submission whose contents were read. Of a
-	// question for a report or a capture, SHA256 is the hash that was asked about.
+	// SHA256, Filename and Size describe the file of a submission, if its contents were read. For a
+	// request for a report or a capture, SHA256 is the requested hash.
 	SHA256, Filename string
 	Size             int64
 
-	// Hashes is how many hashes or links a list held.
+	// Hashes is the number of hashes or links in a list.
 	Hashes int
 
 	// UserAgent is the request's header.
 	UserAgent string
 }
 
-// Upload is one submission of a sample that was counted.
+// Upload is one counted submission of a sample.
 type Upload struct {
 	Time     time.Time
 	Token    string
 	Filename string
 }
 
-// maxUploadsKept bounds the uploads that are remembered one by one for a sample; UploadCount knows
-// them all.
+// maxUploadsKept is the most uploads that are stored for a sample; UploadCount counts all.
 const maxUploadsKept = 64
 
-// statusKey is what calls are counted by.
+// statusKey is the key by which calls are counted.
 type statusKey struct {
 	op     wildfire.Op
 	status int

@@ -10,22 +10,22 @@
 //	client, err := wildfire.New(cfg, wildfire.StaticToken("any"))
 //
 // A [Server] is an http.Handler for /publicapi and for the token service at
-// /am/oauth2/access_token. What becomes of a sample is decided by markers in its name or contents
-// ([MarkerHelp]), by [Server.Know], or by [WithPlan]. Faults are injected with [Server.Inject], the
-// spelling of answers is varied with [Style], and afterwards the server tells what it saw:
-// [Server.Calls], [Server.Uploads], [Server.TokenRequests].
+// /am/oauth2/access_token. Markers in a sample's name or contents ([MarkerHelp]), [Server.Know] or
+// [WithPlan] decide the result of a sample. [Server.Inject] injects faults, and [Style] varies the
+// format of answers. [Server.Calls], [Server.Uploads] and [Server.TokenRequests] return the
+// recorded requests.
 //
 // # What it guarantees
 //
-// Answers have the shapes, statuses and reason phrases that vendor documents and public clients
-// show. With the same seed, the same calls in the same order get the same answers. Memory is
-// bounded: contents are hashed while they arrive and only the first kilobytes of small ones are
-// kept; samples and calls beyond [WithCapacity] push out the oldest. All methods are safe for
-// concurrent use, also while serving.
+// Answers have the formats, statuses and reason phrases in the vendor's documentation and in public
+// clients. With the same seed, the same calls in the same order get the same answers. Memory is
+// bounded: contents are hashed as they arrive, and only small contents are kept; beyond
+// [WithCapacity] the oldest samples and calls are dropped. All methods are safe for concurrent use,
+// also while serving.
 //
 // # What it does not do
 //
-// It analyzes nothing, it is not hardened for hostile networks, and where public sources say
-// nothing about the real service it picks one plausible behavior. Passing against it does not
-// prove that the live service agrees.
+// It analyzes nothing and is not hardened for hostile networks. Where public sources do not
+// describe the real service, it has one plausible behavior. A test that passes with it may still
+// fail with the real service.
 package wildfiretest

@@ -9,18 +9,18 @@ import (
 	"backburn/wildfire"
 )
 
-// exchange is one call on its way. It belongs to the goroutine that serves it.
+// exchange is one call in progress. It is owned by the goroutine that serves the call.
 type exchange struct {
 	server *Server
 	w      http.ResponseWriter
 	r      *http.Request
 	call   Call
 	style  Style
-	fault  Fault // what is to happen to the answer
-	done   bool  // answered, or broken off
+	fault  Fault // fault to apply to the answer
+	done   bool  // answered, or connection closed
 }
 
-// run does what every call has in common around its handler.
+// run does the work that all calls share, around the handler.
 func (x *exchange) run(handle func()) {
 	x.call.Token, x.call.UserAgent = bearer(x.r), x.r.UserAgent()
 	if x.apply(x.server.faultFor(x.call.Op, x.call.Token, "", "")) {
@@ -40,8 +40,7 @@ func (x *exchange) run(handle func()) {
 	handle()
 }
 
-// apply carries out a fault as far as it can before the call is done, and reports whether that
-// ended it.
+// apply performs the part of a fault that precedes the call, and reports whether it ended the call.
 func (x *exchange) apply(fault Fault) bool {
 	if fault.none() {
 		return false
@@ -63,7 +62,7 @@ func (x *exchange) apply(fault Fault) bool {
 	return false
 }
 
-// refuse answers with an error in the form that the fault, if any, asks for.
+// refuse answers with an error, in the form that the fault specifies, if any.
 func (x *exchange) refuse(status int, message string) {
 	contentType, body := errorBody(status, message, x.fault.Body, x.style)
 	if x.fault.RetryAfter != "" {
@@ -88,7 +87,7 @@ func errorBody(status int, text string, form Body, style Style) (contentType str
 	return "text/xml", errorDocument(text, style)
 }
 
-// send answers, after the latency that was asked for, unless the answer is to be lost.
+// send sends the answer after the configured latency, unless the answer is to be lost.
 func (x *exchange) send(status int, contentType string, body []byte) {
 	if !x.wait() {
 		return
@@ -100,7 +99,7 @@ func (x *exchange) send(status int, contentType string, body []byte) {
 	header := x.w.Header()
 	switch {
 	case x.style.has(NoContentType) || contentType == "":
-		header["Content-Type"] = nil // or net/http guesses one
+		header["Content-Type"] = nil // otherwise net/http guesses one
 	case contentType == "text/xml" && x.style.has(ApplicationXML):
 		header.Set("Content-Type", "application/xml; charset=utf-8")
 	default:
@@ -117,7 +116,7 @@ func (x *exchange) send(status int, contentType string, body []byte) {
 	_, _ = x.w.Write(body)
 }
 
-// phrase has the connection replace the reason phrase that net/http is about to write.
+// phrase makes the connection replace the reason phrase that net/http will write.
 func (x *exchange) phrase(status int) {
 	if status == http.StatusOK || !x.server.phrases {
 		return
@@ -127,7 +126,7 @@ func (x *exchange) phrase(status int) {
 	}
 }
 
-// wait keeps the answer back for the latency; it reports whether the client is still there.
+// wait waits for the latency, and reports whether the client is still connected.
 func (x *exchange) wait() bool {
 	latency := x.server.latency + x.fault.Latency
 	if latency <= 0 {
@@ -144,8 +143,8 @@ func (x *exchange) wait() bool {
 	}
 }
 
-// answerEarly writes the answer past net/http, which would read a part of the body first, and
-// closes the connection.
+// answerEarly bypasses net/http, which would first read part of the body: it writes the answer
+// directly and closes the connection.
 func (x *exchange) answerEarly(fault Fault) {
 	conn, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil { // HTTP/2: the stream is reset after the answer
@@ -168,7 +167,7 @@ func (x *exchange) answerEarly(fault Fault) {
 	_ = buffered.Flush()
 }
 
-// breakOff ends the connection without an answer, by a TCP reset where the connection allows.
+// breakOff closes the connection without an answer, with a TCP reset if possible.
 func (x *exchange) breakOff() {
 	x.finish(0)
 	conn, _, err := http.NewResponseController(x.w).Hijack()
@@ -191,7 +190,7 @@ func (x *exchange) finish(status int) {
 	x.server.record(x.call)
 }
 
-// xml answers with a document of records, or with one of the things that come with 200 instead.
+// xml answers with a document of records, or with another 200 answer that the style selects.
 func (x *exchange) xml(records ...element) {
 	switch {
 	case x.style.has(HTML200):

@@ -12,65 +12,65 @@ const OpToken wildfire.Op = "token"
 // Body is the form of an error's body.
 type Body int
 
-// The forms that error bodies come in.
+// The forms of error bodies.
 const (
 	XMLBody   Body = iota // the service's <error> document
-	EmptyBody             // none at all
-	HTMLBody              // a page of the proxy in front
+	EmptyBody             // no body
+	HTMLBody              // a page of a proxy
 	JSONBody              // something like {"error": "…"}
 )
 
-// Fault is something that goes wrong with a call. The zero value is no fault.
+// Fault is a fault to inject into a call. The zero value is no fault.
 type Fault struct {
 	// Status answers with an error. 0 leaves the answer to the service.
 	Status int
 
-	// Body is the form of the error's body and Message its text; "" takes the service's words.
+	// Body is the form of the error's body and Message its text; "" is the service's own text.
 	Body    Body
 	Message string
 
-	// RetryAfter is the header of that name, as it is sent: "120", a date, or nonsense. "" sends
-	// none.
+	// RetryAfter is the value of the Retry-After header: "120", a date, or an invalid value. ""
+	// sends none.
 	RetryAfter string
 
-	// Early answers before the request's body was read, and closes the connection without reading
-	// it.
+	// Early answers without reading the request's body, and closes the connection.
 	Early bool
 
-	// Reset reads ResetAfter bytes of the request's body and breaks the connection off.
+	// Reset reads ResetAfter bytes of the request's body and resets the connection.
 	Reset      bool
 	ResetAfter int64
 
-	// LoseAnswer does what was asked and breaks the connection off instead of answering.
+	// LoseAnswer carries out the request, and closes the connection instead of answering.
 	LoseAnswer bool
 
 	// Latency delays the answer.
 	Latency time.Duration
 
-	// Style is added to the server's, for this call.
+	// Style is added to the server's style for this call.
 	Style Style
 }
 
 func (f Fault) none() bool { return f == Fault{} }
 
-// Rule says which calls a fault happens to. A call must match everything that is set.
+// Rule selects the calls that get a fault. A call must match every field that is set.
 type Rule struct {
-	// Op is the operation, OpToken for the token service; "" is any, the token service excepted.
+	// Op is the operation, or OpToken for the token service. "" matches all except the token
+	// service.
 	Op wildfire.Op
 
-	// SHA256 and Name (a part of the file name) pick submissions by sample; they are decided once
-	// the contents have been read.
+	// SHA256 and Name (a part of the file name) select submissions by sample. They are compared
+	// after the contents have been read.
 	SHA256, Name string
 
-	// Token picks calls by credential.
+	// Token selects calls by credential.
 	Token string
 
-	// From is the number of the first matching call that it happens to, counted from 1; 0 is 1.
-	// Times is how many of them it happens to from then on; 0 is all.
+	// From is the number of the first matching call that gets the fault, counted from 1; 0 means 1.
+	// Times is how many calls get it from then on; 0 means all.
 	From, Times int
 
-	// Rate is the share of those calls, in (0,1]; 0 is all. It is decided by the seed and the
-	// call's number.
+	// Rate is the share of these calls that get the fault, in (0,1]; 0 means all. The seed and the
+	// call's number decide which.
 	Rate float64
 
 	Fault Fault

@@ -15,9 +15,9 @@ const (
 	maxList  = 1 << 20
 )
 
-// readForm reads a form, handing its file part to onFile as it arrives; onFile returns false where
-// it has answered the call. Fields that come behind the file part are read as well. It answers and
-// reports false where the body is not a form that the operation takes.
+// readForm reads a form and passes its file part to onFile as it arrives; onFile returns false if
+// it has answered the call. Fields after the file part are read too. If the body is not a valid
+// form for the operation, readForm answers the call and reports false.
 func (x *exchange) readForm(onFile func(form url.Values, filename string, part io.Reader) bool) (url.Values, bool) {
 	boundary, ok := boundaryOf(x.r.Header.Get("Content-Type"))
 	switch {
@@ -36,9 +36,9 @@ func (x *exchange) readForm(onFile func(form url.Values, filename string, part i
 	return x.r.Form, true
 }
 
-// boundaryOf finds the boundary of a multipart form. The service takes one that is not quoted
-// though it holds characters that have to be, such as the "/" and "=" of base64 (RFC 2045, section
-// 5.1), which mime.ParseMediaType does not.
+// boundaryOf returns the boundary of a multipart form. Unlike mime.ParseMediaType, the service
+// accepts an unquoted boundary with characters that require quotes, such as "/" and "=" in base64
+// (RFC 2045, section 5.1).
 func boundaryOf(contentType string) (string, bool) {
 	media, params, err := mime.ParseMediaType(contentType)
 	if err == nil {
@@ -61,7 +61,7 @@ func boundaryOf(contentType string) (string, bool) {
 }
 
 func (x *exchange) readMultipart(boundary string, onFile func(url.Values, string, io.Reader) bool) (url.Values, bool) {
-	form := x.r.URL.Query() // fields in the address count as well, whatever the body's form
+	form := x.r.URL.Query() // fields in the URL count too, whatever the body
 	reader := multipart.NewReader(x.r.Body, boundary)
 	for {
 		part, err := reader.NextPart()
@@ -72,7 +72,7 @@ func (x *exchange) readMultipart(boundary string, onFile func(url.Values, string
 			x.broken(err)
 			return nil, false
 		}
-		// The service takes a list of hashes with and without a file name.
+		// The service accepts a list of hashes with or without a file name.
 		if name := part.FormName(); name == "file" && onFile != nil {
 			if !onFile(form, part.FileName(), part) {
 				return nil, false
@@ -97,7 +97,7 @@ func readField(form url.Values, name string, part io.Reader) error {
 	return nil
 }
 
-// broken answers a body that ended or broke before its time; usually nobody listens any more.
+// broken answers a request with an incomplete body. Usually the client is already gone.
 func (x *exchange) broken(error) { x.refuse(http.StatusBadRequest, "") }
 
 // admittedForm reads a small form and checks its credential and the quota.

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 )
 
-// hashOf is the SHA-256 of a text, in hexadecimal.
+// hashOf returns the SHA-256 of a text, in hexadecimal.
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 
@@ -26,8 +26,8 @@ func isHash(hash string) bool {
 	return true
 }
 
-// urlDigests are the hashes by which a link is known: those of its URL, with http:// where it has
-// no scheme.
+// urlDigests returns the hashes that identify a link: those of its URL, with http:// added if it
+// has no scheme.
 func urlDigests(link string) (sha, md string) {
 	sum := sha256.Sum256([]byte(link))
 	sumMD5 := md5.Sum([]byte(link)) // #nosec G401

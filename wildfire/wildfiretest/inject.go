@@ -7,8 +7,8 @@ import (
 	"backburn/wildfire"
 )
 
-// Inject adds a rule and returns what removes it. Of several rules that fit, the one added first
-// applies.
+// Inject adds a rule and returns a function that removes it. If several rules match, the one added
+// first applies.
 func (s *Server) Inject(r Rule) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,8 +27,8 @@ func (s *Server) Inject(r Rule) (remove func()) {
 	}
 }
 
-// faultFor finds the rule that applies to a call. The first look, before the body was read, takes
-// rules that name no sample; the second, with the sample, the others.
+// faultFor finds the rule that applies to a call. It is called before the body is read, for rules
+// without a sample, and again with the sample, for the others.
 func (s *Server) faultFor(op wildfire.Op, token, sha256, name string) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Start serves on a free loopback port, with the vendor's reason phrases. The caller closes what it
-// returns.
+// Start serves on a free loopback port, with the vendor's reason phrases. The caller closes the
+// server.
 func (s *Server) Start() *httptest.Server {
 	web := httptest.NewUnstartedServer(s)
 	web.Listener = s.Listener(web.Listener)
@@ -22,8 +22,8 @@ func (s *Server) Start() *httptest.Server {
 	return web
 }
 
-// StartTLS serves HTTPS, with HTTP/2, on a free loopback port; the returned server's certificate is
-// what a client has to trust. Reason phrases are not sent: HTTP/2 has none.
+// StartTLS serves HTTPS, with HTTP/2, on a free loopback port; clients must trust the returned
+// server's certificate. HTTP/2 has no reason phrases.
 func (s *Server) StartTLS() *httptest.Server {
 	web := httptest.NewUnstartedServer(s)
 	web.EnableHTTP2 = true
@@ -32,14 +32,12 @@ func (s *Server) StartTLS() *httptest.Server {
 }
 
 // Listener wraps a listener so that answers carry the vendor's reason phrases, which net/http
-// cannot write. It is for servers of one's own, which must also have ConnContext as their
-// http.Server.ConnContext.
-//
-// The status line is replaced on its way to the connection. Taking the connection over
-// ("hijacking") would cost its reuse after every error.
+// cannot write. Use it with your own http.Server, whose ConnContext must be Server.ConnContext. The
+// status line is replaced when it is written to the connection. Hijacking the connection would
+// prevent its reuse after every error.
 func (s *Server) Listener(inner net.Listener) net.Listener { return &phraseListener{inner} }
 
-// ConnContext tells the handler which connection it serves; see Listener.
+// ConnContext passes the connection to the handler; see Listener.
 func (*Server) ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
@@ -47,15 +45,15 @@ func (*Server) ConnContext(ctx context.Context, conn net.Conn) context.Context {
 // defaultHeaderTimeout is how long a client may take to send its headers.
 const defaultHeaderTimeout = 10 * time.Second
 
-// NewHTTPServer returns an http.Server for a listener made by Listener. The caller serves and shuts
-// down.
+// NewHTTPServer returns an http.Server for a listener from Listener. The caller starts it and shuts
+// it down.
 func (s *Server) NewHTTPServer() *http.Server {
 	return &http.Server{Handler: s, ConnContext: s.ConnContext, ReadHeaderTimeout: defaultHeaderTimeout}
 }
 
 type connKey struct{}
 
-// encrypted reports whether a call came by TLS, be it below the wrapped listener.
+// encrypted reports whether a call came over TLS, also if the TLS listener is wrapped.
 func encrypted(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
@@ -79,15 +77,16 @@ func (l *phraseListener) Accept() (net.Conn, error) {
 	return &phraseConn{Conn: conn}, nil
 }
 
-// phraseConn replaces the reason phrase of one coming status line.
+// phraseConn replaces the reason phrase of the next status line.
 type phraseConn struct {
 	net.Conn
 	mu     sync.Mutex
-	line   []byte // what the status line to replace begins with; nil for none
+	line   []byte // prefix of the status line to replace; nil for none
 	phrase string
 }
 
-// CloseWrite and SetLinger reach through to TCP: net/http uses the first to close gently.
+// CloseWrite closes the writing side of the TCP connection, which net/http uses for an orderly
+// close.
 func (c *phraseConn) CloseWrite() error {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		return tcp.CloseWrite()
@@ -95,7 +94,7 @@ func (c *phraseConn) CloseWrite() error {
 	return c.Conn.Close()
 }
 
-// SetLinger sets how the connection closes; 0 resets it.
+// SetLinger sets TCP's linger option; 0 makes Close reset the connection.
 func (c *phraseConn) SetLinger(seconds int) error {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		return tcp.SetLinger(seconds)
@@ -103,15 +102,15 @@ func (c *phraseConn) SetLinger(seconds int) error {
 	return nil
 }
 
-// next arms the replacement for the answer that is about to be written.
+// next sets the replacement for the next answer.
 func (c *phraseConn) next(status int, phrase string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.line, c.phrase = []byte("HTTP/1.1 "+strconv.Itoa(status)+" "), phrase
 }
 
-// Write sends p, with the phrase replaced where p begins with the status line: net/http writes the
-// head of an answer in one piece, at the start of its buffer.
+// Write writes p. If p begins with the status line, it replaces the phrase: net/http writes the
+// header of an answer in one piece, at the start of its buffer.
 func (c *phraseConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	line, phrase := c.line, c.phrase

@@ -8,8 +8,7 @@ import (
 	"backburn/wildfire"
 )
 
-// MarkerHelp explains the markers that decide what becomes of a sample. Show it to whoever runs the
-// simulator.
+// MarkerHelp explains the markers that decide the result of a sample, for users of the simulator.
 const MarkerHelp = `Every file is benign, unless its name or the first 4 KiB of its contents say otherwise.
 
 In the NAME (upper or lower case; words are separated by anything that is neither letter nor digit):
@@ -18,18 +17,18 @@ In the NAME (upper or lower case; words are separated by anything that is neithe
   eicar                          anywhere: malware
   error                          as a word: the analysis fails (-101)
   flawed                         as a word: flawed submission (-104)
-  odd                            as a word: a verdict code that nobody knows (99)
-  never                          as a word: stays pending for ever
-  lost                           as a word: accepted and then forgotten (-102 for ever)
-  flip                           as a word: benign first, malware as long again after
-  reportless                     as a word: malware, and there is never a report about it
+  odd                            as a word: an unknown verdict code (99)
+  never                          as a word: stays pending forever
+  lost                           as a word: accepted and then forgotten (-102 forever)
+  flip                           as a word: benign first, malware after the same delay again
+  reportless                     as a word: malware, without a report
   unsupported                    anywhere: refused, 418 unsupported file type
   unprocessable                  anywhere: refused, 422
   toolarge                       as a word: refused, 413
   forbidden                      as a word: refused, 403
   unstorable                     as a word: refused, 513, every time
-  busy, throttled, flaky         as a word: 503, 429 with Retry-After, or 500 at first, then accepted
-  unanswered                     as a word: accepted, but the connection breaks before the answer, at first
+  busy, throttled, flaky         as a word: at first 503, 429 with Retry-After, or 500; then accepted
+  unanswered                     as a word: accepted, but at first the connection breaks before the answer
   garbled                        as a word: accepted, but the answer is an HTML page
   altered                        as a word: accepted, but the answer shows another SHA-256
 
@@ -37,13 +36,13 @@ In the CONTENTS:
   wildfire-test:<marker>         any of the markers above, such as wildfire-test:phishing
   the EICAR test string          malware
 
-A link is judged by the same words in its URL. Known without having been submitted are
-www.google.com and hosts that are numbers, such as http://1404/: the remainder of the number
-divided by 7 tells whether it is benign (0), malware, grayware, phishing, c2 (4), or unknown.
+The same words in a URL decide the verdict of a link. www.google.com and numeric hosts, such as
+http://1404/, are known without a submission: the remainder of the number divided by 7 means
+benign (0), malware, grayware, phishing, c2 (4), or unknown.
 `
 
-// anywhere are the markers that are looked for in the whole name, words those that must be words of
-// it: "terror.pdf" is no error.
+// anywhere has the markers that may be any part of the name, words those that must be a whole word:
+// "terror.pdf" does not match error.
 var (
 	anywhere = []string{"malware", "grayware", "phishing", "eicar", "unsupported", "unprocessable"}
 	words    = []string{
@@ -52,11 +51,11 @@ var (
 	}
 	contentMarker = []byte("wildfire-test:")
 
-	// eicar is put together here so that no scanner takes this source for the test file.
+	// eicar is split so that virus scanners do not report this source file.
 	eicar = []byte("EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE")
 )
 
-// plan decides what becomes of a sample: by WithPlan, by its contents, by its name.
+// plan returns the plan of a sample, from WithPlan, its contents or its name.
 func (s *Server) plan(sample Sample) Plan {
 	if s.planFor != nil {
 		if plan, ok := s.planFor(sample); ok {

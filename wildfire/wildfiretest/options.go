@@ -7,23 +7,23 @@ import (
 // WithNow replaces the clock; see Clock for one that a test can set.
 func WithNow(now func() time.Time) Option { return func(s *Server) { s.now = now } }
 
-// WithSeed makes everything random repeatable: rates of faults, jitter of delays, shuffled answers.
+// WithSeed sets the seed of all random choices: faults by rate, jitter of delays, shuffled answers.
 // The default is 1.
 func WithSeed(seed uint64) Option { return func(s *Server) { s.seed = seed } }
 
-// WithDelay sets the time from a submission to its verdict; 0 gives it at once. The default is 30
-// s, and a jitter of up to 270 s on top, which this option switches off.
+// WithDelay sets the time from a submission to its verdict; 0 means at once. The default is 30 s
+// plus a jitter of up to 270 s. This option switches off the jitter.
 func WithDelay(d time.Duration) Option { return func(s *Server) { s.delay, s.jitter = max(d, 0), 0 } }
 
-// WithJitter adds to the delay of every sample a part of d that depends on the seed and the sample
-// alone. Give it after WithDelay.
+// WithJitter adds a part of d to the delay of every sample. The part depends only on the seed and
+// the sample. Use it after WithDelay.
 func WithJitter(d time.Duration) Option { return func(s *Server) { s.jitter = max(d, 0) } }
 
-// WithUnknownFor sets how long a fresh submission is still answered with -102, at most until its
-// verdict. The default is 1 s.
+// WithUnknownFor sets how long a new submission is answered with -102, at most until its verdict.
+// The default is 1 s.
 func WithUnknownFor(d time.Duration) Option { return func(s *Server) { s.unknownFor = max(d, 0) } }
 
-// WithReportLag sets how long a report comes after the verdict. The default is 0.
+// WithReportLag sets the time from the verdict to the report. The default is 0.
 func WithReportLag(d time.Duration) Option { return func(s *Server) { s.reportLag = max(d, 0) } }
 
 // WithLatency delays every answer.
@@ -35,28 +35,29 @@ func WithQuota(uploads, queries int) Option {
 	return func(s *Server) { s.uploadQuota, s.queryQuota = uploads, queries }
 }
 
-// WithResetLag keeps a spent quota spent for so long after midnight UTC. The default is 0.
+// WithResetLag sets how long after midnight UTC quotas are renewed. The default is 0.
 func WithResetLag(d time.Duration) Option { return func(s *Server) { s.resetLag = max(d, 0) } }
 
 // WithMaxFileSize sets the size, in bytes, above which a file is answered with 413. The default is
 // wildfire.DefaultMaxFileSize.
 func WithMaxFileSize(size int64) Option { return func(s *Server) { s.maxFileSize = size } }
 
-// WithCapacity bounds what is remembered: samples (default 200,000) and calls (default 10,000). The
-// oldest go first.
+// WithCapacity limits the stored samples (default 200,000) and calls (default 10,000). The oldest
+// are dropped first.
 func WithCapacity(samples, calls int) Option {
 	return func(s *Server) { s.maxSamples, s.maxCalls = max(samples, 1), max(calls, 1) }
 }
 
-// WithStyle sets the spelling of all answers; see Style.
+// WithStyle sets the format of all answers; see Style.
 func WithStyle(style Style) Option { return func(s *Server) { s.style = style } }
 
-// WithPlan decides by a function what becomes of a sample; it is asked first, and where it returns
-// false the markers decide. It must be safe for concurrent use.
+// WithPlan sets a function that returns the plan of a sample. If it returns false, the markers
+// decide. It must be safe for concurrent use.
 func WithPlan(plan func(Sample) (Plan, bool)) Option { return func(s *Server) { s.planFor = plan } }
 
-// WithToken accepts a Bearer token. Once any credential is given, by this, WithAPIKey, WithClient
-// or WithAuth, all others are refused with 401; before, any that is not empty is accepted.
+// WithToken accepts a Bearer token. Without this option, WithAPIKey, WithClient and WithAuth, any
+// credential except an empty one is accepted; with any of them, unknown credentials are refused
+// with 401.
 func WithToken(token string) Option {
 	return func(s *Server) { s.auth.strict = true; s.auth.static[token] = struct{}{} }
 }
@@ -81,8 +82,8 @@ func WithClient(id, secret, tsg string) Option {
 // WithTokenLifetime sets expires_in. The default is 900 s.
 func WithTokenLifetime(d time.Duration) Option { return func(s *Server) { s.auth.lifetime = d } }
 
-// WithPhrases switches the vendor's reason phrases on or off; on is the default. They need a
-// listener made by Server.Listener, as Start does.
+// WithPhrases switches the vendor's reason phrases on or off; the default is on. They need a
+// listener from Server.Listener, which Start uses.
 func WithPhrases(on bool) Option { return func(s *Server) { s.phrases = on } }
 
 // WithHTTPSOnly answers unencrypted calls with a redirect, as the service does, except for test

@@ -2,8 +2,8 @@ package wildfiretest
 
 import "net/http"
 
-// phrases are the service's own words for its statuses, spelled as it spells them (WildFire API
-// Reference, "Error Codes").
+// phrases are the service's reason phrases, with its spelling (WildFire API Reference, "Error
+// Codes").
 var phrases = map[int]string{
 	400: "Invalid Syntax",
 	401: "Invalid API key",
@@ -26,7 +26,7 @@ var phrases = map[int]string{
 	513: "File Uploaded Failed",
 }
 
-// Phrase is the service's reason phrase for a status.
+// Phrase returns the service's reason phrase for a status.
 func Phrase(status int) string {
 	if phrase, ok := phrases[status]; ok {
 		return phrase
@@ -39,7 +39,7 @@ var messages = map[int]string{
 	418: "Unsupport File type",
 }
 
-// message is the text of the error document for a status.
+// message returns the text of the error document for a status.
 func message(status int) string {
 	if text, ok := messages[status]; ok {
 		return text
@@ -48,7 +48,7 @@ func message(status int) string {
 	return Phrase(status)
 }
 
-// Messages of the service for arguments that it does not take.
+// Messages of the service for invalid arguments.
 const (
 	invalidHash      = "Invalid hash, has to be 32 or 64 bytes 0-9a-fA-F"
 	invalidHashValue = "invalid hash value" // of get/verdict

@@ -6,33 +6,33 @@ import (
 	"backburn/wildfire"
 )
 
-// Plan is what becomes of a sample.
+// Plan is the predetermined result of a sample.
 type Plan struct {
-	// Verdict is the final one.
+	// Verdict is the final verdict.
 	Verdict wildfire.Verdict
 
-	// Delay is the time from the submission to the verdict; negative takes the server's
-	// (WithDelay).
+	// Delay is the time from the submission to the verdict; a negative value means the server's
+	// delay (WithDelay).
 	Delay time.Duration
 
 	// Never keeps the sample at Pending; Lost keeps it at Unknown.
 	Never, Lost bool
 
-	// Flips changes the verdict to FlipTo after FlipAfter has passed since the verdict.
+	// Flips changes the verdict to FlipTo, at FlipAfter after the first verdict.
 	Flips     bool
 	FlipAfter time.Duration
 	FlipTo    wildfire.Verdict
 
-	// NoReport leaves the sample without a report, a PDF and a capture, as when they have expired.
+	// NoReport means that the sample has no report, PDF or capture, as if they had expired.
 	NoReport bool
 
-	// Fault happens to its submission: a refusal, or an answer gone wrong. Times limits it to the
-	// first submissions of the sample; 0 means all.
+	// Fault is injected into the sample's submissions: a refusal or a faulty answer. Times limits
+	// it to the first submissions; 0 means all.
 	Fault Fault
 	Times int
 }
 
-// Sample is what is known about an upload when its plan is made.
+// Sample describes an upload for which a plan is needed.
 type Sample struct {
 	Region, SHA256, MD5, Filename, URL string
 	Size                               int64
@@ -41,5 +41,5 @@ type Sample struct {
 	Head []byte
 }
 
-// headSize is how much of the contents is looked at for markers, in bytes.
+// headSize is how many bytes of the contents are searched for markers.
 const headSize = 4 << 10

@@ -37,8 +37,8 @@ func (x *exchange) verdict() {
 	x.xml(x.records(hash)...)
 }
 
-// urlRecord is the record for a URL; its analysis time and validity are there even where its
-// verdict is not.
+// urlRecord returns the record for a URL. It has an analysis time and a validity even without a
+// verdict.
 func (x *exchange) urlRecord(link string) element {
 	s := x.server
 	s.mu.Lock()
@@ -59,7 +59,8 @@ func (x *exchange) urlRecord(link string) element {
 	return record.without(x.style)
 }
 
-// records are those for a hash; a hash without a sample gets one that says so.
+// records returns the records for a hash. For an unknown hash it returns one with the verdict
+// unknown.
 func (x *exchange) records(hash string) []element {
 	s := x.server
 	s.mu.Lock()
@@ -91,7 +92,7 @@ func verdictRecord(sha, md string, code int, style Style) element {
 	return record.without(style)
 }
 
-// verdicts answers for a list of hashes: as many records as there are lines.
+// verdicts answers for a list of hashes, with one record per line.
 func (x *exchange) verdicts() {
 	var text string
 	seen := false
@@ -137,7 +138,7 @@ func (x *exchange) verdicts() {
 	x.xml(records...)
 }
 
-// verdictsChanged answers with the samples of a region that got their verdict since a day.
+// verdictsChanged answers with the samples of a region whose verdict changed since a day.
 func (x *exchange) verdictsChanged() {
 	form, owner, ok := x.admittedForm()
 	if !ok {
@@ -180,7 +181,7 @@ func (x *exchange) changedSince(since, now time.Time) []element {
 	return records
 }
 
-// changeRequest takes a request to review a verdict.
+// changeRequest accepts a request to review a verdict.
 func (x *exchange) changeRequest() {
 	if _, _, ok := x.change(true); ok {
 		x.xml(element{name: "body", text: "verdict change requested"})
@@ -197,7 +198,8 @@ func (x *exchange) localVerdictChange() {
 	x.xml(element{name: "body", text: "verdict changed, new verdict:" + strconv.Itoa(int(verdict))})
 }
 
-// change reads and checks what both kinds of change ask for; mail says that an address is needed.
+// change reads and checks the parameters of both kinds of change. mail says that an e-mail address
+// is required.
 func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok bool) {
 	form, owner, ok := x.admittedForm()
 	if !ok {

@@ -21,14 +21,14 @@ func (s *Server) Spent(credential string) (uploads, queries int) {
 	return uploads, queries
 }
 
-// SetQuota changes the daily allowances; what was spent stays spent.
+// SetQuota changes the daily quotas. Calls already made still count.
 func (s *Server) SetQuota(uploads, queries int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.uploadQuota, s.queryQuota = uploads, queries
 }
 
-// today names the quota's day, which begins at midnight UTC and the lag.
+// today returns the quota's day, which begins at midnight UTC plus the lag.
 func (s *Server) today() string { return s.now().Add(-s.resetLag).UTC().Format(time.DateOnly) }
 
 func (s *Server) budgetOf(owner string) *budget {
@@ -55,8 +55,8 @@ func (s *Server) left(owner string, op wildfire.Op) bool {
 	return s.queryQuota <= 0 || b.queries < s.queryQuota
 }
 
-// charge counts a successful call. It reports false where another call took the last of the
-// allowance since it was looked at.
+// charge counts a successful call. It reports false if another call has used up the quota
+// meanwhile.
 func (s *Server) charge(owner string, op wildfire.Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +80,8 @@ func uploads(op wildfire.Op) bool {
 	return false
 }
 
-// admit checks the credential and its quota; it answers and reports false where either fails.
+// admit checks the credential and its quota. If one check fails, it answers the call and reports
+// false.
 func (x *exchange) admit(key string) (owner string, ok bool) {
 	token := bearer(x.r)
 	isKey := token == ""
@@ -100,7 +101,8 @@ func (x *exchange) admit(key string) (owner string, ok bool) {
 	return owner, true
 }
 
-// charged counts the call; it answers and reports false where the quota ran out meanwhile.
+// charged counts the call. If the quota is used up meanwhile, it answers the call and reports
+// false.
 func (x *exchange) charged(owner string) bool {
 	if x.server.charge(owner, x.call.Op) {
 		return true

@@ -7,7 +7,7 @@ import (
 	"backburn/wildfire"
 )
 
-// record notes a call and wakes those who Wait.
+// record stores a call and wakes callers of Wait.
 func (s *Server) record(call Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,7 +24,7 @@ func (s *Server) record(call Call) {
 	s.changed = make(chan struct{})
 }
 
-// Calls returns the calls that are remembered, oldest first.
+// Calls returns the stored calls, oldest first.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,7 +35,7 @@ func (s *Server) Calls() []Call {
 	return slices.Concat(s.log[oldest:], s.log[:oldest])
 }
 
-// Count returns how many calls there were of an operation, or of all with "".
+// Count returns the number of calls of an operation; "" counts all calls.
 func (s *Server) Count(op wildfire.Op) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,15 +45,15 @@ func (s *Server) Count(op wildfire.Op) int {
 	return s.counts[op]
 }
 
-// CountStatus returns how many calls of an operation were answered with a status, 0 standing for
-// those that were broken off.
+// CountStatus returns the number of calls of an operation with a status; 0 counts calls without an
+// answer.
 func (s *Server) CountStatus(op wildfire.Op, status int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.statuses[statusKey{op, status}]
 }
 
-// TokenRequests returns how many requests the token service got, refused ones included.
+// TokenRequests returns the number of requests to the token service, including refused ones.
 func (s *Server) TokenRequests() int { return s.Count(OpToken) }
 
 // UploadCount returns how often a sample was submitted and counted, in all regions.
@@ -84,8 +84,8 @@ func (s *Server) Uploads(sha256 string) []Upload {
 	return all
 }
 
-// Wait returns once done reports true. It is asked at first and after every call, and may use the
-// server's other methods. The error is the context's.
+// Wait returns when done reports true. done is called at once and after every call, and may use the
+// server's other methods. The error is that of the context.
 func (s *Server) Wait(ctx context.Context, done func() bool) error {
 	for {
 		s.mu.Lock()

@@ -16,7 +16,7 @@ import (
 	"backburn/wildfire"
 )
 
-// judged looks up a sample whose report is out; false where there is none.
+// judged looks up a sample with an available report.
 func (x *exchange) judged(hash string) (known, wildfire.Verdict, bool) {
 	x.server.mu.Lock()
 	defer x.server.mu.Unlock()
@@ -24,7 +24,7 @@ func (x *exchange) judged(hash string) (known, wildfire.Verdict, bool) {
 	return x.server.reported(x.server.find(x.call.Region, hash))
 }
 
-// judgedURL looks up a URL whose report is out; false where there is none.
+// judgedURL looks up a URL with an available report.
 func (x *exchange) judgedURL(link string) (known, wildfire.Verdict, bool) {
 	x.server.mu.Lock()
 	defer x.server.mu.Unlock()
@@ -32,7 +32,7 @@ func (x *exchange) judgedURL(link string) (known, wildfire.Verdict, bool) {
 	return x.server.reported(x.server.findURL(x.call.Region, link))
 }
 
-// reported picks the first sample whose report is out. The mutex is held.
+// reported returns the first sample with an available report. The mutex is held.
 func (s *Server) reported(samples []*known) (known, wildfire.Verdict, bool) {
 	for _, sample := range samples {
 		if sample.plan.NoReport {
@@ -46,7 +46,8 @@ func (s *Server) reported(samples []*known) (known, wildfire.Verdict, bool) {
 	return known{}, 0, false
 }
 
-// hash is what a form asks about. It answers and reports false where that is no hash.
+// hash returns the hash in a form. If it is missing or invalid, hash answers the call and reports
+// false.
 func (x *exchange) hash(form url.Values) (string, bool) {
 	hash := form.Get("hash")
 	switch {
@@ -103,8 +104,8 @@ func (x *exchange) report() {
 	}
 }
 
-// urlReport answers with JSON, whose report is a JSON text in a string; before it is there, its values are
-// empty strings.
+// urlReport answers with JSON in which the report is a string of JSON. Until the report is
+// available, the values are empty strings.
 func (x *exchange) urlReport(link string) {
 	sample, verdict, ok := x.judgedURL(link)
 	result := map[string]any{"analysis_time": "", "url_type": "", "report": ""}
@@ -122,13 +123,13 @@ func (x *exchange) urlReport(link string) {
 	x.send(http.StatusOK, "application/json", answer)
 }
 
-// pdf is the smallest document that viewers open.
+// pdf returns a minimal document that viewers open.
 func pdf(title string) []byte {
 	return []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n" +
 		"3 0 obj<</Title(" + title + ")>>endobj\ntrailer<</Root 1 0 R/Info 3 0 R>>\n%%EOF\n")
 }
 
-// sample answers with a sample's contents, which only small ones still have: the others are gone.
+// sample answers with a sample's contents. Contents that were too large to keep are gone.
 func (x *exchange) sample() {
 	form, owner, ok := x.admittedForm()
 	if !ok {
@@ -150,7 +151,7 @@ func (x *exchange) sample() {
 	case len(samples) == 0:
 		x.refuse(http.StatusNotFound, "")
 	case found.preset && found.uploads == 0:
-		x.refuse(http.StatusForbidden, "") // somebody else's
+		x.refuse(http.StatusForbidden, "") // submitted by somebody else
 	case found.head == nil:
 		x.refuse(http.StatusGone, "")
 	case x.charged(owner):
@@ -183,7 +184,7 @@ func (x *exchange) pcap() {
 	}
 }
 
-// webArtifacts answers with a tar.gz of a page's screenshot and of what it had a browser download.
+// webArtifacts answers with a tar.gz of a page's screenshot and downloads.
 func (x *exchange) webArtifacts() {
 	form, owner, ok := x.admittedForm()
 	if !ok {
@@ -213,7 +214,7 @@ func (x *exchange) webArtifacts() {
 	}
 }
 
-// artifactKinds reads the list of what is wanted of a page; an empty one is everything.
+// artifactKinds parses the list of requested kinds; an empty list means all.
 func artifactKinds(types string) ([]string, bool) {
 	all := []string{"screenshot", "download_files"}
 	if types == "" {
@@ -231,7 +232,7 @@ func artifactKinds(types string) ([]string, bool) {
 	return kinds, true
 }
 
-// artifacts is an archive with a folder for each kind.
+// artifacts returns an archive with a folder for each kind.
 func artifacts(kinds []string) []byte {
 	files := map[string]struct{ name, contents string }{
 		"screenshot":     {"screenshot.jpg", "\xff\xd8\xff\xe0\x00\x10JFIF\x00\xff\xd9"},
@@ -252,8 +253,8 @@ func artifacts(kinds []string) []byte {
 	return out.Bytes()
 }
 
-// sampleName is what the service calls a sample's contents: by the hash, and the extension where the
-// file had one.
+// sampleName returns the service's file name for a sample's contents: the hash and, if the file had
+// one, the extension.
 func sampleName(sample known) string {
 	if extension := path.Ext(sample.filename); extension != "" {
 		return sample.sha256 + extension + ".000"
@@ -262,7 +263,7 @@ func sampleName(sample known) string {
 	return sample.sha256
 }
 
-// testFile answers with a file that is new with every call and will be found malicious.
+// testFile answers with a file that is different in every call and gets the verdict malware.
 func (x *exchange) testFile(kind string) {
 	name, contents, ok := x.server.testContents(kind)
 	if !ok {
@@ -272,7 +273,7 @@ func (x *exchange) testFile(kind string) {
 	x.download(name, "application/octet-stream", []byte(contents))
 }
 
-// testContents makes a new test file of a kind; false where there is no such kind.
+// testContents returns a new test file of a kind, or false for an unknown kind.
 func (s *Server) testContents(kind string) (name, contents string, ok bool) {
 	names := map[string][2]string{
 		"pe":    {"wildfire-test-pe-file.exe", "MZ"},
@@ -293,7 +294,7 @@ func (s *Server) testContents(kind string) (name, contents string, ok bool) {
 	return file[0], file[1] + "\x00\x00\n" + string(contentMarker) + "malware\n" + serial + "\n", true
 }
 
-// urlAnalysis is the document about a URL, as far as public samples show it.
+// urlAnalysis returns the document about a URL, with the fields that public samples show.
 func urlAnalysis(sample known, verdict wildfire.Verdict) map[string]any {
 	static, dynamic := packageID("static", sample.sha256), packageID("dynamic", sample.sha256)
 
@@ -319,7 +320,7 @@ func urlAnalysis(sample known, verdict wildfire.Verdict) map[string]any {
 	}
 }
 
-// verdictWord is the verdict as reports spell it.
+// verdictWord returns the word for a verdict in reports.
 func verdictWord(verdict wildfire.Verdict) string {
 	if verdict == wildfire.C2 {
 		return "C2"
@@ -343,7 +344,7 @@ func maecPackage(id string, sample known, kind string) map[string]any {
 	}
 }
 
-// packageID is a UUID that follows from what it is about.
+// packageID returns a UUID derived from its arguments.
 func packageID(kind, sha256 string) string {
 	digest := hashOf(kind + sha256)
 

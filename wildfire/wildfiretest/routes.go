@@ -43,8 +43,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.run(func() { handle(x) })
 }
 
-// elsewhere redirects who is at the wrong place: unencrypted calls to HTTPS, and visitors of the
-// root to the portal. It reports whether it did.
+// elsewhere redirects unencrypted calls to HTTPS, and requests for the root to the portal. It
+// reports whether it redirected.
 func (x *exchange) elsewhere(path string) bool {
 	var location string
 	switch {
@@ -77,7 +77,7 @@ var operations = map[wildfire.Op]func(*exchange){
 	wildfire.OpWebArtifacts:       (*exchange).webArtifacts,
 }
 
-// regionOf names the region of a call, "" for the default one.
+// regionOf returns the region of a call; "" is the default region.
 func regionOf(prefix, host string) string {
 	if region := strings.Trim(prefix, "/"); region != "" {
 		return region

@@ -8,21 +8,21 @@ import (
 
 type sampleKey struct{ region, hash string }
 
-// known is a sample or a URL that the service has. The server's mutex guards it.
+// known is a sample or a URL that the service knows. The server's mutex guards it.
 type known struct {
 	sha256, md5, filename, filetype, url string
 	size                                 int64
 	received                             time.Time
-	preset                               bool // judged before anybody submitted it
+	preset                               bool // has a verdict without a submission
 	plan                                 Plan
 	delay                                time.Duration
-	head                                 []byte // the whole contents where they are small, nil otherwise
+	head                                 []byte // the complete contents if they are small, otherwise nil
 	uploads                              int
-	attempts                             int // submissions, refused ones included
+	attempts                             int // submissions, including refused ones
 	by                                   []Upload
 }
 
-// at is the verdict that a sample has at a time.
+// at returns the verdict of a sample at a time.
 func (k *known) at(now time.Time, unknownFor time.Duration) wildfire.Verdict {
 	age := now.Sub(k.received)
 	switch {
@@ -43,7 +43,7 @@ func (k *known) at(now time.Time, unknownFor time.Duration) wildfire.Verdict {
 	return wildfire.Pending
 }
 
-// changedAt is when a sample got the verdict that it has, false where it has none yet.
+// changedAt returns when a sample got its current verdict, or false if it has none yet.
 func (k *known) changedAt(now time.Time) (time.Time, bool) {
 	switch {
 	case k.preset:

@@ -11,7 +11,7 @@ import (
 //
 // A path in front of /publicapi, as in http://127.0.0.1:8080/eu/publicapi/submit/file, names a
 // region; so does the first label of a host such as eu.wildfire.paloaltonetworks.com. Regions share
-// credentials and quotas, and know nothing of each other's samples.
+// credentials and quotas, but not samples.
 type Server struct {
 	now         func() time.Time
 	seed        uint64
@@ -35,7 +35,7 @@ type Server struct {
 	style    Style
 	samples  map[sampleKey]*known
 	byMD5    map[sampleKey][]*known
-	order    []sampleKey // oldest first; from head on
+	order    []sampleKey // oldest first, starting at head
 	head     int
 	spent    map[string]*budget
 	rules    []*rule
@@ -51,13 +51,13 @@ type Server struct {
 // Option configures a Server.
 type Option func(*Server)
 
-// budget is what a credential has spent of a day's allowances.
+// budget counts the calls of a credential on one day.
 type budget struct {
 	day              string
 	uploads, queries int
 }
 
-// New makes a server.
+// New returns a server.
 func New(opts ...Option) *Server {
 	s := &Server{
 		now:         time.Now,
@@ -83,7 +83,7 @@ func New(opts ...Option) *Server {
 	return s
 }
 
-// SetStyle changes the spelling of all answers from now on.
+// SetStyle changes the format of all later answers.
 func (s *Server) SetStyle(style Style) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,6 @@ func (s *Server) SetStyle(style Style) {
 
 const (
 	apiPrefix = "/publicapi/"
-	// TokenPath is where the token service is; it answers at its other documented spellings as
-	// well.
+	// TokenPath is the path of the token service. Its other documented paths work too.
 	TokenPath = "/am/oauth2/access_token"
 )

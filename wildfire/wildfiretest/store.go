@@ -6,7 +6,7 @@ import (
 	"backburn/wildfire"
 )
 
-// Known describes a sample that the service has judged before anybody submits it.
+// Known describes a sample with a verdict before any submission.
 type Known struct {
 	// Region is where it is known; "" is the default region.
 	Region string
@@ -18,7 +18,7 @@ type Known struct {
 	Size        int64
 }
 
-// Know teaches the server a sample, or a URL, that has its verdict already.
+// Know adds a sample or a URL with its verdict.
 func (s *Server) Know(sample Known) {
 	sha, md := strings.ToLower(sample.SHA256), strings.ToLower(sample.MD5)
 	if sample.URL != "" {
@@ -32,8 +32,8 @@ func (s *Server) Know(sample Known) {
 	})
 }
 
-// SetVerdict changes the verdict of a sample from now on, as a later analysis or a manual review
-// does. It reports whether the sample is known in the region.
+// SetVerdict changes the verdict of a sample, as a later analysis or a manual review does. It
+// reports whether the region has the sample.
 func (s *Server) SetVerdict(region, sha256 string, verdict wildfire.Verdict) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,7 @@ func (s *Server) SetVerdict(region, sha256 string, verdict wildfire.Verdict) boo
 	return true
 }
 
-// store adds a sample and forgets the oldest beyond the capacity. The mutex is held.
+// store adds a sample and drops the oldest beyond the capacity. The mutex is held.
 func (s *Server) store(region string, sample *known) {
 	key := sampleKey{region, sample.sha256}
 	if old, ok := s.samples[key]; ok {

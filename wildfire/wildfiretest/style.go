@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// Style varies how answers are spelled. The zero value is the vendor's usual spelling: a
+// Style varies the format of answers. The zero value is the vendor's usual format: an XML
 // declaration, four spaces of indentation, text/xml. Styles can be combined with |.
 type Style uint64
 
-// The styles. Each is something that the service, or what stands in front of it, was seen to do or
-// might do.
+// The styles. Each is a variation that the service or a proxy was observed to produce, or might
+// produce.
 const (
 	OneLine           Style = 1 << iota // no line breaks and no indentation
 	NoDeclaration                       // no <?xml ?>
@@ -23,14 +23,14 @@ const (
 	MissingFilename                     // no filename element
 	MissingSHA256                       // no sha256 element
 	MissingMD5                          // no md5 element
-	WrongSHA256                         // the SHA-256 of something else
+	WrongSHA256                         // the SHA-256 of other contents
 	UpperCaseHashes                     // hexadecimal in upper case
 	RawFilename                         // the file name with a bare & and <, unescaped
 	ControlCharacter                    // a control character in the file name
 	InvalidUTF8                         // bytes in the file name that are not UTF-8
 	Latin1Declared                      // encoding="ISO-8859-1", and a byte to match
 	UnknownEncoding                     // encoding="utf8"
-	Truncated                           // the body ends in its middle
+	Truncated                           // the body is cut in the middle
 	TrailingGarbage                     // text after the document
 	NoContentType                       // no Content-Type header
 	ApplicationXML                      // application/xml; charset=utf-8 instead of text/xml
@@ -41,7 +41,7 @@ const (
 	SpacedVerdict                       // spaces around the verdict
 	MissingVerdict                      // no verdict element
 	EmptyVerdict                        // an empty verdict element
-	TextVerdict                         // a verdict that is no number
+	TextVerdict                         // a verdict that is not a number
 	ManyForMD5                          // two records for an MD5 in get/verdict
 	Shuffled                            // get/verdicts in another order
 	MissingRecords                      // get/verdicts leaves out every other record
@@ -54,11 +54,11 @@ const (
 // has reports whether any of the given styles is set.
 func (s Style) has(any Style) bool { return s&any != 0 }
 
-// element is a name with text or children.
+// element is an XML element with text or children.
 type element struct {
 	name     string
 	text     string
-	attrs    string // ready to be written, with a leading space
+	attrs    string // rendered, with a leading space
 	children []element
 }
 
@@ -141,7 +141,8 @@ func (e element) escaped(style Style) string {
 	return text
 }
 
-// xmlRune replaces what XML cannot hold (XML 1.0, section 2.2), such as the NUL of a link.
+// xmlRune replaces characters that XML does not allow (XML 1.0, section 2.2), such as a NUL in a
+// link.
 func xmlRune(r rune) rune {
 	switch {
 	case r == '\t', r == '\n', r == '\r', r >= ' ' && r != 0xFFFE && r != 0xFFFF && r != utf8.RuneError:
@@ -161,7 +162,7 @@ func newline(out *bytes.Buffer, style Style, depth int) {
 	}
 }
 
-// without leaves out the children that the style says are missing.
+// without removes the children that the style omits.
 func (e element) without(style Style) element {
 	var kept []element
 	for _, child := range e.children {
@@ -202,7 +203,7 @@ func spellVerdict(code string, style Style) string {
 	return code
 }
 
-// flipped is a different hash of the same form.
+// flipped returns a different hash of the same form.
 func flipped(hash string) string {
 	if hash[0] == '0' {
 		return "1" + hash[1:]
@@ -210,7 +211,7 @@ func flipped(hash string) string {
 	return "0" + hash[1:]
 }
 
-// errorDocument is the vendor's error body, with the literal quotes it puts around the message.
+// errorDocument returns the vendor's error body, which has literal quotes around the message.
 func errorDocument(message string, style Style) []byte {
 	return document(element{name: "error", children: []element{{name: "error-message", text: "'" + message + "'"}}},
 		style&(OneLine|NoDeclaration|SpacedDeclaration|LeadingBlankLines))

@@ -19,17 +19,17 @@ import (
 	"backburn/wildfire"
 )
 
-// received is a file that arrived: its digests, and its beginning.
+// received is a received file: its digests and its beginning.
 type received struct {
 	Sample
-	whole bool // Head is all of it
+	whole bool // Head is the whole file
 }
 
-// errTooLarge ends the reading of a file that is larger than the service takes.
+// errTooLarge means that a file is over the service's limit.
 var errTooLarge = errors.New("file too large")
 
-// copier holds what the reading of one upload needs; pooled, so that a benchmark against this server
-// measures the client.
+// copier has the buffers for reading one upload. It is pooled, so that a benchmark with this server
+// measures mainly the client.
 type copier struct {
 	buffer []byte
 	sha256 hash.Hash
@@ -40,7 +40,7 @@ var copiers = sync.Pool{New: func() any {
 	return &copier{buffer: make([]byte, 64<<10), sha256: sha256.New(), md5: md5.New()} // #nosec G401
 }}
 
-// receive hashes a file while it arrives and keeps no more than its head.
+// receive hashes a file as it arrives and keeps only its head.
 func receive(part io.Reader, limit int64) (received, error) {
 	c := copiers.Get().(*copier)
 	defer copiers.Put(c)
@@ -71,8 +71,8 @@ func receive(part io.Reader, limit int64) (received, error) {
 	}
 }
 
-// fill reads until the buffer is full. Unlike io.ReadFull it keeps the end of a part, io.EOF, apart from
-// the end of a connection, which multipart reports as io.ErrUnexpectedEOF.
+// fill reads until the buffer is full. Unlike io.ReadFull it distinguishes the end of a part
+// (io.EOF) from the end of a connection, which multipart reports as io.ErrUnexpectedEOF.
 func fill(r io.Reader, buffer []byte) (n int, err error) {
 	for n < len(buffer) && err == nil {
 		var m int
@@ -82,8 +82,8 @@ func fill(r io.Reader, buffer []byte) (n int, err error) {
 	return n, err
 }
 
-// submitFile takes an upload. Order of the checks: method, credential, quota, content type, file part,
-// size, emptiness, type, contents; only what passes them all is counted.
+// submitFile accepts an upload. The checks are, in order: method, credential, quota, content type,
+// file part, size, emptiness, type, contents. Only an upload that passes all of them is counted.
 func (x *exchange) submitFile() {
 	owner, ok := "", false
 	if bearer(x.r) != "" {
@@ -131,8 +131,8 @@ func (x *exchange) submitFile() {
 	x.accept(owner, file, "")
 }
 
-// fetched is the file that an address stands for. Nothing is fetched: its contents are made of the
-// address, unless that is of one of the service's own test files.
+// fetched returns the simulated file at a URL. Nothing is fetched: the contents are derived from
+// the URL, except for the service's own test files.
 func (s *Server) fetched(location string) (name, contents string) {
 	if _, kind, ok := strings.Cut(location, apiPrefix+"test/"); ok {
 		if name, contents, ok := s.testContents(kind); ok {
@@ -143,7 +143,7 @@ func (s *Server) fetched(location string) (name, contents string) {
 	return "", "contents of " + location
 }
 
-// submitURL takes the address of a file.
+// submitURL accepts the URL of a file.
 func (x *exchange) submitURL() {
 	form, owner, ok := x.admittedForm()
 	if !ok {
@@ -166,7 +166,7 @@ func (x *exchange) submitURL() {
 	x.accept(owner, &got, location)
 }
 
-// accept decides over a file that arrived whole, remembers it, counts it, and answers.
+// accept decides the result of a complete file, stores and counts it, and answers.
 func (x *exchange) accept(owner string, file *received, location string) {
 	if x.apply(x.server.faultFor(x.call.Op, x.call.Token, file.SHA256, file.Filename)) {
 		return
@@ -191,7 +191,7 @@ func (x *exchange) accept(owner string, file *received, location string) {
 	x.xml(record.without(x.style))
 }
 
-// echoed is the file name of the answer; empty for submit/url.
+// echoed returns the file name in the answer, which is empty for submit/url.
 func echoed(filename, location string) string {
 	if location != "" {
 		return ""
@@ -199,14 +199,14 @@ func echoed(filename, location string) string {
 	return filename
 }
 
-// attempt counts the submissions of a sample that has a fault, and reports whether the fault happens to
-// this one.
+// attempt counts the submissions of a sample with a fault, and reports whether this one gets the
+// fault.
 func (s *Server) attempt(region string, file *received, plan Plan) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sample := s.samples[sampleKey{region, file.SHA256}]
 	if sample == nil {
-		// Remembered without having been accepted: get/verdict knows it as lost.
+		// Stored although it was not accepted: get/verdict answers that it is unknown.
 		sample = &known{sha256: file.SHA256, md5: file.MD5, received: s.now(), plan: Plan{Lost: true}}
 		s.store(region, sample)
 	}
@@ -214,7 +214,7 @@ func (s *Server) attempt(region string, file *received, plan Plan) bool {
 	return plan.Times == 0 || sample.attempts <= plan.Times
 }
 
-// remember stores an accepted sample; one that is known keeps its age and verdict.
+// remember stores an accepted sample. A known sample keeps its age and verdict.
 func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,7 +262,7 @@ func (x *exchange) submitLink() {
 	}
 }
 
-// submitLinks takes a text of links in a file part that has a name, headed by "panlnk".
+// submitLinks accepts a list of links in a named file part whose first line is "panlnk".
 func (x *exchange) submitLinks() {
 	var text, filename string
 	seen := false
@@ -315,8 +315,8 @@ func (x *exchange) acceptLinks(owner string, links []string) {
 	x.xml(records...)
 }
 
-// webLink accepts the addresses of files, acceptableLink those of pages: the service takes a link without
-// a scheme, and nearly anything else, but no other scheme than http and https.
+// webLink checks the URL of a file, and acceptableLink the URL of a page. The service accepts a
+// page's link without a scheme and nearly any other text, but no scheme except http and https.
 func webLink(location string) bool {
 	u, err := url.Parse(location)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
@@ -327,7 +327,8 @@ func acceptableLink(link string) bool {
 	return link != "" && (!found || scheme == "http" || scheme == "https")
 }
 
-// filetype labels a file by its first bytes, else by its extension, as the service does.
+// filetype returns the service's label for a file, by its first bytes or otherwise by its
+// extension.
 func filetype(name string, head []byte) string {
 	for _, magic := range []struct{ prefix, label string }{
 		{"MZ", "PE32 executable"},

@@ -38,7 +38,7 @@ func (x *exchange) token() {
 	}
 	answer, _ := json.Marshal(map[string]any{
 		"access_token": x.server.auth.issue(id, x.server.now()),
-		"scope":        strings.TrimSpace("profile " + scope + " email"), // more than was asked for, as the service does
+		"scope":        strings.TrimSpace("profile " + scope + " email"), // a wider scope than requested, as from the real service
 		"token_type":   "Bearer",
 		"expires_in":   int(x.server.auth.lifetime / time.Second),
 	})
@@ -51,14 +51,14 @@ func (x *exchange) oauthError(status int, code, description string) {
 	x.send(status, "application/json;charset=UTF-8", body)
 }
 
-// Revoke refuses a token or an API key from now on, though it has not expired.
+// Revoke makes a token or an API key invalid.
 func (s *Server) Revoke(token string) {
 	s.auth.state.mu.Lock()
 	defer s.auth.state.mu.Unlock()
 	s.auth.state.revoked[token] = struct{}{}
 }
 
-// RevokeAll refuses all tokens issued so far.
+// RevokeAll makes all issued tokens invalid.
 func (s *Server) RevokeAll() {
 	s.auth.state.mu.Lock()
 	defer s.auth.state.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package kv is what package auth needs of a key-value store.
+// Package kv defines the key-value store that package auth uses.
 package kv
 
 import (
@@ -6,20 +6,18 @@ import (
 	"errors"
 )
 
-// Bucket is a key-value store with compare-and-set, as JetStream's: what a fleet shares
-// tokens through. Implementations are safe for concurrent use. Package natsbucket has one.
-//
-// What is read may be old: this package decides by the outcome of writes alone.
+// Bucket is a key-value store with compare-and-set, such as JetStream's. A fleet shares tokens
+// through it. Implementations are safe for concurrent use. Package natsbucket has one. Reads may
+// return old values: package auth relies only on the outcome of writes.
 type Bucket interface {
 	// Name identifies the bucket; sealed values are bound to it.
 	Name() string
 	// Get returns the value of key, or ErrKeyNotFound.
 	Get(ctx context.Context, key string) (Entry, error)
-	// Create writes key where it does not exist, and returns its revision; otherwise
-	// ErrKeyConflict.
+	// Create writes key and returns its revision, or returns ErrKeyConflict if the key exists.
 	Create(ctx context.Context, key string, value []byte) (revision uint64, err error)
-	// Update writes key where it is at the given revision, and returns the new one;
-	// otherwise ErrKeyConflict.
+	// Update writes key if it is at the given revision, and returns the new revision; otherwise it
+	// returns ErrKeyConflict.
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 	// Watch sends the current entry, if any, and each later one, until ctx ends or the
 	// watch breaks; then it closes the channel. Entries may be skipped for newer ones.
@@ -32,14 +30,14 @@ type Entry struct {
 	Revision uint64
 }
 
-// What a Bucket's errors wrap. Any other error means that the bucket cannot be reached now.
+// A Bucket's errors wrap these. Any other error means that the bucket is not reachable now.
 var (
 	ErrKeyNotFound = errors.New("auth: key not found")
 	ErrKeyConflict = errors.New("auth: key is at another revision")
 )
 
-// Reason says why a bucket failed in words that cannot hold a secret: those of a Bucket's
-// implementation might name servers with credentials in their URLs.
+// Reason describes a bucket's failure in fixed words. The error's own text might contain a server
+// URL with credentials.
 func Reason(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -47,7 +45,7 @@ func Reason(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "canceled"
 	case errors.Is(err, ErrKeyConflict):
-		return "another process was ahead"
+		return "another process wrote first"
 	default:
 		return "failed"
 	}

@@ -11,15 +11,15 @@ import (
 	"backburn/auth/internal/secret"
 )
 
-// knownCodes are the error codes that are repeated to operators as they came: RFC 6749
-// sections 4.1.2.1 and 5.2, RFC 7009, and "unauthorized" of the Data Security API.
+// knownCodes are the error codes that operators see unchanged: RFC 6749 sections 4.1.2.1 and 5.2,
+// RFC 7009, and "unauthorized" of the Data Security API.
 var knownCodes = []string{
 	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
 	"invalid_scope", "access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable",
 	"unsupported_token_type", "unauthorized", "invalid_token", "slow_down",
 }
 
-// KnownCode returns an error code as it may be repeated: itself, "" or "other".
+// KnownCode returns code if it is safe to repeat, otherwise "other", or "" for none.
 func KnownCode(code string) string {
 	if code == "" || slices.Contains(knownCodes, code) {
 		return code
@@ -27,9 +27,8 @@ func KnownCode(code string) string {
 	return "other"
 }
 
-// classify turns what a token endpoint said into an error with one class. err is what the
-// transport or x/oauth2 made of it; only its kind is used, never its text, where an answer
-// came.
+// classify turns a token endpoint's answer into an error with one class. err is the error of the
+// transport or x/oauth2. If there is an answer, only the kind of err is used, never its text.
 func (c Client) classify(op string, password secret.Secret, seen answer, err error, scrub Scrubber) *Error {
 	e := &Error{
 		Profile:    c.Profile,
@@ -73,7 +72,7 @@ func (c Client) classifyCode(e *Error, password secret.Secret) bool {
 	default:
 		return false
 	}
-	e.Refuse(ErrCredentialRejected, "check that token_url and the kind of the profile belong together")
+	e.Refuse(ErrCredentialRejected, "check that token_url matches the kind of the profile")
 	return true
 }
 
@@ -83,7 +82,7 @@ func (c Client) classifyStatus(e *Error, password secret.Secret) {
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
 		// temporary
 	case status >= 300 && status < 400:
-		e.Hint = "redirects are not followed, because the credentials would travel along; check token_url"
+		e.Hint = "redirects are not followed, because they would receive the credentials; check token_url"
 	case status == http.StatusUnauthorized, status == http.StatusBadRequest && c.BadRequest:
 		e.Refuse(ErrCredentialRejected, c.clientHint(password))
 	case status >= 400:
@@ -120,7 +119,7 @@ func (e *Error) unusable(seen answer, err error, scrub Scrubber) *Error {
 	return e
 }
 
-// rootText returns the innermost error's text: the outer ones repeat the URL.
+// rootText returns the text of the innermost error, because outer errors repeat the URL.
 func rootText(err error) string {
 	for {
 		next := errors.Unwrap(err)
@@ -131,8 +130,8 @@ func rootText(err error) string {
 	}
 }
 
-// clientHint says what to check when a client is refused, and names the other spelling of
-// Basic where the two differ for these very credentials.
+// clientHint says what to check when a client is refused. If the two Basic encodings differ for
+// these credentials, it suggests the other one.
 func (c Client) clientHint(password secret.Secret) string {
 	if !special(c.ID) && !special(password.Reveal()) {
 		return c.Hints.Client
@@ -142,7 +141,7 @@ func (c Client) clientHint(password secret.Secret) string {
 	if other == "" {
 		return c.Hints.Client
 	}
-	return fmt.Sprintf("%s; they hold characters that %s spells differently: the server may want client_auth = %q or %q",
+	return fmt.Sprintf("%s; they contain characters that %s encodes differently: the server may need client_auth = %q or %q",
 		c.Hints.Client, other, other, AuthBody)
 }
 

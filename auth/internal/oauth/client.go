@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Client is an OAuth client at one token endpoint. It keeps nothing but what it was given;
-// each method is one request, or fails before it.
+// Client is an OAuth client at one token endpoint. It keeps no state; each method makes one
+// request, or fails before it.
 type Client struct {
-	Profile  string // named by errors
+	Profile  string // name in errors
 	ID       string
 	Auth     string // AuthBasicRaw, AuthBasicForm or AuthBody
 	Body     string // BodyForm (default) or BodyJSON
 	TokenURL string
 
-	Scope       string // "": none is asked for
-	Audience    string // "": none is asked for
+	Scope       string // "": none is requested
+	Audience    string // "": none is requested
 	RedirectURL string // of the authorization code grant
 
-	Lifetime   time.Duration // of a token whose answer has no expires_in; 0: it does not expire
+	Lifetime   time.Duration // life of a token whose answer has no expires_in; 0: it does not expire
 	BadRequest bool          // every answer of 400 means bad credentials
 	Hints      Hints
 
@@ -26,18 +26,18 @@ type Client struct {
 	UserAgent string
 }
 
-// Hints say what an operator can do about an error.
+// Hints are instructions for operators, one for each cause.
 type Hints struct {
 	Client string // the client is refused
 	Scope  string // the scope is refused
 	Grant  string // the refresh token or code is refused
 }
 
-// Minted is a token as it came from a token endpoint.
+// Minted is a token from a token endpoint.
 type Minted struct {
 	Value   string
-	Refresh string    // refresh token in the same answer; "" where none came
-	Sent    time.Time // when the request left; the life is counted from here
+	Refresh string    // refresh token in the same answer, or ""
+	Sent    time.Time // when the request was sent; the life is counted from then
 	Life    Lifetime
 	Skew    time.Duration // this machine's clock minus the issuer's
 	Skewed  bool          // Skew is known

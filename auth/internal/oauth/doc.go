@@ -1,5 +1,3 @@
-// Package oauth makes single token requests of RFC 6749, as the servers of several vendors
-// want them, and turns every failure into an *Error that holds no secret.
-//
-// It keeps no tokens and repeats nothing.
+// Package oauth makes single token requests (RFC 6749) in the forms that several vendors require,
+// and turns every failure into an *Error without secrets. It stores no tokens and retries nothing.
 package oauth

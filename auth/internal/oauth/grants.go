@@ -26,8 +26,8 @@ func (c Client) ClientCredentials(ctx context.Context, password secret.Secret) (
 	return c.perform(ctx, "token request", password, nil, conf.Token)
 }
 
-// Refresh performs the grant of RFC 6749 section 6. The result holds token where no other
-// refresh token came.
+// Refresh performs the grant of RFC 6749 section 6. If the answer has no refresh token, the result
+// contains token.
 func (c Client) Refresh(ctx context.Context, password, token secret.Secret) (Minted, error) {
 	return c.perform(ctx, "token refresh", password, []string{token.Reveal()}, func(ctx context.Context) (*oauth2.Token, error) {
 		return c.codeConfig().TokenSource(ctx, &oauth2.Token{RefreshToken: token.Reveal()}).Token()
@@ -46,7 +46,7 @@ func (c Client) Exchange(ctx context.Context, password secret.Secret, code, veri
 	})
 }
 
-// Revoke ends a refresh token: RFC 7009, but with "issuccess" in the answer.
+// Revoke revokes a refresh token by RFC 7009, except that the answer contains "issuccess".
 func (c Client) Revoke(ctx context.Context, endpoint string, password, token secret.Secret) error {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -67,9 +67,9 @@ func (c Client) Revoke(ctx context.Context, endpoint string, password, token sec
 	defer resp.Body.Close()
 
 	var answer struct {
-		Success *string `json:"issuccess"` // a string, as the hub has it
+		Success *string `json:"issuccess"` // the hub sends a string
 	}
-	_ = json.NewDecoder(resp.Body).Decode(&answer) // an empty answer is a good one
+	_ = json.NewDecoder(resp.Body).Decode(&answer) // an empty answer means success
 	if w.seen.status/100 != 2 || w.seen.code != "" || answer.Success != nil && *answer.Success != "true" {
 		return c.classify(op, password, w.seen, nil, scrub)
 	}
@@ -93,8 +93,8 @@ func (c Client) wire(password secret.Secret) *wire {
 	}
 }
 
-// perform runs one grant over a wire of its own and makes an *Error of any failure. hidden
-// are the secrets, besides the client's, that the request carries.
+// perform runs one grant over a new wire and turns any failure into an *Error. hidden are secrets
+// in the request besides the client's.
 func (c Client) perform(ctx context.Context, op string, password secret.Secret, hidden []string,
 	grant func(context.Context) (*oauth2.Token, error),
 ) (Minted, error) {
@@ -117,7 +117,7 @@ func (c Client) perform(ctx context.Context, op string, password secret.Secret, 
 	return c.accept(token, w.seen), nil
 }
 
-// accept works out how long a token lives, and how wrong the clock is.
+// accept computes the life of a token and the clock skew.
 func (c Client) accept(token *oauth2.Token, seen answer) Minted {
 	m := Minted{
 		Value:   token.AccessToken,
@@ -135,10 +135,10 @@ func (c Client) accept(token *oauth2.Token, seen answer) Minted {
 // usable checks that a token can be sent as a bearer token: RFC 6750 section 2.1.
 func usable(token *oauth2.Token) error {
 	if t := token.Type(); t != "Bearer" {
-		return errors.New("the token is of another type than bearer")
+		return errors.New("the token is not a bearer token")
 	}
 	if strings.ContainsFunc(token.AccessToken, func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
-		return errors.New("the token holds characters that no header can carry")
+		return errors.New("the token contains characters that are not allowed in a header")
 	}
 	return nil
 }

@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// overLifetime is how long a token is used whose server says that it has ended already
-	// (expires_in of 0 or less). It bounds what such a server costs: one token request in
-	// this time.
+	// overLifetime is how long a token is used if expires_in is 0 or less. It limits the requests
+	// to such a server to one in this time.
 	overLifetime = 5 * time.Second
 	// minLifetime is the shortest life of a token.
 	minLifetime = time.Second
-	// capLifetime bounds absurd lifetimes, such as nanoseconds in place of seconds.
+	// capLifetime is the longest accepted life, in case a server sends nanoseconds instead of
+	// seconds.
 	capLifetime = 30 * 24 * time.Hour
-	// maxUnix bounds the times that a token states, in Unix seconds: the year 5138.
+	// maxUnix is the latest accepted time in a token, in Unix seconds: the year 5138.
 	maxUnix = 1e11
-	// unreadableLifetime stands in for an expires_in that is no number.
+	// unreadableLifetime is used if expires_in is not a number.
 	unreadableLifetime = 5 * time.Minute
 )
 
-// Lifetime is what a token endpoint said about how long a token lives.
+// Lifetime is the life of a token according to the token endpoint.
 type Lifetime struct {
 	D   time.Duration // 0: it does not expire
-	Odd bool          // what was said was clamped or could not be read
+	Odd bool          // the value was clamped or unreadable
 }
 
 // parseLifetime reads expires_in as the servers send it: a number, a string of a number, a
-// fraction, null, or nothing. Where it says nothing the kind's documented lifetime holds.
+// fraction, null, or nothing. If there is no value, it returns the kind's documented lifetime.
 func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 	text := strings.TrimSpace(string(raw))
 	if text == "" || text == "null" {
@@ -60,15 +60,15 @@ func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 	}
 }
 
-// claims are the times in a token that happens to be a JWT. Nobody has verified them: they
-// may shorten a life and show a clock that is wrong, nothing more.
+// claims are the times in a token that is a JWT. They are not verified, so they are only used to
+// shorten a life and to detect a wrong clock.
 type claims struct {
 	IssuedAt float64 `json:"iat"`
 	Expires  float64 `json:"exp"`
 }
 
-// parseClaims reads the times of a JWT; ok is false where token is none. What else is in
-// it is not looked at: WatchGuard's carry the account's API keys.
+// parseClaims reads the times of a JWT; ok is false if token is not a JWT. It reads nothing else,
+// because WatchGuard's tokens contain the account's API keys.
 func parseClaims(token string) (c claims, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -81,7 +81,7 @@ func parseClaims(token string) (c claims, ok bool) {
 	return c, c.IssuedAt > 0 && c.IssuedAt < maxUnix
 }
 
-// shorten applies the token's own life where it is the shorter one.
+// shorten applies the token's own life if it is shorter.
 func (l Lifetime) shorten(c claims) Lifetime {
 	own := c.Expires - c.IssuedAt
 	if !(own > 0 && own <= capLifetime.Seconds()) {
@@ -93,7 +93,7 @@ func (l Lifetime) shorten(c claims) Lifetime {
 	return l
 }
 
-// skew returns how far this machine's clock is ahead of the issuer's, judged by iat.
+// skew returns how far this machine's clock is ahead of the issuer's, according to iat.
 func (c claims) skew(local time.Time) time.Duration {
 	return local.Sub(time.Unix(int64(c.IssuedAt), 0)).Round(time.Second)
 }

@@ -9,18 +9,18 @@ import (
 
 const redacted = "<secret>"
 
-const maxDesc = 200 // bytes of a server's words that an error may carry
+const maxDesc = 200 // most bytes of a server's message in an error
 
-// credentialLike is what nobody's words may hold: JWTs, and what follows the name of an
+// credentialLike matches text that is always removed: JWTs, and credentials after the name of an
 // authentication scheme.
 var credentialLike = regexp.MustCompile(`eyJ[A-Za-z0-9_\-.]*|(?i:\b(?:basic|bearer)\s+[A-Za-z0-9+/_=.~\-]+)`)
 
-// Scrubber removes known secrets from a server's words, which may echo the request. It
-// knows each secret as it is, as it looks in a form, and as it looks in Basic credentials.
+// Scrubber removes known secrets from a server's message, which may repeat the request. It finds
+// each secret in plain, form-encoded and Basic-encoded form.
 type Scrubber struct{ replacer *strings.Replacer }
 
-// NewScrubber takes the client id, which is no secret but is half of the Basic value, and
-// every secret that travels with a request.
+// NewScrubber returns a Scrubber for the secrets in a request. The client ID is not secret, but it
+// is part of the Basic value.
 func NewScrubber(clientID string, secrets ...string) Scrubber {
 	var pairs []string
 	for _, s := range secrets {

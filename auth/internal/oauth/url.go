@@ -8,34 +8,32 @@ import (
 	"strings"
 )
 
-// CheckURL judges an address that credentials are sent to: an absolute https URL, or http to
-// this machine, with nothing in it that would have to be kept secret. Its errors do not repeat
-// the address.
+// CheckURL checks a URL to which credentials are sent: it must be an absolute https URL, or http to
+// this machine, without credentials or a fragment. Its errors do not contain the URL.
 func CheckURL(raw string) error {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
 		return errors.New("is not a URL")
 	case u.User != nil:
-		return errors.New("must not hold credentials")
+		return errors.New("must not contain credentials")
 	case u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
 		return errors.New("must be an absolute https URL")
 	case !Confidential(u):
-		return errors.New("must be https, because credentials travel to it (http is for loopback only)")
+		return errors.New("must be https, because credentials are sent to it (http is allowed for loopback only)")
 	case u.Fragment != "":
-		return errors.New("must not hold a fragment")
+		return errors.New("must not contain a fragment")
 	default:
 		return nil
 	}
 }
 
-// Confidential reports whether nobody else can read a request to u: it is encrypted, or does
-// not leave the machine.
+// Confidential reports whether a request to u is encrypted or stays on this machine.
 func Confidential(u *url.URL) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname())
 }
 
-// Loopback reports whether host is this machine, by name or address, without a look-up.
+// Loopback reports whether host is this machine, by name or address, without a DNS lookup.
 func Loopback(host string) bool {
 	host = strings.ToLower(host)
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
@@ -45,8 +43,8 @@ func Loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// HostPort returns the host of u in lower case with its port, the scheme's own where none is
-// given.
+// HostPort returns the host of u in lower case and its port; without one, the default port of the
+// scheme.
 func HostPort(u *url.URL) string {
 	port := map[string]string{"http": "80"}[u.Scheme]
 	return strings.ToLower(u.Hostname()) + ":" + cmp.Or(u.Port(), port, "443")

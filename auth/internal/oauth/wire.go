@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	// MaxBody bounds an answer, in bytes.
+	// MaxBody is the largest answer, in bytes.
 	MaxBody = 1 << 20
-	// Timeout bounds one request to a token endpoint, from dialing to the last byte.
+	// Timeout limits one request to a token endpoint, from dialing to the last byte.
 	Timeout = 20 * time.Second
 
 	maxRetryAfter = 5 * time.Minute
 )
 
-// NewTransport returns the transport for token endpoints. Connections are not kept:
-// tokens are fetched minutes apart, and a connection that a firewall forgot meanwhile
-// would fail the next renewal.
+// NewTransport returns the transport for token endpoints. Connections are not reused: tokens are
+// fetched minutes apart, and a firewall that dropped an idle connection would make the next renewal
+// fail.
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -43,11 +43,11 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// clientIdentity is who asks, and how it says so.
+// clientIdentity has the client's credentials and their encoding.
 type clientIdentity struct {
 	id     string
 	secret secret.Secret
-	style  string // Auth…
+	style  string // one of the Auth constants
 }
 
 // basic returns the value of an Authorization header.
@@ -59,23 +59,22 @@ func (c clientIdentity) basic() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+password))
 }
 
-// wire carries one request to a token endpoint. It stands between golang.org/x/oauth2,
-// which knows the grants, and the network, where these servers differ: it authenticates
-// the client on a copy of the request, so that no error of the caller's can hold the
-// credentials; it bounds the answer; it takes expires_in out, which x/oauth2 reads too
-// narrowly; and it notes what an error has to say. A wire is for one request.
+// wire is the transport for one request of golang.org/x/oauth2 to a token endpoint. It adapts the
+// request to the vendor's server. It authenticates the client on a copy of the request, so that
+// errors of the caller cannot contain the credentials. It limits the size of the answer, removes
+// expires_in, which x/oauth2 parses too strictly, and records the details of errors.
 type wire struct {
 	base      http.RoundTripper
 	client    clientIdentity
 	json      bool // encode the body as JSON
 	userAgent string
 
-	seen answer // what came back
+	seen answer // the answer
 }
 
-// answer is what a token endpoint said, apart from the tokens.
+// answer is a token endpoint's answer without the tokens.
 type answer struct {
-	sent       time.Time // when the request left; lives are counted from here
+	sent       time.Time // when the request was sent; lives are counted from then
 	came       bool
 	status     int
 	mediaType  string
@@ -117,7 +116,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.incoming(req, resp, body), nil
 }
 
-// outgoing copies the request of x/oauth2 and adds what identifies the client.
+// outgoing copies the request of x/oauth2 and adds the client's credentials.
 func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
 	raw, err := io.ReadAll(req.Body)
 	_ = req.Body.Close()
@@ -162,8 +161,8 @@ func jsonForm(form url.Values) []byte {
 	return body
 }
 
-// incoming notes what the answer says and returns it in the form that x/oauth2 reads.
-// JSON is recognized by its first byte, because some servers call it text/plain.
+// incoming records the answer and returns it in the form that x/oauth2 expects. It recognizes JSON
+// by the first byte, because some servers send it as text/plain.
 func (w *wire) incoming(req *http.Request, resp *http.Response, body []byte) *http.Response {
 	fields, ok := jsonObject(body)
 	body = nil
@@ -171,10 +170,10 @@ func (w *wire) incoming(req *http.Request, resp *http.Response, body []byte) *ht
 		w.seen.expires = fields["expires_in"]
 		w.seen.code, w.seen.desc = serverError(fields)
 		delete(fields, "expires_in")
-		body, _ = json.Marshal(fields) // raw messages that were just decoded
+		body, _ = json.Marshal(fields) // cannot fail: the raw messages were just decoded
 	}
-	// What is not JSON is no token. An empty body keeps a page that echoes the request out of
-	// every error that is made from here.
+	// The answer is not JSON, so it contains no token. An empty body prevents errors from quoting a
+	// page that repeats the request.
 
 	return &http.Response{
 		Status:        resp.Status,
@@ -195,8 +194,8 @@ func jsonObject(body []byte) (fields map[string]json.RawMessage, ok bool) {
 	return fields, ok
 }
 
-// serverError finds the error in an answer: RFC 6749's fields, or those that WatchGuard
-// Cloud uses in their place.
+// serverError returns the error in an answer, from the fields of RFC 6749 or those of WatchGuard
+// Cloud.
 func serverError(fields map[string]json.RawMessage) (code, desc string) {
 	text := func(name string) string {
 		var s string
@@ -216,7 +215,7 @@ func serverError(fields map[string]json.RawMessage) (code, desc string) {
 }
 
 // parseRetryAfter reads both forms of Retry-After (RFC 9110 section 10.2.3), clamped to
-// maxRetryAfter; 0 where there is none or it cannot be read.
+// maxRetryAfter. It returns 0 if there is no value or it is unreadable.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -229,7 +228,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 		return time.Duration(n) * time.Second
 	}
 	if strings.Trim(value, "0123456789") == "" {
-		return maxRetryAfter // digits that no integer holds
+		return maxRetryAfter // too large for an integer
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

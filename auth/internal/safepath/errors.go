@@ -4,5 +4,5 @@ import (
 	"errors"
 )
 
-// ErrUnsafe is what Check's errors wrap where others can exchange something.
-var ErrUnsafe = errors.New("others can exchange it")
+// ErrUnsafe is wrapped by errors of Check if other users can replace a path element.
+var ErrUnsafe = errors.New("other users can replace it")

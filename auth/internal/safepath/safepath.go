@@ -1,6 +1,6 @@
-// Package safepath judges whether other users of the machine can exchange what lies at a path:
-// a file for a link, or a folder on the way for another one.
+// Package safepath checks whether other users of the machine can replace a path: a file by a link,
+// or one of its folders by another.
 package safepath
 
-// NoFollow makes opening fail where the last element of a path is a link.
+// NoFollow makes opening fail if the last element of a path is a symbolic link.
 const NoFollow = noFollow

@@ -14,12 +14,12 @@ import (
 
 const noFollow = syscall.O_NOFOLLOW
 
-const maxLinks = 40 // as Linux has it
+const maxLinks = 40 // the limit of Linux
 
-// Check walks to path, links included, and returns an error that wraps ErrUnsafe where anybody
-// else may exchange an element on the way: in a folder that everybody may write to, unless it
-// is sticky and the element belongs to root or to this user. What does not exist is safe.
-// Nobody else can exchange anything on a path that passed, so that it may be used by name.
+// Check walks to path, links included, and returns an error that wraps ErrUnsafe if another user
+// can replace an element: in a world-writable folder, unless it is sticky and the element belongs
+// to root or this user. A missing element is safe. A path that passes can be used by name, because
+// no other user can replace any part of it.
 func Check(path string) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -60,10 +60,10 @@ func Check(path string) error {
 }
 
 func errOpen(folder string) error {
-	return fmt.Errorf("%w: %s is a folder that everybody may write to", ErrUnsafe, folder)
+	return fmt.Errorf("%w: %s is a world-writable folder", ErrUnsafe, folder)
 }
 
-// checkElement judges one element of a path in its folder.
+// checkElement checks one element of a path in its folder.
 func checkElement(folder, element string) (fs.FileInfo, error) {
 	dir, err := os.Lstat(folder)
 	if err != nil {
@@ -83,7 +83,7 @@ func checkElement(folder, element string) (fs.FileInfo, error) {
 	case dir.Mode()&fs.ModeSticky == 0:
 		return nil, errOpen(folder)
 	case !ours(info):
-		return nil, fmt.Errorf("%w: %s belongs to another user, in a folder that everybody may write to", ErrUnsafe, element)
+		return nil, fmt.Errorf("%w: %s belongs to another user, in a world-writable folder", ErrUnsafe, element)
 	default:
 		return info, nil
 	}

@@ -1,4 +1,4 @@
-// Package seal encrypts what leaves the process: shared tokens and stored refresh tokens.
+// Package seal encrypts values that leave the process: shared tokens and stored refresh tokens.
 package seal
 
 import (
@@ -17,11 +17,11 @@ import (
 
 const (
 	version = "backburn/auth/v1"
-	// pbkdf2Rounds make guessing a password dear for who can read the bucket.
+	// pbkdf2Rounds makes it expensive to guess a password from values in the bucket.
 	pbkdf2Rounds = 600_000
 )
 
-// Credential is what sealed values are bound to. Its fields are not secret.
+// Credential is the context to which sealed values are bound. Its fields are not secret.
 type Credential struct {
 	Kind       string
 	TokenURL   string
@@ -30,8 +30,8 @@ type Credential struct {
 	Audience   string
 	InstanceID string
 
-	// Guessable says that people choose the client secret. Anybody who can read the bucket
-	// could try one password after the other, so without a cache key it is stretched first.
+	// Guessable says that people choose the client secret. Without a cache key the secret is then
+	// stretched (PBKDF2), because anybody who can read the bucket could try passwords.
 	Guessable bool
 }
 
@@ -40,8 +40,8 @@ type Credential struct {
 type Keys struct {
 	master  []byte
 	kind    string
-	context string // what the credential is, in an order that cannot be read in two ways
-	secret  string // bound into names, so that after a rotation old and new do not fight
+	context string // identity of the credential, in an unambiguous encoding
+	secret  string // part of key names, so that processes with the old and the new secret use different keys
 }
 
 // New derives the keys. cacheKey may be unset.
@@ -68,9 +68,8 @@ func New(c Credential, clientSecret, cacheKey secret.Secret) (Keys, error) {
 	return k, err
 }
 
-// Fingerprint names a token without giving it away: the first 12 hexadecimal digits of its
-// SHA-256. It is fit for logs because tokens are long and random; passwords are not, and
-// must not be passed to it.
+// Fingerprint identifies a token without revealing it: the first 12 hexadecimal digits of its
+// SHA-256. It is safe in logs because tokens are long and random. Do not pass passwords to it.
 func Fingerprint(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:6])
@@ -86,7 +85,7 @@ func Joined(parts ...string) string {
 	return string(out)
 }
 
-// Name returns the key under which a bucket holds what the credential's owners share.
+// Name returns the bucket key for the values that the credential's owners share.
 func (k Keys) Name(prefix string) (string, error) {
 	raw, err := hkdf.Expand(sha256.New, k.master, version+"/name/"+Joined(prefix, k.kind, k.context, k.secret), 16)
 	return prefix + "." + hex.EncodeToString(raw), err
@@ -105,7 +104,7 @@ func (k Keys) aead(purpose string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// Seal encrypts plain for one place; it opens nowhere else.
+// Seal encrypts plain for one purpose and place; Open needs the same two.
 func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
 	a, err := k.aead(purpose)
 	if err != nil {
@@ -114,10 +113,11 @@ func (k Keys) Seal(purpose, place string, plain []byte) ([]byte, error) {
 	return a.Seal(nil, nil, plain, []byte(Joined(version, place))), nil //nolint:gosec // the cipher makes its own nonce
 }
 
-// ErrSealed: a value was not sealed by us, or for another place, or under another secret.
+// ErrSealed means that a value is damaged, or was sealed by somebody else, for another place, or
+// with another secret.
 var ErrSealed = errors.New("sealed under another key, or damaged")
 
-// Open decrypts what Seal made for the same purpose and place, or returns ErrSealed.
+// Open decrypts a value that Seal made for the same purpose and place, or returns ErrSealed.
 func (k Keys) Open(purpose, place string, sealed []byte) ([]byte, error) {
 	a, err := k.aead(purpose)
 	if err != nil {

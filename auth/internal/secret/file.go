@@ -14,20 +14,17 @@ import (
 
 const maxFile = 64 << 10 // bytes
 
-// errFile wraps everything that is wrong with a secret file. Its texts name the path,
-// never the contents.
+// errFile is wrapped by all errors about secret files. They contain the path, never the contents.
 var errFile = errors.New("secret file")
 
 // ReadFile reads one secret from a file. name is a path, or "cred:name" for a systemd
 // credential ($CREDENTIALS_DIRECTORY/name).
 //
-// A byte order mark and one line break at the end are not part of the secret. An empty file,
-// NUL bytes, further line breaks, white space at the ends, quotes around the secret and more
-// than 64 KiB are errors. So are permissions
-// that let others of the machine at the secret: a file that everybody may write to, or,
-// outside the places where container platforms and systemd mount secrets with modes of
-// their own, a file that the group or others may read. Windows has no such modes; there
-// they are not checked.
+// A byte order mark and one line break at the end are not part of the secret. An empty file, NUL
+// bytes, further line breaks, white space at the ends, quotes around the secret and more than 64
+// KiB are errors. So are modes that give other users access: a world-writable file, or a file that
+// the group or others may read. The second rule does not apply where container platforms and
+// systemd mount secrets, because they choose the modes. Modes are not checked on Windows.
 func ReadFile(name string) (Secret, error) {
 	raw, path, err := read(name)
 	if err != nil {
@@ -40,8 +37,8 @@ func ReadFile(name string) (Secret, error) {
 	return New(value), nil
 }
 
-// ReadLines reads the secrets of a file that has one a line. Empty lines are left out; each
-// other line is judged as ReadFile judges a file.
+// ReadLines reads a file with one secret per line. It skips empty lines, and applies the rules of
+// ReadFile to each other line.
 func ReadLines(name string) ([]Secret, error) {
 	raw, path, err := read(name)
 	if err != nil {
@@ -69,7 +66,7 @@ func ReadLines(name string) ([]Secret, error) {
 	return secrets, nil
 }
 
-// read reads a file after judging it.
+// read checks a file and reads it.
 func read(name string) (raw, path string, err error) {
 	f, path, err := openFile(name)
 	if err != nil {
@@ -83,8 +80,8 @@ func read(name string) (raw, path string, err error) {
 	return string(content), path, nil
 }
 
-// CheckFile judges a file as ReadFile does, whatever it contains: for keys and
-// credentials in formats of others.
+// CheckFile checks a file as ReadFile does, but not its contents. Use it for keys and credentials
+// in other formats.
 func CheckFile(name string) error {
 	f, _, err := openFile(name)
 	if err != nil {
@@ -93,7 +90,7 @@ func CheckFile(name string) error {
 	return f.Close()
 }
 
-// openFile opens the file and judges what was opened.
+// openFile opens the file and checks the open file.
 func openFile(name string) (*os.File, string, error) {
 	path, err := resolve(name)
 	if err != nil {
@@ -127,12 +124,12 @@ func resolve(name string) (string, error) {
 	case dir == "":
 		return "", fmt.Errorf("%w %s: CREDENTIALS_DIRECTORY is not set: load it with LoadCredential in the unit", errFile, name)
 	case cred == "" || cred != filepath.Base(cred) || cred == "." || cred == "..":
-		return "", fmt.Errorf("%w %s: not a credential's name", errFile, name)
+		return "", fmt.Errorf("%w %s: not the name of a credential", errFile, name)
 	}
 	return filepath.Join(dir, cred), nil
 }
 
-// byteOrderMark is what editors of Windows write before the text.
+// byteOrderMark is written by editors on Windows.
 const byteOrderMark = "\xef\xbb\xbf"
 
 func trim(raw string) (string, error) {
@@ -148,9 +145,9 @@ func trim(raw string) (string, error) {
 	case value == "":
 		return "", errors.New("is empty")
 	case strings.ContainsRune(value, 0):
-		return "", errors.New("holds a NUL byte; it must be UTF-8")
+		return "", errors.New("contains a NUL byte; it must be UTF-8")
 	case strings.ContainsAny(value, "\r\n"):
-		return "", errors.New("holds more than one line")
+		return "", errors.New("contains more than one line")
 	case strings.TrimSpace(value) != value:
 		return "", errors.New("begins or ends with white space: remove it")
 	case isQuoted(value):
@@ -160,15 +157,14 @@ func trim(raw string) (string, error) {
 	return value, nil
 }
 
-// isQuoted reports whether a value stands in quotes, as files of variables have them.
+// isQuoted reports whether a value is in quotes, as in files with variables.
 func isQuoted(value string) bool {
 	first, last := value[0], value[len(value)-1]
 
 	return len(value) > 1 && first == last && (first == '"' || first == '\'')
 }
 
-// File is a secret that is read again when somebody needs to know whether it changed.
-// Without a path it is constant.
+// File is a secret that Reload reads again. Without a path it is constant.
 type File struct {
 	path string
 
@@ -176,7 +172,7 @@ type File struct {
 	value Secret
 }
 
-// Open takes a value, or reads path. Both empty make nil.
+// Open returns a File with value, or with the secret in path. If both are empty it returns nil.
 func Open(value Secret, path string) (*File, error) {
 	if path == "" && !value.IsSet() {
 		return nil, nil
@@ -190,16 +186,16 @@ func Open(value Secret, path string) (*File, error) {
 	return s, nil
 }
 
-// Get returns the secret as it was last read.
+// Get returns the secret that was last read.
 func (s *File) Get() Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.value
 }
 
-// Reload reads the file again and reports whether the secret is another one. Where that
-// fails, the old one stays. The file is opened by its path each time, because Kubernetes
-// replaces secrets by moving a link.
+// Reload reads the file again and reports whether the secret has changed. On an error the old
+// secret stays. The file is opened by its path each time, because Kubernetes replaces secrets by
+// moving a link.
 func (s *File) Reload() (changed bool, err error) {
 	if s.path == "" {
 		return false, nil

@@ -9,8 +9,7 @@ import (
 
 const openNonblocking = 0
 
-// checkMode checks what can be told here: there are no permission bits that mean
-// what they say.
+// checkMode checks only the type of the file, because this system has no reliable permission bits.
 func checkMode(_ string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("is not a regular file")

@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 )
 
-// mounted reports whether path is where Docker, Kubernetes or systemd put secrets:
-// their modes (0444, 0644, 0440) are not for the operator to choose, and who can look into
-// the container can read the secret anyway.
+// mounted reports whether path is where Docker, Kubernetes or systemd put secrets: the operator
+// cannot choose their modes (0444, 0644, 0440), and anybody with access to the container can read
+// the secret anyway.
 func mounted(path string) bool {
 	abs, err := filepath.Abs(path)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package secret holds values that show themselves to nobody, and reads them from files.
+// Package secret has a type for values that must not be printed, and reads them from files.
 package secret
 
 import (
@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// Secret holds a value that shows itself to nobody: not to any verb of fmt, not to JSON
-// or text encoders, not to loggers. Reveal is the only way out, and easy to search for.
+// Secret holds a value that fmt, JSON and text encoders and loggers do not print. Only Reveal
+// returns it, so uses are easy to find.
 //
 // The value hides behind a pointer, because fmt prints unexported fields of a struct
 // without calling their methods. The zero value is an unset secret. Secrets are
@@ -29,7 +29,7 @@ func New(value string) Secret {
 	return Secret{value: &value}
 }
 
-// Reveal returns the value, or "" where none is set.
+// Reveal returns the value, or "" if none is set.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -40,12 +40,12 @@ func (s Secret) Reveal() string {
 // IsSet reports whether there is a value.
 func (s Secret) IsSet() bool { return s.value != nil }
 
-// Equal compares two secrets in time that does not depend on where they differ.
+// Equal compares two secrets in constant time.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
 
-// String says whether a value is set, and nothing else.
+// String returns a word that says only whether a value is set.
 func (s Secret) String() string {
 	if s.IsSet() {
 		return redacted
@@ -53,20 +53,20 @@ func (s Secret) String() string {
 	return unset
 }
 
-// Format writes what String does for every verb and flag.
+// Format writes String() for every verb and flag.
 func (s Secret) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, s.String()) }
 
-// GoString writes what String does.
+// GoString returns String().
 func (s Secret) GoString() string { return s.String() }
 
-// MarshalText encodes what String says.
+// MarshalText encodes String().
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// MarshalJSON encodes what String says.
+// MarshalJSON encodes String().
 func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
 
-// UnmarshalText takes a secret out of a configuration. What MarshalText writes does not
-// come back: the word for an unset secret is one, the word for a set one is an error.
+// UnmarshalText sets the secret from a configuration. From MarshalText's output it accepts the word
+// for an unset secret, and rejects the word for a set one.
 func (s *Secret) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case unset:

@@ -1,6 +1,6 @@
-// Package statefile keeps a small file that must survive crashes and that nobody else may read
-// or exchange: mode 0600, never a link, in a folder that others may not write to. It is
-// replaced as a whole or not at all, whenever the process or the machine dies.
+// Package statefile keeps a small file that survives crashes, and that no other user can read or
+// replace: mode 0600, never a link, in a folder that others cannot write to. A write replaces the
+// whole file or nothing, even if the process or the machine dies.
 package statefile
 
 import (
@@ -21,10 +21,10 @@ const (
 
 // Stages of writing, for tests that end the process in the middle.
 const (
-	StageWritten = "written" // the temporary file is written
-	StageSynced  = "synced"  // and on the disk
-	StageRenamed = "renamed" // it has its name
-	StageDurable = "durable" // and the folder is on the disk
+	StageWritten = "written" // the temporary file was written
+	StageSynced  = "synced"  // it was synced
+	StageRenamed = "renamed" // it was renamed
+	StageDurable = "durable" // the folder was synced
 )
 
 // File is a state file. Hook, if set, is called at each stage of Write.
@@ -40,7 +40,7 @@ func (f File) At(stage string) {
 	}
 }
 
-// Read returns the contents; the error matches fs.ErrNotExist where there is no file.
+// Read returns the contents; the error matches fs.ErrNotExist if there is no file.
 func (f File) Read() ([]byte, error) {
 	if err := f.checkDir(); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (f File) Read() ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxFile))
 }
 
-// Write replaces the file and returns when the new contents would survive a power cut.
+// Write replaces the file, and returns when the new contents would survive a power failure.
 func (f File) Write(contents []byte) error {
 	dir, err := f.makeDir()
 	if err != nil {
@@ -89,8 +89,8 @@ func (f File) Write(contents []byte) error {
 	return nil
 }
 
-// writeTemp writes a file beside the one that is replaced, syncs it, and returns its name. It
-// leaves nothing behind where that fails.
+// writeTemp writes and syncs a temporary file in the same folder, and returns its name. If it
+// fails, it removes the file.
 func (f File) writeTemp(dir string, contents []byte) (name string, err error) {
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(f.Path)+".*") // mode 0600
 	if err != nil {
@@ -114,8 +114,8 @@ func (f File) writeTemp(dir string, contents []byte) (name string, err error) {
 	return tmp.Name(), tmp.Close()
 }
 
-// Lock takes the lock file beside the file, which other processes of this machine honor. It is
-// another file because the first one is replaced.
+// Lock takes a lock that other processes of this machine respect. It uses a separate lock file,
+// because Write replaces the file itself.
 func (f File) Lock(ctx context.Context) (unlock func(), err error) {
 	if _, err := f.makeDir(); err != nil {
 		return nil, err
@@ -149,10 +149,10 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// makeDir makes the folder where there is none, and judges it.
+// makeDir creates the folder if it is missing, and checks it.
 func (f File) makeDir() (string, error) {
 	dir := filepath.Dir(f.Path)
-	if err := f.checkDir(); err != nil { // before anything is made in it
+	if err := f.checkDir(); err != nil { // check before creating anything in it
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -161,8 +161,7 @@ func (f File) makeDir() (string, error) {
 	return dir, f.checkDir()
 }
 
-// checkDir refuses a folder in which others could exchange the file, or that they could
-// exchange itself.
+// checkDir returns an error if other users could replace the file or its folder.
 func (f File) checkDir() error {
 	if err := checkDir(filepath.Dir(f.Path)); err != nil {
 		return err

@@ -10,15 +10,15 @@ import (
 	"syscall"
 )
 
-const nonBlocking = syscall.O_NONBLOCK // a pipe is opened without waiting, and refused
+const nonBlocking = syscall.O_NONBLOCK // open a pipe without waiting, so that it can be refused
 
-// checkMode refuses a state file that somebody else could have made or can read.
+// checkMode refuses a state file that another user can read or may have created.
 func checkMode(info fs.FileInfo) error {
 	switch {
 	case !info.Mode().IsRegular():
 		return errors.New("is not a regular file")
 	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("has mode %#o: others may get at it: chmod 600", info.Mode().Perm())
+		return fmt.Errorf("has mode %#o: other users have access: chmod 600", info.Mode().Perm())
 	}
 	return nil
 }
@@ -38,7 +38,7 @@ func checkDir(dir string) error {
 	return nil
 }
 
-// tryLock takes an exclusive lock that ends with the file or the process.
+// tryLock takes an exclusive lock, which is released when the file is closed or the process ends.
 func tryLock(f *os.File) (bool, error) {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {

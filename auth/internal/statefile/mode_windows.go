@@ -12,7 +12,7 @@ import (
 
 const nonBlocking = 0
 
-// checkMode refuses what is no file; there are no permission bits that mean what they say.
+// checkMode checks only the type of the file, because this system has no reliable permission bits.
 func checkMode(info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("is not a regular file")
@@ -22,7 +22,7 @@ func checkMode(info fs.FileInfo) error {
 
 func checkDir(string) error { return nil }
 
-// tryLock takes an exclusive lock that ends with the file or the process.
+// tryLock takes an exclusive lock, which is released when the file is closed or the process ends.
 func tryLock(f *os.File) (bool, error) {
 	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
