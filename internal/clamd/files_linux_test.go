@@ -15,7 +15,7 @@ import (
 	"backburn/internal/testkit"
 )
 
-// pass sends the byte that a file comes with.
+// pass sends file descriptors, with the byte that must accompany them.
 func (c *client) pass(fds ...int) {
 	c.t.Helper()
 	if _, _, err := c.Conn.(*net.UnixConn).WriteMsgUnix([]byte{0}, syscall.UnixRights(fds...), nil); err != nil {
@@ -46,7 +46,7 @@ func open(t *testing.T, name string, flags int) int {
 	return fd
 }
 
-// A file that is passed is judged whole, under its name, wherever its reader stands.
+// A passed file is judged completely and under its name, whatever its current offset.
 func TestPassedFiles(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -67,7 +67,7 @@ func TestPassedFiles(t *testing.T) {
 			t.Errorf("%d: %q", i, got)
 		}
 	}
-	c.send("nPING\n") // the byte that came with the file is no command
+	c.send("nPING\n") // the byte that came with the file is not a command
 	if got := c.reply('\n'); got != "3: PONG" {
 		t.Errorf("%q", got)
 	}
@@ -76,7 +76,7 @@ func TestPassedFiles(t *testing.T) {
 	}
 }
 
-// What is no regular file, or cannot be read, is an error; nothing blocks.
+// Entries that are not regular files or cannot be read lead to an error, and nothing blocks.
 func TestOddPassedFiles(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) {
@@ -118,7 +118,7 @@ func TestOddPassedFiles(t *testing.T) {
 	}
 }
 
-// Files that nobody asks about are not hoarded, and go with the connection.
+// Passed files that no command uses are limited in number, and are closed with the connection.
 func TestHoardedFiles(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testkit.NewPipeline(t), nil)
@@ -131,7 +131,7 @@ func TestHoardedFiles(t *testing.T) {
 	c.send("zIDSESSION\x00")
 	for range 100 {
 		if _, _, err := c.Conn.(*net.UnixConn).WriteMsgUnix([]byte("zPING\x00"), syscall.UnixRights(int(w.Fd()), int(w.Fd()), int(w.Fd())), nil); err != nil {
-			break // given up, as it should be
+			break // refused, as expected
 		}
 	}
 	for {
@@ -140,7 +140,7 @@ func TestHoardedFiles(t *testing.T) {
 		}
 	}
 	_ = w.Close()
-	if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil { // the last writer is gone
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil { // end of file: all writers are closed
 		t.Errorf("%d, %v", n, err)
 	}
 }
@@ -206,7 +206,7 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// A file that is Backburn's own is not judged, by whatever name and road it comes.
+// One of Backburn's own files is not judged, whatever command or path leads to it.
 func TestOwnFilesAreNotJudged(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)

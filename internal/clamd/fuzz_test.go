@@ -20,7 +20,7 @@ import (
 	"backburn/results"
 )
 
-// nobody is a queue that knows nothing, and takes nothing.
+// nobody is a queue that has no verdicts and accepts nothing.
 type nobody struct{}
 
 var errNobody = errors.New("nobody")
@@ -37,8 +37,8 @@ func (nobody) Submit(context.Context, pipeline.Job, queue.Content) (queue.Receip
 	return queue.Receipt{}, errNobody
 }
 
-// Whatever a client sends, the connection ends when it has sent that, and what has contents is
-// never OK.
+// Whatever a client sends, the connection ends when its input does, and contents are never answered
+// with OK.
 func FuzzSession(f *testing.F) {
 	for _, seed := range []string{
 		"PING\n", "zPING\x00", "nIDSESSION\nnPING\nnEND\n", "zINSTREAM\x00\x00\x00\x00\x02MZ\x00\x00\x00\x00",

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	leaks.Main(m)
 }
 
-// site is a server before a queue.
+// site is a server with a queue.
 type site struct {
 	*testkit.Pipeline
 	t    *testing.T
@@ -37,7 +37,7 @@ type site struct {
 	stop func() error
 }
 
-// serve starts a server; change may change its configuration.
+// serve starts a server. change may change its configuration.
 func serve(t *testing.T, p *testkit.Pipeline, change func(*clamd.Config)) *site {
 	t.Helper()
 	cfg := clamd.Config{
@@ -78,7 +78,7 @@ func serve(t *testing.T, p *testkit.Pipeline, change func(*clamd.Config)) *site 
 	return site
 }
 
-// socketDir is a folder with a name that is short enough for sockets.
+// socketDir returns a folder whose path is short enough for sockets.
 func socketDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "bb")
@@ -90,7 +90,7 @@ func socketDir(t *testing.T) string {
 	return dir
 }
 
-// client is a connection, with what was not read yet.
+// client is a connection and its unread data.
 type client struct {
 	t testing.TB
 	net.Conn
@@ -118,7 +118,7 @@ func (c *client) send(parts ...string) {
 	}
 }
 
-// reply reads one answer, up to its end.
+// reply reads one answer, up to its terminator.
 func (c *client) reply(end byte) string {
 	c.t.Helper()
 	text, err := c.in.ReadString(end)
@@ -129,15 +129,15 @@ func (c *client) reply(end byte) string {
 	return strings.TrimSuffix(text, string(end))
 }
 
-// closed demands that the server has closed the connection.
+// closed checks that the server has closed the connection.
 func (c *client) closed() {
 	c.t.Helper()
 	if text, err := io.ReadAll(c.in); len(text) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
-		c.t.Errorf("%q, %v; want the end", text, err)
+		c.t.Errorf("got %q, %v; want the end of the connection", text, err)
 	}
 }
 
-// ask sends a command on a connection of its own, and returns all that is answered.
+// ask sends a command on a new connection and returns the complete answer.
 func (s *site) ask(parts ...string) string {
 	s.t.Helper()
 	c := s.dial()
@@ -150,7 +150,7 @@ func (s *site) ask(parts ...string) string {
 	return string(text)
 }
 
-// chunks is a stream in pieces of a size.
+// chunks encodes a stream in chunks of the given size.
 func chunks(body string, size int) string {
 	var b strings.Builder
 	for len(body) > 0 {
@@ -191,7 +191,7 @@ func TestCommands(t *testing.T) {
 	if got := s.ask("nVERSIONCOMMANDS\n"); !strings.Contains(got, "| COMMANDS: SCAN ") || !strings.Contains(got, " INSTREAM ") {
 		t.Errorf("%q", got)
 	}
-	// What c-icap and others take apart: engine, number of signatures, date.
+	// c-icap and others parse these: engine, number of signatures, date.
 	if got := s.ask("zVERSION\x00"); !regexp.MustCompile(`^ClamAV \d+\.\d+\.\d+/\d+/\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\x00$`).MatchString(got) {
 		t.Errorf("%q", got)
 	}
@@ -200,7 +200,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// Contents that are new are submitted and waited for, however they come; the second time the
+// New contents are submitted and waited for, whichever way they arrive. The second time, the
 // verdict is known.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
@@ -226,14 +226,15 @@ func TestVerdicts(t *testing.T) {
 	if n := p.WildFire.Count(wildfire.OpSubmitFile); n != 7 {
 		t.Errorf("%d uploads, want 7", n)
 	}
-	for _, e := range p.Finals("clamd", 8) { // what is known is no job; a refusal is no verdict
+	for _, e := range p.Finals("clamd", 8) { // a known verdict creates no job; a refusal has no verdict
 		if e.Data.Filename != "stream" || e.Data.Metadata["clamd-command"] != "instream" || !strings.HasPrefix(e.Data.JobID, "clamd-") {
 			t.Errorf("%+v", e.Data)
 		}
 	}
 }
 
-// Without a verdict in time the configuration decides, and the contents are submitted all the same.
+// If there is no verdict in time, the configuration determines the answer. The contents are
+// submitted in any case.
 func TestUnknown(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -250,7 +251,7 @@ func TestUnknown(t *testing.T) {
 	p.Finals("clamd", 3)
 }
 
-// A verdict that is too old to count is asked for again.
+// A verdict that is too old is requested again.
 func TestOldVerdictsDoNotCount(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -269,7 +270,7 @@ func TestOldVerdictsDoNotCount(t *testing.T) {
 	p.Finals("clamd", 2)
 }
 
-// Nothing is fine that could not be looked up or submitted.
+// Contents that could not be looked up or submitted are never answered with OK.
 func TestTheQueueIsAway(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -300,7 +301,7 @@ func TestStreamLimit(t *testing.T) {
 	}
 }
 
-// A session's commands are answered each with its number, as they are done.
+// The commands of a session are answered as they finish, each with its number.
 func TestSession(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -332,8 +333,8 @@ func TestSession(t *testing.T) {
 	c.closed()
 }
 
-// Streams that break off are nothing that was submitted; a client that shuts its half down is
-// answered.
+// A stream that ends early is not submitted. A client that has closed its sending half gets its
+// answer.
 func TestHalfOpenClients(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -363,7 +364,7 @@ func closeWrite(t *testing.T, c *client) {
 	}
 }
 
-// More clients than connections are served one after the other.
+// If there are more clients than connections, they are served one after the other.
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) { c.Connections = 2 })
@@ -389,7 +390,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// A stop answers those who wait, and closes those who are idle.
+// When the server stops, waiting clients get an answer, and idle connections are closed.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -415,7 +416,7 @@ func TestStop(t *testing.T) {
 		t.Error(err)
 	}
 	if took := time.Since(began); took > 9*time.Second {
-		t.Errorf("it took %s, as long as the grace", took)
+		t.Errorf("stopping took %s, the whole grace period", took)
 	}
 	if got := waits.reply(0); got != "stream: WildFire has no verdict (pending). ERROR" {
 		t.Errorf("%q", got)
@@ -423,7 +424,7 @@ func TestStop(t *testing.T) {
 	idle.closed()
 }
 
-// WildFire decides late: the answer comes when it does.
+// WildFire decides late, and the answer comes as soon as it does.
 func TestWaitsForTheVerdict(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t, wildfiretest.WithDelay(500*time.Millisecond))

@@ -261,7 +261,7 @@ backburn_part_state{of="siem",part="sink",state="failed"} 0
 	}
 }
 
-// The worst part is first; of equal ones, the one that has been in that state for longest.
+// The worst part is first. Of parts in the same state, the one with the longest duration is first.
 func TestUnwell(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

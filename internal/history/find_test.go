@@ -13,8 +13,8 @@ import (
 	"backburn/results"
 )
 
-// What is found is what a look at each event finds, whatever its case, its language, and the chunk
-// that it is in.
+// Search finds the same events as a simple loop over all of them, whatever their case, language and
+// chunk.
 func TestSearchFindsWhatALookFinds(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(17, 4))
@@ -81,7 +81,7 @@ func TestSearchFindsWhatALookFinds(t *testing.T) {
 
 		f := b.Search(history.Query{Text: strings.Join(words, " ")})
 		if f.Matches != len(want) {
-			t.Fatalf("%q: %d match, a look finds %d", words, f.Matches, len(want))
+			t.Fatalf("%q: %d match, want %d", words, f.Matches, len(want))
 		}
 		for i, h := range f.Hits {
 			o := all[h.Seq-1]

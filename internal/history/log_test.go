@@ -72,7 +72,7 @@ func TestLogFollowsTheStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish("old")
-	until("what was there", func(b *history.Book, st history.State) bool {
+	until("the existing events", func(b *history.Book, st history.State) bool {
 		return st.Ready && st.Error == "" && len(b.Job("mail", "old")) == 1
 	})
 	for i := range 5 {

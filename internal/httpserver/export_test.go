@@ -2,13 +2,13 @@ package httpserver
 
 import "time"
 
-// Timeouts are what bounds a header, a request, an answer, and the time between requests.
+// Timeouts returns the limits for a header, a request, a response, and the time between requests.
 func (s *Server) Timeouts() []time.Duration {
 	return []time.Duration{s.http.ReadHeaderTimeout, s.http.ReadTimeout, s.http.WriteTimeout, s.http.IdleTimeout}
 }
 
-// SetTimeouts gives requests of a server that does not run yet so much time and no more, and twenty
-// times as much for their answers.
+// SetTimeouts sets the time limit of requests, and a limit of twenty times d for responses. The
+// server must not be running yet.
 func (s *Server) SetTimeouts(d time.Duration) {
 	s.http.ReadHeaderTimeout = d
 	s.http.ReadTimeout = d

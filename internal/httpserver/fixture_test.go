@@ -30,7 +30,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// site is a server that runs for the time of a test.
+// site is a server that runs until the test ends.
 type site struct {
 	*httpserver.Server
 	t    *testing.T
@@ -49,7 +49,7 @@ func config() httpserver.Config {
 	return c
 }
 
-// serve runs a server. prepare is called before that, and may be nil.
+// serve starts a server. prepare is called before it runs, and may be nil.
 func serve(t *testing.T, cfg httpserver.Config, use httpserver.Use, h http.Handler, prepare func(*httpserver.Server)) *site {
 	t.Helper()
 	s := &site{t: t, reg: prometheus.NewRegistry(), log: &logbuf.Buffer{}}
@@ -76,7 +76,7 @@ func serve(t *testing.T, cfg httpserver.Config, use httpserver.Use, h http.Handl
 	return s
 }
 
-// port is how the server is reached from this machine.
+// local returns the server's address on this machine.
 func (s *site) local() string {
 	_, port, err := net.SplitHostPort(s.Addr().String())
 	check(s.t, err)
@@ -84,7 +84,7 @@ func (s *site) local() string {
 	return "127.0.0.1:" + port
 }
 
-// ask asks for a path by the name of a host.
+// ask requests a path with the given Host and returns the status.
 func (s *site) ask(host, path string, header ...string) int {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.local()+path, nil)
@@ -105,31 +105,31 @@ func (s *site) ask(host, path string, header ...string) int {
 	return res.StatusCode
 }
 
-// dial connects from an address of this machine, and sends a text.
+// dial connects from an address of this machine and sends text.
 func (s *site) dial(from, text string) net.Conn {
 	s.t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	c, err := d.DialContext(s.t.Context(), "tcp", s.local())
 	check(s.t, err)
 	s.t.Cleanup(func() { _ = c.Close() })
-	_, _ = io.WriteString(c, text) // it may be closed already
+	_, _ = io.WriteString(c, text) // the connection may already be closed
 
 	return c
 }
 
-// ended reports what came until the server closed a connection.
+// ended returns what the server sends until it closes the connection.
 func ended(t *testing.T, c net.Conn) string {
 	t.Helper()
 	check(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
 	b, err := io.ReadAll(c)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatal("the server does not close the connection")
+		t.Fatal("the server did not close the connection")
 	}
 
 	return string(b)
 }
 
-// metric is the value of a series, by its name and the values of its labels.
+// metric returns the value of a series with the given name and labels.
 func (s *site) metric(name string, labels ...string) float64 {
 	s.t.Helper()
 	families, err := s.reg.Gather()
@@ -153,7 +153,7 @@ func (s *site) metric(name string, labels ...string) float64 {
 	return 0
 }
 
-// until waits for a condition that comes without a signal.
+// until polls until a condition holds.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {

@@ -13,10 +13,10 @@ import (
 	"backburn/internal/httpserver"
 )
 
-// Half a header, for ever.
+// half is a request header that never ends.
 const half = "GET / HTTP/1.1\r\nHost: localhost\r\nX-"
 
-// Whoever says nothing loses his place to whoever asks for something.
+// A connection that sends nothing loses its place to one that sends a request.
 func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
 	t.Parallel()
 	cfg := config()
@@ -32,14 +32,14 @@ func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
 		}
 		all = append(all, s.dial("127.0.0.1", half))
 	}
-	until(t, "the places are taken, and no more", func() bool {
+	until(t, "all places are taken, and no more", func() bool {
 		return s.metric("backburn_http_connections", "http") == 8 && s.metric("backburn_http_connections_dropped_total", "http", "evicted") >= 300
 	})
 	if n := s.metric("backburn_http_connections_dropped_total", "http", "refused_client"); n != 0 {
 		t.Errorf("%v were refused", n)
 	}
 	if !strings.Contains(s.log.String(), "connection limit reached") {
-		t.Errorf("nobody is told:\n%s", s.log)
+		t.Errorf("the log does not say so:\n%s", s.log)
 	}
 	for _, c := range all {
 		_ = c.Close()
@@ -47,17 +47,17 @@ func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
 	until(t, "the places are free", func() bool { return s.metric("backburn_http_connections", "http") == 0 })
 }
 
-// The client with the most connections makes room, not the one that came first.
+// The client with the most connections loses one, and not the client that connected first.
 func TestManyClients(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("all of 127.0.0.0/8 is this machine on Linux alone")
+		t.Skip("only on Linux does all of 127.0.0.0/8 belong to this machine")
 	}
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 10, 8
 	s := serve(t, cfg, httpserver.Use{}, hello, func(s *httpserver.Server) { s.SetTimeouts(time.Hour) })
 	quiet := s.dial("127.0.0.2", half)
-	until(t, "it is there", func() bool { return s.metric("backburn_http_connections", "http") == 1 })
+	until(t, "the connection is open", func() bool { return s.metric("backburn_http_connections", "http") == 1 })
 	for range 8 {
 		s.dial("127.0.0.3", half)
 	}
@@ -72,11 +72,12 @@ func TestManyClients(t *testing.T) {
 	}
 }
 
-// Where every connection is at work, a new one is told to come again, of its client or of all.
+// If all connections are busy, a new one is refused temporarily, for the client limit and for the
+// total.
 func TestBusyConnectionsStay(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("all of 127.0.0.0/8 is this machine on Linux alone")
+		t.Skip("only on Linux does all of 127.0.0.0/8 belong to this machine")
 	}
 	entered, release := make(chan struct{}), make(chan struct{})
 	busy := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -108,7 +109,7 @@ func TestBusyConnectionsStay(t *testing.T) {
 	}
 }
 
-// Headers, bodies and idle connections have their time, and no more.
+// Headers, bodies and idle connections have time limits.
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	reads := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

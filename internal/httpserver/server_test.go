@@ -35,7 +35,7 @@ func TestNames(t *testing.T) {
 	}{
 		"the address":                    {local, local.Addr().String(), 200},
 		"localhost":                      {local, "localhost:9464", 200},
-		"localhost, written otherwise":   {local, "LocalHost.", 200},
+		"localhost in other case":        {local, "LocalHost.", 200},
 		"below localhost":                {local, "a.localhost", 200},
 		"the loopback network":           {local, "127.1.2.3", 200},
 		"IPv6":                           {local, "[::1]:80", 200},
@@ -51,10 +51,10 @@ func TestNames(t *testing.T) {
 		"listed address":                 {named, "192.0.2.1:80", 200},
 		"listed IPv6":                    {named, "[2001:db8::1]:80", 200},
 		"below a listed one":             {named, "x.backburn.example", 421},
-		"one of many":                    {named, "a.fleet.example", 200},
-		"one of many, deeper":            {named, "b.a.fleet.example", 200},
-		"what many are below":            {named, "fleet.example", 421},
-		"one that ends like many":        {named, "afleet.example", 421},
+		"matches a wildcard":             {named, "a.fleet.example", 200},
+		"below a wildcard match":         {named, "b.a.fleet.example", 200},
+		"the wildcard's own domain":      {named, "fleet.example", 421},
+		"ends like a wildcard":           {named, "afleet.example", 421},
 		"none of them":                   {named, "rebound.example", 421},
 		"any name on every address":      {anywhere, "rebound.example", 421},
 		"another address on every one":   {anywhere, "192.0.2.7", 421},
@@ -71,7 +71,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// The address that a connection came to is a name of ours, whichever it is.
+// The address to which the client connected is always an allowed name.
 func TestAddressOfTheConnection(t *testing.T) {
 	t.Parallel()
 	cfg := config()
@@ -92,7 +92,7 @@ func TestPagesOfOtherSites(t *testing.T) {
 	for site, want := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 200, "none": 200, "": 200} {
 		for _, path := range []string{"/api/status", "/metrics", "/debug/pprof/profile"} {
 			if got := s.ask("localhost", path, "Sec-Fetch-Site", site); got != want {
-				t.Errorf("%s %s: %d, want %d", path, site, got, want)
+				t.Errorf("%s %s: status %d, want %d", path, site, got, want)
 			}
 		}
 	}
@@ -137,8 +137,8 @@ func TestBasePath(t *testing.T) {
 	}
 }
 
-// A stream outlives the time that a request has, where its handler moves the deadlines, and the
-// stop of the server ends it at once.
+// A stream may last longer than a request if its handler extends the deadlines. It ends at once
+// when the server stops.
 func TestUntilStop(t *testing.T) {
 	t.Parallel()
 	const limit = 100 * time.Millisecond
@@ -154,7 +154,7 @@ func TestUntilStop(t *testing.T) {
 			_, _ = io.WriteString(w, "line\n")
 			_ = control.Flush()
 			select {
-			case <-time.After(limit): // each time all that a request has
+			case <-time.After(limit): // each time the whole limit of a request
 			case <-ctx.Done():
 				return
 			}
@@ -178,7 +178,8 @@ func TestUntilStop(t *testing.T) {
 	<-ended
 }
 
-// A panic is an answer, a line in the log without its value, and no end of the process.
+// After a panic the client gets a response, the log has a line without the panic value, and the
+// process continues.
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	s := serve(t, config(), httpserver.Use{}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") }), nil)
@@ -193,7 +194,7 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// What is open to the network without a password is told of.
+// A warning is logged if something is exposed to the network without a password.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
@@ -231,7 +232,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TLS and passwords come from the web configuration file; names and metrics come before them.
+// TLS and passwords come from the web configuration file. Names and metrics are handled before
+// them.
 func TestWebConfig(t *testing.T) {
 	t.Parallel()
 	authority := testkit.NewAuthority(t)
@@ -275,10 +277,10 @@ func TestWebConfig(t *testing.T) {
 				}
 			}
 			if code, _ := ask("rebound.example", "", ""); code != 421 {
-				t.Errorf("another name: %d", code)
+				t.Errorf("another host name: status %d", code)
 			}
 			if n := s.metric("backburn_http_requests_total", "4xx", "http", "/"); n != 4 {
-				t.Errorf("%v refusals are counted", n)
+				t.Errorf("counted %v refusals", n)
 			}
 
 			at := cfg
@@ -289,7 +291,7 @@ func TestWebConfig(t *testing.T) {
 			check(t, err)
 			res.Body.Close()
 			if res.StatusCode != 401 {
-				t.Errorf("a local client: %d", res.StatusCode)
+				t.Errorf("a local client: status %d", res.StatusCode)
 			}
 			otherCert, otherKey := authority.Certificate()
 			at.WebConfigFile = write(t, t.TempDir(), "web.yml", "tls_server_config: {cert_file: '"+otherCert+"', key_file: '"+otherKey+"'}\n")
@@ -298,7 +300,7 @@ func TestWebConfig(t *testing.T) {
 			}
 			if res, err := own.Get(url + "/"); err == nil {
 				res.Body.Close()
-				t.Error("a local client trusts another certificate")
+				t.Error("a local client accepts another certificate")
 			}
 		})
 	}
@@ -310,7 +312,7 @@ func TestNew(t *testing.T) {
 	cfg := config()
 	cfg.Listen = s.Addr().String()
 	if _, err := httpserver.New(cfg, httpserver.Use{Table: "api", Log: zerolog.Nop()}, hello); !errors.Is(err, httpserver.ErrListen) || !strings.Contains(err.Error(), "api.listen") {
-		t.Errorf("a second listener: %v", err)
+		t.Errorf("a second listener on the address: %v", err)
 	}
 	for _, text := range []string{"nonsense: 1\n", "tls_server_config: {cert_file: none, key_file: none}\n", "basic_auth_users: {a: plain}\n"} {
 		cfg := config()
@@ -322,11 +324,11 @@ func TestNew(t *testing.T) {
 	cfg = config()
 	cfg.WebConfigFile = filepath.Join(t.TempDir(), "none")
 	if _, err := httpserver.New(cfg, httpserver.Use{Table: "api", Log: zerolog.Nop()}, hello); err == nil {
-		t.Error("a web configuration file that is not there")
+		t.Error("no error for a missing web configuration file")
 	}
 }
 
-// A server that never runs leaves nothing behind, and one that is closed says so.
+// A server that never runs leaves nothing behind. After Close, Run returns an error.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	use := httpserver.Use{Table: "http", Log: zerolog.Nop()}
@@ -344,6 +346,6 @@ func TestClose(t *testing.T) {
 	go func() { done <- again.Run(context.Background(), time.Minute) }()
 	again.Close()
 	if err := <-done; err == nil {
-		t.Error("a server that was closed ended well")
+		t.Error("Run returned no error after Close")
 	}
 }

@@ -26,9 +26,9 @@ func TestRecent(t *testing.T) {
 		r.put("more "+strconv.Itoa(i), wildfire.Benign, began.Add(time.Second))
 	}
 	if n := len(r.now) + len(r.before); n > 2*recentMost {
-		t.Errorf("%d are kept", n)
+		t.Errorf("%d verdicts are cached", n)
 	}
 	if _, ok := r.get("a", began); ok {
-		t.Error("the oldest is kept forever")
+		t.Error("the oldest verdict never expires")
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// take takes a whole mail apart: names and contents of its attachments.
+// take returns the names and contents of a mail's attachments.
 func take(t testing.TB, raw string) []string {
 	t.Helper()
 	in := bufio.NewReader(strings.NewReader(raw))
@@ -33,10 +33,10 @@ func take(t testing.TB, raw string) []string {
 	return found
 }
 
-// crlf makes line ends as they are on the wire.
+// crlf converts line ends to those of the wire format.
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// mixed is a mail with a text and parts.
+// mixed returns a mail with a text and further parts.
 func mixed(parts ...string) string {
 	return "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=BB\n\n--BB\nContent-Type: text/plain\n\nhello\n--BB\n" +
 		strings.Join(parts, "\n--BB\n") + "\n--BB--\n"
@@ -44,7 +44,7 @@ func mixed(parts ...string) string {
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// file is a part with a disposition.
+// file returns a part with a disposition.
 func file(disposition, body string) string {
 	return "Content-Type: application/octet-stream\nContent-Transfer-Encoding: base64\nContent-Disposition: attachment; " + disposition + "\n\n" + b64(body)
 }
@@ -140,7 +140,7 @@ func TestHostileMails(t *testing.T) {
 			}
 			want := make([]string, len(tc.want))
 			for i, w := range tc.want {
-				want[i] = crlf(w) // what has line ends here was not encoded
+				want[i] = crlf(w) // parts with line ends here are not encoded
 			}
 			if got := take(t, crlf(tc.raw)); len(got)+len(want) > 0 && cmp.Diff(want, got) != "" {
 				t.Errorf("with CRLF (-want +got):\n%s", cmp.Diff(want, got))
@@ -149,7 +149,7 @@ func TestHostileMails(t *testing.T) {
 	}
 }
 
-// What is too deep to be opened is an attachment.
+// A container that is nested too deeply is an attachment.
 func TestDepth(t *testing.T) {
 	t.Parallel()
 	raw := file(`filename="deep.exe"`, "MZ")
@@ -162,7 +162,7 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-// A mail of nothing but boundaries is given up after some of them.
+// A mail that consists only of boundaries is refused after a limited number of parts.
 func TestTooManyEntities(t *testing.T) {
 	t.Parallel()
 	in := bufio.NewReader(strings.NewReader("Content-Type: multipart/mixed; boundary=B\n\n" + strings.Repeat("--B\n\n", maxEntities+1)))
@@ -175,7 +175,7 @@ func TestTooManyEntities(t *testing.T) {
 	}
 }
 
-// An error of whoever visits ends the walk.
+// An error from visit ends the walk.
 func TestVisitorsError(t *testing.T) {
 	t.Parallel()
 	in := bufio.NewReader(strings.NewReader(mixed(file("filename=a", "x"), file("filename=b", "y"))))

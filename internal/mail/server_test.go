@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	leaks.Main(m)
 }
 
-// serve starts a filter, and returns its address.
+// serve starts a filter and returns its address.
 func serve(t *testing.T, p *testkit.Pipeline, change func(*mail.Config)) net.Addr {
 	t.Helper()
 	cfg := mail.Config{
@@ -61,7 +61,7 @@ func serve(t *testing.T, p *testkit.Pipeline, change func(*mail.Config)) net.Add
 	return s.Addr()
 }
 
-// dial is a mail server's connection, over which mails can be sent.
+// dial connects like a mail server, ready to send mails.
 func dial(t *testing.T, addr net.Addr) *milter.ClientSession {
 	t.Helper()
 	c := milter.NewClientWithOptions(addr.Network(), addr.String(), milter.ClientOptions{
@@ -79,7 +79,7 @@ func dial(t *testing.T, addr net.Addr) *milter.ClientSession {
 	return session
 }
 
-// do demands that the mail goes on.
+// do checks that the filter continues with the mail.
 func do(t *testing.T) func(*milter.Action, error) {
 	return func(a *milter.Action, err error) {
 		t.Helper()
@@ -89,7 +89,7 @@ func do(t *testing.T) func(*milter.Action, error) {
 	}
 }
 
-// answer is what becomes of a mail: the answer in one line, and what is to be changed.
+// send sends a mail and returns the response and the modifications in one line.
 func send(t *testing.T, s *milter.ClientSession, parts ...string) string {
 	t.Helper()
 	if err := s.Macros(milter.CodeMail, "i", "QUEUE1"); err != nil {
@@ -173,7 +173,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// Without waiting a mail passes, unless something in it is known to be malicious.
+// Without waiting, a mail passes unless an attachment is already known to be malicious.
 func TestNoWait(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -192,7 +192,7 @@ func TestNoWait(t *testing.T) {
 	}
 }
 
-// A mail that cannot be submitted is refused for now.
+// A mail whose attachments cannot be submitted is refused temporarily.
 func TestTheQueueIsAway(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -203,7 +203,7 @@ func TestTheQueueIsAway(t *testing.T) {
 	}
 }
 
-// Whoever speaks no milter, or too much of it, is given up, and others are served.
+// Clients that do not speak milter, or send too much, are disconnected, and others are served.
 func TestHostilePeers(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
@@ -233,7 +233,7 @@ func TestHostilePeers(t *testing.T) {
 			_, err = c.Read(buf)
 		}
 		if os.IsTimeout(err) {
-			t.Errorf("%s: not given up", name)
+			t.Errorf("%s: not disconnected", name)
 		}
 		_ = c.Close()
 	}

@@ -86,7 +86,7 @@ func TestHashingGoesOnWhereItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The process is killed within a line: only that line is lost.
+	// The process is killed while it writes a line: only that line is lost.
 	body, err := os.ReadFile(state)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestHashingGoesOnWhereItWas(t *testing.T) {
 	m = memory(t, state)
 	second, remembered, _ := hashAll(t, m, paths...)
 	if remembered < 298 || remembered > 299 {
-		t.Errorf("%d of 300 files are remembered, want all but the changed one and the one that was cut off", remembered)
+		t.Errorf("%d of 300 files are remembered, want all but the changed one and the truncated one", remembered)
 	}
 	if second[paths[0]].SHA256 == first[paths[0]].SHA256 {
 		t.Error("a changed file has the old hash")
@@ -113,7 +113,7 @@ func TestHashingGoesOnWhereItWas(t *testing.T) {
 	m = memory(t, state)
 	defer m.Close()
 	if _, remembered, _ = hashAll(t, m, paths...); remembered != 300 {
-		t.Errorf("%d are remembered after a line was cut off", remembered)
+		t.Errorf("%d are remembered after a line was truncated", remembered)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestMemoryKeepsAnswersAndSubmissions(t *testing.T) {
 		t.Errorf("answer %+v, %v", got, ok)
 	}
 	if _, ok := m.Answer("b"); ok || m.Submitted("a") || !m.Submitted("b") {
-		t.Error("answers and hand-ins are mixed up")
+		t.Error("answers and submissions are mixed up")
 	}
 	if n := m.SubmittedOn(at); n != 1 {
 		t.Errorf("%d were submitted on the first day, want 1", n)
@@ -162,7 +162,7 @@ func TestSummary(t *testing.T) {
 	add("a.secret", "secret", 10)
 	add("a.private", "private", 10)
 	add("b.private", "twofold", 10)
-	add("b.txt", "twofold", 10) // with this name it may leave
+	add("b.txt", "twofold", 10) // with this name it may be uploaded
 	add("late.txt", "late", 10)
 	add("large", "large", 1001)
 	add("empty", "empty", 0)
@@ -218,7 +218,7 @@ func TestSummary(t *testing.T) {
 	}
 	for _, c := range v.ToSend() {
 		if c.File.SHA256 == "twofold" && c.File.Path != "b.txt" {
-			t.Errorf("contents of two names leave as %s", c.File.Path)
+			t.Errorf("contents with two names are uploaded as %s", c.File.Path)
 		}
 	}
 }

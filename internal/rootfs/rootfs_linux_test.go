@@ -152,7 +152,7 @@ func TestWriters(t *testing.T) {
 		t.Errorf("a writer was let in: %v", err)
 	}
 	if f.Held() {
-		t.Error("a writer came, and that is not known")
+		t.Error("a writer was not detected")
 	}
 	f.Close()
 

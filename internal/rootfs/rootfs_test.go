@@ -86,7 +86,7 @@ func TestCauses(t *testing.T) {
 		}
 	}
 	if _, err := rootfs.Open(filepath.Join(dir, "no-root")); rootfs.CauseOf(err) != rootfs.NoRoot {
-		t.Errorf("a root that is not there: %v", err)
+		t.Errorf("a root that does not exist: %v", err)
 	}
 	if got := rootfs.CauseOf(io.ErrUnexpectedEOF); got != rootfs.Fault {
 		t.Errorf("an error of reading: %d", got)
@@ -126,14 +126,14 @@ func TestNothingLeadsOut(t *testing.T) {
 		"sync":      func() error { return r.SyncDir("away") },
 	} {
 		if err := do(); err == nil {
-			t.Errorf("%s: went over the link", name)
+			t.Errorf("%s: followed the link", name)
 		}
 	}
 
 	entries, err := os.ReadDir(outside)
 	must(t, err)
 	if len(entries) != 2 {
-		t.Errorf("outside there is %v", entries)
+		t.Errorf("the outside folder contains %v", entries)
 	}
 	if b, err := os.ReadFile(filepath.Join(outside, "there")); err != nil || string(b) != "as it was" {
 		t.Errorf("the file outside: %q, %v", b, err)

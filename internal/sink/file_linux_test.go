@@ -13,7 +13,7 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// The real logrotate, with the configuration of the examples, and with copytruncate.
+// This test runs the real logrotate, with the configuration of the examples, and with copytruncate.
 func TestFileUnderLogrotate(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "logrotate", "logrotate")
@@ -34,7 +34,7 @@ func TestFileUnderLogrotate(t *testing.T) {
 				text = strings.Replace(text, change[0], change[1], 1)
 			}
 			if !strings.Contains(text, path) || !strings.Contains(text, change[1]) {
-				t.Fatalf("not the configuration that the test needs:\n%s", text)
+				t.Fatalf("the example does not have the expected configuration:\n%s", text)
 			}
 			conf := filepath.Join(t.TempDir(), "conf")
 			if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -66,7 +66,8 @@ func TestFileUnderLogrotate(t *testing.T) {
 	}
 }
 
-// A full disk: no part of a line stays, the sink waits and says so, and nothing is lost.
+// When the disk is full, no partial line remains, the sink waits and reports it, and nothing is
+// lost.
 func TestFileOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -81,7 +82,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 	cfg := quick(t)
 	cfg.Kind, cfg.DeadFile = "file", ""
 	r := start(t, js, cfg, sink.NewFile(sink.FileConfig{Path: path, Mode: 0o600}))
-	const n = 300 // some 100 KiB
+	const n = 300 // about 100 KiB
 	var want []string
 	for i := range n {
 		want = append(want, fmt.Sprint("job-", i))

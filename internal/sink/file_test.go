@@ -14,7 +14,7 @@ import (
 	"backburn/results"
 )
 
-// archive is a file sink's target in a folder of its own.
+// archive returns a file target in a new folder.
 func archive(t *testing.T, change func(*sink.FileConfig)) (f *sink.File, path string) {
 	t.Helper()
 	cfg := sink.FileConfig{Path: filepath.Join(t.TempDir(), "events.jsonl"), Mode: 0o600}
@@ -39,7 +39,7 @@ func send(t *testing.T, f sink.Target, ids ...string) {
 	}
 }
 
-// written are the jobs of the whole lines of a file. Everything else in it is an error.
+// written returns the jobs in a file's lines. Partial or invalid lines are errors.
 func written(t *testing.T, path string) []string {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -110,7 +110,7 @@ func TestFileRotatesBySize(t *testing.T) {
 	}
 }
 
-// Whatever others do with the file, each line goes to the end of what has its name.
+// Whatever other programs do with the file, each line is appended to the file that has the name.
 func TestFileFollowsItsName(t *testing.T) {
 	t.Parallel()
 	f, path := archive(t, nil)
@@ -125,13 +125,13 @@ func TestFileFollowsItsName(t *testing.T) {
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, nil, 0o640); err != nil { // as "create" of logrotate
+	if err := os.WriteFile(path, nil, 0o640); err != nil { // like logrotate's "create"
 		t.Fatal(err)
 	}
 	send(t, f, "three")
 	wantWritten(t, path, "three")
 
-	if err := os.Truncate(path, 0); err != nil { // as "copytruncate"
+	if err := os.Truncate(path, 0); err != nil { // like logrotate's "copytruncate"
 		t.Fatal(err)
 	}
 	send(t, f, "four")
@@ -165,7 +165,7 @@ func TestFileMode(t *testing.T) {
 		if info.Mode().Perm() != mode {
 			t.Errorf("mode %v, want %v", info.Mode().Perm(), mode)
 		}
-		// Of a file that is there, its owner decides.
+		// The mode of an existing file is kept.
 		if err := os.Chmod(path, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestFileMode(t *testing.T) {
 	}
 }
 
-// What a crash left of a line does not spoil the next.
+// A partial line left by a crash does not affect the next line.
 func TestFileEndsATornLine(t *testing.T) {
 	t.Parallel()
 	f, path := archive(t, nil)
@@ -205,7 +205,7 @@ func TestFileRefusesWhatIsNone(t *testing.T) {
 	}
 }
 
-// Two writers, as a sink and a replay of it, do not mix their lines.
+// Two writers, such as a sink and its replay, do not mix their lines.
 func TestFileOfTwoWriters(t *testing.T) {
 	t.Parallel()
 	f, path := archive(t, nil)

@@ -12,7 +12,7 @@ import (
 	"backburn/internal/sink"
 )
 
-// told collects what a replay tells, as "job" or "job: error".
+// told collects the results of a replay, as "job" or "job: error".
 func told(list *[]string) func(sink.Replayed) error {
 	return func(r sink.Replayed) error {
 		s := strings.TrimSuffix(r.ID, ".verdict")
@@ -33,7 +33,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	publish(t, js, "one", "two", "three", "four")
 	until(t, "the last is taken", func() bool { return h.got() == "four" })
 
-	// A dry run, beside the sink, changes nothing.
+	// A dry run changes nothing, also while the sink runs.
 	var said []string
 	replay := sink.Replay{Config: cfg, DryRun: true, Each: told(&said)}
 	if err := replay.Dead(t.Context(), time.Time{}); err != nil || !slices.Equal(said, []string{"one", "two", "three"}) {
@@ -47,7 +47,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 		t.Errorf("%q", letters(t, cfg.DeadFile))
 	}
 
-	// What is taken goes, what is refused again stays.
+	// Accepted letters are removed; letters that are rejected again stay.
 	said = nil
 	target := h.target()
 	defer target.Close()
@@ -62,7 +62,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 		t.Errorf("%q, taken %q", got, h.got())
 	}
 
-	// A receiver that takes nothing ends it, and nothing is lost; nor where it is interrupted.
+	// A misconfigured receiver ends the replay, and so does a canceled context. Nothing is lost.
 	h.answer(401)
 	err := replay.Dead(t.Context(), time.Time{})
 	if f, ok := errors.AsType[*sink.Fault](err); !ok || f.Kind != sink.Misconfigured {
@@ -77,7 +77,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 
-	// One that was killed left its letters aside; those of meanwhile come behind them.
+	// A replay that was killed left its letters in another file; newer ones come after them.
 	if err := os.Rename(cfg.DeadFile, cfg.DeadFile+".replay"); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 		t.Errorf("%q %v %q", said, err, letters(t, cfg.DeadFile))
 	}
 	if _, err := os.Stat(cfg.DeadFile + ".replay"); !os.IsNotExist(err) {
-		t.Errorf("left aside: %v", err)
+		t.Errorf("the other file still exists: %v", err)
 	}
 
 	cfg.DeadFile = ""

@@ -16,7 +16,7 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// freePort is a port that nobody listened to a moment ago.
+// freePort returns a port on which nobody listened a moment ago.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -27,7 +27,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// rsyslog is a real rsyslogd with a configuration of its own.
+// rsyslog is a real rsyslogd with its own configuration.
 type rsyslog struct {
 	dir           string
 	tls, tcp, udp int // ports
@@ -80,7 +80,7 @@ func (r *rsyslog) stop() {
 	_ = r.cmd.Wait()
 }
 
-// lines are what it wrote, in the template of its configuration.
+// lines returns the lines that rsyslogd wrote, in the format of its template.
 func (r *rsyslog) lines() []string {
 	b, _ := os.ReadFile(filepath.Join(r.dir, "out"))
 	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
@@ -122,7 +122,7 @@ func TestRsyslogTakesWhatIsSent(t *testing.T) {
 	}
 }
 
-// A syslog server that is restarted again and again gets every event at least once.
+// A syslog server that is repeatedly restarted receives every event at least once.
 func TestRsyslogRestarts(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)

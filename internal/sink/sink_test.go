@@ -84,7 +84,7 @@ func encoded(t *testing.T, e results.Event) []byte {
 	return b
 }
 
-// message is an event as a sink gives it to a target.
+// message returns an event in the form in which a target gets it.
 func message(t *testing.T, e results.Event) sink.Message {
 	t.Helper()
 	body := encoded(t, e)
@@ -99,7 +99,7 @@ func message(t *testing.T, e results.Event) sink.Message {
 	}
 }
 
-// until polls a condition, with a bound.
+// until polls a condition, with a time limit.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
@@ -121,16 +121,16 @@ func secretFile(t *testing.T, text string) string {
 
 const key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// hook is a webhook's other side: it answers as it is told.
+// hook is a webhook receiver with configurable answers.
 type hook struct {
 	*httptest.Server
 	t *testing.T
 
 	mu      sync.Mutex
-	all     int              // the answer to everything, unless it is 0
-	answers map[string][]int // by job; the last one stays
-	taken   []string         // jobs
-	tries   map[string]int   // by job
+	all     int              // the answer to every request, unless it is 0
+	answers map[string][]int // by job; the last one is repeated
+	taken   []string         // jobs of accepted events
+	tries   map[string]int   // attempts by job
 }
 
 func newHook(t *testing.T, answers map[string][]int) *hook {
@@ -147,7 +147,7 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.t.Errorf("%s: %v", body, err)
 	}
 	if r.URL.Path != "/" {
-		h.t.Errorf("a redirection was followed to %s", r.URL.Path)
+		h.t.Errorf("a redirect was followed to %s", r.URL.Path)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -195,7 +195,7 @@ func (h *hook) target() *sink.Webhook {
 	return w
 }
 
-// quick is a configuration without long pauses.
+// quick returns a configuration with short delays.
 func quick(t *testing.T) sink.Config {
 	return sink.Config{
 		Name:        "test",
@@ -212,7 +212,7 @@ func quick(t *testing.T) sink.Config {
 	}
 }
 
-// running is a sink with what it says.
+// running is a running sink and its log.
 type running struct {
 	*sink.Sink
 	stop func()
@@ -220,7 +220,7 @@ type running struct {
 	logs *logs
 }
 
-// logs collects lines.
+// logs collects log lines.
 type logs struct{ logbuf.Buffer }
 
 func (l *logs) count(text string) int {
@@ -258,7 +258,7 @@ func start(t *testing.T, js jetstream.JetStream, cfg sink.Config, target sink.Ta
 	return r
 }
 
-// count is the value of a metric with a label.
+// count returns the value of a metric with a label.
 func (r *running) count(t *testing.T, name, label string) float64 {
 	t.Helper()
 	families, err := r.reg.Gather()
@@ -284,7 +284,7 @@ func (r *running) count(t *testing.T, name, label string) float64 {
 	return 0
 }
 
-// letters reads a file of dead letters: "job: attempts error", sorted.
+// letters returns the contents of a dead-letter file as "job: attempts error", sorted.
 func letters(t *testing.T, path string) []string {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -310,7 +310,7 @@ func letters(t *testing.T, path string) []string {
 func TestSinkDealsWithAnswers(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
-	publish(t, js, "before") // a new sink begins with what comes
+	publish(t, js, "before") // a new sink starts with new events
 	h := newHook(t, map[string][]int{
 		"slow": {503, 429, 408, 425, 502, 504, 200}, "ill": {400}, "large": {413}, "odd": {422}, "twice": {409}, "down": {500},
 	})
@@ -346,14 +346,15 @@ func TestSinkDealsWithAnswers(t *testing.T) {
 		}
 	}
 
-	// What came while it was away is handed on when it is back.
+	// Events that were published while the receiver was unavailable are delivered when it is back.
 	publish(t, js, "three")
 	start(t, js, cfg, h.target())
 	until(t, "the event of meanwhile is taken", func() bool { return h.got() == "one slow two three" })
 }
 
-// What a receiver answers to everything is its configuration, or the sink's: nothing is given up
-// for it, it is counted apart, said once, shown, and ends when it is mended.
+// If the receiver rejects every event, the receiver or the sink is misconfigured. No event is given
+// up. The fault has its own metric, is logged once, appears in the status, and ends when it is
+// corrected.
 func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 307, 401, 403, 404, 405, 410, 415} {
@@ -388,13 +389,13 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 			until(t, "all are taken", func() bool { return h.got() == "one two three" })
 			until(t, "the state is well", func() bool { return r.Status().Behind == 0 && r.Status().State == sink.StateOK })
 			if r.logs.count("events are delivered again") != 1 || r.count(t, "backburn_sink_paused", "") != 0 {
-				t.Error("its end was not said")
+				t.Error("the end of the fault was not logged")
 			}
 		})
 	}
 }
 
-// A receiver that is away for longer than max_attempts loses nothing.
+// A receiver that is unavailable for longer than max_attempts loses no events.
 func TestSinkWaitsForAReceiver(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
@@ -412,7 +413,7 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 	}
 }
 
-// An event that cannot even be put among the dead letters stays in the stream.
+// An event that cannot even be written to the dead-letter file stays in the stream.
 func TestNothingIsGivenUpUnwritten(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
@@ -436,7 +437,7 @@ func TestNothingIsGivenUpUnwritten(t *testing.T) {
 	}
 }
 
-// What a later version publishes passes through as it is, unless the format has no place for it.
+// Events of a later version are delivered unchanged, unless the format cannot express them.
 func TestSinkPassesOnWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
@@ -476,7 +477,7 @@ func TestSinkPassesOnWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// A key is read again at each try, and two keys sign side by side.
+// Keys are read again for each attempt, and two keys sign each delivery.
 func TestKeysChangeWhileItRuns(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -504,7 +505,7 @@ func TestKeysChangeWhileItRuns(t *testing.T) {
 	if len(got) != 2 || len(strings.Fields(got[0])) != 1 || len(strings.Fields(got[1])) != 2 {
 		t.Errorf("signatures %q", got)
 	}
-	// A key that is gone is a fault to mend, and no delivery without a signature.
+	// A missing key file is a fault of the configuration; nothing is delivered without a signature.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ import (
 	"backburn/internal/testkit"
 )
 
-// receiver is a syslog server that reads frames, and does what a test wants of each connection.
+// receiver is a syslog server that reads frames. Tests decide what it does with each connection.
 type receiver struct {
 	net.Listener
 	t *testing.T
@@ -69,7 +69,7 @@ func newReceiver(t *testing.T, cfg *tls.Config, serv func(*receiver, net.Conn, i
 	return s
 }
 
-// read reads so many frames; -1: to the end.
+// read reads n frames; -1 reads until the end.
 func (s *receiver) read(c net.Conn, n int) {
 	r := bufio.NewReader(c)
 	for ; n != 0; n-- {
@@ -98,10 +98,10 @@ func (s *receiver) got() []string {
 	return slices.Clone(s.messages)
 }
 
-// rfc5424 is the shape of a message that this sink writes.
+// rfc5424 matches the messages of this sink.
 var rfc5424 = regexp.MustCompile(`^<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) ([!-~]{1,255}) backburn \d+ ([!-~]{1,32}) - (.*)$`)
 
-// jobs are those of messages with JSON, each once, in the order of their first coming.
+// jobs returns the jobs in the JSON messages, each once, in order of arrival.
 func (s *receiver) jobs() []string {
 	list := []string{}
 	for _, m := range s.got() {
@@ -186,7 +186,7 @@ func TestSyslogMessages(t *testing.T) {
 	}
 }
 
-// Receivers that break connections in every way lose nothing that a later connection can bring.
+// Whatever way receivers break connections, they lose no event that a later connection can deliver.
 func TestSyslogHostileReceivers(t *testing.T) {
 	t.Parallel()
 	const n = 12
@@ -206,7 +206,7 @@ func TestSyslogHostileReceivers(t *testing.T) {
 			s.read(c, -1)
 		},
 		"reads without an end, and closes": func(s *receiver, c net.Conn, n int) {
-			if n == 0 { // it throws away what it read
+			if n == 0 { // it discards what it read
 				_, _ = io.CopyN(io.Discard, c, 1000)
 				return
 			}
@@ -233,14 +233,14 @@ func TestSyslogHostileReceivers(t *testing.T) {
 				want = append(want, fmt.Sprint("job-", i))
 			}
 			publish(t, js, want...)
-			if name == "resets behind each message" { // whether it has read it cannot be told, so the next does not come
+			if name == "resets behind each message" { // it is unknown whether the message was read, so the next one is not sent
 				until(t, "the first has come, again and again", func() bool { return len(srv.got()) > 3 })
 				if s := r.Status(); len(srv.jobs()) != 1 || s.State != sink.StateRetrying {
 					t.Errorf("%q, %+v", srv.jobs(), s)
 				}
 				return
 			}
-			if name == "reads nothing at first" { // the kernel takes it all; the receiver's end brings it back
+			if name == "reads nothing at first" { // the kernel buffers everything; it is sent again after the receiver closes the connection
 				until(t, "all is sent", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == n })
 				return
 			}
@@ -249,7 +249,7 @@ func TestSyslogHostileReceivers(t *testing.T) {
 					return true
 				}
 				if r.count(t, "backburn_sink_events_total", "sent") >= n {
-					publish(t, js, "job-0") // a receiver that ended the connection behind the last one
+					publish(t, js, "job-0") // in case the receiver closed the connection after the last event
 				}
 				return false
 			})
@@ -260,13 +260,13 @@ func TestSyslogHostileReceivers(t *testing.T) {
 	}
 }
 
-// A receiver that takes no bytes is no reason to wait for ever, nor to call an event taken.
+// If a receiver accepts no bytes, Send must neither wait forever nor count the event as delivered.
 func TestSyslogStalledReceiver(t *testing.T) {
 	t.Parallel()
 	srv := newReceiver(t, nil, func(s *receiver, c net.Conn, _ int) { <-s.t.Context().Done() })
 	s := newSyslog(t, srv.Addr().String(), sink.SyslogTCP, nil)
 	m := message(t, event("a"))
-	m.Body = []byte(`"` + strings.Repeat("x", 32<<20) + `"`) // more than both kernels hold
+	m.Body = []byte(`"` + strings.Repeat("x", 32<<20) + `"`) // more than the buffers of both kernels
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	f, ok := errors.AsType[*sink.Fault](s.Send(ctx, m))
@@ -337,7 +337,7 @@ func TestSyslogUDP(t *testing.T) {
 		t.Errorf("%q %v", b[:n], err)
 	}
 
-	// What does not fit is that event's fault.
+	// A message that does not fit is a fault of that event.
 	m := message(t, event("b"))
 	m.Body = []byte(`"` + strings.Repeat("x", 66_000) + `"`)
 	f, ok := errors.AsType[*sink.Fault](s.Send(t.Context(), m))
@@ -346,7 +346,7 @@ func TestSyslogUDP(t *testing.T) {
 	}
 }
 
-// A receiver that is not there yet is waited for.
+// The sink waits for a receiver that is not running yet.
 func TestSyslogReconnects(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -23,13 +23,13 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// delivery is a request as the foreign library gets it.
+// delivery is a request in the form in which the library gets it.
 type delivery struct {
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"`
 }
 
-// standardWebhooks installs the library of that name for Node.js into a folder of its own.
+// standardWebhooks installs the npm library of that name into a new folder.
 func standardWebhooks(t *testing.T) (dir string) {
 	t.Helper()
 	needs.Programs(t, "nodejs npm", "node", "npm")
@@ -42,8 +42,8 @@ func standardWebhooks(t *testing.T) (dir string) {
 	return dir
 }
 
-// The library "standardwebhooks" of npm verifies deliveries, during a change of keys, too, and
-// refuses those that are not what was signed.
+// The npm library "standardwebhooks" verifies deliveries, also during a change of keys, and rejects
+// those that were modified.
 func TestStandardWebhooksVerify(t *testing.T) {
 	t.Parallel()
 	dir := standardWebhooks(t)
@@ -130,7 +130,7 @@ console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(verify)));
 	}
 }
 
-// The receiver of the documents takes what is signed by its key, and nothing else.
+// The receiver in the documentation accepts only events that are signed with its key.
 func TestDocumentedReceiver(t *testing.T) {
 	t.Parallel()
 	const document = "../../docs/examples.md"

@@ -80,7 +80,7 @@ func TestBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("the bundle is not that of %s:\n%s", golden, got)
+		t.Errorf("the bundle differs from %s:\n%s", golden, got)
 	}
 }
 

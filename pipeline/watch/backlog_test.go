@@ -10,8 +10,8 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// TestBacklog lets a great many files wait and looks at the memory that this takes.
-// BACKBURN_BACKLOG_FILES sets their number.
+// TestBacklog checks the memory used while very many files wait. BACKBURN_BACKLOG_FILES sets their
+// number.
 func TestBacklog(t *testing.T) {
 	n := size(t, "BACKBURN_BACKLOG_FILES", 100_000)
 	const limit = 64 << 20
@@ -47,7 +47,7 @@ func TestBacklog(t *testing.T) {
 				return c.enough(st)
 			})
 			took := time.Since(began)
-			// Some scans later it is still so.
+			// Several scans later, the state is still the same.
 			for range 10 {
 				time.Sleep(200 * time.Millisecond)
 				st = child.status(t)
@@ -56,9 +56,9 @@ func TestBacklog(t *testing.T) {
 			t.Logf("%d files waiting: %.1f MiB at most, %d names in memory, %d claimed, %d seen by a scan, after %v",
 				n, float64(st.RSS)/(1<<20), st.Pending, st.InFlight, st.Scanned, took.Round(time.Millisecond))
 			if underRace {
-				t.Log("THE LIMIT IS NOT JUDGED: the race detector multiplies memory")
+				t.Log("THE LIMIT IS NOT CHECKED: the race detector multiplies memory use")
 			} else if st.RSS > limit || st.RSS == 0 {
-				t.Errorf("%d bytes of memory, at most %d are allowed", st.RSS, limit)
+				t.Errorf("%d bytes of memory used, want at most %d", st.RSS, limit)
 			}
 		})
 	}

@@ -26,7 +26,7 @@ import (
 	"backburn/results"
 )
 
-// TestMain doubles as the program that tests start and kill.
+// TestMain also serves as the program that tests start and kill.
 func TestMain(m *testing.M) {
 	if spec := os.Getenv("BACKBURN_WATCH_CHILD"); spec != "" {
 		if err := childMain(spec); err != nil {
@@ -42,17 +42,17 @@ func TestMain(m *testing.M) {
 	leaks.Main(m)
 }
 
-// childSpec tells a child what to do.
+// childSpec configures a child.
 type childSpec struct {
 	Config  watch.Config
-	State   string  // folder of its queue
-	Die     float64 // chance to be killed at every step
-	DieAt   string  // a step at which it is killed
+	State   string  // folder of the child's queue
+	Die     float64 // probability of being killed at each step
+	DieAt   string  // step at which the child is killed
 	Refuse  bool    // publish nothing
-	Verdict string  // of every job; none if empty
+	Verdict string  // verdict for every job; none if empty
 }
 
-// childMain watches a folder until it is interrupted, with a queue that is a file.
+// childMain watches a folder until it is interrupted. Its queue is a file.
 func childMain(spec string) error {
 	var s childSpec
 	if err := json.Unmarshal([]byte(spec), &s); err != nil {
@@ -78,7 +78,7 @@ func childMain(spec string) error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
-	// The parent asks for the status with a line, and for the end with the end of input.
+	// The parent requests the status with a line, and ends the child by closing its standard input.
 	go func() {
 		in := bufio.NewScanner(os.Stdin)
 		for in.Scan() {
@@ -96,14 +96,14 @@ func childMain(spec string) error {
 	return w.Run(ctx)
 }
 
-// childStatus is what a child answers.
+// childStatus is the child's reply to a status request.
 type childStatus struct {
 	watch.Status
-	RSS     int64 // bytes, the most so far
+	RSS     int64 // bytes; maximum so far
 	Metrics map[string]float64
 }
 
-// residentPeak is the most memory that this process ever had, in bytes; 0 if not known.
+// residentPeak returns the peak memory of this process in bytes; 0 if unknown.
 func residentPeak() int64 {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -118,8 +118,8 @@ func residentPeak() int64 {
 	return 0
 }
 
-// fileQueue keeps jobs in a file, one a line, and takes each for finished at once. How far
-// the outcomes were dealt with is in another file.
+// fileQueue stores jobs in a file, one per line, and finishes each immediately. Another file has
+// the position up to which outcomes have been handled.
 type fileQueue struct {
 	spec childSpec
 	mu   sync.Mutex
@@ -127,7 +127,7 @@ type fileQueue struct {
 	news chan struct{}
 }
 
-// line is a job in the queue.
+// line is a job in the queue's file.
 type line struct {
 	ID  string
 	Job pipeline.Job
@@ -143,8 +143,8 @@ func (q *fileQueue) Publish(_ context.Context, job pipeline.Job) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	// A kill can cut a line short, at the end of a page. Then nobody was told that it was
-	// written, and the next line begins with a new one.
+	// A kill can truncate a line at a page boundary. That line was never acknowledged, and the next
+	// one starts with a line end.
 	_, err = q.log.Write(append(append([]byte{'\n'}, b...), '\n'))
 	select {
 	case q.news <- struct{}{}:
@@ -192,13 +192,13 @@ func (q *fileQueue) Follow(ctx context.Context, _, _ string, handle func(context
 	return nil
 }
 
-// positioned is a line and where it ends.
+// positioned is a line and its end offset.
 type positioned struct {
 	line line
 	end  int64
 }
 
-// readLines reads the jobs of a queue from an offset on.
+// readLines reads the jobs of a queue, starting at an offset.
 func readLines(name string, offset int64) ([]positioned, error) {
 	b, err := os.ReadFile(name)
 	if os.IsNotExist(err) {
@@ -227,11 +227,11 @@ type child struct {
 	stdin  *os.File
 	stdout *bufio.Reader
 	stderr bytes.Buffer
-	ended  chan struct{} // closed when the process is gone
+	ended  chan struct{} // closed when the process has ended
 	err    error
 }
 
-// startChild starts a process; prepare may change how.
+// startChild starts a process. prepare may change the command.
 func startChild(t testing.TB, spec childSpec, prepare ...func(*exec.Cmd)) *child {
 	t.Helper()
 	exe, err := os.Executable()
@@ -271,7 +271,7 @@ func startChild(t testing.TB, spec childSpec, prepare ...func(*exec.Cmd)) *child
 	return c
 }
 
-// status asks the child.
+// status requests the child's status.
 func (c *child) status(t testing.TB) childStatus {
 	t.Helper()
 	var st childStatus
@@ -288,21 +288,21 @@ func (c *child) status(t testing.TB) childStatus {
 	return st
 }
 
-// kill ends the child without warning.
+// kill kills the child.
 func (c *child) kill() {
 	c.cmd.Process.Kill()
 	<-c.ended
 	c.stdin.Close()
 }
 
-// finish asks the child to end and waits until it has.
+// finish stops the child and waits until it has ended.
 func (c *child) finish(t testing.TB) {
 	t.Helper()
 	c.stdin.Close()
 	select {
 	case <-c.ended:
 	case <-time.After(patience):
-		t.Fatal("the watcher does not end")
+		t.Fatal("the watcher did not stop")
 	}
 	if c.err != nil {
 		t.Fatalf("%v: %s", c.err, c.stderr.String())

@@ -28,7 +28,7 @@ func TestValidateNamesEveryKey(t *testing.T) {
 	}
 	err := c.Validate()
 	if err == nil {
-		t.Fatal("nothing is wrong")
+		t.Fatal("no error for a configuration with faults")
 	}
 	lines := strings.Split(err.Error(), "\n")
 	for _, key := range []string{
@@ -43,7 +43,7 @@ func TestValidateNamesEveryKey(t *testing.T) {
 			}
 		}
 		if n != 1 {
-			t.Errorf("%s is named %d times in:\n%v", key, n, err)
+			t.Errorf("%s occurs %d times in:\n%v", key, n, err)
 		}
 	}
 	if len(lines) != 20 {
@@ -55,10 +55,10 @@ func TestValidateCombinations(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*watch.Config)
-		want   string // "" for valid
+		want   string // "": valid
 	}{
-		"metadata of nobody":      {func(c *watch.Config) { c.Metadata = "zeek" }, "metadata: "},
-		"metadata that is lost":   {func(c *watch.Config) { c.Metadata, c.After.Benign = "json", "restore" }, "after.benign: "},
+		"unknown metadata":        {func(c *watch.Config) { c.Metadata = "zeek" }, "metadata: "},
+		"metadata would be lost":  {func(c *watch.Config) { c.Metadata, c.After.Benign = "json", "restore" }, "after.benign: "},
 		"metadata with keep":      {func(c *watch.Config) { c.Metadata, c.Claim = "suricata", "keep" }, ""},
 		"delete with keep":        {func(c *watch.Config) { c.Claim, c.After.Benign = "keep", "delete" }, "after.benign: "},
 		"restore with keep":       {func(c *watch.Config) { c.Claim, c.After.Failed = "keep", "restore" }, "after.failed: "},
@@ -143,7 +143,7 @@ func TestCheck(t *testing.T) {
 			found = found || f.Name == c.want && f.Level == watch.Fail && f.Fix != ""
 		}
 		if !found {
-			t.Errorf("%s is not found", name)
+			t.Errorf("no finding for %s", name)
 		}
 	}
 }

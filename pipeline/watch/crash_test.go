@@ -16,7 +16,7 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// size returns the value of an environment variable, or the size at which a test runs in CI.
+// size returns the value of an environment variable, or its default size for CI.
 func size(t testing.TB, name string, ci int) int {
 	t.Helper()
 	s := os.Getenv(name)
@@ -30,14 +30,14 @@ func size(t testing.TB, name string, ci int) int {
 	return n
 }
 
-// crashSpec is the configuration of watchers that are killed.
+// crashSpec returns the configuration of watchers that are killed.
 func crashSpec(t testing.TB, change func(*watch.Config)) childSpec {
 	cfg := watch.DefaultConfig()
 	cfg.Path, cfg.Source = t.TempDir(), "crash"
 	cfg.Settle, cfg.Scan = 5*time.Millisecond, 200*time.Millisecond
 	cfg.MinFree = 0
-	// Few, or after every start so many would be published again that a watcher which dies
-	// often gets to nothing else.
+	// Keep the number small: after each start the files in flight are published again, and a
+	// watcher that dies often would do nothing else.
 	cfg.MaxInFlight = 8
 	if change != nil {
 		change(&cfg)
@@ -45,8 +45,8 @@ func crashSpec(t testing.TB, change func(*watch.Config)) childSpec {
 	return childSpec{Config: cfg, State: t.TempDir(), Verdict: "benign"}
 }
 
-// produce writes files 0..n in different styles, spread over a few folders, each with
-// contents that tell its number. It returns when all are complete.
+// produce writes files 0 to n-1 in different ways into several folders. Their contents contain
+// their number. It returns when all files are complete.
 func produce(t testing.TB, dir string, n int) {
 	t.Helper()
 	staging := t.TempDir()
@@ -60,22 +60,22 @@ func produce(t testing.TB, dir string, n int) {
 		err := os.MkdirAll(sub, 0o777)
 		if err == nil {
 			switch i % 3 {
-			case 0: // temporary name first
+			case 0: // under a temporary name first
 				tmp := filepath.Join(sub, fmt.Sprintf(".f%06d.tmp", i))
 				if err = os.WriteFile(tmp, content, 0o666); err == nil {
 					err = os.Rename(tmp, name)
 				}
-			case 1: // renamed in
+			case 1: // written elsewhere and renamed
 				tmp := filepath.Join(staging, "x")
 				if err = os.WriteFile(tmp, content, 0o666); err == nil {
 					err = os.Rename(tmp, name)
 				}
-			case 2: // in pieces, open all the while
+			case 2: // in pieces, without closing it
 				var f *os.File
 				if f, err = os.Create(name); err == nil {
 					_, err = f.Write(content[:len(content)/2])
 					if i%30 == 2 {
-						time.Sleep(10 * time.Millisecond) // longer than the watcher's settle time
+						time.Sleep(10 * time.Millisecond) // longer than the settle time
 					}
 					if err == nil {
 						_, err = f.Write(content[len(content)/2:])
@@ -95,8 +95,8 @@ func producedContent(i int) []byte {
 	return []byte(strings.Repeat(fmt.Sprintf("%08d", i), 1+i%200))
 }
 
-// verify checks that files 0..n came through once each, whole: 0 lost, 0 doubled by id, 0
-// wrong contents.
+// verify checks that each of n files arrived exactly once and completely: none lost, none with two
+// job IDs, none with wrong contents.
 func verify(t testing.TB, spec childSpec, n int) (published int) {
 	t.Helper()
 	byHash := map[string]int{}
@@ -122,10 +122,10 @@ func verify(t testing.TB, spec childSpec, n int) (published int) {
 		}
 		seen[i] = l.line.ID
 		if want := fmt.Sprintf("f%06d", i); filepath.Base(l.line.Job.Path) != want || l.line.Job.Filename != want {
-			t.Errorf("job of %s says %q, %q", want, l.line.Job.Path, l.line.Job.Filename)
+			t.Errorf("job of %s has the path %q and the file name %q", want, l.line.Job.Path, l.line.Job.Filename)
 		}
 		if sub := filepath.Dir(l.line.Job.Path); i%7 != 0 && sub != fmt.Sprintf("d%d", i%7) {
-			t.Errorf("job of file %d says that it was found in %q", i, sub)
+			t.Errorf("job of file %d has the folder %q", i, sub)
 		}
 	}
 	if lost := n - len(seen); lost != 0 || doubled != 0 || wrong != 0 {
@@ -135,7 +135,7 @@ func verify(t testing.TB, spec childSpec, n int) (published int) {
 	return len(lines)
 }
 
-// verifyDone checks that every file lies in done, with its contents, and nothing is left.
+// verifyDone checks that every file is in done with its contents, and that nothing else is left.
 func verifyDone(t testing.TB, spec childSpec, n int) {
 	t.Helper()
 	done := filepath.Join(spec.Config.Path, ".backburn", "done", "benign")
@@ -163,7 +163,7 @@ func verifyDone(t testing.TB, spec childSpec, n int) {
 	}
 }
 
-// drained reports whether every job of n files was dealt with.
+// drained reports whether the jobs of all n files have been finished.
 func drained(spec childSpec, n int) bool {
 	b, err := os.ReadFile(filepath.Join(spec.State, "cursor"))
 	if err != nil {
@@ -185,9 +185,8 @@ func drained(spec childSpec, n int) bool {
 	return len(ids) >= n
 }
 
-// TestCrashAtEveryStep kills the watcher with a chance of 2 % at every step that a file
-// takes, and starts it again, until everything is through. BACKBURN_CRASH_FILES sets the
-// number of files.
+// TestCrashAtEveryStep kills the watcher with a probability of 2 % at each step of each file, and
+// restarts it until all files are done. BACKBURN_CRASH_FILES sets the number of files.
 func TestCrashAtEveryStep(t *testing.T) {
 	t.Parallel()
 	n := size(t, "BACKBURN_CRASH_FILES", 2000)
@@ -200,8 +199,8 @@ func TestCrashAtEveryStep(t *testing.T) {
 	verifyDone(t, spec, n)
 }
 
-// TestChaos kills the watcher at any moment while producers are at work.
-// BACKBURN_CHAOS_FILES sets the number of files.
+// TestChaos kills the watcher at random times while producers are writing. BACKBURN_CHAOS_FILES
+// sets the number of files.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	n := size(t, "BACKBURN_CHAOS_FILES", 1000)
@@ -216,7 +215,7 @@ func TestChaos(t *testing.T) {
 		c := startChild(t, spec)
 		select {
 		case <-c.ended:
-			t.Fatalf("the watcher ended by itself: %v %s", c.err, c.stderr.String())
+			t.Fatalf("the watcher stopped by itself: %v %s", c.err, c.stderr.String())
 		case <-time.After(time.Duration(30+rand.IntN(250)) * time.Millisecond):
 		}
 		c.kill()
@@ -234,13 +233,13 @@ func TestChaos(t *testing.T) {
 	verifyDone(t, spec, n)
 }
 
-// killUntilDone starts watchers that are killed at a step with the chance spec.Die until
-// all n files are through, and returns how many lives that took.
+// killUntilDone starts watchers that are killed at each step with the probability spec.Die, until
+// all n files are done. It returns how many watchers that took.
 func killUntilDone(t testing.TB, spec childSpec, n int) (lives int) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Minute); !drained(spec, n); lives++ {
 		if time.Now().After(deadline) {
-			t.Fatal("it takes too long")
+			t.Fatal("not done in time")
 		}
 		c := startChild(t, spec)
 		for alive := true; alive && !drained(spec, n); {
@@ -255,8 +254,8 @@ func killUntilDone(t testing.TB, spec childSpec, n int) (lives int) {
 	return lives
 }
 
-// TestCrashInOtherModes is TestCrashAtEveryStep for files that stay, come back, or are moved
-// away, to the same file system or another.
+// TestCrashInOtherModes is TestCrashAtEveryStep for files that stay in place, are restored, or are
+// moved to the same or another file system.
 func TestCrashInOtherModes(t *testing.T) {
 	t.Parallel()
 	n := size(t, "BACKBURN_CRASH_FILES", 2000) / 20
@@ -270,7 +269,7 @@ func TestCrashInOtherModes(t *testing.T) {
 		"move to another file system": func(c *watch.Config) {
 			dir, err := os.MkdirTemp("/dev/shm", "backburn-test-")
 			if err != nil {
-				dir = t.TempDir() // not Linux: the same file system must do
+				dir = t.TempDir() // only Linux has another file system here
 			}
 			t.Cleanup(func() { os.RemoveAll(dir) })
 			c.After.Benign = dir + "/archive"
@@ -293,12 +292,12 @@ func TestCrashInOtherModes(t *testing.T) {
 				}
 				b, err := os.ReadFile(filepath.Join(where, fmt.Sprintf("f%06d", i)))
 				if err != nil || string(b) != string(producedContent(i)) {
-					t.Errorf("file %d is not where it should be, as it was: %v", i, err)
+					t.Errorf("file %d is missing or changed: %v", i, err)
 				}
 			}
 			entries, err := os.ReadDir(spec.Config.After.Benign)
 			entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool {
-				return strings.HasPrefix(e.Name(), ".backburn-") // cut short, for the janitor
+				return strings.HasPrefix(e.Name(), ".backburn-") // an unfinished copy, left for the janitor
 			})
 			want := n
 			if spec.Config.Sidecar {

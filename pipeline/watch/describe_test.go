@@ -18,7 +18,7 @@ const (
 	olderRecord = `{"src_ip":"192.0.2.8","fileinfo":{"filename":"older.js"}}`
 )
 
-// wantDescribed demands that a job carries what fileinfo says.
+// wantDescribed checks that a job has the data of fileinfo.
 func wantDescribed(t *testing.T, job pipeline.Job) {
 	t.Helper()
 	want := map[string]string{"src": "192.0.2.7", "host": "evil.example", "url": "http://evil.example/dl/invoice.js", "state": "closed"}
@@ -27,8 +27,8 @@ func wantDescribed(t *testing.T, job pipeline.Job) {
 	}
 }
 
-// What Suricata writes beside a file becomes the metadata of its job, is never a job itself, and
-// goes with its file. It outlives a queue that loses its store.
+// Suricata's JSON beside a file becomes the metadata of the file's job. It is never a job itself,
+// and is removed with the file. It is still there when the queue has lost its store.
 func TestSuricata(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -43,7 +43,7 @@ func TestSuricata(t *testing.T) {
 			r.write("tmp/file.3", "unfinished")
 			r.write(described+".1700000000.9.json", olderRecord)
 			r.write(described+".1700000001.2.json", fileinfo)
-			r.write("cd/"+strings.Repeat("cd", 32)+".1700000001.3.json", olderRecord) // its file is gone
+			r.write("cd/"+strings.Repeat("cd", 32)+".1700000001.3.json", olderRecord) // its file no longer exists
 			r.write(described, "var x")
 			r.start(func(w *watch.Watcher) { w.SetReconcile(10*time.Millisecond, time.Millisecond) })
 			wantDescribed(t, r.intake.wait(t, 1)[0])
@@ -74,7 +74,8 @@ func TestSuricata(t *testing.T) {
 	}
 }
 
-// A watcher that ends between the claim and what follows finds the description where it was.
+// A watcher that is restarted after a crash finds the description, whether or not it was already
+// moved.
 func TestDescriptionAfterACrash(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"claimed", "hashed", "synced"} {
@@ -94,7 +95,7 @@ func TestDescriptionAfterACrash(t *testing.T) {
 			})
 			<-reached
 			r.stop()
-			if at == "claimed" { // as if it had ended before the description was moved
+			if at == "claimed" { // as if the crash came before the description was moved
 				for _, name := range r.tree(".backburn/beside") {
 					must(t, os.Rename(r.path(".backburn/beside/"+name), r.path(described+".1700000001.2.json")))
 				}
@@ -108,8 +109,8 @@ func TestDescriptionAfterACrash(t *testing.T) {
 	}
 }
 
-// <name>.json comes before its file, waits for it, and with a done file is demanded. One that
-// cannot be used is said in the job's metadata.
+// <name>.json is written before its file, and waits for it. With a done file it is required. If it
+// cannot be used, the job's metadata says so.
 func TestJSONBesideAFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) {
@@ -140,7 +141,7 @@ func TestJSONBesideAFile(t *testing.T) {
 	}
 }
 
-// JSON waits for its file without a done file, too.
+// JSON waits for its file even without a done file.
 func TestJSONWaitsForItsFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Metadata = watch.MetadataJSON })
@@ -155,7 +156,7 @@ func TestJSONWaitsForItsFile(t *testing.T) {
 	}
 }
 
-// Without its file, JSON is a file like any other, after a while.
+// JSON without its file becomes a job of its own after a while.
 func TestJSONWithoutItsFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Metadata, c.StaleAfter = watch.MetadataJSON, 100*time.Millisecond })
@@ -166,7 +167,7 @@ func TestJSONWithoutItsFile(t *testing.T) {
 	}
 }
 
-// What lies beside a file and is no plain file is left alone.
+// An entry beside a file that is not a regular file is left alone.
 func TestOddThingsBesideAFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Metadata = watch.MetadataJSON })

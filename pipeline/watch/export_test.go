@@ -9,25 +9,25 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// SetStep lets a test hear of every step that a file takes.
+// SetStep sets a function that is called after each step of each file.
 func (w *Watcher) SetStep(f func(step string)) { w.step = f }
 
-// SetOnEvent lets a test hear of every event, in the event loop.
+// SetOnEvent sets a function that the event loop calls for each event.
 func (w *Watcher) SetOnEvent(f func()) { w.onEvent = f }
 
-// SetOnScan lets a test hear of every full scan's end.
+// SetOnScan sets a function that is called after each full scan.
 func (w *Watcher) SetOnScan(f func()) { w.onScan = f }
 
-// SetReconcile sets how often claimed files are compared with what the queue knows.
+// SetReconcile sets how often claimed files are compared with the queue's jobs.
 func (w *Watcher) SetReconcile(every, age time.Duration) {
 	w.reconcileEvery = every
 	w.reconcileAge = age
 }
 
-// SetPublishWait bounds one try to publish a job.
+// SetPublishWait limits one attempt to publish a job.
 func (w *Watcher) SetPublishWait(d time.Duration) { w.publishWait = d }
 
-// BareScan returns a scan of a folder that visits entries and judges nothing.
+// BareScan returns a scan of a folder that visits entries without judging them.
 func BareScan(t testing.TB, dir string) func() (entries int) {
 	cfg := DefaultConfig()
 	cfg.Path, cfg.Source = dir, "test"
@@ -47,10 +47,10 @@ func BareScan(t testing.TB, dir string) func() (entries int) {
 	}
 }
 
-// CautiousClock is the clock by which the age of files is judged.
+// CautiousClock is the clock for judging the age of files.
 type CautiousClock struct{ c cautiousClock }
 
-// NewCautiousClock makes a clock as a new watcher has it.
+// NewCautiousClock returns the clock of a new watcher.
 func NewCautiousClock() *CautiousClock {
 	c := &CautiousClock{}
 	c.c.anchor(0)
@@ -58,8 +58,8 @@ func NewCautiousClock() *CautiousClock {
 	return c
 }
 
-// Anchor notes how the clocks stand to each other.
+// Anchor records the offset between the clocks.
 func (c *CautiousClock) Anchor(elapsed time.Duration) { c.c.anchor(elapsed) }
 
-// Now is the time of day.
+// Now returns the time of day.
 func (c *CautiousClock) Now(elapsed time.Duration) int64 { return c.c.now(elapsed) }

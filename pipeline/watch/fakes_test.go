@@ -20,17 +20,17 @@ import (
 	"backburn/results"
 )
 
-// patience is how long tests wait for what must happen; nothing is measured by it.
+// patience is how long tests wait before they fail; it is not a measurement.
 const patience = 60 * time.Second
 
-// fakeIntake remembers jobs by id, as the real queue does.
+// fakeIntake stores jobs by ID, like the real queue.
 type fakeIntake struct {
 	mu      sync.Mutex
 	jobs    map[string]pipeline.Job
 	order   []string
 	repeats int
-	refuse  func(pipeline.Job) error // before anything is accepted
-	news    chan struct{}            // closed and replaced at every new job
+	refuse  func(pipeline.Job) error // called first; an error refuses the job
+	news    chan struct{}            // closed and replaced for every new job
 }
 
 func newIntake() *fakeIntake {
@@ -59,7 +59,7 @@ func (i *fakeIntake) Publish(ctx context.Context, job pipeline.Job) error {
 	return nil
 }
 
-// lose forgets all jobs, as a queue does whose store is replaced.
+// lose forgets all jobs, like a queue whose store was replaced.
 func (i *fakeIntake) lose() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -84,7 +84,7 @@ func (i *fakeIntake) setRefuse(f func(pipeline.Job) error) {
 	i.refuse = f
 }
 
-// all returns the jobs in the order of their publication.
+// all returns the jobs in order of publication.
 func (i *fakeIntake) all() []pipeline.Job {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -95,7 +95,7 @@ func (i *fakeIntake) all() []pipeline.Job {
 	return l
 }
 
-// wait returns when n jobs are there.
+// wait returns once there are n jobs.
 func (i *fakeIntake) wait(t testing.TB, n int) []pipeline.Job {
 	t.Helper()
 	deadline := time.After(patience)
@@ -114,15 +114,15 @@ func (i *fakeIntake) wait(t testing.TB, n int) []pipeline.Job {
 	}
 }
 
-// fakeOutcomes delivers what tests send, at least once.
+// fakeOutcomes delivers the events that tests send, at least once.
 type fakeOutcomes struct {
 	mu     sync.Mutex
 	events []results.Event
-	next   map[string]int // by folder
-	folder string         // that is followed now
+	next   map[string]int // by folder ID
+	folder string         // the folder being followed
 	news   chan struct{}
-	done   chan struct{} // closed and replaced when an event is done with
-	fail   error         // returned by Follow at once
+	done   chan struct{} // closed and replaced when an event is finished
+	fail   error         // if set, Follow returns it immediately
 }
 
 func newOutcomes() *fakeOutcomes {
@@ -175,7 +175,7 @@ func (o *fakeOutcomes) Follow(ctx context.Context, _, folder string, handle func
 	}
 }
 
-// settle returns when every event that was sent is done with.
+// settle returns when every event has been handled.
 func (o *fakeOutcomes) settle(t testing.TB) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -189,12 +189,12 @@ func (o *fakeOutcomes) settle(t testing.TB) {
 		select {
 		case <-done:
 		case <-deadline:
-			t.Fatalf("%d final events were not dealt with", left)
+			t.Fatalf("%d final events were not handled", left)
 		}
 	}
 }
 
-// verdict is the final event of a job.
+// verdict returns a verdict event for a job.
 func verdict(job pipeline.Job, v string) results.Event {
 	return results.Event{Type: results.Verdict, Time: time.Now().UTC(), Data: results.Data{
 		JobID: job.ID, Source: job.Source, Filename: job.Filename, FilenameB64: job.FilenameB64,
@@ -202,7 +202,7 @@ func verdict(job pipeline.Job, v string) results.Event {
 	}}
 }
 
-// failure is the final event of a job that failed.
+// failure returns a failed event for a job.
 func failure(job pipeline.Job, reason results.Reason) results.Event {
 	e := verdict(job, "")
 	e.Type = results.Failed
@@ -210,7 +210,7 @@ func failure(job pipeline.Job, reason results.Reason) results.Event {
 	return e
 }
 
-// fakeObjects is an object store in memory.
+// fakeObjects is an in-memory object store.
 type fakeObjects struct {
 	mu      sync.Mutex
 	objects map[string][]byte
@@ -273,7 +273,7 @@ func (o *fakeObjects) get(name string) ([]byte, bool) {
 	return b, ok
 }
 
-// rig is a folder, what it is connected to, and a watcher that can be started again.
+// rig is a folder with a watcher that can be restarted, and the fakes that the watcher uses.
 type rig struct {
 	t        testing.TB
 	cfg      watch.Config
@@ -287,7 +287,7 @@ type rig struct {
 	options  []watch.Option
 }
 
-// newRig prepares a folder; change may adapt the configuration, which is quick otherwise.
+// newRig prepares a folder. change may change the configuration, which otherwise has short times.
 func newRig(t testing.TB, change func(*watch.Config)) *rig {
 	t.Helper()
 	r := &rig{
@@ -336,7 +336,7 @@ func (r *rig) start(prepare ...func(*watch.Watcher)) {
 	r.t.Cleanup(r.stop)
 }
 
-// metric is the value of a counter of the watcher, of the one of its series with the given label.
+// metric returns the value of a counter; label selects one of its series.
 func (r *rig) metric(name, label string) float64 {
 	families, err := r.metrics.Gather()
 	must(r.t, err)
@@ -352,11 +352,11 @@ func (r *rig) metric(name, label string) float64 {
 			}
 		}
 	}
-	r.t.Errorf("there is no metric %s of %s", name, label)
+	r.t.Errorf("no metric %s with the label %s", name, label)
 	return 0
 }
 
-// unwell lists the folder's parts that the metric says are not ok.
+// unwell lists the folder's parts that are not ok according to the metric.
 func (r *rig) unwell() (parts []string) {
 	r.t.Helper()
 	families, err := r.metrics.Gather()
@@ -376,29 +376,29 @@ func (r *rig) unwell() (parts []string) {
 	return parts
 }
 
-// gauge is the value of a gauge of the watcher.
+// gauge returns the value of a gauge.
 func (r *rig) gauge(name string) float64 {
 	r.t.Helper()
 
 	return r.metric(name, r.cfg.Source)
 }
 
-// until waits for a condition that nothing signals.
+// until polls until a condition holds.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for: %s", what)
+			t.Fatalf("not in time: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
-// path is the name of a file in the folder.
+// path returns the path of a file in the folder.
 func (r *rig) path(rel string) string { return filepath.Join(r.dir, filepath.FromSlash(rel)) }
 
-// write makes a file in the folder, with folders on the way.
+// write creates a file in the folder, and its parent folders.
 func (r *rig) write(rel, content string) {
 	r.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(r.path(rel)), 0o777); err != nil {
@@ -409,13 +409,13 @@ func (r *rig) write(rel, content string) {
 	}
 }
 
-// content is what a job's content reference leads to.
+// content returns the contents to which a job refers.
 func (r *rig) content(job pipeline.Job) string {
 	r.t.Helper()
 	if job.Content.Object != "" {
 		b, ok := r.objects.get(job.Content.Object)
 		if !ok {
-			r.t.Fatalf("object %q is not there", job.Content.Object)
+			r.t.Fatalf("object %q does not exist", job.Content.Object)
 		}
 		return string(b)
 	}
@@ -430,7 +430,7 @@ func (r *rig) content(job pipeline.Job) string {
 	return string(b)
 }
 
-// tree lists the files below a folder of the rig, spool included where it is asked for.
+// tree lists the files below a folder of the rig. It includes the spool if rel is in it.
 func (r *rig) tree(rel string) []string {
 	r.t.Helper()
 	var l []string
@@ -456,7 +456,7 @@ func (r *rig) tree(rel string) []string {
 	return l
 }
 
-// scans returns a condition that holds when n more scans have ended.
+// scans returns a condition that holds after n more scans.
 func scans(r *rig, n int) func() bool {
 	last, seen := r.w.Status().LastScan, 0
 	return func() bool {
@@ -468,7 +468,7 @@ func scans(r *rig, n int) func() bool {
 	}
 }
 
-// must stops a writer's goroutine with a message; it is no place for t.Fatal.
+// must panics on an error. Unlike t.Fatal, it may be called from any goroutine.
 func must(t testing.TB, err error) {
 	if err != nil {
 		t.Error(err)

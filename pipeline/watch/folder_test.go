@@ -47,7 +47,7 @@ func TestSeveralWatchersOnOneFolder(t *testing.T) {
 	for _, stop := range stops {
 		stop()
 	}
-	// Each hears of all files, those that others claimed included.
+	// Each watcher receives the events of all files, including those that others claimed.
 	r.outcomes = newOutcomes()
 	r.start()
 	other := *r
@@ -100,7 +100,7 @@ func TestNameIsReused(t *testing.T) {
 		if err := os.WriteFile(tmp, fmt.Append(nil, i), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		// Waits until the name is free, then takes it at once.
+		// Wait until the name is free, and reuse it at once.
 		for err := fs.ErrExist; err != nil; {
 			if err = os.Link(tmp, r.path("same")); err != nil && !errors.Is(err, fs.ErrExist) {
 				t.Fatal(err)
@@ -137,7 +137,7 @@ func TestSameContentsUnderManyNames(t *testing.T) {
 	}
 }
 
-// TestFilesRenamedWhileScanned renames files in place under the scans' feet.
+// TestFilesRenamedWhileScanned renames files in place during scans.
 func TestFilesRenamedWhileScanned(t *testing.T) {
 	t.Parallel()
 	const n = 3000
@@ -180,7 +180,7 @@ func TestTemporaryNamesAreDeferredAndExcludedOnesAreNot(t *testing.T) {
 	first := []string{jobs[0].Path, jobs[1].Path}
 	slices.Sort(first)
 	if !slices.Equal(first, []string{"deep/1/2/x", "now"}) {
-		t.Errorf("taken first: %v", first)
+		t.Errorf("these files were taken first: %v", first)
 	}
 	jobs = r.intake.wait(t, 2+len(temporary))
 	if took := time.Since(began); took < 400*time.Millisecond {
@@ -251,7 +251,7 @@ func TestNoMoreThanMaxInFlight(t *testing.T) {
 		t.Errorf("%d files are claimed", n)
 	}
 	r.stop()
-	r.start() // what is claimed still counts
+	r.start() // claimed files still count
 	until(t, "scans", scans(r, 2))
 	if n := len(r.tree(".backburn/claimed")); n != 5 {
 		t.Errorf("%d files are claimed after a restart", n)
@@ -337,11 +337,11 @@ func TestAfterPolicies(t *testing.T) {
 			}
 			r.write("x/benign.txt", "a new one of the same name, taken meanwhile")
 			jobs = append(jobs, r.intake.wait(t, 5)[4])
-			// Something is in the way of the first that is put back.
+			// Put another file where the first one is to be restored.
 			r.stop()
 			r.write("x/benign.txt", "in the way")
 			r.cfg.Exclude = []string{"nothing"}
-			r.cfg.Settle, r.cfg.StaleAfter = time.Hour, time.Hour // it stays where it is
+			r.cfg.Settle, r.cfg.StaleAfter = time.Hour, time.Hour // the new file stays there
 			r.start()
 			for _, j := range jobs {
 				switch j.Filename {
@@ -384,7 +384,7 @@ func TestAfterPolicies(t *testing.T) {
 				}
 				return
 			}
-			if len(done) != 3 { // of two that were restored and one that was deleted
+			if len(done) != 3 { // two were restored and one deleted
 				t.Errorf("done has %v", done)
 			}
 			for _, name := range done {
@@ -398,7 +398,7 @@ func TestAfterPolicies(t *testing.T) {
 	}
 }
 
-// TestRestoredFilesAreNotTakenAgain restores a file, restarts the watcher, touches and
+// TestRestoredFilesAreNotTakenAgain restores a file, restarts the watcher, and then touches and
 // changes the file.
 func TestRestoredFilesAreNotTakenAgain(t *testing.T) {
 	t.Parallel()
@@ -427,8 +427,9 @@ func TestRestoredFilesAreNotTakenAgain(t *testing.T) {
 	}
 }
 
-// TestRenamedFileWaits renames a restored file while there is no room for another one in flight. It
-// is remembered until it can be looked at, however long that takes, and not taken again.
+// TestRenamedFileWaits renames a restored file while nothing more may be in flight. The ledger
+// keeps its record until there is room to compare it, however long that takes, so the file is not
+// taken again.
 func TestRenamedFileWaits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.After.Benign, c.MaxInFlight = watch.AfterRestore, 1 })
@@ -450,7 +451,7 @@ func TestRenamedFileWaits(t *testing.T) {
 	}
 }
 
-// TestRestoreWhereTheFolderIsNoMore puts something else where the file's folder was.
+// TestRestoreWhereTheFolderIsNoMore replaces the file's original folder by something else.
 func TestRestoreWhereTheFolderIsNoMore(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
@@ -515,8 +516,8 @@ func TestFilesStayInPlace(t *testing.T) {
 			if _, err := os.Stat(r.path(".backburn")); stateDir != "" && err == nil {
 				t.Error("the folder was written to")
 			}
-			// Touched, moved, linked: the same file. Contents that change in place, with size and
-			// mtime as they were: another.
+			// If it is touched, moved or linked, it is the same file. If its contents change in
+			// place while size and mtime stay the same, it is another file.
 			st, err := os.Stat(r.path("sub/a.txt"))
 			if err != nil {
 				t.Fatal(err)
@@ -541,7 +542,7 @@ func TestFilesStayInPlace(t *testing.T) {
 			if j := r.intake.wait(t, 2)[1]; j.SHA256 != sum("two") || j.ID == first.ID {
 				t.Errorf("job is %+v", j)
 			}
-			// The same name, contents and mtime again and again: new files all.
+			// A new file is another one even if name, contents and mtime are the same.
 			for i := range 5 {
 				if err := os.Remove(r.path("b.txt")); err != nil {
 					t.Fatal(err)
@@ -559,7 +560,7 @@ func TestFilesStayInPlace(t *testing.T) {
 	}
 }
 
-// TestClaimIsChanged changes the configuration while files are on their way.
+// TestClaimIsChanged changes the claim setting while files are in flight.
 func TestClaimIsChanged(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -643,7 +644,7 @@ func TestContentsTravelAsObjects(t *testing.T) {
 			r.outcomes.send(verdict(job, "benign"))
 			r.outcomes.settle(t)
 			if _, ok := r.objects.get(job.Content.Object); ok {
-				t.Error("the object outlived its job")
+				t.Error("the object was not removed after its job ended")
 			}
 			r.write("big", strings.Repeat("x", 101))
 			if job := r.intake.wait(t, 2)[1]; job.SHA256 != "" || job.Content.Object == "" || job.Size != 101 {
@@ -651,7 +652,7 @@ func TestContentsTravelAsObjects(t *testing.T) {
 			}
 			r.stop()
 
-			// A crash left one behind, of this folder; and there are others'.
+			// A crash left an object of this folder; other folders have objects, too.
 			prefix := strings.TrimSuffix(job.Content.Object, job.ID)
 			r.objects.mu.Lock()
 			for name, age := range map[string]time.Duration{
@@ -671,7 +672,7 @@ func TestContentsTravelAsObjects(t *testing.T) {
 	}
 }
 
-// TestJanitor leaves behind what crashes leave behind.
+// TestJanitor checks that the janitor removes leftovers of crashes.
 func TestJanitor(t *testing.T) {
 	t.Parallel()
 	archive := t.TempDir()
@@ -691,8 +692,8 @@ func TestJanitor(t *testing.T) {
 	}
 }
 
-// TestRecordsOfFoldersThatAreGone keeps as many records of folders as there are folders, though
-// files come in ever new ones.
+// TestRecordsOfFoldersThatAreGone checks that there are no more records than folders, even if every
+// file arrives in a new folder.
 func TestRecordsOfFoldersThatAreGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -716,7 +717,7 @@ func TestRecordsOfFoldersThatAreGone(t *testing.T) {
 			must(t, os.Chtimes(record, time.Time{}, time.Now().Add(-2*time.Hour)))
 		}
 	}
-	other := *r // whose janitor begins with a round, of which this one hears nothing
+	other := *r // a second watcher, whose janitor runs at its start
 	other.outcomes = newOutcomes()
 	other.start()
 	until(t, "two records to go", func() bool { return len(r.tree(".backburn/paths")) == 3 })
@@ -727,7 +728,7 @@ func TestRecordsOfFoldersThatAreGone(t *testing.T) {
 		t.Errorf("%d records", n)
 	}
 	r.stop()
-	r.intake = newIntake() // it has forgotten all
+	r.intake = newIntake() // an empty queue
 	r.start()
 	var paths []string
 	for _, j := range r.intake.wait(t, 2) {
@@ -739,7 +740,7 @@ func TestRecordsOfFoldersThatAreGone(t *testing.T) {
 	}
 }
 
-// TestLongNamesAreMovedWithSidecars has names that leave no room for a suffix.
+// TestLongNamesAreMovedWithSidecars moves files whose names leave no room for a suffix.
 func TestLongNamesAreMovedWithSidecars(t *testing.T) {
 	t.Parallel()
 	archive := t.TempDir()
@@ -779,7 +780,7 @@ func TestPathIsAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := w.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "not a folder") {
-		t.Errorf("Run says %v", err)
+		t.Errorf("Run returned %v", err)
 	}
 }
 
@@ -797,7 +798,7 @@ func TestOnlyTheFolderItself(t *testing.T) {
 	}
 }
 
-// TestJetStream hands files to a real queue, with a folder that polls and one with events.
+// TestJetStream publishes files to a real queue, with polling and with events.
 func TestJetStream(t *testing.T) {
 	t.Parallel()
 	js, stream := startJetStream(t)

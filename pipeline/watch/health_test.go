@@ -8,9 +8,9 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// TestClockSteps checks that a step of the system's clock never makes a file look older than
-// it is. Inside the bubble only the first of the two clocks can be set, by asking about a
-// moment of the second that does not fit.
+// TestClockSteps checks that a step of the system clock never makes a file look older than it is.
+// In a synctest bubble the system clock cannot be set, so the test passes a time of the other clock
+// that does not match it.
 func TestClockSteps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -20,15 +20,15 @@ func TestClockSteps(t *testing.T) {
 		if got := c.Now(time.Minute); got != wall {
 			t.Errorf("without a step it is off by %v", time.Duration(got-wall))
 		}
-		// The system's clock is an hour ahead of what the other one says.
+		// The system clock is one hour ahead.
 		if got := c.Now(time.Minute - time.Hour); got != wall-int64(time.Hour) {
 			t.Errorf("a step forward shows by %v", time.Duration(got-wall))
 		}
-		// It is an hour behind.
+		// The system clock is one hour behind.
 		if got := c.Now(time.Minute + time.Hour); got != wall {
 			t.Errorf("a step back shows by %v", time.Duration(got-wall))
 		}
-		// After two more looks the step forward is forgotten.
+		// The step forward is forgotten after two more calls of Anchor.
 		c.Anchor(time.Minute - time.Hour)
 		if got := c.Now(time.Minute - time.Hour); got != wall-int64(time.Hour) {
 			t.Errorf("the step is forgotten too soon")

@@ -13,7 +13,7 @@ import (
 	"backburn/pipeline"
 )
 
-// jetIntake is an Intake over a real stream.
+// jetIntake is an Intake that publishes to a real stream.
 type jetIntake struct{ js jetstream.JetStream }
 
 func (i jetIntake) Publish(ctx context.Context, job pipeline.Job) error {
@@ -38,7 +38,7 @@ func (i jetIntake) Publish(ctx context.Context, job pipeline.Job) error {
 	}
 }
 
-// startJetStream runs a server in this process and makes a stream for jobs.
+// startJetStream starts a server in this process and creates a stream for jobs.
 func startJetStream(t testing.TB) (jetstream.JetStream, jetstream.Stream) {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{
@@ -51,7 +51,7 @@ func startJetStream(t testing.TB) (jetstream.JetStream, jetstream.Stream) {
 	srv.Start()
 	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
 	if !srv.ReadyForConnections(patience) {
-		t.Fatal("the server does not come up")
+		t.Fatal("the server did not start")
 	}
 	nc, err := nats.Connect(srv.ClientURL(), nats.ReconnectBufSize(-1))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// killSelf ends this process as a power failure would.
+// killSelf kills this process, like a power failure.
 func killSelf() {
 	syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}

@@ -2,5 +2,5 @@ package watch_test
 
 import "os"
 
-// killSelf ends this process without any cleaning up.
+// killSelf ends this process without any cleanup.
 func killSelf() { os.Exit(9) }

@@ -2,5 +2,5 @@
 
 package watch_test
 
-// holdLease has no leases to hold here.
+// holdLease does nothing on systems without leases.
 func holdLease(string) {}

@@ -19,7 +19,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// queueIntake submits as the program does.
+// queueIntake submits jobs like the program does.
 type queueIntake struct{ publisher *queue.Publisher }
 
 func (i queueIntake) Publish(ctx context.Context, j pipeline.Job) error {
@@ -28,8 +28,8 @@ func (i queueIntake) Publish(ctx context.Context, j pipeline.Job) error {
 	return err
 }
 
-// Somebody removes, purges or edits a stream or a bucket while files wait for their verdicts, and
-// nobody restarts anything. Every file ends all the same, with one final event, and nothing is
+// A stream or a bucket is removed, purged or edited while files wait for their verdicts, and no
+// process is restarted. Nevertheless every file ends with exactly one final event, and nothing is
 // uploaded twice.
 func TestWhatTheQueueLosesComesBack(t *testing.T) {
 	t.Parallel()
@@ -128,7 +128,7 @@ func newLoss(t *testing.T, transfer string) *loss {
 	return l
 }
 
-// decide has WildFire decide about every file.
+// decide sets a verdict for every file in WildFire.
 func (l *loss) decide() {
 	l.t.Helper()
 	for i := range lossFiles {
@@ -138,11 +138,11 @@ func (l *loss) decide() {
 	}
 }
 
-// finished waits until every file has gone where its verdict sends it.
+// finished waits until every file is where its verdict sends it.
 func (l *loss) finished() {
 	l.t.Helper()
 	done := func() int {
-		entries, _ := os.ReadDir(filepath.Join(l.rig.dir, ".backburn/done/malware")) // there is none at first
+		entries, _ := os.ReadDir(filepath.Join(l.rig.dir, ".backburn/done/malware")) // at first there is no such folder
 		return len(entries)
 	}
 	for end := time.Now().Add(testkit.Patience); done() < lossFiles; time.Sleep(20 * time.Millisecond) {

@@ -23,8 +23,8 @@ import (
 	"backburn/results"
 )
 
-// TestOddFiles puts everything into a folder that is not an ordinary file, and ordinary
-// files with odd names. All of the latter are taken, none of the former, and nothing hangs.
+// TestOddFiles fills a folder with entries that are not regular files, and with regular files with
+// odd names. Only the regular files are taken, and nothing hangs.
 func TestOddFiles(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MaxFileSize = 1 << 20 })
@@ -35,7 +35,7 @@ func TestOddFiles(t *testing.T) {
 	must(t, err)
 	defer l.Close()
 	if err := unix.Mknod(r.path("device"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))); err != nil {
-		t.Logf("no device can be made here: %v", err)
+		t.Logf("cannot create a device here: %v", err)
 	}
 	must(t, os.Symlink(outside, r.path("link-out")))
 	r.write("target", "of a link inside")
@@ -52,7 +52,7 @@ func TestOddFiles(t *testing.T) {
 	must(t, os.WriteFile(r.path("exact"), make([]byte, 1<<20), 0o666))
 	must(t, os.WriteFile(r.path("over"), make([]byte, 1<<20+1), 0o666))
 	r.cfg.Defer = []string{".tmp"}
-	r.cfg.StaleAfter = 100 * time.Millisecond // for the empty one
+	r.cfg.StaleAfter = 100 * time.Millisecond // for the empty file
 	r.start()
 	jobs := r.intake.wait(t, len(names)+4)
 	byName := map[string]pipeline.Job{}
@@ -93,7 +93,7 @@ func TestOddFiles(t *testing.T) {
 			t.Errorf("%s: taken %v, size %d, sha256 %q", name, ok, j.Size, j.SHA256)
 		}
 	}
-	// Finished files go to done under their names, however odd.
+	// Finished files keep their names in done, however odd.
 	for _, j := range jobs {
 		r.outcomes.send(verdict(j, "benign"))
 	}
@@ -101,7 +101,7 @@ func TestOddFiles(t *testing.T) {
 	if n := len(r.tree(".backburn/done/benign")); n != len(jobs) {
 		t.Errorf("%d files are done, want %d", n, len(jobs))
 	}
-	if left := r.tree(".backburn/paths"); len(left) > 3 { // one for each folder
+	if left := r.tree(".backburn/paths"); len(left) > 3 { // one record for each folder
 		t.Errorf("records of long names are left: %v", left)
 	}
 	for _, name := range []string{"fifo", "socket", "link-out", "link-in", "dir-link"} {
@@ -114,8 +114,8 @@ func TestOddFiles(t *testing.T) {
 	}
 }
 
-// TestNameIsReplacedWhileItIsClaimed puts ever new files under one name, by renaming over
-// what is there. What was overwritten is gone; all else is taken once, and as what it is.
+// TestNameIsReplacedWhileItIsClaimed repeatedly renames a new file over the same name. Overwritten
+// files are gone; each of the others is taken once, with its own contents.
 func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
 	t.Parallel()
 	const n = 3000
@@ -145,8 +145,9 @@ func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
 	}
 }
 
-// TestClaimedThingIsNoFile has something else among the claimed files, as when a file is exchanged
-// in the moment of its claim and the watcher dies. What is not named as a claim is nobody's.
+// TestClaimedThingIsNoFile puts other entries among the claimed files, as when a file is replaced
+// at the moment of its claim and the watcher then dies. Entries that are not named like claimed
+// files are ignored.
 func TestClaimedThingIsNoFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -186,8 +187,8 @@ func TestClaimedThingIsNoFile(t *testing.T) {
 	}
 }
 
-// TestFolderInTheMomentOfTheClaim has a folder come into the place of a file in the moment of its
-// claim. What is in the folder is taken as any other.
+// TestFolderInTheMomentOfTheClaim replaces a file with a folder at the moment of its claim. The
+// files in the folder are taken as usual.
 func TestFolderInTheMomentOfTheClaim(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
@@ -216,8 +217,8 @@ func TestFolderInTheMomentOfTheClaim(t *testing.T) {
 
 func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
 	t.Parallel()
-	needs.Root(t, "running as somebody else")
-	spec := crashSpec(t, func(c *watch.Config) { c.Scan = 24 * time.Hour }) // the event alone leads back
+	needs.Root(t, "running as another user")
+	spec := crashSpec(t, func(c *watch.Config) { c.Scan = 24 * time.Hour }) // only the event can lead back to the file
 	c := startAsNobody(t, spec, func() {
 		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "locked"), []byte("x"), 0o000))
 	})
@@ -233,7 +234,7 @@ func TestUnreadableFileIsTakenWhenItCanBeRead(t *testing.T) {
 	c.finish(t)
 }
 
-// startAsNobody runs a watcher as a user who owns none of the files.
+// startAsNobody starts a watcher as a user who owns none of the files.
 func startAsNobody(t *testing.T, spec childSpec, prepare func()) *child {
 	t.Helper()
 	exe, err := os.Executable()
@@ -258,7 +259,7 @@ func startAsNobody(t *testing.T, spec childSpec, prepare func()) *child {
 
 func TestLeaseRefusedFallsBackToSettle(t *testing.T) {
 	t.Parallel()
-	needs.Root(t, "running as somebody else")
+	needs.Root(t, "running as another user")
 	spec := crashSpec(t, func(c *watch.Config) { c.Settle = 100 * time.Millisecond })
 	spec.Verdict = ""
 	began := time.Now()
@@ -272,14 +273,14 @@ func TestLeaseRefusedFallsBackToSettle(t *testing.T) {
 		return len(l) == 2
 	})
 	if took := time.Since(began); took < 5*spec.Config.Settle {
-		t.Errorf("taken after %v without knowing of writers", took)
+		t.Errorf("taken after %v although writers could not be detected", took)
 	}
 	if n := c.status(t).Metrics["backburn_watch_writer_check_unavailable_total"]; n < 2 {
-		t.Errorf("the metric says %v", n)
+		t.Errorf("the metric is %v", n)
 	}
 	c.finish(t)
 	if told := c.stderr.String(); !strings.Contains(told, "AmbientCapabilities=CAP_LEASE") {
-		t.Errorf("nobody is told what to do about it: %s", told)
+		t.Errorf("the log does not say what to do: %s", told)
 	}
 }
 
@@ -300,7 +301,7 @@ func TestHardlinks(t *testing.T) {
 				if jobs := r.intake.all(); len(jobs) != 1 || jobs[0].Filename != "plain" {
 					t.Errorf("jobs: %+v", jobs)
 				}
-				must(t, os.Remove(other)) // now it is an ordinary file
+				must(t, os.Remove(other)) // now the file has only one name
 				r.intake.wait(t, 2)
 				return
 			}
@@ -321,7 +322,7 @@ func TestHardlinks(t *testing.T) {
 	}
 }
 
-// TestHardlinkChangesWhileItIsCopied writes through the other name while the contents are copied.
+// TestHardlinkChangesWhileItIsCopied writes through the other name while the file is copied.
 func TestHardlinkChangesWhileItIsCopied(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -341,8 +342,8 @@ func TestHardlinkChangesWhileItIsCopied(t *testing.T) {
 	}
 }
 
-// TestHardlinkThatIsTooLarge has more in it than will ever be read: it is handed over by its size
-// alone, and not copied.
+// TestHardlinkThatIsTooLarge has a file over the size limit: it is submitted without its contents,
+// and not copied.
 func TestHardlinkThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MaxFileSize = 100 })
@@ -358,7 +359,7 @@ func TestHardlinkThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// TestHolesAreMovedAsHoles moves a file that is larger than any disk to another file system.
+// TestHolesAreMovedAsHoles moves a sparse file larger than any disk to another file system.
 func TestHolesAreMovedAsHoles(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -403,26 +404,26 @@ func TestSpoolOnAnotherMountIsRefused(t *testing.T) {
 			spool := r.path(where)
 			must(t, os.MkdirAll(spool, 0o700))
 			must(t, os.MkdirAll(r.path("elsewhere"), 0o700))
-			needs.Mount(t, r.path("elsewhere"), spool, "", unix.MS_BIND, "") // the same file system, another mount
+			needs.Mount(t, r.path("elsewhere"), spool, "", unix.MS_BIND, "") // another mount of the same file system
 			w, err := watch.New(r.cfg, r.intake, r.outcomes, nil)
 			must(t, err)
 			err = w.Run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), "another mount") {
-				t.Errorf("Run says %v", err)
+				t.Errorf("Run returned %v", err)
 			}
 			found := false
 			for _, f := range watch.Check(t.Context(), r.cfg) {
 				found = found || f.Name == "rename" && f.Level == watch.Fail
 			}
 			if !found {
-				t.Error("the check finds nothing wrong")
+				t.Error("Check found nothing wrong")
 			}
 		})
 	}
 }
 
-// TestFolderIsLostAndFound takes the folder away in every way that there is, and gives it
-// back. What arrives then is taken.
+// TestFolderIsLostAndFound makes the folder disappear in various ways, and brings it back. Files
+// that arrive after that are taken.
 func TestFolderIsLostAndFound(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
@@ -486,8 +487,8 @@ func TestFolderIsLostAndFound(t *testing.T) {
 	}
 }
 
-// TestFolderIsAwayWhenTheVerdictComes has the folder hidden, and the empty place watched, when the
-// final event comes. It counts when the folder is back.
+// TestFolderIsAwayWhenTheVerdictComes hides the folder, so that the empty mount point is watched
+// when the final event arrives. The event is handled when the folder is back.
 func TestFolderIsAwayWhenTheVerdictComes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MinFree = 0 })
@@ -503,8 +504,8 @@ func TestFolderIsAwayWhenTheVerdictComes(t *testing.T) {
 	until(t, "nothing to be in flight", func() bool { return r.w.Status().InFlight == 0 })
 }
 
-// TestMountInsideTheFolder mounts a disk inside the folder. Its files cannot be claimed; that is
-// said, and all others are taken.
+// TestMountInsideTheFolder mounts a disk inside the folder. Its files cannot be claimed and the
+// status says so; all others are taken.
 func TestMountInsideTheFolder(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
@@ -520,18 +521,18 @@ func TestMountInsideTheFolder(t *testing.T) {
 			if j := r.intake.wait(t, 1)[0]; j.Path != "c" {
 				t.Errorf("taken: %q", j.Path)
 			}
-			until(t, "the mount to be told of", func() bool {
+			until(t, "the status to show the mount", func() bool {
 				return strings.Contains(r.w.Status().Reason, `another file system is mounted inside the folder, at or above "disk`)
 			})
 			if r.metric("skipped_total", "mount") == 0 {
-				t.Error("the metric does not tell")
+				t.Error("the metric does not show it")
 			}
 		})
 	}
 }
 
-// TestRestoreWhereThereIsAMountNow restores a file to the folder itself where its own cannot be
-// had.
+// TestRestoreWhereThereIsAMountNow restores a file to the watched folder itself if another file
+// system is now mounted on its original folder.
 func TestRestoreWhereThereIsAMountNow(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.After.Benign = watch.AfterRestore })
@@ -546,8 +547,8 @@ func TestRestoreWhereThereIsAMountNow(t *testing.T) {
 	}
 }
 
-// TestDiskFull fills a small disk: nothing is claimed below the floor, and a copy that does not
-// fit is tried again.
+// TestDiskFull fills a small disk. Nothing is claimed while less than min_free is free, and a copy
+// that does not fit is retried.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MinFree = 1 << 20 })
@@ -575,8 +576,8 @@ func TestDiskFull(t *testing.T) {
 	r.intake.wait(t, 2)
 }
 
-// TestOverflow stops the event loop until the kernel has dropped events. Only the scan that
-// the overflow asks for can find the files.
+// TestOverflow blocks the event loop until the kernel drops events. Only the scan that follows the
+// overflow can find the files.
 func TestOverflow(t *testing.T) {
 	b, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
 	must(t, err)
@@ -615,8 +616,8 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// TestFoldersAppearWithFiles makes folders within folders and files in them at once, which
-// no event tells of.
+// TestFoldersAppearWithFiles creates nested folders and files in them so fast that no event reports
+// the files.
 func TestFoldersAppearWithFiles(t *testing.T) {
 	t.Parallel()
 	n := size(t, "BACKBURN_FOLDERS", 300)
@@ -642,8 +643,8 @@ func TestFoldersAppearWithFiles(t *testing.T) {
 	}
 }
 
-// TestFolderIsExchangedAfterTheClaim puts something else in the place of the folder that a file
-// was found in, between its claim and its publication.
+// TestFolderIsExchangedAfterTheClaim replaces the folder in which a file was found between the
+// file's claim and its publication.
 func TestFolderIsExchangedAfterTheClaim(t *testing.T) {
 	t.Parallel()
 	for name, exchange := range map[string]func(t *testing.T, name string){

@@ -11,9 +11,9 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// TestOwnStaysWhereItIs puts a file and a folder of Backburn's own into the watched folder, and
-// contents with a secret. What is its own stays, and is told at once. The contents are submitted as
-// what must not leave.
+// TestOwnStaysWhereItIs puts a file and a folder of Backburn's own, and a file that contains a
+// secret, into the watched folder. Backburn's own files stay there and are reported at once. The
+// file with the secret is submitted as one that must not be uploaded.
 func TestOwnStaysWhereItIs(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -46,7 +46,7 @@ func TestOwnStaysWhereItIs(t *testing.T) {
 					t.Errorf("%s is submitted with %q: %q", j.Path, j.Submit, j.SubmitReason)
 				}
 			}
-			until(t, "both to be told", func() bool { return r.w.Status().Troubled == 2 && r.gauge("troubled_files") == 2 })
+			until(t, "both to be reported", func() bool { return r.w.Status().Troubled == 2 && r.gauge("troubled_files") == 2 })
 			keys := map[string]string{"config": "(--config)", "store": "(the.store)"}
 			for _, trouble := range r.w.Status().Troubles {
 				if !strings.Contains(trouble.Reason, keys[trouble.Path]) || keys[trouble.Path] == "" {

@@ -9,8 +9,8 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// TestQueueLosesItsStore lets the queue forget a job whose file is claimed. It is published again,
-// under the same id, while the watcher runs; a job that the queue knows is not.
+// TestQueueLosesItsStore makes the queue forget a job whose file is claimed. The running watcher
+// publishes it again, with the same ID. It does not publish jobs again that the queue has.
 func TestQueueLosesItsStore(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -41,7 +41,7 @@ func TestQueueLosesItsStore(t *testing.T) {
 	}
 }
 
-// slowCatalog knows nothing, as a queue does that has just been made anew.
+// slowCatalog knows no jobs, like a queue that has just been created.
 type slowCatalog struct{ asked chan []string }
 
 func (c slowCatalog) Unknown(_ context.Context, _ string, ids []string) ([]string, error) {
@@ -49,8 +49,8 @@ func (c slowCatalog) Unknown(_ context.Context, _ string, ids []string) ([]strin
 	return ids, nil
 }
 
-// TestFileThatIsNotYetPublishedIsNotPublishedTwice lets the queue refuse a job for a while. Nobody
-// may ask about it, or every question would start another publication.
+// TestFileThatIsNotYetPublishedIsNotPublishedTwice makes the queue refuse a job for a while. The
+// watcher must not ask about this job, or each query would start another publication.
 func TestFileThatIsNotYetPublishedIsNotPublishedTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -72,7 +72,7 @@ func TestFileThatIsNotYetPublishedIsNotPublishedTwice(t *testing.T) {
 	}
 }
 
-// stuckIntake tries by itself for as long as it is let.
+// stuckIntake retries by itself until its context ends.
 type stuckIntake struct{ *fakeIntake }
 
 func (stuckIntake) Publish(ctx context.Context, _ pipeline.Job) error {
@@ -80,7 +80,8 @@ func (stuckIntake) Publish(ctx context.Context, _ pipeline.Job) error {
 	return ctx.Err()
 }
 
-// TestIntakeThatNeverReturns has an intake that goes on trying. That files wait must be seen.
+// TestIntakeThatNeverReturns has an intake that keeps retrying. The status must show that files are
+// waiting.
 func TestIntakeThatNeverReturns(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

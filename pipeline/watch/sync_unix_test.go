@@ -4,5 +4,5 @@ package watch_test
 
 import "golang.org/x/sys/unix"
 
-// syncDisk waits until everything that was written is on the disk.
+// syncDisk waits until all written data is on the disk.
 func syncDisk() { unix.Sync() }

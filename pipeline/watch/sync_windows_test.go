@@ -1,4 +1,4 @@
 package watch_test
 
-// syncDisk has no counterpart here.
+// syncDisk does nothing on this system.
 func syncDisk() {}

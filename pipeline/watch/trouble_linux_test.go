@@ -19,8 +19,8 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// TestImmutableFile has a file that cannot be renamed. It is that file's fault, and told; others
-// are taken.
+// TestImmutableFile has a file that cannot be renamed. It is reported as a fault of that file;
+// other files are taken.
 func TestImmutableFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
@@ -55,7 +55,8 @@ func TestTroubleOfARemovedFileEnds(t *testing.T) {
 	until(t, "the trouble to end", func() bool { return r.w.Status().Troubled == 0 })
 }
 
-// TestFileThatCannotBeMovedAfterItsVerdict makes a claimed file immutable. The folder goes on.
+// TestFileThatCannotBeMovedAfterItsVerdict makes a claimed file immutable. The folder keeps
+// working.
 func TestFileThatCannotBeMovedAfterItsVerdict(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
@@ -75,17 +76,17 @@ func TestFileThatCannotBeMovedAfterItsVerdict(t *testing.T) {
 	}
 }
 
-// TestUnreadableFilesAreTold has files of another user that the watcher may not read, and a folder.
+// TestUnreadableFilesAreTold has a file and a folder of another user that the watcher may not read.
 func TestUnreadableFilesAreTold(t *testing.T) {
 	t.Parallel()
-	needs.Root(t, "running as somebody else")
+	needs.Root(t, "running as another user")
 	spec := crashSpec(t, func(c *watch.Config) { c.StaleAfter = 100 * time.Millisecond })
 	c := startAsNobody(t, spec, func() {
 		must(t, os.WriteFile(filepath.Join(spec.Config.Path, "locked"), []byte("x"), 0o600))
 		must(t, os.Mkdir(filepath.Join(spec.Config.Path, "closed"), 0o700))
 	})
 	var s childStatus
-	until(t, "both to be told", func() bool {
+	until(t, "both to be reported", func() bool {
 		s = c.status(t)
 		return s.Troubled == 2
 	})
@@ -101,14 +102,14 @@ func TestUnreadableFilesAreTold(t *testing.T) {
 	}
 	must(t, os.Chmod(filepath.Join(spec.Config.Path, "locked"), 0o644))
 	must(t, os.Chmod(filepath.Join(spec.Config.Path, "closed"), 0o777))
-	until(t, "the end of it", func() bool { return c.status(t).Troubled == 0 })
+	until(t, "the trouble to end", func() bool { return c.status(t).Troubled == 0 })
 	c.finish(t)
 }
 
-// leaseEnv makes the test binary a program that holds a write lease on a file.
+// leaseEnv makes the test binary hold a write lease on a file.
 const leaseEnv = "BACKBURN_WATCH_LEASE" // see TestMain
 
-// holdLease takes a write lease, says so, and keeps it until its input ends.
+// holdLease takes a write lease, prints that it has it, and keeps it until its standard input ends.
 func holdLease(name string) {
 	fd, err := unix.Open(name, unix.O_RDWR, 0)
 	if err == nil {
@@ -118,8 +119,8 @@ func holdLease(name string) {
 	os.Stdin.Read(make([]byte, 1))
 }
 
-// TestWriteLease has a file that another program holds a write lease on, as a Samba server does.
-// It has a writer; the watcher neither spins nor waits, and ends when it is told to.
+// TestWriteLease has a file on which another program holds a write lease, like a Samba server. The
+// file counts as having a writer. The watcher neither spins nor blocks, and stops when asked to.
 func TestWriteLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -140,7 +141,7 @@ func TestWriteLease(t *testing.T) {
 	r.start()
 	until(t, "the writer to be noticed", func() bool { return r.metric("deferred_total", "writer") > 2 })
 	if f, err := unix.Open(r.path("leased"), unix.O_RDONLY|unix.O_NONBLOCK, 0); !errors.Is(err, unix.EAGAIN) {
-		t.Errorf("the lease was waited out, until the kernel broke it: %d, %v", f, err)
+		t.Errorf("the watcher blocked until the kernel broke the lease: %d, %v", f, err)
 	}
 	if s := r.w.Status(); s.State != watch.StateOK || len(r.intake.all()) != 0 {
 		t.Errorf("state %s, %d jobs", s.State, len(r.intake.all()))
@@ -151,9 +152,9 @@ func TestWriteLease(t *testing.T) {
 	r.intake.wait(t, 1)
 }
 
-// TestFileIsRewrittenAfterItsClaim has a local user who kept the file open, and writes to it
-// through that after it was claimed and submitted: the verdict is about other contents. What is
-// there by then is a new job, and goes nowhere before that has its own verdict.
+// TestFileIsRewrittenAfterItsClaim has a local user who kept the file open and writes to it after
+// it was claimed and submitted. The verdict is then about other contents. The present contents
+// become a new job, and the file stays until it has its own verdict.
 func TestFileIsRewrittenAfterItsClaim(t *testing.T) {
 	t.Parallel()
 	archive := t.TempDir()
@@ -189,10 +190,10 @@ func TestFileIsRewrittenAfterItsClaim(t *testing.T) {
 					t.Errorf("the new job is %+v of %q", second, content)
 				}
 				if left := r.tree(""); len(left) != 0 {
-					t.Errorf("in the folder there is %v", left)
+					t.Errorf("the folder contains %v", left)
 				}
 				if n := r.metric("finished_total", "resubmit"); n != 1 {
-					t.Errorf("the metric says %v", n)
+					t.Errorf("the metric is %v", n)
 				}
 				r.outcomes.settle(t)
 				r.outcomes.send(verdict(second, "malware"))
@@ -206,7 +207,7 @@ func TestFileIsRewrittenAfterItsClaim(t *testing.T) {
 }
 
 // TestFileIsRewrittenWhileItsWatcherIsDead rewrites a file that was being restored when the watcher
-// died. Its size and time are as before; the contents have to tell.
+// died. Size and mtime are unchanged, so the watcher must compare the contents.
 func TestFileIsRewrittenWhileItsWatcherIsDead(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{"rewritten": "MALWARE!", "as it was": "harmless"} {
@@ -253,8 +254,8 @@ func TestFileIsRewrittenWhileItsWatcherIsDead(t *testing.T) {
 	}
 }
 
-// TestSpoolIsExchangedForALink exchanges the spool for a link while the watcher runs, as any user
-// can who may write to the folder. Nothing may appear where the link leads.
+// TestSpoolIsExchangedForALink replaces the spool with a link while the watcher runs; any user who
+// may write to the folder can do that. Nothing may appear in the link's target.
 func TestSpoolIsExchangedForALink(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -274,7 +275,7 @@ func TestSpoolIsExchangedForALink(t *testing.T) {
 			entries, err := os.ReadDir(outside)
 			must(t, err)
 			if len(entries) > 0 {
-				t.Errorf("outside there is %v", entries)
+				t.Errorf("the link's target contains %v", entries)
 			}
 
 			must(t, os.Remove(r.path(".backburn")))
@@ -287,8 +288,8 @@ func TestSpoolIsExchangedForALink(t *testing.T) {
 	}
 }
 
-// TestSpoolIsExchangedAllTheTime exchanges the spool and a link as fast as it can, so that some
-// time it happens between any two steps.
+// TestSpoolIsExchangedAllTheTime swaps the spool and a link as fast as it can, so that a swap
+// eventually occurs between any two steps.
 func TestSpoolIsExchangedAllTheTime(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
@@ -306,12 +307,12 @@ func TestSpoolIsExchangedAllTheTime(t *testing.T) {
 	entries, err := os.ReadDir(outside)
 	must(t, err)
 	if len(entries) > 0 {
-		t.Errorf("outside there is %v", entries)
+		t.Errorf("the link's target contains %v", entries)
 	}
 }
 
-// TestCopiesOfHardlinksAreBounded links one file many times, on a small disk. Copies are bounded
-// while they are in flight, and while they are kept until somebody removes them.
+// TestCopiesOfHardlinksAreBounded links one file many times on a small disk. The space for copies
+// is limited while they are in flight, and while they are kept.
 func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 	t.Parallel()
 	for _, after := range []string{watch.AfterDelete, watch.AfterKeep} {
@@ -320,7 +321,7 @@ func TestCopiesOfHardlinksAreBounded(t *testing.T) {
 			r := newRig(t, func(c *watch.Config) { c.MinFree = 0; c.After.Benign = after })
 			needs.Tmpfs(t, r.dir, "size=20m")
 			must(t, os.WriteFile(r.path("linked-0"), make([]byte, 900<<10), 0o666))
-			const names = 4 // a tenth of the disk has room for two
+			const names = 4 // a tenth of the disk has room for two of them
 			for i := 1; i < names; i++ {
 				must(t, os.Link(r.path("linked-0"), r.path(fmt.Sprintf("linked-%d", i))))
 			}

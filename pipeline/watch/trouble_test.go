@@ -11,11 +11,12 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// troubled waits until a file is told to be in trouble, and checks that nothing else is wrong.
+// troubled waits until a file is reported as being in trouble, and checks that nothing else is
+// wrong.
 func (r *rig) troubled(path string) watch.Trouble {
 	r.t.Helper()
 	var found watch.Trouble
-	until(r.t, path+" to be told", func() bool {
+	until(r.t, path+" to be reported", func() bool {
 		for _, trouble := range r.w.Status().Troubles {
 			if trouble.Path == path {
 				found = trouble
@@ -28,17 +29,17 @@ func (r *rig) troubled(path string) watch.Trouble {
 		r.t.Errorf("the folder is %s: %s", s.State, s.Reason)
 	}
 	if n := r.gauge("troubled_files"); n != 1 {
-		r.t.Errorf("the metric says %v", n)
+		r.t.Errorf("the metric is %v", n)
 	}
 	if parts := r.unwell(); len(parts) != 0 {
-		r.t.Errorf("of the folder's parts, %q", parts)
+		r.t.Errorf("these parts are not ok: %q", parts)
 	}
 
 	return found
 }
 
-// TestAfterFolderIsInTheWay has a file where finished files go. That is the folder's fault, and
-// over at the next success.
+// TestAfterFolderIsInTheWay has a file in place of the folder for finished files. That is a fault
+// of the watched folder, and ends with the next success.
 func TestAfterFolderIsInTheWay(t *testing.T) {
 	t.Parallel()
 	archive := filepath.Join(t.TempDir(), "archive")
@@ -49,17 +50,17 @@ func TestAfterFolderIsInTheWay(t *testing.T) {
 	r.outcomes.send(verdict(r.intake.wait(t, 1)[0], "benign"))
 	until(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, archive) })
 	if parts := r.unwell(); !slices.Equal(parts, []string{"folder_after of test is failed"}) || r.w.Status().State != watch.StateFailed {
-		t.Errorf("the metric says %q, and the state is %s", parts, r.w.Status().State)
+		t.Errorf("the metric is %q, and the state is %s", parts, r.w.Status().State)
 	}
 
 	must(t, os.Remove(archive))
 	r.outcomes.settle(t)
 	if s := r.w.Status(); s.State != watch.StateOK || len(r.unwell()) != 0 {
-		t.Errorf("after the repair the state is %s (%s), and the metric says %q", s.State, s.Reason, r.unwell())
+		t.Errorf("after the repair the state is %s (%s), and the metric is %q", s.State, s.Reason, r.unwell())
 	}
 }
 
-// TestPathIsTooLong has a file so deep that no job has room for its name.
+// TestPathIsTooLong has a file with a path too long for a job.
 func TestPathIsTooLong(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 50 * time.Millisecond })
@@ -88,8 +89,8 @@ func TestPathIsTooLong(t *testing.T) {
 	}
 }
 
-// TestEmptyFilesWait has an empty file, as browsers reserve a name. It waits like a temporary one;
-// with contents it does not.
+// TestEmptyFilesWait has an empty file, like those with which browsers reserve a name. It waits
+// like a file with a temporary name, until it has contents.
 func TestEmptyFilesWait(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
@@ -100,12 +101,12 @@ func TestEmptyFilesWait(t *testing.T) {
 			r.write("other", "x")
 			r.start()
 			r.intake.wait(t, 1)
-			until(t, "scans", scans(r, 20)) // far more than five times settle
+			until(t, "scans", scans(r, 20)) // far longer than five times settle
 			if jobs := r.intake.all(); len(jobs) != 1 {
 				t.Fatalf("taken: %+v", jobs)
 			}
 			if n := r.metric("deferred_total", "empty"); n == 0 {
-				t.Error("nothing says why it waits")
+				t.Error("the metrics do not say why it waits")
 			}
 			r.write("download.iso", "contents")
 			if j := r.intake.wait(t, 2)[1]; j.Filename != "download.iso" || j.Size != 8 {
@@ -115,7 +116,7 @@ func TestEmptyFilesWait(t *testing.T) {
 	}
 }
 
-// TestEmptyFilesAreJudgedInTheEnd has an empty file that stays so.
+// TestEmptyFilesAreJudgedInTheEnd has a file that stays empty.
 func TestEmptyFilesAreJudgedInTheEnd(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.StaleAfter = 100 * time.Millisecond })

@@ -24,7 +24,7 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// fill makes n files and waits until they are on the disk.
+// fill creates n files and waits until they are on the disk.
 func fill(b testing.TB, dir string, n, size int) {
 	b.Helper()
 	content := make([]byte, size)
@@ -37,7 +37,7 @@ func fill(b testing.TB, dir string, n, size int) {
 	syncDisk()
 }
 
-// counted is an Intake that says when n jobs have come.
+// counted is an Intake that reports when n jobs have arrived.
 type counted struct {
 	watch.Intake
 	left atomic.Int64
@@ -54,9 +54,9 @@ func (c *counted) Publish(ctx context.Context, job pipeline.Job) error {
 	return nil
 }
 
-// BenchmarkClaimHashPublish compares the watcher with the same work done by hand, without
-// any of its code: rename, open, read, SHA-256, publish without waiting. The metric ratio
-// is the watcher's speed in terms of that limit. Run with -benchtime=20000x.
+// BenchmarkClaimHashPublish compares the watcher with a minimal loop that does the same work:
+// rename, open, read, SHA-256, publish without waiting. The metric "ratio" is the watcher's speed
+// relative to that loop. Run with -benchtime=20000x.
 func BenchmarkClaimHashPublish(b *testing.B) {
 	const size = 10 << 10
 	js, stream := startJetStream(b)
@@ -140,7 +140,7 @@ func BenchmarkClaimHashPublish(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	// In turns, and by the median: other work on the disk disturbs both.
+	// Alternate the two and use the median, because other work on the disk disturbs both.
 	const rounds = 3
 	var limits, tooks []time.Duration
 	b.ResetTimer()
@@ -158,7 +158,7 @@ func BenchmarkClaimHashPublish(b *testing.B) {
 	b.ReportMetric(limit.Seconds()/took.Seconds(), "ratio")
 }
 
-// BenchmarkBareScan compares a scan of 100,000 entries with reading the folder in batches.
+// BenchmarkBareScan compares a scan of 100,000 entries with merely reading the folder in batches.
 func BenchmarkBareScan(b *testing.B) {
 	dir := b.TempDir()
 	const n = 100_000
@@ -201,8 +201,8 @@ func BenchmarkBareScan(b *testing.B) {
 	b.ReportMetric(limit.Seconds()/took.Seconds(), "ratio")
 }
 
-// BenchmarkDetection renames 1,000 files per second into the folder and measures how long
-// after the settle time each was claimed, and published. Run with -benchtime=5000x.
+// BenchmarkDetection renames 1,000 files per second into the folder. It measures how long after the
+// settle time each was claimed, and published. Run with -benchtime=5000x.
 func BenchmarkDetection(b *testing.B) {
 	const settle = 200 * time.Millisecond
 	r := newRig(b, func(c *watch.Config) {
@@ -263,7 +263,7 @@ func BenchmarkDetection(b *testing.B) {
 	report("publish", published)
 }
 
-// intakeFunc is an Intake that is one function.
+// intakeFunc is an Intake that consists of one function.
 type intakeFunc func(context.Context, pipeline.Job) error
 
 func (f intakeFunc) Publish(ctx context.Context, job pipeline.Job) error { return f(ctx, job) }

@@ -52,7 +52,7 @@ func TestFileBecomesJob(t *testing.T) {
 	}
 }
 
-// TestOrderOfSteps has one file at a time, so that the steps of files don't mix.
+// TestOrderOfSteps processes one file at a time, so that the steps of different files do not mix.
 func TestOrderOfSteps(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -76,7 +76,7 @@ func TestOrderOfSteps(t *testing.T) {
 						r.outcomes.send(verdict(job, "benign"))
 					}
 					if got := <-steps; got != want {
-						t.Fatalf("step %q comes where %q should", got, want)
+						t.Fatalf("got step %q, want %q", got, want)
 					}
 				}
 				if name == "keep" {
@@ -157,8 +157,8 @@ func TestClaimedFilesArePublishedAgainAtRestart(t *testing.T) {
 	}
 }
 
-// A file is often seen in the moment between its creation and the first write. Empty files
-// are left alone for longer, and that must not hold for what is not empty any more.
+// A file is often first seen between its creation and its first write. The longer wait for empty
+// files must end once the file has contents.
 func TestFileThatWasSeenEmptyWaitsNoLongerThanOthers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Settle = time.Second })
@@ -173,8 +173,8 @@ func TestFileThatWasSeenEmptyWaitsNoLongerThanOthers(t *testing.T) {
 	}
 }
 
-// The clock was set back after a file was claimed, as when a machine comes up with the time of
-// its last shutdown. The claim counts, and is published.
+// The clock was set back after a file was claimed, for example because a machine boots with the
+// time of its last shutdown. The claim is still valid, and the file is published.
 func TestClaimOfATimeToCome(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Scan = time.Hour })

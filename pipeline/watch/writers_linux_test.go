@@ -18,17 +18,16 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// The writers in these tests pause for a while. Their pauses are the subject of the tests:
-// a file must be left alone during them.
+// The writers in these tests pause. The pauses are what is tested: a file must not be taken during
+// them.
 const (
 	writerSettle = time.Second
 	shortPause   = 300 * time.Millisecond // within the settle time
 	longPause    = 1500 * time.Millisecond
 )
 
-// TestWriters lets every kind of writer at the folder that is known to have been taken for
-// finished by one rule or another. Each file must be taken once, whole, and not before its
-// writer is done.
+// TestWriters runs every kind of writer whose files are known to have been taken too early by some
+// rule. Each file must be taken once, completely, and only after its writer has finished.
 func TestWriters(t *testing.T) {
 	t.Parallel()
 	whole := bytes.Repeat([]byte("0123456789abcdef"), 64<<10) // 1 MiB
@@ -123,7 +122,7 @@ func TestWriters(t *testing.T) {
 			for i := range 4 {
 				appendTo(t, tmp, part(i))
 			}
-			time.Sleep(longPause) // longer than settle: the name alone keeps it
+			time.Sleep(longPause) // longer than settle: only the name protects it
 			must(t, os.Rename(tmp, name))
 		}},
 		{"in place over an older version", func(t *testing.T, dir, name string) {
@@ -218,8 +217,8 @@ func TestWriters(t *testing.T) {
 	}
 }
 
-// TestContentsChangeWhileTheyAreHashed changes a file between the last byte that was hashed and
-// the publication. What is published is what is there then, never what was there before.
+// TestContentsChangeWhileTheyAreHashed changes a file between hashing its last byte and publishing
+// it. The job must describe the contents at the time of publication.
 func TestContentsChangeWhileTheyAreHashed(t *testing.T) {
 	t.Parallel()
 	for name, write := range map[string]func(f *os.File) error{
@@ -258,7 +257,7 @@ func TestContentsChangeWhileTheyAreHashed(t *testing.T) {
 				})
 				job := r.intake.wait(t, 1)[0]
 				if got := r.content(job); got == "original" || sum(got) != job.SHA256 || int64(len(got)) != job.Size {
-					t.Errorf("published as %d bytes with the hash of other contents than %q", job.Size, got)
+					t.Errorf("published with %d bytes and a hash that does not match the contents %q", job.Size, got)
 				}
 				if hashed < 2 {
 					t.Error("it was not hashed again")
@@ -268,7 +267,7 @@ func TestContentsChangeWhileTheyAreHashed(t *testing.T) {
 	}
 }
 
-// openTaken opens the one file in the folder for writing, wherever it is by now.
+// openTaken opens the only file in the folder for writing, wherever it is now.
 func (r *rig) openTaken(name string) *os.File {
 	if claimed := r.tree(".backburn/claimed"); len(claimed) > 0 {
 		name = ".backburn/claimed/" + claimed[0]
@@ -278,8 +277,8 @@ func (r *rig) openTaken(name string) *os.File {
 	return f
 }
 
-// TestWriterComesWhileItIsHashed opens a file for writing after its last byte was hashed, and
-// writes nothing yet: nothing but the open file tells.
+// TestWriterComesWhileItIsHashed opens a file for writing after its last byte was hashed, without
+// writing yet. Only the open descriptor reveals the writer.
 func TestWriterComesWhileItIsHashed(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
@@ -297,7 +296,7 @@ func TestWriterComesWhileItIsHashed(t *testing.T) {
 				})
 			})
 			f := <-writer
-			until(t, "the writer to be noticed", func() bool { return r.metric("deferred_total", "writer") > 0 })
+			until(t, "the writer to be detected", func() bool { return r.metric("deferred_total", "writer") > 0 })
 			_, err := f.WriteString("MODIFIED")
 			must(t, errors.Join(err, f.Close()))
 			if j := r.intake.wait(t, 1)[0]; j.SHA256 != sum("MODIFIED") {
@@ -307,8 +306,8 @@ func TestWriterComesWhileItIsHashed(t *testing.T) {
 	}
 }
 
-// TestFileIsWrittenToWhileItIsClaimed writes to a file in the moment of its claim. It is left
-// alone for as long as any other file that has just been written to.
+// TestFileIsWrittenToWhileItIsClaimed writes to a file at the moment of its claim. The file must
+// stay unchanged for as long as any other file before it is taken.
 func TestFileIsWrittenToWhileItIsClaimed(t *testing.T) {
 	t.Parallel()
 	const settle = 300 * time.Millisecond
@@ -331,7 +330,7 @@ func TestFileIsWrittenToWhileItIsClaimed(t *testing.T) {
 	if j := r.intake.wait(t, 1)[0]; j.SHA256 != sum("original and more") {
 		t.Errorf("job is %+v", j)
 	}
-	if waited := hashed.Sub(written); waited < settle-20*time.Millisecond { // the kernel's clock ticks
+	if waited := hashed.Sub(written); waited < settle-20*time.Millisecond { // allow for the tick of the kernel's clock
 		t.Errorf("taken %v after it was written to", waited)
 	}
 }

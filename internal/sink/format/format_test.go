@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write goldens and documents")
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 123_000_000, time.UTC)
 
-// everything has a value in each field of data that the type of event may have.
+// everything returns an event with a value in each field that events of its type may have.
 func everything() results.Event {
 	code := 1
 	return results.Event{Type: results.Verdict, Time: noon, Data: results.Data{
@@ -49,7 +49,7 @@ func everything() results.Event {
 	}}
 }
 
-// events are one of each type, by name.
+// events returns one event of each type, by name.
 func events() map[string]results.Event {
 	link := everything()
 	link.Data = results.Data{
@@ -189,7 +189,7 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// Every field of an event is in every format: what it says can be found there.
+// Each format has the value of every field of an event.
 func TestNothingIsLeftOut(t *testing.T) {
 	t.Parallel()
 	verdict := events()["verdict"]
@@ -239,7 +239,7 @@ func TestNothingIsLeftOut(t *testing.T) {
 	}
 }
 
-// A name is data: whatever it holds, the fields around it stay what they are.
+// A name is only data: whatever it contains, the fields around it stay unchanged.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -284,7 +284,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// parseCEF reads a line as the standard has it.
+// parseCEF parses a line as the standard describes.
 func parseCEF(t *testing.T, line string) (header []string, extension map[string]string) {
 	t.Helper()
 	field := ""
@@ -308,7 +308,7 @@ func parseCEF(t *testing.T, line string) (header []string, extension map[string]
 		t.Fatalf("header %q of %q", header, line)
 	}
 
-	// A key is a word in front of an equals sign that is not escaped.
+	// A key is a word before an unescaped equals sign.
 	extension = map[string]string{}
 	key := ""
 	value := ""
@@ -334,7 +334,7 @@ func parseCEF(t *testing.T, line string) (header []string, extension map[string]
 	return header, extension
 }
 
-// Severities go up with the danger, on every scale.
+// Severities increase with the danger, on every scale.
 func TestSeverity(t *testing.T) {
 	t.Parallel()
 	of := func(typ results.Type, verdict string) format.Severity {
@@ -380,7 +380,8 @@ func TestSimulated(t *testing.T) {
 	}
 }
 
-// The types that the Elastic Common Schema gives its fields. An index refuses events with others.
+// ecsTypes has the field types of the Elastic Common Schema. An index rejects events with other
+// types.
 var ecsTypes = map[string]string{
 	"@timestamp":                "date",
 	"ecs.version":               "string",
@@ -437,7 +438,7 @@ func TestECSFields(t *testing.T) {
 				continue
 			}
 			if got, want := kindOf(v), ecsTypes[path]; got != want && (want != "string" || got != "date") {
-				t.Errorf("%s: %s is a %s, and the standard has %q", name, path, got, want)
+				t.Errorf("%s: %s is a %s, want %q as in the standard", name, path, got, want)
 			}
 		}
 		want := "event"
@@ -487,7 +488,7 @@ func kindOf(v any) string {
 	return fmt.Sprintf("%T", v)
 }
 
-// What OCSF requires of each class and object is there.
+// Events have the fields that OCSF requires for each class and object.
 func TestOCSFRequired(t *testing.T) {
 	t.Parallel()
 	for name, e := range events() {
@@ -537,7 +538,7 @@ func TestOCSFRequired(t *testing.T) {
 	}
 }
 
-// docs/formats.md is made from the table.
+// docs/formats.md is generated from the table.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join("..", "..", "..", "docs", "formats.md")
@@ -553,6 +554,6 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("docs/formats.md (-table +document); make it anew with \"go test ./internal/sink/format -run TestDocument -update\":\n%s", d)
+		t.Errorf("docs/formats.md (-table +document); update it with \"go test ./internal/sink/format -run TestDocument -update\":\n%s", d)
 	}
 }

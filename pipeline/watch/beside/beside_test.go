@@ -22,7 +22,7 @@ func TestOf(t *testing.T) {
 	for _, tc := range []struct {
 		kind beside.Kind
 		name string
-		of   string // "": no description
+		of   string // "": not a description
 	}{
 		{beside.JSON, "a.exe.json", "a.exe"},
 		{beside.JSON, "d/a.exe.json", "d/a.exe"},
@@ -62,11 +62,11 @@ func TestNewest(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	if !beside.Suricata.Lists(hash) || beside.Suricata.Lists("a.exe") || beside.JSON.Lists(hash) {
-		t.Error("which folders are listed")
+		t.Error("Lists returned the wrong result")
 	}
 }
 
-// Records in the form of Suricata 7, and what jobs get of them.
+// Records in the format of Suricata 7, and the resulting data of the job.
 var records = map[string]struct {
 	text string
 	want beside.About
@@ -167,7 +167,7 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// Whatever is said, a job can carry it.
+// A job can carry the result of any input.
 func FuzzParse(f *testing.F) {
 	for _, key := range slices.Sorted(maps.Keys(records)) {
 		f.Add([]byte(records[key].text))

@@ -13,7 +13,7 @@ import (
 	"backburn/pipeline/watch/ledger"
 )
 
-// book is a ledger under test, of files that are numbers.
+// book is a ledger whose files are numbers.
 type book struct {
 	*ledger.Ledger
 	t   testing.TB
@@ -81,8 +81,7 @@ func (b *book) size() int64 {
 	return st.Size()
 }
 
-// forEach calls f with the numbers up to n, many at a time: what comes together is written
-// together.
+// forEach calls f concurrently with the numbers up to n, so that changes are written in batches.
 func forEach(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for part := range 500 {
@@ -102,7 +101,7 @@ func TestFilesThatAreGoneAreForgottenAndSpaceIsGivenBack(t *testing.T) {
 	forEach(n, func(i int) { l.publish(i, fmt.Sprintf("some/folder/with/a/name/file-%d", i)) })
 	full := l.size()
 	forEach(n/100, func(i int) { l.finish(i) })
-	// A round ends with a call that reaches the last record.
+	// The call that reaches the last record ends a pass over the ledger.
 	begin := time.Now()
 	round := func(after time.Duration, there func(rel string) bool) {
 		for range n/4096 + 1 {
@@ -115,19 +114,19 @@ func TestFilesThatAreGoneAreForgottenAndSpaceIsGivenBack(t *testing.T) {
 	round(59*time.Minute, func(string) bool { return false })
 	for i := range n {
 		if !l.has(i) {
-			t.Fatalf("file %d was forgotten within the hour", i)
+			t.Fatalf("the record of file %d was dropped within the hour", i)
 		}
 	}
 	round(time.Hour, even)
 	for i := range n {
 		if l.has(i) != (i%10 == 0) {
-			t.Fatalf("file %d is known: %v", i, l.has(i))
+			t.Fatalf("file %d has a record: %v", i, l.has(i))
 		}
 	}
 	if size := l.size(); size > full/2 {
-		t.Errorf("%d bytes after nearly all is gone, %d before", size, full)
+		t.Errorf("%d bytes after nearly all records were dropped, %d before", size, full)
 	}
-	// What is in flight is no matter of files.
+	// Open jobs do not depend on files.
 	if open := l.open(); open != n-n/100 {
 		t.Errorf("%d jobs are open, want %d", open, n-n/100)
 	}

@@ -25,7 +25,7 @@ func TestDeferredNames(t *testing.T) {
 	}
 }
 
-// FuzzGlob compares the quick ways of matching with path.Match.
+// FuzzGlob compares the fast matching with path.Match.
 func FuzzGlob(f *testing.F) {
 	for _, p := range []string{"*.tmp", ".*", "~$*", "#*#", "sed??????", "exact", "[a-c]x", `\*`, "*", ""} {
 		f.Add(p, "n.tmp")

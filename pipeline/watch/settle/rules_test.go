@@ -8,7 +8,8 @@ import (
 	"backburn/pipeline/watch/settle"
 )
 
-// state is a file of the given size, last written to and changed at a time of day in seconds.
+// state returns the state of a file with the given size, whose mtime and ctime are a number of
+// seconds.
 func state(size, seconds int64) rootfs.State {
 	return rootfs.State{
 		Identity: rootfs.Identity{Ino: 1},
@@ -40,7 +41,7 @@ func TestPatience(t *testing.T) {
 		why   string
 	}{
 		{"ordinary", rules, "a.exe", state(1, 1), false, 2 * time.Second, settle.Changing},
-		{"nobody sees writers", rules, "a.exe", state(1, 1), true, 10 * time.Second, settle.Changing},
+		{"writers cannot be detected", rules, "a.exe", state(1, 1), true, 10 * time.Second, settle.Changing},
 		{"remote", remote, "a.exe", state(1, 1), false, 10 * time.Second, settle.Changing},
 		{"empty", rules, "a.exe", state(0, 1), false, 10 * time.Minute, settle.Empty},
 		{"empty with a temporary name", rules, "a.tmp", state(0, 1), false, 10 * time.Minute, settle.Empty},
@@ -54,7 +55,7 @@ func TestPatience(t *testing.T) {
 			t.Parallel()
 			got, why := c.rules.Patience(c.rel, c.state, c.blind)
 			if got != c.want || why != c.why {
-				t.Errorf("%v since %q, want %v since %q", got, why, c.want, c.why)
+				t.Errorf("%v because of %q, want %v because of %q", got, why, c.want, c.why)
 			}
 		})
 	}
@@ -82,8 +83,8 @@ func TestEmptyFilesAreLookedAtBefore(t *testing.T) {
 	}
 }
 
-// TestUnchanged looks at a file several times. The watcher's clock starts at zero, at 1,000 seconds
-// of the day.
+// TestUnchanged looks at a file several times. The watcher's clock starts at zero when the wall
+// clock shows 1,000 seconds.
 func TestUnchanged(t *testing.T) {
 	t.Parallel()
 	const second = time.Second
@@ -100,7 +101,7 @@ func TestUnchanged(t *testing.T) {
 		"a new file":                       {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(1, 1005), 3 * second}}},
 		"it grows":                         {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(2, 1007), second}}},
 		"an old time comes by later":       {false, []look{{5 * second, state(1, 1005), 0}, {8 * second, state(1, 900), 3 * second}}},
-		"from a time to come":              {false, []look{{5 * second, state(1, 2000), 0}, {9 * second, state(1, 2000), 4 * second}}},
+		"from the future":                  {false, []look{{5 * second, state(1, 2000), 0}, {9 * second, state(1, 2000), 4 * second}}},
 		"remote, old":                      {true, []look{{5 * second, state(1, 900), 45 * second}}},
 		"remote, within the clocks' skew":  {true, []look{{5 * second, state(1, 960), 0}}},
 		"remote, changed while looking on": {true, []look{{5 * second, state(1, 900), 45 * second}, {8 * second, state(2, 900), 0}}},
@@ -118,13 +119,13 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
-// TestPending goes through what can become of a name, and when it is looked at next.
+// TestPending tests every outcome for a name, and when it is due next.
 func TestPending(t *testing.T) {
 	t.Parallel()
 	const quiet = 2 * time.Second
 	for name, c := range map[string]struct {
 		outcomes []settle.Outcome
-		want     time.Duration // of the next look, from the last outcome on; negative: never
+		want     time.Duration // time from the last outcome to the next look; negative: never
 	}{
 		"taken, gone or known":   {[]settle.Outcome{settle.Forget}, -1},
 		"changed":                {[]settle.Outcome{settle.Changed}, 0},
@@ -179,7 +180,7 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestNewsOfAFileThatIsTaken reports a name while its file is taken: there may be a new file.
+// TestNewsOfAFileThatIsTaken reports a name while its file is being taken: there may be a new file.
 func TestNewsOfAFileThatIsTaken(t *testing.T) {
 	t.Parallel()
 	p := settle.NewPending(time.Second)
@@ -187,23 +188,23 @@ func TestNewsOfAFileThatIsTaken(t *testing.T) {
 	e, _, _ := p.Next(0)
 	p.Settle(e, settle.Take, 0)
 	if e = p.Dequeue(); e == nil || p.Ready() != 0 {
-		t.Fatal("nothing is to be taken")
+		t.Fatal("no entry is ready")
 	}
 	p.Report("a", true, time.Second)
 	if _, _, any := p.Next(time.Hour); any {
-		t.Error("it is looked at while it is taken")
+		t.Error("it is due while it is being taken")
 	}
 	p.Taken("a", settle.Forget, 2*time.Second)
 	if e, _, _ := p.Next(2 * time.Second); e == nil || e.Seen {
-		t.Errorf("the new file is not looked at: %+v", e)
+		t.Errorf("the new file is not due: %+v", e)
 	}
-	p.Taken("a", settle.Forget, 3*time.Second) // nobody takes it any more
+	p.Taken("a", settle.Forget, 3*time.Second) // the name is no longer being taken
 	if p.Len() != 1 {
-		t.Error("an outcome that nobody waits for counts")
+		t.Error("an unexpected outcome had an effect")
 	}
 }
 
-// TestEventsHastenFilesThatWaitForLong reports a file that waits, since it was empty.
+// TestEventsHastenFilesThatWaitForLong reports an event for a file that waits because it was empty.
 func TestEventsHastenFilesThatWaitForLong(t *testing.T) {
 	t.Parallel()
 	p := settle.NewPending(2 * time.Second)

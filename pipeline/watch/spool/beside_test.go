@@ -12,8 +12,8 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// What lay beside a file stays for as long as the file is claimed, and a while for one that is
-// about to be.
+// A description stays while its file is claimed. For a file that may be about to be claimed, it
+// stays for a while.
 func TestBeside(t *testing.T) {
 	t.Parallel()
 	dir, s := open(t)
@@ -23,7 +23,7 @@ func TestBeside(t *testing.T) {
 	claimed := spool.NewID(time.Now().Add(-2*spool.LeftOver), spool.RootTag)
 	left := spool.NewID(time.Now().Add(-2*spool.LeftOver), spool.RootTag)
 	young := newID()
-	must(t, s.Sweep(func(string) bool { return false })) // there is nothing yet
+	must(t, s.Sweep(func(string) bool { return false })) // the spool is still empty
 	must(t, s.ForgetBeside(left))
 	for _, id := range []string{claimed, left, young} {
 		must(t, os.WriteFile(filepath.Join(dir, "a.json"), []byte(id), 0o600))

@@ -21,7 +21,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// open makes a spool in a new folder.
+// open creates a spool in a new folder.
 func open(t testing.TB) (dir string, s *spool.Spool) {
 	t.Helper()
 	dir = t.TempDir()
@@ -69,15 +69,15 @@ func TestFilesAreFoundInTheSpool(t *testing.T) {
 		}
 	}
 	if _, err := spool.OpenFailed(dir, newID(), ""); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file that is not there: %v", err)
+		t.Errorf("a file that does not exist: %v", err)
 	}
 	if _, err := spool.OpenFailed(t.TempDir(), failed, ""); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder without a spool: %v", err)
 	}
 }
 
-// TestExchangedSpool exchanges the spool for a link to another folder while it is open. What is
-// written goes where it went before, and nothing appears in the other folder.
+// TestExchangedSpool replaces the spool with a link to another folder while it is open. The open
+// spool still writes to the original folder, and nothing appears in the other one.
 func TestExchangedSpool(t *testing.T) {
 	t.Parallel()
 	dir, s := open(t)
@@ -102,7 +102,7 @@ func TestExchangedSpool(t *testing.T) {
 	entries, err := os.ReadDir(outside)
 	must(t, err)
 	if len(entries) > 0 {
-		t.Errorf("outside there is %v", entries)
+		t.Errorf("the other folder contains %v", entries)
 	}
 
 	root, err := rootfs.Open(dir)

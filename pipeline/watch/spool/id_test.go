@@ -8,7 +8,7 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// FuzzClaimedName checks that a claimed file's name can be taken apart again, and fits.
+// FuzzClaimedName checks that a claimed file's name can be split again, and is short enough.
 func FuzzClaimedName(f *testing.F) {
 	for _, name := range []string{"a", "-", "~x", strings.Repeat("n", 255), "\xff", "a\nb"} {
 		f.Add(name)
@@ -36,19 +36,19 @@ func TestIDs(t *testing.T) {
 	for range 10_000 {
 		id := spool.NewID(now, spool.RootTag)
 		if seen[id] {
-			t.Fatalf("%s comes twice", id)
+			t.Fatalf("%s was returned twice", id)
 		}
 		seen[id] = true
 		if at := spool.IDTime(id); now.Sub(at) >= time.Millisecond || at.After(now) {
-			t.Fatalf("%s tells %v, made at %v", id, at, now)
+			t.Fatalf("%s has the time %v, want %v", id, at, now)
 		}
 		if strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" || len(id) != 26 {
-			t.Fatalf("%q is no id", id)
+			t.Fatalf("%q is not a valid ID", id)
 		}
 	}
 	for _, name := range []string{"", "x", strings.Repeat("0", 26), strings.Repeat("0", 26) + "-", strings.Repeat("u", 26) + "-x"} {
 		if _, _, _, ok := spool.SplitName(name); ok {
-			t.Errorf("%q is taken for a claimed file", name)
+			t.Errorf("%q is accepted as a claimed file's name", name)
 		}
 	}
 }
