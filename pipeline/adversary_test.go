@@ -115,11 +115,11 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 					}
 				}
 				if mine != 1 {
-					t.Errorf("the victim has %d final events", mine)
+					t.Errorf("the victim's job has %d final events", mine)
 				}
 				ev, ended, err := f.q.Final(t.Context(), pipeline.Ref{Source: "mail", ID: id})
 				if err != nil || !ended || ev.Data.Verdict != "malware" {
-					t.Errorf("its record: %s %v %v", ev.Outcome(), ended, err)
+					t.Errorf("the victim's record: %s %v %v", ev.Outcome(), ended, err)
 				}
 			})
 		}
@@ -204,7 +204,7 @@ func TestClaimedHashesTouchNothing(t *testing.T) {
 			f.raw("victim", "mail", "invoice.exe", victim)
 			all := f.until(func(es events) bool { return len(es.of("victim").final()) > 0 })
 			if ev := all.one(t, "victim"); ev.Data.SHA256 != sha(victim) || ev.Type != results.Verdict || ev.Data.Basis != results.BasisUpload {
-				t.Errorf("the victim: %s by %s %+v", ev.Outcome(), ev.Data.Basis, ev.Data.Error)
+				t.Errorf("the victim's job: %s by %s %+v", ev.Outcome(), ev.Data.Basis, ev.Data.Error)
 			}
 			for _, ev := range all.final() {
 				if ev.Data.Source == "gw" && ev.Type == results.Verdict && ev.Data.SHA256 == sha(victim) {
@@ -248,7 +248,7 @@ func TestReplacedObjectsAreNotJudged(t *testing.T) {
 			f.object("o", "MZ mal 1")
 			f.asJSON("mail", "a", tc.job)
 			accepted := f.acceptedAt()
-			for !f.storedAt("o").After(accepted.Add(200 * time.Millisecond)) { // how far the clocks of two servers may be apart
+			for !f.storedAt("o").After(accepted.Add(200 * time.Millisecond)) { // the maximum difference between the clocks of two servers
 				f.object("o", tc.other)
 			}
 			f.work()
@@ -305,7 +305,7 @@ func TestTruncatedFilesAreChanged(t *testing.T) {
 		"hashed":   results.ContentChanged,
 		"both":     results.ContentChanged,
 		"spooled":  results.ContentChanged,
-		"nothing":  results.Empty, // nobody said what it was
+		"nothing":  results.Empty, // the job did not say its size
 		"original": results.Empty, // it was empty when it was submitted
 	}
 	for id := range want {
@@ -584,7 +584,7 @@ func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
 			}
 			f.until(func(events) bool { return !health.Ready(parts.Parts()) })
 			if s := parts.Part("source", "mail").Status(); s.State != health.Failed || s.Remedy == "" {
-				t.Errorf("it says %+v", s)
+				t.Errorf("the worker's health is %+v", s)
 			}
 			f.raw("raw", "other", "x.exe", "MZ raw") // it still serves other sources
 			f.until(func(es events) bool { return len(es.of("raw").final()) == 1 })
@@ -740,7 +740,7 @@ func TestAProxyThatRefusesAllFailsNoFile(t *testing.T) {
 				f.status(func(queue.Status) bool { return paused() })
 			}
 			if early := f.until(func(events) bool { return true }); len(early) > 0 {
-				t.Errorf("before anything got through it says\n%s", early)
+				t.Errorf("before the first success the log is\n%s", early)
 			}
 
 			heal()
@@ -826,11 +826,11 @@ func TestAPauseIsWrittenLater(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := p.Grow(t.Context(), pipeline.Queries, "the service is sick"); err == nil {
-		t.Fatal("the fleet was told without a bucket")
+	if err := p.Grow(t.Context(), pipeline.Queries, "the service is failing"); err == nil {
+		t.Fatal("Grow succeeded without a bucket")
 	}
 	if !pausedFor(p, pipeline.Queries) {
-		t.Error("there is no pause here")
+		t.Error("this process is not paused")
 	}
 
 	err := jets.Retry(t.Context(), func(ctx context.Context) error {
@@ -841,7 +841,7 @@ func TestAPauseIsWrittenLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.pauseIs(f.pauses(time.Now), pipeline.Queries, "the service is sick")
+	f.pauseIs(f.pauses(time.Now), pipeline.Queries, "the service is failing")
 }
 
 // taken waits until the workers have acknowledged every job: each has ended or waits in the ledger.

@@ -46,7 +46,7 @@ func TestAsyncAPIIsAsThePipeline(t *testing.T) {
 	refs(whole, func(ref string) {
 		if name, ok := strings.CutPrefix(ref, "#/"); ok {
 			if lookUp(whole, strings.Split(name, "/")) == nil {
-				t.Errorf("there is no %s", ref)
+				t.Errorf("reference %s does not resolve", ref)
 			}
 			return
 		}
@@ -97,7 +97,7 @@ func TestAsyncAPIIsAsThePipeline(t *testing.T) {
 		delete(doc.Channels, name)
 	}
 	for name := range doc.Channels {
-		t.Errorf("channel %s is nobody's", name)
+		t.Errorf("channel %s is not in the table", name)
 	}
 }
 

@@ -205,7 +205,7 @@ func TestClassifyEveryStatus(t *testing.T) {
 		t.Run(call.name, func(t *testing.T) {
 			t.Parallel()
 			for status := 100; status <= 599; status++ {
-				transport := &answering{status: status, body: "<html>on the way</html>"}
+				transport := &answering{status: status, body: "<html>from a proxy</html>"}
 				if status >= 200 && status < 300 {
 					transport.body = call.success
 				}
@@ -415,7 +415,7 @@ func TestRefusalsOfSomeFiles(t *testing.T) {
 	}
 	for _, s := range samples {
 		if sent, over := ended[s]; !over || sent == bad[s] {
-			t.Errorf("%s: over %v, sent %v", s, over, sent)
+			t.Errorf("%s: ended %v, sent %v", s, over, sent)
 		}
 	}
 }
@@ -467,13 +467,13 @@ func TestRefusalsOfOneFileAlone(t *testing.T) {
 	judged(pipeline.Defer)
 	judged(pipeline.Defer)
 	if d := r.Judge("alone", doubt); d.Delay != 4*time.Second {
-		t.Errorf("after three refusals it comes again after %s", d.Delay)
+		t.Errorf("after three refusals it is retried after %s", d.Delay)
 	}
 	for range 100 {
 		judged(pipeline.Defer)
 	}
 	if d := r.Judge("alone", doubt); d.Delay != 5*time.Minute {
-		t.Errorf("in the end it comes again after %s", d.Delay)
+		t.Errorf("in the end it is retried after %s", d.Delay)
 	}
 	r.Passed("another")
 	judged(pipeline.Retry)
@@ -493,9 +493,9 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 	r.Passed("good")
 	if d := r.Judge("24999", doubt); d.Action != pipeline.Retry {
-		t.Errorf("what was refused lately is %s, want %s", d.Action.Label(), pipeline.Retry.Label())
+		t.Errorf("a recently refused file is %s, want %s", d.Action.Label(), pipeline.Retry.Label())
 	}
 	if d := r.Judge("0", doubt); d.Action != pipeline.Defer {
-		t.Errorf("what was forgotten is %s, want %s", d.Action.Label(), pipeline.Defer.Label())
+		t.Errorf("a forgotten file is %s, want %s", d.Action.Label(), pipeline.Defer.Label())
 	}
 }

@@ -24,7 +24,7 @@ import (
 func TestAClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	const jobs = 40
-	const first = 10 * time.Minute // from an upload to the first question, and between questions
+	const first = 10 * time.Minute // from an upload to the first query, and between queries
 	for name, then := range map[string]func(f *setBack){
 		"and each is decided":          func(*setBack) {},
 		"and none is decided at first": func(f *setBack) { f.askedAgain(); f.askedAgain() },
@@ -70,7 +70,7 @@ type setBack struct {
 
 	clock *clock
 	log   logbuf.Buffer
-	times int // it was set back
+	times int // times the clock was set back
 	jobs  int
 	first time.Duration
 	stop  func()
@@ -135,7 +135,7 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 		holds bool
 	}{
 		"a fault": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
-			return p.Grow(ctx, pipeline.Uploads, "the service is sick")
+			return p.Grow(ctx, pipeline.Uploads, "the service is failing")
 		}, false},
 		"a doubt": {func(ctx context.Context, _ *fixture, p *fleet.Pauses, _ time.Time) error {
 			return p.Doubt(ctx, pipeline.Uploads, "refused")
@@ -160,22 +160,22 @@ func TestAClockThatIsSetBackInAPause(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, on, _ := p.Active(pipeline.Uploads); !on {
-				t.Fatal("there is no pause")
+				t.Fatal("uploads are not paused")
 			}
 
 			c.advance(-time.Hour)
 			_, on, _ := p.Active(pipeline.Uploads)
 			shown, err := fleet.PauseOf(ctx, f.q.Control(), pipeline.Uploads, c.now())
 			if on != tc.holds || (shown.Reason != "") != tc.holds || err != nil {
-				t.Errorf("an hour earlier it holds: %v, and is shown as %+v (%v), want %v", on, shown, err, tc.holds)
+				t.Errorf("an hour earlier, paused: %v, shown as %+v (%v), want paused: %v", on, shown, err, tc.holds)
 			}
 
-			// A later fault starts a pause that applies.
+			// A later fault starts a pause that takes effect.
 			if err := p.Grow(ctx, pipeline.Uploads, "sick again"); err != nil {
 				t.Fatal(err)
 			}
 			if _, on, _ := p.Active(pipeline.Uploads); !on {
-				t.Error("a fault after that pauses nothing")
+				t.Error("a later fault does not pause uploads")
 			}
 		})
 	}

@@ -126,5 +126,5 @@ func kill(t *testing.T, q *queue.Queue, servers []*server.Server) {
 			return
 		}
 	}
-	t.Fatalf("no server is called %q", leader)
+	t.Fatalf("no server has the name %q", leader)
 }

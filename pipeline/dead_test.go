@@ -87,7 +87,7 @@ func TestDeadLetters(t *testing.T) {
 		}
 	}
 	if got := ids(queue.DeadFilter{Since: before}); len(got) != 2 || got[0] == "a" {
-		t.Errorf("since then died %v, want b and c", got)
+		t.Errorf("letters since then: %v, want b and c", got)
 	}
 	l := f.letters(queue.DeadFilter{Source: "proxy"})[0]
 	if l.Reason != results.InvalidJob || l.Subject != "backburn.jobs.urgent.proxy" || l.Job.Priority != pipeline.Urgent ||
@@ -109,7 +109,7 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 	heal := f.wildfire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Status: 418}})
 	f.raw("a", "mail", "x.exe", "MZ now and then")
 	if ev := f.events(1).one(t, "a"); ev.Type != results.Failed {
-		t.Fatalf("it ended %s", ev.Outcome())
+		t.Fatalf("the job ended %s", ev.Outcome())
 	}
 	heal()
 	f.raw("b", "mail", "y.exe", "MZ now and then")
@@ -133,7 +133,7 @@ func TestAReplayedLetterIsReallyTriedAgain(t *testing.T) {
 		}
 	}
 	if n := f.wildfire.UploadCount(sha("MZ now and then")); n != 1 {
-		t.Errorf("%d uploads were taken, want 1", n)
+		t.Errorf("%d uploads were accepted, want 1", n)
 	}
 	if left := f.letters(queue.DeadFilter{}); len(left) != 0 {
 		t.Errorf("letters are left: %+v", left)
@@ -169,7 +169,7 @@ func TestAReplayMayBeRepeated(t *testing.T) {
 	f.work()
 	f.events(2)
 	f.idle()
-	f.events(2).one(t, "a~1") // and only one
+	f.events(2).one(t, "a~1") // and only one of them
 	if l := f.letter(); l.Job.ID != "a~1" || queue.NextID(l.Job.ID) != "a~2" {
 		t.Errorf("the next letter is of %s", l.Job.ID)
 	}
@@ -287,11 +287,11 @@ func TestNextID(t *testing.T) {
 		"a": "a~1", "a~1": "a~2", "a~9": "a~10", "a~x": "a~x~1", "a~0": "a~0~1", "a~01": "a~01~1", "~1": "~1~1", "a~-1": "a~-1~1",
 	} {
 		if got := queue.NextID(id); got != want {
-			t.Errorf("after %s comes %s, want %s", id, got, want)
+			t.Errorf("after %s: %s, want %s", id, got, want)
 		}
 	}
 	if got := queue.FirstID("a~12"); got != "a" {
-		t.Errorf("a~12 began as %s", got)
+		t.Errorf("the first ID of a~12 is %s", got)
 	}
 }
 

@@ -43,7 +43,7 @@ func decidePolicy() pipeline.Policy {
 
 func ago(d time.Duration) time.Time { return decideNow.Add(-d) }
 
-// typical is a sample in a state that another job brought about.
+// typical returns a sample in the given state, which another job has caused.
 func typical(s pipeline.State) pipeline.Sample {
 	switch s {
 	case pipeline.StateUploading:
@@ -126,7 +126,7 @@ var (
 	invalidHash = results.Error{Reason: results.Rejected, Message: "WildFire calls the hash invalid (-103)"}
 )
 
-// Ends by the policy.
+// Failures because of the policy.
 var (
 	staysHere    = withheld("its contents must not leave")
 	staysUnknown = withheld("WildFire does not know it, and its contents must not leave")
@@ -146,7 +146,7 @@ func failed(cause results.Error, attempts int) pipeline.Step {
 	return pipeline.Step{Kind: pipeline.StepFail, Cause: cause, Attempts: attempts}
 }
 
-// forOther is the wait for a job that has been uploading for some time.
+// forOther returns the wait for another job that has been uploading for a while.
 func forOther(since time.Duration) pipeline.Step {
 	return pipeline.Step{
 		Kind:  pipeline.StepWait,
@@ -155,7 +155,7 @@ func forOther(since time.Duration) pipeline.Step {
 	}
 }
 
-// forVerdict is the wait until the next question about a sample, given the time since its
+// forVerdict returns the wait until the next query about a sample. submitted is the time since its
 // submission.
 func forVerdict(submitted time.Duration, b results.Basis) pipeline.Step {
 	return pipeline.Step{
@@ -203,7 +203,7 @@ func becomes(s pipeline.Sample) func(*pipeline.Sample) {
 	return func(to *pipeline.Sample) { *to = s }
 }
 
-// all makes several changes in order.
+// all combines several changes, in order.
 func all(changes ...func(*pipeline.Sample)) func(*pipeline.Sample) {
 	return func(s *pipeline.Sample) {
 		for _, f := range changes {
@@ -223,7 +223,7 @@ func isClaimed(s *pipeline.Sample) {
 	s.Rule = "no rule matches"
 }
 
-// decided sets a verdict that was given now.
+// decided sets a verdict at decideNow.
 func decided(s *pipeline.Sample) {
 	s.State = pipeline.StateVerdict
 	s.Owner = ""
@@ -238,7 +238,7 @@ func decided(s *pipeline.Sample) {
 	s.CheckedAt = decideNow
 }
 
-// isPending is the change for a submission that was made or discovered now.
+// isPending is the change for a submission that was made or found at decideNow.
 func isPending(s *pipeline.Sample) {
 	s.State = pipeline.StatePending
 	s.Owner = ""
@@ -247,7 +247,7 @@ func isPending(s *pipeline.Sample) {
 	s.SubmittedAt = decideNow
 }
 
-// released is the change for a sample whose claim ends now.
+// released is the change for a sample whose claim ends at decideNow.
 func released(s *pipeline.Sample) {
 	s.State = pipeline.StateNone
 	s.Owner = ""
@@ -274,7 +274,7 @@ func isWithheld(s *pipeline.Sample) {
 	s.CheckedAt = decideNow
 }
 
-// heldFor is a sample that has been withheld for some time.
+// heldFor is the change for a sample that has been withheld for a while.
 func heldFor(d time.Duration) func(*pipeline.Sample) {
 	return func(s *pipeline.Sample) {
 		s.WithheldAt = ago(d)
@@ -355,7 +355,7 @@ func decisions() []decision {
 		{name: "WildFire does not know it", state: none, event: unknown, step: upload},
 		{name: "WildFire has no verdict on it", state: none, event: says(wildfire.AnalysisError), step: upload},
 		{
-			name: "it was sent too lately for that", state: none, event: unknown,
+			name: "it was sent too recently for that", state: none, event: unknown,
 			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(10 * time.Second) }), step: retry(20 * time.Second),
 		},
 		{
@@ -366,11 +366,11 @@ func decisions() []decision {
 			name: "it was sent before the clock was set back", state: none, event: unknown,
 			given: all(unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(-time.Hour) }), step: upload,
 		},
-		{name: "no answer for long", state: none, event: pipeline.Unanswered{}, step: forQuery},
-		{name: "no turn for long", state: none, event: pipeline.NotAdmitted{}, step: forUpload},
-		{name: "its turn", state: none, event: claimed, step: send, then: isClaimed},
+		{name: "no answer in time", state: none, event: pipeline.Unanswered{}, step: forQuery},
+		{name: "not admitted in time", state: none, event: pipeline.NotAdmitted{}, step: forUpload},
+		{name: "claimed", state: none, event: claimed, step: send, then: isClaimed},
 		{
-			name: "its turn, after a try", state: none, event: claimed,
+			name: "claimed, after a try", state: none, event: claimed,
 			given: func(s *pipeline.Sample) { s.Attempts = 3 }, step: send, then: isClaimed,
 		},
 		{name: "the claim was released by others", state: none, event: complete, given: unsure, step: ask},
@@ -383,22 +383,22 @@ func decisions() []decision {
 			s.State = pipeline.StateNone
 			s.Owner = ""
 			s.Unsure = true
-			s.ChangedAt = decideNow // the upload may have ended a moment ago
+			s.ChangedAt = decideNow // the upload may just have ended
 		}},
 		{name: "its owner changed", state: uploading, event: pipeline.Owned{By: "third", Gone: true}, step: findOwner},
 		{name: "an answer, while another sends it", state: uploading, event: malware, step: findOwner},
 		{name: "never: no answer", state: uploading, event: pipeline.Unanswered{}, step: forQuery},
-		{name: "no turn to go on", state: uploading, event: pipeline.NotAdmitted{}, given: ours, step: forUpload, then: released},
+		{name: "not admitted again", state: uploading, event: pipeline.NotAdmitted{}, given: ours, step: forUpload, then: released},
 		{
-			name: "no turn to go on, and it may have got through", state: uploading, event: pipeline.NotAdmitted{},
+			name: "not admitted again, and it may have got through", state: uploading, event: pipeline.NotAdmitted{},
 			given: all(ours, unsure), step: forUpload, then: func(s *pipeline.Sample) {
 				s.State = pipeline.StateNone
 				s.Owner = ""
 				s.ChangedAt = decideNow
 			},
 		},
-		{name: "never: no turn, and another's claim", state: uploading, event: pipeline.NotAdmitted{}, step: forUpload},
-		{name: "never: its turn, and another's claim", state: uploading, event: claimed, step: findOwner},
+		{name: "never: not admitted, and another's claim", state: uploading, event: pipeline.NotAdmitted{}, step: forUpload},
+		{name: "never: claimed, and another's claim", state: uploading, event: claimed, step: findOwner},
 		{
 			name: "sent", state: uploading, event: complete, given: all(ours, unsure), step: forVerdict(0, results.BasisUpload),
 			then: all(isPending, func(s *pipeline.Sample) {
@@ -443,7 +443,7 @@ func decisions() []decision {
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{
-			name: "refused for what it is", state: uploading, event: came(unsupportedContent), given: ours, step: failed(noType, 1),
+			name: "refused because of its type", state: uploading, event: came(unsupportedContent), given: ours, step: failed(noType, 1),
 			then: becomes(pipeline.Sample{
 				State:     pipeline.StateRefused,
 				Attempts:  1,
@@ -468,7 +468,7 @@ func decisions() []decision {
 			given: ours, step: retry(10 * time.Second), then: released,
 		},
 		{
-			name: "cut off in the middle", state: uploading, event: came(pipeline.Disposition{Action: pipeline.Defer, Unsure: true}),
+			name: "interrupted", state: uploading, event: came(pipeline.Disposition{Action: pipeline.Defer, Unsure: true}),
 			given: ours, step: retry(time.Second), then: func(s *pipeline.Sample) {
 				s.State = pipeline.StateNone
 				s.Owner = ""
@@ -483,7 +483,7 @@ func decisions() []decision {
 		{name: "this job's next try, and nobody is asked", state: isRetry, event: look, given: byThisJob, cfg: noAsk, step: upload},
 		{name: "a more urgent job", state: isRetry, event: look, job: urgent, step: ask},
 		{
-			name: "the other does not come", state: isRetry, event: look,
+			name: "the other does not return", state: isRetry, event: look,
 			given: func(s *pipeline.Sample) { s.ChangedAt = ago(11 * time.Minute) }, step: ask,
 		},
 		{
@@ -502,20 +502,20 @@ func decisions() []decision {
 		},
 		{name: "it is still unknown", state: isRetry, event: unknown, given: byThisJob, step: upload},
 		{name: "never: the next try is another's", state: isRetry, event: unknown, step: forOther(time.Minute)},
-		{name: "no answer for long, between tries", state: isRetry, event: pipeline.Unanswered{}, given: byThisJob, step: forQuery},
-		{name: "no turn for long, between tries", state: isRetry, event: pipeline.NotAdmitted{}, given: byThisJob, step: forUpload},
-		{name: "its turn to try again", state: isRetry, event: claimed, given: byThisJob, step: send, then: isClaimed},
+		{name: "no answer in time, between tries", state: isRetry, event: pipeline.Unanswered{}, given: byThisJob, step: forQuery},
+		{name: "not admitted in time, between tries", state: isRetry, event: pipeline.NotAdmitted{}, given: byThisJob, step: forUpload},
+		{name: "claimed to try again", state: isRetry, event: claimed, given: byThisJob, step: send, then: isClaimed},
 		{name: "never: another's turn to try again", state: isRetry, event: claimed, step: forOther(time.Minute)},
 		{name: "sent, and given up by others meanwhile", state: isRetry, event: complete, step: forOther(time.Minute)},
 
 		// With WildFire.
-		{name: "the verdict is to come", state: pending, event: look, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "the verdict is pending", state: pending, event: look, step: forVerdict(10*time.Minute, results.BasisShared)},
 		{
-			name: "the verdict is to come for this job", state: pending, event: look, given: byThisJob,
+			name: "the verdict is pending for this job", state: pending, event: look, given: byThisJob,
 			step: forVerdict(10*time.Minute, results.BasisUpload),
 		},
 		{
-			name: "the verdict is to come for nobody's", state: pending, event: look, given: nobodys,
+			name: "the verdict is pending for no job", state: pending, event: look, given: nobodys,
 			step: forVerdict(10*time.Minute, results.BasisLookup),
 		},
 		{
@@ -560,7 +560,7 @@ func decisions() []decision {
 			name: "not known any more, simulated", state: pending, event: says(wildfire.Unknown), cfg: simulated, step: ask,
 			given: all(byThisJob, func(s *pipeline.Sample) {
 				s.SubmittedAt = ago(4 * time.Second)
-				s.Resubmitted = true // as often as that is
+				s.Resubmitted = true // this may happen any number of times
 			}),
 			then: released,
 		},
@@ -582,8 +582,8 @@ func decisions() []decision {
 			then: isRefused(invalidHash, ""),
 		},
 		{name: "never: no answer, with WildFire", state: pending, event: pipeline.Unanswered{}, step: forQuery},
-		{name: "never: no turn, with WildFire", state: pending, event: pipeline.NotAdmitted{}, step: forUpload},
-		{name: "never: its turn, with WildFire", state: pending, event: claimed, step: forVerdict(10*time.Minute, results.BasisShared)},
+		{name: "never: not admitted, with WildFire", state: pending, event: pipeline.NotAdmitted{}, step: forUpload},
+		{name: "never: claimed, with WildFire", state: pending, event: claimed, step: forVerdict(10*time.Minute, results.BasisShared)},
 		{name: "sent, and found by others meanwhile", state: pending, event: complete, step: forVerdict(10*time.Minute, results.BasisShared)},
 
 		// Decided.
@@ -594,7 +594,7 @@ func decisions() []decision {
 			s.CheckedAt = ago(169 * time.Hour)
 		}, step: ask},
 		{name: "its owner was gone, and it was decided", state: verdict, event: otherGone, step: fromCache},
-		{name: "never: an answer, and a verdict that counts", state: verdict, event: analyzing, step: fromCache},
+		{name: "never: an answer, and a valid verdict", state: verdict, event: analyzing, step: fromCache},
 		{name: "asked about again", state: verdict, event: malware, given: stale, step: finish(results.BasisLookup), then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{Size: 7}
 			decided(s)
@@ -608,12 +608,12 @@ func decisions() []decision {
 		},
 		{name: "asked about again, and unknown", state: verdict, event: unknown, given: stale, step: upload},
 		{name: "no answer about an old verdict", state: verdict, event: pipeline.Unanswered{}, given: stale, step: forQuery},
-		{name: "no turn, after an old verdict", state: verdict, event: pipeline.NotAdmitted{}, given: stale, step: forUpload},
-		{name: "its turn, after an old verdict", state: verdict, event: claimed, given: stale, step: send, then: func(s *pipeline.Sample) {
+		{name: "not admitted, after an old verdict", state: verdict, event: pipeline.NotAdmitted{}, given: stale, step: forUpload},
+		{name: "claimed, after an old verdict", state: verdict, event: claimed, given: stale, step: send, then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{}
 			isClaimed(s)
 		}},
-		{name: "never: its turn, and a verdict that counts", state: verdict, event: claimed, step: fromCache},
+		{name: "never: claimed, and a valid verdict", state: verdict, event: claimed, step: fromCache},
 		{name: "sent, and decided by others meanwhile", state: verdict, event: complete, step: fromCache},
 
 		// Refused.
@@ -630,7 +630,7 @@ func decisions() []decision {
 			}, step: ask,
 		},
 		{name: "its owner was gone, and it was refused", state: refusal, event: otherGone, step: refused},
-		{name: "never: an answer, and a refusal that counts", state: refusal, event: malware, step: refused},
+		{name: "never: an answer, and a valid refusal", state: refusal, event: malware, step: refused},
 		{
 			name: "known under another kind of name", state: refusal, event: malware, job: script, step: finish(results.BasisLookup),
 			then: func(s *pipeline.Sample) {
@@ -640,12 +640,12 @@ func decisions() []decision {
 		},
 		{name: "unknown under another kind of name", state: refusal, event: unknown, job: script, step: upload},
 		{name: "no answer, under another kind of name", state: refusal, event: pipeline.Unanswered{}, job: script, step: forQuery},
-		{name: "no turn, under another kind of name", state: refusal, event: pipeline.NotAdmitted{}, job: script, step: forUpload},
-		{name: "its turn, under another kind of name", state: refusal, event: claimed, job: script, step: send, then: func(s *pipeline.Sample) {
+		{name: "not admitted, under another kind of name", state: refusal, event: pipeline.NotAdmitted{}, job: script, step: forUpload},
+		{name: "claimed, under another kind of name", state: refusal, event: claimed, job: script, step: send, then: func(s *pipeline.Sample) {
 			*s = pipeline.Sample{}
 			isClaimed(s)
 		}},
-		{name: "never: its turn, and a refusal that counts", state: refusal, event: claimed, step: refused},
+		{name: "never: claimed, and a valid refusal", state: refusal, event: claimed, step: refused},
 		{name: "sent, and refused to others meanwhile", state: refusal, event: complete, step: refused},
 
 		// The owner or the upload is no longer in the record: the same as Look.
@@ -683,68 +683,68 @@ func decisions() []decision {
 		{name: "lookup: unknown a while ago", state: none, event: look, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
 		{name: "lookup: unknown a day ago", state: none, event: look, given: heldFor(25 * time.Hour), cfg: lookupOnly, step: ask},
 		{name: "lookup: a link, unknown a while ago", state: none, event: look, given: heldFor(time.Hour), job: link, cfg: lookupOnly, step: ask},
-		{name: "lookup: another rule lets it go", state: none, event: look, given: heldFor(time.Hour), step: ask},
+		{name: "lookup: another rule allows it", state: none, event: look, given: heldFor(time.Hour), step: ask},
 		{name: "lookup: another rule sends it", state: none, event: claimed, given: heldFor(time.Hour), step: send, then: isClaimed},
 		{name: "lookup: its owner was another", state: none, event: byOther, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
 		{name: "lookup: sent by others meanwhile", state: none, event: complete, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
-		{name: "never: lookup, and its turn", state: none, event: claimed, cfg: lookupOnly, step: staysHere},
-		{name: "never: lookup, held lately, and its turn", state: none, event: claimed, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
-		{name: "lookup: no answer for long", state: none, event: pipeline.Unanswered{}, cfg: lookupOnly, step: forQuery},
+		{name: "never: lookup, and claimed", state: none, event: claimed, cfg: lookupOnly, step: staysHere},
+		{name: "never: lookup, withheld recently, and claimed", state: none, event: claimed, given: heldFor(time.Hour), cfg: lookupOnly, step: stillHeld},
+		{name: "lookup: no answer in time", state: none, event: pipeline.Unanswered{}, cfg: lookupOnly, step: forQuery},
 		{name: "lookup: another uploads it", state: uploading, event: look, cfg: lookupOnly, step: findOwner},
-		{name: "lookup: the other is at it", state: uploading, event: byOther, cfg: lookupOnly, step: forOther(time.Minute)},
+		{name: "lookup: the other is still uploading", state: uploading, event: byOther, cfg: lookupOnly, step: forOther(time.Minute)},
 		{name: "lookup: another tries again", state: isRetry, event: look, cfg: lookupOnly, step: forOther(time.Minute)},
 		{name: "lookup: the other gave up", state: isRetry, event: look, given: byThisJob, cfg: lookupOnly, step: ask},
 		{
 			name: "lookup: unknown, and the other gave up", state: isRetry, event: unknown, given: byThisJob, cfg: lookupOnly, step: staysUnknown,
 			then: isWithheld,
 		},
-		{name: "never: lookup, its turn after the other's", state: isRetry, event: claimed, given: byThisJob, cfg: lookupOnly, step: staysHere},
+		{name: "never: lookup, claimed after the other's", state: isRetry, event: claimed, given: byThisJob, cfg: lookupOnly, step: staysHere},
 		{name: "lookup: another's is pending", state: pending, event: look, cfg: lookupOnly, step: forVerdict(10*time.Minute, results.BasisShared)},
 		{name: "lookup: known here", state: verdict, event: look, cfg: lookupOnly, step: fromCache},
 		{name: "lookup: known here, long ago", state: verdict, event: look, given: stale, cfg: lookupOnly, step: ask},
 		{
-			name: "lookup: forgotten by WildFire", state: verdict, event: unknown, given: stale, cfg: lookupOnly, step: staysUnknown,
+			name: "lookup: WildFire does not know it any more", state: verdict, event: unknown, given: stale, cfg: lookupOnly, step: staysUnknown,
 			then: all(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
 		},
-		{name: "never: lookup, its turn, known long ago", state: verdict, event: claimed, given: stale, cfg: lookupOnly, step: staysHere},
+		{name: "never: lookup, claimed, known long ago", state: verdict, event: claimed, given: stale, cfg: lookupOnly, step: staysHere},
 		{
 			name: "lookup: unknown under another kind of name", state: refusal, event: unknown, job: script, cfg: lookupOnly, step: staysUnknown,
 			then: all(becomes(pipeline.Sample{ChangedAt: decideNow}), isWithheld),
 		},
-		{name: "never: lookup, its turn, under another kind of name", state: refusal, event: claimed, job: script, cfg: lookupOnly, step: staysHere},
+		{name: "never: lookup, claimed, under another kind of name", state: refusal, event: claimed, job: script, cfg: lookupOnly, step: staysHere},
 
 		// The policy: not even the hash leaves.
 		{name: "kept: first", state: none, event: look, cfg: keepHere, step: hashStays},
 		{name: "kept: its owner was another", state: none, event: byOther, cfg: keepHere, step: hashStays},
 		{name: "kept: an answer to another", state: none, event: unknown, cfg: keepHere, step: hashStays},
-		{name: "kept: its turn", state: none, event: claimed, cfg: keepHere, step: hashStays},
+		{name: "kept: claimed", state: none, event: claimed, cfg: keepHere, step: hashStays},
 		{name: "kept: sent by others", state: none, event: complete, cfg: keepHere, step: hashStays},
 		{name: "kept: another uploads it", state: uploading, event: look, cfg: keepHere, step: hashStays},
 		{name: "kept: its owner changed", state: uploading, event: pipeline.Owned{By: "third"}, cfg: keepHere, step: hashStays},
 		{name: "kept: an answer while another uploads it", state: uploading, event: unknown, cfg: keepHere, step: hashStays},
-		{name: "kept: its turn while another uploads it", state: uploading, event: claimed, cfg: keepHere, step: hashStays},
+		{name: "kept: claimed while another uploads it", state: uploading, event: claimed, cfg: keepHere, step: hashStays},
 		{name: "kept: sent by another", state: uploading, event: complete, cfg: keepHere, step: hashStays},
 		{name: "kept: another tries again", state: isRetry, event: look, cfg: keepHere, step: hashStays},
 		{name: "kept: its owner gave up", state: isRetry, event: byOther, cfg: keepHere, step: hashStays},
 		{name: "kept: an answer between tries", state: isRetry, event: unknown, cfg: keepHere, step: hashStays},
-		{name: "kept: its turn between tries", state: isRetry, event: claimed, cfg: keepHere, step: hashStays},
+		{name: "kept: claimed between tries", state: isRetry, event: claimed, cfg: keepHere, step: hashStays},
 		{name: "kept: sent between tries", state: isRetry, event: complete, cfg: keepHere, step: hashStays},
 		{name: "kept: another's is pending", state: pending, event: look, cfg: keepHere, step: hashStays},
 		{name: "kept: another's became pending", state: pending, event: byOther, cfg: keepHere, step: hashStays},
-		{name: "kept: its turn while pending", state: pending, event: claimed, cfg: keepHere, step: hashStays},
+		{name: "kept: claimed while pending", state: pending, event: claimed, cfg: keepHere, step: hashStays},
 		{name: "kept: sent while pending", state: pending, event: complete, cfg: keepHere, step: hashStays},
 		{name: "kept: known here", state: verdict, event: look, cfg: keepHere, step: fromCache},
 		{name: "kept: known here, long ago", state: verdict, event: look, given: stale, cfg: keepHere, step: hashStays},
 		{name: "kept: its owner decided long ago", state: verdict, event: byOther, given: stale, cfg: keepHere, step: hashStays},
 		{name: "kept: an answer on what was known long ago", state: verdict, event: unknown, given: stale, cfg: keepHere, step: hashStays},
-		{name: "kept: its turn, known long ago", state: verdict, event: claimed, given: stale, cfg: keepHere, step: hashStays},
+		{name: "kept: claimed, known long ago", state: verdict, event: claimed, given: stale, cfg: keepHere, step: hashStays},
 		{name: "kept: sent, known long ago", state: verdict, event: complete, given: stale, cfg: keepHere, step: hashStays},
 		{name: "kept: refused before", state: refusal, event: look, cfg: keepHere, step: refused},
 		{name: "kept: refused under another kind of name", state: refusal, event: look, job: script, cfg: keepHere, step: hashStays},
 
 		// The rest.
 		{
-			name: "never: its turn, past the deadline", state: pending, event: claimed, given: late, step: timeout,
+			name: "never: claimed, past the deadline", state: pending, event: claimed, given: late, step: timeout,
 			then: becomes(pipeline.Sample{ChangedAt: decideNow}),
 		},
 		{name: "known here, long ago, and nobody is asked", state: verdict, event: look, given: stale, cfg: noAsk, step: upload},
@@ -757,7 +757,7 @@ func decisions() []decision {
 			},
 		},
 		{
-			name: "tried too lately for that", state: isRetry, event: unknown,
+			name: "tried too recently for that", state: isRetry, event: unknown,
 			given: all(byThisJob, unsure, func(s *pipeline.Sample) { s.ChangedAt = ago(10 * time.Second) }), step: retry(20 * time.Second),
 		},
 	}
@@ -859,7 +859,7 @@ func eventNames(t *testing.T) []string {
 	return names
 }
 
-// From any sample, and with any sequence of events, the steps lead to an end or a wait: a worker
+// From any sample, and with any sequence of events, the steps lead to an end or a wait. So a worker
 // never holds a job forever.
 func TestDecideComesToAnEnd(t *testing.T) {
 	t.Parallel()
@@ -893,7 +893,7 @@ func TestDecideComesToAnEnd(t *testing.T) {
 				break
 			}
 			if i == 8 {
-				t.Fatalf("seed %d goes on and on: %s", seed, strings.Join(seen, ", "))
+				t.Fatalf("seed %d: no end after %s", seed, strings.Join(seen, ", "))
 			}
 		}
 	}
@@ -922,32 +922,32 @@ func TestDecideKeepsItsRules(t *testing.T) {
 		changed := !cmp.Equal(s, next)
 
 		for rule, broken := range map[string]bool{
-			"the same arguments give the same answer":  !cmp.Equal(step, again) || !cmp.Equal(next, nextAgain),
-			"the arguments stay as they are":           before != fmt.Sprintf("%+v %+v", s, s.Refusal),
-			"a verdict that counts stays":              counts && changed,
-			"attempts are lost with the sample alone":  next.Attempts < s.Attempts && step.Kind != pipeline.StepFail && !s.Final(),
-			"only counted faults count":                next.Attempts > s.Attempts && !(wasUploaded && oursNow),
-			"another's claim stays while it lives":     s.State == pipeline.StateUploading && !oursNow && changed && !(wasOwned && owned.Gone && owned.By == s.Owner),
-			"what WildFire has stays with it":          s.State == pipeline.StatePending && changed && !wasAnswered && step.Kind != pipeline.StepFail,
-			"a doubt is resolved by WildFire alone":    s.Unsure && !next.Unsure && !wasAnswered && !(wasUploaded && oursNow) && !s.Final(),
-			"in doubt WildFire is asked":               s.Unsure && step.Kind == pipeline.StepUpload && !wasAnswered,
-			"what may have got through is remembered":  wasUploaded && oursNow && uploaded.Disposition.Unsure && next.State != pipeline.StatePending && step.Kind != pipeline.StepFail && !next.Unsure,
-			"only what is claimed is sent":             step.Kind == pipeline.StepSend && (next.State != pipeline.StateUploading || next.Owner != p.Self || next.Job != j.Ref().String()),
-			"a verdict ends the job":                   step.Kind == pipeline.StepFinish && next.State != pipeline.StateVerdict,
-			"a failure has its reason":                 step.Kind == pipeline.StepFail && (step.Cause.Reason == "" || step.Cause.Message == ""),
-			"a wait ends":                              step.Kind == pipeline.StepWait && step.Due.IsZero(),
-			"who is asked about is with WildFire":      step.Kind == pipeline.StepWait && step.Asking != (next.State == pipeline.StatePending),
-			"no question after the deadline":           step.Asking && step.Due.After(next.SubmittedAt.Add(p.Deadline)),
-			"who parks knows for what":                 (step.Kind == pipeline.StepPark) != (step.Budget != ""),
-			"who comes again comes later":              (step.Kind == pipeline.StepRetry) != (step.Delay > 0),
-			"a claim has an owner, and nothing else":   (next.State == pipeline.StateUploading) != (next.Owner != ""),
-			"a refusal has its reason":                 next.State == pipeline.StateRefused && next.Refusal == nil,
-			"what is decided now is WildFire's word":   next.State == pipeline.StateVerdict && changed && !(wasAnswered && int(answered.Verdict) == next.Verdict),
-			"contents leave by a rule that allows it":  (step.Kind == pipeline.StepUpload || step.Kind == pipeline.StepSend) && p.Ruling.Submit != pipeline.SubmitAlways,
-			"hashes leave by a rule that allows it":    step.Kind == pipeline.StepAsk && p.Ruling.Submit == pipeline.SubmitNever,
-			"what leaves is written with its rule":     step.Kind == pipeline.StepSend && next.Rule != p.Ruling.Rule,
-			"nothing else is withheld":                 step.Cause.Reason == results.Withheld && p.Ruling.Submit == pipeline.SubmitAlways,
-			"a decision to look again changed a thing": step.Kind == pipeline.StepReconsider && !changed,
+			"the same arguments give the same answer":          !cmp.Equal(step, again) || !cmp.Equal(next, nextAgain),
+			"the arguments stay as they are":                   before != fmt.Sprintf("%+v %+v", s, s.Refusal),
+			"a valid verdict stays":                            counts && changed,
+			"attempts decrease only when the sample ends":      next.Attempts < s.Attempts && step.Kind != pipeline.StepFail && !s.Final(),
+			"only a job's own upload counts as an attempt":     next.Attempts > s.Attempts && !(wasUploaded && oursNow),
+			"the claim of a live owner stays":                  s.State == pipeline.StateUploading && !oursNow && changed && !(wasOwned && owned.Gone && owned.By == s.Owner),
+			"a pending sample stays pending without an answer": s.State == pipeline.StatePending && changed && !wasAnswered && step.Kind != pipeline.StepFail,
+			"only an answer or an upload ends a doubt":         s.Unsure && !next.Unsure && !wasAnswered && !(wasUploaded && oursNow) && !s.Final(),
+			"in doubt, a query precedes the upload":            s.Unsure && step.Kind == pipeline.StepUpload && !wasAnswered,
+			"an upload that may have arrived is recorded":      wasUploaded && oursNow && uploaded.Disposition.Unsure && next.State != pipeline.StatePending && step.Kind != pipeline.StepFail && !next.Unsure,
+			"only a claimed sample is sent":                    step.Kind == pipeline.StepSend && (next.State != pipeline.StateUploading || next.Owner != p.Self || next.Job != j.Ref().String()),
+			"a verdict ends the job":                           step.Kind == pipeline.StepFinish && next.State != pipeline.StateVerdict,
+			"a failure has its reason":                         step.Kind == pipeline.StepFail && (step.Cause.Reason == "" || step.Cause.Message == ""),
+			"a wait ends":                                      step.Kind == pipeline.StepWait && step.Due.IsZero(),
+			"a wait asks about exactly the pending samples":    step.Kind == pipeline.StepWait && step.Asking != (next.State == pipeline.StatePending),
+			"no query after the deadline":                      step.Asking && step.Due.After(next.SubmittedAt.Add(p.Deadline)),
+			"exactly the parked jobs have a budget":            (step.Kind == pipeline.StepPark) != (step.Budget != ""),
+			"exactly the retries have a delay":                 (step.Kind == pipeline.StepRetry) != (step.Delay > 0),
+			"exactly the claimed samples have an owner":        (next.State == pipeline.StateUploading) != (next.Owner != ""),
+			"a refusal has its reason":                         next.State == pipeline.StateRefused && next.Refusal == nil,
+			"a new verdict comes from WildFire's answer":       next.State == pipeline.StateVerdict && changed && !(wasAnswered && int(answered.Verdict) == next.Verdict),
+			"uploads need a rule that allows them":             (step.Kind == pipeline.StepUpload || step.Kind == pipeline.StepSend) && p.Ruling.Submit != pipeline.SubmitAlways,
+			"queries need a rule that allows them":             step.Kind == pipeline.StepAsk && p.Ruling.Submit == pipeline.SubmitNever,
+			"an upload records its rule":                       step.Kind == pipeline.StepSend && next.Rule != p.Ruling.Rule,
+			"only a rule withholds":                            step.Cause.Reason == results.Withheld && p.Ruling.Submit == pipeline.SubmitAlways,
+			"a reconsideration follows a change":               step.Kind == pipeline.StepReconsider && !changed,
 		} {
 			if broken {
 				t.Fatalf("seed %d: %s\n%s %+v on %+v\ngives %+v and %+v", seed, rule, eventName(e), e, s, step, next)

@@ -117,7 +117,7 @@ func stepTable(t *testing.T) string {
 	return b.String()
 }
 
-// No sample makes a transition that is missing in the table, and so on the page.
+// Every transition that a sample can make is in the table, and therefore on the page.
 func TestDecideTableShowsEveryTransition(t *testing.T) {
 	t.Parallel()
 
@@ -142,7 +142,7 @@ func TestDecideTableShowsEveryTransition(t *testing.T) {
 		step, next := pipeline.Decide(s, j, e, p, decideNow)
 		if found := (transition{s.State, next.State, eventName(e), step.Kind}); !shown[found] {
 			shown[found] = true
-			t.Errorf("no row shows that %s on %s gives %s and leads to %s", found.event, stateName(found.from), found.step, stateName(found.to))
+			t.Errorf("no row for event %s in state %s with the step %s and the new state %s", found.event, stateName(found.from), found.step, stateName(found.to))
 		}
 	}
 }

@@ -99,7 +99,7 @@ func TestFewLargeJobsAreHeld(t *testing.T) {
 	f.status(func(st queue.Status) bool {
 		n := st.Lanes[pipeline.Normal].Held
 		if n > most+1 { // the first one is fetched before its size is known
-			t.Fatalf("%d jobs of %d KiB are in hand, want at most %d", n, size>>10, most)
+			t.Fatalf("the worker holds %d jobs of %d KiB, want at most %d", n, size>>10, most)
 		}
 		if n > most/2 {
 			full++
@@ -119,7 +119,7 @@ func TestAPatternIsNoSource(t *testing.T) {
 	f.work()
 	f.raw("a", "mail", "x.exe", "MZ")
 	f.raw("b", "a*b", "x.exe", "MZ")
-	f.raw("c", results.AuditSource, "x.exe", "MZ") // what people do is told under this name
+	f.raw("c", results.AuditSource, "x.exe", "MZ") // events about what people do have this source
 	all := f.events(3)
 	for id, want := range map[string]string{"a": "benign", "b": "invalid_job", "c": "invalid_job"} {
 		if ev := all.one(t, id); ev.Outcome() != want {
@@ -195,7 +195,7 @@ func TestSourcesShareTheDaysUploads(t *testing.T) {
 		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) >= 3+18 })
 		f.status(func(st queue.Status) bool { return st.Parked.Jobs > 0 })
 		if n := f.uploadsBySource(); n["flood"] != 18 {
-			t.Errorf("uploads by source: %v, want 18 of the flood while the other may come again", n)
+			t.Errorf("uploads by source: %v, want 18 of the flood while the other may ask again", n)
 		}
 		c.advance(40 * time.Minute) // the other source has stopped asking
 		f.until(func(es events) bool { return len(es.ofType(results.Submitted)) == 36 })

@@ -209,7 +209,7 @@ func (f *fixture) until(enough func(events) bool) events {
 				f.t.Fatalf("%s: %v", m.Subject(), err)
 			}
 			if ev.Subject("backburn") != m.Subject() {
-				f.t.Errorf("event %s lies under %s", ev.ID(), m.Subject())
+				f.t.Errorf("event %s has the subject %s", ev.ID(), m.Subject())
 			}
 			all = append(all, ev)
 		}
@@ -217,7 +217,7 @@ func (f *fixture) until(enough func(events) bool) events {
 			return all
 		}
 		if ctx.Err() != nil {
-			f.t.Fatalf("not enough events came:\n%s", all)
+			f.t.Fatalf("not enough events:\n%s", all)
 		}
 	}
 }
@@ -309,7 +309,7 @@ func (es events) String() string {
 	return b.String()
 }
 
-// status asks for the state of the fleet until it is the wanted one.
+// status polls the state of the fleet until it is the wanted one.
 func (f *fixture) status(wanted func(queue.Status) bool) queue.Status {
 	f.t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
@@ -322,7 +322,7 @@ func (f *fixture) status(wanted func(queue.Status) bool) queue.Status {
 			return st
 		}
 		if time.Now().After(deadline) {
-			f.t.Fatalf("it never came to that: %+v", st)
+			f.t.Fatalf("the state is still %+v", st)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -107,7 +107,7 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 			t.Errorf("%s ends as %s: %+v", job, ev.Outcome(), ev.Data.Error)
 		}
 		if byContents := key == "the.secret" && job != "link"; byContents && (ev.Data.SHA256 == "" || ev.Data.Size == 0) {
-			t.Errorf("the event of %s does not say what it is about: %+v", job, ev.Data)
+			t.Errorf("the event of %s has no hash or size: %+v", job, ev.Data)
 		}
 	}
 	for _, job := range []string{"free", "done"} {
@@ -116,10 +116,10 @@ func TestWorkerWithholdsItsSecrets(t *testing.T) {
 		}
 	}
 	if n := f.wildfire.CountStatus(wildfire.OpSubmitFile, 200) + f.wildfire.Count(wildfire.OpSubmitLink); n != 2 {
-		t.Errorf("%d submissions, want the two that nothing forbids", n)
+		t.Errorf("%d submissions, want two", n)
 	}
 	if n := f.wildfire.Count(wildfire.OpSubmitFile); n > 3 {
-		t.Errorf("%d uploads were begun, want those two, and that of the large contents", n)
+		t.Errorf("%d uploads were started, want those two and that of the large contents", n)
 	}
 	f.idle()
 }

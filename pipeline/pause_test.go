@@ -142,14 +142,15 @@ func TestAskAgain(t *testing.T) {
 		t.Error(err)
 	}
 	if ev := all.one(t, "job"); ev.Data.Verdict != "benign" {
-		t.Errorf("first it was %s", ev.Data.Verdict)
+		t.Errorf("the first verdict is %s", ev.Data.Verdict)
 	}
 	if ev := all.ofType(results.Changed)[0]; ev.Data.Verdict != "malware" {
-		t.Errorf("then it was %s", ev.Data.Verdict)
+		t.Errorf("the second verdict is %s", ev.Data.Verdict)
 	}
 }
 
-// The same for a link: who waits for its verdict gets the answer, and who has an old one is told.
+// The same for a link: a job that waits for its verdict gets the answer, and a job with an older
+// verdict gets a changed event.
 func TestAskAgainAboutALink(t *testing.T) {
 	t.Parallel()
 	const link, other = "https://example.com/login", "https://example.com/"
@@ -189,10 +190,10 @@ func TestAskAgainAboutALink(t *testing.T) {
 	all := f.until(func(es events) bool { return len(es.ofType(results.Changed)) == 1 })
 	ev := all.ofType(results.Changed)[0]
 	if ev.Data.JobID != "a" || ev.Data.URL != link || ev.Data.Verdict != "phishing" {
-		t.Errorf("told of the change: %+v", ev.Data)
+		t.Errorf("changed event: %+v", ev.Data)
 	}
 
-	// An answer about one link is never recorded as that about another.
+	// An answer about one link is never recorded for another.
 	asked := f.wildfire.Count(wildfire.OpVerdict)
 	wrong, stop := context.WithTimeout(ctx, 2*time.Second)
 	_, err = client.Ask(wrong, poller.Question{Key: pipeline.LinkKey(other), URL: link, Again: true})

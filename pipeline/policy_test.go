@@ -58,7 +58,7 @@ func TestLookupUploadsNothing(t *testing.T) {
 	}
 
 	if n := f.wildfire.Count(wildfire.OpSubmitFile) + f.wildfire.Count(wildfire.OpSubmitLink); n != 1 || f.wildfire.UploadCount(sha("MZ free")) != 1 {
-		t.Errorf("%d submissions, want the one that nothing forbids", n)
+		t.Errorf("%d submissions, want one", n)
 	}
 	if s := all.ofType(results.Submitted); len(s) != 1 || s[0].Data.Policy != "no rule matches" {
 		t.Errorf("submitted events: %+v", s)
@@ -119,14 +119,14 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 	for job, want := range map[string]string{"a": "phishing", "b": "phishing", "c": "malware"} {
 		changed := all.of(job).ofType(results.Changed)
 		if len(changed) != 1 || changed[0].Data.Verdict != want || changed[0].Data.Error != nil || changed[0].Data.Source == "" {
-			t.Errorf("%s is told %s", job, changed)
+			t.Errorf("the changed event of %s is %s", job, changed)
 		}
 		if ev := all.one(t, job); ev.Outcome() != "withheld" {
 			t.Errorf("%s ended as %s", job, ev.Outcome())
 		}
 	}
 	if n := f.wildfire.UploadCount(sha("MZ later")); n != 0 {
-		t.Errorf("%d uploads of what is withheld", n)
+		t.Errorf("%d uploads of withheld contents", n)
 	}
 
 	// It is published once.
@@ -141,14 +141,14 @@ func TestWithheldJobsGetALaterVerdict(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%+v is never marked as told", s)
+				t.Fatalf("%+v is not marked as published", s)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }
 
-// Contents that were withheld a moment ago cost no second question.
+// Recently withheld contents cause no second query.
 func TestWithheldIsRemembered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -161,11 +161,12 @@ func TestWithheldIsRemembered(t *testing.T) {
 		f.raw(fmt.Sprint("again-", i), "hr", "a.exe", "MZ same")
 	}
 	if all := f.events(21); f.wildfire.Count(wildfire.OpVerdicts) != asked {
-		t.Errorf("%d questions, then %d\n%s", asked, f.wildfire.Count(wildfire.OpVerdicts), all)
+		t.Errorf("%d queries, then %d\n%s", asked, f.wildfire.Count(wildfire.OpVerdicts), all)
 	}
 }
 
-// The audit: before contents leave, the ledger has the rule that allows it; an event follows.
+// The audit trail: before contents are uploaded, the ledger has the rule that allows it; an event
+// follows.
 func TestUploadsAreWrittenWithTheirRule(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -176,7 +176,7 @@ func TestAwait(t *testing.T) {
 		return r
 	}
 	if r := submitted(); r.Duplicate {
-		t.Error("the first is a duplicate")
+		t.Error("the first submission is a duplicate")
 	}
 	_, err := f.q.Await(ctx, j.Ref())
 	if !errors.Is(err, queue.ErrPending) || !errors.Is(err, context.DeadlineExceeded) {
@@ -193,7 +193,7 @@ func TestAwait(t *testing.T) {
 	f.events(1).one(t, "a")
 
 	if r := submitted(); !r.Duplicate {
-		t.Error("a repeat of what is over is no duplicate")
+		t.Error("a repeat of a finished job is not a duplicate")
 	}
 	if _, err := once.Submit(t.Context(), j, queue.FromFile(3, reader("MZ2"))); !errors.Is(err, queue.ErrOtherContents) {
 		t.Errorf("other contents under the same id: %v, want %v", err, queue.ErrOtherContents)

@@ -203,7 +203,7 @@ func TestForeignValuesInTheControlBucketAreOverwritten(t *testing.T) {
 	f.raw("b", "mail", "y.exe", "MZ y")
 	st := f.status(func(st queue.Status) bool { return !st.Paused[pipeline.Uploads].Until.IsZero() })
 	if len(st.Workers()) != 1 || st.Uploads.Used == 0 {
-		t.Errorf("the fleet is not as it is: %+v", st)
+		t.Errorf("the status still has foreign values: %+v", st)
 	}
 }
 

@@ -68,17 +68,17 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 	for _, source := range []string{"mail", "web"} {
 		told := all.reported(source)
 		if len(told) != 1 {
-			t.Fatalf("%s is told %d times\n%s", source, len(told), all)
+			t.Fatalf("%s got %d report events\n%s", source, len(told), all)
 		}
 		ev := told[0]
 		r := ev.Data.Report
 		if ev.Data.Verdict != "malware" || ev.Data.SHA256 != sum || ev.Data.Filename == "" || r == nil || r.Status != results.ReportAvailable {
-			t.Fatalf("%s is told %+v", source, ev)
+			t.Fatalf("%s got %+v", source, ev)
 		}
 		if !slices.Contains(r.Domains, want.Domain) || !slices.Contains(r.IPs, want.IP) || !slices.Contains(r.URLs, want.URL) ||
 			!slices.Contains(r.UserAgents, want.UserAgent) || len(r.Dropped) != 1 || r.Dropped[0].SHA256 != want.DroppedSHA256 ||
 			!slices.ContainsFunc(r.Behaviors, func(b results.ReportBehavior) bool { return b.Text == want.Behavior && b.Severity == 0.75 }) {
-			t.Errorf("%s is told %+v", source, r)
+			t.Errorf("%s got %+v", source, r)
 		}
 		if !slices.Equal(r.Kept, []string{"xml", "pdf", "pcap"}) || r.Truncated {
 			t.Errorf("kept: %v, truncated: %v", r.Kept, r.Truncated)
@@ -111,17 +111,17 @@ func TestReportsAreFetchedOnce(t *testing.T) {
 	f.raw("later too", "mail", "malware.exe", "MZ bad")
 	all = f.until(func(es events) bool { return len(es.final()) == 7 && len(es.reported("ftp")) == 1 })
 	if r := all.reported("ftp")[0].Data; r.JobID != "later" || !slices.Contains(r.Report.Domains, want.Domain) {
-		t.Errorf("told later: %+v", r)
+		t.Errorf("the later event is %+v", r)
 	}
 	if n := len(all.ofType(results.Reported)); n != 3 {
 		t.Errorf("%d report events, want one for each source\n%s", n, all)
 	}
 	if n := f.asked(wildfire.OpReport, sum); n != 2 {
-		t.Errorf("%d documents were asked for, want the report and the PDF", n)
+		t.Errorf("%d documents were requested, want the report and the PDF", n)
 	}
 	for _, other := range []string{"MZ good", "MZ c2"} {
 		if n := f.asked(wildfire.OpReport, sha(other)); n != 0 {
-			t.Errorf("%d questions for the report on %q, which nobody wants", n, other)
+			t.Errorf("%d requests for the report on %q, which no rule wants", n, other)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestReportsThatAreNotThere(t *testing.T) {
 	f.raw("late", "mail", "malware.exe", "MZ late")
 	f.until(func(es events) bool { return len(es.of("late").ofType(results.Reported)) == 1 })
 	if n := f.wildfire.Count(wildfire.OpReport); n != 3 {
-		t.Errorf("%d questions for a report that comes with the third", n)
+		t.Errorf("%d requests for a report that exists at the third", n)
 	}
 	f.raw("never", "mail", "reportless.exe", "MZ never")
 
@@ -171,7 +171,7 @@ func TestReportsThatAreNotThere(t *testing.T) {
 
 	asked := f.asked(wildfire.OpReport, sha("MZ never"))
 	if asked < 2 || asked > 12 {
-		t.Errorf("%d questions for a report that never comes", asked)
+		t.Errorf("%d requests for a report that never exists", asked)
 	}
 	s := f.sampleOf(sha("MZ never"))
 	if s.Report.State != results.ReportMissing || !slices.Equal(s.Report.Told, []string{"mail"}) {
@@ -184,11 +184,11 @@ func TestReportsThatAreNotThere(t *testing.T) {
 	f.raw("other", "mail", "malware.exe", "MZ other")
 	f.until(func(es events) bool { return len(es.of("other").ofType(results.Reported)) == 1 })
 	if n := f.asked(wildfire.OpReport, sha("MZ never")); n != asked {
-		t.Errorf("%d more questions for a report that was given up", n-asked)
+		t.Errorf("%d more requests for a report that was given up", n-asked)
 	}
 }
 
-// sampleOf waits until the ledger has a note of a report.
+// sampleOf waits until the ledger has recorded something about a report.
 func (f *fixture) sampleOf(sum string) pipeline.Sample {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -201,14 +201,14 @@ func (f *fixture) sampleOf(sum string) pipeline.Sample {
 			return s.Sample
 		}
 		if time.Now().After(deadline) {
-			f.t.Fatalf("nothing is noted: %+v", s)
+			f.t.Fatalf("nothing is recorded: %+v", s)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
-// A source that is owed a report before its job ends gets it afterwards, and no warning is logged
-// about the wait.
+// A source whose job has not ended yet gets its report afterwards, and no warning is logged about
+// the wait.
 func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -226,7 +226,7 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 	}
 	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(log.String(), "has not ended yet"); {
 		if time.Now().After(deadline) {
-			t.Fatalf("nobody looks for the job:\n%s", log.String())
+			t.Fatalf("the poller did not look for the job:\n%s", log.String())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -237,7 +237,7 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 		t.Errorf("the event is about %s", got)
 	}
 	if strings.Contains(log.String(), "cannot fetch or publish a report") {
-		t.Errorf("somebody is warned:\n%s", log.String())
+		t.Errorf("a warning was logged:\n%s", log.String())
 	}
 }
 
@@ -250,8 +250,8 @@ func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 	f.cfg.ReservePercent = 10
 	f.cfg.ReportVerdicts = []string{"malware"}
 
-	// At noon 48 are reserved, three quarters of half a day's 480 are kept for verdicts, and this
-	// is used:
+	// At noon 48 are reserved, and three quarters of half a day's 480 are kept for verdicts. Of the
+	// rest this is already used:
 	if err := fleet.Charge(t.Context(), f.q.Control(), pipeline.Queries, 240, c.now()); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 	}
 	all := f.events(known + fresh)
 	if asked := f.wildfire.Count(wildfire.OpReport); asked == 0 || asked > spare || len(all.ofType(results.Reported)) > asked {
-		t.Errorf("%d questions for reports, want up to %d; %d events", asked, spare, len(all.ofType(results.Reported)))
+		t.Errorf("%d requests for reports, want up to %d; %d events", asked, spare, len(all.ofType(results.Reported)))
 	}
 	st, err := f.q.Status(t.Context(), f.cfg)
 	if err != nil {
@@ -290,7 +290,7 @@ func TestReportsGetWhatVerdictsLeave(t *testing.T) {
 	c.advance(11*time.Hour + 30*time.Minute)
 	f.until(func(es events) bool { return len(es.ofType(results.Reported)) == known })
 	if asked := f.wildfire.Count(wildfire.OpReport); asked != known {
-		t.Errorf("%d questions for %d reports", asked, known)
+		t.Errorf("%d requests for %d reports", asked, known)
 	}
 }
 
@@ -357,7 +357,7 @@ func TestReportEventsAreBounded(t *testing.T) {
 
 	small := wildfire.Report{Malware: "yes", Domains: r.Domains[:results.MaxReportEntries]}
 	if ev := pipeline.ReportEvent(final, pipeline.AvailableReport(small, nil), time.Now(), 1<<20); ev.Data.Report.Truncated || len(ev.Data.Report.Domains) != results.MaxReportEntries {
-		t.Errorf("what fits is cut: %+v", ev.Data.Report)
+		t.Errorf("data within the bounds was left out: %+v", ev.Data.Report)
 	}
 	many := wildfire.Report{Malware: "yes", Domains: r.Domains}
 	if ev := pipeline.ReportEvent(final, pipeline.AvailableReport(many, nil), time.Now(), 1<<20); !ev.Data.Report.Truncated || len(ev.Data.Report.Domains) != results.MaxReportEntries {

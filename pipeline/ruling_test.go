@@ -37,7 +37,7 @@ var (
 	}
 )
 
-// Rules that differ in what may leave.
+// Rules with different permissions.
 func always(r pipeline.Rule) pipeline.Rule { r.Submit = pipeline.SubmitAlways; return r }
 func lookup(r pipeline.Rule) pipeline.Rule { r.Submit = pipeline.SubmitLookup; return r }
 func never(r pipeline.Rule) pipeline.Rule  { r.Submit = pipeline.SubmitNever; return r }
@@ -126,7 +126,7 @@ func TestRuleConditions(t *testing.T) {
 	}
 }
 
-// Which of several rules decides. A publisher's claims can only restrict, never allow more.
+// Tests which of several rules applies. A publisher's claims can only restrict, never allow more.
 func TestRuleOrder(t *testing.T) {
 	t.Parallel()
 
@@ -205,7 +205,7 @@ func TestRuleOrder(t *testing.T) {
 	}
 }
 
-// Whatever a publisher claims, no more may leave than the first rule without a claim allows.
+// Whatever a publisher claims, the permission never exceeds that of the first rule without a claim.
 func FuzzPublishersCannotGainByWhatTheySay(f *testing.F) {
 	f.Add("a.docx", "x/a.docx", "red", uint8(0))
 	f.Add("", "", "", uint8(255))
@@ -274,7 +274,7 @@ func TestRuleCheck(t *testing.T) {
 	err := wrong.Validate()
 	for _, key := range []string{"source", "name", "extension", "kind", "max_size", "metadata", "submit", "priority", "report", "uploads_per_day"} {
 		if !strings.Contains(err.Error(), "policy[1]."+key+": expected ") {
-			t.Errorf("nothing is said of %s:\n%v", key, err)
+			t.Errorf("no error about %s:\n%v", key, err)
 		}
 	}
 	if want := `policy[2].report: expected anything but "always" where submit is "never"`; !strings.Contains(err.Error(), want) {

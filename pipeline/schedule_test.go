@@ -19,7 +19,7 @@ func TestScheduleGrowsToItsMaximum(t *testing.T) {
 	for i, w := range want {
 		now = s.Next(start, now)
 		if got := now.Sub(start); got != w {
-			t.Fatalf("question %d comes %s after the submission, want %s", i+1, got, w)
+			t.Fatalf("query %d is due %s after the submission, want %s", i+1, got, w)
 		}
 	}
 	if got := s.Next(start, start.AddDate(3, 0, 0)); !got.After(start.AddDate(3, 0, 0)) || got.Sub(start.AddDate(3, 0, 0)) > 15*time.Minute {
@@ -33,7 +33,7 @@ func TestScheduleIsAlwaysInTheFuture(t *testing.T) {
 		start := time.Unix(1e9, 0)
 		for _, after := range []time.Duration{-time.Hour, 0, 1, time.Second, 59 * time.Second, time.Hour, 9999 * time.Hour} {
 			if now := start.Add(after); !s.Next(start, now).After(now) {
-				t.Errorf("%v: %s after the submission, the next question is not after it", s, after)
+				t.Errorf("%v: %s after the submission, the next query is not in the future", s, after)
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func TestPacerSpreadsWhatIsLeft(t *testing.T) {
 		}
 	}
 	if calls < 1000 {
-		t.Errorf("%d of 1050 calls were made in the time that was left", calls)
+		t.Errorf("%d of 1050 calls were made in the remaining time", calls)
 	}
 }
 

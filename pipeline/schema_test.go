@@ -60,7 +60,7 @@ func TestEventsAreAsTheSchemaSays(t *testing.T) {
 		}
 	}
 	if n < 17 {
-		t.Errorf("only %d events were looked at", n)
+		t.Errorf("only %d events were checked", n)
 	}
 }
 
@@ -89,7 +89,7 @@ func TestJobsAreAsTheSchemaSays(t *testing.T) {
 			continue
 		}
 		if err := schemas.Validate(t, s, []byte(body)); err == nil && !beyondSchema[name] {
-			t.Errorf("%s: the schema lets it pass", name)
+			t.Errorf("%s: the schema accepts it", name)
 		}
 	}
 }

@@ -72,8 +72,8 @@ func many(n int) map[string]int {
 	return m
 }
 
-// In whatever order sources ask, the budget is used up and never exceeded, and sources that want
-// more than their share end with the same amount.
+// In whatever order sources ask, the budget is used up and never exceeded. Sources that want more
+// than their share end with the same amount.
 func TestAllowanceUsesTheBudgetUp(t *testing.T) {
 	t.Parallel()
 	for _, demand := range []map[string]int{

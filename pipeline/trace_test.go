@@ -49,7 +49,7 @@ func TestTraceOfQueuedJobs(t *testing.T) {
 	if got := f.trace(queue.TraceQuery{Job: "a", Source: "proxy"}); got.State != queue.TraceUnknown {
 		t.Errorf("among jobs of another source: %+v", got)
 	}
-	// The search is bounded, and says so.
+	// The search is limited, and the result says so.
 	if got := f.trace(queue.TraceQuery{Job: "a", Limit: 1}); got.State != queue.TraceUnknown || len(got.Notes) != 1 ||
 		got.Notes[0] != "only 1 messages of BACKBURN_JOBS were read" {
 		t.Errorf("with a limit of 1: %+v", got)
@@ -61,7 +61,7 @@ func TestTraceOfWaitingJobs(t *testing.T) {
 	f := newFixture(t, wildfiretest.WithDelay(time.Hour))
 	f.work()
 	f.raw("a", "mail", "x.exe", "MZ waits")
-	f.raw("b b", "mail", "y.exe", "MZ waits") // an id that is no key
+	f.raw("b b", "mail", "y.exe", "MZ waits") // an ID that is not a valid key
 	for got, end := (queue.Trace{}), time.Now().Add(30*time.Second); strings.Count(whats(got), "waiting ") != 2; {
 		if time.Now().After(end) {
 			t.Fatalf("in the end: %+v", got)
@@ -115,7 +115,7 @@ func TestTraceOfFinishedJobs(t *testing.T) {
 		}
 	}
 	if got := f.trace(queue.TraceQuery{Job: "bad"}); got.Sample == nil || got.Sample.Refusal == nil || got.Sample.Refusal.Reason != results.UnsupportedType {
-		t.Errorf("the refusal is not told: %+v", got.Sample)
+		t.Errorf("the trace does not have the refusal: %+v", got.Sample)
 	}
 }
 
@@ -177,7 +177,7 @@ func TestCharge(t *testing.T) {
 	}
 }
 
-// Reading the streams has to be fast enough for a person, and removes no messages.
+// Reading the streams must be fast enough for a person who waits, and must not remove messages.
 func BenchmarkTrace(b *testing.B) {
 	f := newFixture(b)
 	const n = 2000

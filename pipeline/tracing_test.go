@@ -248,7 +248,7 @@ func TestTraceOfRawJobs(t *testing.T) {
 		switch attr(sp, "backburn.job.id") {
 		case "bad":
 			if sp.SpanContext.TraceID().String() != id || sp.SpanContext.TraceState().Get("vendor") != "1" || attr(sp, "backburn.outcome") != "invalid_job" {
-				t.Errorf("the job that is none: %+v", sp)
+				t.Errorf("the invalid job: %+v", sp)
 			}
 			dead := f.headers(f.q.DeadStream(), 1)[0]
 			if got := spanOf(dead); got.SpanID() != sp.SpanContext.SpanID() || len(dead["Traceparent"]) != 0 {
@@ -256,7 +256,7 @@ func TestTraceOfRawJobs(t *testing.T) {
 			}
 		case "odd":
 			if sp.Parent.IsValid() || sp.SpanContext.TraceID().String() == id {
-				t.Errorf("nonsense has become a parent: %+v", sp)
+				t.Errorf("an invalid traceparent became a parent: %+v", sp)
 			}
 			s.child(s.one("backburn.verdict"), sp.SpanContext)
 		}
@@ -296,7 +296,7 @@ func TestWithoutTracing(t *testing.T) {
 				}
 			}
 			if n := len(s.out.GetSpans()); n != 1 {
-				t.Errorf("%d spans, want the starter's alone", n)
+				t.Errorf("%d spans, want only that of the caller", n)
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// TestUnknownJobs asks about jobs in every place where they can be.
+// TestUnknownJobs asks about jobs in every place where a job can be.
 func TestUnknownJobs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithDelay(time.Hour))
@@ -28,12 +28,12 @@ func TestUnknownJobs(t *testing.T) {
 	f.raw("queued", "mail", "x.exe", "MZ queued")
 	f.raw("of another source", "proxy", "x.exe", "MZ other")
 	if got := unknown("queued", "never", "of another source"); !slices.Equal(got, []string{"never", "of another source"}) {
-		t.Errorf("while one is queued: %q", got)
+		t.Errorf("while a job is queued: %q", got)
 	}
 
 	f.publish(f.q.LedgerSubject(pipeline.Ref{Source: "mail", ID: "accepted"}), nats.Header{"Backburn-State": {"accepted"}}, "")
 	if got := unknown("queued", "accepted"); !slices.Equal(got, []string{"accepted"}) {
-		t.Errorf("while one was accepted, and never queued: %q", got)
+		t.Errorf("while a job was accepted and never queued: %q", got)
 	}
 
 	f.raw("ends", "mail", "empty.exe", "")
@@ -44,7 +44,7 @@ func TestUnknownJobs(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if got := unknown("queued", "ends"); len(got) != 0 {
-		t.Errorf("one waits and one has ended: %q", got)
+		t.Errorf("while a job waits and another has ended: %q", got)
 	}
 	stop()
 
@@ -56,6 +56,6 @@ func TestUnknownJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := unknown("queued", "ends"); !slices.Equal(got, []string{"queued", "ends"}) {
-		t.Errorf("after a purge of what waits: %q", got)
+		t.Errorf("after a purge of the waiting jobs: %q", got)
 	}
 }

@@ -347,7 +347,7 @@ func TestMigrationWaitsForOldWorkers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if _, err := queue.Open(ctx, nc, topology); !errors.Is(err, queue.ErrUnavailable) || !strings.Contains(err.Error(), "version 1") {
-		t.Fatalf("beside a worker of version 1: %v", err)
+		t.Fatalf("while a worker of version 1 is running: %v", err)
 	}
 
 	kv, err := v.js.KeyValue(t.Context(), "backburn_control")
@@ -375,7 +375,7 @@ func TestHeadersOfVersion1CountForItsMessagesAlone(t *testing.T) {
 	f.publish("backburn.jobs.normal.proxy", h, "MZ forged")
 	all := f.events(finalsOfVersion1 + 2)
 	if ev := all.one(t, "forged"); ev.Data.Source != "proxy" {
-		t.Errorf("the job is %s's", ev.Data.Source)
+		t.Errorf("the job has the source %s", ev.Data.Source)
 	}
 	all.one(t, "waits-3")
 }

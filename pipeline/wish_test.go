@@ -64,7 +64,7 @@ func TestWishes(t *testing.T) {
 	}
 }
 
-// Of a source's jobs, the one that asks for most counts, in any order.
+// Of a source's jobs, the one that asks for the most counts, in whatever order they arrive.
 func TestWishesOnlyGrow(t *testing.T) {
 	t.Parallel()
 	var s pipeline.Sample
@@ -85,7 +85,7 @@ func TestWishesOnlyGrow(t *testing.T) {
 		}
 	}
 	if got := (*s.Wishes)["mail"]; got != pipeline.ReportAlways {
-		t.Errorf("the wish is %q", got)
+		t.Errorf("the recorded wish is %q", got)
 	}
 }
 

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// What a member tells of its duties is small, and says of what is not well before it says of the
-// rest.
+// A member's report of its duties is small, and lists what is not ok first.
 func TestDutiesAreBounded(t *testing.T) {
 	t.Parallel()
 	var d Duties
@@ -32,6 +31,6 @@ func TestDutiesAreBounded(t *testing.T) {
 		t.Errorf("first %+v and %+v, %d omitted", b.Folders[0], b.Sinks[0], b.Omitted)
 	}
 	if len(d.Folders[0].Path) < 1000 {
-		t.Error("what is shortened is the caller's")
+		t.Error("the caller's data was shortened")
 	}
 }

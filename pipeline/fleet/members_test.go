@@ -16,7 +16,7 @@ func TestMembersThatLeftUnseen(t *testing.T) {
 	select {
 	case <-changed:
 	default:
-		t.Error("nobody is told")
+		t.Error("the change was not reported")
 	}
 	if all, _ := f.Members(); len(all) != 2 || all[0].ID != f.self.ID || all[1].ID != "stays" {
 		t.Errorf("members: %+v", all)

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Parked jobs are requeued no faster than they could be uploaded. While many wait, each is checked
-// rarely, so that the checks of all of them together have about the same rate. Jobs that wait for a
+// Parked jobs are requeued no faster than they could be uploaded. The more jobs are parked, the
+// less often each is checked, so that the total rate stays about the same. Jobs that wait for a
 // verdict do not count.
 func TestParkedJobsComeBackAtTheFleetsPace(t *testing.T) {
 	t.Parallel()
 	for perSecond, want := range map[float64]rate.Limit{0: requeuePace, 2: 4, 1000: requeuePace} {
 		if got := requeueRate(perSecond); got != want {
-			t.Errorf("at %v uploads a second %v jobs come back, want %v", perSecond, got, want)
+			t.Errorf("at %v uploads per second %v jobs are requeued, want %v", perSecond, got, want)
 		}
 	}
 	for waiting, longest := range map[int]time.Duration{0: time.Second, 399: 100 * time.Second, 100_000: spentPatience} {
@@ -32,7 +32,7 @@ func TestParkedJobsComeBackAtTheFleetsPace(t *testing.T) {
 			sum, most = sum+d, max(most, d)
 		}
 		if most >= longest || sum/times < longest/4 {
-			t.Errorf("%d wait: the next turn is %s away at most and %s on average, want spread over %s", waiting, most, sum/times, longest)
+			t.Errorf("%d parked: the next check is due after at most %s, and %s on average; want a spread over %s", waiting, most, sum/times, longest)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"backburn/pipeline"
 )
 
-// If a job has several records, the newest counts. A sample is forgotten with its last job, unless
-// it is busy.
+// If a job has several records, the newest counts. A sample is removed with its last job, unless it
+// is busy.
 func TestWaitlist(t *testing.T) {
 	t.Parallel()
 	l := newWaitlist()
@@ -32,7 +32,7 @@ func TestWaitlist(t *testing.T) {
 			n++
 		}
 		if l.jobs != jobs || e.jobs.len() != jobs || n != jobs || l.samples != samples {
-			t.Errorf("%s: %d jobs in the list, %d of the sample, %d gone over, %d samples; want %d jobs of %d samples",
+			t.Errorf("%s: %d jobs in the list, %d of the sample, %d visited, %d samples; want %d jobs of %d samples",
 				what, l.jobs, e.jobs.len(), n, l.samples, jobs, samples)
 		}
 	}
@@ -44,21 +44,21 @@ func TestWaitlist(t *testing.T) {
 	l.add(sample, job("c", 8), first)
 	check("two more", 3, 1)
 	l.remove(e, job("a", 1)) // an old message of it
-	check("an old message left", 3, 1)
+	check("an old message of it was removed", 3, 1)
 	l.remove(e, job("a", 5))
 	l.remove(e, job("c", 8))
-	check("two left", 1, 1)
+	check("two removed", 1, 1)
 	e.busy = true
 	l.remove(e, job("b", 7))
-	check("the last left while the sample was looked at", 0, 1)
+	check("the last job was removed while its sample was busy", 0, 1)
 	e.busy = false
 	l.add(sample, job("d", 9), first)
 	l.remove(e, job("d", 9))
-	check("the last left", 0, 0)
+	check("the last job was removed", 0, 0)
 }
 
-// If a sample is forgotten while it is due to be asked about, it is not asked about together with
-// its successor: one of two entries with the same answer would wait forever.
+// A sample that is removed and added again while it is due is asked about only once. If both
+// entries were asked about, one of them would wait forever.
 func TestForgottenSamplesAreNotAskedAbout(t *testing.T) {
 	t.Parallel()
 	b := &Poller{
@@ -110,7 +110,7 @@ func TestWaitlistTellsSamplesApart(t *testing.T) {
 			t.Errorf("%d of %d samples are found, under %d beginnings", found, l.samples, len(l.entries))
 		}
 
-		gone := l.find(keys[(round*5+2)%len(keys)]) // the first, the last, and one between
+		gone := l.find(keys[(round*5+2)%len(keys)]) // the first, the last, and one in between
 		l.drop(gone)
 		l.drop(gone)
 	}
@@ -119,7 +119,7 @@ func TestWaitlistTellsSamplesApart(t *testing.T) {
 	}
 }
 
-// idOf reads a key.
+// idOf parses a key.
 func idOf(t testing.TB, key string) sampleID {
 	t.Helper()
 	id, ok := parseSampleID(key)
@@ -130,7 +130,7 @@ func idOf(t testing.TB, key string) sampleID {
 	return id
 }
 
-// digest is the SHA-256 of a number.
+// digest returns the SHA-256 of a number.
 func digest(i int) string {
 	sum := sha256.Sum256(fmt.Append(nil, i))
 

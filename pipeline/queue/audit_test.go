@@ -15,7 +15,7 @@ import (
 	"backburn/results/schema"
 )
 
-// audits are the audit events that are there, each as the schema has it.
+// audits returns the existing audit events, and checks each against the schema.
 func audits(t *testing.T, q *Queue) []results.Audit {
 	t.Helper()
 	s := schemas.Compile(t, schema.Event)
@@ -40,7 +40,7 @@ func audits(t *testing.T, q *Queue) []results.Audit {
 	return list
 }
 
-// An action is recorded before it is done, and when it is over; both events say who did what.
+// An action is recorded before it starts and when it is over; both events say who did what.
 func TestAudited(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -52,7 +52,7 @@ func TestAudited(t *testing.T) {
 	pause.Reason = "proxy"
 	got, err := q.Audited(t.Context(), pause, func(context.Context) (string, error) {
 		if list := audits(t, q); len(list) != 1 || list[0].Status != results.AuditRequested || list[0].By != "alice" {
-			t.Errorf("before it is done there is %+v", list)
+			t.Errorf("before the action the audit events are %+v", list)
 		}
 		return "paused", nil
 	})
@@ -66,11 +66,11 @@ func TestAudited(t *testing.T) {
 	recheck.URL = "https://example.com/"
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = q.Audited(ctx, recheck, func(context.Context) (string, error) {
-		cancel() // whoever waited has gone; what came of it is recorded all the same
+		cancel() // the caller is gone; the outcome is recorded anyway
 		return "", fault
 	})
 	if !errors.Is(err, fault) {
-		t.Errorf("the fault is lost: %v", err)
+		t.Errorf("the error is not returned: %v", err)
 	}
 
 	list := audits(t, q)
@@ -93,11 +93,11 @@ func TestAudited(t *testing.T) {
 	}
 }
 
-// Whoever waited may have gone: what came of it is recorded all the same.
+// The outcome of an action is recorded even if its caller has gone.
 func TestAuditedOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
-	for range 30 { // a message may be on its way before it is seen that nobody waits
+	for range 30 { // whether the message is sent before the cancellation is noticed differs
 		ctx, cancel := context.WithCancel(t.Context())
 		_, err := q.Audited(ctx, results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
 			cancel()
@@ -112,7 +112,7 @@ func TestAuditedOutlivesItsCaller(t *testing.T) {
 	}
 }
 
-// What cannot be recorded is not done.
+// An action that cannot be recorded is not carried out.
 func TestUnrecordedIsNotDone(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -129,15 +129,15 @@ func TestUnrecordedIsNotDone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	_, err = q.Audited(ctx, results.Audit{Action: results.AuditResume, By: "alice", Via: results.AuditCommand}, func(context.Context) (string, error) {
-		t.Error("it was done")
+		t.Error("the action was carried out")
 		return "", nil
 	})
 	if !errors.Is(err, ErrUnrecorded) {
-		t.Errorf("it says %v", err)
+		t.Errorf("the error is %v", err)
 	}
 }
 
-// Where the last event cannot be written, the error says what was done.
+// If the last event cannot be written, the error says what was done.
 func TestHalfRecorded(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -152,11 +152,11 @@ func TestHalfRecorded(t *testing.T) {
 		return "uploads go on", err
 	})
 	if !errors.Is(err, ErrUnrecorded) || !strings.Contains(err.Error(), "it was done: uploads go on") {
-		t.Errorf("it says %v", err)
+		t.Errorf("the error is %v", err)
 	}
 }
 
-// The trace of a job tells what people did to it and to its contents, once for each action.
+// The trace of a job shows the actions of people on the job and its contents, each once.
 func TestTraceOfWhatPeopleDid(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -218,14 +218,14 @@ func TestTraceOfWhatPeopleDid(t *testing.T) {
 	}
 }
 
-// An action on a dead letter says which job it was, and that of a letter that is not there is
+// An action on a dead letter records the letter's job. An action on a letter that does not exist is
 // refused.
 func TestAuditLetter(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 	var a results.Audit
 	if err := q.AuditLetter(t.Context(), &a, 1); !errors.Is(err, ErrNoLetter) {
-		t.Errorf("there is a letter: %v", err)
+		t.Errorf("no error for a missing letter: %v", err)
 	}
 	m := &Message{Job: pipeline.Job{
 		ID:       "j",
@@ -245,6 +245,6 @@ func TestAuditLetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a.Letter != 1 || a.Job != "mail/j" || a.SHA256 != m.Job.SHA256 {
-		t.Errorf("it is %+v", a)
+		t.Errorf("the audit event is %+v", a)
 	}
 }

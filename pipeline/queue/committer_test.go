@@ -72,7 +72,7 @@ func TestCommitterGivesEachCallerItsOutcome(t *testing.T) {
 				key := fmt.Sprint(n)
 				var wrong uint64
 				if n%10 == 0 {
-					wrong = 1 << 40 // nobody's revision
+					wrong = 1 << 40 // a revision that no record has
 				}
 				a := change(q.SampleSubject(key), []byte("a"+key), 0, nil)
 				b := change(q.LedgerSubject(pipeline.Ref{Source: "mail", ID: key}), []byte("b"+key), wrong, nil)
@@ -275,13 +275,13 @@ func TestCommitterWithoutAnswer(t *testing.T) {
 			}
 			for _, g := range groups {
 				if !errors.Is(g.messages[0].err, errNoAnswer) {
-					t.Fatalf("%v, want %v", g.messages[0].err, errNoAnswer)
+					t.Fatalf("the first message: %v, want %v", g.messages[0].err, errNoAnswer)
 				}
 			}
 
 			sent, err := c.commit(t.Context(), nats.NewMsg("loud"))
 			if err != nil || sent[0].seq != 7 {
-				t.Errorf("the next one: %+v, %v", sent, err)
+				t.Errorf("the next message: %+v, %v", sent, err)
 			}
 		})
 	}

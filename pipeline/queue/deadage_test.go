@@ -13,7 +13,7 @@ func TestDeadLettersAreKeptByReason(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		age, expectedAge time.Duration
-		expected         string // the time to live of a letter of an expected outcome
+		expected         string // time to live of a letter with an expected outcome
 	}{
 		"by default":              {0, 0, "168h0m0s"},
 		"an age":                  {0, time.Hour, "1h0m0s"},

@@ -33,7 +33,7 @@ func TestWhatIsOnTheServerIsDescribed(t *testing.T) {
 
 	for end := time.Now().Add(time.Minute); len(described(t, q, q.ResultsStream())) < 2; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the readers of events have no consumers")
+			t.Fatal("the subscribers have no consumers")
 		}
 	}
 	streams := q.JetStream().ListStreams(t.Context())

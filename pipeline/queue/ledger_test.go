@@ -57,7 +57,7 @@ func TestLedgerComparesAndSets(t *testing.T) {
 						won.Add(1)
 						winner.Store(s.Owner)
 						if c.Revision <= before.Revision {
-							t.Errorf("revision %d after %d", c.Revision, before.Revision)
+							t.Errorf("got revision %d after revision %d", c.Revision, before.Revision)
 						}
 					case !errors.Is(err, pipeline.ErrConflict):
 						t.Error(err)
@@ -71,7 +71,7 @@ func TestLedgerComparesAndSets(t *testing.T) {
 				t.Fatal(err)
 			}
 			if won.Load() != 1 || after.Owner != winner.Load() {
-				t.Errorf("%d of %d writers won, and %q is there", won.Load(), writers, after.Owner)
+				t.Errorf("%d of %d writers succeeded, and the record has the owner %q", won.Load(), writers, after.Owner)
 			}
 		}
 	})
@@ -103,8 +103,8 @@ func TestChangeSampleLosesNoChange(t *testing.T) {
 	}
 }
 
-// Finished records expire with the results. Records of work in progress, or with waiting jobs,
-// never do.
+// Records of finished jobs expire with the results. Records of jobs in progress or waiting never
+// expire.
 func TestLedgerExpiresWhatIsOver(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
@@ -171,14 +171,14 @@ func TestAWaitingJobIsKeptWhole(t *testing.T) {
 	got := entry.Message
 	if got.Job.Ref() != m.Job.Ref() || !got.Job.Verified || got.Job.SHA256 != m.Job.SHA256 || got.Job.Metadata["client"] != "10.0.0.7" ||
 		string(got.Contents) != string(m.Contents) || got.Basis != results.BasisShared || !got.AcceptedAt.Equal(m.AcceptedAt) {
-		t.Errorf("%+v\nwent in, and came out as\n%+v", m, got)
+		t.Errorf("got %+v\nwant %+v", m, got)
 	}
 
 	found := 0
 	err = q.readJobs(t.Context(), func(r JobRecord) bool {
 		found++
 		if r.Source != "mail" || r.State != JobWaiting || r.Parked != pipeline.Uploads || !r.Pending.Equal(since) || r.Sample != m.Job.SHA256 {
-			t.Errorf("the record's headers say %+v", r)
+			t.Errorf("the record's headers are %+v", r)
 		}
 		return true
 	})
@@ -327,7 +327,7 @@ func TestRepair(t *testing.T) {
 
 		changed, err := q.Repair(ctx)
 		if err != nil || !slices.Equal(changed, []string{tc.stream}) {
-			t.Errorf("%s: %v was put right (%v), want %s", name, changed, err, tc.stream)
+			t.Errorf("%s: %v was corrected (%v), want %s", name, changed, err, tc.stream)
 		}
 		s, err = q.js.Stream(ctx, tc.stream)
 		if err != nil {
@@ -349,12 +349,13 @@ func TestRepair(t *testing.T) {
 			t.Fatal(err)
 		}
 		if changed, err := q.Repair(ctx); err != nil || !slices.Equal(changed, []string{stream}) {
-			t.Errorf("%v was made again (%v), want %s", changed, err, stream)
+			t.Errorf("%v was created again (%v), want %s", changed, err, stream)
 		}
 	}
 }
 
-// IDs are not remembered for longer than events are kept, because a server would refuse that.
+// IDs are not remembered for longer than events are kept, because a server would refuse such a
+// stream.
 func TestEventsAreKeptForLessThanIDs(t *testing.T) {
 	t.Parallel()
 	nc := connectTo(t, startServer(t, t.TempDir(), false).ClientURL())
@@ -416,7 +417,7 @@ func TestOnceAcceptsOneOfTwoContents(t *testing.T) {
 
 		a, b := accepted[0].Load(), accepted[1].Load()
 		if a*b != 0 || a+b != 15 {
-			t.Fatalf("%d submissions of one, and %d of the other were accepted", a, b)
+			t.Fatalf("%d submissions of one link and %d of the other were accepted", a, b)
 		}
 		first := 0
 		if b > 0 {

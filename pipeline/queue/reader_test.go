@@ -41,7 +41,7 @@ func TestReaderAsksForManyAtOnce(t *testing.T) {
 	for i, m := range msgs {
 		switch {
 		case i >= present && m != nil:
-			t.Errorf("%s is not there, and has %q", subjects[i], m.Data)
+			t.Errorf("%s does not exist, and has the body %q", subjects[i], m.Data)
 		case i < present && (m == nil || string(m.Data) != fmt.Sprint("body of ", i) || sequenceOf(m) != uint64(i+1) || timeOf(m).IsZero()):
 			t.Errorf("%s is %+v", subjects[i], m)
 		}

@@ -45,7 +45,7 @@ func TestALaterFormatIsRefused(t *testing.T) {
 		}
 		if how == "a worker that leads" {
 			if _, err := q.js.Stream(ctx, q.DeadStream()); !errors.Is(err, jetstream.ErrStreamNotFound) {
-				t.Errorf("it made a stream: %v", err)
+				t.Errorf("Repair created a stream: %v", err)
 			}
 			if _, err := q.js.CreateStream(ctx, q.dead.CachedInfo().Config); err != nil {
 				t.Fatal(err)
@@ -86,10 +86,10 @@ func TestSimulatedAndRealAreKeptApart(t *testing.T) {
 					}
 				}
 				if _, err := Open(ctx, nc, other); !errors.Is(err, ErrMixed) {
-					t.Errorf("without %q: the other sort opens it: %v", lost, err)
+					t.Errorf("without %q: Open by a fleet of the other kind: %v", lost, err)
 				}
 				if _, err := AttachOrOpen(ctx, nc, other); !errors.Is(err, ErrMixed) {
-					t.Errorf("without %q: the other sort attaches to it: %v", lost, err)
+					t.Errorf("without %q: Attach by a fleet of the other kind: %v", lost, err)
 				}
 			}
 

@@ -66,10 +66,10 @@ func TestWritableWrites(t *testing.T) {
 		refuse(what, 1)
 		fault, ok := errors.AsType[health.Fault](q.Writable(ctx, member, true))
 		if !ok || fault.State == health.Degraded || !strings.Contains(fault.Reason, strings.TrimPrefix(what, "KV_")) || fault.Remedy == "" {
-			t.Errorf("%s takes no messages, and it says %+v", what, fault)
+			t.Errorf("%s refuses messages, and the fault is %+v", what, fault)
 		}
 		if err := q.Writable(ctx, member, false); (err == nil) != ledger {
-			t.Errorf("%s takes no messages; a process that does not write the ledger: %v", what, err)
+			t.Errorf("%s refuses messages; for a process that does not write the ledger: %v", what, err)
 		}
 		refuse(what, -1)
 	}
@@ -103,7 +103,7 @@ func TestWritable(t *testing.T) {
 		_, err = q.js.PublishMsg(ctx, m)
 	}
 	if err == nil {
-		t.Fatal("the stream is never full")
+		t.Fatal("the stream did not become full")
 	}
 	err = q.Writable(ctx, member, true)
 	fault, ok := errors.AsType[health.Fault](err)

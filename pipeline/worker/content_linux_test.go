@@ -18,7 +18,7 @@ import (
 // A missing file, or a link out of the folder, does.
 func TestWhoseFaultIsAFileThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
-	needs.Root(t, "reading as somebody else")
+	needs.Root(t, "reading as another user")
 	dir := t.TempDir()
 	must := func(err error) {
 		t.Helper()
@@ -37,7 +37,7 @@ func TestWhoseFaultIsAFileThatCannotBeOpened(t *testing.T) {
 	defer root.Close()
 
 	looked := make(chan struct{})
-	go func() { // on a thread of its own, which ends with the goroutine
+	go func() { // on its own thread, which ends with the goroutine
 		defer close(looked)
 		runtime.LockOSThread()
 		if err := unix.Setfsuid(65534); err != nil {

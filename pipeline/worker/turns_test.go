@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Samples are claimed before a slot is free only if uploads end faster than claims are written.
+// Samples are claimed before a slot is free only if uploads finish faster than claims can be
+// written.
 func TestTurnsAhead(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 )
 
-// However many places a source wants, the next source finds some.
+// However much room a source requests, the next source finds some.
 func TestRoomIsLeftForOthers(t *testing.T) {
 	t.Parallel()
 	r := newWindow(320)
@@ -53,7 +53,7 @@ func TestRoomIsWaitedFor(t *testing.T) {
 		synctest.Wait()
 		r.release("a", 3)
 		if n := <-got; n != 3 {
-			t.Errorf("reserved %d of 3 that came back", n)
+			t.Errorf("reserved %d of the 3 released ones", n)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { got <- r.reserve(ctx, "a", 100) }()
