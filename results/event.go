@@ -64,6 +64,7 @@ func (t Type) Name() string {
 	case Audited:
 		return "audit"
 	}
+
 	return "unknown"
 }
 
@@ -192,6 +193,7 @@ func (e Event) ID() string {
 	case e.Type == Audited && e.Data.Audit != nil:
 		return e.Data.Audit.ID + ".audit." + string(e.Data.Audit.Status)
 	}
+
 	return e.Data.JobID + "." + e.Type.Name()
 }
 
@@ -207,6 +209,7 @@ func (e Event) Outcome() string {
 	case e.Data.Verdict != "":
 		return e.Data.Verdict
 	}
+
 	return "unknown"
 }
 
@@ -244,6 +247,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	if err := ce.SetData("application/json", e.Data); err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", e.ID(), err)
 	}
+
 	return ce.MarshalJSON()
 }
 
@@ -275,5 +279,6 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 		Data:      ce.Data,
 		Simulated: ce.Simulated,
 	}
+
 	return nil
 }

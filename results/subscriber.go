@@ -40,6 +40,7 @@ func (f Filter) subjects(prefix string) []string {
 		}
 	}
 	slices.Sort(out)
+
 	return slices.Compact(out)
 }
 
@@ -89,6 +90,7 @@ func NewSubscriber(js jetstream.JetStream, cfg SubscriberConfig) *Subscriber {
 	if cfg.Ahead <= 0 {
 		cfg.Ahead = 256
 	}
+
 	return &Subscriber{js: js, cfg: cfg}
 }
 
@@ -134,6 +136,7 @@ func (s *Subscriber) RunRaw(ctx context.Context, handle RawHandler) error {
 	if errors.Is(err, ErrStop) {
 		return nil
 	}
+
 	return err
 }
 
@@ -148,6 +151,7 @@ func (s *Subscriber) DrainRaw(ctx context.Context, handle RawHandler) error {
 	if errors.Is(err, ErrStop) {
 		return nil
 	}
+
 	return err
 }
 
@@ -199,6 +203,7 @@ func (s *Subscriber) run(ctx context.Context, handle RawHandler, follow bool) er
 			break
 		}
 	}
+
 	return ctx.Err()
 }
 
@@ -256,6 +261,7 @@ func (s *Subscriber) drain(ctx context.Context, c jetstream.Consumer, handle Raw
 			return nil
 		}
 	}
+
 	return ctx.Err()
 }
 
@@ -270,6 +276,7 @@ func (s *Subscriber) consumer(ctx context.Context, p place) (c jetstream.Consume
 			break
 		}
 	}
+
 	return c, err
 }
 
@@ -334,6 +341,7 @@ func (s *Subscriber) create(ctx context.Context, p place) (jetstream.Consumer, e
 	if errors.Is(err, jetstream.ErrConsumerExists) {
 		return s.js.Consumer(ctx, stream, s.cfg.Durable) // another process has just created it
 	}
+
 	return c, err
 }
 
@@ -373,6 +381,7 @@ func (s *Subscriber) one(ctx context.Context, m jetstream.Msg, handle RawHandler
 	case durable:
 		return m.Ack()
 	}
+
 	return nil
 }
 

@@ -29,6 +29,7 @@ func (s State) severity() int {
 	case Degraded:
 		return 2
 	}
+
 	return 3
 }
 

@@ -65,6 +65,7 @@ func (s *Server) based(next http.Handler) http.Handler {
 	if base == "" {
 		return next
 	}
+
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == base {
 			http.Redirect(w, r, base+"/", http.StatusPermanentRedirect) // relative links need the slash

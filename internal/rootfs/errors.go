@@ -57,6 +57,7 @@ func CauseOf(err error) Cause {
 	case errors.Is(err, fs.ErrPermission):
 		return Denied
 	}
+
 	return Fault
 }
 

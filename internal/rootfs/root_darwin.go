@@ -25,6 +25,7 @@ func (r *Root) lstat(rel string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+
 	return stateOf(info)
 }
 
@@ -34,6 +35,7 @@ func StatPath(name string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+
 	return stateOf(info)
 }
 
@@ -42,6 +44,7 @@ func stateOfFile(f *os.File) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+
 	return stateOf(info)
 }
 
@@ -50,6 +53,7 @@ func stateOf(info fs.FileInfo) (State, error) {
 	if !ok {
 		return State{}, fmt.Errorf("stat %s: the system returns no inode", info.Name())
 	}
+
 	return State{
 		Identity: Identity{Dev: uint64(uint32(st.Dev)), Ino: st.Ino, Birth: st.Birthtimespec.Nano()},
 		Stamp:    Stamp{Size: st.Size, Mtime: st.Mtimespec.Nano(), Ctime: st.Ctimespec.Nano()},
@@ -76,6 +80,7 @@ func renamePath(from, to string) error {
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
+
 	return nil
 }
 
@@ -97,6 +102,7 @@ func (r *Root) FileSystem() (FileSystem, error) {
 	if err := unix.Fstatfs(int(r.dir.Fd()), &st); err != nil {
 		return FileSystem{}, fmt.Errorf("statfs: %w", err)
 	}
+
 	return FileSystem{
 		Kind:   unix.ByteSliceToString(st.Fstypename[:]),
 		Remote: st.Flags&unix.MNT_LOCAL == 0,

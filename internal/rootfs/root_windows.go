@@ -47,6 +47,7 @@ func lookAt(name string, flags uint32) (State, error) {
 		return State{}, &fs.PathError{Op: "lstat", Path: name, Err: err}
 	}
 	defer windows.CloseHandle(h)
+
 	return stateOfHandle(h)
 }
 
@@ -73,6 +74,7 @@ func stateOfHandle(h windows.Handle) (State, error) {
 	ns := func(t int64) int64 { return (t - epoch) * 100 }
 	dir := info.FileAttributes&windows.FILE_ATTRIBUTE_DIRECTORY != 0
 	reparse := info.FileAttributes&windows.FILE_ATTRIBUTE_REPARSE_POINT != 0
+
 	return State{
 		Identity: Identity{
 			Dev:   uint64(info.VolumeSerialNumber),
@@ -106,6 +108,7 @@ func renamePath(from, to string) error {
 	if err := windows.MoveFileEx(pf, pt, windows.MOVEFILE_WRITE_THROUGH); err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
+
 	return nil
 }
 
@@ -128,6 +131,7 @@ func (f *File) Sync() error {
 		return fmt.Errorf("sync: %w", err)
 	}
 	defer windows.CloseHandle(h)
+
 	return windows.FlushFileBuffers(h)
 }
 
@@ -147,6 +151,7 @@ func (f *File) Writer() (Writer, error) {
 	case errors.Is(err, windows.ERROR_SHARING_VIOLATION):
 		return HasWriter, nil
 	}
+
 	return UnknownWriter, fmt.Errorf("open without sharing: %w", err)
 }
 
@@ -169,6 +174,7 @@ func (r *Root) FileSystem() (FileSystem, error) {
 		info.Kind = "network drive"
 		info.Remote = true
 	}
+
 	return info, nil
 }
 

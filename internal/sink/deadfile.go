@@ -38,6 +38,7 @@ func openDeadFile(path string) (*deadFile, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return &deadFile{path}, f.Close()
 }
 
@@ -47,6 +48,7 @@ func (d *deadFile) lock() (unlock func(), err error) {
 	if err := l.Lock(); err != nil {
 		return nil, err
 	}
+
 	return func() { _ = l.Unlock() }, nil
 }
 
@@ -76,6 +78,7 @@ func (d *deadFile) add(letters ...letter) error {
 	if _, err := f.Write(lines); err != nil {
 		return err
 	}
+
 	return f.Sync()
 }
 
@@ -89,6 +92,7 @@ func ownLine(f *os.File) ([]byte, error) {
 	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
 		return nil, ignoreEOF(err)
 	}
+
 	return []byte{'\n'}, nil
 }
 
@@ -96,6 +100,7 @@ func ignoreEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
+
 	return err
 }
 
@@ -154,6 +159,7 @@ func (d *deadFile) each(ctx context.Context, do func(letter) (keep bool, err err
 			return errors.Join(stop, err)
 		}
 	}
+
 	return errors.Join(stop, os.Remove(taken))
 }
 
@@ -200,6 +206,7 @@ func (d *deadFile) take() (string, error) {
 	if err := f.Sync(); err != nil {
 		return "", err
 	}
+
 	return aside, os.Remove(d.path)
 }
 
@@ -229,5 +236,6 @@ func (d *deadFile) list(do func(letter) error) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
+
 	return nil
 }

@@ -45,5 +45,6 @@ func faultOf(err error) *Fault {
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
 	}
+
 	return &Fault{Kind: Unavailable, Err: err}
 }

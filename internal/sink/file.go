@@ -57,6 +57,7 @@ func (f *File) Send(_ context.Context, m Message) error {
 	if err := f.append(m.Body); err != nil {
 		return fault(err)
 	}
+
 	return nil
 }
 
@@ -76,6 +77,7 @@ func (f *File) close() error {
 	}
 	err := f.f.Close()
 	f.f = nil
+
 	return err
 }
 
@@ -105,6 +107,7 @@ func (f *File) open() error {
 		return err
 	}
 	f.f = opened
+
 	return nil
 }
 
@@ -121,6 +124,7 @@ func (f *File) create() (*os.File, error) {
 		made.Close()
 		return nil, err
 	}
+
 	return made, nil
 }
 
@@ -129,6 +133,7 @@ func (f *File) size() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	return info.Size(), nil
 }
 
@@ -156,6 +161,7 @@ func (f *File) append(line []byte) error {
 	if serr == nil && after == before+int64(n) { // no other process wrote
 		return errors.Join(err, f.f.Truncate(before))
 	}
+
 	return errors.Join(err, serr) // the next line starts with a newline
 }
 
@@ -175,6 +181,7 @@ func (f *File) rotate() error {
 	if f.cfg.MaxBackups > 0 {
 		f.prune(stem, ext)
 	}
+
 	return f.open()
 }
 
@@ -207,5 +214,6 @@ func fault(err error) *Fault {
 	case errors.Is(err, fs.ErrPermission):
 		remedy = "let Backburn's user write there"
 	}
+
 	return &Fault{Kind: Unavailable, Err: fmt.Errorf("write event: %w", err), Remedy: remedy}
 }

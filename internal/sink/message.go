@@ -42,6 +42,7 @@ func newMessage(body []byte, f format.Name, product string) (Message, error) {
 	var e results.Event
 	_ = e.UnmarshalJSON(body) // a type of a later version gets the severity of a failure
 	m.Severity = format.SeverityOf(e)
+
 	return m, nil
 }
 
@@ -58,6 +59,7 @@ func typeName(ceType string) string {
 	if parts := strings.Split(ceType, "."); len(parts) == 3 {
 		return parts[1]
 	}
+
 	return "event"
 }
 

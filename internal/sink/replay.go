@@ -56,6 +56,7 @@ func (r Replay) Dead(ctx context.Context, since time.Time) error {
 			return r.Each(replayed(l.Event))
 		})
 	}
+
 	return d.each(ctx, func(l letter) (keep bool, err error) {
 		if !wanted(l) {
 			return true, nil
@@ -74,6 +75,7 @@ func (r Replay) Stream(ctx context.Context, js jetstream.JetStream, since, until
 		Filter: r.Config.Filter,
 		Since:  since,
 	})
+
 	return sub.DrainRaw(ctx, func(ctx context.Context, d results.Delivery) error {
 		if d.Stored.After(until) {
 			return results.ErrStop
@@ -114,5 +116,6 @@ func (r Replay) one(ctx context.Context, body []byte) (Replayed, error) {
 	if f := faultOf(err); f.Kind == Unavailable || f.Kind == Misconfigured {
 		return said, err
 	}
+
 	return said, ctx.Err()
 }

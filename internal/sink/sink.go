@@ -46,6 +46,7 @@ func (c Config) withDefaults() Config {
 	if c.Format == "" {
 		c.Format = format.CloudEvents
 	}
+
 	return c
 }
 
@@ -92,6 +93,7 @@ func New(js jetstream.JetStream, cfg Config, target Target, log zerolog.Logger, 
 	}
 	s.metric = newMetrics(cfg.Name, &s.state)
 	s.state.begin(cfg)
+
 	return s, nil
 }
 
@@ -102,6 +104,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
+
 	return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 }
 
@@ -111,6 +114,7 @@ func (s *Sink) Announce() error {
 	if err := s.metric.register(s.reg); err != nil {
 		return fmt.Errorf("sink %s: %w", s.cfg.Name, err)
 	}
+
 	return nil
 }
 
@@ -127,6 +131,7 @@ func (s *Sink) Reopen() error {
 	if r, ok := s.target.(interface{ Reopen() error }); ok {
 		return r.Reopen()
 	}
+
 	return nil
 }
 
@@ -197,6 +202,7 @@ func (s *Sink) wait(f *Fault, b *backoff.ExponentialBackOff) time.Duration {
 	if f.Kind == Misconfigured || f.Kind == Refused {
 		d = s.cfg.Pause
 	}
+
 	return max(d, min(f.After, maxAfter))
 }
 

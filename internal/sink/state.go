@@ -80,6 +80,7 @@ func (s *state) fails(f *Fault, attempt int, every time.Duration) bool {
 	if log {
 		s.warned = now
 	}
+
 	return log
 }
 
@@ -99,6 +100,7 @@ func (s *state) works(behind uint64) (since time.Time, was bool) {
 	s.s.Remedy = ""
 	s.s.Event = ""
 	s.s.Attempts = 0
+
 	return since, was
 }
 
@@ -148,6 +150,7 @@ func newMetrics(name string, s *state) *metrics {
 	for _, k := range Kinds() {
 		m.failed[k] = failed.WithLabelValues(string(k))
 	}
+
 	return m
 }
 
@@ -161,6 +164,7 @@ func (m *metrics) register(reg prometheus.Registerer) error {
 			return err
 		}
 	}
+
 	return nil
 }
 

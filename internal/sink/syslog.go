@@ -99,6 +99,7 @@ func NewSyslog(cfg SyslogConfig) (*Syslog, error) {
 	if s.cfg.Hostname == "" {
 		s.cfg.Hostname, _ = os.Hostname()
 	}
+
 	return s, nil
 }
 
@@ -121,6 +122,7 @@ func (s *Syslog) Send(ctx context.Context, m Message) error {
 		return s.broken(err)
 	}
 	s.remember(sentMessage{text: text})
+
 	return nil
 }
 
@@ -157,6 +159,7 @@ func (s *Syslog) connect(ctx context.Context) error {
 		}
 		s.remember(m)
 	}
+
 	return nil
 }
 
@@ -175,6 +178,7 @@ func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 		conn.Close()
 		return nil, err
 	}
+
 	return secure, nil
 }
 
@@ -183,6 +187,7 @@ func (s *Syslog) broken(err error) *Fault {
 	s.drop()
 	f := dialFault(err)
 	f.Err = fmt.Errorf("the connection to the syslog server broke: %w", err)
+
 	return f
 }
 
@@ -201,6 +206,7 @@ func dialFault(err error) *Fault {
 	if errors.As(err, &op) && op.Op == "remote error" || errors.As(err, &odd) { // a TLS alert, or the server does not speak TLS
 		f.Kind, f.Remedy = Misconfigured, "check the sink's protocol, cert_file and key_file, and what the server demands"
 	}
+
 	return f
 }
 
@@ -232,6 +238,7 @@ func (c *connection) over() (bool, error) {
 	if errors.Is(c.err, io.EOF) || errors.Is(c.err, io.ErrUnexpectedEOF) {
 		return true, nil
 	}
+
 	return true, c.err
 }
 
@@ -250,6 +257,7 @@ func (s *Syslog) write(ctx context.Context, text []byte) error {
 	if s.cfg.Protocol == SyslogUDP {
 		return nil
 	}
+
 	return s.delivered(ctx)
 }
 
@@ -288,6 +296,7 @@ func (s *Syslog) delivered(ctx context.Context) error {
 	if _, reset := unsent(s.conn.Conn); reset {
 		return s.conn.resetCause()
 	}
+
 	return nil
 }
 
@@ -298,6 +307,7 @@ func (c *connection) resetCause() error {
 	if _, err := c.over(); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}
+
 	return errReset
 }
 
@@ -320,6 +330,7 @@ func (s *Syslog) stays(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 	}
 	_, err := s.conn.over()
+
 	return err
 }
 
@@ -365,6 +376,7 @@ func (s *Syslog) frame(m Message) []byte {
 	if s.cfg.Protocol == SyslogUDP {
 		return text
 	}
+
 	return append([]byte(strconv.Itoa(len(text))+" "), text...)
 }
 
@@ -382,6 +394,7 @@ func (s *Syslog) text(m Message) []byte {
 	} else {
 		b.Write(ascii(m.Body))
 	}
+
 	return b.Bytes()
 }
 
@@ -396,6 +409,7 @@ func headerField(s string, limit int) string {
 	if s == "" {
 		return "-"
 	}
+
 	return s[:min(len(s), limit)]
 }
 
@@ -417,5 +431,6 @@ func ascii(body []byte) []byte {
 			fmt.Fprintf(&b, `\u%04x`, r)
 		}
 	}
+
 	return b.Bytes()
 }

@@ -38,6 +38,7 @@ func (t TLSFiles) client(server string) (*tls.Config, error) {
 		}
 		cfg.GetClientCertificate = t.certificate
 	}
+
 	return cfg, nil
 }
 
@@ -49,5 +50,6 @@ func (t TLSFiles) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, er
 	if err != nil {
 		return nil, fmt.Errorf("cert_file: %w", err)
 	}
+
 	return &cert, nil
 }

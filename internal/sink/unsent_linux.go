@@ -32,5 +32,6 @@ func unsent(conn net.Conn) (n int, reset bool) {
 			reset = info.State == tcpClose
 		}
 	})
+
 	return n, reset
 }

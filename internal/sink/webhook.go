@@ -50,6 +50,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 		// Do not send credentials to another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+
 	return w, nil
 }
 
@@ -80,6 +81,7 @@ func (w *Webhook) Send(ctx context.Context, m Message) error {
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be reused
+
 	return answer(res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now()))
 }
 
@@ -106,6 +108,7 @@ func answer(status int, after time.Duration) error {
 	default:
 		f.Kind, f.Remedy = Misconfigured, "check the sink's url and format, and what the receiver expects"
 	}
+
 	return f
 }
 
@@ -117,6 +120,7 @@ func retryAfter(v string, now time.Time) time.Duration {
 	if at, err := http.ParseTime(v); err == nil {
 		return max(0, at.Sub(now))
 	}
+
 	return 0
 }
 
@@ -146,5 +150,6 @@ func (w *Webhook) authorize(req *http.Request, m Message, now time.Time) error {
 		req.Header.Set(credential.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
 		req.Header.Set(credential.HeaderSignature, credential.Sign(keys, m.ID, now, m.Body))
 	}
+
 	return nil
 }

@@ -67,6 +67,7 @@ func Check(ctx context.Context, cfg Config) []Finding {
 	c.lease(f)
 	c.events(ctx, f.root)
 	c.after()
+
 	return c.found
 }
 
@@ -166,6 +167,7 @@ func askWriter(r *rootfs.Root, rel string) (rootfs.Writer, error) {
 		return rootfs.UnknownWriter, err
 	}
 	defer f.Close()
+
 	return f.Writer()
 }
 
@@ -214,6 +216,7 @@ func countFolders(ctx context.Context, dir string) int {
 		}
 		return nil
 	})
+
 	return n
 }
 

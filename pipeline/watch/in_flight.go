@@ -43,6 +43,7 @@ func (f *inFlight) admit() (ok bool, again <-chan struct{}) {
 		f.running++
 		return true, nil
 	}
+
 	return false, f.waitLocked()
 }
 
@@ -113,6 +114,7 @@ func (f *inFlight) add(id, name string, since time.Time) bool {
 	if !known {
 		f.files[id] = inFlightFile{name: name, since: since}
 	}
+
 	return !known
 }
 
@@ -128,6 +130,7 @@ func (f *inFlight) has(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, ok := f.files[id]
+
 	return ok
 }
 
@@ -186,6 +189,7 @@ func (f *inFlight) ids() []string {
 	for id := range f.files {
 		ids = append(ids, id)
 	}
+
 	return ids
 }
 
@@ -212,6 +216,7 @@ func (f *inFlight) waitLocked() <-chan struct{} {
 	if f.changed == nil {
 		f.changed = make(chan struct{})
 	}
+
 	return f.changed
 }
 
@@ -236,5 +241,6 @@ func (f *inFlight) summary() (n int, oldest time.Time, held string) {
 	if n = len(f.files); held == "" && n+f.reserved >= f.max {
 		held = fmt.Sprintf("max_in_flight: %d files are claimed and unfinished", n)
 	}
+
 	return n, oldest, held
 }

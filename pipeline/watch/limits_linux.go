@@ -48,5 +48,6 @@ func eventLimits(folders int) limits {
 	if folders == 0 && l.fix == "" { // no instance available: other processes have used them up
 		l.fix = fmt.Sprintf("sysctl fs.inotify.max_user_instances=%d", max(2*instances, goodInstances))
 	}
+
 	return l
 }

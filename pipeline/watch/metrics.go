@@ -59,6 +59,7 @@ func newMetrics(reg prometheus.Registerer, source string) *metrics {
 			Namespace: "backburn", Subsystem: "watch", Name: name, Help: help, Buckets: buckets,
 		}, []string{"source"})).WithLabelValues(source)
 	}
+
 	return &metrics{
 		pending:       gauge("pending_files", "Names in memory that are not yet judged or taken; the folder may hold more."),
 		inFlight:      gauge("in_flight_files", "Files claimed and not yet finished."),
@@ -93,5 +94,6 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	if err != nil {
 		panic(err) // same name with different labels: a bug in this file
 	}
+
 	return c
 }

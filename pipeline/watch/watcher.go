@@ -133,6 +133,7 @@ func New(cfg Config, intake Intake, outcomes Outcomes, objects Objects, opts ...
 	w.health.files(w.troubles, w.start)
 	w.cautious.anchor(0)
 	w.cautious.anchor(w.clock())
+
 	return w, nil
 }
 

@@ -51,6 +51,7 @@ func ReadHeaders(file string) ([]Header, error) {
 		}
 		headers = append(headers, Header{name, auth.NewSecret(value)})
 	}
+
 	return headers, nil
 }
 
@@ -63,6 +64,7 @@ func ReadBearer(file string) (auth.Secret, error) {
 	if err == nil && !httpguts.ValidHeaderFieldValue(token.Reveal()) {
 		err = errors.New("the token contains characters that a header cannot have")
 	}
+
 	return token, err
 }
 
@@ -110,6 +112,7 @@ func ReadKeys(file string) ([]auth.Secret, error) {
 		}
 		keys = append(keys, auth.NewSecret(string(key)))
 	}
+
 	return keys, nil
 }
 
@@ -122,5 +125,6 @@ func Sign(keys []auth.Secret, id string, now time.Time, body []byte) string {
 		mac.Write(body)
 		signatures = append(signatures, "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	}
+
 	return strings.Join(signatures, " ")
 }

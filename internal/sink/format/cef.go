@@ -56,6 +56,7 @@ func (e event) cef() string {
 		}
 	}
 	add("outcome", e.ecsOutcome())
+
 	return b.String()
 }
 
@@ -73,6 +74,7 @@ func (e event) cefName() string {
 	case "report":
 		return "WildFire report: " + e.Data.Verdict
 	}
+
 	return "WildFire verdict: " + e.Data.Verdict
 }
 
@@ -94,6 +96,7 @@ func cefValue(key string, v any) string {
 	case string:
 		return cefText(cut(v, limit))
 	}
+
 	return ""
 }
 
@@ -106,6 +109,7 @@ func cut(s string, limit int) string {
 		}
 		n++
 	}
+
 	return s
 }
 
@@ -125,6 +129,7 @@ func cefText(s string) string {
 			b.WriteRune(visible(r))
 		}
 	}
+
 	return b.String()
 }
 
@@ -137,6 +142,7 @@ func cefHeader(s string) string {
 		}
 		b.WriteRune(visible(r))
 	}
+
 	return b.String()
 }
 
@@ -145,5 +151,6 @@ func visible(r rune) rune {
 	if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 		return ' '
 	}
+
 	return r
 }

@@ -54,6 +54,7 @@ func Document() []byte {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.field, paths(r.ecs), paths(r.ocsf), cef, r.note)
 	}
 	b.WriteString(documentTail)
+
 	return []byte(b.String())
 }
 
@@ -74,6 +75,7 @@ func paths(list []string) string {
 		}
 		all = append(all, code(b.String()))
 	}
+
 	return strings.Join(all, ", ")
 }
 
@@ -81,5 +83,6 @@ func code(s string) string {
 	if s == "" {
 		return ""
 	}
+
 	return "`" + s + "`"
 }

@@ -30,6 +30,7 @@ func parse(body []byte, product string) (event, error) {
 		return e, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	e.simulated = extensions.Simulated
+
 	return e, nil
 }
 
@@ -42,6 +43,7 @@ func extension(name string) string {
 	if i <= 0 {
 		return ""
 	}
+
 	return name[i+1:]
 }
 
@@ -66,6 +68,7 @@ func SeverityOf(e results.Event) Severity {
 	if e.Type == results.Submitted {
 		return Severity{CEF: 1, OCSF: 1, Syslog: 6}
 	}
+
 	return Severity{CEF: 3, OCSF: 2, Syslog: 4} // a failure, or a verdict that this version does not know
 }
 
@@ -109,6 +112,7 @@ func (e event) summary() string {
 		}
 		return "WildFire report about " + e.subject()
 	}
+
 	return "WildFire verdict on " + e.subject() + ": " + e.Data.Verdict
 }
 
@@ -117,6 +121,7 @@ func (e event) found() results.Report {
 	if e.Data.Report == nil {
 		return results.Report{}
 	}
+
 	return *e.Data.Report
 }
 
@@ -127,6 +132,7 @@ func (e event) subject() string {
 			return s
 		}
 	}
+
 	return e.Data.JobID
 }
 
@@ -135,6 +141,7 @@ func (e event) act() results.Audit {
 	if e.Data.Audit == nil {
 		return results.Audit{}
 	}
+
 	return *e.Data.Audit
 }
 
@@ -144,6 +151,7 @@ func (e event) actedFrom() (address, host string) {
 	if _, err := netip.ParseAddr(from); err == nil {
 		return from, ""
 	}
+
 	return "", from
 }
 
@@ -160,5 +168,6 @@ func (e event) auditSummary() string {
 	if what == "" {
 		what = string(a.Action)
 	}
+
 	return fmt.Sprintf("Audit: %s, by %s: %s", what, a.By, a.Status)
 }

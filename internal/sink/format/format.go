@@ -34,6 +34,7 @@ func (n Name) ContentType() string {
 	case CEF:
 		return "text/plain; charset=utf-8"
 	}
+
 	return "application/json"
 }
 
@@ -60,6 +61,7 @@ func (n Name) Encode(body []byte, product string) ([]byte, error) {
 	case CEF:
 		return []byte(e.cef()), nil
 	}
+
 	return nil, fmt.Errorf("unknown format %q", n)
 }
 
@@ -71,5 +73,6 @@ func encodeJSON(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
+
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -67,6 +67,7 @@ func (e event) ecs() document {
 	if e.simulated {
 		d.set("tags", []string{"simulated"})
 	}
+
 	return d
 }
 
@@ -77,6 +78,7 @@ func ecsLabels(metadata map[string]string) map[string]string {
 	for name, v := range metadata {
 		labels[strings.NewReplacer(".", "_", "*", "_").Replace(name)] = v
 	}
+
 	return labels
 }
 
@@ -87,6 +89,7 @@ func (e event) ecsKind() string {
 	case e.malicious():
 		return "alert"
 	}
+
 	return "event"
 }
 
@@ -94,6 +97,7 @@ func (e event) ecsTypes() []string {
 	if e.Type == results.Audited {
 		return []string{"change"}
 	}
+
 	return []string{"info"}
 }
 
@@ -108,6 +112,7 @@ func (e event) ecsCategory() []string {
 	if e.Data.URL != "" {
 		return append(categories, "web")
 	}
+
 	return append(categories, "file")
 }
 
@@ -118,6 +123,7 @@ func (e event) ecsOutcome() string {
 	case e.Type == results.Submitted, status == results.AuditRequested:
 		return "unknown"
 	}
+
 	return "success"
 }
 
@@ -213,6 +219,7 @@ func (e event) ocsf() document {
 	}
 	e.ocsfFile(d, class)
 	e.ocsfObservables(d)
+
 	return d
 }
 
@@ -227,6 +234,7 @@ func ocsfPath(class int, path string) string {
 	if path == "finding_info.uid" {
 		return "scan.uid"
 	}
+
 	return path
 }
 
@@ -297,6 +305,7 @@ func (e event) auditActivity() int {
 	case results.AuditPause, results.AuditResume:
 		return apiUpdate
 	}
+
 	return apiOther
 }
 
@@ -308,5 +317,6 @@ func (e event) ocsfStatus() int {
 	case results.AuditFailed:
 		return statusFailure
 	}
+
 	return statusUnknown
 }

@@ -277,6 +277,7 @@ func (e event) job() string {
 	if e.Data.JobID == "" {
 		return ""
 	}
+
 	return e.Data.Source + "/" + e.Data.JobID
 }
 
@@ -285,6 +286,7 @@ func (e event) fault() results.Error {
 	if e.Data.Error == nil {
 		return results.Error{}
 	}
+
 	return *e.Data.Error
 }
 
@@ -294,6 +296,7 @@ func (e event) behaviors() []string {
 	for _, b := range e.found().Behaviors {
 		texts = append(texts, b.Text)
 	}
+
 	return texts
 }
 
@@ -305,6 +308,7 @@ func (e event) dropped() []string {
 			hashes = append(hashes, f.SHA256)
 		}
 	}
+
 	return hashes
 }
 
@@ -352,6 +356,7 @@ func given(v any) bool {
 	case []string:
 		return len(v) > 0
 	}
+
 	return true
 }
 
@@ -374,5 +379,6 @@ func put(node any, path []string, v any) any {
 		object = map[string]any{}
 	}
 	object[path[0]] = put(object[path[0]], path[1:], v)
+
 	return object
 }

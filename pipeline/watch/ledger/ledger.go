@@ -73,6 +73,7 @@ func (r Record) Encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Ctime))
 	b = append(b, r.SHA256[:]...)
 	b = append(b, r.ID...)
+
 	return append(b, r.Rel...)
 }
 
@@ -168,6 +169,7 @@ func (l *Ledger) open() error {
 		return fmt.Errorf("open the ledger %s in %s: %w", fileName, l.root.Name(), err)
 	}
 	l.db = db
+
 	return nil
 }
 
@@ -186,6 +188,7 @@ func (l *Ledger) Get(i rootfs.Identity) (r Record, ok bool) {
 		r, ok = DecodeRecord(tx.Bucket(filesBucket).Get(Key(i)))
 		return nil
 	})
+
 	return r, ok
 }
 
@@ -196,6 +199,7 @@ func (l *Ledger) batch(f func(tx *bolt.Tx) error) error {
 	if err := l.db.Batch(f); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
+
 	return nil
 }
 
@@ -228,6 +232,7 @@ func (l *Ledger) Finished(id string, now time.Time) (wasOpen bool, err error) {
 		}
 		return tx.Bucket(finalBucket).Put([]byte(id), timeKey(now))
 	})
+
 	return wasOpen, err
 }
 
@@ -239,6 +244,7 @@ func (l *Ledger) IsOpen(id string) (open bool) {
 		open = tx.Bucket(openBucket).Get([]byte(id)) != nil
 		return nil
 	})
+
 	return open
 }
 
@@ -253,6 +259,7 @@ func (l *Ledger) OpenJobs() (map[string]time.Time, error) {
 			return nil
 		})
 	})
+
 	return jobs, err
 }
 
@@ -308,6 +315,7 @@ func keyTime(b []byte) time.Time {
 	if len(b) != 8 {
 		return time.Time{}
 	}
+
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()
 }
 
@@ -373,6 +381,7 @@ func (l *Ledger) prune(gone [][]byte) error {
 	if err != nil || len(gone)+len(stale) == 0 {
 		return err
 	}
+
 	return l.batch(func(tx *bolt.Tx) error {
 		for _, k := range gone {
 			if err := tx.Bucket(filesBucket).Delete(k); err != nil {
@@ -420,5 +429,6 @@ func (l *Ledger) shrink() error {
 	if err := l.db.Close(); err != nil {
 		return err
 	}
+
 	return l.open()
 }

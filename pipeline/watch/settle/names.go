@@ -33,6 +33,7 @@ func compileGlob(pattern string) glob {
 	case strings.HasSuffix(pattern, "*") && !strings.ContainsAny(pattern[:len(pattern)-1], special):
 		return glob{pattern, globPrefix, pattern[:len(pattern)-1]}
 	}
+
 	return glob{pattern, globMatch, ""}
 }
 
@@ -48,6 +49,7 @@ func (g glob) match(name string) bool {
 		return strings.HasSuffix(name, g.text)
 	}
 	ok, _ := path.Match(g.pattern, name) // the pattern was checked by Config.Validate
+
 	return ok
 }
 
@@ -71,6 +73,7 @@ func CompileGlobs(patterns []string, fold bool) Globs {
 			l.names = append(l.names, compileGlob(p))
 		}
 	}
+
 	return l
 }
 
@@ -97,6 +100,7 @@ func (l Globs) Match(rel string) bool {
 			}
 		}
 	}
+
 	return false
 }
 
@@ -127,6 +131,7 @@ func CheckDoneFile(setting string) error {
 	case d.fixed == "" && d.before == "" && d.after == "" && !d.noExt:
 		return errors.New("a file cannot be its own done file")
 	}
+
 	return nil
 }
 
@@ -158,6 +163,7 @@ func (d DoneFile) Of(rel string) string {
 	if d.noExt {
 		base = strings.TrimSuffix(base, path.Ext(base))
 	}
+
 	return dir + d.before + base + d.after
 }
 
@@ -176,5 +182,6 @@ func (d DoneFile) Is(rel string) (ok bool, of string) {
 	if d.noExt {
 		return true, ""
 	}
+
 	return true, dir + name
 }

@@ -32,6 +32,7 @@ func NewID(now time.Time, tag string) string {
 	encode32(b[:timeLen], uint64(now.UnixMilli()))
 	encode32(b[timeLen:idLen-tagLen], binary.BigEndian.Uint64(random[:]))
 	copy(b[idLen-tagLen:], tag)
+
 	return string(b[:])
 }
 
@@ -52,6 +53,7 @@ func decode32(s string) (v uint64, ok bool) {
 		}
 		v = v<<5 | uint64(d)
 	}
+
 	return v, true
 }
 
@@ -63,6 +65,7 @@ func ValidID(s string) bool {
 	}
 	_, ok1 := decode32(s[:timeLen])
 	_, ok2 := decode32(s[timeLen:])
+
 	return ok1 && ok2
 }
 
@@ -83,6 +86,7 @@ func dirTag(dir string, probe int) string {
 	sum := sha256.Sum256([]byte(dir))
 	var b [tagLen]byte
 	encode32(b[:], binary.BigEndian.Uint64(sum[:])+uint64(probe))
+
 	return string(b[:])
 }
 
@@ -116,6 +120,7 @@ func SplitName(name string) (id, base string, whole, ok bool) {
 		return "", "", false, false
 	}
 	base = name[idLen+1:]
+
 	return name[:idLen], base, !strings.HasPrefix(base, HashedName), true
 }
 

@@ -79,6 +79,7 @@ func (p *Paths) Forget(id string) error {
 	if rootfs.IsGone(err) {
 		return nil
 	}
+
 	return err
 }
 
@@ -94,6 +95,7 @@ func (p *Paths) Found(id, base string, whole bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	return path.Join(dir, base), nil
 }
 
@@ -102,6 +104,7 @@ func (p *Paths) drop(tag, dir string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.tags, dir)
+
 	return p.Forget(tag)
 }
 
@@ -116,6 +119,7 @@ func (p *Paths) read(name string) (string, error) {
 	if text, _ := pipeline.Name(rel); !fs.ValidPath(text) || rel == "." {
 		return "", fmt.Errorf("%s/%s does not contain a path", pathsDir, name)
 	}
+
 	return rel, nil
 }
 
