@@ -20,7 +20,6 @@ var unmended = map[string]bool{
 	"pipeline/doc.go":                       true,
 	"wildfire/doc.go":                       true,
 	"wildfire/wildfiretest/clients_test.go": true,
-	"wildfire/wildfiretest/report.go":       true,
 	"wildfire/wildfiretest/server_test.go":  true,
 	"wildfire/wildfiretest/submit.go":       true,
 }

@@ -127,9 +127,9 @@ func named(names []string) *past {
 	return p
 }
 
-// Nothing keeps anybody from using the page: at a glance, searching, at one file, with and without
-// data, while NATS is unreachable, in light and dark, with the colors of a person's own, at 200 %, on
-// every screen.
+// The page is accessible in every state: the overview, the search and one file; with and without
+// data; while NATS is unreachable; in light and dark mode, with custom colors, at 200 %, and on
+// every screen size.
 func TestPageIsForEverybody(t *testing.T) {
 	t.Parallel()
 	script := needAxe(t)

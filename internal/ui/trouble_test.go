@@ -257,8 +257,8 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 }
 
-// A page that is opened while NATS is unreachable shows the process's own parts, and says of the rest that
-// it is not known. It says nothing untrue.
+// A page that is opened while NATS is unreachable shows the process's own parts, and says that the
+// rest is unknown.
 func TestPageOfAProcessWithoutNATS(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
