@@ -116,7 +116,7 @@ func TestExitCodes(t *testing.T) {
 		"defaults":          {config.Problems{{Key: "k", Message: "m"}, {Key: "l", Message: "n"}}, 2, "tool: k: m\ntool: l: n\n"},
 		"a part failed":     {errors.New("3 of 5 files could not be read"), 3, "tool: 3 of 5 files could not be read\n"},
 		"nobody answers":    {fmt.Errorf("connect: %w", natsconn.ErrUnreachable), 4, "tool: connect: no NATS server answers\n"},
-		"folder unusable":   {fmt.Errorf("watch in: %w", watch.ErrUnusable), 2, "tool: watch in: this cannot work\nSee `tool --help`.\n"},
+		"folder unusable":   {fmt.Errorf("watch in: %w", watch.ErrUnusable), 2, "tool: watch in: the folder cannot be watched as configured\nSee `tool --help`.\n"},
 		"no JetStream":      {queue.ErrUnavailable, 4, "tool: JetStream is not available\n"},
 		"address in use":    {httpserver.ErrListen, 4, "tool: cannot listen on the address\n"},
 		"refused":           {natsconn.ErrRefused, 4, "tool: the NATS server refuses the credentials\n"},

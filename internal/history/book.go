@@ -150,7 +150,7 @@ func (b *Book) keep(e results.Event, seq uint64) {
 
 	name := d.Filename
 	if name != "" && path.Base(d.Path) == name {
-		name = "" // the path says it
+		name = "" // the path ends with it
 	}
 	message := ""
 	if d.Error != nil {

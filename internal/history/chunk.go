@@ -234,7 +234,7 @@ func (c *chunk) begins(i int, w word) bool {
 	return r.hashed && w.begins(&r.sha256)
 }
 
-// few is up to how many entries are checked one by one, instead of searching the whole chunk.
+// few is the largest number of entries that are checked one by one instead of searching the chunk.
 const few = chunkEvents / 4
 
 // narrow removes the marks of entries that find would not mark.

@@ -26,8 +26,8 @@ type Took struct {
 type Overview struct {
 	Hours   []Hour    `json:"hours"` // every hour up to the current one, the oldest first
 	Took    Took      `json:"took"`
-	Sources []string  `json:"sources"`        // that have events
-	Events  int       `json:"events"`         // that can be searched
+	Sources []string  `json:"sources"`        // sources with events
+	Events  int       `json:"events"`         // searchable events
 	From    time.Time `json:"from,omitzero"`  // time of the oldest of them
 	Older   bool      `json:"older"`          // the stream had older ones
 	Last    uint64    `json:"last,omitempty"` // sequence of the newest event

@@ -91,7 +91,7 @@ func (b *Book) matcher(q Query) *matcher {
 	return m
 }
 
-// numbers returns the set of the numbers of names.
+// numbers returns the set of the names' numbers.
 func (b *Book) numbers(list []string) []bool {
 	if len(list) == 0 {
 		return nil

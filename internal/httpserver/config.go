@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Config configures a listener and its limits. It becomes part of the configuration table of the
-// listener's user.
+// Config configures a listener and its limits. Its keys are in the configuration table of the part
+// that owns the listener.
 type Config struct {
 	Listen        string   `toml:"listen" doc:"Address as host:port. Empty: off."`
 	WebConfigFile string   `toml:"web_config_file" own:"keys" doc:"TLS, client certificates and basic authentication: the web configuration file of the Prometheus exporter toolkit. It is read again for every connection. Empty: none of them."`

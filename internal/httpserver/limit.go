@@ -219,7 +219,7 @@ func clientOf(a net.Addr) netip.Addr {
 	}
 	addr := at.Addr().Unmap().WithZone("")
 	if addr.Is6() {
-		prefix, _ := addr.Prefix(64) // an IPv6 address always has 64 bits
+		prefix, _ := addr.Prefix(64) // cannot fail: IPv6 addresses are longer
 		return prefix.Addr()
 	}
 

@@ -61,7 +61,7 @@ var ErrListen = errors.New("cannot listen on the address")
 
 // most returns the maximum number of connections.
 func (s *Server) most() int {
-	const share = 4 // of the files that the process may open; the rest is for its other work
+	const share = 4 // connections may use 1/share of the files that the process may open
 	files := openFiles() / share
 	if files == 0 || files > uint64(s.cfg.MaxConnections) {
 		return s.cfg.MaxConnections

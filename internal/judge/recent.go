@@ -24,7 +24,7 @@ type verdict struct {
 
 const (
 	recentFor  = 5 * time.Second // a changed verdict is noticed after this time
-	recentMost = 8192            // of a generation
+	recentMost = 8192            // verdicts in one generation
 )
 
 // get returns a verdict that was read recently.

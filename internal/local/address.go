@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// unixPrefix begins the address of a unix socket.
+// unixPrefix begins the address of a Unix socket.
 const unixPrefix = "unix:"
 
-// maxSocketPath is the longest name that the systems allow for a socket, in bytes, less what the
-// name of a new socket adds before it is put in place.
+// maxSocketPath is the maximum length of a socket's path in bytes, minus the suffix that a new
+// socket has until it is renamed.
 const maxSocketPath = 104 - len(newSuffix)
 
-// Rule says what Valid accepts, for messages.
+// Rule describes what Valid accepts, for messages.
 const Rule = `a unix socket such as "unix:/run/backburn/clamd.sock", an address of this machine such as "127.0.0.1:3310", or "" for none`
 
-// Valid reports whether an address can be listened on: "unix:" and an absolute path, or a loopback
+// Valid reports whether an address can be listened on: "unix:" with an absolute path, or a loopback
 // address with a port. "" means none, and is valid.
 func Valid(address string) bool {
 	if address == "" {
@@ -39,8 +39,8 @@ func Valid(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// SocketPath is the path of an address that names a unix socket.
+// SocketPath returns the path of a Unix socket's address.
 func SocketPath(address string) (string, bool) { return strings.CutPrefix(address, unixPrefix) }
 
-// newSuffix ends the name of a socket until it has its mode.
+// newSuffix is appended to the name of a socket until it has its mode.
 const newSuffix = ".new"

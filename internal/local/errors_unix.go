@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// refused reports whether nobody listens on a socket that is there.
+// refused reports whether the error means that nobody listens on an existing socket.
 func refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
-// exhausted reports whether a connection could not be accepted for want of resources, or was given
-// up by its peer.
+// exhausted reports whether the error means that a connection could not be accepted for lack of
+// resources, or was aborted by its peer.
 func exhausted(err error) bool {
 	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
 		if errors.Is(err, e) {

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// refused reports whether nobody listens on a socket that is there.
+// refused reports whether the error means that nobody listens on an existing socket.
 func refused(err error) bool { return errors.Is(err, windows.WSAECONNREFUSED) }
 
-// exhausted reports whether a connection could not be accepted for want of resources, or was given
-// up by its peer.
+// exhausted reports whether the error means that a connection could not be accepted for lack of
+// resources, or was aborted by its peer.
 func exhausted(err error) bool {
 	return errors.Is(err, windows.WSAEMFILE) || errors.Is(err, windows.WSAENOBUFS) || errors.Is(err, windows.WSAECONNABORTED)
 }

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// Config is what a Listener is made with. Every field is required.
+// Config configures a Listener. All fields are required.
 type Config struct {
 	Address string      // see Valid
-	Mode    fs.FileMode // of a unix socket: who may write may connect
-	Limit   int         // connections at a time
+	Mode    fs.FileMode // of a Unix socket; write permission allows connecting
+	Limit   int         // maximum number of connections at a time
 }
 
 // ErrListen is matched by the error of Listen if the address is not available.
@@ -25,11 +25,11 @@ var ErrListen = errors.New("cannot listen on the address")
 // Listener accepts connections of this machine. It is safe for concurrent use.
 type Listener struct {
 	inner  net.Listener
-	remove func()        // what it put into the file system
+	remove func()        // removes the socket
 	slots  chan struct{} // one for each connection
 	closed chan struct{}
 	once   sync.Once
-	silent atomic.Bool // nothing more is read
+	silent atomic.Bool // Interrupt was called
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -43,7 +43,7 @@ type Conn struct {
 	once sync.Once
 }
 
-// Listen opens the address. The caller closes the listener.
+// Listen opens the listener. The caller closes it.
 func Listen(cfg Config) (*Listener, error) {
 	l := &Listener{
 		remove: func() {},
@@ -66,8 +66,8 @@ func Listen(cfg Config) (*Listener, error) {
 	return l, nil
 }
 
-// listenUnix makes a socket under another name and renames it when it has its mode, so that at no
-// time somebody may connect whom the mode excludes.
+// listenUnix creates a socket under a temporary name and renames it once it has its mode. Otherwise
+// users that the mode excludes could connect before the mode is set.
 func listenUnix(path string, mode fs.FileMode) (net.Listener, func(), error) {
 	if err := replaceable(path); err != nil {
 		return nil, nil, err
@@ -98,7 +98,7 @@ func listenUnix(path string, mode fs.FileMode) (net.Listener, func(), error) {
 		return nil, nil, err
 	}
 
-	remove := func() { // unless another process has put its own there
+	remove := func() { // unless another process has replaced it
 		if now, err := os.Lstat(path); err == nil && os.SameFile(now, info) {
 			_ = os.Remove(path)
 		}
@@ -115,11 +115,11 @@ type named struct {
 
 func (n named) Addr() net.Addr { return &net.UnixAddr{Name: n.path, Net: "unix"} }
 
-// answerTime is how long the owner of a socket may take to accept.
+// answerTime is how long the owner of a socket may take to accept a connection.
 const answerTime = 2 * time.Second
 
-// replaceable reports why a path cannot be used: something is there that is no socket, or whose
-// owner lives.
+// replaceable returns an error if the path cannot be used: it is not a socket, or the socket's
+// owner is alive.
 func replaceable(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -128,26 +128,26 @@ func replaceable(path string) error {
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSocket == 0:
-		return fmt.Errorf("%s is there, and is no socket", path)
+		return fmt.Errorf("%s exists and is not a socket", path)
 	}
 
 	c, err := net.DialTimeout("unix", path, answerTime) //nolint:noctx // bounded
 	if err == nil {
 		_ = c.Close()
-		return fmt.Errorf("a process serves %s already", path)
+		return fmt.Errorf("a process is already listening on %s", path)
 	}
 	if !refused(err) { // its backlog may be full, or this user may not connect
-		return fmt.Errorf("whether a process serves %s is not known: %w", path, err)
+		return fmt.Errorf("cannot tell whether a process is listening on %s: %w", path, err)
 	}
 
 	return nil
 }
 
-// Addr is the address that it listens on.
+// Addr returns the address of the listener.
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
-// Accept waits for the next connection while there are fewer than the limit; the connection is of
-// type *Conn. After Close its error matches net.ErrClosed.
+// Accept waits for the next connection while the number of connections is below the limit. The
+// connection has the type *Conn. After Close the error matches net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
@@ -165,7 +165,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 
-		select { // no file descriptors: those in use come back
+		select { // no file descriptors left: wait until some are closed
 		case <-time.After(pause):
 		case <-l.closed:
 			<-l.slots
@@ -186,7 +186,7 @@ func (l *Listener) track(inner net.Conn) *Conn {
 	return c
 }
 
-// Close closes the connection and frees its place.
+// Close closes the connection and frees its slot.
 func (c *Conn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
@@ -197,7 +197,7 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// SetReadDeadline sets the deadline, unless nothing more is read: see Interrupt.
+// SetReadDeadline sets the deadline, unless Interrupt was called.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	err := c.Conn.SetReadDeadline(t)
 	if c.l.silent.Load() {
@@ -209,7 +209,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 
 var longAgo = time.Unix(1, 0)
 
-// Interrupt ends the reading on all connections, now and later, as a deadline that passed. Answers
+// Interrupt makes reads on all connections fail, now and later, like an expired deadline. Answers
 // can still be written.
 func (l *Listener) Interrupt() {
 	l.silent.Store(true)
@@ -229,7 +229,7 @@ func (l *Listener) forget(c *Conn) {
 	<-l.slots
 }
 
-// Open is how many connections are open.
+// Open returns the number of open connections.
 func (l *Listener) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -237,8 +237,8 @@ func (l *Listener) Open() int {
 	return len(l.conns)
 }
 
-// Close stops listening, and removes the socket. Connections stay open. It may be called more than
-// once.
+// Close stops listening and removes the socket. Open connections stay open. It may be called more
+// than once.
 func (l *Listener) Close() error {
 	var err error
 	l.once.Do(func() {
@@ -250,8 +250,8 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// Drain waits until the servers of all connections have closed them, which they are asked to do by
-// then in other ways. When ctx ends, reads and writes fail, and it goes on waiting.
+// Drain waits until all connections are closed. The caller must already have told their servers to
+// close them. When ctx ends, reads and writes fail, and Drain continues to wait.
 func (l *Listener) Drain(ctx context.Context) {
 	for {
 		l.mu.Lock()
@@ -268,7 +268,7 @@ func (l *Listener) Drain(ctx context.Context) {
 		}
 		l.mu.Lock()
 		for c := range l.conns {
-			_ = c.Conn.Close() // its place is freed by whoever serves it
+			_ = c.Conn.Close() // its server frees the slot
 		}
 		l.mu.Unlock()
 		ctx = context.WithoutCancel(ctx)

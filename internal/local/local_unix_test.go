@@ -51,11 +51,12 @@ func TestSocketHasItsMode(t *testing.T) {
 		t.Error(err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) > 0 {
-		t.Errorf("%v stays: %v", left, err)
+		t.Errorf("left over: %v: %v", left, err)
 	}
 }
 
-// A socket whose process was killed is replaced; one that is served, and what is no socket, is not.
+// A socket whose process was killed is replaced. A socket with a live process, and a file that is
+// not a socket, are not.
 func TestStaleSocket(t *testing.T) {
 	t.Parallel()
 	path := socket(t)
@@ -66,7 +67,7 @@ func TestStaleSocket(t *testing.T) {
 	stale.SetUnlinkOnClose(false)
 	cfg := local.Config{Address: "unix:" + path, Mode: 0o600, Limit: 1}
 	if l, err := local.Listen(cfg); !errors.Is(err, local.ErrListen) {
-		t.Fatalf("beside one that is served: %v, %v", l, err)
+		t.Fatalf("while another process listens: %v, %v", l, err)
 	}
 	_ = stale.Close()
 	first := listen(t, path, 1)
@@ -125,7 +126,7 @@ func TestLimitAndDrain(t *testing.T) {
 		accepted <- err
 	}()
 	_ = ours[0].Close()
-	_ = ours[0].Close() // frees one place alone
+	_ = ours[0].Close() // frees only one slot
 	if err := <-accepted; err != nil || l.Open() != 2 {
 		t.Errorf("%d open: %v", l.Open(), err)
 	}
@@ -138,7 +139,7 @@ func TestLimitAndDrain(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 
-	// Whoever reads is interrupted; whoever does not end is closed by the end of the time.
+	// A blocked read is interrupted. A connection that is not closed in time is closed by Drain.
 	read := make(chan error, 1)
 	go func() {
 		_, err := ours[1].Read(make([]byte, 1))

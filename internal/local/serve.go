@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Serve serves each connection on a goroutine of its own until ctx ends. Then it calls closing, which
-// has those who wait answered, and gives what is under way the grace time; kill ends the rest. It returns
-// when no connection is left, nil when it was ctx that ended it. Call it once.
+// Serve serves each connection on its own goroutine until ctx ends. It then calls closing, which
+// must answer waiting clients, and gives running requests the grace period; kill ends the rest.
+// Serve returns once all connections are closed; the error is nil if ctx ended. It must be called
+// only once.
 func (l *Listener) Serve(ctx context.Context, grace time.Duration, closing, kill func(), serve func(*Conn)) error {
 	served := make(chan error, 1)
 	go func() { served <- l.acceptAll(serve) }()

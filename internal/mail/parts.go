@@ -49,7 +49,7 @@ func (w *walker) entity(h *header, body io.Reader, number string, depth int) err
 	if w.seen++; w.seen > maxEntities {
 		return errTooManyParts
 	}
-	if h.cut { // its type is not reliable
+	if h.cut { // the header was truncated, so its type is not reliable
 		return w.leaf(h, body, number)
 	}
 	encoding := h.get("content-transfer-encoding")

@@ -13,7 +13,6 @@ var unmended = map[string]bool{
 	"internal/cli/app.go":                   true,
 	"internal/config/simulate.go":           true,
 	"internal/config/simulate_test.go":      true,
-	"internal/local/serve.go":               true,
 	"internal/ui/act_test.go":               true,
 	"internal/ui/api.go":                    true,
 	"internal/ui/site_test.go":              true,

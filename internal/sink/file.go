@@ -19,7 +19,7 @@ import (
 type FileConfig struct {
 	Path       string
 	Mode       fs.FileMode // of new files
-	MaxSize    int64       // in bytes; a larger file is renamed with a timestamp. 0: never, because logrotate does it
+	MaxSize    int64       // in bytes; a larger file is renamed with a timestamp. 0: never, for use with logrotate
 	MaxBackups int         // rotated files to keep; 0: all
 }
 

@@ -154,7 +154,7 @@ func newMetrics(name string, s *state) *metrics {
 	return m
 }
 
-// register shows the metrics on reg: all, or none of them.
+// register registers all metrics on reg, or none.
 func (m *metrics) register(reg prometheus.Registerer) error {
 	for i, c := range m.all {
 		if err := reg.Register(c); err != nil {

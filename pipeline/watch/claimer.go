@@ -23,7 +23,7 @@ type claimer interface {
 	// files.
 	recover(ctx context.Context, minAge time.Duration) error
 
-	// republish publishes again the claimed files with these ids, whose jobs the queue has lost. It
+	// republish publishes again the claimed files with these IDs, whose jobs the queue has lost. It
 	// returns how many there were.
 	republish(ctx context.Context, ids []string) (n int, err error)
 

@@ -100,7 +100,7 @@ func (f *folder) store(ctx context.Context, st rootfs.State, job *pipeline.Job, 
 	return nil
 }
 
-// objectName returns the name of a job's contents in the object store. It contains the folder's id,
+// objectName returns the name of a job's contents in the object store. It contains the folder's ID,
 // so that the janitors of two folders do not remove each other's objects.
 func (f *folder) objectName(id string) string { return f.objectPrefix() + id }
 

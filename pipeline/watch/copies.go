@@ -18,7 +18,7 @@ type copies struct {
 	minFree int64
 
 	mu    sync.Mutex
-	made  map[string]copied // by the id of the file
+	made  map[string]copied // by the ID of the file
 	total int64             // bytes
 }
 
@@ -94,7 +94,7 @@ func (c *copies) forgetLocked() {
 	}
 }
 
-// rename records that a copy has a new id.
+// rename records that a copy has a new ID.
 func (c *copies) rename(from, to string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -22,8 +22,8 @@ func (f *folder) describes(rel string) bool {
 }
 
 // describesAnother reports whether rel is a description, and not a file to submit. Suricata's JSON
-// files always are descriptions. Other JSON files are only if the file that they would describe
-// exists.
+// files always are descriptions. Other JSON files are descriptions only if the file exists that
+// they would describe.
 func (f *folder) describesAnother(rel string) bool {
 	of, ok := f.kind().Of(rel)
 	if !ok || f.kind() == beside.Suricata {

@@ -34,7 +34,7 @@ type finder struct {
 	done    *settle.DoneFile // nil without one
 	memory  *memory
 	decider *decider // takes files directly when there is no room in memory
-	prefix  string   // the folder's path with a separator, with which event names begin
+	prefix  string   // prefix of event names: the folder's path with a separator
 	recheck func()   // requests a check of the folder
 }
 

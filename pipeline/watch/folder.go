@@ -162,7 +162,7 @@ func (f *folder) leftAlone(ctx context.Context, rel string, err error) {
 	f.troubled(ctx, rel, isOurs, err)
 }
 
-// patience returns how long a recovered file must not have changed if it had not settled before its
+// patience returns how long a claimed file must stay unchanged if it had not settled before its
 // claim.
 func (f *folder) patience(blind bool) time.Duration {
 	if f.remote || blind {

@@ -16,7 +16,7 @@ const slots = 256
 type inFlight struct {
 	mu       sync.Mutex
 	max      int                     // Config.MaxInFlight
-	files    map[string]inFlightFile // claimed and unfinished, by id
+	files    map[string]inFlightFile // claimed and unfinished, by ID
 	reserved int                     // admitted and not yet claimed
 	running  int                     // with a slot, from admit or enter
 	blocked  string                  // why no more files are admitted, or ""
@@ -181,7 +181,7 @@ func (f *inFlight) publishedBefore(t time.Time) []string {
 	return ids
 }
 
-// ids returns the ids of all files.
+// ids returns the IDs of all files.
 func (f *inFlight) ids() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -26,7 +26,7 @@ type keeper struct {
 	sync   *syncer
 }
 
-// keepID derives a job's id from everything that distinguishes this file from others. The name is
+// keepID derives a job's ID from everything that distinguishes this file from others. The name is
 // not included: a file renamed in place is the same file, and a different file with the same name
 // has another inode or birth time. Without a birth time, the ctime is used.
 func (k *keeper) keepID(st rootfs.State, sum [sha256.Size]byte) string {
@@ -149,7 +149,7 @@ func (k *keeper) recover(_ context.Context, minAge time.Duration) error {
 }
 
 // republish removes the files' records, so that the next scan takes them again. They keep their
-// ids.
+// IDs.
 func (k *keeper) republish(_ context.Context, ids []string) (n int, err error) {
 	forgotten, err := k.memory.ledger.Forget(ids)
 	if err != nil {

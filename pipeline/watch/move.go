@@ -72,7 +72,7 @@ func (m *mover) take(ctx context.Context, rel string, f *rootfs.File, st rootfs.
 	m.finish(ctx, c)
 }
 
-// claim renames a file into the spool under a new id. It returns nil if the file was not claimed.
+// claim renames a file into the spool under a new ID. It returns nil if the file was not claimed.
 func (m *mover) claim(ctx context.Context, rel string, f *rootfs.File, st rootfs.State) (*claimedFile, settle.Outcome) {
 	dir, _ := path.Split(rel)
 	tag, err := m.spool.Paths.Tag(path.Clean("/" + dir)[1:])

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// reconcileBatch is how many ids one query to the queue contains.
+// reconcileBatch is how many IDs one query to the queue contains.
 const reconcileBatch = 500
 
 // reconciler publishes claimed files again if the queue has lost their jobs: its store was lost,

@@ -52,10 +52,10 @@ func (m *mover) recover(ctx context.Context, minAge time.Duration) error {
 	return ctx.Err()
 }
 
-// adopt adds a claimed file to those in flight. It returns nil if the file is known already, or so
-// young that another watcher may be about to publish it.
+// adopt adds a claimed file to those in flight, and returns it for publication. It returns nil if
+// the file is known already, or so young that another watcher may be about to publish it.
 func (m *mover) adopt(id, name, base string, whole bool, minAge time.Duration) *claimedFile {
-	// The id is in the future if the clock has been set back.
+	// The ID is in the future if the clock has been set back.
 	if time.Since(spool.IDTime(id)).Abs() < minAge || m.w.inFlight.has(id) {
 		return nil
 	}

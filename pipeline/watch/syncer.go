@@ -21,7 +21,7 @@ const maxSyncPause = 25 * time.Millisecond
 
 // syncer makes changes durable in groups: requests that arrive during a sync share the next one. A
 // claim must be durable before its job is published. Otherwise a power failure could put the file
-// back into the folder, and it would be claimed again under another id.
+// back into the folder, and it would be claimed again under another ID.
 type syncer struct {
 	root     *rootfs.Root // the watched folder
 	spool    *spool.Spool

@@ -79,7 +79,7 @@ func (g *giver) empty(ctx context.Context, dir string, move bool) error {
 	slices.Sort(names) // in the order in which they were claimed
 
 	for _, name := range names {
-		if strings.HasPrefix(name, ".") { // a file that keeps the folder itself
+		if strings.HasPrefix(name, ".") { // a file that keeps the folder from being empty
 			continue
 		}
 		if !move {

@@ -16,8 +16,8 @@ import (
 	"backburn/pipeline/watch/spool"
 )
 
-// ErrUnusable is matched by the errors of Run: faults of a folder or its configuration that do not
-// end by waiting.
+// ErrUnusable is matched by the errors of Run: faults of a folder or its configuration that waiting
+// cannot end.
 var ErrUnusable = spool.ErrUnusable
 
 // Defaults that tests override.

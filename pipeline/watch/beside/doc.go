@@ -7,5 +7,4 @@
 //
 // The package works on names and texts and opens no files. Texts are hostile input: whatever they
 // contain, the result respects the limits of a job.
-// a job, whatever they say.
 package beside

@@ -4,7 +4,6 @@
 // A record is written after its job is published, and the job ID is derived from the file. So a
 // crash in between leads to a repeated publication with the same ID; no job is lost or duplicated.
 // The ledger is a bbolt database in the watcher's spool.
-// in the watcher's spool, opened beneath it.
 package ledger
 
 import (
@@ -323,7 +322,6 @@ func keyTime(b []byte) time.Time {
 // of it is free. there reports whether a record's file is where the record says. A file counts as
 // gone only after an hour: a scan has to find a file that was renamed within the folder, and
 // compare its contents, before its record has the new path.
-// found by a scan, and then has to wait for its turn to be compared.
 func (l *Ledger) Tend(now time.Time, there func(key []byte, r Record) bool) error {
 	var gone [][]byte
 	n, done := 0, false

@@ -6,5 +6,4 @@
 // the next name that is due, looks at the file, and reports the outcome.
 //
 // Whether a process still writes to a file is not decided here; the kernel is asked for that.
-// Whether somebody still writes to a file is not decided here: the kernel knows that.
 package settle

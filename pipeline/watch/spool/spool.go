@@ -25,8 +25,8 @@ import (
 	"backburn/internal/rootfs"
 )
 
-// ErrUnusable is matched by errors that do not end by waiting.
-var ErrUnusable = errors.New("this cannot work")
+// ErrUnusable is matched by errors that waiting cannot end.
+var ErrUnusable = errors.New("the folder cannot be watched as configured")
 
 // Spool is an open spool. Safe for concurrent use until Close.
 type Spool struct {
@@ -213,7 +213,7 @@ func (s *Spool) ForgetBeside(id string) error {
 	return err
 }
 
-// Rename gives a claimed file another id, and returns its new name.
+// Rename gives a claimed file another ID, and returns its new name.
 func (s *Spool) Rename(name, id, newID, rel string) (newName string, err error) {
 	newName = newID + name[len(id):]
 	if err := rootfs.Move(s.Root, Beside+"/"+id, s.Root, Beside+"/"+newID); err != nil && !rootfs.IsGone(err) {
