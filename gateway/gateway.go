@@ -82,7 +82,7 @@ type Gateway struct {
 // queue with the prefix. The caller keeps ownership of the connection.
 func New(ctx context.Context, js jetstream.JetStream, cfg Config) (*Gateway, error) {
 	if !pipeline.ValidSource(cfg.Source) {
-		return nil, pipeline.Invalid("the source %q is not 1 to 32 of a-z 0-9 _ -", cfg.Source)
+		return nil, pipeline.Invalid("the source %q is not %s", cfg.Source, pipeline.SourceRule)
 	}
 
 	publisher, err := queue.AttachPublisher(ctx, js, cmp.Or(cfg.Prefix, "backburn"))

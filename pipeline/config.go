@@ -112,12 +112,7 @@ func DefaultConfig() Config {
 // Check calls bad for each key with an invalid value, with the expected values and the other keys
 // that the rule depends on. It never repeats the value itself.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
-	want := func(ok bool, key, expected string, beside ...string) {
-		if !ok {
-			bad(key, expected, beside...)
-		}
-	}
-
+	want := Wants(bad)
 	want(c.Concurrency >= 1 && c.Concurrency <= 256, "worker.concurrency", "1 to 256")
 	want(c.Rate >= 0 && c.Rate <= 1e6, "worker.rate", "a number from 0 (no limit) to 1000000") // not NaN
 	want(c.Burst >= 1, "worker.burst", "more than 0")
@@ -127,7 +122,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.Lease >= 3*time.Second, "worker.lease", "at least 3s")
 	want(c.ShutdownTimeout > 0, "worker.shutdown_timeout", "more than 0s")
 	for _, source := range slices.Sorted(maps.Keys(c.Roots)) {
-		want(ValidSource(source), "worker.roots", "sources as keys (1 to 32 of a-z, 0-9, _ and -)")
+		want(ValidSource(source), "worker.roots", "sources as keys ("+SourceRule+")")
 		want(c.Roots[source] != "", "worker.roots", "a folder for each source")
 	}
 
@@ -137,7 +132,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want(c.ReservePercent >= 0 && c.ReservePercent < 100, "wildfire.reserve_percent", "0 to 99")
 
 	for _, source := range c.UrgentSources {
-		want(source == anySource || ValidSource(source), "wildfire.urgent_sources", `sources (1 to 32 of a-z, 0-9, _ and -), or "*"`)
+		want(source == anySource || ValidSource(source), "wildfire.urgent_sources", "sources ("+SourceRule+"), or \"*\"")
 	}
 	for _, glob := range c.RefusedKinds {
 		want(doublestar.ValidatePattern(glob), "wildfire.refused_kinds", `globs of MIME types, such as "video/*"`)

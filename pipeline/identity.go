@@ -32,6 +32,9 @@ func ParseRef(s string) (r Ref, ok bool) {
 // Ref returns the identity of the job.
 func (j Job) Ref() Ref { return Ref{Source: j.Source, ID: j.ID} }
 
+// SourceRule describes what ValidSource accepts.
+const SourceRule = "1 to 32 of a-z, 0-9, _ and -"
+
 // ValidSource reports whether s can name a source: [a-z0-9_-]{1,32}, but not the name that events
 // about the whole fleet have in its place.
 func ValidSource(s string) bool {

@@ -20,6 +20,9 @@ const (
 // Priorities lists the lanes, the most urgent first.
 func Priorities() []Priority { return []Priority{Urgent, Normal, Bulk} }
 
+// PriorityRule describes what Valid accepts.
+const PriorityRule = `"urgent", "normal" or "bulk"`
+
 // Valid reports whether p is one of the three lanes.
 func (p Priority) Valid() bool { return p == Urgent || p == Normal || p == Bulk }
 

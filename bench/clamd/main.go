@@ -138,17 +138,16 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 		return "", nil, err
 	}
 
-	s, err := clamd.New(clamd.Config{
-		Listen:      "unix:" + filepath.Join(dir, "clamd"),
-		Mode:        0o600,
-		Connections: 2 * idleConns,
-		Source:      "clamd",
-		Priority:    pipeline.Normal,
-		Unknown:     clamd.UnknownError,
-		MaxStream:   100_000_000,
-		Judge:       judge.New(judge.Config{Queue: q, Intake: q.Publisher(), Memory: pipeline.DefaultConfig().Memory}),
-		Log:         zerolog.Nop(),
-	}, prometheus.NewRegistry())
+	cfg := clamd.DefaultConfig()
+	cfg.Listen = "unix:" + filepath.Join(dir, "clamd")
+	cfg.MaxConnections = 2 * idleConns
+	cfg.Wait = 0
+	cfg.Unknown = clamd.UnknownError
+	s, err := clamd.New(cfg, clamd.Use{
+		Judge:    judge.New(judge.Config{Queue: q, Intake: q.Publisher(), Memory: pipeline.DefaultConfig().Memory}),
+		Registry: prometheus.NewRegistry(),
+		Log:      zerolog.Nop(),
+	})
 	if err != nil {
 		cancel()
 		return "", nil, err

@@ -53,7 +53,7 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 		}
 		return out, cli.Usagef("--reason: expected one of %s, got %q", strings.Join(all, ", "), f.reason)
 	case f.source != "" && f.source != "unknown" && !pipeline.ValidSource(f.source):
-		return out, cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", f.source)
+		return out, cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, f.source)
 	case f.limit < 0:
 		return out, cli.Usagef("--limit: not negative, got %d", f.limit)
 	case f.since > 0:

@@ -51,7 +51,7 @@ The policy treats the files as if they came in messages of --source: their names
 			case priority != "" && !p.submitAs.Valid():
 				return cli.Usagef("--submit: expected urgent, normal or bulk, got %q", priority)
 			case !pipeline.ValidSource(p.source):
-				return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", p.source)
+				return cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, p.source)
 			case p.perDay < 0, p.perDay > 0 && priority == "":
 				return cli.Usagef("--per-day: 0 or more, and with --submit alone")
 			case slices.ContainsFunc(args, isURL):

@@ -80,7 +80,7 @@ type policyTest struct {
 
 func (t *policyTest) check() error {
 	if !pipeline.ValidSource(t.source) {
-		return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", t.source)
+		return cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, t.source)
 	}
 	j := pipeline.Job{Submit: t.submit, Metadata: t.metadata}
 	if err := j.CheckText(); err != nil {

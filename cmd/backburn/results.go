@@ -139,7 +139,7 @@ func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, 
 	}
 	for _, s := range sources {
 		if !pipeline.ValidSource(s) {
-			return f, cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", s)
+			return f, cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, s)
 		}
 	}
 	f.Sources = sources

@@ -43,7 +43,7 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 			case !s.priority.Valid():
 				return cli.Usagef("--priority: expected urgent, normal or bulk, got %q", priority)
 			case !pipeline.ValidSource(s.source):
-				return cli.Usagef("--source: expected 1 to 32 of a-z, 0-9, _ and -, got %q", s.source)
+				return cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, s.source)
 			case slices.Contains(args, "-"):
 				return cli.Usagef("standard input is not read: write the contents to a file, whose name appears in the events (for a file named -, use ./-)")
 			case s.timeout > 0 && !s.wait:

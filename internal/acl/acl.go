@@ -68,7 +68,7 @@ func (o Options) fits(role Role) error {
 	}
 	for _, s := range o.Sources {
 		if !pipeline.ValidSource(s) {
-			return fmt.Errorf("source %q: expected 1 to 32 of a-z, 0-9, _ and -", s)
+			return fmt.Errorf("source %q: expected %s", s, pipeline.SourceRule)
 		}
 	}
 	switch {
@@ -79,7 +79,7 @@ func (o Options) fits(role Role) error {
 	case role == Watcher && len(o.Sources) == 0:
 		return errors.New("a watcher needs the sources of its folders: name them with --source")
 	case role == Consumer && !pipeline.ValidSource(o.Durable):
-		return fmt.Errorf("durable %q: a consumer reads through one durable, name it with --durable: 1 to 32 of a-z, 0-9, _ and -", o.Durable)
+		return fmt.Errorf("durable %q: a consumer reads through one durable, name it with --durable: %s", o.Durable, pipeline.SourceRule)
 	}
 	return nil
 }

@@ -32,10 +32,10 @@ func (s *Server) version() string {
 
 // stats returns the current load in the form of clamd's STATS.
 func (s *Server) stats() string {
-	open := s.listener.Open()
+	open := s.Listener.Open()
 
 	return fmt.Sprintf("POOLS: 1\n\nSTATE: VALID PRIMARY\nTHREADS: live %d  idle 0 max %d idle-timeout %d\nQUEUE: 0 items\n\nEND",
-		open, s.cfg.Connections, int(stallTimeout.Seconds()))
+		open, s.cfg.MaxConnections, int(stallTimeout.Seconds()))
 }
 
 // subject is what a client asks about.
@@ -70,7 +70,7 @@ func (s *Server) judge(c judge.Contents, what subject) result {
 		return fine
 	}
 
-	out, known, err := s.cfg.Judge.Known(s.life, c.SHA256)
+	out, known, err := s.use.Judge.Known(s.Life, c.SHA256)
 	if err == nil && !known {
 		out, err = s.ask(c, what)
 	}
@@ -81,7 +81,7 @@ func (s *Server) judge(c judge.Contents, what subject) result {
 	switch {
 	case out.Malicious():
 		s.count(answeredFound)
-		s.cfg.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", what.command).Msg("reported malicious contents to a clamd client")
+		s.use.Log.Info().Str("sha256", c.SHA256).Str("verdict", out.String()).Str("command", what.command).Msg("reported malicious contents to a clamd client")
 		return found("WildFire." + out.String())
 	case out.Decided:
 		s.count(answeredOK)
@@ -109,25 +109,25 @@ func (s *Server) ask(c judge.Contents, what subject) (judge.Outcome, error) {
 	}
 	job.Filename, job.FilenameB64 = pipeline.Name(what.filename)
 	job.Path, job.PathB64 = pipeline.Name(what.path)
-	if err := s.cfg.Judge.Submit(s.life, job, c); err != nil {
+	if err := s.use.Judge.Submit(s.Life, job, c); err != nil {
 		return judge.Outcome{}, err
 	}
-	s.cfg.Log.Debug().Str("job", job.ID).Str("sha256", c.SHA256).Int64("size", c.Size).Msg("accepted from a clamd client")
+	s.use.Log.Debug().Str("job", job.ID).Str("sha256", c.SHA256).Int64("size", c.Size).Msg("accepted from a clamd client")
 
-	ctx, cancel := context.WithTimeout(s.ending, s.cfg.Wait)
+	ctx, cancel := context.WithTimeout(s.Ending, s.cfg.Wait)
 	defer cancel()
 
-	return s.cfg.Judge.Wait(ctx, job.Ref()), nil
+	return s.use.Judge.Wait(ctx, job.Ref()), nil
 }
 
 // failed returns the answer about contents that could not be judged.
 func (s *Server) failed(err error, what subject) result {
 	s.count(answeredError)
 	if judge.Refused(err) {
-		s.cfg.Log.Warn().Err(err).Str("command", what.command).Msg("cannot judge a clamd client's contents")
+		s.use.Log.Warn().Err(err).Str("command", what.command).Msg("cannot judge a clamd client's contents")
 		return fault("cannot be judged: it changed while it was read, or its name is too long")
 	}
-	s.cfg.Log.Error().Err(err).Str("command", what.command).Msg("cannot judge for a clamd client")
+	s.use.Log.Error().Err(err).Str("command", what.command).Msg("cannot judge for a clamd client")
 
 	return fault("the queue does not answer, or is full")
 }
@@ -147,7 +147,7 @@ func (s *Server) file(f *os.File, what subject) result {
 		return fault("size limit exceeded")
 	}
 	if err := s.ours(f); err != nil {
-		s.cfg.Log.Error().Err(err).Str("path", what.path).Msg("a client sent one of Backburn's own files; it is not uploaded")
+		s.use.Log.Error().Err(err).Str("path", what.path).Msg("a client sent one of Backburn's own files; it is not uploaded")
 		s.count(answeredError)
 		return fault("Access denied")
 	}
@@ -175,7 +175,7 @@ func (s *Server) ours(f *os.File) error {
 		return err
 	}
 
-	return s.cfg.Guard.File(st.Identity)
+	return s.use.Guard.File(st.Identity)
 }
 
 // whole reads a file from its beginning, whatever its current offset.

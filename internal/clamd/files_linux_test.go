@@ -216,10 +216,7 @@ func TestOwnFilesAreNotJudged(t *testing.T) {
 	if err := os.Link(own, filepath.Join(dir, "other.exe")); err != nil {
 		t.Skip("SKIPPED: no hard links here: ", err)
 	}
-	s := serve(t, p, func(c *clamd.Config) {
-		c.Roots = []string{dir}
-		c.Guard = guard.New([]guard.Own{{Key: "--config", Path: own}})
-	})
+	s := serve(t, p, func(c *clamd.Config) { c.Roots = []string{dir} }, guard.Own{Key: "--config", Path: own})
 
 	c := s.dial()
 	c.send("zSCAN " + dir + "/other.exe\x00")

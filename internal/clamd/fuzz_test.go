@@ -52,18 +52,17 @@ func FuzzSession(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s, err := New(Config{
-		Listen:      "unix:" + filepath.Join(dir, "s"),
-		Mode:        0o600,
-		Connections: 8,
-		Source:      "clamd",
-		Priority:    pipeline.Normal,
-		Unknown:     UnknownOK,
-		MaxStream:   1000,
-		Roots:       []string{"/root-that-is-not-there"},
-		Judge:       judge.New(judge.Config{Queue: nobody{}, Intake: nobody{}, Memory: pipeline.DefaultConfig().Memory}),
-		Log:         zerolog.Nop(),
-	}, prometheus.NewRegistry())
+	cfg := DefaultConfig()
+	cfg.Listen = "unix:" + filepath.Join(dir, "s")
+	cfg.MaxConnections = 8
+	cfg.Wait = 0
+	cfg.MaxStream = 1000
+	cfg.Roots = []string{"/root-that-is-not-there"}
+	s, err := New(cfg, Use{
+		Judge:    judge.New(judge.Config{Queue: nobody{}, Intake: nobody{}, Memory: pipeline.DefaultConfig().Memory}),
+		Registry: prometheus.NewRegistry(),
+		Log:      zerolog.Nop(),
+	})
 	if err != nil {
 		f.Fatal(err)
 	}

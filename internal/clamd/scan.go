@@ -89,7 +89,7 @@ type walk struct {
 
 // visit judges the file or folder rel. shown is the client's name for it.
 func (w *walk) visit(rel, shown string, depth int) error {
-	if w.stopped.Load() || w.s.ending.Err() != nil {
+	if w.stopped.Load() || w.s.Ending.Err() != nil {
 		return errStopped
 	}
 	state, err := w.root.Lstat(rel)

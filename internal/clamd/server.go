@@ -1,10 +1,9 @@
 package clamd
 
 import (
-	"context"
 	"fmt"
-	"io/fs"
-	"net"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,59 +22,75 @@ const (
 	UnknownError = "error" // ERROR
 )
 
-// Config configures a Server. All fields are required unless they say otherwise.
+// Config configures a Server: the keys of [clamd].
 type Config struct {
-	Listen      string      // see local.Valid
-	Mode        fs.FileMode // of a Unix socket
-	Connections int         // maximum number at a time
-	Source      string      // for submitted contents
-	Priority    pipeline.Priority
-	Wait        time.Duration // for the verdict of submitted contents; 0 does not wait
-	Unknown     string        // UnknownOK, UnknownFound or UnknownError
-	MaxStream   int64         // maximum size of contents in bytes
-	Roots       []string      // absolute paths of folders; clients may scan paths below them; optional
-	Judge       *judge.Judge
-	Guard       *guard.Guard // optional
-	Log         zerolog.Logger
+	local.Config `toml:",inline"`
+
+	Source    string            `toml:"source" doc:"Source of the submitted jobs."`
+	Priority  pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\"."`
+	Wait      time.Duration     `toml:"wait" doc:"How long to wait for the verdict of new contents, at most 10m. 0s: do not wait."`
+	Unknown   string            `toml:"unknown" doc:"The answer if there is no verdict by then: \"ok\", \"found\" (WildFire.unknown FOUND) or \"error\"."`
+	MaxStream int64             `toml:"max_stream" unit:"bytes" doc:"Largest size of contents. Larger ones are answered with an error."`
+	Roots     []string          `toml:"roots" doc:"Folders from which SCAN and similar commands may read files."`
+}
+
+// DefaultConfig returns the defaults, under which nothing listens.
+func DefaultConfig() Config {
+	return Config{
+		Config:    local.Config{Mode: "0660", MaxConnections: 1024},
+		Source:    "clamd",
+		Priority:  pipeline.Normal,
+		Wait:      30 * time.Second,
+		Unknown:   UnknownOK,
+		MaxStream: 100_000_000,
+		Roots:     []string{},
+	}
+}
+
+// Check calls bad for each key with an invalid value.
+func (c Config) Check(bad func(key, expected string, beside ...string)) {
+	want := pipeline.Wants(bad)
+	want(pipeline.ValidSource(c.Source), "source", pipeline.SourceRule)
+	want(c.Priority.Valid(), "priority", pipeline.PriorityRule)
+	want(c.Wait >= 0 && c.Wait <= 10*time.Minute, "wait", "0s to 10m")
+	want(c.Unknown == UnknownOK || c.Unknown == UnknownFound || c.Unknown == UnknownError, "unknown", `"ok", "found" or "error"`)
+	want(c.MaxStream > 0, "max_stream", "more than 0")
+	for i, r := range c.Roots {
+		want(filepath.IsAbs(r), "roots["+strconv.Itoa(i)+"]", "the absolute name of a folder")
+	}
+}
+
+// Use is what a Server works with.
+type Use struct {
+	Judge    *judge.Judge
+	Guard    *guard.Guard // optional
+	Registry prometheus.Registerer
+	Log      zerolog.Logger
 }
 
 // Server is an open listener. Run serves it.
 type Server struct {
-	cfg      Config
-	listener *local.Listener
-	metrics  metrics
-	started  time.Time
+	*local.Server
 
-	ending context.Context //nolint:containedctx // ends those who wait
-	end    context.CancelFunc
-	life   context.Context //nolint:containedctx // ends all that is under way
-	kill   context.CancelFunc
+	cfg     Config
+	use     Use
+	metrics metrics
+	started time.Time
 }
 
 // New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
 // matches local.ErrListen if the address is not available.
-func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
-	l, err := local.Listen(local.Config{Address: cfg.Listen, Mode: cfg.Mode, Limit: cfg.Connections})
+func New(cfg Config, use Use) (*Server, error) {
+	l, err := local.NewServer(cfg.Config)
 	if err != nil {
 		return nil, fmt.Errorf("clamd.listen: %w", err)
 	}
 
-	s := &Server{cfg: cfg, listener: l, started: time.Now()}
-	s.life, s.kill = context.WithCancel(context.Background()) //nolint:gosec // Serve calls it
-	s.ending, s.end = context.WithCancel(s.life)
-	if s.metrics, err = newMetrics(reg, l); err != nil {
+	s := &Server{Server: l, cfg: cfg, use: use, started: time.Now()}
+	if s.metrics, err = newMetrics(use.Registry, l.Listener); err != nil {
 		s.Close()
 		return nil, err
 	}
 
 	return s, nil
-}
-
-// Addr returns the address of the listener.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Close stops listening and closes all connections. It may be called more than once.
-func (s *Server) Close() {
-	s.end()
-	_ = s.listener.Close()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/internal/clamd"
+	"backburn/internal/guard"
 	"backburn/internal/testkit"
 	"backburn/internal/testkit/leaks"
 	"backburn/pipeline"
@@ -37,25 +38,24 @@ type site struct {
 	stop func() error
 }
 
-// serve starts a server. change may change its configuration.
-func serve(t *testing.T, p *testkit.Pipeline, change func(*clamd.Config)) *site {
+// serve starts a server, which guards some files; change may change its configuration.
+func serve(t *testing.T, p *testkit.Pipeline, change func(*clamd.Config), own ...guard.Own) *site {
 	t.Helper()
-	cfg := clamd.Config{
-		Listen:      "unix:" + filepath.Join(socketDir(t), "clamd.sock"),
-		Mode:        0o600,
-		Connections: 64,
-		Source:      "clamd",
-		Priority:    pipeline.Normal,
-		Wait:        testkit.Patience,
-		Unknown:     clamd.UnknownError,
-		MaxStream:   3_000_000,
-		Judge:       p.Judge(),
-		Log:         zerolog.Nop(),
-	}
+	cfg := clamd.DefaultConfig()
+	cfg.Listen = "unix:" + filepath.Join(socketDir(t), "clamd.sock")
+	cfg.Mode = "0600"
+	cfg.Wait = testkit.Patience
+	cfg.Unknown = clamd.UnknownError
+	cfg.MaxStream = 3_000_000
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := clamd.New(cfg, prometheus.NewRegistry())
+	s, err := clamd.New(cfg, clamd.Use{
+		Judge:    p.Judge(),
+		Guard:    guard.New(own),
+		Registry: prometheus.NewRegistry(),
+		Log:      zerolog.Nop(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestOldVerdictsDoNotCount(t *testing.T) {
 		}
 	}
 	p.Forget()
-	s = serve(t, p, func(c *clamd.Config) { c.Judge = p.Judge() })
+	s = serve(t, p, nil)
 	if got := s.ask("zINSTREAM\x00", chunks("MZ old", 100)); got != "stream: OK\x00" {
 		t.Errorf("%q", got)
 	}
@@ -367,7 +367,7 @@ func closeWrite(t *testing.T, c *client) {
 // If there are more clients than connections, they are served one after the other.
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) { c.Connections = 2 })
+	s := serve(t, testkit.NewPipeline(t), func(c *clamd.Config) { c.MaxConnections = 2 })
 	first, second := s.dial(), s.dial()
 	for _, c := range []*client{first, second} {
 		c.send("zIDSESSION\x00zPING\x00")

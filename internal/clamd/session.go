@@ -64,7 +64,7 @@ func (n *session) awaitCommand() bool {
 		if err == nil {
 			return true
 		}
-		if n.count.Load() == 0 || !isTimeout(err) || n.s.ending.Err() != nil {
+		if n.count.Load() == 0 || !isTimeout(err) || n.s.Ending.Err() != nil {
 			return false
 		}
 	}
@@ -138,7 +138,7 @@ func (n *session) instream(to answers) bool {
 		return false
 	case err != nil: // the disk is full
 		n.s.count(answeredError)
-		n.s.cfg.Log.Error().Err(err).Msg("cannot store a stream temporarily")
+		n.s.use.Log.Error().Err(err).Msg("cannot store a stream temporarily")
 		_ = spool.Close()
 		_ = to.say("INSTREAM: no room for the stream. ERROR")
 		n.p.linger()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"backburn/auth"
+	"backburn/internal/clamd"
+	"backburn/internal/mail"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 	"backburn/wildfire"
@@ -26,8 +28,8 @@ type Config struct {
 	Auth     map[string]auth.Profile `toml:"auth" doc:"A credential. A secret is given by a file name or by exactly one ${NAME}, and never in this file. Files are read again before every token request. The keys depend on the kind."`
 	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard: /healthz, /readyz, /metrics, /api/status, /."`
 	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
-	Clamd    Clamd                   `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
-	Mail     Mail                    `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
+	Clamd    clamd.Config            `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
+	Mail     mail.Config             `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
 	Sink     []Sink                  `toml:"sink" reload:"true" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
 	Tracing  Tracing                 `toml:"tracing" doc:"OpenTelemetry traces of jobs; docs/tracing.md."`
 	Log      Log                     `toml:"log" doc:"Logs go to standard error."`
@@ -49,7 +51,7 @@ type Results struct {
 
 // Check is the rules of [results].
 func (r Results) Check(bad func(key, expected string, beside ...string)) {
-	wants(bad)(r.MaxBytes > 0, "max_bytes", "more than 0")
+	pipeline.Wants(bad)(r.MaxBytes > 0, "max_bytes", "more than 0")
 }
 
 // DeadLetters limits the stream of failed jobs.
@@ -62,7 +64,7 @@ type DeadLetters struct {
 
 // Check is the rules of [dead_letters].
 func (d DeadLetters) Check(bad func(key, expected string, beside ...string)) {
-	want := wants(bad)
+	want := pipeline.Wants(bad)
 	want(d.MaxAge >= time.Minute, "max_age", "at least 1m")
 	want(d.ExpectedMaxAge >= time.Minute, "expected_max_age", "at least 1m")
 	want(d.ExpectedMaxAge <= d.MaxAge, "expected_max_age", "at most dead_letters.max_age", "max_age")
@@ -79,7 +81,7 @@ type Tracing struct {
 // Check is the rules of [tracing]. It allows http towards other machines too: spans hold no
 // credentials, and collectors that stand beside the process rarely speak TLS.
 func (t Tracing) Check(bad func(key, expected string, beside ...string)) {
-	want := wants(bad)
+	want := pipeline.Wants(bad)
 	if t.Endpoint != "" {
 		u, err := url.Parse(t.Endpoint)
 		want(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "",
@@ -98,7 +100,7 @@ type Log struct {
 
 // Check is the rules of [log].
 func (l Log) Check(bad func(key, expected string, beside ...string)) {
-	want := wants(bad)
+	want := pipeline.Wants(bad)
 	want(slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, l.Level), "level",
 		`"trace", "debug", "info", "warn" or "error"`)
 	want(slices.Contains([]string{"auto", "console", "json"}, l.Format), "format", `"auto", "console" or "json"`)
@@ -130,31 +132,11 @@ func Default() Config {
 		HTTP:     HTTP{Config: listener("127.0.0.1:9464")},
 		Sink:     []Sink{},
 		API:      API{Config: listener(""), MaxFileSize: 100_000_000, Tokens: []APIToken{}},
-		Clamd: Clamd{
-			Mode:           "0660",
-			MaxConnections: 1024,
-			Source:         "clamd",
-			Priority:       pipeline.Normal,
-			Wait:           30 * time.Second,
-			Unknown:        "ok",
-			MaxStream:      100_000_000,
-			Roots:          []string{},
-		},
-		Mail: Mail{
-			Mode:           "0660",
-			MaxConnections: 100,
-			Source:         "mail",
-			Priority:       pipeline.Normal,
-			Wait:           30 * time.Second,
-			Malicious:      "reject",
-			Unknown:        "accept",
-			Header:         "X-Backburn",
-			MaxMessage:     50_000_000,
-			MaxParts:       100,
-		},
-		Tracing: Tracing{Sample: 1},
-		Log:     Log{Level: "info", Format: "auto"},
-		origin:  &origin{},
+		Clamd:    clamd.DefaultConfig(),
+		Mail:     mail.DefaultConfig(),
+		Tracing:  Tracing{Sample: 1},
+		Log:      Log{Level: "info", Format: "auto"},
+		origin:   &origin{},
 	}
 }
 
@@ -176,7 +158,7 @@ func (c Config) Profile(name string) auth.Profile {
 
 // Check is the rules that concern more than one owner.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
-	want := wants(bad)
+	want := pipeline.Wants(bad)
 	want(c.Results.MaxAge >= c.Pipeline.Deadline, "results.max_age",
 		"at least verdicts.deadline, because what was done is remembered as long as events", "verdicts.deadline")
 

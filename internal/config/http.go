@@ -22,7 +22,7 @@ type API struct {
 
 // Check is the rules of [api] that its listener does not have.
 func (a API) Check(bad func(key, expected string, beside ...string)) {
-	want := wants(bad)
+	want := pipeline.Wants(bad)
 	want(a.Listen == "" || len(a.Tokens) > 0, "token", "at least one [[api.token]]", "listen")
 	want(a.Listen == "" || a.Local() || a.WebConfigFile != "", "listen",
 		"api.web_config_file with TLS as well, because tokens would travel in the clear", "web_config_file")
@@ -41,10 +41,10 @@ type APIToken struct {
 
 // Check is the rules of an [[api.token]].
 func (t APIToken) Check(bad func(key, expected string, beside ...string)) {
-	want := wants(bad)
+	want := pipeline.Wants(bad)
 	want(t.File != "", "file", "a file with the token, mode 0600")
-	want(pipeline.ValidSource(t.Source), "source", nameRule)
-	want(t.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
+	want(pipeline.ValidSource(t.Source), "source", pipeline.SourceRule)
+	want(t.Priority.Valid(), "priority", pipeline.PriorityRule)
 	want(t.Priority != pipeline.Urgent || t.Urgent, "priority", `"normal" or "bulk", or urgent = true beside it`, "urgent")
 	want(t.Rate >= 0 && t.Rate <= 1e6, "rate", "a number from 0 to 1000000") // not NaN
 	want(t.Burst >= 1, "burst", "1 or more")

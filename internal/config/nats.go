@@ -81,7 +81,7 @@ func (e Embedded) TokenFile() string {
 
 // Check is the rules of [nats].
 func (n NATS) Check(bad func(key, expected string, beside ...string)) {
-	want := wants(bad)
+	want := pipeline.Wants(bad)
 	for _, s := range n.URLs() {
 		u, err := url.Parse(s)
 		want(err == nil && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) && u.Hostname() != "",
@@ -89,7 +89,7 @@ func (n NATS) Check(bad func(key, expected string, beside ...string)) {
 		want(err != nil || u.User == nil, "url",
 			"no user or password in the address; use nats.user and nats.password_file")
 	}
-	want(pipeline.ValidSource(n.Prefix), "prefix", nameRule)
+	want(pipeline.ValidSource(n.Prefix), "prefix", pipeline.SourceRule)
 	want(slices.Contains([]int{1, 3, 5}, n.Replicas), "replicas", "1, 3 or 5")
 	want(n.Replicas <= 1 || !n.Embedded.Enabled, "replicas",
 		"1, because the embedded server is alone; a cluster needs nats.embedded.enabled = false", "embedded.enabled")

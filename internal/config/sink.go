@@ -56,9 +56,9 @@ func SyslogFacilities() []string {
 
 // Check is the rules of a [[sink]].
 func (s Sink) Check(bad func(key, expected string, beside ...string)) {
-	want := wants(bad)
+	want := pipeline.Wants(bad)
 	words := []string{"submitted", "verdict", "failed", "changed", "report", "audit"}
-	want(pipeline.ValidSource(s.Name), "name", nameRule)
+	want(pipeline.ValidSource(s.Name), "name", pipeline.SourceRule)
 	for i, t := range s.Types {
 		want(slices.Contains(words, t), element("types", i), strings.Join(words, ", "))
 	}
@@ -66,7 +66,7 @@ func (s Sink) Check(bad func(key, expected string, beside ...string)) {
 		want(pipeline.ValidSource(v), element("outcomes", i), "a verdict or a reason")
 	}
 	for i, v := range s.Sources {
-		want(pipeline.ValidSource(v), element("sources", i), nameRule)
+		want(pipeline.ValidSource(v), element("sources", i), pipeline.SourceRule)
 	}
 	want(slices.Contains([]string{"cloudevents", "ecs", "ocsf", "cef"}, s.Format), "format", `"cloudevents", "ecs", "ocsf" or "cef"`)
 

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"io/fs"
 	"net/url"
-	"strconv"
 
 	"backburn/auth"
 )
@@ -14,15 +12,6 @@ import (
 // come from a variable.
 type checker interface {
 	Check(bad func(key, expected string, beside ...string))
-}
-
-// wants turns bad around: it states what has to hold.
-func wants(bad func(key, expected string, beside ...string)) func(ok bool, key, expected string, beside ...string) {
-	return func(ok bool, key, expected string, beside ...string) {
-		if !ok {
-			bad(key, expected, beside...)
-		}
-	}
 }
 
 // wantHTTPS wants https, except towards this machine, where tests and simulations live.
@@ -36,19 +25,4 @@ func wantHTTPS(want func(ok bool, key, expected string, beside ...string), key, 
 	default:
 		want(u.Scheme == "https" || auth.Loopback(u.Hostname()), key, "https, because credentials would travel in the clear")
 	}
-}
-
-const nameRule = "1 to 32 of a-z, 0-9, _ and -"
-
-// permissionsRule says what FileMode accepts.
-const permissionsRule = `permissions in octal, such as "0660"`
-
-// FileMode reads permissions in octal.
-func FileMode(s string) (fs.FileMode, error) {
-	n, err := strconv.ParseUint(s, 8, 32)
-	if err != nil || n > 0o777 {
-		return 0, strconv.ErrSyntax
-	}
-
-	return fs.FileMode(n), nil
 }

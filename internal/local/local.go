@@ -12,13 +12,6 @@ import (
 	"time"
 )
 
-// Config configures a Listener. All fields are required.
-type Config struct {
-	Address string      // see Valid
-	Mode    fs.FileMode // of a Unix socket; write permission allows connecting
-	Limit   int         // maximum number of connections at a time
-}
-
 // ErrListen is matched by the error of Listen if the address is not available.
 var ErrListen = errors.New("cannot listen on the address")
 
@@ -47,17 +40,20 @@ type Conn struct {
 func Listen(cfg Config) (*Listener, error) {
 	l := &Listener{
 		remove: func() {},
-		slots:  make(chan struct{}, cfg.Limit),
+		slots:  make(chan struct{}, cfg.MaxConnections),
 		closed: make(chan struct{}),
 		conns:  map[*Conn]struct{}{},
 		gone:   make(chan struct{}),
 	}
 
-	var err error
-	if path, ok := SocketPath(cfg.Address); ok {
-		l.inner, l.remove, err = listenUnix(path, cfg.Mode)
+	mode, err := fileMode(cfg.Mode)
+	if err != nil {
+		return nil, fmt.Errorf("mode %q: %w", cfg.Mode, err)
+	}
+	if path, ok := SocketPath(cfg.Listen); ok {
+		l.inner, l.remove, err = listenUnix(path, mode)
 	} else {
-		l.inner, err = net.Listen("tcp", cfg.Address) //nolint:noctx // no names are looked up
+		l.inner, err = net.Listen("tcp", cfg.Listen) //nolint:noctx // no names are looked up
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; free the address, or choose another", ErrListen, err)

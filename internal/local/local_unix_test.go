@@ -27,7 +27,7 @@ func socket(t *testing.T) string {
 
 func listen(t *testing.T, path string, limit int) *local.Listener {
 	t.Helper()
-	l, err := local.Listen(local.Config{Address: "unix:" + path, Mode: 0o620, Limit: limit})
+	l, err := local.Listen(local.Config{Listen: "unix:" + path, Mode: "0620", MaxConnections: limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestStaleSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	stale.SetUnlinkOnClose(false)
-	cfg := local.Config{Address: "unix:" + path, Mode: 0o600, Limit: 1}
+	cfg := local.Config{Listen: "unix:" + path, Mode: "0600", MaxConnections: 1}
 	if l, err := local.Listen(cfg); !errors.Is(err, local.ErrListen) {
 		t.Fatalf("while another process listens: %v, %v", l, err)
 	}

@@ -15,7 +15,7 @@ import (
 // immediately, with what is known; other requests get the grace period. Run returns once all
 // connections are closed; the error is nil if ctx ended. It must be called only once.
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
-	if err := s.listener.Serve(ctx, grace, s.Close, s.kill, func(c *local.Conn) { s.serve(c) }); err != nil {
+	if err := s.Server.Run(ctx, grace, func(c *local.Conn) { s.serve(c) }); err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
 

@@ -1,11 +1,10 @@
 package mail
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,33 +28,66 @@ const (
 	UnknownTempfail = "tempfail"
 )
 
-// Config configures a Server. All fields are required.
+// Config configures a Server: the keys of [mail].
 type Config struct {
-	Listen      string      // see local.Valid
-	Mode        fs.FileMode // of a Unix socket
-	Connections int         // maximum number at a time
-	Source      string      // for submitted attachments
-	Priority    pipeline.Priority
-	Wait        time.Duration // for verdicts; 0 does not wait
-	Malicious   string        // MaliciousReject, MaliciousQuarantine or MaliciousHeader
-	Unknown     string        // UnknownAccept or UnknownTempfail
-	Header      string        // name of the header that states the outcome
-	MaxMessage  int64         // in bytes
-	MaxParts    int           // maximum number of attachments in a mail
-	Judge       *judge.Judge
-	Log         zerolog.Logger
+	local.Config `toml:",inline"`
+
+	Source     string            `toml:"source" doc:"Source of the attachments' jobs."`
+	Priority   pipeline.Priority `toml:"priority" doc:"\"urgent\", \"normal\" or \"bulk\"."`
+	Wait       time.Duration     `toml:"wait" doc:"How long a mail is held for the verdicts on its attachments. At most 4m, because Postfix gives up after 5m. 0s: it passes at once, unless an attachment is known to be malicious."`
+	Malicious  string            `toml:"malicious" doc:"What to do with a mail that has a malicious attachment: \"reject\", \"quarantine\" (Postfix holds it) or \"header\" (mark it and let it pass)."`
+	Unknown    string            `toml:"unknown" doc:"What to do with a mail that has no verdict by then: \"accept\" (mark it and let it pass) or \"tempfail\" (the sender tries again)."`
+	Header     string            `toml:"header" doc:"Name of the header with the result. Headers of that name in an incoming mail are removed."`
+	MaxMessage int64             `toml:"max_message" unit:"bytes" doc:"Largest mail. Larger ones are rejected."`
+	MaxParts   int               `toml:"max_parts" doc:"Most attachments of a mail. A mail with more is rejected."`
+}
+
+// DefaultConfig returns the defaults, under which nothing listens.
+func DefaultConfig() Config {
+	return Config{
+		Config:     local.Config{Mode: "0660", MaxConnections: 100},
+		Source:     "mail",
+		Priority:   pipeline.Normal,
+		Wait:       30 * time.Second,
+		Malicious:  MaliciousReject,
+		Unknown:    UnknownAccept,
+		Header:     "X-Backburn",
+		MaxMessage: 50_000_000,
+		MaxParts:   100,
+	}
+}
+
+// Check calls bad for each key with an invalid value.
+func (c Config) Check(bad func(key, expected string, beside ...string)) {
+	want := pipeline.Wants(bad)
+	want(pipeline.ValidSource(c.Source), "source", pipeline.SourceRule)
+	want(c.Priority.Valid(), "priority", pipeline.PriorityRule)
+	want(c.Wait >= 0 && c.Wait <= 4*time.Minute, "wait", "0s to 4m")
+	want(c.Malicious == MaliciousReject || c.Malicious == MaliciousQuarantine || c.Malicious == MaliciousHeader, "malicious",
+		`"reject", "quarantine" or "header"`)
+	want(c.Unknown == UnknownAccept || c.Unknown == UnknownTempfail, "unknown", `"accept" or "tempfail"`)
+	want(headerName.MatchString(c.Header), "header", "a name of 1 to 64 letters, digits and hyphens")
+	want(c.MaxMessage > 0, "max_message", "more than 0")
+	want(c.MaxParts >= 1 && c.MaxParts <= 1000, "max_parts", "1 to 1000")
+}
+
+// headerName matches names of headers (RFC 5322, 2.2) that look like one.
+var headerName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+
+// Use is what a Server works with.
+type Use struct {
+	Judge    *judge.Judge
+	Registry prometheus.Registerer
+	Log      zerolog.Logger
 }
 
 // Server is an open listener. Run serves it.
 type Server struct {
-	cfg      Config
-	listener *local.Listener
-	mails    *prometheus.CounterVec
+	*local.Server
 
-	ending context.Context //nolint:containedctx // ends those who wait
-	end    context.CancelFunc
-	life   context.Context //nolint:containedctx // ends all that is under way
-	kill   context.CancelFunc
+	cfg   Config
+	use   Use
+	mails *prometheus.CounterVec
 }
 
 // Values of the label "outcome".
@@ -70,15 +102,13 @@ const (
 
 // New opens the listener. Run serves it; a caller that does not call Run must call Close. The error
 // matches local.ErrListen if the address is not available.
-func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
-	l, err := local.Listen(local.Config{Address: cfg.Listen, Mode: cfg.Mode, Limit: cfg.Connections})
+func New(cfg Config, use Use) (*Server, error) {
+	l, err := local.NewServer(cfg.Config)
 	if err != nil {
 		return nil, fmt.Errorf("mail.listen: %w", err)
 	}
 
-	s := &Server{cfg: cfg, listener: l}
-	s.life, s.kill = context.WithCancel(context.Background()) //nolint:gosec // Serve calls it
-	s.ending, s.end = context.WithCancel(s.life)
+	s := &Server{Server: l, cfg: cfg, use: use}
 	s.mails = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "backburn_mail_messages_total",
 		Help: "Mails by outcome: none (no attachments), clean, malicious, unknown (verdicts missing), refused (over a limit), error (could not be submitted).",
@@ -89,21 +119,12 @@ func New(cfg Config, reg prometheus.Registerer) (*Server, error) {
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "backburn_mail_connections", Help: "Open connections of mail servers.",
 	}, func() float64 { return float64(l.Open()) })
-	if err := errors.Join(reg.Register(s.mails), reg.Register(open)); err != nil {
+	if err := errors.Join(use.Registry.Register(s.mails), use.Registry.Register(open)); err != nil {
 		s.Close()
 		return nil, err
 	}
 
 	return s, nil
-}
-
-// Addr returns the address of the listener.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Close stops listening and closes all connections. It may be called more than once.
-func (s *Server) Close() {
-	s.end()
-	_ = s.listener.Close()
 }
 
 // Time limits for mail servers. A mail server is silent while its own client is.

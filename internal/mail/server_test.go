@@ -16,7 +16,6 @@ import (
 	"backburn/internal/mail"
 	"backburn/internal/testkit"
 	"backburn/internal/testkit/leaks"
-	"backburn/pipeline"
 )
 
 func TestMain(m *testing.M) {
@@ -26,25 +25,15 @@ func TestMain(m *testing.M) {
 // serve starts a filter and returns its address.
 func serve(t *testing.T, p *testkit.Pipeline, change func(*mail.Config)) net.Addr {
 	t.Helper()
-	cfg := mail.Config{
-		Listen:      "127.0.0.1:0",
-		Mode:        0o600,
-		Connections: 16,
-		Source:      "mail",
-		Priority:    pipeline.Normal,
-		Wait:        testkit.Patience,
-		Malicious:   mail.MaliciousReject,
-		Unknown:     mail.UnknownAccept,
-		Header:      "X-Backburn",
-		MaxMessage:  1_000_000,
-		MaxParts:    4,
-		Judge:       p.Judge(),
-		Log:         zerolog.Nop(),
-	}
+	cfg := mail.DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	cfg.Wait = testkit.Patience
+	cfg.MaxMessage = 1_000_000
+	cfg.MaxParts = 4
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := mail.New(cfg, prometheus.NewRegistry())
+	s, err := mail.New(cfg, mail.Use{Judge: p.Judge(), Registry: prometheus.NewRegistry(), Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -156,19 +156,14 @@ func sourceOf(path string) string {
 // Check calls bad for each key with an invalid value, with what is expected instead, and with the
 // other keys that the rule depends on. The messages contain no values. Check does not access files.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
-	want := func(ok bool, key, expected string, beside ...string) {
-		if !ok {
-			bad(key, expected, beside...)
-		}
-	}
-
+	want := pipeline.Wants(bad)
 	want(c.Path != "", "path", "the folder to watch")
-	want(pipeline.ValidSource(c.Source), "source", "1 to 32 of a-z, 0-9, _ and -", "path")
+	want(pipeline.ValidSource(c.Source), "source", pipeline.SourceRule, "path")
 	want(oneOf(c.Claim, ClaimMove, ClaimKeep), "claim", `"move" or "keep"`)
 	want(oneOf(c.Watch, WatchAuto, WatchEvents, WatchPoll), "watch", `"auto", "events" or "poll"`)
 	want(oneOf(c.Transfer, TransferPath, TransferObject), "transfer", `"path" or "object"`)
 	want(oneOf(c.Hardlinks, HardlinksCopy, HardlinksTake, HardlinksReject), "hardlinks", `"copy", "take" or "reject"`)
-	want(c.Priority.Valid(), "priority", `"urgent", "normal" or "bulk"`)
+	want(c.Priority.Valid(), "priority", pipeline.PriorityRule)
 	want(c.Settle >= 0, "settle", "0s or more")
 	want(c.Scan > 0, "scan", "more than 0s")
 	want(c.StaleAfter > 0, "stale_after", "more than 0s")
