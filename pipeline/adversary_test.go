@@ -128,7 +128,7 @@ func TestNoSourceEndsAnothersJob(t *testing.T) {
 
 // Two sources submit contents under the same ID that are too large for a message. Each gets an
 // object of its own, even while both jobs wait.
-func TestLargeContentsOfTwoSourcesAreApart(t *testing.T) {
+func TestLargeContentsAreKeptPerSource(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	store := f.q.Control()
@@ -457,7 +457,7 @@ func (f *fixture) file(name, body string) {
 
 // However contents were submitted, and whatever their outcome, the final event has their hash, size
 // and time of arrival.
-func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
+func TestFinalEventsHaveHashAndSize(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Roots["mail"] = t.TempDir()
@@ -507,7 +507,7 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 				id, ev.Outcome(), ev.Data.SHA256, ev.Data.Size, ev.Data.ReceivedAt, w.outcome, len(w.body))
 		}
 		if ev.Type == results.Verdict && w.outcome != "grayware" && ev.Data.MD5 == "" {
-			t.Errorf("%s: no md5, though WildFire told it", id)
+			t.Errorf("%s: no md5, although WildFire returned it", id)
 		}
 	}
 	for id, w := range want {
@@ -537,7 +537,7 @@ func TestFinalEventsSayWhatTheyAreAbout(t *testing.T) {
 
 // One worker cannot reach contents that another can reach. It fails no job, stops fetching jobs of
 // that source, and reports it. The other worker does the work.
-func TestAWorkerThatReachesNothingEndsNoJob(t *testing.T) {
+func TestAWorkerWithoutAccessFailsNoJob(t *testing.T) {
 	t.Parallel()
 	for name, root := range map[string]func(t *testing.T) map[string]string{
 		"no folder is configured": func(*testing.T) map[string]string { return map[string]string{} },

@@ -26,7 +26,7 @@ type channel struct {
 }
 
 // docs/asyncapi.yaml has the subjects that the code uses, and its references resolve.
-func TestAsyncAPIIsAsThePipeline(t *testing.T) {
+func TestAsyncAPIMatchesTheCode(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/asyncapi.yaml")
 	if err != nil {

@@ -175,7 +175,7 @@ func TestAReplayMayBeRepeated(t *testing.T) {
 	}
 }
 
-func TestReplayOfContentsThatAreNotThere(t *testing.T) {
+func TestReplayOfMissingContents(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	root := t.TempDir()

@@ -861,7 +861,7 @@ func eventNames(t *testing.T) []string {
 
 // From any sample, and with any sequence of events, the steps lead to an end or a wait. So a worker
 // never holds a job forever.
-func TestDecideComesToAnEnd(t *testing.T) {
+func TestDecideTerminates(t *testing.T) {
 	t.Parallel()
 
 	for seed := range uint64(20_000) {
@@ -900,7 +900,7 @@ func TestDecideComesToAnEnd(t *testing.T) {
 }
 
 // Invariants of every sample, for any event.
-func TestDecideKeepsItsRules(t *testing.T) {
+func TestDecideInvariants(t *testing.T) {
 	t.Parallel()
 
 	for seed := range uint64(50_000) {

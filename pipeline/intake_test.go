@@ -316,7 +316,7 @@ func TestChangedContentsAreNotJudged(t *testing.T) {
 }
 
 // Objects can be incomplete, or links to objects in another bucket.
-func TestObjectsThatAreNoContents(t *testing.T) {
+func TestInvalidObjects(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.MaxAttempts = 3

@@ -67,7 +67,7 @@ func TestLookupUploadsNothing(t *testing.T) {
 }
 
 // Under "never" WildFire gets not even the hash, even while it is asked about other files.
-func TestNeverSendsNotEvenAHash(t *testing.T) {
+func TestNeverSendsNoHash(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Rules = []pipeline.Rule{{Source: "hr", Submit: pipeline.SubmitNever}}
@@ -167,7 +167,7 @@ func TestWithheldIsRemembered(t *testing.T) {
 
 // The audit trail: before contents are uploaded, the ledger has the rule that allows it; an event
 // follows.
-func TestUploadsAreWrittenWithTheirRule(t *testing.T) {
+func TestUploadsAreRecordedWithTheirRule(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Rules = []pipeline.Rule{
@@ -197,7 +197,7 @@ func TestUploadsAreWrittenWithTheirRule(t *testing.T) {
 
 // Files of a rule get no more uploads than the rule's daily share. The rest wait for the next day,
 // and use nothing of other shares.
-func TestRulesShareOfTheDay(t *testing.T) {
+func TestDailyShareOfARule(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))

@@ -230,7 +230,7 @@ func TestARefusedFileEndsAPause(t *testing.T) {
 }
 
 // A service that fails every call uses up no attempts.
-func TestASickServicePausesUploads(t *testing.T) {
+func TestAFailingServicePausesUploads(t *testing.T) {
 	t.Parallel()
 	c := &clock{}
 	f := newFixture(t)
@@ -253,7 +253,7 @@ func TestASickServicePausesUploads(t *testing.T) {
 }
 
 // One query asks about many hashes, so queries cost far less than one for each file.
-func TestQuestionsAreAskedInBatches(t *testing.T) {
+func TestQueriesAreBatched(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithLatency(100*time.Millisecond))
 	const jobs = 200
@@ -271,7 +271,7 @@ func TestQuestionsAreAskedInBatches(t *testing.T) {
 }
 
 // Budget that is returned after a refused upload serves jobs that are parked for lack of it.
-func TestAReturnedPartOfTheBudgetServesWhatIsParked(t *testing.T) {
+func TestReturnedBudgetServesParkedJobs(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))
@@ -298,7 +298,7 @@ func TestAReturnedPartOfTheBudgetServesWhatIsParked(t *testing.T) {
 
 // WildFire counts the uploads that it accepts. Uploads that it refuses, or that never reach it,
 // cost no budget.
-func TestOnlyWhatWildFireTakesIsSpent(t *testing.T) {
+func TestOnlyAcceptedUploadsAreCharged(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))

@@ -139,7 +139,7 @@ func (es events) reportedFirst(sum, source string) string {
 
 // A report that is not complete yet is requested again. One that never appears is published as
 // missing once, and not requested any more.
-func TestReportsThatAreNotThere(t *testing.T) {
+func TestMissingReports(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.ReportVerdicts = []string{"malware"}
@@ -242,7 +242,7 @@ func TestReportsWaitForTheEndOfTheJob(t *testing.T) {
 }
 
 // Verdicts come first: reports use only the part of the day's budget that verdicts do not need.
-func TestReportsGetWhatVerdictsLeave(t *testing.T) {
+func TestReportsUseSpareBudget(t *testing.T) {
 	t.Parallel()
 	c := atNoon()
 	f := newFixture(t, wildfiretest.WithNow(c.now))

@@ -16,7 +16,7 @@ import (
 )
 
 // Published events follow the schema, whatever the outcome of the job.
-func TestEventsAreAsTheSchemaSays(t *testing.T) {
+func TestEventsMatchTheSchema(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.Recheck = time.Second
@@ -65,7 +65,7 @@ func TestEventsAreAsTheSchemaSays(t *testing.T) {
 }
 
 // Our own jobs follow the schema, and the code refuses what the schema refuses.
-func TestJobsAreAsTheSchemaSays(t *testing.T) {
+func TestJobsMatchTheSchema(t *testing.T) {
 	t.Parallel()
 	s := schemas.Compile(t, schema.Job)
 	for name, j := range map[string]pipeline.Job{

@@ -226,7 +226,7 @@ func TestOneTraceFromPublishToVerdict(t *testing.T) {
 		}
 	}
 	if all := fmt.Sprint(s.out.GetSpans()); strings.Contains(all, "payroll") || strings.Contains(all, body) {
-		t.Errorf("spans tell the file's name or contents: %s", all)
+		t.Errorf("spans contain the file's name or contents: %s", all)
 	}
 }
 

@@ -363,7 +363,7 @@ func TestMigrationWaitsForOldWorkers(t *testing.T) {
 }
 
 // The header that names a job is only used on messages of version 1.
-func TestHeadersOfVersion1CountForItsMessagesAlone(t *testing.T) {
+func TestHeadersOfVersion1AreIgnoredElsewhere(t *testing.T) {
 	t.Parallel()
 	nc := connect(t, natsServer(t))
 	newVersion1(t, nc).write()

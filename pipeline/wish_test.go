@@ -128,7 +128,7 @@ func TestPublishersCannotWishForMore(t *testing.T) {
 }
 
 // The policy decides for which files reports are fetched, and which sources get them.
-func TestPolicySaysWhoseReports(t *testing.T) {
+func TestPolicySelectsReports(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.ReportVerdicts = []string{"malware"}

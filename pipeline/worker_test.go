@@ -205,7 +205,7 @@ func TestFaultsAreRetried(t *testing.T) {
 }
 
 // An upload whose answer was lost is not repeated just because WildFire takes a moment to list it.
-func TestAnUnansweredUploadIsWaitedFor(t *testing.T) {
+func TestAnUnansweredUploadIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, wildfiretest.WithUnknownFor(time.Second), wildfiretest.WithDelay(1200*time.Millisecond))
 	f.cfg.FirstPoll, f.cfg.MaxPoll = 1100*time.Millisecond, 2*time.Second
@@ -381,7 +381,7 @@ func TestOwnClaimWithoutAnUpload(t *testing.T) {
 }
 
 // The job that should make the next attempt may never return, because somebody removed it.
-func TestAJobThatWasRemovedHoldsNobodyUp(t *testing.T) {
+func TestARemovedJobBlocksNoOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.publish(f.q.SampleSubject(sha("MZ x")), nats.Header{},
@@ -402,7 +402,7 @@ func TestAJobThatWasRemovedHoldsNobodyUp(t *testing.T) {
 
 // The outcome of an upload is recorded even after the shutdown timeout, so no job has to wait until
 // the worker counts as dead.
-func TestAnUploadThatIsCutShortIsGivenBack(t *testing.T) {
+func TestAnInterruptedUploadIsReleased(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.cfg.ShutdownTimeout = 10 * time.Millisecond

@@ -127,7 +127,7 @@ func (d *deaf) OrderedConsumer(ctx context.Context, stream string, cfg jetstream
 	return d.JetStream.OrderedConsumer(ctx, stream, cfg)
 }
 
-func TestARequestWithoutAnAnswerIsMadeAgain(t *testing.T) {
+func TestUnansweredRequestIsRepeated(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -148,7 +148,7 @@ func TestNoStreamIsAnErrorAtOnce(t *testing.T) {
 }
 
 // A Subscriber that begins while the server is away waits for it.
-func TestServerIsAwayAtTheStart(t *testing.T) {
+func TestServerUnavailableAtStart(t *testing.T) {
 	t.Parallel()
 	opts := &server.Options{
 		Host:      "127.0.0.1",

@@ -271,7 +271,7 @@ func TestOldVerdictsDoNotCount(t *testing.T) {
 }
 
 // Contents that could not be looked up or submitted are never answered with OK.
-func TestTheQueueIsAway(t *testing.T) {
+func TestQueueUnavailable(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
 	s := serve(t, p, func(c *clamd.Config) { c.Unknown = clamd.UnknownOK })

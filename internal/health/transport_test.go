@@ -177,7 +177,7 @@ func TestStatusesThatAreFaults(t *testing.T) {
 }
 
 // A service that could not be reached is checked while there are no calls.
-func TestLooksForALostService(t *testing.T) {
+func TestChecksForALostService(t *testing.T) {
 	t.Parallel()
 	asked := make(chan string, 100)
 	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method }))

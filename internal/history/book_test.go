@@ -292,7 +292,7 @@ func TestHostileEventsAreBounded(t *testing.T) {
 	}
 }
 
-func TestAddIsHarmlessTwice(t *testing.T) {
+func TestAddTwiceIsHarmless(t *testing.T) {
 	t.Parallel()
 	b := book(verdict("a", "benign", noon))
 	b.Add(verdict("a", "benign", noon), 1)

@@ -17,7 +17,7 @@ import (
 const half = "GET / HTTP/1.1\r\nHost: localhost\r\nX-"
 
 // A connection that sends nothing loses its place to one that sends a request.
-func TestHalfOpenConnectionsKeepNobodyOut(t *testing.T) {
+func TestHalfOpenConnectionsBlockNobody(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.MaxConnections, cfg.MaxConnectionsPerClient = 16, 8

@@ -86,7 +86,7 @@ func TestAddressOfTheConnection(t *testing.T) {
 	}
 }
 
-func TestPagesOfOtherSites(t *testing.T) {
+func TestCrossSiteRequests(t *testing.T) {
 	t.Parallel()
 	s := serve(t, config(), httpserver.Use{Links: []string{"/"}}, hello, nil)
 	for site, want := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 200, "none": 200, "": 200} {

@@ -176,7 +176,7 @@ func TestTooManyEntities(t *testing.T) {
 }
 
 // An error from visit ends the walk.
-func TestVisitorsError(t *testing.T) {
+func TestVisitError(t *testing.T) {
 	t.Parallel()
 	in := bufio.NewReader(strings.NewReader(mixed(file("filename=a", "x"), file("filename=b", "y"))))
 	h, err := readHeader(in)

@@ -182,7 +182,7 @@ func TestNoWait(t *testing.T) {
 }
 
 // A mail whose attachments cannot be submitted is refused temporarily.
-func TestTheQueueIsAway(t *testing.T) {
+func TestQueueUnavailable(t *testing.T) {
 	t.Parallel()
 	p := testkit.NewPipeline(t)
 	s := dial(t, serve(t, p, nil))

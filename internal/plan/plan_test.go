@@ -57,7 +57,7 @@ func hashAll(t *testing.T, m *plan.Memory, paths ...string) (files map[string]pl
 	return files, remembered, failed
 }
 
-func TestHashingGoesOnWhereItWas(t *testing.T) {
+func TestHashingResumes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	state := filepath.Join(dir, "state", "plan.jsonl")

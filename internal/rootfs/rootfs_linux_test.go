@@ -170,9 +170,9 @@ func TestWriters(t *testing.T) {
 	}
 }
 
-// TestExchangedFolder replaces a folder with a link while files in it are opened. The file outside
+// TestReplacedFolder replaces a folder with a link while files in it are opened. The file outside
 // is never opened.
-func TestExchangedFolder(t *testing.T) {
+func TestReplacedFolder(t *testing.T) {
 	t.Parallel()
 	dir, outside := t.TempDir(), t.TempDir()
 	must(t, os.WriteFile(filepath.Join(outside, "file"), []byte("secret"), 0o600))

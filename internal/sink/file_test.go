@@ -193,7 +193,7 @@ func TestFileEndsATornLine(t *testing.T) {
 	}
 }
 
-func TestFileRefusesWhatIsNone(t *testing.T) {
+func TestFileTargetMustBeAFile(t *testing.T) {
 	t.Parallel()
 	f, path := archive(t, nil)
 	if err := os.Mkdir(path, 0o700); err != nil {

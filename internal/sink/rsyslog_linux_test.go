@@ -86,7 +86,7 @@ func (r *rsyslog) lines() []string {
 	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 }
 
-func TestRsyslogTakesWhatIsSent(t *testing.T) {
+func TestRsyslogReceivesMessages(t *testing.T) {
 	t.Parallel()
 	a := testkit.NewAuthority(t)
 	r := newRsyslog(t, a)

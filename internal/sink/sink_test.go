@@ -307,7 +307,7 @@ func letters(t *testing.T, path string) []string {
 	return list
 }
 
-func TestSinkDealsWithAnswers(t *testing.T) {
+func TestSinkHandlesAnswers(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
 	publish(t, js, "before") // a new sink starts with new events
@@ -414,7 +414,7 @@ func TestSinkWaitsForAReceiver(t *testing.T) {
 }
 
 // An event that cannot even be written to the dead-letter file stays in the stream.
-func TestNothingIsGivenUpUnwritten(t *testing.T) {
+func TestUnwrittenLettersStayInTheStream(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
 	h := newHook(t, map[string][]int{"one": {422}})
@@ -438,7 +438,7 @@ func TestNothingIsGivenUpUnwritten(t *testing.T) {
 }
 
 // Events of a later version are delivered unchanged, unless the format cannot express them.
-func TestSinkPassesOnWhatItDoesNotKnow(t *testing.T) {
+func TestSinkDeliversUnknownTypes(t *testing.T) {
 	t.Parallel()
 	js := stream(t)
 	dir := t.TempDir()

@@ -10,7 +10,7 @@ import (
 // Parked jobs are requeued no faster than they could be uploaded. The more jobs are parked, the
 // less often each is checked, so that the total rate stays about the same. Jobs that wait for a
 // verdict do not count.
-func TestParkedJobsComeBackAtTheFleetsPace(t *testing.T) {
+func TestParkedJobsAreRequeuedAtTheFleetsRate(t *testing.T) {
 	t.Parallel()
 	for perSecond, want := range map[float64]rate.Limit{0: requeuePace, 2: 4, 1000: requeuePace} {
 		if got := requeueRate(perSecond); got != want {

@@ -157,7 +157,7 @@ func TestHalfRecorded(t *testing.T) {
 }
 
 // The trace of a job shows the actions of people on the job and its contents, each once.
-func TestTraceOfWhatPeopleDid(t *testing.T) {
+func TestTraceOfActions(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 	const sum = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"

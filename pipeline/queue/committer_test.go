@@ -107,7 +107,7 @@ func isAt(t *testing.T, q *Queue, seq uint64, body string) {
 }
 
 // A refused batch is split: a fault of one message does not affect the others.
-func TestCommitterTakesARefusedBatchApart(t *testing.T) {
+func TestCommitterSplitsARefusedBatch(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, q *Queue) {
 		groups := make([]*group, 60)

@@ -12,7 +12,7 @@ import (
 )
 
 // Each stream, bucket and durable consumer on the server has a description.
-func TestWhatIsOnTheServerIsDescribed(t *testing.T) {
+func TestServerObjectsAreDescribed(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 	link := pipeline.Job{ID: "a", Source: "mail", Priority: pipeline.Normal, URL: "https://example.test/"}

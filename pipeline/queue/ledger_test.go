@@ -105,7 +105,7 @@ func TestChangeSampleLosesNoChange(t *testing.T) {
 
 // Records of finished jobs expire with the results. Records of jobs in progress or waiting never
 // expire.
-func TestLedgerExpiresWhatIsOver(t *testing.T) {
+func TestLedgerExpiresFinishedRecords(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 
@@ -368,7 +368,7 @@ func TestEventsAreKeptForLessThanIDs(t *testing.T) {
 
 // A stream that is deleted during operation is created again by the next process that needs it, and
 // nothing hangs.
-func TestWritersMakeADeletedStreamAgain(t *testing.T) {
+func TestWritersRecreateADeletedStream(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 	ctx := t.Context()
@@ -440,7 +440,7 @@ func TestOnceAcceptsOneOfTwoContents(t *testing.T) {
 }
 
 // An ID belongs to its source: a job of another source with the same ID is not a repeat.
-func TestOnceKnowsSourcesApart(t *testing.T) {
+func TestOnceDistinguishesSources(t *testing.T) {
 	t.Parallel()
 	q := openTest(t)
 

@@ -168,7 +168,7 @@ func TestJSONWithoutItsFile(t *testing.T) {
 }
 
 // An entry beside a file that is not a regular file is left alone.
-func TestOddThingsBesideAFile(t *testing.T) {
+func TestOddEntriesBesideAFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Metadata = watch.MetadataJSON })
 	secret := r.t.TempDir() + "/secret.json"

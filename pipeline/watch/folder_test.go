@@ -268,7 +268,7 @@ func TestNoMoreThanMaxInFlight(t *testing.T) {
 	}
 }
 
-func TestQueueIsAway(t *testing.T) {
+func TestQueueUnavailable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MaxInFlight = 10 })
 	away := true
@@ -301,7 +301,7 @@ func TestQueueIsAway(t *testing.T) {
 	until(t, "the folder to be healthy", func() bool { return r.w.Status().State == watch.StateOK })
 }
 
-func TestOutcomesAreAway(t *testing.T) {
+func TestOutcomesUnavailable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.outcomes.fail = errors.New("no consumer")
@@ -451,8 +451,8 @@ func TestRenamedFileWaits(t *testing.T) {
 	}
 }
 
-// TestRestoreWhereTheFolderIsNoMore replaces the file's original folder by something else.
-func TestRestoreWhereTheFolderIsNoMore(t *testing.T) {
+// TestRestoreToAReplacedFolder replaces the file's original folder by something else.
+func TestRestoreToAReplacedFolder(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
 	for name, block := range map[string]func(name string) error{
@@ -759,7 +759,7 @@ func TestLongNamesAreMovedWithSidecars(t *testing.T) {
 	}
 }
 
-func TestFolderThatComesLater(t *testing.T) {
+func TestFolderCreatedLater(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.dir = filepath.Join(r.dir, "later")

@@ -31,7 +31,7 @@ func (i queueIntake) Publish(ctx context.Context, j pipeline.Job) error {
 // A stream or a bucket is removed, purged or edited while files wait for their verdicts, and no
 // process is restarted. Nevertheless every file ends with exactly one final event, and nothing is
 // uploaded twice.
-func TestWhatTheQueueLosesComesBack(t *testing.T) {
+func TestLostJobsAreRestored(t *testing.T) {
 	t.Parallel()
 	remove := func(names ...string) func(*testing.T, *testkit.Pipeline) {
 		return func(t *testing.T, p *testkit.Pipeline) {

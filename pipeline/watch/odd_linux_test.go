@@ -145,10 +145,10 @@ func TestNameIsReplacedWhileItIsClaimed(t *testing.T) {
 	}
 }
 
-// TestClaimedThingIsNoFile puts other entries among the claimed files, as when a file is replaced
+// TestClaimedEntryIsNotAFile puts other entries among the claimed files, as when a file is replaced
 // at the moment of its claim and the watcher then dies. Entries that are not named like claimed
 // files are ignored.
-func TestClaimedThingIsNoFile(t *testing.T) {
+func TestClaimedEntryIsNotAFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	claimed := r.path(".backburn/claimed/")
@@ -187,9 +187,9 @@ func TestClaimedThingIsNoFile(t *testing.T) {
 	}
 }
 
-// TestFolderInTheMomentOfTheClaim replaces a file with a folder at the moment of its claim. The
+// TestFolderReplacesFileDuringClaim replaces a file with a folder at the moment of its claim. The
 // files in the folder are taken as usual.
-func TestFolderInTheMomentOfTheClaim(t *testing.T) {
+func TestFolderReplacesFileDuringClaim(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{watch.WatchEvents, watch.WatchPoll} {
 		t.Run(mode, func(t *testing.T) {
@@ -359,8 +359,8 @@ func TestHardlinkThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// TestHolesAreMovedAsHoles moves a sparse file larger than any disk to another file system.
-func TestHolesAreMovedAsHoles(t *testing.T) {
+// TestSparseFilesStaySparse moves a sparse file larger than any disk to another file system.
+func TestSparseFilesStaySparse(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	archive := filepath.Join(t.TempDir(), "archive")
@@ -487,9 +487,9 @@ func TestFolderIsLostAndFound(t *testing.T) {
 	}
 }
 
-// TestFolderIsAwayWhenTheVerdictComes hides the folder, so that the empty mount point is watched
+// TestFolderUnmountedWhenVerdictArrives hides the folder, so that the empty mount point is watched
 // when the final event arrives. The event is handled when the folder is back.
-func TestFolderIsAwayWhenTheVerdictComes(t *testing.T) {
+func TestFolderUnmountedWhenVerdictArrives(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.MinFree = 0 })
 	r.start()
@@ -531,9 +531,9 @@ func TestMountInsideTheFolder(t *testing.T) {
 	}
 }
 
-// TestRestoreWhereThereIsAMountNow restores a file to the watched folder itself if another file
+// TestRestoreUnderANewMount restores a file to the watched folder itself if another file
 // system is now mounted on its original folder.
-func TestRestoreWhereThereIsAMountNow(t *testing.T) {
+func TestRestoreUnderANewMount(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.After.Benign = watch.AfterRestore })
 	r.write("sub/a", "a")
@@ -643,9 +643,9 @@ func TestFoldersAppearWithFiles(t *testing.T) {
 	}
 }
 
-// TestFolderIsExchangedAfterTheClaim replaces the folder in which a file was found between the
+// TestFolderReplacedAfterClaim replaces the folder in which a file was found between the
 // file's claim and its publication.
-func TestFolderIsExchangedAfterTheClaim(t *testing.T) {
+func TestFolderReplacedAfterClaim(t *testing.T) {
 	t.Parallel()
 	for name, exchange := range map[string]func(t *testing.T, name string){
 		"nothing": func(*testing.T, string) {},

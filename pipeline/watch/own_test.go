@@ -11,10 +11,10 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// TestOwnStaysWhereItIs puts a file and a folder of Backburn's own, and a file that contains a
+// TestOwnFilesAreLeftAlone puts a file and a folder of Backburn's own, and a file that contains a
 // secret, into the watched folder. Backburn's own files stay there and are reported at once. The
 // file with the secret is submitted as one that must not be uploaded.
-func TestOwnStaysWhereItIs(t *testing.T) {
+func TestOwnFilesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
 		t.Run(claim, func(t *testing.T) {

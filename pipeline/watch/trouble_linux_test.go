@@ -76,8 +76,9 @@ func TestFileThatCannotBeMovedAfterItsVerdict(t *testing.T) {
 	}
 }
 
-// TestUnreadableFilesAreTold has a file and a folder of another user that the watcher may not read.
-func TestUnreadableFilesAreTold(t *testing.T) {
+// TestUnreadableFilesAreReported has a file and a folder of another user that the watcher may not
+// read.
+func TestUnreadableFilesAreReported(t *testing.T) {
 	t.Parallel()
 	needs.Root(t, "running as another user")
 	spec := crashSpec(t, func(c *watch.Config) { c.StaleAfter = 100 * time.Millisecond })
@@ -254,9 +255,9 @@ func TestFileIsRewrittenWhileItsWatcherIsDead(t *testing.T) {
 	}
 }
 
-// TestSpoolIsExchangedForALink replaces the spool with a link while the watcher runs; any user who
+// TestSpoolReplacedByALink replaces the spool with a link while the watcher runs; any user who
 // may write to the folder can do that. Nothing may appear in the link's target.
-func TestSpoolIsExchangedForALink(t *testing.T) {
+func TestSpoolReplacedByALink(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
 		t.Run(claim, func(t *testing.T) {
@@ -288,9 +289,9 @@ func TestSpoolIsExchangedForALink(t *testing.T) {
 	}
 }
 
-// TestSpoolIsExchangedAllTheTime swaps the spool and a link as fast as it can, so that a swap
+// TestSpoolReplacedRepeatedly swaps the spool and a link as fast as it can, so that a swap
 // eventually occurs between any two steps.
-func TestSpoolIsExchangedAllTheTime(t *testing.T) {
+func TestSpoolReplacedRepeatedly(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
 	r := newRig(t, func(c *watch.Config) { c.Claim, c.Scan = watch.ClaimKeep, 5*time.Millisecond })

@@ -38,9 +38,9 @@ func (r *rig) troubled(path string) watch.Trouble {
 	return found
 }
 
-// TestAfterFolderIsInTheWay has a file in place of the folder for finished files. That is a fault
-// of the watched folder, and ends with the next success.
-func TestAfterFolderIsInTheWay(t *testing.T) {
+// TestFileInPlaceOfAfterFolder has a file in place of the folder for finished files. That is a
+// fault of the watched folder, and ends with the next success.
+func TestFileInPlaceOfAfterFolder(t *testing.T) {
 	t.Parallel()
 	archive := filepath.Join(t.TempDir(), "archive")
 	must(t, os.WriteFile(archive, nil, 0o600))

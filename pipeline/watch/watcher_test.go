@@ -159,7 +159,7 @@ func TestClaimedFilesArePublishedAgainAtRestart(t *testing.T) {
 
 // A file is often first seen between its creation and its first write. The longer wait for empty
 // files must end once the file has contents.
-func TestFileThatWasSeenEmptyWaitsNoLongerThanOthers(t *testing.T) {
+func TestFileOnceEmptyWaitsNoLonger(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Settle = time.Second })
 	r.start()
@@ -175,7 +175,7 @@ func TestFileThatWasSeenEmptyWaitsNoLongerThanOthers(t *testing.T) {
 
 // The clock was set back after a file was claimed, for example because a machine boots with the
 // time of its last shutdown. The claim is still valid, and the file is published.
-func TestClaimOfATimeToCome(t *testing.T) {
+func TestClaimFromTheFuture(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *watch.Config) { c.Scan = time.Hour })
 	id := spool.NewID(time.Now().Add(24*time.Hour), spool.RootTag)

@@ -277,9 +277,9 @@ func (r *rig) openTaken(name string) *os.File {
 	return f
 }
 
-// TestWriterComesWhileItIsHashed opens a file for writing after its last byte was hashed, without
+// TestWriterOpensFileDuringHash opens a file for writing after its last byte was hashed, without
 // writing yet. Only the open descriptor reveals the writer.
-func TestWriterComesWhileItIsHashed(t *testing.T) {
+func TestWriterOpensFileDuringHash(t *testing.T) {
 	t.Parallel()
 	for _, claim := range []string{watch.ClaimMove, watch.ClaimKeep} {
 		t.Run(claim, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 // A file that this process may not read does not fail the job, because another worker may read it.
 // A missing file, or a link out of the folder, does.
-func TestWhoseFaultIsAFileThatCannotBeOpened(t *testing.T) {
+func TestErrorsOfOpeningFiles(t *testing.T) {
 	t.Parallel()
 	needs.Root(t, "reading as another user")
 	dir := t.TempDir()

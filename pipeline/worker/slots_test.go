@@ -73,7 +73,7 @@ func TestSlotsSurviveThoseWhoGiveUp(t *testing.T) {
 }
 
 // Within a lane sources take turns, however many jobs of one of them wait.
-func TestSlotsGoRoundTheSources(t *testing.T) {
+func TestSlotsRotateBetweenSources(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(1)

@@ -41,7 +41,7 @@ func TestRoomIsLeftForOthers(t *testing.T) {
 	}
 }
 
-func TestRoomIsWaitedFor(t *testing.T) {
+func TestReserveWaitsForRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newWindow(10)

@@ -94,7 +94,7 @@ func forEach(n int, f func(i int)) {
 	wg.Wait()
 }
 
-func TestFilesThatAreGoneAreForgottenAndSpaceIsGivenBack(t *testing.T) {
+func TestRecordsOfGoneFilesFreeSpace(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
 	l := open(t, t.TempDir())
@@ -185,7 +185,7 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-func TestATornCompactionDoesNoHarm(t *testing.T) {
+func TestInterruptedCompactionIsHarmless(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	l := open(t, dir)

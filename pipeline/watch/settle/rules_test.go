@@ -61,7 +61,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-func TestEmptyFilesAreLookedAtBefore(t *testing.T) {
+func TestEmptyFilesAreCheckedSooner(t *testing.T) {
 	t.Parallel()
 	rules := settle.Rules{Settle: 2 * time.Second}
 	for _, c := range []struct {
@@ -180,8 +180,8 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestNewsOfAFileThatIsTaken reports a name while its file is being taken: there may be a new file.
-func TestNewsOfAFileThatIsTaken(t *testing.T) {
+// TestEventDuringTake reports a name while its file is being taken: there may be a new file.
+func TestEventDuringTake(t *testing.T) {
 	t.Parallel()
 	p := settle.NewPending(time.Second)
 	p.Report("a", true, 0)
@@ -204,8 +204,8 @@ func TestNewsOfAFileThatIsTaken(t *testing.T) {
 	}
 }
 
-// TestEventsHastenFilesThatWaitForLong reports an event for a file that waits because it was empty.
-func TestEventsHastenFilesThatWaitForLong(t *testing.T) {
+// TestEventsShortenLongWaits reports an event for a file that waits because it was empty.
+func TestEventsShortenLongWaits(t *testing.T) {
 	t.Parallel()
 	p := settle.NewPending(2 * time.Second)
 	p.Report("a", false, 0)

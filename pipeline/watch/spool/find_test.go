@@ -76,9 +76,9 @@ func TestFilesAreFoundInTheSpool(t *testing.T) {
 	}
 }
 
-// TestExchangedSpool replaces the spool with a link to another folder while it is open. The open
+// TestReplacedSpool replaces the spool with a link to another folder while it is open. The open
 // spool still writes to the original folder, and nothing appears in the other one.
-func TestExchangedSpool(t *testing.T) {
+func TestReplacedSpool(t *testing.T) {
 	t.Parallel()
 	dir, s := open(t)
 	outside := t.TempDir()
