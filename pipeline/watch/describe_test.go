@@ -133,7 +133,7 @@ func TestJSONBesideAFile(t *testing.T) {
 	if j := jobs["a"]; j.Filename != "true name.docm" || !maps.Equal(j.Metadata, map[string]string{"url": "http://x.example/"}) {
 		t.Errorf("%+v", j)
 	}
-	if j := jobs["b"]; j.Filename != "b" || len(j.Metadata) != 1 || !strings.Contains(j.Metadata["metadata-error"], "not the JSON") {
+	if j := jobs["b"]; j.Filename != "b" || len(j.Metadata) != 1 || !strings.Contains(j.Metadata["metadata-error"], "unexpected JSON") {
 		t.Errorf("%+v", j)
 	}
 	if got := r.tree(""); !slices.Equal(got, []string{"c"}) {

@@ -571,7 +571,7 @@ func TestDiskFull(t *testing.T) {
 	must(t, os.Link(r.path("linked"), r.path(".backburn/links/linked")))
 	must(t, os.WriteFile(r.path(".backburn/ballast"), make([]byte, 2<<20), 0o666))
 	r.start()
-	until(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, "no space") })
+	until(t, "the fault", func() bool { return strings.Contains(r.w.Status().Reason, "not enough free space") })
 	must(t, os.Remove(r.path(".backburn/ballast")))
 	r.intake.wait(t, 2)
 }
