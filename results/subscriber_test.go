@@ -258,7 +258,7 @@ func TestUnmarshalEvent(t *testing.T) {
 		"odd data":     `{"specversion":"1.0","id":"a","source":"b","type":"backburn.verdict.v1","data":[]}`,
 	} {
 		if err := got.UnmarshalJSON([]byte(text)); err == nil {
-			t.Errorf("%s is taken for an event", name)
+			t.Errorf("%s is accepted as an event", name)
 		}
 	}
 }

@@ -119,14 +119,14 @@ func TestFaultsThatExpire(t *testing.T) {
 		p.Fault(health.Fault{Expires: time.Minute})
 		time.Sleep(50 * time.Second)
 		if s := p.Status().State; s != health.Failed {
-			t.Errorf("it came again, and is %s", s)
+			t.Errorf("a repeated fault: the part is %s", s)
 		}
 		time.Sleep(10 * time.Second)
 		if s := p.Status().State; s != health.OK {
-			t.Errorf("it did not come again, and is %s", s)
+			t.Errorf("an expired fault: the part is %s", s)
 		}
 		if s := lasting.Status().State; s != health.Failed {
-			t.Errorf("one that lasts is %s", s)
+			t.Errorf("a fault without expiry: the part is %s", s)
 		}
 	})
 }
@@ -206,7 +206,7 @@ func TestProbe(t *testing.T) {
 		before := asked.Load()
 		time.Sleep(5 * time.Minute)
 		if s := state(); asked.Load() != before+1 || s.State != health.Failed || s.Cause != health.CauseTimeout {
-			t.Errorf("one that hangs was asked %d times: %+v", asked.Load()-before, s)
+			t.Errorf("a probe that hangs was called %d times: %+v", asked.Load()-before, s)
 		}
 		hangs.Store(false)
 		close(release)

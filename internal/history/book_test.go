@@ -86,7 +86,7 @@ func TestHoursSayWhatHappened(t *testing.T) {
 		sum += h.Verdicts["malware"]
 	}
 	if sum != 1 {
-		t.Errorf("in 24 hours: %d malware, want that of this hour alone", sum)
+		t.Errorf("in 24 hours: %d malware, want only that of this hour", sum)
 	}
 	if later := b.Overview(noon.Add(30 * time.Hour)); later.Hours[23].Arrived != 0 || later.Took.Verdicts != 0 {
 		t.Errorf("a day later: %+v", later)

@@ -63,7 +63,7 @@ func TestHashingResumes(t *testing.T) {
 	state := filepath.Join(dir, "state", "plan.jsonl")
 	var paths []string
 	for i := range 300 {
-		name := filepath.Join(dir, fmt.Sprintf("f-%d-\xff.txt", i)) // no UTF-8
+		name := filepath.Join(dir, fmt.Sprintf("f-%d-\xff.txt", i)) // not UTF-8
 		if err := os.WriteFile(name, []byte(fmt.Sprint("contents ", i)), 0o600); err != nil {
 			t.Fatal(err)
 		}

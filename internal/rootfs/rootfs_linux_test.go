@@ -149,7 +149,7 @@ func TestWriters(t *testing.T) {
 		t.Fatalf("no writer: %v, %v", w, err)
 	}
 	if _, err := unix.Open(name, unix.O_WRONLY|unix.O_NONBLOCK, 0); err != unix.EAGAIN {
-		t.Errorf("a writer was let in: %v", err)
+		t.Errorf("a writer could open the file: %v", err)
 	}
 	if f.Held() {
 		t.Error("a writer was not detected")

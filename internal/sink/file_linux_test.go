@@ -101,7 +101,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "all is written", func() bool { return len(written(t, path)) == n })
+	until(t, "all events are written", func() bool { return len(written(t, path)) == n })
 	if got := written(t, path); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}

@@ -85,7 +85,7 @@ func TestReplayOfDeadLetters(t *testing.T) {
 	h.all, h.answers = 0, map[string][]int{"five": {422}}
 	h.mu.Unlock()
 	publish(t, js, "five")
-	until(t, "the sink made a letter", func() bool { return len(letters(t, cfg.DeadFile)) == 1 })
+	until(t, "the sink wrote a dead letter", func() bool { return len(letters(t, cfg.DeadFile)) == 1 })
 	r.stop()
 	said = nil
 	h.mu.Lock()

@@ -141,7 +141,7 @@ func TestRsyslogRestarts(t *testing.T) {
 			}
 		}
 	}
-	until(t, "every event is there", func() bool {
+	until(t, "every event has arrived", func() bool {
 		all := strings.Join(r.lines(), "\n")
 		for round := range rounds {
 			for i := range each {

@@ -104,7 +104,7 @@ func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not in a minute: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
@@ -349,7 +349,7 @@ func TestSinkHandlesAnswers(t *testing.T) {
 	// Events that were published while the receiver was unavailable are delivered when it is back.
 	publish(t, js, "three")
 	start(t, js, cfg, h.target())
-	until(t, "the event of meanwhile is taken", func() bool { return h.got() == "one slow two three" })
+	until(t, "the event published meanwhile is delivered", func() bool { return h.got() == "one slow two three" })
 }
 
 // If the receiver rejects every event, the receiver or the sink is misconfigured. No event is given
@@ -387,7 +387,7 @@ func TestSinkPausesForAMisconfiguredReceiver(t *testing.T) {
 
 			h.answer(200)
 			until(t, "all are taken", func() bool { return h.got() == "one two three" })
-			until(t, "the state is well", func() bool { return r.Status().Behind == 0 && r.Status().State == sink.StateOK })
+			until(t, "the state is ok", func() bool { return r.Status().Behind == 0 && r.Status().State == sink.StateOK })
 			if r.logs.count("events are delivered again") != 1 || r.count(t, "backburn_sink_paused", "") != 0 {
 				t.Error("the end of the fault was not logged")
 			}

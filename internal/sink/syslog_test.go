@@ -186,7 +186,7 @@ func TestSyslogMessages(t *testing.T) {
 	}
 }
 
-// Whatever way receivers break connections, they lose no event that a later connection can deliver.
+// However receivers break connections, they lose no event that a later connection can deliver.
 func TestSyslogHostileReceivers(t *testing.T) {
 	t.Parallel()
 	const n = 12
@@ -234,17 +234,17 @@ func TestSyslogHostileReceivers(t *testing.T) {
 			}
 			publish(t, js, want...)
 			if name == "resets behind each message" { // it is unknown whether the message was read, so the next one is not sent
-				until(t, "the first has come, again and again", func() bool { return len(srv.got()) > 3 })
+				until(t, "the first event has arrived several times", func() bool { return len(srv.got()) > 3 })
 				if s := r.Status(); len(srv.jobs()) != 1 || s.State != sink.StateRetrying {
 					t.Errorf("%q, %+v", srv.jobs(), s)
 				}
 				return
 			}
 			if name == "reads nothing at first" { // the kernel buffers everything; it is sent again after the receiver closes the connection
-				until(t, "all is sent", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == n })
+				until(t, "all events are sent", func() bool { return r.count(t, "backburn_sink_events_total", "sent") == n })
 				return
 			}
-			until(t, "every event has come", func() bool {
+			until(t, "every event has arrived", func() bool {
 				if got := srv.jobs(); len(got) == n {
 					return true
 				}

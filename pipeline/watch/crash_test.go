@@ -226,7 +226,7 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	c := startChild(t, spec)
-	until(t, "the rest to come through", func() bool { return drained(spec, n) })
+	until(t, "the remaining files to be finished", func() bool { return drained(spec, n) })
 	c.finish(t)
 	t.Logf("%d lives", lives+1)
 	verify(t, spec, n)

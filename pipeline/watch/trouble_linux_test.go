@@ -140,7 +140,7 @@ func TestWriteLease(t *testing.T) {
 	}
 
 	r.start()
-	until(t, "the writer to be noticed", func() bool { return r.metric("deferred_total", "writer") > 2 })
+	until(t, "the writer to be detected", func() bool { return r.metric("deferred_total", "writer") > 2 })
 	if f, err := unix.Open(r.path("leased"), unix.O_RDONLY|unix.O_NONBLOCK, 0); !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("the watcher blocked until the kernel broke the lease: %d, %v", f, err)
 	}
