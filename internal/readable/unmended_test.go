@@ -16,7 +16,6 @@ var unmended = map[string]bool{
 	"internal/ui/act_test.go":               true,
 	"internal/ui/api.go":                    true,
 	"internal/ui/site_test.go":              true,
-	"pipeline/doc.go":                       true,
 	"wildfire/doc.go":                       true,
 	"wildfire/wildfiretest/clients_test.go": true,
 	"wildfire/wildfiretest/server_test.go":  true,

@@ -8,7 +8,7 @@ import (
 	"backburn/internal/health"
 )
 
-// PartPrefix begins the names of a folder's parts in the health registry. Their instance is the
+// PartPrefix begins the names of a folder's parts in the health registry. The parts belong to the
 // folder's source.
 const PartPrefix = "folder"
 
