@@ -95,13 +95,11 @@ func newBehind(t *testing.T) *behind {
 	})
 	must(t, err)
 	b.http = b.run(page)
-	handler, err := api.New(cfg.API.Config, api.Config{
-		Tokens:      []api.Token{api.Token(cfg.API.Tokens[0])},
-		MaxFileSize: cfg.API.MaxFileSize,
-		Ready:       natsconn.Ready(nc),
-		Intake:      b.q.Once(),
-		Queue:       b.q,
-		Log:         zerolog.Nop(),
+	handler, err := api.New(cfg.API, api.Use{
+		Ready:  natsconn.Ready(nc),
+		Intake: b.q.Once(),
+		Queue:  b.q,
+		Log:    zerolog.Nop(),
 	})
 	must(t, err)
 	b.api = b.run(handler)

@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
+	"backburn/internal/api"
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
@@ -42,9 +43,9 @@ func node(t *testing.T) []string {
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: key}}
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
-	shown := config.DefaultAPIToken()
+	shown := api.DefaultToken()
 	shown.File, shown.Source = token, "python"
-	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []config.APIToken{shown}
+	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{shown}
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 
 	source := holderOf(r).Source
 	cfg := results.SubscriberConfig{
-		Prefix: s.cfg.Queue.Prefix(),
+		Prefix: s.use.Queue.Prefix(),
 		Since:  since,
 		Filter: results.Filter{Sources: []string{source}},
 	}
@@ -46,7 +46,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := sse.Serve(w, r, func(ctx context.Context, out *sse.Stream) error {
-		return results.NewSubscriber(s.cfg.Queue.JetStream(), cfg).Run(ctx, func(_ context.Context, e results.Event) error {
+		return results.NewSubscriber(s.use.Queue.JetStream(), cfg).Run(ctx, func(_ context.Context, e results.Event) error {
 			b, err := json.Marshal(e)
 			if err != nil {
 				return err
@@ -55,18 +55,18 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 		})
 	})
 	if err != nil {
-		s.cfg.Log.Error().Err(err).Str("source", source).Msg("a stream of events ended")
+		s.use.Log.Error().Err(err).Str("source", source).Msg("a stream of events ended")
 	}
 }
 
 // readable reports whether the events can be read: once a response has begun, there is no status
 // that could say so.
 func (s *service) readable(ctx context.Context, cfg results.SubscriberConfig) error {
-	if err := s.cfg.Ready(ctx); err != nil {
+	if err := s.use.Ready(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 
-	return results.NewSubscriber(s.cfg.Queue.JetStream(), cfg).Drain(ctx, func(context.Context, results.Event) error { return results.ErrStop })
+	return results.NewSubscriber(s.use.Queue.JetStream(), cfg).Drain(ctx, func(context.Context, results.Event) error { return results.ErrStop })
 }

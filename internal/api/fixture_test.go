@@ -24,7 +24,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"backburn/internal/api"
-	"backburn/internal/httpserver"
 	"backburn/internal/natsconn"
 	"backburn/internal/testkit"
 	"backburn/internal/testkit/leaks"
@@ -52,7 +51,7 @@ type site struct {
 	nats   *server.Server
 	q      *queue.Queue
 	cfg    api.Config
-	at     httpserver.Config
+	use    api.Use
 	url    string
 	file   string // with the token
 	client *http.Client
@@ -77,7 +76,7 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	s := &site{t: t, nats: ns, at: httpserver.DefaultConfig(), client: &http.Client{Transport: &http.Transport{}}}
+	s := &site{t: t, nats: ns, cfg: api.DefaultConfig(), client: &http.Client{Transport: &http.Transport{}}}
 	s.q, err = queue.Open(ctx, nc, queue.Topology{
 		Prefix:          "backburn",
 		Replicas:        1,
@@ -90,24 +89,24 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 	}
 
 	s.file = secretFile(t, token)
-	s.at.Listen = "127.0.0.1:0"
-	s.cfg = api.Config{
-		Tokens: []api.Token{
-			{File: s.file, Source: "proxy", Priority: pipeline.Normal, Urgent: true},
-			{File: secretFile(t, plain), Source: "mail", Priority: pipeline.Bulk},
-			{File: secretFile(t, slow), Source: "scan", Priority: pipeline.Normal, Rate: 0.001, Burst: 1},
-		},
-		MaxFileSize: limit,
-		Ready:       natsconn.Ready(nc),
-		Intake:      s.q.Once(),
-		Queue:       s.q,
-		Registry:    prometheus.NewRegistry(),
-		Log:         zerolog.Nop(),
+	s.cfg.Listen = "127.0.0.1:0"
+	s.cfg.Tokens = []api.Token{
+		{File: s.file, Source: "proxy", Priority: pipeline.Normal, Urgent: true},
+		{File: secretFile(t, plain), Source: "mail", Priority: pipeline.Bulk},
+		{File: secretFile(t, slow), Source: "scan", Priority: pipeline.Normal, Rate: 0.001, Burst: 1},
+	}
+	s.cfg.MaxFileSize = limit
+	s.use = api.Use{
+		Ready:    natsconn.Ready(nc),
+		Intake:   s.q.Once(),
+		Queue:    s.q,
+		Registry: prometheus.NewRegistry(),
+		Log:      zerolog.Nop(),
 	}
 	for _, c := range change {
 		c(s)
 	}
-	web, err := api.New(s.at, s.cfg)
+	web, err := api.New(s.cfg, s.use)
 	if err != nil {
 		t.Fatal(err)
 	}

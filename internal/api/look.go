@@ -28,7 +28,7 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
 	id, source := r.PathValue("id"), holderOf(r).Source
-	ev, ended, err := s.cfg.Queue.Final(ctx, pipeline.Ref{Source: source, ID: id})
+	ev, ended, err := s.use.Queue.Final(ctx, pipeline.Ref{Source: source, ID: id})
 	if err != nil {
 		s.unavailable(w, err)
 		return
@@ -41,7 +41,7 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, Job{JobID: id, State: state, Event: &ev})
 		return
 	}
-	t, err := s.cfg.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
+	t, err := s.use.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
 	switch {
 	case err != nil:
 		s.unavailable(w, err)
@@ -86,7 +86,7 @@ func (s *service) verdict(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
-	sample, known, err := s.cfg.Queue.Known(ctx, sum)
+	sample, known, err := s.use.Queue.Known(ctx, sum)
 	switch {
 	case err != nil:
 		s.unavailable(w, err)

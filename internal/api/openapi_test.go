@@ -125,7 +125,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	try(s, 421, "POST", submit, "", "Host", "evil.example")
 
 	testkit.StopNATS(s.nats)
-	for s.cfg.Ready(t.Context()) == nil { // the client notices
+	for s.use.Ready(t.Context()) == nil { // the client notices
 		time.Sleep(time.Millisecond)
 	}
 	try(s, 503, "POST", submit, "MZ")
@@ -180,9 +180,9 @@ func TestForbiddenByNATS(t *testing.T) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.cfg.Ready = natsconn.Ready(nc)
-		s.cfg.Intake = q.Once()
-		s.cfg.Queue = q
+		s.use.Ready = natsconn.Ready(nc)
+		s.use.Intake = q.Once()
+		s.use.Queue = q
 	})
 	var all sync.WaitGroup
 	for _, request := range [][3]string{

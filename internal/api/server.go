@@ -13,41 +13,40 @@ import (
 )
 
 // New listens, and serves the API once the server runs.
-func New(at httpserver.Config, cfg Config) (*httpserver.Server, error) {
-	h, err := Handler(at.BasePath, cfg)
+func New(cfg Config, use Use) (*httpserver.Server, error) {
+	h, err := handler(cfg, use)
 	if err != nil {
 		return nil, err
 	}
-	use := httpserver.Use{
+	at := httpserver.Use{
 		Table:         "api",
 		Routes:        []string{"/v1/submit", "/v1/jobs/", "/v1/verdicts/", "/v1/events"},
 		Authenticates: true,
 		Refuse:        refuseListener,
-		Log:           cfg.Log,
+		Log:           use.Log,
 	}
-	if cfg.Registry != nil {
-		use.Registry = cfg.Registry
+	if use.Registry != nil {
+		at.Registry = use.Registry
 	}
 
-	return httpserver.New(at, use, h)
+	return httpserver.New(cfg.Config, at, h)
 }
 
-// Handler is what a listener serves, without its limits and names. base is the path under which a
-// proxy shows it.
-func Handler(base string, cfg Config) (http.Handler, error) {
-	tokens, err := newKeyring(cfg.Tokens, cfg.Log)
+// handler is what a listener serves, without its limits and names.
+func handler(cfg Config, use Use) (http.Handler, error) {
+	tokens, err := newKeyring(cfg.Tokens, use.Log)
 	if err != nil {
 		return nil, err
 	}
 	s := &service{
 		cfg:     cfg,
-		base:    base,
+		use:     use,
 		tokens:  tokens,
 		metrics: newMetrics(cfg.Tokens),
 		streams: sse.NewPlaces(streams),
 	}
-	if cfg.Registry != nil {
-		if err := s.metrics.register(cfg.Registry, &s.inProgress, s.streams); err != nil {
+	if use.Registry != nil {
+		if err := s.metrics.register(use.Registry, &s.inProgress, s.streams); err != nil {
 			return nil, fmt.Errorf("api: metrics: %w", err)
 		}
 	}

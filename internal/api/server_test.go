@@ -331,10 +331,10 @@ func TestEventsAreStreamed(t *testing.T) {
 func TestRunEndsInGoodOrder(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	taken := s.at
+	taken := s.cfg
 	taken.Listen = strings.TrimPrefix(s.url, "http://")
-	s.cfg.Registry = nil
-	if other, err := api.New(taken, s.cfg); !errors.Is(err, httpserver.ErrListen) {
+	s.use.Registry = nil
+	if other, err := api.New(taken, s.use); !errors.Is(err, httpserver.ErrListen) {
 		other.Close()
 		t.Errorf("a second server at one address: %v", err)
 	}

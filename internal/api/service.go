@@ -31,24 +31,21 @@ type Intake interface {
 	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
 }
 
-// Config is what the API is made with. Every field is required but those that say otherwise.
-type Config struct {
-	Tokens      []Token
-	MaxFileSize int64 // in bytes; exactly so many are fine
-
-	// Ready returns nil while NATS is connected. It answers at once.
+// Use is what the API works with. All fields are required unless they say otherwise.
+type Use struct {
+	// Ready returns nil while NATS is connected. It answers immediately.
 	Ready  func(ctx context.Context) error
 	Intake Intake
 	Queue  Queue
 
-	Registry *prometheus.Registry // nil for none
+	Registry *prometheus.Registry // optional
 	Log      zerolog.Logger
 }
 
 // service answers requests.
 type service struct {
 	cfg        Config
-	base       string // path under which a proxy shows it
+	use        Use
 	tokens     *keyring
 	metrics    *metrics
 	inProgress atomic.Int64 // submissions
@@ -57,14 +54,14 @@ type service struct {
 
 // unavailable answers where NATS does not.
 func (s *service) unavailable(w http.ResponseWriter, err error) {
-	s.cfg.Log.Error().Err(err).Msg("cannot read the queue for an HTTP client")
+	s.use.Log.Error().Err(err).Msg("cannot read the queue for an HTTP client")
 	retry(w, askTimeout)
 	problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
 }
 
 // ready reports whether NATS is there to be asked; else it has answered.
 func (s *service) ready(w http.ResponseWriter, r *http.Request) bool {
-	if err := s.cfg.Ready(r.Context()); err != nil {
+	if err := s.use.Ready(r.Context()); err != nil {
 		s.unavailable(w, err)
 		return false
 	}

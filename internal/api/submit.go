@@ -56,13 +56,13 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	s.metrics.submissions.WithLabelValues(h.Source, result).Inc()
 	s.metrics.seconds.Observe(time.Since(began).Seconds())
 	id := req.job.ID
-	s.cfg.Log.Debug().Str("job", id).Str("source", h.Source).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
+	s.use.Log.Debug().Str("job", id).Str("source", h.Source).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
 	w.Header().Del("Connection") // the body was read
 	if req.wait > 0 && s.await(w, r, req) {
 		return
 	}
 
-	w.Header().Set("Location", s.base+"/v1/jobs/"+url.PathEscape(id))
+	w.Header().Set("Location", s.cfg.BasePath+"/v1/jobs/"+url.PathEscape(id))
 	accepted := Accepted{JobID: id, State: "accepted", SHA256: stored.SHA256}
 	if req.job.URL == "" {
 		accepted.Size = &stored.Size
@@ -81,13 +81,13 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 	ctx, cancel := context.WithTimeout(ctx, req.wait)
 	defer cancel()
 
-	ev, err := s.cfg.Queue.Await(ctx, req.job.Ref())
+	ev, err := s.use.Queue.Await(ctx, req.job.Ref())
 	if err == nil {
 		answerEvent(w, ev)
 		return true
 	}
 	if !errors.Is(err, queue.ErrPending) { // it is accepted all the same
-		s.cfg.Log.Warn().Err(err).Str("job", req.job.ID).Msg("cannot wait for a job")
+		s.use.Log.Warn().Err(err).Str("job", req.job.ID).Msg("cannot wait for a job")
 	}
 
 	return false
@@ -101,7 +101,7 @@ func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *r
 		return queue.Receipt{}, err
 	}
 	defer release()
-	if err := s.cfg.Ready(r.Context()); err != nil {
+	if err := s.use.Ready(r.Context()); err != nil {
 		return queue.Receipt{}, err
 	}
 
@@ -115,7 +115,7 @@ func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *r
 		}
 		content = queue.FromReader(body, s.cfg.MaxFileSize)
 	}
-	receipt, err := s.cfg.Intake.Submit(ctx, req.job, content)
+	receipt, err := s.use.Intake.Submit(ctx, req.job, content)
 	if err != nil && errors.Is(context.Cause(ctx), errNoAnswer) {
 		err = fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
@@ -310,7 +310,7 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		s.metrics.submissions.WithLabelValues(h.Source, resultGone).Inc()
 		return
 	default:
-		s.cfg.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish a submission")
+		s.use.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish a submission")
 		detail = "the queue does not answer; whether it was accepted is not known: repeat it with the same Idempotency-Key"
 		retry(w, askTimeout)
 	}

@@ -10,27 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
-
-	"backburn/auth"
-	"backburn/pipeline"
 )
-
-// Token is what clients show, and what it allows.
-type Token struct {
-	File     string            // with the token, read again every second, so that it can be renewed in place
-	Source   string            // for which it speaks
-	Priority pipeline.Priority // of jobs whose request names none
-	Urgent   bool              // requests may name the priority urgent
-	Rate     float64           // submissions per second; 0: no limit
-	Burst    int               // submissions at once, where there is a rate
-}
-
-// minToken is the shortest token, in characters: one that cannot be guessed.
-const minToken = 16
 
 // tokenAge is how long a token is believed before its file is read again.
 const tokenAge = time.Second
@@ -101,12 +84,9 @@ func newKeyring(tokens []Token, log zerolog.Logger) (*keyring, error) {
 // renew reads the token's file.
 func (h *holder) renew() error {
 	h.known = false
-	token, err := auth.ReadSecretFile(h.File)
+	token, err := h.Read()
 	if err != nil {
 		return err
-	}
-	if n := utf8.RuneCountInString(token.Reveal()); n < minToken {
-		return fmt.Errorf("%s holds a token of %d characters; at least %d, such as of: openssl rand -hex 32", h.File, n, minToken)
 	}
 	h.digest = sha256.Sum256([]byte(token.Reveal()))
 	h.known = true

@@ -12,26 +12,19 @@ const apiGrace = 10 * time.Second
 
 // startAPI opens the HTTP API.
 func (n *Node) startAPI() error {
-	c := n.cfg.API
-	tokens := make([]api.Token, len(c.Tokens))
-	for i, t := range c.Tokens {
-		tokens[i] = api.Token(t)
-	}
-	s, err := api.New(c.Config, api.Config{
-		Tokens:      tokens,
-		MaxFileSize: c.MaxFileSize,
-		Ready:       natsconn.Ready(n.nc),
-		Intake:      n.publisher(n.queue.Once()),
-		Queue:       n.queue,
-		Registry:    n.reg,
-		Log:         n.log.With().Str("component", "api").Logger(),
+	s, err := api.New(n.cfg.API, api.Use{
+		Ready:    natsconn.Ready(n.nc),
+		Intake:   n.publisher(n.queue.Once()),
+		Queue:    n.queue,
+		Registry: n.reg,
+		Log:      n.log.With().Str("component", "api").Logger(),
 	})
 	if err != nil {
 		return err
 	}
 	n.api = s
 	n.undo = append(n.undo, s.Close)
-	n.log.Info().Str("addr", s.Addr().String()).Int("tokens", len(tokens)).Msg("serving the HTTP API")
+	n.log.Info().Str("addr", s.Addr().String()).Int("tokens", len(n.cfg.API.Tokens)).Msg("serving the HTTP API")
 
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
+	"backburn/internal/api"
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
@@ -40,9 +41,9 @@ func TestFromTheAPIToASink(t *testing.T) {
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: secret("key", "key")}}
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 50*time.Millisecond, 200*time.Millisecond
-	shown := config.DefaultAPIToken()
+	shown := api.DefaultToken()
 	shown.File, shown.Source = secret("token", "let-me-in-please"), "proxy"
-	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []config.APIToken{shown}
+	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{shown}
 	archived := config.DefaultSink()
 	archived.Name, archived.Kind, archived.Path, archived.Types = "archive", config.SinkFile, archive, []string{"verdict"}
 	cfg.Sink = []config.Sink{archived}

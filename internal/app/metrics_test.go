@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
+	"backburn/internal/api"
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
@@ -61,10 +62,10 @@ func site(t *testing.T) (cfg config.Config, stopNATS func()) {
 	archive.Path = filepath.Join(t.TempDir(), "events.jsonl")
 	cfg.Sink = []config.Sink{archive}
 	cfg.Clamd.Listen, cfg.Mail.Listen = "127.0.0.1:0", "127.0.0.1:0"
-	shown := config.DefaultAPIToken()
+	shown := api.DefaultToken()
 	shown.File = filepath.Join(t.TempDir(), "token")
 	check(t, os.WriteFile(shown.File, []byte("sixteen characters\n"), 0o600))
-	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []config.APIToken{shown}
+	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{shown}
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
 	check(t, err)
 	t.Cleanup(server.Shutdown)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"backburn/auth"
+	"backburn/internal/api"
 	"backburn/internal/clamd"
 	"backburn/internal/mail"
 	"backburn/pipeline"
@@ -27,7 +28,7 @@ type Config struct {
 	Results  Results                 `toml:"results" doc:"Limits for the stream of events. The oldest are removed first."`
 	Auth     map[string]auth.Profile `toml:"auth" doc:"A credential. A secret is given by a file name or by exactly one ${NAME}, and never in this file. Files are read again before every token request. The keys depend on the kind."`
 	HTTP     HTTP                    `toml:"http" doc:"Health, metrics, status and the dashboard: /healthz, /readyz, /metrics, /api/status, /."`
-	API      API                     `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
+	API      api.Config              `toml:"api" doc:"An HTTP API for gateways that do not speak NATS; docs/openapi.yaml. It needs TLS, unless it listens on a loopback address."`
 	Clamd    clamd.Config            `toml:"clamd" doc:"A server for the protocol of ClamAV's clamd; docs/clamd.md."`
 	Mail     mail.Config             `toml:"mail" doc:"A milter that checks the attachments of mail; docs/mail.md."`
 	Sink     []Sink                  `toml:"sink" reload:"true" doc:"Delivery of events to a receiver that does not read NATS; docs/sinks.md."`
@@ -129,9 +130,9 @@ func Default() Config {
 		Dead:     DeadLetters{MaxAge: 2160 * time.Hour, ExpectedMaxAge: 168 * time.Hour, MaxLetters: 10_000, MaxBytes: 512 << 20},
 		Results:  Results{MaxAge: 720 * time.Hour, MaxBytes: 10 << 30},
 		Auth:     map[string]auth.Profile{"wildfire": DefaultProfile("wildfire", auth.KindWildFire)},
-		HTTP:     HTTP{Config: listener("127.0.0.1:9464")},
+		HTTP:     defaultHTTP(),
 		Sink:     []Sink{},
-		API:      API{Config: listener(""), MaxFileSize: 100_000_000, Tokens: []APIToken{}},
+		API:      api.DefaultConfig(),
 		Clamd:    clamd.DefaultConfig(),
 		Mail:     mail.DefaultConfig(),
 		Tracing:  Tracing{Sample: 1},

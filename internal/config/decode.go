@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"backburn/auth"
+	"backburn/internal/api"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -165,8 +166,8 @@ func (d *decoder) value(path string, value any, target reflect.Value, l *leaf) {
 		tables(d, path, value, t, l, pipeline.DefaultRule, func(*pipeline.Rule) {})
 	case *[]Sink:
 		tables(d, path, value, t, l, DefaultSink, func(*Sink) {})
-	case *[]APIToken:
-		tables(d, path, value, t, l, DefaultAPIToken, func(*APIToken) {})
+	case *[]api.Token:
+		tables(d, path, value, t, l, api.DefaultToken, func(*api.Token) {})
 	case *map[string]auth.Profile:
 		d.profiles(path, value, *t, l)
 	case *auth.Secret:

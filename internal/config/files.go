@@ -9,9 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"backburn/auth"
+	"backburn/internal/api"
 	"backburn/internal/httpserver"
 	"backburn/internal/local"
 	"backburn/internal/sink/credential"
@@ -91,21 +91,15 @@ func (p *collector) secret(key, file string) {
 	})
 }
 
-// minToken is the shortest token of the HTTP API, in characters: one that cannot be guessed.
-const minToken = 16
-
 // apiTokens wants secrets that cannot be guessed, and tells whom each request is of.
-func (p *collector) apiTokens(a API) {
+func (p *collector) apiTokens(a api.Config) {
 	holders := map[string]int{}
 	for i, t := range a.Tokens {
 		at := join(element("api.token", i), "file")
 		p.look(at, t.File, func(name string) error {
-			secret, err := auth.ReadSecretFile(name)
+			secret, err := t.Read()
 			if err != nil {
 				return err
-			}
-			if n := utf8.RuneCountInString(secret.Reveal()); n < minToken {
-				return fmt.Errorf("%s holds a token of %d characters; at least %d, such as of: openssl rand -hex 32", quote(name), n, minToken)
 			}
 			if other, ok := holders[secret.Reveal()]; ok {
 				return fmt.Errorf("%s holds the same token as that of api.token[%d]", quote(name), other)
@@ -135,7 +129,7 @@ func (p *collector) webConfig(key, file string) (w httpserver.Web) {
 }
 
 // apiListener wants TLS where tokens leave this machine, and no second way of authentication.
-func (p *collector) apiListener(a API) {
+func (p *collector) apiListener(a api.Config) {
 	const key = "api.web_config_file"
 	w := p.webConfig(key, a.WebConfigFile)
 	switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"backburn/auth"
+	"backburn/internal/api"
 	"backburn/pipeline"
 	"backburn/pipeline/watch"
 )
@@ -102,8 +103,8 @@ func samples(c *node, path string) []entry {
 		e.example = false
 		return append([]entry{e}, entriesOf(element, path, v)...)
 
-	case reflect.TypeFor[APIToken]():
-		return []entry{exampleOf(c, path, DefaultAPIToken())}
+	case reflect.TypeFor[api.Token]():
+		return []entry{exampleOf(c, path, api.DefaultToken())}
 	case reflect.TypeFor[pipeline.Rule]():
 		return []entry{exampleOf(c, path, pipeline.DefaultRule())}
 
