@@ -9,11 +9,12 @@ const maxDrain = 64 << 10 // bytes of a 401's body read so that its connection c
 
 // RoundTripper returns a transport over base (http.DefaultTransport if nil) that adds credentials
 // to requests: the bearer token and, for KindWatchGuard, the API key. For KindAPIKey it adds
-// nothing: the key is a form field. Only requests to the profile's hosts, over https or to this
-// machine, get credentials; other requests, such as redirects to another host, pass unchanged. A
-// 401 answer is reported to the Source, and the request is sent again with the next token if it has
-// no body or can reopen it (GetBody). The caller handles 403 and 419, because a new token does not
-// help.
+// nothing: the key is a form field.
+//
+// Only requests to the profile's hosts, over https or to this machine, get credentials; other
+// requests, such as redirects to another host, pass unchanged. A 401 answer is reported to the
+// Source, and the request is sent again with the next token if it has no body or can reopen it
+// (GetBody). The caller handles 403 and 419, because a new token does not help.
 //
 // The request is never changed, and its body is closed on every path.
 func (s *Source) RoundTripper(base http.RoundTripper) http.RoundTripper {

@@ -1,4 +1,3 @@
-// Package examples holds gateways and consumers to begin with, in several languages; its test
-// runs those whose language is at hand against a real server with a gateway's and a consumer's
-// permissions.
+// Package examples has example gateways and consumers in several languages. Its tests run those
+// whose language is installed, with a real server and the permissions of a gateway and a consumer.
 package examples

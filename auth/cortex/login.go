@@ -38,10 +38,11 @@ type Authorized struct {
 }
 
 // Login is the authorization code grant of RFC 6749 section 4.1: it sends the administrator's
-// browser to the authorization server, receives the callback, and stores the refresh token. Handler
-// serves the login for a browser: StartPath and the path of the profile's redirect_url. Without
-// such a browser, Begin returns the URL to open, and Complete takes the URL on which the browser
-// ended. It is safe for concurrent use.
+// browser to the authorization server, receives the callback, and stores the refresh token.
+//
+// Handler serves the login for a browser: StartPath and the path of the profile's redirect_url.
+// Without such a browser, Begin returns the URL to open, and Complete takes the URL on which the
+// browser ended. It is safe for concurrent use.
 type Login struct {
 	config   Config
 	redirect *url.URL

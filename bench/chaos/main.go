@@ -1,18 +1,17 @@
 //go:build unix
 
-// Command chaos drops files into a folder while the processes that serve it are killed with
-// SIGKILL, at random, and started again. It demands that every file comes to exactly one final
-// event, and prints the figures: what was lost, told twice, uploaded twice.
+// Command chaos drops files into a folder while it kills the processes that serve the folder with
+// SIGKILL, at random, and restarts them. It requires exactly one final event for every file, and
+// prints how many files were lost, published twice or uploaded twice.
 //
 //	go run ./bench/chaos
 //	go run ./bench/chaos -topology run -n 2000
 //	go run ./bench/chaos -topology cluster -every 3s
 //
-// The topologies: "split" is three workers, two watchers of the folder and a NATS server; "run" is
-// `backburn run`, everything in one process that is killed as a whole; "cluster" is three
-// workers and two watchers on three NATS servers, of which the leader of the job stream is
-// killed. The processes are the real binaries, built for it, and the server flushes every
-// acknowledged message to the disk.
+// The topologies are "split" (three workers, two watchers of the folder and a NATS server), "run"
+// (`backburn run`: everything in one process) and "cluster" (three workers and two watchers on
+// three NATS servers; the leader of the job stream is killed). The processes are the real binaries,
+// built by this program. The server syncs every acknowledged message to the disk.
 package main
 
 import (
@@ -51,10 +50,10 @@ func main() {
 	var s settings
 	flag.IntVar(&s.n, "n", 10_000, "files")
 	flag.DurationVar(&s.every, "every", 400*time.Millisecond, "mean time between two kills")
-	flag.DurationVar(&s.storm, "storm", 5*time.Minute, "kill for so long at most; the files are spread over the first four fifths of it")
+	flag.DurationVar(&s.storm, "storm", 5*time.Minute, "longest time of killing; the files are dropped during its first four fifths")
 	flag.StringVar(&s.topology, "topology", "split", "split, run or cluster")
 	flag.BoolVar(&s.race, "race", false, "build the processes with the race detector")
-	flag.Uint64Var(&s.seed, "seed", 1, "of the files and the kills")
+	flag.Uint64Var(&s.seed, "seed", 1, "random seed for the files and the kills")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -87,14 +86,14 @@ func run(t testing.TB, s settings) {
 		keys["nats.url"] = c.NATS
 		c.Members = []testkit.Member{{Role: "backburn run", Program: "backburn", Args: []string{"run"}}}
 	default:
-		t.Fatalf("topology %q; split, run or cluster", s.topology)
+		t.Fatalf("topology %q: expected split, run or cluster", s.topology)
 	}
 	site.Configure(keys)
 	t.Logf("topology %s, a kill every %s", s.topology, s.every)
 	t.Log(c.Run())
 }
 
-// build puts the programs into the PATH.
+// build builds the programs and adds them to the PATH.
 func build(t testing.TB, s settings) {
 	dir := t.TempDir()
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
@@ -118,7 +117,7 @@ func build(t testing.TB, s settings) {
 	}
 }
 
-// servers makes a fleet of workers and watchers on n NATS servers.
+// servers sets up a fleet of workers and watchers on n NATS servers.
 func servers(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Settings, n int) {
 	args, urls := testkit.NATSArgs(t, n, site.Path("server"))
 	c.NATS = urls
@@ -140,7 +139,7 @@ func servers(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Se
 	}
 }
 
-// leads reports whether a server leads the stream of jobs, and the others keep up with it.
+// leads reports whether a server leads the stream of jobs, and its followers are up to date.
 func leads(js jetstream.JetStream, name string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

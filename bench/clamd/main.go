@@ -1,7 +1,7 @@
-// Command clamd measures how fast known verdicts are told over clamd's protocol: answers a second
-// to streams of 10 KiB, beside a bare server of the same protocol that reads the stream and answers
-// OK without a look at it. Files are asked about again and again, or each once. It also measures
-// resident memory with 1,000 connections that are idle.
+// Command clamd measures how fast known verdicts are returned over clamd's protocol: answers per
+// second to streams of 10 KiB, compared with a minimal server that reads the stream and always
+// answers OK. It asks about one file repeatedly, and about many files once each. It also measures
+// resident memory with 1,000 idle connections.
 //
 //	go run ./bench/clamd
 package main
@@ -40,11 +40,11 @@ const (
 	streamSize = 10 << 10
 	idleConns  = 1000
 	rounds     = 5
-	forgotten  = 6 * time.Second // after which no verdict is remembered outside the ledger
+	forgotten  = 6 * time.Second // time after which verdicts are cached only in the ledger
 )
 
 func main() {
-	n := flag.Int("n", 4000, "streams of a round")
+	n := flag.Int("n", 4000, "streams per round")
 	flag.Parse()
 	if err := measure(*n); err != nil {
 		fmt.Fprintln(os.Stderr, "clamd:", err)
@@ -72,7 +72,7 @@ func measure(n int) error {
 	for _, kind := range []struct {
 		name  string
 		files int
-	}{{"one file, again and again", 1}, {"files that are each asked about once", n}} {
+	}{{"one file, repeatedly", 1}, {"many files, each once", n}} {
 		for _, clients := range []int{1, 8} {
 			var ratios []float64
 			var fast, known float64
@@ -97,7 +97,7 @@ func measure(n int) error {
 	return idle(ours)
 }
 
-// stream asks about a file.
+// stream returns a request about a file.
 func stream(file int) []byte {
 	b := binary.BigEndian.AppendUint32([]byte("zINSTREAM\x00"), streamSize)
 	b = append(b, strings.Repeat(fmt.Sprintf("%010d", file), streamSize/10)...)
@@ -105,7 +105,7 @@ func stream(file int) []byte {
 	return append(b, 0, 0, 0, 0)
 }
 
-// serve starts a server that knows the verdict of the stream.
+// serve starts a server that knows the verdicts of the streams.
 func serve(dir string, n int) (address string, stop func(), err error) {
 	ns, err := server.NewServer(&server.Options{
 		ServerName: "bench", Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: filepath.Join(dir, "nats"), NoSigs: true, NoLog: true,
@@ -165,7 +165,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 	return s.Addr().String(), stop, nil
 }
 
-// know puts verdicts of the files into the ledger.
+// know writes the verdicts of the files to the ledger.
 func know(ctx context.Context, q *queue.Queue, n int) error {
 	for file := range n {
 		b := stream(file)
@@ -184,7 +184,7 @@ func know(ctx context.Context, q *queue.Queue, n int) error {
 	return nil
 }
 
-// echo is a server of the protocol that looks at nothing.
+// echo is a minimal server of the protocol, which ignores the contents.
 func echo(path string) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -223,8 +223,8 @@ func echo(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// ask sends n streams of so many files, each on a connection of its own as most clients do, and
-// returns answers a second.
+// ask sends n streams about the given number of files, each on a new connection as most clients do,
+// and returns the answers per second.
 func ask(address string, n, clients, files int) (float64, error) {
 	var all sync.WaitGroup
 	faults := make(chan error, clients)
@@ -261,8 +261,8 @@ func ask(address string, n, clients, files int) (float64, error) {
 	}
 }
 
-// idle measures what connections cost that do nothing. The NATS server and the clients are in this
-// process, too.
+// idle measures the memory of idle connections. The NATS server and the clients also run in this
+// process.
 func idle(address string) error {
 	before, err := resident()
 	if err != nil {
@@ -290,7 +290,7 @@ func idle(address string) error {
 	return nil
 }
 
-// resident is the memory of this process that is in use, in MB.
+// resident returns the resident memory of this process in MB.
 func resident() (int, error) {
 	debug.FreeOSMemory()
 	text, err := os.ReadFile("/proc/self/statm")

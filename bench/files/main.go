@@ -1,11 +1,11 @@
 //go:build unix
 
-// Command files measures how many files a second come from a drop in a folder to their
-// "submitted" event, in one process, against a simulated WildFire that answers at once.
+// Command files measures how many files per second get from a watched folder to their "submitted"
+// event, in one process with a simulated WildFire that answers at once.
 //
-// Beside it stands what this machine can do in the same run: the same files, read,
-// hashed with MD5 and SHA-256, and posted over as many keep-alive connections by a bare
-// loop. The figure to look at is the ratio, since machines differ and are noisy.
+// For comparison, a bare loop reads the same files, hashes them with MD5 and SHA-256, and posts
+// them over as many keep-alive connections. Look at the ratio of the two, because machines differ
+// and are noisy.
 //
 //	go run ./bench/files -n 5000
 //	go run ./bench/files -n 5000 -sync
@@ -58,14 +58,14 @@ type settings struct {
 func main() {
 	var s settings
 	flag.IntVar(&s.n, "n", 4000, "files")
-	flag.IntVar(&s.size, "size", 10<<10, "bytes in each")
-	flag.IntVar(&s.conns, "conns", 8, "uploads at a time, and connections of the bare loop")
-	flag.BoolVar(&s.sync, "sync", false, "sync_always: every acknowledged message is on the disk")
+	flag.IntVar(&s.size, "size", 10<<10, "size of each file, in bytes")
+	flag.IntVar(&s.conns, "conns", 8, "concurrent uploads, and connections of the bare loop")
+	flag.BoolVar(&s.sync, "sync", false, "sync_always: sync every acknowledged message to the disk")
 	flag.BoolVar(&s.ask, "ask", true, "ask_first: look each hash up before uploading it")
 	flag.BoolVar(&s.final, "final", false, "measure to the final event instead of the submitted one")
-	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of our part to this file")
+	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of Backburn's part to this file")
 	flag.StringVar(&s.allocs, "memprofile", "", "write a profile of all allocations to this file")
-	flag.IntVar(&s.rounds, "rounds", 3, "rounds, the limit measured anew in each")
+	flag.IntVar(&s.rounds, "rounds", 3, "rounds; the bare loop is measured in each")
 	flag.Parse()
 	if s.allocs != "" {
 		runtime.MemProfileRate = 512
@@ -106,16 +106,16 @@ func run(s settings) error {
 	return writeAllocs(s.allocs)
 }
 
-// measured is what one round took: figures per file but for the first.
+// measured has the figures of one round, per file except for the first field.
 type measured struct {
 	perSecond      float64 // files
 	cpu            float64 // in µs
 	allocations    float64
-	sent, received float64           // messages of our connection to NATS
-	writes         map[string]uint64 // durable ones, in all
+	sent, received float64           // messages on our connection to NATS
+	writes         map[string]uint64 // durable writes in total
 }
 
-// meter measures from its start.
+// meter measures the time and the resources used since its start.
 type meter struct {
 	began     time.Time
 	cpu       time.Duration
@@ -140,7 +140,7 @@ func (m meter) stop(n int) measured {
 	}
 }
 
-// cpuTime is what the process has used so far, simulated WildFire included.
+// cpuTime returns the CPU time of the process so far, including the simulated WildFire.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -149,7 +149,7 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// writeAllocs writes a profile of all that was allocated; "" writes none.
+// writeAllocs writes a profile of all allocations to the named file, if any.
 func writeAllocs(name string) error {
 	if name == "" {
 		return nil
@@ -164,7 +164,7 @@ func writeAllocs(name string) error {
 	return pprof.Lookup("allocs").WriteTo(f, 0)
 }
 
-// allocations is how many objects the process has allocated so far.
+// allocations returns the number of objects allocated so far.
 func allocations() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -199,7 +199,7 @@ func makeFiles(dir string, n, size int) ([]string, error) {
 	return names, nil
 }
 
-// bareLoop is the limit: read, hash, post.
+// bareLoop measures the limit of the machine: read, hash, post.
 func bareLoop(s settings) (measured, error) {
 	dir, err := os.MkdirTemp("", "backburn-bench-")
 	if err != nil {
@@ -275,8 +275,8 @@ func post(client *http.Client, url, name string) error {
 	return err
 }
 
-// backburn is what is measured: files are renamed into a watched folder, and the clock stops
-// at the last event.
+// backburn measures Backburn: files are renamed into a watched folder, and the clock stops at the
+// last event.
 func backburn(s settings) (m measured, err error) {
 	dir, err := os.MkdirTemp("", "backburn-bench-")
 	if err != nil {
@@ -360,8 +360,8 @@ func measure(ctx context.Context, s settings, n *app.Node, names []string, quara
 	return m, err
 }
 
-// count waits for the events that end the measurement, without reading them: consumers are not
-// part of it.
+// count waits for the events that end the measurement without reading them, because the cost of
+// consumers is not measured.
 func (s settings) count(ctx context.Context, q *queue.Queue) error {
 	event := "submitted"
 	if s.final {
@@ -425,7 +425,7 @@ func configure(s settings, dir, quarantine, url string) config.Config {
 	cfg.Pipeline.Concurrency, cfg.Pipeline.Rate, cfg.Pipeline.Burst = s.conns, 1e6, 1e6
 	cfg.WildFire.Client.BaseURL, cfg.Pipeline.AskFirst = url, s.ask
 	cfg.Pipeline.UploadsPerDay, cfg.Pipeline.QueriesPerDay = 0, 0
-	// Verdicts are asked for later than the last submission, as they are in a real installation.
+	// Query for verdicts only after the last submission, as in a real installation.
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 4*time.Second, 4*time.Second
 	if s.final {
 		cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 100*time.Millisecond, 100*time.Millisecond

@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command memory measures the resident memory of everything in one process (the embedded NATS
-// server, watcher, worker) while large files are uploaded at a time, and prints its peak.
+// Command memory measures the peak resident memory of `backburn run` (the embedded NATS server,
+// watcher and worker in one process) while large files are uploaded concurrently.
 //
-// The process that is measured is this program again, as a child; the simulated WildFire runs
-// in the parent, and so does not count.
+// The measured process is a child that runs this program. The simulated WildFire runs in the
+// parent, so it does not count.
 //
 //	go run ./bench/memory
 //	go run ./bench/memory -files 16 -size 50000000
@@ -39,7 +39,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// order is what the parent tells the child, on its standard input.
+// order is the parent's input to the child.
 type order struct {
 	Dir, URL string
 	Files    int
@@ -48,9 +48,9 @@ type order struct {
 const childFlag = "-child"
 
 func main() {
-	files := flag.Int("files", 8, "files, all uploaded at the same time")
-	size := flag.Int64("size", 100_000_000, "bytes in each")
-	child := flag.Bool(childFlag[1:], false, "be the process that is measured")
+	files := flag.Int("files", 8, "files, all uploaded concurrently")
+	size := flag.Int64("size", 100_000_000, "size of each file, in bytes")
+	child := flag.Bool(childFlag[1:], false, "run as the measured process")
 	flag.Parse()
 	run := func() error { return parent(*files, *size) }
 	if *child {
@@ -110,7 +110,7 @@ func parent(files int, size int64) error {
 			}
 			fmt.Printf("%d files of %d MB uploaded in %s\n", files, size/1e6, time.Since(began).Round(100*time.Millisecond))
 			fmt.Printf("resident memory: %d MB before the first upload, %d MB at its peak\n", idle>>20, busy>>20)
-			fmt.Printf("uploads accepted: %d, at a time: %d\n", sim.Count(wildfire.OpSubmitFile), gate.most.Load())
+			fmt.Printf("uploads accepted: %d, concurrent: %d\n", sim.Count(wildfire.OpSubmitFile), gate.most.Load())
 			return nil
 		case <-time.After(10 * time.Millisecond):
 		}
@@ -122,7 +122,8 @@ func parent(files int, size int64) error {
 	}
 }
 
-// gate holds uploads back until as many as wanted have begun, so that they are under way together.
+// gate holds uploads until the wanted number has begun, so that all are in progress at the same
+// time.
 type gate struct {
 	next      http.Handler
 	want      int
@@ -168,7 +169,7 @@ func makeFiles(dir string, n int, size int64) error {
 	return nil
 }
 
-// resident is the resident memory of a process, in bytes.
+// resident returns the resident memory of a process, in bytes.
 func resident(pid int) int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
@@ -182,7 +183,7 @@ func resident(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// measured is everything in one process, until each file has its final event.
+// measured runs everything in one process until each file has its final event.
 func measured() error {
 	var o order
 	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {

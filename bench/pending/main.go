@@ -1,10 +1,10 @@
 //go:build linux
 
 // Command pending measures the poller with many jobs that wait for WildFire: the resident memory of
-// the process that leads, and how long another takes to lead in its place once it was killed.
+// the leader, and how long another process takes to become the leader after the first is killed.
 //
-// The ledger is filled first, by this program; NATS and the simulated WildFire run in it, too. What
-// is measured are two workers, this program again, as processes of their own.
+// This program fills the ledger, and runs NATS and the simulated WildFire. The measured workers are
+// two child processes that run this program.
 //
 //	go run ./bench/pending
 //	go run ./bench/pending -n 100000
@@ -41,8 +41,8 @@ import (
 
 func main() {
 	n := flag.Int("n", 1_000_000, "jobs that wait")
-	nats := flag.String("nats", "", "be a worker of this server")
-	url := flag.String("wildfire", "", "the WildFire of that worker")
+	nats := flag.String("nats", "", "run as a worker of the NATS server at this URL")
+	url := flag.String("wildfire", "", "URL of WildFire for that worker")
 	flag.Parse()
 
 	if *nats != "" {
@@ -72,7 +72,7 @@ func topology() queue.Topology {
 	}
 }
 
-// work is a worker, until it is killed.
+// work runs a worker until it is killed.
 func work(url, wildFire string) error {
 	ctx := context.Background()
 	nc, err := nats.Connect(url)
@@ -117,12 +117,12 @@ func run(t testing.TB, n int) error {
 	if err := fill(q, n); err != nil {
 		return err
 	}
-	fmt.Printf("%d jobs wait; that took %s\n", n, time.Since(began).Round(time.Second))
+	fmt.Printf("%d jobs wait; filling the ledger took %s\n", n, time.Since(began).Round(time.Second))
 
 	return measure(n, nc, q, url, web.URL)
 }
 
-// fill has jobs wait that were uploaded a moment ago.
+// fill writes waiting jobs that were uploaded a moment ago.
 func fill(q *queue.Queue, n int) error {
 	var next atomic.Int64
 	g, ctx := errgroup.WithContext(context.Background())
@@ -183,7 +183,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 		return err
 	}
 	defer second.kill()
-	time.Sleep(10 * time.Second) // it joins, and the first one goes on
+	time.Sleep(10 * time.Second) // the second worker joins, and the first one continues
 	fmt.Printf("ten seconds later: the leader has %d MB resident, the other worker %d MB\n", first.resident()>>20, second.resident()>>20)
 
 	first.kill()
@@ -196,7 +196,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 	return nil
 }
 
-// untilLed waits until a leader answers that so many jobs wait.
+// untilLed waits until a leader reports n waiting jobs.
 func untilLed(nc *nats.Conn, q *queue.Queue, n int) error {
 	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		m, err := nc.Request(q.WaitingSubject(), nil, time.Second)
@@ -215,7 +215,7 @@ func untilLed(nc *nats.Conn, q *queue.Queue, n int) error {
 	return errors.New("no leader knew all jobs within five minutes")
 }
 
-// process is a worker that runs.
+// process is a running worker.
 type process struct{ cmd *exec.Cmd }
 
 func start(server, wildFire string) (process, error) {
@@ -234,7 +234,7 @@ func (p process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// resident is the process's resident memory, in bytes.
+// resident returns the process's resident memory, in bytes.
 func (p process) resident() int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
 	if err != nil {

@@ -1,4 +1,5 @@
-// Command plan compares how fast the command "plan" hashes with sha256sum on all cores, over the same files.
+// Command plan compares the hashing speed of `backburn plan` with sha256sum on all cores, over the
+// same files.
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 func main() {
 	files := flag.Int("files", 20_000, "how many files")
 	size := flag.Int("size", 64<<10, "largest size of a file, in bytes")
-	rounds := flag.Int("rounds", 3, "how often each is measured; the fastest counts")
+	rounds := flag.Int("rounds", 3, "measurements of each; the fastest counts")
 	flag.Parse()
 
 	if err := run(*files, *size, *rounds); err != nil {
@@ -71,7 +72,7 @@ func run(files, size, rounds int) error {
 	return nil
 }
 
-// write makes files of random sizes in folders of 1,000.
+// write creates files of random sizes, 1,000 per folder.
 func write(tree string, files, size int) (total int64, err error) {
 	r := rand.New(rand.NewPCG(1, 1))
 	body := make([]byte, size)

@@ -1,11 +1,10 @@
-// Command queue measures what the queue itself costs: files a second from the job to the final
-// event, against a simulated WildFire that answers and judges at once, by one worker and by three,
-// with sync_always on and off. Beside it stands what the server can do in the same run: as many
-// durable writes as a file needs, written by a bare loop. The figure to look at is the ratio,
-// since machines differ and are noisy.
+// Command queue measures the cost of the queue: files per second from the job to the final event,
+// with a simulated WildFire that answers and judges at once, by one and by three workers, with and
+// without sync_always. For comparison, a bare loop makes as many durable writes as the files need.
+// Look at the ratio of the two, because machines differ and are noisy.
 //
-// With -depth it measures the cost of a job while many others are queued, which must not grow
-// with them.
+// With -depth it measures the cost of a job while many others are queued. The cost must not grow
+// with their number.
 //
 //	go run ./bench/queue
 //	go run ./bench/queue -depth
@@ -97,15 +96,15 @@ func throughput(n, workers int, sync bool) error {
 		return err
 	}
 	ours, bare := float64(n)/took.Seconds(), limit/perFile
-	fmt.Printf("sync_always=%-5v workers=%d: %6.0f files/s, %.2f durable writes a file; the server's limit, %6.0f writes/s, is %6.0f files/s; ratio %.2f\n",
+	fmt.Printf("sync_always=%-5v workers=%d: %6.0f files/s, %.2f durable writes per file; the server's limit, %6.0f writes/s, is %6.0f files/s; ratio %.2f\n",
 		sync, workers, ours, perFile, limit, bare, ours/bare)
 	return nil
 }
 
-// depths measures the cost of a job with others behind it. All have contents that are known here,
-// so that it is the queue's cost alone.
+// depths measures the cost of a job with others queued behind it. All contents are already known,
+// so it measures only the queue.
 func depths(n int) error {
-	fmt.Printf("%d jobs whose verdict is known here, with others queued behind them\n", n)
+	fmt.Printf("%d jobs with a known verdict, with others queued behind them\n", n)
 	for _, depth := range []int{30_000, 300_000, 1_000_000} {
 		shallow, err := costAt(n, 1_000)
 		if err != nil {
@@ -115,13 +114,13 @@ func depths(n int) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%9d queued: %6.1f µs a job; with 1,000 just before: %6.1f; ratio %.2f\n", depth, deep, shallow, deep/shallow)
+		fmt.Printf("%9d queued: %6.1f µs per job; with 1,000 just before: %6.1f; ratio %.2f\n", depth, deep, shallow, deep/shallow)
 	}
 
 	return nil
 }
 
-// costAt is what a job costs with so many queued, in µs, on a server of its own.
+// costAt returns the cost of a job in µs with depth jobs queued, on a new server.
 func costAt(n, depth int) (float64, error) {
 	s, err := start(false)
 	if err != nil {
@@ -251,7 +250,7 @@ func (s *site) publish(n int, body func(i int) []byte) error {
 	return err
 }
 
-// work starts workers, each with connections of its own.
+// work starts workers, each with its own connections.
 func (s *site) work(workers int) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -285,8 +284,8 @@ func (s *site) work(workers int) (stop func(), err error) {
 	return stop, nil
 }
 
-// finals waits for the last of so many final events, and says how long after the from-th it came;
-// with from equal to to, how long after now.
+// finals waits for final event number to, and returns the time since event number from; if they are
+// equal, the time since the call.
 func (s *site) finals(from, to int) (time.Duration, error) {
 	base := int(s.reported.Load())
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -312,8 +311,8 @@ func (s *site) finals(from, to int) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// limit is how many durable writes a second the server takes from a bare loop that waits for no
-// acknowledgement before it sends the next, up to 256.
+// limit returns how many durable writes per second the server accepts from a bare loop with up to
+// 256 unacknowledged messages.
 func (s *site) limit(n int) (perSecond float64, err error) {
 	js, err := jetstream.New(s.nc, jetstream.WithPublishAsyncMaxPending(256))
 	if err != nil {

@@ -25,13 +25,13 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// day is what is lived through. Of the files that arrive a third and a bit repeat an earlier
-// one, as many are known to WildFire, and three in ten are new to everybody. WildFire takes
-// analysis for a verdict.
+// day describes the simulated day. About 35 % of the arriving files repeat an earlier one, as many
+// are known to WildFire, and 30 % are new to everybody. WildFire takes the time analysis for a
+// verdict.
 type day struct {
 	Arrivals, Uploads, Queries, Urgent int
 
-	Length time.Duration // of a day
+	Length time.Duration // real time of a simulated day
 	Until  float64       // days
 	Seed   uint64
 }
@@ -40,10 +40,10 @@ const (
 	reservePercent = 10
 	analysis       = 5 * time.Minute
 	evening        = 20 * time.Hour
-	dusk           = 23*time.Hour + 40*time.Minute // when a day is looked at
+	dusk           = 23*time.Hour + 40*time.Minute // time of day at which results are counted
 )
 
-// clock runs Length for a day, from a midnight on.
+// clock simulates a day in Length, starting at midnight.
 type clock struct {
 	speed float64
 	began time.Time
@@ -55,22 +55,22 @@ func (c clock) now() time.Time {
 	return midnight.Add(time.Duration(float64(time.Since(c.began)) * c.speed))
 }
 
-// real is the time that something takes which takes d of the clock's.
+// real returns the real time for a simulated duration d.
 func (c clock) real(d time.Duration) time.Duration { return time.Duration(float64(d) / c.speed) }
 
-// arrival is a file that comes in.
+// arrival is an arriving file.
 type arrival struct {
-	at       time.Duration // of the day
+	at       time.Duration // time of day
 	id, body string
 	priority pipeline.Priority
 }
 
-// report is what came of it.
+// report has the results.
 type report struct {
 	day
-	Fresh, Known, Repeats int            // arrivals by what they are
+	Fresh, Known, Repeats int            // arrivals by kind
 	Resolved              int            // with a verdict at dusk of the first day
-	Bases                 map[string]int // how
+	Bases                 map[string]int // verdicts by basis
 	UrgentResolved        int
 	Spent                 [2]spent // WildFire's count of both days
 	Refused               int      // calls that it answered with 419
@@ -90,15 +90,15 @@ func (r report) String() string {
 		r.Resolved, r.Bases, r.Spent[0].Uploads, r.Spent[0].Queries, r.Refused, r.Failed)
 	fmt.Fprintf(&b, "files resolved per upload %.1f, per query %.1f\n",
 		float64(r.Resolved)/float64(max(r.Spent[0].Uploads, 1)), float64(r.Resolved)/float64(max(r.Spent[0].Queries, 1)))
-	fmt.Fprintf(&b, "a question for each file, and one a minute until its verdict, would be %d queries: %.1f times as many\n",
+	fmt.Fprintf(&b, "one query per file and minute until the verdict would be %d queries: %.1f times as many\n",
 		r.Polls, float64(r.Polls)/float64(max(r.Spent[0].Queries, 1)))
 	fmt.Fprintf(&b, "urgent files in the evening: %d of %d resolved the same day\n", r.UrgentResolved, r.day.Urgent)
-	fmt.Fprintf(&b, "left for the next days: %d; resolved by day %.1f, with nobody's help: %d, with %d uploads of the second day",
+	fmt.Fprintf(&b, "left for the next days: %d; resolved automatically by day %.1f: %d, with %d uploads of the second day",
 		r.Pending, r.Until, r.AfterReset, r.Spent[1].Uploads)
 	return b.String()
 }
 
-// live lives through it, with two workers.
+// live simulates the day with two workers.
 func (d day) live(t testing.TB) report {
 	t.Helper()
 	r := report{day: d, Bases: map[string]int{}}
@@ -115,7 +115,7 @@ func (d day) live(t testing.TB) report {
 	ns := testkit.StartNATS(t, &server.Options{})
 	q := open(t, ns.ClientURL())
 	mu.Lock()
-	c.began = time.Now() // everything is there
+	c.began = time.Now() // everything is set up
 	mu.Unlock()
 	for range 2 {
 		d.work(t, open(t, ns.ClientURL()), web.URL, now, c)
@@ -160,17 +160,17 @@ func (d day) live(t testing.TB) report {
 	return r
 }
 
-// final is a final event, and when it came.
+// final is a final event and its time.
 type final struct {
 	at time.Time
 	results.Event
 }
 
-// first fills in what came of the first day.
+// first fills in the results of the first day.
 func (d day) first(arrivals []arrival, came map[string]final, r *report) {
 	for _, a := range arrivals {
 		e, ok := came[a.id]
-		r.Polls++ // when it comes in
+		r.Polls++ // on arrival
 		if !ok {
 			r.Pending++
 			continue
@@ -190,7 +190,7 @@ func (d day) first(arrivals []arrival, came map[string]final, r *report) {
 	}
 }
 
-// plan makes the arrivals of the day, and tells WildFire what it knows.
+// plan creates the arrivals of the day, and adds the known files to the simulated WildFire.
 func (d day) plan(rnd *rand.Rand, sim *wildfiretest.Server, r *report) []arrival {
 	all := make([]arrival, 0, d.Arrivals+d.Urgent)
 	for i := range d.Arrivals {
@@ -220,7 +220,7 @@ func (d day) plan(rnd *rand.Rand, sim *wildfiretest.Server, r *report) []arrival
 	return all
 }
 
-// wait waits for an instant, from the first midnight.
+// wait waits for a simulated time, counted from the first midnight.
 func wait(t testing.TB, c *clock, at time.Duration) {
 	t.Helper()
 	select {
@@ -230,8 +230,8 @@ func wait(t testing.TB, c *clock, at time.Duration) {
 	}
 }
 
-// work runs a worker. What it waits for by the clock is as it would be; what it waits for in real
-// time (leases, and how soon a job that was given back comes again) is short.
+// work runs a worker. Its waits by the simulated clock have their usual lengths; its waits in real
+// time (leases, redelivery delays) are short.
 func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time, c *clock) {
 	t.Helper()
 	wcfg := wildfire.DefaultConfig()

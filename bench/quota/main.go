@@ -1,7 +1,7 @@
-// Command quota lives through a day of WildFire's allowances, with a clock that runs faster: files
-// arrive all day, most of them known, and the uploads and queries of the day have to do for them.
-// It prints how many files were resolved for every upload and query, beside what asking about
-// every file once a minute would have cost.
+// Command quota simulates a day with WildFire's quotas and an accelerated clock: files arrive all
+// day, most of them known, and the day's uploads and queries have to suffice. It prints how many
+// files were resolved per upload and per query, and how many queries one per file and minute would
+// have been.
 //
 //	go run ./bench/quota
 //	go run ./bench/quota -day 30s -arrivals 1000 -uploads 30 -queries 210
@@ -22,12 +22,12 @@ import (
 func main() {
 	d := day{}
 	flag.IntVar(&d.Arrivals, "arrivals", 5000, "files that arrive on the first day")
-	flag.IntVar(&d.Uploads, "uploads", 150, "uploads a day")
-	flag.IntVar(&d.Queries, "queries", 1050, "queries a day")
+	flag.IntVar(&d.Uploads, "uploads", 150, "uploads per day")
+	flag.IntVar(&d.Queries, "queries", 1050, "queries per day")
 	flag.IntVar(&d.Urgent, "urgent", 15, "urgent files in the evening, when the common budget is spent")
-	flag.DurationVar(&d.Length, "day", 120*time.Second, "how long a day takes")
-	flag.Float64Var(&d.Until, "until", 1.5, "days to live through")
-	flag.Uint64Var(&d.Seed, "seed", 1, "of the arrivals")
+	flag.DurationVar(&d.Length, "day", 120*time.Second, "real time of a simulated day")
+	flag.Float64Var(&d.Until, "until", 1.5, "days to simulate")
+	flag.Uint64Var(&d.Seed, "seed", 1, "random seed for the arrivals")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -1,10 +1,9 @@
-// Command search measures how fast the dashboard finds a file among many: it takes jobs through a
-// worker to their final events, on a real JetStream server and against a simulated WildFire, opens
-// the dashboard on what is there, and asks for what people look for, over HTTP, while more events
-// come.
+// Command search measures how fast the dashboard finds a file among many. It runs jobs through a
+// worker to their final events, with a real JetStream server and a simulated WildFire. Then it
+// opens the dashboard, and makes typical searches over HTTP while more events arrive.
 //
-// Every question is one that the dashboard itself asks. Those that match nothing look at
-// everything. It ends with code 1 where the 95th percentile of a question is above -most.
+// All searches are requests that the dashboard itself makes. A search without matches examines all
+// events. The exit code is 1 if the 95th percentile of a search is above -most.
 //
 //	go run ./bench/search
 //	go run ./bench/search -n 30000
@@ -44,9 +43,9 @@ import (
 
 func main() {
 	n := flag.Int("n", 300_000, "jobs")
-	times := flag.Int("times", 40, "each question is asked so often")
-	rate := flag.Int("rate", 50, "events a second that come meanwhile")
-	most := flag.Duration("most", 200*time.Millisecond, "what 95 of 100 answers may take")
+	times := flag.Int("times", 40, "repetitions of each search")
+	rate := flag.Int("rate", 50, "events per second during the searches")
+	most := flag.Duration("most", 200*time.Millisecond, "limit for the 95th percentile of the answer times")
 	flag.Parse()
 
 	if !testkit.Alone(context.Background(), os.Stdout, func(t testing.TB) {
@@ -58,7 +57,7 @@ func main() {
 	}
 }
 
-// sources are those of the jobs.
+// sources are the sources of the jobs.
 var sources = []string{"mail", "proxy", "share", "upload", "soc", "edge-1", "edge-2"}
 
 func run(t testing.TB, n, times, rate int, most time.Duration) error {
@@ -77,7 +76,7 @@ func run(t testing.TB, n, times, rate int, most time.Duration) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d jobs have their final events, after %s\n", n, time.Since(began).Round(time.Second))
+	fmt.Printf("%d jobs have their final events after %s\n", n, time.Since(began).Round(time.Second))
 
 	events := history.NewLog(s.q, history.DefaultLimits(), zerolog.Nop())
 	web := httptest.NewServer(ui.New(ui.Config{History: events, Trace: s.q.Trace, Log: zerolog.Nop()}))
@@ -92,14 +91,14 @@ func run(t testing.TB, n, times, rate int, most time.Duration) error {
 			return err
 		}
 	}
-	fmt.Printf("the dashboard knows them all %s after it was opened\n", time.Since(opened).Round(time.Millisecond))
+	fmt.Printf("the dashboard has read them all %s after it was opened\n", time.Since(opened).Round(time.Millisecond))
 
 	g.Go(func() error { return s.stream(ctx, rate) })
 
 	return measure(web.URL, last, times, most)
 }
 
-// measure asks each question and prints how long the answers took.
+// measure makes each search and prints the answer times.
 func measure(at string, last results.Event, times int, most time.Duration) error {
 	d := last.Data
 	now := time.Now().UTC()
@@ -108,7 +107,7 @@ func measure(at string, last results.Event, times int, most time.Duration) error
 		what string
 		v    url.Values
 	}{
-		{"the newest", url.Values{}},
+		{"newest", url.Values{}},
 		{"what is new", url.Values{"after": {"1000000000"}}},
 		{"a SHA-256", url.Values{"q": {d.SHA256}}},
 		{"the beginning of one", url.Values{"q": {d.SHA256[:9]}}},
@@ -142,7 +141,7 @@ func measure(at string, last results.Event, times int, most time.Duration) error
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 
-// timed asks a question again and again, and returns how long the answers took, in ascending order.
+// timed repeats a search, and returns the answer times in ascending order.
 func timed(at string, v url.Values, times int) (took []time.Duration, matches int, err error) {
 	for range times {
 		began := time.Now()
@@ -157,7 +156,7 @@ func timed(at string, v url.Values, times int) (took []time.Duration, matches in
 	return took, matches, nil
 }
 
-// ask asks one question, and says how many events match.
+// ask makes one search, and returns the number of matching events.
 func ask(at string, v url.Values, ready *bool) (matches int, err error) {
 	res, err := http.Get(at + "/api/search?" + v.Encode())
 	if err != nil {
@@ -211,10 +210,10 @@ func start(ctx context.Context, t testing.TB) (s *site, err error) {
 	return s, err
 }
 
-// contents is how many different contents the files have: of most files there are several.
+// contents is the number of different contents; most contents occur in several files.
 const contents = 15_000
 
-// publish submits n files, each with a name, a path and a Message-ID of its own.
+// publish submits n files, each with a different name, path and Message-ID.
 func (s *site) publish(n int) error {
 	js := s.q.JetStream()
 	kinds := []string{"invoice", "invoice Müller", "Rechnung Müller", "setup malware"}
@@ -242,7 +241,7 @@ func (s *site) publish(n int) error {
 	return nil
 }
 
-// decide has a worker take every job to its final event, and returns one from the middle.
+// decide runs a worker until every job has its final event, and returns an event from the middle.
 func (s *site) decide(ctx context.Context, n int) (results.Event, error) {
 	of := wildfire.DefaultConfig()
 	of.BaseURL = s.url

@@ -20,32 +20,32 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// churn is how tokens are used up.
+// churn has the parameters of the benchmark.
 type churn struct {
 	Processes, Slots int
 	Lifetime, For    time.Duration
 }
 
-// order is what one process is told.
+// order is the input of one process.
 type order struct {
 	Process, Slots int
 	NATS, WildFire string
 	Until          time.Time
 }
 
-// outcome is what came of it.
+// outcome is the result of one process.
 type outcome struct {
 	Uploads, Failed int
 	FirstError      string
 }
 
-// result is what came of all.
+// result is the total of all processes.
 type result struct {
 	churn
 	outcome
 	TokenRequests int
-	Refused       int // uploads that WildFire answered with 401 at first
-	Tokens        int // with which uploads were made
+	Refused       int // uploads that WildFire first answered with 401
+	Tokens        int // tokens used for uploads
 }
 
 func (r result) String() string {
@@ -54,7 +54,7 @@ func (r result) String() string {
 		float64(r.TokenRequests)/float64(max(r.Tokens, 1)))
 }
 
-// judge demands what is promised.
+// judge checks the results.
 func (r result) judge(t testing.TB) {
 	t.Helper()
 	if r.Failed != 0 || r.Refused != 0 || r.Uploads == 0 {
@@ -69,17 +69,17 @@ func (r result) judge(t testing.TB) {
 		t.Errorf("%d token requests: the tokens were not renewed", r.TokenRequests)
 	}
 	if r.Tokens != r.TokenRequests {
-		t.Errorf("%d tokens were asked for, and %d used: a process keeps one to itself", r.TokenRequests, r.Tokens)
+		t.Errorf("%d tokens were requested, but %d used: a process does not share its token", r.TokenRequests, r.Tokens)
 	}
 }
 
-// run lets as many as wanted carry out their orders at a time, against one NATS server.
+// run runs all orders concurrently, with one NATS server.
 func (c churn) run(t testing.TB, natsURL string, carryOut func(context.Context, order) (outcome, error)) result {
 	t.Helper()
 	r := result{churn: c}
 	sim := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithCapacity(1000, 1_000_000),
 		wildfiretest.WithClient(clientID, secret, tsgID), wildfiretest.WithTokenLifetime(c.Lifetime))
-	// Uploads take their time, so that some are under way whenever a token changes.
+	// Uploads are slow, so that some are in progress whenever the token changes.
 	sim.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: 300 * time.Millisecond}})
 	web := sim.Start()
 	defer web.Close()
@@ -127,8 +127,8 @@ const (
 	tsgID    = "1"
 )
 
-// carryOut uploads from all slots until the time is up, with a connection, a source of tokens and a
-// client of its own, put together as in any process of the fleet.
+// carryOut uploads from all slots until the time is up, with its own connection, token source and
+// client, as in a real process.
 func (o order) carryOut(ctx context.Context) (outcome, error) {
 	var out outcome
 	nc, err := nats.Connect(o.NATS)

@@ -1,12 +1,12 @@
 // Command tokens uploads from many slots of several processes over many lifetimes of the access
-// token, and prints how often the token service was asked: once for each token, whatever the
-// number of slots and processes, and no upload fails on the way from one token to the next.
+// token, and prints the number of token requests. There should be one request for each token,
+// whatever the number of slots and processes, and no upload should fail when the token changes.
 //
 //	go run ./bench/tokens
 //	go run ./bench/tokens -lifetime 20s -for 2m -processes 4 -slots 16
 //
-// A token is renewed when nine to eight tenths of its life are over, and a process that got it from
-// another takes a tenth off, since it judges the token's age by the wall clock.
+// A token is renewed after 80 % to 90 % of its life. A process that got the token from another one
+// takes off a tenth of its life, because it measures the token's age with the wall clock.
 package main
 
 import (
@@ -31,11 +31,11 @@ const childFlag = "-child"
 
 func main() {
 	var c churn
-	flag.IntVar(&c.Processes, "processes", 4, "processes, each with a connection and a source of tokens")
-	flag.IntVar(&c.Slots, "slots", 16, "uploads at a time in each")
+	flag.IntVar(&c.Processes, "processes", 4, "processes, each with its own connection and token source")
+	flag.IntVar(&c.Slots, "slots", 16, "concurrent uploads in each")
 	flag.DurationVar(&c.Lifetime, "lifetime", 15*time.Second, "of a token")
 	flag.DurationVar(&c.For, "for", 75*time.Second, "how long")
-	child := flag.Bool(childFlag[1:], false, "be one of the processes")
+	child := flag.Bool(childFlag[1:], false, "run as one of the processes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -57,7 +57,8 @@ func main() {
 	}
 }
 
-// upload is a child: its order is on standard input, what came of it goes to standard output.
+// upload runs as a child: it reads its order from standard input, and writes its outcome to
+// standard output.
 func upload(ctx context.Context) error {
 	var o order
 	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {
@@ -70,7 +71,7 @@ func upload(ctx context.Context) error {
 	return json.NewEncoder(os.Stdout).Encode(done)
 }
 
-// process carries an order out in a process of its own.
+// process runs an order in a child process.
 func process(ctx context.Context, o order) (outcome, error) {
 	self, err := os.Executable()
 	if err != nil {

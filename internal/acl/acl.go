@@ -1,14 +1,14 @@
-// Package acl says which NATS subjects each role of the system needs, and no more.
+// Package acl defines the NATS subjects that each role of the system needs.
 //
-// The server enforces permissions on subjects. What JetStream does for a client is asked for
-// on subjects, too ($JS.API…), so that a list of subjects decides which stream somebody may
-// read, write or change. Replies come to an inbox: each role has a prefix of its own, since
-// whoever may listen to the common _INBOX.> reads the deliveries of everybody.
+// The server enforces permissions on subjects. JetStream requests are messages on subjects too
+// ($JS.API…), so a list of subjects decides which streams a client may read, write or change.
+// Replies arrive at an inbox. Each role has its own inbox prefix, because a client that may
+// subscribe to the common _INBOX.> can read all deliveries to other clients.
 //
-// Permissions do not keep a client from naming, as the reply to a request, a subject that it may
-// not publish to: the server delivers there on its behalf, and a delivery to
-// $JS.API.STREAM.DELETE.… is obeyed. So whoever is not part of the system itself gets an account of
-// its own, where such a subject means nothing (see Role.Outside and docs/security.md).
+// Permissions do not restrict the reply subject of a request: the server delivers to it on behalf
+// of the client, and obeys a delivery to $JS.API.STREAM.DELETE.…. Therefore clients that are not
+// part of the system get accounts of their own, where such a subject has no effect (see
+// Role.Outside and docs/security.md).
 package acl
 
 import (
@@ -22,7 +22,7 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// For gives the permissions of a role. It fails where the options do not fit it.
+// For returns the permissions of a role. It returns an error if the options do not suit the role.
 func For(role Role, o Options) (Permissions, error) {
 	if err := o.fits(role); err != nil {
 		return Permissions{}, err
@@ -44,7 +44,7 @@ func For(role Role, o Options) (Permissions, error) {
 	api := ""
 	switch {
 	case role.Outside():
-		// In an account without JetStream $JS.API belongs to the server, which says so.
+		// In an account without JetStream the server itself answers on $JS.API.
 		api = APIPrefix(o.Prefix)
 		b.reachAPI(api)
 	case o.Domain != "":
@@ -61,7 +61,7 @@ func For(role Role, o Options) (Permissions, error) {
 	}, nil
 }
 
-// fits says what is missing of what a role needs.
+// fits returns an error if an option that the role needs is missing.
 func (o Options) fits(role Role) error {
 	if !slices.Contains(Roles(), role) {
 		return fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or api", role)
@@ -73,7 +73,7 @@ func (o Options) fits(role Role) error {
 	}
 	switch {
 	case role == Gateway && len(o.Sources) != 1:
-		return errors.New("a gateway speaks for exactly one source: name it with --source")
+		return errors.New("a gateway has exactly one source: name it with --source")
 	case role == API && len(o.Sources) == 0:
 		return errors.New("an API needs the sources of its tokens: name them with --source")
 	case role == Watcher && len(o.Sources) == 0:
@@ -84,7 +84,7 @@ func (o Options) fits(role Role) error {
 	return nil
 }
 
-// reachAPI gives the requests to JetStream another prefix.
+// reachAPI replaces the prefix of JetStream requests.
 func (b *builder) reachAPI(prefix string) {
 	for i, s := range b.pub {
 		if rest, ok := strings.CutPrefix(s, "$JS.API."); ok {
@@ -93,8 +93,8 @@ func (b *builder) reachAPI(prefix string) {
 	}
 }
 
-// reachBuckets allows the writes to key-value buckets under the prefix of the requests, too, where
-// clients put them in a domain.
+// reachBuckets also allows writes to key-value buckets under the prefix of the requests, which
+// clients use in a domain.
 func (b *builder) reachBuckets(prefix string) {
 	for _, s := range slices.Clone(b.pub) {
 		if strings.HasPrefix(s, "$KV.") {
@@ -103,7 +103,7 @@ func (b *builder) reachBuckets(prefix string) {
 	}
 }
 
-// unique sorts subjects, and leaves out those that a wildcard among them has already.
+// unique sorts subjects, and removes those that another one covers with a wildcard.
 func unique(subjects []string) []string {
 	slices.Sort(subjects)
 	subjects = slices.Compact(subjects)
@@ -112,7 +112,7 @@ func unique(subjects []string) []string {
 	})
 }
 
-// covers reports whether a subject with wildcards matches all that another matches.
+// covers reports whether pattern matches every subject that subject matches.
 func covers(pattern, subject string) bool {
 	p, s := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range p {
@@ -128,11 +128,11 @@ func covers(pattern, subject string) bool {
 	return len(p) == len(s)
 }
 
-// APIPrefix is under what name clients outside reach JetStream's requests.
+// APIPrefix returns the JetStream API prefix of clients in other accounts.
 func APIPrefix(prefix string) string { return prefix + ".api" }
 
-// GatewayInbox and ConsumerInbox are the roles' names in their inbox prefixes.
+// GatewayInbox returns the name of a gateway in its inbox prefix.
 func GatewayInbox(source string) string { return string(Gateway) + "-" + source }
 
-// ConsumerInbox is that of a consumer with a durable.
+// ConsumerInbox returns the name of a consumer in its inbox prefix.
 func ConsumerInbox(durable string) string { return string(Consumer) + "-" + durable }

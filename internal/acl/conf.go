@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Account is an account of the server, with its users and what it shares with others.
+// Account is an account of the server, with its users, exports and imports.
 type Account struct {
 	Name      string
 	JetStream bool
@@ -16,22 +16,22 @@ type Account struct {
 	Imports   []Import
 }
 
-// Export is a service that some other accounts may use. One of many answers is a stream of them.
+// Export is a service that other accounts may use. Many means that a request may have many answers.
 type Export struct {
 	Subject  string
 	Many     bool
 	Accounts []string
 }
 
-// Import is a service of another account, under a subject of one's own.
+// Import is a service of another account, mapped to a local subject.
 type Import struct {
 	Account string
-	Subject string // there
-	To      string // here
+	Subject string // in the other account
+	To      string // in this account
 }
 
-// Accounts divides users into accounts: one with the streams, and one for each client that is
-// outside, which imports what it needs and no more.
+// Accounts divides users into accounts: one with the streams, and one for each outside client,
+// which imports only the services that it needs.
 func Accounts(prefix string, all ...Permissions) []Account {
 	system := Account{Name: strings.ToUpper(prefix), JetStream: true}
 	var outside []Permissions
@@ -45,7 +45,7 @@ func Accounts(prefix string, all ...Permissions) []Account {
 	for _, subject := range exported(outside) {
 		system.Exports = append(system.Exports, Export{
 			Subject:  subject,
-			Many:     strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT."), // a request brings many messages
+			Many:     strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT."), // a request has many answers
 			Accounts: importers(outside, subject),
 		})
 	}
@@ -105,7 +105,7 @@ func (c *confWriter) account(a Account) {
 	c.line(1, "}")
 }
 
-// exported are the subjects that anybody outside imports.
+// exported returns the subjects that outside clients import.
 func exported(outside []Permissions) []string {
 	var subjects []string
 	for _, p := range outside {
@@ -117,7 +117,7 @@ func exported(outside []Permissions) []string {
 	return slices.Compact(subjects)
 }
 
-// inside is what a subject of a client is called in the account with the streams.
+// inside returns the name of a client's subject in the account with the streams.
 func inside(p Permissions, subject string) string {
 	if rest, ok := strings.CutPrefix(subject, p.API+"."); ok && p.API != "" {
 		return "$JS.API." + rest
@@ -125,7 +125,7 @@ func inside(p Permissions, subject string) string {
 	return subject
 }
 
-// importers are the accounts that import a subject.
+// importers returns the accounts that import a subject.
 func importers(outside []Permissions, subject string) []string {
 	var accounts []string
 	for _, p := range outside {
@@ -136,7 +136,7 @@ func importers(outside []Permissions, subject string) []string {
 	return accounts
 }
 
-// account is the name of the account of a client that is outside.
+// account returns the name of an outside client's account.
 func account(p Permissions) string {
 	return strings.ToUpper(strings.ReplaceAll(p.User, "-", "_"))
 }
@@ -172,7 +172,7 @@ func (c *confWriter) users(all []Permissions) {
 	c.line(2, "]")
 }
 
-// Variable is the environment variable with the password of a user.
+// Variable returns the name of the environment variable with a user's password.
 func Variable(user string) string {
 	return strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(user)) + "_PASSWORD"
 }

@@ -9,7 +9,7 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// builder makes the subjects of one role out of the table.
+// builder derives the subjects of one role from the table.
 type builder struct {
 	n        queue.Names
 	streams  []stream
@@ -20,7 +20,7 @@ type builder struct {
 func (b *builder) publish(subjects ...string)   { b.pub = append(b.pub, subjects...) }
 func (b *builder) subscribe(subjects ...string) { b.sub = append(b.sub, subjects...) }
 
-// build adds what the table gives the role, which speaks for some sources.
+// build adds the subjects that the table gives the role.
 func (b *builder) build(o Options, inbox string) {
 	if o.RawOnly {
 		b.streams = slices.DeleteFunc(b.streams, func(s stream) bool { return strings.HasPrefix(s.name, "OBJ_") })
@@ -36,7 +36,7 @@ func (b *builder) build(o Options, inbox string) {
 	b.beside(o, inbox)
 }
 
-// publishFor replaces the place of the source, and that of the priority where one is forbidden.
+// publishFor fills in the sources, and the priorities if urgent is forbidden.
 func (b *builder) publishFor(subject string, o Options) {
 	if !strings.Contains(subject, anySource) {
 		b.publish(subject)
@@ -55,14 +55,14 @@ func (b *builder) publishFor(subject string, o Options) {
 	}
 }
 
-// looking is what leaves everything as it is. A role that may do it with every stream has one
-// subject for all, since a user's JWT has to fit into a line.
+// looking adds read-only requests. A role that may read every stream gets wildcards, because a
+// user's JWT must fit into one protocol line.
 func (b *builder) looking() {
 	b.forAll(look, []string{"$JS.API.STREAM.INFO.*"}, func(s string) []string {
 		return []string{"$JS.API.STREAM.INFO." + s}
 	})
 	b.forAll(get, []string{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.*"}, func(s string) []string {
-		newest := "$JS.API.DIRECT.GET." + s + ".>" // of a subject, which is all that most buckets need
+		newest := "$JS.API.DIRECT.GET." + s + ".>" // of one subject, which is enough for most buckets
 		switch {
 		case s == "KV_"+b.n.ControlBucket():
 			return []string{newest, "$JS.API.DIRECT.GET." + s} // all members of the fleet at once
@@ -73,8 +73,7 @@ func (b *builder) looking() {
 	})
 }
 
-// consuming is what consumers need: CONSUMER.*.<stream>.> makes them, looks at them and deletes
-// them.
+// consuming adds the requests for consumers: CONSUMER.*.<stream>.> creates, reads and deletes them.
 func (b *builder) consuming() {
 	pull := []string{"$JS.API.CONSUMER.>", "$JS.ACK.>"}
 	b.forAll(read, pull, func(s string) []string {
@@ -82,7 +81,7 @@ func (b *builder) consuming() {
 			"$JS.API.CONSUMER.*." + s + ".>",
 			"$JS.API.CONSUMER.MSG.NEXT." + s + ".*",
 			"$JS.ACK." + s + ".>",
-			"$JS.ACK.*.*." + s + ".>", // as servers write it that name domain and account
+			"$JS.ACK.*.*." + s + ".>", // the form with domain and account
 		}
 	})
 	b.forAll(follow, append(pull, "$JS.FC.>"), func(s string) []string {
@@ -93,7 +92,7 @@ func (b *builder) consuming() {
 	})
 }
 
-// changing is never given by a wildcard.
+// changing adds the requests that change streams. They never contain wildcards.
 func (b *builder) changing() {
 	b.forEach(remove, func(s string) []string { return []string{"$JS.API.STREAM.MSG.DELETE." + s} })
 	b.forEach(purge, func(s string) []string { return []string{"$JS.API.STREAM.PURGE." + s} })
@@ -102,35 +101,35 @@ func (b *builder) changing() {
 	})
 }
 
-// beside is what belongs to no stream, or to a part of one.
+// beside adds subjects that belong to no stream, or to a part of one.
 func (b *builder) beside(o Options, inbox string) {
 	switch b.role {
 	case Worker:
 		b.questions(inbox)
-		for _, s := range b.n.OldStreams() { // carried over, once
+		for _, s := range b.n.OldStreams() { // for the migration from version 1
 			b.publish("$JS.API.STREAM.DELETE." + s)
 		}
 	case Operator:
-		b.publish("$JS.API.INFO")                                               // doctor: has the account JetStream?
-		b.publish(b.n.WaitingSubject(), b.n.ChangedSubject(), b.n.AskSubject()) // the last: recheck
+		b.publish("$JS.API.INFO")                                               // doctor: does the account have JetStream?
+		b.publish(b.n.WaitingSubject(), b.n.ChangedSubject(), b.n.AskSubject()) // the last one is for recheck
 	case API:
 		b.publish(b.n.WaitingSubject())
 	case Watcher:
 		b.publish(b.n.WaitingSubject())
-		for _, source := range o.Sources { // does the ledger know its jobs?
+		for _, source := range o.Sources { // to find out whether the ledger knows its jobs
 			b.publish("$JS.API.DIRECT.GET." + b.n.LedgerStream() + "." + b.n.Prefix() + ".ledger.job." + source + ".*")
 		}
 	case Consumer:
 		b.durable(b.n.ResultsStream(), o.Durable)
 	}
 	if b.role != Worker && b.role != Operator && b.role != Consumer && !o.RawOnly {
-		// Is an object there already? Names and sizes, no contents.
+		// To find out whether an object exists: names and sizes, no contents.
 		files := b.n.FilesBucket()
 		b.publish("$JS.API.DIRECT.GET.OBJ_" + files + ".$O." + files + ".M.>")
 	}
 }
 
-// questions are those to the worker that leads the fleet, and its answers to all who may ask.
+// questions adds the subjects for questions to the leader, and for its answers.
 func (b *builder) questions(inbox string) {
 	asked := []string{b.n.AskSubject(), b.n.ChangedSubject(), b.n.WaitingSubject()}
 	b.publish(asked...)
@@ -142,8 +141,8 @@ func (b *builder) questions(inbox string) {
 	}
 }
 
-// durable allows one consumer that is there, and not to make it: who makes a consumer says where
-// the server delivers to, be it a subject that he may not publish to.
+// durable allows the use of one existing consumer, but not its creation: the creator of a consumer
+// chooses where the server delivers, even a subject to which the creator may not publish.
 func (b *builder) durable(stream, name string) {
 	b.publish(
 		"$JS.API.CONSUMER.INFO."+stream+"."+name,
@@ -153,8 +152,8 @@ func (b *builder) durable(stream, name string) {
 	)
 }
 
-// forAll adds every, if the role has the right to each stream of the table, and otherwise those of
-// single streams.
+// forAll adds the subjects in every if the role has the right to all streams of the table, and
+// otherwise the subjects of single streams.
 func (b *builder) forAll(right rights, every []string, of func(stream string) []string) {
 	if !slices.ContainsFunc(b.streams, func(s stream) bool { return s.rights[b.role]&right == 0 }) {
 		b.publish(every...)

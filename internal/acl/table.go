@@ -6,21 +6,21 @@ import (
 	"backburn/results"
 )
 
-// rights are what a role may do with a stream, beside publishing to it.
+// rights are the operations of a role on a stream, besides publishing to it.
 type rights uint8
 
 const (
-	look   rights = 1 << iota // look it up, with the names and counts of its subjects
+	look   rights = 1 << iota // read its state, with the names and counts of its subjects
 	get                       // read single messages, without a consumer
 	read                      // pull consumers of any name
-	follow                    // push consumers, as watches of buckets are
+	follow                    // push consumers, such as watches of buckets
 	list                      // list its consumers
 	remove                    // remove single messages
-	purge                     // remove all that matches
-	create                    // make the stream, and bring it up to date
+	purge                     // remove all matching messages
+	create                    // create and update the stream
 )
 
-// stream is what permissions depend on: a stream, or the one behind a bucket.
+// stream describes a stream, or the stream of a bucket, for permissions.
 type stream struct {
 	name    string
 	rights  map[Role]rights
@@ -29,8 +29,8 @@ type stream struct {
 
 const anySource = "{source}"
 
-// streams is the table from which all permissions are made: which streams there are, on which
-// subjects, and what each role may do with them.
+// streams is the table from which all permissions are derived: the streams, their subjects, and the
+// rights of each role.
 func streams(n queue.Names) []stream {
 	all := look | get | read | follow | list | create
 
@@ -52,9 +52,9 @@ func streams(n queue.Names) []stream {
 			name: n.JobsStream(),
 			rights: map[Role]rights{
 				Worker:   all,
-				Operator: look | get | list, // how much is in hand
-				API:      look | get | list, // likewise: every process shows the fleet
-				Watcher:  look | get | list, // and which of the claimed files it knows
+				Operator: look | get | list, // how many jobs are held
+				API:      look | get | list, // every process shows the fleet's state
+				Watcher:  look | get | list, // also to find out which claimed files the queue knows
 			},
 			publish: map[Role][]string{
 				Worker:   {n.JobSubject("*", "*"), n.RequeueSubject("*", "*")},
@@ -74,8 +74,8 @@ func streams(n queue.Names) []stream {
 			},
 			publish: map[Role][]string{
 				Worker:   {n.SampleSubject("*"), n.AnyLedgerJob()},
-				Operator: {n.SampleSubject("*"), n.AnyLedgerJob()},         // a replay forgets the refusal of the contents
-				API:      {n.Prefix() + ".ledger.job." + anySource + ".*"}, // what was submitted under which key
+				Operator: {n.SampleSubject("*"), n.AnyLedgerJob()},         // a replay removes a recorded refusal
+				API:      {n.Prefix() + ".ledger.job." + anySource + ".*"}, // to recognize repeated Idempotency-Keys
 			},
 		},
 		{
@@ -84,18 +84,18 @@ func streams(n queue.Names) []stream {
 				Worker:   all,
 				Operator: look | get | read,
 				API:      look | get | read,
-				Watcher:  look | read, // its durable's name has the machine and the folder in it
-				Consumer: look,        // and the one durable
+				Watcher:  look | read, // its durable's name contains the machine and the folder
+				Consumer: look,        // and its durable, see builder.durable
 			},
 			publish: map[Role][]string{
 				Worker:   {n.ResultsSubject("*", "*", "*")},
-				Operator: {n.ResultsSubject(results.Audited.Name(), "*", results.AuditSource)}, // what he does
+				Operator: {n.ResultsSubject(results.Audited.Name(), "*", results.AuditSource)}, // audit events
 			},
 		},
 		{
 			name: n.DeadStream(),
 			rights: map[Role]rights{
-				Worker:   all | remove,               // what is beyond a source's share
+				Worker:   all | remove,               // removes letters beyond a source's share
 				Operator: look | get | read | remove, // replay and drop
 				API:      look | read,
 				Watcher:  look,
@@ -109,12 +109,12 @@ func streams(n queue.Names) []stream {
 			Watcher:  look | get,
 		}, map[Role][]string{
 			Worker:   {">"},
-			Operator: {"quota.>", "pause.*"}, // a command's queries are counted; pause and resume
+			Operator: {"quota.>", "pause.*"}, // counts queries of commands; pauses and resumes
 			API:      fleet.Rights("api"),
 			Watcher:  fleet.Rights("watcher"),
 		}),
-		// What asks WildFire by itself shares the fleet's token, which is sealed with the profile's
-		// secret, and renews it and the login.
+		// Roles that call WildFire share the fleet's token, which is sealed with the profile's
+		// secret, and renew it and the login.
 		kv(n.TokensBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
 			map[Role][]string{Worker: {">"}, Operator: {">"}}),
 		kv(n.GrantsBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
@@ -125,8 +125,8 @@ func streams(n queue.Names) []stream {
 				Worker:   all | purge,
 				Operator: look | get | purge,
 				API:      look | purge,
-				Watcher:  look | follow | purge, // a list of objects is a watch that ends
-				Gateway:  look | purge,          // purge: the parts of an upload that broke off
+				Watcher:  look | follow | purge, // listing objects uses a watch
+				Gateway:  look | purge,          // purge: for parts of an interrupted upload
 			},
 			publish: map[Role][]string{
 				Worker:   store,
@@ -140,7 +140,7 @@ func streams(n queue.Names) []stream {
 			name: "OBJ_" + reports,
 			rights: map[Role]rights{
 				Worker:   all | purge,
-				Operator: look | get | follow, // `backburn report HASH`; an object is read by a push consumer
+				Operator: look | get | follow, // `backburn report HASH`; reading an object uses a push consumer
 			},
 			publish: map[Role][]string{Worker: {"$O." + reports + ".C.>", "$O." + reports + ".M.>"}},
 		},

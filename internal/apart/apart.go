@@ -1,14 +1,13 @@
-// Package apart tells whether folders and files overlap: whether one contains the other, or
-// they are one. Watched folders must overlap with nothing that is Backburn's own, or it would
+// Package apart determines whether files and folders overlap: whether they are the same, or one
+// contains the other. Watched folders must not overlap with Backburn's own files, or Backburn would
 // upload its own secrets.
 //
-// It goes by what the names lead to, not by their text. Symbolic links are followed, also
-// those that lead to nothing yet. Folders and files are compared by device and inode. On
-// Linux, bind mounts are followed as well: a folder also contains what is mounted below it.
+// It compares the targets of paths, not their text. Symbolic links are followed, including links to
+// targets that do not exist yet. Folders and files are compared by device and inode. On Linux, bind
+// mounts are followed as well: a folder also contains what is mounted below it.
 //
-// It looks at one moment. Whoever may change links and mounts can change the answer
-// afterward, and a hard link of a file below a folder is not found by its folder: package guard
-// looks at each file before it leaves.
+// The answer is for one moment: links and mounts may change afterwards. A hard link to a file
+// inside a folder is not detected. Therefore package guard checks each file before it is uploaded.
 package apart
 
 import (
@@ -29,8 +28,8 @@ func (p Places) Relation(folder, other string) Relation {
 	return Apart
 }
 
-// readings returns the path as the system reads it and, where that differs, as programs do
-// that shorten "link/.." to nothing first.
+// readings returns the path as the system resolves it. If programs that first remove "link/.."
+// would get another path, it returns that one too.
 func readings(path string) []string {
 	if short := filepath.Clean(path); strings.Contains(path, "..") && short != path {
 		return []string{path, short}

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// maxLinks bounds how many links that lead to nothing are followed, as the kernel does.
+// maxLinks limits how many dangling links are followed, like the kernel's limit.
 const maxLinks = 40
 
-// location is where a path leads.
+// location is the target of a path.
 type location struct {
-	chain   []fs.FileInfo // what exists of it: the path itself or its nearest folder, then each folder above
+	chain   []fs.FileInfo // the path itself or its nearest existing folder, then each parent folder
 	missing []string      // the names below chain[0] that do not exist yet
-	here    region        // where its contents are; zero where that is not known
-	mounted []region      // what is mounted below it
+	here    region        // where its contents are; zero if unknown
+	mounted []region      // file systems mounted below it
 }
 
 // relation compares two locations.
@@ -86,7 +86,7 @@ func resolve(path string) (real string, missing []string) {
 			return path, missing
 		}
 
-		// A link that leads to nothing: what is written through it lands at its target.
+		// A dangling link: a file written through it is created at the target.
 		if target, err := os.Readlink(path); err == nil && links < maxLinks {
 			links++
 			if !filepath.IsAbs(target) {
@@ -101,7 +101,7 @@ func resolve(path string) (real string, missing []string) {
 	}
 }
 
-// realOf is path without links where it exists, else path.
+// realOf returns path with its links resolved, or path itself if it does not exist.
 func realOf(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
@@ -110,8 +110,8 @@ func realOf(path string) string {
 	return path
 }
 
-// absolute is path from the root on. Unlike filepath.Abs it leaves ".." alone, which means
-// something else after a link.
+// absolute returns path as an absolute path. Unlike filepath.Abs it keeps "..", which has another
+// meaning after a link.
 func absolute(path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -124,14 +124,14 @@ func absolute(path string) string {
 	return dir + string(filepath.Separator) + path
 }
 
-// regions says where the contents of an absolute path without links are, and what is mounted
+// regions returns where the contents of an absolute path without links are, and the regions mounted
 // below it.
 func regions(mounts []mount, path string) (here region, mounted []region) {
 	point := ""
 	for _, m := range mounts {
 		switch {
 		case below(path, m.point):
-			// Of several mounts on one point the last one is on top.
+			// Of several mounts at the same point, the last one is visible.
 			if len(m.point) >= len(point) {
 				rest := strings.Trim(strings.TrimPrefix(path, m.point), "/")
 				here, point = region{m.device, strings.TrimRight(m.path, "/") + "/" + rest}, m.point

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// parseMounts reads the text of /proc/self/mountinfo (proc_pid_mountinfo(5)). Lines that are
-// none are passed over.
+// parseMounts reads the text of /proc/self/mountinfo (proc_pid_mountinfo(5)). Invalid lines are
+// skipped.
 func parseMounts(text string) []mount {
 	var all []mount
 	for line := range strings.Lines(text) {
@@ -23,7 +23,7 @@ func parseMounts(text string) []mount {
 	return all
 }
 
-// unescape replaces the kernel's octal escapes of blanks and backslashes.
+// unescape replaces the kernel's octal escapes of white space and backslashes.
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -2,7 +2,7 @@ package apart
 
 import "os"
 
-// mounts lists what is mounted where; nothing where the kernel does not say.
+// mounts lists the mounted file systems, or nothing if /proc is not available.
 func mounts() []mount {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -1,7 +1,7 @@
 package apart
 
-// Places answers questions about paths, by the mounts of the moment in which it was made.
+// Places compares paths, using the mounts at the time it was created.
 type Places struct{ mounts []mount }
 
-// Now returns the Places of this moment.
+// Now returns Places with the current mounts.
 func Now() Places { return Places{mounts: mounts()} }

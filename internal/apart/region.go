@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// region is a part of a file system: everything at and below a path.
+// region is a part of a file system: a path and everything below it.
 type region struct {
 	device string // "major:minor"
 	path   string // within the file system

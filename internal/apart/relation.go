@@ -1,12 +1,12 @@
 package apart
 
-// Relation says how a folder and something else overlap.
+// Relation says how a folder and another path overlap.
 type Relation int
 
 // The relations.
 const (
-	Apart    Relation = iota // they share nothing
-	Same                     // they are one
+	Apart    Relation = iota // they do not overlap
+	Same                     // they are the same
 	Contains                 // the folder contains the other
 	Inside                   // the folder is inside the other
 )

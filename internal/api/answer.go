@@ -10,8 +10,7 @@ import (
 	"backburn/results"
 )
 
-// problemBase begins the type of every problem; what follows is a closed list, in
-// docs/openapi.yaml.
+// problemBase is the beginning of every problem's type. docs/openapi.yaml lists all types.
 const problemBase = "urn:backburn:problem:"
 
 // problem answers with a problem document (RFC 9457).
@@ -20,7 +19,7 @@ func problem(w http.ResponseWriter, status int, kind, detail string) {
 	write(w, status, map[string]any{"type": problemBase + kind, "title": http.StatusText(status), "status": status, "detail": detail})
 }
 
-// refuseListener answers what the listener does not take.
+// refuseListener answers requests that the listener refuses.
 func refuseListener(w http.ResponseWriter, status int, detail string) {
 	kind := map[int]string{
 		http.StatusMisdirectedRequest: "misdirected",
@@ -33,7 +32,7 @@ func refuseListener(w http.ResponseWriter, status int, detail string) {
 	problem(w, status, kind, detail)
 }
 
-// retry says when another try is worth it.
+// retry sets Retry-After.
 func retry(w http.ResponseWriter, after time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(after.Seconds())))))
 }
@@ -48,7 +47,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 func write(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
-	if err != nil { // not reached: all of it are our own types
+	if err != nil { // cannot happen: all values are our own types
 		status, b = http.StatusInternalServerError, []byte(`{"type":"`+problemBase+`internal","status":500}`)
 	}
 	w.WriteHeader(status)

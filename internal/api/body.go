@@ -18,7 +18,7 @@ import (
 // errNoAnswer is the cause of a context that ended because NATS did not answer in time.
 var errNoAnswer = fmt.Errorf("no answer within %s", askTimeout)
 
-// patience ends a context when NATS takes too long. The time in which a client sends does not
+// patience ends a context when NATS takes too long. The time that the client takes to send does not
 // count.
 type patience struct {
 	context.Context //nolint:containedctx // it is one
@@ -37,8 +37,8 @@ func (p *patience) end() {
 	p.stop(context.Canceled)
 }
 
-// steady reads a body for as long as it comes: the deadlines of the connection move with it. A body
-// that comes slower than bodyRate on the average ends too.
+// steady reads a body and moves the connection's deadlines while data arrives. It fails if the
+// average rate falls below bodyRate.
 type steady struct {
 	r     io.Reader
 	c     *http.ResponseController
@@ -55,7 +55,7 @@ func (s *steady) Read(b []byte) (int, error) {
 	if slowest := s.began.Add(stallTimeout + time.Duration(s.n)*time.Second/bodyRate); slowest.Before(deadline) {
 		deadline = slowest
 	}
-	_ = s.c.SetReadDeadline(deadline) // a test's recorder has none
+	_ = s.c.SetReadDeadline(deadline) // a test's recorder does not support deadlines
 	_ = s.c.SetWriteDeadline(now.Add(stallTimeout + askTimeout + answerTime))
 
 	n, err := s.r.Read(b)
@@ -67,60 +67,60 @@ func (s *steady) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// readError is a body that could not be read to its end.
+// readError means that a body could not be read completely.
 type readError struct{ err error }
 
 func (e *readError) Error() string { return "read the body: " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// maxFraming is what a body may hold before its file, and behind it: the borders, headers and
-// fields of multipart.
+// maxFraming limits the bytes of multipart boundaries, headers and fields before the file, and
+// those after it.
 const maxFraming = 64 << 10
 
-// form reports whether the body is multipart/form-data, with which boundary. Any other multipart,
-// and what cannot be read as one, is refused: its framing would be taken for the file.
+// form reports whether the body is multipart/form-data, and returns its boundary. Any other or
+// invalid multipart is refused, because its framing would become part of the file.
 func form(r *http.Request) (boundary string, ok bool, err error) {
 	if encoding := r.Header.Values("Content-Encoding"); len(encoding) > 1 || len(encoding) == 1 && !strings.EqualFold(encoding[0], "identity") {
-		return "", false, unsupported("Content-Encoding: identity alone; send the file as it is")
+		return "", false, unsupported("Content-Encoding: only identity is supported; send the file as it is")
 	}
 	types := r.Header.Values("Content-Type")
 	if len(types) == 0 {
 		return "", false, nil
 	}
 	if len(types) > 1 {
-		return "", false, bad("Content-Type: one")
+		return "", false, bad("Content-Type: send it once")
 	}
 	kind, params, err := mime.ParseMediaType(types[0])
 	if err != nil && !strings.HasPrefix(strings.ToLower(strings.TrimSpace(types[0])), "multipart") {
-		return "", false, nil // the body is the file, whatever it is
+		return "", false, nil // the body is the file, whatever its type
 	}
 	switch {
 	case err != nil:
-		return "", false, bad("Content-Type: the parameters of multipart cannot be read; a boundary with other characters than letters and digits stands in quotes")
+		return "", false, bad("Content-Type: the parameters of multipart are invalid; quote a boundary that has characters other than letters and digits")
 	case kind == "multipart/form-data" && !validBoundary(params["boundary"]):
 		return "", false, bad("multipart/form-data without a boundary of 1 to 70 characters")
 	case kind == "multipart/form-data":
 		return params["boundary"], true, nil
 	case strings.HasPrefix(kind, "multipart/"), kind == "multipart":
-		return "", false, unsupported("%s: multipart/form-data, or the file as it is", kind)
+		return "", false, unsupported("%s is not supported: send multipart/form-data, or the file as it is", kind)
 	}
 
 	return "", false, nil
 }
 
-// validBoundary goes by RFC 2046, section 5.1.1.
+// validBoundary checks a boundary by RFC 2046, section 5.1.1.
 func validBoundary(b string) bool {
 	return b != "" && len(b) <= 70 && !strings.HasSuffix(b, " ") && !strings.ContainsFunc(b, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// boundedBody is a multipart body of which a limited number of bytes may be read. Its end is
-// errCut, behind a line break: so the reader of parts says io.EOF behind the last border alone, and
-// never where the body breaks off.
+// boundedBody limits how many bytes of a multipart body are read. At the end of the data it returns
+// a line break and then errCut instead of io.EOF. So the multipart reader returns io.EOF only after
+// the final boundary, and not for a truncated body.
 type boundedBody struct {
 	r    io.Reader
 	left int64
-	over error  // what more than that means
-	tail []byte // of the line break
+	over error  // error for a longer body
+	tail []byte // rest of the line break
 	cut  bool   // the body has ended
 }
 
@@ -150,14 +150,15 @@ func (e *boundedBody) Read(b []byte) (int, error) {
 
 func (e *boundedBody) allow(n int64, over error) { e.left, e.over = n, over }
 
-var errMuch = bad("at most %d bytes of multipart/form-data before the file, and behind it", maxFraming)
+var errMuch = bad("multipart/form-data may have at most %d bytes before the file, and after it", maxFraming)
 
-// filePart is the one file of a multipart body. Its end is known once the body's is.
+// filePart is the only file of a multipart body. Its Read returns io.EOF only after the end of the
+// body.
 type filePart struct {
 	body  *boundedBody
 	parts *multipart.Reader
 	file  *multipart.Part
-	done  error // what Read returned at last
+	done  error // the last result of Read
 }
 
 // openForm finds the file of a multipart body.
@@ -168,7 +169,7 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 	part, err := f.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, bad("there is no file in this multipart/form-data")
+		return nil, bad("this multipart/form-data has no file")
 	case err != nil:
 		return nil, err
 	}
@@ -176,7 +177,7 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 		switch strings.ToLower(part.Header.Get(name)) {
 		case "", "identity", "binary", "8bit", "7bit":
 		default:
-			return nil, unsupported("%s of the file: none; send it as it is", name)
+			return nil, unsupported("%s of the file is not supported: send the file as it is", name)
 		}
 	}
 	f.file = part
@@ -188,7 +189,7 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 	return f, nil
 }
 
-// next is the next part that is a file; io.EOF where there is none.
+// next returns the next part that is a file, or io.EOF.
 func (f *filePart) next() (*multipart.Part, error) {
 	for {
 		// NextPart would decode quoted-printable.
@@ -205,7 +206,7 @@ func (f *filePart) next() (*multipart.Part, error) {
 	}
 }
 
-// Read returns io.EOF once the whole body was read, and no other file was in it.
+// Read returns io.EOF once the whole body was read and contained no other file.
 func (f *filePart) Read(b []byte) (int, error) {
 	if f.done != nil {
 		return 0, f.done
@@ -216,7 +217,7 @@ func (f *filePart) Read(b []byte) (int, error) {
 		f.body.allow(maxFraming, errMuch)
 		_, err = f.next()
 		if err == nil {
-			err = bad("one file a request: this multipart/form-data has more")
+			err = bad("send one file per request: this multipart/form-data has more")
 		}
 	case err != nil:
 		err = partError(err)
@@ -226,7 +227,7 @@ func (f *filePart) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// partError tells a body that breaks off, or is too long, from one that is no multipart.
+// partError distinguishes a truncated or oversized body from one that is not multipart.
 func partError(err error) error {
 	var (
 		read *readError
@@ -237,5 +238,5 @@ func partError(err error) error {
 		return err
 	}
 
-	return bad("the multipart/form-data cannot be read")
+	return bad("the multipart/form-data is invalid")
 }

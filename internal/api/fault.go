@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// fault is an error that is the client's, with the problem that it becomes.
+// fault is a client error, with the problem to send.
 type fault struct {
 	status       int
 	kind, detail string
@@ -17,7 +17,7 @@ func bad(format string, a ...any) error {
 	return &fault{http.StatusBadRequest, "invalid-request", fmt.Sprintf(format, a...)}
 }
 
-// unsupported is a body in a form that would have to be undone before it is the file.
+// unsupported returns a fault for a body with an encoding that would have to be decoded first.
 func unsupported(format string, a ...any) error {
 	return &fault{http.StatusUnsupportedMediaType, "unsupported-media", fmt.Sprintf(format, a...)}
 }

@@ -2,13 +2,13 @@ package api
 
 import "time"
 
-// Limits of what the API takes on.
+// Limits of the API.
 const (
-	stallTimeout = 30 * time.Second // a body of which nothing came for so long
-	bodyRate     = 4 << 10          // bytes per second that a body comes at on average, at least
-	answerTime   = 30 * time.Second // for an answer to be read
-	maxWait      = 2 * time.Minute  // of ?wait
+	stallTimeout = 30 * time.Second // longest time without data from a body
+	bodyRate     = 4 << 10          // lowest average rate of a body, in bytes per second
+	answerTime   = 30 * time.Second // for writing an answer
+	maxWait      = 2 * time.Minute  // longest ?wait
 	askTimeout   = 10 * time.Second // for NATS to answer
-	submissions  = 64               // at a time; a token has at most half of them where there are several
-	streams      = 64               // of events, at a time
+	submissions  = 64               // concurrent submissions; with several tokens, each may use half of them
+	streams      = 64               // concurrent event streams
 )

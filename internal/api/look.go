@@ -10,15 +10,15 @@ import (
 	"backburn/results"
 )
 
-// Job is what is known of a job.
+// Job is the state of a job.
 type Job struct {
 	JobID    string         `json:"job_id"`
 	State    string         `json:"state"`               // queued, waiting, done or failed
-	WaitsFor string         `json:"waits_for,omitempty"` // for people
-	Event    *results.Event `json:"event,omitempty"`     // the final one
+	WaitsFor string         `json:"waits_for,omitempty"` // text for people
+	Event    *results.Event `json:"event,omitempty"`     // the final event
 }
 
-// traceLimit is how many jobs of the queue are looked through for one that has not begun yet.
+// traceLimit is how many queued jobs are searched for a job that no worker has fetched yet.
 const traceLimit = 1000
 
 func (s *service) job(w http.ResponseWriter, r *http.Request) {
@@ -46,13 +46,13 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.unavailable(w, err)
 	case !ours(t, source):
-		problem(w, http.StatusNotFound, "unknown-job", "no such job of this source is known; a job far back in a long queue may not be found yet")
+		problem(w, http.StatusNotFound, "unknown-job", "this source has no such job; a job far back in a long queue may not be found yet")
 	default:
 		answer(w, http.StatusOK, Job{JobID: id, State: t.State, WaitsFor: t.WaitsFor})
 	}
 }
 
-// ours reports whether a trace found a job of a source.
+// ours reports whether a trace found a job of the source.
 func ours(t queue.Trace, source string) bool {
 	if t.State != queue.TraceQueued && t.State != queue.TraceWaiting {
 		return false
@@ -65,12 +65,12 @@ func ours(t queue.Trace, source string) bool {
 	return false
 }
 
-// Contents is what is known of contents.
+// Contents is the known state of contents.
 type Contents struct {
 	SHA256    string `json:"sha256"`
 	State     string `json:"state"`                // none, uploading, retrying, pending, verdict, refused
-	Verdict   string `json:"verdict,omitempty"`    // where the state is verdict
-	CheckedAt string `json:"checked_at,omitempty"` // when WildFire last said so
+	Verdict   string `json:"verdict,omitempty"`    // only with the state verdict
+	CheckedAt string `json:"checked_at,omitempty"` // when WildFire last confirmed it
 }
 
 var hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -78,7 +78,7 @@ var hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 func (s *service) verdict(w http.ResponseWriter, r *http.Request) {
 	sum := r.PathValue("sha256")
 	if !hash.MatchString(sum) {
-		problem(w, http.StatusBadRequest, "invalid-request", "a SHA-256: 64 lower-case hexadecimal digits")
+		problem(w, http.StatusBadRequest, "invalid-request", "expected a SHA-256 of 64 lower-case hexadecimal digits")
 		return
 	}
 	if !s.ready(w, r) {
@@ -91,7 +91,7 @@ func (s *service) verdict(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.unavailable(w, err)
 	case !known:
-		problem(w, http.StatusNotFound, "unknown-contents", "nothing is known here of contents with this SHA-256")
+		problem(w, http.StatusNotFound, "unknown-contents", "nothing is known about contents with this SHA-256")
 	default:
 		c := Contents{SHA256: sum, State: sample.State, Verdict: sample.Verdict}
 		if sample.Verdict != "" && !sample.CheckedAt.IsZero() {

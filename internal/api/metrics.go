@@ -10,19 +10,19 @@ import (
 	"backburn/internal/sse"
 )
 
-// metrics tell what became of submissions, and of requests without a valid token. Every series is
-// there from the start.
+// metrics count submissions by result, and requests without a valid token. Every series exists from
+// the start.
 type metrics struct {
 	submissions  *prometheus.CounterVec // by source and result
 	unauthorized *prometheus.CounterVec // by reason
 	seconds      prometheus.Histogram
 }
 
-// The results of submissions that are none of the problems.
+// The results of submissions besides the problems.
 const (
 	resultAccepted = "accepted"
 	resultRepeated = "repeated"
-	resultGone     = "gone" // the client
+	resultGone     = "gone" // the client left
 )
 
 // submitProblems are the problems that a submission can end with.
@@ -31,16 +31,16 @@ var submitProblems = []string{
 	"rate-limited", "full", "busy", "unavailable",
 }
 
-// resultOf is the value of the label for a problem.
+// resultOf returns the label value of a problem.
 func resultOf(kind string) string { return strings.ReplaceAll(kind, "-", "_") }
 
 func newMetrics(tokens []Token) *metrics {
 	m := &metrics{
 		submissions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "backburn_api_submissions_total", Help: "Submissions over HTTP, by what became of them.",
+			Name: "backburn_api_submissions_total", Help: "Submissions over HTTP by result.",
 		}, []string{"source", "result"}),
 		unauthorized: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "backburn_api_unauthorized_total", Help: "Requests that were refused for their token.",
+			Name: "backburn_api_unauthorized_total", Help: "Requests refused because of their token.",
 		}, []string{"reason"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "backburn_api_submit_seconds", Help: "From the header of a submission until it was durable.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
@@ -62,8 +62,7 @@ func newMetrics(tokens []Token) *metrics {
 	return m
 }
 
-// register registers the metrics, and gauges of the submissions and streams that are open at the
-// time of a scrape.
+// register registers the metrics, and gauges for submissions in progress and open streams.
 func (m *metrics) register(reg *prometheus.Registry, inProgress *atomic.Int64, streams sse.Places) error {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
@@ -73,7 +72,7 @@ func (m *metrics) register(reg *prometheus.Registry, inProgress *atomic.Int64, s
 		reg.Register(m.submissions),
 		reg.Register(m.unauthorized),
 		reg.Register(m.seconds),
-		reg.Register(gauge("backburn_api_submissions_in_progress", "Submissions that are being taken.", func() float64 { return float64(inProgress.Load()) })),
-		reg.Register(gauge("backburn_api_streams", "Open streams of events.", func() float64 { return float64(len(streams)) })),
+		reg.Register(gauge("backburn_api_submissions_in_progress", "Submissions in progress.", func() float64 { return float64(inProgress.Load()) })),
+		reg.Register(gauge("backburn_api_streams", "Open event streams.", func() float64 { return float64(len(streams)) })),
 	)
 }

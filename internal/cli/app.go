@@ -14,10 +14,11 @@ import (
 	"backburn/internal/config"
 )
 
-// DefaultFile is read where --config is not given, if it is there.
+// DefaultFile is read if --config is not given and the file exists.
 const DefaultFile = "backburn.toml"
 
-// App is what the commands of a binary share: the surroundings and the global flags.
+// App is shared by the commands of a binary: the standard streams, the environment and the global
+// flags.
 type App struct {
 	Std
 
@@ -25,14 +26,14 @@ type App struct {
 	color    color
 	simulate bool
 	settings []setting
-	level    level // of the loggers
+	level    level // level of all loggers
 }
 
 // NewApp binds the global flags to the root command.
 func NewApp(root *cobra.Command, std Std) *App {
 	a := &App{Std: std}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.file, "config", "", "configuration `file` (default "+strings.Join(defaultFiles(), ", or ")+", where it exists, else the defaults)")
+	flags.StringVar(&a.file, "config", "", "configuration `file` (default "+strings.Join(defaultFiles(), ", or ")+", if it exists, otherwise the defaults)")
 	a.Setting(flags, "log-level", "log.level", "`level`: trace, debug, info, warn or error (default: log.level)")
 	a.Setting(flags, "log-format", "log.format", "`format`: auto, console or json (default: log.format)")
 	flags.Var(&a.color, "color", "colors: auto (on a terminal), always or never")
@@ -40,8 +41,9 @@ func NewApp(root *cobra.Command, std Std) *App {
 	return a
 }
 
-// File is the configuration that Config reads: that of --config or, where it exists,
-// backburn.toml, here or where packages put it. It is "" when there is none and the defaults hold.
+// File returns the name of the configuration file that Config reads: that of --config or otherwise
+// an existing backburn.toml, in the working directory or where packages install it. It returns ""
+// if there is none and the defaults apply.
 func (a *App) File() string {
 	if a.file != "" {
 		return a.file
@@ -55,7 +57,7 @@ func (a *App) File() string {
 	return ""
 }
 
-// defaultFiles are looked for in this order.
+// defaultFiles returns the default file names in the order in which they are tried.
 func defaultFiles() []string {
 	files := []string{DefaultFile}
 	if systemFolder != "" {
@@ -65,7 +67,7 @@ func defaultFiles() []string {
 	return files
 }
 
-// Describe names the configuration for people.
+// Describe returns a description of the configuration's origin for people.
 func (a *App) Describe() string {
 	if file := a.File(); file != "" {
 		return file
@@ -73,11 +75,11 @@ func (a *App) Describe() string {
 	return "the defaults (there is no " + strings.Join(defaultFiles(), ", and no ") + ")"
 }
 
-// Config reads the configuration as Read does, and refuses it unless it can work. Its errors
-// have the exit code Usage.
+// Config reads the configuration as Read does, and validates it. Its errors have the exit code
+// Usage.
 func (a *App) Config() (config.Config, error) { return a.ConfigFor(0) }
 
-// ConfigFor is Config for a process that runs the parts: their files are looked at as well.
+// ConfigFor is Config for a process that runs the parts. It also checks their files.
 func (a *App) ConfigFor(parts config.Part) (config.Config, error) {
 	cfg, err := a.Read()
 	if err == nil {
@@ -90,8 +92,7 @@ func (a *App) ConfigFor(parts config.Part) (config.Config, error) {
 	return cfg, nil
 }
 
-// Read reads the configuration, and lays the flags over it. Whether it can work is for its
-// Validate to say.
+// Read reads the configuration and applies the flags. It does not validate the result.
 func (a *App) Read() (config.Config, error) {
 	cfg := config.Default()
 	if file := a.File(); file != "" {
@@ -114,8 +115,7 @@ func (a *App) Read() (config.Config, error) {
 	return cfg, nil
 }
 
-// Simulation binds --simulate of a command: it works with the simulation of the configuration, apart from
-// the real thing.
+// Simulation binds --simulate for a command, which then uses the simulation and not the real fleet.
 func (a *App) Simulation(flags *pflag.FlagSet, usage string) {
 	flags.BoolVar(&a.simulate, "simulate", false, usage)
 }
@@ -123,19 +123,19 @@ func (a *App) Simulation(flags *pflag.FlagSet, usage string) {
 // Simulated reports whether --simulate was given.
 func (a *App) Simulated() bool { return a.simulate }
 
-// setting is a flag that stands for a key of the configuration.
+// setting is a flag that overrides a configuration key.
 type setting struct {
 	flag *pflag.Flag
 	key  string
 }
 
-// Setting binds a flag of a command to a key of the configuration, which it overrides.
+// Setting binds a flag of a command that overrides a configuration key.
 func (a *App) Setting(flags *pflag.FlagSet, name, key, usage string) {
 	flags.String(name, "", usage)
 	a.settings = append(a.settings, setting{flags.Lookup(name), key})
 }
 
-// Logger logs to standard error as the configuration says.
+// Logger returns the configured logger, which writes to standard error.
 func (a *App) Logger(cfg config.Config) zerolog.Logger {
 	a.level.set(cfg.Log.Level)
 

@@ -1,9 +1,8 @@
-// Package cli is the frame of the three binaries: what main calls, how flags lie over
-// the configuration, where logs go, what signals do, and what an exit code says.
+// Package cli is the common frame of the three binaries: it runs commands, applies flags to the
+// configuration, sets up logging, handles signals, and defines exit codes.
 //
-// Data goes to standard output, talk to standard error. A first SIGINT or SIGTERM
-// cancels the context of the command, with the signal as its cause; the second one ends
-// the process at once.
+// Results go to standard output, messages to standard error. A first SIGINT or SIGTERM cancels the
+// context of the command, with the signal as its cause; a second one ends the process at once.
 package cli
 
 import (
@@ -18,17 +17,17 @@ import (
 	"backburn/internal/config"
 )
 
-// Std is what a process gets from its surroundings.
+// Std has the arguments, environment and standard streams of a process.
 type Std struct {
-	Args []string // without the name of the program
+	Args []string // without the program name
 	Env  config.Env
 	In   io.Reader
 	Out  io.Writer
 	Err  io.Writer
 }
 
-// Run executes the command tree, and returns the exit code of the process. It is to be
-// called once, by main, since it owns the signals of the process meanwhile.
+// Run executes the command tree, and returns the exit code of the process. Only main calls it,
+// once, because it handles the signals of the process.
 func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	ctx, release := onSignals(ctx)
 	defer release()
@@ -39,7 +38,7 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	root.SetIn(std.In)
 	root.SetOut(std.Out)
 	root.SetErr(std.Err)
-	root.InitDefaultCompletionCmd(std.Args...) // before mark, which is to see it
+	root.InitDefaultCompletionCmd(std.Args...) // before mark, which has to process it too
 	mark(root)
 
 	cmd, err := root.ExecuteContextC(ctx)
@@ -56,8 +55,8 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 	return Code(err)
 }
 
-// printError writes an error for a person: the problems of a configuration one a line, so
-// that editors and people can jump to them, anything else after the name of the program.
+// printError writes an error for people. Problems of the configuration are printed one per line, so
+// that editors can jump to them; other errors follow the program name.
 func printError(w io.Writer, cmd *cobra.Command, err error) {
 	var silent *exitError
 	if errors.As(err, &silent) && silent.err == nil {
@@ -78,11 +77,11 @@ func printError(w io.Writer, cmd *cobra.Command, err error) {
 	}
 }
 
-// mark tells errors that commands return from those that cobra finds in their usage, and has
-// arguments that are too few or too many name what is wanted.
+// mark wraps the errors that commands return, to distinguish them from cobra's usage errors, and
+// improves the messages about missing or excess arguments.
 func mark(cmd *cobra.Command) {
 	if !cmd.Runnable() && cmd.HasSubCommands() {
-		Group(cmd) // cobra's own, which would show their help whatever they are asked for
+		Group(cmd) // cobra's own group commands, which would show their help for any argument
 	}
 	if _, operands, ok := strings.Cut(cmd.Use, " "); ok && cmd.Args != nil {
 		inner := cmd.Args
@@ -110,8 +109,8 @@ func mark(cmd *cobra.Command) {
 	}
 }
 
-// Group makes a command that only holds others: alone it shows its help, and a word that
-// is none of its commands is a usage error.
+// Group sets up a command that has only subcommands. Without arguments it shows its help; an
+// unknown subcommand is a usage error.
 func Group(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -11,19 +11,19 @@ import (
 	"backburn/internal/config"
 )
 
-// Daemon describes a binary that does one thing until it is told to end.
+// Daemon describes a process that does one thing until it is stopped.
 type Daemon struct {
 	Name    string
 	Short   string
 	Long    string
 	Example string
-	Parts   config.Part // what --check and the start validate the configuration for
-	// Serve does the work until ctx ends; the cause of ctx says why. It returns nil when
-	// it ended in good order. start has the configuration.
+	Parts   config.Part // the parts whose configuration is validated
+	// Serve does the work until ctx ends; the cause of ctx says why. It returns nil after an
+	// orderly end. start has the configuration.
 	Serve func(ctx context.Context, start *Reload, log zerolog.Logger) error
 }
 
-// Called is the same daemon under another name, which may be of two words.
+// Called returns the daemon with another name, which may have two words.
 func (d Daemon) Called(name string) Daemon {
 	d.Example = strings.ReplaceAll(d.Example, "  "+d.Name+" ", "  "+name+" ")
 	d.Name = name
@@ -31,7 +31,7 @@ func (d Daemon) Called(name string) Daemon {
 	return d
 }
 
-// Command makes the root command of the binary.
+// Command returns the root command of the binary.
 func (d Daemon) Command(std Std) *cobra.Command {
 	var version bool
 	root := &cobra.Command{CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}}
@@ -49,8 +49,8 @@ func (d Daemon) Command(std Std) *cobra.Command {
 	return root
 }
 
-// Subcommand makes it a command of a binary that has more of them. Its name is the last word of
-// the daemon's.
+// Subcommand returns the daemon as a command of another binary. Its name is the last word of the
+// daemon's name.
 func (d Daemon) Subcommand(tool *App) *cobra.Command {
 	cmd := &cobra.Command{}
 	cmd.RunE = d.fill(cmd, tool)
@@ -58,7 +58,7 @@ func (d Daemon) Subcommand(tool *App) *cobra.Command {
 	return cmd
 }
 
-// fill describes the command, binds its flags, and gives what it runs.
+// fill sets the texts and flags of the command, and returns its function.
 func (d Daemon) fill(cmd *cobra.Command, tool *App) func(*cobra.Command, []string) error {
 	cmd.Use = d.Name[strings.LastIndex(d.Name, " ")+1:]
 	cmd.Short = d.Short

@@ -19,20 +19,20 @@ const (
 	Malicious   = 1 // something is malicious
 	Usage       = 2 // the command line or the configuration is wrong
 	Partial     = 3 // a part of the work failed
-	Unreachable = 4 // something that it needs is not there: a server, a port, room on the disk
+	Unreachable = 4 // a server, a port or disk space is not available
 )
 
-// exitError is an error that knows its exit code. Without an err nothing is printed.
+// exitError is an error with an exit code. If err is nil, nothing is printed.
 type exitError struct {
 	code int
 	err  error
 }
 
-// Exit gives an error an exit code. A nil err ends the process with the code and without
-// a word, for outcomes that were reported already.
+// Exit gives an error an exit code. With a nil err, the process exits with the code and prints
+// nothing, for results that were already reported.
 func Exit(code int, err error) error { return &exitError{code, err} }
 
-// Usagef makes an error of the command line.
+// Usagef returns a usage error.
 func Usagef(format string, args ...any) error { return Exit(Usage, fmt.Errorf(format, args...)) }
 
 func (e *exitError) Error() string {
@@ -44,14 +44,14 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// commandError is an error that a command returned, as opposed to cobra.
+// commandError is an error from a command, as opposed to one from cobra.
 type commandError struct{ err error }
 
 func (e *commandError) Error() string { return e.err.Error() }
 func (e *commandError) Unwrap() error { return e.err }
 
-// What the parts of a process say when they cannot do their work: misconfigured is what only
-// another configuration heals, unreachable what may be there the next time.
+// Errors of the parts of a process. Those in misconfigured require a change of the configuration;
+// those in unreachable may go away by themselves.
 var (
 	misconfigured = []error{watch.ErrUnusable, queue.ErrMixed}
 	unreachable   = []error{
@@ -64,8 +64,8 @@ func isAny(err error, targets []error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// Code gives the exit code of an error: that of Exit, else by its kind, else Partial. An
-// error that no command returned comes from reading the command line.
+// Code returns the exit code of an error: that of Exit, or one for its kind, or Partial. An error
+// that is not from a command is a usage error.
 func Code(err error) int {
 	if err == nil {
 		return OK

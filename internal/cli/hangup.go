@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// SurviveHangup keeps SIGHUP from ending the process: for daemons, before they do anything else,
-// since a service manager or a log rotation may send it at any time. What it then does is the
-// node's to say. The function that comes with it gives the signal back.
+// SurviveHangup prevents SIGHUP from ending the process. Daemons call it first, because a service
+// manager or a log rotation may send SIGHUP at any time. The node handles the signal. release
+// restores the default.
 func SurviveHangup() (release func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)

@@ -14,21 +14,21 @@ import (
 // logger is used.
 func init() { zerolog.ErrorFieldName = "err" }
 
-// stamp is the time in log lines: UTC, RFC 3339 with milliseconds.
+// stamp is the format of times in log lines: UTC, RFC 3339 with milliseconds.
 const stamp = "2006-01-02T15:04:05.000Z07:00"
 
-// level is from which level on a logger, and all that are made of it, log. It may change at any
-// time. To the library it is a sampler, which is asked before an event is made.
+// level is the minimum level of a logger and all its children. It may change at any time. It is a
+// zerolog.Sampler, which zerolog calls before it creates an event.
 type level struct{ from atomic.Int32 }
 
 // Sample implements zerolog.Sampler.
 func (l *level) Sample(lvl zerolog.Level) bool { return int32(lvl) >= l.from.Load() }
 
-// set takes the name of a level, as log.level has it.
+// set sets the level by its name in log.level.
 func (l *level) set(name string) {
 	from, err := zerolog.ParseLevel(name)
 	if err != nil {
-		from = zerolog.InfoLevel // not reached: the configuration was checked
+		from = zerolog.InfoLevel // cannot happen: the configuration is validated
 	}
 	l.from.Store(int32(from))
 }

@@ -2,15 +2,15 @@ package cli
 
 import "backburn/internal/config"
 
-// Reload is how a process reads its configuration again while it runs.
+// Reload lets a running process read its configuration again.
 type Reload struct {
-	Loaded config.Config                 // at the start
-	Parts  config.Part                   // what the process runs
-	Read   func() (config.Config, error) // the file, and what the command lays over it, as at the start
-	Level  func(name string)             // what is logged from now on
+	Loaded config.Config                 // the configuration at the start
+	Parts  config.Part                   // the parts that the process runs
+	Read   func() (config.Config, error) // reads the file and applies the flags, as at the start
+	Level  func(name string)             // sets the log level
 }
 
-// Reload returns how a process with these parts, which read cfg, reads it again.
+// Reload returns a Reload for a process with these parts that started with cfg.
 func (a *App) Reload(cfg config.Config, parts config.Part) *Reload {
 	return &Reload{Loaded: cfg, Parts: parts, Read: a.Read, Level: a.level.set}
 }

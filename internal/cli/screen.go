@@ -6,16 +6,16 @@ import (
 	"strconv"
 )
 
-// Screen is what a stream of the process is able to show.
+// Screen describes the capabilities of an output stream.
 type Screen struct {
 	Terminal bool
 	Color    bool
-	Width    int // columns; 0 where lines may be of any length
-	Height   int // lines; 0 where there may be any number
+	Width    int // in columns; 0: no limit
+	Height   int // in lines; 0: no limit
 }
 
-// Screen looks at standard output, and at what the flags and the environment say of it. The window
-// of a terminal may change, so that a command that goes on asks again.
+// Screen describes standard output, using the flags and the environment. A terminal's size may
+// change, so a long-running command calls it again.
 func (a *App) Screen() Screen { return a.screenOf(a.Out) }
 
 // TalkScreen is Screen for standard error.

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// signalled is the cause of a context that a signal ended.
+// signalled is the cause of a context that was canceled by a signal.
 type signalled struct{ signal syscall.Signal }
 
 func (s signalled) Error() string { return fmt.Sprintf("ended by signal: %s", s.signal) }
@@ -18,9 +18,9 @@ func (s signalled) Is(target error) bool { return target == context.Canceled }
 
 func (s signalled) code() int { return 128 + int(s.signal) }
 
-// onSignals gives a context that SIGINT or SIGTERM ends. The second signal exits from
-// here: what hangs in a shutdown must not keep the process. The function that comes with
-// it gives the signals back and waits until nothing here runs any more.
+// onSignals returns a context that SIGINT or SIGTERM cancels. A second signal exits the process at
+// once, even if the shutdown hangs. The returned function restores the signals and waits for the
+// goroutine to end.
 func onSignals(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)

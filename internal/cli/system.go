@@ -5,15 +5,16 @@ import (
 	"path/filepath"
 )
 
-// systemFolder is where packages put the configuration: backburn.toml, and secrets below
-// credentials. It is set by the linker, for packages alone.
+// systemFolder is the folder in which packages install backburn.toml, and secrets below
+// credentials. The linker sets it in packages only.
 var systemFolder string
 
-// useSystemCredentials lets commands outside of systemd find the secrets ("cred:NAME") that units
-// of packages get from it. What systemd runs for a reload is told of a folder that it cannot see.
+// useSystemCredentials lets commands outside of systemd find the secrets ("cred:NAME") that systemd
+// passes to the units. For a reload command, systemd sets the variable to a folder that the command
+// cannot see.
 func useSystemCredentials() {
 	const variable = "CREDENTIALS_DIRECTORY"
 	if _, err := os.Stat(os.Getenv(variable)); err != nil && systemFolder != "" { //nolint:gosec // systemd names it
-		_ = os.Setenv(variable, filepath.Join(systemFolder, "credentials")) // without it the secret is reported as missing
+		_ = os.Setenv(variable, filepath.Join(systemFolder, "credentials")) // if it fails, the secret is reported as missing
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"backburn/internal/config"
 )
 
-// The size of a terminal that does not tell it.
+// The size of a terminal of unknown size.
 const (
 	defaultWidth  = 80
 	defaultHeight = 24
@@ -54,8 +54,8 @@ func (c *color) String() string {
 
 func (*color) Type() string { return "when" }
 
-// on reports whether w gets colors. A terminal does, unless the environment is against it: NO_COLOR
-// with any value (no-color.org), or TERM=dumb.
+// on reports whether w gets colors. A terminal does, unless the environment has NO_COLOR with any
+// value (no-color.org) or TERM=dumb.
 func (c color) on(w any, env config.Env) bool {
 	switch c {
 	case colorAlways:
@@ -70,7 +70,7 @@ func (c color) on(w any, env config.Env) bool {
 		return false
 	}
 	if _, modern := env("WT_SESSION"); runtime.GOOS == "windows" && !modern {
-		return false // an old console shows the sequences themselves
+		return false // an old console prints escape sequences as text
 	}
 
 	return true

@@ -10,12 +10,12 @@ import (
 // version is set by the linker: -X backburn/internal/cli.version=1.2.3.
 var version string
 
-// Build says what a binary was made from.
+// Build describes the source of a binary.
 type Build struct {
-	Version  string `json:"version"`            // of the release; "devel" where nothing says it
+	Version  string `json:"version"`            // of the release; "devel" if unknown
 	Revision string `json:"revision,omitempty"` // of the repository
 	Time     string `json:"time,omitempty"`     // of the revision, RFC 3339
-	Modified bool   `json:"modified,omitempty"` // there were changes that are in no revision
+	Modified bool   `json:"modified,omitempty"` // built with uncommitted changes
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
@@ -43,7 +43,7 @@ func ThisBuild() Build {
 	return b
 }
 
-// String gives one line.
+// String returns the build as one line.
 func (b Build) String() string {
 	s := b.Version
 	if b.Revision != "" {

@@ -1,6 +1,5 @@
-// Package daemons describes the processes that do one thing each. Every one of them is a binary of
-// its own (cmd/watcher, cmd/worker), a command of backburn, and a name under which packages link
-// backburn.
+// Package daemons defines the processes that do one thing each. Each is a binary (cmd/watcher,
+// cmd/worker), a command of backburn, and a name under which packages link backburn.
 package daemons
 
 import (
@@ -48,7 +47,7 @@ Exit codes: 0 success, 2 wrong usage or configuration, 3 a part of the work fail
 	}
 }
 
-// Worker is the process that has WildFire judge.
+// Worker is the process that uploads files to WildFire.
 func Worker() cli.Daemon {
 	return cli.Daemon{
 		Name:  "worker",
@@ -70,7 +69,7 @@ Exit codes: 0 success, 2 wrong usage or configuration, 3 a part of the work fail
 	}
 }
 
-// serve runs a node with the roles until ctx ends.
+// serve runs a process with the roles until ctx ends.
 func serve(roles app.Roles) func(context.Context, *cli.Reload, zerolog.Logger) error {
 	return func(ctx context.Context, start *cli.Reload, log zerolog.Logger) error {
 		roles.Version = cli.ThisBuild().Version

@@ -66,7 +66,7 @@ func New(own []Own) *Guard {
 	return g
 }
 
-// Add adds what has become Backburn's own since. What was so before stays so.
+// Add adds files and secrets. Those that were added before stay.
 func (g *Guard) Add(own []Own) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

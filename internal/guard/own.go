@@ -35,7 +35,7 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Contents {
-		return fmt.Sprintf("the contents hold a secret of Backburn's own (%s)", e.Key)
+		return fmt.Sprintf("the contents contain one of Backburn's own secrets (%s)", e.Key)
 	}
 
 	return fmt.Sprintf("it is Backburn's own (%s)", e.Key)

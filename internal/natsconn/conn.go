@@ -93,7 +93,7 @@ func watch(log zerolog.Logger) []nats.Option {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.Debug().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to nats again")
+			log.Debug().Str("server", nc.ConnectedUrlRedacted()).Msg("reconnected to nats")
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			log.Debug().Err(err).Msg("nats is still unreachable")

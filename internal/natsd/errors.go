@@ -17,6 +17,6 @@ const (
 	startTimeout  = time.Minute // the recovery of a large store takes long
 	maxPayload    = 1 << 20     // bytes in one message
 	maxMemory     = 64 << 20    // bytes of memory streams, of which there are none
-	storePercent  = 80          // of what the store has and could have, is how much it may use
+	storePercent  = 80          // percentage of its current size plus the free space that the store may use
 	readyInterval = 50 * time.Millisecond
 )

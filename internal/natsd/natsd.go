@@ -125,7 +125,7 @@ func lockStore(dir string) (*flock.Flock, error) {
 	case err != nil:
 		return nil, fmt.Errorf("lock the store %s: %w", dir, err)
 	case !ok:
-		return nil, fmt.Errorf("%s: %w: stop the other `backburn run`, or give this one a nats.embedded.store_dir and nats.url of its own",
+		return nil, fmt.Errorf("%s: %w: stop the other `backburn run`, or use another nats.embedded.store_dir and nats.url here",
 			dir, ErrLocked)
 	}
 	return lock, nil

@@ -41,7 +41,7 @@ func NATS() {
 	if err == nil {
 		ns.Start()
 		if !ns.ReadyForConnections(30 * time.Second) {
-			err = fmt.Errorf("it did not start")
+			err = fmt.Errorf("the NATS server did not start")
 		}
 	}
 	if err != nil {

@@ -27,7 +27,7 @@ func NewOperator(t testing.TB) *Operator {
 	return &Operator{t: t, key: key, resolver: &server.MemAccResolver{}}
 }
 
-// Account is an account whose users the test may make.
+// Account is an account for which the test can create users.
 type Account struct {
 	Public string
 	o      *Operator

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// blocks yields the blocks of a document, without the line that says what language they are in.
+// blocks yields the code blocks of a document, without the line that names the language.
 func blocks(t testing.TB, document string) iter.Seq[string] {
 	t.Helper()
 	text, err := os.ReadFile(document)
@@ -38,7 +38,7 @@ func Snippet(t testing.TB, document, file string) string {
 	return rest + "\n"
 }
 
-// Block is a document's block that begins with a line.
+// Block returns the block of a document that begins with a line.
 func Block(t testing.TB, document, first string) string {
 	t.Helper()
 	for block := range blocks(t, document) {
@@ -58,7 +58,7 @@ func Command(t testing.TB, document, word string) []string {
 	return strings.Fields(ShellLine(t, document, word+" "))
 }
 
-// ShellLine is the line of a document's block that begins with a text, for a shell.
+// ShellLine returns the line in a document's blocks that begins with a text, for a shell.
 func ShellLine(t testing.TB, document, begin string) string {
 	t.Helper()
 	for block := range blocks(t, document) {

@@ -127,7 +127,7 @@ func (s *Site) secretIsHidden() {
 		}
 		b, err := os.ReadFile(name)
 		if err == nil && strings.Contains(string(b), secret) {
-			s.t.Errorf("%s holds the client secret", name)
+			s.t.Errorf("%s contains the client secret", name)
 		}
 		return err
 	})

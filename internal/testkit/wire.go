@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// Wire is the connection of programs to a NATS server. It counts what they write, and can end for
-// all of them at one message, as if the network were cut or the program stopped right there. It is
-// safe for concurrent use.
+// Wire is a proxy between programs and a NATS server. It counts the messages that the programs
+// write, and can cut all connections at a given message, as if the network failed or the program
+// stopped there. It is safe for concurrent use.
 type Wire struct {
 	t        testing.TB
 	listener net.Listener
@@ -22,15 +22,15 @@ type Wire struct {
 
 	mu      sync.Mutex
 	counts  func(subject string) bool
-	left    int // messages until the end; 0: it has no end
+	left    int // messages until the cut; 0: no cut
 	deliver bool
-	seen    []string // subjects that were counted
+	seen    []string // subjects of the counted messages
 	conns   map[net.Conn]bool
-	cut     chan struct{} // closed at the end
+	cut     chan struct{} // closed at the cut
 }
 
-// NewWire listens for programs, and passes on to the NATS server at an address what they write
-// and what it answers, until the test ends.
+// NewWire listens for programs, and forwards data between them and the NATS server until the test
+// ends.
 func NewWire(t testing.TB, server string) *Wire {
 	t.Helper()
 	u, err := url.Parse(server)
@@ -60,15 +60,15 @@ func NewWire(t testing.TB, server string) *Wire {
 	return w
 }
 
-// URL is where the programs find the server.
+// URL returns the URL to which the programs connect.
 func (w *Wire) URL() string { return "nats://" + w.listener.Addr().String() }
 
-// Count counts messages from now on, those to subjects that counts takes.
+// Count starts to count messages to subjects for which counts returns true.
 func (w *Wire) Count(counts func(subject string) bool) { w.CutAt(0, false, counts) }
 
-// CutAt ends the wire at the nth message from now on that is to a subject which counts takes:
-// nothing passes any more, in either direction, but the message itself where it is to be
-// delivered. Then the answer alone is lost. The returned channel is closed at the end.
+// CutAt cuts the wire at the nth message from now whose subject counts accepts: after that nothing
+// passes in either direction. With deliver, the message itself still passes, so that only its
+// answer is lost. The returned channel is closed at the cut.
 func (w *Wire) CutAt(n int, deliver bool, counts func(subject string) bool) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -80,7 +80,7 @@ func (w *Wire) CutAt(n int, deliver bool, counts func(subject string) bool) <-ch
 	return w.cut
 }
 
-// Seen is the subjects of what was counted, in their order.
+// Seen returns the subjects of the counted messages, in order.
 func (w *Wire) Seen() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -125,7 +125,7 @@ func (w *Wire) closeAll() {
 	}
 }
 
-// up passes on what a client sends, one operation of the NATS protocol at a time.
+// up forwards the client's data, one operation of the NATS protocol at a time.
 func (w *Wire) up(client io.Reader, server io.Writer) {
 	in := bufio.NewReaderSize(client, 1<<20)
 	for {
@@ -142,7 +142,7 @@ func (w *Wire) up(client io.Reader, server io.Writer) {
 	}
 }
 
-// down passes on what the server sends, up to the end.
+// down forwards the server's data until the cut.
 func (w *Wire) down(server io.Reader, client io.Writer) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -165,7 +165,7 @@ func (w *Wire) ended() bool {
 	}
 }
 
-// passes counts a message, and reports whether it goes on to the server.
+// passes counts a message, and reports whether it is forwarded.
 func (w *Wire) passes(subject string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -185,7 +185,7 @@ func (w *Wire) passes(subject string) bool {
 	return w.deliver
 }
 
-// operation reads one operation, and the subject where it is a message.
+// operation reads one operation, and its subject if it is a message.
 func operation(in *bufio.Reader) (op []byte, subject string, err error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {

@@ -19,13 +19,13 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Acts is what a user may do from the page. Each is recorded by an audit event.
+// Acts are the actions of a user on the page. Each is recorded as audit events.
 type Acts interface {
-	// Retry hands the job of a dead letter in again, as `backburn dead replay` does, and returns
-	// its new id.
+	// Retry submits the job of a dead letter again, as `backburn dead replay` does, and returns its
+	// new ID.
 	Retry(ctx context.Context, letter uint64) (job string, err error)
 	// AskAgain asks WildFire about contents or a link, as `backburn recheck SHA256` does, and
-	// returns its verdict. One of the two is "".
+	// returns its verdict. Either sha256 or url is "".
 	AskAgain(ctx context.Context, sha256, url string) (verdict string, err error)
 	// Pause stops all uploads for a while, as `backburn pause` does.
 	Pause(ctx context.Context, reason string, d time.Duration) (fleet.Pause, error)
@@ -34,23 +34,23 @@ type Acts interface {
 }
 
 const (
-	actBytes   = 64 << 10 // of a request: a link is long, and JSON may make it longer
+	actBytes   = 64 << 10 // of a request: a long link, longer still as JSON
 	actTimeout = 30 * time.Second
-	maxReason  = 200 // characters of the reason of a pause
+	maxReason  = 200 // longest reason of a pause, in characters
 )
 
-// ActHeader is a header of every request to act. No page of another origin can set it without being
-// asked about it first (CORS), which is refused.
+// ActHeader is required in every action request. A page of another origin can set it only after a
+// CORS preflight request, which is refused.
 const ActHeader = "Backburn-Act"
 
-// actor lets users act.
+// actor serves the actions of users.
 type actor struct {
-	acts func(by, from string) Acts // of a user, at an address; nil: nobody may do anything
-	user func(*http.Request) string // who asks
+	acts func(by, from string) Acts // returns the actions of a user at an address; nil: there are no actions
+	user func(*http.Request) string // returns the user of a request
 	log  zerolog.Logger
 }
 
-// me tells who asks, and may therefore act.
+// me returns the user of the request, who may act.
 func (a *actor) me(w http.ResponseWriter, r *http.Request) {
 	user := ""
 	if a.acts != nil && a.user != nil {
@@ -59,19 +59,19 @@ func (a *actor) me(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"user": user})
 }
 
-// handler serves the actions. To whom has not logged in there are none.
+// handler serves the actions. Without a user it answers 404.
 func (a *actor) handler() http.Handler {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.log.Warn().Str("action", r.PathValue("action")).Str("origin", r.Header.Get("Origin")).Str("from", r.RemoteAddr).
-			Msg("a page of another site tried to act on the dashboard")
-		refuse(w, http.StatusForbidden, errors.New("pages of other sites may not act"))
+			Msg("refused a cross-site action on the dashboard")
+		refuse(w, http.StatusForbidden, errors.New("cross-site actions are not allowed"))
 	}))
 
 	return origins.Handler(http.HandlerFunc(a.act))
 }
 
-// request is what an action is given.
+// request has the parameters of an action.
 type request struct {
 	Letter uint64 `json:"letter,omitempty"`
 	SHA256 string `json:"sha256,omitempty"`
@@ -94,7 +94,7 @@ func (a *actor) act(w http.ResponseWriter, r *http.Request) {
 	}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "application/json" || r.Header.Get(ActHeader) == "" {
-		refuse(w, http.StatusUnsupportedMediaType, errors.New("an action is JSON, with the header "+ActHeader))
+		refuse(w, http.StatusUnsupportedMediaType, errors.New("an action needs a JSON body and the header "+ActHeader))
 		return
 	}
 	req, err := decode(http.MaxBytesReader(w, r.Body, actBytes))
@@ -114,7 +114,7 @@ func (a *actor) act(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"done": done})
 }
 
-// addressOf is the IP address from which a request came.
+// addressOf returns the IP address of the client.
 func addressOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -124,22 +124,22 @@ func addressOf(r *http.Request) string {
 	return host
 }
 
-// decode reads one object, and nothing that is not known.
+// decode reads one object, and refuses unknown fields.
 func decode(body io.Reader) (request, error) {
 	var req request
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&req); err != nil {
-		return req, fmt.Errorf("the request cannot be read: %w", err)
+		return req, fmt.Errorf("invalid request: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return req, errors.New("the request cannot be read: more than one object")
+		return req, errors.New("invalid request: more than one object")
 	}
 
 	return req, nil
 }
 
-// audit records who did what.
+// audit logs an action and its user.
 func (a *actor) audit(r *http.Request, user string, req request, done string, err error) {
 	e := a.log.Info()
 	if err != nil {
@@ -152,10 +152,10 @@ func (a *actor) audit(r *http.Request, user string, req request, done string, er
 	if req.Letter > 0 {
 		e = e.Uint64("letter", req.Letter)
 	}
-	e.Msg("a user acted on the dashboard")
+	e.Msg("dashboard action")
 }
 
-// stringOf adds a text that there is.
+// stringOf adds a field unless the text is empty.
 func stringOf(e *zerolog.Event, key, text string) *zerolog.Event {
 	if text == "" {
 		return e
@@ -164,8 +164,8 @@ func stringOf(e *zerolog.Event, key, text string) *zerolog.Event {
 	return e.Str(key, text)
 }
 
-// errRequest says that an action cannot be done as it was asked for.
-var errRequest = errors.New("the request is wrong")
+// errRequest means that the parameters of an action are invalid.
+var errRequest = errors.New("invalid request")
 
 func retry(ctx context.Context, acts Acts, req request) (string, error) {
 	if req.Letter == 0 {
@@ -182,7 +182,7 @@ func retry(ctx context.Context, acts Acts, req request) (string, error) {
 func askAgain(ctx context.Context, acts Acts, req request) (string, error) {
 	switch {
 	case req.SHA256 != "" && req.URL != "":
-		return "", fmt.Errorf("%w: expected sha256 or url, not both", errRequest)
+		return "", fmt.Errorf("%w: expected either sha256 or url", errRequest)
 	case req.URL == "" && !sha256Text.MatchString(req.SHA256):
 		return "", fmt.Errorf("%w: sha256: expected 64 lower-case hexadecimal digits", errRequest)
 	case req.URL != "" && !pipeline.ValidURL(req.URL):
@@ -224,7 +224,7 @@ func resume(ctx context.Context, acts Acts, _ request) (string, error) {
 	return "uploads continue", nil
 }
 
-// statusOf is the status of an action that failed.
+// statusOf returns the HTTP status of a failed action.
 func statusOf(err error) int {
 	switch {
 	case errors.Is(err, errRequest):

@@ -143,8 +143,8 @@ func TestStrangersCannotAct(t *testing.T) {
 			t.Errorf("%s: uploads are paused: %v", name, paused)
 		}
 	}
-	if !strings.Contains(said.String(), "a page of another site tried to act on the dashboard") {
-		t.Errorf("nobody is told of the other site:\n%s", said)
+	if !strings.Contains(said.String(), "refused a cross-site action on the dashboard") {
+		t.Errorf("the refused action is not logged:\n%s", said)
 	}
 
 	// Without users there are no actions, whatever a request calls itself.
@@ -220,11 +220,11 @@ func TestUsersAct(t *testing.T) {
 	press("#pause")
 	until(t, ctx, `document.querySelector("#act-what").innerText.includes("paused by alice")`)
 	press("#act-do")
-	until(t, ctx, `document.querySelector("#act-said").innerText === "Uploads go on."`)
+	until(t, ctx, `document.querySelector("#act-said").innerText === "Uploads continue."`)
 	press("#act-close")
 	until(t, ctx, `document.querySelectorAll("#events li").length === 2`)
 
-	// Ask again: WildFire has changed its mind, and everybody is told.
+	// Ask again: WildFire has changed the verdict, and the change is published.
 	sum := sha256.Sum256([]byte("MZ changed"))
 	if !s.wildfire.SetVerdict("", hex.EncodeToString(sum[:]), wildfire.Malware) {
 		t.Fatal("WildFire does not know it")
@@ -238,10 +238,10 @@ func TestUsersAct(t *testing.T) {
 	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ")`)
 	press("#close")
 
-	// Try again: the job runs under a new id.
+	// Retry: the job gets a new ID.
 	until(t, ctx, `!document.querySelector("#file").open`)
 	press(`#events li[data-level="warn"] a`)
-	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Try again…"`)
+	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Retry…"`)
 	press("#acts button")
 	press("#act-do")
 	until(t, ctx, `/^Submitted again as job .*~1\.$/.test(document.querySelector("#act-said").innerText)`)
@@ -281,7 +281,7 @@ func TestUsersAct(t *testing.T) {
 	until(t, ctx, `document.querySelector("#act-said").innerText === "WildFire says: phishing."`)
 	press("#act-close")
 	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("phishing since ")`)
-	until(t, ctx, `document.querySelector("#steps").innerText.includes("A person acted\nrecheck by alice (dashboard): WildFire says: phishing")`)
+	until(t, ctx, `document.querySelector("#steps").innerText.includes("Action of a user\nrecheck by alice (dashboard): WildFire says: phishing")`)
 	shot(t, ctx, "acted")
 
 	wantAudits(t, n, hex.EncodeToString(sum[:]), link)

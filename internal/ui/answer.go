@@ -19,5 +19,5 @@ func writeJSON(w http.ResponseWriter, code int, value any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_, _ = b.WriteTo(w) // the reader may have gone
+	_, _ = b.WriteTo(w) // the client may be gone
 }

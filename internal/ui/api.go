@@ -17,36 +17,37 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Config is what the page shows beside the state of the fleet. Everything is required but Portal.
+// Config has the page's data sources and settings. All fields are required except Portal, User and
+// Acts.
 type Config struct {
 	History interface {
 		Book() (*history.Book, history.State)
 	}
 	Trace  func(context.Context, queue.TraceQuery) (queue.Trace, error)
-	Portal string // where people read WildFire's reports; "": nowhere that is known
+	Portal string // URL of WildFire's portal for people; "" if unknown
 	Log    zerolog.Logger
 
-	// User is who makes a request, "" for nobody that is known; nil: nobody ever is. Acts is what that
-	// user may do, who is at an IP address; nil: nothing.
+	// User returns the user of a request, or "". If nil, there are no users. Acts returns the
+	// actions of a user at an IP address. If nil, there are no actions.
 	User func(*http.Request) string
 	Acts func(by, from string) Acts
 }
 
 const (
-	traces       = 2               // at a time; each reads through streams
-	traceLimit   = 2000            // messages that one reads of a stream
-	traceTimeout = 8 * time.Second // before one is given up
+	traces       = 2               // concurrent traces; each reads whole streams
+	traceLimit   = 2000            // most messages that a trace reads of a stream
+	traceTimeout = 8 * time.Second // timeout of one trace
 )
 
-// New serves the page on /, and what it asks for:
+// New returns a handler that serves the page on /, and the page's API:
 //
-//	GET /api/overview                   what happened in the last 24 hours
+//	GET /api/overview                   the last 24 hours in numbers
 //	GET /api/search?q=…                 events, the newest first
-//	GET /api/job?source=…&id=…          one job: its events, its trace, others with the same contents
+//	GET /api/job?source=…&id=…          one job: its events, its trace, other jobs with the same contents
 //
-//	GET /api/me                         who asks, and may therefore act
+//	GET /api/me                         the user, who may act
 //
-// That changes nothing. Users may act (see Acts):
+// These change nothing. Users may also act (see Acts):
 //
 //	POST /api/act/retry    {"letter": 17}
 //	POST /api/act/ask      {"sha256": "…"} or {"url": "…"}
@@ -147,12 +148,12 @@ func queryOf(v url.Values) (history.Query, error) {
 	return q, errors.Join(errs...)
 }
 
-// some drops empty values: a form sends them.
+// some drops empty values, which forms send.
 func some(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
 }
 
-// job is what is known of one job.
+// job has the data of one job.
 type job struct {
 	history.State
 	Time   time.Time     `json:"time"`
@@ -165,13 +166,13 @@ type job struct {
 // same are other jobs with the same contents.
 type same struct {
 	Hits []history.Hit `json:"hits"` // the newest event of each, the newest first
-	Jobs int           `json:"jobs"` // with those that are not among them
+	Jobs int           `json:"jobs"` // their number, including those not in Hits
 }
 
-// sameJobs is how many of them are shown.
+// sameJobs is how many other jobs are shown.
 const sameJobs = 20
 
-// contentsOf is the SHA-256 of the contents that events are about.
+// contentsOf returns the SHA-256 of the contents that the events concern.
 func contentsOf(events []history.Hit) (sum [32]byte, ok bool) {
 	for _, e := range events {
 		if sha256Text.MatchString(e.SHA256) {
@@ -186,7 +187,7 @@ func contentsOf(events []history.Hit) (sum [32]byte, ok bool) {
 func (a *api) job(w http.ResponseWriter, r *http.Request) {
 	source, id := r.URL.Query().Get("source"), r.URL.Query().Get("id")
 	if !pipeline.ValidSource(source) || id == "" {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "source and id of a job are expected"})
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "expected the source and id of a job"})
 		return
 	}
 	book, state := a.History.Book()
@@ -204,7 +205,7 @@ func (a *api) job(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, out)
 }
 
-// trace waits for its turn.
+// trace reads the trace of a job. It waits for a free place.
 func (a *api) trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error) {
 	ctx, cancel := context.WithTimeout(ctx, traceTimeout)
 	defer cancel()
@@ -212,7 +213,7 @@ func (a *api) trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error
 	case a.places <- struct{}{}:
 		defer func() { <-a.places }()
 	case <-ctx.Done():
-		return queue.Trace{}, errors.New("as many traces are under way as may be; try again")
+		return queue.Trace{}, errors.New("too many traces are in progress; try again")
 	}
 	t, err := a.Trace(ctx, q)
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -122,7 +122,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 			t.Errorf("%s shows %q, not %q", selector, got, want)
 		}
 	}
-	if got := text(t, ctx, "#attention"); got != "All is well: there is nothing to do." {
+	if got := text(t, ctx, "#attention"); got != "All is well. There is nothing to do." {
 		t.Errorf("something needs attention: %s", text(t, ctx, "#attention"))
 	}
 
@@ -217,7 +217,7 @@ func TestPageSaysWhenTheProcessIsAway(t *testing.T) {
 	until(t, ctx, `document.querySelectorAll("#events li").length === 1`)
 	s.cfg.HTTP.Listen = n.HTTPAddr()
 	stop()
-	until(t, ctx, `document.querySelector("#connection").innerText.startsWith("The process does not answer. What is shown is of ")`)
+	until(t, ctx, `document.querySelector("#connection").innerText.startsWith("The process does not answer. The page shows the state of ")`)
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "away" && document.body.dataset.stale === "true"`)
 	shot(t, ctx, "away")
 

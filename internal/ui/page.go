@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The parts of the page. The placeholders in page.html are where the others go.
+// The parts of the page. page.html has placeholders for the other two.
 var (
 	//go:embed page.html
 	html string
@@ -27,7 +27,7 @@ func page() http.HandlerFunc {
 		"script-src " + source(script),
 		"style-src " + source(style),
 		"connect-src 'self'",
-		"img-src data:", // the icon, which is in the page
+		"img-src data:", // the icon is inline
 		"base-uri 'none'",
 		"form-action 'none'",
 		"frame-ancestors 'none'",
@@ -41,12 +41,12 @@ func page() http.HandlerFunc {
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", policy)
-		_, _ = bytes.NewReader(body).WriteTo(w) // the reader may have gone
+		_, _ = bytes.NewReader(body).WriteTo(w) // the client may be gone
 	}
 }
 
-// source names what is between the tags of an element, for a Content-Security-Policy
-// (CSP Level 3, section 8.3).
+// source returns the hash source of an inline element's text for a Content-Security-Policy (CSP
+// Level 3, section 8.3).
 func source(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

@@ -1,25 +1,25 @@
 
 "use strict";
 (() => {
-  const PERIOD = 2000;   // milliseconds between two looks at /api/status
-  const PATIENCE = 8000; // until a look is given up
-  const SLOW = 10000;    // milliseconds between two looks at the last 24 hours
-  const PAGE = 50;       // files that are asked for at a time
-  const KEEP = 200;      // files in the list that come by themselves
-  const MOST = 600;      // files in the list at all
-  const LONG = 2048;     // bytes of a text of which a list has no more (history.maxField)
+  const PERIOD = 2000;   // milliseconds between requests of /api/status
+  const PATIENCE = 8000; // timeout of a request, in milliseconds
+  const SLOW = 10000;    // milliseconds between requests of /api/overview
+  const PAGE = 50;       // files per request
+  const KEEP = 200;      // most files in the list without "Show older files"
+  const MOST = 600;      // most files in the list
+  const LONG = 2048;     // longest text in a list, in bytes (history.maxField)
 
   const $ = (selector, root = document) => root.querySelector(selector);
 
   // ---- text -------------------------------------------------------------------------
 
-  // Characters without a shape, and those that turn the direction of writing: with them
-  // "exe.fdp" can be made to read "pdf.exe". They are shown by their number.
-  // Marks that are piled up on one letter would cover the lines around it.
+  // Invisible characters, and those that change the direction of writing and can make "exe.fdp"
+  // look like "pdf.exe". They are shown as code points. Many combining marks on one letter would
+  // cover other lines.
   const ODD = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]|\p{M}{5,}/gu;
 
-  // put replaces the contents of an element by a text of anybody's, never by markup. It
-  // leaves an element alone that shows that text, for the sake of selections in it.
+  // put sets the text of an element; the text is never parsed as markup. An element that already
+  // has the text is not changed, so that selections survive.
   function put(element, text) {
     text = String(text ?? "");
     if (element.dataset.text === text) return element;
@@ -36,7 +36,7 @@
     return element;
   }
 
-  // tell is put for a sentence: what is between backticks is a command.
+  // tell is put for a sentence in which backticks mark commands.
   function tell(element, text) {
     if (element.dataset.text === text) return element;
     const parts = text.split("`");
@@ -68,7 +68,7 @@
     return (i === 0 || bytes >= 100 ? Math.round(bytes) : bytes.toFixed(1)) + " " + units[i];
   }
 
-  // The clock of the process, not of this machine: ages are told by it.
+  // Ages are computed with the clock of the process, not of this machine.
   let skew = 0;
   const now = () => Date.now() + skew;
 
@@ -86,13 +86,13 @@
     const d = new Date(t);
     return two(d.getHours()) + ":" + two(d.getMinutes());
   }
-  // The zone of this machine, and how far it is from UTC at a time.
+  // The time zone of this machine, and its offset from UTC at a time.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
   function offset(t) {
     const m = -new Date(t).getTimezoneOffset(), a = Math.abs(m);
     return "UTC" + (m ? (m < 0 ? "−" : "+") + two(Math.floor(a / 60)) + ":" + two(a % 60) : "");
   }
-  // full is a time that can be read anywhere.
+  // full returns a time with date and offset.
   function full(t) {
     const d = new Date(t);
     return d.getFullYear() + "-" + two(d.getMonth() + 1) + "-" + two(d.getDate()) + " " + clock(t) + ":" + two(d.getSeconds()) + " " + offset(t);
@@ -104,9 +104,8 @@
 
   // ---- tables -----------------------------------------------------------------------
 
-  // fill makes the rows of a table those of the data. Rows and cells that are there already
-  // are used again. cells gives for one datum what is in its cells: a text, or a function that
-  // is given the cell.
+  // fill sets the rows of a table from data. It reuses existing rows and cells. cells returns the
+  // contents of the cells for one item: a text, or a function that fills the cell.
   function fill(table, data, cells) {
     const body = $("tbody", table), heads = [...table.querySelectorAll("thead th")];
     while (body.rows.length > data.length) body.deleteRow(-1);
@@ -129,7 +128,7 @@
     if (none) none.hidden = data.length > 0;
   }
 
-  // lines is a cell with a text and small ones below it.
+  // lines returns a cell with a text and small lines below it.
   const lines = (first, ...small) => td => {
     const key = JSON.stringify([first, small]);
     if (td.dataset.text === key) return;
@@ -141,7 +140,7 @@
 
   // ---- the state --------------------------------------------------------------------
 
-  const SPENDERS = 5; // sources that are named for a budget
+  const SPENDERS = 5; // most sources listed for a budget
   const LANES = ["urgent", "normal", "bulk"];
   const TOKENS = { fresh: "good", stale: "warn", none: "", expired: "warn", rejected: "bad" };
   const EXPECTED = new Set(["unsupported_type", "too_large", "empty", "withheld"]); // results.Reason.Expected
@@ -153,7 +152,7 @@
   const capital = s => s && s[0].toUpperCase() + s.slice(1);
   const unwell = st => (st.parts ?? []).filter(p => p.state === "degraded" || p.state === "failed" || p.note);
 
-  // health is a cell with a badge and what there is to say.
+  // health returns a cell with a badge and an explanation.
   const health = (state, ...small) => td => {
     const key = JSON.stringify([state, small]);
     if (td.dataset.text === key) return;
@@ -170,14 +169,14 @@
     if (known) $("#simulated").hidden = !st.simulated;
     for (const e of document.querySelectorAll(".fleet")) e.hidden = !known;
     if (known) showFleet(st);
-    else put(away, "NATS has been unreachable since " + full(st.away.since) + st.away.reason.replace(/^NATS is unreachable\s*/, " ").replace(/^(?! )/, ": ").trimEnd() + ". Since then nothing is known of the fleet; what follows is what this process knows by itself.");
+    else put(away, "NATS has been unreachable since " + full(st.away.since) + st.away.reason.replace(/^NATS is unreachable\s*/, " ").replace(/^(?! )/, ": ").trimEnd() + ". The state of the fleet is unknown since then. The page shows only what this process knows.");
     showProblems(st, known);
   }
 
-  // showFleet shows what NATS tells.
+  // showFleet shows the state from NATS.
   function showFleet(st) {
     fill($("#jobs"), [["Queued", "for a worker", st.queued], ["At WildFire", "for a verdict", st.pending], ["Parked", st.parked.reason || "for a budget, or the end of a pause", st.parked]],
-      ([state, why, j]) => [lines(state, why + (j.until ? "; goes on at " + seconds(j.until) : "")), count(j.jobs), age(j.oldest)]);
+      ([state, why, j]) => [lines(state, why + (j.until ? "; continues at " + seconds(j.until) : "")), count(j.jobs), age(j.oldest)]);
     fill($("#lanes"), LANES, lane => {
       const l = st.lanes[lane] ?? { waiting: 0, held: 0 };
       return [lane, count(l.waiting), count(l.held), age(l.oldest)];
@@ -185,7 +184,7 @@
     for (const b of ["uploads", "queries"]) showBudget(b, st[b], st.paused[b]);
     showPause(st.paused.uploads);
     fill($("#dead"), Object.entries(st.dead).sort((a, b) => b[1] - a[1]), ([reason, n]) =>
-      [reason, count(n), EXPECTED.has(reason) ? "nobody: an ordinary outcome" : "needs a look"]);
+      [reason, count(n), EXPECTED.has(reason) ? "nothing: an expected outcome" : "needs a look"]);
     const dead = Object.values(st.dead).reduce((sum, n) => sum + n, 0);
     put($("#dead-count"), dead ? ": " + count(dead) : "");
     $("#dead").parentElement.querySelector(".hint").hidden = Object.keys(st.dead).length === 0;
@@ -197,7 +196,7 @@
     showDuties(st.members.filter(m => m.id !== st.id && !m.gone));
   }
 
-  // showDuties shows what the other processes do, as they said at their last renewal.
+  // showDuties shows the folders, sinks and tokens of other processes, as of their last renewal.
   function showDuties(members) {
     const all = key => members.flatMap(m => (m[key] ?? []).map(x => ({ ...x, of: m.role + " on " + m.host })));
     fill($("#folders"), all("folders"), f => [lines(f.path, "source " + f.source, f.of), health(f.state), count(f.pending), count(f.in_flight)]);
@@ -213,7 +212,7 @@
     put($("#omitted"), count(omitted) + " more folders and sinks: see the dashboards of their own processes.");
   }
 
-  // showHere shows what this process knows by itself.
+  // showHere shows the state of this process.
   function showHere(st) {
     $("#uploading").parentElement.hidden = !st.uploading?.length;
     fill($("#uploading"), st.uploading ?? [], f => [f.filename, td => showProgress(td, f), age(f.since)]);
@@ -228,7 +227,7 @@
 
   function showBudget(name, b, paused) {
     const box = $("#budget-" + name), meter = $(".meter", box), limited = b.limit > 0;
-    // Without a limit nothing is counted.
+    // Calls without a limit are not counted.
     put($(".used", box), limited ? count(b.used) + " of " + count(b.limit) + " used" : "no limit");
     meter.hidden = !limited;
     if (limited) {
@@ -242,14 +241,14 @@
       parts.push("spent");
       level = "bad";
     } else if (limited && b.lasts_until) {
-      parts.push("at this pace used up at " + clock(b.lasts_until));
+      parts.push("at this pace, used up at " + clock(b.lasts_until));
       level = "warn";
     }
     if (paused && !paused.spent) {
       parts.push("paused until " + seconds(paused.until));
       level = "bad";
     }
-    if (limited) parts.push("starts anew at " + clock(b.resets_at) + ", in " + until(b.resets_at));
+    if (limited) parts.push("renewed at " + clock(b.resets_at) + ", in " + until(b.resets_at));
     box.dataset.level = level;
     put($(".forecast", box), parts.join("; "));
     const by = Object.entries(b.by ?? {}).filter(([, n]) => n > 0).sort((x, y) => y[1] - x[1]);
@@ -257,14 +256,14 @@
       (by.length > SPENDERS ? ", and " + (by.length - SPENDERS) + " more" : "") : "");
   }
 
-  // showPause offers to stop uploads, or to let them go on, to who may.
+  // showPause shows the button to pause or resume uploads, if the user may act.
   function showPause(paused) {
     const b = $("#pause"), stopped = paused && !paused.spent;
     b.hidden = !user || Boolean(paused?.spent);
     put(b, stopped ? "Resume uploads…" : "Pause uploads…");
     b.onclick = () => stopped
-      ? confirmAct("resume", "Resume uploads", "Uploads are paused until " + seconds(paused.until) + ": " + paused.reason + ". They go on for the whole fleet.", "Resume")
-      : confirmAct("pause", "Pause uploads", "No worker of the fleet uploads meanwhile. Jobs are parked, verdicts are still asked for, and nothing is lost.", "Pause");
+      ? confirmAct("resume", "Resume uploads", "Uploads are paused until " + seconds(paused.until) + ": " + paused.reason + ". The whole fleet will continue.", "Resume")
+      : confirmAct("pause", "Pause uploads", "No worker of the fleet will upload. Jobs are parked, verdicts are still queried, and no job is lost.", "Pause");
   }
 
   function showProgress(td, f) {
@@ -290,7 +289,7 @@
       ["State", badge(t.state + (t.refreshing ? ", being renewed" : ""), level)],
       ["Age", t.obtained ? age(t.obtained) : ""],
       ["Expires", t.expires ? (Date.parse(t.expires) > now() ? "in " + until(t.expires) + ", at " + seconds(t.expires) : "has expired") : ""],
-      ["Shared", t.shared ? "with the fleet" : "with nobody"],
+      ["Shared", t.shared ? "with the fleet" : "no"],
       ["Fingerprint", t.fingerprint],
       ["Last error", t.last_error],
     ].filter(([, value]) => value);
@@ -304,11 +303,11 @@
     }));
   }
 
-  // showProblems says in one line how it is and what to do, and below what else there is.
+  // showProblems shows the most severe problem and its remedy in one line, and the others below.
   function showProblems(st, known) {
     const found = []; // [level, text]
     for (const p of unwell(st)) {
-      if (known && st[p.part]?.limit !== undefined) continue; // of a budget the fleet tells below
+      if (known && st[p.part]?.limit !== undefined) continue; // budgets are covered below
       const is = { failed: " has failed since ", degraded: " is degraded since " }[p.state];
       found.push([p.state === "failed" ? "bad" : "warn", capital(name(p)) + (is ? is + seconds(p.since) : "") + ": " + said(p)]);
     }
@@ -319,15 +318,15 @@
       }
       const workers = st.members.filter(m => m.slots > 0 && !m.gone);
       if (workers.length === 0) found.push(["bad", "No worker is running, so jobs wait: start `backburn run` or `worker`"]);
-      else if (!workers.some(w => w.leader)) found.push(["warn", "No worker leads: nobody asks for verdicts"]);
+      else if (!workers.some(w => w.leader)) found.push(["warn", "No worker leads, so verdicts are not queried"]);
       for (const m of st.members) {
-        if (m.id === st.id) continue; // its parts say more
+        if (m.id === st.id) continue; // its own parts are shown in more detail
         const who = "The " + m.role + " on " + m.host;
         if (m.gone) found.push(["bad", who + " is gone, last seen " + age(m.seen) + " ago: restart it"]);
         else if (m.unwell?.length && !(m.state === "ok")) found.push([m.state === "failed" ? "bad" : "warn", who + " is " + m.state + ": " + name(m.unwell[0]) + ": " + said(m.unwell[0])]);
       }
       for (const b of ["uploads", "queries"]) {
-        if (st[b].spent) found.push(["warn", "Today's " + b + " are spent: what needs them goes on by itself at " + seconds(st[b].resets_at) + ", in " + until(st[b].resets_at)]);
+        if (st[b].spent) found.push(["warn", "Today's " + b + " are used up: jobs that need them continue at " + seconds(st[b].resets_at) + ", in " + until(st[b].resets_at)]);
       }
       const look = Object.entries(st.dead).reduce((sum, [reason, n]) => sum + (EXPECTED.has(reason) ? 0 : n), 0);
       if (look) found.push(["warn", count(look) + (look === 1 ? " dead letter needs" : " dead letters need") + " a look: `backburn dead list`"]);
@@ -337,7 +336,7 @@
     found.sort((x, y) => (x[0] === "bad" ? 0 : 1) - (y[0] === "bad" ? 0 : 1));
     const [first, ...rest] = found;
     $("#attention").dataset.level = first ? first[0] : "good";
-    tell($("#health"), first ? first[1] + (rest.length ? " — and " + rest.length + " more:" : "") : "All is well: there is nothing to do.");
+    tell($("#health"), first ? first[1] + (rest.length ? " — and " + rest.length + " more:" : "") : "All is well. There is nothing to do.");
     const list = $("#problems");
     while (list.children.length > rest.length) list.lastChild.remove();
     rest.forEach(([, text], i) => tell(list.children[i] ?? list.appendChild(make("li")), text));
@@ -356,7 +355,7 @@
   }
   const sum = (o, keep = () => true) => Object.entries(o).reduce((n, [k, v]) => n + (keep(k) ? v : 0), 0);
 
-  // parts are the numbers of an hour that are shown.
+  // parts returns the numbers shown for an hour.
   const parts = h => ({
     bad: sum(h.verdicts, v => MALICIOUS.includes(v)), failed: sum(h.failed), good: h.verdicts.benign ?? 0,
     odd: sum(h.verdicts, v => v !== "benign" && !MALICIOUS.includes(v)), arrived: h.arrived, start: h.start,
@@ -400,7 +399,7 @@
 
   const hourName = t => seconds(t).replace(/:\d\d$/, "");
 
-  // showChart draws a bar for each hour. What is malicious is on top and never too thin to be seen.
+  // showChart draws a bar for each hour. Malicious files are on top and always visible.
   let drawn = "";
   function showChart(all, tiles) {
     const box = $("#chart"), w = box.clientWidth, h = box.clientHeight, left = 34, foot = 20;
@@ -429,7 +428,7 @@
       }
       svg.append(g);
       line += (i ? "L" : "M") + x + " " + y(hour.arrived) + "H" + (x + step);
-      if (new Date(hour.start).getHours() % every === 0 && x < w - 36) { // the whole of it has room
+      if (new Date(hour.start).getHours() % every === 0 && x < w - 36) { // the whole label fits
         svg.append(draw("text", { x: x + 1, y: h - 5 }, clock(hour.start)));
       }
     });
@@ -477,7 +476,7 @@
 
   function unanswered(why) {
     away = true;
-    const since = lastAnswer ? " What is shown is of " + seconds(lastAnswer + skew) + "." : "";
+    const since = lastAnswer ? " The page shows the state of " + seconds(lastAnswer + skew) + "." : "";
     connection("away", why + since);
     document.title = "(no answer) Backburn";
   }
@@ -508,8 +507,8 @@
       }
       await refresh();
     } catch (e) {
-      unanswered(e instanceof Refused ? "The process cannot tell the state: " + e.message + "." : "The process does not answer.");
-      stream("away", "not live; trying again");
+      unanswered(e instanceof Refused ? "The process cannot determine the state: " + e.message + "." : "The process does not answer.");
+      stream("away", "not live; retrying");
     } finally {
       looking = false;
       timer = setTimeout(look, PERIOD);
@@ -523,14 +522,14 @@
   const SINCE = { "1h": 3600e3, "24h": 86400e3, "7d": 7 * 86400e3 };
   const list = $("#events");
   const levelOf = e => e.event === "failed" ? "warn" : LEVELS[e.outcome] ?? "";
-  // Spaces at the ends of a name would not be seen.
+  // Spaces at the ends of a name would be invisible.
   const nameOf = e => (e.filename || e.url || e.job).replace(/^ +| +$/g, s => "␣".repeat(s.length));
 
-  // view is what the address says: what is looked for, and the file that is looked at.
+  // view is the search and the displayed file, as in the URL.
   let view = { q: "", outcome: "", source: "", since: "", job: "" };
   const FILTERS = ["q", "outcome", "source", "since"];
 
-  // address is that of a view, with changes.
+  // address returns the URL of the view with changes.
   function address(change = {}) {
     const v = { ...view, ...change };
     return "#" + new URLSearchParams(Object.entries(v).filter(([, x]) => x));
@@ -554,17 +553,18 @@
     return li;
   }
 
-  // parameters are those of a search for what is looked for.
+  // parameters returns the query of the search.
   const parameters = () => ({ q: view.q, outcome: view.outcome, source: view.source, since: SINCE[view.since] ? new Date(now() - SINCE[view.since]).toISOString() : "" });
 
-  // atTop reports whether what comes may be shown: a reader who went down, or is at a file, keeps his place.
+  // atTop reports whether new files may be shown at once. A user who has scrolled down or is
+  // reading a file keeps their place.
   function atTop() {
     const box = $("#files"), inner = getComputedStyle(box).overflowY !== "visible" && box.scrollHeight > box.clientHeight;
     return (inner ? box.scrollTop < 40 : list.getBoundingClientRect().top > 0 || scrollY < 40)
       && !$("#file").open && !list.contains(document.activeElement);
   }
 
-  // search fills the list anew.
+  // search replaces the list.
   let searching;
   async function search() {
     searching?.abort();
@@ -583,18 +583,18 @@
     } catch (e) {
       if (mine.signal.aborted) return;
       searching = undefined;
-      stream("away", e instanceof Refused ? e.message : "not live; trying again");
+      stream("away", e instanceof Refused ? e.message : "not live; retrying");
     }
   }
 
-  // refresh asks for what is new since the last time.
+  // refresh requests new files.
   async function refresh() {
     if (searching) return;
-    if (!known) return search(); // it is still being read
+    if (!known) return search(); // the events are still being read
     const f = await ask("api/search", { ...parameters(), after: newest, limit: KEEP });
     if (searching) return;
-    if (view.job && f.hits.some(e => e.source + "/" + e.job === view.job)) showFile(view.job, true); // who is at a file sees its news
-    if (!f.ready || f.last < newest || f.matches > f.hits.length) { // another stream, or too much at once
+    if (view.job && f.hits.some(e => e.source + "/" + e.job === view.job)) showFile(view.job, true); // update the displayed file
+    if (!f.ready || f.last < newest || f.matches > f.hits.length) { // another stream, or too many new files
       if (f.ready && !atTop()) {
         waiting = f.hits;
         newest = f.last;
@@ -609,7 +609,7 @@
     showMatches();
   }
 
-  // take shows what has come.
+  // take shows the new files.
   function take() {
     list.prepend(...waiting.map(e => item(e, true)));
     waiting = [];
@@ -640,8 +640,8 @@
     $("#clear").hidden = !filtered;
     const say = [];
     if (known && (filtered || more)) say.push(count(matched) + (filtered ? (matched === 1 ? " file matches" : " files match") : " files"));
-    if (bound.older && bound.from) say.push("reaches back to " + seconds(bound.from) + "; `backburn results` has what is older");
-    if (list.children.length >= MOST && more) say.push("narrow the search to see older ones");
+    if (bound.older && bound.from) say.push("goes back to " + seconds(bound.from) + "; `backburn results` has older events");
+    if (list.children.length >= MOST && more) say.push("narrow the search to see older files");
     tell($("#matches"), say.join("; "));
     if (natsAway) stream("away", known ? "NATS is unreachable: nothing new since " + seconds(natsAway) : "NATS has been unreachable since " + seconds(natsAway));
     else if (!known) stream("waiting", bound.error || "reading…");
@@ -662,7 +662,7 @@
       more = f.hits.length > 0 && f.hits.length === Math.min(PAGE, MOST - list.children.length + f.hits.length);
       showMatches();
       last.nextElementSibling?.firstChild.focus();
-    } catch { stream("away", "not live; trying again"); }
+    } catch { stream("away", "not live; retrying"); }
   });
 
   // ---- one file ---------------------------------------------------------------------
@@ -670,7 +670,7 @@
   let portal = "";
   const dialog = $("#file");
 
-  // quoted makes a text one word of a shell; undefined where nobody should type it.
+  // quoted quotes a text for a shell; undefined if the text is not safe to paste.
   function quoted(text) {
     if (text.match(ODD)) return undefined;
     return /^[\w.\/:@%+=-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'";
@@ -681,16 +681,16 @@
   }
 
   const DOES = {
-    queued: "Received, waits in the queue", audit: "A person acted", submitted: "Uploaded", waiting: "Waits", verdict: "Verdict", failed: "Failed",
-    changed: "WildFire changed its mind", report: "Report", dead: "Kept as a dead letter", sample: "Contents",
+    queued: "Received, waiting in the queue", audit: "Action of a user", submitted: "Uploaded", waiting: "Waits", verdict: "Verdict", failed: "Failed",
+    changed: "WildFire changed the verdict", report: "Report", dead: "Kept as a dead letter", sample: "Contents",
   };
 
-  // reportOf says what became of WildFire's report about contents; undefined before that is known.
+  // reportOf describes the state of WildFire's report about contents; undefined if unknown.
   function reportOf(note) {
     return note && (note.state === "available" ? "available" : "WildFire has none") + " since " + full(note.at);
   }
 
-  // showFile shows a file; again, where it is shown already and there is news of it.
+  // showFile shows a file, or updates it if it is already shown.
   async function showFile(ref, again = false) {
     const at = ref.indexOf("/"), source = ref.slice(0, at), id = ref.slice(at + 1);
     if (!again) {
@@ -705,23 +705,23 @@
     try {
       j = await ask("api/job", { source, id }, AbortSignal.timeout(2 * PATIENCE));
     } catch (e) {
-      if (view.job === ref) put($("#file-state"), e instanceof Refused ? "This cannot be told: " + e.message : "The process does not answer.");
+      if (view.job === ref) put($("#file-state"), e instanceof Refused ? "This cannot be shown: " + e.message : "The process does not answer.");
       return;
     }
-    if (view.job !== ref) return; // another one meanwhile
+    if (view.job !== ref) return; // another file was opened meanwhile
     const e = j.events.find(x => x.event !== "changed") ?? j.events[0], latest = j.events[0], t = j.trace;
     const steps = [...t?.steps ?? []], first = steps[0];
     if (e) put($("#file-h"), nameOf(e)); else if (first?.name) put($("#file-h"), first.name);
     const state = $("#file-state");
     if (latest) state.replaceChildren(badge(latest.event === "failed" ? "failed" : latest.outcome, levelOf(latest)), put(make("span"), " " + (latest.event === "failed" ? latest.outcome.replaceAll("_", " ") + ": " + latest.message : "since " + full(latest.time))));
-    else put(state, !t ? "Nothing is known of it here." : t.state === "unknown" ? "Nothing is known of it." : capital(t.state) + (t.since ? " since " + full(t.since) : "") + (t.waits_for ? "; waits for " + t.waits_for : ""));
+    else put(state, !t ? "This process knows nothing about it." : t.state === "unknown" ? "Nothing is known about it." : capital(t.state) + (t.since ? " since " + full(t.since) : "") + (t.waits_for ? "; waits for " + t.waits_for : ""));
     const sha = e?.sha256 || (/^[0-9a-f]{64}$/.test(t?.sample?.key ?? "") ? t.sample.key : "");
     pairs($("#facts"), [
       ["Path", e?.path], ["Link", e?.url], ["Source", source], ["Job", id], ["SHA-256", sha], ["MD5", e?.md5], ["Type", e?.filetype],
       ["Size", e && (e.size || sha) && !e.url ? size(e.size) + " (" + count(e.size) + " bytes)" : ""], ["Verdict by", BASES[e?.basis] ?? e?.basis],
       ["Took", e?.took ? length(e.took) : ""], ["Report", reportOf(t?.sample?.report)],
     ]);
-    // The events that are here stand in for a trace that cannot be had.
+    // If there is no trace, show the events instead.
     const line = steps.length ? steps : [...j.events].reverse().map(x => ({ time: x.time, what: x.event, detail: x.message || x.outcome }));
     const received = e?.took ? new Date(Date.parse(e.time) - e.took * 1000).toISOString() : "";
     if (received && !line.some(s => s.what === "queued")) line.unshift({ time: received, what: "received", detail: "from " + source });
@@ -734,23 +734,23 @@
       li.append(time, what);
       return li;
     }));
-    put($("#steps-note"), [j.trace_error && "There is no whole trace: " + j.trace_error, ...t?.notes ?? []].filter(Boolean).join("; "));
+    put($("#steps-note"), [j.trace_error && "The trace is incomplete: " + j.trace_error, ...t?.notes ?? []].filter(Boolean).join("; "));
     const meta = Object.entries(t?.metadata ?? {});
     $("#meta-box").hidden = meta.length === 0;
     pairs($("#meta"), meta);
     $("#same-box").hidden = j.same.jobs === 0;
-    put($("#same-count"), ": " + count(j.same.jobs) + (j.same.jobs > j.same.hits.length ? ", of which the newest are" : ""));
+    put($("#same-count"), ": " + count(j.same.jobs) + (j.same.jobs > j.same.hits.length ? ", the newest of them are" : ""));
     $("#same").replaceChildren(...j.same.hits.map(x => item(x, false)));
     const dead = steps.find(s => s.what === "dead"), job = quoted(ref);
     const commands = [];
-    if (job) commands.push(["backburn trace " + job, "all that is known of this job"]);
-    // A list has the beginning of a long link, the trace all of it.
+    if (job) commands.push(["backburn trace " + job, "shows everything about this job"]);
+    // Lists have only the beginning of a long link; the trace has all of it.
     const link = e?.url && (steps.find(s => s.name?.startsWith(e.url))?.name ?? (new TextEncoder().encode(e.url).length < LONG ? e.url : ""));
     const asked = sha || link && quoted(link);
-    if (asked) commands.push(["backburn recheck " + asked, "asks WildFire again, and publishes a verdict that has changed"]);
+    if (asked) commands.push(["backburn recheck " + asked, "asks WildFire again, and publishes a changed verdict"]);
     if (sha) commands.push(["backburn report " + sha, "WildFire's report"]);
     if (t?.sample?.report?.state === "available") commands.push(["backburn report " + sha + " --format stix", "its indicators, as STIX 2.1"]);
-    if (dead?.seq) commands.push(["backburn dead show " + dead.seq, "the dead letter"], ["backburn dead replay " + dead.seq, "tries again"]);
+    if (dead?.seq) commands.push(["backburn dead show " + dead.seq, "the dead letter"], ["backburn dead replay " + dead.seq, "submits it again"]);
     $("#commands").replaceChildren(...commands.map(([text, what]) => {
       const li = make("li"), b = make("button", "", "Copy");
       b.ariaLabel = "Copy " + text;
@@ -759,8 +759,8 @@
       return li;
     }));
     const may = [];
-    if (user && dead?.seq) may.push(act("Try again…", "retry", "Try again", "The job runs again under a new id, whatever was said of it before, and an upload counts. The dead letter goes.", { letter: dead.seq }));
-    if (user && (sha || link)) may.push(act("Ask WildFire again…", "ask", "Ask WildFire again", "It costs at most one of the day's queries. A verdict that has changed is published for every job with " + (sha ? "these contents." : "this link."), sha ? { sha256: sha } : { url: link }));
+    if (user && dead?.seq) may.push(act("Retry…", "retry", "Retry", "The job is submitted again with a new ID. A recorded refusal is ignored, and an upload counts. The dead letter is removed.", { letter: dead.seq }));
+    if (user && (sha || link)) may.push(act("Ask WildFire again…", "ask", "Ask WildFire again", "This costs at most one of the day's queries. A changed verdict is published for every job with " + (sha ? "these contents." : "this link."), sha ? { sha256: sha } : { url: link }));
     $("#acts").hidden = may.length === 0;
     $("#acts").replaceChildren(...may);
     if (portal && sha) {
@@ -768,14 +768,14 @@
       a.href = portal;
       a.rel = "noreferrer noopener";
       a.target = "_blank";
-      li.append(a, put(make("span", "small"), "look for the SHA-256 there"));
+      li.append(a, put(make("span", "small"), "search for the SHA-256 there"));
       $("#commands").append(li);
     }
   }
 
   // ---- what users may do --------------------------------------------------------------
 
-  // user is who has logged in at the listener; "" for nobody, who may do nothing.
+  // user is the logged-in user; "" if there is none, and then there are no actions.
   let user = "";
   async function askWho() {
     try { user = (await ask("api/me")).user; } catch { return; }
@@ -783,7 +783,7 @@
     put($("#who"), user ? "logged in as " + user : "");
   }
 
-  // act is a button for an action.
+  // act returns the button of an action.
   function act(label, action, title, what, body) {
     const b = make("button", "", label);
     b.type = "button";
@@ -791,9 +791,9 @@
     return b;
   }
 
-  // confirmAct asks before it acts, and says what came of it.
+  // confirmAct asks for confirmation, acts, and shows the result.
   const asking = $("#act");
-  let acting; // what is done when the answer is yes
+  let acting; // the action to confirm
   function confirmAct(action, title, what, label, body = {}) {
     acting = { action, body };
     put($("#act-h"), title);
@@ -825,7 +825,7 @@
       done = res.ok;
       said = res.ok ? capital(answer.done) + "." : capital(answer.error ?? "the process answers " + res.status) + ".";
     } catch {
-      said = "The process does not answer. Whether it was done will show.";
+      said = "The process does not answer. The action may or may not have been carried out.";
     }
     if (acting !== mine || !asking.open) return;
     put($("#act-said"), said);
@@ -844,7 +844,7 @@
     try {
       await navigator.clipboard.writeText(code.textContent);
       button.textContent = "Copied";
-    } catch { // not allowed here: it is selected, to be copied by hand
+    } catch { // not allowed: select the text, so that it can be copied by hand
       getSelection().selectAllChildren(code);
       button.textContent = "Selected";
     }
@@ -856,14 +856,14 @@
 
   // ---- the address ------------------------------------------------------------------
 
-  // go changes the address, without a step in the history for each letter that is typed.
+  // go changes the URL without adding history entries while the user types.
   function go(change) {
     history.replaceState(null, "", address(change) === "#" ? location.pathname + location.search : address(change));
     arrive();
   }
 
   function arrive() {
-    if (location.hash === "#files") return; // the link that skips
+    if (location.hash === "#files") return; // the skip link
     const p = new URLSearchParams(location.hash.slice(1)), before = view;
     view = { q: p.get("q") ?? "", outcome: p.get("outcome") ?? "", source: p.get("source") ?? "", since: SINCE[p.get("since")] ? p.get("since") : "", job: p.get("job") ?? "" };
     if (view.source && ![...$("#source").options].some(o => o.value === view.source)) {
@@ -891,7 +891,7 @@
   $("#find").addEventListener("submit", e => { e.preventDefault(); clearTimeout(typing); go({ q: $("#q").value.trim() }); });
   $("#find").addEventListener("reset", e => { e.preventDefault(); go({ q: "", outcome: "", source: "", since: "" }); });
 
-  // A page that nobody sees costs nothing.
+  // Do not poll while the page is hidden.
   document.addEventListener("visibilitychange", look);
   put($("#place"), location.host + " · times in " + zone + (zone === "UTC" ? "" : " (" + offset(Date.now()) + ")"));
   arrive();

@@ -187,7 +187,7 @@ func TestPageInTrouble(t *testing.T) {
 	for _, want := range []string{
 		"Uploads are paused until ", ": the credential is refused <b>(401)</b>", "No worker is running",
 		"Folder mail has failed since ", ": the folder is gone; mount it again", "WildFire is degraded since ", "Folder files proxy: files in trouble: 1",
-		"The watcher on mx1 is gone, last seen 5 min ago", "The api on mx2 is degraded: queue: nearly full", "Today's uploads are spent: what needs them goes on by itself at ", "7 dead letters need a look",
+		"The watcher on mx1 is gone, last seen 5 min ago", "The api on mx2 is degraded: queue: nearly full", "Today's uploads are used up: jobs that need them continue at ", "7 dead letters need a look",
 	} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("the problems are\n%s\nwithout %q", problems, want)
@@ -202,13 +202,13 @@ func TestPageInTrouble(t *testing.T) {
 	for selector, want := range map[string]string{
 		"#lanes":           "normal\t48,211\t0\t2 d 2 h",
 		"#budget-uploads":  "paused until",
-		"#budget-queries":  "at this pace used up at",
+		"#budget-queries":  "at this pace, used up at",
 		"#dead-h":          "Dead letters: 2,318",
 		"#dead":            "attempts_exhausted\t7\tneeds a look",
 		"#uploading":       "34.5 MB of 98.0 MB",
 		"#token":           "has expired",
 		"#watch":           "max_in_flight is reached",
-		"#jobs":            "today's uploads are used up; goes on at",
+		"#jobs":            "today's uploads are used up; continues at",
 		"#queue-h + table": "\t61\t1 h 0 min",
 		"#sinks":           "splunk",
 		"#members":         "gone",

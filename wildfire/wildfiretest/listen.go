@@ -32,8 +32,9 @@ func (s *Server) StartTLS() *httptest.Server {
 }
 
 // Listener wraps a listener so that answers carry the vendor's reason phrases, which net/http
-// cannot write. Use it with your own http.Server, whose ConnContext must be Server.ConnContext. The
-// status line is replaced when it is written to the connection. Hijacking the connection would
+// cannot write. Use it with your own http.Server, whose ConnContext must be Server.ConnContext.
+//
+// The status line is replaced when it is written to the connection. Hijacking the connection would
 // prevent its reuse after every error.
 func (s *Server) Listener(inner net.Listener) net.Listener { return &phraseListener{inner} }
 

@@ -7,8 +7,9 @@ import (
 )
 
 // Bucket is a key-value store with compare-and-set, such as JetStream's. A fleet shares tokens
-// through it. Implementations are safe for concurrent use. Package natsbucket has one. Reads may
-// return old values: package auth relies only on the outcome of writes.
+// through it. Implementations are safe for concurrent use. Package natsbucket has one.
+//
+// Reads may return old values: package auth relies only on the outcome of writes.
 type Bucket interface {
 	// Name identifies the bucket; sealed values are bound to it.
 	Name() string

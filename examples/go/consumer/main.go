@@ -1,7 +1,7 @@
 // Command consumer prints final events: consumer DURABLE [HOW-MANY]
 //
-// It reads through a durable that an operator has made (docs/events.md), with the permissions of
-// `backburn acl consumer`. It reaches the server by NATS_URL, and NATS_USER with NATS_PASSWORD.
+// It reads through a durable that an operator has created (docs/events.md), with the permissions of
+// `backburn acl consumer`. It connects to NATS_URL with NATS_USER and NATS_PASSWORD.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	defer nc.Close()
 	js := must(jetstream.NewWithAPIPrefix(nc, cmp.Or(os.Getenv("NATS_API_PREFIX"), "backburn.api")))
 
-	// Events come at least once. A real consumer keeps the ids as long as it matters.
+	// Events are delivered at least once. A real consumer stores the IDs durably.
 	seen := map[string]bool{}
 	sub := results.NewSubscriber(js, results.SubscriberConfig{Durable: durable})
 	err := sub.Run(ctx, func(_ context.Context, e results.Event) error {

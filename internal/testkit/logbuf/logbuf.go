@@ -1,5 +1,5 @@
-// Package logbuf keeps what is logged, for tests that read it. It imports none of our packages:
-// every test may use it.
+// Package logbuf stores log output for tests. It imports none of our packages: every test may use
+// it.
 package logbuf
 
 import (
@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Buffer is a log. The zero value is an empty one. It is safe for concurrent use.
+// Buffer is a log. The zero value is empty. It is safe for concurrent use.
 type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -21,7 +21,7 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return b.b.Write(p)
 }
 
-// String is all that was written so far.
+// String returns everything written so far.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

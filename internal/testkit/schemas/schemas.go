@@ -1,4 +1,4 @@
-// Package schemas holds documents against JSON schemas, in tests.
+// Package schemas validates documents against JSON schemas in tests.
 package schemas
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Compile reads a schema. Formats count, too.
+// Compile compiles a schema. Formats are checked too.
 func Compile(t testing.TB, text []byte) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
@@ -28,7 +28,7 @@ func Compile(t testing.TB, text []byte) *jsonschema.Schema {
 	return s
 }
 
-// Validate returns what is wrong with a document.
+// Validate returns an error if the document is not valid.
 func Validate(t testing.TB, s *jsonschema.Schema, body []byte) error {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
