@@ -79,8 +79,8 @@ func TestRefusedTokenThatWorkedIsRenewedAtOnce(t *testing.T) {
 	}
 }
 
-// TestRefusalOfATokenAtItsEnd checks that age is not taken for a bad credential, however short
-// the life of a token is.
+// TestRefusalOfATokenAtItsEnd checks that an expired token does not count as a bad credential,
+// however short its life.
 func TestRefusalOfATokenAtItsEnd(t *testing.T) {
 	t.Parallel()
 	for _, life := range []string{"1", "2", "4", "5", "20", "900"} {
@@ -106,8 +106,8 @@ func TestRefusalOfATokenAtItsEnd(t *testing.T) {
 	}
 }
 
-// TestTokensRefusedSoonAgainAndAgain bounds what a service costs that takes each token once
-// and refuses it then.
+// TestTokensRefusedSoonAgainAndAgain limits the requests caused by a service that accepts each
+// token once and then refuses it.
 func TestTokensRefusedSoonAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -296,8 +296,8 @@ func TestWaitReady(t *testing.T) {
 	})
 }
 
-// TestReportDuringARenewal checks that who is at the token endpoint for the fleet still shares
-// its token when another process writes about the old one meanwhile.
+// TestReportDuringARenewal checks that a process still shares its new token if another process
+// updates the record of the old one during the request.
 func TestReportDuringARenewal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"backburn/internal/testkit/logbuf"
 )
 
-// canaries are the secrets that tests use; none may show anywhere.
+// canaries are the secrets that tests use; no output may contain them.
 var canaries = []string{"canary-secret-0b7e", "canary-api-key-51ce", "canary-refresh", "canary p@ss:w+rd!/="}
 
 // spellings returns the forms in which a secret could show.
@@ -76,8 +76,8 @@ func (s *sink) show(err error) {
 	log.Error().Err(err).Interface("err2", err).Msg("x")
 }
 
-// TestNothingShows runs every flow, and every way in which it fails, with the log at debug,
-// and looks for the secrets and for every token that was given out in all that was written.
+// TestNothingShows runs every flow and every failure of it with debug logging, and searches all
+// output for the secrets and every issued token.
 func TestNothingShows(t *testing.T) {
 	t.Parallel()
 	const (
@@ -98,7 +98,8 @@ func TestNothingShows(t *testing.T) {
 			auth.WithGrantsBucket(grants), auth.WithFreshFor(0),
 		}
 	}
-	// use makes a Source, gets tokens through it under the faults, and shows all that it says.
+	// use creates a Source, gets tokens with the faults injected, and writes all its output to the
+	// sink.
 	use := func(p auth.Profile, srv *authtest.Server, faults ...authtest.Fault) {
 		t.Helper()
 		fmt.Fprintf(out, "%v %+v %#v\n", p, p, p)

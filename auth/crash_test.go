@@ -64,7 +64,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for round := range 3 { // a crash that comes back
+			for round := range 3 { // repeated crashes
 				before := len(srv.Requests())
 				cmd := exec.Command(os.Args[0], "-test.run=^$")
 				cmd.Env = append(os.Environ(), crashEnv+"="+string(order))

@@ -34,7 +34,7 @@ func open(t *testing.T, p auth.Profile, opts ...auth.Option) *auth.Source {
 	return s
 }
 
-// awkward are secrets that some spelling or other gets wrong.
+// awkward are secrets that need careful encoding.
 var awkward = map[string]string{
 	"plain": "canary-secret-0b7e", "at": "P@ssw0rd", "colon": "a:b:c", "plus": "a+b", "percent": "100%41", "slash and equals": "a/b=",
 	"space": "two words", "umlaut": "schlüssel", "exclamation": "hurra!", "all": "P@ss w+rd!/=:ü%41&x=1;",
@@ -111,8 +111,8 @@ func TestSecretIsReadAgainWhenRefused(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// TestReplacedSecretEndsTheCooldown: whoever mends the file does not wait for what the old secret
-// brought about.
+// TestReplacedSecretEndsTheCooldown: replacing the secret file ends the cool-down that the old
+// secret caused.
 func TestReplacedSecretEndsTheCooldown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,7 +184,7 @@ func browse(t *testing.T, address string) string {
 	return to.String()
 }
 
-// login runs the code flow without a browser of ours.
+// login runs the code flow without a local browser.
 func login(t *testing.T, p auth.Profile, opts ...auth.Option) cortex.Authorized {
 	t.Helper()
 	l, err := auth.NewLogin(p, cortex.HubParams{}, opts...)
@@ -266,7 +266,7 @@ func TestPreviousRefreshTokenIsTheLastResort(t *testing.T) {
 	token(t, s)
 	_ = s.Close()
 	issued := srv.Issued()
-	srv.RevokeGrant(issued[len(issued)-1]) // the server never noted that it rolled
+	srv.RevokeGrant(issued[len(issued)-1]) // the server lost the record of the roll
 	token(t, open(t, p))
 }
 
@@ -332,7 +332,7 @@ func TestLogout(t *testing.T) {
 	}
 }
 
-// TestLogoutSpeaksAsConfigured checks that the revocation is written like the token requests.
+// TestLogoutSpeaksAsConfigured checks that the revocation has the format of the token requests.
 func TestLogoutSpeaksAsConfigured(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ body, want string }{

@@ -9,8 +9,8 @@ import (
 	"backburn/auth"
 )
 
-// FuzzTokenAnswer lets a token endpoint say anything. What comes back is a token that a
-// header can carry, or an *AuthError without the secret.
+// FuzzTokenAnswer feeds arbitrary answers of a token endpoint. The result is a token that is valid
+// in a header, or an *AuthError without the secret.
 func FuzzTokenAnswer(f *testing.F) {
 	f.Add(200, "application/json", "", `{"access_token":"a","token_type":"bearer","expires_in":900}`)
 	f.Add(200, "text/plain", "", `{"access_token":"a.b.c","expires_in":"1e999"}`)

@@ -19,7 +19,7 @@ import (
 	"backburn/auth/cortex"
 )
 
-// TestGrantFromTheBucketAlone has two machines without a file between them.
+// TestGrantFromTheBucketAlone has two machines without a grant file.
 func TestGrantFromTheBucketAlone(t *testing.T) {
 	t.Parallel()
 	srv := cortexServer(t, func(c *authtest.Config) { c.Roll, c.Strict = true, true })
@@ -229,8 +229,8 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 	}
 }
 
-// TestRefreshTokenIsDurableBeforeUse looks at each stage of storing a rolled refresh token
-// whether the access token that came with it is out already.
+// TestRefreshTokenIsDurableBeforeUse checks at each stage of storing a rolled refresh token that
+// the access token has not been returned yet.
 func TestRefreshTokenIsDurableBeforeUse(t *testing.T) {
 	t.Parallel()
 	srv := cortexServer(t, func(c *authtest.Config) { c.Roll = true })
@@ -305,8 +305,8 @@ func TestRefreshesOfOneMachineDoNotOverlap(t *testing.T) {
 	}
 }
 
-// TestNewerGrantIsNotOverwritten has a machine that could not see the bucket refresh with an
-// old grant, while another one has moved on.
+// TestNewerGrantIsNotOverwritten: a machine that could not reach the bucket refreshes with an old
+// grant, while another one has a newer grant.
 func TestNewerGrantIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	e := newImmediate()

@@ -69,7 +69,7 @@ func sorted(in []string) []string {
 	return in
 }
 
-// TestProblems checks that each problem names its key, for whoever maps keys to lines.
+// TestProblems checks that each problem has its key, which callers map to a line.
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	p := auth.Profile{

@@ -14,8 +14,8 @@ import (
 	"backburn/auth"
 )
 
-// TestExpiresIn checks what every form of expires_in makes of a token's life, and that none
-// of them makes a storm: a caller asks every 100 ms for an hour of virtual time.
+// TestExpiresIn checks the token's life for every form of expires_in, and that none causes a flood
+// of requests: a caller asks every 100 ms for an hour of virtual time.
 func TestExpiresIn(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

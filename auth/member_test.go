@@ -118,13 +118,13 @@ func jetStream(t *testing.T) string {
 	return srv.ClientURL()
 }
 
-// crew is a fleet that is told what was refused and answers with the tokens it uses.
+// crew is a fleet that receives refused tokens and answers with the tokens that it uses.
 type crew struct {
 	in  []io.WriteCloser
 	out []*bufio.Scanner
 }
 
-// ask tells every member at the same time, and returns the distinct tokens.
+// ask sends a refused token to every member concurrently, and returns the distinct tokens.
 func (c crew) ask(t *testing.T, refused string) []string {
 	t.Helper()
 	for _, w := range c.in {
@@ -146,8 +146,8 @@ func (c crew) ask(t *testing.T, refused string) []string {
 	return slices.Compact(all)
 }
 
-// recruit starts the members: as processes of their own, or as goroutines with connections
-// of their own, which the race detector sees into.
+// recruit starts the members as processes, or as goroutines with separate connections, which the
+// race detector can check.
 func recruit(t *testing.T, order []byte, asProcesses bool) crew {
 	t.Helper()
 	var c crew

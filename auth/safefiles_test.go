@@ -12,8 +12,8 @@ import (
 	"backburn/auth/cortex"
 )
 
-// TestGrantFileBelowAFolderForEverybody covers folders that another user of the machine could
-// exchange for a link, so that this process would write where that user wants.
+// TestGrantFileBelowAFolderForEverybody covers folders that another user could replace with a link,
+// so that this process would write to a place of that user's choice.
 func TestGrantFileBelowAFolderForEverybody(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -16,8 +16,7 @@ import (
 	"backburn/auth"
 )
 
-// TestSecretNeverShows puts a secret into every shape that code has it in, and sends it
-// through everything that writes.
+// TestSecretNeverShows formats, encodes and logs a secret in every kind of value.
 func TestSecretNeverShows(t *testing.T) {
 	t.Parallel()
 	const value = "canary-secret-0b7e"
@@ -145,7 +144,7 @@ func TestReadSecretFile(t *testing.T) {
 	}
 }
 
-// TestMountedSecrets lays files out as Kubernetes and systemd do, with their modes.
+// TestMountedSecrets uses the files and modes of Kubernetes and systemd.
 func TestMountedSecrets(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("neither mounts secrets on Windows")

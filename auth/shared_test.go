@@ -395,8 +395,8 @@ func TestSecretRotatesUnderAFleet(t *testing.T) {
 	})
 }
 
-// TestFleetOfWatchGuard shares under a key that is stretched from a password, and under one
-// of its own.
+// TestFleetOfWatchGuard shares tokens sealed with a key stretched from a password, and with a
+// separate key.
 func TestFleetOfWatchGuard(t *testing.T) {
 	t.Parallel()
 	for name, cacheKey := range map[string]string{"password": "", "cache key": "canary-secret-0b7e"} {
@@ -442,8 +442,8 @@ func TestProcessAloneAsksSlowly(t *testing.T) {
 	})
 }
 
-// TestNewTokenIsPushed: a process has the fleet's next token before it asks for one, and
-// takes it to end a little early, because another clock judged its birth.
+// TestNewTokenIsPushed: a process has the fleet's next token before it needs one, and uses it for
+// slightly less than its life, because another clock measured its start.
 func TestNewTokenIsPushed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -464,8 +464,8 @@ func TestNewTokenIsPushed(t *testing.T) {
 	})
 }
 
-// TestOvertakenHolderTakesTheWinnersToken replaces the record while a holder is at the token
-// endpoint, as a process that took the claim over does.
+// TestOvertakenHolderTakesTheWinnersToken replaces the record during a holder's token request, as a
+// process does that takes over the claim.
 func TestOvertakenHolderTakesTheWinnersToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -490,7 +490,8 @@ func TestOvertakenHolderTakesTheWinnersToken(t *testing.T) {
 	})
 }
 
-// TestCooldownByAClockThatIsAhead: what a wrong clock noted holds no longer than it said.
+// TestCooldownByAClockThatIsAhead: a cool-down from a process with a wrong clock is not longer than
+// its stated length.
 func TestCooldownByAClockThatIsAhead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"backburn/auth"
 )
 
-// api is a service behind a transport: it refuses the tokens in refused, and notes what it saw.
+// api is a service behind a transport: it refuses the tokens in refused, and records the requests.
 type api struct {
 	mu      sync.Mutex
 	refused map[string]bool
@@ -48,7 +48,7 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply(200, "fine"), nil
 }
 
-// counted is a body that counts its closes and cannot be had again.
+// counted is a body that counts calls of Close and cannot be reopened.
 type counted struct {
 	io.Reader
 	closed *atomic.Int32
@@ -170,8 +170,8 @@ func newImmediate() *endpoint {
 	return e
 }
 
-// TestAcceptedEndsDoubt: a service that revokes tokens often, and takes each fresh one, is
-// not a service that refuses fresh tokens.
+// TestAcceptedEndsDoubt: a service that often revokes tokens but accepts each fresh one does not
+// open the loop breaker.
 func TestAcceptedEndsDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -215,8 +215,7 @@ func TestTokenFor(t *testing.T) {
 	})
 }
 
-// TestTokenStaysOffTheOpenNetwork: a host that was added by name still gets no token in the
-// clear.
+// TestTokenStaysOffTheOpenNetwork: even a host that was added by name gets no token without TLS.
 func TestTokenStaysOffTheOpenNetwork(t *testing.T) {
 	t.Parallel()
 	s := open(t, wildfireProfile(), auth.WithTransport(newImmediate()), auth.WithHosts("appliance.example:80", "appliance.example"))

@@ -240,7 +240,7 @@ func overwrite(t *testing.T, path, value string) {
 	}
 }
 
-// TestEchoedSecretIsScrubbed has a server repeat secrets that need escaping in its words.
+// TestEchoedSecretIsScrubbed: the server's message repeats secrets that need escaping.
 func TestEchoedSecretIsScrubbed(t *testing.T) {
 	t.Parallel()
 	for _, secret := range []string{`can"ary\one`, "canary-schlüssel", "canary two words", strings.Repeat("canary", 60)} {

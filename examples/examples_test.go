@@ -142,7 +142,7 @@ func (s *site) run(t *testing.T, user, dir string, command ...string) string {
 	return string(out)
 }
 
-// install brings the packages of the Node.js examples, as the lock file has them.
+// install installs the packages of the Node.js examples from the lock file.
 func install(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
@@ -161,7 +161,7 @@ func sample(t *testing.T, name, body string) string {
 	return file
 }
 
-// strictly compiles each schema as Ajv's strict mode has it, which finds what a validator would
+// strictly compiles each schema in Ajv's strict mode, which reports keywords that a validator would
 // ignore.
 const strictly = `
 import { readFile } from "node:fs/promises";
@@ -207,7 +207,7 @@ func TestExamples(t *testing.T) {
 	odd := sample(t, "unsupported.xyz", "?")
 	s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", odd, "odd")
 
-	// The two consumers share the events of one durable between them.
+	// The two consumers share the events of one durable.
 	two := s.run(t, "consumer", "go", "go", "run", "./consumer", "siem", "2")
 	if strings.Count(two, `"verdict":"malware"`) == 0 || strings.Count(two, "\n") != 2 {
 		t.Errorf("the consumer in Go: %s", two)

@@ -45,7 +45,7 @@ const (
 	proxyToken = "correct-horse-battery"
 )
 
-// behind is Backburn with the configuration of examples/proxies, and a proxy before it.
+// behind is Backburn with the configuration of examples/proxies, and a proxy in front of it.
 type behind struct {
 	t           *testing.T
 	dir         string
@@ -123,7 +123,7 @@ func (b *behind) run(s *httpserver.Server) string {
 	return s.Addr().String()
 }
 
-// certificate makes one for the proxy's name.
+// certificate creates a certificate for the proxy's name.
 func (b *behind) certificate() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(b.t, err)
@@ -155,7 +155,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// read gives an example with our addresses and files in it.
+// read returns an example with the test's addresses and files.
 func (b *behind) read(name string, more ...string) string {
 	text, err := os.ReadFile(filepath.Join("proxies", name))
 	must(b.t, err)
@@ -182,7 +182,7 @@ func (b *behind) start(name string, args ...string) {
 	testkit.Listening(b.t, name, b.listen, gone)
 }
 
-// try uses Backburn as a client of the proxy does.
+// try uses Backburn as a client of the proxy.
 func (b *behind) try() {
 	t := b.t
 	transport := &http.Transport{
@@ -232,7 +232,7 @@ func (b *behind) try() {
 	want("POST", "/backburn/v1/submit?filename=large.iso", strings.NewReader(strings.Repeat("large", 1<<19)), 202, fmt.Sprint(5<<19))
 	want("POST", "/backburn/v1/submit?filename=huge.iso", io.LimitReader(zeros{}, 120_000_000), 413, "")
 
-	// Events come while the answer goes on.
+	// Events arrive while the answer is still open.
 	for path, name := range map[string]string{"/backburn/v1/events": "id: "} {
 		res := send("GET", path, nil)
 		if got := res.Header.Get("Content-Type"); res.StatusCode != 200 || got != "text/event-stream" {
@@ -257,7 +257,7 @@ func (b *behind) try() {
 	}
 }
 
-// zeros is a file without an end.
+// zeros is an endless file.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }

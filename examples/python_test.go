@@ -29,7 +29,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// node runs a whole Backburn with the HTTP API, and returns the environment of the examples.
+// node runs a complete Backburn process with the HTTP API, and returns the environment of the
+// examples.
 func node(t *testing.T) []string {
 	t.Helper()
 	web := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0), wildfiretest.WithAPIKey("key")).Start()
@@ -84,8 +85,8 @@ func python(t *testing.T, env []string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// answered is a service that takes JSON: it answers with the statuses, the last for good, and keeps
-// what it got.
+// answered serves JSON requests: it answers with the statuses in order, repeats the last one, and
+// records the requests.
 func answered(t *testing.T, path, authorization string, said string, statuses ...int) (url string, got func() []map[string]any) {
 	t.Helper()
 	var mu sync.Mutex
@@ -140,7 +141,7 @@ func TestPython(t *testing.T) {
 		t.Errorf("events %v:\n%s", verdicts, out)
 	}
 
-	// TheHive and MISP: away at first, then they know it already.
+	// TheHive and MISP are unreachable at first, and then already have the alert.
 	url, got := answered(t, "/api/v1/alert", "Bearer hive-key", `{"message":"Alert already exists"}`, 503, 400)
 	documentedLine(t, env, 0, "../docs/sinks.md", "THEHIVE=", "https://thehive.example.com", url, "/etc/backburn/thehive.key", sample(t, "hive", "hive-key\n"), ".py", ".py 1")
 	alerts := got()
@@ -173,8 +174,8 @@ func TestPython(t *testing.T) {
 	}
 }
 
-// documentedLine runs a line of a document, with changes, in the module's folder, and returns what
-// it printed.
+// documentedLine runs a line of a document, with changes, in the module's folder, and returns its
+// output.
 func documentedLine(t *testing.T, env []string, code int, document, begin string, changes ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -194,7 +195,7 @@ func documentedLine(t *testing.T, env []string, code int, document, begin string
 
 const examplesDoc = "../docs/examples.md"
 
-// The commands of the page of examples print what it says.
+// The commands in docs/examples.md print the documented output.
 func TestDocumentedCommands(t *testing.T) {
 	needs.Programs(t, "python3 curl", "python3", "curl", "sh")
 	env := node(t)

@@ -223,7 +223,7 @@ func TestRefreshesDoNotOverlap(t *testing.T) {
 	}
 }
 
-// TestRevokedGrant brings an old refresh token back, as a restored backup does.
+// TestRevokedGrant restores an old refresh token, as from a backup.
 func TestRevokedGrant(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, secret, nil)

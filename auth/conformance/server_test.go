@@ -128,7 +128,7 @@ func (s *strict) authorize(w http.ResponseWriter, r *http.Request) {
 	s.provider.WriteAuthorizeError(ctx, w, ar, err)
 }
 
-// resource is what a token is for.
+// resource is a service that requires a token.
 func (s *strict) resource(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -148,8 +148,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestServerGoesAwayAndComesBack stops a real server under a Source that needs it: the
-// token at hand is served, a new process gets none, and then the fleet's.
+// TestServerGoesAwayAndComesBack stops a real server that a Source needs: the current token is
+// still returned, a new process gets none, and after the restart it gets the fleet's.
 func TestServerGoesAwayAndComesBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

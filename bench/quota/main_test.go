@@ -9,8 +9,8 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// A small day: the budgets are never overdrawn, they go a long way, urgent files are served from
-// the reserve, and what is left over is done after the reset by itself.
+// A small day: the budgets are never exceeded and suffice for many files, urgent files use the
+// reserve, and the remaining files are done automatically after the reset.
 func TestADayWithinTheBudgets(t *testing.T) {
 	t.Parallel()
 	d := day{

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// 64 slots of four nodes go through several tokens: each is asked for once, and no upload fails.
+// 64 slots of four nodes use several tokens: each is requested once, and no upload fails.
 func TestOneTokenRequestForEachLifetime(t *testing.T) {
 	t.Parallel()
 	c := churn{Processes: 4, Slots: 16, Lifetime: 10 * time.Second, For: 32 * time.Second}

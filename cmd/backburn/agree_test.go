@@ -25,7 +25,7 @@ import (
 	"backburn/internal/testkit"
 )
 
-// siteOf makes what the right configuration names, and what wrong ones do.
+// siteOf creates the files that the valid and the invalid configurations name.
 func siteOf(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -77,7 +77,7 @@ func contents(t *testing.T, file string) string {
 	return string(text)
 }
 
-// everything is what is below a folder: names, modes, sizes and times.
+// everything lists a folder's contents with names, modes, sizes and times.
 func everything(t *testing.T, root string) string {
 	t.Helper()
 	var b strings.Builder
@@ -99,21 +99,22 @@ func everything(t *testing.T, root string) string {
 	return b.String()
 }
 
-// setEnv is the environment of the tests here.
+// setEnv is the environment of these tests.
 func setEnv(name string) (string, bool) { return "some value", name == "SET_BY_THE_TEST" }
 
-// ending is what a command ended with.
+// ending is the result of a command.
 type ending struct {
 	code   int
-	works  bool // it said that it is ready, and was stopped
+	works  bool // it became ready, and was stopped
 	stderr string
 }
 
-// untilReady is the standard error of a command that is stopped once it says that it is ready.
+// untilReady is the standard error of a command, and stops the command when it logs that it is
+// ready.
 type untilReady struct {
 	stop context.CancelFunc
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	text  bytes.Buffer
 	ready bool
 }
@@ -129,7 +130,7 @@ func (w *untilReady) Write(b []byte) (int, error) {
 	return w.text.Write(b)
 }
 
-// endOf runs a command until it ends, or is ready.
+// endOf runs a command until it ends or is ready.
 func endOf(t *testing.T, words ...string) ending {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -140,8 +141,8 @@ func endOf(t *testing.T, words ...string) ending {
 	return ending{code, w.ready, w.text.String()}
 }
 
-// process is a way to start one, as the words after backburn, with those by which config check
-// looks at the same.
+// process has the arguments that start a process, and those with which config check makes the same
+// checks.
 type process struct{ start, check string }
 
 var processes = []process{
@@ -151,7 +152,7 @@ var processes = []process{
 	{"watcher", "--for watcher"},
 }
 
-// others do one thing on the way of what the processes do. Each gets its share of the
+// others start with the same checks as the processes above. Each is tried with a share of the
 // configurations.
 var others = []process{
 	{"api", "--for api"},
@@ -160,20 +161,20 @@ var others = []process{
 	{"sink", "--for sink"},
 }
 
-// agreeEvery thins the configurations out: 1 takes minutes, and all of them.
-var agreeEvery = flag.Int("agree-every", 20, "how many of the generated values go to one that is tried")
+// agreeEvery reduces the number of configurations. 1 tries all of them, which takes minutes.
+var agreeEvery = flag.Int("agree-every", 20, "try one of this many generated values")
 
-// TestCheckAgreesWithStart feeds config check and the processes the same configurations. What one
-// refuses the other refuses in the same words and with the same code, and leaves no trace of it.
-// What one finds fine, the other starts with.
+// TestCheckAgreesWithStart feeds config check and the processes the same configurations. Both
+// refuse the same configurations, with the same message and exit code, and without side effects. A
+// process starts with every configuration that config check accepts.
 func TestCheckAgreesWithStart(t *testing.T) {
 	root := siteOf(t)
-	t.Chdir(filepath.Join(root, "here")) // not parallel: some names are relative
+	t.Chdir(filepath.Join(root, "here")) // not parallel, because some names are relative
 	folder := t.TempDir()
 	before := everything(t, root)
 	all := variants(*agreeEvery)
 
-	var mu sync.Mutex // guards what follows
+	var mu sync.Mutex // guards the fields below
 	refused := 0
 	fine := map[string][]variant{}
 	t.Run("refused", func(t *testing.T) {
@@ -215,8 +216,8 @@ func TestCheckAgreesWithStart(t *testing.T) {
 	})
 }
 
-// starts demands that a process starts with a configuration that config check finds fine. An
-// address that was changed may still be another machine's, or taken.
+// starts requires that a process starts with a configuration that config check accepts. If the
+// configuration changes an address, the address may still be in use or belong to another machine.
 func starts(t *testing.T, start string, v variant) {
 	t.Helper()
 	t.Run(start+" "+v.name, func(t *testing.T) {
@@ -242,8 +243,8 @@ func starts(t *testing.T, start string, v variant) {
 	})
 }
 
-// startOf starts a process with a configuration. Whatever that says of the log, what is waited for
-// is in it.
+// startOf starts a process with a configuration. It overrides the log settings, so that the awaited
+// line is logged.
 func startOf(t *testing.T, start, text string) ending {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "backburn.toml")
@@ -252,8 +253,8 @@ func startOf(t *testing.T, start, text string) ending {
 	return endOf(t, append(strings.Fields(start), "--config", file, "--log-level", "info", "--log-format", "json")...)
 }
 
-// TestRefusalsOfTheProgram tries the real program with some of the wrong configurations, in a
-// sandbox where it cannot listen: it refuses them in the same words, and does not try to.
+// TestRefusalsOfTheProgram starts the real program with some invalid configurations, in a sandbox
+// where it cannot listen: it refuses them with the same message, and does not try to listen.
 func TestRefusalsOfTheProgram(t *testing.T) {
 	t.Parallel()
 	root := siteOf(t)
@@ -291,8 +292,8 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 	}
 }
 
-// agree compares, for each process, what config check says of a file with what a start does that
-// is to be refused. It returns the processes for which config check finds it fine.
+// agree compares, for each process, the result of config check with that of a start. It returns the
+// processes for which config check accepts the file.
 func agree(t *testing.T, name, file string, processes []process) (fine []string) {
 	t.Helper()
 	for _, p := range processes {

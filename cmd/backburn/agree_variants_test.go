@@ -15,8 +15,8 @@ import (
 	"backburn/internal/config"
 )
 
-// variant is a configuration that is right but for one thing, or two. A @ in its text stands for
-// the folder that it is tried in.
+// variant is a valid configuration with one or two changes. A @ in its text stands for the test's
+// folder.
 type variant struct{ name, text string }
 
 // document is a configuration as TOML's generic tables.
@@ -72,9 +72,8 @@ func base() document {
 	}
 }
 
-// variants are a right configuration and those that are generated from it: for each key that the
-// owners' structs declare one in every of the values that values lists, so that neighbors get
-// different ones, or no value; an unknown neighbor of a key of each table; and the combinations.
+// variants returns a valid configuration and its variants: for each declared key, one in every of
+// the values that values lists, and no value; for each table an unknown key; and the combinations.
 func variants(every int) []variant {
 	bare := base()
 	for _, listener := range []string{"api", "clamd", "mail"} {
@@ -120,7 +119,7 @@ func variants(every int) []variant {
 	return all
 }
 
-// descend returns the table that a part of a key leads to, which it makes where there is none.
+// descend returns the table for a part of a key, and creates it if necessary.
 func descend(table document, part any) document {
 	key, ok := part.(string)
 	if !ok {
@@ -140,9 +139,9 @@ type nth struct {
 	index int
 }
 
-// key is a key of the configuration, with what its owner says of it.
+// key is a configuration key with the tags that its owner declares.
 type key struct {
-	at  []any // names of tables, entries of arrays, and last the name of the key
+	at  []any // names of tables, entries of arrays, and finally the name of the key
 	typ reflect.Type
 	tag reflect.StructTag
 }
@@ -200,8 +199,8 @@ func fields(t reflect.Type) func(func(reflect.StructField) bool) {
 	}
 }
 
-// values lists what is tried for a key: other types, the ends of the range, other units, names of
-// files that are not there or not private, and texts that are no glob, address or name. Some fit
+// values lists values to try for a key: other types, limits of ranges, other units, names of files
+// that do not exist or are not private, and invalid globs, addresses and names. Some are valid for
 // some keys.
 func values(k key) []any {
 	switch {
@@ -249,8 +248,8 @@ func render(doc document) string {
 	return string(text)
 }
 
-// combinations are texts to follow the right configuration: what is wrong with more than one
-// value, or with none.
+// combinations are texts to append to the valid configuration: errors in more than one value, or in
+// none.
 var combinations = map[string]string{
 	"a table twice":             "\n[nats]\n",
 	"no TOML":                   "\nthis is none\n",

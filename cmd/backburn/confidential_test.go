@@ -21,7 +21,7 @@ import (
 	"backburn/wildfire"
 )
 
-// wire carries connections to an address, and keeps all that clients send.
+// wire is a proxy that records everything that clients send.
 type wire struct {
 	listener net.Listener
 	to       string
@@ -80,9 +80,9 @@ func (w *wire) saw(text string) bool {
 	return bytes.Contains(w.sent.Bytes(), []byte(text))
 }
 
-// Of a confidential folder nothing leaves: neither contents nor names nor hashes, by what WildFire
-// counts and by what is on the wire, whenever the process is killed. Of another folder everything
-// does.
+// Nothing from a confidential folder is sent, neither contents nor names nor hashes, even if the
+// process is killed at any time. Both WildFire's calls and the bytes on the wire prove it. Files of
+// another folder are sent.
 func TestConfidentialFolderSendsNothing(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)

@@ -16,7 +16,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// durable reports whether a message to a subject changes what the queue knows of files.
+// durable reports whether a message to a subject changes the queue's data about files.
 func durable(subject string) bool {
 	if strings.HasPrefix(subject, "backburn.ledger.sample.probe-") {
 		return false
@@ -33,9 +33,9 @@ func durable(subject string) bool {
 	return false
 }
 
-// A process is killed at each message that it writes about files, one after the other: before the
-// message reaches the server, and when it is stored and the answer is lost. Whatever it was, the
-// next process ends each file with one event, and WildFire gets its contents once.
+// A process is killed at each message that it writes about files, in turn: before the message
+// reaches the server, and after it is stored but before the answer arrives. In each case the next
+// process publishes one event for each file, and WildFire gets its contents once.
 func TestKilledAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	file := testkit.File{Name: "invoice.exe", Body: []byte("MZ an invoice"), Verdict: "benign"}
@@ -47,7 +47,7 @@ func TestKilledAtEveryWrite(t *testing.T) {
 	}
 }
 
-// crashes are kills of a process that has some files in hand.
+// crashes describes kills of a process that is working on some files.
 type crashes struct {
 	files []testkit.File
 	sync  bool // the server writes to the disk before it answers
@@ -65,7 +65,7 @@ func (k crashes) all(t *testing.T) {
 	}
 	t.Logf("%d messages: %s", len(writes), strings.Join(writes, ", "))
 
-	// Most of the time is spent waiting for the lease of the dead.
+	// Most of the time is spent waiting for the lease of the killed process to expire.
 	turns := make(chan struct{}, 6)
 	var all sync.WaitGroup
 	for n := range len(writes) {
@@ -80,8 +80,8 @@ func (k crashes) all(t *testing.T) {
 	all.Wait()
 }
 
-// one is the kill at the nth write. Where the process has it done with fewer, since it writes
-// more at once, it is killed when all is done.
+// one kills the process at the nth write. If the process needs fewer writes, because it batches
+// them, it is killed after the last one.
 func (k crashes) one(t *testing.T, n int, stored bool) {
 	c := newCrashSite(t, k)
 	cut := c.wire.CutAt(n, stored, durable)
@@ -125,8 +125,7 @@ func newCrashSite(t *testing.T, k crashes) *crashSite {
 	return c
 }
 
-// judge demands one final event of each file, one upload of its contents, and a folder that is
-// put away.
+// judge requires one final event for each file, one upload of its contents, and an empty folder.
 func (c *crashSite) judge() {
 	c.t.Helper()
 	files := c.crashes.files

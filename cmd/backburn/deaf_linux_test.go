@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deaf is the program in a sandbox: the kernel refuses its calls of listen. See seccomp(2).
+// deaf runs the program in a sandbox in which the kernel refuses listen(2). See seccomp(2).
 func deaf() {
 	const number = 0 // offset of the system call's in struct seccomp_data
 	rules := []unix.SockFilter{

@@ -2,5 +2,5 @@
 
 package main
 
-// deaf is the program; there is no sandbox for it here.
+// deaf runs the program without a sandbox, which this system does not have.
 func deaf() { main() }

@@ -6,7 +6,7 @@ import (
 	"backburn/wildfire"
 )
 
-// Nothing that people read of a report can be clicked on.
+// The text of a report contains nothing that can be clicked.
 func TestDefang(t *testing.T) {
 	t.Parallel()
 	d := newDefanger(wildfire.Report{Domains: []string{"example.net", "c2.example.net"}})

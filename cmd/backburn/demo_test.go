@@ -13,7 +13,7 @@ import (
 	"backburn/results"
 )
 
-// demoOutcomes is what becomes of every sample of the demo, by a part of its name.
+// demoOutcomes has the result of every sample of the demo, by a part of its name.
 var demoOutcomes = map[string]string{
 	"documents/invoice.pdf": "benign", "documents/invoice (copy).pdf": "benign", "documents/Rechnung_Müller.pdf": "benign",
 	"documents/letter.docx": "benign", "documents/offer.rtf": "benign", "documents/macro-malware.xls": "malware",

@@ -36,7 +36,7 @@ func TestStoreWithoutRoom(t *testing.T) {
 	}
 }
 
-// The defaults reserve more than a small disk has; it works there all the same.
+// The defaults reserve more than the size of a small disk, and still work there.
 func TestStoreOnSmallDisk(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
@@ -49,8 +49,7 @@ func TestStoreOnSmallDisk(t *testing.T) {
 	p.Stop()
 }
 
-// A folder on a disk that is nearly full: nothing is claimed there, and everything once there
-// is room.
+// In a folder on a nearly full disk nothing is claimed. Once there is space, everything is.
 func TestFolderWithoutRoom(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)

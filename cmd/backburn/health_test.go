@@ -28,7 +28,7 @@ func status(t *testing.T, body string) app.Status {
 	return st
 }
 
-// part is one of a status.
+// part returns a part of a status by name.
 func part(st app.Status, name string) health.Status {
 	for _, p := range st.Parts {
 		if p.Part == name {
@@ -38,8 +38,8 @@ func part(st app.Status, name string) health.Status {
 	return health.Status{}
 }
 
-// Every process is a member of the fleet, whatever it does. One that is killed is seen by the
-// others, until another takes its place; one that is stopped is not missed.
+// Every process is a member of the fleet. The others report one that was killed until it is
+// replaced, and do not report one that was stopped.
 func TestDeadProcessIsSeen(t *testing.T) {
 	t.Parallel()
 	ns := testkit.StartNATS(t, &server.Options{})
@@ -81,7 +81,7 @@ func TestDeadProcessIsSeen(t *testing.T) {
 	worker.Stop()
 }
 
-// While NATS is away each process says how its own parts are, and of the rest that it is not known.
+// While NATS is unreachable, each process reports its own parts, and that the rest is unknown.
 func TestStatusWithoutNATS(t *testing.T) {
 	t.Parallel()
 	ns := testkit.StartNATS(t, &server.Options{})
@@ -112,7 +112,7 @@ func TestStatusWithoutNATS(t *testing.T) {
 	p.Stop()
 }
 
-// A WildFire that is out of reach is a part with a cause, and well again at the next answer.
+// If WildFire is unreachable, its part has failed with a cause, until the next answer.
 func TestWildFireOutOfReach(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
@@ -129,7 +129,7 @@ func TestWildFireOutOfReach(t *testing.T) {
 	p.Stop()
 }
 
-// SIGHUP ends no daemon, at whatever moment it comes.
+// SIGHUP never ends a daemon, whenever it arrives.
 func TestHangup(t *testing.T) {
 	t.Parallel()
 	ns := testkit.StartNATS(t, &server.Options{})
@@ -147,7 +147,7 @@ func TestHangup(t *testing.T) {
 			"[[sink]]\nname = \"siem\"\nkind = \"file\"\npath = \"events.jsonl\"\n")
 	}
 	for _, command := range []string{"worker", "watcher", "run", "api", "sink", "clamd", "mail"} {
-		// While it waits for a server to answer.
+		// While it waits for the answer of a server.
 		silent, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -179,5 +179,5 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// bareDuration matches a length of time in a log line that is a mere number.
+// bareDuration matches a duration without a unit in a log line.
 var bareDuration = regexp.MustCompile(`"(took|timeout|wait|delay|pause|lifetime|for|age)":-?[0-9]`)

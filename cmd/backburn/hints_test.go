@@ -20,15 +20,14 @@ var (
 	// A command in a message or a document, in backquotes: `backburn token wildfire --status`.
 	hint = regexp.MustCompile("`backburn ([^`\n]+)`")
 
-	// A command on a line of its own in a document, without what a shell does with it.
+	// A command on its own line in a document, without shell syntax.
 	lineOfItsOwn = regexp.MustCompile(`(?m)^(?:systemctl \S+ \S+ && )?(?:go run \./cmd/)?backburn ([a-z][^\n#>|]*)`)
 
-	// What Go code puts into such a text.
+	// Values that Go code inserts into such a text.
 	spliced = regexp.MustCompile(`" ?\+ ?[\w.()]+ ?\+ ?"|%[sqvd]`)
 )
 
-// hints are the commands that the sources and the documents tell people to run, with where they
-// are.
+// hints returns the commands that the sources and the documents suggest, and where.
 func hints(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -63,8 +62,8 @@ func hints(t *testing.T) map[string]string {
 	return found
 }
 
-// understood reports why the command line is none of ours. Documents speak of commands by their
-// names; where names is set, those have to run as well.
+// understood returns an error if the command line is invalid. Documents also mention commands by
+// name only; with names set, these must be valid too.
 func understood(line string, names bool) error {
 	root := rootCommand(cli.Std{Env: func(string) (string, bool) { return "", false }, Out: io.Discard, Err: io.Discard})
 	root.InitDefaultCompletionCmd()
@@ -85,7 +84,7 @@ func understood(line string, names bool) error {
 		return err
 	}
 	if !names {
-		return nil // it names a command and its flags
+		return nil // it only names a command and its flags
 	}
 	if cmd.HasSubCommands() && cmd.Args == nil {
 		return nil
@@ -93,8 +92,8 @@ func understood(line string, names bool) error {
 	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
-// Every command that a message or a document tells people to run is one that there is, with flags
-// that it has and as many arguments as it takes.
+// Every command that a message or a document suggests exists, with valid flags and the right number
+// of arguments.
 func TestHintsAreCommands(t *testing.T) {
 	t.Parallel()
 	all := hints(t)

@@ -21,7 +21,7 @@ import (
 	"backburn/internal/config"
 )
 
-// hubProfile is a configuration with a profile at a hub of the test's own, and no fleet.
+// hubProfile returns a configuration with a profile at the test's own hub, and without a fleet.
 func hubProfile(t *testing.T, redirect string) (config.Config, *authtest.Server) {
 	t.Helper()
 	hub := authtest.NewServer(authtest.Config{ClientID: "tool", ClientSecret: "hush", RedirectURL: redirect, Roll: true})
@@ -43,7 +43,7 @@ func appWith(in io.Reader, out, err io.Writer) *cli.App {
 	return cli.NewApp(&cobra.Command{Use: "backburn"}, cli.Std{Env: os.LookupEnv, In: in, Out: out, Err: err})
 }
 
-// A browser of this machine: it follows where it is sent, with its cookies.
+// A browser on this machine, which keeps cookies and follows redirects.
 func TestLoginInABrowser(t *testing.T) {
 	t.Parallel()
 	cfg, _ := hubProfile(t, "http://"+unused(t)+"/callback")
@@ -82,7 +82,7 @@ func TestLoginInABrowser(t *testing.T) {
 	}
 }
 
-// A browser elsewhere: a person carries the addresses.
+// A browser on another machine, where the user copies the addresses.
 func TestLoginElsewhereAndLogout(t *testing.T) {
 	t.Parallel()
 	cfg, hub := hubProfile(t, "https://backburn.example.com/callback")
@@ -136,7 +136,7 @@ func TestLoginElsewhereAndLogout(t *testing.T) {
 	}
 }
 
-// unused is an address that nobody listens on.
+// unused returns an address on which nobody listens.
 func unused(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

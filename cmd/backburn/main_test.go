@@ -12,8 +12,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Most tests here wait for other processes. So more of them run at once than there are
-	// processors, unless -parallel says otherwise.
+	// Most tests here wait for other processes, so more of them run at once than there are
+	// processors, unless -parallel is set.
 	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}

@@ -19,8 +19,7 @@ import (
 
 const operateDoc = "../../docs/operate.md"
 
-// What was saved is restored on another machine, with work in flight, and every file gets its
-// event there.
+// A backup with work in progress is restored on another machine, where every file gets its event.
 func TestBackupMoves(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "tar", "tar")
@@ -90,7 +89,7 @@ func TestBackupMoves(t *testing.T) {
 	p.Stop()
 }
 
-// previous builds backburn of the commit before, or of the last release where there is one.
+// previous builds backburn from the last release or, without a release, from the previous commit.
 func previous(t *testing.T) string {
 	t.Helper()
 	git := func(args ...string) (string, error) {
@@ -114,7 +113,8 @@ func previous(t *testing.T) string {
 	return filepath.Join(dir, "before")
 }
 
-// Neighboring versions work in one fleet, in any order, and nothing is lost or uploaded twice.
+// Adjacent versions work together in one fleet, in any order, and nothing is lost or uploaded
+// twice.
 func TestMixedVersions(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "git tar", "git", "tar")
@@ -140,7 +140,7 @@ func TestMixedVersions(t *testing.T) {
 
 	watcher, worker := start(before, "watcher"), start(before, "worker")
 	drop(0)
-	newer := start("backburn", "worker") // beside the old one
+	newer := start("backburn", "worker") // in addition to the old one
 	drop(1)
 	worker.Stop()
 	drop(2)

@@ -20,8 +20,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// TestOperatorScripts runs the commands of operators against a node and a simulated
-// WildFire, which every script has to itself: NATS server, watcher, worker, and backburn.toml.
+// TestOperatorScripts runs operators' commands. Every script has its own NATS server, watcher,
+// worker, simulated WildFire and backburn.toml.
 func TestOperatorScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -32,7 +32,7 @@ func TestOperatorScripts(t *testing.T) {
 	})
 }
 
-// startOperated starts what a script operates, and ends it with the script.
+// startOperated starts the processes for a script, and stops them after the script.
 func startOperated(env *testscript.Env) error {
 	const delay = 100 * time.Millisecond
 	sim, err := startSimulation("127.0.0.1:0", wildfiretest.WithDelay(delay), wildfiretest.WithUnknownFor(0))
@@ -138,8 +138,7 @@ func large(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Truncate(name, size))
 }
 
-// until runs a program again and again until what it prints matches: until PATTERN PROGRAM
-// [ARG...].
+// until runs a program repeatedly until its output matches: until PATTERN PROGRAM [ARG...].
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: until PATTERN PROGRAM [ARG...]")
@@ -147,7 +146,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		_ = ts.Exec(args[1], args[2:]...) // its code is not what is waited for
+		_ = ts.Exec(args[1], args[2:]...) // only the output matters
 		switch out := ts.ReadFile("stdout"); {
 		case want.MatchString(out):
 			return

@@ -32,8 +32,8 @@ func planFiles(t *testing.T) int {
 	return n
 }
 
-// 10,000 files, of which the fleet knows half: the rest takes ten queries, also when the command is
-// killed while it hashes, and under "lookup" nothing is uploaded, whatever is asked for.
+// The fleet knows half of 10,000 files. The rest takes ten queries, even if the command is killed
+// while it hashes. With the policy "lookup" nothing is uploaded, even with --submit.
 func TestPlanOfManyFiles(t *testing.T) {
 	t.Parallel()
 	files := planFiles(t)
@@ -114,7 +114,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 	p.Stop()
 }
 
-// hashed counts the files that are in the state whole.
+// hashed counts the complete files in the state file.
 func hashed(t *testing.T, s *testkit.Site) int {
 	t.Helper()
 	b, err := os.ReadFile(s.Path("state.jsonl"))

@@ -16,7 +16,7 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// place is where the names of a recipe lead to in a test.
+// place maps the paths and ports of a recipe to those of a test.
 type place struct {
 	t   *testing.T
 	dir string
@@ -38,7 +38,7 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-// port gives a port of the recipe another number.
+// port replaces a port number of the recipe.
 func (p *place) port(number string) string {
 	p.t.Helper()
 	port := testkit.FreePort(p.t)
@@ -83,7 +83,7 @@ func TestRecipeClamdscan(t *testing.T) {
 	scan := func(more ...string) (string, int) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), more[0], more[1:]...)
-		out, _ := cmd.CombinedOutput() // the exit code says more than the error
+		out, _ := cmd.CombinedOutput() // the exit code is checked below
 		return string(out), cmd.ProcessState.ExitCode()
 	}
 	for name, tc := range map[string]struct {
@@ -134,7 +134,7 @@ Include %[3]s
 	if err := os.Mkdir(logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(logs, 0o777); err != nil { // Squid gives its privileges up
+	if err := os.Chmod(logs, 0o777); err != nil { // Squid drops its privileges
 		t.Fatal(err)
 	}
 	squid := p.write("squid.conf", fmt.Sprintf(`http_port %[2]s
@@ -171,7 +171,7 @@ http_access allow localhost
 	}
 }
 
-// TestRecipeRspamd has rspamd's own worker ask about the parts of mails.
+// TestRecipeRspamd runs rspamd's own worker, which asks about the parts of mails.
 func TestRecipeRspamd(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "rspamd curl", "rspamd", "curl")
@@ -216,7 +216,7 @@ antivirus {
 	}
 }
 
-// modules is where c-icap's modules are, which depends on the kind of machine.
+// modules returns the folder of c-icap's modules, which depends on the architecture.
 func modules(t *testing.T) string {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/*/c_icap/clamd_mod.so")
@@ -229,8 +229,7 @@ func modules(t *testing.T) string {
 
 const mailDoc = "../../docs/mail.md"
 
-// postfix starts a Postfix of the test's own, and returns its address and the folder of delivered
-// mail.
+// postfix starts a Postfix for the test, and returns its address and the folder of delivered mail.
 func postfix(t *testing.T, s *testkit.Site, p *place) (address, box string) {
 	t.Helper()
 	needs.Programs(t, "postfix", "postfix")
@@ -372,7 +371,7 @@ func TestRecipePostfix(t *testing.T) {
 	}
 
 	s.Configure(testkit.Settings{"nats.url": b.NATS(), "nats.token_file": s.Path("nats.token")})
-	for _, e := range events { // each has a trace of its own, under its name
+	for _, e := range events { // each has its own trace
 		trace := s.Start("backburn", "trace", "mail/"+e.Data.JobID)
 		if code := trace.Wait(); code != 0 || !strings.Contains(trace.Stdout(), e.Data.Filename) || !strings.Contains(trace.Stdout(), e.Data.SHA256) {
 			t.Errorf("trace of %s: exit code %d\n%s%s", e.Data.JobID, code, trace.Stdout(), trace.Stderr())

@@ -21,8 +21,8 @@ const (
 	needsRestart = "SIGHUP: these keys changed, too, and need a restart"
 )
 
-// What can change changes while files are in progress: nothing is lost or uploaded twice, the new
-// rate, policy, sinks and log level hold, and the keys that need a restart are named.
+// Settings are reloaded while files are in progress: nothing is lost or uploaded twice, the new
+// rate, policy, sinks and log level apply, and the keys that need a restart are logged.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
@@ -64,8 +64,8 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Errorf("%d uploads of what the new policy withholds", n)
 	}
 
-	// Those that had passed the limit before are at most as many as the slots; the others keep to
-	// the rate.
+	// At most as many uploads as slots had passed the limit before; the others keep to the new
+	// rate.
 	calls := slices.DeleteFunc(s.WildFire.Calls(), func(c wildfiretest.Call) bool { return c.Op != wildfire.OpSubmitFile })
 	late := calls[atOnce+5:]
 	if len(late) < 20 {
@@ -83,7 +83,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Error("the log has no line of the new level")
 	}
 
-	// What is taken out again is gone, and no more than that.
+	// Removed settings no longer apply, and the others do.
 	s.Configure(testkit.Settings{"worker.rate": 0, "worker.concurrency": 4, "log.level": "info"})
 	p.Signal(syscall.SIGHUP)
 	p.Until("/metrics", func(_ int, body string) bool { return !strings.Contains(body, `sink="siem"`) })
@@ -98,7 +98,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// fieldWords are the sorted values of a field.
+// fieldWords returns the sorted values of a field.
 func fieldWords(l testkit.Line, field string) []string {
 	var all []string
 	list, _ := l[field].([]any)
@@ -111,8 +111,7 @@ func fieldWords(l testkit.Line, field string) []string {
 	return all
 }
 
-// A file that cannot work changes nothing, and everyone who asks is told; the next one that can
-// ends that.
+// An invalid file changes nothing, and all outputs report it until the next valid one.
 func TestReloadRefused(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
@@ -159,8 +158,8 @@ func TestReloadRefused(t *testing.T) {
 	p.Stop()
 }
 
-// A reload that fails at one part leaves the others as they are: a sink that was to change goes on
-// as it is, and one that was to go stays.
+// A reload that fails for one part changes no other part: a sink that should change continues as it
+// was, and a sink that should be removed stays.
 func TestReloadIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	fileSink := func(name, file string) string {
@@ -173,7 +172,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	p.Logged("ready")
 	js := s.Queue(p)
 
-	// The file of dead letters is a folder, which only opening it tells.
+	// The file for dead letters is a folder, which is noticed only when it is opened.
 	if err := os.Mkdir(s.Path("letters"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +207,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	p.Stop()
 }
 
-// Jobs that wait for a budget, of the day or of a rule, go on when the configuration allows more.
+// Jobs that wait for the budget of the day or of a rule continue when the configuration raises it.
 func TestReloadRaisesABudget(t *testing.T) {
 	t.Parallel()
 	for name, configure := range map[string]func(s *testkit.Site, n int){

@@ -16,13 +16,13 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// toml is a value of the configuration as it is written there.
+// toml is a configuration value in TOML syntax.
 type toml string
 
 const verdicts = toml(`["malware"]`)
 
-// Malware in a folder leads to a report event with its domains and addresses. What is kept of the
-// report is shown without a question to WildFire: harmless for people, as it is for programs.
+// Malware in a folder leads to a report event with its domains and addresses. The kept report is
+// shown without a query to WildFire: defanged for people, unchanged for programs.
 func TestMalwareInAFolderIsReported(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
@@ -47,7 +47,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 		t.Fatalf("told: %+v, report %+v", told, r)
 	}
 
-	// From here on WildFire is away.
+	// From here on WildFire is unreachable.
 	config := replaced(t, s.Path("backburn.toml"), `nats.url = "nats://127.0.0.1:0"`, `nats.url = "`+p.NATS()+`"`)
 	url := between(config, `wildfire.url = "`, `"`)
 	s.WriteFile("away.toml", strings.ReplaceAll(config, url, "http://127.0.0.1:1"))
@@ -95,7 +95,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 		t.Errorf("%d questions, want 1", n-asked)
 	}
 
-	// It is told of wherever an operator looks.
+	// All commands for operators show it.
 	holds(run(0, "trace", sha, "--config", "away.toml"), "report available since", "domains: 1", "kept: xml, pdf, pcap")
 	holds(run(0, "status", "--config", "away.toml"), "reports: none to fetch")
 	var status struct {
@@ -109,7 +109,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 		t.Errorf("status: %+v", status)
 	}
 
-	// So is by which rule the file left: who, what, when and why.
+	// They also show the rule by which the file was uploaded.
 	uploads := run(0, "results", "--uploads", "--config", "away.toml")
 	holds(uploads, "TIME", "SOURCE", told[0].Data.JobID, "quarantine", sha, "malware.exe", `policy[0] (name = "*.exe")`)
 	var upload results.Event
@@ -122,7 +122,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 	p.Stop()
 }
 
-// A report that WildFire has not is not asked for by hand either, unless that is said.
+// A report that WildFire does not have is requested by the command only with --fresh.
 func TestMissingReportsAreNotAskedFor(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)

@@ -28,9 +28,9 @@ func TestEveryFileBecomesOneFinalEvent(t *testing.T) {
 	p.Stop()
 }
 
-// Wherever the process dies, it goes on from there. The moments are counted in calls at
-// WildFire, and in milliseconds after them, so that they fall everywhere: at the start,
-// between claims, in uploads, between verdicts.
+// A process that is killed at any moment continues from there. The moments are counted in calls of
+// WildFire plus some milliseconds, so that they occur everywhere: at the start, between claims,
+// during uploads, between verdicts.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	for name, askFirst := range map[string]bool{"asks first": true, "asks only where it is not sure": false} {
@@ -38,7 +38,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			t.Parallel()
 			s := testkit.NewSite(t, wildfiretest.WithDelay(300*time.Millisecond), wildfiretest.WithLatency(10*time.Millisecond))
 			s.Configure(testkit.Settings{"wildfire.ask_first": askFirst})
-			slowUploads(s, 150*time.Millisecond) // most of the time some are on their way
+			slowUploads(s, 150*time.Millisecond) // most of the time some uploads are in progress
 			seed := uint64(time.Now().UnixNano())
 			t.Logf("seed %d", seed)
 			killAgainAndAgain(t, s, rand.New(rand.NewPCG(seed, 0)))
@@ -56,7 +56,7 @@ func killAgainAndAgain(t *testing.T, s *testkit.Site, rnd *rand.Rand) {
 	for life := range lives {
 		dropping.Go(func() { s.Drop(files[life*perLife : (life+1)*perLife]...) })
 		calls := s.WildFire.Count("") + rnd.IntN(2*perLife)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // there may be nothing left to call for
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // there may be no more calls
 		_ = s.WildFire.Wait(ctx, func() bool { return s.WildFire.Count("") >= calls })
 		cancel()
 		time.Sleep(time.Duration(rnd.IntN(30)) * time.Millisecond) // this is the moment, not a wait
@@ -73,15 +73,15 @@ func killAgainAndAgain(t *testing.T, s *testkit.Site, rnd *rand.Rand) {
 	}
 }
 
-// slowUploads makes the service think about every upload, once it has it.
+// slowUploads makes the service delay the answer to every upload.
 func slowUploads(s *testkit.Site, d time.Duration) (end func()) {
 	return s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Latency: d}})
 }
 
-// inUpload waits until WildFire has the contents of all files, and answers none.
+// inUpload waits until WildFire has the contents of all files, and does not answer.
 func inUpload(t *testing.T, s *testkit.Site, files []testkit.File) {
 	t.Helper()
-	for _, f := range files { // the server's own Wait hears of a call only when it was answered
+	for _, f := range files { // the server's own Wait notices a call only after its answer
 		s.Until("the upload of "+f.Name, func() bool { return s.WildFire.UploadCount(f.SHA256()) > 0 })
 	}
 }
@@ -98,7 +98,7 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := testkit.NewSite(t)
-			// Without asking first nothing but the memory of what was begun prevents a second
+			// Without a query before the upload, only the record of the claim prevents a second
 			// upload.
 			s.Configure(testkit.Settings{"worker.shutdown_timeout": tc.timeout.String(), "wildfire.ask_first": false})
 			files := testkit.Mixed(8, rand.New(rand.NewPCG(2, 2)))

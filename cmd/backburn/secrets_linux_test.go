@@ -22,10 +22,9 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Backburn's own secrets are submitted by every road that there is: their very files by other
-// names, and copies of them. Not one byte of them is on the wire to WildFire, nor in what the
-// process says; whatever was accepted ends as withheld, and what is in the folder itself stays
-// there.
+// Backburn's own secrets are submitted in every possible way: their files by other names, and
+// copies of them. Not one byte of them is sent to WildFire or logged. Accepted jobs end as
+// withheld, and Backburn's own files stay in the folder.
 func TestNoSecretIsUploaded(t *testing.T) {
 	t.Parallel()
 	const account = "other@1234567890.iam.panserviceaccount.com"
@@ -66,7 +65,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	secrets["nats"] = strings.TrimSpace(string(token))
 	send := roads{t: t, p: p, js: js}
 
-	// Its own files: they stay.
+	// Its own files stay.
 	send.do(os.Rename(s.Path("spare"), s.Path("quarantine/renamed")))
 	send.do(os.Link(s.Path("client"), s.Path("quarantine/linked")))
 	send.do(os.Symlink(s.Path("client"), s.Path("quarantine/symlinked")))
@@ -138,11 +137,11 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	}
 }
 
-// mountsOfItsOwn gives this test, and what it starts, mounts that nobody else sees; false where it
-// may not.
+// mountsOfItsOwn gives this test and its child processes a private mount namespace. It returns
+// false without the privilege.
 func mountsOfItsOwn(t *testing.T) bool {
 	t.Helper()
-	runtime.LockOSThread() // to the end: the thread is no use to others afterward
+	runtime.LockOSThread() // for good: no other goroutine can use the thread afterwards
 	err := unix.Unshare(unix.CLONE_NEWNS)
 	if err == nil {
 		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
@@ -154,7 +153,7 @@ func mountsOfItsOwn(t *testing.T) bool {
 	return err == nil
 }
 
-// roads are the ways by which contents come in.
+// roads are the ways to submit contents.
 type roads struct {
 	t  *testing.T
 	p  *testkit.Process

@@ -23,8 +23,8 @@ import (
 
 const sensorsDoc = "../../docs/sensors.md"
 
-// capture is a file of packets, in libpcap's format: connections over Ethernet and IPv4, one after
-// the other.
+// capture is a packet capture in libpcap's format, with successive connections over Ethernet and
+// IPv4.
 type capture struct {
 	bytes.Buffer
 	packets uint32
@@ -101,7 +101,7 @@ func (c *capture) download(port uint16, path, header, body string) {
 	c.packet(server, client, ack, "")
 }
 
-// execute runs a program of others to its end.
+// execute runs a foreign program until it ends.
 func execute(t *testing.T, command ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
@@ -191,7 +191,7 @@ func TestRecipeSuricata(t *testing.T) {
 		t.Errorf("the document shows %v, the event has %v", shown.Metadata, js.Data.Metadata)
 	}
 
-	// The same file again is another job of the same contents. What was cut is withheld.
+	// The same file again is another job with the same contents. A truncated file is withheld.
 	execute(t, "touch", p.dir+"/var/spool/suricata/"+js.Data.Path)
 	cut := "MZ cut short"
 	sum := testkit.File{Body: []byte(cut)}.SHA256()
@@ -206,7 +206,7 @@ func TestRecipeSuricata(t *testing.T) {
 	}
 }
 
-// ourselves is a copy of this program that other users may run.
+// ourselves returns a copy of this program that other users may run.
 func ourselves(t *testing.T, p *place) string {
 	t.Helper()
 	from, err := exec.LookPath("backburn")
@@ -220,7 +220,8 @@ func ourselves(t *testing.T, p *place) string {
 	return to
 }
 
-// TestRecipeZeek makes what the script of the document makes: a description, then its file.
+// TestRecipeZeek creates the same files as the script in the document: a description, then its
+// file.
 func TestRecipeZeek(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -245,7 +246,7 @@ func TestRecipeZeek(t *testing.T) {
 		t.Errorf("left: %v %v", left, err)
 	}
 
-	// The name that the script gives a part, and the folders that both sides speak of.
+	// The temporary name that the script uses, and the folders that both sides use.
 	text := testkit.Snippet(t, sensorsDoc, "backburn.zeek")
 	for _, want := range []string{`const dir = "/var/spool/zeek/"`, `FileExtract::prefix = "/var/spool/zeek/tmp/"`, `name + ".json"`, `rename(part, dir + name)`, `$filename = `, `$metadata = `} {
 		if !strings.Contains(text, want) {

@@ -15,7 +15,7 @@ import (
 	"backburn/results"
 )
 
-// suspects are files of which the simulated WildFire, too, says what the service says.
+// suspects are files for which the simulation has the same verdicts as the service.
 func suspects() []testkit.File {
 	return []testkit.File{
 		{Name: "invoice.pdf", Body: []byte("%PDF-1.7\n% harmless\n"), Verdict: "benign"},
@@ -25,7 +25,7 @@ func suspects() []testkit.File {
 
 const simulatedPrefix = "backburn-simulated"
 
-// says runs a command, which ends with a code, and looks for texts in what it prints.
+// says runs a command, and checks its exit code and that its output contains the texts.
 func says(t *testing.T, s *testkit.Site, code int, texts []string, args ...string) {
 	t.Helper()
 	p := s.Start("backburn", args...)
@@ -39,7 +39,7 @@ func says(t *testing.T, s *testkit.Site, code int, texts []string, args ...strin
 	}
 }
 
-// What a simulation keeps of the reports on its malware is read like the real ones, and marked.
+// The reports that a simulation keeps are read like real ones, and are marked.
 func TestReportOfASimulation(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
@@ -65,8 +65,8 @@ func TestReportOfASimulation(t *testing.T) {
 	}
 }
 
-// A simulation touches nothing: not WildFire, not the files, no sink, and nothing that a real start in the same
-// folder afterwards would find.
+// A simulation has no effect on WildFire, the files or the sinks, nor on a later real run in the
+// same folder.
 func TestRealAfterSimulation(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
@@ -124,7 +124,7 @@ func TestRealAfterSimulation(t *testing.T) {
 	p.Stop()
 }
 
-// A simulated fleet and a real one do not mix on a server that both reach, whichever is first.
+// A simulated fleet and a real one cannot share a server's streams, whichever is first.
 func TestSimulationRefusesReal(t *testing.T) {
 	t.Parallel()
 	for name, simulated := range map[string]bool{"the real fleet is first": false, "the simulated fleet is first": true} {
@@ -162,8 +162,7 @@ func TestSimulationRefusesReal(t *testing.T) {
 	}
 }
 
-// A simulator keeps nothing. What the one before was sent, and has no verdict yet, is sent again, as often as
-// that happens.
+// A simulator stores nothing. After each restart, files without a verdict are uploaded again.
 func TestSimulationKilled(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)

@@ -12,7 +12,7 @@ import (
 	"backburn/internal/testkit"
 )
 
-// Under systemd it says when it is ready, that it lives, that it reloads, and when it ends.
+// Under systemd the process reports that it is ready, alive, reloading and stopping.
 func TestSystemdIsTold(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "notify") // the path of a socket must be short

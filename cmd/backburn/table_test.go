@@ -24,7 +24,7 @@ import (
 	"backburn/results"
 )
 
-// hostileNames want to be something else than a name.
+// hostileNames are names that try to imitate other output.
 var hostileNames = []string{
 	"esc\x1b[31mred\x1b[2J\x1b]0;title\a.exe",
 	"two\nMALWARE lines\r.exe",
@@ -42,8 +42,8 @@ var hostileNames = []string{
 
 var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// checkPaper fails unless text fits into a terminal of so many columns, and holds nothing that
-// talks to it but our own colors.
+// checkPaper fails if text is wider than the terminal, or contains control sequences other than our
+// colors.
 func checkPaper(t *testing.T, text string, width int) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -106,7 +106,7 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// What is malicious is to be seen without colors.
+// Malicious verdicts stand out without colors.
 func TestJudged(t *testing.T) {
 	t.Parallel()
 	for verdict, want := range map[string]string{"benign": "benign", "malware": "MALWARE", "phishing": "PHISHING", "c2": "C2", "grayware": "GRAYWARE", "unrecognised": "unrecognised"} {
@@ -147,7 +147,7 @@ func TestTally(t *testing.T) {
 	}
 }
 
-// badDay is a fleet in which everything is wrong, with names of an attacker wherever one may be.
+// badDay is a fleet in which everything is wrong, with an attacker's names wherever possible.
 func badDay() app.Status {
 	now := time.Now()
 	st := app.NewStatus()
@@ -232,7 +232,7 @@ func TestStatusOnATerminal(t *testing.T) {
 	}
 }
 
-// What is watched stays within the window: a line too many would scroll all of it.
+// --watch stays within the window, because an extra line would scroll it.
 func TestRefreshKeepsWithinTheWindow(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -329,7 +329,7 @@ func TestResultsOnATerminal(t *testing.T) {
 	}
 }
 
-// Every length of time is taken in days, too.
+// Every flag for a duration also accepts days.
 func TestEveryDurationTakesDays(t *testing.T) {
 	t.Parallel()
 	root := rootCommand(cli.Std{Env: func(string) (string, bool) { return "", false }})

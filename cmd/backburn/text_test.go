@@ -15,7 +15,7 @@ import (
 	"backburn/internal/cli"
 )
 
-// Names come from whoever sends malware: none may talk to the terminal.
+// Names come from attackers, so they must not control the terminal.
 func TestPrintable(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -106,7 +106,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// What is watched goes on through faults, and ends with its context.
+// --watch continues after errors, and ends with its context.
 func TestEvery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

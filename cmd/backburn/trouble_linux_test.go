@@ -10,8 +10,8 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// TestOneFileInTrouble has a file that cannot be claimed. Everything says so, the process stays
-// ready, and the other files get their verdicts.
+// TestOneFileInTrouble: one file cannot be claimed. All outputs report it, the process stays ready,
+// and the other files get their verdicts.
 func TestOneFileInTrouble(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)

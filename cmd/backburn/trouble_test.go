@@ -17,7 +17,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// taken is an address that somebody listens on until the test ends.
+// taken returns an address that is in use until the test ends.
 func taken(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -111,8 +111,8 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// What the service answers that is no answer costs no file: each comes to its end as soon as
-// the service does its work again.
+// Unusable answers of the service lose no file: each gets its verdict as soon as the service works
+// again.
 func TestWildFireInTrouble(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -131,7 +131,7 @@ func TestWildFireInTrouble(t *testing.T) {
 			[]wildfiretest.Rule{{Fault: wildfiretest.Fault{Style: wildfiretest.HTML200}}},
 			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpVerdicts, 200) >= 1 }, // then queries are paused
 		},
-		"HTML with 200 for uploads": { // which it has counted all the same
+		"HTML with 200 for uploads": { // but it has counted the uploads
 			[]wildfiretest.Rule{{Op: wildfire.OpSubmitFile, Fault: wildfiretest.Fault{Style: wildfiretest.HTML200}}},
 			func(s *testkit.Site) bool { return s.WildFire.CountStatus(wildfire.OpSubmitFile, 200) >= 1 }, // then uploads are paused
 		},
@@ -171,9 +171,9 @@ func TestWildFireInTrouble(t *testing.T) {
 	}
 }
 
-// A credential that is refused fails nothing: the process says so, is not ready, and goes on
-// when the credential is accepted again. The service is left alone for half a minute meanwhile,
-// so the cases run side by side whatever -parallel says.
+// With a refused credential no job fails: the process reports it, is not ready, and continues when
+// the credential is accepted again. It makes no calls for half a minute meanwhile, so the cases run
+// concurrently regardless of -parallel.
 func TestCredentialRefused(t *testing.T) {
 	t.Parallel()
 	const key = "a key that must not show"

@@ -17,7 +17,7 @@ import (
 
 var tutorialBlock = regexp.MustCompile("(?ms)^```(sh|text)\n(.*?)^```$")
 
-// The tutorial's commands, one after the other in one shell, show what it says they show.
+// The tutorial's commands, run in one shell, print the output that it shows.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
 	needs.Programs(t, "bash coreutils", "bash", "sha256sum")
@@ -26,7 +26,7 @@ func TestTutorial(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Its addresses are the defaults, which others use at the same time.
+	// The tutorial uses the default addresses, which other tests may be using.
 	dir := t.TempDir()
 	cfg := fmt.Sprintf("nats.url = %q\nhttp.listen = %q\n", "nats://127.0.0.1:"+testkit.FreePort(t), "127.0.0.1:"+testkit.FreePort(t))
 	if err := os.WriteFile(filepath.Join(dir, "backburn.toml"), []byte(cfg), 0o600); err != nil {

@@ -9,7 +9,7 @@ import (
 	"backburn/internal/testkit"
 )
 
-// Whoever stops using a folder gets back what was claimed, where it was, and the rest on demand.
+// unclaim returns claimed files to their original places and, with --kept, judged files too.
 func TestUnclaim(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t)
@@ -64,7 +64,7 @@ func TestUnclaim(t *testing.T) {
 		t.Error("what was judged moved, or what was claimed did not")
 	}
 
-	run(2, "--kept") // nobody is there to be asked
+	run(2, "--kept") // standard input is not a terminal
 	run(0, "--kept", "--yes", folder)
 	if _, err := os.Stat(filepath.Join(folder, "malware.exe")); err != nil {
 		t.Error(err)

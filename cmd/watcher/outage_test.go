@@ -16,8 +16,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// The server goes away in the middle of everything, and comes back. The processes stay, say
-// so, and go on by themselves.
+// The server disappears while work is in progress, and returns. The processes keep running, report
+// it, and continue by themselves.
 func TestNATSVanishes(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
@@ -55,8 +55,8 @@ func TestNATSVanishes(t *testing.T) {
 	watcher.Stop()
 }
 
-// Without a server at the end the processes are no less willing to end, even in the middle of
-// uploads that they cannot record any more. What they did counts when they are back.
+// Without a server the processes still stop when asked, even during uploads that they can no longer
+// record. After a restart the finished uploads count.
 func TestStopWithoutNATS(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()

@@ -12,9 +12,9 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Three workers, two watchers of one folder and the NATS server between them are killed again and
-// again while files come in. No file is lost, none is told twice, and none is uploaded twice:
-// a worker that died while it uploaded is followed by one that asks WildFire first.
+// Three workers, two watchers of one folder and their NATS server are killed repeatedly while files
+// arrive. No file is lost, gets two events, or is uploaded twice: after a worker died during an
+// upload, the next worker asks WildFire first.
 func TestFleetInAStormOfKills(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewSite(t, wildfiretest.WithDelay(100*time.Millisecond))

@@ -14,9 +14,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// Three workers share what a watcher submits, through a server that belongs to none of them.
-// One is killed while it uploads: the others take its work over. So is the watcher, which is
-// started again.
+// Three workers share a watcher's jobs through a separate server. One worker is killed during an
+// upload, and the others take over its jobs. The watcher is killed too, and restarted.
 func TestFleetWithSomeKilled(t *testing.T) {
 	t.Parallel()
 	ns := testkit.StartNATS(t, &server.Options{})
@@ -45,7 +44,7 @@ func TestFleetWithSomeKilled(t *testing.T) {
 	watcher.Stop()
 }
 
-// Contents travel through JetStream where workers do not share the watcher's file system.
+// Contents are sent through JetStream if workers cannot access the watcher's file system.
 func TestContentsTravel(t *testing.T) {
 	t.Parallel()
 	ns := testkit.StartNATS(t, &server.Options{})
@@ -53,7 +52,7 @@ func TestContentsTravel(t *testing.T) {
 	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "watch.transfer": "object"})
 	watcher := s.Start("watcher")
 	watcher.Logged("ready")
-	// The worker knows of no folder at all.
+	// The worker has no folder at all.
 	s.Configure(testkit.Settings{"nats.url": ns.ClientURL(), "nats.embedded.enabled": false, "watch.path": s.Path("elsewhere")})
 	worker := s.Start("worker")
 	files := testkit.Mixed(60, rand.New(rand.NewPCG(2, 2)))

@@ -17,11 +17,12 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// toml is a value of the configuration as it is written there.
+// toml is a configuration value in TOML syntax.
 type toml string
 
-// Whenever the leader of two workers is killed, each report is fetched once and told once. The one
-// document that a killed leader had received and not kept yet is fetched again by the next.
+// Although the leader of two workers is killed repeatedly, each report is fetched once and
+// published once. Only a document that a killed leader had received but not stored is fetched
+// again.
 func TestReportsOutliveTheirLeaders(t *testing.T) {
 	t.Parallel()
 	const (
@@ -29,7 +30,7 @@ func TestReportsOutliveTheirLeaders(t *testing.T) {
 		kills   = 5
 	)
 	s := testkit.NewSite(t)
-	slow := wildfiretest.Fault{Latency: 20 * time.Millisecond} // so that kills meet fetches
+	slow := wildfiretest.Fault{Latency: 20 * time.Millisecond} // so that kills happen during fetches
 	s.WildFire.Inject(wildfiretest.Rule{Op: wildfire.OpReport, Fault: slow})
 	ns := testkit.StartNATS(t, &server.Options{})
 	s.Configure(testkit.Settings{
@@ -83,7 +84,7 @@ func TestReportsOutliveTheirLeaders(t *testing.T) {
 	}
 }
 
-// fetched counts the reports that WildFire has given out, by sample.
+// fetched counts the reports that WildFire returned, by sample.
 func fetched(s *testkit.Site) map[string]int {
 	counts := map[string]int{}
 	for _, c := range s.WildFire.Calls() {

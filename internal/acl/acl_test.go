@@ -177,7 +177,7 @@ func newSite(t *testing.T, make mode) *site {
 	return st
 }
 
-// client is a connection of a role, and what the server forbade it.
+// client is a connection of a role, with the server's permission errors.
 type client struct {
 	t    *testing.T
 	user string
@@ -219,7 +219,7 @@ func (st *site) as(user string) *client {
 	return c
 }
 
-// unhindered fails where the server forbade anything so far.
+// unhindered fails if the server has denied anything so far.
 func (c *client) unhindered() {
 	c.t.Helper()
 	if err := c.nc.FlushTimeout(10 * time.Second); err != nil {
@@ -232,8 +232,8 @@ func (c *client) unhindered() {
 	}
 }
 
-// refused publishes, and reports whether the server forbade it: errors come before the
-// answer to a ping that was sent later.
+// refused publishes, and reports whether the server denied it. An error arrives before the answer
+// to a later ping.
 func (c *client) refused(subject string) bool {
 	c.t.Helper()
 	if err := c.nc.Publish(subject, nil); err != nil {
@@ -242,7 +242,7 @@ func (c *client) refused(subject string) bool {
 	if err := c.nc.FlushTimeout(10 * time.Second); err != nil {
 		c.t.Fatal(err)
 	}
-	err := c.nc.LastError() // of all, the last
+	err := c.nc.LastError() // the last error of the connection
 	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`)
 }
 
@@ -258,7 +258,7 @@ func (c *client) attach() *queue.Queue {
 	return q
 }
 
-// makeDurable makes a consumer of events, as docs/events.md has an operator do it.
+// makeDurable creates a consumer of events, as docs/events.md tells operators to.
 func (c *client) makeDurable(ctx context.Context, name string) {
 	c.t.Helper()
 	_, err := c.js.CreateConsumer(ctx, "BACKBURN_RESULTS", jetstream.ConsumerConfig{
@@ -338,8 +338,8 @@ func contents(s string) (int64, func() (io.ReadCloser, error)) {
 	return int64(len(s)), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
 }
 
-// Each role does its whole work with what it may do, and is not hindered once.
-// rechecks asks WildFire again, as the operator's command does.
+// rechecks asks WildFire again, as the operator's command does. Each role can do all its work with
+// its permissions.
 func (c *client) rechecks(ctx context.Context, q *queue.Queue) {
 	c.t.Helper()
 	ask := poller.NewClient(q, fleet.NewPauses(q.Control(), time.Now, time.Second), topology().Lease)
@@ -378,7 +378,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 		t.Fatal(err)
 	}
 	size, open = contents("MZ" + strings.Repeat("large", 1<<19)) // 2.5 MB: more than one message takes
-	for range 2 {                                                // the second time is a repeat, whose contents go again
+	for range 2 {                                                // the second is a repeat, whose contents are sent again
 		if _, err := in.Submit(ctx, job("large", "mail", "large.exe"), queue.FromFile(size, open)); err != nil {
 			t.Fatal(err)
 		}
@@ -523,7 +523,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 	if _, err := dq.Await(ctx, job("api", "proxy", "").Ref()); err != nil {
 		t.Errorf("api: %v", err)
 	}
-	for range 2 { // the second time it is looked up what the id stands for
+	for range 2 { // the second time the ID is looked up
 		if _, err := dq.Once().Submit(ctx, job("keyed", "proxy", "k.exe"), queue.FromReader(strings.NewReader("MZ keyed"), 100)); err != nil {
 			t.Fatal(err)
 		}
@@ -538,7 +538,8 @@ func everyRoleWorks(t *testing.T, st *site) {
 	}
 }
 
-// A watcher that is there first waits for a worker to make the queue, which it may not do itself.
+// A watcher that starts first waits for a worker to create the queue, because it may not do so
+// itself.
 func TestWatcherWaitsForTheQueue(t *testing.T) {
 	st := newSite(t, configured)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
@@ -549,7 +550,7 @@ func TestWatcherWaitsForTheQueue(t *testing.T) {
 		_, err := queue.AttachOrOpen(ctx, watcher.nc, topology())
 		attached <- err
 	}()
-	for { // it has tried to make it
+	for { // it has tried to create it
 		if err := watcher.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
 			break
 		}
@@ -565,7 +566,7 @@ func TestWatcherWaitsForTheQueue(t *testing.T) {
 	}
 }
 
-// What a role has no business with is forbidden to it.
+// Each role is denied everything else.
 func TestRolesCanDoNothingElse(t *testing.T) {
 	st := newSite(t, configured)
 	st.work()
@@ -637,10 +638,10 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 	}
 }
 
-// The server delivers to whatever subject a pull request names as its reply, whoever asks. This
-// pins down what a consumer can do by that, as docs/security.md has it: an event in JOBS lies
-// under its own subject, which no lane reads, so it becomes no job; and the server's own
-// requests are not made that way.
+// The server delivers to any reply subject of a pull request. This test shows what a consumer can
+// do with that, as described in docs/security.md: an event that lands in JOBS keeps its own
+// subject, which no lane reads, so it does not become a job; and requests to the server cannot be
+// made this way.
 func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 	st := newSite(t, configured)
 	worker := st.work()
@@ -681,13 +682,13 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := streams(t, ctx, worker)
-	// An event (two are there), and then the status without a body that tells of none.
+	// Two events, and then the empty status message that there are no more.
 	for _, reply := range []string{"$JS.API.STREAM.PURGE.BACKBURN_RESULTS", "$JS.API.STREAM.DELETE.BACKBURN_RESULTS", "$JS.API.STREAM.DELETE.BACKBURN_JOBS", "$JS.API.STREAM.DELETE.BACKBURN_JOBS"} {
 		if err := c.nc.PublishRequest("backburn.api.CONSUMER.MSG.NEXT.BACKBURN_RESULTS.siem", reply, []byte(`{"batch":1,"no_wait":true}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := cons.Info(ctx); err != nil { // an answer that comes after those
+	if _, err := cons.Info(ctx); err != nil { // a request whose answer arrives after those
 		t.Fatal(err)
 	}
 	if after := streams(t, ctx, worker); after != before {
@@ -699,11 +700,11 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 		t.Fatal(err)
 	}
 	submit("third")
-	final("third") // neither refused nor taken for a job
+	final("third") // neither refused nor mistaken for a job
 }
 
-// A consumer that may make its own durable would say where the server delivers to: with a
-// heartbeat, the empty status message that deletes a stream. So it may not.
+// A consumer that could create its own durable would choose where the server delivers, including
+// heartbeats: an empty status message can delete a stream. So it is denied.
 func TestAConsumerCannotAimDeliveries(t *testing.T) {
 	st := newSite(t, configured)
 	worker := st.work()
@@ -777,7 +778,7 @@ func TestCredentialsFitIntoALine(t *testing.T) {
 	}
 }
 
-// streams says what the streams hold that nobody may harm.
+// streams returns the state of the streams that no role may harm.
 func streams(t *testing.T, ctx context.Context, c *client) string {
 	t.Helper()
 	out := ""

@@ -25,7 +25,7 @@ func tree(t *testing.T) string {
 		}
 	}
 	if runtime.GOOS == "windows" {
-		return root // links need a privilege here
+		return root // links need a privilege on this system
 	}
 	for name, target := range map[string]string{
 		"to-q": "q", "to-in": "./to-q/in", "to-file": filepath.Join(root, "q/file"), "to-new": "q/new",

@@ -14,10 +14,10 @@ import (
 	"backburn/internal/testkit/needs"
 )
 
-// inNamespace is set in the process that may mount: the test itself, run again.
+// inNamespace is set in the child process that may mount, which is the test itself.
 const inNamespace = "BACKBURN_TEST_MOUNTS"
 
-// mounted is what that process says once it may.
+// mounted is printed by that process once it may mount.
 const mounted = "may mount here"
 
 func TestRelationThroughMounts(t *testing.T) {

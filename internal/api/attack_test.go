@@ -12,8 +12,8 @@ import (
 	"backburn/internal/testkit"
 )
 
-// Who sends half a body is answered without the other half, and the connection is closed: nothing
-// is held for him.
+// A client that sends half a body gets an answer, and the connection is closed: no resources stay
+// allocated.
 func TestHalfSentBodies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -46,7 +46,8 @@ func TestHalfSentBodies(t *testing.T) {
 				t.Errorf("got %q (%v), want%s", line, err, tc.want)
 			}
 
-			// A body that is awaited holds its connection until the listener's deadline.
+			// While the server waits for a body, the connection stays open until the listener's
+			// deadline.
 			_ = uploading.SetReadDeadline(time.Now().Add(time.Millisecond))
 			if _, err := uploading.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("it was held as long as a body that is awaited, which ended with %v", err)

@@ -39,13 +39,13 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	token = "correct-horse-battery"   // speaks for proxy, and may say urgent
-	plain = "incorrect-horse-battery" // speaks for mail, and may not
-	slow  = "patient-horse-battery"   // speaks for scan, once in a long time
+	token = "correct-horse-battery"   // for the source proxy, may use urgent
+	plain = "incorrect-horse-battery" // for the source mail, may not use urgent
+	slow  = "patient-horse-battery"   // for the source scan, with a very low rate
 	limit = 3_000_000
 )
 
-// site is an API before a real queue.
+// site is an API with a real queue.
 type site struct {
 	t      testing.TB
 	nats   *server.Server
@@ -55,7 +55,7 @@ type site struct {
 	url    string
 	file   string // with the token
 	client *http.Client
-	stop   func() // the server, and waits for it
+	stop   func() // stops the server and waits for it
 }
 
 func newSite(t testing.TB, change ...func(*site)) *site {
@@ -168,7 +168,7 @@ func (s *site) work() {
 	})
 }
 
-// reply is an answer that was read.
+// reply is an answer with its body.
 type reply struct {
 	status int
 	header http.Header
@@ -196,7 +196,7 @@ func (s *site) do(method, path string, body io.Reader, header ...string) reply {
 	}
 	sized := reflect.TypeOf(body) == reflect.TypeFor[*strings.Reader]()
 
-	// Who goes on sending a body that was refused may meet the end of the connection before the
+	// A client that continues to send a refused body may see the end of the connection before the
 	// answer.
 	for try := 1; ; try++ {
 		switch {
@@ -260,7 +260,7 @@ func document() map[string]any {
 	return doc
 }
 
-// at goes down into a document, through references in it.
+// at returns a value in a document by its path, following references.
 func at(doc any, path ...string) any {
 	for _, p := range path {
 		m, _ := doc.(map[string]any)
@@ -274,8 +274,8 @@ func at(doc any, path ...string) any {
 	return doc
 }
 
-// conforms checks an answer against the document: the operation has that status, with that type,
-// and the body is as its schema says.
+// conforms checks an answer against the document: the operation has that status and type, and the
+// body matches its schema.
 func (s *site) conforms(path, method string, r reply) {
 	s.t.Helper()
 	path, _, _ = strings.Cut(path, "?")
@@ -284,7 +284,7 @@ func (s *site) conforms(path, method string, r reply) {
 			path = template
 		}
 	}
-	name := "Problem" // addresses that the document does not have
+	name := "Problem" // paths that the document does not have
 	mediaType := "application/problem+json"
 	if at(any(answers), "paths", path, strings.ToLower(method)) != nil {
 		content, _ := at(any(answers), "paths", path, strings.ToLower(method), "responses", itoa(r.status), "content").(map[string]any)

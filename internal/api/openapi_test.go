@@ -17,8 +17,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// documented lists what the document has: "POST /v1/submit 202", and the parameters of each
-// operation: "POST /v1/submit wait".
+// documented lists the answers in the document, such as "POST /v1/submit 202", and the parameters
+// of each operation, such as "POST /v1/submit wait".
 func documented() (answered, parameters map[string]bool) {
 	answered, parameters = map[string]bool{}, map[string]bool{}
 	paths, _ := at(any(answers), "paths").(map[string]any)
@@ -39,7 +39,7 @@ func documented() (answered, parameters map[string]bool) {
 	return answered, parameters
 }
 
-// template is the path of the document that a request is of.
+// template returns the path in the document that matches a request.
 func template(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	for prefix, template := range map[string]string{"/v1/jobs/": "/v1/jobs/{id}", "/v1/verdicts/": "/v1/verdicts/{sha256}"} {
@@ -51,8 +51,8 @@ func template(path string) string {
 	return path
 }
 
-// Every request that the document has is made, with every parameter, and every answer that it
-// has is got. What an answer looks like is checked with each (conforms).
+// The test makes every documented request, with every parameter, and gets every documented answer.
+// It checks the form of each answer (conforms).
 func TestTheDocumentIsTrue(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -132,7 +132,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	try(s, 503, "GET", "/v1/jobs/one", "")
 	try(s, 503, "GET", "/v1/verdicts/"+sum("MZ"), "")
 	try(s, 503, "GET", "/v1/events", "")
-	// Sizes are judged first.
+	// Sizes are checked first.
 	try(s, 413, "POST", submit, strings.Repeat("x", limit+1))
 
 	for _, missing := range []map[string]bool{answered, parameters} {
@@ -142,7 +142,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 	}
 }
 
-// openStream asks for events, and reads the header alone.
+// openStream requests events and reads only the header.
 func (s *site) openStream(header ...string) reply {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
@@ -167,7 +167,7 @@ func (s *site) openStream(header ...string) reply {
 	return reply{status: res.StatusCode, header: res.Header}
 }
 
-// A server that forbids what the API needs does not answer. The client gets one all the same.
+// A server that denies the API's requests does not answer them. The client gets an answer anyway.
 func TestForbiddenByNATS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(s *site) {
@@ -201,7 +201,7 @@ func TestForbiddenByNATS(t *testing.T) {
 	all.Wait()
 }
 
-// A queue without room takes nothing, and the client is told when to come again.
+// A full queue accepts nothing, and the client is told when to retry.
 func TestFullQueue(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

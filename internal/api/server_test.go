@@ -83,8 +83,8 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 		t.Errorf("%s", r.body)
 	}
 
-	// The same key: the same contents do nothing more, others are refused as long as the first are
-	// there.
+	// With the same key, the same contents have no further effect, and others are refused while the
+	// first job is stored.
 	large := strings.Repeat("x", 2_000_000)
 	for _, tc := range []struct {
 		body string
@@ -95,13 +95,13 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 		}
 	}
 	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
-	// The repeat is submitted again, in case the first try broke off; a worker drops it.
+	// The repeat is published again, in case the first attempt failed; a worker drops it.
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 4 {
 		t.Errorf("%d jobs, want 4: %v", st.Lanes[pipeline.Normal].Waiting, err)
 	}
 }
 
-// A link has no contents to send, and goes the way of a file otherwise.
+// A link has no contents to send, and is otherwise processed like a file.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -128,7 +128,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// A client's trace goes on with the job.
+// The job continues the client's trace.
 func TestTraceparent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -152,8 +152,7 @@ func TestTraceparent(t *testing.T) {
 	}
 }
 
-// A key that stands for something else is no acceptance: nothing of what came under it is looked
-// at.
+// A key that was used for other contents is refused, and the new contents are not processed.
 func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -177,7 +176,7 @@ func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 	accepted("the same again, in the queue", submit("mine", "one", ""))
 	refused("other contents, in the queue", submit("mine", "two", ""))
 
-	// What another gateway submitted under a key is not for this API to show.
+	// The API does not show a job that another gateway submitted under the same key.
 	theirs := pipeline.Job{ID: "theirs", Source: "mail", Priority: pipeline.Normal, Filename: "secret.doc"}
 	_, err := s.q.Publisher().Submit(t.Context(), theirs, queue.FromReader(strings.NewReader("one"), 3))
 	if err != nil {
@@ -197,7 +196,7 @@ func TestAKeyStandsForWhatCameFirst(t *testing.T) {
 	}
 }
 
-// A body that breaks off is nothing that was submitted.
+// A truncated body is not submitted.
 func TestABodyThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -254,7 +253,7 @@ func TestTokenIsRenewedInPlace(t *testing.T) {
 	until(503, "Bearer another-horse-battery")
 }
 
-// Jobs of other sources are nobody's business here.
+// Jobs of other sources are not shown.
 func TestOtherSourcesAreNotShown(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -322,12 +321,12 @@ func TestEventsAreStreamed(t *testing.T) {
 	id := next(lines, "one")
 	first.Body.Close()
 	s.do("POST", "/v1/submit?filename=a.exe&wait=60s", strings.NewReader("MZ two"), "Idempotency-Key", "two")
-	second := open(id) // what came while nobody listened
+	second := open(id) // the event that was published while the client was disconnected
 	defer second.Body.Close()
 	next(bufio.NewScanner(second.Body), "two")
 }
 
-// A stream that is open, and a client that waits, do not keep the server.
+// An open stream and a waiting client do not prevent the server from stopping.
 func TestRunEndsInGoodOrder(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

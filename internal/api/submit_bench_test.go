@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The API against a bare handler that writes bodies to the same object store, by turns; the
-// ratio is what the API keeps of its speed.
+// Compares the API with a minimal handler that writes bodies to the same object store, alternately.
+// The ratio is the API's speed relative to the handler's.
 func BenchmarkSubmit(b *testing.B) {
 	s := newSite(b)
 	store, err := s.q.JetStream().CreateObjectStore(b.Context(), jetstream.ObjectStoreConfig{Bucket: "bare"})

@@ -54,7 +54,7 @@ func wrongRequests() map[string]wrong {
 	}
 
 	return map[string]wrong{
-		// Who asks.
+		// Authentication.
 		"no token":              {"POST", submit, "", []string{"Authorization", ""}, 401, "unauthorized"},
 		"wrong token":           {"GET", "/v1/events", "", []string{"Authorization", "Bearer wrong"}, 401, "unauthorized"},
 		"other scheme":          {"GET", "/v1/jobs/x", "", []string{"Authorization", "Basic " + token}, 401, "unauthorized"},
@@ -150,7 +150,7 @@ func wrongRequests() map[string]wrong {
 		"far too many, form":    multi(form(aFile, exact+exact), 413, "too-large"),
 		"too many, and no NATS": {"POST", submit, exact + "x", nil, 413, "too-large"},
 
-		// Elsewhere.
+		// Other paths.
 		"no hash":             get("/v1/verdicts/XYZ", 400, "invalid-request"),
 		"capital hash":        get("/v1/verdicts/"+strings.ToUpper(sum("a")), 400, "invalid-request"),
 		"short hash":          get("/v1/verdicts/"+sum("a")[:63], 400, "invalid-request"),
@@ -175,7 +175,7 @@ func wrongRequests() map[string]wrong {
 	}
 }
 
-// Every wrong request gets its status and a problem document, and nothing of it is submitted.
+// Every invalid request gets its status and a problem document, and nothing is submitted.
 func TestWrongRequests(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -223,7 +223,7 @@ func TestWrongRequests(t *testing.T) {
 	}
 }
 
-// A file is what it is, whatever its Content-Type says, unless that is a multipart's.
+// The body is the file, whatever its Content-Type, except for multipart types.
 func TestBodiesThatAreTheFile(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -244,7 +244,7 @@ func TestBodiesThatAreTheFile(t *testing.T) {
 	}
 }
 
-// A token that is too short to be a secret is none.
+// A token that is too short is refused.
 func TestShortTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// waiter says "ready", waits for a signal, and says "ending". Its first argument says how
-// it goes on then: "well", with an error of its own ("badly"), or not at all ("never").
+// waiter prints "ready", waits for a signal, and prints "ending". Its first argument decides how it
+// ends: "well", with an error ("badly"), or not at all ("never").
 func waiter(out io.Writer) *cobra.Command {
 	return &cobra.Command{Use: "waiter", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		fmt.Fprintln(out, "ready")
@@ -71,7 +71,7 @@ func TestSignals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills what would hang for ever
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills a process that hangs
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "waiter", tc.way)
 			var stderr bytes.Buffer
@@ -123,7 +123,7 @@ func TestExitCodes(t *testing.T) {
 		"said by the error": {fmt.Errorf("start: %w", cli.Exit(cli.Unreachable, errors.New("port in use"))), 4, "tool: start: port in use\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Not parallel: Run owns the signals of the process.
+			// Not parallel, because Run handles the signals of the process.
 			var out, err bytes.Buffer
 			root := &cobra.Command{Use: "tool", RunE: func(*cobra.Command, []string) error { return tc.err }}
 			code := cli.Run(t.Context(), root, cli.Std{Args: []string{}, Out: &out, Err: &err})

@@ -11,7 +11,7 @@ import (
 	"backburn/internal/cli"
 )
 
-// terminal is a pseudo-terminal of so many columns and lines.
+// terminal returns a pseudo-terminal of the given size.
 func terminal(t *testing.T, columns, lines uint16) *os.File {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -39,7 +39,7 @@ func terminal(t *testing.T, columns, lines uint16) *os.File {
 	return theirs
 }
 
-// Colors are for terminals, unless somebody says otherwise.
+// Only terminals get colors, unless the flag or the environment say otherwise.
 func TestScreen(t *testing.T) {
 	t.Parallel()
 	pipe, err := os.Create(t.TempDir() + "/out")

@@ -13,8 +13,8 @@ import (
 // public are the packages that other modules import.
 var public = []string{"auth", "gateway", "results", "wildfire"}
 
-// Every public package says what it guarantees and how stable it is, shows how it is used, and
-// documents what it exports.
+// Every public package documents its guarantees, its stability and all exported names, and has a
+// runnable example.
 func TestPublicPackages(t *testing.T) {
 	t.Parallel()
 	for _, name := range public {

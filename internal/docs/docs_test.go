@@ -16,7 +16,7 @@ var (
 	dropped = regexp.MustCompile("[^a-z0-9 _-]")
 )
 
-// anchors are the targets that a page's headings make.
+// anchors returns the anchors of a page's headings.
 func anchors(page string) map[string]bool {
 	found := map[string]bool{}
 	for _, m := range heading.FindAllStringSubmatch(page, -1) {
@@ -26,7 +26,7 @@ func anchors(page string) map[string]bool {
 	return found
 }
 
-// Every link within the repository leads somewhere, and the index names every page.
+// Every link within the repository has a target, and the index lists every page.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -66,7 +66,7 @@ func TestLinks(t *testing.T) {
 	for _, page := range pages {
 		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
 			target, anchor, _ := strings.Cut(m[1], "#")
-			if strings.Contains(target, ":") { // elsewhere
+			if strings.Contains(target, ":") { // another site
 				continue
 			}
 			file := page
@@ -89,7 +89,7 @@ func TestReadmeIsShort(t *testing.T) {
 	t.Parallel()
 	page := read(t, filepath.Join("..", "..", "README.md"))
 	if n := strings.Count(page, "\n"); n > 50 {
-		t.Errorf("README.md has %d lines: move what is not for the first minute to docs", n)
+		t.Errorf("README.md has %d lines: move details to docs", n)
 	}
 	for _, command := range []string{"go run ./cmd/backburn demo", "go run ./cmd/backburn run --simulate", "go test ./..."} {
 		if !strings.Contains(page, command) {
@@ -100,7 +100,7 @@ func TestReadmeIsShort(t *testing.T) {
 
 var tomlBlock = regexp.MustCompile("(?ms)^```toml\n(.*?)^```$")
 
-// Every example of a configuration in the documents has keys and values that are understood.
+// Every configuration example in the documents has valid keys and values.
 func TestExamplesOfConfiguration(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
@@ -129,7 +129,7 @@ func TestExamplesOfConfiguration(t *testing.T) {
 	}
 }
 
-// The configurations that are shipped are understood as they are.
+// The shipped configurations are valid.
 func TestShippedConfigurations(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")

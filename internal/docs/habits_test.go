@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Every Go module of the tree is kept current.
+// Automatic updates cover every Go module of the repository.
 func TestEveryModuleIsKeptCurrent(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../.github/dependabot.yml")
@@ -43,7 +43,7 @@ func TestEveryModuleIsKeptCurrent(t *testing.T) {
 	}
 }
 
-// The newest section of the changelog is the chart's version, so that a release has one number.
+// The newest section of the changelog and the chart have the same version.
 func TestOneVersion(t *testing.T) {
 	t.Parallel()
 	changelog, err := os.ReadFile("../../CHANGELOG.md")

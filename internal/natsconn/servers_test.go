@@ -207,7 +207,7 @@ func TestSecretInTheClearIsWarnedOf(t *testing.T) {
 	secret := file(t, "s3cret-value", 0o600)
 	for name, tc := range map[string]struct {
 		cfg  config.NATS
-		want string // the key that is warned of
+		want string // the key in the warning
 	}{
 		"token":             {config.NATS{URL: "nats://192.0.2.1:1", TokenFile: secret}, "nats.token_file"},
 		"password":          {config.NATS{URL: "nats://192.0.2.1:1", User: "u", PasswordFile: secret}, "nats.password_file"},

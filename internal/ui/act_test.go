@@ -44,7 +44,7 @@ func (s *site) withLogin() (file string) {
 	return file
 }
 
-// post is a request to act as the page makes it, by alice.
+// post makes an action request as alice, like the page.
 func post(t *testing.T, url, action, body string, change func(*http.Request)) (status int, said map[string]string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"api/act/"+action, strings.NewReader(body))
@@ -67,7 +67,7 @@ func post(t *testing.T, url, action, body string, change func(*http.Request)) (s
 	return res.StatusCode, said
 }
 
-// eventually asks the node until something is so.
+// eventually polls the node's status until a condition holds.
 func eventually(t *testing.T, n *app.Node, what string, ok func(app.Status) bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
@@ -81,7 +81,7 @@ func eventually(t *testing.T, n *app.Node, what string, ok func(app.Status) bool
 	}
 }
 
-// Whoever is not logged in, or is a page of another site, can do nothing.
+// Without a login, or from another site, no action is possible.
 func TestStrangersCannotAct(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -147,7 +147,7 @@ func TestStrangersCannotAct(t *testing.T) {
 		t.Errorf("the refused action is not logged:\n%s", said)
 	}
 
-	// Without users there are no actions, whatever a request calls itself.
+	// Without users there are no actions, whatever credentials a request has.
 	check(t, os.WriteFile(file, nil, 0o600))
 	if got, _ := post(t, url, "pause", `{"for":"4h"}`, nil); got != 404 {
 		t.Errorf("without users: %d", got)
@@ -164,7 +164,7 @@ func body(text string) func(*http.Request) {
 	}
 }
 
-// ask is the answer to a GET of alice.
+// ask returns the answer to a GET request by alice.
 func ask(t *testing.T, url string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -179,8 +179,8 @@ func ask(t *testing.T, url string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// Who has logged in pauses and resumes uploads, asks WildFire again and retries a dead letter with the
-// mouse, and each is recorded with his name.
+// A logged-in user pauses and resumes uploads, asks WildFire again and retries a dead letter with
+// the mouse. Each action is recorded with the user's name.
 func TestUsersAct(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -201,7 +201,7 @@ func TestUsersAct(t *testing.T) {
 	}), chromedp.Navigate(url))
 	until(t, ctx, `document.querySelector("#who").innerText === "logged in as alice"`)
 
-	// Pause: nothing leaves, and everybody sees who wanted that.
+	// Pause: nothing is uploaded, and the page shows who paused.
 	press := func(selector string) { do(t, ctx, chromedp.Click(chromedp.CSS(selector))) }
 	until(t, ctx, `document.querySelector("#pause").innerText === "Pause uploads…" && !document.querySelector("#pause").hidden`)
 	press("#pause")
@@ -247,7 +247,7 @@ func TestUsersAct(t *testing.T) {
 	until(t, ctx, `/^Submitted again as job .*~1\.$/.test(document.querySelector("#act-said").innerText)`)
 	press("#act-close")
 	press("#close")
-	// Who is at a file keeps the list as it is.
+	// The list does not move while the user is at a file.
 	until(t, ctx, `(document.activeElement.blur(), document.querySelectorAll("#events li[data-level=warn]").length === 2)`)
 	eventually(t, n, "one letter takes the place of the other", func(st app.Status) bool { return st.Dead["unsupported_type"] == 1 })
 	for letter, err := range n.Queue().DeadLetters(t.Context(), queue.DeadFilter{}) {
@@ -257,7 +257,7 @@ func TestUsersAct(t *testing.T) {
 		}
 	}
 
-	// A link's verdict, too, is asked for again.
+	// The verdict of a link is also requested again.
 	const link = "https://example.com/login?a=1&b=<2>"
 	s.wildfire.Know(wildfiretest.Known{URL: link, Verdict: wildfire.Benign})
 	_, err = n.Queue().Publisher().Submit(t.Context(), pipeline.Job{
@@ -306,7 +306,7 @@ func TestUsersAct(t *testing.T) {
 	}
 }
 
-// wantAudits checks the audit events of what alice did: who, what, when, and what came of it.
+// wantAudits checks the audit events of alice's actions.
 func wantAudits(t *testing.T, n *app.Node, sum, link string) {
 	t.Helper()
 	var got []results.Audit
@@ -346,7 +346,7 @@ func wantAudits(t *testing.T, n *app.Node, sum, link string) {
 	}
 }
 
-// Without a login the page offers nothing to press.
+// Without a login the page shows no buttons.
 func TestNobodyActsWithoutALogin(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -26,7 +26,7 @@ import (
 	"backburn/results"
 )
 
-// axe is the text of axe-core, which looks for what keeps people from using a page.
+// axe returns the source of axe-core, which finds accessibility problems.
 var axe = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "backburn-axe-")
 	if err != nil {
@@ -42,7 +42,7 @@ var axe = sync.OnceValues(func() (string, error) {
 	return string(text), err
 })
 
-// needAxe gives the page axe.
+// needAxe returns axe-core, or skips the test.
 func needAxe(t *testing.T) string {
 	t.Helper()
 	text, err := axe()
@@ -53,12 +53,12 @@ func needAxe(t *testing.T) string {
 	return text
 }
 
-// findings is what axe finds that is serious or critical on the page as it is.
+// findings returns axe's serious and critical findings on the current page.
 const findings = `axe.run(document, { resultTypes: ["violations"] }).then(r => r.violations
   .filter(v => v.impact === "serious" || v.impact === "critical")
   .map(v => v.impact + ": " + v.id + ": " + v.help + ": " + v.nodes.map(n => n.target.join(" ") + " (" + n.failureSummary + ")").join("; ")))`
 
-// media makes the browser one of a person who wants it so.
+// media sets media features of the browser, such as a user's preferences.
 func media(features ...string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		var params emulation.SetEmulatedMediaParams
@@ -71,7 +71,7 @@ func media(features ...string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// calm is a fleet of which nobody has anything to do.
+// calm is a fleet without problems.
 func calm() app.Status {
 	now := time.Now().UTC().Truncate(time.Second)
 	st := app.NewStatus()
@@ -89,13 +89,13 @@ func calm() app.Status {
 	return st
 }
 
-// nobody does nothing, for a page with buttons that nobody presses.
+// nobody has actions that are never called, for a page that only shows the buttons.
 type nobody struct{ ui.Acts }
 
 func alice(*http.Request) string { return "alice" }
 
-// hostileNames are names of files that somebody chose who wants to be seen as something else, to
-// run a script, or to break the page.
+// hostileNames are file names that try to imitate something else, run a script, or break the
+// layout.
 func hostileNames() []string {
 	names := []string{
 		hostile, `"><script>window.pwned=1</script>`, `javascript:window.pwned=1`, `' onmouseover='window.pwned=1`, "</title><svg onload=window.pwned=1>",
@@ -112,7 +112,7 @@ func hostileNames() []string {
 	return names
 }
 
-// named is a past of files with these names.
+// named returns a history of files with these names.
 func named(names []string) *past {
 	p := newPast()
 	for i, n := range names {
@@ -144,7 +144,7 @@ func TestPageIsForEverybody(t *testing.T) {
 		name  string
 		state app.Status
 		past  *past
-		at    string // of the address
+		at    string // fragment of the URL
 		ready string
 	}{
 		{"empty", calm(), newPast(), "", `document.querySelector("#attention").dataset.level === "good" && !document.querySelector("#no-events").hidden`},
@@ -174,7 +174,7 @@ func TestPageIsForEverybody(t *testing.T) {
 	looks(t, ctx, "act", script)
 }
 
-// looks looks at the page as it is with the eyes of different people.
+// looks checks the current page with different media features.
 func looks(t *testing.T, ctx context.Context, what, script string) {
 	t.Helper()
 	do(t, ctx, chromedp.Evaluate[chromedp.Void]("void (() => {"+script+"})()"))
@@ -182,7 +182,7 @@ func looks(t *testing.T, ctx context.Context, what, script string) {
 		media         []string
 		width, height int64
 		scale         float64
-		axe           bool // what it looks for differs by media and layout alone
+		axe           bool // whether axe runs, since its findings depend only on media and layout
 	}{
 		"desktop-light": {[]string{"prefers-color-scheme", "light"}, 1280, 1000, 1, true},
 		"desktop-dark":  {[]string{"prefers-color-scheme", "dark"}, 1280, 1000, 1, false},

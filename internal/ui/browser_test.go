@@ -20,7 +20,7 @@ import (
 // patience is how long a page may take to show what it should.
 const patience = 30 * time.Second
 
-// chromium is where the browser is.
+// chromium returns the path of the browser.
 func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome"} {
@@ -28,12 +28,12 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	needs.CannotRun(t, "no Chromium in PATH: the page was not looked at (Debian: apt-get install chromium)")
+	needs.CannotRun(t, "no Chromium in PATH: the page was not tested (Debian: apt-get install chromium)")
 
 	return ""
 }
 
-// browser opens a window of a browser of its own, which ends with the test.
+// browser starts a new browser, which is stopped at the end of the test.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -41,7 +41,7 @@ func browser(t *testing.T) context.Context {
 		chromedp.DisableGPU, chromedp.WindowSize(1280, 1000),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	if os.Geteuid() == 0 {
-		opts = append(opts, chromedp.NoSandbox) // Chromium has none for root
+		opts = append(opts, chromedp.NoSandbox) // Chromium has no sandbox for root
 	}
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
 	t.Cleanup(cancel)
@@ -54,7 +54,7 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// do has the browser do something.
+// do runs actions in the browser.
 func do(t *testing.T, ctx context.Context, what ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -62,7 +62,7 @@ func do(t *testing.T, ctx context.Context, what ...chromedp.Action[chromedp.Void
 	check(t, chromedp.Do(ctx, what...))
 }
 
-// result has the browser do something that gives a value.
+// result runs an action in the browser and returns its value.
 func result[T any](t *testing.T, ctx context.Context, what chromedp.Action[T]) T {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -72,8 +72,8 @@ func result[T any](t *testing.T, ctx context.Context, what chromedp.Action[T]) T
 	return v
 }
 
-// until waits until an expression of JavaScript is true on the page. It is looked at by a
-// promise in the page: what makes functions of texts is forbidden there.
+// until waits until a JavaScript expression is true on the page. It polls with a promise, because
+// the page's policy forbids to create functions from strings.
 func until(t *testing.T, ctx context.Context, expression string) {
 	t.Helper()
 	ask := `new Promise(done => { const look = () => (` + expression + `) ? done(true) : setTimeout(look, 50); look(); })`
@@ -84,20 +84,20 @@ func until(t *testing.T, ctx context.Context, expression string) {
 	}
 }
 
-// value is that of an expression on the page.
+// value returns the value of an expression on the page.
 func value[T any](t *testing.T, ctx context.Context, expression string) T {
 	t.Helper()
 	return result(t, ctx, chromedp.Evaluate[T](expression))
 }
 
-// text is what a person reads in an element.
+// text returns the visible text of an element.
 func text(t *testing.T, ctx context.Context, selector string) string {
 	t.Helper()
 	return value[string](t, ctx, fmt.Sprintf("document.querySelector(%q).innerText", selector))
 }
 
-// hostile is a file name that would run a script on a page that wrote it as markup, and that
-// pretends to be a PDF to whoever reads it.
+// hostile is a file name that would run a script if the page wrote it as markup, and that looks
+// like the name of a PDF.
 const hostile = "<img src=x onerror=\"window.pwned=1\"><b>invoice\u202Efdp.exe"
 
 func TestPageShowsWhatHappens(t *testing.T) {
@@ -155,7 +155,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 	until(t, ctx, `/Uploaded\nWildFire took the upload/.test(document.querySelector("#steps").innerText)`)
 	until(t, ctx, `document.querySelector("#commands").innerText.includes("backburn trace quarantine/")`)
 	shots(t, ctx, "file")
-	// What is looked for and what is looked at are in the address: another window shows the same.
+	// The URL contains the search and the open file: another window shows the same.
 	link := value[string](t, ctx, "location.href")
 	do(t, ctx, chromedp.Navigate("about:blank"), chromedp.Navigate(link))
 	until(t, ctx, `document.querySelector("#file").open && document.querySelector("#file-h").innerText === "malware.exe" && document.querySelector("#outcome").value === "malicious"`)
@@ -176,9 +176,9 @@ func TestPageStaysRightInAStream(t *testing.T) {
 	s.drop("before.bin", "before")
 	do(t, ctx, chromedp.Navigate(url))
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 1`)
-	// Who is at a file keeps it under his eyes, and is told how much has come.
+	// The list does not move while the user is at a file, and shows the number of new files.
 	do(t, ctx, chromedp.Focus(chromedp.CSS("#events a")))
-	until(t, ctx, `document.querySelector("#chart svg") !== null`) // which is above it
+	until(t, ctx, `document.querySelector("#chart svg") !== null`) // the chart is above the list
 	const place = `[...document.querySelectorAll("#events li")].find(li => li.innerText.includes("before.bin")).getBoundingClientRect().top`
 	before := value[float64](t, ctx, place)
 	const files = 80
@@ -227,8 +227,8 @@ func TestPageSaysWhenTheProcessIsAway(t *testing.T) {
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "live" && document.querySelectorAll("#events li").length === 2`)
 }
 
-// shot leaves two pictures where BACKBURN_SCREENSHOTS says, for people: of the whole page, and of
-// what is seen of it.
+// shot saves two screenshots in BACKBURN_SCREENSHOTS, if set: of the whole page, and of the visible
+// part.
 func shot(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	dir := os.Getenv("BACKBURN_SCREENSHOTS")

@@ -12,8 +12,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// watchConsole returns what gives the complaints of the page so far: exceptions, and what the
-// Content-Security-Policy refused.
+// watchConsole returns a function that returns the page's errors so far: exceptions and violations
+// of the Content-Security-Policy.
 func watchConsole(t *testing.T, ctx context.Context) func() []string {
 	var (
 		mu   sync.Mutex
@@ -42,8 +42,8 @@ func watchConsole(t *testing.T, ctx context.Context) func() []string {
 // widths are those of a phone, of half a screen, and of a desk.
 var widths = map[string]int64{"390": 390, "800": 800, "1280": 1280}
 
-// shots looks at the page in light and dark at every width: nothing may be wider than the
-// window, and text must stand out from what is behind it (WCAG 2.2, 1.4.3: 4.5 to 1).
+// shots checks the page in light and dark at every width: nothing may be wider than the window, and
+// text needs enough contrast (WCAG 2.2, 1.4.3: 4.5 to 1).
 func shots(t *testing.T, ctx context.Context, what string) {
 	t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
@@ -62,7 +62,7 @@ func shots(t *testing.T, ctx context.Context, what string) {
 	}
 }
 
-// prefer makes the browser one of a person who wants it light, or dark.
+// prefer sets the preferred color scheme, light or dark.
 func prefer(scheme string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -72,7 +72,7 @@ func prefer(scheme string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// contrast lists the texts on the page that are hard to read.
+// contrast lists the texts on the page with too little contrast.
 const contrast = `(() => {
   const parse = c => c.match(/[\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)

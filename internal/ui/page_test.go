@@ -16,7 +16,7 @@ func get(path string) *httptest.ResponseRecorder {
 	return w
 }
 
-// The page needs nothing but itself, and its policy allows nothing else.
+// The page loads no other resources, and its policy allows none.
 func TestPageIsWhole(t *testing.T) {
 	t.Parallel()
 	w := get("/")

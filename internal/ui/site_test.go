@@ -63,7 +63,7 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	return s
 }
 
-// start runs a node; the URL is of its HTTP side. stop ends it and waits for that.
+// start runs a node and returns the URL of its HTTP listener. stop stops it and waits.
 func (s *site) start() (n *app.Node, url string, stop func()) {
 	s.t.Helper()
 	n, err := app.Start(s.t.Context(), s.cfg, app.Roles{Watch: true, Work: true, Sinks: true}, s.log)
@@ -94,7 +94,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// Every process tells the others which folders it watches, and how its token is.
+// Every process reports its folders and its token to the others.
 func TestTheFleetKnowsFoldersAndTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

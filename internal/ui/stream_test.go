@@ -18,10 +18,10 @@ import (
 	"backburn/results"
 )
 
-// weight is what a page takes after a collection of garbage.
+// weight is the memory of a page after a garbage collection.
 type weight struct {
 	heap  float64 // of JavaScript, in bytes
-	nodes float64 // of the DOM, with those that are kept by scripts
+	nodes float64 // DOM nodes, including those kept by scripts
 	items int     // files in the list
 	here  uint64  // heap of this process, in bytes
 }
@@ -63,16 +63,16 @@ func weigh(t *testing.T, ctx context.Context) (w weight) {
 	return w
 }
 
-// The most that a page may take, however much comes.
+// The limits of a page, for any number of events.
 const (
 	mostItems = 200
 	mostNodes = 6_000
 	mostHeap  = 8e6
 )
 
-// A page that is left open in a stream of events stays as light as it was. BACKBURN_STREAM=10m has
-// 50 events a second come for so long, and says what the page took; otherwise as many come as are
-// enough to turn the list over.
+// A page that stays open during a stream of events does not grow. With BACKBURN_STREAM=10m, 50
+// events per second arrive for that time, and the test logs the page's memory. Otherwise just
+// enough events arrive to replace the list.
 func TestPageStaysLightInAStream(t *testing.T) {
 	t.Parallel()
 	long, _ := time.ParseDuration(os.Getenv("BACKBURN_STREAM"))
@@ -94,7 +94,7 @@ func TestPageStaysLightInAStream(t *testing.T) {
 		t.Helper()
 		until(t, ctx, fmt.Sprintf(`document.querySelector("#events .name")?.innerText === "invoice %d.pdf"`, sent))
 	}
-	for _, events := range []int{30, 150, 250} { // each is more than the page asks for at once, or a part of it
+	for _, events := range []int{30, 150, 250} { // more than the page requests at once, or less
 		for range events {
 			send()
 		}
@@ -121,7 +121,7 @@ func TestPageStaysLightInAStream(t *testing.T) {
 		}
 	} else {
 		for range 2 {
-			for range 150 { // fewer than the page asks for, so that they are added to the list
+			for range 150 { // fewer than the page requests at once, so that they are added to the list
 				send()
 			}
 			arrived()

@@ -28,7 +28,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// serve serves a page for a state that is made up.
+// serve serves a page with an invented state.
 func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 	t.Helper()
 	at := httpserver.DefaultConfig()
@@ -52,7 +52,7 @@ func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 	return "http://" + s.Addr().String() + "/"
 }
 
-// trouble is a fleet in which everything is wrong that can be.
+// trouble is a fleet in which everything is wrong.
 func trouble() app.Status {
 	now := time.Now().UTC().Truncate(time.Second)
 	return app.Status{
@@ -106,7 +106,7 @@ func trouble() app.Status {
 	}
 }
 
-// past is a history that is made up.
+// past is an invented history.
 type past struct {
 	book  *history.Book
 	state history.State
@@ -123,7 +123,7 @@ func newPast() *past {
 
 func (p *past) Book() (*history.Book, history.State) { return p.book, p.state }
 
-// add makes an event known.
+// add adds an event.
 func (p *past) add(e results.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +131,7 @@ func (p *past) add(e results.Event) {
 	p.book.Add(e, p.last)
 }
 
-// listed is a past of so many events, one a minute until now.
+// listed returns a history of n events, one per minute until now.
 func listed(n int) *past {
 	p := newPast()
 	outcomes := []string{"benign", "malware", "grayware", "phishing", "c2", "unrecognised"}
@@ -154,18 +154,18 @@ func listed(n int) *past {
 	return p
 }
 
-// mostTransferred is how many bytes it may take to open the page with all that it shows at first:
-// the page, the state of the fleet, the last 24 hours, and the newest 50 files.
+// mostTransferred is the limit, in bytes, for opening the page with its initial data: the page, the
+// state of the fleet, the last 24 hours, and the newest 50 files.
 const mostTransferred = 150_000
 
-// weightOf is what was transferred, in bytes.
+// weightOf is the size of transferred data, in bytes.
 type weightOf struct {
 	Page     int `json:"page"`
 	All      int `json:"all"`      // with every answer so far, and headers
 	Unpacked int `json:"unpacked"` // without headers
 }
 
-// transferred is a weightOf the page as it is.
+// transferred returns the weightOf the current page.
 const transferred = `(() => {
   const page = performance.getEntriesByType("navigation")[0], all = [page, ...performance.getEntriesByType("resource")];
   const sum = key => all.reduce((n, e) => n + e[key], 0);
@@ -228,7 +228,7 @@ func TestPageInTrouble(t *testing.T) {
 	shots(t, ctx, "trouble")
 }
 
-// Everything that can be pressed is reached with the keyboard alone, and says what it is.
+// Every control can be reached with the keyboard, and has a name.
 func TestPageByKeyboard(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
@@ -301,7 +301,7 @@ func TestPageOfASimulation(t *testing.T) {
 	}
 }
 
-// What comes while somebody looks at a file is shown there.
+// New events of an open file are shown.
 func TestAnOpenFileFollowsItsEvents(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)
@@ -310,7 +310,7 @@ func TestAnOpenFileFollowsItsEvents(t *testing.T) {
 	do(t, ctx, chromedp.Navigate(url+"#job=mail/j0"))
 	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("benign since ")`)
 	until(t, ctx, `document.querySelector("#stream").dataset.state === "live"`)
-	// It was asked for twice: when the page was opened, and when it was known who looks.
+	// The page requested it twice: when it was opened, and when the user became known.
 	until(t, ctx, `performance.getEntriesByType("resource").filter(e => e.name.includes("api/job")).length === 2`)
 	past.add(results.Event{Type: results.Changed, Time: time.Now(), Data: results.Data{
 		JobID:     "j0",
@@ -323,7 +323,7 @@ func TestAnOpenFileFollowsItsEvents(t *testing.T) {
 	until(t, ctx, `document.querySelector("#file-state").innerText.startsWith("malware since ")`)
 }
 
-// The page of a file says what became of WildFire's report about it.
+// The page of a file shows the state of WildFire's report about it.
 func TestAFileSaysWhatBecameOfItsReport(t *testing.T) {
 	t.Parallel()
 	ctx := browser(t)

@@ -19,7 +19,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// answer is what a client of any kind gets.
+// answer is an answer to any client.
 type answer struct {
 	status      int
 	contentType string
@@ -96,7 +96,7 @@ func panFile(name, contents string) string {
 	return `Content-Disposition: form-data; name="file"; filename="` + name + "\"\r\nContent-Type: application/octet-stream\r\n\r\n" + contents
 }
 
-// TestFormsOfPanPython are taken as the service takes them.
+// TestFormsOfPanPython: forms as pan-python writes them are accepted.
 func TestFormsOfPanPython(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithAPIKey("key"), wildfiretest.WithDelay(0))
@@ -145,7 +145,7 @@ func TestFormsOfPanPython(t *testing.T) {
 	}
 }
 
-// TestQueriesOfPanPython are urlencoded.
+// TestQueriesOfPanPython sends urlencoded queries.
 func TestQueriesOfPanPython(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithAPIKey("key"))
@@ -180,7 +180,7 @@ func TestQueriesOfPanPython(t *testing.T) {
 	}
 }
 
-// TestFieldsInTheAddress are as good as those in the form, whatever its encoding.
+// TestFieldsInTheAddress: fields in the URL count like those in the form, whatever its encoding.
 func TestFieldsInTheAddress(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithAPIKey("key"), wildfiretest.WithDelay(0))
@@ -206,7 +206,7 @@ func TestFieldsInTheAddress(t *testing.T) {
 	}
 }
 
-// TestBoundaries that the server cannot read are an unsupported media type for submissions.
+// TestBoundaries: submissions with invalid boundaries are an unsupported media type.
 func TestBoundaries(t *testing.T) {
 	t.Parallel()
 	_, web := start(t)
@@ -227,7 +227,7 @@ func TestBoundaries(t *testing.T) {
 	}
 }
 
-// TestBuiltins: what the tests of public clients rely on is known without having been submitted.
+// TestBuiltins: samples that tests of public clients rely on are known without a submission.
 func TestBuiltins(t *testing.T) {
 	t.Parallel()
 	_, web := start(t)
@@ -249,7 +249,7 @@ func TestBuiltins(t *testing.T) {
 	}
 }
 
-// TestRatedURLs are known without having been submitted, with report and artifacts.
+// TestRatedURLs: these URLs are known without a submission, with report and artifacts.
 func TestRatedURLs(t *testing.T) {
 	t.Parallel()
 	_, web := start(t)
@@ -294,7 +294,7 @@ func TestRatedURLs(t *testing.T) {
 	}
 }
 
-// TestArtifacts holds a folder for each kind that was asked for.
+// TestArtifacts: the archive has a folder for each requested kind.
 func TestArtifacts(t *testing.T) {
 	t.Parallel()
 	_, web := start(t)
@@ -331,7 +331,7 @@ func TestArtifacts(t *testing.T) {
 	}
 }
 
-// TestNamesOfDownloads are those that public samples show.
+// TestNamesOfDownloads: file names are those in public samples.
 func TestNamesOfDownloads(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithDelay(0))
@@ -357,7 +357,7 @@ func TestNamesOfDownloads(t *testing.T) {
 	}
 }
 
-// TestOwnTestFileByAddress: the service's test file, submitted by its address, is the file.
+// TestOwnTestFileByAddress submits the service's test file by its URL.
 func TestOwnTestFileByAddress(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithDelay(0))
@@ -375,7 +375,7 @@ func TestOwnTestFileByAddress(t *testing.T) {
 	}
 }
 
-// TestHTTPSOnly redirects what comes unencrypted, but for test files.
+// TestHTTPSOnly: unencrypted requests are redirected, except those for test files.
 func TestHTTPSOnly(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithHTTPSOnly())
@@ -402,7 +402,8 @@ func TestHTTPSOnly(t *testing.T) {
 	}
 }
 
-// TestReports: what they say of a malicious sample is what IndicatorsOf says, and nothing of a benign one.
+// TestReports: the report about a malicious sample has the data of IndicatorsOf; that about a
+// benign one has none of it.
 func TestReports(t *testing.T) {
 	t.Parallel()
 	_, web := start(t, wildfiretest.WithDelay(0))
@@ -472,7 +473,7 @@ func TestReportLag(t *testing.T) {
 	}
 }
 
-// TestNoReport: what expired, or never came, is asked for in vain, in every format.
+// TestNoReport: a report that expired or never existed is not found, in every format.
 func TestNoReport(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))

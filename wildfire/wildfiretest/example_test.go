@@ -10,8 +10,8 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// A program that submits files is tested against the simulated service: its quota runs out, and the
-// test asks the server what it saw.
+// Test a program that submits files with the simulated service: its quota is used up, and the test
+// reads the server's records.
 func Example() {
 	server := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithQuota(1, 0))
 	web := server.Start()
@@ -50,7 +50,7 @@ func Example() {
 	// uploaded 1 time with test
 }
 
-// Faults happen to the calls that a rule picks.
+// Inject a fault into the calls that a rule selects.
 func ExampleServer_Inject() {
 	server := wildfiretest.New(wildfiretest.WithDelay(0))
 	web := server.Start()

@@ -67,7 +67,7 @@ func verdictOf(t *testing.T, c *wildfire.Client, hash string) wildfire.Verdict {
 	return record.Verdict
 }
 
-// TestMarkers goes through what MarkerHelp promises, by name and by contents.
+// TestMarkers checks every marker in MarkerHelp, in names and in contents.
 func TestMarkers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -123,7 +123,7 @@ func TestMarkers(t *testing.T) {
 		"wildfire-test:c2":                                  wildfire.C2,
 		"wildfire-test:nothing":                             wildfire.Benign,
 		`X5O!P%@AP$` + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE": wildfire.Malware,
-		strings.Repeat(" ", 5000) + "wildfire-test:c2":      wildfire.Benign, // behind the part that is looked at
+		strings.Repeat(" ", 5000) + "wildfire-test:c2":      wildfire.Benign, // beyond the part that is searched
 	} {
 		got, err := c.SubmitFile(t.Context(), file("letter.bin", contents))
 		if err != nil {
@@ -140,7 +140,7 @@ func TestMarkers(t *testing.T) {
 	}
 }
 
-// TestFaultsThatPass happen to the first submission only.
+// TestFaultsThatPass: these faults affect only the first submission.
 func TestFaultsThatPass(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))
@@ -230,7 +230,7 @@ func TestQuotas(t *testing.T) {
 	}
 }
 
-// TestLastOfTheQuota goes to one of two uploads that both saw it.
+// TestLastOfTheQuota: of two concurrent uploads only one gets the last upload of the quota.
 func TestLastOfTheQuota(t *testing.T) {
 	t.Parallel()
 	var both sync.WaitGroup
@@ -254,7 +254,7 @@ func TestLastOfTheQuota(t *testing.T) {
 	}
 }
 
-// TestOnlySuccessCounts: what is refused is free.
+// TestOnlySuccessCounts: refused calls are not counted.
 func TestOnlySuccessCounts(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0), wildfiretest.WithQuota(5, 5))
@@ -373,7 +373,7 @@ func ask(t *testing.T, web *httptest.Server, method, path, contentType, body str
 	return answer.StatusCode, string(text)
 }
 
-// multi is a multipart form of one part, a file where filename is set.
+// multi returns a multipart form with one part, which is a file if filename is set.
 func multi(t *testing.T, name, filename, text string) (contentType, body string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -766,7 +766,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestGetSample gives back small samples of one's own.
+// TestGetSample gets back one's own small samples.
 func TestGetSample(t *testing.T) {
 	t.Parallel()
 	server, web := start(t, wildfiretest.WithDelay(0))

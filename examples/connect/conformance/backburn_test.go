@@ -25,7 +25,7 @@ import (
 	"backburn/wildfire/wildfiretest"
 )
 
-// backburn is a whole Backburn with the document's sink, which delivers to a pipeline.
+// backburn is a complete Backburn process with the document's sink, which delivers to a pipeline.
 type backburn struct {
 	t        *testing.T
 	node     *app.Node
@@ -65,7 +65,7 @@ func newBackburn(t *testing.T, p *pipeline, changes ...string) *backburn {
 		}
 	})
 
-	// The sink begins with what comes after it is there.
+	// A new sink starts with new events.
 	wait(t, "the sink's consumer", func() bool {
 		_, err := b.node.Queue().JetStream().Consumer(t.Context(), b.node.Queue().ResultsStream(), "sink-connect")
 		return err == nil
@@ -103,10 +103,10 @@ func encode(t *testing.T, e results.Event) []byte {
 	return text
 }
 
-// dead are the job ids of events that were set aside, with the reason.
+// dead returns the job IDs in the dead_file, with the reasons.
 func (b *backburn) dead() string {
 	var all strings.Builder
-	text, _ := os.ReadFile(b.deadFile) // not there before the first
+	text, _ := os.ReadFile(b.deadFile) // does not exist before the first one
 	for line := range strings.Lines(string(text)) {
 		var d struct {
 			Error string

@@ -30,7 +30,7 @@ const (
 	recorded = "BACKBURN_TEST_RECORDS"
 )
 
-// TestMain is Benthos where the program has the name that the document calls.
+// TestMain runs Benthos if the program is called by the name in the document.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == program {
 		registerOutputs(os.Getenv(recorded))
@@ -48,8 +48,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// registerOutputs adds outputs that Benthos lacks, with the fields that the pipelines use and their
-// types as the vendor documents them. They write to a file, and fail at their first event.
+// registerOutputs adds outputs that Benthos lacks, with the fields that the pipelines use and the
+// types in the vendor's documentation. They write to a file, and fail at their first event.
 func registerOutputs(file string) {
 	kafka := service.NewConfigSpec().Fields(
 		service.NewStringListField("seed_brokers"),
@@ -83,11 +83,11 @@ func registerOutputs(file string) {
 	})
 }
 
-// record is what an output was given.
+// record is an event that an output received.
 type record struct {
 	Where  string            // brokers or bucket
-	Values map[string]string // of the fields that have one for each event
-	Meta   map[string]string // that becomes headers
+	Values map[string]string // fields that are evaluated for each event
+	Meta   map[string]string // metadata that becomes headers
 	Body   string
 }
 
@@ -96,7 +96,7 @@ type recorder struct {
 	file    string
 	where   string
 	values  map[string]*service.InterpolatedString
-	headers *service.MetadataFilter // nil where all metadata becomes headers
+	headers *service.MetadataFilter // nil if all metadata becomes headers
 	failed  bool
 }
 
@@ -194,7 +194,7 @@ func newPipeline(t *testing.T, name string, changes ...string) *pipeline {
 	return p
 }
 
-// documentedRun is the command of the document that runs a pipeline.
+// documentedRun returns the document's command that runs a pipeline.
 func documentedRun(t *testing.T, name string) string {
 	t.Helper()
 	begins := map[string]string{"splunk": "SPLUNK_URL=", "elasticsearch": "ELASTIC_URL=", "kafka": "KAFKA_BROKERS=", "s3": "S3_BUCKET="}
@@ -237,9 +237,9 @@ func (p *pipeline) stop() {
 	}
 }
 
-// records are what a stand-in of an output was given.
+// records returns the events that a stand-in for an output received.
 func (p *pipeline) records() (all []record) {
-	text, _ := os.ReadFile(strings.TrimPrefix(p.env[len(p.env)-1], recorded+"=")) // not there before the first
+	text, _ := os.ReadFile(strings.TrimPrefix(p.env[len(p.env)-1], recorded+"=")) // does not exist before the first one
 	for line := range strings.Lines(string(text)) {
 		var r record
 		must(p.t, json.Unmarshal([]byte(line), &r))
@@ -276,7 +276,7 @@ func wait(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// Benthos finds nothing wrong with the files, and something with a field that no output has.
+// Benthos accepts the files, and reports an unknown field.
 func TestLint(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"splunk", "elasticsearch", "kafka", "s3"} {

@@ -18,8 +18,8 @@ func elasticPipeline(t *testing.T, r *receiver) *pipeline {
 	return newPipeline(t, "elasticsearch", "https://elastic.example.com:9200", r.url, "/etc/backburn/elastic.key", secretFile(t, "elastic-key"))
 }
 
-// What Backburn delivers arrives, in its order, though the receiver and the pipeline were away;
-// what the receiver rejects is set aside.
+// All events arrive in order, although the receiver and the pipeline were down; rejected events go
+// to the dead_file.
 func TestSplunk(t *testing.T) {
 	t.Parallel()
 	hec := splunk(t)
@@ -45,7 +45,7 @@ func TestSplunk(t *testing.T) {
 
 	hec.answers(next{cut: true})
 	b.publish("cut")
-	hec.has("busy", "fine", "restart", "cut", "cut") // Splunk has no ids: the field tells
+	hec.has("busy", "fine", "restart", "cut", "cut") // Splunk has no IDs, so the field shows the repeat
 	p.silent("hec-token")
 }
 
@@ -56,7 +56,7 @@ func TestElasticsearch(t *testing.T) {
 	p.start()
 	b := newBackburn(t, p)
 
-	// The bulk API says 200 to what it did not take.
+	// The bulk API answers 200 even if it rejects a document.
 	es.answers(next{status: 503}, next{status: 200, body: item(429)}, next{status: 200, body: item(503)})
 	b.publish("busy")
 	es.has("busy")
@@ -68,7 +68,7 @@ func TestElasticsearch(t *testing.T) {
 		t.Errorf("set aside: %q", got)
 	}
 
-	// It was taken, but nobody learned of that: the repeat has the same id.
+	// The document was stored, but the answer was lost: the repeat has the same ID.
 	es.answers(next{cut: true})
 	b.publish("cut")
 	b.publish("last")
@@ -110,7 +110,7 @@ func TestElasticsearchWithECS(t *testing.T) {
 	}
 }
 
-// What a pipeline answers to whom.
+// The answers of a pipeline to various requests.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	hec := splunk(t)
@@ -197,8 +197,8 @@ func (p *pipeline) takesTwo() {
 	wait(p.t, "records of the output", func() bool { return len(p.records()) >= 2 })
 }
 
-// Up to their outputs, for which stand-ins answer, the other two do what they should; what the
-// output failed at comes again.
+// The other two pipelines work up to their outputs, which are stand-ins. An event at which the
+// output failed is delivered again.
 func TestKafka(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t, "kafka")

@@ -12,15 +12,15 @@ import (
 	"testing"
 )
 
-// next is what a stand-in says to the next request instead of taking it.
+// next is a stand-in's answer to the next request, instead of storing the event.
 type next struct {
 	status int
 	body   string
-	cut    bool // the event is taken, and the connection ends before the answer
+	cut    bool // the event is stored, and the connection ends before the answer
 }
 
-// receiver is a stand-in of Splunk or Elasticsearch. It reports requests that the real one would
-// not understand as errors of the test.
+// receiver is a stand-in for Splunk or Elasticsearch. A request that the real service would reject
+// is a test error.
 type receiver struct {
 	t   *testing.T
 	url string
@@ -30,7 +30,7 @@ type receiver struct {
 
 	mu    sync.Mutex
 	next  []next
-	order []string // ids, as often as they were taken
+	order []string // IDs of stored events, including repeats
 	taken map[string]map[string]any
 }
 
@@ -76,7 +76,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.WriteString(w, r.ok(repeated))
 }
 
-// answers sets what the next requests get, and gives how many of such answers are left.
+// answers sets the answers to the next requests, and returns the number of unused ones.
 func (r *receiver) answers(list ...next) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,7 +90,7 @@ func (r *receiver) left() int {
 	return len(r.next)
 }
 
-// different is how many events were taken, whatever the repeats.
+// different returns the number of stored events without repeats.
 func (r *receiver) different() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *receiver) different() int {
 	return len(r.taken)
 }
 
-// jobs are the jobs of the events that were taken, in their order.
+// jobs returns the jobs of the stored events, in order.
 func (r *receiver) jobs() (all []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -110,7 +110,7 @@ func (r *receiver) jobs() (all []string) {
 	return all
 }
 
-// has waits until the jobs were taken, each as often as it is named.
+// has waits until events of the jobs were stored, each as often as it is listed.
 func (r *receiver) has(want ...string) {
 	r.t.Helper()
 	wait(r.t, fmt.Sprint("events of ", want), func() bool { return len(r.jobs()) >= len(want) })
@@ -161,7 +161,7 @@ func splunk(t *testing.T) *receiver {
 	return r
 }
 
-// elasticsearch is the bulk API. As the real one does, it takes no document twice by "create".
+// elasticsearch is the bulk API. Like the real one, it refuses to "create" a document twice.
 func elasticsearch(t *testing.T) *receiver {
 	r := &receiver{t: t, ok: func(repeated bool) string {
 		if repeated {

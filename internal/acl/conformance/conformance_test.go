@@ -21,7 +21,7 @@ import (
 	"backburn/results"
 )
 
-// site is a server with the roles' permissions, and the program.
+// site is a server with the roles' permissions, and the nats program.
 type site struct {
 	url, program string
 	users        map[string]acl.Permissions // by name without the prefix
@@ -71,7 +71,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// js is JetStream as a role has it, through Go's client.
+// js returns a JetStream context with a role's permissions.
 func (s *site) js(t *testing.T, user string) jetstream.JetStream {
 	t.Helper()
 	p := s.users[user]
@@ -90,7 +90,7 @@ func (s *site) js(t *testing.T, user string) jetstream.JetStream {
 	return js
 }
 
-// run runs a command of a shell as a role.
+// run runs a shell command as a role.
 func (s *site) run(t *testing.T, user, command, dir string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -103,7 +103,7 @@ func (s *site) run(t *testing.T, user, command, dir string) (string, error) {
 	return string(out), err
 }
 
-// commands are the "nats" commands of a document's section, one each.
+// commands returns the "nats" commands in a section of a document.
 func commands(t *testing.T, document, section string) []string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", document))
@@ -169,7 +169,7 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 		}
 	}
 
-	// As an operator, then as the consumer, as the document has it.
+	// As an operator, then as the consumer, as in the document.
 	list := commands(t, "events.md", "Reading events")
 	if len(list) != 2 {
 		t.Fatalf("commands %q", list)
@@ -186,7 +186,7 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 		t.Fatalf("%s: %v\n%s", next, err, out)
 	}
 
-	// They are acknowledged, and the other consumer has all of its own.
+	// They are acknowledged, and the other consumer still has all of its events.
 	operator := s.js(t, "operator")
 	for name, want := range map[string]uint64{"siem": 0, "other": 3} {
 		c, err := operator.Consumer(t.Context(), "BACKBURN_RESULTS", name)
@@ -198,7 +198,8 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 		}
 	}
 
-	// What is another's cannot be taken, looked at, deleted, or replaced; and none can be made.
+	// The other consumer cannot be read, inspected, deleted or replaced, and no consumer can be
+	// created.
 	as := "nats --timeout 3s --inbox-prefix _INBOX_backburn_consumer-siem --js-api-prefix backburn.api consumer "
 	for _, command := range []string{
 		"next BACKBURN_RESULTS other --count 1 --ack --timeout 3s",
@@ -222,7 +223,7 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 		t.Errorf("the other consumer lost events: %v", err)
 	}
 
-	// nats.go, as the document has it, for the other one.
+	// With nats.go, as in the document, for the other consumer.
 	mine, err := s.js(t, "consumer-other").Consumer(t.Context(), "BACKBURN_RESULTS", "other")
 	if err != nil {
 		t.Fatal(err)
