@@ -3,7 +3,8 @@
 // network captures.
 //
 //	client, err := wildfire.New(wildfire.DefaultConfig(), tokens)
-//	submission, err := client.SubmitFile(ctx, wildfire.File{Name: "invoice.exe", Size: size, Open: open})
+//	file := wildfire.File{Name: "invoice.exe", Size: size, Open: open}
+//	submission, err := client.SubmitFile(ctx, file)
 //	records, err := client.Verdicts(ctx, []string{submission.SHA256})
 //
 // # What it guarantees

@@ -422,9 +422,14 @@ func configure(s settings, dir, quarantine, url string) config.Config {
 	cfg.Watch[0].Scan = time.Second
 	cfg.Watch[0].MaxInFlight = 2 * s.n
 	cfg.Watch[0].MinFree = 0
-	cfg.Pipeline.Concurrency, cfg.Pipeline.Rate, cfg.Pipeline.Burst = s.conns, 1e6, 1e6
-	cfg.WildFire.Client.BaseURL, cfg.Pipeline.AskFirst = url, s.ask
-	cfg.Pipeline.UploadsPerDay, cfg.Pipeline.QueriesPerDay = 0, 0
+	cfg.Pipeline.Concurrency = s.conns
+	cfg.Pipeline.Rate = 1e6
+	cfg.Pipeline.Burst = 1e6
+	cfg.Pipeline.UploadsPerDay = 0
+	cfg.Pipeline.QueriesPerDay = 0
+	cfg.Pipeline.AskFirst = s.ask
+	cfg.WildFire.Client.BaseURL = url
+
 	// Query for verdicts only after the last submission, as in a real installation.
 	cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 4*time.Second, 4*time.Second
 	if s.final {

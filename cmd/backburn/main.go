@@ -31,7 +31,14 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, env config.Env, stdin io.Reader, stdout, stderr io.Writer) int {
-	std := cli.Std{Args: args, Env: env, In: stdin, Out: stdout, Err: stderr}
+	std := cli.Std{
+		Args: args,
+		Env:  env,
+		In:   stdin,
+		Out:  stdout,
+		Err:  stderr,
+	}
+
 	return cli.Run(ctx, rootCommand(std), std)
 }
 

@@ -117,12 +117,30 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 	name, nameB64 := pipeline.Name(filepath.Base(e.path))
 	path, pathB64 := pipeline.Name(filepath.ToSlash(e.path))
 	j := pipeline.Job{
-		ID: e.job, Source: s.source, Priority: s.priority, Version: 1, Kind: pipeline.KindFile, Submit: s.leave,
-		Filename: name, FilenameB64: nameB64, Path: path, PathB64: pathB64,
+		ID:          e.job,
+		Source:      s.source,
+		Priority:    s.priority,
+		Version:     1,
+		Kind:        pipeline.KindFile,
+		Submit:      s.leave,
+		Filename:    name,
+		FilenameB64: nameB64,
+		Path:        path,
+		PathB64:     pathB64,
 	}
 	if e.url != "" {
-		j = pipeline.Job{ID: e.job, Source: s.source, Priority: s.priority, Version: 1, Kind: pipeline.KindURL, Submit: s.leave, URL: e.url, ReceivedAt: time.Now().UTC()}
+		j = pipeline.Job{
+			ID:         e.job,
+			Source:     s.source,
+			Priority:   s.priority,
+			Version:    1,
+			Kind:       pipeline.KindURL,
+			Submit:     s.leave,
+			URL:        e.url,
+			ReceivedAt: time.Now().UTC(),
+		}
 	}
+
 	for told := false; ; told = true {
 		var err error
 		if e.url != "" {

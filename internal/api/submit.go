@@ -289,7 +289,8 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 	var detail string
 	switch {
 	case errors.As(err, &f):
-		status, kind, detail = f.status, f.kind, f.detail
+		status, kind = f.status, f.kind
+		detail = f.detail
 	case errors.Is(err, queue.ErrTooLarge):
 		status, kind = http.StatusRequestEntityTooLarge, "too-large"
 		detail = fmt.Sprintf("at most %d bytes", s.cfg.MaxFileSize)

@@ -41,11 +41,10 @@ const (
 
 // New returns a handler that serves the page on /, and the page's API:
 //
-//	GET /api/overview                   the last 24 hours in numbers
-//	GET /api/search?q=…                 events, the newest first
-//	GET /api/job?source=…&id=…          one job: its events, its trace, other jobs with the same contents
-//
-//	GET /api/me                         the user, who may act
+//	GET /api/overview            the last 24 hours in numbers
+//	GET /api/search?q=…          events, the newest first
+//	GET /api/job?source=…&id=…   a job: its events, its trace, other jobs with the same contents
+//	GET /api/me                  the user, who may act
 //
 // These change nothing. Users may also act (see Acts):
 //

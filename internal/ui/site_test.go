@@ -30,7 +30,11 @@ type site struct {
 
 func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	t.Helper()
-	const client, secret, tsg = "id@1234567890.iam.panserviceaccount.com", "a secret that must not show", "1234567890"
+	const (
+		client = "id@1234567890.iam.panserviceaccount.com"
+		secret = "a secret that must not show"
+		tsg    = "1234567890"
+	)
 	s := &site{t: t, log: zerolog.Nop(), folder: filepath.Join(t.TempDir(), "quarantine")}
 	s.wildfire = wildfiretest.New(append([]wildfiretest.Option{
 		wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithClient(client, secret, tsg),
@@ -53,8 +57,11 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 		TSGID: tsg, TokenURL: web.URL + wildfiretest.TokenPath, Share: auth.ShareOff,
 	}
 	w := &s.cfg.Watch[0]
-	w.Path, w.Source, w.MinFree = s.folder, "quarantine", 0
-	w.Settle, w.Scan = 50*time.Millisecond, 200*time.Millisecond
+	w.Path = s.folder
+	w.Source = "quarantine"
+	w.MinFree = 0
+	w.Settle = 50 * time.Millisecond
+	w.Scan = 200 * time.Millisecond
 
 	server, err := natsd.Start(t.Context(), s.cfg, zerolog.Nop())
 	check(t, err)

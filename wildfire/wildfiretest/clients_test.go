@@ -75,8 +75,8 @@ func fields(t *testing.T, body []byte, name string) []string {
 
 const urlencoded = "application/x-www-form-urlencoded"
 
-// panBoundary is a boundary of pan-python's: base64 behind underscores, longer than the 70 characters
-// of RFC 2046, and not quoted.
+// panBoundary is a boundary of pan-python: underscores and base64, longer than the 70 characters of
+// RFC 2046, and not quoted.
 const panBoundary = "________________q83vEjRWeJCrze8SNFZ4/+vN7xI0VniQq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ"
 
 // panForm is a form as pan-python writes it: without a line break behind the last boundary.

@@ -333,7 +333,7 @@ func TestRawPhrases(t *testing.T) {
 		}
 		answer.Body.Close()
 		remove()
-		// The reader above may have buffered the body; read on from a fresh request on a fresh reader.
+		// The reader may have buffered the body, so use a new one for the next request.
 		reader = bufio.NewReader(conn)
 	}
 }
@@ -508,7 +508,8 @@ func TestRules(t *testing.T) {
 		t.Errorf("another operation: %s", got)
 	}
 	half := wildfiretest.Rule{Rate: 0.5, Fault: fault}
-	one, again, two := pattern(1, half), pattern(1, half), pattern(2, half)
+	one, again := pattern(1, half), pattern(1, half)
+	two := pattern(2, half)
 	if one != again || one == two {
 		t.Errorf("the seed decides: %s, %s, %s", one, again, two)
 	}

@@ -127,7 +127,9 @@ func (x *exchange) submitFile() {
 		x.refuse(513, "File upload failed")
 		return
 	}
-	x.call.SHA256, x.call.Filename, x.call.Size = file.SHA256, file.Filename, file.Size
+	x.call.SHA256 = file.SHA256
+	x.call.Filename = file.Filename
+	x.call.Size = file.Size
 	x.accept(owner, file, "")
 }
 
@@ -230,7 +232,9 @@ func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
 			size: file.Size, received: s.now(), plan: plan, delay: plan.Delay,
 		}
 		if sample != nil {
-			fresh.uploads, fresh.attempts, fresh.by = sample.uploads, sample.attempts, sample.by
+			fresh.uploads = sample.uploads
+			fresh.attempts = sample.attempts
+			fresh.by = sample.by
 		}
 		if plan.Delay < 0 {
 			fresh.delay = s.delayOf(file.SHA256)
@@ -266,7 +270,10 @@ func (x *exchange) submitLink() {
 func (x *exchange) submitLinks() {
 	var text, filename string
 	seen := false
-	form, owner, ok := x.admittedList(func(name, content string) { text, filename, seen = content, name, true })
+	form, owner, ok := x.admittedList(func(name, content string) {
+		text, filename = content, name
+		seen = true
+	})
 	if !ok {
 		return
 	}
