@@ -11,18 +11,18 @@ import (
 	"backburn/results"
 )
 
-// overlap is how much is told again after a reconnection: the id of a server-sent event is the
-// time at which the event became known, and it was published a little later.
+// overlap is how far a stream goes back when a client reconnects. The ID of a server-sent event is
+// the event's own time, and the event was published a little later.
 const overlap = time.Minute
 
-// events streams what becomes known. Consumers that remember the ids of the CloudEvents see
-// each once.
+// events streams the events of the source. Consumers that remember the IDs of the CloudEvents see
+// each event once.
 func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	since := time.Now()
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		at, err := time.Parse(time.RFC3339Nano, last)
 		if err != nil {
-			problem(w, http.StatusBadRequest, "invalid-request", "Last-Event-ID: the id of an event of this stream")
+			problem(w, http.StatusBadRequest, "invalid-request", "Last-Event-ID: expected the ID of an event of this stream")
 			return
 		}
 		since = at.Add(-overlap)
@@ -30,7 +30,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	release, ok := s.streams.Take()
 	if !ok {
 		w.Header().Set("Retry-After", sse.RetryAfter())
-		problem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d streams of events are open already", streams))
+		problem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d event streams are already open", streams))
 		return
 	}
 	defer release()
@@ -55,12 +55,12 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 		})
 	})
 	if err != nil {
-		s.use.Log.Error().Err(err).Str("source", source).Msg("a stream of events ended")
+		s.use.Log.Error().Err(err).Str("source", source).Msg("event stream ended")
 	}
 }
 
-// readable reports whether the events can be read: once a response has begun, there is no status
-// that could say so.
+// readable reports whether the events can be read. It is checked first, because an error cannot
+// change the status of a response that has begun.
 func (s *service) readable(ctx context.Context, cfg results.SubscriberConfig) error {
 	if err := s.use.Ready(ctx); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"backburn/internal/sse"
 )
 
-// New listens, and serves the API once the server runs.
+// New listens on the address. The API is served once the server runs.
 func New(cfg Config, use Use) (*httpserver.Server, error) {
 	h, err := handler(cfg, use)
 	if err != nil {
@@ -61,7 +61,7 @@ func handler(cfg Config, use Use) (http.Handler, error) {
 	return s.authenticated(mux), nil
 }
 
-// nowhere answers what is none of ours.
+// nowhere answers requests for unknown paths and methods.
 func nowhere(w http.ResponseWriter, r *http.Request) {
 	for _, known := range []struct{ path, allow string }{
 		{"/v1/submit", "POST"},
@@ -76,10 +76,10 @@ func nowhere(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	problem(w, http.StatusNotFound, "not-found", "there is nothing at this address")
+	problem(w, http.StatusNotFound, "not-found", "there is no resource at this path")
 }
 
-// authenticated lets nobody in without a token.
+// authenticated refuses requests without a valid token.
 func (s *service) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -89,11 +89,11 @@ func (s *service) authenticated(next http.Handler) http.Handler {
 		switch {
 		case errors.Is(err, errNoTokens):
 			retry(w, askTimeout)
-			problem(w, http.StatusServiceUnavailable, "unavailable", "the API has no token at the moment")
+			problem(w, http.StatusServiceUnavailable, "unavailable", "the API has no readable token at the moment")
 		case err != nil:
 			s.unauthorized(w, r, err)
-		case r.URL.Path != path.Clean(r.URL.Path): // ServeMux would redirect
-			problem(w, http.StatusNotFound, "not-found", "there is nothing at this address")
+		case r.URL.Path != path.Clean(r.URL.Path): // ServeMux would answer with a redirect
+			problem(w, http.StatusNotFound, "not-found", "there is no resource at this path")
 		default:
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{}, h)))
 		}
@@ -107,7 +107,7 @@ func (s *service) unauthorized(w http.ResponseWriter, r *http.Request, err error
 	}
 	s.metrics.unauthorized.WithLabelValues(why).Inc()
 	s.tokens.refused.Warn().Str("addr", r.RemoteAddr).Str("path", r.URL.Path).Str("token", why).
-		Msg("refused a request of the HTTP API for its token")
+		Msg("refused HTTP API request: no valid token")
 	w.Header().Set("WWW-Authenticate", `Bearer realm="backburn"`)
 	problem(w, http.StatusUnauthorized, "unauthorized", "send the API token as Authorization: Bearer")
 }

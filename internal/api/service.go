@@ -15,7 +15,7 @@ import (
 	"backburn/results"
 )
 
-// Queue is what the API needs of the pipeline; a *queue.Queue is one.
+// Queue is the part of *queue.Queue that the API uses.
 type Queue interface {
 	Await(ctx context.Context, ref pipeline.Ref) (results.Event, error)
 	Final(ctx context.Context, ref pipeline.Ref) (results.Event, bool, error)
@@ -26,7 +26,7 @@ type Queue interface {
 	Prefix() string // nats.prefix
 }
 
-// Intake takes submissions.
+// Intake accepts submissions.
 type Intake interface {
 	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
 }
@@ -48,18 +48,18 @@ type service struct {
 	use        Use
 	tokens     *keyring
 	metrics    *metrics
-	inProgress atomic.Int64 // submissions
+	inProgress atomic.Int64 // number of submissions in progress
 	streams    sse.Places
 }
 
-// unavailable answers where NATS does not.
+// unavailable answers a request for which NATS gave no answer.
 func (s *service) unavailable(w http.ResponseWriter, err error) {
 	s.use.Log.Error().Err(err).Msg("cannot read the queue for an HTTP client")
 	retry(w, askTimeout)
 	problem(w, http.StatusServiceUnavailable, "unavailable", "the queue does not answer")
 }
 
-// ready reports whether NATS is there to be asked; else it has answered.
+// ready reports whether NATS is connected. If not, it has answered the request.
 func (s *service) ready(w http.ResponseWriter, r *http.Request) bool {
 	if err := s.use.Ready(r.Context()); err != nil {
 		s.unavailable(w, err)

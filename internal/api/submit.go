@@ -20,15 +20,15 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Accepted is the answer to a submission that has no final event yet.
+// Accepted is the answer to a submission without a final event yet.
 type Accepted struct {
 	JobID  string `json:"job_id"`
 	State  string `json:"state"`            // "accepted"
-	SHA256 string `json:"sha256,omitempty"` // of a file
-	Size   *int64 `json:"size,omitempty"`   // likewise, in bytes
+	SHA256 string `json:"sha256,omitempty"` // only for files
+	Size   *int64 `json:"size,omitempty"`   // in bytes; only for files
 }
 
-// request is what a submission asks for.
+// request is a parsed submission.
 type request struct {
 	job      pipeline.Job
 	boundary string // of multipart/form-data
@@ -57,7 +57,7 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	s.metrics.seconds.Observe(time.Since(began).Seconds())
 	id := req.job.ID
 	s.use.Log.Debug().Str("job", id).Str("source", h.Source).Str("sha256", stored.SHA256).Int64("size", stored.Size).Msg("accepted HTTP submission")
-	w.Header().Del("Connection") // the body was read
+	w.Header().Del("Connection") // the body was read, so the connection can be reused
 	if req.wait > 0 && s.await(w, r, req) {
 		return
 	}
@@ -70,11 +70,11 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusAccepted, accepted)
 }
 
-// await waits for the final event of a job that was accepted, and reports whether it has answered
-// with it.
+// await waits for the final event of an accepted job, and reports whether it has sent the event as
+// the answer.
 func (s *service) await(w http.ResponseWriter, r *http.Request, req request) bool {
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // it would end the wait
+	_ = control.SetReadDeadline(time.Time{}) // a read deadline would end the wait
 	_ = control.SetWriteDeadline(time.Now().Add(req.wait + answerTime))
 	ctx, stop := httpserver.UntilStop(r)
 	defer stop()
@@ -86,15 +86,15 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 		answerEvent(w, ev)
 		return true
 	}
-	if !errors.Is(err, queue.ErrPending) { // it is accepted all the same
+	if !errors.Is(err, queue.ErrPending) { // the job is accepted anyway
 		s.use.Log.Warn().Err(err).Str("job", req.job.ID).Msg("cannot wait for a job")
 	}
 
 	return false
 }
 
-// take reads a submission and hands it in, into the trace of the client, if it names one. The
-// ledger tells what comes under a key that was used before.
+// take reads a submission and submits it, as a part of the client's trace if there is one. The
+// ledger detects a key that was used before.
 func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *request) (queue.Receipt, error) {
 	release, err := s.place(w, h)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *r
 	return receipt, err
 }
 
-// place finds room for a submission: within the rate of the token, and among those in hand.
+// place admits a submission, within the token's rate and the limit of concurrent submissions.
 func (s *service) place(w http.ResponseWriter, h *holder) (release func(), err error) {
 	if h.limiter != nil {
 		turn := h.limiter.Reserve()
@@ -137,13 +137,13 @@ func (s *service) place(w http.ResponseWriter, h *holder) (release func(), err e
 	if all, own := s.inProgress.Add(1), h.inProgress.Add(1); all > submissions || own > h.share {
 		release()
 		retry(w, time.Second)
-		return nil, &fault{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are in hand already, %d of this token", all-1, own-1)}
+		return nil, &fault{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are already in progress, %d of this token", all-1, own-1)}
 	}
 
 	return release, nil
 }
 
-// body is where the contents of a submission are read from, and completes the file's name.
+// body returns the reader of a submission's contents, and completes the file's name.
 func (s *service) body(w http.ResponseWriter, r *http.Request, wait *patience, req *request) (io.Reader, error) {
 	j := &req.job
 	body := io.Reader(&steady{r: r.Body, c: http.NewResponseController(w), wait: wait, began: time.Now()})
@@ -154,7 +154,7 @@ func (s *service) body(w http.ResponseWriter, r *http.Request, wait *patience, r
 		}
 	}
 	if j.Filename == "" {
-		return nil, bad("name the file: ?filename=…, or as the file name of a part of multipart/form-data; or name a link: ?url=…")
+		return nil, bad("name the file with ?filename=… or in its part of multipart/form-data, or submit a link with ?url=…")
 	}
 	if err := j.CheckText(); err != nil { // the name may come from the form
 		return nil, bad("%s", text(err))
@@ -163,27 +163,27 @@ func (s *service) body(w http.ResponseWriter, r *http.Request, wait *patience, r
 	return body, nil
 }
 
-// text is what makes a job invalid, for the client.
+// text returns the reason why a job is invalid, for the client.
 func text(err error) string {
 	return strings.TrimPrefix(err.Error(), pipeline.ErrInvalidJob.Error()+": ")
 }
 
-// plain matches keys that can be ids as they are, and are safe wherever ids appear.
+// plain matches keys that can be used unchanged as job IDs.
 var plain = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 
-// parse reads everything of a request but its body, and judges the body by what is said of it.
+// parse reads and checks a request without its body.
 func (s *service) parse(r *http.Request, h *holder) (request, error) {
 	req := request{job: pipeline.Job{Source: h.Source, Priority: h.Priority, ReceivedAt: time.Now().UTC()}}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return req, bad("the query cannot be read")
+		return req, bad("the query is invalid")
 	}
 	for name, values := range q {
 		if !slices.Contains([]string{"filename", "path", "url", "wait"}, name) {
-			return req, bad("unknown parameter %q: there are filename, path, url and wait", name)
+			return req, bad("unknown parameter %q: the parameters are filename, path, url and wait", name)
 		}
 		if len(values) > 1 {
-			return req, bad("%s: once", name)
+			return req, bad("%s: send it once", name)
 		}
 	}
 	if err := s.headers(r, h, &req); err != nil {
@@ -191,16 +191,16 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 	}
 	if text := q.Get("wait"); q.Has("wait") {
 		if req.wait, err = time.ParseDuration(text); err != nil || req.wait < 0 || req.wait > maxWait {
-			return req, bad("wait: a duration such as 10s, at most %s", maxWait)
+			return req, bad("wait: expected a duration such as 10s, at most %s", maxWait)
 		}
 	}
 
 	if req.job.URL = q.Get("url"); q.Has("url") {
 		switch {
 		case !pipeline.ValidURL(req.job.URL) || q.Has("filename") || q.Has("path"):
-			return req, bad("url: an http or https URL of at most 8 KiB, and then neither filename nor path")
+			return req, bad("url: expected an http or https URL of at most 8 KiB, without filename and path")
 		case r.ContentLength != 0:
-			return req, bad("a link, or a file: ?url=… comes without a body")
+			return req, bad("send a link or a file: a request with ?url=… has no body")
 		}
 	}
 	req.job.Filename, req.job.FilenameB64 = pipeline.Name(pipeline.BaseName(q.Get("filename")))
@@ -219,37 +219,37 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 		framing = 2 * maxFraming
 	}
 	if r.ContentLength > s.cfg.MaxFileSize+framing {
-		return req, queue.ErrTooLarge // before any of it is sent
+		return req, queue.ErrTooLarge // before the body is read
 	}
 
 	return req, nil
 }
 
-// headers reads who the job is, and how urgent.
+// headers reads the job's ID, priority and metadata from the headers.
 func (s *service) headers(r *http.Request, h *holder, req *request) error {
 	for _, name := range []string{"Idempotency-Key", "Backburn-Priority", queue.HeaderSubmit} {
 		if len(r.Header.Values(name)) > 1 {
-			return bad("%s: once", name)
+			return bad("%s: send it once", name)
 		}
 	}
 	req.job.ID = "api-" + rand.Text()
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) == 1 {
 		req.job.ID = strings.TrimSuffix(strings.TrimPrefix(keys[0], `"`), `"`)
 		if !plain.MatchString(req.job.ID) {
-			return bad("Idempotency-Key: 1 to 128 of A-Z a-z 0-9 . _ ~ -")
+			return bad("Idempotency-Key: expected 1 to 128 of A-Z a-z 0-9 . _ ~ -")
 		}
 	}
 	if p := r.Header.Get("Backburn-Priority"); p != "" {
 		if req.job.Priority = pipeline.Priority(p); !req.job.Priority.Valid() {
-			return bad("Backburn-Priority: urgent, normal or bulk")
+			return bad("Backburn-Priority: expected urgent, normal or bulk")
 		}
 	}
 	req.job.Submit = pipeline.Submit(r.Header.Get(queue.HeaderSubmit))
 	if req.job.Submit != "" && !slices.Contains(pipeline.Submits(), req.job.Submit) {
-		return bad("%s: always, lookup or never", queue.HeaderSubmit)
+		return bad("%s: expected always, lookup or never", queue.HeaderSubmit)
 	}
 	if req.job.Priority == pipeline.Urgent && !h.Urgent {
-		return &fault{http.StatusForbidden, "forbidden", "this token may not submit at priority urgent"}
+		return &fault{http.StatusForbidden, "forbidden", "this token may not use the priority urgent"}
 	}
 
 	return nil
@@ -263,7 +263,7 @@ func (s *service) metadata(r *http.Request, j *pipeline.Job) error {
 			continue
 		}
 		if len(values) > 1 {
-			return bad("%s: once", key)
+			return bad("%s: send it once", key)
 		}
 		if j.Metadata == nil {
 			j.Metadata = map[string]string{}
@@ -273,7 +273,7 @@ func (s *service) metadata(r *http.Request, j *pipeline.Job) error {
 		size += len(name) + len(text)
 	}
 	if len(j.Metadata) > pipeline.MaxMetadataPairs || size > pipeline.MaxMetadataBytes {
-		return bad("at most 32 headers %s*, and 8 KiB of names and metadata", queue.HeaderMeta)
+		return bad("expected at most 32 headers %s*, and 8 KiB of names and metadata", queue.HeaderMeta)
 	}
 
 	return nil
@@ -293,13 +293,13 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		detail = f.detail
 	case errors.Is(err, queue.ErrTooLarge):
 		status, kind = http.StatusRequestEntityTooLarge, "too-large"
-		detail = fmt.Sprintf("at most %d bytes", s.cfg.MaxFileSize)
+		detail = fmt.Sprintf("the file may have at most %d bytes", s.cfg.MaxFileSize)
 	case errors.Is(err, queue.ErrOtherContents):
 		status, kind = http.StatusConflict, "other-contents"
-		detail = "something else was submitted under this Idempotency-Key, and this was not accepted: use another key"
+		detail = "other contents were already submitted with this Idempotency-Key, so this was not accepted: use another key"
 	case errors.As(err, &read):
 		status, kind = http.StatusBadRequest, "incomplete"
-		detail = "the body ended, or stalled, before it was complete"
+		detail = "the body ended or stalled before it was complete"
 	case errors.Is(err, pipeline.ErrInvalidJob):
 		status, kind = http.StatusBadRequest, "invalid-request"
 		detail = text(err)
@@ -307,12 +307,12 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		status, kind = http.StatusTooManyRequests, "full"
 		detail = "the queue is full; nothing was accepted"
 		retry(w, askTimeout)
-	case r.Context().Err() != nil: // nobody is there to be answered
+	case r.Context().Err() != nil: // the client is gone
 		s.metrics.submissions.WithLabelValues(h.Source, resultGone).Inc()
 		return
 	default:
-		s.use.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish a submission")
-		detail = "the queue does not answer; whether it was accepted is not known: repeat it with the same Idempotency-Key"
+		s.use.Log.Error().Err(err).Str("job", req.job.ID).Str("source", h.Source).Msg("cannot publish an HTTP submission")
+		detail = "the queue does not answer, so the submission may or may not be accepted: repeat it with the same Idempotency-Key"
 		retry(w, askTimeout)
 	}
 	s.metrics.submissions.WithLabelValues(h.Source, resultOf(kind)).Inc()

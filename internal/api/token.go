@@ -15,49 +15,49 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// tokenAge is how long a token is believed before its file is read again.
+// tokenAge is how long a token is used before its file is read again.
 const tokenAge = time.Second
 
-// What keeps a request out.
+// Reasons to refuse a request.
 var (
 	errNoBearer = errors.New("no bearer token")
 	errUnknown  = errors.New("unknown token")
-	errNoTokens = errors.New("no token can be read")
+	errNoTokens = errors.New("no token is readable")
 )
 
-// holder is whoever shows a token.
+// holder is the owner of a token.
 type holder struct {
 	Token
 	limiter    *rate.Limiter // nil for none
-	share      int64         // of submissions at a time
+	share      int64         // most concurrent submissions
 	inProgress atomic.Int64
 
 	// Guarded by keyring.mu.
 	digest [sha256.Size]byte
-	known  bool // its file could be read
+	known  bool // its file is readable
 }
 
 type holderKey struct{}
 
-// holderOf is who sent an authenticated request.
+// holderOf returns the token's owner of an authenticated request.
 func holderOf(r *http.Request) *holder {
 	h, _ := r.Context().Value(holderKey{}).(*holder)
 
 	return h
 }
 
-// keyring knows the tokens.
+// keyring has all tokens.
 type keyring struct {
 	holders []*holder
-	faults  zerolog.Logger // a few of them
-	refused zerolog.Logger // likewise
+	faults  zerolog.Logger // rate-limited
+	refused zerolog.Logger // rate-limited
 
 	mu   sync.Mutex
 	read time.Time
 }
 
-// newKeyring reads every token. One that cannot be read now is an error; later it only refuses its
-// clients.
+// newKeyring reads every token and returns an error if one is unreadable. If a token becomes
+// unreadable later, only its clients are refused.
 func newKeyring(tokens []Token, log zerolog.Logger) (*keyring, error) {
 	k := &keyring{
 		faults:  log.Sample(&zerolog.BurstSampler{Burst: 2, Period: time.Minute}),
@@ -94,7 +94,7 @@ func (h *holder) renew() error {
 	return nil
 }
 
-// holder finds whose token a request shows, in a time that tells nothing about the tokens.
+// holder finds the owner of a request's token, in constant time.
 func (k *keyring) holder(r *http.Request) (*holder, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
@@ -111,7 +111,7 @@ func (k *keyring) holder(r *http.Request) (*holder, error) {
 	if time.Since(k.read) >= tokenAge {
 		for _, h := range k.holders {
 			if err := h.renew(); err != nil {
-				k.faults.Error().Err(err).Str("source", h.Source).Msg("cannot read an API token: its clients are refused")
+				k.faults.Error().Err(err).Str("source", h.Source).Msg("cannot read an API token; its clients are refused")
 			}
 		}
 		k.read = time.Now()
