@@ -2,11 +2,11 @@ package pipeline
 
 import "sync/atomic"
 
-// Settings is the configuration of a worker and its poller, which may change while they run. It is
-// safe for concurrent use.
+// Settings holds the configuration of a worker and its poller, which may change while they run. It
+// is safe for concurrent use.
 type Settings struct{ now atomic.Pointer[Config] }
 
-// NewSettings returns the settings of a start.
+// NewSettings returns settings with an initial configuration.
 func NewSettings(c Config) *Settings {
 	s := &Settings{}
 	s.Set(c)
@@ -14,9 +14,9 @@ func NewSettings(c Config) *Settings {
 	return s
 }
 
-// Now returns the configuration of this moment. Whoever needs several values that belong together
-// asks once.
+// Now returns the current configuration. A caller that needs several related values must call it
+// only once.
 func (s *Settings) Now() Config { return *s.now.Load() }
 
-// Set changes the configuration. What is under way may end with the one before.
+// Set changes the configuration. Work in progress may finish with the previous one.
 func (s *Settings) Set(c Config) { s.now.Store(&c) }

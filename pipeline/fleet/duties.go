@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Duties is what a member does beside uploads, in brief, so that the whole fleet is seen from every
-// machine. It holds no secrets.
+// Duties briefly describes a member's work apart from uploads, so that every machine can show the
+// whole fleet. It contains no secrets.
 type Duties struct {
-	Folders []Folder `json:"folders,omitempty"` // that it watches
-	Sinks   []Sink   `json:"sinks,omitempty"`   // by which it hands events on
-	Tokens  []Token  `json:"tokens,omitempty"`  // with which it asks WildFire
+	Folders []Folder `json:"folders,omitempty"` // watched folders
+	Sinks   []Sink   `json:"sinks,omitempty"`   // sinks that deliver events
+	Tokens  []Token  `json:"tokens,omitempty"`  // tokens for WildFire
 
-	// Omitted is how many of these are left out, since a member's key stays small.
+	// Omitted is how many entries are left out to keep the member's key small.
 	Omitted int `json:"omitted,omitempty"`
 }
 
@@ -21,20 +21,20 @@ type Folder struct {
 	Path     string `json:"path"`
 	Source   string `json:"source"`
 	State    string `json:"state"`     // ok, degraded or failed
-	Pending  int    `json:"pending"`   // files that wait to be taken
-	InFlight int    `json:"in_flight"` // taken and not yet finished
+	Pending  int    `json:"pending"`   // files not taken yet
+	InFlight int    `json:"in_flight"` // files taken and unfinished
 }
 
-// Sink is what hands events on to another system.
+// Sink is the state of a sink.
 type Sink struct {
 	Name   string    `json:"name"`
 	Kind   string    `json:"kind"`
 	State  string    `json:"state"`         // ok, retrying or paused
-	Behind uint64    `json:"behind"`        // events that wait
-	Last   time.Time `json:"last,omitzero"` // when an event was last dealt with
+	Behind uint64    `json:"behind"`        // pending events
+	Last   time.Time `json:"last,omitzero"` // when an event was last finished
 }
 
-// Token is the state of an access token; the token is not part of it.
+// Token is the state of an access token, without the token itself.
 type Token struct {
 	Profile string    `json:"profile"`
 	State   string    `json:"state"` // none, fresh, stale, expired or rejected
@@ -42,14 +42,14 @@ type Token struct {
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Bounds of the duties of a member: about 6 KiB.
+// Limits for the duties of a member: about 6 KiB in total.
 const (
 	maxFolders = 12
 	maxSinks   = 12
 	maxPath    = 256 // bytes
 )
 
-// bounded leaves out what is too much. What is not well stays: it is ordered first.
+// bounded limits the number of entries. Those that are not ok are kept first.
 func (d Duties) bounded() Duties {
 	all := len(d.Folders) + len(d.Sinks)
 	d.Folders = firstOf(d.Folders, maxFolders, func(f Folder) bool { return f.State == "ok" })
@@ -62,7 +62,7 @@ func (d Duties) bounded() Duties {
 	return d
 }
 
-// firstOf copies up to n of a list, those that are not well first.
+// firstOf copies up to n entries of a list, those that are not ok first.
 func firstOf[T any](list []T, n int, well func(T) bool) []T {
 	var ordered []T
 	for _, wanted := range []bool{false, true} {
@@ -76,7 +76,7 @@ func firstOf[T any](list []T, n int, well func(T) bool) []T {
 	return ordered
 }
 
-// cut shortens a text to so many bytes.
+// cut shortens a text to at most most bytes.
 func cut(s string, most int) string {
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"

@@ -26,7 +26,7 @@ type Process struct {
 	Role    string // one of Roles
 	Version string
 	Config  string // fingerprint of its configuration
-	Slots   int    // uploads at a time; 0 for those that upload nothing
+	Slots   int    // concurrent uploads; 0 for members that do not upload
 }
 
 // Roles lists the roles of a process.
@@ -62,7 +62,7 @@ type Member struct {
 	Version string    `json:"version,omitempty"`
 	Config  string    `json:"config,omitempty"` // fingerprint of its configuration
 	Started time.Time `json:"started"`
-	Slots   int       `json:"slots,omitempty"`  // uploads at a time
+	Slots   int       `json:"slots,omitempty"`  // concurrent uploads
 	Leader  bool      `json:"leader,omitempty"` // it runs the poller
 
 	State  health.State    `json:"state"`            // the worst state of its parts
@@ -92,7 +92,7 @@ type Membership struct {
 	mu        sync.Mutex
 	self      Member
 	parts     func() []health.Status // nil for none
-	duties    func() Duties          // likewise
+	duties    func() Duties          // nil for none
 	live      map[string]Member      // workers
 	absent    map[string]time.Time   // members whose keys were absent, and since when
 	renewedAt time.Time
@@ -440,7 +440,7 @@ func (f *Membership) SetLeader(v bool) {
 	f.mu.Unlock()
 }
 
-// SetConfig shows on our key that the process goes by another configuration, of this fingerprint.
+// SetConfig publishes in our key the fingerprint of a new configuration.
 func (f *Membership) SetConfig(fingerprint string) {
 	f.mu.Lock()
 	f.self.Config = fingerprint

@@ -11,22 +11,23 @@ import (
 	"backburn/results"
 )
 
-// auditTimeout bounds each of the two writes of Audited.
+// auditTimeout limits each of the two writes of Audited.
 const auditTimeout = 10 * time.Second
 
-// ErrUnrecorded says that an action has no audit event, or not its last one.
+// ErrUnrecorded means that the audit trail of an action is incomplete: the first or the last event
+// is missing.
 var ErrUnrecorded = errors.New("the action cannot be recorded")
 
-// Audited does what a person wants done, between two audit events. The first is durable before
-// anything is done: an action that cannot be recorded is not done, and the error wraps
-// ErrUnrecorded. The second says what came of it, also where ctx ended meanwhile; where that cannot
-// be written, the error wraps ErrUnrecorded, too, and says what was done. ID and Status of the
-// action are filled in.
+// Audited carries out a person's action between two audit events. The first is durable before the
+// action starts. If it cannot be written, the action is not carried out and the error wraps
+// ErrUnrecorded. The second event has the outcome and is written even if ctx has ended. If it
+// cannot be written, the error wraps ErrUnrecorded and says what was done. Audited sets the ID and
+// the status of the action.
 func (q *Queue) Audited(ctx context.Context, a results.Audit, do func(context.Context) (result string, err error)) (string, error) {
 	a.ID = rand.Text()
 	a.Status = results.AuditRequested
 	if err := q.publishAudit(ctx, a); err != nil {
-		return "", fmt.Errorf("%w, so nothing was done: %w", ErrUnrecorded, err)
+		return "", fmt.Errorf("%w, so it was not carried out: %w", ErrUnrecorded, err)
 	}
 
 	result, err := do(ctx)
@@ -46,7 +47,7 @@ func (q *Queue) Audited(ctx context.Context, a results.Audit, do func(context.Co
 	return result, err
 }
 
-// publishAudit returns once the event is durable.
+// publishAudit publishes an audit event durably.
 func (q *Queue) publishAudit(ctx context.Context, a results.Audit) error {
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
@@ -58,8 +59,8 @@ func (q *Queue) publishAudit(ctx context.Context, a results.Audit) error {
 	})
 }
 
-// AuditLetter fills in which dead letter an action is about. It returns ErrNoLetter where there is
-// none.
+// AuditLetter sets the dead letter of an action. It returns ErrNoLetter if the letter does not
+// exist.
 func (q *Queue) AuditLetter(ctx context.Context, a *results.Audit, seq uint64) error {
 	l, err := q.DeadLetter(ctx, seq)
 	if err != nil {

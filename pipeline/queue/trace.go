@@ -403,7 +403,7 @@ func (t *tracer) waits(ctx context.Context, subject string) error {
 // queued searches JOBS. A work queue allows no second consumer, so it gets the messages one by one.
 func (t *tracer) queued(ctx context.Context) error {
 	if len(t.jobs) > 0 && t.query.Job != "" {
-		return nil // it is over
+		return nil // the job has already ended
 	}
 
 	filter := t.q.prefix + ".*.*." + cmp.Or(t.query.Source, "*")

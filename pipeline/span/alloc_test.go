@@ -10,8 +10,8 @@ import (
 	"backburn/results"
 )
 
-// Without a provider the way of a job allocates nothing for spans. It is not parallel: allocations
-// are counted for the whole process.
+// Without a provider, spans cost no allocations. The test is not parallel, because allocations are
+// counted for the whole process.
 //
 //nolint:paralleltest // see above
 func TestNoTracingCostsNothing(t *testing.T) {
@@ -40,7 +40,7 @@ func TestNoTracingCostsNothing(t *testing.T) {
 	}
 }
 
-// What a gateway sent under another case is replaced, not joined.
+// A header that a gateway sent in another case is replaced, not duplicated.
 func TestCarrierKnowsEveryCase(t *testing.T) {
 	t.Parallel()
 	h := nats.Header{"TraceParent": {"old"}, "Other": {"x"}}

@@ -1,5 +1,5 @@
-// Package span makes the OpenTelemetry spans of a job's way, and carries their context in message
-// headers (W3C Trace Context). Without a provider it makes none, and does not allocate.
+// Package span creates the OpenTelemetry spans of jobs, and carries their context in message
+// headers (W3C Trace Context). Without a provider it creates none, and allocates nothing.
 package span
 
 import (
@@ -18,20 +18,20 @@ import (
 	"backburn/results"
 )
 
-// scope is the name under which the spans of this package are told apart.
+// scope is the instrumentation scope of the spans.
 const scope = "backburn/pipeline"
 
 // The names of the spans.
 const (
 	spanPublish = "backburn.publish" // a job is submitted
 	spanJob     = "backburn.job"     // one delivery of a job
-	spanAsk     = "backburn.ask"     // what WildFire knows about its contents
-	spanUpload  = "backburn.upload"  // one try
-	spanVerdict = "backburn.verdict" // the end of a job that waited
+	spanAsk     = "backburn.ask"     // a query to WildFire about the contents
+	spanUpload  = "backburn.upload"  // one attempt
+	spanVerdict = "backburn.verdict" // the end of a job that waited for a verdict
 )
 
-// Their attributes. Contents, file names, paths, links and what errors say are none of them:
-// spans leave for systems that have no business with those.
+// Attributes of the spans. They never contain contents, file names, paths, links or error texts,
+// because spans are sent to other systems.
 const (
 	attrJob      = attribute.Key("backburn.job.id")
 	attrSource   = attribute.Key("backburn.source")
@@ -46,11 +46,11 @@ const (
 	attrStatus   = attribute.Key("http.response.status_code") // OpenTelemetry semantic conventions, HTTP spans
 )
 
-// Spans makes spans. Its zero value makes none: contexts come back as they are, and spans are nil,
-// which the functions that end them know. That path does not allocate.
+// Spans creates spans. The zero value creates none: it returns contexts unchanged and nil spans,
+// which the End functions accept, and does not allocate.
 type Spans struct{ tracer trace.Tracer }
 
-// New returns what makes spans with a provider; nil makes none.
+// New returns a Spans for a provider; with nil it creates no spans.
 func New(p trace.TracerProvider) Spans {
 	if p == nil {
 		return Spans{}
@@ -59,14 +59,14 @@ func New(p trace.TracerProvider) Spans {
 	return Spans{p.Tracer(scope)}
 }
 
-// Detached takes the span of whoever started a worker out of its context: jobs belong to the traces
-// of their publishers.
+// Detached removes the span from a worker's context: jobs belong to the traces of their publishers,
+// not to that of the worker's caller.
 func Detached(ctx context.Context) context.Context {
 	return trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 }
 
-// carrier reads and writes the headers of W3C Trace Context, traceparent and tracestate. NATS keeps
-// the case of names, so gateways may have sent them in another.
+// carrier reads and writes the headers of W3C Trace Context, traceparent and tracestate. Gateways
+// may send their names in any case, and NATS preserves it.
 type carrier nats.Header
 
 func (c carrier) Get(key string) string {
@@ -90,14 +90,14 @@ func (c carrier) Set(key, value string) {
 
 func (c carrier) Keys() []string { return slices.Collect(maps.Keys(c)) }
 
-// Inject writes the span of ctx, if it has one, into a message's header.
+// Inject writes the span of ctx, if any, into a message's header.
 func Inject(ctx context.Context, h nats.Header) {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		propagation.TraceContext{}.Inject(ctx, carrier(h))
 	}
 }
 
-// Context is what travels with a job so that its spans belong to one trace: the values of the
+// Context is a job's trace context, which connects its spans to one trace: the values of the
 // headers traceparent and tracestate.
 type Context struct {
 	Parent string `json:"traceparent,omitempty"`
@@ -109,7 +109,8 @@ func Of(h nats.Header) Context {
 	return Context{Parent: bounded(carrier(h).Get("traceparent")), State: bounded(carrier(h).Get("tracestate"))}
 }
 
-// bounded drops what is longer than W3C Trace Context lets a vendor demand (512 characters).
+// bounded drops values longer than the 512 characters that W3C Trace Context requires vendors to
+// support.
 func bounded(s string) string {
 	if len(s) > 512 {
 		return ""
@@ -118,7 +119,7 @@ func bounded(s string) string {
 	return s
 }
 
-// Current is the trace context of ctx's span; the zero Context where it has none.
+// Current returns the trace context of ctx's span; the zero Context if it has none.
 func Current(ctx context.Context) Context {
 	h := nats.Header{}
 	Inject(ctx, h)
@@ -126,20 +127,20 @@ func Current(ctx context.Context) Context {
 	return Of(h)
 }
 
-// header gives the trace context back as headers.
+// header returns the trace context as headers.
 func (c Context) header() carrier {
 	return carrier{"traceparent": {c.Parent}, "tracestate": {c.State}}
 }
 
-// start begins a span about a job, as the child of the one that its message named. A context that
-// cannot be read begins a new trace.
+// start starts a span about a job, as a child of the span in its message. If that context is
+// invalid, a new trace starts.
 func (s Spans) start(ctx context.Context, name string, j pipeline.Job, c Context) (context.Context, trace.Span) {
 	ctx = propagation.TraceContext{}.Extract(ctx, c.header())
 
 	return s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindConsumer), about(j))
 }
 
-// about are the attributes of a span that is a job's.
+// about returns the attributes of a job's span.
 func about(j pipeline.Job) trace.SpanStartOption {
 	return trace.WithAttributes(
 		attrJob.String(strings.ToValidUTF8(j.ID, "\uFFFD")),
@@ -148,7 +149,7 @@ func about(j pipeline.Job) trace.SpanStartOption {
 	)
 }
 
-// Publish begins the span of handing a job in, until it is acknowledged.
+// Publish starts the span of a submission, which lasts until the acknowledgment.
 func (s Spans) Publish(ctx context.Context, j pipeline.Job) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -157,7 +158,7 @@ func (s Spans) Publish(ctx context.Context, j pipeline.Job) (context.Context, tr
 	return s.tracer.Start(ctx, spanPublish, trace.WithSpanKind(trace.SpanKindProducer), about(j))
 }
 
-// Job begins the span of a delivery.
+// Job starts the span of a delivery.
 func (s Spans) Job(ctx context.Context, j pipeline.Job, c Context) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -166,9 +167,9 @@ func (s Spans) Job(ctx context.Context, j pipeline.Job, c Context) (context.Cont
 	return s.start(ctx, spanJob, j, c)
 }
 
-// EndJob ends the span of a delivery. outcome is that of the final event, "waiting" where the
-// verdict is still to come, or "again" where the message comes again. sha256 is "" for what nobody
-// has read.
+// EndJob ends the span of a delivery. outcome is that of the final event, "waiting" if the verdict
+// is still missing, or "again" if the message will be redelivered. sha256 is "" if the contents
+// were not read.
 func EndJob(sp trace.Span, outcome, sha256 string, failed bool) {
 	if sp == nil {
 		return
@@ -181,7 +182,7 @@ func EndJob(sp trace.Span, outcome, sha256 string, failed bool) {
 	End(sp, failed)
 }
 
-// Ask begins the span of a question to WildFire, the wait for the fleet's next call included.
+// Ask starts the span of a query to WildFire, including the wait for the fleet's next call.
 func (s Spans) Ask(ctx context.Context) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -190,7 +191,7 @@ func (s Spans) Ask(ctx context.Context) (context.Context, trace.Span) {
 	return s.tracer.Start(ctx, spanAsk)
 }
 
-// EndAsk ends it with the answer.
+// EndAsk ends the span of a query with its answer.
 func EndAsk(sp trace.Span, answer string, failed bool) {
 	if sp == nil {
 		return
@@ -202,7 +203,7 @@ func EndAsk(sp trace.Span, answer string, failed bool) {
 	End(sp, failed)
 }
 
-// Upload begins the span of one try, from its admission on; size is in bytes.
+// Upload starts the span of one attempt, after its admission. size is in bytes.
 func (s Spans) Upload(ctx context.Context, size int64, attempt int) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -212,7 +213,7 @@ func (s Spans) Upload(ctx context.Context, size int64, attempt int) (context.Con
 		trace.WithAttributes(attrSize.Int64(size), attrAttempts.Int(attempt)))
 }
 
-// EndUpload ends it with what followed.
+// EndUpload ends the span of an attempt with its disposition.
 func EndUpload(sp trace.Span, d pipeline.Disposition) {
 	if sp == nil {
 		return
@@ -225,7 +226,7 @@ func EndUpload(sp trace.Span, d pipeline.Disposition) {
 	End(sp, d.Action != pipeline.Complete)
 }
 
-// Verdict begins the span of the end of a job that waited.
+// Verdict starts the span of the end of a job that waited.
 func (s Spans) Verdict(ctx context.Context, j pipeline.Job, c Context) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -234,7 +235,7 @@ func (s Spans) Verdict(ctx context.Context, j pipeline.Job, c Context) (context.
 	return s.start(ctx, spanVerdict, j, c)
 }
 
-// EndVerdict ends it with what was decided: a verdict, or the reason of a failure.
+// EndVerdict ends that span with the verdict, or the reason of a failure.
 func EndVerdict(sp trace.Span, ev results.Event, failed bool) {
 	if sp == nil {
 		return
@@ -250,8 +251,8 @@ func EndVerdict(sp trace.Span, ev results.Event, failed bool) {
 	End(sp, failed)
 }
 
-// End ends a span, nil included. What an error says may hold names, so the log has it and the span
-// has not.
+// End ends a span, which may be nil. Error texts may contain names, so they are logged and not
+// added to the span.
 func End(sp trace.Span, failed bool) {
 	if sp == nil {
 		return

@@ -154,7 +154,7 @@ func (w *Worker) Reconfigure(ctx context.Context, cfg pipeline.Config) error {
 	}
 	select {
 	case w.reconfigured <- struct{}{}:
-	default: // it is told already
+	default: // a signal is already pending
 	}
 	w.poller.Reconfigured()
 
