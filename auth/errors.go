@@ -24,10 +24,10 @@ var (
 	ErrClosed = errors.New("auth: source closed")
 )
 
-// AuthError is why there is no token. It has the profile, the operation, the HTTP status (0 without
-// an answer) and error code of the answer, and a hint for operators. RetryAfter says when the next
-// request is made, and Permanent whether the same request would fail again. It contains no body,
-// header, secret or token, whatever the formatting verb.
+// AuthError is the reason why there is no token. It has the profile, the operation, the HTTP status
+// (0 without an answer) and error code of the answer, and a hint for operators. RetryAfter says
+// when the next request is made, and Permanent whether the same request would fail again. It
+// contains no body, header, secret or token, whatever the formatting verb.
 type AuthError = oauth.Error
 
 // Reasons to refuse the callback of a login.

@@ -36,10 +36,10 @@ type held struct {
 	worked   atomic.Bool // a service accepted it, here or in another process of the fleet
 }
 
-// hold makes a cached token of life d. The last part of a life is the renewal window: a fifth of
-// it, at most window, less a random third, so that the processes of a fleet do not all renew at the
-// same time. It depends only on the life, so no answer of a server can make every call start a
-// renewal.
+// hold returns a cached token with the life d. The last part of a life is the renewal window: a
+// fifth of it, at most window, less a random third, so that the processes of a fleet do not all
+// renew at the same time. It depends only on the life, so no answer of a server can make every call
+// start a renewal.
 func hold(value string, generation uint64, sent time.Time, d, window time.Duration) *held {
 	h := &held{
 		value:      value,

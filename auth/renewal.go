@@ -185,7 +185,7 @@ func (s *Source) refusal() error {
 	return s.cool.err
 }
 
-// renewNow starts a renewal that nobody waits for.
+// renewNow starts a renewal in the background.
 func (s *Source) renewNow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -149,7 +149,7 @@ func (f *shared) abandoned(v view) bool {
 	return true
 }
 
-// claim writes our claim over v and updates v.
+// claim writes this process's claim over v and updates v.
 func (f *shared) claim(ctx context.Context, v *view, w want, nonce string) error {
 	next := v.record
 	next.Claim = &claim{Holder: f.holder, Nonce: nonce}

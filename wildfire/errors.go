@@ -63,7 +63,7 @@ var (
 // APIError is the error of every failed call.
 //
 // Its text has the operation, the status and at most a short, printable excerpt of the service's
-// message. It never holds a body, a header, a URL or a credential.
+// message. It never contains a body, a header, a URL or a credential.
 type APIError struct {
 	// Op is the operation.
 	Op Op

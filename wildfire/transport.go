@@ -134,7 +134,7 @@ func tlsConfig(cfg TransportConfig) (*tls.Config, error) {
 			roots = x509.NewCertPool()
 		}
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: %s holds no PEM certificate", cfg.CAFile)
+			return nil, fmt.Errorf("ca_file: %s contains no PEM certificate", cfg.CAFile)
 		}
 		security.RootCAs = roots
 	}

@@ -78,7 +78,7 @@ func (b *Bucket) announce() {
 	b.changed = make(chan struct{})
 }
 
-// put writes. mu is held.
+// put writes key. mu is held.
 func (b *Bucket) put(key string, value []byte) uint64 {
 	b.revision++
 	value = slices.Clone(value)

@@ -1,5 +1,5 @@
-// Package authtest has servers to test credentials against: an authorization server with
-// the habits of the systems that package auth knows, and a bucket in memory.
+// Package authtest has servers to test credentials against: an authorization server that behaves
+// like the systems that package auth supports, and a bucket in memory.
 //
 // The grants, their rules and their errors are those of go-oauth2/oauth2, a server that was not
 // written here. This package adds the differences between vendors (how a client authenticates,

@@ -14,7 +14,7 @@ import (
 
 const maxHubParams = 16 << 10 // bytes
 
-// HubParams are the parameters that the Cortex hub appends to an app's URL when an administrator
+// HubParams has the parameters that the Cortex hub appends to an app's URL when an administrator
 // activates an instance. All values are opaque strings: an instance ID has more digits than a
 // float64 can hold.
 type HubParams struct {

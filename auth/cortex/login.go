@@ -90,7 +90,7 @@ func (c *Config) Merge(hub HubParams) error {
 	return nil
 }
 
-// Check reports what is missing to log in.
+// Check returns an error for each key that a login needs and that is missing.
 func (c Config) Check() error {
 	var problems []error
 	for _, need := range [][2]string{

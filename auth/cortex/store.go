@@ -34,7 +34,7 @@ type record struct {
 	Obtained   int64  `json:"obtained"` // Unix milliseconds
 }
 
-// ErrNoGrant: there is no refresh token anywhere.
+// ErrNoGrant means that no refresh token is stored.
 var ErrNoGrant = errors.New("no grant is stored")
 
 // store keeps a refresh token durably, in a file, a bucket, or both. Callers hold its lock, see

@@ -176,7 +176,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 	if err := untilLed(nc, q, n); err != nil {
 		return err
 	}
-	fmt.Printf("a leader knows them all after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), first.resident()>>20)
+	fmt.Printf("a leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), first.resident()>>20)
 
 	second, err := start(server, wildFire)
 	if err != nil {
@@ -191,7 +191,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 	if err := untilLed(nc, q, n); err != nil {
 		return err
 	}
-	fmt.Printf("killed, and another leads and knows them all after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), second.resident()>>20)
+	fmt.Printf("after a kill, another leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), second.resident()>>20)
 
 	return nil
 }

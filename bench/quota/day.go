@@ -26,8 +26,8 @@ import (
 )
 
 // day describes the simulated day. About 35 % of the arriving files repeat an earlier one, as many
-// are known to WildFire, and 30 % are new to everybody. WildFire takes the time analysis for a
-// verdict.
+// are known to WildFire, and 30 % are new to everybody. WildFire takes the duration in analysis for
+// a verdict.
 type day struct {
 	Arrivals, Uploads, Queries, Urgent int
 

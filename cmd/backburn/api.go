@@ -13,8 +13,8 @@ import (
 func apiCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "api",
-		Short: "Serve the HTTP API, as a process of its own",
-		Long: `Serves the HTTP API of [api] in a process of its own. "backburn run" serves it, too.
+		Short: "Serve the HTTP API in a separate process",
+		Long: `Serves the HTTP API of [api] in a separate process. "backburn run" serves it too.
 docs/openapi.yaml describes it.
 
 The queue must exist: a worker creates it.`,
@@ -33,7 +33,7 @@ The queue must exist: a worker creates it.`,
 	}
 }
 
-// serveAlone runs one part of the system in a process of its own.
+// serveAlone runs one part of the system in a separate process.
 func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, roles app.Roles) error {
 	roles.Reload = tool.Reload(cfg, roles.Parts())
 	roles.Version = cli.ThisBuild().Version

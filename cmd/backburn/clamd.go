@@ -11,9 +11,9 @@ import (
 func clamdCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clamd",
-		Short: "Serve the clamd protocol, as a process of its own",
-		Long: `Serves the protocol of ClamAV's clamd, as [clamd] says, in a process of its own. "backburn run"
-serves it, too. docs/clamd.md has recipes.
+		Short: "Serve the clamd protocol in a separate process",
+		Long: `Serves the protocol of ClamAV's clamd, with the settings of [clamd], in a separate process.
+"backburn run" serves it too. docs/clamd.md has recipes.
 
 The queue must exist: a worker creates it.`,
 		Example: `  backburn clamd --config clamd.toml

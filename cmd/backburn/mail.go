@@ -11,7 +11,7 @@ import (
 func mailCommand(tool *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "mail",
-		Short: "Filter mail as a milter, as a process of its own",
+		Short: "Filter mail as a milter, in a separate process",
 		Long: `Filters mail as a milter: it submits attachments, holds the mail for their verdicts, then
 rejects, quarantines or marks it, as [mail] says. "backburn run" does this, too. docs/mail.md has
 the recipe for Postfix.

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, env config.Env, stdin io.Reader, st
 	return cli.Run(ctx, rootCommand(std), std)
 }
 
-// commands has the constructor of every command. Each command has a file of its own.
+// commands has the constructor of every command. Each command has its own file.
 var commands = []func(*cli.App) *cobra.Command{
 	runCommand,
 	watcherCommand,

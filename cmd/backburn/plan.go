@@ -28,7 +28,7 @@ func planCommand(tool *cli.App) *cobra.Command {
 	var priority string
 	cmd := &cobra.Command{
 		Use:   "plan PATH…",
-		Short: "Estimate what it costs to have many files judged",
+		Short: "Estimate the cost of judging many files",
 		Long: `Hashes files and all files below folders, and asks WildFire about the hashes (500 in a query). It
 prints how many different contents there are, how many WildFire knows, how many the policy
 withholds, and in how many days the rest would be uploaded. It uploads nothing, and does not ask

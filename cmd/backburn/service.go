@@ -158,8 +158,8 @@ func (s *service) close() {
 	s.fleet.close()
 }
 
-// unreachable sets the exit code of errors that mean that something needed is not available: a
-// service does not answer or gives no token, or a server cannot start.
+// unreachable sets the exit code of errors about missing services: one that does not answer or
+// returns no token, or a server that cannot start.
 func unreachable(err error) error {
 	for _, is := range []error{
 		wildfire.ErrTransport, wildfire.ErrToken, wildfire.ErrGateway, wildfire.ErrUnavailable, wildfire.ErrUnauthorized,

@@ -48,7 +48,7 @@ dead_file. If it rejects single events, the exit code is 3.`,
 			}
 			i := slices.IndexFunc(cfg.Sink, func(s config.Sink) bool { return s.Name == args[0] })
 			if i < 0 {
-				return cli.Usagef("there is no sink %q in the configuration", args[0])
+				return cli.Usagef("the configuration has no sink %q", args[0])
 			}
 			r := replayReport{tool: tool, dryRun: dryRun, asJSON: asJSON}
 			replay := sink.Replay{Config: app.SinkConfig(cfg.NATS.Prefix, cfg.Sink[i]), DryRun: dryRun, Each: r.each}

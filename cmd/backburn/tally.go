@@ -61,7 +61,7 @@ func (t *tally) line(p paper) string {
 	kinds := slices.Clone(tallied)
 	for _, what := range slices.Sorted(maps.Keys(t.counts)) {
 		if !slices.Contains(kinds, what) {
-			kinds = append(kinds, what) // a verdict of a later version
+			kinds = append(kinds, what) // a verdict from a later version
 		}
 	}
 

@@ -27,11 +27,11 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want := pipeline.Wants(bad)
 	want(c.Listen == "" || len(c.Tokens) > 0, "token", "at least one [[api.token]]", "listen")
 	want(c.Listen == "" || c.Local() || c.WebConfigFile != "", "listen",
-		"api.web_config_file with TLS as well, because tokens would travel in the clear", "web_config_file")
+		"api.web_config_file with TLS as well, because tokens would be sent unencrypted", "web_config_file")
 	want(c.MaxFileSize > 0, "max_file_size", "more than 0")
 }
 
-// Token is shown by clients, and says what they may do.
+// Token is a client's token and its permissions.
 type Token struct {
 	File     string            `toml:"file" own:"secret" example:"/run/secrets/backburn-api" doc:"File with the token, mode 0600, at least 16 characters, such as from: openssl rand -hex 32. Read again every second."`
 	Source   string            `toml:"source" doc:"Source of the jobs submitted with this token. The token sees only jobs and events of this source. Several tokens may share a source."`
@@ -50,7 +50,7 @@ func (t Token) Check(bad func(key, expected string, beside ...string)) {
 	want(t.File != "", "file", "a file with the token, mode 0600")
 	want(pipeline.ValidSource(t.Source), "source", pipeline.SourceRule)
 	want(t.Priority.Valid(), "priority", pipeline.PriorityRule)
-	want(t.Priority != pipeline.Urgent || t.Urgent, "priority", `"normal" or "bulk", or urgent = true beside it`, "urgent")
+	want(t.Priority != pipeline.Urgent || t.Urgent, "priority", `"normal" or "bulk", or urgent = true as well`, "urgent")
 	want(t.Rate >= 0 && t.Rate <= 1e6, "rate", "a number from 0 to 1000000") // not NaN
 	want(t.Burst >= 1, "burst", "1 or more")
 }
@@ -65,7 +65,7 @@ func (t Token) Read() (auth.Secret, error) {
 		return auth.Secret{}, err
 	}
 	if n := utf8.RuneCountInString(token.Reveal()); n < minToken {
-		return auth.Secret{}, fmt.Errorf("%q holds a token of %d characters; at least %d, such as of: openssl rand -hex 32", t.File, n, minToken)
+		return auth.Secret{}, fmt.Errorf("%q has a token of %d characters; expected at least %d, for example from: openssl rand -hex 32", t.File, n, minToken)
 	}
 
 	return token, nil

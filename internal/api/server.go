@@ -32,7 +32,7 @@ func New(cfg Config, use Use) (*httpserver.Server, error) {
 	return httpserver.New(cfg.Config, at, h)
 }
 
-// handler is what a listener serves, without its limits and names.
+// handler returns the handler of the API, without the listener's limits and names.
 func handler(cfg Config, use Use) (http.Handler, error) {
 	tokens, err := newKeyring(cfg.Tokens, use.Log)
 	if err != nil {

@@ -31,7 +31,7 @@ type Intake interface {
 	Submit(ctx context.Context, j pipeline.Job, c queue.Content) (queue.Receipt, error)
 }
 
-// Use is what the API works with. All fields are required unless they say otherwise.
+// Use has the API's dependencies. All fields are required unless stated otherwise.
 type Use struct {
 	// Ready returns nil while NATS is connected. It answers immediately.
 	Ready  func(ctx context.Context) error

@@ -4,7 +4,7 @@
 // A [Guard] is made from the configuration of one process. It knows two things:
 //
 //   - each file and folder by identity (device, inode, birth time), whatever name leads to it;
-//   - each secret by its bytes, wherever they stand in contents, on their own or in other text.
+//   - each secret by its bytes, anywhere in contents, alone or in other text.
 //
 // It checks its files again every second, because secrets are replaced. If a name no longer exists,
 // it remembers the last file and its secrets, because that file may have been moved.

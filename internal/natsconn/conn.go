@@ -29,8 +29,8 @@ const (
 	pingInterval  = 20 * time.Second // after two pings without an answer the connection counts as lost
 )
 
-// Inbox gives this process a reply prefix of its own, "_INBOX_<prefix>_<role>", so that permissions
-// can prevent a role from reading the answers to another one. Without it the prefix is the common
+// Inbox gives this process its own reply prefix, "_INBOX_<prefix>_<role>", so that permissions can
+// prevent a role from reading the answers to another one. Without it the prefix is the common
 // _INBOX.
 func Inbox(prefix, role string) nats.Option {
 	return nats.CustomInboxPrefix(InboxPrefix(prefix, role))
@@ -127,7 +127,7 @@ func Health(nc *nats.Conn) func() error {
 		f := health.Fault{
 			Cause:  health.CauseTCP,
 			Reason: "NATS is unreachable (" + strings.ToLower(status.String()) + ")",
-			Remedy: "start the NATS server, or check nats.url and the network; nothing is lost meanwhile",
+			Remedy: "start the NATS server, or check nats.url and the network; no job is lost meanwhile",
 		}
 		if err := nc.LastError(); err != nil {
 			f.Reason += ": " + err.Error()

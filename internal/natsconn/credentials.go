@@ -90,7 +90,7 @@ func warnInClear(cfg config.NATS, log zerolog.Logger) {
 		u, err := url.Parse(server)
 		if err == nil && (u.Scheme == "nats" || u.Scheme == "ws") && !auth.Loopback(u.Hostname()) {
 			log.Warn().Str("server", server).Str("key", key).
-				Msg("this secret goes to another machine without TLS; use tls:// or wss:// in nats.url, or set nats.tls.ca_file")
+				Msg("this secret is sent to another machine without TLS; use tls:// or wss:// in nats.url, or set nats.tls.ca_file")
 		}
 	}
 }

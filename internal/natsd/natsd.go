@@ -117,8 +117,8 @@ func loopback(cfg config.Config) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// lockStore takes the lock that prevents a second server on the store. The kernel releases it at
-// any end of the process.
+// lockStore takes the lock that prevents a second server on the store. The kernel releases it when
+// the process ends, in whatever way.
 func lockStore(dir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dir, "backburn.lock"), flock.SetPermissions(0o600))
 	switch ok, err := lock.TryLock(); {

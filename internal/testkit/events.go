@@ -32,7 +32,7 @@ func (s *Site) Connect(url string) jetstream.JetStream {
 	return s.connect(url, s.store+".token")
 }
 
-// Simulation is Queue for a process that simulates WildFire, whose server has a store of its own.
+// Simulation is Queue for a process that simulates WildFire, whose server has a separate store.
 func (s *Site) Simulation(p *Process) jetstream.JetStream {
 	s.t.Helper()
 	p.Logged("ready")
@@ -163,7 +163,7 @@ func (s *Site) OnceUploaded(files []File) {
 // are moved after their event, so it waits for that.
 func (s *Site) NothingLeft(files int) {
 	s.t.Helper()
-	s.Until("files to be put away", func() bool { return len(s.Left()) == 0 })
+	s.Until("files to be moved to done", func() bool { return len(s.Left()) == 0 })
 	if done := s.tree(".backburn/done"); len(done) != files {
 		s.t.Errorf("%d files are kept as done, want %d", len(done), files)
 	}

@@ -187,7 +187,7 @@ func (p *Process) Until(path string, pleases func(status int, body string) bool)
 func (s *Site) Until(what string, ok func() bool) {
 	s.t.Helper()
 	if !poll(ok) {
-		s.t.Fatalf("waited in vain for: %s", what)
+		s.t.Fatalf("timed out waiting for: %s", what)
 	}
 }
 

@@ -21,15 +21,15 @@ var (
 	ErrReauthorize = errors.New("auth: authorization required")
 )
 
-// Error is why there is no token. It contains a status and codes, never a body, a header, a secret
-// or a token, whatever the formatting verb.
+// Error is the reason why there is no token. It contains a status and codes, never a body, a
+// header, a secret or a token, whatever the formatting verb.
 type Error struct {
 	Profile    string        // the profile's name
 	Op         string        // operation, such as "token request"
 	Status     int           // HTTP status of the answer; 0 without an answer
 	Code       string        // error code of RFC 6749 section 5.2 or of the vendor; "other" for all others
 	Desc       string        // the server's message, scrubbed, at most 200 bytes
-	Hint       string        // what an operator can do about it
+	Hint       string        // instruction for operators
 	RetryAfter time.Duration // time until the next request; 0 if unknown
 	Permanent  bool          // the same request will fail the same way
 

@@ -30,7 +30,7 @@ type Lifetime struct {
 	Odd bool          // the value was clamped or unreadable
 }
 
-// parseLifetime reads expires_in as the servers send it: a number, a string of a number, a
+// parseLifetime parses expires_in in the forms that servers send: a number, a string of a number, a
 // fraction, null, or nothing. If there is no value, it returns the kind's documented lifetime.
 func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 	text := strings.TrimSpace(string(raw))

@@ -1,6 +1,5 @@
-// Package needs says what a test needs of the machine that it runs on: privileges, other programs,
-// packages from the network. Without it the test proves nothing, so it is skipped loudly, and fails
-// in CI (CI=true), where everything has to be there.
+// Package needs declares what a test requires of its machine: privileges, other programs, packages
+// from the network. Without them the test is skipped with a message; in CI (CI=true) it fails.
 package needs
 
 import (

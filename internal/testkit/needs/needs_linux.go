@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tmpfs mounts a file system of its own at a folder until the test ends, with options such as
-// "size=4m". It makes the folder if there is none.
+// Tmpfs mounts a separate file system at a folder until the test ends, with options such as
+// "size=4m". It creates the folder if necessary.
 func Tmpfs(t testing.TB, dir, options string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
