@@ -128,6 +128,7 @@ func (p Policy) unknownGrace() time.Duration {
 // has no side effects, and the same arguments give the same result. The caller writes a changed
 // record before the step's effect, or together with it.
 func Decide(s Sample, j Job, e Event, p Policy, now time.Time) (Step, Sample) {
+	now = now.Round(0) // a record has the time of day, whoever reads it
 	d := decision{s: s, j: j, p: p, now: now}
 
 	var step Step

@@ -357,7 +357,12 @@ func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
 
 // polled handles WildFire's answer about a sample that jobs wait for.
 func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) outlook {
-	s, err := p.Queue.Sample(ctx, e.key())
+	learned := answered(r, ok)
+	read := p.Queue.Sample
+	if learned.Known && learned.Verdict.Final() {
+		read = p.Queue.LastSample // a verdict replaces the record
+	}
+	s, err := read(ctx, e.key())
 	if err != nil {
 		return p.later(ctx, e, err, "sample cannot be read")
 	}
@@ -365,7 +370,7 @@ func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecor
 		return p.act(ctx, e, s)
 	}
 
-	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, answered(r, ok), p.policy(), p.Now())
+	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, learned, p.policy(), p.Now())
 	if next == s.Sample {
 		return p.follow(ctx, e, s, step, next)
 	}

@@ -278,7 +278,7 @@ func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with
 
 // end ends one waiting job.
 func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
-	m, revision, err := p.Queue.ReadWaiting(ctx, job.name)
+	m, revision, err := p.Queue.LastWaiting(ctx, job.name)
 	if err != nil {
 		return err
 	}

@@ -114,17 +114,23 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 // jobsFirst is the most time that reading samples is postponed until the jobs are read.
 const jobsFirst = time.Minute
 
-// followSamples follows the sample records until ctx ends. It starts after the waiting jobs are
-// read: there may be a million of both, and rechecks and reports can wait a little longer.
+// samplesTicks is the time between two reads of the changed samples, in ticks. Rechecks and reports
+// can wait that long, and of a sample that changes several times meanwhile only the newest record
+// is read.
+const samplesTicks = 2
+
+// followSamples reads the sample records, and later the changed ones, until ctx ends. It starts
+// after the waiting jobs are read: there may be a million of both, and rechecks and reports can
+// wait a little longer.
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
-	after := p.rechecks.after
+	back := p.rechecks.after
 	if p.reporting() {
-		after = max(after, reportsBack)
+		back = max(back, reportsBack)
 	}
-	if after == 0 {
+	if back == 0 {
 		return nil
 	}
-	since := p.Now().Add(-after)
+	since := p.Now().Add(-back)
 
 	select {
 	case <-jobsRead:
@@ -133,14 +139,16 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 		return ctx.Err()
 	}
 
-	stop, err := p.Queue.FollowSamples(ctx, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
-	if err != nil {
-		return err
+	for read := uint64(0); ; {
+		var err error
+		read, err = p.Queue.ReadSamples(ctx, read, since, func(r queue.SampleRecord) { p.sampleWritten(ctx, r) })
+		if err != nil && ctx.Err() == nil {
+			p.Log.Debug().Err(err).Msg("cannot read samples; retrying")
+		}
+		if err := fleet.Sleep(ctx, samplesTicks*p.Tick); err != nil {
+			return err
+		}
 	}
-	defer stop()
-	<-ctx.Done()
-
-	return ctx.Err()
 }
 
 // keepLeading returns when our membership is in doubt or another worker leads. Meanwhile it repairs

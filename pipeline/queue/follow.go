@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -136,6 +137,17 @@ func (q *Queue) ReadWaiting(ctx context.Context, name string) (*Message, uint64,
 	return entry.Message, entry.Revision, nil
 }
 
+// LastWaiting returns a waiting job as this process wrote it last, or reads it like ReadWaiting.
+// The result may be outdated, so it may only be used for a change of this job; see
+// pipeline.ErrConflict. The caller must not change the message.
+func (q *Queue) LastWaiting(ctx context.Context, name string) (*Message, uint64, error) {
+	if r, ok := q.lastWaiting.get(q.ledgerJob(name)); ok {
+		return r.value, r.revision, nil
+	}
+
+	return q.ReadWaiting(ctx, name)
+}
+
 // ReadDone reads the final event of a job by the name of its record. It returns false if there is
 // none.
 func (q *Queue) ReadDone(ctx context.Context, name string) (JobEntry, bool, error) {
@@ -155,38 +167,85 @@ type SampleRecord struct {
 	Time time.Time // when it was written, by the server's clock
 }
 
-// FollowSamples calls handle for every sample that was written since the given time, and then for
-// each new one, until stop is called. handle is called by one goroutine at a time.
-func (q *Queue) FollowSamples(ctx context.Context, since time.Time, handle func(SampleRecord)) (stop func(), err error) {
-	c, err := q.ledger.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+// ReadSamples calls handle for every sample of which the newest record was written after a sequence
+// or, if that is 0, since the given time. It returns the sequence up to which it has read. handle
+// is called by one goroutine at a time.
+func (q *Queue) ReadSamples(ctx context.Context, after uint64, since time.Time, handle func(SampleRecord)) (uint64, error) {
+	last, err := q.LastSequence(ctx)
+	if err != nil || last == after {
+		return after, err
+	}
+
+	cfg := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.SampleSubject("*")},
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy,
 		OptStartTime:   &since,
-	})
+	}
+	if after > 0 {
+		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
+		cfg.OptStartTime = nil
+		cfg.OptStartSeq = after + 1
+	}
+	c, err := q.ledger.OrderedConsumer(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("read samples: %w", err)
+		return after, fmt.Errorf("read samples: %w", err)
+	}
+	if c.CachedInfo().NumPending == 0 {
+		return last, nil
 	}
 
 	f := &follower{}
+	var handled atomic.Uint64
+	read := make(chan struct{})
+	ended := sync.OnceFunc(func() { close(read) })
 	consume, err := c.Consume(f.calls(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
 			return
 		}
+		handled.Add(1)
 		handle(SampleRecord{
 			Key:  m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:],
 			Body: m.Data(),
 			Time: meta.Timestamp,
 		})
+		last = max(last, meta.Sequence.Stream)
+		if meta.NumPending == 0 {
+			ended()
+		}
 	}), newsExpiry, newsHeartbeat)
 	if err != nil {
-		return nil, fmt.Errorf("read samples: %w", err)
+		return after, fmt.Errorf("read samples: %w", err)
+	}
+	err = awaitEnd(ctx, c, read, &handled)
+	consume.Stop()
+	f.end()
+	if err != nil {
+		return after, fmt.Errorf("read samples: %w", err)
 	}
 
-	return func() {
-		consume.Stop()
-		f.end()
-	}, nil
+	return last, nil
+}
+
+// awaitEnd waits until a consumer has delivered the last message, or the rest was removed
+// meanwhile.
+func awaitEnd(ctx context.Context, c jetstream.Consumer, last <-chan struct{}, handled *atomic.Uint64) error {
+	for before := uint64(0); ; before = handled.Load() {
+		select {
+		case <-last:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+
+		if handled.Load() != before {
+			continue
+		}
+		if info, err := c.Info(ctx); err == nil && info.NumPending == 0 {
+			return nil
+		}
+	}
 }
 
 // LastSequence returns the sequence of the newest record of the ledger.

@@ -15,50 +15,6 @@ import (
 	"backburn/results"
 )
 
-// The ledger is one stream, of which each subject keeps its last message alone:
-//
-//	<prefix>.ledger.sample.<sample key>     what is known about contents: a pipeline.Sample
-//	<prefix>.ledger.job.<source>.<job key>  what became of a job: accepted, waiting, then done
-//
-// A change names the sequence that it replaces, so of many writers one succeeds. Finished records
-// expire with the results; waiting ones stay.
-
-// JobState is the state of a job in the ledger.
-type JobState string
-
-// The states of a job. A job that no worker has read yet has no record.
-const (
-	JobAccepted JobState = "accepted" // submitted over HTTP, with the hash of its contents
-	JobWaiting  JobState = "waiting"  // it waits for its sample; the record holds the whole job with all that was learned
-	JobDone     JobState = "done"     // it has its one final event
-)
-
-// Headers of the ledger's records of jobs.
-const (
-	headerState    = "Backburn-State"
-	headerSample   = "Backburn-Sample"   // the sample's key
-	headerPriority = "Backburn-Priority" // waiting: the job's priority
-	headerPending  = "Backburn-Pending"  // waiting: since when WildFire has had the sample, in ns since 1970
-	headerParked   = "Backburn-Parked"   // waiting: the budget for which it waits
-	headerBy       = "Backburn-By"       // done: the term of the leader that ended it
-)
-
-// JobEntry is a job's record.
-type JobEntry struct {
-	Revision uint64 // 0: there is none
-	State    JobState
-	Sample   string        // the sample's key
-	Event    results.Event // of JobDone
-	Message  *Message      // of JobWaiting
-}
-
-// SampleEntry is a sample's record.
-type SampleEntry struct {
-	Key      string
-	Revision uint64 // 0: there is none
-	pipeline.Sample
-}
-
 // Load reads a sample and a job in one request. An empty key or ref is not read.
 func (q *Queue) Load(ctx context.Context, sampleKey string, ref pipeline.Ref) (SampleEntry, JobEntry, error) {
 	subjects := make([]string, 0, 2)
@@ -99,6 +55,16 @@ func (q *Queue) Sample(ctx context.Context, key string) (SampleEntry, error) {
 	return s, err
 }
 
+// LastSample returns a sample as this process wrote it last, or reads it. The result may be
+// outdated, so it may only be used for a change of this sample; see pipeline.ErrConflict.
+func (q *Queue) LastSample(ctx context.Context, key string) (SampleEntry, error) {
+	if r, ok := q.lastSamples.get(q.SampleSubject(key)); ok {
+		return r.value, nil
+	}
+
+	return q.Sample(ctx, key)
+}
+
 // Job reads a job's record.
 func (q *Queue) Job(ctx context.Context, ref pipeline.Ref) (JobEntry, error) {
 	_, j, err := q.Load(ctx, "", ref)
@@ -132,8 +98,10 @@ func (q *Queue) jobEntry(m *nats.Msg) JobEntry {
 
 // Change replaces one record of the ledger.
 type Change struct {
-	msg *nats.Msg
-	err error
+	msg     *nats.Msg
+	err     error
+	sample  *SampleEntry // what is written, if it is a sample
+	waiting *Message     // what is written, if it is a waiting job without contents
 
 	Revision uint64 // after a successful Commit: the revision of the new record
 }
@@ -150,6 +118,7 @@ func change(subject string, body []byte, replaces uint64, err error) *Change {
 func (q *Queue) PutSample(s SampleEntry) *Change {
 	body, err := json.Marshal(s.Sample)
 	c := change(q.SampleSubject(s.Key), body, s.Revision, err)
+	c.sample = &s
 	if s.Final() || s.State == pipeline.StateNone {
 		c.expires(q.topology.ResultsMaxAge)
 	}
@@ -170,6 +139,10 @@ func (q *Queue) PutWaiting(m *Message, why Waiting, replaces uint64) *Change {
 	m.Basis = why.Basis
 	c := change(q.LedgerSubject(m.Job.Ref()), nil, replaces, nil)
 	c.err = m.encode(c.msg)
+	if !m.Raw {
+		kept := *m
+		c.waiting = &kept
+	}
 
 	h := c.msg.Header
 	h[headerState] = []string{string(JobWaiting)}
@@ -223,7 +196,39 @@ func (q *Queue) Commit(ctx context.Context, changes ...*Change) error {
 		msgs[i] = c.msg
 	}
 
-	return q.insistOn(ctx, q.ledgerCommits, msgs, func(i int, m *message) { changes[i].Revision = m.seq })
+	err := q.insistOn(ctx, q.ledgerCommits, msgs, func(i int, m *message) {
+		changes[i].Revision = m.seq
+		q.committed(changes[i])
+	})
+	if err != nil {
+		for _, c := range changes {
+			q.forget(c)
+		}
+	}
+
+	return err
+}
+
+// committed keeps what a change wrote.
+func (q *Queue) committed(c *Change) {
+	subject := c.msg.Subject
+	switch {
+	case len(c.msg.Data) > writtenBytes:
+		q.forget(c)
+	case c.sample != nil:
+		c.sample.Revision = c.Revision
+		q.lastSamples.put(subject, *c.sample, c.Revision)
+	case c.waiting != nil:
+		q.lastWaiting.put(subject, c.waiting, c.Revision)
+	default:
+		q.forget(c)
+	}
+}
+
+// forget forgets what is kept of a record.
+func (q *Queue) forget(c *Change) {
+	q.lastSamples.forget(c.msg.Subject)
+	q.lastWaiting.forget(c.msg.Subject)
 }
 
 // ChangeSample applies change to the newest record until the write succeeds. change returns false

@@ -3,7 +3,6 @@ package queue
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -308,28 +307,6 @@ func decodeRecord(h nats.Header, body []byte) (Message, error) {
 	}
 
 	return m, nil
-}
-
-// Unload moves contents into an object if they leave too little room in a message for the record,
-// and makes the job point there.
-func (q *Queue) Unload(ctx context.Context, m *Message) error {
-	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= q.nc.MaxPayload()-onwardRoom {
-		return nil
-	}
-
-	name := "job." + pipeline.JobKey(m.Job.Ref().String()) + "." + m.Job.SHA256
-	err := q.keepObject(ctx, name, m.Job.SHA256, int64(len(m.Contents)), func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(m.Contents)), nil
-	})
-	if err != nil {
-		return err
-	}
-
-	m.Job.Content = &pipeline.Content{Object: name}
-	m.Contents = nil
-	m.Raw = false
-
-	return nil
 }
 
 // oneLine makes text valid for a header.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -229,3 +230,25 @@ func (r *hashingReader) Read(b []byte) (int, error) {
 }
 
 func (r *hashingReader) sum() string { return hex.EncodeToString(r.h.Sum(nil)) }
+
+// Unload moves contents into an object if they leave too little room in a message for the record,
+// and makes the job point there.
+func (q *Queue) Unload(ctx context.Context, m *Message) error {
+	if !m.Raw || m.Original != nil || int64(len(m.Contents)) <= q.nc.MaxPayload()-onwardRoom {
+		return nil
+	}
+
+	name := "job." + pipeline.JobKey(m.Job.Ref().String()) + "." + m.Job.SHA256
+	err := q.keepObject(ctx, name, m.Job.SHA256, int64(len(m.Contents)), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(m.Contents)), nil
+	})
+	if err != nil {
+		return err
+	}
+
+	m.Job.Content = &pipeline.Content{Object: name}
+	m.Contents = nil
+	m.Raw = false
+
+	return nil
+}

@@ -34,6 +34,8 @@ type Queue struct {
 	eventCommits  *committer
 	deadCommits   *committer
 	reads         *reader // of the ledger
+	lastSamples   written[SampleEntry]
+	lastWaiting   written[*Message]
 
 	// NoLedger says that this process may not read the ledger, so only the leader is asked about
 	// waiting jobs. Set it before the queue is used.

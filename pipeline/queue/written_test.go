@@ -1,0 +1,149 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backburn/pipeline"
+	"backburn/pipeline/span"
+	"backburn/results"
+)
+
+// noContents is a job whose contents are elsewhere, with every field that a waiting job can have.
+func noContents(source, id string) *Message {
+	m := aJob(source, id)
+	m.Raw = false
+	m.Contents = nil
+	m.Job.Content = &pipeline.Content{Path: ".backburn/claimed/" + id}
+	m.Job.Metadata = map[string]string{"k": "v"}
+	m.Job.ReceivedAt = time.Now().UTC()
+	m.AcceptedAt = time.Now().UTC()
+	m.Share = "share"
+	m.Trace = span.Of(nats.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
+
+	return m
+}
+
+// What a process wrote last it need not read again, and what is kept is what would have been read.
+func TestWrittenRecordsAreKept(t *testing.T) {
+	t.Parallel()
+	q := openTest(t)
+
+	m := noContents("mail", "job")
+	sample := q.PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending, SubmittedAt: time.Now().UTC()}})
+	job := q.PutWaiting(m, Waiting{Sample: m.Job.SHA256, Basis: results.BasisUpload}, 0)
+	if err := q.Commit(t.Context(), sample, job); err != nil {
+		t.Fatal(err)
+	}
+	read, err := q.Sample(t.Context(), m.Job.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
+	readJob, revision, err := q.ReadWaiting(t.Context(), name)
+	if err != nil || readJob == nil {
+		t.Fatalf("%v, %v", readJob, err)
+	}
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel() // nothing can be read
+	kept, err := q.LastSample(gone, m.Job.SHA256)
+	if err != nil || !reflect.DeepEqual(kept, read) {
+		t.Errorf("kept %+v, %v; the ledger has %+v", kept, err, read)
+	}
+	keptJob, keptRevision, err := q.LastWaiting(gone, name)
+	if err != nil || keptRevision != revision || !reflect.DeepEqual(keptJob, readJob) {
+		t.Errorf("kept %+v at %d, %v; the ledger has %+v at %d", keptJob, keptRevision, err, readJob, revision)
+	}
+}
+
+// A record that another process replaced is noticed when it is changed, and forgotten.
+func TestOutdatedRecordsAreForgotten(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, t.TempDir(), false)
+	q := openOn(t, connectTo(t, server.ClientURL()))
+	other := openOn(t, connectTo(t, server.ClientURL()))
+
+	m := noContents("mail", "job")
+	name := m.Job.Source + "." + pipeline.JobKey(m.Job.ID)
+	first := q.PutSample(SampleEntry{Key: m.Job.SHA256, Sample: pipeline.Sample{State: pipeline.StatePending}})
+	if err := q.Commit(t.Context(), first, q.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
+		t.Fatal(err)
+	}
+
+	theirs, entry, err := other.Load(t.Context(), m.Job.SHA256, m.Job.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs.Sample.State = pipeline.StateRetrying
+	if err := other.Commit(t.Context(), other.PutSample(theirs)); err != nil {
+		t.Fatal(err)
+	}
+	final := results.Event{Type: results.Verdict, Time: time.Now().UTC(), Data: results.Data{JobID: m.Job.ID, Source: m.Job.Source, Verdict: "benign", SHA256: m.Job.SHA256}}
+	if _, err := other.Finish(t.Context(), m, Ending{Event: final, Sample: m.Job.SHA256, Entry: entry}); err != nil {
+		t.Fatal(err)
+	}
+
+	outdated, err := q.LastSample(t.Context(), m.Job.SHA256)
+	if err != nil || outdated.State != pipeline.StatePending {
+		t.Fatalf("%+v, %v", outdated, err)
+	}
+	outdated.State = pipeline.StateVerdict
+	if err := q.Commit(t.Context(), q.PutSample(outdated)); !errors.Is(err, pipeline.ErrConflict) {
+		t.Errorf("a change of an outdated sample: %v, want a conflict", err)
+	}
+	if now, err := q.LastSample(t.Context(), m.Job.SHA256); err != nil || now.State != pipeline.StateRetrying {
+		t.Errorf("after the conflict the sample is %+v, %v", now, err)
+	}
+
+	again, revision, err := q.LastWaiting(t.Context(), name)
+	if err != nil || again == nil {
+		t.Fatalf("%v, %v", again, err)
+	}
+	late := final
+	late.Data.Verdict = "malware"
+	ev, err := q.Finish(t.Context(), again, Ending{Event: late, Sample: m.Job.SHA256, Entry: JobEntry{Revision: revision, State: JobWaiting}, By: "term"})
+	if err != nil || ev.Data.Verdict != "benign" {
+		t.Errorf("an ended job ends again, as %s, %v", ev.Data.Verdict, err)
+	}
+	if gone, _, err := q.LastWaiting(t.Context(), name); err != nil || gone != nil {
+		t.Errorf("the ended job is kept: %+v, %v", gone, err)
+	}
+}
+
+// The number and size of kept records are bounded.
+func TestKeptRecordsAreBounded(t *testing.T) {
+	t.Parallel()
+
+	var w written[int]
+	for i := range 10 * writtenMost {
+		w.put(fmt.Sprint(i), i, 1)
+	}
+	if n := len(w.now) + len(w.before); n > 2*writtenMost {
+		t.Errorf("%d records are kept", n)
+	}
+	if _, ok := w.get("0"); ok {
+		t.Error("the oldest is kept")
+	}
+	w.put("x", 1, 8)
+	w.put("x", 2, 7) // the other writer's answer came first
+	if r, ok := w.get("x"); !ok || r.value != 1 {
+		t.Errorf("an older record took the place of a newer one: %+v", r)
+	}
+
+	q := openTest(t)
+	m := noContents("mail", "large")
+	m.Job.Metadata["k"] = string(make([]byte, writtenBytes))
+	if err := q.Commit(t.Context(), q.PutWaiting(m, Waiting{Sample: m.Job.SHA256}, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := q.lastWaiting.get(q.LedgerSubject(m.Job.Ref())); ok {
+		t.Error("a large record is kept")
+	}
+}
