@@ -182,8 +182,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 	defer s.workers.Wait()
 
-	// The order matters: subscribe to events, count the claimed files, and only then claim and
-	// scan.
+	// The order matters: subscribe to events, count the claimed files and the free space, and only
+	// then claim and scan.
 	s.finder.watchDir("")
 	if s.events != nil {
 		g.Go(func() error { return s.finder.follow(ctx) })
@@ -193,6 +193,7 @@ func (s *session) run(ctx context.Context) error {
 		g.Go(func() error { return err })
 		return g.Wait()
 	}
+	s.tender.checkSpace()
 	g.Go(func() error { s.decider.run(ctx); return nil })
 	g.Go(func() error { return s.finder.run(ctx) })
 	g.Go(func() error { return s.tender.run(ctx) })
