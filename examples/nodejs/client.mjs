@@ -1,5 +1,6 @@
-// How both examples reach the server: NATS_URL, and NATS_TOKEN where that is the embedded one. With
-// permissions of `backburn acl` NATS_USER, NATS_PASSWORD, NATS_INBOX_PREFIX and NATS_API_PREFIX instead.
+// Connects both examples to the server: NATS_URL, and NATS_TOKEN for the embedded server. With the
+// permissions of `backburn acl`, use NATS_USER, NATS_PASSWORD, NATS_INBOX_PREFIX and
+// NATS_API_PREFIX instead.
 import { connect } from "@nats-io/transport-node";
 import { jetstream } from "@nats-io/jetstream";
 

@@ -1,7 +1,9 @@
-// Reads events through a durable consumer, strictly: node consume.mjs DURABLE [HOW-MANY-FINAL]
-// An operator has made the consumer (docs/events.md).
-// Every event must be a CloudEvent 1.0 by the SDK's own rules, and be as our JSON Schema says. One
-// that is not is told of and passed over; nothing is acted upon that was not understood.
+// Reads events through a durable consumer and validates them:
+//
+//	node consume.mjs DURABLE [HOW-MANY-FINAL]
+//
+// An operator must create the consumer first (docs/events.md). Every event must be a CloudEvent 1.0
+// by the SDK's rules, and match our JSON Schema. Invalid events are reported and skipped.
 import { readFile } from "node:fs/promises";
 import { CloudEvent } from "cloudevents";
 import Ajv from "ajv/dist/2020.js";
@@ -18,7 +20,7 @@ addFormats(ajv);
 const schema = new URL("../../results/schema/event.v1.json", import.meta.url);
 const valid = ajv.compile(JSON.parse(await readFile(schema, "utf8")));
 
-// understand returns an event, or throws and says why it is none.
+// understand returns a valid event, or throws an error with the reason.
 function understand(message) {
   if (message.headers?.get("Content-Type") !== "application/cloudevents+json") throw new Error("not a structured CloudEvent");
   const body = message.json();
@@ -30,7 +32,7 @@ function understand(message) {
 const { nc, js } = await client();
 const stream = "BACKBURN_RESULTS";
 const consumer = await js.consumers.get(stream, durable);
-const seen = new Set(); // a real one keeps the ids as long as it matters
+const seen = new Set(); // a real consumer stores the IDs durably
 let final = 0, refused = 0;
 const messages = await consumer.consume({ max_messages: 100 });
 for await (const m of messages) {

@@ -1,5 +1,8 @@
-// Hands a small file in as a raw job: node publish.mjs SOURCE FILE [JOB-ID]
-// The body is the file. Without the acknowledgement nothing was accepted.
+// Submits a small file as a raw job, whose body is the file:
+//
+//	node publish.mjs SOURCE FILE [JOB-ID]
+//
+// The job is accepted only when JetStream acknowledges it.
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { randomUUID } from "node:crypto";

@@ -1,4 +1,4 @@
-"""A client of Backburn's HTTP API, by Python's standard library alone.
+"""A client of Backburn's HTTP API that uses only Python's standard library.
 
     api = Backburn("http://127.0.0.1:9465", token)
     job = api.submit("invoice.exe", wait=60)
@@ -19,16 +19,16 @@ import uuid
 
 
 class Refused(Exception):
-    """Backburn does not take it, and will not take it by repeating; the text says why."""
+    """Backburn refuses the request, and would refuse it again; the text says why."""
 
 
 class Backburn:
     def __init__(self, url, token, patience=300.0):
-        """patience: for how many seconds an API that is away is tried again."""
+        """patience: how long to retry while the API is unreachable, in seconds."""
         self.url, self.token, self.patience = url.rstrip("/"), token, patience
 
     def submit(self, path, wait=0, key=None):
-        """Hands a file in.
+        """Submits a file.
 
         Returns its final event where that is there within wait seconds, and otherwise an object
         with its job_id. key: the job's id; the same one again, after a crash, is the same job.
@@ -42,7 +42,7 @@ class Backburn:
             return json.load(answer)
 
     def job(self, job_id):
-        """Tells where a job is: "state", and "event" where it has ended."""
+        """Returns the "state" of a job and, once it has ended, its "event"."""
         with self._call("GET", "/v1/jobs/" + urllib.parse.quote(job_id, safe="")) as answer:
             return json.load(answer)
 
@@ -55,7 +55,7 @@ class Backburn:
             time.sleep(every)
 
     def events(self, last=None):
-        """Yields events as they come, without an end, each once.
+        """Yields events as they arrive, each once, without an end.
 
         last: a time in RFC 3339, or the value of api.last of an earlier stream, from which on to
         continue. Which events were seen is kept in memory.
@@ -66,7 +66,7 @@ class Backburn:
                 headers = {"Accept": "text/event-stream"}
                 if self.last:
                     headers["Last-Event-ID"] = self.last
-                # Backburn sends a comment now and then, so silence is a broken connection.
+                # Backburn sends comments regularly, so silence means a broken connection.
                 with self._call("GET", "/v1/events", headers, timeout=60) as stream:
                     for at, event in _parse(stream):
                         self.last = at or self.last
@@ -81,7 +81,7 @@ class Backburn:
                 time.sleep(1)
 
     def _call(self, method, path, headers=None, body=None, timeout=30.0):
-        """Makes a request, again where Backburn is away or asks for patience."""
+        """Makes a request, and retries it while Backburn is unreachable or asks to wait."""
         until = time.monotonic() + self.patience
         pause = 0.2
         while True:
@@ -121,7 +121,7 @@ def _detail(answer):
 
 
 def _parse(lines):
-    """Yields id and data of server-sent events."""
+    """Yields the ID and data of server-sent events."""
     at, data = None, []
     for line in lines:
         line = line.decode().rstrip("\r\n")

@@ -1,4 +1,4 @@
-"""What the examples for case management share: which events are for them, and how they hand one in."""
+"""Shared by the examples for case management: selects events and posts them."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from backburn import Backburn
 
 
 def secret(name):
-    """The text of the file that an environment variable names."""
+    """Returns the text of the file that an environment variable names."""
     return pathlib.Path(os.environ[name]).read_text().strip()
 
 
 def malicious(verdicts, wanted):
-    """The events with one of the verdicts, from the first on; 0 wants them all, without an end."""
+    """Yields events with one of the verdicts, from the first one; 0: all, without an end."""
     api = Backburn(os.environ.get("BACKBURN_API", "http://127.0.0.1:9465"), secret("BACKBURN_TOKEN_FILE"))
     told = 0
     for event in api.events(last="1970-01-02T00:00:00Z"):
@@ -28,8 +28,8 @@ def malicious(verdicts, wanted):
 
 
 def hand_in(system, url, headers, body, known):
-    """Posts JSON, again while the system is away. known says of an answer, by its code and text,
-    that the system has it already, which is fine."""
+    """Posts JSON, and retries while the system is unreachable. known(code, text) reports whether
+    an answer means that the system already has the item, which counts as success."""
     headers = {"Content-Type": "application/json", **headers}
     while True:
         request = urllib.request.Request(url, data=json.dumps(body).encode(), headers=headers, method="POST")

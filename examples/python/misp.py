@@ -1,4 +1,4 @@
-"""Makes events in MISP of what is malicious: python3 misp.py [HOW-MANY]
+"""Creates events in MISP for malicious files: python3 misp.py [HOW-MANY]
 
 BACKBURN_API and BACKBURN_TOKEN_FILE as for follow.py; MISP is the address of MISP, and MISP_KEY_FILE
 has the key of a user that may make events. The UUIDs follow from our event, so that one that comes
@@ -15,7 +15,7 @@ LEVEL = {"grayware": "3", "malware": "2", "phishing": "2", "c2": "1"}  # threat_
 
 
 def misp_event(event):
-    """The event of MISP for one of ours."""
+    """Returns the MISP event for a Backburn event."""
     data = event["data"]
     own = uuid.uuid5(uuid.NAMESPACE_URL, event["source"] + " " + event["id"])
 
@@ -70,7 +70,7 @@ def misp_event(event):
 
 
 def publish(url, key, body):
-    """Makes an event. One that is there is fine."""
+    """Creates an event. An existing one counts as success."""
     cases.hand_in(
         "MISP", url + "/events/add", {"Authorization": key, "Accept": "application/json"}, body,
         lambda code, said: code in (403, 409) and "already exists" in said)

@@ -1,4 +1,4 @@
-"""Makes alerts in TheHive (version 5) of what is malicious: python3 thehive.py [HOW-MANY]
+"""Creates alerts in TheHive (version 5) for malicious files: python3 thehive.py [HOW-MANY]
 
 BACKBURN_API and BACKBURN_TOKEN_FILE as for follow.py; THEHIVE is the address of TheHive, and
 THEHIVE_KEY_FILE has the key of a user that may make alerts. TheHive knows an alert by its type,
@@ -17,7 +17,7 @@ SEVERITY = {"grayware": 2, "malware": 3, "phishing": 3, "c2": 4}
 
 
 def alert(event):
-    """The alert of an event."""
+    """Returns the alert for an event."""
     data = event["data"]
     observables = []
     for kind, field in (("hash", "sha256"), ("hash", "md5"), ("filename", "filename"), ("url", "url")):
@@ -39,7 +39,7 @@ def alert(event):
 
 
 def publish(url, key, body):
-    """Makes an alert. One that is there is fine."""
+    """Creates an alert. An existing one counts as success."""
     cases.hand_in(
         "TheHive", url + "/api/v1/alert", {"Authorization": "Bearer " + key}, body,
         lambda code, said: code == 400 and "already exist" in said)
