@@ -46,6 +46,15 @@ func attach(ctx context.Context, tool *cli.App, cfg config.Config, command strin
 	return q, nc.Close, nil
 }
 
+// openQueue reads the configuration and attaches to its queue.
+func openQueue(ctx context.Context, tool *cli.App, command string) (cfg config.Config, q *queue.Queue, release func(), err error) {
+	if cfg, err = tool.Config(); err == nil {
+		q, release, err = attach(ctx, tool, cfg, command)
+	}
+
+	return cfg, q, release, err
+}
+
 // simulationFlag binds --simulate for commands that read a queue or submit to it.
 func simulationFlag(tool *cli.App, flags *pflag.FlagSet) {
 	tool.Simulation(flags, "use the simulation of run --simulate, not the real fleet")

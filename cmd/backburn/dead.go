@@ -46,7 +46,7 @@ column is the number that "show", "replay" and "drop" take.`,
 			if err != nil {
 				return err
 			}
-			_, q, release, err := openDead(cmd.Context(), tool)
+			_, q, release, err := openQueue(cmd.Context(), tool, "dead")
 			if err != nil {
 				return err
 			}

@@ -62,16 +62,6 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 	return out, nil
 }
 
-// openDead attaches to the queue for the dead commands.
-func openDead(ctx context.Context, tool *cli.App) (config.Config, *queue.Queue, func(), error) {
-	cfg, err := tool.Config()
-	if err != nil {
-		return cfg, nil, nil, err
-	}
-	q, release, err := attach(ctx, tool, cfg, "dead")
-	return cfg, q, release, err
-}
-
 func letterName(l queue.Letter) string {
 	for _, name := range []string{l.Job.URL, l.Job.Path, l.Job.Filename} {
 		if name != "" {
@@ -111,7 +101,7 @@ func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (c
 		return choice{}, cli.Usagef("either name letters or jobs, or select them with --all, --reason, --source, --since and --limit")
 	}
 	var c choice
-	if c.cfg, c.queue, c.release, err = openDead(ctx, tool); err != nil {
+	if c.cfg, c.queue, c.release, err = openQueue(ctx, tool, "dead"); err != nil {
 		return c, err
 	}
 	if len(args) > 0 {

@@ -40,7 +40,7 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 			if output == "-" {
 				return cli.Usagef("--output: expected the name of a new file: the body may be malware, and standard output has the other fields")
 			}
-			_, q, release, err := openDead(cmd.Context(), tool)
+			_, q, release, err := openQueue(cmd.Context(), tool, "dead")
 			if err != nil {
 				return err
 			}

@@ -31,11 +31,7 @@ as an attempt. The pause ends by itself, or with "backburn resume". Both are rec
 			if d < fleet.ShortestStop || d > fleet.LongestStop {
 				return cli.Usagef("--for: expected 1m to 7d, got %s", config.FormatDuration(d))
 			}
-			cfg, err := tool.Config()
-			if err != nil {
-				return err
-			}
-			q, release, err := attach(cmd.Context(), tool, cfg, "pause")
+			_, q, release, err := openQueue(cmd.Context(), tool, "pause")
 			if err != nil {
 				return err
 			}
@@ -67,11 +63,7 @@ func resumeCommand(tool *cli.App) *cobra.Command {
 upload starts the pause again. This command does not renew a budget that is used up.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := tool.Config()
-			if err != nil {
-				return err
-			}
-			q, release, err := attach(cmd.Context(), tool, cfg, "resume")
+			_, q, release, err := openQueue(cmd.Context(), tool, "resume")
 			if err != nil {
 				return err
 			}

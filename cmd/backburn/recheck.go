@@ -44,11 +44,7 @@ Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
 					return cli.Usagef("expected a SHA-256 or a link with http:// or https://, got %q", a)
 				}
 			}
-			cfg, err := tool.Config()
-			if err != nil {
-				return err
-			}
-			q, release, err := attach(cmd.Context(), tool, cfg, "recheck")
+			cfg, q, release, err := openQueue(cmd.Context(), tool, "recheck")
 			if err != nil {
 				return err
 			}

@@ -51,11 +51,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 				}
 				filter.Types = []results.Type{results.Submitted}
 			}
-			cfg, err := tool.Config()
-			if err != nil {
-				return err
-			}
-			q, release, err := attach(cmd.Context(), tool, cfg, "results")
+			_, q, release, err := openQueue(cmd.Context(), tool, "results")
 			if err != nil {
 				return err
 			}
