@@ -45,10 +45,18 @@ func CleanName(base string) string {
 	if len(extension) > maxExtensionBytes {
 		extension = ""
 	}
-	end := maxNameBytes - len(extension)
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
+
+	return Cut(s, maxNameBytes-len(extension)) + extension
+}
+
+// Cut returns the beginning of a text, at most limit bytes, without splitting a character.
+func Cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
 	}
 
-	return s[:end] + extension
+	return s[:limit]
 }

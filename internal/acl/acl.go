@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"backburn/internal/jets"
 	"backburn/internal/natsconn"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -97,7 +98,7 @@ func (b *builder) reachAPI(prefix string) {
 // clients use in a domain.
 func (b *builder) reachBuckets(prefix string) {
 	for _, s := range slices.Clone(b.pub) {
-		if strings.HasPrefix(s, "$KV.") {
+		if strings.HasPrefix(s, jets.KeySubject) {
 			b.publish(prefix + "." + s)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"backburn/internal/jets"
 	"backburn/internal/natsconn"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -23,7 +24,7 @@ func (b *builder) subscribe(subjects ...string) { b.sub = append(b.sub, subjects
 // build adds the subjects that the table gives the role.
 func (b *builder) build(o Options, inbox string) {
 	if o.RawOnly {
-		b.streams = slices.DeleteFunc(b.streams, func(s stream) bool { return strings.HasPrefix(s.name, "OBJ_") })
+		b.streams = slices.DeleteFunc(b.streams, func(s stream) bool { return strings.HasPrefix(s.name, jets.ObjectStream) })
 	}
 	for _, s := range b.streams {
 		for _, subject := range s.publish[b.role] {
@@ -64,9 +65,9 @@ func (b *builder) looking() {
 	b.forAll(get, []string{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.*"}, func(s string) []string {
 		newest := "$JS.API.DIRECT.GET." + s + ".>" // of one subject, which is enough for most buckets
 		switch {
-		case s == "KV_"+b.n.ControlBucket():
+		case s == jets.KeyStream+b.n.ControlBucket():
 			return []string{newest, "$JS.API.DIRECT.GET." + s} // all members of the fleet at once
-		case strings.HasPrefix(s, "KV_"):
+		case strings.HasPrefix(s, jets.KeyStream):
 			return []string{newest}
 		}
 		return []string{newest, "$JS.API.DIRECT.GET." + s, "$JS.API.STREAM.MSG.GET." + s}
@@ -125,7 +126,7 @@ func (b *builder) beside(o Options, inbox string) {
 	if b.role != Worker && b.role != Operator && b.role != Consumer && !o.RawOnly {
 		// To find out whether an object exists: names and sizes, no contents.
 		files := b.n.FilesBucket()
-		b.publish("$JS.API.DIRECT.GET.OBJ_" + files + ".$O." + files + ".M.>")
+		b.publish("$JS.API.DIRECT.GET." + jets.ObjectStream + files + "." + jets.ObjectMeta(files, ">"))
 	}
 }
 

@@ -1,6 +1,7 @@
 package acl
 
 import (
+	"backburn/internal/jets"
 	"backburn/pipeline/fleet"
 	"backburn/pipeline/queue"
 	"backburn/results"
@@ -35,16 +36,16 @@ func streams(n queue.Names) []stream {
 	all := look | get | read | follow | list | create
 
 	kv := func(bucket string, r map[Role]rights, writers map[Role][]string) stream {
-		s := stream{name: "KV_" + bucket, rights: r, publish: map[Role][]string{}}
+		s := stream{name: jets.KeyStream + bucket, rights: r, publish: map[Role][]string{}}
 		for role, keys := range writers {
 			for _, k := range keys {
-				s.publish[role] = append(s.publish[role], "$KV."+bucket+"."+k)
+				s.publish[role] = append(s.publish[role], jets.KeySubject+bucket+"."+k)
 			}
 		}
 		return s
 	}
 	files := n.FilesBucket()
-	store := []string{"$O." + files + ".C.>", "$O." + files + ".M.>"}
+	store := []string{jets.ObjectChunks(files, ">"), jets.ObjectMeta(files, ">")}
 	reports := n.ReportsBucket()
 
 	return []stream{
@@ -120,7 +121,7 @@ func streams(n queue.Names) []stream {
 		kv(n.GrantsBucket(), map[Role]rights{Worker: all, Operator: look | get | follow},
 			map[Role][]string{Worker: {">"}, Operator: {">"}}),
 		{
-			name: "OBJ_" + files,
+			name: jets.ObjectStream + files,
 			rights: map[Role]rights{
 				Worker:   all | purge,
 				Operator: look | get | purge,
@@ -137,12 +138,12 @@ func streams(n queue.Names) []stream {
 			},
 		},
 		{
-			name: "OBJ_" + reports,
+			name: jets.ObjectStream + reports,
 			rights: map[Role]rights{
 				Worker:   all | purge,
 				Operator: look | get | follow, // `backburn report HASH`; reading an object uses a push consumer
 			},
-			publish: map[Role][]string{Worker: {"$O." + reports + ".C.>", "$O." + reports + ".M.>"}},
+			publish: map[Role][]string{Worker: {jets.ObjectChunks(reports, ">"), jets.ObjectMeta(reports, ">")}},
 		},
 	}
 }

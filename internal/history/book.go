@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"backburn/pipeline"
 	"backburn/results"
 )
 
@@ -154,7 +155,7 @@ func (b *Book) keep(e results.Event, seq uint64) {
 	}
 	message := ""
 	if d.Error != nil {
-		message = clip(d.Error.Message, maxMessage)
+		message = pipeline.Cut(d.Error.Message, maxMessage)
 	}
 	texts := [fields]string{
 		fieldJob:       d.Source + "/" + d.JobID,
@@ -166,7 +167,7 @@ func (b *Book) keep(e results.Event, seq uint64) {
 		fieldMessage:   message,
 	}
 	for i := range texts {
-		texts[i] = clip(texts[i], maxField)
+		texts[i] = pipeline.Cut(texts[i], maxField)
 	}
 	before := c.bytes()
 	c.add(r, texts)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"backburn/pipeline"
 	"backburn/results"
 )
 
@@ -147,7 +148,7 @@ const jobEvents = 20
 func (b *Book) Job(source, id string) []Hit {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	want := clip(source+"/"+id, maxField)
+	want := pipeline.Cut(source+"/"+id, maxField)
 	lower := []byte(lowerASCII(want))
 	hits := []Hit{}
 	for _, c := range slices.Backward(b.chunks) {
@@ -167,7 +168,7 @@ func (b *Book) Same(sha256 [32]byte, source, id string, limit int) (hits []Hit, 
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	hits = []Hit{}
-	seen := map[string]bool{clip(source+"/"+id, maxField): true}
+	seen := map[string]bool{pipeline.Cut(source+"/"+id, maxField): true}
 
 	for _, c := range slices.Backward(b.chunks) {
 		for i := len(c.entries) - 1; i >= 0; i-- {

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"backburn/pipeline"
 	"bytes"
 	"encoding/hex"
 	"regexp"
@@ -8,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 const (
@@ -31,7 +31,7 @@ var hashLike = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
 func words(text string) []word {
 	var out []word
 	space := func(r rune) bool { return r == 0 || unicode.IsSpace(r) } // the texts contain no zero bytes
-	for _, w := range strings.FieldsFunc(strings.ToLower(clip(text, maxText)), space) {
+	for _, w := range strings.FieldsFunc(strings.ToLower(pipeline.Cut(text, maxText)), space) {
 		if len(out) == maxWords {
 			break
 		}
@@ -81,16 +81,4 @@ func (w word) begins(sum *[32]byte) bool {
 	}
 
 	return w.half < 0 || int(sum[len(w.hash)]>>4) == w.half
-}
-
-// clip cuts a text to n bytes without splitting a character.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-
-	return s[:n]
 }

@@ -117,7 +117,7 @@ func (k KV[T]) write(ctx context.Context, key string, body []byte, revision uint
 
 func (k KV[T]) denied(err error) error {
 	name := k.bucket.Bucket()
-	return deniedOr(k.js.Conn(), err, "$KV."+name+".", "KV_"+name)
+	return deniedOr(k.js.Conn(), err, KeySubject+name+".", KeyStream+name)
 }
 
 func (k KV[T]) failed(key string, err error) error {

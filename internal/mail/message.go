@@ -8,6 +8,7 @@ import (
 	"github.com/emersion/go-milter"
 
 	"backburn/internal/judge"
+	"backburn/pipeline"
 )
 
 // maxAddress is the maximum length of an address in bytes.
@@ -52,11 +53,8 @@ func short(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD")))
-	if len(s) > maxAddress {
-		s = strings.ToValidUTF8(s[:maxAddress], "")
-	}
 
-	return s
+	return pipeline.Cut(s, maxAddress)
 }
 
 // reply returns an SMTP response. It never returns one of the library's simple responses: after

@@ -1,7 +1,7 @@
 package fleet
 
 import (
-	"strings"
+	"backburn/pipeline"
 	"time"
 )
 
@@ -76,10 +76,10 @@ func firstOf[T any](list []T, n int, well func(T) bool) []T {
 	return ordered
 }
 
-// cut shortens a text to at most most bytes.
-func cut(s string, most int) string {
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
+// cut shortens a text to limit bytes and an ellipsis.
+func cut(s string, limit int) string {
+	if len(s) > limit {
+		s = pipeline.Cut(s, limit) + "…"
 	}
 
 	return s

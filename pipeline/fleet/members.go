@@ -325,7 +325,7 @@ func (f *Membership) write(ctx context.Context, key string, self Member, ttl, ti
 	if err != nil {
 		return err
 	}
-	m := nats.NewMsg("$KV." + f.store.kv.Bucket() + "." + key)
+	m := nats.NewMsg(jets.KeySubject + f.store.kv.Bucket() + "." + key)
 	m.Data = body
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -517,14 +517,14 @@ func Members(ctx context.Context, s *Store) ([]Member, error) {
 
 // members reads the keys of live members, and the permanent keys by ID.
 func (s *Store) members(ctx context.Context) (live []Member, last map[string]Member, err error) {
-	base := "$KV." + s.kv.Bucket() + "."
+	base := jets.KeySubject + s.kv.Bucket() + "."
 	live = []Member{}
 	last = map[string]Member{}
 	var filters []string
 	for _, p := range []string{workerPlace, watcherPlace, apiPlace} {
 		filters = append(filters, base+p+".*", base+lastPrefix+p+".*")
 	}
-	msgs, err := jets.Newest(ctx, s.js, "KV_"+s.kv.Bucket(), filters...)
+	msgs, err := jets.Newest(ctx, s.js, jets.KeyStream+s.kv.Bucket(), filters...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("members of the fleet: %w", err)
 	}

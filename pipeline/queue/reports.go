@@ -107,7 +107,7 @@ func (r *Reports) makeRoom(ctx context.Context, size int64) (int, error) {
 	slices.SortFunc(all, func(a, b *jetstream.ObjectInfo) int {
 		return cmp.Or(a.ModTime.Compare(b.ModTime), cmp.Compare(a.Name, b.Name))
 	})
-	stream, err := r.objects.q.js.Stream(ctx, "OBJ_"+r.objects.q.ReportsBucket())
+	stream, err := r.objects.q.js.Stream(ctx, jets.ObjectStream+r.objects.q.ReportsBucket())
 	if err != nil {
 		return 0, fmt.Errorf("list reports: %w", err)
 	}
@@ -130,11 +130,11 @@ func (r *Reports) makeRoom(ctx context.Context, size int64) (int, error) {
 // marker that Delete writes.
 func purge(ctx context.Context, stream jetstream.Stream, o *jetstream.ObjectInfo) error {
 	name := base64.URLEncoding.EncodeToString([]byte(o.Name))
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+o.Bucket+".M."+name)); err != nil {
+	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(jets.ObjectMeta(o.Bucket, name))); err != nil {
 		return err
 	}
 
-	return stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+o.Bucket+".C."+o.NUID))
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(jets.ObjectChunks(o.Bucket, o.NUID)))
 }
 
 // PublishReport publishes a report event, unless it was published before.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backburn/internal/jets"
 	"backburn/pipeline"
 )
 
@@ -215,8 +216,8 @@ func (t Topology) reports() (jetstream.ObjectStoreConfig, bool) {
 // objectBucket returns the required settings of the stream behind an object bucket.
 func objectBucket(c jetstream.ObjectStoreConfig) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:        "OBJ_" + c.Bucket,
-		Subjects:    []string{"$O." + c.Bucket + ".C.>", "$O." + c.Bucket + ".M.>"},
+		Name:        jets.ObjectStream + c.Bucket,
+		Subjects:    []string{jets.ObjectChunks(c.Bucket, ">"), jets.ObjectMeta(c.Bucket, ">")},
 		Discard:     jetstream.DiscardNew,
 		MaxAge:      c.TTL,
 		MaxBytes:    c.MaxBytes,
@@ -231,8 +232,8 @@ func (t Topology) buckets() []jetstream.StreamConfig {
 	kv := t.control()
 	buckets := []jetstream.StreamConfig{
 		{
-			Name:              "KV_" + kv.Bucket,
-			Subjects:          []string{"$KV." + kv.Bucket + ".>"},
+			Name:              jets.KeyStream + kv.Bucket,
+			Subjects:          []string{jets.KeySubject + kv.Bucket + ".>"},
 			Discard:           jetstream.DiscardNew,
 			MaxMsgsPerSubject: 1,
 			MaxBytes:          kv.MaxBytes,
@@ -273,7 +274,7 @@ func sameLimit(a, b int64) bool { return max(a, 0) == max(b, 0) }
 
 // OldStreams are the streams of version 1, which the next start migrates and removes.
 func (n Names) OldStreams() []string {
-	return []string{n.waitingStream(), "KV_" + n.samplesBucket(), "KV_" + n.jobsBucket()}
+	return []string{n.waitingStream(), jets.KeyStream + n.samplesBucket(), jets.KeyStream + n.jobsBucket()}
 }
 
 func (n Names) waitingStream() string { return n.stream("WAITING") }

@@ -40,7 +40,7 @@ func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger b
 	}
 
 	var nearly error
-	for _, name := range []string{q.JobsStream(), q.LedgerStream(), "KV_" + q.ControlBucket(), "OBJ_" + q.FilesBucket()} {
+	for _, name := range []string{q.JobsStream(), q.LedgerStream(), jets.KeyStream + q.ControlBucket(), jets.ObjectStream + q.FilesBucket()} {
 		s, err := q.js.Stream(ctx, name)
 		if err != nil {
 			return q.unwritable(name, err)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"backburn/internal/jets"
 	"context"
 	"fmt"
 
@@ -16,7 +17,7 @@ func (q *Queue) DurableWrites(ctx context.Context) (map[string]uint64, error) {
 		{"events", q.ResultsStream(), ""},
 		{"dead", q.DeadStream(), ""},
 		{"ledger", q.LedgerStream(), ""},
-		{"control", "KV_" + q.ControlBucket(), ""},
+		{"control", jets.KeyStream + q.ControlBucket(), ""},
 	} {
 		stream, err := q.js.Stream(ctx, s.stream)
 		if err != nil {

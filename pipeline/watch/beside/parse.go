@@ -10,7 +10,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"backburn/pipeline"
 )
@@ -46,7 +45,7 @@ func (a About) Apply(job *pipeline.Job) {
 // Unusable returns the About of a description that cannot be used. Policies and consumers see the
 // reason in the metadata.
 func Unusable(why error) About {
-	return About{Metadata: map[string]string{MetadataError: cut(why.Error(), maxValue)}}
+	return About{Metadata: map[string]string{MetadataError: pipeline.Cut(why.Error(), maxValue)}}
 }
 
 // Parse parses a description.
@@ -141,7 +140,7 @@ type record struct {
 func (r *record) about() About {
 	a := About{Filename: fileName(r.FileInfo.Filename), Metadata: map[string]string{}}
 	set := func(key, value string, most int) {
-		if value = cut(value, most); value != "" {
+		if value = pipeline.Cut(value, most); value != "" {
 			a.Metadata[key] = value
 		}
 	}
@@ -201,19 +200,3 @@ func endpoint(ip string, port json.Number) string {
 
 // fileName cleans a file name from a description; it returns "" if nothing is left.
 func fileName(s string) string { return pipeline.CleanName(pipeline.BaseName(s)) }
-
-// cut returns at most most bytes of s, without splitting a character.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	s = s[:most]
-	for s != "" {
-		if r, size := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || size > 1 {
-			break
-		}
-		s = s[:len(s)-1]
-	}
-
-	return s
-}
