@@ -32,6 +32,7 @@ func TestRefusedTokenThatWorkedIsRenewedAtOnce(t *testing.T) {
 			for range 300 {
 				s.Accepted(first)
 			}
+
 			for range 20 {
 				s.Rejected(first)
 			}
@@ -163,6 +164,7 @@ func TestAcceptedIsSharedInTheFleet(t *testing.T) {
 				if err != nil || got != "token-2" {
 					t.Fatalf("got %q, %v; want token-2 at once", got, err)
 				}
+
 				for _, s := range sources {
 					s.Rejected(first)
 				}
@@ -187,6 +189,7 @@ func TestAcceptedCostsOneWrite(t *testing.T) {
 			for _, s := range sources {
 				s.Accepted(first)
 			}
+
 			synctest.Wait()
 		}
 
@@ -202,6 +205,7 @@ func TestWaitReady(t *testing.T) {
 		if n == 1 {
 			return reply(503, "", "Retry-After", "60"), nil
 		}
+
 		return granted(n, "900"), nil
 	}
 
@@ -213,6 +217,7 @@ func TestWaitReady(t *testing.T) {
 			if err := s.WaitReady(t.Context()); err != nil || time.Since(began) != 0 {
 				t.Errorf("%v after %v, want nil at once", err, time.Since(began))
 			}
+
 			token(t, s)
 			if err := s.WaitReady(t.Context()); err != nil || time.Since(began) != time.Second {
 				t.Errorf("%v after %v, want nil at once", err, time.Since(began))
@@ -246,6 +251,7 @@ func TestWaitReady(t *testing.T) {
 				_, _ = a.Token(t.Context())
 				_ = a.WaitReady(t.Context())
 			}
+
 			_, _ = a.Token(t.Context())
 			began := time.Now()
 

@@ -21,6 +21,7 @@ func LookupAudience(ctx context.Context, p Profile, account string, opts ...Opti
 	if !slices.Contains(p.Kind.Keys(), "audience") || p.Audience != "" {
 		return "", fmt.Errorf("auth.%s: audiences are looked up with a profile of kind %q without an audience", p.Name, KindWatchGuard)
 	}
+
 	s, err := New(p, opts...)
 	if err != nil {
 		return "", err
@@ -30,12 +31,14 @@ func LookupAudience(ctx context.Context, p Profile, account string, opts ...Opti
 	if err != nil {
 		return "", err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, 2*oauth.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.apiURL()+audiencePath, bytes.NewReader(body))
 	if err != nil {
 		return "", fmt.Errorf("auth.%s.url: is not a URL", p.Name)
 	}
+
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
 	resp, err := s.RoundTripper(s.transport).RoundTrip(req)
@@ -43,6 +46,7 @@ func LookupAudience(ctx context.Context, p Profile, account string, opts ...Opti
 		return "", s.asAuthError("audience look-up", err, s.current.Load())
 	}
 	defer resp.Body.Close()
+
 	return s.readAudience(resp)
 }
 
@@ -64,5 +68,6 @@ func (s *Source) readAudience(resp *http.Response) (string, error) {
 	default:
 		return answer.Audience, nil
 	}
+
 	return "", e
 }

@@ -40,6 +40,7 @@ func newStage(t *testing.T) *stage {
 	if st.login, err = auth.NewLogin(st.profile, cortex.HubParams{}); err != nil {
 		t.Fatal(err)
 	}
+
 	return st
 }
 
@@ -50,6 +51,7 @@ func browser(t *testing.T) *http.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return &http.Client{
 		Jar: jar, Transport: &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -63,6 +65,7 @@ func get(t *testing.T, c *http.Client, address string) (status int, location str
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
+
 	return resp.StatusCode, resp.Header.Get("Location")
 }
 
@@ -78,6 +81,7 @@ func (st *stage) begin(t *testing.T, c *http.Client) string {
 	if !strings.HasPrefix(callback, st.profile.RedirectURL+"?") {
 		t.Fatalf("sent to %q", callback)
 	}
+
 	return callback
 }
 
@@ -95,6 +99,7 @@ func with(t *testing.T, raw string, pairs ...string) string {
 		}
 	}
 	u.RawQuery = q.Encode()
+
 	return u.String()
 }
 
@@ -132,6 +137,7 @@ func TestCallback(t *testing.T) {
 			other := browser(t)
 			st.begin(t, other)
 			s, _ := get(t, other, cb)
+
 			return s
 		}, 403, true, nil},
 		{"another instance", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
@@ -167,12 +173,15 @@ func TestCallback(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			req.Host = "rebound.example"
 			resp, err := c.Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			_ = resp.Body.Close()
+
 			return resp.StatusCode
 		}, 421, true, nil},
 		{"another method", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
@@ -180,7 +189,9 @@ func TestCallback(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			_ = resp.Body.Close()
+
 			return resp.StatusCode
 		}, 405, true, nil},
 		{"a query without an end", func(t *testing.T, _ *stage, c *http.Client, cb string) int {
@@ -195,10 +206,12 @@ func TestCallback(t *testing.T) {
 			if got := tt.mangle(t, st, c, st.begin(t, c)); got != tt.status {
 				t.Errorf("status %d, want %d", got, tt.status)
 			}
+
 			ctx, cancel := context.WithCancel(t.Context())
 			if tt.open {
 				cancel() // there is no outcome to wait for
 			}
+
 			g, err := st.login.Wait(ctx)
 			cancel()
 			if tt.open {
@@ -208,18 +221,23 @@ func TestCallback(t *testing.T) {
 				if s, _ := get(t, c, st.begin(t, c)); s != 200 {
 					t.Errorf("the right callback afterwards: status %d", s)
 				}
+
 				g, err = st.login.Wait(t.Context())
 			}
+
 			if !errors.Is(err, tt.err) {
 				t.Errorf("outcome %v, want %v", err, tt.err)
 			}
+
 			if tt.err != nil {
 				noCanary(t, err)
 				return
 			}
+
 			if g.InstanceID != st.profile.InstanceID || g.Generation != 1 {
 				t.Errorf("grant %+v", g)
 			}
+
 			token(t, open(t, st.profile))
 		})
 	}
@@ -252,11 +270,13 @@ func TestStateExpires(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		callback := func(authorize string) string {
 			u, err := url.Parse(authorize)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			return with(t, p.RedirectURL, "state", u.Query().Get("state"), "code", "c")
 		}
 		late := callback(l.Begin())
@@ -264,6 +284,7 @@ func TestStateExpires(t *testing.T) {
 		if _, err := l.Complete(t.Context(), late); !errors.Is(err, auth.ErrState) || e.count() != 0 {
 			t.Errorf("after ten minutes: %v, %d token requests", err, e.count())
 		}
+
 		for name, foreign := range map[string]string{
 			"another host":   "http://127.0.0.1:8977/callback",
 			"another scheme": "https://127.0.0.1:8976/callback",
@@ -275,6 +296,7 @@ func TestStateExpires(t *testing.T) {
 				t.Errorf("%s: %v, want ErrCallback", name, err)
 			}
 		}
+
 		pushed := callback(l.Begin())
 		for range 16 {
 			l.Begin()
@@ -299,14 +321,17 @@ func TestAuthorizationRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	u, err := url.Parse(l.Begin())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	q := u.Query()
 	if len(q.Get("state")) < 26 { // 128 bits in base32
 		t.Errorf("state %q", q.Get("state"))
 	}
+
 	q.Del("state")
 	want := url.Values{
 		"response_type": {"code"}, "client_id": {"app-1"}, "scope": {"logging-service:read"}, "redirect_uri": {p.RedirectURL},
@@ -315,10 +340,12 @@ func TestAuthorizationRequest(t *testing.T) {
 	if got := "https://" + u.Host + u.Path; got != "https://identity.paloaltonetworks.com/as/authorization.oauth2" || q.Encode() != want.Encode() {
 		t.Errorf("%s with %v, want %v", got, q, want)
 	}
+
 	p.InstanceID = "another"
 	if _, err := auth.NewLogin(p, hub); err == nil || !strings.Contains(err.Error(), "auth.hub.instance_id") {
 		t.Errorf("the hub's instance is not the profile's: %v", err)
 	}
+
 	p.InstanceID, p.Region = "", "mars"
 	if _, err := auth.NewLogin(p, cortex.HubParams{}); err == nil || !strings.Contains(err.Error(), "auth.hub.instance_id") || !strings.Contains(err.Error(), "auth.hub.region") {
 		t.Errorf("got %v, want every problem", err)
@@ -332,6 +359,7 @@ func TestParseHubParams(t *testing.T) {
 	if !strings.ContainsAny(std, "+/") {
 		t.Fatal("the sample needs a character that the alphabets spell differently")
 	}
+
 	good := map[string]string{
 		"standard": std, "unpadded": strings.TrimRight(std, "="), "URL alphabet": base64.URLEncoding.EncodeToString([]byte(query)),
 		"URL alphabet unpadded": base64.RawURLEncoding.EncodeToString([]byte(query)), "plus became space": strings.ReplaceAll(std, "+", " "),
@@ -347,6 +375,7 @@ func TestParseHubParams(t *testing.T) {
 			}
 		})
 	}
+
 	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	bad := map[string]string{
 		"empty": "", "not base64": "%%%", "line break inside": std[:8] + "\n" + std[8:], "not a query": encode("a=%zz"),

@@ -108,18 +108,21 @@ func TestNothingShows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if i >= 0 {
 				srv.Fail(faults[i], faults[i], faults[i])
 				if old, err := s.Token(t.Context()); err == nil {
 					s.Rejected(old)
 				}
 			}
+
 			got, err := s.Token(t.Context())
 			out.show(err)
 			fmt.Fprintf(out, "%v %+v\n", s.Status(), s.Status())
 			if raw, err := json.Marshal(s.Status()); err == nil {
 				_, _ = out.Write(raw)
 			}
+
 			s.Rejected(got)
 			s.Rejected(got)
 			_, err = s.Token(t.Context())
@@ -128,14 +131,17 @@ func TestNothingShows(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
+
 			for _, f := range families {
 				fmt.Fprintln(out, f.String())
 			}
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
+
 			tokens.Wipe()
 		}
+
 		issued = append(issued, srv.Issued()...)
 	}
 	id := wildfireProfile().ClientID
@@ -182,10 +188,12 @@ func TestNothingShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, query := range []string{"?code=canary-refresh&state=canary-refresh", "?error=access_denied&error_description=" + url.QueryEscape(echo)} {
 		_, err = l.Complete(t.Context(), p.RedirectURL+query)
 		out.show(err)
 	}
+
 	out.show(auth.Logout(t.Context(), p, options()...))
 	hub.SetSecret("other")
 	out.show(auth.Logout(t.Context(), p, options()...))
@@ -197,20 +205,26 @@ func TestNothingShows(t *testing.T) {
 		if len(b.History()) == 0 {
 			t.Error("a bucket was never written")
 		}
+
 		for _, value := range b.History() {
 			_, _ = out.Write(value)
 		}
+
 		fmt.Fprintln(out, b.Keys())
 	}
+
 	for _, f := range []string{"grant", "grant.lock"} {
 		raw, err := os.ReadFile(filepath.Join(state, f))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		_, _ = out.Write(raw)
 	}
+
 	if len(issued) < 20 || len(out.String()) < 100_000 {
 		t.Errorf("only %d tokens and %d bytes: the flows did not run", len(issued), len(out.String()))
 	}
+
 	noSecret(t, "output", out.String(), append([]string{secret, apiKey, cacheKey, basic}, issued...)...)
 }

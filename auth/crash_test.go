@@ -64,6 +64,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			for round := range 3 { // repeated crashes
 				before := len(srv.Requests())
 				cmd := exec.Command(os.Args[0], "-test.run=^$")
@@ -76,12 +77,14 @@ func TestKilledWhileRefreshing(t *testing.T) {
 					t.Fatalf("round %d: the child never asked", round)
 				}
 			}
+
 			p.ClientSecret = auth.NewSecret("canary-secret-0b7e")
 			s := open(t, p)
 			token(t, s)
 			if st := s.Status(); st.GrantGeneration == 0 || st.GrantUnsaved {
 				t.Errorf("status %+v", st)
 			}
+
 			noLeftovers(t, filepath.Dir(p.GrantFile))
 		})
 	}
@@ -94,6 +97,7 @@ func noLeftovers(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil {
@@ -102,6 +106,7 @@ func noLeftovers(t *testing.T, dir string) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v", e.Name(), info.Mode())
 		}
+
 		raw, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			t.Fatal(err)

@@ -41,9 +41,11 @@ func openCredential(p Profile, formField bool) (credential, error) {
 			return credential{}, fmt.Errorf("auth.%s.%s: %w", p.Name, f.key, err)
 		}
 	}
+
 	if cacheKey != nil {
 		c.cacheKey = cacheKey.Get()
 	}
+
 	return c, nil
 }
 

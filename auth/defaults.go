@@ -52,6 +52,7 @@ func (p Profile) client(o options) oauth.Client {
 	if ps.grantHint != nil {
 		hints.Grant = ps.grantHint(p)
 	}
+
 	return oauth.Client{
 		Profile:     p.Name,
 		ID:          p.ClientID,
@@ -86,6 +87,7 @@ func (p Profile) sealed() seal.Credential {
 func (p Profile) parts(c credential, m *metrics, o options) grantParts {
 	p.AuthorizeURL = cmp.Or(p.AuthorizeURL, p.preset().authorizeURL)
 	p.RevokeURL = cmp.Or(p.RevokeURL, p.preset().revokeURL)
+
 	return grantParts{
 		profile:    p,
 		client:     p.client(o),

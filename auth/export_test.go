@@ -22,6 +22,7 @@ func Phase(life, mono, wall time.Duration) string {
 	h := hold("token", 1, time.Unix(1000, 0), life, time.Hour)
 	now := h.sent.Add(mono)
 	h.sentWall += int64(mono - wall)
+
 	return h.phase(now).String()
 }
 

@@ -41,6 +41,7 @@ func (e *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	form, _ := url.ParseQuery(string(body))
 	r := tokenRequest{
 		at:     time.Now(),
@@ -58,6 +59,7 @@ func (e *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 	case <-req.Context().Done():
 		return nil, req.Context().Err()
 	}
+
 	return e.answer(n, r)
 }
 

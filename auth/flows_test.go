@@ -20,6 +20,7 @@ func serve(t *testing.T, c authtest.Config) *authtest.Server {
 	t.Helper()
 	s := authtest.NewServer(c)
 	t.Cleanup(s.Close)
+
 	return s
 }
 
@@ -31,6 +32,7 @@ func open(t *testing.T, p auth.Profile, opts ...auth.Option) *auth.Source {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+
 	return s
 }
 
@@ -84,6 +86,7 @@ func TestMismatchOfStylesIsExplained(t *testing.T) {
 			if n := len(srv.Requests()); n != 1 {
 				t.Errorf("%d token requests, want 1", n)
 			}
+
 			noCanary(t, err)
 		})
 	}
@@ -102,12 +105,14 @@ func TestSecretIsReadAgainWhenRefused(t *testing.T) {
 			srv.SetSecret("canary-refresh")
 			overwrite(t, p.ClientSecretFile, "canary-refresh")
 		}
+
 		return http.DefaultTransport.RoundTrip(r)
 	})
 	token(t, open(t, p, auth.WithTransport(swap)))
 	if n := len(srv.Requests()); n != 2 {
 		t.Errorf("%d token requests, want 2: the old secret and the new one", n)
 	}
+
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
@@ -121,6 +126,7 @@ func TestReplacedSecretEndsTheCooldown(t *testing.T) {
 			if r.form.Get("client_secret") != "canary-refresh" {
 				return reply(401, `{"error":"invalid_client"}`), nil
 			}
+
 			return granted(n, "900"), nil
 		}
 		p := wildfireProfile()
@@ -131,10 +137,12 @@ func TestReplacedSecretEndsTheCooldown(t *testing.T) {
 				t.Fatalf("got %v, want ErrCredentialRejected", err)
 			}
 		}
+
 		overwrite(t, p.ClientSecretFile, "canary-other-mistake")
 		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrCredentialRejected) || e.count() != 2 {
 			t.Errorf("%v after %d requests, want ErrCredentialRejected and one for each secret", err, e.count())
 		}
+
 		overwrite(t, p.ClientSecretFile, "canary-refresh")
 		if token(t, s); e.count() != 3 {
 			t.Errorf("%d token requests, want one for each secret", e.count())
@@ -162,6 +170,7 @@ func cortexServer(t *testing.T, edit func(*authtest.Config)) *authtest.Server {
 	if edit != nil {
 		edit(&c)
 	}
+
 	return serve(t, c)
 }
 
@@ -181,6 +190,7 @@ func browse(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatalf("%s: status %d, no redirect", address, resp.StatusCode)
 	}
+
 	return to.String()
 }
 
@@ -195,6 +205,7 @@ func login(t *testing.T, p auth.Profile, opts ...auth.Option) cortex.Authorized 
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return g
 }
 
@@ -220,10 +231,12 @@ func TestCodeFlowAndRefresh(t *testing.T) {
 			if tt.edit != nil {
 				tt.edit(&p)
 			}
+
 			g := login(t, p)
 			if g.InstanceID != p.InstanceID || g.Region != "americas" || g.Generation != 1 {
 				t.Errorf("grant %+v", g)
 			}
+
 			resource := httptest.NewServer(srv.Protect(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 			defer resource.Close()
 			var last string
@@ -234,20 +247,24 @@ func TestCodeFlowAndRefresh(t *testing.T) {
 				if err != nil || resp.StatusCode != http.StatusOK {
 					t.Fatalf("round %d: %v %v", round, resp, err)
 				}
+
 				_ = resp.Body.Close()
 				if got := token(t, s); got == last {
 					t.Errorf("round %d: the token did not change", round)
 				} else {
 					last = got
 				}
+
 				srv.Revoke(last)
 				if resp, err = client.Get(resource.URL); err != nil || resp.StatusCode != http.StatusOK {
 					t.Fatalf("round %d, revoked: %v %v", round, resp, err)
 				}
+
 				_ = resp.Body.Close()
 				last = token(t, s)
 				_ = s.Close()
 			}
+
 			for _, r := range srv.Requests() {
 				if isJSON := r.Header.Get("Content-Type") == "application/json"; isJSON != (p.Body == auth.BodyJSON) {
 					t.Errorf("Content-Type %q", r.Header.Get("Content-Type"))
@@ -313,14 +330,17 @@ func TestLogout(t *testing.T) {
 	if got := srv.Revoked(); len(got) != 1 || got[0] != refresh {
 		t.Errorf("revoked %d tokens, want the refresh token", len(got))
 	}
+
 	for _, opts := range [][]auth.Option{nil, {auth.WithGrantsBucket(grants)}} {
 		if _, err := open(t, p, opts...).Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) {
 			t.Errorf("after the logout: %v, want ErrReauthorize", err)
 		}
 	}
+
 	if err := auth.Logout(t.Context(), p); err != nil {
 		t.Errorf("again: %v", err)
 	}
+
 	login(t, p, auth.WithGrantsBucket(grants))
 	token(t, open(t, p))
 	srv.SetSecret("another") // revocation is refused now
@@ -351,6 +371,7 @@ func TestLogoutSpeaksAsConfigured(t *testing.T) {
 				if r.URL.String() == p.RevokeURL {
 					seen <- r.Header.Get("Content-Type")
 				}
+
 				return http.DefaultTransport.RoundTrip(r)
 			})
 
@@ -361,6 +382,7 @@ func TestLogoutSpeaksAsConfigured(t *testing.T) {
 			if got := <-seen; got != tt.want || len(srv.Revoked()) != 1 {
 				t.Errorf("Content-Type %q and %d tokens revoked, want %q and 1", got, len(srv.Revoked()), tt.want)
 			}
+
 			http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		})
 	}
@@ -380,6 +402,7 @@ func TestWatchGuard(t *testing.T) {
 			http.Error(w, `{"title":"Not Found"}`, http.StatusNotFound)
 			return
 		}
+
 		_, _ = w.Write([]byte(`{"audience":"aud-7"}`))
 	})))
 	api := httptest.NewServer(mux)
@@ -395,11 +418,13 @@ func TestWatchGuard(t *testing.T) {
 	if _, err = auth.LookupAudience(t.Context(), p, "WGC-2"); !errors.Is(err, auth.ErrCredentialRejected) || !strings.Contains(err.Error(), "account id") {
 		t.Errorf("unknown account: %v", err)
 	}
+
 	wrong := p
 	wrong.APIKeyFile = secretFileOf(t, "other")
 	if _, err = auth.LookupAudience(t.Context(), wrong, "WGC-1-123abc456"); !errors.Is(err, auth.ErrCredentialRejected) || !strings.Contains(err.Error(), "API key") {
 		t.Errorf("wrong API key: %v", err)
 	}
+
 	p.Audience = got
 	token(t, open(t, p))
 	requests := srv.Requests()
@@ -431,15 +456,18 @@ func TestAPIKey(t *testing.T) {
 	if got := token(t, s); got != "canary-api-key-51ce" {
 		t.Errorf("got %q", got)
 	}
+
 	overwrite(t, p.APIKeyFile, "canary-refresh")
 	s.Rejected("canary-api-key-51ce")
 	if got := token(t, s); got != "canary-refresh" {
 		t.Errorf("after the key was replaced: %q", got)
 	}
+
 	s.Rejected("canary-refresh")
 	if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrCredentialRejected) {
 		t.Errorf("the same key again: %v, want ErrCredentialRejected", err)
 	}
+
 	var seen http.Header
 	rt := s.RoundTripper(roundTripFunc(func(r *http.Request) (*http.Response, error) {
 		seen = r.Header

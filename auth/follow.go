@@ -11,12 +11,14 @@ func (s *Source) follow(v view, h *held) {
 	if s.closed {
 		return
 	}
+
 	if h != nil {
 		s.learn(h)
 		if v.Rejected != h.id {
 			s.adopt(h)
 		}
 	}
+
 	if s.cool.revision != 0 && v.revision > s.cool.revision && v.Cool.remaining(s.shared.wall()) == 0 {
 		s.endCooldown()
 	}
@@ -53,6 +55,7 @@ func (s *Source) adopt(h *held) {
 	if h.phase(now) != fresh || h.id == s.lastRefused {
 		return
 	}
+
 	cur := s.current.Load()
 	if cur.servable(now) && (cur.id == h.id || !h.outlives(cur)) {
 		return

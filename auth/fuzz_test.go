@@ -29,8 +29,10 @@ func FuzzTokenAnswer(f *testing.F) {
 			if got == "" || strings.ContainsFunc(got, func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
 				t.Errorf("a token that no header can carry: %q", got)
 			}
+
 			return
 		}
+
 		var ae *auth.AuthError
 		if !errors.As(err, &ae) || ae.RetryAfter <= 0 || len(ae.Desc) > 200 {
 			t.Errorf("got %#v", err)

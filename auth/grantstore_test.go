@@ -34,12 +34,14 @@ func TestGrantFromTheBucketAlone(t *testing.T) {
 		if token(t, b) != got || len(srv.Requests()) != round+2 {
 			t.Errorf("round %d: another token after %d requests", round, len(srv.Requests()))
 		}
+
 		callers(8, func(i int) {
 			s := []*auth.Source{a, b}[i%2]
 			s.Rejected(got)
 			token(t, s)
 		})
 	}
+
 	if n := a.Status().GrantGeneration + b.Status().GrantGeneration; n < 7 {
 		t.Errorf("generations %d in sum, want one for each roll", n)
 	}
@@ -55,6 +57,7 @@ func TestOneCopyOfTheGrantIsEnough(t *testing.T) {
 		if err := os.Remove(p.GrantFile); err != nil {
 			t.Fatal(err)
 		}
+
 		token(t, open(t, p, auth.WithGrantsBucket(grants)))
 	})
 	t.Run("the bucket is away", func(t *testing.T) {
@@ -94,6 +97,7 @@ func TestRollThatCannotBeStored(t *testing.T) {
 			if n > 1 && r.form.Get("grant_type") != "refresh_token" {
 				return reply(400, `{"error":"invalid_request"}`), nil
 			}
+
 			return reply(200, `{"access_token":"token-`+string(rune('0'+n))+`","refresh_token":"canary-refresh-`+string(rune('0'+n))+`","expires_in":"3600"}`), nil
 		})
 		p := auth.Profile{
@@ -104,10 +108,12 @@ func TestRollThatCannotBeStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		state := strings.SplitN(strings.SplitN(l.Begin(), "state=", 2)[1], "&", 2)[0]
 		if _, err := l.Complete(t.Context(), p.RedirectURL+"?code=c&state="+state); err != nil {
 			t.Fatal(err)
 		}
+
 		registry := prometheus.NewRegistry()
 		s := source(t, p, e, auth.WithGrantsBucket(grants), auth.WithMetrics(registry), auth.WithPersistHook(func(stage string) {
 			if stage == "response" {
@@ -120,15 +126,18 @@ func TestRollThatCannotBeStored(t *testing.T) {
 		if st := s.Status(); !st.GrantUnsaved || !st.Ready {
 			t.Errorf("status %+v, want ready with an unsaved grant", st)
 		}
+
 		time.Sleep(2 * time.Hour) // the access token is over, and the store still fails
 		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) || e.count() != 2 {
 			t.Errorf("got %v after %d requests, want ErrTemporary and no further roll", err, e.count())
 		}
+
 		grants.SetDown(false)
 		time.Sleep(10 * time.Second)
 		if st := s.Status(); st.GrantUnsaved {
 			t.Errorf("status %+v, want the grant saved", st)
 		}
+
 		time.Sleep(time.Minute)
 		if got := token(t, s); got != "token-3" || e.all()[2].form.Get("refresh_token") != "canary-refresh-2" {
 			t.Errorf("got %q with %q", got, e.all()[2].form.Get("refresh_token"))
@@ -159,6 +168,7 @@ func TestClientSecretRotatesUnderAGrant(t *testing.T) {
 	if _, err := open(t, p).Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) || !strings.Contains(err.Error(), "client secret") {
 		t.Errorf("got %v, want ErrReauthorize that says why", err)
 	}
+
 	// With a cache key of its own the grant does not depend on the client secret.
 	p.CacheKeyFile = secretFileOf(t, "canary-api-key-51ce")
 	login(t, p)
@@ -172,6 +182,7 @@ func TestGrantFileIsPrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no permission bits on Windows")
 	}
+
 	tests := []struct {
 		name    string
 		spoil   func(t *testing.T, path string)
@@ -198,12 +209,14 @@ func TestGrantFileIsPrivate(t *testing.T) {
 					t.Errorf("%s: %v, %v; want %v", name, info.Mode(), err, mode)
 				}
 			}
+
 			tt.spoil(t, p.GrantFile)
 			if _, err := open(t, p).Token(t.Context()); err == nil || !strings.Contains(err.Error(), tt.problem) {
 				t.Errorf("got %v, want an error that says %q", err, tt.problem)
 			}
 		})
 	}
+
 	t.Run("folder writable by others", func(t *testing.T) {
 		t.Parallel()
 		srv := cortexServer(t, nil)
@@ -211,6 +224,7 @@ func TestGrantFileIsPrivate(t *testing.T) {
 		if err := os.Mkdir(filepath.Dir(p.GrantFile), 0o700); err != nil {
 			t.Fatal(err)
 		}
+
 		chmod(t, filepath.Dir(p.GrantFile), 0o777)
 		l, err := auth.NewLogin(p, cortex.HubParams{})
 		if err != nil {
@@ -259,6 +273,7 @@ func TestLoginIsNoticed(t *testing.T) {
 			if r.form.Get("grant_type") == "refresh_token" && r.form.Get("refresh_token") != "good" {
 				return reply(400, `{"error":"invalid_grant"}`), nil
 			}
+
 			return reply(200, `{"access_token":"a","refresh_token":"good","expires_in":"3600"}`), nil
 		})
 		p := auth.Profile{
@@ -271,16 +286,20 @@ func TestLoginIsNoticed(t *testing.T) {
 			if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) {
 				t.Fatalf("got %v, want ErrReauthorize", err)
 			}
+
 			time.Sleep(30 * time.Second)
 		}
+
 		l, err := auth.NewLogin(p, cortex.HubParams{}, append(opts, auth.WithTransport(e))...)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		state := strings.SplitN(strings.SplitN(l.Begin(), "state=", 2)[1], "&", 2)[0]
 		if _, err := l.Complete(t.Context(), p.RedirectURL+"?code=c&state="+state); err != nil {
 			t.Fatal(err)
 		}
+
 		time.Sleep(time.Minute)
 		token(t, s)
 	})
@@ -320,10 +339,12 @@ func TestNewerGrantIsNotOverwritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	state := strings.SplitN(strings.SplitN(l.Begin(), "state=", 2)[1], "&", 2)[0]
 	if _, err := l.Complete(t.Context(), p.RedirectURL+"?code=c&state="+state); err != nil {
 		t.Fatal(err)
 	}
+
 	elsewhere := p
 	elsewhere.GrantFile = ""
 	bucketOnly := func() { token(t, open(t, elsewhere, auth.WithTransport(e), auth.WithGrantsBucket(grants))) }

@@ -54,6 +54,7 @@ func hold(value string, generation uint64, sent time.Time, d, window time.Durati
 		w -= time.Duration(rand.Float64() * float64(w) / 3)
 		h.renewAt = d - w
 	}
+
 	return h
 }
 
@@ -70,6 +71,7 @@ func (h *held) phase(now time.Time) phase {
 	if h.life == 0 {
 		return fresh
 	}
+
 	switch age := h.age(now); {
 	case age >= h.life:
 		return expired

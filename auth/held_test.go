@@ -32,6 +32,7 @@ func TestEitherClockEndsAToken(t *testing.T) {
 			}
 		})
 	}
+
 	if got := auth.Phase(0, 1000*time.Hour, 1000*time.Hour); got != "fresh" {
 		t.Errorf("a token without an end is %s", got)
 	}
@@ -52,6 +53,7 @@ func TestRenewalWindow(t *testing.T) {
 				t.Errorf("life %v: window of %v, want between %v and %v", tt.life, w, tt.most*2/3, tt.most)
 			}
 		}
+
 		if len(distinct) < 100 {
 			t.Errorf("life %v: %d different windows of 200, want them spread", tt.life, len(distinct))
 		}

@@ -22,11 +22,13 @@ func newHostSet(p Profile, more []string) hostSet {
 			set = append(set, h+":443")
 		}
 	}
+
 	for _, h := range more {
 		if u, err := url.Parse("https://" + h); err == nil {
 			set = append(set, oauth.HostPort(u))
 		}
 	}
+
 	return set
 }
 

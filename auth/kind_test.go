@@ -31,6 +31,7 @@ func TestKinds(t *testing.T) {
 					t.Errorf("key %q is no field of a profile", key)
 				}
 			}
+
 			for _, key := range kind.Required() {
 				if !slices.Contains(kind.Keys(), key) {
 					t.Errorf("key %q is required and not among the keys", key)
@@ -39,6 +40,7 @@ func TestKinds(t *testing.T) {
 					t.Errorf("KindsWith(%q) misses it", key)
 				}
 			}
+
 			shares := slices.Contains(kind.Keys(), "share")
 			if got := kind.DefaultShare(); (got == "") == shares {
 				t.Errorf("share is %q by default, and a key: %v", got, shares)
@@ -51,6 +53,7 @@ func TestKinds(t *testing.T) {
 			}
 		})
 	}
+
 	if unknown := auth.Kind("oauth"); unknown.Keys() != nil || unknown.LogsIn() || unknown.FormField() {
 		t.Error("a kind that is not known has properties")
 	}
@@ -86,6 +89,7 @@ func TestProblems(t *testing.T) {
 			t.Errorf("%v", problem)
 		}
 	}
+
 	want := []string{"api_key_file", "client_id", "client_secret_file", "region", "share", "token_url"}
 	if !slices.Equal(sorted(got), want) {
 		t.Errorf("got problems of %v, want %v", got, want)

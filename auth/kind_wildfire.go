@@ -41,5 +41,6 @@ func warnTSG(p Profile) []string {
 	if !ok || p.TSGID == "" || id == p.TSGID {
 		return nil
 	}
+
 	return []string{"the client id names another tenant service group than tsg_id"}
 }

@@ -64,9 +64,11 @@ func TestExpiresIn(t *testing.T) {
 				if got := st.Expires.Sub(st.Obtained); tt.life != 0 && got != tt.life {
 					t.Errorf("lives for %v, want %v", got, tt.life)
 				}
+
 				for began := time.Now(); time.Since(began) < time.Hour; time.Sleep(100 * time.Millisecond) {
 					token(t, s)
 				}
+
 				most := 1
 				if tt.life > 0 {
 					most += int(time.Hour/(tt.life*4/5)) + 1
@@ -92,6 +94,7 @@ func profileOf(t *testing.T, kind auth.Kind) auth.Profile {
 		p.Region = "americas"
 		p.GrantFile = t.TempDir() + "/grant"
 	}
+
 	return p
 }
 
@@ -128,6 +131,7 @@ func TestTokensOwnTimes(t *testing.T) {
 					if tt.expiresIn != "" {
 						rest = `,"expires_in":` + tt.expiresIn
 					}
+
 					return reply(200, `{"access_token":"`+jwt(iat, iat.Add(tt.own))+`"`+rest+`}`), nil
 				})
 				log := &sink{}

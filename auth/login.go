@@ -22,6 +22,7 @@ func NewLogin(p Profile, hub cortex.HubParams, opts ...Option) (*cortex.Login, e
 	if err := errors.Join(p.Validate(), c.Check()); err != nil {
 		return nil, err
 	}
+
 	return cortex.NewLogin(c)
 }
 
@@ -34,6 +35,7 @@ func Logout(ctx context.Context, p Profile, opts ...Option) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
+
 	return cortex.Logout(ctx, c)
 }
 
@@ -46,5 +48,6 @@ func loginConfig(p Profile, opts []Option) (cortex.Config, error) {
 	if err != nil {
 		return cortex.Config{}, err
 	}
+
 	return cortexConfig(p.parts(c, nil, newOptions(opts))), nil
 }

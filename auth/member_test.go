@@ -52,6 +52,7 @@ func serveMember(order string, in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
 		return err
 	}
+
 	o.Profile.ClientSecret = auth.NewSecret(o.Secret)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -64,10 +65,12 @@ func serveMember(order string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+
 	bucket, err := natsbucket.Tokens(ctx, js, "backburn_tokens", 1, 0)
 	if err != nil {
 		return err
 	}
+
 	s, err := auth.New(o.Profile, auth.WithBucket(bucket), auth.WithFreshFor(0))
 	if err != nil {
 		return err
@@ -85,15 +88,18 @@ func serveMember(order string, in io.Reader, out io.Writer) error {
 				got[i], errs[i] = s.Token(ctx)
 			})
 		}
+
 		wg.Wait()
 		for _, err := range errs {
 			if err != nil {
 				return err
 			}
 		}
+
 		slices.Sort(got)
 		fmt.Fprintln(out, strings.Join(slices.Compact(got), " "))
 	}
+
 	return nil
 }
 
@@ -115,6 +121,7 @@ func jetStream(t *testing.T) string {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	})
+
 	return srv.ClientURL()
 }
 
@@ -132,6 +139,7 @@ func (c crew) ask(t *testing.T, refused string) []string {
 			t.Fatal(err)
 		}
 	}
+
 	var all []string
 	for i, r := range c.out {
 		if !r.Scan() {
@@ -140,9 +148,12 @@ func (c crew) ask(t *testing.T, refused string) []string {
 		if strings.HasPrefix(r.Text(), "error:") {
 			t.Fatalf("member %d: %s", i, r.Text())
 		}
+
 		all = append(all, strings.Fields(r.Text())...)
 	}
+
 	slices.Sort(all)
+
 	return slices.Compact(all)
 }
 
@@ -161,6 +172,7 @@ func recruit(t *testing.T, order []byte, asProcesses bool) crew {
 				if err := serveMember(string(order), inR, outW); err != nil {
 					fmt.Fprintln(outW, "error:", err)
 				}
+
 				_ = outW.Close()
 				_ = inR.Close()
 			}()
@@ -168,6 +180,7 @@ func recruit(t *testing.T, order []byte, asProcesses bool) crew {
 			c.in, c.out = append(c.in, inW), append(c.out, bufio.NewScanner(outR))
 			continue
 		}
+
 		cmd := exec.Command(os.Args[0], "-test.run=^$")
 		cmd.Env = append(os.Environ(), memberEnv+"="+string(order))
 		cmd.Stderr = os.Stderr
@@ -175,6 +188,7 @@ func recruit(t *testing.T, order []byte, asProcesses bool) crew {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -182,6 +196,7 @@ func recruit(t *testing.T, order []byte, asProcesses bool) crew {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+
 		t.Cleanup(func() {
 			_ = in.Close()
 			if err := cmd.Wait(); err != nil {
@@ -190,6 +205,7 @@ func recruit(t *testing.T, order []byte, asProcesses bool) crew {
 		})
 		c.in, c.out = append(c.in, in), append(c.out, bufio.NewScanner(out))
 	}
+
 	return c
 }
 
@@ -209,11 +225,13 @@ func TestFleetOverJetStream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			c := recruit(t, order, asProcesses)
 			cold := c.ask(t, "")
 			if len(cold) != 1 || len(srv.Requests()) != 1 {
 				t.Fatalf("cold: %d tokens, %d token requests; want one of each", len(cold), len(srv.Requests()))
 			}
+
 			warm := c.ask(t, cold[0])
 			if len(warm) != 1 || warm[0] == cold[0] || len(srv.Requests()) != 2 {
 				t.Fatalf("refused: %d tokens, %d token requests; want one more of each", len(warm), len(srv.Requests()))

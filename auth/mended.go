@@ -21,6 +21,7 @@ func (s *Source) mended(ctx context.Context, err error) bool {
 	s.cool = cooldown{}
 	s.lastErr = nil
 	s.announce()
+
 	return true
 }
 

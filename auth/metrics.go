@@ -81,6 +81,7 @@ func newMetrics(profile string, r prometheus.Registerer, now readings) (*metrics
 			m.refreshes.WithLabelValues(string(why), string(end))
 		}
 	}
+
 	m.all = []prometheus.Collector{
 		m.refreshes, m.requests, m.breaker, m.conflicts, m.bucket, m.rolls, m.saves,
 		gauge("waiters", "Callers waiting for a token.", now.waiters),
@@ -93,14 +94,17 @@ func newMetrics(profile string, r prometheus.Registerer, now readings) (*metrics
 	if r == nil {
 		return m, nil
 	}
+
 	for i, c := range m.all {
 		if err := r.Register(c); err != nil {
 			for _, done := range m.all[:i] {
 				r.Unregister(done)
 			}
+
 			return nil, errors.New("auth " + profile + ": metrics: another source with this name is registered")
 		}
 	}
+
 	return m, nil
 }
 

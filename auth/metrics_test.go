@@ -20,6 +20,7 @@ func TestMetrics(t *testing.T) {
 			if n == 2 {
 				return reply(503, ""), nil
 			}
+
 			return granted(n, "900"), nil
 		})
 		registry := prometheus.NewRegistry()
@@ -32,6 +33,7 @@ func TestMetrics(t *testing.T) {
 				}
 			}
 		}
+
 		token(t, s)
 		time.Sleep(99 * time.Second)
 		expect(t, registry, map[string]float64{
@@ -46,6 +48,7 @@ func TestMetrics(t *testing.T) {
 		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) {
 			t.Error(err)
 		}
+
 		time.Sleep(time.Second)
 		token(t, s)
 		s.Rejected("token-3")
@@ -56,6 +59,7 @@ func TestMetrics(t *testing.T) {
 		if _, err := auth.New(wildfireProfile(), auth.WithMetrics(registry)); err == nil || !strings.Contains(err.Error(), "another source") {
 			t.Errorf("two Sources of one name on one registry: %v", err)
 		}
+
 		_ = s.Close()
 		if families, err := registry.Gather(); err != nil || len(families) != 0 {
 			t.Errorf("%d metrics after Close, %v", len(families), err)
@@ -80,6 +84,7 @@ func values(t *testing.T, g prometheus.Gatherer) map[string]float64 {
 			out[f.GetName()+"{"+strings.Join(labels, ",")+"}"] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
+
 	return out
 }
 

@@ -41,6 +41,7 @@ func (m *minter) mintLocal(ctx context.Context, w want) (*held, error) {
 	if w.have != nil {
 		generation = w.have.generation + 1
 	}
+
 	return m.hold(t, generation), nil
 }
 
@@ -64,10 +65,13 @@ func (m *minter) mint(ctx context.Context) (oauth.Minted, error) {
 			t, err = m.grant.Mint(ctx)
 		}
 	}
+
 	if err != nil {
 		return oauth.Minted{}, err
 	}
+
 	m.observe(t)
+
 	return t, nil
 }
 
@@ -98,6 +102,7 @@ func (m *minter) asAuthError(op string, err error, current *held) *AuthError {
 	}
 	e = &AuthError{Profile: m.profile.Name, Op: op, Class: ErrTemporary}
 	e.Describe(err, oauth.NewScrubber(m.profile.ClientID, m.knownSecrets(current)...))
+
 	return e
 }
 
@@ -110,5 +115,6 @@ func (m *minter) knownSecrets(current *held) []string {
 	if current != nil {
 		out = append(out, current.value)
 	}
+
 	return out
 }

@@ -33,6 +33,7 @@ func New(p Profile, opts ...Option) (*Source, error) {
 	if s.shared != nil {
 		s.wg.Go(func() { s.shared.run(s.life, s.follow) })
 	}
+
 	return s, nil
 }
 
@@ -50,6 +51,7 @@ func (s *Source) assemble(o options) (err error) {
 	if s.grant, err = s.profile.preset().grant(s.profile.parts(s.credential, s.metrics, o)); err != nil {
 		s.metrics.unregister()
 	}
+
 	return err
 }
 
@@ -65,5 +67,6 @@ func (s *Source) Close() error {
 	s.grant.Close()
 	s.current.Store(nil)
 	s.metrics.unregister()
+
 	return nil
 }

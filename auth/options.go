@@ -61,6 +61,7 @@ func newOptions(opts []Option) options {
 	if o.transport == nil {
 		o.transport = oauth.NewTransport()
 	}
+
 	return o
 }
 

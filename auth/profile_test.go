@@ -48,18 +48,22 @@ func TestValidate(t *testing.T) {
 				if len(tt.want) > 0 {
 					t.Fatalf("no problem, want %v", tt.want)
 				}
+
 				return
 			}
+
 			noCanary(t, err)
 			lines := strings.Split(err.Error(), "\n")
 			if len(lines) != len(tt.want) {
 				t.Errorf("%d problems, want %d: %v", len(lines), len(tt.want), err)
 			}
+
 			for _, key := range tt.want {
 				if !strings.Contains(err.Error(), key+": ") {
 					t.Errorf("%v does not name %s", err, key)
 				}
 			}
+
 			if _, newErr := auth.New(p); newErr == nil {
 				t.Error("New took it")
 			}

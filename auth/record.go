@@ -67,6 +67,7 @@ func newCoolNote(e *AuthError, now time.Time, d time.Duration, inARow int) *cool
 			n.Class = name
 		}
 	}
+
 	return n
 }
 
@@ -86,6 +87,7 @@ func (n *coolNote) err(profile string, left time.Duration) *AuthError {
 	if class == nil {
 		class = ErrTemporary
 	}
+
 	return &AuthError{
 		Profile:    profile,
 		Op:         n.Op,
@@ -112,5 +114,6 @@ func decodeRecord(plain []byte) (record, error) {
 	if r.Version != recordVersion || r.Life < 0 {
 		return record{}, errors.New("record has an unsupported version")
 	}
+
 	return r, nil
 }

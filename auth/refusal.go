@@ -63,6 +63,7 @@ func (s *Source) refuse(h *held, now time.Time) {
 	if worked {
 		s.cool.breaks = 0
 	}
+
 	s.log.Info().Str("fingerprint", h.id).Uint64("generation", h.generation).
 		Msg("token refused by the service, renewing")
 }

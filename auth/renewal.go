@@ -20,6 +20,7 @@ func (s *Source) launch(why reason) {
 		if w.reason == reasonRejected && !w.probe {
 			_ = s.pace.Wait(ctx) // if it fails, obtain fails too
 		}
+
 		h, err := s.obtain(ctx, w)
 		s.land(r, w, h, err, began)
 	})
@@ -103,6 +104,7 @@ func (s *Source) failed(w want, err error, now time.Time) {
 		s.watchCredential()
 		event = s.log.Error()
 	}
+
 	s.metrics.refreshed(w.reason, resultOf(e))
 	event.Err(e).
 		Str("reason", string(w.reason)).
@@ -153,6 +155,7 @@ func (s *Source) watchCredential() {
 	if s.closed || s.watching {
 		return
 	}
+
 	s.watching = true
 	s.wg.Go(func() {
 		for {
@@ -182,6 +185,7 @@ func (s *Source) refusal() error {
 		s.watching = false
 		return nil
 	}
+
 	return s.cool.err
 }
 

@@ -20,6 +20,7 @@ func ready(t *testing.T, s *auth.Source) string {
 	if err := s.WaitReady(ctx); err != nil {
 		t.Fatalf("WaitReady: %v, want the cool-down to end", err)
 	}
+
 	return token(t, s)
 }
 
@@ -50,6 +51,7 @@ func TestLoginEndsTheCooldown(t *testing.T) {
 			if !tt.file {
 				p.GrantFile = ""
 			}
+
 			var opts []auth.Option
 			if tt.grants {
 				opts = append(opts, auth.WithGrantsBucket(authtest.NewBucket()))
@@ -57,14 +59,17 @@ func TestLoginEndsTheCooldown(t *testing.T) {
 			if tt.shared {
 				opts = append(opts, auth.WithBucket(authtest.NewBucket()))
 			}
+
 			if tt.revoked {
 				login(t, p, opts...)
 				srv.RevokeGrant(srv.Issued()[1])
 			}
+
 			processes := []*auth.Source{open(t, p, opts...)}
 			if tt.shared {
 				processes = append(processes, open(t, p, opts...), open(t, p, opts...))
 			}
+
 			for _, s := range processes {
 				if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrReauthorize) {
 					t.Fatalf("before the login: %v, want ErrReauthorize", err)
@@ -77,6 +82,7 @@ func TestLoginEndsTheCooldown(t *testing.T) {
 			if tt.shared { // a command that is started now
 				processes = append(processes, open(t, p, opts...))
 			}
+
 			first := ready(t, processes[len(processes)-1])
 			for _, s := range processes {
 				if got := ready(t, s); got != first {
@@ -86,6 +92,7 @@ func TestLoginEndsTheCooldown(t *testing.T) {
 					t.Errorf("status %+v, want ready without an error", st)
 				}
 			}
+
 			if n := len(srv.Requests()) - before; n != 1 {
 				t.Errorf("%d token requests after the login, want 1", n)
 			}
@@ -137,6 +144,7 @@ func TestReplacedSecretWakesTheFleet(t *testing.T) {
 			if r.form.Get("client_secret") != "the new one" {
 				return reply(401, `{"error":"invalid_client"}`), nil
 			}
+
 			return granted(n, "900"), nil
 		})
 		sources := fleet(t, 3, p, e, authtest.NewBucket())
@@ -145,6 +153,7 @@ func TestReplacedSecretWakesTheFleet(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 		}
+
 		began := time.Now()
 
 		overwrite(t, p.ClientSecretFile, "the new one")
@@ -154,6 +163,7 @@ func TestReplacedSecretWakesTheFleet(t *testing.T) {
 				t.Error(err)
 			}
 		}
+
 		if got := everybody(t, sources); len(got) != 1 {
 			t.Errorf("tokens %v, want one", got)
 		}

@@ -73,12 +73,14 @@ func (v *validator) region(hosts map[string]string) {
 	if _, known := hosts[region]; region == "" || known || len(hosts) == 0 {
 		return
 	}
+
 	var names []string
 	for name := range hosts {
 		if name != "" {
 			names = append(names, name)
 		}
 	}
+
 	slices.Sort(names)
 	v.add("region", "%q is not one of %s", region, strings.Join(names, ", "))
 }
@@ -93,6 +95,7 @@ func (v *validator) values() {
 		if choices := strings.Fields(tag.Get("oneof")); len(choices) > 0 && !slices.Contains(choices, value.String()) {
 			v.add(key, "%q is not one of %s", value, strings.Join(choices, ", "))
 		}
+
 		if tag.Get("address") == "true" {
 			if err := oauth.CheckURL(value.String()); err != nil {
 				v.add(key, "%s", err)

@@ -31,6 +31,7 @@ func TestGrantFileBelowAFolderForEverybody(t *testing.T) {
 			if err := os.Symlink(elsewhere, path); err != nil {
 				t.Fatal(err)
 			}
+
 			return path
 		}},
 		{"a folder above was exchanged for a link", func(t *testing.T, open, elsewhere string) string {
@@ -38,6 +39,7 @@ func TestGrantFileBelowAFolderForEverybody(t *testing.T) {
 			if err := os.Symlink(elsewhere, path); err != nil {
 				t.Fatal(err)
 			}
+
 			return folder(t, filepath.Join(path, "state"), 0o700)
 		}},
 	}
@@ -55,15 +57,18 @@ func TestGrantFileBelowAFolderForEverybody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			_, err = l.Complete(t.Context(), browse(t, l.Begin()))
 
 			if err == nil || !strings.Contains(err.Error(), "world-writable") {
 				t.Errorf("got %v, want an error that names the folder", err)
 			}
+
 			_ = filepath.WalkDir(root, func(path string, d os.DirEntry, _ error) error {
 				if !d.IsDir() && d.Type()&os.ModeSymlink == 0 {
 					t.Errorf("%s was written", path)
 				}
+
 				return nil
 			})
 		})
@@ -94,5 +99,6 @@ func folder(t *testing.T, path string, mode os.FileMode) string {
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
 	}
+
 	return path
 }

@@ -39,9 +39,11 @@ func TestSecretNeverShows(t *testing.T) {
 			if raw, err := json.Marshal(shape); err == nil {
 				out.Write(raw)
 			}
+
 			for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 				slog.New(h).Info("x", "key", shape)
 			}
+
 			log := zerolog.New(&out)
 			log.Info().Interface("key", shape).Any("any", shape).Str("str", fmt.Sprint(shape)).Msg("x")
 			log.Info().Fields(map[string]any{"key": shape}).Msg("x")
@@ -62,6 +64,7 @@ func TestSecret(t *testing.T) {
 	if none.IsSet() || none.Reveal() != "" || none.String() != "<unset>" || !none.Equal(auth.Secret{}) {
 		t.Errorf("an unset secret: %v", none)
 	}
+
 	var s struct{ S auth.Secret }
 	if err := json.Unmarshal([]byte(`{"S":"x"}`), &s); err != nil || s.S.Reveal() != "x" {
 		t.Errorf("decoded %q, %v", s.S.Reveal(), err)
@@ -115,28 +118,34 @@ func TestReadSecretFile(t *testing.T) {
 			if runtime.GOOS == "windows" && (tt.mode != 0 || tt.dir != 0) {
 				t.Skip("there are no permission bits on Windows")
 			}
+
 			dir := t.TempDir()
 			path := filepath.Join(dir, "secret")
 			if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			if tt.mode != 0 {
 				if err := os.Chmod(path, tt.mode); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			if tt.dir != 0 {
 				if err := os.Chmod(dir, tt.dir); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			got, err := auth.ReadSecretFile(path)
 			if tt.problem != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.problem) || !strings.Contains(err.Error(), path) {
 					t.Errorf("got %v, want an error that names the file and says %q", err, tt.problem)
 				}
+
 				return
 			}
+
 			if err != nil || got.Reveal() != tt.want {
 				t.Errorf("got %.20q, %v", got.Reveal(), err)
 			}
@@ -149,6 +158,7 @@ func TestMountedSecrets(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("neither mounts secrets on Windows")
 	}
+
 	dir := t.TempDir()
 	write := func(path string, mode os.FileMode, content string) {
 		t.Helper()
@@ -194,6 +204,7 @@ func TestMountedSecrets(t *testing.T) {
 			t.Errorf("%s was read", name)
 		}
 	}
+
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	if _, err := auth.ReadSecretFile("cred:wildfire"); err == nil || !strings.Contains(err.Error(), "LoadCredential") {
 		t.Errorf("without systemd: %v", err)

@@ -56,6 +56,7 @@ func newShared(m *minter, o options) (*shared, error) {
 	if mode == "" {
 		mode = m.profile.Kind.DefaultShare()
 	}
+
 	switch {
 	case !m.profile.Shares():
 		return nil, nil
@@ -66,6 +67,7 @@ func newShared(m *minter, o options) (*shared, error) {
 	}
 
 	host, _ := os.Hostname()
+
 	return &shared{
 		minter:   m,
 		bucket:   o.bucket,

@@ -46,8 +46,10 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 			if failures > 1 {
 				return f.alone(ctx, w, err)
 			}
+
 			wait = time.Duration(mathrand.Int64N(int64(conflictPause)))
 		}
+
 		if err := f.pause(ctx, wait); err != nil {
 			return nil, err
 		}
@@ -82,6 +84,7 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 		_ = f.release(ctx, v, &AuthError{})
 		return f.minter.hold(m, v.Generation), nil
 	}
+
 	return f.publish(ctx, w, v, m), nil
 }
 
@@ -102,6 +105,7 @@ func (f *shared) publish(ctx context.Context, w want, v view, m oauth.Minted) *h
 		f.seen(view{record: next, at: v.at})
 		return h
 	}
+
 	if errors.Is(err, ErrKeyConflict) {
 		if theirs := f.adoptable(v, w); theirs != nil {
 			return theirs
@@ -110,6 +114,7 @@ func (f *shared) publish(ctx context.Context, w want, v view, m oauth.Minted) *h
 
 	f.minter.metrics.bucket.Inc()
 	f.minter.log.Warn().Str("reason", kv.Reason(err)).Msg("cannot share the token; this process uses its own")
+
 	return h
 }
 
@@ -119,6 +124,7 @@ func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+
 	f.lost(cause)
 
 	t := f.minter.timing
@@ -140,6 +146,8 @@ func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) 
 	if err := f.pause(ctx, time.Duration(mathrand.Int64N(int64(t.awayJitter)+1))); err != nil {
 		return nil, err
 	}
+
 	f.lastAlone = time.Now()
+
 	return f.minter.mintLocal(ctx, w)
 }

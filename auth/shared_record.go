@@ -28,6 +28,7 @@ func (f *shared) place() (place, error) {
 	if err != nil {
 		return place{}, err
 	}
+
 	name, err := k.Name(tokenPrefix)
 	if err != nil {
 		return place{}, err
@@ -39,6 +40,7 @@ func (f *shared) place() (place, error) {
 	if f.unwatch != nil {
 		f.unwatch() // the watch is on the old key
 	}
+
 	return f.at, nil
 }
 
@@ -64,10 +66,13 @@ func (f *shared) read(ctx context.Context) (view, error) {
 		f.reached()
 		return f.seen(view{at: at}), nil
 	}
+
 	if err != nil {
 		return view{}, err
 	}
+
 	f.reached()
+
 	return f.open(at, e), nil
 }
 
@@ -78,10 +83,12 @@ func (f *shared) open(at place, e Entry) view {
 	if err == nil {
 		r, err = decodeRecord(plain)
 	}
+
 	if err != nil {
 		f.minter.log.Warn().Err(err).Uint64("revision", e.Revision).Msg("cannot read the shared token; ignoring it")
 		r = record{}
 	}
+
 	return f.seen(view{record: r, revision: e.Revision, at: at})
 }
 
@@ -94,10 +101,12 @@ func (f *shared) seen(v view) view {
 		f.lastGen = v.Generation
 		return v
 	}
+
 	if v.Token != "" {
 		f.minter.log.Warn().Uint64("generation", v.Generation).Uint64("seen", f.lastGen).
 			Msg("shared token is older than one seen before, not using it")
 	}
+
 	return view{record{Generation: f.lastGen, Claim: v.Claim}, v.revision, v.at}
 }
 
@@ -128,11 +137,13 @@ func (f *shared) held(v view) *held {
 	if life > 0 {
 		life -= min(f.minter.timing.foreignTrim, life/10)
 	}
+
 	age := max(f.wall().Sub(time.UnixMilli(v.Obtained)), 0)
 
 	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.minter.profile.preset().window)
 	h.foreign = true
 	h.worked.Store(v.Worked)
+
 	return h
 }
 
@@ -146,6 +157,7 @@ func (f *shared) abandoned(v view) bool {
 		return false
 	}
 	f.minter.log.Warn().Str("holder", v.Claim.Holder).Msg("taking over an abandoned claim on the shared token")
+
 	return true
 }
 
@@ -161,8 +173,10 @@ func (f *shared) claim(ctx context.Context, v *view, w want, nonce string) error
 	if err != nil {
 		return err
 	}
+
 	v.record = next
 	v.revision = revision
+
 	return nil
 }
 
@@ -172,6 +186,7 @@ func (f *shared) write(ctx context.Context, v view, next record) (uint64, error)
 	if err != nil {
 		return 0, err
 	}
+
 	sealed, err := v.at.keys.Seal(tokenPurpose, seal.Joined(f.bucket.Name(), v.at.key), plain)
 	if err != nil {
 		return 0, err
@@ -182,6 +197,7 @@ func (f *shared) write(ctx context.Context, v view, next record) (uint64, error)
 	if v.revision == 0 {
 		return f.bucket.Create(ctx, v.at.key, sealed)
 	}
+
 	return f.bucket.Update(ctx, v.at.key, sealed, v.revision)
 }
 
@@ -203,6 +219,7 @@ func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (rev
 		if readErr != nil {
 			return 0, readErr
 		}
+
 		*v = now
 		if v.Claim == nil || v.Claim.Nonce != nonce {
 			return 0, err
@@ -228,6 +245,7 @@ func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
 		if v.Cool != nil && v.Cool.Permanent == e.Permanent {
 			n = v.Cool.InARow
 		}
+
 		d := f.minter.timing.pause(e, n)
 		note = newCoolNote(e, f.wall(), d, n+1)
 		note.Grant = f.minter.grant.Generation()
@@ -244,5 +262,6 @@ func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
 	if err != nil || note == nil {
 		return e
 	}
+
 	return recordedError{e, revision}
 }

@@ -17,10 +17,12 @@ func (f *shared) reportAccepted(ctx context.Context, id string) {
 		if r.Worked {
 			return false
 		}
+
 		r.Worked = true
 		if r.Cool != nil && r.Cool.Refused == id {
 			r.Cool = nil
 		}
+
 		return true
 	})
 }
@@ -34,10 +36,12 @@ func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) (v v
 		if r.Worked || r.Cool.remaining(f.wall()) > 0 {
 			return false
 		}
+
 		r.Rejected = id
 		r.Cool = newCoolNote(&e, f.wall(), time.Until(until), 1)
 		r.Cool.Refused = id
 		r.Cool.Grant = r.Grant
+
 		return true
 	})
 }
@@ -55,6 +59,7 @@ func (f *shared) report(ctx context.Context, id string, change func(*record) boo
 		if !change(&next) {
 			return v, true
 		}
+
 		revision, err := f.write(ctx, v, next)
 		if err == nil {
 			return view{next, revision, v.at}, true
@@ -63,5 +68,6 @@ func (f *shared) report(ctx context.Context, id string, change func(*record) boo
 			return view{}, false
 		}
 	}
+
 	return view{}, false
 }

@@ -23,6 +23,7 @@ func fleet(t *testing.T, n int, p auth.Profile, e *endpoint, b *authtest.Bucket,
 	for i := range out {
 		out[i] = source(t, p, e, append([]auth.Option{auth.WithBucket(b)}, opts...)...)
 	}
+
 	return out
 }
 
@@ -33,6 +34,7 @@ func everybody(t *testing.T, sources []*auth.Source) []string {
 	got := make([]string, 25*len(sources))
 	callers(len(got), func(i int) { got[i] = token(t, sources[i%len(sources)]) })
 	slices.Sort(got)
+
 	return slices.Compact(got)
 }
 
@@ -44,6 +46,7 @@ func TestFleetSharesOneToken(t *testing.T) {
 		if got := everybody(t, sources); len(got) != 1 || e.count() != 1 {
 			t.Fatalf("cold: tokens %v, %d requests; want one of each", got, e.count())
 		}
+
 		time.Sleep(5 * time.Minute)
 		callers(8*25, func(i int) {
 			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
@@ -55,6 +58,7 @@ func TestFleetSharesOneToken(t *testing.T) {
 		if e.count() != 2 {
 			t.Errorf("%d requests after everybody saw 401, want 2", e.count())
 		}
+
 		for _, s := range sources { // stragglers
 			s.Rejected("token-1")
 		}
@@ -91,6 +95,7 @@ func TestFleetTakesOverFromADeadHolder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		died := make(chan struct{})
 		go func() {
 			_, _ = victim.Token(context.Background())
@@ -109,6 +114,7 @@ func TestFleetTakesOverFromADeadHolder(t *testing.T) {
 		if _, err := sources[0].Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("waiting on the dead holder: %v, want the caller's own deadline", err)
 		}
+
 		began := time.Now()
 		if got := everybody(t, sources); len(got) != 1 || e.count() != 1 {
 			t.Errorf("tokens %v, %d requests; want one of each", got, e.count())
@@ -134,6 +140,7 @@ func TestBucketIsAway(t *testing.T) {
 			if took := time.Since(began); took > 7*time.Second {
 				t.Errorf("took %v", took)
 			}
+
 			// Its token refused, a process does not ask again within 30 seconds.
 			s, old := sources[0], token(t, sources[0])
 			time.Sleep(90 * time.Second)
@@ -157,6 +164,7 @@ func TestBucketIsAway(t *testing.T) {
 			if got := everybody(t, sources); len(got) != 4 {
 				t.Errorf("away: tokens %v, want one for each process", got)
 			}
+
 			b.SetDown(false)
 			time.Sleep(16 * time.Minute)
 			n := e.count()
@@ -178,6 +186,7 @@ func TestBucketIsAway(t *testing.T) {
 			if got := token(t, s); got != "token-1" {
 				t.Errorf("got %q, want the old token until it ends", got)
 			}
+
 			time.Sleep(15 * time.Second)
 			if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) || !strings.Contains(err.Error(), "NATS") || e.count() != 1 {
 				t.Errorf("got %v after %d requests, want ErrTemporary that names NATS after 1", err, e.count())
@@ -185,6 +194,7 @@ func TestBucketIsAway(t *testing.T) {
 			if s.Status().Ready {
 				t.Error("ready without a token")
 			}
+
 			b.SetDown(false)
 			time.Sleep(time.Minute)
 			if got := token(t, s); got != "token-2" {
@@ -268,6 +278,7 @@ func TestRecordIsBoundToItsPlace(t *testing.T) {
 				b.Put(key, sealed)
 			}
 		}
+
 		if got := token(t, fleet(t, 1, other, e, b)[0]); got != "token-3" {
 			t.Errorf("got %q out of another credential's record", got)
 		}
@@ -296,6 +307,7 @@ func TestFleetWithClocksThatDiffer(t *testing.T) {
 						if err != nil {
 							t.Fatalf("no token: %v", err)
 						}
+
 						at, _ := born.Load(got)
 						if time.Since(at.(time.Time)) > 900*time.Second { // as the service sees it
 							refusals++
@@ -303,6 +315,7 @@ func TestFleetWithClocksThatDiffer(t *testing.T) {
 						}
 					}
 				}
+
 				if n := e.count(); n > 6*3600/300 {
 					t.Errorf("%d token requests in six hours", n)
 				}
@@ -321,6 +334,7 @@ func TestFleetHonoursRetryAfter(t *testing.T) {
 			if n == 1 {
 				return reply(429, "", "Retry-After", "120"), nil
 			}
+
 			return granted(n, "900"), nil
 		}), authtest.NewBucket()
 		sources := fleet(t, 8, wildfireProfile(), e, b)
@@ -332,15 +346,18 @@ func TestFleetHonoursRetryAfter(t *testing.T) {
 					failures++
 				}
 			}
+
 			return failures
 		}
 		if n := ask(); n != 8 || e.count() != 1 {
 			t.Fatalf("%d of 8 told to wait after %d requests, want 8 after 1", n, e.count())
 		}
+
 		time.Sleep(119 * time.Second)
 		if ask(); e.count() != 1 {
 			t.Fatalf("%d requests before Retry-After", e.count())
 		}
+
 		time.Sleep(3 * time.Second)
 		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
 			t.Errorf("afterwards: tokens %v, %d requests", got, e.count())
@@ -361,9 +378,11 @@ func TestFleetStopsAtARefusedFreshToken(t *testing.T) {
 				t.Errorf("process %d: %v, want ErrCredentialRejected", i, err)
 			}
 		}
+
 		if e.count() != 1 {
 			t.Fatalf("%d requests, want no second one", e.count())
 		}
+
 		time.Sleep(31 * time.Second)
 		if got := everybody(t, sources); len(got) != 1 || e.count() != 2 {
 			t.Errorf("probe: tokens %v, %d requests; want one for the fleet", got, e.count())
@@ -380,6 +399,7 @@ func TestSecretRotatesUnderAFleet(t *testing.T) {
 			if r.form.Get("client_secret") != good {
 				return reply(401, `{"error":"invalid_client"}`), nil
 			}
+
 			return granted(n, "900"), nil
 		}
 		p := wildfireProfile()
@@ -406,11 +426,13 @@ func TestFleetOfWatchGuard(t *testing.T) {
 			if cacheKey != "" {
 				p.CacheKeyFile = secretFileOf(t, cacheKey)
 			}
+
 			synctest.Test(t, func(t *testing.T) {
 				e, b := newEndpoint(nil), authtest.NewBucket()
 				if got := everybody(t, fleet(t, 2, p, e, b)); len(got) != 1 || e.count() != 1 {
 					t.Errorf("tokens %v, %d requests; want one of each", got, e.count())
 				}
+
 				other := p
 				other.Audience = "another"
 				if everybody(t, fleet(t, 1, other, e, b)); e.count() != 2 || len(b.Keys()) != 2 {
@@ -436,6 +458,7 @@ func TestProcessAloneAsksSlowly(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		if n := e.count(); n > 20 || n < 15 || served < 100 {
 			t.Errorf("%d token requests in ten minutes, %d calls served; want one request every 30 seconds", n, served)
 		}
@@ -483,6 +506,7 @@ func TestOvertakenHolderTakesTheWinnersToken(t *testing.T) {
 		if got := token(t, s); got != "token-99" {
 			t.Errorf("got %q, want the winner's", got)
 		}
+
 		time.Sleep(10 * time.Second)
 		if got := token(t, s); got != "token-99" {
 			t.Errorf("later: %q, want the winner's", got)
@@ -499,12 +523,14 @@ func TestCooldownByAClockThatIsAhead(t *testing.T) {
 			if n == 1 {
 				return reply(429, "", "Retry-After", "60"), nil
 			}
+
 			return granted(n, "900"), nil
 		}), authtest.NewBucket()
 		ahead := fleet(t, 1, wildfireProfile(), e, b, auth.WithWall(func() time.Time { return time.Now().Add(time.Hour) }))[0]
 		if _, err := ahead.Token(t.Context()); err == nil {
 			t.Fatal("no cool-down")
 		}
+
 		_, err := fleet(t, 1, wildfireProfile(), e, b)[0].Token(t.Context())
 		var ae *auth.AuthError
 		if !errors.As(err, &ae) || ae.RetryAfter > time.Minute || ae.RetryAfter < 50*time.Second {

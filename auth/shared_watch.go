@@ -36,12 +36,14 @@ func (f *shared) watch(ctx context.Context, follow func(view, *held)) {
 		f.minter.metrics.bucket.Inc()
 		return
 	}
+
 	for e := range entries {
 		v := f.open(at, e)
 		select {
 		case f.changed <- struct{}{}:
 		default: // a wake-up is already pending
 		}
+
 		follow(v, f.held(v))
 	}
 }

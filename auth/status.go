@@ -55,10 +55,12 @@ func (s *Source) Status() Status {
 			st.Expires = st.Obtained.Add(h.life)
 		}
 	}
+
 	if s.lastErr != nil {
 		st.LastError = s.lastErr.Error()
 		st.LastErrorAt = s.lastErrAt.UTC()
 	}
+
 	if left := s.cool.remaining(now); left > 0 {
 		st.CooldownUntil = now.Add(left).UTC()
 	}
@@ -67,6 +69,7 @@ func (s *Source) Status() Status {
 	st.GrantObtained = grant.Obtained
 	st.GrantGeneration = grant.Generation
 	st.GrantUnsaved = grant.Unsaved
+
 	return st
 }
 

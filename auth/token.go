@@ -24,6 +24,7 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 			return h.value, nil
 		}
 	}
+
 	return s.wait(ctx)
 }
 
@@ -42,6 +43,7 @@ func (s *Source) TokenFor(ctx context.Context, d time.Duration) (string, error) 
 			return "", ctx.Err()
 		}
 	}
+
 	return s.Token(ctx)
 }
 
@@ -61,6 +63,7 @@ func (s *Source) WaitReady(ctx context.Context) error {
 		case <-changed:
 		case <-ctx.Done():
 		}
+
 		timer.Stop()
 
 		if err := ctx.Err(); err != nil {
@@ -97,6 +100,7 @@ func (s *Source) renewEarly(h *held) *renewal {
 	if s.renewal == nil && s.cool.remaining(time.Now()) == 0 {
 		s.launch(reasonEarly)
 	}
+
 	return s.renewal
 }
 
@@ -112,13 +116,16 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 			if s.mended(ctx, err) {
 				continue
 			}
+
 			return "", err
 		}
+
 		if h == nil {
 			if h, err = s.await(ctx, r); err != nil {
 				return "", err
 			}
 		}
+
 		if !h.rejected.Load() { // set by another caller
 			return h.value, nil
 		}
@@ -147,6 +154,7 @@ func (s *Source) join() (*held, *renewal, error) {
 	if s.closed {
 		return nil, nil, ErrClosed
 	}
+
 	h, now := s.current.Load(), time.Now()
 	if h.servable(now) {
 		return h, nil, nil
@@ -157,6 +165,8 @@ func (s *Source) join() (*held, *renewal, error) {
 	if left := s.cool.remaining(now); left > 0 {
 		return nil, nil, s.cool.err.After(left)
 	}
+
 	s.launch(s.why(h, now))
+
 	return nil, s.renewal, nil
 }

@@ -18,6 +18,7 @@ func BenchmarkToken(b *testing.B) {
 	if _, err := s.Token(ctx); err != nil {
 		b.Fatal(err)
 	}
+
 	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
 	b.ReportAllocs()
 	b.ResetTimer()

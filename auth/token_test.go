@@ -24,6 +24,7 @@ func source(t *testing.T, p auth.Profile, e *endpoint, opts ...auth.Option) *aut
 			t.Error(err)
 		}
 	})
+
 	return s
 }
 
@@ -33,6 +34,7 @@ func token(t *testing.T, s *auth.Source) string {
 	if err != nil {
 		t.Error(err)
 	}
+
 	return got
 }
 
@@ -110,6 +112,7 @@ func TestStaleTokenIsServedWhileOneRenewalRuns(t *testing.T) {
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("callers waited %v for a renewal in the background", waited)
 		}
+
 		time.Sleep(2 * time.Second)
 		if got := token(t, s); got != "token-2" || e.count() != 2 {
 			t.Errorf("got %q after %d requests, want token-2 after 2", got, e.count())
@@ -124,6 +127,7 @@ func TestOldTokenIsServedWhileRenewalFails(t *testing.T) {
 			if n == 1 {
 				return granted(n, "900"), nil
 			}
+
 			return reply(503, "<html>"), nil
 		})
 		s := source(t, wildfireProfile(), e)
@@ -132,11 +136,14 @@ func TestOldTokenIsServedWhileRenewalFails(t *testing.T) {
 			if got := token(t, s); got != "token-1" {
 				t.Fatalf("got %q, want token-1", got)
 			}
+
 			time.Sleep(100 * time.Millisecond)
 		}
+
 		if n := e.count(); n < 5 || n > 60 {
 			t.Errorf("%d token requests, want a few with growing pauses", n)
 		}
+
 		time.Sleep(time.Minute)
 		if _, err := s.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) {
 			t.Errorf("after the end: %v, want ErrTemporary", err)
@@ -159,12 +166,14 @@ func TestFailingEndpointIsAskedOncePerStep(t *testing.T) {
 		if e.count() != 1 {
 			t.Fatalf("%d token requests, want 1 for all callers", e.count())
 		}
+
 		var ae *auth.AuthError
 		for step := 2; step < 9; step++ {
 			_, err := s.Token(t.Context())
 			if !errors.As(err, &ae) || e.count() != step-1 {
 				t.Fatalf("step %d: %v after %d requests", step, err, e.count())
 			}
+
 			time.Sleep(ae.RetryAfter)
 			callers(50, func(int) { _, _ = s.Token(t.Context()) })
 			if e.count() != step {
@@ -189,9 +198,12 @@ func TestWaiterGivesUpOnItsOwnContext(t *testing.T) {
 				if _, err := s.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("got %v, want the caller's own deadline", err)
 				}
+
 				impatient = time.Since(began)
+
 				return
 			}
+
 			token(t, s)
 			patient = time.Since(began)
 		})
@@ -218,18 +230,22 @@ func TestFreshTokenRefused(t *testing.T) {
 			if s.Status().Ready || s.Status().CooldownUntil.IsZero() {
 				t.Errorf("probe %d: status %+v, want not ready and a cool-down", probe, s.Status())
 			}
+
 			time.Sleep(want - time.Second)
 			if _, err := s.Token(t.Context()); err == nil || e.count() != probe {
 				t.Fatalf("probe %d: %v and %d requests inside the cool-down", probe, err, e.count())
 			}
+
 			time.Sleep(time.Second)
 			callers(50, func(int) { token(t, s) })
 			got = token(t, s)
 			if e.count() != probe+1 {
 				t.Fatalf("probe %d: %d token requests, want one", probe, e.count())
 			}
+
 			want = min(2*want, 10*time.Minute)
 		}
+
 		// The key became valid: the token works, and the next refusal is an ordinary one.
 		time.Sleep(2 * time.Minute)
 		s.Rejected(got)
@@ -237,6 +253,7 @@ func TestFreshTokenRefused(t *testing.T) {
 		if next == got || !s.Status().Ready {
 			t.Error("no renewal after recovery")
 		}
+
 		// What was counted before the recovery is forgotten.
 		s.Rejected(next)
 		var ae *auth.AuthError

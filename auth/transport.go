@@ -34,19 +34,23 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.source.Kind().FormField() || !t.source.hosts.has(req.URL) {
 		return t.base.RoundTrip(req)
 	}
+
 	token, err := t.source.Token(req.Context())
 	if err != nil {
 		closeBody(req.Body)
 		return nil, err
 	}
+
 	resp, err := t.base.RoundTrip(t.signed(req, req.Body, token))
 	if err != nil {
 		return nil, err
 	}
+
 	t.report(resp, token)
 	if resp.StatusCode != http.StatusUnauthorized {
 		return resp, nil
 	}
+
 	return t.again(req, resp, token)
 }
 
@@ -66,23 +70,28 @@ func (t *roundTripper) again(req *http.Request, refused *http.Response, token st
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return refused, nil
 	}
+
 	next, err := t.source.Token(req.Context())
 	if err != nil || next == token {
 		return refused, nil //nolint:nilerr // the refusal is the answer then
 	}
+
 	body := req.Body
 	if req.GetBody != nil {
 		if body, err = req.GetBody(); err != nil {
 			return refused, nil //nolint:nilerr // as above
 		}
 	}
+
 	_, _ = io.CopyN(io.Discard, refused.Body, maxDrain)
 	_ = refused.Body.Close()
 	resp, err := t.base.RoundTrip(t.signed(req, body, next))
 	if err != nil {
 		return nil, err
 	}
+
 	t.report(resp, next)
+
 	return resp, nil
 }
 
@@ -90,6 +99,7 @@ func (t *roundTripper) signed(req *http.Request, body io.ReadCloser, token strin
 	out := req.Clone(req.Context())
 	out.Body = body
 	t.source.header(out.Header, token)
+
 	return out
 }
 

@@ -32,9 +32,11 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		_ = r.Body.Close()
 		body = string(raw)
 	}
+
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	auth := r.Header.Get("Authorization")
@@ -45,6 +47,7 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 	if a.status != 0 {
 		return reply(a.status, ""), nil
 	}
+
 	return reply(200, "fine"), nil
 }
 
@@ -94,18 +97,22 @@ func TestRoundTripper(t *testing.T) {
 					token(t, s)
 					time.Sleep(2 * time.Minute)
 				}
+
 				var body io.Reader
 				if tt.body != nil {
 					body = tt.body(tt.api)
 				}
+
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, tt.url, body)
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				resp, err := s.RoundTripper(tt.api).RoundTrip(req)
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				rest, _ := io.ReadAll(resp.Body)
 				if resp.StatusCode != tt.status || tt.status == 401 && string(rest) != "Invalid API key" {
 					t.Errorf("status %d with %q, want %d", resp.StatusCode, rest, tt.status)
@@ -113,11 +120,13 @@ func TestRoundTripper(t *testing.T) {
 				if strings.Join(tt.api.seen, ",") != strings.Join(tt.seen, ",") {
 					t.Errorf("the service saw %q, want %q", tt.api.seen, tt.seen)
 				}
+
 				for _, b := range tt.api.bodies {
 					if tt.body != nil && b != "sample" {
 						t.Errorf("body %q", b)
 					}
 				}
+
 				if e.count() != tt.grants {
 					t.Errorf("%d token requests, want %d", e.count(), tt.grants)
 				}
@@ -184,10 +193,12 @@ func TestAcceptedEndsDoubt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			resp, err := rt.RoundTrip(req)
 			if err != nil || resp.StatusCode != 200 {
 				t.Fatalf("%v %v", resp, err)
 			}
+
 			a.refused[token(t, s)] = true
 			time.Sleep(90 * time.Second)
 		}
@@ -209,6 +220,7 @@ func TestTokenFor(t *testing.T) {
 				t.Errorf("for %v: %q, %v; want %q", tt.need, got, err, tt.want)
 			}
 		}
+
 		if e.count() != 2 {
 			t.Errorf("%d token requests, want 2", e.count())
 		}

@@ -17,6 +17,7 @@ func (p Profile) Validate() error {
 	for _, problem := range p.Problems() {
 		errs = append(errs, problem)
 	}
+
 	return errors.Join(errs...)
 }
 
@@ -40,6 +41,7 @@ func (p Profile) Problems() []Problem {
 	}
 
 	v.values()
+
 	return v.problems
 }
 
@@ -53,8 +55,10 @@ func (p Profile) warnings() []string {
 		u.Hostname() != vendor && !strings.HasSuffix(u.Hostname(), "."+vendor) {
 		out = append(out, "the token endpoint is outside the vendor's domain and will see the client secret")
 	}
+
 	if p.preset().warn != nil {
 		out = append(out, p.preset().warn(p)...)
 	}
+
 	return out
 }

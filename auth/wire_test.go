@@ -25,6 +25,7 @@ func secretFileOf(t *testing.T, value string) string {
 	if err := os.WriteFile(path, []byte(value+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return path
 }
 
@@ -109,6 +110,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 				if e.count() != 1 {
 					t.Errorf("%d requests, want 1", e.count())
 				}
+
 				noCanary(t, err)
 			})
 		})
@@ -124,6 +126,7 @@ func TestJSONUnderAnotherNameIsRead(t *testing.T) {
 				e := newEndpoint(func(n int, _ tokenRequest) (*http.Response, error) {
 					r := granted(n, "900")
 					r.Header.Set("Content-Type", contentType)
+
 					return r, nil
 				})
 				if got := token(t, source(t, wildfireProfile(), e)); got != "token-1" {
@@ -201,11 +204,13 @@ func TestTokenRequestOfEachKind(t *testing.T) {
 				if tt.edit != nil {
 					tt.edit(&p)
 				}
+
 				token(t, source(t, p, e, auth.WithUserAgent("backburn/test")))
 				got := e.all()[0]
 				if got.url != tt.url {
 					t.Errorf("asked %s, want %s", got.url, tt.url)
 				}
+
 				id, secret, _ := (&http.Request{Header: got.header}).BasicAuth()
 				if basic := strings.Trim(id+":"+secret, ":"); basic != tt.basic {
 					t.Errorf("Basic %q, want %q", basic, tt.basic)
@@ -252,6 +257,7 @@ func TestEchoedSecretIsScrubbed(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
+
 				return reply(401, `{"error":"invalid_client","error_description":`+string(quoted)+`}`), nil
 			}
 			p := wildfireProfile()

@@ -44,10 +44,12 @@ func newSite(t *testing.T) *site {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		s.users[string(name)] = p
 		all = append(all, p)
 		t.Setenv(acl.Variable(p.User), "pw")
 	}
+
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	f, err := os.Create(file)
 	if err != nil {
@@ -59,13 +61,16 @@ func newSite(t *testing.T) *site {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	opts, err := server.ProcessConfigFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	opts.Port = server.RANDOM_PORT
 	s.url = strings.TrimPrefix(testkit.StartNATS(t, opts).ClientURL(), "nats://")
 	s.work(t)
+
 	return s
 }
 
@@ -79,12 +84,14 @@ func (s *site) work(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(wf.Close)
 	p := s.users["worker"]
 	nc, err := nats.Connect(s.url, nats.UserInfo(p.User, "pw"), nats.CustomInboxPrefix(p.Inbox))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -102,6 +109,7 @@ func (s *site) work(t *testing.T) {
 	if _, err := q.JetStream().CreateConsumer(ctx, "BACKBURN_RESULTS", jetstream.ConsumerConfig{Durable: "siem", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 		t.Fatal(err)
 	}
+
 	pcfg := pipeline.DefaultConfig()
 	pcfg.Rate = 0
 	pcfg.UploadsPerDay = 0
@@ -112,6 +120,7 @@ func (s *site) work(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	wctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(wctx) }()
@@ -139,6 +148,7 @@ func (s *site) run(t *testing.T, user, dir string, command ...string) string {
 	if err != nil {
 		t.Fatalf("%s: %v\n%s%s", strings.Join(command, " "), err, out, stderr.String())
 	}
+
 	return string(out)
 }
 
@@ -158,6 +168,7 @@ func sample(t *testing.T, name, body string) string {
 	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return file
 }
 
@@ -204,6 +215,7 @@ func TestExamples(t *testing.T) {
 	if first != again || again != "{\"job_id\":\"from-node\"}\n" {
 		t.Errorf("the same id twice: %s%s", first, again)
 	}
+
 	odd := sample(t, "unsupported.xyz", "?")
 	s.run(t, "gateway", "nodejs", "node", "publish.mjs", "mail", odd, "odd")
 
@@ -212,6 +224,7 @@ func TestExamples(t *testing.T) {
 	if strings.Count(two, `"verdict":"malware"`) == 0 || strings.Count(two, "\n") != 2 {
 		t.Errorf("the consumer in Go: %s", two)
 	}
+
 	consume := strings.Fields(testkit.ShellLine(t, examplesDoc, "node consume.mjs"))
 	consume[3] = "2"
 	fromNode := s.run(t, "consumer", "nodejs", consume...)
@@ -219,6 +232,7 @@ func TestExamples(t *testing.T) {
 	if strings.Contains(fromNode, `"from-node"`) && !strings.Contains(fromNode, shown+"\n") {
 		t.Errorf("the consumer in Node.js: %s", fromNode)
 	}
+
 	events := two + fromNode
 	for _, want := range []string{`"id":"from-node.verdict"`, `"verdict":"malware"`, `"id":"odd.`} {
 		if !strings.Contains(events, want) {

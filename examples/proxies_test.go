@@ -223,11 +223,13 @@ func (b *behind) try() {
 	if h := want("GET", "/backburn/v1/submit", nil, 405, "method-not-allowed"); h.Get("Allow") != "POST" {
 		t.Errorf("%v", h)
 	}
+
 	h := want("POST", "/backburn/v1/submit?filename=a.exe", strings.NewReader("MZ"), 202, `"state":"accepted"`)
 	location := h.Get("Location")
 	if !strings.HasPrefix(location, "/backburn/v1/jobs/") {
 		t.Errorf("Location %q", location)
 	}
+
 	want("GET", location, nil, 200, `"state":"queued"`)
 	want("POST", "/backburn/v1/submit?filename=large.iso", strings.NewReader(strings.Repeat("large", 1<<19)), 202, fmt.Sprint(5<<19))
 	want("POST", "/backburn/v1/submit?filename=huge.iso", io.LimitReader(zeros{}, 120_000_000), 413, "")
@@ -238,6 +240,7 @@ func (b *behind) try() {
 		if got := res.Header.Get("Content-Type"); res.StatusCode != 200 || got != "text/event-stream" {
 			t.Fatalf("%s: %d %q", path, res.StatusCode, got)
 		}
+
 		lines := bufio.NewScanner(res.Body)
 		found := false
 		for i := 0; !found && lines.Scan(); i++ {
@@ -248,11 +251,14 @@ func (b *behind) try() {
 				_, err = b.q.JetStream().Publish(t.Context(), event.Subject("backburn"), text)
 				must(t, err)
 			}
+
 			found = strings.HasPrefix(lines.Text(), name)
 		}
+
 		if !found {
 			t.Errorf("%s: the stream ended: %v", path, lines.Err())
 		}
+
 		_ = res.Body.Close()
 	}
 }
@@ -273,10 +279,12 @@ func TestNginx(t *testing.T) {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temp, "  %s_temp_path %s;\n", kind, filepath.Join(b.dir, kind))
 	}
+
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user root;\n"
 	}
+
 	main := user + "pid " + filepath.Join(b.dir, "pid") + ";\nerror_log stderr;\nevents {}\nhttp {\n  access_log off;\n" + temp.String() + "  include " + filepath.Join(b.dir, "site.conf") + ";\n}\n"
 	must(t, os.WriteFile(filepath.Join(b.dir, "nginx.conf"), []byte(main), 0o600))
 	b.start("nginx", "-p", b.dir, "-c", filepath.Join(b.dir, "nginx.conf"), "-g", "daemon off;")

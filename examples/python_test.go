@@ -51,12 +51,14 @@ func node(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(server.Shutdown)
 	cfg.NATS = server.NATS()
 	n, err := app.Start(t.Context(), cfg, app.Roles{Work: true, API: true, MaxStore: server.MaxStore()}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
@@ -66,6 +68,7 @@ func node(t *testing.T) []string {
 			t.Errorf("node: %v", err)
 		}
 	})
+
 	return append(os.Environ(), "BACKBURN_API=http://"+n.APIAddr(), "BACKBURN_TOKEN_FILE="+token, "PYTHONDONTWRITEBYTECODE=1")
 }
 
@@ -82,6 +85,7 @@ func python(t *testing.T, env []string, args ...string) (string, int) {
 	if err != nil && (cmd.ProcessState == nil || stderr.Len() > 0) {
 		t.Fatalf("python3 %v: %v\n%s%s", args, err, out, stderr.String())
 	}
+
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
@@ -99,6 +103,7 @@ func answered(t *testing.T, path, authorization string, said string, statuses ..
 		if err := json.Unmarshal(raw, &body); err != nil || r.Method != http.MethodPost || r.URL.Path != path || r.Header.Get("Authorization") != authorization {
 			t.Errorf("%s %s %v: %s", r.Method, r.URL, r.Header, raw)
 		}
+
 		all = append(all, body)
 		w.WriteHeader(statuses[min(len(all), len(statuses))-1])
 		_, _ = io.WriteString(w, said)
@@ -108,6 +113,7 @@ func answered(t *testing.T, path, authorization string, said string, statuses ..
 	return srv.URL, func() []map[string]any {
 		mu.Lock()
 		defer mu.Unlock()
+
 		return all
 	}
 }
@@ -135,8 +141,10 @@ func TestPython(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
+
 		verdicts[e.Type]++
 	}
+
 	if verdicts["backburn.verdict.v1"] != 3 || verdicts["backburn.failed.v1"] != 1 {
 		t.Errorf("events %v:\n%s", verdicts, out)
 	}
@@ -153,21 +161,25 @@ func TestPython(t *testing.T) {
 	for range 2 { // as after a restart
 		documentedLine(t, env, 0, "../docs/sinks.md", "MISP=", "https://misp.example.com", url, "/etc/backburn/misp.key", sample(t, "misp", "misp-key\n"), ".py", ".py 1")
 	}
+
 	made := got()
 	if len(made) != 3 || !reflect.DeepEqual(made[0], made[2]) {
 		t.Fatalf("events of MISP %v", made)
 	}
+
 	event, _ := made[1]["Event"].(map[string]any)
 	objects, _ := event["Object"].([]any)
 	if event["info"] != "WildFire: malware: malware.exe" || event["threat_level_id"] != "2" || event["published"] != false || len(objects) != 1 {
 		t.Fatalf("event of MISP %v", event)
 	}
+
 	attributes, _ := objects[0].(map[string]any)["Attribute"].([]any)
 	values := map[string]any{}
 	for _, a := range attributes {
 		a := a.(map[string]any)
 		values[a["type"].(string)] = a["value"]
 	}
+
 	sum := sha256.Sum256([]byte("MZ malware"))
 	if values["sha256"] != hex.EncodeToString(sum[:]) || values["filename"] != "malware.exe" || values["size-in-bytes"] != "10" {
 		t.Errorf("attributes %v", values)

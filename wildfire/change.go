@@ -31,6 +31,7 @@ func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict 
 		return 0, false, err
 	}
 	now, ok := newVerdict(text)
+
 	return now, ok, nil
 }
 
@@ -46,6 +47,7 @@ func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdi
 	case len(comment) > maxComment:
 		return "", invalid(op, errors.New("comment is longer than 2048 bytes"))
 	}
+
 	fields := []field{{"hash", hash}, {"verdict", strconv.Itoa(int(verdict))}, {"comment", comment}}
 	var text string
 	err = c.do(ctx, exchange{
@@ -60,11 +62,13 @@ func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdi
 			if err != nil {
 				return counted(op, response, token, body, err)
 			}
+
 			text = childText(root, "body")
 
 			return nil
 		},
 	})
+
 	return text, err
 }
 
@@ -74,6 +78,7 @@ func newVerdict(text string) (Verdict, bool) {
 	if !ok {
 		return 0, false
 	}
+
 	rest = strings.TrimSpace(rest)
 	end := len(rest)
 	for i, r := range rest {
@@ -82,6 +87,8 @@ func newVerdict(text string) (Verdict, bool) {
 			break
 		}
 	}
+
 	code, err := strconv.ParseInt(rest[:end], 10, 32)
+
 	return Verdict(code), err == nil
 }

@@ -32,19 +32,23 @@ func New(cfg Config, tokens TokenSource) (*Client, error) {
 	if tokens == nil {
 		return nil, errors.New("wildfire: a TokenSource is required")
 	}
+
 	endpoint, err := cfg.endpoint()
 	if err != nil {
 		return nil, err
 	}
+
 	transport := cfg.Transport
 	if transport == nil {
 		if transport, err = NewTransport(cfg.Network); err != nil {
 			return nil, err
 		}
 	}
+
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = DefaultUserAgent
 	}
+
 	return &Client{cfg: cfg, endpoint: endpoint, tokens: tokens, transport: transport}, nil
 }
 
@@ -105,10 +109,12 @@ func (c *Client) do(ctx context.Context, x exchange) error {
 		if err != nil {
 			return &APIError{Op: x.op, Err: err, kind: ErrToken}
 		}
+
 		body, err := x.build(c.credential(token, x))
 		if err != nil {
 			return &APIError{Op: x.op, Err: err, kind: ErrSource}
 		}
+
 		body.expect = body.expect && !unasked
 		status, err := c.attempt(ctx, x, body, token)
 		switch {
@@ -117,11 +123,13 @@ func (c *Client) do(ctx context.Context, x exchange) error {
 			if refused {
 				return err
 			}
+
 			refused = true
 		case succeeded(status) && !x.public:
 			if vouches(err) {
 				c.tokens.Accepted(token)
 			}
+
 			return err
 		case status == http.StatusExpectationFailed && body.expect:
 			unasked = true // RFC 9110, section 10.1.1
@@ -141,6 +149,7 @@ func (c *Client) token(ctx context.Context, x exchange) (string, error) {
 	if err == nil && token == "" {
 		err = errors.New("token source gave an empty token")
 	}
+
 	return token, err
 }
 
@@ -153,6 +162,7 @@ func (c *Client) credential(token string, x exchange) []field {
 	if c.cfg.Agent != "" && !x.public {
 		fields = append(fields, field{"agent", c.cfg.Agent})
 	}
+
 	return fields
 }
 
@@ -171,6 +181,7 @@ func (c *Client) attempt(parent context.Context, x exchange, body payload, token
 	if err != nil {
 		return 0, &APIError{Op: x.op, Err: err, kind: ErrSource}
 	}
+
 	response, err := c.roundTrip(dog, request, body) //nolint:bodyclose // drain does
 	if err != nil {
 		return 0, c.transportError(dog.ctx, x, body, err)
@@ -182,6 +193,7 @@ func (c *Client) attempt(parent context.Context, x exchange, body payload, token
 	} else {
 		err = c.statusError(x.op, response, token)
 	}
+
 	if failure, ok := errors.AsType[*APIError](err); ok && failure.ambiguous() {
 		failure.MaybeDone = body.sent != nil && body.sent()
 	}
@@ -207,6 +219,7 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 	if body.abort == nil {
 		return c.transport.RoundTrip(request)
 	}
+
 	type outcome struct {
 		response *http.Response
 		err      error
@@ -221,6 +234,7 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 		return o.response, o.err
 	case <-dog.ctx.Done():
 	}
+
 	body.abort()
 	patience := time.NewTimer(abandonAfter)
 	defer patience.Stop()
@@ -236,6 +250,7 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 			}
 		}()
 	}
+
 	return nil, context.Cause(dog.ctx) // the transport's error may only say that the body was closed
 }
 
@@ -244,10 +259,12 @@ func (c *Client) request(ctx context.Context, x exchange, body payload, token st
 	if path == "" {
 		path = string(x.op)
 	}
+
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+"/"+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
+
 	request.Header.Set("User-Agent", c.cfg.UserAgent)
 	request.Header.Set("Accept", "*/*")
 	if !c.cfg.APIKey && !x.public {
@@ -256,10 +273,12 @@ func (c *Client) request(ctx context.Context, x exchange, body payload, token st
 	if body.open == nil {
 		return request, nil
 	}
+
 	reader, err := body.open()
 	if err != nil {
 		return nil, err
 	}
+
 	request.Body = reader
 	request.GetBody = body.open
 	request.ContentLength = body.length
@@ -267,6 +286,7 @@ func (c *Client) request(ctx context.Context, x exchange, body payload, token st
 	if body.expect {
 		request.Header.Set("Expect", "100-continue")
 	}
+
 	return request, nil
 }
 
@@ -280,14 +300,17 @@ func (c *Client) transportError(ctx context.Context, x exchange, body payload, e
 			if _, ok := errors.AsType[*ContentError](failure); ok {
 				kind = ErrContentChanged
 			}
+
 			return &APIError{Op: x.op, Err: failure, kind: kind}
 		}
 	}
+
 	failure := &APIError{Op: x.op, Err: cause(ctx, err), kind: ErrTransport}
 	failure.MaybeDone = body.sent != nil && body.sent()
 	if errors.Is(failure.Err, ErrStalled) {
 		failure.kind = ErrStalled
 	}
+
 	return failure
 }
 
@@ -298,6 +321,7 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 	if root, err := parseXML(answer, maxTags); err == nil {
 		message = tidy(errorMessage(root), token)
 	}
+
 	return &APIError{
 		Op:         op,
 		Status:     response.StatusCode,
@@ -327,6 +351,7 @@ func answerError(op Op, response *http.Response, token string, body []byte, err 
 		failure.kind, failure.Message = ErrRejected, tidy(document.message, token)
 		return failure
 	}
+
 	_, broke := errors.AsType[*readError](err)
 	switch {
 	case broke:
@@ -343,6 +368,7 @@ func answerError(op Op, response *http.Response, token string, body []byte, err 
 	default:
 		failure.Err = err
 	}
+
 	return failure
 }
 
@@ -357,11 +383,13 @@ func form(op Op, fields ...field) func([]field) (payload, error) {
 	if op.multipart() {
 		return list(fields, "", "")
 	}
+
 	return func(credential []field) (payload, error) {
 		values := url.Values{}
 		for _, f := range append(credential, fields...) {
 			values.Set(f.name, f.value)
 		}
+
 		return buffered("application/x-www-form-urlencoded", []byte(values.Encode())), nil
 	}
 }
@@ -377,6 +405,7 @@ func list(fields []field, filename, text string) func([]field) (payload, error) 
 				return payload{}, err
 			}
 		}
+
 		if filename != "" {
 			part, err := form.CreateFormFile("file", filename)
 			if err != nil {
@@ -386,9 +415,11 @@ func list(fields []field, filename, text string) func([]field) (payload, error) 
 				return payload{}, err
 			}
 		}
+
 		if err := form.Close(); err != nil {
 			return payload{}, err
 		}
+
 		return buffered(form.FormDataContentType(), buffer.Bytes()), nil
 	}
 }
@@ -419,6 +450,7 @@ func (b *bufferedBody) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	b.taken.Store(true)
+
 	return n, io.EOF
 }
 

@@ -109,6 +109,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	if _, err := c.endpoint(); err != nil {
 		bad("url", err.Error())
 	}
+
 	for _, limit := range []struct {
 		key   string
 		value int64
@@ -123,6 +124,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 			bad(limit.key, "0 (off) or more")
 		}
 	}
+
 	if strings.ContainsAny(c.UserAgent, "\r\n") {
 		bad("user_agent", "a single line")
 	}
@@ -148,6 +150,7 @@ func (c Config) endpoint() (string, error) {
 	if err != nil {
 		return "", errors.New(`an address such as "https://host/path"`)
 	}
+
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return "", errors.New(`an address such as "https://host/path"`)
@@ -160,10 +163,12 @@ func (c Config) endpoint() (string, error) {
 	case u.Scheme == "http" && !c.AllowHTTP && !isLoopback(u.Hostname()):
 		return "", errors.New("https, because credentials are sent there (http is allowed for loopback addresses only)")
 	}
+
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	if !strings.HasSuffix(path, apiPath) {
 		path += apiPath
 	}
+
 	return u.Scheme + "://" + u.Host + path, nil
 }
 

@@ -55,12 +55,15 @@ func TestBaseURL(t *testing.T) {
 			if err == nil || strings.Contains(err.Error(), "secret") {
 				t.Errorf("%q: got %v, want an error that hides the URL", tt.base, err)
 			}
+
 			continue
 		}
+
 		if err != nil {
 			t.Errorf("%q: %v", tt.base, err)
 			continue
 		}
+
 		_, _ = c.Verdict(t.Context(), anyHash)
 		if got := capture.request.URL.String(); got != tt.want+"/get/verdict" {
 			t.Errorf("%q: asked %s, want %s", tt.base, got, tt.want)
@@ -86,6 +89,7 @@ func TestConfigReportsAllProblems(t *testing.T) {
 			t.Errorf("%v does not name %s", err, name)
 		}
 	}
+
 	if err := wildfire.DefaultConfig().Validate(); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
@@ -110,6 +114,7 @@ func TestTransportConfig(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, cfg := range map[string]wildfire.TransportConfig{
 		"proxy without host":    {Proxy: "http://"},
 		"proxy of another kind": {Proxy: "gopher://user:s3cr3t@proxy"},
@@ -122,6 +127,7 @@ func TestTransportConfig(t *testing.T) {
 			t.Errorf("%s: got %v, want an error without the password", name, err)
 		}
 	}
+
 	for _, proxy := range []string{"", "direct", "http://p:1", "https://p:1", "socks5://p:1"} {
 		if _, err := wildfire.NewTransport(wildfire.TransportConfig{Proxy: proxy}); err != nil {
 			t.Errorf("%q: %v", proxy, err)
@@ -135,6 +141,7 @@ func secure(t *testing.T, server *wildfiretest.Server) (web *httptest.Server, ca
 	web = server.StartTLS()
 	web.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are meant to fail
 	t.Cleanup(web.Close)
+
 	return web, authority(t, web)
 }
 
@@ -146,6 +153,7 @@ func authority(t *testing.T, web *httptest.Server) (caFile string) {
 	if err := os.WriteFile(caFile, block, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return caFile
 }
 
@@ -169,17 +177,21 @@ func TestTLS(t *testing.T) {
 		if _, err := c.SubmitFile(t.Context(), file("a.exe", contents)); err != nil {
 			t.Fatal(err)
 		}
+
 		want := map[bool]int{false: 2, true: 1}[disable]
 		if got := <-protocols; got != want {
 			t.Errorf("HTTP/%d, want %d", got, want)
 		}
+
 		server.Inject(wildfiretest.Rule{Op: wildfire.OpSubmitFile, Times: 1, Fault: wildfiretest.Fault{Status: 401}})
 		if _, err := c.SubmitFile(t.Context(), file("b.exe", contents)); err != nil {
 			t.Errorf("after a 401: %v", err)
 		}
+
 		<-protocols
 		<-protocols
 	}
+
 	c := client(t, web.URL, wildfire.StaticToken("t"))
 	if _, err := c.Verdict(t.Context(), anyHash); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v, want a certificate that is not trusted", err)
@@ -202,6 +214,7 @@ func TestFaultsOverHTTP2(t *testing.T) {
 	if n := server.Count(wildfire.OpSubmitFile); n != 2 {
 		t.Errorf("%d calls, want 2", n)
 	}
+
 	remove()
 	_, err := c.SubmitFile(t.Context(), file("unanswered.exe", large+"x"))
 	var api *wildfire.APIError
@@ -211,11 +224,13 @@ func TestFaultsOverHTTP2(t *testing.T) {
 	if n := server.UploadCount(sha256Of(large + "x")); n != 1 {
 		t.Errorf("%d uploads were counted, want 1", n)
 	}
+
 	for status, want := range map[int]error{413: wildfire.ErrTooLarge, 419: wildfire.ErrUploadQuota, 503: wildfire.ErrUnavailable} {
 		remove := server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{Status: status, Early: true}})
 		if _, err := c.SubmitFile(t.Context(), file("a.exe", large)); !errors.Is(err, want) {
 			t.Errorf("%d: got %v, want %v", status, err, want)
 		}
+
 		remove()
 	}
 }
@@ -234,6 +249,7 @@ func TestProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	with.User = url.UserPassword("user", "s3cr3t")
 	c := client(t, "http://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
 		cfg.AllowHTTP, cfg.Network.Proxy = true, with.String()

@@ -29,6 +29,7 @@ func counted(t *testing.T, server *wildfiretest.Server) (string, *atomic.Int64) 
 	}
 	web.Start()
 	t.Cleanup(web.Close)
+
 	return web.URL, &connections
 }
 
@@ -80,13 +81,16 @@ func TestOneConnectionOverErrors(t *testing.T) {
 					if err := call(t.Context(), c); err == nil || errors.Is(err, wildfire.ErrTransport) {
 						t.Errorf("%s, %d: got %v", op, status, err)
 					}
+
 					remove()
 				}
 			}
+
 			for _, style := range styles {
 				server.SetStyle(style)
 				_ = call(t.Context(), c)
 			}
+
 			server.SetStyle(0)
 		}
 	})
@@ -114,9 +118,11 @@ func TestLongErrorPagesAreDrained(t *testing.T) {
 				t.Errorf("got %v, want ErrGateway", err)
 			}
 		}
+
 		if n := connections.Load(); n != want {
 			t.Errorf("%d connections with pages of %d bytes, want %d", n, size, want)
 		}
+
 		c.Close()
 		web.Close()
 	}
@@ -163,6 +169,7 @@ func TestSilentConnectionIsLeft(t *testing.T) {
 	if _, err := c.Verdicts(t.Context(), []string{anyHash}); err != nil {
 		t.Fatal(err)
 	}
+
 	listener.silent.Store(listener.made.Load())
 	if _, err := c.Verdicts(t.Context(), []string{anyHash}); !errors.Is(err, wildfire.ErrTransport) || errors.Is(err, wildfire.ErrStalled) {
 		t.Errorf("got %v, want a lost connection", err)

@@ -26,6 +26,7 @@ func describe(err error) string {
 	if before, _, found := strings.Cut(text, "malformed"); found {
 		text = before + "malformed answer"
 	}
+
 	return printable(text)
 }
 
@@ -40,6 +41,7 @@ func tidy(message, credential string) string {
 		message = strings.ReplaceAll(message, line(credential), "[credential]")
 	}
 	message = urls.ReplaceAllString(message, "[url]")
+
 	return cut(strings.Trim(message, " '\""))
 }
 

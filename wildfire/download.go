@@ -51,10 +51,12 @@ func (c *Client) PCAP(ctx context.Context, hash string, platform int, w io.Write
 	if platform < 0 {
 		return Download{}, invalid(OpPCAP, errors.New("platform is negative"))
 	}
+
 	fields := []field{{"hash", hash}}
 	if platform > 0 {
 		fields = append(fields, field{"platform", strconv.Itoa(platform)})
 	}
+
 	return c.download(ctx, fetch{op: OpPCAP}, w, fields...)
 }
 
@@ -73,6 +75,7 @@ func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kind
 	if err := checkLink(url); err != nil {
 		return Download{}, invalid(OpWebArtifacts, err)
 	}
+
 	fields := []field{{"url", url}}
 	if len(kinds) > 0 {
 		names := make([]string, len(kinds))
@@ -81,6 +84,7 @@ func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kind
 		}
 		fields = append(fields, field{"types", strings.Join(names, ",")})
 	}
+
 	return c.download(ctx, fetch{op: OpWebArtifacts}, w, fields...)
 }
 
@@ -129,6 +133,7 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 	if what.public {
 		build = func([]field) (payload, error) { return payload{}, nil }
 	}
+
 	err := c.do(ctx, exchange{
 		op:     what.op,
 		path:   what.path,
@@ -139,11 +144,14 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 			if response.StatusCode != http.StatusOK {
 				return c.unexpected(what.op, response, token) // 206 and similar answers are not the requested file
 			}
+
 			var err error
 			got, err = c.receive(what, response, token, w)
+
 			return err
 		},
 	})
+
 	return got, err
 }
 
@@ -167,6 +175,7 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 				err = errors.New("a document instead of a file")
 			}
 		}
+
 		return Download{}, answerError(what.op, response, token, body, err)
 	}
 
@@ -194,6 +203,7 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 	default:
 		return got, answerError(what.op, response, token, head, err)
 	}
+
 	return got, failure
 }
 
@@ -220,11 +230,13 @@ func inPlaceOfFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 		_, head, _ = bytes.Cut(head, []byte("?>"))
 		head = bytes.TrimLeft(head, " \t\r\n")
 	}
+
 	for _, root := range []string{"<error", "<response", "<submission"} {
 		if bytes.HasPrefix(head, []byte(root)) {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -249,10 +261,12 @@ func copyLimited(w io.Writer, r io.Reader, limit int64) (int64, error) {
 	if limit <= 0 {
 		return io.CopyBuffer(w, onlyReader{r}, *buffer)
 	}
+
 	n, err := io.CopyBuffer(w, io.LimitReader(r, limit), *buffer)
 	if err != nil || n < limit {
 		return n, err
 	}
+
 	switch _, err := io.ReadFull(r, make([]byte, 1)); err {
 	case nil:
 		return n, errTooLong

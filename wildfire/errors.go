@@ -117,10 +117,12 @@ func (e *APIError) Error() string {
 	if e.Foreign != nil {
 		fmt.Fprintf(&text, "; answered by something between here and WildFire: %s", e.Foreign)
 	}
+
 	if e.Err != nil {
 		text.WriteString(": ")
 		text.WriteString(e.cause())
 	}
+
 	return text.String()
 }
 
@@ -153,9 +155,11 @@ func (e *APIError) Unwrap() []error {
 			chain = append(chain, family)
 		}
 	}
+
 	if e.Err != nil {
 		chain = append(chain, e.Err)
 	}
+
 	return chain
 }
 
@@ -203,6 +207,7 @@ func classify(op Op, status int, message string) error {
 		case op.fetches():
 			return ErrSampleForbidden
 		}
+
 		return ErrForbidden
 	case 404:
 		switch {
@@ -211,6 +216,7 @@ func classify(op Op, status int, message string) error {
 		case op.fetches(), op == OpVerdict: // an appliance does not support URLs
 			return ErrNotFound
 		}
+
 		return ErrNoSuchOperation
 	case 405:
 		return ErrMethod
@@ -222,6 +228,7 @@ func classify(op Op, status int, message string) error {
 		if op == OpVerdicts {
 			return ErrTooManyEntries
 		}
+
 		return ErrTooLarge
 	case 415:
 		return ErrMediaType
@@ -231,11 +238,13 @@ func classify(op Op, status int, message string) error {
 		if op == OpSubmitLinks {
 			return ErrMalformedList
 		}
+
 		return ErrUnsupportedType
 	case 419:
 		if op.submits() {
 			return ErrUploadQuota
 		}
+
 		return ErrQueryQuota
 	case 420:
 		return ErrMissingArgument
@@ -252,12 +261,14 @@ func classify(op Op, status int, message string) error {
 	case 513:
 		return ErrUploadFailed
 	}
+
 	switch {
 	case status >= 300 && status < 400:
 		return ErrRedirect
 	case status >= 500 && status < 600:
 		return ErrServer
 	}
+
 	return ErrUnexpectedStatus
 }
 

@@ -32,6 +32,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+
 	fmt.Println("at first:", known.Verdict)
 
 	submission, err := client.SubmitFile(ctx, wildfire.File{
@@ -48,6 +49,7 @@ func Example() {
 	case err != nil:
 		fmt.Println(err)
 	}
+
 	records, err := client.Verdicts(ctx, []string{submission.SHA256})
 	fmt.Println("then:", records[0].Verdict, records[0].Verdict.Malicious(), err)
 	// Output:

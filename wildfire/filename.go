@@ -22,6 +22,7 @@ func SafeFilename(name string) string {
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
 		name = name[i+1:]
 	}
+
 	name = strings.TrimRight(strings.Map(safeRune, strings.TrimSpace(name)), ". ")
 	name = strings.TrimLeft(name, " ")
 
@@ -29,6 +30,7 @@ func SafeFilename(name string) string {
 	if len(extension) > maxExtension {
 		extension = ""
 	}
+
 	stem := strings.TrimSuffix(name, extension)
 	if len(stem)+len(extension) > maxFilename {
 		stem = strings.TrimRight(stem[:maxFilename-len(extension)], ". ")
@@ -36,6 +38,7 @@ func SafeFilename(name string) string {
 	if strings.Trim(stem, ".") == "" {
 		stem = noStem
 	}
+
 	return stem + extension
 }
 

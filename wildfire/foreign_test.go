@@ -65,10 +65,12 @@ func TestForeignSuccess(t *testing.T) {
 					if status != 200 && isDownload(op) {
 						want = wildfire.ErrUnexpectedStatus
 					}
+
 					if !errors.Is(err, want) {
 						t.Errorf("%s, %d: got %v, want %v", op, status, err, want)
 						continue
 					}
+
 					api, _ := errors.AsType[*wildfire.APIError](err)
 					if diff := cmp.Diff(&tt.want, api.Foreign); diff != "" {
 						t.Errorf("%s, %d: foreign answer (-want +got):\n%s", op, status, diff)
@@ -143,12 +145,14 @@ func TestForeignStatus(t *testing.T) {
 					t.Errorf("%s, %d, %.20q: foreign %v, may be done %v", op, status, own, api.Foreign, api.MaybeDone)
 				}
 			}
+
 			for name, tt := range foreigners {
 				api := failure(tt.body)
 				known := strings.TrimSpace(tt.body) == "" && !contains(others, status)
 				if (api.Foreign == nil) != known {
 					t.Errorf("%s, %d, %s: foreign %v", op, status, name, api.Foreign)
 				}
+
 				gateway := (status == 502 || status == 504) && op != wildfire.OpTestFile
 				if api.MaybeDone != gateway {
 					t.Errorf("%s, %d, %s: may be done %v", op, status, name, api.MaybeDone)

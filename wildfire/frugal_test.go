@@ -43,7 +43,9 @@ func TestUploadsAllocateTheSame(t *testing.T) { // not parallel, because allocat
 				t.Fatal(err)
 			}
 		}
+
 		runtime.ReadMemStats(&after)
+
 		return (after.Mallocs - before.Mallocs) / rounds, (after.TotalAlloc - before.TotalAlloc) / rounds
 	}
 	smallCount, smallBytes := measure(1 << 10)

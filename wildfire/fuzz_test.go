@@ -159,22 +159,26 @@ func FuzzSafeFilename(f *testing.F) {
 	for _, name := range []string{"", "a.exe", "../x", `C:\x.js`, "R&D.pdf", "\u202egpj.exe", ".js", "a.", strings.Repeat("é", 200) + ".docx", "a\r\nb", "\xff.bat"} {
 		f.Add(name)
 	}
+
 	f.Fuzz(func(t *testing.T, name string) {
 		safe := wildfire.SafeFilename(name)
 		if safe == "" || len(safe) > 128 || strings.ContainsAny(safe, "\r\n\"\\/<>&';:%\x00") || strings.Trim(safe, ".") == "" {
 			t.Fatalf("%q became %q", name, safe)
 		}
+
 		for _, r := range safe {
 			if r < ' ' || r > '~' {
 				t.Fatalf("%q became %q", name, safe)
 			}
 		}
+
 		if again := wildfire.SafeFilename(safe); again != safe {
 			t.Fatalf("%q became %q and then %q", name, safe, again)
 		}
 		if want := path.Ext(name); plain(want) && !strings.ContainsAny(name, `/\`) && path.Ext(safe) != want {
 			t.Fatalf("%q lost its extension: %q", name, safe)
 		}
+
 		header := `form-data; name="file"; filename="` + safe + `"`
 		if _, params, err := mime.ParseMediaType(header); err != nil || params["filename"] != safe {
 			t.Fatalf("%q does not survive a header: %v", safe, err)

@@ -17,6 +17,7 @@ func normalHash(hash string) (string, error) {
 	if len(hash) != md5Length && len(hash) != sha256Length {
 		return "", fmt.Errorf("hash of %d characters: must be an MD5 (32) or a SHA-256 (64) in hexadecimal", len(hash))
 	}
+
 	lower := true
 	for i := range len(hash) {
 		switch b := hash[i]; {
@@ -27,9 +28,11 @@ func normalHash(hash string) (string, error) {
 			return "", errors.New("hash: not hexadecimal")
 		}
 	}
+
 	if lower {
 		return hash, nil
 	}
+
 	return strings.ToLower(hash), nil
 }
 
@@ -47,6 +50,7 @@ func hashOf(text string, length int) string {
 	if err != nil {
 		return ""
 	}
+
 	return hash
 }
 

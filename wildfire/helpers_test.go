@@ -18,6 +18,7 @@ func start(t testing.TB, server *wildfiretest.Server, change ...func(*wildfire.C
 	t.Helper()
 	web := server.Start()
 	t.Cleanup(web.Close)
+
 	return client(t, web.URL, wildfire.StaticToken("token"), change...), web
 }
 
@@ -33,6 +34,7 @@ func client(t testing.TB, url string, tokens wildfire.TokenSource, change ...fun
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+
 	return c
 }
 

@@ -28,6 +28,7 @@ func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, e
 	if err := checkLink(link); err != nil {
 		return LinkSubmission{}, invalid(OpSubmitLink, err)
 	}
+
 	records, err := c.links(ctx, OpSubmitLink, form(OpSubmitLink, field{"link", link}))
 	switch {
 	case err != nil:
@@ -35,6 +36,7 @@ func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, e
 	case len(records) == 0:
 		return LinkSubmission{URL: link, Uncertain: true}, nil
 	}
+
 	return records[0], nil
 }
 
@@ -50,6 +52,7 @@ func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmiss
 			return nil, invalid(OpSubmitLinks, fmt.Errorf("link %d: spaces around it", i+1))
 		}
 	}
+
 	var all []LinkSubmission
 	for len(links) > 0 {
 		batch := links[:min(len(links), MaxLinks)]
@@ -59,8 +62,10 @@ func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmiss
 		if err != nil {
 			return all, err
 		}
+
 		all = append(all, inOrder(batch, records)...)
 	}
+
 	return all, nil
 }
 
@@ -81,6 +86,7 @@ func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload,
 			return nil
 		},
 	})
+
 	return records, err
 }
 
@@ -112,6 +118,7 @@ func inOrder(links []string, records []LinkSubmission) []LinkSubmission {
 	for _, record := range records {
 		byURL[record.URL] = record
 	}
+
 	matched := make([]LinkSubmission, len(links))
 	for i, link := range links {
 		record, ok := byURL[link]
@@ -121,7 +128,9 @@ func inOrder(links []string, records []LinkSubmission) []LinkSubmission {
 		if !ok {
 			record = LinkSubmission{URL: link, Uncertain: true}
 		}
+
 		matched[i] = record
 	}
+
 	return matched
 }

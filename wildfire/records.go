@@ -18,6 +18,7 @@ func parseRecords[T any](body []byte, tags int, name string, set func(record *T,
 				set(&record, child.Tag, trimmed(child))
 			}
 		}
+
 		records = append(records, record)
 	}
 

@@ -22,6 +22,7 @@ func add[T any](r *reportReader, name string, list *[]T, entry T, parts ...strin
 	if _, ok := r.seen[key]; ok {
 		return
 	}
+
 	cost := entryCost + len(key)
 	if len(*list) == MaxReportEntries || r.bytes[name]+cost > MaxReportListBytes {
 		r.report.Truncated = true
@@ -134,6 +135,7 @@ func (r *reportReader) dropped(f frame, path string) {
 	if kind := r.clean(f.attr("type")); len(kind) <= maxFileType {
 		d.Type = kind
 	}
+
 	hash := cmp.Or(d.SHA256, d.MD5, d.SHA1)
 	if hash == "" || hash == r.report.SHA256 || hash == r.report.MD5 {
 		return
@@ -143,9 +145,11 @@ func (r *reportReader) dropped(f frame, path string) {
 		if known := &r.report.Dropped[i]; known.Path == d.Path && known.SHA256 == d.SHA256 && known.MD5 == d.MD5 {
 			setFirst(&known.Type, d.Type)
 			known.Size = cmp.Or(known.Size, d.Size)
+
 			return
 		}
 	}
+
 	add(r, "dropped", &r.report.Dropped, d, d.SHA256, d.SHA1, d.MD5, d.Path, d.Type)
 }
 
@@ -157,6 +161,7 @@ func (r *reportReader) connection(f frame) {
 	if !ok {
 		return
 	}
+
 	port, err := strconv.ParseUint(strings.TrimSpace(f.attr("port")), 10, 16)
 	if err != nil {
 		port = 0
@@ -204,10 +209,12 @@ func (r *reportReader) urlOf(text string) (string, bool) {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
+
 	if len(text) > MaxReportText {
 		r.report.Truncated = true
 		return "", false
 	}
+
 	parsed, err := url.Parse(text)
 	if err != nil || parsed.Hostname() == "" || r.clean(text) != text || strings.ContainsAny(text, " \t") {
 		return "", false
@@ -256,11 +263,13 @@ func domainOf(text string) (string, bool) {
 	if len(domain) > maxDomain || !strings.Contains(domain, ".") {
 		return "", false
 	}
+
 	for label := range strings.SplitSeq(domain, ".") {
 		if label == "" || len(label) > maxLabel || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return "", false
 		}
 	}
+
 	if _, ok := addressOf(domain); ok {
 		return "", false
 	}

@@ -182,6 +182,7 @@ func TestParseReport(t *testing.T) {
 			if tt.want.Malware == "" {
 				tt.want.Malware, tt.want.SHA256 = "yes", anyHash
 			}
+
 			got, err := wildfire.ParseReport(strings.NewReader(tt.body))
 			if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -266,12 +267,14 @@ func TestReportsAreBounded(t *testing.T) {
 		fmt.Fprintf(&many, `<extracted_urls><entry url="l%s.example.net"/></extracted_urls>`, n)
 		fmt.Fprintf(&many, `</report><report><platform>%s</platform>`, n)
 	}
+
 	escaped := strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;").Replace(long)
 	var wide strings.Builder
 	for i := range 200 {
 		fmt.Fprintf(&wide, `<summary><entry id="%d" details="%s">%s</entry></summary><process_list><process name="%s" command="%d%s"/></process_list>`, i, escaped, escaped, escaped, i, escaped)
 		fmt.Fprintf(&wide, `<network><url host="a.example.net" uri="/%d%s"/></network>`, i, escaped)
 	}
+
 	for name, body := range map[string]string{"many": inReport(many.String()), "wide": inReport(wide.String())} {
 		report, err := wildfire.ParseReport(strings.NewReader(body))
 		if err != nil {
@@ -280,12 +283,15 @@ func TestReportsAreBounded(t *testing.T) {
 		if !report.Truncated {
 			t.Errorf("%s: not marked as truncated", name)
 		}
+
 		checkReport(t, report)
 	}
+
 	report, err := wildfire.ParseReport(strings.NewReader(inReport(many.String())))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for list, n := range map[string]int{
 		"behaviors": len(report.Behaviors), "processes": len(report.Processes), "registry": len(report.RegistryKeys),
 		"files": len(report.FilesWritten), "dropped": len(report.Dropped), "mutexes": len(report.Mutexes),
@@ -312,6 +318,7 @@ func checkReport(t *testing.T, r wildfire.Report) {
 			t.Fatalf("%+v has no hash", d)
 		}
 	}
+
 	for _, b := range r.Behaviors {
 		if !(b.Score >= 0 && b.Score <= 1000) {
 			t.Fatalf("score %v", b.Score)
@@ -327,10 +334,12 @@ func checkReport(t *testing.T, r wildfire.Report) {
 	if out.Len() > 1<<20 {
 		t.Fatalf("%d bytes of JSON", out.Len())
 	}
+
 	var generic any
 	if err := json.Unmarshal(out.Bytes(), &generic); err != nil {
 		t.Fatal(err)
 	}
+
 	checkStrings(t, generic)
 }
 
@@ -346,6 +355,7 @@ func checkStrings(t *testing.T, value any) {
 		if len(value) > wildfire.MaxReportEntries {
 			t.Fatalf("%d entries", len(value))
 		}
+
 		for _, one := range value {
 			checkStrings(t, one)
 		}
@@ -410,6 +420,7 @@ func FuzzReport(f *testing.F) {
 				t.Fatalf("a long error: %v", err)
 			}
 		}
+
 		checkReport(t, report)
 		again, err2 := wildfire.ParseReport(io.MultiReader(bytes.NewReader(body[:len(body)/2]), bytes.NewReader(body[len(body)/2:])))
 		if (err == nil) != (err2 == nil) || !cmp.Equal(report, again) {

@@ -28,11 +28,13 @@ func readReport(r io.Reader) (Report, error) {
 		if err != nil {
 			return Report{}, reader.failure(err)
 		}
+
 		switch token := token.(type) {
 		case xml.StartElement:
 			if elements++; elements > maxReportTags {
 				return Report{}, errors.New("too many elements")
 			}
+
 			err = reader.start(token)
 		case xml.CharData:
 			err = reader.chars(token)
@@ -41,6 +43,7 @@ func readReport(r io.Reader) (Report, error) {
 		case xml.Directive:
 			err = errors.New("document type declaration refused")
 		}
+
 		if err != nil {
 			return Report{}, err
 		}
@@ -73,6 +76,7 @@ func cleanReader(r io.Reader) io.Reader {
 	if mark, _ := buffered.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
 		_, _ = buffered.Discard(len(byteOrderMark))
 	}
+
 	head, _ := buffered.Peek(200)
 	var decode transform.Transformer = runes.ReplaceIllFormed()
 	if declaresLatin1(head) {
@@ -118,6 +122,7 @@ func (l *tagLimiter) Read(p []byte) (int, error) {
 		case b == '>':
 			l.inTag = false
 		}
+
 		if l.inTag {
 			l.size++
 		}
@@ -136,8 +141,10 @@ func (r *reportReader) start(element xml.StartElement) error {
 		if element.Name.Space != "" || !ownRoots[element.Name.Local] {
 			return fmt.Errorf("root element %q", printable(name[:min(len(name), 20)]))
 		}
+
 		r.root = name
 	}
+
 	if len(r.frames) == maxDepth {
 		return errors.New("nested too deeply")
 	}
@@ -159,6 +166,7 @@ func (r *reportReader) chars(text xml.CharData) error {
 		}
 		return nil
 	}
+
 	if room := 2*MaxReportText - len(r.text); room > 0 {
 		r.text = append(r.text, text[:min(len(text), room)]...)
 	}
@@ -217,13 +225,16 @@ func (r *reportReader) path() string {
 			return "report/process_tree/process" // nested as deeply as the process tree
 		}
 	}
+
 	if len(below) > 4 {
 		return ""
 	}
+
 	for i, f := range below {
 		if i > 0 {
 			path += "/"
 		}
+
 		path += f.name
 	}
 

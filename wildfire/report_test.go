@@ -23,6 +23,7 @@ func judged(t *testing.T, client *wildfire.Client, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return got.SHA256
 }
 
@@ -47,10 +48,12 @@ func TestReport(t *testing.T) {
 		if diff := cmp.Diff(simulatedReport(hash), report); diff != "" {
 			t.Errorf("report (-want +got):\n%s", diff)
 		}
+
 		document, err := client.ReportXML(t.Context(), hash)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		again, err := wildfire.ParseReport(bytes.NewReader(document))
 		if diff := cmp.Diff(report, again); err != nil || diff != "" {
 			t.Errorf("as XML: %v (-fetched +parsed):\n%s", err, diff)
@@ -129,6 +132,7 @@ func TestReportNotReady(t *testing.T) {
 		if _, err := client.ReportMAEC(t.Context(), hash); !errors.Is(err, wildfire.ErrNotReady) {
 			t.Errorf("maec: got %v, want ErrNotReady", err)
 		}
+
 		var out bytes.Buffer
 		if _, err := client.ReportPDF(t.Context(), hash, &out); !errors.Is(err, wildfire.ErrNotReady) || out.Len() != 0 {
 			t.Errorf("pdf: got %v and %d bytes, want ErrNotReady", err, out.Len())
@@ -156,10 +160,12 @@ func TestURLReport(t *testing.T) {
 		if _, err := client.SubmitLink(t.Context(), "https://c2.example.test"); err != nil {
 			t.Fatal(err)
 		}
+
 		got, err := client.URLReport(t.Context(), "https://c2.example.test")
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		var report struct{ Type, Verdict, SHA256 string }
 		if err := json.Unmarshal(got.Report, &report); err != nil {
 			t.Fatal(err)
@@ -219,6 +225,7 @@ func TestDownloads(t *testing.T) {
 	if _, err := client.SubmitLink(t.Context(), "https://example.test"); err != nil {
 		t.Fatal(err)
 	}
+
 	var out bytes.Buffer
 	tests := map[string]struct {
 		fetch        func() (wildfire.Download, error)
@@ -240,11 +247,13 @@ func TestDownloads(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+
 		want := wildfire.Download{Filename: tt.name, ContentType: "application/octet-stream", Size: int64(out.Len()), SHA256: sha256Of(out.String())}
 		if diff := cmp.Diff(want, got); diff != "" || !strings.HasPrefix(out.String(), tt.prefix) {
 			t.Errorf("%s (-want +got):\n%s%.40q", name, diff, out.String())
 		}
 	}
+
 	if _, err := client.PCAP(t.Context(), hash, 5, io.Discard); !errors.Is(err, wildfire.ErrNotReady) {
 		t.Errorf("capture of another platform: got %v", err)
 	}
@@ -266,9 +275,11 @@ func TestTestFileIsFoundMalicious(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if one.String() == two.String() {
 		t.Error("two test files are the same")
 	}
+
 	got, err := client.SubmitFile(t.Context(), file("wildfire-test-pe-file.exe", one.String()))
 	if err != nil {
 		t.Fatal(err)
@@ -347,6 +358,7 @@ func TestVerdictChanges(t *testing.T) {
 	if err := client.RequestVerdictChange(t.Context(), hash, wildfire.Benign, "a@example.test", ""); !errors.Is(err, wildfire.ErrSameVerdict) {
 		t.Errorf("got %v, want ErrSameVerdict", err)
 	}
+
 	now, ok, err := client.ChangeLocalVerdict(t.Context(), hash, wildfire.Malware, "it bites")
 	if err != nil || !ok || now != wildfire.Malware {
 		t.Errorf("got %v, %v, %v; want malware", now, ok, err)
@@ -354,6 +366,7 @@ func TestVerdictChanges(t *testing.T) {
 	if record, err := client.Verdict(t.Context(), hash); err != nil || record.Verdict != wildfire.Malware {
 		t.Errorf("got %v, %v; want malware", record.Verdict, err)
 	}
+
 	for name, err := range map[string]error{
 		"no e-mail":    client.RequestVerdictChange(t.Context(), hash, wildfire.Malware, "", ""),
 		"MD5":          client.RequestVerdictChange(t.Context(), md5Of(contents), wildfire.Malware, "a@example.test", ""),

@@ -23,6 +23,7 @@ func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	if err := checkLink(url); err != nil {
 		return URLReport{}, invalid(OpReport, err)
 	}
+
 	var report URLReport
 	err := c.document(ctx, []field{{"url", url}}, func(body []byte) (err error) {
 		report, err = parseURLReport(body)
@@ -31,6 +32,7 @@ func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	if err != nil {
 		return URLReport{}, err
 	}
+
 	return report, nil
 }
 
@@ -61,6 +63,7 @@ func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, 
 	if err != nil {
 		return nil, invalid(OpReport, err)
 	}
+
 	var report json.RawMessage
 	err = c.document(ctx, []field{{"hash", hash}, {"format", "maec"}}, func(body []byte) error {
 		report, err = parseMAEC(body)
@@ -69,6 +72,7 @@ func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, 
 	if err != nil {
 		return nil, err
 	}
+
 	return report, nil
 }
 
@@ -85,10 +89,12 @@ func parseURLReport(body []byte) (URLReport, error) {
 	if err := parseJSON(body, &answer); err != nil {
 		return URLReport{}, err
 	}
+
 	report, err := embedded(answer.Result.Report)
 	if err != nil {
 		return URLReport{}, err
 	}
+
 	return URLReport{
 		AnalysisTime: parseTime(string(answer.Result.AnalysisTime)),
 		URLType:      string(answer.Result.URLType),
@@ -127,12 +133,14 @@ func embedded(value json.RawMessage) (json.RawMessage, error) {
 	if err := json.Unmarshal(value, &inner); err == nil {
 		value = json.RawMessage(inner)
 	}
+
 	switch {
 	case len(value) == 0 || string(value) == "null":
 		return nil, errNoData
 	case !json.Valid(value):
 		return nil, errors.New("the report inside is not JSON")
 	}
+
 	return value, nil
 }
 

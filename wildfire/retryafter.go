@@ -14,6 +14,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	if value == "" {
 		return 0
 	}
+
 	var wait time.Duration
 	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
 		wait = time.Duration(min(seconds, uint64(MaxRetryAfter/time.Second))) * time.Second
@@ -22,6 +23,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	} else if date, err := http.ParseTime(value); err == nil {
 		wait = date.Sub(now)
 	}
+
 	return min(max(wait, 0), MaxRetryAfter)
 }
 

@@ -21,6 +21,7 @@ func rawServer(t *testing.T, answer string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -29,12 +30,14 @@ func rawServer(t *testing.T, answer string) string {
 			if err != nil {
 				return
 			}
+
 			_, _ = bufio.NewReader(conn).ReadString('\n')
 			_, _ = io.WriteString(conn, answer)
 			_ = conn.Close()
 		}
 	}()
 	t.Cleanup(func() { _ = listener.Close(); <-done })
+
 	return "http://" + listener.Addr().String()
 }
 
@@ -62,6 +65,7 @@ func TestNothingOfTheAnswerShows(t *testing.T) {
 			t.Errorf("%q: taken for an answer", answer)
 			continue
 		}
+
 		for _, hidden := range []string{canary, "s3cr3t"} {
 			if strings.Contains(err.Error(), hidden) {
 				t.Errorf("%q: the error shows %q: %v", answer, hidden, err)
@@ -92,20 +96,24 @@ func TestSecretsDoNotShow(t *testing.T) {
 				if op == wildfire.OpTestFile {
 					continue // this call needs no credential
 				}
+
 				err := call(t.Context(), c)
 				if err == nil {
 					continue
 				}
+
 				for _, verb := range []string{"%v", "%+v", "%s", "%q"} {
 					if text := fmt.Sprintf(verb, err); strings.Contains(text, secret) {
 						t.Errorf("%s, %+v: %s", op, fault, text)
 					}
 				}
+
 				var api *wildfire.APIError
 				if errors.As(err, &api) && strings.Contains(api.Message, secret) {
 					t.Errorf("%s, %+v: message %q", op, fault, api.Message)
 				}
 			}
+
 			remove()
 		}
 	}
@@ -118,6 +126,7 @@ func TestMaybeDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	nobody := "http://" + listener.Addr().String()
 	_ = listener.Close()
 	server := wildfiretest.New()

@@ -75,6 +75,7 @@ func meaning(op wildfire.Op, status int) error {
 	case 5:
 		return wildfire.ErrServer
 	}
+
 	return wildfire.ErrUnexpectedStatus
 }
 
@@ -158,6 +159,7 @@ func (a *answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	if header == nil {
 		header = http.Header{}
 	}
+
 	return &http.Response{
 		StatusCode: a.status, Header: header, Request: r, ProtoMajor: 1, ProtoMinor: 1,
 		Body: &countedBody{Reader: bytes.NewReader([]byte(a.body)), closed: &a.closed},
@@ -185,6 +187,7 @@ func TestEveryStatusOfEveryOperation(t *testing.T) {
 				if status >= 200 && status < 300 {
 					continue // decided by the answer: TestEverySuccess
 				}
+
 				transport := &answering{status: status, body: "<html>" + canary + "</html>"}
 				c := client(t, "https://wildfire.example.test", wildfire.StaticToken(secret), func(cfg *wildfire.Config) {
 					cfg.Transport = transport
@@ -194,23 +197,28 @@ func TestEveryStatusOfEveryOperation(t *testing.T) {
 				if !errors.Is(err, want) {
 					t.Errorf("%d: got %v, want %v", status, err, want)
 				}
+
 				for name, other := range specific {
 					if !errors.Is(want, other) && errors.Is(err, other) {
 						t.Errorf("%d: matches %q besides %v", status, name, want)
 					}
 				}
+
 				if quota := errors.Is(err, wildfire.ErrQuota); quota != (status == 419) {
 					t.Errorf("%d: matches ErrQuota: %v", status, quota)
 				}
+
 				var api *wildfire.APIError
 				if !errors.As(err, &api) || api.Op != op || api.Status != status {
 					t.Errorf("%d: got %+v, want an APIError of %s with the status", status, api, op)
 				}
+
 				for _, hidden := range []string{secret, canary, "example.test"} {
 					if strings.Contains(err.Error(), hidden) {
 						t.Errorf("%d: the error shows %q: %v", status, hidden, err)
 					}
 				}
+
 				if transport.closed == 0 {
 					t.Errorf("%d: the answer was not closed", status)
 				}
@@ -232,6 +240,7 @@ func TestEverySuccess(t *testing.T) {
 		if op == wildfire.OpTestFile {
 			continue // any bytes are a valid file
 		}
+
 		for status := 200; status < 300; status++ {
 			for name, body := range map[string]string{"html": "<html><body>Forbidden. (403)</body></html>", "error": vendorError, "response": "<response><version>2.0</version></response>"} {
 				transport := &answering{status: status, body: body}
@@ -251,6 +260,7 @@ func TestEverySuccess(t *testing.T) {
 				case name == "response" && (download || op == wildfire.OpReport):
 					want = wildfire.ErrNotReady
 				}
+
 				if want == nil && err != nil || want != nil && !errors.Is(err, want) {
 					t.Errorf("%s, %d, %s: got %v, want %v", op, status, name, err, want)
 				}

@@ -55,6 +55,7 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	if err := c.acceptable(file); err != nil {
 		return Submission{}, err
 	}
+
 	u := &upload{
 		file:     file,
 		progress: options.progress,
@@ -70,9 +71,11 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 		answer: func(response *http.Response, token string) error {
 			var err error
 			submission, err = u.receipt(response, token)
+
 			return err
 		},
 	})
+
 	return submission, err
 }
 
@@ -95,11 +98,13 @@ func (c *Client) acceptable(file File) error {
 	case c.cfg.MaxFileSize > 0 && file.Size > c.cfg.MaxFileSize:
 		return refuse(ErrTooLarge, "%d bytes, the limit is %d", file.Size, c.cfg.MaxFileSize)
 	}
+
 	if file.SHA256 != "" {
 		if hash, err := normalHash(file.SHA256); err != nil || len(hash) != sha256Length {
 			return refuse(ErrInvalidArgument, "File.SHA256 is not a SHA-256")
 		}
 	}
+
 	return nil
 }
 
@@ -112,10 +117,12 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 	if err == nil {
 		records, err = parseReceipts(body)
 	}
+
 	if sha == "" {
 		// A success before the contents were sent is neither a receipt for them nor a refusal.
 		return Submission{}, answerError(OpSubmitFile, response, token, body, cmp.Or(err, errEarlySuccess))
 	}
+
 	if err != nil {
 		if err = counted(OpSubmitFile, response, token, body, err); err != nil {
 			return Submission{}, err
@@ -141,9 +148,11 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 			other = record.SHA256
 		}
 	}
+
 	if other == "" {
 		return submission, nil
 	}
+
 	return submission, &APIError{
 		Op: OpSubmitFile, Status: response.StatusCode, kind: ErrAnswerMismatch,
 		Err: &ContentError{Expected: sha, Sent: sha, Answered: other, Detail: "the answer's digest is not that of the bytes sent"},
@@ -160,10 +169,12 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	if err := checkLink(location); err != nil {
 		return Submission{}, invalid(OpSubmitURL, err)
 	}
+
 	fields := []field{{"url", location}}
 	if name != "" {
 		fields = append(fields, field{"context", SafeFilename(name)})
 	}
+
 	submission := Submission{URL: location, Uncertain: true}
 	err := c.do(ctx, exchange{
 		op:    OpSubmitURL,
@@ -187,6 +198,7 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	if err != nil {
 		return Submission{}, err
 	}
+
 	return submission, nil
 }
 
@@ -226,16 +238,19 @@ func checkLink(link string) error {
 	if strings.ContainsAny(link, "\r\n\x00") {
 		return errors.New("link with a line break or NUL")
 	}
+
 	// The service adds http:// to a link without a scheme. "host:8080/x" has none, although it
 	// parses as if it had.
 	scheme, _, found := strings.Cut(link, "://")
 	if !found {
 		return nil
 	}
+
 	if scheme = strings.ToLower(scheme); scheme != "http" && scheme != "https" {
 		if u, err := url.Parse(link); err == nil && strings.EqualFold(u.Scheme, scheme) {
 			return errors.New("link: scheme must be http or https")
 		}
 	}
+
 	return nil
 }

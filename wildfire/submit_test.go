@@ -39,14 +39,17 @@ func TestSubmitFile(t *testing.T) {
 	if size := int64(len(contents)); last != size || total != size {
 		t.Errorf("progress ended at %d of %d, want %d of it", last, total, size)
 	}
+
 	record, err := client.Verdict(t.Context(), got.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := wildfire.VerdictRecord{SHA256: got.SHA256, MD5: got.MD5, Verdict: wildfire.Malware, HasVerdict: true}
 	if diff := cmp.Diff(want, record); diff != "" {
 		t.Errorf("verdict (-want +got):\n%s", diff)
 	}
+
 	uploads := server.Uploads(got.SHA256)
 	if len(uploads) != 1 || uploads[0].Token != "token" {
 		t.Errorf("uploads %+v, want one with the client's token", uploads)
@@ -100,6 +103,7 @@ func TestSubmitFileSpellings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			want := receiptFor("a.exe")
 			tt.want(&want)
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -262,10 +266,12 @@ func TestContentsAreClosed(t *testing.T) {
 		f.Open = func() (io.ReadCloser, error) {
 			opened.Add(1)
 			r, err := inner()
+
 			return &closing{r, &closed}, err
 		}
 		_, _ = client.SubmitFile(t.Context(), f)
 	}
+
 	if o, c := opened.Load(), closed.Load(); o != 5 || c != o {
 		t.Errorf("opened %d, closed %d; want 5 of both", o, c)
 	}
@@ -291,6 +297,7 @@ func (r *rotating) TokenFor(_ context.Context, d time.Duration) (string, error) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.needed = append(r.needed, d)
+
 	return r.tokens[0], nil
 }
 
@@ -347,6 +354,7 @@ func TestSecondUnauthorizedIsAnError(t *testing.T) {
 		if op == wildfire.OpTestFile {
 			continue
 		}
+
 		tokens := &rotating{tokens: []string{"old", "older"}}
 		c := client(t, web.URL, tokens)
 		before := server.Count(op)
@@ -423,6 +431,7 @@ func TestAPIKey(t *testing.T) {
 			t.Errorf("%s: %v", op, err)
 		}
 	}
+
 	for _, call := range server.Calls() {
 		if call.Op != wildfire.OpTestFile && call.Token != "the-key" {
 			t.Errorf("%s came with %q, want the key", call.Op, call.Token)
@@ -488,6 +497,7 @@ func TestBearer(t *testing.T) {
 	if !errors.Is(err, wildfire.ErrTransport) || strings.Contains(err.Error(), "the-token") || strings.Contains(err.Error(), "https:") {
 		t.Errorf("got %v, want ErrTransport without URL or token", err)
 	}
+
 	var api *wildfire.APIError
 	if !errors.As(err, &api) || !api.MaybeDone {
 		t.Errorf("got %+v, want MaybeDone: the whole body was read", api)
@@ -508,6 +518,7 @@ func TestUnansweredSubmission(t *testing.T) {
 	if n := server.UploadCount(sha256Of(contents)); n != 1 {
 		t.Errorf("%d uploads were counted, want 1", n)
 	}
+
 	large := strings.Repeat("0123456789abcdef", 1<<17)
 	if _, err := client.SubmitFile(t.Context(), file("unanswered.exe", large)); !errors.As(err, &api) || !api.MaybeDone {
 		t.Errorf("large: got %v, want one that may be done", err)
@@ -563,6 +574,7 @@ func TestBodyClosedWhileItIsRead(t *testing.T) {
 			<-reading
 			_ = r.Body.Close()
 			<-ended
+
 			return nil, reset
 		})
 	})
@@ -594,6 +606,7 @@ func TestAnswerThatBreaksOff(t *testing.T) {
 		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			_ = r.Body.Close()
+
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: io.NopCloser(io.MultiReader(
 				strings.NewReader("<wildfire><upload-file-info>"), &failing{io.ErrUnexpectedEOF}))}, nil
 		})
@@ -648,6 +661,7 @@ func TestLargeUploadIsSentAgainOnce(t *testing.T) {
 			if tt.fails && !errors.Is(err, wildfire.ErrTransport) {
 				t.Errorf("got %v, want ErrTransport", err)
 			}
+
 			var api *wildfire.APIError
 			if errors.As(err, &api) && api.MaybeDone {
 				t.Error("MaybeDone, though the body was not out")
@@ -730,10 +744,12 @@ func TestSubmitURL(t *testing.T) {
 	if got.URL != "https://example.test/dir/x" || got.Filename != "" || got.Filetype != "Jscript for WSH" || len(got.SHA256) != 64 || got.Uncertain {
 		t.Errorf("got %+v", got)
 	}
+
 	server.SetStyle(wildfiretest.Truncated)
 	if got, err = client.SubmitURL(t.Context(), "https://example.test/y", ""); err != nil || !got.Uncertain || got.URL == "" {
 		t.Errorf("got %+v, %v; want an uncertain submission", got, err)
 	}
+
 	for _, bad := range []string{"", "  ", "ftp://example.test/x", "http://a\nb"} {
 		if _, err := client.SubmitURL(t.Context(), bad, ""); !errors.Is(err, wildfire.ErrInvalidArgument) {
 			t.Errorf("%q: got %v, want ErrInvalidArgument", bad, err)
@@ -753,6 +769,7 @@ func TestSubmitLink(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
+
 	record, err := client.URLVerdict(t.Context(), got.URL)
 	if err != nil || record.Verdict != wildfire.Phishing || record.Valid != "Yes" || record.AnalysisTime.IsZero() {
 		t.Errorf("got %+v, %v", record, err)
@@ -760,6 +777,7 @@ func TestSubmitLink(t *testing.T) {
 	if _, err := client.SubmitLink(t.Context(), "sftp://example.test"); !errors.Is(err, wildfire.ErrInvalidArgument) {
 		t.Errorf("got %v, want ErrInvalidArgument", err)
 	}
+
 	server.SetStyle(wildfiretest.Truncated)
 	if got, err := client.SubmitLink(t.Context(), "example.test"); err != nil || !got.Uncertain {
 		t.Errorf("got %+v, %v; want an uncertain submission", got, err)
@@ -776,15 +794,18 @@ func TestSubmitLinks(t *testing.T) {
 	for i := range 1001 {
 		links = append(links, "https://example.test/"+strings.Repeat("x", i%7)+string(rune('a'+i%26)))
 	}
+
 	got, err := client.SubmitLinks(t.Context(), links)
 	if err != nil || len(got) != len(links) {
 		t.Fatalf("%d receipts, %v", len(got), err)
 	}
+
 	for i, link := range links {
 		if got[i].URL != link || got[i].SHA256 != sha256Of(link) || got[i].Uncertain {
 			t.Fatalf("receipt %d is %+v, want that of %s", i, got[i], link)
 		}
 	}
+
 	sizes := []int{}
 	for _, call := range server.Calls() {
 		sizes = append(sizes, call.Hashes)
@@ -792,22 +813,27 @@ func TestSubmitLinks(t *testing.T) {
 	if !slices.Equal(sizes, []int{1000, 1}) {
 		t.Errorf("calls of %v links, want 1000 and 1", sizes)
 	}
+
 	for i := range links[:1000] {
 		links[i] += strings.Repeat("y", 850) // the receipts are larger than any other answer
 	}
+
 	got, err = client.SubmitLinks(t.Context(), links[:1000])
 	if err != nil || len(got) != 1000 || got[999].Uncertain {
 		t.Errorf("%d receipts for long links, %v", len(got), err)
 	}
+
 	server.SetStyle(wildfiretest.MissingURL)
 	if got, err := client.SubmitLinks(t.Context(), links[:2]); err != nil || len(got) != 2 || !got[0].Uncertain {
 		t.Errorf("got %+v, %v; want uncertain receipts", got, err)
 	}
+
 	for _, bad := range []string{"", "a\nb", " x", "ftp://x"} {
 		if _, err := client.SubmitLinks(t.Context(), []string{"https://fine.test", bad}); !errors.Is(err, wildfire.ErrInvalidArgument) {
 			t.Errorf("%q: got %v, want ErrInvalidArgument", bad, err)
 		}
 	}
+
 	if got, err := client.SubmitLinks(t.Context(), nil); got != nil || err != nil {
 		t.Errorf("no links: got %v, %v", got, err)
 	}

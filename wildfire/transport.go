@@ -74,10 +74,12 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	security, err := tlsConfig(cfg)
 	if err != nil {
 		return nil, err
 	}
+
 	transport := &http.Transport{
 		Proxy:                 proxy,
 		DialContext:           (&net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 15 * time.Second}).DialContext,
@@ -99,6 +101,7 @@ func NewTransport(cfg TransportConfig) (*http.Transport, error) {
 		protocols.SetHTTP1(true)
 		transport.Protocols = protocols
 	}
+
 	return transport, nil
 }
 
@@ -109,15 +112,18 @@ func proxyFunc(proxy string) (func(*http.Request) (*url.URL, error), error) {
 	case "direct":
 		return nil, nil
 	}
+
 	u, err := url.Parse(proxy)
 	if err != nil || u.Host == "" {
 		// The parser's error would repeat the URL, including the password.
 		return nil, errors.New("proxy: not a URL")
 	}
+
 	switch u.Scheme {
 	case "http", "https", "socks5", "socks5h":
 		return http.ProxyURL(u), nil
 	}
+
 	return nil, fmt.Errorf("proxy: scheme %q: must be http, https or socks5", u.Scheme)
 }
 
@@ -128,22 +134,28 @@ func tlsConfig(cfg TransportConfig) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ca_file: %w", err)
 		}
+
 		roots, err := x509.SystemCertPool()
 		if err != nil {
 			// Some systems have no certificate store; the given authority is then the only one.
 			roots = x509.NewCertPool()
 		}
+
 		if !roots.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("ca_file: %s contains no PEM certificate", cfg.CAFile)
 		}
+
 		security.RootCAs = roots
 	}
+
 	if cfg.CertFile != "" || cfg.KeyFile != "" {
 		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("client certificate: %w", err)
 		}
+
 		security.Certificates = []tls.Certificate{pair}
 	}
+
 	return security, nil
 }

@@ -83,14 +83,18 @@ func (u *upload) body(fields []field) (payload, error) {
 			return payload{}, err
 		}
 	}
+
 	if _, err := form.CreateFormFile("file", SafeFilename(u.file.Name)); err != nil {
 		return payload{}, err
 	}
+
 	head := frame.Len()
 	if err := form.Close(); err != nil {
 		return payload{}, err
 	}
+
 	prefix, suffix := frame.Bytes()[:head], frame.Bytes()[head:]
+
 	return payload{
 		contentType: form.FormDataContentType(),
 		length:      int64(frame.Len()) + u.file.Size,
@@ -109,6 +113,7 @@ func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	stream := &uploadStream{
 		upload: u, dog: u.dog.Load(), contents: contents,
 		prefix: prefix, suffix: suffix, left: u.file.Size, hashes: takeHashes(),
@@ -116,6 +121,7 @@ func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 	if previous := u.current.Swap(stream); previous != nil {
 		_ = previous.Close()
 	}
+
 	return stream, nil
 }
 
@@ -197,6 +203,7 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 		n := copy(p, s.prefix)
 		s.prefix = s.prefix[n:]
 		s.alive()
+
 		return n, nil
 	case s.left > 0:
 		return s.readContents(p)
@@ -204,20 +211,24 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 		if s.err = s.check(); s.err != nil {
 			return 0, s.err
 		}
+
 		s.checked = true
 	}
+
 	n := copy(p, s.suffix)
 	s.suffix = s.suffix[n:]
 	if len(s.suffix) > 0 {
 		s.alive()
 		return n, nil
 	}
+
 	if !s.done {
 		s.done = true
 		if s.dog != nil {
 			s.dog.waiting()
 		}
 	}
+
 	return n, io.EOF
 }
 
@@ -226,6 +237,7 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 	if s.dog != nil {
 		s.dog.state.Store(&stateSource)
 	}
+
 	for range maxEmptyReads {
 		n, err := s.contents.Read(p)
 		if n > 0 {
@@ -233,18 +245,23 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 			_, _ = s.hashes.Write(p[:n])
 			s.alive()
 			s.upload.report(s.upload.file.Size - s.left)
+
 			return n, nil
 		}
+
 		if err == io.EOF {
 			s.err = &ContentError{Detail: fmt.Sprintf("file ended after %d of %d bytes", s.upload.file.Size-s.left, s.upload.file.Size)}
 			return 0, s.err
 		}
+
 		if err != nil {
 			s.err = s.unlessClosed(err)
 			return 0, s.err
 		}
 	}
+
 	s.err = io.ErrNoProgress
+
 	return 0, s.err
 }
 
@@ -278,10 +295,12 @@ func (s *uploadStream) check() error {
 			return io.ErrNoProgress
 		}
 	}
+
 	s.sha256, s.md5 = s.hashes.sum()
 	if want := s.upload.file.SHA256; want != "" && !strings.EqualFold(want, s.sha256) {
 		return &ContentError{Expected: strings.ToLower(want), Sent: s.sha256, Detail: "file no longer has the SHA-256 that was expected"}
 	}
+
 	return nil
 }
 
@@ -297,6 +316,7 @@ func (s *uploadStream) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+
 	err := s.contents.Close()
 	if s.mu.TryLock() { // a stuck Read keeps its hashes, which are garbage-collected later
 		giveHashes(s.hashes)
@@ -304,8 +324,10 @@ func (s *uploadStream) Close() error {
 		if s.err == nil && !s.done {
 			s.err = errBodyClosed
 		}
+
 		s.mu.Unlock()
 	}
+
 	return err
 }
 
@@ -319,6 +341,7 @@ func (s *uploadStream) failure() error {
 	if errors.Is(s.err, errBodyClosed) {
 		return nil
 	}
+
 	return s.err
 }
 
@@ -354,6 +377,7 @@ func takeHashes() *hashes {
 	h := hashPool.Get().(*hashes)
 	h.sha256.Reset()
 	h.md5.Reset()
+
 	return h
 }
 

@@ -27,6 +27,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 	n := int(min(int64(len(p)), z.left))
 	clear(p[:n])
 	z.left -= int64(n)
+
 	return n, nil
 }
 
@@ -44,16 +45,19 @@ func bareUpload(ctx context.Context, transport http.RoundTripper, url string, si
 	if _, err := form.CreateFormFile("file", "zeros.bin"); err != nil {
 		return err
 	}
+
 	head := frame.Len()
 	if err := form.Close(); err != nil {
 		return err
 	}
+
 	sums := io.MultiWriter(sha256.New(), md5.New())
 	body := io.MultiReader(bytes.NewReader(frame.Bytes()[:head]), io.TeeReader(&zeros{left: size}, sums), bytes.NewReader(frame.Bytes()[head:]))
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/publicapi/submit/file", body)
 	if err != nil {
 		return err
 	}
+
 	request.ContentLength = int64(frame.Len()) + size
 	request.Header.Set("Content-Type", form.FormDataContentType())
 	request.Header.Set("Authorization", "Bearer token")
@@ -63,6 +67,7 @@ func bareUpload(ctx context.Context, transport http.RoundTripper, url string, si
 	}
 	defer answer.Body.Close()
 	_, err = io.Copy(io.Discard, answer.Body)
+
 	return err
 }
 
@@ -87,6 +92,7 @@ func BenchmarkUpload(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+
 			ctx := context.Background()
 			upload := func() error { _, err := c.SubmitFile(ctx, zeroFile(size)); return err }
 			bare := func() error { return bareUpload(ctx, transport, web.URL, size) }
@@ -98,6 +104,7 @@ func BenchmarkUpload(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+
 			// Alternate after about a megabyte and at least one upload, because stopping the timer
 			// stops the world.
 			turn := int(max(1, min(64, (1<<20)/size)))
@@ -113,6 +120,7 @@ func BenchmarkUpload(b *testing.B) {
 				if n++; n%turn != 0 {
 					continue
 				}
+
 				ours += time.Since(began)
 				b.StopTimer()
 				began = time.Now()
@@ -121,10 +129,12 @@ func BenchmarkUpload(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
+
 				theirs += time.Since(began)
 				b.StartTimer()
 				began = time.Now()
 			}
+
 			if ours > 0 {
 				b.ReportMetric(theirs.Seconds()/ours.Seconds(), "x-bare")
 			}
@@ -154,5 +164,6 @@ func verdictList(n int) string {
 			sha256Of(fmt.Sprint(i)), i%3, md5Of(fmt.Sprint(i)))
 	}
 	out.WriteString("</wildfire>\n")
+
 	return out.String()
 }

@@ -104,12 +104,14 @@ func verdictRecords(found []verdictReader) []VerdictRecord {
 	if found == nil {
 		return nil
 	}
+
 	records := make([]VerdictRecord, len(found))
 	for i := range found {
 		if records[i] = found[i].VerdictRecord; !records[i].HasVerdict {
 			records[i].Verdict = 0
 		}
 	}
+
 	return records
 }
 

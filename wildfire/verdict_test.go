@@ -50,6 +50,7 @@ func known(n int, opts ...wildfiretest.Option) (*wildfiretest.Server, []string) 
 		hashes[i] = sha256Of(fmt.Sprint(i))
 		server.Know(wildfiretest.Known{SHA256: hashes[i], MD5: md5Of(fmt.Sprint(i)), Verdict: wildfire.Verdict(i % 3)})
 	}
+
 	return server, hashes
 }
 
@@ -99,6 +100,7 @@ func TestVerdictSpellings(t *testing.T) {
 			if err == nil && (record.Verdict != tt.want || !record.HasVerdict || record.SHA256 != hash) {
 				t.Errorf("single: got %+v, want %v", record, tt.want)
 			}
+
 			records, err := client.Verdicts(t.Context(), []string{hash})
 			if !errors.Is(err, tt.list) || tt.list == nil && err != nil {
 				t.Fatalf("list: got %v, want %v", err, tt.list)
@@ -146,11 +148,13 @@ func TestVerdicts(t *testing.T) {
 		if err != nil || len(records) != len(hashes) {
 			t.Fatalf("%d records, %v", len(records), err)
 		}
+
 		for i, record := range records {
 			if record.SHA256 != hashes[i] || record.Verdict != wildfire.Verdict(i%3) || !record.HasVerdict {
 				t.Fatalf("record %d is %+v", i, record)
 			}
 		}
+
 		var sizes []int
 		for _, call := range server.Calls() {
 			sizes = append(sizes, call.Hashes)
@@ -240,6 +244,7 @@ func TestVerdictComesInItsTime(t *testing.T) {
 	if _, err := client.SubmitFile(t.Context(), file("flip.exe", contents)); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, step := range []struct {
 		wait time.Duration
 		want wildfire.Verdict
@@ -291,6 +296,7 @@ func TestOddLists(t *testing.T) {
 			if (err != nil) != (tt.records < 0) || err == nil && len(records) != tt.records {
 				t.Fatalf("got %d records, %v; want %d", len(records), err, tt.records)
 			}
+
 			for _, record := range records {
 				if record.HasVerdict != tt.verdict {
 					t.Errorf("got %+v", record)

@@ -34,6 +34,7 @@ func (c *Client) URLVerdict(ctx context.Context, url string) (VerdictRecord, err
 	if err == nil && record.URL == "" {
 		record.URL = url
 	}
+
 	return record, err
 }
 
@@ -47,11 +48,14 @@ func (c *Client) verdict(ctx context.Context, what field, about func(VerdictReco
 			if !record.HasVerdict {
 				return ErrNoVerdict
 			}
+
 			found = append(found, record)
 		}
+
 		if len(found) == 0 {
 			return ErrNoVerdict
 		}
+
 		return nil
 	})
 	switch {
@@ -60,6 +64,7 @@ func (c *Client) verdict(ctx context.Context, what field, about func(VerdictReco
 	case what.name == "hash" && len(found) > 1 && distinct(found) > 1:
 		return VerdictRecord{}, &APIError{Op: OpVerdict, Status: http.StatusOK, kind: ErrAmbiguous}
 	}
+
 	return found[0], nil
 }
 
@@ -87,11 +92,13 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 		if err != nil {
 			return nil, invalid(OpVerdicts, fmt.Errorf("hash %d: %w", i+1, err))
 		}
+
 		if _, ok := seen[hash]; !ok {
 			seen[hash] = struct{}{}
 			wanted = append(wanted, hash)
 		}
 	}
+
 	all := make([]VerdictRecord, 0, len(wanted))
 	for len(wanted) > 0 {
 		batch := wanted[:min(len(wanted), MaxHashes)]
@@ -105,6 +112,7 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 			return all, err
 		}
 	}
+
 	return all, nil
 }
 
@@ -123,6 +131,7 @@ func agreed(records []VerdictRecord) []VerdictRecord {
 			kept[i].Verdict, kept[i].HasVerdict = 0, false
 		}
 	}
+
 	return kept
 }
 
@@ -136,6 +145,7 @@ func matching(hashes []string, records []VerdictRecord) []VerdictRecord {
 			}
 		}
 	}
+
 	used := make([]bool, len(records))
 	matched := make([]VerdictRecord, 0, len(hashes))
 	for _, hash := range hashes {
@@ -146,6 +156,7 @@ func matching(hashes []string, records []VerdictRecord) []VerdictRecord {
 			}
 		}
 	}
+
 	return matched
 }
 
@@ -163,12 +174,14 @@ func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]Verdic
 	if day.After(today) || day.Before(today.AddDate(0, 0, -30)) {
 		return nil, invalid(OpVerdictsChanged, errors.New("date must lie between 30 days ago and today"))
 	}
+
 	var changed []VerdictRecord
 	build := form(OpVerdictsChanged, field{"date", day.Format(time.DateOnly)})
 	err := c.records(ctx, OpVerdictsChanged, build, func(records []VerdictRecord) error {
 		changed = records
 		return nil
 	})
+
 	return changed, err
 }
 
@@ -178,6 +191,7 @@ func (c *Client) records(ctx context.Context, op Op, build func([]field) (payloa
 	if op == OpVerdictsChanged {
 		limit, tags = maxReport, maxReportTags // one record for each change, also for several changes of one sample
 	}
+
 	return c.do(ctx, exchange{
 		op:    op,
 		build: build,
@@ -189,12 +203,15 @@ func (c *Client) records(ctx context.Context, op Op, build func([]field) (payloa
 					if op != OpVerdictsChanged {
 						records = agreed(records)
 					}
+
 					err = use(records)
 				}
 			}
+
 			if err != nil {
 				return answerError(op, response, token, body, err)
 			}
+
 			return nil
 		},
 	})

@@ -37,6 +37,7 @@ func newWatchdog(parent context.Context, stall, answer time.Duration) *watchdog 
 	dog.state.Store(&stateSending)
 	dog.timer = time.AfterFunc(time.Hour, dog.expire)
 	dog.timer.Stop()
+
 	return dog
 }
 
@@ -105,6 +106,7 @@ func (w *watchedAnswer) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		err = &readError{cause(w.dog.ctx, err)}
 	}
+
 	return n, err
 }
 

@@ -52,8 +52,10 @@ func TestStalls(t *testing.T) {
 				if strings.Contains(string(buffer[:n]), "MZ") {
 					break
 				}
+
 				time.Sleep(20 * time.Second) // slow, but not stalled
 			}
+
 			return wait(r)
 		}, 0, "while sending", false},
 		"answering": {submit, func(r *http.Request) (*http.Response, error) {
@@ -92,6 +94,7 @@ func TestStalls(t *testing.T) {
 				if took := time.Since(began); tt.after != 0 && took != tt.after {
 					t.Errorf("took %v, want %v", took, tt.after)
 				}
+
 				var api *wildfire.APIError
 				if !errors.As(err, &api) || api.MaybeDone != tt.maybe {
 					t.Errorf("got %+v, want MaybeDone %v", api, tt.maybe)
@@ -123,6 +126,7 @@ func (b *trickle) Read(p []byte) (int, error) {
 	}
 	b.left--
 	p[0] = 'x'
+
 	return 1, nil
 }
 
@@ -194,12 +198,14 @@ func TestHungSource(t *testing.T) {
 			if cancelled {
 				cancel()
 			}
+
 			return io.NopCloser(hung{back}), nil
 		}
 		_, err := c.SubmitFile(ctx, f)
 		if errors.Is(err, wildfire.ErrStalled) == cancelled || errors.Is(err, context.Canceled) != cancelled {
 			t.Errorf("cancelled %v: got %v", cancelled, err)
 		}
+
 		close(back)
 		cancel()
 	}
@@ -223,6 +229,7 @@ func TestSlowUploadIsNoStall(t *testing.T) {
 					break
 				}
 			}
+
 			return (&answering{status: 200, body: "<wildfire/>"}).RoundTrip(r)
 		})
 		if got, err := c.SubmitFile(t.Context(), slow); err != nil || !got.Uncertain {

@@ -43,19 +43,23 @@ func parseXML(body []byte, tags int) (*etree.Element, error) {
 	if bytes.Count(body, []byte{'<'}) > tags {
 		return nil, errors.New("too many elements")
 	}
+
 	doc := etree.NewDocument()
 	doc.ReadSettings = etree.ReadSettings{Permissive: true, MaxDepth: maxDepth}
 	if err := doc.ReadFromBytes(clean(body)); err != nil {
 		// The parser's error quotes the document, so it is not kept.
 		return nil, errors.New("not well-formed XML")
 	}
+
 	if hasDirective(&doc.Element) {
 		return nil, errors.New("document type declaration refused")
 	}
+
 	root := doc.Root()
 	if root == nil {
 		return nil, errors.New("no XML document")
 	}
+
 	return root, nil
 }
 
@@ -71,6 +75,7 @@ func hasDirective(e *etree.Element) bool {
 			}
 		}
 	}
+
 	return false
 }
 
@@ -82,6 +87,7 @@ func clean(body []byte) []byte {
 	if !utf8.Valid(body) {
 		body = toUTF8(body)
 	}
+
 	for i, b := range body {
 		if b < ' ' && b != '\t' && b != '\n' && b != '\r' {
 			out := bytes.Clone(body)
@@ -90,9 +96,11 @@ func clean(body []byte) []byte {
 					out[j] = '?'
 				}
 			}
+
 			return withoutNoncharacters(out)
 		}
 	}
+
 	return withoutNoncharacters(body)
 }
 
@@ -114,6 +122,7 @@ func toUTF8(body []byte) []byte {
 	for _, b := range body {
 		out = utf8.AppendRune(out, rune(b))
 	}
+
 	return out
 }
 
@@ -161,14 +170,17 @@ func errorMessage(root *etree.Element) string {
 	if root == nil {
 		return ""
 	}
+
 	if root.Tag == "submission" {
 		if root = root.SelectElement("error"); root == nil {
 			return ""
 		}
 	}
+
 	if root.Tag != "error" {
 		return ""
 	}
+
 	return childText(root, "error-message")
 }
 
@@ -200,11 +212,13 @@ func rootOf(body []byte) string {
 		if err != nil {
 			return ""
 		}
+
 		switch token := token.(type) {
 		case xml.StartElement:
 			if token.Name.Space != "" {
 				return ""
 			}
+
 			return token.Name.Local
 		case xml.CharData:
 			if len(bytes.TrimSpace(token)) > 0 {

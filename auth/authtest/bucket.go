@@ -62,6 +62,7 @@ func (b *Bucket) Keys() []string {
 		out = append(out, k)
 	}
 	slices.Sort(out)
+
 	return out
 }
 
@@ -85,6 +86,7 @@ func (b *Bucket) put(key string, value []byte) uint64 {
 	b.entries[key] = auth.Entry{Value: value, Revision: b.revision}
 	b.history = append(b.history, value)
 	b.announce()
+
 	return b.revision
 }
 
@@ -102,6 +104,7 @@ func (b *Bucket) Get(_ context.Context, key string) (auth.Entry, error) {
 	case !ok:
 		return auth.Entry{}, auth.ErrKeyNotFound
 	}
+
 	return e, nil
 }
 
@@ -120,6 +123,7 @@ func (b *Bucket) Update(_ context.Context, key string, value []byte, revision ui
 	case b.entries[key].Revision != revision:
 		return 0, auth.ErrKeyConflict
 	}
+
 	return b.put(key, value), nil
 }
 
@@ -132,6 +136,7 @@ func (b *Bucket) Watch(ctx context.Context, key string) (<-chan auth.Entry, erro
 	}
 	out := make(chan auth.Entry)
 	go b.watch(ctx, key, out)
+
 	return out, nil
 }
 
@@ -147,6 +152,7 @@ func (b *Bucket) watch(ctx context.Context, key string, out chan<- auth.Entry) {
 		if down {
 			return
 		}
+
 		if e.Revision != 0 && e.Revision != sent {
 			select {
 			case out <- e:
@@ -156,6 +162,7 @@ func (b *Bucket) watch(ctx context.Context, key string, out chan<- auth.Entry) {
 				return
 			}
 		}
+
 		select {
 		case <-changed:
 		case <-ctx.Done():

@@ -82,6 +82,7 @@ func NewServer(config Config) *Server {
 	if config.Lifetime == 0 {
 		config.Lifetime = 900 * time.Second
 	}
+
 	s := &Server{
 		config: config, secret: config.ClientSecret, roll: config.Roll, store: newStore(), manager: manage.NewManager(),
 		replaced: map[string]string{},
@@ -96,6 +97,7 @@ func NewServer(config Config) *Server {
 		if base != redirect {
 			return errors.ErrInvalidRedirectURI
 		}
+
 		return nil
 	})
 	s.oauth = server.NewDefaultServer(s.manager)
@@ -112,6 +114,7 @@ func NewServer(config Config) *Server {
 	mux.HandleFunc("POST /revoke", s.revoke)
 	s.http = httptest.NewServer(mux)
 	s.URL = s.http.URL
+
 	return s
 }
 
@@ -175,12 +178,15 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "bad JSON", http.StatusBadRequest)
 			return
 		}
+
 		r.Form = url.Values{}
 		for k, v := range fields {
 			r.Form.Set(k, v)
 		}
+
 		r.PostForm = r.Form
 	}
+
 	_ = r.ParseForm()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,14 +198,17 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	if fault == nil || fault.Act {
 		s.grant(rec, r)
 	}
+
 	s.requests = append(s.requests, Request{r.Header.Clone(), r.Form, rec.Code})
 	if fault != nil {
 		fault.serve(w, r)
 		return
 	}
+
 	for k, v := range rec.Header() {
 		w.Header()[k] = v
 	}
+
 	w.WriteHeader(rec.Code)
 	_, _ = w.Write(rec.Body.Bytes())
 }
@@ -211,8 +220,10 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) {
 	if id, secret, err := s.clientInfo(r); r.Form.Get("grant_type") == "refresh_token" && (err != nil || id != s.config.ClientID || secret != s.secret) {
 		data, status, header := s.oauth.GetErrorData(errors.ErrInvalidClient)
 		_ = s.respond(w, data, header, status)
+
 		return
 	}
+
 	issued := len(s.issued)
 	_ = s.oauth.HandleTokenRequest(w, r)
 	used := r.Form.Get("refresh_token")
@@ -223,6 +234,7 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) {
 	if n > issued+1 && !s.config.Strict {
 		s.replaced[s.issued[n-1]] = used
 	}
+
 	if old := s.replaced[used]; old != "" {
 		_ = s.store.RemoveByRefresh(r.Context(), old) // the new one is in use, so the old one expires
 		delete(s.replaced, used)
@@ -242,6 +254,7 @@ func (f *Fault) serve(w http.ResponseWriter, r *http.Request) {
 		for k, v := range f.Header {
 			w.Header().Set(k, v)
 		}
+
 		w.WriteHeader(f.Status)
 		_, _ = io.WriteString(w, f.Body)
 	}
@@ -253,9 +266,11 @@ func (s *Server) respond(w http.ResponseWriter, data map[string]any, header http
 	if len(status) > 0 && status[0] > 0 {
 		code = status[0]
 	}
+
 	for k := range header {
 		w.Header().Set(k, header.Get(k))
 	}
+
 	if access, ok := data["access_token"].(string); ok {
 		s.issued = append(s.issued, access)
 		if refresh, ok := data["refresh_token"].(string); ok {
@@ -265,9 +280,11 @@ func (s *Server) respond(w http.ResponseWriter, data map[string]any, header http
 			s.edit(data)
 		}
 	}
+
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
+
 	return json.NewEncoder(w).Encode(data)
 }
 
@@ -277,18 +294,22 @@ func (s *Server) clientInfo(r *http.Request) (id, secret string, err error) {
 		if s.config.ClientAuth != "basic-form" {
 			return user, pass, nil
 		}
+
 		id, err1 := url.QueryUnescape(user)
 		secret, err2 := url.QueryUnescape(pass)
 		if err1 != nil || err2 != nil {
 			return "", "", errors.ErrInvalidClient
 		}
+
 		return id, secret, nil
 	}
+
 	if s.config.ClientAuth == "" || s.config.ClientAuth == "body" {
 		if id := r.Form.Get("client_id"); id != "" {
 			return id, r.Form.Get("client_secret"), nil
 		}
 	}
+
 	return "", "", errors.ErrInvalidClient
 }
 
@@ -320,8 +341,10 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
 	if body["client_id"] != s.config.ClientID || body["client_secret"] != s.secret {
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":"invalid_client"}`)
+
 		return
 	}
+
 	_ = s.store.RemoveByRefresh(r.Context(), body["token"])
 	s.revoked = append(s.revoked, body["token"])
 	_, _ = io.WriteString(w, `{"issuccess":"true"}`)
@@ -334,12 +357,15 @@ func (s *Server) Protect(next http.Handler) http.Handler {
 		if _, err := s.oauth.ValidationBearerToken(r); err != nil {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			http.Error(w, "", http.StatusUnauthorized)
+
 			return
 		}
+
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("WatchGuard-API-Key")), []byte(s.config.APIKey)) != 1 {
 			http.Error(w, `{"message":"Forbidden"}`, http.StatusForbidden)
 			return
 		}
+
 		next.ServeHTTP(w, r)
 	})
 }

@@ -28,6 +28,7 @@ func (s *store) Create(_ context.Context, info oauth2.TokenInfo) error {
 			m[key] = t
 		}
 	}
+
 	return nil
 }
 
@@ -35,6 +36,7 @@ func (s *store) remove(m map[string]models.Token, key string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(m, key)
+
 	return nil
 }
 
@@ -45,6 +47,7 @@ func (s *store) get(m map[string]models.Token, key string) (oauth2.TokenInfo, er
 	if !ok {
 		return nil, nil
 	}
+
 	return &t, nil
 }
 

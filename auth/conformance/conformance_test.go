@@ -34,6 +34,7 @@ func open(t *testing.T, p auth.Profile, opts ...auth.Option) *auth.Source {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+
 	return s
 }
 
@@ -83,6 +84,7 @@ func TestClientCredentials(t *testing.T) {
 					t.Errorf("status %+v, want a life of %v and no skew", st, lifespan)
 				}
 			}
+
 			if srv.count() != 1 {
 				t.Errorf("%d token requests, want 1", srv.count())
 			}
@@ -115,6 +117,7 @@ func TestErrorsOfAStrictServer(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("the right audience", func(t *testing.T) {
 		t.Parallel()
 		srv := serve(t, secret, nil)
@@ -146,6 +149,7 @@ func authorize(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
+
 	return resp.Header.Get("Location")
 }
 
@@ -174,6 +178,7 @@ func TestCodeFlow(t *testing.T) {
 				use(t, srv, s)
 				_ = s.Close()
 			}
+
 			if len(srv.errors) != 0 {
 				t.Errorf("the server refused %v", srv.errors)
 			}
@@ -235,13 +240,16 @@ func TestRevokedGrant(t *testing.T) {
 		if _, err := s.Token(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+
 		_ = s.Close()
 	}
+
 	writeFile(t, p.GrantFile, grant)
 	_, err := open(t, p).Token(t.Context())
 	if !errors.Is(err, auth.ErrReauthorize) || !strings.Contains(err.Error(), "9007199254740993") {
 		t.Errorf("got %v, want ErrReauthorize that names the instance", err)
 	}
+
 	login(t, p)
 	use(t, srv, open(t, p, host(srv)))
 }

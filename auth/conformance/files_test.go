@@ -11,6 +11,7 @@ func readFile(t *testing.T, path string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return raw
 }
 

@@ -44,10 +44,12 @@ func serve(t *testing.T, secret string, edit func(*fosite.Config)) *strict {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	hash, err := bcrypt.GenerateFromPassword([]byte(secret), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	store := storage.NewMemoryStore()
 	store.Clients[clientID] = &fosite.DefaultClient{
 		ID: clientID, Secret: hash, RedirectURIs: []string{redirectURL}, ResponseTypes: []string{"code"},
@@ -60,6 +62,7 @@ func serve(t *testing.T, secret string, edit func(*fosite.Config)) *strict {
 	if edit != nil {
 		edit(config)
 	}
+
 	getKey := func(context.Context) (any, error) { return key, nil }
 	s := &strict{provider: compose.Compose(config, store, &compose.CommonStrategy{
 		CoreStrategy: compose.NewOAuth2JWTStrategy(getKey, compose.NewOAuth2HMACStrategy(config), config),
@@ -72,6 +75,7 @@ func serve(t *testing.T, secret string, edit func(*fosite.Config)) *strict {
 	mux.HandleFunc("GET /resource", s.resource)
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
+
 	return s
 }
 
@@ -93,16 +97,19 @@ func (s *strict) token(w http.ResponseWriter, r *http.Request) {
 			for _, granted := range ar.GetRequestedScopes() {
 				ar.GrantScope(granted)
 			}
+
 			for _, granted := range ar.GetRequestedAudience() {
 				ar.GrantAudience(granted)
 			}
 		}
+
 		var resp fosite.AccessResponder
 		if resp, err = s.provider.NewAccessResponse(ctx, ar); err == nil {
 			s.provider.WriteAccessResponse(ctx, w, ar, resp)
 			return
 		}
 	}
+
 	s.errors = append(s.errors, fosite.ErrorToRFC6749Error(err).ErrorField)
 	s.provider.WriteAccessError(ctx, w, ar, err)
 }
@@ -115,16 +122,19 @@ func (s *strict) authorize(w http.ResponseWriter, r *http.Request) {
 	if err == nil && r.URL.Query().Get("instance_id") == "" {
 		err = fosite.ErrAccessDenied
 	}
+
 	if err == nil {
 		for _, granted := range ar.GetRequestedScopes() {
 			ar.GrantScope(granted)
 		}
+
 		var resp fosite.AuthorizeResponder
 		if resp, err = s.provider.NewAuthorizeResponse(ctx, ar, session()); err == nil {
 			s.provider.WriteAuthorizeResponse(ctx, w, ar, resp)
 			return
 		}
 	}
+
 	s.provider.WriteAuthorizeError(ctx, w, ar, err)
 }
 

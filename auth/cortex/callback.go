@@ -24,6 +24,7 @@ func (l *Login) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(StartPath, l.serveStart)
 	mux.HandleFunc(l.redirect.EscapedPath(), l.serveCallback)
+
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -68,10 +69,12 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusBadRequest, "The request cannot be read.")
 		return
 	}
+
 	cookie, err := r.Cookie(loginCookie)
 	if err != nil || cookie.Value == "" {
 		l.config.Log.Warn().Msg("refused a callback without a login cookie")
 		say(w, http.StatusForbidden, "This browser did not start this login. Start again.")
+
 		return
 	}
 

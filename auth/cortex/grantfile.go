@@ -34,10 +34,12 @@ func (f grantFile) read() ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is not a grant file", f.Path)
 	}
+
 	sealed, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(body)))
 	if err != nil {
 		return nil, fmt.Errorf("%s is damaged", f.Path)
 	}
+
 	return sealed, nil
 }
 

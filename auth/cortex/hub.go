@@ -34,10 +34,12 @@ func ParseHubParams(encoded string) (HubParams, error) {
 	if len(encoded) > maxHubParams {
 		return HubParams{}, errors.New("hub params: longer than 16 KiB")
 	}
+
 	raw, err := decodeAnyBase64(strings.ReplaceAll(strings.TrimSpace(encoded), " ", "+"))
 	if err != nil {
 		return HubParams{}, err
 	}
+
 	query, err := url.ParseQuery(raw)
 	if err != nil {
 		return HubParams{}, errors.New("hub params: decoded, they are not a URL query")
@@ -71,6 +73,7 @@ func ParseHubParams(encoded string) (HubParams, error) {
 	if _, known := Regions[p.Region]; !known {
 		return HubParams{}, fmt.Errorf("hub params: region %q is not one of %s", p.Region, regionList())
 	}
+
 	return p, nil
 }
 

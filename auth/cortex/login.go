@@ -81,12 +81,16 @@ func (c *Config) Merge(hub HubParams) error {
 		if *f.own != "" && f.fromHub != "" && *f.own != f.fromHub {
 			return fmt.Errorf("auth.%s.%s: is %q, but the hub's value is %q", c.Name, f.key, *f.own, f.fromHub)
 		}
+
 		*f.own = cmp.Or(*f.own, f.fromHub)
 	}
+
 	if _, known := Regions[hub.Region]; hub.Region != "" && !known {
 		return fmt.Errorf("auth.%s.region: the hub's value %q is not one of %s", c.Name, hub.Region, regionList())
 	}
+
 	c.Seal.InstanceID = c.InstanceID
+
 	return nil
 }
 
@@ -102,6 +106,7 @@ func (c Config) Check() error {
 			problems = append(problems, fmt.Errorf("auth.%s.%s: is required to log in", c.Name, need[0]))
 		}
 	}
+
 	return errors.Join(problems...)
 }
 
@@ -115,10 +120,12 @@ func NewLogin(c Config) (*Login, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth.%s.redirect_url: is not a URL", c.Name)
 	}
+
 	s, err := newStore(c)
 	if err != nil {
 		return nil, err
 	}
+
 	return &Login{config: c, redirect: redirect, store: s, done: make(chan struct{})}, nil
 }
 
@@ -146,6 +153,7 @@ func (l *Login) begin(session string) string {
 		p.verifier = oauth2.GenerateVerifier()
 		params = append(params, oauth2.S256ChallengeOption(p.verifier))
 	}
+
 	l.add(p)
 
 	conf := oauth2.Config{
@@ -154,6 +162,7 @@ func (l *Login) begin(session string) string {
 		Scopes:      []string{c.Client.Scope},
 		Endpoint:    oauth2.Endpoint{AuthURL: c.AuthorizeURL},
 	}
+
 	return conf.AuthCodeURL(p.state, params...)
 }
 
@@ -177,6 +186,7 @@ func (l *Login) take(state string) (pending, bool) {
 			return p, true
 		}
 	}
+
 	return pending{}, false
 }
 
@@ -194,6 +204,7 @@ func (l *Login) Complete(ctx context.Context, callback string) (Authorized, erro
 	if err != nil {
 		return Authorized{}, fmt.Errorf("%w: its query cannot be read", ErrCallback)
 	}
+
 	return l.complete(ctx, query, "")
 }
 
@@ -217,6 +228,7 @@ func (l *Login) complete(ctx context.Context, query url.Values, session string) 
 
 	a, err := l.finish(ctx, query, p)
 	l.end(a, err)
+
 	return a, err
 }
 
@@ -240,11 +252,14 @@ func (l *Login) finish(ctx context.Context, query url.Values, p pending) (Author
 		e.Code = oauth.KnownCode(failure)
 		e.Desc = scrub.Clean(query.Get("error_description"))
 		e.Hint = "the authorization server did not grant access"
+
 		return Authorized{}, e
 	}
+
 	if code == "" {
 		e := l.refusal("authorization", oauth.ErrReauthorize)
 		e.Desc = "the callback has no code"
+
 		return Authorized{}, e
 	}
 
@@ -252,13 +267,16 @@ func (l *Login) finish(ctx context.Context, query url.Values, p pending) (Author
 	if err != nil {
 		return Authorized{}, err
 	}
+
 	if m.Refresh == "" {
 		e := l.refusal("code exchange", oauth.ErrCredentialRejected)
 		e.Status = http.StatusOK
 		e.Desc = "the answer has no refresh token"
 		e.Hint = "check that the app may have offline access"
+
 		return Authorized{}, e
 	}
+
 	return l.persist(ctx, m.Refresh)
 }
 
@@ -286,6 +304,7 @@ func (l *Login) persist(ctx context.Context, token string) (Authorized, error) {
 	}
 
 	l.config.Log.Info().Str("instance", r.Instance).Str("region", r.Region).Uint64("generation", r.Generation).Msg("authorized")
+
 	return Authorized{
 		InstanceID: r.Instance,
 		Region:     r.Region,

@@ -18,6 +18,7 @@ func Logout(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+
 	unlock, err := s.lock(ctx)
 	if err != nil {
 		return c.storing(err)
@@ -28,6 +29,7 @@ func Logout(ctx context.Context, c Config) error {
 	if errors.Is(loadErr, ErrNoGrant) {
 		return nil
 	}
+
 	var revokeErr error
 	if loadErr == nil {
 		revokeErr = c.revoke(ctx, secret.New(r.Token))
@@ -42,7 +44,9 @@ func Logout(ctx context.Context, c Config) error {
 	if err := s.save(ctx, gone); err != nil {
 		return errors.Join(revokeErr, c.storing(err))
 	}
+
 	c.Log.Info().Bool("revoked", loadErr == nil && revokeErr == nil).Msg("logged out")
+
 	return revokeErr
 }
 

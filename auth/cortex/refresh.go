@@ -31,6 +31,7 @@ func NewGrant(c Config, m Metrics) (*Grant, error) {
 	}
 	g := &Grant{config: c, store: s, metrics: m}
 	g.life, g.end = context.WithCancel(context.Background())
+
 	return g, nil
 }
 
@@ -62,6 +63,7 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 		// The newest refresh token exists only in memory. Another refresh would make it worse.
 		return oauth.Minted{}, g.storeError(err)
 	}
+
 	r, err := g.store.load(ctx) // under the lock: another process may have refreshed
 	if err != nil {
 		return oauth.Minted{}, g.storeError(err)
@@ -71,10 +73,12 @@ func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	if err != nil {
 		return oauth.Minted{}, err
 	}
+
 	g.store.file.At(stageResponse)
 	if m.Refresh != r.Token {
 		g.replace(ctx, r, m.Refresh, used)
 	}
+
 	return m, nil
 }
 
@@ -101,12 +105,14 @@ func (g *Grant) refreshAny(ctx context.Context, clientSecret secret.Secret, r re
 			return m, again.Token, nil
 		}
 	}
+
 	if r.Previous != "" {
 		g.config.Log.Warn().Msg("the refresh token was rejected; trying the previous one")
 		if m, err := try(r.Previous); err == nil {
 			return m, r.Previous, nil
 		}
 	}
+
 	return oauth.Minted{}, "", err
 }
 
@@ -153,8 +159,10 @@ func (g *Grant) keepTrying() {
 			g.config.Log.Info().Msg("the new refresh token is stored now")
 			return
 		}
+
 		g.metrics.Saves.Inc()
 	}
+
 	g.config.Log.Error().Msg("stopped with a refresh token that is not stored; log in again")
 }
 
@@ -164,6 +172,7 @@ func (g *Grant) flushLocked(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+
 	return g.store.flush(ctx)
 }
 
@@ -180,6 +189,7 @@ func (g *Grant) storeError(err error) error {
 	default:
 		e.Hint = "check grant_file and its folder"
 	}
+
 	return e
 }
 
@@ -199,5 +209,6 @@ func (g *Grant) Status() Status {
 	if g.store.last.Obtained != 0 {
 		st.Obtained = time.UnixMilli(g.store.last.Obtained).UTC()
 	}
+
 	return st
 }

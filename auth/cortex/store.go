@@ -59,6 +59,7 @@ func newStore(c Config) (*store, error) {
 	}
 	s := &store{config: c, file: grantFile{statefile.File{Path: c.GrantFile, Hook: c.Hook}}}
 	s.learn(c.Secret.Get())
+
 	return s, nil
 }
 
@@ -96,6 +97,7 @@ func (s *store) places() []place {
 			write: func(_ context.Context, sealed []byte, _ record) error { return s.file.write(sealed) },
 		})
 	}
+
 	if s.config.Grants != nil {
 		out = append(out, place{
 			what:  "grants bucket",
@@ -104,6 +106,7 @@ func (s *store) places() []place {
 			write: s.writeBucket,
 		})
 	}
+
 	return out
 }
 
@@ -121,11 +124,13 @@ func (s *store) readAll(ctx context.Context) stored {
 		if errors.Is(err, kv.ErrKeyNotFound) {
 			continue
 		}
+
 		var r record
 		var old bool
 		if err == nil {
 			r, old, err = s.unseal(p.bound, sealed)
 		}
+
 		if err != nil {
 			all.errs = append(all.errs, fmt.Errorf("%s: %w", p.what, err))
 			continue
@@ -134,8 +139,10 @@ func (s *store) readAll(ctx context.Context) stored {
 		if r.Generation > all.best.Generation {
 			all.best = r
 		}
+
 		all.resave = all.resave || old
 	}
+
 	return all
 }
 
@@ -149,9 +156,11 @@ func (s *store) load(ctx context.Context) (record, error) {
 	if all.best.Generation == 0 && len(all.errs) > 0 {
 		return record{}, errors.Join(all.errs...)
 	}
+
 	for _, err := range all.errs {
 		s.config.Log.Warn().Err(err).Msg("one copy of the grant cannot be read")
 	}
+
 	s.notice(all.best.Generation)
 	if all.best.Token == "" {
 		return record{}, ErrNoGrant
@@ -163,6 +172,7 @@ func (s *store) load(ctx context.Context) (record, error) {
 			s.config.Log.Warn().Err(err).Msg("grant not sealed again under the new client secret")
 		}
 	}
+
 	return all.best, nil
 }
 
@@ -194,8 +204,10 @@ func (s *store) reload(ctx context.Context) bool {
 	if newest <= s.noticed {
 		return false
 	}
+
 	s.known = max(s.known, newest)
 	s.noticed = s.known
+
 	return true
 }
 
@@ -211,6 +223,7 @@ func (s *store) remember(r record) {
 	if warn {
 		s.warned = time.Now()
 	}
+
 	s.mu.Unlock()
 
 	if warn {
@@ -226,6 +239,7 @@ func (s *store) readBucket(ctx context.Context) ([]byte, error) {
 	if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
 		err = errors.New(kv.Reason(err))
 	}
+
 	return e.Value, err
 }
 
@@ -244,8 +258,10 @@ func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error 
 			if unsealErr == nil && there.Generation > r.Generation {
 				return errors.New("another process stored a newer grant")
 			}
+
 			_, err = s.config.Grants.Update(ctx, s.key(), sealed, e.Revision)
 		}
+
 		if err == nil {
 			return nil
 		}
@@ -253,6 +269,7 @@ func (s *store) writeBucket(ctx context.Context, sealed []byte, r record) error 
 			return errors.New(kv.Reason(err))
 		}
 	}
+
 	return errors.New("other processes keep writing")
 }
 
@@ -264,6 +281,7 @@ func (s *store) save(ctx context.Context, r record) error {
 	if err != nil {
 		return err
 	}
+
 	keys, err := seal.New(s.config.Seal, s.newestSecret(), s.config.CacheKey)
 	if err != nil {
 		return err
@@ -280,6 +298,7 @@ func (s *store) save(ctx context.Context, r record) error {
 			errs = append(errs, fmt.Errorf("%s: %w", p.what, err))
 		}
 	}
+
 	if len(errs) == len(places) {
 		return errors.Join(errs...)
 	}
@@ -287,7 +306,9 @@ func (s *store) save(ctx context.Context, r record) error {
 	for _, err := range errs {
 		s.config.Log.Warn().Err(err).Msg("one copy of the grant not stored")
 	}
+
 	s.remember(r)
+
 	return nil
 }
 
@@ -309,6 +330,7 @@ func (s *store) unseal(bound string, sealed []byte) (r record, old bool, err err
 		if err != nil {
 			return record{}, false, err
 		}
+
 		plain, err := keys.Open(grantPurpose, bound, sealed)
 		if err != nil {
 			continue
@@ -316,8 +338,10 @@ func (s *store) unseal(bound string, sealed []byte) (r record, old bool, err err
 		if json.Unmarshal(plain, &r) != nil || r.Version != grantVersion {
 			return record{}, false, errors.New("has an unsupported version")
 		}
+
 		return r, i != len(secrets)-1, nil
 	}
+
 	return record{}, false, fmt.Errorf("%w: the client secret or the cache key has changed since it was stored", seal.ErrSealed)
 }
 
@@ -335,6 +359,7 @@ func (s *store) keep(ctx context.Context, r record) error {
 	s.mu.Lock()
 	s.unsaved = &r
 	s.mu.Unlock()
+
 	return s.flush(ctx)
 }
 
@@ -353,6 +378,7 @@ func (s *store) flush(ctx context.Context) error {
 	if s.unsaved == r {
 		s.unsaved = nil
 	}
+
 	return nil
 }
 

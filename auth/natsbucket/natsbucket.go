@@ -39,6 +39,7 @@ func Tokens(ctx context.Context, js jetstream.JetStream, name string, replicas i
 	if ttl == 0 {
 		ttl = 24 * time.Hour
 	}
+
 	return open(ctx, js, jetstream.KeyValueConfig{
 		Bucket:      name,
 		Description: "sealed access tokens",
@@ -72,9 +73,11 @@ func open(ctx context.Context, js jetstream.JetStream, cfg jetstream.KeyValueCon
 			kv, err = js.KeyValue(ctx, cfg.Bucket) // another process created it first
 		}
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("opening bucket %s: %w", cfg.Bucket, err)
 	}
+
 	return New(kv), nil
 }
 
@@ -90,6 +93,7 @@ func (b *Bucket) Get(ctx context.Context, key string) (auth.Entry, error) {
 	if err != nil {
 		return auth.Entry{}, fmt.Errorf("get %s: %w", key, err)
 	}
+
 	return auth.Entry{Value: e.Value(), Revision: e.Revision()}, nil
 }
 
@@ -120,6 +124,7 @@ func conflict(op, key string, err error) error {
 		errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == wrongSequenceBusy) {
 		return fmt.Errorf("%s %s: %w", op, key, auth.ErrKeyConflict)
 	}
+
 	return fmt.Errorf("%s %s: %w", op, key, err)
 }
 
@@ -131,6 +136,7 @@ func (b *Bucket) Watch(ctx context.Context, key string) (<-chan auth.Entry, erro
 	}
 	out := make(chan auth.Entry)
 	go forward(ctx, w, out)
+
 	return out, nil
 }
 

@@ -37,6 +37,7 @@ func start(t *testing.T, dir string, port int) *server.Server {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	})
+
 	return srv
 }
 
@@ -51,6 +52,7 @@ func connect(t *testing.T, url string) jetstream.JetStream {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return js
 }
 
@@ -71,6 +73,7 @@ func TestBucket(t *testing.T) {
 	if _, err := b.Update(ctx, "tok.1", []byte("x"), 7); !errors.Is(err, auth.ErrKeyConflict) {
 		t.Errorf("update of nothing: %v", err)
 	}
+
 	first, err := b.Create(ctx, "tok.1", []byte("a"))
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +81,7 @@ func TestBucket(t *testing.T) {
 	if _, err := b.Create(ctx, "tok.1", []byte("b")); !errors.Is(err, auth.ErrKeyConflict) {
 		t.Errorf("create of what is there: %v", err)
 	}
+
 	second, err := b.Update(ctx, "tok.1", []byte("b"), first)
 	if err != nil || second <= first {
 		t.Fatalf("update: revision %d after %d, %v", second, first, err)
@@ -88,6 +92,7 @@ func TestBucket(t *testing.T) {
 	if e, err := b.Get(ctx, "tok.1"); err != nil || string(e.Value) != "b" || e.Revision != second {
 		t.Errorf("get: %q at %d, %v", e.Value, e.Revision, err)
 	}
+
 	kv, err := js.KeyValue(ctx, "tokens")
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +112,7 @@ func TestBucket(t *testing.T) {
 	if _, err := natsbucket.Grants(ctx, js, "grants", 1); err != nil {
 		t.Error(err)
 	}
+
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 	if _, err := b.Get(canceled, "tok.1"); err == nil || errors.Is(err, auth.ErrKeyNotFound) || errors.Is(err, auth.ErrKeyConflict) {
@@ -121,10 +127,12 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	revision, err := b.Create(t.Context(), "tok.1", []byte("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	entries, err := b.Watch(ctx, "tok.1")
 	if err != nil {
@@ -133,16 +141,19 @@ func TestWatch(t *testing.T) {
 	if e := <-entries; string(e.Value) != "a" || e.Revision != revision {
 		t.Errorf("first entry %q at %d", e.Value, e.Revision)
 	}
+
 	for i := range 300 { // more than a watcher's buffer, with nobody reading
 		if revision, err = b.Update(t.Context(), "tok.1", []byte{byte(i)}, revision); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	for e := range entries {
 		if e.Revision == revision {
 			break // the newest came, whatever was skipped
 		}
 	}
+
 	cancel()
 	for range entries { // until it is closed
 	}
@@ -159,6 +170,7 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	as := authtest.NewServer(authtest.Config{ClientID: "id", ClientSecret: "secret"})
 	defer as.Close()
 	open := func() *auth.Source {
@@ -170,7 +182,9 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		t.Cleanup(func() { _ = s.Close() })
+
 		return s
 	}
 	s := open()
@@ -178,15 +192,18 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	srv.Shutdown()
 	srv.WaitForShutdown()
 	if got, err := s.Token(t.Context()); err != nil || got != want {
 		t.Errorf("away: %v, want the token at hand", err)
 	}
+
 	late := open()
 	if _, err := late.Token(t.Context()); !errors.Is(err, auth.ErrTemporary) {
 		t.Errorf("away, a new process: %v, want ErrTemporary", err)
 	}
+
 	start(t, dir, port)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -196,18 +213,22 @@ func TestServerGoesAwayAndComesBack(t *testing.T) {
 			if got != want {
 				t.Error("back: another token than the fleet's")
 			}
+
 			break
 		}
+
 		var ae *auth.AuthError
 		if !errors.As(err, &ae) {
 			t.Fatalf("back: %v", err)
 		}
+
 		select {
 		case <-time.After(ae.RetryAfter):
 		case <-ctx.Done():
 			t.Fatalf("back: %v", err)
 		}
 	}
+
 	if len(as.Requests()) != 1 {
 		t.Errorf("%d token requests, want 1", len(as.Requests()))
 	}

@@ -47,6 +47,7 @@ func main() {
 	if filepath.Base(os.Args[0]) == "nats" {
 		testkit.NATS()
 	}
+
 	var s settings
 	flag.IntVar(&s.n, "n", 10_000, "files")
 	flag.DurationVar(&s.every, "every", 400*time.Millisecond, "mean time between two kills")
@@ -88,6 +89,7 @@ func run(t testing.TB, s settings) {
 	default:
 		t.Fatalf("topology %q: expected split, run or cluster", s.topology)
 	}
+
 	site.Configure(keys)
 	t.Logf("topology %s, a kill every %s", s.topology, s.every)
 	t.Log(c.Run())
@@ -100,11 +102,13 @@ func build(t testing.TB, s settings) {
 	if s.race {
 		args = append(args, "-race")
 	}
+
 	cmd := exec.CommandContext(t.Context(), "go", append(args, "backburn/cmd/backburn", "backburn/cmd/watcher", "backburn/cmd/worker")...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("build the programs: %v", err)
 	}
+
 	self, err := os.Executable()
 	if err == nil {
 		err = os.Symlink(self, filepath.Join(dir, "nats"))
@@ -129,11 +133,14 @@ func servers(t testing.TB, site *testkit.Site, c *testkit.Chaos, keys testkit.Se
 		if n > 1 {
 			m.Role, m.Leads = "nats leader", func(js jetstream.JetStream) bool { return c.Up("nats leader") && leads(js, fmt.Sprint("n", i)) }
 		}
+
 		c.Members = append(c.Members, m)
 	}
+
 	for range 2 {
 		c.Members = append(c.Members, testkit.Member{Role: "watcher", Program: "watcher"})
 	}
+
 	for range 3 {
 		c.Members = append(c.Members, testkit.Member{Role: "worker", Program: "worker"})
 	}
@@ -147,11 +154,13 @@ func leads(js jetstream.JetStream, name string) bool {
 	if err != nil || stream.CachedInfo().Cluster == nil {
 		return false
 	}
+
 	info := stream.CachedInfo().Cluster
 	for _, r := range info.Replicas {
 		if !r.Current {
 			return false
 		}
 	}
+
 	return info.Leader == name && len(info.Replicas) == 2
 }

@@ -83,11 +83,13 @@ func measure(n int) error {
 				if known, err = ask(ours, n, clients, kind.files); err != nil {
 					return err
 				}
+
 				ratios = append(ratios, known/fast)
 				if kind.files > 1 {
 					time.Sleep(forgotten)
 				}
 			}
+
 			slices.Sort(ratios)
 			fmt.Printf("%s, clients=%d: %6.0f verdicts/s of %6.0f/s; ratio %.2f to %.2f, the median %.2f\n",
 				kind.name, clients, known, fast, ratios[0], ratios[rounds-1], ratios[rounds/2])
@@ -113,14 +115,17 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
+
 	ns.Start()
 	if !ns.ReadyForConnections(time.Minute) {
 		return "", nil, errors.New("the NATS server did not start")
 	}
+
 	nc, err := nats.Connect(ns.ClientURL())
 	if err != nil {
 		return "", nil, err
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	q, err := queue.Open(ctx, nc, queue.Topology{
 		Prefix:          "backburn",
@@ -133,6 +138,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 		cancel()
 		return "", nil, err
 	}
+
 	if err := know(ctx, q, n); err != nil {
 		cancel()
 		return "", nil, err
@@ -152,6 +158,7 @@ func serve(dir string, n int) (address string, stop func(), err error) {
 		cancel()
 		return "", nil, err
 	}
+
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, time.Second) }()
 	stop = func() {
@@ -174,6 +181,7 @@ func know(ctx context.Context, q *queue.Queue, n int) error {
 			s.State = pipeline.StateVerdict
 			s.CheckedAt = time.Now()
 			s.DecidedAt = s.CheckedAt
+
 			return true
 		})
 		if err != nil {
@@ -190,23 +198,27 @@ func echo(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
+
 			go func() {
 				defer c.Close()
 				in := bufio.NewReader(c)
 				if _, err := in.ReadSlice(0); err != nil {
 					return
 				}
+
 				var length [4]byte
 				for {
 					if _, err := io.ReadFull(in, length[:]); err != nil {
 						return
 					}
+
 					n := binary.BigEndian.Uint32(length[:])
 					if n == 0 {
 						break
@@ -215,6 +227,7 @@ func echo(path string) (net.Listener, error) {
 						return
 					}
 				}
+
 				_, _ = c.Write([]byte("stream: OK\x00"))
 			}()
 		}
@@ -238,11 +251,13 @@ func ask(address string, n, clients, files int) (float64, error) {
 					faults <- err
 					return
 				}
+
 				_, err = c.Write(message)
 				var got []byte
 				if err == nil {
 					got, err = io.ReadAll(c)
 				}
+
 				_ = c.Close()
 				if err != nil || string(got) != "stream: OK\x00" {
 					faults <- fmt.Errorf("%q: %w", got, err)
@@ -251,6 +266,7 @@ func ask(address string, n, clients, files int) (float64, error) {
 			}
 		})
 	}
+
 	all.Wait()
 	took := time.Since(began)
 	select {
@@ -268,6 +284,7 @@ func idle(address string) error {
 	if err != nil {
 		return err
 	}
+
 	for range idleConns {
 		c, err := net.Dial("unix", address)
 		if err != nil {
@@ -281,10 +298,12 @@ func idle(address string) error {
 			return err
 		}
 	}
+
 	after, err := resident()
 	if err != nil {
 		return err
 	}
+
 	fmt.Printf("%d idle connections: %d MB resident, %d MB before, with a NATS server and the clients in the process\n", idleConns, after, before)
 
 	return nil
@@ -297,6 +316,7 @@ func resident() (int, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	var total, pages int
 	if _, err := fmt.Sscan(string(text), &total, &pages); err != nil {
 		return 0, err

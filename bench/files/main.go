@@ -70,6 +70,7 @@ func main() {
 	if s.allocs != "" {
 		runtime.MemProfileRate = 512
 	}
+
 	if err := run(s); err != nil {
 		fmt.Fprintln(os.Stderr, "files:", err)
 		os.Exit(1)
@@ -87,6 +88,7 @@ func run(s settings) error {
 		if err != nil {
 			return err
 		}
+
 		ours, err = backburn(s)
 		if err != nil {
 			return err
@@ -182,6 +184,7 @@ func serve() (url string, stop func(), err error) {
 		wildfiretest.WithClient("bench@1.iam.panserviceaccount.com", "secret", "1"), wildfiretest.WithToken("bare"))
 	h := sim.NewHTTPServer()
 	go func() { _ = h.Serve(sim.Listener(l)) }()
+
 	return "http://" + l.Addr().String(), func() { _ = h.Close() }, nil
 }
 
@@ -196,6 +199,7 @@ func makeFiles(dir string, n, size int) ([]string, error) {
 			return nil, err
 		}
 	}
+
 	return names, nil
 }
 
@@ -210,6 +214,7 @@ func bareLoop(s settings) (measured, error) {
 	if err != nil {
 		return measured{}, err
 	}
+
 	url, stop, err := serve()
 	if err != nil {
 		return measured{}, err
@@ -229,9 +234,11 @@ func bareLoop(s settings) (measured, error) {
 					return err
 				}
 			}
+
 			return nil
 		})
 	}
+
 	err = g.Wait()
 
 	return m.stop(s.n), err
@@ -246,6 +253,7 @@ func post(client *http.Client, url, name string) error {
 			if err != nil {
 				return err
 			}
+
 			f, err := os.Open(name)
 			if err != nil {
 				return err
@@ -254,6 +262,7 @@ func post(client *http.Client, url, name string) error {
 			if _, err := io.Copy(io.MultiWriter(part, sha256.New(), md5.New()), f); err != nil {
 				return err
 			}
+
 			return form.Close()
 		}())
 	}()
@@ -261,6 +270,7 @@ func post(client *http.Client, url, name string) error {
 	if err != nil {
 		return err
 	}
+
 	req.Header.Set("Content-Type", form.FormDataContentType())
 	req.Header.Set("Authorization", "Bearer bare")
 	resp, err := client.Do(req)
@@ -272,6 +282,7 @@ func post(client *http.Client, url, name string) error {
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("status %d", resp.StatusCode)
 	}
+
 	return err
 }
 
@@ -289,10 +300,12 @@ func backburn(s settings) (m measured, err error) {
 			return m, err
 		}
 	}
+
 	names, err := makeFiles(staging, s.n, s.size)
 	if err != nil {
 		return m, err
 	}
+
 	url, stop, err := serve()
 	if err != nil {
 		return m, err
@@ -344,14 +357,17 @@ func measure(ctx context.Context, s settings, n *app.Node, names []string, quara
 			return m, err
 		}
 	}
+
 	if err := s.count(ctx, n.Queue()); err != nil {
 		return m, err
 	}
+
 	m = meter.stop(s.n)
 
 	if err := settle(ctx, n, s.n); err != nil {
 		return m, err
 	}
+
 	after := conn.Stats()
 	m.sent = float64(after.OutMsgs-before.OutMsgs) / float64(s.n)
 	m.received = float64(after.InMsgs-before.InMsgs) / float64(s.n)
@@ -367,12 +383,14 @@ func (s settings) count(ctx context.Context, q *queue.Queue) error {
 	if s.final {
 		event = "verdict"
 	}
+
 	c, err := q.JetStream().OrderedConsumer(ctx, q.ResultsStream(), jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{q.ResultsSubject(event, "*", "*")}, HeadersOnly: true,
 	})
 	if err != nil {
 		return err
 	}
+
 	all, seen := make(chan struct{}), 0
 	cc, err := c.Consume(func(jetstream.Msg) {
 		if seen++; seen == s.n {
@@ -384,6 +402,7 @@ func (s settings) count(ctx context.Context, q *queue.Queue) error {
 	}
 	defer cc.Stop()
 	<-all
+
 	return nil
 }
 
@@ -395,10 +414,12 @@ func settle(ctx context.Context, n *app.Node, files int) error {
 		if seen++; seen == files {
 			return results.ErrStop
 		}
+
 		return nil
 	}); err != nil {
 		return err
 	}
+
 	for {
 		st := n.Status(ctx)
 		if st.Away != nil {
@@ -407,6 +428,7 @@ func settle(ctx context.Context, n *app.Node, files int) error {
 		if st.Pending.Jobs+st.Parked.Jobs == 0 {
 			return nil
 		}
+
 		time.Sleep(10 * time.Millisecond)
 	}
 }
@@ -435,10 +457,12 @@ func configure(s settings, dir, quarantine, url string) config.Config {
 	if s.final {
 		cfg.Pipeline.FirstPoll, cfg.Pipeline.MaxPoll = 100*time.Millisecond, 100*time.Millisecond
 	}
+
 	cfg.Auth["wildfire"] = config.Auth{
 		Kind: auth.KindWildFire, ClientID: "bench@1.iam.panserviceaccount.com", ClientSecret: auth.NewSecret("secret"),
 		TSGID: "1", TokenURL: url + "/am/oauth2/access_token", Share: auth.ShareOff,
 	}
+
 	return cfg
 }
 

@@ -56,6 +56,7 @@ func main() {
 	if *child {
 		run = measured
 	}
+
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "memory:", err)
 		os.Exit(1)
@@ -71,10 +72,12 @@ func parent(files int, size int64) error {
 	if err := makeFiles(filepath.Join(dir, "quarantine"), files, size); err != nil {
 		return err
 	}
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
+
 	sim := wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0))
 	h := sim.NewHTTPServer()
 	gate := &gate{next: sim, want: files, open: make(chan struct{})}
@@ -86,17 +89,20 @@ func parent(files int, size int64) error {
 	if err != nil {
 		return err
 	}
+
 	cmd := exec.Command(self, childFlag)
 	told, err := json.Marshal(order{Dir: dir, URL: "http://" + l.Addr().String(), Files: files})
 	if err != nil {
 		return err
 	}
+
 	cmd.Stdin = strings.NewReader(string(told))
 	cmd.Stdout = os.Stdout
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	idle := int64(0)
@@ -108,12 +114,15 @@ func parent(files int, size int64) error {
 			if err != nil {
 				return err
 			}
+
 			fmt.Printf("%d files of %d MB uploaded in %s\n", files, size/1e6, time.Since(began).Round(100*time.Millisecond))
 			fmt.Printf("resident memory: %d MB before the first upload, %d MB at its peak\n", idle>>20, busy>>20)
 			fmt.Printf("uploads accepted: %d, concurrent: %d\n", sim.Count(wildfire.OpSubmitFile), gate.most.Load())
+
 			return nil
 		case <-time.After(10 * time.Millisecond):
 		}
+
 		rss := resident(cmd.Process.Pid)
 		busy = max(busy, rss)
 		if sim.TokenRequests() == 0 {
@@ -136,6 +145,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.next.ServeHTTP(w, r)
 		return
 	}
+
 	n := g.now.Add(1)
 	defer g.now.Add(-1)
 	if n > g.most.Load() {
@@ -144,10 +154,12 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if int(n) == g.want {
 		close(g.open)
 	}
+
 	select {
 	case <-g.open:
 	case <-time.After(20 * time.Second):
 	}
+
 	g.next.ServeHTTP(w, r)
 }
 
@@ -156,16 +168,19 @@ func makeFiles(dir string, n int, size int64) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
+
 	for i := range n {
 		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("large-%d.exe", i)))
 		if err != nil {
 			return err
 		}
+
 		_, werr := io.CopyN(f, rand.Reader, 64)
 		if err := errors.Join(werr, f.Truncate(size), f.Close()); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -175,11 +190,14 @@ func resident(pid int) int64 {
 	if err != nil {
 		return 0
 	}
+
 	fields := strings.Fields(string(b))
 	if len(fields) < 2 {
 		return 0
 	}
+
 	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+
 	return pages * int64(os.Getpagesize())
 }
 
@@ -189,6 +207,7 @@ func measured() error {
 	if err := json.NewDecoder(os.Stdin).Decode(&o); err != nil {
 		return err
 	}
+
 	cfg := config.Default()
 	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir = "nats://127.0.0.1:0", filepath.Join(o.Dir, "nats")
 	cfg.HTTP.Listen = ""
@@ -214,6 +233,7 @@ func measured() error {
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
@@ -229,8 +249,10 @@ func measured() error {
 		if seen == o.Files {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	cancel()
+
 	return errors.Join(err, <-done)
 }

@@ -50,6 +50,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, "pending:", err)
 			os.Exit(1)
 		}
+
 		return
 	}
 
@@ -79,6 +80,7 @@ func work(url, wildFire string) error {
 	if err != nil {
 		return err
 	}
+
 	q, err := queue.Open(ctx, nc, topology())
 	if err != nil {
 		return err
@@ -90,6 +92,7 @@ func work(url, wildFire string) error {
 	if err != nil {
 		return err
 	}
+
 	cfg := pipeline.DefaultConfig()
 	w, err := worker.New(q, cfg, client, client)
 	if err != nil {
@@ -107,6 +110,7 @@ func run(t testing.TB, n int) error {
 	if err != nil {
 		return err
 	}
+
 	t.Cleanup(nc.Close)
 	q, err := queue.Open(context.Background(), nc, topology())
 	if err != nil {
@@ -117,6 +121,7 @@ func run(t testing.TB, n int) error {
 	if err := fill(q, n); err != nil {
 		return err
 	}
+
 	fmt.Printf("%d jobs wait; filling the ledger took %s\n", n, time.Since(began).Round(time.Second))
 
 	return measure(n, nc, q, url, web.URL)
@@ -133,6 +138,7 @@ func fill(q *queue.Queue, n int) error {
 					return err
 				}
 			}
+
 			return nil
 		})
 	}
@@ -176,6 +182,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 	if err := untilLed(nc, q, n); err != nil {
 		return err
 	}
+
 	fmt.Printf("a leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), first.resident()>>20)
 
 	second, err := start(server, wildFire)
@@ -191,6 +198,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 	if err := untilLed(nc, q, n); err != nil {
 		return err
 	}
+
 	fmt.Printf("after a kill, another leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), second.resident()>>20)
 
 	return nil
@@ -203,6 +211,7 @@ func untilLed(nc *nats.Conn, q *queue.Queue, n int) error {
 		if err != nil {
 			continue
 		}
+
 		var w queue.Waiters
 		if err := json.Unmarshal(m.Data, &w); err != nil {
 			return err
@@ -240,10 +249,12 @@ func (p process) resident() int64 {
 	if err != nil {
 		return 0
 	}
+
 	fields := strings.Fields(string(b))
 	if len(fields) < 2 {
 		return 0
 	}
+
 	pages, _ := strconv.ParseInt(fields[1], 10, 64)
 
 	return pages * int64(os.Getpagesize())

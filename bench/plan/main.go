@@ -48,12 +48,14 @@ func run(files, size, rounds int) error {
 		if err := sha256sum(tree); err != nil {
 			return err
 		}
+
 		theirs = append(theirs, time.Since(began))
 
 		began = time.Now()
 		if err := hash(tree, filepath.Join(dir, fmt.Sprint("state-", i))); err != nil {
 			return err
 		}
+
 		ours = append(ours, time.Since(began))
 	}
 
@@ -61,6 +63,7 @@ func run(files, size, rounds int) error {
 	if err := hash(tree, filepath.Join(dir, "state-0")); err != nil {
 		return err
 	}
+
 	again := time.Since(began)
 
 	a, b := slices.Min(ours), slices.Min(theirs)
@@ -87,10 +90,12 @@ func write(tree string, files, size int) (total int64, err error) {
 				return total, err
 			}
 		}
+
 		n := 1 + r.IntN(size)
 		if err := os.WriteFile(filepath.Join(folder, fmt.Sprint(i)), body[size-n:], 0o600); err != nil {
 			return total, err
 		}
+
 		total += int64(n)
 	}
 
@@ -108,6 +113,7 @@ func hash(tree, state string) error {
 	if err != nil {
 		return err
 	}
+
 	var failed error
 	h := plan.Hasher{
 		Memory: m,
@@ -120,6 +126,7 @@ func hash(tree, state string) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
+
 			return visit(path)
 		})
 	})

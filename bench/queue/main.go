@@ -42,6 +42,7 @@ func main() {
 	if *depth {
 		measure = func() error { return depths(*n) }
 	}
+
 	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "queue:", err)
 		os.Exit(1)
@@ -70,34 +71,41 @@ func throughput(n, workers int, sync bool) error {
 	if err := s.publish(n, func(i int) []byte { return fmt.Append(nil, "MZ new ", i) }); err != nil {
 		return err
 	}
+
 	stopWorkers, err := s.work(workers)
 	if err != nil {
 		return err
 	}
+
 	took, err := s.finals(n, n)
 	if err != nil {
 		stopWorkers()
 		return err
 	}
+
 	stopWorkers()
 	writes, err := s.q.DurableWrites(context.Background())
 	if err != nil {
 		return err
 	}
+
 	total := uint64(0)
 	for name, w := range writes {
 		if name != "jobs" { // written before the clock started
 			total += w
 		}
 	}
+
 	perFile := float64(total) / float64(n)
 	limit, err := s.limit(int(total))
 	if err != nil {
 		return err
 	}
+
 	ours, bare := float64(n)/took.Seconds(), limit/perFile
 	fmt.Printf("sync_always=%-5v workers=%d: %6.0f files/s, %.2f durable writes per file; the server's limit, %6.0f writes/s, is %6.0f files/s; ratio %.2f\n",
 		sync, workers, ours, perFile, limit, bare, ours/bare)
+
 	return nil
 }
 
@@ -110,10 +118,12 @@ func depths(n int) error {
 		if err != nil {
 			return err
 		}
+
 		deep, err := costAt(n, depth)
 		if err != nil {
 			return err
 		}
+
 		fmt.Printf("%9d queued: %6.1f µs per job; with 1,000 just before: %6.1f; ratio %.2f\n", depth, deep, shallow, deep/shallow)
 	}
 
@@ -138,10 +148,12 @@ func (s *site) atDepth(n, depth int) (float64, error) {
 	if err := s.publish(1, func(int) []byte { return known }); err != nil {
 		return 0, err
 	}
+
 	stop, err := s.work(1)
 	if err != nil {
 		return 0, err
 	}
+
 	_, err = s.finals(1, 1)
 	stop()
 	if err != nil {
@@ -191,6 +203,7 @@ func start(sync bool) (_ *site, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s.undo = append(s.undo, func() { _ = os.RemoveAll(dir) })
 	s.ns, err = server.NewServer(&server.Options{
 		ServerName: "bench", Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, SyncAlways: sync, NoSigs: true, NoLog: true,
@@ -198,21 +211,25 @@ func start(sync bool) (_ *site, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s.ns.Start()
 	s.undo = append(s.undo, func() { s.ns.Shutdown(); s.ns.WaitForShutdown() })
 	if !s.ns.ReadyForConnections(30 * time.Second) {
 		return nil, fmt.Errorf("the NATS server did not start")
 	}
+
 	s.sim = wildfiretest.New(wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0), wildfiretest.WithCapacity(1_000_000, 1000))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
+
 	h := s.sim.NewHTTPServer()
 	go func() { _ = h.Serve(s.sim.Listener(l)) }()
 	s.undo = append(s.undo, func() { _ = h.Close() })
 	s.url = "http://" + l.Addr().String()
 	s.nc, s.q, err = s.open()
+
 	return s, err
 }
 
@@ -227,6 +244,7 @@ func (s *site) open() (*nats.Conn, *queue.Queue, error) {
 	q, err := queue.Open(context.Background(), nc, queue.Topology{
 		Prefix: "backburn", Replicas: 1, Lease: lease, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 8 << 30,
 	})
+
 	return nc, q, err
 }
 
@@ -242,11 +260,13 @@ func (s *site) publish(n int, body func(i int) []byte) error {
 			return err
 		}
 	}
+
 	<-js.PublishAsyncComplete()
 	st, err := js.Stream(context.Background(), s.q.JobsStream())
 	if err == nil && int(st.CachedInfo().State.LastSeq) != s.jobs {
 		err = fmt.Errorf("%d of %d jobs were accepted", st.CachedInfo().State.LastSeq, s.jobs)
 	}
+
 	return err
 }
 
@@ -261,6 +281,7 @@ func (s *site) work(workers int) (stop func(), err error) {
 			stop()
 			return nil, err
 		}
+
 		wcfg := wildfire.DefaultConfig()
 		wcfg.BaseURL = s.url
 		client, err := wildfire.New(wcfg, wildfire.StaticToken("token"))
@@ -268,6 +289,7 @@ func (s *site) work(workers int) (stop func(), err error) {
 			stop()
 			return nil, err
 		}
+
 		cfg := pipeline.DefaultConfig()
 		cfg.Rate = 0
 		cfg.UploadsPerDay = 0
@@ -279,8 +301,10 @@ func (s *site) work(workers int) (stop func(), err error) {
 			stop()
 			return nil, err
 		}
+
 		running.Go(func() { defer client.Close(); _ = w.Run(ctx) })
 	}
+
 	return stop, nil
 }
 
@@ -298,6 +322,7 @@ func (s *site) finals(from, to int) (time.Duration, error) {
 		if e.Type == results.Failed {
 			return fmt.Errorf("%s failed: %s", e.Data.JobID, e.Data.Error.Message)
 		}
+
 		seen++
 		if seen-base == from && from != to {
 			began = time.Now()
@@ -305,9 +330,11 @@ func (s *site) finals(from, to int) (time.Duration, error) {
 		if seen-base >= to {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	s.reported.Store(int64(seen))
+
 	return time.Since(began), err
 }
 
@@ -321,6 +348,7 @@ func (s *site) limit(n int) (perSecond float64, err error) {
 	if _, err := js.CreateStream(context.Background(), jetstream.StreamConfig{Name: "LIMIT", Subjects: []string{"limit"}}); err != nil {
 		return 0, err
 	}
+
 	body := make([]byte, 300)
 	began := time.Now()
 	for i := range n {
@@ -329,6 +357,8 @@ func (s *site) limit(n int) (perSecond float64, err error) {
 			return 0, err
 		}
 	}
+
 	<-js.PublishAsyncComplete()
+
 	return float64(n) / time.Since(began).Seconds(), nil
 }

@@ -95,6 +95,7 @@ func (r report) String() string {
 	fmt.Fprintf(&b, "urgent files in the evening: %d of %d resolved the same day\n", r.UrgentResolved, r.day.Urgent)
 	fmt.Fprintf(&b, "left for the next days: %d; resolved automatically by day %.1f: %d, with %d uploads of the second day",
 		r.Pending, r.Until, r.AfterReset, r.Spent[1].Uploads)
+
 	return b.String()
 }
 
@@ -120,6 +121,7 @@ func (d day) live(t testing.TB) report {
 	for range 2 {
 		d.work(t, open(t, ns.ClientURL()), web.URL, now, c)
 	}
+
 	var events sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	came := map[string]final{}
@@ -130,6 +132,7 @@ func (d day) live(t testing.TB) report {
 				came[e.Data.JobID] = final{at: c.now(), Event: e}
 				mu.Unlock()
 			}
+
 			return nil
 		})
 	})
@@ -142,6 +145,7 @@ func (d day) live(t testing.TB) report {
 			t.Fatal(err)
 		}
 	}
+
 	wait(t, c, dusk)
 	r.Spent[0].Uploads, r.Spent[0].Queries = sim.Spent("token")
 	mu.Lock()
@@ -157,6 +161,7 @@ func (d day) live(t testing.TB) report {
 	r.Refused = sim.CountStatus(wildfire.OpSubmitFile, 419) + sim.CountStatus(wildfire.OpVerdicts, 419)
 	cancel()
 	events.Wait()
+
 	return r
 }
 
@@ -175,10 +180,12 @@ func (d day) first(arrivals []arrival, came map[string]final, r *report) {
 			r.Pending++
 			continue
 		}
+
 		if e.Type != results.Verdict {
 			r.Failed++
 			continue
 		}
+
 		r.Resolved++
 		r.Bases[string(e.Data.Basis)]++
 		if e.Data.Basis == results.BasisUpload {
@@ -207,16 +214,20 @@ func (d day) plan(rnd *rand.Rand, sim *wildfiretest.Server, r *report) []arrival
 		default:
 			r.Fresh++
 		}
+
 		all = append(all, a)
 	}
+
 	for i := range d.Urgent {
 		all = append(all, arrival{at: evening + time.Duration(i)*time.Minute, priority: pipeline.Urgent, body: fmt.Sprint("MZ urgent ", i)})
 		r.Fresh++
 	}
+
 	slices.SortFunc(all, func(a, b arrival) int { return int(a.at - b.at) })
 	for i := range all {
 		all[i].id = fmt.Sprintf("%s-%d", all[i].priority, i)
 	}
+
 	return all
 }
 
@@ -240,6 +251,7 @@ func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(client.Close)
 	cfg := pipeline.DefaultConfig()
 	cfg.UploadsPerDay = d.Uploads
@@ -251,6 +263,7 @@ func (d day) work(t testing.TB, q *queue.Queue, url string, now func() time.Time
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -270,6 +283,7 @@ func open(t testing.TB, url string) *queue.Queue {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(nc.Close)
 	q, err := queue.Open(t.Context(), nc, queue.Topology{
 		Prefix: "backburn", Replicas: 1, Lease: lease, ResultsMaxAge: 24 * time.Hour, ResultsMaxBytes: 1 << 30,
@@ -277,5 +291,6 @@ func open(t testing.TB, url string) *queue.Queue {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return q
 }

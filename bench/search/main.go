@@ -72,10 +72,12 @@ func run(t testing.TB, n, times, rate int, most time.Duration) error {
 	if err := s.publish(n); err != nil {
 		return err
 	}
+
 	last, err := s.decide(ctx, n)
 	if err != nil {
 		return err
 	}
+
 	fmt.Printf("%d jobs have their final events after %s\n", n, time.Since(began).Round(time.Second))
 
 	events := history.NewLog(s.q, history.DefaultLimits(), zerolog.Nop())
@@ -91,6 +93,7 @@ func run(t testing.TB, n, times, rate int, most time.Duration) error {
 			return err
 		}
 	}
+
 	fmt.Printf("the dashboard has read them all %s after it was opened\n", time.Since(opened).Round(time.Millisecond))
 
 	g.Go(func() error { return s.stream(ctx, rate) })
@@ -127,11 +130,13 @@ func measure(at string, last results.Event, times int, most time.Duration) error
 		if err != nil {
 			return err
 		}
+
 		p95 := took[len(took)*95/100]
 		fmt.Printf("%-24s %7d found: median %7s, 95 %% within %7s, slowest %7s\n",
 			q.what, matches, ms(took[len(took)/2]), ms(p95), ms(took[len(took)-1]))
 		slow = slow || p95 > most
 	}
+
 	if slow {
 		return fmt.Errorf("more than %s", most)
 	}
@@ -149,8 +154,10 @@ func timed(at string, v url.Values, times int) (took []time.Duration, matches in
 		if err != nil {
 			return nil, 0, err
 		}
+
 		took = append(took, time.Since(began))
 	}
+
 	slices.Sort(took)
 
 	return took, matches, nil
@@ -167,6 +174,7 @@ func ask(at string, v url.Values, ready *bool) (matches int, err error) {
 	if err != nil || res.StatusCode != http.StatusOK {
 		return 0, errors.Join(err, fmt.Errorf("it answers %s: %s", res.Status, body))
 	}
+
 	var found struct {
 		Ready   bool   `json:"ready"`
 		Error   string `json:"error"`
@@ -196,6 +204,7 @@ func start(ctx context.Context, t testing.TB) (s *site, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	t.Cleanup(nc.Close)
 
 	s = &site{url: web.URL}
@@ -232,10 +241,12 @@ func (s *site) publish(n int) error {
 		} {
 			m.Header[key] = []string{value}
 		}
+
 		if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(30*time.Second)); err != nil {
 			return err
 		}
 	}
+
 	<-js.PublishAsyncComplete()
 
 	return nil
@@ -260,6 +271,7 @@ func (s *site) decide(ctx context.Context, n int) (results.Event, error) {
 	if err != nil {
 		return results.Event{}, err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, time.Hour)
 	defer cancel()
 	var g errgroup.Group
@@ -279,6 +291,7 @@ func (s *site) decide(ctx context.Context, n int) (results.Event, error) {
 		if seen == n {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 
@@ -290,6 +303,7 @@ func (s *site) stream(ctx context.Context, rate int) error {
 	if rate <= 0 {
 		return nil
 	}
+
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	code := 0
@@ -299,6 +313,7 @@ func (s *site) stream(ctx context.Context, rate int) error {
 			return nil
 		case <-tick.C:
 		}
+
 		now := time.Now().UTC()
 		err := s.q.PublishEvent(ctx, results.Event{Type: results.Verdict, Time: now, Data: results.Data{
 			JobID:       fmt.Sprint("later-", i),

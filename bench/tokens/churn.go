@@ -60,6 +60,7 @@ func (r result) judge(t testing.TB) {
 	if r.Failed != 0 || r.Refused != 0 || r.Uploads == 0 {
 		t.Errorf("%d of %d uploads failed, %d met a 401: %s", r.Failed, r.Uploads+r.Failed, r.Refused, r.FirstError)
 	}
+
 	// A foreign token's last tenth is not used, and a fifth of the rest may be its renewal window.
 	shortest := r.Lifetime * 9 / 10 * 4 / 5
 	if most := int(r.For/shortest) + 1; r.TokenRequests > most {
@@ -102,6 +103,7 @@ func (c churn) run(t testing.TB, natsURL string, carryOut func(context.Context, 
 			if err != nil {
 				t.Errorf("process %d: %v", i, err)
 			}
+
 			r.Uploads += o.Uploads
 			r.Failed += o.Failed
 			if r.FirstError == "" {
@@ -109,6 +111,7 @@ func (c churn) run(t testing.TB, natsURL string, carryOut func(context.Context, 
 			}
 		})
 	}
+
 	all.Wait()
 	r.TokenRequests, r.Refused = sim.TokenRequests(), sim.CountStatus(wildfire.OpSubmitFile, 401)
 	used := map[string]bool{}
@@ -117,7 +120,9 @@ func (c churn) run(t testing.TB, natsURL string, carryOut func(context.Context, 
 			used[call.Token] = true
 		}
 	}
+
 	r.Tokens = len(used)
+
 	return r
 }
 
@@ -142,6 +147,7 @@ func (o order) carryOut(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return out, err
 	}
+
 	cfg := config.Default()
 	cfg.WildFire.Client.BaseURL = o.WildFire
 	cfg.Auth["wildfire"] = config.Auth{
@@ -185,10 +191,13 @@ func (o order) carryOut(ctx context.Context) (outcome, error) {
 						out.FirstError = err.Error()
 					}
 				}
+
 				mu.Unlock()
 			}
 		})
 	}
+
 	slots.Wait()
+
 	return out, nil
 }

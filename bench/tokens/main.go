@@ -44,8 +44,10 @@ func main() {
 			fmt.Fprintln(os.Stderr, "tokens:", err)
 			os.Exit(1)
 		}
+
 		return
 	}
+
 	ok := testkit.Alone(ctx, os.Stdout, func(t testing.TB) {
 		r := c.run(t, testkit.StartNATS(t, &server.Options{}).ClientURL(), process)
 		fmt.Println(r)
@@ -68,6 +70,7 @@ func upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	return json.NewEncoder(os.Stdout).Encode(done)
 }
 
@@ -77,10 +80,12 @@ func process(ctx context.Context, o order) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+
 	told, err := json.Marshal(o)
 	if err != nil {
 		return outcome{}, err
 	}
+
 	cmd := exec.CommandContext(ctx, self, childFlag)
 	var out bytes.Buffer
 	cmd.Stdin = bytes.NewReader(told)
@@ -89,7 +94,9 @@ func process(ctx context.Context, o order) (outcome, error) {
 	if err := cmd.Run(); err != nil {
 		return outcome{}, err
 	}
+
 	var done outcome
 	err = json.Unmarshal(out.Bytes(), &done)
+
 	return done, err
 }

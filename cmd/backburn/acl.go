@@ -37,15 +37,18 @@ durable, which an operator creates (docs/events.md).`,
 			if conf && asJSON {
 				return cli.Usagef("--conf and --json: one of them")
 			}
+
 			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
+
 			o.Prefix, o.Domain = cfg.NATS.Prefix, cfg.NATS.Domain
 			roles := rolesFor(o, len(cfg.Watch), len(cfg.API.Tokens))
 			if len(args) == 1 {
 				roles = []acl.Role{acl.Role(args[0])}
 			}
+
 			var all []acl.Permissions
 			for _, role := range roles {
 				ro := o
@@ -55,25 +58,31 @@ durable, which an operator creates (docs/events.md).`,
 						ro.Sources = append(ro.Sources, w.Source)
 					}
 				}
+
 				if role == acl.API && len(o.Sources) == 0 {
 					for _, t := range cfg.API.Tokens {
 						ro.Sources = append(ro.Sources, t.Source)
 					}
 				}
+
 				p, err := acl.For(role, ro)
 				if err != nil {
 					return cli.Usagef("%w", err)
 				}
+
 				all = append(all, p)
 			}
+
 			if asJSON {
 				for _, p := range all {
 					if err := printJSON(tool.Out, p); err != nil {
 						return err
 					}
 				}
+
 				return nil
 			}
+
 			return acl.WriteConf(tool.Out, o.Prefix, all...)
 		},
 	}
@@ -84,6 +93,7 @@ durable, which an operator creates (docs/events.md).`,
 	f.BoolVar(&o.NoUrgent, "no-urgent", false, "do not allow the priority urgent (gateway, watcher, api)")
 	f.BoolVar(&conf, "conf", false, "as configuration of the NATS server (the default)")
 	f.BoolVar(&asJSON, "json", false, "as JSON, one object per line")
+
 	return cmd
 }
 
@@ -100,6 +110,7 @@ func rolesFor(o acl.Options, folders, tokens int) []acl.Role {
 		case acl.Watcher:
 			return folders == 0
 		}
+
 		return false
 	})
 }

@@ -34,6 +34,7 @@ func siteOf(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+
 	authority := testkit.NewAuthority(t)
 	cert, key := authority.Certificate()
 	for name, text := range map[string]string{
@@ -48,9 +49,11 @@ func siteOf(t *testing.T) string {
 	} {
 		write(t, filepath.Join(root, name), text)
 	}
+
 	if err := os.Chmod(filepath.Join(root, "shown"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	for link, to := range map[string]string{"link": "q", "linked/.backburn": "elsewhere"} {
 		if err := os.Symlink(filepath.Join(root, to), filepath.Join(root, link)); err != nil {
 			t.Fatal(err)
@@ -85,11 +88,14 @@ func everything(t *testing.T, root string) string {
 		if err != nil {
 			return err
 		}
+
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
+
 		fmt.Fprintln(&b, path, info.Mode(), info.Size(), info.ModTime())
+
 		return nil
 	})
 	if err != nil {
@@ -190,9 +196,11 @@ func TestCheckAgreesWithStart(t *testing.T) {
 					if len(passed) <= len(processes) {
 						refused++
 					}
+
 					for _, p := range passed {
 						fine[p] = append(fine[p], all[i])
 					}
+
 					mu.Unlock()
 				}
 			})
@@ -201,6 +209,7 @@ func TestCheckAgreesWithStart(t *testing.T) {
 	if after := everything(t, root); after != before {
 		t.Errorf("there were\n%s\nand there are\n%s", before, after)
 	}
+
 	t.Logf("%d configurations, of which %d are refused", len(all), refused)
 	if refused < 200 {
 		t.Errorf("only %d of %d configurations are refused", refused, len(all))
@@ -211,6 +220,7 @@ func TestCheckAgreesWithStart(t *testing.T) {
 			for i := 0; i < len(fine[p.start]); i += 2 * *agreeEvery {
 				starts(t, p.start, fine[p.start][i])
 			}
+
 			starts(t, p.start, variant{"right", render(base())})
 		}
 	})
@@ -281,9 +291,11 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 			}
 		}
 	}
+
 	if after := everything(t, root); after != before {
 		t.Errorf("there were\n%s\nand there are\n%s", before, after)
 	}
+
 	if runtime.GOOS == "linux" {
 		write(t, file, strings.ReplaceAll(render(base()), "@", root))
 		if end := program("run --simulate"); end.code == cli.Usage || !strings.Contains(end.stderr, "operation not permitted") {

@@ -79,6 +79,7 @@ func variants(every int) []variant {
 	for _, listener := range []string{"api", "clamd", "mail"} {
 		delete(bare[listener].(document), "listen")
 	}
+
 	delete(bare, "sink")
 	all := []variant{{"right", render(base())}, {"serves nobody", render(bare)}}
 	add := func(at []any, what string, change func(table document, key string)) {
@@ -87,6 +88,7 @@ func variants(every int) []variant {
 		for _, part := range at[:len(at)-1] {
 			table = descend(table, part)
 		}
+
 		key := at[len(at)-1].(string)
 		change(table, key)
 		all = append(all, variant{fmt.Sprint(at, " ", what), render(doc)})
@@ -100,12 +102,15 @@ func variants(every int) []variant {
 			if tried++; tried%every > 0 {
 				continue
 			}
+
 			add(k.at, fmt.Sprintf("= %.40q", fmt.Sprint(value)), func(table document, key string) { table[key] = value })
 		}
+
 		if tried++; tried%every == 0 {
 			add(k.at, "left out", func(table document, key string) { delete(table, key) })
 		}
 	}
+
 	for _, table := range slices.Sorted(maps.Keys(tables)) {
 		at := tables[table]
 		add(at, "misspelt", func(table document, key string) { table[key+"x"] = 1 })
@@ -114,6 +119,7 @@ func variants(every int) []variant {
 	for name, text := range combinations {
 		all = append(all, variant{name, render(base()) + text})
 	}
+
 	slices.SortStableFunc(all, func(a, b variant) int { return strings.Compare(a.name, b.name) })
 
 	return all
@@ -156,6 +162,7 @@ func keys(t reflect.Type, at []any) []key {
 		for _, part := range parts {
 			here = append(here, part)
 		}
+
 		element := f.Type
 		if k := f.Type.Kind(); k == reflect.Slice || k == reflect.Map {
 			element = f.Type.Elem()
@@ -178,6 +185,7 @@ func keys(t reflect.Type, at []any) []key {
 			for _, part := range at {
 				table = descend(table, part)
 			}
+
 			for i := range table[name].([]any) {
 				found = append(found, keys(element, append(slices.Clone(at), nth{name, i}))...)
 			}

@@ -28,6 +28,7 @@ The queue must exist: a worker creates it.`,
 			if err != nil {
 				return err
 			}
+
 			return serveAlone(cmd.Context(), tool, cfg, app.Roles{API: true})
 		},
 	}
@@ -41,5 +42,6 @@ func serveAlone(ctx context.Context, tool *cli.App, cfg config.Config, roles app
 	if err != nil {
 		return err
 	}
+
 	return n.Run(ctx)
 }

@@ -14,6 +14,7 @@ func columns(rows [][]string, line func(string)) {
 			width[i] = max(width[i], runewidth.StringWidth(c))
 		}
 	}
+
 	for _, r := range rows {
 		text := ""
 		for i, c := range r {
@@ -22,6 +23,7 @@ func columns(rows [][]string, line func(string)) {
 			}
 			text += c
 		}
+
 		line(text)
 	}
 }

@@ -75,9 +75,11 @@ func sourceNames(tool *cli.App) []string {
 	for _, w := range cfg.Watch {
 		names = append(names, w.Source)
 	}
+
 	for _, t := range cfg.API.Tokens {
 		names = append(names, t.Source)
 	}
+
 	slices.Sort(names)
 
 	return slices.Compact(names)

@@ -36,6 +36,7 @@ func newWire(t *testing.T, to string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	w := &wire{listener: l, to: to}
 	var carried sync.WaitGroup
 	carried.Go(func() {
@@ -44,6 +45,7 @@ func newWire(t *testing.T, to string) *wire {
 			if err != nil {
 				return
 			}
+
 			carried.Go(func() { w.carry(c) })
 		}
 	})
@@ -90,10 +92,12 @@ func TestConfidentialFolderSendsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	url := between(string(text), `"wildfire.url" = "`, `"`)
 	if url == "" {
 		url = between(string(text), `wildfire.url = "`, `"`)
 	}
+
 	w := newWire(t, strings.TrimPrefix(url, "http://"))
 	s.Configure(testkit.Settings{"wildfire.url": "http://" + w.listener.Addr().String()})
 	text, err = os.ReadFile(s.Path("backburn.toml"))
@@ -103,6 +107,7 @@ func TestConfidentialFolderSendsNothing(t *testing.T) {
 	if err := os.Mkdir(s.Path("legal"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	s.WriteFile("backburn.toml", string(text)+
 		"[[watch]]\npath = \"legal\"\nsettle = \"200ms\"\nscan = \"1s\"\nmin_free = \"0\"\n"+
 		"[[policy]]\nsource = \"legal\"\nsubmit = \"never\"\n")
@@ -122,6 +127,7 @@ func TestConfidentialFolderSendsNothing(t *testing.T) {
 			s.WriteFile(fmt.Sprintf("quarantine/public-%d-%d.exe", life, i), fmt.Sprintf("MZ public %d %d", life, i))
 			public++
 		}
+
 		calls := s.WildFire.Count(wildfire.OpSubmitFile) + 1 + rnd.IntN(perLife)
 		s.Called(func() bool {
 			return s.WildFire.Count(wildfire.OpSubmitFile) >= calls || s.WildFire.Count(wildfire.OpSubmitFile) >= public
@@ -140,14 +146,17 @@ func TestConfidentialFolderSendsNothing(t *testing.T) {
 			t.Errorf("%s of %s ends as %s", ev.Data.Path, ev.Data.Source, ev.Outcome())
 		}
 	}
+
 	if withheld != len(secrets) {
 		t.Errorf("%d of %d files were withheld", withheld, len(secrets))
 	}
+
 	p.Stop()
 
 	if !w.saw("MZ public 0 0") || s.WildFire.Count(wildfire.OpSubmitFile) < public {
 		t.Fatal("the wire does not show what is sent")
 	}
+
 	for secret := range secrets {
 		sum := sha256.Sum256([]byte("MZ " + secret))
 		hash := hex.EncodeToString(sum[:])

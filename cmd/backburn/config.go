@@ -47,6 +47,7 @@ then 2.`,
 			if !ok {
 				return cli.Usagef("--for: expected %s, got %q", strings.Join(slices.Sorted(maps.Keys(config.Processes)), ", "), process)
 			}
+
 			_, err := tool.ConfigFor(parts)
 			if asJSON {
 				return printProblems(tool, err)
@@ -54,6 +55,7 @@ then 2.`,
 			if err != nil {
 				return err
 			}
+
 			_, err = fmt.Fprintln(tool.Out, tool.Describe()+": fine")
 
 			return err
@@ -72,6 +74,7 @@ func printProblems(tool *cli.App, err error) error {
 	if err != nil && !ok {
 		return err
 	}
+
 	report := struct {
 		Config   string          `json:"config"` // "" for the defaults
 		Problems config.Problems `json:"problems"`
@@ -105,6 +108,7 @@ are left out.`,
 			if err != nil {
 				return err
 			}
+
 			return cfg.Show(tool.Out)
 		},
 	}

@@ -38,6 +38,7 @@ func attach(ctx context.Context, tool *cli.App, cfg config.Config, command strin
 	if err != nil {
 		return nil, nil, hintSimulation(cfg, err)
 	}
+
 	if q, err = attachTo(ctx, nc, cfg); err != nil {
 		nc.Close()
 		return nil, nil, hintSimulation(cfg, err)
@@ -94,6 +95,7 @@ func attachTo(ctx context.Context, nc *nats.Conn, cfg config.Config) (*queue.Que
 		}
 		return nil, cli.Exit(cli.Unreachable, err)
 	}
+
 	if err != nil {
 		return nil, err
 	}

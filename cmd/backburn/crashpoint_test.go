@@ -63,6 +63,7 @@ func (k crashes) all(t *testing.T) {
 	if len(writes) < 5 {
 		t.Fatalf("only %d messages about the files: %q", len(writes), writes)
 	}
+
 	t.Logf("%d messages: %s", len(writes), strings.Join(writes, ", "))
 
 	// Most of the time is spent waiting for the lease of the killed process to expire.
@@ -77,6 +78,7 @@ func (k crashes) all(t *testing.T) {
 			})
 		}
 	}
+
 	all.Wait()
 }
 

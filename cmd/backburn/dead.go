@@ -27,6 +27,7 @@ replayed or dropped, or expire ([dead_letters]).`,
 	})
 	simulationFlag(tool, group.PersistentFlags())
 	group.AddCommand(deadList(tool), deadShow(tool), deadReplay(tool), deadDrop(tool))
+
 	return group
 }
 
@@ -46,6 +47,7 @@ column is the number that "show", "replay" and "drop" take.`,
 			if err != nil {
 				return err
 			}
+
 			_, q, release, err := openQueue(cmd.Context(), tool, "dead")
 			if err != nil {
 				return err
@@ -55,19 +57,24 @@ column is the number that "show", "replay" and "drop" take.`,
 			if err != nil {
 				return err
 			}
+
 			if f.asJSON {
 				for _, l := range letters {
 					if err := printJSON(tool.Out, l); err != nil {
 						return err
 					}
 				}
+
 				return nil
 			}
+
 			printLetters(tool, letters, counts)
+
 			return nil
 		},
 	}
 	f.bind(cmd, 50, "list at most `n`, the newest; 0: all")
+
 	return cmd
 }
 
@@ -80,18 +87,22 @@ func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit 
 		if err != nil {
 			return nil, nil, err
 		}
+
 		counts[string(l.Reason)]++
 		if letters = append(letters, l); limit > 0 && len(letters) >= 2*limit {
 			letters = append(letters[:0], letters[len(letters)-limit:]...)
 		}
 	}
+
 	if limit > 0 && len(letters) > limit {
 		letters = letters[len(letters)-limit:]
 	}
+
 	for i, l := range letters {
 		if l.Raw {
 			continue
 		}
+
 		whole, err := q.DeadLetter(ctx, l.Seq)
 		if errors.Is(err, queue.ErrNoLetter) {
 			continue // removed meanwhile
@@ -99,8 +110,10 @@ func newest(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, limit 
 		if err != nil {
 			return nil, nil, err
 		}
+
 		letters[i] = whole
 	}
+
 	return letters, counts, nil
 }
 
@@ -113,8 +126,10 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 		if byReason[l.Reason] == nil {
 			order = append(order, l.Reason)
 		}
+
 		byReason[l.Reason] = append(byReason[l.Reason], l)
 	}
+
 	slices.Sort(order)
 	for _, reason := range order {
 		fmt.Fprintf(p, "\n%s\n", p.say(strong, printable(string(reason))))
@@ -129,9 +144,11 @@ func printLetters(tool *cli.App, letters []queue.Letter, counts map[string]uint6
 				printable(letterName(l)),
 				printable(clip(l.Error, 80)))
 		}
+
 		if narrow(p) {
 			t.without("JOB") // the number identifies a letter
 		}
+
 		t.print(p)
 	}
 }

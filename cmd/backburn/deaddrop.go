@@ -35,17 +35,20 @@ events stay, and audit events say who removed which letter. On a terminal it ask
 					return err
 				}
 			}
+
 			return f.each(tool, c.letters, "dropped", func(seq uint64) (string, error) {
 				if f.dryRun {
 					_, err := c.queue.DeadLetter(ctx, seq)
 					return "", err
 				}
+
 				return "", operatorOf(c.queue).Drop(ctx, seq)
 			})
 		},
 	}
 	f.bindChoice(cmd, "drop")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+
 	return cmd
 }
 
@@ -59,5 +62,6 @@ func confirm(tool *cli.App, question string) error {
 	if answer := strings.ToLower(strings.TrimSpace(line)); err != nil || answer != "y" && answer != "yes" {
 		return cli.Usagef("nothing was removed")
 	}
+
 	return nil
 }

@@ -51,6 +51,7 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 		for _, r := range results.Reasons() {
 			all = append(all, string(r))
 		}
+
 		return out, cli.Usagef("--reason: expected one of %s, got %q", strings.Join(all, ", "), f.reason)
 	case f.source != "" && f.source != "unknown" && !pipeline.ValidSource(f.source):
 		return out, cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, f.source)
@@ -59,6 +60,7 @@ func (f *deadFlags) filter() (queue.DeadFilter, error) {
 	case f.since > 0:
 		out.Since = time.Now().Add(-f.since)
 	}
+
 	return out, nil
 }
 
@@ -100,18 +102,22 @@ func (f *deadFlags) choose(ctx context.Context, tool *cli.App, args []string) (c
 	case len(args) > 0 && (narrowed || f.all || f.limit > 0):
 		return choice{}, cli.Usagef("either name letters or jobs, or select them with --all, --reason, --source, --since and --limit")
 	}
+
 	var c choice
 	if c.cfg, c.queue, c.release, err = openQueue(ctx, tool, "dead"); err != nil {
 		return c, err
 	}
+
 	if len(args) > 0 {
 		c.letters, err = letterArgs(ctx, c.queue, args)
 	} else {
 		c.letters, err = lettersOf(ctx, c.queue, filter, f.limit)
 	}
+
 	if err != nil {
 		c.release()
 	}
+
 	return c, err
 }
 
@@ -126,6 +132,7 @@ func lettersOf(ctx context.Context, q *queue.Queue, filter queue.DeadFilter, lim
 			break
 		}
 	}
+
 	return seqs, nil
 }
 
@@ -140,21 +147,26 @@ func letterArgs(ctx context.Context, q *queue.Queue, args []string) ([]uint64, e
 			wanted[a] = true
 		}
 	}
+
 	if len(wanted) > 0 {
 		for l, err := range q.DeadLetters(ctx, queue.DeadFilter{}) {
 			if err != nil {
 				return nil, err
 			}
+
 			if wanted[l.Job.ID] {
 				seqs = append(seqs, l.Seq)
 				delete(wanted, l.Job.ID)
 			}
 		}
+
 		for id := range wanted {
 			return nil, fmt.Errorf("%w of job %s; `backburn dead list` shows the existing letters", queue.ErrNoLetter, id)
 		}
 	}
+
 	slices.Sort(seqs)
+
 	return slices.Compact(seqs), nil
 }
 
@@ -183,16 +195,20 @@ func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq 
 			o.Job = ""
 			o.Error = err.Error()
 		}
+
 		if f.asJSON {
 			if err := printJSON(tool.Out, o); err != nil {
 				return err
 			}
+
 			continue
 		}
+
 		would := ""
 		if f.dryRun {
 			would = "would be "
 		}
+
 		switch {
 		case err != nil:
 			fmt.Fprintf(tool.Err, "letter %d: %s\n", seq, printable(err.Error()))
@@ -202,11 +218,13 @@ func (f *deadFlags) each(tool *cli.App, seqs []uint64, verb string, do func(seq 
 			fmt.Fprintf(tool.Out, "letter %d: %s%s\n", seq, would, verb)
 		}
 	}
+
 	if failed > 0 {
 		return cli.Exit(cli.Partial, fmt.Errorf("%d of %s could not be %s", failed, plural(len(seqs), "letter"), verb))
 	}
 	if len(seqs) == 0 {
 		fmt.Fprintln(tool.Err, "There are no such letters.")
 	}
+
 	return nil
 }

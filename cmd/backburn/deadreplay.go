@@ -31,6 +31,7 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
 			if perSecond <= 0 {
 				return cli.Usagef("--rate: above 0, got %v", perSecond)
 			}
+
 			ctx := cmd.Context()
 			c, err := f.choose(ctx, tool, args)
 			if err != nil {
@@ -41,24 +42,30 @@ exist, the letter stays, and the exit code is 3. Each letter has its audit event
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
+
 			how.DryRun = f.dryRun
 			operator := operatorOf(c.queue)
 			operator.Replay = how
 			pace := rate.NewLimiter(rate.Limit(perSecond), 1)
+
 			return f.each(tool, c.letters, "replayed", func(seq uint64) (string, error) {
 				if f.dryRun {
 					r, err := c.queue.Replay(ctx, seq, how)
 					return r.Job, err
 				}
+
 				if err := pace.Wait(ctx); err != nil {
 					return "", err
 				}
+
 				r, err := operator.Retry(ctx, seq)
+
 				return r.Job, err
 			})
 		},
 	}
 	f.bindChoice(cmd, "replay")
 	cmd.Flags().Float64Var(&perSecond, "rate", 10, "at most this many letters per `second`")
+
 	return cmd
 }

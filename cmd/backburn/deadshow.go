@@ -40,6 +40,7 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 			if output == "-" {
 				return cli.Usagef("--output: expected the name of a new file: the body may be malware, and standard output has the other fields")
 			}
+
 			_, q, release, err := openQueue(cmd.Context(), tool, "dead")
 			if err != nil {
 				return err
@@ -49,25 +50,32 @@ shown as a hexadecimal dump, and only -o writes it to a file (mode 0600).`,
 			if err != nil {
 				return err
 			}
+
 			l, err := q.DeadLetter(cmd.Context(), seqs[0])
 			if err != nil {
 				return err
 			}
+
 			if output != "" {
 				if err := writeNew(output, l.Body); err != nil {
 					return err
 				}
+
 				fmt.Fprintf(tool.Err, "%s written to %s\n", humanSize(int64(len(l.Body))), output)
 			}
+
 			if asJSON {
 				return printJSON(tool.Out, wholeLetter(l, output == ""))
 			}
+
 			printLetter(tool.Out, l)
+
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object, with the body in base64 unless -o is given")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write the body to a new `file`")
+
 	return cmd
 }
 
@@ -80,10 +88,12 @@ func writeNew(name string, body []byte) error {
 	if err != nil {
 		return err
 	}
+
 	if _, err := f.Write(body); err != nil {
 		f.Close()
 		return err
 	}
+
 	return f.Close()
 }
 
@@ -97,6 +107,7 @@ func wholeLetter(l queue.Letter, body bool) any {
 	if body {
 		m["body"] = base64.StdEncoding.EncodeToString(l.Body)
 	}
+
 	return m
 }
 
@@ -124,6 +135,7 @@ func printLetter(w io.Writer, l queue.Letter) {
 			fmt.Fprintf(w, "%s: %s\n", printable(k), printable(v))
 		}
 	}
+
 	fmt.Fprintln(w)
 	if !l.Raw && utf8.Valid(l.Body) {
 		var v any
@@ -132,10 +144,12 @@ func printLetter(w io.Writer, l queue.Letter) {
 				for line := range strings.SplitSeq(string(b), "\n") {
 					fmt.Fprintln(w, printable(line))
 				}
+
 				return
 			}
 		}
 	}
+
 	fmt.Fprint(w, hex.Dump(l.Body[:min(len(l.Body), dumpBytes)]))
 	if len(l.Body) > dumpBytes {
 		fmt.Fprintf(w, "… %d more bytes; -o FILE writes the whole body\n", len(l.Body)-dumpBytes)

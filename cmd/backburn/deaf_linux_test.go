@@ -22,10 +22,12 @@ func deaf() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
 		uintptr(unsafe.Pointer(&filter))); errno != 0 {
 		fmt.Fprintln(os.Stderr, errno)
 		os.Exit(1)
 	}
+
 	main()
 }

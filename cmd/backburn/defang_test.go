@@ -25,6 +25,7 @@ func TestDefang(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
+
 	for host, want := range map[string]string{"2001:db8::7": "2001[:]db8[:][:]7", "a.example": "a[.]example"} {
 		if got := defangHost(host); got != want {
 			t.Errorf("%s: %s, want %s", host, got, want)

@@ -38,5 +38,6 @@ sends nothing to other machines.`,
 	cmd.Flags().BoolVar(&keep, "keep", false, "do not remove the temporary folder")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the final events as JSON lines instead of a table")
 	cmd.Flags().Var(newSpan(&delay, 3*time.Second), "delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
+
 	return cmd
 }

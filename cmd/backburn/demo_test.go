@@ -30,6 +30,7 @@ func TestDemoJSON(t *testing.T) {
 	if code := p.Wait(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
+
 	uploaded := map[string]int{}
 	got := map[string]string{}
 	for line := range strings.Lines(p.Stdout()) {
@@ -40,24 +41,29 @@ func TestDemoJSON(t *testing.T) {
 		if !e.Simulated {
 			t.Errorf("the event is not marked: %s", line)
 		}
+
 		got[e.Data.Path] = e.Outcome()
 		if e.Data.Basis == results.BasisUpload {
 			uploaded[e.Data.SHA256]++
 		}
 	}
+
 	for path, want := range demoOutcomes {
 		if got[path] != want {
 			t.Errorf("%s: %q, want %q", path, got[path], want)
 		}
 	}
+
 	if want := len(demoOutcomes) + 1; len(got) != want { // and a program of this machine
 		t.Errorf("%d events, want %d: %v", len(got), want, got)
 	}
+
 	for sum, n := range uploaded {
 		if n != 1 {
 			t.Errorf("%s was uploaded %d times", sum, n)
 		}
 	}
+
 	if left, err := os.ReadDir(s.Path("tmp")); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
@@ -70,6 +76,7 @@ func TestDemoTable(t *testing.T) {
 	if code := p.Wait(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
+
 	for _, row := range []string{
 		`FILE +SIZE +SHA-256 +VERDICT +BASIS +TIME`,
 		`invoice \(copy\)\.pdf +43 B +[0-9a-f]{12} +benign +(upload|shared|cache) +[0-9.]+s`,
@@ -82,6 +89,7 @@ func TestDemoTable(t *testing.T) {
 			t.Errorf("no row %s in\n%s", row, p.Stdout())
 		}
 	}
+
 	if left, err := os.ReadDir(s.Path("tmp")); err != nil || len(left) != 1 {
 		t.Errorf("--keep left %v, %v", left, err)
 	}

@@ -25,11 +25,13 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	if d.dir, err = os.MkdirTemp("", "backburn-demo-"); err != nil {
 		return cli.Exit(cli.Unreachable, fmt.Errorf("demo: %w", err))
 	}
+
 	if keep {
 		defer fmt.Fprintf(d.talk, "All files are in %s\n", d.dir)
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
 	}
+
 	sim, err := startSimulation("127.0.0.1:0", simulationOptions(d.delay, d.delay)...)
 	if err != nil {
 		return err
@@ -39,6 +41,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
+
 	sim.use(&cfg)
 	cfg.Pipeline.Simulated = true
 	log := zerolog.New(d.talk).Level(zerolog.ErrorLevel)
@@ -52,6 +55,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
+
 	ctx, stop := context.WithTimeoutCause(ctx, demoPatience, errors.New("the verdicts took too long"))
 	defer stop()
 	var g errgroup.Group
@@ -62,8 +66,10 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 		if err := d.drop(filepath.Join(d.dir, "quarantine")); err != nil {
 			return err
 		}
+
 		return d.follow(ctx, n)
 	}
+
 	return errors.Join(watched(), g.Wait())
 }
 
@@ -99,6 +105,7 @@ func (d *demo) config() (config.Config, error) {
 	w.StaleAfter = 3 * time.Second // for the empty file
 	w.MaxFileSize = demoMaxFileSize
 	w.MinFree = 0
+
 	return cfg, os.MkdirAll(w.Path, 0o700)
 }
 
@@ -108,18 +115,22 @@ func (d *demo) drop(quarantine string) error {
 	if d.samples, err = sampleFiles(); err != nil {
 		return fmt.Errorf("demo: make samples: %w", err)
 	}
+
 	d.dropped = map[string]time.Time{}
 	for _, s := range d.samples {
 		path := filepath.Join(quarantine, filepath.FromSlash(s.name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
+
 		d.dropped[s.name] = time.Now()
 		if err := s.write(path); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
+
 	fmt.Fprintf(d.talk, "%d files dropped into %s\n\n", len(d.samples), quarantine)
+
 	return nil
 }
 
@@ -136,6 +147,7 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 		if len(final) == len(d.samples) {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	show.end()
@@ -145,16 +157,20 @@ func (d *demo) follow(ctx context.Context, n *app.Node) error {
 	if err != nil {
 		return err
 	}
+
 	if d.asJSON {
 		for _, s := range d.samples {
 			if err := json.NewEncoder(d.out).Encode(final[s.name]); err != nil {
 				return err
 			}
 		}
+
 		return nil
 	}
+
 	d.table(final)
 	d.next()
+
 	return nil
 }
 
@@ -182,14 +198,17 @@ func (d *demo) table(final map[string]results.Event) {
 			verdict, basis = "failed: "+string(e.Data.Error.Reason), "-"
 			tone = notable
 		}
+
 		all.event(e)
 		sum := "-"
 		if len(e.Data.SHA256) >= 12 {
 			sum = e.Data.SHA256[:12]
 		}
+
 		t.add(tone, path.Base(s.name), humanSize(e.Data.Size), sum, verdict, basis,
 			e.Time.Sub(d.dropped[s.name]).Round(100*time.Millisecond).String())
 	}
+
 	p := paper{d.out, d.screen}
 	t.print(p)
 	fmt.Fprintf(p, "\n%s\n", all.line(p))

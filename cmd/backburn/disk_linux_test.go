@@ -58,6 +58,7 @@ func TestFolderWithoutRoom(t *testing.T) {
 	if err := os.Mkdir(quarantine, 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	s.Watch(quarantine)
 	s.Configure(testkit.Settings{"watch.min_free": "2MiB"})
 	files := testkit.Mixed(5, rand.New(rand.NewPCG(9, 9)))
@@ -65,6 +66,7 @@ func TestFolderWithoutRoom(t *testing.T) {
 	if err := os.WriteFile(ballast, make([]byte, 7<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	p := s.Start("backburn", "run")
 	p.Logged("part is failed")
 	s.Drop(files...)
@@ -75,6 +77,7 @@ func TestFolderWithoutRoom(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
+
 	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))

@@ -51,11 +51,13 @@ queries. Exit code 3 means that a check failed.`,
 			if err != nil {
 				return err
 			}
+
 			return d.examine(cmd.Context(), cfg, online)
 		},
 	}
 	cmd.Flags().BoolVar(&online, "online", false, "ask WildFire too; costs one query")
 	cmd.Flags().BoolVar(&d.asJSON, "json", false, "one JSON object per line")
+
 	return cmd
 }
 
@@ -91,10 +93,12 @@ func (d *doctor) report(f finding) {
 	if d.err != nil {
 		return
 	}
+
 	if d.asJSON {
 		d.err = printJSON(d.tool.Out, f)
 		return
 	}
+
 	if _, d.err = fmt.Fprintf(d.tool.Out, "%-4s  %-12s  %s\n", f.Level, f.Check, printable(f.Detail)); f.Fix != "" && d.err == nil {
 		_, d.err = fmt.Fprintf(d.tool.Out, "%20s%s\n", "", printable(f.Fix))
 	}
@@ -124,18 +128,22 @@ func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) er
 	if q != nil {
 		d.fleet(ctx, q)
 	}
+
 	link := fleetLink{queue: q, close: func() {}, reason: natsconn.ErrUnreachable}
 	for _, profile := range slices.Sorted(maps.Keys(cfg.Auth)) {
 		if profile != cfg.WildFire.Auth && cfg.Auth[profile] == config.Default().Auth[profile] {
 			continue // the default profile, neither completed nor used
 		}
+
 		d.token(ctx, cfg, profile, link)
 	}
+
 	if online {
 		d.wildfire(ctx, cfg)
 	} else {
 		fmt.Fprintln(d.tool.Err, "WildFire itself was not asked; --online asks it, which costs one query.")
 	}
+
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -144,6 +152,7 @@ func (d *doctor) examine(ctx context.Context, cfg config.Config, online bool) er
 	case d.failed > 0:
 		return cli.Exit(cli.Partial, fmt.Errorf("%s failed", plural(d.failed, "check")))
 	}
+
 	return nil
 }
 
@@ -156,14 +165,17 @@ func (d *doctor) files(ctx context.Context, cfg config.Config) {
 		if strings.HasPrefix(p.Key, "watch") {
 			check, folders = "folders", folders+1
 		}
+
 		d.fail(check, "", errors.New(p.String()))
 	}
+
 	if len(problems) == folders {
 		d.ok("files", "every configured file exists, and files with secrets are protected from other users")
 	}
 	if folders > 0 {
 		return
 	}
+
 	for _, w := range cfg.Watch {
 		for _, f := range watch.Check(ctx, w) {
 			d.report(finding{"folders", level(f.Level), w.Source + ": " + f.Name + ": " + f.Detail, f.Fix})
@@ -177,11 +189,13 @@ func (d *doctor) disk(cfg config.Config) {
 	if !e.Enabled {
 		return
 	}
+
 	dir, err := filepath.Abs(e.StoreDir)
 	if err != nil {
 		d.warn("disk", "", "%s", err)
 		return
 	}
+
 	free, err := natsd.CheckSpace(existing(dir))
 	f, _ := errors.AsType[health.Fault](err)
 	switch {
@@ -213,6 +227,7 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 		d.fail("nats", "", err)
 		return nil, nil
 	}
+
 	d.ok("nats", "connected to %s", nc.ConnectedUrlRedacted())
 	actx, cancel := context.WithTimeout(ctx, attachTime)
 	defer cancel()
@@ -221,14 +236,17 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 	if err == nil {
 		account, err = js.AccountInfo(actx)
 	}
+
 	if err != nil {
 		d.fail("jetstream", "start the server with JetStream (-js), or enable JetStream for this account", err)
 		return nc, nil
 	}
+
 	limit := "no limit"
 	if account.Limits.MaxStore > 0 {
 		limit = humanSize(account.Limits.MaxStore)
 	}
+
 	d.ok("jetstream", "%s stored, of %s", humanSize(int64(min(account.Store, 1<<62))), limit)
 	q, err := attachTo(ctx, nc, cfg)
 	switch {
@@ -239,7 +257,9 @@ func (d *doctor) nats(ctx context.Context, cfg config.Config) (*nats.Conn, *queu
 		d.fail("queue", "", err)
 		return nc, nil
 	}
+
 	d.ok("queue", "exists, with the prefix %q", cfg.NATS.Prefix)
+
 	return nc, q
 }
 
@@ -250,14 +270,17 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 		d.fail("workers", "", err)
 		return
 	}
+
 	if len(st.Workers()) == 0 {
 		d.warn("workers", "start `backburn run` or `worker`", "none is running: jobs wait")
 	} else {
 		d.ok("workers", "%s", plural(len(st.Workers()), "worker"))
 	}
+
 	for b, p := range st.Paused {
 		d.warn("pauses", "", "%s are paused until %s: %s", b, clock(p.Until), p.Reason)
 	}
+
 	for _, m := range st.Members {
 		switch {
 		case m.Gone:
@@ -266,6 +289,7 @@ func (d *doctor) fleet(ctx context.Context, q *queue.Queue) {
 			d.warn("processes", m.Unwell[0].Remedy, "%s on %s is %s: %s: %s", m.Role, m.Host, m.State, m.Unwell[0].Name(), m.Unwell[0].Reason)
 		}
 	}
+
 	if _, n := st.DeadLetters(); n > 0 {
 		d.warn("dead", "see `backburn dead list`", "%d dead letters need a person", n)
 	}
@@ -285,8 +309,10 @@ func (d *doctor) token(ctx context.Context, cfg config.Config, profile string, l
 				d.warn(check, "", "%s", p)
 			}
 		}
+
 		return
 	}
+
 	source, err := tokenSource(ctx, d.tool, cfg, profile, link)
 	if err != nil {
 		d.fail(check, "", err)
@@ -311,6 +337,7 @@ func (d *doctor) wildfire(ctx context.Context, cfg config.Config) {
 	if cfg.CheckProfile(cfg.WildFire.Auth) != nil {
 		return // already reported
 	}
+
 	s, err := connectWildFire(ctx, d.tool, cfg, "doctor")
 	if err != nil {
 		d.fail("wildfire", "", err)
@@ -326,8 +353,11 @@ func (d *doctor) wildfire(ctx context.Context, cfg config.Config) {
 		if disp := pipeline.Classify(pipeline.OpQuery, err); disp.Action == pipeline.PauseFleet || disp.Action == pipeline.ParkBudget {
 			fix = disp.Message
 		}
+
 		d.fail("wildfire", fix, err)
+
 		return
 	}
+
 	d.ok("wildfire", "%s answers", cfg.WildFire.Client.BaseURL)
 }

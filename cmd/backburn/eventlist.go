@@ -43,10 +43,12 @@ func (l *eventList) head() {
 	if l.uploads {
 		cells = []string{"TIME", "SOURCE", "JOB", "SHA-256", "SIZE", "NAME", "RULE"}
 	}
+
 	if l.audits {
 		p.auditLine(strong, "TIME", "ACTION", "STATUS", "BY", "WHAT")
 		return
 	}
+
 	l.line(p, strong, cells)
 }
 
@@ -61,6 +63,7 @@ func (l *eventList) line(p paper, tone tone, cells []string) {
 		p.row(tone, []byte("    >  "), []int{19, 18, 12, 12, 9, 6, 0}, cells)
 		return
 	}
+
 	widths := append(slices.Clone(narrowColumns), p.nameWidth())
 	p.row(tone, []byte("  ~>~"), widths, []string{cells[0], cells[1], cells[2], cells[4], cells[6]})
 }
@@ -90,6 +93,7 @@ func (l *eventList) print(p paper, e results.Event) {
 	if d.Size > 0 {
 		size = humanSize(d.Size)
 	}
+
 	if l.uploads { // a record for audits needs the whole SHA-256
 		l.line(p, plain, []string{
 			d.SubmittedAt.Local().Format(time.DateTime), printable(d.Source), printable(d.JobID), or(d.SHA256),
@@ -106,6 +110,7 @@ func (l *eventList) print(p paper, e results.Event) {
 		l.line(p, auditTone(*a), []string{stamp(p, e.Time), string(a.Action) + " " + string(a.Status), "-", short(a.SHA256), "-", "-", printable(a.By + ": " + auditText(*a))})
 		return
 	}
+
 	result, tone := judged(d.Verdict)
 	text := printable(cmp.Or(d.Path, d.Filename, d.URL))
 	switch {
@@ -118,6 +123,7 @@ func (l *eventList) print(p paper, e results.Event) {
 	case e.Type == results.Changed:
 		result = "now " + result
 	}
+
 	l.line(p, tone, []string{stamp(p, e.Time), printable(result), printable(d.Source), short(d.SHA256), size, or(string(d.Basis)), text})
 }
 
@@ -147,11 +153,13 @@ func auditText(a results.Audit) string {
 	if a.Letter > 0 {
 		parts = append(parts, fmt.Sprintf("letter %d", a.Letter))
 	}
+
 	for _, part := range []string{cmp.Or(a.Job, a.URL, a.SHA256), cmp.Or(a.Result, a.Reason)} {
 		if part != "" {
 			parts = append(parts, part)
 		}
 	}
+
 	where := "(" + a.Via
 	if a.From != "" {
 		where += " at " + a.From

@@ -25,6 +25,7 @@ func status(t *testing.T, body string) app.Status {
 	if err := json.Unmarshal([]byte(body), &st); err != nil {
 		t.Fatalf("%v: %s", err, body)
 	}
+
 	return st
 }
 
@@ -53,6 +54,7 @@ func TestDeadProcessIsSeen(t *testing.T) {
 			if st.Status == nil {
 				return false
 			}
+
 			var got []string
 			for _, m := range st.Members {
 				name := m.Role
@@ -62,9 +64,12 @@ func TestDeadProcessIsSeen(t *testing.T) {
 				if m.Version == "" || m.Config == "" || m.Host == "" {
 					t.Errorf("the member does not say what it is: %+v", m)
 				}
+
 				got = append(got, name)
 			}
+
 			slices.Sort(got)
+
 			return strings.Join(got, ",") == want
 		})
 	}
@@ -101,14 +106,17 @@ func TestStatusWithoutNATS(t *testing.T) {
 	if code := cli.Wait(); code != 4 {
 		t.Errorf("exit code %d", code)
 	}
+
 	for _, want := range []string{"NATS has been unreachable since", "process on this machine (watcher)", "FOLDER", "nats"} {
 		if !strings.Contains(cli.Stdout(), want) {
 			t.Errorf("backburn status does not say %q:\n%s", want, cli.Stdout())
 		}
 	}
+
 	if strings.Contains(cli.Stdout(), "no worker is running") {
 		t.Errorf("it says what it cannot know:\n%s", cli.Stdout())
 	}
+
 	p.Stop()
 }
 
@@ -152,12 +160,14 @@ func TestHangup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		daemon("nats://" + silent.Addr().String())
 		p := s.Start("backburn", command)
 		c, err := silent.Accept()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		p.Signal(syscall.SIGHUP)
 		p.Signal(syscall.SIGTERM)
 		c.Close()

@@ -33,6 +33,7 @@ With --ready it requests /readyz, which also checks what the process needs.`,
 			if cfg.HTTP.Listen == "" {
 				return cli.Usagef("http.listen is empty, so no process can be asked")
 			}
+
 			path := "/healthz"
 			if ready {
 				path = "/readyz"
@@ -59,6 +60,7 @@ func healthy(ctx context.Context, listen, path string) error {
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = "localhost"
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, healthWait)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil)

@@ -24,6 +24,7 @@ func TestHealthcheck(t *testing.T) {
 	if code := ask("--ready", "--http-listen", addr); code != 0 {
 		t.Errorf("it is ready, but the exit code is %d", code)
 	}
+
 	p.Stop()
 	if code := ask("--http-listen", addr); code != 4 {
 		t.Errorf("it is gone, but the exit code is %d", code)

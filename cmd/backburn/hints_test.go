@@ -40,13 +40,16 @@ func hints(t *testing.T) map[string]string {
 		case d.IsDir(), strings.HasSuffix(path, "_test.go"), !slices.Contains([]string{".go", ".md", ".yml", ".html"}, filepath.Ext(path)):
 			return nil
 		}
+
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
+
 		for _, m := range hint.FindAllStringSubmatch(spliced.ReplaceAllString(string(text), "x"), -1) {
 			found[m[1]] = path
 		}
+
 		if filepath.Ext(path) == ".md" {
 			for _, block := range strings.Split(string(text), "```")[1:] {
 				for _, m := range lineOfItsOwn.FindAllStringSubmatch(block, -1) {
@@ -54,11 +57,13 @@ func hints(t *testing.T) map[string]string {
 				}
 			}
 		}
+
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return found
 }
 
@@ -71,6 +76,7 @@ func understood(line string, names bool) error {
 	for _, a := range strings.Fields(strings.ReplaceAll(line, "…", "")) {
 		args = append(args, strings.Trim(a, `"'`))
 	}
+
 	cmd, rest, err := root.Find(args)
 	if err != nil {
 		return err
@@ -78,17 +84,20 @@ func understood(line string, names bool) error {
 	if cmd == root && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
 		return cli.Usagef("there is no command %s", rest[0])
 	}
+
 	if err := cmd.ParseFlags(rest); errors.Is(err, pflag.ErrHelp) {
 		return nil
 	} else if err != nil && (names || !strings.Contains(err.Error(), "needs an argument")) {
 		return err
 	}
+
 	if !names {
 		return nil // it only names a command and its flags
 	}
 	if cmd.HasSubCommands() && cmd.Args == nil {
 		return nil
 	}
+
 	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
@@ -100,6 +109,7 @@ func TestHintsAreCommands(t *testing.T) {
 	if len(all) < 70 {
 		t.Errorf("found %d hints only: %q", len(all), all)
 	}
+
 	for line, file := range all {
 		if strings.ContainsAny(line, "|<[{") { // a synopsis, not a command line
 			continue
@@ -108,6 +118,7 @@ func TestHintsAreCommands(t *testing.T) {
 			t.Errorf("%s tells people to run `backburn %s`: %v", file, line, err)
 		}
 	}
+
 	for _, wrong := range []string{"tokens --status", "token --state", "acl gateway consumer", "results --since x"} {
 		if understood(wrong, true) == nil {
 			t.Errorf("`backburn %s` passes for a command", wrong)

@@ -47,15 +47,18 @@ activated. It contains the instance and its region.`,
 			if err != nil {
 				return err
 			}
+
 			browser := openBrowser
 			if noBrowser {
 				browser = nil
 			}
+
 			return login(cmd.Context(), tool, cfg, args[0], params, browser)
 		},
 	}
 	cmd.Flags().StringVar(&params, "params", "", "what the hub appended, in `base64`")
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "print the address instead of opening a browser, and read the answer from standard input")
+
 	return cmd
 }
 
@@ -72,6 +75,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 			return cli.Usagef("--params: %w", err)
 		}
 	}
+
 	opts, done, err := cortexOptions(ctx, tool, cfg, profile, "login")
 	if err != nil {
 		return err
@@ -81,6 +85,7 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
+
 	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errors.New("no login within the time"))
 	defer cancel()
 	var grant cortex.Authorized
@@ -89,13 +94,17 @@ func login(ctx context.Context, tool *cli.App, cfg config.Config, profile, param
 	} else {
 		grant, err = loginElsewhere(ctx, tool, l)
 	}
+
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
+
 		return unreachable(err)
 	}
+
 	fmt.Fprintf(tool.Err, "Logged in: instance %s, region %s.\n", printable(grant.InstanceID), printable(grant.Region))
+
 	return nil
 }
 
@@ -108,16 +117,19 @@ func cortexOptions(ctx context.Context, tool *cli.App, cfg config.Config, profil
 	if kind := cfg.Auth[profile].Kind; !kind.LogsIn() {
 		return nil, nil, cli.Usagef("profile %q has the kind %q; only %q uses login and logout", profile, kind, auth.KindCortex)
 	}
+
 	t, err := transport(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	fleet := linkFleet(ctx, cfg, command)
 	opts, err := fleet.sharing(ctx, cfg, profile)
 	if err != nil {
 		fleet.close()
 		return nil, nil, err
 	}
+
 	return append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg))), fleet.close, nil
 }
 
@@ -137,6 +149,7 @@ func loginHere(ctx context.Context, tool *cli.App, l *cortex.Login, address stri
 	if err != nil {
 		return cortex.Authorized{}, cli.Exit(cli.Unreachable, fmt.Errorf("redirect_url: %w; free the port, or use --no-browser", err))
 	}
+
 	server := http.Server{Handler: l.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }() // returns after Shutdown
@@ -146,6 +159,7 @@ func loginHere(ctx context.Context, tool *cli.App, l *cortex.Login, address stri
 		if server.Shutdown(sctx) != nil { // deliver the last page first
 			_ = server.Close()
 		}
+
 		<-served
 	}()
 	start := "http://" + address + cortex.StartPath
@@ -153,6 +167,7 @@ func loginHere(ctx context.Context, tool *cli.App, l *cortex.Login, address stri
 	if err := browser(ctx, start); err != nil {
 		fmt.Fprintf(tool.Err, "No browser could be opened: %s\n", err)
 	}
+
 	return l.Wait(ctx)
 }
 
@@ -166,10 +181,12 @@ func openBrowser(ctx context.Context, address string) error {
 	case "windows":
 		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", address}
 	}
+
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), name, args...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+
 	return cmd.Process.Release()
 }
 
@@ -200,11 +217,13 @@ func loginElsewhere(ctx context.Context, tool *cli.App, l *cortex.Login) (cortex
 			if line == "" {
 				continue
 			}
+
 			g, err := l.Complete(ctx, line)
 			if errors.Is(err, auth.ErrCallback) || errors.Is(err, auth.ErrState) {
 				fmt.Fprintf(tool.Err, "%s\nTry again: ", err)
 				continue
 			}
+
 			return g, err
 		}
 	}
@@ -223,6 +242,7 @@ even if the hub cannot be reached. Access tokens stay valid until they expire.`,
 			if err != nil {
 				return err
 			}
+
 			return logout(cmd.Context(), tool, cfg, args[0])
 		},
 	}
@@ -237,6 +257,8 @@ func logout(ctx context.Context, tool *cli.App, cfg config.Config, profile strin
 	if err := auth.Logout(ctx, cfg.Profile(profile), opts...); err != nil {
 		return unreachable(err)
 	}
+
 	fmt.Fprintln(tool.Err, "Logged out.")
+
 	return nil
 }

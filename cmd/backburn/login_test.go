@@ -33,6 +33,7 @@ func hubProfile(t *testing.T, redirect string) (config.Config, *authtest.Server)
 		TokenURL: hub.TokenURL(), AuthorizeURL: hub.AuthorizeURL(), RevokeURL: hub.RevokeURL(), RedirectURL: redirect,
 		GrantFile: filepath.Join(t.TempDir(), "grant"), Share: auth.ShareOff,
 	}}
+
 	return cfg, hub
 }
 
@@ -55,6 +56,7 @@ func TestLoginInABrowser(t *testing.T) {
 		if err != nil {
 			return err
 		}
+
 		go func() {
 			client := http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
 			res, err := client.Get(address)
@@ -66,6 +68,7 @@ func TestLoginInABrowser(t *testing.T) {
 			b, _ := io.ReadAll(res.Body)
 			page <- string(b)
 		}()
+
 		return nil
 	}
 	if err := login(t.Context(), tool, cfg, "cortex", hubParams, browser); err != nil {
@@ -101,6 +104,7 @@ func TestLoginElsewhereAndLogout(t *testing.T) {
 			address = lines.Text()
 		}
 	}
+
 	rest := make(chan string, 1)
 	go func() {
 		b, _ := io.ReadAll(said)
@@ -114,6 +118,7 @@ func TestLoginElsewhereAndLogout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	res.Body.Close()
 	// A wrong address first, then the right one.
 	if _, err := io.WriteString(typed, "https://example.com/nothing\n\n"+res.Header.Get("Location")+"\n"); err != nil {
@@ -122,6 +127,7 @@ func TestLoginElsewhereAndLogout(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+
 	typed.Close()
 	if got := <-rest; !strings.Contains(got, "Try again: ") || !strings.Contains(got, "Logged in: instance 123") {
 		t.Errorf("it said %q", got)
@@ -144,5 +150,6 @@ func unused(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer l.Close()
+
 	return l.Addr().String()
 }

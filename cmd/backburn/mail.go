@@ -26,6 +26,7 @@ The queue must exist: a worker creates it.`,
 			if err != nil {
 				return err
 			}
+
 			return serveAlone(cmd.Context(), tool, cfg, app.Roles{Mail: true})
 		},
 	}

@@ -109,6 +109,7 @@ the work failed, 4 a server, port or disk space is not available, 130 or 143 on 
 	for _, command := range commands {
 		root.AddCommand(command(tool))
 	}
+
 	complete(root, tool)
 
 	return cli.Group(root)

@@ -26,11 +26,13 @@ pages.`,
 			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manual pages are for everybody
 				return cli.Exit(cli.Usage, err)
 			}
+
 			build := cli.ThisBuild()
 			date, err := time.Parse(time.RFC3339, build.Time)
 			if err != nil { // the revision is unknown
 				date = time.Unix(0, 0).UTC()
 			}
+
 			header := doc.GenManHeader{
 				Section: "1",
 				Source:  "backburn " + build.Version,

@@ -41,6 +41,7 @@ func TestBackupMoves(t *testing.T) {
 				args[i] = filepath.Join(root, a)
 			}
 		}
+
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v\n%s", args, err, out)
 		}
@@ -53,6 +54,7 @@ func TestBackupMoves(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		s.Watch(folder)
 		s.Configure(testkit.Settings{"nats.embedded.store_dir": filepath.Join(root, "var/lib/backburn/nats"), "watch.source": "upload"})
 		p := s.Start("backburn", "run")
@@ -73,6 +75,7 @@ func TestBackupMoves(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(newRoot, "var/lib/backburn/nats/stale"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	run(newRoot, "rm")
 	run(newRoot, "tar -C / -xpzf")
 	if err := os.MkdirAll(filepath.Dir(newFolder), 0o755); err != nil {

@@ -39,6 +39,7 @@ func startOperated(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+
 	env.Defer(sim.stop)
 	cfg := config.Default()
 	cfg.NATS.URL = "nats://127.0.0.1:0"
@@ -56,17 +57,20 @@ func startOperated(env *testscript.Env) error {
 	if err := os.MkdirAll(w.Path, 0o700); err != nil {
 		return err
 	}
+
 	sim.use(&cfg)
 	server, err := natsd.Start(context.Background(), cfg, zerolog.Nop())
 	if err != nil {
 		return err
 	}
+
 	env.Defer(server.Shutdown)
 	cfg.NATS = server.NATS()
 	n, err := app.Start(context.Background(), cfg, app.Roles{Watch: true, Work: true}, zerolog.Nop())
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
@@ -93,6 +97,7 @@ func startOperated(env *testscript.Env) error {
 			return err
 		}
 	}
+
 	return nil
 }
 

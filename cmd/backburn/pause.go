@@ -31,6 +31,7 @@ as an attempt. The pause ends by itself, or with "backburn resume". Both are rec
 			if d < fleet.ShortestStop || d > fleet.LongestStop {
 				return cli.Usagef("--for: expected 1m to 7d, got %s", config.FormatDuration(d))
 			}
+
 			_, q, release, err := openQueue(cmd.Context(), tool, "pause")
 			if err != nil {
 				return err
@@ -43,6 +44,7 @@ as an attempt. The pause ends by itself, or with "backburn resume". Both are rec
 			if err != nil {
 				return err
 			}
+
 			fmt.Fprintf(tool.Out, "uploads are %s, until %s\n", printable(p.Reason), clock(p.Until))
 
 			return nil

@@ -57,6 +57,7 @@ The policy treats the files as if they came in messages of --source: their names
 			case slices.ContainsFunc(args, isURL):
 				return cli.Usagef("plan accepts files and folders only; `backburn verdict URL` asks about a link")
 			}
+
 			return p.run(cmd.Context(), args)
 		},
 	}
@@ -83,6 +84,7 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+
 	wcfg, err := app.WorkerConfig(cfg)
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
@@ -115,6 +117,7 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 	if err := p.lookHere(ctx, wcfg); err != nil {
 		return err
 	}
+
 	note, err := p.ask(ctx)
 	if err != nil {
 		return err
@@ -126,9 +129,11 @@ func (p *planRun) run(ctx context.Context, args []string) (err error) {
 			return err
 		}
 	}
+
 	if p.asJSON {
 		return printJSON(p.tool.Out, r)
 	}
+
 	printPlan(p.tool, r)
 
 	return nil
@@ -141,14 +146,17 @@ func openPlan(name string, args []string) (*plan.Memory, error) {
 		if err != nil {
 			return nil, cli.Usagef("use --state FILE: the user has no cache folder (%v)", err)
 		}
+
 		h := sha256.New()
 		for _, arg := range args {
 			abs, err := filepath.Abs(arg)
 			if err != nil {
 				return nil, err
 			}
+
 			fmt.Fprintf(h, "%s\x00", abs)
 		}
+
 		name = filepath.Join(cache, "backburn", "plan-"+hex.EncodeToString(h.Sum(nil))[:16]+".jsonl")
 	}
 
@@ -173,8 +181,10 @@ func (p *planRun) budgets(ctx context.Context, cfg pipeline.Config) (map[pipelin
 			}
 			used = s.Used
 		}
+
 		left[b] = max(limit-limit*cfg.ReservePercent/100-used, 0)
 	}
+
 	if cfg.QueriesPerDay == 0 {
 		left[pipeline.Queries] = -1
 	}
@@ -213,14 +223,17 @@ func (p *planRun) hash(ctx context.Context, args []string) error {
 			if err == nil {
 				err = p.guard.Path(path)
 			}
+
 			if err != nil {
 				problems = append(problems, problem{path, err})
 				return nil //nolint:nilerr // told at the end
 			}
+
 			abs, err := filepath.Abs(path)
 			if err != nil {
 				return err
 			}
+
 			return visit(abs)
 		})
 	})
@@ -240,10 +253,12 @@ func printPlan(tool *cli.App, r planReport) {
 			row(what, n, "")
 		}
 	}
+
 	row("distinct contents", r.Distinct, "")
 	for _, verdict := range slices.Sorted(maps.Keys(r.Known)) {
 		row("  known: "+verdict, r.Known[verdict], "")
 	}
+
 	row("  being analyzed", r.Pending, "")
 	row("  withheld", r.Withheld, "withheld by the policy")
 	row("  not asked about", r.NotAsked, r.Note)
@@ -260,6 +275,7 @@ func printPlan(tool *cli.App, r planReport) {
 	default:
 		text = fmt.Sprintf("%s to make: %s at the current budget, done by %s.", plural(r.Unknown, "upload"), plural(r.Days, "day"), r.DoneBy.Format(time.DateOnly))
 	}
+
 	fmt.Fprintln(tool.Out, "\n"+text)
 	if r.Submitted > 0 {
 		fmt.Fprintf(tool.Out, "%s submitted.\n", strings.TrimSpace(plural(r.Submitted, "file")))

@@ -43,6 +43,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.WriteFile("backburn.toml", string(text)+"[[policy]]\nsubmit = \"lookup\"\n")
 	p := s.Start("backburn", "run")
 	s.WriteFile("plan.toml", replaced(t, s.Path("backburn.toml"), `nats.url = "nats://127.0.0.1:0"`, `nats.url = "`+p.NATS()+`"`))
@@ -50,10 +51,12 @@ func TestPlanOfManyFiles(t *testing.T) {
 	if err := os.Mkdir(s.Path("tree"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	q, err := queue.Attach(t.Context(), s.Queue(p).Conn(), "", "backburn")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var known []*queue.Change
 	for i := range files {
 		body := fmt.Sprint("file ", i)
@@ -61,6 +64,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 		if i%2 == 0 {
 			continue
 		}
+
 		sum := sha256.Sum256([]byte(body))
 		known = append(known, q.PutSample(queue.SampleEntry{Key: hex.EncodeToString(sum[:]), Sample: pipeline.Sample{
 			State:     pipeline.StateVerdict,
@@ -68,11 +72,13 @@ func TestPlanOfManyFiles(t *testing.T) {
 			CheckedAt: time.Now(),
 		}}))
 	}
+
 	for len(known) > 0 {
 		n := min(500, len(known))
 		if err := q.Commit(t.Context(), known[:n]...); err != nil {
 			t.Fatal(err)
 		}
+
 		known = known[n:]
 	}
 
@@ -82,11 +88,13 @@ func TestPlanOfManyFiles(t *testing.T) {
 		if try == 10 {
 			t.Fatal("the command cannot be killed while it hashes")
 		}
+
 		_ = os.Remove(s.Path("state.jsonl"))
 		first := s.Start("backburn", args...)
 		for before = 0; before < 100 && !first.Ended(); {
 			before = hashed(t, s)
 		}
+
 		first.Kill()
 		before = hashed(t, s)
 	}
@@ -95,6 +103,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 	if code := second.Wait(); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, second.Stderr())
 	}
+
 	var got plan.Summary
 	if err := json.Unmarshal([]byte(second.Stdout()), &got); err != nil {
 		t.Fatalf("%v:\n%s", err, second.Stdout())
@@ -111,6 +120,7 @@ func TestPlanOfManyFiles(t *testing.T) {
 	if n := hashed(t, s); n != files {
 		t.Errorf("%d files were hashed in two runs, want %d: %d of them before the kill", n, files, before)
 	}
+
 	p.Stop()
 }
 

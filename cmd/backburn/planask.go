@@ -31,19 +31,23 @@ func (p *planRun) lookHere(ctx context.Context, cfg pipeline.Config) error {
 				continue
 			}
 		}
+
 		if p.service.fleet.queue == nil {
 			continue
 		}
+
 		g.Go(func() error {
 			s, err := p.service.fleet.queue.Sample(gctx, c.File.SHA256)
 			if err != nil || s.State != pipeline.StateVerdict {
 				return err
 			}
+
 			a := plan.Answer{Verdict: wildfire.Verdict(s.Verdict), At: s.CheckedAt}
 			if fresh(a, cfg, now) {
 				c.Answer = &a
 				c.Here = true
 			}
+
 			return nil
 		})
 	}
@@ -83,6 +87,7 @@ func (p *planRun) ask(ctx context.Context) (note string, err error) {
 			if errors.Is(err, wildfire.ErrQuota) {
 				return "WildFire says that the day's queries are used up", nil
 			}
+
 			return "", unreachable(err)
 		}
 	}
@@ -96,10 +101,12 @@ func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
 	for i, c := range batch {
 		hashes[i] = c.File.SHA256
 	}
+
 	records, err := p.service.Verdicts(ctx, hashes)
 	if err != nil {
 		return err
 	}
+
 	p.asked++
 	p.service.charge(ctx, 1)
 
@@ -109,11 +116,13 @@ func (p *planRun) askAbout(ctx context.Context, batch []*plan.Contents) error {
 			said[r.SHA256] = r.Verdict
 		}
 	}
+
 	for _, c := range batch {
 		a := plan.Answer{Verdict: wildfire.Unknown, At: time.Now().UTC()}
 		if v, ok := said[c.File.SHA256]; ok {
 			a.Verdict = v
 		}
+
 		c.Answer = &a
 		if err := p.memory.Answered(c.File.SHA256, a); err != nil {
 			return err
@@ -145,6 +154,7 @@ func (p *planRun) submit(ctx context.Context) (int, error) {
 		if err := p.memory.MarkSubmitted(c.File.SHA256, time.Now()); err != nil {
 			return n, err
 		}
+
 		n++
 	}
 
@@ -161,6 +171,7 @@ func (p *planRun) submitOne(ctx context.Context, c *plan.Contents) error {
 		if !errors.Is(err, pipeline.ErrFull) {
 			return err
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -49,11 +49,14 @@ metadata are not trusted, and can only restrict.`,
 			if err := t.check(); err != nil {
 				return err
 			}
+
 			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
+
 			t.cfg = cfg
+
 			return t.run(cmd.Context(), args)
 		},
 	}
@@ -111,11 +114,14 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 		if err == nil {
 			a, err = t.judge(path)
 		}
+
 		if err != nil {
 			failed++
 			fmt.Fprintf(t.tool.Err, "%s: %s\n", printable(path), printable(err.Error()))
+
 			return nil
 		}
+
 		if t.asJSON {
 			return printJSON(t.tool.Out, a)
 		}
@@ -124,7 +130,9 @@ func (t *policyTest) run(ctx context.Context, args []string) error {
 		if len(a.Kinds) > 0 {
 			kind, size = a.Kinds[0], humanSize(a.Size)
 		}
+
 		rows.add(plain, string(a.Submit), a.Source, kind, size, printable(cmp.Or(a.URL, a.Path)), printable(a.Rule))
+
 		return nil
 	})
 	if !t.asJSON && len(rows.rows) > 0 {
@@ -143,6 +151,7 @@ func (t *policyTest) judge(arg string) (policyAnswer, error) {
 	if isURL(arg) {
 		j.Kind = pipeline.KindURL
 		j.URL = arg
+
 		return answerFor(t.cfg.Pipeline, j, nil), nil
 	}
 
@@ -150,6 +159,7 @@ func (t *policyTest) judge(arg string) (policyAnswer, error) {
 	if j.Source, j.Path, err = placeOf(t.cfg, arg, t.source); err != nil {
 		return policyAnswer{}, err
 	}
+
 	j.Kind = pipeline.KindFile
 	j.Filename, j.FilenameB64 = pipeline.Name(filepath.Base(arg))
 	if !t.gateway {
@@ -168,10 +178,12 @@ func (t *policyTest) judge(arg string) (policyAnswer, error) {
 	case !info.Mode().IsRegular():
 		return policyAnswer{}, errors.New("not a regular file")
 	}
+
 	head, err := io.ReadAll(io.LimitReader(f, pipeline.TypesBytes))
 	if err != nil {
 		return policyAnswer{}, err
 	}
+
 	j.Size = info.Size()
 
 	a := answerFor(t.cfg.Pipeline, j, pipeline.TypesOf(head))
@@ -202,6 +214,7 @@ func placeOf(cfg config.Config, name, source string) (of, rel string, err error)
 	if err != nil {
 		return "", "", err
 	}
+
 	for _, w := range cfg.Watch {
 		root, err := filepath.Abs(w.Path)
 		if err != nil {

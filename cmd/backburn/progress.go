@@ -25,6 +25,7 @@ func newProgress(w io.Writer, total int) *progress {
 	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		return p
 	}
+
 	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
 	bar := func(name string) *mpb.Bar {
 		return p.bars.AddBar(int64(total),
@@ -32,6 +33,7 @@ func newProgress(w io.Writer, total int) *progress {
 			mpb.AppendDecorators(decor.CountersNoUnit("%d of %d"), decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6})))
 	}
 	p.submitted, p.decided = bar("submitted"), bar("decided")
+
 	return p
 }
 
@@ -41,11 +43,14 @@ func (p *progress) event(e results.Event) {
 		fmt.Fprintf(p.w, "%-10s %-16s %s\n", e.Type.Name(), e.Outcome(), e.Data.Path)
 		return
 	}
+
 	if e.Type.Final() {
 		p.decidedN++
 		p.decided.SetCurrent(int64(p.decidedN))
+
 		return
 	}
+
 	p.submittedN++
 	p.submitted.SetCurrent(int64(p.submittedN))
 }

@@ -44,6 +44,7 @@ Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
 					return cli.Usagef("expected a SHA-256 or a link with http:// or https://, got %q", a)
 				}
 			}
+
 			cfg, q, release, err := openQueue(cmd.Context(), tool, "recheck")
 			if err != nil {
 				return err
@@ -57,6 +58,7 @@ Exit codes: 1 something is malicious, 3 some have no verdict or no answer.`,
 			if err != nil {
 				return err
 			}
+
 			return judge(answers)
 		},
 	}
@@ -90,6 +92,7 @@ func recheckAll(ctx context.Context, q *queue.Queue, args []string, lease time.D
 		if err := recheckOne(ctx, operator, &a); err != nil {
 			return answers, err
 		}
+
 		answers = append(answers, a)
 	}
 
@@ -114,6 +117,7 @@ func recheckOne(ctx context.Context, operator app.Operator, a *verdictAnswer) er
 		a.Verdict = verdict.String()
 		a.Code = &code
 	}
+
 	a.Malicious = verdict.Malicious()
 	a.Final = verdict.Final()
 

@@ -79,11 +79,13 @@ func TestRecipeClamdscan(t *testing.T) {
 	for i := range args {
 		args[i] = p.here(args[i])
 	}
+
 	base := args[:len(args)-1]
 	scan := func(more ...string) (string, int) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), more[0], more[1:]...)
 		out, _ := cmd.CombinedOutput() // the exit code is checked below
+
 		return string(out), cmd.ProcessState.ExitCode()
 	}
 	for name, tc := range map[string]struct {
@@ -137,6 +139,7 @@ Include %[3]s
 	if err := os.Chmod(logs, 0o777); err != nil { // Squid drops its privileges
 		t.Fatal(err)
 	}
+
 	squid := p.write("squid.conf", fmt.Sprintf(`http_port %[2]s
 pid_filename %[1]s/squid.pid
 cache_log %[1]s/cache.log
@@ -155,6 +158,7 @@ http_access allow localhost
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	client := &http.Client{Transport: &http.Transport{
 		Proxy:             func(*http.Request) (*url.URL, error) { return via, nil },
 		DisableKeepAlives: true,
@@ -164,6 +168,7 @@ http_access allow localhost
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		_ = res.Body.Close()
 		if res.StatusCode != want {
 			t.Errorf("%s: %s, want %d", path, res.Status, want)
@@ -209,6 +214,7 @@ antivirus {
 		for i := range ask {
 			ask[i] = strings.Replace(p.here(ask[i]), "@mail.eml", "@"+mail, 1)
 		}
+
 		out, err := exec.CommandContext(t.Context(), ask[0], ask[1:]...).Output()
 		if err != nil || !strings.Contains(string(out), want[0]) || strings.Contains(string(out), `"WILDFIRE"`) != (want[1] != "") || !strings.Contains(string(out), want[1]) {
 			t.Errorf("%s: %v, %s", verdict, err, out)
@@ -244,9 +250,11 @@ func postfix(t *testing.T, s *testkit.Site, p *place) (address, box string) {
 			t.Fatal(err)
 		}
 	}
+
 	if out, err := exec.Command("chown", "postfix", filepath.Join(p.dir, "data")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+
 	conf := filepath.Join(p.dir, "postfix")
 	p.write("postfix/main.cf", fmt.Sprintf(`compatibility_level = 3.6
 queue_directory = %[1]s/spool
@@ -290,6 +298,7 @@ postlog unix-dgram n - n - 1 postlogd
 		if err != nil {
 			return fmt.Errorf("postfix %s: %w: %s", verb, err, out)
 		}
+
 		return nil
 	}
 	t.Cleanup(func() {
@@ -304,6 +313,7 @@ postlog unix-dgram n - n - 1 postlogd
 		log, _ := os.ReadFile(filepath.Join(p.dir, "maillog"))
 		t.Fatalf("%v\n%s", err, log)
 	}
+
 	testkit.Listening(t, "Postfix", address, nil)
 
 	return address, filepath.Join(box, "m", "new")
@@ -326,6 +336,7 @@ func TestRecipePostfix(t *testing.T) {
 		for _, part := range parts {
 			raw += "--BB\r\n" + part + "\r\n"
 		}
+
 		return smtp.SendMail(address, nil, "bob@example.org", []string{"alice@mail.test", "carol@mail.test"}, []byte(raw+"--BB--\r\n"))
 	}
 	attached := func(name, body string) string {
@@ -335,6 +346,7 @@ func TestRecipePostfix(t *testing.T) {
 	if err := send("evil", attached("invoice.exe", "MZ wildfire-test:malware")); err == nil || !strings.Contains(err.Error(), "5.7.1 Attachment refused: malware (mail-") {
 		t.Errorf("%v", err)
 	}
+
 	sixteen := make([]string, 16)
 	for i := range sixteen {
 		sixteen[i] = attached(fmt.Sprintf("file %d.exe", i), fmt.Sprintf("MZ %d", i))
@@ -342,14 +354,17 @@ func TestRecipePostfix(t *testing.T) {
 	if err := send("sixteen", sixteen...); err != nil {
 		t.Fatal(err)
 	}
+
 	var mail string
 	s.Until("the mail in the box", func() bool {
 		found, err := filepath.Glob(filepath.Join(box, "*"))
 		if err != nil || len(found) == 0 {
 			return false
 		}
+
 		text, err := os.ReadFile(found[0])
 		mail = string(text)
+
 		return err == nil
 	})
 	if n := strings.Count(mail, "\nX-Backburn: "); n != 1 || !strings.Contains(mail, "\nX-Backburn: clean; attachments=16; malicious=0; pending=0; unjudged=0; id=mail-") {
@@ -366,6 +381,7 @@ func TestRecipePostfix(t *testing.T) {
 			t.Errorf("%+v", e.Data)
 		}
 	}
+
 	if len(events) != 17 || len(names) != 17 {
 		t.Errorf("%d events of %d names", len(events), len(names))
 	}

@@ -52,6 +52,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	if got, want := fieldWords(p.Logged(needsRestart), "keys"), []string{"watch", "worker.concurrency"}; !slices.Equal(got, want) {
 		t.Errorf("needs a restart: %q, want %q", got, want)
 	}
+
 	atOnce := s.WildFire.Count(wildfire.OpSubmitFile)
 
 	s.Drop(files[40:]...)
@@ -71,10 +72,12 @@ func TestReloadUnderLoad(t *testing.T) {
 	if len(late) < 20 {
 		t.Fatalf("%d uploads after the reload are too few to tell the rate", len(late))
 	}
+
 	took := late[len(late)-1].Time.Sub(late[0].Time).Seconds()
 	if perSecond := float64(len(late)-2) / took; perSecond > 11 {
 		t.Errorf("%.1f uploads a second after the reload, want at most 10", perSecond)
 	}
+
 	s.Until("a verdict in the new sink's file", func() bool {
 		b, _ := os.ReadFile(s.Path("events.jsonl"))
 		return strings.Contains(string(b), "plan.secret")
@@ -145,6 +148,7 @@ func TestReloadRefused(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
+
 	if l := p.Logged(refused); len(fieldWords(l, "problems")) == 0 {
 		t.Errorf("the log does not say what is wrong: %v", l)
 	}
@@ -176,6 +180,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	if err := os.Mkdir(s.Path("letters"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	s.Configure(testkit.Settings{"log.level": "debug"})
 	s.Append("[[policy]]\nname = \"*.exe\"\nsubmit = \"never\"\n" +
 		fileSink("changes", "other.jsonl") +
@@ -198,12 +203,14 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 		})
 		p.Until("/readyz", func(_ int, body string) bool { return strings.Contains(body, fmt.Sprintf("%q", sink)) })
 	}
+
 	if _, err := os.Stat(s.Path("other.jsonl")); err == nil {
 		t.Error("a sink of the refused configuration runs")
 	}
 	if strings.Contains(p.Stderr(), `"level":"debug"`) {
 		t.Error("the log level of the refused configuration holds")
 	}
+
 	p.Stop()
 }
 
@@ -230,6 +237,7 @@ func TestReloadRaisesABudget(t *testing.T) {
 			for i := range files {
 				files[i] = testkit.File{Name: fmt.Sprintf("%d.exe", i), Body: fmt.Appendf(nil, "MZ %d", i), Verdict: "benign"}
 			}
+
 			s.Drop(files...)
 			parked := func(n int) {
 				t.Helper()

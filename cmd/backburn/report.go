@@ -78,9 +78,11 @@ With --simulate it reads only the reports that a simulation keeps.`,
 			case notText(r.format) && (output == "" || output == "-") && isTerminal(tool.Out):
 				return cli.Usagef("--format %s cannot be written to a terminal: use -o FILE or a pipe", r.format)
 			}
+
 			if asJSON {
 				r.format = formatJSON
 			}
+
 			return toOutput(tool, output, func(w io.Writer) error { return r.run(cmd.Context(), w) })
 		},
 	}
@@ -89,6 +91,7 @@ With --simulate it reads only the reports that a simulation keeps.`,
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `file`; - is standard output")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as --format json")
 	simulationFlag(tool, cmd.Flags())
+
 	return cmd
 }
 
@@ -97,10 +100,12 @@ func toOutput(tool *cli.App, name string, write func(io.Writer) error) error {
 	if name == "" || name == "-" {
 		return write(tool.Out)
 	}
+
 	f, err := os.CreateTemp(dirOf(name), ".backburn-*")
 	if err != nil {
 		return err
 	}
+
 	err = write(f)
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -111,6 +116,7 @@ func toOutput(tool *cli.App, name string, write func(io.Writer) error) error {
 	if err != nil {
 		_ = os.Remove(f.Name())
 	}
+
 	return err
 }
 
@@ -167,6 +173,7 @@ func (r *reportRun) simulated(ctx context.Context, cfg config.Config, w io.Write
 	if r.format == "" {
 		printNotice(w, true)
 	}
+
 	done, err := r.kept(ctx, q, w)
 	if done || err != nil {
 		return err
@@ -190,6 +197,7 @@ func (r *reportRun) kept(ctx context.Context, q *queue.Queue, w io.Writer) (done
 	if !sha256Text.MatchString(r.hash) || r.format == formatMAEC {
 		return false, nil
 	}
+
 	reports, err := q.Reports(ctx)
 	if errors.Is(err, queue.ErrNoReports) {
 		return false, nil
@@ -233,6 +241,7 @@ func (r *reportRun) fetch(ctx context.Context, s *service, w io.Writer) error {
 			err = r.write(w, doc, time.Now(), "fetched now")
 		}
 	}
+
 	if errors.Is(err, wildfire.ErrNotReady) || errors.Is(err, wildfire.ErrNotFound) {
 		return cli.Exit(cli.Partial, fmt.Errorf("there is no report on %s: WildFire does not know it, or is still analyzing it (see `backburn verdict HASH`)", r.hash))
 	}
@@ -252,6 +261,7 @@ func (r *reportRun) write(w io.Writer, body []byte, at time.Time, origin string)
 	if err != nil {
 		return err
 	}
+
 	switch r.format {
 	case formatJSON:
 		return printJSON(w, report)
@@ -259,12 +269,15 @@ func (r *reportRun) write(w io.Writer, body []byte, at time.Time, origin string)
 		if report.Truncated {
 			fmt.Fprintln(r.tool.Err, truncated)
 		}
+
 		bundle, err := stix.New(report, at)
 		if err != nil {
 			return err
 		}
+
 		return printJSON(w, bundle)
 	}
+
 	printReport(w, report, origin)
 
 	return nil
@@ -294,49 +307,63 @@ func printReport(w io.Writer, r wildfire.Report, origin string) {
 	for _, p := range r.Platforms {
 		add("platform", p.Name, p.Malware)
 	}
+
 	for _, b := range r.Behaviors {
 		text := b.Text
 		if b.Score != 0 {
 			text += fmt.Sprintf(" (score %g)", b.Score)
 		}
+
 		add("behavior", text, b.Details)
 	}
+
 	for _, c := range r.Connections {
 		add("network", c.Protocol, defangHost(c.IP), "port "+strconv.Itoa(c.Port), c.Country)
 	}
+
 	for _, ip := range r.IPs {
 		add("ip", defangHost(ip))
 	}
+
 	for _, domain := range r.Domains {
 		add("domain", defangHost(domain))
 	}
+
 	for _, address := range r.URLs {
 		add("url", address)
 	}
+
 	for _, agent := range r.UserAgents {
 		add("user agent", agent)
 	}
+
 	for _, d := range r.Dropped {
 		add("dropped", cmp.Or(d.SHA256, d.SHA1, d.MD5), d.Path)
 	}
+
 	for _, path := range r.FilesWritten {
 		add("file", path)
 	}
+
 	for _, k := range r.RegistryKeys {
 		add("registry", k.Key, k.Value, k.Data)
 	}
+
 	for _, p := range r.Processes {
 		add("process", p.Name, p.Command)
 	}
+
 	for _, mutex := range r.Mutexes {
 		add("mutex", mutex)
 	}
+
 	for _, l := range r.Links {
 		add("link", l.URL, l.Verdict)
 	}
 	if len(found) > 0 {
 		fmt.Fprintln(w)
 	}
+
 	for _, line := range found {
 		fmt.Fprintf(w, "%-10s  %s\n", line[0], printable(harmless.text(line[1])))
 	}

@@ -59,6 +59,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 		if got := c.Wait(); got != code {
 			t.Fatalf("%q: exit code %d, want %d\n%s", args, got, code, c.Stderr())
 		}
+
 		return c.Stdout()
 	}
 	holds := func(text string, wants ...string) {
@@ -77,6 +78,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 			t.Errorf("%s is not defanged in\n%s", fang, text)
 		}
 	}
+
 	holds(run(0, "report", sha, "--config", "away.toml", "--json"), want.Domain, want.URL)
 	holds(run(0, "report", sha, "--config", "away.toml", "--format", "stix"), `"type":"bundle"`, "[domain-name:value = '"+want.Domain+"']")
 	holds(run(0, "report", sha, "--config", "away.toml", "--format", "xml"), "<wildfire>")
@@ -86,10 +88,12 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 			t.Errorf("%s: %q, %v", format, b, err)
 		}
 	}
+
 	run(4, "report", sha, "--config", "away.toml", "--fresh")
 	if n := s.WildFire.Count(wildfire.OpReport); n != asked {
 		t.Errorf("%d questions for a report that is kept", n-asked)
 	}
+
 	holds(run(0, "report", sha, "--config", "there.toml", "--fresh"), "fetched now")
 	if n := s.WildFire.Count(wildfire.OpReport); n != asked+1 {
 		t.Errorf("%d questions, want 1", n-asked)
@@ -119,6 +123,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 	if d := upload.Data; upload.Type != results.Submitted || d.SHA256 != sha || d.Source != "quarantine" || d.SubmittedAt.IsZero() || d.Policy != `policy[0] (name = "*.exe")` {
 		t.Errorf("audit: %+v", upload)
 	}
+
 	p.Stop()
 }
 
@@ -135,6 +140,7 @@ func TestMissingReportsAreNotAskedFor(t *testing.T) {
 	if told := testkit.Reports(t, s.Queue(p), 1); told[0].Data.Report.Status != results.ReportMissing {
 		t.Fatalf("told: %+v", told[0].Data.Report)
 	}
+
 	p.Until("/api/status", func(_ int, body string) bool { return strings.Contains(body, `"waiting":0`) })
 
 	s.WriteFile("there.toml", replaced(t, s.Path("backburn.toml"), `nats.url = "nats://127.0.0.1:0"`, `nats.url = "`+p.NATS()+`"`))
@@ -152,8 +158,10 @@ func TestMissingReportsAreNotAskedFor(t *testing.T) {
 			t.Errorf("%s: %d questions, want %d", try.flag, n, try.asked)
 		}
 	}
+
 	if asked > 20 {
 		t.Errorf("%d questions for a report that never comes", asked)
 	}
+
 	p.Stop()
 }

@@ -45,12 +45,15 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 			if err != nil {
 				return err
 			}
+
 			if uploads {
 				if len(types)+len(verdicts)+len(reasons) > 0 {
 					return cli.Usagef("--uploads can be combined only with --source and --since")
 				}
+
 				filter.Types = []results.Type{results.Submitted}
 			}
+
 			_, q, release, err := openQueue(cmd.Context(), tool, "results")
 			if err != nil {
 				return err
@@ -64,12 +67,14 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 				if asJSON {
 					return printJSON(tool.Out, e)
 				}
+
 				return list.show(e)
 			}
 			read := sub.Drain
 			if follow {
 				read = sub.Run
 			}
+
 			if !asJSON {
 				printNotice(tool.Out, q.Simulated())
 				list.head()
@@ -89,6 +94,7 @@ With --json each line is an event (CloudEvents 1.0), exactly as consumers get it
 	f.StringSliceVar(&reasons, "reason", nil, "only failures with these `reasons`, such as too_large")
 	f.StringSliceVar(&wants, "source", nil, "only these `sources`")
 	f.StringSliceVar(&types, "type", nil, "only these `types`: submitted, verdict, failed, changed, report, audit (default: verdict, failed, changed)")
+
 	return cmd
 }
 
@@ -111,12 +117,15 @@ func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, 
 	for _, t := range results.Types() {
 		known[t.Name()] = t
 	}
+
 	for _, t := range types {
 		if known[t] == "" {
 			return f, cli.Usagef("--type: expected submitted, verdict, failed, changed, report or audit, got %q", t)
 		}
+
 		f.Types = append(f.Types, known[t])
 	}
+
 	for _, v := range verdicts {
 		switch {
 		case v == "malicious":
@@ -127,22 +136,28 @@ func resultsFilter(types, verdicts, reasons, sources []string) (results.Filter, 
 			return f, cli.Usagef("--verdict: expected benign, %s, unrecognised or malicious, got %q", strings.Join(malicious, ", "), v)
 		}
 	}
+
 	for _, r := range reasons {
 		if !slices.Contains(results.Reasons(), results.Reason(r)) {
 			return f, cli.Usagef("--reason: there is no reason %q", r)
 		}
+
 		f.Outcomes = append(f.Outcomes, r)
 	}
+
 	for _, s := range sources {
 		if !pipeline.ValidSource(s) {
 			return f, cli.Usagef("--source: expected %s, got %q", pipeline.SourceRule, s)
 		}
 	}
+
 	f.Sources = sources
 	if len(f.Types) == 0 {
 		f.Types = []results.Type{results.Verdict, results.Failed, results.Changed}
 	}
+
 	slices.Sort(f.Outcomes)
 	f.Outcomes = slices.Compact(f.Outcomes)
+
 	return f, nil
 }

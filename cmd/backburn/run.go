@@ -42,6 +42,7 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 			if err != nil {
 				return err
 			}
+
 			log := tool.Logger(cfg)
 			reload := tool.Reload(cfg, config.Processes["run"])
 			if cfg.Simulated() {
@@ -56,11 +57,13 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 					if err == nil {
 						sim.use(&cfg)
 					}
+
 					return cfg, err
 				}
 				log.Info().Str("url", sim.url).Str("prefix", cfg.NATS.Prefix).
 					Msg("WildFire is simulated: nothing leaves this machine, files are not moved, and sinks, mail servers and clamd clients are not served")
 			}
+
 			reload.Loaded = cfg
 			if tool.File() == "" {
 				// Without a configuration there is one folder, and we create it.
@@ -70,6 +73,7 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 					}
 				}
 			}
+
 			roles := app.Roles{
 				Watch:   true,
 				Work:    true,
@@ -90,18 +94,22 @@ are not served. To look at it, add --simulate to results, status, trace, report,
 				roles.MaxStore = server.MaxStore()
 				roles.Report = server.Report
 			}
+
 			n, err := app.Start(ctx, cfg, roles, log)
 			if err != nil {
 				return err
 			}
+
 			for _, w := range cfg.Watch {
 				log.Info().Str("path", w.Path).Str("source", w.Source).Msg("watching a folder")
 			}
+
 			return n.Run(ctx)
 		},
 	}
 	tool.Simulation(cmd.Flags(), "use a simulated WildFire and separate data; needs no account")
 	cmd.Flags().Var(newSpan(&delay, 5*time.Second), "simulate-delay", "`time` that the simulated WildFire takes for a verdict, up to twice as long")
 	tool.Setting(cmd.Flags(), "http-listen", "http.listen", "`host:port` for health, metrics and status, \"\" for none (default: http.listen)")
+
 	return cmd
 }

@@ -63,6 +63,7 @@ func killAgainAndAgain(t *testing.T, s *testkit.Site, rnd *rand.Rand) {
 		p.Kill()
 		p = s.Start("backburn", "run")
 	}
+
 	dropping.Wait()
 	testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 	s.OnceUploaded(files)
@@ -110,10 +111,12 @@ func TestStopInTheMiddleOfUploads(t *testing.T) {
 			if cause := p.Logged("stopping: finishing or requeuing jobs in progress").Text("cause"); cause != "ended by signal: terminated" {
 				t.Errorf("it stops because of %q", cause)
 			}
+
 			p.Logged("stopped")
 			if _, err := p.WasLogged("shutdown timeout reached; requeuing jobs"); (err == nil) != tc.requeues {
 				t.Errorf("handing back: %v, want %v", err == nil, tc.requeues)
 			}
+
 			end()
 
 			p = s.Start("backburn", "run")

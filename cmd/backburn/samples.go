@@ -27,14 +27,17 @@ func (s sampleFile) write(path string) error {
 	if s.sparse == 0 {
 		return os.WriteFile(path, s.body, 0o600)
 	}
+
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
+
 	if err := f.Truncate(s.sparse); err != nil {
 		f.Close()
 		return err
 	}
+
 	return f.Close()
 }
 
@@ -44,17 +47,21 @@ func sampleFiles() ([]sampleFile, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	docx, err := zipOf("word/document.xml", `<?xml version="1.0"?><w:document xmlns:w="urn:demo"/>`)
 	if err != nil {
 		return nil, err
 	}
+
 	tgz, err := tarOf("payload.sh", "#!/bin/sh\necho hello\n")
 	if err != nil {
 		return nil, err
 	}
+
 	program := executable()
 	dropper := append(peFile(), "wildfire-test:malware"...)
 	invoice := []byte("%PDF-1.7\n% an invoice like any other\n%%EOF\n")
+
 	return []sampleFile{
 		{name: "documents/invoice.pdf", body: invoice},
 		{name: "documents/invoice (copy).pdf", body: invoice},
@@ -88,7 +95,9 @@ func zipOf(name, text string) ([]byte, error) {
 	if _, err := w.Write([]byte(text)); err != nil {
 		return nil, err
 	}
+
 	err = z.Close()
+
 	return b.Bytes(), err
 }
 
@@ -105,7 +114,9 @@ func tarOf(name, text string) ([]byte, error) {
 	if err := t.Close(); err != nil {
 		return nil, err
 	}
+
 	err := g.Close()
+
 	return b.Bytes(), err
 }
 
@@ -115,11 +126,13 @@ func executable() sampleFile {
 	if runtime.GOOS == "windows" {
 		candidates = []string{os.Getenv("SystemRoot") + `\System32\where.exe`}
 	}
+
 	for _, name := range candidates {
 		if b, err := os.ReadFile(name); err == nil && len(b) > 0 && len(b) < demoMaxFileSize { //nolint:gosec // a program of this system
 			return sampleFile{name: "true" + exeSuffix(), body: b}
 		}
 	}
+
 	return sampleFile{name: "tiny.elf", body: elfFile()}
 }
 
@@ -136,6 +149,7 @@ func peFile() []byte {
 	copy(b, "MZ")
 	binary.LittleEndian.PutUint32(b[0x3c:], 0x80)
 	copy(b[0x80:], "PE\x00\x00\x64\x86")
+
 	return b
 }
 
@@ -145,5 +159,6 @@ func elfFile() []byte {
 	copy(h.Ident[:], fmt.Sprintf("%s\x02\x01\x01", elf.ELFMAG))
 	var b bytes.Buffer
 	_ = binary.Write(&b, binary.LittleEndian, h) // writes to a buffer cannot fail
+
 	return b.Bytes()
 }

@@ -33,15 +33,18 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	for name, secret := range secrets {
 		s.WriteFile(name, secret+"\n")
 	}
+
 	for _, dir := range []string{"root", "outside", "quarantine/sub"} {
 		if err := os.Mkdir(s.Path(dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	text, err := os.ReadFile(s.Path("backburn.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	w := newWire(t, strings.TrimPrefix(between(string(text), `wildfire.url = "`, `"`), "http://"))
 	s.Configure(testkit.Settings{
 		"wildfire.url":                     "http://" + w.listener.Addr().String(),
@@ -62,6 +65,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	secrets["nats"] = strings.TrimSpace(string(token))
 	send := roads{t: t, p: p, js: js}
 
@@ -77,6 +81,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 		testkit.Fails(t, s.Start("backburn", "config", "check"), 2, `contains "client" (auth.wildfire.client_secret_file)`)
 		left = append(left, "mounted")
 	}
+
 	send.do(os.Link(s.Path("client"), s.Path("root/linked")))
 	send.reference("root", `{"path":"linked"}`)
 	text, err = os.ReadFile(s.Path("backburn.toml"))
@@ -87,6 +92,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	if !strings.Contains(submit.Stdout(), "it is Backburn's own (api.token[0].file)") {
 		t.Errorf("submit says %s", submit.Stdout())
 	}
+
 	// Copies, and other contents with a secret.
 	s.WriteFile("quarantine/copy.bin", secrets["client"]+"\n")
 	s.WriteFile("quarantine/text.txt", "[api]\ntoken = '"+secrets["api"]+"' # do not share\n")
@@ -111,6 +117,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 			}
 		}
 	}
+
 	p.Until("/metrics", func(_ int, body string) bool {
 		return strings.Contains(body, `backburn_watch_troubled_files{source="quarantine"} 2`) &&
 			!strings.Contains(body, `backburn_own_withheld_total{by="file"} 0`)
@@ -120,6 +127,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 			t.Errorf("%s did not stay where it was: %v", name, err)
 		}
 	}
+
 	_, metrics := p.Ask("/metrics")
 	_, status := p.Ask("/api/status")
 	p.Stop()
@@ -127,6 +135,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	if n := s.WildFire.Count(wildfire.OpSubmitFile); n != 1 || !w.saw("MZ good") {
 		t.Errorf("%d uploads, want the one of what is not ours: %+v", n, s.WildFire.Calls())
 	}
+
 	for name, secret := range secrets {
 		if w.saw(secret) || w.saw(secret[:len(secret)/2]) {
 			t.Errorf("the secret %s was uploaded", name)

@@ -74,10 +74,12 @@ func (c *capture) packet(from, to *end, flags uint16, payload string) {
 	if flags&(syn|fin) != 0 {
 		from.seq++
 	}
+
 	c.packets++
 	for _, v := range []uint32{1700000000 + c.packets/1_000_000, c.packets % 1_000_000, uint32(len(b)), uint32(len(b))} {
 		_ = binary.Write(c, binary.LittleEndian, v)
 	}
+
 	c.Write(b)
 }
 
@@ -130,6 +132,7 @@ func TestRecipeSuricata(t *testing.T) {
 	if err := os.MkdirAll(p.dir+"/var/spool", 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	execute(t, install...)
 	p.write("etc/suricata/backburn.rules", testkit.Snippet(t, sensorsDoc, "backburn.rules"))
 	p.write("etc/suricata/suricata.yaml", fmt.Sprintf("%%YAML 1.1\n---\ndefault-log-dir: %[1]s\ndefault-rule-path: %[1]s/etc/suricata\nrule-files: [backburn.rules]\n", p.dir)+
@@ -149,6 +152,7 @@ func TestRecipeSuricata(t *testing.T) {
 	if err := os.MkdirAll(state, 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	execute(t, "chown", "-R", strconv.Itoa(nobody), s.Dir, state)
 	execute(t, "chmod", "755", filepath.Dir(s.Dir))
 	b := s.Start("setpriv", "--reuid", strconv.Itoa(nobody), "--regid", strconv.Itoa(nobody), "--clear-groups", ourselves(t, p), "run")
@@ -158,6 +162,7 @@ func TestRecipeSuricata(t *testing.T) {
 	for i := range suricata {
 		suricata[i] = p.here(strings.Replace(suricata[i], "download.pcap", p.dir+"/download.pcap", 1))
 	}
+
 	execute(t, append(suricata, "-l", p.dir)...)
 	for _, dir := range []string{"00", "ff", "tmp"} {
 		info, err := os.Stat(p.dir + "/var/spool/suricata/" + dir)
@@ -171,6 +176,7 @@ func TestRecipeSuricata(t *testing.T) {
 	for _, e := range events {
 		byName[e.Data.Filename] = e
 	}
+
 	exe, js := byName["invoice.exe"], byName["run me.js"]
 	if len(events) != 2 || exe.Data.Size != int64(len(program)) || exe.Data.Verdict != "benign" || exe.Data.Metadata["url"] != "http://evil.example/dl/invoice.exe" {
 		t.Errorf("%d events: %+v", len(events), exe.Data)
@@ -178,6 +184,7 @@ func TestRecipeSuricata(t *testing.T) {
 	if js.Data.Verdict != "malware" || js.Data.Path != js.Data.SHA256[:2]+"/"+js.Data.SHA256 || js.Data.Metadata["flow-id"] == "" || js.Data.Metadata["time"] == "" {
 		t.Errorf("%+v", js.Data)
 	}
+
 	var shown struct {
 		Filename string            `json:"filename"`
 		Metadata map[string]string `json:"metadata"`
@@ -185,6 +192,7 @@ func TestRecipeSuricata(t *testing.T) {
 	if err := json.Unmarshal([]byte("{"+testkit.Block(t, sensorsDoc, `"filename": "run me.js",`)+"}"), &shown); err != nil {
 		t.Fatal(err)
 	}
+
 	delete(js.Data.Metadata, "flow-id")
 	delete(js.Data.Metadata, "time")
 	if !maps.Equal(shown.Metadata, js.Data.Metadata) {
@@ -237,10 +245,12 @@ func TestRecipeZeek(t *testing.T) {
 	if err := os.Rename(p.dir+"/var/spool/zeek/tmp/FmY7.exe", p.dir+"/var/spool/zeek/FmY7.exe"); err != nil {
 		t.Fatal(err)
 	}
+
 	e := testkit.FinalsOf(t, s.Queue(b), "zeek", 1)[0]
 	if e.Data.Filename != "invoice.exe" || e.Data.Path != "FmY7.exe" || e.Data.Verdict != "malware" || e.Data.Metadata["url"] != "http://evil.example/dl/invoice.exe" || e.Data.Metadata["fuid"] != "FmY7" {
 		t.Errorf("%+v", e.Data)
 	}
+
 	left, err := filepath.Glob(p.dir + "/var/spool/zeek/*")
 	if err != nil || !slices.Equal(left, []string{p.dir + "/var/spool/zeek/.backburn", p.dir + "/var/spool/zeek/tmp"}) {
 		t.Errorf("left: %v %v", left, err)
@@ -268,6 +278,7 @@ func TestRecipeSamba(t *testing.T) {
 	if err := os.Chmod(p.dir+"/srv/drop", 0o777); err != nil {
 		t.Fatal(err)
 	}
+
 	s := testkit.NewSite(t)
 	s.Append(p.here(testkit.Snippet(t, sensorsDoc, "backburn.toml, Samba")))
 	b := s.Start("backburn", "run")
@@ -295,6 +306,7 @@ log file = %[1]s/samba/log
 	if err := os.MkdirAll(p.dir+"/samba/ncalrpc", 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	s.Foreign("127.0.0.1:"+port, "smbd", "--foreground", "--debug-stdout", "--configfile="+conf)
 
 	p.write("invoice.exe", "MZ wildfire-test:malware")
@@ -308,6 +320,7 @@ log file = %[1]s/samba/log
 			t.Fatalf("smbclient: %v\n%s", err, out)
 		}
 	}
+
 	events := testkit.FinalsOf(t, s.Queue(b), "drop", 2)
 	verdicts := map[string]string{}
 	for _, e := range events {

@@ -43,11 +43,13 @@ func linkFleet(ctx context.Context, cfg config.Config, command string) fleetLink
 	if err != nil {
 		return fleetLink{close: func() {}, reason: err}
 	}
+
 	q, err := attachTo(ctx, nc, cfg)
 	if err != nil {
 		nc.Close()
 		return fleetLink{close: func() {}, reason: err}
 	}
+
 	return fleetLink{queue: q, close: nc.Close}
 }
 
@@ -60,12 +62,14 @@ func (l fleetLink) sharing(ctx context.Context, cfg config.Config, profile strin
 		}
 		return nil, nil
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	opts, err := app.Sharing(ctx, cfg, profile, l.queue)
 	if err != nil && required {
 		return nil, cli.Exit(cli.Unreachable, err)
 	}
+
 	return opts, nil
 }
 
@@ -94,19 +98,23 @@ func tokenSource(ctx context.Context, tool *cli.App, cfg config.Config, profile 
 	if err := knownProfile(cfg, profile); err != nil {
 		return nil, err
 	}
+
 	t, err := transport(cfg)
 	if err != nil {
 		return nil, err
 	}
+
 	opts, err := fleet.sharing(ctx, cfg, profile)
 	if err != nil {
 		return nil, err
 	}
+
 	opts = append(opts, auth.WithTransport(t), auth.WithUserAgent(app.UserAgent), auth.WithLogger(commandLog(tool, cfg)))
 	s, err := auth.New(cfg.Profile(profile), opts...)
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)
 	}
+
 	return s, nil
 }
 
@@ -130,15 +138,19 @@ func serve(ctx context.Context, tool *cli.App, cfg config.Config, fleet fleetLin
 		s.fleet.close()
 		return nil, err
 	}
+
 	w := app.WildFireConfig(cfg)
 	if w.Transport, err = transport(cfg); err == nil {
 		s.Client, err = wildfire.New(w, s.Tokens)
 	}
+
 	if err != nil {
 		_ = s.Tokens.Close()
 		s.fleet.close()
+
 		return nil, cli.Exit(cli.Usage, fmt.Errorf("wildfire: %w", err))
 	}
+
 	return s, nil
 }
 
@@ -170,5 +182,6 @@ func unreachable(err error) error {
 			return cli.Exit(cli.Unreachable, err)
 		}
 	}
+
 	return err
 }

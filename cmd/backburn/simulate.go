@@ -37,6 +37,7 @@ format, status codes and reason phrases of the real service.
 			case lifetime <= 0:
 				return cli.Usagef("--token-lifetime: above 0, got %s", lifetime)
 			}
+
 			sim, err := startOpenSimulation(listen, wildfiretest.WithDelay(delay), wildfiretest.WithJitter(jitter),
 				wildfiretest.WithTokenLifetime(lifetime), wildfiretest.WithQuota(uploads, queries), wildfiretest.WithSeed(seed))
 			if err != nil {
@@ -56,6 +57,7 @@ token_url = "%[1]s/am/oauth2/access_token"
 `, sim.url, simulatedClient, simulatedTSG)
 			fmt.Fprintln(tool.Err, "Press Ctrl-C to stop.")
 			<-cmd.Context().Done()
+
 			return cmd.Context().Err()
 		},
 	}
@@ -67,5 +69,6 @@ token_url = "%[1]s/am/oauth2/access_token"
 	f.IntVar(&uploads, "quota-uploads", 0, "uploads per day for each credential, 0 for no limit")
 	f.IntVar(&queries, "quota-queries", 0, "queries per day for each credential, 0 for no limit")
 	f.Uint64Var(&seed, "seed", 1, "seed that makes random values repeatable")
+
 	return cmd
 }

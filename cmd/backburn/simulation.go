@@ -43,6 +43,7 @@ func startSimulation(listen string, opts ...wildfiretest.Option) (*simulation, e
 	if err == nil {
 		s.secret = secret
 	}
+
 	return s, err
 }
 
@@ -52,6 +53,7 @@ func startOpenSimulation(listen string, opts ...wildfiretest.Option) (*simulatio
 	if err != nil {
 		return nil, cli.Exit(cli.Unreachable, fmt.Errorf("simulated WildFire: %w", err))
 	}
+
 	s := &simulation{url: "http://" + l.Addr().String(), finished: make(chan struct{})}
 	s.server = wildfiretest.New(opts...)
 	s.http = s.server.NewHTTPServer()
@@ -59,6 +61,7 @@ func startOpenSimulation(listen string, opts ...wildfiretest.Option) (*simulatio
 		defer close(s.finished)
 		_ = s.http.Serve(s.server.Listener(l)) // returns after stop
 	}()
+
 	return s, nil
 }
 

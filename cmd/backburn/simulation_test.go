@@ -87,6 +87,7 @@ func TestRealAfterSimulation(t *testing.T) {
 			t.Errorf("the event is not marked: %+v", e)
 		}
 	}
+
 	says(t, s, 0, []string{"SIMULATED", "invoice.pdf", "malware"}, "results", "--simulate")
 	says(t, s, 0, []string{`"backburnsimulated":true`}, "results", "--simulate", "--json")
 	says(t, s, 0, []string{"SIMULATED"}, "status", "--simulate")
@@ -99,12 +100,14 @@ func TestRealAfterSimulation(t *testing.T) {
 	if n := s.WildFire.Count(""); n != 0 {
 		t.Errorf("WildFire was called %d times", n)
 	}
+
 	left := s.Left()
 	for _, f := range files {
 		if !slices.ContainsFunc(left, func(name string) bool { return strings.HasSuffix(name, "quarantine/"+f.Name) }) {
 			t.Errorf("%s is no longer where it was dropped: %q", f.Name, left)
 		}
 	}
+
 	for _, name := range []string{"nats", "nats.token", "malware", "events.jsonl", "quarantine/.backburn"} {
 		if _, err := os.Lstat(s.Path(name)); err == nil {
 			t.Errorf("the simulation has made %s", name)
@@ -120,6 +123,7 @@ func TestRealAfterSimulation(t *testing.T) {
 			t.Errorf("simulated %v, by %s: the event is not WildFire's", e.Simulated, e.Data.Basis)
 		}
 	}
+
 	says(t, s, 4, []string{"refuses the credentials"}, "results", "--simulate")
 	p.Stop()
 }
@@ -146,8 +150,10 @@ func TestSimulationRefusesReal(t *testing.T) {
 				for _, command := range []string{"run", "worker", "watcher"} {
 					testkit.Fails(t, s.Start("backburn", command), 2, "belongs to a simulation, and here WildFire is real")
 				}
+
 				says(t, s, 2, []string{"belongs to a simulation"}, "submit", "backburn.toml")
 				first.Stop()
+
 				return
 			}
 

@@ -24,9 +24,11 @@ files, and applies changes to the sinks in the configuration.`,
 			if err != nil {
 				return err
 			}
+
 			return serveAlone(cmd.Context(), tool, cfg, app.Roles{Sinks: true})
 		},
 	}
 	cmd.AddCommand(sinkReplay(tool))
+
 	return cmd
 }

@@ -42,14 +42,17 @@ dead_file. If it rejects single events, the exit code is 3.`,
 			if since < 0 || until < 0 || dead && until > 0 {
 				return cli.Usagef("--since and --until: not negative, and no --until with --dead")
 			}
+
 			cfg, err := tool.ConfigFor(config.SinkPart)
 			if err != nil {
 				return err
 			}
+
 			i := slices.IndexFunc(cfg.Sink, func(s config.Sink) bool { return s.Name == args[0] })
 			if i < 0 {
 				return cli.Usagef("the configuration has no sink %q", args[0])
 			}
+
 			r := replayReport{tool: tool, dryRun: dryRun, asJSON: asJSON}
 			replay := sink.Replay{Config: app.SinkConfig(cfg.NATS.Prefix, cfg.Sink[i]), DryRun: dryRun, Each: r.each}
 			if replay.Target, err = app.SinkTarget(cfg.Sink[i]); err != nil {
@@ -65,11 +68,13 @@ dead_file. If it rejects single events, the exit code is 3.`,
 			if dead {
 				return r.end(replay.Dead(cmd.Context(), from))
 			}
+
 			q, release, err := attach(cmd.Context(), tool, cfg, "sink replay")
 			if err != nil {
 				return err
 			}
 			defer release()
+
 			return r.end(replay.Stream(cmd.Context(), q.JetStream(), from, now.Add(-until)))
 		},
 	}
@@ -79,6 +84,7 @@ dead_file. If it rejects single events, the exit code is 3.`,
 	f.Var(spanFlag{&until}, "until", "events until this time `ago` (default: now)")
 	f.BoolVar(&dryRun, "dry-run", false, "only list the events")
 	f.BoolVar(&asJSON, "json", false, "as JSON lines")
+
 	return cmd
 }
 
@@ -94,6 +100,7 @@ func (r *replayReport) each(e sink.Replayed) error {
 	if e.Error != "" {
 		r.refused++
 	}
+
 	name := printable(e.Source + " " + e.ID)
 	switch {
 	case r.asJSON:
@@ -105,6 +112,7 @@ func (r *replayReport) each(e sink.Replayed) error {
 	default:
 		fmt.Fprintf(r.tool.Out, "%s: delivered\n", name)
 	}
+
 	return nil
 }
 
@@ -124,5 +132,6 @@ func (r *replayReport) end(err error) error {
 	case r.all == 0:
 		fmt.Fprintln(r.tool.Err, "There are no such events.")
 	}
+
 	return nil
 }

@@ -27,10 +27,12 @@ func claimedFor(path string, cfg config.Config) (id, source string, err error) {
 		if filepath.Dir(path) != "." && !below(path, w.Path) {
 			continue
 		}
+
 		found, err := spool.Newest(w.Path, filepath.Base(path))
 		if err != nil {
 			return "", "", err
 		}
+
 		if found > id {
 			id = found
 			source = w.Source

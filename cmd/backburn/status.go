@@ -58,10 +58,12 @@ limit (0) is not counted.`,
 			if err != nil {
 				return err
 			}
+
 			wcfg, err := app.WorkerConfig(cfg)
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
+
 			look := &statusLook{tool: tool, cfg: cfg, wcfg: wcfg}
 			defer look.release()
 			show := func(ctx context.Context) error {
@@ -72,17 +74,21 @@ limit (0) is not counted.`,
 				if asJSON {
 					return errors.Join(printJSON(tool.Out, st), err)
 				}
+
 				var b bytes.Buffer
 				screen := tool.Screen()
 				printStatus(paper{&b, screen}, st)
+
 				return errors.Join(refresh(tool.Out, screen, b.Bytes(), follow), err)
 			}
+
 			return every(cmd.Context(), tool.Err, follow, show)
 		},
 	}
 	simulationFlag(tool, cmd.Flags())
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "show it again every two seconds, until Ctrl-C")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON, one object per line")
+
 	return cmd
 }
 
@@ -95,6 +101,7 @@ func every(ctx context.Context, talk io.Writer, follow bool, show func(context.C
 	if !follow {
 		return show(ctx)
 	}
+
 	tick := time.NewTicker(statusPeriod)
 	defer tick.Stop()
 	for {
@@ -104,6 +111,7 @@ func every(ctx context.Context, talk io.Writer, follow bool, show func(context.C
 		if err != nil && ctx.Err() == nil {
 			fmt.Fprintln(talk, "backburn:", err)
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -121,13 +129,16 @@ func refresh(w io.Writer, screen cli.Screen, page []byte, follow bool) error {
 			page = bytes.Join(lines[:screen.Height-2], nil)
 			page = fmt.Appendf(page, "%d more lines: `backburn status` shows all\n", len(lines)-1-(screen.Height-2))
 		}
+
 		// Move to the top left; clear the rest of each line, and everything below the last one.
 		page = append([]byte("\x1b[H"), bytes.ReplaceAll(page, []byte("\n"), []byte("\x1b[K\n"))...)
 		page = append(page, "\x1b[J"...)
 	case follow:
 		page = append(page, '\n')
 	}
+
 	_, err := w.Write(page)
+
 	return err
 }
 
@@ -162,6 +173,7 @@ func (l *statusLook) gather(ctx context.Context) (app.Status, error) {
 	if here == nil {
 		return st, err
 	}
+
 	st.ID = here.ID
 	st.Role = here.Role
 	st.Parts = here.Parts
@@ -187,6 +199,7 @@ func (l *statusLook) fleet(ctx context.Context) (queue.Status, error) {
 		if err != nil {
 			return queue.Status{}, err
 		}
+
 		l.queue = q
 		l.done = release
 	}
@@ -201,12 +214,14 @@ func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
 	if err != nil {
 		return nil
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/status", nil)
 	if err != nil {
 		return nil
 	}
+
 	res, err := client.Do(req)
 	if err != nil {
 		return nil
@@ -216,6 +231,7 @@ func askLocal(ctx context.Context, at httpserver.Config) *app.Status {
 	if res.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(res.Body, 8<<20)).Decode(&st) != nil {
 		return nil
 	}
+
 	return &st
 }
 
@@ -227,11 +243,14 @@ func printStatus(w paper, st app.Status) {
 		if st.Away != nil {
 			away = fmt.Sprintf("NATS has been unreachable since %s: %s", clock(st.Away.Since), printable(st.Away.Reason))
 		}
+
 		for _, line := range w.wrapped(away, 0) {
 			fmt.Fprintln(w, w.say(notable, line))
 		}
+
 		fmt.Fprintf(w, "The state of the fleet is unknown. State of the process on this machine (%s):\n", printable(st.Role))
 		printLocal(w, st)
+
 		return
 	}
 
@@ -241,15 +260,18 @@ func printStatus(w paper, st app.Status) {
 			for _, line := range w.wrapped(fmt.Sprintf("PAUSED: %s until %s: %s", b, clock(p.Until), printable(p.Reason)), 0) {
 				fmt.Fprintln(w, w.say(notable, line))
 			}
+
 			fmt.Fprintln(w)
 		}
 	}
+
 	printJobs(w, st)
 	lanes := newTable("LANE", ">JOBS", ">HELD", ">OLDEST")
 	for _, p := range pipeline.Priorities() {
 		l := st.Lanes[p]
 		lanes.add(plain, string(p), strconv.FormatUint(l.Waiting, 10), strconv.Itoa(l.Held), ago(l.Oldest))
 	}
+
 	lanes.print(w)
 	printSources(w, "queued", queuedBy(st))
 	fmt.Fprintln(w)
@@ -263,6 +285,7 @@ func printStatus(w paper, st app.Status) {
 			budgets.add(plain, b.name, "not counted", "none", "-", "-", "-")
 			continue
 		}
+
 		lasts, tone := "the reset", plain
 		switch {
 		case b.s.Spent:
@@ -271,8 +294,10 @@ func printStatus(w paper, st app.Status) {
 		case !b.s.LastsUntil.IsZero():
 			lasts = clock(b.s.LastsUntil)
 		}
+
 		budgets.add(tone, b.name, strconv.Itoa(b.s.Used), strconv.Itoa(b.s.Limit), bar(b.s.Used, b.s.Limit, 20), clock(b.s.ResetsAt), lasts)
 	}
+
 	budgets.print(w)
 	printSources(w, "uploads", st.Uploads.By)
 	printMembers(w, st)
@@ -302,6 +327,7 @@ func printSources(w paper, what string, by map[string]int) {
 	if len(by) == 0 {
 		return
 	}
+
 	sources := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
 		return cmp.Or(cmp.Compare(by[b], by[a]), strings.Compare(a, b))
 	})
@@ -312,12 +338,15 @@ func printSources(w paper, what string, by map[string]int) {
 			parts = append(parts, fmt.Sprintf("and %d more sources", len(sources)-i))
 			break
 		}
+
 		parts = append(parts, fmt.Sprintf("%s %d", printable(source), by[source]))
 	}
+
 	for i, line := range w.wrapped(what+" by source: "+strings.Join(parts, ", "), 0) {
 		if i == 0 {
 			fmt.Fprintln(w)
 		}
+
 		fmt.Fprintln(w, line)
 	}
 }
@@ -337,8 +366,10 @@ func printJobs(w paper, st app.Status) {
 		if !j.s.Until.IsZero() {
 			what += ", until " + clock(j.s.Until)
 		}
+
 		t.add(plain, j.name, strconv.Itoa(j.s.Jobs), ago(j.s.Oldest), or(what))
 	}
+
 	t.print(w)
 	printReportsWaiting(w, st.Reports)
 	fmt.Fprintln(w)
@@ -357,6 +388,7 @@ func printReportsWaiting(w paper, r *queue.ReportsStatus) {
 	if r.Reason != "" {
 		line += "; " + r.Reason
 	}
+
 	fmt.Fprintf(w, "\n%s\n", strings.Join(w.wrapped(printable(line), 0), "\n"))
 }
 
@@ -369,6 +401,7 @@ func printMembers(w paper, st app.Status) {
 	if len(st.Members) == 0 {
 		return
 	}
+
 	t := newTable("~PROCESS", "~HOST", ">PID", "~VERSION", "CONFIG", ">SLOTS", ">UP", "~HEALTH")
 	why := newTable("~NOT WELL", "~PART", "STATE", "SINCE", "=REASON")
 	for _, m := range st.Members {
@@ -376,17 +409,20 @@ func printMembers(w paper, st app.Status) {
 		if m.Leader {
 			role += " (leader)"
 		}
+
 		up := span(time.Since(m.Started))
 		state := string(m.State)
 		tone := plain
 		if m.State != health.OK {
 			tone = notable
 		}
+
 		if m.Gone {
 			up = "-"
 			state = "GONE, last seen " + ago(m.Seen)
 			tone = notable
 		}
+
 		t.add(tone,
 			printable(role),
 			printable(m.Host),
@@ -402,6 +438,7 @@ func printMembers(w paper, st app.Status) {
 			}
 		}
 	}
+
 	t.print(w)
 	if len(why.rows) > 0 {
 		fmt.Fprintln(w)
@@ -420,16 +457,19 @@ func printDuties(w paper, st app.Status) {
 		if m.Gone || st.ID != "" && m.ID == st.ID {
 			continue
 		}
+
 		host := printable(m.Host)
 		omitted += m.Omitted
 		for _, f := range m.Folders {
 			folders.add(toneOf(f.State == watch.StateOK),
 				printable(f.Path), printable(f.Source), host, printable(f.State), strconv.Itoa(f.Pending), strconv.Itoa(f.InFlight))
 		}
+
 		for _, s := range m.Sinks {
 			sinks.add(toneOf(s.State == sink.StateOK),
 				printable(s.Name), printable(s.Kind), host, printable(s.State), strconv.FormatUint(s.Behind, 10), ago(s.Last))
 		}
+
 		for _, t := range m.Tokens {
 			tokens.add(toneOf(t.State != "rejected" && t.State != "expired"), printable(t.Profile), host, printable(t.State), clock(t.Expires))
 		}
@@ -441,6 +481,7 @@ func printDuties(w paper, st app.Status) {
 			t.print(w)
 		}
 	}
+
 	if omitted > 0 {
 		fmt.Fprintf(w, "%d more folders and sinks: run `backburn status` on their machines\n", omitted)
 	}
@@ -452,20 +493,24 @@ func printDead(w paper, dead map[string]uint64) {
 		fmt.Fprintln(w, "no dead letters")
 		return
 	}
+
 	t := newTable("DEAD", ">LETTERS", "")
 	for _, attention := range []bool{true, false} {
 		for _, reason := range slices.Sorted(maps.Keys(dead)) {
 			if results.Reason(reason).Expected() == attention {
 				continue
 			}
+
 			what, tone := "needs a look", notable
 			if !attention {
 				what = "an ordinary outcome"
 				tone = plain
 			}
+
 			t.add(tone, printable(reason), strconv.FormatUint(dead[reason], 10), what)
 		}
 	}
+
 	t.print(w)
 }
 
@@ -475,6 +520,7 @@ func printLocal(w paper, st app.Status) {
 	if st.Token != nil {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(w.wrapped("token "+tokenLine(*st.Token), 0), "\n"))
 	}
+
 	if len(st.Watch) > 0 {
 		fmt.Fprintln(w)
 		t := newTable("~FOLDER", "~SOURCE", "~STATE", ">PENDING", ">IN FLIGHT", ">CLAIMED", ">FINISHED")
@@ -483,6 +529,7 @@ func printLocal(w paper, st app.Status) {
 			if f.Reason != "" {
 				state += ": " + f.Reason
 			}
+
 			t.add(toneOf(f.State == watch.StateOK),
 				printable(f.Path),
 				f.Source,
@@ -492,9 +539,11 @@ func printLocal(w paper, st app.Status) {
 				strconv.FormatInt(f.Claimed, 10),
 				strconv.FormatInt(f.Finished, 10))
 		}
+
 		t.print(w)
 		printTroubles(w, st.Watch)
 	}
+
 	printSinks(w, st.Sinks)
 	if len(st.UploadsInProgress) > 0 {
 		fmt.Fprintln(w)
@@ -502,6 +551,7 @@ func printLocal(w paper, st app.Status) {
 		for _, f := range st.UploadsInProgress {
 			t.add(plain, printable(f.Filename), humanSize(f.Sent), humanSize(f.Total), bar(int(f.Sent), int(f.Total), 20), ago(f.Since))
 		}
+
 		t.print(w)
 	}
 }
@@ -511,6 +561,7 @@ func printSinks(w paper, sinks []sink.Status) {
 	if len(sinks) == 0 {
 		return
 	}
+
 	fmt.Fprintln(w)
 	t := newTable("~SINK", "KIND", "=STATE", ">SINCE", ">BEHIND", ">LAST")
 	for _, s := range sinks {
@@ -518,6 +569,7 @@ func printSinks(w paper, sinks []sink.Status) {
 		if !s.Last.IsZero() {
 			last = ago(s.Last)
 		}
+
 		state := s.State
 		if s.Cause != "" {
 			state += ": " + s.Cause
@@ -525,8 +577,10 @@ func printSinks(w paper, sinks []sink.Status) {
 		if s.Remedy != "" {
 			state += "; " + s.Remedy
 		}
+
 		t.add(toneOf(s.Cause == ""), printable(s.Name), s.Kind, printable(state), ago(s.Since), strconv.FormatUint(s.Behind, 10), last)
 	}
+
 	t.print(w)
 }
 
@@ -538,6 +592,7 @@ func printParts(w paper, st app.Status) {
 			t.add(toneOf(p.State == health.OK), printable(p.Name()), string(p.State), ago(p.Since), printable(p.Text()))
 		}
 	}
+
 	switch {
 	case len(t.rows) > 0:
 		fmt.Fprintln(w)
@@ -558,6 +613,7 @@ func printTroubles(w paper, folders []watch.Status) {
 			t.add(notable, fmt.Sprintf("and %d more", more), f.Source, "", "")
 		}
 	}
+
 	if len(t.rows) > 0 {
 		fmt.Fprintln(w)
 		t.print(w)
@@ -579,5 +635,6 @@ func tokenLine(s auth.Status) string {
 	if s.LastError != "" {
 		line += "; " + printable(s.LastError)
 	}
+
 	return line
 }

@@ -49,14 +49,17 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 			case s.timeout > 0 && !s.wait:
 				return cli.Usagef("--timeout needs --wait")
 			}
+
 			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
+
 			wcfg, err := app.WorkerConfig(cfg)
 			if err != nil {
 				return cli.Exit(cli.Usage, err)
 			}
+
 			s.limit = wcfg.SizeLimit(s.source)
 			q, release, err := attach(cmd.Context(), tool, cfg, "submit")
 			if err != nil {
@@ -69,6 +72,7 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 			if !s.asJSON {
 				printNotice(tool.Err, q.Simulated())
 			}
+
 			return s.run(cmd.Context(), args)
 		},
 	}
@@ -80,5 +84,6 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 	f.StringVar(&leave, "submit", "", "what may be `sent`, if less than the policy allows: lookup (the hash) or never (nothing)")
 	f.StringVar(&s.source, "source", "submit", "`name` of the source in subjects and events")
 	f.BoolVar(&s.asJSON, "json", false, "print JSON lines, also on a terminal")
+
 	return cmd
 }

@@ -25,6 +25,7 @@ func newSubmitBars(w io.Writer, wait bool) *submitBars {
 	if !isTerminal(w) {
 		return b
 	}
+
 	b.all = mpb.New(mpb.WithOutput(w), mpb.WithWidth(48))
 	bar := func(name string) *mpb.Bar {
 		return b.all.AddBar(0, mpb.BarPriority(1000),
@@ -35,6 +36,7 @@ func newSubmitBars(w io.Writer, wait bool) *submitBars {
 	if wait {
 		b.out = bar("decided")
 	}
+
 	return b
 }
 
@@ -83,15 +85,19 @@ func (b *submitBars) file(name string, size int64, open func() (io.ReadCloser, e
 	if b.all == nil || size < barFrom {
 		return open, func() {}
 	}
+
 	bar := b.all.AddBar(size, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(clip(name, 32), decor.WC{W: 34, C: decor.DindentRight})),
 		mpb.AppendDecorators(decor.CountersKibiByte("% .1f of % .1f")))
+
 	return func() (io.ReadCloser, error) {
 		r, err := open()
 		if err != nil {
 			return nil, err
 		}
+
 		bar.SetCurrent(0)
+
 		return bar.ProxyReader(r), nil
 	}, func() { bar.Abort(true) }
 }
@@ -102,10 +108,12 @@ func (b *submitBars) end() {
 		if b.all == nil {
 			return
 		}
+
 		b.in.Abort(false)
 		if b.out != nil {
 			b.out.Abort(false)
 		}
+
 		b.all.Wait()
 	})
 }

@@ -29,6 +29,7 @@ func (s *submission) line(e *entry) error {
 	if !s.asJSON {
 		return nil
 	}
+
 	l := submitLine{
 		URL:   e.url,
 		Job:   e.job,
@@ -40,12 +41,14 @@ func (s *submission) line(e *entry) error {
 	if e.err != nil {
 		l.Error, l.Job = e.err.Error(), ""
 	}
+
 	if e.event != nil {
 		l.Verdict = e.event.Data.Verdict
 		if e.event.Data.Error != nil {
 			l.Error = e.event.Data.Error.Message
 		}
 	}
+
 	return printJSON(s.tool.Out, l)
 }
 
@@ -62,6 +65,7 @@ func (s *submission) report(ctx context.Context) error {
 				return err
 			}
 		}
+
 		count[e.state]++
 		if e.event != nil {
 			bad = bad || slices.Contains(malicious, e.event.Data.Verdict)
@@ -70,12 +74,14 @@ func (s *submission) report(ctx context.Context) error {
 			}
 		}
 	}
+
 	if !s.asJSON && len(s.entries) > 0 {
 		s.table()
 	}
 	if n := count[stateAccepted] + count[statePending]; n > 0 {
 		fmt.Fprintf(s.tool.Err, "%s in progress; `backburn results --source %s` shows the results.\n", plural(n, "job"), s.source)
 	}
+
 	failed += count[stateError]
 	switch {
 	case ctx.Err() != nil:
@@ -91,6 +97,7 @@ func (s *submission) report(ctx context.Context) error {
 	case len(s.entries) == 0:
 		fmt.Fprintln(s.tool.Err, "There are no files.")
 	}
+
 	return nil
 }
 
@@ -109,6 +116,7 @@ func (s *submission) table() {
 		if e.url != "" || e.err != nil {
 			size = "-"
 		}
+
 		name = printable(name)
 		switch {
 		case e.err != nil:
@@ -125,8 +133,10 @@ func (s *submission) table() {
 		default:
 			all.add(undecided, e.url != "")
 		}
+
 		t.add(tone, or(printable(state)), size, or(e.job), name)
 	}
+
 	t.print(paperOf(s.tool))
 	if s.wait {
 		fmt.Fprintln(s.tool.Err, all.line(talkTo(s.tool)))

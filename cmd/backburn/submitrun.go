@@ -28,11 +28,13 @@ func (s *submission) run(ctx context.Context, args []string) error {
 		wctx, stop = context.WithTimeout(ctx, s.timeout)
 		defer stop()
 	}
+
 	var g errgroup.Group
 	if s.wait {
 		began := time.Now().Add(-time.Minute) // the server's clock may be slow
 		g.Go(func() error { return s.follow(wctx, began) })
 	}
+
 	err := s.submit(ctx, args)
 	if s.wait && err == nil {
 		select {
@@ -40,14 +42,17 @@ func (s *submission) run(ctx context.Context, args []string) error {
 		case <-wctx.Done():
 		}
 	}
+
 	stop()
 	if ferr := g.Wait(); err == nil && ctx.Err() == nil {
 		err = ferr
 	}
+
 	s.bars.end()
 	if rerr := s.report(ctx); err == nil {
 		err = rerr
 	}
+
 	return err
 }
 
@@ -61,20 +66,24 @@ func (s *submission) submit(ctx context.Context, args []string) error {
 		if err == nil && isURL(path) {
 			e.path, e.url = "", path
 		}
+
 		s.mu.Lock()
 		s.entries = append(s.entries, e)
 		s.mu.Unlock()
 		s.bars.found()
 		g.Go(func() error { return s.one(gctx, e) })
+
 		return gctx.Err()
 	})
 	if gerr := g.Wait(); err == nil || errors.Is(err, context.Canceled) && gerr != nil {
 		err = gerr
 	}
+
 	s.mu.Lock()
 	s.walked = true
 	s.settled()
 	s.mu.Unlock()
+
 	return err
 }
 
@@ -88,6 +97,7 @@ func (s *submission) one(ctx context.Context, e *entry) error {
 		s.mu.Unlock()
 		err = s.publish(ctx, e)
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -98,17 +108,20 @@ func (s *submission) one(ctx context.Context, e *entry) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+
 		return s.line(e)
 	case e.state == stateDecided:
 		s.bars.submitted(true)
 		return nil
 	}
+
 	e.state = stateAccepted
 	s.open++
 	s.bars.submitted(true)
 	if s.wait {
 		return nil
 	}
+
 	return s.line(e)
 }
 
@@ -148,12 +161,14 @@ func (s *submission) publish(ctx context.Context, e *entry) error {
 		} else {
 			err = s.publishFile(ctx, e, j)
 		}
+
 		if !errors.Is(err, pipeline.ErrFull) {
 			return err
 		}
 		if !told {
 			fmt.Fprintln(s.bars.talk(), "The queue is full; waiting for space.")
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -166,6 +181,7 @@ func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) 
 	if err := s.guard.Path(e.path); err != nil {
 		return err
 	}
+
 	f, err := os.Open(e.path)
 	if err != nil {
 		return err
@@ -180,6 +196,7 @@ func (s *submission) publishFile(ctx context.Context, e *entry, j pipeline.Job) 
 	case info.Size() > s.limit: // a worker would refuse it anyway
 		return fmt.Errorf("%d bytes; at most %d", info.Size(), s.limit)
 	}
+
 	size := info.Size()
 	s.mu.Lock()
 	e.size = size
@@ -210,6 +227,7 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 		if e.state == stateAccepted {
 			s.open--
 		}
+
 		e.state, e.event = stateDecided, &ev
 		s.bars.decided()
 		if err := s.line(e); err != nil {
@@ -218,6 +236,7 @@ func (s *submission) follow(ctx context.Context, since time.Time) error {
 		if s.settled() {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	if ctx.Err() != nil {
@@ -238,8 +257,10 @@ func walkArgs(ctx context.Context, args []string, visit func(path string, err er
 			if err := visit(arg, nil); err != nil {
 				return err
 			}
+
 			continue
 		}
+
 		info, err := os.Stat(arg)
 		if err == nil && !info.IsDir() {
 			if !info.Mode().IsRegular() {
@@ -248,8 +269,10 @@ func walkArgs(ctx context.Context, args []string, visit func(path string, err er
 			if err = visit(arg, err); err != nil {
 				return err
 			}
+
 			continue
 		}
+
 		if err == nil {
 			// Follow a symbolic link to a folder only if it is an argument.
 			err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, d os.DirEntry, err error) error {
@@ -263,14 +286,17 @@ func walkArgs(ctx context.Context, args []string, visit func(path string, err er
 				case !d.Type().IsRegular():
 					return nil
 				}
+
 				return visit(path, nil)
 			})
 		} else {
 			err = visit(arg, err)
 		}
+
 		if err != nil {
 			return err
 		}
 	}
+
 	return ctx.Err()
 }

@@ -19,16 +19,19 @@ func TestSystemdIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { socket.Close() })
 	if err := socket.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
 		t.Fatal(err)
 	}
+
 	expect := func(want string) {
 		t.Helper()
 		for buf := make([]byte, 4096); ; {
@@ -48,6 +51,7 @@ func TestSystemdIsTold(t *testing.T) {
 	for range 3 {
 		expect("WATCHDOG=1")
 	}
+
 	p.Signal(syscall.SIGHUP)
 	expect("RELOADING=1\nMONOTONIC_USEC=")
 	expect("READY=1")

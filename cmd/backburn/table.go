@@ -86,6 +86,7 @@ func newTable(head ...string) *table {
 			kind = h[0]
 			h = h[1:]
 		}
+
 		t.kind = append(t.kind, kind)
 		t.head = append(t.head, h)
 	}
@@ -121,6 +122,7 @@ func (t *table) widths(line int) []int {
 		for _, r := range t.rows {
 			widths[i] = max(widths[i], runewidth.StringWidth(r.cells[i]))
 		}
+
 		total += widths[i]
 	}
 
@@ -131,9 +133,11 @@ func (t *table) widths(line int) []int {
 				widest = i
 			}
 		}
+
 		if widest < 0 {
 			break // it cannot fit, so the terminal will wrap it
 		}
+
 		widths[widest]--
 		total--
 	}
@@ -162,6 +166,7 @@ func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
 		if kind[i] == '>' {
 			c = runewidth.FillLeft(c, widths[i])
 		}
+
 		b.WriteString(runewidth.FillRight(c, widths[i]+gap))
 		before += widths[i] + gap
 	}
@@ -177,11 +182,13 @@ func (p paper) row(tone tone, kind []byte, widths []int, cells []string) {
 	default:
 		lines = []string{c}
 	}
+
 	for i, l := range lines {
 		if i > 0 {
 			b.Reset()
 			b.WriteString(strings.Repeat(" ", before))
 		}
+
 		b.WriteString(l)
 		fmt.Fprintln(p, p.say(tone, strings.TrimRight(b.String(), " ")))
 	}
@@ -211,9 +218,11 @@ func wrap(s string, width int) []string {
 		if head == "" {
 			break // not even one character fits
 		}
+
 		lines = append(lines, head)
 		s = strings.TrimLeft(s[len(head):], " ")
 	}
+
 	if s != "" || len(lines) == 0 {
 		lines = append(lines, s)
 	}

@@ -122,22 +122,27 @@ func TestTally(t *testing.T) {
 	if got := all.line(paper{}); got != "" {
 		t.Errorf("nothing is %q", got)
 	}
+
 	final := func(verdict, link string) results.Event {
 		return results.Event{Type: results.Verdict, Data: results.Data{Verdict: verdict, URL: link}}
 	}
 	for range 489 {
 		all.event(final("benign", ""))
 	}
+
 	for range 9 {
 		all.event(final("malware", ""))
 	}
+
 	for range 3 {
 		all.event(results.Event{Type: results.Failed, Data: results.Data{Error: &results.Error{Reason: results.TooLarge}}})
 	}
+
 	all.event(results.Event{Type: results.Submitted})
 	if got, want := all.line(paper{}), "501 files: 489 benign, 9 malware, 3 failed"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+
 	all.event(final("phishing", "https://example.com/"))
 	all.event(final("later\x1b", ""))
 	all.add(undecided, false)
@@ -202,6 +207,7 @@ func badDay() app.Status {
 		folder.Troubled = 2
 		st.Watch = append(st.Watch, folder)
 	}
+
 	st.Sinks = []sink.Status{{Name: "splunk", Kind: "webhook", State: "retrying", Cause: hostileNames[1], Remedy: hostileNames[2], Behind: 1234}}
 
 	return st
@@ -277,6 +283,7 @@ func TestTraceOnATerminal(t *testing.T) {
 		if want := "+2m5s  verdict    MALWARE, by upload\x1b[0m\n"; !strings.Contains(one.String(), want) {
 			t.Errorf("no %q in\n%s", want, one.String())
 		}
+
 		trace.Steps = append(trace.Steps, queue.Step{
 			Time:   at,
 			What:   "failed",
@@ -341,16 +348,19 @@ func TestEveryDurationTakesDays(t *testing.T) {
 			if f == nil || f.Value.Type() == "string" { // config check --for
 				continue
 			}
+
 			flags++
 			if err := f.Value.Set("7d"); err != nil {
 				t.Errorf("%s --%s: %v", c.CommandPath(), name, err)
 			}
+
 			if f.DefValue != "" && f.DefValue != "0s" {
 				if _, err := config.ParseDuration(f.DefValue); err != nil {
 					t.Errorf("%s --%s: the default is %q", c.CommandPath(), name, f.DefValue)
 				}
 			}
 		}
+
 		for _, sub := range c.Commands() {
 			walk(sub)
 		}

@@ -71,10 +71,12 @@ func (t *tally) line(p paper) string {
 		if n == 0 {
 			continue
 		}
+
 		_, tone := judged(what)
 		if what == "failed" {
 			tone = notable
 		}
+
 		parts = append(parts, p.say(tone, fmt.Sprintf("%d %s", n, printable(what))))
 	}
 

@@ -60,6 +60,7 @@ func clock(t time.Time) string {
 	if t.Format(time.DateOnly) == time.Now().Format(time.DateOnly) {
 		return t.Format(time.TimeOnly)
 	}
+
 	return t.Format(time.DateTime)
 }
 
@@ -83,6 +84,7 @@ func span(d time.Duration) string {
 	case d >= time.Minute:
 		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
 	}
+
 	return fmt.Sprintf("%ds", d/time.Second)
 }
 

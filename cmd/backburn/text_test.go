@@ -56,11 +56,13 @@ func TestWalkArgs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if runtime.GOOS != "windows" {
 		if err := os.Symlink(filepath.Join(dir, "top.txt"), filepath.Join(dir, "in", "link.txt")); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	var got []string
 	args := []string{filepath.Join(dir, "top.txt"), filepath.Join(dir, "in"), filepath.Join(dir, "missing"), "https://example.com/"}
 	err := walkArgs(t.Context(), args, func(path string, err error) error {
@@ -68,17 +70,21 @@ func TestWalkArgs(t *testing.T) {
 		if err != nil {
 			line += " !"
 		}
+
 		got = append(got, line)
+
 		return nil
 	})
 	want := []string{"top.txt", "in/a.txt", "in/below/b.txt", "missing !", "https://example.com/"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
+
 	stop := errors.New("stop")
 	if err := walkArgs(t.Context(), args, func(string, error) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v, want %v", err, stop)
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := walkArgs(ctx, args[1:2], func(string, error) error { return nil }); !errors.Is(err, context.Canceled) {
@@ -118,11 +124,13 @@ func TestEvery(t *testing.T) {
 			if shown++; shown == 2 {
 				return errors.New("away")
 			}
+
 			return nil
 		})
 		if !errors.Is(err, context.DeadlineExceeded) || shown != 3 || talk.String() != "backburn: away\n" {
 			t.Errorf("shown %d times, %v, and said %q", shown, err, talk.String())
 		}
+
 		fault := errors.New("fault")
 		if err := every(ctx, &talk, false, func(context.Context) error { return fault }); !errors.Is(err, fault) {
 			t.Errorf("once: %v, want %v", err, fault)

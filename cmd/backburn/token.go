@@ -30,11 +30,13 @@ valid one is reused, and a new one is stored for others. It also works without N
 			if asJSON && !status {
 				return cli.Usagef("--json needs --status")
 			}
+
 			ctx := cmd.Context()
 			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
+
 			profile := cfg.WildFire.Auth
 			if len(args) == 1 {
 				profile = args[0]
@@ -42,6 +44,7 @@ valid one is reused, and a new one is stored for others. It also works without N
 			if err := knownProfile(cfg, profile); err != nil {
 				return err
 			}
+
 			fleet := linkFleet(ctx, cfg, "token")
 			defer fleet.close()
 			source, err := tokenSource(ctx, tool, cfg, profile, fleet)
@@ -60,17 +63,20 @@ valid one is reused, and a new one is stored for others. It also works without N
 					printToken(tool.Out, st)
 				}
 			}
+
 			if err != nil {
 				return unreachable(err)
 			}
 			if !status {
 				_, err = fmt.Fprintln(tool.Out, token)
 			}
+
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&status, "status", false, "show the state of the token, not the token")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "the status as JSON")
+
 	return cmd
 }
 
@@ -80,10 +86,12 @@ func printToken(w io.Writer, s auth.Status) {
 	if !s.Expires.IsZero() {
 		ends = clock(s.Expires) + ", in " + span(time.Until(s.Expires))
 	}
+
 	shared := "no"
 	if s.Shared {
 		shared = "with the fleet"
 	}
+
 	rows := [][]string{
 		{"profile", fmt.Sprintf("%s (%s)", s.Name, s.Kind)},
 		{"state", s.State},
@@ -105,5 +113,6 @@ func printToken(w io.Writer, s auth.Status) {
 	if !s.CooldownUntil.IsZero() {
 		rows = append(rows, []string{"next request not before", clock(s.CooldownUntil)})
 	}
+
 	printPairs(w, rows)
 }

@@ -52,14 +52,17 @@ Exit code 3 means that nothing was found.`,
 			if limit < 1 {
 				return cli.Usagef("--limit: at least 1, got %d", limit)
 			}
+
 			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
+
 			query, err := traceQuery(args[0], cfg)
 			if err != nil {
 				return err
 			}
+
 			query.Limit = limit
 			if source != "" {
 				query.Source = source
@@ -67,6 +70,7 @@ Exit code 3 means that nothing was found.`,
 			if since > 0 {
 				query.Since = time.Now().Add(-since)
 			}
+
 			q, release, err := attach(cmd.Context(), tool, cfg, "trace")
 			if err != nil {
 				return err
@@ -76,14 +80,17 @@ Exit code 3 means that nothing was found.`,
 			if err != nil {
 				return err
 			}
+
 			if asJSON {
 				err = printJSON(tool.Out, t)
 			} else {
 				printTrace(paperOf(tool), query, t)
 			}
+
 			if err == nil && t.State == queue.TraceUnknown && t.Sample == nil {
 				return cli.Exit(cli.Partial, nil)
 			}
+
 			return err
 		},
 	}
@@ -92,6 +99,7 @@ Exit code 3 means that nothing was found.`,
 	cmd.Flags().StringVar(&source, "source", "", "only jobs of this `source`")
 	cmd.Flags().Var(spanFlag{&since}, "since", "read events since this time `ago` (default: since the sample was first recorded, or one day)")
 	cmd.Flags().IntVar(&limit, "limit", 10_000, "read at most `n` messages of a stream")
+
 	return cmd
 }
 
@@ -109,22 +117,26 @@ func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	case isURL(arg):
 		return queue.TraceQuery{URL: arg}, nil
 	}
+
 	info, err := os.Stat(arg)
 	switch {
 	case err == nil && info.Mode().IsRegular():
 		if source, id, ok := claimedBy(arg, cfg); ok {
 			return queue.TraceQuery{Job: id, Source: source}, nil
 		}
+
 		sum, err := hashFile(arg)
 		if err != nil {
 			return queue.TraceQuery{}, cli.Exit(cli.Usage, err)
 		}
+
 		return queue.TraceQuery{SHA256: sum}, nil
 	case err == nil:
 		return queue.TraceQuery{}, cli.Usagef("%s is not a regular file", arg)
 	case !errors.Is(err, fs.ErrNotExist):
 		return queue.TraceQuery{}, cli.Exit(cli.Usage, err)
 	}
+
 	if id, source, err := claimedFor(arg, cfg); err != nil || id != "" {
 		return queue.TraceQuery{Job: id, Source: source}, err
 	}
@@ -134,6 +146,7 @@ func traceQuery(arg string, cfg config.Config) (queue.TraceQuery, error) {
 	if strings.ContainsRune(arg, filepath.Separator) {
 		return queue.TraceQuery{}, cli.Usagef("there is no file %s, and none of that name in the %s of a folder that is watched on this machine; `backburn results --json` shows jobs and hashes", arg, pipeline.SpoolDir)
 	}
+
 	return queue.TraceQuery{Job: arg}, nil
 }
 
@@ -163,6 +176,7 @@ func hashFile(name string) (string, error) {
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
 	}
+
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
@@ -173,20 +187,24 @@ func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
 	if !t.Since.IsZero() {
 		fmt.Fprintf(w, ", since %s (%s)", clock(t.Since), ago(t.Since))
 	}
+
 	fmt.Fprintln(w)
 	if t.WaitsFor != "" {
 		fmt.Fprintf(w, "waits for  %s\n", strings.Join(w.wrapped(printable(t.WaitsFor), 11), "\n           "))
 	}
+
 	if s := t.Sample; s != nil {
 		fmt.Fprintf(w, "contents   %s\n", s.Key)
 		_, tone := judged(s.Verdict)
 		if s.Refusal != nil {
 			tone = notable
 		}
+
 		for _, line := range w.wrapped(printable(sampleLine(*s)), 11) {
 			fmt.Fprintf(w, "           %s\n", w.say(tone, line))
 		}
 	}
+
 	if len(t.Steps) > 0 {
 		printSteps(w, t.Steps)
 	} else if t.Sample == nil {
@@ -195,6 +213,7 @@ func printTrace(w paper, query queue.TraceQuery, t queue.Trace) {
 			fmt.Fprintln(w, "If it is part of a SHA-256, use all of it, as shown by `backburn results --json`.")
 		}
 	}
+
 	for _, n := range t.Notes {
 		fmt.Fprintf(w, "\nnote: %s; see --limit, --source and --since\n", n)
 	}
@@ -221,6 +240,7 @@ func printSteps(w paper, steps []queue.Step) {
 		if !s.Time.IsZero() {
 			before = s.Time
 		}
+
 		tone := plain
 		switch s.What {
 		case "verdict", "changed":
@@ -230,12 +250,15 @@ func printSteps(w paper, steps []queue.Step) {
 		case "failed", "dead":
 			tone = notable
 		}
+
 		cells := []string{clock(s.Time), after, s.What, printable(or(s.Job)), printable(or(s.Source)), printable(or(s.Name)), printable(s.Detail)}
 		if one {
 			cells = slices.Delete(cells, 3, 6)
 		}
+
 		t.add(tone, cells...)
 	}
+
 	t.print(w)
 }
 
@@ -261,10 +284,12 @@ func printJobOf(w paper, steps []queue.Step) {
 			ref = pipeline.Ref{Source: s.Source, ID: s.Job}
 		}
 	}
+
 	fmt.Fprintf(w, "job        %s\n", strings.Join(w.wrapped(printable(ref.String()), 11), "\n           "))
 	if name != "" {
 		fmt.Fprintf(w, "name       %s\n", strings.Join(w.wrapped(printable(name), 11), "\n           "))
 	}
+
 	fmt.Fprintln(w)
 }
 
@@ -279,6 +304,7 @@ func sampleLine(s queue.SampleTrace) string {
 	case s.State == "pending":
 		line = "pending at WildFire since " + clock(s.SubmittedAt)
 	}
+
 	if s.Rule != "" {
 		line += ", uploaded by the policy: " + s.Rule
 	}
@@ -291,5 +317,6 @@ func sampleLine(s queue.SampleTrace) string {
 	if r := s.Report; r != nil {
 		line += ", report " + string(r.State) + " since " + clock(r.At)
 	}
+
 	return line
 }

@@ -21,6 +21,7 @@ func TestOneFileInTrouble(t *testing.T) {
 	if err := os.WriteFile(stuck, []byte("stuck"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	release := needs.Immutable(t, stuck)
 
 	p := s.Start("backburn", "run")

@@ -25,6 +25,7 @@ func taken(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+
 	return l.Addr().String()
 }
 
@@ -65,7 +66,9 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			if err != nil {
 				panic(err)
 			}
+
 			s.WriteFile("backburn.toml", string(b)+"[[watch]]\npath = \"quarantine/sub\"\n")
+
 			return nil
 		}, 2, `watch\[1\]\.path: is inside the folder of watch\[0\]`},
 		"port of NATS in use": {func(t *testing.T, _ *testkit.Site) testkit.Settings {
@@ -93,6 +96,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			if changes := tc.prepare(t, s); changes != nil {
 				s.Configure(changes)
 			}
+
 			p := s.Start("backburn", "run")
 			if code := p.Wait(); code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
@@ -103,6 +107,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			if strings.Contains(p.Stderr(), "goroutine ") {
 				t.Errorf("it panicked: %s", p.Stderr())
 			}
+
 			s.Drop(file)
 			if left := s.Left(); tc.code == 2 && len(left) == 0 {
 				t.Error("the file is gone")
@@ -156,6 +161,7 @@ func TestWildFireInTrouble(t *testing.T) {
 			for _, r := range tc.rules {
 				heal = append(heal, s.WildFire.Inject(r))
 			}
+
 			files := testkit.Mixed(10, rand.New(rand.NewPCG(4, 4)))
 			p := s.Start("backburn", "run")
 			s.Drop(files...)
@@ -163,6 +169,7 @@ func TestWildFireInTrouble(t *testing.T) {
 			for _, end := range heal {
 				end()
 			}
+
 			testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))
 			s.OnceUploaded(files)
 			s.NothingLeft(len(files))
@@ -204,6 +211,7 @@ func TestCredentialRefused(t *testing.T) {
 		heal()
 		sites, processes = append(sites, s), append(processes, p)
 	}
+
 	for i, s := range sites {
 		p := processes[i]
 		testkit.OneEach(t, files, testkit.Finals(t, s.Queue(p), len(files)))

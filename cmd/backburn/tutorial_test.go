@@ -42,9 +42,11 @@ func TestTutorial(t *testing.T) {
 			shown = append(shown, nil)
 			continue
 		}
+
 		last := len(shown) - 1
 		shown[last] = append(shown[last], strings.Split(strings.TrimSpace(m[2]), "\n")...)
 	}
+
 	if len(shown) < 6 {
 		t.Fatalf("%d blocks of commands", len(shown))
 	}

@@ -34,10 +34,12 @@ If a worker runs later, jobs of files that were not uploaded yet fail as content
 				if err != nil {
 					return err
 				}
+
 				for _, w := range cfg.Watch {
 					folders = append(folders, w.Path)
 				}
 			}
+
 			if kept && !yes {
 				if err := confirm(tool, "Also return judged files, including malware?"); err != nil {
 					return err
@@ -71,6 +73,7 @@ func unclaim(cmd *cobra.Command, tool *cli.App, folder string, kept bool) error 
 	if err != nil {
 		return fmt.Errorf("%s: %w", folder, err)
 	}
+
 	fmt.Fprintf(tool.Err, "%s: %s returned, %d left in .backburn\n", folder, plural(returned, "file"), left)
 
 	return nil

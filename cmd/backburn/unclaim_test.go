@@ -32,6 +32,7 @@ func TestUnclaim(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return len(found)
 	}
 
@@ -50,16 +51,19 @@ func TestUnclaim(t *testing.T) {
 		if got := p.Wait(); got != code {
 			t.Fatalf("exit code %d, want %d: %s", got, code, p.Stderr())
 		}
+
 		return p.Stdout()
 	}
 	if out := run(0); strings.Count(out, "\n") != 2 || !strings.Contains(out, filepath.Join("sub", "never.exe")) {
 		t.Errorf("it printed %q", out)
 	}
+
 	for name, want := range map[string]string{"never.exe": "MZ in its place", "sub/never.exe": "MZ never", "never.1.exe": "MZ never again"} {
 		if got, err := os.ReadFile(filepath.Join(folder, name)); err != nil || string(got) != want {
 			t.Errorf("%s holds %q, want %q (%v)", name, got, want, err)
 		}
 	}
+
 	if inSpool("done/malware/*") != 1 || inSpool("claimed/*.exe") != 0 {
 		t.Error("what was judged moved, or what was claimed did not")
 	}
@@ -69,5 +73,6 @@ func TestUnclaim(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(folder, "malware.exe")); err != nil {
 		t.Error(err)
 	}
+
 	run(0) // again, with nothing left to do
 }

@@ -33,10 +33,12 @@ still analyzes it), 4 WildFire cannot be reached.`,
 			if err != nil {
 				return err
 			}
+
 			cfg, err := tool.Config()
 			if err != nil {
 				return err
 			}
+
 			s, err := connectWildFire(cmd.Context(), tool, cfg, "verdict")
 			if err != nil {
 				return err
@@ -49,10 +51,12 @@ still analyzes it), 4 WildFire cannot be reached.`,
 			if err != nil {
 				return unreachable(err)
 			}
+
 			return judge(answers)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object per line")
+
 	return cmd
 }
 
@@ -70,6 +74,7 @@ func sortQuestions(args []string) (hashes, links []string, err error) {
 			return nil, nil, cli.Usagef("expected a SHA-256, an MD5 or a link with http:// or https://, got %q", a)
 		}
 	}
+
 	return hashes, links, nil
 }
 
@@ -100,6 +105,7 @@ func answerOf(r wildfire.VerdictRecord) verdictAnswer {
 		a.Malicious = r.Verdict.Malicious()
 		a.Final = r.Verdict.Final()
 	}
+
 	return a
 }
 
@@ -114,21 +120,26 @@ func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAns
 			answered[r.SHA256], answered[r.MD5] = true, true
 			answers = append(answers, answerOf(r))
 		}
+
 		if err != nil {
 			return answers, err
 		}
+
 		for _, h := range hashes {
 			if answered[h] {
 				continue
 			}
+
 			answered[h] = true
 			r := wildfire.VerdictRecord{SHA256: h}
 			if len(h) == 32 {
 				r = wildfire.VerdictRecord{MD5: h}
 			}
+
 			answers = append(answers, answerOf(r))
 		}
 	}
+
 	for _, link := range links {
 		r, err := s.URLVerdict(ctx, link)
 		s.charge(ctx, 1)
@@ -138,8 +149,10 @@ func (s *service) ask(ctx context.Context, hashes, links []string) ([]verdictAns
 		if r.URL == "" {
 			r.URL = link
 		}
+
 		answers = append(answers, answerOf(r))
 	}
+
 	return answers, nil
 }
 
@@ -150,11 +163,14 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 				return err
 			}
 		}
+
 		return nil
 	}
+
 	if len(answers) == 0 {
 		return nil
 	}
+
 	t := newTable("VERDICT", "~OF")
 	for _, a := range answers {
 		of := a.SHA256
@@ -164,10 +180,13 @@ func printAnswers(tool *cli.App, answers []verdictAnswer, asJSON bool) error {
 		case of == "":
 			of = a.MD5
 		}
+
 		verdict, tone := judged(a.Verdict)
 		t.add(tone, verdict, of)
 	}
+
 	t.print(paperOf(tool))
+
 	return nil
 }
 
@@ -182,8 +201,10 @@ func judge(answers []verdictAnswer) error {
 			untold++
 		}
 	}
+
 	if untold > 0 {
 		return cli.Exit(cli.Partial, fmt.Errorf("WildFire has no verdict for %d of %d", untold, len(answers)))
 	}
+
 	return nil
 }

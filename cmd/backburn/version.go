@@ -22,10 +22,13 @@ func versionCommand(tool *cli.App) *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(tool.Out).Encode(build)
 			}
+
 			_, err := fmt.Fprintln(tool.Out, "backburn", build)
+
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
+
 	return cmd
 }

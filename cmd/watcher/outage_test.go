@@ -43,11 +43,14 @@ func TestNATSVanishes(t *testing.T) {
 				t.Errorf("it should stay up, but /healthz answers %d: %s", status, body)
 			}
 		}
+
 		ns = testkit.StartNATS(t, &server.Options{StoreDir: store, Port: int(port), SyncAlways: true})
 	}
+
 	for _, p := range []*testkit.Process{watcher, worker} {
 		p.Until("/readyz", func(status int, _ string) bool { return status == 200 })
 	}
+
 	testkit.OneEach(t, files, testkit.Finals(t, s.Connect(ns.ClientURL()), len(files)))
 	s.OnceUploaded(files)
 	s.NothingLeft(len(files))
@@ -74,11 +77,13 @@ func TestStopWithoutNATS(t *testing.T) {
 	for _, p := range []*testkit.Process{watcher, worker} {
 		p.Until("/readyz", func(status int, _ string) bool { return status == 503 })
 	}
+
 	worker.Stop()
 	watcher.Stop()
 	if left := s.Left(); len(left) != len(files) {
 		t.Errorf("left: %q, want %d files", left, len(files))
 	}
+
 	end()
 
 	ns = testkit.StartNATS(t, &server.Options{StoreDir: store, SyncAlways: true})

@@ -40,6 +40,7 @@ func TestFleetInAStormOfKills(t *testing.T) {
 			t.Errorf("no %s was killed", role)
 		}
 	}
+
 	if f.Excess != 0 {
 		t.Errorf("%d uploads of what WildFire had already", f.Excess)
 	}

@@ -27,6 +27,7 @@ func TestFleetWithSomeKilled(t *testing.T) {
 	for _, p := range []*testkit.Process{watcher, first, second, third} {
 		p.Logged("ready")
 	}
+
 	files := testkit.Mixed(150, rand.New(rand.NewPCG(1, 1)))
 	s.Drop(files[:100]...)
 	s.Called(func() bool { return s.WildFire.Count(wildfire.OpSubmitFile) >= 40 })

@@ -49,6 +49,7 @@ func TestReportsOutliveTheirLeaders(t *testing.T) {
 		shas[hex.EncodeToString(sum[:])] = true
 		s.Drop(testkit.File{Name: "malware-" + fmt.Sprint(i) + ".exe", Body: body})
 	}
+
 	for kill := range kills {
 		enough := (kill + 1) * samples / (kills + 1)
 		s.Called(func() bool { return len(fetched(s)) >= enough })
@@ -62,6 +63,7 @@ func TestReportsOutliveTheirLeaders(t *testing.T) {
 	for _, ev := range testkit.Reports(t, js, samples) {
 		told[ev.Data.SHA256]++
 	}
+
 	for sha := range shas {
 		if told[sha] != 1 {
 			t.Errorf("%s was told %d times", sha, told[sha])
@@ -74,11 +76,14 @@ func TestReportsOutliveTheirLeaders(t *testing.T) {
 		if !shas[sha] {
 			t.Errorf("the report on %s was fetched, which nobody wants", sha)
 		}
+
 		again += n - 1
 	}
+
 	if len(counts) != samples || again > kills {
 		t.Errorf("%d reports were fetched, %d of them again; want %d, and at most one again for each of %d kills", len(counts), again, samples, kills)
 	}
+
 	for _, w := range append(workers, watcher) {
 		w.Stop()
 	}

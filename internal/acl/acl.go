@@ -28,6 +28,7 @@ func For(role Role, o Options) (Permissions, error) {
 	if err := o.fits(role); err != nil {
 		return Permissions{}, err
 	}
+
 	id := string(role)
 	switch role {
 	case Gateway:
@@ -52,6 +53,7 @@ func For(role Role, o Options) (Permissions, error) {
 		b.reachAPI("$JS." + o.Domain + ".API")
 		b.reachBuckets("$JS." + o.Domain + ".API")
 	}
+
 	return Permissions{
 		Role:      role,
 		User:      o.Prefix + "-" + id,
@@ -67,11 +69,13 @@ func (o Options) fits(role Role) error {
 	if !slices.Contains(Roles(), role) {
 		return fmt.Errorf("role %q: expected one of gateway, consumer, watcher, worker, operator or api", role)
 	}
+
 	for _, s := range o.Sources {
 		if !pipeline.ValidSource(s) {
 			return fmt.Errorf("source %q: expected %s", s, pipeline.SourceRule)
 		}
 	}
+
 	switch {
 	case role == Gateway && len(o.Sources) != 1:
 		return errors.New("a gateway has exactly one source: name it with --source")
@@ -82,6 +86,7 @@ func (o Options) fits(role Role) error {
 	case role == Consumer && !pipeline.ValidSource(o.Durable):
 		return fmt.Errorf("durable %q: a consumer reads through one durable, name it with --durable: %s", o.Durable, pipeline.SourceRule)
 	}
+
 	return nil
 }
 
@@ -126,6 +131,7 @@ func covers(pattern, subject string) bool {
 			return false
 		}
 	}
+
 	return len(p) == len(s)
 }
 

@@ -62,18 +62,22 @@ func configured(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.P
 	for _, p := range all {
 		t.Setenv(acl.Variable(p.User), "pw-"+p.User)
 	}
+
 	var conf bytes.Buffer
 	if err := acl.WriteConf(&conf, prefix, all...); err != nil {
 		t.Fatal(err)
 	}
+
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, conf.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	opts, err := server.ProcessConfigFile(file)
 	if err != nil {
 		t.Fatalf("the server does not read it: %v\n%s", err, conf.String())
 	}
+
 	opts.Port = server.RANDOM_PORT
 
 	return testkit.StartNATS(t, opts), func(p acl.Permissions) config.NATS {
@@ -81,6 +85,7 @@ func configured(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.P
 		if err := os.WriteFile(password, []byte("pw-"+p.User+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		return config.NATS{User: p.User, PasswordFile: password}
 	}
 }
@@ -96,6 +101,7 @@ func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Per
 			byUser[u.User] = byName[a.Name]
 		}
 	}
+
 	for _, a := range accounts {
 		byName[a.Name].Issue(func(c *jwt.AccountClaims) {
 			if a.JetStream {
@@ -107,13 +113,16 @@ func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Per
 					MaxBytesRequired: true,
 				}
 			}
+
 			for _, e := range a.Exports {
 				response := jwt.ResponseType(jwt.ResponseTypeSingleton)
 				if e.Many {
 					response = jwt.ResponseTypeStream
 				}
+
 				c.Exports.Add(&jwt.Export{Subject: jwt.Subject(e.Subject), Type: jwt.Service, ResponseType: response})
 			}
+
 			for _, i := range a.Imports {
 				c.Imports.Add(&jwt.Import{
 					Account:      byName[i.Account].Public,
@@ -161,8 +170,10 @@ func everyone(t *testing.T) []acl.Permissions {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		all = append(all, p)
 	}
+
 	return all
 }
 
@@ -174,6 +185,7 @@ func newSite(t *testing.T, make mode) *site {
 		st.perms[strings.TrimPrefix(p.User, prefix+"-")] = p
 	}
 	st.s, st.connect = make(t, all)
+
 	return st
 }
 
@@ -194,6 +206,7 @@ func (st *site) as(user string) *client {
 	if !ok {
 		st.t.Fatalf("no user %s", user)
 	}
+
 	c := &client{t: st.t, user: user}
 	cfg := st.connect(p)
 	cfg.URL = st.s.ClientURL()
@@ -201,6 +214,7 @@ func (st *site) as(user string) *client {
 	if err != nil {
 		st.t.Fatalf("%s: %v", user, err)
 	}
+
 	st.t.Cleanup(nc.Close)
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {
@@ -216,6 +230,7 @@ func (st *site) as(user string) *client {
 	if err != nil {
 		st.t.Fatal(err)
 	}
+
 	return c
 }
 
@@ -243,6 +258,7 @@ func (c *client) refused(subject string) bool {
 		c.t.Fatal(err)
 	}
 	err := c.nc.LastError() // the last error of the connection
+
 	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`)
 }
 
@@ -255,6 +271,7 @@ func (c *client) attach() *queue.Queue {
 		c.unhindered()
 		c.t.Fatalf("%s: %v", c.user, err)
 	}
+
 	return q
 }
 
@@ -295,6 +312,7 @@ func (st *site) work() *client {
 	if err != nil {
 		st.t.Fatal(err)
 	}
+
 	st.t.Cleanup(wf.Close)
 	c := st.as("worker")
 	ctx, cancel := context.WithTimeout(st.t.Context(), 30*time.Second)
@@ -304,6 +322,7 @@ func (st *site) work() *client {
 		c.unhindered()
 		st.t.Fatal(err)
 	}
+
 	pcfg := pipeline.DefaultConfig()
 	pcfg.Rate = 0
 	pcfg.UploadsPerDay = 0
@@ -318,6 +337,7 @@ func (st *site) work() *client {
 	if err != nil {
 		st.t.Fatal(err)
 	}
+
 	wctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(wctx) }()
@@ -327,6 +347,7 @@ func (st *site) work() *client {
 			st.t.Errorf("worker: %v", err)
 		}
 	})
+
 	return c
 }
 
@@ -373,16 +394,19 @@ func everyRoleWorks(t *testing.T, st *site) {
 		mail.unhindered()
 		t.Fatal(err)
 	}
+
 	size, open := contents("MZ small malware")
 	if _, err := in.Submit(ctx, job("small", "mail", "malware.exe"), queue.FromFile(size, open)); err != nil {
 		t.Fatal(err)
 	}
+
 	size, open = contents("MZ" + strings.Repeat("large", 1<<19)) // 2.5 MB: more than one message takes
 	for range 2 {                                                // the second is a repeat, whose contents are sent again
 		if _, err := in.Submit(ctx, job("large", "mail", "large.exe"), queue.FromFile(size, open)); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	size, open = contents("not a type that it takes")
 	if _, err := in.Submit(ctx, job("dead", "mail", "unsupported.xyz"), queue.FromFile(size, open)); err != nil {
 		t.Fatal(err)
@@ -402,6 +426,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 		watcher.unhindered()
 		t.Fatal(err)
 	}
+
 	size, open = contents("MZ" + strings.Repeat("watch", 1<<19))
 	if _, err := wq.Publisher().Submit(ctx, job("watched", "quarantine", "q.exe"), queue.FromFile(size, open)); err != nil {
 		t.Fatal(err)
@@ -409,16 +434,19 @@ func everyRoleWorks(t *testing.T, st *site) {
 	if _, err := wq.Objects().List(ctx, ""); err != nil {
 		t.Error(err)
 	}
+
 	fctx, fstop := context.WithCancel(ctx)
 	_ = wq.Outcomes("me").Follow(fctx, "quarantine", "folder", func(_ context.Context, e results.Event) error {
 		if e.Data.JobID == "watched" {
 			fstop()
 		}
+
 		return nil
 	})
 	if ctx.Err() != nil {
 		t.Error("the watcher never saw its event")
 	}
+
 	fstop()
 	unknown, err := wq.Unknown(ctx, "quarantine", []string{"watched", "never"})
 	if err != nil || !slices.Equal(unknown, []string{"never"}) {
@@ -437,6 +465,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 		if seen[e.Data.JobID] = e.Type.Final(); len(seen) == 5 {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	if err != nil {
@@ -445,27 +474,32 @@ func everyRoleWorks(t *testing.T, st *site) {
 	if _, err := c.js.Stream(ctx, "BACKBURN_RESULTS"); err != nil { // as most clients begin
 		t.Errorf("consumer: %v", err)
 	}
+
 	c.unhindered()
 
 	q := operator.attach()
 	if _, err := q.Status(ctx, pipeline.DefaultConfig()); err != nil {
 		t.Errorf("status: %v", err)
 	}
+
 	for _, id := range []string{"large", "dead", "nobody-knows"} {
 		if _, err := q.Trace(ctx, queue.TraceQuery{Job: id}); err != nil {
 			t.Errorf("trace: %v", err)
 		}
 	}
+
 	n := 0
 	for l, err := range q.DeadLetters(ctx, queue.DeadFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		n++
 		if _, err := (app.Operator{Queue: q, Who: results.Audit{By: "alice", Via: results.AuditCommand}}).Retry(ctx, l.Seq); err != nil {
 			t.Errorf("replay: %v", err)
 		}
 	}
+
 	operator.rechecks(ctx, q)
 	if n != 1 {
 		t.Errorf("%d dead letters, want 1", n)
@@ -476,6 +510,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 	if _, err := operator.js.AccountInfo(ctx); err != nil {
 		t.Errorf("doctor: %v", err)
 	}
+
 	for name, open := range map[string]func(js jetstream.JetStream) (*natsbucket.Bucket, error){
 		"tokens": func(js jetstream.JetStream) (*natsbucket.Bucket, error) {
 			return natsbucket.Tokens(ctx, js, q.TokensBucket(), 1, 0)
@@ -487,11 +522,13 @@ func everyRoleWorks(t *testing.T, st *site) {
 		if _, err := open(worker.js); err != nil { // makes it
 			t.Fatal(err)
 		}
+
 		b, err := open(operator.js)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+
 		rev, err := b.Create(ctx, "profile", []byte("sealed"))
 		if err == nil {
 			rev, err = b.Update(ctx, "profile", []byte("sealed again"), rev)
@@ -503,11 +540,13 @@ func everyRoleWorks(t *testing.T, st *site) {
 			t.Errorf("watch %s: %v", name, err)
 		}
 	}
+
 	sub = results.NewSubscriber(operator.js, results.SubscriberConfig{Prefix: prefix, Filter: results.Filter{Types: []results.Type{results.Failed}}})
 	err = sub.Run(ctx, func(_ context.Context, e results.Event) error {
 		if e.Data.JobID == "dead~1" {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	if err != nil {
@@ -523,16 +562,19 @@ func everyRoleWorks(t *testing.T, st *site) {
 	if _, err := dq.Await(ctx, job("api", "proxy", "").Ref()); err != nil {
 		t.Errorf("api: %v", err)
 	}
+
 	for range 2 { // the second time the ID is looked up
 		if _, err := dq.Once().Submit(ctx, job("keyed", "proxy", "k.exe"), queue.FromReader(strings.NewReader("MZ keyed"), 100)); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	for _, id := range []string{"api", "nobody-knows"} {
 		if _, err := dq.Trace(ctx, queue.TraceQuery{Job: id, Source: "proxy"}); err != nil {
 			t.Errorf("api: %v", err)
 		}
 	}
+
 	for _, c := range []*client{mail, web, watcher, operator, httpAPI, worker} {
 		c.unhindered()
 	}
@@ -554,12 +596,14 @@ func TestWatcherWaitsForTheQueue(t *testing.T) {
 		if err := watcher.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
 			break
 		}
+
 		select {
 		case err := <-attached:
 			t.Fatalf("without a queue: %v", err)
 		case <-time.After(5 * time.Millisecond): // LastError gives no signal
 		}
 	}
+
 	st.work()
 	if err := <-attached; err != nil {
 		t.Error(err)
@@ -610,16 +654,19 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 		if user != "operator" {
 			forbidden = append(forbidden, sealed...)
 		}
+
 		for _, subject := range append(forbidden, shared...) {
 			if !c.refused(subject) {
 				t.Errorf("%s may publish to %s", user, subject)
 			}
+
 			if rest, ok := strings.CutPrefix(subject, api); ok && st.perms[user].API != "" {
 				if other := st.perms[user].API + "." + rest; !c.refused(other) {
 					t.Errorf("%s may publish to %s", user, other)
 				}
 			}
 		}
+
 		for _, subject := range []string{">", "_INBOX.>", "backburn.>", "backburn.results.>", "$JS.API.>", "_INBOX_backburn_worker.>", "$KV.>"} {
 			sub, err := c.nc.SubscribeSync(subject)
 			if err != nil {
@@ -630,6 +677,7 @@ func TestRolesCanDoNothingElse(t *testing.T) {
 			}
 		}
 	}
+
 	w := st.as("worker")
 	for _, subject := range []string{"other.jobs.normal.mail", api + "STREAM.CREATE.OTHER", api + "STREAM.DELETE.BACKBURN_RESULTS", api + "STREAM.DELETE.BACKBURN_DEAD", api + "STREAM.PURGE.BACKBURN_DEAD", "$SYS.REQ.SERVER.PING"} {
 		if !w.refused(subject) {
@@ -668,6 +716,7 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 			if e.Data.JobID == id && e.Type.Final() {
 				return results.ErrStop
 			}
+
 			return nil
 		})
 		if err != nil {
@@ -681,6 +730,7 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	before := streams(t, ctx, worker)
 	// Two events, and then the empty status message that there are no more.
 	for _, reply := range []string{"$JS.API.STREAM.PURGE.BACKBURN_RESULTS", "$JS.API.STREAM.DELETE.BACKBURN_RESULTS", "$JS.API.STREAM.DELETE.BACKBURN_JOBS", "$JS.API.STREAM.DELETE.BACKBURN_JOBS"} {
@@ -688,17 +738,20 @@ func TestWhatAConsumerCanHaveDelivered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if _, err := cons.Info(ctx); err != nil { // a request whose answer arrives after those
 		t.Fatal(err)
 	}
 	if after := streams(t, ctx, worker); after != before {
 		t.Errorf("the server obeyed a delivery:\nbefore %s\nafter  %s", before, after)
 	}
+
 	submit("second")
 	final("second")
 	if err := c.nc.PublishRequest("backburn.api.CONSUMER.MSG.NEXT.BACKBURN_RESULTS.siem", "backburn.jobs.normal.mail", []byte(`{"batch":1,"expires":10000000000}`)); err != nil {
 		t.Fatal(err)
 	}
+
 	submit("third")
 	final("third") // neither refused nor mistaken for a job
 }
@@ -726,6 +779,7 @@ func TestAConsumerCannotAimDeliveries(t *testing.T) {
 			}
 		}
 	}
+
 	if after := streams(t, ctx, worker); after != before {
 		t.Errorf("the server obeyed a delivery:\nbefore %s\nafter  %s", before, after)
 	}
@@ -754,23 +808,28 @@ func TestCredentialsFitIntoALine(t *testing.T) {
 				case acl.Consumer:
 					o.Durable = long
 				}
+
 				p, err := acl.For(role, o)
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				file := account.User(claims(p))
 				text, err := os.ReadFile(file)
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				token, err := nkeys.ParseDecoratedJWT(text)
 				if err != nil || name == "" && len(token) > most {
 					t.Errorf("a JWT of %d bytes, want at most %d: %v", len(token), most, err)
 				}
+
 				nc, err := natsconn.Connect(config.NATS{URL: ns.ClientURL(), CredentialsFile: file}, "test", zerolog.Nop())
 				if err != nil {
 					t.Fatalf("with a JWT of %d bytes: %v", len(token), err)
 				}
+
 				nc.Close()
 				t.Logf("JWT of %d bytes", len(token))
 			})
@@ -789,6 +848,7 @@ func streams(t *testing.T, ctx context.Context, c *client) string {
 		}
 		out += fmt.Sprintf("%s %d ", name, s.CachedInfo().State.Msgs)
 	}
+
 	return out
 }
 

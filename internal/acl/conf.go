@@ -42,6 +42,7 @@ func Accounts(prefix string, all ...Permissions) []Account {
 			system.Users = append(system.Users, p)
 		}
 	}
+
 	for _, subject := range exported(outside) {
 		system.Exports = append(system.Exports, Export{
 			Subject:  subject,
@@ -56,8 +57,10 @@ func Accounts(prefix string, all ...Permissions) []Account {
 		for _, subject := range p.Publish {
 			a.Imports = append(a.Imports, Import{Account: system.Name, Subject: inside(p, subject), To: subject})
 		}
+
 		accounts = append(accounts, a)
 	}
+
 	return accounts
 }
 
@@ -71,6 +74,7 @@ func WriteConf(w io.Writer, prefix string, all ...Permissions) error {
 	}
 	c.line(0, "}")
 	_, err := io.WriteString(w, c.String())
+
 	return err
 }
 
@@ -79,6 +83,7 @@ func (c *confWriter) account(a Account) {
 	if a.JetStream {
 		c.line(2, "jetstream: enabled")
 	}
+
 	c.users(a.Users)
 	if len(a.Exports) > 0 {
 		c.line(2, "exports: [")
@@ -87,10 +92,13 @@ func (c *confWriter) account(a Account) {
 			if e.Many {
 				response = "stream"
 			}
+
 			c.line(3, "{ service: %q, response_type: %s, accounts: [%s] }", e.Subject, response, strings.Join(e.Accounts, ", "))
 		}
+
 		c.line(2, "]")
 	}
+
 	if len(a.Imports) > 0 {
 		c.line(2, "imports: [")
 		for _, i := range a.Imports {
@@ -100,8 +108,10 @@ func (c *confWriter) account(a Account) {
 				c.line(3, "{ service: { account: %s, subject: %q }, to: %q }", i.Account, i.Subject, i.To)
 			}
 		}
+
 		c.line(2, "]")
 	}
+
 	c.line(1, "}")
 }
 
@@ -114,6 +124,7 @@ func exported(outside []Permissions) []string {
 		}
 	}
 	slices.Sort(subjects)
+
 	return slices.Compact(subjects)
 }
 
@@ -164,11 +175,14 @@ func (c *confWriter) users(all []Permissions) {
 			for _, subject := range list.subjects {
 				c.line(6, "%q", subject)
 			}
+
 			c.line(5, "] }")
 		}
+
 		c.line(4, "}")
 		c.line(3, "}")
 	}
+
 	c.line(2, "]")
 }
 

@@ -26,11 +26,13 @@ func (b *builder) build(o Options, inbox string) {
 	if o.RawOnly {
 		b.streams = slices.DeleteFunc(b.streams, func(s stream) bool { return strings.HasPrefix(s.name, jets.ObjectStream) })
 	}
+
 	for _, s := range b.streams {
 		for _, subject := range s.publish[b.role] {
 			b.publishFor(subject, o)
 		}
 	}
+
 	b.looking()
 	b.consuming()
 	b.changing()
@@ -43,11 +45,13 @@ func (b *builder) publishFor(subject string, o Options) {
 		b.publish(subject)
 		return
 	}
+
 	for _, source := range o.Sources {
 		if !o.NoUrgent || subject != b.n.JobSubject("*", anySource) {
 			b.publish(strings.ReplaceAll(subject, anySource, source))
 			continue
 		}
+
 		for _, p := range pipeline.Priorities() {
 			if p != pipeline.Urgent {
 				b.publish(b.n.JobSubject(p, source))
@@ -70,6 +74,7 @@ func (b *builder) looking() {
 		case strings.HasPrefix(s, jets.KeyStream):
 			return []string{newest}
 		}
+
 		return []string{newest, "$JS.API.DIRECT.GET." + s, "$JS.API.STREAM.MSG.GET." + s}
 	})
 }
@@ -123,6 +128,7 @@ func (b *builder) beside(o Options, inbox string) {
 	case Consumer:
 		b.durable(b.n.ResultsStream(), o.Durable)
 	}
+
 	if b.role != Worker && b.role != Operator && b.role != Consumer && !o.RawOnly {
 		// To find out whether an object exists: names and sizes, no contents.
 		files := b.n.FilesBucket()

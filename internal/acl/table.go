@@ -42,6 +42,7 @@ func streams(n queue.Names) []stream {
 				s.publish[role] = append(s.publish[role], jets.KeySubject+bucket+"."+k)
 			}
 		}
+
 		return s
 	}
 	files := n.FilesBucket()

@@ -19,14 +19,17 @@ func tree(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+
 	for _, file := range []string{"q/file", "other/file"} {
 		if err := os.WriteFile(filepath.Join(root, file), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if runtime.GOOS == "windows" {
 		return root // links need a privilege on this system
 	}
+
 	for name, target := range map[string]string{
 		"to-q": "q", "to-in": "./to-q/in", "to-file": filepath.Join(root, "q/file"), "to-new": "q/new",
 		"to-to-new": "to-new", "loop": "loop", "other/out": "../q",

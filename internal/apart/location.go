@@ -92,6 +92,7 @@ func resolve(path string) (real string, missing []string) {
 			if !filepath.IsAbs(target) {
 				target = filepath.Join(realOf(parent), target)
 			}
+
 			path = target
 			continue
 		}
@@ -140,6 +141,7 @@ func regions(mounts []mount, path string) (here region, mounted []region) {
 			mounted = append(mounted, m.region)
 		}
 	}
+
 	if here.path != "/" {
 		here.path = strings.TrimRight(here.path, "/")
 	}

@@ -14,6 +14,7 @@ func parseMounts(text string) []mount {
 		if len(fields) < 5 || !strings.HasPrefix(fields[3], "/") {
 			continue
 		}
+
 		all = append(all, mount{
 			region: region{device: fields[2], path: unescape(fields[3])},
 			point:  unescape(fields[4]),
@@ -34,6 +35,7 @@ func unescape(s string) string {
 				continue
 			}
 		}
+
 		b.WriteByte(s[i])
 	}
 

@@ -34,6 +34,7 @@ func TestRelationThroughMounts(t *testing.T) {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
 	}
+
 	out, err := cmd.CombinedOutput()
 	switch {
 	case !bytes.Contains(out, []byte(mounted)):
@@ -47,6 +48,7 @@ func throughMounts(t *testing.T) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Log(mounted)
 	root := t.TempDir()
 	at := func(name string) string { return filepath.Join(root, name) }
@@ -55,15 +57,18 @@ func throughMounts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	for _, file := range []string{"data/a b/secrets/key", "q/mounted", "data/one"} {
 		if err := os.WriteFile(at(file), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	bind := func(from, to string) {
 		if err := unix.Mount(at(from), at(to), "", unix.MS_BIND, ""); err != nil {
 			t.Fatal(err)
 		}
+
 		t.Cleanup(func() { _ = unix.Unmount(at(to), unix.MNT_DETACH) })
 	}
 	bind("data/a b", "q/below")         // a mount in the watched folder

@@ -37,10 +37,12 @@ func TestHalfSentBodies(t *testing.T) {
 			if strings.HasPrefix(tc.header, "Host:") {
 				host = ""
 			}
+
 			c := s.send(t, tc.request+" HTTP/1.1\r\n"+host+tc.header+"\r\n"+tc.body)
 			if err := c.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
 				t.Fatal(err)
 			}
+
 			answer, err := io.ReadAll(c) // until it is closed
 			if line, _, _ := strings.Cut(string(answer), "\r\n"); !strings.Contains(line, tc.want) {
 				t.Errorf("got %q (%v), want%s", line, err, tc.want)

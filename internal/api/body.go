@@ -55,6 +55,7 @@ func (s *steady) Read(b []byte) (int, error) {
 	if slowest := s.began.Add(stallTimeout + time.Duration(s.n)*time.Second/bodyRate); slowest.Before(deadline) {
 		deadline = slowest
 	}
+
 	_ = s.c.SetReadDeadline(deadline) // a test's recorder does not support deadlines
 	_ = s.c.SetWriteDeadline(now.Add(stallTimeout + askTimeout + answerTime))
 
@@ -83,6 +84,7 @@ func form(r *http.Request) (boundary string, ok bool, err error) {
 	if encoding := r.Header.Values("Content-Encoding"); len(encoding) > 1 || len(encoding) == 1 && !strings.EqualFold(encoding[0], "identity") {
 		return "", false, unsupported("Content-Encoding: only identity is supported; send the file as it is")
 	}
+
 	types := r.Header.Values("Content-Type")
 	if len(types) == 0 {
 		return "", false, nil
@@ -90,10 +92,12 @@ func form(r *http.Request) (boundary string, ok bool, err error) {
 	if len(types) > 1 {
 		return "", false, bad("Content-Type: send it once")
 	}
+
 	kind, params, err := mime.ParseMediaType(types[0])
 	if err != nil && !strings.HasPrefix(strings.ToLower(strings.TrimSpace(types[0])), "multipart") {
 		return "", false, nil // the body is the file, whatever its type
 	}
+
 	switch {
 	case err != nil:
 		return "", false, bad("Content-Type: the parameters of multipart are invalid; quote a boundary that has characters other than letters and digits")
@@ -132,11 +136,14 @@ func (e *boundedBody) Read(b []byte) (int, error) {
 		if e.tail = e.tail[n:]; n == 0 {
 			return 0, errCut
 		}
+
 		return n, nil
 	}
+
 	if e.left <= 0 {
 		return 0, e.over
 	}
+
 	n, err := e.r.Read(b[:min(int64(len(b)), e.left)])
 	e.left -= int64(n)
 	if errors.Is(err, io.EOF) {
@@ -173,6 +180,7 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 	case err != nil:
 		return nil, err
 	}
+
 	for _, name := range []string{"Content-Encoding", "Content-Transfer-Encoding"} {
 		switch strings.ToLower(part.Header.Get(name)) {
 		case "", "identity", "binary", "8bit", "7bit":
@@ -180,10 +188,12 @@ func openForm(body io.Reader, boundary string, limit int64, j *pipeline.Job) (io
 			return nil, unsupported("%s of the file is not supported: send the file as it is", name)
 		}
 	}
+
 	f.file = part
 	if j.Filename == "" {
 		j.Filename, j.FilenameB64 = pipeline.Name(pipeline.BaseName(part.FileName()))
 	}
+
 	e.allow(limit+maxFraming, queue.ErrTooLarge)
 
 	return f, nil
@@ -211,6 +221,7 @@ func (f *filePart) Read(b []byte) (int, error) {
 	if f.done != nil {
 		return 0, f.done
 	}
+
 	n, err := f.file.Read(b)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -222,6 +233,7 @@ func (f *filePart) Read(b []byte) (int, error) {
 	case err != nil:
 		err = partError(err)
 	}
+
 	f.done = err
 
 	return n, err

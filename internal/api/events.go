@@ -25,12 +25,15 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 			problem(w, http.StatusBadRequest, "invalid-request", "Last-Event-ID: expected the ID of an event of this stream")
 			return
 		}
+
 		since = at.Add(-overlap)
 	}
+
 	release, ok := s.streams.Take()
 	if !ok {
 		w.Header().Set("Retry-After", sse.RetryAfter())
 		problem(w, http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d event streams are already open", streams))
+
 		return
 	}
 	defer release()
@@ -45,12 +48,14 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 		s.unavailable(w, err)
 		return
 	}
+
 	err := sse.Serve(w, r, func(ctx context.Context, out *sse.Stream) error {
 		return results.NewSubscriber(s.use.Queue.JetStream(), cfg).Run(ctx, func(_ context.Context, e results.Event) error {
 			b, err := json.Marshal(e)
 			if err != nil {
 				return err
 			}
+
 			return out.Send(sse.Event{ID: e.Time.UTC().Format(time.RFC3339Nano), Type: e.Type.Name(), Data: b})
 		})
 	})

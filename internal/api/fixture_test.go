@@ -73,6 +73,7 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -106,10 +107,12 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 	for _, c := range change {
 		c(s)
 	}
+
 	web, err := api.New(s.cfg, s.use)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.url = "http://" + web.Addr().String()
 	rctx, end := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -122,6 +125,7 @@ func newSite(t testing.TB, change ...func(*site)) *site {
 	})
 	t.Cleanup(s.stop)
 	t.Cleanup(s.client.CloseIdleConnections)
+
 	return s
 }
 
@@ -131,6 +135,7 @@ func secretFile(t testing.TB, text string) string {
 	if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return file
 }
 
@@ -146,6 +151,7 @@ func (s *site) work() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	s.t.Cleanup(wf.Close)
 	p := pipeline.DefaultConfig()
 	p.Rate = 0
@@ -157,6 +163,7 @@ func (s *site) work() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -182,6 +189,7 @@ func (r reply) field(t testing.TB, name string) string {
 		t.Fatalf("%s: %v", r.body, err)
 	}
 	s, _ := m[name].(string)
+
 	return s
 }
 
@@ -194,6 +202,7 @@ func (s *site) do(method, path string, body io.Reader, header ...string) reply {
 			s.t.Fatal(err)
 		}
 	}
+
 	sized := reflect.TypeOf(body) == reflect.TypeFor[*strings.Reader]()
 
 	// A client that continues to send a refused body may see the end of the connection before the
@@ -206,11 +215,13 @@ func (s *site) do(method, path string, body io.Reader, header ...string) reply {
 		default:
 			body = io.MultiReader(bytes.NewReader(sent))
 		}
+
 		r, err := s.try(method, path, body, header...)
 		if err == nil {
 			s.conforms(path, method, r)
 			return r
 		}
+
 		if try == 5 || !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 			s.t.Fatal(err)
 		}
@@ -224,6 +235,7 @@ func (s *site) try(method, path string, body io.Reader, header ...string) (reply
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	req.Header.Set("Authorization", "Bearer "+token)
 	for i := 0; i < len(header); i += 2 {
 		switch name := header[i]; {
@@ -235,6 +247,7 @@ func (s *site) try(method, path string, body io.Reader, header ...string) (reply
 			req.Header.Set(name, header[i+1])
 		}
 	}
+
 	res, err := s.client.Do(req)
 	if err != nil {
 		return reply{}, err
@@ -257,6 +270,7 @@ func document() map[string]any {
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		panic(err)
 	}
+
 	return doc
 }
 
@@ -284,6 +298,7 @@ func (s *site) conforms(path, method string, r reply) {
 			path = template
 		}
 	}
+
 	name := "Problem" // paths that the document does not have
 	mediaType := "application/problem+json"
 	if at(any(answers), "paths", path, strings.ToLower(method)) != nil {
@@ -292,14 +307,17 @@ func (s *site) conforms(path, method string, r reply) {
 			s.t.Errorf("%s %s answers %d, which the document does not have: %s", method, path, r.status, r.body)
 			return
 		}
+
 		for mt, v := range content {
 			ref, _ := v.(map[string]any)["schema"].(map[string]any)["$ref"].(string)
 			mediaType, name = mt, strings.TrimPrefix(ref, "#/components/schemas/")
 		}
 	}
+
 	if ct := r.header.Get("Content-Type"); ct != mediaType {
 		s.t.Errorf("%s %s: Content-Type %q, want %q", method, path, ct, mediaType)
 	}
+
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(r.body))
 	if err != nil {
 		s.t.Fatalf("%s %s: %v\n%s", method, path, err, r.body)
@@ -319,10 +337,12 @@ func schema(t testing.TB, name string) *jsonschema.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	event, err := os.Open("../../results/schema/event.v1.json")
 	if err != nil {
 		t.Fatal(err)
@@ -332,6 +352,7 @@ func schema(t testing.TB, name string) *jsonschema.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	for url, d := range map[string]any{"file:///docs/openapi.yaml": doc, "file:///results/schema/event.v1.json": eventDoc} {
@@ -339,9 +360,11 @@ func schema(t testing.TB, name string) *jsonschema.Schema {
 			t.Fatal(err)
 		}
 	}
+
 	s, err := c.Compile("file:///docs/openapi.yaml#/components/schemas/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s
 }

@@ -25,6 +25,7 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 	if !s.ready(w, r) {
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
 	id, source := r.PathValue("id"), holderOf(r).Source
@@ -33,14 +34,18 @@ func (s *service) job(w http.ResponseWriter, r *http.Request) {
 		s.unavailable(w, err)
 		return
 	}
+
 	if ended {
 		state := queue.TraceDone
 		if ev.Type == results.Failed {
 			state = queue.TraceFailed
 		}
+
 		answer(w, http.StatusOK, Job{JobID: id, State: state, Event: &ev})
+
 		return
 	}
+
 	t, err := s.use.Queue.Trace(ctx, queue.TraceQuery{Job: id, Source: source, Limit: traceLimit})
 	switch {
 	case err != nil:
@@ -81,9 +86,11 @@ func (s *service) verdict(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, "invalid-request", "expected a SHA-256 of 64 lower-case hexadecimal digits")
 		return
 	}
+
 	if !s.ready(w, r) {
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
 	sample, known, err := s.use.Queue.Known(ctx, sum)
@@ -97,6 +104,7 @@ func (s *service) verdict(w http.ResponseWriter, r *http.Request) {
 		if sample.Verdict != "" && !sample.CheckedAt.IsZero() {
 			c.CheckedAt = sample.CheckedAt.UTC().Format("2006-01-02T15:04:05Z07:00")
 		}
+
 		answer(w, http.StatusOK, c)
 	}
 }

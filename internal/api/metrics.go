@@ -50,11 +50,13 @@ func newMetrics(tokens []Token) *metrics {
 	for _, kind := range submitProblems {
 		results = append(results, resultOf(kind))
 	}
+
 	for _, t := range tokens {
 		for _, result := range results {
 			m.submissions.WithLabelValues(t.Source, result)
 		}
 	}
+
 	for _, reason := range []string{"missing", "unknown"} {
 		m.unauthorized.WithLabelValues(reason)
 	}

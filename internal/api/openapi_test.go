@@ -70,6 +70,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		} else {
 			r = s.do(method, path, strings.NewReader(body), header...)
 		}
+
 		name := method + " " + template(path) + " "
 		if r.status != status {
 			t.Errorf("%s: %d %s, want %d", name, r.status, r.body, status)
@@ -77,19 +78,23 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		if (status == 429 || status == 503) && r.header.Get("Retry-After") == "" {
 			t.Errorf("%s: %d without Retry-After", name, status)
 		}
+
 		delete(answered, name+itoa(r.status))
 		_, query, _ := strings.Cut(path, "?")
 		for _, pair := range strings.Split(query, "&") {
 			key, _, _ := strings.Cut(pair, "=")
 			delete(parameters, name+key)
 		}
+
 		for i := 0; i < len(header); i += 2 {
 			key := header[i]
 			if strings.HasPrefix(key, "Backburn-Meta-") {
 				key = "Backburn-Meta-NAME"
 			}
+
 			delete(parameters, name+key)
 		}
+
 		for _, part := range []string{"id", "sha256"} {
 			if strings.Contains(name, "{"+part+"}") {
 				delete(parameters, name+part)
@@ -115,19 +120,23 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		if strings.HasPrefix(name, "no NATS") || at(any(answers), "paths", template(w.path), strings.ToLower(w.method)) == nil {
 			continue
 		}
+
 		try(s, w.status, w.method, w.path, w.body, w.header...)
 	}
+
 	for _, path := range []string{"/v1/jobs/x", "/v1/verdicts/" + sum("a"), "/v1/events"} {
 		try(s, 401, "GET", path, "", "Authorization", "Bearer no")
 		try(s, 403, "GET", path, "", "Sec-Fetch-Site", "cross-site")
 		try(s, 421, "GET", path, "", "Host", "evil.example")
 	}
+
 	try(s, 421, "POST", submit, "", "Host", "evil.example")
 
 	testkit.StopNATS(s.nats)
 	for s.use.Ready(t.Context()) == nil { // the client notices
 		time.Sleep(time.Millisecond)
 	}
+
 	try(s, 503, "POST", submit, "MZ")
 	try(s, 503, "GET", "/v1/jobs/one", "")
 	try(s, 503, "GET", "/v1/verdicts/"+sum("MZ"), "")
@@ -151,10 +160,12 @@ func (s *site) openStream(header ...string) reply {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	req.Header.Set("Authorization", "Bearer "+token)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
+
 	res, err := s.client.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
@@ -175,11 +186,13 @@ func TestForbiddenByNATS(t *testing.T) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
+
 		s.t.Cleanup(nc.Close)
 		q, err := queue.AttachOrOpen(s.t.Context(), nc, queue.Topology{Prefix: "backburn", Replicas: 1})
 		if err != nil {
 			s.t.Fatal(err)
 		}
+
 		s.use.Ready = natsconn.Ready(nc)
 		s.use.Intake = q.Once()
 		s.use.Queue = q
@@ -198,6 +211,7 @@ func TestForbiddenByNATS(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
 }
 
@@ -209,11 +223,13 @@ func TestFullQueue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	small := jobs.CachedInfo().Config
 	small.MaxBytes = 2000
 	if _, err := s.q.JetStream().UpdateStream(t.Context(), small); err != nil {
 		t.Fatal(err)
 	}
+
 	for range 10 {
 		r := s.do("POST", "/v1/submit?filename=a.exe", strings.NewReader(strings.Repeat("x", 500)))
 		switch {
@@ -222,7 +238,9 @@ func TestFullQueue(t *testing.T) {
 		case r.status != 429 || r.header.Get("Retry-After") == "" || r.field(t, "type") != "urn:backburn:problem:full":
 			t.Errorf("%d %v %s", r.status, r.header, r.body)
 		}
+
 		return
 	}
+
 	t.Error("the queue was never full")
 }

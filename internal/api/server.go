@@ -18,6 +18,7 @@ func New(cfg Config, use Use) (*httpserver.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	at := httpserver.Use{
 		Table:         "api",
 		Routes:        []string{"/v1/submit", "/v1/jobs/", "/v1/verdicts/", "/v1/events"},
@@ -38,6 +39,7 @@ func handler(cfg Config, use Use) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &service{
 		cfg:     cfg,
 		use:     use,
@@ -73,9 +75,11 @@ func nowhere(w http.ResponseWriter, r *http.Request) {
 		if ok && (rest == "") != strings.HasSuffix(known.path, "/") && !strings.Contains(rest, "/") && !strings.Contains(known.allow, r.Method) {
 			w.Header().Set("Allow", known.allow)
 			problem(w, http.StatusMethodNotAllowed, "method-not-allowed", "use "+known.allow)
+
 			return
 		}
 	}
+
 	problem(w, http.StatusNotFound, "not-found", "there is no resource at this path")
 }
 

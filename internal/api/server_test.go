@@ -42,11 +42,13 @@ func TestSubmitToTheEnd(t *testing.T) {
 		if err := json.Unmarshal(r.body, &e); err != nil || r.status != http.StatusOK {
 			t.Fatalf("%d %s: %v", r.status, r.body, err)
 		}
+
 		d := e.Data
 		if d.JobID != name || d.Source != "proxy" || d.Filename != name || d.SHA256 != sum(body) || d.Size != int64(len(body)) ||
 			d.Verdict == "" || d.Metadata["client"] != "10.0.0.7" {
 			t.Errorf("%+v", d)
 		}
+
 		if r := s.do("GET", "/v1/jobs/"+name, nil); r.status != http.StatusOK || r.field(t, "state") != "done" {
 			t.Errorf("%d %s", r.status, r.body)
 		}
@@ -54,6 +56,7 @@ func TestSubmitToTheEnd(t *testing.T) {
 			t.Errorf("%s, want %s", r.body, d.Verdict)
 		}
 	}
+
 	if r := s.do("POST", "/v1/submit?filename=a.xyz&wait=60s", strings.NewReader("unsupported"), "Idempotency-Key", "odd"); r.status == http.StatusOK {
 		if r := s.do("GET", "/v1/jobs/odd", nil); r.field(t, "state") == "" {
 			t.Errorf("%s", r.body)
@@ -94,6 +97,7 @@ func TestSubmitWithoutAWorker(t *testing.T) {
 			t.Errorf("%d %s, want %d", r.status, r.body, tc.want)
 		}
 	}
+
 	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
 	// The repeat is published again, in case the first attempt failed; a worker drops it.
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 4 {
@@ -114,6 +118,7 @@ func TestLinks(t *testing.T) {
 	if r := s.do("POST", "/v1/submit?url=https://example.com/other", nil, "Idempotency-Key", "link"); r.status != http.StatusConflict {
 		t.Errorf("another link under the same key: %d %s", r.status, r.body)
 	}
+
 	s.work()
 	r = s.do("POST", submit+"&wait=60s", nil, "Idempotency-Key", "link", "Backburn-Meta-Client", "10.0.0.7")
 	var e results.Event
@@ -141,6 +146,7 @@ func TestTraceparent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for seq, want := range map[uint64]string{1: parent, 2: parent, 3: parent, 4: ""} {
 		m, err := jobs.GetMsg(t.Context(), seq)
 		if err != nil {
@@ -205,6 +211,7 @@ func TestABodyThatBreaksOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	req.Header.Set("Authorization", "Bearer "+token)
 	go func() {
 		_, _ = io.WriteString(pw, strings.Repeat("x", 1_500_000))
@@ -214,6 +221,7 @@ func TestABodyThatBreaksOff(t *testing.T) {
 		res.Body.Close()
 		t.Errorf("it was answered: %s", res.Status)
 	}
+
 	s.stop() // waits for the handler
 	st, err := s.q.Status(t.Context(), pipeline.DefaultConfig())
 	if err != nil || st.Lanes[pipeline.Normal].Waiting != 0 {
@@ -234,21 +242,25 @@ func TestTokenIsRenewedInPlace(t *testing.T) {
 			if time.Now().After(end) {
 				t.Fatalf("%d %s, want %d", r.status, r.body, status)
 			}
+
 			time.Sleep(50 * time.Millisecond) // files give no signal
 		}
 	}
 	if err := os.WriteFile(s.file, []byte("another-horse-battery\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	until(404, "bearer another-horse-battery")
 	until(401, "Bearer "+token)
 	if err := os.WriteFile(s.file, []byte("short\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	until(503, "Bearer short")
 	if err := os.Remove(s.file); err != nil {
 		t.Fatal(err)
 	}
+
 	until(503, "Bearer ")
 	until(503, "Bearer another-horse-battery")
 }
@@ -283,14 +295,17 @@ func TestEventsAreStreamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		req.Header.Set("Authorization", "Bearer "+token)
 		if last != "" {
 			req.Header.Set("Last-Event-ID", last)
 		}
+
 		res, err := s.client.Do(req)
 		if err != nil || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatalf("%v %v", res, err)
 		}
+
 		return res
 	}
 	// next reads the next event of a job.
@@ -299,6 +314,7 @@ func TestEventsAreStreamed(t *testing.T) {
 			if v, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
 				id = v
 			}
+
 			if v, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
 				var e results.Event
 				if err := json.Unmarshal([]byte(v), &e); err != nil {
@@ -312,7 +328,9 @@ func TestEventsAreStreamed(t *testing.T) {
 				}
 			}
 		}
+
 		t.Fatalf("the stream ended: %v", lines.Err())
+
 		return ""
 	}
 	first := open("")
@@ -337,15 +355,18 @@ func TestRunEndsInGoodOrder(t *testing.T) {
 		other.Close()
 		t.Errorf("a second server at one address: %v", err)
 	}
+
 	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	req.Header.Set("Authorization", "Bearer "+token)
 	res, err := s.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	waited := make(chan reply, 1)
 	go func() { waited <- s.do("POST", "/v1/submit?filename=a.exe&wait=2m", strings.NewReader("MZ")) }()
 	for {
@@ -357,10 +378,12 @@ func TestRunEndsInGoodOrder(t *testing.T) {
 			break
 		}
 	}
+
 	s.stop()
 	if r := <-waited; r.status != http.StatusAccepted {
 		t.Errorf("who waited got %d %s", r.status, r.body)
 	}
+
 	_, _ = io.Copy(io.Discard, res.Body)
 	res.Body.Close()
 }

@@ -44,6 +44,7 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		stored, err = s.take(w, r, h, &req)
 	}
+
 	if err != nil {
 		s.refuse(w, r, h, req, err)
 		return
@@ -53,6 +54,7 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	if stored.Duplicate {
 		result = resultRepeated
 	}
+
 	s.metrics.submissions.WithLabelValues(h.Source, result).Inc()
 	s.metrics.seconds.Observe(time.Since(began).Seconds())
 	id := req.job.ID
@@ -67,6 +69,7 @@ func (s *service) submit(w http.ResponseWriter, r *http.Request) {
 	if req.job.URL == "" {
 		accepted.Size = &stored.Size
 	}
+
 	answer(w, http.StatusAccepted, accepted)
 }
 
@@ -86,6 +89,7 @@ func (s *service) await(w http.ResponseWriter, r *http.Request, req request) boo
 		answerEvent(w, ev)
 		return true
 	}
+
 	if !errors.Is(err, queue.ErrPending) { // the job is accepted anyway
 		s.use.Log.Warn().Err(err).Str("job", req.job.ID).Msg("cannot wait for a job")
 	}
@@ -113,8 +117,10 @@ func (s *service) take(w http.ResponseWriter, r *http.Request, h *holder, req *r
 		if err != nil {
 			return queue.Receipt{}, err
 		}
+
 		content = queue.FromReader(body, s.cfg.MaxFileSize)
 	}
+
 	receipt, err := s.use.Intake.Submit(ctx, req.job, content)
 	if err != nil && errors.Is(context.Cause(ctx), errNoAnswer) {
 		err = fmt.Errorf("%w: %w", errNoAnswer, err)
@@ -130,13 +136,16 @@ func (s *service) place(w http.ResponseWriter, h *holder) (release func(), err e
 		if wait := turn.Delay(); wait > 0 {
 			turn.Cancel()
 			retry(w, wait)
+
 			return nil, &fault{http.StatusTooManyRequests, "rate-limited", fmt.Sprintf("at most %g submissions per second with this token", h.Rate)}
 		}
 	}
+
 	release = func() { s.inProgress.Add(-1); h.inProgress.Add(-1) }
 	if all, own := s.inProgress.Add(1), h.inProgress.Add(1); all > submissions || own > h.share {
 		release()
 		retry(w, time.Second)
+
 		return nil, &fault{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d submissions are already in progress, %d of this token", all-1, own-1)}
 	}
 
@@ -153,6 +162,7 @@ func (s *service) body(w http.ResponseWriter, r *http.Request, wait *patience, r
 			return nil, err
 		}
 	}
+
 	if j.Filename == "" {
 		return nil, bad("name the file with ?filename=… or in its part of multipart/form-data, or submit a link with ?url=…")
 	}
@@ -178,6 +188,7 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 	if err != nil {
 		return req, bad("the query is invalid")
 	}
+
 	for name, values := range q {
 		if !slices.Contains([]string{"filename", "path", "url", "wait"}, name) {
 			return req, bad("unknown parameter %q: the parameters are filename, path, url and wait", name)
@@ -186,9 +197,11 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 			return req, bad("%s: send it once", name)
 		}
 	}
+
 	if err := s.headers(r, h, &req); err != nil {
 		return req, err
 	}
+
 	if text := q.Get("wait"); q.Has("wait") {
 		if req.wait, err = time.ParseDuration(text); err != nil || req.wait < 0 || req.wait > maxWait {
 			return req, bad("wait: expected a duration such as 10s, at most %s", maxWait)
@@ -203,6 +216,7 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 			return req, bad("send a link or a file: a request with ?url=… has no body")
 		}
 	}
+
 	req.job.Filename, req.job.FilenameB64 = pipeline.Name(pipeline.BaseName(q.Get("filename")))
 	req.job.Path, req.job.PathB64 = pipeline.Name(q.Get("path"))
 	if err := s.metadata(r, &req.job); err != nil {
@@ -214,6 +228,7 @@ func (s *service) parse(r *http.Request, h *holder) (request, error) {
 	if req.boundary, req.form, err = form(r); err != nil {
 		return req, err
 	}
+
 	framing := int64(0)
 	if req.form {
 		framing = 2 * maxFraming
@@ -232,6 +247,7 @@ func (s *service) headers(r *http.Request, h *holder, req *request) error {
 			return bad("%s: send it once", name)
 		}
 	}
+
 	req.job.ID = "api-" + rand.Text()
 	if keys := r.Header.Values("Idempotency-Key"); len(keys) == 1 {
 		req.job.ID = strings.TrimSuffix(strings.TrimPrefix(keys[0], `"`), `"`)
@@ -239,11 +255,13 @@ func (s *service) headers(r *http.Request, h *holder, req *request) error {
 			return bad("Idempotency-Key: expected 1 to 128 of A-Z a-z 0-9 . _ ~ -")
 		}
 	}
+
 	if p := r.Header.Get("Backburn-Priority"); p != "" {
 		if req.job.Priority = pipeline.Priority(p); !req.job.Priority.Valid() {
 			return bad("Backburn-Priority: expected urgent, normal or bulk")
 		}
 	}
+
 	req.job.Submit = pipeline.Submit(r.Header.Get(queue.HeaderSubmit))
 	if req.job.Submit != "" && !slices.Contains(pipeline.Submits(), req.job.Submit) {
 		return bad("%s: expected always, lookup or never", queue.HeaderSubmit)
@@ -268,10 +286,12 @@ func (s *service) metadata(r *http.Request, j *pipeline.Job) error {
 		if j.Metadata == nil {
 			j.Metadata = map[string]string{}
 		}
+
 		text := strings.ToValidUTF8(values[0], "\uFFFD")
 		j.Metadata[strings.ToLower(name)] = text
 		size += len(name) + len(text)
 	}
+
 	if len(j.Metadata) > pipeline.MaxMetadataPairs || size > pipeline.MaxMetadataBytes {
 		return bad("expected at most 32 headers %s*, and 8 KiB of names and metadata", queue.HeaderMeta)
 	}
@@ -315,6 +335,7 @@ func (s *service) refuse(w http.ResponseWriter, r *http.Request, h *holder, req 
 		detail = "the queue does not answer, so the submission may or may not be accepted: repeat it with the same Idempotency-Key"
 		retry(w, askTimeout)
 	}
+
 	s.metrics.submissions.WithLabelValues(h.Source, resultOf(kind)).Inc()
 	problem(w, status, kind, detail)
 }

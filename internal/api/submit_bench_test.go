@@ -20,6 +20,7 @@ func BenchmarkSubmit(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	round := 0
 	bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := store.Put(r.Context(), jetstream.ObjectMeta{Name: fmt.Sprint(round), Opts: &jetstream.ObjectMetaOptions{ChunkSize: 512 << 10}}, r.Body); err != nil {
@@ -33,16 +34,19 @@ func BenchmarkSubmit(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+
 		req.Header.Set("Authorization", "Bearer "+token)
 		started := time.Now()
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			b.Fatal(err)
 		}
+
 		_ = res.Body.Close()
 		if res.StatusCode != want {
 			b.Fatal(res.Status)
 		}
+
 		return time.Since(started)
 	}
 	defer http.DefaultClient.CloseIdleConnections()
@@ -56,6 +60,7 @@ func BenchmarkSubmit(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+
 	b.ReportMetric(float64(len(body)*round)/1e6/ours.Seconds(), "MB/s")
 	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "ratio")
 }

@@ -74,8 +74,10 @@ func newKeyring(tokens []Token, log zerolog.Logger) (*keyring, error) {
 		if err := h.renew(); err != nil {
 			return nil, fmt.Errorf("api.token[%d].file: %w", i, err)
 		}
+
 		k.holders = append(k.holders, h)
 	}
+
 	k.read = time.Now()
 
 	return k, nil
@@ -100,10 +102,12 @@ func (k *keyring) holder(r *http.Request) (*holder, error) {
 	if len(values) != 1 {
 		return nil, errNoBearer
 	}
+
 	scheme, shown, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return nil, errNoBearer
 	}
+
 	digest := sha256.Sum256([]byte(strings.TrimSpace(shown)))
 
 	k.mu.Lock()
@@ -114,8 +118,10 @@ func (k *keyring) holder(r *http.Request) (*holder, error) {
 				k.faults.Error().Err(err).Str("source", h.Source).Msg("cannot read an API token; its clients are refused")
 			}
 		}
+
 		k.read = time.Now()
 	}
+
 	var found *holder
 	any := false
 	for _, h := range k.holders {
@@ -124,6 +130,7 @@ func (k *keyring) holder(r *http.Request) (*holder, error) {
 			found = h
 		}
 	}
+
 	switch {
 	case found != nil:
 		return found, nil

@@ -193,8 +193,10 @@ func TestWrongRequests(t *testing.T) {
 				if how != "" {
 					continue
 				}
+
 				body = nil
 			}
+
 			r := s.do(tc.method, tc.path, body, tc.header...)
 			if r.status != tc.status || r.field(t, "type") != "urn:backburn:problem:"+tc.kind {
 				t.Errorf("%s%s: %d %s, want %d %s", name, how, r.status, r.body, tc.status, tc.kind)
@@ -202,6 +204,7 @@ func TestWrongRequests(t *testing.T) {
 			if bytes.Contains(r.body, []byte(token)) {
 				t.Errorf("%s: the answer shows the token", name)
 			}
+
 			if r.status == 503 || r.status == 429 {
 				if r.header.Get("Retry-After") == "" {
 					t.Errorf("%s: no Retry-After", name)
@@ -214,6 +217,7 @@ func TestWrongRequests(t *testing.T) {
 	if err != nil || len(objects) != 2 {
 		t.Errorf("%d objects, want those of the two that were accepted: %v", len(objects), err)
 	}
+
 	jobs, err := s.q.JetStream().Stream(t.Context(), s.q.JobsStream())
 	if err != nil {
 		t.Fatal(err)

@@ -38,6 +38,7 @@ func NewApp(root *cobra.Command, std Std) *App {
 	a.Setting(flags, "log-format", "log.format", "`format`: auto, console or json (default: log.format)")
 	flags.Var(&a.color, "color", "colors: auto (on a terminal), always or never")
 	root.MarkFlagFilename("config", "toml") //nolint:errcheck // the flag is there
+
 	return a
 }
 
@@ -48,6 +49,7 @@ func (a *App) File() string {
 	if a.file != "" {
 		return a.file
 	}
+
 	for _, file := range defaultFiles() {
 		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
 			return file
@@ -101,11 +103,13 @@ func (a *App) Read() (config.Config, error) {
 			return config.Config{}, Exit(Usage, err)
 		}
 	}
+
 	for _, f := range a.settings {
 		if f.flag.Changed {
 			cfg.Set(f.key, f.flag.Value.String(), "--"+f.flag.Name)
 		}
 	}
+
 	if a.simulate {
 		if err := cfg.Simulate(); err != nil {
 			return config.Config{}, Exit(Usage, err)

@@ -46,12 +46,16 @@ func Run(ctx context.Context, root *cobra.Command, std Std) int {
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &sig) {
 			printError(std.Err, cmd, err)
 		}
+
 		return sig.code()
 	}
+
 	if err == nil {
 		return OK
 	}
+
 	printError(std.Err, cmd, err)
+
 	return Code(err)
 }
 
@@ -62,6 +66,7 @@ func printError(w io.Writer, cmd *cobra.Command, err error) {
 	if errors.As(err, &silent) && silent.err == nil {
 		return
 	}
+
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		for _, p := range problems {
 			if p.File == "" {
@@ -69,8 +74,10 @@ func printError(w io.Writer, cmd *cobra.Command, err error) {
 			}
 			fmt.Fprintln(w, p)
 		}
+
 		return
 	}
+
 	fmt.Fprintf(w, "%s: %s\n", cmd.Root().Name(), strings.TrimSpace(err.Error()))
 	if Code(err) == Usage {
 		fmt.Fprintf(w, "See `%s --help`.\n", cmd.CommandPath())
@@ -83,6 +90,7 @@ func mark(cmd *cobra.Command) {
 	if !cmd.Runnable() && cmd.HasSubCommands() {
 		Group(cmd) // cobra's own group commands, which would show their help for any argument
 	}
+
 	if _, operands, ok := strings.Cut(cmd.Use, " "); ok && cmd.Args != nil {
 		inner := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -96,14 +104,17 @@ func mark(cmd *cobra.Command) {
 			}
 		}
 	}
+
 	if inner := cmd.RunE; inner != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if err := inner(cmd, args); err != nil {
 				return &commandError{err}
 			}
+
 			return nil
 		}
 	}
+
 	for _, child := range cmd.Commands() {
 		mark(child)
 	}
@@ -117,12 +128,15 @@ func Group(cmd *cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
+
 		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
 		cmd.SuggestionsMinimumDistance = 2
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			text += fmt.Sprintf("; did you mean %q?", near[0])
 		}
+
 		return Exit(Usage, errors.New(text))
 	}
+
 	return cmd
 }

@@ -85,5 +85,6 @@ func Code(err error) int {
 	if _, ok := errors.AsType[*commandError](err); !ok {
 		return Usage
 	}
+
 	return Partial
 }

@@ -57,6 +57,7 @@ func TestSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a process cannot send signals here")
 	}
+
 	for name, tc := range map[string]struct {
 		way    string
 		send   []os.Signal
@@ -83,6 +84,7 @@ func TestSignals(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+
 			lines := bufio.NewScanner(stdout)
 			for _, s := range tc.send {
 				if !lines.Scan() { // "ready", then "ending"
@@ -92,6 +94,7 @@ func TestSignals(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+
 			for lines.Scan() {
 			}
 			_ = cmd.Wait()
@@ -155,19 +158,23 @@ func TestLogger(t *testing.T) {
 		if err := root.ParseFlags(args); err != nil {
 			t.Fatal(err)
 		}
+
 		cfg, err := tool.Config()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		log := tool.Logger(cfg)
 		log.Debug().Msg("a step")
 		log.Warn().Err(errors.New("away")).Str("job", "j").Msg("will retry")
+
 		return out.String()
 	}
 	var line map[string]string
 	if err := json.Unmarshal([]byte(write()), &line); err != nil {
 		t.Fatalf("not one JSON object: %v", err)
 	}
+
 	at, err := time.Parse(time.RFC3339, line["time"])
 	if err != nil || !strings.HasSuffix(line["time"], "Z") || time.Since(at).Abs() > time.Hour {
 		t.Errorf("time %q: %v", line["time"], err)

@@ -18,19 +18,23 @@ func terminal(t *testing.T, columns, lines uint16) *os.File {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = ours.Close() })
 	fd := int(ours.Fd())
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
+
 	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	theirs, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = theirs.Close() })
 	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: lines}); err != nil {
 		t.Fatal(err)
@@ -76,6 +80,7 @@ func TestScreen(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+
 			if got := app.Screen(); got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}

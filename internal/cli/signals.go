@@ -38,12 +38,14 @@ func onSignals(parent context.Context) (context.Context, func()) {
 				if ctx.Err() != nil {
 					os.Exit(signalled{sig}.code())
 				}
+
 				cancel(signalled{sig})
 			case <-quit:
 				return
 			}
 		}
 	}()
+
 	return ctx, func() {
 		signal.Stop(signals)
 		close(quit)

@@ -63,6 +63,7 @@ func (c color) on(w any, env config.Env) bool {
 	case colorNever:
 		return false
 	}
+
 	if no, _ := env("NO_COLOR"); no != "" || !isTerminal(w) {
 		return false
 	}

@@ -28,6 +28,7 @@ func ThisBuild() Build {
 		if v := info.Main.Version; v != "(devel)" {
 			b.Version = cmp.Or(b.Version, v)
 		}
+
 		for _, s := range info.Settings {
 			switch s.Key {
 			case "vcs.revision":
@@ -39,7 +40,9 @@ func ThisBuild() Build {
 			}
 		}
 	}
+
 	b.Version = cmp.Or(b.Version, "devel")
+
 	return b
 }
 

@@ -33,6 +33,7 @@ func TestPublicPackages(t *testing.T) {
 					runs++
 				}
 			}
+
 			if runs == 0 {
 				t.Error("no example runs: one has no // Output")
 			}
@@ -50,6 +51,7 @@ func parsePackage(t *testing.T, name string) *doc.Package {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	fset := token.NewFileSet()
 	var parsed []*ast.File
 	for _, path := range paths {
@@ -57,8 +59,10 @@ func parsePackage(t *testing.T, name string) *doc.Package {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		parsed = append(parsed, f)
 	}
+
 	pkg, err := doc.NewFromFiles(fset, parsed, "backburn/"+name)
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +117,7 @@ func undocumented(pkg *doc.Package) []string {
 		if typ.Doc == "" {
 			missing = append(missing, typ.Name)
 		}
+
 		values(typ.Consts)
 		values(typ.Vars)
 		funcs(typ.Funcs)

@@ -34,6 +34,7 @@ func TestLinks(t *testing.T) {
 	if err != nil || len(pages) < 10 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
+
 	index := read(t, filepath.Join(root, "docs", "README.md"))
 	for _, page := range pages {
 		if name := filepath.Base(page); name != "README.md" && !strings.Contains(index, "]("+name+")") {
@@ -45,12 +46,14 @@ func TestLinks(t *testing.T) {
 	if err != nil || len(decisions) < 6 {
 		t.Fatalf("%d decisions, %v", len(decisions), err)
 	}
+
 	list := read(t, filepath.Join(root, "docs", "adr", "README.md"))
 	for _, page := range decisions {
 		if name := filepath.Base(page); name != "README.md" {
 			if !strings.Contains(list, "]("+name+")") {
 				t.Errorf("docs/adr/README.md does not name %s", name)
 			}
+
 			for _, part := range []string{"## Context", "## Decision", "## Consequences"} {
 				if !strings.Contains(read(t, page), "\n"+part+"\n") {
 					t.Errorf("%s has no part %q", page, part)
@@ -58,25 +61,30 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
+
 	pages = append(pages, decisions...)
 
 	for _, name := range []string{"README.md", "CONTRIBUTING.md", "RELEASE.md", "SECURITY.md", "deploy/helm/backburn/README.md"} {
 		pages = append(pages, filepath.Join(root, filepath.FromSlash(name)))
 	}
+
 	for _, page := range pages {
 		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
 			target, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(target, ":") { // another site
 				continue
 			}
+
 			file := page
 			if target != "" {
 				file = filepath.Join(filepath.Dir(page), filepath.FromSlash(target))
 			}
+
 			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s: the link %s leads nowhere", page, m[1])
 				continue
 			}
+
 			if anchor != "" && strings.HasSuffix(file, ".md") && !anchors(read(t, file))[anchor] {
 				t.Errorf("%s: the link %s leads to no heading", page, m[1])
 			}
@@ -107,6 +115,7 @@ func TestExamplesOfConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	blocks := 0
 	for _, page := range pages {
 		for i, m := range tomlBlock.FindAllStringSubmatch(read(t, page), -1) {
@@ -115,6 +124,7 @@ func TestExamplesOfConfiguration(t *testing.T) {
 			if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			cfg, err := config.Read(file, nil)
 			if err == nil {
 				err = cfg.Validate(0)
@@ -124,6 +134,7 @@ func TestExamplesOfConfiguration(t *testing.T) {
 			}
 		}
 	}
+
 	if blocks < 10 {
 		t.Errorf("only %d examples", blocks)
 	}

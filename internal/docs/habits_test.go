@@ -27,6 +27,7 @@ func TestEveryModuleIsKeptCurrent(t *testing.T) {
 		case d.Name() != "go.mod":
 			return nil
 		}
+
 		modules++
 		dir := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(name)), "../..")
 		if dir == "" {
@@ -50,6 +51,7 @@ func TestOneVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	chart, err := os.ReadFile("../../deploy/helm/backburn/Chart.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +61,7 @@ func TestOneVersion(t *testing.T) {
 	if newest == nil {
 		t.Fatal("the changelog has no section of a version with a date")
 	}
+
 	for _, want := range []string{"\nversion: " + string(newest[1]) + "\n", "\nappVersion: \"" + string(newest[1]) + "\"\n"} {
 		if !strings.Contains(string(chart), want) {
 			t.Errorf("Chart.yaml has no line %q", strings.TrimSpace(want))

@@ -56,11 +56,13 @@ func New(own []Own) *Guard {
 	for _, by := range []string{"file", "contents"} {
 		g.withheld.WithLabelValues(by)
 	}
+
 	for i, o := range own {
 		if o.Value != nil {
 			g.files[i].parts, g.files[i].short = parts([]byte(o.Value()), Secrets)
 		}
 	}
+
 	g.lookLocked()
 
 	return g
@@ -76,9 +78,11 @@ func (g *Guard) Add(own []Own) {
 		if o.Path == "" || known {
 			continue
 		}
+
 		g.own = append(g.own, o)
 		g.files = append(g.files, file{})
 	}
+
 	g.lookLocked()
 }
 
@@ -119,6 +123,7 @@ func (g *Guard) File(id rootfs.Identity) error {
 	if !own {
 		return nil
 	}
+
 	g.withheld.WithLabelValues("file").Inc()
 
 	return &Error{Key: key}
@@ -141,6 +146,7 @@ func (g *Guard) Path(name string) error {
 				return err
 			}
 		}
+
 		if filepath.Dir(at) == at {
 			return nil
 		}
@@ -192,6 +198,7 @@ func (g *Guard) lookLocked() {
 	for i, o := range g.own {
 		changed = g.files[i].look(o) || changed
 	}
+
 	g.looked = time.Now()
 	if !changed {
 		return
@@ -205,10 +212,12 @@ func (g *Guard) lookLocked() {
 		if f.state != (rootfs.State{}) {
 			g.byID[f.state.Identity] = key
 		}
+
 		for _, p := range f.parts {
 			texts = append(texts, text{bytes: p, key: key})
 		}
 	}
+
 	if len(texts) > 0 {
 		g.matcher = newMatcher(texts)
 	}
@@ -220,6 +229,7 @@ func (f *file) look(o Own) bool {
 	if o.Path == "" {
 		return false
 	}
+
 	now, err := rootfs.StatPath(o.Path)
 	if err != nil {
 		return false
@@ -233,8 +243,10 @@ func (f *file) look(o Own) bool {
 		if err != nil {
 			return false
 		}
+
 		f.parts, f.short = parts(content, o.Holds)
 	}
+
 	f.state = now
 
 	return true

@@ -16,6 +16,7 @@ func BenchmarkScan(b *testing.B) {
 		secret := rand.Text() + rand.Text()
 		own = append(own, guard.Own{Key: "key", Value: func() string { return secret }})
 	}
+
 	g := guard.New(own)
 	random := make([]byte, 1<<20)
 	_, _ = rand.Read(random)

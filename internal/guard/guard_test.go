@@ -74,11 +74,13 @@ func TestContents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	cert, _ := testkit.NewAuthority(t).Certificate()
 	certText, err := os.ReadFile(cert)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	long := strings.Repeat("eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.", 3) + "the-end-of-a-long-token-that-is-no-other"
 	const seed = "SUACH75SWCM5D2JMJM6EKLR2WDARVGZT4QC6LX3AGHSWOMVAKERABBBRWM"
 	creds := "-----BEGIN NATS USER JWT-----\n" + long + "\n------END NATS USER JWT------\n\n" +
@@ -129,6 +131,7 @@ func TestContents(t *testing.T) {
 	if got := fmt.Sprint(g.Short()); got != "[short]" {
 		t.Errorf("too short: %s", got)
 	}
+
 	for _, show := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
 		if got := fmt.Sprintf(show, g); got != "guard" {
 			t.Errorf("%s shows %s", show, got)
@@ -183,6 +186,7 @@ func TestFile(t *testing.T) {
 	if err := os.Mkdir(at("store"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	g := guard.New([]guard.Own{
 		{Key: "secret", Path: at("secret"), Holds: guard.Secrets},
 		{Key: "store", Path: at("store")},
@@ -202,6 +206,7 @@ func TestFile(t *testing.T) {
 	if err := os.Symlink("store/block", at("link")); err != nil {
 		t.Skip("no links here: ", err)
 	}
+
 	for name, want := range map[string]string{"secret": "secret", "store/block": "store", "link": "store", "plain": "", "nothing": ""} {
 		if got := keyOf(t, g.Path(at(name))); got != want {
 			t.Errorf("the path %s: %q, want %q", name, got, want)
@@ -229,6 +234,7 @@ func TestChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	put(t, at("later"), "a-secret-that-comes-later")
 	g.Look()
 
@@ -239,6 +245,7 @@ func TestChanges(t *testing.T) {
 			t.Errorf("%s: %q, want %q", content, got, want)
 		}
 	}
+
 	for name, want := range map[string]string{"replaced": "replaced", "quarantine": "moved", "later": "later"} {
 		if got := keyOf(t, g.File(identity(t, at(name)))); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

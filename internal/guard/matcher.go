@@ -30,11 +30,13 @@ func newMatcher(all []text) *matcher {
 	for i := range m.shift {
 		m.shift[i] = MinSecret - 1
 	}
+
 	for _, t := range all {
 		for end := 1; end < MinSecret; end++ {
 			b := block(t.bytes[end-1], t.bytes[end])
 			m.shift[b] = min(m.shift[b], uint8(MinSecret-1-end))
 		}
+
 		last := block(t.bytes[MinSecret-2], t.bytes[MinSecret-1])
 		m.texts[last] = append(m.texts[last], t)
 		m.longest = max(m.longest, len(t.bytes))
@@ -51,11 +53,13 @@ func (m *matcher) find(b []byte) string {
 			end += int(skip)
 			continue
 		}
+
 		for _, t := range m.texts[last] {
 			if bytes.HasPrefix(b[end-MinSecret+1:], t.bytes) {
 				return t.key
 			}
 		}
+
 		end++
 	}
 

@@ -28,6 +28,7 @@ func (s *Scan) Write(p []byte) (int, error) {
 	if len(p) >= overlap {
 		seam = append(seam[:0], p[len(p)-overlap:]...)
 	}
+
 	s.tail = append(s.tail[:0], seam[max(0, len(seam)-overlap):]...)
 
 	return len(p), nil
@@ -66,10 +67,12 @@ func (r *reader) Read(p []byte) (int, error) {
 	for r.from == r.cleared && r.err == nil {
 		r.fill()
 	}
+
 	if r.from == r.cleared {
 		r.drop()
 		return 0, r.err
 	}
+
 	n := copy(p, r.buf[r.from:r.cleared])
 	r.from += n
 

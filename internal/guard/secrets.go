@@ -32,6 +32,7 @@ func parts(content []byte, holds Holds) (parts [][]byte, short bool) {
 	case holds == Secrets && len(blocks) == 0:
 		lines = bytes.Split(content, []byte("\n"))
 	}
+
 	for _, line := range lines {
 		line = bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")))
 		switch {

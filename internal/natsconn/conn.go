@@ -48,6 +48,7 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...nats.Opti
 	if err != nil {
 		return nil, err
 	}
+
 	transport, err := transport(cfg.TLS)
 	if err != nil {
 		return nil, err
@@ -73,6 +74,7 @@ func Connect(cfg config.NATS, name string, log zerolog.Logger, opts ...nats.Opti
 	if err != nil {
 		return nil, explain(cfg, err)
 	}
+
 	return nc, nil
 }
 
@@ -103,6 +105,7 @@ func watch(log zerolog.Logger) []nats.Option {
 			if sub != nil {
 				event = event.Str("subject", sub.Subject)
 			}
+
 			switch {
 			case errors.Is(err, nats.ErrPermissionViolation):
 				event.Msg("nats denies this process a subject; compare its permissions with `backburn acl`")
@@ -134,6 +137,7 @@ func Health(nc *nats.Conn) func() error {
 			if u, ok := health.Unreachable(err); ok {
 				f.Cause = u.Cause
 			}
+
 			if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
 				f.Cause = health.CauseRefused
 				f.Remedy = "check nats.credentials_file, nats.nkey_file, nats.user or nats.token_file"

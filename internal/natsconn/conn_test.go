@@ -34,6 +34,7 @@ func embedded(t *testing.T) (config.Config, *natsd.Server) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
+
 	return cfg, s
 }
 
@@ -45,6 +46,7 @@ func unused(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
+
 	return "nats://" + l.Addr().String()
 }
 
@@ -54,6 +56,7 @@ func file(t *testing.T, text string, mode os.FileMode) string {
 	if err := os.WriteFile(name, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
+
 	return name
 }
 
@@ -83,6 +86,7 @@ func TestConnect(t *testing.T) {
 			if inbox := nc.NewInbox(); !strings.HasPrefix(inbox, "_INBOX_backburn_tester.") {
 				t.Errorf("inbox %q", inbox)
 			}
+
 			nc.Close()
 			if err := natsconn.Health(nc)(); err == nil {
 				t.Error("a closed connection is ready")
@@ -97,6 +101,7 @@ func TestConnectRefusals(t *testing.T) {
 	with := func(change func(*config.NATS)) config.NATS {
 		cfg := s.NATS()
 		change(&cfg)
+
 		return cfg
 	}
 	tests := map[string]struct {
@@ -120,6 +125,7 @@ func TestConnectRefusals(t *testing.T) {
 			says string
 		}{with(func(c *config.NATS) { c.TokenFile = file(t, "x\n", 0o644) }), nil, "chmod 600"}
 	}
+
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			nc, err := natsconn.Connect(tc.cfg, "test", zerolog.Nop())
@@ -127,6 +133,7 @@ func TestConnectRefusals(t *testing.T) {
 				nc.Close()
 				t.Fatal("it connected")
 			}
+
 			if tc.is != nil && !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%v: want %v, and a text with %q", err, tc.is, tc.says)
 			}
@@ -149,6 +156,7 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.Start()
 	defer func() { s.Shutdown(); s.WaitForShutdown() }()
 
@@ -168,6 +176,7 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 	if err := nc.Publish("forbidden", nil); err != nil {
 		t.Fatal(err)
 	}
+
 	for deadline := time.After(time.Minute); ; {
 		select {
 		case line := <-log.seen:
@@ -193,5 +202,6 @@ func (l *lines) Write(p []byte) (int, error) {
 	if l.seen != nil {
 		l.seen <- string(p)
 	}
+
 	return l.all.Write(p)
 }

@@ -27,6 +27,7 @@ func credentials(cfg config.NATS) ([]nats.Option, error) {
 	case cfg.User != "":
 		return password(cfg.User, cfg.PasswordFile)
 	}
+
 	return token(cfg)
 }
 
@@ -38,6 +39,7 @@ func nkey(file string) ([]nats.Option, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nats.nkey_file %s: %w; expected the seed of a user, which begins with SU", file, err)
 	}
+
 	return []nats.Option{option}, nil
 }
 
@@ -56,12 +58,14 @@ func token(cfg config.NATS) ([]nats.Option, error) {
 			return nil, nil // no embedded server has run here; the server at nats.url may need no token
 		}
 	}
+
 	if file == "" {
 		return nil, nil
 	}
 	if _, err := auth.ReadSecretFile(file); err != nil {
 		return nil, fmt.Errorf("nats.token_file: %w", err)
 	}
+
 	return []nats.Option{nats.TokenHandler(func() string { return reveal(file) })}, nil
 }
 
@@ -82,6 +86,7 @@ func warnInClear(cfg config.NATS, log zerolog.Logger) {
 	case cfg.TokenFile != "":
 		key = "nats.token_file"
 	}
+
 	if key == "" || cfg.TLS.CAFile != "" || cfg.TLS.CertFile != "" {
 		return
 	}

@@ -41,6 +41,7 @@ func condition(cfg config.NATS, err error) error {
 			return ErrRefused
 		}
 	}
+
 	switch {
 	case strings.Contains(err.Error(), "maximum control line exceeded"):
 		return ErrOversized
@@ -52,8 +53,10 @@ func condition(cfg config.NATS, err error) error {
 		if oversized(cfg) {
 			return ErrOversized
 		}
+
 		return ErrClosed
 	}
+
 	return ErrUnreachable
 }
 
@@ -74,6 +77,7 @@ func oversized(cfg config.NATS) bool {
 		return false
 	}
 	jwt, err := nkeys.ParseDecoratedJWT(contents)
+
 	return err == nil && len(jwt) > defaultControlLine-lineHeadroom
 }
 
@@ -102,6 +106,7 @@ func remedy(cfg config.NATS, condition, err error) string {
 	case ErrTLS:
 		return tlsRemedy(cfg, err)
 	}
+
 	return "start one with `backburn run`, or set nats.url to a running server"
 }
 
@@ -119,6 +124,7 @@ func credentialsRemedy(cfg config.NATS) string {
 		return fmt.Sprintf("expected its token in %s: run in the same working directory as `backburn run`, or set nats.token_file",
 			cfg.Embedded.TokenFile())
 	}
+
 	return "set nats.credentials_file, nats.nkey_file, nats.user or nats.token_file"
 }
 
@@ -137,5 +143,6 @@ func tlsRemedy(cfg config.NATS, err error) string {
 	case cfg.TLS.CertFile == "":
 		return "if the server requires a certificate, set nats.tls.cert_file and nats.tls.key_file; otherwise see its log"
 	}
+
 	return "check nats.tls and the certificates of both sides"
 }

@@ -35,6 +35,7 @@ func seed(t *testing.T) (public, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return public, string(secret)
 }
 
@@ -126,11 +127,13 @@ func TestPasswordIsReadAgain(t *testing.T) {
 	if err := os.WriteFile(password, []byte("new\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	_, port, _ := strings.Cut(strings.TrimPrefix(first.ClientURL(), "nats://"), ":")
 	n, err := strconv.Atoi(port)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	connected := nc.StatusChanged(nats.CONNECTED)
 	testkit.StopNATS(first)
 	with("new", n)
@@ -163,6 +166,7 @@ func TestOtherConditions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(taken.Close)
 
 	for name, tc := range map[string]struct {

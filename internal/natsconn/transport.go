@@ -16,11 +16,13 @@ func transport(t config.TLS) ([]nats.Option, error) {
 	if t.CAFile != "" {
 		options = append(options, nats.RootCAs(t.CAFile))
 	}
+
 	if t.CertFile != "" {
 		if err := auth.CheckSecretFile(t.KeyFile); err != nil {
 			return nil, fmt.Errorf("nats.tls.key_file: %w", err)
 		}
 		options = append(options, nats.ClientCert(t.CertFile, t.KeyFile))
 	}
+
 	return options, nil
 }

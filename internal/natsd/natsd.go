@@ -40,10 +40,12 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	if err != nil {
 		return nil, err
 	}
+
 	dir := cfg.NATS.Embedded.StoreDir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("nats.embedded.store_dir: %w", err)
 	}
+
 	lock, err := lockStore(dir)
 	if err != nil {
 		return nil, err
@@ -57,10 +59,12 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	if err != nil {
 		return nil, err
 	}
+
 	token, err := keepToken(cfg.NATS.Embedded.TokenFile())
 	if err != nil {
 		return nil, err
 	}
+
 	ns, err := server.NewServer(&server.Options{
 		ServerName:             "backburn",
 		Host:                   host,
@@ -78,6 +82,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 	if err != nil {
 		return nil, fmt.Errorf("embedded nats server: %w", err)
 	}
+
 	logger := newLogger(log)
 	ns.SetLoggerV2(logger, false, false, false)
 	started := make(chan struct{})
@@ -90,10 +95,12 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		ns.Shutdown()
 		ns.WaitForShutdown()
 	}
+
 	<-started
 	if err != nil {
 		return nil, explain(err, cfg.NATS)
 	}
+
 	s := &Server{
 		server:   ns,
 		lock:     lock,
@@ -102,6 +109,7 @@ func Start(ctx context.Context, cfg config.Config, log zerolog.Logger) (_ *Serve
 		cfg:      clientOf(ns, cfg.NATS),
 	}
 	log.Info().Str("url", s.cfg.URL).Str("store", dir).Stringer("max_store", maxStore).Msg("nats server is up")
+
 	return s, nil
 }
 
@@ -144,6 +152,7 @@ func ready(ctx context.Context, ns *server.Server, logger *logger) error {
 		default:
 		}
 	}
+
 	select {
 	case err := <-logger.fatal:
 		return err

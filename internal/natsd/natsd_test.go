@@ -28,6 +28,7 @@ func on(dir, url string) config.Config {
 	cfg := config.Default()
 	cfg.NATS.URL = url
 	cfg.NATS.Embedded.StoreDir = dir
+
 	return cfg
 }
 
@@ -40,6 +41,7 @@ func start(t *testing.T, cfg config.Config) *natsd.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
+
 	return s
 }
 
@@ -50,6 +52,7 @@ func dial(t *testing.T, s *natsd.Server) *nats.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
+
 	return nc
 }
 
@@ -68,11 +71,13 @@ func TestKeepsWhatItAcknowledged(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "s", []byte("kept")); err != nil {
 		t.Fatal(err)
 	}
+
 	parts := health.New(zerolog.Nop())
 	first.Report(parts)
 	if err := storeFault(parts); err != nil {
 		t.Errorf("Check of a server that is up: %v", err)
 	}
+
 	first.Shutdown()
 	if err := storeFault(parts); err == nil {
 		t.Error("Check of a server that is down is fine")
@@ -82,14 +87,17 @@ func TestKeepsWhatItAcknowledged(t *testing.T) {
 	if !second.Token().Equal(first.Token()) {
 		t.Error("the second server has another token")
 	}
+
 	js, err = jetstream.New(dial(t, second))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	stream, err := js.Stream(t.Context(), "S")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	msg, err := stream.GetMsg(t.Context(), 1)
 	if err != nil || string(msg.Data) != "kept" {
 		t.Errorf("got %v, %v", msg, err)
@@ -104,6 +112,7 @@ func TestTokenIsPrivateAndDemanded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	info, err := os.Stat(cfg.NATS.Embedded.StoreDir + ".token")
 	if err != nil {
 		t.Fatal(err)
@@ -111,6 +120,7 @@ func TestTokenIsPrivateAndDemanded(t *testing.T) {
 	if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("the token file has mode %v", info.Mode())
 	}
+
 	for _, options := range [][]nats.Option{nil, {nats.Token("wrong")}} {
 		if nc, err := nats.Connect(s.NATS().URL, options...); !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("without the token: %v", err)
@@ -119,6 +129,7 @@ func TestTokenIsPrivateAndDemanded(t *testing.T) {
 			}
 		}
 	}
+
 	dial(t, s).Close()
 	s.Shutdown()
 	if token := s.Token().Reveal(); len(token) < 50 || strings.Contains(log.String(), token) {
@@ -131,20 +142,24 @@ func TestExposedTokenIsRefused(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("permissions are access control lists here, which are not read")
 	}
+
 	cfg := on(filepath.Join(t.TempDir(), "nats"), anyPort)
 	if err := os.WriteFile(cfg.NATS.Embedded.TokenFile(), []byte("known to all\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	if s, err := natsd.Start(t.Context(), cfg, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("got %v", err)
 		if s != nil {
 			s.Shutdown()
 		}
 	}
+
 	// After a failure everything is undone: the store can be locked again.
 	if err := os.Remove(cfg.NATS.Embedded.TokenFile()); err != nil {
 		t.Fatal(err)
 	}
+
 	start(t, cfg)
 }
 
@@ -183,6 +198,7 @@ func TestRefusals(t *testing.T) {
 				s.Shutdown()
 				t.Fatal("it started")
 			}
+
 			if tc.is != nil && !errors.Is(err, tc.is) {
 				t.Errorf("%v is not %v", err, tc.is)
 			}
@@ -217,6 +233,7 @@ func TestStoreIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	free, err := natsd.FreeSpace(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -224,10 +241,12 @@ func TestStoreIsBounded(t *testing.T) {
 	if s.MaxStore() <= 0 || s.MaxStore() >= free {
 		t.Errorf("the store may hold %s of %s that are free", s.MaxStore(), free)
 	}
+
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", MaxBytes: s.MaxStore().Bytes() + 1})
 	if err == nil {
 		t.Error("a stream may reserve more than the store may hold")
 	}
+
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", MaxBytes: s.MaxStore().Bytes()})
 	if err != nil {
 		t.Errorf("a stream of the whole store: %v", err)

@@ -52,10 +52,12 @@ func capacity(dir string) (config.Size, error) {
 	if free < minFree {
 		return 0, fullDisk(dir, free)
 	}
+
 	used, err := usedSpace(dir)
 	if err != nil {
 		return 0, err
 	}
+
 	return human((free + config.Size(used)) / 100 * storePercent), nil
 }
 
@@ -73,6 +75,7 @@ func usedSpace(dir string) (total int64, err error) {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
+
 		info, err := entry.Info()
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -80,10 +83,12 @@ func usedSpace(dir string) (total int64, err error) {
 		if err == nil {
 			total += info.Size()
 		}
+
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("nats.embedded.store_dir: %w", err)
 	}
+
 	return total, nil
 }

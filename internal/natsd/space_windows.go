@@ -18,5 +18,6 @@ func FreeSpace(dir string) (config.Size, error) {
 	if err := windows.GetDiskFreeSpaceEx(path, &free, nil, nil); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
+
 	return config.Size(free), nil
 }

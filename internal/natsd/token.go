@@ -20,9 +20,11 @@ func keepToken(file string) (auth.Secret, error) {
 		}
 		return token, err
 	}
+
 	made := rand.Text() + rand.Text() // 256 bits
 	if err := rootfs.WriteFile(file, []byte(made+"\n"), rootfs.Write{}); err != nil {
 		return auth.Secret{}, fmt.Errorf("token of the embedded nats server: %w", err)
 	}
+
 	return auth.NewSecret(made), nil
 }

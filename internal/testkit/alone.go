@@ -35,6 +35,7 @@ func Alone(ctx context.Context, out io.Writer, run func(t testing.TB)) (ok bool)
 		run(a)
 	}()
 	<-done
+
 	return !a.Failed()
 }
 
@@ -47,6 +48,7 @@ func (a *alone) cleanUp() {
 			a.mu.Unlock()
 			return
 		}
+
 		f := a.cleanups[n-1]
 		a.cleanups = a.cleanups[:n-1]
 		a.mu.Unlock()
@@ -70,6 +72,7 @@ func (a *alone) TempDir() string {
 		a.Fatal(err)
 	}
 	a.Cleanup(func() { _ = os.RemoveAll(dir) })
+
 	return dir
 }
 

@@ -37,6 +37,7 @@ func NewAuthority(t testing.TB) *Authority {
 	a.cert = a.sign(template, template, a.key)
 	a.Pool.AddCert(a.cert)
 	a.File = a.write("CERTIFICATE", a.cert.Raw)
+
 	return a
 }
 
@@ -52,6 +53,7 @@ func (a *Authority) Certificate() (certFile, keyFile string) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+
 	return a.write("CERTIFICATE", cert.Raw), a.write("PRIVATE KEY", der)
 }
 
@@ -63,10 +65,12 @@ func (a *Authority) ServerTLS(clients bool) *tls.Config {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+
 	cfg := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
 	if clients {
 		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool
 	}
+
 	return cfg
 }
 
@@ -85,6 +89,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return key
 }
 
@@ -94,10 +99,12 @@ func (a *Authority) sign(template, parent *x509.Certificate, key *ecdsa.PrivateK
 	if err != nil {
 		a.t.Fatal(err)
 	}
+
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		a.t.Fatal(err)
 	}
+
 	return cert
 }
 
@@ -107,5 +114,6 @@ func (a *Authority) write(kind string, der []byte) string {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
+
 	return file
 }

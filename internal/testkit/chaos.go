@@ -58,6 +58,7 @@ func (f Figures) String() string {
 	fmt.Fprintf(&b, "kills: %v, ended by themselves and were started again: %d\n", f.Kills, f.EndedThemselves)
 	fmt.Fprintf(&b, "final events: %d messages, %d ids, of which %d while processes were killed\n", f.Finals, f.DistinctFinalIDs, f.InStorm)
 	fmt.Fprintf(&b, "uploads: %d accepted, %.4f for each contents (%d more than once); %d tries", f.Uploads, float64(f.Uploads)/float64(f.Distinct), f.Excess, f.Tries)
+
 	return b.String()
 }
 
@@ -98,9 +99,11 @@ func (c *Chaos) Run() Figures {
 			if next != began {
 				c.kill(rnd, js, &f)
 			}
+
 			next = now.Add(c.Every/2 + time.Duration(rnd.Int64N(int64(c.Every))))
 		}
 	}
+
 	f.InStorm = int(decided.Load())
 	<-dropped
 	for c.revive(&f); undecided(); c.revive(&f) {
@@ -108,13 +111,16 @@ func (c *Chaos) Run() Figures {
 			t.Errorf("%d of %d files have a final event", decided.Load(), len(c.Files))
 			break
 		}
+
 		c.await(look)
 	}
+
 	cancel()
 	<-counted
 	<-told
 	f.Took = time.Since(began)
 	c.judge(js, &f)
+
 	return f
 }
 
@@ -149,6 +155,7 @@ func (c *Chaos) count(ctx context.Context, js jetstream.JetStream, decided *atom
 				paths[pathOf(e)] = true
 				decided.Store(int64(len(paths)))
 			}
+
 			return nil
 		})
 		select {
@@ -163,6 +170,7 @@ func (c *Chaos) logProgress(ctx context.Context, began time.Time, decided *atomi
 	if c.LogEvery <= 0 {
 		return
 	}
+
 	tick := time.NewTicker(c.LogEvery)
 	defer tick.Stop()
 	for {
@@ -200,9 +208,11 @@ func (c *Chaos) kill(rnd *rand.Rand, js jetstream.JetStream, f *Figures) {
 		}
 		m = &c.Members[at]
 	}
+
 	if m.process == nil {
 		return
 	}
+
 	m.process.Kill()
 	m.process, m.back = nil, time.Now().Add(time.Duration(rnd.Int64N(int64(c.Every))))
 	f.Kills[m.Role]++
@@ -248,6 +258,7 @@ func (c *Chaos) judge(js jetstream.JetStream, f *Figures) {
 			once = append(once, e)
 		}
 	}
+
 	f.DistinctFinalIDs = len(ids)
 	OneEach(t, c.Files, once)
 	seen := map[string]bool{}
@@ -262,6 +273,7 @@ func (c *Chaos) judge(js jetstream.JetStream, f *Figures) {
 			}
 		}
 	}
+
 	f.Distinct = len(seen)
 	f.Tries = c.Site.WildFire.Count(wildfire.OpSubmitFile)
 	c.Site.NothingLeft(len(c.Files))

@@ -48,15 +48,18 @@ func (s *Site) connect(url, tokenFile string) jetstream.JetStream {
 	if token, err := os.ReadFile(tokenFile); err == nil {
 		opts = append(opts, nats.Token(strings.TrimSpace(string(token))))
 	}
+
 	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	s.t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	return js
 }
 
@@ -78,6 +81,7 @@ func FinalsUnder(t testing.TB, js jetstream.JetStream, prefix string, n int) []r
 		if err == nil {
 			return all
 		}
+
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
@@ -96,17 +100,21 @@ func finals(ctx context.Context, js jetstream.JetStream, prefix string, n int) (
 		if len(paths) >= n {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%d of %d files have a final event: %w", len(paths), n, err)
 	}
+
 	err = sub.Drain(ctx, func(_ context.Context, e results.Event) error {
 		if e.Type.Final() {
 			all = append(all, e)
 		}
+
 		return nil
 	})
+
 	return all, err
 }
 
@@ -128,6 +136,7 @@ func OneEach(t testing.TB, files []File, finals []results.Event) {
 		ids[pathOf(e)] = append(ids[pathOf(e)], e.ID())
 		byPath[pathOf(e)] = e
 	}
+
 	for _, f := range files {
 		e := byPath[f.Name]
 		switch {
@@ -138,8 +147,10 @@ func OneEach(t testing.TB, files []File, finals []results.Event) {
 		case e.Outcome() != f.Verdict:
 			t.Errorf("%q: %s, want %s: %+v", f.Name, e.Outcome(), f.Verdict, e.Data.Error)
 		}
+
 		delete(ids, f.Name)
 	}
+
 	for name := range ids {
 		t.Errorf("an event for %q, which nobody dropped", name)
 	}
@@ -190,11 +201,13 @@ func (s *Site) tree(dir string) (names []string) {
 		case !d.IsDir():
 			names = append(names, name)
 		}
+
 		return nil
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	return names
 }
 
@@ -209,11 +222,13 @@ func Reports(t testing.TB, js jetstream.JetStream, n int) (all []results.Event) 
 		if seen++; seen >= n {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	if err != nil {
 		t.Fatalf("%d of %d report events: %v", seen, n, err)
 	}
+
 	err = sub.Drain(ctx, func(_ context.Context, e results.Event) error {
 		all = append(all, e)
 		return nil

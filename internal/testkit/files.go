@@ -50,6 +50,7 @@ func Mixed(n int, rnd *rand.Rand) []File {
 		if i < len(names) {
 			f.Name = names[i]
 		}
+
 		size := 1 + rnd.IntN(4000)
 		switch {
 		case i%40 == 7:
@@ -57,22 +58,27 @@ func Mixed(n int, rnd *rand.Rand) []File {
 		case i%10 == 4:
 			size = 16 + rnd.IntN(300_000)
 		}
+
 		head := fmt.Sprintf("%d/%d ", i, rnd.Uint64())
 		if i%7 == 3 {
 			head, f.Verdict = head+"wildfire-test:malware ", "malware"
 		}
+
 		f.Body = append([]byte(head), make([]byte, size)...)
 		for j := len(head); j < len(f.Body); j += 97 {
 			f.Body[j] = byte(rnd.Uint32())
 		}
+
 		files[i] = f
 	}
+
 	if n >= 60 {
 		files[30].Body, files[30].Verdict = []byte{'1'}, "benign"
 		for _, i := range []int{51, 52, 53, 54} {
 			files[i].Body, files[i].Verdict = files[50].Body, files[50].Verdict
 		}
 	}
+
 	return files
 }
 
@@ -86,8 +92,10 @@ func Many(n int, rnd *rand.Rand) []File {
 			twin := files[rnd.IntN(len(files))]
 			f.Body, f.Verdict = twin.Body, twin.Verdict
 		}
+
 		files = append(files, f)
 	}
+
 	return files
 }
 
@@ -119,6 +127,7 @@ func (s *Site) Drop(files ...File) {
 		} else if err == nil {
 			err = dropByRename(filepath.Dir(s.folder), name, f.Body)
 		}
+
 		if err != nil {
 			s.t.Errorf("drop: %v", err)
 			return

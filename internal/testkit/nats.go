@@ -22,15 +22,18 @@ func StartNATS(t testing.TB, opts *server.Options) *server.Server {
 	if opts.StoreDir == "" {
 		opts.StoreDir = t.TempDir()
 	}
+
 	ns, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ns.Start()
 	t.Cleanup(func() { StopNATS(ns) })
 	if !ns.ReadyForConnections(30 * time.Second) {
 		t.Fatal("the NATS server did not start")
 	}
+
 	return ns
 }
 

@@ -35,6 +35,7 @@ func NATS() {
 			opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: r})
 		}
 	}
+
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	ns, err := server.NewServer(opts)
@@ -44,10 +45,12 @@ func NATS() {
 			err = fmt.Errorf("the NATS server did not start")
 		}
 	}
+
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "nats:", err)
 		os.Exit(4)
 	}
+
 	fmt.Fprintf(os.Stderr, `{"message":"nats server is up","url":%q}`+"\n", ns.ClientURL())
 	<-stop
 	StopNATS(ns)
@@ -64,6 +67,7 @@ func NATSArgs(t testing.TB, n int, dir string) (args [][]string, urls string) {
 		addresses = append(addresses, "nats://127.0.0.1:"+strconv.Itoa(ports[i]))
 		routes = append(routes, "127.0.0.1:"+strconv.Itoa(ports[n+i]))
 	}
+
 	for i := range n {
 		a := []string{"-name", fmt.Sprint("n", i), "-port", strconv.Itoa(ports[i]), "-dir", fmt.Sprint(dir, i)}
 		if n > 1 {
@@ -71,6 +75,7 @@ func NATSArgs(t testing.TB, n int, dir string) (args [][]string, urls string) {
 		}
 		args = append(args, a)
 	}
+
 	return args, strings.Join(addresses, ",")
 }
 
@@ -86,5 +91,6 @@ func freePorts(t testing.TB, n int) []int {
 		defer l.Close()
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
+
 	return ports
 }

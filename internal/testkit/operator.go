@@ -24,6 +24,7 @@ func NewOperator(t testing.TB) *Operator {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return &Operator{t: t, key: key, resolver: &server.MemAccResolver{}}
 }
 
@@ -41,10 +42,12 @@ func (o *Operator) NewAccount() *Account {
 	if err != nil {
 		o.t.Fatal(err)
 	}
+
 	public, err := key.PublicKey()
 	if err != nil {
 		o.t.Fatal(err)
 	}
+
 	return &Account{Public: public, o: o, key: key}
 }
 
@@ -55,6 +58,7 @@ func (a *Account) Issue(fill func(*jwt.AccountClaims)) {
 	if fill != nil {
 		fill(claims)
 	}
+
 	token, err := claims.Encode(a.o.key)
 	if err != nil {
 		a.o.t.Fatal(err)
@@ -71,22 +75,27 @@ func (a *Account) User(fill func(*jwt.UserClaims)) (credentialsFile string) {
 	if err != nil {
 		a.o.t.Fatal(err)
 	}
+
 	public, err := key.PublicKey()
 	if err != nil {
 		a.o.t.Fatal(err)
 	}
+
 	seed, err := key.Seed()
 	if err != nil {
 		a.o.t.Fatal(err)
 	}
+
 	claims := jwt.NewUserClaims(public)
 	if fill != nil {
 		fill(claims)
 	}
+
 	token, err := claims.Encode(a.key)
 	if err != nil {
 		a.o.t.Fatal(err)
 	}
+
 	text, err := jwt.FormatUserConfig(token, seed)
 	if err != nil {
 		a.o.t.Fatal(err)
@@ -96,6 +105,7 @@ func (a *Account) User(fill func(*jwt.UserClaims)) (credentialsFile string) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		a.o.t.Fatal(err)
 	}
+
 	return file
 }
 
@@ -108,16 +118,19 @@ func (o *Operator) Options() *server.Options {
 	if err != nil {
 		o.t.Fatal(err)
 	}
+
 	claims := jwt.NewOperatorClaims(public)
 	claims.SystemAccount = system.Public
 	token, err := claims.Encode(o.key)
 	if err != nil {
 		o.t.Fatal(err)
 	}
+
 	trusted, err := jwt.DecodeOperatorClaims(token)
 	if err != nil {
 		o.t.Fatal(err)
 	}
+
 	return &server.Options{
 		TrustedOperators: []*jwt.OperatorClaims{trusted},
 		SystemAccount:    system.Public,

@@ -37,6 +37,7 @@ func NewPipeline(t testing.TB, opts ...wildfiretest.Option) *Pipeline {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(nc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
@@ -46,6 +47,7 @@ func NewPipeline(t testing.TB, opts ...wildfiretest.Option) *Pipeline {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p.WildFire = wildfiretest.New(append([]wildfiretest.Option{wildfiretest.WithDelay(0), wildfiretest.WithUnknownFor(0)}, opts...)...)
 	p.web = p.WildFire.Start()
 	t.Cleanup(p.web.Close)
@@ -67,6 +69,7 @@ func (p *Pipeline) Work() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+
 	p.t.Cleanup(wf.Close)
 	c := p.config
 	c.Rate = 0
@@ -78,6 +81,7 @@ func (p *Pipeline) Work() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -118,6 +122,7 @@ func FinalsOf(t testing.TB, js jetstream.JetStream, source string, n int) []resu
 		if len(found) >= n {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	if len(found) < n {

@@ -47,6 +47,7 @@ func (s *Site) Start(name string, args ...string) *Process {
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+
 	read := make(chan struct{})
 	go func() { defer close(read); p.read(stderr) }()
 	s.t.Cleanup(func() {
@@ -63,6 +64,7 @@ func (s *Site) Start(name string, args ...string) *Process {
 			s.t.Logf("%s wrote:\n%s", name, tail(log, 8000))
 		}
 	})
+
 	return p
 }
 
@@ -81,6 +83,7 @@ func (p *Process) read(r io.Reader) {
 		if line != "" {
 			p.lines = append(p.lines, line)
 		}
+
 		p.gone = err != nil
 		close(p.news)
 		p.news = make(chan struct{})
@@ -119,6 +122,7 @@ func (p *Process) Logged(message string) Line {
 	if err != nil {
 		p.t.Fatalf("%s: %v", p.name, err)
 	}
+
 	return l
 }
 
@@ -138,9 +142,11 @@ func (p *Process) WasLogged(message string) (Line, error) {
 				return l, nil
 			}
 		}
+
 		if gone {
 			return nil, fmt.Errorf("it ended without the line %q", message)
 		}
+
 		select {
 		case <-news:
 		case <-deadline:
@@ -170,6 +176,7 @@ func (p *Process) Ask(path string) (status int, body string) {
 	if err != nil {
 		return 0, err.Error()
 	}
+
 	return res.StatusCode, string(b)
 }
 
@@ -200,6 +207,7 @@ func poll(ok func() bool) bool {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -229,16 +237,19 @@ func (p *Process) Wait() int {
 		if gone {
 			break
 		}
+
 		select {
 		case <-news:
 		case <-deadline:
 			p.t.Fatalf("%s does not end", p.name)
 		}
 	}
+
 	err := p.cmd.Wait()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok && !strings.Contains(err.Error(), "Wait was already called") {
 		p.t.Fatalf("%s: %v", p.name, err)
 	}
+
 	return p.cmd.ProcessState.ExitCode()
 }
 

@@ -68,6 +68,7 @@ func ShellLine(t testing.TB, document, begin string) string {
 			}
 		}
 	}
+
 	t.Fatalf("%s has no line that begins with %q", document, begin)
 
 	return ""
@@ -80,6 +81,7 @@ func OpenDir(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -118,11 +120,13 @@ func (s *Site) Foreign(address string, command ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = cmd.Wait() }()
 	s.t.Cleanup(func() {
@@ -134,9 +138,11 @@ func (s *Site) Foreign(address string, command ...string) {
 			_ = cmd.Process.Kill()
 			<-ended
 		}
+
 		if text, err := os.ReadFile(out.Name()); err == nil && s.t.Failed() {
 			s.t.Logf("%s wrote:\n%s", command[0], text)
 		}
+
 		_ = out.Close()
 	})
 	Listening(s.t, command[0], address, ended)
@@ -153,11 +159,13 @@ func Listening(t testing.TB, program, address string, gone <-chan struct{}) {
 			_ = c.Close()
 			return true
 		}
+
 		select {
 		case <-gone:
 			ended = true
 		default:
 		}
+
 		return ended
 	})
 

@@ -28,6 +28,7 @@ func Exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")
 	}
+
 	err := ts.Exec(args[1], args[2:]...)
 	code := 0
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -35,6 +36,7 @@ func Exits(ts *testscript.TestScript, neg bool, args []string) {
 	} else if err != nil {
 		ts.Fatalf("%v", err)
 	}
+
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}

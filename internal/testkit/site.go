@@ -53,6 +53,7 @@ func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 			t.Fatal(err)
 		}
 	}
+
 	s.base = Settings{
 		"nats.url": "nats://127.0.0.1:0", "nats.embedded.store_dir": s.Path("nats"),
 		"watch.path": s.folder, "watch.settle": "200ms", "watch.scan": "1s", "watch.stale_after": "1s", "watch.min_free": "0",
@@ -67,6 +68,7 @@ func NewSite(t testing.TB, opts ...wildfiretest.Option) *Site {
 	}
 	s.Configure(nil)
 	t.Cleanup(func() { s.secretIsHidden() })
+
 	return s
 }
 
@@ -102,12 +104,14 @@ func (s *Site) Configure(changes Settings) {
 		if value == nil {
 			continue
 		}
+
 		if below, ok := strings.CutPrefix(key, "watch."); ok {
 			fmt.Fprintf(&watch, "%s = %v\n", below, value)
 		} else {
 			fmt.Fprintf(&top, "%s = %v\n", key, value)
 		}
 	}
+
 	s.WriteFile("backburn.toml", top.String()+"[[watch]]\n"+watch.String())
 }
 
@@ -125,10 +129,12 @@ func (s *Site) secretIsHidden() {
 		if err != nil || !d.Type().IsRegular() || strings.HasPrefix(name, s.folder) {
 			return err
 		}
+
 		b, err := os.ReadFile(name)
 		if err == nil && strings.Contains(string(b), secret) {
 			s.t.Errorf("%s contains the client secret", name)
 		}
+
 		return err
 	})
 	if err != nil {

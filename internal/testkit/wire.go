@@ -37,6 +37,7 @@ func NewWire(t testing.TB, server string) *Wire {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -94,11 +95,13 @@ func (w *Wire) serve(serving *sync.WaitGroup) {
 		if err != nil {
 			return
 		}
+
 		server, err := new(net.Dialer).DialContext(w.t.Context(), "tcp", w.server)
 		if err != nil {
 			_ = client.Close()
 			continue
 		}
+
 		w.mu.Lock()
 		w.conns[client], w.conns[server] = true, true
 		w.mu.Unlock()
@@ -180,6 +183,7 @@ func (w *Wire) passes(subject string) bool {
 	if w.left == 0 || len(w.seen) < w.left {
 		return true
 	}
+
 	close(w.cut)
 
 	return w.deliver
@@ -191,16 +195,19 @@ func operation(in *bufio.Reader) (op []byte, subject string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
+
 	op = append(op, line...)
 
 	fields := strings.Fields(string(line))
 	if len(fields) < 3 || (fields[0] != "PUB" && fields[0] != "HPUB") {
 		return op, "", nil
 	}
+
 	size, err := strconv.Atoi(fields[len(fields)-1])
 	if err != nil || size < 0 || size > 64<<20 {
 		return nil, "", errors.New("no size: " + string(line))
 	}
+
 	at := len(op)
 	op = append(op, make([]byte, size+2)...)
 	_, err = io.ReadFull(in, op[at:])

@@ -92,11 +92,13 @@ func (a *actor) act(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "application/json" || r.Header.Get(ActHeader) == "" {
 		refuse(w, http.StatusUnsupportedMediaType, errors.New("an action needs a JSON body and the header "+ActHeader))
 		return
 	}
+
 	req, err := decode(http.MaxBytesReader(w, r.Body, actBytes))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
@@ -111,6 +113,7 @@ func (a *actor) act(w http.ResponseWriter, r *http.Request) {
 		refuse(w, statusOf(err), err)
 		return
 	}
+
 	writeJSON(w, http.StatusOK, map[string]string{"done": done})
 }
 
@@ -145,6 +148,7 @@ func (a *actor) audit(r *http.Request, user string, req request, done string, er
 	if err != nil {
 		e = a.log.Warn().Err(err)
 	}
+
 	e = e.Str("audit", r.PathValue("action")).Str("user", user).Str("from", r.RemoteAddr)
 	for key, text := range map[string]string{"sha256": req.SHA256, "url": req.URL, "for": req.For, "reason": req.Reason, "done": done} {
 		e = stringOf(e, key, text)
@@ -152,6 +156,7 @@ func (a *actor) audit(r *http.Request, user string, req request, done string, er
 	if req.Letter > 0 {
 		e = e.Uint64("letter", req.Letter)
 	}
+
 	e.Msg("dashboard action")
 }
 
@@ -188,6 +193,7 @@ func askAgain(ctx context.Context, acts Acts, req request) (string, error) {
 	case req.URL != "" && !pipeline.ValidURL(req.URL):
 		return "", fmt.Errorf("%w: url: expected http:// or https://, of at most %d bytes", errRequest, pipeline.MaxURLBytes)
 	}
+
 	verdict, err := acts.AskAgain(ctx, req.SHA256, req.URL)
 	if err != nil {
 		return "", err
@@ -204,6 +210,7 @@ func pause(ctx context.Context, acts Acts, req request) (string, error) {
 	if len([]rune(req.Reason)) > maxReason {
 		return "", fmt.Errorf("%w: reason: at most %d characters", errRequest, maxReason)
 	}
+
 	p, err := acts.Pause(ctx, req.Reason, d)
 	if err != nil {
 		return "", err

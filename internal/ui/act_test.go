@@ -57,6 +57,7 @@ func post(t *testing.T, url, action, body string, change func(*http.Request)) (s
 	if change != nil {
 		change(req)
 	}
+
 	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	check(t, err)
 	defer res.Body.Close()
@@ -137,12 +138,14 @@ func TestStrangersCannotAct(t *testing.T) {
 		if got != tc.want {
 			t.Errorf("%s: %d %v, want %d", name, got, answer, tc.want)
 		}
+
 		e, err := n.Queue().Control().Bucket().Get(t.Context(), "pause.uploads")
 		check(t, err)
 		if paused := strings.Contains(string(e.Value()), "alice"); paused != (got == http.StatusOK) {
 			t.Errorf("%s: uploads are paused: %v", name, paused)
 		}
 	}
+
 	if !strings.Contains(said.String(), "refused a cross-site action on the dashboard") {
 		t.Errorf("the refused action is not logged:\n%s", said)
 	}
@@ -217,6 +220,7 @@ func TestUsersAct(t *testing.T) {
 	if got := s.wildfire.Count(wildfire.OpSubmitFile); got != 0 {
 		t.Errorf("%d uploads during the pause", got)
 	}
+
 	press("#pause")
 	until(t, ctx, `document.querySelector("#act-what").innerText.includes("paused by alice")`)
 	press("#act-do")
@@ -229,6 +233,7 @@ func TestUsersAct(t *testing.T) {
 	if !s.wildfire.SetVerdict("", hex.EncodeToString(sum[:]), wildfire.Malware) {
 		t.Fatal("WildFire does not know it")
 	}
+
 	press(`#events li:not([data-level="warn"]) a`)
 	until(t, ctx, `document.querySelector("#acts button")?.innerText === "Ask WildFire again…"`)
 	press("#acts button")
@@ -298,9 +303,11 @@ func TestUsersAct(t *testing.T) {
 			t.Errorf("the log has no %s:\n%s", want, said)
 		}
 	}
+
 	if strings.Contains(said.String(), alicesPassword) || strings.Contains(said.String(), strings.TrimPrefix(req.Header.Get("Authorization"), "Basic ")) {
 		t.Error("the password is in the log")
 	}
+
 	for _, v := range violations() {
 		t.Errorf("the console says: %s", v)
 	}
@@ -319,12 +326,14 @@ func wantAudits(t *testing.T, n *app.Node, sum, link string) {
 		if a.Status == results.AuditDone {
 			got = append(got, a)
 		}
+
 		return nil
 	})
 	check(t, err)
 	if len(got) != 5 {
 		t.Fatalf("%d actions are over, want 5: %+v", len(got), got)
 	}
+
 	for i, want := range []results.Audit{
 		{Action: results.AuditPause, Reason: strings.ReplaceAll(hostile, "\u202E", "")}, // no key types that
 		{Action: results.AuditResume},
@@ -338,6 +347,7 @@ func wantAudits(t *testing.T, n *app.Node, sum, link string) {
 			t.Errorf("action %d is %+v, want %+v", i, a, want)
 		}
 	}
+
 	if until := got[0].Until; time.Until(until) < 3*time.Hour || time.Until(until) > 5*time.Hour {
 		t.Errorf("the pause ends at %s", until)
 	}
@@ -361,11 +371,13 @@ func TestNobodyActsWithoutALogin(t *testing.T) {
 	if value[bool](t, ctx, `document.querySelector("#pause").checkVisibility() || document.querySelector("#acts").checkVisibility() || document.querySelector("#who").checkVisibility()`) {
 		t.Error("there is something to press")
 	}
+
 	for _, action := range []string{"pause", "resume", "retry", "ask"} {
 		if got, _ := post(t, url, action, `{"for":"4h"}`, nil); got != 404 {
 			t.Errorf("%s: %d", action, got)
 		}
 	}
+
 	for _, v := range violations() {
 		t.Errorf("the console says: %s", v)
 	}

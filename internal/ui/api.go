@@ -63,6 +63,7 @@ func New(cfg Config) http.Handler {
 	if cfg.Acts != nil && cfg.User != nil {
 		mux.Handle("POST /api/act/{action}", act.handler())
 	}
+
 	mux.Handle("GET /", page())
 
 	return mux
@@ -121,10 +122,12 @@ func queryOf(v url.Values) (history.Query, error) {
 		if s == "" {
 			return 0
 		}
+
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
 			errs = append(errs, errors.New(name+": expected a number"))
 		}
+
 		return n
 	}
 	moment := func(name string) time.Time {
@@ -132,10 +135,12 @@ func queryOf(v url.Values) (history.Query, error) {
 		if s == "" {
 			return time.Time{}
 		}
+
 		t, err := time.Parse(time.RFC3339, s)
 		if err != nil {
 			errs = append(errs, errors.New(name+": expected a time such as 2026-03-14T12:00:00Z"))
 		}
+
 		return t
 	}
 	q.Since = moment("since")
@@ -189,6 +194,7 @@ func (a *api) job(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "expected the source and id of a job"})
 		return
 	}
+
 	book, state := a.History.Book()
 	out := job{State: state, Time: time.Now().UTC(), Events: book.Job(source, id), Same: same{Hits: []history.Hit{}}}
 	if sum, ok := contentsOf(out.Events); ok {
@@ -201,6 +207,7 @@ func (a *api) job(w http.ResponseWriter, r *http.Request) {
 	} else {
 		out.Trace = &t
 	}
+
 	writeJSON(w, http.StatusOK, out)
 }
 
@@ -214,6 +221,7 @@ func (a *api) trace(ctx context.Context, q queue.TraceQuery) (queue.Trace, error
 	case <-ctx.Done():
 		return queue.Trace{}, errors.New("too many traces are in progress; try again")
 	}
+
 	t, err := a.Trace(ctx, q)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return t, errors.New("NATS does not answer in time")

@@ -168,6 +168,7 @@ func TestPageIsForEverybody(t *testing.T) {
 			t.Errorf("%s: characters that cannot be seen are on the page", tc.name)
 		}
 	}
+
 	do(t, ctx, chromedp.EmulateViewport(1280, 1000), chromedp.Navigate("about:blank"), chromedp.Navigate(serve(t, func() (app.Status, error) { return calm(), nil }, newPast())))
 	until(t, ctx, `!document.querySelector("#pause").hidden`)
 	do(t, ctx, chromedp.Click(chromedp.CSS("#pause")))
@@ -197,14 +198,17 @@ func looks(t *testing.T, ctx context.Context, what, script string) {
 		if wide := value[int64](t, ctx, "document.documentElement.scrollWidth"); wide > look.width {
 			t.Errorf("%s, %s: the page is %d wide in a window of %d", what, name, wide, look.width)
 		}
+
 		if !look.axe {
 			shot(t, ctx, what+"-"+name)
 			continue
 		}
+
 		found := result(t, ctx, chromedp.Evaluate[[]string](findings, chromedp.EvalAwaitPromise))
 		for _, f := range found {
 			t.Errorf("%s, %s: %s", what, name, f)
 		}
+
 		shot(t, ctx, what+"-"+name)
 	}
 }

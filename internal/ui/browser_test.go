@@ -51,6 +51,7 @@ func browser(t *testing.T) context.Context {
 		cancel()
 	})
 	check(t, chromedp.Do(ctx)) // it lives as long as the context of the first call
+
 	return ctx
 }
 
@@ -69,6 +70,7 @@ func result[T any](t *testing.T, ctx context.Context, what chromedp.Action[T]) T
 	defer cancel()
 	v, err := chromedp.Run(ctx, what)
 	check(t, err)
+
 	return v
 }
 
@@ -122,6 +124,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 			t.Errorf("%s shows %q, not %q", selector, got, want)
 		}
 	}
+
 	if got := text(t, ctx, "#attention"); got != "All is well. There is nothing to do." {
 		t.Errorf("something needs attention: %s", text(t, ctx, "#attention"))
 	}
@@ -141,12 +144,14 @@ func TestPageShowsWhatHappens(t *testing.T) {
 			t.Errorf("the verdicts show\n%s\nwithout %q", events, want)
 		}
 	}
+
 	if page := value[string](t, ctx, "document.documentElement.outerHTML"); strings.Contains(page, "that must not show") {
 		t.Error("the secret is on the page")
 	}
 	if value[bool](t, ctx, `"pwned" in window || document.querySelector("#events img, #events b") !== null`) {
 		t.Error("the name of a file became markup")
 	}
+
 	until(t, ctx, `document.querySelector("#tiles").innerText.startsWith("1\nmalicious")`)
 	do(t, ctx, chromedp.Click(chromedp.CSS("#tiles a")))
 	until(t, ctx, `document.querySelectorAll("#events li").length === 1 && location.hash === "#outcome=malicious"`)
@@ -164,6 +169,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 	for _, v := range violations() {
 		t.Errorf("the console says: %s", v)
 	}
+
 	shots(t, ctx, "normal")
 }
 
@@ -185,6 +191,7 @@ func TestPageStaysRightInAStream(t *testing.T) {
 	for i := range files {
 		s.drop(fmt.Sprintf("file-%02d-malware.bin", i), fmt.Sprint("body ", i))
 	}
+
 	until(t, ctx, fmt.Sprintf(`document.querySelector("#newer").innerText === "%d new"`, files))
 	if after := value[float64](t, ctx, place); after != before {
 		t.Errorf("the row that somebody is at moved from %.1f to %.1f", before, after)
@@ -192,18 +199,22 @@ func TestPageStaysRightInAStream(t *testing.T) {
 	if got := text(t, ctx, "#events"); !strings.Contains(got, "before.bin") || strings.Contains(got, "file-") {
 		t.Errorf("the list moved away under a reader:\n%s", got)
 	}
+
 	do(t, ctx, chromedp.Click(chromedp.CSS("#newer")))
 	names := value[[]string](t, ctx, `[...document.querySelectorAll("#events .name")].map(e => e.innerText)`)
 	if len(names) != files+1 || names[files] != "before.bin" {
 		t.Errorf("the list holds %d, the last is %s", len(names), names[len(names)-1])
 	}
+
 	seen := map[string]bool{}
 	for _, n := range names {
 		if seen[n] {
 			t.Errorf("%s is there twice", n)
 		}
+
 		seen[n] = true
 	}
+
 	until(t, ctx, `document.querySelector("#jobs").innerText.includes("Queued\nfor a worker\n\t0\t–")`)
 }
 

@@ -32,9 +32,11 @@ func watchConsole(t *testing.T, ctx context.Context) func() []string {
 			}
 		}
 	}))
+
 	return func() []string {
 		mu.Lock()
 		defer mu.Unlock()
+
 		return append([]string{}, said...)
 	}
 }

@@ -34,11 +34,13 @@ func page() http.HandlerFunc {
 		"require-trusted-types-for 'script'",
 		"trusted-types 'none'",
 	}, "; ")
+
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" && r.URL.Path != "/index.html" {
 			http.NotFound(w, r)
 			return
 		}
+
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", policy)
 		_, _ = bytes.NewReader(body).WriteTo(w) // the client may be gone

@@ -23,6 +23,7 @@ func TestPageIsWhole(t *testing.T) {
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Fatalf("%d %v", w.Code, w.Header())
 	}
+
 	policy := w.Header().Get("Content-Security-Policy")
 	for _, want := range []string{
 		"default-src 'none'", "script-src 'sha256-", "style-src 'sha256-", "connect-src 'self'",
@@ -32,13 +33,16 @@ func TestPageIsWhole(t *testing.T) {
 			t.Errorf("the policy is %s\nwithout %s", policy, want)
 		}
 	}
+
 	if strings.Contains(policy, "unsafe") {
 		t.Errorf("the policy is %s", policy)
 	}
+
 	body := w.Body.String()
 	if len(body) > 150_000 {
 		t.Errorf("the page weighs %d bytes", len(body))
 	}
+
 	for _, bad := range []string{`(?i)<link[^>]+href="http`, `(?i)\ssrc=`, `(?i)@import`, `(?i)\sstyle=`, `(?i)\son[a-z]+="`, `innerHTML|insertAdjacent|document\.write|eval\(`, `page\.(css|js)`} {
 		if found := regexp.MustCompile(bad).FindString(body); found != "" {
 			t.Errorf("the page has %q", found)

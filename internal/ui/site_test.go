@@ -67,6 +67,7 @@ func newSite(t *testing.T, opts ...wildfiretest.Option) *site {
 	check(t, err)
 	t.Cleanup(server.Shutdown)
 	s.cfg.NATS = server.NATS()
+
 	return s
 }
 
@@ -85,6 +86,7 @@ func (s *site) start() (n *app.Node, url string, stop func()) {
 	}()
 	stop = func() { cancel(); <-done }
 	s.t.Cleanup(stop)
+
 	return n, "http://" + n.HTTPAddr() + "/", stop
 }
 
@@ -113,6 +115,7 @@ func TestTheFleetKnowsFoldersAndTokens(t *testing.T) {
 			return false
 		}
 		m := st.Members[0]
+
 		return len(m.Folders) == 1 && m.Folders[0].Path == s.folder && m.Folders[0].Source == "quarantine" && m.Folders[0].State == "ok" &&
 			len(m.Sinks) == 1 && m.Sinks[0].Name == "file" && m.Sinks[0].State == "ok" &&
 			len(m.Tokens) == 1 && m.Tokens[0].Profile == "wildfire" && m.Tokens[0].State == "fresh"

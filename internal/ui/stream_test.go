@@ -39,10 +39,12 @@ func weigh(t *testing.T, ctx context.Context) (w weight) {
 		if _, err := cdp.Call(ctx, tab, performance.Enable, performance.EnableParams{}); err != nil {
 			return err
 		}
+
 		m, err := cdp.Call(ctx, tab, performance.GetMetrics, cdp.Empty{})
 		if err != nil {
 			return err
 		}
+
 		for _, metric := range m.Metrics {
 			switch metric.Name {
 			case "JSHeapUsedSize":
@@ -98,8 +100,10 @@ func TestPageStaysLightInAStream(t *testing.T) {
 		for range events {
 			send()
 		}
+
 		arrived()
 	}
+
 	before := weigh(t, ctx)
 	t.Log("at first: ", before)
 	if long > 0 {
@@ -117,6 +121,7 @@ func TestPageStaysLightInAStream(t *testing.T) {
 				continue
 			case <-end:
 			}
+
 			break
 		}
 	} else {
@@ -124,15 +129,18 @@ func TestPageStaysLightInAStream(t *testing.T) {
 			for range 150 { // fewer than the page requests at once, so that they are added to the list
 				send()
 			}
+
 			arrived()
 		}
 	}
+
 	arrived()
 	after := weigh(t, ctx)
 	t.Logf("after %d events: %s", sent, after)
 	if after.items > mostItems || after.nodes > mostNodes || after.heap > mostHeap {
 		t.Errorf("it grew: %s", after)
 	}
+
 	names := value[string](t, ctx, `document.querySelector("#events").innerText`)
 	if !strings.Contains(names, fmt.Sprintf("invoice %d.pdf", sent)) {
 		t.Error("the newest is not there")

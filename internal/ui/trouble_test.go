@@ -49,6 +49,7 @@ func serve(t *testing.T, state func() (app.Status, error), past *past) string {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, time.Second) }()
 	t.Cleanup(func() { cancel(); check(t, <-done) })
+
 	return "http://" + s.Addr().String() + "/"
 }
 
@@ -182,6 +183,7 @@ func TestPageInTrouble(t *testing.T) {
 	if opened.All > mostTransferred || opened.Unpacked > mostTransferred || opened.Page == 0 {
 		t.Errorf("opening the page transfers %+v bytes, more than %d", opened, mostTransferred)
 	}
+
 	do(t, ctx, chromedp.Click(chromedp.CSS("section[aria-labelledby=queue-h] summary")))
 	problems := text(t, ctx, "#attention")
 	for _, want := range []string{
@@ -193,12 +195,14 @@ func TestPageInTrouble(t *testing.T) {
 			t.Errorf("the problems are\n%s\nwithout %q", problems, want)
 		}
 	}
+
 	if commands := value[[]string](t, ctx, `[...document.querySelectorAll("#attention code")].map(e => e.innerText)`); !slices.Equal(commands, []string{"backburn run", "worker", "backburn dead list"}) {
 		t.Errorf("the commands among them are %q", commands)
 	}
 	if title := value[string](t, ctx, "document.title"); title != "(9) Backburn" {
 		t.Errorf("the title is %q", title)
 	}
+
 	for selector, want := range map[string]string{
 		"#lanes":           "normal\t48,211\t0\t2 d 2 h",
 		"#budget-uploads":  "paused until",
@@ -222,9 +226,11 @@ func TestPageInTrouble(t *testing.T) {
 			t.Errorf("%s shows %q, not %q", selector, got, want)
 		}
 	}
+
 	if n := value[int](t, ctx, `document.querySelectorAll("#events li").length`); n != 50 {
 		t.Errorf("the list holds %d", n)
 	}
+
 	shots(t, ctx, "trouble")
 }
 
@@ -240,10 +246,12 @@ func TestPageByKeyboard(t *testing.T) {
 		do(t, ctx, chromedp.KeyEvent("\t"))
 		reached = append(reached, value[string](t, ctx, `(e => (e.labels?.[0] ?? e).innerText.trim().split("\n")[0])(document.activeElement)`))
 	}
+
 	want := []string{"Files", "1", "1", "0", "The same as a table", "Queue by lane", "Resume uploads…", "Find", "Verdict", "Source", "Time", "malware", "benign"}
 	if !slices.Equal(reached, want) {
 		t.Errorf("Tab goes to %q, not %q", reached, want)
 	}
+
 	do(t, ctx, chromedp.KeyEvent("\r"))
 	until(t, ctx, `document.querySelector("#file").open && document.querySelector("#file-state").innerText.startsWith("benign since ")`)
 	do(t, ctx, chromedp.EmulateViewport(390, 844))
@@ -272,17 +280,20 @@ func TestPageOfAProcessWithoutNATS(t *testing.T) {
 	if got := text(t, ctx, "#away"); !strings.Contains(got, "NATS has been unreachable since ") || !strings.Contains(got, "(reconnecting)") {
 		t.Errorf("it says %q", got)
 	}
+
 	page := value[string](t, ctx, "document.body.innerText")
 	for _, untrue := range []string{"No worker is running", "watches no folder", "uses no token", "Nothing is being uploaded", "None."} {
 		if strings.Contains(page, untrue) {
 			t.Errorf("the page says %q:\n%s", untrue, page)
 		}
 	}
+
 	for _, want := range []string{"/srv/mail/quarantine/incoming/attachments", "invalid_client", "connection refused", "34.5 MB of 98.0 MB"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q:\n%s", want, page)
 		}
 	}
+
 	shots(t, ctx, "away")
 }
 

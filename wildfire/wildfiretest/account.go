@@ -55,23 +55,28 @@ func (a *accounts) owner(token string, key bool, now time.Time) (string, bool) {
 	if token == "" {
 		return "", false
 	}
+
 	a.state.mu.Lock()
 	defer a.state.mu.Unlock()
 	if _, ok := a.state.revoked[token]; ok {
 		return "", false
 	}
+
 	if key {
 		if _, ok := a.keys[token]; ok || !a.strict {
 			return "key:" + token, true
 		}
+
 		return "", false
 	}
+
 	if t, ok := a.state.issued[token]; ok {
 		return "client:" + t.client, now.Before(t.expires)
 	}
 	if _, ok := a.static[token]; ok || !a.strict {
 		return "token:" + token, true
 	}
+
 	return "", false
 }
 
@@ -90,6 +95,7 @@ func (a *accounts) issue(client string, now time.Time) string {
 		delete(a.state.issued, oldest)
 		delete(a.state.revoked, oldest)
 	}
+
 	return token
 }
 
@@ -111,6 +117,7 @@ func (a *accounts) authenticate(id, secret string) (string, account, bool) {
 	if known, ok := a.clients[id]; ok && known.secret == secret {
 		return id, known, true
 	}
+
 	id, err := url.QueryUnescape(id)
 	if err != nil {
 		return "", account{}, false
@@ -118,6 +125,8 @@ func (a *accounts) authenticate(id, secret string) (string, account, bool) {
 	if secret, err = url.QueryUnescape(secret); err != nil {
 		return "", account{}, false
 	}
+
 	known, ok := a.clients[id]
+
 	return id, known, ok && known.secret == secret
 }

@@ -90,11 +90,13 @@ func analysis(sample known, verdict wildfire.Verdict) []element {
 	case verdict.Malicious():
 		overall, dynamic = "yes", "yes"
 	}
+
 	found := IndicatorsOf(sample.sha256)
 	behavior := harmless()
 	if verdict.Malicious() {
 		behavior = harmful(found)
 	}
+
 	links := section("extracted_urls", leaf("entry", "url", strings.TrimPrefix(found.Link, "https://"), "verdict", "unknown"))
 
 	return []element{

@@ -57,6 +57,7 @@ func rated(link string) *known {
 	if err != nil {
 		return nil
 	}
+
 	verdict, ok := ratedHosts[strings.ToLower(parsed.Hostname())]
 	if number, err := strconv.ParseUint(parsed.Hostname(), 10, 32); err == nil {
 		verdicts := []wildfire.Verdict{
@@ -66,9 +67,11 @@ func rated(link string) *known {
 			verdict, ok = verdicts[i], true
 		}
 	}
+
 	if !ok {
 		return nil
 	}
+
 	sha, md := urlDigests(link)
 
 	return &known{

@@ -20,14 +20,17 @@ func (s *Server) chance(about ...string) float64 {
 	for i := range 8 {
 		_, _ = sum.Write([]byte{byte(s.seed >> (8 * i))})
 	}
+
 	for _, word := range about {
 		_, _ = sum.Write([]byte(word))
 		_, _ = sum.Write([]byte{0})
 	}
+
 	// FNV's high bits change little for short inputs; the multiplication of splitmix64 spreads
 	// them.
 	x := sum.Sum64()
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
+
 	return float64((x^x>>31)>>11) / (1 << 53)
 }

@@ -34,6 +34,7 @@ func post(t *testing.T, url, contentType, body string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	request.Header.Set("Content-Type", contentType)
 	response, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
@@ -44,6 +45,7 @@ func post(t *testing.T, url, contentType, body string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, params, _ := mime.ParseMediaType(response.Header.Get("Content-Disposition"))
 	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 
@@ -63,11 +65,13 @@ func fields(t *testing.T, body []byte, name string) []string {
 		if err != nil {
 			t.Fatalf("not well-formed: %v\n%s", err, body)
 		}
+
 		if start, ok := token.(xml.StartElement); ok && start.Name.Local == name {
 			var text string
 			if err := decoder.DecodeElement(&text, &start); err != nil {
 				t.Fatal(err)
 			}
+
 			texts = append(texts, text)
 		}
 	}
@@ -201,6 +205,7 @@ func TestFieldsInTheAddress(t *testing.T) {
 			}
 		})
 	}
+
 	if got := post(t, web.URL+"/publicapi/submit/file?apikey=other", contentType, upload); got.status != http.StatusUnauthorized {
 		t.Errorf("another key: got %d", got.status)
 	}
@@ -238,6 +243,7 @@ func TestBuiltins(t *testing.T) {
 			t.Errorf("%s: got %v", hash, verdict)
 		}
 	}
+
 	if _, err := c.SubmitFile(t.Context(), file("hello.js", hello)); err != nil {
 		t.Fatal(err)
 	}
@@ -269,17 +275,21 @@ func TestRatedURLs(t *testing.T) {
 		if err != nil || record.Verdict != want {
 			t.Errorf("%s: got %v, %v; want %v", link, record.Verdict, err, want)
 		}
+
 		report, err := c.URLReport(t.Context(), link)
 		if want == wildfire.Unknown {
 			if !errors.Is(err, wildfire.ErrNotReady) {
 				t.Errorf("%s: got %v, want no report", link, err)
 			}
+
 			continue
 		}
+
 		if err != nil {
 			t.Errorf("%s: %v", link, err)
 			continue
 		}
+
 		var document struct {
 			Type    string
 			Verdict string
@@ -308,10 +318,12 @@ func TestArtifacts(t *testing.T) {
 		if got.status != 200 || got.filename != sha("https://www.google.com")+".tgz" {
 			t.Fatalf("got %d, %q", got.status, got.filename)
 		}
+
 		unzipped, err := gzip.NewReader(bytes.NewReader(got.body))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		var folders []string
 		for archive := tar.NewReader(unzipped); ; {
 			header, err := archive.Next()
@@ -325,6 +337,7 @@ func TestArtifacts(t *testing.T) {
 				folders = append(folders, strings.TrimSuffix(header.Name, "/"))
 			}
 		}
+
 		if !slices.Equal(folders, want) {
 			t.Errorf("%q: got %q, want %q", types, folders, want)
 		}
@@ -341,6 +354,7 @@ func TestNamesOfDownloads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	exe, plain := sha("contents of a.exe"), sha("contents of noextension")
 	for query, want := range map[string]string{
 		"get/sample hash=" + exe:            exe + ".exe.000",
@@ -416,10 +430,12 @@ func TestReports(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		report, err := c.Report(t.Context(), strings.ToUpper(got.SHA256))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		found := wildfiretest.IndicatorsOf(got.SHA256)
 		if verdict, ok := report.Verdict(); !ok || verdict != want {
 			t.Errorf("%s: got %v, want %v", name, verdict, want)
@@ -431,6 +447,7 @@ func TestReports(t *testing.T) {
 			t.Errorf("%s: got %+v, want %s", name, report.Dropped, found.DroppedSHA256)
 		}
 	}
+
 	if wildfiretest.IndicatorsOf(sha("a")) == wildfiretest.IndicatorsOf(sha("b")) {
 		t.Error("two samples have the same indicators")
 	}
@@ -439,6 +456,7 @@ func TestReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	report, err := c.Report(t.Context(), got.SHA256)
 	if err != nil {
 		t.Fatal(err)
@@ -458,15 +476,18 @@ func TestReportLag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for range 2 {
 		clock.Advance(59 * time.Second)
 		if _, err := c.Report(t.Context(), got.SHA256); !errors.Is(err, wildfire.ErrNotReady) {
 			t.Errorf("at %v: got %v, want ErrNotReady", clock.Now().Format(time.TimeOnly), err)
 		}
 	}
+
 	if verdict := verdictOf(t, c, got.SHA256); verdict != wildfire.Malware {
 		t.Errorf("got %v before the report", verdict)
 	}
+
 	clock.Advance(2 * time.Second)
 	if _, err := c.Report(t.Context(), got.SHA256); err != nil {
 		t.Error(err)
@@ -502,6 +523,7 @@ func TestNoReport(t *testing.T) {
 			asked++
 		}
 	}
+
 	if asked != 3 {
 		t.Errorf("%d calls are known by their hash, want 3", asked)
 	}

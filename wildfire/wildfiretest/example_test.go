@@ -38,6 +38,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+
 	record, err := client.Verdict(ctx, submission.SHA256)
 	fmt.Println(record.Verdict, err)
 

@@ -26,6 +26,7 @@ func (x *exchange) run(handle func()) {
 	if x.apply(x.server.faultFor(x.call.Op, x.call.Token, "", "")) {
 		return
 	}
+
 	switch x.r.Method {
 	case http.MethodPost:
 	case http.MethodGet:
@@ -37,6 +38,7 @@ func (x *exchange) run(handle func()) {
 		x.refuse(http.StatusMethodNotAllowed, "")
 		return
 	}
+
 	handle()
 }
 
@@ -45,12 +47,14 @@ func (x *exchange) apply(fault Fault) bool {
 	if fault.none() {
 		return false
 	}
+
 	x.style |= fault.Style
 	x.fault = fault
 	switch {
 	case fault.Reset:
 		_, _ = io.CopyN(io.Discard, x.r.Body, fault.ResetAfter)
 		x.breakOff()
+
 		return true
 	case fault.Early:
 		x.answerEarly(fault)
@@ -59,6 +63,7 @@ func (x *exchange) apply(fault Fault) bool {
 		x.refuse(fault.Status, fault.Message)
 		return true
 	}
+
 	return false
 }
 
@@ -75,6 +80,7 @@ func errorBody(status int, text string, form Body, style Style) (contentType str
 	if text == "" {
 		text = message(status)
 	}
+
 	switch form {
 	case EmptyBody:
 		return "", nil
@@ -84,6 +90,7 @@ func errorBody(status int, text string, form Body, style Style) (contentType str
 	case JSONBody:
 		return "application/json", []byte(`{"error":"` + text + `"}`)
 	}
+
 	return "text/xml", errorDocument(text, style)
 }
 
@@ -92,10 +99,12 @@ func (x *exchange) send(status int, contentType string, body []byte) {
 	if !x.wait() {
 		return
 	}
+
 	if x.fault.LoseAnswer {
 		x.breakOff()
 		return
 	}
+
 	header := x.w.Header()
 	switch {
 	case x.style.has(NoContentType) || contentType == "":
@@ -105,11 +114,13 @@ func (x *exchange) send(status int, contentType string, body []byte) {
 	default:
 		header.Set("Content-Type", contentType)
 	}
+
 	if x.style.has(Chunked) && status == http.StatusOK {
 		header.Set("Transfer-Encoding", "chunked")
 	} else {
 		header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
+
 	x.phrase(status)
 	x.finish(status)
 	x.w.WriteHeader(status)
@@ -132,6 +143,7 @@ func (x *exchange) wait() bool {
 	if latency <= 0 {
 		return true
 	}
+
 	timer := time.NewTimer(latency)
 	defer timer.Stop()
 	select {
@@ -162,6 +174,7 @@ func (x *exchange) answerEarly(fault Fault) {
 	if fault.RetryAfter != "" {
 		head += "Retry-After: " + fault.RetryAfter + "\r\n"
 	}
+
 	_, _ = buffered.WriteString(head + "\r\n")
 	_, _ = buffered.Write(body)
 	_ = buffered.Flush()

@@ -27,6 +27,7 @@ func (x *exchange) readForm(onFile func(form url.Values, filename string, part i
 		x.refuse(http.StatusUnsupportedMediaType, "")
 		return nil, false
 	}
+
 	x.r.Body = http.MaxBytesReader(x.w, x.r.Body, maxList)
 	if err := x.r.ParseForm(); err != nil {
 		x.refuse(http.StatusBadRequest, "")
@@ -50,6 +51,7 @@ func boundaryOf(contentType string) (string, bool) {
 	if !strings.EqualFold(strings.TrimSpace(media), "multipart/form-data") {
 		return "", false
 	}
+
 	for param := range strings.SplitSeq(rest, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
 		if strings.EqualFold(name, "boundary") && value != "" {
@@ -68,15 +70,18 @@ func (x *exchange) readMultipart(boundary string, onFile func(url.Values, string
 		if err == io.EOF {
 			return form, true
 		}
+
 		if err != nil {
 			x.broken(err)
 			return nil, false
 		}
+
 		// The service accepts a list of hashes with or without a file name.
 		if name := part.FormName(); name == "file" && onFile != nil {
 			if !onFile(form, part.FileName(), part) {
 				return nil, false
 			}
+
 			continue
 		} else if err := readField(form, name, part); err != nil {
 			x.broken(err)
@@ -94,6 +99,7 @@ func readField(form url.Values, name string, part io.Reader) error {
 		return errors.New("field too long")
 	}
 	form.Add(name, string(value))
+
 	return nil
 }
 
@@ -112,6 +118,7 @@ func (x *exchange) admittedList(onText func(filename, text string)) (form url.Va
 			return nil, "", false
 		}
 	}
+
 	var onFile func(url.Values, string, io.Reader) bool
 	if onText != nil {
 		onFile = func(_ url.Values, filename string, part io.Reader) bool {
@@ -120,17 +127,22 @@ func (x *exchange) admittedList(onText func(filename, text string)) (form url.Va
 				x.broken(err)
 				return false
 			}
+
 			onText(filename, string(text))
+
 			return true
 		}
 	}
+
 	if form, ok = x.readForm(onFile); !ok {
 		return nil, "", false
 	}
+
 	if owner == "" {
 		if owner, ok = x.admit(form.Get("apikey")); !ok {
 			return nil, "", false
 		}
 	}
+
 	return form, owner, true
 }

@@ -15,6 +15,7 @@ func (s *Server) Inject(r Rule) (remove func()) {
 	s.ruleID++
 	added := &rule{Rule: r, id: s.ruleID}
 	s.rules = append(s.rules, added)
+
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -43,6 +44,7 @@ func (s *Server) faultFor(op wildfire.Op, token, sha256, name string) Fault {
 			r.Name != "" && !strings.Contains(name, r.Name):
 			continue
 		}
+
 		r.matched++
 		first := max(r.From, 1)
 		if r.matched < first || r.Times > 0 && r.matched >= first+r.Times {
@@ -51,7 +53,9 @@ func (s *Server) faultFor(op wildfire.Op, token, sha256, name string) Fault {
 		if r.Rate > 0 && s.chance("rule", strconv.Itoa(r.id), strconv.Itoa(r.matched)) >= r.Rate {
 			continue
 		}
+
 		return r.Fault
 	}
+
 	return Fault{}
 }

@@ -19,6 +19,7 @@ func (s *Server) Start() *httptest.Server {
 	web.Listener = s.Listener(web.Listener)
 	web.Config.ConnContext = s.ConnContext
 	web.Start()
+
 	return web
 }
 
@@ -28,6 +29,7 @@ func (s *Server) StartTLS() *httptest.Server {
 	web := httptest.NewUnstartedServer(s)
 	web.EnableHTTP2 = true
 	web.StartTLS()
+
 	return web
 }
 
@@ -59,10 +61,12 @@ func encrypted(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
+
 	conn, _ := r.Context().Value(connKey{}).(*phraseConn)
 	if conn == nil {
 		return false
 	}
+
 	_, ok := conn.Conn.(*tls.Conn)
 
 	return ok
@@ -119,18 +123,22 @@ func (c *phraseConn) Write(p []byte) (int, error) {
 	if replace {
 		c.line = nil
 	}
+
 	c.mu.Unlock()
 	if !replace {
 		return c.Conn.Write(p)
 	}
+
 	end := bytes.Index(p, []byte("\r\n"))
 	if end < 0 {
 		return c.Conn.Write(p)
 	}
+
 	changed := make([]byte, 0, len(p)+len(phrase))
 	changed = append(append(append(changed, line...), phrase...), p[end:]...)
 	if _, err := c.Conn.Write(changed); err != nil {
 		return 0, err
 	}
+
 	return len(p), nil
 }

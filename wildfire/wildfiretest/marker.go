@@ -62,11 +62,13 @@ func (s *Server) plan(sample Sample) Plan {
 			return plan
 		}
 	}
+
 	marker := markerIn(sample)
 	plan := planFor(marker)
 	if plan.Flips {
 		plan.FlipAfter = max(s.delayOf(sample.SHA256), time.Second)
 	}
+
 	return plan
 }
 
@@ -84,10 +86,12 @@ func markerInContents(head []byte) string {
 	if bytes.Contains(head, eicar) {
 		return "eicar"
 	}
+
 	_, rest, found := bytes.Cut(head, contentMarker)
 	if !found {
 		return ""
 	}
+
 	for _, list := range [][]string{anywhere, words} {
 		for _, marker := range list {
 			if bytes.HasPrefix(rest, []byte(marker)) {
@@ -95,6 +99,7 @@ func markerInContents(head []byte) string {
 			}
 		}
 	}
+
 	return ""
 }
 
@@ -102,12 +107,14 @@ func markerInName(name string) string {
 	if name == "" {
 		return ""
 	}
+
 	name = strings.ToLower(name)
 	for _, marker := range anywhere {
 		if strings.Contains(name, marker) {
 			return marker
 		}
 	}
+
 	for _, word := range strings.FieldsFunc(name, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9')
 	}) {
@@ -117,6 +124,7 @@ func markerInName(name string) string {
 			}
 		}
 	}
+
 	return ""
 }
 
@@ -168,5 +176,6 @@ func planFor(marker string) Plan {
 	case "altered":
 		plan.Fault = Fault{Style: WrongSHA256}
 	}
+
 	return plan
 }

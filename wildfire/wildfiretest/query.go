@@ -17,6 +17,7 @@ func (x *exchange) verdict() {
 	if !ok {
 		return
 	}
+
 	hash, link := form.Get("hash"), form.Get("url")
 	switch {
 	case hash == "" && link == "":
@@ -26,13 +27,16 @@ func (x *exchange) verdict() {
 		x.refuse(421, invalidHashValue)
 		return
 	}
+
 	if !x.charged(owner) {
 		return
 	}
+
 	if hash == "" {
 		x.xml(x.urlRecord(link))
 		return
 	}
+
 	x.call.Hashes = 1
 	x.xml(x.records(hash)...)
 }
@@ -49,6 +53,7 @@ func (x *exchange) urlRecord(link string) element {
 			at = when.UTC().Format(time.RFC3339)
 		}
 	}
+
 	s.mu.Unlock()
 	record := element{name: "get-verdict-info", children: []element{
 		{name: "url", text: link},
@@ -56,6 +61,7 @@ func (x *exchange) urlRecord(link string) element {
 		{name: "analysis_time", text: at},
 		{name: "valid", text: "Yes"},
 	}}
+
 	return record.without(x.style)
 }
 
@@ -72,6 +78,7 @@ func (x *exchange) records(hash string) []element {
 		code := sample.at(s.now(), s.unknownFor)
 		records = append(records, verdictRecord(sample.sha256, sample.md5, int(code), x.style))
 	}
+
 	switch {
 	case len(samples) == 0 && len(hash) == 32:
 		records = append(records, verdictRecord("", hash, int(wildfire.Unknown), x.style))
@@ -80,6 +87,7 @@ func (x *exchange) records(hash string) []element {
 	case len(samples) == 1 && len(hash) == 32 && x.style.has(ManyForMD5):
 		records = append(records, verdictRecord(flipped(samples[0].sha256), hash, int(wildfire.Benign), x.style))
 	}
+
 	return records
 }
 
@@ -100,13 +108,16 @@ func (x *exchange) verdicts() {
 	if !ok {
 		return
 	}
+
 	if !seen && !form.Has("file") {
 		x.refuse(420, "Missing required field file")
 		return
 	}
+
 	if !seen {
 		text = form.Get("file")
 	}
+
 	hashes := strings.Fields(text)
 	x.call.Hashes = len(hashes)
 	switch {
@@ -117,24 +128,30 @@ func (x *exchange) verdicts() {
 		x.refuse(http.StatusRequestEntityTooLarge, tooMany)
 		return
 	}
+
 	if !x.charged(owner) {
 		return
 	}
+
 	records := make([]element, 0, len(hashes))
 	for i, hash := range hashes {
 		if x.style.has(MissingRecords) && i%2 == 1 {
 			continue
 		}
+
 		if !isHash(hash) {
 			records = append(records, verdictRecord(hash, "", int(wildfire.InvalidHash), x.style))
 			continue
 		}
+
 		records = append(records, x.records(hash)[0])
 	}
+
 	if x.style.has(Shuffled) {
 		random := rand.New(rand.NewPCG(x.server.seed, uint64(len(records)))) // #nosec G404
 		random.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 	}
+
 	x.xml(records...)
 }
 
@@ -144,23 +161,28 @@ func (x *exchange) verdictsChanged() {
 	if !ok {
 		return
 	}
+
 	if !form.Has("date") {
 		x.refuse(420, "Missing required field date")
 		return
 	}
+
 	now := x.server.now().UTC()
 	since, err := time.Parse(time.DateOnly, form.Get("date"))
 	if err != nil {
 		x.refuse(421, "Invalid date")
 		return
 	}
+
 	if since.After(now) || since.Before(now.Truncate(24*time.Hour).AddDate(0, 0, -30)) {
 		x.refuse(http.StatusForbidden, invalidDate)
 		return
 	}
+
 	if !x.charged(owner) {
 		return
 	}
+
 	x.xml(x.changedSince(since, now)...)
 }
 
@@ -177,7 +199,9 @@ func (x *exchange) changedSince(since, now time.Time) []element {
 			records = append(records, verdictRecord(sample.sha256, sample.md5, int(sample.at(now, s.unknownFor)), x.style))
 		}
 	}
+
 	slices.SortFunc(records, func(a, b element) int { return strings.Compare(a.children[0].text, b.children[0].text) })
+
 	return records
 }
 
@@ -205,6 +229,7 @@ func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok b
 	if !ok {
 		return "", 0, false
 	}
+
 	sha = strings.ToLower(form.Get("hash"))
 	code, err := strconv.Atoi(form.Get("verdict"))
 	switch {
@@ -215,6 +240,7 @@ func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok b
 		x.refuse(421, "")
 		return "", 0, false
 	}
+
 	s := x.server
 	s.mu.Lock()
 	sample := s.samples[sampleKey{x.call.Region, sha}]
@@ -228,5 +254,6 @@ func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok b
 		x.refuse(http.StatusExpectationFailed, "")
 		return "", 0, false
 	}
+
 	return sha, wildfire.Verdict(code), x.charged(owner)
 }

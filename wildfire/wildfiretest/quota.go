@@ -18,6 +18,7 @@ func (s *Server) Spent(credential string) (uploads, queries int) {
 			queries += b.queries
 		}
 	}
+
 	return uploads, queries
 }
 
@@ -38,9 +39,11 @@ func (s *Server) budgetOf(owner string) *budget {
 		if len(s.spent) > maxTokens { // yesterday's credentials
 			clear(s.spent)
 		}
+
 		b = &budget{day: today}
 		s.spent[owner] = b
 	}
+
 	return b
 }
 
@@ -52,6 +55,7 @@ func (s *Server) left(owner string, op wildfire.Op) bool {
 	if uploads(op) {
 		return s.uploadQuota <= 0 || b.uploads < s.uploadQuota
 	}
+
 	return s.queryQuota <= 0 || b.queries < s.queryQuota
 }
 
@@ -68,7 +72,9 @@ func (s *Server) charge(owner string, op wildfire.Op) bool {
 	if limit > 0 && *used >= limit {
 		return false
 	}
+
 	*used++
+
 	return true
 }
 
@@ -88,6 +94,7 @@ func (x *exchange) admit(key string) (owner string, ok bool) {
 	if isKey {
 		token = key
 	}
+
 	x.call.Token = token
 	owner, ok = x.server.auth.owner(token, isKey, x.server.now())
 	switch {
@@ -98,6 +105,7 @@ func (x *exchange) admit(key string) (owner string, ok bool) {
 		x.refuse(419, "")
 		return "", false
 	}
+
 	return owner, true
 }
 

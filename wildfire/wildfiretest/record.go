@@ -18,6 +18,7 @@ func (s *Server) record(call Call) {
 	} else {
 		s.log[(s.calls-1)%s.maxCalls] = call
 	}
+
 	s.counts[call.Op]++
 	s.statuses[statusKey{call.Op, call.Status}]++
 	close(s.changed)
@@ -32,6 +33,7 @@ func (s *Server) Calls() []Call {
 		return slices.Clone(s.log)
 	}
 	oldest := s.calls % s.maxCalls
+
 	return slices.Concat(s.log[oldest:], s.log[:oldest])
 }
 
@@ -42,6 +44,7 @@ func (s *Server) Count(op wildfire.Op) int {
 	if op == "" {
 		return s.calls
 	}
+
 	return s.counts[op]
 }
 
@@ -66,6 +69,7 @@ func (s *Server) UploadCount(sha256 string) int {
 			total += sample.uploads
 		}
 	}
+
 	return total
 }
 
@@ -80,7 +84,9 @@ func (s *Server) Uploads(sha256 string) []Upload {
 			all = append(all, sample.by...)
 		}
 	}
+
 	slices.SortStableFunc(all, func(a, b Upload) int { return a.Time.Compare(b.Time) })
+
 	return all
 }
 
@@ -94,6 +100,7 @@ func (s *Server) Wait(ctx context.Context, done func() bool) error {
 		if done() {
 			return nil
 		}
+
 		select {
 		case <-changed:
 		case <-ctx.Done():

@@ -59,6 +59,7 @@ func (x *exchange) hash(form url.Values) (string, bool) {
 		x.call.SHA256 = strings.ToLower(hash)
 		return hash, true
 	}
+
 	return "", false
 }
 
@@ -68,28 +69,36 @@ func (x *exchange) report() {
 	if !ok {
 		return
 	}
+
 	if link := form.Get("url"); link != "" {
 		if x.charged(owner) {
 			x.urlReport(link)
 		}
+
 		return
 	}
+
 	hash, ok := x.hash(form)
 	if !ok {
 		return
 	}
+
 	sample, verdict, ok := x.judged(hash)
 	if !ok {
 		if x.style.has(ResponseRoot) {
 			x.send(http.StatusOK, "text/xml", document(element{name: "response", children: []element{{name: "version", text: "2.0"}}}, x.style))
 			return
 		}
+
 		x.refuse(http.StatusNotFound, "Report not found")
+
 		return
 	}
+
 	if !x.charged(owner) {
 		return
 	}
+
 	switch form.Get("format") {
 	case "", "xml":
 		x.xml(analysis(sample, verdict)...)
@@ -119,6 +128,7 @@ func (x *exchange) urlReport(link string) {
 			result["report"] = report
 		}
 	}
+
 	answer, _ := json.Marshal(map[string]any{"success": "True", "result": result})
 	x.send(http.StatusOK, "application/json", answer)
 }
@@ -135,10 +145,12 @@ func (x *exchange) sample() {
 	if !ok {
 		return
 	}
+
 	hash, ok := x.hash(form)
 	if !ok {
 		return
 	}
+
 	s := x.server
 	s.mu.Lock()
 	samples := s.find(x.call.Region, hash)
@@ -146,6 +158,7 @@ func (x *exchange) sample() {
 	if len(samples) > 0 {
 		found = *samples[0]
 	}
+
 	s.mu.Unlock()
 	switch {
 	case len(samples) == 0:
@@ -165,19 +178,23 @@ func (x *exchange) pcap() {
 	if !ok {
 		return
 	}
+
 	hash, ok := x.hash(form)
 	if !ok {
 		return
 	}
+
 	sample, _, ok := x.judged(hash)
 	platform := form.Get("platform")
 	if platform == "" {
 		platform = "66"
 	}
+
 	if !ok || platform != "66" {
 		x.refuse(http.StatusNotFound, "")
 		return
 	}
+
 	if x.charged(owner) {
 		header := []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0}
 		x.download(sample.sha256+"."+platform+".0.pcap", "application/octet-stream", header)
@@ -190,6 +207,7 @@ func (x *exchange) webArtifacts() {
 	if !ok {
 		return
 	}
+
 	link := form.Get("url")
 	switch {
 	case !form.Has("url"):
@@ -199,16 +217,19 @@ func (x *exchange) webArtifacts() {
 		x.refuse(421, "Invalid url")
 		return
 	}
+
 	kinds, ok := artifactKinds(form.Get("types"))
 	if !ok {
 		x.refuse(421, "Invalid types")
 		return
 	}
+
 	sample, _, ok := x.judgedURL(link)
 	if !ok {
 		x.refuse(http.StatusNotFound, "")
 		return
 	}
+
 	if x.charged(owner) {
 		x.download(sample.sha256+".tgz", "application/octet-stream", artifacts(kinds))
 	}
@@ -220,6 +241,7 @@ func artifactKinds(types string) ([]string, bool) {
 	if types == "" {
 		return all, true
 	}
+
 	var kinds []string
 	for kind := range strings.SplitSeq(types, ",") {
 		kind = strings.TrimSpace(kind)
@@ -247,6 +269,7 @@ func artifacts(kinds []string) []byte {
 		_ = archive.WriteHeader(&tar.Header{Name: kind + "/" + file.name, Mode: 0o600, Size: int64(len(file.contents))})
 		_, _ = archive.Write([]byte(file.contents))
 	}
+
 	_ = archive.Close()
 	_ = compressed.Close()
 
@@ -285,6 +308,7 @@ func (s *Server) testContents(kind string) (name, contents string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
+
 	s.mu.Lock()
 	s.tests++
 	number := s.tests

@@ -17,28 +17,35 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case TokenPath, "/oauth2/access_token", "/auth/v1/oauth2/access_token":
 		x.call.Op = OpToken
 		x.run(x.token)
+
 		return
 	}
+
 	region, path, ok := strings.Cut(r.URL.Path, apiPrefix)
 	if x.elsewhere(path) {
 		return
 	}
+
 	if !ok {
 		x.refuse(http.StatusNotFound, "")
 		return
 	}
+
 	x.call.Region = regionOf(region, r.Host)
 	if kind, ok := strings.CutPrefix(path, "test/"); ok {
 		x.call.Op = wildfire.OpTestFile
 		x.run(func() { x.testFile(kind) })
+
 		return
 	}
+
 	op := wildfire.Op(strings.TrimSuffix(path, "/"))
 	handle, ok := operations[op]
 	if !ok {
 		x.refuse(http.StatusNotFound, "")
 		return
 	}
+
 	x.call.Op = op
 	x.run(func() { handle(x) })
 }
@@ -55,6 +62,7 @@ func (x *exchange) elsewhere(path string) bool {
 	default:
 		return false
 	}
+
 	x.w.Header().Set("Location", location)
 	x.send(http.StatusFound, "", nil)
 

@@ -40,6 +40,7 @@ func (k *known) at(now time.Time, unknownFor time.Duration) wildfire.Verdict {
 	case k.plan.Never && age < unknownFor:
 		return wildfire.Unknown
 	}
+
 	return wildfire.Pending
 }
 
@@ -51,9 +52,11 @@ func (k *known) changedAt(now time.Time) (time.Time, bool) {
 	case k.plan.Never, k.plan.Lost, now.Before(k.received.Add(k.delay)):
 		return time.Time{}, false
 	}
+
 	decided := k.received.Add(k.delay)
 	if flip := decided.Add(k.plan.FlipAfter); k.plan.Flips && !now.Before(flip) {
 		return flip, true
 	}
+
 	return decided, true
 }

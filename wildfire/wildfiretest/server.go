@@ -80,6 +80,7 @@ func New(opts ...Option) *Server {
 	for _, option := range opts {
 		option(s)
 	}
+
 	return s
 }
 

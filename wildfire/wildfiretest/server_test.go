@@ -30,6 +30,7 @@ func start(t *testing.T, opts ...wildfiretest.Option) (*wildfiretest.Server, *ht
 	server := wildfiretest.New(opts...)
 	web := server.Start()
 	t.Cleanup(web.Close)
+
 	return server, web
 }
 
@@ -42,6 +43,7 @@ func client(t *testing.T, base, token string) *wildfire.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+
 	return c
 }
 
@@ -64,6 +66,7 @@ func verdictOf(t *testing.T, c *wildfire.Client, hash string) wildfire.Verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return record.Verdict
 }
 
@@ -111,6 +114,7 @@ func TestMarkers(t *testing.T) {
 			if !errors.Is(err, tt.err) || tt.err == nil && err != nil {
 				t.Fatalf("got %v, want %v", err, tt.err)
 			}
+
 			if err == nil {
 				if verdict := verdictOf(t, c, got.SHA256); verdict != tt.verdict {
 					t.Errorf("got %v, want %v", verdict, tt.verdict)
@@ -118,6 +122,7 @@ func TestMarkers(t *testing.T) {
 			}
 		})
 	}
+
 	for contents, want := range map[string]wildfire.Verdict{
 		"MZ … wildfire-test:grayware …":                     wildfire.Grayware,
 		"wildfire-test:c2":                                  wildfire.C2,
@@ -133,6 +138,7 @@ func TestMarkers(t *testing.T) {
 			t.Errorf("%.40q: got %v, want %v", contents, verdict, want)
 		}
 	}
+
 	for marker := range strings.FieldsSeq("malware grayware phishing c2 eicar error flawed odd never lost flip reportless unsupported unprocessable toolarge forbidden unstorable busy throttled flaky unanswered garbled altered wildfire-test:") {
 		if !strings.Contains(wildfiretest.MarkerHelp, marker) {
 			t.Errorf("MarkerHelp does not explain %q", marker)
@@ -197,14 +203,17 @@ func TestQuotas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	if err := submit(3); !errors.Is(err, wildfire.ErrUploadQuota) {
 		t.Errorf("third upload: got %v", err)
 	}
+
 	for range 3 { // one query, however many hashes
 		if err := ask(); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if err := ask(); !errors.Is(err, wildfire.ErrQueryQuota) {
 		t.Errorf("fourth query: got %v", err)
 	}
@@ -214,14 +223,17 @@ func TestQuotas(t *testing.T) {
 	if _, err := client(t, web.URL, "another").SubmitFile(t.Context(), file("a.exe", "x")); err != nil {
 		t.Errorf("another credential: %v", err)
 	}
+
 	clock.Set(time.Date(2026, 11, 22, 0, 0, 30, 0, time.UTC))
 	if err := submit(4); !errors.Is(err, wildfire.ErrUploadQuota) {
 		t.Errorf("half a minute after midnight: got %v", err)
 	}
+
 	clock.Set(time.Date(2026, 11, 22, 0, 1, 0, 0, time.UTC))
 	if err := submit(5); err != nil {
 		t.Errorf("a minute after midnight: %v", err)
 	}
+
 	server.SetQuota(0, 0)
 	for i := range 3 {
 		if err := submit(10 + i); err != nil {
@@ -238,6 +250,7 @@ func TestLastOfTheQuota(t *testing.T) {
 	_, web := start(t, wildfiretest.WithQuota(1, 0), wildfiretest.WithPlan(func(wildfiretest.Sample) (wildfiretest.Plan, bool) {
 		both.Done()
 		both.Wait()
+
 		return wildfiretest.Plan{}, true
 	}))
 	c := client(t, web.URL, "t")
@@ -248,6 +261,7 @@ func TestLastOfTheQuota(t *testing.T) {
 			failures <- err
 		}()
 	}
+
 	one, two := <-failures, <-failures
 	if (one == nil) == (two == nil) || !errors.Is(errors.Join(one, two), wildfire.ErrUploadQuota) {
 		t.Errorf("got %v and %v, want one success and one ErrUploadQuota", one, two)
@@ -290,6 +304,7 @@ func TestRegionsAreApart(t *testing.T) {
 	if _, err := eu.SubmitFile(t.Context(), file("a.exe", "y")); !errors.Is(err, wildfire.ErrUploadQuota) {
 		t.Errorf("got %v; regions share the quota", err)
 	}
+
 	server.Know(wildfiretest.Known{Region: "jp", SHA256: sha("z"), Verdict: wildfire.C2})
 	request := httptest.NewRequest(http.MethodPost, "https://jp.wildfire.example.test/publicapi/get/verdict", strings.NewReader("hash="+sha("z")))
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -321,16 +336,19 @@ func TestRawPhrases(t *testing.T) {
 		if status != 200 {
 			remove = server.Inject(wildfiretest.Rule{Fault: wildfiretest.Fault{Status: status}})
 		}
+
 		_, _ = fmt.Fprintf(conn, "POST /publicapi/get/verdict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"+
 			"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 		line, err := reader.ReadString('\n')
 		if err != nil || strings.TrimSpace(line) != want {
 			t.Fatalf("got %q, %v; want %q", line, err, want)
 		}
+
 		answer, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader(line), reader)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		answer.Body.Close()
 		remove()
 		// The reader may have buffered the body, so use a new one for the next request.
@@ -370,6 +388,7 @@ func ask(t *testing.T, web *httptest.Server, method, path, contentType, body str
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return answer.StatusCode, string(text)
 }
 
@@ -390,6 +409,7 @@ func multi(t *testing.T, name, filename, text string) (contentType, body string)
 	}
 	_, _ = io.WriteString(part, text)
 	_ = form.Close()
+
 	return form.FormDataContentType(), out.String()
 }
 
@@ -498,6 +518,7 @@ func TestRules(t *testing.T) {
 				out.WriteByte('.')
 			}
 		}
+
 		return out.String()
 	}
 	fault := wildfiretest.Fault{Status: 500}
@@ -507,6 +528,7 @@ func TestRules(t *testing.T) {
 	if got := pattern(1, wildfiretest.Rule{Op: wildfire.OpReport, Fault: fault}); strings.Contains(got, "x") {
 		t.Errorf("another operation: %s", got)
 	}
+
 	half := wildfiretest.Rule{Rate: 0.5, Fault: fault}
 	one, again := pattern(1, half), pattern(1, half)
 	two := pattern(2, half)
@@ -527,6 +549,7 @@ func TestRulesBySample(t *testing.T) {
 	if _, err := c.SubmitFile(t.Context(), file("a.exe", "one")); !errors.Is(err, wildfire.ErrUnprocessable) {
 		t.Errorf("by hash: got %v", err)
 	}
+
 	_, err := c.SubmitFile(t.Context(), file("two.exe", "2"))
 	var api *wildfire.APIError
 	if !errors.As(err, &api) || api.Status != 503 || api.RetryAfter != 7*time.Second {
@@ -554,7 +577,9 @@ func TestTokenService(t *testing.T) {
 		for k, v := range inForm {
 			changed[k] = v
 		}
+
 		changed.Set(key, value)
+
 		return changed
 	}
 	tests := map[string]struct {
@@ -578,6 +603,7 @@ func TestTokenService(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %d with %s", name, status, body, tt.status, tt.holds)
 		}
 	}
+
 	if n := server.TokenRequests(); n != len(tests) {
 		t.Errorf("%d token requests, want %d", n, len(tests))
 	}
@@ -586,6 +612,7 @@ func TestTokenService(t *testing.T) {
 		_, body := token(t, web, id, secret, grant)
 		_, rest, _ := strings.Cut(body, `"access_token":"`)
 		value, _, _ := strings.Cut(rest, `"`)
+
 		return value
 	}
 	one, two := fresh(), fresh()
@@ -601,6 +628,7 @@ func TestTokenService(t *testing.T) {
 	if uploads, _ := server.Spent(id); uploads != 1 {
 		t.Errorf("%d uploads spent, want 1", uploads)
 	}
+
 	verdict := func(token string) error {
 		_, err := client(t, web.URL, token).Verdict(t.Context(), sha("x"))
 		return err
@@ -612,10 +640,12 @@ func TestTokenService(t *testing.T) {
 	if err := verdict(two); err != nil {
 		t.Errorf("the other token: %v", err)
 	}
+
 	clock.Advance(10 * time.Second)
 	if err := verdict(two); !errors.Is(err, wildfire.ErrUnauthorized) {
 		t.Errorf("an expired token: got %v", err)
 	}
+
 	three := fresh()
 	server.RevokeAll()
 	if err := verdict(three); !errors.Is(err, wildfire.ErrUnauthorized) {
@@ -624,6 +654,7 @@ func TestTokenService(t *testing.T) {
 	if err := verdict("made up"); !errors.Is(err, wildfire.ErrUnauthorized) {
 		t.Errorf("a token of nobody's: got %v", err)
 	}
+
 	server.Inject(wildfiretest.Rule{Op: wildfiretest.OpToken, Fault: wildfiretest.Fault{Status: 503, Body: wildfiretest.HTMLBody}})
 	if status, _ := token(t, web, id, secret, grant); status != 503 {
 		t.Errorf("an injected 503: got %d", status)
@@ -636,10 +667,12 @@ func token(t *testing.T, web *httptest.Server, id, secret string, form url.Value
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if id != "" {
 		request.SetBasicAuth(id, secret)
 	}
+
 	answer, err := web.Client().Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -649,6 +682,7 @@ func token(t *testing.T, web *httptest.Server, id, secret string, form url.Value
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return answer.StatusCode, string(body)
 }
 
@@ -664,11 +698,13 @@ func TestDelays(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		clock.Advance(60 * time.Second)
 		done := map[string]bool{}
 		for _, name := range names {
 			done[name] = verdictOf(t, c, sha(name)).Final()
 		}
+
 		return done
 	}
 	names := strings.Fields("a b c d e f g h i j k l m n o p")
@@ -680,12 +716,14 @@ func TestDelays(t *testing.T) {
 	if cmp.Equal(one, judged(2, names...)) {
 		t.Error("the seed does not matter")
 	}
+
 	final := 0
 	for _, done := range one {
 		if done {
 			final++
 		}
 	}
+
 	if final == 0 || final == len(names) {
 		t.Errorf("%d of %d judged in the middle of the jitter", final, len(names))
 	}
@@ -700,6 +738,7 @@ func TestCapacity(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	var names []int
 	for _, call := range server.Calls() {
 		names = append(names, call.Number)
@@ -707,6 +746,7 @@ func TestCapacity(t *testing.T) {
 	if diff := cmp.Diff([]int{7, 8, 9, 10}, names); diff != "" {
 		t.Errorf("calls kept (-want +got):\n%s", diff)
 	}
+
 	for i := range 10 {
 		want := wildfire.Unknown
 		if i >= 7 {
@@ -716,6 +756,7 @@ func TestCapacity(t *testing.T) {
 			t.Errorf("sample %d is %v, want %v", i, got, want)
 		}
 	}
+
 	if n := server.Count(wildfire.OpSubmitFile); n != 10 {
 		t.Errorf("counted %d, want all 10", n)
 	}
@@ -778,11 +819,13 @@ func TestGetSample(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	server.Know(wildfiretest.Known{SHA256: sha("foreign"), Verdict: wildfire.Malware})
 	var out bytes.Buffer
 	if _, err := c.Sample(t.Context(), sha("small"), &out); err != nil || out.String() != "small" {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
+
 	for hash, want := range map[string]error{sha(large): wildfire.ErrGone, sha("foreign"): wildfire.ErrSampleForbidden, sha("unknown"): wildfire.ErrNotFound} {
 		if _, err := c.Sample(t.Context(), hash, io.Discard); !errors.Is(err, want) {
 			t.Errorf("got %v, want %v", err, want)

@@ -24,6 +24,7 @@ func (s *Server) Know(sample Known) {
 	if sample.URL != "" {
 		sha, md = urlDigests(sample.URL)
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.store(sample.Region, &known{
@@ -43,6 +44,7 @@ func (s *Server) SetVerdict(region, sha256 string, verdict wildfire.Verdict) boo
 	}
 	sample.plan, sample.preset = Plan{Verdict: verdict}, true
 	sample.received = s.now()
+
 	return true
 }
 
@@ -54,11 +56,13 @@ func (s *Server) store(region string, sample *known) {
 	} else {
 		s.order = append(s.order, key)
 	}
+
 	s.samples[key] = sample
 	if sample.md5 != "" {
 		index := sampleKey{region, sample.md5}
 		s.byMD5[index] = append(s.byMD5[index], sample)
 	}
+
 	for len(s.samples) > s.maxSamples {
 		oldest := s.order[s.head]
 		s.head++
@@ -66,6 +70,7 @@ func (s *Server) store(region string, sample *known) {
 			s.forgetMD5(oldest.region, gone)
 			delete(s.samples, oldest)
 		}
+
 		if s.head > len(s.order)/2 {
 			s.order = append([]sampleKey(nil), s.order[s.head:]...)
 			s.head = 0
@@ -81,10 +86,12 @@ func (s *Server) forgetMD5(region string, sample *known) {
 			kept = append(kept, other)
 		}
 	}
+
 	if len(kept) == 0 {
 		delete(s.byMD5, index)
 		return
 	}
+
 	s.byMD5[index] = kept
 }
 

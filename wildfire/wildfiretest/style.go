@@ -68,6 +68,7 @@ func document(root element, style Style) []byte {
 	if style.has(LeadingBlankLines) {
 		out.WriteString("\n\n  \n")
 	}
+
 	encoding := "UTF-8"
 	switch {
 	case style.has(Latin1Declared):
@@ -75,27 +76,33 @@ func document(root element, style Style) []byte {
 	case style.has(UnknownEncoding):
 		encoding = "utf8"
 	}
+
 	if !style.has(NoDeclaration) {
 		out.WriteString(`<?xml version="1.0" encoding="` + encoding + `"`)
 		if style.has(SpacedDeclaration) {
 			out.WriteByte(' ')
 		}
+
 		out.WriteString("?>")
 		newline(&out, style, 0)
 	}
+
 	if style.has(WithDTD) {
 		out.WriteString("<!DOCTYPE " + root.name + ` [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;">]>`)
 		newline(&out, style, 0)
 	}
+
 	root.write(&out, style, 0)
 	newline(&out, style, 0)
 	if style.has(TrailingGarbage) {
 		out.WriteString("\n<!-- served by node 7 -->\nok\n")
 	}
+
 	rendered := out.Bytes()
 	if style.has(Truncated) {
 		rendered = rendered[:len(rendered)/2]
 	}
+
 	return rendered
 }
 
@@ -115,11 +122,14 @@ func (e element) write(out *bytes.Buffer, style Style, depth int) {
 			if style.has(Reordered) {
 				child = e.children[len(e.children)-1-i]
 			}
+
 			newline(out, style, depth+1)
 			child.write(out, style, depth+1)
 		}
+
 		newline(out, style, depth)
 	}
+
 	out.WriteString("</" + e.name + ">")
 }
 
@@ -130,6 +140,7 @@ func (e element) escaped(style Style) string {
 	if e.name != "filename" {
 		return text
 	}
+
 	switch {
 	case style.has(RawFilename):
 		return "R&D " + e.text
@@ -138,6 +149,7 @@ func (e element) escaped(style Style) string {
 	case style.has(InvalidUTF8), style.has(Latin1Declared):
 		return text + "\xe9"
 	}
+
 	return text
 }
 
@@ -174,6 +186,7 @@ func (e element) without(style Style) element {
 			child.name == "verdict" && style.has(MissingVerdict):
 			continue
 		}
+
 		if style.has(UpperCaseHashes) && (child.name == "sha256" || child.name == "md5") {
 			child.text = strings.ToUpper(child.text)
 		}
@@ -183,9 +196,12 @@ func (e element) without(style Style) element {
 		if child.name == "verdict" {
 			child.text = spellVerdict(child.text, style)
 		}
+
 		kept = append(kept, child)
 	}
+
 	e.children = kept
+
 	return e
 }
 
@@ -200,6 +216,7 @@ func spellVerdict(code string, style Style) string {
 	case style.has(SpacedVerdict):
 		return "  " + code + " "
 	}
+
 	return code
 }
 

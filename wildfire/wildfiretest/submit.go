@@ -57,6 +57,7 @@ func receive(part io.Reader, limit int64) (received, error) {
 		if missing := headSize - len(got.Head); missing > 0 {
 			got.Head = append(got.Head, chunk[:min(missing, n)]...)
 		}
+
 		switch {
 		case limit > 0 && got.Size > limit:
 			return got, errTooLarge
@@ -64,6 +65,7 @@ func receive(part io.Reader, limit int64) (received, error) {
 			got.SHA256 = hex.EncodeToString(c.sha256.Sum(nil))
 			got.MD5 = hex.EncodeToString(c.md5.Sum(nil))
 			got.whole = got.Size <= headSize
+
 			return got, nil
 		case err != nil:
 			return got, err
@@ -91,6 +93,7 @@ func (x *exchange) submitFile() {
 			return
 		}
 	}
+
 	var file *received
 	form, ok := x.readForm(func(form url.Values, filename string, part io.Reader) bool {
 		if owner == "" && form.Has("apikey") {
@@ -98,6 +101,7 @@ func (x *exchange) submitFile() {
 				return false
 			}
 		}
+
 		got, err := receive(part, x.server.maxFileSize)
 		got.Filename, got.Region = filename, x.call.Region
 		switch {
@@ -108,17 +112,21 @@ func (x *exchange) submitFile() {
 			x.broken(err)
 			return false
 		}
+
 		file = &got
+
 		return true
 	})
 	if !ok {
 		return
 	}
+
 	if owner == "" {
 		if owner, ok = x.admit(form.Get("apikey")); !ok {
 			return
 		}
 	}
+
 	switch {
 	case file == nil:
 		x.refuse(420, "Missing required field file")
@@ -127,6 +135,7 @@ func (x *exchange) submitFile() {
 		x.refuse(513, "File upload failed")
 		return
 	}
+
 	x.call.SHA256 = file.SHA256
 	x.call.Filename = file.Filename
 	x.call.Size = file.Size
@@ -151,15 +160,18 @@ func (x *exchange) submitURL() {
 	if !ok {
 		return
 	}
+
 	location := form.Get("url")
 	if !form.Has("url") {
 		x.refuse(420, "Missing required field url")
 		return
 	}
+
 	if !webLink(location) {
 		x.refuse(421, "Invalid url")
 		return
 	}
+
 	name, contents := x.server.fetched(location)
 	got, _ := receive(strings.NewReader(contents), 0)
 	got.URL, got.Region = location, x.call.Region
@@ -173,6 +185,7 @@ func (x *exchange) accept(owner string, file *received, location string) {
 	if x.apply(x.server.faultFor(x.call.Op, x.call.Token, file.SHA256, file.Filename)) {
 		return
 	}
+
 	plan := x.server.plan(file.Sample)
 	if x.fault.none() && !plan.Fault.none() && x.server.attempt(x.call.Region, file, plan) && x.apply(plan.Fault) {
 		return
@@ -180,6 +193,7 @@ func (x *exchange) accept(owner string, file *received, location string) {
 	if !x.charged(owner) {
 		return
 	}
+
 	kind := filetype(file.Filename, file.Head)
 	x.server.remember(x.call, file, plan, kind)
 	record := element{name: "upload-file-info", children: []element{
@@ -212,7 +226,9 @@ func (s *Server) attempt(region string, file *received, plan Plan) bool {
 		sample = &known{sha256: file.SHA256, md5: file.MD5, received: s.now(), plan: Plan{Lost: true}}
 		s.store(region, sample)
 	}
+
 	sample.attempts++
+
 	return plan.Times == 0 || sample.attempts <= plan.Times
 }
 
@@ -226,6 +242,7 @@ func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
 		sample.received = s.now()
 		s.store(call.Region, sample)
 	}
+
 	if sample == nil || sample.plan.Lost && !plan.Lost {
 		fresh := &known{
 			sha256: file.SHA256, md5: file.MD5, filename: file.Filename, filetype: kind, url: file.URL,
@@ -236,15 +253,18 @@ func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
 			fresh.attempts = sample.attempts
 			fresh.by = sample.by
 		}
+
 		if plan.Delay < 0 {
 			fresh.delay = s.delayOf(file.SHA256)
 		}
 		if file.whole {
 			fresh.head = bytes.Clone(file.Head)
 		}
+
 		sample = fresh
 		s.store(call.Region, sample)
 	}
+
 	sample.uploads++
 	if len(sample.by) < maxUploadsKept {
 		sample.by = append(sample.by, Upload{Time: s.now(), Token: call.Token, Filename: file.Filename})
@@ -256,6 +276,7 @@ func (x *exchange) submitLink() {
 	if !ok {
 		return
 	}
+
 	switch link := form.Get("link"); {
 	case !form.Has("link"):
 		x.refuse(420, "Missing required field link")
@@ -277,19 +298,23 @@ func (x *exchange) submitLinks() {
 	if !ok {
 		return
 	}
+
 	if form.Has("file") || seen && filename == "" {
 		x.refuse(418, "")
 		return
 	}
+
 	if !seen {
 		x.refuse(420, "Missing required field file")
 		return
 	}
+
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 	if len(lines) == 0 || lines[0] != "panlnk" {
 		x.refuse(418, "")
 		return
 	}
+
 	links := lines[1:]
 	x.call.Hashes = len(links)
 	switch {
@@ -306,11 +331,13 @@ func (x *exchange) acceptLinks(owner string, links []string) {
 	if !x.charged(owner) {
 		return
 	}
+
 	records := make([]element, 0, len(links))
 	for _, link := range links {
 		if !strings.Contains(link, "://") {
 			link = "http://" + link
 		}
+
 		sha, md := urlDigests(link)
 		file := &received{Sample: Sample{Region: x.call.Region, SHA256: sha, MD5: md, URL: link}}
 		x.server.remember(x.call, file, x.server.plan(file.Sample), "")
@@ -319,6 +346,7 @@ func (x *exchange) acceptLinks(owner string, links []string) {
 		}}
 		records = append(records, record.without(x.style))
 	}
+
 	x.xml(records...)
 }
 
@@ -349,6 +377,7 @@ func filetype(name string, head []byte) string {
 			return magic.label
 		}
 	}
+
 	switch strings.ToLower(path.Ext(name)) {
 	case ".exe", ".dll":
 		return "PE32 executable"
@@ -359,5 +388,6 @@ func filetype(name string, head []byte) string {
 	case ".apk":
 		return "APK"
 	}
+
 	return "Unknown file type"
 }

@@ -15,27 +15,32 @@ func (x *exchange) token() {
 		x.oauthError(http.StatusBadRequest, "invalid_request", "Invalid Request")
 		return
 	}
+
 	form := x.r.PostForm
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if basicID, basicSecret, ok := x.r.BasicAuth(); ok {
 		id, secret = basicID, basicSecret
 	}
+
 	x.call.Token = id
 	if form.Get("grant_type") != "client_credentials" {
 		x.oauthError(http.StatusBadRequest, "unsupported_grant_type", "Grant type is not supported")
 		return
 	}
+
 	id, account, ok := x.server.auth.authenticate(id, secret)
 	if !ok {
 		x.oauthError(http.StatusUnauthorized, "invalid_client", "Client authentication failed")
 		return
 	}
+
 	x.call.Token = id
 	scope := form.Get("scope")
 	if account.tsg != "" && scope != "tsg_id:"+account.tsg {
 		x.oauthError(http.StatusBadRequest, "invalid_scope", "The requested scope is invalid")
 		return
 	}
+
 	answer, _ := json.Marshal(map[string]any{
 		"access_token": x.server.auth.issue(id, x.server.now()),
 		"scope":        strings.TrimSpace("profile " + scope + " email"), // a wider scope than requested, as from the real service

@@ -46,6 +46,7 @@ func (c Client) classify(op string, password secret.Secret, seen answer, err err
 	if !c.classifyCode(e, password) {
 		c.classifyStatus(e, password)
 	}
+
 	return e
 }
 
@@ -72,7 +73,9 @@ func (c Client) classifyCode(e *Error, password secret.Secret) bool {
 	default:
 		return false
 	}
+
 	e.Refuse(ErrCredentialRejected, "check that token_url matches the kind of the profile")
+
 	return true
 }
 
@@ -116,6 +119,7 @@ func (e *Error) unusable(seen answer, err error, scrub Scrubber) *Error {
 		e.Desc = scrub.Clean(rootText(err))
 		e.Hint = checkNetwork
 	}
+
 	return e
 }
 
@@ -141,6 +145,7 @@ func (c Client) clientHint(password secret.Secret) string {
 	if other == "" {
 		return c.Hints.Client
 	}
+
 	return fmt.Sprintf("%s; they contain characters that %s encodes differently: the server may need client_auth = %q or %q",
 		c.Hints.Client, other, other, AuthBody)
 }

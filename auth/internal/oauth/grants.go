@@ -23,6 +23,7 @@ func (c Client) ClientCredentials(ctx context.Context, password secret.Secret) (
 	if c.Audience != "" {
 		conf.EndpointParams = url.Values{"audience": {c.Audience}}
 	}
+
 	return c.perform(ctx, "token request", password, nil, conf.Token)
 }
 
@@ -60,6 +61,7 @@ func (c Client) Revoke(ctx context.Context, endpoint string, password, token sec
 	if err != nil {
 		return c.classify(op, password, w.seen, err, scrub)
 	}
+
 	resp, err := w.RoundTrip(req)
 	if err != nil {
 		return c.classify(op, password, w.seen, err, scrub)
@@ -73,6 +75,7 @@ func (c Client) Revoke(ctx context.Context, endpoint string, password, token sec
 	if w.seen.status/100 != 2 || w.seen.code != "" || answer.Success != nil && *answer.Success != "true" {
 		return c.classify(op, password, w.seen, nil, scrub)
 	}
+
 	return nil
 }
 
@@ -110,10 +113,12 @@ func (c Client) perform(ctx context.Context, op string, password secret.Secret, 
 	if err == nil {
 		err = usable(token)
 	}
+
 	if err != nil {
 		scrub := NewScrubber(c.ID, append(hidden, password.Reveal())...)
 		return Minted{}, c.classify(op, password, w.seen, err, scrub)
 	}
+
 	return c.accept(token, w.seen), nil
 }
 
@@ -129,6 +134,7 @@ func (c Client) accept(token *oauth2.Token, seen answer) Minted {
 		m.Skew, m.Skewed = own.skew(seen.sent), true
 		m.Life = m.Life.shorten(own)
 	}
+
 	return m
 }
 

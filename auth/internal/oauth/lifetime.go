@@ -37,10 +37,12 @@ func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 	if text == "" || text == "null" {
 		return Lifetime{D: documented}
 	}
+
 	var quoted string
 	if json.Unmarshal(raw, &quoted) == nil {
 		text = strings.TrimSpace(quoted)
 	}
+
 	seconds, err := strconv.ParseFloat(text, 64)
 	switch {
 	case math.IsInf(seconds, 1) || (err == nil && seconds > capLifetime.Seconds()):
@@ -50,6 +52,7 @@ func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 		if documented > 0 {
 			d = min(d, documented)
 		}
+
 		return Lifetime{D: d, Odd: true}
 	case seconds <= 0:
 		return Lifetime{D: overLifetime, Odd: true}
@@ -78,6 +81,7 @@ func parseClaims(token string) (c claims, ok bool) {
 	if err != nil || json.Unmarshal(payload, &c) != nil {
 		return claims{}, false
 	}
+
 	return c, c.IssuedAt > 0 && c.IssuedAt < maxUnix
 }
 
@@ -90,6 +94,7 @@ func (l Lifetime) shorten(c claims) Lifetime {
 	if d := time.Duration(own * float64(time.Second)); l.D == 0 || d < l.D {
 		l.D = max(d, minLifetime)
 	}
+
 	return l
 }
 

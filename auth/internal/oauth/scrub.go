@@ -27,6 +27,7 @@ func NewScrubber(clientID string, secrets ...string) Scrubber {
 		if s == "" {
 			continue
 		}
+
 		forms := []string{
 			s, url.QueryEscape(s), url.PathEscape(s),
 			clientID + ":" + s, url.QueryEscape(clientID) + ":" + url.QueryEscape(s),
@@ -36,10 +37,12 @@ func NewScrubber(clientID string, secrets ...string) Scrubber {
 				pairs = append(pairs, enc.EncodeToString([]byte(f)), redacted)
 			}
 		}
+
 		for _, f := range forms[:3] {
 			pairs = append(pairs, f, redacted)
 		}
 	}
+
 	return Scrubber{strings.NewReplacer(pairs...)}
 }
 
@@ -62,5 +65,6 @@ func (s Scrubber) Clean(text string) string {
 	if len(text) > maxDesc {
 		text = text[:maxDesc]
 	}
+
 	return text
 }

@@ -40,6 +40,7 @@ func Loopback(host string) bool {
 		return true
 	}
 	ip := net.ParseIP(host)
+
 	return ip != nil && ip.IsLoopback()
 }
 

@@ -109,10 +109,12 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
+
 	if len(body) > MaxBody {
 		w.seen.tooLarge = true
 		return nil, errors.New("the answer is larger than 1 MiB")
 	}
+
 	return w.incoming(req, resp, body), nil
 }
 
@@ -123,6 +125,7 @@ func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	form, err := url.ParseQuery(string(raw))
 	if err != nil {
 		return nil, errors.New("the request's form cannot be read")
@@ -133,6 +136,7 @@ func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
 	if w.userAgent != "" {
 		out.Header.Set("User-Agent", w.userAgent)
 	}
+
 	if w.client.style == AuthBody {
 		form.Set("client_id", w.client.id)
 		form.Set("client_secret", w.client.secret.Reveal())
@@ -149,6 +153,7 @@ func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
 	out.ContentLength = int64(len(body))
 	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	out.Body, _ = out.GetBody()
+
 	return out, nil
 }
 
@@ -158,6 +163,7 @@ func jsonForm(form url.Values) []byte {
 		flat[k] = form.Get(k)
 	}
 	body, _ := json.Marshal(flat) // a map of strings always encodes
+
 	return body
 }
 
@@ -172,6 +178,7 @@ func (w *wire) incoming(req *http.Request, resp *http.Response, body []byte) *ht
 		delete(fields, "expires_in")
 		body, _ = json.Marshal(fields) // cannot fail: the raw messages were just decoded
 	}
+
 	// The answer is not JSON, so it contains no token. An empty body prevents errors from quoting a
 	// page that repeats the request.
 
@@ -200,6 +207,7 @@ func serverError(fields map[string]json.RawMessage) (code, desc string) {
 	text := func(name string) string {
 		var s string
 		_ = json.Unmarshal(fields[name], &s)
+
 		return s
 	}
 	code, desc = text("error"), text("error_description")
@@ -208,9 +216,11 @@ func serverError(fields map[string]json.RawMessage) (code, desc string) {
 			desc = text(name)
 		}
 	}
+
 	if raw := string(fields["error"]); code == "" && raw != "" && raw != "null" && raw != `""` {
 		code = "other" // an object in place of a code
 	}
+
 	return code, desc
 }
 
@@ -221,18 +231,23 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	if value == "" {
 		return 0
 	}
+
 	if n, err := strconv.ParseUint(value, 10, 63); err == nil {
 		if n > uint64(maxRetryAfter/time.Second) {
 			return maxRetryAfter
 		}
+
 		return time.Duration(n) * time.Second
 	}
+
 	if strings.Trim(value, "0123456789") == "" {
 		return maxRetryAfter // too large for an integer
 	}
+
 	at, err := http.ParseTime(value)
 	if err != nil {
 		return 0
 	}
+
 	return min(max(at.Sub(now), 0), maxRetryAfter)
 }

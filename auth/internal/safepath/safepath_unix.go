@@ -39,6 +39,7 @@ func Check(path string) error {
 		if err != nil {
 			return err
 		}
+
 		if info.Mode()&fs.ModeSymlink == 0 {
 			at = next
 			continue
@@ -47,6 +48,7 @@ func Check(path string) error {
 		if links++; links > maxLinks {
 			return fmt.Errorf("%s: too many links", path)
 		}
+
 		target, err := os.Readlink(next)
 		if err != nil {
 			return err
@@ -54,8 +56,10 @@ func Check(path string) error {
 		if filepath.IsAbs(target) {
 			at = "/"
 		}
+
 		rest = append(strings.Split(strings.Trim(target, "/"), "/"), rest...)
 	}
+
 	return nil
 }
 
@@ -69,11 +73,13 @@ func checkElement(folder, element string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	info, err := os.Lstat(element)
 	if err != nil {
 		if dir.Mode().Perm()&0o002 != 0 && dir.Mode()&fs.ModeSticky == 0 {
 			return nil, errOpen(folder)
 		}
+
 		return nil, err
 	}
 

@@ -40,6 +40,7 @@ func TestCheck(t *testing.T) {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
+
 			return file(t, filepath.Join(dir, "file"))
 		}, true},
 		{"a link to a folder for everybody", func(t *testing.T, root string) string {
@@ -106,6 +107,7 @@ func open(t *testing.T, root, name string, mode os.FileMode) string {
 	if err := os.Chmod(dir, mode); err != nil {
 		t.Fatal(err)
 	}
+
 	return dir
 }
 
@@ -116,5 +118,6 @@ func foreign(t *testing.T, path string) string {
 	if err := os.Lchown(path, 12345, 12345); err != nil {
 		t.Fatal(err)
 	}
+
 	return path
 }

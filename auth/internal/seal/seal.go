@@ -57,6 +57,7 @@ func New(c Credential, clientSecret, cacheKey secret.Secret) (Keys, error) {
 		salt := []byte(Joined(version, c.TokenURL, c.ClientID))
 		material, err = pbkdf2.Key(sha256.New, clientSecret.Reveal(), salt, pbkdf2Rounds, 32)
 	}
+
 	if err != nil {
 		return Keys{}, fmt.Errorf("deriving the sealing key: %w", err)
 	}
@@ -65,6 +66,7 @@ func New(c Credential, clientSecret, cacheKey secret.Secret) (Keys, error) {
 	}
 
 	k.master, err = hkdf.Extract(sha256.New, material, []byte(version))
+
 	return k, err
 }
 
@@ -101,6 +103,7 @@ func (k Keys) aead(purpose string) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
@@ -127,5 +130,6 @@ func (k Keys) Open(purpose, place string, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, ErrSealed
 	}
+
 	return plain, nil
 }

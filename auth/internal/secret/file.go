@@ -34,6 +34,7 @@ func ReadFile(name string) (Secret, error) {
 	if err != nil {
 		return Secret{}, fmt.Errorf("%w %s: %w", errFile, path, err)
 	}
+
 	return New(value), nil
 }
 
@@ -47,6 +48,7 @@ func ReadLines(name string) ([]Secret, error) {
 	if len(raw) > maxFile {
 		return nil, fmt.Errorf("%w %s: is larger than 64 KiB", errFile, path)
 	}
+
 	var secrets []Secret
 	number := 0
 	for line := range strings.SplitSeq(raw, "\n") {
@@ -54,15 +56,19 @@ func ReadLines(name string) ([]Secret, error) {
 		if strings.Trim(line, "\r") == "" {
 			continue
 		}
+
 		value, err := trim(line + "\n")
 		if err != nil {
 			return nil, fmt.Errorf("%w %s: line %d: %w", errFile, path, number, err)
 		}
+
 		secrets = append(secrets, New(value))
 	}
+
 	if len(secrets) == 0 {
 		return nil, fmt.Errorf("%w %s: is empty", errFile, path)
 	}
+
 	return secrets, nil
 }
 
@@ -77,6 +83,7 @@ func read(name string) (raw, path string, err error) {
 	if err != nil {
 		return "", path, fmt.Errorf("%w %s: %w", errFile, path, err)
 	}
+
 	return string(content), path, nil
 }
 
@@ -99,18 +106,22 @@ func openFile(name string) (*os.File, string, error) {
 	if err := safepath.Check(path); err != nil {
 		return nil, path, fmt.Errorf("%w %s: %w", errFile, path, err)
 	}
+
 	f, err := os.OpenFile(path, os.O_RDONLY|openNonblocking, 0)
 	if err != nil {
 		return nil, path, fmt.Errorf("%w: %w", errFile, err)
 	}
+
 	info, err := f.Stat()
 	if err == nil {
 		err = checkMode(path, info)
 	}
+
 	if err != nil {
 		f.Close()
 		return nil, path, fmt.Errorf("%w %s: %w", errFile, path, err)
 	}
+
 	return f, path, nil
 }
 
@@ -119,6 +130,7 @@ func resolve(name string) (string, error) {
 	if !ok {
 		return name, nil
 	}
+
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	switch {
 	case dir == "":
@@ -126,6 +138,7 @@ func resolve(name string) (string, error) {
 	case cred == "" || cred != filepath.Base(cred) || cred == "." || cred == "..":
 		return "", fmt.Errorf("%w %s: not the name of a credential", errFile, name)
 	}
+
 	return filepath.Join(dir, cred), nil
 }
 
@@ -136,6 +149,7 @@ func trim(raw string) (string, error) {
 	if len(raw) > maxFile {
 		return "", errors.New("is larger than 64 KiB")
 	}
+
 	value, cut := strings.CutSuffix(strings.TrimPrefix(raw, byteOrderMark), "\r\n")
 	if !cut {
 		value = strings.TrimSuffix(value, "\n")
@@ -177,12 +191,14 @@ func Open(value Secret, path string) (*File, error) {
 	if path == "" && !value.IsSet() {
 		return nil, nil
 	}
+
 	s := &File{path: path, value: value}
 	if path != "" {
 		if _, err := s.Reload(); err != nil {
 			return nil, err
 		}
 	}
+
 	return s, nil
 }
 
@@ -200,13 +216,16 @@ func (s *File) Reload() (changed bool, err error) {
 	if s.path == "" {
 		return false, nil
 	}
+
 	v, err := ReadFile(s.path)
 	if err != nil {
 		return false, err
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed = !s.value.Equal(v)
 	s.value = v
+
 	return changed, nil
 }

@@ -17,6 +17,7 @@ func checkMode(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("is not a regular file")
 	}
+
 	mode := info.Mode().Perm()
 	if mode&0o002 != 0 {
 		return fmt.Errorf("has mode %#o: it is world-writable", mode)
@@ -24,5 +25,6 @@ func checkMode(path string, info fs.FileInfo) error {
 	if mode&0o077 != 0 && !mounted(path) {
 		return fmt.Errorf("has mode %#o: others may read it: chmod 600", mode)
 	}
+
 	return nil
 }

@@ -14,16 +14,20 @@ func mounted(path string) bool {
 	if err != nil {
 		return false
 	}
+
 	dirs := []string{"/run/secrets", "/var/run/secrets", "/run/credentials"}
 	if d := os.Getenv("CREDENTIALS_DIRECTORY"); d != "" {
 		dirs = append(dirs, d)
 	}
+
 	for _, d := range dirs {
 		if rel, err := filepath.Rel(d, abs); err == nil && filepath.IsLocal(rel) {
 			return true
 		}
 	}
+
 	// A Kubernetes volume anywhere: its files are links into "..data", which is a link too.
 	target, err := os.Lstat(filepath.Join(filepath.Dir(abs), "..data"))
+
 	return err == nil && target.Mode()&fs.ModeSymlink != 0
 }

@@ -48,6 +48,7 @@ func (f File) Read() ([]byte, error) {
 	if info, err := os.Lstat(f.Path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", f.Path)
 	}
+
 	file, err := os.OpenFile(f.Path, os.O_RDONLY|safepath.NoFollow|nonBlocking, 0)
 	if err != nil {
 		return nil, err
@@ -61,6 +62,7 @@ func (f File) Read() ([]byte, error) {
 	if err := checkMode(info); err != nil {
 		return nil, fmt.Errorf("%s %w", f.Path, err)
 	}
+
 	return io.ReadAll(io.LimitReader(file, maxFile))
 }
 
@@ -70,22 +72,27 @@ func (f File) Write(contents []byte) error {
 	if err != nil {
 		return err
 	}
+
 	tmp, err := f.writeTemp(dir, contents)
 	if err != nil {
 		return err
 	}
+
 	f.At(StageSynced)
 
 	if err := os.Rename(tmp, f.Path); err != nil {
 		_ = os.Remove(tmp)
 		return fmt.Errorf("%w (in a container, mount the folder and not the file)", err)
 	}
+
 	f.At(StageRenamed)
 
 	if err := syncDir(dir); err != nil {
 		return err
 	}
+
 	f.At(StageDurable)
+
 	return nil
 }
 
@@ -106,11 +113,13 @@ func (f File) writeTemp(dir string, contents []byte) (name string, err error) {
 	if _, err = tmp.Write(contents); err != nil {
 		return "", err
 	}
+
 	f.At(StageWritten)
 
 	if err = tmp.Sync(); err != nil {
 		return "", err
 	}
+
 	return tmp.Name(), tmp.Close()
 }
 
@@ -120,6 +129,7 @@ func (f File) Lock(ctx context.Context) (unlock func(), err error) {
 	if _, err := f.makeDir(); err != nil {
 		return nil, err
 	}
+
 	file, err := os.OpenFile(f.Path+".lock", os.O_CREATE|os.O_RDWR|safepath.NoFollow, 0o600)
 	if err != nil {
 		return nil, err
@@ -133,6 +143,7 @@ func (f File) Lock(ctx context.Context) (unlock func(), err error) {
 		if err == nil {
 			err = pause(ctx)
 		}
+
 		if err != nil {
 			_ = file.Close()
 			return nil, err
@@ -158,6 +169,7 @@ func (f File) makeDir() (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
+
 	return dir, f.checkDir()
 }
 

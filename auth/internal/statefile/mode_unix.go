@@ -35,6 +35,7 @@ func checkDir(dir string) error {
 	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("%s has mode %#o: others may write to it: chmod 700", dir, info.Mode().Perm())
 	}
+
 	return nil
 }
 
@@ -54,5 +55,6 @@ func syncDir(dir string) error {
 		return err
 	}
 	defer d.Close()
+
 	return d.Sync()
 }

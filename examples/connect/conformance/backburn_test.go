@@ -136,6 +136,7 @@ func (p *pipeline) deliver(d delivery) int {
 	if d.key == "" {
 		d.key = secret
 	}
+
 	keys, err := credential.ReadKeys(secretFile(p.t, d.key))
 	must(p.t, err)
 	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "http://"+p.listen+"/backburn", bytes.NewReader([]byte(d.body)))
@@ -147,6 +148,7 @@ func (p *pipeline) deliver(d delivery) int {
 	if d.change != nil {
 		d.change(req)
 	}
+
 	req.Close = true
 	res, err := http.DefaultClient.Do(req)
 	must(p.t, err)

@@ -122,32 +122,39 @@ func (r *recorder) Write(_ context.Context, m *service.Message) error {
 		r.failed = true
 		return errors.New("away for a moment")
 	}
+
 	body, err := m.AsBytes()
 	if err != nil {
 		return err
 	}
+
 	got := record{Where: r.where, Values: map[string]string{}, Meta: map[string]string{}, Body: string(body)}
 	for name, v := range r.values {
 		if got.Values[name], err = v.TryString(m); err != nil {
 			return err
 		}
 	}
+
 	if r.headers == nil { // all metadata
 		err = m.MetaWalk(func(k, v string) error { got.Meta[k] = v; return nil })
 	} else {
 		err = r.headers.Walk(m, func(k, v string) error { got.Meta[k] = v; return nil })
 	}
+
 	if err != nil {
 		return err
 	}
+
 	line, err := json.Marshal(got)
 	if err != nil {
 		return err
 	}
+
 	f, err := os.OpenFile(r.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
+
 	_, err = f.Write(append(line, '\n'))
 
 	return errors.Join(err, f.Close())
@@ -285,6 +292,7 @@ func TestLint(t *testing.T) {
 		if out, err := p.command(lint).CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
+
 		text, err := os.ReadFile(filepath.Join("..", name+".yaml"))
 		must(t, err)
 		wrong := filepath.Join(t.TempDir(), "wrong.yaml")
@@ -292,6 +300,7 @@ func TestLint(t *testing.T) {
 		if changed == string(text) {
 			changed += "    nonsense: 1\n"
 		}
+
 		must(t, os.WriteFile(wrong, []byte(changed), 0o600))
 		lint = strings.Replace(lint, " examples/connect/"+name+".yaml", " "+wrong, 1)
 		if out, err := p.command(lint).CombinedOutput(); err == nil || !strings.Contains(string(out), "nonsense") {

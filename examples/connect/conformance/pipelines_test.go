@@ -79,6 +79,7 @@ func TestElasticsearch(t *testing.T) {
 	if got := b.dead(); got != "rejected: the webhook answers 400\n" {
 		t.Errorf("set aside after the repeat: %q", got)
 	}
+
 	p.silent("elastic-key")
 }
 
@@ -155,10 +156,12 @@ func TestAnswers(t *testing.T) {
 		if c.d.id = "msg_1"; c.d.body == "" {
 			c.d.body = valid
 		}
+
 		hec.answers()
 		if c.splunk.status != 0 {
 			hec.answers(c.splunk)
 		}
+
 		before := len(hec.jobs())
 		if got := p.deliver(c.d); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
@@ -176,14 +179,17 @@ func TestAnswers(t *testing.T) {
 	if got := p.deliver(delivery{id: "msg_1", body: valid}); got != 500 {
 		t.Errorf("without a key: %d", got)
 	}
+
 	must(t, os.WriteFile(p.secretFile, nil, 0o600))
 	if got := p.deliver(delivery{id: "msg_1", body: valid}); got != 401 {
 		t.Errorf("with an empty key: %d", got)
 	}
+
 	must(t, os.WriteFile(p.secretFile, []byte(other+"\n"), 0o600))
 	if got := p.deliver(delivery{id: "msg_1", body: valid, key: other}); got != 200 {
 		t.Errorf("with another key: %d", got)
 	}
+
 	p.silent("hec-token", other)
 }
 
@@ -238,11 +244,13 @@ func TestS3(t *testing.T) {
 		if len(got.Meta) != 2 || got.Meta["webhook_id"] == "" || got.Meta["time"] != "2026-03-04T23:30:15.25Z" {
 			t.Errorf("metadata %v", got.Meta)
 		}
+
 		if got.Where != "events.example.com" || !strings.HasPrefix(path, "backburn/2026/03/04/msg_") || !strings.HasSuffix(path, ".json") ||
 			got.Values["content_type"] != "application/cloudevents+json" || got.Body != string(encode(t, event(job))) {
 			t.Errorf("%+v", got)
 		}
 	}
+
 	if len(paths) != 2 {
 		t.Errorf("%v", paths)
 	}

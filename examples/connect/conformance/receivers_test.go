@@ -46,6 +46,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		r.t.Error(err)
 	}
+
 	id, event, err := r.take(req, body)
 	if err != nil {
 		r.t.Errorf("%v: %s %s %v\n%s", err, req.Method, req.URL, req.Header, body)
@@ -53,26 +54,31 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 		return
 	}
+
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var n next
 	if len(r.next) > 0 {
 		n, r.next = r.next[0], r.next[1:]
 	}
+
 	if n.status != 0 {
 		if n.status/100 == 3 {
 			w.Header().Set("Location", "/elsewhere")
 		}
+
 		w.WriteHeader(n.status)
 		_, _ = io.WriteString(w, n.body)
 
 		return
 	}
+
 	_, repeated := r.taken[id]
 	r.order, r.taken[id] = append(r.order, id), event
 	if n.cut {
 		panic(http.ErrAbortHandler)
 	}
+
 	_, _ = io.WriteString(w, r.ok(repeated))
 }
 
@@ -146,6 +152,7 @@ func splunk(t *testing.T) *receiver {
 		if err := one(string(body), &e); err != nil {
 			return "", nil, err
 		}
+
 		want := "1772667015.25" // 2026-03-04T23:30:15.25Z
 		if e.Time == nil || fmt.Sprintf("%.2f", *e.Time) != want || e.Host != "mail" || e.Source != e.Event["source"] || e.SourceType != "backburn:event" || e.Fields["webhook_id"] == "" {
 			return "", nil, fmt.Errorf("not the envelope: %+v", e)
@@ -175,6 +182,7 @@ func elasticsearch(t *testing.T) *receiver {
 		if len(lines) != 3 || lines[2] != "" {
 			return "", nil, fmt.Errorf("not two lines with their ends")
 		}
+
 		var action struct {
 			Create struct {
 				ID string `json:"_id"`
@@ -183,6 +191,7 @@ func elasticsearch(t *testing.T) *receiver {
 		if err := one(lines[0], &action); err != nil || action.Create.ID == "" || len(action.Create.ID) > 512 {
 			return "", nil, fmt.Errorf("action %+v: %v", action, err)
 		}
+
 		var document map[string]any
 		if err := one(lines[1], &document); err != nil || document["@timestamp"] != "2026-03-04T23:30:15.25Z" {
 			return "", nil, fmt.Errorf("document %v: %v", document, err)

@@ -23,10 +23,12 @@ func main() {
 	if len(os.Args) < 2 {
 		log.Fatal("usage: consumer DURABLE [HOW-MANY]")
 	}
+
 	durable, wanted := os.Args[1], 0
 	if len(os.Args) > 2 {
 		wanted = must(strconv.Atoi(os.Args[2]))
 	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
@@ -44,6 +46,7 @@ func main() {
 		if !e.Type.Final() || seen[id] {
 			return nil
 		}
+
 		seen[id] = true
 		if err := json.NewEncoder(os.Stdout).Encode(e); err != nil {
 			return err
@@ -51,6 +54,7 @@ func main() {
 		if len(seen) == wanted {
 			return results.ErrStop
 		}
+
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {

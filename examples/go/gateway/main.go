@@ -20,6 +20,7 @@ func main() {
 	if len(os.Args) < 3 {
 		log.Fatal("usage: gateway SOURCE FILE...")
 	}
+
 	source := os.Args[1]
 
 	nc := must(nats.Connect(cmp.Or(os.Getenv("NATS_URL"), nats.DefaultURL),

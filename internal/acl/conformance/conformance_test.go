@@ -34,6 +34,7 @@ func newSite(t *testing.T) *site {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build nats: %v\n%s", err, out)
 	}
+
 	var all []acl.Permissions
 	for _, r := range []struct {
 		role acl.Role
@@ -50,24 +51,30 @@ func newSite(t *testing.T) *site {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		s.users[strings.TrimPrefix(p.User, "backburn-")] = p
 		all = append(all, p)
 		t.Setenv(acl.Variable(p.User), "pw")
 	}
+
 	var conf bytes.Buffer
 	if err := acl.WriteConf(&conf, "backburn", all...); err != nil {
 		t.Fatal(err)
 	}
+
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, conf.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	opts, err := server.ProcessConfigFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	opts.Port = server.RANDOM_PORT
 	s.url = testkit.StartNATS(t, opts).ClientURL()
+
 	return s
 }
 
@@ -87,6 +94,7 @@ func (s *site) js(t *testing.T, user string) jetstream.JetStream {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return js
 }
 
@@ -100,6 +108,7 @@ func (s *site) run(t *testing.T, user, command, dir string) (string, error) {
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(s.program)+":"+os.Getenv("PATH"), "HOME="+t.TempDir(),
 		"NATS_URL="+s.url, "NATS_USER="+s.users[user].User, "NATS_PASSWORD=pw")
 	out, err := cmd.CombinedOutput()
+
 	return string(out), err
 }
 
@@ -110,10 +119,12 @@ func commands(t *testing.T, document, section string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, text, ok := strings.Cut(string(b), "\n## "+section+"\n")
 	if !ok {
 		t.Fatalf("%s has no section %q", document, section)
 	}
+
 	_, text, _ = strings.Cut(text, "```")
 	text, _, _ = strings.Cut(text, "```")
 	var list []string
@@ -122,9 +133,11 @@ func commands(t *testing.T, document, section string) []string {
 			list = append(list, part)
 		}
 	}
+
 	if len(list) == 0 {
 		t.Fatalf("%s, %q: no commands", document, section)
 	}
+
 	return list
 }
 
@@ -144,6 +157,7 @@ func open(t *testing.T, s *site) jetstream.JetStream {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return js
 }
 
@@ -180,6 +194,7 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 	if out, err := s.run(t, "operator", strings.Replace(list[0], " siem ", " other ", 1), t.TempDir()); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+
 	next := strings.Replace(list[1], "--count 10", "--count 3", 1)
 	out, err := s.run(t, "consumer-siem", next, t.TempDir())
 	if err != nil || strings.Count(out, `"type":"backburn.verdict.v1"`) != 3 {
@@ -213,11 +228,13 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 			t.Errorf("%s is allowed: %s", command, out)
 		}
 	}
+
 	for _, name := range []string{"siem", "other"} {
 		if _, err := operator.Consumer(t.Context(), "BACKBURN_RESULTS", name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	c, err := operator.Consumer(t.Context(), "BACKBURN_RESULTS", "other")
 	if err != nil || c.CachedInfo().NumPending != 3 {
 		t.Errorf("the other consumer lost events: %v", err)
@@ -228,10 +245,12 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	batch, err := mine.Fetch(3, jetstream.FetchMaxWait(10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	n := 0
 	for m := range batch.Messages() {
 		n++
@@ -239,6 +258,7 @@ func TestConsumersOfTheDocuments(t *testing.T) {
 			t.Error(err)
 		}
 	}
+
 	if n != 3 || batch.Error() != nil {
 		t.Errorf("%d events, %v", n, batch.Error())
 	}
@@ -253,15 +273,18 @@ func TestGatewaysOfTheDocuments(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	for _, command := range commands(t, "gateways.md", "NATS, from the command line") {
 		if !strings.Contains(command, "--inbox-prefix") {
 			command += " --inbox-prefix _INBOX_backburn_gateway-mail"
 		}
+
 		out, err := s.run(t, "gateway-mail", command+" --js-api-prefix backburn.api", dir)
 		if err != nil {
 			t.Errorf("%s: %v\n%s", command, err, out)
 		}
 	}
+
 	jobs, err := worker.Stream(t.Context(), "BACKBURN_JOBS")
 	if err != nil || jobs.CachedInfo().State.Msgs != 3 {
 		t.Errorf("%+v, %v: want 3 jobs", jobs.CachedInfo().State, err)

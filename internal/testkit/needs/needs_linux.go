@@ -35,6 +35,7 @@ func Immutable(t testing.TB, name string) (clear func()) {
 	if err := mark(name, immutable); err != nil {
 		CannotRun(t, "immutable files need root and a file system that has them: %v", err)
 	}
+
 	t.Cleanup(func() { _ = mark(name, 0) })
 
 	return func() {

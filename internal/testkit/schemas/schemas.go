@@ -15,11 +15,13 @@ func Compile(t testing.TB, text []byte) *jsonschema.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	if err := c.AddResource("schema.json", doc); err != nil {
 		t.Fatal(err)
 	}
+
 	s, err := c.Compile("schema.json")
 	if err != nil {
 		t.Fatal(err)
