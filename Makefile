@@ -18,7 +18,7 @@ module: ## give the module a path that can be fetched: make module MODULE=host/o
 
 .PHONY: packages
 packages: ## build archives and packages for every platform into ./dist
-	packaging/build
+	go run $$(sed -n "s/^goreleaser=//p" .ci/packages) release --snapshot --clean --skip=sign
 
 .PHONY: test
 test: ## run the tests

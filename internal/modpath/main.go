@@ -71,7 +71,7 @@ func currentPath(root string) (string, error) {
 }
 
 // Folders that hold nothing of the module's source.
-var foreign = []string{".git", "bin", "dist", "node_modules"}
+var foreign = []string{".git", ".stage", "bin", "dist", "node_modules"}
 
 // textFiles lists the files of the module, and of the modules below it, that name packages.
 func textFiles(root string) ([]string, error) {
