@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// headers keeps answers out of caches and browsers from guessing or embedding. A page may
-// set a Content-Security-Policy of its own.
+// headers sets headers that prevent caching, guessing of content types, and embedding. A page may
+// set its own Content-Security-Policy.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -21,8 +21,8 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// writeJSON encodes before it writes, so that a value that cannot be encoded is a 500 and
-// not half an answer.
+// writeJSON encodes the value before it writes anything, so an encoding error gives a 500 and not a
+// partial answer.
 func writeJSON(w http.ResponseWriter, code int, value any) {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(value); err != nil {
@@ -32,5 +32,5 @@ func writeJSON(w http.ResponseWriter, code int, value any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_, _ = b.WriteTo(w) // the reader may have gone
+	_, _ = b.WriteTo(w) // the client may be gone
 }

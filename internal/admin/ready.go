@@ -12,14 +12,14 @@ const (
 	stateFailed = "failed"
 )
 
-// Readiness is the body of /readyz. Status is "ok" or "failed": failed when a part has failed, or
-// is needed and unknown yet. A part that is degraded leaves the process ready.
+// Readiness is the body of /readyz. Status is "failed" if a part has failed, or is needed and still
+// unknown; otherwise "ok". A process with a degraded part is ready.
 type Readiness struct {
 	Status string          `json:"status"`
 	Parts  []health.Status `json:"parts"`
 }
 
-// readiness answers /readyz from the registry. It asks nothing that costs anything.
+// readiness answers /readyz from the registry, without further checks.
 func readiness(parts func() []health.Status) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		body, code := Readiness{Status: stateOK, Parts: []health.Status{}}, http.StatusOK
@@ -29,6 +29,7 @@ func readiness(parts func() []health.Status) http.HandlerFunc {
 		if !health.Ready(body.Parts) {
 			body.Status, code = stateFailed, http.StatusServiceUnavailable
 		}
+
 		writeJSON(w, code, body)
 	}
 }

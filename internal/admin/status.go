@@ -1,14 +1,15 @@
-// Package admin serves what operators and their tools ask a process over HTTP:
+// Package admin serves the state of a process over HTTP, for operators and their tools:
 //
 //	/healthz      the process is alive: always 200
-//	/readyz       how every part is, by the health registry; 503 when one has failed
+//	/readyz       the state of every part, from the health registry; 503 if one has failed
 //	/metrics      the given Prometheus registry
 //	/api/status   the value of the given function, as JSON
-//	/             the given page, and what it asks for below /api/
+//	/             the given page, and its API below /api/
 //
-// It answers GET and HEAD, but for the page's POST /api/act/, changes nothing by itself, and holds no credentials. Without basic
-// authentication or client certificates (package httpserver) it belongs on an address that only
-// operators reach. Profiles of the process (/debug/pprof/) are served only when asked for.
+// It answers GET and HEAD, and POST /api/act/ of the page. It changes nothing itself and has no
+// credentials. Without basic authentication or client certificates (package httpserver), use an
+// address that only operators can reach. Profiles of the process (/debug/pprof/) are served only
+// when asked for.
 package admin
 
 import (
@@ -29,18 +30,18 @@ const (
 	statusTimeout = 10 * time.Second
 )
 
-// Config is what is served. The zero value serves /healthz, and a /readyz without parts, which is
-// always ready.
+// Config selects what is served. The zero value serves /healthz, and /readyz without parts, which
+// is always ready.
 type Config struct {
-	Parts    func() []health.Status                 // of the health registry; nil: none
+	Parts    func() []health.Status                 // states from the health registry; nil: none
 	Registry *prometheus.Registry                   // nil: no /metrics
-	Status   func(ctx context.Context) (any, error) // nil: no /api/status; safe for concurrent use, and quick
+	Status   func(ctx context.Context) (any, error) // nil: no /api/status; must be fast and safe for concurrent use
 	Page     http.Handler                           // serves every other path; nil: 404
 	Pprof    bool                                   // serve /debug/pprof/
 	Log      zerolog.Logger
 }
 
-// New listens, and serves what cfg says once the server runs.
+// New listens on the address. Requests are served once the server runs.
 func New(at httpserver.Config, cfg Config) (*httpserver.Server, error) {
 	use := httpserver.Use{
 		Table:    "http",
@@ -56,7 +57,7 @@ func New(at httpserver.Config, cfg Config) (*httpserver.Server, error) {
 	return httpserver.New(at, use, Handler(cfg))
 }
 
-// Handler is what a listener serves, without its limits and names.
+// Handler returns the handler, without the listener's limits and names.
 func Handler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -69,12 +70,14 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Status != nil {
 		mux.Handle("GET /api/status", current(cfg))
 	}
+
 	if cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	}
+
 	if cfg.Page != nil {
 		mux.Handle("GET /", cfg.Page)
 		mux.Handle("POST /api/act/", cfg.Page)
@@ -92,8 +95,10 @@ func current(cfg Config) http.HandlerFunc {
 		if err != nil {
 			cfg.Log.Warn().Err(err).Msg("cannot determine the status")
 			writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": err.Error()})
+
 			return
 		}
+
 		writeJSON(w, http.StatusOK, value)
 	}
 }

@@ -25,6 +25,7 @@ func get(t *testing.T, h http.Handler, method, path string) (int, string) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+
 	return w.Code, w.Body.String()
 }
 
@@ -42,6 +43,7 @@ func full() admin.Config {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "backburn_test_total", Help: "h"})
 	registry.MustRegister(counter)
 	counter.Add(7)
+
 	return admin.Config{
 		Parts:    parts(health.Status{Part: "nats", State: health.OK}),
 		Registry: registry,
@@ -136,6 +138,7 @@ func TestRun(t *testing.T) {
 	if _, err := admin.New(at(s.Addr().String()), cfg); err == nil || !strings.Contains(err.Error(), "http.listen") {
 		t.Errorf("a second listener: %v", err)
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, time.Minute) }()
@@ -173,6 +176,7 @@ func TestRunGivesUpOnSlowRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, time.Millisecond) }()
@@ -189,6 +193,7 @@ func TestRunGivesUpOnSlowRequests(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+
 	<-gone
 }
 
@@ -218,6 +223,7 @@ func TestNamesForEveryPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, time.Minute) }()
@@ -227,17 +233,20 @@ func TestNamesForEveryPath(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			req.Host = host
 			res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			_ = res.Body.Close()
 			if res.StatusCode != want {
 				t.Errorf("%s of %q: %d, want %d", path, host, res.StatusCode, want)
 			}
 		}
 	}
+
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -17,8 +17,8 @@ import (
 	"backburn/wildfire"
 )
 
-// operator is a user of the dashboard, who acts from an address. Only a worker has the rights for
-// it.
+// operator returns the actions of a dashboard user at an address. Only a worker has the permissions
+// for them.
 func (n *Node) operator(by, from string, replay queue.Replay) ui.Acts {
 	return acts{Operator{
 		Queue:  n.queue,
@@ -28,7 +28,7 @@ func (n *Node) operator(by, from string, replay queue.Replay) ui.Acts {
 	}}
 }
 
-// acts is an operator as the dashboard knows him.
+// acts adapts an Operator to the dashboard.
 type acts struct{ operator Operator }
 
 func (a acts) Retry(ctx context.Context, letter uint64) (string, error) {
@@ -57,21 +57,22 @@ func (a acts) Pause(ctx context.Context, reason string, d time.Duration) (fleet.
 
 func (a acts) Resume(ctx context.Context) (fleet.Pause, error) { return a.operator.Resume(ctx) }
 
-// Replays is how dead letters are sent back to work from this machine.
+// Replays returns how dead letters are replayed from this machine.
 func Replays(cfg config.Config) (queue.Replay, error) {
 	wcfg, err := WorkerConfig(cfg)
 
 	return queue.Replay{Roots: wcfg.Roots, Find: putAside(cfg)}, err
 }
 
-// putAside finds the contents of failed files where the watcher of their folder has put
-// them: it is looked for by the job's id, which begins the file's name.
+// putAside finds the contents of failed files in the spool of their folder, by the job ID at the
+// beginning of the file's name.
 func putAside(cfg config.Config) func(queue.Letter) (func() (io.ReadCloser, error), int64, bool) {
 	return func(l queue.Letter) (func() (io.ReadCloser, error), int64, bool) {
 		for _, w := range cfg.Watch {
 			if w.Source != l.Job.Source {
 				continue
 			}
+
 			open := func() (*rootfs.File, error) {
 				return spool.OpenFailed(w.Path, queue.FirstID(l.Job.ID), claimedAs(l))
 			}
@@ -79,18 +80,21 @@ func putAside(cfg config.Config) func(queue.Letter) (func() (io.ReadCloser, erro
 			if err != nil {
 				continue
 			}
+
 			st, err := f.Stat()
 			f.Close()
 			if err != nil {
 				continue
 			}
+
 			return func() (io.ReadCloser, error) { return open() }, st.Size, true
 		}
+
 		return nil, 0, false
 	}
 }
 
-// claimedAs is the name that a letter's file had in the spool; "" where that is not known.
+// claimedAs returns the name that a letter's file had in the spool, or "" if it is unknown.
 func claimedAs(l queue.Letter) string {
 	switch c := l.Job.Content; {
 	case c == nil || c.Object != "":

@@ -7,7 +7,7 @@ import (
 	"backburn/internal/natsconn"
 )
 
-// apiGrace is what submissions in hand get when a process stops.
+// apiGrace is how long submissions in progress may take when a process stops.
 const apiGrace = 10 * time.Second
 
 // startAPI opens the HTTP API.
@@ -22,6 +22,7 @@ func (n *Node) startAPI() error {
 	if err != nil {
 		return err
 	}
+
 	n.api = s
 	n.undo = append(n.undo, s.Close)
 	n.log.Info().Str("addr", s.Addr().String()).Int("tokens", len(n.cfg.API.Tokens)).Msg("serving the HTTP API")
@@ -29,7 +30,7 @@ func (n *Node) startAPI() error {
 	return nil
 }
 
-// APIAddr is where the HTTP API listens; "" for nowhere.
+// APIAddr returns the address of the HTTP API, or "" if it is off.
 func (n *Node) APIAddr() string {
 	if n.api == nil {
 		return ""

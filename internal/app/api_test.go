@@ -30,13 +30,16 @@ func TestFromTheAPIToASink(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		return file
 	}
 	web := wildfiretest.New(wildfiretest.WithDelay(20*time.Millisecond), wildfiretest.WithUnknownFor(0), wildfiretest.WithAPIKey("key")).Start()
 	defer web.Close()
 	archive := filepath.Join(dir, "events.jsonl")
 	cfg := config.Default()
-	cfg.NATS.URL, cfg.NATS.Embedded.StoreDir, cfg.NATS.Embedded.SyncAlways = "nats://127.0.0.1:0", filepath.Join(dir, "nats"), false
+	cfg.NATS.URL = "nats://127.0.0.1:0"
+	cfg.NATS.Embedded.StoreDir = filepath.Join(dir, "nats")
+	cfg.NATS.Embedded.SyncAlways = false
 	cfg.HTTP.Listen, cfg.Watch = "", nil
 	cfg.WildFire.Client.BaseURL, cfg.WildFire.Auth = web.URL, "key"
 	cfg.Auth = map[string]config.Auth{"key": {Kind: auth.KindAPIKey, APIKeyFile: secret("key", "key")}}
@@ -45,7 +48,10 @@ func TestFromTheAPIToASink(t *testing.T) {
 	shown.File, shown.Source = secret("token", "let-me-in-please"), "proxy"
 	cfg.API.Listen, cfg.API.Tokens = "127.0.0.1:0", []api.Token{shown}
 	archived := config.DefaultSink()
-	archived.Name, archived.Kind, archived.Path, archived.Types = "archive", config.SinkFile, archive, []string{"verdict"}
+	archived.Name = "archive"
+	archived.Kind = config.SinkFile
+	archived.Path = archive
+	archived.Types = []string{"verdict"}
 	cfg.Sink = []config.Sink{archived}
 
 	server, err := natsd.Start(t.Context(), cfg, zerolog.Nop())
@@ -58,6 +64,7 @@ func TestFromTheAPIToASink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
@@ -71,22 +78,26 @@ func TestFromTheAPIToASink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.APIAddr()+"/v1/submit?filename=malware.exe&wait=60s", strings.NewReader("MZ malware"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	req.Header.Set("Authorization", "Bearer let-me-in-please")
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	body, err := io.ReadAll(res.Body)
 	res.Body.Close()
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s %v", res.Status, body, err)
 	}
+
 	for {
 		b, _ := os.ReadFile(archive) // not there before the first event
 		if line, _, _ := strings.Cut(string(b), "\n"); strings.HasSuffix(string(b), "\n") {
@@ -94,13 +105,17 @@ func TestFromTheAPIToASink(t *testing.T) {
 			if err := e.UnmarshalJSON([]byte(line)); err != nil || e.Data.Source != "proxy" || e.Data.Verdict != "malware" {
 				t.Errorf("%s: %v", line, err)
 			}
+
 			break
 		}
+
 		if ctx.Err() != nil {
 			t.Fatal("the sink wrote nothing")
 		}
+
 		time.Sleep(5 * time.Millisecond) // a file gives no signal
 	}
+
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)

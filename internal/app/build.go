@@ -13,7 +13,7 @@ import (
 	"backburn/internal/config"
 )
 
-// buildInfo is the metric that says what runs.
+// buildInfo returns the metric with the version of the process.
 func buildInfo(r Roles) prometheus.Collector {
 	revision := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -23,6 +23,7 @@ func buildInfo(r Roles) prometheus.Collector {
 			}
 		}
 	}
+
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "backburn_build_info", Help: "What runs here; always 1.",
 	}, []string{"version", "revision", "goversion", "role"})
@@ -31,16 +32,17 @@ func buildInfo(r Roles) prometheus.Collector {
 	return g
 }
 
-// fingerprint tells configurations apart: the same for the same values, wherever they come from.
-// There is no secret in it.
+// fingerprint identifies a configuration by its values, wherever they come from. It contains no
+// secret.
 func fingerprint(c config.Config) string {
 	var b bytes.Buffer
 	if err := c.Show(&b); err != nil {
 		return ""
 	}
+
 	h := sha256.New()
 	for line := range strings.Lines(b.String()) {
-		value, _, _ := strings.Cut(line, " #") // where it came from
+		value, _, _ := strings.Cut(line, " #") // without the value's origin
 		h.Write([]byte(strings.TrimSpace(value) + "\n"))
 	}
 

@@ -8,7 +8,7 @@ import (
 	"backburn/internal/mail"
 )
 
-// judge makes what answers for programs that ask and wait.
+// judge returns the Judge for programs that ask for a verdict and wait.
 func (n *Node) judge() *judge.Judge {
 	return judge.New(judge.Config{
 		Queue:  n.queue,
@@ -17,7 +17,7 @@ func (n *Node) judge() *judge.Judge {
 	})
 }
 
-// startClamd opens what speaks clamd's protocol.
+// startClamd starts the server for clamd's protocol.
 func (n *Node) startClamd() error {
 	c := n.cfg.Clamd
 	s, err := clamd.New(c, clamd.Use{
@@ -29,6 +29,7 @@ func (n *Node) startClamd() error {
 	if err != nil {
 		return err
 	}
+
 	n.clamd = s
 	n.undo = append(n.undo, s.Close)
 	n.log.Info().Str("addr", s.Addr().String()).Str("source", c.Source).Msg("serving the clamd protocol")
@@ -36,7 +37,7 @@ func (n *Node) startClamd() error {
 	return nil
 }
 
-// startMail opens the filter for mail.
+// startMail starts the mail filter.
 func (n *Node) startMail() error {
 	c := n.cfg.Mail
 	l := n.log.With().Str("component", "mail").Logger()
@@ -44,7 +45,8 @@ func (n *Node) startMail() error {
 	if err != nil {
 		return err
 	}
-	// The milter library writes to the standard logger, and so do others.
+
+	// The milter library and others write to the standard logger.
 	log.SetFlags(0)
 	log.SetOutput(l)
 	n.mail = s

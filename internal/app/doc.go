@@ -1,8 +1,6 @@
-// Package app puts the parts of Backburn together that run in one process beside a NATS
-// server: the watchers of the folders, the worker, the token, and the HTTP side. The
-// binaries differ in which of them they ask for.
+// Package app combines the parts of Backburn in one process: the watchers of the folders, the
+// worker, the token and the HTTP listeners. Each binary selects the parts that it needs.
 //
-// Parts start in the order in which they need each other, and stop in the reverse one: first
-// nothing new is taken in, then work in hand is finished or handed back, then the
-// connection closes.
+// Parts start in the order of their dependencies, and stop in reverse order: first the intake ends,
+// then work in progress is finished or requeued, then the connection is closed.
 package app

@@ -17,10 +17,12 @@ func (n *Node) startHTTP() error {
 	if n.cfg.HTTP.Listen == "" {
 		return nil
 	}
+
 	page, err := n.dashboard()
 	if err != nil {
 		return err
 	}
+
 	h, err := admin.New(n.cfg.HTTP.Config, admin.Config{
 		Parts: n.health.Parts, Registry: n.reg, Pprof: n.cfg.HTTP.Pprof, Log: n.log.With().Str("component", "http").Logger(),
 		Status: func(ctx context.Context) (any, error) { return n.Status(ctx), nil },
@@ -29,13 +31,15 @@ func (n *Node) startHTTP() error {
 	if err != nil {
 		return err
 	}
+
 	n.http = h
 	n.undo = append(n.undo, h.Close)
 	n.log.Info().Str("addr", h.Addr().String()).Msg("serving health, metrics and status")
+
 	return nil
 }
 
-// dashboard is the page, and what it asks for.
+// dashboard returns the handler of the dashboard and its API.
 func (n *Node) dashboard() (http.Handler, error) {
 	n.history = history.NewLog(n.queue, history.DefaultLimits(), n.log.With().Str("component", "dashboard").Logger())
 
@@ -45,6 +49,7 @@ func (n *Node) dashboard() (http.Handler, error) {
 			if n.queue.NoLedger {
 				return queue.Trace{}, errors.New("a watcher may not read the ledger; ask the dashboard of a worker, or run `backburn trace JOB` with its rights")
 			}
+
 			return n.queue.Trace(ctx, q)
 		},
 		Portal: portal(n.cfg.WildFire.Client.BaseURL),
@@ -55,6 +60,7 @@ func (n *Node) dashboard() (http.Handler, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		cfg.User = n.cfg.HTTP.User
 		cfg.Acts = func(by, from string) ui.Acts { return n.operator(by, from, replay) }
 	}
@@ -62,8 +68,7 @@ func (n *Node) dashboard() (http.Handler, error) {
 	return ui.New(cfg), nil
 }
 
-// portal is where people read WildFire's reports, for the cloud that is used; "" where it isn't
-// known.
+// portal returns the URL of WildFire's portal for the configured cloud, or "" if it is unknown.
 func portal(base string) string {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" || !strings.HasSuffix(u.Hostname(), ".wildfire.paloaltonetworks.com") && u.Hostname() != "wildfire.paloaltonetworks.com" {
@@ -73,7 +78,7 @@ func portal(base string) string {
 	return "https://" + u.Hostname() + "/"
 }
 
-// HTTPAddr is where the HTTP side listens; "" for nowhere.
+// HTTPAddr returns the address of the HTTP listener, or "" if it is off.
 func (n *Node) HTTPAddr() string {
 	if n.http == nil {
 		return ""

@@ -16,24 +16,23 @@ import (
 	"backburn/results"
 )
 
-// How old the state of the fleet may be that a scrape sees, and how long a scrape may take to ask
-// for a new one. A scraper gives up after ten seconds by default, and then loses everything.
+// The maximum age of the fleet's state in a scrape, and the timeout for reading a new one. By
+// default Prometheus gives up after ten seconds, and then loses all metrics of the process.
 const (
 	scrapeAge     = 5 * time.Second
 	scrapeTimeout = 3 * time.Second
 )
 
-// fleetMetrics show what is true of the whole fleet, as every process with a worker sees it; so
-// on a fleet, take the max of them and not the sum. They are computed when somebody scrapes.
-// While NATS does not tell, backburn_fleet_up is 0 and the others are absent: an old
-// number would look like a calm one.
+// fleetMetrics describe the whole fleet, and every process exports the same values: use their max
+// and not their sum. They are computed at each scrape. When NATS is unreachable, backburn_fleet_up
+// is 0 and the others are omitted; stale values would look healthy.
 type fleetMetrics struct {
 	status *statusCache
 	log    zerolog.Logger
 
 	up                          *prometheus.Desc
 	laneJobs, laneHeld, laneAge *prometheus.Desc // by lane
-	jobs, oldest                *prometheus.Desc // by what jobs wait for
+	jobs, oldest                *prometheus.Desc // by the state of jobs
 	dead                        *prometheus.Desc // by reason
 	used, limit, resets, lasts  *prometheus.Desc // by budget
 	spent                       *prometheus.Desc // likewise
@@ -41,7 +40,7 @@ type fleetMetrics struct {
 	members                     *prometheus.Desc // by role and state
 }
 
-// connected is the metric that every process has, whatever it does.
+// connected returns the metric that every process has.
 func connected(nc *nats.Conn) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "backburn_nats_connected",
@@ -54,7 +53,7 @@ func connected(nc *nats.Conn) prometheus.Collector {
 	})
 }
 
-// otherReason stands for reasons of dead letters that a later version wrote.
+// otherReason is the label for reasons that a later version wrote.
 const otherReason = "other"
 
 func newFleetMetrics(f *statusCache, log zerolog.Logger) *fleetMetrics {
@@ -63,21 +62,21 @@ func newFleetMetrics(f *statusCache, log zerolog.Logger) *fleetMetrics {
 	}
 	return &fleetMetrics{
 		status: f, log: log,
-		up:       desc("up", "1 where NATS told the state of the fleet; the other backburn_fleet_ metrics are absent otherwise."),
-		laneJobs: desc("lane_jobs", "Jobs in a lane of the queue, those in hand included.", "lane"),
+		up:       desc("up", "1 if NATS returned the state of the fleet; otherwise the other backburn_fleet_ metrics are absent."),
+		laneJobs: desc("lane_jobs", "Jobs in a lane of the queue, including those that workers hold.", "lane"),
 		laneHeld: desc("lane_jobs_held", "Jobs of a lane that workers hold.", "lane"),
-		laneAge:  desc("lane_oldest_seconds", "Age of the oldest job in a lane; 0 where there is none.", "lane"),
+		laneAge:  desc("lane_oldest_seconds", "Age of the oldest job in a lane; 0 if there is none.", "lane"),
 		jobs:     desc("jobs", "Jobs that are queued, pending at WildFire, or parked for a budget or a pause.", "state"),
-		oldest:   desc("oldest_seconds", "Age of the oldest of these jobs; 0 where there is none.", "state"),
+		oldest:   desc("oldest_seconds", "Age of the oldest of these jobs; 0 if there is none.", "state"),
 		dead:     desc("dead_letters", "Dead letters that are kept, by reason.", "reason"),
-		used:     desc("quota_used", "Calls of the day, by the fleet's ledger.", "budget"),
+		used:     desc("quota_used", "Calls of the day, by the fleet's count.", "budget"),
 		limit:    desc("quota_limit", "Calls that a day allows; 0 for no limit.", "budget"),
-		resets:   desc("quota_reset_timestamp_seconds", "When the budget starts anew.", "budget"),
-		lasts:    desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at the pace of the day; 0 where it outlasts the day, or is used up.", "budget"),
+		resets:   desc("quota_reset_timestamp_seconds", "When the budget is renewed.", "budget"),
+		lasts:    desc("quota_exhausted_timestamp_seconds", "When the budget will be used up at today's pace; 0 if it lasts until the reset, or is already spent.", "budget"),
 		spent:    desc("quota_spent", "1 while the budget is used up until its reset.", "budget"),
 		workers:  desc("workers", "Live workers."),
 		leaders:  desc("leaders", "Workers that lead and run the poller: 1, and 0 while none does."),
-		members:  desc("members", "Processes of the fleet by what they do and how they are; gone are those that ended without a word.", "role", "state"),
+		members:  desc("members", "Processes of the fleet by role and state; gone are those that died and were not replaced.", "role", "state"),
 	}
 }
 
@@ -100,8 +99,10 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		m.log.Debug().Err(err).Msg("cannot read the state of the fleet for a scrape")
 		gauge(m.up, 0)
+
 		return
 	}
+
 	gauge(m.up, 1)
 	for _, p := range pipeline.Priorities() {
 		lane := st.Lanes[p]
@@ -109,13 +110,16 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(m.laneHeld, float64(lane.Held), string(p))
 		gauge(m.laneAge, since(lane.Oldest), string(p))
 	}
+
 	for state, w := range map[string]queue.WaitStatus{"queued": st.Queued, "pending": st.Pending, "parked": st.Parked} {
 		gauge(m.jobs, float64(w.Jobs), state)
 		gauge(m.oldest, since(w.Oldest), state)
 	}
+
 	for reason, n := range deadByReason(st.Dead) {
 		gauge(m.dead, float64(n), reason)
 	}
+
 	for b, s := range map[pipeline.Budget]fleet.BudgetStatus{pipeline.Uploads: st.Uploads, pipeline.Queries: st.Queries} {
 		gauge(m.used, float64(s.Used), string(b))
 		gauge(m.limit, float64(s.Limit), string(b))
@@ -123,6 +127,7 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(m.lasts, unix(s.LastsUntil), string(b))
 		gauge(m.spent, flag(s.Spent), string(b))
 	}
+
 	workers := st.Workers()
 	gauge(m.workers, float64(len(workers)))
 	leaders := slices.DeleteFunc(workers, func(w fleet.Member) bool { return !w.Leader })
@@ -134,18 +139,20 @@ func (m *fleetMetrics) Collect(ch chan<- prometheus.Metric) {
 
 type memberKey struct{ role, state string }
 
-// goneState is that of a member that ended without a word.
+// goneState is the state of a member that died and was not replaced.
 const goneState = "gone"
 
-// membersByState has every role in every state.
+// membersByState counts members for every role and state.
 func membersByState(members []fleet.Member) map[memberKey]int {
 	all := map[memberKey]int{}
 	for _, role := range fleet.Roles() {
 		for _, s := range health.States() {
 			all[memberKey{role, string(s)}] = 0
 		}
+
 		all[memberKey{role, goneState}] = 0
 	}
+
 	for _, m := range members {
 		key := memberKey{m.Role, string(m.State)}
 		if m.Gone {
@@ -167,22 +174,24 @@ func flag(on bool) float64 {
 	return 0
 }
 
-// deadByReason has every reason of the closed list, and otherReason for the rest.
+// deadByReason counts letters for every known reason, and the rest as otherReason.
 func deadByReason(dead map[string]uint64) map[string]uint64 {
 	all := map[string]uint64{otherReason: 0}
 	for _, r := range results.Reasons() {
 		all[string(r)] = 0
 	}
+
 	for reason, n := range dead {
 		if _, known := all[reason]; !known {
 			reason = otherReason
 		}
 		all[reason] += n
 	}
+
 	return all
 }
 
-// since is an age in seconds; 0 for the zero time, and where the clocks disagree.
+// since returns an age in seconds; 0 for the zero time, and for times in the future.
 func since(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
@@ -190,7 +199,7 @@ func since(t time.Time) float64 {
 	return max(0, time.Since(t).Seconds())
 }
 
-// unix is seconds since 1970; 0 for the zero time.
+// unix returns seconds since 1970; 0 for the zero time.
 func unix(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -124,10 +124,12 @@ func scrape(t *testing.T, n *app.Node) (found map[string]series, lines []string)
 			kinds[f[2]] = f[3]
 			continue
 		}
+
 		m := regexp.MustCompile(`^(backburn_\w+?)(_bucket|_sum|_count)?(\{.*\})? `).FindStringSubmatch(in.Text())
 		if m == nil {
 			continue
 		}
+
 		lines = append(lines, in.Text())
 		name := m[1]
 		if kinds[name] != "histogram" {
@@ -136,16 +138,19 @@ func scrape(t *testing.T, n *app.Node) (found map[string]series, lines []string)
 		if labels[name] == nil {
 			labels[name] = map[string]bool{}
 		}
+
 		for _, l := range regexp.MustCompile(`[{,](\w+)="`).FindAllStringSubmatch(m[3], -1) {
 			if l[1] != "le" {
 				labels[name][l[1]] = true
 			}
 		}
 	}
+
 	found = map[string]series{}
 	for name, names := range labels {
 		found[name] = series{kinds[name], strings.Join(slices.Sorted(maps.Keys(names)), ", ")}
 	}
+
 	return found, lines
 }
 
@@ -162,19 +167,24 @@ func documented(t *testing.T) map[string]series {
 		if !strings.HasPrefix(in.Text(), "| `") {
 			continue
 		}
+
 		m := row.FindStringSubmatch(in.Text())
 		if m == nil {
 			t.Errorf("not a row of five cells: %s", in.Text())
 			continue
 		}
+
 		labels := strings.Split(strings.ReplaceAll(m[3], "`", ""), ", ")
 		slices.Sort(labels)
 		if _, twice := found[m[1]]; twice {
 			t.Errorf("%s is there twice", m[1])
 		}
+
 		found[m[1]] = series{m[2], strings.Join(labels, ", ")}
 	}
+
 	check(t, in.Err())
+
 	return found
 }
 
@@ -209,6 +219,7 @@ func TestDashboardAndAlertsNameWhatThereIs(t *testing.T) {
 		if len(names) < 10 {
 			t.Errorf("%s names %d metrics only", file, len(names))
 		}
+
 		for _, name := range names {
 			base := name
 			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
@@ -216,6 +227,7 @@ func TestDashboardAndAlertsNameWhatThereIs(t *testing.T) {
 					base = b
 				}
 			}
+
 			if _, ok := told[base]; !ok {
 				t.Errorf("%s names %s, which docs/metrics.md has not", file, name)
 			}
@@ -242,21 +254,25 @@ func TestEveryRoleExports(t *testing.T) {
 				t.Errorf("%s does not export %s", name, want)
 			}
 		}
+
 		if !slices.ContainsFunc(lines, func(l string) bool {
 			return strings.HasPrefix(l, "backburn_build_info{") && strings.Contains(l, `role="`+name+`"`)
 		}) {
 			t.Errorf("%s does not say what it is", name)
 		}
+
 		for metric := range exported {
 			all[metric] = true
 		}
 	}
+
 	rules, err := os.ReadFile(filepath.Join("..", "..", "docs", "alerts.yml"))
 	check(t, err)
 	watched := regexp.MustCompile(`\bbackburn_\w+`).FindAllString(string(rules), -1)
 	if len(watched) < 20 {
 		t.Errorf("the alerts watch %d series only", len(watched))
 	}
+
 	for _, metric := range watched {
 		if !all[metric] {
 			t.Errorf("an alert watches %s, which no role exports", metric)
@@ -276,15 +292,18 @@ func TestAlertsFire(t *testing.T) {
 	if len(alerts) < 10 {
 		t.Fatalf("%d alerts", len(alerts))
 	}
+
 	for _, a := range alerts {
 		fires, silent := false, false
 		for _, c := range strings.Split(string(cases), "\n  - name: ") {
 			if !regexp.MustCompile(`alertname: ` + a[1] + `\b`).MatchString(c) {
 				continue
 			}
+
 			silent = silent || strings.Contains(c, "exp_alerts: []")
 			fires = fires || strings.Contains(c, "exp_labels:")
 		}
+
 		if !fires || !silent {
 			t.Errorf("%s: a case that fires: %v, one that is silent: %v", a[1], fires, silent)
 		}
@@ -309,6 +328,7 @@ func TestAlertsAreDocumented(t *testing.T) {
 			found = append(found, m[1])
 		}
 		slices.Sort(found)
+
 		return found
 	}
 	rules, told := names("alerts.yml", `(?m)alert: (\w+)$`), names("metrics.md", "`(Backburn\\w+)`")
@@ -337,9 +357,11 @@ func TestFleetMetrics(t *testing.T) {
 			t.Errorf("no %s", want)
 		}
 	}
+
 	if !slices.Contains(lines, `backburn_nats_connected 1`) {
 		t.Error("no backburn_nats_connected 1")
 	}
+
 	stopNATS()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -347,9 +369,11 @@ func TestFleetMetrics(t *testing.T) {
 		<-tick.C
 		_, lines = scrape(t, n)
 	}
+
 	if !slices.Contains(lines, `backburn_nats_connected 0`) {
 		t.Error("without a server there is no backburn_nats_connected 0")
 	}
+
 	for _, l := range lines {
 		if strings.HasPrefix(l, "backburn_fleet_") && l != "backburn_fleet_up 0" {
 			t.Errorf("without a server there is %s", l)

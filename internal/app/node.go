@@ -23,10 +23,10 @@ import (
 	"backburn/wildfire"
 )
 
-// Node is a process of the system. Start makes it, Run lets it work, and Close undoes
-// Start where Run was never called.
+// Node is a process of the system. Start creates it, Run runs it, and Close undoes Start if Run was
+// never called.
 type Node struct {
-	cfg   config.Config                 // of the start
+	cfg   config.Config                 // at the start
 	live  atomic.Pointer[config.Config] // of the last reload; nil before
 	roles Roles
 	log   zerolog.Logger
@@ -34,7 +34,7 @@ type Node struct {
 
 	health  *health.Registry
 	member  *fleet.Membership
-	looking []*health.Transport // of services that may be out of reach
+	looking []*health.Transport // transports to services, for their health
 
 	guard    *guard.Guard
 	nc       *nats.Conn
@@ -52,18 +52,18 @@ type Node struct {
 	sinks    *sinks
 	traces   trace.TracerProvider // nil for none
 
-	undo []func() // in the order of starting
+	undo []func() // in the order of the start
 }
 
-// publisher submits what this process was given, and looks at it.
+// publisher returns p with this process's guard and tracing.
 func (n *Node) publisher(p *queue.Publisher) *queue.Publisher {
 	return p.Traced(n.traces).Guarded(n.guard)
 }
 
-// Queue is the node's queue.
+// Queue returns the node's queue.
 func (n *Node) Queue() *queue.Queue { return n.queue }
 
-// Close stops what Start began, in reverse order. It may be called more than once.
+// Close stops the parts that Start started, in reverse order. It may be called more than once.
 func (n *Node) Close() {
 	for len(n.undo) > 0 {
 		last := len(n.undo) - 1
@@ -72,7 +72,7 @@ func (n *Node) Close() {
 	}
 }
 
-// config is what the process goes by at this moment. n.cfg is what it started with.
+// config returns the current configuration. n.cfg is the one at the start.
 func (n *Node) config() config.Config {
 	if cfg := n.live.Load(); cfg != nil {
 		return *cfg
@@ -81,7 +81,7 @@ func (n *Node) config() config.Config {
 	return n.cfg
 }
 
-// describe is the process as a member of the fleet.
+// describe returns the process as a member of the fleet.
 func (n *Node) describe() fleet.Process {
 	return fleet.Process{Role: n.roles.process(), Version: n.roles.Version, Config: fingerprint(n.cfg)}
 }

@@ -21,11 +21,11 @@ type Operator struct {
 	Who    results.Audit // By, Via and From
 	Replay queue.Replay  // for Retry
 
-	// Ask puts a question to the fleet's poller, for Recheck.
+	// Ask sends a question to the fleet's poller, for Recheck.
 	Ask func(context.Context, poller.Question) (poller.Answer, error)
 }
 
-// Retry hands the job of a dead letter in again. See queue.Queue.Replay.
+// Retry submits the job of a dead letter again. See queue.Queue.Replay.
 func (o Operator) Retry(ctx context.Context, letter uint64) (queue.Replayed, error) {
 	var done queue.Replayed
 	err := o.withLetter(ctx, results.AuditRetry, letter, func(ctx context.Context) (_ string, err error) {
@@ -54,13 +54,13 @@ func (o Operator) withLetter(ctx context.Context, action results.AuditAction, le
 	return err
 }
 
-// ErrNobodyAnswers says that no worker led the fleet, or WildFire did not answer it.
+// ErrNobodyAnswers means that there was no leader, or WildFire did not answer.
 var ErrNobodyAnswers = errors.New("WildFire gave no answer in time; `backburn status` and the parts of the leading worker may say why")
 
-// Recheck asks WildFire about contents or, where url is not empty, about a link, whatever is known
-// of them, in the fleet's next call. A verdict that jobs wait for is taken up, and one that has
-// changed is published. It is paid from the reserve of the day's queries, if need be. It returns
-// poller.ErrNoAnswers while queries are paused, and ErrNobodyAnswers where ctx ended first.
+// Recheck asks WildFire about contents or, if url is not empty, about a link, whatever is known
+// about them, in the fleet's next call. Jobs that wait for the verdict get it, and a changed
+// verdict is published. If necessary, the query uses the reserve of the day's budget. It returns
+// poller.ErrNoAnswers while queries are paused, and ErrNobodyAnswers if ctx ends first.
 func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Verdict, error) {
 	a := o.Who
 	a.Action = results.AuditRecheck
@@ -83,14 +83,15 @@ func (o Operator) Recheck(ctx context.Context, sha256, url string) (wildfire.Ver
 		case verdict == wildfire.Unknown:
 			return "WildFire does not know it", nil
 		}
+
 		return "WildFire says: " + verdict.String(), nil
 	})
 
 	return verdict, err
 }
 
-// Pause stops all uploads for a while. It returns fleet.ErrSpent, with the pause, where the budget
-// is used up for longer than that.
+// Pause stops all uploads for a while. It returns fleet.ErrSpent, with the pause, if the budget is
+// used up for longer than that.
 func (o Operator) Pause(ctx context.Context, reason string, d time.Duration) (fleet.Pause, error) {
 	now := time.Now()
 	a := o.Who
@@ -107,8 +108,8 @@ func (o Operator) Pause(ctx context.Context, reason string, d time.Duration) (fl
 	return p, err
 }
 
-// Resume ends a pause of the uploads, and returns it; the zero Pause where there was none. It
-// returns fleet.ErrSpent, with the pause, where the budget is used up.
+// Resume ends a pause of the uploads, and returns it; the zero Pause if there was none. It returns
+// fleet.ErrSpent, with the pause, if the budget is used up.
 func (o Operator) Resume(ctx context.Context) (fleet.Pause, error) {
 	a := o.Who
 	a.Action = results.AuditResume
@@ -119,6 +120,7 @@ func (o Operator) Resume(ctx context.Context) (fleet.Pause, error) {
 		if p.Until.IsZero() {
 			return "uploads were not paused", err
 		}
+
 		return fmt.Sprintf("uploads continue; they were %s", p.Reason), err
 	})
 

@@ -10,11 +10,11 @@ import (
 	"backburn/internal/health"
 )
 
-// reloadTimeout bounds what NATS has to do for a reload.
+// reloadTimeout limits the NATS calls of a reload.
 const reloadTimeout = 5 * time.Second
 
-// reloadOnHangup takes up the configuration anew at each SIGHUP, and has the sinks open their files
-// again, until ctx ends.
+// reloadOnHangup reloads the configuration and makes the sinks reopen their files at each SIGHUP,
+// until ctx ends.
 func (n *Node) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) error {
 	for {
 		select {
@@ -32,8 +32,8 @@ func (n *Node) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) err
 	}
 }
 
-// reload takes up what has changed in the configuration and may change while the process runs. It
-// names the rest. A configuration that cannot work changes nothing.
+// reload applies the changes of the configuration that are possible in a running process, and logs
+// the others. An invalid configuration changes nothing.
 func (n *Node) reload(ctx context.Context) {
 	if n.roles.Reload == nil {
 		return
@@ -48,8 +48,10 @@ func (n *Node) reload(ctx context.Context) {
 			Remedy: "`backburn config check` says what is wrong; reload again",
 		})
 		n.log.Error().Strs("problems", problemsOf(err)).Msg("SIGHUP: configuration refused; the settings from before stay")
+
 		return
 	}
+
 	part.OK()
 
 	reloaded, restart := []string{}, []string{}
@@ -60,6 +62,7 @@ func (n *Node) reload(ctx context.Context) {
 			restart = append(restart, c.Key)
 		}
 	}
+
 	n.log.Info().Strs("changed", reloaded).Msg("SIGHUP: configuration reloaded, files of sinks reopened")
 	if len(restart) > 0 {
 		n.log.Warn().Strs("keys", restart).Msg("SIGHUP: these keys changed, too, and need a restart")
@@ -80,8 +83,7 @@ func problemsOf(err error) []string {
 	return texts
 }
 
-// takeUp reads the configuration, and has the parts go by it as far as they can: all of them, or
-// none. It returns what is different from the one before.
+// takeUp reads the configuration and applies it to all parts, or to none. It returns the changes.
 func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
 	r := n.roles.Reload
 	next, err := r.Read()
@@ -91,9 +93,10 @@ func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
 	if err := next.Validate(r.Parts); err != nil {
 		return nil, err
 	}
+
 	changes := r.Loaded.Changes(next)
 	loaded := r.Loaded.Reloaded(next)
-	if err := loaded.Validate(r.Parts); err != nil { // beside the values that stay
+	if err := loaded.Validate(r.Parts); err != nil { // together with the values that stay
 		return nil, err
 	}
 	if loaded.Pipeline.Reporting() && !r.Loaded.Pipeline.Reporting() {
@@ -101,11 +104,12 @@ func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
 	}
 
 	cfg := n.config().Reloaded(next)
-	n.guard.Add(cfg.Guarded()) // before anybody uses a new secret
+	n.guard.Add(cfg.Guarded()) // before any part uses a new secret
 	apply, err := n.prepare(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
+
 	apply()
 	r.Level(cfg.Log.Level)
 
@@ -116,8 +120,8 @@ func (n *Node) takeUp(ctx context.Context) ([]config.Change, error) {
 	return changes, nil
 }
 
-// prepare does all of a reload that can be refused, and returns what is left to do. The worker is
-// the last of it, since it goes by a configuration at once.
+// prepare does the steps of a reload that can fail, and returns a function with the remaining
+// steps. The worker is last, because it applies its configuration at once.
 func (n *Node) prepare(ctx context.Context, cfg config.Config) (apply func(), err error) {
 	if !n.roles.Sinks {
 		return func() {}, n.reconfigureWorker(ctx, cfg)
@@ -127,6 +131,7 @@ func (n *Node) prepare(ctx context.Context, cfg config.Config) (apply func(), er
 	if err != nil {
 		return nil, err
 	}
+
 	if err := n.reconfigureWorker(ctx, cfg); err != nil {
 		change.drop()
 		return nil, err
@@ -135,7 +140,7 @@ func (n *Node) prepare(ctx context.Context, cfg config.Config) (apply func(), er
 	return change.apply, nil
 }
 
-// reconfigureWorker has the worker, where there is one, go by a configuration.
+// reconfigureWorker applies a configuration to the worker, if there is one.
 func (n *Node) reconfigureWorker(ctx context.Context, cfg config.Config) error {
 	if n.worker == nil {
 		return nil
@@ -145,6 +150,7 @@ func (n *Node) reconfigureWorker(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
 

@@ -6,30 +6,30 @@ import (
 	"backburn/internal/health"
 )
 
-// Roles are what a process does.
+// Roles are the parts that a process runs.
 type Roles struct {
 	Watch bool // the folders
 	Work  bool // uploads and verdicts
-	API   bool // the HTTP API, where one is configured
-	Clamd bool // the protocol of clamd, likewise
-	Mail  bool // the filter for mail, likewise
-	Sinks bool // hands events on, where sinks are configured
+	API   bool // the HTTP API, if configured
+	Clamd bool // the clamd protocol, if configured
+	Mail  bool // the mail filter, if configured
+	Sinks bool // the sinks, if configured
 
-	// MaxStore is how much the server may store, in bytes, where that is known; 0 where it isn't.
+	// MaxStore is how much the server may store, in bytes; 0 if unknown.
 	MaxStore config.Size
 
-	// Version is that of the binary.
+	// Version is the version of the binary.
 	Version string
 
-	// Reload is how the configuration is read again at SIGHUP; nil: not at all.
+	// Reload reloads the configuration at SIGHUP; nil: SIGHUP does not reload it.
 	Reload *cli.Reload
 
-	// Report has the health registry told of more that the process needs, such as its own NATS
-	// server; nil for nothing.
+	// Report adds further parts to the health registry, such as the embedded NATS server; nil:
+	// none.
 	Report func(*health.Registry)
 }
 
-// process is what the process is called among those of the fleet.
+// process returns the name of the process's role in the fleet.
 func (r Roles) process() string {
 	switch {
 	case r.Work && r.Watch:
@@ -45,14 +45,14 @@ func (r Roles) process() string {
 	case r.Mail:
 		return "mail"
 	}
+
 	return "sink"
 }
 
-// Parts is what the configuration of the process is validated for.
+// Parts returns the parts for which the configuration is validated.
 func (r Roles) Parts() config.Part { return config.Processes[r.process()] }
 
-// name is the role for which the process has its NATS permissions; a worker's include those of
-// a watcher.
+// name returns the role with the process's NATS permissions. A worker's include those of a watcher.
 func (r Roles) name() string {
 	switch {
 	case r.Work:

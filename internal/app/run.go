@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// httpGrace is what requests get to end when the process stops.
+// httpGrace is how long requests may take when the process stops.
 const httpGrace = 2 * time.Second
 
-// Run works until ctx ends or a part fails for good, then stops in good order.
+// Run runs until ctx ends or a part fails permanently, and then stops the parts in order.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
 	g, gctx := errgroup.WithContext(ctx)
@@ -24,6 +24,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.worker != nil {
 		g.Go(func() error { return n.worker.Run(gctx) })
 	}
+
 	last, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var side errgroup.Group
@@ -34,6 +35,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.worker == nil {
 		side.Go(func() error { return n.member.Run(last) })
 	}
+
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before it says that it is ready
 	defer signal.Stop(hangups)
@@ -42,6 +44,7 @@ func (n *Node) Run(ctx context.Context) error {
 		side.Go(func() error { return n.http.Run(last, httpGrace) })
 		side.Go(func() error { return n.history.Run(last) })
 	}
+
 	if n.api != nil {
 		g.Go(func() error { return n.api.Run(gctx, apiGrace) })
 	}
@@ -54,11 +57,13 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.roles.Sinks {
 		g.Go(func() error { return n.sinks.run(gctx) })
 	}
-	var began time.Time // to stop
+
+	var began time.Time // start of the stop
 	g.Go(func() error {
 		<-gctx.Done()
 		began = time.Now()
 		n.log.Info().AnErr("cause", context.Cause(gctx)).Msg("stopping: finishing or requeuing jobs in progress")
+
 		return nil
 	})
 	n.log.Info().Int("folders", len(n.watchers)).Bool("worker", n.worker != nil).Msg("ready")
@@ -70,5 +75,6 @@ func (n *Node) Run(ctx context.Context) error {
 	stop()
 	err = errors.Join(err, side.Wait())
 	n.log.Info().Stringer("took", time.Since(began).Round(time.Millisecond)).Msg("stopped")
+
 	return err
 }

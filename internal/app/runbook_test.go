@@ -18,6 +18,7 @@ func TestRunbooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var file struct {
 		Groups []struct {
 			Rules []struct {
@@ -29,10 +30,12 @@ func TestRunbooks(t *testing.T) {
 	if err := yaml.Unmarshal(text, &file); err != nil {
 		t.Fatal(err)
 	}
+
 	page, err := os.ReadFile(filepath.Join(docs, "troubleshoot.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	sections := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^### (Backburn\w+)$`).FindAllStringSubmatch(string(page), -1) {
 		sections[strings.ToLower(m[1])] = true
@@ -47,9 +50,11 @@ func TestRunbooks(t *testing.T) {
 			if !sections[strings.ToLower(r.Alert)] {
 				t.Errorf("docs/troubleshoot.md has no section %s", r.Alert)
 			}
+
 			delete(sections, strings.ToLower(r.Alert))
 		}
 	}
+
 	for name := range sections {
 		t.Errorf("docs/troubleshoot.md has a section %s, and no alert leads there", name)
 	}

@@ -13,10 +13,10 @@ import (
 	"backburn/wildfire"
 )
 
-// UserAgent is what WildFire and the token services see.
+// UserAgent is sent to WildFire and the token services.
 const UserAgent = "backburn/1"
 
-// Topology is what the queue of a configuration is made with.
+// Topology returns the settings of the queue.
 func Topology(c config.Config) queue.Topology {
 	t := queue.Topology{
 		Prefix:          c.NATS.Prefix,
@@ -39,9 +39,8 @@ func Topology(c config.Config) queue.Topology {
 	return t
 }
 
-// Streams with a limit reserve it, and the server refuses more than there is room for. So on a
-// small disk RESULTS gets half of what the embedded server may store at most, the others a part of
-// the rest.
+// Streams reserve their limits, and the server refuses more than its store can hold. On a small
+// disk RESULTS gets at most half of the store, and the other streams a part of the rest.
 const (
 	resultsShare = 2
 	jobsShare    = 8
@@ -51,23 +50,25 @@ const (
 	reportsShare = 32
 )
 
-// fit reduces what a topology reserves to what an embedded server may store.
+// fit reduces a topology's limits to the size of the embedded server's store.
 func fit(t queue.Topology, room int64, log zerolog.Logger) queue.Topology {
 	if most := room / resultsShare; t.ResultsMaxBytes > most {
 		log.Warn().Stringer("kept", config.Size(most)).Stringer("results.max_bytes", config.Size(t.ResultsMaxBytes)).
 			Msg("the disk has no room for results.max_bytes; the oldest events go sooner")
 		t.ResultsMaxBytes = most
 	}
+
 	t.JobsMaxBytes = min(queue.DefaultJobsMaxBytes, room/jobsShare)
 	t.LedgerMaxBytes = min(queue.DefaultLedgerMaxBytes, room/ledgerShare)
 	t.FilesMaxBytes = min(queue.DefaultFilesMaxBytes, room/filesShare)
 	t.DeadMaxBytes = min(t.DeadMaxBytes, room/deadShare)
 	t.ReportsMaxBytes = min(t.ReportsMaxBytes, room/reportsShare)
+
 	return t
 }
 
-// WorkerConfig is what the worker of a configuration is made with. Folders that are watched
-// here are roots for their sources, unless worker.roots says otherwise.
+// WorkerConfig returns the settings of the worker. Folders watched on this machine are roots for
+// their sources, unless worker.roots overrides them.
 func WorkerConfig(c config.Config) (pipeline.Config, error) {
 	p := c.Pipeline
 	p.Roots, p.MaxFileSizes = map[string]string{}, map[string]int64{}
@@ -75,6 +76,7 @@ func WorkerConfig(c config.Config) (pipeline.Config, error) {
 		p.Roots[w.Source] = w.Path
 		p.MaxFileSizes[w.Source] = w.MaxFileSize
 	}
+
 	maps.Copy(p.Roots, c.Pipeline.Roots)
 
 	for source, root := range p.Roots {
@@ -88,12 +90,12 @@ func WorkerConfig(c config.Config) (pipeline.Config, error) {
 	return p, p.Validate()
 }
 
-// WildFireConfig is what the client of a configuration is made with, but for its transport.
+// WildFireConfig returns the settings of the WildFire client, without the transport.
 func WildFireConfig(c config.Config) wildfire.Config {
 	w := c.WildFire.Client
 	w.UserAgent = UserAgent
 	w.APIKey = c.Auth[c.WildFire.Auth].Kind.FormField()
-	w.MaxFileSize = 0 // the worker knows the limit of each source
+	w.MaxFileSize = 0 // the worker enforces the limit of each source
 
 	return w
 }

@@ -22,7 +22,7 @@ import (
 	"backburn/results"
 )
 
-// sinks are those of a node. They are safe for concurrent use.
+// sinks are the sinks of a node. They are safe for concurrent use.
 type sinks struct {
 	js     jetstream.JetStream
 	prefix string // of the subjects
@@ -32,11 +32,11 @@ type sinks struct {
 
 	mu    sync.Mutex
 	all   []*oneSink
-	start func(*oneSink) // has one run; nil before run, and after it
-	ended bool           // run is over, or nearly: none starts any more
+	start func(*oneSink) // starts a sink; nil before and after run
+	ended bool           // run is ending: no sink is started
 }
 
-// oneSink is a sink, with what it was made of.
+// oneSink is a sink with its configuration.
 type oneSink struct {
 	*sink.Sink
 
@@ -46,7 +46,7 @@ type oneSink struct {
 	ended  chan struct{}      // closed when it stopped
 }
 
-// end returns when the sink hands nothing on any more.
+// end stops the sink, and returns when it delivers no more events.
 func (o *oneSink) end() {
 	if o.stop == nil {
 		_ = o.target.Close()
@@ -56,7 +56,7 @@ func (o *oneSink) end() {
 	<-o.ended
 }
 
-// makeAll makes sinks that do not run yet: all of them, or none.
+// makeAll creates sinks without starting them: all of them, or none.
 func (s *sinks) makeAll(list []config.Sink) ([]*oneSink, error) {
 	var all []*oneSink
 	for _, c := range list {
@@ -65,6 +65,7 @@ func (s *sinks) makeAll(list []config.Sink) ([]*oneSink, error) {
 			closeTargets(all)
 			return nil, err
 		}
+
 		all = append(all, o)
 	}
 
@@ -76,6 +77,7 @@ func (s *sinks) make(c config.Sink) (*oneSink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", c.Name, err)
 	}
+
 	made, err := sink.New(s.js, SinkConfig(s.prefix, c), target, s.log, s.reg)
 	if err != nil {
 		_ = target.Close()
@@ -85,14 +87,14 @@ func (s *sinks) make(c config.Sink) (*oneSink, error) {
 	return &oneSink{Sink: made, cfg: c, target: target}, nil
 }
 
-// closeTargets ends sinks that never ran.
+// closeTargets closes the targets of sinks that never ran.
 func closeTargets(all []*oneSink) {
 	for _, o := range all {
 		_ = o.target.Close()
 	}
 }
 
-// add has sinks that were made listed, before the others run.
+// add adds new sinks before run is called.
 func (s *sinks) add(made []*oneSink) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +108,7 @@ func (s *sinks) add(made []*oneSink) error {
 	return nil
 }
 
-// addLocked has a sink listed, and has it run if the others do.
+// addLocked adds a sink, and starts it if the others run.
 func (s *sinks) addLocked(o *oneSink) {
 	s.health.Func("sink", o.cfg.Name, func() error { return sinkFault(o.Status()) })
 	s.all = append(s.all, o)
@@ -115,7 +117,7 @@ func (s *sinks) addLocked(o *oneSink) {
 	}
 }
 
-// run hands events on until ctx ends or a sink fails for good.
+// run delivers events until ctx ends or a sink fails permanently.
 func (s *sinks) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	start := func(o *oneSink) {
@@ -125,6 +127,7 @@ func (s *sinks) run(ctx context.Context) error {
 		group.Go(func() error {
 			defer close(o.ended)
 			defer stop()
+
 			return o.Run(octx)
 		})
 	}
@@ -133,6 +136,7 @@ func (s *sinks) run(ctx context.Context) error {
 	for _, o := range s.all {
 		start(o)
 	}
+
 	s.mu.Unlock()
 
 	<-ctx.Done()
@@ -144,15 +148,15 @@ func (s *sinks) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// sinkChange is a change of the sinks in which all that can be refused is done.
+// sinkChange is a prepared change of the sinks that can no longer fail.
 type sinkChange struct {
 	sinks *sinks
 	to    []config.Sink
 	made  []*oneSink // do not run yet
 }
 
-// prepare makes the sinks of a configuration that differ from those that run, and leaves those as
-// they are. The caller applies the change, or drops it, before another one is prepared.
+// prepare creates the sinks that are new or changed, without affecting the running ones. The caller
+// applies or drops the change before it prepares another one.
 func (s *sinks) prepare(to []config.Sink) (*sinkChange, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,12 +169,11 @@ func (s *sinks) prepare(to []config.Sink) (*sinkChange, error) {
 	return &sinkChange{sinks: s, to: to, made: made}, nil
 }
 
-// drop leaves the sinks as they were.
+// drop discards the change.
 func (c *sinkChange) drop() { closeTargets(c.made) }
 
-// apply has those sinks run that the configuration names. One that is the same in it is left alone,
-// and one that is not goes on with the event at which it stopped. It does nothing in a process that
-// is stopping.
+// apply runs the configured sinks. An unchanged sink is not touched, and a changed one continues
+// with the event at which it stopped. In a stopping process it does nothing.
 func (c *sinkChange) apply() {
 	s := c.sinks
 	s.mu.Lock()
@@ -184,15 +187,18 @@ func (c *sinkChange) apply() {
 		if slices.ContainsFunc(c.to, func(to config.Sink) bool { return reflect.DeepEqual(to, o.cfg) }) {
 			return false
 		}
+
 		o.end()
 		o.Withdraw()
 		s.health.Forget("sink", o.cfg.Name)
+
 		return true
 	})
 	for _, o := range c.made {
-		if err := o.Announce(); err != nil { // the one of its name has withdrawn
+		if err := o.Announce(); err != nil { // the old sink of this name has unregistered
 			s.log.Error().Err(err).Msg("a sink runs without metrics")
 		}
+
 		s.addLocked(o)
 	}
 }
@@ -201,7 +207,7 @@ func (s *sinks) unchangedLocked(c config.Sink) bool {
 	return slices.ContainsFunc(s.all, func(o *oneSink) bool { return reflect.DeepEqual(c, o.cfg) })
 }
 
-// list returns the sinks of this moment. A nil s has none.
+// list returns the current sinks. A nil s has none.
 func (s *sinks) list() []*oneSink {
 	if s == nil {
 		return nil
@@ -212,7 +218,7 @@ func (s *sinks) list() []*oneSink {
 	return slices.Clone(s.all)
 }
 
-// reopen lets the sinks go of their files.
+// reopen makes the sinks reopen their files.
 func (s *sinks) reopen() {
 	for _, o := range s.list() {
 		if err := o.Reopen(); err != nil {
@@ -221,7 +227,7 @@ func (s *sinks) reopen() {
 	}
 }
 
-// SinkConfig is what a sink reads below a prefix, and how it deals with faults.
+// SinkConfig returns the settings of a sink: its events and its handling of faults.
 func SinkConfig(prefix string, s config.Sink) sink.Config {
 	return sink.Config{
 		Name:        s.Name,
@@ -236,7 +242,7 @@ func SinkConfig(prefix string, s config.Sink) sink.Config {
 	}
 }
 
-// SinkTarget makes where a sink of the configuration hands events on to. The caller closes it.
+// SinkTarget returns the target of a configured sink. The caller closes it.
 func SinkTarget(c config.Sink) (sink.Target, error) {
 	files := sink.TLSFiles{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}
 	switch c.Kind {
@@ -245,6 +251,7 @@ func SinkTarget(c config.Sink) (sink.Target, error) {
 		if err != nil {
 			return nil, fmt.Errorf("mode: %w", err)
 		}
+
 		return sink.NewFile(sink.FileConfig{
 			Path:       c.Path,
 			Mode:       fs.FileMode(mode),
@@ -261,6 +268,7 @@ func SinkTarget(c config.Sink) (sink.Target, error) {
 			TLS:      files,
 		})
 	}
+
 	return sink.NewWebhook(sink.WebhookConfig{
 		URL:         c.URL,
 		SecretFile:  c.SecretFile,
@@ -271,7 +279,7 @@ func SinkTarget(c config.Sink) (sink.Target, error) {
 	})
 }
 
-// eventTypes are the types of their short names.
+// eventTypes returns the types with the given short names.
 func eventTypes(names []string) []results.Type {
 	var types []results.Type
 	for _, t := range results.Types() {
@@ -282,7 +290,7 @@ func eventTypes(names []string) []results.Type {
 	return types
 }
 
-// sinkFault says how a sink is. One that hands nothing on is no reason to send no work here.
+// sinkFault returns the health of a sink. A failing sink only degrades the process.
 func sinkFault(s sink.Status) error {
 	if s.State == sink.StateOK {
 		return nil

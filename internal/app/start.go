@@ -16,9 +16,8 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Start brings the parts up to the point where they can work: the streams are there, addresses are
-// bound, credentials can be read. What it has begun it undoes when it fails. ctx bounds the start
-// alone.
+// Start prepares the parts for work: the streams exist, addresses are bound, credentials are
+// readable. If it fails, it undoes everything. ctx limits only the start.
 func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, roles: roles, log: log, reg: prometheus.NewRegistry()}
 	n.health = health.New(log.With().Str("component", "health").Logger())
@@ -27,59 +26,70 @@ func Start(ctx context.Context, cfg config.Config, roles Roles, log zerolog.Logg
 	if roles.Report != nil {
 		roles.Report(n.health)
 	}
+
 	if err := n.start(ctx); err != nil {
 		n.Close()
 		return nil, err
 	}
+
 	return n, nil
 }
 
-// start is the order in which the parts need each other.
+// start starts the parts in the order of their dependencies.
 func (n *Node) start(ctx context.Context) error {
 	if err := n.startTracing(ctx); err != nil {
 		return err
 	}
+
 	n.startGuard()
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
+
 	if n.roles.Work {
 		if err := n.startWorker(ctx); err != nil {
 			return err
 		}
 	}
+
 	if err := n.join(); err != nil {
 		return err
 	}
+
 	if n.roles.Watch {
 		if err := n.startWatchers(); err != nil {
 			return err
 		}
 	}
+
 	if n.roles.API && n.cfg.API.Listen != "" {
 		if err := n.startAPI(); err != nil {
 			return err
 		}
 	}
+
 	if n.roles.Clamd && n.cfg.Clamd.Listen != "" {
 		if err := n.startClamd(); err != nil {
 			return err
 		}
 	}
+
 	if n.roles.Mail && n.cfg.Mail.Listen != "" {
 		if err := n.startMail(); err != nil {
 			return err
 		}
 	}
+
 	if n.roles.Sinks {
 		if err := n.startSinks(); err != nil {
 			return err
 		}
 	}
+
 	return n.startHTTP()
 }
 
-// startGuard makes what knows Backburn's own files and secrets.
+// startGuard creates the guard of Backburn's own files and secrets.
 func (n *Node) startGuard() {
 	n.guard = guard.New(n.cfg.Guarded())
 	n.reg.MustRegister(n.guard)
@@ -89,7 +99,7 @@ func (n *Node) startGuard() {
 	}
 }
 
-// openTimeout is how long JetStream may take to be there at a start.
+// openTimeout is how long a start waits for JetStream.
 const openTimeout = time.Minute
 
 // connect connects to NATS, and attaches the process to the queue.
@@ -100,19 +110,22 @@ func (n *Node) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	n.nc = nc
 	n.health.Func("nats", "", natsconn.Health(nc))
 	n.undo = append(n.undo, nc.Close)
 	if err := n.reg.Register(connected(nc)); err != nil {
 		return err
 	}
+
 	octx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	topology := Topology(n.cfg)
 	if n.roles.MaxStore > 0 {
 		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
 	}
-	// The worker is the one that makes the queue and brings it up to date with the configuration.
+
+	// Only a worker creates the queue, and updates it to the configuration.
 	open := queue.AttachOrOpen
 	if n.roles.Work {
 		open = queue.Open
@@ -120,25 +133,29 @@ func (n *Node) connect(ctx context.Context) error {
 	if n.queue, err = open(octx, nc, topology); err != nil {
 		return err
 	}
+
 	n.queue.NoLedger = role == "watcher"
 	n.status = newStatusCache(func(ctx context.Context) (queue.Status, error) {
 		wcfg, err := WorkerConfig(n.config())
 		if err != nil {
 			return queue.Status{}, err
 		}
+
 		return n.queue.Status(ctx, wcfg)
 	})
+
 	return nil
 }
 
-// join makes the process a member of the fleet: a worker is one already. Whether its key can be
-// written is how it is known whether anything can.
+// join makes the process a member of the fleet; a worker already is one. Writing the member's key
+// also checks whether the queue is writable.
 func (n *Node) join() error {
 	if n.worker != nil {
 		n.member = n.worker.Member()
 	} else {
 		n.member = fleet.Join(n.queue.Control(), n.cfg.Pipeline.Lease, n.describe())
 	}
+
 	n.member.Reports(n.health.Parts)
 	n.member.Tells(n.duties)
 	n.health.Probe("queue", "", health.Probe{Ask: func(ctx context.Context) error {
@@ -148,7 +165,7 @@ func (n *Node) join() error {
 	return n.reg.Register(newFleetMetrics(n.status, n.log))
 }
 
-// startSinks makes what hands events on.
+// startSinks creates the sinks.
 func (n *Node) startSinks() error {
 	n.sinks = &sinks{
 		js:     n.queue.JetStream(),
@@ -161,6 +178,7 @@ func (n *Node) startSinks() error {
 	if err != nil {
 		return err
 	}
+
 	n.undo = append(n.undo, func() { closeTargets(made) })
 
 	return n.sinks.add(made)

@@ -19,25 +19,25 @@ import (
 type Status struct {
 	Time time.Time `json:"time"`
 
-	*queue.Status       // of the fleet; nil while nobody tells
-	Away          *Away `json:"away,omitempty"` // why nothing is known of the fleet
+	*queue.Status       // of the fleet; nil if unknown
+	Away          *Away `json:"away,omitempty"` // why the state of the fleet is unknown
 
-	ID                string          `json:"id,omitempty"`    // in the fleet, of the process that tells
-	Role              string          `json:"role,omitempty"`  // of the process that tells; "" where there is none on this machine
-	Parts             []health.Status `json:"parts"`           // of that process
-	UploadsInProgress []worker.Upload `json:"uploading"`       // uploads in progress there
-	Token             *auth.Status    `json:"token,omitempty"` // of the WildFire credential, as seen there
-	Watch             []watch.Status  `json:"watch"`           // folders that are watched there
-	Sinks             []sink.Status   `json:"sinks"`           // that hand events on there
+	ID                string          `json:"id,omitempty"`    // member ID of the local process
+	Role              string          `json:"role,omitempty"`  // role of the local process; "" if there is none
+	Parts             []health.Status `json:"parts"`           // of the local process
+	UploadsInProgress []worker.Upload `json:"uploading"`       // its uploads in progress
+	Token             *auth.Status    `json:"token,omitempty"` // its token for WildFire
+	Watch             []watch.Status  `json:"watch"`           // its watched folders
+	Sinks             []sink.Status   `json:"sinks"`           // its sinks
 }
 
-// Away says that the state of the fleet is not known.
+// Away says why the state of the fleet is unknown.
 type Away struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
 }
 
-// NewStatus returns a Status that knows nothing.
+// NewStatus returns an empty Status.
 func NewStatus() Status {
 	return Status{
 		Time:              time.Now().UTC(),
@@ -52,11 +52,11 @@ const (
 	// statusAge is how old the fleet's part of a Status may be. Pages ask every two seconds.
 	statusAge = time.Second
 
-	// statusTimeout is how long NATS may take to tell.
+	// statusTimeout limits reading the state from NATS.
 	statusTimeout = 4 * time.Second
 )
 
-// Status tells the state of this process always, and that of the fleet where NATS tells it.
+// Status returns the state of this process and, if NATS is reachable, of the fleet.
 func (n *Node) Status(ctx context.Context) Status {
 	st := NewStatus()
 	st.ID = n.member.ID()
@@ -66,13 +66,16 @@ func (n *Node) Status(ctx context.Context) Status {
 	if n.worker != nil {
 		st.UploadsInProgress = n.worker.Uploads()
 	}
+
 	if n.tokens != nil {
 		t := n.tokens.Status()
 		st.Token = &t
 	}
+
 	for _, w := range n.watchers {
 		st.Watch = append(st.Watch, w.Status())
 	}
+
 	for _, s := range n.sinks.list() {
 		st.Sinks = append(st.Sinks, s.Status())
 	}
@@ -80,7 +83,7 @@ func (n *Node) Status(ctx context.Context) Status {
 	return st
 }
 
-// duties is what this process tells the fleet of what it does.
+// duties returns the folders, sinks and tokens that this process reports to the fleet.
 func (n *Node) duties() fleet.Duties {
 	var d fleet.Duties
 	for _, w := range n.watchers {
@@ -93,6 +96,7 @@ func (n *Node) duties() fleet.Duties {
 			InFlight: s.InFlight,
 		})
 	}
+
 	for _, k := range n.sinks.list() {
 		s := k.Status()
 		d.Sinks = append(d.Sinks, fleet.Sink{
@@ -103,6 +107,7 @@ func (n *Node) duties() fleet.Duties {
 			Last:   s.Last,
 		})
 	}
+
 	if n.tokens != nil {
 		t := n.tokens.Status()
 		d.Tokens = []fleet.Token{{Profile: t.Name, State: t.State, Shared: t.Shared, Expires: t.Expires}}
@@ -111,7 +116,7 @@ func (n *Node) duties() fleet.Duties {
 	return d
 }
 
-// fleet is the state of the fleet, or why it is not known.
+// fleet returns the state of the fleet, or why it is unknown.
 func (n *Node) fleet(ctx context.Context, maxAge, timeout time.Duration) (*queue.Status, *Away) {
 	for _, p := range n.health.Of("nats", "") {
 		if p.State != health.OK {
@@ -127,13 +132,14 @@ func (n *Node) fleet(ctx context.Context, maxAge, timeout time.Duration) (*queue
 		if errors.Is(err, context.DeadlineExceeded) {
 			reason = "NATS does not answer; see whether the server runs with JetStream"
 		}
+
 		return nil, &Away{Since: n.status.failingSince(), Reason: reason}
 	}
 
 	return &st, nil
 }
 
-// tokenFault is content with a token, and with not having needed one yet.
+// tokenFault returns a fault unless there is a token, or none was needed yet.
 func tokenFault(s auth.Status) error {
 	if s.Ready || s.LastError == "" {
 		return nil

@@ -20,6 +20,7 @@ func TestManyWhoAskCostOneLook(t *testing.T) {
 		f := app.NewStatusCache(func(context.Context) (queue.Status, error) {
 			time.Sleep(100 * time.Millisecond)
 			looks++
+
 			return queue.Status{Queued: queue.WaitStatus{Jobs: looks}}, fault
 		})
 		ask := func(maxAge time.Duration) (int, error) {
@@ -34,6 +35,7 @@ func TestManyWhoAskCostOneLook(t *testing.T) {
 				}
 			})
 		}
+
 		all.Wait()
 		for _, step := range []struct {
 			after, maxAge time.Duration
@@ -49,6 +51,7 @@ func TestManyWhoAskCostOneLook(t *testing.T) {
 				t.Errorf("after %s more, up to %s old: look %d, %v; want %d", step.after, step.maxAge, n, err, step.want)
 			}
 		}
+
 		fault = errors.New("NATS is unreachable")
 		time.Sleep(time.Minute)
 		for range 2 { // the second is told what the first learned

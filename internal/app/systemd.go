@@ -8,9 +8,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// notifyReloading reports to systemd that the process reloads its configuration. The function that
-// comes with it reports that it has. This is the protocol of Type=notify-reload, and of
-// Type=notify, too.
+// notifyReloading reports to systemd that the process reloads its configuration. done reports that
+// the reload is complete. This is the protocol of Type=notify-reload and Type=notify.
 func notifyReloading(log zerolog.Logger) (done func()) {
 	state := daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()
 	notify := func(state string) {
@@ -24,9 +23,9 @@ func notifyReloading(log zerolog.Logger) (done func()) {
 }
 
 // notifySystemd reports the state of the process to systemd (Type=notify) until ctx ends: ready at
-// once, stopping when stopping is closed, and in between a sign of life twice in each WatchdogSec.
-// The sign says that the process is scheduled, and nothing of NATS or WildFire: a restart heals
-// neither. Without systemd it does nothing.
+// once, stopping when stopping is closed, and in between two watchdog notifications per
+// WatchdogSec. They only show that the process is running, and do not depend on NATS or WildFire,
+// which a restart would not repair. Without systemd it does nothing.
 func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Logger) {
 	notify := func(state string) bool {
 		sent, err := daemon.SdNotify(false, state)
@@ -44,6 +43,7 @@ func notifySystemd(ctx context.Context, stopping <-chan struct{}, log zerolog.Lo
 	if err != nil {
 		log.Warn().Err(err).Msg("cannot parse WATCHDOG_USEC; systemd gets no watchdog notifications")
 	}
+
 	var alive <-chan time.Time
 	if interval > 0 {
 		tick := time.NewTicker(interval / 2)

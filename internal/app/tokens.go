@@ -14,42 +14,49 @@ import (
 	"backburn/pipeline/queue"
 )
 
-// Tokens makes the source of a profile's tokens, shared with the fleet through the queue
-// where there is one. The caller closes it.
+// Tokens returns the token source of a profile, shared through the queue if q is not nil. The
+// caller closes it.
 func Tokens(ctx context.Context, cfg config.Config, profile string, q *queue.Queue, t http.RoundTripper, log zerolog.Logger, reg prometheus.Registerer) (*auth.Source, error) {
 	if err := cfg.CheckProfile(profile); err != nil {
 		return nil, err
 	}
+
 	p := cfg.Profile(profile)
 	opts := []auth.Option{auth.WithTransport(t), auth.WithUserAgent(UserAgent), auth.WithLogger(log)}
 	if reg != nil {
 		opts = append(opts, auth.WithMetrics(reg))
 	}
+
 	shared, err := Sharing(ctx, cfg, profile, q)
 	if err != nil {
 		return nil, err
 	}
+
 	return auth.New(p, append(opts, shared...)...)
 }
 
-// Sharing is what lets a profile's tokens be one for the fleet: the buckets of the queue, unless
-// the profile keeps its tokens to itself, or has none.
+// Sharing returns the options to share a profile's tokens through the queue's buckets. It returns
+// none if the profile does not share tokens.
 func Sharing(ctx context.Context, cfg config.Config, profile string, q *queue.Queue) ([]auth.Option, error) {
 	p := cfg.Profile(profile)
 	if q == nil || !p.Shares() {
 		return nil, nil
 	}
+
 	tokens, err := natsbucket.Tokens(ctx, q.JetStream(), q.TokensBucket(), cfg.NATS.Replicas, 0)
 	if err != nil {
 		return nil, fmt.Errorf("auth.%s: bucket for shared tokens: %w", profile, err)
 	}
+
 	opts := []auth.Option{auth.WithBucket(tokens)}
 	if !p.Kind.LogsIn() {
 		return opts, nil
 	}
+
 	grants, err := natsbucket.Grants(ctx, q.JetStream(), q.GrantsBucket(), cfg.NATS.Replicas)
 	if err != nil {
 		return nil, fmt.Errorf("auth.%s: bucket for refresh tokens: %w", profile, err)
 	}
+
 	return append(opts, auth.WithGrantsBucket(grants)), nil
 }

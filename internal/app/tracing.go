@@ -18,41 +18,45 @@ import (
 	"backburn/internal/config"
 )
 
-// How long spans are given to a collector: in one request, in all its repeats, and at a stop.
+// Timeouts for sending spans: one request, all its retries, and the flush at a stop.
 const (
 	traceTimeout = 5 * time.Second
 	traceRetry   = 15 * time.Second
 	traceFlush   = 2 * time.Second
 )
 
-// traceWarning is how often at most the log says that spans are lost.
+// traceWarning is the shortest interval between warnings about dropped spans.
 const traceWarning = time.Minute
 
-// maxAttribute bounds what a gateway can put into a span, a job's id, in bytes.
+// maxAttribute is the longest job ID in a span, in bytes.
 const maxAttribute = 256
 
-// startTracing makes what sends spans to the collector. It does not look for it: a collector that
-// is away is no reason not to work.
+// startTracing creates the span exporter. It does not connect, because work does not depend on the
+// collector.
 func (n *Node) startTracing(ctx context.Context) error {
 	c := n.cfg.Tracing
 	if c.Endpoint == "" {
 		return nil
 	}
+
 	provider, stop, err := newTracing(ctx, c, n.roles.name(), n.log.With().Str("component", "tracing").Logger())
 	if err != nil {
 		return fmt.Errorf("tracing: %w", err)
 	}
+
 	n.traces = provider
 	n.undo = append(n.undo, stop)
+
 	return nil
 }
 
-// newTracing gives the provider of spans, and what flushes and stops it.
+// newTracing returns a span provider, and a function that flushes and stops it.
 func newTracing(ctx context.Context, c config.Tracing, role string, log zerolog.Logger) (trace.TracerProvider, func(), error) {
 	endpoint, err := url.JoinPath(c.Endpoint, "v1", "traces") // OTLP specification, OTLP/HTTP request
 	if err != nil {
 		return nil, nil, err
 	}
+
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: time.Minute}
 	out, err := otlptracehttp.New(ctx,
 		otlptracehttp.WithEndpointURL(endpoint),
@@ -64,12 +68,14 @@ func newTracing(ctx context.Context, c config.Tracing, role string, log zerolog.
 	if err != nil {
 		return nil, nil, err
 	}
+
 	about, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", "backburn"), attribute.String("backburn.role", role)),
 		resource.WithFromEnv()) // OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
 	if err != nil {
 		return nil, nil, err
 	}
+
 	limits := sdktrace.NewSpanLimits()
 	limits.AttributeValueLengthLimit = maxAttribute
 	quiet := &lossy{SpanExporter: out, log: log, stop: make(chan struct{})}
@@ -78,20 +84,23 @@ func newTracing(ctx context.Context, c config.Tracing, role string, log zerolog.
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.Sample))),
 		sdktrace.WithResource(about),
 		sdktrace.WithRawSpanLimits(limits))
+
 	return p, func() {
-		// What is under way then is given up, so Shutdown returns; its own bound is a second line.
+		// After this time, pending requests are canceled so that Shutdown returns. Its own timeout
+		// is a second safeguard.
 		defer time.AfterFunc(traceFlush, func() { close(quiet.stop) }).Stop()
 		sctx, cancel := context.WithTimeout(context.Background(), 2*traceFlush)
 		defer cancel()
 		if err := p.Shutdown(sctx); err != nil {
 			log.Warn().Err(err).Msg("not every span was sent")
 		}
+
 		transport.CloseIdleConnections()
 	}, nil
 }
 
-// lossy loses spans that the collector does not take, with a warning now and then: work goes on
-// without them. The SDK calls it from one goroutine at a time.
+// lossy drops spans that the collector does not accept, with an occasional warning. The SDK calls
+// it from one goroutine at a time.
 type lossy struct {
 	sdktrace.SpanExporter
 	log    zerolog.Logger
@@ -99,7 +108,7 @@ type lossy struct {
 	warned atomic.Int64  // when, in Unix nanoseconds
 }
 
-// ExportSpans gives up when the time to flush is up.
+// ExportSpans exports spans, and gives up when stop is closed.
 func (l *lossy) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -116,5 +125,6 @@ func (l *lossy) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) 
 		l.warned.Store(now)
 		l.log.Warn().Err(err).Int("spans", len(spans)).Msg("trace collector unreachable; dropping spans")
 	}
+
 	return nil
 }

@@ -62,6 +62,7 @@ func traceOne(t *testing.T, endpoint string, log zerolog.Logger) {
 	if err != nil || ev.Data.Verdict != "phishing" {
 		t.Errorf("%+v: %v", ev, err)
 	}
+
 	cancel()
 	check(t, <-done)
 }
@@ -78,22 +79,26 @@ func TestSpansReachTheCollector(t *testing.T) {
 		if r.Method != http.MethodPost || r.URL.Path != "/base/v1/traces" || r.Header.Get("Content-Encoding") != "gzip" {
 			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
 		}
+
 		var got collector.ExportTraceServiceRequest
 		z, err := gzip.NewReader(r.Body)
 		if err != nil {
 			t.Error(err)
 			return
 		}
+
 		b, err := io.ReadAll(z)
 		if err != nil || proto.Unmarshal(b, &got) != nil {
 			t.Errorf("%q: %v", b, err)
 		}
+
 		mu.Lock()
 		defer mu.Unlock()
 		for _, rs := range got.GetResourceSpans() {
 			for _, a := range rs.GetResource().GetAttributes() {
 				from[a.GetKey()+"="+a.GetValue().GetStringValue()] = true
 			}
+
 			for _, ss := range rs.GetScopeSpans() {
 				for _, s := range ss.GetSpans() {
 					seen[s.GetName()]++
@@ -110,6 +115,7 @@ func TestSpansReachTheCollector(t *testing.T) {
 			t.Errorf("%d spans %s came", seen[name], name)
 		}
 	}
+
 	if !from["service.name=backburn"] || !from["backburn.role=worker"] {
 		t.Errorf("spans come from %v", from)
 	}

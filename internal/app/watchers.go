@@ -25,7 +25,7 @@ func (n *Node) startWatchers() error {
 	return nil
 }
 
-// folderIntake submits what watchers find: their jobs say where the contents are.
+// folderIntake submits the jobs of watchers.
 type folderIntake struct{ publisher *queue.Publisher }
 
 func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {
@@ -34,8 +34,8 @@ func (i folderIntake) Publish(ctx context.Context, j pipeline.Job) error {
 	return err
 }
 
-// readerOf names the reader of a folder's events: the same for every watcher of this folder
-// on this machine, and for nobody else.
+// readerOf returns the name of the durable that reads a folder's events. It is the same for all
+// watchers of this folder on this machine, and for no others.
 func readerOf(path string) string {
 	host, _ := os.Hostname()
 	abs, err := filepath.Abs(path)
@@ -44,5 +44,6 @@ func readerOf(path string) string {
 	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(host + "\x00" + abs))
+
 	return hex.EncodeToString(h.Sum(nil))
 }

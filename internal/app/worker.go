@@ -11,17 +11,19 @@ import (
 	"backburn/wildfire"
 )
 
-// startWorker makes the token, the client, and the worker that uses them.
+// startWorker creates the token source, the client and the worker.
 func (n *Node) startWorker(ctx context.Context) error {
 	wcfg, err := WorkerConfig(n.cfg)
 	if err != nil {
 		return err
 	}
+
 	ccfg := WildFireConfig(n.cfg)
 	transport, err := wildfire.NewTransport(ccfg.Network)
 	if err != nil {
 		return fmt.Errorf("wildfire: %w", err)
 	}
+
 	profile := n.cfg.WildFire.Auth
 	var mint http.RoundTripper = transport
 	if n.cfg.Auth[profile].Kind != auth.KindAPIKey {
@@ -31,9 +33,11 @@ func (n *Node) startWorker(ctx context.Context) error {
 			Key:  "auth." + profile + ".token_url",
 		})
 	}
+
 	if n.tokens, err = Tokens(ctx, n.cfg, profile, n.queue, mint, n.log, n.reg); err != nil {
 		return err
 	}
+
 	n.health.Func("token", profile, func() error { return tokenFault(n.tokens.Status()) })
 	n.undo = append(n.undo, func() { _ = n.tokens.Close() })
 	ccfg.Transport = n.reach(transport, health.Service{
@@ -45,6 +49,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 	if n.client, err = wildfire.New(ccfg, n.tokens); err != nil {
 		return fmt.Errorf("wildfire.%w", err)
 	}
+
 	n.undo = append(n.undo, n.client.Close)
 	n.worker, err = worker.New(n.queue, wcfg, n.client, n.client,
 		worker.WithLogger(n.log.With().Str("component", "worker").Logger()), worker.WithMetrics(n.reg),
@@ -54,7 +59,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 	return err
 }
 
-// reach has the health registry told whether a service can be reached, by the calls through a
+// reach reports to the health registry whether a service is reachable, based on the calls through a
 // transport.
 func (n *Node) reach(t http.RoundTripper, s health.Service) *health.Transport {
 	r := health.NewTransport(t, s)

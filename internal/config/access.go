@@ -1,6 +1,6 @@
 package config
 
-// access is what a process must be able to do with a folder.
+// access is the access that a process needs to a folder.
 type access int
 
 const (

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// accessible tries to list the folder; whether it can be written to shows at the first
-// claim.
+// accessible tries to list the folder. It does not check write permission, which the first claim
+// does.
 func accessible(dir string, _ access) error {
 	f, err := os.Open(dir)
 	if err != nil {

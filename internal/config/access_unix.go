@@ -14,11 +14,13 @@ func accessible(dir string, want access) error {
 	if want == write {
 		flags |= unix.W_OK
 	}
+
 	if err := unix.Faccessat(unix.AT_FDCWD, dir, flags, unix.AT_EACCESS); err != nil {
 		if want == write {
 			return fmt.Errorf("cannot be read and written by this user: %w", err)
 		}
 		return fmt.Errorf("cannot be read by this user: %w", err)
 	}
+
 	return nil
 }

@@ -13,16 +13,16 @@ const (
 	ServerPart  Part = 1 << iota // the embedded NATS server
 	WatcherPart                  // the folders
 	WorkerPart                   // WildFire, the roots of sources, and the files of the profile for WildFire
-	ProfilePart                  // that profile itself, which must be complete
-	APIPart                      // the HTTP API, where one is configured
+	ProfilePart                  // the profile for WildFire, which must be complete
+	APIPart                      // the HTTP API, if configured
 	SinkPart                     // the sinks of events
-	ClamdPart                    // the protocol of clamd, where it is configured
-	MailPart                     // the filter for mail, where one is configured
-	Alone                        // that these parts are configured, which are all that the process is for
+	ClamdPart                    // the clamd protocol, if configured
+	MailPart                     // the mail filter, if configured
+	Alone                        // requires that these parts are configured, because the process has no others
 	Everything  = ServerPart | WatcherPart | WorkerPart | ProfilePart | APIPart | SinkPart | ClamdPart | MailPart
 )
 
-// Processes is which parts each process runs.
+// Processes has the parts that each process runs.
 var Processes = map[string]Part{
 	"run":     Everything,
 	"watcher": WatcherPart,
@@ -33,14 +33,14 @@ var Processes = map[string]Part{
 	"mail":    MailPart | Alone,
 }
 
-// Validate finds everything that is wrong with the configuration for a process that runs the
-// parts: what could not be decoded, the rules of every owner, and the files and folders that
-// the parts need. A start asks it before it touches anything, and so does every check, so the
-// two cannot differ. It changes nothing. The error, where there is one, is of type Problems.
+// Validate finds all errors in the configuration for a process that runs the parts: values that
+// could not be decoded, the rules of every owner, and the files and folders that the parts need.
+// Both a start and a check call it first, so they cannot differ. It changes nothing. An error has
+// the type Problems.
 //
-// Of files and folders it asks that they are there, of the right sort, readable (and writable
-// where that is needed), that nobody else can read what must stay secret, and that nothing of
-// Backburn's own is in a watched folder. Without parts it looks at no files.
+// Files and folders must exist, have the right type, and be readable (and writable if necessary).
+// Other users must not be able to read secrets, and no watched folder may contain Backburn's own
+// files. Without parts it checks no files.
 func (c Config) Validate(parts Part) error {
 	p := c.collect()
 	p.needsProfile = parts&ProfilePart != 0 && !c.Simulated() // the simulator brings its own
@@ -55,7 +55,7 @@ func (c Config) Validate(parts Part) error {
 	return p.problems.err()
 }
 
-// configured wants the parts to be there.
+// configured requires that the parts are configured.
 func (p *collector) configured(c Config, parts Part) {
 	for _, part := range []struct {
 		is             Part
@@ -73,7 +73,7 @@ func (p *collector) configured(c Config, parts Part) {
 	}
 }
 
-// CheckProfile says what is wrong with a profile or missing in it, as Problems.
+// CheckProfile returns the errors in a profile, including missing keys, as Problems.
 func (c Config) CheckProfile(name string) error {
 	p := c.collect()
 	p.problems = nil
@@ -86,7 +86,7 @@ func (c Config) CheckProfile(name string) error {
 	return p.problems.err()
 }
 
-// files looks at what the parts need.
+// files checks the files and folders that the parts need.
 func (p *collector) files(c Config, parts Part) {
 	p.private("nats.credentials_file", c.NATS.CredentialsFile)
 	p.secret("nats.nkey_file", c.NATS.NKeyFile)
@@ -97,32 +97,40 @@ func (p *collector) files(c Config, parts Part) {
 	if c.HTTP.Listen != "" {
 		p.webConfig("http.web_config_file", c.HTTP.WebConfigFile)
 	}
+
 	if parts&ServerPart != 0 && c.NATS.Embedded.Enabled {
 		if _, _, err := c.NATS.Loopback(); err != nil {
 			p.expected("nats.url", err.Error(), "nats.embedded.enabled")
 		}
+
 		p.creatable("nats.embedded.store_dir", c.NATS.Embedded.StoreDir)
 	}
+
 	if parts&WatcherPart != 0 {
-		// Without a file there is one folder, which is made by the process that runs everything.
+		// Without a configuration file there is one folder, which `backburn run` creates.
 		p.watches(c, c.origin.file == "" && parts&ServerPart != 0)
 	}
+
 	if parts&(WatcherPart|WorkerPart) != 0 { // a worker reads these folders, too
 		p.watchesApart(c)
 	}
+
 	if parts&WorkerPart != 0 {
 		p.authorities("wildfire.ca_file", c.WildFire.Client.Network.CAFile)
 		for _, source := range slices.Sorted(maps.Keys(c.Pipeline.Roots)) {
 			p.folder(join("worker.roots", source), c.Pipeline.Roots[source], read)
 		}
+
 		p.credentials(join("auth", c.WildFire.Auth), c.Auth[c.WildFire.Auth])
 		p.rootsApart(c)
 	}
+
 	if parts&SinkPart != 0 {
 		for i, s := range c.Sink {
 			p.sink(element("sink", i), s)
 		}
 	}
+
 	if parts&ClamdPart != 0 && c.Clamd.Listen != "" {
 		p.socket("clamd.listen", c.Clamd.Listen)
 		for i, root := range c.Clamd.Roots {
@@ -130,9 +138,11 @@ func (p *collector) files(c Config, parts Part) {
 			p.rootApart(c, element("clamd.roots", i), root)
 		}
 	}
+
 	if parts&MailPart != 0 {
 		p.socket("mail.listen", c.Mail.Listen)
 	}
+
 	if parts&APIPart != 0 && c.API.Listen != "" {
 		p.apiTokens(c.API)
 		p.apiListener(c.API)

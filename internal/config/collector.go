@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// collector collects problems, each at its place.
+// collector collects problems with their positions.
 type collector struct {
 	cfg          Config
 	origin       *origin
@@ -27,7 +27,7 @@ func (c Config) collect() *collector {
 
 func (p *collector) add(key, format string, args ...any) { p.addAt(key, key, format, args...) }
 
-// addAt adds a problem of a key that is shown where the file or a flag sets another.
+// addAt adds a problem of a key, with the position of another key.
 func (p *collector) addAt(shown, key, format string, args ...any) {
 	problem := Problem{File: p.origin.file, Key: key, Message: fmt.Sprintf(format, args...)}
 	if flag := p.origin.flags[shown]; flag != "" {
@@ -40,15 +40,14 @@ func (p *collector) addAt(shown, key, format string, args ...any) {
 	p.problems = append(p.problems, problem)
 }
 
-// failed reports whether a problem with this very key is known already, so that its
-// value, which is still the default, is not judged.
+// failed reports whether this key already has a problem. Its value is then still the default and is
+// not checked.
 func (p *collector) failed(key string) bool {
 	return slices.ContainsFunc(p.problems, func(q Problem) bool { return q.Key == key })
 }
 
-// got describes the value of a key in a message. What was a string in the file appears as it
-// is written there, so that the value of a variable never does. Of arrays and tables it says
-// nothing.
+// got describes the value of a key in a message. A string appears as in the file, so the value of a
+// variable is never shown. Arrays and tables are not described.
 func (p *collector) got(key string) string {
 	v, ok := lookup(schema, reflect.ValueOf(p.cfg), key)
 	if !ok {
@@ -63,6 +62,7 @@ func (p *collector) got(key string) string {
 		if written, ok := p.origin.written(key, text); ok {
 			text = written
 		}
+
 		return ", got " + quote(redact(text))
 	}
 
@@ -92,8 +92,8 @@ func (p *collector) hide(key, value, message string) string {
 	return strings.ReplaceAll(message, value, written)
 }
 
-// Problem makes an error of something that only showed when the configuration was put to
-// use, with the place of its key in the file.
+// Problem returns an error, with the position of its key, about a value that turned out to be wrong
+// when it was used.
 func (c Config) Problem(key, format string, args ...any) error {
 	p := c.collect()
 	p.problems = nil
@@ -102,7 +102,7 @@ func (c Config) Problem(key, format string, args ...any) error {
 	return p.problems
 }
 
-// withValue adds to the name of a key in a text the duration that it holds.
+// withValue adds the duration of a key after the key's name in a text.
 func (p *collector) withValue(text, name, key string) string {
 	v, ok := lookup(schema, reflect.ValueOf(p.cfg), key)
 	if !ok || v.Type() != reflect.TypeFor[time.Duration]() {
@@ -112,13 +112,14 @@ func (p *collector) withValue(text, name, key string) string {
 	return strings.Replace(text, name, name+" ("+FormatDuration(time.Duration(v.Int()))+")", 1)
 }
 
-// expected adds a problem with the value of a key, unless it or one that the rule depends on
-// has one. It is shown where the file sets the key or else, since one of them was set, where
-// it sets one of the others.
+// expected adds a problem with the value of a key, unless that key or one of the others in the rule
+// already has a problem. Its position is that of the key or, if the file does not set the key, of
+// one of the others.
 func (p *collector) expected(key, expected string, beside ...string) {
 	if p.failed(key) {
 		return
 	}
+
 	shown := key
 	for _, other := range beside {
 		if p.failed(other) {
@@ -138,6 +139,7 @@ func (p *collector) meant(key, expected string) string {
 	if !ok {
 		return ""
 	}
+
 	var words []string
 	for i, part := range strings.Split(expected, `"`) {
 		if i%2 == 1 {

@@ -17,8 +17,8 @@ import (
 	"backburn/wildfire"
 )
 
-// Config is the whole configuration, put together from the structs of those who own the keys.
-// It is a value: copy it freely, but do not write to the maps and slices that copies share.
+// Config is the complete configuration, composed of the structs of the packages that own the keys.
+// It is a value: copy it freely, but do not modify maps and slices, which copies share.
 type Config struct {
 	NATS     NATS                    `toml:"nats" doc:"The NATS server or cluster that holds the queue and all other state."`
 	Watch    []watch.Config          `toml:"watch" doc:"A folder to watch. The first [[watch]] entry of a file replaces the default one. To watch no folder, write watch = [] at the top of the file."`
@@ -38,19 +38,19 @@ type Config struct {
 	origin *origin
 }
 
-// WildFire says how to reach WildFire, and with which credentials.
+// WildFire configures the client of WildFire and its credential.
 type WildFire struct {
 	Client wildfire.Config `toml:",inline"`
 	Auth   string          `toml:"auth" doc:"The [auth.*] profile to use."`
 }
 
-// Results limits the stream of events. The oldest go first.
+// Results limits the stream of events. The oldest are removed first.
 type Results struct {
 	MaxAge   time.Duration `toml:"max_age" doc:"How long events and the records of finished jobs are kept; at least verdicts.deadline."`
 	MaxBytes int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of events. The oldest are removed first."`
 }
 
-// Check is the rules of [results].
+// Check checks the rules of [results].
 func (r Results) Check(bad func(key, expected string, beside ...string)) {
 	pipeline.Wants(bad)(r.MaxBytes > 0, "max_bytes", "more than 0")
 }
@@ -63,7 +63,7 @@ type DeadLetters struct {
 	MaxBytes       int64         `toml:"max_bytes" unit:"bytes" doc:"Total size of all dead letters."`
 }
 
-// Check is the rules of [dead_letters].
+// Check checks the rules of [dead_letters].
 func (d DeadLetters) Check(bad func(key, expected string, beside ...string)) {
 	want := pipeline.Wants(bad)
 	want(d.MaxAge >= time.Minute, "max_age", "at least 1m")
@@ -73,14 +73,14 @@ func (d DeadLetters) Check(bad func(key, expected string, beside ...string)) {
 	want(d.MaxBytes > 0, "max_bytes", "more than 0")
 }
 
-// Tracing says where spans go.
+// Tracing configures the export of spans.
 type Tracing struct {
 	Endpoint string  `toml:"endpoint" doc:"URL of an OTLP/HTTP collector, such as \"http://127.0.0.1:4318\". Empty: no traces."`
 	Sample   float64 `toml:"sample" doc:"Share of traces to sample, 0 to 1. For a trace that a gateway began, the gateway decides."`
 }
 
-// Check is the rules of [tracing]. It allows http towards other machines too: spans hold no
-// credentials, and collectors that stand beside the process rarely speak TLS.
+// Check checks the rules of [tracing]. It also allows http to other machines, because spans contain
+// no credentials and many collectors do not use TLS.
 func (t Tracing) Check(bad func(key, expected string, beside ...string)) {
 	want := pipeline.Wants(bad)
 	if t.Endpoint != "" {
@@ -93,13 +93,13 @@ func (t Tracing) Check(bad func(key, expected string, beside ...string)) {
 	want(t.Sample >= 0 && t.Sample <= 1, "sample", "a number from 0 to 1") // not NaN
 }
 
-// Log says what is logged, and in which shape. Logs go to standard error.
+// Log configures the level and format of logs, which go to standard error.
 type Log struct {
 	Level  string `toml:"level" reload:"true" doc:"\"trace\", \"debug\", \"info\", \"warn\" or \"error\"."`
 	Format string `toml:"format" doc:"\"auto\" (console on a terminal, JSON elsewhere), \"console\" or \"json\"."`
 }
 
-// Check is the rules of [log].
+// Check checks the rules of [log].
 func (l Log) Check(bad func(key, expected string, beside ...string)) {
 	want := pipeline.Wants(bad)
 	want(slices.Contains([]string{"trace", "debug", "info", "warn", "error"}, l.Level), "level",
@@ -107,11 +107,11 @@ func (l Log) Check(bad func(key, expected string, beside ...string)) {
 	want(slices.Contains([]string{"auto", "console", "json"}, l.Format), "format", `"auto", "console" or "json"`)
 }
 
-// Default gives the configuration that an empty file means: one machine, the embedded
-// server, the folder "quarantine" in the working directory, and no credentials.
+// Default returns the configuration of an empty file: one machine, the embedded server, the folder
+// "quarantine" in the working directory, and no credentials.
 //
-// A file that has any [[watch]] replaces the one of the defaults; `watch = []` means
-// none. The profile auth.wildfire is there whether or not a file speaks of it.
+// Any [[watch]] in a file replaces the default one; `watch = []` means none. The profile
+// auth.wildfire always exists.
 func Default() Config {
 	quarantine := watch.DefaultConfig()
 	quarantine.Path = "quarantine"
@@ -141,7 +141,7 @@ func Default() Config {
 	}
 }
 
-// DefaultProfile gives what an [auth.NAME] table means that names nothing but its kind.
+// DefaultProfile returns the profile of an [auth.NAME] table that sets only the kind.
 func DefaultProfile(name string, kind auth.Kind) auth.Profile {
 	return auth.Profile{Name: name, Kind: kind, Share: kind.DefaultShare()}
 }
@@ -149,7 +149,7 @@ func DefaultProfile(name string, kind auth.Kind) auth.Profile {
 // Auth is one profile of credentials. Package auth owns its keys, defaults and rules.
 type Auth = auth.Profile
 
-// Profile returns the profile of a name; its kind is empty where there is none.
+// Profile returns the profile with a name; its kind is empty if there is none.
 func (c Config) Profile(name string) auth.Profile {
 	p := c.Auth[name]
 	p.Name = name
@@ -157,7 +157,7 @@ func (c Config) Profile(name string) auth.Profile {
 	return p
 }
 
-// Check is the rules that concern more than one owner.
+// Check checks the rules that concern more than one owner.
 func (c Config) Check(bad func(key, expected string, beside ...string)) {
 	want := pipeline.Wants(bad)
 	want(c.Results.MaxAge >= c.Pipeline.Deadline, "results.max_age",
@@ -172,6 +172,7 @@ func (c Config) Check(bad func(key, expected string, beside ...string)) {
 				fmt.Sprintf("another source than that of watch[%d]", j), join(element("watch", j), "source"))
 		}
 	}
+
 	for i, s := range c.Sink {
 		for j, other := range c.Sink[:i] {
 			want(s.Name == "" || s.Name != other.Name, join(element("sink", i), "name"),

@@ -54,6 +54,7 @@ func parse(t *testing.T, text string, pairs ...string) config.Config {
 	if err != nil {
 		t.Fatalf("decode:\n%v", err)
 	}
+
 	return cfg
 }
 
@@ -63,6 +64,7 @@ func problems(t *testing.T, text string, pairs ...string) string {
 	if ps, ok := errors.AsType[config.Problems](err); !ok || len(ps) == 0 {
 		t.Fatalf("decode gave %v (%T), want Problems", err, err)
 	}
+
 	return err.Error()
 }
 
@@ -79,6 +81,7 @@ func example(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(b)
 }
 
@@ -136,6 +139,7 @@ kind = "api-key"
 	if len(cfg.Watch) != 2 {
 		t.Fatalf("got %d watches", len(cfg.Watch))
 	}
+
 	first := watch.DefaultConfig()
 	first.Path, first.Source = "/srv/Mail Gateway", "mail-gateway"
 	first.Settle = 90 * time.Second
@@ -145,6 +149,7 @@ kind = "api-key"
 	if d := cmp.Diff(first, cfg.Watch[0]); d != "" {
 		t.Error(d)
 	}
+
 	second := cfg.Watch[1]
 	if second.Path != "/srv/${SECRET}/b" || second.Source != "web" || second.Priority != "bulk" || second.DoneFile != "{name}.done" {
 		t.Errorf("second watch: %+v", second)
@@ -152,6 +157,7 @@ kind = "api-key"
 	if cfg.Pipeline.Rate != 3 || cfg.Pipeline.Roots["web"] != "/mnt/${web}" {
 		t.Errorf("worker: %+v", cfg.Pipeline)
 	}
+
 	want := map[string]auth.Profile{
 		"wildfire": {Name: "wildfire", Kind: "wildfire", ClientID: "id", ClientSecret: auth.NewSecret("hush"), Share: "prefer"},
 		"other":    {Name: "other", Kind: "api-key"},
@@ -250,10 +256,12 @@ func TestRead(t *testing.T) {
 	if err := os.WriteFile(file, []byte("[log]\nlevel = 'loud'\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	cfg, err := config.Read(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	err = cfg.Validate(0)
 	if want := file + `:2:1: log.level: expected "trace", "debug", "info", "warn" or "error", got "loud"`; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

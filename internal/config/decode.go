@@ -22,8 +22,8 @@ import (
 // maxFile is the longest configuration that is read, in bytes.
 const maxFile = 1 << 20
 
-// Read reads the file and decodes it as Decode does. An error that is no Problems means that it
-// could not be read.
+// Read reads the file and decodes it as Decode does. An error of another type than Problems means
+// that the file could not be read.
 func Read(path string, env Env) (Config, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -32,6 +32,7 @@ func Read(path string, env Env) (Config, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return Config{}, fmt.Errorf("configuration: %s: expected a file of at most %s", path, Size(maxFile))
 	}
+
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
@@ -40,11 +41,10 @@ func Read(path string, env Env) (Config, error) {
 	return Decode(data, path, env)
 }
 
-// Decode reads the text of a configuration and lays it over the defaults. The name stands for the
-// file in messages. A nil env means that no variable is set. The error, where
-// there is one, is of type Problems and means that the text is not TOML. Everything else that
-// is wrong is remembered: a value that cannot be decoded leaves the default where it is, and
-// Validate returns its problem with all others.
+// Decode reads the text of a configuration and applies it to the defaults. name is the file's name
+// in messages. A nil env means that no variable is set. An error has the type Problems and means
+// that the text is not TOML. All other errors are stored: a value that cannot be decoded keeps its
+// default, and Validate returns its problem with the others.
 func Decode(data []byte, name string, env Env) (Config, error) {
 	cfg := Default()
 	cfg.origin.file = name
@@ -52,17 +52,19 @@ func Decode(data []byte, name string, env Env) (Config, error) {
 		env = func(string) (string, bool) { return "", false }
 	}
 
-	// The library's generic decoder knows all of TOML's rules, duplicate keys among
-	// them, and stops at the first that is broken. Everything above syntax is ours,
-	// because the library's typed decoder would stop at the first wrong type as well.
+	// The library's generic decoder checks TOML's syntax, including duplicate keys, and stops at
+	// the first error. We decode the values ourselves, because the library's typed decoder would
+	// stop at the first wrong type.
 	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return cfg, Problems{{File: name, Line: 1, Column: 1, Message: "expected UTF-8, and this is UTF-16; save it as UTF-8"}}
 	}
+
 	var document map[string]any
 	if err := toml.Unmarshal(data, &document); err != nil {
 		return cfg, Problems{syntaxProblem(name, err)}
 	}
+
 	cfg.origin.places = locate(data)
 
 	d := newDecoder(cfg, env)
@@ -72,11 +74,10 @@ func Decode(data []byte, name string, env Env) (Config, error) {
 	return cfg, nil
 }
 
-// byteOrderMark is what editors of Windows write before the text.
+// byteOrderMark is written by editors on Windows.
 const byteOrderMark = "\xef\xbb\xbf"
 
-// Set sets one key of the configuration, as a flag does. What is wrong with the value comes
-// with Validate, and names the flag.
+// Set sets a key from a flag. Validate reports errors in the value, with the flag's name.
 func (c *Config) Set(key, value, flag string) {
 	o := *c.origin
 	o.problems = slices.DeleteFunc(slices.Clone(o.problems), func(p Problem) bool { return p.Key == key })
@@ -85,6 +86,7 @@ func (c *Config) Set(key, value, flag string) {
 	if o.flags == nil {
 		o.flags = map[string]string{}
 	}
+
 	o.flags[key] = flag
 	c.origin = &o
 
@@ -92,6 +94,7 @@ func (c *Config) Set(key, value, flag string) {
 	for part := range strings.SplitSeq(key, ".") {
 		n = n.child(part)
 	}
+
 	d := newDecoder(*c, nil)
 	d.value(key, escape(value), v.FieldByIndex(n.leaf.index), n.leaf)
 	o.problems, o.texts = d.problems, d.origin.texts
@@ -106,8 +109,8 @@ func syntaxProblem(name string, err error) Problem {
 	return p
 }
 
-// decoder fills Config from the generic form of a document. A value with a problem
-// leaves the default where it is.
+// decoder fills Config from the generic form of a document. A value with a problem keeps its
+// default.
 type decoder struct {
 	*collector
 	env Env
@@ -122,7 +125,7 @@ func newDecoder(cfg Config, env Env) *decoder {
 	return d
 }
 
-// describe says what a value of a document is.
+// describe describes a value of a document.
 func (d *decoder) describe(value any) string {
 	switch v := value.(type) {
 	case string:
@@ -185,7 +188,7 @@ func (d *decoder) value(path string, value any, target reflect.Value, l *leaf) {
 	}
 }
 
-// plain decodes a value that TOML has a type for.
+// plain decodes a value of a TOML type.
 func (d *decoder) plain(path string, value any, target reflect.Value) {
 	switch target.Kind() {
 	case reflect.String:
@@ -197,12 +200,14 @@ func (d *decoder) plain(path string, value any, target reflect.Value) {
 			target.SetBool(v)
 			return
 		}
+
 		d.add(path, "expected true or false, got %s", d.describe(value))
 	case reflect.Int:
 		if v, ok := value.(int64); ok && !target.OverflowInt(v) {
 			target.SetInt(v)
 			return
 		}
+
 		d.add(path, "expected a whole number, got %s", d.describe(value))
 	case reflect.Float64:
 		switch v := value.(type) {
@@ -218,8 +223,8 @@ func (d *decoder) plain(path string, value any, target reflect.Value) {
 	}
 }
 
-// text expands a string. It reports false, after adding the problem, where the value is
-// not a string or cannot be expanded.
+// text expands a string. If the value is not a string or cannot be expanded, it adds a problem and
+// reports false.
 func (d *decoder) text(path string, value any, want string) (string, bool) {
 	s, ok := value.(string)
 	if !ok {
@@ -237,8 +242,8 @@ func (d *decoder) text(path string, value any, want string) (string, bool) {
 	return expanded, len(complaints) == 0
 }
 
-// slips names what gets into a value unseen, in an editor or in the variable that it comes
-// from: a byte order mark, white space at its ends, a line break, quotes around it.
+// slips reports invisible mistakes in a value or its variable: a byte order mark, white space at
+// the ends, a line break, quotes around it.
 func slips(written, value string) []string {
 	in := "the value"
 	if names := variables(written); len(names) > 0 {
@@ -259,23 +264,25 @@ func slips(written, value string) []string {
 	return nil
 }
 
-// unit decodes a string by a parser whose error says what it wants.
+// unit decodes a string with a parser whose error says what was expected.
 func unit[T any](d *decoder, path string, value any, target *T, parse func(string) (T, error)) {
 	_, wanted := parse("")
 	s, ok := d.text(path, value, wanted.Error())
 	if !ok {
 		return
 	}
+
 	v, err := parse(s)
 	if err != nil {
 		d.add(path, "expected %s, got %s", err, d.describe(value))
 		return
 	}
+
 	*target = v
 }
 
-// secret takes nothing but a reference to a variable. The text of a refused value is not
-// repeated: it may be the secret.
+// secret accepts only a reference to a variable. A refused value is not repeated in the message,
+// because it may be the secret.
 func (d *decoder) secret(path string, value any, target *auth.Secret) {
 	s, ok := value.(string)
 	switch {
@@ -286,6 +293,7 @@ func (d *decoder) secret(path string, value any, target *auth.Secret) {
 			strings.ToUpper(path[strings.LastIndexByte(path, '.')+1:]))
 		return
 	}
+
 	expanded, ok := d.text(path, s, "")
 	switch {
 	case !ok:
@@ -302,12 +310,14 @@ func (d *decoder) stringMap(path string, value any, target *map[string]string) {
 		d.add(path, "expected a table, got %s", d.describe(value))
 		return
 	}
+
 	m := make(map[string]string, len(table))
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		if s, ok := d.text(join(path, key), table[key], "a string"); ok {
 			m[key] = s
 		}
 	}
+
 	*target = m
 }
 
@@ -317,15 +327,17 @@ func (d *decoder) stringList(path string, value any, target *[]string) {
 		d.add(path, "expected an array of strings, got %s", d.describe(value))
 		return
 	}
+
 	list := make([]string, 0, len(array))
 	for i, v := range array {
 		s, _ := d.text(element(path, i), v, "a string")
-		list = append(list, s) // a bad one too, so that the others keep their places
+		list = append(list, s) // also an invalid one, so that the others keep their index
 	}
+
 	*target = list
 }
 
-// tables decodes an array of tables, each laid over what default gives.
+// tables decodes an array of tables, each applied to its defaults.
 func tables[T any](d *decoder, path string, value any, target *[]T, l *leaf, fresh func() T, complete func(*T)) {
 	array, ok := value.([]any)
 	if !ok {
@@ -343,14 +355,15 @@ func tables[T any](d *decoder, path string, value any, target *[]T, l *leaf, fre
 		} else {
 			d.add(at, "expected a table, got %s", d.describe(v))
 		}
+
 		complete(&entry)
 		list = append(list, entry)
 	}
+
 	*target = list
 }
 
-// profiles adds to the profiles that are there by default, and replaces those of the
-// same name.
+// profiles adds to the default profiles, and replaces those of the same name.
 func (d *decoder) profiles(path string, value any, target map[string]auth.Profile, l *leaf) {
 	table, ok := value.(map[string]any)
 	if !ok {
@@ -377,6 +390,7 @@ func (d *decoder) profiles(path string, value any, target map[string]auth.Profil
 		if keys["share"] == nil {
 			profile.Share = profile.Kind.DefaultShare()
 		}
+
 		target[name] = profile
 	}
 }
@@ -387,6 +401,7 @@ func (d *decoder) fits(at string, keys map[string]any, n *node, target reflect.V
 	if d.failed(join(at, "kind")) {
 		return
 	}
+
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if c := n.child(key); c != nil && !c.applies(target.Type(), kind) {
 			d.add(join(at, key), "does not belong to kind %s, only to %s", d.kindText(join(at, "kind"), kind),
@@ -395,7 +410,7 @@ func (d *decoder) fits(at string, keys map[string]any, n *node, target reflect.V
 	}
 }
 
-// kindText quotes a kind as it was written.
+// kindText quotes a kind as written in the file.
 func (d *decoder) kindText(key, kind string) string {
 	if written, ok := d.origin.written(key, kind); ok {
 		return quote(written)

@@ -2,12 +2,12 @@
 //
 // # Who owns a key
 //
-// Each key belongs to the package that uses it: the field of that package's struct carries the
-// key, the unit and the documentation as tags, its Default function the default, and its method
-// Check the rule. This package puts the structs together ([Config]), reads the file over their
-// defaults, and asks all of them for everything that is wrong. The example, the reference and
-// what Show prints are made from the same structs. So a new key is a field with its tags, its
-// default and its rule, and nothing else; "make config" writes the documents.
+// Each key belongs to the package that uses it: the field of that package's struct carries the key,
+// the unit and the documentation as tags, its Default function the default, and its method Check
+// the rule. This package composes the structs ([Config]), applies the file to their defaults, and
+// collects the problems of all owners. The example, the reference and the output of Show are
+// generated from the same structs. So a new key is a field with its tags, its default and its rule,
+// and nothing else; "make config" writes the documents.
 //
 // # What it guarantees
 //

@@ -9,15 +9,15 @@ import (
 // Env looks a variable up, as os.LookupEnv does.
 type Env = func(name string) (value string, set bool)
 
-// dollar matches what expand has to look at: an escaped dollar sign, a reference to a
-// variable, or the beginning of a reference that is not one.
+// dollar matches the parts that expand processes: an escaped dollar sign, a reference to a
+// variable, or the beginning of an invalid reference.
 var dollar = regexp.MustCompile(`\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{`)
 
-// reference matches a string that is one reference and nothing else.
+// reference matches a string that consists of one reference.
 var reference = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
 
-// expand replaces ${NAME} and $$. The replaced text is not looked at again. Each
-// complaint names what is wrong; none repeats a value.
+// expand replaces ${NAME} and $$. Replaced text is not expanded again. Each complaint describes an
+// error without repeating a value.
 func expand(s string, env Env) (expanded string, complaints []string) {
 	expanded = dollar.ReplaceAllStringFunc(s, func(m string) string {
 		switch {
@@ -28,11 +28,13 @@ func expand(s string, env Env) (expanded string, complaints []string) {
 				`expected a variable such as ${NAME} (letters, digits and _) after "${"; write $$ for a dollar sign`)
 			return m
 		}
+
 		name := m[2 : len(m)-1]
 		value, set := env(name)
 		if !set {
 			complaints = append(complaints, fmt.Sprintf("the environment variable %s is not set", name))
 		}
+
 		return value
 	})
 	return expanded, complaints
@@ -50,5 +52,5 @@ func variables(s string) []string {
 	return names
 }
 
-// escape makes expand give s back.
+// escape returns a string that expand turns into s.
 func escape(s string) string { return strings.ReplaceAll(s, "$", "$$") }

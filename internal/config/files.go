@@ -38,6 +38,7 @@ func (p *collector) authorities(key, file string) {
 		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
 			return fmt.Errorf("expected PEM certificates, %s holds none", quote(name))
 		}
+
 		return nil
 	})
 }
@@ -70,6 +71,7 @@ func readRegular(name string) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxPEM {
 		return nil, fmt.Errorf("expected a file of at most %s, %s is none", Size(maxPEM), quote(name))
 	}
+
 	content, err := os.ReadFile(name)
 	if err != nil {
 		return nil, errors.New(plain(err))
@@ -104,7 +106,9 @@ func (p *collector) apiTokens(a api.Config) {
 			if other, ok := holders[secret.Reveal()]; ok {
 				return fmt.Errorf("%s holds the same token as that of api.token[%d]", quote(name), other)
 			}
+
 			holders[secret.Reveal()] = i
+
 			return nil
 		})
 	}
@@ -122,6 +126,7 @@ func (p *collector) webConfig(key, file string) (w httpserver.Web) {
 		if w.KeyFile != "" {
 			return auth.CheckSecretFile(w.KeyFile)
 		}
+
 		return nil
 	})
 
@@ -146,6 +151,7 @@ func (p *collector) sink(at string, s Sink) {
 		p.creatable(join(at, "path"), filepath.Dir(s.Path))
 		return
 	}
+
 	p.look(join(at, "secret_file"), s.SecretFile, func(name string) error {
 		_, err := credential.ReadKeys(name)
 		return err
@@ -169,6 +175,7 @@ func (p *collector) folder(key, dir string, want access) {
 	if dir == "" || p.failed(key) {
 		return
 	}
+
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -192,6 +199,7 @@ func (p *collector) creatable(key, dir string) {
 			continue
 		}
 		p.folder(key, at, write)
+
 		return
 	}
 }
@@ -212,11 +220,13 @@ func (p *collector) watches(c Config, made bool) {
 			want = read
 			p.creatable(join(at, "state_dir"), w.State())
 		}
+
 		if made {
 			p.creatable(join(at, "path"), w.Path)
 		} else {
 			p.folder(join(at, "path"), w.Path, want)
 		}
+
 		for _, after := range []struct{ outcome, what string }{
 			{"benign", w.After.Benign}, {"malicious", w.After.Malicious}, {"failed", w.After.Failed},
 		} {

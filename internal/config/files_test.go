@@ -31,6 +31,7 @@ func tree(t *testing.T, entries ...string) string {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
+
 		if !strings.HasSuffix(path, "/") {
 			if err := os.WriteFile(full, []byte("x\n"), 0o600); err != nil {
 				t.Fatal(err)
@@ -40,6 +41,7 @@ func tree(t *testing.T, entries ...string) string {
 			}
 		}
 	}
+
 	return root
 }
 
@@ -74,6 +76,7 @@ func TestCheckFiles(t *testing.T) {
 	} {
 		write(t, filepath.Join(root, name), text)
 	}
+
 	cert, key := testkit.NewAuthority(t).Certificate()
 	copyTo(t, cert, filepath.Join(root, "tls.pem"))
 	copyTo(t, key, filepath.Join(root, "tls.key"))
@@ -83,6 +86,7 @@ func TestCheckFiles(t *testing.T) {
 	if err := os.Symlink(filepath.Join(root, "q"), filepath.Join(root, "link")); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, tc := range map[string]struct {
 		text  string
 		parts config.Part
@@ -172,16 +176,19 @@ func TestCheckFiles(t *testing.T) {
 			if tc.modes && runtime.GOOS == "windows" {
 				t.Skip("permissions are access control lists here, which are not read")
 			}
+
 			at := filepath.ToSlash(root)
 			cfg, err := config.Decode([]byte(strings.ReplaceAll(tc.text, "@", at)), "f.toml", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			err = cfg.Validate(tc.parts)
 			problems, _ := errors.AsType[config.Problems](err)
 			if len(problems) != len(tc.want) {
 				t.Fatalf("got %d problems, want %d:\n%v", len(problems), len(tc.want), err)
 			}
+
 			for i, p := range problems {
 				if want := strings.ReplaceAll(tc.want[i], "@", at); !strings.HasPrefix(p.String(), want) {
 					t.Errorf("got  %s\nwant %s", p, want)
@@ -199,16 +206,19 @@ func TestFoldersWithoutPermission(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may do everything, so nothing is missing")
 	}
+
 	root := tree(t, "q/")
 	q := filepath.Join(root, "q")
 	if err := os.Chmod(q, 0o500); err != nil {
 		t.Fatal(err)
 	}
+
 	cfg := config.Default()
 	cfg.Watch[0].Path = q
 	if err := cfg.Validate(config.WatcherPart); err == nil || !strings.Contains(err.Error(), "cannot be read and written") {
 		t.Errorf("a folder that cannot be written to: %v", err)
 	}
+
 	cfg.Watch[0].Claim, cfg.Watch[0].StateDir = watch.ClaimKeep, root
 	if err := cfg.Validate(config.WatcherPart); err != nil {
 		t.Errorf("files that stay need no more than reading: %v", err)
@@ -240,11 +250,13 @@ func TestCheckProfile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			err = cfg.CheckProfile("x")
 			problems, _ := errors.AsType[config.Problems](err)
 			if len(problems) != len(tc.want) {
 				t.Fatalf("got %v, want %v", err, tc.want)
 			}
+
 			for i, p := range problems {
 				if p.Key != "auth.x."+tc.want[i] {
 					t.Errorf("got %s, want %s", p.Key, tc.want[i])
@@ -252,6 +264,7 @@ func TestCheckProfile(t *testing.T) {
 			}
 		})
 	}
+
 	if err := config.Default().CheckProfile("none"); err == nil {
 		t.Error("a profile that is not there is complete")
 	}

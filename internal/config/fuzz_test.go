@@ -18,6 +18,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	f.Add(example)
 	for _, text := range []string{
 		"", "\n", "[nats]\nurl='${A}$$$'", "[[watch]]\npath=\"q\\u0000\"\n[[watch]]\nafter.failed='./x'", "watch=[{path='a'},{path='b',after={benign='delete'}}]",
@@ -25,6 +26,7 @@ func FuzzDecode(f *testing.F) {
 	} {
 		f.Add([]byte(text))
 	}
+
 	f.Fuzz(func(t *testing.T, text []byte) {
 		cfg, err := decode(text, "f.toml", env("A", "value-of-a-variable"))
 		if err != nil {
@@ -32,25 +34,31 @@ func FuzzDecode(f *testing.F) {
 			if !ok || len(problems) == 0 {
 				t.Fatalf("%T: %v", err, err)
 			}
+
 			for _, p := range problems {
 				if p.Line < 1 || p.Column < 1 || p.Message == "" {
 					t.Errorf("a problem without a place: %+v", p)
 				}
 			}
+
 			if bytes.Contains([]byte(err.Error()), []byte("value-of-a-variable")) && !bytes.Contains(text, []byte("value-of-a-variable")) {
 				t.Errorf("the value of a variable shows: %v", err)
 			}
+
 			return
 		}
+
 		for _, profile := range cfg.Auth {
 			if profile.ClientSecret.IsSet() {
 				return // not shown, so not read back
 			}
 		}
+
 		var shown bytes.Buffer
 		if err := cfg.Show(&shown); err != nil {
 			t.Fatal(err)
 		}
+
 		again, err := decode(shown.Bytes(), "shown.toml", env())
 		if err != nil {
 			t.Fatalf("%v\n%s", err, shown.String())

@@ -11,7 +11,7 @@ type HTTP struct {
 	Pprof bool `toml:"pprof" doc:"Also serve /debug/pprof/. Do not use it on an address that others can reach."`
 }
 
-// defaultHTTP listens on this machine alone.
+// defaultHTTP listens only on a loopback address.
 func defaultHTTP() HTTP {
 	c := HTTP{Config: httpserver.DefaultConfig()}
 	c.Listen = "127.0.0.1:9464"

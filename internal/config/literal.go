@@ -14,7 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// literal writes a value that is no table.
+// literal writes a value that is not a table.
 func literal(v reflect.Value, l *leaf) string {
 	switch value := v.Interface().(type) {
 	case time.Duration:
@@ -24,12 +24,14 @@ func literal(v reflect.Value, l *leaf) string {
 		for i, item := range value {
 			items[i] = tomlString(escape(item))
 		}
+
 		return "[" + strings.Join(items, ", ") + "]"
 	case map[string]string:
 		items := make([]string, 0, len(value))
 		for _, key := range slices.Sorted(maps.Keys(value)) {
 			items = append(items, quoteKey(key)+" = "+tomlString(escape(value[key])))
 		}
+
 		return "{" + strings.Join(items, ", ") + "}"
 	}
 
@@ -45,6 +47,7 @@ func literal(v reflect.Value, l *leaf) string {
 		if !strings.ContainsAny(s, ".IN") {
 			s += ".0"
 		}
+
 		return s
 	case reflect.Slice, reflect.Map, reflect.Struct:
 		return ""
@@ -58,10 +61,12 @@ func tomlString(s string) string {
 	if !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s) {
 		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 	}
+
 	b, err := toml.Marshal(map[string]string{"s": s})
 	if err != nil {
-		return strconv.Quote(s) // not reached: every string can be marshaled
+		return strconv.Quote(s) // cannot happen: every string can be marshaled
 	}
+
 	_, text, _ := strings.Cut(strings.TrimSuffix(string(b), "\n"), " = ")
 
 	return text

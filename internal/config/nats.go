@@ -14,7 +14,7 @@ import (
 	"backburn/pipeline"
 )
 
-// NATS says how to reach the server, or the cluster, through which everything goes.
+// NATS configures the connection to the NATS server or cluster.
 type NATS struct {
 	URL             string   `toml:"url" doc:"Servers, separated by commas for a cluster (nats, tls, ws, wss)."`
 	CredentialsFile string   `toml:"credentials_file" own:"secret" doc:"NATS .creds file, mode 0600."`
@@ -29,8 +29,8 @@ type NATS struct {
 	Embedded        Embedded `toml:"embedded" doc:"The NATS server that backburn run starts on nats.url. watcher and worker do not start one."`
 }
 
-// TLS names the PEM files of a TLS connection. An empty CAFile means the authorities
-// that the system trusts; without CertFile and KeyFile the client shows no certificate.
+// TLS names the PEM files of a TLS connection. An empty CAFile means the authorities that the
+// system trusts; without CertFile and KeyFile the client has no certificate.
 type TLS struct {
 	CAFile   string `toml:"ca_file" own:"true" doc:"PEM file of certificate authorities. Empty: those of the system."`
 	CertFile string `toml:"cert_file" own:"true" doc:"PEM file with the client certificate. Needs key_file."`
@@ -73,13 +73,13 @@ func (n NATS) Loopback() (host string, port int, err error) {
 	return u.Hostname(), port, nil
 }
 
-// TokenFile is where the embedded server keeps the token that clients must show, mode
-// 0600. It stands beside the store, so that a backup of the store does not contain it.
+// TokenFile returns the file with the token that clients of the embedded server need, mode 0600. It
+// is next to the store, so a backup of the store does not contain it.
 func (e Embedded) TokenFile() string {
 	return strings.TrimRight(filepath.Clean(e.StoreDir), string(filepath.Separator)) + ".token"
 }
 
-// Check is the rules of [nats].
+// Check checks the rules of [nats].
 func (n NATS) Check(bad func(key, expected string, beside ...string)) {
 	want := pipeline.Wants(bad)
 	for _, s := range n.URLs() {
@@ -89,6 +89,7 @@ func (n NATS) Check(bad func(key, expected string, beside ...string)) {
 		want(err != nil || u.User == nil, "url",
 			"no user or password in the address; use nats.user and nats.password_file")
 	}
+
 	want(pipeline.ValidSource(n.Prefix), "prefix", pipeline.SourceRule)
 	want(slices.Contains([]int{1, 3, 5}, n.Replicas), "replicas", "1, 3 or 5")
 	want(n.Replicas <= 1 || !n.Embedded.Enabled, "replicas",
@@ -102,10 +103,10 @@ func (n NATS) Check(bad func(key, expected string, beside ...string)) {
 	want(!n.Embedded.Enabled || n.Embedded.StoreDir != "", "embedded.store_dir", "a folder")
 }
 
-// domainName is what the server takes for a JetStream domain, which is one token of a subject.
+// domainName matches valid JetStream domains, which are one token of a subject.
 var domainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// checkCredentials allows one way to prove who a client is, and that one whole.
+// checkCredentials allows one authentication method, which must be complete.
 func (n NATS) checkCredentials(want func(ok bool, key, expected string, beside ...string)) {
 	first := ""
 	for _, way := range []struct{ key, value string }{
@@ -117,9 +118,11 @@ func (n NATS) checkCredentials(want func(ok bool, key, expected string, beside .
 		if way.value == "" {
 			continue
 		}
+
 		want(first == "", way.key, "either this or nats."+first, first)
 		first = cmp.Or(first, way.key)
 	}
+
 	want(n.User == "" || n.PasswordFile != "", "password_file", "a file with the password of nats.user", "user")
 	want(n.PasswordFile == "" || n.User != "", "user", "the user of nats.password_file", "password_file")
 }

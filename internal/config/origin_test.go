@@ -48,6 +48,7 @@ func TestSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	cfg.Set("log.level", "debug", "--log-level")
 	cfg.Set("http.listen", "nowhere", "--http-listen")
 
@@ -59,9 +60,11 @@ func TestSource(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", key, got, want)
 		}
 	}
+
 	if cfg.Log.Level != "debug" {
 		t.Errorf("log.level is %s", cfg.Log.Level)
 	}
+
 	want := `--http-listen: expected an address such as "127.0.0.1:9464", or "" for none, got "nowhere"`
 	if err := cfg.Validate(0); err == nil || err.Error() != want {
 		t.Errorf("got %v", err)

@@ -17,14 +17,15 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// Own lists the files and folders that are Backburn's own: what the keys with the tag "own"
-// name, the token and the spools whose places follow from other keys, and the configuration
-// itself. None of them may be taken from a watched folder, or leave this machine.
+// Own lists Backburn's own files and folders: those in keys with the tag "own", the token and the
+// spools, whose paths depend on other keys, and the configuration file. None of them may be claimed
+// in a watched folder or uploaded.
 func (c Config) Own() []guard.Own {
 	var own []guard.Own
 	if c.origin != nil && c.origin.file != "" {
 		own = append(own, guard.Own{Key: "--config", Path: c.origin.file})
 	}
+
 	if c.NATS.Embedded.Enabled {
 		own = append(own, guard.Own{
 			Key:   "nats.embedded.store_dir",
@@ -32,9 +33,10 @@ func (c Config) Own() []guard.Own {
 			Holds: guard.Secrets,
 		})
 	}
+
 	for i, w := range c.Watch {
 		spool := filepath.Join(w.Path, pipeline.SpoolDir)
-		// One that is no link is where its folder is, and overlaps as that does.
+		// A spool that is not a link is inside its folder, and overlaps like the folder.
 		if info, err := os.Lstat(spool); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			own = append(own, guard.Own{Key: join(element("watch", i), "path"), Path: spool})
 		}
@@ -46,8 +48,9 @@ func (c Config) Own() []guard.Own {
 	} {
 		w, err := httpserver.Inspect(at.file)
 		if err != nil {
-			continue // what is wrong with it is told elsewhere
+			continue // its problem is reported elsewhere
 		}
+
 		for _, name := range w.Files {
 			own = append(own, guard.Own{Key: at.key, Path: name, Holds: guard.Keys})
 		}
@@ -56,15 +59,15 @@ func (c Config) Own() []guard.Own {
 	return append(own, ownIn("", schema, reflect.ValueOf(c))...)
 }
 
-// Guarded lists what must not be submitted, nor uploaded: everything of Own but the folders that
-// files go to after their verdict, and the secrets that the configuration holds itself.
+// Guarded lists what must not be submitted or uploaded: everything in Own except the folders for
+// files after their verdict, and the secrets in the configuration itself.
 func (c Config) Guarded() []guard.Own {
 	own := slices.DeleteFunc(c.Own(), func(o guard.Own) bool { return strings.Contains(o.Key, ".after.") })
 
 	return append(own, secretsIn("", schema, reflect.ValueOf(c))...)
 }
 
-// secretsIn lists the values of a table that are secret.
+// secretsIn lists the secret values of a table.
 func secretsIn(path string, n *node, v reflect.Value) []guard.Own {
 	var own []guard.Own
 	eachLeaf(path, n, v, func(at string, _ *leaf, value reflect.Value) {
@@ -76,7 +79,7 @@ func secretsIn(path string, n *node, v reflect.Value) []guard.Own {
 	return own
 }
 
-// ownIn lists what the tagged keys of a table name.
+// ownIn lists the files and folders in the tagged keys of a table.
 func ownIn(path string, n *node, v reflect.Value) []guard.Own {
 	var own []guard.Own
 	eachLeaf(path, n, v, func(at string, l *leaf, value reflect.Value) {
@@ -92,7 +95,7 @@ func ownIn(path string, n *node, v reflect.Value) []guard.Own {
 	return own
 }
 
-// eachLeaf calls do for every value of a table and of those below it.
+// eachLeaf calls do for every value of a table and its subtables.
 func eachLeaf(path string, n *node, v reflect.Value, do func(at string, l *leaf, value reflect.Value)) {
 	for _, c := range n.children {
 		at := join(path, c.name)
@@ -117,7 +120,7 @@ func eachLeaf(path string, n *node, v reflect.Value, do func(at string, l *leaf,
 	}
 }
 
-// holds is what the tag "own" says that a file holds.
+// holds returns the kind of secrets in a file, from the tag "own".
 func holds(tag string) guard.Holds {
 	if tag == "true" {
 		return guard.Nothing
@@ -126,25 +129,27 @@ func holds(tag string) guard.Holds {
 	return guard.Holds(tag)
 }
 
-// ownPath is the path that a value names; "" where it names none.
+// ownPath returns the path in a value, or "" if it has none.
 func ownPath(value string) string {
 	switch value {
 	case watch.AfterKeep, watch.AfterDelete, watch.AfterRestore:
 		return ""
 	}
+
 	if name, ok := strings.CutPrefix(value, "cred:"); ok {
 		dir := os.Getenv("CREDENTIALS_DIRECTORY")
 		if dir == "" {
 			return ""
 		}
+
 		return filepath.Join(dir, name)
 	}
 
 	return value
 }
 
-// watchesApart checks that no watched folder overlaps with another one, or with anything that
-// is Backburn's own.
+// watchesApart checks that no watched folder overlaps with another one or with Backburn's own
+// files.
 func (p *collector) watchesApart(c Config) {
 	places, own := apart.Now(), c.Own()
 	for i, w := range c.Watch {
@@ -154,6 +159,7 @@ func (p *collector) watchesApart(c Config) {
 				p.add(join(at, "path"), "%s the folder of watch[%d], %s: files would be taken twice", says, j, quote(other.Path))
 			}
 		}
+
 		for _, o := range own {
 			if !belongs(places, at, w, o) {
 				p.overlaps(places, at, w.Path, o)
@@ -162,8 +168,8 @@ func (p *collector) watchesApart(c Config) {
 	}
 }
 
-// belongs reports whether something of Backburn's own has its place in the folder: what is kept
-// in the spool.
+// belongs reports whether one of Backburn's own files may be in the folder, because it is in its
+// spool.
 func belongs(places apart.Places, at string, w watch.Config, o guard.Own) bool {
 	spool := filepath.Join(w.Path, pipeline.SpoolDir)
 	if o.Key != join(at, "state_dir") {
@@ -185,8 +191,7 @@ func (p *collector) overlaps(places apart.Places, at, folder string, o guard.Own
 	}
 }
 
-// addBeside adds a problem of two keys. It is shown where the file sets the key or else, since
-// one of them was set, the other.
+// addBeside adds a problem of two keys. Its position is that of the first key that the file sets.
 func (p *collector) addBeside(key, other, format string, args ...any) {
 	shown := key
 	if !p.origin.set(key) {
@@ -195,8 +200,8 @@ func (p *collector) addBeside(key, other, format string, args ...any) {
 	p.addAt(shown, key, format, args...)
 }
 
-// rootsApart checks that no path that a job or a client names can lead to what is Backburn's own.
-// Spools and what became of files are what such a root is for.
+// rootsApart checks that no path in a job or from a client can refer to Backburn's own files.
+// Spools and folders for finished files are allowed, because jobs refer to them.
 func (p *collector) rootsApart(c Config) {
 	for _, source := range slices.Sorted(maps.Keys(c.Pipeline.Roots)) {
 		p.rootApart(c, join("worker.roots", source), c.Pipeline.Roots[source])
@@ -214,7 +219,7 @@ func (p *collector) rootApart(c Config, key, root string) {
 	}
 }
 
-// overlap says how a folder overlaps with something; "" where it does not.
+// overlap describes how a folder overlaps with a path; "" if it does not.
 func overlap(r apart.Relation) string {
 	return map[apart.Relation]string{apart.Same: "is", apart.Contains: "contains", apart.Inside: "is inside"}[r]
 }

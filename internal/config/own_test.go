@@ -22,6 +22,7 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links need a privilege here")
 	}
+
 	root := tree(t, "q/in/", "q/key", "other/", "key", "linked/", "spool/")
 	for name, target := range map[string]string{
 		"to-q": "q", "to-in": "q/in", "to-nothing": "q/new", "to-root": ".", "linked/.backburn": "../other/spool",
@@ -30,6 +31,7 @@ func TestNothingOfOursIsWatched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	cert, key := testkit.NewAuthority(t).Certificate()
 	copyTo(t, cert, filepath.Join(root, "cert.pem"))
 	copyTo(t, key, filepath.Join(root, "q", "key.pem"))
@@ -174,10 +176,12 @@ web_config_file = '@/web.yml'
 			value += o.Key + ": " + o.Value()
 			continue
 		}
+
 		name, err := filepath.Rel(root, o.Path)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		got[name] = o.Holds
 	}
 
@@ -204,12 +208,14 @@ func TestKeysOfFilesAreMarked(t *testing.T) {
 		if typ.Kind() != reflect.Struct {
 			return
 		}
+
 		for i := range typ.NumField() {
 			f := typ.Field(i)
 			key := f.Tag.Get("toml")
 			if key != "" {
 				look(at+"."+key, f.Type)
 			}
+
 			names := strings.HasSuffix(key, "file") || strings.HasSuffix(key, "_dir")
 			if names && f.Type.Kind() == reflect.String && f.Tag.Get("own") == "" && key != "done_file" {
 				t.Errorf("%s.%s says nothing", at, key)

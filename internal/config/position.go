@@ -12,12 +12,12 @@ import (
 // place is a line and a column, both from 1; zero where unknown.
 type place struct{ line, column int }
 
-// places says where each key, table and element of an array stands, by its path:
-// "worker.rate", "watch[1].exclude[0]".
+// places has the position of each key, table and array element, by its path: "worker.rate",
+// "watch[1].exclude[0]".
 type places map[string]place
 
-// at gives the place of path or, where the file does not spell it out, that of the
-// nearest thing around it.
+// at returns the position of path or, if the file does not contain it, of the nearest enclosing
+// element.
 func (ps places) at(path string) place {
 	for path != "" {
 		if p, ok := ps[path]; ok {
@@ -30,7 +30,7 @@ func (ps places) at(path string) place {
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// quoteKey writes one part of a key as TOML wants it.
+// quoteKey writes one part of a key in TOML syntax.
 func quoteKey(part string) string {
 	if bareKey.MatchString(part) {
 		return part
@@ -45,7 +45,7 @@ func join(path, part string) string {
 	return path + "." + quoteKey(part)
 }
 
-// cutKey takes the first part of a key, with its index where it has one.
+// cutKey splits off the first part of a key, including an index.
 func cutKey(key string) (part, rest string) {
 	quoted := false
 	for i, c := range key {
@@ -60,7 +60,7 @@ func cutKey(key string) (part, rest string) {
 	return key, ""
 }
 
-// cutIndex takes the index of an element off a part of a key.
+// cutIndex splits the index of an element from a part of a key.
 func cutIndex(part string) (name string, index int, ok bool) {
 	name, number, _ := strings.Cut(part, "[")
 	index, err := strconv.Atoi(strings.TrimSuffix(number, "]"))
@@ -71,7 +71,7 @@ func cutIndex(part string) (name string, index int, ok bool) {
 	return name, index, true
 }
 
-// unquoteKey undoes quoteKey.
+// unquoteKey reverses quoteKey.
 func unquoteKey(part string) string {
 	if s, err := strconv.Unquote(part); err == nil {
 		return s
@@ -82,8 +82,8 @@ func unquoteKey(part string) string {
 
 func element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// locate walks the syntax tree of a document that is known to be valid TOML. It only
-// finds places; the values come from the stable half of the library.
+// locate walks the syntax tree of a valid TOML document. It only finds positions; the values come
+// from the library's stable API.
 func locate(data []byte) places {
 	l := locator{places: places{}, arrays: map[string]int{}}
 	for i, b := range data {
@@ -91,6 +91,7 @@ func locate(data []byte) places {
 			l.newlines = append(l.newlines, i)
 		}
 	}
+
 	l.parser.Reset(data)
 	table := ""
 	for l.parser.NextExpression() {
@@ -106,6 +107,7 @@ func locate(data []byte) places {
 			l.keyValue(table, e)
 		}
 	}
+
 	return l.places
 }
 
@@ -116,20 +118,22 @@ type locator struct {
 	arrays   map[string]int // elements of each array of tables so far
 }
 
-// key follows a dotted key from path on, through the last element of each array of
-// tables on its way, and gives the path it leads to with the place of its last part.
+// key resolves a dotted key from path, through the last element of each array of tables, and
+// returns the resulting path and the position of its last part.
 func (l *locator) key(path string, parts unstable.Iterator) (string, place) {
 	var at place
 	for parts.Next() {
 		if n := l.arrays[path]; n > 0 {
 			path = element(path, n-1)
 		}
+
 		path = join(path, string(parts.Node().Data))
 		at = l.place(parts.Node())
 		if _, known := l.places[path]; !known {
 			l.places[path] = at
 		}
 	}
+
 	return path, at
 }
 
@@ -164,5 +168,6 @@ func (l *locator) place(n *unstable.Node) place {
 	if line > 0 {
 		column = offset - l.newlines[line-1]
 	}
+
 	return place{line + 1, column}
 }

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration.
+// Problem is one error in a configuration.
 type Problem struct {
-	File    string `json:"file"`    // as given to Read or Decode, or the flag that set the value; "" for a configuration that came from no file
-	Line    int    `json:"line"`    // from 1; 0 where the problem has no place in the file
-	Column  int    `json:"column"`  // from 1, in bytes; 0 likewise
-	Key     string `json:"key"`     // for example "watch[1].settle"; "" where the text is not TOML
-	Message string `json:"message"` // what was expected, and what was found
+	File    string `json:"file"`    // as given to Read or Decode, or the flag that set the value; "" for a configuration without a file
+	Line    int    `json:"line"`    // from 1; 0 if the problem has no position in the file
+	Column  int    `json:"column"`  // from 1, in bytes; 0 if unknown
+	Key     string `json:"key"`     // for example "watch[1].settle"; "" if the text is not TOML
+	Message string `json:"message"` // the expected and the actual value
 }
 
-// String gives "file:line:column: key: message" without the parts that are unknown.
+// String returns "file:line:column: key: message" without unknown parts.
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -27,16 +27,19 @@ func (p Problem) String() string {
 		}
 		b.WriteString(": ")
 	}
+
 	if p.Key != "" && !strings.HasPrefix(p.File, "--") {
 		b.WriteString(p.Key)
 		b.WriteString(": ")
 	}
+
 	b.WriteString(p.Message)
+
 	return b.String()
 }
 
-// Problems is every problem that was found, in the order of the file. It is an error
-// when it is not empty; find it with errors.As.
+// Problems has all problems in the order of the file. A non-empty value is an error; find it with
+// errors.As.
 type Problems []Problem
 
 // Error lists the problems, one on each line.
@@ -48,7 +51,7 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// err sorts the problems and gives nil where there are none.
+// err sorts the problems, and returns nil if there are none.
 func (ps Problems) err() error {
 	if len(ps) == 0 {
 		return nil
@@ -69,8 +72,8 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// redact takes out of a text what may be secret in an address: user and password, and the
-// query. It goes by the text alone, so that no spelling gets around it.
+// redact removes possible secrets of a URL from a text: user, password and query. It works on plain
+// text, so it also covers invalid URLs.
 func redact(s string) string {
 	scheme, rest, isAddress := strings.Cut(s, "://")
 	if !isAddress {

@@ -13,7 +13,7 @@ import (
 	"backburn/pipeline/watch"
 )
 
-// exampleHead begins the example.
+// exampleHead is the beginning of the example.
 const exampleHead = `# Backburn: every key, with its unit and its default. One file serves every binary.
 #
 # Reading is strict: an unknown key, a wrong unit or an impossible combination is an
@@ -30,13 +30,13 @@ const exampleHead = `# Backburn: every key, with its unit and its default. One f
 # This file is generated from the source: "make config".
 `
 
-// referenceHead begins the reference.
+// referenceHead is the beginning of the reference.
 const referenceHead = `# Configuration
 
-One TOML file serves every binary: ` + "`--config`" + `, or ` + "`backburn.toml`" + ` in the working directory where it
-exists, or the defaults. Flags override it. ` + "`backburn config check`" + ` finds everything that is wrong,
-with file, line and column; ` + "`backburn config show`" + ` prints every value that holds and where it came
-from.
+One TOML file serves every binary: ` + "`--config`" + `, or ` + "`backburn.toml`" + ` in the working directory if it
+exists, or the defaults. Flags override it. ` + "`backburn config check`" + ` finds all errors,
+with file, line and column; ` + "`backburn config show`" + ` prints every effective value and its
+origin.
 
 Reading is strict: an unknown key, a wrong type or unit, an unset variable or a combination that
 cannot work is an error, and all errors are reported at once.
@@ -46,8 +46,8 @@ cannot work is an error, and all errors are reported at once.
 - In a string, ` + "`${NAME}`" + ` is the environment variable NAME, which must be set. ` + "`$$`" + ` is one dollar sign.
 - Relative paths count from the working directory of the process.
 
-A running process takes up other values of the keys with "yes" in the column Reload when it gets SIGHUP, as from
-` + "`systemctl reload backburn`" + ` ([operate](operate.md#change-the-configuration)). The others hold from the next start.
+A reload applies new values of the keys with "yes" in the column Reload to a running process: SIGHUP, or
+` + "`systemctl reload backburn`" + ` ([operate](operate.md#change-the-configuration)). The other keys need a restart.
 
 This page is generated from the source: ` + "`make config`" + `.
 `
@@ -59,8 +59,8 @@ type entry struct {
 	heading string // in TOML
 	doc     string
 	value   reflect.Value
-	example bool // not there by default
-	reload  bool // a running process takes up all of its keys
+	example bool // does not exist by default
+	reload  bool // a reload applies all of its keys
 }
 
 // entries lists the tables in the order of the example.
@@ -101,6 +101,7 @@ func samples(c *node, path string) []entry {
 		v := reflect.ValueOf(Default().Watch[0])
 		e := exampleOf(c, path, Default().Watch[0])
 		e.example = false
+
 		return append([]entry{e}, entriesOf(element, path, v)...)
 
 	case reflect.TypeFor[api.Token]():
@@ -121,6 +122,7 @@ func samples(c *node, path string) []entry {
 				example: kind != auth.KindWildFire,
 			})
 		}
+
 		return list
 	}
 
@@ -135,7 +137,7 @@ func samples(c *node, path string) []entry {
 	return list
 }
 
-// exampleOf is a table of an array that has none by default.
+// exampleOf returns a table of an array that is empty by default.
 func exampleOf(c *node, path string, value any) entry {
 	return entry{
 		node:    c.leaf.element,
@@ -147,7 +149,7 @@ func exampleOf(c *node, path string, value any) entry {
 	}
 }
 
-// exampleKinds lists the kinds of profile, the one that is there by default first.
+// exampleKinds lists the kinds of profiles, the default one first.
 func exampleKinds() []auth.Kind {
 	kinds := slices.DeleteFunc(slices.Clone(auth.Kinds()), func(k auth.Kind) bool { return k == auth.KindWildFire })
 
@@ -164,14 +166,17 @@ func Example() []byte {
 		if !said[e.path] {
 			comment(&b, e.doc)
 		}
+
 		comments := ""
 		if e.example {
 			comments = "#"
 		}
+
 		fmt.Fprintf(&b, "%s%s\n", comments, e.heading)
 		for _, c := range e.node.children {
 			exampleKey(&b, e, c, said)
 		}
+
 		said[e.path] = true
 	}
 
@@ -182,18 +187,21 @@ func exampleKey(b *strings.Builder, e entry, c *node, said map[string]bool) {
 	if c.leaf == nil || c.leaf.element != nil || !c.applies(e.value.Type(), e.node.kindOf(e.value)) {
 		return
 	}
+
 	if key := join(e.path, c.name); !said[key] {
 		comment(b, c.doc)
 		said[key] = true
 	}
+
 	comments := ""
 	if e.example || c.leaf.typ == reflect.TypeFor[auth.Secret]() {
 		comments = "#"
 	}
+
 	fmt.Fprintf(b, "%s%s = %s\n", comments, c.name, exampleValue(c, e.value, e.example))
 }
 
-// exampleValue is the default, or what stands for it in an example.
+// exampleValue returns the default, or a placeholder in an example.
 func exampleValue(c *node, table reflect.Value, example bool) string {
 	v := table.FieldByIndex(c.leaf.index)
 	text := c.leaf.tag.Get("example")
@@ -211,7 +219,7 @@ func exampleValue(c *node, table reflect.Value, example bool) string {
 	return literal(v, c.leaf)
 }
 
-// commentWidth is where lines are wrapped, in bytes.
+// commentWidth is the width at which lines are wrapped, in bytes.
 const commentWidth = 96
 
 // wrappedList writes a long array of strings in several lines.
@@ -225,6 +233,7 @@ func wrappedList(list []string) string {
 			b.WriteString("\n ")
 			width = 1
 		}
+
 		b.WriteString(" " + item)
 		width += 1 + len(item)
 	}
@@ -240,8 +249,10 @@ func comment(b *strings.Builder, text string) {
 			b.WriteString("# " + line + "\n")
 			line = ""
 		}
+
 		line = strings.TrimSpace(line + " " + word)
 	}
+
 	if line != "" {
 		b.WriteString("# " + line + "\n")
 	}
@@ -256,11 +267,13 @@ func Reference() []byte {
 		if said[e.path] {
 			continue // its keys are there, with the kinds that they belong to
 		}
+
 		said[e.path] = true
 		heading := e.heading
 		if e.node.kindOf(e.value) != "" {
 			heading = map[bool]string{true: "[" + e.path + ".NAME]", false: heading}[!strings.HasPrefix(heading, "[[")]
 		}
+
 		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", heading, e.doc)
 		b.WriteString("| Key | Type | Default | Reload | Meaning |\n|---|---|---|---|---|\n")
 		for _, c := range e.node.children {
@@ -269,6 +282,7 @@ func Reference() []byte {
 				if e.reload || c.leaf.reloads() {
 					reload = "yes"
 				}
+
 				fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", c.name, typeName(c.leaf), defaultOf(c, e), reload, meaning(c, e))
 			}
 		}

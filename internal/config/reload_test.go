@@ -53,6 +53,7 @@ kind = "api-key"
 			restart = append(restart, c.Key)
 		}
 	}
+
 	if got, want := strings.Join(reload, " "), "wildfire.uploads_per_day wildfire.urgent_sources worker.rate policy sink log.level"; !sameWords(got, want) {
 		t.Errorf("taken up: %s, want %s", got, want)
 	}
@@ -66,11 +67,13 @@ kind = "api-key"
 			t.Errorf("%s was not taken up", c.Key)
 		}
 	}
+
 	for _, c := range old.Changes(merged) {
 		if !c.Reload {
 			t.Errorf("%s was taken up", c.Key)
 		}
 	}
+
 	if old.Log.Level != "info" || len(old.Sink) != 0 {
 		t.Error("the configuration from before has changed")
 	}

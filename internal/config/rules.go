@@ -20,12 +20,15 @@ func (p *collector) ask(path string, v reflect.Value) {
 	if p.failed(path) {
 		return
 	}
+
 	if v.Kind() == reflect.Slice {
 		for i := range v.Len() {
 			p.ask(element(path, i), v.Index(i))
 		}
+
 		return
 	}
+
 	if v.Kind() != reflect.Struct {
 		return
 	}
@@ -36,9 +39,11 @@ func (p *collector) ask(path string, v reflect.Value) {
 				beside[i] = dotted(path, other)
 				expected = p.withValue(expected, other, beside[i])
 			}
+
 			p.expected(dotted(path, key), expected, beside...)
 		})
 	}
+
 	for i := range v.NumField() {
 		key, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("toml"), ",")
 		switch {
@@ -67,8 +72,10 @@ func (p *collector) profile(at string, profile auth.Profile, used bool) {
 		if p.failed(key) || p.failed(at) || !set && !used && problem.Key != "kind" {
 			continue
 		}
+
 		p.addAt(key, key, "%s", p.hide(key, value, problem.Message))
 	}
+
 	if !used {
 		return
 	}

@@ -86,6 +86,7 @@ func (n *node) at(key string) *node {
 			child = &node{name: part}
 			n.children = append(n.children, child)
 		}
+
 		n = child
 	}
 
@@ -116,11 +117,13 @@ func (n *node) kinds(element reflect.Type) []string {
 	if n.leaf == nil {
 		return nil
 	}
+
 	if element == reflect.TypeFor[auth.Profile]() {
 		var kinds []string
 		for _, k := range auth.KindsWith(n.name) {
 			kinds = append(kinds, string(k))
 		}
+
 		return kinds
 	}
 

@@ -51,6 +51,7 @@ func (s *shower) table(path, heading string, n *node, v reflect.Value) {
 			s.key(join(path, c.name), c, v.FieldByIndex(c.leaf.index))
 		}
 	}
+
 	for _, c := range n.children {
 		at, name := join(path, c.name), join(heading, c.name)
 		switch {
@@ -69,8 +70,10 @@ func (s *shower) tables(path, heading string, n *node, v reflect.Value) {
 			s.head("[[%s]]", heading)
 			s.table(element(path, i), heading, n.leaf.element, v.Index(i))
 		}
+
 		return
 	}
+
 	for _, name := range sortedKeys(v) {
 		s.head("[%s]", join(heading, name))
 		s.table(join(path, name), join(heading, name), n.leaf.element, v.MapIndex(reflect.ValueOf(name)))
@@ -110,14 +113,17 @@ func (s *shower) literal(at string, v reflect.Value, l *leaf) string {
 		for i, item := range value {
 			items[i] = s.str(element(at, i), item)
 		}
+
 		return "[" + strings.Join(items, ", ") + "]"
 	case map[string]string:
 		items := make([]string, 0, len(value))
 		for _, key := range slices.Sorted(maps.Keys(value)) {
 			items = append(items, quoteKey(key)+" = "+s.str(join(at, key), value[key]))
 		}
+
 		return "{" + strings.Join(items, ", ") + "}"
 	}
+
 	if v.Kind() == reflect.String {
 		return s.str(at, v.String())
 	}
@@ -139,6 +145,7 @@ func (c Config) Source(key string) string {
 	if flag := c.origin.flags[key]; flag != "" {
 		return flag
 	}
+
 	at, ok := c.origin.places[key]
 	if !ok {
 		return "default"

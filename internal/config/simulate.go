@@ -20,7 +20,7 @@ const (
 	simulatedURL     = "http://127.0.0.1"
 )
 
-// The schedule of a simulation, whose verdicts come within seconds.
+// The poll intervals of a simulation, which gives verdicts within seconds.
 const (
 	simulatedFirstPoll = 2 * time.Second
 	simulatedMaxPoll   = 3 * time.Second
@@ -29,23 +29,24 @@ const (
 // Simulated reports whether WildFire is simulated.
 func (c Config) Simulated() bool { return c.Pipeline.Simulated }
 
-// Simulate makes the configuration that of a simulation beside the real thing. It is the one place that
-// says what the two share:
+// Simulate changes the configuration to that of a simulation. It is the only place that defines the
+// differences from a real run:
 //
-//   - What is known, and all that processes agree on, has a prefix and a store of its own, and watchers keep
-//     their state there: a real start finds none of it.
-//   - WildFire's address, its profile and its daily limits are those of the simulator, which judges within
-//     seconds. No credential of the configuration is used.
-//   - Files stay where they are, whatever after says: no verdict of a simulation moves or deletes one.
-//   - Events go to no sink and no trace to a collector, mail servers and clients of clamd are not answered:
-//     none of these could tell that nobody looked at the contents.
+//   - Shared state has a separate prefix and store, and watchers keep their state there, so a real
+//     run finds none of it.
+//   - WildFire's URL, the profile and the daily limits are those of the simulator, which gives
+//     verdicts within seconds. No configured credential is used.
+//   - Files are not moved or deleted, whatever [watch.after] says.
+//   - No events go to sinks, and no traces to a collector. Mail servers and clamd clients are not
+//     served, because their protocols cannot mark an answer as simulated.
 //
-// The HTTP API is served: what it tells carries the mark of a simulation.
+// The HTTP API is served, because its answers carry the mark of a simulation.
 func (c *Config) Simulate() error {
 	prefix := c.NATS.Prefix + simulated
 	if pipeline.ValidSource(c.NATS.Prefix) && !pipeline.ValidSource(prefix) {
 		return c.Problem("nats.prefix", "expected fewer characters: a simulation works under %q, and a prefix has at most 32", prefix)
 	}
+
 	dir := filepath.Clean(c.NATS.Embedded.StoreDir) + simulated
 	c.NATS.Prefix = prefix
 	c.NATS.Embedded.StoreDir = filepath.Join(dir, "nats")
@@ -76,8 +77,8 @@ func (c *Config) Simulate() error {
 	return nil
 }
 
-// UseSimulator points the configuration to a simulated WildFire at a URL, which knows the client of the
-// profile alone.
+// UseSimulator makes the configuration use a simulated WildFire at a URL, which accepts only the
+// profile's client.
 func (c *Config) UseSimulator(url string, client auth.Profile) {
 	w := &c.WildFire.Client
 	w.BaseURL = url

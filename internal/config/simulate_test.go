@@ -35,13 +35,14 @@ listen = "127.0.0.1:8894"
 endpoint = "http://127.0.0.1:4318"
 `
 
-// A simulation shares no place with the real thing, moves no file, and tells nobody who could not know.
+// A simulation shares no state with a real run, moves no file, and delivers no unmarked events.
 func TestSimulate(t *testing.T) {
 	t.Parallel()
 	before, err := config.Decode([]byte(simulatedConfig), "f.toml", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c := before
 	if err := c.Simulate(); err != nil {
 		t.Fatal(err)
@@ -52,11 +53,13 @@ func TestSimulate(t *testing.T) {
 		c.NATS.Embedded.TokenFile() != filepath.Join(base, "nats.token") {
 		t.Errorf("it is not apart: %+v", c.NATS)
 	}
+
 	for _, w := range c.Watch {
 		if w.Claim != watch.ClaimKeep || w.StateDir != filepath.Join(base, "watch") || w.After != watch.DefaultConfig().After {
 			t.Errorf("it would touch the folder %s: %+v", w.Path, w)
 		}
 	}
+
 	if len(c.Sink) > 0 || c.Clamd.Listen != "" || c.Mail.Listen != "" || c.Tracing.Endpoint != "" {
 		t.Errorf("it would tell others: %v %q %q %q", c.Sink, c.Clamd.Listen, c.Mail.Listen, c.Tracing.Endpoint)
 	}

@@ -62,12 +62,15 @@ func (s Sink) Check(bad func(key, expected string, beside ...string)) {
 	for i, t := range s.Types {
 		want(slices.Contains(words, t), element("types", i), strings.Join(words, ", "))
 	}
+
 	for i, v := range s.Outcomes {
 		want(pipeline.ValidSource(v), element("outcomes", i), "a verdict or a reason")
 	}
+
 	for i, v := range s.Sources {
 		want(pipeline.ValidSource(v), element("sources", i), pipeline.SourceRule)
 	}
+
 	want(slices.Contains([]string{"cloudevents", "ecs", "ocsf", "cef"}, s.Format), "format", `"cloudevents", "ecs", "ocsf" or "cef"`)
 
 	switch s.Kind {

@@ -14,9 +14,11 @@ func suggest(name string, candidates []string) string {
 			best, least = c, d
 		}
 	}
+
 	if best == "" {
 		return ""
 	}
+
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
@@ -27,25 +29,30 @@ func distance(a, b string) int {
 	if len(a) > long || len(b) > long {
 		return long
 	}
+
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
 		rows[i] = make([]int, len(b)+1)
 		rows[i][0] = i
 	}
+
 	for j := range rows[0] {
 		rows[0][j] = j
 	}
+
 	for i := 1; i <= len(a); i++ {
 		for j := 1; j <= len(b); j++ {
 			replace := rows[i-1][j-1]
 			if a[i-1] != b[j-1] {
 				replace++
 			}
+
 			rows[i][j] = min(replace, rows[i-1][j]+1, rows[i][j-1]+1)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
 			}
 		}
 	}
+
 	return rows[len(a)][len(b)]
 }

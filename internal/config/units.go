@@ -32,11 +32,13 @@ func ParseDuration(s string) (time.Duration, error) {
 		if err != nil {
 			return 0, wrong
 		}
+
 		total = time.Duration(n) * 24 * time.Hour
 		if s = rest; s == "" {
 			return total, nil
 		}
 	}
+
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || total > math.MaxInt64-d {
 		return 0, wrong
@@ -93,21 +95,26 @@ func ParseSize(s string) (Size, error) {
 	if s == "0" {
 		return 0, nil
 	}
+
 	for _, u := range sizeUnits {
 		number, ok := strings.CutSuffix(s, u.name)
 		if !ok {
 			continue
 		}
+
 		number = strings.TrimSuffix(number, " ")
 		if !decimal(number) {
 			return 0, want
 		}
+
 		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
 			if n > math.MaxInt64/u.bytes {
 				return 0, fmt.Errorf("a size below %s", Size(math.MaxInt64/(1<<40)*(1<<40)))
 			}
+
 			return Size(n * u.bytes), nil
 		}
+
 		f, err := strconv.ParseFloat(number, 64)
 		if err != nil {
 			return 0, want
@@ -115,8 +122,10 @@ func ParseSize(s string) (Size, error) {
 		if f *= float64(u.bytes); f < math.MaxInt64 {
 			return Size(math.Round(f)), nil
 		}
+
 		return 0, fmt.Errorf("a size below %s", Size(math.MaxInt64/(1<<40)*(1<<40)))
 	}
+
 	return 0, want
 }
 

@@ -47,6 +47,7 @@ func TestParseSize(t *testing.T) {
 			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
 		}
 	}
+
 	for _, text := range []string{
 		"", "100", "MB", "-1MB", "1e3MB", "1mb", "1Mb", "1.MB", ".5MB", "1.5.5MB", "0x10MB", "1_000MB",
 		"9223372036854775807KiB", "99999999999999999999B", "9999999.9TiB", "1  MB", "1MB ", "8191PiB", "InfMB", "NaNMB",
