@@ -148,7 +148,7 @@ func TestPublisherWithholdsItsSecrets(t *testing.T) {
 
 	for _, job := range []string{"in a message", "of unknown size", "as an object"} {
 		ev := all.one(t, job)
-		if ev.Outcome() != "withheld" || !strings.Contains(ev.Data.Error.Message, "hold a secret of Backburn's own (the.secret)") {
+		if ev.Outcome() != "withheld" || !strings.Contains(ev.Data.Error.Message, "contain one of Backburn's own secrets (the.secret)") {
 			t.Errorf("%s ends as %s: %+v", job, ev.Outcome(), ev.Data.Error)
 		}
 	}

@@ -38,7 +38,7 @@ func TestOwnFilesAreLeftAlone(t *testing.T) {
 			r.start()
 
 			for _, j := range r.intake.wait(t, 2) {
-				want, why := pipeline.SubmitNever, "the contents hold a secret of Backburn's own (the.secret)"
+				want, why := pipeline.SubmitNever, "the contents contain one of Backburn's own secrets (the.secret)"
 				if j.Filename == "plain.txt" {
 					want, why = "", ""
 				}
