@@ -18,7 +18,7 @@ func TestKinds(t *testing.T) {
 		keys[field.Tag.Get("toml")] = true
 		if field.Name == "Kind" {
 			if got := strings.Fields(field.Tag.Get("oneof")); !slices.Equal(sorted(got), names(auth.Kinds())) {
-				t.Errorf("the tag of Kind lists %v, there are %v", got, auth.Kinds())
+				t.Errorf("the tag of Kind lists %v, want %v", got, auth.Kinds())
 			}
 		}
 	}

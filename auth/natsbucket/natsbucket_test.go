@@ -79,7 +79,7 @@ func TestBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := b.Create(ctx, "tok.1", []byte("b")); !errors.Is(err, auth.ErrKeyConflict) {
-		t.Errorf("create of what is there: %v", err)
+		t.Errorf("create of an existing key: %v", err)
 	}
 
 	second, err := b.Update(ctx, "tok.1", []byte("b"), first)
@@ -101,13 +101,13 @@ func TestBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := b.Get(ctx, "tok.1"); !errors.Is(err, auth.ErrKeyNotFound) {
-		t.Errorf("get of what was deleted: %v", err)
+		t.Errorf("get of a deleted key: %v", err)
 	}
 	if _, err := b.Create(ctx, "tok.1", []byte("d")); err != nil {
-		t.Errorf("create over what was deleted: %v", err)
+		t.Errorf("create over a deleted key: %v", err)
 	}
 	if _, err := natsbucket.Tokens(ctx, js, "tokens", 1, time.Hour); err != nil {
-		t.Errorf("opening what is there with other settings: %v", err)
+		t.Errorf("opening an existing bucket with other settings: %v", err)
 	}
 	if _, err := natsbucket.Grants(ctx, js, "grants", 1); err != nil {
 		t.Error(err)

@@ -25,7 +25,7 @@ func TestADayWithinTheBudgets(t *testing.T) {
 	r := d.live(t)
 	t.Log(r)
 	if r.Refused != 0 {
-		t.Errorf("%d calls were refused: the ledger let more through than there is", r.Refused)
+		t.Errorf("%d calls were refused: the fleet exceeded its budget", r.Refused)
 	}
 	if r.Spent[0].Uploads != d.Uploads || r.Spent[0].Queries > d.Queries {
 		t.Errorf("%d uploads and %d queries on the first day, want all %d and at most %d", r.Spent[0].Uploads, r.Spent[0].Queries, d.Uploads, d.Queries)

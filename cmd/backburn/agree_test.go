@@ -207,7 +207,7 @@ func TestCheckAgreesWithStart(t *testing.T) {
 		}
 	})
 	if after := everything(t, root); after != before {
-		t.Errorf("there were\n%s\nand there are\n%s", before, after)
+		t.Errorf("files before:\n%s\nafter:\n%s", before, after)
 	}
 
 	t.Logf("%d configurations, of which %d are refused", len(all), refused)
@@ -293,7 +293,7 @@ func TestRefusalsOfTheProgram(t *testing.T) {
 	}
 
 	if after := everything(t, root); after != before {
-		t.Errorf("there were\n%s\nand there are\n%s", before, after)
+		t.Errorf("files before:\n%s\nafter:\n%s", before, after)
 	}
 
 	if runtime.GOOS == "linux" {

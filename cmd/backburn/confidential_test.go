@@ -154,7 +154,7 @@ func TestConfidentialFolderSendsNothing(t *testing.T) {
 	p.Stop()
 
 	if !w.saw("MZ public 0 0") || s.WildFire.Count(wildfire.OpSubmitFile) < public {
-		t.Fatal("the wire does not show what is sent")
+		t.Fatal("the wire does not record what is sent")
 	}
 
 	for secret := range secrets {

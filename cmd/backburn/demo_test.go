@@ -94,6 +94,6 @@ func TestDemoTable(t *testing.T) {
 		t.Errorf("--keep left %v, %v", left, err)
 	}
 	if !strings.Contains(p.Stderr(), "All files are in "+s.Path("tmp")) {
-		t.Errorf("it does not say where: %s", p.Stderr())
+		t.Errorf("the output does not name the folder: %s", p.Stderr())
 	}
 }

@@ -32,7 +32,7 @@ func TestStoreWithoutRoom(t *testing.T) {
 	p := s.Start("backburn", "run")
 	testkit.Fails(t, p, 4, "the disk is full")
 	if !strings.Contains(p.Stderr(), "free some, or set nats.embedded.store_dir to another disk") {
-		t.Errorf("it says %q, and not what to do", p.Stderr())
+		t.Errorf("the reason is %q, without a remedy", p.Stderr())
 	}
 }
 

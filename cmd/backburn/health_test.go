@@ -62,7 +62,7 @@ func TestDeadProcessIsSeen(t *testing.T) {
 					name += " gone"
 				}
 				if m.Version == "" || m.Config == "" || m.Host == "" {
-					t.Errorf("the member does not say what it is: %+v", m)
+					t.Errorf("the member has no role or version: %+v", m)
 				}
 
 				got = append(got, name)
@@ -114,7 +114,7 @@ func TestStatusWithoutNATS(t *testing.T) {
 	}
 
 	if strings.Contains(cli.Stdout(), "no worker is running") {
-		t.Errorf("it says what it cannot know:\n%s", cli.Stdout())
+		t.Errorf("the output has data that cannot be known:\n%s", cli.Stdout())
 	}
 
 	p.Stop()

@@ -115,7 +115,7 @@ func TestHintsAreCommands(t *testing.T) {
 			continue
 		}
 		if err := understood(line, strings.HasSuffix(file, ".go")); err != nil {
-			t.Errorf("%s tells people to run `backburn %s`: %v", file, line, err)
+			t.Errorf("%s suggests `backburn %s`: %v", file, line, err)
 		}
 	}
 

@@ -104,7 +104,7 @@ func previous(t *testing.T) string {
 		commit, err = git("rev-parse", "HEAD~1")
 	}
 	if err != nil {
-		needs.CannotRun(t, "there is no history of git here, so no version before this one to run beside it")
+		needs.CannotRun(t, "without git history there is no earlier version to run")
 	}
 
 	dir := t.TempDir()

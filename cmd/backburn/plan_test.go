@@ -148,7 +148,7 @@ func replaced(t *testing.T, name, before, after string) string {
 		t.Fatal(err)
 	}
 	if !bytes.Contains(b, []byte(before)) {
-		t.Fatalf("%s does not hold %s", name, before)
+		t.Fatalf("%s does not contain %s", name, before)
 	}
 
 	return string(bytes.ReplaceAll(b, []byte(before), []byte(after)))

@@ -62,7 +62,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	testkit.OneEach(t, all, testkit.Finals(t, js, len(all)))
 	s.OnceUploaded(files)
 	if n := s.WildFire.UploadCount(withheld.SHA256()); n != 0 {
-		t.Errorf("%d uploads of what the new policy withholds", n)
+		t.Errorf("%d uploads of files that the new policy withholds", n)
 	}
 
 	// At most as many uploads as slots had passed the limit before; the others keep to the new
@@ -70,7 +70,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	calls := slices.DeleteFunc(s.WildFire.Calls(), func(c wildfiretest.Call) bool { return c.Op != wildfire.OpSubmitFile })
 	late := calls[atOnce+5:]
 	if len(late) < 20 {
-		t.Fatalf("%d uploads after the reload are too few to tell the rate", len(late))
+		t.Fatalf("%d uploads after the reload are too few to measure the rate", len(late))
 	}
 
 	took := late[len(late)-1].Time.Sub(late[0].Time).Seconds()
@@ -150,7 +150,7 @@ func TestReloadRefused(t *testing.T) {
 	}
 
 	if l := p.Logged(refused); len(fieldWords(l, "problems")) == 0 {
-		t.Errorf("the log does not say what is wrong: %v", l)
+		t.Errorf("the log does not have the error: %v", l)
 	}
 	if strings.Contains(p.Stderr(), `"level":"debug"`) {
 		t.Error("a part of a refused configuration was taken up")
@@ -208,7 +208,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 		t.Error("a sink of the refused configuration runs")
 	}
 	if strings.Contains(p.Stderr(), `"level":"debug"`) {
-		t.Error("the log level of the refused configuration holds")
+		t.Error("the log level of the refused configuration applies")
 	}
 
 	p.Stop()

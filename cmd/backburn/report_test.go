@@ -44,7 +44,7 @@ func TestMalwareInAFolderIsReported(t *testing.T) {
 	r := told[0].Data.Report
 	if len(told) != 1 || told[0].Data.SHA256 != sha || told[0].Data.Path != "malware.exe" || r == nil ||
 		len(r.Domains) != 1 || r.Domains[0] != want.Domain || len(r.IPs) == 0 || r.IPs[0] != want.IP {
-		t.Fatalf("told: %+v, report %+v", told, r)
+		t.Fatalf("events: %+v, report %+v", told, r)
 	}
 
 	// From here on WildFire is unreachable.
@@ -138,7 +138,7 @@ func TestMissingReportsAreNotAskedFor(t *testing.T) {
 	sha := hex.EncodeToString(sum[:])
 	s.WriteFile("quarantine/reportless.exe", body)
 	if told := testkit.Reports(t, s.Queue(p), 1); told[0].Data.Report.Status != results.ReportMissing {
-		t.Fatalf("told: %+v", told[0].Data.Report)
+		t.Fatalf("events: %+v", told[0].Data.Report)
 	}
 
 	p.Until("/api/status", func(_ int, body string) bool { return strings.Contains(body, `"waiting":0`) })
@@ -160,7 +160,7 @@ func TestMissingReportsAreNotAskedFor(t *testing.T) {
 	}
 
 	if asked > 20 {
-		t.Errorf("%d questions for a report that never comes", asked)
+		t.Errorf("%d queries for a report that never exists", asked)
 	}
 
 	p.Stop()

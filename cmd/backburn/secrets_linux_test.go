@@ -90,7 +90,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	submit := s.Start("backburn", "submit", "api")
 	testkit.Fails(t, submit, 3, "")
 	if !strings.Contains(submit.Stdout(), "it is Backburn's own (api.token[0].file)") {
-		t.Errorf("submit says %s", submit.Stdout())
+		t.Errorf("submit printed %s", submit.Stdout())
 	}
 
 	// Copies, and other contents with a secret.
@@ -133,7 +133,7 @@ func TestNoSecretIsUploaded(t *testing.T) {
 	p.Stop()
 
 	if n := s.WildFire.Count(wildfire.OpSubmitFile); n != 1 || !w.saw("MZ good") {
-		t.Errorf("%d uploads, want the one of what is not ours: %+v", n, s.WildFire.Calls())
+		t.Errorf("%d uploads, want only that of the foreign file: %+v", n, s.WildFire.Calls())
 	}
 
 	for name, secret := range secrets {

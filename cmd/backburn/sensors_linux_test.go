@@ -210,7 +210,7 @@ func TestRecipeSuricata(t *testing.T) {
 		t.Errorf("%d uploads of one contents", n)
 	}
 	if n := s.WildFire.UploadCount(sum); n != 0 {
-		t.Errorf("what was cut was uploaded %d times", n)
+		t.Errorf("the truncated file was uploaded %d times", n)
 	}
 }
 

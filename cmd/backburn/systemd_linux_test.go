@@ -37,7 +37,7 @@ func TestSystemdIsTold(t *testing.T) {
 		for buf := make([]byte, 4096); ; {
 			n, err := socket.Read(buf)
 			if err != nil {
-				t.Fatalf("systemd was not told %q: %v", want, err)
+				t.Fatalf("systemd did not get %q: %v", want, err)
 			}
 			if got := string(buf[:n]); got == want || strings.HasSuffix(want, "=") && strings.HasPrefix(got, want) {
 				return

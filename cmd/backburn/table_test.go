@@ -102,7 +102,7 @@ func TestWrap(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if got := wrap("", 10); len(got) != 1 {
-		t.Errorf("nothing takes %d lines", len(got))
+		t.Errorf("an empty text takes %d lines", len(got))
 	}
 }
 

@@ -102,7 +102,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
 			if !regexp.MustCompile(`(?m)` + tc.says).MatchString(p.Stderr()) {
-				t.Errorf("it says %q, want %s", p.Stderr(), tc.says)
+				t.Errorf("the error is %q, want %s", p.Stderr(), tc.says)
 			}
 			if strings.Contains(p.Stderr(), "goroutine ") {
 				t.Errorf("it panicked: %s", p.Stderr())

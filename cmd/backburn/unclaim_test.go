@@ -60,12 +60,12 @@ func TestUnclaim(t *testing.T) {
 
 	for name, want := range map[string]string{"never.exe": "MZ in its place", "sub/never.exe": "MZ never", "never.1.exe": "MZ never again"} {
 		if got, err := os.ReadFile(filepath.Join(folder, name)); err != nil || string(got) != want {
-			t.Errorf("%s holds %q, want %q (%v)", name, got, want, err)
+			t.Errorf("%s contains %q, want %q (%v)", name, got, want, err)
 		}
 	}
 
 	if inSpool("done/malware/*") != 1 || inSpool("claimed/*.exe") != 0 {
-		t.Error("what was judged moved, or what was claimed did not")
+		t.Error("a judged file moved, or a claimed one did not")
 	}
 
 	run(2, "--kept") // standard input is not a terminal

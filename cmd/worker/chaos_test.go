@@ -42,6 +42,6 @@ func TestFleetInAStormOfKills(t *testing.T) {
 	}
 
 	if f.Excess != 0 {
-		t.Errorf("%d uploads of what WildFire had already", f.Excess)
+		t.Errorf("%d repeated uploads", f.Excess)
 	}
 }

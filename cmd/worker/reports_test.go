@@ -66,7 +66,7 @@ func TestReportsOutliveTheirLeaders(t *testing.T) {
 
 	for sha := range shas {
 		if told[sha] != 1 {
-			t.Errorf("%s was told %d times", sha, told[sha])
+			t.Errorf("%s was published %d times", sha, told[sha])
 		}
 	}
 
@@ -74,7 +74,7 @@ func TestReportsOutliveTheirLeaders(t *testing.T) {
 	again := 0
 	for sha, n := range counts {
 		if !shas[sha] {
-			t.Errorf("the report on %s was fetched, which nobody wants", sha)
+			t.Errorf("the report on %s was fetched, although no job needs it", sha)
 		}
 
 		again += n - 1

@@ -450,7 +450,7 @@ func everyRoleWorks(t *testing.T, st *site) {
 	fstop()
 	unknown, err := wq.Unknown(ctx, "quarantine", []string{"watched", "never"})
 	if err != nil || !slices.Equal(unknown, []string{"never"}) {
-		t.Errorf("the queue knows nothing of %q, %v", unknown, err)
+		t.Errorf("the queue does not know %q: %v", unknown, err)
 	}
 
 	operator := st.as("operator")

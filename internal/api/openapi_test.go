@@ -146,7 +146,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 
 	for _, missing := range []map[string]bool{answered, parameters} {
 		if left := slices.Sorted(maps.Keys(missing)); len(left) > 0 {
-			t.Errorf("nothing here did what the document has:\n%s", strings.Join(left, "\n"))
+			t.Errorf("no request of this test covers:\n%s", strings.Join(left, "\n"))
 		}
 	}
 }

@@ -381,7 +381,7 @@ func TestRunEndsInGoodOrder(t *testing.T) {
 
 	s.stop()
 	if r := <-waited; r.status != http.StatusAccepted {
-		t.Errorf("who waited got %d %s", r.status, r.body)
+		t.Errorf("the waiting client got %d %s", r.status, r.body)
 	}
 
 	_, _ = io.Copy(io.Discard, res.Body)

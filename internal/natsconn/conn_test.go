@@ -184,7 +184,7 @@ func TestForbiddenSubjectIsLogged(t *testing.T) {
 				return
 			}
 		case <-deadline:
-			t.Fatal("the log says nothing of the subject")
+			t.Fatal("the log does not name the subject")
 		}
 	}
 }

@@ -254,11 +254,11 @@ func TestUsersAct(t *testing.T) {
 	press("#close")
 	// The list does not move while the user is at a file.
 	until(t, ctx, `(document.activeElement.blur(), document.querySelectorAll("#events li[data-level=warn]").length === 2)`)
-	eventually(t, n, "one letter takes the place of the other", func(st app.Status) bool { return st.Dead["unsupported_type"] == 1 })
+	eventually(t, n, "one letter replaces the other", func(st app.Status) bool { return st.Dead["unsupported_type"] == 1 })
 	for letter, err := range n.Queue().DeadLetters(t.Context(), queue.DeadFilter{}) {
 		check(t, err)
 		if !strings.HasSuffix(letter.Job.ID, "~1") {
-			t.Errorf("the letter of %s is there", letter.Job.ID)
+			t.Errorf("the letter of %s still exists", letter.Job.ID)
 		}
 	}
 
@@ -309,7 +309,7 @@ func TestUsersAct(t *testing.T) {
 	}
 
 	for _, v := range violations() {
-		t.Errorf("the console says: %s", v)
+		t.Errorf("errors in the console: %s", v)
 	}
 }
 
@@ -369,7 +369,7 @@ func TestNobodyActsWithoutALogin(t *testing.T) {
 	do(t, ctx, chromedp.Click(chromedp.CSS("#events a")))
 	until(t, ctx, `document.querySelector("#commands").innerText.includes("backburn dead replay")`)
 	if value[bool](t, ctx, `document.querySelector("#pause").checkVisibility() || document.querySelector("#acts").checkVisibility() || document.querySelector("#who").checkVisibility()`) {
-		t.Error("there is something to press")
+		t.Error("the page has a button")
 	}
 
 	for _, action := range []string{"pause", "resume", "retry", "ask"} {
@@ -379,6 +379,6 @@ func TestNobodyActsWithoutALogin(t *testing.T) {
 	}
 
 	for _, v := range violations() {
-		t.Errorf("the console says: %s", v)
+		t.Errorf("errors in the console: %s", v)
 	}
 }

@@ -167,7 +167,7 @@ func TestPageShowsWhatHappens(t *testing.T) {
 	do(t, ctx, chromedp.Click(chromedp.CSS("#close")), chromedp.Click(chromedp.CSS("#clear")))
 	until(t, ctx, `document.querySelectorAll("#events li").length === 3 && location.hash === ""`)
 	for _, v := range violations() {
-		t.Errorf("the console says: %s", v)
+		t.Errorf("errors in the console: %s", v)
 	}
 
 	shots(t, ctx, "normal")
@@ -194,7 +194,7 @@ func TestPageStaysRightInAStream(t *testing.T) {
 
 	until(t, ctx, fmt.Sprintf(`document.querySelector("#newer").innerText === "%d new"`, files))
 	if after := value[float64](t, ctx, place); after != before {
-		t.Errorf("the row that somebody is at moved from %.1f to %.1f", before, after)
+		t.Errorf("the focused row moved from %.1f to %.1f", before, after)
 	}
 	if got := text(t, ctx, "#events"); !strings.Contains(got, "before.bin") || strings.Contains(got, "file-") {
 		t.Errorf("the list moved away under a reader:\n%s", got)
@@ -203,13 +203,13 @@ func TestPageStaysRightInAStream(t *testing.T) {
 	do(t, ctx, chromedp.Click(chromedp.CSS("#newer")))
 	names := value[[]string](t, ctx, `[...document.querySelectorAll("#events .name")].map(e => e.innerText)`)
 	if len(names) != files+1 || names[files] != "before.bin" {
-		t.Errorf("the list holds %d, the last is %s", len(names), names[len(names)-1])
+		t.Errorf("the list has %d rows, the last is %s", len(names), names[len(names)-1])
 	}
 
 	seen := map[string]bool{}
 	for _, n := range names {
 		if seen[n] {
-			t.Errorf("%s is there twice", n)
+			t.Errorf("%s occurs twice", n)
 		}
 
 		seen[n] = true

@@ -228,7 +228,7 @@ func TestPageInTrouble(t *testing.T) {
 	}
 
 	if n := value[int](t, ctx, `document.querySelectorAll("#events li").length`); n != 50 {
-		t.Errorf("the list holds %d", n)
+		t.Errorf("the list has %d rows", n)
 	}
 
 	shots(t, ctx, "trouble")
