@@ -38,6 +38,17 @@ func (v Verdict) String() string {
 	return "unrecognised"
 }
 
+// ParseVerdict returns the verdict with a name; false if there is none.
+func ParseVerdict(name string) (Verdict, bool) {
+	for v, n := range verdictNames {
+		if n == name {
+			return v, true
+		}
+	}
+
+	return 0, false
+}
+
 // Final reports whether the service has given a verdict: every code that is not negative, including
 // unknown codes. A final verdict may still change later.
 func (v Verdict) Final() bool { return v >= 0 }

@@ -360,3 +360,17 @@ func TestAnswersAreLimited(t *testing.T) {
 		}
 	}
 }
+
+// Every verdict is found by its name, and nothing else is.
+func TestParseVerdict(t *testing.T) {
+	t.Parallel()
+	for v := wildfire.Flawed; v <= wildfire.C2+1; v++ {
+		got, known := wildfire.ParseVerdict(v.String())
+		if known != (v.String() != "unrecognised") || known && got != v {
+			t.Errorf("%d: %v, %v", v, got, known)
+		}
+	}
+	if _, known := wildfire.ParseVerdict(""); known {
+		t.Error("a name of nothing is known")
+	}
+}

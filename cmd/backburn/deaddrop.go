@@ -54,7 +54,7 @@ events stay, and audit events say who removed which letter. On a terminal it ask
 
 // confirm asks the user. Without a terminal, the command line must contain --yes.
 func confirm(tool *cli.App, question string) error {
-	if !isTerminal(tool.In) || !isTerminal(tool.Err) {
+	if !cli.IsTerminal(tool.In) || !cli.IsTerminal(tool.Err) {
 		return cli.Usagef("%s Add --yes: standard input is not a terminal", question)
 	}
 	fmt.Fprintf(tool.Err, "%s [y/N] ", question)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"backburn/internal/cli"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ type planBars struct {
 
 func newPlanBars(w io.Writer) *planBars {
 	b := &planBars{w: w}
-	if !isTerminal(w) {
+	if !cli.IsTerminal(w) {
 		return b
 	}
 

@@ -75,7 +75,7 @@ With --simulate it reads only the reports that a simulation keeps.`,
 				return cli.Usagef("either --format or --json")
 			case r.fresh && tool.Simulated():
 				return cli.Usagef("either --fresh or --simulate: there is no service to ask")
-			case notText(r.format) && (output == "" || output == "-") && isTerminal(tool.Out):
+			case notText(r.format) && (output == "" || output == "-") && cli.IsTerminal(tool.Out):
 				return cli.Usagef("--format %s cannot be written to a terminal: use -o FILE or a pipe", r.format)
 			}
 

@@ -68,7 +68,7 @@ Exit codes with --wait, as those of clamscan: 0 all files are harmless, 1 someth
 			defer release()
 			s.queue = q
 			s.guard = guard.New(cfg.Guarded())
-			s.asJSON = s.asJSON || !isTerminal(tool.Out)
+			s.asJSON = s.asJSON || !cli.IsTerminal(tool.Out)
 			if !s.asJSON {
 				printNotice(tool.Err, q.Simulated())
 			}

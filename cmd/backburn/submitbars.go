@@ -1,6 +1,7 @@
 package main
 
 import (
+	"backburn/internal/cli"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ type submitBars struct {
 
 func newSubmitBars(w io.Writer, wait bool) *submitBars {
 	b := &submitBars{w: w}
-	if !isTerminal(w) {
+	if !cli.IsTerminal(w) {
 		return b
 	}
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -12,8 +11,6 @@ import (
 	"unicode/utf8"
 
 	"backburn/internal/config"
-
-	"golang.org/x/term"
 )
 
 // printable makes text from outside safe for a terminal. Escape sequences, line breaks and marks
@@ -94,12 +91,6 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// isTerminal reports whether a stream of the process is a terminal.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // printPairs prints rows of names and values.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -41,15 +40,12 @@ type fleetMetrics struct {
 }
 
 // connected returns the metric that every process has.
-func connected(nc *nats.Conn) prometheus.Collector {
+func connected(parts *health.Registry) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "backburn_nats_connected",
 		Help: "1 while this process is connected to NATS.",
 	}, func() float64 {
-		if nc.IsConnected() {
-			return 1
-		}
-		return 0
+		return flag(health.Ready(parts.Of("nats", "")))
 	})
 }
 

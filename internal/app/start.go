@@ -114,7 +114,7 @@ func (n *Node) connect(ctx context.Context) error {
 	n.nc = nc
 	n.health.Func("nats", "", natsconn.Health(nc))
 	n.undo = append(n.undo, nc.Close)
-	if err := n.reg.Register(connected(nc)); err != nil {
+	if err := n.reg.Register(connected(n.health)); err != nil {
 		return err
 	}
 

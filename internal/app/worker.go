@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"backburn/auth"
 	"backburn/internal/health"
 	"backburn/pipeline/worker"
 	"backburn/wildfire"
@@ -26,7 +25,7 @@ func (n *Node) startWorker(ctx context.Context) error {
 
 	profile := n.cfg.WildFire.Auth
 	var mint http.RoundTripper = transport
-	if n.cfg.Auth[profile].Kind != auth.KindAPIKey {
+	if !n.cfg.Auth[profile].Kind.FormField() { // there is a token service
 		mint = n.reach(transport, health.Service{
 			Part: n.health.Unknown("token_service", profile),
 			Name: "the token service",

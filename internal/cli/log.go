@@ -34,7 +34,7 @@ func (l *level) set(name string) {
 }
 
 func newLogger(w io.Writer, cfg config.Log, colors bool, at *level) zerolog.Logger {
-	if cfg.Format == "console" || cfg.Format == "auto" && isTerminal(w) {
+	if cfg.Format == "console" || cfg.Format == "auto" && IsTerminal(w) {
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !colors}
 	}
 	return zerolog.New(w).Sample(at).Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {

@@ -24,7 +24,7 @@ func (a *App) TalkScreen() Screen { return a.screenOf(a.Err) }
 func (a *App) screenOf(w io.Writer) Screen {
 	s := Screen{Color: a.color.on(w, a.Env)}
 	f, ok := w.(*os.File)
-	if !ok || !isTerminal(f) {
+	if !ok || !IsTerminal(f) {
 		return s
 	}
 

@@ -64,7 +64,7 @@ func (c color) on(w any, env config.Env) bool {
 		return false
 	}
 
-	if no, _ := env("NO_COLOR"); no != "" || !isTerminal(w) {
+	if no, _ := env("NO_COLOR"); no != "" || !IsTerminal(w) {
 		return false
 	}
 	if kind, _ := env("TERM"); kind == "dumb" {
@@ -77,7 +77,8 @@ func (c color) on(w any, env config.Env) bool {
 	return true
 }
 
-func isTerminal(w any) bool {
+// IsTerminal reports whether a stream of the process is a terminal.
+func IsTerminal(w any) bool {
 	f, ok := w.(*os.File)
 
 	return ok && term.IsTerminal(int(f.Fd()))

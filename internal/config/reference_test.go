@@ -15,8 +15,8 @@ var update = flag.Bool("update", false, "write the files that are generated")
 func TestGeneratedFiles(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string][]byte{
-		"../../config.example.toml":   config.Example(),
-		"../../docs/configuration.md": config.Reference(),
+		"../../config.example.toml":   config.GeneratedExample(),
+		"../../docs/configuration.md": config.GeneratedReference(),
 	} {
 		if *update {
 			if err := os.WriteFile(file, want, 0o644); err != nil {

@@ -90,15 +90,5 @@ func (s *Store) watch(ctx context.Context, keys string, changed func(jetstream.K
 	}
 }
 
-// Sleep waits for d or until ctx ends, whose error it then returns.
-func Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
+// Sleep is pipeline.Sleep.
+func Sleep(ctx context.Context, d time.Duration) error { return pipeline.Sleep(ctx, d) }

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 )
@@ -30,16 +29,4 @@ func (c *cautiousClock) anchor(now time.Duration) {
 // clock.
 func (c *cautiousClock) now(elapsed time.Duration) int64 {
 	return min(time.Now().UnixNano(), c.last.Load()+int64(elapsed), c.before.Load()+int64(elapsed))
-}
-
-// sleep waits for d, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -222,7 +222,7 @@ func (m *mover) finish(ctx context.Context, c *claimedFile) {
 		}
 
 		m.w.inFlight.leave()
-		werr := sleep(ctx, wait)
+		werr := pipeline.Sleep(ctx, wait)
 		if err := m.w.inFlight.enter(context.WithoutCancel(ctx)); err != nil || werr != nil {
 			return
 		}

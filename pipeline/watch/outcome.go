@@ -1,17 +1,20 @@
 package watch
 
-import "backburn/results"
+import (
+	"backburn/results"
+	"backburn/wildfire"
+)
 
 // class returns the configured action for an event, and the name of its folder in spool.Done.
 func (a After) class(e results.Event) (action, verdict string) {
 	if e.Type == results.Failed {
 		return a.Failed, "failed"
 	}
-	switch v := e.Data.Verdict; v {
-	case "benign":
-		return a.Benign, v
-	case "malware", "grayware", "phishing", "c2":
-		return a.Malicious, v
+	switch v, known := wildfire.ParseVerdict(e.Data.Verdict); {
+	case known && v == wildfire.Benign:
+		return a.Benign, v.String()
+	case known && v.Malicious():
+		return a.Malicious, v.String()
 	default:
 		return AfterKeep, "unrecognised"
 	}

@@ -35,7 +35,7 @@ func (f *folder) publish(ctx context.Context, job pipeline.Job) error {
 			f.part("intake", "jobs cannot be published, files wait in the folder: "+err.Error())
 		}
 		limit := min(publishMin<<min(try, 16), publishMax)
-		if err := sleep(ctx, publishMin/2+rand.N(limit)); err != nil {
+		if err := pipeline.Sleep(ctx, publishMin/2+rand.N(limit)); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"backburn/pipeline"
 	"context"
 	"fmt"
 	"slices"
@@ -19,7 +20,7 @@ type reconciler struct {
 }
 
 func (r *reconciler) run(ctx context.Context) {
-	for sleep(ctx, r.w.reconcileEvery) == nil {
+	for pipeline.Sleep(ctx, r.w.reconcileEvery) == nil {
 		n, err := r.round(ctx)
 		if n > 0 {
 			r.w.m.republished.Add(float64(n))

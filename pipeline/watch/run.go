@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"backburn/internal/rootfs"
+	"backburn/pipeline"
 	"backburn/pipeline/watch/settle"
 )
 
@@ -36,7 +37,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			wait = 0
 		}
 		wait = min(max(2*wait, 50*time.Millisecond), w.cfg.Scan, 10*time.Second)
-		if sleep(ctx, wait) != nil {
+		if pipeline.Sleep(ctx, wait) != nil {
 			return nil //nolint:nilerr // the end is no fault
 		}
 	}

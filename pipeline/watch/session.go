@@ -13,6 +13,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/errgroup"
 
+	"backburn/pipeline"
 	"backburn/pipeline/watch/settle"
 	"backburn/pipeline/watch/spool"
 	"backburn/results"
@@ -227,7 +228,7 @@ func (s *session) finishAll(ctx context.Context) {
 			err = errors.New("the subscription to events ended")
 		}
 		s.part("outcomes", "final events cannot be read, finished files stay in "+spool.Dir+"/"+spool.Claimed+": "+err.Error())
-		if sleep(ctx, followAgain) != nil {
+		if pipeline.Sleep(ctx, followAgain) != nil {
 			return
 		}
 	}

@@ -156,8 +156,8 @@ func exampleKinds() []auth.Kind {
 	return append([]auth.Kind{auth.KindWildFire}, kinds...)
 }
 
-// Example writes config.example.toml: every key with its default.
-func Example() []byte {
+// GeneratedExample writes config.example.toml: every key with its default.
+func GeneratedExample() []byte {
 	var b strings.Builder
 	b.WriteString(exampleHead)
 	said := map[string]bool{}
@@ -258,8 +258,8 @@ func comment(b *strings.Builder, text string) {
 	}
 }
 
-// Reference writes docs/configuration.md.
-func Reference() []byte {
+// GeneratedReference writes docs/configuration.md.
+func GeneratedReference() []byte {
 	var b strings.Builder
 	b.WriteString(referenceHead)
 	said := map[string]bool{}
