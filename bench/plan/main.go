@@ -1,4 +1,4 @@
-// Command plan compares the hashing speed of `backburn plan` with sha256sum on all cores, over the
+// Command plan compares the hashing speed of the command "plan" with sha256sum on all cores, over the
 // same files.
 package main
 

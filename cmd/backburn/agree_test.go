@@ -232,7 +232,7 @@ func starts(t *testing.T, start string, v variant) {
 	t.Helper()
 	t.Run(start+" "+v.name, func(t *testing.T) {
 		t.Parallel()
-		root := siteOf(t)
+		root := strings.ReplaceAll(siteOf(t), "$", "$$") // the test's name is part of the path
 		adapt := func(text string) string { return strings.ReplaceAll(text, "@", root) }
 		if !strings.HasPrefix(start, "run") { // its server is another process
 			url := testkit.StartNATS(t, &server.Options{}).ClientURL()

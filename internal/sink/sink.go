@@ -175,7 +175,7 @@ func (s *Sink) deliver(ctx context.Context, d results.Delivery) error {
 			if derr == nil {
 				s.metric.dead.Inc()
 				s.log.Error().Err(f).Str("event", m.ID).Int("attempts", attempt).Str("dead_file", s.cfg.DeadFile).
-					Msg("event rejected and written to dead_file; `backburn sink replay` delivers it again")
+					Msg("event rejected and written to dead_file; `backburn sink replay NAME` delivers it again")
 				s.done(d.Pending)
 				return nil
 			}
