@@ -1,5 +1,5 @@
-// Command plan compares the hashing speed of the command "plan" with sha256sum on all cores, over the
-// same files.
+// Command plan compares the hashing speed of the command "plan" with sha256sum on all cores, over
+// the same files.
 package main
 
 import (
