@@ -30,6 +30,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"backburn/bench/internal/resident"
 	"backburn/internal/clamd"
 	"backburn/internal/judge"
 	"backburn/pipeline"
@@ -280,11 +281,7 @@ func ask(address string, n, clients, files int) (float64, error) {
 // idle measures the memory of idle connections. The NATS server and the clients also run in this
 // process.
 func idle(address string) error {
-	before, err := resident()
-	if err != nil {
-		return err
-	}
-
+	before := megabytes()
 	for range idleConns {
 		c, err := net.Dial("unix", address)
 		if err != nil {
@@ -299,28 +296,14 @@ func idle(address string) error {
 		}
 	}
 
-	after, err := resident()
-	if err != nil {
-		return err
-	}
-
-	fmt.Printf("%d idle connections: %d MB resident, %d MB before, with a NATS server and the clients in the process\n", idleConns, after, before)
+	fmt.Printf("%d idle connections: %d MB resident, %d MB before, with a NATS server and the clients in the process\n", idleConns, megabytes(), before)
 
 	return nil
 }
 
-// resident returns the resident memory of this process in MB.
-func resident() (int, error) {
+// megabytes returns the resident memory of this process in MB.
+func megabytes() int64 {
 	debug.FreeOSMemory()
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0, err
-	}
 
-	var total, pages int
-	if _, err := fmt.Sscan(string(text), &total, &pages); err != nil {
-		return 0, err
-	}
-
-	return pages * os.Getpagesize() / 1_000_000, nil
+	return resident.Bytes(os.Getpid()) / 1_000_000
 }

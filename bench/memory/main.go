@@ -23,7 +23,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backburn/auth"
+	"backburn/bench/internal/resident"
 	"backburn/internal/app"
 	"backburn/internal/config"
 	"backburn/internal/natsd"
@@ -123,7 +123,7 @@ func parent(files int, size int64) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 
-		rss := resident(cmd.Process.Pid)
+		rss := resident.Bytes(cmd.Process.Pid)
 		busy = max(busy, rss)
 		if sim.TokenRequests() == 0 {
 			idle = rss
@@ -182,23 +182,6 @@ func makeFiles(dir string, n int, size int64) error {
 	}
 
 	return nil
-}
-
-// resident returns the resident memory of a process, in bytes.
-func resident(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0
-	}
-
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0
-	}
-
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-
-	return pages * int64(os.Getpagesize())
 }
 
 // measured runs everything in one process until each file has its final event.

@@ -21,7 +21,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +29,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
+	"backburn/bench/internal/resident"
 	"backburn/internal/testkit"
 	"backburn/pipeline"
 	"backburn/pipeline/queue"
@@ -183,7 +183,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 		return err
 	}
 
-	fmt.Printf("a leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), first.resident()>>20)
+	fmt.Printf("a leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), resident.Bytes(first.cmd.Process.Pid)>>20)
 
 	second, err := start(server, wildFire)
 	if err != nil {
@@ -191,7 +191,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 	}
 	defer second.kill()
 	time.Sleep(10 * time.Second) // the second worker joins, and the first one continues
-	fmt.Printf("ten seconds later: the leader has %d MB resident, the other worker %d MB\n", first.resident()>>20, second.resident()>>20)
+	fmt.Printf("ten seconds later: the leader has %d MB resident, the other worker %d MB\n", resident.Bytes(first.cmd.Process.Pid)>>20, resident.Bytes(second.cmd.Process.Pid)>>20)
 
 	first.kill()
 	began = time.Now()
@@ -199,7 +199,7 @@ func measure(n int, nc *nats.Conn, q *queue.Queue, server, wildFire string) erro
 		return err
 	}
 
-	fmt.Printf("after a kill, another leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), second.resident()>>20)
+	fmt.Printf("after a kill, another leader has read all of them after %s, with %d MB resident\n", time.Since(began).Round(100*time.Millisecond), resident.Bytes(second.cmd.Process.Pid)>>20)
 
 	return nil
 }
@@ -241,21 +241,4 @@ func start(server, wildFire string) (process, error) {
 func (p process) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
-}
-
-// resident returns the process's resident memory, in bytes.
-func (p process) resident() int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0
-	}
-
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-
-	return pages * int64(os.Getpagesize())
 }

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"backburn/pipeline"
 	"bytes"
 	"encoding/hex"
 	"regexp"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"backburn/pipeline"
 )
 
 const (

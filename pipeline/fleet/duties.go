@@ -1,8 +1,9 @@
 package fleet
 
 import (
-	"backburn/pipeline"
 	"time"
+
+	"backburn/pipeline"
 )
 
 // Duties briefly describes a member's work apart from uploads, so that every machine can show the

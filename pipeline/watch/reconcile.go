@@ -1,11 +1,12 @@
 package watch
 
 import (
-	"backburn/pipeline"
 	"context"
 	"fmt"
 	"slices"
 	"time"
+
+	"backburn/pipeline"
 )
 
 // reconcileBatch is how many IDs one query to the queue contains.
