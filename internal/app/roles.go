@@ -15,7 +15,7 @@ type Roles struct {
 	Mail  bool // the mail filter, if configured
 	Sinks bool // the sinks, if configured
 
-	// MaxStore is how much the server may store, in bytes; 0 if unknown.
+	// MaxStore is how much the embedded server may store, in bytes; 0 if the server is another one.
 	MaxStore config.Size
 
 	// Version is the version of the binary.

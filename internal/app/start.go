@@ -123,6 +123,7 @@ func (n *Node) connect(ctx context.Context) error {
 	topology := Topology(n.cfg)
 	if n.roles.MaxStore > 0 {
 		topology = fit(topology, n.roles.MaxStore.Bytes(), n.log)
+		topology.Lazy = !n.cfg.NATS.Embedded.SyncAlways
 	}
 
 	// Only a worker creates the queue, and updates it to the configuration.

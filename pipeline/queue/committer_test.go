@@ -196,7 +196,7 @@ func TestCommitterGathers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommitter(nil, newAnswer())
+			c := newCommitter(nil, newAnswer(false))
 			c.queue = append(c.queue, tc.queue...)
 			for _, g := range tc.queue {
 				c.queued += len(g.messages)
@@ -258,7 +258,7 @@ func TestCommitterWithoutAnswer(t *testing.T) {
 	for name, batch := range map[string]bool{"single": false, "batch": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommitter(nc, newAnswer())
+			c := newCommitter(nc, newAnswer(false))
 			var groups []*group
 			for i := range 20 {
 				groups = append(groups, groupOf(nats.NewMsg("silent."+strconv.Itoa(i))))
@@ -297,7 +297,7 @@ func TestCommitterWithoutCaller(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := newCommitter(nc, newAnswer()).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := newCommitter(nc, newAnswer(false)).commit(ctx, nats.NewMsg("silent")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want %v", err, context.DeadlineExceeded)
 	}
 }
@@ -386,7 +386,7 @@ func TestCommitterGathersWithoutAnswer(t *testing.T) {
 	if _, err := nc.Subscribe("silent.>", func(*nats.Msg) {}); err != nil {
 		t.Fatal(err)
 	}
-	c := newCommitter(nc, newAnswer())
+	c := newCommitter(nc, newAnswer(false))
 	c.cost.message = time.Millisecond // the server syncs, so few messages go one by one
 	c.cost.answer.add(time.Now(), time.Millisecond)
 

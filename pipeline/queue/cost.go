@@ -19,7 +19,7 @@ type cost struct {
 const (
 	// Below one of these times a server does not sync for each message, or syncs very fast, and a
 	// batch gains nothing. The time of a message among others rises with the load of the machine.
-	// The fastest answer to one message does not.
+	// The fastest answer to one message does not, once there was one at a quiet moment.
 	cheapSingle = 60 * time.Microsecond
 	cheapAnswer = 200 * time.Microsecond
 
@@ -81,11 +81,15 @@ func (c *cost) batch(took time.Duration, messages int) {
 // answer is how long the server takes to make one message durable, whatever the stream. It is safe
 // for concurrent use.
 type answer struct {
+	lazy bool // it is known that the server does not sync for each message
+
 	mu sync.Mutex
 	lowest
 }
 
-func newAnswer() *answer { return &answer{lowest: lowest{period: answerPeriod}} }
+func newAnswer(lazy bool) *answer {
+	return &answer{lazy: lazy, lowest: lowest{period: answerPeriod}}
+}
 
 func (a *answer) add(now time.Time, d time.Duration) {
 	a.mu.Lock()
@@ -97,7 +101,7 @@ func (a *answer) cheap() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 
-	return a.value < cheapAnswer
+	return a.lazy || a.value < cheapAnswer
 }
 
 // lowest is the lowest value of the last one to two periods. Other load on the machine only raises

@@ -33,6 +33,7 @@ type Queue struct {
 	ledgerCommits *committer
 	eventCommits  *committer
 	deadCommits   *committer
+	answer        *answer // of the server, to all of these
 	reads         *reader // of the ledger
 	lastSamples   written[SampleEntry]
 	lastWaiting   written[*Message]
@@ -56,13 +57,14 @@ type Queue struct {
 
 func newQueue(nc *nats.Conn, js jetstream.JetStream, t Topology) *Queue {
 	n := NamesFor(t.Prefix)
-	a := newAnswer()
+	a := newAnswer(t.Lazy)
 
 	return &Queue{
 		Names:         n,
 		nc:            nc,
 		js:            js,
 		topology:      t,
+		answer:        a,
 		jobCommits:    newCommitter(nc, a),
 		ledgerCommits: newCommitter(nc, a),
 		eventCommits:  newCommitter(nc, a),

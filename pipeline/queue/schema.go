@@ -17,6 +17,7 @@ type Topology struct {
 	Prefix          string        // first subject token
 	Domain          string        // the JetStream domain, if the connection is to a leaf node
 	Replicas        int           // 1, or 3 on a cluster
+	Lazy            bool          // the server is known to acknowledge before its disk is synced
 	Lease           time.Duration // AckWait of the lanes
 	ResultsMaxAge   time.Duration // how long events, and records of finished jobs and samples, are kept
 	ResultsMaxBytes int64         // of the RESULTS stream

@@ -34,9 +34,11 @@ func (q *Queue) Writable(ctx context.Context, member *fleet.Membership, ledger b
 	if ledger {
 		m := nats.NewMsg(q.SampleSubject("probe-" + member.ID()))
 		m.Data = []byte("{}")
+		began := time.Now()
 		if _, err := q.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(probeTTL)); err != nil {
 			return q.unwritable(q.LedgerStream(), err)
 		}
+		q.answer.add(time.Now(), time.Since(began))
 	}
 
 	var nearly error
