@@ -1,13 +1,14 @@
 package main
 
 import (
-	"backburn/internal/cli"
 	"io"
 	"sync"
 	"sync/atomic"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"backburn/internal/cli"
 )
 
 // planBars shows how many of the files found so far are hashed: a bar on a terminal, otherwise

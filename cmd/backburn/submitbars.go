@@ -1,13 +1,14 @@
 package main
 
 import (
-	"backburn/internal/cli"
 	"io"
 	"sync"
 	"sync/atomic"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"backburn/internal/cli"
 )
 
 // submitBars shows how many files are submitted and decided: bars on a terminal, otherwise nothing.

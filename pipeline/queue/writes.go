@@ -1,11 +1,12 @@
 package queue
 
 import (
-	"backburn/internal/jets"
 	"context"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"backburn/internal/jets"
 )
 
 // DurableWrites counts the writes since the streams were created: every message, and every removal
