@@ -263,10 +263,10 @@ func TestReportsUseSpareBudget(t *testing.T) {
 	for i := range known {
 		f.wildfire.Know(wildfiretest.Known{SHA256: sha(fmt.Sprint("MZ bad ", i)), Verdict: wildfire.Malware})
 	}
-	f.work(worker.WithClock(c.now), worker.WithTick(20*time.Millisecond))
 	for i := range known {
 		f.raw(fmt.Sprint("bad-", i), "mail", "bad.exe", fmt.Sprint("MZ bad ", i))
 	}
+	f.work(worker.WithClock(c.now), worker.WithTick(20*time.Millisecond)) // all are there, so few queries are needed
 	f.until(func(es events) bool { return len(es.final()) == known && len(es.ofType(results.Reported)) > 0 })
 
 	// No budget is spare now, and verdicts are still given.

@@ -134,7 +134,9 @@ func operated(t *testing.T, all []acl.Permissions) (*server.Server, func(acl.Per
 		})
 	}
 
-	return testkit.StartNATS(t, operator.Options()), func(p acl.Permissions) config.NATS {
+	opts := operator.Options()
+	opts.JetStreamMaxStore = 64 << 30 // the default depends on the free space of the disk
+	return testkit.StartNATS(t, opts), func(p acl.Permissions) config.NATS {
 		return config.NATS{CredentialsFile: byUser[p.User].User(claims(p))}
 	}
 }
