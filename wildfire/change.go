@@ -17,16 +17,16 @@ const maxComment = 2048
 // e-mail address. If the sample already has that verdict, the error is ErrSameVerdict. Cloud only.
 func (c *Client) RequestVerdictChange(ctx context.Context, sha256 string, verdict Verdict, email, comment string) error {
 	if email == "" {
-		return invalid(OpChangeRequest, errors.New("e-mail address is empty"))
+		return invalidArgument(OpChangeRequest, errors.New("e-mail address is empty"))
 	}
-	_, err := c.change(ctx, OpChangeRequest, sha256, verdict, comment, field{"email", email})
+	_, err := c.postVerdictChange(ctx, OpChangeRequest, sha256, verdict, comment, field{"email", email})
 	return err
 }
 
 // ChangeLocalVerdict sets the verdict of a sample on a WF-500 and returns the verdict that the
 // appliance reports afterwards, or false if its answer has none.
 func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict Verdict, comment string) (Verdict, bool, error) {
-	text, err := c.change(ctx, OpLocalVerdictChange, sha256, verdict, comment)
+	text, err := c.postVerdictChange(ctx, OpLocalVerdictChange, sha256, verdict, comment)
 	if err != nil {
 		return 0, false, err
 	}
@@ -35,32 +35,32 @@ func (c *Client) ChangeLocalVerdict(ctx context.Context, sha256 string, verdict 
 	return now, ok, nil
 }
 
-// change returns the text of the answer's body element, if it has one: the cloud's answer is not
-// documented, so any WildFire document except an error counts as success.
-func (c *Client) change(ctx context.Context, op Op, sha256 string, verdict Verdict, comment string, more ...field) (string, error) {
+// postVerdictChange returns the text of the answer's body element, if it has one: the cloud's
+// answer is not documented, so any WildFire document except an error counts as success.
+func (c *Client) postVerdictChange(ctx context.Context, op Op, sha256 string, verdict Verdict, comment string, more ...field) (string, error) {
 	hash, err := normalHash(sha256)
 	switch {
 	case err != nil:
-		return "", invalid(op, err)
+		return "", invalidArgument(op, err)
 	case len(hash) != sha256Length:
-		return "", invalid(op, errors.New("an MD5 is ambiguous: use the SHA-256"))
+		return "", invalidArgument(op, errors.New("an MD5 is ambiguous: use the SHA-256"))
 	case len(comment) > maxComment:
-		return "", invalid(op, errors.New("comment is longer than 2048 bytes"))
+		return "", invalidArgument(op, errors.New("comment is longer than 2048 bytes"))
 	}
 
 	fields := []field{{"hash", hash}, {"verdict", strconv.Itoa(int(verdict))}, {"comment", comment}}
 	var text string
-	err = c.do(ctx, exchange{
+	err = c.do(ctx, apiCall{
 		op:    op,
 		build: form(op, append(fields, more...)...),
-		answer: func(response *http.Response, token string) error {
+		handle: func(response *http.Response, token string) error {
 			body, err := readLimited(response.Body, maxAnswer)
 			var root *etree.Element
 			if err == nil {
 				root, err = wildfireRoot(body, maxTags)
 			}
 			if err != nil {
-				return counted(op, response, token, body, err)
+				return receiptError(op, response, token, body, err)
 			}
 
 			text = childText(root, "body")

@@ -70,8 +70,8 @@ type payload struct {
 	open        func() (io.ReadCloser, error)
 	expect      bool // send "Expect: 100-continue"
 
-	// resend says whether an attempt that failed with this error may be repeated.
-	resend func(error) bool
+	// mayRetry says whether an attempt that failed with this error may be repeated.
+	mayRetry func(error) bool
 
 	// failed returns the error of the reading side, which explains a broken request better than the
 	// transport's error.
@@ -88,64 +88,64 @@ type payload struct {
 	abort func()
 }
 
-// exchange is one operation, ready to be attempted.
-type exchange struct {
-	op     Op
-	path   string                         // below the endpoint; "" for the operation's own
-	build  func([]field) (payload, error) // the body around the credential's fields
-	takes  time.Duration                  // how long sending the request may take on a slow line
-	stream bool                           // the answer is read in pieces, each of which resets the watchdog
-	public bool                           // needs no credential
-	answer func(*http.Response, string) error
+// apiCall is one operation, ready to be attempted.
+type apiCall struct {
+	op       Op
+	path     string                         // below the endpoint; "" for the operation's own
+	build    func([]field) (payload, error) // the body around the credential's fields
+	sendTime time.Duration                  // how long sending the request may take on a slow line
+	stream   bool                           // the answer is read in pieces, each of which resets the watchdog
+	public   bool                           // needs no credential
+	handle   func(*http.Response, string) error
 }
 
 // do makes the call. It repeats it after a 401 with the source's next token, after the connection
 // broke in the middle of a large body, and without "Expect: 100-continue" if a proxy does not
 // support that.
-func (c *Client) do(ctx context.Context, x exchange) error {
-	var refused, resent, unasked bool
+func (c *Client) do(ctx context.Context, call apiCall) error {
+	var refused, retried, withoutExpect bool
 	for {
-		token, err := c.token(ctx, x)
+		token, err := c.token(ctx, call)
 		if err != nil {
-			return &APIError{Op: x.op, Err: err, kind: ErrToken}
+			return &APIError{Op: call.op, Err: err, kind: ErrToken}
 		}
 
-		body, err := x.build(c.credential(token, x))
+		body, err := call.build(c.credential(token, call))
 		if err != nil {
-			return &APIError{Op: x.op, Err: err, kind: ErrSource}
+			return &APIError{Op: call.op, Err: err, kind: ErrSource}
 		}
 
-		body.expect = body.expect && !unasked
-		status, err := c.attempt(ctx, x, body, token)
+		body.expect = body.expect && !withoutExpect
+		status, err := c.attempt(ctx, call, body, token)
 		switch {
-		case status == http.StatusUnauthorized && !x.public:
+		case status == http.StatusUnauthorized && !call.public:
 			c.tokens.Rejected(token)
 			if refused {
 				return err
 			}
 
 			refused = true
-		case succeeded(status) && !x.public:
-			if vouches(err) {
+		case succeeded(status) && !call.public:
+			if credentialAccepted(err) {
 				c.tokens.Accepted(token)
 			}
 
 			return err
 		case status == http.StatusExpectationFailed && body.expect:
-			unasked = true // RFC 9110, section 10.1.1
-		case err != nil && status == 0 && !resent && ctx.Err() == nil && body.resend != nil && body.resend(err):
-			resent = true
+			withoutExpect = true // RFC 9110, section 10.1.1
+		case err != nil && status == 0 && !retried && ctx.Err() == nil && body.mayRetry != nil && body.mayRetry(err):
+			retried = true
 		default:
 			return err
 		}
 	}
 }
 
-func (c *Client) token(ctx context.Context, x exchange) (string, error) {
-	if x.public {
+func (c *Client) token(ctx context.Context, call apiCall) (string, error) {
+	if call.public {
 		return "", nil
 	}
-	token, err := c.tokens.TokenFor(ctx, x.takes)
+	token, err := c.tokens.TokenFor(ctx, call.sendTime)
 	if err == nil && token == "" {
 		err = errors.New("token source gave an empty token")
 	}
@@ -154,44 +154,44 @@ func (c *Client) token(ctx context.Context, x exchange) (string, error) {
 }
 
 // credential returns the form fields that must come first.
-func (c *Client) credential(token string, x exchange) []field {
+func (c *Client) credential(token string, call apiCall) []field {
 	var fields []field
-	if c.cfg.APIKey && !x.public {
+	if c.cfg.APIKey && !call.public {
 		fields = append(fields, field{"apikey", token})
 	}
-	if c.cfg.Agent != "" && !x.public {
+	if c.cfg.Agent != "" && !call.public {
 		fields = append(fields, field{"agent", c.cfg.Agent})
 	}
 
 	return fields
 }
 
-// attempt makes one request and passes a successful answer to x.answer. It returns the status, or 0
+// attempt makes one request and passes a successful answer to call.handle. It returns the status, or 0
 // without an answer. It drains and closes the answer, so that the connection can be reused.
-func (c *Client) attempt(parent context.Context, x exchange, body payload, token string) (int, error) {
+func (c *Client) attempt(parent context.Context, call apiCall, body payload, token string) (int, error) {
 	dog := newWatchdog(parent, c.cfg.StallTimeout, c.cfg.AnswerTimeout)
 	defer dog.stop()
 	if body.watch != nil {
 		body.watch(dog)
 	} else {
-		dog.waiting()
+		dog.awaitAnswer()
 	}
 
-	request, err := c.request(dog.ctx, x, body, token)
+	request, err := c.request(dog.ctx, call, body, token)
 	if err != nil {
-		return 0, &APIError{Op: x.op, Err: err, kind: ErrSource}
+		return 0, &APIError{Op: call.op, Err: err, kind: ErrSource}
 	}
 
 	response, err := c.roundTrip(dog, request, body) //nolint:bodyclose // drain does
 	if err != nil {
-		return 0, c.transportError(dog.ctx, x, body, err)
+		return 0, c.transportError(dog.ctx, call, body, err)
 	}
 	defer drain(response.Body)
-	response.Body = dog.reader(response.Body, x.stream && succeeded(response.StatusCode))
+	response.Body = dog.reader(response.Body, call.stream && succeeded(response.StatusCode))
 	if succeeded(response.StatusCode) {
-		err = x.answer(response, token)
+		err = call.handle(response, token)
 	} else {
-		err = c.statusError(x.op, response, token)
+		err = c.statusError(call.op, response, token)
 	}
 
 	if failure, ok := errors.AsType[*APIError](err); ok && failure.ambiguous() {
@@ -201,9 +201,9 @@ func (c *Client) attempt(parent context.Context, x exchange, body payload, token
 	return response.StatusCode, err
 }
 
-// vouches reports whether WildFire itself sent a success answer that led to this error, and so
-// accepted the credential.
-func vouches(err error) bool {
+// credentialAccepted reports whether WildFire itself sent a success answer that led to this error,
+// and so accepted the credential.
+func credentialAccepted(err error) bool {
 	failure, failed := errors.AsType[*APIError](err)
 
 	return !failed || failure.Foreign == nil && !errors.Is(err, ErrTransport)
@@ -254,10 +254,10 @@ func (c *Client) roundTrip(dog *watchdog, request *http.Request, body payload) (
 	return nil, context.Cause(dog.ctx) // the transport's error may only say that the body was closed
 }
 
-func (c *Client) request(ctx context.Context, x exchange, body payload, token string) (*http.Request, error) {
-	path := x.path
+func (c *Client) request(ctx context.Context, call apiCall, body payload, token string) (*http.Request, error) {
+	path := call.path
 	if path == "" {
-		path = string(x.op)
+		path = string(call.op)
 	}
 
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+"/"+path, http.NoBody)
@@ -267,7 +267,7 @@ func (c *Client) request(ctx context.Context, x exchange, body payload, token st
 
 	request.Header.Set("User-Agent", c.cfg.UserAgent)
 	request.Header.Set("Accept", "*/*")
-	if !c.cfg.APIKey && !x.public {
+	if !c.cfg.APIKey && !call.public {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	if body.open == nil {
@@ -292,7 +292,7 @@ func (c *Client) request(ctx context.Context, x exchange, body payload, token st
 
 // transportError explains a request without an answer, by the error of the reading side, of the
 // watchdog or of the transport.
-func (c *Client) transportError(ctx context.Context, x exchange, body payload, err error) error {
+func (c *Client) transportError(ctx context.Context, call apiCall, body payload, err error) error {
 	// If the reader was closed because the attempt ended, its error is not the cause.
 	if body.failed != nil && ctx.Err() == nil {
 		if failure := body.failed(); failure != nil {
@@ -301,11 +301,11 @@ func (c *Client) transportError(ctx context.Context, x exchange, body payload, e
 				kind = ErrContentChanged
 			}
 
-			return &APIError{Op: x.op, Err: failure, kind: kind}
+			return &APIError{Op: call.op, Err: failure, kind: kind}
 		}
 	}
 
-	failure := &APIError{Op: x.op, Err: cause(ctx, err), kind: ErrTransport}
+	failure := &APIError{Op: call.op, Err: cause(ctx, err), kind: ErrTransport}
 	failure.MaybeDone = body.sent != nil && body.sent()
 	if errors.Is(failure.Err, ErrStalled) {
 		failure.kind = ErrStalled
@@ -319,7 +319,7 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 	answer, _ := readLimited(response.Body, maxErrorAnswer)
 	var message string
 	if root, err := parseXML(answer, maxTags); err == nil {
-		message = tidy(errorMessage(root), token)
+		message = sanitizeMessage(errorMessage(root), token)
 	}
 
 	return &APIError{
@@ -332,11 +332,11 @@ func (c *Client) statusError(op Op, response *http.Response, token string) error
 	}
 }
 
-// counted handles the answer to a submission without a readable receipt. It returns nil if the
+// receiptError handles the answer to a submission without a readable receipt. It returns nil if the
 // answer is WildFire's but truncated or without some fields: the submission was then accepted and
 // counted.
-func counted(op Op, response *http.Response, token string, body []byte, err error) error {
-	if _, refused := errors.AsType[errorDocument](err); !refused && ownXML(body) {
+func receiptError(op Op, response *http.Response, token string, body []byte, err error) error {
+	if _, refused := errors.AsType[errorDocument](err); !refused && isWildFireXML(body) {
 		return nil
 	}
 
@@ -348,7 +348,7 @@ func counted(op Op, response *http.Response, token string, body []byte, err erro
 func answerError(op Op, response *http.Response, token string, body []byte, err error) error {
 	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrAnswer}
 	if document, ok := errors.AsType[errorDocument](err); ok {
-		failure.kind, failure.Message = ErrRejected, tidy(document.message, token)
+		failure.kind, failure.Message = ErrRejected, sanitizeMessage(document.message, token)
 		return failure
 	}
 
@@ -359,11 +359,11 @@ func answerError(op Op, response *http.Response, token string, body []byte, err 
 		if errors.Is(err, ErrStalled) {
 			failure.kind = ErrStalled
 		}
-	case errors.Is(err, errNoData) && op.fetches():
+	case errors.Is(err, errNoData) && op.maybeNotFound():
 		failure.kind = ErrNotReady
 	case errors.Is(err, ErrNoVerdict):
 		failure.kind = ErrNoVerdict
-	case !ownDocument(body):
+	case !isWildFireDocument(body):
 		failure.kind, failure.Foreign = ErrForeignAnswer, describeForeign(response, body, token)
 	default:
 		failure.Err = err

@@ -128,26 +128,26 @@ func TestLongErrorPagesAreDrained(t *testing.T) {
 	}
 }
 
-// falling is a listener whose connections can become silent, as behind a firewall that has dropped
-// their state: later writes are lost.
-type falling struct {
+// silencingListener is a listener whose connections can become silent, as behind a firewall that
+// has dropped their state: later writes are lost.
+type silencingListener struct {
 	net.Listener
-	made   atomic.Int64
-	silent atomic.Int64 // connections up to this number are silent
+	accepted atomic.Int64
+	silent   atomic.Int64 // connections up to this number are silent
 }
 
-func (l *falling) Accept() (net.Conn, error) {
+func (l *silencingListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	return &fallingConn{conn, l, l.made.Add(1)}, err
+	return &silencingConn{conn, l, l.accepted.Add(1)}, err
 }
 
-type fallingConn struct {
+type silencingConn struct {
 	net.Conn
-	listener *falling
+	listener *silencingListener
 	number   int64
 }
 
-func (c *fallingConn) Write(p []byte) (int, error) {
+func (c *silencingConn) Write(p []byte) (int, error) {
 	if c.number <= c.listener.silent.Load() {
 		return len(p), nil
 	}
@@ -159,7 +159,7 @@ func (c *fallingConn) Write(p []byte) (int, error) {
 func TestSilentConnectionIsLeft(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewUnstartedServer(wildfiretest.New(wildfiretest.WithDelay(0)))
-	listener := &falling{Listener: web.Listener}
+	listener := &silencingListener{Listener: web.Listener}
 	web.Listener, web.EnableHTTP2 = listener, true
 	web.StartTLS()
 	t.Cleanup(web.Close)
@@ -170,7 +170,7 @@ func TestSilentConnectionIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	listener.silent.Store(listener.made.Load())
+	listener.silent.Store(listener.accepted.Load())
 	if _, err := c.Verdicts(t.Context(), []string{anyHash}); !errors.Is(err, wildfire.ErrTransport) || errors.Is(err, wildfire.ErrStalled) {
 		t.Errorf("got %v, want a lost connection", err)
 	}

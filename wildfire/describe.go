@@ -32,10 +32,10 @@ func describe(err error) string {
 
 var urls = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>]+`)
 
-// tidy prepares a message of the service for an error: one line of printable ASCII, without
-// surrounding quotes, without URLs, which may contain credentials, and without the credential
-// itself.
-func tidy(message, credential string) string {
+// sanitizeMessage prepares a message of the service for an error: one line of printable ASCII,
+// without surrounding quotes, without URLs, which may contain credentials, and without the
+// credential itself.
+func sanitizeMessage(message, credential string) string {
 	message = line(message)
 	if credential != "" {
 		message = strings.ReplaceAll(message, line(credential), "[credential]")

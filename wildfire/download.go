@@ -36,7 +36,7 @@ type Download struct {
 func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
-		return Download{}, invalid(OpSample, err)
+		return Download{}, invalidArgument(OpSample, err)
 	}
 	return c.download(ctx, fetch{op: OpSample, hash: hash}, w, field{"hash", hash})
 }
@@ -46,10 +46,10 @@ func (c *Client) Sample(ctx context.Context, hash string, w io.Writer) (Download
 func (c *Client) PCAP(ctx context.Context, hash string, platform int, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
-		return Download{}, invalid(OpPCAP, err)
+		return Download{}, invalidArgument(OpPCAP, err)
 	}
 	if platform < 0 {
-		return Download{}, invalid(OpPCAP, errors.New("platform is negative"))
+		return Download{}, invalidArgument(OpPCAP, errors.New("platform is negative"))
 	}
 
 	fields := []field{{"hash", hash}}
@@ -73,7 +73,7 @@ const (
 // Without kinds it requests all.
 func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kinds ...Artifact) (Download, error) {
 	if err := checkLink(url); err != nil {
-		return Download{}, invalid(OpWebArtifacts, err)
+		return Download{}, invalidArgument(OpWebArtifacts, err)
 	}
 
 	fields := []field{{"url", url}}
@@ -92,7 +92,7 @@ func (c *Client) WebArtifacts(ctx context.Context, url string, w io.Writer, kind
 func (c *Client) ReportPDF(ctx context.Context, hash string, w io.Writer) (Download, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
-		return Download{}, invalid(OpReport, err)
+		return Download{}, invalidArgument(OpReport, err)
 	}
 	return c.download(ctx, fetch{op: OpReport}, w, field{"hash", hash}, field{"format", "pdf"})
 }
@@ -114,7 +114,7 @@ func (c *Client) TestFile(ctx context.Context, kind TestKind, w io.Writer) (Down
 	switch kind {
 	case TestPE, TestAPK, TestMacOS, TestELF:
 	default:
-		return Download{}, invalid(OpTestFile, errors.New("unknown kind of test file"))
+		return Download{}, invalidArgument(OpTestFile, errors.New("unknown kind of test file"))
 	}
 	return c.download(ctx, fetch{op: OpTestFile, path: "test/" + string(kind), public: true}, w)
 }
@@ -134,15 +134,15 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 		build = func([]field) (payload, error) { return payload{}, nil }
 	}
 
-	err := c.do(ctx, exchange{
+	err := c.do(ctx, apiCall{
 		op:     what.op,
 		path:   what.path,
 		build:  build,
 		stream: true,
 		public: what.public,
-		answer: func(response *http.Response, token string) error {
+		handle: func(response *http.Response, token string) error {
 			if response.StatusCode != http.StatusOK {
-				return c.unexpected(what.op, response, token) // 206 and similar answers are not the requested file
+				return c.unexpectedStatus(what.op, response, token) // 206 and similar answers are not the requested file
 			}
 
 			var err error
@@ -155,9 +155,9 @@ func (c *Client) download(ctx context.Context, what fetch, w io.Writer, fields .
 	return got, err
 }
 
-func (*Client) unexpected(op Op, response *http.Response, token string) error {
+func (*Client) unexpectedStatus(op Op, response *http.Response, token string) error {
 	failure := &APIError{Op: op, Status: response.StatusCode, kind: ErrUnexpectedStatus}
-	if head, _ := bufio.NewReader(response.Body).Peek(maxHead); textual(head) && !ownXML(head) {
+	if head, _ := bufio.NewReader(response.Body).Peek(maxHead); textual(head) && !isWildFireXML(head) {
 		failure.Foreign = describeForeign(response, head, token)
 	}
 
@@ -168,7 +168,7 @@ func (*Client) unexpected(op Op, response *http.Response, token string) error {
 // file.
 func (c *Client) receive(what fetch, response *http.Response, token string, w io.Writer) (Download, error) {
 	reader := bufio.NewReader(response.Body)
-	if inPlaceOfFile(what.op, response, reader) {
+	if isNotFile(what.op, response, reader) {
 		body, err := readLimited(reader, maxAnswer)
 		if err == nil {
 			if _, err = wildfireRoot(body, maxTags); err == nil {
@@ -182,8 +182,8 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 	head, _ := reader.Peek(maxHead)
 	head = bytes.Clone(head)
 	got := Download{ContentType: mediaType(response), Filename: attachment(response)}
-	sums := takeHashes()
-	defer giveHashes(sums)
+	sums := getHashes()
+	defer putHashes(sums)
 	var err error
 	got.Size, err = copyLimited(io.MultiWriter(&sink{w}, sums), reader, c.cfg.MaxDownload)
 	sha, md := sums.sum()
@@ -210,11 +210,11 @@ func (c *Client) receive(what fetch, response *http.Response, token string, w io
 // maxHead is how many bytes at the beginning of a download are used to recognize it.
 const maxHead = 512
 
-// inPlaceOfFile recognizes, from the beginning of an answer, that it is not the file. Because a
+// isNotFile recognizes, from the beginning of an answer, that it is not the file. Because a
 // sample may itself be a text or an XML document, an answer to a request for a sample counts as the
 // service's only if it says "error" or "nothing yet" and was not sent as a file. The artifacts of a
 // web page may be empty.
-func inPlaceOfFile(op Op, response *http.Response, reader *bufio.Reader) bool {
+func isNotFile(op Op, response *http.Response, reader *bufio.Reader) bool {
 	head, _ := reader.Peek(maxHead)
 	switch {
 	case op == OpWebArtifacts && len(head) == 0:

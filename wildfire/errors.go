@@ -204,7 +204,7 @@ func classify(op Op, status int, message string) error {
 		switch {
 		case op == OpVerdictsChanged && !strings.Contains(message, "permission"):
 			return ErrInvalidDate
-		case op.fetches():
+		case op.maybeNotFound():
 			return ErrSampleForbidden
 		}
 
@@ -213,7 +213,7 @@ func classify(op Op, status int, message string) error {
 		switch {
 		case op == OpReport || op == OpPCAP || op == OpWebArtifacts:
 			return ErrNotReady
-		case op.fetches(), op == OpVerdict: // an appliance does not support URLs
+		case op.maybeNotFound(), op == OpVerdict: // an appliance does not support URLs
 			return ErrNotFound
 		}
 
@@ -241,7 +241,7 @@ func classify(op Op, status int, message string) error {
 
 		return ErrUnsupportedType
 	case 419:
-		if op.submits() {
+		if op.costsUpload() {
 			return ErrUploadQuota
 		}
 

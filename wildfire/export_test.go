@@ -8,7 +8,7 @@ var (
 	ParseURLReport  = parseURLReport
 	ParseMAEC       = parseMAEC
 	ParseRetryAfter = parseRetryAfter
-	Tidy            = tidy
+	SanitizeMessage = sanitizeMessage
 	Printable       = printable
 )
 
@@ -18,5 +18,5 @@ func ErrorMessage(body []byte, credential string) string {
 	if err != nil {
 		return ""
 	}
-	return tidy(errorMessage(root), credential)
+	return sanitizeMessage(errorMessage(root), credential)
 }

@@ -8,7 +8,7 @@ import (
 const (
 	maxFilename  = 128 // bytes; the service's own limit is not documented
 	maxExtension = 16
-	noStem       = "sample"
+	defaultStem  = "sample"
 )
 
 // SafeFilename returns a name that is safe to send: printable ASCII without separators or
@@ -36,7 +36,7 @@ func SafeFilename(name string) string {
 		stem = strings.TrimRight(stem[:maxFilename-len(extension)], ". ")
 	}
 	if strings.Trim(stem, ".") == "" {
-		stem = noStem
+		stem = defaultStem
 	}
 
 	return stem + extension

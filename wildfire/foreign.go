@@ -40,7 +40,7 @@ func (f *ForeignAnswer) String() string {
 
 // describeForeign describes an answer; body is the part that was read.
 func describeForeign(response *http.Response, body []byte, credential string) *ForeignAnswer {
-	if blank(body) {
+	if isBlank(body) {
 		return &ForeignAnswer{}
 	}
 
@@ -52,7 +52,7 @@ func describeForeign(response *http.Response, body []byte, credential string) *F
 	return &ForeignAnswer{ContentType: printable(media), Title: title(body, credential)}
 }
 
-func blank(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
+func isBlank(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 
 var titleElement = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title`)
 
@@ -63,7 +63,7 @@ func title(body []byte, credential string) string {
 		return ""
 	}
 
-	text := tidy(html.UnescapeString(string(found[1])), credential)
+	text := sanitizeMessage(html.UnescapeString(string(found[1])), credential)
 
 	return strings.TrimRight(text[:min(len(text), maxTitle)], " ")
 }
@@ -72,28 +72,29 @@ func title(body []byte, credential string) string {
 // have sent it, and otherwise returns nil. The service sometimes answers without a body, so an
 // empty answer counts as its own if the status is documented.
 func foreignStatus(response *http.Response, body []byte, credential string) *ForeignAnswer {
-	if ownXML(body) || blank(body) && documented[response.StatusCode] {
+	if isWildFireXML(body) || isBlank(body) && documentedStatuses[response.StatusCode] {
 		return nil
 	}
 
 	return describeForeign(response, body, credential)
 }
 
-// documented are the statuses in WildFire's documentation (WildFire API Reference, "Error Codes").
-var documented = map[int]bool{
+// documentedStatuses are the statuses in WildFire's documentation (WildFire API Reference, "Error
+// Codes").
+var documentedStatuses = map[int]bool{
 	400: true, 401: true, 403: true, 404: true, 405: true, 409: true, 410: true, 413: true, 415: true,
 	417: true, 418: true, 419: true, 420: true, 421: true, 422: true, 429: true, 456: true,
 	500: true, 503: true, 513: true,
 }
 
-// ownXML reports whether a body is a WildFire document, even a truncated one.
-func ownXML(body []byte) bool { return ownRoots[rootOf(body)] }
+// isWildFireXML reports whether a body is a WildFire document, even a truncated one.
+func isWildFireXML(body []byte) bool { return wildfireRoots[rootOf(body)] }
 
-// ownDocument reports whether a body is a WildFire document in XML or JSON.
-func ownDocument(body []byte) bool { return ownXML(body) || ownJSON(body) }
+// isWildFireDocument reports whether a body is a WildFire document in XML or JSON.
+func isWildFireDocument(body []byte) bool { return isWildFireXML(body) || isWildFireJSON(body) }
 
-// ownJSON reports whether a body is a JSON answer of WildFire's: an object with a "result".
-func ownJSON(body []byte) bool {
+// isWildFireJSON reports whether a body is a JSON answer of WildFire's: an object with a "result".
+func isWildFireJSON(body []byte) bool {
 	var answer map[string]json.RawMessage
 	if json.Unmarshal(body, &answer) != nil {
 		return false
@@ -107,7 +108,7 @@ func ownJSON(body []byte) bool {
 // place of a file do; WildFire's captures, archives and PDF reports do not. An empty answer is not
 // a file either.
 func textual(head []byte) bool {
-	return blank(head) || strings.HasPrefix(http.DetectContentType(head), "text/")
+	return isBlank(head) || strings.HasPrefix(http.DetectContentType(head), "text/")
 }
 
 func mediaType(response *http.Response) string {

@@ -22,8 +22,8 @@ const (
 <html xmlns="http://www.w3.org/1999/xhtml"><head><title>Blocked</title></head></html>`
 )
 
-// foreigners are answers of captive portals, proxies, filters and scanners.
-var foreigners = map[string]struct {
+// foreignAnswers are answers of captive portals, proxies, filters and scanners.
+var foreignAnswers = map[string]struct {
 	contentType string
 	body        string
 	want        wildfire.ForeignAnswer
@@ -50,7 +50,7 @@ var foreigners = map[string]struct {
 // the credential, and leaves open whether WildFire got the request.
 func TestForeignSuccess(t *testing.T) {
 	t.Parallel()
-	for name, tt := range foreigners {
+	for name, tt := range foreignAnswers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for op, call := range invoke {
@@ -107,7 +107,7 @@ func contentType(value string) http.Header {
 // TestForeignSuccessOfReports covers the report formats that invoke does not request.
 func TestForeignSuccessOfReports(t *testing.T) {
 	t.Parallel()
-	for name, tt := range foreigners {
+	for name, tt := range foreignAnswers {
 		c := client(t, "https://wildfire.example.test", wildfire.StaticToken("s3cr3t"), func(cfg *wildfire.Config) {
 			cfg.Transport = &answering{status: 200, body: tt.body, header: contentType(tt.contentType)}
 		})
@@ -146,7 +146,7 @@ func TestForeignStatus(t *testing.T) {
 				}
 			}
 
-			for name, tt := range foreigners {
+			for name, tt := range foreignAnswers {
 				api := failure(tt.body)
 				known := strings.TrimSpace(tt.body) == "" && !contains(others, status)
 				if (api.Foreign == nil) != known {

@@ -10,11 +10,11 @@ import (
 	"backburn/wildfire"
 )
 
-// swallow reads a request through a fixed buffer and sends an unreadable answer, so that only the
-// client allocates.
-type swallow struct{ buffer []byte }
+// discardTransport reads a request through a fixed buffer and sends an unreadable answer, so that
+// only the client allocates.
+type discardTransport struct{ buffer []byte }
 
-func (s *swallow) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *discardTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		if _, err := r.Body.Read(s.buffer); err == io.EOF {
 			break
@@ -30,7 +30,7 @@ func (s *swallow) RoundTrip(r *http.Request) (*http.Response, error) {
 // of the upload.
 func TestUploadsAllocateTheSame(t *testing.T) { // not parallel, because allocations of other tests would be counted
 	c := client(t, "https://wildfire.example.test", wildfire.StaticToken("t"), func(cfg *wildfire.Config) {
-		cfg.Transport = &swallow{buffer: make([]byte, 32<<10)}
+		cfg.Transport = &discardTransport{buffer: make([]byte, 32<<10)}
 	})
 	measure := func(size int64) (allocations, bytes uint64) {
 		const rounds = 20

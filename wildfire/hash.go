@@ -36,8 +36,8 @@ func normalHash(hash string) (string, error) {
 	return strings.ToLower(hash), nil
 }
 
-// invalid returns the error of a call that was refused locally.
-func invalid(op Op, err error) error {
+// invalidArgument returns the error of a call that was refused locally.
+func invalidArgument(op Op, err error) error {
 	return &APIError{Op: op, Err: err, kind: ErrInvalidArgument}
 }
 

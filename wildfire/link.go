@@ -26,7 +26,7 @@ type LinkSubmission struct {
 // SubmitLink submits the URL of a web page.
 func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, error) {
 	if err := checkLink(link); err != nil {
-		return LinkSubmission{}, invalid(OpSubmitLink, err)
+		return LinkSubmission{}, invalidArgument(OpSubmitLink, err)
 	}
 
 	records, err := c.links(ctx, OpSubmitLink, form(OpSubmitLink, field{"link", link}))
@@ -46,10 +46,10 @@ func (c *Client) SubmitLink(ctx context.Context, link string) (LinkSubmission, e
 func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmission, error) {
 	for i, link := range links {
 		if err := checkLink(link); err != nil {
-			return nil, invalid(OpSubmitLinks, fmt.Errorf("link %d: %w", i+1, err))
+			return nil, invalidArgument(OpSubmitLinks, fmt.Errorf("link %d: %w", i+1, err))
 		}
 		if strings.TrimSpace(link) != link {
-			return nil, invalid(OpSubmitLinks, fmt.Errorf("link %d: spaces around it", i+1))
+			return nil, invalidArgument(OpSubmitLinks, fmt.Errorf("link %d: spaces around it", i+1))
 		}
 	}
 
@@ -63,7 +63,7 @@ func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmiss
 			return all, err
 		}
 
-		all = append(all, inOrder(batch, records)...)
+		all = append(all, orderByLinks(batch, records)...)
 	}
 
 	return all, nil
@@ -71,16 +71,16 @@ func (c *Client) SubmitLinks(ctx context.Context, links []string) ([]LinkSubmiss
 
 func (c *Client) links(ctx context.Context, op Op, build func([]field) (payload, error)) ([]LinkSubmission, error) {
 	var records []LinkSubmission
-	err := c.do(ctx, exchange{
+	err := c.do(ctx, apiCall{
 		op:    op,
 		build: build,
-		answer: func(response *http.Response, token string) error {
+		handle: func(response *http.Response, token string) error {
 			body, err := readLimited(response.Body, maxReport) // the answer repeats the URLs, so its limit depends on their length
 			if err == nil {
 				records, err = parseLinks(body)
 			}
 			if err != nil {
-				return counted(op, response, token, body, err)
+				return receiptError(op, response, token, body, err)
 			}
 
 			return nil
@@ -112,8 +112,9 @@ func (l *LinkSubmission) set(field, text string) {
 	}
 }
 
-// inOrder matches receipts with links by URL, with or without the http:// that the service adds.
-func inOrder(links []string, records []LinkSubmission) []LinkSubmission {
+// orderByLinks matches receipts with links by URL, with or without the http:// that the service
+// adds.
+func orderByLinks(links []string, records []LinkSubmission) []LinkSubmission {
 	byURL := make(map[string]LinkSubmission, len(records))
 	for _, record := range records {
 		byURL[record.URL] = record

@@ -23,9 +23,9 @@ const (
 	OpTestFile           Op = "test"
 )
 
-// submits reports whether the operation costs an upload of the daily quota; the others cost
+// costsUpload reports whether the operation costs an upload of the daily quota; the others cost
 // queries.
-func (op Op) submits() bool {
+func (op Op) costsUpload() bool {
 	switch op {
 	case OpSubmitFile, OpSubmitURL, OpSubmitLink, OpSubmitLinks:
 		return true
@@ -33,8 +33,9 @@ func (op Op) submits() bool {
 	return false
 }
 
-// fetches reports whether the operation requests something that WildFire may not have, or not yet.
-func (op Op) fetches() bool {
+// maybeNotFound reports whether the operation requests something that WildFire may not have, or not
+// yet.
+func (op Op) maybeNotFound() bool {
 	switch op {
 	case OpReport, OpSample, OpPCAP, OpWebArtifacts, OpTestFile:
 		return true

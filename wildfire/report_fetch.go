@@ -50,14 +50,14 @@ func (c *Client) ReportXML(ctx context.Context, hash string) ([]byte, error) {
 func (c *Client) report(ctx context.Context, hash string, read func(io.Reader) (Report, error)) error {
 	hash, err := normalHash(hash)
 	if err != nil {
-		return invalid(OpReport, err)
+		return invalidArgument(OpReport, err)
 	}
 
-	return c.do(ctx, exchange{
+	return c.do(ctx, apiCall{
 		op:     OpReport,
 		build:  form(OpReport, field{"hash", hash}, field{"format", "xml"}),
 		stream: true,
-		answer: func(response *http.Response, token string) error {
+		handle: func(response *http.Response, token string) error {
 			answer := bufio.NewReaderSize(response.Body, maxReportHead)
 			head, _ := answer.Peek(maxReportHead)
 			head = bytes.Clone(head)
@@ -87,7 +87,7 @@ const maxReportHead = 4 << 10
 func ParseReport(r io.Reader) (Report, error) {
 	buffered := bufio.NewReaderSize(r, maxReportHead)
 	head, _ := buffered.Peek(maxReportHead)
-	own := ownXML(head)
+	own := isWildFireXML(head)
 
 	report, err := readReport(buffered)
 	if err == nil {

@@ -187,21 +187,21 @@ func (r *reportReader) request(f frame) {
 }
 
 func (r *reportReader) url(text string) {
-	if address, ok := r.urlOf(text); ok {
+	if address, ok := r.parseURL(text); ok {
 		add(r, "url", &r.report.URLs, address, address)
 	}
 }
 
 func (r *reportReader) link(f frame, text string) {
-	if address, ok := r.urlOf(cmp.Or(f.attr("url"), text)); ok {
+	if address, ok := r.parseURL(cmp.Or(f.attr("url"), text)); ok {
 		verdict := r.clean(f.attr("verdict"))
 		add(r, "link", &r.report.Links, EmbeddedLink{URL: address, Verdict: verdict}, address, verdict)
 	}
 }
 
-// urlOf accepts absolute URLs. WildFire omits http://, as in submitted links. A truncated URL would
-// be a different one, so it is left out.
-func (r *reportReader) urlOf(text string) (string, bool) {
+// parseURL accepts absolute URLs. WildFire omits http://, as in submitted links. A truncated URL
+// would be a different one, so it is left out.
+func (r *reportReader) parseURL(text string) (string, bool) {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return "", false

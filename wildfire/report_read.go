@@ -26,7 +26,7 @@ func readReport(r io.Reader) (Report, error) {
 	for elements := 0; !reader.done; {
 		token, err := decoder.Token()
 		if err != nil {
-			return Report{}, reader.failure(err)
+			return Report{}, reader.readError(err)
 		}
 
 		switch token := token.(type) {
@@ -138,7 +138,7 @@ func (l *tagLimiter) Read(p []byte) (int, error) {
 func (r *reportReader) start(element xml.StartElement) error {
 	name := strings.ToLower(element.Name.Local)
 	if len(r.frames) == 0 {
-		if element.Name.Space != "" || !ownRoots[element.Name.Local] {
+		if element.Name.Space != "" || !wildfireRoots[element.Name.Local] {
 			return fmt.Errorf("root element %q", printable(name[:min(len(name), 20)]))
 		}
 
@@ -177,7 +177,7 @@ func (r *reportReader) chars(text xml.CharData) error {
 // end closes the innermost element, and reads the data in its text.
 func (r *reportReader) end() {
 	if path := r.path(); path != "" {
-		r.texts(path, r.frames[len(r.frames)-1], string(r.text))
+		r.readText(path, r.frames[len(r.frames)-1], string(r.text))
 	}
 
 	r.text = r.text[:0]
@@ -188,7 +188,7 @@ func (r *reportReader) end() {
 // finish returns the report, or an error if the document is not a report.
 func (r *reportReader) finish() (Report, error) {
 	switch {
-	case r.refusal():
+	case r.isErrorDocument():
 		return Report{}, errorDocument{message: r.message}
 	case !r.hasFile:
 		return Report{}, errNoData
@@ -197,15 +197,15 @@ func (r *reportReader) finish() (Report, error) {
 	return r.report, nil
 }
 
-// refusal reports whether the document is an error document.
-func (r *reportReader) refusal() bool { return r.root == "error" || r.root == "submission" }
+// isErrorDocument reports whether the document is an error document.
+func (r *reportReader) isErrorDocument() bool { return r.root == "error" || r.root == "submission" }
 
-// failure explains why reading ended early. It leaves out the parser's error, which quotes the
+// readError explains why reading ended early. It leaves out the parser's error, which quotes the
 // document.
-func (r *reportReader) failure(err error) error {
+func (r *reportReader) readError(err error) error {
 	_, malformed := errors.AsType[*xml.SyntaxError](err)
 	switch {
-	case r.refusal() && (malformed || errors.Is(err, io.EOF)):
+	case r.isErrorDocument() && (malformed || errors.Is(err, io.EOF)):
 		return errorDocument{message: r.message} // an error document whose text was cut off
 	case malformed, errors.Is(err, io.EOF):
 		return errors.New("not well-formed XML")
@@ -274,8 +274,8 @@ func (r *reportReader) attributes(path string, f frame) {
 	}
 }
 
-// texts reads an element with data in its text.
-func (r *reportReader) texts(path string, f frame, text string) {
+// readText reads an element with data in its text.
+func (r *reportReader) readText(path string, f frame, text string) {
 	file := &r.report
 	switch path {
 	case "error-message", "error/error-message":

@@ -21,7 +21,7 @@ type URLReport struct {
 // available on the WF-500, nor in every region.
 func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 	if err := checkLink(url); err != nil {
-		return URLReport{}, invalid(OpReport, err)
+		return URLReport{}, invalidArgument(OpReport, err)
 	}
 
 	var report URLReport
@@ -38,11 +38,11 @@ func (c *Client) URLReport(ctx context.Context, url string) (URLReport, error) {
 
 // document fetches a report in JSON and parses it as a whole.
 func (c *Client) document(ctx context.Context, fields []field, use func([]byte) error) error {
-	return c.do(ctx, exchange{
+	return c.do(ctx, apiCall{
 		op:     OpReport,
 		build:  form(OpReport, fields...),
 		stream: true,
-		answer: func(response *http.Response, token string) error {
+		handle: func(response *http.Response, token string) error {
 			body, err := readLimited(response.Body, maxReport)
 			if err == nil {
 				err = use(body)
@@ -61,7 +61,7 @@ func (c *Client) document(ctx context.Context, fields []field, use func([]byte) 
 func (c *Client) ReportMAEC(ctx context.Context, hash string) (json.RawMessage, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
-		return nil, invalid(OpReport, err)
+		return nil, invalidArgument(OpReport, err)
 	}
 
 	var report json.RawMessage
@@ -115,7 +115,7 @@ func parseMAEC(body []byte) (json.RawMessage, error) {
 
 // parseJSON parses an answer. If it is XML instead, the error says what it is.
 func parseJSON(body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err == nil && ownJSON(body) {
+	if err := json.Unmarshal(body, into); err == nil && isWildFireJSON(body) {
 		return nil
 	}
 	if _, err := wildfireRoot(body, maxTags); err != nil {

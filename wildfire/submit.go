@@ -52,7 +52,7 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	for _, option := range opts {
 		option(&options)
 	}
-	if err := c.acceptable(file); err != nil {
+	if err := c.checkFile(file); err != nil {
 		return Submission{}, err
 	}
 
@@ -64,11 +64,11 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	defer u.close()
 
 	var submission Submission
-	err := c.do(ctx, exchange{
-		op:    OpSubmitFile,
-		build: u.body,
-		takes: time.Duration(file.Size/slowLine) * time.Second,
-		answer: func(response *http.Response, token string) error {
+	err := c.do(ctx, apiCall{
+		op:       OpSubmitFile,
+		build:    u.body,
+		sendTime: time.Duration(file.Size/minUploadRate) * time.Second,
+		handle: func(response *http.Response, token string) error {
 			var err error
 			submission, err = u.receipt(response, token)
 
@@ -79,12 +79,12 @@ func (c *Client) SubmitFile(ctx context.Context, file File, opts ...SubmitOption
 	return submission, err
 }
 
-// slowLine is the lowest expected upload speed, in bytes per second. The token has to last until
-// the end of the upload.
-const slowLine = 256 << 10
+// minUploadRate is the lowest expected upload speed, in bytes per second. The token has to last
+// until the end of the upload.
+const minUploadRate = 256 << 10
 
-// acceptable refuses files that need not be sent.
-func (c *Client) acceptable(file File) error {
+// checkFile refuses files that need not be sent.
+func (c *Client) checkFile(file File) error {
 	refuse := func(kind error, format string, args ...any) error {
 		return &APIError{Op: OpSubmitFile, kind: kind, Err: fmt.Errorf(format, args...)}
 	}
@@ -111,7 +111,7 @@ func (c *Client) acceptable(file File) error {
 // receipt reads the answer to an upload. The digests of the bytes sent are known in any case.
 func (u *upload) receipt(response *http.Response, token string) (Submission, error) {
 	stream := u.current.Load()
-	sha, md := stream.sums()
+	sha, md := stream.digests()
 	body, err := readLimited(response.Body, maxAnswer)
 	var records []Submission
 	if err == nil {
@@ -124,7 +124,7 @@ func (u *upload) receipt(response *http.Response, token string) (Submission, err
 	}
 
 	if err != nil {
-		if err = counted(OpSubmitFile, response, token, body, err); err != nil {
+		if err = receiptError(OpSubmitFile, response, token, body, err); err != nil {
 			return Submission{}, err
 		}
 	}
@@ -167,7 +167,7 @@ var errEarlySuccess = errors.New("success before the file was sent")
 // only the URL, and Uncertain is set.
 func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submission, error) {
 	if err := checkLink(location); err != nil {
-		return Submission{}, invalid(OpSubmitURL, err)
+		return Submission{}, invalidArgument(OpSubmitURL, err)
 	}
 
 	fields := []field{{"url", location}}
@@ -176,17 +176,17 @@ func (c *Client) SubmitURL(ctx context.Context, location, name string) (Submissi
 	}
 
 	submission := Submission{URL: location, Uncertain: true}
-	err := c.do(ctx, exchange{
+	err := c.do(ctx, apiCall{
 		op:    OpSubmitURL,
 		build: form(OpSubmitURL, fields...),
-		answer: func(response *http.Response, token string) error {
+		handle: func(response *http.Response, token string) error {
 			body, err := readLimited(response.Body, maxAnswer)
 			var records []Submission
 			if err == nil {
 				records, err = parseReceipts(body)
 			}
 			if err != nil {
-				return counted(OpSubmitURL, response, token, body, err)
+				return receiptError(OpSubmitURL, response, token, body, err)
 			}
 			if len(records) > 0 && records[0].SHA256 != "" {
 				submission = records[0]

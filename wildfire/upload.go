@@ -55,10 +55,10 @@ type upload struct {
 	progress func(sent, total int64)
 	large    bool
 	current  atomic.Pointer[uploadStream]
-	dog      atomic.Pointer[watchdog]
+	watchdog atomic.Pointer[watchdog]
 
 	reporting sync.Mutex // held while progress runs
-	over      bool       // no more progress calls, because SubmitFile returns
+	ended     bool       // no more progress calls, because SubmitFile returns
 }
 
 // report calls the caller's progress function, unless the call has ended: after an early answer the
@@ -69,7 +69,7 @@ func (u *upload) report(sent int64) {
 	}
 	u.reporting.Lock()
 	defer u.reporting.Unlock()
-	if !u.over {
+	if !u.ended {
 		u.progress(sent, u.file.Size)
 	}
 }
@@ -100,10 +100,10 @@ func (u *upload) body(fields []field) (payload, error) {
 		length:      int64(frame.Len()) + u.file.Size,
 		expect:      u.large,
 		open:        func() (io.ReadCloser, error) { return u.open(prefix, suffix) },
-		resend:      u.resend,
+		mayRetry:    u.mayRetry,
 		failed:      u.failed,
 		sent:        u.sent,
-		watch:       func(dog *watchdog) { u.dog.Store(dog); dog.progress(&stateSending, 0) },
+		watch:       func(dog *watchdog) { u.watchdog.Store(dog); dog.progress(&stateSending, 0) },
 		abort:       u.abort,
 	}, nil
 }
@@ -115,8 +115,8 @@ func (u *upload) open(prefix, suffix []byte) (io.ReadCloser, error) {
 	}
 
 	stream := &uploadStream{
-		upload: u, dog: u.dog.Load(), contents: contents,
-		prefix: prefix, suffix: suffix, left: u.file.Size, hashes: takeHashes(),
+		upload: u, watchdog: u.watchdog.Load(), contents: contents,
+		prefix: prefix, suffix: suffix, left: u.file.Size, hashes: getHashes(),
 	}
 	if previous := u.current.Swap(stream); previous != nil {
 		_ = previous.Close()
@@ -139,17 +139,17 @@ func (u *upload) sent() bool {
 	return stream != nil && stream.finished()
 }
 
-// resend allows a second attempt if the connection broke in the middle of a large body: the service
-// may have refused the file and closed the connection before its status could be read. If the body
-// was sent completely, the upload is not repeated, because it may have been counted.
-func (u *upload) resend(err error) bool {
+// mayRetry allows a second attempt if the connection broke in the middle of a large body: the
+// service may have refused the file and closed the connection before its status could be read. If
+// the body was sent completely, the upload is not repeated, because it may have been counted.
+func (u *upload) mayRetry(err error) bool {
 	stream := u.current.Load()
-	return u.large && stream != nil && stream.begun() && !stream.finished() &&
-		errors.Is(err, ErrTransport) && !errors.Is(err, ErrStalled) && brokeOff(err)
+	return u.large && stream != nil && stream.started() && !stream.finished() &&
+		errors.Is(err, ErrTransport) && !errors.Is(err, ErrStalled) && isConnectionClosed(err)
 }
 
-// brokeOff reports whether the connection was closed, as opposed to a time-out.
-func brokeOff(err error) bool {
+// isConnectionClosed reports whether the connection was closed, as opposed to a time-out.
+func isConnectionClosed(err error) bool {
 	network, ok := errors.AsType[net.Error](err)
 	return !ok || !network.Timeout()
 }
@@ -157,7 +157,7 @@ func brokeOff(err error) bool {
 // close ends the progress calls, and releases the contents if the transport has not.
 func (u *upload) close() {
 	u.reporting.Lock()
-	u.over = true
+	u.ended = true
 	u.reporting.Unlock()
 	u.abort()
 }
@@ -176,7 +176,7 @@ func (u *upload) abort() {
 // result.
 type uploadStream struct {
 	upload   *upload
-	dog      *watchdog
+	watchdog *watchdog
 	contents io.ReadCloser
 
 	mu             sync.Mutex
@@ -202,7 +202,7 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 	case len(s.prefix) > 0:
 		n := copy(p, s.prefix)
 		s.prefix = s.prefix[n:]
-		s.alive()
+		s.reportProgress()
 
 		return n, nil
 	case s.left > 0:
@@ -218,14 +218,14 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 	n := copy(p, s.suffix)
 	s.suffix = s.suffix[n:]
 	if len(s.suffix) > 0 {
-		s.alive()
+		s.reportProgress()
 		return n, nil
 	}
 
 	if !s.done {
 		s.done = true
-		if s.dog != nil {
-			s.dog.waiting()
+		if s.watchdog != nil {
+			s.watchdog.awaitAnswer()
 		}
 	}
 
@@ -234,8 +234,8 @@ func (s *uploadStream) Read(p []byte) (int, error) {
 
 func (s *uploadStream) readContents(p []byte) (int, error) {
 	p = p[:min(int64(len(p)), s.left)]
-	if s.dog != nil {
-		s.dog.state.Store(&stateSource)
+	if s.watchdog != nil {
+		s.watchdog.state.Store(&stateSource)
 	}
 
 	for range maxEmptyReads {
@@ -243,7 +243,7 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 		if n > 0 {
 			s.left -= int64(n)
 			_, _ = s.hashes.Write(p[:n])
-			s.alive()
+			s.reportProgress()
 			s.upload.report(s.upload.file.Size - s.left)
 
 			return n, nil
@@ -255,7 +255,7 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 		}
 
 		if err != nil {
-			s.err = s.unlessClosed(err)
+			s.err = s.replaceIfClosed(err)
 			return 0, s.err
 		}
 	}
@@ -265,9 +265,9 @@ func (s *uploadStream) readContents(p []byte) (int, error) {
 	return 0, s.err
 }
 
-// unlessClosed drops an error of the contents if they were closed meanwhile: HTTP/2 closes a body
+// replaceIfClosed drops an error of the contents if they were closed meanwhile: HTTP/2 closes a body
 // whose stream ended while it is being read.
-func (s *uploadStream) unlessClosed(err error) error {
+func (s *uploadStream) replaceIfClosed(err error) error {
 	if s.closed.Load() {
 		return errBodyClosed
 	}
@@ -289,7 +289,7 @@ func (s *uploadStream) check() error {
 			break
 		}
 		if err != nil {
-			return s.unlessClosed(err)
+			return s.replaceIfClosed(err)
 		}
 		if i == maxEmptyReads {
 			return io.ErrNoProgress
@@ -304,10 +304,10 @@ func (s *uploadStream) check() error {
 	return nil
 }
 
-// alive reports to the watchdog that a piece was read.
-func (s *uploadStream) alive() {
-	if s.dog != nil {
-		s.dog.progress(&stateSending, s.upload.file.Size-s.left)
+// reportProgress reports to the watchdog that a piece was read.
+func (s *uploadStream) reportProgress() {
+	if s.watchdog != nil {
+		s.watchdog.progress(&stateSending, s.upload.file.Size-s.left)
 	}
 }
 
@@ -319,7 +319,7 @@ func (s *uploadStream) Close() error {
 
 	err := s.contents.Close()
 	if s.mu.TryLock() { // a stuck Read keeps its hashes, which are garbage-collected later
-		giveHashes(s.hashes)
+		putHashes(s.hashes)
 		s.hashes = nil
 		if s.err == nil && !s.done {
 			s.err = errBodyClosed
@@ -353,7 +353,7 @@ func (s *uploadStream) finished() bool {
 	return s.done
 }
 
-func (s *uploadStream) begun() bool {
+func (s *uploadStream) started() bool {
 	if !s.mu.TryLock() {
 		return true
 	}
@@ -361,8 +361,8 @@ func (s *uploadStream) begun() bool {
 	return len(s.prefix) == 0
 }
 
-// sums returns the digests of the contents, or empty ones before all were read.
-func (s *uploadStream) sums() (sha256, md5 string) {
+// digests returns the digests of the contents, or empty ones before all were read.
+func (s *uploadStream) digests() (sha256, md5 string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sha256, s.md5
@@ -373,7 +373,7 @@ type hashes struct{ sha256, md5 hash.Hash }
 
 var hashPool = sync.Pool{New: func() any { return &hashes{sha256: sha256.New(), md5: md5.New()} }} // #nosec G401
 
-func takeHashes() *hashes {
+func getHashes() *hashes {
 	h := hashPool.Get().(*hashes)
 	h.sha256.Reset()
 	h.md5.Reset()
@@ -381,7 +381,7 @@ func takeHashes() *hashes {
 	return h
 }
 
-func giveHashes(h *hashes) {
+func putHashes(h *hashes) {
 	if h != nil {
 		hashPool.Put(h)
 	}

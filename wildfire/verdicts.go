@@ -20,15 +20,15 @@ const MaxHashes = 500
 func (c *Client) Verdict(ctx context.Context, hash string) (VerdictRecord, error) {
 	hash, err := normalHash(hash)
 	if err != nil {
-		return VerdictRecord{}, invalid(OpVerdict, err)
+		return VerdictRecord{}, invalidArgument(OpVerdict, err)
 	}
-	return c.verdict(ctx, field{"hash", hash}, func(r VerdictRecord) bool { return answers(r, hash) })
+	return c.verdict(ctx, field{"hash", hash}, func(r VerdictRecord) bool { return isAbout(r, hash) })
 }
 
 // URLVerdict asks about a URL. Not available on the WF-500, nor in every region.
 func (c *Client) URLVerdict(ctx context.Context, url string) (VerdictRecord, error) {
 	if err := checkLink(url); err != nil {
-		return VerdictRecord{}, invalid(OpVerdict, err)
+		return VerdictRecord{}, invalidArgument(OpVerdict, err)
 	}
 	record, err := c.verdict(ctx, field{"url", url}, func(VerdictRecord) bool { return true })
 	if err == nil && record.URL == "" {
@@ -61,14 +61,14 @@ func (c *Client) verdict(ctx context.Context, what field, about func(VerdictReco
 	switch {
 	case err != nil:
 		return VerdictRecord{}, err
-	case what.name == "hash" && len(found) > 1 && distinct(found) > 1:
+	case what.name == "hash" && len(found) > 1 && countSamples(found) > 1:
 		return VerdictRecord{}, &APIError{Op: OpVerdict, Status: http.StatusOK, kind: ErrAmbiguous}
 	}
 
 	return found[0], nil
 }
 
-func distinct(records []VerdictRecord) int {
+func countSamples(records []VerdictRecord) int {
 	seen := make(map[string]struct{}, len(records))
 	for _, record := range records {
 		seen[record.SHA256] = struct{}{}
@@ -90,7 +90,7 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 	for i, hash := range hashes {
 		hash, err := normalHash(hash)
 		if err != nil {
-			return nil, invalid(OpVerdicts, fmt.Errorf("hash %d: %w", i+1, err))
+			return nil, invalidArgument(OpVerdicts, fmt.Errorf("hash %d: %w", i+1, err))
 		}
 
 		if _, ok := seen[hash]; !ok {
@@ -105,7 +105,7 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 		wanted = wanted[len(batch):]
 		text := strings.Join(batch, "\n") + "\n"
 		err := c.records(ctx, OpVerdicts, list(nil, "hashes.txt", text), func(records []VerdictRecord) error {
-			all = append(all, matching(batch, records)...)
+			all = append(all, selectRecords(batch, records)...)
 			return nil
 		})
 		if err != nil {
@@ -116,8 +116,9 @@ func (c *Client) Verdicts(ctx context.Context, hashes []string) ([]VerdictRecord
 	return all, nil
 }
 
-// agreed merges the records about the same sample. If two verdicts differ, neither is reliable.
-func agreed(records []VerdictRecord) []VerdictRecord {
+// mergeRecords merges the records about the same sample. If two verdicts differ, neither is
+// reliable.
+func mergeRecords(records []VerdictRecord) []VerdictRecord {
 	first := make(map[string]int, len(records))
 	kept := records[:0]
 	for _, record := range records {
@@ -135,8 +136,8 @@ func agreed(records []VerdictRecord) []VerdictRecord {
 	return kept
 }
 
-// matching returns the records for the hashes, in their order, each record once.
-func matching(hashes []string, records []VerdictRecord) []VerdictRecord {
+// selectRecords returns the records for the hashes, in their order, each record once.
+func selectRecords(hashes []string, records []VerdictRecord) []VerdictRecord {
 	byHash := make(map[string][]int, 2*len(records))
 	for i, record := range records {
 		for _, hash := range []string{record.SHA256, record.MD5} {
@@ -160,9 +161,9 @@ func matching(hashes []string, records []VerdictRecord) []VerdictRecord {
 	return matched
 }
 
-// answers reports whether a record is about a hash. A record without any hash counts if only one
+// isAbout reports whether a record is about a hash. A record without any hash counts if only one
 // hash was requested.
-func answers(record VerdictRecord, hash string) bool {
+func isAbout(record VerdictRecord, hash string) bool {
 	return record.SHA256 == hash || record.MD5 == hash || record.SHA256 == "" && record.MD5 == ""
 }
 
@@ -172,7 +173,7 @@ func answers(record VerdictRecord, hash string) bool {
 func (c *Client) VerdictsChanged(ctx context.Context, since time.Time) ([]VerdictRecord, error) {
 	day, today := since.UTC().Truncate(24*time.Hour), time.Now().UTC().Truncate(24*time.Hour)
 	if day.After(today) || day.Before(today.AddDate(0, 0, -30)) {
-		return nil, invalid(OpVerdictsChanged, errors.New("date must lie between 30 days ago and today"))
+		return nil, invalidArgument(OpVerdictsChanged, errors.New("date must lie between 30 days ago and today"))
 	}
 
 	var changed []VerdictRecord
@@ -192,16 +193,16 @@ func (c *Client) records(ctx context.Context, op Op, build func([]field) (payloa
 		limit, tags = maxReport, maxReportTags // one record for each change, also for several changes of one sample
 	}
 
-	return c.do(ctx, exchange{
+	return c.do(ctx, apiCall{
 		op:    op,
 		build: build,
-		answer: func(response *http.Response, token string) error {
+		handle: func(response *http.Response, token string) error {
 			body, err := readLimited(response.Body, limit)
 			if err == nil {
 				var records []VerdictRecord
 				if records, err = parseVerdicts(body, tags); err == nil {
 					if op != OpVerdictsChanged {
-						records = agreed(records)
+						records = mergeRecords(records)
 					}
 
 					err = use(records)

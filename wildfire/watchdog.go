@@ -68,8 +68,8 @@ func (d *watchdog) progress(state *string, n int64) {
 	d.arm(d.stall)
 }
 
-// waiting records that the attempt waits for the answer.
-func (d *watchdog) waiting() {
+// awaitAnswer records that the attempt waits for the answer.
+func (d *watchdog) awaitAnswer() {
 	d.state.Store(&stateAnswer)
 	d.arm(d.answer)
 }

@@ -141,7 +141,7 @@ func wildfireRoot(body []byte, tags int) (*etree.Element, error) {
 	if name == "" {
 		return nil, errors.New("not an XML document")
 	}
-	if !ownRoots[name] {
+	if !wildfireRoots[name] {
 		return nil, fmt.Errorf("root element %q", printable(name[:min(len(name), 20)]))
 	}
 
@@ -198,8 +198,8 @@ func trimmed(e *etree.Element) string { return strings.TrimSpace(e.Text()) }
 
 const byteOrderMark = "\xef\xbb\xbf"
 
-// ownRoots are the root elements of WildFire's documents.
-var ownRoots = map[string]bool{"wildfire": true, "error": true, "submission": true, "response": true}
+// wildfireRoots are the root elements of WildFire's documents.
+var wildfireRoots = map[string]bool{"wildfire": true, "error": true, "submission": true, "response": true}
 
 // rootOf returns the name of the root element. The document may be truncated after its start tag.
 // It returns "" if anything other than white space, a declaration or comments precedes the element.
