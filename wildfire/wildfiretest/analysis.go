@@ -82,7 +82,7 @@ func leaf(name string, pairs ...string) element { return element{name: name, att
 // analysis returns the parts of an XML report: the overall result, a static analysis with the
 // opposite result, and a dynamic analysis with all actions of a malicious sample. A benign sample
 // opens a file and a page.
-func analysis(sample known, verdict wildfire.Verdict) []element {
+func analysis(sample storedSample, verdict wildfire.Verdict) []element {
 	overall, dynamic := "no", "no"
 	switch {
 	case verdict == wildfire.Grayware:
@@ -92,9 +92,9 @@ func analysis(sample known, verdict wildfire.Verdict) []element {
 	}
 
 	found := IndicatorsOf(sample.sha256)
-	behavior := harmless()
+	behavior := commonBehavior()
 	if verdict.Malicious() {
-		behavior = harmful(found)
+		behavior = maliciousBehavior(found)
 	}
 
 	links := section("extracted_urls", leaf("entry", "url", strings.TrimPrefix(found.Link, "https://"), "verdict", "unknown"))
@@ -131,7 +131,7 @@ func reportFiletype(label string) string {
 	return label
 }
 
-func environment(sample known, platform, software, malware string, sections ...element) element {
+func environment(sample storedSample, platform, software, malware string, sections ...element) element {
 	children := []element{
 		{name: "version", text: "3.0"},
 		{name: "platform", text: platform},
@@ -148,8 +148,8 @@ func entry(text string, pairs ...string) element {
 	return element{name: "entry", text: text, attrs: attr(pairs...)}
 }
 
-// harmless returns the behavior of every sample.
-func harmless() []element {
+// commonBehavior returns the behavior of every sample.
+func commonBehavior() []element {
 	return []element{
 		section("summary",
 			entry("Created or modified a file",
@@ -165,8 +165,8 @@ func harmless() []element {
 	}
 }
 
-// harmful returns the behavior of malware.
-func harmful(found Indicators) []element {
+// maliciousBehavior returns the behavior of malware.
+func maliciousBehavior(found Indicators) []element {
 	hashes := []string{"md5", found.DroppedMD5, "sha1", found.DroppedSHA1, "sha256", found.DroppedSHA256}
 	dropped := append([]string{"name", found.DroppedPath, "type", "exe", "size", "23312"}, hashes...)
 	_, uri, _ := strings.Cut(strings.TrimPrefix(found.URL, "http://"), "/")

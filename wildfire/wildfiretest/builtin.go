@@ -14,7 +14,7 @@ var builtinSince = time.Date(2021, 7, 26, 20, 12, 35, 0, time.UTC)
 
 // builtin are samples that the service knows without a submission. Tests of public clients rely on
 // them. They are the same in every region.
-var builtin = []known{
+var builtin = []storedSample{
 	{
 		// document.write('Hello, World!');
 		sha256:   "d5b2f38c627e6cccac5eceb766c0dea4ec0282636a9915e343b39abdb2048554",
@@ -33,8 +33,8 @@ const (
 )
 
 // builtins returns copies of the built-in samples with a hash.
-func builtins(hash string) []*known {
-	var found []*known
+func builtins(hash string) []*storedSample {
+	var found []*storedSample
 	for _, sample := range builtin {
 		if sample.sha256 == hash || sample.md5 == hash {
 			sample.preset, sample.received = true, builtinSince
@@ -45,20 +45,20 @@ func builtins(hash string) []*known {
 	return found
 }
 
-// ratedHosts have a verdict without a submission, in addition to numeric hosts.
-var ratedHosts = map[string]wildfire.Verdict{
+// hostVerdicts have a verdict without a submission, in addition to numeric hosts.
+var hostVerdicts = map[string]wildfire.Verdict{
 	"www.google.com": wildfire.Benign,
 }
 
-// rated returns a URL that the service knows without a submission, or nil. The verdict of a numeric
-// host, if any, depends on the number.
-func rated(link string) *known {
+// builtinURL returns a URL that the service knows without a submission, or nil. The verdict of a
+// numeric host, if any, depends on the number.
+func builtinURL(link string) *storedSample {
 	parsed, err := url.Parse(link)
 	if err != nil {
 		return nil
 	}
 
-	verdict, ok := ratedHosts[strings.ToLower(parsed.Hostname())]
+	verdict, ok := hostVerdicts[strings.ToLower(parsed.Hostname())]
 	if number, err := strconv.ParseUint(parsed.Hostname(), 10, 32); err == nil {
 		verdicts := []wildfire.Verdict{
 			wildfire.Benign, wildfire.Malware, wildfire.Grayware, wildfire.Phishing, wildfire.C2,
@@ -74,7 +74,7 @@ func rated(link string) *known {
 
 	sha, md := urlDigests(link)
 
-	return &known{
+	return &storedSample{
 		sha256:   sha,
 		md5:      md,
 		url:      link,

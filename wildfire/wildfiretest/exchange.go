@@ -121,14 +121,14 @@ func (x *exchange) send(status int, contentType string, body []byte) {
 		header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 
-	x.phrase(status)
+	x.setReasonPhrase(status)
 	x.finish(status)
 	x.w.WriteHeader(status)
 	_, _ = x.w.Write(body)
 }
 
-// phrase makes the connection replace the reason phrase that net/http will write.
-func (x *exchange) phrase(status int) {
+// setReasonPhrase makes the connection replace the reason phrase that net/http will write.
+func (x *exchange) setReasonPhrase(status int) {
 	if status == http.StatusOK || !x.server.phrases {
 		return
 	}

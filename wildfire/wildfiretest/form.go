@@ -72,7 +72,7 @@ func (x *exchange) readMultipart(boundary string, onFile func(url.Values, string
 		}
 
 		if err != nil {
-			x.broken(err)
+			x.refuseIncomplete(err)
 			return nil, false
 		}
 
@@ -84,7 +84,7 @@ func (x *exchange) readMultipart(boundary string, onFile func(url.Values, string
 
 			continue
 		} else if err := readField(form, name, part); err != nil {
-			x.broken(err)
+			x.refuseIncomplete(err)
 			return nil, false
 		}
 	}
@@ -103,8 +103,8 @@ func readField(form url.Values, name string, part io.Reader) error {
 	return nil
 }
 
-// broken answers a request with an incomplete body. Usually the client is already gone.
-func (x *exchange) broken(error) { x.refuse(http.StatusBadRequest, "") }
+// refuseIncomplete answers a request with an incomplete body. Usually the client is already gone.
+func (x *exchange) refuseIncomplete(error) { x.refuse(http.StatusBadRequest, "") }
 
 // admittedForm reads a small form and checks its credential and the quota.
 func (x *exchange) admittedForm() (form url.Values, owner string, ok bool) {
@@ -124,7 +124,7 @@ func (x *exchange) admittedList(onText func(filename, text string)) (form url.Va
 		onFile = func(_ url.Values, filename string, part io.Reader) bool {
 			text, err := io.ReadAll(io.LimitReader(part, maxList))
 			if err != nil {
-				x.broken(err)
+				x.refuseIncomplete(err)
 				return false
 			}
 

@@ -41,11 +41,11 @@ http://1404/, are known without a submission: the remainder of the number divide
 benign (0), malware, grayware, phishing, c2 (4), or unknown.
 `
 
-// anywhere has the markers that may be any part of the name, words those that must be a whole word:
+// substringMarkers may be any part of the name, wordMarkers must be a whole word:
 // "terror.pdf" does not match error.
 var (
-	anywhere = []string{"malware", "grayware", "phishing", "eicar", "unsupported", "unprocessable"}
-	words    = []string{
+	substringMarkers = []string{"malware", "grayware", "phishing", "eicar", "unsupported", "unprocessable"}
+	wordMarkers      = []string{
 		"c2", "error", "flawed", "odd", "never", "lost", "flip", "reportless", "toolarge", "forbidden", "unstorable",
 		"busy", "throttled", "flaky", "unanswered", "garbled", "altered",
 	}
@@ -92,7 +92,7 @@ func markerInContents(head []byte) string {
 		return ""
 	}
 
-	for _, list := range [][]string{anywhere, words} {
+	for _, list := range [][]string{substringMarkers, wordMarkers} {
 		for _, marker := range list {
 			if bytes.HasPrefix(rest, []byte(marker)) {
 				return marker
@@ -109,7 +109,7 @@ func markerInName(name string) string {
 	}
 
 	name = strings.ToLower(name)
-	for _, marker := range anywhere {
+	for _, marker := range substringMarkers {
 		if strings.Contains(name, marker) {
 			return marker
 		}
@@ -118,7 +118,7 @@ func markerInName(name string) string {
 	for _, word := range strings.FieldsFunc(name, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9')
 	}) {
-		for _, marker := range words {
+		for _, marker := range wordMarkers {
 			if word == marker || strings.TrimRight(word, "0123456789") == marker {
 				return marker
 			}

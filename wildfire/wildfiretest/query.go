@@ -28,7 +28,7 @@ func (x *exchange) verdict() {
 		return
 	}
 
-	if !x.charged(owner) {
+	if !x.charge(owner) {
 		return
 	}
 
@@ -85,7 +85,7 @@ func (x *exchange) records(hash string) []element {
 	case len(samples) == 0:
 		records = append(records, verdictRecord(hash, "", int(wildfire.Unknown), x.style))
 	case len(samples) == 1 && len(hash) == 32 && x.style.has(ManyForMD5):
-		records = append(records, verdictRecord(flipped(samples[0].sha256), hash, int(wildfire.Benign), x.style))
+		records = append(records, verdictRecord(wrongHash(samples[0].sha256), hash, int(wildfire.Benign), x.style))
 	}
 
 	return records
@@ -129,7 +129,7 @@ func (x *exchange) verdicts() {
 		return
 	}
 
-	if !x.charged(owner) {
+	if !x.charge(owner) {
 		return
 	}
 
@@ -179,7 +179,7 @@ func (x *exchange) verdictsChanged() {
 		return
 	}
 
-	if !x.charged(owner) {
+	if !x.charge(owner) {
 		return
 	}
 
@@ -255,5 +255,5 @@ func (x *exchange) change(mail bool) (sha string, verdict wildfire.Verdict, ok b
 		return "", 0, false
 	}
 
-	return sha, wildfire.Verdict(code), x.charged(owner)
+	return sha, wildfire.Verdict(code), x.charge(owner)
 }

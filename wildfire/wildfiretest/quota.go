@@ -47,8 +47,8 @@ func (s *Server) budgetOf(owner string) *budget {
 	return b
 }
 
-// left reports whether a credential may make another call.
-func (s *Server) left(owner string, op wildfire.Op) bool {
+// withinQuota reports whether a credential may make another call.
+func (s *Server) withinQuota(owner string, op wildfire.Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.budgetOf(owner)
@@ -101,7 +101,7 @@ func (x *exchange) admit(key string) (owner string, ok bool) {
 	case !ok:
 		x.refuse(http.StatusUnauthorized, "")
 		return "", false
-	case !x.server.left(owner, x.call.Op):
+	case !x.server.withinQuota(owner, x.call.Op):
 		x.refuse(419, "")
 		return "", false
 	}
@@ -109,9 +109,9 @@ func (x *exchange) admit(key string) (owner string, ok bool) {
 	return owner, true
 }
 
-// charged counts the call. If the quota is used up meanwhile, it answers the call and reports
+// charge counts the call. If the quota is used up meanwhile, it answers the call and reports
 // false.
-func (x *exchange) charged(owner string) bool {
+func (x *exchange) charge(owner string) bool {
 	if x.server.charge(owner, x.call.Op) {
 		return true
 	}

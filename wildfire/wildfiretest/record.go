@@ -81,7 +81,7 @@ func (s *Server) Uploads(sha256 string) []Upload {
 	var all []Upload
 	for key, sample := range s.samples {
 		if key.hash == sha256 {
-			all = append(all, sample.by...)
+			all = append(all, sample.accepted...)
 		}
 	}
 

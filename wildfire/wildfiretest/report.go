@@ -16,24 +16,24 @@ import (
 	"backburn/wildfire"
 )
 
-// judged looks up a sample with an available report.
-func (x *exchange) judged(hash string) (known, wildfire.Verdict, bool) {
+// findReported looks up a sample with an available report.
+func (x *exchange) findReported(hash string) (storedSample, wildfire.Verdict, bool) {
 	x.server.mu.Lock()
 	defer x.server.mu.Unlock()
 
-	return x.server.reported(x.server.find(x.call.Region, hash))
+	return x.server.firstReported(x.server.find(x.call.Region, hash))
 }
 
-// judgedURL looks up a URL with an available report.
-func (x *exchange) judgedURL(link string) (known, wildfire.Verdict, bool) {
+// findReportedURL looks up a URL with an available report.
+func (x *exchange) findReportedURL(link string) (storedSample, wildfire.Verdict, bool) {
 	x.server.mu.Lock()
 	defer x.server.mu.Unlock()
 
-	return x.server.reported(x.server.findURL(x.call.Region, link))
+	return x.server.firstReported(x.server.findURL(x.call.Region, link))
 }
 
-// reported returns the first sample with an available report. The mutex is held.
-func (s *Server) reported(samples []*known) (known, wildfire.Verdict, bool) {
+// firstReported returns the first sample with an available report. The mutex is held.
+func (s *Server) firstReported(samples []*storedSample) (storedSample, wildfire.Verdict, bool) {
 	for _, sample := range samples {
 		if sample.plan.NoReport {
 			continue
@@ -43,7 +43,7 @@ func (s *Server) reported(samples []*known) (known, wildfire.Verdict, bool) {
 		}
 	}
 
-	return known{}, 0, false
+	return storedSample{}, 0, false
 }
 
 // hash returns the hash in a form. If it is missing or invalid, hash answers the call and reports
@@ -71,7 +71,7 @@ func (x *exchange) report() {
 	}
 
 	if link := form.Get("url"); link != "" {
-		if x.charged(owner) {
+		if x.charge(owner) {
 			x.urlReport(link)
 		}
 
@@ -83,7 +83,7 @@ func (x *exchange) report() {
 		return
 	}
 
-	sample, verdict, ok := x.judged(hash)
+	sample, verdict, ok := x.findReported(hash)
 	if !ok {
 		if x.style.has(ResponseRoot) {
 			x.send(http.StatusOK, "text/xml", document(element{name: "response", children: []element{{name: "version", text: "2.0"}}}, x.style))
@@ -95,7 +95,7 @@ func (x *exchange) report() {
 		return
 	}
 
-	if !x.charged(owner) {
+	if !x.charge(owner) {
 		return
 	}
 
@@ -116,7 +116,7 @@ func (x *exchange) report() {
 // urlReport answers with JSON in which the report is a string of JSON. Until the report is
 // available, the values are empty strings.
 func (x *exchange) urlReport(link string) {
-	sample, verdict, ok := x.judgedURL(link)
+	sample, verdict, ok := x.findReportedURL(link)
 	result := map[string]any{"analysis_time": "", "url_type": "", "report": ""}
 	if ok {
 		report := urlAnalysis(sample, verdict)
@@ -154,7 +154,7 @@ func (x *exchange) sample() {
 	s := x.server
 	s.mu.Lock()
 	samples := s.find(x.call.Region, hash)
-	var found known
+	var found storedSample
 	if len(samples) > 0 {
 		found = *samples[0]
 	}
@@ -167,7 +167,7 @@ func (x *exchange) sample() {
 		x.refuse(http.StatusForbidden, "") // submitted by somebody else
 	case found.head == nil:
 		x.refuse(http.StatusGone, "")
-	case x.charged(owner):
+	case x.charge(owner):
 		x.download(sampleName(found), "application/octet-stream", found.head)
 	}
 }
@@ -184,7 +184,7 @@ func (x *exchange) pcap() {
 		return
 	}
 
-	sample, _, ok := x.judged(hash)
+	sample, _, ok := x.findReported(hash)
 	platform := form.Get("platform")
 	if platform == "" {
 		platform = "66"
@@ -195,7 +195,7 @@ func (x *exchange) pcap() {
 		return
 	}
 
-	if x.charged(owner) {
+	if x.charge(owner) {
 		header := []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0}
 		x.download(sample.sha256+"."+platform+".0.pcap", "application/octet-stream", header)
 	}
@@ -224,13 +224,13 @@ func (x *exchange) webArtifacts() {
 		return
 	}
 
-	sample, _, ok := x.judgedURL(link)
+	sample, _, ok := x.findReportedURL(link)
 	if !ok {
 		x.refuse(http.StatusNotFound, "")
 		return
 	}
 
-	if x.charged(owner) {
+	if x.charge(owner) {
 		x.download(sample.sha256+".tgz", "application/octet-stream", artifacts(kinds))
 	}
 }
@@ -278,7 +278,7 @@ func artifacts(kinds []string) []byte {
 
 // sampleName returns the service's file name for a sample's contents: the hash and, if the file had
 // one, the extension.
-func sampleName(sample known) string {
+func sampleName(sample storedSample) string {
 	if extension := path.Ext(sample.filename); extension != "" {
 		return sample.sha256 + extension + ".000"
 	}
@@ -319,7 +319,7 @@ func (s *Server) testContents(kind string) (name, contents string, ok bool) {
 }
 
 // urlAnalysis returns the document about a URL, with the fields that public samples show.
-func urlAnalysis(sample known, verdict wildfire.Verdict) map[string]any {
+func urlAnalysis(sample storedSample, verdict wildfire.Verdict) map[string]any {
 	static, dynamic := packageID("static", sample.sha256), packageID("dynamic", sample.sha256)
 
 	return map[string]any{
@@ -353,7 +353,7 @@ func verdictWord(verdict wildfire.Verdict) string {
 	return verdict.String()
 }
 
-func maecPackage(id string, sample known, kind string) map[string]any {
+func maecPackage(id string, sample storedSample, kind string) map[string]any {
 	return map[string]any{
 		"type":           "package",
 		"id":             id,

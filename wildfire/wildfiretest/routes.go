@@ -22,7 +22,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	region, path, ok := strings.Cut(r.URL.Path, apiPrefix)
-	if x.elsewhere(path) {
+	if x.redirect(path) {
 		return
 	}
 
@@ -50,9 +50,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.run(func() { handle(x) })
 }
 
-// elsewhere redirects unencrypted calls to HTTPS, and requests for the root to the portal. It
+// redirect redirects unencrypted calls to HTTPS, and requests for the root to the portal. It
 // reports whether it redirected.
-func (x *exchange) elsewhere(path string) bool {
+func (x *exchange) redirect(path string) bool {
 	var location string
 	switch {
 	case x.server.httpsOnly && !encrypted(x.r) && !strings.HasPrefix(path, "test/"):

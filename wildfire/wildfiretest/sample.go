@@ -8,8 +8,8 @@ import (
 
 type sampleKey struct{ region, hash string }
 
-// known is a sample or a URL that the service knows. The server's mutex guards it.
-type known struct {
+// storedSample is a sample or a URL that the service knows. The server's mutex guards it.
+type storedSample struct {
 	sha256, md5, filename, filetype, url string
 	size                                 int64
 	received                             time.Time
@@ -19,25 +19,25 @@ type known struct {
 	head                                 []byte // the complete contents if they are small, otherwise nil
 	uploads                              int
 	attempts                             int // submissions, including refused ones
-	by                                   []Upload
+	accepted                             []Upload
 }
 
 // at returns the verdict of a sample at a time.
-func (k *known) at(now time.Time, unknownFor time.Duration) wildfire.Verdict {
-	age := now.Sub(k.received)
+func (s *storedSample) at(now time.Time, unknownFor time.Duration) wildfire.Verdict {
+	age := now.Sub(s.received)
 	switch {
-	case k.plan.Lost:
+	case s.plan.Lost:
 		return wildfire.Unknown
-	case k.preset:
-		return k.plan.Verdict
-	case !k.plan.Never && age >= k.delay:
-		if k.plan.Flips && age >= k.delay+k.plan.FlipAfter {
-			return k.plan.FlipTo
+	case s.preset:
+		return s.plan.Verdict
+	case !s.plan.Never && age >= s.delay:
+		if s.plan.Flips && age >= s.delay+s.plan.FlipAfter {
+			return s.plan.FlipTo
 		}
-		return k.plan.Verdict
-	case age < min(unknownFor, k.delay):
+		return s.plan.Verdict
+	case age < min(unknownFor, s.delay):
 		return wildfire.Unknown
-	case k.plan.Never && age < unknownFor:
+	case s.plan.Never && age < unknownFor:
 		return wildfire.Unknown
 	}
 
@@ -45,16 +45,16 @@ func (k *known) at(now time.Time, unknownFor time.Duration) wildfire.Verdict {
 }
 
 // changedAt returns when a sample got its current verdict, or false if it has none yet.
-func (k *known) changedAt(now time.Time) (time.Time, bool) {
+func (s *storedSample) changedAt(now time.Time) (time.Time, bool) {
 	switch {
-	case k.preset:
-		return k.received, true
-	case k.plan.Never, k.plan.Lost, now.Before(k.received.Add(k.delay)):
+	case s.preset:
+		return s.received, true
+	case s.plan.Never, s.plan.Lost, now.Before(s.received.Add(s.delay)):
 		return time.Time{}, false
 	}
 
-	decided := k.received.Add(k.delay)
-	if flip := decided.Add(k.plan.FlipAfter); k.plan.Flips && !now.Before(flip) {
+	decided := s.received.Add(s.delay)
+	if flip := decided.Add(s.plan.FlipAfter); s.plan.Flips && !now.Before(flip) {
 		return flip, true
 	}
 

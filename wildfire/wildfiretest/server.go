@@ -33,8 +33,8 @@ type Server struct {
 
 	mu       sync.Mutex // guards everything below
 	style    Style
-	samples  map[sampleKey]*known
-	byMD5    map[sampleKey][]*known
+	samples  map[sampleKey]*storedSample
+	byMD5    map[sampleKey][]*storedSample
 	order    []sampleKey // oldest first, starting at head
 	head     int
 	spent    map[string]*budget
@@ -70,8 +70,8 @@ func New(opts ...Option) *Server {
 		maxCalls:    10_000,
 		phrases:     true,
 		auth:        newAccounts(),
-		samples:     make(map[sampleKey]*known),
-		byMD5:       make(map[sampleKey][]*known),
+		samples:     make(map[sampleKey]*storedSample),
+		byMD5:       make(map[sampleKey][]*storedSample),
 		spent:       make(map[string]*budget),
 		counts:      make(map[wildfire.Op]int),
 		statuses:    make(map[statusKey]int),

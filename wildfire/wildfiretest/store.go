@@ -27,7 +27,7 @@ func (s *Server) Know(sample Known) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.store(sample.Region, &known{
+	s.store(sample.Region, &storedSample{
 		sha256: sha, md5: md, url: sample.URL, filetype: sample.Filetype, size: sample.Size,
 		received: s.now(), preset: true, plan: Plan{Verdict: sample.Verdict},
 	})
@@ -49,7 +49,7 @@ func (s *Server) SetVerdict(region, sha256 string, verdict wildfire.Verdict) boo
 }
 
 // store adds a sample and drops the oldest beyond the capacity. The mutex is held.
-func (s *Server) store(region string, sample *known) {
+func (s *Server) store(region string, sample *storedSample) {
 	key := sampleKey{region, sample.sha256}
 	if old, ok := s.samples[key]; ok {
 		s.forgetMD5(region, old)
@@ -78,7 +78,7 @@ func (s *Server) store(region string, sample *known) {
 	}
 }
 
-func (s *Server) forgetMD5(region string, sample *known) {
+func (s *Server) forgetMD5(region string, sample *storedSample) {
 	index := sampleKey{region, sample.md5}
 	kept := s.byMD5[index][:0]
 	for _, other := range s.byMD5[index] {
@@ -97,27 +97,27 @@ func (s *Server) forgetMD5(region string, sample *known) {
 
 // find returns the samples with a hash: one for a SHA-256, any number for an MD5. The mutex is
 // held.
-func (s *Server) find(region, hash string) []*known {
+func (s *Server) find(region, hash string) []*storedSample {
 	hash = strings.ToLower(hash)
 	if len(hash) == 32 {
 		if samples := s.byMD5[sampleKey{region, hash}]; len(samples) > 0 {
 			return samples
 		}
 	} else if sample := s.samples[sampleKey{region, hash}]; sample != nil {
-		return []*known{sample}
+		return []*storedSample{sample}
 	}
 
 	return builtins(hash)
 }
 
 // findURL returns what is known about a URL. The mutex is held.
-func (s *Server) findURL(region, link string) []*known {
+func (s *Server) findURL(region, link string) []*storedSample {
 	sha, _ := urlDigests(link)
 	if found := s.find(region, sha); found != nil {
 		return found
 	}
-	if page := rated(link); page != nil {
-		return []*known{page}
+	if page := builtinURL(link); page != nil {
+		return []*storedSample{page}
 	}
 
 	return nil

@@ -191,7 +191,7 @@ func (e element) without(style Style) element {
 			child.text = strings.ToUpper(child.text)
 		}
 		if child.name == "sha256" && style.has(WrongSHA256) && child.text != "" {
-			child.text = flipped(child.text)
+			child.text = wrongHash(child.text)
 		}
 		if child.name == "verdict" {
 			child.text = spellVerdict(child.text, style)
@@ -220,8 +220,8 @@ func spellVerdict(code string, style Style) string {
 	return code
 }
 
-// flipped returns a different hash of the same form.
-func flipped(hash string) string {
+// wrongHash returns a different hash of the same form.
+func wrongHash(hash string) string {
 	if hash[0] == '0' {
 		return "1" + hash[1:]
 	}

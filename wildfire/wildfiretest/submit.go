@@ -19,8 +19,8 @@ import (
 	"backburn/wildfire"
 )
 
-// received is a received file: its digests and its beginning.
-type received struct {
+// receivedFile is a received file: its digests and its beginning.
+type receivedFile struct {
 	Sample
 	whole bool // Head is the whole file
 }
@@ -41,15 +41,15 @@ var copiers = sync.Pool{New: func() any {
 }}
 
 // receive hashes a file as it arrives and keeps only its head.
-func receive(part io.Reader, limit int64) (received, error) {
+func receive(part io.Reader, limit int64) (receivedFile, error) {
 	c := copiers.Get().(*copier)
 	defer copiers.Put(c)
 	c.sha256.Reset()
 	c.md5.Reset()
 
-	var got received
+	var got receivedFile
 	for {
-		n, err := fill(part, c.buffer)
+		n, err := readFull(part, c.buffer)
 		chunk := c.buffer[:n]
 		_, _ = c.sha256.Write(chunk)
 		_, _ = c.md5.Write(chunk)
@@ -73,9 +73,9 @@ func receive(part io.Reader, limit int64) (received, error) {
 	}
 }
 
-// fill reads until the buffer is full. Unlike io.ReadFull it distinguishes the end of a part
+// readFull reads until the buffer is full. Unlike io.ReadFull it distinguishes the end of a part
 // (io.EOF) from the end of a connection, which multipart reports as io.ErrUnexpectedEOF.
-func fill(r io.Reader, buffer []byte) (n int, err error) {
+func readFull(r io.Reader, buffer []byte) (n int, err error) {
 	for n < len(buffer) && err == nil {
 		var m int
 		m, err = r.Read(buffer[n:])
@@ -94,7 +94,7 @@ func (x *exchange) submitFile() {
 		}
 	}
 
-	var file *received
+	var file *receivedFile
 	form, ok := x.readForm(func(form url.Values, filename string, part io.Reader) bool {
 		if owner == "" && form.Has("apikey") {
 			if owner, ok = x.admit(form.Get("apikey")); !ok {
@@ -109,7 +109,7 @@ func (x *exchange) submitFile() {
 			x.refuse(http.StatusRequestEntityTooLarge, "")
 			return false
 		case err != nil:
-			x.broken(err)
+			x.refuseIncomplete(err)
 			return false
 		}
 
@@ -142,9 +142,9 @@ func (x *exchange) submitFile() {
 	x.accept(owner, file, "")
 }
 
-// fetched returns the simulated file at a URL. Nothing is fetched: the contents are derived from
+// contentsAt returns the simulated file at a URL. Nothing is fetched: the contents are derived from
 // the URL, except for the service's own test files.
-func (s *Server) fetched(location string) (name, contents string) {
+func (s *Server) contentsAt(location string) (name, contents string) {
 	if _, kind, ok := strings.Cut(location, apiPrefix+"test/"); ok {
 		if name, contents, ok := s.testContents(kind); ok {
 			return name, contents
@@ -172,7 +172,7 @@ func (x *exchange) submitURL() {
 		return
 	}
 
-	name, contents := x.server.fetched(location)
+	name, contents := x.server.contentsAt(location)
 	got, _ := receive(strings.NewReader(contents), 0)
 	got.URL, got.Region = location, x.call.Region
 	got.Filename = cmp.Or(form.Get("context"), name)
@@ -181,25 +181,25 @@ func (x *exchange) submitURL() {
 }
 
 // accept decides the result of a complete file, stores and counts it, and answers.
-func (x *exchange) accept(owner string, file *received, location string) {
+func (x *exchange) accept(owner string, file *receivedFile, location string) {
 	if x.apply(x.server.faultFor(x.call.Op, x.call.Token, file.SHA256, file.Filename)) {
 		return
 	}
 
 	plan := x.server.plan(file.Sample)
-	if x.fault.none() && !plan.Fault.none() && x.server.attempt(x.call.Region, file, plan) && x.apply(plan.Fault) {
+	if x.fault.none() && !plan.Fault.none() && x.server.countAttempt(x.call.Region, file, plan) && x.apply(plan.Fault) {
 		return
 	}
-	if !x.charged(owner) {
+	if !x.charge(owner) {
 		return
 	}
 
 	kind := filetype(file.Filename, file.Head)
-	x.server.remember(x.call, file, plan, kind)
+	x.server.storeAccepted(x.call, file, plan, kind)
 	record := element{name: "upload-file-info", children: []element{
 		{name: "url", text: location},
 		{name: "filetype", text: kind},
-		{name: "filename", text: echoed(file.Filename, location)},
+		{name: "filename", text: answerFilename(file.Filename, location)},
 		{name: "sha256", text: file.SHA256},
 		{name: "md5", text: file.MD5},
 		{name: "size", text: strconv.FormatInt(file.Size, 10)},
@@ -207,23 +207,23 @@ func (x *exchange) accept(owner string, file *received, location string) {
 	x.xml(record.without(x.style))
 }
 
-// echoed returns the file name in the answer, which is empty for submit/url.
-func echoed(filename, location string) string {
+// answerFilename returns the file name in the answer, which is empty for submit/url.
+func answerFilename(filename, location string) string {
 	if location != "" {
 		return ""
 	}
 	return filename
 }
 
-// attempt counts the submissions of a sample with a fault, and reports whether this one gets the
-// fault.
-func (s *Server) attempt(region string, file *received, plan Plan) bool {
+// countAttempt counts the submissions of a sample with a fault, and reports whether this one gets
+// the fault.
+func (s *Server) countAttempt(region string, file *receivedFile, plan Plan) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sample := s.samples[sampleKey{region, file.SHA256}]
 	if sample == nil {
 		// Stored although it was not accepted: get/verdict answers that it is unknown.
-		sample = &known{sha256: file.SHA256, md5: file.MD5, received: s.now(), plan: Plan{Lost: true}}
+		sample = &storedSample{sha256: file.SHA256, md5: file.MD5, received: s.now(), plan: Plan{Lost: true}}
 		s.store(region, sample)
 	}
 
@@ -232,8 +232,8 @@ func (s *Server) attempt(region string, file *received, plan Plan) bool {
 	return plan.Times == 0 || sample.attempts <= plan.Times
 }
 
-// remember stores an accepted sample. A known sample keeps its age and verdict.
-func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
+// storeAccepted stores an accepted sample. A known sample keeps its age and verdict.
+func (s *Server) storeAccepted(call Call, file *receivedFile, plan Plan, kind string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sample := s.samples[sampleKey{call.Region, file.SHA256}]
@@ -244,14 +244,14 @@ func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
 	}
 
 	if sample == nil || sample.plan.Lost && !plan.Lost {
-		fresh := &known{
+		fresh := &storedSample{
 			sha256: file.SHA256, md5: file.MD5, filename: file.Filename, filetype: kind, url: file.URL,
 			size: file.Size, received: s.now(), plan: plan, delay: plan.Delay,
 		}
 		if sample != nil {
 			fresh.uploads = sample.uploads
 			fresh.attempts = sample.attempts
-			fresh.by = sample.by
+			fresh.accepted = sample.accepted
 		}
 
 		if plan.Delay < 0 {
@@ -266,8 +266,8 @@ func (s *Server) remember(call Call, file *received, plan Plan, kind string) {
 	}
 
 	sample.uploads++
-	if len(sample.by) < maxUploadsKept {
-		sample.by = append(sample.by, Upload{Time: s.now(), Token: call.Token, Filename: file.Filename})
+	if len(sample.accepted) < maxUploadsKept {
+		sample.accepted = append(sample.accepted, Upload{Time: s.now(), Token: call.Token, Filename: file.Filename})
 	}
 }
 
@@ -328,7 +328,7 @@ func (x *exchange) submitLinks() {
 }
 
 func (x *exchange) acceptLinks(owner string, links []string) {
-	if !x.charged(owner) {
+	if !x.charge(owner) {
 		return
 	}
 
@@ -339,8 +339,8 @@ func (x *exchange) acceptLinks(owner string, links []string) {
 		}
 
 		sha, md := urlDigests(link)
-		file := &received{Sample: Sample{Region: x.call.Region, SHA256: sha, MD5: md, URL: link}}
-		x.server.remember(x.call, file, x.server.plan(file.Sample), "")
+		file := &receivedFile{Sample: Sample{Region: x.call.Region, SHA256: sha, MD5: md, URL: link}}
+		x.server.storeAccepted(x.call, file, x.server.plan(file.Sample), "")
 		record := element{name: "submit-link-info", children: []element{
 			{name: "url", text: link}, {name: "sha256", text: sha}, {name: "md5", text: md},
 		}}
