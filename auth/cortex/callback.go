@@ -35,11 +35,11 @@ func (l *Login) Handler() http.Handler {
 		host := oauth.HostPort(&url.URL{Scheme: l.redirect.Scheme, Host: r.Host})
 		switch {
 		case r.Method != http.MethodGet:
-			say(w, http.StatusMethodNotAllowed, "Only GET is allowed.")
+			writeText(w, http.StatusMethodNotAllowed, "Only GET is allowed.")
 		case host != oauth.HostPort(l.redirect):
-			say(w, http.StatusMisdirectedRequest, "This login has another address.")
+			writeText(w, http.StatusMisdirectedRequest, "This login has another address.")
 		case len(r.URL.RawQuery) > maxCallback:
-			say(w, http.StatusRequestURITooLong, "The request is too long.")
+			writeText(w, http.StatusRequestURITooLong, "The request is too long.")
 		default:
 			mux.ServeHTTP(w, r)
 		}
@@ -66,14 +66,14 @@ func (l *Login) serveStart(w http.ResponseWriter, r *http.Request) {
 func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		say(w, http.StatusBadRequest, "The request cannot be read.")
+		writeText(w, http.StatusBadRequest, "The request cannot be read.")
 		return
 	}
 
 	cookie, err := r.Cookie(loginCookie)
 	if err != nil || cookie.Value == "" {
 		l.config.Log.Warn().Msg("refused a callback without a login cookie")
-		say(w, http.StatusForbidden, "This browser did not start this login. Start again.")
+		writeText(w, http.StatusForbidden, "This browser did not start this login. Start again.")
 
 		return
 	}
@@ -81,16 +81,16 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 	_, err = l.complete(context.WithoutCancel(r.Context()), query, cookie.Value)
 	switch {
 	case err == nil:
-		say(w, http.StatusOK, "Authorized. You can close this window.")
+		writeText(w, http.StatusOK, "Authorized. You can close this window.")
 	case errors.Is(err, ErrState), errors.Is(err, ErrCallback):
 		l.config.Log.Warn().Err(err).Msg("callback refused")
-		say(w, http.StatusForbidden, "This login is unknown, used or expired. Start again.")
+		writeText(w, http.StatusForbidden, "This login is unknown, used or expired. Start again.")
 	default:
-		say(w, http.StatusBadGateway, "Not authorized. The terminal says why.")
+		writeText(w, http.StatusBadGateway, "Not authorized. The terminal says why.")
 	}
 }
 
-func say(w http.ResponseWriter, status int, text string) {
+func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n")

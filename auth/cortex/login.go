@@ -175,13 +175,13 @@ func (l *Login) add(p pending) {
 	l.pending = append(l.pending, p)
 }
 
-// take removes and returns the pending authorization with a state. A state can be used only once,
-// even if the callback turns out to be invalid.
-func (l *Login) take(state string) (pending, bool) {
+// takePending removes and returns the pending authorization with a state. A state can be used only
+// once, even if the callback turns out to be invalid.
+func (l *Login) takePending(state string) (pending, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, p := range l.pending {
-		if same(p.state, state) {
+		if constantTimeEqual(p.state, state) {
 			l.pending = append(l.pending[:i:i], l.pending[i+1:]...)
 			return p, true
 		}
@@ -190,8 +190,10 @@ func (l *Login) take(state string) (pending, bool) {
 	return pending{}, false
 }
 
-// same compares a and b in constant time.
-func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+// constantTimeEqual compares a and b in constant time.
+func constantTimeEqual(a, b string) bool {
+	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}
 
 // Complete takes the URL that the browser was sent back to after Begin, exchanges its code
 // and stores the refresh token.
@@ -217,17 +219,17 @@ func (l *Login) complete(ctx context.Context, query url.Values, session string) 
 		}
 	}
 
-	p, ok := l.take(query.Get("state"))
+	p, ok := l.takePending(query.Get("state"))
 	instance := query.Get("instance_id")
 	switch {
-	case !ok, time.Now().After(p.expires), !same(p.session, session):
+	case !ok, time.Now().After(p.expires), !constantTimeEqual(p.session, session):
 		return Authorized{}, ErrState
 	case p.redirect != l.config.Client.RedirectURL, instance != "" && instance != p.instance:
 		return Authorized{}, fmt.Errorf("%w: it is for another instance", ErrCallback)
 	}
 
-	a, err := l.finish(ctx, query, p)
-	l.end(a, err)
+	a, err := l.processCallback(ctx, query, p)
+	l.setOutcome(a, err)
 
 	return a, err
 }
@@ -241,8 +243,8 @@ func knownParam(name string) string {
 	}
 }
 
-// finish processes a verified callback.
-func (l *Login) finish(ctx context.Context, query url.Values, p pending) (Authorized, error) {
+// processCallback processes a verified callback.
+func (l *Login) processCallback(ctx context.Context, query url.Values, p pending) (Authorized, error) {
 	clientSecret := l.config.Secret.Get()
 	code := query.Get("code")
 	scrub := oauth.NewScrubber(l.config.Client.ID, clientSecret.Reveal(), p.state, p.verifier, code)
@@ -313,8 +315,8 @@ func (l *Login) persist(ctx context.Context, token string) (Authorized, error) {
 	}, nil
 }
 
-// end records the outcome; the first one counts.
-func (l *Login) end(a Authorized, err error) {
+// setOutcome records the outcome; the first one counts.
+func (l *Login) setOutcome(a Authorized, err error) {
 	l.once.Do(func() {
 		l.outcome, l.err = a, err
 		close(l.done)

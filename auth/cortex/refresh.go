@@ -52,7 +52,7 @@ func (g *Grant) Reload(ctx context.Context) bool { return g.store.reload(ctx) }
 // Its errors are *oauth.Error.
 func (g *Grant) Mint(ctx context.Context) (oauth.Minted, error) {
 	clientSecret := g.config.Secret.Get()
-	g.store.learn(clientSecret)
+	g.store.addSecret(clientSecret)
 	unlock, err := g.store.lock(ctx)
 	if err != nil {
 		return oauth.Minted{}, g.storeError(err)
@@ -135,7 +135,7 @@ func (g *Grant) replace(ctx context.Context, r record, token, used string) {
 		g.config.Log.Info().Uint64("generation", next.Generation).Msg("the server replaced the refresh token")
 	}
 
-	if err := g.store.keep(context.WithoutCancel(ctx), next); err != nil {
+	if err := g.store.saveOrKeep(context.WithoutCancel(ctx), next); err != nil {
 		g.metrics.Saves.Inc()
 		g.config.Log.Error().Err(err).Msg("cannot store the new refresh token; it is lost if this process stops now")
 		g.wg.Go(g.keepTrying)

@@ -58,13 +58,13 @@ func newStore(c Config) (*store, error) {
 		return nil, fmt.Errorf("auth.%s.grant_file: is required, unless there is a bucket for grants", c.Name)
 	}
 	s := &store{config: c, file: grantFile{statefile.File{Path: c.GrantFile, Hook: c.Hook}}}
-	s.learn(c.Secret.Get())
+	s.addSecret(c.Secret.Get())
 
 	return s, nil
 }
 
-// learn adds a client secret for opening stored values.
-func (s *store) learn(clientSecret secret.Secret) {
+// addSecret adds a client secret for opening stored values.
+func (s *store) addSecret(clientSecret secret.Secret) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.secrets); n == 0 || !s.secrets[n-1].Equal(clientSecret) {
@@ -79,18 +79,18 @@ func (s *store) key() string {
 	return grantPurpose + "." + seal.Fingerprint(seal.Joined(c.TokenURL, c.ID, s.config.Name))
 }
 
-// place is the file or the bucket.
-type place struct {
+// location is the file or the bucket.
+type location struct {
 	what  string // name for messages
 	bound string // context to which the sealed value is bound
 	read  func(context.Context) ([]byte, error)
 	write func(context.Context, []byte, record) error
 }
 
-func (s *store) places() []place {
-	var out []place
+func (s *store) locations() []location {
+	var out []location
 	if s.config.GrantFile != "" {
-		out = append(out, place{
+		out = append(out, location{
 			what:  "grant file",
 			bound: "grant-file",
 			read:  func(context.Context) ([]byte, error) { return s.file.read() },
@@ -99,7 +99,7 @@ func (s *store) places() []place {
 	}
 
 	if s.config.Grants != nil {
-		out = append(out, place{
+		out = append(out, location{
 			what:  "grants bucket",
 			bound: seal.Joined(s.config.Grants.Name(), s.key()),
 			read:  s.readBucket,
@@ -119,7 +119,7 @@ type stored struct {
 
 func (s *store) readAll(ctx context.Context) stored {
 	var all stored
-	for _, p := range s.places() {
+	for _, p := range s.locations() {
 		sealed, err := p.read(ctx)
 		if errors.Is(err, kv.ErrKeyNotFound) {
 			continue
@@ -161,7 +161,7 @@ func (s *store) load(ctx context.Context) (record, error) {
 		s.config.Log.Warn().Err(err).Msg("one copy of the grant cannot be read")
 	}
 
-	s.notice(all.best.Generation)
+	s.recordGeneration(all.best.Generation)
 	if all.best.Token == "" {
 		return record{}, ErrNoGrant
 	}
@@ -179,8 +179,8 @@ func (s *store) load(ctx context.Context) (record, error) {
 // newest returns the highest readable generation, or 0.
 func (s *store) newest(ctx context.Context) uint64 { return s.readAll(ctx).best.Generation }
 
-// notice records that a generation was read or written, and used.
-func (s *store) notice(generation uint64) {
+// recordGeneration records that a generation was read or written, and used.
+func (s *store) recordGeneration(generation uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known = max(s.known, generation)
@@ -213,7 +213,7 @@ func (s *store) reload(ctx context.Context) bool {
 
 // remember keeps a grant's data for Status, and warns if the grant is old.
 func (s *store) remember(r record) {
-	s.notice(r.Generation)
+	s.recordGeneration(r.Generation)
 	r.Token, r.Previous = "", ""
 	age := time.Since(time.UnixMilli(r.Obtained))
 
@@ -288,7 +288,7 @@ func (s *store) save(ctx context.Context, r record) error {
 	}
 
 	var errs []error
-	places := s.places()
+	places := s.locations()
 	for _, p := range places {
 		sealed, err := keys.Seal(grantPurpose, p.bound, plain)
 		if err == nil {
@@ -354,8 +354,8 @@ func (s *store) lock(ctx context.Context) (unlock func(), err error) {
 	return s.file.Lock(ctx)
 }
 
-// keep saves r; until that has worked, r is kept in memory.
-func (s *store) keep(ctx context.Context, r record) error {
+// saveOrKeep saves r; until that has worked, r is kept in memory.
+func (s *store) saveOrKeep(ctx context.Context, r record) error {
 	s.mu.Lock()
 	s.unsaved = &r
 	s.mu.Unlock()
