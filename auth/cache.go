@@ -3,15 +3,15 @@ package auth
 import "time"
 
 // install makes h the current token. mu is held.
-func (s *Source) install(h *held) {
+func (s *Source) install(h *cachedToken) {
 	s.current.Store(h)
 	s.endCooldown()
 }
 
 // accept records that the current token worked. If the loop breaker was opened for this token, its
 // cool-down ends: another call with the token has succeeded. mu is held.
-func (s *Source) accept(h *held) {
-	h.worked.Store(true)
+func (s *Source) accept(h *cachedToken) {
+	h.accepted.Store(true)
 	s.lastReject = time.Time{}
 	s.cool.breaks = 0
 
@@ -22,7 +22,7 @@ func (s *Source) accept(h *held) {
 
 // endCooldown allows token requests again. mu is held.
 func (s *Source) endCooldown() {
-	s.cool.granted()
+	s.cool.resetFailures()
 	s.lastErr = nil
 	s.announce()
 }

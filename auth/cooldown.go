@@ -26,24 +26,24 @@ func (c *cooldown) remaining(now time.Time) time.Duration {
 	return max(c.until.Sub(now), 0)
 }
 
-// note starts a cool-down after a failure. revision is that of the shared record that reports the
+// begin starts a cool-down after a failure. revision is that of the shared record that reports the
 // failure, or 0.
-func (c *cooldown) note(now time.Time, e *AuthError, revision uint64, t timing) {
+func (c *cooldown) begin(now time.Time, e *AuthError, revision uint64, t timing) {
 	n := &c.soft
 	if e.Permanent {
 		n = &c.hard
 	}
-	c.until = now.Add(t.pause(e, *n))
+	c.until = now.Add(t.cooldownLength(e, *n))
 	c.err = e
 	c.refused = ""
 	c.revision = revision
 	*n++
 }
 
-// pause returns the length of the cool-down after n earlier failures of the same class. A
+// cooldownLength returns the length of the cool-down after n earlier failures of the same class. A
 // Retry-After from the server takes precedence. A missing grant is looked for every minute, because
 // somebody may log in.
-func (t timing) pause(e *AuthError, n int) time.Duration {
+func (t timing) cooldownLength(e *AuthError, n int) time.Duration {
 	switch {
 	case e.RetryAfter > 0:
 		return e.RetryAfter
@@ -56,8 +56,8 @@ func (t timing) pause(e *AuthError, n int) time.Duration {
 	}
 }
 
-// trip opens the loop breaker: a fresh token, whose fingerprint is id, was refused.
-func (c *cooldown) trip(now time.Time, e *AuthError, id string, t timing) {
+// tripBreaker opens the loop breaker: a fresh token, whose fingerprint is id, was refused.
+func (c *cooldown) tripBreaker(now time.Time, e *AuthError, id string, t timing) {
 	d := doubled(t.breakerMin, c.breaks, t.coolMax)
 	c.breaks++
 	e.RetryAfter = d
@@ -67,6 +67,6 @@ func (c *cooldown) trip(now time.Time, e *AuthError, id string, t timing) {
 	c.revision = 0
 }
 
-// granted resets the failures of the token endpoint. Refusals of fresh tokens stay counted: a new
-// token does not prove that the service accepts it.
-func (c *cooldown) granted() { *c = cooldown{breaks: c.breaks} }
+// resetFailures resets the failures of the token endpoint. Refusals of fresh tokens stay counted: a
+// new token does not prove that the service accepts it.
+func (c *cooldown) resetFailures() { *c = cooldown{breaks: c.breaks} }

@@ -19,7 +19,7 @@ func WithPersistHook(hook func(stage string)) Option {
 // Phase reports the phase at which a token of the given life, sent at a moment, is when the
 // monotonic clock has moved on by mono and the wall clock by wall.
 func Phase(life, mono, wall time.Duration) string {
-	h := hold("token", 1, time.Unix(1000, 0), life, time.Hour)
+	h := newCachedToken("token", 1, time.Unix(1000, 0), life, time.Hour)
 	now := h.sent.Add(mono)
 	h.sentWall += int64(mono - wall)
 
@@ -30,7 +30,7 @@ func Phase(life, mono, wall time.Duration) string {
 func Windows(life, window time.Duration, n int) []time.Duration {
 	out := make([]time.Duration, n)
 	for i := range out {
-		h := hold("token", 1, time.Unix(1000, 0), life, window)
+		h := newCachedToken("token", 1, time.Unix(1000, 0), life, window)
 		out[i] = h.life - h.renewAt
 	}
 	return out

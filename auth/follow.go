@@ -4,7 +4,7 @@ import "time"
 
 // follow applies a record that another process may have changed: its token, whether the token
 // worked, and the end of a cool-down. h is the record's token, or nil.
-func (s *Source) follow(v view, h *held) {
+func (s *Source) follow(v view, h *cachedToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -13,13 +13,13 @@ func (s *Source) follow(v view, h *held) {
 	}
 
 	if h != nil {
-		s.learn(h)
+		s.learnAccepted(h)
 		if v.Rejected != h.id {
 			s.adopt(h)
 		}
 	}
 
-	if s.cool.revision != 0 && v.revision > s.cool.revision && v.Cool.remaining(s.shared.wall()) == 0 {
+	if s.cool.revision != 0 && v.revision > s.cool.revision && v.Cooldown.remaining(s.shared.wall()) == 0 {
 		s.endCooldown()
 	}
 }
@@ -33,24 +33,24 @@ func (s *Source) refusalShared(id string, v view) {
 	h := s.current.Load()
 	switch {
 	case h == nil || h.id != id:
-	case v.Worked && !h.worked.Load():
+	case v.Worked && !h.accepted.Load():
 		s.accept(h)
 	case s.cool.refused == id:
 		s.cool.revision = v.revision
 	}
 }
 
-// learn marks the current token as accepted if another process has recorded that in h, which holds
-// the same token. mu is held.
-func (s *Source) learn(h *held) {
+// learnAccepted marks the current token as accepted if another process has recorded that in h,
+// which holds the same token. mu is held.
+func (s *Source) learnAccepted(h *cachedToken) {
 	cur := s.current.Load()
-	if cur != nil && cur.id == h.id && h.worked.Load() && !cur.worked.Load() {
+	if cur != nil && cur.id == h.id && h.accepted.Load() && !cur.accepted.Load() {
 		s.accept(cur)
 	}
 }
 
 // adopt makes a token of the fleet the current one if it is better. mu is held.
-func (s *Source) adopt(h *held) {
+func (s *Source) adopt(h *cachedToken) {
 	now := time.Now()
 	if h.phase(now) != fresh || h.id == s.lastRefused {
 		return

@@ -21,8 +21,8 @@ const (
 
 func (p phase) String() string { return [...]string{"fresh", "stale", "expired", "rejected"}[p] }
 
-// held is a token in the cache. Only the last two fields change after it is created.
-type held struct {
+// cachedToken is a token in the cache. Only the last two fields change after it is created.
+type cachedToken struct {
 	value      string
 	id         string // fingerprint
 	generation uint64
@@ -33,15 +33,15 @@ type held struct {
 	renewAt    time.Duration // counted from sent: when the token becomes stale; 0: never
 
 	rejected atomic.Bool // a service answered 401 to it
-	worked   atomic.Bool // a service accepted it, here or in another process of the fleet
+	accepted atomic.Bool // a service accepted it, here or in another process of the fleet
 }
 
-// hold returns a cached token with the life d. The last part of a life is the renewal window: a
-// fifth of it, at most window, less a random third, so that the processes of a fleet do not all
-// renew at the same time. It depends only on the life, so no answer of a server can make every call
-// start a renewal.
-func hold(value string, generation uint64, sent time.Time, d, window time.Duration) *held {
-	h := &held{
+// newCachedToken returns a cached token with the life d. The last part of a life is the renewal
+// window: a fifth of it, at most window, less a random third, so that the processes of a fleet do
+// not all renew at the same time. It depends only on the life, so no answer of a server can make
+// every call start a renewal.
+func newCachedToken(value string, generation uint64, sent time.Time, d, window time.Duration) *cachedToken {
+	h := &cachedToken{
 		value:      value,
 		id:         Fingerprint(value),
 		generation: generation,
@@ -60,11 +60,11 @@ func hold(value string, generation uint64, sent time.Time, d, window time.Durati
 
 // age returns the larger of two ages, by the monotonic clock and by the wall clock: the first stops
 // while a machine sleeps, the second can be set.
-func (h *held) age(now time.Time) time.Duration {
+func (h *cachedToken) age(now time.Time) time.Duration {
 	return max(now.Sub(h.sent), time.Duration(now.UnixNano()-h.sentWall))
 }
 
-func (h *held) phase(now time.Time) phase {
+func (h *cachedToken) phase(now time.Time) phase {
 	if h.rejected.Load() {
 		return refused
 	}
@@ -84,24 +84,24 @@ func (h *held) phase(now time.Time) phase {
 
 // endsWithin reports whether the token expires within d and a new one would last longer. In the
 // first half of its life a token is not worth replacing.
-func (h *held) endsWithin(d time.Duration, now time.Time) bool {
+func (h *cachedToken) endsWithin(d time.Duration, now time.Time) bool {
 	age := h.age(now)
 	return h.servable(now) && h.life != 0 && h.life-age < d && age >= h.life/2
 }
 
 // servable reports whether the token may still be returned.
-func (h *held) servable(now time.Time) bool { return h != nil && h.phase(now) <= stale }
+func (h *cachedToken) servable(now time.Time) bool { return h != nil && h.phase(now) <= stale }
 
 // outlives reports whether h ends after other.
-func (h *held) outlives(other *held) bool {
+func (h *cachedToken) outlives(other *cachedToken) bool {
 	if h.life == 0 || other.life == 0 {
 		return h.life == 0 && other.life != 0
 	}
 	return h.sent.Add(h.life).After(other.sent.Add(other.life))
 }
 
-// is reports whether h holds token, in constant time.
-func (h *held) is(token string) bool {
+// matches reports whether h holds token, in constant time.
+func (h *cachedToken) matches(token string) bool {
 	return subtle.ConstantTimeCompare([]byte(h.value), []byte(token)) == 1
 }
 

@@ -22,7 +22,7 @@ var dataSecurity = preset{
 	vendor: "paloaltonetworks.com",
 
 	clientAuth: ClientAuthBasicRaw,
-	scope:      always("api_access"),
+	scope:      fixedScope("api_access"),
 	window:     10 * time.Minute,
 
 	clientHint:  " and the region",

@@ -17,7 +17,7 @@ var watchGuard = preset{
 	vendor: "watchguard.com",
 
 	clientAuth: ClientAuthBasicRaw,
-	scope:      always("api-access"),
+	scope:      fixedScope("api-access"),
 	lifetime:   time.Hour,
 	window:     5 * time.Minute,
 	badRequest: true,

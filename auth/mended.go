@@ -5,9 +5,10 @@ import (
 	"errors"
 )
 
-// mended reports whether the credential was replaced after the refusal err: a secret file has
-// changed, or somebody logged in. The cool-down then ends, because it was about the old credential.
-func (s *Source) mended(ctx context.Context, err error) bool {
+// credentialReplaced reports whether the credential was replaced after the refusal err: a secret
+// file has changed, or somebody logged in. The cool-down then ends, because it was about the old
+// credential.
+func (s *Source) credentialReplaced(ctx context.Context, err error) bool {
 	if !errors.Is(err, ErrCredentialRejected) && !errors.Is(err, ErrReauthorize) {
 		return false
 	}

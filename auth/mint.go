@@ -31,23 +31,23 @@ type minter struct {
 }
 
 // mintLocal gets a token that is not shared.
-func (m *minter) mintLocal(ctx context.Context, w want) (*held, error) {
+func (m *minter) mintLocal(ctx context.Context, w renewalRequest) (*cachedToken, error) {
 	t, err := m.mint(ctx)
 	if err != nil {
 		return nil, err
 	}
 
 	var generation uint64 = 1
-	if w.have != nil {
-		generation = w.have.generation + 1
+	if w.current != nil {
+		generation = w.current.generation + 1
 	}
 
-	return m.hold(t, generation), nil
+	return m.cacheToken(t, generation), nil
 }
 
-// hold returns a new token as a cached token.
-func (m *minter) hold(t oauth.Minted, generation uint64) *held {
-	return hold(t.Value, generation, t.Sent, t.Life.D, m.profile.preset().window)
+// cacheToken returns a new token as a cached token.
+func (m *minter) cacheToken(t oauth.Minted, generation uint64) *cachedToken {
+	return newCachedToken(t.Value, generation, t.Sent, t.Life.Duration, m.profile.preset().window)
 }
 
 // mint requests a token. If the request is refused and the secret file has changed, it tries again
@@ -77,8 +77,8 @@ func (m *minter) mint(ctx context.Context) (oauth.Minted, error) {
 
 // observe logs an invalid expires_in and records the clock skew.
 func (m *minter) observe(t oauth.Minted) {
-	if t.Life.Odd {
-		m.log.Warn().Stringer("lifetime", t.Life.D).Msg("the token endpoint returned an invalid expires_in")
+	if t.Life.Suspect {
+		m.log.Warn().Stringer("lifetime", t.Life.Duration).Msg("the token endpoint returned an invalid expires_in")
 	}
 	if !t.Skewed {
 		return
@@ -95,7 +95,7 @@ func (m *minter) clockSkew() time.Duration { return time.Duration(m.skew.Load())
 
 // asAuthError converts err to an *AuthError. The result contains no secret and not the current
 // token, which may be nil.
-func (m *minter) asAuthError(op string, err error, current *held) *AuthError {
+func (m *minter) asAuthError(op string, err error, current *cachedToken) *AuthError {
 	var e *AuthError
 	if errors.As(err, &e) {
 		return e
@@ -107,7 +107,7 @@ func (m *minter) asAuthError(op string, err error, current *held) *AuthError {
 }
 
 // knownSecrets lists the texts that errors must not contain.
-func (m *minter) knownSecrets(current *held) []string {
+func (m *minter) knownSecrets(current *cachedToken) []string {
 	var out []string
 	for _, f := range m.credential.files() {
 		out = append(out, f.Get().Reveal())

@@ -46,5 +46,5 @@ func oauthKeys(own ...string) []string {
 	return append(common, own...)
 }
 
-// always returns a function that returns the same scope for every profile.
-func always(scope string) func(Profile) string { return func(Profile) string { return scope } }
+// fixedScope returns a function that returns the same scope for every profile.
+func fixedScope(scope string) func(Profile) string { return func(Profile) string { return scope } }

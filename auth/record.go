@@ -12,16 +12,16 @@ const recordVersion = 1
 // one, which token was refused, and the cool-down. It is the sealed value of one key in a bucket,
 // and changes only by compare-and-set: the revision is the fencing token.
 type record struct {
-	Version    int       `json:"v"`
-	Generation uint64    `json:"generation"`         // counts tokens, never decreases
-	Token      string    `json:"token,omitempty"`    // empty: none yet
-	Obtained   int64     `json:"obtained,omitempty"` // Unix milliseconds, by the clock of the process that got it
-	Life       int64     `json:"life,omitempty"`     // milliseconds; 0: does not expire
-	Grant      uint64    `json:"grant,omitempty"`    // generation of the refresh token with which it was requested
-	Worked     bool      `json:"worked,omitempty"`   // a service accepted Token
-	Rejected   string    `json:"rejected,omitempty"` // fingerprint of the token that a service refused
-	Claim      *claim    `json:"claim,omitempty"`
-	Cool       *coolNote `json:"cool,omitempty"`
+	Version    int             `json:"v"`
+	Generation uint64          `json:"generation"`         // counts tokens, never decreases
+	Token      string          `json:"token,omitempty"`    // empty: none yet
+	Obtained   int64           `json:"obtained,omitempty"` // Unix milliseconds, by the clock of the process that got it
+	Life       int64           `json:"life,omitempty"`     // milliseconds; 0: does not expire
+	Grant      uint64          `json:"grant,omitempty"`    // generation of the refresh token with which it was requested
+	Worked     bool            `json:"worked,omitempty"`   // a service accepted Token
+	Rejected   string          `json:"rejected,omitempty"` // fingerprint of the token that a service refused
+	Claim      *claim          `json:"claim,omitempty"`
+	Cooldown   *sharedCooldown `json:"cool,omitempty"`
 }
 
 // claim says that a process is requesting a token. It contains no time: each observer measures its
@@ -31,8 +31,8 @@ type claim struct {
 	Nonce  string `json:"nonce"`  // identifies the holder's own claim
 }
 
-// coolNote is a cool-down for the whole fleet.
-type coolNote struct {
+// sharedCooldown is a cool-down for the whole fleet.
+type sharedCooldown struct {
 	Until     int64  `json:"until"` // Unix milliseconds, by the clock of the process that wrote it
 	For       int64  `json:"for"`   // milliseconds; limits the effect of a wrong clock on Until
 	InARow    int    `json:"in_a_row"`
@@ -49,9 +49,9 @@ type coolNote struct {
 
 var classNames = map[string]error{"temporary": ErrTemporary, "rejected": ErrCredentialRejected, "reauthorize": ErrReauthorize}
 
-// newCoolNote returns a cool-down of length d because of e.
-func newCoolNote(e *AuthError, now time.Time, d time.Duration, inARow int) *coolNote {
-	n := &coolNote{
+// newSharedCooldown returns a cool-down of length d because of e.
+func newSharedCooldown(e *AuthError, now time.Time, d time.Duration, inARow int) *sharedCooldown {
+	n := &sharedCooldown{
 		Until:     now.Add(d).UnixMilli(),
 		For:       d.Milliseconds(),
 		InARow:    inARow,
@@ -73,7 +73,7 @@ func newCoolNote(e *AuthError, now time.Time, d time.Duration, inARow int) *cool
 
 // remaining returns the rest of the cool-down by this machine's clock, and never more than its
 // length, because the writer's clock may differ.
-func (n *coolNote) remaining(now time.Time) time.Duration {
+func (n *sharedCooldown) remaining(now time.Time) time.Duration {
 	if n == nil {
 		return 0
 	}
@@ -81,8 +81,8 @@ func (n *coolNote) remaining(now time.Time) time.Duration {
 	return max(min(left, time.Duration(n.For)*time.Millisecond), 0)
 }
 
-// err returns the error in the note.
-func (n *coolNote) err(profile string, left time.Duration) *AuthError {
+// authError returns the error in the note.
+func (n *sharedCooldown) authError(profile string, left time.Duration) *AuthError {
 	class := classNames[n.Class]
 	if class == nil {
 		class = ErrTemporary

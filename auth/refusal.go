@@ -15,7 +15,7 @@ func (s *Source) Rejected(token string) {
 	defer s.mu.Unlock()
 
 	h := s.current.Load()
-	if h == nil || !h.is(token) || h.rejected.Load() {
+	if h == nil || !h.matches(token) || h.rejected.Load() {
 		return
 	}
 
@@ -29,14 +29,14 @@ func (s *Source) Rejected(token string) {
 // minute counts as accepted.
 func (s *Source) Accepted(token string) {
 	h := s.current.Load()
-	if h == nil || h.worked.Load() || !h.is(token) {
+	if h == nil || h.accepted.Load() || !h.matches(token) {
 		return
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.closed || s.current.Load() != h || h.worked.Load() {
+	if s.closed || s.current.Load() != h || h.accepted.Load() {
 		return
 	}
 
@@ -47,16 +47,16 @@ func (s *Source) Accepted(token string) {
 }
 
 // refuse reacts to the refusal of the current token. mu is held.
-func (s *Source) refuse(h *held, now time.Time) {
+func (s *Source) refuse(h *cachedToken, now time.Time) {
 	age := h.age(now)
 	aged := h.life > 0 && age >= h.renewAt // it may have expired in transit, or by the service's clock
-	worked := h.worked.Load() || age >= s.timing.freshFor
-	again := !h.worked.Load() && s.cool.breaks == 0 && s.refusedWithin(s.timing.inARow, now)
+	worked := h.accepted.Load() || age >= s.timing.freshFor
+	again := !h.accepted.Load() && s.cool.breaks == 0 && s.refusedWithin(s.timing.inARow, now)
 
 	s.lastReject = now
 	s.lastRefused = h.id
 	if !aged && (!worked || again) {
-		s.trip(now)
+		s.tripBreaker(now)
 		return
 	}
 

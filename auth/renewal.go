@@ -9,7 +9,7 @@ import (
 // launch starts a renewal. mu is held and no renewal runs.
 func (s *Source) launch(why reason) {
 	r := &renewal{done: make(chan struct{})}
-	w := want{reason: why, have: s.current.Load(), probe: s.cool.breaks > 0}
+	w := renewalRequest{reason: why, current: s.current.Load(), probe: s.cool.breaks > 0}
 	s.renewal = r
 
 	s.wg.Go(func() {
@@ -22,20 +22,20 @@ func (s *Source) launch(why reason) {
 		}
 
 		h, err := s.obtain(ctx, w)
-		s.land(r, w, h, err, began)
+		s.finishRenewal(r, w, h, err, began)
 	})
 }
 
 // obtain gets a token, through the fleet if tokens are shared.
-func (s *Source) obtain(ctx context.Context, w want) (*held, error) {
+func (s *Source) obtain(ctx context.Context, w renewalRequest) (*cachedToken, error) {
 	if s.shared != nil {
 		return s.shared.obtain(ctx, w)
 	}
 	return s.mintLocal(ctx, w)
 }
 
-// why returns the reason to renew h, which may be nil.
-func (s *Source) why(h *held, now time.Time) reason {
+// renewalReason returns the reason to renew h, which may be nil.
+func (s *Source) renewalReason(h *cachedToken, now time.Time) reason {
 	switch {
 	case h == nil:
 		return reasonInitial
@@ -46,8 +46,8 @@ func (s *Source) why(h *held, now time.Time) reason {
 	}
 }
 
-// land installs the outcome of a renewal and wakes all callers that wait for it.
-func (s *Source) land(r *renewal, w want, h *held, err error, began time.Time) {
+// finishRenewal installs the outcome of a renewal and wakes all callers that wait for it.
+func (s *Source) finishRenewal(r *renewal, w renewalRequest, h *cachedToken, err error, began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(r.done)
@@ -62,9 +62,9 @@ func (s *Source) land(r *renewal, w want, h *held, err error, began time.Time) {
 		s.failed(w, err, now)
 		r.err = s.asAuthError(opRenew, err, s.current.Load()).After(s.cool.remaining(now))
 
-	case h.id == s.lastRefused && !w.probe && s.why(s.current.Load(), now) == reasonRejected:
+	case h.id == s.lastRefused && !w.probe && s.renewalReason(s.current.Load(), now) == reasonRejected:
 		// The server returned the refused token again. Do not install it.
-		s.trip(now)
+		s.tripBreaker(now)
 		r.err = s.cool.err.After(s.cool.remaining(now))
 		s.metrics.refreshed(w.reason, resultRejected)
 
@@ -76,7 +76,7 @@ func (s *Source) land(r *renewal, w want, h *held, err error, began time.Time) {
 }
 
 // renewed logs and counts a renewal that succeeded.
-func (s *Source) renewed(w want, h *held, took time.Duration) {
+func (s *Source) renewed(w renewalRequest, h *cachedToken, took time.Duration) {
 	result := resultOK
 	if h.foreign {
 		result = resultAdopted
@@ -94,9 +94,9 @@ func (s *Source) renewed(w want, h *held, took time.Duration) {
 }
 
 // failed logs and counts a failed renewal, and starts a cool-down. mu is held.
-func (s *Source) failed(w want, err error, now time.Time) {
+func (s *Source) failed(w renewalRequest, err error, now time.Time) {
 	e := s.asAuthError(opRenew, err, s.current.Load())
-	s.cool.note(now, e, revisionOf(err), s.timing)
+	s.cool.begin(now, e, revisionOf(err), s.timing)
 	s.noteError(e, now)
 
 	event := s.log.Warn()
@@ -122,8 +122,8 @@ func revisionOf(err error) uint64 {
 	return 0
 }
 
-// trip opens the loop breaker for the token that was refused last. mu is held.
-func (s *Source) trip(now time.Time) {
+// tripBreaker opens the loop breaker for the token that was refused last. mu is held.
+func (s *Source) tripBreaker(now time.Time) {
 	e := &AuthError{
 		Profile:   s.profile.Name,
 		Op:        "using a fresh token",
@@ -132,7 +132,7 @@ func (s *Source) trip(now time.Time) {
 		Class:     ErrCredentialRejected,
 		Hint:      s.profile.preset().refusedHint,
 	}
-	s.cool.trip(now, e, s.lastRefused, s.timing)
+	s.cool.tripBreaker(now, e, s.lastRefused, s.timing)
 	s.noteError(e, now)
 	s.metrics.breaker.Inc()
 	s.log.Error().Stringer("cooldown", e.RetryAfter).Int("in_a_row", s.cool.breaks).Str("fingerprint", s.lastRefused).
@@ -169,7 +169,7 @@ func (s *Source) watchCredential() {
 			if err == nil {
 				return
 			}
-			if s.mended(s.life, err) {
+			if s.credentialReplaced(s.life, err) {
 				s.renewNow()
 			}
 		}
@@ -197,6 +197,6 @@ func (s *Source) renewNow() {
 	now := time.Now()
 	h := s.current.Load()
 	if !s.closed && s.renewal == nil && !h.servable(now) && s.cool.remaining(now) == 0 {
-		s.launch(s.why(h, now))
+		s.launch(s.renewalReason(h, now))
 	}
 }

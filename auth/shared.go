@@ -36,16 +36,16 @@ type shared struct {
 	}
 	lastAlone time.Time
 
-	mu      sync.Mutex // never held across a wait
-	of      Secret     // secret from which at was derived
-	at      place
-	unwatch context.CancelFunc
-	lastGen uint64 // highest generation seen; an older record is a replay
-	away    bool   // the bucket did not answer last time
+	mu         sync.Mutex // never held across a wait
+	of         Secret     // secret from which at was derived
+	at         recordKeys
+	unwatch    context.CancelFunc
+	lastGen    uint64 // highest generation seen; an older record is a replay
+	bucketDown bool   // the bucket did not answer last time
 }
 
-// place has the record's key in the bucket and its sealing keys. Both depend on the secret.
-type place struct {
+// recordKeys has the record's key in the bucket and its sealing keys. Both depend on the secret.
+type recordKeys struct {
 	keys seal.Keys
 	key  string
 }
@@ -78,12 +78,12 @@ func newShared(m *minter, o options) (*shared, error) {
 	}, nil
 }
 
-// lost records that the bucket did not answer. The first failure is logged.
-func (f *shared) lost(cause error) {
+// bucketLost records that the bucket did not answer. The first failure is logged.
+func (f *shared) bucketLost(cause error) {
 	f.minter.metrics.bucket.Inc()
 	f.mu.Lock()
-	was := f.away
-	f.away = true
+	was := f.bucketDown
+	f.bucketDown = true
 	f.mu.Unlock()
 
 	if !was {
@@ -91,11 +91,11 @@ func (f *shared) lost(cause error) {
 	}
 }
 
-// reached records that the bucket answers, and logs it after failures.
-func (f *shared) reached() {
+// bucketReached records that the bucket answers, and logs it after failures.
+func (f *shared) bucketReached() {
 	f.mu.Lock()
-	was := f.away
-	f.away = false
+	was := f.bucketDown
+	f.bucketDown = false
 	f.mu.Unlock()
 
 	if was {
@@ -103,8 +103,8 @@ func (f *shared) reached() {
 	}
 }
 
-// pause waits for d, for a change of the record, or for the end of ctx.
-func (f *shared) pause(ctx context.Context, d time.Duration) error {
+// waitForChange waits for d, for a change of the record, or for the end of ctx.
+func (f *shared) waitForChange(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 

@@ -16,7 +16,7 @@ const conflictPause = 20 * time.Millisecond
 
 // obtain gets a token for the fleet or from it. It returns when there is a token, when a cool-down
 // forbids a request, or when ctx ends.
-func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
+func (f *shared) obtain(ctx context.Context, w renewalRequest) (*cachedToken, error) {
 	if _, err := f.minter.credential.client.Reload(); err != nil {
 		f.minter.log.Warn().Err(err).Msg("cannot reload secret; using the old one")
 	}
@@ -25,13 +25,13 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 	for failures := 0; ; {
 		v, err := f.read(ctx)
 		if err != nil {
-			return f.alone(ctx, w, err)
+			return f.obtainAlone(ctx, w, err)
 		}
 		if h := f.adoptable(v, w); h != nil {
 			return h, nil
 		}
-		if left := v.Cool.remaining(f.wall()); left > 0 && !f.outdated(ctx, v.Cool) {
-			return nil, recordedError{v.Cool.err(f.minter.profile.Name, left), v.revision}
+		if left := v.Cooldown.remaining(f.wall()); left > 0 && !f.outdated(ctx, v.Cooldown) {
+			return nil, recordedError{v.Cooldown.authError(f.minter.profile.Name, left), v.revision}
 		}
 
 		wait := jittered(f.minter.timing.poll) // for the holder of the claim
@@ -44,13 +44,13 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 				failures++
 			}
 			if failures > 1 {
-				return f.alone(ctx, w, err)
+				return f.obtainAlone(ctx, w, err)
 			}
 
 			wait = time.Duration(mathrand.Int64N(int64(conflictPause)))
 		}
 
-		if err := f.pause(ctx, wait); err != nil {
+		if err := f.waitForChange(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
@@ -58,11 +58,11 @@ func (f *shared) obtain(ctx context.Context, w want) (*held, error) {
 
 // claimedByOther reports whether another process is requesting a token.
 func (f *shared) claimedByOther(v view, nonce string) bool {
-	return v.Claim != nil && v.Claim.Nonce != nonce && !f.abandoned(v)
+	return v.Claim != nil && v.Claim.Nonce != nonce && !f.claimAbandoned(v)
 }
 
 // outdated reports whether the cool-down concerns a grant that has been replaced.
-func (f *shared) outdated(ctx context.Context, n *coolNote) bool {
+func (f *shared) outdated(ctx context.Context, n *sharedCooldown) bool {
 	if !n.Permanent {
 		return false
 	}
@@ -72,17 +72,17 @@ func (f *shared) outdated(ctx context.Context, n *coolNote) bool {
 
 // fetch requests a token as the holder of the claim at v, and writes the outcome. It ends well
 // before the claim counts as abandoned.
-func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
+func (f *shared) fetch(ctx context.Context, w renewalRequest, v view) (*cachedToken, error) {
 	bounded, cancel := context.WithTimeout(ctx, f.minter.timing.claimTTL-f.minter.timing.bucketOp)
 	defer cancel()
 	m, err := f.minter.mint(bounded)
 	if err != nil {
-		return nil, f.release(ctx, v, f.minter.asAuthError(opRenew, err, w.have))
+		return nil, f.release(ctx, v, f.minter.asAuthError(opRenew, err, w.current))
 	}
 
-	if w.refused(m.Value) { // the same token again: do not use it
+	if w.refusedBefore(m.Value) { // the same token again: do not use it
 		_ = f.release(ctx, v, &AuthError{})
-		return f.minter.hold(m, v.Generation), nil
+		return f.minter.cacheToken(m, v.Generation), nil
 	}
 
 	return f.publish(ctx, w, v, m), nil
@@ -90,19 +90,19 @@ func (f *shared) fetch(ctx context.Context, w want, v view) (*held, error) {
 
 // publish replaces the claim at v with a new token. It returns the token to use: the new one, or
 // that of a process that took over the claim first.
-func (f *shared) publish(ctx context.Context, w want, v view, m oauth.Minted) *held {
+func (f *shared) publish(ctx context.Context, w renewalRequest, v view, m oauth.Minted) *cachedToken {
 	next := record{
 		Generation: v.Generation + 1,
 		Token:      m.Value,
-		Life:       m.Life.D.Milliseconds(),
+		Life:       m.Life.Duration.Milliseconds(),
 		Obtained:   f.wall().Add(-time.Since(m.Sent)).UnixMilli(),
 		Grant:      f.minter.grant.Generation(),
 	}
-	h := f.minter.hold(m, next.Generation)
+	h := f.minter.cacheToken(m, next.Generation)
 
-	_, err := f.settle(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
+	_, err := f.updateClaimed(context.WithoutCancel(ctx), &v, func(r *record) { *r = next })
 	if err == nil {
-		f.seen(view{record: next, at: v.at})
+		f.rejectOlder(view{record: next, at: v.at})
 		return h
 	}
 
@@ -118,14 +118,14 @@ func (f *shared) publish(ctx context.Context, w want, v view, m oauth.Minted) *h
 	return h
 }
 
-// alone gets a token without the fleet while the bucket is unreachable. It does so slowly, because
-// every process does the same, and not at all if sharing is required.
-func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) {
+// obtainAlone gets a token without the fleet while the bucket is unreachable. It does so slowly,
+// because every process does the same, and not at all if sharing is required.
+func (f *shared) obtainAlone(ctx context.Context, w renewalRequest, cause error) (*cachedToken, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 
-	f.lost(cause)
+	f.bucketLost(cause)
 
 	t := f.minter.timing
 	e := &AuthError{
@@ -143,7 +143,7 @@ func (f *shared) alone(ctx context.Context, w want, cause error) (*held, error) 
 	}
 
 	// All processes of the fleet get here at the same time, so wait a random time.
-	if err := f.pause(ctx, time.Duration(mathrand.Int64N(int64(t.awayJitter)+1))); err != nil {
+	if err := f.waitForChange(ctx, time.Duration(mathrand.Int64N(int64(t.awayJitter)+1))); err != nil {
 		return nil, err
 	}
 

@@ -14,8 +14,8 @@ const (
 	tokenPurpose = "token"
 )
 
-// place returns the place for the current secret.
-func (f *shared) place() (place, error) {
+// recordKeys returns the keys for the current secret.
+func (f *shared) recordKeys() (recordKeys, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
@@ -26,15 +26,15 @@ func (f *shared) place() (place, error) {
 
 	k, err := seal.New(f.minter.profile.sealed(), clientSecret, f.minter.credential.cacheKey)
 	if err != nil {
-		return place{}, err
+		return recordKeys{}, err
 	}
 
 	name, err := k.Name(tokenPrefix)
 	if err != nil {
-		return place{}, err
+		return recordKeys{}, err
 	}
 
-	f.at = place{k, name}
+	f.at = recordKeys{k, name}
 	f.of = clientSecret
 	f.lastGen = 0
 	if f.unwatch != nil {
@@ -48,13 +48,13 @@ func (f *shared) place() (place, error) {
 type view struct {
 	record
 	revision uint64 // 0: there is none
-	at       place
+	at       recordKeys
 }
 
 // read returns the record. A record that is unreadable or older than one seen before counts as
 // empty; it can be replaced at its revision.
 func (f *shared) read(ctx context.Context) (view, error) {
-	at, err := f.place()
+	at, err := f.recordKeys()
 	if err != nil {
 		return view{}, err
 	}
@@ -63,21 +63,21 @@ func (f *shared) read(ctx context.Context) (view, error) {
 	defer cancel()
 	e, err := f.bucket.Get(ctx, at.key)
 	if errors.Is(err, ErrKeyNotFound) {
-		f.reached()
-		return f.seen(view{at: at}), nil
+		f.bucketReached()
+		return f.rejectOlder(view{at: at}), nil
 	}
 
 	if err != nil {
 		return view{}, err
 	}
 
-	f.reached()
+	f.bucketReached()
 
 	return f.open(at, e), nil
 }
 
 // open unseals an entry.
-func (f *shared) open(at place, e Entry) view {
+func (f *shared) open(at recordKeys, e Entry) view {
 	var r record
 	plain, err := at.keys.Open(tokenPurpose, seal.Joined(f.bucket.Name(), at.key), e.Value)
 	if err == nil {
@@ -89,11 +89,11 @@ func (f *shared) open(at place, e Entry) view {
 		r = record{}
 	}
 
-	return f.seen(view{record: r, revision: e.Revision, at: at})
+	return f.rejectOlder(view{record: r, revision: e.Revision, at: at})
 }
 
-// seen records the highest generation, and clears a view with a lower one.
-func (f *shared) seen(v view) view {
+// rejectOlder records the highest generation, and clears a view with a lower one.
+func (f *shared) rejectOlder(v view) view {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
@@ -111,24 +111,24 @@ func (f *shared) seen(v view) view {
 }
 
 // adoptable returns the record's token as a cached token if it satisfies w, otherwise nil.
-func (f *shared) adoptable(v view, w want) *held {
-	h := f.held(v)
+func (f *shared) adoptable(v view, w renewalRequest) *cachedToken {
+	h := f.cachedToken(v)
 	now := time.Now()
 	switch {
 	case !h.servable(now), v.Rejected == h.id:
 		return nil
 	case w.reason == reasonEarly && h.phase(now) != fresh:
 		return nil
-	case w.have != nil && w.have.id == h.id && (w.reason != reasonInitial || w.have.rejected.Load()):
+	case w.current != nil && w.current.id == h.id && (w.reason != reasonInitial || w.current.rejected.Load()):
 		return nil // this is the token to replace
 	default:
 		return h
 	}
 }
 
-// held returns the record's token as a cached token. Its age is measured with two wall clocks, the
-// issuer process's and our own, so its life is shortened a little.
-func (f *shared) held(v view) *held {
+// cachedToken returns the record's token as a cached token. Its age is measured with two wall
+// clocks, the issuer process's and our own, so its life is shortened a little.
+func (f *shared) cachedToken(v view) *cachedToken {
 	if v.Token == "" {
 		return nil
 	}
@@ -140,15 +140,15 @@ func (f *shared) held(v view) *held {
 
 	age := max(f.wall().Sub(time.UnixMilli(v.Obtained)), 0)
 
-	h := hold(v.Token, v.Generation, time.Now().Add(-age), life, f.minter.profile.preset().window)
+	h := newCachedToken(v.Token, v.Generation, time.Now().Add(-age), life, f.minter.profile.preset().window)
 	h.foreign = true
-	h.worked.Store(v.Worked)
+	h.accepted.Store(v.Worked)
 
 	return h
 }
 
-// abandoned reports whether this process has seen the claim unchanged for claimTTL.
-func (f *shared) abandoned(v view) bool {
+// claimAbandoned reports whether this process has seen the claim unchanged for claimTTL.
+func (f *shared) claimAbandoned(v view) bool {
 	if f.claimSeen.nonce != v.Claim.Nonce {
 		f.claimSeen.nonce = v.Claim.Nonce
 		f.claimSeen.at = time.Now()
@@ -162,11 +162,11 @@ func (f *shared) abandoned(v view) bool {
 }
 
 // claim writes this process's claim over v and updates v.
-func (f *shared) claim(ctx context.Context, v *view, w want, nonce string) error {
+func (f *shared) claim(ctx context.Context, v *view, w renewalRequest, nonce string) error {
 	next := v.record
 	next.Claim = &claim{Holder: f.holder, Nonce: nonce}
-	if w.have != nil && w.have.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == w.have.id {
-		next.Rejected = w.have.id
+	if w.current != nil && w.current.rejected.Load() && next.Token != "" && Fingerprint(next.Token) == w.current.id {
+		next.Rejected = w.current.id
 	}
 
 	revision, err := f.write(ctx, *v, next)
@@ -201,10 +201,10 @@ func (f *shared) write(ctx context.Context, v view, next record) (uint64, error)
 	return f.bucket.Update(ctx, v.at.key, sealed, v.revision)
 }
 
-// settle changes the record on behalf of the holder of the claim in v. Other processes may update
-// the old token's data meanwhile; as long as the claim is ours, the change is applied to their
-// version. Otherwise settle returns ErrKeyConflict, and v has the winner's version.
-func (f *shared) settle(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
+// updateClaimed changes the record on behalf of the holder of the claim in v. Other processes may
+// update the old token's data meanwhile; as long as the claim is ours, the change is applied to
+// their version. Otherwise updateClaimed returns ErrKeyConflict, and v has the winner's version.
+func (f *shared) updateClaimed(ctx context.Context, v *view, change func(*record)) (revision uint64, err error) {
 	nonce := v.Claim.Nonce
 	for {
 		next := v.record
@@ -239,22 +239,22 @@ func (n recordedError) Unwrap() error { return n.AuthError }
 // release gives up the claim after a failure. It also starts a cool-down for the fleet if the
 // server answered; an unreachable server may be a problem of this machine only.
 func (f *shared) release(ctx context.Context, v view, e *AuthError) error {
-	var note *coolNote
+	var note *sharedCooldown
 	if e.Status != 0 {
 		n := 0
-		if v.Cool != nil && v.Cool.Permanent == e.Permanent {
-			n = v.Cool.InARow
+		if v.Cooldown != nil && v.Cooldown.Permanent == e.Permanent {
+			n = v.Cooldown.InARow
 		}
 
-		d := f.minter.timing.pause(e, n)
-		note = newCoolNote(e, f.wall(), d, n+1)
+		d := f.minter.timing.cooldownLength(e, n)
+		note = newSharedCooldown(e, f.wall(), d, n+1)
 		note.Grant = f.minter.grant.Generation()
 		e = e.After(d)
 	}
 
-	revision, err := f.settle(context.WithoutCancel(ctx), &v, func(r *record) {
+	revision, err := f.updateClaimed(context.WithoutCancel(ctx), &v, func(r *record) {
 		r.Claim = nil
-		r.Cool = note
+		r.Cooldown = note
 	})
 	if err != nil {
 		f.minter.log.Debug().Str("reason", kv.Reason(err)).Msg("cannot release the claim on the shared token; it will expire")

@@ -19,8 +19,8 @@ func (f *shared) reportAccepted(ctx context.Context, id string) {
 		}
 
 		r.Worked = true
-		if r.Cool != nil && r.Cool.Refused == id {
-			r.Cool = nil
+		if r.Cooldown != nil && r.Cooldown.Refused == id {
+			r.Cooldown = nil
 		}
 
 		return true
@@ -33,14 +33,14 @@ func (f *shared) reportAccepted(ctx context.Context, id string) {
 func (f *shared) reportRefused(ctx context.Context, id string, e AuthError) (v view, ok bool) {
 	until := time.Now().Add(e.RetryAfter)
 	return f.report(ctx, id, func(r *record) bool {
-		if r.Worked || r.Cool.remaining(f.wall()) > 0 {
+		if r.Worked || r.Cooldown.remaining(f.wall()) > 0 {
 			return false
 		}
 
 		r.Rejected = id
-		r.Cool = newCoolNote(&e, f.wall(), time.Until(until), 1)
-		r.Cool.Refused = id
-		r.Cool.Grant = r.Grant
+		r.Cooldown = newSharedCooldown(&e, f.wall(), time.Until(until), 1)
+		r.Cooldown.Refused = id
+		r.Cooldown.Grant = r.Grant
 
 		return true
 	})

@@ -8,7 +8,7 @@ import (
 // run watches the record until ctx ends, so that a token of another process is available before a
 // caller needs it. It is only an optimization: without it, the record is polled. It passes each
 // record to follow with its token, or nil.
-func (f *shared) run(ctx context.Context, follow func(view, *held)) {
+func (f *shared) run(ctx context.Context, follow func(view, *cachedToken)) {
 	for ctx.Err() == nil {
 		f.watch(ctx, follow)
 		select {
@@ -19,8 +19,8 @@ func (f *shared) run(ctx context.Context, follow func(view, *held)) {
 }
 
 // watch follows the record until ctx ends, the watch breaks, or the secret changes.
-func (f *shared) watch(ctx context.Context, follow func(view, *held)) {
-	at, err := f.place()
+func (f *shared) watch(ctx context.Context, follow func(view, *cachedToken)) {
+	at, err := f.recordKeys()
 	if err != nil {
 		return
 	}
@@ -44,6 +44,6 @@ func (f *shared) watch(ctx context.Context, follow func(view, *held)) {
 		default: // a wake-up is already pending
 		}
 
-		follow(v, f.held(v))
+		follow(v, f.cachedToken(v))
 	}
 }

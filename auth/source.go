@@ -22,7 +22,7 @@ type Source struct {
 	hosts     hostSet
 	pace      *rate.Limiter // limits renewals of refused tokens that had worked
 
-	current atomic.Pointer[held]
+	current atomic.Pointer[cachedToken]
 	waiters atomic.Int64
 
 	// life ends with Close. Renewals use it instead of a caller's context, because a caller that
@@ -46,7 +46,7 @@ type Source struct {
 // renewal is a renewal in progress. Its results may be read once done is closed.
 type renewal struct {
 	done  chan struct{}
-	token *held
+	token *cachedToken
 	err   error
 }
 

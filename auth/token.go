@@ -90,7 +90,7 @@ func (s *Source) notReadyFor() (left time.Duration, changed <-chan struct{}, err
 
 // renewEarly starts a renewal of h in the background, unless one runs or a cool-down
 // forbids it. It returns the renewal that runs, or nil.
-func (s *Source) renewEarly(h *held) *renewal {
+func (s *Source) renewEarly(h *cachedToken) *renewal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -113,7 +113,7 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 
 		h, r, err := s.join()
 		if err != nil {
-			if s.mended(ctx, err) {
+			if s.credentialReplaced(ctx, err) {
 				continue
 			}
 
@@ -134,7 +134,7 @@ func (s *Source) wait(ctx context.Context) (string, error) {
 
 // await waits for a renewal. It returns a new token even if the token has expired during the
 // request.
-func (s *Source) await(ctx context.Context, r *renewal) (*held, error) {
+func (s *Source) await(ctx context.Context, r *renewal) (*cachedToken, error) {
 	s.waiters.Add(1)
 	defer s.waiters.Add(-1)
 
@@ -147,7 +147,7 @@ func (s *Source) await(ctx context.Context, r *renewal) (*held, error) {
 }
 
 // join returns a valid token, or the renewal to wait for, or an error.
-func (s *Source) join() (*held, *renewal, error) {
+func (s *Source) join() (*cachedToken, *renewal, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -166,7 +166,7 @@ func (s *Source) join() (*held, *renewal, error) {
 		return nil, nil, s.cool.err.After(left)
 	}
 
-	s.launch(s.why(h, now))
+	s.launch(s.renewalReason(h, now))
 
 	return nil, s.renewal, nil
 }

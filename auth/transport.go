@@ -51,7 +51,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 
-	return t.again(req, resp, token)
+	return t.retry(req, resp, token)
 }
 
 // report tells the source whether the service accepted token.
@@ -64,9 +64,9 @@ func (t *roundTripper) report(resp *http.Response, token string) {
 	}
 }
 
-// again repeats a request that was answered with 401. If it cannot be repeated, it returns that
+// retry repeats a request that was answered with 401. If it cannot be repeated, it returns that
 // answer.
-func (t *roundTripper) again(req *http.Request, refused *http.Response, token string) (*http.Response, error) {
+func (t *roundTripper) retry(req *http.Request, refused *http.Response, token string) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return refused, nil
 	}

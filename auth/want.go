@@ -12,14 +12,14 @@ const (
 
 var reasons = []reason{reasonInitial, reasonEarly, reasonExpired, reasonRejected}
 
-// want describes the purpose of a renewal.
-type want struct {
-	reason reason
-	have   *held // the current token, or nil
-	probe  bool  // a cool-down for a refused token has ended, so the same token may be accepted now
+// renewalRequest describes the purpose of a renewal.
+type renewalRequest struct {
+	reason  reason
+	current *cachedToken // the current token, or nil
+	probe   bool         // a cool-down for a refused token has ended, so the same token may be accepted now
 }
 
-// refused reports whether token is the token that was just refused.
-func (w want) refused(token string) bool {
-	return w.have != nil && w.have.rejected.Load() && !w.probe && Fingerprint(token) == w.have.id
+// refusedBefore reports whether token is the token that was just refused.
+func (w renewalRequest) refusedBefore(token string) bool {
+	return w.current != nil && w.current.rejected.Load() && !w.probe && Fingerprint(token) == w.current.id
 }

@@ -39,8 +39,8 @@ func (c Client) classify(op string, password secret.Secret, seen answer, err err
 		RetryAfter: seen.retryAfter,
 		Class:      ErrTemporary,
 	}
-	if !seen.came || seen.tooLarge || seen.status/100 == 2 && err != nil && e.Code == "" {
-		return e.unusable(seen, err, scrub)
+	if !seen.received || seen.tooLarge || seen.status/100 == 2 && err != nil && e.Code == "" {
+		return e.describeFailure(seen, err, scrub)
 	}
 
 	if !c.classifyCode(e, password) {
@@ -100,8 +100,8 @@ func (e *Error) Refuse(class error, hint string) {
 	e.Hint = hint
 }
 
-// unusable describes a request without a usable answer.
-func (e *Error) unusable(seen answer, err error, scrub Scrubber) *Error {
+// describeFailure describes a request without a usable answer.
+func (e *Error) describeFailure(seen answer, err error, scrub Scrubber) *Error {
 	const checkNetwork = "check the network, the proxy settings and token_url"
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -112,7 +112,7 @@ func (e *Error) unusable(seen answer, err error, scrub Scrubber) *Error {
 	case seen.tooLarge:
 		e.Desc = "the answer is larger than 1 MiB"
 		e.Hint = "check token_url"
-	case seen.came:
+	case seen.received:
 		e.Desc = scrub.Clean(fmt.Sprintf("no token in an answer of %d bytes of %q", seen.size, seen.mediaType))
 		e.Hint = "check token_url; a proxy may have answered"
 	case err != nil:
@@ -137,7 +137,7 @@ func rootText(err error) string {
 // clientHint says what to check when a client is refused. If the two Basic encodings differ for
 // these credentials, it suggests the other one.
 func (c Client) clientHint(password secret.Secret) string {
-	if !special(c.ID) && !special(password.Reveal()) {
+	if !needsEscaping(c.ID) && !needsEscaping(password.Reveal()) {
 		return c.Hints.Client
 	}
 
@@ -150,8 +150,8 @@ func (c Client) clientHint(password secret.Secret) string {
 		c.Hints.Client, other, other, AuthBody)
 }
 
-// special reports whether form-encoding changes text.
-func special(text string) bool {
+// needsEscaping reports whether form-encoding changes text.
+func needsEscaping(text string) bool {
 	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
 	return strings.Trim(text, plain) != ""
 }

@@ -87,8 +87,8 @@ func (c Client) codeConfig() *oauth2.Config {
 	}
 }
 
-func (c Client) wire(password secret.Secret) *wire {
-	return &wire{
+func (c Client) wire(password secret.Secret) *formTransport {
+	return &formTransport{
 		base:      c.Transport,
 		userAgent: c.UserAgent,
 		json:      c.Body == BodyJSON,
@@ -111,7 +111,7 @@ func (c Client) perform(ctx context.Context, op string, password secret.Secret, 
 	}
 	token, err := grant(context.WithValue(ctx, oauth2.HTTPClient, client))
 	if err == nil {
-		err = usable(token)
+		err = checkBearer(token)
 	}
 
 	if err != nil {
@@ -138,8 +138,8 @@ func (c Client) accept(token *oauth2.Token, seen answer) Minted {
 	return m
 }
 
-// usable checks that a token can be sent as a bearer token: RFC 6750 section 2.1.
-func usable(token *oauth2.Token) error {
+// checkBearer checks that a token can be sent as a bearer token: RFC 6750 section 2.1.
+func checkBearer(token *oauth2.Token) error {
 	if t := token.Type(); t != "Bearer" {
 		return errors.New("the token is not a bearer token")
 	}

@@ -26,8 +26,8 @@ const (
 
 // Lifetime is the life of a token according to the token endpoint.
 type Lifetime struct {
-	D   time.Duration // 0: it does not expire
-	Odd bool          // the value was clamped or unreadable
+	Duration time.Duration // 0: it does not expire
+	Suspect  bool          // the value was clamped or unreadable
 }
 
 // parseLifetime parses expires_in in the forms that servers send: a number, a string of a number, a
@@ -35,7 +35,7 @@ type Lifetime struct {
 func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 	text := strings.TrimSpace(string(raw))
 	if text == "" || text == "null" {
-		return Lifetime{D: documented}
+		return Lifetime{Duration: documented}
 	}
 
 	var quoted string
@@ -46,20 +46,20 @@ func parseLifetime(raw json.RawMessage, documented time.Duration) Lifetime {
 	seconds, err := strconv.ParseFloat(text, 64)
 	switch {
 	case math.IsInf(seconds, 1) || (err == nil && seconds > capLifetime.Seconds()):
-		return Lifetime{D: capLifetime, Odd: true}
+		return Lifetime{Duration: capLifetime, Suspect: true}
 	case err != nil || math.IsNaN(seconds):
 		d := unreadableLifetime
 		if documented > 0 {
 			d = min(d, documented)
 		}
 
-		return Lifetime{D: d, Odd: true}
+		return Lifetime{Duration: d, Suspect: true}
 	case seconds <= 0:
-		return Lifetime{D: overLifetime, Odd: true}
+		return Lifetime{Duration: overLifetime, Suspect: true}
 	case seconds < minLifetime.Seconds():
-		return Lifetime{D: minLifetime, Odd: true}
+		return Lifetime{Duration: minLifetime, Suspect: true}
 	default:
-		return Lifetime{D: time.Duration(seconds * float64(time.Second))}
+		return Lifetime{Duration: time.Duration(seconds * float64(time.Second))}
 	}
 }
 
@@ -91,8 +91,8 @@ func (l Lifetime) shorten(c claims) Lifetime {
 	if !(own > 0 && own <= capLifetime.Seconds()) {
 		return l
 	}
-	if d := time.Duration(own * float64(time.Second)); l.D == 0 || d < l.D {
-		l.D = max(d, minLifetime)
+	if d := time.Duration(own * float64(time.Second)); l.Duration == 0 || d < l.Duration {
+		l.Duration = max(d, minLifetime)
 	}
 
 	return l

@@ -59,11 +59,11 @@ func (c clientIdentity) basic() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+password))
 }
 
-// wire is the transport for one request of golang.org/x/oauth2 to a token endpoint. It adapts the
-// request to the vendor's server. It authenticates the client on a copy of the request, so that
-// errors of the caller cannot contain the credentials. It limits the size of the answer, removes
-// expires_in, which x/oauth2 parses too strictly, and records the details of errors.
-type wire struct {
+// formTransport is the transport for one request of golang.org/x/oauth2 to a token endpoint. It
+// adapts the request to the vendor's server. It authenticates the client on a copy of the request,
+// so that errors of the caller cannot contain the credentials. It limits the size of the answer,
+// removes expires_in, which x/oauth2 parses too strictly, and records the details of errors.
+type formTransport struct {
 	base      http.RoundTripper
 	client    clientIdentity
 	json      bool // encode the body as JSON
@@ -75,7 +75,7 @@ type wire struct {
 // answer is a token endpoint's answer without the tokens.
 type answer struct {
 	sent       time.Time // when the request was sent; lives are counted from then
-	came       bool
+	received   bool
 	status     int
 	mediaType  string
 	size       int
@@ -86,7 +86,7 @@ type answer struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+func (w *formTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	out, err := w.outgoing(req)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 
-	w.seen.came = true
+	w.seen.received = true
 	w.seen.status = resp.StatusCode
 	w.seen.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
 	w.seen.mediaType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
@@ -119,7 +119,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // outgoing copies the request of x/oauth2 and adds the client's credentials.
-func (w *wire) outgoing(req *http.Request) (*http.Request, error) {
+func (w *formTransport) outgoing(req *http.Request) (*http.Request, error) {
 	raw, err := io.ReadAll(req.Body)
 	_ = req.Body.Close()
 	if err != nil {
@@ -169,7 +169,7 @@ func jsonForm(form url.Values) []byte {
 
 // incoming records the answer and returns it in the form that x/oauth2 expects. It recognizes JSON
 // by the first byte, because some servers send it as text/plain.
-func (w *wire) incoming(req *http.Request, resp *http.Response, body []byte) *http.Response {
+func (w *formTransport) incoming(req *http.Request, resp *http.Response, body []byte) *http.Response {
 	fields, ok := jsonObject(body)
 	body = nil
 	if ok {

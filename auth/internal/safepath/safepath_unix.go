@@ -88,15 +88,15 @@ func checkElement(folder, element string) (fs.FileInfo, error) {
 		return info, nil
 	case dir.Mode()&fs.ModeSticky == 0:
 		return nil, errOpen(folder)
-	case !ours(info):
+	case !ownedByUsOrRoot(info):
 		return nil, fmt.Errorf("%w: %s belongs to another user, in a world-writable folder", ErrUnsafe, element)
 	default:
 		return info, nil
 	}
 }
 
-// ours reports whether a file belongs to root or to this user.
-func ours(info fs.FileInfo) bool {
+// ownedByUsOrRoot reports whether a file belongs to root or to this user.
+func ownedByUsOrRoot(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (stat.Uid == 0 || int(stat.Uid) == os.Geteuid())
 }

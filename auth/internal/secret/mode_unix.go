@@ -22,7 +22,7 @@ func checkMode(path string, info fs.FileInfo) error {
 	if mode&0o002 != 0 {
 		return fmt.Errorf("has mode %#o: it is world-writable", mode)
 	}
-	if mode&0o077 != 0 && !mounted(path) {
+	if mode&0o077 != 0 && !isSecretMount(path) {
 		return fmt.Errorf("has mode %#o: others may read it: chmod 600", mode)
 	}
 

@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 )
 
-// mounted reports whether path is where Docker, Kubernetes or systemd put secrets: the operator
-// cannot choose their modes (0444, 0644, 0440), and anybody with access to the container can read
-// the secret anyway.
-func mounted(path string) bool {
+// isSecretMount reports whether path is where Docker, Kubernetes or systemd put secrets: the
+// operator cannot choose their modes (0444, 0644, 0440), and anybody with access to the container
+// can read the secret anyway.
+func isSecretMount(path string) bool {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return false
