@@ -81,7 +81,7 @@ func (n *sharedCooldown) remaining(now time.Time) time.Duration {
 	return max(min(left, time.Duration(n.For)*time.Millisecond), 0)
 }
 
-// authError returns the error in the note.
+// authError returns the error that started the cool-down.
 func (n *sharedCooldown) authError(profile string, left time.Duration) *AuthError {
 	class := classNames[n.Class]
 	if class == nil {
