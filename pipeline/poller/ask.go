@@ -20,7 +20,7 @@ func (p *Poller) askLoop(ctx context.Context) error {
 	var pace pipeline.Pacer
 	for attempt := 0; ; {
 		pace.Limit = p.config().QueriesPerDay
-		if !p.anything(pace.Plenty()) {
+		if !p.hasQuestions(pace.Plenty()) {
 			if err := p.waitForAsk(ctx, p.nextRecheck()); err != nil {
 				return err
 			}
@@ -94,9 +94,9 @@ func (p *Poller) nextRecheck() time.Duration {
 	return time.Minute
 }
 
-// anything reports whether there is something to ask. With spare budget, this includes rechecks of
-// earlier verdicts.
-func (p *Poller) anything(plenty bool) bool {
+// hasQuestions reports whether there is something to ask. With spare budget, this includes rechecks
+// of earlier verdicts.
+func (p *Poller) hasQuestions(plenty bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.asked)+len(p.list.toAsk) > 0 || plenty && p.rechecks.overdue(p.Now())
@@ -111,15 +111,15 @@ type call struct {
 	urgent bool
 }
 
-// take collects the next call: first the workers' questions, because workers hold jobs for them,
-// then samples that are due, and then samples that will be due soon, because they cost nothing
-// extra. Each link needs a call of its own; while there are hashes and links, every other call is
-// for a link.
-func (p *Poller) take() call {
+// nextCall collects the next call: first the workers' questions, because workers hold jobs for
+// them, then samples that are due, and then samples that will be due soon, because they cost
+// nothing extra. Each link needs a call of its own; while there are hashes and links, every other
+// call is for a link.
+func (p *Poller) nextCall() call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.linksTurn = !p.linksTurn; p.linksTurn {
-		if c, ok := p.takeLink(); ok {
+		if c, ok := p.nextLinkCall(); ok {
 			return c
 		}
 	}
@@ -128,7 +128,7 @@ func (p *Poller) take() call {
 		if a.URL == "" && len(c.hashes) < wildfire.MaxHashes {
 			c.hashes = append(c.hashes, a.Key)
 			c.urgent = c.urgent || a.Urgent
-			a.taken = true
+			a.inCall = true
 			if a.Again {
 				c.again = append(c.again, a.Key)
 			}
@@ -137,7 +137,7 @@ func (p *Poller) take() call {
 	poll := func(e *waiting) {
 		p.poll(&c, e)
 		key := e.key()
-		if a := p.asked[key]; a == nil || !a.taken {
+		if a := p.asked[key]; a == nil || !a.inCall {
 			c.hashes = append(c.hashes, key)
 		}
 	}
@@ -150,7 +150,7 @@ func (p *Poller) take() call {
 		}
 	}
 	if len(c.hashes) == 0 {
-		if c, ok := p.takeLink(); ok {
+		if c, ok := p.nextLinkCall(); ok {
 			return c
 		}
 	}
@@ -175,14 +175,14 @@ func (p *Poller) take() call {
 	return c
 }
 
-// takeLink collects a call for one link, if there is one to ask about. The caller holds mu.
-func (p *Poller) takeLink() (call, bool) {
+// nextLinkCall collects a call for one link, if there is one to ask about. The caller holds mu.
+func (p *Poller) nextLinkCall() (call, bool) {
 	for _, a := range p.asked {
 		if a.URL == "" {
 			continue
 		}
 		qn := a.Question
-		a.taken = true
+		a.inCall = true
 		c := call{link: &qn, urgent: a.Urgent, polled: map[string]*waiting{}}
 		if a.Again {
 			c.again = []string{a.Key}
@@ -218,7 +218,7 @@ func (p *Poller) poll(c *call, e *waiting) {
 // askOnce makes one call and handles its answers. After an error, all its questions are asked
 // again.
 func (p *Poller) askOnce(ctx context.Context) error {
-	c := p.take()
+	c := p.nextCall()
 	records, err := p.query(ctx, &c)
 	if err != nil {
 		p.putBack(c)
@@ -230,12 +230,12 @@ func (p *Poller) askOnce(ctx context.Context) error {
 	p.reply(records)
 	for key, e := range c.polled {
 		r, ok := records[key]
-		p.async(ctx, func() { p.done(e, p.polled(ctx, e, r, ok)) })
+		p.async(ctx, func() { p.reschedule(e, p.handleAnswer(ctx, e, r, ok)) })
 	}
 	for _, key := range c.again {
 		if r, ok := records[key]; ok {
 			p.async(ctx, func() {
-				if err := p.rechecked(ctx, key, r); err != nil && ctx.Err() == nil {
+				if err := p.handleRecheck(ctx, key, r); err != nil && ctx.Err() == nil {
 					p.Log.Warn().Err(err).Str("sample", key).Msg("cannot publish a changed verdict")
 				}
 			})
@@ -313,7 +313,7 @@ func (p *Poller) putBack(c call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range p.asked {
-		a.taken = false
+		a.inCall = false
 	}
 	for _, e := range c.polled {
 		e.busy = false
@@ -331,7 +331,7 @@ func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
 	byInbox := map[string][]Answer{}
 	p.mu.Lock()
 	for key, a := range p.asked {
-		if !a.taken {
+		if !a.inCall {
 			continue
 		}
 		delete(p.asked, key)
@@ -355,8 +355,8 @@ func (p *Poller) reply(records map[string]wildfire.VerdictRecord) {
 	}
 }
 
-// polled handles WildFire's answer about a sample that jobs wait for.
-func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) outlook {
+// handleAnswer handles WildFire's answer about a sample that jobs wait for.
+func (p *Poller) handleAnswer(ctx context.Context, e *waiting, r wildfire.VerdictRecord, ok bool) nextCheck {
 	learned := answered(r, ok)
 	read := p.Queue.Sample
 	if learned.Known && learned.Verdict.Final() {
@@ -364,15 +364,15 @@ func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecor
 	}
 	s, err := read(ctx, e.key())
 	if err != nil {
-		return p.later(ctx, e, err, "sample cannot be read")
+		return p.retryLater(ctx, e, err, "sample cannot be read")
 	}
 	if s.State != pipeline.StatePending {
-		return p.act(ctx, e, s)
+		return p.applyRecord(ctx, e, s)
 	}
 
 	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, learned, p.policy(), p.Now())
 	if next == s.Sample {
-		return p.follow(ctx, e, s, step, next)
+		return p.applyStep(ctx, e, s, step, next)
 	}
 	if step.Kind == pipeline.StepFail && !next.Final() { // its deadline has passed
 		return p.timeOut(ctx, e, s, next)
@@ -381,16 +381,16 @@ func (p *Poller) polled(ctx context.Context, e *waiting, r wildfire.VerdictRecor
 	s.Sample = next
 	change := p.Queue.PutSample(s)
 	if next.Final() {
-		o := p.each(ctx, e, s, change)
-		p.decided(s)
+		o := p.finishJobs(ctx, e, s, change)
+		p.scheduleRecheck(s)
 		return o
 	}
 	if err := p.Queue.Commit(ctx, change); err != nil {
-		return p.later(ctx, e, err, "answer cannot be recorded")
+		return p.retryLater(ctx, e, err, "answer cannot be recorded")
 	}
 	s.Revision = change.Revision
 
-	return p.act(ctx, e, s)
+	return p.applyRecord(ctx, e, s)
 }
 
 // answered converts an answer to an event for Decide. A record without a readable verdict means

@@ -14,18 +14,18 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 	t.Parallel()
 	b := &Poller{
 		Deps:  Deps{Now: time.Now, Settings: pipeline.NewSettings(pipeline.DefaultConfig())},
-		asked: map[string]*askedFor{},
+		asked: map[string]*workerQuestion{},
 		list:  newWaitlist(),
 	}
 	links, files := 0, 0
 	for i := range 100 {
 		for range 600 { // more than a call takes
 			key := fmt.Sprint(i, len(b.asked))
-			b.asked[key] = &askedFor{Question: Question{Key: key}}
+			b.asked[key] = &workerQuestion{Question: Question{Key: key}}
 		}
 		e := b.list.add(idOf(t, pipeline.LinkKey(fmt.Sprint(i))), waitingJob{name: fmt.Sprint("mail.", i), seq: uint64(i), lane: 0}, time.Now())
 		b.list.toAsk[e] = struct{}{}
-		c := b.take()
+		c := b.nextCall()
 		if c.link != nil {
 			if links++; len(c.polled) != 1 || len(c.hashes) != 0 || !c.urgent {
 				t.Fatalf("a link's call is %+v", c)
@@ -34,7 +34,7 @@ func TestFilesAndLinksTakeTurns(t *testing.T) {
 			t.Fatalf("a call of %d hashes and %d that are due", len(c.hashes), len(c.polled))
 		}
 		for key, a := range b.asked {
-			if a.taken {
+			if a.inCall {
 				delete(b.asked, key)
 			}
 		}

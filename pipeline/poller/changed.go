@@ -11,10 +11,10 @@ import (
 	"backburn/wildfire"
 )
 
-// decided schedules the recheck of a verdict that we wrote.
-func (p *Poller) decided(s queue.SampleEntry) { p.note(s.Key, s.Sample) }
+// scheduleRecheck schedules the recheck of a verdict that we wrote.
+func (p *Poller) scheduleRecheck(s queue.SampleEntry) { p.updateRechecks(s.Key, s.Sample) }
 
-func (p *Poller) note(key string, s pipeline.Sample) {
+func (p *Poller) updateRechecks(key string, s pipeline.Sample) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -23,32 +23,33 @@ func (p *Poller) note(key string, s pipeline.Sample) {
 	}
 }
 
-// rechecked handles the answer to a recheck of a verdict or of a sample that the policy withholds.
-func (p *Poller) rechecked(ctx context.Context, key string, r wildfire.VerdictRecord) error {
+// handleRecheck handles the answer to a recheck of a verdict or of a sample that the policy
+// withholds.
+func (p *Poller) handleRecheck(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	s, err := p.Queue.Sample(ctx, key)
 	switch {
 	case err != nil:
 		return err
 	case s.State == pipeline.StateNone && !s.WithheldAt.IsZero():
-		return p.recheckedWithheld(ctx, key, r)
+		return p.handleWithheldRecheck(ctx, key, r)
 	case s.State != pipeline.StateVerdict || !r.HasVerdict || !r.Verdict.Final() || int(r.Verdict) == s.Verdict:
 		return nil
 	}
 
-	return p.changed(ctx, s, r)
+	return p.publishChangedVerdict(ctx, s, r)
 }
 
-// changed publishes that WildFire changed a verdict. It publishes before it records the change, so
-// that if this process dies in between, the change is found again.
-func (p *Poller) changed(ctx context.Context, s queue.SampleEntry, r wildfire.VerdictRecord) error {
+// publishChangedVerdict publishes that WildFire changed a verdict. It publishes before it records
+// the change, so that if this process dies in between, the change is found again.
+func (p *Poller) publishChangedVerdict(ctx context.Context, s queue.SampleEntry, r wildfire.VerdictRecord) error {
 	now := p.Now().UTC().Truncate(time.Second)
 	before := wildfire.Verdict(s.Verdict)
-	change := change{
-		key:     s.Key,
-		told:    results.Filter{Types: []results.Type{results.Verdict}, Outcomes: []string{before.String()}},
-		since:   s.DecidedAt,
-		verdict: r.Verdict,
-		at:      now,
+	change := lateVerdict{
+		key:       s.Key,
+		published: results.Filter{Types: []results.Type{results.Verdict}, Outcomes: []string{before.String()}},
+		since:     s.DecidedAt,
+		verdict:   r.Verdict,
+		at:        now,
 	}
 	published, err := p.publishChange(ctx, change)
 	if err != nil {
@@ -68,9 +69,9 @@ func (p *Poller) changed(ctx context.Context, s queue.SampleEntry, r wildfire.Ve
 	return err
 }
 
-// recheckedWithheld records WildFire's answer about a withheld sample. If there is no verdict, it
-// is asked again for as long as the jobs that ended as withheld can still be found.
-func (p *Poller) recheckedWithheld(ctx context.Context, key string, r wildfire.VerdictRecord) error {
+// handleWithheldRecheck records WildFire's answer about a withheld sample. If there is no verdict,
+// it is asked again for as long as the jobs that ended as withheld can still be found.
+func (p *Poller) handleWithheldRecheck(ctx context.Context, key string, r wildfire.VerdictRecord) error {
 	_, err := p.Queue.ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
 		if s.State != pipeline.StateNone || s.WithheldAt.IsZero() {
 			return false
@@ -88,12 +89,12 @@ func (p *Poller) recheckedWithheld(ctx context.Context, key string, r wildfire.V
 
 // publishWithheld publishes a verdict for the jobs that ended as withheld before there was one.
 func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sample) {
-	published, err := p.publishChange(ctx, change{
-		key:     key,
-		told:    results.Filter{Types: []results.Type{results.Failed}, Outcomes: []string{string(results.Withheld)}},
-		since:   s.WithheldAt,
-		verdict: wildfire.Verdict(s.Verdict),
-		at:      s.DecidedAt.UTC().Truncate(time.Second),
+	published, err := p.publishChange(ctx, lateVerdict{
+		key:       key,
+		published: results.Filter{Types: []results.Type{results.Failed}, Outcomes: []string{string(results.Withheld)}},
+		since:     s.WithheldAt,
+		verdict:   wildfire.Verdict(s.Verdict),
+		at:        s.DecidedAt.UTC().Truncate(time.Second),
 	})
 	if err == nil {
 		_, err = p.Queue.ChangeSample(ctx, key, func(s *pipeline.Sample) bool {
@@ -112,13 +113,13 @@ func (p *Poller) publishWithheld(ctx context.Context, key string, s pipeline.Sam
 	}
 }
 
-// change is a verdict that arrives after jobs have ended.
-type change struct {
-	key     string
-	told    results.Filter // the result that those jobs got
-	since   time.Time      // when the first of them got it
-	verdict wildfire.Verdict
-	at      time.Time
+// lateVerdict is a verdict that arrives after jobs have ended.
+type lateVerdict struct {
+	key       string
+	published results.Filter // the result that those jobs got
+	since     time.Time      // when the first of them got it
+	verdict   wildfire.Verdict
+	at        time.Time
 }
 
 // keyOf is the key of the sample that an event is about.
@@ -132,11 +133,11 @@ func keyOf(d results.Data) string {
 
 // publishChange publishes a changed event for every job that ended with another result for the
 // sample. It finds these jobs in RESULTS. Changes are rare, so no index is kept for them.
-func (p *Poller) publishChange(ctx context.Context, c change) (int, error) {
+func (p *Poller) publishChange(ctx context.Context, c lateVerdict) (int, error) {
 	sub := results.NewSubscriber(p.Queue.JetStream(), results.SubscriberConfig{
 		Prefix: p.Queue.Prefix(),
 		Since:  c.since.Add(-time.Minute),
-		Filter: c.told,
+		Filter: c.published,
 	})
 
 	published := 0

@@ -41,7 +41,7 @@ type Client struct {
 
 	mu   sync.Mutex
 	open map[string]*openQuestion // by key
-	news chan struct{}            // capacity 1: there are questions that have never been sent
+	wake chan struct{}            // capacity 1: there are questions that have never been sent
 }
 
 // openQuestion is a question without an answer yet.
@@ -59,7 +59,7 @@ func NewClient(q *queue.Queue, p *fleet.Pauses, lease time.Duration) *Client {
 		pauses: p,
 		lease:  lease,
 		open:   map[string]*openQuestion{},
-		news:   make(chan struct{}, 1),
+		wake:   make(chan struct{}, 1),
 	}
 }
 
@@ -82,7 +82,7 @@ func (a *Client) Ask(ctx context.Context, qn Question) (Answer, error) {
 	}
 	p.waiters = append(p.waiters, ch)
 	a.mu.Unlock()
-	signal(a.news)
+	signal(a.wake)
 	for {
 		_, paused, changed := a.pauses.Long(pipeline.Queries)
 		if paused {
@@ -126,22 +126,22 @@ func (a *Client) Run(ctx context.Context) error {
 		return fmt.Errorf("subscribe to answers: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	tick := time.NewTicker(askRepeat)
+	tick := time.NewTicker(askRetryMin)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-a.news:
+		case <-a.wake:
 		case <-tick.C:
 		}
 		a.send(inbox)
 	}
 }
 
-// askRepeat is the first delay before an unanswered question is repeated; it doubles up to a third
-// of the lease.
-const askRepeat = 250 * time.Millisecond
+// askRetryMin is the first delay before an unanswered question is repeated; it doubles up to a
+// third of the lease.
+const askRetryMin = 250 * time.Millisecond
 
 // send sends every question that is new, or due to be repeated, in messages of up to 500.
 func (a *Client) send(inbox string) {
@@ -149,7 +149,7 @@ func (a *Client) send(inbox string) {
 	var due []Question
 	a.mu.Lock()
 	for _, p := range a.open {
-		wait := min(askRepeat<<min(p.sends, 10), a.lease/3)
+		wait := min(askRetryMin<<min(p.sends, 10), a.lease/3)
 		if p.sent.IsZero() || now.Sub(p.sent) >= wait {
 			p.sent, p.sends = now, p.sends+1
 			due = append(due, p.Question)

@@ -14,16 +14,16 @@ import (
 	"backburn/results"
 )
 
-// outlook says when a sample is due again, and what for.
-type outlook struct {
+// nextCheck says when a sample is due again, and what for.
+type nextCheck struct {
 	due     time.Time
 	pending bool // due to be asked about; otherwise due to be checked
 	queued  bool // a job of it waits for its turn to be requeued
 }
 
-// lookLoop handles samples as they become due: samples that are pending at WildFire go on the list
+// checkLoop handles samples as they become due: samples that are pending at WildFire go on the list
 // of questions, the others are checked.
-func (p *Poller) lookLoop(ctx context.Context) error {
+func (p *Poller) checkLoop(ctx context.Context) error {
 	_, _, pauseChanged := p.Pauses.Active(pipeline.Uploads)
 	clock := newClock(p.Now)
 
@@ -41,7 +41,7 @@ func (p *Poller) lookLoop(ctx context.Context) error {
 
 		looks, next := p.takeDue()
 		for _, e := range looks {
-			p.async(ctx, func() { p.done(e, p.look(ctx, e)) })
+			p.async(ctx, func() { p.reschedule(e, p.check(ctx, e)) })
 		}
 
 		timer := time.NewTimer(next)
@@ -49,10 +49,10 @@ func (p *Poller) lookLoop(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
-		case <-p.wakeLook:
+		case <-p.wakeCheck:
 		case <-pauseChanged:
 			_, _, pauseChanged = p.Pauses.Active(pipeline.Uploads)
-			p.lookAgain()
+			p.scheduleChecks()
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -65,7 +65,7 @@ func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
 	defer p.mu.Unlock()
 
 	now := p.Now()
-	for len(looks) < finishAtOnce { // a new leader checks all waiting samples
+	for len(looks) < maxFinishing { // a new leader checks all waiting samples
 		e := p.list.pop(now)
 		if e == nil {
 			break
@@ -89,9 +89,9 @@ func (p *Poller) takeDue() (looks []*waiting, next time.Duration) {
 	return looks, p.Tick
 }
 
-// lookAgain makes every sample due that is not pending, because uploads were paused or resumed, or
-// some budget was returned.
-func (p *Poller) lookAgain() {
+// scheduleChecks makes every sample due that is not pending, because uploads were paused or
+// resumed, or some budget was returned.
+func (p *Poller) scheduleChecks() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -103,16 +103,16 @@ func (p *Poller) lookAgain() {
 			p.list.schedule(e, p.Now())
 		}
 	}
-	signal(p.wakeLook)
+	signal(p.wakeCheck)
 }
 
-// done puts a sample back into the schedule, unless no job waits for it.
-func (p *Poller) done(e *waiting, o outlook) {
+// reschedule puts a sample back into the schedule, unless no job waits for it.
+func (p *Poller) reschedule(e *waiting, o nextCheck) {
 	p.mu.Lock()
 	e.busy = false
 	if e.again {
 		e.again = false
-		o = outlook{due: p.Now()}
+		o = nextCheck{due: p.Now()}
 	}
 	if e.jobs.len() == 0 {
 		p.list.drop(e)
@@ -123,26 +123,26 @@ func (p *Poller) done(e *waiting, o outlook) {
 	}
 	p.mu.Unlock()
 
-	signal(p.wakeLook)
+	signal(p.wakeCheck)
 }
 
-// look reads a sample's record and acts on it.
-func (p *Poller) look(ctx context.Context, e *waiting) outlook {
+// check reads a sample's record and acts on it.
+func (p *Poller) check(ctx context.Context, e *waiting) nextCheck {
 	s, err := p.Queue.Sample(ctx, e.key())
 	if err != nil {
-		return p.later(ctx, e, err, "sample cannot be read")
+		return p.retryLater(ctx, e, err, "sample cannot be read")
 	}
 
-	return p.act(ctx, e, s)
+	return p.applyRecord(ctx, e, s)
 }
 
-// later logs an error about a sample, and checks it again after a while.
-func (p *Poller) later(ctx context.Context, e *waiting, err error, message string) outlook {
+// retryLater logs an error about a sample, and checks it again after a while.
+func (p *Poller) retryLater(ctx context.Context, e *waiting, err error, message string) nextCheck {
 	if ctx.Err() == nil && !errors.Is(err, pipeline.ErrConflict) {
 		p.Log.Warn().Err(err).Str("sha256", e.key()).Msg(message + "; retrying")
 	}
 
-	return outlook{due: p.Now().Add(p.config().Lease / 3)}
+	return nextCheck{due: p.Now().Add(p.config().Lease / 3)}
 }
 
 // policy returns the policy for Decide: the poller uploads nothing itself.
@@ -150,35 +150,35 @@ func (p *Poller) policy() pipeline.Policy {
 	return pipeline.Policy{Config: p.config(), Ruling: pipeline.Unruled()}
 }
 
-// act carries out what a sample's record means for the jobs that wait for it.
-func (p *Poller) act(ctx context.Context, e *waiting, s queue.SampleEntry) outlook {
+// applyRecord carries out what a sample's record means for the jobs that wait for it.
+func (p *Poller) applyRecord(ctx context.Context, e *waiting, s queue.SampleEntry) nextCheck {
 	if s.Final() {
-		return p.each(ctx, e, s)
+		return p.finishJobs(ctx, e, s)
 	}
 
 	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, pipeline.Look{}, p.policy(), p.Now())
 	if step.Kind == pipeline.StepFindOwner {
-		return p.actOnClaim(ctx, e, s)
+		return p.applyClaim(ctx, e, s)
 	}
 
-	return p.follow(ctx, e, s, step, next)
+	return p.applyStep(ctx, e, s, step, next)
 }
 
-// actOnClaim handles a sample that a worker has claimed for its upload.
-func (p *Poller) actOnClaim(ctx context.Context, e *waiting, s queue.SampleEntry) outlook {
+// applyClaim handles a sample that a worker has claimed for its upload.
+func (p *Poller) applyClaim(ctx context.Context, e *waiting, s queue.SampleEntry) nextCheck {
 	gone, err := p.Member.Gone(ctx, s.Owner)
 	if err != nil {
-		return p.later(ctx, e, err, "owner of an upload cannot be looked up")
+		return p.retryLater(ctx, e, err, "owner of an upload cannot be looked up")
 	}
 
 	learned := pipeline.Owned{By: s.Owner, Gone: gone}
 	step, next := pipeline.Decide(s.Sample, pipeline.Job{}, learned, p.policy(), p.Now())
 
-	return p.follow(ctx, e, s, step, next)
+	return p.applyStep(ctx, e, s, step, next)
 }
 
-// follow carries out a step of Decide that does not end the jobs.
-func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) outlook {
+// applyStep carries out a step of Decide that does not end the jobs.
+func (p *Poller) applyStep(ctx context.Context, e *waiting, s queue.SampleEntry, step pipeline.Step, next pipeline.Sample) nextCheck {
 	now := p.Now()
 
 	switch step.Kind {
@@ -187,17 +187,17 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if next.SubmittedAt.After(now) { // the clock was set back since then: use the time in the list
-				submitted := earlier(e.submitted.time(), now)
+				submitted := earlierOf(e.submitted.time(), now)
 				e.submitted = momentOf(submitted)
 				due := p.config().Schedule().Next(submitted, now)
-				return outlook{due: p.soonest(due, submitted), pending: true}
+				return nextCheck{due: p.capAtDeadline(due, submitted), pending: true}
 			}
 			e.submitted = momentOf(next.SubmittedAt)
-			return outlook{due: step.Due, pending: true}
+			return nextCheck{due: step.Due, pending: true}
 		}
 		if now.Before(step.Due) {
 			// The claim may end when its owner dies, long before the other jobs stop waiting.
-			return outlook{due: earlier(step.Due, now.Add(p.config().Lease))}
+			return nextCheck{due: earlierOf(step.Due, now.Add(p.config().Lease))}
 		}
 		return p.requeueOne(ctx, e) // the job that should continue may have been removed by hand
 
@@ -208,22 +208,22 @@ func (p *Poller) follow(ctx context.Context, e *waiting, s queue.SampleEntry, st
 		s.Sample = next
 		c := p.Queue.PutSample(s)
 		if err := p.Queue.Commit(ctx, c); err != nil {
-			return p.later(ctx, e, err, "sample cannot be released")
+			return p.retryLater(ctx, e, err, "sample cannot be released")
 		}
 		s.Revision = c.Revision
-		return p.act(ctx, e, s)
+		return p.applyRecord(ctx, e, s)
 	}
 
 	if step.Kind == pipeline.StepAsk {
 		if pause, paused, _ := p.Pauses.Long(pipeline.Queries); paused {
-			return outlook{due: pause.Until} // a worker would have to ask WildFire first
+			return nextCheck{due: pause.Until} // a worker would have to ask WildFire first
 		}
 	}
 
 	return p.requeueOne(ctx, e)
 }
 
-func earlier(a, b time.Time) time.Time {
+func earlierOf(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
 	}
@@ -231,15 +231,15 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// soonest returns the earlier time, so that the deadline is not missed.
-func (p *Poller) soonest(due, submitted time.Time) time.Time {
-	return earlier(due, submitted.Add(p.config().Deadline))
+// capAtDeadline returns the earlier time, so that the deadline is not missed.
+func (p *Poller) capAtDeadline(due, submitted time.Time) time.Time {
+	return earlierOf(due, submitted.Add(p.config().Deadline))
 }
 
 // timeOut ends the jobs of a sample without a verdict at its deadline, and then frees the sample.
-func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, freed pipeline.Sample) outlook {
-	o := p.each(ctx, e, s)
-	if p.awaited(e) {
+func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, freed pipeline.Sample) nextCheck {
+	o := p.finishJobs(ctx, e, s)
+	if p.hasWaitingJobs(e) {
 		return o // some could not be ended: if the sample were freed now, it would be uploaded again for them
 	}
 
@@ -251,33 +251,33 @@ func (p *Poller) timeOut(ctx context.Context, e *waiting, s queue.SampleEntry, f
 	return o
 }
 
-// awaited reports whether jobs wait for a sample.
-func (p *Poller) awaited(e *waiting) bool {
+// hasWaitingJobs reports whether jobs wait for a sample.
+func (p *Poller) hasWaitingJobs(e *waiting) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
 	return e.jobs.len() > 0
 }
 
-// each ends every job that waits for a sample as the record says, and requeues jobs for which the
-// record has no result. with is a change that is written together with the first job.
-func (p *Poller) each(ctx context.Context, e *waiting, s queue.SampleEntry, with ...*queue.Change) outlook {
+// finishJobs ends every job that waits for a sample as the record says, and requeues jobs for which
+// the record has no result. with is a change that is written together with the first job.
+func (p *Poller) finishJobs(ctx context.Context, e *waiting, s queue.SampleEntry, with ...*queue.Change) nextCheck {
 	p.mu.Lock()
 	jobs := slices.Collect(e.jobs.all())
 	p.mu.Unlock()
 
 	for _, job := range jobs {
-		if err := p.end(ctx, e, job, s, with); err != nil {
-			return p.later(ctx, e, err, "waiting job cannot be ended")
+		if err := p.finishJob(ctx, e, job, s, with); err != nil {
+			return p.retryLater(ctx, e, err, "waiting job cannot be ended")
 		}
 		with = nil
 	}
 
-	return outlook{due: p.Now().Add(p.config().Lease)} // for jobs that arrived meanwhile
+	return nextCheck{due: p.Now().Add(p.config().Lease)} // for jobs that arrived meanwhile
 }
 
-// end ends one waiting job.
-func (p *Poller) end(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
+// finishJob ends one waiting job.
+func (p *Poller) finishJob(ctx context.Context, e *waiting, job waitingJob, s queue.SampleEntry, with []*queue.Change) error {
 	m, revision, err := p.Queue.LastWaiting(ctx, job.name)
 	if err != nil {
 		return err
@@ -335,7 +335,7 @@ func (p *Poller) forget(e *waiting, job waitingJob) {
 
 // requeueOne requeues the most urgent job of a sample that no worker is processing. The other jobs
 // keep waiting, as if that job had been the first.
-func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
+func (p *Poller) requeueOne(ctx context.Context, e *waiting) nextCheck {
 	p.mu.Lock()
 	var job waitingJob
 	for j := range e.jobs.all() {
@@ -347,36 +347,36 @@ func (p *Poller) requeueOne(ctx context.Context, e *waiting) outlook {
 
 	now := p.Now()
 	if job.name == "" {
-		return outlook{due: now}
+		return nextCheck{due: now}
 	}
 	if pause, paused, _ := p.Pauses.Long(pipeline.Uploads); paused {
-		return outlook{due: pause.Until}
+		return nextCheck{due: pause.Until}
 	}
 	if ok, err := p.Uploads.Available(ctx, job.source(), job.priority()); err != nil || !ok {
-		return outlook{due: now.Add(min(spentPatience, pipeline.ResetAfter(now).Sub(now)))}
+		return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 	}
 	if !p.requeues.Allow() {
-		return outlook{due: now.Add(p.requeueIn()), queued: true}
+		return nextCheck{due: now.Add(p.requeueIn()), queued: true}
 	}
 
 	m, _, err := p.Queue.ReadWaiting(ctx, job.name)
 	switch {
 	case err != nil:
-		return p.later(ctx, e, err, "waiting job cannot be read")
+		return p.retryLater(ctx, e, err, "waiting job cannot be read")
 	case m == nil:
 		p.forget(e, job)
-		return outlook{due: now}
+		return nextCheck{due: now}
 	}
 	if share := p.Shares.Of(m.Share); share != nil {
 		if ok, err := share.Available(ctx, "", pipeline.Normal); err != nil || !ok {
-			return outlook{due: now.Add(min(spentPatience, pipeline.ResetAfter(now).Sub(now)))}
+			return nextCheck{due: now.Add(min(spentRetry, pipeline.ResetAfter(now).Sub(now)))}
 		}
 	}
 	if err := p.Queue.Requeue(ctx, m); err != nil {
-		return p.later(ctx, e, err, "waiting job cannot be requeued")
+		return p.retryLater(ctx, e, err, "waiting job cannot be requeued")
 	}
 
-	return outlook{due: now.Add(4 * p.config().Lease)}
+	return nextCheck{due: now.Add(4 * p.config().Lease)}
 }
 
 // requeueIn returns when to try again to requeue a job: a random time within the period that it
@@ -388,7 +388,7 @@ func (p *Poller) requeueIn() time.Duration {
 
 	all := time.Duration(float64(n) / float64(p.requeues.Limit()) * float64(time.Second))
 
-	return rand.N(min(max(all, time.Second), spentPatience))
+	return rand.N(min(max(all, time.Second), spentRetry))
 }
 
 // clock detects that the time of day was set.

@@ -25,7 +25,7 @@ func (p *Poller) question(m *nats.Msg) {
 		}
 		a := p.asked[q.Key]
 		if a == nil {
-			a = &askedFor{Question: q, inboxes: map[string]bool{}}
+			a = &workerQuestion{Question: q, inboxes: map[string]bool{}}
 			p.asked[q.Key] = a
 		}
 		a.Urgent = a.Urgent || q.Urgent
@@ -61,7 +61,7 @@ func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
 		published := p.published.begin() // before the record is marked as seen, so that the mark stays behind it
 		p.async(ctx, func() { p.republish(ctx, r.Name, published) })
 	}
-	p.published.saw(r.Seq)
+	p.published.recordSeen(r.Seq)
 
 	if r.State == queue.JobDone && r.By != p.term {
 		p.forgetJob(r)
@@ -79,17 +79,17 @@ func (p *Poller) jobWritten(ctx context.Context, r queue.JobRecord) {
 	switch {
 	case !r.Pending.IsZero() && !e.busy:
 		e.pending = true
-		submitted := earlier(r.Pending, p.Now())
+		submitted := earlierOf(r.Pending, p.Now())
 		e.submitted = momentOf(submitted)
 		due := p.config().Schedule().Next(submitted, p.Now())
-		p.list.schedule(e, p.soonest(due, submitted))
+		p.list.schedule(e, p.capAtDeadline(due, submitted))
 		if e.pos != 0 {
 			return // it is not the next sample that is due
 		}
 	case !e.pending:
 		p.list.schedule(e, p.Now())
 	}
-	signal(p.wakeLook)
+	signal(p.wakeCheck)
 }
 
 // forgetJob forgets a job that another process ended.
@@ -119,7 +119,7 @@ func (p *Poller) sampleChanged(m *nats.Msg) {
 		e.pending = false
 		delete(p.list.toAsk, e)
 		p.list.schedule(e, p.Now())
-		signal(p.wakeLook)
+		signal(p.wakeCheck)
 	}
 }
 
@@ -130,7 +130,7 @@ func (p *Poller) sampleWritten(ctx context.Context, r queue.SampleRecord) {
 		return
 	}
 
-	p.note(r.Key, s)
+	p.updateRechecks(r.Key, s)
 	p.noteReport(r, s)
 	if s.State == pipeline.StateVerdict && !s.WithheldAt.IsZero() {
 		p.async(ctx, func() { p.publishWithheld(ctx, r.Key, s) })

@@ -75,13 +75,13 @@ type Poller struct {
 	finishers sync.WaitGroup
 	requeues  *rate.Limiter // jobs to requeue
 
-	wakeLook chan struct{} // capacity 1: something became due
-	wakeAsk  chan struct{} // capacity 1: there is something to ask
+	wakeCheck chan struct{} // capacity 1: something became due
+	wakeAsk   chan struct{} // capacity 1: there is something to ask
 
 	wakeReport chan struct{} // capacity 1: there is a report to fetch or to publish
 
 	mu    sync.Mutex
-	asked map[string]*askedFor // by key
+	asked map[string]*workerQuestion // by key
 	list  *waitlist
 
 	linksTurn bool // the last call was, or could have been, for a link
@@ -92,21 +92,21 @@ type Poller struct {
 	term      string // of our leadership; each leadership has a new one
 }
 
-// askedFor is a question, and the inboxes of the workers that want the answer.
-type askedFor struct {
+// workerQuestion is a question, and the inboxes of the workers that want the answer.
+type workerQuestion struct {
 	Question
 	inboxes map[string]bool
-	taken   bool // it is part of the current call
+	inCall  bool // it is part of the current call
 }
 
 const (
-	finishAtOnce = 1024
+	maxFinishing = 1024
 	requeuePace  = 64 // per second, at most
 
 	// How soon a sample that waits for budget is checked again on the same day. Only workers that
 	// stop return budget, and new jobs may use that first, so little is to be gained by a short
 	// interval.
-	spentPatience = 15 * time.Minute
+	spentRetry = 15 * time.Minute
 )
 
 // New makes a poller. It does nothing until Run.
@@ -115,9 +115,9 @@ func New(d Deps) *Poller {
 
 	return &Poller{
 		Deps:      d,
-		finishing: make(chan struct{}, finishAtOnce),
+		finishing: make(chan struct{}, maxFinishing),
 		requeues:  rate.NewLimiter(requeueRate(d.Settings.Now().Rate), requeuePace),
-		wakeLook:  make(chan struct{}, 1),
+		wakeCheck: make(chan struct{}, 1),
 		wakeAsk:   make(chan struct{}, 1),
 
 		wakeReport: make(chan struct{}, 1),

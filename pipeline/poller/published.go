@@ -66,8 +66,8 @@ func (m *mark) tooOld(ev results.Event, now time.Time) bool {
 	return m.lost && now.Sub(ev.Time) > markLostFor
 }
 
-// saw records that the ledger's consumer delivered a record.
-func (m *mark) saw(seq uint64) {
+// recordSeen records that the ledger's consumer delivered a record.
+func (m *mark) recordSeen(seq uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen = max(m.seen, seq)
@@ -103,8 +103,8 @@ func (m *mark) sequence() uint64 {
 	return s
 }
 
-// keep stores the mark regularly until ctx ends.
-func (m *mark) keep(ctx context.Context, q *queue.Queue) error {
+// storeRegularly stores the mark regularly until ctx ends.
+func (m *mark) storeRegularly(ctx context.Context, q *queue.Queue) error {
 	for {
 		if err := fleet.Sleep(ctx, markEvery); err != nil {
 			return err

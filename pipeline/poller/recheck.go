@@ -66,9 +66,9 @@ func (r *rechecks) take(now time.Time, n int) []string {
 	return keys
 }
 
-// patience is how long a due entry waits for room in another call before it may have a call of its
+// maxWait is how long a due entry waits for room in another call before it may have a call of its
 // own.
-func (r *rechecks) patience() time.Duration { return r.after / 24 }
+func (r *rechecks) maxWait() time.Duration { return r.after / 24 }
 
 // overdue reports whether due entries may have a call of their own.
 func (r *rechecks) overdue(now time.Time) bool { return r.next(now) <= 0 }
@@ -78,5 +78,5 @@ func (r *rechecks) next(now time.Time) time.Duration {
 	if len(r.queue) == 0 {
 		return time.Hour
 	}
-	return min(r.queue[0].due.Add(r.patience()).Sub(now), time.Hour)
+	return min(r.queue[0].due.Add(r.maxWait()).Sub(now), time.Hour)
 }

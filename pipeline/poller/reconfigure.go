@@ -9,7 +9,7 @@ func (p *Poller) Reconfigured() {
 	leads := p.list != nil // or led once
 	p.mu.Unlock()
 	if leads {
-		p.lookAgain()
+		p.scheduleChecks()
 	}
 	signal(p.wakeAsk)
 }

@@ -10,12 +10,12 @@ import (
 // reportList is the poller's in-memory index of the reports that have to be fetched or published
 // according to the ledger. It is not safe for concurrent use.
 type reportList struct {
-	wants   func(key string, s pipeline.Sample) bool
-	first   time.Duration         // from the verdict to the first attempt
-	entries map[string]*reportDue // by sample key
-	fetch   schedule[*reportDue]  // not requested yet, or not found so far
-	owed    schedule[*reportDue]  // available, but still to be published for a source
-	why     string                // why due reports are not fetched; "" if they are
+	wants      func(key string, s pipeline.Sample) bool
+	first      time.Duration         // from the verdict to the first attempt
+	entries    map[string]*reportDue // by sample key
+	fetch      schedule[*reportDue]  // not requested yet, or not found so far
+	owed       schedule[*reportDue]  // available, but still to be published for a source
+	haltReason string                // why due reports are not fetched; "" if they are
 }
 
 // reportDue is one report.
@@ -74,7 +74,7 @@ func (l *reportList) status() *queue.ReportsStatus {
 		}
 	}
 	if s.Waiting > 0 {
-		s.Reason = l.why
+		s.Reason = l.haltReason
 	}
 
 	return s

@@ -19,10 +19,10 @@ import (
 
 const (
 	// A new leader ignores reports of samples that were decided longer ago than this.
-	reportsBack = 7 * 24 * time.Hour
+	reportMaxAge = 7 * 24 * time.Hour
 
 	// How long a report event waits for the final event of the source's job.
-	owedPatience = 10 * time.Minute
+	finalEventWait = 10 * time.Minute
 
 	// How soon to check again for spare budget.
 	spareTicks = 15
@@ -36,8 +36,8 @@ const (
 
 // Why a report waits.
 var (
-	errVerdictsFirst = errors.New("queries for verdicts come first")
-	errNoSpare       = errors.New("no spare queries for reports")
+	errVerdictsFirst  = errors.New("queries for verdicts come first")
+	errNoSpareQueries = errors.New("no spare queries for reports")
 )
 
 // reportLoop fetches due reports, one at a time, whenever verdicts leave spare queries. A report is
@@ -67,7 +67,7 @@ func (p *Poller) reportLoop(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.fetchingHalts(err)
+		p.setHaltReason(err)
 
 		switch {
 		case err == nil:
@@ -75,7 +75,7 @@ func (p *Poller) reportLoop(ctx context.Context) error {
 			continue
 		case errors.Is(err, errVerdictsFirst):
 			wait = p.Tick
-		case errors.Is(err, errNoSpare):
+		case errors.Is(err, errNoSpareQueries):
 			wait = spareTicks * p.Tick
 		default:
 			p.Log.Warn().Err(err).Str("sha256", key).Msg("cannot fetch or publish a report; retrying")
@@ -98,14 +98,14 @@ func (p *Poller) nextReport() (key string, owed bool, wait time.Duration) {
 	return p.reports.next(p.Now())
 }
 
-// fetchingHalts records why no report is fetched now, for operators.
-func (p *Poller) fetchingHalts(err error) {
+// setHaltReason records why no report is fetched now, for operators.
+func (p *Poller) setHaltReason(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	p.reports.why = ""
+	p.reports.haltReason = ""
 	if err != nil {
-		p.reports.why = err.Error()
+		p.reports.haltReason = err.Error()
 	}
 }
 
@@ -151,7 +151,7 @@ func (p *Poller) report(ctx context.Context, key string) error {
 		p.forgetReport(key)
 		return nil
 	}
-	if p.stillEnding(key) {
+	if p.hasUnfinishedJobs(key) {
 		p.reportLater(key, false, p.Now().Add(p.config().FirstPoll))
 		return nil
 	}
@@ -160,7 +160,7 @@ func (p *Poller) report(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	body, at, err := p.keptOrFetched(ctx, reports, key)
+	body, at, err := p.loadOrFetchReport(ctx, reports, key)
 	switch {
 	case err == nil:
 		found, err := available(ctx, reports, key, body)
@@ -186,8 +186,8 @@ func noReport(err error) bool {
 		errors.Is(err, wildfire.ErrInvalidArgument)
 }
 
-// stillEnding reports whether jobs still wait for a decided sample. They will end shortly.
-func (p *Poller) stillEnding(key string) bool {
+// hasUnfinishedJobs reports whether jobs still wait for a decided sample. They will end shortly.
+func (p *Poller) hasUnfinishedJobs(key string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.list.find(key)
@@ -213,21 +213,21 @@ func (p *Poller) forgetReport(key string) {
 	p.reports.drop(key)
 }
 
-// keptOrFetched returns the report about a sample, and when it was stored.
-func (p *Poller) keptOrFetched(ctx context.Context, reports *queue.Reports, key string) ([]byte, time.Time, error) {
+// loadOrFetchReport returns the report about a sample, and when it was stored.
+func (p *Poller) loadOrFetchReport(ctx context.Context, reports *queue.Reports, key string) ([]byte, time.Time, error) {
 	body, at, err := reports.Read(ctx, key, pipeline.ReportXML)
-	if !notKept(err) {
+	if !isNotStored(err) {
 		return body, at, err
 	}
 
-	if err := p.toSpare(ctx, len(p.config().ReportDocuments())); err != nil {
+	if err := p.checkSpareQueries(ctx, len(p.config().ReportDocuments())); err != nil {
 		return nil, time.Time{}, err
 	}
 	body, err = p.document(ctx, func(io.Writer) ([]byte, error) { return p.Reports.ReportXML(ctx, key) })
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	p.keepOthers(ctx, reports, key)
+	p.storeOtherDocuments(ctx, reports, key)
 
 	// The report is stored last: once it is stored, nothing more is requested.
 	if err := reports.Put(ctx, key, pipeline.ReportXML, body); err != nil {
@@ -237,14 +237,14 @@ func (p *Poller) keptOrFetched(ctx context.Context, reports *queue.Reports, key 
 	return body, p.Now(), nil
 }
 
-// notKept reports whether an error says that a document is missing or incomplete.
-func notKept(err error) bool {
+// isNotStored reports whether an error says that a document is missing or incomplete.
+func isNotStored(err error) bool {
 	return errors.Is(err, pipeline.ErrContentMissing) || errors.Is(err, pipeline.ErrUnreadable)
 }
 
-// keepOthers fetches and stores the other wanted documents. They may not exist, and a report
-// without them is better than none.
-func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key string) {
+// storeOtherDocuments fetches and stores the other wanted documents. They may not exist, and a
+// report without them is better than none.
+func (p *Poller) storeOtherDocuments(ctx context.Context, reports *queue.Reports, key string) {
 	for _, document := range p.config().ReportDocuments()[1:] {
 		if _, err := reports.Find(ctx, key, document); err == nil {
 			continue // stored by a leader that died
@@ -268,14 +268,14 @@ func (p *Poller) keepOthers(ctx context.Context, reports *queue.Reports, key str
 	}
 }
 
-// toSpare returns an error unless verdicts leave at least n spare queries and no question is
-// waiting.
-func (p *Poller) toSpare(ctx context.Context, n int) error {
-	if p.anything(false) || !p.Member.Sure() {
+// checkSpareQueries returns an error unless verdicts leave at least n spare queries and no question
+// is waiting.
+func (p *Poller) checkSpareQueries(ctx context.Context, n int) error {
+	if p.hasQuestions(false) || !p.Member.Sure() {
 		return errVerdictsFirst
 	}
 	if _, paused, _ := p.Pauses.Active(pipeline.Queries); paused {
-		return errNoSpare
+		return errNoSpareQueries
 	}
 
 	spare, err := p.Queries.Spare(ctx)
@@ -283,7 +283,7 @@ func (p *Poller) toSpare(ctx context.Context, n int) error {
 		return err
 	}
 	if spare < n {
-		return errNoSpare
+		return errNoSpareQueries
 	}
 
 	return nil
@@ -293,7 +293,7 @@ func (p *Poller) toSpare(ctx context.Context, n int) error {
 func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, error)) ([]byte, error) {
 	if err := p.Queries.Take(ctx, reportsAccount, pipeline.Normal); err != nil {
 		if errors.Is(err, fleet.ErrSpent) {
-			return nil, errNoSpare
+			return nil, errNoSpareQueries
 		}
 		return nil, err
 	}
@@ -314,7 +314,7 @@ func (p *Poller) document(ctx context.Context, fetch func(io.Writer) ([]byte, er
 	switch pipeline.Classify(pipeline.OpQuery, err).Action {
 	case pipeline.ParkBudget, pipeline.PauseFleet, pipeline.Defer:
 		p.afterQueryError(ctx, err)
-		return nil, errNoSpare
+		return nil, errNoSpareQueries
 	}
 	p.Metrics.Failed.Inc()
 
@@ -435,7 +435,7 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 		return nil
 	}
 
-	report, err := p.known(ctx, s)
+	report, err := p.loadPublishedReport(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -476,7 +476,7 @@ func (p *Poller) publishOwed(ctx context.Context, key string) error {
 // publishFor publishes for a source a report that has been available since the given time. It
 // returns false if the source's job has not ended yet, which will happen shortly.
 func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report results.Report, source string, at time.Time) (bool, error) {
-	finals, err := p.finals(ctx, s, 2*owedPatience, []string{source})
+	finals, err := p.finals(ctx, s, 2*finalEventWait, []string{source})
 	if err != nil {
 		return false, err
 	}
@@ -484,7 +484,7 @@ func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report res
 	final, ended := finals[source]
 	switch {
 	case !ended:
-		return p.Now().Sub(at) >= owedPatience, nil
+		return p.Now().Sub(at) >= finalEventWait, nil
 	case report.Status == "": // its document was removed
 		return true, nil
 	}
@@ -492,8 +492,9 @@ func (p *Poller) publishFor(ctx context.Context, s queue.SampleEntry, report res
 	return true, p.Queue.PublishReport(ctx, pipeline.ReportEvent(final, report, at, p.Queue.MaxReport()))
 }
 
-// known returns a report that was published before, or the zero value if its document was removed.
-func (p *Poller) known(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
+// loadPublishedReport returns a report that was published before, or the zero value if its document
+// was removed.
+func (p *Poller) loadPublishedReport(ctx context.Context, s queue.SampleEntry) (results.Report, error) {
 	if s.Report.State == results.ReportMissing {
 		return pipeline.MissingReport(), nil
 	}
@@ -503,7 +504,7 @@ func (p *Poller) known(ctx context.Context, s queue.SampleEntry) (results.Report
 		return results.Report{}, err
 	}
 	body, _, err := reports.Read(ctx, s.Key, pipeline.ReportXML)
-	if notKept(err) {
+	if isNotStored(err) {
 		return results.Report{}, nil
 	}
 	if err != nil {

@@ -48,7 +48,7 @@ func (p *Poller) serve(ctx context.Context) error {
 	defer p.Member.SetLeader(false)
 
 	p.mu.Lock()
-	p.asked = map[string]*askedFor{}
+	p.asked = map[string]*workerQuestion{}
 	p.list = newWaitlist()
 	p.rechecks = rechecks{after: p.config().Recheck, since: p.Now().Add(-p.config().Recheck)}
 	p.reports = newReportList(p.Settings)
@@ -69,13 +69,13 @@ func (p *Poller) serve(ctx context.Context) error {
 
 	defer p.finishers.Wait()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.lookLoop(ctx) })
+	g.Go(func() error { return p.checkLoop(ctx) })
 	g.Go(func() error { return p.askLoop(ctx) })
 	g.Go(func() error { return p.reportLoop(ctx) })
 	g.Go(func() error { return p.followSamples(ctx, read) })
 	g.Go(func() error { return p.keepLeading(ctx) })
-	g.Go(func() error { return p.published.keep(ctx, p.Queue) })
-	g.Go(func() error { return p.Uploads.WatchReturns(ctx, p.lookAgain) })
+	g.Go(func() error { return p.published.storeRegularly(ctx, p.Queue) })
+	g.Go(func() error { return p.Uploads.WatchReturns(ctx, p.scheduleChecks) })
 
 	return g.Wait()
 }
@@ -111,13 +111,13 @@ func (p *Poller) subscribe(ctx context.Context, read func()) (stop func(), err e
 	return stop, nil
 }
 
-// jobsFirst is the most time that reading samples is postponed until the jobs are read.
-const jobsFirst = time.Minute
+// maxJobReadWait is the most time that reading samples is postponed until the jobs are read.
+const maxJobReadWait = time.Minute
 
-// samplesTicks is the time between two reads of the changed samples, in ticks. Rechecks and reports
-// can wait that long, and of a sample that changes several times meanwhile only the newest record
-// is read.
-const samplesTicks = 2
+// sampleReadTicks is the time between two reads of the changed samples, in ticks. Rechecks and
+// reports can wait that long, and of a sample that changes several times meanwhile only the newest
+// record is read.
+const sampleReadTicks = 2
 
 // followSamples reads the sample records, and later the changed ones, until ctx ends. It starts
 // after the waiting jobs are read: there may be a million of both, and rechecks and reports can
@@ -125,7 +125,7 @@ const samplesTicks = 2
 func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) error {
 	back := p.rechecks.after
 	if p.reporting() {
-		back = max(back, reportsBack)
+		back = max(back, reportMaxAge)
 	}
 	if back == 0 {
 		return nil
@@ -134,7 +134,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 
 	select {
 	case <-jobsRead:
-	case <-time.After(jobsFirst):
+	case <-time.After(maxJobReadWait):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -145,7 +145,7 @@ func (p *Poller) followSamples(ctx context.Context, jobsRead <-chan struct{}) er
 		if err != nil && ctx.Err() == nil {
 			p.Log.Debug().Err(err).Msg("cannot read samples; retrying")
 		}
-		if err := fleet.Sleep(ctx, samplesTicks*p.Tick); err != nil {
+		if err := fleet.Sleep(ctx, sampleReadTicks*p.Tick); err != nil {
 			return err
 		}
 	}

@@ -27,19 +27,19 @@ func (s *slot) at() *slot { return s }
 // moment is a time in nanoseconds since 1970, in a third of the memory of a time.Time.
 type moment int64
 
-// always is the moment of the zero time, which is before all others.
-const always moment = math.MinInt64
+// zeroMoment is the moment of the zero time, which is before all others.
+const zeroMoment moment = math.MinInt64
 
 func momentOf(t time.Time) moment {
 	if t.IsZero() {
-		return always
+		return zeroMoment
 	}
 
 	return moment(t.UnixNano())
 }
 
 func (m moment) time() time.Time {
-	if m == always {
+	if m == zeroMoment {
 		return time.Time{}
 	}
 
@@ -51,8 +51,8 @@ func (m moment) sub(t time.Time) time.Duration { return m.time().Sub(t) }
 
 // add returns the moment that is d later.
 func (m moment) add(d time.Duration) moment {
-	if m == always {
-		return always
+	if m == zeroMoment {
+		return zeroMoment
 	}
 
 	return m + moment(d)

@@ -34,8 +34,8 @@ type oldest struct {
 	until           time.Time
 }
 
-// lookPart is how many times the duration of a scan its result is reused.
-const lookPart = 50
+// scanReuse is how many times the duration of a scan its result is reused.
+const scanReuse = 50
 
 // waiting is a sample that jobs wait for.
 type waiting struct {
@@ -303,7 +303,7 @@ func (l *waitlist) waiters() queue.Waiters {
 				l.oldest.note(j)
 			}
 		}
-		l.oldest.until = began.Add(lookPart * time.Since(began))
+		l.oldest.until = began.Add(scanReuse * time.Since(began))
 	}
 
 	return queue.Waiters{

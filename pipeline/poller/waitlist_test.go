@@ -74,7 +74,7 @@ func TestForgottenSamplesAreNotAskedAbout(t *testing.T) {
 	next := b.list.add(sample, waitingJob{name: "mail.b", seq: 2}, time.Now())
 	b.list.toAsk[next] = struct{}{}
 	for range 2 { // every other call may be for a link
-		c := b.take()
+		c := b.nextCall()
 		if c.link == nil && (len(c.hashes) != 1 || len(c.polled) != 1 || c.polled[digest(1)] != next) {
 			t.Fatalf("asked about %d hashes for %d samples", len(c.hashes), len(c.polled))
 		}
